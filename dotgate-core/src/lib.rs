@@ -1,0 +1,2 @@
+//! Every decision on the path of a query.
+#![forbid(unsafe_code)]

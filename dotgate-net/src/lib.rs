@@ -1,0 +1,1 @@
+//! Batched UDP, the clock, and the few system calls dotgate needs.

@@ -1,0 +1,2 @@
+//! DNS messages as bytes.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! The program: command line, configuration, workers, TLS.
+#![forbid(unsafe_code)]

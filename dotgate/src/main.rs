@@ -1,0 +1,3 @@
+//! The `dotgate` command.
+#![forbid(unsafe_code)]
+fn main() {}

@@ -1,0 +1,88 @@
+//! TCP sockets as the workers need them: listeners for clients, streams to upstreams.
+//!
+//! Where a stream starts; reading and writing it is the program's. Everything made here is
+//! non-blocking and closed on exec. It never waits: a connection in progress is handed out as it
+//! is. RFC 7766 (DNS over TCP), RFC 7858 (towards upstreams).
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+/// Listens on `address`, non-blocking; an IPv6 listener takes IPv6 alone.
+///
+/// `share_port` sets `SO_REUSEPORT`, so that every worker has a listener of its own on one port
+/// and the kernel spreads the connections. `backlog` is the number of connections that may wait
+/// to be accepted; the kernel caps it (`net.core.somaxconn`).
+///
+/// # Errors
+/// `AddrInUse` where somebody else listens there (or shares the port while `share_port` is
+/// false), `PermissionDenied` for a port below 1024 without the right, `AddrNotAvailable` for an
+/// address that is not this machine's.
+pub fn listen(address: SocketAddr, share_port: bool, backlog: i32) -> io::Result<TcpListener> {
+    let socket = stream_socket(address)?;
+    if share_port {
+        socket.set_reuse_port(true)?;
+    }
+    bind_stream(&socket, address)?;
+    socket.listen(backlog)?;
+    Ok(socket.into())
+}
+
+/// Fails if anybody, a second copy of this program included, has the UDP or TCP port of `address`.
+///
+/// Binds both without `SO_REUSEPORT` and closes them again. Call it before the first shared bind:
+/// a copy started by mistake would otherwise take a part of the queries in silence.
+///
+/// # Errors
+/// `AddrInUse` where the UDP or the TCP port is taken; else what a bind there would fail with.
+pub fn probe_bind(address: SocketAddr) -> io::Result<()> {
+    let datagrams = Socket::new(
+        Domain::for_address(address),
+        Type::DGRAM,
+        Some(Protocol::UDP),
+    )?;
+    if address.is_ipv6() {
+        datagrams.set_only_v6(true)?;
+    }
+    datagrams.bind(&SockAddr::from(address))?;
+    bind_stream(&stream_socket(address)?, address)
+}
+
+/// Starts to connect to `address` and returns at once, the handshake usually still in progress:
+/// the stream becomes writable when it is done, and `take_error` then says how it went.
+///
+/// Small writes are sent at once (`TCP_NODELAY`): a turn's records are written together already.
+///
+/// # Errors
+/// What the system refuses at once, for instance `NetworkUnreachable`.
+pub fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = stream_socket(address)?;
+    socket.set_tcp_nodelay(true)?;
+    match socket.connect(&SockAddr::from(address)) {
+        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
+        Ok(()) | Err(_) => Ok(socket.into()),
+    }
+}
+
+fn stream_socket(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// Binds so that connections of an earlier run in TIME_WAIT do not stand in the way.
+fn bind_stream(socket: &Socket, address: SocketAddr) -> io::Result<()> {
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.bind(&SockAddr::from(address))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,95 @@
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
+
+use super::*;
+
+const V4: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+const V6: SocketAddr = SocketAddr::new(std::net::IpAddr::V6(Ipv6Addr::LOCALHOST), 0);
+
+/// Waits until the stream can be written or failed, at most ten seconds.
+fn wait_until_connected(stream: &TcpStream) {
+    use std::os::fd::AsRawFd;
+    let mut entry = libc::pollfd {
+        fd: stream.as_raw_fd(),
+        events: libc::POLLOUT,
+        revents: 0,
+    };
+    // SAFETY: `entry` is one valid pollfd, and the call keeps no pointer.
+    assert_eq!(1, unsafe { libc::poll(&raw mut entry, 1, 10_000) });
+}
+
+#[test]
+fn a_stream_connects_to_a_listener_without_waiting() {
+    for address in [V4, V6] {
+        let listener = listen(address, true, 16).unwrap();
+        assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+        let stream = connect(listener.local_addr().unwrap()).unwrap();
+        assert!(stream.nodelay().unwrap());
+        wait_until_connected(&stream);
+        assert!(stream.take_error().unwrap().is_none());
+        let (_, peer) = listener.accept().unwrap();
+        assert_eq!(peer, stream.local_addr().unwrap());
+    }
+}
+
+#[test]
+fn a_refused_connection_is_seen_at_once_or_on_the_stream() {
+    let listener = listen(V4, false, 16).unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let error = match connect(address) {
+        Err(error) => error,
+        Ok(stream) => {
+            wait_until_connected(&stream);
+            stream.take_error().unwrap().unwrap()
+        }
+    };
+    assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+}
+
+#[test]
+fn listeners_share_a_port_only_if_both_ask() {
+    let first = listen(V4, true, 16).unwrap();
+    let address = first.local_addr().unwrap();
+    listen(address, true, 16).unwrap();
+    assert_eq!(
+        listen(address, false, 16).unwrap_err().kind(),
+        ErrorKind::AddrInUse
+    );
+}
+
+#[test]
+fn a_listener_on_every_ipv6_address_leaves_ipv4_alone() {
+    let unspecified = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0);
+    let listener = listen(unspecified, false, 16).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port));
+    assert_eq!(stream.unwrap_err().kind(), ErrorKind::ConnectionRefused);
+}
+
+#[test]
+fn a_probe_sees_a_shared_listener_and_a_shared_udp_socket() {
+    let listener = listen(V4, true, 16).unwrap();
+    let error = probe_bind(listener.local_addr().unwrap()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AddrInUse);
+
+    for address in [V4, V6] {
+        let options = crate::BindOptions {
+            share_port: true,
+            receive_buffer_bytes: 0,
+        };
+        let socket = crate::UdpSocket::bind(address, &options).unwrap();
+        let error = probe_bind(socket.local_addr().unwrap()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AddrInUse);
+    }
+}
+
+#[test]
+fn a_probe_of_a_free_port_leaves_it_free() {
+    for address in [V4, V6] {
+        let free = UdpSocket::bind(address).unwrap().local_addr().unwrap();
+        probe_bind(free).unwrap();
+        probe_bind(free).unwrap();
+        listen(free, false, 16).unwrap();
+    }
+}

@@ -1,0 +1,155 @@
+//! A worker's UDP socket and its options.
+//!
+//! Made once per listen address and worker. Reading and writing are in `receive` and `send`.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, RawFd};
+
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+/// How to bind a [`UdpSocket`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct BindOptions {
+    /// Sets `SO_REUSEPORT`: every worker has a socket of its own on one port, and the kernel
+    /// spreads the datagrams by their source and destination.
+    pub share_port: bool,
+    /// The receive buffer to ask for, in octets; 0 leaves the system's default. The kernel
+    /// charges a small datagram about 800 octets, and caps the buffer (`net.core.rmem_max`).
+    pub receive_buffer_bytes: usize,
+}
+
+/// A bound UDP socket, non-blocking and closed on exec.
+#[derive(Debug)]
+pub struct UdpSocket {
+    socket: Socket,
+}
+
+impl UdpSocket {
+    /// Binds to `address`; an IPv6 socket takes IPv6 alone.
+    ///
+    /// On an unspecified address every datagram is received with the address it came to. Datagrams
+    /// leave unfragmented, and what an ICMP message claims about the path is not believed
+    /// (`IP_PMTUDISC_PROBE`): a forged one would make fragments, which can be forged in turn.
+    ///
+    /// # Errors
+    /// `AddrInUse` where somebody has the port (or shares it while `share_port` is false),
+    /// `PermissionDenied` for a port below 1024 without the right, `AddrNotAvailable` for an
+    /// address that is not this machine's.
+    pub fn bind(address: SocketAddr, options: &BindOptions) -> io::Result<UdpSocket> {
+        let socket = Socket::new(
+            Domain::for_address(address),
+            Type::DGRAM,
+            Some(Protocol::UDP),
+        )?;
+        socket.set_nonblocking(true)?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        if options.share_port {
+            socket.set_reuse_port(true)?;
+        }
+        if options.receive_buffer_bytes > 0 {
+            socket.set_recv_buffer_size(options.receive_buffer_bytes)?;
+        }
+        if address.ip().is_unspecified() {
+            report_destination_address(&socket, address)?;
+        }
+        never_fragment(&socket, address)?;
+        socket.bind(&SockAddr::from(address))?;
+        Ok(UdpSocket { socket })
+    }
+
+    /// Returns the address bound to, the port included where the system chose it.
+    ///
+    /// # Errors
+    /// What the system says; it has no reason to refuse.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket
+            .local_addr()?
+            .as_socket()
+            .ok_or_else(|| io::ErrorKind::Unsupported.into())
+    }
+
+    /// Returns the effective receive buffer in octets, comparable to what was asked for: Linux
+    /// doubles the number for its own bookkeeping, and this is the half without it.
+    ///
+    /// # Errors
+    /// What the system says; it has no reason to refuse.
+    pub fn receive_buffer_bytes(&self) -> io::Result<usize> {
+        let reported = self.socket.recv_buffer_size()?;
+        Ok(if cfg!(target_os = "linux") {
+            reported / 2
+        } else {
+            reported
+        })
+    }
+
+    /// Makes believe that a stream is a datagram socket.
+    #[cfg(all(test, target_os = "linux"))]
+    pub(super) fn over_stream(stream: std::net::TcpStream) -> UdpSocket {
+        UdpSocket {
+            socket: stream.into(),
+        }
+    }
+}
+
+impl AsRawFd for UdpSocket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+}
+
+fn report_destination_address(socket: &Socket, address: SocketAddr) -> io::Result<()> {
+    match address {
+        SocketAddr::V4(_) => set_option(socket, libc::IPPROTO_IP, libc::IP_PKTINFO, 1),
+        SocketAddr::V6(_) => set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1),
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn never_fragment(socket: &Socket, address: SocketAddr) -> io::Result<()> {
+    let (level, name, value) = match address {
+        SocketAddr::V4(_) => (
+            libc::IPPROTO_IP,
+            libc::IP_MTU_DISCOVER,
+            libc::IP_PMTUDISC_PROBE,
+        ),
+        SocketAddr::V6(_) => (
+            libc::IPPROTO_IPV6,
+            libc::IPV6_MTU_DISCOVER,
+            libc::IPV6_PMTUDISC_PROBE,
+        ),
+    };
+    set_option(socket, level, name, value)
+}
+
+/// Other systems keep no path MTU for UDP that an ICMP message could lower.
+#[cfg(not(target_os = "linux"))]
+fn never_fragment(_: &Socket, _: SocketAddr) -> io::Result<()> {
+    Ok(())
+}
+
+fn set_option(
+    socket: &Socket,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<()> {
+    // SAFETY: the descriptor is open while `socket` lives, and the kernel reads one c_int, whose
+    // address and size are given, before the call returns.
+    let outcome = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            name,
+            (&raw const value).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+    if outcome == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}

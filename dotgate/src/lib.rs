@@ -1,2 +1,4 @@
 //! The program: command line, configuration, workers, TLS.
 #![forbid(unsafe_code)]
+
+pub mod tls;

@@ -1,2 +1,44 @@
-//! DNS messages as bytes.
+//! DNS messages as bytes: checked views, in-place edits, stream framing.
+//!
+//! Everything a query passes on its way through dotgate and that is about octets, never about
+//! policy. The modules stand in the order in which a query meets them. No code here reads a clock,
+//! touches a socket, or allocates for what a peer announced but did not send; no input makes it
+//! panic, and its work grows linearly with the octets given.
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::cast_possible_truncation,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::unwrap_used
+    )
+)]
+
+mod bytes; // big-endian integers in slices
+mod consts; // the code points of the IANA registries
+mod frame; // stream bytes to messages and back
+mod header; // the first twelve octets
+mod name; // names in messages: pointers, folding, comparing, printing
+mod opt; // the OPT record and its options
+mod records; // resource records, and which RDATA holds names
+
+mod answer; // what an upstream sent, freed of its hop
+mod query; // what a client sent
+mod query_writer; // the query towards an upstream
+mod question; // what is asked: key of cache and of queries in flight
+mod respond; // the response towards a client
+
+pub use answer::{Answer, EDE_TEXT_MAX, EdeRef, ResponseFault, TTL_MAX, UpstreamEdns};
+pub use consts::{ede, opcode, rclass, rcode, rtype};
+pub use frame::{split_frame, write_framed};
+pub use header::{Flags, HEADER_LEN, message_id};
+pub use name::NameFault;
+pub use opt::{OPTIONS_MAX, OptionFault};
+pub use query::{ClientEdns, Ignore, Malformed, Query, QueryFault, Received, Reject, parse_query};
+pub use query_writer::{PADDING_BLOCK, UPSTREAM_UDP_SIZE, UpstreamQuery, write_query};
+pub use question::{LetterCase, QUESTION_MAX, Question};
+pub use respond::{
+    ClientHop, Cut, Ede, LocalData, ResponseOpt, write_error, write_local, write_response,
+};

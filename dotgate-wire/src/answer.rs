@@ -1,0 +1,237 @@
+//! An upstream's response, checked, and freed of everything that belongs to one hop.
+//!
+//! Between a session, which hands over the octets, and verdict, cache and respond, which only ever
+//! see what is kept here: the message without its OPT record and without signatures of the message
+//! (TSIG, SIG(0)), TTLs bounded and equal within each RRset, Z clear, nothing behind the last
+//! record. It never decides whether the response answers anything.
+//!
+//! Limits: 65,535 octets, TTLs of [`TTL_MAX`] seconds, [`EDE_TEXT_MAX`] octets of an Extended DNS
+//! Error's text; work is linear (sorting aside) and buffers are kept for the next response. Follows
+//! RFC 1035 section 4.1, RFC 2181 sections 5.2 and 8, RFC 8767 section 4 (TTLs), RFC 3597 sections
+//! 3 and 4, RFC 6891 sections 6.1 and 7, RFC 8914 section 2.
+
+mod chain;
+mod hop_records;
+mod scan;
+mod ttls;
+
+use crate::header::{Flags, HEADER_LEN, Header};
+use crate::name::NameFault;
+use crate::opt::OptionFault;
+use crate::records::RecordFault;
+use hop_records::copy_without;
+use scan::Scan;
+
+pub use scan::{EDE_TEXT_MAX, EdeRef, UpstreamEdns};
+pub use ttls::TTL_MAX;
+
+/// A reusable buffer for one upstream response. Empty until [`Answer::load`] succeeds.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    body: Vec<u8>,
+    scan: Scan,
+    edns: Option<UpstreamEdns>,
+    ede_text: String,
+    rcode: u16,
+    strays: u16,
+}
+
+impl Answer {
+    /// Makes an empty buffer.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Checks the whole message and keeps it without what belongs to its hop. After an error
+    /// nothing is kept; the error says which rule the upstream broke. Octets behind the last record
+    /// are left behind and are no error.
+    pub fn load(&mut self, response: &[u8]) -> Result<(), ResponseFault> {
+        self.clear();
+        let loaded = self.fill(response);
+        if loaded.is_err() {
+            self.clear();
+        }
+        loaded
+    }
+
+    fn clear(&mut self) {
+        self.body.clear();
+        self.scan.clear();
+        self.edns = None;
+        self.ede_text.clear();
+        (self.rcode, self.strays) = (0, 0);
+    }
+
+    fn fill(&mut self, response: &[u8]) -> Result<(), ResponseFault> {
+        let header = Header::read(response).ok_or(ResponseFault::Short)?;
+        self.scan.run(response, &header, &mut self.ede_text)?;
+        self.rcode = self.scan.rcode;
+        self.edns = self.scan.edns.take();
+        let moved = copy_without(&mut self.body, response, &self.scan)?;
+        if moved {
+            self.scan_again()?;
+        }
+        self.strays = chain::count_strays(&self.body, &mut self.scan);
+        ttls::settle(&mut self.body, &mut self.scan);
+        Ok(())
+    }
+
+    /// Reads the body once more after records in its middle were cut out: every offset must be
+    /// found anew, and every name must still be what it was, even one that leads through octets
+    /// that are no name (only a hostile upstream does that).
+    fn scan_again(&mut self) -> Result<(), ResponseFault> {
+        let names_before = self.scan.names;
+        let header = Header::read(&self.body).ok_or(ResponseFault::Short)?;
+        self.scan.clear();
+        self.scan.run(&self.body, &header, &mut String::new())?;
+        if self.scan.names == names_before {
+            Ok(())
+        } else {
+            Err(ResponseFault::PointerIntoHopRecord)
+        }
+    }
+
+    fn header(&self) -> Option<Header> {
+        Header::read(&self.body)
+    }
+
+    /// Returns the message ID, 0 while empty.
+    pub fn id(&self) -> u16 {
+        self.header().map_or(0, |header| header.id)
+    }
+
+    /// Returns the upstream's flags, Z cleared.
+    pub fn flags(&self) -> Flags {
+        self.header().map_or(Flags(0), |header| header.flags)
+    }
+
+    /// Returns the response code of 12 bits: the header's four and the OPT record's eight.
+    pub fn rcode(&self) -> u16 {
+        self.rcode
+    }
+
+    /// Returns the exact octets of the question, empty if the response has none.
+    pub fn question(&self) -> &[u8] {
+        self.body
+            .get(HEADER_LEN..self.scan.question_end)
+            .unwrap_or_default()
+    }
+
+    /// Returns how many records of the answer section are owned by a name that is neither the QNAME
+    /// nor reached from it through CNAME and DNAME records, in whatever order these stand. All of
+    /// them, if there is no question.
+    pub fn strays(&self) -> u16 {
+        self.strays
+    }
+
+    /// Returns what the upstream's OPT record said, if there was one.
+    pub fn edns(&self) -> Option<&UpstreamEdns> {
+        self.edns.as_ref()
+    }
+
+    /// Returns the INFO-CODE and the text of the first Extended DNS Error. The text is cut to
+    /// [`EDE_TEXT_MAX`] octets, at a character's end, and empty if there is none or it is not
+    /// UTF-8.
+    pub fn ede(&self) -> Option<(u16, &str)> {
+        let ede = self.edns.as_ref()?.ede?;
+        Some((ede.code, &self.ede_text))
+    }
+
+    /// Returns the message as kept; empty if nothing is.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// Returns the number of records in the answer section.
+    pub fn answer_count(&self) -> u16 {
+        self.header().map_or(0, |header| header.answers)
+    }
+
+    /// Returns the part of the body that ends with its question.
+    pub(crate) fn up_to_question(&self) -> &[u8] {
+        self.body.get(..self.scan.question_end).unwrap_or_default()
+    }
+
+    /// Returns the part of the body that ends with its authority section.
+    pub(crate) fn up_to_authority(&self) -> &[u8] {
+        self.body.get(..self.scan.authority_end).unwrap_or_default()
+    }
+}
+
+/// Which rule an upstream's response breaks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ResponseFault {
+    /// The octets end before all that the header counts.
+    CutShort,
+    /// A TSIG is not in the additional section (RFC 8945 section 5.1).
+    MisplacedSignature,
+    /// A name is not well formed.
+    Name(NameFault),
+    /// QR is not set.
+    NotAResponse,
+    /// The opcode is not QUERY.
+    Opcode,
+    /// An OPT record is in the answer or authority section (RFC 6891 section 6.1.1).
+    OptOutsideAdditional,
+    /// An OPT record is owned by a name other than the root (RFC 6891 section 6.1.2).
+    OptOwner,
+    /// The options of the OPT record do not fill it exactly, or are too many.
+    Options(OptionFault),
+    /// A name leads into a record that only belongs to the hop, and so could not outlive it.
+    PointerIntoHopRecord,
+    /// There is more than one question.
+    QuestionCount,
+    /// RDATA of a type with names is not made as its RFC says.
+    Rdata,
+    /// There are fewer octets than a header.
+    Short,
+    /// There are more octets than a message can have.
+    TooLong,
+    /// There are two OPT records (RFC 6891 section 6.1.1).
+    TwoOpts,
+    /// There are two TSIG or two SIG(0) records (RFC 8945 section 5.1).
+    TwoSignatures,
+}
+
+impl ResponseFault {
+    /// Returns the fault's name in metrics and logs.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::CutShort => "cut-short",
+            Self::MisplacedSignature => "misplaced-signature",
+            Self::Name(fault) => fault.label(),
+            Self::NotAResponse => "not-a-response",
+            Self::Opcode => "opcode",
+            Self::OptOutsideAdditional => "opt-outside-additional",
+            Self::OptOwner => "opt-owner",
+            Self::Options(OptionFault::Overrun) => "option-overrun",
+            Self::Options(OptionFault::TooMany) => "too-many-options",
+            Self::PointerIntoHopRecord => "pointer-into-hop-record",
+            Self::QuestionCount => "question-count",
+            Self::Rdata => "rdata",
+            Self::Short => "short",
+            Self::TooLong => "too-long",
+            Self::TwoOpts => "two-opts",
+            Self::TwoSignatures => "two-signatures",
+        }
+    }
+}
+
+impl From<NameFault> for ResponseFault {
+    fn from(fault: NameFault) -> Self {
+        Self::Name(fault)
+    }
+}
+
+impl From<RecordFault> for ResponseFault {
+    fn from(fault: RecordFault) -> Self {
+        match fault {
+            RecordFault::Name(fault) => Self::Name(fault),
+            RecordFault::CutShort => Self::CutShort,
+            RecordFault::Rdata => Self::Rdata,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,334 @@
+//! A client's message: is it a query we can serve?
+//!
+//! Behind the listener, in front of admission. Decides from the octets alone between a query, an
+//! error response, and silence; which names, types and classes are served is decided later, by
+//! others. Keeps nothing but references into the message. Nothing of it is forwarded as it came:
+//! what goes upstream is written afresh from what is parsed here.
+//!
+//! Limits: one question, [`OPTIONS_MAX`](crate::OPTIONS_MAX) options. Follows RFC 1035 section 4.1,
+//! RFC 9619 section 4 (one question), RFC 6891 sections 6.1 and 7, RFC 5625 section 4.1 (unexpected
+//! flags are ignored).
+//! *Not done*: a signature (TSIG, SIG(0)) is seen, never verified.
+
+use crate::consts::{opcode, rclass, rcode, rtype};
+use crate::header::{Flags, HEADER_LEN, Header, type_and_class};
+use crate::name::{self, NameFault};
+use crate::opt::{Opt, OptionFault, code};
+use crate::question::TYPE_AND_CLASS_LEN;
+use crate::records::{Record, RecordFault};
+
+/// The smallest UDP payload size; a smaller one in an OPT record means this one (RFC 6891 section
+/// 6.2.3).
+const UDP_SIZE_MIN: u16 = 512;
+
+/// What a message from a client is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Received<'a> {
+    /// A well-formed query.
+    Query(Query<'a>),
+    /// Something to be answered with an error.
+    Reject(Reject<'a>),
+    /// Something never to be answered.
+    Ignore(Ignore),
+}
+
+/// Why a message gets no response at all.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ignore {
+    /// It has fewer octets than a header: on a stream, framing is lost.
+    TooShort,
+    /// It is a response: answering it could start a loop.
+    IsResponse,
+}
+
+/// A well-formed query with exactly one question.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Query<'a> {
+    /// The client's message ID.
+    pub id: u16,
+    /// The client's flags, as they came.
+    pub flags: Flags,
+    /// The exact octets of the question: uncompressed name, type, class.
+    pub question: &'a [u8],
+    /// The question type.
+    pub rtype: u16,
+    /// The question class; never 0 or NONE.
+    pub rclass: u16,
+    /// What the client's OPT record says, if it sent one.
+    pub edns: Option<ClientEdns>,
+    /// Whether the last record is a TSIG or a SIG(0).
+    pub is_signed: bool,
+}
+
+/// What a client's OPT record says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ClientEdns {
+    /// The largest UDP response the client takes, in octets, at least 512.
+    pub udp_size: u16,
+    /// Whether DO is set.
+    pub dnssec_ok: bool,
+    /// Whether there is an edns-tcp-keepalive option (RFC 7828); it means nothing over UDP.
+    pub asks_keepalive: bool,
+    /// Whether there is a padding option (RFC 7830); it means nothing on an unencrypted transport.
+    pub asks_padding: bool,
+}
+
+/// A message to be answered with an error.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Reject<'a> {
+    /// What is wrong with it.
+    pub fault: QueryFault,
+    /// The client's message ID.
+    pub id: u16,
+    /// The client's flags, as they came.
+    pub flags: Flags,
+    /// The exact octets of the question, empty when it cannot be echoed.
+    pub question: &'a [u8],
+    /// What an OPT record says, if one was seen: the error response then carries one too (RFC 6891
+    /// section 7).
+    pub edns: Option<ClientEdns>,
+}
+
+/// Why a message is answered with an error, by the response code it gets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum QueryFault {
+    /// It breaks a rule of the format: FORMERR.
+    Malformed(Malformed),
+    /// Its opcode is not QUERY: NOTIMP (RFC 8906 section 8.1.4).
+    Opcode,
+    /// Its EDNS version is not 0: BADVERS (RFC 6891 section 6.1.3).
+    EdnsVersion,
+}
+
+impl QueryFault {
+    /// Returns the response code the client gets, of up to 12 bits.
+    pub const fn rcode(self) -> u16 {
+        match self {
+            Self::Malformed(_) => rcode::FORMERR,
+            Self::Opcode => rcode::NOTIMP,
+            Self::EdnsVersion => rcode::BADVERS,
+        }
+    }
+
+    /// Returns the fault's name in metrics and logs.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Malformed(malformed) => malformed.label(),
+            Self::Opcode => "opcode",
+            Self::EdnsVersion => "edns-version",
+        }
+    }
+}
+
+/// Which rule of the format a query breaks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Malformed {
+    /// The octets end before all that the header counts.
+    CutShort,
+    /// QDCOUNT is more than 1 (RFC 9619 section 4).
+    ManyQuestions,
+    /// The question's class is 0 or NONE.
+    MetaClass,
+    /// A TSIG or SIG(0) is not the last record (RFC 8945 section 5.1, RFC 2931 section 3).
+    MisplacedSignature,
+    /// A name is not well formed.
+    Name(NameFault),
+    /// QDCOUNT is 0.
+    NoQuestion,
+    /// An OPT record is owned by a name other than the root (RFC 6891 section 6.1.2).
+    OptOwner,
+    /// The options of the OPT record do not fill it exactly, or are too many.
+    Options(OptionFault),
+    /// There is a record in the answer or authority section.
+    RecordsInQuery,
+    /// There are two OPT records (RFC 6891 section 6.1.1).
+    TwoOpts,
+}
+
+impl Malformed {
+    /// Returns the fault's name in metrics and logs.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::CutShort => "cut-short",
+            Self::ManyQuestions => "many-questions",
+            Self::MetaClass => "meta-class",
+            Self::MisplacedSignature => "misplaced-signature",
+            Self::Name(fault) => fault.label(),
+            Self::NoQuestion => "no-question",
+            Self::OptOwner => "opt-owner",
+            Self::Options(OptionFault::Overrun) => "option-overrun",
+            Self::Options(OptionFault::TooMany) => "too-many-options",
+            Self::RecordsInQuery => "records-in-query",
+            Self::TwoOpts => "two-opts",
+        }
+    }
+}
+
+impl From<NameFault> for Malformed {
+    fn from(fault: NameFault) -> Self {
+        Self::Name(fault)
+    }
+}
+
+impl From<RecordFault> for Malformed {
+    fn from(fault: RecordFault) -> Self {
+        match fault {
+            RecordFault::Name(fault) => Self::Name(fault),
+            // No RDATA of a query is looked into but the OPT record's.
+            RecordFault::CutShort | RecordFault::Rdata => Self::CutShort,
+        }
+    }
+}
+
+/// Reads a client's message. Octets behind its last record are not looked at and never go anywhere.
+pub fn parse_query(message: &[u8]) -> Received<'_> {
+    let Some(header) = Header::read(message) else {
+        return Received::Ignore(Ignore::TooShort);
+    };
+    if header.flags.is_response() {
+        return Received::Ignore(Ignore::IsResponse);
+    }
+    let mut scan = Scan::default();
+    let outcome = scan.message(message, &header);
+    let fault = if header.flags.opcode() != opcode::QUERY {
+        Some(QueryFault::Opcode)
+    } else if let Some(malformed) = scan.broken_rule.or(outcome.err()) {
+        Some(QueryFault::Malformed(malformed))
+    } else if scan.is_other_version {
+        Some(QueryFault::EdnsVersion)
+    } else {
+        None
+    };
+    let Header { id, flags, .. } = header;
+    let Scan {
+        question,
+        rtype,
+        rclass,
+        edns,
+        is_signed,
+        ..
+    } = scan;
+    match fault {
+        Some(fault) => Received::Reject(Reject {
+            fault,
+            id,
+            flags,
+            question,
+            edns,
+        }),
+        None => Received::Query(Query {
+            id,
+            flags,
+            question,
+            rtype,
+            rclass,
+            edns,
+            is_signed,
+        }),
+    }
+}
+
+/// What has been found so far. Rules that do not hinder reading on are noted in `broken_rule`,
+/// because even a malformed message's OPT record decides whether its response has one.
+#[derive(Default)]
+struct Scan<'a> {
+    question: &'a [u8],
+    rtype: u16,
+    rclass: u16,
+    edns: Option<ClientEdns>,
+    is_other_version: bool,
+    is_signed: bool,
+    broken_rule: Option<Malformed>,
+}
+
+impl<'a> Scan<'a> {
+    /// Reads the whole message; fails where reading on is impossible.
+    fn message(&mut self, message: &'a [u8], header: &Header) -> Result<(), Malformed> {
+        let mut at = self.questions(message, header.questions)?;
+        for _ in 0..u32::from(header.answers) + u32::from(header.authorities) {
+            let record = Record::read(message, at)?;
+            self.note_broken(Malformed::RecordsInQuery);
+            at = record.end;
+        }
+        for _ in 0..header.additionals {
+            let record = Record::read(message, at)?;
+            self.additional(message, &record);
+            at = record.end;
+        }
+        Ok(())
+    }
+
+    /// Reads the question section and returns where it ends. Only a question that stands alone is
+    /// kept.
+    fn questions(&mut self, message: &'a [u8], count: u16) -> Result<usize, Malformed> {
+        match count {
+            0 => self.note_broken(Malformed::NoQuestion),
+            1 => {}
+            2.. => self.note_broken(Malformed::ManyQuestions),
+        }
+        let mut at = HEADER_LEN;
+        for _ in 0..count {
+            let name_end = name::find(message, at)?.end;
+            let (rtype, rclass) = type_and_class(message, name_end).ok_or(Malformed::CutShort)?;
+            let end = name_end + TYPE_AND_CLASS_LEN;
+            if count == 1 {
+                self.question = message.get(at..end).unwrap_or_default();
+                (self.rtype, self.rclass) = (rtype, rclass);
+                if rclass == 0 || rclass == rclass::NONE {
+                    self.note_broken(Malformed::MetaClass);
+                }
+            }
+            at = end;
+        }
+        Ok(at)
+    }
+
+    /// Takes note of an additional record: the OPT record and signatures count, others are ignored.
+    fn additional(&mut self, message: &'a [u8], record: &Record) {
+        if self.is_signed {
+            self.note_broken(Malformed::MisplacedSignature);
+        }
+        if record.signs_message(message) {
+            self.is_signed = true;
+        }
+        if record.rtype != rtype::OPT {
+            return;
+        }
+        if record.owner.labels != 0 {
+            self.note_broken(Malformed::OptOwner);
+        }
+        let opt = Opt::of_record(message, record);
+        let mut edns = ClientEdns {
+            udp_size: opt.udp_size.max(UDP_SIZE_MIN),
+            dnssec_ok: opt.dnssec_ok,
+            asks_keepalive: false,
+            asks_padding: false,
+        };
+        if opt.version == 0 {
+            let options = opt.visit_options(|option, _| match option {
+                code::KEEPALIVE => edns.asks_keepalive = true,
+                code::PADDING => edns.asks_padding = true,
+                _ => {}
+            });
+            if let Err(fault) = options {
+                self.note_broken(Malformed::Options(fault));
+            }
+        } else {
+            // What the options of another version look like is not ours to say.
+            self.is_other_version = true;
+        }
+        if self.edns.is_some() {
+            self.note_broken(Malformed::TwoOpts);
+        } else {
+            self.edns = Some(edns);
+        }
+    }
+
+    /// Keeps the first broken rule.
+    fn note_broken(&mut self, malformed: Malformed) {
+        self.broken_rule.get_or_insert(malformed);
+    }
+}
+
+#[cfg(test)]
+mod tests;

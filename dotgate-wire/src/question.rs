@@ -1,0 +1,195 @@
+//! A question: what is asked, and the key under which it is cached and kept in flight.
+//!
+//! Made from a checked query and used by every later step. Holds the name in lower case, so that
+//! two spellings are one question (RFC 4343); how the client spelt it is kept beside it, in a
+//! [`LetterCase`], and put back into the response (draft-vixie-dnsext-dns0x20 clients compare it).
+//! Never decides whether a question may be asked. Limit: 259 octets.
+
+use core::fmt;
+use core::hash::{Hash, Hasher};
+
+use crate::consts::{rclass, rtype};
+use crate::header::type_and_class;
+use crate::name::{self, NAME_MAX};
+
+/// Octets of type and class behind a question's name.
+pub(crate) const TYPE_AND_CLASS_LEN: usize = 4;
+
+/// The most octets a question can have: a name of 255, type and class.
+pub const QUESTION_MAX: usize = NAME_MAX + TYPE_AND_CLASS_LEN;
+
+/// A question (uncompressed name, type, class) with letters folded to lower case, stored inline.
+#[derive(Clone)]
+pub struct Question {
+    octets: [u8; QUESTION_MAX],
+    length: u16,
+}
+
+impl Question {
+    /// Folds a question as it is on the wire (uncompressed name, type, class), and returns how it
+    /// was spelt. `None` if `exact` is not one whole well-formed question and nothing else.
+    pub fn fold(exact: &[u8]) -> Option<(Self, LetterCase)> {
+        let (name, _) = exact.split_at_checked(name_end(exact)?)?;
+        let letter_case = LetterCase::of(name);
+        let mut octets = [0; QUESTION_MAX];
+        let folded = octets.get_mut(..exact.len())?;
+        folded.copy_from_slice(exact);
+        // A length octet is at most 63 and so never looks like a letter.
+        folded.get_mut(..name.len())?.make_ascii_lowercase();
+        Some((
+            Self {
+                octets,
+                length: u16::try_from(exact.len()).ok()?,
+            },
+            letter_case,
+        ))
+    }
+
+    /// Makes a question from an uncompressed name; `None` if the name is not well formed.
+    pub fn new(name_wire: &[u8], rtype: u16, rclass: u16) -> Option<Self> {
+        let mut exact = [0; QUESTION_MAX];
+        let length = name_wire.len().checked_add(TYPE_AND_CLASS_LEN)?;
+        let exact = exact.get_mut(..length)?;
+        let (name, rest) = exact.split_at_mut_checked(name_wire.len())?;
+        name.copy_from_slice(name_wire);
+        let (type_octets, class_octets) = rest.split_at_mut_checked(2)?;
+        type_octets.copy_from_slice(&rtype.to_be_bytes());
+        class_octets.copy_from_slice(&rclass.to_be_bytes());
+        Self::fold(exact).map(|(question, _)| question)
+    }
+
+    /// Returns the whole question: name in lower case, type, class.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.octets
+            .get(..usize::from(self.length))
+            .unwrap_or_default()
+    }
+
+    /// Returns the name in lower case, with its root label.
+    pub fn name(&self) -> &[u8] {
+        split_question(self.as_bytes()).0
+    }
+
+    /// Returns the question type.
+    pub fn rtype(&self) -> u16 {
+        type_and_class(self.as_bytes(), self.name().len())
+            .unwrap_or_default()
+            .0
+    }
+
+    /// Returns the question class.
+    pub fn rclass(&self) -> u16 {
+        type_and_class(self.as_bytes(), self.name().len())
+            .unwrap_or_default()
+            .1
+    }
+
+    /// Returns whether `exact`, a question as on the wire, asks the same: name without regard to
+    /// letter case.
+    pub fn matches(&self, exact: &[u8]) -> bool {
+        let (name, type_and_class) = split_question(exact);
+        let (own_name, own_type_and_class) = split_question(self.as_bytes());
+        own_type_and_class == type_and_class && own_name.eq_ignore_ascii_case(name)
+    }
+
+    /// Returns whether the name is `suffix_wire_lower` (uncompressed, lower case, with its root
+    /// label) or lies below it.
+    pub fn is_at_or_below(&self, suffix_wire_lower: &[u8]) -> bool {
+        let mut rest = self.name();
+        loop {
+            if rest.len() <= suffix_wire_lower.len() {
+                return rest == suffix_wire_lower;
+            }
+            let Some((length, behind)) = rest.split_first() else {
+                return false;
+            };
+            rest = behind.get(usize::from(*length)..).unwrap_or_default();
+        }
+    }
+}
+
+/// Returns where the name of an uncompressed question ends, if nothing but type and class follows.
+fn name_end(exact: &[u8]) -> Option<usize> {
+    let found = name::find(exact, 0).ok()?;
+    (found.pointer.is_none() && found.end + TYPE_AND_CLASS_LEN == exact.len()).then_some(found.end)
+}
+
+/// Splits a question into its name, and its type and class.
+pub(crate) fn split_question(question: &[u8]) -> (&[u8], &[u8]) {
+    let middle = question.len().saturating_sub(TYPE_AND_CLASS_LEN);
+    question.split_at_checked(middle).unwrap_or_default()
+}
+
+impl PartialEq for Question {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for Question {}
+
+impl Hash for Question {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
+    }
+}
+
+/// Prints the question in presentation format, such as `example.org. AAAA IN`. Names are personal
+/// data: for debug logs.
+impl fmt::Display for Question {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        name::print(self.name(), out)?;
+        match rtype::mnemonic(self.rtype()) {
+            Some(known) => write!(out, " {known}")?,
+            None => write!(out, " TYPE{}", self.rtype())?,
+        }
+        match rclass::mnemonic(self.rclass()) {
+            Some(known) => write!(out, " {known}"),
+            None => write!(out, " CLASS{}", self.rclass()),
+        }
+    }
+}
+
+impl fmt::Debug for Question {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Question({self})")
+    }
+}
+
+/// Which octets of a name were upper case letters, one bit each.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct LetterCase([u64; 4]);
+
+impl LetterCase {
+    /// Notes the upper case letters of a name.
+    fn of(name: &[u8]) -> Self {
+        let mut words = [0_u64; 4];
+        for (octets, word) in name.chunks(64).zip(&mut words) {
+            for (bit, octet) in octets.iter().enumerate() {
+                *word |= u64::from(octet.is_ascii_uppercase()) << bit;
+            }
+        }
+        Self(words)
+    }
+
+    /// Spells the name of `question` (name, type, class) as it was noted, whatever its letters'
+    /// case is now.
+    pub fn apply(self, question: &mut [u8]) {
+        let name_length = question.len().saturating_sub(TYPE_AND_CLASS_LEN);
+        let Some(name) = question.get_mut(..name_length) else {
+            return;
+        };
+        for (octets, word) in name.chunks_mut(64).zip(self.0) {
+            for (bit, octet) in octets.iter_mut().enumerate() {
+                if word >> bit & 1 == 1 {
+                    octet.make_ascii_uppercase();
+                } else {
+                    octet.make_ascii_lowercase();
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,184 @@
+//! The response towards a client: its ID, its question's spelling, its size, its EDNS.
+//!
+//! The last step on the path before the listener. Writes what an answer holds, an error, or data of
+//! a locally served zone; decides nothing but what must be left out to fit. An OPT record is
+//! written if and only if the caller says what is in it, which is when the client sent one (RFC
+//! 6891 section 7). Limit: the caller's, at least 512 octets, at most 65,535. Follows RFC 1035
+//! section 4.1.1, RFC 2181 section 9 (TC), RFC 8914 section 3, RFC 7828 section 3.3.2, RFC 6303
+//! section 3.
+
+mod local;
+mod opt_record;
+
+use crate::answer::Answer;
+use crate::bytes::{put_u16, set_u16};
+use crate::consts::{opcode, rcode as rcodes};
+use crate::header::{ANCOUNT_AT, ARCOUNT_AT, FLAGS_AT, Flags, HEADER_LEN, NSCOUNT_AT};
+use crate::question::LetterCase;
+use opt_record::{OptRecord, put_fitting_opt};
+
+pub use local::{LocalData, write_local};
+
+/// What is this client's own in a response.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientHop<'a> {
+    /// The client's message ID.
+    pub id: u16,
+    /// RD of the query, copied.
+    pub recursion_desired: bool,
+    /// CD of the query, copied.
+    pub checking_disabled: bool,
+    /// Whether AD may pass. It is set only if the upstream set it too and every answer belongs to
+    /// the question.
+    pub authentic_data: bool,
+    /// How the client spelt its question.
+    pub letter_case: LetterCase,
+    /// What the OPT record says; `None` for a client without EDNS.
+    pub opt: Option<ResponseOpt<'a>>,
+    /// The most octets the message may have: 512 to 65,535.
+    pub limit: usize,
+}
+
+/// What the OPT record of a response says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ResponseOpt<'a> {
+    /// The UDP payload size we take, in octets.
+    pub udp_size: u16,
+    /// DO of the query, copied (RFC 6840 section 5.6).
+    pub dnssec_ok: bool,
+    /// Our idle limit in units of 100 ms, for clients on a stream (RFC 7828).
+    pub keepalive: Option<u16>,
+    /// An Extended DNS Error.
+    pub ede: Option<Ede<'a>>,
+}
+
+/// An Extended DNS Error (RFC 8914).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ede<'a> {
+    /// The INFO-CODE, one of [`ede`](crate::ede).
+    pub code: u16,
+    /// The EXTRA-TEXT, which may be empty.
+    pub text: &'a str,
+}
+
+/// What had to be left out of a response. An Extended DNS Error that was left out is not told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cut {
+    /// All records are there.
+    Nothing,
+    /// The additional section; TC is not set for it (RFC 2181 section 9).
+    Additional,
+    /// All records; TC is set.
+    Everything,
+}
+
+/// Appends an answer's response for one client and returns what was cut. The first of these that
+/// fits is written: all records; without the additional section; without any record and with TC.
+/// Each is tried with the Extended DNS Error, then without its text, then without it. AA and an
+/// RCODE of more than four bits are the upstream hop's: AA is clear, such an RCODE becomes SERVFAIL
+/// (RFC 6891 section 6.1.3). An answer that holds nothing is a SERVFAIL.
+pub fn write_response(out: &mut Vec<u8>, answer: &Answer, hop: &ClientHop<'_>) -> Cut {
+    if answer.body().is_empty() {
+        write_error(out, &[], opcode::QUERY, rcodes::SERVFAIL, hop);
+        return Cut::Everything;
+    }
+    let choices = [
+        (Cut::Nothing, answer.body()),
+        (Cut::Additional, answer.up_to_authority()),
+        (Cut::Everything, answer.up_to_question()),
+    ];
+    let fitting = choices.into_iter().find_map(|(cut, kept)| {
+        let room = hop.limit.checked_sub(kept.len())?;
+        Some((cut, kept, OptRecord::fitting(hop, room)?))
+    });
+    // No question and OPT record are longer than 512 octets together; below that, the caller's
+    // limit gives way.
+    let (cut, kept, opt) = fitting.unwrap_or((
+        Cut::Everything,
+        answer.up_to_question(),
+        OptRecord::bare(hop),
+    ));
+
+    let start = out.len();
+    out.extend_from_slice(kept);
+    let Some(message) = out.get_mut(start..) else {
+        return cut;
+    };
+    let rcode = if answer.rcode() <= 0x0f {
+        answer.rcode()
+    } else {
+        rcodes::SERVFAIL
+    };
+    let mut flags = hop_flags(hop) | rcode;
+    if cut == Cut::Everything || answer.flags().is_truncated() {
+        flags |= Flags::TC;
+    }
+    let is_authentic = answer.flags().authentic_data() && answer.strays() == 0;
+    if hop.authentic_data && is_authentic && cut != Cut::Everything {
+        flags |= Flags::AD;
+    }
+    set_u16(message, 0, hop.id);
+    set_u16(message, FLAGS_AT, flags);
+    let cleared: &[usize] = match cut {
+        Cut::Nothing => &[],
+        Cut::Additional => &[ARCOUNT_AT],
+        Cut::Everything => &[ANCOUNT_AT, NSCOUNT_AT, ARCOUNT_AT],
+    };
+    for &count_at in cleared {
+        set_u16(message, count_at, 0);
+    }
+    let question_end = answer.up_to_question().len();
+    if let Some(question) = message.get_mut(HEADER_LEN..question_end) {
+        hop.letter_case.apply(question);
+    }
+    opt.append(out, start, 0);
+    cut
+}
+
+/// Appends a response without records. `question` is the exact octets to echo, and may be empty.
+/// `rcode` has up to 12 bits; for a client without EDNS, BADVERS becomes FORMERR and any other
+/// RCODE above 15 SERVFAIL.
+pub fn write_error(
+    out: &mut Vec<u8>,
+    question: &[u8],
+    opcode: u8,
+    rcode: u16,
+    hop: &ClientHop<'_>,
+) {
+    let [extended_rcode, low] = (rcode << 4).to_be_bytes();
+    let (extended_rcode, rcode) = match (hop.opt, rcode) {
+        (_, 0..=0x0f) => (0, rcode),
+        (Some(_), _) => (extended_rcode, u16::from(low >> 4)),
+        (None, rcodes::BADVERS) => (0, rcodes::FORMERR),
+        (None, _) => (0, rcodes::SERVFAIL),
+    };
+    let opcode_bits = u16::from(opcode & 0x0f) << 11;
+    let start = out.len();
+    put_header(out, hop, opcode_bits | rcode, question);
+    out.extend_from_slice(question);
+    put_fitting_opt(out, start, hop, extended_rcode);
+}
+
+/// Appends a header with QR, RA and the client's own bits, and one question or none.
+fn put_header(out: &mut Vec<u8>, hop: &ClientHop<'_>, more_flags: u16, question: &[u8]) {
+    put_u16(out, hop.id);
+    put_u16(out, hop_flags(hop) | more_flags);
+    for count in [u16::from(!question.is_empty()), 0, 0, 0] {
+        put_u16(out, count);
+    }
+}
+
+/// Returns the flags that every response to this client has.
+fn hop_flags(hop: &ClientHop<'_>) -> u16 {
+    let mut flags = Flags::QR | Flags::RA;
+    if hop.recursion_desired {
+        flags |= Flags::RD;
+    }
+    if hop.checking_disabled {
+        flags |= Flags::CD;
+    }
+    flags
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,5 @@
 //! The program: command line, configuration, workers, TLS.
 #![forbid(unsafe_code)]
 
+pub mod demo;
 pub mod tls;

@@ -1,0 +1,168 @@
+//! Certificates made at start: an authority of the process's own and what it signs.
+//!
+//! They stand on the side of the embedded resolver. Nothing of them is written to disk, and the authority
+//! is trusted only by who is given it. RFC 5280.
+
+use std::net::IpAddr;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, date_time_ymd,
+};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+/// When a certificate is valid.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Validity {
+    /// From 1970 to 2125, so that the demo works where the clock was never set.
+    #[default]
+    Current,
+    /// In the year 2001.
+    Past,
+    /// From 2120 to 2125.
+    Future,
+}
+
+/// What a server's certificate says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Leaf {
+    /// The names among its subject alternative names.
+    pub names: Vec<String>,
+    /// The addresses among its subject alternative names.
+    pub addresses: Vec<IpAddr>,
+    /// The common name of its subject, which no client of DNS over TLS may look at.
+    pub common_name: Option<String>,
+    /// When it is valid.
+    pub validity: Validity,
+}
+
+impl Leaf {
+    /// Describes a currently valid certificate for one name.
+    pub fn for_name(name: &str) -> Self {
+        Self {
+            names: vec![name.to_owned()],
+            ..Self::default()
+        }
+    }
+
+    fn params(&self) -> Result<CertificateParams, rcgen::Error> {
+        let addresses = self.addresses.iter().map(IpAddr::to_string);
+        let alternative_names: Vec<String> = self.names.iter().cloned().chain(addresses).collect();
+        let mut params = CertificateParams::new(alternative_names)?;
+        let (first, last) = match self.validity {
+            Validity::Current => (1970, 2125),
+            Validity::Past => (2001, 2002),
+            Validity::Future => (2120, 2125),
+        };
+        params.not_before = date_time_ymd(first, 1, 1);
+        params.not_after = date_time_ymd(last, 1, 1);
+        params.distinguished_name = DistinguishedName::new();
+        if let Some(name) = &self.common_name {
+            params
+                .distinguished_name
+                .push(DnType::CommonName, name.as_str());
+        }
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        Ok(params)
+    }
+}
+
+/// A server's certificate and key.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ServerCertificate {
+    /// The certificates a server shows, its own first.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// The private key of the first.
+    pub key: PrivateKeyDer<'static>,
+    /// The server's own certificate in PEM form.
+    pub pem: String,
+}
+
+impl Clone for ServerCertificate {
+    fn clone(&self) -> Self {
+        Self {
+            chain: self.chain.clone(),
+            key: self.key.clone_key(),
+            pem: self.pem.clone(),
+        }
+    }
+}
+
+impl ServerCertificate {
+    /// Makes a certificate that signs itself, as a server by default of many products has.
+    ///
+    /// # Errors
+    /// [`rcgen::Error`] where a name is not one, or there is no randomness.
+    pub fn self_signed(leaf: &Leaf) -> Result<Self, rcgen::Error> {
+        let key = KeyPair::generate()?;
+        let mut params = leaf.params()?;
+        params
+            .distinguished_name
+            .push(DnType::OrganizationName, "self-signed");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = params.self_signed(&key)?;
+        Ok(Self {
+            chain: vec![certificate.der().clone()],
+            pem: certificate.pem(),
+            key: PrivateKeyDer::Pkcs8(key.serialize_der().into()),
+        })
+    }
+}
+
+/// A certificate authority for as long as the process lives.
+#[derive(Debug)]
+pub struct TestAuthority {
+    issuer: Issuer<'static, KeyPair>,
+    certificate: CertificateDer<'static>,
+    pem: String,
+}
+
+impl TestAuthority {
+    /// Makes an authority with a new key.
+    ///
+    /// # Errors
+    /// [`rcgen::Error`] where there is no randomness.
+    pub fn new() -> Result<Self, rcgen::Error> {
+        let key = KeyPair::generate()?;
+        let mut params = CertificateParams::new(Vec::new())?;
+        params.not_before = date_time_ymd(1970, 1, 1);
+        params.not_after = date_time_ymd(2125, 1, 1);
+        params.distinguished_name = DistinguishedName::new();
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "dotgate demo authority");
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let certificate = params.self_signed(&key)?;
+        Ok(Self {
+            certificate: certificate.der().clone(),
+            pem: certificate.pem(),
+            issuer: Issuer::new(params, key),
+        })
+    }
+
+    /// Signs a certificate for a server with a new key.
+    ///
+    /// # Errors
+    /// [`rcgen::Error`] where a name is not one, or there is no randomness.
+    pub fn issue(&self, leaf: &Leaf) -> Result<ServerCertificate, rcgen::Error> {
+        let key = KeyPair::generate()?;
+        let certificate = leaf.params()?.signed_by(&key, &self.issuer)?;
+        Ok(ServerCertificate {
+            chain: vec![certificate.der().clone()],
+            pem: certificate.pem(),
+            key: PrivateKeyDer::Pkcs8(key.serialize_der().into()),
+        })
+    }
+
+    /// Returns the authority's own certificate.
+    pub const fn certificate(&self) -> &CertificateDer<'static> {
+        &self.certificate
+    }
+
+    /// Returns the authority's own certificate in PEM form, as a file of authorities has it.
+    pub fn pem(&self) -> &str {
+        &self.pem
+    }
+}

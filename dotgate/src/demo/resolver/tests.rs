@@ -1,0 +1,178 @@
+//! The embedded resolver's answers; its sockets are tested with the TLS of upstreams.
+
+use domain::base::iana::{Opcode, Rcode, Rtype};
+use domain::base::opt::Padding;
+use domain::base::{Message, MessageBuilder, Name, Question};
+use domain::rdata::AllRecordData;
+
+use super::zone::{Speed, answer};
+
+/// What the query's OPT record has.
+#[derive(Clone, Copy, PartialEq)]
+enum Edns {
+    None,
+    Plain,
+    Padded,
+}
+
+fn query(name: &str, rtype: Rtype, edns: Edns) -> Vec<u8> {
+    let mut builder = MessageBuilder::new_vec();
+    builder.header_mut().set_id(0xbeef);
+    builder.header_mut().set_rd(true);
+    let mut question = builder.question();
+    let name: Name<Vec<u8>> = name.parse().unwrap();
+    question.push(Question::new_in(name, rtype)).unwrap();
+    let mut additional = question.additional();
+    if edns != Edns::None {
+        additional
+            .opt(|opt| {
+                opt.set_dnssec_ok(true);
+                if edns == Edns::Padded {
+                    opt.padding(40)
+                } else {
+                    Ok(())
+                }
+            })
+            .unwrap();
+    }
+    additional.finish()
+}
+
+fn ask(name: &str, rtype: Rtype, edns: Edns) -> Message<Vec<u8>> {
+    let (response, _) = answer(&query(name, rtype, edns)).unwrap();
+    Message::from_octets(response).unwrap()
+}
+
+/// The answer section as text: owner, type, data.
+fn answers(response: &Message<Vec<u8>>) -> Vec<String> {
+    let records = response.answer().unwrap().limit_to::<AllRecordData<_, _>>();
+    records
+        .map(|record| {
+            let record = record.unwrap();
+            format!("{} {} {}", record.owner(), record.rtype(), record.data())
+        })
+        .collect()
+}
+
+/// The owners of the SOA records in the authority section.
+fn zones(response: &Message<Vec<u8>>) -> Vec<String> {
+    let records = response
+        .authority()
+        .unwrap()
+        .limit_to::<domain::rdata::Soa<_>>();
+    records
+        .map(|record| record.unwrap().owner().to_string())
+        .collect()
+}
+
+#[test]
+fn the_zone_has_addresses_and_a_text_under_any_letter_case() {
+    let response = ask("eXample.Test", Rtype::A, Edns::None);
+    assert_eq!(response.header().id(), 0xbeef);
+    assert!(response.header().qr() && response.header().rd() && response.header().ra());
+    assert_eq!(response.header().rcode(), Rcode::NOERROR);
+    assert_eq!(answers(&response), ["eXample.Test A 192.0.2.1"]);
+    assert_eq!(
+        response.sole_question().unwrap().qname().to_string(),
+        "eXample.Test"
+    );
+
+    let response = ask("example.test", Rtype::AAAA, Edns::None);
+    assert_eq!(answers(&response), ["example.test AAAA 2001:db8::1"]);
+    assert_eq!(
+        answers(&ask("example.test", Rtype::TXT, Edns::None)).len(),
+        1
+    );
+}
+
+#[test]
+fn an_alias_brings_what_it_points_to() {
+    let response = ask("alias.example.test", Rtype::A, Edns::None);
+    let expected = [
+        "alias.example.test CNAME example.test.",
+        "example.test A 192.0.2.1",
+    ];
+    assert_eq!(answers(&response), expected);
+    let response = ask("alias.example.test", Rtype::CNAME, Edns::None);
+    assert_eq!(answers(&response), expected[..1]);
+    let response = ask("alias.example.test", Rtype::MX, Edns::None);
+    assert_eq!(answers(&response), expected[..1]);
+    assert_eq!(zones(&response), ["example.test"]);
+}
+
+#[test]
+fn negative_answers_have_the_soa_record_of_their_zone() {
+    let response = ask("no.example.test", Rtype::A, Edns::None);
+    assert_eq!(response.header().rcode(), Rcode::NXDOMAIN);
+    assert_eq!(
+        (answers(&response), zones(&response)),
+        (vec![], vec!["example.test".to_owned()])
+    );
+
+    let response = ask("example.test", Rtype::MX, Edns::None);
+    assert_eq!(response.header().rcode(), Rcode::NOERROR);
+    assert_eq!(
+        (answers(&response), zones(&response)),
+        (vec![], vec!["example.test".to_owned()])
+    );
+
+    let response = ask("elsewhere.org", Rtype::A, Edns::None);
+    assert_eq!(response.header().rcode(), Rcode::NXDOMAIN);
+    assert_eq!(zones(&response), [""], "the root");
+}
+
+#[test]
+fn an_opt_record_comes_only_to_who_sent_one() {
+    assert!(ask("example.test", Rtype::A, Edns::None).opt().is_none());
+    let response = ask("example.test", Rtype::A, Edns::Plain);
+    let opt = response.opt().unwrap();
+    assert!(opt.dnssec_ok());
+    assert_eq!(opt.opt().iter::<Padding<_>>().count(), 0);
+}
+
+#[test]
+fn a_response_to_a_padded_query_fills_blocks_of_468_octets() {
+    for (name, rtype) in [
+        ("example.test", Rtype::A),
+        ("alias.example.test", Rtype::TXT),
+        ("no.example.test", Rtype::A),
+    ] {
+        let response = ask(name, rtype, Edns::Padded);
+        assert_eq!(response.as_slice().len(), 468, "{name}");
+        assert_eq!(
+            response.opt().unwrap().opt().iter::<Padding<_>>().count(),
+            1
+        );
+    }
+}
+
+#[test]
+fn only_the_slow_name_is_late() {
+    let speed = |name| answer(&query(name, Rtype::A, Edns::None)).unwrap().1;
+    assert_eq!(speed("Slow.example.test"), Speed::Late);
+    assert_eq!(speed("example.test"), Speed::AtOnce);
+}
+
+#[test]
+fn what_is_no_plain_query_gets_an_error_or_nothing() {
+    let mut update = query("example.test", Rtype::A, Edns::None);
+    update[2] = Opcode::UPDATE.to_int() << 3;
+    let (response, _) = answer(&update).unwrap();
+    assert_eq!(
+        Message::from_octets(response).unwrap().header().rcode(),
+        Rcode::NOTIMP
+    );
+
+    let mut empty = query("example.test", Rtype::A, Edns::None);
+    empty.truncate(12);
+    empty[5] = 0;
+    let (response, _) = answer(&empty).unwrap();
+    assert_eq!(
+        Message::from_octets(response).unwrap().header().rcode(),
+        Rcode::FORMERR
+    );
+
+    let (response, _) = answer(&query("example.test", Rtype::A, Edns::None)).unwrap();
+    assert!(answer(&response).is_none(), "a response is not answered");
+    assert!(answer(&[0; 11]).is_none(), "nor is half a header");
+}

@@ -13,6 +13,8 @@ mod certificate;
 mod client;
 mod failure;
 mod roots;
+#[cfg(test)]
+mod tests;
 mod upstream;
 mod verifier;
 

@@ -47,6 +47,8 @@ pub enum TlsFailure {
         /// SHA-256 of the subject public key info that the upstream showed.
         presented: [u8; 32],
     },
+    /// The certificate's key did not sign the handshake: the certificate is a copy.
+    KeyNotProven,
     /// The certificate cannot be parsed.
     CertificateUnreadable,
     /// The certificate was refused for another reason.
@@ -122,6 +124,8 @@ impl TlsFailure {
             CertificateError::NotValidForNameContext { presented, .. } => {
                 Self::CertificateForAnotherName { presented }
             }
+            // Of the chain's signatures the verifier says "unknown issuer".
+            CertificateError::BadSignature => Self::KeyNotProven,
             CertificateError::BadEncoding => Self::CertificateUnreadable,
             CertificateError::Other(ref other) => match other.0.downcast_ref() {
                 Some(Refusal::SelfSigned) => Self::SelfSigned,
@@ -150,6 +154,7 @@ impl TlsFailure {
             Self::SelfSigned => "self_signed",
             Self::UnknownIssuer => "unknown_issuer",
             Self::PinMismatch { .. } => "pin_mismatch",
+            Self::KeyNotProven => "key_not_proven",
             Self::CertificateUnreadable => "certificate_unreadable",
             Self::CertificateRejected(_) => "certificate_rejected",
             Self::NoCertificate => "no_certificate",
@@ -211,6 +216,9 @@ impl fmt::Display for TlsFailure {
                     "pin mismatch: the upstream's key is {}",
                     pin_text(presented)
                 )
+            }
+            Self::KeyNotProven => {
+                out.write_str("the upstream does not hold the key of the certificate it shows")
             }
             Self::CertificateUnreadable => out.write_str("certificate cannot be parsed"),
             Self::CertificateRejected(error) => write!(out, "certificate rejected: {error}"),

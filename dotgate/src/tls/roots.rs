@@ -61,6 +61,7 @@ enum Origin {
     Environment,
     System,
     BuiltIn,
+    Given,
 }
 
 /// What the environment says of certificates.
@@ -101,6 +102,14 @@ impl Roots {
         }
     }
 
+    /// Trusts one authority alone: that of the embedded resolver.
+    ///
+    /// # Errors
+    /// [`RootsError::None`] where the certificate cannot be a trust anchor.
+    pub fn trusting(authority: &CertificateDer<'static>) -> Result<Self, RootsError> {
+        Self::from_certificates(vec![authority.clone()], Origin::Given)
+    }
+
     /// Returns how many certificates there are and where they came from, for the log.
     pub fn describe(&self) -> String {
         let count = self.store.len();
@@ -114,6 +123,7 @@ impl Roots {
             Origin::Environment => "SSL_CERT_FILE or SSL_CERT_DIR".to_owned(),
             Origin::System => "the system".to_owned(),
             Origin::BuiltIn => "those built in".to_owned(),
+            Origin::Given => "the embedded resolver".to_owned(),
         };
         match self.unusable {
             0 => format!("{count} {noun} from {origin}"),
@@ -190,7 +200,7 @@ impl Roots {
         }
     }
 
-    fn built_in() -> Result<Self, RootsError> {
+    pub(super) fn built_in() -> Result<Self, RootsError> {
         let store: RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
         if store.is_empty() {
             return Err(RootsError::None);
@@ -218,3 +228,6 @@ impl Roots {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

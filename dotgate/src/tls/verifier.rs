@@ -71,7 +71,7 @@ impl ServerCertVerifier for Verifier {
             Check::Chain { verifier, pins } => {
                 verifier
                     .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-                    .map_err(|error| name_self_signed(error, end_entity))?;
+                    .map_err(|error| name_issuer(error, end_entity))?;
                 if !pins.is_empty() {
                     check_pin(end_entity, pins)?;
                 }
@@ -114,14 +114,18 @@ fn check_pin(end_entity: &CertificateDer<'_>, pins: &[[u8; 32]]) -> Result<(), E
     }
 }
 
-/// A self-signed certificate is either of an unknown issuer or, with the CA flag that `openssl req -x509`
-/// sets, a CA in a server's place. Both are the same mistake to an operator.
-fn name_self_signed(error: Error, end_entity: &CertificateDer<'_>) -> Error {
+/// Names the two mistakes about issuers. A self-signed certificate is of an unknown issuer or, with the CA
+/// flag that `openssl req -x509` sets, a CA in a server's place. One signed by an authority with a trusted
+/// one's name and another key (made anew, or forged) shows as a bad signature.
+fn name_issuer(error: Error, end_entity: &CertificateDer<'_>) -> Error {
     match error {
-        Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::Other(_))
-            if is_self_issued(end_entity) =>
-        {
-            Refusal::SelfSigned.into()
+        Error::InvalidCertificate(
+            CertificateError::UnknownIssuer
+            | CertificateError::BadSignature
+            | CertificateError::Other(_),
+        ) if is_self_issued(end_entity) => Refusal::SelfSigned.into(),
+        Error::InvalidCertificate(CertificateError::BadSignature) => {
+            CertificateError::UnknownIssuer.into()
         }
         other => other,
     }

@@ -1,2 +1,42 @@
-//! Every decision on the path of a query.
+//! Every decision on the path of a query, as state machines driven by input and time.
+//!
+//! The program feeds [`Engine`] with datagrams, bytes of streams and the time; the engine answers with
+//! datagrams, bytes to write and [`Action`]s. The seam towards upstreams lies at the decrypted bytes of
+//! one TLS stream, so that reconnecting, pipelining and retrying can be simulated.
+//! This crate never touches a socket, a clock, a thread, the system's randomness or TLS.
 #![forbid(unsafe_code)]
+#![warn(clippy::iter_over_hash_type, clippy::wildcard_enum_match_arm)]
+
+mod admit;
+mod counters;
+mod engine;
+mod exchange;
+mod failure;
+mod frames;
+mod health;
+mod inflight;
+pub mod limits;
+mod moment;
+mod outbox;
+mod pool;
+mod query;
+mod random;
+mod respond;
+mod route;
+mod select;
+mod session;
+mod settings;
+mod stream;
+mod verdict;
+
+pub use admit::AccessList;
+pub use counters::{Count, Counters};
+pub use engine::Engine;
+pub use failure::{ConnectFault, Failure, Misbehaviour, SessionEnd, Stage, TlsFault};
+pub use health::{Health, HealthState};
+pub use moment::Moment;
+pub use outbox::{Action, Event, OutgoingDatagram, ReturnPath};
+pub use route::{LocalZone, LocalZones};
+pub use session::SessionKey;
+pub use settings::{Settings, UpstreamSettings};
+pub use stream::StreamKey;

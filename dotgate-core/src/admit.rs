@@ -1,0 +1,176 @@
+//! Stage `admit`: may this client ask, and this often?
+//!
+//! Stands between `query` and `route`. Owns the access list and the number of queries each client address
+//! has in flight. Never looks into a message. Limits: `Settings::queries_max` and
+//! `queries_per_client_max`; an IPv6 client is its /64, which one host can hold alone.
+
+use std::hash::Hasher;
+use std::net::IpAddr;
+
+use hashbrown::HashTable;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use siphasher::sip::SipHasher13;
+
+/// The address prefixes whose clients are served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessList {
+    v4: Vec<Ipv4Net>,
+    v6: Vec<Ipv6Net>,
+}
+
+impl AccessList {
+    /// A list of exactly these prefixes.
+    pub fn new(prefixes: impl IntoIterator<Item = IpNet>) -> AccessList {
+        let mut list = AccessList {
+            v4: Vec::new(),
+            v6: Vec::new(),
+        };
+        for prefix in prefixes {
+            match prefix {
+                IpNet::V4(net) => list.v4.push(net.trunc()),
+                IpNet::V6(net) => list.v6.push(net.trunc()),
+            }
+        }
+        list.v4 = Ipv4Net::aggregate(&list.v4);
+        list.v6 = Ipv6Net::aggregate(&list.v6);
+        list.v4.sort_unstable();
+        list.v6.sort_unstable();
+        list
+    }
+
+    /// Whether a client at `ip` is served. An IPv4 address mapped into IPv6 counts as IPv4.
+    pub fn allows(&self, ip: IpAddr) -> bool {
+        match ip.to_canonical() {
+            IpAddr::V4(ip) => {
+                let after = self.v4.partition_point(|net| net.network() <= ip);
+                self.v4[..after].last().is_some_and(|net| net.contains(&ip))
+            }
+            IpAddr::V6(ip) => {
+                let after = self.v6.partition_point(|net| net.network() <= ip);
+                self.v6[..after].last().is_some_and(|net| net.contains(&ip))
+            }
+        }
+    }
+}
+
+/// What is counted as one client: an IPv4 address, or an IPv6 /64.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct ClientId(u64);
+
+impl ClientId {
+    pub(crate) fn of(ip: IpAddr) -> ClientId {
+        match ip.to_canonical() {
+            // ::/32 holds no /64 of a client, so the two families do not meet.
+            IpAddr::V4(ip) => ClientId(u64::from(u32::from(ip))),
+            IpAddr::V6(ip) => ClientId((u128::from(ip) >> 64) as u64),
+        }
+    }
+}
+
+/// How many things each client has at the moment, up to a bound.
+pub(crate) struct Quota {
+    counts: HashTable<(ClientId, u32)>,
+    max: u32,
+    keys: (u64, u64),
+}
+
+impl Quota {
+    pub(crate) fn new(max: usize, keys: (u64, u64)) -> Quota {
+        Quota {
+            counts: HashTable::new(),
+            max: u32::try_from(max).unwrap_or(u32::MAX),
+            keys,
+        }
+    }
+
+    /// Counts one more for the client, unless it has `max` already.
+    pub(crate) fn take(&mut self, client: ClientId) -> bool {
+        let keys = self.keys;
+        let hash = hash(keys, client);
+        let entry = self.counts.entry(
+            hash,
+            |held| held.0 == client,
+            |held| self::hash(keys, held.0),
+        );
+        let count = entry.or_insert((client, 0)).into_mut();
+        if count.1 >= self.max {
+            return false;
+        }
+        count.1 += 1;
+        true
+    }
+
+    /// Counts one less for the client.
+    pub(crate) fn release(&mut self, client: ClientId) {
+        let hash = hash(self.keys, client);
+        if let Ok(mut entry) = self.counts.find_entry(hash, |held| held.0 == client) {
+            entry.get_mut().1 = entry.get().1.saturating_sub(1);
+            if entry.get().1 == 0 {
+                entry.remove();
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn clients(&self) -> usize {
+        self.counts.len()
+    }
+}
+
+fn hash(keys: (u64, u64), client: ClientId) -> u64 {
+    let mut hasher = SipHasher13::new_with_keys(keys.0, keys.1);
+    hasher.write_u64(client.0);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(prefixes: &[&str]) -> AccessList {
+        AccessList::new(prefixes.iter().map(|text| text.parse().unwrap()))
+    }
+
+    #[test]
+    fn access_is_decided_by_prefix_on_both_sides_of_its_edge() {
+        let list = list(&["10.0.0.0/8", "10.1.0.0/16", "192.168.0.0/16", "fd00::/8"]);
+        for (ip, allowed) in [
+            ("9.255.255.255", false),
+            ("10.0.0.0", true),
+            ("10.200.0.1", true),
+            ("10.255.255.255", true),
+            ("11.0.0.0", false),
+            ("::ffff:10.1.2.3", true),
+            ("::ffff:11.1.2.3", false),
+            ("fcff::1", false),
+            ("fd00::1", true),
+            ("fe00::1", false),
+        ] {
+            assert_eq!(list.allows(ip.parse().unwrap()), allowed, "{ip}");
+        }
+        assert!(!AccessList::new([]).allows("127.0.0.1".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_client_is_an_ipv4_address_or_an_ipv6_slash_64() {
+        let id = |ip: &str| ClientId::of(ip.parse().unwrap());
+        assert_eq!(id("192.0.2.1"), id("::ffff:192.0.2.1"));
+        assert_ne!(id("192.0.2.1"), id("192.0.2.2"));
+        assert_eq!(id("2001:db8::1"), id("2001:db8::2"));
+        assert_ne!(id("2001:db8::1"), id("2001:db8:0:1::1"));
+    }
+
+    #[test]
+    fn a_quota_counts_each_client_and_forgets_it_at_zero() {
+        let mut quota = Quota::new(2, (1, 2));
+        let (a, b) = (ClientId(1), ClientId(2));
+        assert!(quota.take(a) && quota.take(a) && !quota.take(a));
+        assert!(quota.take(b));
+        quota.release(a);
+        assert!(quota.take(a) && !quota.take(a));
+        quota.release(a);
+        quota.release(a);
+        quota.release(b);
+        assert_eq!(quota.clients(), 0);
+    }
+}

@@ -1,0 +1,280 @@
+//! The path of a query, put together: one engine per worker, which owns all state of its queries.
+//!
+//! `engine::intake` takes a query from the listener to its exchange; `engine::forward` makes attempts;
+//! `engine::upstream` takes what sessions report and delivers responses; `engine::streams` serves client
+//! connections. The worker that receives a query owns it to the end.
+//! The driver calls in with input and the time, then sends `datagrams`, carries out every `poll_action`,
+//! hands on every `poll_event`, and calls `on_timeout` when `next_deadline` has come.
+
+mod forward;
+mod intake;
+mod streams;
+mod upstream;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use dotgate_wire::{Answer, ClientHop, Ede, Question, write_error, write_framed};
+use slotmap::SlotMap;
+
+use crate::admit::Quota;
+use crate::counters::{Count, Counters};
+use crate::exchange::{Client, Exchange, ExchangeKey, WaiterKey, Waiters};
+use crate::failure::Failure;
+use crate::health::Health;
+use crate::inflight::Inflight;
+use crate::limits;
+use crate::moment::{Moment, earlier};
+use crate::outbox::{Action, Event, Outbox, OutgoingDatagram};
+use crate::pool::{Pool, Sessions};
+use crate::random::Random;
+use crate::respond::{Asked, Transport};
+use crate::session::{SessionKey, probe_question};
+use crate::settings::Settings;
+use crate::stream::{StreamKey, Streams};
+
+/// Everything one worker knows.
+pub struct Engine {
+    settings: Arc<Settings>,
+    health: Arc<[Health]>,
+    counters: Arc<Counters>,
+    random: Random,
+    quota: Quota,
+    streams: Streams,
+    inflight: Inflight,
+    exchanges: SlotMap<ExchangeKey, Exchange>,
+    waiters: Waiters,
+    /// Deadlines of waiters; all queries have the same time, so the queue is in order.
+    deadlines: VecDeque<(Moment, WaiterKey)>,
+    /// Exchanges that wait for a session, since when, oldest first.
+    waiting: VecDeque<(Moment, ExchangeKey)>,
+    sessions: Sessions,
+    pools: Vec<Pool>,
+    probe: Option<Question>,
+    /// When a query was last forwarded.
+    last_query: Option<Moment>,
+    /// Until when no session is opened, because no file descriptor was left.
+    descriptor_pause: Option<Moment>,
+    answer: Answer,
+    outbox: Outbox,
+    actions: VecDeque<Action>,
+    events: VecDeque<Event>,
+    dirty_sessions: Vec<SessionKey>,
+    dirty_streams: Vec<StreamKey>,
+    is_overloaded: bool,
+    has_too_many_streams: bool,
+}
+
+impl Engine {
+    /// Makes an engine. `health` has one entry per upstream and is shared by all engines of a process;
+    /// `seed` must be unpredictable in production.
+    pub fn new(
+        settings: Arc<Settings>,
+        health: Arc<[Health]>,
+        counters: Arc<Counters>,
+        seed: [u8; 32],
+    ) -> Engine {
+        let mut random = Random::new(seed);
+        let mut keys = || (random.word(), random.word());
+        Engine {
+            quota: Quota::new(settings.queries_per_client_max, keys()),
+            streams: Streams::new(&settings, keys()),
+            inflight: Inflight::new(keys()),
+            exchanges: SlotMap::with_key(),
+            waiters: SlotMap::with_key(),
+            deadlines: VecDeque::new(),
+            waiting: VecDeque::new(),
+            sessions: SlotMap::with_key(),
+            pools: settings.upstreams.iter().map(|_| Pool::new()).collect(),
+            probe: probe_question(),
+            last_query: None,
+            descriptor_pause: None,
+            answer: Answer::new(),
+            outbox: Outbox::default(),
+            actions: VecDeque::new(),
+            events: VecDeque::new(),
+            dirty_sessions: Vec::new(),
+            dirty_streams: Vec::new(),
+            is_overloaded: false,
+            has_too_many_streams: false,
+            random,
+            settings,
+            health,
+            counters,
+        }
+    }
+
+    /// The next thing to do, flushes last.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        if let Some(action) = self.actions.pop_front() {
+            return Some(action);
+        }
+        if let Some(session) = self.dirty_sessions.pop() {
+            if let Some(state) = self.sessions.get_mut(session) {
+                state.is_dirty = false;
+            }
+            return Some(Action::FlushSession(session));
+        }
+        let stream = self.dirty_streams.pop()?;
+        if let Some(state) = self.streams.get_mut(stream) {
+            state.is_dirty = false;
+        }
+        Some(Action::FlushStream(stream))
+    }
+
+    /// The next thing worth a line in the log.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// The responses to be sent by UDP, in the order made. Forget them with `clear_datagrams`.
+    pub fn datagrams(&self) -> impl Iterator<Item = OutgoingDatagram<'_>> {
+        self.outbox.iter()
+    }
+
+    /// How many responses wait to be sent by UDP.
+    pub fn datagram_count(&self) -> usize {
+        self.outbox.len()
+    }
+
+    /// Forgets the responses that were sent; their room is used again.
+    pub fn clear_datagrams(&mut self) {
+        self.outbox.clear();
+    }
+
+    /// When `on_timeout` must be called at the latest.
+    pub fn next_deadline(&self) -> Option<Moment> {
+        let mut next = self.deadlines.front().map(|(deadline, _)| *deadline);
+        for (_, session) in &self.sessions {
+            next = earlier(next, session.next_deadline());
+        }
+        next = earlier(next, self.streams.next_alarm());
+        next = earlier(next, self.next_upstream_try());
+        earlier(next, self.next_waiting_check())
+    }
+
+    /// Does everything that is due at `now`. Afterwards `next_deadline` lies after `now`.
+    pub fn on_timeout(&mut self, now: Moment) {
+        self.end_descriptor_pause(now);
+        self.expire_waiters(now);
+        self.lapse_sessions(now);
+        self.try_ill_upstreams(now);
+        self.give_up_waiting(now);
+        self.lapse_streams(now);
+    }
+
+    /// Queries that wait for an answer.
+    pub fn queries_in_flight(&self) -> usize {
+        self.waiters.len()
+    }
+
+    /// Questions that wait for an answer: several queries may ask the same.
+    pub fn questions_in_flight(&self) -> usize {
+        self.inflight.len()
+    }
+
+    /// Client connections.
+    pub fn stream_count(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// Sessions in any phase.
+    pub fn session_count(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// The block this engine counts in.
+    pub fn counters(&self) -> &Arc<Counters> {
+        &self.counters
+    }
+
+    /// Answers every waiting query with SERVFAIL, as at the end of a stop or after a bug of ours.
+    pub fn fail_all(&mut self, now: Moment) {
+        let waiting: Vec<ExchangeKey> = self.exchanges.keys().collect();
+        for key in waiting {
+            self.fail(now, key, Failure::Internal);
+        }
+    }
+
+    fn count(&self, count: Count) {
+        self.counters.add(count);
+    }
+
+    fn transport(&self, client: Client) -> Transport {
+        match client {
+            Client::Datagram(_) => Transport::Udp {
+                max: self.settings.udp_response_max,
+            },
+            Client::Stream(_) => Transport::Stream {
+                idle: self.streams.idle_limit(),
+            },
+        }
+    }
+
+    /// Writes one response to a client, wherever it is.
+    fn deliver(&mut self, client: Client, write: impl FnOnce(&Answer, &mut Vec<u8>)) {
+        match client {
+            Client::Datagram(path) => self.outbox.push(path, |out| write(&self.answer, out)),
+            Client::Stream(key) => match self.streams.get_mut(key) {
+                Some(stream) => {
+                    if stream.outgoing.len() >= limits::STREAM_UNSENT_MAX_BYTES {
+                        self.counters.add(Count::StreamsCutOff);
+                        self.close_stream(key);
+                        return;
+                    }
+                    write_framed(&mut stream.outgoing, |out| write(&self.answer, out));
+                    if !std::mem::replace(&mut stream.is_dirty, true) {
+                        self.dirty_streams.push(key);
+                    }
+                }
+                None => self.counters.add(Count::ClientsGone),
+            },
+        }
+    }
+
+    /// Answers with an RCODE of ours, and the EDE where the client can read one.
+    fn deliver_error(
+        &mut self,
+        client: Client,
+        asked: &Asked,
+        question: &[u8],
+        opcode: u8,
+        rcode: u16,
+        ede: Option<(u16, &str)>,
+    ) {
+        let ede = ede.map(|(code, text)| Ede { code, text });
+        let hop: ClientHop<'_> = asked.hop(ede, false);
+        self.deliver(client, |_, out| {
+            write_error(out, question, opcode, rcode, &hop)
+        });
+    }
+
+    fn mark_session_dirty(&mut self, key: SessionKey) {
+        if let Some(session) = self.sessions.get_mut(key)
+            && !std::mem::replace(&mut session.is_dirty, true)
+        {
+            self.dirty_sessions.push(key);
+        }
+    }
+
+    fn end_descriptor_pause(&mut self, now: Moment) {
+        if self.descriptor_pause.is_some_and(|until| until <= now) {
+            self.descriptor_pause = None;
+            self.serve_waiting(now);
+        }
+    }
+
+    /// When the oldest waiting exchange has waited long enough, while no upstream is hopeful.
+    fn next_waiting_check(&self) -> Option<Moment> {
+        let (since, _) = self.waiting.front()?;
+        let is_hopeful = self
+            .health
+            .iter()
+            .any(|health| health.is_hopeful(*since + limits::OUTAGE_WAIT));
+        let check = (!is_hopeful).then(|| *since + limits::OUTAGE_WAIT);
+        earlier(check, self.descriptor_pause)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,446 @@
+//! Attempts: making them, waiting for a session to make them on, and ending an exchange.
+
+use std::time::Duration;
+
+use dotgate_wire::{Ede, QUESTION_MAX, UpstreamQuery, opcode, write_response};
+
+use super::Engine;
+use crate::counters::Count;
+use crate::exchange::{Attempt, Client, ExchangeKey, Waiter, WaiterKey};
+use crate::failure::Failure;
+use crate::health::{Health, HealthState};
+use crate::limits;
+use crate::moment::Moment;
+use crate::outbox::{Action, Event};
+use crate::respond::Asked;
+use crate::select::{Choice, choose};
+use crate::session::{Asker, Session, SessionKey};
+
+impl Engine {
+    /// Makes the next attempt for an exchange, or queues it for a session, or ends it.
+    pub(super) fn advance(&mut self, now: Moment, key: ExchangeKey) {
+        let Some(exchange) = self.exchanges.get(key) else {
+            return;
+        };
+        if !exchange.may_ask() {
+            if !exchange.is_running() {
+                self.fail_with_noted(now, key);
+            }
+            return;
+        }
+        match choose(exchange, &self.pools, &self.sessions, &self.health) {
+            Choice::Ask(session) => self.ask(now, key, session),
+            Choice::Open(upstream) => {
+                self.open_session(now, upstream);
+                self.wait(now, key);
+            }
+            Choice::Wait => self.wait(now, key),
+            Choice::Nowhere => {
+                if !exchange.is_running() {
+                    self.fail_with_noted(now, key);
+                }
+            }
+        }
+    }
+
+    fn ask(&mut self, now: Moment, key: ExchangeKey, session_key: SessionKey) {
+        let Some(exchange) = self.exchanges.get_mut(key) else {
+            return;
+        };
+        let Some(session) = self.sessions.get_mut(session_key) else {
+            return;
+        };
+        let upstream = session.upstream;
+        let Some(pool) = self.pools.get(upstream) else {
+            return;
+        };
+        // DNSSEC needs EDNS, so a remembered refusal does not count for a query with DO.
+        let is_refusing = pool.without_edns_until.is_some_and(|until| now < until);
+        let query = UpstreamQuery {
+            id: 0,
+            question: &exchange.question,
+            dnssec_ok: exchange.dnssec_ok,
+            checking_disabled: exchange.checking_disabled,
+            edns: !exchange.without_edns && (exchange.dnssec_ok || !is_refusing),
+            asks_keepalive: false,
+        };
+        let id = session.send(Asker::Exchange(key), query, &mut self.random, now);
+        let is_busy = session.in_flight() >= limits::SESSION_BUSY;
+        let count = match (exchange.is_running(), exchange.attempts()) {
+            (true, _) => Some(Count::AttemptsBeside),
+            (false, 0) => None,
+            (false, _) => Some(Count::AttemptsAgain),
+        };
+        exchange.begin(Attempt {
+            session: session_key,
+            upstream,
+            id,
+        });
+        self.count(Count::Attempts);
+        if let Some(count) = count {
+            self.count(count);
+        }
+        self.mark_session_dirty(session_key);
+        if is_busy {
+            self.open_session(now, upstream);
+        }
+    }
+
+    /// Begins to open a session, unless one is being opened or there are enough.
+    pub(super) fn open_session(&mut self, now: Moment, upstream: usize) {
+        if self
+            .pools
+            .get(upstream)
+            .is_some_and(|pool| !pool.is_opening(&self.sessions))
+        {
+            self.open_another_session(now, upstream);
+        }
+    }
+
+    /// The same even if one is being opened.
+    pub(super) fn open_another_session(&mut self, now: Moment, upstream: usize) {
+        let Some(pool) = self.pools.get_mut(upstream) else {
+            return;
+        };
+        if !pool.may_grow() || self.descriptor_pause.is_some() {
+            return;
+        }
+        let session = Session::new(upstream, pool.alpn, pool.idle_limit(), now);
+        let key = self.sessions.insert(session);
+        let (try_number, alpn) = (pool.tries, pool.alpn);
+        pool.add(key);
+        self.actions.push_back(Action::OpenSession {
+            session: key,
+            upstream,
+            try_number,
+            alpn,
+        });
+        self.counters.add(Count::SessionsStarted);
+    }
+
+    fn wait(&mut self, now: Moment, key: ExchangeKey) {
+        if let Some(exchange) = self.exchanges.get_mut(key)
+            && !std::mem::replace(&mut exchange.is_waiting, true)
+        {
+            self.waiting.push_back((now, key));
+        }
+    }
+
+    /// Chooses anew for every exchange that waits for a session.
+    pub(super) fn serve_waiting(&mut self, now: Moment) {
+        for _ in 0..self.waiting.len() {
+            let Some((since, key)) = self.waiting.pop_front() else {
+                return;
+            };
+            let Some(exchange) = self.exchanges.get_mut(key) else {
+                continue;
+            };
+            exchange.is_waiting = false;
+            // Waiting on keeps the place and the time it has waited.
+            self.advance(now, key);
+            if let Some((restarted, last)) = self.waiting.back_mut()
+                && *last == key
+            {
+                *restarted = since;
+            }
+        }
+    }
+
+    /// Ends the wait of exchanges that no session will serve: at once if nothing is being opened, else after
+    /// `limits::OUTAGE_WAIT`. A young outage may be a restart, which is waited for until the deadline.
+    pub(super) fn give_up_waiting(&mut self, now: Moment) {
+        if self.waiting.is_empty() || self.health.iter().any(|health| health.is_hopeful(now)) {
+            return;
+        }
+        self.give_up_waiting_since(now, limits::OUTAGE_WAIT);
+    }
+
+    /// The same right after an opening failed: if no other one is under way, nothing is left to wait for.
+    pub(super) fn give_up_waiting_after_failure(&mut self, now: Moment) {
+        let is_hopeful = self.health.iter().any(|health| health.is_hopeful(now));
+        let is_opening = self
+            .pools
+            .iter()
+            .any(|pool| pool.is_opening(&self.sessions));
+        if !is_hopeful && !is_opening {
+            self.give_up_waiting_since(now, Duration::ZERO);
+        }
+    }
+
+    fn give_up_waiting_since(&mut self, now: Moment, patience: Duration) {
+        while let Some(&(since, key)) = self.waiting.front() {
+            if since + patience > now {
+                return;
+            }
+            self.waiting.pop_front();
+            let Some(exchange) = self.exchanges.get_mut(key) else {
+                continue;
+            };
+            exchange.is_waiting = false;
+            if !exchange.is_running() {
+                self.fail_with_noted(now, key);
+            }
+        }
+    }
+
+    /// Remembers for every waiting exchange why no session could be opened.
+    pub(super) fn note_waiting(&mut self, failure: Failure, upstream: usize) {
+        for (_, key) in &self.waiting {
+            if let Some(exchange) = self.exchanges.get_mut(*key) {
+                exchange.note(failure, Some(upstream));
+            }
+        }
+    }
+
+    /// Tries upstreams that are not well, while there is traffic, in turn with all other workers.
+    pub(super) fn try_ill_upstreams(&mut self, now: Moment) {
+        for upstream in 0..self.pools.len() {
+            let (Some(health), Some(pool)) = (self.health.get(upstream), self.pools.get(upstream))
+            else {
+                continue;
+            };
+            let is_due = self.try_is_wanted(health.next_try()) && !health.is_well();
+            if !is_due || !health.claim_try(now, self.random.word()) {
+                continue;
+            }
+            match pool.with_room(&self.sessions, None) {
+                Some(session) => self.send_probe(now, session),
+                None => self.open_session(now, upstream),
+            }
+        }
+    }
+
+    /// When the next of them is due.
+    pub(super) fn next_upstream_try(&self) -> Option<Moment> {
+        let ill = self
+            .health
+            .iter()
+            .filter(|health| health.state() != HealthState::Well);
+        let due = ill.map(Health::next_try).min()?;
+        self.try_is_wanted(due).then_some(due)
+    }
+
+    /// Whether a try that is due then is worth it: somebody waits, or asked shortly before.
+    fn try_is_wanted(&self, due: Moment) -> bool {
+        let has_traffic = self
+            .last_query
+            .is_some_and(|last| due < last + limits::TRAFFIC_WITHIN);
+        self.descriptor_pause.is_none() && (has_traffic || !self.waiting.is_empty())
+    }
+
+    /// Asks the probe question on a session on which nothing else is in flight.
+    pub(super) fn send_probe(&mut self, now: Moment, key: SessionKey) {
+        let (Some(session), Some(question)) = (self.sessions.get_mut(key), self.probe.as_ref())
+        else {
+            return;
+        };
+        if session.in_flight() > 0 {
+            return;
+        }
+        let query = UpstreamQuery {
+            id: 0,
+            question,
+            dnssec_ok: false,
+            checking_disabled: false,
+            edns: true,
+            asks_keepalive: false,
+        };
+        session.send(Asker::Probe, query, &mut self.random, now);
+        self.mark_session_dirty(key);
+    }
+
+    /// Answers those whose deadline has passed.
+    pub(super) fn expire_waiters(&mut self, now: Moment) {
+        while let Some(&(deadline, key)) = self.deadlines.front() {
+            let Some(waiter) = self.waiters.get(key) else {
+                self.deadlines.pop_front();
+                continue;
+            };
+            if deadline > now {
+                return;
+            }
+            self.deadlines.pop_front();
+            self.expire(now, waiter.exchange);
+        }
+    }
+
+    /// Fails the first waiter of an exchange; those behind it may get new attempts.
+    fn expire(&mut self, now: Moment, key: ExchangeKey) {
+        let Some(exchange) = self.exchanges.get_mut(key) else {
+            return;
+        };
+        if exchange.attempts() > 0 {
+            exchange.note(
+                Failure::Silent,
+                exchange.running().next().map(|attempt| attempt.upstream),
+            );
+        }
+        let (failure, _) = exchange.failure();
+        let Some(first) = exchange.first_waiter() else {
+            return;
+        };
+        let Some(waiter) = self.waiters.remove(first) else {
+            return;
+        };
+        exchange.drop_first(waiter.next);
+        let has_waiters = waiter.next.is_some();
+        self.fail_waiter(&waiter, key, failure);
+        if !has_waiters {
+            self.remove_exchange(now, key);
+            return;
+        }
+        let Some(exchange) = self.exchanges.get_mut(key) else {
+            return;
+        };
+        let running: Vec<Attempt> = exchange.running().collect();
+        if exchange.renew(now) {
+            self.retire(now, key, &running);
+            self.advance(now, key);
+        }
+    }
+
+    /// Delivers the loaded answer to all who wait, and ends the exchange.
+    pub(super) fn answer_all(&mut self, now: Moment, key: ExchangeKey, upstream: usize) {
+        let is_authenticated = self
+            .settings
+            .upstreams
+            .get(upstream)
+            .is_some_and(|upstream| upstream.is_authenticated);
+        let text = self.relayed_ede_text(upstream);
+        while let Some(waiter) = self.take_waiter(key) {
+            let asked = self.asked_by(&waiter);
+            let ede = self.answer.ede().map(|(code, _)| code);
+            let ede = ede.map(|code| Ede {
+                code,
+                text: text.as_deref().unwrap_or_default(),
+            });
+            let hop = asked.hop(ede, is_authenticated);
+            self.deliver(waiter.client, |answer, out| {
+                write_response(out, answer, &hop);
+            });
+            self.count(Count::Answered);
+            self.end_waiter(&waiter);
+        }
+        self.remove_exchange(now, key);
+    }
+
+    /// The text for an EDE that is passed on: its source, then its words (RFC 8914 section 3). Structured text
+    /// would not survive a word before it, so it is dropped.
+    fn relayed_ede_text(&self, upstream: usize) -> Option<String> {
+        let (_, text) = self.answer.ede()?;
+        let label = &self.settings.upstreams.get(upstream)?.label;
+        match text {
+            "" => Some(format!("from {label}")),
+            text if text.starts_with('{') => Some(format!("from {label}")),
+            text => Some(format!("from {label}: {text}")),
+        }
+    }
+
+    /// Ends an exchange with the most telling failure it has seen.
+    pub(super) fn fail_with_noted(&mut self, now: Moment, key: ExchangeKey) {
+        if let Some(exchange) = self.exchanges.get(key) {
+            let (failure, _) = exchange.failure();
+            self.fail(now, key, failure);
+        }
+    }
+
+    /// Ends an exchange with a failure.
+    pub(super) fn fail(&mut self, now: Moment, key: ExchangeKey, failure: Failure) {
+        while let Some(waiter) = self.take_waiter(key) {
+            self.fail_waiter(&waiter, key, failure);
+        }
+        self.remove_exchange(now, key);
+    }
+
+    fn take_waiter(&mut self, key: ExchangeKey) -> Option<Waiter> {
+        let exchange = self.exchanges.get_mut(key)?;
+        let first: WaiterKey = exchange.first_waiter()?;
+        let waiter = self.waiters.remove(first)?;
+        exchange.drop_first(waiter.next);
+        Some(waiter)
+    }
+
+    fn fail_waiter(&mut self, waiter: &Waiter, key: ExchangeKey, failure: Failure) {
+        let Some(exchange) = self.exchanges.get(key) else {
+            return;
+        };
+        let mut exact = [0; QUESTION_MAX];
+        let folded = exchange.question.as_bytes();
+        let Some(question) = exact.get_mut(..folded.len()) else {
+            return;
+        };
+        question.copy_from_slice(folded);
+        waiter.letter_case.apply(question);
+        let asked = self.asked_by(waiter);
+        let text = self.failure_text(failure, exchange.failure().1);
+        let ede = Some((failure.ede(), text.as_str()));
+        self.deliver_error(
+            waiter.client,
+            &asked,
+            question,
+            opcode::QUERY,
+            failure.rcode(),
+            ede,
+        );
+        self.count(Count::Failed);
+        self.end_waiter(waiter);
+    }
+
+    fn failure_text(&self, failure: Failure, upstream: Option<usize>) -> String {
+        match upstream.and_then(|upstream| self.settings.upstreams.get(upstream)) {
+            Some(upstream) => format!("{} ({})", failure.text(), upstream.label),
+            None => failure.text().to_owned(),
+        }
+    }
+
+    fn asked_by(&self, waiter: &Waiter) -> Asked {
+        Asked {
+            id: waiter.id,
+            flags: waiter.flags,
+            letter_case: waiter.letter_case,
+            edns: waiter.edns,
+            transport: self.transport(waiter.client),
+        }
+    }
+
+    fn end_waiter(&mut self, waiter: &Waiter) {
+        self.quota.release(waiter.client_id);
+        if let Client::Stream(key) = waiter.client {
+            self.one_less_on_stream(key);
+        }
+    }
+
+    fn remove_exchange(&mut self, now: Moment, key: ExchangeKey) {
+        if let Some(exchange) = self.exchanges.remove(key) {
+            self.inflight.remove(exchange.question_hash, key);
+            for attempt in exchange.running() {
+                self.retire_id(now, &attempt, exchange.question_hash);
+            }
+        }
+    }
+
+    fn retire(&mut self, now: Moment, key: ExchangeKey, attempts: &[Attempt]) {
+        let Some(hash) = self
+            .exchanges
+            .get(key)
+            .map(|exchange| exchange.question_hash)
+        else {
+            return;
+        };
+        for attempt in attempts {
+            self.retire_id(now, attempt, hash);
+        }
+    }
+
+    fn retire_id(&mut self, now: Moment, attempt: &Attempt, question_hash: u64) {
+        if let Some(session) = self.sessions.get_mut(attempt.session) {
+            session.retire(attempt.id, question_hash, now);
+        }
+    }
+
+    /// Reports that an upstream went down, once for all workers.
+    pub(super) fn tell_down(&mut self, upstream: usize, failure: Failure) {
+        self.events
+            .push_back(Event::UpstreamDown { upstream, failure });
+    }
+}

@@ -1,0 +1,250 @@
+use super::lab::{Lab, MS, SECOND, query_with_edns};
+use crate::counters::Count;
+use crate::failure::{ConnectFault, Failure, SessionEnd, TlsFault};
+use crate::limits;
+use crate::outbox::Event;
+
+const REFUSED: SessionEnd = SessionEnd::Connect(ConnectFault::Refused);
+
+#[test]
+fn upstreams_are_asked_in_order_and_only_one_of_them() {
+    let mut lab = Lab::opened(3);
+    lab.ask("a.example");
+    assert_eq!(lab.asked.len(), 1);
+    assert_eq!(lab.next_asked().upstream, 0);
+    assert!(lab.openings.is_empty());
+}
+
+#[test]
+fn when_the_first_is_killed_the_second_answers_and_the_first_is_tried_until_it_is_back() {
+    let mut lab = Lab::opened(2);
+    lab.ask("a.example");
+    let session = lab.asked[0].session;
+    lab.close(session);
+    lab.open(1);
+    assert_eq!(lab.next_asked().upstream, 1, "at once, not after a wait");
+    lab.ask("b.example");
+    assert_eq!(
+        lab.openings[0].upstream, 0,
+        "one lost connection does not condemn it"
+    );
+    lab.fail_open(0, REFUSED);
+    let second = lab.next_asked();
+    assert_eq!(second.upstream, 1);
+    lab.answer(&second);
+    assert_eq!(
+        lab.events,
+        [Event::UpstreamDown {
+            upstream: 0,
+            failure: Failure::Connect(ConnectFault::Refused)
+        }]
+    );
+    lab.ask("c.example");
+    let second = lab.next_asked();
+    assert_eq!(second.upstream, 1, "it is not waited for");
+    lab.answer(&second);
+    lab.pass(limits::TRY_EVERY);
+    lab.open(0);
+    let probe = lab.next_asked();
+    assert_eq!(
+        (probe.upstream, probe.message[12]),
+        (0, 0),
+        "asked for the root's servers"
+    );
+    lab.ask("d.example");
+    assert_eq!(
+        lab.next_asked().upstream,
+        1,
+        "not well before it has answered"
+    );
+    lab.answer(&probe);
+    lab.ask("e.example");
+    assert_eq!(lab.next_asked().upstream, 0, "back to the first");
+    assert_eq!(lab.events[1..], [Event::UpstreamWell { upstream: 0 }]);
+}
+
+#[test]
+fn when_the_first_freezes_its_queries_are_answered_by_the_second_after_a_quarter_second() {
+    let mut lab = Lab::opened(2);
+    let mut sent = Vec::new();
+    for n in 0..5 {
+        lab.ask(&format!("n{n}.example"));
+        sent.push(lab.now);
+        lab.pass(20 * MS);
+    }
+    lab.asked.clear();
+    lab.pass(170 * MS);
+    assert_eq!(lab.count(Count::SessionsSuspect), 1);
+    lab.open(1);
+    lab.asked.retain(|asked| asked.upstream == 1);
+    assert_eq!(lab.asked.len(), 5);
+    lab.answer_all();
+    assert_eq!(lab.rcodes(), [0; 5]);
+    lab.ask("next.example");
+    assert_eq!(
+        lab.next_asked().upstream,
+        1,
+        "the silent one takes no new ones"
+    );
+    lab.expect_attempts_beside(5);
+}
+
+#[test]
+fn while_the_first_stays_frozen_nothing_waits_for_it_again() {
+    let mut lab = Lab::opened(2);
+    lab.ask("a.example");
+    lab.ask("b.example");
+    lab.pass(270 * MS);
+    lab.open(1);
+    lab.asked.retain(|asked| asked.upstream == 1);
+    lab.answer_all();
+    for n in 0..500 {
+        lab.pass(20 * MS);
+        lab.asked.clear();
+        lab.ask(&format!("n{n}.example"));
+        let asked = lab.asked.iter().find(|asked| asked.upstream == 1).cloned();
+        lab.answer(&asked.unwrap_or_else(|| panic!("query {n} waits for the frozen one")));
+    }
+    assert_eq!(lab.rcodes(), [0; 502]);
+    let tries = lab.count(Count::SessionsStarted) - 2;
+    assert!((2..=40).contains(&tries), "{tries} tries in ten seconds");
+}
+
+#[test]
+fn a_black_hole_is_left_after_a_quarter_second() {
+    let mut lab = Lab::new(2);
+    lab.ask("a.example");
+    lab.pass(249 * MS);
+    assert_eq!(lab.openings.len(), 1);
+    lab.pass(MS);
+    lab.open(1);
+    assert_eq!(lab.next_asked().upstream, 1);
+    lab.ask("b.example");
+    assert_eq!(lab.next_asked().upstream, 1, "at once");
+}
+
+#[test]
+fn errors_are_asked_elsewhere_and_the_clients_never_see_them() {
+    let mut lab = Lab::opened(2);
+    for n in 0..30 {
+        lab.ask(&format!("n{n}.example"));
+        let first = lab.next_asked();
+        if first.upstream == 0 {
+            lab.answer_with_rcode(&first, 2);
+            if lab.asked.is_empty() {
+                lab.open(1);
+            }
+            let second = lab.next_asked();
+            assert_eq!(second.upstream, 1);
+            lab.answer(&second);
+        } else {
+            lab.answer(&first);
+        }
+    }
+    assert_eq!(lab.rcodes(), [0; 30]);
+    let wasted = lab.count(Count::AttemptsAgain);
+    assert_eq!(
+        wasted,
+        u64::from(limits::AVOIDABLE_ERRORS),
+        "then it is left alone"
+    );
+}
+
+#[test]
+fn an_error_that_all_upstreams_give_is_told_with_its_source() {
+    let mut lab = Lab::opened(2);
+    lab.send(&query_with_edns(1, "a.example"));
+    let first = lab.next_asked();
+    lab.answer_with_rcode(&first, 5);
+    lab.open(1);
+    let second = lab.next_asked();
+    lab.answer_with_rcode(&second, 2);
+    assert_eq!(lab.rcodes(), [2]);
+    assert!(
+        String::from_utf8_lossy(&lab.responses[0]).contains("upstream: answered SERVFAIL (up1)")
+    );
+    lab.expect_idle();
+}
+
+#[test]
+fn with_no_certificate_good_the_query_fails_at_once_and_says_why() {
+    let mut lab = Lab::new(2);
+    lab.send(&query_with_edns(1, "a.example"));
+    lab.fail_open(0, SessionEnd::Tls(TlsFault::CertificateExpired));
+    lab.fail_open(1, SessionEnd::Tls(TlsFault::CertificateName));
+    assert_eq!(lab.rcodes(), [2]);
+    assert!(
+        String::from_utf8_lossy(&lab.responses[0])
+            .contains("tls: certificate for another name (up1)")
+    );
+    assert_eq!(lab.count(Count::Attempts), 0, "not one octet of it left");
+    lab.send(&query_with_edns(2, "b.example"));
+    lab.pass(SECOND);
+    assert_eq!(lab.rcodes().len(), 2, "and within a second while it lasts");
+    lab.expect_idle();
+}
+
+#[test]
+fn a_restart_is_waited_for_and_loses_nothing() {
+    let mut lab = Lab::opened(1);
+    for n in 0..50 {
+        lab.ask(&format!("n{n}.example"));
+    }
+    let session = lab.asked[0].session;
+    lab.close(session);
+    for _ in 0..8 {
+        lab.fail_open(0, REFUSED);
+        lab.pass(limits::TRY_EVERY);
+    }
+    lab.open(0);
+    lab.asked.retain(|asked| asked.message[12] != 0);
+    assert_eq!(lab.asked.len(), 50);
+    lab.answer_all();
+    assert_eq!(lab.rcodes(), [0; 50]);
+    lab.expect_idle();
+}
+
+#[test]
+fn in_a_long_outage_queries_fail_within_a_second_and_recover_with_the_upstream() {
+    let mut lab = Lab::new(1);
+    for _ in 0..60 {
+        lab.ask("a.example");
+        while !lab.openings.is_empty() {
+            lab.fail_open(0, REFUSED);
+        }
+        lab.pass(250 * MS);
+    }
+    let before = lab.responses.len();
+    lab.send(&query_with_edns(1, "b.example"));
+    lab.pass(SECOND);
+    assert_eq!(lab.responses.len(), before + 2, "a.example and b.example");
+    lab.ask("c.example");
+    lab.pass(500 * MS);
+    let attempts = lab.openings.len();
+    assert!(attempts <= 2, "one try, and one beside it");
+    lab.ask("d.example");
+    lab.open(0);
+    lab.answer_all();
+    assert_eq!(lab.rcodes().last(), Some(&0));
+}
+
+#[test]
+fn a_session_that_ends_again_and_again_without_a_response_is_not_reopened_without_pause() {
+    let mut lab = Lab::new(1);
+    for n in 0..100 {
+        lab.ask(&format!("n{n}.example"));
+        while !lab.openings.is_empty() {
+            let session = lab.open(0);
+            lab.close(session);
+        }
+        lab.pass(10 * MS);
+    }
+    let started = lab.count(Count::SessionsStarted);
+    assert!(started <= 6, "{started} sessions in one second");
+}
+
+impl Lab {
+    fn expect_attempts_beside(&self, expected: u64) {
+        assert_eq!(self.count(Count::AttemptsBeside), expected);
+    }
+}

@@ -1,0 +1,334 @@
+//! An engine with its world played by hand: upstreams that open, answer and close when told to.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dotgate_wire::{Flags, message_id, split_frame};
+
+use crate::admit::AccessList;
+use crate::counters::{Count, Counters};
+use crate::engine::Engine;
+use crate::failure::SessionEnd;
+use crate::health::Health;
+use crate::moment::Moment;
+use crate::outbox::{Action, Event, ReturnPath};
+use crate::route::LocalZones;
+use crate::session::SessionKey;
+use crate::settings::{Settings, UpstreamSettings};
+use crate::stream::StreamKey;
+
+pub(super) const MS: Duration = Duration::from_millis(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+
+/// A question that reached an upstream.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    pub(super) session: SessionKey,
+    pub(super) upstream: usize,
+    pub(super) id: u16,
+    pub(super) message: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Opening {
+    pub(super) session: SessionKey,
+    pub(super) upstream: usize,
+    pub(super) alpn: bool,
+}
+
+pub(super) struct Lab {
+    pub(super) engine: Engine,
+    pub(super) now: Moment,
+    pub(super) openings: Vec<Opening>,
+    pub(super) asked: Vec<Asked>,
+    pub(super) closed: Vec<SessionKey>,
+    pub(super) responses: Vec<Vec<u8>>,
+    pub(super) stream_bytes: Vec<u8>,
+    pub(super) closed_streams: Vec<StreamKey>,
+    pub(super) resumed: usize,
+    pub(super) events: Vec<Event>,
+    upstream_of: Vec<(SessionKey, usize)>,
+}
+
+pub(super) fn settings(upstreams: usize) -> Settings {
+    Settings {
+        upstreams: (0..upstreams)
+            .map(|n| UpstreamSettings {
+                label: format!("up{n}").into(),
+                is_authenticated: true,
+            })
+            .collect(),
+        access: AccessList::new(["192.0.2.0/24".parse().unwrap()]),
+        local_zones: LocalZones::all_but([]),
+        udp_response_max: 1_232,
+        query_deadline: 4 * SECOND,
+        queries_max: 1_000,
+        queries_per_client_max: 800,
+        streams_max: 10,
+        streams_per_client_max: 4,
+        stream_queries_max: 100,
+        stream_idle: 10 * SECOND,
+    }
+}
+
+impl Lab {
+    pub(super) fn new(upstreams: usize) -> Lab {
+        Lab::with(settings(upstreams))
+    }
+
+    pub(super) fn with(settings: Settings) -> Lab {
+        let health = settings.upstreams.iter().map(|_| Health::new()).collect();
+        let counters = Arc::new(Counters::new());
+        Lab {
+            engine: Engine::new(Arc::new(settings), health, counters, [7; 32]),
+            now: Moment::from_nanos(1_000_000_000_000),
+            openings: Vec::new(),
+            asked: Vec::new(),
+            closed: Vec::new(),
+            responses: Vec::new(),
+            stream_bytes: Vec::new(),
+            closed_streams: Vec::new(),
+            resumed: 0,
+            events: Vec::new(),
+            upstream_of: Vec::new(),
+        }
+    }
+
+    /// With one session open to each upstream that has been asked for, in order.
+    pub(super) fn opened(upstreams: usize) -> Lab {
+        let mut lab = Lab::new(upstreams);
+        lab.ask("warm-up");
+        lab.open(0);
+        lab.answer_all();
+        lab.responses.clear();
+        lab
+    }
+
+    /// One query by UDP for an A record of `name`, with ID 1.
+    pub(super) fn ask(&mut self, name: &str) {
+        self.send(&query(1, name));
+    }
+
+    pub(super) fn send(&mut self, message: &[u8]) {
+        self.send_from("192.0.2.1:1000", message);
+    }
+
+    pub(super) fn send_from(&mut self, peer: &str, message: &[u8]) {
+        let path = ReturnPath {
+            socket: 0,
+            peer: peer.parse().unwrap(),
+            local_ip: None,
+            interface: 0,
+        };
+        self.engine.on_datagram(self.now, path, message);
+        self.settle();
+    }
+
+    /// Completes the oldest opening of this upstream.
+    pub(super) fn open(&mut self, upstream: usize) -> SessionKey {
+        let opening = self.take_opening(upstream);
+        self.engine.session_connected(opening.session);
+        self.engine.session_opened(self.now, opening.session);
+        self.settle();
+        opening.session
+    }
+
+    pub(super) fn fail_open(&mut self, upstream: usize, end: SessionEnd) {
+        let opening = self.take_opening(upstream);
+        self.engine.session_closed(self.now, opening.session, end);
+        self.settle();
+    }
+
+    fn take_opening(&mut self, upstream: usize) -> Opening {
+        let place = self
+            .openings
+            .iter()
+            .position(|opening| opening.upstream == upstream);
+        self.openings
+            .remove(place.unwrap_or_else(|| panic!("nothing opens to upstream {upstream}")))
+    }
+
+    pub(super) fn close(&mut self, session: SessionKey) {
+        self.asked.retain(|asked| asked.session != session);
+        self.engine
+            .session_closed(self.now, session, SessionEnd::Closed);
+        self.settle();
+    }
+
+    /// Takes the oldest question that reached an upstream.
+    pub(super) fn next_asked(&mut self) -> Asked {
+        assert!(!self.asked.is_empty(), "nothing was asked");
+        self.asked.remove(0)
+    }
+
+    pub(super) fn answer(&mut self, asked: &Asked) {
+        self.respond(asked.session, &answer(&asked.message, 0));
+    }
+
+    pub(super) fn answer_with_rcode(&mut self, asked: &Asked, rcode: u8) {
+        self.respond(asked.session, &answer(&asked.message, rcode));
+    }
+
+    pub(super) fn answer_all(&mut self) {
+        while !self.asked.is_empty() {
+            let asked = self.next_asked();
+            self.answer(&asked);
+        }
+    }
+
+    pub(super) fn respond(&mut self, session: SessionKey, message: &[u8]) {
+        let mut frame = u16::try_from(message.len()).unwrap().to_be_bytes().to_vec();
+        frame.extend_from_slice(message);
+        self.engine.session_bytes(self.now, session, &frame);
+        self.settle();
+    }
+
+    /// Lets time pass, stopping at every deadline on the way.
+    pub(super) fn pass(&mut self, span: Duration) {
+        let end = self.now + span;
+        while let Some(deadline) = self
+            .engine
+            .next_deadline()
+            .filter(|deadline| *deadline <= end)
+        {
+            self.now = self.now.max(deadline);
+            self.engine.on_timeout(self.now);
+            self.settle();
+            let next = self.engine.next_deadline();
+            assert!(
+                next.is_none_or(|next| next > self.now),
+                "the deadline did not move on"
+            );
+        }
+        self.now = end;
+    }
+
+    pub(super) fn settle(&mut self) {
+        while let Some(action) = self.engine.poll_action() {
+            match action {
+                Action::OpenSession {
+                    session,
+                    upstream,
+                    alpn,
+                    ..
+                } => {
+                    self.openings.push(Opening {
+                        session,
+                        upstream,
+                        alpn,
+                    });
+                    self.upstream_of.push((session, upstream));
+                }
+                Action::FlushSession(session) => self.flush(session),
+                Action::CloseSession(session) => {
+                    self.openings.retain(|opening| opening.session != session);
+                    self.asked.retain(|asked| asked.session != session);
+                    self.closed.push(session);
+                }
+                Action::FlushStream(stream) => {
+                    if let Some(output) = self.engine.stream_output(stream) {
+                        self.stream_bytes.append(output);
+                        self.engine.stream_wrote(self.now, stream, true);
+                    }
+                }
+                Action::ResumeStream(_) => self.resumed += 1,
+                Action::CloseStream(stream) => self.closed_streams.push(stream),
+            }
+        }
+        self.responses.extend(
+            self.engine
+                .datagrams()
+                .map(|datagram| datagram.bytes.to_vec()),
+        );
+        self.engine.clear_datagrams();
+        while let Some(event) = self.engine.poll_event() {
+            self.events.push(event);
+        }
+    }
+
+    fn flush(&mut self, session: SessionKey) {
+        let Some(output) = self.engine.session_output(session) else {
+            return;
+        };
+        let bytes = std::mem::take(output);
+        let upstream = self
+            .upstream_of
+            .iter()
+            .find(|(key, _)| *key == session)
+            .unwrap()
+            .1;
+        let mut rest = &bytes[..];
+        while let Some((message, after)) = split_frame(rest) {
+            rest = after;
+            let id = message_id(message).unwrap();
+            self.asked.push(Asked {
+                session,
+                upstream,
+                id,
+                message: message.to_vec(),
+            });
+        }
+        assert!(rest.is_empty(), "half a frame was flushed");
+    }
+
+    pub(super) fn count(&self, count: Count) -> u64 {
+        self.engine.counters().get(count)
+    }
+
+    /// The RCODEs of all responses by UDP so far.
+    pub(super) fn rcodes(&self) -> Vec<u8> {
+        self.responses
+            .iter()
+            .map(|response| rcode_of(response))
+            .collect()
+    }
+
+    /// Asserts that nothing is left of any query.
+    pub(super) fn expect_idle(&self) {
+        assert_eq!(self.engine.queries_in_flight(), 0);
+        assert_eq!(self.engine.questions_in_flight(), 0);
+    }
+}
+
+pub(super) fn rcode_of(response: &[u8]) -> u8 {
+    Flags(u16::from_be_bytes([response[2], response[3]])).rcode()
+}
+
+pub(super) fn wire_name(name: &str) -> Vec<u8> {
+    let mut wire = Vec::new();
+    for label in name.split('.').filter(|label| !label.is_empty()) {
+        wire.push(u8::try_from(label.len()).unwrap());
+        wire.extend_from_slice(label.as_bytes());
+    }
+    wire.push(0);
+    wire
+}
+
+pub(super) fn query(id: u16, name: &str) -> Vec<u8> {
+    let mut message = id.to_be_bytes().to_vec();
+    message.extend_from_slice(&[1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
+    message.extend_from_slice(&wire_name(name));
+    message.extend_from_slice(&[0, 1, 0, 1]);
+    message
+}
+
+/// The same with an empty OPT.
+pub(super) fn query_with_edns(id: u16, name: &str) -> Vec<u8> {
+    let mut message = query(id, name);
+    message[11] = 1;
+    message.extend_from_slice(&[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0]);
+    message
+}
+
+/// A response to a query: one A record if the RCODE is 0, and an empty OPT.
+pub(super) fn answer(query: &[u8], rcode: u8) -> Vec<u8> {
+    let question_end = 12 + query[12..].iter().position(|octet| *octet == 0).unwrap() + 5;
+    let mut message = query[..question_end].to_vec();
+    let is_answer = rcode == 0;
+    message[2..12].copy_from_slice(&[0x81, 0x80 | rcode, 0, 1, 0, u8::from(is_answer), 0, 0, 0, 1]);
+    if is_answer {
+        message.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 0, 1, 44, 0, 4, 203, 0, 113, 5]);
+    }
+    message.extend_from_slice(&[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0]);
+    message
+}

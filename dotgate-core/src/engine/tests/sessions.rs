@@ -1,0 +1,353 @@
+use super::lab::{Lab, MS, SECOND, answer, query, query_with_edns};
+use crate::counters::Count;
+use crate::failure::{ConnectFault, SessionEnd, TlsFault};
+use crate::limits;
+use crate::outbox::Event;
+
+#[test]
+fn queries_of_a_session_that_ends_are_asked_once_more_on_a_fresh_one() {
+    let mut lab = Lab::opened(1);
+    for n in 0..20 {
+        lab.ask(&format!("n{n}.example"));
+    }
+    let session = lab.asked[0].session;
+    lab.close(session);
+    assert!(lab.responses.is_empty());
+    let fresh = lab.open(0);
+    assert_ne!(fresh, session);
+    assert_eq!(lab.asked.len(), 20);
+    lab.answer_all();
+    assert_eq!(lab.rcodes(), [0; 20]);
+    assert_eq!(lab.count(Count::Attempts), 1 + 40);
+    assert!(lab.events.is_empty(), "{:?}", lab.events);
+    lab.expect_idle();
+}
+
+#[test]
+fn a_close_with_nothing_in_flight_is_no_failure_and_teaches_the_idle_life() {
+    let mut lab = Lab::new(1);
+    lab.ask("a.example");
+    let session = lab.open(0);
+    lab.answer_all();
+    lab.pass(4 * SECOND);
+    lab.close(session);
+    assert_eq!(lab.count(Count::SessionsEndedIdle), 1);
+    assert!(lab.events.is_empty());
+    lab.ask("b.example");
+    lab.open(0);
+    lab.answer_all();
+    lab.pass(3_599 * MS);
+    assert!(lab.closed.is_empty());
+    lab.pass(MS);
+    assert_eq!(lab.closed.len(), 1, "closed before the peer does");
+}
+
+#[test]
+fn an_attempt_that_fails_three_times_ends_the_query() {
+    let mut lab = Lab::opened(1);
+    lab.send(&query_with_edns(1, "a.example"));
+    for attempt in 1..=limits::ATTEMPTS {
+        let asked = lab.next_asked();
+        lab.close(asked.session);
+        if attempt < limits::ATTEMPTS {
+            lab.pass(limits::TRY_EVERY);
+            lab.open(0);
+        }
+    }
+    assert_eq!(lab.rcodes(), [2]);
+    assert!(String::from_utf8_lossy(&lab.responses[0]).contains("upstream: connection lost (up0)"));
+    lab.expect_idle();
+}
+
+#[test]
+fn responses_are_matched_in_any_order() {
+    let mut lab = Lab::opened(1);
+    lab.ask("a.example");
+    lab.ask("b.example");
+    lab.ask("c.example");
+    let mut asked = std::mem::take(&mut lab.asked);
+    asked.reverse();
+    for asked in &asked {
+        lab.answer(asked);
+    }
+    let names: Vec<u8> = lab.responses.iter().map(|response| response[13]).collect();
+    assert_eq!(names, *b"cba");
+}
+
+#[test]
+fn wrong_ids_wrong_questions_and_garbage_are_counted_and_the_wait_goes_on() {
+    let mut lab = Lab::opened(1);
+    lab.ask("a.example");
+    let asked = lab.next_asked();
+    let right = answer(&asked.message, 0);
+    let mut wrong_id = right.clone();
+    wrong_id[0] ^= 0x55;
+    let mut wrong_question = right.clone();
+    wrong_question[13] = b'z';
+    let mut query_back = right.clone();
+    query_back[2] &= 0x7f;
+    let cut = &right[..right.len() - 12];
+    for bad in [
+        &wrong_id[..],
+        &wrong_question,
+        &query_back,
+        cut,
+        &right[..2],
+        &[],
+    ] {
+        lab.respond(asked.session, bad);
+    }
+    assert!(lab.responses.is_empty());
+    assert_eq!(lab.count(Count::ResponsesInvalid), 6);
+    lab.respond(asked.session, &right);
+    lab.respond(asked.session, &right);
+    assert_eq!(lab.rcodes(), [0]);
+    assert_eq!(
+        lab.count(Count::ResponsesInvalid),
+        7,
+        "the second one is a duplicate"
+    );
+}
+
+#[test]
+fn a_hundred_invalid_messages_without_a_response_between_close_the_session() {
+    let mut lab = Lab::opened(1);
+    lab.ask("a.example");
+    let asked = lab.next_asked();
+    let mut wrong = answer(&asked.message, 0);
+    wrong[0] ^= 0x55;
+    for _ in 1..limits::SESSION_INVALID_MESSAGES {
+        lab.respond(asked.session, &wrong);
+    }
+    assert!(lab.closed.is_empty());
+    lab.respond(asked.session, &wrong);
+    assert_eq!(lab.closed, [asked.session]);
+    lab.open(0);
+    lab.answer_all();
+    assert_eq!(lab.rcodes(), [0]);
+}
+
+#[test]
+fn one_name_that_is_never_answered_is_asked_beside_and_fails_alone() {
+    let mut lab = Lab::opened(1);
+    lab.ask("stuck.example");
+    let stuck = lab.next_asked();
+    for n in 0..30 {
+        lab.pass(50 * MS);
+        lab.ask(&format!("n{n}.example"));
+        lab.asked
+            .retain(|asked| asked.message[12..17] != *b"\x05stuc");
+        lab.answer_all();
+    }
+    assert_eq!(lab.rcodes(), [0; 30]);
+    assert_eq!(lab.count(Count::AttemptsBeside), 1, "after 1.5 s");
+    assert_eq!(lab.count(Count::SessionsSuspect), 0);
+    assert_eq!(lab.count(Count::SessionsStarted), 1);
+    lab.answer(&stuck);
+    assert_eq!(lab.responses.len(), 31, "either attempt may win");
+    lab.expect_idle();
+}
+
+#[test]
+fn the_id_of_a_query_that_was_given_up_stays_taken_and_its_late_response_is_dropped() {
+    let mut lab = Lab::opened(1);
+    lab.ask("stuck.example");
+    let stuck = lab.next_asked();
+    for n in 0..90 {
+        lab.pass(50 * MS);
+        lab.ask(&format!("n{n}.example"));
+        lab.asked
+            .retain(|asked| asked.message[12..17] != *b"\x05stuc");
+        lab.answer_all();
+    }
+    let failed = lab.rcodes().iter().filter(|rcode| **rcode == 2).count();
+    assert_eq!(failed, 1);
+    let before = lab.responses.len();
+    lab.answer(&stuck);
+    assert_eq!(lab.responses.len(), before);
+    assert_eq!(lab.count(Count::ResponsesLate), 1);
+    assert_eq!(lab.count(Count::ResponsesInvalid), 0);
+}
+
+#[test]
+fn a_silent_session_is_suspect_and_its_queries_go_to_a_fresh_one() {
+    let mut lab = Lab::opened(1);
+    lab.ask("a.example");
+    lab.ask("b.example");
+    let silent = lab.asked[0].session;
+    lab.pass(249 * MS);
+    assert!(lab.openings.is_empty());
+    lab.pass(MS);
+    assert_eq!(lab.count(Count::SessionsSuspect), 1);
+    let fresh = lab.open(0);
+    assert_eq!(lab.asked.len(), 2 + 2, "both beside");
+    lab.asked.retain(|asked| asked.session == fresh);
+    lab.answer_all();
+    assert_eq!(lab.rcodes(), [0, 0]);
+    lab.pass(1_500 * MS);
+    assert_eq!(lab.closed, [silent]);
+    lab.expect_idle();
+}
+
+#[test]
+fn a_query_that_is_alone_has_a_second_before_its_session_is_suspect() {
+    let mut lab = Lab::opened(1);
+    lab.ask("a.example");
+    lab.pass(999 * MS);
+    assert_eq!(lab.count(Count::SessionsSuspect), 0);
+    lab.pass(MS);
+    assert_eq!(lab.count(Count::SessionsSuspect), 1);
+    lab.open(0);
+    let beside = lab
+        .asked
+        .iter()
+        .find(|asked| asked.session != lab.asked[0].session)
+        .cloned();
+    lab.answer(&beside.unwrap());
+    assert_eq!(lab.rcodes(), [0], "within two seconds of a half-open death");
+}
+
+#[test]
+fn any_response_clears_a_suspect_session() {
+    let mut lab = Lab::opened(1);
+    lab.ask("a.example");
+    lab.ask("b.example");
+    let first = lab.next_asked();
+    lab.pass(300 * MS);
+    assert_eq!(lab.count(Count::SessionsSuspect), 1);
+    lab.answer(&first);
+    lab.ask("c.example");
+    assert_eq!(
+        lab.asked.last().map(|asked| asked.session),
+        Some(first.session)
+    );
+    lab.answer_all();
+    lab.pass(2 * SECOND);
+    assert!(!lab.closed.contains(&first.session));
+}
+
+#[test]
+fn a_handshake_that_takes_long_gets_one_beside_it_and_is_given_up_at_five_seconds() {
+    let mut lab = Lab::new(1);
+    lab.ask("a.example");
+    lab.pass(749 * MS);
+    assert_eq!(lab.openings.len(), 1);
+    lab.pass(MS);
+    assert_eq!(lab.openings.len(), 2);
+    lab.pass(SECOND);
+    assert_eq!(lab.openings.len(), 2, "and no third");
+    let slow = lab.openings[0].session;
+    lab.openings.swap(0, 1);
+    lab.open(0);
+    assert_eq!(lab.closed, [slow], "the first is not needed any more");
+    lab.answer_all();
+    assert_eq!(lab.rcodes(), [0]);
+}
+
+#[test]
+fn a_keepalive_of_zero_drains_the_session() {
+    let mut lab = Lab::opened(1);
+    lab.ask("a.example");
+    lab.ask("b.example");
+    let first = lab.next_asked();
+    let mut response = answer(&first.message, 0);
+    let end = response.len();
+    response[end - 1] = 6;
+    response.extend_from_slice(&[0, 11, 0, 2, 0, 0]);
+    lab.respond(first.session, &response);
+    lab.ask("c.example");
+    lab.open(0);
+    assert_eq!(lab.asked.len(), 2);
+    assert_ne!(lab.asked[1].session, first.session);
+    lab.answer_all();
+    lab.pass(MS);
+    assert_eq!(lab.closed, [first.session]);
+    assert_eq!(lab.rcodes(), [0; 3]);
+}
+
+#[test]
+fn a_busy_session_gets_a_second_one_beside_it() {
+    let mut settings = super::lab::settings(1);
+    settings.queries_max = 5_000;
+    settings.queries_per_client_max = 5_000;
+    let mut lab = Lab::with(settings);
+    lab.ask("warm.example");
+    lab.open(0);
+    lab.answer_all();
+    for n in 1..limits::SESSION_BUSY {
+        lab.ask(&format!("n{n}.example"));
+    }
+    assert!(lab.openings.is_empty());
+    lab.ask("one-more.example");
+    let second = lab.open(0);
+    lab.ask("and-one.example");
+    assert_eq!(lab.asked.last().map(|asked| asked.session), Some(second));
+    lab.answer_all();
+    lab.expect_idle();
+}
+
+#[test]
+fn alpn_is_given_up_once_it_was_refused_and_counts_as_no_failure() {
+    let mut lab = Lab::new(1);
+    lab.ask("a.example");
+    assert!(lab.openings[0].alpn);
+    lab.fail_open(0, SessionEnd::Tls(TlsFault::AlpnRefused));
+    assert!(!lab.openings[0].alpn);
+    lab.open(0);
+    lab.answer_all();
+    assert_eq!(lab.rcodes(), [0]);
+    assert_eq!(lab.events, [Event::AlpnRefused { upstream: 0 }]);
+}
+
+#[test]
+fn without_a_file_descriptor_opening_is_tried_again_after_a_pause() {
+    let mut lab = Lab::new(1);
+    lab.ask("a.example");
+    lab.fail_open(0, SessionEnd::Connect(ConnectFault::NoDescriptor));
+    assert!(lab.openings.is_empty(), "no busy loop");
+    lab.pass(limits::DESCRIPTOR_PAUSE);
+    lab.open(0);
+    lab.answer_all();
+    assert_eq!(lab.rcodes(), [0]);
+    assert!(lab.events.is_empty(), "the upstream did nothing wrong");
+}
+
+#[test]
+fn an_upstream_that_knows_no_edns_is_asked_once_more_without() {
+    let mut lab = Lab::opened(1);
+    lab.ask("a.example");
+    let asked = lab.next_asked();
+    let mut formerr = query(asked.id, "a.example");
+    formerr[2..4].copy_from_slice(&[0x81, 0x81]);
+    lab.respond(asked.session, &formerr);
+    let plain = lab.next_asked();
+    assert_eq!(plain.message[11], 0, "no OPT");
+    lab.answer(&plain);
+    assert_eq!(lab.rcodes(), [0]);
+    lab.ask("b.example");
+    assert_eq!(lab.asked[0].message[11], 0, "remembered");
+    lab.answer_all();
+    let mut with_do = query_with_edns(3, "c.example");
+    let flags = with_do.len() - 4;
+    with_do[flags] = 0x80;
+    lab.send(&with_do);
+    assert_eq!(
+        lab.asked[0].message[11], 1,
+        "DNSSEC needs EDNS, so it is tried"
+    );
+}
+
+#[test]
+fn octets_may_come_one_at_a_time() {
+    let mut lab = Lab::opened(1);
+    lab.ask("a.example");
+    let asked = lab.next_asked();
+    let message = answer(&asked.message, 0);
+    let mut frame = u16::try_from(message.len()).unwrap().to_be_bytes().to_vec();
+    frame.extend_from_slice(&message);
+    for octet in frame {
+        lab.engine.session_bytes(lab.now, asked.session, &[octet]);
+        lab.settle();
+    }
+    assert_eq!(lab.rcodes(), [0]);
+}

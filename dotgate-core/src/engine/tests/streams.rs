@@ -1,0 +1,170 @@
+use dotgate_wire::split_frame;
+
+use super::lab::{Lab, MS, SECOND, query, query_with_edns};
+use crate::counters::Count;
+use crate::stream::StreamKey;
+
+fn framed(message: &[u8]) -> Vec<u8> {
+    let mut frame = u16::try_from(message.len()).unwrap().to_be_bytes().to_vec();
+    frame.extend_from_slice(message);
+    frame
+}
+
+impl Lab {
+    fn connect(&mut self) -> StreamKey {
+        self.engine
+            .stream_opened(self.now, "192.0.2.9".parse().unwrap())
+            .unwrap()
+    }
+
+    fn stream_send(&mut self, stream: StreamKey, bytes: &[u8]) -> bool {
+        let reads_on = self.engine.stream_bytes(self.now, stream, bytes);
+        self.settle();
+        reads_on
+    }
+
+    /// The IDs of the responses written to the client's connection.
+    fn stream_ids(&self) -> Vec<u8> {
+        let mut ids = Vec::new();
+        let mut rest = &self.stream_bytes[..];
+        while let Some((message, after)) = split_frame(rest) {
+            ids.push(message[1]);
+            rest = after;
+        }
+        ids
+    }
+}
+
+#[test]
+fn pipelined_queries_are_answered_as_their_responses_come() {
+    let mut lab = Lab::opened(1);
+    let stream = lab.connect();
+    let mut bytes = framed(&query(1, "slow.example"));
+    bytes.extend(framed(&query(2, "fast.example")));
+    bytes.extend(framed(&query(3, "x.localhost")));
+    assert!(lab.stream_send(stream, &bytes));
+    let slow = lab.next_asked();
+    lab.answer_all();
+    assert_eq!(lab.stream_ids(), [3, 2]);
+    lab.answer(&slow);
+    assert_eq!(lab.stream_ids(), [3, 2, 1]);
+}
+
+#[test]
+fn octets_of_a_query_may_come_one_at_a_time() {
+    let mut lab = Lab::opened(1);
+    let stream = lab.connect();
+    for octet in framed(&query(7, "a.example")) {
+        assert!(lab.stream_send(stream, &[octet]));
+    }
+    lab.answer_all();
+    assert_eq!(lab.stream_ids(), [7]);
+}
+
+#[test]
+fn a_client_that_has_sent_its_last_octet_still_gets_its_responses() {
+    let mut lab = Lab::opened(1);
+    let stream = lab.connect();
+    lab.stream_send(stream, &framed(&query(1, "a.example")));
+    lab.engine.stream_ended(stream);
+    lab.settle();
+    assert!(lab.closed_streams.is_empty());
+    lab.answer_all();
+    assert_eq!(lab.stream_ids(), [1]);
+    assert_eq!(lab.closed_streams, [stream]);
+}
+
+#[test]
+fn beyond_its_limit_a_connection_is_not_read_and_nothing_of_it_is_lost() {
+    let mut settings = super::lab::settings(1);
+    settings.stream_queries_max = 2;
+    let mut lab = Lab::with(settings);
+    let stream = lab.connect();
+    let mut bytes = Vec::new();
+    for n in 1..=5 {
+        bytes.extend(framed(&query(n, &format!("n{n}.example"))));
+    }
+    assert!(!lab.stream_send(stream, &bytes), "paused");
+    lab.engine.stream_ended(stream);
+    lab.open(0);
+    assert_eq!(lab.asked.len(), 2);
+    lab.answer_all();
+    assert_eq!(lab.stream_ids(), [1, 2, 3, 4, 5]);
+    assert_eq!(lab.closed_streams, [stream]);
+    lab.expect_idle();
+}
+
+#[test]
+fn a_connection_whose_framing_is_lost_is_closed_and_one_empty_frame_is_forgiven() {
+    let mut lab = Lab::opened(1);
+    let stream = lab.connect();
+    lab.stream_send(stream, &[0, 0]);
+    assert!(lab.closed_streams.is_empty());
+    lab.stream_send(stream, &[0, 0]);
+    assert_eq!(lab.closed_streams, [stream]);
+    let stream = lab.connect();
+    lab.stream_send(stream, &framed(&[0; 11]));
+    assert_eq!(lab.closed_streams.last(), Some(&stream));
+}
+
+#[test]
+fn the_response_for_a_client_that_has_gone_is_dropped() {
+    let mut lab = Lab::opened(1);
+    let stream = lab.connect();
+    lab.stream_send(stream, &framed(&query(1, "a.example")));
+    lab.engine.stream_closed(stream);
+    lab.answer_all();
+    assert_eq!(lab.count(Count::ClientsGone), 1);
+    lab.expect_idle();
+}
+
+#[test]
+fn idle_and_half_sent_connections_are_closed_after_ten_seconds() {
+    let mut lab = Lab::opened(1);
+    let idle = lab.connect();
+    let half = lab.connect();
+    lab.stream_send(half, &[0]);
+    lab.pass(9_999 * MS);
+    assert!(lab.closed_streams.is_empty());
+    lab.pass(MS);
+    assert_eq!(lab.closed_streams.len(), 2);
+    assert!(lab.closed_streams.contains(&idle) && lab.closed_streams.contains(&half));
+    assert_eq!(lab.count(Count::StreamsCutOff), 1);
+}
+
+#[test]
+fn at_the_limit_the_longest_idle_connection_makes_room() {
+    let mut lab = Lab::opened(1);
+    let mut streams = Vec::new();
+    for n in 0..10_u8 {
+        let peer = std::net::IpAddr::from([192, 0, 2, n]);
+        streams.push(lab.engine.stream_opened(lab.now, peer).unwrap());
+    }
+    let newcomer = std::net::IpAddr::from([192, 0, 2, 77]);
+    assert!(
+        lab.engine.stream_opened(lab.now, newcomer).is_none(),
+        "none is idle yet"
+    );
+    lab.pass(SECOND);
+    assert!(lab.engine.stream_opened(lab.now, newcomer).is_some());
+    lab.settle();
+    assert_eq!(lab.closed_streams, [streams[0]]);
+}
+
+#[test]
+fn keepalive_is_told_to_clients_with_edns_alone() {
+    let mut lab = Lab::opened(1);
+    let stream = lab.connect();
+    lab.stream_send(stream, &framed(&query(1, "x.localhost")));
+    lab.stream_send(stream, &framed(&query_with_edns(2, "x.localhost")));
+    let keepalive = [0, 11, 0, 2, 0, 100];
+    let places: Vec<usize> = lab
+        .stream_bytes
+        .windows(6)
+        .enumerate()
+        .filter(|(_, window)| *window == keepalive)
+        .map(|(place, _)| place)
+        .collect();
+    assert_eq!(places.len(), 1);
+    assert!(places[0] > lab.stream_bytes.len() / 2);
+}

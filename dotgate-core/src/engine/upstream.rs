@@ -1,0 +1,470 @@
+//! What sessions report: that they opened, what they received, how they ended, that time passed.
+
+use std::time::Duration;
+
+use dotgate_wire::{message_id, rcode};
+
+use super::Engine;
+use crate::counters::Count;
+use crate::exchange::ExchangeKey;
+use crate::failure::{ConnectFault, Failure, Misbehaviour, SessionEnd, TlsFault};
+use crate::frames::Next;
+use crate::limits;
+use crate::moment::Moment;
+use crate::outbox::{Action, Event};
+use crate::session::{Asker, Lapse, Phase, Session, SessionKey};
+use crate::verdict::{Verdict, judge};
+
+impl Engine {
+    /// The TCP connection of a session is there; TLS begins.
+    pub fn session_connected(&mut self, key: SessionKey) {
+        if let Some(session) = self.sessions.get_mut(key) {
+            session.phase = Phase::Handshaking;
+        }
+    }
+
+    /// A session's upstream is authenticated: from now on it carries queries.
+    pub fn session_opened(&mut self, now: Moment, key: SessionKey) {
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
+        session.on_open(now);
+        let upstream = session.upstream;
+        self.count(Count::SessionsOpened);
+        self.close_other_openings(upstream, key);
+        self.serve_waiting(now);
+        if self
+            .health
+            .get(upstream)
+            .is_some_and(|health| !health.is_well())
+        {
+            self.send_probe(now, key);
+        }
+    }
+
+    /// Takes decrypted octets of a session, cut anywhere.
+    pub fn session_bytes(&mut self, now: Moment, key: SessionKey, bytes: &[u8]) {
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
+        let mut frames = std::mem::take(&mut session.frames);
+        frames.feed(bytes, |message| self.on_message(now, key, message));
+        if let Some(session) = self.sessions.get_mut(key) {
+            session.frames = frames;
+        }
+    }
+
+    /// The frames that wait for a session's TLS, to be drained from the front. None once it is forgotten, and
+    /// while it is not open: not one octet leaves before the upstream is authenticated (RFC 8310 section 6.6).
+    pub fn session_output(&mut self, key: SessionKey) -> Option<&mut Vec<u8>> {
+        self.sessions
+            .get_mut(key)
+            .filter(|session| session.is_open())
+            .map(|session| &mut session.outgoing)
+    }
+
+    /// A session ended, or never came to be. The engine forgets it.
+    pub fn session_closed(&mut self, now: Moment, key: SessionKey, end: SessionEnd) {
+        let Some(session) = self.remove_session(key) else {
+            return;
+        };
+        if !session.is_open() {
+            self.opening_failed(now, &session, end);
+        } else if session.in_flight() == 0 {
+            self.count(Count::SessionsEndedIdle);
+            if let Some(pool) = self.pools.get_mut(session.upstream) {
+                pool.on_idle_closed_by_peer(session.idle_for(now));
+            }
+        } else {
+            self.session_lost(now, &session, end.into());
+        }
+    }
+
+    /// Closes all sessions in good order, as at the end of a stop.
+    pub fn close_all_sessions(&mut self) {
+        let keys: Vec<SessionKey> = self.sessions.keys().collect();
+        for key in keys {
+            self.remove_session(key);
+            self.actions.push_back(Action::CloseSession(key));
+        }
+    }
+
+    fn remove_session(&mut self, key: SessionKey) -> Option<Session> {
+        let session = self.sessions.remove(key)?;
+        if let Some(pool) = self.pools.get_mut(session.upstream) {
+            pool.remove(key);
+        }
+        Some(session)
+    }
+
+    /// Ends openings that were begun beside one that has succeeded.
+    fn close_other_openings(&mut self, upstream: usize, opened: SessionKey) {
+        let Some(pool) = self.pools.get(upstream) else {
+            return;
+        };
+        let is_opening = |key: &SessionKey| {
+            self.sessions
+                .get(*key)
+                .is_some_and(|session| !session.is_open())
+        };
+        let others: Vec<SessionKey> = pool
+            .keys()
+            .iter()
+            .copied()
+            .filter(|key| *key != opened && is_opening(key))
+            .collect();
+        for key in others {
+            self.remove_session(key);
+            self.actions.push_back(Action::CloseSession(key));
+        }
+    }
+
+    fn opening_failed(&mut self, now: Moment, session: &Session, end: SessionEnd) {
+        self.count(Count::SessionsFailed);
+        let upstream = session.upstream;
+        match end {
+            SessionEnd::Tls(TlsFault::AlpnRefused) if session.alpn => {
+                if let Some(pool) = self.pools.get_mut(upstream)
+                    && std::mem::replace(&mut pool.alpn, false)
+                {
+                    self.events.push_back(Event::AlpnRefused { upstream });
+                }
+                self.open_session(now, upstream);
+                return;
+            }
+            SessionEnd::Connect(ConnectFault::NoDescriptor) => {
+                self.count(Count::DescriptorsExhausted);
+                self.descriptor_pause = Some(now + limits::DESCRIPTOR_PAUSE);
+                self.note_waiting(end.into(), upstream);
+                return;
+            }
+            SessionEnd::Closed
+            | SessionEnd::Connect(_)
+            | SessionEnd::Reset
+            | SessionEnd::Tls(_) => {}
+        }
+        let failure = match (end, session.phase) {
+            (SessionEnd::Closed | SessionEnd::Reset, Phase::Handshaking) => {
+                Failure::Tls(TlsFault::Closed)
+            }
+            (end, _) => end.into(),
+        };
+        self.upstream_failed_to_open(now, upstream, failure);
+        self.serve_waiting(now);
+        self.give_up_waiting_after_failure(now);
+    }
+
+    /// An upstream that still answers on another session is not down because one more could not be opened.
+    fn upstream_failed_to_open(&mut self, now: Moment, upstream: usize, failure: Failure) {
+        self.note_waiting(failure, upstream);
+        let answers_still = self
+            .pools
+            .get(upstream)
+            .is_some_and(|pool| pool.with_room(&self.sessions, None).is_some());
+        let is_lasting = matches!(failure, Failure::Tls(fault) if fault.is_lasting());
+        if !answers_still
+            && self
+                .health
+                .get(upstream)
+                .is_some_and(|health| health.on_open_failed(now, is_lasting))
+        {
+            self.tell_down(upstream, failure);
+        }
+    }
+
+    /// A session ended with queries in flight: each goes elsewhere at once. One that ended without a single
+    /// response is as good as one that could not be opened.
+    fn session_lost(&mut self, now: Moment, session: &Session, failure: Failure) {
+        self.count(Count::SessionsLost);
+        if session.responses == 0 {
+            self.upstream_failed_to_open(now, session.upstream, failure);
+        }
+        for key in session.unanswered() {
+            let Some(exchange) = self.exchanges.get_mut(key) else {
+                continue;
+            };
+            exchange.failed_at.add(session.upstream);
+            exchange.fresh_after = Some(now);
+            exchange.note(failure, Some(session.upstream));
+        }
+        for key in session.unanswered() {
+            self.end_attempts(key, session);
+            self.advance(now, key);
+        }
+    }
+
+    fn end_attempts(&mut self, key: ExchangeKey, session: &Session) {
+        if let Some(exchange) = self.exchanges.get_mut(key) {
+            let lost = exchange.running().find(|attempt| {
+                attempt.upstream == session.upstream && !self.sessions.contains_key(attempt.session)
+            });
+            if let Some(lost) = lost {
+                exchange.end(lost.session);
+            }
+        }
+    }
+
+    /// One complete message of a session.
+    fn on_message(&mut self, now: Moment, key: SessionKey, message: &[u8]) -> Next {
+        let Some(session) = self.sessions.get_mut(key) else {
+            return Next::Pause;
+        };
+        let asker = message_id(message).and_then(|id| session.asker(id).map(|asker| (id, asker)));
+        let Some((id, asker)) = asker else {
+            return self.on_invalid(now, key);
+        };
+        if self.answer.load(message).is_err() {
+            self.note_misbehaviour(asker, Misbehaviour::Malformed);
+            return self.on_invalid(now, key);
+        }
+        if !self.answers_question_of(asker) {
+            self.note_misbehaviour(asker, Misbehaviour::WrongQuestion);
+            return self.on_invalid(now, key);
+        }
+        let Some(session) = self.sessions.get_mut(key) else {
+            return Next::Pause;
+        };
+        let upstream = session.upstream;
+        match asker {
+            Asker::Retired(_) => session.on_late_response(),
+            Asker::Exchange(_) | Asker::Probe => session.on_response(id, now),
+        }
+        self.take_keepalive(key);
+        self.judge_health(upstream);
+        match asker {
+            Asker::Retired(_) => self.count(Count::ResponsesLate),
+            Asker::Probe => {}
+            Asker::Exchange(exchange) => {
+                self.count(Count::Responses);
+                self.on_response(now, key, upstream, exchange);
+            }
+        }
+        Next::Continue
+    }
+
+    /// A message that answers nothing: counted, and the wait goes on, until there are too many.
+    fn on_invalid(&mut self, now: Moment, key: SessionKey) -> Next {
+        self.count(Count::ResponsesInvalid);
+        if !self.sessions.get_mut(key).is_some_and(Session::on_invalid) {
+            return Next::Continue;
+        }
+        if let Some(session) = self.remove_session(key) {
+            self.actions.push_back(Action::CloseSession(key));
+            self.session_lost(now, &session, Failure::Misbehaved(Misbehaviour::Flood));
+        }
+        Next::Pause
+    }
+
+    fn note_misbehaviour(&mut self, asker: Asker, fault: Misbehaviour) {
+        if let Asker::Exchange(key) = asker
+            && let Some(exchange) = self.exchanges.get_mut(key)
+        {
+            exchange.note(Failure::Misbehaved(fault), None);
+        }
+    }
+
+    /// Whether the loaded answer is for the question that was asked (RFC 7766 section 7). Only an error may come
+    /// without a question.
+    fn answers_question_of(&self, asker: Asker) -> bool {
+        let exact = self.answer.question();
+        if exact.is_empty() {
+            return self.answer.rcode() != rcode::NOERROR && self.answer.rcode() != rcode::NXDOMAIN;
+        }
+        match asker {
+            Asker::Exchange(key) => self
+                .exchanges
+                .get(key)
+                .is_some_and(|exchange| exchange.question.matches(exact)),
+            Asker::Probe => self
+                .probe
+                .as_ref()
+                .is_some_and(|probe| probe.matches(exact)),
+            Asker::Retired(hash) => self.is_hash_of(hash, exact),
+        }
+    }
+
+    fn is_hash_of(&self, hash: u64, exact: &[u8]) -> bool {
+        let Some((question, _)) = dotgate_wire::Question::fold(exact) else {
+            return false;
+        };
+        [(false, false), (false, true), (true, false), (true, true)]
+            .into_iter()
+            .any(|(dnssec_ok, cd)| self.inflight.hash(&question, dnssec_ok, cd) == hash)
+    }
+
+    /// RFC 7828 section 3.2.2: close before the peer does; at 0 send nothing more.
+    fn take_keepalive(&mut self, key: SessionKey) {
+        let Some(tenths) = self.answer.edns().and_then(|edns| edns.keepalive) else {
+            return;
+        };
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
+        if tenths == 0 {
+            session.drain();
+            return;
+        }
+        let told = Duration::from_millis(u64::from(tenths) * 100) * 9 / 10;
+        session.idle_limit = told.min(limits::SESSION_IDLE_LONGEST);
+    }
+
+    fn judge_health(&mut self, upstream: usize) {
+        let Some(health) = self.health.get(upstream) else {
+            return;
+        };
+        match self.answer.rcode() {
+            rcode::NOERROR | rcode::NXDOMAIN => {
+                if health.on_right_response() {
+                    self.events.push_back(Event::UpstreamWell { upstream });
+                    if let Some(pool) = self.pools.get_mut(upstream) {
+                        pool.tries = 0;
+                    }
+                }
+            }
+            _ => health.on_error_response(),
+        }
+    }
+
+    /// A response to an exchange in flight.
+    fn on_response(&mut self, now: Moment, session: SessionKey, upstream: usize, key: ExchangeKey) {
+        let Some(exchange) = self.exchanges.get_mut(key) else {
+            return;
+        };
+        exchange.end(session);
+        if self.answer.strays() > 0 {
+            self.counters.add(Count::ResponsesStray);
+        }
+        match judge(&self.answer, !exchange.without_edns) {
+            Verdict::Deliver => {
+                let avoided = exchange.answered_by;
+                self.answer_all(now, key, upstream);
+                if !avoided.is_empty() {
+                    self.note_avoidable_errors(now, avoided);
+                }
+            }
+            Verdict::Stands => self.answer_all(now, key, upstream),
+            Verdict::WithoutEdns => {
+                exchange.without_edns = true;
+                if let Some(pool) = self.pools.get_mut(upstream) {
+                    pool.without_edns_until = Some(now + limits::WITHOUT_EDNS_FOR);
+                }
+                self.advance(now, key);
+            }
+            Verdict::AskElsewhere(failure) => {
+                exchange.answered_by.add(upstream);
+                exchange.note(failure, Some(upstream));
+                self.advance(now, key);
+            }
+        }
+    }
+
+    fn note_avoidable_errors(&mut self, now: Moment, upstreams: crate::exchange::UpstreamSet) {
+        for upstream in 0..self.pools.len() {
+            let is_down = upstreams.has(upstream)
+                && self
+                    .health
+                    .get(upstream)
+                    .is_some_and(|health| health.on_avoidable_error(now));
+            if is_down {
+                let failure = Failure::Answered {
+                    rcode: rcode::SERVFAIL,
+                    ede: None,
+                };
+                self.tell_down(upstream, failure);
+            }
+        }
+    }
+
+    /// Does what is due on all sessions.
+    pub(super) fn lapse_sessions(&mut self, now: Moment) {
+        let due: Vec<SessionKey> = self
+            .sessions
+            .iter()
+            .filter(|(_, session)| {
+                session
+                    .next_deadline()
+                    .is_some_and(|deadline| deadline <= now)
+            })
+            .map(|(key, _)| key)
+            .collect();
+        for key in due {
+            while let Some(lapse) = self.sessions.get_mut(key).and_then(|s| s.poll_lapse(now)) {
+                self.on_lapse(now, key, lapse);
+            }
+        }
+    }
+
+    fn on_lapse(&mut self, now: Moment, key: SessionKey, lapse: Lapse) {
+        match lapse {
+            Lapse::OpeningIsSlow => self.serve_waiting(now),
+            Lapse::OpeningIsLate => {
+                let upstream = self.sessions.get(key).map(|session| session.upstream);
+                let is_alone = |upstream: &usize| {
+                    self.pools
+                        .get(*upstream)
+                        .is_some_and(|pool| pool.openings(&self.sessions).count() == 1)
+                };
+                if let Some(upstream) = upstream.filter(is_alone)
+                    && !self.waiting.is_empty()
+                {
+                    self.open_another_session(now, upstream);
+                }
+            }
+            Lapse::OpeningGivenUp => {
+                let end = match self.sessions.get(key).map(|session| session.phase) {
+                    Some(Phase::Connecting) => SessionEnd::Connect(ConnectFault::TimedOut),
+                    _ => SessionEnd::Tls(TlsFault::TimedOut),
+                };
+                self.actions.push_back(Action::CloseSession(key));
+                self.session_closed(now, key, end);
+            }
+            Lapse::Suspect => self.on_suspect(now, key),
+            Lapse::SilentTooLong => {
+                if let Some(session) = self.remove_session(key) {
+                    self.actions.push_back(Action::CloseSession(key));
+                    self.session_lost(now, &session, Failure::Silent);
+                }
+            }
+            Lapse::Unanswered(exchange) => {
+                if self
+                    .exchanges
+                    .get(exchange)
+                    .is_some_and(|exchange| !exchange.is_waiting)
+                {
+                    self.advance(now, exchange);
+                }
+            }
+            Lapse::Idle => {
+                if let Some(session) = self.remove_session(key) {
+                    self.actions.push_back(Action::CloseSession(key));
+                    self.count(Count::SessionsEndedIdle);
+                    if let Some(pool) = self.pools.get_mut(session.upstream) {
+                        pool.on_idle_limit_reached();
+                    }
+                }
+            }
+        }
+    }
+
+    /// A session fell silent: what it carries is asked elsewhere beside, on another upstream or a fresh session.
+    fn on_suspect(&mut self, now: Moment, key: SessionKey) {
+        self.count(Count::SessionsSuspect);
+        let Some(session) = self.sessions.get(key) else {
+            return;
+        };
+        let (upstream, unanswered) = (session.upstream, session.unanswered());
+        if self
+            .health
+            .get(upstream)
+            .is_some_and(|health| health.on_silent_session(now))
+        {
+            self.tell_down(upstream, Failure::Silent);
+        }
+        for key in unanswered {
+            if let Some(exchange) = self.exchanges.get_mut(key) {
+                exchange.fresh_after = Some(now);
+                self.advance(now, key);
+            }
+        }
+    }
+}

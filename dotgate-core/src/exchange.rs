@@ -1,0 +1,211 @@
+//! All attempts made for one question, and everyone who waits for its answer.
+//!
+//! Stands between `inflight` and `select`. An exchange ends with the first response that can be delivered, or
+//! when its last waiter's deadline passes. A deadline belongs to the waiter and never moves; an attempt
+//! extends nothing. Limits: `limits::ATTEMPTS` in all, two at once.
+
+use dotgate_wire::{ClientEdns, Flags, LetterCase, Question};
+use slotmap::{SlotMap, new_key_type};
+
+use crate::admit::ClientId;
+use crate::failure::Failure;
+use crate::limits;
+use crate::moment::Moment;
+use crate::outbox::ReturnPath;
+use crate::session::SessionKey;
+use crate::stream::StreamKey;
+
+new_key_type! {
+    pub(crate) struct ExchangeKey;
+    pub(crate) struct WaiterKey;
+}
+
+pub(crate) type Waiters = SlotMap<WaiterKey, Waiter>;
+
+/// Where a client's response goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Client {
+    Datagram(ReturnPath),
+    Stream(StreamKey),
+}
+
+/// One client's query that waits for an exchange.
+pub(crate) struct Waiter {
+    pub(crate) client: Client,
+    pub(crate) client_id: ClientId,
+    pub(crate) id: u16,
+    pub(crate) flags: Flags,
+    pub(crate) letter_case: LetterCase,
+    pub(crate) edns: Option<ClientEdns>,
+    pub(crate) exchange: ExchangeKey,
+    /// The next one that waits for the same exchange.
+    pub(crate) next: Option<WaiterKey>,
+}
+
+/// One question on one session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Attempt {
+    pub(crate) session: SessionKey,
+    pub(crate) upstream: usize,
+    pub(crate) id: u16,
+}
+
+/// A set of upstreams.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct UpstreamSet(u16);
+
+impl UpstreamSet {
+    pub(crate) fn add(&mut self, upstream: usize) {
+        self.0 |= 1 << upstream;
+    }
+
+    pub(crate) fn has(self, upstream: usize) -> bool {
+        self.0 & 1 << upstream != 0
+    }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+pub(crate) struct Exchange {
+    pub(crate) question: Question,
+    pub(crate) question_hash: u64,
+    pub(crate) dnssec_ok: bool,
+    pub(crate) checking_disabled: bool,
+    /// Whether an upstream refused EDNS for this question.
+    pub(crate) without_edns: bool,
+    /// Upstreams that answered with an error: they are not asked again.
+    pub(crate) answered_by: UpstreamSet,
+    /// Upstreams that an attempt failed at: asked again on a fresh session alone.
+    pub(crate) failed_at: UpstreamSet,
+    /// A session counts as fresh when it became open no earlier.
+    pub(crate) fresh_after: Option<Moment>,
+    /// Whether it stands in the queue of those that wait for a session.
+    pub(crate) is_waiting: bool,
+    /// The most telling failure so far, and the upstream it came from.
+    failure: Failure,
+    failed_upstream: Option<usize>,
+    running: [Option<Attempt>; 2],
+    attempts: u8,
+    renewed: Moment,
+    first: Option<WaiterKey>,
+    last: Option<WaiterKey>,
+}
+
+impl Exchange {
+    pub(crate) fn new(
+        question: Question,
+        question_hash: u64,
+        dnssec_ok: bool,
+        checking_disabled: bool,
+        now: Moment,
+    ) -> Exchange {
+        Exchange {
+            question,
+            question_hash,
+            dnssec_ok,
+            checking_disabled,
+            without_edns: false,
+            answered_by: UpstreamSet::default(),
+            failed_at: UpstreamSet::default(),
+            fresh_after: None,
+            is_waiting: false,
+            failure: Failure::NotReady,
+            failed_upstream: None,
+            running: [None; 2],
+            attempts: 0,
+            renewed: now,
+            first: None,
+            last: None,
+        }
+    }
+
+    /// Lets one more client wait.
+    pub(crate) fn join(&mut self, key: WaiterKey, waiters: &mut Waiters) {
+        match self.last.and_then(|last| waiters.get_mut(last)) {
+            Some(last) => last.next = Some(key),
+            None => self.first = Some(key),
+        }
+        self.last = Some(key);
+    }
+
+    pub(crate) fn first_waiter(&self) -> Option<WaiterKey> {
+        self.first
+    }
+
+    /// Drops the client that has waited longest, whose deadline is the first to pass.
+    pub(crate) fn drop_first(&mut self, next: Option<WaiterKey>) {
+        self.first = next;
+        if next.is_none() {
+            self.last = None;
+        }
+    }
+
+    pub(crate) fn running(&self) -> impl Iterator<Item = Attempt> + use<> {
+        self.running.into_iter().flatten()
+    }
+
+    pub(crate) fn runs_at(&self, upstream: usize) -> bool {
+        self.running().any(|attempt| attempt.upstream == upstream)
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.running().next().is_some()
+    }
+
+    pub(crate) fn attempts(&self) -> u8 {
+        self.attempts
+    }
+
+    /// Whether one more attempt may be made now.
+    pub(crate) fn may_ask(&self) -> bool {
+        self.attempts < limits::ATTEMPTS && self.running.iter().any(Option::is_none)
+    }
+
+    pub(crate) fn begin(&mut self, attempt: Attempt) {
+        self.attempts += 1;
+        if let Some(place) = self.running.iter_mut().find(|place| place.is_none()) {
+            *place = Some(attempt);
+        }
+    }
+
+    /// Ends the attempt on this session. False if there was none.
+    pub(crate) fn end(&mut self, session: SessionKey) -> bool {
+        for place in &mut self.running {
+            if place.is_some_and(|attempt| attempt.session == session) {
+                *place = None;
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Remembers why an attempt failed, unless something more telling is known.
+    pub(crate) fn note(&mut self, failure: Failure, upstream: Option<usize>) {
+        let (new, old) = (failure.weight(), self.failure.weight());
+        if new > old || (new == old && upstream.is_some()) {
+            self.failure = failure;
+            self.failed_upstream = upstream;
+        }
+    }
+
+    /// Why it failed, if it ends now, and whose fault that was.
+    pub(crate) fn failure(&self) -> (Failure, Option<usize>) {
+        (self.failure, self.failed_upstream)
+    }
+
+    /// Gives those who still wait a new budget, after the one it was made with is spent and the first waiter
+    /// is gone. True if it did; the caller has retired the running attempts.
+    pub(crate) fn renew(&mut self, now: Moment) -> bool {
+        if self.attempts < limits::ATTEMPTS || now.since(self.renewed) < limits::RENEW_AFTER {
+            return false;
+        }
+        self.renewed = now;
+        self.attempts = 0;
+        self.running = [None; 2];
+        self.answered_by = UpstreamSet::default();
+        self.failed_at = UpstreamSet::default();
+        true
+    }
+}

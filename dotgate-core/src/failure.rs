@@ -1,0 +1,442 @@
+//! Why a question could not be answered: the upstream's faults and what a client is told of them.
+//!
+//! Stands beside the path: `session`, `pool` and `verdict` make failures, `exchange` keeps the most telling
+//! one, `respond` turns it into an RCODE and an Extended DNS Error (RFC 8914 section 4). A response code
+//! from an upstream is data and becomes [`Failure::Answered`], never an error of ours.
+
+use dotgate_wire::{ede, rcode};
+
+/// Where on the way to an upstream something failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stage {
+    /// Opening the TCP connection.
+    Connect,
+    /// The TLS handshake.
+    Tls,
+    /// Waiting for the response to a question that was sent.
+    Upstream,
+}
+
+impl Stage {
+    /// The word for logs and metric labels.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Stage::Connect => "connect",
+            Stage::Tls => "tls",
+            Stage::Upstream => "upstream",
+        }
+    }
+}
+
+/// Why a TCP connection to an upstream could not be opened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ConnectFault {
+    /// The upstream's name has no address yet.
+    NoAddress,
+    /// This process has no file descriptor left: our fault, not the upstream's.
+    NoDescriptor,
+    /// The system refused in a way without a variant of its own.
+    Other,
+    /// Nobody listens there.
+    Refused,
+    /// No answer from the network within the handshake's limit.
+    TimedOut,
+    /// There is no route.
+    Unreachable,
+}
+
+impl ConnectFault {
+    /// All variants, for tables and tests.
+    pub const ALL: [ConnectFault; 6] = [
+        ConnectFault::NoAddress,
+        ConnectFault::NoDescriptor,
+        ConnectFault::Other,
+        ConnectFault::Refused,
+        ConnectFault::TimedOut,
+        ConnectFault::Unreachable,
+    ];
+
+    /// What happened, in a few lower-case words.
+    pub const fn text(self) -> &'static str {
+        match self {
+            ConnectFault::NoAddress => "connect: the name has no address yet",
+            ConnectFault::NoDescriptor => "connect: no file descriptor left",
+            ConnectFault::Other => "connect: failed",
+            ConnectFault::Refused => "connect: refused",
+            ConnectFault::TimedOut => "connect: timed out",
+            ConnectFault::Unreachable => "connect: unreachable",
+        }
+    }
+}
+
+/// Why a TLS handshake with an upstream failed, or its stream broke.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TlsFault {
+    /// The peer ended the handshake with an alert.
+    Alert,
+    /// The peer knows no application protocol `dot`; asked once more without ALPN.
+    AlpnRefused,
+    /// The certificate is unusable in a way without a variant of its own.
+    CertificateBad,
+    /// The certificate's time is over.
+    CertificateExpired,
+    /// The certificate is for another name or address.
+    CertificateName,
+    /// The certificate's time has not come.
+    CertificateNotYetValid,
+    /// The certificate was revoked.
+    CertificateRevoked,
+    /// The system's clock stands before this program was made, so no certificate can be judged.
+    ClockWrong,
+    /// The peer closed the connection in the handshake.
+    Closed,
+    /// No certificate authority that is trusted here signed it.
+    IssuerUnknown,
+    /// None of the configured pins is the certificate's.
+    PinMismatch,
+    /// The peer broke the TLS protocol.
+    Protocol,
+    /// The handshake took longer than [`crate::limits::HANDSHAKE_WAIT`].
+    TimedOut,
+}
+
+impl TlsFault {
+    /// All variants, for tables and tests.
+    pub const ALL: [TlsFault; 13] = [
+        TlsFault::Alert,
+        TlsFault::AlpnRefused,
+        TlsFault::CertificateBad,
+        TlsFault::CertificateExpired,
+        TlsFault::CertificateName,
+        TlsFault::CertificateNotYetValid,
+        TlsFault::CertificateRevoked,
+        TlsFault::ClockWrong,
+        TlsFault::Closed,
+        TlsFault::IssuerUnknown,
+        TlsFault::PinMismatch,
+        TlsFault::Protocol,
+        TlsFault::TimedOut,
+    ];
+
+    /// What happened, in a few lower-case words.
+    pub const fn text(self) -> &'static str {
+        match self {
+            TlsFault::Alert => "tls: the upstream sent an alert",
+            TlsFault::AlpnRefused => "tls: application protocol dot refused",
+            TlsFault::CertificateBad => "tls: certificate unusable",
+            TlsFault::CertificateExpired => "tls: certificate expired",
+            TlsFault::CertificateName => "tls: certificate for another name",
+            TlsFault::CertificateNotYetValid => "tls: certificate not yet valid",
+            TlsFault::CertificateRevoked => "tls: certificate revoked",
+            TlsFault::ClockWrong => "tls: this system's clock is wrong",
+            TlsFault::Closed => "tls: closed in the handshake",
+            TlsFault::IssuerUnknown => "tls: certificate authority unknown",
+            TlsFault::PinMismatch => "tls: no pin matches",
+            TlsFault::Protocol => "tls: protocol error",
+            TlsFault::TimedOut => "tls: handshake timed out",
+        }
+    }
+
+    /// Whether the upstream could not be authenticated: waiting a few seconds does not cure that.
+    pub const fn is_lasting(self) -> bool {
+        match self {
+            TlsFault::CertificateBad
+            | TlsFault::CertificateExpired
+            | TlsFault::CertificateName
+            | TlsFault::CertificateNotYetValid
+            | TlsFault::CertificateRevoked
+            | TlsFault::ClockWrong
+            | TlsFault::IssuerUnknown
+            | TlsFault::PinMismatch => true,
+            TlsFault::Alert
+            | TlsFault::AlpnRefused
+            | TlsFault::Closed
+            | TlsFault::Protocol
+            | TlsFault::TimedOut => false,
+        }
+    }
+}
+
+/// A rule of the protocol that an upstream broke.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Misbehaviour {
+    /// A response to another question, under the ID of ours.
+    WrongQuestion,
+    /// Not a well-formed response.
+    Malformed,
+    /// Truncated, though the transport has no such limit.
+    Truncated,
+    /// Too many messages that answer nothing we asked.
+    Flood,
+}
+
+impl Misbehaviour {
+    /// What happened, in a few lower-case words.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Misbehaviour::WrongQuestion => "upstream: response to another question",
+            Misbehaviour::Malformed => "upstream: malformed response",
+            Misbehaviour::Truncated => "upstream: truncated response over tls",
+            Misbehaviour::Flood => "upstream: flood of invalid responses",
+        }
+    }
+}
+
+/// How a session ended, as its driver saw it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SessionEnd {
+    /// The peer closed it, with or without a `close_notify`.
+    Closed,
+    /// The connection could not be opened.
+    Connect(ConnectFault),
+    /// The connection was reset, or the network failed under it.
+    Reset,
+    /// TLS failed, in the handshake or later.
+    Tls(TlsFault),
+}
+
+/// Why a question has no answer (yet).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Failure {
+    /// An upstream answered with this RCODE (12 bits) and, perhaps, this EDE.
+    Answered {
+        /// The upstream's RCODE.
+        rcode: u16,
+        /// The upstream's INFO-CODE.
+        ede: Option<u16>,
+    },
+    /// The session ended before the response came.
+    Closed,
+    /// No connection could be opened.
+    Connect(ConnectFault),
+    /// A bug of ours.
+    Internal,
+    /// The upstream broke the protocol.
+    Misbehaved(Misbehaviour),
+    /// No session to any upstream was open yet.
+    NotReady,
+    /// A limit of this forwarder was reached.
+    Overload,
+    /// The upstream did not answer in time.
+    Silent,
+    /// TLS failed.
+    Tls(TlsFault),
+}
+
+impl Failure {
+    /// The RCODE a client gets. FORMERR and NOTIMP of an upstream are no verdict on the client's query.
+    pub const fn rcode(self) -> u16 {
+        match self {
+            Failure::Answered {
+                rcode: rcode::REFUSED,
+                ..
+            } => rcode::REFUSED,
+            Failure::Answered { .. }
+            | Failure::Closed
+            | Failure::Connect(_)
+            | Failure::Internal
+            | Failure::Misbehaved(_)
+            | Failure::NotReady
+            | Failure::Overload
+            | Failure::Silent
+            | Failure::Tls(_) => rcode::SERVFAIL,
+        }
+    }
+
+    /// The INFO-CODE of the EDE a client gets (RFC 8914 section 4).
+    pub const fn ede(self) -> u16 {
+        match self {
+            Failure::Answered {
+                ede: Some(code), ..
+            } => code,
+            Failure::Answered { ede: None, .. } | Failure::Internal => ede::OTHER,
+            Failure::Connect(ConnectFault::NoAddress) | Failure::NotReady => ede::NOT_READY,
+            Failure::Connect(_) | Failure::Tls(_) => ede::NO_REACHABLE_AUTHORITY,
+            Failure::Closed | Failure::Misbehaved(_) | Failure::Overload | Failure::Silent => {
+                ede::NETWORK_ERROR
+            }
+        }
+    }
+
+    /// The EXTRA-TEXT of that EDE: the stage, then what happened.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Failure::Answered {
+                rcode: rcode::SERVFAIL,
+                ..
+            } => "upstream: answered SERVFAIL",
+            Failure::Answered {
+                rcode: rcode::REFUSED,
+                ..
+            } => "upstream: answered REFUSED",
+            Failure::Answered {
+                rcode: rcode::FORMERR,
+                ..
+            } => "upstream: answered FORMERR",
+            Failure::Answered {
+                rcode: rcode::NOTIMP,
+                ..
+            } => "upstream: answered NOTIMP",
+            Failure::Answered { .. } => "upstream: answered with an error",
+            Failure::Closed => "upstream: connection lost",
+            Failure::Connect(fault) => fault.text(),
+            Failure::Internal => "dotgate: internal error",
+            Failure::Misbehaved(fault) => fault.text(),
+            Failure::NotReady => "connect: no upstream reached yet",
+            Failure::Overload => "dotgate: too many queries in flight",
+            Failure::Silent => "upstream: no response",
+            Failure::Tls(fault) => fault.text(),
+        }
+    }
+
+    /// Whether the same question may be asked at another upstream or on another session.
+    pub const fn tries_elsewhere(self) -> bool {
+        match self {
+            Failure::Answered { .. }
+            | Failure::Closed
+            | Failure::Connect(_)
+            | Failure::Misbehaved(_)
+            | Failure::NotReady
+            | Failure::Silent
+            | Failure::Tls(_) => true,
+            Failure::Internal | Failure::Overload => false,
+        }
+    }
+
+    /// How much a failure tells an operator: of several the highest is shown.
+    pub(crate) const fn weight(self) -> u8 {
+        match self {
+            Failure::NotReady => 0,
+            Failure::Silent => 1,
+            Failure::Closed => 2,
+            Failure::Connect(_) => 3,
+            Failure::Misbehaved(_) => 4,
+            Failure::Tls(_) => 5,
+            Failure::Overload => 6,
+            Failure::Answered { .. } => 7,
+            Failure::Internal => 8,
+        }
+    }
+}
+
+impl From<SessionEnd> for Failure {
+    fn from(end: SessionEnd) -> Failure {
+        match end {
+            SessionEnd::Closed | SessionEnd::Reset => Failure::Closed,
+            SessionEnd::Connect(fault) => Failure::Connect(fault),
+            SessionEnd::Tls(fault) => Failure::Tls(fault),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_failure_has_its_code_and_text() {
+        let answered = |rcode, ede| Failure::Answered { rcode, ede };
+        let rows = [
+            (
+                answered(rcode::SERVFAIL, None),
+                rcode::SERVFAIL,
+                0,
+                "upstream: answered SERVFAIL",
+            ),
+            (
+                answered(rcode::REFUSED, Some(18)),
+                rcode::REFUSED,
+                18,
+                "upstream: answered REFUSED",
+            ),
+            (
+                answered(rcode::FORMERR, None),
+                rcode::SERVFAIL,
+                0,
+                "upstream: answered FORMERR",
+            ),
+            (
+                answered(rcode::NOTIMP, None),
+                rcode::SERVFAIL,
+                0,
+                "upstream: answered NOTIMP",
+            ),
+            (
+                answered(rcode::BADVERS, None),
+                rcode::SERVFAIL,
+                0,
+                "upstream: answered with an error",
+            ),
+            (
+                Failure::Closed,
+                rcode::SERVFAIL,
+                23,
+                "upstream: connection lost",
+            ),
+            (
+                Failure::Connect(ConnectFault::NoAddress),
+                rcode::SERVFAIL,
+                14,
+                "connect: the name has no address yet",
+            ),
+            (
+                Failure::Connect(ConnectFault::Refused),
+                rcode::SERVFAIL,
+                22,
+                "connect: refused",
+            ),
+            (
+                Failure::Internal,
+                rcode::SERVFAIL,
+                0,
+                "dotgate: internal error",
+            ),
+            (
+                Failure::Misbehaved(Misbehaviour::Malformed),
+                rcode::SERVFAIL,
+                23,
+                "upstream: malformed response",
+            ),
+            (
+                Failure::NotReady,
+                rcode::SERVFAIL,
+                14,
+                "connect: no upstream reached yet",
+            ),
+            (
+                Failure::Overload,
+                rcode::SERVFAIL,
+                23,
+                "dotgate: too many queries in flight",
+            ),
+            (
+                Failure::Silent,
+                rcode::SERVFAIL,
+                23,
+                "upstream: no response",
+            ),
+            (
+                Failure::Tls(TlsFault::CertificateExpired),
+                rcode::SERVFAIL,
+                22,
+                "tls: certificate expired",
+            ),
+        ];
+        for (failure, rcode, ede, text) in rows {
+            assert_eq!(
+                (failure.rcode(), failure.ede(), failure.text()),
+                (rcode, ede, text)
+            );
+        }
+    }
+
+    #[test]
+    fn every_stage_opens_its_faults_text() {
+        for fault in ConnectFault::ALL {
+            assert!(fault.text().starts_with("connect: "), "{fault:?}");
+        }
+        for fault in TlsFault::ALL {
+            assert!(fault.text().starts_with("tls: "), "{fault:?}");
+        }
+    }
+}

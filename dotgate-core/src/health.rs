@@ -1,0 +1,249 @@
+//! Whether an upstream is well: the little that all workers share about it.
+//!
+//! Stands beside the path: `pool` reports what it saw, `select` reads it, all through atomics.
+//!     Well --a session fell silent--> Suspect --another one--> Down
+//!     Well --a handshake failed, or errors that others did not make--> Down
+//!     Suspect --any response--> Well;  Down --a response without error--> Well
+//! While it is not well it is tried every 250 ms for 10 s, then every second with jitter, all workers
+//! together. Never decides for one query.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use crate::limits;
+use crate::moment::Moment;
+
+/// The state of an upstream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HealthState {
+    /// It answers, or nobody has asked yet.
+    Well,
+    /// A session to it fell silent and no response has come since.
+    Suspect,
+    /// It cannot be reached, fails to authenticate, or stays silent.
+    Down,
+}
+
+impl HealthState {
+    fn code(self) -> u8 {
+        match self {
+            HealthState::Well => 0,
+            HealthState::Suspect => 1,
+            HealthState::Down => 2,
+        }
+    }
+
+    fn from_code(code: u8) -> HealthState {
+        match code {
+            0 => HealthState::Well,
+            1 => HealthState::Suspect,
+            _ => HealthState::Down,
+        }
+    }
+}
+
+/// What all workers know of one upstream.
+#[derive(Debug, Default)]
+pub struct Health {
+    state: AtomicU8,
+    silent_sessions: AtomicU32,
+    /// When it was last well; 0 while it is.
+    ill_since: AtomicU64,
+    next_try: AtomicU64,
+    /// Whether the last failure is one that time does not cure.
+    is_lasting: AtomicBool,
+    /// Errors in a row to questions that another upstream then answered.
+    avoidable_errors: AtomicU32,
+    /// Counts recoveries; a change voids what was remembered of failures.
+    generation: AtomicU64,
+}
+
+impl Health {
+    /// An upstream of which nothing bad is known.
+    pub fn new() -> Health {
+        Health::default()
+    }
+
+    /// The present state.
+    pub fn state(&self) -> HealthState {
+        HealthState::from_code(self.state.load(Relaxed))
+    }
+
+    /// How often it has recovered.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Relaxed)
+    }
+
+    pub(crate) fn is_well(&self) -> bool {
+        self.state() == HealthState::Well
+    }
+
+    /// Whether waiting a moment may be worth it: well, or ill only lately and in a way that passes.
+    pub(crate) fn is_hopeful(&self, now: Moment) -> bool {
+        self.is_well()
+            || (!self.is_lasting.load(Relaxed) && self.ill_for(now) < limits::OUTAGE_FRESH)
+    }
+
+    /// A handshake or a connection failed. True if this made it `Down`.
+    pub(crate) fn on_open_failed(&self, now: Moment, is_lasting: bool) -> bool {
+        self.is_lasting.store(is_lasting, Relaxed);
+        self.fall_to(HealthState::Down, now, now + limits::TRY_EVERY)
+    }
+
+    /// Another upstream answered what this one had answered with an error. True if this made it `Down`.
+    pub(crate) fn on_avoidable_error(&self, now: Moment) -> bool {
+        if self.avoidable_errors.fetch_add(1, Relaxed) + 1 < limits::AVOIDABLE_ERRORS {
+            return false;
+        }
+        self.is_lasting.store(false, Relaxed);
+        self.fall_to(HealthState::Down, now, now + limits::TRY_EVERY)
+    }
+
+    /// A session fell silent. True if this made it `Down`.
+    pub(crate) fn on_silent_session(&self, now: Moment) -> bool {
+        if self.silent_sessions.fetch_add(1, Relaxed) == 0 {
+            if self.is_well() {
+                self.is_lasting.store(false, Relaxed);
+                self.fall_to(HealthState::Suspect, now, now);
+            }
+            return false;
+        }
+        self.fall_to(HealthState::Down, now, now)
+    }
+
+    /// A response with an error came: the upstream is not silent.
+    pub(crate) fn on_error_response(&self) {
+        if self.state() == HealthState::Suspect {
+            self.recover();
+        }
+    }
+
+    /// A right response without error came. True if this ended a `Down`.
+    pub(crate) fn on_right_response(&self) -> bool {
+        if self.avoidable_errors.load(Relaxed) != 0 {
+            self.avoidable_errors.store(0, Relaxed);
+        }
+        !self.is_well() && self.recover()
+    }
+
+    fn recover(&self) -> bool {
+        self.silent_sessions.store(0, Relaxed);
+        self.ill_since.store(0, Relaxed);
+        self.next_try.store(0, Relaxed);
+        self.generation.fetch_add(1, Relaxed);
+        self.state.swap(HealthState::Well.code(), Relaxed) == HealthState::Down.code()
+    }
+
+    /// When an upstream that is not well may be tried next.
+    pub(crate) fn next_try(&self) -> Moment {
+        Moment::from_nanos(self.next_try.load(Relaxed))
+    }
+
+    /// Takes the turn to try it, if its time has come and no other worker was faster.
+    pub(crate) fn claim_try(&self, now: Moment, random: u64) -> bool {
+        let due = self.next_try.load(Relaxed);
+        if due > now.nanos() {
+            return false;
+        }
+        let pause = if self.ill_for(now) < limits::OUTAGE_FRESH {
+            limits::TRY_EVERY
+        } else {
+            let quarter = limits::TRY_EVERY_LATER.as_nanos() as u64 / 4;
+            limits::TRY_EVERY_LATER + Duration::from_nanos(random % quarter)
+        };
+        self.next_try
+            .compare_exchange(due, (now + pause).nanos(), Relaxed, Relaxed)
+            .is_ok()
+    }
+
+    fn ill_for(&self, now: Moment) -> Duration {
+        match self.ill_since.load(Relaxed) {
+            0 => Duration::ZERO,
+            since => now.since(Moment::from_nanos(since)),
+        }
+    }
+
+    fn fall_to(&self, state: HealthState, now: Moment, first_try: Moment) -> bool {
+        if self
+            .ill_since
+            .compare_exchange(0, now.nanos().max(1), Relaxed, Relaxed)
+            .is_ok()
+        {
+            self.next_try.store(first_try.nanos(), Relaxed);
+        }
+        let before = self.state.swap(state.code(), Relaxed);
+        state == HealthState::Down && before != HealthState::Down.code()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Moment = Moment::from_nanos(1_000_000_000);
+
+    #[test]
+    fn two_silent_sessions_in_a_row_make_it_down_and_a_response_well() {
+        let health = Health::new();
+        assert!(!health.on_silent_session(START));
+        assert_eq!(health.state(), HealthState::Suspect);
+        assert!(health.on_silent_session(START));
+        assert_eq!(health.state(), HealthState::Down);
+        assert!(health.on_right_response());
+        assert_eq!(health.state(), HealthState::Well);
+        assert!(!health.on_silent_session(START));
+        assert_eq!(health.state(), HealthState::Suspect);
+        health.on_error_response();
+        assert_eq!(health.state(), HealthState::Well);
+    }
+
+    #[test]
+    fn errors_that_others_did_not_make_take_it_down_until_one_answer_without_error() {
+        let health = Health::new();
+        for _ in 1..limits::AVOIDABLE_ERRORS {
+            assert!(!health.on_avoidable_error(START));
+        }
+        health.on_right_response();
+        for _ in 1..limits::AVOIDABLE_ERRORS {
+            assert!(!health.on_avoidable_error(START));
+        }
+        assert!(health.on_avoidable_error(START));
+        health.on_error_response();
+        assert_eq!(health.state(), HealthState::Down);
+        assert!(health.on_right_response());
+    }
+
+    #[test]
+    fn it_is_tried_every_quarter_second_for_ten_seconds_then_every_second() {
+        let health = Health::new();
+        assert!(health.on_open_failed(START, false));
+        assert!(!health.on_open_failed(START, false));
+        let mut tries = Vec::new();
+        let mut now = START;
+        while now < START + Duration::from_secs(13) {
+            if health.claim_try(now, u64::MAX) {
+                tries.push(now.since(START));
+            }
+            now = now + Duration::from_millis(50);
+        }
+        assert_eq!(tries.first(), Some(&Duration::from_millis(250)));
+        let early = tries
+            .iter()
+            .filter(|t| **t < Duration::from_secs(10))
+            .count();
+        assert_eq!((early, tries.len()), (39, 42), "{tries:?}");
+    }
+
+    #[test]
+    fn an_outage_is_hopeful_while_young_unless_its_cause_lasts() {
+        let health = Health::new();
+        assert!(health.is_hopeful(START));
+        health.on_open_failed(START, false);
+        assert!(health.is_hopeful(START + Duration::from_millis(9_999)));
+        assert!(!health.is_hopeful(START + limits::OUTAGE_FRESH));
+        health.on_open_failed(START + Duration::from_secs(11), true);
+        assert!(!health.is_hopeful(START + Duration::from_secs(11)));
+        health.on_right_response();
+        assert!(health.is_hopeful(START + Duration::from_secs(12)));
+    }
+}

@@ -1,0 +1,110 @@
+//! Every bound and wait of the core that an operator does not set, with its unit and reason.
+//!
+//! What happens at a bound is decided where it is used, counted in [`crate::Count`], and tested.
+
+use std::time::Duration;
+
+/// Upstreams at most; sets of upstreams are bit masks of this width.
+pub const UPSTREAMS: usize = 16;
+
+/// Attempts per query, fall-backs included. One, one after its session died, one beside.
+pub const ATTEMPTS: u8 = 3;
+
+/// Sessions per upstream and worker: a full one, a suspect one and their replacements.
+pub const SESSIONS_PER_UPSTREAM: usize = 4;
+
+/// Queries in flight on a session beyond which another one is opened.
+pub const SESSION_BUSY: u32 = 1_000;
+
+/// Message IDs in use on a session beyond which it takes no query: a free random ID is then
+/// still found within two draws on average.
+pub const SESSION_QUERIES: u32 = 32_768;
+
+/// Retired message IDs after which a session is replaced.
+pub const SESSION_RETIRED_IDS: u32 = 4_096;
+
+/// Octets of frames waiting for a peer that does not read, beyond which a session takes no query.
+pub const SESSION_UNSENT_BYTES: usize = 256 * 1024;
+
+/// Invalid messages on a session without a valid response between that close it.
+pub const SESSION_INVALID_MESSAGES: u32 = 100;
+
+/// A session is suspect when nothing came for this long after a query, at least.
+pub const SUSPECT_AFTER: Duration = Duration::from_millis(250);
+
+/// The same for a query that is alone on its session: one slow name is no sign of a dead session.
+pub const SUSPECT_ALONE_AFTER: Duration = Duration::from_secs(1);
+
+/// The same in smoothed round trips, where these are longer.
+pub const SUSPECT_ROUND_TRIPS: u32 = 4;
+
+/// A session that stays suspect this long is closed.
+pub const SUSPECT_FOR: Duration = Duration::from_millis(1_500);
+
+/// A query unanswered this long on a session that answers others is asked once more beside.
+pub const BESIDE_AFTER: Duration = Duration::from_millis(1_500);
+
+/// A handshake older than this gets one beside it.
+pub const HANDSHAKE_BESIDE_AFTER: Duration = Duration::from_millis(750);
+
+/// A handshake older than this is given up: slow paths work, dead ones end.
+pub const HANDSHAKE_WAIT: Duration = Duration::from_secs(5);
+
+/// An idle session is closed after this long until its peer's own limit is known.
+/// Public resolvers were seen to close after 8 to 11 s.
+pub const SESSION_IDLE: Duration = Duration::from_secs(8);
+
+/// The shortest idle life that is learned from a peer, so that a restart teaches nothing lasting.
+pub const SESSION_IDLE_SHORTEST: Duration = Duration::from_secs(1);
+
+/// The longest idle life taken from a peer's keepalive option (RFC 7828).
+pub const SESSION_IDLE_LONGEST: Duration = Duration::from_secs(60);
+
+/// Errors in a row to questions that another upstream then answered, which take an upstream down.
+pub const AVOIDABLE_ERRORS: u32 = 10;
+
+/// Pause between two tries of an upstream that is not well, all workers together.
+pub const TRY_EVERY: Duration = Duration::from_millis(250);
+
+/// The same once the outage is older than [`OUTAGE_FRESH`]; up to a quarter is added at random.
+pub const TRY_EVERY_LATER: Duration = Duration::from_secs(1);
+
+/// An outage this young may be a restart: queries wait for its end until their deadline.
+pub const OUTAGE_FRESH: Duration = Duration::from_secs(10);
+
+/// In an older outage, or one that waiting does not cure, a query waits this long for a session.
+pub const OUTAGE_WAIT: Duration = Duration::from_secs(1);
+
+/// Upstreams that are not well are tried only while a query came within this time.
+pub const TRAFFIC_WITHIN: Duration = Duration::from_secs(2);
+
+/// Pause after the system had no file descriptor left, before one is asked for again.
+pub const DESCRIPTOR_PAUSE: Duration = Duration::from_millis(250);
+
+/// An upstream that refused EDNS is asked without it for this long (RFC 6891 section 6.2.2).
+pub const WITHOUT_EDNS_FOR: Duration = Duration::from_secs(300);
+
+/// Waiters whose exchange used up its attempts get a new budget at most this often.
+pub const RENEW_AFTER: Duration = Duration::from_millis(1_500);
+
+/// Octets waiting for a client that does not read, beyond which nothing more is read from it.
+pub const STREAM_UNSENT_BYTES: usize = 128 * 1024;
+
+/// Octets waiting for a client at which its connection is cut off: what was in flight when reading
+/// stopped may be long responses.
+pub const STREAM_UNSENT_MAX_BYTES: usize = 1024 * 1024;
+
+/// A client that takes no octet of what waits for it this long is cut off.
+pub const STREAM_STALLED: Duration = Duration::from_secs(10);
+
+/// A client's message must be complete this long after its first octet.
+pub const STREAM_MESSAGE_WAIT: Duration = Duration::from_secs(10);
+
+/// A client's idle connection may be closed for a new one after this long.
+pub const STREAM_SHED_IDLE: Duration = Duration::from_secs(1);
+
+/// Frames of length zero or without a header after which a client's connection is closed.
+pub const STREAM_EMPTY_FRAMES: u32 = 2;
+
+/// Octets of a reusable buffer that are kept when it empties; a larger one is given back.
+pub const BUFFER_KEPT_BYTES: usize = 16 * 1024;

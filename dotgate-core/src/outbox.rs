@@ -1,0 +1,118 @@
+//! What an engine wants done: datagrams to send, connections to open, flush and close, things to log.
+//!
+//! Buffers are reused: once warm, a response costs no allocation.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
+
+use crate::failure::Failure;
+use crate::session::SessionKey;
+use crate::stream::StreamKey;
+
+/// How a datagram's response gets back: through the socket and from the address that were asked
+/// (RFC 2181 section 4).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ReturnPath {
+    /// The driver's number of the UDP socket.
+    pub socket: u16,
+    /// The client.
+    pub peer: SocketAddr,
+    /// The address that was asked, where the socket has several.
+    pub local_ip: Option<IpAddr>,
+    /// The interface it came in on, for link-local addresses; else 0.
+    pub interface: u32,
+}
+
+/// Something a driver does for the engine, in the order given.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Action {
+    /// Begin to open a session: connect, then TLS. Report with `Engine::session_connected`,
+    /// `session_opened` or `session_closed`.
+    OpenSession {
+        /// The session.
+        session: SessionKey,
+        /// The upstream's index in the settings.
+        upstream: usize,
+        /// How often this engine has tried since the upstream was last well: picks among several addresses.
+        try_number: u32,
+        /// Whether to offer ALPN `dot`.
+        alpn: bool,
+    },
+    /// Encrypt and write what `Engine::session_output` holds.
+    FlushSession(SessionKey),
+    /// Close a session in good order; the engine has forgotten it.
+    CloseSession(SessionKey),
+    /// Write what `Engine::stream_output` holds.
+    FlushStream(StreamKey),
+    /// Read from a client's connection again.
+    ResumeStream(StreamKey),
+    /// Close a client's connection, after what was flushed; the engine has forgotten it.
+    CloseStream(StreamKey),
+}
+
+/// Something rare that an operator should read in the log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// An upstream takes no more queries while another one is well.
+    UpstreamDown {
+        /// Its index in the settings.
+        upstream: usize,
+        /// Why.
+        failure: Failure,
+    },
+    /// An upstream answers again.
+    UpstreamWell {
+        /// Its index in the settings.
+        upstream: usize,
+    },
+    /// An upstream refused ALPN and is asked without it.
+    AlpnRefused {
+        /// Its index in the settings.
+        upstream: usize,
+    },
+    /// The first query of a series was turned away because too many were in flight.
+    Overload,
+    /// The first connection of a series was turned away because too many were open.
+    TooManyStreams,
+}
+
+/// One response to be sent by UDP.
+#[derive(Clone, Copy, Debug)]
+pub struct OutgoingDatagram<'a> {
+    /// Where to, and through what.
+    pub path: ReturnPath,
+    /// The message.
+    pub bytes: &'a [u8],
+}
+
+/// Responses by UDP that wait to be sent.
+#[derive(Default)]
+pub(crate) struct Outbox {
+    bytes: Vec<u8>,
+    datagrams: Vec<(ReturnPath, Range<usize>)>,
+}
+
+impl Outbox {
+    /// Adds the message that `write` appends.
+    pub(crate) fn push(&mut self, path: ReturnPath, write: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.bytes.len();
+        write(&mut self.bytes);
+        self.datagrams.push((path, start..self.bytes.len()));
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.datagrams.len()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = OutgoingDatagram<'_>> {
+        self.datagrams.iter().map(|(path, range)| OutgoingDatagram {
+            path: *path,
+            bytes: self.bytes.get(range.clone()).unwrap_or_default(),
+        })
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.datagrams.clear();
+    }
+}

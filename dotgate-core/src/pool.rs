@@ -1,0 +1,141 @@
+//! All sessions of this engine to one upstream, and what was learned about it.
+//!
+//! Stands between `select` and `session`. Knows which session has room, whether another one may be opened, how
+//! long the upstream keeps idle connections, and whether it takes ALPN and EDNS. Never chooses between
+//! upstreams. Limits: `limits::SESSIONS_PER_UPSTREAM`, `SESSION_BUSY`.
+
+use std::time::Duration;
+
+use slotmap::SlotMap;
+
+use crate::limits;
+use crate::moment::Moment;
+use crate::session::{Session, SessionKey};
+
+pub(crate) type Sessions = SlotMap<SessionKey, Session>;
+
+pub(crate) struct Pool {
+    keys: Vec<SessionKey>,
+    /// Openings since it was last well.
+    pub(crate) tries: u32,
+    /// Whether ALPN is offered: not once it was refused.
+    pub(crate) alpn: bool,
+    /// Until when it is asked without EDNS.
+    pub(crate) without_edns_until: Option<Moment>,
+    idle_limit: Duration,
+}
+
+impl Pool {
+    pub(crate) fn new() -> Pool {
+        Pool {
+            keys: Vec::new(),
+            tries: 0,
+            alpn: true,
+            without_edns_until: None,
+            idle_limit: limits::SESSION_IDLE,
+        }
+    }
+
+    pub(crate) fn keys(&self) -> &[SessionKey] {
+        &self.keys
+    }
+
+    pub(crate) fn add(&mut self, key: SessionKey) {
+        self.keys.push(key);
+        self.tries = self.tries.saturating_add(1);
+    }
+
+    pub(crate) fn remove(&mut self, key: SessionKey) {
+        self.keys.retain(|held| *held != key);
+    }
+
+    /// The session that should take the next query: the first that is not busy, else the least busy.
+    /// Filling one before the next makes larger records and fewer system calls.
+    /// With `after`, only sessions that became open no earlier count: they have shown that the upstream lives.
+    pub(crate) fn with_room(
+        &self,
+        sessions: &Sessions,
+        after: Option<Moment>,
+    ) -> Option<SessionKey> {
+        let fit = |key: &&SessionKey| {
+            sessions.get(**key).is_some_and(|session| {
+                session.takes_queries() && (after.is_none() || session.opened >= after)
+            })
+        };
+        let load = |key: &SessionKey| sessions.get(*key).map_or(u32::MAX, Session::in_flight);
+        let mut fitting = self.keys.iter().filter(fit);
+        let first = *fitting.next()?;
+        if load(&first) < limits::SESSION_BUSY {
+            return Some(first);
+        }
+        Some(
+            *fitting
+                .min_by_key(|key| load(key))
+                .filter(|key| load(key) < load(&first))
+                .unwrap_or(&first),
+        )
+    }
+
+    /// Whether some session is being opened.
+    pub(crate) fn is_opening(&self, sessions: &Sessions) -> bool {
+        self.openings(sessions).next().is_some()
+    }
+
+    /// Whether all openings under way take long already.
+    pub(crate) fn opens_slowly(&self, sessions: &Sessions) -> bool {
+        let mut openings = self.openings(sessions).peekable();
+        openings.peek().is_some() && openings.all(Session::opens_slowly)
+    }
+
+    /// Whether another session may be opened at all.
+    pub(crate) fn may_grow(&self) -> bool {
+        self.keys.len() < limits::SESSIONS_PER_UPSTREAM
+    }
+
+    pub(crate) fn openings<'s>(
+        &'s self,
+        sessions: &'s Sessions,
+    ) -> impl Iterator<Item = &'s Session> + 's {
+        self.keys
+            .iter()
+            .filter_map(|key| sessions.get(*key))
+            .filter(|session| !session.is_open())
+    }
+
+    pub(crate) fn idle_limit(&self) -> Duration {
+        self.idle_limit
+    }
+
+    /// The peer closed a session that had been idle for `idle`: the next one is closed a little earlier.
+    pub(crate) fn on_idle_closed_by_peer(&mut self, idle: Duration) {
+        let learned = (idle * 9 / 10).max(limits::SESSION_IDLE_SHORTEST);
+        self.idle_limit = self.idle_limit.min(learned);
+    }
+
+    /// A session reached its idle limit before the peer closed it: the limit may grow again.
+    pub(crate) fn on_idle_limit_reached(&mut self) {
+        if self.idle_limit < limits::SESSION_IDLE {
+            self.idle_limit = (self.idle_limit * 17 / 16).min(limits::SESSION_IDLE);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_idle_life_of_a_peer_is_learned_and_slowly_forgotten() {
+        let mut pool = Pool::new();
+        pool.on_idle_closed_by_peer(Duration::from_secs(4));
+        assert_eq!(pool.idle_limit(), Duration::from_millis(3_600));
+        pool.on_idle_closed_by_peer(Duration::from_secs(6));
+        assert_eq!(pool.idle_limit(), Duration::from_millis(3_600));
+        pool.on_idle_closed_by_peer(Duration::from_millis(10));
+        assert_eq!(pool.idle_limit(), limits::SESSION_IDLE_SHORTEST);
+        for _ in 0..35 {
+            pool.on_idle_limit_reached();
+        }
+        assert_eq!(pool.idle_limit(), limits::SESSION_IDLE);
+    }
+}

@@ -1,0 +1,83 @@
+//! Stage `query`: is it a query that can be served?
+//!
+//! Stands between the listener and `admit`. `dotgate_wire::parse_query` has checked the form; this decides
+//! what the form asks for. Never touches state; every refusal is final and reaches no upstream.
+
+use dotgate_wire::{Query, QueryFault, ede, rclass, rcode, rtype};
+
+/// A query that is answered with an error of our own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Refusal {
+    pub(crate) rcode: u16,
+    pub(crate) ede: Option<(u16, &'static str)>,
+}
+
+impl Refusal {
+    const fn plain(rcode: u16) -> Refusal {
+        Refusal { rcode, ede: None }
+    }
+
+    const fn told(rcode: u16, code: u16, text: &'static str) -> Refusal {
+        Refusal {
+            rcode,
+            ede: Some((code, text)),
+        }
+    }
+
+    /// The client's address is outside the access list.
+    pub(crate) const PROHIBITED: Refusal =
+        Refusal::told(rcode::REFUSED, ede::PROHIBITED, "client not in access list");
+
+    /// The form of the message is at fault.
+    pub(crate) const fn of_fault(fault: &QueryFault) -> Refusal {
+        match fault {
+            QueryFault::Malformed(_) => Refusal::plain(rcode::FORMERR),
+            // RFC 8906 section 8.1.4, RFC 8490 section 9.4
+            QueryFault::Opcode => Refusal::plain(rcode::NOTIMP),
+            // RFC 6891 section 6.1.3
+            QueryFault::EdnsVersion => Refusal::plain(rcode::BADVERS),
+        }
+    }
+}
+
+/// Why a well-formed query is not forwarded, if it is not.
+pub(crate) fn refusal(query: &Query<'_>) -> Option<Refusal> {
+    match query.rtype {
+        // RFC 9103 section 7.8: a forwarder transfers no zones.
+        rtype::AXFR | rtype::IXFR => {
+            return Some(Refusal::told(
+                rcode::REFUSED,
+                ede::NOT_SUPPORTED,
+                "no zone transfers",
+            ));
+        }
+        // Types that exist only inside messages (RFC 6895 section 3.1).
+        rtype::OPT | rtype::TSIG | rtype::TKEY => return Some(Refusal::plain(rcode::FORMERR)),
+        rtype::MAILA | rtype::MAILB => return Some(Refusal::plain(rcode::NOTIMP)),
+        _ => {}
+    }
+    if query.is_signed {
+        // RFC 5625 section 4.5: a signature cannot survive a new ID and a new OPT.
+        return Some(Refusal::told(
+            rcode::REFUSED,
+            ede::NOT_SUPPORTED,
+            "signed query",
+        ));
+    }
+    if query.rclass != rclass::IN {
+        return Some(Refusal::told(
+            rcode::REFUSED,
+            ede::NOT_SUPPORTED,
+            "class is not IN",
+        ));
+    }
+    if !query.flags.recursion_desired() {
+        // RFC 9076 section 4.3: a query without RD would only probe what others asked.
+        return Some(Refusal::told(
+            rcode::REFUSED,
+            ede::NOT_AUTHORITATIVE,
+            "recursion not desired",
+        ));
+    }
+    None
+}

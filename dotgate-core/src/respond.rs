@@ -1,0 +1,153 @@
+//! Stage `respond`: what this client may have of a response: its ID, its question's case, its size, its EDNS.
+//!
+//! Stands between `exchange` and the listener. An OPT is written only to a client that sent one (RFC 6891
+//! section 7); AD passes only to a client that asked for it with DO or AD, and only from an upstream that was
+//! authenticated (RFC 6840 section 5.8, RFC 8310 section 5). Never touches a query that still waits.
+
+use std::time::Duration;
+
+use dotgate_wire::{ClientEdns, ClientHop, Ede, Flags, LetterCase, ResponseOpt};
+
+/// Octets of a UDP response to a client without EDNS (RFC 1035 section 4.2.1).
+const PLAIN_UDP_MAX: usize = 512;
+
+/// Octets of a response over a stream.
+const STREAM_MAX: usize = 65_535;
+
+/// How a client's response travels.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Transport {
+    /// UDP, with the largest response that the settings allow.
+    Udp { max: u16 },
+    /// TCP, with the idle time after which this forwarder closes the connection (RFC 7828 section 3.3.2).
+    Stream { idle: Duration },
+}
+
+/// What of a client's query its response depends on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    pub(crate) id: u16,
+    pub(crate) flags: Flags,
+    pub(crate) letter_case: LetterCase,
+    pub(crate) edns: Option<ClientEdns>,
+    pub(crate) transport: Transport,
+}
+
+impl Asked {
+    /// The terms of this client's response, with an EDE where there is one.
+    pub(crate) fn hop<'e>(&self, ede: Option<Ede<'e>>, is_authenticated: bool) -> ClientHop<'e> {
+        let wants_ad = self.flags.authentic_data() || self.edns.is_some_and(|edns| edns.dnssec_ok);
+        ClientHop {
+            id: self.id,
+            recursion_desired: self.flags.recursion_desired(),
+            checking_disabled: self.flags.checking_disabled(),
+            authentic_data: wants_ad && is_authenticated,
+            letter_case: self.letter_case,
+            opt: self.edns.map(|edns| ResponseOpt {
+                udp_size: match self.transport {
+                    Transport::Udp { max } => max,
+                    Transport::Stream { .. } => DEFAULT_UDP_SIZE,
+                },
+                dnssec_ok: edns.dnssec_ok,
+                keepalive: match self.transport {
+                    Transport::Udp { .. } => None,
+                    Transport::Stream { idle } => Some(tenths_of_a_second(idle)),
+                },
+                ede,
+            }),
+            limit: self.limit(),
+        }
+    }
+
+    fn limit(&self) -> usize {
+        match (self.transport, self.edns) {
+            (Transport::Stream { .. }, _) => STREAM_MAX,
+            (Transport::Udp { .. }, None) => PLAIN_UDP_MAX,
+            (Transport::Udp { max }, Some(edns)) => {
+                usize::from(edns.udp_size.min(max)).max(PLAIN_UDP_MAX)
+            }
+        }
+    }
+}
+
+/// The UDP size told to clients of a stream, for their later queries over UDP (RFC 9715 section 3.2).
+const DEFAULT_UDP_SIZE: u16 = 1_232;
+
+fn tenths_of_a_second(span: Duration) -> u16 {
+    u16::try_from(span.as_millis() / 100).unwrap_or(u16::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(udp_size: Option<u16>, transport: Transport) -> Asked {
+        let edns = udp_size.map(|udp_size| ClientEdns {
+            udp_size,
+            dnssec_ok: false,
+            asks_keepalive: false,
+            asks_padding: false,
+        });
+        let flags = Flags(0x0120);
+        Asked {
+            id: 7,
+            flags,
+            letter_case: LetterCase::default(),
+            edns,
+            transport,
+        }
+    }
+
+    #[test]
+    fn a_udp_response_fits_what_both_sides_allow() {
+        let udp = Transport::Udp { max: 1_232 };
+        for (size, limit) in [
+            (None, 512),
+            (Some(512), 512),
+            (Some(1_231), 1_231),
+            (Some(1_233), 1_232),
+            (Some(65_535), 1_232),
+        ] {
+            assert_eq!(asked(size, udp).hop(None, true).limit, limit, "{size:?}");
+        }
+        let stream = Transport::Stream {
+            idle: Duration::from_secs(10),
+        };
+        assert_eq!(asked(None, stream).hop(None, true).limit, 65_535);
+    }
+
+    #[test]
+    fn an_opt_and_its_keepalive_go_only_where_they_may() {
+        let udp = Transport::Udp { max: 1_232 };
+        let stream = Transport::Stream {
+            idle: Duration::from_secs(10),
+        };
+        assert!(asked(None, stream).hop(None, true).opt.is_none());
+        assert_eq!(
+            asked(Some(1_232), udp)
+                .hop(None, true)
+                .opt
+                .unwrap()
+                .keepalive,
+            None
+        );
+        assert_eq!(
+            asked(Some(1_232), stream)
+                .hop(None, true)
+                .opt
+                .unwrap()
+                .keepalive,
+            Some(100)
+        );
+    }
+
+    #[test]
+    fn ad_needs_an_authenticated_upstream_and_a_client_that_asked() {
+        let udp = Transport::Udp { max: 1_232 };
+        let mut asked = asked(None, udp);
+        assert!(asked.hop(None, true).authentic_data);
+        assert!(!asked.hop(None, false).authentic_data);
+        asked.flags = Flags(0x0100);
+        assert!(!asked.hop(None, true).authentic_data);
+    }
+}

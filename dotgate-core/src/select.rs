@@ -1,0 +1,78 @@
+//! Which upstream now, on which session?
+//!
+//! Stands between `exchange` and `pool`. Upstreams are asked in the order of the settings; one that is not
+//! well, opens slowly, or has failed this question already stands back. Reads only; the engine carries the
+//! choice out.
+
+use crate::exchange::Exchange;
+use crate::health::Health;
+use crate::pool::{Pool, Sessions};
+use crate::session::SessionKey;
+
+/// What to do for an exchange that needs an attempt.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Choice {
+    /// Ask on this session.
+    Ask(SessionKey),
+    /// Open a session to this upstream and wait for the first that becomes open.
+    Open(usize),
+    /// Wait: sessions are being opened, or will be tried when their time has come.
+    Wait,
+    /// Every upstream has answered with an error: there is nobody left to ask.
+    Nowhere,
+}
+
+/// Chooses for `exchange`, in this order: a well upstream that has not failed it; one that is recovering and
+/// has a session open; a fresh session to one that failed it; else a session must be opened first.
+pub(crate) fn choose(
+    exchange: &Exchange,
+    pools: &[Pool],
+    sessions: &Sessions,
+    health: &[Health],
+) -> Choice {
+    let upstreams = || pools.iter().zip(health).enumerate();
+    let is_untried = |upstream: usize| {
+        !exchange.answered_by.has(upstream)
+            && !exchange.failed_at.has(upstream)
+            && !exchange.runs_at(upstream)
+    };
+    for (upstream, (pool, health)) in upstreams() {
+        if is_untried(upstream) && health.is_well() {
+            if let Some(session) = pool.with_room(sessions, None) {
+                return Choice::Ask(session);
+            }
+            if !pool.opens_slowly(sessions) && pool.may_grow() {
+                return Choice::Open(upstream);
+            }
+        }
+    }
+    for (upstream, (pool, _)) in upstreams() {
+        if is_untried(upstream)
+            && let Some(session) = pool.with_room(sessions, None)
+        {
+            return Choice::Ask(session);
+        }
+    }
+    let may_ask_again = |upstream: usize| !exchange.answered_by.has(upstream);
+    for (upstream, (pool, _)) in upstreams() {
+        if may_ask_again(upstream)
+            && let Some(session) = pool.with_room(sessions, exchange.fresh_after)
+        {
+            return Choice::Ask(session);
+        }
+    }
+    for (upstream, (pool, health)) in upstreams() {
+        if may_ask_again(upstream)
+            && health.is_well()
+            && !pool.is_opening(sessions)
+            && pool.may_grow()
+        {
+            return Choice::Open(upstream);
+        }
+    }
+    if (0..pools.len()).any(may_ask_again) {
+        Choice::Wait
+    } else {
+        Choice::Nowhere
+    }
+}

@@ -1,0 +1,222 @@
+//! Client connections (TCP): bytes in, complete messages out, responses back in any order (RFC 7766).
+//!
+//! Stands at both ends of the path. Owns what a client has sent of its next message, what waits to be written
+//! to it, and its clocks; only a complete message resets the idle clock (section 6.2.3). A client that has
+//! too much in flight or does not read is not read from. Never looks into a message.
+//! Limits: `Settings::stream*`, `limits::STREAM_*`.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use slotmap::{SlotMap, new_key_type};
+
+use crate::admit::{ClientId, Quota};
+use crate::frames::Frames;
+use crate::limits;
+use crate::moment::{Moment, earlier};
+use crate::settings::Settings;
+
+new_key_type! {
+    /// Names a client's connection to its driver; never used again for another one.
+    pub struct StreamKey;
+}
+
+pub(crate) struct Stream {
+    pub(crate) peer: IpAddr,
+    pub(crate) client_id: ClientId,
+    pub(crate) frames: Frames,
+    /// Responses that the system has not taken yet.
+    pub(crate) outgoing: Vec<u8>,
+    pub(crate) is_dirty: bool,
+    pub(crate) in_flight: usize,
+    /// Whether the client has sent its last octet; it still gets its responses (section 6.2.4).
+    pub(crate) has_ended: bool,
+    /// Whether the driver was told to stop reading.
+    pub(crate) is_paused: bool,
+    pub(crate) empty_frames: u32,
+    last_message: Moment,
+    partial_since: Option<Moment>,
+    unsent_since: Option<Moment>,
+    /// The earliest entry in the alarm queue.
+    alarm: Moment,
+}
+
+impl Stream {
+    /// Whether nothing more can come or go.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.has_ended && self.in_flight == 0 && self.outgoing.is_empty()
+    }
+
+    pub(crate) fn may_read(&self, queries_max: usize) -> bool {
+        self.in_flight < queries_max && self.outgoing.len() < limits::STREAM_UNSENT_BYTES
+    }
+
+    pub(crate) fn on_message(&mut self, now: Moment) {
+        self.last_message = now;
+    }
+
+    /// Takes note of what is left after a read.
+    pub(crate) fn on_read(&mut self, now: Moment) {
+        self.partial_since = match (self.frames.is_empty() || self.is_paused, self.partial_since) {
+            (true, _) => None,
+            (false, Some(since)) if since >= self.last_message => Some(since),
+            (false, _) => Some(now),
+        };
+    }
+
+    /// Takes note of what the client has taken, or of a response that waits for it.
+    pub(crate) fn on_unsent(&mut self, took_some: bool, now: Moment) {
+        self.unsent_since = match (self.outgoing.is_empty(), self.unsent_since) {
+            (true, _) => None,
+            (false, Some(since)) if !took_some => Some(since),
+            (false, _) => Some(now),
+        };
+    }
+
+    /// When it is to be closed if nothing happens; none while only responses are awaited.
+    fn deadline(&self, idle: Duration) -> Option<Moment> {
+        let stalled = self
+            .unsent_since
+            .map(|since| since + limits::STREAM_STALLED);
+        let partial = self
+            .partial_since
+            .map(|since| since + limits::STREAM_MESSAGE_WAIT);
+        let is_idle = self.in_flight == 0 && self.outgoing.is_empty();
+        earlier(
+            earlier(stalled, partial),
+            is_idle.then(|| self.last_message + idle),
+        )
+    }
+}
+
+/// All client connections of one engine.
+pub(crate) struct Streams {
+    map: SlotMap<StreamKey, Stream>,
+    quota: Quota,
+    max: usize,
+    idle: Duration,
+    alarms: BinaryHeap<Reverse<(Moment, StreamKey)>>,
+}
+
+impl Streams {
+    pub(crate) fn new(settings: &Settings, keys: (u64, u64)) -> Streams {
+        Streams {
+            map: SlotMap::with_key(),
+            quota: Quota::new(settings.streams_per_client_max, keys),
+            max: settings.streams_max,
+            idle: settings.stream_idle,
+            alarms: BinaryHeap::new(),
+        }
+    }
+
+    /// Takes a new connection, unless this client or all together have too many.
+    pub(crate) fn open(&mut self, peer: IpAddr, now: Moment) -> Option<StreamKey> {
+        let client_id = ClientId::of(peer);
+        if self.map.len() >= self.max || !self.quota.take(client_id) {
+            return None;
+        }
+        let alarm = now + self.idle;
+        let key = self.map.insert(Stream {
+            peer,
+            client_id,
+            frames: Frames::default(),
+            outgoing: Vec::new(),
+            is_dirty: false,
+            in_flight: 0,
+            has_ended: false,
+            is_paused: false,
+            empty_frames: 0,
+            last_message: now,
+            partial_since: None,
+            unsent_since: None,
+            alarm,
+        });
+        self.alarms.push(Reverse((alarm, key)));
+        Some(key)
+    }
+
+    pub(crate) fn get(&self, key: StreamKey) -> Option<&Stream> {
+        self.map.get(key)
+    }
+
+    pub(crate) fn get_mut(&mut self, key: StreamKey) -> Option<&mut Stream> {
+        self.map.get_mut(key)
+    }
+
+    pub(crate) fn remove(&mut self, key: StreamKey) -> Option<Stream> {
+        let stream = self.map.remove(key)?;
+        self.quota.release(stream.client_id);
+        Some(stream)
+    }
+
+    pub(crate) fn keys(&self) -> Vec<StreamKey> {
+        self.map.keys().collect()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    /// The idle time in force: a quarter when three quarters of the connections are taken (RFC 9210 section 4.5).
+    pub(crate) fn idle_limit(&self) -> Duration {
+        if self.map.len() > self.max / 4 * 3 {
+            self.idle / 4
+        } else {
+            self.idle
+        }
+    }
+
+    /// Sets the alarm for a stream whose deadline may have moved closer.
+    pub(crate) fn watch(&mut self, key: StreamKey) {
+        let idle = self.idle_limit();
+        if let Some(stream) = self.map.get_mut(key)
+            && let Some(deadline) = stream.deadline(idle)
+            && deadline < stream.alarm
+        {
+            stream.alarm = deadline;
+            self.alarms.push(Reverse((deadline, key)));
+        }
+    }
+
+    /// The next stream whose time is over at `now`, if any.
+    pub(crate) fn poll_lapsed(&mut self, now: Moment) -> Option<StreamKey> {
+        let idle = self.idle_limit();
+        while let Some(&Reverse((alarm, key))) = self.alarms.peek() {
+            if alarm > now {
+                return None;
+            }
+            self.alarms.pop();
+            let Some(stream) = self.map.get_mut(key).filter(|stream| stream.alarm == alarm) else {
+                continue;
+            };
+            match stream.deadline(idle) {
+                Some(deadline) if deadline <= now => return Some(key),
+                deadline => {
+                    stream.alarm = deadline.unwrap_or(now + idle).max(now + MIN_ALARM);
+                    self.alarms.push(Reverse((stream.alarm, key)));
+                }
+            }
+        }
+        None
+    }
+
+    pub(crate) fn next_alarm(&self) -> Option<Moment> {
+        self.alarms.peek().map(|Reverse((alarm, _))| *alarm)
+    }
+
+    /// The connection that has been idle longest, if long enough to be closed for a new one.
+    pub(crate) fn longest_idle(&self, now: Moment) -> Option<StreamKey> {
+        let Reverse((_, key)) = self.alarms.peek()?;
+        let stream = self.map.get(*key)?;
+        let is_idle = stream.in_flight == 0 && stream.outgoing.is_empty();
+        (is_idle && now.since(stream.last_message) >= limits::STREAM_SHED_IDLE).then_some(*key)
+    }
+}
+
+/// An alarm is never set closer than this, so that every turn moves on.
+const MIN_ALARM: Duration = Duration::from_millis(1);
+
+#[cfg(test)]
+mod tests;

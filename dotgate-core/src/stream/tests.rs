@@ -1,0 +1,110 @@
+use super::*;
+use crate::admit::AccessList;
+use crate::route::LocalZones;
+
+const START: Moment = Moment::from_nanos(1_000_000_000);
+
+fn streams(max: usize, per_client: usize) -> Streams {
+    let settings = Settings {
+        upstreams: Vec::new(),
+        access: AccessList::new([]),
+        local_zones: LocalZones::all_but([]),
+        udp_response_max: 1_232,
+        query_deadline: Duration::from_secs(4),
+        queries_max: 10,
+        queries_per_client_max: 10,
+        streams_max: max,
+        streams_per_client_max: per_client,
+        stream_queries_max: 10,
+        stream_idle: Duration::from_secs(10),
+    };
+    Streams::new(&settings, (1, 2))
+}
+
+fn ip(last: u8) -> IpAddr {
+    IpAddr::from([192, 0, 2, last])
+}
+
+#[test]
+fn connections_are_bounded_in_all_and_per_client() {
+    let mut streams = streams(3, 2);
+    let first = streams.open(ip(1), START).unwrap();
+    assert!(streams.open(ip(1), START).is_some());
+    assert!(streams.open(ip(1), START).is_none(), "two per client");
+    assert!(streams.open(ip(2), START).is_some());
+    assert!(streams.open(ip(3), START).is_none(), "three in all");
+    streams.remove(first);
+    assert!(streams.open(ip(3), START).is_some());
+}
+
+#[test]
+fn only_a_complete_message_resets_the_idle_clock() {
+    let mut streams = streams(8, 8);
+    let key = streams.open(ip(1), START).unwrap();
+    let later = START + Duration::from_secs(9);
+    streams.get_mut(key).unwrap().on_message(later);
+    assert_eq!(streams.poll_lapsed(START + Duration::from_secs(10)), None);
+    let due = later + Duration::from_secs(10);
+    assert_eq!(streams.next_alarm(), Some(due));
+    let stream = streams.get_mut(key).unwrap();
+    stream.frames.keep(&[0]);
+    stream.on_read(due + Duration::from_secs(5));
+    assert_eq!(streams.poll_lapsed(due), Some(key));
+}
+
+#[test]
+fn half_a_message_has_ten_seconds_whatever_the_idle_limit() {
+    let mut streams = streams(8, 8);
+    streams.idle = Duration::from_secs(300);
+    let key = streams.open(ip(1), START).unwrap();
+    let stream = streams.get_mut(key).unwrap();
+    stream.frames.keep(&[0]);
+    stream.on_read(START);
+    streams.watch(key);
+    let drip = START + Duration::from_secs(9);
+    let stream = streams.get_mut(key).unwrap();
+    stream.frames.keep(&[9]);
+    stream.on_read(drip);
+    assert_eq!(
+        streams.poll_lapsed(START + Duration::from_millis(9_999)),
+        None
+    );
+    assert_eq!(
+        streams.poll_lapsed(START + Duration::from_secs(10)),
+        Some(key)
+    );
+}
+
+#[test]
+fn a_connection_with_queries_in_flight_is_not_idle() {
+    let mut streams = streams(8, 8);
+    let key = streams.open(ip(1), START).unwrap();
+    streams.get_mut(key).unwrap().in_flight = 1;
+    assert_eq!(streams.poll_lapsed(START + Duration::from_secs(10)), None);
+    assert!(streams.next_alarm().unwrap() > START + Duration::from_secs(10));
+    streams.get_mut(key).unwrap().in_flight = 0;
+    assert_eq!(
+        streams.poll_lapsed(START + Duration::from_secs(20)),
+        Some(key)
+    );
+}
+
+#[test]
+fn a_client_that_does_not_read_is_cut_off_after_ten_seconds() {
+    let mut streams = streams(8, 8);
+    let key = streams.open(ip(1), START).unwrap();
+    let stream = streams.get_mut(key).unwrap();
+    stream.outgoing.push(0);
+    stream.on_unsent(false, START + Duration::from_secs(1));
+    stream.on_unsent(true, START + Duration::from_secs(2));
+    stream.on_unsent(false, START + Duration::from_secs(3));
+    streams.watch(key);
+    assert_eq!(
+        streams.poll_lapsed(START + Duration::from_millis(11_999)),
+        None
+    );
+    assert_eq!(
+        streams.poll_lapsed(START + Duration::from_secs(12)),
+        Some(key)
+    );
+}

@@ -1,0 +1,55 @@
+//! What an upstream's response means: an answer, a reason to ask elsewhere, or misbehaviour.
+//!
+//! Stands between `session` and `respond`. The response is well formed and answers the question asked;
+//! `dotgate_wire::Answer` has seen to that. Never touches state.
+
+use dotgate_wire::{Answer, ede, rcode};
+
+use crate::failure::{Failure, Misbehaviour};
+
+/// The meaning of a response.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Verdict {
+    /// The clients get it.
+    Deliver,
+    /// The clients get it although it is an error: another upstream would only hide why.
+    Stands,
+    /// The upstream knows no EDNS: ask it once more without.
+    WithoutEdns,
+    /// Another upstream may do better.
+    AskElsewhere(Failure),
+}
+
+/// Judges a response to a question that was asked with EDNS or without.
+pub(crate) fn judge(answer: &Answer, asked_with_edns: bool) -> Verdict {
+    if answer.flags().is_truncated() {
+        // TLS carries 65,535 octets; relaying TC would send a TCP client in circles.
+        return Verdict::AskElsewhere(Failure::Misbehaved(Misbehaviour::Truncated));
+    }
+    let code = answer.ede().map(|(code, _)| code);
+    let failure = Failure::Answered {
+        rcode: answer.rcode(),
+        ede: code,
+    };
+    match answer.rcode() {
+        rcode::SERVFAIL | rcode::REFUSED => match code {
+            // 6 to 12: the data is bogus, and asking on would shop for a worse answer.
+            // 15 to 18: somebody's policy (RFC 8914 section 4).
+            Some(ede::DNSSEC_BOGUS..=ede::NSEC_MISSING | ede::BLOCKED..=ede::PROHIBITED) => {
+                Verdict::Stands
+            }
+            _ => Verdict::AskElsewhere(failure),
+        },
+        rcode::FORMERR | rcode::NOTIMP => {
+            // RFC 6891 section 7: FORMERR without OPT is how EDNS is refused.
+            if asked_with_edns && answer.edns().is_none() {
+                Verdict::WithoutEdns
+            } else {
+                Verdict::AskElsewhere(failure)
+            }
+        }
+        // Extended RCODEs speak of this hop (RFC 6891 section 6.1.3).
+        16.. => Verdict::AskElsewhere(failure),
+        _ => Verdict::Deliver,
+    }
+}

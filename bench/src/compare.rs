@@ -1,0 +1,169 @@
+//! The comparison: forwarders in turns, the same load, one table.
+//!
+//! Each round runs every forwarder once, so that whatever else the machine does meets all of them
+//! alike. Only one runs at a time, freshly started and warmed up.
+
+mod table;
+
+pub use table::line;
+
+use std::env;
+use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::Error;
+use crate::error::Action;
+use crate::forwarder::{Forwarder, Surroundings, end};
+use crate::load::{self, Load, Outcome, Pace, Stop};
+
+/// What to compare, and how long.
+#[derive(Clone, Debug)]
+pub struct Comparison {
+    /// The forwarders; the first is what the others are compared with.
+    pub forwarders: Vec<Forwarder>,
+    /// The loads, one table each.
+    pub paces: Vec<Pace>,
+    /// Rounds per load; the table shows the median.
+    pub rounds: u32,
+    /// Length of one run.
+    pub run: Duration,
+    /// Load before each run that is not measured.
+    pub warm_up: Duration,
+    /// Client sockets.
+    pub sockets: u16,
+    /// A query not answered for so long is lost.
+    pub timeout: Duration,
+}
+
+/// One forwarder's runs under one load.
+struct Runs {
+    name: &'static str,
+    outcomes: Vec<Outcome>,
+}
+
+/// The upstream's process.
+struct UpstreamProcess {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl UpstreamProcess {
+    /// Starts this program's own `upstream` command.
+    fn start(ca_file: &Path) -> Result<UpstreamProcess, Error> {
+        let program: PathBuf = env::current_exe().to("find this program")?;
+        let mut child = Command::new(program)
+            .args(["upstream", "--listen", "127.0.0.1:0", "--ca-file"])
+            .arg(ca_file)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .to("start the upstream")?;
+        let mut line = String::new();
+        if let Some(output) = child.stdout.take() {
+            BufReader::new(output)
+                .read_line(&mut line)
+                .to("hear from the upstream")?;
+        }
+        match line.trim().parse() {
+            Ok(address) => Ok(UpstreamProcess { child, address }),
+            Err(_) => {
+                end(&mut child);
+                Err(Error::UpstreamNotStarted)
+            }
+        }
+    }
+}
+
+impl Drop for UpstreamProcess {
+    fn drop(&mut self) {
+        end(&mut self.child);
+    }
+}
+
+/// Runs a comparison and writes its progress and tables to `output`.
+///
+/// A forwarder that is not installed is named and left out.
+///
+/// # Errors
+/// Where a part does not start or a socket fails; [`Error::NoForwarder`] if none is there.
+pub fn run(comparison: &Comparison, output: &mut dyn Write) -> Result<(), Error> {
+    let folder = tempfile::tempdir().to("make a folder")?;
+    let ca_file = folder.path().join("ca.pem");
+    let upstream = UpstreamProcess::start(&ca_file)?;
+    let around = Surroundings {
+        upstream: upstream.address,
+        ca_file: &ca_file,
+        folder: folder.path(),
+    };
+    let mut present = Vec::new();
+    for forwarder in &comparison.forwarders {
+        match forwarder.start(&around) {
+            Ok(Some(_)) => present.push(forwarder),
+            Ok(None) => writeln!(output, "{}: not installed, left out", forwarder.name())
+                .to("write the result")?,
+            Err(error) => {
+                // Its own words say best why.
+                let log = folder.path().join(format!("{}.log", forwarder.name()));
+                let words = std::fs::read_to_string(log).unwrap_or_default();
+                writeln!(output, "{words}").to("write the result")?;
+                return Err(error);
+            }
+        }
+    }
+    if present.is_empty() {
+        return Err(Error::NoForwarder);
+    }
+    for pace in &comparison.paces {
+        let runs = rounds(comparison, &present, *pace, &around, output)?;
+        table::write(*pace, &runs, output).to("write the result")?;
+    }
+    Ok(())
+}
+
+fn rounds(
+    comparison: &Comparison,
+    forwarders: &[&Forwarder],
+    pace: Pace,
+    around: &Surroundings<'_>,
+    output: &mut dyn Write,
+) -> Result<Vec<Runs>, Error> {
+    let mut runs: Vec<Runs> = forwarders
+        .iter()
+        .map(|forwarder| Runs {
+            name: forwarder.name(),
+            outcomes: Vec::new(),
+        })
+        .collect();
+    for round in 1..=comparison.rounds {
+        for (forwarder, runs) in forwarders.iter().zip(&mut runs) {
+            let Some(running) = forwarder.start(around)? else {
+                continue;
+            };
+            let load = Load {
+                target: running.address(),
+                sockets: comparison.sockets,
+                pace,
+                stop: Stop::After(comparison.warm_up),
+                timeout: comparison.timeout,
+                seed: 0,
+                pid: None,
+            };
+            load::run(&load)?;
+            let stop = Stop::After(comparison.run);
+            let outcome = load::run(&Load {
+                stop,
+                seed: 1,
+                pid: Some(running.pid()),
+                ..load
+            })?;
+            writeln!(output, "round {round} {}: {}", runs.name, line(&outcome))
+                .and_then(|()| output.flush())
+                .to("write the result")?;
+            runs.outcomes.push(outcome);
+        }
+    }
+    Ok(runs)
+}

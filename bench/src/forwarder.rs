@@ -1,0 +1,252 @@
+//! The forwarders compared, each set up for the same work and as fast as its manual tells.
+//!
+//! All get two workers or threads, share the port between them, check the upstream's certificate
+//! and name, and keep no cache that could answer: no name is asked twice.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::Error;
+use crate::error::Action;
+use crate::load::{self, Load, Pace, Stop};
+use crate::upstream::AUTHENTICATION_NAME;
+
+/// Workers or threads of each forwarder.
+pub const WORKERS: usize = 2;
+
+/// How long a forwarder has to answer its first query.
+const START_LIMIT: Duration = Duration::from_secs(15);
+/// One attempt to get an answer while it starts.
+const START_ATTEMPT: Duration = Duration::from_millis(250);
+
+/// A program that forwards plain DNS to DNS over TLS.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Forwarder {
+    /// dotgate: the path of a release binary.
+    Dotgate(PathBuf),
+    /// dnsdist (PowerDNS) as installed.
+    Dnsdist,
+    /// Unbound as installed.
+    Unbound,
+}
+
+/// Where a forwarder finds its upstream, and its files.
+#[derive(Clone, Copy, Debug)]
+pub struct Surroundings<'a> {
+    /// The upstream's address.
+    pub upstream: SocketAddr,
+    /// The authority of its certificate.
+    pub ca_file: &'a Path,
+    /// A folder for configuration and log files.
+    pub folder: &'a Path,
+}
+
+/// A forwarder that runs; dropping it ends the process.
+pub struct Running {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Running {
+    /// The process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Where it takes queries over UDP.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        end(&mut self.child);
+    }
+}
+
+/// Kills a process and waits for its end. One that is gone already is as good.
+pub(crate) fn end(child: &mut Child) {
+    if child.kill().is_ok() {
+        drop(child.wait());
+    }
+}
+
+impl Forwarder {
+    /// The name shown.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Forwarder::Dotgate(_) => "dotgate",
+            Forwarder::Dnsdist => "dnsdist",
+            Forwarder::Unbound => "unbound",
+        }
+    }
+
+    /// Starts it on a free port and waits until it answers. `None` if it is not installed.
+    ///
+    /// # Errors
+    /// [`Error::NotReady`] if it does not answer within 15 s; its output is in
+    /// `folder/NAME.log`.
+    pub fn start(&self, surroundings: &Surroundings<'_>) -> Result<Option<Running>, Error> {
+        let address = free_address()?;
+        let log = File::create(surroundings.folder.join(format!("{}.log", self.name())))
+            .to("make a log file")?;
+        let mut command = self.command(surroundings, address)?;
+        command.stdin(Stdio::null());
+        command
+            .stdout(log.try_clone().to("share a log file")?)
+            .stderr(log);
+        let child = match command.spawn() {
+            Ok(child) => child,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).to("start a forwarder"),
+        };
+        let mut running = Running { child, address };
+        self.wait_until_it_answers(&mut running)?;
+        Ok(Some(running))
+    }
+
+    fn command(&self, around: &Surroundings<'_>, address: SocketAddr) -> Result<Command, Error> {
+        let configure = |text: String| -> Result<PathBuf, Error> {
+            let path = around.folder.join(format!("{}.conf", self.name()));
+            fs::write(&path, text).to("write a configuration")?;
+            Ok(path)
+        };
+        Ok(match self {
+            Forwarder::Dotgate(program) => {
+                let mut command = Command::new(program);
+                for (name, value) in dotgate_environment(around, address) {
+                    command.env(name, value);
+                }
+                command
+            }
+            Forwarder::Dnsdist => {
+                let mut command = Command::new("dnsdist");
+                let file = configure(dnsdist_configuration(around, address))?;
+                command
+                    .args(["--supervised", "--disable-syslog", "-C"])
+                    .arg(file);
+                command
+            }
+            Forwarder::Unbound => {
+                let mut command = Command::new("unbound");
+                command
+                    .args(["-d", "-c"])
+                    .arg(configure(unbound_configuration(around, address))?);
+                command
+            }
+        })
+    }
+
+    fn wait_until_it_answers(&self, running: &mut Running) -> Result<(), Error> {
+        let attempts = START_LIMIT.as_millis() / START_ATTEMPT.as_millis();
+        for attempt in 0..attempts {
+            let outcome = load::run(&Load {
+                target: running.address,
+                sockets: 1,
+                pace: Pace::Window(1),
+                stop: Stop::Queries(1),
+                timeout: START_ATTEMPT,
+                // Names that no measurement uses.
+                seed: u32::MAX - attempt as u32,
+                pid: None,
+            })?;
+            if outcome.tally.answered == 1 {
+                return Ok(());
+            }
+            if running
+                .child
+                .try_wait()
+                .to("look after a forwarder")?
+                .is_some()
+            {
+                break;
+            }
+        }
+        Err(Error::NotReady {
+            name: self.name(),
+            seconds: START_LIMIT.as_secs(),
+        })
+    }
+}
+
+/// A port free for UDP at this moment, chosen by the system.
+fn free_address() -> Result<SocketAddr, Error> {
+    UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))
+        .and_then(|socket| socket.local_addr())
+        .to("find a free port")
+}
+
+fn dotgate_environment(
+    around: &Surroundings<'_>,
+    address: SocketAddr,
+) -> [(&'static str, OsString); 6] {
+    let upstream = format!("{}#{AUTHENTICATION_NAME}", around.upstream.ip());
+    [
+        ("HOST", address.ip().to_string().into()),
+        ("PORT", address.port().to_string().into()),
+        ("DNS_HOST", upstream.into()),
+        ("DNS_PORT", around.upstream.port().to_string().into()),
+        ("SSL_CERT_FILE", around.ca_file.into()),
+        ("DOTGATE_SERVER_WORKERS", WORKERS.to_string().into()),
+    ]
+}
+
+/// dnsdist 1.7 hands a query from its UDP thread over to a TCP thread, which owns the sessions to
+/// the upstream. It sends one query per session at a time unless `maxInFlight` says otherwise.
+fn dnsdist_configuration(around: &Surroundings<'_>, address: SocketAddr) -> String {
+    let listener = format!("addLocal(\"{address}\", {{reusePort=true}})\n");
+    format!(
+        "setSecurityPollSuffix(\"\")\n\
+         setUDPMultipleMessagesVectorSize(32)\n\
+         setMaxTCPClientThreads({WORKERS})\n\
+         setTCPInternalPipeBufferSize(1048576)\n\
+         setMaxTCPQueuedConnections(100000)\n\
+         {}\
+         newServer({{address=\"{}\", tls=\"openssl\", subjectName=\"{AUTHENTICATION_NAME}\", \
+         caStore=\"{}\", validateCertificates=true, maxInFlight=1000, \
+         checkName=\"health.example.com.\"}})\n",
+        listener.repeat(WORKERS),
+        around.upstream,
+        around.ca_file.display(),
+    )
+}
+
+fn unbound_configuration(around: &Surroundings<'_>, address: SocketAddr) -> String {
+    format!(
+        "server:\n\
+         \x20 interface: {}@{}\n\
+         \x20 num-threads: {WORKERS}\n\
+         \x20 so-reuseport: yes\n\
+         \x20 module-config: \"iterator\"\n\
+         \x20 tls-cert-bundle: \"{}\"\n\
+         \x20 do-not-query-localhost: no\n\
+         \x20 num-queries-per-thread: 4096\n\
+         \x20 outgoing-num-tcp: 10\n\
+         \x20 outgoing-range: 8192\n\
+         \x20 username: \"\"\n\
+         \x20 chroot: \"\"\n\
+         \x20 pidfile: \"\"\n\
+         \x20 use-syslog: no\n\
+         remote-control:\n\
+         \x20 control-enable: no\n\
+         forward-zone:\n\
+         \x20 name: \".\"\n\
+         \x20 forward-tls-upstream: yes\n\
+         \x20 forward-no-cache: yes\n\
+         \x20 forward-addr: {}@{}#{AUTHENTICATION_NAME}\n",
+        address.ip(),
+        address.port(),
+        around.ca_file.display(),
+        around.upstream.ip(),
+        around.upstream.port(),
+    )
+}

@@ -1,0 +1,20 @@
+//! Measures forwarders from plain DNS to DNS over TLS, side by side on one machine.
+//!
+//! Three parts: an [`upstream`] that answers everything over TLS, a [`load`] of queries over UDP
+//! that counts what comes back, and [`compare`], which runs forwarders between the two in turns.
+//! The figure that matters is the forwarder's CPU time per query: on loopback all three share the
+//! machine, so queries per second say as much about the other two.
+//!
+//! A tool for developers, not published. It listens and sends on loopback only.
+
+#![forbid(unsafe_code)]
+
+pub mod compare;
+pub mod cpu;
+pub mod error;
+pub mod forwarder;
+pub mod load;
+pub mod message;
+pub mod upstream;
+
+pub use error::Error;

@@ -1,0 +1,173 @@
+//! The `dotgate-bench` command: `upstream`, `load`, `compare`.
+
+#![forbid(unsafe_code)]
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Arg, ArgMatches, Command, value_parser};
+use dotgate_bench::compare::{self, Comparison};
+use dotgate_bench::forwarder::Forwarder;
+use dotgate_bench::load::{self, Load, Pace, Stop};
+use dotgate_bench::{Error, upstream};
+
+fn main() -> ExitCode {
+    let matches = command().get_matches();
+    if let Err(error) = dotgate_net::raise_descriptor_limit() {
+        eprintln!("dotgate-bench: cannot raise the limit on descriptors: {error}");
+    }
+    let outcome = match matches.subcommand() {
+        Some(("upstream", arguments)) => run_upstream(arguments),
+        Some(("load", arguments)) => run_load(arguments),
+        Some(("compare", arguments)) => run_compare(arguments),
+        _ => Ok(()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("dotgate-bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn command() -> Command {
+    let address = |name, help| option(name, help).value_parser(value_parser!(SocketAddr));
+    let sockets =
+        || option("sockets", "Client sockets").value_parser(value_parser!(u16).range(1..));
+    let timeout = || {
+        number(
+            "timeout-ms",
+            "A query not answered for so long is lost, in ms",
+        )
+    };
+    Command::new("dotgate-bench")
+        .about("Measures forwarders from plain DNS to DNS over TLS on one machine")
+        .subcommand_required(true)
+        .subcommand(
+            Command::new("upstream")
+                .about("Answers every A query over TLS; says where it listens")
+                .arg(address("listen", "Address").default_value("127.0.0.1:0"))
+                .arg(path("ca-file", "Where to write the authority's certificate").required(true)),
+        )
+        .subcommand(
+            Command::new("load")
+                .about("Sends unique queries over UDP and counts what comes back")
+                .arg(address("target", "The forwarder").required(true))
+                .arg(sockets().default_value("32"))
+                .arg(number("window", "Queries in flight").default_value("256"))
+                .arg(
+                    option("rate", "Queries per second, instead of a window")
+                        .value_parser(value_parser!(u32).range(1..))
+                        .conflicts_with("window"),
+                )
+                .arg(number("seconds", "How long").default_value("10"))
+                .arg(timeout().default_value("5000"))
+                .arg(
+                    option("seed", "Part of all names: a new one for each run")
+                        .value_parser(value_parser!(u32))
+                        .default_value("1"),
+                )
+                .arg(
+                    option("pid", "The process whose CPU time to measure")
+                        .value_parser(value_parser!(u32)),
+                ),
+        )
+        .subcommand(
+            Command::new("compare")
+                .about("Runs dotgate, dnsdist and Unbound in turns between load and upstream")
+                .arg(path("dotgate", "A release binary").required(true))
+                .arg(
+                    Arg::new("without")
+                        .long("without")
+                        .help("Leave a forwarder out")
+                        .value_parser(["dotgate", "dnsdist", "unbound"])
+                        .action(clap::ArgAction::Append),
+                )
+                .arg(number("rounds", "Runs per forwarder and load").default_value("5"))
+                .arg(number("seconds", "Length of a run").default_value("10"))
+                .arg(number("warm-up-ms", "Load before each run, in ms").default_value("1000"))
+                .arg(sockets().default_value("32"))
+                .arg(number("window", "Queries in flight when saturated").default_value("256"))
+                .arg(
+                    option("rate", "Queries per second when paced")
+                        .value_parser(value_parser!(u32).range(1..))
+                        .default_value("5000"),
+                )
+                .arg(timeout().default_value("5000")),
+        )
+}
+
+fn option(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).help(help)
+}
+
+fn number(name: &'static str, help: &'static str) -> Arg {
+    option(name, help).value_parser(value_parser!(u64).range(1..=1_000_000))
+}
+
+fn path(name: &'static str, help: &'static str) -> Arg {
+    option(name, help).value_parser(value_parser!(PathBuf))
+}
+
+/// An argument that is required or has a default value, which the parser has seen to.
+fn value<T: Clone + Send + Sync + Default + 'static>(arguments: &ArgMatches, name: &str) -> T {
+    arguments.get_one::<T>(name).cloned().unwrap_or_default()
+}
+
+fn address(arguments: &ArgMatches, name: &str) -> SocketAddr {
+    let unspecified = SocketAddr::from(([127, 0, 0, 1], 0));
+    arguments.get_one(name).copied().unwrap_or(unspecified)
+}
+
+fn run_upstream(arguments: &ArgMatches) -> Result<(), Error> {
+    let ca_file: PathBuf = value(arguments, "ca-file");
+    upstream::run(address(arguments, "listen"), &ca_file, &mut io::stdout())
+}
+
+fn run_load(arguments: &ArgMatches) -> Result<(), Error> {
+    let window = value::<u64>(arguments, "window") as usize;
+    let rate = arguments.get_one::<u32>("rate").copied();
+    let outcome = load::run(&Load {
+        target: address(arguments, "target"),
+        sockets: value(arguments, "sockets"),
+        pace: rate.map_or(Pace::Window(window), Pace::PerSecond),
+        stop: Stop::After(Duration::from_secs(value(arguments, "seconds"))),
+        timeout: Duration::from_millis(value(arguments, "timeout-ms")),
+        seed: value(arguments, "seed"),
+        pid: arguments.get_one("pid").copied(),
+    })?;
+    println!("{}", compare::line(&outcome));
+    Ok(())
+}
+
+fn run_compare(arguments: &ArgMatches) -> Result<(), Error> {
+    let left_out: Vec<&String> = arguments
+        .get_many("without")
+        .map(Iterator::collect)
+        .unwrap_or_default();
+    let all = [
+        Forwarder::Dotgate(value(arguments, "dotgate")),
+        Forwarder::Dnsdist,
+        Forwarder::Unbound,
+    ];
+    let comparison = Comparison {
+        forwarders: all
+            .into_iter()
+            .filter(|forwarder| !left_out.iter().any(|name| *name == forwarder.name()))
+            .collect(),
+        paces: vec![
+            Pace::Window(value::<u64>(arguments, "window") as usize),
+            Pace::PerSecond(value(arguments, "rate")),
+        ],
+        rounds: value::<u64>(arguments, "rounds") as u32,
+        run: Duration::from_secs(value(arguments, "seconds")),
+        warm_up: Duration::from_millis(value(arguments, "warm-up-ms")),
+        sockets: value(arguments, "sockets"),
+        timeout: Duration::from_millis(value(arguments, "timeout-ms")),
+    };
+    compare::run(&comparison, &mut io::stdout())
+}

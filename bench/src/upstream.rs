@@ -1,0 +1,147 @@
+//! The upstream: a DNS-over-TLS server on loopback (RFC 7858) that answers at once.
+//!
+//! One thread, one poll loop. All whole queries of a read are answered in one TLS write, so that
+//! it never is the bottleneck of a forwarder that writes several queries at a time. Its
+//! certificate is made when it starts. It has no limits: it serves one machine's measurements.
+
+mod certificate;
+mod connection;
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use mio::net::TcpListener;
+use mio::{Events, Interest, Poll, Token};
+use rustls::ServerConfig;
+
+use crate::Error;
+use crate::error::Action;
+pub use certificate::AUTHENTICATION_NAME;
+use connection::{Connection, State};
+
+const LISTENER: Token = Token(usize::MAX);
+const EVENTS_PER_POLL: usize = 256;
+const BACKLOG: i32 = 1024;
+/// Octets read from a connection per system call: four TLS records.
+const READ_BYTES: usize = 65_536;
+
+/// An upstream that listens.
+pub struct Upstream {
+    poll: Poll,
+    listener: TcpListener,
+    config: Arc<ServerConfig>,
+    /// By token; a slot is reused after its connection ends.
+    connections: Vec<Option<Connection>>,
+}
+
+impl Upstream {
+    /// Listens on `address` with a certificate for `dot.test` and 127.0.0.1, and writes the
+    /// authority that issued it to `ca_file` as PEM.
+    ///
+    /// # Errors
+    /// Where the address cannot be bound, the file not written or the certificate not made.
+    pub fn bind(address: SocketAddr, ca_file: &Path) -> Result<Upstream, Error> {
+        let config = Arc::new(certificate::server_config(ca_file)?);
+        let poll = Poll::new().to("make a poll")?;
+        let listener = dotgate_net::tcp::listen(address, false, BACKLOG).to("listen for TLS")?;
+        let mut listener = TcpListener::from_std(listener);
+        poll.registry()
+            .register(&mut listener, LISTENER, Interest::READABLE)
+            .to("poll the listener")?;
+        Ok(Upstream {
+            poll,
+            listener,
+            config,
+            connections: Vec::new(),
+        })
+    }
+
+    /// Returns the address listened on.
+    ///
+    /// # Errors
+    /// What the system says; it has no reason to refuse.
+    pub fn local_addr(&self) -> Result<SocketAddr, Error> {
+        self.listener
+            .local_addr()
+            .to("learn the upstream's address")
+    }
+
+    /// Serves until polling fails.
+    ///
+    /// # Errors
+    /// What the system says of the poll or of a new connection.
+    pub fn run(mut self) -> Result<(), Error> {
+        let mut events = Events::with_capacity(EVENTS_PER_POLL);
+        let mut buffer = vec![0; READ_BYTES];
+        loop {
+            match self.poll.poll(&mut events, None) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                outcome => outcome.to("poll")?,
+            }
+            for event in &events {
+                if event.token() == LISTENER {
+                    self.accept_all()?;
+                } else {
+                    self.serve(event.token(), event.is_read_closed(), &mut buffer);
+                }
+            }
+        }
+    }
+
+    fn accept_all(&mut self) -> Result<(), Error> {
+        loop {
+            let (mut stream, _) = match self.listener.accept() {
+                Ok(accepted) => accepted,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
+                Err(error) => return Err(error).to("accept a connection"),
+            };
+            stream.set_nodelay(true).to("set TCP_NODELAY")?;
+            let slot = self.free_slot();
+            self.poll
+                .registry()
+                .register(
+                    &mut stream,
+                    Token(slot),
+                    Interest::READABLE | Interest::WRITABLE,
+                )
+                .to("poll a connection")?;
+            self.connections[slot] = Some(Connection::new(stream, Arc::clone(&self.config))?);
+        }
+    }
+
+    fn free_slot(&mut self) -> usize {
+        self.connections
+            .iter()
+            .position(Option::is_none)
+            .unwrap_or_else(|| {
+                self.connections.push(None);
+                self.connections.len() - 1
+            })
+    }
+
+    fn serve(&mut self, token: Token, is_closing: bool, buffer: &mut [u8]) {
+        let Some(slot) = self.connections.get_mut(token.0) else {
+            return;
+        };
+        let Some(connection) = slot else { return };
+        // Closing the stream also ends its registration.
+        match connection.serve(is_closing, buffer) {
+            State::Open => {}
+            State::Closed => *slot = None,
+        }
+    }
+}
+
+/// Runs an upstream and tells where it listens as the first line of `output`.
+///
+/// # Errors
+/// As [`Upstream::bind`] and [`Upstream::run`].
+pub fn run(address: SocketAddr, ca_file: &Path, output: &mut dyn Write) -> Result<(), Error> {
+    let upstream = Upstream::bind(address, ca_file)?;
+    writeln!(output, "{}", upstream.local_addr()?).to("tell where the upstream listens")?;
+    output.flush().to("tell where the upstream listens")?;
+    upstream.run()
+}

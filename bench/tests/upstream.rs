@@ -1,0 +1,149 @@
+//! The upstream serves a TLS client that knows its authority, and nobody else.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "clippy exempts #[test] functions, not their parts"
+)]
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+
+use dotgate_bench::message::{self, Serial, Verdict};
+use dotgate_bench::upstream::{AUTHENTICATION_NAME, Upstream};
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+/// Starts an upstream; its thread ends with the test's process.
+fn start(ca_file: &Path) -> SocketAddr {
+    let upstream = Upstream::bind((Ipv4Addr::LOCALHOST, 0).into(), ca_file).unwrap();
+    let address = upstream.local_addr().unwrap();
+    thread::spawn(move || upstream.run());
+    address
+}
+
+fn connect(
+    address: SocketAddr,
+    ca_file: &Path,
+    name: &str,
+) -> StreamOwned<ClientConnection, TcpStream> {
+    let mut roots = RootCertStore::empty();
+    roots
+        .add(CertificateDer::from_pem_file(ca_file).unwrap())
+        .unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    let tls = ClientConnection::new(Arc::new(config), name).unwrap();
+    StreamOwned::new(tls, TcpStream::connect(address).unwrap())
+}
+
+fn framed(message: &[u8]) -> Vec<u8> {
+    [&(message.len() as u16).to_be_bytes(), message].concat()
+}
+
+fn read_message(stream: &mut impl Read) -> Vec<u8> {
+    let mut length = [0; 2];
+    stream.read_exact(&mut length).unwrap();
+    let mut message = vec![0; usize::from(u16::from_be_bytes(length))];
+    stream.read_exact(&mut message).unwrap();
+    message
+}
+
+#[test]
+fn a_thousand_queries_in_one_write_are_answered_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca_file = folder.path().join("ca.pem");
+    let address = start(&ca_file);
+    for name in [AUTHENTICATION_NAME, "127.0.0.1"] {
+        let mut stream = connect(address, &ca_file, name);
+        let serials: Vec<Serial> = (0..1000)
+            .map(|sequence| Serial {
+                seed: 9,
+                socket: 1,
+                sequence,
+            })
+            .collect();
+        let queries: Vec<u8> = serials
+            .iter()
+            .flat_map(|serial| framed(&message::query(*serial)))
+            .collect();
+        stream.write_all(&queries).unwrap();
+        for serial in &serials {
+            let response = read_message(&mut stream);
+            let expected = Some((*serial, Verdict::Answered));
+            assert_eq!(message::response(&response, 9, 1), expected);
+        }
+    }
+}
+
+#[test]
+fn a_query_that_comes_octet_by_octet_is_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca_file = folder.path().join("ca.pem");
+    let mut stream = connect(start(&ca_file), &ca_file, AUTHENTICATION_NAME);
+    let serial = Serial {
+        seed: 1,
+        socket: 2,
+        sequence: 3,
+    };
+    for octet in framed(&message::query(serial)) {
+        stream.write_all(&[octet]).unwrap();
+    }
+    let response = read_message(&mut stream);
+    assert_eq!(
+        message::response(&response, 1, 2),
+        Some((serial, Verdict::Answered))
+    );
+}
+
+#[test]
+fn what_is_no_query_ends_the_connection_and_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca_file = folder.path().join("ca.pem");
+    let address = start(&ca_file);
+    let mut good = connect(address, &ca_file, AUTHENTICATION_NAME);
+    let mut bad = connect(address, &ca_file, AUTHENTICATION_NAME);
+    bad.write_all(&framed(b"no query")).unwrap();
+    assert!(bad.read_exact(&mut [0]).is_err());
+    let serial = Serial {
+        seed: 1,
+        socket: 2,
+        sequence: 3,
+    };
+    good.write_all(&framed(&message::query(serial))).unwrap();
+    let response = read_message(&mut good);
+    assert_eq!(
+        message::response(&response, 1, 2),
+        Some((serial, Verdict::Answered))
+    );
+}
+
+#[test]
+fn a_client_that_expects_another_name_or_authority_refuses_the_certificate() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ca_file, other_ca_file) = (
+        folder.path().join("ca.pem"),
+        folder.path().join("other.pem"),
+    );
+    let address = start(&ca_file);
+    start(&other_ca_file);
+    for (authority, name) in [
+        (&ca_file, "other.test"),
+        (&other_ca_file, AUTHENTICATION_NAME),
+    ] {
+        let mut stream = connect(address, authority, name);
+        let error = stream
+            .write_all(b"x")
+            .and_then(|()| stream.flush())
+            .unwrap_err();
+        assert!(error.to_string().contains("certificate"), "{error}");
+    }
+}

@@ -30,6 +30,9 @@ mod query_writer; // the query towards an upstream
 mod question; // what is asked: key of cache and of queries in flight
 mod respond; // the response towards a client
 
+#[cfg(test)]
+mod build; // messages for the tests of this crate
+
 pub use answer::{Answer, EDE_TEXT_MAX, EdeRef, ResponseFault, TTL_MAX, UpstreamEdns};
 pub use consts::{ede, opcode, rclass, rcode, rtype};
 pub use frame::{split_frame, write_framed};

@@ -98,7 +98,7 @@ impl Question {
         let mut rest = self.name();
         loop {
             if rest.len() <= suffix_wire_lower.len() {
-                return rest == suffix_wire_lower;
+                return !rest.is_empty() && rest == suffix_wire_lower;
             }
             let Some((length, behind)) = rest.split_first() else {
                 return false;
@@ -161,6 +161,9 @@ impl fmt::Debug for Question {
 pub struct LetterCase([u64; 4]);
 
 impl LetterCase {
+    /// A name without upper case letters.
+    pub const LOWER: Self = Self([0; 4]);
+
     /// Notes the upper case letters of a name.
     fn of(name: &[u8]) -> Self {
         let mut words = [0_u64; 4];

@@ -220,6 +220,8 @@ fn dnsdist_configuration(around: &Surroundings<'_>, address: SocketAddr) -> Stri
     )
 }
 
+/// Unbound closes a session after 200 queries unless `max-reuse-tcp-queries` says otherwise, and
+/// would pay for a handshake every time.
 fn unbound_configuration(around: &Surroundings<'_>, address: SocketAddr) -> String {
     format!(
         "server:\n\
@@ -231,6 +233,7 @@ fn unbound_configuration(around: &Surroundings<'_>, address: SocketAddr) -> Stri
          \x20 do-not-query-localhost: no\n\
          \x20 num-queries-per-thread: 4096\n\
          \x20 outgoing-num-tcp: 10\n\
+         \x20 max-reuse-tcp-queries: 1000000\n\
          \x20 outgoing-range: 8192\n\
          \x20 username: \"\"\n\
          \x20 chroot: \"\"\n\
@@ -249,4 +252,62 @@ fn unbound_configuration(around: &Surroundings<'_>, address: SocketAddr) -> Stri
         around.upstream.ip(),
         around.upstream.port(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn around(folder: &Path) -> Surroundings<'_> {
+        let upstream = SocketAddr::from((Ipv4Addr::LOCALHOST, 853));
+        Surroundings {
+            upstream,
+            ca_file: Path::new("ca.pem"),
+            folder,
+        }
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_left_out_and_one_that_ends_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = Forwarder::Dotgate(folder.path().join("missing"));
+        assert!(missing.start(&around(folder.path())).unwrap().is_none());
+        let ends_at_once = Forwarder::Dotgate(PathBuf::from("true"));
+        let error = ends_at_once.start(&around(folder.path())).err();
+        assert!(
+            matches!(
+                error,
+                Some(Error::NotReady {
+                    name: "dotgate",
+                    ..
+                })
+            ),
+            "{error:?}"
+        );
+    }
+
+    #[test]
+    fn every_forwarder_gets_two_workers_and_checks_the_upstreams_name() {
+        let around = around(Path::new("folder"));
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 5300));
+        let dnsdist = dnsdist_configuration(&around, address);
+        let listener = "addLocal(\"127.0.0.1:5300\", {reusePort=true})\n";
+        assert_eq!(dnsdist.matches(listener).count(), 2);
+        assert!(dnsdist.contains("subjectName=\"dot.test\", caStore=\"ca.pem\""));
+        assert!(dnsdist.contains("validateCertificates=true, maxInFlight=1000"));
+        let unbound = unbound_configuration(&around, address);
+        assert!(unbound.contains("\n  interface: 127.0.0.1@5300\n  num-threads: 2\n"));
+        assert!(unbound.contains("\n  forward-addr: 127.0.0.1@853#dot.test\n"));
+        let dotgate = dotgate_environment(&around, address)
+            .map(|(name, value)| format!("{name}={}", value.to_string_lossy()));
+        let expected = [
+            "HOST=127.0.0.1",
+            "PORT=5300",
+            "DNS_HOST=127.0.0.1#dot.test",
+            "DNS_PORT=853",
+            "SSL_CERT_FILE=ca.pem",
+            "DOTGATE_SERVER_WORKERS=2",
+        ];
+        assert_eq!(dotgate, expected);
+    }
 }

@@ -1,0 +1,484 @@
+//! What must hold for every input, checked against the `domain` crate as the oracle.
+//!
+//! Each `check_*` takes any octets and panics where dotgate-wire is wrong. The tests in `it` feed
+//! them with messages that are right, nearly right and random; the targets in `fuzz` feed them with
+//! whatever a fuzzer finds.
+//!
+//! Whatever `domain` calls malformed we must refuse, but for one thing: RDATA of types without
+//! compressed names is opaque to us (RFC 3597), so we do not refuse an A record of three octets. We
+//! refuse more than `domain` does: pointers that lead into their own name or into the header, two
+//! questions, misplaced or doubled OPT and TSIG records, stray octets in options.
+
+use std::collections::HashMap;
+
+use domain::base::iana::Rtype;
+use domain::base::name::ToName;
+use domain::base::opt::{OptRecord, UnknownOptData};
+use domain::base::rdata::UnknownRecordData;
+use domain::base::wire::ParseError;
+use domain::base::{Message, Name};
+use domain::rdata::AllRecordData;
+use dotgate_wire::{
+    Answer, ClientEdns, ClientHop, Cut, Ede, HEADER_LEN, Ignore, LetterCase, OPTIONS_MAX,
+    PADDING_BLOCK, Query, Question, Received, Reject, ResponseOpt, TTL_MAX, UpstreamQuery,
+    message_id, parse_query, rcode, rtype, split_frame, write_error, write_framed, write_query,
+    write_response,
+};
+
+/// A record as `domain` reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Seen {
+    section: usize,
+    owner: Name<Vec<u8>>,
+    rtype: u16,
+    class: u16,
+    ttl: u32,
+    rdata: Rdata,
+}
+
+/// RDATA in a form that does not depend on compression.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Rdata {
+    /// Printed in lower case, for types that may hold compressed names.
+    Printed(String),
+    /// The octets, for all other types.
+    Octets(Vec<u8>),
+    /// The type a SIG record covers, 0 if it signs the message; its other fields are not compared.
+    SignatureOf(Option<[u8; 2]>),
+    /// Not compared: the type may hold compressed names, but `domain` does not know it.
+    Unseen,
+}
+
+/// A message as `domain` reads it.
+#[derive(Debug)]
+struct View {
+    questions: Vec<(Name<Vec<u8>>, u16, u16)>,
+    records: Vec<Seen>,
+}
+
+const ANSWER: usize = 0;
+const ADDITIONAL: usize = 2;
+
+impl View {
+    /// Reads all of a message. RDATA is read by type only if `reads_rdata`.
+    fn of(message: &[u8], reads_rdata: bool) -> Result<Self, ParseError> {
+        let message = Message::from_octets(message).map_err(|_| ParseError::ShortInput)?;
+        let mut questions = Vec::new();
+        for question in message.question() {
+            let question = question?;
+            let name = question.qname().to_name();
+            questions.push((name, question.qtype().to_int(), question.qclass().to_int()));
+        }
+        let mut records = Vec::new();
+        let mut section = Some(message.answer()?);
+        let mut number = ANSWER;
+        while let Some(mut current) = section {
+            for record in current.by_ref() {
+                let record = record?;
+                records.push(Seen {
+                    section: number,
+                    owner: record.owner().to_name(),
+                    rtype: record.rtype().to_int(),
+                    class: record.class().to_int(),
+                    ttl: record.ttl().as_secs(),
+                    rdata: if reads_rdata {
+                        Rdata::of(&record)?
+                    } else {
+                        Rdata::Unseen
+                    },
+                });
+            }
+            section = current.next_section()?;
+            number += 1;
+        }
+        Ok(Self { questions, records })
+    }
+
+    fn of_type(&self, rtype: u16) -> usize {
+        self.records
+            .iter()
+            .filter(|record| record.rtype == rtype)
+            .count()
+    }
+}
+
+impl Rdata {
+    fn of(record: &domain::base::ParsedRecord<'_, &[u8]>) -> Result<Self, ParseError> {
+        Ok(match record.rtype() {
+            Rtype::NS
+            | Rtype::MD
+            | Rtype::MF
+            | Rtype::CNAME
+            | Rtype::SOA
+            | Rtype::MB
+            | Rtype::MG
+            | Rtype::MR
+            | Rtype::PTR
+            | Rtype::MINFO
+            | Rtype::MX
+            | Rtype::RP
+            | Rtype::SRV
+            | Rtype::NAPTR
+            | Rtype::DNAME => {
+                let typed = record.to_any_record::<AllRecordData<_, _>>()?;
+                Self::Printed(typed.data().to_string().to_ascii_lowercase())
+            }
+            Rtype::AFSDB | Rtype::RT | Rtype::PX | Rtype::NXT => Self::Unseen,
+            Rtype::SIG => Self::SignatureOf(octets_of(record)?.first_chunk().copied()),
+            _ => Self::Octets(octets_of(record)?),
+        })
+    }
+}
+
+/// The octets of a record's RDATA.
+fn octets_of(record: &domain::base::ParsedRecord<'_, &[u8]>) -> Result<Vec<u8>, ParseError> {
+    let record = record.to_record::<UnknownRecordData<_>>()?;
+    Ok(record.expect("octets that are none").data().data().to_vec())
+}
+
+/// Checks what is made of a client's message.
+pub(crate) fn check_query(message: &[u8]) {
+    match parse_query(message) {
+        Received::Ignore(Ignore::TooShort) => assert!(message.len() < HEADER_LEN),
+        Received::Ignore(Ignore::IsResponse) => assert!(message[2] & 0x80 != 0),
+        Received::Query(query) => check_well_formed_query(message, &query),
+        Received::Reject(reject) => check_rejected_query(message, &reject),
+    }
+}
+
+/// A client without EDNS.
+fn plain_hop(id: u16) -> ClientHop<'static> {
+    ClientHop {
+        id,
+        recursion_desired: true,
+        checking_disabled: false,
+        authentic_data: true,
+        letter_case: LetterCase::LOWER,
+        opt: None,
+        limit: 65_535,
+    }
+}
+
+fn plain_opt() -> ResponseOpt<'static> {
+    ResponseOpt {
+        udp_size: 1232,
+        dnssec_ok: true,
+        keepalive: None,
+        ede: None,
+    }
+}
+
+fn check_well_formed_query(message: &[u8], query: &Query<'_>) {
+    let view = View::of(message, false).expect("domain refuses a query that we take");
+    let (question, letter_case) = Question::fold(query.question).expect("a question that is none");
+    let asked = (question_name(query.question), query.rtype, query.rclass);
+    assert_eq!(view.questions, [asked]);
+    assert_eq!(
+        (question.rtype(), question.rclass()),
+        (query.rtype, query.rclass)
+    );
+    assert!(question.matches(query.question));
+    let mut spelt = question.as_bytes().to_vec();
+    letter_case.apply(&mut spelt);
+    assert_eq!(spelt, query.question);
+    assert_eq!(Some(query.id), message_id(message));
+    assert!(
+        view.records
+            .iter()
+            .all(|record| record.section == ADDITIONAL)
+    );
+    check_client_edns(message, &view, query.edns);
+    for edns in [false, true] {
+        for asks_keepalive in [false, true] {
+            check_upstream_query(&UpstreamQuery {
+                id: query.id,
+                question: &question,
+                dnssec_ok: query.edns.is_some_and(|edns| edns.dnssec_ok),
+                checking_disabled: query.flags.checking_disabled(),
+                edns,
+                asks_keepalive,
+            });
+        }
+    }
+}
+
+fn check_client_edns(message: &[u8], view: &View, edns: Option<ClientEdns>) {
+    assert_eq!(view.of_type(rtype::OPT), usize::from(edns.is_some()));
+    let message = Message::from_octets(message).unwrap();
+    let Some(edns) = edns else { return };
+    let theirs = message.opt().expect("domain finds no OPT record");
+    assert_eq!(edns.udp_size, theirs.udp_payload_size().max(512));
+    assert_eq!((edns.dnssec_ok, theirs.version()), (theirs.dnssec_ok(), 0));
+    let options = option_codes(&theirs);
+    assert!(options.len() <= OPTIONS_MAX);
+    assert_eq!(edns.asks_keepalive, options.contains(&11));
+    assert_eq!(edns.asks_padding, options.contains(&12));
+}
+
+/// The codes of all options.
+fn option_codes(opt: &OptRecord<&[u8]>) -> Vec<u16> {
+    let options = opt.opt().iter::<UnknownOptData<_>>();
+    options
+        .map(|option| option.unwrap().code().to_int())
+        .collect()
+}
+
+/// Checks that a query towards an upstream says what it was told to, and nothing more.
+pub(crate) fn check_upstream_query(query: &UpstreamQuery<'_>) {
+    let mut stream = vec![0xee];
+    write_query(&mut stream, query);
+    let (message, rest) = split_frame(&stream[1..]).expect("an incomplete frame");
+    assert!(rest.is_empty());
+    let view = View::of(message, true).expect("domain refuses our query");
+    let name = Name::from_octets(query.question.name().to_vec()).unwrap();
+    assert_eq!(
+        view.questions,
+        [(name, query.question.rtype(), query.question.rclass())]
+    );
+    assert_eq!(view.records.len(), usize::from(query.edns));
+    let parsed = Message::from_octets(message).unwrap();
+    let header = parsed.header();
+    assert_eq!((header.id(), header.rd(), header.ad(), header.cd()), {
+        (query.id, true, true, query.checking_disabled)
+    });
+    assert!(!header.qr() && !header.aa() && !header.tc() && !header.ra() && !header.z());
+    if query.edns {
+        let opt = parsed.opt().expect("domain finds no OPT record");
+        assert_eq!((opt.udp_payload_size(), opt.version()), (1232, 0));
+        assert_eq!(opt.dnssec_ok(), query.dnssec_ok);
+        let expected: &[u16] = if query.asks_keepalive {
+            &[11, 12]
+        } else {
+            &[12]
+        };
+        assert_eq!(option_codes(&opt), expected);
+        assert_eq!(message.len() % PADDING_BLOCK, 0);
+    }
+    // A server of our own kind understands it.
+    let Received::Query(understood) = parse_query(message) else {
+        panic!("not a query")
+    };
+    assert_eq!(understood.question, query.question.as_bytes());
+}
+
+fn check_rejected_query(message: &[u8], reject: &Reject<'_>) {
+    let opt = reject.edns.map(|_| plain_opt());
+    let hop = ClientHop {
+        opt,
+        ..plain_hop(reject.id)
+    };
+    let mut out = vec![0xee];
+    let opcode = reject.flags.opcode();
+    write_error(
+        &mut out,
+        reject.question,
+        opcode,
+        reject.fault.rcode(),
+        &hop,
+    );
+    let error = &out[1..];
+    assert_eq!(message_id(error), message_id(message));
+    assert_eq!(parse_query(error), Received::Ignore(Ignore::IsResponse));
+    let view = View::of(error, true).expect("domain refuses our error");
+    assert_eq!(
+        view.questions.len(),
+        usize::from(!reject.question.is_empty())
+    );
+    assert_eq!(view.records.len(), usize::from(reject.edns.is_some()));
+    assert_eq!(
+        error[HEADER_LEN..][..reject.question.len()],
+        *reject.question
+    );
+    let parsed = Message::from_octets(error).unwrap();
+    let expected = match reject.fault.rcode() {
+        rcode::BADVERS if reject.edns.is_none() => rcode::FORMERR,
+        rcode => rcode,
+    };
+    assert_eq!(parsed.opt_rcode().to_int(), expected);
+    assert_eq!(parsed.header().opcode().to_int(), opcode);
+}
+
+/// The name of a question's octets.
+fn question_name(question: &[u8]) -> Name<Vec<u8>> {
+    Name::from_octets(question[..question.len() - 4].to_vec()).unwrap()
+}
+
+/// Checks what is made of an upstream's message. Returns whether it was taken.
+pub(crate) fn check_answer(message: &[u8]) -> bool {
+    let mut answer = Answer::new();
+    if answer.load(message).is_err() {
+        assert!(answer.body().is_empty());
+        return false;
+    }
+    let view = View::of(message, true).expect("domain refuses a response that we take");
+    let kept = View::of(answer.body(), true).expect("domain refuses what we kept");
+    assert_eq!(kept.questions, view.questions);
+    assert_eq!(kept.records, settled(&view.records));
+    assert_eq!(answer.strays(), strays(&view));
+    let header = Message::from_octets(answer.body()).unwrap().header();
+    assert!(header.qr() && !header.z());
+    assert_eq!(
+        answer.rcode(),
+        Message::from_octets(message).unwrap().opt_rcode().to_int()
+    );
+    assert_eq!(answer.edns().is_some(), view.of_type(rtype::OPT) == 1);
+    assert!(answer.ede().is_none_or(|(_, text)| text.len() <= 256));
+
+    // What was kept is a message like any other, with nothing left to change.
+    let mut again = Answer::new();
+    assert_eq!(again.load(answer.body()), Ok(()));
+    assert_eq!(
+        (again.body(), again.strays()),
+        (answer.body(), answer.strays())
+    );
+    for limit in [512, 1232, 65_535] {
+        check_response(
+            &answer,
+            &kept,
+            &ClientHop {
+                limit,
+                ..plain_hop(7)
+            },
+        );
+        let ede = Some(Ede {
+            code: 22,
+            text: "no upstream could be reached",
+        });
+        let opt = Some(ResponseOpt {
+            keepalive: Some(80),
+            ede,
+            ..plain_opt()
+        });
+        check_response(
+            &answer,
+            &kept,
+            &ClientHop {
+                limit,
+                opt,
+                ..plain_hop(7)
+            },
+        );
+    }
+    true
+}
+
+/// The records that must be left of a response, with the TTLs they must have.
+fn settled(records: &[Seen]) -> Vec<Seen> {
+    let is_hop = |record: &&Seen| {
+        record.section == ADDITIONAL
+            && (matches!(record.rtype, rtype::OPT | rtype::TSIG)
+                || record.rdata == Rdata::SignatureOf(Some([0, 0])))
+    };
+    let mut kept: Vec<Seen> = records
+        .iter()
+        .filter(|record| !is_hop(record))
+        .cloned()
+        .collect();
+    let mut lowest: HashMap<_, u32> = HashMap::new();
+    let set = |record: &Seen| {
+        (
+            record.section,
+            record.owner.clone(),
+            record.rtype,
+            record.class,
+        )
+    };
+    for record in &mut kept {
+        record.ttl = record.ttl.min(TTL_MAX);
+        let ttl = lowest.entry(set(record)).or_insert(record.ttl);
+        *ttl = record.ttl.min(*ttl);
+    }
+    for record in &mut kept {
+        if !matches!(record.rtype, rtype::RRSIG | rtype::SIG) {
+            record.ttl = lowest[&set(record)];
+        }
+    }
+    kept
+}
+
+/// Counts the strays by comparing names with names.
+fn strays(view: &View) -> u16 {
+    let mut left: Vec<&Seen> = view
+        .records
+        .iter()
+        .filter(|record| record.section == ANSWER)
+        .collect();
+    let mut next = view.questions.first().map(|(name, ..)| name.clone());
+    for _ in 0..32 {
+        let Some(current) = next.take() else { break };
+        let (own, others): (Vec<_>, Vec<_>) =
+            left.into_iter().partition(|seen| seen.owner == current);
+        next = own
+            .iter()
+            .find(|seen| seen.rtype == rtype::CNAME)
+            .map(|seen| target(seen));
+        left = others
+            .into_iter()
+            .filter(|seen| seen.rtype != rtype::DNAME || !current.ends_with(&seen.owner))
+            .collect();
+    }
+    left.len().try_into().unwrap()
+}
+
+fn target(cname: &Seen) -> Name<Vec<u8>> {
+    let Rdata::Printed(printed) = &cname.rdata else {
+        panic!("{cname:?}")
+    };
+    printed
+        .parse()
+        .unwrap_or_else(|error| panic!("{printed}: {error}"))
+}
+
+/// Checks the response that is made of `answer`, which `kept` is the oracle's view of.
+fn check_response(answer: &Answer, kept: &View, hop: &ClientHop<'_>) {
+    let mut out = vec![0xee; 2];
+    let cut = write_response(&mut out, answer, hop);
+    let response = &out[2..];
+    assert!(response.len() <= hop.limit, "{} octets", response.len());
+    let view = View::of(response, true).expect("domain refuses our response");
+    assert_eq!(view.questions, kept.questions);
+    assert_eq!(view.of_type(rtype::OPT), usize::from(hop.opt.is_some()));
+    let records: Vec<_> = view
+        .records
+        .into_iter()
+        .filter(|seen| seen.rtype != rtype::OPT)
+        .collect();
+    let mut expected = kept.records.clone();
+    match cut {
+        Cut::Nothing => {}
+        Cut::Additional => expected.retain(|seen| seen.section != ADDITIONAL),
+        Cut::Everything => expected.clear(),
+    }
+    assert_eq!(records, expected);
+    let header = Message::from_octets(response).unwrap().header();
+    let was_truncated = answer.flags().is_truncated();
+    assert_eq!(header.tc(), was_truncated || cut == Cut::Everything);
+    assert_eq!(
+        (header.id(), header.qr(), header.rd(), header.ra()),
+        (hop.id, true, true, true)
+    );
+    assert!(!header.z() && !header.aa());
+    assert!(!header.ad() || answer.flags().authentic_data() && answer.strays() == 0);
+    let whole = answer.body().len() + if hop.opt.is_some() { 17 } else { 0 };
+    assert_eq!(
+        cut == Cut::Nothing,
+        whole <= hop.limit || records.len() == kept.records.len()
+    );
+}
+
+/// Checks that frames are split as they were joined.
+pub(crate) fn check_frame(stream: &[u8]) {
+    let mut rest = stream;
+    let mut joined = Vec::new();
+    while let Some((message, behind)) = split_frame(rest) {
+        assert_eq!(message.len() + behind.len() + 2, rest.len());
+        write_framed(&mut joined, |out| out.extend_from_slice(message));
+        rest = behind;
+    }
+    joined.extend_from_slice(rest);
+    assert_eq!(joined, stream);
+    // Nothing but a length that promises more is left.
+    if let [high, low, behind @ ..] = rest {
+        assert!(behind.len() < usize::from(u16::from_be_bytes([*high, *low])));
+    }
+}

@@ -1,0 +1,129 @@
+//! Properties of every message: well formed, changed in a few octets, or random.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use dotgate_wire::{Answer, Question, Received, UpstreamQuery, parse_query};
+
+use crate::checks::{check_answer, check_frame, check_query, check_upstream_query};
+use crate::messages::{changed, changes, queries, responses};
+
+/// A header that announces little, so that random octets behind it are often taken for records.
+fn random_message() -> impl Strategy<Value = Vec<u8>> {
+    let count = || prop_oneof![3 => 0_u8..3, 1 => any::<u8>()];
+    let counts = (0_u8..3, count(), count(), count());
+    (any::<[u8; 4]>(), counts, vec(any::<u8>(), 0..200)).prop_map(|(head, counts, rest)| {
+        let (questions, answers, authorities, additionals) = counts;
+        let words = [0, questions, 0, answers, 0, authorities, 0, additionals];
+        [&head[..], &words, &rest].concat()
+    })
+}
+
+/// A name of any octets, of any well-formed length.
+fn any_name() -> impl Strategy<Value = Vec<u8>> {
+    vec(vec(any::<u8>(), 1..=63), 0..8).prop_map(|labels| {
+        let mut name = Vec::new();
+        for label in labels {
+            if name.len() + label.len() + 2 <= 255 {
+                name.push(u8::try_from(label.len()).unwrap());
+                name.extend(label);
+            }
+        }
+        name.push(0);
+        name
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn well_formed_response_is_taken_and_kept_as_domain_reads_it(described in responses()) {
+        let message = described.build();
+        prop_assert!(check_answer(&message));
+        let mut answer = Answer::new();
+        prop_assert_eq!(answer.load(&message), Ok(()));
+        prop_assert_eq!((answer.id(), answer.flags().0), (described.id, described.flags & !0x0040));
+        let dnssec_ok = answer.edns().map(|edns| (edns.version, edns.dnssec_ok));
+        prop_assert_eq!(dnssec_ok, described.edns().map(|(_, dnssec_ok, _)| (0, dnssec_ok)));
+    }
+
+    #[test]
+    fn opt_record_in_the_middle_is_cut_out_and_every_record_stays(
+        described in responses().prop_filter("OPT in the middle", |it| it.has_opt_in_the_middle()),
+    ) {
+        prop_assert!(check_answer(&described.build()));
+    }
+
+    #[test]
+    fn well_formed_query_is_understood_as_domain_reads_it(described in queries()) {
+        let message = described.build();
+        check_query(&message);
+        let Received::Query(query) = parse_query(&message) else {
+            return Err(TestCaseError::fail("not a query"));
+        };
+        prop_assert_eq!((query.id, query.flags.0), (described.id, described.flags));
+        let edns = query.edns.map(|edns| (edns.udp_size, edns.dnssec_ok, edns.asks_padding));
+        let expected = described.edns().map(|(udp_size, dnssec_ok, codes)| {
+            (udp_size.max(512), dnssec_ok, codes.contains(&12))
+        });
+        prop_assert_eq!(edns, expected);
+    }
+
+    #[test]
+    fn changed_response_breaks_nothing(described in responses(), changes in changes()) {
+        check_answer(&changed(described.build(), &changes));
+    }
+
+    #[test]
+    fn changed_query_breaks_nothing(described in queries(), changes in changes()) {
+        check_query(&changed(described.build(), &changes));
+    }
+
+    #[test]
+    fn random_octets_break_nothing(octets in vec(any::<u8>(), 0..300), message in random_message()) {
+        for input in [&octets, &message] {
+            check_query(input);
+            check_answer(input);
+            check_frame(input);
+        }
+        let mut response = message;
+        response[2] |= 0x80;
+        check_answer(&response);
+    }
+
+    #[test]
+    fn frames_are_split_as_they_were_joined(messages in vec(vec(any::<u8>(), 0..300), 0..6), cut in 0..40_usize) {
+        let mut stream = Vec::new();
+        for message in &messages {
+            dotgate_wire::write_framed(&mut stream, |out| out.extend_from_slice(message));
+        }
+        check_frame(&stream);
+        check_frame(&stream[..stream.len().saturating_sub(cut)]);
+    }
+
+    #[test]
+    fn query_towards_an_upstream_says_what_it_was_told(
+        name in any_name(),
+        (rtype, rclass, id) in any::<(u16, u16, u16)>(),
+        (dnssec_ok, checking_disabled, edns, asks_keepalive) in any::<(bool, bool, bool, bool)>(),
+    ) {
+        // A client could not have asked in these classes.
+        prop_assume!(rclass != 0 && rclass != 254);
+        let question = Question::new(&name, rtype, rclass).unwrap();
+        check_upstream_query(&UpstreamQuery {
+            id, question: &question, dnssec_ok, checking_disabled, edns, asks_keepalive,
+        });
+    }
+
+    #[test]
+    fn spelling_of_any_name_comes_back(name in any_name()) {
+        let exact = [&name[..], &[0x41, 0x61, 0x5a, 0x7a]].concat();
+        let (question, letter_case) = Question::fold(&exact).unwrap();
+        prop_assert_eq!(question.as_bytes().len(), exact.len());
+        let mut spelt = question.as_bytes().to_vec();
+        letter_case.apply(&mut spelt);
+        prop_assert_eq!(&spelt, &exact);
+        prop_assert!(question.matches(&exact));
+    }
+}

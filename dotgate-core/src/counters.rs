@@ -57,6 +57,8 @@ counts! {
     SessionsStarted = "sessions_started",
     /// Sessions that became open.
     SessionsOpened = "sessions_opened",
+    /// Of these, sessions that resumed an earlier one.
+    HandshakesResumed = "handshakes_resumed",
     /// Sessions that could not be opened.
     SessionsFailed = "sessions_failed",
     /// Open sessions that ended with questions unanswered.

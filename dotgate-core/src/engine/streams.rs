@@ -66,6 +66,13 @@ impl Engine {
         !is_paused
     }
 
+    /// Whether a client's connection is to be read from.
+    pub fn stream_reads(&self, key: StreamKey) -> bool {
+        self.streams
+            .get(key)
+            .is_some_and(|stream| !stream.is_paused && !stream.has_ended)
+    }
+
     /// The client has sent its last octet. It still gets its responses.
     pub fn stream_ended(&mut self, key: StreamKey) {
         if let Some(stream) = self.streams.get_mut(key) {

@@ -1,5 +1,18 @@
 //! The program: command line, configuration, workers, TLS.
+//!
+//! `main` reads the command line and the configuration; `serve` binds and starts the workers, which carry the
+//! path of a query between sockets and `dotgate_core`; `control` is the thread beside them.
 #![forbid(unsafe_code)]
 
+pub mod bootstrap;
+pub mod check;
+pub mod cli;
+pub mod config;
+pub mod control;
 pub mod demo;
+pub mod log;
+pub mod run;
+pub mod serve;
 pub mod tls;
+pub mod upstreams;
+pub mod worker;

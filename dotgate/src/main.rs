@@ -1,3 +1,18 @@
-//! The `dotgate` command.
+//! The `dotgate` command: reads the command line and leaves the rest to the library.
 #![forbid(unsafe_code)]
-fn main() {}
+
+use std::process::ExitCode;
+
+use dotgate::cli;
+use dotgate::config::Environment;
+
+fn main() -> ExitCode {
+    let (mut out, mut err) = (std::io::stdout().lock(), std::io::stderr());
+    cli::exit_code(match cli::parse(std::env::args_os()) {
+        Ok(command) => {
+            let environment = Environment::of_this_process();
+            dotgate::run::run(command, &environment, &mut out, &mut err)
+        }
+        Err(usage) => usage.write(&mut out, &mut err),
+    })
+}

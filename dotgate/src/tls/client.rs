@@ -313,7 +313,7 @@ impl<S: Write> Write for Offer<'_, S> {
 
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let taken = self.socket.write_vectored(slices)?;
-        self.took_all = taken == slices.iter().map(|slice| slice.len()).sum();
+        self.took_all = taken == slices.iter().map(|slice| slice.len()).sum::<usize>();
         Ok(taken)
     }
 

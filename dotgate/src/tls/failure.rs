@@ -6,6 +6,7 @@
 use std::fmt;
 use std::io;
 
+use dotgate_core::TlsFault;
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
 
 use super::certificate::pin_text;
@@ -166,6 +167,26 @@ impl TlsFailure {
             Self::ClosedInHandshake => "closed_in_handshake",
             Self::Reset => "reset",
             Self::Io(_) => "io_error",
+        }
+    }
+
+    /// Returns what the engine is told of it.
+    pub const fn fault(&self) -> TlsFault {
+        match self {
+            Self::CertificateExpired { .. } => TlsFault::CertificateExpired,
+            Self::CertificateNotYetValid { .. } => TlsFault::CertificateNotYetValid,
+            Self::ClockLooksWrong => TlsFault::ClockWrong,
+            Self::CertificateForAnotherName { .. } => TlsFault::CertificateName,
+            Self::SelfSigned | Self::UnknownIssuer => TlsFault::IssuerUnknown,
+            Self::PinMismatch { .. } => TlsFault::PinMismatch,
+            Self::KeyNotProven
+            | Self::CertificateUnreadable
+            | Self::CertificateRejected(_)
+            | Self::NoCertificate => TlsFault::CertificateBad,
+            Self::AlpnRefused => TlsFault::AlpnRefused,
+            Self::Alert(_) => TlsFault::Alert,
+            Self::NothingInCommon(_) | Self::NotTls | Self::Protocol(_) => TlsFault::Protocol,
+            Self::ClosedInHandshake | Self::Reset | Self::Io(_) => TlsFault::Closed,
         }
     }
 

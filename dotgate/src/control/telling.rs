@@ -1,0 +1,73 @@
+//! What workers report, in words for an operator. A change of an upstream's state is told once.
+
+use dotgate_core::Event;
+use tracing::{debug, error, info, warn};
+
+use crate::serve::Forwarder;
+use crate::worker::Report;
+
+/// Logs one report.
+pub(super) fn tell(forwarder: &Forwarder, worker: usize, report: &Report) {
+    let label = |upstream: &usize| {
+        forwarder
+            .upstreams()
+            .get(*upstream)
+            .map_or("unknown", |upstream| upstream.label())
+    };
+    match report {
+        Report::Event(event) => tell_event(event, label),
+        Report::SessionOpened { upstream, resumed } => {
+            debug!(
+                worker,
+                upstream = label(upstream),
+                resumed,
+                "session opened"
+            );
+        }
+        Report::SessionFailed { upstream, reason } => {
+            debug!(worker, upstream = label(upstream), reason, "session failed");
+        }
+        Report::AcceptPaused => {
+            warn!(
+                worker,
+                "no file descriptor left: new TCP connections wait; raise the limit of open files"
+            );
+        }
+        Report::Panicked { message } => {
+            error!(
+                worker,
+                message, "a bug: the worker began anew, its queries in flight got SERVFAIL"
+            );
+        }
+        Report::Broken { reason } => error!(worker, reason, "the worker cannot go on"),
+    }
+}
+
+fn tell_event<'l>(event: &Event, label: impl Fn(&usize) -> &'l str) {
+    match event {
+        Event::UpstreamDown { upstream, failure } => {
+            warn!(
+                upstream = label(upstream),
+                reason = failure.text(),
+                "upstream is down"
+            );
+        }
+        Event::UpstreamWell { upstream } => {
+            info!(upstream = label(upstream), "upstream answers again");
+        }
+        Event::AlpnRefused { upstream } => {
+            info!(
+                upstream = label(upstream),
+                "upstream knows no ALPN protocol dot; asked without"
+            );
+        }
+        Event::Overload => {
+            warn!("too many queries in flight: some got SERVFAIL; see DOTGATE_QUERY_IN_FLIGHT_MAX");
+        }
+        Event::TooManyStreams => {
+            warn!(
+                "too many TCP connections: some were closed at once; see DOTGATE_TCP_CONNECTIONS_MAX"
+            );
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! The log: lines on standard error, as text or JSON, that nothing ever waits for.
+//!
+//! Lines go through a bounded queue to a thread of their own, so that a full disk or a blocked pipe costs lines
+//! and nothing else; those that did not fit are counted and told of later. No line above `debug` holds a
+//! query's name or a client's address (RFC 9076 section 6.1).
+//! Limit: `QUEUE` lines.
+
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, LazyLock};
+use std::thread;
+use std::time::Duration;
+
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::config::{LogConfig, LogFormat, LogLevel};
+
+/// Lines that may wait to be written.
+const QUEUE: usize = 1_024;
+
+/// How long the end of the program waits for the last lines.
+const FLUSH_WAIT: Duration = Duration::from_millis(500);
+
+enum Line {
+    Text(Vec<u8>),
+    Flush(SyncSender<()>),
+}
+
+#[derive(Clone)]
+struct Lines {
+    queue: SyncSender<Line>,
+    dropped: Arc<AtomicU64>,
+}
+
+static LINES: LazyLock<Option<Lines>> = LazyLock::new(|| {
+    let (queue, lines) = sync_channel(QUEUE);
+    let dropped = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&dropped);
+    let writer = thread::Builder::new().name("log".to_owned());
+    writer.spawn(move || write_lines(&lines, &counted)).ok()?;
+    Some(Lines { queue, dropped })
+});
+
+/// Starts to log. Later calls change nothing.
+pub fn start(config: &LogConfig) {
+    let level = match config.level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_target(false)
+        .with_ansi(false)
+        .with_writer(Queue);
+    let started = match config.format {
+        LogFormat::Text => subscriber.try_init(),
+        LogFormat::Json => subscriber.json().flatten_event(true).try_init(),
+    };
+    // A second start in one process (tests, `dotgate demo`) keeps the first one's log.
+    drop(started);
+}
+
+/// Waits a moment for the lines that are still queued.
+pub fn flush() {
+    let Some(lines) = LINES.as_ref() else { return };
+    let (done, wait) = sync_channel(1);
+    if lines.queue.try_send(Line::Flush(done)).is_ok() {
+        // Half a second is all a blocked pipe gets.
+        let (Ok(()) | Err(_)) = wait.recv_timeout(FLUSH_WAIT);
+    }
+}
+
+/// Lines that did not fit so far.
+pub fn dropped_lines() -> u64 {
+    LINES
+        .as_ref()
+        .map_or(0, |lines| lines.dropped.load(Ordering::Relaxed))
+}
+
+fn write_lines(lines: &Receiver<Line>, dropped: &AtomicU64) {
+    let mut told = 0;
+    for line in lines {
+        match line {
+            Line::Text(text) => write_all(&text),
+            // The one who asked may have stopped waiting.
+            Line::Flush(done) => drop(done.try_send(())),
+        }
+        let lost = dropped.load(Ordering::Relaxed);
+        if lost != told {
+            write_all(
+                format!(
+                    "{} log lines were dropped: standard error was blocked\n",
+                    lost - told
+                )
+                .as_bytes(),
+            );
+            told = lost;
+        }
+    }
+}
+
+fn write_all(text: &[u8]) {
+    // There is no other place to complain to.
+    drop(io::stderr().lock().write_all(text));
+}
+
+/// Makes a writer for each line.
+struct Queue;
+
+impl MakeWriter<'_> for Queue {
+    type Writer = QueuedLine;
+
+    fn make_writer(&self) -> QueuedLine {
+        QueuedLine(Vec::new())
+    }
+}
+
+/// One line, queued when complete.
+struct QueuedLine(Vec<u8>);
+
+impl Write for QueuedLine {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for QueuedLine {
+    fn drop(&mut self) {
+        let text = std::mem::take(&mut self.0);
+        let Some(lines) = LINES.as_ref().filter(|_| !text.is_empty()) else {
+            return;
+        };
+        match lines.queue.try_send(Line::Text(text)) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+                lines.dropped.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+}

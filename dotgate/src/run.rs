@@ -1,0 +1,97 @@
+//! What each command does, from the configuration to the exit status.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use tracing::{error, info, warn};
+
+use crate::cli::Command;
+use crate::config::{self, EXIT_STATUS, Environment, Loaded};
+use crate::control::{self, End};
+use crate::serve::Forwarder;
+use crate::tls::Roots;
+use crate::{check, log};
+
+/// The exit status when serving could not begin, or did not end in good order.
+const FAILED: u8 = 1;
+
+/// Carries a command out and returns the exit status: 0, 1 for a failure, 2 for a wrong configuration.
+///
+/// # Errors
+/// Those of writing to `out` or `err`.
+pub fn run(
+    command: Command,
+    environment: &Environment,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> io::Result<u8> {
+    match command {
+        Command::Serve { config } => serve(environment, config.as_deref(), err),
+        Command::Check { config } => {
+            check::run(&config::load(environment, config.as_deref()), out, err)
+        }
+        Command::Print(page) => page.write(out),
+        Command::Demo { .. } | Command::Query { .. } => Ok(FAILED),
+    }
+}
+
+fn serve(environment: &Environment, file: Option<&Path>, err: &mut dyn Write) -> io::Result<u8> {
+    let loaded = match config::load(environment, file) {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            write!(err, "{problems}")?;
+            return Ok(EXIT_STATUS);
+        }
+    };
+    log::start(loaded.config.log());
+    let status = serve_loaded(&loaded);
+    log::flush();
+    status
+}
+
+fn serve_loaded(loaded: &Loaded) -> io::Result<u8> {
+    let config = &loaded.config;
+    for note in &loaded.notes {
+        warn!("{note}");
+    }
+    let roots = match Roots::load(config.tls().ca_file.as_deref()) {
+        Ok(roots) => roots,
+        Err(problem) => {
+            error!("{problem}");
+            return Ok(FAILED);
+        }
+    };
+    let forwarder = match Forwarder::start(config, &roots) {
+        Ok(forwarder) => forwarder,
+        Err(problem) => {
+            error!("{problem}");
+            return Ok(FAILED);
+        }
+    };
+    tell_start(&forwarder, &roots);
+    Ok(match control::run(forwarder, config)? {
+        End::Finished => 0,
+        End::CutShort => FAILED,
+    })
+}
+
+fn tell_start(forwarder: &Forwarder, roots: &Roots) {
+    let listen: Vec<String> = forwarder
+        .addresses()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let upstreams: Vec<&str> = forwarder
+        .upstreams()
+        .iter()
+        .map(|upstream| upstream.label())
+        .collect();
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        listen = listen.join(","),
+        upstreams = upstreams.join(","),
+        workers = forwarder.worker_count(),
+        roots = roots.describe(),
+        "serving DNS over UDP and TCP"
+    );
+}

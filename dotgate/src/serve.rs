@@ -1,0 +1,244 @@
+//! Serving: binds, starts the workers, hands over to the control thread.
+//!
+//! Everything that can be wrong at the start is found here, before the first query is taken: roots, listeners,
+//! a second copy of the program. A network that is not there is no error: upstreams are tried when asked for.
+
+mod bind;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use dotgate_core::{
+    AccessList, Counters, Health, LocalZone, LocalZones, Settings, UpstreamSettings,
+};
+use dotgate_net::UdpPath;
+use mio::Waker;
+use thiserror::Error;
+use tokio::sync::mpsc;
+
+pub use self::bind::BindError;
+use self::bind::Listeners;
+use crate::config::{Config, LocalName};
+use crate::tls::{Roots, RootsError, TlsSetupError};
+use crate::upstreams::Upstream;
+use crate::worker::{Order, Parts, Report, Worker};
+
+/// Reports that may wait for the control thread.
+const REPORTS: usize = 1_024;
+
+/// Why serving could not begin.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// A listener could not be bound.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The trust anchors could not be loaded.
+    #[error(transparent)]
+    Roots(#[from] RootsError),
+    /// The TLS towards an upstream cannot be set up.
+    #[error("upstream {label}: {source}")]
+    Tls {
+        /// The upstream.
+        label: String,
+        /// What is wrong.
+        source: TlsSetupError,
+    },
+    /// The system refused a thread, a poll loop or randomness.
+    #[error("start a worker: {0}")]
+    Worker(#[source] io::Error),
+}
+
+/// A running forwarder.
+#[derive(Debug)]
+pub struct Forwarder {
+    workers: Vec<Running>,
+    addresses: Vec<SocketAddr>,
+    upstreams: Arc<[Upstream]>,
+    health: Arc<[Health]>,
+    counters: Vec<Arc<Counters>>,
+    reports: mpsc::Receiver<(usize, Report)>,
+    last_packet: Arc<AtomicU64>,
+}
+
+#[derive(Debug)]
+struct Running {
+    thread: JoinHandle<()>,
+    orders: Sender<Order>,
+    waker: Waker,
+}
+
+impl Forwarder {
+    /// Starts to serve.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left running.
+    pub fn start(config: &Config, roots: &Roots) -> Result<Forwarder, StartError> {
+        let upstreams = share_upstreams(config, roots)?;
+        // Not fatal: the limit in force is then the one we were given.
+        let descriptors = dotgate_net::raise_descriptor_limit().unwrap_or(DESCRIPTORS_AT_LEAST);
+        let listeners = Listeners::bind(config.server())?;
+        let addresses = listeners.addresses.clone();
+        let settings = Arc::new(settings(config, descriptors));
+        let health: Arc<[Health]> = config.upstreams().iter().map(|_| Health::new()).collect();
+        let (reports_in, reports) = mpsc::channel(REPORTS);
+        let last_packet = Arc::new(AtomicU64::new(0));
+        let mut workers = Vec::new();
+        let mut counters = Vec::new();
+        for (number, (udp, tcp)) in listeners.per_worker.into_iter().enumerate() {
+            let (orders_in, orders) = channel();
+            let mine = Arc::new(Counters::new());
+            counters.push(Arc::clone(&mine));
+            let parts = Parts {
+                number,
+                settings: Arc::clone(&settings),
+                health: Arc::clone(&health),
+                upstreams: Arc::clone(&upstreams),
+                counters: mine,
+                udp,
+                tcp,
+                udp_path: UdpPath::default(),
+                orders,
+                reports: reports_in.clone(),
+                last_packet: Arc::clone(&last_packet),
+            };
+            let (worker, waker) = Worker::new(parts).map_err(StartError::Worker)?;
+            let thread = thread::Builder::new()
+                .name(format!("worker-{number}"))
+                .spawn(move || worker.run())
+                .map_err(StartError::Worker)?;
+            workers.push(Running {
+                thread,
+                orders: orders_in,
+                waker,
+            });
+        }
+        Ok(Forwarder {
+            workers,
+            addresses,
+            upstreams,
+            health,
+            counters,
+            reports,
+            last_packet,
+        })
+    }
+
+    /// The addresses in service, in the order of the settings; port 0 has become the port the system chose.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// The upstreams, in the order of the settings.
+    pub fn upstreams(&self) -> &Arc<[Upstream]> {
+        &self.upstreams
+    }
+
+    /// The upstreams' health, in the same order.
+    pub fn health(&self) -> &[Health] {
+        &self.health
+    }
+
+    /// What all workers counted, added up.
+    pub fn count(&self, count: dotgate_core::Count) -> u64 {
+        self.counters
+            .iter()
+            .map(|counters| counters.get(count))
+            .sum()
+    }
+
+    /// How many workers there are.
+    pub fn worker_count(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// The next report of a worker. None when all have ended.
+    pub async fn next_report(&mut self) -> Option<(usize, Report)> {
+        self.reports.recv().await
+    }
+
+    /// A report that is there already, if any.
+    pub fn try_next_report(&mut self) -> Option<(usize, Report)> {
+        self.reports.try_recv().ok()
+    }
+
+    /// When the last packet came since draining began, in nanoseconds of the boot-time clock; 0 for never.
+    pub fn last_packet(&self) -> u64 {
+        self.last_packet.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// Gives all workers an order. A worker that has ended needs none.
+    pub fn order(&self, order: Order) {
+        for worker in &self.workers {
+            if worker.orders.send(order).is_ok() {
+                // The waker fails only with its poll loop, and then the worker has ended.
+                drop(worker.waker.wake());
+            }
+        }
+    }
+
+    /// Whether all workers have ended.
+    pub fn has_ended(&self) -> bool {
+        self.workers
+            .iter()
+            .all(|worker| worker.thread.is_finished())
+    }
+}
+
+/// What every system lets a process open.
+const DESCRIPTORS_AT_LEAST: u64 = 256;
+
+fn share_upstreams(config: &Config, roots: &Roots) -> Result<Arc<[Upstream]>, StartError> {
+    let share = |upstream| {
+        Upstream::new(upstream, roots).map_err(|source| StartError::Tls {
+            label: upstream.label.clone(),
+            source,
+        })
+    };
+    config.upstreams().iter().map(share).collect()
+}
+
+/// What an engine needs of the configuration; bounds for all workers are divided among them.
+fn settings(config: &Config, descriptors: u64) -> Settings {
+    let limits = config.connection_limits(descriptors);
+    let workers = config.server().workers.get();
+    let share = |all: u32| (all as usize).div_ceil(workers).max(1);
+    let query = config.query();
+    Settings {
+        upstreams: config
+            .upstreams()
+            .iter()
+            .map(|upstream| UpstreamSettings {
+                label: upstream.label.as_str().into(),
+                is_authenticated: upstream.authentication.strict,
+            })
+            .collect(),
+        access: AccessList::new(config.allowed().iter().copied()),
+        local_zones: local_zones(config),
+        udp_response_max: config.server().udp_response_max,
+        query_deadline: query.deadline,
+        queries_max: query.in_flight_max as usize,
+        queries_per_client_max: query.in_flight_per_client_max as usize,
+        streams_max: share(limits.all),
+        streams_per_client_max: share(limits.per_client),
+        stream_queries_max: config.tcp().in_flight_max as usize,
+        stream_idle: config.tcp().idle.max(Duration::from_secs(1)),
+    }
+}
+
+fn local_zones(config: &Config) -> LocalZones {
+    let names = [
+        (LocalName::HomeArpa, LocalZone::HomeArpa),
+        (LocalName::Invalid, LocalZone::Invalid),
+        (LocalName::Local, LocalZone::Local),
+        (LocalName::Localhost, LocalZone::Localhost),
+        (LocalName::Onion, LocalZone::Onion),
+        (LocalName::PrivateReverse, LocalZone::PrivateReverse),
+    ];
+    let forwarded = names.into_iter().filter(|(name, _)| config.forwards(*name));
+    LocalZones::all_but(forwarded.map(|(_, zone)| zone))
+}

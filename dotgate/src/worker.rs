@@ -1,0 +1,498 @@
+//! A worker: one thread, one poll loop, and everything it owns.
+//!
+//! Carries the path of a query between sockets and the engine and decides nothing itself: datagrams and octets
+//! of streams go in with the time, datagrams and octets to write come out. One turn: read what upstreams sent;
+//! read batches of queries; let time pass; then carry out what the engine wants, with at most one write per
+//! session. It never logs, waits for nobody, and touches no other worker's sockets.
+//! Limits: `ROUNDS` batches or reads of one socket per turn, so that none starves the others.
+
+mod datagrams;
+mod places;
+mod sessions;
+mod streams;
+
+use std::any::Any;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::time::Duration;
+
+use dotgate_core::{Action, Count, Counters, Engine, Health, Moment, Settings};
+use mio::event::Event;
+use mio::{Events, Interest, Poll, Registry, Waker};
+
+use self::datagrams::Datagrams;
+use self::places::{Owner, Places};
+use self::sessions::Sessions;
+use self::streams::Streams;
+use crate::upstreams::Upstream;
+
+/// Reads or batches of one socket in one turn.
+const ROUNDS: usize = 4;
+
+/// Readiness events taken from the system at once.
+const EVENTS: usize = 1_024;
+
+/// The room that reads of streams share, in octets.
+const READ_BYTES: usize = 64 * 1024;
+
+/// What the control thread asks of a worker.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Order {
+    /// Note the time of every packet from now on.
+    Drain,
+    /// Take no more queries, finish those in flight, close everything, end.
+    Finish,
+}
+
+/// What a worker tells the control thread, which logs it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Report {
+    /// The engine saw something rare.
+    Event(dotgate_core::Event),
+    /// A session became open.
+    SessionOpened {
+        /// The upstream's index.
+        upstream: usize,
+        /// Whether it resumed an earlier one.
+        resumed: bool,
+    },
+    /// A session failed, in the words of its TLS or of the system.
+    SessionFailed {
+        /// The upstream's index.
+        upstream: usize,
+        /// What happened.
+        reason: String,
+    },
+    /// No file descriptor was left for a client's connection.
+    AcceptPaused,
+    /// A bug: the worker began anew, and what was in flight got SERVFAIL.
+    Panicked {
+        /// The panic's message.
+        message: String,
+    },
+    /// The poll loop cannot go on.
+    Broken {
+        /// The system's words.
+        reason: String,
+    },
+}
+
+/// Takes the reports of all workers; a full one drops them, counted.
+pub type Reports = tokio::sync::mpsc::Sender<(usize, Report)>;
+
+/// What a worker is made of.
+pub struct Parts {
+    /// Its number, for reports.
+    pub number: usize,
+    /// The engine's settings.
+    pub settings: Arc<Settings>,
+    /// The upstreams' health, shared with all workers.
+    pub health: Arc<[Health]>,
+    /// The upstreams' addresses and TLS, shared with all workers.
+    pub upstreams: Arc<[Upstream]>,
+    /// Its own counters.
+    pub counters: Arc<Counters>,
+    /// Its UDP sockets.
+    pub udp: Vec<dotgate_net::UdpSocket>,
+    /// Its TCP listeners.
+    pub tcp: Vec<std::net::TcpListener>,
+    /// How datagrams are read and written.
+    pub udp_path: dotgate_net::UdpPath,
+    /// Where orders come from.
+    pub orders: Receiver<Order>,
+    /// Where reports go.
+    pub reports: Reports,
+    /// When any worker last received a packet, in nanoseconds of the boot-time clock; kept while draining.
+    pub last_packet: Arc<AtomicU64>,
+}
+
+/// One worker, before and while it runs.
+pub struct Worker {
+    poll: Poll,
+    places: Places,
+    engine: Engine,
+    datagrams: Datagrams,
+    sessions: Sessions,
+    streams: Streams,
+    /// Owners that may have more to read than their share of a turn.
+    again: Vec<Owner>,
+    buffer: Vec<u8>,
+    phase: Phase,
+    settings: Arc<Settings>,
+    health: Arc<[Health]>,
+    orders: Receiver<Order>,
+    outlet: Outlet,
+    last_packet: Arc<AtomicU64>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Serving,
+    Draining,
+    Finishing,
+}
+
+/// The way to the log.
+struct Outlet {
+    number: usize,
+    reports: Reports,
+    counters: Arc<Counters>,
+}
+
+impl Outlet {
+    fn tell(&self, report: Report) {
+        if self.reports.try_send((self.number, report)).is_err() {
+            self.counters.add(Count::EventsDropped);
+        }
+    }
+}
+
+impl Worker {
+    /// Makes a worker and the waker with which orders are announced to it.
+    ///
+    /// # Errors
+    /// Those of the system: no descriptor for the poll loop, or no randomness.
+    pub fn new(parts: Parts) -> io::Result<(Worker, Waker)> {
+        let poll = Poll::new()?;
+        let mut places = Places::default();
+        let waker = Waker::new(poll.registry(), places.take(Owner::Orders))?;
+        let datagrams = Datagrams::new(poll.registry(), &mut places, parts.udp, parts.udp_path)?;
+        let streams = Streams::new(poll.registry(), &mut places, parts.tcp)?;
+        let engine = new_engine(&parts.settings, &parts.health, &parts.counters)?;
+        let worker = Worker {
+            poll,
+            places,
+            engine,
+            datagrams,
+            sessions: Sessions::new(parts.upstreams),
+            streams,
+            again: Vec::new(),
+            buffer: vec![0; READ_BYTES],
+            phase: Phase::Serving,
+            settings: parts.settings,
+            health: parts.health,
+            orders: parts.orders,
+            outlet: Outlet {
+                number: parts.number,
+                reports: parts.reports,
+                counters: parts.counters,
+            },
+            last_packet: parts.last_packet,
+        };
+        Ok((worker, waker))
+    }
+
+    /// Runs until it is told to finish.
+    pub fn run(mut self) {
+        let mut events = Events::with_capacity(EVENTS);
+        while self.phase != Phase::Finishing || self.engine.queries_in_flight() > 0 {
+            if let Err(error) = self.wait(&mut events) {
+                self.outlet.tell(Report::Broken {
+                    reason: error.to_string(),
+                });
+                return;
+            }
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.turn(&events))) {
+                self.begin_anew(panic.as_ref());
+            }
+        }
+        self.say_goodbye();
+    }
+
+    /// Sleeps until something is ready or due.
+    fn wait(&mut self, events: &mut Events) -> io::Result<()> {
+        let timeout = if self.again.is_empty() {
+            let due = [self.engine.next_deadline(), self.streams.accept_again_at()];
+            due.into_iter().flatten().min().map(|due| due.since(now()))
+        } else {
+            Some(Duration::ZERO)
+        };
+        match self.poll.poll(events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                events.clear();
+                Ok(())
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn turn(&mut self, events: &Events) {
+        let now = now();
+        let again = std::mem::take(&mut self.again);
+        let ready = || {
+            let fresh = events
+                .iter()
+                .filter_map(|event| Some((self.places.owner(event.token())?, Ready::of(event))));
+            again
+                .iter()
+                .map(|owner| (*owner, Ready::AGAIN))
+                .chain(fresh)
+        };
+        // What upstreams sent answers clients that wait already, so it comes first.
+        let (sessions, others): (Vec<_>, Vec<_>) =
+            ready().partition(|(owner, _)| matches!(owner, Owner::Session(_)));
+        for (owner, ready) in sessions.into_iter().chain(others) {
+            self.serve(owner, ready, now);
+        }
+        if self
+            .engine
+            .next_deadline()
+            .is_some_and(|deadline| deadline <= now)
+        {
+            self.engine.on_timeout(now);
+        }
+        self.carry_out(now);
+        self.datagrams.send(&mut self.engine);
+        self.hand_on_events();
+    }
+
+    fn serve(&mut self, owner: Owner, ready: Ready, now: Moment) {
+        match owner {
+            Owner::Orders => self.take_orders(),
+            Owner::Udp(socket) => {
+                let read = self.datagrams.receive(socket, &mut self.engine, now);
+                if read.count > 0 {
+                    self.note_packet(now);
+                }
+                if read.maybe_more {
+                    self.again.push(owner);
+                }
+            }
+            Owner::Tcp(listener) => self.accept(listener, now),
+            Owner::Session(key) => {
+                let Worker {
+                    sessions,
+                    engine,
+                    buffer,
+                    outlet,
+                    ..
+                } = self;
+                if sessions.serve(key, ready, engine, buffer, outlet, now) {
+                    self.again.push(owner);
+                }
+            }
+            Owner::Stream(key) => {
+                let Worker {
+                    streams,
+                    engine,
+                    buffer,
+                    places,
+                    ..
+                } = self;
+                let read = streams.serve(key, ready, engine, buffer, places, now);
+                if read.count > 0 {
+                    self.note_packet(now);
+                }
+                if read.maybe_more {
+                    self.again.push(owner);
+                }
+            }
+        }
+    }
+
+    fn accept(&mut self, listener: usize, now: Moment) {
+        let Worker {
+            poll,
+            streams,
+            engine,
+            places,
+            ..
+        } = self;
+        match streams.accept(listener, poll.registry(), engine, places, now) {
+            streams::Accepted::All => {}
+            streams::Accepted::Some => self.again.push(Owner::Tcp(listener)),
+            streams::Accepted::NoDescriptor => self.outlet.tell(Report::AcceptPaused),
+        }
+    }
+
+    /// Does what the engine wants, until it wants nothing more.
+    fn carry_out(&mut self, now: Moment) {
+        if self.streams.accept_again_at().is_some_and(|due| due <= now) {
+            self.streams.end_pause();
+            self.again
+                .extend((0..self.streams.listener_count()).map(Owner::Tcp));
+        }
+        while let Some(action) = self.engine.poll_action() {
+            let Worker {
+                poll,
+                sessions,
+                streams,
+                engine,
+                places,
+                outlet,
+                ..
+            } = self;
+            match action {
+                Action::OpenSession {
+                    session,
+                    upstream,
+                    try_number,
+                    alpn,
+                } => {
+                    let opening = sessions::Opening {
+                        session,
+                        upstream,
+                        try_number,
+                        alpn,
+                    };
+                    sessions.open(opening, poll.registry(), engine, places, outlet, now);
+                }
+                Action::FlushSession(session) => sessions.flush(session, engine, outlet, now),
+                Action::CloseSession(session) => sessions.close(session, places),
+                Action::FlushStream(stream) => streams.flush(stream, engine, places, now),
+                Action::ResumeStream(stream) => self.again.push(Owner::Stream(stream)),
+                Action::CloseStream(stream) => streams.close(stream, places),
+            }
+            self.sessions.forget_closed(&mut self.places);
+        }
+    }
+
+    fn hand_on_events(&mut self) {
+        while let Some(event) = self.engine.poll_event() {
+            self.outlet.tell(Report::Event(event));
+        }
+    }
+
+    fn take_orders(&mut self) {
+        loop {
+            match self.orders.try_recv() {
+                Ok(Order::Drain) => self.phase = Phase::Draining,
+                // Without a control thread nobody could tell this worker to end.
+                Ok(Order::Finish) | Err(TryRecvError::Disconnected) => return self.finish(),
+                Err(TryRecvError::Empty) => return,
+            }
+        }
+    }
+
+    /// Reads what the system has queued already, then nothing more.
+    fn finish(&mut self) {
+        if self.phase == Phase::Finishing {
+            return;
+        }
+        self.phase = Phase::Finishing;
+        let now = now();
+        self.datagrams.receive_last(&mut self.engine, now);
+        self.datagrams.stop(self.poll.registry(), &mut self.places);
+        self.streams
+            .stop_accepting(self.poll.registry(), &mut self.places);
+        self.again
+            .retain(|owner| !matches!(owner, Owner::Udp(_) | Owner::Tcp(_)));
+    }
+
+    fn say_goodbye(&mut self) {
+        let now = now();
+        self.engine.close_all_sessions();
+        self.engine.close_all_streams();
+        self.carry_out(now);
+        self.datagrams.send(&mut self.engine);
+    }
+
+    fn note_packet(&self, now: Moment) {
+        if self.phase == Phase::Draining {
+            self.last_packet.fetch_max(now.nanos(), Ordering::Relaxed);
+        }
+    }
+
+    /// After a bug of ours: those who wait get SERVFAIL, connections are dropped, and a new engine goes on.
+    fn begin_anew(&mut self, panic: &(dyn Any + Send)) {
+        self.outlet.counters.add(Count::Panics);
+        self.outlet.tell(Report::Panicked {
+            message: panic_message(panic),
+        });
+        let farewell = catch_unwind(AssertUnwindSafe(|| {
+            let now = now();
+            self.engine.fail_all(now);
+            self.carry_out(now);
+            self.datagrams.send(&mut self.engine);
+        }));
+        // A second panic leaves clients without this answer; they ask again.
+        drop(farewell);
+        self.again.clear();
+        self.sessions.drop_all(&mut self.places);
+        self.streams.drop_all(&mut self.places);
+        match new_engine(&self.settings, &self.health, &self.outlet.counters) {
+            Ok(engine) => self.engine = engine,
+            Err(error) => self.outlet.tell(Report::Broken {
+                reason: error.to_string(),
+            }),
+        }
+        // What became ready meanwhile is announced no second time.
+        self.again
+            .extend((0..self.datagrams.count()).map(Owner::Udp));
+        self.again
+            .extend((0..self.streams.listener_count()).map(Owner::Tcp));
+    }
+}
+
+/// What a socket is ready for.
+#[derive(Clone, Copy)]
+struct Ready {
+    is_writable: bool,
+    /// The peer has sent its last octet: a short read is not the last one.
+    is_read_closed: bool,
+}
+
+impl Ready {
+    /// There may be more to read, and the end may be behind it.
+    const AGAIN: Ready = Ready {
+        is_writable: false,
+        is_read_closed: true,
+    };
+
+    fn of(event: &Event) -> Ready {
+        Ready {
+            is_writable: event.is_writable(),
+            is_read_closed: event.is_read_closed(),
+        }
+    }
+}
+
+/// What one read of an owner brought.
+#[derive(Clone, Copy, Default)]
+struct Read {
+    count: usize,
+    maybe_more: bool,
+}
+
+fn new_engine(
+    settings: &Arc<Settings>,
+    health: &Arc<[Health]>,
+    counters: &Arc<Counters>,
+) -> io::Result<Engine> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(io::Error::other)?;
+    Ok(Engine::new(
+        Arc::clone(settings),
+        Arc::clone(health),
+        Arc::clone(counters),
+        seed,
+    ))
+}
+
+fn now() -> Moment {
+    Moment::from_nanos(dotgate_net::boottime_nanos())
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".to_owned())
+}
+
+/// Watches a socket, edge-triggered, under a place of its own.
+fn register(
+    registry: &Registry,
+    places: &mut Places,
+    owner: Owner,
+    source: &mut impl mio::event::Source,
+) -> io::Result<usize> {
+    let token = places.take(owner);
+    let registered = registry.register(source, token, Interest::READABLE | Interest::WRITABLE);
+    if registered.is_err() {
+        places.give_back(token.0);
+    }
+    registered.map(|()| token.0)
+}

@@ -1,0 +1,134 @@
+//! A worker's UDP sockets: batches in, batches out.
+
+use std::io;
+use std::os::fd::AsRawFd;
+
+use dotgate_core::{Count, Engine, Moment, ReturnPath};
+use dotgate_net::{BATCH, LocalAddress, Outgoing, ReceiveBatch, SendBatch, UdpPath, UdpSocket};
+use mio::unix::SourceFd;
+use mio::{Interest, Registry};
+
+use super::places::{Owner, Places};
+use super::{ROUNDS, Read};
+
+pub(super) struct Datagrams {
+    sockets: Vec<(UdpSocket, usize)>,
+    incoming: ReceiveBatch,
+    outgoing: SendBatch,
+}
+
+impl Datagrams {
+    pub(super) fn new(
+        registry: &Registry,
+        places: &mut Places,
+        sockets: Vec<UdpSocket>,
+        path: UdpPath,
+    ) -> io::Result<Datagrams> {
+        let mut watched = Vec::new();
+        for (number, socket) in sockets.into_iter().enumerate() {
+            let token = places.take(Owner::Udp(number));
+            registry.register(
+                &mut SourceFd(&socket.as_raw_fd()),
+                token,
+                Interest::READABLE,
+            )?;
+            watched.push((socket, token.0));
+        }
+        Ok(Datagrams {
+            sockets: watched,
+            incoming: ReceiveBatch::new(path),
+            outgoing: SendBatch::new(path),
+        })
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.sockets.len()
+    }
+
+    /// Reads a few batches; each one's responses leave before the next is read.
+    pub(super) fn receive(&mut self, number: usize, engine: &mut Engine, now: Moment) -> Read {
+        let mut read = Read::default();
+        for _ in 0..ROUNDS {
+            let count = self.receive_batch(number, engine, now);
+            read.count += count;
+            // A short batch means that the socket is empty.
+            if count < BATCH {
+                return read;
+            }
+            self.send_full_batches(engine);
+        }
+        read.maybe_more = true;
+        read
+    }
+
+    /// Reads until every socket is empty.
+    pub(super) fn receive_last(&mut self, engine: &mut Engine, now: Moment) {
+        for number in 0..self.sockets.len() {
+            while self.receive_batch(number, engine, now) == BATCH {
+                self.send_full_batches(engine);
+            }
+        }
+    }
+
+    fn receive_batch(&mut self, number: usize, engine: &mut Engine, now: Moment) -> usize {
+        let Some((socket, _)) = self.sockets.get(number) else {
+            return 0;
+        };
+        // An error of a UDP socket speaks of an earlier datagram (ICMP); the next read goes on.
+        let count = self.incoming.receive(socket).unwrap_or(0);
+        for datagram in self.incoming.datagrams() {
+            let path = ReturnPath {
+                socket: u16::try_from(number).unwrap_or(u16::MAX),
+                peer: datagram.peer,
+                local_ip: datagram.local.ip,
+                interface: datagram.local.interface,
+            };
+            engine.on_datagram(now, path, datagram.bytes);
+        }
+        count
+    }
+
+    fn send_full_batches(&mut self, engine: &mut Engine) {
+        if engine.datagram_count() >= BATCH {
+            self.send(engine);
+        }
+    }
+
+    /// Sends what the engine has for every socket.
+    pub(super) fn send(&mut self, engine: &mut Engine) {
+        if engine.datagram_count() == 0 {
+            return;
+        }
+        let mut unsent = 0;
+        for (number, (socket, _)) in self.sockets.iter().enumerate() {
+            let mine = engine
+                .datagrams()
+                .filter(|datagram| usize::from(datagram.path.socket) == number)
+                .map(|datagram| Outgoing {
+                    peer: datagram.path.peer,
+                    local: LocalAddress {
+                        ip: datagram.path.local_ip,
+                        interface: datagram.path.interface,
+                    },
+                    bytes: datagram.bytes,
+                });
+            let sent = self.outgoing.send(socket, mine);
+            unsent += sent.refused + sent.dropped;
+        }
+        if unsent > 0 {
+            engine
+                .counters()
+                .add_many(Count::DatagramsUnsent, unsent as u64);
+        }
+        engine.clear_datagrams();
+    }
+
+    /// Watches the sockets no more; responses still leave through them.
+    pub(super) fn stop(&mut self, registry: &Registry, places: &mut Places) {
+        for (socket, place) in &self.sockets {
+            // A socket that cannot be taken out of the loop is only heard of once more, for nothing.
+            drop(registry.deregister(&mut SourceFd(&socket.as_raw_fd())));
+            places.give_back(*place);
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Which socket a readiness event speaks of: places in a table, used again when free.
+
+use dotgate_core::{SessionKey, StreamKey};
+use mio::Token;
+
+/// Who reads when a place is ready.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Owner {
+    /// The control thread has orders.
+    Orders,
+    /// The UDP socket with this number.
+    Udp(usize),
+    /// The TCP listener with this number.
+    Tcp(usize),
+    /// A session to an upstream.
+    Session(SessionKey),
+    /// A client's connection.
+    Stream(StreamKey),
+}
+
+/// The table. An event for a place that was given away meanwhile costs its new owner one read that finds
+/// nothing.
+#[derive(Default)]
+pub(super) struct Places {
+    owners: Vec<Option<Owner>>,
+    free: Vec<usize>,
+}
+
+impl Places {
+    pub(super) fn take(&mut self, owner: Owner) -> Token {
+        if let Some(place) = self.free.pop()
+            && let Some(slot) = self.owners.get_mut(place)
+        {
+            *slot = Some(owner);
+            return Token(place);
+        }
+        self.owners.push(Some(owner));
+        Token(self.owners.len() - 1)
+    }
+
+    pub(super) fn give_back(&mut self, place: usize) {
+        if let Some(slot) = self.owners.get_mut(place)
+            && slot.take().is_some()
+        {
+            self.free.push(place);
+        }
+    }
+
+    pub(super) fn owner(&self, token: Token) -> Option<Owner> {
+        self.owners.get(token.0).copied().flatten()
+    }
+}

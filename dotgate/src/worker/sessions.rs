@@ -1,0 +1,315 @@
+//! A worker's sessions to upstreams: a socket and its TLS each; everything else about them is the engine's.
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use dotgate_core::{ConnectFault, Count, Engine, Moment, SessionEnd, SessionKey};
+use mio::Registry;
+use mio::net::TcpStream;
+use slotmap::SecondaryMap;
+
+use super::places::{Owner, Places};
+use super::{Outlet, ROUNDS, Ready, Report, register};
+use crate::tls::{ClientTls, TlsFailure};
+use crate::upstreams::Upstream;
+
+/// What the engine asks for.
+#[derive(Clone, Copy)]
+pub(super) struct Opening {
+    pub(super) session: SessionKey,
+    pub(super) upstream: usize,
+    pub(super) try_number: u32,
+    pub(super) alpn: bool,
+}
+
+struct Connection {
+    socket: TcpStream,
+    tls: ClientTls,
+    place: usize,
+    upstream: usize,
+    is_connected: bool,
+}
+
+pub(super) struct Sessions {
+    upstreams: Arc<[Upstream]>,
+    connections: SecondaryMap<SessionKey, Connection>,
+    /// Places of connections that ended by themselves.
+    given_back: Vec<usize>,
+}
+
+impl Sessions {
+    pub(super) fn new(upstreams: Arc<[Upstream]>) -> Sessions {
+        Sessions {
+            upstreams,
+            connections: SecondaryMap::new(),
+            given_back: Vec::new(),
+        }
+    }
+
+    pub(super) fn open(
+        &mut self,
+        opening: Opening,
+        registry: &Registry,
+        engine: &mut Engine,
+        places: &mut Places,
+        outlet: &Outlet,
+        now: Moment,
+    ) {
+        match self.start(opening, registry, places) {
+            Ok(connection) => {
+                self.connections.insert(opening.session, connection);
+            }
+            Err((end, reason)) => {
+                outlet.tell(Report::SessionFailed {
+                    upstream: opening.upstream,
+                    reason,
+                });
+                engine.session_closed(now, opening.session, end);
+            }
+        }
+    }
+
+    fn start(
+        &self,
+        opening: Opening,
+        registry: &Registry,
+        places: &mut Places,
+    ) -> Result<Connection, (SessionEnd, String)> {
+        let upstream = self.upstreams.get(opening.upstream);
+        let Some((upstream, address)) =
+            upstream.and_then(|upstream| Some((upstream, upstream.address(opening.try_number)?)))
+        else {
+            let fault = ConnectFault::NoAddress;
+            return Err((SessionEnd::Connect(fault), fault.text().to_owned()));
+        };
+        let tls = upstream
+            .tls()
+            .connect(opening.alpn)
+            .map_err(|failure| (SessionEnd::Tls(failure.fault()), failure.text()))?;
+        let failed = |error: std::io::Error| {
+            (
+                SessionEnd::Connect(connect_fault(&error)),
+                format!("connect to {address}: {error}"),
+            )
+        };
+        let socket = dotgate_net::tcp::connect(address).map_err(failed)?;
+        let mut socket = TcpStream::from_std(socket);
+        let owner = Owner::Session(opening.session);
+        let place = register(registry, places, owner, &mut socket).map_err(failed)?;
+        Ok(Connection {
+            socket,
+            tls,
+            place,
+            upstream: opening.upstream,
+            is_connected: false,
+        })
+    }
+
+    /// Reads, and writes what waited for room. True if there may be more to read than its share of a turn.
+    pub(super) fn serve(
+        &mut self,
+        key: SessionKey,
+        ready: Ready,
+        engine: &mut Engine,
+        buffer: &mut [u8],
+        outlet: &Outlet,
+        now: Moment,
+    ) -> bool {
+        let Some(connection) = self.connections.get_mut(key) else {
+            return false;
+        };
+        if !connection.is_connected {
+            match connection.finish_connecting() {
+                Ok(false) => return false,
+                Ok(true) => engine.session_connected(key),
+                Err(error) => {
+                    let reason = format!("connect to {}: {error}", connection.peer());
+                    let end = SessionEnd::Connect(connect_fault(&error));
+                    self.end(key, end, Some(reason), engine, outlet, now);
+                    return false;
+                }
+            }
+        }
+        let read = connection.read(key, ready, engine, buffer, outlet, now);
+        match read {
+            Err(failure) => {
+                let end = session_end(&failure);
+                self.end(key, end, Some(failure.text()), engine, outlet, now);
+                false
+            }
+            Ok(Outcome::Ended) => {
+                self.end(key, SessionEnd::Closed, None, engine, outlet, now);
+                false
+            }
+            Ok(outcome) => {
+                let wants_write = connection.tls.wants_write();
+                if ready.is_writable || wants_write {
+                    self.flush(key, engine, outlet, now);
+                }
+                outcome == Outcome::MaybeMore
+            }
+        }
+    }
+
+    /// Encrypts and writes what waits, with one write call unless the socket takes it all.
+    pub(super) fn flush(
+        &mut self,
+        key: SessionKey,
+        engine: &mut Engine,
+        outlet: &Outlet,
+        now: Moment,
+    ) {
+        let Some(connection) = self
+            .connections
+            .get_mut(key)
+            .filter(|held| held.is_connected)
+        else {
+            return;
+        };
+        let mut nothing = Vec::new();
+        let frames = engine.session_output(key).unwrap_or(&mut nothing);
+        if let Err(failure) = connection.tls.write(&mut connection.socket, frames) {
+            let end = session_end(&failure);
+            self.end(key, end, Some(failure.text()), engine, outlet, now);
+        }
+    }
+
+    /// Closes in good order what the engine has forgotten.
+    pub(super) fn close(&mut self, key: SessionKey, places: &mut Places) {
+        if let Some(mut connection) = self.connections.remove(key) {
+            connection.tls.close_notify();
+            // The peer may be gone: then there is nobody to say goodbye to.
+            drop(
+                connection
+                    .tls
+                    .write(&mut connection.socket, &mut Vec::new()),
+            );
+            places.give_back(connection.place);
+        }
+    }
+
+    /// Gives back the places of connections that ended by themselves.
+    pub(super) fn forget_closed(&mut self, places: &mut Places) {
+        for place in self.given_back.drain(..) {
+            places.give_back(place);
+        }
+    }
+
+    pub(super) fn drop_all(&mut self, places: &mut Places) {
+        for (_, connection) in self.connections.drain() {
+            places.give_back(connection.place);
+        }
+    }
+
+    fn end(
+        &mut self,
+        key: SessionKey,
+        end: SessionEnd,
+        reason: Option<String>,
+        engine: &mut Engine,
+        outlet: &Outlet,
+        now: Moment,
+    ) {
+        let Some(connection) = self.connections.remove(key) else {
+            return;
+        };
+        self.given_back.push(connection.place);
+        if let Some(reason) = reason {
+            outlet.tell(Report::SessionFailed {
+                upstream: connection.upstream,
+                reason,
+            });
+        }
+        engine.session_closed(now, key, end);
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Drained,
+    MaybeMore,
+    Ended,
+}
+
+impl Connection {
+    /// Whether the TCP connection stands by now.
+    fn finish_connecting(&mut self) -> std::io::Result<bool> {
+        if let Some(error) = self.socket.take_error()? {
+            return Err(error);
+        }
+        match self.socket.peer_addr() {
+            Ok(_) => {
+                self.is_connected = true;
+                Ok(true)
+            }
+            Err(error) if error.kind() == ErrorKind::NotConnected => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn peer(&self) -> String {
+        self.socket
+            .peer_addr()
+            .as_ref()
+            .map_or_else(|_| "upstream".to_owned(), SocketAddr::to_string)
+    }
+
+    fn read(
+        &mut self,
+        key: SessionKey,
+        ready: Ready,
+        engine: &mut Engine,
+        buffer: &mut [u8],
+        outlet: &Outlet,
+        now: Moment,
+    ) -> Result<Outcome, TlsFailure> {
+        for _ in 0..ROUNDS {
+            let mut take = |plaintext: &[u8]| engine.session_bytes(now, key, plaintext);
+            let progress = self.tls.read(&mut self.socket, buffer, &mut take)?;
+            if progress.handshake_done_now {
+                self.tell_opened(outlet);
+                engine.session_opened(now, key);
+            }
+            if progress.peer_closed.is_some() {
+                return Ok(Outcome::Ended);
+            }
+            if !progress.maybe_more && !ready.is_read_closed {
+                return Ok(Outcome::Drained);
+            }
+        }
+        Ok(Outcome::MaybeMore)
+    }
+
+    fn tell_opened(&self, outlet: &Outlet) {
+        let resumed = self.tls.facts().is_some_and(|facts| facts.resumed);
+        if resumed {
+            outlet.counters.add(Count::HandshakesResumed);
+        }
+        outlet.tell(Report::SessionOpened {
+            upstream: self.upstream,
+            resumed,
+        });
+    }
+}
+
+fn session_end(failure: &TlsFailure) -> SessionEnd {
+    match failure {
+        TlsFailure::Reset => SessionEnd::Reset,
+        TlsFailure::Io(_) => SessionEnd::Reset,
+        other => SessionEnd::Tls(other.fault()),
+    }
+}
+
+fn connect_fault(error: &std::io::Error) -> ConnectFault {
+    match error.kind() {
+        ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset => ConnectFault::Refused,
+        ErrorKind::TimedOut => ConnectFault::TimedOut,
+        ErrorKind::HostUnreachable
+        | ErrorKind::NetworkUnreachable
+        | ErrorKind::NetworkDown
+        | ErrorKind::AddrNotAvailable => ConnectFault::Unreachable,
+        _ if super::streams::is_out_of_descriptors(error) => ConnectFault::NoDescriptor,
+        _ => ConnectFault::Other,
+    }
+}

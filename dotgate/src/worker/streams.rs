@@ -1,0 +1,239 @@
+//! A worker's client connections over TCP: accepting, reading and writing; their rules are the engine's.
+
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::time::Duration;
+
+use dotgate_core::{Count, Engine, Moment, StreamKey};
+use mio::Registry;
+use mio::net::{TcpListener, TcpStream};
+use slotmap::SecondaryMap;
+
+use super::places::{Owner, Places};
+use super::{ROUNDS, Read, Ready, register};
+
+/// Connections accepted from one listener in one turn.
+const ACCEPTS: usize = 64;
+
+/// The pause in accepting after the system had no descriptor left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
+
+struct Connection {
+    socket: TcpStream,
+    place: usize,
+}
+
+pub(super) struct Streams {
+    listeners: Vec<(TcpListener, usize)>,
+    connections: SecondaryMap<StreamKey, Connection>,
+    accept_again_at: Option<Moment>,
+}
+
+/// How far accepting came.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Accepted {
+    /// Nobody waits any more.
+    All,
+    /// Others may wait.
+    Some,
+    /// The system has no descriptor left; accepting pauses.
+    NoDescriptor,
+}
+
+impl Streams {
+    pub(super) fn new(
+        registry: &Registry,
+        places: &mut Places,
+        listeners: Vec<std::net::TcpListener>,
+    ) -> io::Result<Streams> {
+        let mut watched = Vec::new();
+        for (number, listener) in listeners.into_iter().enumerate() {
+            let mut listener = TcpListener::from_std(listener);
+            let place = register(registry, places, Owner::Tcp(number), &mut listener)?;
+            watched.push((listener, place));
+        }
+        Ok(Streams {
+            listeners: watched,
+            connections: SecondaryMap::new(),
+            accept_again_at: None,
+        })
+    }
+
+    pub(super) fn listener_count(&self) -> usize {
+        self.listeners.len()
+    }
+
+    /// When accepting goes on after a pause.
+    pub(super) fn accept_again_at(&self) -> Option<Moment> {
+        self.accept_again_at
+    }
+
+    pub(super) fn end_pause(&mut self) {
+        self.accept_again_at = None;
+    }
+
+    pub(super) fn accept(
+        &mut self,
+        number: usize,
+        registry: &Registry,
+        engine: &mut Engine,
+        places: &mut Places,
+        now: Moment,
+    ) -> Accepted {
+        if self.accept_again_at.is_some() {
+            return Accepted::All;
+        }
+        for _ in 0..ACCEPTS {
+            let Some((listener, _)) = self.listeners.get(number) else {
+                return Accepted::All;
+            };
+            match listener.accept() {
+                Ok((socket, peer)) => {
+                    if let Some(key) = engine.stream_opened(now, peer.ip()) {
+                        self.add(key, socket, registry, engine, places);
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Accepted::All,
+                Err(error) if is_out_of_descriptors(&error) => {
+                    engine.counters().add(Count::DescriptorsExhausted);
+                    self.accept_again_at = Some(now + ACCEPT_PAUSE);
+                    return Accepted::NoDescriptor;
+                }
+                // The client went away while it waited; the next one is there.
+                Err(_) => {}
+            }
+        }
+        Accepted::Some
+    }
+
+    fn add(
+        &mut self,
+        key: StreamKey,
+        mut socket: TcpStream,
+        registry: &Registry,
+        engine: &mut Engine,
+        places: &mut Places,
+    ) {
+        // Responses are written together already; without this they would wait for acknowledgements.
+        let ready = socket
+            .set_nodelay(true)
+            .and_then(|()| register(registry, places, Owner::Stream(key), &mut socket));
+        match ready {
+            Ok(place) => {
+                self.connections.insert(key, Connection { socket, place });
+            }
+            Err(_) => engine.stream_closed(key),
+        }
+    }
+
+    /// Writes what waited for room, then reads.
+    pub(super) fn serve(
+        &mut self,
+        key: StreamKey,
+        ready: Ready,
+        engine: &mut Engine,
+        buffer: &mut [u8],
+        places: &mut Places,
+        now: Moment,
+    ) -> Read {
+        if ready.is_writable
+            && engine
+                .stream_output(key)
+                .is_some_and(|output| !output.is_empty())
+        {
+            self.flush(key, engine, places, now);
+        }
+        let mut read = Read::default();
+        for _ in 0..ROUNDS {
+            if !engine.stream_reads(key) {
+                return read;
+            }
+            let Some(connection) = self.connections.get_mut(key) else {
+                return read;
+            };
+            match connection.socket.read(buffer) {
+                Ok(0) => {
+                    engine.stream_ended(key);
+                    return read;
+                }
+                Ok(length) => {
+                    read.count += 1;
+                    let bytes = buffer.get(..length).unwrap_or_default();
+                    engine.stream_bytes(now, key, bytes);
+                    if length < buffer.len() && !ready.is_read_closed {
+                        return read;
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return read,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => {
+                    engine.stream_closed(key);
+                    self.close(key, places);
+                    return read;
+                }
+            }
+        }
+        read.maybe_more = true;
+        read
+    }
+
+    /// Writes what waits for a client, as far as the system takes it.
+    pub(super) fn flush(
+        &mut self,
+        key: StreamKey,
+        engine: &mut Engine,
+        places: &mut Places,
+        now: Moment,
+    ) {
+        let Some(connection) = self.connections.get_mut(key) else {
+            return;
+        };
+        let Some(output) = engine.stream_output(key) else {
+            return;
+        };
+        let mut taken = 0;
+        while let Some(rest) = output.get(taken..).filter(|rest| !rest.is_empty()) {
+            match connection.socket.write(rest) {
+                Ok(0) => break,
+                Ok(length) => taken += length,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(_) => {
+                    engine.stream_closed(key);
+                    self.close(key, places);
+                    return;
+                }
+            }
+        }
+        output.drain(..taken);
+        engine.stream_wrote(now, key, taken > 0);
+    }
+
+    /// Closes a connection that the engine has forgotten.
+    pub(super) fn close(&mut self, key: StreamKey, places: &mut Places) {
+        if let Some(connection) = self.connections.remove(key) {
+            places.give_back(connection.place);
+        }
+    }
+
+    pub(super) fn drop_all(&mut self, places: &mut Places) {
+        for (_, connection) in self.connections.drain() {
+            places.give_back(connection.place);
+        }
+    }
+
+    /// Accepts nobody any more; those who are connected go on.
+    pub(super) fn stop_accepting(&mut self, registry: &Registry, places: &mut Places) {
+        for (mut listener, place) in self.listeners.drain(..) {
+            // A listener that is dropped leaves the loop by itself.
+            drop(registry.deregister(&mut listener));
+            places.give_back(place);
+        }
+    }
+}
+
+/// Whether the process or the system has too many files open.
+pub(super) fn is_out_of_descriptors(error: &io::Error) -> bool {
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
+}

@@ -1,0 +1,171 @@
+//! The configuration: what the operator wrote, in the environment or a file, and what it means.
+//! Stands before everything else; nothing is started without a `Config`, and nothing takes a setting from elsewhere.
+//! Never changes the environment, never replaces a wrong value by a default, never stops at the first problem.
+//!
+//! ```text
+//! environment, file --names--> Spec --values--> Config
+//!                       \              \--> Problems (exit status 2)
+//!                        settings::TABLE (names, kinds, ranges, defaults, docs)
+//! ```
+//!
+//! The environment wins over the file. Limits: 1 MiB of file, 64 listeners, 16 upstreams; others are in the table.
+
+mod address;
+mod environment;
+mod fault;
+mod file;
+mod kinds;
+mod meaning;
+mod nearest;
+mod problem;
+mod reader;
+pub mod reference;
+pub mod setting;
+pub mod settings;
+mod spec;
+mod upstream;
+mod upstreams;
+mod words;
+
+use std::path::Path;
+
+pub use address::ScopedAddress;
+pub use environment::Environment;
+pub use fault::{Escaped, Fault};
+pub use kinds::{Amount, ByteCount, Kind};
+pub use meaning::{
+    Config, ConnectionLimits, LogConfig, QueryConfig, ServerConfig, TcpConfig, TlsConfig,
+};
+pub use problem::{FileFault, Problem, Problems, UpstreamsFault};
+pub use spec::{Origin, Written};
+pub use upstream::{Endpoint, UpstreamConfig, UpstreamSpec};
+pub use words::{LocalName, LogFormat, LogLevel, Profile, Word};
+
+use setting::{Absent, Subject};
+use settings::{DNS_HOST, TABLE};
+use spec::{Lookup, Spec};
+
+/// The exit status of a program whose configuration has problems.
+pub const EXIT_STATUS: u8 = 2;
+
+/// A configuration, with what `dotgate check` tells about it.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What it means.
+    pub config: Config,
+    /// Every setting in the order of the table.
+    pub effective: Vec<Effective>,
+    /// What the operator may not expect.
+    pub notes: Vec<Note>,
+}
+
+/// A setting, as it holds.
+#[derive(Clone, Debug)]
+pub struct Effective {
+    /// The setting.
+    pub subject: Subject,
+    /// Its value as text; `None` if it is not set and nothing takes its place.
+    pub value: Option<String>,
+    /// Where the value was written.
+    pub origin: Origin,
+}
+
+/// Something that is right but may surprise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// Upstreams are not authenticated.
+    InsecureOpportunistic,
+    /// Variables that Kubernetes injected were passed over.
+    ServiceLinks {
+        /// How many.
+        count: usize,
+    },
+    /// `::` is listened on and `0.0.0.0` is not: clients with IPv4 are not served.
+    WithoutIpv4,
+}
+
+impl std::fmt::Display for Note {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::InsecureOpportunistic => write!(
+                f,
+                "upstreams are not authenticated: anybody on the way can read and forge everything"
+            ),
+            Self::ServiceLinks { count } => write!(
+                f,
+                "variables that Kubernetes injected for a Service, passed over: {count} \
+                 (`enableServiceLinks: false` avoids them)"
+            ),
+            Self::WithoutIpv4 => write!(f, ":: is IPv6 alone; 0.0.0.0,:: serves IPv4 too"),
+        }
+    }
+}
+
+/// Finds out the configuration from `environment` and the file it names, or from `file` if the command line names one.
+/// Fails with all that is wrong; the program then starts nothing and exits with `EXIT_STATUS`.
+pub fn load(environment: &Environment, file: Option<&Path>) -> Result<Loaded, Problems> {
+    let mut problems = Vec::new();
+    let spec = Spec::collect(environment, file, &mut problems);
+    match Config::understand(&spec, &mut problems) {
+        Some(config) => {
+            let effective = TABLE
+                .iter()
+                .map(|&subject| effective(&spec, &config, subject));
+            let effective = effective.collect();
+            let notes = notes(&spec, &config);
+            Ok(Loaded {
+                config,
+                effective,
+                notes,
+            })
+        }
+        None => Err(Problems::new(problems)),
+    }
+}
+
+fn effective(spec: &Spec, config: &Config, subject: Subject) -> Effective {
+    let is_dns_host = subject.entry().variable() == DNS_HOST.entry.variable();
+    let (value, origin) = match (spec.lookup(subject), spec.upstream_tables.first()) {
+        (Lookup::Written(written), _) => (Some(written.text.clone()), written.origin.clone()),
+        (Lookup::Absent | Lookup::Broken, Some(table)) if is_dns_host => {
+            let labels: Vec<&str> = config
+                .upstreams()
+                .iter()
+                .map(|upstream| upstream.label.as_str())
+                .collect();
+            (Some(labels.join(",")), table.origin.clone())
+        }
+        (Lookup::Absent | Lookup::Broken, _) => match subject.entry().absent {
+            Absent::Default(text) => (Some(text.to_owned()), Origin::Default),
+            Absent::Required | Absent::Nothing => (None, Origin::Default),
+        },
+    };
+    Effective {
+        subject,
+        value,
+        origin,
+    }
+}
+
+fn notes(spec: &Spec, config: &Config) -> Vec<Note> {
+    let mut notes = Vec::new();
+    match config.tls().authentication {
+        Profile::InsecureOpportunistic => notes.push(Note::InsecureOpportunistic),
+        Profile::Strict => {}
+    }
+    let listen = &config.server().listen;
+    let all_ipv6 = listen
+        .iter()
+        .any(|address| address.is_ipv6() && address.ip().is_unspecified());
+    if all_ipv6 && !listen.iter().any(std::net::SocketAddr::is_ipv4) {
+        notes.push(Note::WithoutIpv4);
+    }
+    match spec.service_links.len() {
+        0 => {}
+        count => notes.push(Note::ServiceLinks { count }),
+    }
+    notes
+}
+
+#[cfg(test)]
+mod tests;

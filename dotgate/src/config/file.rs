@@ -1,0 +1,256 @@
+//! The configuration file: TOML, with the settings of the table and `[[upstream]]` tables.
+//! Stands under `Spec`, which it fills with text and line numbers. Never gives a value a meaning and knows no default.
+//! Limit: a file of more than 1 MiB is refused.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use toml::Spanned;
+use toml::de::{DeInteger, DeTable, DeValue};
+
+use super::nearest;
+use super::problem::{FileFault, Problem, UpstreamsFault};
+use super::setting::Subject;
+use super::settings::{DNS_HOST, TABLE, UPSTREAM_KEYS, UPSTREAM_PINS};
+use super::spec::{Lookup, Origin, Spec, UpstreamTable, Written};
+
+/// The longest file that is read, in bytes: a thousand times a long one, so a wrong path does no harm.
+const FILE_MAX: u64 = 1 << 20;
+
+/// The name of the tables that hold an upstream each.
+const UPSTREAM: &str = "upstream";
+
+/// Reads the file at `path` into `spec`.
+pub(super) fn read(path: &Path, spec: &mut Spec, problems: &mut Vec<Problem>) {
+    match read_text(path) {
+        Ok(text) => {
+            let mut found = Vec::new();
+            let mut reader = Reader {
+                path: path.into(),
+                text: &text,
+                spec,
+                problems: &mut found,
+            };
+            reader.read();
+            // The TOML tables are sorted by name, but a person goes through the file from its top.
+            found.sort_by_key(Problem::line);
+            problems.extend(found);
+        }
+        Err(fault) => {
+            spec.file_is_unread = true;
+            let path = path.to_owned();
+            problems.push(Problem::File { path, fault });
+        }
+    }
+}
+
+fn read_text(path: &Path) -> Result<String, FileFault> {
+    let unreadable = |source| FileFault::Unreadable { source };
+    let file = File::open(path).map_err(unreadable)?;
+    let mut bytes = Vec::new();
+    let length = file
+        .take(FILE_MAX + 1)
+        .read_to_end(&mut bytes)
+        .map_err(unreadable)?;
+    if length as u64 > FILE_MAX {
+        return Err(FileFault::TooLong { most: FILE_MAX });
+    }
+    String::from_utf8(bytes).map_err(|_| FileFault::NotUtf8)
+}
+
+/// A file being read.
+struct Reader<'a> {
+    path: Arc<Path>,
+    text: &'a str,
+    spec: &'a mut Spec,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl Reader<'_> {
+    fn read(&mut self) {
+        let (table, errors) = DeTable::parse_recoverable(self.text);
+        self.spec.file_is_unread = !errors.is_empty();
+        for error in errors {
+            let origin = self.origin(&error.span().unwrap_or_default());
+            let message = error.message().to_owned();
+            self.problems.push(Problem::FileSyntax { origin, message });
+        }
+        if self.spec.file_is_unread {
+            return;
+        }
+        for (name, value) in table.get_ref() {
+            match value.get_ref() {
+                DeValue::Array(_) if name.get_ref() == UPSTREAM => self.read_upstreams(value),
+                DeValue::Table(keys) => self.read_section(name, keys),
+                DeValue::String(_)
+                | DeValue::Integer(_)
+                | DeValue::Float(_)
+                | DeValue::Boolean(_)
+                | DeValue::Datetime(_)
+                | DeValue::Array(_) => self.unknown_key(
+                    name.span(),
+                    name.get_ref().to_string(),
+                    nearest::key("", name.get_ref()),
+                ),
+            }
+        }
+        self.refuse_upstreams_in_two_forms();
+    }
+
+    fn read_section(&mut self, name: &Spanned<Cow<'_, str>>, keys: &DeTable<'_>) {
+        let section = name.get_ref().as_ref();
+        let of_section = |subject: &Subject| {
+            subject
+                .entry()
+                .section_and_key()
+                .is_some_and(|(known, _)| known == section)
+        };
+        if !TABLE.iter().any(of_section) {
+            let shown = format!("[{section}]");
+            self.unknown_key(name.span(), shown, nearest::section(section));
+            return;
+        }
+        for (key, value) in keys {
+            let names = Some((section, key.get_ref().as_ref()));
+            match TABLE
+                .iter()
+                .find(|subject| subject.entry().section_and_key() == names)
+            {
+                Some(&subject) => {
+                    let written = self.written(value, subject.is_list(), |origin, found| {
+                        Problem::WrongType {
+                            origin,
+                            subject,
+                            found,
+                        }
+                    });
+                    self.spec.set(subject, written);
+                }
+                None => {
+                    let shown = format!("[{section}] {}", key.get_ref());
+                    self.unknown_key(key.span(), shown, nearest::key(section, key.get_ref()));
+                }
+            }
+        }
+    }
+
+    fn read_upstreams(&mut self, value: &Spanned<DeValue<'_>>) {
+        for item in value.get_ref().as_array().into_iter().flatten() {
+            match item.get_ref().as_table() {
+                Some(keys) => {
+                    let table = self.read_upstream(self.origin(&item.span()), keys);
+                    self.spec.upstream_tables.push(table);
+                }
+                None => {
+                    let nearest = Some("[[upstream]]".to_owned());
+                    self.unknown_key(item.span(), UPSTREAM.to_owned(), nearest);
+                }
+            }
+        }
+    }
+
+    fn read_upstream(&mut self, origin: Origin, keys: &DeTable<'_>) -> UpstreamTable {
+        let mut table = UpstreamTable {
+            origin,
+            values: BTreeMap::new(),
+            is_broken: false,
+        };
+        for (key, value) in keys {
+            let name = key.get_ref().as_ref();
+            let Some(&known) = UPSTREAM_KEYS.iter().find(|known| known.key == name) else {
+                let shown = format!("[[upstream]] {name}");
+                self.unknown_key(key.span(), shown, nearest::upstream_key(name));
+                table.is_broken = true;
+                continue;
+            };
+            let is_list = known.key == UPSTREAM_PINS.key;
+            let written =
+                self.written(value, is_list, |origin, found| Problem::WrongUpstreamType {
+                    origin,
+                    key: known,
+                    found,
+                });
+            match written {
+                Some(written) => {
+                    table.values.insert(known.key, written);
+                }
+                None => table.is_broken = true,
+            }
+        }
+        table
+    }
+
+    fn refuse_upstreams_in_two_forms(&mut self) {
+        let Some(table) = self.spec.upstream_tables.first() else {
+            return;
+        };
+        if let Lookup::Written(written) = self.spec.lookup(&DNS_HOST) {
+            let (host, origin) = (written.origin.clone(), table.origin.clone());
+            let fault = UpstreamsFault::InTwoForms { host };
+            self.problems.push(Problem::Upstreams { origin, fault });
+        }
+    }
+
+    fn written(
+        &mut self,
+        value: &Spanned<DeValue<'_>>,
+        is_list: bool,
+        wrong_type: impl FnOnce(Origin, &'static str) -> Problem,
+    ) -> Option<Written> {
+        let origin = self.origin(&value.span());
+        match text_of(value.get_ref(), is_list) {
+            Ok(text) => Some(Written { text, origin }),
+            Err(found) => {
+                self.problems.push(wrong_type(origin, found));
+                None
+            }
+        }
+    }
+
+    fn unknown_key(&mut self, span: Range<usize>, key: String, nearest: Option<String>) {
+        let origin = self.origin(&span);
+        self.problems.push(Problem::UnknownKey {
+            origin,
+            key,
+            nearest,
+        });
+    }
+
+    fn origin(&self, span: &Range<usize>) -> Origin {
+        let before = self.text.as_bytes().iter().take(span.start);
+        let line = 1 + before.filter(|byte| **byte == b'\n').count();
+        Origin::File {
+            path: Arc::clone(&self.path),
+            line,
+        }
+    }
+}
+
+/// Returns a value as the environment would hold it, or the name of its type if it can hold no such thing.
+fn text_of(value: &DeValue<'_>, is_list: bool) -> Result<String, &'static str> {
+    match value {
+        DeValue::String(text) => Ok(text.trim().to_owned()),
+        DeValue::Integer(integer) => Ok(decimal(integer)),
+        DeValue::Boolean(boolean) => Ok(boolean.to_string()),
+        DeValue::Array(items) if is_list => {
+            let texts = items.iter().map(|item| text_of(item.get_ref(), false));
+            Ok(texts
+                .collect::<Result<Vec<String>, &'static str>>()?
+                .join(","))
+        }
+        DeValue::Array(_) | DeValue::Datetime(_) | DeValue::Float(_) | DeValue::Table(_) => {
+            Err(value.type_str())
+        }
+    }
+}
+
+/// Returns a number in decimal, or as it is written if it is more than any setting can be.
+fn decimal(integer: &DeInteger<'_>) -> String {
+    let number = i64::from_str_radix(integer.as_str(), integer.radix());
+    number.map_or_else(|_| integer.as_str().to_owned(), |number| number.to_string())
+}

@@ -1,0 +1,303 @@
+//! What the configuration means: typed, complete, and free of contradictions.
+//! Stands between what was written and the whole program, which takes its settings from here and from nowhere else.
+//! A `Config` exists only if everything about it is right; nothing in it stands for "not set, find a default".
+//! Limits: 64 listeners, 16 upstreams.
+
+use std::net::SocketAddr;
+use std::num::{NonZeroU16, NonZeroUsize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::kinds::{Amount, ByteCount};
+use super::problem::Problem;
+use super::reader::Reader;
+use super::settings as table;
+use super::spec::Spec;
+use super::upstream::UpstreamConfig;
+use super::upstreams;
+use super::words::{LocalName, LogFormat, LogLevel, Profile};
+
+/// The most workers that `auto` makes: more are seldom of use, and each has sessions of its own.
+const WORKERS_AUTO_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(3);
+
+/// A configuration that the program can run with. Only `load` makes one.
+#[derive(Clone, Debug)]
+pub struct Config {
+    server: ServerConfig,
+    upstreams: Vec<UpstreamConfig>,
+    log: LogConfig,
+    query: QueryConfig,
+    tcp: TcpConfig,
+    allowed: Vec<IpNet>,
+    tls: TlsConfig,
+    bootstrap: Vec<SocketAddr>,
+    forwarded: Vec<LocalName>,
+}
+
+/// Where to listen, and how.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ServerConfig {
+    /// The UDP and TCP addresses, 1 to 64, all different. Port 0 is the kernel's choice.
+    pub listen: Vec<SocketAddr>,
+    /// The number of workers.
+    pub workers: NonZeroUsize,
+    /// The receive buffer to ask for, for each UDP socket.
+    pub udp_receive_buffer: ByteCount,
+    /// The longest response over UDP, in octets, 512 to 1400.
+    pub udp_response_max: u16,
+    /// Whether to start although another process may have the port.
+    pub take_over: bool,
+    /// How long clients are still served after a signal to stop.
+    pub drain_max: Duration,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct LogConfig {
+    /// The least important events logged.
+    pub level: LogLevel,
+    /// How they are written.
+    pub format: LogFormat,
+}
+
+/// The bounds of a query.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct QueryConfig {
+    /// The time from a query's arrival to its response.
+    pub deadline: Duration,
+    /// The queries in flight in one worker.
+    pub in_flight_max: u32,
+    /// The queries of one client address in flight in one worker.
+    pub in_flight_per_client_max: u32,
+}
+
+/// The bounds of clients' TCP connections.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct TcpConfig {
+    /// The connections of all clients, in all workers; see `Config::connection_limits`.
+    pub connections_max: Amount<u32>,
+    /// The connections of one client address; see `Config::connection_limits`.
+    pub connections_per_client_max: Amount<u32>,
+    /// How long a connection stays open with nothing asked on it.
+    pub idle: Duration,
+    /// The queries in flight on one connection.
+    pub in_flight_max: u32,
+}
+
+/// How upstreams are authenticated.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TlsConfig {
+    /// The file of the only authorities to trust, in place of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Whether upstreams must be authenticated at all.
+    pub authentication: Profile,
+}
+
+/// How many TCP connections clients may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionLimits {
+    /// All clients, in all workers.
+    pub all: u32,
+    /// One client address, in all workers.
+    pub per_client: u32,
+}
+
+impl Config {
+    /// Returns where to listen, and how.
+    pub fn server(&self) -> &ServerConfig {
+        &self.server
+    }
+
+    /// Returns the upstreams in the order in which they were written: 1 to 16, all different, none a listener of ours.
+    pub fn upstreams(&self) -> &[UpstreamConfig] {
+        &self.upstreams
+    }
+
+    /// Returns what is logged.
+    pub fn log(&self) -> &LogConfig {
+        &self.log
+    }
+
+    /// Returns the bounds of a query.
+    pub fn query(&self) -> &QueryConfig {
+        &self.query
+    }
+
+    /// Returns the bounds of clients' TCP connections.
+    pub fn tcp(&self) -> &TcpConfig {
+        &self.tcp
+    }
+
+    /// Returns the prefixes of the clients that may ask, in the order in which they were written.
+    pub fn allowed(&self) -> &[IpNet] {
+        &self.allowed
+    }
+
+    /// Returns how upstreams are authenticated.
+    pub fn tls(&self) -> &TlsConfig {
+        &self.tls
+    }
+
+    /// Returns the resolvers for the names of upstreams: at least one if an upstream is a name.
+    pub fn bootstrap(&self) -> &[SocketAddr] {
+        &self.bootstrap
+    }
+
+    /// Whether what is asked about `name` goes to the upstreams and is not answered here.
+    pub fn forwards(&self, name: LocalName) -> bool {
+        self.forwarded.contains(&name)
+    }
+
+    /// Returns how many TCP connections clients may have in a process that may open `descriptors` files.
+    /// `auto` leaves room for every listener and for four sessions to each upstream in each worker, is at least 16
+    /// and at most 65,536, and gives a client address a quarter. Numbers the operator wrote are returned as they are.
+    pub fn connection_limits(&self, descriptors: u64) -> ConnectionLimits {
+        const AUTO_MIN: u64 = 16;
+        const AUTO_MAX: u64 = 65_536;
+        const SESSIONS_OF_AN_UPSTREAM: u64 = 4;
+        const OTHER_FILES_OF_A_WORKER: u64 = 8;
+        const OTHER_FILES: u64 = 64;
+        let all = match self.tcp.connections_max {
+            Amount::Exactly(all) => all,
+            Amount::Auto => {
+                let of_a_worker = 2 * self.server.listen.len() as u64
+                    + SESSIONS_OF_AN_UPSTREAM * self.upstreams.len() as u64
+                    + OTHER_FILES_OF_A_WORKER;
+                let taken = self.server.workers.get() as u64 * of_a_worker + OTHER_FILES;
+                let left = descriptors.saturating_sub(taken).clamp(AUTO_MIN, AUTO_MAX);
+                u32::try_from(left).unwrap_or(u32::MAX)
+            }
+        };
+        let per_client = match self.tcp.connections_per_client_max {
+            Amount::Exactly(per_client) => per_client,
+            Amount::Auto => (all / 4).max(1),
+        };
+        ConnectionLimits { all, per_client }
+    }
+
+    /// Finds out what `spec` means, and everything that is wrong with it. `None` only if problems were added or were
+    /// there before.
+    pub(super) fn understand(spec: &Spec, problems: &mut Vec<Problem>) -> Option<Self> {
+        let mut reader = Reader { spec, problems };
+        let server = read_server(&mut reader);
+        let upstream_specs = upstreams::read(&mut reader);
+        let default_port = reader.value(&table::DNS_PORT);
+        reader.optional(&table::CONFIG_FILE);
+        let log = read_log(&mut reader);
+        let query = read_query(&mut reader);
+        let tcp = read_tcp(&mut reader);
+        let allowed = reader.value(&table::ACCESS_ALLOW);
+        let tls = read_tls(&mut reader);
+        reader.optional(&table::SSL_CERT_FILE);
+        let bootstrap = reader
+            .optional(&table::BOOTSTRAP_ADDRESSES)
+            .unwrap_or_default();
+        let forwarded = reader.value(&table::LOCAL_FORWARD);
+        if let Some(specs) = &upstream_specs {
+            upstreams::refuse_names_without_bootstrap(&mut reader, specs);
+        }
+        let (server, tls, specs) = (server?, tls?, upstream_specs?);
+        upstreams::refuse_listener_as_bootstrap(&mut reader, &bootstrap, &server.listen);
+        let upstreams = upstreams::understand(
+            &mut reader,
+            specs,
+            default_port?,
+            tls.authentication,
+            &server.listen,
+        );
+        let config = Self {
+            server,
+            upstreams,
+            log: log?,
+            query: query?,
+            tcp: tcp?,
+            allowed: allowed?,
+            tls,
+            bootstrap,
+            forwarded: forwarded?,
+        };
+        problems.is_empty().then_some(config)
+    }
+}
+
+fn read_server(reader: &mut Reader<'_>) -> Option<ServerConfig> {
+    let hosts = reader.value(&table::SERVER_HOST);
+    let port = reader.value(&table::SERVER_PORT);
+    let workers = reader.value(&table::SERVER_WORKERS);
+    let udp_receive_buffer = reader.value(&table::SERVER_UDP_RECEIVE_BUFFER);
+    let udp_response_max = reader.value(&table::SERVER_UDP_RESPONSE_MAX);
+    let take_over = reader.value(&table::SERVER_TAKE_OVER);
+    let drain_max = reader.value(&table::SERVER_DRAIN_MAX);
+    let port = port?;
+    Some(ServerConfig {
+        listen: hosts?
+            .into_iter()
+            .map(|host| host.with_port(port))
+            .collect(),
+        workers: worker_count(workers?),
+        udp_receive_buffer: udp_receive_buffer?,
+        udp_response_max: udp_response_max?,
+        take_over: take_over?,
+        drain_max: drain_max?,
+    })
+}
+
+fn read_log(reader: &mut Reader<'_>) -> Option<LogConfig> {
+    let level = reader.value(&table::LOG_LEVEL);
+    let format = reader.value(&table::LOG_FORMAT);
+    Some(LogConfig {
+        level: level?,
+        format: format?,
+    })
+}
+
+fn read_query(reader: &mut Reader<'_>) -> Option<QueryConfig> {
+    let deadline = reader.value(&table::QUERY_DEADLINE);
+    let in_flight_max = reader.value(&table::QUERY_IN_FLIGHT_MAX);
+    let in_flight_per_client_max = reader.value(&table::QUERY_IN_FLIGHT_PER_CLIENT_MAX);
+    Some(QueryConfig {
+        deadline: deadline?,
+        in_flight_max: in_flight_max?,
+        in_flight_per_client_max: in_flight_per_client_max?,
+    })
+}
+
+fn read_tcp(reader: &mut Reader<'_>) -> Option<TcpConfig> {
+    let connections_max = reader.value(&table::TCP_CONNECTIONS_MAX);
+    let connections_per_client_max = reader.value(&table::TCP_CONNECTIONS_PER_CLIENT_MAX);
+    let idle = reader.value(&table::TCP_IDLE);
+    let in_flight_max = reader.value(&table::TCP_IN_FLIGHT_MAX);
+    Some(TcpConfig {
+        connections_max: connections_max?,
+        connections_per_client_max: connections_per_client_max?,
+        idle: idle?,
+        in_flight_max: in_flight_max?,
+    })
+}
+
+fn read_tls(reader: &mut Reader<'_>) -> Option<TlsConfig> {
+    let ca_file = reader.optional(&table::TLS_CA_FILE);
+    let authentication = reader.value(&table::TLS_AUTHENTICATION);
+    Some(TlsConfig {
+        ca_file,
+        authentication: authentication?,
+    })
+}
+
+/// Returns how many workers there are to be.
+fn worker_count(wanted: Amount<NonZeroU16>) -> NonZeroUsize {
+    match wanted {
+        Amount::Exactly(count) => count.into(),
+        Amount::Auto => {
+            let available = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+            available.min(WORKERS_AUTO_MAX)
+        }
+    }
+}

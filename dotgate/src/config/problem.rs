@@ -1,0 +1,408 @@
+//! What stops the program from starting, in words that tell an operator what to do.
+//! Stands at the end of the configuration; all problems are collected and printed together.
+//! Never prints a control character that somebody else wrote.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::fault::{Fault, Shown};
+use super::reference::{example, file_literal};
+use super::setting::{Subject, UpstreamKey};
+use super::spec::{Origin, Written};
+
+/// One problem.
+#[derive(Debug)]
+pub enum Problem {
+    /// The file cannot be read.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        fault: FileFault,
+    },
+    /// The file is not TOML.
+    FileSyntax {
+        /// Where.
+        origin: Origin,
+        /// What the TOML parser says.
+        message: String,
+    },
+    /// The value of a setting is wrong.
+    Invalid {
+        /// The setting.
+        subject: Subject,
+        /// The value.
+        written: Written,
+        /// What is wrong with it.
+        fault: Fault,
+    },
+    /// A value in an `[[upstream]]` table is wrong.
+    InvalidUpstreamKey {
+        /// The key.
+        key: &'static UpstreamKey,
+        /// The value.
+        written: Written,
+        /// What is wrong with it.
+        fault: Fault,
+    },
+    /// A required setting is not set.
+    Missing {
+        /// The setting.
+        subject: Subject,
+    },
+    /// A variable is not UTF-8.
+    NotUtf8 {
+        /// The setting.
+        subject: Subject,
+    },
+    /// A variable of ours has a value that Kubernetes injected.
+    ServiceLink {
+        /// The setting.
+        subject: Subject,
+        /// The value.
+        value: String,
+    },
+    /// The file has a key that is not in the table.
+    UnknownKey {
+        /// Where.
+        origin: Origin,
+        /// The key, with its section.
+        key: String,
+        /// The known one nearest to it.
+        nearest: Option<String>,
+    },
+    /// A variable with our prefix is not in the table.
+    UnknownVariable {
+        /// The variable.
+        variable: String,
+        /// The known one nearest to it.
+        nearest: Option<String>,
+    },
+    /// Upstreams are right one by one, but cannot be what is asked.
+    Upstreams {
+        /// Where.
+        origin: Origin,
+        /// What is wrong.
+        fault: UpstreamsFault,
+    },
+    /// A TOML value of a type that the setting cannot have.
+    WrongType {
+        /// Where.
+        origin: Origin,
+        /// The setting.
+        subject: Subject,
+        /// The type.
+        found: &'static str,
+    },
+    /// A TOML value of a type that the key of an `[[upstream]]` table cannot have.
+    WrongUpstreamType {
+        /// Where.
+        origin: Origin,
+        /// The key.
+        key: &'static UpstreamKey,
+        /// The type.
+        found: &'static str,
+    },
+}
+
+/// Why the file cannot be read.
+#[derive(Debug)]
+pub enum FileFault {
+    /// It is not UTF-8.
+    NotUtf8,
+    /// It is longer than any configuration.
+    TooLong {
+        /// The most bytes that are read.
+        most: u64,
+    },
+    /// The system does not give it.
+    Unreadable {
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// What is wrong with upstreams that are right one by one.
+#[derive(Debug)]
+pub enum UpstreamsFault {
+    /// A resolver for bootstrap is one of our own listeners.
+    BootstrapIsListener {
+        /// The resolver.
+        address: SocketAddr,
+        /// The listener.
+        listener: SocketAddr,
+    },
+    /// Two upstreams are the same.
+    Duplicate {
+        /// The upstream.
+        label: String,
+    },
+    /// The file has both `[dns] host` and `[[upstream]]`.
+    InTwoForms {
+        /// Where `[dns] host` is.
+        host: Origin,
+    },
+    /// An upstream is one of our own listeners.
+    IsListener {
+        /// The upstream.
+        label: String,
+        /// The listener.
+        listener: SocketAddr,
+    },
+    /// An upstream is a name and there is nobody to resolve it.
+    NameWithoutBootstrap {
+        /// The name.
+        name: String,
+    },
+    /// There are more `[[upstream]]` tables than allowed.
+    TooManyTables {
+        /// How many there are.
+        found: usize,
+        /// How many there may be.
+        most: usize,
+    },
+    /// An `[[upstream]]` table has not exactly one of `address` and `name`.
+    WithoutOneHost,
+}
+
+impl Problem {
+    /// Returns the line of the file at which the problem is, if it is at one.
+    pub(super) fn line(&self) -> Option<usize> {
+        let origin = match self {
+            Self::FileSyntax { origin, .. }
+            | Self::UnknownKey { origin, .. }
+            | Self::Upstreams { origin, .. }
+            | Self::WrongType { origin, .. }
+            | Self::WrongUpstreamType { origin, .. } => origin,
+            Self::Invalid { written, .. } | Self::InvalidUpstreamKey { written, .. } => {
+                &written.origin
+            }
+            Self::File { .. }
+            | Self::Missing { .. }
+            | Self::NotUtf8 { .. }
+            | Self::ServiceLink { .. }
+            | Self::UnknownVariable { .. } => return None,
+        };
+        match origin {
+            Origin::File { line, .. } => Some(*line),
+            Origin::Default | Origin::CommandLine | Origin::Variable(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    /// Writes what is wrong in one line, and then lines of their own for what was expected, an example, what to do.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path, fault } => write!(f, "{}: {fault}", path.display()),
+            Self::FileSyntax { origin, message } => {
+                write!(f, "{origin}: not TOML: {}", Shown(message))
+            }
+            Self::Invalid {
+                subject,
+                written,
+                fault,
+            } => {
+                write_value(f, *subject, written)?;
+                write!(f, ": {fault}")?;
+                write_expected(f, *subject, &written.origin)
+            }
+            Self::InvalidUpstreamKey {
+                key,
+                written,
+                fault,
+            } => {
+                let literal = file_literal(&written.text, false);
+                let origin = &written.origin;
+                write!(
+                    f,
+                    "{origin}: [[upstream]] {} = {}: {fault}",
+                    key.key,
+                    Shown(&literal)
+                )?;
+                write_expected_of_upstream(f, key)
+            }
+            Self::Missing { subject } => {
+                write!(f, "{} is not set", subject.entry().variable())?;
+                write_expected(f, *subject, &Origin::Default)
+            }
+            Self::NotUtf8 { subject } => {
+                write!(f, "{} is not UTF-8", subject.entry().variable())?;
+                write_expected(f, *subject, &Origin::Default)
+            }
+            Self::ServiceLink { subject, value } => write_service_link(f, *subject, value),
+            Self::UnknownKey {
+                origin,
+                key,
+                nearest,
+            } => {
+                write!(f, "{origin}: {} is not a setting", Shown(key))?;
+                write_nearest(f, nearest.as_deref())
+            }
+            Self::UnknownVariable { variable, nearest } => {
+                write!(f, "{} is not a setting", Shown(variable))?;
+                write_nearest(f, nearest.as_deref())
+            }
+            Self::Upstreams { origin, fault } => write!(f, "{origin}: {fault}"),
+            Self::WrongType {
+                origin,
+                subject,
+                found,
+            } => {
+                let (section, key) = subject.entry().section_and_key().unwrap_or_default();
+                write!(f, "{origin}: [{section}] {key} is of type {found}")?;
+                write_expected(f, *subject, origin)
+            }
+            Self::WrongUpstreamType { origin, key, found } => {
+                write!(f, "{origin}: [[upstream]] {} is of type {found}", key.key)?;
+                write_expected_of_upstream(f, key)
+            }
+        }
+    }
+}
+
+impl fmt::Display for FileFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotUtf8 => write!(f, "not UTF-8"),
+            Self::TooLong { most } => write!(f, "longer than {most} bytes"),
+            Self::Unreadable { source } => write!(f, "cannot be read: {source}"),
+        }
+    }
+}
+
+impl fmt::Display for UpstreamsFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BootstrapIsListener { address, listener } => write!(
+                f,
+                "{address} would be asked for the addresses of upstreams, but is dotgate itself, \
+                 which listens on {listener}"
+            ),
+            Self::Duplicate { label } => write!(f, "the upstream {label} is there twice"),
+            Self::InTwoForms { host } => write!(
+                f,
+                "[[upstream]] and [dns] host ({host}) are two lists of upstreams\n  \
+                 to do: keep one of them"
+            ),
+            Self::IsListener { label, listener } => write!(
+                f,
+                "the upstream {label} is dotgate itself, which listens on {listener}"
+            ),
+            Self::NameWithoutBootstrap { name } => write!(
+                f,
+                "the upstream {name} is a name, and nobody may be asked for its addresses\n  \
+                 to do: write its address with it, as in ADDR#{name}, or set \
+                 DOTGATE_BOOTSTRAP_ADDRESSES to resolvers that may be asked in the clear"
+            ),
+            Self::TooManyTables { found, most } => {
+                write!(
+                    f,
+                    "there are {found} [[upstream]] tables\n  expected: at most {most}"
+                )
+            }
+            Self::WithoutOneHost => write!(f, "an [[upstream]] needs either an address or a name"),
+        }
+    }
+}
+
+/// Writes a value the way it was written, with where.
+fn write_value(f: &mut fmt::Formatter<'_>, subject: Subject, written: &Written) -> fmt::Result {
+    let text = &written.text;
+    match &written.origin {
+        Origin::Variable(variable) if text.is_empty() => write!(f, "{variable}="),
+        Origin::Variable(variable) => write!(f, "{variable}={}", Shown(text)),
+        Origin::File { .. } => {
+            let (section, key) = subject.entry().section_and_key().unwrap_or_default();
+            let literal = file_literal(text, subject.is_list());
+            write!(
+                f,
+                "{}: [{section}] {key} = {}",
+                written.origin,
+                Shown(&literal)
+            )
+        }
+        Origin::CommandLine => write!(f, "--config={}", Shown(text)),
+        Origin::Default => write!(f, "the default {text} of {}", subject.entry().variable()),
+    }
+}
+
+fn write_expected(f: &mut fmt::Formatter<'_>, subject: Subject, origin: &Origin) -> fmt::Result {
+    let example = example(subject, matches!(origin, Origin::File { .. }));
+    write!(
+        f,
+        "\n  expected: {}\n  example: {example}",
+        subject.expected()
+    )
+}
+
+fn write_expected_of_upstream(f: &mut fmt::Formatter<'_>, key: &UpstreamKey) -> fmt::Result {
+    write!(
+        f,
+        "\n  expected: {}\n  example: {} = {}",
+        key.expected, key.key, key.example
+    )
+}
+
+fn write_nearest(f: &mut fmt::Formatter<'_>, nearest: Option<&str>) -> fmt::Result {
+    match nearest {
+        Some(nearest) => write!(f, "\n  nearest: {nearest}"),
+        None => write!(
+            f,
+            "\n  to do: remove it, or find the right one in `dotgate --help`"
+        ),
+    }
+}
+
+/// Tells an operator that it was not them who set a variable.
+fn write_service_link(f: &mut fmt::Formatter<'_>, subject: Subject, value: &str) -> fmt::Result {
+    let variable = subject.entry().variable();
+    write!(f, "{variable}={}: Kubernetes injected this", Shown(value))?;
+    if let Some(service) = variable.strip_suffix("_PORT") {
+        let service = service.to_ascii_lowercase().replace('_', "-");
+        write!(f, " for a Service named \"{service}\"")?;
+    }
+    write!(
+        f,
+        "\n  to do: set `enableServiceLinks: false` in the pod's spec or rename the Service, "
+    )?;
+    write!(f, "and set {variable}")?;
+    write_expected(f, subject, &Origin::Default)
+}
+
+/// All problems of a configuration; there is at least one.
+#[derive(Debug)]
+pub struct Problems {
+    problems: Vec<Problem>,
+}
+
+impl Problems {
+    pub(super) fn new(problems: Vec<Problem>) -> Self {
+        Self { problems }
+    }
+
+    /// Returns the problems: those of the file, of the environment's names, of values, of values that contradict.
+    pub fn iter(&self) -> impl Iterator<Item = &Problem> {
+        self.problems.iter()
+    }
+}
+
+impl fmt::Display for Problems {
+    /// Writes all problems, with a blank line before each and a line feed at the end.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.problems.len();
+        let problems = if count == 1 { "problem" } else { "problems" };
+        writeln!(
+            f,
+            "dotgate: {count} {problems} in the configuration, nothing was started"
+        )?;
+        for problem in &self.problems {
+            writeln!(f, "\n{problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problems {}

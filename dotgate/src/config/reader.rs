@@ -1,0 +1,76 @@
+//! Takes the values of settings from what was written, or from the table where nothing was.
+//! Stands between `Spec` and `Config`. Goes on after a problem, so that all are found at once.
+
+use super::fault::Fault;
+use super::kinds::Kind;
+use super::problem::Problem;
+use super::setting::{Absent, Described, Setting};
+use super::spec::{Lookup, Origin, Spec, Written};
+
+/// Reads values and keeps the problems.
+pub(super) struct Reader<'a> {
+    pub(super) spec: &'a Spec,
+    pub(super) problems: &'a mut Vec<Problem>,
+}
+
+impl Reader<'_> {
+    /// Returns the value of a setting that is required or has a default, or `None` after a problem.
+    pub(super) fn value<K: Kind>(&mut self, setting: &'static Setting<K>) -> Option<K::Value> {
+        self.value_with_origin(setting).map(|(value, _)| value)
+    }
+
+    /// Returns what `value` does, with where it was written.
+    pub(super) fn value_with_origin<K: Kind>(
+        &mut self,
+        setting: &'static Setting<K>,
+    ) -> Option<(K::Value, Origin)> {
+        let written = match self.spec.lookup(setting) {
+            Lookup::Broken => return None,
+            Lookup::Written(written) => written.clone(),
+            Lookup::Absent => match setting.entry.absent {
+                Absent::Default(text) => Written {
+                    text: text.to_owned(),
+                    origin: Origin::Default,
+                },
+                Absent::Required => {
+                    // What is missing here may well be in the file that could not be read.
+                    if !self.spec.file_is_unread {
+                        self.problems.push(Problem::Missing { subject: setting });
+                    }
+                    return None;
+                }
+                Absent::Nothing => return None,
+            },
+        };
+        match setting.kind.read(&written.text) {
+            Ok(value) => Some((value, written.origin)),
+            Err(fault) => {
+                // What is wrong with nothing is that it is nothing, for every kind.
+                let fault = if written.text.is_empty() {
+                    Fault::Empty
+                } else {
+                    fault
+                };
+                self.problems.push(Problem::Invalid {
+                    subject: setting,
+                    written,
+                    fault,
+                });
+                None
+            }
+        }
+    }
+
+    /// Returns the value of a setting that nothing stands for, or `None` if it is not set or after a problem.
+    pub(super) fn optional<K: Kind>(&mut self, setting: &'static Setting<K>) -> Option<K::Value> {
+        self.value(setting)
+    }
+
+    /// Whether anything, right or wrong, was written for a setting.
+    pub(super) fn is_written(&self, setting: &dyn Described) -> bool {
+        match self.spec.lookup(setting) {
+            Lookup::Absent => false,
+            Lookup::Broken | Lookup::Written(_) => true,
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Pages made from the table of settings: for `--help`, for `docs/settings.md` and for `etc/full.toml`.
+//! Stands beside the configuration and takes no part in it.
+
+use std::fmt::Write as _;
+
+use super::setting::{Absent, Subject};
+use super::settings::{TABLE, UPSTREAM_KEYS};
+
+/// Writes a value as the file would hold it: numbers and booleans bare, lists as arrays, the rest as strings.
+pub(super) fn file_literal(text: &str, is_list: bool) -> String {
+    if is_list {
+        let items = text
+            .split(',')
+            .map(str::trim)
+            .filter(|item| !item.is_empty());
+        let items: Vec<String> = items.map(quoted).collect();
+        return format!("[{}]", items.join(", "));
+    }
+    let is_bare = text.parse::<i64>().is_ok() || text.parse::<bool>().is_ok();
+    if is_bare {
+        text.to_owned()
+    } else {
+        quoted(text)
+    }
+}
+
+/// Writes an example of `subject` as a line of the file or as a variable.
+pub(super) fn example(subject: Subject, in_file: bool) -> String {
+    let entry = subject.entry();
+    match entry.section_and_key() {
+        Some((section, key)) if in_file => {
+            format!(
+                "[{section}] {key} = {}",
+                file_literal(entry.example, subject.is_list())
+            )
+        }
+        Some(_) | None => format!("{}={}", entry.variable(), entry.example),
+    }
+}
+
+/// Returns the variables for the end of `--help`, the required ones first.
+pub fn help_table() -> String {
+    let mut page =
+        String::from("Environment (all of it also in a TOML file, see docs/settings.md):\n");
+    for &subject in TABLE {
+        let entry = subject.entry();
+        let absent = match entry.absent {
+            Absent::Required => "required".to_owned(),
+            Absent::Default("") => "default: none".to_owned(),
+            Absent::Default(text) => format!("default: {}", text.replace(',', ", ")),
+            Absent::Nothing => "optional".to_owned(),
+        };
+        let variable = entry.variable();
+        push_wrapped(&mut page, "  ", &format!("{variable}  ({absent})"));
+        push_wrapped(&mut page, "      ", &entry.doc.replace('`', ""));
+        push_wrapped(
+            &mut page,
+            "      ",
+            &format!("Expected: {}.", subject.expected()),
+        );
+    }
+    page
+}
+
+/// Returns `docs/settings.md`.
+pub fn settings_page() -> String {
+    let mut page = String::from(
+        "# Settings\n\n\
+         <!-- Made by `dotgate check --print settings.md` from dotgate/src/config/settings.rs. -->\n\n\
+         Each setting is a variable of the environment or a key of a TOML file, which `DOTGATE_CONFIG_FILE` or\n\
+         `--config` names. The environment wins over the file. A setting that is wrong, a required one that is\n\
+         missing and a name that is not on this page keep dotgate from starting; it prints all of them and exits\n\
+         with status 2. `dotgate check` does only that, and prints every setting with where it came from.\n\n\
+         In the file, a list is an array of strings, and a duration or a size with a unit is a string.\n\
+         Variables that Kubernetes injects for a Service called `dotgate` are passed over. For a Service called\n\
+         `dns` it injects `DNS_PORT=tcp://...`, which is refused: set `enableServiceLinks: false` in the pod's\n\
+         spec.\n\n",
+    );
+    page.push_str("## Required\n");
+    for &subject in TABLE.iter().filter(|subject| subject.entry().is_required()) {
+        push_setting(&mut page, subject);
+    }
+    page.push_str("\n## Optional\n");
+    for &subject in TABLE
+        .iter()
+        .filter(|subject| !subject.entry().is_required())
+    {
+        push_setting(&mut page, subject);
+    }
+    page.push_str(
+        "\n## Upstreams as tables\n\n\
+         In the file, `[[upstream]]` tables may stand in place of `[dns] host`, one for each upstream, at most 16.\n",
+    );
+    for key in UPSTREAM_KEYS {
+        push(
+            &mut page,
+            format_args!("\n### `[[upstream]] {}`\n\n", key.key),
+        );
+        push(&mut page, format_args!("{}\n\n", key.doc));
+        push(&mut page, format_args!("* Expected: {}\n", key.expected));
+        push(
+            &mut page,
+            format_args!("* Example: `{} = {}`\n", key.key, key.example),
+        );
+    }
+    page
+}
+
+/// Returns `etc/full.toml`: every setting of the file, with its default, or commented out if it has none.
+pub fn full_file() -> String {
+    let mut page = String::from(
+        "# Every setting with its default; the required ones and those without a default have an example.\n\
+         # Made by `dotgate check --print full.toml` from dotgate/src/config/settings.rs.\n",
+    );
+    let mut sections: Vec<&str> = Vec::new();
+    let known = || {
+        TABLE
+            .iter()
+            .filter_map(|s| Some((*s, s.entry().section_and_key()?)))
+    };
+    for (_, (section, _)) in known() {
+        if !sections.contains(&section) {
+            sections.push(section);
+        }
+    }
+    for section in sections {
+        push(&mut page, format_args!("\n[{section}]\n"));
+        for (subject, (_, key)) in known().filter(|(_, (of, _))| *of == section) {
+            page.push('\n');
+            let entry = subject.entry();
+            push_wrapped(&mut page, "# ", &entry.doc.replace('`', ""));
+            push_wrapped(
+                &mut page,
+                "# ",
+                &format!("Expected: {}.", subject.expected()),
+            );
+            let (comment, value) = match entry.absent {
+                Absent::Required => ("", entry.example),
+                Absent::Default(text) => ("", text),
+                Absent::Nothing => ("# ", entry.example),
+            };
+            let literal = file_literal(value, subject.is_list());
+            push(&mut page, format_args!("{comment}{key} = {literal}\n"));
+        }
+    }
+    page.push_str(
+        "\n# Upstreams may be tables instead of [dns] host, one for each.\n# [[upstream]]\n",
+    );
+    for key in UPSTREAM_KEYS {
+        push_wrapped(&mut page, "# # ", &key.doc.replace('`', ""));
+        push(&mut page, format_args!("# {} = {}\n", key.key, key.example));
+    }
+    page
+}
+
+fn push_setting(page: &mut String, subject: Subject) {
+    let entry = subject.entry();
+    let variable = entry.variable();
+    push(
+        page,
+        format_args!("\n### `{variable}`\n\n{}\n\n", entry.doc),
+    );
+    if let Some((section, key)) = entry.section_and_key() {
+        push(page, format_args!("* In the file: `[{section}] {key}`\n"));
+    }
+    push(page, format_args!("* Expected: {}\n", subject.expected()));
+    match entry.absent {
+        Absent::Required => {}
+        Absent::Default("") => page.push_str("* Default: none of them\n"),
+        Absent::Default(text) => push(page, format_args!("* Default: `{text}`\n")),
+        Absent::Nothing => page.push_str("* Default: not set\n"),
+    }
+    push(
+        page,
+        format_args!("* Example: `{}`\n", example(subject, false)),
+    );
+}
+
+/// Adds `text` in lines of at most 100 characters, each behind `margin`.
+fn push_wrapped(page: &mut String, margin: &str, text: &str) {
+    const LINE_MAX: usize = 100;
+    let mut length = 0;
+    for word in text.split(' ') {
+        let is_first = length == 0;
+        if is_first || length + 1 + word.len() > LINE_MAX {
+            let break_before = if is_first { "" } else { "\n" };
+            push(page, format_args!("{break_before}{margin}{word}"));
+            length = margin.len() + word.len();
+        } else {
+            push(page, format_args!(" {word}"));
+            length += 1 + word.len();
+        }
+    }
+    page.push('\n');
+}
+
+fn push(page: &mut String, arguments: std::fmt::Arguments<'_>) {
+    // Writing to a string has no way to fail.
+    page.write_fmt(arguments).unwrap_or_default();
+}
+
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}

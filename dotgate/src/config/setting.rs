@@ -1,0 +1,146 @@
+//! What the table of settings holds for each: its names, what holds without it, and its kind.
+//! Stands under the table; whoever goes through all settings does so by `Described`.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use super::environment::PREFIX;
+use super::fault::Fault;
+use super::kinds::Kind;
+
+/// One setting and how its value is read.
+#[derive(Debug)]
+pub struct Setting<K> {
+    /// What does not depend on the kind.
+    pub entry: Entry,
+    /// The kind of its value, with its range.
+    pub kind: K,
+}
+
+/// What is known of a setting apart from its kind.
+#[derive(Debug)]
+pub struct Entry {
+    /// What it is called.
+    pub names: Names,
+    /// What holds if it is not set.
+    pub absent: Absent,
+    /// What it does, in one sentence.
+    pub doc: &'static str,
+    /// A value for examples, other than the default where that shows more.
+    pub example: &'static str,
+}
+
+/// What a setting is called in the environment and in the file.
+#[derive(Debug)]
+pub enum Names {
+    /// A plain variable, and `[section] key`.
+    Plain {
+        /// The variable.
+        variable: &'static str,
+        /// The section of the file.
+        section: &'static str,
+        /// The key in the section.
+        key: &'static str,
+    },
+    /// `DOTGATE_<SECTION>_<KEY>`, and `[section] key`.
+    Prefixed {
+        /// The section of the file.
+        section: &'static str,
+        /// The key in the section.
+        key: &'static str,
+    },
+    /// A variable that the file cannot replace.
+    VariableOnly(&'static str),
+}
+
+/// What holds if a setting is not set.
+#[derive(Debug)]
+pub enum Absent {
+    /// The program does not start.
+    Required,
+    /// This value, as the operator would write it.
+    Default(&'static str),
+    /// Nothing takes its place.
+    Nothing,
+}
+
+impl Entry {
+    /// Returns the variable.
+    pub fn variable(&self) -> Cow<'static, str> {
+        match self.names {
+            Names::Plain { variable, .. } | Names::VariableOnly(variable) => {
+                Cow::Borrowed(variable)
+            }
+            Names::Prefixed { section, key } => Cow::Owned(prefixed(section, key)),
+        }
+    }
+
+    /// Returns the section and the key in the file.
+    pub fn section_and_key(&self) -> Option<(&'static str, &'static str)> {
+        match self.names {
+            Names::Plain { section, key, .. } | Names::Prefixed { section, key } => {
+                Some((section, key))
+            }
+            Names::VariableOnly(_) => None,
+        }
+    }
+
+    /// Whether the program starts only if it is set.
+    pub fn is_required(&self) -> bool {
+        matches!(self.absent, Absent::Required)
+    }
+}
+
+/// The variable for a section and a key.
+pub(super) fn prefixed(section: &str, key: &str) -> String {
+    format!("{PREFIX}{section}_{key}").to_ascii_uppercase()
+}
+
+/// A setting of any kind, as the table holds it.
+pub trait Described: fmt::Debug + Sync {
+    /// Returns what does not depend on the kind.
+    fn entry(&self) -> &Entry;
+
+    /// Says what values are expected.
+    fn expected(&self) -> String;
+
+    /// Whether the file may hold an array.
+    fn is_list(&self) -> bool;
+
+    /// Reads a value and forgets it.
+    fn check(&self, text: &str) -> Result<(), Fault>;
+}
+
+impl<K: Kind> Described for Setting<K> {
+    fn entry(&self) -> &Entry {
+        &self.entry
+    }
+
+    fn expected(&self) -> String {
+        self.kind.expected()
+    }
+
+    fn is_list(&self) -> bool {
+        self.kind.is_list()
+    }
+
+    fn check(&self, text: &str) -> Result<(), Fault> {
+        self.kind.read(text).map(|_| ())
+    }
+}
+
+/// A setting of the table.
+pub type Subject = &'static dyn Described;
+
+/// One key of an `[[upstream]]` table of the file.
+#[derive(Debug)]
+pub struct UpstreamKey {
+    /// The key.
+    pub key: &'static str,
+    /// What values are expected.
+    pub expected: &'static str,
+    /// What it does, in one sentence.
+    pub doc: &'static str,
+    /// A value as the file holds it.
+    pub example: &'static str,
+}

@@ -1,0 +1,505 @@
+//! The one table of settings: names, kind, range, default, sentence and example of each.
+//! Everything that knows a setting is made from it: the conversion to `Config`, `dotgate check`, `--help`,
+//! `docs/settings.md`, `etc/full.toml` and the tests. No default or range stands anywhere else.
+//! A new setting: one `pub static` here, its line in `TABLE`, its field in `meaning`; the two files are then
+//! written anew by `dotgate check --print`.
+//! No key may be called `port` but those of the required four: `DOTGATE_..._PORT` is what Kubernetes injects.
+
+use std::marker::PhantomData;
+use std::num::NonZeroU16;
+use std::time::Duration;
+
+use super::kinds::{
+    ByteCount, FilePath, ListenAddresses, Number, OneOf, OrAuto, Prefixes, Resolvers, Size, SomeOf,
+    Switch, Time, Upstreams,
+};
+use super::setting::{Absent, Entry, Names, Setting, Subject, UpstreamKey};
+use super::words::{LocalName, LogFormat, LogLevel, Profile};
+
+/// All settings, the required ones first, those of one section together.
+pub static TABLE: &[Subject] = &[
+    &SERVER_HOST,
+    &SERVER_PORT,
+    &DNS_HOST,
+    &DNS_PORT,
+    &CONFIG_FILE,
+    &LOG_LEVEL,
+    &LOG_FORMAT,
+    &SERVER_WORKERS,
+    &SERVER_UDP_RECEIVE_BUFFER,
+    &SERVER_UDP_RESPONSE_MAX,
+    &SERVER_TAKE_OVER,
+    &SERVER_DRAIN_MAX,
+    &QUERY_DEADLINE,
+    &QUERY_IN_FLIGHT_MAX,
+    &QUERY_IN_FLIGHT_PER_CLIENT_MAX,
+    &TCP_CONNECTIONS_MAX,
+    &TCP_CONNECTIONS_PER_CLIENT_MAX,
+    &TCP_IDLE,
+    &TCP_IN_FLIGHT_MAX,
+    &ACCESS_ALLOW,
+    &TLS_CA_FILE,
+    &SSL_CERT_FILE,
+    &TLS_AUTHENTICATION,
+    &BOOTSTRAP_ADDRESSES,
+    &LOCAL_FORWARD,
+];
+
+/// `HOST`.
+pub static SERVER_HOST: Setting<ListenAddresses> = Setting {
+    entry: Entry {
+        names: Names::Plain {
+            variable: "HOST",
+            section: "server",
+            key: "host",
+        },
+        absent: Absent::Required,
+        doc: "The addresses to listen on, for UDP and TCP. `::` is IPv6 alone; `0.0.0.0,::` is all there is.",
+        example: "127.0.0.1,::1",
+    },
+    kind: ListenAddresses { most: 64 },
+};
+
+/// `PORT`.
+pub static SERVER_PORT: Setting<Number<u16>> = Setting {
+    entry: Entry {
+        names: Names::Plain {
+            variable: "PORT",
+            section: "server",
+            key: "port",
+        },
+        absent: Absent::Required,
+        doc: "The UDP and TCP port to listen on; 0 lets the kernel choose one.",
+        example: "5300",
+    },
+    kind: Number {
+        lowest: 0,
+        highest: 65_535,
+        unit: "",
+    },
+};
+
+/// `DNS_HOST`.
+pub static DNS_HOST: Setting<Upstreams> = Setting {
+    entry: Entry {
+        names: Names::Plain {
+            variable: "DNS_HOST",
+            section: "dns",
+            key: "host",
+        },
+        absent: Absent::Required,
+        doc: "The upstreams, DNS over TLS servers. `ADDR` alone: the certificate must carry the address. \
+              Name and pins: both must pass. `ADDR` with pins alone: a pinned key is enough. \
+              A `NAME` needs `DOTGATE_BOOTSTRAP_ADDRESSES`.",
+        example: "9.9.9.9#dns.quad9.net,1.1.1.1#one.one.one.one",
+    },
+    kind: Upstreams { most: 16 },
+};
+
+/// `DNS_PORT`.
+pub static DNS_PORT: Setting<Number<u16>> = Setting {
+    entry: Entry {
+        names: Names::Plain {
+            variable: "DNS_PORT",
+            section: "dns",
+            key: "port",
+        },
+        absent: Absent::Required,
+        doc: "The port of the upstreams that are written without one; 853 is DNS over TLS's own.",
+        example: "853",
+    },
+    kind: Number {
+        lowest: 1,
+        highest: 65_535,
+        unit: "",
+    },
+};
+
+/// `DOTGATE_CONFIG_FILE`.
+pub static CONFIG_FILE: Setting<FilePath> = Setting {
+    entry: Entry {
+        names: Names::VariableOnly("DOTGATE_CONFIG_FILE"),
+        absent: Absent::Nothing,
+        doc: "The TOML file to read settings from; `--config` names another. The environment wins over the file.",
+        example: "/etc/dotgate/dotgate.toml",
+    },
+    kind: FilePath,
+};
+
+/// `LOG_LEVEL`.
+pub static LOG_LEVEL: Setting<OneOf<LogLevel>> = Setting {
+    entry: Entry {
+        names: Names::Plain {
+            variable: "LOG_LEVEL",
+            section: "log",
+            key: "level",
+        },
+        absent: Absent::Default("info"),
+        doc: "The least important events that are still logged.",
+        example: "info",
+    },
+    kind: OneOf(PhantomData),
+};
+
+/// `LOG_FORMAT`.
+pub static LOG_FORMAT: Setting<OneOf<LogFormat>> = Setting {
+    entry: Entry {
+        names: Names::Plain {
+            variable: "LOG_FORMAT",
+            section: "log",
+            key: "format",
+        },
+        absent: Absent::Default("text"),
+        doc: "How events are logged: as lines for people or as a JSON object each.",
+        example: "json",
+    },
+    kind: OneOf(PhantomData),
+};
+
+/// `DOTGATE_SERVER_WORKERS`.
+pub static SERVER_WORKERS: Setting<OrAuto<Number<NonZeroU16>>> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "server",
+            key: "workers",
+        },
+        absent: Absent::Default("auto"),
+        doc: "The threads that serve queries; `auto` is one for each available CPU, at most 4.",
+        example: "2",
+    },
+    kind: OrAuto(Number {
+        lowest: NonZeroU16::MIN,
+        highest: NonZeroU16::MIN.saturating_add(63),
+        unit: "",
+    }),
+};
+
+/// `DOTGATE_SERVER_UDP_RECEIVE_BUFFER`.
+pub static SERVER_UDP_RECEIVE_BUFFER: Setting<Size> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "server",
+            key: "udp_receive_buffer",
+        },
+        absent: Absent::Default("4MiB"),
+        doc: "The receive buffer asked of the kernel for each UDP socket; it gives at most `net.core.rmem_max`.",
+        example: "8MiB",
+    },
+    kind: Size {
+        lowest: ByteCount::kibibytes(64),
+        highest: ByteCount::mebibytes(256),
+    },
+};
+
+/// `DOTGATE_SERVER_UDP_RESPONSE_MAX`.
+pub static SERVER_UDP_RESPONSE_MAX: Setting<Number<u16>> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "server",
+            key: "udp_response_max",
+        },
+        absent: Absent::Default("1232"),
+        doc: "The longest response sent over UDP; a longer one is cut and the client asks again over TCP.",
+        example: "1400",
+    },
+    kind: Number {
+        lowest: 512,
+        highest: 1_400,
+        unit: "octets",
+    },
+};
+
+/// `DOTGATE_SERVER_TAKE_OVER`.
+pub static SERVER_TAKE_OVER: Setting<Switch> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "server",
+            key: "take_over",
+        },
+        absent: Absent::Default("false"),
+        doc: "Whether to start although another process may have the port, to take over from it: \
+              the kernel then shares queries between both.",
+        example: "true",
+    },
+    kind: Switch,
+};
+
+/// `DOTGATE_SERVER_DRAIN_MAX`.
+pub static SERVER_DRAIN_MAX: Setting<Time> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "server",
+            key: "drain_max",
+        },
+        absent: Absent::Default("8s"),
+        doc: "How long clients are still served after a signal to stop, while they still ask.",
+        example: "15s",
+    },
+    kind: Time {
+        lowest: Duration::ZERO,
+        highest: Duration::from_secs(300),
+    },
+};
+
+/// `DOTGATE_QUERY_DEADLINE`.
+pub static QUERY_DEADLINE: Setting<Time> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "query",
+            key: "deadline",
+        },
+        absent: Absent::Default("4s"),
+        doc: "How long after a query arrived its client has a response, whatever happens; \
+              1800ms suits clients that give up after 2s, as CoreDNS does.",
+        example: "1800ms",
+    },
+    kind: Time {
+        lowest: Duration::from_millis(500),
+        highest: Duration::from_secs(30),
+    },
+};
+
+/// `DOTGATE_QUERY_IN_FLIGHT_MAX`.
+pub static QUERY_IN_FLIGHT_MAX: Setting<Number<u32>> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "query",
+            key: "in_flight_max",
+        },
+        absent: Absent::Default("20000"),
+        doc: "The queries a worker has in flight at once; further ones get SERVFAIL at once.",
+        example: "20000",
+    },
+    kind: Number {
+        lowest: 100,
+        highest: 60_000,
+        unit: "queries",
+    },
+};
+
+/// `DOTGATE_QUERY_IN_FLIGHT_PER_CLIENT_MAX`.
+pub static QUERY_IN_FLIGHT_PER_CLIENT_MAX: Setting<Number<u32>> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "query",
+            key: "in_flight_per_client_max",
+        },
+        absent: Absent::Default("5000"),
+        doc: "The queries of one client address that a worker has in flight at once; \
+              further ones get SERVFAIL at once.",
+        example: "500",
+    },
+    kind: Number {
+        lowest: 1,
+        highest: 60_000,
+        unit: "queries",
+    },
+};
+
+/// `DOTGATE_TCP_CONNECTIONS_MAX`.
+pub static TCP_CONNECTIONS_MAX: Setting<OrAuto<Number<u32>>> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "tcp",
+            key: "connections_max",
+        },
+        absent: Absent::Default("auto"),
+        doc: "The TCP connections of all clients together; \
+              `auto` is what the limit on open files leaves, at most 65536.",
+        example: "1000",
+    },
+    kind: OrAuto(Number {
+        lowest: 1,
+        highest: 1_000_000,
+        unit: "connections",
+    }),
+};
+
+/// `DOTGATE_TCP_CONNECTIONS_PER_CLIENT_MAX`.
+pub static TCP_CONNECTIONS_PER_CLIENT_MAX: Setting<OrAuto<Number<u32>>> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "tcp",
+            key: "connections_per_client_max",
+        },
+        absent: Absent::Default("auto"),
+        doc: "The TCP connections of one client address; `auto` is a quarter of those of all clients.",
+        example: "100",
+    },
+    kind: OrAuto(Number {
+        lowest: 1,
+        highest: 1_000_000,
+        unit: "connections",
+    }),
+};
+
+/// `DOTGATE_TCP_IDLE`.
+pub static TCP_IDLE: Setting<Time> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "tcp",
+            key: "idle",
+        },
+        absent: Absent::Default("10s"),
+        doc: "How long a client's TCP connection stays open with nothing asked on it.",
+        example: "30s",
+    },
+    kind: Time {
+        lowest: Duration::from_secs(1),
+        highest: Duration::from_secs(300),
+    },
+};
+
+/// `DOTGATE_TCP_IN_FLIGHT_MAX`.
+pub static TCP_IN_FLIGHT_MAX: Setting<Number<u32>> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "tcp",
+            key: "in_flight_max",
+        },
+        absent: Absent::Default("1000"),
+        doc: "The queries in flight on one TCP connection of a client; further ones are not read until some are answered.",
+        example: "100",
+    },
+    kind: Number {
+        lowest: 1,
+        highest: 10_000,
+        unit: "queries",
+    },
+};
+
+/// `DOTGATE_ACCESS_ALLOW`.
+pub static ACCESS_ALLOW: Setting<Prefixes> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "access",
+            key: "allow",
+        },
+        absent: Absent::Default(
+            "127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,169.254.0.0/16,\
+             fe80::/10,fc00::/7",
+        ),
+        doc: "The clients that may ask; all others get REFUSED.",
+        example: "127.0.0.1,192.168.1.0/24",
+    },
+    kind: Prefixes { most: 256 },
+};
+
+/// `DOTGATE_TLS_CA_FILE`.
+pub static TLS_CA_FILE: Setting<FilePath> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "tls",
+            key: "ca_file",
+        },
+        absent: Absent::Nothing,
+        doc: "A PEM file with the only certificate authorities to trust, in place of the system's.",
+        example: "/etc/dotgate/ca.pem",
+    },
+    kind: FilePath,
+};
+
+/// `SSL_CERT_FILE`.
+pub static SSL_CERT_FILE: Setting<FilePath> = Setting {
+    entry: Entry {
+        names: Names::VariableOnly("SSL_CERT_FILE"),
+        absent: Absent::Nothing,
+        doc: "The PEM file that holds the system's certificate authorities, as for OpenSSL; \
+              `DOTGATE_TLS_CA_FILE` goes before it.",
+        example: "/etc/ssl/certs/ca-certificates.crt",
+    },
+    kind: FilePath,
+};
+
+/// `DOTGATE_TLS_AUTHENTICATION`.
+pub static TLS_AUTHENTICATION: Setting<OneOf<Profile>> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "tls",
+            key: "authentication",
+        },
+        absent: Absent::Default("strict"),
+        doc: "Whether upstreams must be authenticated; with `insecure-opportunistic` anybody on the way \
+              can read and forge everything.",
+        example: "strict",
+    },
+    kind: OneOf(PhantomData),
+};
+
+/// `DOTGATE_BOOTSTRAP_ADDRESSES`.
+pub static BOOTSTRAP_ADDRESSES: Setting<Resolvers> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "bootstrap",
+            key: "addresses",
+        },
+        absent: Absent::Nothing,
+        doc: "The resolvers asked, in the clear, for the addresses of upstreams that are written as a `NAME`; \
+              no others are ever asked.",
+        example: "192.168.1.1,9.9.9.9@53",
+    },
+    kind: Resolvers { most: 8, port: 53 },
+};
+
+/// `DOTGATE_LOCAL_FORWARD`.
+pub static LOCAL_FORWARD: Setting<SomeOf<LocalName>> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "local",
+            key: "forward",
+        },
+        absent: Absent::Default(""),
+        doc: "The names that are forwarded although they are answered here by default.",
+        example: "home.arpa,private-reverse",
+    },
+    kind: SomeOf(PhantomData),
+};
+
+/// `address` of an upstream.
+pub static UPSTREAM_ADDRESS: UpstreamKey = UpstreamKey {
+    key: "address",
+    expected: "an IP address",
+    doc: "Where the upstream is; this or `name`.",
+    example: "\"9.9.9.9\"",
+};
+
+/// `name` of an upstream.
+pub static UPSTREAM_NAME: UpstreamKey = UpstreamKey {
+    key: "name",
+    expected: "a DNS name",
+    doc: "Where the upstream is and whom its certificate must be for; this or `address`.",
+    example: "\"dns.quad9.net\"",
+};
+
+/// `port` of an upstream.
+pub static UPSTREAM_PORT: UpstreamKey = UpstreamKey {
+    key: "port",
+    expected: "a whole number from 1 to 65535",
+    doc: "Its port, if it is not that of `[dns] port`.",
+    example: "853",
+};
+
+/// `auth_name` of an upstream.
+pub static UPSTREAM_AUTH_NAME: UpstreamKey = UpstreamKey {
+    key: "auth_name",
+    expected: "a DNS name",
+    doc: "Whom the certificate of an upstream with an `address` must be for.",
+    example: "\"dns.quad9.net\"",
+};
+
+/// `pins` of an upstream.
+pub static UPSTREAM_PINS: UpstreamKey = UpstreamKey {
+    key: "pins",
+    expected: "at most 8 of sha256/BASE64, the digest of a SubjectPublicKeyInfo",
+    doc: "The keys that the upstream may have.",
+    example: "[\"sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\"]",
+};
+
+/// All keys of an `[[upstream]]` table.
+pub static UPSTREAM_KEYS: [&UpstreamKey; 5] = [
+    &UPSTREAM_ADDRESS,
+    &UPSTREAM_NAME,
+    &UPSTREAM_PORT,
+    &UPSTREAM_AUTH_NAME,
+    &UPSTREAM_PINS,
+];

@@ -1,0 +1,185 @@
+//! What the operator wrote, with where it was written, before anything is known about its meaning.
+//! Stands between the environment and the file on one side and `Config` on the other.
+//! Only finds what is wrong with names; values are looked at by the conversion to `Config`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::environment::{Environment, is_service_link, is_service_link_value};
+use super::kinds::Kind;
+use super::problem::Problem;
+use super::setting::{Described, Subject};
+use super::settings::{CONFIG_FILE, TABLE};
+use super::{file, nearest};
+
+/// Where a value was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Nowhere: it is the table's.
+    Default,
+    /// On the command line.
+    CommandLine,
+    /// In this variable.
+    Variable(String),
+    /// In the file.
+    File {
+        /// The file as it was named.
+        path: Arc<Path>,
+        /// The line, counted from 1.
+        line: usize,
+    },
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => write!(f, "default"),
+            Self::CommandLine => write!(f, "--config"),
+            Self::Variable(variable) => write!(f, "{variable}"),
+            Self::File { path, line } => write!(f, "{}:{line}", path.display()),
+        }
+    }
+}
+
+/// One value as text, with no white space around it. The items of a list are separated by commas.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// The value.
+    pub text: String,
+    /// Where it was written.
+    pub origin: Origin,
+}
+
+/// One `[[upstream]]` table of the file.
+#[derive(Debug)]
+pub(super) struct UpstreamTable {
+    pub(super) origin: Origin,
+    /// By key; all keys are known ones.
+    pub(super) values: BTreeMap<&'static str, Written>,
+    /// A value or key was no good, which is a problem already told.
+    pub(super) is_broken: bool,
+}
+
+/// All that was written.
+#[derive(Debug, Default)]
+pub(super) struct Spec {
+    /// By variable. `None` where something was written that cannot be a value, which is a problem already told.
+    values: BTreeMap<String, Option<Written>>,
+    /// The file's upstreams, unless the environment has some.
+    pub(super) upstream_tables: Vec<UpstreamTable>,
+    /// Variables that Kubernetes injected.
+    pub(super) service_links: Vec<String>,
+    /// The file could not be read, so what is missing may be in it.
+    pub(super) file_is_unread: bool,
+}
+
+/// What there is for one setting.
+pub(super) enum Lookup<'a> {
+    /// Nothing.
+    Absent,
+    /// Something that cannot be a value.
+    Broken,
+    /// A value.
+    Written(&'a Written),
+}
+
+impl Spec {
+    /// Collects what the environment and the file say. `file` is the one of the command line.
+    pub(super) fn collect(
+        environment: &Environment,
+        file: Option<&Path>,
+        problems: &mut Vec<Problem>,
+    ) -> Self {
+        let mut spec = Self::default();
+        if let Some(path) = config_file(environment, file) {
+            file::read(&path, &mut spec, problems);
+        }
+        spec.take_variables(environment, problems);
+        if let Some(path) = file {
+            let text = path.display().to_string();
+            spec.set(
+                &CONFIG_FILE,
+                Some(Written {
+                    text,
+                    origin: Origin::CommandLine,
+                }),
+            );
+        }
+        spec
+    }
+
+    /// Returns what there is for `subject`.
+    pub(super) fn lookup(&self, subject: &dyn Described) -> Lookup<'_> {
+        match self.values.get(subject.entry().variable().as_ref()) {
+            None => Lookup::Absent,
+            Some(None) => Lookup::Broken,
+            Some(Some(written)) => Lookup::Written(written),
+        }
+    }
+
+    /// Writes over what there is for `subject`.
+    pub(super) fn set(&mut self, subject: &dyn Described, written: Option<Written>) {
+        self.values
+            .insert(subject.entry().variable().into_owned(), written);
+    }
+
+    fn take_variables(&mut self, environment: &Environment, problems: &mut Vec<Problem>) {
+        for &subject in TABLE {
+            let variable = subject.entry().variable();
+            let Some(value) = environment.value(&variable) else {
+                continue;
+            };
+            let written = match value.to_str().map(str::trim) {
+                None => {
+                    problems.push(Problem::NotUtf8 { subject });
+                    None
+                }
+                Some(value) if is_service_link_value(value) => {
+                    problems.push(Problem::ServiceLink {
+                        subject,
+                        value: value.to_owned(),
+                    });
+                    None
+                }
+                Some(value) => {
+                    let origin = Origin::Variable(variable.into_owned());
+                    Some(Written {
+                        text: value.to_owned(),
+                        origin,
+                    })
+                }
+            };
+            self.set(subject, written);
+        }
+        for (variable, value) in environment.prefixed() {
+            if variable_of(&variable).is_some() {
+                continue;
+            }
+            if is_service_link(&variable, &value) {
+                self.service_links.push(variable);
+            } else {
+                let nearest = nearest::variable(&variable);
+                problems.push(Problem::UnknownVariable { variable, nearest });
+            }
+        }
+    }
+}
+
+/// Returns the setting of a variable.
+fn variable_of(variable: &str) -> Option<Subject> {
+    TABLE
+        .iter()
+        .copied()
+        .find(|subject| subject.entry().variable() == variable)
+}
+
+/// Returns the file to read: the command line's, or the environment's if that is a path at all.
+fn config_file(environment: &Environment, file: Option<&Path>) -> Option<PathBuf> {
+    if let Some(path) = file {
+        return Some(path.to_owned());
+    }
+    let value = environment.value(&CONFIG_FILE.entry.variable())?.to_str()?;
+    CONFIG_FILE.kind.read(value.trim()).ok()
+}

@@ -1,0 +1,451 @@
+//! Every text an operator may be shown instead of a start, whole and as printed.
+
+use std::ffi::OsString;
+use std::io::Write as _;
+
+use super::*;
+
+/// The required four, right.
+const RIGHT: [(&str, &str); 4] = [
+    ("HOST", "127.0.0.1"),
+    ("PORT", "5300"),
+    ("DNS_HOST", "192.0.2.1"),
+    ("DNS_PORT", "853"),
+];
+
+/// The environment with the required four, changed and added to by `variables`.
+fn environment(variables: &[(&str, &str)]) -> Environment {
+    RIGHT.iter().chain(variables).copied().collect()
+}
+
+/// The problems' text, without the first line.
+fn told(environment: &Environment, file: Option<&Path>) -> String {
+    let problems = load(environment, file).unwrap_err().to_string();
+    let (first, rest) = problems.split_once("\n\n").unwrap();
+    let count = rest.split("\n\n").count();
+    let plural = if count == 1 { "" } else { "s" };
+    assert_eq!(
+        first,
+        format!("dotgate: {count} problem{plural} in the configuration, nothing was started")
+    );
+    rest.to_owned()
+}
+
+/// Expects that `variables` beside the right four are told to be wrong in exactly these words.
+#[track_caller]
+fn check(variables: &[(&str, &str)], expected: &str) {
+    assert_eq!(told(&environment(variables), None), expected);
+}
+
+/// Expects that a file with `text`, beside the right four but `without`, is told to be wrong in exactly these words,
+/// where `FILE` stands for its path.
+#[track_caller]
+fn check_file(without: &[&str], text: &[u8], expected: &str) {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text).unwrap();
+    let right = RIGHT
+        .into_iter()
+        .filter(|(variable, _)| !without.contains(variable));
+    let told = told(&right.collect(), Some(file.path()));
+    assert_eq!(
+        told.replace(file.path().to_str().unwrap(), "FILE"),
+        expected
+    );
+}
+
+#[test]
+fn all_that_is_missing_is_told_at_once() {
+    let problems = load(&Environment::default(), None).unwrap_err().to_string();
+    assert_eq!(
+        problems,
+        "\
+dotgate: 4 problems in the configuration, nothing was started
+
+HOST is not set
+  expected: 1 to 64 IP addresses, separated by commas
+  example: HOST=127.0.0.1,::1
+
+PORT is not set
+  expected: a whole number from 0 to 65535
+  example: PORT=5300
+
+DNS_HOST is not set
+  expected: 1 to 16 of ADDR[@PORT][#AUTH-NAME][;pin=sha256/BASE64]... or \
+NAME[@PORT][;pin=sha256/BASE64]..., separated by commas
+  example: DNS_HOST=9.9.9.9#dns.quad9.net,1.1.1.1#one.one.one.one
+
+DNS_PORT is not set
+  expected: a whole number from 1 to 65535
+  example: DNS_PORT=853
+"
+    );
+}
+
+#[test]
+fn a_wrong_value_an_unknown_variable_and_a_missing_one_are_told_together() {
+    let environment: Environment = [
+        ("HOST", "localhost"),
+        ("PORT", "5300"),
+        ("DNS_HOST", "192.0.2.1"),
+        ("DOTGATE_WORKERS", "2"),
+    ]
+    .into_iter()
+    .collect();
+    assert_eq!(
+        told(&environment, None),
+        "\
+DOTGATE_WORKERS is not a setting
+  nearest: DOTGATE_SERVER_WORKERS
+
+HOST=localhost: localhost is not an IP address
+  expected: 1 to 64 IP addresses, separated by commas
+  example: HOST=127.0.0.1,::1
+
+DNS_PORT is not set
+  expected: a whole number from 1 to 65535
+  example: DNS_PORT=853
+"
+    );
+}
+
+#[test]
+fn what_is_wrong_with_a_value_is_told_in_one_line() {
+    for (variable, value, reason) in [
+        ("HOST", "", "it is empty"),
+        ("PORT", "", "it is empty"),
+        ("DNS_HOST", "", "it is empty"),
+        ("DNS_PORT", "", "it is empty"),
+        ("LOG_LEVEL", "", "it is empty"),
+        ("DOTGATE_TLS_CA_FILE", "", "it is empty"),
+        ("DOTGATE_CONFIG_FILE", "", "it is empty"),
+        ("HOST", "::1,", "there is nothing before or after a comma"),
+        ("HOST", "::1,::1", "::1 is there twice"),
+        (
+            "HOST",
+            "fe80::1",
+            "fe80::1 is link-local and needs its interface (fe80::1%2)",
+        ),
+        ("PORT", "65536", "it is out of range"),
+        ("PORT", "http", "it is not a whole number"),
+        ("DNS_PORT", "0", "it is out of range"),
+        ("LOG_LEVEL", "3", "3 is not one of the words"),
+        (
+            "DOTGATE_QUERY_DEADLINE",
+            "4",
+            "it is not a number with a unit of time",
+        ),
+        ("DOTGATE_QUERY_DEADLINE", "60s", "it is out of range"),
+        (
+            "DOTGATE_SERVER_UDP_RECEIVE_BUFFER",
+            "4MB",
+            "it is not a number with a unit of size",
+        ),
+        (
+            "DOTGATE_SERVER_TAKE_OVER",
+            "yes",
+            "it is neither true nor false",
+        ),
+        (
+            "DOTGATE_ACCESS_ALLOW",
+            "10.1.0.0/8",
+            "10.1.0.0/8 has bits beyond its length (write 10.0.0.0/8)",
+        ),
+        (
+            "DOTGATE_ACCESS_ALLOW",
+            "all",
+            "all is not an IP address or prefix",
+        ),
+        (
+            "DOTGATE_LOCAL_FORWARD",
+            "resolver.arpa",
+            "resolver.arpa is not one of the words",
+        ),
+        (
+            "DOTGATE_TLS_AUTHENTICATION",
+            "opportunistic",
+            "opportunistic is not one of the words",
+        ),
+    ] {
+        let told = told(&environment(&[(variable, value)]), None);
+        assert_eq!(
+            told.lines().next(),
+            Some(&*format!("{variable}={value}: {reason}"))
+        );
+    }
+}
+
+#[test]
+fn a_long_value_is_cut_and_control_characters_are_escaped() {
+    let first_line = |variable, value: &str| {
+        let told = told(&environment(&[(variable, value)]), None);
+        told.lines().next().unwrap().to_owned()
+    };
+    let shown = "x".repeat(200);
+    for (value, shown) in [
+        ("x".repeat(200), shown.clone()),
+        ("x".repeat(201), format!("{shown}...")),
+        ("1\u{1b}[2J\n2".to_owned(), "1\\u{1b}[2J\\n2".to_owned()),
+    ] {
+        let expected = format!("DOTGATE_SERVER_WORKERS={shown}: it is not a whole number");
+        assert_eq!(first_line("DOTGATE_SERVER_WORKERS", &value), expected);
+    }
+}
+
+#[test]
+fn more_listeners_or_upstreams_than_allowed_are_told() {
+    let addresses = |count| {
+        let all: Vec<String> = (1..=count).map(|last| format!("127.0.0.{last}")).collect();
+        all.join(",")
+    };
+    for (variable, most) in [("HOST", 64), ("DNS_HOST", 16)] {
+        assert!(load(&environment(&[(variable, &addresses(most))]), None).is_ok());
+        let told = told(&environment(&[(variable, &addresses(most + 1))]), None);
+        let expected = format!(": there are {}", most + 1);
+        assert!(
+            told.lines()
+                .next()
+                .is_some_and(|line| line.ends_with(&expected)),
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn a_value_that_kubernetes_injected_is_told_to_be_that() {
+    check(
+        &[("DNS_PORT", "tcp://10.0.0.1:53")],
+        "\
+DNS_PORT=tcp://10.0.0.1:53: Kubernetes injected this for a Service named \"dns\"
+  to do: set `enableServiceLinks: false` in the pod's spec or rename the Service, and set DNS_PORT
+  expected: a whole number from 1 to 65535
+  example: DNS_PORT=853
+",
+    );
+    check(
+        &[("HOST", "udp://10.0.0.1:53")],
+        "\
+HOST=udp://10.0.0.1:53: Kubernetes injected this
+  to do: set `enableServiceLinks: false` in the pod's spec or rename the Service, and set HOST
+  expected: 1 to 64 IP addresses, separated by commas
+  example: HOST=127.0.0.1,::1
+",
+    );
+}
+
+#[test]
+fn an_unknown_variable_is_told_with_the_nearest_known_one_if_one_is_near() {
+    check(
+        &[("DOTGATE_PORT", "5300"), ("DOTGATE_XYZZY", "")],
+        "\
+DOTGATE_PORT is not a setting
+  nearest: PORT
+
+DOTGATE_XYZZY is not a setting
+  to do: remove it, or find the right one in `dotgate --help`
+",
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_variable_that_is_not_utf8_is_told() {
+    use std::os::unix::ffi::OsStringExt as _;
+    let variables = RIGHT.map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    let not_utf8 = (
+        OsString::from("LOG_LEVEL"),
+        OsString::from_vec(vec![b'i', 0xff]),
+    );
+    let environment = variables.into_iter().chain([not_utf8]).collect();
+    assert_eq!(
+        told(&environment, None),
+        "\
+LOG_LEVEL is not UTF-8
+  expected: error, warn, info, debug or trace
+  example: LOG_LEVEL=info
+"
+    );
+}
+
+#[test]
+fn upstreams_that_cannot_be_are_told() {
+    check(
+        &[("DNS_HOST", "dot.test")],
+        "\
+DNS_HOST: the upstream dot.test is a name, and nobody may be asked for its addresses
+  to do: write its address with it, as in ADDR#dot.test, or set DOTGATE_BOOTSTRAP_ADDRESSES to \
+resolvers that may be asked in the clear
+",
+    );
+    check(
+        &[("DNS_HOST", "192.0.2.1,192.0.2.1@853")],
+        "DNS_HOST: the upstream 192.0.2.1@853 is there twice\n",
+    );
+    check(
+        &[("DNS_HOST", "127.0.0.1@5300#dot.test")],
+        "DNS_HOST: the upstream 127.0.0.1@5300#dot.test is dotgate itself, which listens on 127.0.0.1:5300\n",
+    );
+    check(
+        &[("DOTGATE_BOOTSTRAP_ADDRESSES", "127.0.0.1@5300")],
+        "DOTGATE_BOOTSTRAP_ADDRESSES: 127.0.0.1:5300 would be asked for the addresses of upstreams, \
+         but is dotgate itself, which listens on 127.0.0.1:5300\n",
+    );
+}
+
+#[test]
+fn a_wrong_value_in_the_file_is_told_with_its_line() {
+    check_file(
+        &["HOST", "PORT"],
+        b"# first line\n[server]\nhost = [\"127.0.0.1\", \"x\"]\nport = 70000\n\n[query]\ndeadline = \"1h\"\n",
+        "\
+FILE:3: [server] host = [\"127.0.0.1\", \"x\"]: x is not an IP address
+  expected: 1 to 64 IP addresses, separated by commas
+  example: [server] host = [\"127.0.0.1\", \"::1\"]
+
+FILE:4: [server] port = 70000: it is out of range
+  expected: a whole number from 0 to 65535
+  example: [server] port = 5300
+
+FILE:7: [query] deadline = \"1h\": it is not a number with a unit of time
+  expected: a duration from 500ms to 30s, a whole number followed by ms, s or m
+  example: [query] deadline = \"1800ms\"
+",
+    );
+    check_file(
+        &[],
+        b"[query]\ndeadline = [4]\n[server]\nworkers = 1.5\n",
+        "\
+FILE:2: [query] deadline is of type array
+  expected: a duration from 500ms to 30s, a whole number followed by ms, s or m
+  example: [query] deadline = \"1800ms\"
+
+FILE:4: [server] workers is of type float
+  expected: a whole number from 1 to 64, or auto
+  example: [server] workers = 2
+",
+    );
+}
+
+#[test]
+fn an_unknown_key_is_told_with_its_line_and_the_nearest_known_one() {
+    check_file(
+        &[],
+        b"host = 1\n[server]\nworker = 2\ndeadline = \"4s\"\n[servers]\n[dns]\nxyzzy = 1\n[upstream]\n",
+        "\
+FILE:1: host is not a setting
+  nearest: [server] host
+
+FILE:3: [server] worker is not a setting
+  nearest: [server] workers
+
+FILE:4: [server] deadline is not a setting
+  nearest: [query] deadline
+
+FILE:5: [servers] is not a setting
+  nearest: [server]
+
+FILE:7: [dns] xyzzy is not a setting
+  to do: remove it, or find the right one in `dotgate --help`
+
+FILE:8: [upstream] is not a setting
+  nearest: [[upstream]]
+",
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_understood_is_told_and_hides_no_other_problem() {
+    check_file(
+        &["HOST"],
+        b"[server]\nhost = \n",
+        "FILE:2: not TOML: string values must be quoted, expected literal string\n",
+    );
+    check_file(&[], b"\xff", "FILE: not UTF-8\n");
+    check_file(
+        &[],
+        &b"#".repeat((1 << 20) + 1),
+        "FILE: longer than 1048576 bytes\n",
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let absent = folder.path().join("absent.toml");
+    let told = told(&environment(&[("LOG_LEVEL", "3")]), Some(&absent));
+    assert_eq!(
+        told.replace(absent.to_str().unwrap(), "FILE"),
+        "\
+FILE: cannot be read: No such file or directory (os error 2)
+
+LOG_LEVEL=3: 3 is not one of the words
+  expected: error, warn, info, debug or trace
+  example: LOG_LEVEL=info
+"
+    );
+}
+
+#[test]
+fn a_wrong_upstream_table_is_told() {
+    check_file(
+        &["DNS_HOST"],
+        b"\
+[[upstream]]
+address = \"dot.test\"
+port = 0
+auth-name = \"dot.test\"
+
+[[upstream]]
+name = \"dot.test\"
+auth_name = \"other.test\"
+pins = [\"sha256/AAAA\"]
+
+[[upstream]]
+port = [1]
+
+[[upstream]]
+port = 853
+
+[[upstream]]
+name = \"dot.test\"
+auth_name = \"other.test\"
+",
+        "\
+FILE:4: [[upstream]] auth-name is not a setting
+  nearest: auth_name
+
+FILE:12: [[upstream]] port is of type array
+  expected: a whole number from 1 to 65535
+  example: port = 853
+
+FILE:2: [[upstream]] address = \"dot.test\": dot.test is not an IP address
+  expected: an IP address
+  example: address = \"9.9.9.9\"
+
+FILE:3: [[upstream]] port = 0: 0 is not a port from 1 to 65535
+  expected: a whole number from 1 to 65535
+  example: port = 853
+
+FILE:9: [[upstream]] pins = \"sha256/AAAA\": sha256/AAAA is not sha256/ and 32 octets in base64
+  expected: at most 8 of sha256/BASE64, the digest of a SubjectPublicKeyInfo
+  example: pins = [\"sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\"]
+
+FILE:14: an [[upstream]] needs either an address or a name
+
+FILE:19: [[upstream]] auth_name = \"other.test\": dot.test has two names (a name is authenticated as itself)
+  expected: a DNS name
+  example: auth_name = \"dns.quad9.net\"
+",
+    );
+    check_file(
+        &["DNS_HOST"],
+        b"[dns]\nhost = \"192.0.2.1\"\n[[upstream]]\naddress = \"192.0.2.2\"\n",
+        "\
+FILE:3: [[upstream]] and [dns] host (FILE:2) are two lists of upstreams
+  to do: keep one of them
+",
+    );
+    let tables: Vec<String> = (1..=17)
+        .map(|last| format!("[[upstream]]\naddress = \"192.0.2.{last}\"\n"))
+        .collect();
+    check_file(
+        &["DNS_HOST"],
+        tables.concat().as_bytes(),
+        "FILE:33: there are 17 [[upstream]] tables\n  expected: at most 16\n",
+    );
+}

@@ -1,0 +1,127 @@
+//! The closed sets of words that settings choose from.
+//! Stands beside the kinds of value; the program matches on these enums, never on text.
+
+use std::fmt;
+
+/// A closed set of words.
+pub trait Word: Copy + fmt::Debug + PartialEq + Sync + 'static {
+    /// All of the set, in the order in which an operator is shown them.
+    const ALL: &'static [Self];
+
+    /// Returns the word as it is written in a setting.
+    fn word(self) -> &'static str;
+}
+
+/// The least important events that are still logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// Only what needs a person.
+    Error,
+    /// What may need a person soon, too.
+    Warn,
+    /// What an operator wants to find afterwards, too.
+    Info,
+    /// What explains one decision, too.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl Word for LogLevel {
+    const ALL: &'static [Self] = &[
+        Self::Error,
+        Self::Warn,
+        Self::Info,
+        Self::Debug,
+        Self::Trace,
+    ];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+/// How a logged event is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One line for a person.
+    Text,
+    /// One JSON object in a line.
+    Json,
+}
+
+impl Word for LogFormat {
+    const ALL: &'static [Self] = &[Self::Text, Self::Json];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
+}
+
+/// The usage profile towards upstreams (RFC 8310 section 5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// An upstream that cannot be authenticated gets no query.
+    Strict,
+    /// Any certificate is taken: encrypted, but perhaps to an attacker.
+    InsecureOpportunistic,
+}
+
+impl Word for Profile {
+    const ALL: &'static [Self] = &[Self::Strict, Self::InsecureOpportunistic];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Strict => "strict",
+            Self::InsecureOpportunistic => "insecure-opportunistic",
+        }
+    }
+}
+
+/// Names that are answered here unless the operator has them forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LocalName {
+    /// `localhost` and below (RFC 6761 section 6.3).
+    Localhost,
+    /// `invalid` and below (RFC 6761 section 6.4).
+    Invalid,
+    /// `onion` and below (RFC 7686 section 2).
+    Onion,
+    /// `home.arpa` and below (RFC 8375 section 4).
+    HomeArpa,
+    /// `local` and below (RFC 6762 section 22.1).
+    Local,
+    /// The reverse zones of private and other local addresses (RFC 6303 section 4).
+    PrivateReverse,
+}
+
+impl Word for LocalName {
+    const ALL: &'static [Self] = &[
+        Self::Localhost,
+        Self::Invalid,
+        Self::Onion,
+        Self::HomeArpa,
+        Self::Local,
+        Self::PrivateReverse,
+    ];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Localhost => "localhost",
+            Self::Invalid => "invalid",
+            Self::Onion => "onion",
+            Self::HomeArpa => "home.arpa",
+            Self::Local => "local",
+            Self::PrivateReverse => "private-reverse",
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! `dotgate check`: tells what the configuration is, or what is wrong with it.
+//! Stands after the configuration and starts nothing. Never opens a socket or a file of certificates.
+
+use std::io::{self, Write};
+
+use crate::config::setting::Described;
+use crate::config::{EXIT_STATUS, Effective, Escaped, Loaded, Origin, Problems};
+
+/// Writes the settings to `out`, or the problems to `err`, and returns the exit status: 0 or 2.
+pub fn run(
+    loaded: &Result<Loaded, Problems>,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> io::Result<u8> {
+    match loaded {
+        Ok(loaded) => {
+            write_settings(&loaded.effective, out)?;
+            write_meaning(loaded, out)?;
+            out.flush()?;
+            Ok(0)
+        }
+        Err(problems) => {
+            write!(err, "{problems}")?;
+            err.flush()?;
+            Ok(EXIT_STATUS)
+        }
+    }
+}
+
+/// Writes one line for each setting: its name, its value's origin and its value, the first two in columns.
+fn write_settings(effective: &[Effective], out: &mut dyn Write) -> io::Result<()> {
+    let rows: Vec<[String; 3]> = effective.iter().map(row).collect();
+    let width = |column: usize| {
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(String::len)
+            .max()
+    };
+    let (names, origins) = (width(0).unwrap_or_default(), width(1).unwrap_or_default());
+    for [name, origin, value] in &rows {
+        writeln!(out, "{name:names$}  {origin:origins$}  {value}")?;
+    }
+    Ok(())
+}
+
+fn row(effective: &Effective) -> [String; 3] {
+    let name = name(effective.subject);
+    let value = match effective.value.as_deref() {
+        Some("") => "(none)".to_owned(),
+        Some(value) => Escaped(value).to_string(),
+        None => "(not set)".to_owned(),
+    };
+    let origin = match &effective.origin {
+        Origin::Default if effective.value.is_none() => "-".to_owned(),
+        origin => origin.to_string(),
+    };
+    [name, origin, value]
+}
+
+fn name(subject: &dyn Described) -> String {
+    let entry = subject.entry();
+    match entry.section_and_key() {
+        Some((section, key)) => format!("{section}.{key}"),
+        None => entry.variable().into_owned(),
+    }
+}
+
+/// Writes what the settings come to.
+fn write_meaning(loaded: &Loaded, out: &mut dyn Write) -> io::Result<()> {
+    let config = &loaded.config;
+    let server = config.server();
+    writeln!(out)?;
+    for address in &server.listen {
+        writeln!(out, "listen on {address}, UDP and TCP")?;
+    }
+    writeln!(out, "workers: {}", server.workers)?;
+    for upstream in config.upstreams() {
+        writeln!(out, "upstream {}: {}", upstream.label, upstream.demand())?;
+    }
+    for note in &loaded.notes {
+        writeln!(out, "note: {note}")?;
+    }
+    writeln!(out, "the configuration is right")
+}
+
+#[cfg(test)]
+mod tests;

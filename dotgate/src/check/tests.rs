@@ -1,0 +1,100 @@
+//! What `dotgate check` prints, whole, for a right configuration and for a wrong one.
+
+use super::*;
+use crate::config::{Environment, load};
+
+fn checked(variables: &[(&str, &str)]) -> (u8, String, String) {
+    let environment: Environment = variables.iter().copied().collect();
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let status = run(&load(&environment, None), &mut out, &mut err).unwrap();
+    (
+        status,
+        String::from_utf8(out).unwrap(),
+        String::from_utf8(err).unwrap(),
+    )
+}
+
+#[test]
+fn every_setting_is_printed_with_its_origin_and_then_what_it_comes_to() {
+    let (status, out, err) = checked(&[
+        ("HOST", "::"),
+        ("PORT", "5300"),
+        ("DNS_HOST", "192.0.2.1#dot.test"),
+        ("DNS_PORT", "853"),
+        ("DOTGATE_SERVER_WORKERS", "3"),
+        ("DOTGATE_PORT", "tcp://10.0.0.1:53"),
+        ("DOTGATE_TLS_CA_FILE", "ca\u{1b}.pem"),
+    ]);
+    assert_eq!((status, err.as_str()), (0, ""));
+    assert_eq!(
+        out,
+        "\
+server.host                     HOST                    ::
+server.port                     PORT                    5300
+dns.host                        DNS_HOST                192.0.2.1#dot.test
+dns.port                        DNS_PORT                853
+DOTGATE_CONFIG_FILE             -                       (not set)
+log.level                       default                 info
+log.format                      default                 text
+server.workers                  DOTGATE_SERVER_WORKERS  3
+server.udp_receive_buffer       default                 4MiB
+server.udp_response_max         default                 1232
+server.take_over                default                 false
+server.drain_max                default                 8s
+query.deadline                  default                 4s
+query.in_flight_max             default                 20000
+query.in_flight_per_client_max  default                 5000
+tcp.connections_max             default                 auto
+tcp.connections_per_client_max  default                 auto
+tcp.idle                        default                 10s
+tcp.in_flight_max               default                 1000
+access.allow                    default                 127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,\
+192.168.0.0/16,100.64.0.0/10,169.254.0.0/16,fe80::/10,fc00::/7
+tls.ca_file                     DOTGATE_TLS_CA_FILE     ca\\u{1b}.pem
+SSL_CERT_FILE                   -                       (not set)
+tls.authentication              default                 strict
+bootstrap.addresses             -                       (not set)
+local.forward                   default                 (none)
+
+listen on [::]:5300, UDP and TCP
+workers: 3
+upstream 192.0.2.1@853#dot.test: a certificate for dot.test
+note: :: is IPv6 alone; 0.0.0.0,:: serves IPv4 too
+note: variables that Kubernetes injected for a Service, passed over: 1 \
+(`enableServiceLinks: false` avoids them)
+the configuration is right
+"
+    );
+}
+
+#[test]
+fn problems_go_to_stderr_with_status_2() {
+    let (status, out, err) =
+        checked(&[("HOST", "::1"), ("PORT", "5300"), ("DNS_HOST", "192.0.2.1")]);
+    assert_eq!((status, out.as_str()), (2, ""));
+    assert_eq!(
+        err,
+        "\
+dotgate: 1 problem in the configuration, nothing was started
+
+DNS_PORT is not set
+  expected: a whole number from 1 to 65535
+  example: DNS_PORT=853
+"
+    );
+}
+
+#[test]
+fn upstreams_that_are_not_authenticated_are_pointed_at() {
+    let (_, out, _) = checked(&[
+        ("HOST", "::1"),
+        ("PORT", "5300"),
+        ("DNS_HOST", "192.0.2.1"),
+        ("DNS_PORT", "853"),
+        ("DOTGATE_TLS_AUTHENTICATION", "insecure-opportunistic"),
+    ]);
+    assert!(out.contains("\nupstream 192.0.2.1@853: any certificate, NOT AUTHENTICATED\n"));
+    assert!(out.contains(
+        "\nnote: upstreams are not authenticated: anybody on the way can read and forge everything\n"
+    ));
+}

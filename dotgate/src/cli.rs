@@ -1,0 +1,214 @@
+//! The command line, turned into one `Command`.
+//! Stands before the configuration; every setting is a variable or a key of the file, so there are few options here.
+//! Never prints and never exits: what is to be said is returned with the stream and the status it goes with.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::str::FromStr;
+
+use clap::builder::PossibleValuesParser;
+use clap::error::ErrorKind;
+use clap::{Arg, ArgAction, ArgMatches, value_parser};
+use domain::base::Rtype;
+use domain::base::name::Name;
+
+use crate::config::{EXIT_STATUS, reference};
+
+/// What the program is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Serve clients.
+    Serve {
+        /// The configuration file, if the command line names one.
+        config: Option<PathBuf>,
+    },
+    /// Look at the configuration and tell what it is.
+    Check {
+        /// The configuration file, if the command line names one.
+        config: Option<PathBuf>,
+    },
+    /// Print a page made from the table of settings.
+    Print(Page),
+    /// Serve in front of an embedded resolver.
+    Demo {
+        /// Whether to stop after the first questions are answered.
+        once: bool,
+    },
+    /// Ask one question.
+    Query {
+        /// The configuration file, if the command line names one.
+        config: Option<PathBuf>,
+        /// The name asked about.
+        name: Name<Vec<u8>>,
+        /// The type asked for.
+        record_type: Rtype,
+    },
+}
+
+/// A page made from the table of settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Page {
+    /// `docs/settings.md`.
+    Settings,
+    /// `etc/full.toml`.
+    FullFile,
+}
+
+impl Page {
+    const ALL: [Page; 2] = [Page::Settings, Page::FullFile];
+
+    /// Returns the name of the page's file.
+    fn file_name(self) -> &'static str {
+        match self {
+            Page::Settings => "settings.md",
+            Page::FullFile => "full.toml",
+        }
+    }
+
+    /// Returns the page.
+    pub fn text(self) -> String {
+        match self {
+            Page::Settings => reference::settings_page(),
+            Page::FullFile => reference::full_file(),
+        }
+    }
+
+    /// Writes the page and returns the exit status.
+    pub fn write(self, out: &mut dyn Write) -> io::Result<u8> {
+        out.write_all(self.text().as_bytes())?;
+        out.flush()?;
+        Ok(0)
+    }
+}
+
+/// What is said in place of doing anything: help, the version, or what is wrong with the command line.
+#[derive(Debug)]
+pub struct Usage {
+    text: String,
+    is_asked_for: bool,
+}
+
+impl Usage {
+    /// Writes the text: to `out` if it was asked for, to `err` if the command line is wrong. Returns the exit status.
+    pub fn write(&self, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+        if self.is_asked_for {
+            write!(out, "{self}")?;
+            out.flush()?;
+            return Ok(0);
+        }
+        write!(err, "{self}")?;
+        err.flush()?;
+        Ok(EXIT_STATUS)
+    }
+}
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// Reads the command line, the program's name first.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, Usage> {
+    let matches = parser()
+        .try_get_matches_from(arguments)
+        .map_err(|error| Usage {
+            text: error.render().to_string(),
+            is_asked_for: matches!(
+                error.kind(),
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+            ),
+        })?;
+    Ok(command(&matches))
+}
+
+/// Returns the exit status of a command that has written all it had to say, or failed to. A reader that has left
+/// (`dotgate check | head`) is no failure.
+pub fn exit_code(outcome: io::Result<u8>) -> ExitCode {
+    match outcome {
+        Ok(status) => ExitCode::from(status),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn parser() -> clap::Command {
+    let config = Arg::new("config")
+        .long("config")
+        .value_name("FILE")
+        .value_parser(value_parser!(PathBuf))
+        .global(true)
+        .help("Read settings from this TOML file; the environment wins over it");
+    let print = Arg::new("print")
+        .long("print")
+        .value_name("PAGE")
+        .value_parser(PossibleValuesParser::new(Page::ALL.map(Page::file_name)))
+        .hide(true);
+    let once = Arg::new("once")
+        .long("once")
+        .action(ArgAction::SetTrue)
+        .help("Stop after the first questions are answered");
+    let name = Arg::new("name")
+        .value_name("NAME")
+        .required(true)
+        .value_parser(Name::<Vec<u8>>::from_str)
+        .help("The name to ask about");
+    let record_type = Arg::new("type")
+        .value_name("TYPE")
+        .default_value("A")
+        .value_parser(Rtype::from_str)
+        .help("The type to ask for, as a word or as TYPE65");
+    clap::Command::new("dotgate")
+        .bin_name("dotgate")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("A DNS forwarder: plain DNS in, DNS over TLS out. Without a command it serves.")
+        .after_help(reference::help_table())
+        .arg(config)
+        .subcommand(
+            clap::Command::new("check")
+                .about("Look at the configuration, print every setting and where it came from")
+                .arg(print),
+        )
+        .subcommand(
+            clap::Command::new("demo")
+                .about("Serve in front of an embedded DNS-over-TLS resolver, without a network")
+                .arg(once),
+        )
+        .subcommand(
+            clap::Command::new("query")
+                .about("Ask the upstreams one question and show what happens")
+                .args([name, record_type]),
+        )
+}
+
+fn command(matches: &ArgMatches) -> Command {
+    let config = matches.get_one::<PathBuf>("config").cloned();
+    match matches.subcommand() {
+        Some(("check", check)) => {
+            let name = check.get_one::<String>("print");
+            let page = Page::ALL
+                .into_iter()
+                .find(|page| name.is_some_and(|n| n == page.file_name()));
+            page.map_or(Command::Check { config }, Command::Print)
+        }
+        Some(("demo", demo)) => Command::Demo {
+            once: demo.get_flag("once"),
+        },
+        Some(("query", query)) => {
+            let name = query.get_one::<Name<Vec<u8>>>("name").cloned();
+            let record_type = query.get_one::<Rtype>("type").copied();
+            Command::Query {
+                config,
+                name: name.unwrap_or_else(Name::root_vec),
+                record_type: record_type.unwrap_or(Rtype::A),
+            }
+        }
+        Some(_) | None => Command::Serve { config },
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,31 @@
+# What CI runs.
+ci:
+    .ci/run
+
+check:
+    cargo clippy --workspace --all-targets -- -D warnings
+
+test:
+    cargo test --workspace
+
+fmt:
+    cargo fmt --all
+
+doc:
+    cargo doc --workspace --no-deps --document-private-items
+
+demo:
+    cargo run --release -p dotgate -- demo
+
+# One target of fuzz/: query, answer or frame.
+fuzz target seconds="60":
+    cargo +nightly fuzz run {{target}} -- -max_total_time={{seconds}}
+
+# CPU per query beside dnsdist and Unbound; six minutes on an idle machine.
+bench:
+    cargo build --release -p dotgate -p dotgate-bench
+    target/release/dotgate-bench compare --dotgate target/release/dotgate
+
+# A static binary for a container or any Linux.
+release:
+    RUSTFLAGS="-C target-feature=+crt-static" cargo build --release -p dotgate --target "$(rustc -vV | sed -n 's/^host: //p')"

@@ -151,7 +151,6 @@ fn what_the_certificate_must_be_is_told_in_words() {
 
 #[test]
 fn what_is_no_upstream_is_refused_with_the_reason() {
-    let nine_pins = format!("9.9.9.9{}", format!(";pin={PIN}").repeat(9));
     for (text, reason) in [
         ("#dot.test", "\"\" is neither an IP address nor a DNS name"),
         (
@@ -210,6 +209,16 @@ fn what_is_no_upstream_is_refused_with_the_reason() {
             "dot.test#other.test",
             "dot.test#other.test has two names (a name is authenticated as itself)",
         ),
+    ] {
+        check_refused(text, reason);
+    }
+}
+
+#[test]
+fn what_is_no_pin_is_refused_with_the_reason() {
+    let pins = |count| format!("9.9.9.9{}", format!(";pin={PIN}").repeat(count));
+    let nine_pins = pins(9);
+    for (text, reason) in [
         (
             "9.9.9.9;sni=x",
             "sni=x is not a parameter of an upstream (pin= is)",
@@ -224,7 +233,13 @@ fn what_is_no_upstream_is_refused_with_the_reason() {
         ),
         (&nine_pins, "an upstream has 9 pins, the most is 8"),
     ] {
-        let fault = text.parse::<UpstreamSpec>().unwrap_err();
-        assert_eq!(fault.to_string(), reason, "{text}");
+        check_refused(text, reason);
     }
+    assert!(pins(8).parse::<UpstreamSpec>().is_ok());
+}
+
+#[track_caller]
+fn check_refused(text: &str, reason: &str) {
+    let fault = text.parse::<UpstreamSpec>().unwrap_err();
+    assert_eq!(fault.to_string(), reason, "{text}");
 }

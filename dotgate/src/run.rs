@@ -6,7 +6,7 @@ use std::path::Path;
 use tracing::{error, info, warn};
 
 use crate::cli::Command;
-use crate::config::{self, EXIT_STATUS, Environment, Loaded};
+use crate::config::{self, Config, EXIT_STATUS, Environment, Loaded};
 use crate::control::{self, End};
 use crate::serve::Forwarder;
 use crate::tls::Roots;
@@ -68,14 +68,14 @@ fn serve_loaded(loaded: &Loaded) -> io::Result<u8> {
             return Ok(FAILED);
         }
     };
-    tell_start(&forwarder, &roots);
+    tell_start(&forwarder, config, &roots);
     Ok(match control::run(forwarder, config)? {
         End::Finished => 0,
         End::CutShort => FAILED,
     })
 }
 
-fn tell_start(forwarder: &Forwarder, roots: &Roots) {
+fn tell_start(forwarder: &Forwarder, config: &Config, roots: &Roots) {
     let listen: Vec<String> = forwarder
         .addresses()
         .iter()
@@ -92,6 +92,20 @@ fn tell_start(forwarder: &Forwarder, roots: &Roots) {
         upstreams = upstreams.join(","),
         workers = forwarder.worker_count(),
         roots = roots.describe(),
+        udp_receive_buffer = forwarder.receive_buffer_bytes(),
         "serving DNS over UDP and TCP"
     );
+    let (granted, asked) = (
+        forwarder.receive_buffer_bytes(),
+        config.server().udp_receive_buffer,
+    );
+    if granted < asked.0 as usize {
+        warn!(
+            granted,
+            asked = %asked,
+            "the system clips the UDP receive buffer: bursts of queries may be lost; \
+             `sysctl net.core.rmem_max={}` allows it",
+            asked.0
+        );
+    }
 }

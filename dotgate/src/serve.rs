@@ -58,6 +58,7 @@ pub enum StartError {
 pub struct Forwarder {
     workers: Vec<Running>,
     addresses: Vec<SocketAddr>,
+    receive_buffer_bytes: usize,
     upstreams: Arc<[Upstream]>,
     health: Arc<[Health]>,
     counters: Vec<Arc<Counters>>,
@@ -83,6 +84,7 @@ impl Forwarder {
         let descriptors = dotgate_net::raise_descriptor_limit().unwrap_or(DESCRIPTORS_AT_LEAST);
         let listeners = Listeners::bind(config.server())?;
         let addresses = listeners.addresses.clone();
+        let receive_buffer_bytes = listeners.receive_buffer_bytes();
         let settings = Arc::new(settings(config, descriptors));
         let health: Arc<[Health]> = config.upstreams().iter().map(|_| Health::new()).collect();
         let (reports_in, reports) = mpsc::channel(REPORTS);
@@ -120,6 +122,7 @@ impl Forwarder {
         Ok(Forwarder {
             workers,
             addresses,
+            receive_buffer_bytes,
             upstreams,
             health,
             counters,
@@ -131,6 +134,11 @@ impl Forwarder {
     /// The addresses in service, in the order of the settings; port 0 has become the port the system chose.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// The receive buffer of each UDP socket as the system granted it, in bytes.
+    pub fn receive_buffer_bytes(&self) -> usize {
+        self.receive_buffer_bytes
     }
 
     /// The upstreams, in the order of the settings.

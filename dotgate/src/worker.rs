@@ -119,6 +119,8 @@ pub struct Worker {
     streams: Streams,
     /// Owners that may have more to read than their share of a turn.
     again: Vec<Owner>,
+    /// The same of the turn before, while they are served.
+    unfinished: Vec<Owner>,
     buffer: Vec<u8>,
     phase: Phase,
     settings: Arc<Settings>,
@@ -170,6 +172,7 @@ impl Worker {
             sessions: Sessions::new(parts.upstreams),
             streams,
             again: Vec::new(),
+            unfinished: Vec::new(),
             buffer: vec![0; READ_BYTES],
             phase: Phase::Serving,
             settings: parts.settings,
@@ -221,22 +224,25 @@ impl Worker {
 
     fn turn(&mut self, events: &Events) {
         let now = now();
-        let again = std::mem::take(&mut self.again);
-        let ready = || {
-            let fresh = events
-                .iter()
-                .filter_map(|event| Some((self.places.owner(event.token())?, Ready::of(event))));
-            again
-                .iter()
-                .map(|owner| (*owner, Ready::AGAIN))
-                .chain(fresh)
-        };
+        std::mem::swap(&mut self.again, &mut self.unfinished);
         // What upstreams sent answers clients that wait already, so it comes first.
-        let (sessions, others): (Vec<_>, Vec<_>) =
-            ready().partition(|(owner, _)| matches!(owner, Owner::Session(_)));
-        for (owner, ready) in sessions.into_iter().chain(others) {
-            self.serve(owner, ready, now);
+        for is_upstreams_turn in [true, false] {
+            for index in 0..self.unfinished.len() {
+                if let Some(&owner) = self.unfinished.get(index)
+                    && owner.is_upstream() == is_upstreams_turn
+                {
+                    self.serve(owner, Ready::AGAIN, now);
+                }
+            }
+            for event in events {
+                if let Some(owner) = self.places.owner(event.token())
+                    && owner.is_upstream() == is_upstreams_turn
+                {
+                    self.serve(owner, Ready::of(event), now);
+                }
+            }
         }
+        self.unfinished.clear();
         if self
             .engine
             .next_deadline()
@@ -411,6 +417,7 @@ impl Worker {
         // A second panic leaves clients without this answer; they ask again.
         drop(farewell);
         self.again.clear();
+        self.unfinished.clear();
         self.sessions.drop_all(&mut self.places);
         self.streams.drop_all(&mut self.places);
         match new_engine(&self.settings, &self.health, &self.outlet.counters) {

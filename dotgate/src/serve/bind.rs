@@ -123,6 +123,17 @@ impl Listeners {
     }
 }
 
+impl Listeners {
+    /// The smallest receive buffer that the system granted.
+    pub(super) fn receive_buffer_bytes(&self) -> usize {
+        let sockets = self.per_worker.iter().flat_map(|(udp, _)| udp);
+        sockets
+            .filter_map(|socket| socket.receive_buffer_bytes().ok())
+            .min()
+            .unwrap_or_default()
+    }
+}
+
 /// Binds UDP, and TCP to the same port.
 fn bind_pair(address: SocketAddr, options: &BindOptions) -> io::Result<(UdpSocket, TcpListener)> {
     let mut tries = 0;

@@ -18,6 +18,12 @@ pub(super) enum Owner {
     Stream(StreamKey),
 }
 
+impl Owner {
+    pub(super) fn is_upstream(self) -> bool {
+        matches!(self, Owner::Session(_))
+    }
+}
+
 /// The table. An event for a place that was given away meanwhile costs its new owner one read that finds
 /// nothing.
 #[derive(Default)]

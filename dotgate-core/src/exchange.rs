@@ -48,6 +48,8 @@ pub(crate) struct Attempt {
     pub(crate) session: SessionKey,
     pub(crate) upstream: usize,
     pub(crate) id: u16,
+    /// Whether it was asked with EDNS.
+    pub(crate) edns: bool,
 }
 
 /// A set of upstreams.
@@ -73,8 +75,8 @@ pub(crate) struct Exchange {
     pub(crate) question_hash: u64,
     pub(crate) dnssec_ok: bool,
     pub(crate) checking_disabled: bool,
-    /// Whether an upstream refused EDNS for this question.
-    pub(crate) without_edns: bool,
+    /// Upstreams that refused EDNS for this question.
+    pub(crate) without_edns: UpstreamSet,
     /// Upstreams that answered with an error: they are not asked again.
     pub(crate) answered_by: UpstreamSet,
     /// Upstreams that an attempt failed at: asked again on a fresh session alone.
@@ -106,7 +108,7 @@ impl Exchange {
             question_hash,
             dnssec_ok,
             checking_disabled,
-            without_edns: false,
+            without_edns: UpstreamSet::default(),
             answered_by: UpstreamSet::default(),
             failed_at: UpstreamSet::default(),
             fresh_after: None,
@@ -170,15 +172,12 @@ impl Exchange {
         }
     }
 
-    /// Ends the attempt on this session. False if there was none.
-    pub(crate) fn end(&mut self, session: SessionKey) -> bool {
-        for place in &mut self.running {
-            if place.is_some_and(|attempt| attempt.session == session) {
-                *place = None;
-                return true;
-            }
-        }
-        false
+    /// Ends the attempt with this ID on this session. None if there was none.
+    pub(crate) fn end(&mut self, session: SessionKey, id: u16) -> Option<Attempt> {
+        self.running
+            .iter_mut()
+            .find(|place| place.is_some_and(|held| (held.session, held.id) == (session, id)))?
+            .take()
     }
 
     /// Remembers why an attempt failed, unless something more telling is known.

@@ -15,7 +15,7 @@ pub(crate) enum Verdict {
     /// The clients get it although it is an error: another upstream would only hide why.
     Stands,
     /// The upstream knows no EDNS: ask it once more without.
-    WithoutEdns,
+    WithoutEdns(Failure),
     /// Another upstream may do better.
     AskElsewhere(Failure),
 }
@@ -43,7 +43,7 @@ pub(crate) fn judge(answer: &Answer, asked_with_edns: bool) -> Verdict {
         rcode::FORMERR | rcode::NOTIMP => {
             // RFC 6891 section 7: FORMERR without OPT is how EDNS is refused.
             if asked_with_edns && answer.edns().is_none() {
-                Verdict::WithoutEdns
+                Verdict::WithoutEdns(failure)
             } else {
                 Verdict::AskElsewhere(failure)
             }

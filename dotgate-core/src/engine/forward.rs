@@ -61,9 +61,10 @@ impl Engine {
             question: &exchange.question,
             dnssec_ok: exchange.dnssec_ok,
             checking_disabled: exchange.checking_disabled,
-            edns: !exchange.without_edns && (exchange.dnssec_ok || !is_refusing),
+            edns: !exchange.without_edns.has(upstream) && (exchange.dnssec_ok || !is_refusing),
             asks_keepalive: false,
         };
+        let edns = query.edns;
         let id = session.send(Asker::Exchange(key), query, &mut self.random, now);
         let is_busy = session.in_flight() >= limits::SESSION_BUSY;
         let count = match (exchange.is_running(), exchange.attempts()) {
@@ -75,6 +76,7 @@ impl Engine {
             session: session_key,
             upstream,
             id,
+            edns,
         });
         self.count(Count::Attempts);
         if let Some(count) = count {

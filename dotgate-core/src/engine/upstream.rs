@@ -6,7 +6,7 @@ use dotgate_wire::{message_id, rcode};
 
 use super::Engine;
 use crate::counters::Count;
-use crate::exchange::ExchangeKey;
+use crate::exchange::{Attempt, ExchangeKey};
 use crate::failure::{ConnectFault, Failure, Misbehaviour, SessionEnd, TlsFault};
 use crate::frames::Next;
 use crate::limits;
@@ -199,7 +199,7 @@ impl Engine {
                 attempt.upstream == session.upstream && !self.sessions.contains_key(attempt.session)
             });
             if let Some(lost) = lost {
-                exchange.end(lost.session);
+                exchange.end(lost.session, lost.id);
             }
         }
     }
@@ -236,7 +236,7 @@ impl Engine {
             Asker::Probe => {}
             Asker::Exchange(exchange) => {
                 self.count(Count::Responses);
-                self.on_response(now, key, upstream, exchange);
+                self.on_response(now, exchange, key, id);
             }
         }
         Next::Continue
@@ -326,28 +326,32 @@ impl Engine {
     }
 
     /// A response to an exchange in flight.
-    fn on_response(&mut self, now: Moment, session: SessionKey, upstream: usize, key: ExchangeKey) {
+    fn on_response(&mut self, now: Moment, key: ExchangeKey, session: SessionKey, id: u16) {
         let Some(exchange) = self.exchanges.get_mut(key) else {
             return;
         };
-        exchange.end(session);
+        let Some(Attempt { upstream, edns, .. }) = exchange.end(session, id) else {
+            return;
+        };
         if self.answer.strays() > 0 {
             self.counters.add(Count::ResponsesStray);
         }
-        match judge(&self.answer, !exchange.without_edns) {
+        match judge(&self.answer, edns) {
             Verdict::Deliver => {
                 let avoided = exchange.answered_by;
+                let shows_refusal = exchange.without_edns.has(upstream) && !edns;
+                if shows_refusal && let Some(pool) = self.pools.get_mut(upstream) {
+                    pool.without_edns_until = Some(now + limits::WITHOUT_EDNS_FOR);
+                }
                 self.answer_all(now, key, upstream);
                 if !avoided.is_empty() {
                     self.note_avoidable_errors(now, avoided);
                 }
             }
             Verdict::Stands => self.answer_all(now, key, upstream),
-            Verdict::WithoutEdns => {
-                exchange.without_edns = true;
-                if let Some(pool) = self.pools.get_mut(upstream) {
-                    pool.without_edns_until = Some(now + limits::WITHOUT_EDNS_FOR);
-                }
+            Verdict::WithoutEdns(failure) => {
+                exchange.without_edns.add(upstream);
+                exchange.note(failure, Some(upstream));
                 self.advance(now, key);
             }
             Verdict::AskElsewhere(failure) => {

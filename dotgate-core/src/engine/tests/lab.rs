@@ -44,6 +44,8 @@ pub(super) struct Lab {
     pub(super) closed: Vec<SessionKey>,
     pub(super) responses: Vec<Vec<u8>>,
     pub(super) stream_bytes: Vec<u8>,
+    /// Whether clients on streams take what is written to them.
+    pub(super) client_reads: bool,
     pub(super) closed_streams: Vec<StreamKey>,
     pub(super) resumed: usize,
     pub(super) events: Vec<Event>,
@@ -87,6 +89,7 @@ impl Lab {
             closed: Vec::new(),
             responses: Vec::new(),
             stream_bytes: Vec::new(),
+            client_reads: true,
             closed_streams: Vec::new(),
             resumed: 0,
             events: Vec::new(),
@@ -177,10 +180,35 @@ impl Lab {
     }
 
     pub(super) fn respond(&mut self, session: SessionKey, message: &[u8]) {
-        let mut frame = u16::try_from(message.len()).unwrap().to_be_bytes().to_vec();
-        frame.extend_from_slice(message);
-        self.engine.session_bytes(self.now, session, &frame);
+        self.engine
+            .session_bytes(self.now, session, &framed(message));
         self.settle();
+    }
+
+    /// Opens a connection of the client 192.0.2.9.
+    pub(super) fn connect(&mut self) -> StreamKey {
+        self.engine
+            .stream_opened(self.now, "192.0.2.9".parse().unwrap())
+            .unwrap()
+    }
+
+    /// Sends octets on a client's connection; tells whether it is read on.
+    pub(super) fn stream_send(&mut self, stream: StreamKey, bytes: &[u8]) -> bool {
+        let reads_on = self.engine.stream_bytes(self.now, stream, bytes);
+        self.settle();
+        reads_on
+    }
+
+    /// The messages written to clients' connections so far.
+    pub(super) fn stream_messages(&self) -> Vec<Vec<u8>> {
+        let mut messages = Vec::new();
+        let mut rest = &self.stream_bytes[..];
+        while let Some((message, after)) = split_frame(rest) {
+            messages.push(message.to_vec());
+            rest = after;
+        }
+        assert!(rest.is_empty(), "half a frame was written");
+        messages
     }
 
     /// Lets time pass, stopping at every deadline on the way.
@@ -227,8 +255,11 @@ impl Lab {
                 }
                 Action::FlushStream(stream) => {
                     if let Some(output) = self.engine.stream_output(stream) {
-                        self.stream_bytes.append(output);
-                        self.engine.stream_wrote(self.now, stream, true);
+                        if self.client_reads {
+                            self.stream_bytes.append(output);
+                        }
+                        self.engine
+                            .stream_wrote(self.now, stream, self.client_reads);
                     }
                 }
                 Action::ResumeStream(_) => self.resumed += 1,
@@ -288,6 +319,13 @@ impl Lab {
         assert_eq!(self.engine.queries_in_flight(), 0);
         assert_eq!(self.engine.questions_in_flight(), 0);
     }
+}
+
+/// A message behind its length.
+pub(super) fn framed(message: &[u8]) -> Vec<u8> {
+    let mut frame = u16::try_from(message.len()).unwrap().to_be_bytes().to_vec();
+    frame.extend_from_slice(message);
+    frame
 }
 
 pub(super) fn rcode_of(response: &[u8]) -> u8 {

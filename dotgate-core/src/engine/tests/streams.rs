@@ -1,37 +1,11 @@
-use dotgate_wire::split_frame;
-
-use super::lab::{Lab, MS, SECOND, query, query_with_edns};
+use super::lab::{Lab, MS, SECOND, framed, query, query_with_edns};
 use crate::counters::Count;
-use crate::stream::StreamKey;
-
-fn framed(message: &[u8]) -> Vec<u8> {
-    let mut frame = u16::try_from(message.len()).unwrap().to_be_bytes().to_vec();
-    frame.extend_from_slice(message);
-    frame
-}
 
 impl Lab {
-    fn connect(&mut self) -> StreamKey {
-        self.engine
-            .stream_opened(self.now, "192.0.2.9".parse().unwrap())
-            .unwrap()
-    }
-
-    fn stream_send(&mut self, stream: StreamKey, bytes: &[u8]) -> bool {
-        let reads_on = self.engine.stream_bytes(self.now, stream, bytes);
-        self.settle();
-        reads_on
-    }
-
     /// The IDs of the responses written to the client's connection.
     fn stream_ids(&self) -> Vec<u8> {
-        let mut ids = Vec::new();
-        let mut rest = &self.stream_bytes[..];
-        while let Some((message, after)) = split_frame(rest) {
-            ids.push(message[1]);
-            rest = after;
-        }
-        ids
+        let messages = self.stream_messages();
+        messages.iter().map(|message| message[1]).collect()
     }
 }
 

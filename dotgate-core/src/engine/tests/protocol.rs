@@ -1,0 +1,35 @@
+//! The rules every forwarder keeps: IDs, questions, flags, matching, names that are never forwarded.
+
+use super::lab::{Lab, MS, SECOND};
+
+#[test]
+fn an_attempt_beside_on_the_same_session_leaves_nothing_in_flight() {
+    let mut lab = Lab::opened(1);
+    lab.ask("stuck.example");
+    let stuck = lab.next_asked();
+    for n in 0..30 {
+        lab.pass(50 * MS);
+        lab.ask(&format!("n{n}.example"));
+        while let Some(place) = lab.asked.iter().position(|asked| asked.message[13] == b'n') {
+            let asked = lab.asked.remove(place);
+            lab.answer(&asked);
+        }
+    }
+    let beside = lab.next_asked();
+    assert_eq!((beside.session, beside.message[13]), (stuck.session, b's'));
+    lab.answer(&beside);
+    assert_eq!(lab.rcodes(), [0; 31]);
+    lab.answer(&stuck);
+    assert_eq!(lab.responses.len(), 31);
+    assert_eq!(
+        lab.count(crate::Count::ResponsesLate),
+        1,
+        "known, but too late"
+    );
+    lab.pass(8 * SECOND);
+    assert_eq!(
+        lab.closed,
+        [stuck.session],
+        "idle, so nothing is in flight on it"
+    );
+}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dotgate_wire::{Ede, QUESTION_MAX, UpstreamQuery, opcode, write_response};
+use dotgate_wire::{Ede, UpstreamQuery, opcode, write_response};
 
 use super::Engine;
 use crate::counters::Count;
@@ -311,15 +311,20 @@ impl Engine {
         let text = self.relayed_ede_text(upstream);
         while let Some(waiter) = self.take_waiter(key) {
             let asked = self.asked_by(&waiter);
-            let ede = self.answer.ede().map(|(code, _)| code);
-            let ede = ede.map(|code| Ede {
-                code,
-                text: text.as_deref().unwrap_or_default(),
-            });
-            let hop = asked.hop(ede, is_authenticated);
-            self.deliver(waiter.client, |answer, out| {
-                write_response(out, answer, &hop);
-            });
+            let code = self.answer.ede().map(|(code, _)| code);
+            let ede = code.map(|code| (code, text.as_deref().unwrap_or_default()));
+            if self.answer.question().is_empty() {
+                // An error may come without its question; no client gets it so (RFC 1035 section 4.1.1).
+                let question = self.spelt_question(key, &waiter);
+                let rcode = self.answer.rcode();
+                self.deliver_error(waiter.client, &asked, &question, opcode::QUERY, rcode, ede);
+            } else {
+                let ede = ede.map(|(code, text)| Ede { code, text });
+                let hop = asked.hop(ede, is_authenticated);
+                self.deliver(waiter.client, |answer, out| {
+                    write_response(out, answer, &hop);
+                });
+            }
             self.count(Count::Answered);
             self.end_waiter(&waiter);
         }
@@ -366,26 +371,29 @@ impl Engine {
         let Some(exchange) = self.exchanges.get(key) else {
             return;
         };
-        let mut exact = [0; QUESTION_MAX];
-        let folded = exchange.question.as_bytes();
-        let Some(question) = exact.get_mut(..folded.len()) else {
-            return;
-        };
-        question.copy_from_slice(folded);
-        waiter.letter_case.apply(question);
+        let question = self.spelt_question(key, waiter);
         let asked = self.asked_by(waiter);
         let text = self.failure_text(failure, exchange.failure().1);
         let ede = Some((failure.ede(), text.as_str()));
         self.deliver_error(
             waiter.client,
             &asked,
-            question,
+            &question,
             opcode::QUERY,
             failure.rcode(),
             ede,
         );
         self.count(Count::Failed);
         self.end_waiter(waiter);
+    }
+
+    /// The question of an exchange as this client spelt it.
+    fn spelt_question(&self, key: ExchangeKey, waiter: &Waiter) -> Vec<u8> {
+        let exchange = self.exchanges.get(key);
+        let mut question =
+            exchange.map_or_else(Vec::new, |exchange| exchange.question.as_bytes().to_vec());
+        waiter.letter_case.apply(&mut question);
+        question
     }
 
     fn failure_text(&self, failure: Failure, upstream: Option<usize>) -> String {

@@ -1,6 +1,22 @@
 //! The rules every forwarder keeps: IDs, questions, flags, matching, names that are never forwarded.
 
-use super::lab::{Lab, MS, SECOND};
+use super::lab::{Lab, MS, SECOND, query, query_with_edns};
+use super::message::{Message, QR, RA, RD, error_with_ede};
+
+#[test]
+fn an_error_without_a_question_reaches_the_client_with_its_own_question() {
+    let mut lab = Lab::opened(1);
+    lab.send(&query_with_edns(7, "Blocked.example"));
+    let asked = lab.next_asked();
+    let mut bare = error_with_ede(&asked.message[..], 5, 17, "family filter");
+    bare.drain(12..12 + 21);
+    bare[5] = 0;
+    lab.respond(asked.session, &bare);
+    let told = Message::read(&lab.responses[0]);
+    assert_eq!((told.id, told.flags), (7, QR | RD | RA | 5));
+    assert_eq!(told.question, query(7, "Blocked.example")[12..]);
+    assert_eq!(told.ede(), Some((17, "from up0: family filter".to_owned())));
+}
 
 #[test]
 fn an_attempt_beside_on_the_same_session_leaves_nothing_in_flight() {

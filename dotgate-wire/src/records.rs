@@ -89,7 +89,7 @@ impl Record {
     /// 2931).
     pub(crate) fn signs_message(&self, message: &[u8]) -> bool {
         self.rtype == rtype::TSIG
-            || (self.rtype == rtype::SIG && u16_at(message, self.rdata_at) == Some(0))
+            || (self.rtype == rtype::SIG && u16_at(self.rdata(message), 0) == Some(0))
     }
 
     /// Checks the RDATA of a type that may hold compressed names, and shows each of these names to

@@ -224,6 +224,17 @@ fn signature_of_an_rrset_stays() {
 }
 
 #[test]
+fn signature_without_rdata_does_not_take_the_next_records_octets_for_its_own() {
+    // The next record begins with two octets of zero: the root and the upper half of its type.
+    let empty = record_in(&[0], rtype::SIG, 255, 0, &[]);
+    let next = record(&[0], rtype::A, 60, &[0; 4]);
+    assert_eq!(
+        fault(&response([&[], &[], &[empty, next]])),
+        ResponseFault::Rdata
+    );
+}
+
+#[test]
 fn signatures_stand_once_in_the_additional_section() {
     for section in [[&[tsig()][..], &[], &[]], [&[], &[tsig()][..], &[]]] {
         assert_eq!(fault(&response(section)), ResponseFault::MisplacedSignature);

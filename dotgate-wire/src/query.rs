@@ -139,7 +139,7 @@ pub enum Malformed {
     OptOwner,
     /// The options of the OPT record do not fill it exactly, or are too many.
     Options(OptionFault),
-    /// There is a record in the answer or authority section.
+    /// There is a record in the answer or authority section; an IXFR query may have one in the latter.
     RecordsInQuery,
     /// There are two OPT records (RFC 6891 section 6.1.1).
     TwoOpts,
@@ -245,9 +245,17 @@ impl<'a> Scan<'a> {
     /// Reads the whole message; fails where reading on is impossible.
     fn message(&mut self, message: &'a [u8], header: &Header) -> Result<(), Malformed> {
         let mut at = self.questions(message, header.questions)?;
-        for _ in 0..u32::from(header.answers) + u32::from(header.authorities) {
+        for _ in 0..header.answers {
             let record = Record::read(message, at)?;
             self.note_broken(Malformed::RecordsInQuery);
+            at = record.end;
+        }
+        for _ in 0..header.authorities {
+            let record = Record::read(message, at)?;
+            // The SOA record that an IXFR query holds (RFC 1995 section 3) breaks no rule.
+            if self.rtype != rtype::IXFR {
+                self.note_broken(Malformed::RecordsInQuery);
+            }
             at = record.end;
         }
         for _ in 0..header.additionals {

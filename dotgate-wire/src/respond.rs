@@ -19,6 +19,9 @@ use opt_record::{OptRecord, put_fitting_opt};
 
 pub use local::{LocalData, write_local};
 
+/// The most octets a message can have: its length in a stream is a 16-bit number.
+const MESSAGE_MAX: usize = 65_535;
+
 /// What is this client's own in a response.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientHop<'a> {
@@ -88,7 +91,7 @@ pub fn write_response(out: &mut Vec<u8>, answer: &Answer, hop: &ClientHop<'_>) -
         (Cut::Everything, answer.up_to_question()),
     ];
     let fitting = choices.into_iter().find_map(|(cut, kept)| {
-        let room = hop.limit.checked_sub(kept.len())?;
+        let room = hop.limit.min(MESSAGE_MAX).checked_sub(kept.len())?;
         Some((cut, kept, OptRecord::fitting(hop, room)?))
     });
     // No question and OPT record are longer than 512 octets together; below that, the caller's

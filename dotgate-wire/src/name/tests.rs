@@ -101,6 +101,13 @@ fn pointer_to_the_start_of_its_own_name_is_a_loop() {
 }
 
 #[test]
+fn every_pointer_leads_before_the_part_of_the_name_it_ends() {
+    // The name at 18 leads to 16, that to 12, and behind the label there it leads to 16 again.
+    let octets = [b"\x01a".to_vec(), pointer(16), pointer(12), pointer(16)].concat();
+    assert_eq!(found(&octets, 18), Err(NameFault::BadPointer));
+}
+
+#[test]
 fn name_has_at_most_127_pointers() {
     let pointers = |count: usize| -> Vec<u8> {
         let chain = (0..count).flat_map(|hop| pointer(if hop == 0 { 12 } else { 11 + 2 * hop }));

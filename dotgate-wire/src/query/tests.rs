@@ -185,6 +185,16 @@ fn records_of_an_answer_make_a_query_malformed() {
 }
 
 #[test]
+fn soa_record_of_an_incremental_transfer_breaks_no_rule() {
+    let mut message = ask(251, 1);
+    message[9] = 1;
+    message.extend(record(QNAME, 6, 0, &[&[0, 0][..], &[0; 20]].concat()));
+    assert_eq!(query(&message).rtype, 251);
+    message.swap(7, 9);
+    assert_eq!(malformed(&message).0, Malformed::RecordsInQuery);
+}
+
+#[test]
 fn other_additional_records_are_ignored() {
     let message = with(&[
         address(1),

@@ -1,7 +1,8 @@
 //! The OPT record of a response: as much of it as fits.
 //!
 //! An Extended DNS Error is a comment: its text is the first thing to leave out, then the rest of
-//! it (RFC 8914 section 3).
+//! it (RFC 8914 section 3). Our idle limit goes before a record does (RFC 7828 section 3.3.2: it may
+//! be told).
 
 use super::{ClientHop, Ede, ResponseOpt};
 use crate::bytes::{put_u16, set_u16, u16_at};
@@ -15,10 +16,13 @@ impl<'a> OptRecord<'a> {
     /// Returns the fullest OPT record that takes at most `room` octets; `None` if not even a bare
     /// one does.
     pub(super) fn fitting(hop: &ClientHop<'a>, room: usize) -> Option<Self> {
-        [hop.opt, hop.opt.map(without_text), hop.opt.map(without_ede)]
-            .into_iter()
-            .map(Self)
-            .find(|opt| opt.len() <= room)
+        let choices = [
+            hop.opt,
+            hop.opt.map(without_text),
+            hop.opt.map(without_ede),
+            hop.opt.map(without_options),
+        ];
+        choices.into_iter().map(Self).find(|opt| opt.len() <= room)
     }
 
     /// Returns the shortest OPT record that may be sent to the client.
@@ -87,4 +91,12 @@ fn without_text(opt: ResponseOpt<'_>) -> ResponseOpt<'_> {
 
 fn without_ede(opt: ResponseOpt<'_>) -> ResponseOpt<'_> {
     ResponseOpt { ede: None, ..opt }
+}
+
+fn without_options(opt: ResponseOpt<'_>) -> ResponseOpt<'_> {
+    ResponseOpt {
+        ede: None,
+        keepalive: None,
+        ..opt
+    }
 }

@@ -265,6 +265,28 @@ fn response_that_just_fits_is_whole() {
 }
 
 #[test]
+fn message_never_outgrows_the_length_of_a_frame() {
+    let filler = vec![0; 65_535 - 12 - QUESTION.len() - 12 - 5];
+    let sent = response([&[record(QNAME, rtype::NULL, 1, &filler)], &[], &[]]);
+    let endless = ClientHop {
+        limit: usize::MAX,
+        ..HOP
+    };
+    assert_eq!(respond(&sent, &endless).1.len(), 65_530);
+    let (cut, got) = respond(
+        &sent,
+        &ClientHop {
+            opt: Some(RESPONSE_OPT),
+            ..endless
+        },
+    );
+    assert_eq!(
+        (cut, got.len()),
+        (Cut::Everything, 12 + QUESTION.len() + 11)
+    );
+}
+
+#[test]
 fn longest_question_and_its_opt_record_fit_into_512_octets() {
     let longest = [name(&"a.".repeat(127)), vec![0, 1, 0, 1]].concat();
     let sent = [

@@ -76,14 +76,12 @@ fn records_of_other_names_are_strays() {
 
 #[test]
 fn only_the_first_of_two_cnames_is_followed() {
-    let answers = [
+    let cnames = [
         cname("www.example.org", "a.test"),
         cname("www.example.org", "b.test"),
     ];
-    assert_eq!(
-        strays(&[&answers[..], &[a("a.test"), a("b.test")]].concat()),
-        1
-    );
+    assert_eq!(strays(&[&cnames[..], &[a("a.test")]].concat()), 0);
+    assert_eq!(strays(&[&cnames[..], &[a("b.test")]].concat()), 1);
 }
 
 #[test]
@@ -129,6 +127,18 @@ fn chain_is_followed_for_31_hops() {
 fn without_a_question_every_answer_is_a_stray() {
     let sent = [header(RESPONSE, [0, 1, 0, 0]), a("www.example.org")].concat();
     assert_eq!(loaded(&sent).strays(), 1);
+}
+
+#[test]
+fn name_that_only_shares_the_qnames_hash_is_a_stray() {
+    let body = response([&[a("other.test"), address(1)], &[], &[]]);
+    let mut scan = Scan::default();
+    scan.run(&body, &Header::read(&body).unwrap(), &mut String::new())
+        .unwrap();
+    let qname = scan.question.unwrap();
+    let other = &mut scan.entries[0].record.owner;
+    (other.hash, other.labels) = (qname.hash, qname.labels);
+    assert_eq!(crate::answer::chain::count_strays(&body, &mut scan), 1);
 }
 
 #[test]

@@ -139,7 +139,8 @@ pub enum Malformed {
     OptOwner,
     /// The options of the OPT record do not fill it exactly, or are too many.
     Options(OptionFault),
-    /// There is a record in the answer or authority section; an IXFR query may have one in the latter.
+    /// There is a record in the answer or authority section; an IXFR query may have an
+    /// SOA record in the latter.
     RecordsInQuery,
     /// There are two OPT records (RFC 6891 section 6.1.1).
     TwoOpts,
@@ -253,7 +254,7 @@ impl<'a> Scan<'a> {
         for _ in 0..header.authorities {
             let record = Record::read(message, at)?;
             // The SOA record that an IXFR query holds (RFC 1995 section 3) breaks no rule.
-            if self.rtype != rtype::IXFR {
+            if (self.rtype, record.rtype) != (rtype::IXFR, rtype::SOA) {
                 self.note_broken(Malformed::RecordsInQuery);
             }
             at = record.end;

@@ -190,6 +190,9 @@ fn soa_record_of_an_incremental_transfer_breaks_no_rule() {
     message[9] = 1;
     message.extend(record(QNAME, 6, 0, &[&[0, 0][..], &[0; 20]].concat()));
     assert_eq!(query(&message).rtype, 251);
+    let mut another = message.clone();
+    another[31] = 2;
+    assert_eq!(malformed(&another).0, Malformed::RecordsInQuery);
     message.swap(7, 9);
     assert_eq!(malformed(&message).0, Malformed::RecordsInQuery);
 }

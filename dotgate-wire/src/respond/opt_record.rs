@@ -1,8 +1,8 @@
 //! The OPT record of a response: as much of it as fits.
 //!
 //! An Extended DNS Error is a comment: its text is the first thing to leave out, then the rest of
-//! it (RFC 8914 section 3). Our idle limit goes before a record does (RFC 7828 section 3.3.2: it may
-//! be told).
+//! it (RFC 8914 section 3). Our idle limit goes before a record does, because it may be told but need
+//! not be (RFC 7828 section 3.3.2).
 
 use super::{ClientHop, Ede, ResponseOpt};
 use crate::bytes::{put_u16, set_u16, u16_at};
@@ -27,7 +27,7 @@ impl<'a> OptRecord<'a> {
 
     /// Returns the shortest OPT record that may be sent to the client.
     pub(super) fn bare(hop: &ClientHop<'a>) -> Self {
-        Self(hop.opt.map(without_ede))
+        Self(hop.opt.map(without_options))
     }
 
     /// Returns the octets it takes, 0 if there is none.

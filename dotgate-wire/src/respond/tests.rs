@@ -229,6 +229,33 @@ fn extended_errors_text_goes_first_and_then_the_error_before_any_record() {
 }
 
 #[test]
+fn idle_limit_goes_after_the_extended_error_and_before_any_record() {
+    let sent = response([&[address(1)], &[], &[]]);
+    let ede = Some(Ede { code: 22, text: "" });
+    let told = ResponseOpt {
+        keepalive: Some(9),
+        ede,
+        ..RESPONSE_OPT
+    };
+    let length = |limit: usize| {
+        let (cut, got) = respond(
+            &sent,
+            &ClientHop {
+                opt: Some(told),
+                limit,
+                ..HOP
+            },
+        );
+        (cut, got.len() - sent.len())
+    };
+    let (bare, with_limit, full) = (11, 17, 23);
+    assert_eq!(length(sent.len() + full), (Cut::Nothing, full));
+    assert_eq!(length(sent.len() + full - 1), (Cut::Nothing, with_limit));
+    assert_eq!(length(sent.len() + with_limit - 1), (Cut::Nothing, bare));
+    assert_eq!(length(sent.len() + bare), (Cut::Nothing, bare));
+}
+
+#[test]
 fn additional_section_goes_before_the_others_and_without_tc() {
     let sent = response([&[address(1)], &[address(2)], &[address(3), address(4)]]);
     let kept = response([&[address(1)], &[address(2)], &[]]);

@@ -4,4 +4,7 @@
 //! made at start, live in memory alone and authenticate nothing beyond the process.
 
 pub mod certificates;
+mod command;
 pub mod resolver;
+
+pub use command::run;

@@ -11,6 +11,7 @@ pub mod config;
 pub mod control;
 pub mod demo;
 pub mod log;
+pub mod query;
 pub mod run;
 pub mod serve;
 pub mod tls;

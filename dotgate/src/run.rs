@@ -10,7 +10,7 @@ use crate::config::{self, Config, EXIT_STATUS, Environment, Loaded};
 use crate::control::{self, End};
 use crate::serve::Forwarder;
 use crate::tls::Roots;
-use crate::{check, log};
+use crate::{check, demo, log};
 
 /// The exit status when serving could not begin, or did not end in good order.
 const FAILED: u8 = 1;
@@ -31,7 +31,8 @@ pub fn run(
             check::run(&config::load(environment, config.as_deref()), out, err)
         }
         Command::Print(page) => page.write(out),
-        Command::Demo { .. } | Command::Query { .. } => Ok(FAILED),
+        Command::Demo { once } => demo::run(once, out, err),
+        Command::Query { .. } => Ok(FAILED),
     }
 }
 

@@ -206,7 +206,7 @@ impl Engine {
                 max: self.settings.udp_response_max,
             },
             Client::Stream(_) => Transport::Stream {
-                idle: self.streams.idle_limit(),
+                idle: self.streams.told_idle(),
             },
         }
     }

@@ -19,7 +19,7 @@ const STREAM_MAX: usize = 65_535;
 pub(crate) enum Transport {
     /// UDP, with the largest response that the settings allow.
     Udp { max: u16 },
-    /// TCP, with the idle time after which this forwarder closes the connection (RFC 7828 section 3.3.2).
+    /// TCP, with the idle time that the client is told (RFC 7828 section 3.3.2).
     Stream { idle: Duration },
 }
 

@@ -168,6 +168,16 @@ impl Streams {
         }
     }
 
+    /// The idle time told to clients: none when the next connection would have to displace one, which asks them
+    /// to close (RFC 7828 section 3.4).
+    pub(crate) fn told_idle(&self) -> Duration {
+        if self.map.len() >= self.max {
+            Duration::ZERO
+        } else {
+            self.idle_limit()
+        }
+    }
+
     /// Sets the alarm for a stream whose deadline may have moved closer.
     pub(crate) fn watch(&mut self, key: StreamKey) {
         let idle = self.idle_limit();

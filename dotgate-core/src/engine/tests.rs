@@ -8,3 +8,4 @@ mod message;
 mod protocol;
 mod sessions;
 mod streams;
+mod tcp;

@@ -1,0 +1,268 @@
+//! TCP as clients see it: RFC 7766, RFC 7828, RFC 9210 and the limits that keep one client from hurting others.
+
+use std::net::IpAddr;
+
+use super::lab::{Lab, MS, SECOND, framed, query, query_with_edns, settings};
+use super::message::{
+    AD, KEEPALIVE, Message, QNAME, QR, RA, RD, TC, address, query_for, record, response,
+    response_with_opt, with_opt,
+};
+use crate::counters::Count;
+use crate::limits;
+
+/// NULL, whose RDATA is any octets (RFC 1035 section 3.3.10).
+const NULL: u16 = 10;
+
+/// The keepalive values told so far, in units of 100 ms.
+fn told_keepalives(lab: &Lab) -> Vec<u16> {
+    let messages = lab.stream_messages();
+    let options = messages
+        .iter()
+        .flat_map(|message| Message::read(message).options());
+    options
+        .filter(|(code, _)| *code == KEEPALIVE)
+        .map(|(_, data)| u16::from_be_bytes(data.try_into().unwrap()))
+        .collect()
+}
+
+#[test]
+fn tcp_needs_no_udp_before_it_and_its_response_comes_back_on_it() {
+    let mut lab = Lab::new(1);
+    let (stream, other) = (lab.connect(), lab.connect());
+    lab.stream_send(stream, &framed(&query(1, "a.example")));
+    lab.engine.stream_closed(other);
+    lab.open(0);
+    lab.answer_all();
+    assert_eq!(lab.stream_messages().len(), 1);
+    assert!(lab.responses.is_empty(), "nothing by UDP");
+    assert!(lab.closed_streams.is_empty());
+}
+
+#[test]
+fn length_and_message_are_handed_over_together() {
+    let mut lab = Lab::opened(1);
+    let stream = lab.connect();
+    lab.stream_send(stream, &framed(&query(1, "x.localhost")));
+    lab.client_reads = false;
+    lab.stream_send(stream, &framed(&query(2, "x.localhost")));
+    let waiting = lab.engine.stream_output(stream).unwrap().clone();
+    assert_eq!(
+        waiting.len(),
+        2 + usize::from(u16::from_be_bytes([waiting[0], waiting[1]]))
+    );
+}
+
+#[test]
+fn the_longest_answer_reaches_tcp_whole_and_udp_with_tc() {
+    for has_edns in [false, true] {
+        let mut lab = Lab::opened(1);
+        let stream = lab.connect();
+        let ask = if has_edns { query_with_edns } else { query };
+        lab.stream_send(stream, &framed(&ask(1, "a.example")));
+        lab.send(&ask(2, "a.example"));
+        let asked = lab.next_asked();
+        let room = 65_535 - response_with_opt(&asked.message, 0, [&[], &[], &[]], &[]).len();
+        let rdata = vec![0xc0; room - 12];
+        let long = record(QNAME, NULL, 1, 300, &rdata);
+        let message = response_with_opt(&asked.message, RD | RA, [&[long], &[], &[]], &[]);
+        assert_eq!(message.len(), 65_535);
+        lab.respond(asked.session, &message);
+        let whole = lab.stream_messages().remove(0);
+        assert_eq!(whole.len(), if has_edns { 65_535 } else { 65_524 });
+        let whole = Message::read(&whole);
+        assert_eq!(
+            (whole.flags, &whole.records[0].rdata),
+            (QR | RD | RA, &rdata)
+        );
+        let cut = Message::read(&lab.responses[0]);
+        assert_eq!((cut.flags, cut.records.len()), (QR | RD | RA | TC, 0));
+        assert_eq!(cut.question, query(2, "a.example")[12..]);
+        assert_eq!(cut.opt.is_some(), has_edns);
+    }
+}
+
+#[test]
+fn the_keepalive_told_is_the_limit_in_force_shorter_under_load_and_0_when_full() {
+    let mut settings = settings(1);
+    settings.streams_per_client_max = 10;
+    let mut lab = Lab::with(settings);
+    let ask = framed(&query_with_edns(1, "x.localhost"));
+    for _ in 0..10 {
+        let stream = lab.connect();
+        lab.stream_send(stream, &ask);
+    }
+    assert_eq!(
+        told_keepalives(&lab),
+        [100, 100, 100, 100, 100, 100, 25, 25, 25, 0]
+    );
+}
+
+#[test]
+fn keepalive_is_told_whether_or_not_the_query_has_that_option() {
+    let mut lab = Lab::opened(1);
+    let stream = lab.connect();
+    let plain = query(1, "x.localhost");
+    lab.stream_send(stream, &framed(&plain));
+    assert_eq!(told_keepalives(&lab), [], "no OPT, no option");
+    lab.stream_send(
+        stream,
+        &framed(&with_opt(plain.clone(), 1_232, 0, &[(KEEPALIVE, &[])])),
+    );
+    lab.stream_send(stream, &framed(&with_opt(plain, 1_232, 0, &[])));
+    assert_eq!(told_keepalives(&lab), [100, 100]);
+}
+
+#[test]
+fn under_load_idle_connections_are_closed_after_a_quarter_of_the_time() {
+    let mut settings = settings(1);
+    settings.streams_per_client_max = 10;
+    let mut lab = Lab::with(settings);
+    for _ in 0..7 {
+        lab.connect();
+    }
+    lab.pass(2_499 * MS);
+    assert!(lab.closed_streams.is_empty());
+    lab.connect();
+    lab.pass(8 * SECOND);
+    assert!(
+        lab.closed_streams.len() >= 2,
+        "down to where there is no load"
+    );
+    lab.pass(10 * SECOND);
+    assert_eq!(lab.engine.stream_count(), 0);
+}
+
+#[test]
+fn over_its_limit_a_client_is_turned_away_at_once_and_others_are_served() {
+    let mut lab = Lab::opened(1);
+    for _ in 0..4 {
+        lab.connect();
+    }
+    let greedy: IpAddr = "192.0.2.9".parse().unwrap();
+    assert!(lab.engine.stream_opened(lab.now, greedy).is_none());
+    assert_eq!(lab.count(Count::StreamsRefused), 1);
+    let other: IpAddr = "192.0.2.10".parse().unwrap();
+    let stream = lab.engine.stream_opened(lab.now, other).unwrap();
+    lab.stream_send(stream, &framed(&query(1, "x.localhost")));
+    assert_eq!(lab.stream_messages().len(), 1);
+    let stranger: IpAddr = "198.51.100.1".parse().unwrap();
+    assert!(lab.engine.stream_opened(lab.now, stranger).is_none());
+    assert_eq!(lab.count(Count::ClientsRefused), 1);
+}
+
+#[test]
+fn a_client_that_never_reads_is_no_longer_read_then_cut_off_and_others_are_served() {
+    let mut lab = Lab::opened(1);
+    let stream = lab.connect();
+    lab.client_reads = false;
+    let ask = framed(&query(1, "x.localhost"));
+    let mut sent = 0;
+    while lab.stream_send(stream, &ask.repeat(50)) {
+        sent += 50;
+        assert!(sent < 10_000, "read without end");
+    }
+    let waiting = lab.engine.stream_output(stream).unwrap().len();
+    let bound = limits::STREAM_UNSENT_BYTES;
+    assert!((bound..bound + 512).contains(&waiting), "{waiting}");
+    assert!(!lab.engine.stream_reads(stream));
+    lab.send(&query(2, "x.localhost"));
+    assert_eq!(lab.rcodes(), [0], "others are unaffected");
+    lab.pass(limits::STREAM_STALLED);
+    assert_eq!(lab.closed_streams, [stream]);
+    assert_eq!(lab.count(Count::StreamsCutOff), 1);
+}
+
+#[test]
+fn responses_that_outgrow_the_buffer_of_a_client_that_never_reads_close_its_connection() {
+    let mut lab = Lab::opened(1);
+    let stream = lab.connect();
+    lab.client_reads = false;
+    for n in 0..40 {
+        lab.stream_send(stream, &framed(&query(n, &format!("n{n}.example"))));
+    }
+    let long = record(QNAME, NULL, 1, 300, &vec![7; 60_000]);
+    while !lab.asked.is_empty() {
+        let asked = lab.next_asked();
+        let message = response(
+            &asked.message,
+            RD | RA,
+            [std::slice::from_ref(&long), &[], &[]],
+        );
+        lab.respond(asked.session, &message);
+        if let Some(waiting) = lab.engine.stream_output(stream) {
+            assert!(waiting.len() < limits::STREAM_UNSENT_MAX_BYTES + 65_537);
+        }
+    }
+    assert_eq!(lab.closed_streams, [stream]);
+    lab.expect_idle();
+}
+
+#[test]
+fn what_clients_do_to_their_connections_is_no_event_for_the_log() {
+    let mut lab = Lab::opened(1);
+    let [gone, ended, dripping, silent] = [(); 4].map(|()| lab.connect());
+    for stream in [gone, ended] {
+        lab.stream_send(stream, &framed(&query(1, "a.example")));
+    }
+    lab.engine.stream_closed(gone);
+    lab.engine.stream_ended(ended);
+    lab.stream_send(dripping, &[0]);
+    lab.answer_all();
+    lab.pass(20 * SECOND);
+    assert_eq!(lab.engine.stream_count(), 0, "{silent:?} too");
+    assert_eq!(lab.events, []);
+}
+
+#[test]
+fn transfers_and_other_opcodes_are_refused_on_tcp_as_on_udp() {
+    let mut lab = Lab::opened(1);
+    let stream = lab.connect();
+    let edns = |message| with_opt(message, 1_232, 0, &[]);
+    let mut dso = vec![0, 9, 6 << 3, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    dso.extend([0, 1, 0, 8, 0, 0, 0x3a, 0x98, 0, 0, 0x3a, 0x98]);
+    let rows = [
+        (edns(query_for("example", 252, 1)), 5, Some(21)),
+        (edns(query_for("example", 251, 1)), 5, Some(21)),
+        (dso, 4, None),
+    ];
+    for (message, rcode, ede) in rows {
+        lab.stream_bytes.clear();
+        lab.stream_send(stream, &framed(&message));
+        let told = Message::read(&lab.stream_messages()[0]);
+        assert_eq!(told.rcode(), rcode);
+        assert_eq!(told.ede().map(|(code, _)| code), ede);
+        assert_eq!(
+            told.flags & 0x7800,
+            u16::from(message[2] & 0x78) << 8,
+            "same opcode"
+        );
+    }
+    assert!(lab.asked.is_empty() && lab.closed_streams.is_empty());
+}
+
+#[test]
+fn the_last_of_pipelined_queries_may_be_answered_first_by_its_own_question() {
+    let mut lab = Lab::opened(1);
+    let stream = lab.connect();
+    let queries: Vec<Vec<u8>> = (0..20)
+        .map(|n| query(n, &format!("N{n}.example")))
+        .collect();
+    let bytes: Vec<u8> = queries.iter().flat_map(|message| framed(message)).collect();
+    lab.stream_send(stream, &bytes);
+    while let Some(asked) = lab.asked.pop() {
+        let message = response(&asked.message, RD | RA | AD, [&[address(1)], &[], &[]]);
+        lab.respond(asked.session, &message);
+    }
+    let told: Vec<Message> = lab
+        .stream_messages()
+        .iter()
+        .map(|m| Message::read(m))
+        .collect();
+    assert_eq!(told.len(), 20);
+    for (told, asked) in told.iter().rev().zip(&queries) {
+        assert_eq!(
+            (told.id, &told.question[..]),
+            (u16::from(asked[1]), &asked[12..])
+        );
+    }
+}

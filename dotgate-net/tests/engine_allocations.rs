@@ -1,0 +1,211 @@
+//! Forwarding allocates nothing once warm: the engine's whole path of a query, under an allocator that counts.
+//! It stands in this crate because a global allocator is unsafe code. Every query has a name of its own.
+
+mod counting;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use counting::allocations;
+use dotgate_core::{
+    AccessList, Action, Counters, Engine, Health, LocalZones, Moment, ReturnPath, SessionKey,
+    Settings, StreamKey, UpstreamSettings,
+};
+use dotgate_wire::split_frame;
+
+/// Queries before the count begins, and counted.
+const WARM_UP: u32 = 20_000;
+const COUNTED: u32 = 5_000;
+/// Queries of one turn.
+const TURN: u32 = 32;
+
+struct World {
+    engine: Engine,
+    now: Moment,
+    session: Option<SessionKey>,
+    stream: Option<StreamKey>,
+    query: Vec<u8>,
+    answers: Vec<u8>,
+    /// Allocations inside the engine.
+    counted: usize,
+    responses: u32,
+}
+
+fn settings() -> Settings {
+    Settings {
+        upstreams: vec![UpstreamSettings {
+            label: "upstream".into(),
+            is_authenticated: true,
+        }],
+        access: AccessList::new(["192.0.2.0/24".parse().unwrap()]),
+        local_zones: LocalZones::all_but([]),
+        udp_response_max: 1_232,
+        query_deadline: Duration::from_secs(4),
+        queries_max: 1_000,
+        queries_per_client_max: 1_000,
+        streams_max: 10,
+        streams_per_client_max: 10,
+        stream_queries_max: 1_000,
+        stream_idle: Duration::from_secs(10),
+    }
+}
+
+impl World {
+    fn new() -> World {
+        let health: Arc<[Health]> = [Health::new()].into();
+        let counters = Arc::new(Counters::new());
+        World {
+            engine: Engine::new(Arc::new(settings()), health, counters, [1; 32]),
+            now: Moment::from_nanos(1_000_000_000),
+            session: None,
+            stream: None,
+            query: Vec::new(),
+            answers: Vec::new(),
+            counted: 0,
+            responses: 0,
+        }
+    }
+
+    fn counting<R>(&mut self, work: impl FnOnce(&mut Engine, &[u8]) -> R) -> R {
+        let mut outcome = None;
+        self.counted += allocations(|| outcome = Some(work(&mut self.engine, &self.query)));
+        outcome.unwrap()
+    }
+
+    /// A query for `nNNNNNNN.example`, framed if it is for a stream, with an OPT.
+    fn write_query(&mut self, number: u32, is_framed: bool) {
+        self.query.clear();
+        if is_framed {
+            self.query.extend_from_slice(&[0, 45]);
+        }
+        let id = (number as u16).to_be_bytes();
+        self.query.extend_from_slice(&id);
+        self.query
+            .extend_from_slice(&[1, 0, 0, 1, 0, 0, 0, 0, 0, 1, 8, b'n']);
+        for place in (0..7).rev() {
+            self.query
+                .push(b'0' + (number / 10_u32.pow(place) % 10) as u8);
+        }
+        self.query
+            .extend_from_slice(b"\x07example\0\0\x01\0\x01\0\0\x29\x04\xd0\0\0\0\0\0\0");
+    }
+
+    /// One turn: queries in, attempts out, responses in, answers out.
+    fn turn(&mut self, first: u32, over_tcp: bool) {
+        let peer = "192.0.2.7:5353".parse().unwrap();
+        let path = ReturnPath {
+            socket: 0,
+            peer,
+            local_ip: None,
+            interface: 0,
+        };
+        for number in first..first + TURN {
+            self.write_query(number, over_tcp);
+            let now = self.now;
+            match self.stream.filter(|_| over_tcp) {
+                Some(stream) => {
+                    assert!(self.counting(|engine, query| engine.stream_bytes(now, stream, query)));
+                }
+                None => self.counting(|engine, query| engine.on_datagram(now, path, query)),
+            }
+        }
+        self.act();
+        self.now = self.now + Duration::from_millis(1);
+        if let Some(session) = self.session {
+            let answers = std::mem::take(&mut self.answers);
+            let now = self.now;
+            self.counting(|engine, _| engine.session_bytes(now, session, &answers));
+            self.answers = answers;
+            self.answers.clear();
+        }
+        self.act();
+        let now = self.now;
+        if self
+            .engine
+            .next_deadline()
+            .is_some_and(|deadline| deadline <= now)
+        {
+            self.counting(|engine, _| engine.on_timeout(now));
+        }
+        self.responses += u32::try_from(self.engine.datagram_count()).unwrap();
+        self.counting(|engine, _| engine.clear_datagrams());
+    }
+
+    fn act(&mut self) {
+        while let Some(action) = self.counting(|engine, _| engine.poll_action()) {
+            match action {
+                Action::OpenSession { session, .. } => {
+                    self.engine.session_connected(session);
+                    self.engine.session_opened(self.now, session);
+                    self.session = Some(session);
+                }
+                Action::FlushSession(session) => {
+                    let frames = self.engine.session_output(session).unwrap();
+                    let mut rest = &frames[..];
+                    while let Some((message, after)) = split_frame(rest) {
+                        rest = after;
+                        write_answer(&mut self.answers, message);
+                    }
+                    frames.clear();
+                }
+                Action::FlushStream(stream) => {
+                    let output = self.engine.stream_output(stream).unwrap();
+                    let mut rest = &output[..];
+                    while let Some((_, after)) = split_frame(rest) {
+                        rest = after;
+                        self.responses += 1;
+                    }
+                    output.clear();
+                    let now = self.now;
+                    self.counting(|engine, _| engine.stream_wrote(now, stream, true));
+                }
+                other => panic!("unexpected {other:?}"),
+            }
+        }
+    }
+}
+
+/// A framed response with one A record and an OPT.
+fn write_answer(out: &mut Vec<u8>, query: &[u8]) {
+    let question = &query[12..12 + 18 + 4];
+    let length = u16::try_from(12 + question.len() + 16 + 11).unwrap();
+    out.extend_from_slice(&length.to_be_bytes());
+    out.extend_from_slice(&query[..2]);
+    out.extend_from_slice(&[0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 1]);
+    out.extend_from_slice(question);
+    out.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 0, 1, 44, 0, 4, 203, 0, 113, 5]);
+    out.extend_from_slice(&[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0]);
+}
+
+fn forward(over_tcp: bool) {
+    let mut world = World::new();
+    if over_tcp {
+        world.stream = world
+            .engine
+            .stream_opened(world.now, "192.0.2.7".parse().unwrap());
+    }
+    for first in (0..WARM_UP).step_by(TURN as usize) {
+        world.turn(first, over_tcp);
+    }
+    world.counted = 0;
+    world.responses = 0;
+    for first in (WARM_UP..WARM_UP + COUNTED).step_by(TURN as usize) {
+        world.turn(first, over_tcp);
+    }
+    assert_eq!(world.responses, COUNTED.next_multiple_of(TURN));
+    assert_eq!(
+        world.counted, 0,
+        "allocations in {} forwarded queries",
+        world.responses
+    );
+}
+
+#[test]
+fn a_query_forwarded_from_udp_allocates_nothing_once_warm() {
+    forward(false);
+}
+
+#[test]
+fn a_query_forwarded_from_tcp_allocates_nothing_once_warm() {
+    forward(true);
+}

@@ -45,6 +45,9 @@ pub enum Order {
     Drain,
     /// Take no more queries, finish those in flight, close everything, end.
     Finish,
+    /// Fail as a bug would.
+    #[cfg(test)]
+    Panic,
 }
 
 /// What a worker tells the control thread, which logs it.
@@ -366,6 +369,8 @@ impl Worker {
         loop {
             match self.orders.try_recv() {
                 Ok(Order::Drain) => self.phase = Phase::Draining,
+                #[cfg(test)]
+                Ok(Order::Panic) => panic!("ordered by a test"),
                 // Without a control thread nobody could tell this worker to end.
                 Ok(Order::Finish) | Err(TryRecvError::Disconnected) => return self.finish(),
                 Err(TryRecvError::Empty) => return,
@@ -503,3 +508,6 @@ fn register(
     }
     registered.map(|()| token.0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,121 @@
+//! What a worker does after a bug of ours: seen from outside, with real sockets.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::mpsc::channel;
+use std::thread::JoinHandle;
+
+use dotgate_core::{AccessList, LocalZones, UpstreamSettings};
+use dotgate_net::{BindOptions, UdpPath};
+
+use super::*;
+
+const WAIT: Duration = Duration::from_secs(10);
+
+struct World {
+    thread: JoinHandle<()>,
+    orders: std::sync::mpsc::Sender<Order>,
+    waker: Waker,
+    reports: tokio::sync::mpsc::Receiver<(usize, Report)>,
+    counters: Arc<Counters>,
+    address: SocketAddr,
+    client: UdpSocket,
+}
+
+/// A worker whose one upstream has no address, so that queries wait.
+fn world() -> World {
+    let options = BindOptions {
+        share_port: true,
+        receive_buffer_bytes: 0,
+    };
+    let udp = dotgate_net::UdpSocket::bind("127.0.0.1:0".parse().unwrap(), &options).unwrap();
+    let address = udp.local_addr().unwrap();
+    let settings = Settings {
+        upstreams: vec![UpstreamSettings {
+            label: "nowhere".into(),
+            is_authenticated: true,
+        }],
+        access: AccessList::new(["127.0.0.0/8".parse().unwrap()]),
+        local_zones: LocalZones::all_but([]),
+        udp_response_max: 1_232,
+        query_deadline: Duration::from_secs(4),
+        queries_max: 100,
+        queries_per_client_max: 100,
+        streams_max: 10,
+        streams_per_client_max: 10,
+        stream_queries_max: 10,
+        stream_idle: Duration::from_secs(10),
+    };
+    let (orders, orders_out) = channel();
+    let (reports_in, reports) = tokio::sync::mpsc::channel(100);
+    let counters = Arc::new(Counters::new());
+    let parts = Parts {
+        number: 0,
+        settings: Arc::new(settings),
+        health: [Health::new()].into(),
+        upstreams: [].into(),
+        counters: Arc::clone(&counters),
+        udp: vec![udp],
+        tcp: Vec::new(),
+        udp_path: UdpPath::default(),
+        orders: orders_out,
+        reports: reports_in,
+        last_packet: Arc::new(AtomicU64::new(0)),
+    };
+    let (worker, waker) = Worker::new(parts).unwrap();
+    let thread = std::thread::spawn(move || worker.run());
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.set_read_timeout(Some(WAIT)).unwrap();
+    World {
+        thread,
+        orders,
+        waker,
+        reports,
+        counters,
+        address,
+        client,
+    }
+}
+
+impl World {
+    fn ask(&self, id: u8, name: &[u8]) {
+        let mut message = vec![0, id, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+        message.extend_from_slice(name);
+        message.extend_from_slice(&[0, 1, 0, 1]);
+        self.client.send_to(&message, self.address).unwrap();
+    }
+
+    /// ID and RCODE of the next response.
+    fn next_response(&self) -> (u8, u8) {
+        let mut buffer = [0; 512];
+        let length = self.client.recv(&mut buffer).unwrap();
+        assert!(length >= 12);
+        (buffer[1], buffer[3] & 15)
+    }
+
+    fn order(&self, order: Order) {
+        self.orders.send(order).unwrap();
+        self.waker.wake().unwrap();
+    }
+}
+
+#[test]
+fn after_a_bug_those_who_wait_get_servfail_and_the_worker_goes_on() {
+    let mut world = world();
+    world.ask(1, b"\x07waiting\x07example\0");
+    while world.counters.get(Count::QueriesForwarded) == 0 {
+        std::thread::yield_now();
+    }
+    world.order(Order::Panic);
+    assert_eq!(world.next_response(), (1, 2));
+    world.ask(2, b"\x09localhost\0");
+    assert_eq!(world.next_response(), (2, 0));
+    assert_eq!(world.counters.get(Count::Panics), 1);
+    let told = std::iter::from_fn(|| world.reports.try_recv().ok()).collect::<Vec<_>>();
+    let message = "ordered by a test".to_owned();
+    assert!(
+        told.contains(&(0, Report::Panicked { message })),
+        "{told:?}"
+    );
+    world.order(Order::Finish);
+    world.thread.join().unwrap();
+}

@@ -6,7 +6,7 @@
 mod bind;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Sender, channel};
@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 
 pub use self::bind::BindError;
 use self::bind::Listeners;
-use crate::config::{Config, LocalName};
+use crate::config::{Config, Endpoint, LocalName};
 use crate::tls::{Roots, RootsError, TlsSetupError};
 use crate::upstreams::Upstream;
 use crate::worker::{Order, Parts, Report, Worker};
@@ -37,6 +37,15 @@ pub enum StartError {
     /// A listener could not be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// An upstream is this program itself: every query would come back for ever.
+    #[error(
+        "upstream {label} is an address of this host that dotgate itself listens on: its queries would come \
+         back to it for ever\n  Name a resolver elsewhere in DNS_HOST, or listen on single addresses in HOST."
+    )]
+    Loop {
+        /// The upstream.
+        label: String,
+    },
     /// The trust anchors could not be loaded.
     #[error(transparent)]
     Roots(#[from] RootsError),
@@ -84,6 +93,7 @@ impl Forwarder {
         let descriptors = dotgate_net::raise_descriptor_limit().unwrap_or(DESCRIPTORS_AT_LEAST);
         let listeners = Listeners::bind(config.server())?;
         let addresses = listeners.addresses.clone();
+        refuse_loop(config, &addresses)?;
         let receive_buffer_bytes = listeners.receive_buffer_bytes();
         let settings = Arc::new(settings(config, descriptors));
         let health: Arc<[Health]> = config.upstreams().iter().map(|_| Health::new()).collect();
@@ -200,6 +210,35 @@ impl Forwarder {
 /// What every system lets a process open.
 const DESCRIPTORS_AT_LEAST: u64 = 256;
 
+/// The configuration has refused what can be seen in it; which addresses a wildcard stands for is known to the
+/// system alone: only an address of this host can be bound.
+fn refuse_loop(config: &Config, listen: &[SocketAddr]) -> Result<(), StartError> {
+    let is_of_this_host = |ip| UdpSocket::bind((ip, 0)).is_ok();
+    for upstream in config.upstreams() {
+        if let Endpoint::Address(address) = upstream.endpoint
+            && is_own_listener(address, listen, is_of_this_host)
+        {
+            return Err(StartError::Loop {
+                label: upstream.label.clone(),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn is_own_listener(
+    upstream: SocketAddr,
+    listen: &[SocketAddr],
+    is_of_this_host: impl Fn(IpAddr) -> bool,
+) -> bool {
+    listen.iter().any(|listener| {
+        let is_wildcard =
+            listener.ip().is_unspecified() && listener.is_ipv4() == upstream.is_ipv4();
+        listener.port() == upstream.port()
+            && (listener.ip() == upstream.ip() || is_wildcard && is_of_this_host(upstream.ip()))
+    })
+}
+
 fn share_upstreams(config: &Config, roots: &Roots) -> Result<Arc<[Upstream]>, StartError> {
     let share = |upstream| {
         Upstream::new(upstream, roots).map_err(|source| StartError::Tls {
@@ -249,4 +288,23 @@ fn local_zones(config: &Config) -> LocalZones {
     ];
     let forwarded = names.into_iter().filter(|(name, _)| config.forwards(*name));
     LocalZones::all_but(forwarded.map(|(_, zone)| zone))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upstream_behind_a_wildcard_listener_is_found_to_be_ourselves() {
+        let own: IpAddr = "192.0.2.7".parse().unwrap();
+        let is_own = |upstream: &str, listener: &str| {
+            let listen = [listener.parse().unwrap()];
+            is_own_listener(upstream.parse().unwrap(), &listen, |ip| ip == own)
+        };
+        assert!(is_own("192.0.2.7:853", "0.0.0.0:853"));
+        assert!(is_own("192.0.2.8:853", "192.0.2.8:853"));
+        assert!(!is_own("192.0.2.8:853", "0.0.0.0:853"), "another host");
+        assert!(!is_own("192.0.2.7:853", "0.0.0.0:5300"), "another port");
+        assert!(!is_own("192.0.2.7:853", "[::]:853"), "another family");
+    }
 }

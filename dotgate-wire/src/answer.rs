@@ -69,26 +69,39 @@ impl Answer {
         self.edns = self.scan.edns.take();
         let moved = copy_without(&mut self.body, response, &self.scan)?;
         if moved {
-            self.scan_again()?;
+            self.scan_again(ResponseFault::PointerIntoHopRecord)?;
+        }
+        if self.scan.leads_elsewhere {
+            self.scan_with_other_ttls()?;
         }
         self.strays = chain::count_strays(&self.body, &mut self.scan);
         ttls::settle(&mut self.body, &mut self.scan);
         Ok(())
     }
 
-    /// Reads the body once more after records in its middle were cut out: every offset must be
-    /// found anew, and every name must still be what it was, even one that leads through octets
-    /// that are no name (only a hostile upstream does that).
-    fn scan_again(&mut self) -> Result<(), ResponseFault> {
+    /// Reads the body once more after octets of it have changed: every name must still be what it
+    /// was. `broken` says what is wrong if one is not. After records in the middle were cut out,
+    /// this finds every offset anew.
+    fn scan_again(&mut self, broken: ResponseFault) -> Result<(), ResponseFault> {
         let names_before = self.scan.names;
         let header = Header::read(&self.body).ok_or(ResponseFault::Short)?;
         self.scan.clear();
-        self.scan.run(&self.body, &header, &mut String::new())?;
-        if self.scan.names == names_before {
+        let scanned = self.scan.run(&self.body, &header, &mut String::new());
+        if scanned.is_ok() && self.scan.names == names_before {
             Ok(())
         } else {
-            Err(ResponseFault::PointerIntoHopRecord)
+            Err(broken)
         }
+    }
+
+    /// Makes sure that no name leads through a TTL, here or in a cache, where it would change with
+    /// it. Only a hostile upstream sends such a name, and only through a pointer that leads to no
+    /// label.
+    fn scan_with_other_ttls(&mut self) -> Result<(), ResponseFault> {
+        ttls::invert(&mut self.body, &mut self.scan);
+        self.scan_again(ResponseFault::NameThroughTtl)?;
+        ttls::invert(&mut self.body, &mut self.scan);
+        Ok(())
     }
 
     fn header(&self) -> Option<Header> {
@@ -167,6 +180,8 @@ pub enum ResponseFault {
     MisplacedSignature,
     /// A name is not well formed.
     Name(NameFault),
+    /// A name leads through the TTL of a record, and so would change with it.
+    NameThroughTtl,
     /// QR is not set.
     NotAResponse,
     /// The opcode is not QUERY.
@@ -200,6 +215,7 @@ impl ResponseFault {
             Self::CutShort => "cut-short",
             Self::MisplacedSignature => "misplaced-signature",
             Self::Name(fault) => fault.label(),
+            Self::NameThroughTtl => "name-through-ttl",
             Self::NotAResponse => "not-a-response",
             Self::Opcode => "opcode",
             Self::OptOutsideAdditional => "opt-outside-additional",

@@ -56,6 +56,8 @@ pub(crate) struct Pointer {
 /// A name that has been found correct.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct FoundName {
+    /// The offset of the name's first octet where it stands.
+    pub(crate) start: usize,
     /// The offset of the first octet behind the name where it stands.
     pub(crate) end: usize,
     /// The offset of the name's first label, wherever a leading pointer led.
@@ -72,6 +74,7 @@ pub(crate) struct FoundName {
 /// Checks the name at `at` and returns what identifies it.
 pub(crate) fn find(message: &[u8], at: usize) -> Result<FoundName, NameFault> {
     let mut found = FoundName {
+        start: at,
         end: at,
         head: at,
         labels: 0,

@@ -6,10 +6,10 @@
 use core::ops::Range;
 
 use super::ResponseFault;
-use crate::bytes::u16_at;
+use crate::bytes::{u8_at, u16_at};
 use crate::consts::{opcode, rtype};
 use crate::header::{HEADER_LEN, Header, type_and_class};
-use crate::name::{self, FoundName, Pointer};
+use crate::name::{self, FoundName, Pointer, steps};
 use crate::opt::{Opt, code};
 use crate::question::TYPE_AND_CLASS_LEN;
 use crate::records::{Record, Section};
@@ -65,6 +65,12 @@ pub(super) struct Scan {
     pub(super) pointers: Vec<Pointer>,
     /// A hash of all names of the records that stay, in message order.
     pub(super) names: u64,
+    /// Where the labels of these names and of the question's stand, in message order.
+    label_starts: Vec<u16>,
+    /// Whether a pointer leads to anything but one of these labels. It may: some servers compress
+    /// against names in RDATA that is opaque to us. But then a name may also lead through octets
+    /// that are no name at all.
+    pub(super) leads_elsewhere: bool,
 }
 
 /// Where the records stand that belong to the hop. Each kind may be there once.
@@ -93,10 +99,12 @@ impl Scan {
         self.entries.clear();
         self.order.clear();
         self.pointers.clear();
+        self.label_starts.clear();
         *self = Self {
             entries: core::mem::take(&mut self.entries),
             order: core::mem::take(&mut self.order),
             pointers: core::mem::take(&mut self.pointers),
+            label_starts: core::mem::take(&mut self.label_starts),
             ..Self::default()
         };
     }
@@ -147,6 +155,7 @@ impl Scan {
                 let found = name::find(message, HEADER_LEN)?;
                 type_and_class(message, found.end).ok_or(ResponseFault::CutShort)?;
                 self.question_end = found.end + TYPE_AND_CLASS_LEN;
+                self.note_labels(message, &found);
                 self.question = Some(found);
             }
             2.. => return Err(ResponseFault::QuestionCount),
@@ -179,9 +188,9 @@ impl Scan {
                 Some(_) => Err(ResponseFault::TwoSignatures),
             };
         }
-        self.note_name(&record.owner);
+        self.note_name(message, &record.owner);
         record.visit_names(message, |name| {
-            self.note_name(name);
+            self.note_name(message, name);
             Ok(())
         })?;
         self.entries.push(Entry {
@@ -193,13 +202,35 @@ impl Scan {
     }
 
     /// Notes a name that stays.
-    fn note_name(&mut self, name: &FoundName) {
+    fn note_name(&mut self, message: &[u8], name: &FoundName) {
         self.names = self.names.rotate_left(5) ^ name.hash;
-        if let Some(pointer) = name.pointer
-            && !self.hop_records.is_empty()
-        {
-            self.pointers.push(pointer);
+        if let Some(pointer) = name.pointer {
+            // Names whose pointers all lead to labels of earlier names consist of labels alone.
+            self.leads_elsewhere |= !self.is_label_start(pointer.target);
+            if !self.hop_records.is_empty() {
+                self.pointers.push(pointer);
+            }
         }
+        self.note_labels(message, name);
+    }
+
+    /// Notes where a name's labels stand, up to its root or its pointer.
+    fn note_labels(&mut self, message: &[u8], name: &FoundName) {
+        let mut at = name.start;
+        while let Some(length @ 0..=63) = u8_at(message, at) {
+            steps::count(1);
+            self.label_starts.extend(u16::try_from(at));
+            if length == 0 {
+                break;
+            }
+            at += 1 + usize::from(length);
+        }
+    }
+
+    /// Returns whether a label noted so far stands at `target`.
+    fn is_label_start(&self, target: usize) -> bool {
+        steps::count(16);
+        u16::try_from(target).is_ok_and(|target| self.label_starts.binary_search(&target).is_ok())
     }
 
     /// Reads the OPT record.

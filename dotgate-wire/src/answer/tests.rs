@@ -298,6 +298,45 @@ fn signatures_form_no_rrset() {
 }
 
 #[test]
+fn name_that_leads_through_a_ttl_is_a_fault() {
+    // TTL 300 is 0x012c: the name of one label, a comma, if the first octet of RDLENGTH ends it.
+    let with = |ttl: u32, target: usize| {
+        let first = record(QNAME, rtype::A, ttl, &[192, 0, 2, 1]);
+        response([
+            &[first, record(&pointer(target), rtype::A, 9, &[0; 4])],
+            &[],
+            &[],
+        ])
+    };
+    let ttl_at = RECORDS_AT + 6;
+    assert_eq!(fault(&with(300, ttl_at + 2)), ResponseFault::NameThroughTtl);
+    assert_eq!(fault(&with(0, ttl_at)), ResponseFault::NameThroughTtl);
+    // The type is 0x0001: the root, from its first octet; it never changes.
+    assert_eq!(loaded(&with(300, RECORDS_AT + 2)).strays(), 1);
+}
+
+#[test]
+fn name_that_leads_into_opaque_octets_is_a_name_like_any_other() {
+    // Some servers compress against the signer's name in a signature.
+    let signer_at = RECORDS_AT + 12 + 18;
+    let signature = [&[0; 18], &name("example.test")[..], b"signature"].concat();
+    let records = [
+        record(QNAME, rtype::RRSIG, 700, &signature),
+        record(
+            &pointer(signer_at),
+            rtype::NS,
+            999_999,
+            &pointer(signer_at + 8),
+        ),
+        record(&pointer(signer_at), rtype::NS, 300, QNAME),
+    ];
+    let sent = response([&[], &records, &[]]);
+    let answer = loaded(&sent);
+    assert_eq!(ttls(&answer), [700, 300, 300]);
+    assert_eq!(answer.body().len(), sent.len());
+}
+
+#[test]
 fn rcode_has_twelve_bits() {
     let with = |rcode: u16, extended: u32| {
         loaded(&message(
@@ -390,6 +429,7 @@ fn every_fault_has_a_label_of_its_own() {
         ResponseFault::CutShort,
         ResponseFault::MisplacedSignature,
         ResponseFault::Name(NameFault::BadPointer),
+        ResponseFault::NameThroughTtl,
         ResponseFault::NotAResponse,
         ResponseFault::Opcode,
         ResponseFault::OptOutsideAdditional,
@@ -407,5 +447,5 @@ fn every_fault_has_a_label_of_its_own() {
     .map(ResponseFault::label);
     let unique: std::collections::BTreeSet<_> = labels.into_iter().collect();
     assert_eq!(unique.len(), labels.len());
-    assert_eq!((labels[0], labels[15]), ("cut-short", "two-signatures"));
+    assert_eq!((labels[0], labels[16]), ("cut-short", "two-signatures"));
 }

@@ -12,6 +12,14 @@ use crate::records::Section;
 /// The longest TTL given to clients, in seconds: 7 days (RFC 8767 section 4).
 pub const TTL_MAX: u32 = 604_800;
 
+/// Changes every bit of every TTL; done twice, it changes nothing.
+pub(super) fn invert(body: &mut [u8], scan: &mut Scan) {
+    for Entry { record, .. } in &mut scan.entries {
+        record.ttl = !record.ttl;
+        set_u32(body, record.ttl_at, record.ttl);
+    }
+}
+
 /// Bounds every TTL, and makes those of an RRset equal.
 pub(super) fn settle(body: &mut [u8], scan: &mut Scan) {
     let Scan { entries, order, .. } = scan;

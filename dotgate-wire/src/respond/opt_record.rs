@@ -1,8 +1,8 @@
 //! The OPT record of a response: as much of it as fits.
 //!
 //! An Extended DNS Error is a comment: its text is the first thing to leave out, then the rest of
-//! it (RFC 8914 section 3). Our idle limit goes before a record does, because it may be told but need
-//! not be (RFC 7828 section 3.3.2).
+//! it (RFC 8914 section 3). Our idle limit goes before a record does, because it may be told but
+//! need not be (RFC 7828 section 3.3.2).
 
 use super::{ClientHop, Ede, ResponseOpt};
 use crate::bytes::{put_u16, set_u16, u16_at};

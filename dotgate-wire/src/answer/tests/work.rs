@@ -166,6 +166,26 @@ fn cutting_out_an_opt_record_in_front_of_thousands_costs_at_most_twice_as_much()
 }
 
 #[test]
+fn response_with_common_compression_is_read_once() {
+    let alias = record(
+        QNAME,
+        rtype::CNAME,
+        60,
+        &[&b"\x01a"[..], &pointer(16)].concat(),
+    );
+    let target_at = RECORDS_AT + 12;
+    let at_target = record(&pointer(target_at), rtype::A, 60, &[0; 4]);
+    let soa = [&b"\x02ns"[..], &pointer(target_at), &pointer(24), &[0; 20]].concat();
+    let denial = record(&pointer(24), rtype::SOA, 60, &soa);
+    let answer = loaded(&response([
+        &[alias, at_target],
+        &[denial],
+        &[address(1), opt(0, &[])],
+    ]));
+    assert!(!answer.scan.leads_elsewhere);
+}
+
+#[test]
 fn message_with_an_endless_claim_of_records_costs_what_is_there() {
     let mut answer = Answer::new();
     let lie = [

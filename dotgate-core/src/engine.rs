@@ -50,7 +50,12 @@ pub struct Engine {
     waiting: VecDeque<(Moment, ExchangeKey)>,
     sessions: Sessions,
     pools: Vec<Pool>,
+    /// What an upstream that is not well is asked: the last question that came while one was not.
     probe: Option<Question>,
+    /// Recoveries of upstreams, by any worker, that the waiting exchanges have been told of.
+    recoveries_seen: u64,
+    /// When to look for further ones, while something waits.
+    next_review: Option<Moment>,
     /// When a query was last forwarded.
     last_query: Option<Moment>,
     /// Until when no session is opened, because no file descriptor was left.
@@ -87,6 +92,8 @@ impl Engine {
             sessions: SlotMap::with_key(),
             pools: settings.upstreams.iter().map(|_| Pool::new()).collect(),
             probe: probe_question(),
+            recoveries_seen: 0,
+            next_review: None,
             last_query: None,
             descriptor_pause: None,
             answer: Answer::new(),
@@ -150,12 +157,14 @@ impl Engine {
         }
         next = earlier(next, self.streams.next_alarm());
         next = earlier(next, self.next_upstream_try());
+        next = earlier(next, self.next_review);
         earlier(next, self.next_waiting_check())
     }
 
     /// Does everything that is due at `now`. Afterwards `next_deadline` lies after `now`.
     pub fn on_timeout(&mut self, now: Moment) {
         self.end_descriptor_pause(now);
+        self.review_recoveries(now);
         self.expire_waiters(now);
         self.lapse_sessions(now);
         self.try_ill_upstreams(now);
@@ -262,6 +271,18 @@ impl Engine {
             self.descriptor_pause = None;
             self.serve_waiting(now);
         }
+    }
+
+    /// Another worker may have found an upstream well for which exchanges wait here.
+    fn review_recoveries(&mut self, now: Moment) {
+        if self.next_review.is_none_or(|due| due > now) {
+            return;
+        }
+        let recoveries = self.health.iter().map(Health::generation).sum();
+        if std::mem::replace(&mut self.recoveries_seen, recoveries) != recoveries {
+            self.serve_waiting(now);
+        }
+        self.next_review = (!self.waiting.is_empty()).then(|| now + limits::RECOVERY_REVIEW);
     }
 
     /// When the oldest waiting exchange has waited long enough, while no upstream is hopeful.

@@ -3,7 +3,7 @@
 //! Stands beside the path: `pool` reports what it saw, `select` reads it, all through atomics.
 //!     Well --a session fell silent--> Suspect --another one--> Down
 //!     Well --a handshake failed, or errors that others did not make--> Down
-//!     Suspect --any response--> Well;  Down --a response without error--> Well
+//!     Suspect, Down --a right response; after errors, one without error--> Well
 //! While it is not well it is tried every 250 ms for 10 s, then every second with jitter, all workers
 //! together. Never decides for one query.
 
@@ -54,6 +54,8 @@ pub struct Health {
     is_lasting: AtomicBool,
     /// Errors in a row to questions that another upstream then answered.
     avoidable_errors: AtomicU32,
+    /// Whether these took it down: then an error is no sign of recovery.
+    is_erring: AtomicBool,
     /// Counts recoveries; a change voids what was remembered of failures.
     generation: AtomicU64,
 }
@@ -87,6 +89,7 @@ impl Health {
     /// A handshake or a connection failed. True if this made it `Down`.
     pub(crate) fn on_open_failed(&self, now: Moment, is_lasting: bool) -> bool {
         self.is_lasting.store(is_lasting, Relaxed);
+        self.is_erring.store(false, Relaxed);
         self.fall_to(HealthState::Down, now, now + limits::TRY_EVERY)
     }
 
@@ -96,6 +99,7 @@ impl Health {
             return false;
         }
         self.is_lasting.store(false, Relaxed);
+        self.is_erring.store(true, Relaxed);
         self.fall_to(HealthState::Down, now, now + limits::TRY_EVERY)
     }
 
@@ -104,6 +108,7 @@ impl Health {
         if self.silent_sessions.fetch_add(1, Relaxed) == 0 {
             if self.is_well() {
                 self.is_lasting.store(false, Relaxed);
+                self.is_erring.store(false, Relaxed);
                 self.fall_to(HealthState::Suspect, now, now);
             }
             return false;
@@ -111,11 +116,9 @@ impl Health {
         self.fall_to(HealthState::Down, now, now)
     }
 
-    /// A response with an error came: the upstream is not silent.
-    pub(crate) fn on_error_response(&self) {
-        if self.state() == HealthState::Suspect {
-            self.recover();
-        }
+    /// A response with an error came: the upstream is not silent. True if this ended a `Down`.
+    pub(crate) fn on_error_response(&self) -> bool {
+        !self.is_well() && !self.is_erring.load(Relaxed) && self.recover()
     }
 
     /// A right response without error came. True if this ended a `Down`.

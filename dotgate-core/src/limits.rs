@@ -69,6 +69,9 @@ pub const TRY_EVERY: Duration = Duration::from_millis(250);
 /// The same once the outage is older than [`OUTAGE_FRESH`]; up to a quarter is added at random.
 pub const TRY_EVERY_LATER: Duration = Duration::from_secs(1);
 
+/// How often an engine whose queries wait looks whether another worker found an upstream well.
+pub const RECOVERY_REVIEW: Duration = Duration::from_millis(50);
+
 /// An outage this young may be a restart: queries wait for its end until their deadline.
 pub const OUTAGE_FRESH: Duration = Duration::from_secs(10);
 

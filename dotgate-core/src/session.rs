@@ -38,8 +38,8 @@ pub(crate) enum Phase {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Asker {
     Exchange(ExchangeKey),
-    /// Nobody: the forwarder asks `. NS` to see whether the upstream answers.
-    Probe,
+    /// Nobody: the forwarder asks the question with this hash to see whether the upstream answers.
+    Probe(u64),
     /// Nobody any more. The ID stays taken until the session ends, for its response may still come
     /// (RFC 7766 section 6.2.1). The question's hash tells a late response from a wrong one.
     Retired(u64),
@@ -262,7 +262,7 @@ impl Session {
             .iter()
             .filter_map(|ticket| match ticket.asker {
                 Asker::Exchange(exchange) => Some((ticket.sent_at, exchange)),
-                Asker::Probe | Asker::Retired(_) => None,
+                Asker::Probe(_) | Asker::Retired(_) => None,
             })
             .collect();
         waiting.sort_unstable();
@@ -366,7 +366,7 @@ impl Session {
         let ticket = self.tickets.find(spread(id), |ticket| ticket.id == id)?;
         match ticket.asker {
             Asker::Exchange(exchange) if ticket.sent_at == sent_at => Some(exchange),
-            Asker::Exchange(_) | Asker::Probe | Asker::Retired(_) => None,
+            Asker::Exchange(_) | Asker::Probe(_) | Asker::Retired(_) => None,
         }
     }
 
@@ -409,7 +409,7 @@ fn spread(id: u16) -> u64 {
     u64::from(id).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
-/// The question of a probe: the root's name servers, which every resolver knows.
+/// The question of a probe until a client has asked one: the root's name servers.
 pub(crate) fn probe_question() -> Option<Question> {
     Question::new(&[0], dotgate_wire::rtype::NS, dotgate_wire::rclass::IN)
 }

@@ -125,6 +125,8 @@ impl Engine {
             && !std::mem::replace(&mut exchange.is_waiting, true)
         {
             self.waiting.push_back((now, key));
+            self.next_review
+                .get_or_insert(now + limits::RECOVERY_REVIEW);
         }
     }
 
@@ -232,8 +234,11 @@ impl Engine {
 
     /// Asks the probe question on a session on which nothing else is in flight.
     pub(super) fn send_probe(&mut self, now: Moment, key: SessionKey) {
-        let (Some(session), Some(question)) = (self.sessions.get_mut(key), self.probe.as_ref())
-        else {
+        let Some(question) = self.probe.as_ref() else {
+            return;
+        };
+        let hash = self.inflight.hash(question, false, false);
+        let Some(session) = self.sessions.get_mut(key) else {
             return;
         };
         if session.in_flight() > 0 {
@@ -247,7 +252,7 @@ impl Engine {
             edns: true,
             asks_keepalive: false,
         };
-        session.send(Asker::Probe, query, &mut self.random, now);
+        session.send(Asker::Probe(hash), query, &mut self.random, now);
         self.mark_session_dirty(key);
     }
 

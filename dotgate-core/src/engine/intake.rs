@@ -178,6 +178,10 @@ impl Engine {
         if let Some(key) = found {
             return (key, false);
         }
+        // A real question tells best whether an upstream answers again; some know nothing of the root.
+        if self.health.iter().any(|health| !health.is_well()) {
+            self.probe = Some(question.clone());
+        }
         let exchange = Exchange::new(question, hash, dnssec_ok, checking_disabled, now);
         let key = self.exchanges.insert(exchange);
         self.inflight.insert(&self.exchanges, hash, key);

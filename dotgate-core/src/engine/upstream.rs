@@ -227,13 +227,13 @@ impl Engine {
         let upstream = session.upstream;
         match asker {
             Asker::Retired(_) => session.on_late_response(),
-            Asker::Exchange(_) | Asker::Probe => session.on_response(id, now),
+            Asker::Exchange(_) | Asker::Probe(_) => session.on_response(id, now),
         }
         self.take_keepalive(key);
         self.judge_health(upstream);
         match asker {
             Asker::Retired(_) => self.count(Count::ResponsesLate),
-            Asker::Probe => {}
+            Asker::Probe(_) => {}
             Asker::Exchange(exchange) => {
                 self.count(Count::Responses);
                 self.on_response(now, exchange, key, id);
@@ -275,11 +275,7 @@ impl Engine {
                 .exchanges
                 .get(key)
                 .is_some_and(|exchange| exchange.question.matches(exact)),
-            Asker::Probe => self
-                .probe
-                .as_ref()
-                .is_some_and(|probe| probe.matches(exact)),
-            Asker::Retired(hash) => self.is_hash_of(hash, exact),
+            Asker::Probe(hash) | Asker::Retired(hash) => self.is_hash_of(hash, exact),
         }
     }
 
@@ -312,16 +308,15 @@ impl Engine {
         let Some(health) = self.health.get(upstream) else {
             return;
         };
-        match self.answer.rcode() {
-            rcode::NOERROR | rcode::NXDOMAIN => {
-                if health.on_right_response() {
-                    self.events.push_back(Event::UpstreamWell { upstream });
-                    if let Some(pool) = self.pools.get_mut(upstream) {
-                        pool.tries = 0;
-                    }
-                }
-            }
+        let has_recovered = match self.answer.rcode() {
+            rcode::NOERROR | rcode::NXDOMAIN => health.on_right_response(),
             _ => health.on_error_response(),
+        };
+        if has_recovered {
+            self.events.push_back(Event::UpstreamWell { upstream });
+            if let Some(pool) = self.pools.get_mut(upstream) {
+                pool.tries = 0;
+            }
         }
     }
 

@@ -47,9 +47,9 @@ fn when_the_first_is_killed_the_second_answers_and_the_first_is_tried_until_it_i
     lab.open(0);
     let probe = lab.next_asked();
     assert_eq!(
-        (probe.upstream, probe.message[12]),
-        (0, 0),
-        "asked for the root's servers"
+        (probe.upstream, &probe.message[12..15]),
+        (0, &b"\x01c\x07"[..]),
+        "asked the last question"
     );
     lab.ask("d.example");
     assert_eq!(
@@ -202,6 +202,39 @@ fn a_restart_is_waited_for_and_loses_nothing() {
     lab.answer_all();
     assert_eq!(lab.rcodes(), [0; 50]);
     lab.expect_idle();
+}
+
+#[test]
+fn what_one_worker_finds_well_serves_those_who_wait_at_another() {
+    let mut one = Lab::new(1);
+    let mut other = Lab::beside(&one);
+    one.ask("a.example");
+    one.fail_open(0, REFUSED);
+    other.ask("b.example");
+    assert!(other.openings.is_empty(), "the one tries for both");
+    one.pass(limits::TRY_EVERY);
+    one.open(0);
+    one.answer_all();
+    other.now = one.now;
+    other.pass(limits::RECOVERY_REVIEW);
+    other.open(0);
+    other.answer_all();
+    assert_eq!(other.rcodes(), [0], "without a further query");
+}
+
+#[test]
+fn an_upstream_that_was_cut_off_is_well_again_whatever_it_answers() {
+    let mut lab = Lab::new(2);
+    lab.ask("a.example");
+    lab.fail_open(0, REFUSED);
+    lab.open(1);
+    lab.answer_all();
+    lab.pass(limits::TRY_EVERY);
+    lab.open(0);
+    let probe = lab.next_asked();
+    lab.answer_with_rcode(&probe, 5);
+    lab.ask("b.example");
+    assert_eq!(lab.next_asked().upstream, 0);
 }
 
 #[test]

@@ -50,6 +50,7 @@ pub(super) struct Lab {
     pub(super) resumed: usize,
     pub(super) events: Vec<Event>,
     upstream_of: Vec<(SessionKey, usize)>,
+    health: Arc<[Health]>,
 }
 
 pub(super) fn settings(upstreams: usize) -> Settings {
@@ -80,9 +81,18 @@ impl Lab {
 
     pub(super) fn with(settings: Settings) -> Lab {
         let health = settings.upstreams.iter().map(|_| Health::new()).collect();
+        Lab::sharing(settings, health)
+    }
+
+    /// The lab of another worker of the same process.
+    pub(super) fn beside(other: &Lab) -> Lab {
+        Lab::sharing(settings(other.health.len()), Arc::clone(&other.health))
+    }
+
+    fn sharing(settings: Settings, health: Arc<[Health]>) -> Lab {
         let counters = Arc::new(Counters::new());
         Lab {
-            engine: Engine::new(Arc::new(settings), health, counters, [7; 32]),
+            engine: Engine::new(Arc::new(settings), Arc::clone(&health), counters, [7; 32]),
             now: Moment::from_nanos(1_000_000_000_000),
             openings: Vec::new(),
             asked: Vec::new(),
@@ -94,6 +104,7 @@ impl Lab {
             resumed: 0,
             events: Vec::new(),
             upstream_of: Vec::new(),
+            health,
         }
     }
 

@@ -413,3 +413,6 @@ fn spread(id: u16) -> u64 {
 pub(crate) fn probe_question() -> Option<Question> {
     Question::new(&[0], dotgate_wire::rtype::NS, dotgate_wire::rclass::IN)
 }
+
+#[cfg(test)]
+mod tests;

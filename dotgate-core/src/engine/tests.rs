@@ -1,11 +1,14 @@
 //! Stories about the engine in simulated time.
 
 mod clients;
+mod dnssec;
 mod edns;
 mod failover;
 mod lab;
+mod malformed;
 mod message;
 mod protocol;
 mod sessions;
 mod streams;
 mod tcp;
+mod wrong_responses;

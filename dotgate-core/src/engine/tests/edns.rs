@@ -1,7 +1,11 @@
 //! EDNS, hop by hop: what a client's OPT record asks for, and what no OPT record carries through.
 
-use super::lab::{Lab, MS, query, query_with_edns};
-use super::message::{DO, Message, RA, RD, response, with_opt};
+use super::lab::{Lab, MS, framed, query, query_with_edns, settings};
+use super::message::{
+    COOKIE, DO, ECS, EDE, KEEPALIVE, Message, PADDING, QNAME, RA, RD, TC, address, error_with_ede,
+    query_for, record, response, response_with_opt, with_flags, with_opt,
+};
+use crate::failure::{SessionEnd, TlsFault};
 
 /// The response of an upstream that does not know EDNS.
 fn formerr(query: &[u8]) -> Vec<u8> {
@@ -77,4 +81,279 @@ fn a_last_attempt_that_fails_for_edns_is_told_as_what_it_was() {
         (told.rcode(), told.ede().unwrap().1.as_str()),
         (2, "upstream: answered FORMERR (up2)")
     );
+}
+
+/// The options of every kind that a hop may meet.
+const ALL_OPTIONS: [(u16, &[u8]); 9] = [
+    (3, b"nsid"),
+    (ECS, &[0, 1, 24, 0, 192, 0, 2]),
+    (9, &[0, 0, 0, 9]),
+    (COOKIE, &[1; 24]),
+    (KEEPALIVE, &[0, 50]),
+    (PADDING, &[0; 40]),
+    (18, b"\x02er\x07example\0"),
+    (19, &[2, 0, 0, 0, 0, 7]),
+    (65_001, b"unknown"),
+];
+
+#[test]
+fn no_option_of_a_client_reaches_an_upstream() {
+    let mut lab = Lab::opened(1);
+    lab.send(&with_opt(
+        query(1, "a.example"),
+        4_096,
+        0xffff,
+        &ALL_OPTIONS,
+    ));
+    let sent = Message::read(&lab.asked[0].message);
+    assert_eq!(sent.option_codes(), [PADDING]);
+    let opt = sent.opt.clone().unwrap();
+    assert_eq!(
+        (opt.rclass, opt.ttl),
+        (1_232, DO),
+        "our size, no flag but DO"
+    );
+}
+
+#[test]
+fn no_option_of_an_upstream_reaches_a_client_and_its_size_is_ours() {
+    for by_tcp in [false, true] {
+        let mut lab = Lab::opened(1);
+        let stream = lab.connect();
+        let message = with_opt(query(1, "a.example"), 4_096, 0x4000, &ALL_OPTIONS);
+        match by_tcp {
+            false => lab.send(&message),
+            true => assert!(lab.stream_send(stream, &framed(&message))),
+        }
+        let asked = lab.next_asked();
+        let sections: [&[Vec<u8>]; 3] = [&[address(1)], &[], &[]];
+        let plain = response(&asked.message, RD | RA, sections);
+        let mut options = ALL_OPTIONS;
+        options[4].1 = &[0, 9];
+        lab.respond(asked.session, &with_opt(plain, 4_000, 0xffff, &options));
+        let told = if by_tcp {
+            lab.stream_messages().remove(0)
+        } else {
+            lab.responses.remove(0)
+        };
+        let told = Message::read(&told);
+        let expected: &[u16] = if by_tcp { &[KEEPALIVE] } else { &[] };
+        assert_eq!(told.option_codes(), expected, "neither padded nor copied");
+        let opt = told.opt.unwrap();
+        assert_eq!((opt.rclass, opt.ttl), (1_232, 0));
+    }
+}
+
+#[test]
+fn a_sessions_first_query_asks_for_keepalive_and_each_is_padded_exactly_once() {
+    let mut lab = Lab::new(1);
+    for n in 0..60_usize {
+        let name = format!("{}.example", "n".repeat(n + 1));
+        lab.send(&with_opt(query(1, &name), 1_232, 0, &[(PADDING, &[0; 9])]));
+    }
+    lab.open(0);
+    let sent: Vec<Message> = lab
+        .asked
+        .iter()
+        .map(|asked| Message::read(&asked.message))
+        .collect();
+    assert_eq!(
+        sent[0].options()[0],
+        (KEEPALIVE, vec![]),
+        "no value from a client"
+    );
+    assert_eq!(sent[0].option_codes(), [KEEPALIVE, PADDING]);
+    for (sent, asked) in sent[1..].iter().zip(&lab.asked[1..]) {
+        assert_eq!(sent.option_codes(), [PADDING]);
+        assert_eq!(asked.message.len() % 128, 0);
+    }
+}
+
+#[test]
+fn the_idle_time_an_upstream_tells_is_kept_with_a_margin() {
+    for (tenths, limit) in [
+        (20_u16, 1_800 * MS),
+        (200, 18_000 * MS),
+        (60_000, 60_000 * MS),
+    ] {
+        let mut lab = Lab::new(1);
+        lab.ask("a.example");
+        let session = lab.open(0);
+        let asked = lab.next_asked();
+        let options: [(u16, &[u8]); 1] = [(KEEPALIVE, &tenths.to_be_bytes())];
+        lab.respond(
+            session,
+            &response_with_opt(&asked.message, RD | RA, [&[], &[], &[]], &options),
+        );
+        lab.pass(limit - MS);
+        assert!(lab.closed.is_empty(), "{tenths}");
+        lab.pass(MS);
+        assert_eq!(
+            lab.closed,
+            [session],
+            "{tenths}: we close before the upstream does"
+        );
+    }
+}
+
+/// The response to a client whose OPT record has this size: to an answer that has `octets` octets without OPT.
+fn told_of(octets: usize, udp_size: Option<u16>, cap: u16) -> Vec<u8> {
+    let mut settings = settings(1);
+    settings.udp_response_max = cap;
+    let mut lab = Lab::with(settings);
+    let plain = query(1, "a.example");
+    lab.send(&match udp_size {
+        Some(size) => with_opt(plain, size, 0, &[]),
+        None => plain,
+    });
+    lab.open(0);
+    let asked = lab.next_asked();
+    let room = octets - response(&asked.message, 0, [&[], &[], &[]]).len() - 12;
+    let filler = record(QNAME, 16, 1, 300, &vec![7; room]);
+    lab.respond(
+        asked.session,
+        &response(&asked.message, RD | RA, [&[filler], &[], &[]]),
+    );
+    lab.responses.remove(0)
+}
+
+#[test]
+fn udp_responses_keep_to_the_clients_size_and_to_ours() {
+    for (udp_size, cap, limit) in [
+        (None, 1_232, 512),
+        (Some(0), 1_232, 512),
+        (Some(511), 1_232, 512),
+        (Some(512), 1_232, 512),
+        (Some(900), 1_232, 900),
+        (Some(1_232), 1_232, 1_232),
+        (Some(4_096), 1_232, 1_232),
+        (Some(65_535), 1_400, 1_400),
+    ] {
+        let opt_len = if udp_size.is_some() { 11 } else { 0 };
+        let fits = told_of(limit - opt_len, udp_size, cap);
+        assert_eq!(
+            (fits.len(), Message::read(&fits).has(TC)),
+            (limit, false),
+            "{udp_size:?}"
+        );
+        for octets in [limit - opt_len + 1, 13_000, 60_000] {
+            let cut = Message::read(&told_of(octets, udp_size, cap));
+            assert_eq!(
+                (cut.has(TC), cut.records.len(), cut.rcode()),
+                (true, 0, 0),
+                "{udp_size:?}"
+            );
+            assert_eq!(cut.opt.is_some(), udp_size.is_some());
+        }
+    }
+}
+
+#[test]
+fn tc_is_not_set_for_additional_records_alone() {
+    let mut lab = Lab::opened(1);
+    lab.send(&query_with_edns(1, "a.example"));
+    let asked = lab.next_asked();
+    let additional = record(QNAME, 16, 1, 300, &[7; 1_200]);
+    let sections: [&[Vec<u8>]; 3] = [&[address(1)], &[address(2)], &[additional]];
+    lab.respond(asked.session, &response(&asked.message, RD | RA, sections));
+    let told = Message::read(&lab.responses[0]);
+    assert_eq!((told.has(TC), told.records.len()), (false, 2));
+}
+
+#[test]
+fn extended_rcodes_are_the_upstreams_hop_and_are_asked_elsewhere() {
+    for rcode in [16_u16, 23, 4_095] {
+        let mut lab = Lab::opened(2);
+        lab.send(&query_with_edns(1, "a.example"));
+        for upstream in [0, 1] {
+            let asked = lab.next_asked();
+            assert_eq!(asked.upstream, upstream);
+            let plain = response(&asked.message, RD | RA | rcode & 15, [&[], &[], &[]]);
+            lab.respond(
+                asked.session,
+                &with_opt(plain, 1_232, u32::from(rcode >> 4) << 24, &[]),
+            );
+            if upstream == 0 {
+                lab.open(1);
+            }
+        }
+        let told = Message::read(&lab.responses[0]);
+        assert_eq!((told.rcode(), told.edns_flags()), (2, Some(0)), "{rcode}");
+    }
+}
+
+#[test]
+fn an_extended_error_is_passed_on_with_its_source_and_only_to_clients_with_edns() {
+    for (text, told) in [
+        ("", "from up0"),
+        ("signature expired", "from up0: signature expired"),
+        (r#"{"c":["mailto:a@example"]}"#, "from up0"),
+    ] {
+        let mut lab = Lab::opened(1);
+        lab.send(&query_with_edns(1, "a.example"));
+        lab.send_from("192.0.2.2:1", &query(2, "a.example"));
+        let asked = lab.next_asked();
+        lab.respond(asked.session, &error_with_ede(&asked.message, 3, 19, text));
+        let with = Message::read(&lab.responses[0]);
+        assert_eq!((with.rcode(), with.ede()), (3, Some((19, told.to_owned()))));
+        let without = Message::read(&lab.responses[1]);
+        assert_eq!((without.rcode(), without.opt), (3, None));
+    }
+}
+
+#[test]
+fn an_extended_error_gives_way_before_any_record_does() {
+    let mut lab = Lab::opened(1);
+    lab.send(&with_opt(query(1, "a.example"), 512, 0, &[]));
+    let asked = lab.next_asked();
+    let empty = response(&asked.message, RD | RA, [&[], &[], &[]]).len();
+    let filler = record(QNAME, 16, 1, 300, &vec![7; 512 - 11 - 12 - empty]);
+    let data = [&[0, 3][..], b"stale"].concat();
+    let message = response_with_opt(
+        &asked.message,
+        RD | RA,
+        [&[filler], &[], &[]],
+        &[(EDE, &data)],
+    );
+    lab.respond(asked.session, &message);
+    assert_eq!(lab.responses[0].len(), 512);
+    let told = Message::read(&lab.responses[0]);
+    assert_eq!(
+        (told.has(TC), told.records.len(), told.ede()),
+        (false, 1, None)
+    );
+}
+
+#[test]
+fn every_failure_of_ours_tells_its_extended_error() {
+    let told = |lab: &Lab| Message::read(lab.responses.last().unwrap()).ede().unwrap();
+    let ask = query_with_edns(1, "a.example");
+    let mut settings = settings(1);
+    settings.queries_max = 1;
+    let mut lab = Lab::with(settings);
+    lab.send_from("198.51.100.1:1", &ask);
+    assert_eq!(told(&lab), (18, "client not in access list".to_owned()));
+    lab.send(&ask);
+    lab.send(&query_with_edns(1, "b.example"));
+    assert_eq!(
+        told(&lab),
+        (23, "dotgate: too many queries in flight".to_owned())
+    );
+    lab.pass(4_000 * MS);
+    assert_eq!(
+        told(&lab),
+        (14, "connect: no upstream reached yet".to_owned())
+    );
+    let mut lab = Lab::new(1);
+    lab.send(&ask);
+    lab.fail_open(0, SessionEnd::Tls(TlsFault::PinMismatch));
+    assert_eq!(told(&lab), (22, "tls: no pin matches (up0)".to_owned()));
+    let mut lab = Lab::opened(1);
+    lab.send(&ask);
+    lab.pass(4_000 * MS);
+    assert_eq!(told(&lab), (23, "upstream: no response (up0)".to_owned()));
+    lab.send(&with_flags(query_with_edns(1, "a.example"), 0));
+    assert_eq!(told(&lab), (20, "recursion not desired".to_owned()));
+    lab.send(&with_opt(query_for("a.example", 252, 1), 1_232, 0, &[]));
+    assert_eq!(told(&lab), (21, "no zone transfers".to_owned()));
 }

@@ -1,6 +1,5 @@
 //! Messages as a client or an upstream sees them: put together octet by octet, and read by rules of their own,
 //! so that what the engine writes is not judged by the code that wrote it.
-#![expect(dead_code, reason = "the tables that use the rest come next")]
 
 use super::lab::query;
 

@@ -1,7 +1,15 @@
 //! The rules every forwarder keeps: IDs, questions, flags, matching, names that are never forwarded.
 
-use super::lab::{Lab, MS, SECOND, query, query_with_edns};
-use super::message::{Message, QR, RA, RD, error_with_ede};
+use std::collections::BTreeSet;
+
+use super::lab::{Lab, MS, SECOND, query, query_with_edns, settings};
+use super::message::{
+    A, AA, ECS, Message, QNAME, QR, RA, RD, Z, address, error_with_ede, query_for, record,
+    response, response_with_opt, with_opt,
+};
+use crate::counters::Count;
+use crate::failure::{ConnectFault, SessionEnd};
+use crate::limits;
 
 #[test]
 fn an_error_without_a_question_reaches_the_client_with_its_own_question() {
@@ -37,15 +45,265 @@ fn an_attempt_beside_on_the_same_session_leaves_nothing_in_flight() {
     assert_eq!(lab.rcodes(), [0; 31]);
     lab.answer(&stuck);
     assert_eq!(lab.responses.len(), 31);
-    assert_eq!(
-        lab.count(crate::Count::ResponsesLate),
-        1,
-        "known, but too late"
-    );
+    assert_eq!(lab.count(Count::ResponsesLate), 1, "known, but too late");
     lab.pass(8 * SECOND);
     assert_eq!(
         lab.closed,
         [stuck.session],
         "idle, so nothing is in flight on it"
     );
+}
+
+#[test]
+fn ids_towards_upstreams_are_ours_and_each_client_gets_its_own_back() {
+    let mut lab = Lab::opened(1);
+    for n in 0..40 {
+        lab.send(&query(0x4242, &format!("n{n}.example")));
+    }
+    let ids: BTreeSet<u16> = lab.asked.iter().map(|asked| asked.id).collect();
+    assert_eq!(ids.len(), 40);
+    assert!(ids.iter().filter(|id| **id == 0x4242).count() <= 1);
+    lab.answer_all();
+    assert!(
+        lab.responses
+            .iter()
+            .all(|response| response[..2] == [0x42, 0x42])
+    );
+}
+
+#[test]
+fn the_flags_of_a_response_are_ours_whatever_the_upstreams_are() {
+    for flags in [0, RA, RD | RA, AA | RA, Z | RA] {
+        let mut lab = Lab::opened(1);
+        lab.ask("a.example");
+        let asked = lab.next_asked();
+        lab.respond(
+            asked.session,
+            &response(&asked.message, flags, [&[address(1)], &[], &[]]),
+        );
+        assert_eq!(
+            Message::read(&lab.responses[0]).flags,
+            QR | RD | RA,
+            "{flags:#x}"
+        );
+    }
+}
+
+#[test]
+fn records_of_any_type_are_relayed_complete_and_octet_for_octet_in_their_sections() {
+    let mut lab = Lab::opened(1);
+    lab.send(&with_opt(query_for("a.example", 65_280, 1), 1_232, 0, &[]));
+    let asked = lab.next_asked();
+    assert_eq!(
+        Message::read(&asked.message).question,
+        query_for("a.example", 65_280, 1)[12..]
+    );
+    // What looks like a pointer in RDATA of an unknown type is none (RFC 3597 section 4).
+    let unknown = record(QNAME, 65_280, 1, 300, &[0xc0, 12, 0xc0, 0xff, 0]);
+    let other_class = record(QNAME, 65_281, 65_282, 300, &[]);
+    let sections: [&[Vec<u8>]; 3] = [
+        &[unknown.clone(), other_class, unknown.clone()],
+        &[record(b"\x07example\0", 2, 1, 60, b"\x02ns\xc0\x0e")],
+        &[address(7), unknown],
+    ];
+    let message = response_with_opt(&asked.message, RD | RA, sections, &[]);
+    lab.respond(asked.session, &message);
+    let (got, sent) = (Message::read(&lab.responses[0]), Message::read(&message));
+    assert_eq!((got.records.len(), &got.records), (6, &sent.records));
+    let end = message.len() - 11;
+    assert_eq!(lab.responses[0][12..end], message[12..end]);
+}
+
+#[test]
+fn ttls_are_bounded_and_equal_within_a_set() {
+    let mut lab = Lab::opened(1);
+    lab.ask("a.example");
+    let asked = lab.next_asked();
+    let a = |ttl, last| record(QNAME, A, 1, ttl, &[203, 0, 113, last]);
+    let text = |ttl| record(QNAME, 16, 1, ttl, b"\x01t");
+    let sections: [&[Vec<u8>]; 3] = [
+        &[a(900, 1), a(60, 2)],
+        &[text(0x8000_0000)],
+        &[record(QNAME, 15, 1, u32::MAX, b"\0\x01\0")],
+    ];
+    lab.respond(asked.session, &response(&asked.message, RD | RA, sections));
+    let told = Message::read(&lab.responses[0]);
+    let ttls: Vec<u32> = told.records.iter().map(|record| record.ttl).collect();
+    assert_eq!(ttls, [60, 60, 604_800, 604_800]);
+}
+
+#[test]
+fn octets_behind_a_response_reach_no_client() {
+    let mut lab = Lab::opened(1);
+    lab.ask("a.example");
+    let asked = lab.next_asked();
+    let right = response(&asked.message, RD | RA, [&[address(1)], &[], &[]]);
+    lab.respond(asked.session, &[&right[..], &address(66)].concat());
+    assert_eq!(lab.responses[0].len(), right.len());
+    assert_eq!(Message::read(&lab.responses[0]).records.len(), 1);
+}
+
+#[test]
+fn what_comes_beside_an_answer_answers_no_other_question() {
+    let mut lab = Lab::opened(1);
+    lab.ask("a.example");
+    let asked = lab.next_asked();
+    let planted = record(b"\x01b\x07example\0", A, 1, 86_400, &[203, 0, 113, 66]);
+    let sections: [&[Vec<u8>]; 3] = [&[address(1)], &[], &[planted]];
+    lab.respond(asked.session, &response(&asked.message, RD | RA, sections));
+    lab.ask("b.example");
+    assert_eq!(lab.asked.len(), 1, "asked, not taken from there");
+}
+
+#[test]
+fn questions_merge_whatever_edns_their_clients_speak() {
+    let mut lab = Lab::opened(1);
+    let plain = query(1, "a.example");
+    for (n, options) in [(24, 1_u8), (24, 2), (32, 3)] {
+        let subnet = [0, 1, n, 0, 192, 0, options, 0];
+        lab.send(&with_opt(
+            plain.clone(),
+            1_232,
+            0,
+            &[(ECS, &subnet[..7 + usize::from(n == 32)])],
+        ));
+    }
+    lab.send(&with_opt(plain.clone(), 4_096, 0, &[]));
+    lab.send(&plain);
+    assert_eq!(lab.asked.len(), 1);
+    lab.answer_all();
+    assert_eq!(lab.rcodes(), [0; 5]);
+}
+
+#[test]
+fn bogus_data_and_policy_stand_and_other_errors_are_asked_elsewhere() {
+    for code in 0..=30 {
+        for rcode in [2, 5] {
+            let mut lab = Lab::opened(2);
+            lab.send(&query_with_edns(1, "a.example"));
+            let asked = lab.next_asked();
+            lab.respond(
+                asked.session,
+                &error_with_ede(&asked.message, rcode, code, "why"),
+            );
+            if matches!(code, 6..=12 | 15..=18) {
+                let told = Message::read(&lab.responses[0]);
+                assert_eq!(told.rcode(), rcode);
+                assert_eq!(told.ede(), Some((code, "from up0: why".to_owned())));
+            } else {
+                lab.open(1);
+                lab.answer_all();
+                assert_eq!(lab.rcodes(), [0], "{code}");
+            }
+        }
+    }
+}
+
+#[test]
+fn errors_of_all_upstreams_pass_and_those_about_our_own_query_become_servfail() {
+    for (rcode, passed) in [(1, 2), (2, 2), (4, 2), (5, 5)] {
+        let mut lab = Lab::opened(1);
+        lab.send(&query_with_edns(1, "a.example"));
+        let asked = lab.next_asked();
+        lab.respond(
+            asked.session,
+            &error_with_ede(&asked.message, rcode, 22, ""),
+        );
+        let told = Message::read(&lab.responses[0]);
+        assert_eq!(
+            (told.rcode(), told.ede().unwrap().0),
+            (passed, 22),
+            "{rcode}"
+        );
+    }
+}
+
+#[test]
+fn rcodes_that_are_answers_are_passed_as_they_are() {
+    for rcode in [0, 3, 6, 7, 8, 9, 10, 11, 15] {
+        let mut lab = Lab::opened(2);
+        lab.ask("a.example");
+        let asked = lab.next_asked();
+        let soa = record(QNAME, 6, 1, 300, &[&[0, 0][..], &[0; 20]].concat());
+        lab.respond(
+            asked.session,
+            &response(&asked.message, RD | RA | rcode, [&[], &[soa], &[]]),
+        );
+        let told = Message::read(&lab.responses[0]);
+        assert_eq!((told.rcode(), told.records.len()), (rcode, 1));
+    }
+}
+
+#[test]
+fn a_short_answer_to_any_is_passed_as_it_is_and_answers_no_other_type() {
+    let mut lab = Lab::opened(1);
+    lab.send(&query_for("a.example", 255, 1));
+    lab.send(&query_for("a.example", A, 1));
+    assert_eq!(lab.asked.len(), 2);
+    let asked = lab.next_asked();
+    let hinfo = record(QNAME, 13, 1, 3_600, b"\x07RFC8482\0");
+    lab.respond(
+        asked.session,
+        &response(&asked.message, RD | RA, [&[hinfo], &[], &[]]),
+    );
+    let told = Message::read(&lab.responses[0]);
+    assert_eq!((told.records.len(), told.records[0].rtype), (1, 13));
+    assert_eq!(lab.responses.len(), 1);
+}
+
+#[test]
+fn short_names_are_forwarded_as_they_are() {
+    let mut lab = Lab::opened(1);
+    for name in ["", "intranet", "host.corp"] {
+        lab.ask(name);
+        let asked = lab.next_asked();
+        assert_eq!(Message::read(&asked.message).question, query(1, name)[12..]);
+        lab.answer(&asked);
+    }
+}
+
+#[test]
+fn thousands_of_questions_to_a_stalled_upstream_share_no_id_and_all_end_at_their_deadline() {
+    let mut settings = settings(1);
+    (settings.queries_max, settings.queries_per_client_max) = (20_000, 20_000);
+    let mut lab = Lab::with(settings);
+    lab.ask("warm-up");
+    lab.open(0);
+    lab.answer_all();
+    for n in 0..20_100 {
+        lab.ask(&format!("n{n}.example"));
+        while !lab.openings.is_empty() {
+            lab.open(0);
+        }
+    }
+    let ids: BTreeSet<_> = lab
+        .asked
+        .iter()
+        .map(|asked| (asked.session, asked.id))
+        .collect();
+    assert_eq!((lab.asked.len(), ids.len()), (20_000, 20_000));
+    assert!(lab.engine.session_count() <= limits::SESSIONS_PER_UPSTREAM);
+    assert_eq!(
+        lab.rcodes(),
+        [&[0][..], &[2; 100]].concat(),
+        "those beyond the limit"
+    );
+    lab.pass(4 * SECOND);
+    assert_eq!(lab.responses.len(), 20_101);
+    lab.expect_idle();
+}
+
+#[test]
+fn what_is_told_to_the_log_names_no_client_and_no_question() {
+    let mut lab = Lab::new(2);
+    lab.ask("private.example");
+    lab.fail_open(0, SessionEnd::Connect(ConnectFault::Refused));
+    let session = lab.open(1);
+    lab.close(session);
+    lab.pass(5 * SECOND);
+    assert!(!lab.events.is_empty());
+    let told = format!("{:?}", lab.events);
+    for word in ["private", "example", "192.0.2", "192, 0, 2"] {
+        assert!(!told.contains(word), "{told}");
+    }
 }

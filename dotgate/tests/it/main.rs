@@ -1,0 +1,19 @@
+//! The forwarder with real sockets and real TLS between scripted upstreams and clients.
+//!
+//! Every test builds a `world`: upstreams that speak DNS over TLS and misbehave when told to, the forwarder with a
+//! configuration written as text, clients over UDP and TCP. Asserted is what a person outside can count (answers,
+//! queries and connections that reached an upstream, counters, exit statuses), never a time. Every wait has a bound.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a part of a test that cannot go on fails the test"
+)]
+
+mod certificates;
+mod ends;
+mod misbehaviour;
+mod outage;
+mod silence;
+mod streams;
+mod world;

@@ -1,0 +1,144 @@
+//! The world of a test: upstreams, the forwarder in this process, and clients.
+
+pub(crate) mod client;
+pub(crate) mod load;
+pub(crate) mod message;
+pub(crate) mod upstream;
+pub(crate) mod wait;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use dotgate::config::{self, Environment};
+use dotgate::demo::certificates::TestAuthority;
+use dotgate::serve::Forwarder;
+use dotgate::tls::Roots;
+use dotgate::worker::Order;
+use dotgate_core::Count;
+
+use self::client::Client;
+use self::load::Load;
+use self::upstream::Upstream;
+use self::wait::until;
+
+/// Upstreams and a forwarder in front of them.
+pub(crate) struct World {
+    pub(crate) upstreams: Vec<Upstream>,
+    pub(crate) authority: TestAuthority,
+    forwarder: Forwarder,
+}
+
+impl World {
+    /// A forwarder with one worker in front of `count` upstreams that answer rightly.
+    pub(crate) fn new(count: usize) -> World {
+        World::with(count, &[])
+    }
+
+    /// The same with further variables.
+    pub(crate) fn with(count: usize, variables: &[(&str, &str)]) -> World {
+        let authority = TestAuthority::new().unwrap();
+        let upstreams = (0..count).map(|_| Upstream::start(&authority)).collect();
+        World::of(authority, upstreams, variables)
+    }
+
+    /// A forwarder in front of these upstreams.
+    pub(crate) fn of(
+        authority: TestAuthority,
+        upstreams: Vec<Upstream>,
+        variables: &[(&str, &str)],
+    ) -> World {
+        let hosts: Vec<String> = upstreams.iter().map(Upstream::written).collect();
+        let hosts = hosts.join(",");
+        let own = [
+            ("HOST", "127.0.0.1"),
+            ("PORT", "0"),
+            ("DNS_HOST", hosts.as_str()),
+            ("DNS_PORT", "853"),
+            ("DOTGATE_SERVER_WORKERS", "1"),
+        ];
+        let of_test = |name: &str| variables.iter().any(|(written, _)| *written == name);
+        let environment: Environment = own
+            .into_iter()
+            .filter(|(name, _)| !of_test(name))
+            .chain(variables.iter().copied())
+            .collect();
+        let loaded =
+            config::load(&environment, None).unwrap_or_else(|problems| panic!("{problems}"));
+        let roots = Roots::trusting(authority.certificate()).unwrap();
+        World {
+            upstreams,
+            authority,
+            forwarder: Forwarder::start(&loaded.config, &roots).unwrap(),
+        }
+    }
+
+    /// Where the forwarder listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.forwarder.addresses()[0]
+    }
+
+    /// A new client over UDP.
+    pub(crate) fn udp(&self) -> Client {
+        Client::udp(self.address())
+    }
+
+    /// A new client over TCP.
+    pub(crate) fn tcp(&self) -> Client {
+        Client::tcp(self.address())
+    }
+
+    /// Clients that ask a new name every `gap`, until told to stop.
+    pub(crate) fn load(&self, gap: Duration) -> Load {
+        Load::start(self.udp(), gap)
+    }
+
+    /// A counter of the forwarder.
+    pub(crate) fn count(&self, count: Count) -> u64 {
+        self.forwarder.count(count)
+    }
+
+    /// Several counters at once.
+    pub(crate) fn counts<const N: usize>(&self, counts: [Count; N]) -> [u64; N] {
+        counts.map(|count| self.count(count))
+    }
+
+    /// Waits until a counter has reached a value.
+    pub(crate) fn wait_for(&self, count: Count, value: u64) {
+        until(count.label(), || self.count(count) >= value);
+    }
+
+    /// Opens a session to the first upstream with a query that is answered, and returns its client.
+    pub(crate) fn warm_up(&self) -> Client {
+        let mut client = self.udp();
+        client.ask("warm-up.test").assert_right();
+        client
+    }
+
+    fn tell(&self) {
+        for count in Count::ALL {
+            if self.count(*count) > 0 {
+                eprintln!("{}: {}", count.label(), self.count(*count));
+            }
+        }
+        for (number, upstream) in self.upstreams.iter().enumerate() {
+            eprintln!("upstream {number}: {}", upstream.describe());
+        }
+    }
+}
+
+/// Whatever a test did: every worker ends, every query that was taken has had its response, and nothing panicked.
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.tell();
+            self.forwarder.order(Order::Finish);
+            return;
+        }
+        self.forwarder.order(Order::Finish);
+        until("the workers' end", || self.forwarder.has_ended());
+        let [taken, answered, failed] =
+            self.counts([Count::QueriesForwarded, Count::Answered, Count::Failed]);
+        assert_eq!(taken, answered + failed, "a query without a response");
+        assert_eq!(self.count(Count::Panics), 0);
+    }
+}

@@ -1,0 +1,261 @@
+//! A client over UDP or TCP that knows what it has asked and takes no answer for another one.
+
+use std::collections::HashMap;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream, UdpSocket};
+use std::time::Duration;
+
+use dotgate_wire::split_frame;
+use socket2::{Domain, SockRef, Socket, Type};
+
+use super::message::{Asked, Response, address_of, query};
+use super::wait::{BOUND, now};
+
+enum Link {
+    Udp(UdpSocket),
+    Tcp {
+        stream: TcpStream,
+        kept: Vec<u8>,
+        used: usize,
+    },
+}
+
+/// A client with its questions in flight.
+pub(crate) struct Client {
+    link: Link,
+    next_id: u16,
+    /// The exact name that waits under each ID.
+    waiting: HashMap<u16, String>,
+}
+
+impl Client {
+    /// A client on a UDP port of its own.
+    pub(crate) fn udp(forwarder: SocketAddr) -> Client {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        socket.connect(forwarder).unwrap();
+        Client::of(Link::Udp(socket))
+    }
+
+    /// A client with a TCP connection.
+    pub(crate) fn tcp(forwarder: SocketAddr) -> Client {
+        let stream = TcpStream::connect(forwarder).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Client::of(Link::Tcp {
+            stream,
+            kept: Vec::new(),
+            used: 0,
+        })
+    }
+
+    /// The same with the smallest receive buffer there is.
+    pub(crate) fn tcp_with_little_room(forwarder: SocketAddr) -> Client {
+        let socket = Socket::new(Domain::for_address(forwarder), Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(4_096).unwrap();
+        socket.connect(&forwarder.into()).unwrap();
+        Client::of(Link::Tcp {
+            stream: socket.into(),
+            kept: Vec::new(),
+            used: 0,
+        })
+    }
+
+    fn of(link: Link) -> Client {
+        Client {
+            link,
+            next_id: 1,
+            waiting: HashMap::new(),
+        }
+    }
+
+    /// Asks for a name's address.
+    pub(crate) fn send(&mut self, name: &str) {
+        self.send_for(name, Asked::Address);
+    }
+
+    /// Asks for several names' addresses at once.
+    pub(crate) fn send_all(&mut self, names: impl IntoIterator<Item = String>) {
+        for name in names {
+            self.send(&name);
+        }
+    }
+
+    /// Asks for something about a name.
+    pub(crate) fn send_for(&mut self, name: &str, asked: Asked) {
+        let message = self.next_query(name, asked);
+        match &mut self.link {
+            Link::Udp(socket) => {
+                socket.send(&message).unwrap();
+            }
+            Link::Tcp { stream, .. } => stream.write_all(&framed(&message)).unwrap(),
+        }
+    }
+
+    /// Asks for several names' addresses with one write, on a TCP connection.
+    pub(crate) fn send_together(&mut self, names: impl IntoIterator<Item = String>) {
+        let mut octets = Vec::new();
+        for name in names {
+            octets.extend(framed(&self.next_query(&name, Asked::Address)));
+        }
+        self.send_octets(&octets).unwrap();
+    }
+
+    /// Makes a query that is counted as sent.
+    pub(crate) fn next_query(&mut self, name: &str, asked: Asked) -> Vec<u8> {
+        let id = self.next_id;
+        self.next_id = self.next_id.wrapping_add(1);
+        let earlier = self.waiting.insert(id, name.to_owned());
+        assert!(earlier.is_none(), "65,536 questions in flight");
+        query(id, name, asked)
+    }
+
+    /// Asks for a name's address and waits for the response.
+    pub(crate) fn ask(&mut self, name: &str) -> Response {
+        self.send(name);
+        self.receive()
+    }
+
+    /// Asks for something and waits for the response.
+    pub(crate) fn ask_for(&mut self, name: &str, asked: Asked) -> Response {
+        self.send_for(name, asked);
+        self.receive()
+    }
+
+    /// The next response, within the bound of every wait.
+    #[track_caller]
+    pub(crate) fn receive(&mut self) -> Response {
+        match self.receive_within(BOUND) {
+            Some(response) => response,
+            None => panic!(
+                "no response for {BOUND:?} to {:?}",
+                self.waiting.values().next()
+            ),
+        }
+    }
+
+    /// Responses to everything that waits, in the order in which they come.
+    #[track_caller]
+    pub(crate) fn receive_all(&mut self) -> Vec<Response> {
+        (0..self.waiting.len()).map(|_| self.receive()).collect()
+    }
+
+    /// The next response that comes within `patience`.
+    pub(crate) fn receive_within(&mut self, patience: Duration) -> Option<Response> {
+        let octets = self.receive_octets(now() + patience)?;
+        let response = Response::read(&octets);
+        let asked = self.waiting.remove(&response.id);
+        assert_eq!(
+            asked.as_ref(),
+            Some(&response.name),
+            "not asked for: {response:?}"
+        );
+        let right = address_of(&response.name);
+        assert!(
+            response.addresses.iter().all(|address| *address == right),
+            "an answer to another question: {response:?}"
+        );
+        Some(response)
+    }
+
+    fn receive_octets(&mut self, until: Duration) -> Option<Vec<u8>> {
+        let mut buffer = vec![0; 65_536];
+        loop {
+            if let Link::Tcp { kept, used, .. } = &mut self.link {
+                if let Some((message, _)) = split_frame(&kept[*used..]) {
+                    *used += 2 + message.len();
+                    return Some(message.to_vec());
+                }
+                kept.drain(..*used);
+                *used = 0;
+            }
+            let left = until.saturating_sub(now());
+            if left.is_zero() {
+                return None;
+            }
+            let left = Some(left.max(Duration::from_micros(1)));
+            let read = match &mut self.link {
+                Link::Udp(socket) => {
+                    socket.set_read_timeout(left).unwrap();
+                    socket.recv(&mut buffer)
+                }
+                Link::Tcp { stream, .. } => {
+                    stream.set_read_timeout(left).unwrap();
+                    stream.read(&mut buffer)
+                }
+            };
+            match (read, &mut self.link) {
+                (Ok(length), Link::Udp(_)) => return Some(buffer[..length].to_vec()),
+                (Ok(0), Link::Tcp { .. }) => {
+                    panic!("closed with {} unanswered", self.waiting.len())
+                }
+                (Ok(length), Link::Tcp { kept, .. }) => kept.extend_from_slice(&buffer[..length]),
+                (Err(error), _) if is_timeout(error.kind()) => {}
+                // The forwarder's port is closed: nothing more will come.
+                (Err(_), Link::Udp(_)) => return None,
+                (Err(error), Link::Tcp { .. }) => panic!("{error}"),
+            }
+        }
+    }
+
+    /// Sends octets as they are, on a TCP connection.
+    pub(crate) fn send_octets(&mut self, octets: &[u8]) -> std::io::Result<()> {
+        match &mut self.link {
+            Link::Udp(socket) => socket.send(octets).map(|_| ()),
+            Link::Tcp { stream, .. } => stream.write_all(octets),
+        }
+    }
+
+    /// Sends nothing more, but still reads.
+    pub(crate) fn send_end(&self) {
+        if let Link::Tcp { stream, .. } = &self.link {
+            stream.shutdown(Shutdown::Write).unwrap();
+        }
+    }
+
+    /// Goes away as a process that is killed, with a reset.
+    pub(crate) fn reset(self) {
+        if let Link::Tcp { stream, .. } = &self.link {
+            SockRef::from(stream)
+                .set_linger(Some(Duration::ZERO))
+                .unwrap();
+        }
+    }
+
+    /// Makes writing fail rather than wait.
+    pub(crate) fn stop_waiting_for_room(&self) {
+        if let Link::Tcp { stream, .. } = &self.link {
+            stream
+                .set_write_timeout(Some(Duration::from_millis(200)))
+                .unwrap();
+        }
+    }
+
+    /// Waits until the forwarder has closed the connection, dropping what comes before.
+    pub(crate) fn wait_for_close(&mut self) {
+        let Link::Tcp { stream, .. } = &mut self.link else {
+            return;
+        };
+        stream.set_read_timeout(Some(BOUND)).unwrap();
+        let mut buffer = [0; 4_096];
+        loop {
+            match stream.read(&mut buffer) {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return,
+                Err(error) => panic!("not closed: {error}"),
+            }
+        }
+    }
+}
+
+/// A message as it stands in a stream (RFC 1035 section 4.2.2).
+pub(crate) fn framed(message: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(message.len()).unwrap();
+    [&length.to_be_bytes()[..], message].concat()
+}
+
+fn is_timeout(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+    )
+}

@@ -1,0 +1,64 @@
+//! A client that asks new names at a steady pace, beside whatever a test does.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use super::client::Client;
+use super::message::Response;
+use super::wait::{now, until};
+
+/// The client, while it asks.
+pub(crate) struct Load {
+    is_over: Arc<AtomicBool>,
+    sent: Arc<AtomicU64>,
+    thread: JoinHandle<Vec<Response>>,
+}
+
+impl Load {
+    /// Starts to ask every `gap`.
+    pub(crate) fn start(mut client: Client, gap: Duration) -> Load {
+        let (is_over, sent) = (
+            Arc::new(AtomicBool::new(false)),
+            Arc::new(AtomicU64::new(0)),
+        );
+        let (over, counted) = (Arc::clone(&is_over), Arc::clone(&sent));
+        let thread = thread::spawn(move || {
+            let mut responses = Vec::new();
+            let mut due = now();
+            while !over.load(Ordering::Relaxed) {
+                let number = counted.fetch_add(1, Ordering::Relaxed);
+                client.send(&format!("load-{number}.test"));
+                due += gap;
+                while let Some(response) = client.receive_within(due.saturating_sub(now())) {
+                    responses.push(response);
+                }
+            }
+            responses.extend(client.receive_all());
+            responses
+        });
+        Load {
+            is_over,
+            sent,
+            thread,
+        }
+    }
+
+    /// Waits until `count` more questions were asked.
+    pub(crate) fn go_on_for(&self, count: u64) {
+        let goal = self.sent.load(Ordering::Relaxed) + count;
+        until("questions of the load", || {
+            self.sent.load(Ordering::Relaxed) >= goal
+        });
+    }
+
+    /// Stops asking, and returns the responses to all that was asked.
+    pub(crate) fn finish(self) -> Vec<Response> {
+        self.is_over.store(true, Ordering::Relaxed);
+        let sent = Arc::clone(&self.sent);
+        let responses = self.thread.join().expect("the load's client failed");
+        assert_eq!(responses.len() as u64, sent.load(Ordering::Relaxed));
+        responses
+    }
+}

@@ -1,0 +1,86 @@
+//! What an upstream shows in a handshake.
+
+use std::sync::Arc;
+
+use dotgate::demo::certificates::{Leaf, TestAuthority, Validity};
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls::server::NoServerSessionStorage;
+
+use super::AUTHENTICATION_NAME;
+
+/// What is wrong with a certificate.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Certificate {
+    Right,
+    Expired,
+    NotYetValid,
+    OtherName,
+    UnknownAuthority,
+}
+
+/// Certificate, application protocols, tickets.
+#[derive(Clone, Debug)]
+pub(crate) struct Credentials {
+    pub(crate) certificate: Certificate,
+    pub(crate) alpn: Vec<&'static str>,
+    pub(crate) gives_tickets: bool,
+}
+
+impl Default for Credentials {
+    fn default() -> Credentials {
+        Credentials {
+            certificate: Certificate::Right,
+            alpn: vec!["dot"],
+            gives_tickets: true,
+        }
+    }
+}
+
+impl Credentials {
+    /// A certificate with a fault.
+    pub(crate) fn with(certificate: Certificate) -> Credentials {
+        Credentials {
+            certificate,
+            ..Credentials::default()
+        }
+    }
+
+    pub(super) fn server_config(&self, authority: &TestAuthority) -> Arc<ServerConfig> {
+        let name = match self.certificate {
+            Certificate::OtherName => "other.test",
+            _ => AUTHENTICATION_NAME,
+        };
+        let validity = match self.certificate {
+            Certificate::Expired => Validity::Past,
+            Certificate::NotYetValid => Validity::Future,
+            _ => Validity::Current,
+        };
+        let leaf = Leaf {
+            validity,
+            ..Leaf::for_name(name)
+        };
+        let shown = match self.certificate {
+            Certificate::UnknownAuthority => TestAuthority::new().unwrap().issue(&leaf),
+            _ => authority.issue(&leaf),
+        };
+        let shown = shown.unwrap();
+        let mut config =
+            ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_no_client_auth()
+                .with_single_cert(shown.chain, shown.key)
+                .unwrap();
+        config.alpn_protocols = self
+            .alpn
+            .iter()
+            .map(|name| name.as_bytes().to_vec())
+            .collect();
+        if !self.gives_tickets {
+            config.send_tls13_tickets = 0;
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+        }
+        Arc::new(config)
+    }
+}

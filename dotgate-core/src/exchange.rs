@@ -180,6 +180,15 @@ impl Exchange {
             .take()
     }
 
+    /// Ends the attempts on sessions that are gone.
+    pub(crate) fn end_all_on(&mut self, is_gone: impl Fn(SessionKey) -> bool) {
+        for place in &mut self.running {
+            if place.is_some_and(|attempt| is_gone(attempt.session)) {
+                *place = None;
+            }
+        }
+    }
+
     /// Remembers why an attempt failed, unless something more telling is known.
     pub(crate) fn note(&mut self, failure: Failure, upstream: Option<usize>) {
         let (new, old) = (failure.weight(), self.failure.weight());

@@ -179,27 +179,24 @@ impl Engine {
         if session.responses == 0 {
             self.upstream_failed_to_open(now, session.upstream, failure);
         }
-        for key in session.unanswered() {
-            let Some(exchange) = self.exchanges.get_mut(key) else {
+        let unanswered = session.unanswered();
+        for key in &unanswered {
+            let Some(exchange) = self.exchanges.get_mut(*key) else {
                 continue;
             };
+            exchange.end_all_on(|key| !self.sessions.contains_key(key));
             exchange.failed_at.add(session.upstream);
             exchange.fresh_after = Some(now);
             exchange.note(failure, Some(session.upstream));
         }
-        for key in session.unanswered() {
-            self.end_attempts(key, session);
-            self.advance(now, key);
-        }
-    }
-
-    fn end_attempts(&mut self, key: ExchangeKey, session: &Session) {
-        if let Some(exchange) = self.exchanges.get_mut(key) {
-            let lost = exchange.running().find(|attempt| {
-                attempt.upstream == session.upstream && !self.sessions.contains_key(attempt.session)
-            });
-            if let Some(lost) = lost {
-                exchange.end(lost.session, lost.id);
+        for key in unanswered {
+            // One that runs elsewhere too needs no further attempt now.
+            if self
+                .exchanges
+                .get(key)
+                .is_some_and(|exchange| !exchange.is_running())
+            {
+                self.advance(now, key);
             }
         }
     }

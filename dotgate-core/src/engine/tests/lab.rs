@@ -51,6 +51,7 @@ pub(super) struct Lab {
     pub(super) events: Vec<Event>,
     upstream_of: Vec<(SessionKey, usize)>,
     health: Arc<[Health]>,
+    last_answer: Option<SessionKey>,
 }
 
 pub(super) fn settings(upstreams: usize) -> Settings {
@@ -105,6 +106,7 @@ impl Lab {
             events: Vec::new(),
             upstream_of: Vec::new(),
             health,
+            last_answer: None,
         }
     }
 
@@ -179,6 +181,11 @@ impl Lab {
         self.respond(asked.session, &answer(&asked.message, 0));
     }
 
+    /// The session on which an upstream last answered.
+    pub(super) fn session_of_last_answer(&self) -> SessionKey {
+        self.last_answer.unwrap()
+    }
+
     pub(super) fn answer_with_rcode(&mut self, asked: &Asked, rcode: u8) {
         self.respond(asked.session, &answer(&asked.message, rcode));
     }
@@ -191,6 +198,7 @@ impl Lab {
     }
 
     pub(super) fn respond(&mut self, session: SessionKey, message: &[u8]) {
+        self.last_answer = Some(session);
         self.engine
             .session_bytes(self.now, session, &framed(message));
         self.settle();

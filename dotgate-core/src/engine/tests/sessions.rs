@@ -351,3 +351,41 @@ fn octets_may_come_one_at_a_time() {
     }
     assert_eq!(lab.rcodes(), [0]);
 }
+
+#[test]
+fn a_query_that_runs_elsewhere_too_is_not_asked_a_third_time_when_one_session_ends() {
+    let mut lab = Lab::opened(2);
+    lab.ask("a.example");
+    lab.ask("b.example");
+    let silent = lab.asked[0].session;
+    lab.pass(250 * MS);
+    lab.open(1);
+    assert_eq!(lab.count(Count::AttemptsBeside), 2);
+    lab.close(silent);
+    assert_eq!(lab.count(Count::Attempts), 1 + 2 + 2);
+    lab.answer_all();
+    assert_eq!(lab.rcodes(), [0, 0]);
+    lab.expect_idle();
+}
+
+#[test]
+fn both_attempts_on_one_session_end_with_it_and_cost_one_further_attempt() {
+    let mut lab = Lab::opened(1);
+    lab.ask("stuck.example");
+    for n in 0..31 {
+        lab.pass(50 * MS);
+        lab.ask(&format!("n{n}.example"));
+        lab.asked
+            .retain(|asked| asked.message[12..17] != *b"\x05stuc");
+        lab.answer_all();
+    }
+    assert_eq!(lab.count(Count::AttemptsBeside), 1);
+    let attempts = lab.count(Count::Attempts);
+    let session = lab.session_of_last_answer();
+    lab.close(session);
+    lab.open(0);
+    assert_eq!(lab.count(Count::Attempts), attempts + 1);
+    lab.answer_all();
+    assert_eq!(lab.rcodes(), [0; 32]);
+    lab.expect_idle();
+}

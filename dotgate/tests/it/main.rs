@@ -12,8 +12,10 @@
 
 mod certificates;
 mod ends;
+mod exhaustion;
 mod misbehaviour;
 mod outage;
+mod program;
 mod silence;
 mod streams;
 mod world;

@@ -3,6 +3,7 @@
 pub(crate) mod client;
 pub(crate) mod load;
 pub(crate) mod message;
+pub(crate) mod program;
 pub(crate) mod upstream;
 pub(crate) mod wait;
 

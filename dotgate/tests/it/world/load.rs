@@ -53,6 +53,11 @@ impl Load {
         });
     }
 
+    /// Stops asking, whatever is unanswered.
+    pub(crate) fn abandon(self) {
+        self.is_over.store(true, Ordering::Relaxed);
+    }
+
     /// Stops asking, and returns the responses to all that was asked.
     pub(crate) fn finish(self) -> Vec<Response> {
         self.is_over.store(true, Ordering::Relaxed);

@@ -1,0 +1,204 @@
+//! The built program, run as an operator runs it.
+
+use std::io::{BufRead, BufReader, Write as _};
+use std::net::SocketAddr;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
+
+use dotgate::demo::certificates::TestAuthority;
+use tempfile::NamedTempFile;
+
+use super::client::Client;
+use super::load::Load;
+use super::wait::{BOUND, now, until};
+
+/// The program while it serves; it is killed when this is dropped.
+pub(crate) struct Program {
+    child: Child,
+    lines: Receiver<String>,
+    address: SocketAddr,
+    _authority: NamedTempFile,
+}
+
+impl Program {
+    /// Starts it in front of `hosts`, whose certificates this authority signed, and waits until it serves.
+    pub(crate) fn serve(
+        authority: &TestAuthority,
+        hosts: &str,
+        variables: &[(&str, &str)],
+    ) -> Program {
+        Program::serve_with(authority, hosts, variables, command(&[]))
+    }
+
+    /// The same with at most `count` open files.
+    pub(crate) fn serve_with_open_files(
+        count: u32,
+        authority: &TestAuthority,
+        hosts: &str,
+        variables: &[(&str, &str)],
+    ) -> Program {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -n {count} && exec \"$0\"")]);
+        shell.arg(env!("CARGO_BIN_EXE_dotgate")).env_clear();
+        Program::serve_with(authority, hosts, variables, shell)
+    }
+
+    fn serve_with(
+        authority: &TestAuthority,
+        hosts: &str,
+        variables: &[(&str, &str)],
+        mut command: Command,
+    ) -> Program {
+        let file = authority_file(authority);
+        set_up(&mut command, &file, hosts, variables);
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = child.stderr.take().unwrap();
+        let (said, lines) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                if said.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut program = Program {
+            child,
+            lines,
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            _authority: file,
+        };
+        let line = program.wait_for_line("serving DNS");
+        program.address = listen_address(&line);
+        program
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A new client over UDP.
+    pub(crate) fn udp(&self) -> Client {
+        Client::udp(self.address)
+    }
+
+    /// A new client over TCP.
+    pub(crate) fn tcp(&self) -> Client {
+        Client::tcp(self.address)
+    }
+
+    /// A client that asks a new name every `gap`, until told to stop.
+    pub(crate) fn load(&self, gap: Duration) -> Load {
+        Load::start(self.udp(), gap)
+    }
+
+    /// Waits until it logs a line with these words, and returns it.
+    #[track_caller]
+    pub(crate) fn wait_for_line(&self, words: &str) -> String {
+        let bound = now() + BOUND;
+        let mut said = Vec::new();
+        loop {
+            match self.lines.recv_timeout(bound.saturating_sub(now())) {
+                Ok(line) if line.contains(words) => return line,
+                Ok(line) => said.push(line),
+                Err(RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout) => {
+                    panic!("it never said {words:?} but {said:#?}")
+                }
+            }
+        }
+    }
+
+    /// The lines it has logged since the last look.
+    pub(crate) fn new_lines(&self) -> Vec<String> {
+        self.lines.try_iter().collect()
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, name: &str) {
+        signal(&self.child, name);
+    }
+
+    /// Waits for its end.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        wait(&mut self.child)
+    }
+
+    /// The processor time it has used so far, in the kernel's ticks (a hundredth of a second each).
+    pub(crate) fn ticks(&self) -> u64 {
+        /// Where `proc_pid_stat(5)` has user and system time, counted behind the name in brackets.
+        const TIMES: std::ops::RangeInclusive<usize> = 11..=12;
+        let path = format!("/proc/{}/stat", self.child.id());
+        let text = std::fs::read_to_string(path).unwrap();
+        let (_, behind_name) = text.rsplit_once(") ").unwrap();
+        let fields: Vec<&str> = behind_name.split(' ').collect();
+        fields[TIMES]
+            .iter()
+            .map(|field| field.parse::<u64>().unwrap())
+            .sum()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// The program with these variables and no others.
+pub(crate) fn command(variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dotgate"));
+    command.env_clear().envs(variables.iter().copied());
+    command
+}
+
+/// Sets what serving needs, unless a test has a variable of its own.
+pub(crate) fn set_up(
+    command: &mut Command,
+    authority: &NamedTempFile,
+    hosts: &str,
+    variables: &[(&str, &str)],
+) {
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    command.envs([
+        ("HOST", "127.0.0.1"),
+        ("PORT", "0"),
+        ("DNS_HOST", hosts),
+        ("DNS_PORT", "853"),
+    ]);
+    command.env("DOTGATE_TLS_CA_FILE", authority.path());
+    command.envs(variables.iter().copied());
+}
+
+/// A file with the authority's certificate.
+pub(crate) fn authority_file(authority: &TestAuthority) -> NamedTempFile {
+    let mut file = NamedTempFile::new().unwrap();
+    file.write_all(authority.pem().as_bytes()).unwrap();
+    file
+}
+
+/// The first address in the line that tells the start.
+fn listen_address(line: &str) -> SocketAddr {
+    let (_, behind) = line.split_once("listen=\"").expect("addresses");
+    let end = behind.find(['"', ',']).unwrap();
+    behind[..end].parse().unwrap()
+}
+
+/// Sends a child a signal.
+pub(crate) fn signal(child: &Child, name: &str) {
+    let kill = format!("kill -{name} {}", child.id());
+    let status = Command::new("sh").args(["-c", &kill]).status().unwrap();
+    assert!(status.success(), "{kill}");
+}
+
+/// Waits for a child's end.
+pub(crate) fn wait(child: &mut Child) -> ExitStatus {
+    let mut ended = None;
+    until("the program's end", || {
+        ended = child.try_wait().unwrap();
+        ended.is_some()
+    });
+    ended.unwrap()
+}

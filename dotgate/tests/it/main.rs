@@ -15,6 +15,7 @@ mod ends;
 mod exhaustion;
 mod misbehaviour;
 mod outage;
+mod peers;
 mod program;
 mod silence;
 mod streams;

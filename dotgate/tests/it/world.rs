@@ -3,11 +3,13 @@
 pub(crate) mod client;
 pub(crate) mod load;
 pub(crate) mod message;
+pub(crate) mod peer;
 pub(crate) mod program;
 pub(crate) mod upstream;
 pub(crate) mod wait;
 
 use std::net::SocketAddr;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use dotgate::config::{self, Environment};
@@ -22,11 +24,25 @@ use self::load::Load;
 use self::upstream::Upstream;
 use self::wait::until;
 
+/// Tests that need the processors for themselves hold it for writing, all others for reading.
+static PROCESSORS: RwLock<()> = RwLock::new(());
+
+/// Shares the processors with other tests.
+pub(crate) fn together() -> RwLockReadGuard<'static, ()> {
+    PROCESSORS.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Waits until no other test runs, and keeps it so.
+pub(crate) fn alone() -> RwLockWriteGuard<'static, ()> {
+    PROCESSORS.write().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Upstreams and a forwarder in front of them.
 pub(crate) struct World {
     pub(crate) upstreams: Vec<Upstream>,
     pub(crate) authority: TestAuthority,
     forwarder: Forwarder,
+    _processors: RwLockReadGuard<'static, ()>,
 }
 
 impl World {
@@ -48,6 +64,7 @@ impl World {
         upstreams: Vec<Upstream>,
         variables: &[(&str, &str)],
     ) -> World {
+        let processors = together();
         let hosts: Vec<String> = upstreams.iter().map(Upstream::written).collect();
         let hosts = hosts.join(",");
         let own = [
@@ -70,6 +87,7 @@ impl World {
             upstreams,
             authority,
             forwarder: Forwarder::start(&loaded.config, &roots).unwrap(),
+            _processors: processors,
         }
     }
 

@@ -19,9 +19,12 @@ fn wrong_responses(asked: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
         10,
     );
     let overrun = record(&[0], OPT, 1_232, 0, &[0, 15, 0, 9]);
-    let mut no_question = right.clone();
-    no_question.drain(12..question_end);
-    no_question[5] = 0;
+    let no_question = |rcode: u16| {
+        let mut message = response(asked, RD | RA | rcode, [&[], &[], &[]]);
+        message.truncate(12);
+        message[5] = 0;
+        message
+    };
     let looping = record(&[0xc0, question_end as u8], A, 1, 300, &[203, 0, 113, 5]);
     vec![
         ("wrong ID", changed(0, 0x55)),
@@ -38,7 +41,8 @@ fn wrong_responses(asked: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
         ("four octets", right[..4].to_vec()),
         ("cut in a record", right[..right.len() - 12].to_vec()),
         ("two questions", changed(5, 3)),
-        ("no error and no question", no_question),
+        ("no error and no question", no_question(0)),
+        ("NXDOMAIN and no question", no_question(3)),
         ("records that are not there", changed(6, 0x80)),
         ("two OPT", two_opts),
         (

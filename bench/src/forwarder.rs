@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -179,10 +179,22 @@ impl Forwarder {
 }
 
 /// A port free for UDP at this moment, chosen by the system.
+/// An address whose port is free for UDP and TCP alike.
 fn free_address() -> Result<SocketAddr, Error> {
-    UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))
-        .and_then(|socket| socket.local_addr())
-        .to("find a free port")
+    const TRIES: usize = 16;
+    let find = || {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let address = socket.local_addr()?;
+        TcpListener::bind(address).map(|_| address)
+    };
+    let mut found = find();
+    for _ in 1..TRIES {
+        if found.is_ok() {
+            break;
+        }
+        found = find();
+    }
+    found.to("find a free port")
 }
 
 fn dotgate_environment(

@@ -178,7 +178,6 @@ impl Forwarder {
     }
 }
 
-/// A port free for UDP at this moment, chosen by the system.
 /// An address whose port is free for UDP and TCP alike.
 fn free_address() -> Result<SocketAddr, Error> {
     const TRIES: usize = 16;

@@ -11,6 +11,7 @@
 )]
 
 mod certificates;
+mod clients;
 mod ends;
 mod exhaustion;
 mod misbehaviour;

@@ -196,6 +196,12 @@ struct Blackhole {
 }
 
 impl Blackhole {
+    /// How it is written in `DNS_HOST`.
+    fn written(&self) -> String {
+        let address = self.address;
+        format!("{}@{}#{AUTHENTICATION_NAME}", address.ip(), address.port())
+    }
+
     fn new() -> Blackhole {
         let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         let any_port = SocketAddr::from((Ipv4Addr::new(127, 78, 0, 1), 0));
@@ -219,12 +225,7 @@ fn an_upstream_whose_packets_vanish_costs_the_next_one_no_second_attempt() {
     let blackhole = Blackhole::new();
     let authority = dotgate::demo::certificates::TestAuthority::new().unwrap();
     let healthy = Upstream::start(&authority);
-    let hosts = format!(
-        "{}@{}#{AUTHENTICATION_NAME},{}",
-        blackhole.address.ip(),
-        blackhole.address.port(),
-        healthy.written()
-    );
+    let hosts = format!("{},{}", blackhole.written(), healthy.written());
     let world = World::of(authority, vec![healthy], &[("DNS_HOST", &hosts)]);
     let load = world.load(4 * MS);
     load.go_on_for(250);
@@ -232,4 +233,23 @@ fn an_upstream_whose_packets_vanish_costs_the_next_one_no_second_attempt() {
     assert_all_right(&responses, responses.len());
     assert_eq!(world.count(Count::Attempts), responses.len() as u64);
     assert_eq!(world.upstreams[0].queries(), responses.len());
+}
+
+#[test]
+fn behind_an_upstream_whose_packets_vanish_alone_clients_get_servfail_not_ready() {
+    let blackhole = Blackhole::new();
+    let authority = dotgate::demo::certificates::TestAuthority::new().unwrap();
+    let hosts = blackhole.written();
+    let variables = [
+        ("DNS_HOST", hosts.as_str()),
+        ("DOTGATE_QUERY_DEADLINE", "1s"),
+    ];
+    let world = World::of(authority, Vec::new(), &variables);
+    for mut client in [world.udp(), world.tcp()] {
+        client.send_all(names(20));
+        for response in client.receive_all() {
+            response.assert_failed(14);
+        }
+    }
+    assert_eq!(world.count(Count::Attempts), 0);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use dotgate_wire::split_frame;
@@ -33,7 +33,11 @@ pub(crate) struct Client {
 impl Client {
     /// A client on a UDP port of its own.
     pub(crate) fn udp(forwarder: SocketAddr) -> Client {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let any_port: SocketAddr = match forwarder {
+            SocketAddr::V4(_) => (Ipv4Addr::LOCALHOST, 0).into(),
+            SocketAddr::V6(_) => (Ipv6Addr::LOCALHOST, 0).into(),
+        };
+        let socket = UdpSocket::bind(any_port).unwrap();
         socket.connect(forwarder).unwrap();
         Client::of(Link::Udp(socket))
     }

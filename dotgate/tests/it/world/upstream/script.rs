@@ -87,6 +87,8 @@ pub(crate) struct Script {
     pub(crate) all: Vec<Step>,
     /// When this many queries have come in all, the open connections end, and the script for all is `Right`.
     pub(crate) end_at: Option<(usize, End)>,
+    /// Whether it has the smallest receive buffers there are, from when it listens.
+    pub(crate) has_little_room: bool,
     by_name: HashMap<String, Vec<Step>>,
     once: HashMap<String, Vec<Step>>,
     by_beginning: Option<(String, Vec<Step>)>,
@@ -99,6 +101,7 @@ impl Script {
             tls,
             all: vec![Step::Send(Form::Right)],
             end_at: None,
+            has_little_room: false,
             by_name: HashMap::new(),
             once: HashMap::new(),
             by_beginning: None,

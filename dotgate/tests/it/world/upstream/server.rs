@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
+use socket2::SockRef;
 
 use super::connection::{Connection, Life};
 use super::script::{End, Form, Opening, Step};
@@ -161,6 +162,12 @@ impl Server {
             }
             Command::Listen => {
                 let mut listener = TcpListener::bind(self.address).unwrap();
+                if self.shared.script.lock().unwrap().has_little_room {
+                    // Connections have what their listener has.
+                    SockRef::from(&listener)
+                        .set_recv_buffer_size(2_304)
+                        .unwrap();
+                }
                 let registry = self.poll.registry();
                 registry
                     .register(&mut listener, LISTENER, Interest::READABLE)

@@ -1,17 +1,259 @@
-//! Finding the addresses of upstreams that are given by name.
+//! Finding the addresses of upstreams that are given by name, for as long as the program runs.
+//!
+//! Stands before the path of a query, on the control thread: it gives addresses to the upstreams, from which
+//! sessions are opened. It owns one task per name. It asks, in the clear, the resolvers of
+//! `DOTGATE_BOOTSTRAP_ADDRESSES` and nobody else, never the system's resolver, which may be dotgate itself.
+//! A lie told here reaches no client: the upstream must still prove its name in TLS.
+//!     Searching --addresses--> Known --time to live over--> asks again --nothing--> Known, with the last good ones
+//! Limits: [`Pace`], 8 addresses of each family. Follows RFC 1035, RFC 5452 section 9, RFC 7766 (truncation).
+//! *Not done*: EDNS (addresses fit into 512 octets, or come by TCP), and questions for aliases beyond one answer.
 
+mod lookup;
+mod message;
+#[cfg(test)]
+mod tests;
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::config::Config;
+use domain::base::Name;
+use tokio::task::JoinSet;
+use tracing::{error, info, warn};
+
+use self::lookup::Lookup;
+pub use self::lookup::{LookupError, LookupFault};
+use crate::config::{Config, Endpoint};
 use crate::upstreams::Upstream;
+
+/// How long things take at least and at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// What a resolver gets for one question, and once more for it over TCP.
+    pub resolver_wait: Duration,
+    /// The pause after the first search that found nothing; it doubles while there is no address.
+    pub first_pause: Duration,
+    /// The longest of these pauses.
+    pub longest_pause: Duration,
+    /// How long addresses are kept at least, whatever their TTL; also the pause before a failed renewal is tried
+    /// again.
+    pub shortest_life: Duration,
+    /// How long addresses are kept at most.
+    pub longest_life: Duration,
+}
+
+impl Default for Pace {
+    /// Patient with resolvers and quick to recover: at most 8 questions a second while there is no address.
+    fn default() -> Pace {
+        Pace {
+            resolver_wait: Duration::from_secs(1),
+            first_pause: Duration::from_millis(250),
+            longest_pause: Duration::from_secs(10),
+            shortest_life: Duration::from_secs(60),
+            longest_life: Duration::from_secs(3_600),
+        }
+    }
+}
 
 /// The search, which ends when this is dropped.
 #[derive(Debug)]
-pub struct Bootstrap;
+pub struct Bootstrap {
+    _searches: JoinSet<()>,
+}
 
 impl Bootstrap {
-    /// Starts to search in the background.
-    pub fn start(_config: &Config, _upstreams: &Arc<[Upstream]>) -> Bootstrap {
-        Bootstrap
+    /// Starts to search in the background. Call it inside a tokio runtime.
+    pub fn start(config: &Config, upstreams: &Arc<[Upstream]>) -> Bootstrap {
+        Self::with_pace(config, upstreams, Pace::default())
     }
+
+    /// The same at another pace.
+    pub fn with_pace(config: &Config, upstreams: &Arc<[Upstream]>, pace: Pace) -> Bootstrap {
+        let mut searches = JoinSet::new();
+        for (index, upstream) in config.upstreams().iter().enumerate() {
+            let Endpoint::Name { name, port } = &upstream.endpoint else {
+                continue;
+            };
+            let Ok(parsed) = Name::from_str(name) else {
+                error!(upstream = upstream.label, "the name is no name of the DNS");
+                continue;
+            };
+            let search = Search {
+                lookup: Lookup {
+                    name: parsed,
+                    resolvers: config.bootstrap().to_vec(),
+                    wait: pace.resolver_wait,
+                },
+                port: *port,
+                pace,
+                upstreams: Arc::clone(upstreams),
+                index,
+            };
+            searches.spawn(search.run());
+        }
+        Bootstrap {
+            _searches: searches,
+        }
+    }
+}
+
+/// Finds the addresses of a name once, in the order in which they are to be tried.
+///
+/// # Errors
+/// [`LookupError`] of the resolver that was asked last.
+pub async fn resolve(
+    name: &str,
+    port: u16,
+    resolvers: &[SocketAddr],
+) -> Result<Vec<SocketAddr>, LookupError> {
+    let lookup = Lookup {
+        name: Name::from_str(name).map_err(|_| LookupError::UNASKABLE)?,
+        resolvers: resolvers.to_vec(),
+        wait: Pace::default().resolver_wait,
+    };
+    let mut known = Known::default();
+    known.renew(lookup.run().await)?;
+    Ok(known.in_order(port, has_route))
+}
+
+/// The search for one name.
+struct Search {
+    lookup: Lookup,
+    port: u16,
+    pace: Pace,
+    upstreams: Arc<[Upstream]>,
+    index: usize,
+}
+
+impl Search {
+    async fn run(self) {
+        let mut known = Known::default();
+        let mut told = Vec::new();
+        let mut pause = self.pace.first_pause;
+        let mut is_failing = false;
+        loop {
+            let wait = match known.renew(self.lookup.run().await) {
+                Ok(life) => {
+                    self.hand_over(&known, &mut told);
+                    (pause, is_failing) = (self.pace.first_pause, false);
+                    life.clamp(self.pace.shortest_life, self.pace.longest_life)
+                }
+                Err(problem) => {
+                    if !std::mem::replace(&mut is_failing, true) {
+                        self.tell_failure(&known, &problem);
+                    }
+                    if known.is_empty() {
+                        let now = pause;
+                        pause = (pause * 2).min(self.pace.longest_pause);
+                        now
+                    } else {
+                        self.pace.shortest_life
+                    }
+                }
+            };
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    fn hand_over(&self, known: &Known, told: &mut Vec<SocketAddr>) {
+        let Some(upstream) = self.upstreams.get(self.index) else {
+            return;
+        };
+        let addresses = known.in_order(self.port, has_route);
+        if addresses != *told {
+            let list: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+            let addresses = list.join(",");
+            info!(
+                upstream = upstream.label(),
+                addresses, "the name is resolved"
+            );
+        }
+        told.clone_from(&addresses);
+        upstream.set_addresses(addresses);
+    }
+
+    fn tell_failure(&self, known: &Known, problem: &LookupError) {
+        let label = self.upstreams.get(self.index).map(Upstream::label);
+        let upstream = label.unwrap_or_default();
+        if known.is_empty() {
+            warn!(upstream, reason = %problem, "the name is not resolved yet; tried until it is");
+        } else {
+            warn!(upstream, reason = %problem, "the name is not resolved anew; its last addresses are kept");
+        }
+    }
+}
+
+/// What one question found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Found {
+    /// At most 8; none if the name has none of the family.
+    addresses: Vec<IpAddr>,
+    /// How long they hold; of no meaning without addresses.
+    life: Duration,
+}
+
+/// The last good addresses of a name.
+#[derive(Debug, Default)]
+struct Known {
+    ipv4: Vec<IpAddr>,
+    ipv6: Vec<IpAddr>,
+}
+
+impl Known {
+    fn is_empty(&self) -> bool {
+        self.ipv4.is_empty() && self.ipv6.is_empty()
+    }
+
+    /// Takes what was found and returns how long it holds: no time at all where one family's question failed, so
+    /// that it is asked again soon. A family keeps its addresses when its question fails, and both keep them when
+    /// both fail or nothing would be left.
+    fn renew(&mut self, found: lookup::Outcome) -> Result<Duration, LookupError> {
+        let (ipv4, life4) = newer(&found.ipv4, &self.ipv4);
+        let (ipv6, life6) = newer(&found.ipv6, &self.ipv6);
+        let new = Known { ipv4, ipv6 };
+        match (found.ipv4, found.ipv6) {
+            (Err(problem), Err(_)) => Err(problem),
+            (Err(problem), Ok(_)) | (Ok(_), Err(problem)) if new.is_empty() => Err(problem),
+            (Ok(_), Ok(_)) if new.is_empty() => Err(LookupError::NO_ADDRESS),
+            (Ok(_) | Err(_), Ok(_)) | (Ok(_), Err(_)) => {
+                *self = new;
+                Ok(life4.min(life6))
+            }
+        }
+    }
+
+    /// The addresses in turn from both families, IPv6 first, so that a dead family costs every other try
+    /// (RFC 8305 section 4). Those the system has no route to are left out, unless it has none to any.
+    fn in_order(&self, port: u16, has_route: impl Fn(SocketAddr) -> bool) -> Vec<SocketAddr> {
+        let longest = self.ipv4.len().max(self.ipv6.len());
+        let both = |place| [self.ipv6.get(place), self.ipv4.get(place)];
+        let all: Vec<SocketAddr> = (0..longest)
+            .flat_map(both)
+            .flatten()
+            .map(|ip| SocketAddr::new(*ip, port))
+            .collect();
+        let reachable: Vec<SocketAddr> = all.iter().copied().filter(|to| has_route(*to)).collect();
+        if reachable.is_empty() { all } else { reachable }
+    }
+}
+
+/// The addresses of one family after its question, and how long they hold. That there are none holds as long as
+/// the other family's do.
+fn newer(found: &Result<Found, LookupError>, kept: &[IpAddr]) -> (Vec<IpAddr>, Duration) {
+    match found {
+        Ok(found) if found.addresses.is_empty() => (Vec::new(), Duration::MAX),
+        Ok(found) => (found.addresses.clone(), found.life),
+        Err(_) => (kept.to_vec(), Duration::ZERO),
+    }
+}
+
+/// Whether the system knows a way to `address`. Nothing is sent.
+fn has_route(address: SocketAddr) -> bool {
+    let here = if address.is_ipv4() {
+        "0.0.0.0:0"
+    } else {
+        "[::]:0"
+    };
+    UdpSocket::bind(here).is_ok_and(|socket| socket.connect(address).is_ok())
 }

@@ -1,0 +1,214 @@
+//! One lookup: both address types of a name, asked of each resolver in turn until one answers.
+//!
+//! Stands between the search and the sockets. Each question has an ID of the system's randomness and a socket, and
+//! so a port, of its own; what does not answer it is passed over while its time lasts (RFC 5452 section 9).
+//! It never asks a resolver twice, but for what was truncated (RFC 7766 section 5).
+
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use domain::base::Name;
+use domain::base::iana::{Rcode, Rtype};
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::time::timeout;
+
+use super::Found;
+use super::message::{Query, Reading};
+
+/// Room for a datagram: without EDNS one has at most 512 octets (RFC 1035 section 4.2.1), and more is no answer.
+const DATAGRAM_MAX: usize = 4_096;
+
+/// Why a resolver did not give addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LookupFault {
+    /// There is no randomness, or no resolver, or the name cannot be asked about.
+    CannotAsk,
+    /// The TCP connection for a truncated answer ended early.
+    Closed,
+    /// The name has no address.
+    NoAddress,
+    /// The answer has no meaning, over TCP.
+    Malformed,
+    /// The resolver answered with an error.
+    Rcode(Rcode),
+    /// No answer came in time.
+    Silent,
+    /// The system refused.
+    System(ErrorKind),
+}
+
+impl fmt::Display for LookupFault {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LookupFault::CannotAsk => out.write_str("nobody can be asked"),
+            LookupFault::Closed => out.write_str("closed the connection"),
+            LookupFault::NoAddress => out.write_str("the name has no address"),
+            LookupFault::Malformed => out.write_str("malformed answer"),
+            LookupFault::Rcode(rcode) => write!(out, "answered {rcode}"),
+            LookupFault::Silent => out.write_str("no answer in time"),
+            LookupFault::System(kind) => write!(out, "{kind}"),
+        }
+    }
+}
+
+/// Why a name was not resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LookupError {
+    /// The resolver that failed last; `None` where no single one did.
+    pub resolver: Option<SocketAddr>,
+    /// What happened there.
+    pub fault: LookupFault,
+}
+
+impl LookupError {
+    pub(super) const NO_ADDRESS: LookupError = LookupError {
+        resolver: None,
+        fault: LookupFault::NoAddress,
+    };
+
+    pub(super) const UNASKABLE: LookupError = LookupError {
+        resolver: None,
+        fault: LookupFault::CannotAsk,
+    };
+}
+
+impl fmt::Display for LookupError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.resolver {
+            Some(resolver) => write!(out, "{resolver}: {}", self.fault),
+            None => write!(out, "{}", self.fault),
+        }
+    }
+}
+
+impl std::error::Error for LookupError {}
+
+/// What both questions brought.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) ipv4: Result<Found, LookupError>,
+    pub(super) ipv6: Result<Found, LookupError>,
+}
+
+/// A name and who is asked for it.
+#[derive(Debug)]
+pub(super) struct Lookup {
+    pub(super) name: Name<Vec<u8>>,
+    pub(super) resolvers: Vec<SocketAddr>,
+    /// For one resolver and question.
+    pub(super) wait: Duration,
+}
+
+impl Lookup {
+    pub(super) async fn run(&self) -> Outcome {
+        let (ipv4, ipv6) = tokio::join!(self.ask_in_turn(Rtype::A), self.ask_in_turn(Rtype::AAAA));
+        Outcome { ipv4, ipv6 }
+    }
+
+    async fn ask_in_turn(&self, rtype: Rtype) -> Result<Found, LookupError> {
+        let mut last = LookupError::UNASKABLE;
+        for &resolver in &self.resolvers {
+            match self.ask(resolver, rtype).await {
+                Ok(found) => return Ok(found),
+                Err(fault) => {
+                    let resolver = Some(resolver);
+                    last = LookupError { resolver, fault };
+                }
+            }
+        }
+        Err(last)
+    }
+
+    async fn ask(&self, resolver: SocketAddr, rtype: Rtype) -> Result<Found, LookupFault> {
+        let query = self.query(rtype)?;
+        match self.limited(by_udp(resolver, &query)).await? {
+            Reading::Found(found) => Ok(found),
+            Reading::Rcode(rcode) => Err(LookupFault::Rcode(rcode)),
+            Reading::Truncated => {
+                let query = self.query(rtype)?;
+                match self.limited(by_tcp(resolver, &query)).await? {
+                    Reading::Found(found) => Ok(found),
+                    Reading::Rcode(rcode) => Err(LookupFault::Rcode(rcode)),
+                    Reading::Truncated => Err(LookupFault::Malformed),
+                }
+            }
+        }
+    }
+
+    fn query(&self, rtype: Rtype) -> Result<Query, LookupFault> {
+        let mut id = [0; 2];
+        getrandom::fill(&mut id).map_err(|_| LookupFault::CannotAsk)?;
+        Query::new(u16::from_be_bytes(id), &self.name, rtype).map_err(|_| LookupFault::CannotAsk)
+    }
+
+    async fn limited(
+        &self,
+        exchange: impl Future<Output = Result<Reading, LookupFault>>,
+    ) -> Result<Reading, LookupFault> {
+        match timeout(self.wait, exchange).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(LookupFault::Silent),
+        }
+    }
+}
+
+async fn by_udp(resolver: SocketAddr, query: &Query) -> Result<Reading, LookupFault> {
+    let here: IpAddr = match resolver {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind((here, 0)).await.map_err(system)?;
+    // The kernel then passes on what comes from there alone.
+    socket.connect(resolver).await.map_err(system)?;
+    socket.send(query.octets()).await.map_err(system)?;
+    let mut buffer = [0; DATAGRAM_MAX];
+    loop {
+        let length = socket.recv(&mut buffer).await.map_err(system)?;
+        if let Some(reading) = query.read(buffer.get(..length).unwrap_or_default()) {
+            return Ok(reading);
+        }
+    }
+}
+
+async fn by_tcp(resolver: SocketAddr, query: &Query) -> Result<Reading, LookupFault> {
+    let stream = TcpStream::connect(resolver).await.map_err(system)?;
+    let mut frame = Vec::new();
+    dotgate_wire::write_framed(&mut frame, |out| out.extend_from_slice(query.octets()));
+    write_all(&stream, &frame).await?;
+    let mut length = [0; 2];
+    read_all(&stream, &mut length).await?;
+    let mut response = vec![0; usize::from(u16::from_be_bytes(length))];
+    read_all(&stream, &mut response).await?;
+    query.read(&response).ok_or(LookupFault::Malformed)
+}
+
+async fn write_all(stream: &TcpStream, mut octets: &[u8]) -> Result<(), LookupFault> {
+    while !octets.is_empty() {
+        stream.writable().await.map_err(system)?;
+        match stream.try_write(octets) {
+            Ok(length) => octets = octets.get(length..).unwrap_or_default(),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => return Err(system(error)),
+        }
+    }
+    Ok(())
+}
+
+async fn read_all(stream: &TcpStream, mut buffer: &mut [u8]) -> Result<(), LookupFault> {
+    while !buffer.is_empty() {
+        stream.readable().await.map_err(system)?;
+        match stream.try_read(buffer) {
+            Ok(0) => return Err(LookupFault::Closed),
+            Ok(length) => buffer = buffer.get_mut(length..).unwrap_or_default(),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => return Err(system(error)),
+        }
+    }
+    Ok(())
+}
+
+fn system(error: io::Error) -> LookupFault {
+    LookupFault::System(error.kind())
+}

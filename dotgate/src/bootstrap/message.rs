@@ -1,0 +1,115 @@
+//! The question for addresses, and what is taken from its answer.
+//!
+//! Stands between a lookup and its octets. Takes an answer only for the same ID, name, type and class, and of its
+//! records only addresses of the name that the answer's own aliases lead to. RFC 1034 section 3.6.2, RFC 1035,
+//! RFC 5452 section 9.1. Limits: 8 addresses, 20 aliases.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use domain::base::iana::{Class, Opcode, Rcode, Rtype};
+use domain::base::message_builder::PushError;
+use domain::base::wire::ParseError;
+use domain::base::{Message, MessageBuilder, Name, ParsedRecord, Question, Ttl};
+use domain::rdata::{A, Aaaa};
+
+use super::Found;
+
+/// Addresses taken from one answer.
+const ADDRESSES_MAX: usize = 8;
+
+/// What an answer says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// The addresses, perhaps none.
+    Found(Found),
+    /// An error.
+    Rcode(Rcode),
+    /// The answer did not fit; it has to be asked for over TCP.
+    Truncated,
+}
+
+/// A question as it is sent.
+pub(super) struct Query {
+    message: Message<Vec<u8>>,
+    rtype: Rtype,
+}
+
+impl Query {
+    pub(super) fn new(id: u16, name: &Name<Vec<u8>>, rtype: Rtype) -> Result<Query, PushError> {
+        let mut builder = MessageBuilder::new_vec();
+        builder.header_mut().set_id(id);
+        builder.header_mut().set_rd(true);
+        let mut question = builder.question();
+        question.push(Question::new_in(name, rtype))?;
+        let message = question.into_message();
+        Ok(Query { message, rtype })
+    }
+
+    pub(super) fn octets(&self) -> &[u8] {
+        self.message.as_slice()
+    }
+
+    /// Reads a message; `None` if it does not answer this question, or cannot be read to its answers' end.
+    pub(super) fn read(&self, octets: &[u8]) -> Option<Reading> {
+        let answer = Message::from_octets(octets).ok()?;
+        let header = answer.header();
+        if !answer.is_answer(&self.message) || header.opcode() != Opcode::QUERY {
+            return None;
+        }
+        match header.rcode() {
+            _ if header.tc() => Some(Reading::Truncated),
+            Rcode::NOERROR => self.addresses(&answer).ok().map(Reading::Found),
+            rcode => Some(Reading::Rcode(rcode)),
+        }
+    }
+
+    fn addresses(&self, answer: &Message<&[u8]>) -> Result<Found, ParseError> {
+        let mut addresses = Vec::new();
+        let mut ttl = Ttl::MAX;
+        let name = answer.canonical_name();
+        for record in answer.answer()? {
+            let record = record?;
+            match record.rtype() {
+                Rtype::CNAME => ttl = ttl.min(record.ttl()),
+                // A circle of aliases leads to no name, and so to no address.
+                rtype
+                    if rtype == self.rtype
+                        && name.as_ref().is_some_and(|name| *name == record.owner()) =>
+                {
+                    let usable = ip(&record)?.filter(|ip| can_be_connected_to(*ip));
+                    if let Some(ip) = usable
+                        && addresses.len() < ADDRESSES_MAX
+                    {
+                        ttl = ttl.min(record.ttl());
+                        addresses.push(ip);
+                    }
+                }
+                _ => {}
+            }
+        }
+        let life = Duration::from_secs(ttl.as_secs().into());
+        Ok(Found { addresses, life })
+    }
+}
+
+/// The address in a record of class IN.
+fn ip(record: &ParsedRecord<'_, &[u8]>) -> Result<Option<IpAddr>, ParseError> {
+    if record.class() != Class::IN {
+        return Ok(None);
+    }
+    if let Some(record) = record.to_record::<A>()? {
+        return Ok(Some(record.data().addr().into()));
+    }
+    let record = record.to_record::<Aaaa>()?;
+    Ok(record.map(|record| record.data().addr().into()))
+}
+
+/// A resolver that blocks a name may give an address that is none.
+fn can_be_connected_to(ip: IpAddr) -> bool {
+    let is_broadcast = match ip {
+        IpAddr::V4(ip) => ip.is_broadcast(),
+        IpAddr::V6(_) => false,
+    };
+    !(ip.is_unspecified() || ip.is_multicast() || is_broadcast)
+}

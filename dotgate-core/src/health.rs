@@ -7,9 +7,12 @@
 //! While it is not well it is tried every 250 ms for 10 s, then every second with jitter, all workers
 //! together. Never decides for one query.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use dotgate_wire::rcode;
+
+use crate::failure::{ConnectFault, Failure, Misbehaviour, TlsFault};
 use crate::limits;
 use crate::moment::Moment;
 
@@ -50,12 +53,10 @@ pub struct Health {
     /// When it was last well; 0 while it is.
     ill_since: AtomicU64,
     next_try: AtomicU64,
-    /// Whether the last failure is one that time does not cure.
-    is_lasting: AtomicBool,
+    /// Why it is not well, as a `code` of a failure.
+    cause: AtomicU8,
     /// Errors in a row to questions that another upstream then answered.
     avoidable_errors: AtomicU32,
-    /// Whether these took it down: then an error is no sign of recovery.
-    is_erring: AtomicBool,
     /// Counts recoveries; a change voids what was remembered of failures.
     generation: AtomicU64,
 }
@@ -82,15 +83,17 @@ impl Health {
 
     /// Whether waiting a moment may be worth it: well, or ill only lately and in a way that passes.
     pub(crate) fn is_hopeful(&self, now: Moment) -> bool {
-        self.is_well()
-            || (!self.is_lasting.load(Relaxed) && self.ill_for(now) < limits::OUTAGE_FRESH)
+        self.is_well() || (!is_lasting(self.cause()) && self.ill_for(now) < limits::OUTAGE_FRESH)
+    }
+
+    /// Why it is not well; none if it is.
+    pub fn why(&self) -> Option<Failure> {
+        (!self.is_well()).then(|| self.cause())
     }
 
     /// A handshake or a connection failed. True if this made it `Down`.
-    pub(crate) fn on_open_failed(&self, now: Moment, is_lasting: bool) -> bool {
-        self.is_lasting.store(is_lasting, Relaxed);
-        self.is_erring.store(false, Relaxed);
-        self.fall_to(HealthState::Down, now, now + limits::TRY_EVERY)
+    pub(crate) fn on_open_failed(&self, now: Moment, failure: Failure) -> bool {
+        self.fall_to(HealthState::Down, failure, now, now + limits::TRY_EVERY)
     }
 
     /// Another upstream answered what this one had answered with an error. True if this made it `Down`.
@@ -98,27 +101,23 @@ impl Health {
         if self.avoidable_errors.fetch_add(1, Relaxed) + 1 < limits::AVOIDABLE_ERRORS {
             return false;
         }
-        self.is_lasting.store(false, Relaxed);
-        self.is_erring.store(true, Relaxed);
-        self.fall_to(HealthState::Down, now, now + limits::TRY_EVERY)
+        self.fall_to(HealthState::Down, ERRING, now, now + limits::TRY_EVERY)
     }
 
     /// A session fell silent. True if this made it `Down`.
     pub(crate) fn on_silent_session(&self, now: Moment) -> bool {
         if self.silent_sessions.fetch_add(1, Relaxed) == 0 {
             if self.is_well() {
-                self.is_lasting.store(false, Relaxed);
-                self.is_erring.store(false, Relaxed);
-                self.fall_to(HealthState::Suspect, now, now);
+                self.fall_to(HealthState::Suspect, Failure::Silent, now, now);
             }
             return false;
         }
-        self.fall_to(HealthState::Down, now, now)
+        self.fall_to(HealthState::Down, Failure::Silent, now, now)
     }
 
     /// A response with an error came: the upstream is not silent. True if this ended a `Down`.
     pub(crate) fn on_error_response(&self) -> bool {
-        !self.is_well() && !self.is_erring.load(Relaxed) && self.recover()
+        !self.is_well() && self.cause() != ERRING && self.recover()
     }
 
     /// A right response without error came. True if this ended a `Down`.
@@ -166,16 +165,69 @@ impl Health {
         }
     }
 
-    fn fall_to(&self, state: HealthState, now: Moment, first_try: Moment) -> bool {
-        if self
+    fn fall_to(&self, state: HealthState, cause: Failure, now: Moment, first_try: Moment) -> bool {
+        self.cause.store(code(cause), Relaxed);
+        let was_well = self
             .ill_since
             .compare_exchange(0, now.nanos().max(1), Relaxed, Relaxed)
-            .is_ok()
-        {
+            .is_ok();
+        if was_well {
             self.next_try.store(first_try.nanos(), Relaxed);
         }
         let before = self.state.swap(state.code(), Relaxed);
         state == HealthState::Down && before != HealthState::Down.code()
+    }
+
+    fn cause(&self) -> Failure {
+        failure_of(self.cause.load(Relaxed))
+    }
+}
+
+/// Errors that others did not make: then a further error is no sign of recovery.
+const ERRING: Failure = Failure::Answered {
+    rcode: rcode::SERVFAIL,
+    ede: None,
+};
+
+/// Whether time alone does not cure it.
+fn is_lasting(cause: Failure) -> bool {
+    matches!(cause, Failure::Tls(fault) if fault.is_lasting())
+}
+
+const CONNECT: u8 = 0x10;
+const TLS: u8 = 0x20;
+
+/// A failure as a number that fits into an atomic; only what takes an upstream down has one of its own.
+fn code(cause: Failure) -> u8 {
+    let place = |found: Option<usize>| found.map_or(0, |place| place as u8);
+    match cause {
+        Failure::Silent => 1,
+        Failure::Closed => 2,
+        ERRING => 3,
+        Failure::Connect(fault) => {
+            CONNECT + place(ConnectFault::ALL.iter().position(|held| *held == fault))
+        }
+        Failure::Tls(fault) => TLS + place(TlsFault::ALL.iter().position(|held| *held == fault)),
+        Failure::Misbehaved(_) => 4,
+        Failure::Answered { .. } | Failure::Internal | Failure::NotReady | Failure::Overload => 0,
+    }
+}
+
+fn failure_of(code: u8) -> Failure {
+    let tls = code.checked_sub(TLS).map(usize::from);
+    let connect = code.checked_sub(CONNECT).map(usize::from);
+    if let Some(fault) = tls.and_then(|place| TlsFault::ALL.get(place)) {
+        return Failure::Tls(*fault);
+    }
+    if let Some(fault) = connect.and_then(|place| ConnectFault::ALL.get(place)) {
+        return Failure::Connect(*fault);
+    }
+    match code {
+        1 => Failure::Silent,
+        2 => Failure::Closed,
+        3 => ERRING,
+        4 => Failure::Misbehaved(Misbehaviour::Flood),
+        _ => Failure::NotReady,
     }
 }
 
@@ -184,6 +236,21 @@ mod tests {
     use super::*;
 
     const START: Moment = Moment::from_nanos(1_000_000_000);
+    const REFUSED: Failure = Failure::Connect(ConnectFault::Refused);
+    const EXPIRED: Failure = Failure::Tls(TlsFault::CertificateExpired);
+
+    #[test]
+    fn the_cause_is_kept_as_it_was() {
+        let connect = ConnectFault::ALL.map(Failure::Connect);
+        let tls = TlsFault::ALL.map(Failure::Tls);
+        let others = [Failure::Silent, Failure::Closed, ERRING];
+        for cause in connect.into_iter().chain(tls).chain(others) {
+            let health = Health::new();
+            assert_eq!(health.why(), None);
+            health.on_open_failed(START, cause);
+            assert_eq!(health.why(), Some(cause));
+        }
+    }
 
     #[test]
     fn two_silent_sessions_in_a_row_make_it_down_and_a_response_well() {
@@ -219,8 +286,8 @@ mod tests {
     #[test]
     fn it_is_tried_every_quarter_second_for_ten_seconds_then_every_second() {
         let health = Health::new();
-        assert!(health.on_open_failed(START, false));
-        assert!(!health.on_open_failed(START, false));
+        assert!(health.on_open_failed(START, REFUSED));
+        assert!(!health.on_open_failed(START, REFUSED));
         let mut tries = Vec::new();
         let mut now = START;
         while now < START + Duration::from_secs(13) {
@@ -241,10 +308,10 @@ mod tests {
     fn an_outage_is_hopeful_while_young_unless_its_cause_lasts() {
         let health = Health::new();
         assert!(health.is_hopeful(START));
-        health.on_open_failed(START, false);
+        health.on_open_failed(START, REFUSED);
         assert!(health.is_hopeful(START + Duration::from_millis(9_999)));
         assert!(!health.is_hopeful(START + limits::OUTAGE_FRESH));
-        health.on_open_failed(START + Duration::from_secs(11), true);
+        health.on_open_failed(START + Duration::from_secs(11), EXPIRED);
         assert!(!health.is_hopeful(START + Duration::from_secs(11)));
         health.on_right_response();
         assert!(health.is_hopeful(START + Duration::from_secs(12)));

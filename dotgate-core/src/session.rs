@@ -66,6 +66,9 @@ pub(crate) enum Lapse {
     SilentTooLong,
     /// This exchange alone was not answered: it is asked beside.
     Unanswered(ExchangeKey),
+    /// The same, and no other response has come since either, though a peer as slow as this one is not suspect
+    /// yet: to ask here again would change nothing.
+    UnansweredInSilence(ExchangeKey),
     /// It was idle for its limit, or had nothing left to drain.
     Idle,
 }
@@ -292,7 +295,7 @@ impl Session {
             && sent_at + limits::BESIDE_AFTER <= now
         {
             self.sent.pop_front();
-            let lapse = self.exchange_of(sent_at, id).map(Lapse::Unanswered);
+            let lapse = self.overdue(sent_at, id, now);
             self.trim_sent();
             return lapse.or_else(|| self.poll_lapse(now));
         }
@@ -362,11 +365,27 @@ impl Session {
         self.opening_noted != OpeningNoted::Nothing
     }
 
-    fn exchange_of(&self, sent_at: Moment, id: u16) -> Option<ExchangeKey> {
+    /// What becomes of a query sent so long ago: an exchange is told; nobody waits for a probe, which would
+    /// keep the session from ever being idle.
+    fn overdue(&mut self, sent_at: Moment, id: u16, now: Moment) -> Option<Lapse> {
         let ticket = self.tickets.find(spread(id), |ticket| ticket.id == id)?;
+        if ticket.sent_at != sent_at {
+            return None;
+        }
         match ticket.asker {
-            Asker::Exchange(exchange) if ticket.sent_at == sent_at => Some(exchange),
-            Asker::Exchange(_) | Asker::Probe(_) | Asker::Retired(_) => None,
+            Asker::Exchange(exchange) => {
+                let is_silent = self.silence[0].is_some_and(|first| first <= sent_at);
+                Some(if is_silent {
+                    Lapse::UnansweredInSilence(exchange)
+                } else {
+                    Lapse::Unanswered(exchange)
+                })
+            }
+            Asker::Probe(hash) => {
+                self.retire(id, hash, now);
+                None
+            }
+            Asker::Retired(_) => None,
         }
     }
 

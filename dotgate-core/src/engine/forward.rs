@@ -6,7 +6,7 @@ use dotgate_wire::{Ede, UpstreamQuery, opcode, write_response};
 
 use super::Engine;
 use crate::counters::Count;
-use crate::exchange::{Attempt, Client, ExchangeKey, Waiter, WaiterKey};
+use crate::exchange::{Attempt, Client, Exchange, ExchangeKey, Waiter, WaiterKey};
 use crate::failure::Failure;
 use crate::health::{Health, HealthState};
 use crate::limits;
@@ -282,6 +282,7 @@ impl Engine {
                 exchange.running().next().map(|attempt| attempt.upstream),
             );
         }
+        Self::note_ill_upstreams(&self.health, exchange);
         let (failure, _) = exchange.failure();
         let Some(first) = exchange.first_waiter() else {
             return;
@@ -350,9 +351,21 @@ impl Engine {
 
     /// Ends an exchange with the most telling failure it has seen.
     pub(super) fn fail_with_noted(&mut self, now: Moment, key: ExchangeKey) {
-        if let Some(exchange) = self.exchanges.get(key) {
+        if let Some(exchange) = self.exchanges.get_mut(key) {
+            Self::note_ill_upstreams(&self.health, exchange);
             let (failure, _) = exchange.failure();
             self.fail(now, key, failure);
+        }
+    }
+
+    /// What kept an exchange waiting may be known to another worker alone.
+    fn note_ill_upstreams(health: &[Health], exchange: &mut Exchange) {
+        if exchange.failure().0 == Failure::NotReady {
+            for (upstream, health) in health.iter().enumerate() {
+                if let Some(failure) = health.why() {
+                    exchange.note(failure, Some(upstream));
+                }
+            }
         }
     }
 

@@ -161,12 +161,11 @@ impl Engine {
             .pools
             .get(upstream)
             .is_some_and(|pool| pool.with_room(&self.sessions, None).is_some());
-        let is_lasting = matches!(failure, Failure::Tls(fault) if fault.is_lasting());
         if !answers_still
             && self
                 .health
                 .get(upstream)
-                .is_some_and(|health| health.on_open_failed(now, is_lasting))
+                .is_some_and(|health| health.on_open_failed(now, failure))
         {
             self.tell_down(upstream, failure);
         }
@@ -421,14 +420,12 @@ impl Engine {
                     self.session_lost(now, &session, Failure::Silent);
                 }
             }
-            Lapse::Unanswered(exchange) => {
-                if self
-                    .exchanges
-                    .get(exchange)
-                    .is_some_and(|exchange| !exchange.is_waiting)
-                {
-                    self.advance(now, exchange);
+            Lapse::Unanswered(exchange) => self.ask_beside(now, exchange),
+            Lapse::UnansweredInSilence(key) => {
+                if let Some(exchange) = self.exchanges.get_mut(key) {
+                    exchange.fresh_after = Some(now);
                 }
+                self.ask_beside(now, key);
             }
             Lapse::Idle => {
                 if let Some(session) = self.remove_session(key) {
@@ -439,6 +436,13 @@ impl Engine {
                     }
                 }
             }
+        }
+    }
+
+    fn ask_beside(&mut self, now: Moment, key: ExchangeKey) {
+        let exchange = self.exchanges.get(key);
+        if exchange.is_some_and(|exchange| !exchange.is_waiting) {
+            self.advance(now, key);
         }
     }
 

@@ -223,6 +223,19 @@ fn what_one_worker_finds_well_serves_those_who_wait_at_another() {
 }
 
 #[test]
+fn a_worker_that_left_the_tries_to_another_knows_why_they_failed() {
+    let mut one = Lab::new(1);
+    let mut other = Lab::beside(&one);
+    one.ask("a.example");
+    one.fail_open(0, SessionEnd::Tls(TlsFault::CertificateExpired));
+    other.send(&query_with_edns(2, "b.example"));
+    assert!(other.openings.is_empty());
+    other.pass(SECOND);
+    let text = String::from_utf8_lossy(&other.responses[0]).into_owned();
+    assert!(text.contains("tls: certificate expired (up0)"), "{text}");
+}
+
+#[test]
 fn an_upstream_that_was_cut_off_is_well_again_whatever_it_answers() {
     let mut lab = Lab::new(2);
     lab.ask("a.example");

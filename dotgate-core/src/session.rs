@@ -66,9 +66,8 @@ pub(crate) enum Lapse {
     SilentTooLong,
     /// This exchange alone was not answered: it is asked beside.
     Unanswered(ExchangeKey),
-    /// The same, and no other response has come since either, though a peer as slow as this one is not suspect
-    /// yet: to ask here again would change nothing.
-    UnansweredInSilence(ExchangeKey),
+    /// The same, and nothing asked later was answered either: what is asked here again would wait behind it.
+    UnansweredWithLater(ExchangeKey),
     /// It was idle for its limit, or had nothing left to drain.
     Idle,
 }
@@ -98,6 +97,8 @@ pub(crate) struct Session {
     silence: [Option<Moment>; 2],
     suspect_since: Option<Moment>,
     round_trip: Option<Duration>,
+    /// When the latest of the queries that were answered was sent.
+    newest_answered: Option<Moment>,
     idle_since: Moment,
     is_draining: bool,
     has_sent: bool,
@@ -132,6 +133,7 @@ impl Session {
             silence: [None; 2],
             suspect_since: None,
             round_trip: None,
+            newest_answered: None,
             idle_since: now,
             is_draining: false,
             has_sent: false,
@@ -219,8 +221,9 @@ impl Session {
             .tickets
             .find_entry(spread(id), |ticket| ticket.id == id)
         {
-            let sample = now.since(entry.get().sent_at);
-            entry.remove();
+            let sent_at = entry.remove().0.sent_at;
+            let sample = now.since(sent_at);
+            self.newest_answered = self.newest_answered.max(Some(sent_at));
             self.round_trip = Some(match self.round_trip {
                 Some(mean) => (mean * 7 + sample) / 8,
                 None => sample,
@@ -374,11 +377,11 @@ impl Session {
         }
         match ticket.asker {
             Asker::Exchange(exchange) => {
-                let is_silent = self.silence[0].is_some_and(|first| first <= sent_at);
-                Some(if is_silent {
-                    Lapse::UnansweredInSilence(exchange)
-                } else {
+                let answers_others = self.newest_answered >= Some(sent_at);
+                Some(if answers_others {
                     Lapse::Unanswered(exchange)
+                } else {
+                    Lapse::UnansweredWithLater(exchange)
                 })
             }
             Asker::Probe(hash) => {

@@ -421,7 +421,7 @@ impl Engine {
                 }
             }
             Lapse::Unanswered(exchange) => self.ask_beside(now, exchange),
-            Lapse::UnansweredInSilence(key) => {
+            Lapse::UnansweredWithLater(key) => {
                 if let Some(exchange) = self.exchanges.get_mut(key) {
                     exchange.fresh_after = Some(now);
                 }

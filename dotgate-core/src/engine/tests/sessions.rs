@@ -389,3 +389,44 @@ fn both_attempts_on_one_session_end_with_it_and_cost_one_further_attempt() {
     assert_eq!(lab.rcodes(), [0; 32]);
     lab.expect_idle();
 }
+
+#[test]
+fn a_session_with_an_unanswered_probe_still_ends_idle() {
+    let mut lab = Lab::opened(1);
+    lab.ask("a.example");
+    lab.close(lab.asked[0].session);
+    lab.fail_open(0, SessionEnd::Connect(ConnectFault::Refused));
+    lab.pass(5 * SECOND);
+    let session = lab.open(0);
+    assert_eq!(lab.next_asked().session, session, "the probe");
+    lab.pass(100 * MS);
+    lab.ask("b.example");
+    let asked = lab.next_asked();
+    lab.answer(&asked);
+    lab.pass(limits::BESIDE_AFTER + limits::SESSION_IDLE);
+    assert!(lab.closed.contains(&session));
+    assert_eq!(lab.engine.session_count(), 0);
+}
+
+#[test]
+fn what_waits_on_a_session_that_answers_nothing_later_is_asked_beside_on_a_fresh_one() {
+    let mut lab = Lab::new(1);
+    lab.ask("slow.example");
+    let session = lab.open(0);
+    lab.pass(900 * MS);
+    lab.answer_all();
+    lab.ask("stuck.example");
+    let stuck = lab.next_asked();
+    lab.pass(limits::BESIDE_AFTER);
+    assert_eq!(
+        lab.count(Count::SessionsSuspect),
+        0,
+        "so slow is no silence"
+    );
+    let fresh = lab.open(0);
+    let again = lab.next_asked();
+    assert_eq!((again.session, stuck.session), (fresh, session));
+    assert_eq!(again.message[12..30], stuck.message[12..30]);
+    lab.answer(&again);
+    assert_eq!(lab.rcodes(), [0, 0]);
+}

@@ -123,7 +123,9 @@ impl TlsFailure {
                 presented: Vec::new(),
             },
             CertificateError::NotValidForNameContext { presented, .. } => {
-                Self::CertificateForAnotherName { presented }
+                Self::CertificateForAnotherName {
+                    presented: presented.iter().map(|name| bare_name(name)).collect(),
+                }
             }
             // Of the chain's signatures the verifier says "unknown issuer".
             CertificateError::BadSignature => Self::KeyNotProven,
@@ -194,6 +196,14 @@ impl TlsFailure {
     pub fn text(&self) -> String {
         self.to_string()
     }
+}
+
+/// A name as people write it: the TLS library tells `DnsName("dns.example")` and `IpAddress(192.0.2.1)`.
+fn bare_name(told: &str) -> String {
+    let inner = told
+        .split_once('(')
+        .and_then(|(_, rest)| rest.strip_suffix(')'));
+    inner.unwrap_or(told).trim_matches('"').to_owned()
 }
 
 impl std::error::Error for TlsFailure {}

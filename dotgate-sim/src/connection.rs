@@ -1,0 +1,262 @@
+//! One connection between a worker and an upstream: what travels on it, in order, and what each side knows.
+//!
+//! Octets are those above TLS. Each direction is first in, first out; a reset overtakes.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use dotgate_core::{Moment, SessionEnd};
+
+use crate::message;
+use crate::network::{Event, Network};
+use crate::record::{Answered, Attempt};
+
+/// Octets on their way to an upstream that does not read, beyond which a worker can write no more.
+pub(crate) const WINDOW: usize = 128 * 1024;
+
+/// What travels.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Segment {
+    Octets(Vec<u8>),
+    /// The end, in good order.
+    Fin,
+    /// The end, at once.
+    Reset,
+}
+
+/// What a worker reads from a connection.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Arrival {
+    /// The TCP connection stands.
+    Connected,
+    /// The upstream is authenticated.
+    Opened,
+    /// It could not be opened.
+    Failed(SessionEnd),
+    Octets(Vec<u8>),
+    /// It ended.
+    End(Segment),
+    /// There is room to write again.
+    Room,
+}
+
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) worker: usize,
+    pub(crate) upstream: usize,
+    /// What the worker has not read yet.
+    pub(crate) arrived: VecDeque<Arrival>,
+    /// Whether the worker was told that it is open.
+    pub(crate) is_open: bool,
+    /// Whether the worker has closed it or read its end.
+    pub(crate) is_closed: bool,
+    /// Whether the upstream has ended it.
+    pub(crate) is_ended: bool,
+    /// Whether the network swallows all of it.
+    pub(crate) is_swallowed: bool,
+    /// Whether the upstream knows nothing of it any more: what reaches it is answered by a reset.
+    pub(crate) is_forgotten: bool,
+    /// Octets the upstream has not taken.
+    pub(crate) unread: usize,
+    /// Whether the worker waits for room.
+    pub(crate) is_full: bool,
+    /// Octets that the upstream has read and not used.
+    pub(crate) received: Vec<u8>,
+    /// Message IDs the upstream has read and not answered.
+    pub(crate) unanswered: BTreeMap<u16, Vec<u8>>,
+    /// When the upstream last read a query or answered one.
+    pub(crate) active: Moment,
+    up_clock: Moment,
+    down_clock: Moment,
+    /// Octets written by the worker that are no whole frame yet.
+    written: Vec<u8>,
+    /// Octets read by the worker that are no whole frame yet.
+    delivered: Vec<u8>,
+    /// Attempts without a response, by message ID.
+    asked: BTreeMap<u16, usize>,
+}
+
+impl Connection {
+    pub(crate) fn new(worker: usize, upstream: usize, now: Moment) -> Self {
+        Connection {
+            worker,
+            upstream,
+            arrived: VecDeque::new(),
+            is_open: false,
+            is_closed: false,
+            is_ended: false,
+            is_swallowed: false,
+            is_forgotten: false,
+            unread: 0,
+            is_full: false,
+            received: Vec::new(),
+            unanswered: BTreeMap::new(),
+            active: now,
+            up_clock: now,
+            down_clock: now,
+            written: Vec::new(),
+            delivered: Vec::new(),
+            asked: BTreeMap::new(),
+        }
+    }
+}
+
+impl Network {
+    /// A worker writes octets, or closes.
+    pub(crate) fn send_up(&mut self, connection: usize, segment: Segment) {
+        let upstream = self.connections[connection].upstream;
+        let script = &self.upstreams[upstream].script;
+        let (latency, segments) = (script.latency, script.segments);
+        let octets = match segment {
+            Segment::Octets(octets) => octets,
+            Segment::Fin | Segment::Reset => {
+                let at = self.up_time(connection, latency);
+                return self.arrange(at, Event::AtUpstream(connection, segment));
+            }
+        };
+        self.note_written(connection, &octets);
+        self.connections[connection].unread += octets.len();
+        for piece in self.cut(octets, segments) {
+            let at = self.up_time(connection, latency);
+            self.arrange(at, Event::AtUpstream(connection, Segment::Octets(piece)));
+        }
+    }
+
+    fn up_time(&mut self, connection: usize, latency: crate::random::Span) -> Moment {
+        let at = self.now + self.random.time(latency);
+        let state = &mut self.connections[connection];
+        state.up_clock = state.up_clock.max(at);
+        state.up_clock
+    }
+
+    /// Something travels from an upstream to the worker, behind all that went before, `extra` later.
+    pub(crate) fn send_down(
+        &mut self,
+        connection: usize,
+        arrival: Arrival,
+        extra: std::time::Duration,
+    ) {
+        let upstream = self.connections[connection].upstream;
+        let latency = self.upstreams[upstream].script.latency;
+        let at = self.now + self.random.time(latency);
+        let state = &mut self.connections[connection];
+        let at = match arrival {
+            Arrival::End(Segment::Reset) => at,
+            Arrival::Connected
+            | Arrival::Opened
+            | Arrival::Failed(_)
+            | Arrival::Octets(_)
+            | Arrival::End(_)
+            | Arrival::Room => {
+                state.down_clock = state.down_clock.max(at) + extra;
+                state.down_clock
+            }
+        };
+        self.arrange(at, Event::AtWorker(connection, arrival));
+    }
+
+    /// Finds the attempts in what a worker writes.
+    fn note_written(&mut self, connection: usize, octets: &[u8]) {
+        let state = &mut self.connections[connection];
+        state.written.extend(octets);
+        let mut written = std::mem::take(&mut state.written);
+        while let Some((message, rest)) = message::unframe(&written) {
+            let rest = rest.to_vec();
+            self.note_attempt(connection, message);
+            written = rest;
+        }
+        self.connections[connection].written = written;
+    }
+
+    fn note_attempt(&mut self, connection: usize, octets: &[u8]) {
+        let Network {
+            connections,
+            record,
+            now,
+            ..
+        } = self;
+        let state = &mut connections[connection];
+        let (worker, upstream) = (state.worker, state.upstream);
+        let Some(seen) = message::read(octets).filter(|seen| !seen.question.is_empty()) else {
+            return record.complain(*now, format!("malformed query to upstream {upstream}"));
+        };
+        record.say(*now, || {
+            format!(
+                "w{worker} c{connection} u{upstream} <- {} ({:04x})",
+                message::shown(&seen.question),
+                seen.id
+            )
+        });
+        record.upstreams[upstream]
+            .troubled_since
+            .get_or_insert(*now);
+        let question = message::folded(&seen.question);
+        if state.asked.insert(seen.id, record.attempts.len()).is_some() {
+            record.complain(
+                *now,
+                format!("ID {:04x} is in use on c{connection}", seen.id),
+            );
+        }
+        record.attempts.push(Attempt {
+            at: *now,
+            worker,
+            upstream,
+            connection,
+            question,
+            is_probe: false,
+            answered: None,
+            lost: None,
+        });
+    }
+
+    /// Finds the right responses in what a worker reads.
+    pub(crate) fn note_delivered(&mut self, connection: usize, octets: &[u8]) {
+        let Network {
+            connections,
+            record,
+            now,
+            ..
+        } = self;
+        let state = &mut connections[connection];
+        state.delivered.extend(octets);
+        while let Some((octets, rest)) = message::unframe(&state.delivered) {
+            let seen = message::read(octets);
+            state.delivered = rest.to_vec();
+            let Some(seen) = seen.filter(|seen| seen.is_response) else {
+                continue;
+            };
+            let Some(&number) = state.asked.get(&seen.id) else {
+                continue;
+            };
+            let attempt = &mut record.attempts[number];
+            let is_right = match seen.question.is_empty() {
+                true => seen.rcode != 0 && seen.rcode != 3,
+                false => message::folded(&seen.question) == attempt.question,
+            };
+            if is_right {
+                attempt.answered = Some(Answered {
+                    at: *now,
+                    rcode: seen.rcode,
+                    ede: seen.ede.as_ref().map(|(code, _)| *code),
+                    is_truncated: seen.is_truncated,
+                });
+                state.asked.remove(&seen.id);
+                if seen.rcode == 0 || seen.rcode == 3 {
+                    let upstream = &mut record.upstreams[state.upstream];
+                    upstream.troubled_since = None;
+                    upstream.is_lasting = false;
+                    upstream.responses += 1;
+                }
+            }
+        }
+    }
+
+    /// The worker has done with a connection.
+    pub(crate) fn note_closed(&mut self, connection: usize) {
+        let state = &mut self.connections[connection];
+        state.is_closed = true;
+        state.arrived.clear();
+        for (_, number) in std::mem::take(&mut state.asked) {
+            self.record.attempts[number].lost = Some(self.now);
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! DNS messages as clients and upstreams write and read them, made without the code under test.
+//!
+//! The right answer to a question is made from the question alone, so that anybody who sees a response
+//! can tell whether it belongs to it.
+
+/// The type of host addresses.
+pub const A: u16 = 1;
+/// The type of name servers, which probes ask for.
+pub const NS: u16 = 2;
+/// The type of the EDNS record.
+pub const OPT: u16 = 41;
+/// A type for private use; its data is opaque (RFC 3597).
+pub const PRIVATE: u16 = 65_280;
+
+/// Names that begin with this have an answer that fits no datagram.
+pub const HUGE: &str = "huge";
+
+/// Names that begin with this do not exist.
+pub const NO_SUCH_NAME: &str = "nx";
+
+/// What a client's query looks like.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct QueryForm {
+    /// The type asked for.
+    pub rtype: u16,
+    /// The class asked for.
+    pub rclass: u16,
+    /// The UDP size of its OPT record, if it has one.
+    pub edns: Option<u16>,
+    /// The DO bit of its OPT record.
+    pub dnssec_ok: bool,
+    /// The CD bit.
+    pub checking_disabled: bool,
+    /// The RD bit.
+    pub recursion_desired: bool,
+}
+
+impl Default for QueryForm {
+    fn default() -> QueryForm {
+        QueryForm {
+            rtype: A,
+            rclass: 1,
+            edns: None,
+            dnssec_ok: false,
+            checking_disabled: false,
+            recursion_desired: true,
+        }
+    }
+}
+
+/// The OPT record of an upstream's response.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OptForm {
+    /// None at all.
+    Absent,
+    /// One without options.
+    Plain,
+    /// One with edns-tcp-keepalive, in tenths of a second (RFC 7828).
+    Keepalive(u16),
+    /// One with an Extended DNS Error without text (RFC 8914).
+    Ede(u16),
+}
+
+/// What an upstream's response looks like.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ResponseForm {
+    /// The response code, 0 to 15.
+    pub rcode: u8,
+    /// Its OPT record; left out anyway if the query had none.
+    pub opt: OptForm,
+    /// Whether it repeats the question.
+    pub has_question: bool,
+    /// The TC bit.
+    pub is_truncated: bool,
+}
+
+impl ResponseForm {
+    /// NOERROR with the right record, or NXDOMAIN where that is right.
+    pub const RIGHT: ResponseForm = ResponseForm {
+        rcode: 0,
+        opt: OptForm::Plain,
+        has_question: true,
+        is_truncated: false,
+    };
+}
+
+/// The uncompressed form of a name; empty labels are left out.
+pub fn wire_name(text: &str) -> Vec<u8> {
+    let mut wire = Vec::new();
+    for label in text.split('.').filter(|label| !label.is_empty()) {
+        wire.push(label.len().min(63) as u8);
+        wire.extend(label.bytes().take(63));
+    }
+    wire.push(0);
+    wire
+}
+
+/// A client's query for `name`, written as given, letter case included.
+pub fn query(id: u16, name: &str, form: &QueryForm) -> Vec<u8> {
+    let mut message = id.to_be_bytes().to_vec();
+    message.push(u8::from(form.recursion_desired));
+    message.push(u8::from(form.checking_disabled) << 4);
+    message.extend([0, 1, 0, 0, 0, 0, 0, u8::from(form.edns.is_some())]);
+    message.extend(wire_name(name));
+    message.extend(form.rtype.to_be_bytes());
+    message.extend(form.rclass.to_be_bytes());
+    if let Some(size) = form.edns {
+        message.extend([0, 0, 41]);
+        message.extend(size.to_be_bytes());
+        message.extend([0, 0, u8::from(form.dnssec_ok) << 7, 0, 0, 0]);
+    }
+    message
+}
+
+/// The message with its length before it (RFC 1035 section 4.2.2).
+pub fn frame(message: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(message.len()).unwrap_or(u16::MAX);
+    let mut framed = length.to_be_bytes().to_vec();
+    framed.extend(message.iter().take(usize::from(length)));
+    framed
+}
+
+/// The first whole message of a stream's octets, and what follows it.
+pub fn unframe(octets: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = octets.split_first_chunk::<2>()?;
+    rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))
+}
+
+/// The exact octets of a message's one question: name, type and class. Empty if there is none.
+pub fn question(message: &[u8]) -> &[u8] {
+    if message.get(4..6) != Some(&[0, 1]) {
+        return &[];
+    }
+    let Some(end) = name_end(message, 12) else {
+        return &[];
+    };
+    message.get(12..end + 4).unwrap_or_default()
+}
+
+/// The question with its name in lower case.
+pub fn folded(question: &[u8]) -> Vec<u8> {
+    let name_length = question.len().saturating_sub(4);
+    let mut folded = question.to_vec();
+    folded[..name_length].make_ascii_lowercase();
+    folded
+}
+
+/// The question's name and type for people.
+pub fn shown(question: &[u8]) -> String {
+    let mut text = String::new();
+    let mut at = 0;
+    while let Some(&length) = question.get(at).filter(|length| **length != 0) {
+        for octet in question.iter().skip(at + 1).take(usize::from(length)) {
+            text.push(char::from(*octet));
+        }
+        text.push('.');
+        at += 1 + usize::from(length);
+    }
+    format!("{text} {}", rtype(question))
+}
+
+/// The data of the right answer to a question, whatever the letter case of its name.
+pub fn right_data(question: &[u8]) -> [u8; 4] {
+    let hash = folded(question)
+        .iter()
+        .fold(0x811c_9dc5_u32, |hash, octet| {
+            (hash ^ u32::from(*octet)).wrapping_mul(0x0100_0193)
+        });
+    hash.to_be_bytes()
+}
+
+fn begins_with(question: &[u8], word: &str) -> bool {
+    question
+        .get(1..1 + word.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(word.as_bytes()))
+}
+
+/// The RCODE of the right answer to a question.
+pub fn right_rcode(question: &[u8]) -> u8 {
+    match begins_with(question, NO_SUCH_NAME) {
+        true => 3,
+        false => 0,
+    }
+}
+
+/// Octets of the answer to a question with a huge one; none for all others.
+pub fn huge_size(question: &[u8]) -> Option<usize> {
+    let [a, b, ..] = right_data(question);
+    begins_with(question, HUGE).then(|| match a % 3 {
+        0 => 65_535,
+        1 => 60_000 + usize::from(b),
+        _ => 2_000 + usize::from(b) * 16,
+    })
+}
+
+/// An upstream's response to a query.
+pub fn response(query: &[u8], form: &ResponseForm) -> Vec<u8> {
+    let question = question(query);
+    let has_opt = query.get(10..12) != Some(&[0, 0]) && form.opt != OptForm::Absent;
+    let rcode = match form.rcode {
+        0 => right_rcode(question),
+        rcode => rcode,
+    };
+    let has_data = rcode == 0 && !question.is_empty() && rtype(question) != NS;
+    let huge = huge_size(question).filter(|_| has_data && !form.is_truncated);
+    let mut message = query.get(..2).unwrap_or(&[0, 0]).to_vec();
+    message.push(0x81 | u8::from(form.is_truncated) << 1);
+    message.push(0x80 | rcode & 15);
+    message.extend([0, u8::from(form.has_question)]);
+    message.extend([
+        0,
+        u8::from(has_data) + u8::from(huge.is_some()),
+        0,
+        0,
+        0,
+        u8::from(has_opt),
+    ]);
+    if form.has_question {
+        message.extend(question);
+    }
+    if has_data {
+        let name: Vec<u8> = match form.has_question {
+            true => vec![0xc0, 12],
+            false => question[..question.len() - 4].to_vec(),
+        };
+        record(&mut message, &name, rtype(question), &right_data(question));
+        if let Some(size) = huge {
+            let opt = if has_opt { 17 } else { 0 };
+            let fill = size.saturating_sub(message.len() + 12 + opt);
+            record(&mut message, &name, PRIVATE, &vec![0xff; fill]);
+        }
+    }
+    if has_opt {
+        write_opt(&mut message, form.opt);
+    }
+    message
+}
+
+fn record(message: &mut Vec<u8>, name: &[u8], rtype: u16, data: &[u8]) {
+    message.extend(name);
+    message.extend(rtype.to_be_bytes());
+    message.extend([0, 1, 0, 0, 1, 44]);
+    message.extend((data.len() as u16).to_be_bytes());
+    message.extend(data);
+}
+
+fn write_opt(message: &mut Vec<u8>, form: OptForm) {
+    message.extend([0, 0, 41, 4, 208, 0, 0, 0, 0]);
+    match form {
+        OptForm::Absent | OptForm::Plain => message.extend([0, 0]),
+        OptForm::Keepalive(tenths) => {
+            message.extend([0, 6, 0, 11, 0, 2]);
+            message.extend(tenths.to_be_bytes());
+        }
+        OptForm::Ede(code) => {
+            message.extend([0, 6, 0, 15, 0, 2]);
+            message.extend(code.to_be_bytes());
+        }
+    }
+}
+
+/// What somebody reads in a message.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Seen {
+    /// The message ID.
+    pub id: u16,
+    /// The QR bit.
+    pub is_response: bool,
+    /// The TC bit.
+    pub is_truncated: bool,
+    /// The response code, without the OPT record's part.
+    pub rcode: u8,
+    /// The exact question; empty if there is none.
+    pub question: Vec<u8>,
+    /// Data of the answers of the type asked for.
+    pub data: Vec<Vec<u8>>,
+    /// Whether there is an OPT record.
+    pub has_opt: bool,
+    /// INFO-CODE and EXTRA-TEXT of an Extended DNS Error.
+    pub ede: Option<(u16, String)>,
+    /// Octets of the message.
+    pub length: usize,
+}
+
+/// Reads a message; none if it is not well formed.
+pub fn read(message: &[u8]) -> Option<Seen> {
+    let header = message.first_chunk::<12>()?;
+    let question = question(message);
+    let count = |at: usize| usize::from(u16::from_be_bytes([header[at], header[at + 1]]));
+    if count(4) > 1 || (count(4) == 1 && question.is_empty()) {
+        return None;
+    }
+    let mut seen = Seen {
+        id: u16::from_be_bytes([header[0], header[1]]),
+        is_response: header[2] & 0x80 != 0,
+        is_truncated: header[2] & 2 != 0,
+        rcode: header[3] & 15,
+        question: question.to_vec(),
+        length: message.len(),
+        ..Seen::default()
+    };
+    let mut at = 12 + question.len();
+    for number in 0..count(6) + count(8) + count(10) {
+        let fixed = name_end(message, at)?;
+        let head = message.get(fixed..fixed + 10)?;
+        let data_end = fixed + 10 + usize::from(u16::from_be_bytes([head[8], head[9]]));
+        let data = message.get(fixed + 10..data_end)?;
+        let found = u16::from_be_bytes([head[0], head[1]]);
+        if found == OPT {
+            seen.has_opt = true;
+            seen.ede = ede(data);
+        } else if number < count(6) && !question.is_empty() && found == rtype(question) {
+            seen.data.push(data.to_vec());
+        }
+        at = data_end;
+    }
+    (at == message.len()).then_some(seen)
+}
+
+fn ede(mut options: &[u8]) -> Option<(u16, String)> {
+    while let Some(([a, b, c, d], rest)) = options.split_first_chunk::<4>() {
+        let (value, after) = rest.split_at_checked(usize::from(u16::from_be_bytes([*c, *d])))?;
+        if u16::from_be_bytes([*a, *b]) == 15 {
+            let (code, text) = value.split_first_chunk::<2>()?;
+            let text = String::from_utf8_lossy(text).into_owned();
+            return Some((u16::from_be_bytes(*code), text));
+        }
+        options = after;
+    }
+    None
+}
+
+fn rtype(question: &[u8]) -> u16 {
+    match question {
+        [.., high, low, _, _] => u16::from_be_bytes([*high, *low]),
+        _ => 0,
+    }
+}
+
+/// Where a name that begins at `at` ends; names are not followed through pointers.
+fn name_end(message: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        match *message.get(at)? {
+            0 => return Some(at + 1),
+            length if length & 0xc0 == 0xc0 => return Some(at + 2),
+            length => at += 1 + usize::from(length),
+        }
+    }
+}

@@ -1,0 +1,408 @@
+//! What should come out of a world: for every response whether it may be, and at the end whether all is there.
+//!
+//! The model knows what the world did to its upstreams and clients, never what an engine thinks.
+//! *Sound* is an upstream that takes connections within a quarter second, answers every question right in less,
+//! and has done so since [`LEARNING`] before the query: what was wrong with it must be forgotten by then.
+//!
+//! 1. A response is right: its question is the query's, octet for octet; its data is the question's.
+//! 2. It comes by the query's deadline, or in the first turn after it if the worker was kept from its work.
+//! 3. It is no failure if some upstream was sound, unless attempts that the engine could not know to be futile
+//!    used the budget up: two at once that nobody answers, or three in all.
+//! 4. With all upstreams but one sound it comes within [`SWIFT`].
+//! 5. A failure before the deadline has a reason: three attempts, errors of every upstream, or upstreams that
+//!    have been ill for ten seconds or cannot be authenticated.
+//! 6. No question is asked more often than its queries' budgets allow, nor thrice at once.
+//! 7. At the end nothing is left.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use dotgate_core::{Count, Moment, limits};
+
+use crate::message::{self, Seen};
+use crate::record::{Answered, Attempt, BEGINNING, ClientQuery, Path, shown};
+use crate::simulator::Simulator;
+
+/// The time after which an upstream that was ill is thought well again: a handshake that hangs, the pause
+/// between two tries, and what a new try takes.
+pub const LEARNING: Duration = Duration::from_secs(7);
+
+/// The longest wait while only one upstream is not sound.
+pub const SWIFT: Duration = Duration::from_secs(2);
+
+/// What should become of a query.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Expected {
+    /// An upstream's answer.
+    Forwarded,
+    /// This RCODE, at once.
+    AtOnce(u8),
+    /// No response at all.
+    Silence,
+}
+
+/// How much an engine takes, according to its settings.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Room {
+    /// Queries in flight that no limit turns away.
+    pub queries: usize,
+    /// Queries in flight on a connection; more wait unread.
+    pub stream_queries: usize,
+}
+
+/// What should come out.
+#[derive(Debug)]
+pub struct Model {
+    deadline: Duration,
+    room: Room,
+    expected: BTreeMap<usize, Expected>,
+    sound_since: Vec<Option<Moment>>,
+    judged: usize,
+}
+
+impl Model {
+    /// A model of a world whose upstreams are all sound.
+    pub fn new(upstreams: usize, deadline: Duration, room: Room) -> Model {
+        Model {
+            deadline,
+            room,
+            expected: BTreeMap::new(),
+            sound_since: vec![Some(BEGINNING); upstreams],
+            judged: 0,
+        }
+    }
+
+    /// Says what should become of a query that is not to be forwarded.
+    pub fn expect(&mut self, query: usize, expected: Expected) {
+        self.expected.insert(query, expected);
+    }
+
+    /// Says that an upstream is sound from now on.
+    pub fn is_sound_from(&mut self, now: Moment, upstream: usize) {
+        self.sound_since[upstream].get_or_insert(now);
+    }
+
+    /// Says that an upstream is not sound any more.
+    pub fn is_ill(&mut self, upstream: usize) {
+        self.sound_since[upstream] = None;
+    }
+
+    /// Judges the responses made since the last call.
+    pub fn observe(&mut self, sim: &mut Simulator) {
+        while self.judged < sim.record().responses.len() {
+            if let Err(text) = self.judge(sim, self.judged) {
+                let now = sim.now();
+                sim.record_mut().complain(now, text);
+            }
+            self.judged += 1;
+        }
+    }
+
+    fn judge(&self, sim: &Simulator, number: usize) -> Result<(), String> {
+        let record = sim.record();
+        let response = &record.responses[number];
+        let query = &record.queries[response.query];
+        let seen = &response.seen;
+        let Some(given) = query.given else {
+            return Err("a response before its query".to_owned());
+        };
+        let what = || format!("{} (query {})", message::shown(&seen.question), seen.id);
+        let elapsed = response.at.since(given);
+        // What waited for its connection's turn began later than it was read.
+        let has_queued = query.ahead >= self.room.stream_queries;
+        let was_stalled = sim.busy_until(query.worker) >= response.at || has_queued;
+        if elapsed > self.deadline && !was_stalled {
+            return Err(format!("{} is late: {elapsed:?}", what()));
+        }
+        let expected = self.expected_of(response.query);
+        match expected {
+            Expected::Silence => return Err(format!("{} deserves no response", what())),
+            Expected::AtOnce(rcode) if rcode != seen.rcode => {
+                return Err(format!("{} should have RCODE {rcode}", what()));
+            }
+            Expected::AtOnce(_) => return Ok(()),
+            Expected::Forwarded => {}
+        }
+        match seen.rcode {
+            0 | 3 => {
+                if seen.rcode != message::right_rcode(&seen.question) {
+                    return Err(format!("{} has RCODE {}", what(), seen.rcode));
+                }
+                check_data(query, seen).map_err(|text| format!("{}: {text}", what()))?;
+                let ill = self.count_ill(given);
+                if ill <= 1 && sim.upstreams() > 1 && elapsed > SWIFT && !was_stalled {
+                    return Err(format!("{} took {elapsed:?}", what()));
+                }
+                Ok(())
+            }
+            2 | 5 => self
+                .judge_failure(sim, query, seen, elapsed)
+                .map_err(|text| format!("{} failed: {text}", what())),
+            rcode if was_answered_with(sim, query, seen) => {
+                // RFC 1035 leaves what other codes mean to the client.
+                debug_assert!(rcode > 5);
+                Ok(())
+            }
+            rcode => Err(format!("{} has RCODE {rcode}", what())),
+        }
+    }
+
+    fn judge_failure(
+        &self,
+        sim: &Simulator,
+        query: &ClientQuery,
+        seen: &Seen,
+        elapsed: Duration,
+    ) -> Result<(), String> {
+        let record = sim.record();
+        let given = query.given.unwrap_or(BEGINNING);
+        let question = message::folded(&seen.question);
+        let attempts: Vec<&Attempt> = record
+            .attempts
+            .iter()
+            .filter(|attempt| attempt.worker == query.worker && attempt.question == question)
+            .filter(|attempt| !attempt.is_probe)
+            .filter(|attempt| attempt.at + self.deadline >= given)
+            .collect();
+        let answers = || attempts.iter().filter_map(|attempt| attempt.answered);
+        if answers().any(|answered| answered.stands()) {
+            return Ok(());
+        }
+        if seen.rcode == 5 && !answers().any(|answered| answered.rcode == 5) {
+            return Err("nobody refused it".to_owned());
+        }
+        let together = record
+            .queries
+            .iter()
+            .filter(|other| other.given == query.given);
+        let is_at_once = elapsed.is_zero() || query.ahead >= self.room.stream_queries;
+        if is_at_once && query.in_flight_before + together.count() > self.room.queries {
+            return Ok(());
+        }
+        self.judge_loss(sim, &attempts, given)?;
+        if elapsed < self.deadline {
+            judge_patience(sim, &attempts)
+                .map_err(|text| format!("given up after {elapsed:?}: {text}"))?;
+        }
+        Ok(())
+    }
+
+    /// A failure with a sound upstream needs attempts that were futile.
+    fn judge_loss(
+        &self,
+        sim: &Simulator,
+        attempts: &[&Attempt],
+        given: Moment,
+    ) -> Result<(), String> {
+        let sound = (0..sim.upstreams()).find(|upstream| self.was_sound(*upstream, given));
+        let Some(sound) = sound else {
+            return Ok(());
+        };
+        let is_fruitful = |attempt: &Attempt| {
+            attempt.is_good()
+                || (self.was_sound(attempt.upstream, given) && sim.is_sound(attempt.connection))
+        };
+        let futile = attempts.iter().filter(|a| !is_fruitful(a)).count();
+        if futile >= 3 || (futile == 2 && self.count_ill(given) >= 2) {
+            return Ok(());
+        }
+        Err(format!("u{sound} was sound, {futile} attempts were futile"))
+    }
+
+    /// Says whether all that should have come out has, and nothing is left.
+    pub fn finish(&mut self, sim: &mut Simulator) {
+        self.observe(sim);
+        let mut broken = Vec::new();
+        self.check_queries(sim, &mut broken);
+        check_attempts(sim, &mut broken);
+        check_idle(sim, &mut broken);
+        let now = sim.now();
+        for text in broken {
+            sim.record_mut().complain(now, text);
+        }
+    }
+
+    fn check_queries(&self, sim: &Simulator, broken: &mut Vec<String>) {
+        for (number, query) in sim.record().queries.iter().enumerate() {
+            let is_silent = self.expected_of(number) == Expected::Silence;
+            let is_lost = query.response.is_none() && !query.is_forsaken && !is_silent;
+            let is_unread = query.given.is_none() && matches!(query.path, Path::Tcp(_));
+            if is_lost && !is_unread {
+                let question = message::shown(message::question(&query.message));
+                let sent = shown(query.sent);
+                broken.push(format!("{question}, sent at {sent}, has no response"));
+            }
+        }
+    }
+
+    fn expected_of(&self, query: usize) -> Expected {
+        self.expected
+            .get(&query)
+            .copied()
+            .unwrap_or(Expected::Forwarded)
+    }
+
+    fn was_sound(&self, upstream: usize, given: Moment) -> bool {
+        self.sound_since[upstream]
+            .is_some_and(|since| since == BEGINNING || given.since(since) >= LEARNING)
+    }
+
+    fn count_ill(&self, given: Moment) -> usize {
+        let all = 0..self.sound_since.len();
+        all.filter(|upstream| !self.was_sound(*upstream, given))
+            .count()
+    }
+}
+
+/// A failure before its deadline needs a reason.
+fn judge_patience(sim: &Simulator, attempts: &[&Attempt]) -> Result<(), String> {
+    if attempts.len() >= usize::from(limits::ATTEMPTS) {
+        return Ok(());
+    }
+    let is_hopeless = |upstream: &usize| {
+        let known = &sim.record().upstreams[*upstream];
+        let is_old = known
+            .troubled_since
+            .is_some_and(|since| sim.now().since(since) >= limits::OUTAGE_FRESH);
+        let of_it = |attempt: &&&Attempt| attempt.upstream == *upstream;
+        let has_erred = attempts.iter().filter(of_it).any(|a| a.has_erred());
+        is_old || has_erred || known.is_lasting
+    };
+    match (0..sim.upstreams()).find(|upstream| !is_hopeless(upstream)) {
+        Some(upstream) => Err(format!("u{upstream} may be well again")),
+        None => Ok(()),
+    }
+}
+
+/// Whether some upstream gave this RCODE, which is neither an answer nor an error that others may not make.
+fn was_answered_with(sim: &Simulator, query: &ClientQuery, seen: &Seen) -> bool {
+    let question = message::folded(&seen.question);
+    let mut attempts = sim.record().attempts.iter();
+    attempts.any(|attempt| {
+        attempt.worker == query.worker
+            && attempt.question == question
+            && seen.rcode > 5
+            && attempt
+                .answered
+                .is_some_and(|answered| answered.rcode == seen.rcode)
+    })
+}
+
+/// Whether a response holds the data of its question.
+fn check_data(query: &ClientQuery, seen: &Seen) -> Result<(), String> {
+    let right = message::right_data(&seen.question);
+    let huge = message::huge_size(&seen.question);
+    if seen.is_truncated {
+        // A message as large as TCP allows has no room for an OPT of ours.
+        let may_be = match query.path {
+            Path::Udp { .. } => huge.is_some(),
+            Path::Tcp(_) => huge.is_some_and(|size| size > 65_500),
+        };
+        return match may_be {
+            true => Ok(()),
+            false => Err(format!("truncated at {} octets", seen.length)),
+        };
+    }
+    let should_have = seen.rcode == 0;
+    match seen.data.first() {
+        Some(data) if should_have && data[..] == right => Ok(()),
+        None if !should_have => Ok(()),
+        data => Err(format!("has the data {data:?}")),
+    }
+}
+
+fn check_attempts(sim: &Simulator, broken: &mut Vec<String>) {
+    let record = sim.record();
+    let mut asked: BTreeMap<(usize, Vec<u8>), usize> = BTreeMap::new();
+    for query in &record.queries {
+        let question = message::folded(message::question(&query.message));
+        *asked.entry((query.worker, question)).or_default() += 1;
+    }
+    let mut made: BTreeMap<(usize, &[u8]), Vec<&Attempt>> = BTreeMap::new();
+    for attempt in record.attempts.iter().filter(|attempt| !attempt.is_probe) {
+        made.entry((attempt.worker, &attempt.question))
+            .or_default()
+            .push(attempt);
+    }
+    for ((worker, question), attempts) in made {
+        let what = message::shown(question);
+        let queries = asked
+            .get(&(worker, question.to_vec()))
+            .copied()
+            .unwrap_or(0);
+        if attempts.len() > queries * usize::from(limits::ATTEMPTS) {
+            broken.push(format!(
+                "{what}: {} attempts for {queries} queries",
+                attempts.len()
+            ));
+        }
+        for (number, attempt) in attempts.iter().enumerate() {
+            let before = &attempts[..number];
+            let running = before.iter().filter(|other| other.runs_at(attempt.at));
+            if queries == 1 && running.count() >= 2 {
+                broken.push(format!("{what}: three attempts at once"));
+            }
+        }
+    }
+}
+
+fn check_idle(sim: &Simulator, broken: &mut Vec<String>) {
+    for worker in 0..sim.workers() {
+        let load = sim.load(worker);
+        let left = [
+            (load.queries, "queries"),
+            (load.questions, "questions"),
+            (load.sessions, "sessions"),
+            (load.streams, "streams"),
+        ];
+        for (count, what) in left.iter().filter(|(count, _)| *count > 0) {
+            broken.push(format!("w{worker} has {count} {what} left"));
+        }
+        if let Some(deadline) = load.next_deadline {
+            broken.push(format!("w{worker} waits for {}", shown(deadline)));
+        }
+        let count = |count| sim.count(worker, count);
+        let ended = count(Count::Answered) + count(Count::Failed);
+        if count(Count::QueriesForwarded) != ended {
+            broken.push(format!("w{worker} counts {ended} responses to its queries"));
+        }
+        let record = sim.record();
+        let seen = record
+            .attempts
+            .iter()
+            .filter(|attempt| attempt.worker == worker && !attempt.is_probe);
+        if (seen.count() as u64) > count(Count::Attempts) {
+            broken.push(format!("w{worker} counts too few attempts"));
+        }
+    }
+    let numbers: BTreeSet<usize> = sim.record().responses.iter().map(|r| r.query).collect();
+    if numbers.len() != sim.record().responses.len() {
+        broken.push("a query has two responses".to_owned());
+    }
+}
+
+impl Attempt {
+    /// Whether it brought an answer.
+    pub fn is_good(&self) -> bool {
+        self.answered
+            .is_some_and(|answered| !answered.is_truncated && matches!(answered.rcode, 0 | 3))
+    }
+
+    /// Whether it brought an error.
+    pub fn has_erred(&self) -> bool {
+        self.answered.is_some() && !self.is_good()
+    }
+
+    /// Whether it had no outcome yet then.
+    fn runs_at(&self, now: Moment) -> bool {
+        let outcome = self.answered.map(|answered| answered.at).or(self.lost);
+        outcome.is_none_or(|at| at > now)
+    }
+}
+
+impl Answered {
+    /// Whether the error stands although another upstream may know better: bogus data, or a policy.
+    pub fn stands(&self) -> bool {
+        matches!(self.rcode, 2 | 5) && matches!(self.ede, Some(6..=12 | 15..=18))
+    }
+}

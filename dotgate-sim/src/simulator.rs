@@ -1,0 +1,337 @@
+//! The simulator: workers, the network around them, and a clock that jumps from one event to the next.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use dotgate_core::{
+    AccessList, Count, Health, HealthState, LocalZones, Moment, Settings, UpstreamSettings,
+};
+use ipnet::IpNet;
+
+use crate::client::CLIENT_LATENCY;
+use crate::connection::Segment;
+use crate::message::{self, ResponseForm};
+use crate::network::{Event, Network};
+use crate::random::{Random, Span};
+use crate::record::{BEGINNING, Path, Record};
+use crate::script::{Script, Segments};
+use crate::upstream::{Death, State, Upstream};
+use crate::worker::Worker;
+
+/// What a simulation is made of.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Decides everything that is left to chance.
+    pub seed: u64,
+    /// The settings of every engine; as many upstreams as there are scripts.
+    pub settings: Settings,
+    /// The upstreams, in the order of the settings.
+    pub upstreams: Vec<Script>,
+    /// How many workers, each with an engine of its own; they share the upstreams' health.
+    pub workers: usize,
+    /// How long after something arrived a worker takes its turn.
+    pub lag: Span,
+    /// Whether to keep a log.
+    pub with_log: bool,
+}
+
+impl Plan {
+    /// One worker that reacts at once, with these upstreams and ordinary settings.
+    pub fn new(seed: u64, upstreams: Vec<Script>) -> Plan {
+        Plan {
+            seed,
+            settings: settings(upstreams.len()),
+            upstreams,
+            workers: 1,
+            lag: Span::exactly(Duration::ZERO),
+            with_log: true,
+        }
+    }
+}
+
+/// The program's own settings, for clients in 192.0.2.0/24 and 2001:db8::/32.
+pub fn settings(upstreams: usize) -> Settings {
+    let prefixes = [
+        IpNet::new_assert(IpAddr::from([192, 0, 2, 0]), 24),
+        IpNet::new_assert(IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0]), 32),
+    ];
+    Settings {
+        upstreams: (0..upstreams)
+            .map(|number| UpstreamSettings {
+                label: format!("u{number}").into(),
+                is_authenticated: true,
+            })
+            .collect(),
+        access: AccessList::new(prefixes),
+        local_zones: LocalZones::all_but([]),
+        udp_response_max: 1_232,
+        query_deadline: Duration::from_secs(4),
+        queries_max: 20_000,
+        queries_per_client_max: 5_000,
+        streams_max: 1_000,
+        streams_per_client_max: 250,
+        stream_queries_max: 100,
+        stream_idle: Duration::from_secs(10),
+    }
+}
+
+/// A running simulation.
+pub struct Simulator {
+    net: Network,
+    workers: Vec<Worker>,
+    health: Arc<[Health]>,
+    lag: Span,
+}
+
+impl Simulator {
+    /// Begins at [`BEGINNING`], with nothing open.
+    pub fn new(plan: Plan) -> Simulator {
+        let mut random = Random::new(plan.seed);
+        let health: Arc<[Health]> = plan.upstreams.iter().map(|_| Health::new()).collect();
+        let settings = Arc::new(plan.settings);
+        let workers = (0..plan.workers)
+            .map(|number| {
+                let (settings, health) = (Arc::clone(&settings), Arc::clone(&health));
+                Worker::new(number, settings, health, random.seed(), BEGINNING)
+            })
+            .collect();
+        let record = Record::new(plan.upstreams.len(), plan.with_log);
+        let upstreams = plan.upstreams.into_iter().map(Upstream::new).collect();
+        Simulator {
+            net: Network::new(BEGINNING, random, upstreams, plan.workers, record),
+            workers,
+            health,
+            lag: plan.lag,
+        }
+    }
+
+    /// The present time.
+    pub fn now(&self) -> Moment {
+        self.net.now
+    }
+
+    /// What has happened so far.
+    pub fn record(&self) -> &Record {
+        &self.net.record
+    }
+
+    /// The same, to add to its log and its violations.
+    pub fn record_mut(&mut self) -> &mut Record {
+        &mut self.net.record
+    }
+
+    /// The simulation's source of chance.
+    pub fn random(&mut self) -> &mut Random {
+        &mut self.net.random
+    }
+
+    /// When something will happen next.
+    pub fn next(&self) -> Option<Moment> {
+        let due = self.workers.iter().map(|worker| self.turn_of(worker));
+        due.chain([self.net.next_event()]).flatten().min()
+    }
+
+    fn turn_of(&self, worker: &Worker) -> Option<Moment> {
+        let deadline = worker.engine.next_deadline();
+        let next = [deadline, worker.wakes_at].into_iter().flatten().min();
+        next.map(|due| due.max(worker.busy_until).max(self.net.now))
+    }
+
+    /// Lets the next thing happen, if it does before or at `end`. False if nothing does.
+    pub fn step(&mut self, end: Moment) -> bool {
+        let Some(next) = self.next().filter(|next| *next <= end) else {
+            self.net.now = self.net.now.max(end);
+            return false;
+        };
+        self.net.now = self.net.now.max(next);
+        if self.net.next_event().is_some_and(|event| event <= next) {
+            self.net.step();
+        } else {
+            let due = |worker: &Worker| self.turn_of(worker).is_some_and(|turn| turn <= next);
+            if let Some(number) = (0..self.workers.len()).find(|n| due(&self.workers[*n])) {
+                self.workers[number].turn(&mut self.net);
+                if self.workers[number].has_more_to_read(&self.net) {
+                    self.net.woken.push(number);
+                }
+            }
+        }
+        for number in std::mem::take(&mut self.net.woken) {
+            let wakes_at = self.net.now + self.net.random.time(self.lag);
+            let worker = &mut self.workers[number];
+            worker.wakes_at = Some(worker.wakes_at.map_or(wakes_at, |held| held.min(wakes_at)));
+        }
+        true
+    }
+
+    /// Lets time pass.
+    pub fn pass(&mut self, span: Duration) {
+        let end = self.net.now + span;
+        while self.step(end) {}
+    }
+
+    /// A client sends a query by UDP. Returns its number in [`Record::queries`].
+    pub fn ask(&mut self, worker: usize, peer: SocketAddr, query: Vec<u8>) -> usize {
+        let number = self.net.record.queries.len();
+        let path = Path::Udp { worker, peer };
+        self.net.record.add_query(self.net.now, path, worker, query);
+        let latency = self.net.random.time(CLIENT_LATENCY);
+        self.net.arrange_in(latency, Event::Datagram(number));
+        number
+    }
+
+    /// A client connects by TCP. Returns the number of its connection.
+    pub fn open_stream(&mut self, worker: usize, peer: IpAddr) -> usize {
+        self.net.open_stream(worker, peer)
+    }
+
+    /// A client sends a query by TCP. Returns its number in [`Record::queries`].
+    pub fn ask_on(&mut self, stream: usize, query: Vec<u8>, segments: Segments) -> usize {
+        self.net.stream_ask(stream, query, segments)
+    }
+
+    /// A client sends octets that are no whole message: its connection may be cut off for it.
+    pub fn send_on(&mut self, stream: usize, octets: Vec<u8>) {
+        let state = &mut self.net.streams[stream];
+        (state.is_proper, state.is_mangled) = (false, true);
+        self.net.stream_send(stream, octets, Segments::Whole);
+    }
+
+    /// A client has sent its last octet and still reads.
+    pub fn end_stream(&mut self, stream: usize) {
+        self.net.stream_end(stream, Segment::Fin);
+    }
+
+    /// A client goes away at once.
+    pub fn reset_stream(&mut self, stream: usize) {
+        self.net.stream_end(stream, Segment::Reset);
+    }
+
+    /// A client reads from now on, or no more.
+    pub fn read_on(&mut self, stream: usize, reads: bool) {
+        self.net.stream_reads(stream, reads);
+    }
+
+    /// Whether a client's connection was closed by its worker or reset.
+    pub fn is_over(&self, stream: usize) -> bool {
+        self.net.streams[stream].is_over
+    }
+
+    /// Gives an upstream another script.
+    pub fn direct(&mut self, upstream: usize, script: Script) {
+        let now = self.net.now;
+        self.net
+            .record
+            .say(now, || format!("u{upstream} from now on: {script:?}"));
+        self.net.upstreams[upstream].script = script;
+    }
+
+    /// The script of an upstream.
+    pub fn script(&self, upstream: usize) -> &Script {
+        &self.net.upstreams[upstream].script
+    }
+
+    /// Freezes an upstream, cuts it off, or lets it run again.
+    pub fn set_state(&mut self, upstream: usize, state: State) {
+        self.net.set_state(upstream, state);
+    }
+
+    /// Ends an upstream and its connections. A new script lets it rise again.
+    pub fn kill(&mut self, upstream: usize, death: Death) {
+        self.net.kill(upstream, death);
+    }
+
+    /// Makes the present connections to an upstream half-open: they swallow everything; new ones work.
+    pub fn swallow(&mut self, upstream: usize) {
+        self.net.swallow(upstream);
+    }
+
+    /// Questions that an upstream keeps (`Reaction::Hold`): the connection and the query.
+    pub fn held(&self, upstream: usize) -> &[(usize, Vec<u8>)] {
+        &self.net.upstreams[upstream].held
+    }
+
+    /// Lets an upstream answer a question it keeps. False if there is none in that place.
+    pub fn release(&mut self, upstream: usize, place: usize, form: &ResponseForm) -> bool {
+        let held = &mut self.net.upstreams[upstream].held;
+        if place >= held.len() {
+            return false;
+        }
+        let (connection, query) = held.remove(place);
+        self.say_on(connection, message::frame(&message::response(&query, form)));
+        true
+    }
+
+    /// Lets the upstream's side of a connection send octets, framed or not.
+    pub fn say_on(&mut self, connection: usize, octets: Vec<u8>) {
+        self.net.speak(connection, Segment::Octets(octets));
+    }
+
+    /// Keeps a worker from its work for so long, as a suspended system would.
+    pub fn stall(&mut self, worker: usize, span: Duration) {
+        let now = self.net.now;
+        self.net
+            .record
+            .say(now, || format!("w{worker} stalls for {span:?}"));
+        let busy_until = &mut self.workers[worker].busy_until;
+        *busy_until = (*busy_until).max(now + span);
+    }
+
+    /// How many workers there are.
+    pub fn workers(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// When a worker was or will be free again after its last stall.
+    pub fn busy_until(&self, worker: usize) -> Moment {
+        self.workers[worker].busy_until
+    }
+
+    /// How many upstreams there are.
+    pub fn upstreams(&self) -> usize {
+        self.net.upstreams.len()
+    }
+
+    /// A worker's counter.
+    pub fn count(&self, worker: usize, count: Count) -> u64 {
+        self.workers[worker].engine.counters().get(count)
+    }
+
+    /// What a worker's engine holds.
+    pub fn load(&self, worker: usize) -> Load {
+        let engine = &self.workers[worker].engine;
+        Load {
+            queries: engine.queries_in_flight(),
+            questions: engine.questions_in_flight(),
+            sessions: engine.session_count(),
+            streams: engine.stream_count(),
+            next_deadline: engine.next_deadline(),
+        }
+    }
+
+    /// What the workers think of an upstream.
+    pub fn health(&self, upstream: usize) -> HealthState {
+        self.health[upstream].state()
+    }
+
+    /// Whether a connection lives, as far as its upstream and the network are concerned.
+    pub fn is_sound(&self, connection: usize) -> bool {
+        let state = &self.net.connections[connection];
+        !state.is_swallowed && !state.is_forgotten && !state.is_ended
+    }
+}
+
+/// What an engine holds at some moment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Load {
+    /// Queries in flight.
+    pub queries: usize,
+    /// Questions in flight.
+    pub questions: usize,
+    /// Sessions in any phase.
+    pub sessions: usize,
+    /// Client connections.
+    pub streams: usize,
+    /// When it wants to be called next.
+    pub next_deadline: Option<Moment>,
+}

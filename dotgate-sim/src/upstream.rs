@@ -1,0 +1,486 @@
+//! Scripted upstreams: they speak framed DNS, and fail in every way a script names.
+
+use std::time::Duration;
+
+use dotgate_core::{ConnectFault, SessionEnd, TlsFault};
+
+use crate::connection::{Arrival, Connection, Segment};
+use crate::message::{self, OptForm, ResponseForm};
+use crate::network::{Event, Network};
+use crate::random::Span;
+use crate::script::{Invalid, Opening, Place, Reaction, Script, Segments};
+
+/// One upstream.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    pub(crate) script: Script,
+    pub(crate) state: State,
+    /// What waits until it thaws or is reached again.
+    put_off: Vec<Event>,
+    /// Queries that wait for `Simulator::release`: the connection and the message.
+    pub(crate) held: Vec<(usize, Vec<u8>)>,
+}
+
+/// Whether an upstream runs and can be reached.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum State {
+    /// It does its script.
+    Running,
+    /// Its process is stopped; its system still takes connections and octets.
+    Frozen,
+    /// Packets are dropped on the way, both ways, and sent again when it is reached again.
+    CutOff,
+}
+
+/// How an upstream's connections end when it does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Death {
+    /// The system closes them.
+    Fin,
+    /// The system resets them.
+    Reset,
+    /// Nobody hears of it; once it is up again, what reaches it on an old connection is answered by a reset.
+    Silent,
+}
+
+impl Upstream {
+    pub(crate) fn new(script: Script) -> Upstream {
+        Upstream {
+            script,
+            state: State::Running,
+            put_off: Vec::new(),
+            held: Vec::new(),
+        }
+    }
+}
+
+impl Network {
+    /// Keeps an event for later if its upstream cannot take part in it now.
+    pub(crate) fn put_off(&mut self, event: Event) -> Option<Event> {
+        let (connection, is_process) = match &event {
+            Event::AtUpstream(connection, _)
+            | Event::Speak(connection, _)
+            | Event::IdleCheck(connection) => (*connection, true),
+            Event::AtWorker(connection, _) => (*connection, false),
+            Event::ConnectAgain(..)
+            | Event::Reached(_)
+            | Event::Datagram(_)
+            | Event::StreamOpens(_)
+            | Event::StreamAtWorker(..)
+            | Event::StreamAtClient(..) => return Some(event),
+        };
+        let upstream = self.connections[connection].upstream;
+        let upstream = &mut self.upstreams[upstream];
+        let waits = match upstream.state {
+            State::Running => false,
+            State::Frozen => is_process,
+            State::CutOff => true,
+        };
+        if !waits {
+            return Some(event);
+        }
+        upstream.put_off.push(event);
+        None
+    }
+
+    pub(crate) fn set_state(&mut self, upstream: usize, state: State) {
+        let now = self.now;
+        self.record.say(now, || format!("u{upstream}: {state:?}"));
+        match (self.upstreams[upstream].state, state) {
+            (State::CutOff, State::Running) => {
+                // What was lost is sent again when the sender's timer says so.
+                let pause = self.random.time(Span::millis(50, 900));
+                self.arrange_in(pause, Event::Reached(upstream));
+            }
+            (State::Frozen, State::Running) => self.resume(upstream),
+            (_, state) => self.upstreams[upstream].state = state,
+        }
+    }
+
+    pub(crate) fn resume(&mut self, upstream: usize) {
+        self.upstreams[upstream].state = State::Running;
+        for event in std::mem::take(&mut self.upstreams[upstream].put_off) {
+            self.arrange(self.now, event);
+        }
+    }
+
+    /// All connections of an upstream end; those who connect are refused until it has another script.
+    pub(crate) fn kill(&mut self, upstream: usize, death: Death) {
+        let now = self.now;
+        self.record
+            .say(now, || format!("u{upstream} dies: {death:?}"));
+        self.upstreams[upstream].script.opening = match death {
+            Death::Fin | Death::Reset => Opening::Fails(SessionEnd::Connect(ConnectFault::Refused)),
+            Death::Silent => Opening::Vanishes,
+        };
+        self.upstreams[upstream].held.clear();
+        for connection in self.connections_of(upstream) {
+            match death {
+                Death::Fin => self.speak(connection, Segment::Fin),
+                Death::Reset => self.speak(connection, Segment::Reset),
+                Death::Silent => {}
+            }
+            let state = &mut self.connections[connection];
+            state.is_ended = true;
+            state.is_forgotten = true;
+        }
+    }
+
+    /// All present connections of an upstream swallow everything from now on.
+    pub(crate) fn swallow(&mut self, upstream: usize) {
+        let now = self.now;
+        self.record.say(now, || {
+            format!("u{upstream}: connections are half-open now")
+        });
+        for connection in self.connections_of(upstream) {
+            self.connections[connection].is_swallowed = true;
+        }
+    }
+
+    fn connections_of(&self, upstream: usize) -> Vec<usize> {
+        let is_live = |state: &Connection| state.upstream == upstream && !state.is_closed;
+        (0..self.connections.len())
+            .filter(|number| is_live(&self.connections[*number]))
+            .collect()
+    }
+
+    /// A worker connects.
+    pub(crate) fn connect(&mut self, connection: usize, alpn: bool, pause: Duration) {
+        let upstream = self.connections[connection].upstream;
+        let script = &self.upstreams[upstream].script;
+        let (connect, handshake) = (script.connect_time, script.handshake_time);
+        let opening = match script.opening {
+            Opening::Fails(SessionEnd::Tls(TlsFault::AlpnRefused)) if !alpn => Opening::Accepts,
+            opening => opening,
+        };
+        let connect = self.random.time(connect);
+        let handshake = self.random.time(handshake);
+        let (is_connected, outcome) = match opening {
+            Opening::Accepts => (true, Some(Arrival::Opened)),
+            Opening::Fails(SessionEnd::Connect(fault)) => {
+                (false, Some(Arrival::Failed(SessionEnd::Connect(fault))))
+            }
+            Opening::Fails(end) => (true, Some(Arrival::Failed(end))),
+            Opening::Vanishes => {
+                return self.arrange_in(pause, Event::ConnectAgain(connection, alpn, pause));
+            }
+            Opening::FailsAtOnce(_) => (false, None),
+            Opening::AcceptsAndIsSilent => (true, None),
+        };
+        let mut extra = connect;
+        if is_connected {
+            self.send_down(connection, Arrival::Connected, extra);
+            extra = handshake;
+        }
+        let Some(outcome) = outcome else {
+            return;
+        };
+        if outcome == Arrival::Opened {
+            // The process takes part in the handshake: a stopped one does not finish it.
+            self.arrange_in(connect + handshake, Event::Speak(connection, OPENED));
+        } else {
+            self.send_down(connection, outcome, extra);
+        }
+    }
+
+    /// Octets reach an upstream.
+    pub(crate) fn at_upstream(&mut self, connection: usize, segment: Segment) {
+        let state = &mut self.connections[connection];
+        if state.is_swallowed {
+            return;
+        }
+        if state.is_forgotten || state.is_ended {
+            let is_there = self.upstreams[state.upstream].script.opening != Opening::Vanishes;
+            if matches!(segment, Segment::Octets(_)) && !state.is_closed && is_there {
+                self.send_down(connection, Arrival::End(Segment::Reset), Duration::ZERO);
+            }
+            return;
+        }
+        let Segment::Octets(octets) = segment else {
+            state.is_ended = true;
+            return;
+        };
+        state.unread = state.unread.saturating_sub(octets.len());
+        if std::mem::take(&mut state.is_full) {
+            self.send_down(connection, Arrival::Room, Duration::ZERO);
+        }
+        let mut received = std::mem::take(&mut self.connections[connection].received);
+        received.extend(octets);
+        while let Some((message, rest)) = message::unframe(&received) {
+            let rest = rest.to_vec();
+            self.on_query(connection, message);
+            received = rest;
+        }
+        self.connections[connection].received = received;
+    }
+
+    fn on_query(&mut self, connection: usize, query: &[u8]) {
+        let now = self.now;
+        let state = &mut self.connections[connection];
+        let upstream = state.upstream;
+        let id = query
+            .first_chunk::<2>()
+            .map_or(0, |id| u16::from_be_bytes(*id));
+        let question = message::question(query).to_vec();
+        state.active = now;
+        if let Some(held) = state.unanswered.insert(id, question.clone()) {
+            let text = format!(
+                "u{upstream} c{connection} reads ID {id:04x} for {} and again for {}",
+                message::shown(&held),
+                message::shown(&question)
+            );
+            self.record.complain(now, text);
+        }
+        let has_opt = query.get(10..12) == Some(&[0, 1]);
+        if has_opt && !query.len().is_multiple_of(dotgate_wire::PADDING_BLOCK) {
+            let text = format!("u{upstream} reads a query of {} octets", query.len());
+            self.record.complain(now, text);
+        }
+        let reaction = self.choose_reaction(upstream, &question);
+        let time = self.upstreams[upstream].script.answer_time;
+        let time = self.random.time(time);
+        self.record.say(now, || {
+            format!(
+                "u{upstream} c{connection} reads {} ({id:04x}): {reaction:?} in {time:?}",
+                message::shown(&question)
+            )
+        });
+        self.react(connection, query, reaction, time);
+    }
+
+    fn choose_reaction(&mut self, upstream: usize, question: &[u8]) -> Reaction {
+        let Network {
+            upstreams, random, ..
+        } = self;
+        let script = &mut upstreams[upstream].script;
+        let name = message::shown(&message::folded(question));
+        for rule in &mut script.rules {
+            let fits = rule.times != Some(0)
+                && name.starts_with(&rule.name)
+                && random.happens(rule.per_mille);
+            if fits {
+                rule.times = rule.times.map(|times| times - 1);
+                return rule.reaction;
+            }
+        }
+        script.otherwise
+    }
+
+    fn react(&mut self, connection: usize, query: &[u8], reaction: Reaction, time: Duration) {
+        let right = ResponseForm::RIGHT;
+        let answer = |form: ResponseForm| message::frame(&message::response(query, &form));
+        let say = |octets| Event::Speak(connection, Segment::Octets(octets));
+        match reaction {
+            Reaction::Answer => self.arrange_in(time, say(answer(right))),
+            Reaction::AnswerAfter(later) => self.arrange_in(time + later, say(answer(right))),
+            Reaction::AnswerWithKeepalive(tenths) => {
+                let opt = OptForm::Keepalive(tenths);
+                self.arrange_in(time, say(answer(ResponseForm { opt, ..right })));
+            }
+            Reaction::AnswerWithoutOpt => {
+                let opt = OptForm::Absent;
+                self.arrange_in(time, say(answer(ResponseForm { opt, ..right })));
+            }
+            Reaction::Drip(apart) => self.drip(connection, &answer(right), apart),
+            Reaction::Twice(later) => {
+                self.arrange_in(time, say(answer(right)));
+                self.arrange_in(time + later, say(answer(right)));
+            }
+            Reaction::Never => {}
+            Reaction::Hold => {
+                let upstream = self.connections[connection].upstream;
+                self.upstreams[upstream]
+                    .held
+                    .push((connection, query.to_vec()));
+            }
+            Reaction::Error {
+                rcode,
+                ede,
+                has_question,
+            } => {
+                let form = ResponseForm {
+                    rcode,
+                    opt: ede.map_or(OptForm::Plain, OptForm::Ede),
+                    has_question,
+                    is_truncated: false,
+                };
+                self.arrange_in(time, say(answer(form)));
+            }
+            Reaction::KnowsNoEdns => {
+                let rcode = u8::from(query.get(10..12) == Some(&[0, 1]));
+                let opt = OptForm::Absent;
+                self.arrange_in(
+                    time,
+                    say(answer(ResponseForm {
+                        rcode,
+                        opt,
+                        ..right
+                    })),
+                );
+            }
+            Reaction::Truncated => {
+                let is_truncated = true;
+                self.arrange_in(
+                    time,
+                    say(answer(ResponseForm {
+                        is_truncated,
+                        ..right
+                    })),
+                );
+            }
+            Reaction::Invalid(invalid, later) => {
+                self.mislead(connection, query, invalid, time);
+                if let Some(later) = later {
+                    self.arrange_in(time + later, say(answer(right)));
+                }
+            }
+            Reaction::Close(place) => self.end(connection, &answer(right), place, Segment::Fin),
+            Reaction::Reset(place) => self.end(connection, &answer(right), place, Segment::Reset),
+        }
+    }
+
+    /// Sends an answer octet by octet; nothing else of this connection comes between.
+    fn drip(&mut self, connection: usize, octets: &[u8], apart: Duration) {
+        self.note_spoken(connection, octets);
+        // A long answer drips no longer than a few minutes.
+        let piece = octets.len().div_ceil(4_000).max(1);
+        for octets in octets.chunks(piece) {
+            self.send_down(connection, Arrival::Octets(octets.to_vec()), apart);
+        }
+    }
+
+    fn end(&mut self, connection: usize, answer: &[u8], place: Place, end: Segment) {
+        let sent = match place {
+            Place::Before => 0,
+            Place::Within(per_mille) => answer.len() * usize::from(per_mille) / 1_000,
+            Place::After => answer.len(),
+        };
+        let octets = answer[..sent.min(answer.len())].to_vec();
+        if !octets.is_empty() {
+            self.speak(connection, Segment::Octets(octets));
+        }
+        self.speak(connection, end);
+    }
+
+    fn mislead(&mut self, connection: usize, query: &[u8], invalid: Invalid, time: Duration) {
+        let mut messages = Vec::new();
+        let right = message::response(query, &ResponseForm::RIGHT);
+        match invalid {
+            Invalid::WrongId => {
+                let mut wrong = right;
+                let unanswered = &self.connections[connection].unanswered;
+                // The ID of another question in flight would be an answer to that one.
+                while let [high, low, ..] = wrong[..]
+                    && unanswered.contains_key(&u16::from_be_bytes([high, low]))
+                {
+                    wrong[1] = low.wrapping_add(1);
+                    wrong[0] = high.wrapping_add(u8::from(low == 255));
+                }
+                messages.push(wrong);
+            }
+            Invalid::WrongQuestion => {
+                let id = query.first_chunk().map_or(0, |id| u16::from_be_bytes(*id));
+                let other = message::query(id, "planted.example", &message::QueryForm::default());
+                messages.push(message::response(&other, &ResponseForm::RIGHT));
+            }
+            Invalid::QueryBack => messages.push(query.to_vec()),
+            Invalid::Garbage(octets) => messages.push(self.garbage(octets)),
+            Invalid::Half => messages.push(right[..right.len() / 2].to_vec()),
+            Invalid::Flood(frames) => {
+                for _ in 0..frames {
+                    messages.push(self.garbage(20));
+                }
+            }
+        }
+        let octets: Vec<u8> = messages.iter().flat_map(|m| message::frame(m)).collect();
+        self.arrange_in(time, Event::Speak(connection, Segment::Octets(octets)));
+    }
+
+    fn garbage(&mut self, octets: u16) -> Vec<u8> {
+        (0..octets)
+            .map(|_| self.random.below(256) as u8 & 0x7f)
+            .collect()
+    }
+
+    /// An upstream sends octets or ends the connection.
+    pub(crate) fn speak(&mut self, connection: usize, segment: Segment) {
+        if segment == OPENED {
+            return self.finish_handshake(connection);
+        }
+        let state = &mut self.connections[connection];
+        if state.is_ended {
+            return;
+        }
+        state.active = self.now;
+        let upstream = state.upstream;
+        match segment {
+            Segment::Octets(octets) => {
+                self.note_spoken(connection, &octets);
+                let segments = self.upstreams[upstream].script.segments;
+                for (number, piece) in self.cut(octets, segments).into_iter().enumerate() {
+                    let gap = match (segments, number) {
+                        (Segments::Whole, _) | (_, 0) => Duration::ZERO,
+                        (Segments::Few | Segments::Octets, _) => {
+                            Duration::from_micros(self.random.below(20))
+                        }
+                    };
+                    self.send_down(connection, Arrival::Octets(piece), gap);
+                }
+                self.watch_idle(connection);
+            }
+            end @ (Segment::Fin | Segment::Reset) => {
+                let now = self.now;
+                self.record
+                    .say(now, || format!("u{upstream} c{connection} ends: {end:?}"));
+                self.connections[connection].is_ended = true;
+                self.send_down(connection, Arrival::End(end), Duration::ZERO);
+            }
+        }
+    }
+
+    fn finish_handshake(&mut self, connection: usize) {
+        if !self.connections[connection].is_ended {
+            self.send_down(connection, Arrival::Opened, Duration::ZERO);
+            self.connections[connection].active = self.now;
+            self.watch_idle(connection);
+        }
+    }
+
+    /// The IDs of what an upstream has answered may be used again.
+    fn note_spoken(&mut self, connection: usize, octets: &[u8]) {
+        let state = &mut self.connections[connection];
+        let mut rest = octets;
+        while let Some((octets, after)) = message::unframe(rest) {
+            rest = after;
+            let Some(seen) = message::read(octets).filter(|seen| seen.is_response) else {
+                continue;
+            };
+            let is_right = |held: &Vec<u8>| {
+                *held == seen.question || (seen.question.is_empty() && seen.rcode != 0)
+            };
+            if state.unanswered.get(&seen.id).is_some_and(is_right) {
+                state.unanswered.remove(&seen.id);
+            }
+        }
+    }
+
+    fn watch_idle(&mut self, connection: usize) {
+        let upstream = self.connections[connection].upstream;
+        if let Some(limit) = self.upstreams[upstream].script.idle_close {
+            self.arrange_in(limit, Event::IdleCheck(connection));
+        }
+    }
+
+    pub(crate) fn check_idle(&mut self, connection: usize) {
+        let state = &self.connections[connection];
+        let limit = self.upstreams[state.upstream].script.idle_close;
+        let is_idle = state.unanswered.is_empty()
+            && limit.is_some_and(|limit| self.now.since(state.active) >= limit);
+        if is_idle && !state.is_closed && !state.is_ended {
+            self.speak(connection, Segment::Fin);
+        }
+    }
+}
+
+/// Says that the handshake is over: no octets are sent that are empty.
+const OPENED: Segment = Segment::Octets(Vec::new());

@@ -1,0 +1,223 @@
+//! A world from a seed: topology, faults over time, and load; run to its end and judged by the model.
+//!
+//! A world has one to four upstreams and one to three workers. Upstreams fall ill in every way a script can
+//! name, for a while; clients ask by UDP and TCP, well and badly. At its end all upstreams are sound again,
+//! every worker must answer once more, and when the clients have left nothing may be left of them.
+
+mod faults;
+mod load;
+
+use std::time::Duration;
+
+use dotgate_core::Moment;
+
+use crate::model::{LEARNING, Model, Room};
+use crate::random::{Random, Span};
+use crate::record::BEGINNING;
+use crate::simulator::{Plan, Simulator, settings};
+
+use faults::{Fault, cure, fall_ill, sound_script};
+use load::{Act, Clients};
+
+/// How a world ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Its seed.
+    pub seed: u64,
+    /// Rules that were broken.
+    pub violations: Vec<String>,
+    /// Its log, if one was kept.
+    pub log: Vec<String>,
+    /// Queries that clients sent.
+    pub queries: usize,
+    /// Questions that upstreams were asked.
+    pub attempts: usize,
+    /// Queries that were answered with a failure.
+    pub failures: usize,
+}
+
+/// Something the world does at a time of its own.
+#[derive(Clone, Debug)]
+enum Event {
+    Load(Act),
+    Fault(usize, Fault),
+    Cure(usize),
+    Stall(usize, Duration),
+}
+
+/// Steps beyond which a world is thought not to end.
+const STEPS: u64 = 5_000_000;
+
+struct World {
+    sim: Simulator,
+    model: Model,
+    random: Random,
+    clients: Clients,
+    timeline: Vec<(Moment, Event)>,
+    /// The end of the load.
+    end: Moment,
+}
+
+/// Runs the world of this seed to its end.
+pub fn run(seed: u64, with_log: bool) -> Outcome {
+    let mut world = World::new(seed, with_log);
+    world.live();
+    world.recover();
+    world.die();
+    let record = world.sim.record();
+    Outcome {
+        seed,
+        violations: record.violations.clone(),
+        log: record.log().to_vec(),
+        queries: record.queries.len(),
+        attempts: record.attempts.len(),
+        failures: record
+            .responses
+            .iter()
+            .filter(|response| response.seen.rcode == 2)
+            .count(),
+    }
+}
+
+impl World {
+    fn new(seed: u64, with_log: bool) -> World {
+        let mut random = Random::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let upstreams = random.between(1, 4) as usize;
+        let workers = random.pick([1, 1, 2, 3]);
+        let mut plan = Plan::new(seed, Vec::new());
+        plan.with_log = with_log;
+        plan.workers = workers;
+        plan.upstreams = (0..upstreams).map(|_| sound_script(&mut random)).collect();
+        plan.lag = Span {
+            least: Duration::ZERO,
+            most: random.pick([0, 20, 200, 2_000]).micros(),
+        };
+        plan.settings = settings(upstreams);
+        plan.settings.streams_max = 40;
+        plan.settings.streams_per_client_max = 12;
+        plan.settings.stream_queries_max = random.pick([4, 20, 100]);
+        if random.happens(60) {
+            plan.settings.queries_max = random.between(3, 30) as usize;
+        }
+        if random.happens(60) {
+            plan.settings.queries_per_client_max = random.between(2, 20) as usize;
+        }
+        let room = Room {
+            queries: plan
+                .settings
+                .queries_max
+                .min(plan.settings.queries_per_client_max),
+            stream_queries: plan.settings.stream_queries_max,
+        };
+        let deadline = plan.settings.query_deadline;
+        let span = Duration::from_millis(random.pick([3_000, 8_000, 20_000, 40_000]));
+        let end = BEGINNING + span;
+        let mut timeline = Vec::new();
+        for upstream in faults::victims(&mut random, upstreams) {
+            for (from, till, fault) in faults::episodes(&mut random, span) {
+                timeline.push((BEGINNING + from, Event::Fault(upstream, fault)));
+                timeline.push((BEGINNING + till, Event::Cure(upstream)));
+            }
+        }
+        for (after, act) in load::acts(&mut random, span, workers) {
+            timeline.push((BEGINNING + after, Event::Load(act)));
+        }
+        if random.happens(150) {
+            let stall = Duration::from_millis(random.between(1, 700));
+            let at = BEGINNING + random.time(Span::exactly(span)) / 2;
+            timeline.push((at, Event::Stall(random.index(workers), stall)));
+        }
+        timeline.sort_by_key(|(at, _)| *at);
+        World {
+            sim: Simulator::new(plan),
+            model: Model::new(upstreams, deadline, room),
+            random,
+            clients: Clients::default(),
+            timeline,
+            end,
+        }
+    }
+
+    /// Lets time pass until `end`, with every response judged as it is made.
+    fn pass_until(&mut self, end: Moment) {
+        let mut steps = 0;
+        while self.sim.step(end) {
+            self.model.observe(&mut self.sim);
+            steps += 1;
+            if steps > STEPS {
+                let now = self.sim.now();
+                self.sim
+                    .record_mut()
+                    .complain(now, "time stands still".to_owned());
+                return;
+            }
+        }
+    }
+
+    fn live(&mut self) {
+        for (at, event) in std::mem::take(&mut self.timeline) {
+            self.pass_until(at);
+            match event {
+                Event::Load(act) => {
+                    self.clients
+                        .play(act, &mut self.sim, &mut self.model, &mut self.random);
+                }
+                Event::Fault(upstream, fault) => {
+                    self.model.is_ill(upstream);
+                    fall_ill(&mut self.sim, &mut self.random, upstream, fault);
+                }
+                Event::Cure(upstream) => self.cure(upstream),
+                Event::Stall(worker, span) => self.sim.stall(worker, span),
+            }
+        }
+        self.pass_until(self.end);
+    }
+
+    fn cure(&mut self, upstream: usize) {
+        cure(&mut self.sim, &mut self.random, upstream);
+        // What was lost on the way is sent again within a second.
+        self.model
+            .is_sound_from(self.sim.now() + Duration::from_secs(1), upstream);
+    }
+
+    /// Afterwards every worker answers as if nothing had been.
+    fn recover(&mut self) {
+        for upstream in 0..self.sim.upstreams() {
+            self.cure(upstream);
+        }
+        self.pass_until(self.end + LEARNING + Duration::from_secs(2));
+        let mut asked = Vec::new();
+        for worker in 0..self.sim.workers() {
+            asked.push(self.clients.ask_at_last(&mut self.sim, worker));
+        }
+        self.pass_until(self.sim.now() + Duration::from_secs(5));
+        for number in asked {
+            let record = self.sim.record();
+            let query = &record.queries[number];
+            let is_answered = query
+                .response
+                .is_some_and(|place| record.responses[place].seen.rcode == 0);
+            if !is_answered {
+                let (now, text) = (self.sim.now(), format!("w{} is ill for ever", query.worker));
+                self.sim.record_mut().complain(now, text);
+            }
+        }
+    }
+
+    fn die(&mut self) {
+        self.clients.leave(&mut self.sim);
+        self.pass_until(self.sim.now() + Duration::from_secs(100));
+        self.model.finish(&mut self.sim);
+    }
+}
+
+/// Milliseconds and microseconds where a number is a time.
+trait Micros {
+    fn micros(self) -> Duration;
+}
+
+impl Micros for u64 {
+    fn micros(self) -> Duration {
+        Duration::from_micros(self)
+    }
+}

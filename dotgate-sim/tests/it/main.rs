@@ -1,0 +1,3 @@
+//! The random world over many seeds, and the simulator itself.
+
+mod random_world;

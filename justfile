@@ -21,6 +21,10 @@ demo:
 fuzz target seconds="60":
     cargo +nightly fuzz run {{target}} -- -max_total_time={{seconds}}
 
+# Random worlds around the engine until one breaks a rule; each prints its seed.
+sim:
+    cargo run --release -p dotgate-sim --example soak
+
 # CPU per query beside dnsdist and Unbound; six minutes on an idle machine.
 bench:
     cargo build --release -p dotgate -p dotgate-bench

@@ -33,6 +33,8 @@ pub struct Progress {
     /// Whether the read filled the buffer, so that the socket may have more. A shorter read has emptied
     /// the socket, but for a FIN: a caller told by its poll that the read side is closed reads once more.
     pub maybe_more: bool,
+    /// Whether the socket had nothing, not even its end: whatever comes is announced by the poll.
+    pub would_block: bool,
 }
 
 /// What a write left.
@@ -95,9 +97,9 @@ impl ClientTls {
     ) -> Result<Progress, TlsFailure> {
         self.check()?;
         let was_handshaking = self.is_handshaking();
-        let mut maybe_more = false;
+        let (mut maybe_more, mut would_block) = (false, false);
         match read_once(socket, buffer) {
-            Ok(None) => {}
+            Ok(None) => would_block = true,
             Ok(Some(0)) => self.peer_closed = self.peer_closed.or(Some(Close::Fin)),
             Ok(Some(length)) => {
                 maybe_more = length == buffer.len();
@@ -116,6 +118,7 @@ impl ClientTls {
             handshake_done_now: was_handshaking && !self.is_handshaking(),
             peer_closed: self.peer_closed,
             maybe_more,
+            would_block,
         })
     }
 

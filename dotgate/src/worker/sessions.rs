@@ -274,7 +274,8 @@ impl Connection {
             if progress.peer_closed.is_some() {
                 return Ok(Outcome::Ended);
             }
-            if !progress.maybe_more && !ready.is_read_closed {
+            // A short read has emptied the socket, but for the end that may be behind it.
+            if progress.would_block || (!progress.maybe_more && !ready.is_read_closed) {
                 return Ok(Outcome::Drained);
             }
         }

@@ -18,6 +18,7 @@ mod misbehaviour;
 mod outage;
 mod peers;
 mod program;
+mod rest;
 mod silence;
 mod streams;
 mod world;

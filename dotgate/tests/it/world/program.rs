@@ -11,6 +11,7 @@ use tempfile::NamedTempFile;
 
 use super::client::Client;
 use super::load::Load;
+use super::message::assert_all_right;
 use super::wait::{BOUND, now, until};
 
 /// The program while it serves; it is killed when this is dropped.
@@ -124,8 +125,26 @@ impl Program {
         wait(&mut self.child)
     }
 
+    /// Fails if it does more in a second than a hundred queries take.
+    #[track_caller]
+    pub(crate) fn assert_sleeps(&self) {
+        /// A worker that never sleeps takes a hundred in this second.
+        const MOST: u64 = 40;
+        let before = self.ticks();
+        let load = self.load(Duration::from_millis(10));
+        load.go_on_for(100);
+        let responses = load.finish();
+        assert_all_right(&responses, responses.len());
+        let ticks = self.ticks() - before;
+        assert!(
+            ticks <= MOST,
+            "{ticks} ticks for {} queries",
+            responses.len()
+        );
+    }
+
     /// The processor time it has used so far, in the kernel's ticks (a hundredth of a second each).
-    pub(crate) fn ticks(&self) -> u64 {
+    fn ticks(&self) -> u64 {
         /// Where `proc_pid_stat(5)` has user and system time, counted behind the name in brackets.
         const TIMES: std::ops::RangeInclusive<usize> = 11..=12;
         let path = format!("/proc/{}/stat", self.child.id());

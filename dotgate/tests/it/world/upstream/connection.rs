@@ -210,7 +210,9 @@ impl Connection {
                     Step::Wait(pause) => task.due = Some(now + pause),
                     Step::Hold => {
                         task.due = None;
-                        task.steps.push_back(Step::Send(Form::Right));
+                        if task.steps.is_empty() {
+                            task.steps.push_back(Step::Send(Form::Right));
+                        }
                     }
                     Step::Send(form) => self.send(&task.question, form),
                     Step::Drip(pause) => {

@@ -10,7 +10,7 @@ use crate::config::{self, Config, EXIT_STATUS, Environment, Loaded};
 use crate::control::{self, End};
 use crate::serve::Forwarder;
 use crate::tls::Roots;
-use crate::{check, demo, log};
+use crate::{check, demo, log, query};
 
 /// The exit status when serving could not begin, or did not end in good order.
 const FAILED: u8 = 1;
@@ -32,7 +32,17 @@ pub fn run(
         }
         Command::Print(page) => page.write(out),
         Command::Demo { once } => demo::run(once, out, err),
-        Command::Query { .. } => Ok(FAILED),
+        Command::Query {
+            config,
+            name,
+            record_type,
+        } => query::run(
+            environment,
+            config.as_deref(),
+            (name, record_type),
+            out,
+            err,
+        ),
     }
 }
 

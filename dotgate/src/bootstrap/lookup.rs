@@ -63,7 +63,7 @@ pub struct LookupError {
 }
 
 impl LookupError {
-    pub(super) const NO_ADDRESS: LookupError = LookupError {
+    pub(crate) const NO_ADDRESS: LookupError = LookupError {
         resolver: None,
         fault: LookupFault::NoAddress,
     };

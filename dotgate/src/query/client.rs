@@ -171,7 +171,8 @@ fn response_to(query: &Message<Vec<u8>>, octets: &[u8]) -> Option<Message<Vec<u8
     (is_ours && (is_bare_error || response.question() == query.question())).then_some(response)
 }
 
-fn query(id: u16, asked: &Asked) -> io::Result<Message<Vec<u8>>> {
+/// The query with which something is asked.
+pub(super) fn query(id: u16, asked: &Asked) -> io::Result<Message<Vec<u8>>> {
     let build = || -> Result<Message<Vec<u8>>, PushError> {
         let mut builder = MessageBuilder::new_vec();
         builder.header_mut().set_id(id);

@@ -1,0 +1,152 @@
+//! The question as a client's: asked over loopback of a worker of this process's own.
+//!
+//! Stands before *listener*. The worker is the one that serves, with the configuration's upstreams and its query
+//! deadline; only who may ask and where it listens are this module's.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
+
+use dotgate_core::{
+    AccessList, Count, Counters, Engine, Health, LocalZone, LocalZones, Moment, ReturnPath,
+    Settings, UpstreamSettings,
+};
+use dotgate_net::UdpPath;
+use ipnet::IpNet;
+use tokio::sync::mpsc;
+
+use super::client::{Asked, Response, ask, query};
+use crate::config::{Config, LocalName};
+use crate::upstreams::Upstream;
+use crate::worker::{Order, Parts, Report, Worker};
+
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// Reports kept of the one question: sessions opened and failed.
+const REPORTS: usize = 64;
+
+/// Connections for the one client. With a single place a connection would be told that none is to spare.
+const STREAMS: usize = 16;
+
+/// What the client waits beyond the worker's own deadline.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// What the client got, and what happened on the way.
+pub(super) struct Through {
+    pub(super) response: io::Result<Response>,
+    /// Whether the response is dotgate's own SERVFAIL.
+    pub(super) has_failed: bool,
+    pub(super) reports: Vec<Report>,
+}
+
+/// Whether serving would ask an upstream: not where dotgate has the answer itself, or refuses the type.
+pub(super) fn is_forwarded(config: &Config, asked: &Asked) -> io::Result<bool> {
+    let counters = Arc::new(Counters::new());
+    let health: Arc<[Health]> = config.upstreams().iter().map(|_| Health::new()).collect();
+    // It is asked one question and forgotten: nothing of it needs to be unpredictable.
+    let seed = [0; 32];
+    let mut engine = Engine::new(
+        Arc::new(settings(config)),
+        health,
+        Arc::clone(&counters),
+        seed,
+    );
+    let path = ReturnPath {
+        socket: 0,
+        peer: SocketAddr::new(LOOPBACK, 53),
+        local_ip: None,
+        interface: 0,
+    };
+    let message = query(0, asked)?;
+    engine.on_datagram(now(), path, message.as_slice());
+    Ok(counters.get(Count::QueriesForwarded) > 0)
+}
+
+/// Asks a worker.
+pub(super) fn ask_through_worker(
+    config: &Config,
+    upstreams: &Arc<[Upstream]>,
+    asked: &Asked,
+) -> io::Result<Through> {
+    let listener = dotgate_net::tcp::listen(SocketAddr::new(LOOPBACK, 0), false, 8)?;
+    let address = listener.local_addr()?;
+    let (reports_in, mut reports) = mpsc::channel(REPORTS);
+    let (orders_in, orders) = channel();
+    let counters = Arc::new(Counters::new());
+    let parts = Parts {
+        number: 0,
+        settings: Arc::new(settings(config)),
+        health: config.upstreams().iter().map(|_| Health::new()).collect(),
+        upstreams: Arc::clone(upstreams),
+        counters: Arc::clone(&counters),
+        udp: Vec::new(),
+        tcp: vec![listener],
+        udp_path: UdpPath::default(),
+        orders,
+        reports: reports_in,
+        last_packet: Arc::default(),
+    };
+    let (worker, waker) = Worker::new(parts)?;
+    let worker = thread::Builder::new()
+        .name("worker-0".to_owned())
+        .spawn(move || worker.run())?;
+    let response = ask(address, asked, config.query().deadline + GRACE);
+    if orders_in.send(Order::Finish).is_ok() {
+        // The waker fails only with its poll loop, and then the worker has ended.
+        drop(waker.wake());
+    }
+    // A panic is caught and reported by the worker itself.
+    drop(worker.join());
+    let mut told = Vec::new();
+    while let Ok((_, report)) = reports.try_recv() {
+        told.push(report);
+    }
+    Ok(Through {
+        response,
+        has_failed: counters.get(Count::Failed) > 0,
+        reports: told,
+    })
+}
+
+fn settings(config: &Config) -> Settings {
+    let query = config.query();
+    let upstreams = config.upstreams().iter();
+    Settings {
+        upstreams: upstreams
+            .map(|upstream| UpstreamSettings {
+                label: upstream.label.as_str().into(),
+                is_authenticated: upstream.authentication.strict,
+            })
+            .collect(),
+        access: AccessList::new([IpNet::from(LOOPBACK)]),
+        local_zones: local_zones(config),
+        udp_response_max: config.server().udp_response_max,
+        query_deadline: query.deadline,
+        queries_max: query.in_flight_max as usize,
+        queries_per_client_max: query.in_flight_per_client_max as usize,
+        streams_max: STREAMS,
+        streams_per_client_max: STREAMS,
+        stream_queries_max: STREAMS,
+        stream_idle: config.tcp().idle,
+    }
+}
+
+fn local_zones(config: &Config) -> LocalZones {
+    let names = [
+        (LocalName::HomeArpa, LocalZone::HomeArpa),
+        (LocalName::Invalid, LocalZone::Invalid),
+        (LocalName::Local, LocalZone::Local),
+        (LocalName::Localhost, LocalZone::Localhost),
+        (LocalName::Onion, LocalZone::Onion),
+        (LocalName::PrivateReverse, LocalZone::PrivateReverse),
+    ];
+    let forwarded = names.into_iter().filter(|(name, _)| config.forwards(*name));
+    LocalZones::all_but(forwarded.map(|(_, zone)| zone))
+}
+
+fn now() -> Moment {
+    Moment::from_nanos(dotgate_net::boottime_nanos())
+}

@@ -271,12 +271,14 @@ fn every_question_has_an_id_and_a_port_of_its_own() {
 
 #[test]
 fn resolvers_that_are_closed_silent_or_refuse_are_followed_by_the_next() {
-    let closed = UdpSocket::bind((HERE, 0)).unwrap().local_addr().unwrap();
+    let closed = UdpSocket::bind((HERE, 0)).unwrap();
+    // From now on it takes datagrams from itself alone, and the system refuses all others.
+    closed.connect(closed.local_addr().unwrap()).unwrap();
     let silent = UdpSocket::bind((HERE, 0)).unwrap();
     let refusing = Scripted::start(|query, _| vec![response(query, Rcode::REFUSED, &[])]);
     let answering = Scripted::start(|query, _| vec![addresses(query, &[HERE])]);
     let resolvers = [
-        closed,
+        closed.local_addr().unwrap(),
         silent.local_addr().unwrap(),
         refusing.address,
         answering.address,

@@ -208,7 +208,7 @@ impl Forwarder {
 }
 
 /// What every system lets a process open.
-const DESCRIPTORS_AT_LEAST: u64 = 256;
+pub(crate) const DESCRIPTORS_AT_LEAST: u64 = 256;
 
 /// The configuration has refused what can be seen in it; which addresses a wildcard stands for is known to the
 /// system alone: only an address of this host can be bound.
@@ -250,7 +250,7 @@ fn share_upstreams(config: &Config, roots: &Roots) -> Result<Arc<[Upstream]>, St
 }
 
 /// What an engine needs of the configuration; bounds for all workers are divided among them.
-fn settings(config: &Config, descriptors: u64) -> Settings {
+pub(crate) fn settings(config: &Config, descriptors: u64) -> Settings {
     let limits = config.connection_limits(descriptors);
     let workers = config.server().workers.get();
     let share = |all: u32| (all as usize).div_ceil(workers).max(1);

@@ -26,7 +26,7 @@ use mio::{Events, Interest, Poll, Registry, Waker};
 use self::datagrams::Datagrams;
 use self::places::{Owner, Places};
 use self::sessions::Sessions;
-use self::streams::Streams;
+use self::streams::{Accepted, Streams};
 use crate::upstreams::Upstream;
 
 /// Reads or batches of one socket in one turn.
@@ -270,7 +270,11 @@ impl Worker {
                     self.again.push(owner);
                 }
             }
-            Owner::Tcp(listener) => self.accept(listener, now),
+            Owner::Tcp(listener) => {
+                if self.accept(listener, now) == Accepted::Some {
+                    self.again.push(owner);
+                }
+            }
             Owner::Session(key) => {
                 let Worker {
                     sessions,
@@ -302,7 +306,7 @@ impl Worker {
         }
     }
 
-    fn accept(&mut self, listener: usize, now: Moment) {
+    fn accept(&mut self, listener: usize, now: Moment) -> Accepted {
         let Worker {
             poll,
             streams,
@@ -310,11 +314,12 @@ impl Worker {
             places,
             ..
         } = self;
-        match streams.accept(listener, poll.registry(), engine, places, now) {
-            streams::Accepted::All => {}
-            streams::Accepted::Some => self.again.push(Owner::Tcp(listener)),
-            streams::Accepted::NoDescriptor => self.outlet.tell(Report::AcceptPaused),
+        let accepted = streams.accept(listener, poll.registry(), engine, places, now);
+        match accepted {
+            Accepted::All | Accepted::Some => {}
+            Accepted::NoDescriptor => self.outlet.tell(Report::AcceptPaused),
         }
+        accepted
     }
 
     /// Does what the engine wants, until it wants nothing more.
@@ -387,6 +392,12 @@ impl Worker {
         let now = now();
         self.datagrams.receive_last(&mut self.engine, now);
         self.datagrams.stop(self.poll.registry(), &mut self.places);
+        for listener in 0..self.streams.listener_count() {
+            while self.accept(listener, now) == Accepted::Some {}
+        }
+        for key in self.streams.keys() {
+            self.serve(Owner::Stream(key), Ready::AGAIN, now);
+        }
         self.streams
             .stop_accepting(self.poll.registry(), &mut self.places);
         self.again

@@ -10,16 +10,13 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
-use dotgate_core::{
-    AccessList, Count, Counters, Engine, Health, LocalZone, LocalZones, Moment, ReturnPath,
-    Settings, UpstreamSettings,
-};
+use dotgate_core::{AccessList, Count, Counters, Engine, Health, Moment, ReturnPath, Settings};
 use dotgate_net::UdpPath;
 use ipnet::IpNet;
 use tokio::sync::mpsc;
 
 use super::client::{Asked, Response, ask, query};
-use crate::config::{Config, LocalName};
+use crate::config::Config;
 use crate::upstreams::Upstream;
 use crate::worker::{Order, Parts, Report, Worker};
 
@@ -27,9 +24,6 @@ const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// Reports kept of the one question: sessions opened and failed.
 const REPORTS: usize = 64;
-
-/// Connections for the one client. With a single place a connection would be told that none is to spare.
-const STREAMS: usize = 16;
 
 /// What the client waits beyond the worker's own deadline.
 const GRACE: Duration = Duration::from_secs(1);
@@ -111,40 +105,12 @@ pub(super) fn ask_through_worker(
     })
 }
 
+/// What serving would have, for this process alone.
 fn settings(config: &Config) -> Settings {
-    let query = config.query();
-    let upstreams = config.upstreams().iter();
     Settings {
-        upstreams: upstreams
-            .map(|upstream| UpstreamSettings {
-                label: upstream.label.as_str().into(),
-                is_authenticated: upstream.authentication.strict,
-            })
-            .collect(),
         access: AccessList::new([IpNet::from(LOOPBACK)]),
-        local_zones: local_zones(config),
-        udp_response_max: config.server().udp_response_max,
-        query_deadline: query.deadline,
-        queries_max: query.in_flight_max as usize,
-        queries_per_client_max: query.in_flight_per_client_max as usize,
-        streams_max: STREAMS,
-        streams_per_client_max: STREAMS,
-        stream_queries_max: STREAMS,
-        stream_idle: config.tcp().idle,
+        ..crate::serve::settings(config, crate::serve::DESCRIPTORS_AT_LEAST)
     }
-}
-
-fn local_zones(config: &Config) -> LocalZones {
-    let names = [
-        (LocalName::HomeArpa, LocalZone::HomeArpa),
-        (LocalName::Invalid, LocalZone::Invalid),
-        (LocalName::Local, LocalZone::Local),
-        (LocalName::Localhost, LocalZone::Localhost),
-        (LocalName::Onion, LocalZone::Onion),
-        (LocalName::PrivateReverse, LocalZone::PrivateReverse),
-    ];
-    let forwarded = names.into_iter().filter(|(name, _)| config.forwards(*name));
-    LocalZones::all_but(forwarded.map(|(_, zone)| zone))
 }
 
 fn now() -> Moment {

@@ -28,6 +28,7 @@ struct Connection {
     tls: ClientTls,
     place: usize,
     upstream: usize,
+    address: SocketAddr,
     is_connected: bool,
 }
 
@@ -102,6 +103,7 @@ impl Sessions {
             tls,
             place,
             upstream: opening.upstream,
+            address,
             is_connected: false,
         })
     }
@@ -124,7 +126,7 @@ impl Sessions {
                 Ok(false) => return false,
                 Ok(true) => engine.session_connected(key),
                 Err(error) => {
-                    let reason = format!("connect to {}: {error}", connection.peer());
+                    let reason = format!("connect to {}: {error}", connection.address);
                     let end = SessionEnd::Connect(connect_fault(&error));
                     self.end(key, end, Some(reason), engine, outlet, now);
                     return false;
@@ -246,13 +248,6 @@ impl Connection {
             Err(error) if error.kind() == ErrorKind::NotConnected => Ok(false),
             Err(error) => Err(error),
         }
-    }
-
-    fn peer(&self) -> String {
-        self.socket
-            .peer_addr()
-            .as_ref()
-            .map_or_else(|_| "upstream".to_owned(), SocketAddr::to_string)
     }
 
     fn read(

@@ -215,6 +215,10 @@ impl Streams {
         }
     }
 
+    pub(super) fn keys(&self) -> Vec<StreamKey> {
+        self.connections.keys().collect()
+    }
+
     pub(super) fn drop_all(&mut self, places: &mut Places) {
         for (_, connection) in self.connections.drain() {
             places.give_back(connection.place);

@@ -223,8 +223,39 @@ fn slow_answers_of_two_workers_reach_their_own_clients() {
             assert_all_right(&client.receive_all(), 10);
         }
     }
-    assert_eq!(
-        world.counts([Count::Attempts, Count::SessionsOpened]),
-        [3_200, 2]
+    let [attempts, again, beside] =
+        world.counts([Count::Attempts, Count::AttemptsAgain, Count::AttemptsBeside]);
+    assert_eq!(attempts - again - beside, 3_200);
+    let record = world.upstreams[0].record();
+    let of_worker = |number| {
+        record
+            .queries
+            .iter()
+            .filter(|(it, _)| *it == number)
+            .count()
+    };
+    assert!(
+        of_worker(1) > 0 && of_worker(2) > 0,
+        "each worker has a session"
     );
+}
+
+#[test]
+fn what_was_sent_before_the_end_is_answered() {
+    for _ in 0..100 {
+        let world = World::new(1);
+        world.warm_up();
+        let mut datagrams = world.udp();
+        let mut stream = world.tcp();
+        stream.ask("before.test").assert_right();
+        datagrams.send_all((0..100).map(|number| format!("udp-{number}.test")));
+        stream.send_together((0..100).map(|number| format!("tcp-{number}.test")));
+        let mut not_accepted_yet = world.tcp();
+        not_accepted_yet.send("queued.test");
+        world.finish();
+        not_accepted_yet.receive().assert_right();
+        assert_all_right(&datagrams.receive_all(), 100);
+        assert_all_right(&stream.receive_all(), 100);
+        stream.wait_for_close();
+    }
 }

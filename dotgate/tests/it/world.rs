@@ -133,6 +133,11 @@ impl World {
         client
     }
 
+    /// Tells the workers to take no more, and to end.
+    pub(crate) fn finish(&self) {
+        self.forwarder.order(Order::Finish);
+    }
+
     fn tell(&self) {
         for count in Count::ALL {
             if self.count(*count) > 0 {

@@ -11,7 +11,7 @@ mod server;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use dotgate::demo::certificates::TestAuthority;
@@ -62,6 +62,17 @@ struct Shared {
     script: Mutex<Script>,
     record: Mutex<Record>,
     changed: Condvar,
+}
+
+/// A test that fails with a lock in its hands must not fail the end of its world as well.
+impl Shared {
+    fn script(&self) -> MutexGuard<'_, Script> {
+        self.script.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn record(&self) -> MutexGuard<'_, Record> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A scripted upstream; it ends when it is dropped.
@@ -117,7 +128,7 @@ impl Upstream {
 
     /// Changes what it does from now on.
     pub(crate) fn script(&self, change: impl FnOnce(&mut Script)) {
-        change(&mut self.shared.script.lock().unwrap());
+        change(&mut self.shared.script());
     }
 
     /// Shows another certificate to connections that open from now on.
@@ -128,7 +139,7 @@ impl Upstream {
 
     /// Looks at what reached it.
     pub(crate) fn record(&self) -> MutexGuard<'_, Record> {
-        self.shared.record.lock().unwrap()
+        self.shared.record()
     }
 
     /// How many queries reached it.

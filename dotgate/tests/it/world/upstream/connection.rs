@@ -132,7 +132,7 @@ impl Connection {
                 Ok(_) if self.phase == Phase::HalfClosed => {}
                 Ok(length) => {
                     if !std::mem::replace(&mut self.has_sent_octets, true) {
-                        shared.record.lock().unwrap().first_octets.push(buffer[0]);
+                        shared.record().first_octets.push(buffer[0]);
                     }
                     if self.receive(&buffer[..length], shared) == Life::Over {
                         return Life::Over;
@@ -159,14 +159,14 @@ impl Connection {
             }
             if outcome.is_err() {
                 if !self.is_noted {
-                    shared.record.lock().unwrap().failed_handshakes += 1;
+                    shared.record().failed_handshakes += 1;
                 }
                 drop(self.tls.write_tls(&mut self.socket));
                 return Life::Over;
             }
         }
         if !self.tls.is_handshaking() && !std::mem::replace(&mut self.is_noted, true) {
-            let mut record = shared.record.lock().unwrap();
+            let mut record = shared.record();
             match self.tls.handshake_kind() {
                 Some(HandshakeKind::Resumed) => record.resumed_handshakes += 1,
                 _ => record.full_handshakes += 1,
@@ -182,8 +182,8 @@ impl Connection {
         while let Some((message, behind)) = split_frame(rest) {
             rest = behind;
             let question = Question::read(message);
-            let steps = shared.script.lock().unwrap().steps(&question.name);
-            let mut record = shared.record.lock().unwrap();
+            let steps = shared.script().steps(&question.name);
+            let mut record = shared.record();
             if !self.unanswered.insert(question.id) {
                 record.reused_ids += 1;
             }

@@ -94,8 +94,8 @@ impl Server {
             let Ok((mut socket, _)) = listener.accept() else {
                 return;
             };
-            self.shared.record.lock().unwrap().connections += 1;
-            let script = self.shared.script.lock().unwrap();
+            self.shared.record().connections += 1;
+            let script = self.shared.script();
             if script.opening == Opening::Close {
                 continue;
             }
@@ -120,8 +120,8 @@ impl Server {
         let life = connection.serve(&self.shared);
         self.settle(number, life);
         let end = {
-            let mut script = self.shared.script.lock().unwrap();
-            let count = self.shared.record.lock().unwrap().queries.len();
+            let mut script = self.shared.script();
+            let count = self.shared.record().queries.len();
             let end = script.end_at.take_if(|(at, _)| count >= *at);
             if end.is_some() {
                 script.all = vec![Step::Send(Form::Right)];
@@ -135,7 +135,7 @@ impl Server {
 
     fn settle(&mut self, number: usize, life: Life) {
         if life == Life::Over && self.connections.remove(&number).is_some() {
-            self.shared.record.lock().unwrap().ended += 1;
+            self.shared.record().ended += 1;
         }
     }
 
@@ -162,7 +162,7 @@ impl Server {
             }
             Command::Listen => {
                 let mut listener = TcpListener::bind(self.address).unwrap();
-                if self.shared.script.lock().unwrap().has_little_room {
+                if self.shared.script().has_little_room {
                     // Connections have what their listener has.
                     SockRef::from(&listener)
                         .set_recv_buffer_size(2_304)

@@ -32,6 +32,10 @@ use crate::upstreams::Upstream;
 /// Reads or batches of one socket in one turn.
 const ROUNDS: usize = 4;
 
+/// The same for the last time, when everything that is queued is read: as much as a socket can queue, so that a
+/// flood cannot put off the end.
+const LAST_ROUNDS: usize = 1_024;
+
 /// Readiness events taken from the system at once.
 const EVENTS: usize = 1_024;
 
@@ -393,7 +397,11 @@ impl Worker {
         self.datagrams.receive_last(&mut self.engine, now);
         self.datagrams.stop(self.poll.registry(), &mut self.places);
         for listener in 0..self.streams.listener_count() {
-            while self.accept(listener, now) == Accepted::Some {}
+            for _ in 0..LAST_ROUNDS {
+                if self.accept(listener, now) != Accepted::Some {
+                    break;
+                }
+            }
         }
         for key in self.streams.keys() {
             self.serve(Owner::Stream(key), Ready::AGAIN, now);

@@ -9,7 +9,7 @@ use mio::unix::SourceFd;
 use mio::{Interest, Registry};
 
 use super::places::{Owner, Places};
-use super::{ROUNDS, Read};
+use super::{LAST_ROUNDS, ROUNDS, Read};
 
 pub(super) struct Datagrams {
     sockets: Vec<(UdpSocket, usize)>,
@@ -61,10 +61,13 @@ impl Datagrams {
         read
     }
 
-    /// Reads until every socket is empty.
+    /// Reads what every socket has queued.
     pub(super) fn receive_last(&mut self, engine: &mut Engine, now: Moment) {
         for number in 0..self.sockets.len() {
-            while self.receive_batch(number, engine, now) == BATCH {
+            for _ in 0..LAST_ROUNDS {
+                if self.receive_batch(number, engine, now) < BATCH {
+                    break;
+                }
                 self.send_full_batches(engine);
             }
         }

@@ -17,7 +17,7 @@ doc:
 demo:
     cargo run --release -p dotgate -- demo
 
-# One target of fuzz/: query, answer or frame.
+# One target of fuzz/: query, answer, frame, session or engine.
 fuzz target seconds="60":
     cargo +nightly fuzz run {{target}} -- -max_total_time={{seconds}}
 

@@ -1,0 +1,478 @@
+//! What an octet does to a world. Each operation takes the octets behind it as its particulars.
+
+use std::time::Duration;
+
+use dotgate_core::{ConnectFault, SessionEnd, TlsFault};
+
+use super::message::{self, Form};
+use super::worker::Phase;
+use super::{World, client};
+
+impl World<'_> {
+    /// Any operation, on the worker that the highest bit names.
+    pub(super) fn operate(&mut self, octet: u8) {
+        self.worker = usize::from(octet >> 7) % self.workers.len();
+        match octet & 0x3f {
+            0..=7 => {
+                let octet = self.octets.octet();
+                self.ask(octet);
+            }
+            8 => self.datagram_of_octets(),
+            9 => self.changed_datagram(),
+            10 | 11 => self.open_stream(),
+            12..=15 => self.ask_by_stream(),
+            16 => self.stream_octets(),
+            17 => self.feed_stream(),
+            18 => self.end_stream(),
+            19 => self.lose_stream(),
+            20 => self.block_stream(),
+            21 | 22 => self.unblock_stream(),
+            23 | 24 => self.connect_session(),
+            25..=28 => self.open_one_session(),
+            29..=34 => self.answer(Form::default()),
+            35 => self.answer_with_error(),
+            36 => self.answer_oddly(),
+            37 => self.answer_invalidly(),
+            38 => self.flood_session(),
+            39 => self.session_octets(),
+            40 => self.deliver_some(),
+            41..=43 => self.close_session(),
+            44 => self.block_session(),
+            45 => self.unblock_session(),
+            46..=49 => self.pass_for(Duration::from_millis(7)),
+            50 | 51 => self.pass_for(Duration::from_millis(60)),
+            52 | 53 => self.pass_to_deadline(),
+            54 => self.sleep(true),
+            55 => self.sleep(false),
+            56 => self.burst(),
+            57 => self.fail_at_once(),
+            58 => self.stale_keys(),
+            59 => self.fail_all(),
+            _ => self.serve_all(),
+        }
+    }
+
+    /// An operation that concerns sessions.
+    pub(super) fn operate_session(&mut self, octet: u8) {
+        self.worker = 0;
+        match octet & 0x1f {
+            0..=5 => {
+                let octet = self.octets.octet() & 0xe7;
+                self.ask(octet);
+            }
+            6..=11 => self.answer(Form::default()),
+            12 => self.answer_with_error(),
+            13 => self.answer_oddly(),
+            14 | 15 => self.answer_invalidly(),
+            16 => self.flood_session(),
+            17 | 18 => self.session_octets(),
+            19 => self.deliver_some(),
+            20 => self.close_session(),
+            21 => self.block_session(),
+            22 => self.unblock_session(),
+            23..=25 => self.open_one_session(),
+            26 => self.pass_for(Duration::from_millis(7)),
+            27 => self.pass_for(Duration::from_millis(60)),
+            28 | 29 => self.pass_to_deadline(),
+            30 => self.sleep(true),
+            _ => self.burst(),
+        }
+    }
+
+    /// A datagram of any octets, at times from port 0.
+    fn datagram_of_octets(&mut self) {
+        let octet = self.octets.octet();
+        let octets = self.octets.several(usize::from(octet >> 2));
+        let mut peer = client(octet);
+        if octet == 0xfc {
+            peer.set_port(0);
+        }
+        let now = self.now;
+        self.this().datagram(now, peer, octets);
+        self.this().pump(now);
+    }
+
+    /// A query with one octet changed.
+    fn changed_datagram(&mut self) {
+        let query = self.changed_query();
+        let (now, peer) = (self.now, client(0));
+        self.this().datagram(now, peer, &query);
+        self.this().pump(now);
+    }
+
+    fn changed_query(&mut self) -> Vec<u8> {
+        let (octet, place, mask) = (
+            self.octets.octet(),
+            usize::from(self.octets.octet()),
+            self.octets.octet(),
+        );
+        let mut query = self.query(octet);
+        let length = query.len();
+        query[place % length] ^= mask;
+        query
+    }
+
+    fn open_stream(&mut self) {
+        let (now, peer) = (self.now, client(self.octets.octet()));
+        let _key = self.this().open_stream(now, peer.ip());
+        self.this().pump(now);
+    }
+
+    /// A client sends a query by TCP, of which the engine gets all or a part.
+    fn ask_by_stream(&mut self) {
+        let Some(key) = self.stream() else {
+            return;
+        };
+        let octet = self.octets.octet();
+        let query = match octet & 0x80 == 0 {
+            true => self.query(octet),
+            false => self.changed_query(),
+        };
+        let length = if octet & 0x40 == 0 { usize::MAX } else { 9 };
+        self.send(key, &message::frame(&query), length);
+    }
+
+    fn send(&mut self, key: dotgate_core::StreamKey, octets: &[u8], length: usize) {
+        let now = self.now;
+        if let Some(stream) = self.this().streams.get_mut(&key)
+            && !stream.has_ended
+        {
+            stream.unfed.extend(octets);
+            self.this().feed(now, key, length);
+            self.this().pump(now);
+        }
+    }
+
+    fn stream_octets(&mut self) {
+        let Some(key) = self.stream() else {
+            return;
+        };
+        let length = self.octets.octet();
+        let octets = self.octets.several(usize::from(length & 0x3f));
+        self.send(key, octets, usize::MAX);
+    }
+
+    fn feed_stream(&mut self) {
+        if let Some(key) = self.stream() {
+            let length = usize::from(self.octets.octet());
+            self.send(key, &[], length);
+        }
+    }
+
+    fn end_stream(&mut self) {
+        // A driver sees the end once it has read all before it.
+        let now = self.now;
+        if let Some(key) = self.stream()
+            && self.this().streams[&key].is_read
+        {
+            self.this().end_stream(key);
+            self.this().pump(now);
+        }
+    }
+
+    fn lose_stream(&mut self) {
+        let now = self.now;
+        if let Some(key) = self.stream() {
+            self.this().lose_stream(key);
+            self.this().pump(now);
+        }
+    }
+
+    fn block_stream(&mut self) {
+        if let Some(key) = self.stream()
+            && let Some(stream) = self.this().streams.get_mut(&key)
+        {
+            stream.is_blocked = true;
+        }
+    }
+
+    fn unblock_stream(&mut self) {
+        let now = self.now;
+        if let Some(key) = self.stream() {
+            self.this().unblock_stream(now, key);
+            self.this().pump(now);
+        }
+    }
+
+    fn connect_session(&mut self) {
+        let now = self.now;
+        if let Some(key) = self.session()
+            && let Some(session) = self.this().sessions.get_mut(&key)
+            && session.phase == Phase::Connecting
+        {
+            session.phase = Phase::Handshaking;
+            self.this().engine.session_connected(key);
+            self.this().pump(now);
+        }
+    }
+
+    fn open_one_session(&mut self) {
+        if let Some(key) = self.session() {
+            self.open_session(key);
+        }
+    }
+
+    /// An upstream answers one query of a session, or the last one once more. The answer may stay on its way.
+    fn answer(&mut self, form: Form) {
+        let Some(key) = self.session() else {
+            return;
+        };
+        let choice = self.octets.octet();
+        let now = self.now;
+        let Some(session) = self.this().sessions.get_mut(&key) else {
+            return;
+        };
+        let place = usize::from(choice & 0x0f) % session.asked.len().max(1);
+        let query = match session.asked.keys().nth(place).copied() {
+            Some(id) => session.asked.remove(&id),
+            None => session.answered.clone(),
+        };
+        let Some(query) = query else {
+            return;
+        };
+        let octets = message::frame(&message::response(&query, form));
+        session.answered = Some(query);
+        let times = if choice & 0xc0 == 0xc0 { 2 } else { 1 };
+        for _ in 0..times {
+            session.undelivered.extend(&octets);
+        }
+        if choice & 0x30 != 0x30 {
+            self.this().deliver(now, key, usize::MAX);
+        }
+        self.this().pump(now);
+    }
+
+    fn answer_with_error(&mut self) {
+        let octet = self.octets.octet();
+        self.answer(Form {
+            rcode: [2, 5, 1, 4, 3, 9, 2, 2][usize::from(octet & 7)],
+            ede: [None, None, Some(6), Some(15), Some(22), Some(0)]
+                .get(usize::from(octet >> 3 & 7))
+                .copied()
+                .flatten(),
+            lacks_question: octet & 0x40 != 0,
+            lacks_opt: octet & 0x80 != 0,
+            ..Form::default()
+        });
+    }
+
+    fn answer_oddly(&mut self) {
+        let octet = self.octets.octet();
+        let size = u16::from(octet >> 3);
+        self.answer(match octet & 7 {
+            0 | 1 => Form {
+                keepalive: Some(size * 20),
+                ..Form::default()
+            },
+            2 => Form {
+                is_truncated: true,
+                ..Form::default()
+            },
+            3 => Form {
+                lacks_opt: true,
+                ..Form::default()
+            },
+            4 => Form {
+                lacks_question: true,
+                ..Form::default()
+            },
+            _ => Form {
+                more_records: size * 128,
+                ..Form::default()
+            },
+        });
+    }
+
+    /// An upstream says something that answers nothing: a wrong ID, another question, or the query itself.
+    fn answer_invalidly(&mut self) {
+        let (key, choice) = (self.session(), self.octets.octet());
+        let now = self.now;
+        let Some(key) = key else {
+            return;
+        };
+        let Some(session) = self.this().sessions.get_mut(&key) else {
+            return;
+        };
+        let place = usize::from(choice >> 2) % session.asked.len().max(1);
+        let Some((id, query)) = session.asked.iter().nth(place) else {
+            return;
+        };
+        let mut response = message::response(query, Form::default());
+        match choice & 3 {
+            0 => {
+                let free = (0..u16::MAX).find(|free| !session.asked.contains_key(free));
+                response[..2].copy_from_slice(&free.unwrap_or(*id).to_be_bytes());
+            }
+            1 => response[13] ^= 1,
+            2 => response = query.clone(),
+            _ => response.truncate(20),
+        }
+        session.undelivered.extend(message::frame(&response));
+        self.this().deliver(now, key, usize::MAX);
+        self.this().pump(now);
+    }
+
+    /// An upstream sends up to 255 empty messages.
+    fn flood_session(&mut self) {
+        let (key, times) = (self.session(), usize::from(self.octets.octet()));
+        let now = self.now;
+        if let Some(key) = key
+            && let Some(session) = self.this().sessions.get_mut(&key)
+        {
+            session.undelivered.extend(vec![0; times * 2]);
+            self.this().deliver(now, key, usize::MAX);
+            self.this().pump(now);
+        }
+    }
+
+    /// An upstream answers a query with octets changed, or sends any octets as a message.
+    fn session_octets(&mut self) {
+        let (key, choice) = (self.session(), self.octets.octet());
+        let now = self.now;
+        let octets = self.octets.several(usize::from(choice & 0x1f));
+        let Some(key) = key else {
+            return;
+        };
+        let Some(session) = self.this().sessions.get_mut(&key) else {
+            return;
+        };
+        let mut response = match session.asked.values().nth(usize::from(choice >> 6)) {
+            Some(query) => message::response(query, Form::default()),
+            None => vec![0; 32],
+        };
+        let length = response.len();
+        for change in octets.chunks_exact(2) {
+            response[2 + usize::from(change[0]) % (length - 2)] ^= change[1];
+        }
+        session.undelivered.extend(message::frame(&response));
+        self.this().note_garbled(key, &response);
+        self.this().deliver(now, key, usize::MAX);
+        self.this().pump(now);
+    }
+
+    fn deliver_some(&mut self) {
+        let (key, length) = (self.session(), usize::from(self.octets.octet()));
+        let now = self.now;
+        if let Some(key) = key {
+            self.this().deliver(now, key, length);
+            self.this().pump(now);
+        }
+    }
+
+    fn close_session(&mut self) {
+        let key = self.session();
+        let end = session_end(self.octets.octet());
+        let now = self.now;
+        if let Some(key) = key {
+            self.this().close_session(now, key, end);
+            self.this().pump(now);
+        }
+    }
+
+    fn block_session(&mut self) {
+        if let Some(key) = self.session()
+            && let Some(session) = self.this().sessions.get_mut(&key)
+        {
+            session.is_blocked = true;
+        }
+    }
+
+    fn unblock_session(&mut self) {
+        if let Some(key) = self.session()
+            && let Some(session) = self.this().sessions.get_mut(&key)
+        {
+            session.is_blocked = false;
+            self.this().flush_session(key);
+        }
+    }
+
+    fn pass_for(&mut self, unit: Duration) {
+        let units = u32::from(self.octets.octet());
+        self.pass(unit * units);
+    }
+
+    fn pass_to_deadline(&mut self) {
+        let due = self
+            .workers
+            .iter()
+            .filter_map(|worker| worker.engine.next_deadline());
+        if let Some(next) = due.min() {
+            self.pass(next.since(self.now));
+        }
+    }
+
+    /// Time passes during which no engine is called; afterwards they are, or what comes next is first.
+    fn sleep(&mut self, calls_engines: bool) {
+        self.now = self.now + Duration::from_millis(60) * u32::from(self.octets.octet());
+        if calls_engines {
+            for worker in &mut self.workers {
+                worker.on_timeout(self.now);
+            }
+        }
+    }
+
+    /// Up to 1,275 queries for as many names.
+    fn burst(&mut self) {
+        let count = (usize::from(self.octets.octet()) * 5).min(self.burst_room);
+        self.burst_room -= count;
+        for _ in 0..count {
+            self.ask_new(client(0));
+        }
+    }
+
+    /// From now on sessions fail as soon as they are begun, or no more.
+    fn fail_at_once(&mut self) {
+        let octet = self.octets.octet();
+        let fails = octet & 0x80 == 0 && self.this().fails_at_once.is_none();
+        self.this().fails_at_once = fails.then(|| session_end(octet));
+    }
+
+    /// News of what the engine has forgotten change nothing.
+    fn stale_keys(&mut self) {
+        let now = self.now;
+        let octet = self.octets.octet();
+        let worker = self.this();
+        if let Some(key) = worker.old_sessions.last().copied() {
+            worker.engine.session_connected(key);
+            worker.engine.session_opened(now, key);
+            worker.engine.session_bytes(now, key, &[0; 64]);
+            worker.engine.session_closed(now, key, session_end(octet));
+            assert!(worker.engine.session_output(key).is_none());
+        }
+        if let Some(key) = worker.old_streams.last().copied() {
+            assert!(!worker.engine.stream_bytes(now, key, &[0; 64]));
+            worker.engine.stream_wrote(now, key, true);
+            worker.engine.stream_ended(key);
+            worker.engine.stream_closed(key);
+            assert!(worker.engine.stream_output(key).is_none());
+        }
+        worker.pump(now);
+    }
+
+    /// The end of a stop, or of a turn that panicked.
+    fn fail_all(&mut self) {
+        let now = self.now;
+        let octet = self.octets.octet();
+        let worker = self.this();
+        worker.engine.fail_all(now);
+        assert_eq!(worker.engine.queries_in_flight(), 0);
+        worker.pump(now);
+        if octet & 1 != 0 {
+            worker.engine.close_all_sessions();
+        }
+        if octet & 2 != 0 {
+            worker.close_all_streams();
+        }
+        worker.pump(now);
+    }
+}
+
+fn session_end(octet: u8) -> SessionEnd {
+    let place = usize::from(octet >> 2);
+    match octet & 3 {
+        0 => SessionEnd::Closed,
+        1 => SessionEnd::Reset,
+        2 => SessionEnd::Connect(ConnectFault::ALL[place % ConnectFault::ALL.len()]),
+        _ => SessionEnd::Tls(TlsFault::ALL[place % TlsFault::ALL.len()]),
+    }
+}

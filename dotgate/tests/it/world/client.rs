@@ -34,8 +34,8 @@ impl Client {
     /// A client on a UDP port of its own.
     pub(crate) fn udp(forwarder: SocketAddr) -> Client {
         let any_port: SocketAddr = match forwarder {
-            SocketAddr::V4(_) => (Ipv4Addr::LOCALHOST, 0).into(),
-            SocketAddr::V6(_) => (Ipv6Addr::LOCALHOST, 0).into(),
+            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
         };
         let socket = UdpSocket::bind(any_port).unwrap();
         socket.connect(forwarder).unwrap();

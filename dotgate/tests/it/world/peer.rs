@@ -77,11 +77,6 @@ impl Peer {
         let ip = Ipv4Addr::new(127, 80, 0, NEXT.fetch_add(1, Ordering::Relaxed));
         let address = TcpListener::bind((ip, 0)).unwrap().local_addr().unwrap();
         let folder = TempDir::new().unwrap();
-        let shown = authority
-            .issue(&Leaf::for_name(AUTHENTICATION_NAME))
-            .unwrap();
-        std::fs::write(folder.path().join("certificate.pem"), &shown.pem).unwrap();
-        std::fs::write(folder.path().join("key.pem"), pem(shown.key.secret_der())).unwrap();
         let mut peer = Peer {
             product,
             folder,
@@ -89,6 +84,7 @@ impl Peer {
             child: None,
         };
         std::fs::write(peer.file("configuration"), peer.configuration()).unwrap();
+        peer.keep(&Leaf::for_name(AUTHENTICATION_NAME), authority);
         peer.start_again();
         peer
     }
@@ -100,6 +96,13 @@ impl Peer {
             self.address.ip(),
             self.address.port()
         )
+    }
+
+    /// Gives it a new certificate, which it shows from its next start.
+    pub(crate) fn keep(&self, leaf: &Leaf, authority: &TestAuthority) {
+        let shown = authority.issue(leaf).unwrap();
+        std::fs::write(self.file("certificate.pem"), &shown.pem).unwrap();
+        std::fs::write(self.file("key.pem"), pem(shown.key.secret_der())).unwrap();
     }
 
     /// Starts it after it was killed.
@@ -142,7 +145,12 @@ impl Peer {
 
     /// Stops it in the middle of whatever it does, with all its connections open.
     pub(crate) fn freeze(&self) {
-        signal(self.child.as_ref().unwrap(), "STOP");
+        self.signal("STOP");
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, name: &str) {
+        signal(self.child.as_ref().unwrap(), name);
     }
 
     fn file(&self, name: &str) -> PathBuf {

@@ -45,7 +45,8 @@ impl Program {
         Program::serve_with(authority, hosts, variables, shell)
     }
 
-    fn serve_with(
+    /// The same with a command that becomes the program.
+    pub(crate) fn serve_with(
         authority: &TestAuthority,
         hosts: &str,
         variables: &[(&str, &str)],
@@ -72,6 +73,11 @@ impl Program {
         let line = program.wait_for_line("serving DNS");
         program.address = listen_address(&line);
         program
+    }
+
+    /// Its process ID, also before a command has become the program.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Where it listens.
@@ -147,7 +153,7 @@ impl Program {
     fn ticks(&self) -> u64 {
         /// Where `proc_pid_stat(5)` has user and system time, counted behind the name in brackets.
         const TIMES: std::ops::RangeInclusive<usize> = 11..=12;
-        let path = format!("/proc/{}/stat", self.child.id());
+        let path = format!("/proc/{}/stat", self.pid());
         let text = std::fs::read_to_string(path).unwrap();
         let (_, behind_name) = text.rsplit_once(") ").unwrap();
         let fields: Vec<&str> = behind_name.split(' ').collect();

@@ -8,7 +8,7 @@ mod credentials;
 mod script;
 mod server;
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -94,11 +94,12 @@ impl Upstream {
 
     /// Starts one that does not listen yet: connections to it are refused.
     pub(crate) fn start_deaf(authority: &TestAuthority) -> Upstream {
-        // The port is the kernel's choice, on an address that nobody else uses.
-        let address = TcpListener::bind((own_address(), 0))
-            .unwrap()
-            .local_addr()
-            .unwrap();
+        Upstream::start_deaf_at(own_address().into(), authority)
+    }
+
+    /// The same at an address that nobody else uses, on a port of the kernel's choice.
+    pub(crate) fn start_deaf_at(ip: IpAddr, authority: &TestAuthority) -> Upstream {
+        let address = TcpListener::bind((ip, 0)).unwrap().local_addr().unwrap();
         let credentials = Credentials::default();
         let shared = Arc::new(Shared {
             script: Mutex::new(Script::new(credentials.server_config(authority))),
@@ -119,11 +120,11 @@ impl Upstream {
 
     /// How it is written in `DNS_HOST`.
     pub(crate) fn written(&self) -> String {
-        format!(
-            "{}@{}#{AUTHENTICATION_NAME}",
-            self.address.ip(),
-            self.address.port()
-        )
+        let (ip, port) = (self.address.ip(), self.address.port());
+        match ip {
+            IpAddr::V4(ip) => format!("{ip}@{port}#{AUTHENTICATION_NAME}"),
+            IpAddr::V6(ip) => format!("[{ip}]@{port}#{AUTHENTICATION_NAME}"),
+        }
     }
 
     /// Changes what it does from now on.

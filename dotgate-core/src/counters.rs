@@ -53,6 +53,8 @@ counts! {
     AttemptsBeside = "attempts_beside",
     /// Of these, attempts made after another one had failed.
     AttemptsAgain = "attempts_again",
+    /// Questions asked again of an upstream that is not well, for no client.
+    Probes = "probes",
     /// Sessions whose opening was begun.
     SessionsStarted = "sessions_started",
     /// Sessions that became open.

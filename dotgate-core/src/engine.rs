@@ -158,12 +158,14 @@ impl Engine {
         next = earlier(next, self.streams.next_alarm());
         next = earlier(next, self.next_upstream_try());
         next = earlier(next, self.next_review);
+        let pauses = self.pools.iter().filter_map(|pool| pool.paused_until);
+        next = earlier(next, pauses.min());
         earlier(next, self.next_waiting_check())
     }
 
     /// Does everything that is due at `now`. Afterwards `next_deadline` lies after `now`.
     pub fn on_timeout(&mut self, now: Moment) {
-        self.end_descriptor_pause(now);
+        self.end_pauses(now);
         self.review_recoveries(now);
         self.expire_waiters(now);
         self.lapse_sessions(now);
@@ -266,9 +268,20 @@ impl Engine {
         }
     }
 
-    fn end_descriptor_pause(&mut self, now: Moment) {
-        if self.descriptor_pause.is_some_and(|until| until <= now) {
-            self.descriptor_pause = None;
+    /// Opens sessions again, where a pause in that is over.
+    fn end_pauses(&mut self, now: Moment) {
+        let is_over = |pause: &mut Option<Moment>| {
+            let is_over = pause.is_some_and(|until| until <= now);
+            if is_over {
+                *pause = None;
+            }
+            is_over
+        };
+        let mut some_are_over = is_over(&mut self.descriptor_pause);
+        for pool in &mut self.pools {
+            some_are_over |= is_over(&mut pool.paused_until);
+        }
+        if some_are_over {
             self.serve_waiting(now);
         }
     }
@@ -282,6 +295,12 @@ impl Engine {
         if std::mem::replace(&mut self.recoveries_seen, recoveries) != recoveries {
             self.serve_waiting(now);
         }
+        // Those who were answered elsewhere meanwhile wait no more.
+        let exchanges = &self.exchanges;
+        self.waiting.retain(|(since, key)| {
+            let exchange = exchanges.get(*key);
+            exchange.is_some_and(|exchange| exchange.waiting_since == Some(*since))
+        });
         self.next_review = (!self.waiting.is_empty()).then(|| now + limits::RECOVERY_REVIEW);
     }
 

@@ -50,6 +50,7 @@ pub(crate) struct Attempt {
     pub(crate) id: u16,
     /// Whether it was asked with EDNS.
     pub(crate) edns: bool,
+    pub(crate) sent_at: Moment,
 }
 
 /// A set of upstreams.
@@ -83,8 +84,8 @@ pub(crate) struct Exchange {
     pub(crate) failed_at: UpstreamSet,
     /// A session counts as fresh when it became open no earlier.
     pub(crate) fresh_after: Option<Moment>,
-    /// Whether it stands in the queue of those that wait for a session.
-    pub(crate) is_waiting: bool,
+    /// Since when it waits for a session. Its place in the queue counts only if it was taken then.
+    pub(crate) waiting_since: Option<Moment>,
     /// The most telling failure so far, and the upstream it came from.
     failure: Failure,
     failed_upstream: Option<usize>,
@@ -112,7 +113,7 @@ impl Exchange {
             answered_by: UpstreamSet::default(),
             failed_at: UpstreamSet::default(),
             fresh_after: None,
-            is_waiting: false,
+            waiting_since: None,
             failure: Failure::NotReady,
             failed_upstream: None,
             running: [None; 2],
@@ -150,6 +151,12 @@ impl Exchange {
 
     pub(crate) fn runs_at(&self, upstream: usize) -> bool {
         self.running().any(|attempt| attempt.upstream == upstream)
+    }
+
+    /// Whether some attempt is young enough to be asked beside when its time has come.
+    pub(crate) fn has_young_attempt(&self, now: Moment) -> bool {
+        self.running()
+            .any(|attempt| attempt.sent_at + limits::BESIDE_AFTER > now)
     }
 
     pub(crate) fn is_running(&self) -> bool {

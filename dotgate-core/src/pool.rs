@@ -22,6 +22,8 @@ pub(crate) struct Pool {
     pub(crate) alpn: bool,
     /// Until when it is asked without EDNS.
     pub(crate) without_edns_until: Option<Moment>,
+    /// Until when no session is opened, because the last try failed while another session answered.
+    pub(crate) paused_until: Option<Moment>,
     idle_limit: Duration,
 }
 
@@ -32,6 +34,7 @@ impl Pool {
             tries: 0,
             alpn: true,
             without_edns_until: None,
+            paused_until: None,
             idle_limit: limits::SESSION_IDLE,
         }
     }
@@ -87,9 +90,9 @@ impl Pool {
         openings.peek().is_some() && openings.all(Session::opens_slowly)
     }
 
-    /// Whether another session may be opened at all.
+    /// Whether another session may be opened at all, and now.
     pub(crate) fn may_grow(&self) -> bool {
-        self.keys.len() < limits::SESSIONS_PER_UPSTREAM
+        self.paused_until.is_none() && self.keys.len() < limits::SESSIONS_PER_UPSTREAM
     }
 
     pub(crate) fn openings<'s>(

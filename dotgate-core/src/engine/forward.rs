@@ -72,11 +72,13 @@ impl Engine {
             (false, 0) => None,
             (false, _) => Some(Count::AttemptsAgain),
         };
+        exchange.waiting_since = None;
         exchange.begin(Attempt {
             session: session_key,
             upstream,
             id,
             edns,
+            sent_at: now,
         });
         self.count(Count::Attempts);
         if let Some(count) = count {
@@ -122,8 +124,9 @@ impl Engine {
 
     fn wait(&mut self, now: Moment, key: ExchangeKey) {
         if let Some(exchange) = self.exchanges.get_mut(key)
-            && !std::mem::replace(&mut exchange.is_waiting, true)
+            && exchange.waiting_since.is_none()
         {
+            exchange.waiting_since = Some(now);
             self.waiting.push_back((now, key));
             self.next_review
                 .get_or_insert(now + limits::RECOVERY_REVIEW);
@@ -139,13 +142,19 @@ impl Engine {
             let Some(exchange) = self.exchanges.get_mut(key) else {
                 continue;
             };
-            exchange.is_waiting = false;
+            if exchange.waiting_since != Some(since) {
+                continue;
+            }
+            exchange.waiting_since = None;
             // Waiting on keeps the place and the time it has waited.
             self.advance(now, key);
             if let Some((restarted, last)) = self.waiting.back_mut()
                 && *last == key
             {
                 *restarted = since;
+                if let Some(exchange) = self.exchanges.get_mut(key) {
+                    exchange.waiting_since = Some(since);
+                }
             }
         }
     }
@@ -180,7 +189,10 @@ impl Engine {
             let Some(exchange) = self.exchanges.get_mut(key) else {
                 continue;
             };
-            exchange.is_waiting = false;
+            if exchange.waiting_since != Some(since) {
+                continue;
+            }
+            exchange.waiting_since = None;
             if !exchange.is_running() {
                 self.fail_with_noted(now, key);
             }
@@ -253,6 +265,7 @@ impl Engine {
             asks_keepalive: false,
         };
         session.send(Asker::Probe(hash), query, &mut self.random, now);
+        self.count(Count::Probes);
         self.mark_session_dirty(key);
     }
 

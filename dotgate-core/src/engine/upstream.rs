@@ -161,11 +161,15 @@ impl Engine {
             .pools
             .get(upstream)
             .is_some_and(|pool| pool.with_room(&self.sessions, None).is_some());
-        if !answers_still
-            && self
-                .health
-                .get(upstream)
-                .is_some_and(|health| health.on_open_failed(now, failure))
+        if answers_still {
+            // Those who wait for a fresh session would have it try again at once, and in vain.
+            if let Some(pool) = self.pools.get_mut(upstream) {
+                pool.paused_until = Some(now + limits::TRY_EVERY);
+            }
+        } else if self
+            .health
+            .get(upstream)
+            .is_some_and(|health| health.on_open_failed(now, failure))
         {
             self.tell_down(upstream, failure);
         }
@@ -189,11 +193,12 @@ impl Engine {
             exchange.note(failure, Some(session.upstream));
         }
         for key in unanswered {
-            // One that runs elsewhere too needs no further attempt now.
+            // One that runs elsewhere too needs no further attempt yet: it will be asked beside in time.
+            // Where that time is over already, nobody else would ask again.
             if self
                 .exchanges
                 .get(key)
-                .is_some_and(|exchange| !exchange.is_running())
+                .is_some_and(|exchange| !exchange.has_young_attempt(now))
             {
                 self.advance(now, key);
             }
@@ -441,7 +446,7 @@ impl Engine {
 
     fn ask_beside(&mut self, now: Moment, key: ExchangeKey) {
         let exchange = self.exchanges.get(key);
-        if exchange.is_some_and(|exchange| !exchange.is_waiting) {
+        if exchange.is_some_and(|exchange| exchange.waiting_since.is_none()) {
             self.advance(now, key);
         }
     }

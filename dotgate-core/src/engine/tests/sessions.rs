@@ -430,3 +430,50 @@ fn what_waits_on_a_session_that_answers_nothing_later_is_asked_beside_on_a_fresh
     lab.answer(&again);
     assert_eq!(lab.rcodes(), [0, 0]);
 }
+
+#[test]
+fn a_failed_opening_beside_a_session_that_answers_is_tried_again_after_a_pause() {
+    let mut lab = Lab::new(1);
+    lab.ask("slow.example");
+    lab.open(0);
+    lab.pass(900 * MS);
+    lab.answer_all();
+    lab.ask("stuck.example");
+    lab.pass(limits::BESIDE_AFTER);
+    for _ in 0..3 {
+        lab.fail_open(0, SessionEnd::Connect(ConnectFault::Refused));
+        assert!(lab.openings.is_empty(), "not at once, and not for ever");
+        lab.pass(limits::TRY_EVERY);
+    }
+    assert!(lab.events.is_empty(), "it is well: {:?}", lab.events);
+    lab.open(0);
+    lab.answer_all();
+    assert_eq!(lab.rcodes(), [0, 0]);
+}
+
+#[test]
+fn an_upstream_is_not_tried_for_queries_that_have_their_response() {
+    let mut lab = Lab::new(1);
+    lab.ask("a.example");
+    lab.pass(60 * SECOND);
+    assert_eq!(lab.rcodes(), [2]);
+    assert_eq!(lab.count(Count::SessionsStarted), 2, "one, and one beside");
+    assert_eq!(lab.engine.next_deadline(), None);
+}
+
+#[test]
+fn a_query_lost_on_one_session_is_asked_again_though_it_runs_on_one_that_is_overdue() {
+    let mut lab = Lab::opened(2);
+    lab.ask("a.example");
+    lab.pass(limits::SUSPECT_ALONE_AFTER);
+    let beside = lab.open(1);
+    lab.ask("b.example");
+    let other = lab.asked.pop().unwrap();
+    lab.answer(&other);
+    lab.pass(limits::BESIDE_AFTER - limits::SUSPECT_ALONE_AFTER);
+    lab.close(beside);
+    let fresh = lab.open(1);
+    lab.asked.retain(|asked| asked.session == fresh);
+    lab.answer_all();
+    assert_eq!(lab.rcodes(), [0, 0]);
+}

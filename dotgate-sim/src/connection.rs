@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use dotgate_core::{Moment, SessionEnd};
+use dotgate_core::{Moment, SessionEnd, limits};
 
 use crate::message;
 use crate::network::{Event, Network};
@@ -71,6 +71,8 @@ pub(crate) struct Connection {
     written: Vec<u8>,
     /// Octets read by the worker that are no whole frame yet.
     delivered: Vec<u8>,
+    /// Messages read by the worker since the last right one.
+    invalid: u32,
     /// Attempts without a response, by message ID.
     asked: BTreeMap<u16, usize>,
 }
@@ -95,6 +97,7 @@ impl Connection {
             down_clock: now,
             written: Vec::new(),
             delivered: Vec::new(),
+            invalid: 0,
             asked: BTreeMap::new(),
         }
     }
@@ -221,6 +224,11 @@ impl Network {
         while let Some((octets, rest)) = message::unframe(&state.delivered) {
             let seen = message::read(octets);
             state.delivered = rest.to_vec();
+            // After a flood of what answers nothing the engine has closed the connection.
+            if state.invalid >= limits::SESSION_INVALID_MESSAGES {
+                return;
+            }
+            state.invalid += 1;
             let Some(seen) = seen.filter(|seen| seen.is_response) else {
                 continue;
             };
@@ -233,6 +241,7 @@ impl Network {
                 false => message::folded(&seen.question) == attempt.question,
             };
             if is_right {
+                state.invalid = 0;
                 attempt.answered = Some(Answered {
                     at: *now,
                     rcode: seen.rcode,

@@ -172,23 +172,26 @@ impl Record {
         });
     }
 
-    /// Of the attempts from `first` on, which one turn of a worker made, `counted` were attempts for clients.
-    /// The others were probes: alone on their connection.
-    pub(crate) fn tell_probes(&mut self, first: usize, counted: usize) {
-        let made = &self.attempts[first..];
-        let mut probes = made.len().saturating_sub(counted);
-        let is_alone = |attempt: &Attempt| {
-            let same = made
-                .iter()
-                .filter(|other| other.connection == attempt.connection);
-            same.count() == 1
-        };
-        let alone: Vec<bool> = made.iter().map(is_alone).collect();
-        for (attempt, is_alone) in self.attempts[first..].iter_mut().zip(alone) {
-            let asks_for_root = attempt.question == [0, 0, 2, 0, 1];
-            if asks_for_root || (probes > 0 && is_alone) {
-                attempt.is_probe = true;
-                probes = probes.saturating_sub(1);
+    /// Of the attempts from `first` on, which one turn of a worker made, so many were probes. Each is alone on
+    /// its connection, and most often asks what was asked before.
+    pub(crate) fn tell_probes(&mut self, first: usize, probes: usize) {
+        if probes == 0 {
+            return;
+        }
+        let mut left = probes;
+        for asks_again in [true, false] {
+            for place in first..self.attempts.len() {
+                let (before, made) = self.attempts.split_at(first);
+                let attempt = &self.attempts[place];
+                let same = |other: &&Attempt| other.connection == attempt.connection;
+                let is_known = before.iter().chain(&made[..place - first]).any(|other| {
+                    other.worker == attempt.worker && other.question == attempt.question
+                });
+                let may_be = !attempt.is_probe && made.iter().filter(same).count() == 1;
+                if left > 0 && may_be && (is_known || !asks_again) {
+                    self.attempts[place].is_probe = true;
+                    left -= 1;
+                }
             }
         }
     }

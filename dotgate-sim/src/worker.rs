@@ -64,7 +64,7 @@ impl Worker {
     pub(crate) fn turn(&mut self, net: &mut Network) {
         let now = net.now;
         let asked_before = net.record.attempts.len();
-        let counted_before = self.attempts();
+        let probes_before = self.probes();
         self.wakes_at = None;
         for (key, connection) in self.connections.clone() {
             self.serve_session(net, key, connection);
@@ -90,13 +90,13 @@ impl Worker {
             net.record.say(now, || format!("w{number} says {event:?}"));
             net.record.events.push((now, number, event));
         }
-        let counted = self.attempts() - counted_before;
-        net.record.tell_probes(asked_before, counted as usize);
+        let probes = self.probes() - probes_before;
+        net.record.tell_probes(asked_before, probes as usize);
         self.check(net);
     }
 
-    fn attempts(&self) -> u64 {
-        self.engine.counters().get(Count::Attempts)
+    fn probes(&self) -> u64 {
+        self.engine.counters().get(Count::Probes)
     }
 
     fn serve_session(&mut self, net: &mut Network, key: SessionKey, connection: usize) {
@@ -202,15 +202,17 @@ impl Worker {
                     self.engine.stream_bytes(now, key, &octets);
                 }
                 Some(Segment::Fin) => return self.engine.stream_ended(key),
-                Some(Segment::Reset) => {
-                    self.engine.stream_closed(key);
-                    self.streams.remove(&key);
-                    net.record.forsake(Path::Tcp(stream));
-                    net.streams[stream].is_over = true;
-                    return;
-                }
+                Some(Segment::Reset) => return self.end_stream(net, key, stream),
             }
         }
+    }
+
+    /// A client's connection was reset.
+    fn end_stream(&mut self, net: &mut Network, key: StreamKey, stream: usize) {
+        self.engine.stream_closed(key);
+        self.streams.remove(&key);
+        net.record.forsake(Path::Tcp(stream));
+        net.streams[stream].is_over = true;
     }
 
     /// Notes which queries the engine has with these octets.
@@ -351,6 +353,10 @@ impl Worker {
             return;
         };
         let state = &mut net.streams[stream];
+        if state.arrived.contains(&Segment::Reset) {
+            // A write to a connection that was reset fails.
+            return self.end_stream(net, key, stream);
+        }
         let room = super::client::CLIENT_WINDOW
             .saturating_sub(state.unread)
             .min(output.len());

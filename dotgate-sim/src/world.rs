@@ -185,7 +185,7 @@ impl World {
         for upstream in 0..self.sim.upstreams() {
             self.cure(upstream);
         }
-        self.pass_until(self.end + LEARNING + Duration::from_secs(2));
+        self.pass_until(self.sim.now() + LEARNING + Duration::from_secs(2));
         let mut asked = Vec::new();
         for worker in 0..self.sim.workers() {
             asked.push(self.clients.ask_at_last(&mut self.sim, worker));

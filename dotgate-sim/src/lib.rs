@@ -13,6 +13,7 @@ mod model; // what should come out
 mod network; // everything that travels, in the order of time
 mod random; // the one source of chance
 mod record; // what happened
+pub mod scenario; // behaviours as text
 mod script; // what an upstream does
 mod simulator; // all of it together
 mod upstream; // upstreams that follow a script

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dotgate_core::{
-    AccessList, Count, Health, HealthState, LocalZones, Moment, Settings, UpstreamSettings,
+    AccessList, Count, Health, HealthState, LocalZones, Moment, SessionEnd, Settings,
+    UpstreamSettings,
 };
 use ipnet::IpNet;
 
@@ -239,6 +240,11 @@ impl Simulator {
     /// Ends an upstream and its connections. A new script lets it rise again.
     pub fn kill(&mut self, upstream: usize, death: Death) {
         self.net.kill(upstream, death);
+    }
+
+    /// Ends the present connections of an upstream, as its system or its TLS does. New ones are accepted.
+    pub fn end_connections(&mut self, upstream: usize, end: SessionEnd) {
+        self.net.end_connections(upstream, end);
     }
 
     /// Makes the present connections to an upstream half-open: they swallow everything; new ones work.

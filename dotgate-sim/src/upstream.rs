@@ -126,6 +126,25 @@ impl Network {
         }
     }
 
+    /// All present connections of an upstream end like this.
+    pub(crate) fn end_connections(&mut self, upstream: usize, end: SessionEnd) {
+        let now = self.now;
+        self.record
+            .say(now, || format!("u{upstream}: connections end: {end:?}"));
+        for connection in self.connections_of(upstream) {
+            match end {
+                SessionEnd::Closed => self.speak(connection, Segment::Fin),
+                SessionEnd::Reset => self.speak(connection, Segment::Reset),
+                SessionEnd::Connect(_) | SessionEnd::Tls(_) => {
+                    self.send_down(connection, Arrival::Failed(end), Duration::ZERO);
+                }
+            }
+            self.connections[connection].is_ended = true;
+            let held = &mut self.upstreams[upstream].held;
+            held.retain(|(held, _)| *held != connection);
+        }
+    }
+
     /// All present connections of an upstream swallow everything from now on.
     pub(crate) fn swallow(&mut self, upstream: usize) {
         let now = self.now;

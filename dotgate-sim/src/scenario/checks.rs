@@ -1,0 +1,268 @@
+//! What was seen in a run, beside what was wanted.
+
+use dotgate_core::Count;
+
+use crate::message::{self, Seen};
+use crate::record::{Attempt, ClientQuery, ClientResponse, shown};
+
+use super::parse::RCODES;
+use super::run::{Mark, Run};
+use super::step::{Amount, AnswerForm, Check, Comparison, Figure, Wanted};
+use super::words::Names;
+
+/// A figure that was wanted, and what was seen instead.
+#[derive(Clone, Debug)]
+pub(super) struct Finding {
+    /// The words of the last `COUNT_ANEW`.
+    pub(super) phase: String,
+    /// What was measured.
+    pub(super) words: String,
+    pub(super) wanted: Wanted,
+    pub(super) seen: Amount,
+}
+
+/// The response codes of answers; all others are failures.
+const ANSWERS: [u8; 2] = [0, 3];
+
+impl Run<'_> {
+    /// Finds out whether it is so. If not, says what is so instead.
+    pub(super) fn find(&mut self, check: &Check) -> Result<(), String> {
+        match check {
+            Check::Figure {
+                figure,
+                of,
+                at,
+                wanted,
+            } => {
+                let words = self.words(figure, of.as_ref(), *at);
+                let Some(seen) = self.measure(figure, of.as_ref(), *at) else {
+                    return Err(format!("{words}: there is nothing to measure"));
+                };
+                self.note(words, *wanted, seen)
+            }
+            Check::Answer(names, form) => self.find_answers(names, form),
+            Check::NoAnswer(names) => {
+                let mut queries = self.queries(Some(names)).peekable();
+                if queries.peek().is_none() {
+                    return Err(format!("nobody has asked for {names}"));
+                }
+                match queries.find_map(|query| query.response) {
+                    Some(place) => {
+                        let response = &self.sim.record().responses[place];
+                        Err(format!("{names} was answered at {}", shown(response.at)))
+                    }
+                    None => Ok(()),
+                }
+            }
+            Check::OutQuery(upstream, names) => {
+                match self.attempts(Some(names), Some(*upstream)).next() {
+                    Some(_) => Ok(()),
+                    None => Err(format!("the upstream was not asked for {names}")),
+                }
+            }
+            Check::Health(upstream, state) => {
+                let seen = self.sim.health(*upstream);
+                match seen == *state {
+                    true => Ok(()),
+                    false => Err(format!("the upstream is {seen:?}")),
+                }
+            }
+        }
+    }
+
+    fn note(&mut self, words: String, wanted: Wanted, seen: Amount) -> Result<(), String> {
+        let text = format!(
+            "{words}: wanted {}{}, seen {seen}",
+            wanted.comparison.sign(),
+            wanted.amount
+        );
+        self.findings.push(Finding {
+            phase: self.mark.words.clone(),
+            words,
+            wanted,
+            seen,
+        });
+        match wanted.is_met_by(seen) {
+            true => Ok(()),
+            false => Err(text),
+        }
+    }
+
+    fn words(&self, figure: &Figure, of: Option<&Names>, at: Option<usize>) -> String {
+        let mut words = figure.words();
+        if let Some(upstream) = at.and_then(|at| self.scenario.upstreams.get(at)) {
+            words = format!("{words} at {}", upstream.name);
+        }
+        if let Some(names) = of {
+            words = format!("{words} of `{names}`");
+        }
+        words
+    }
+
+    fn measure(&self, figure: &Figure, of: Option<&Names>, at: Option<usize>) -> Option<Amount> {
+        let since = &self.mark;
+        let now = Mark::now(&self.sim);
+        let of_upstreams = |now: &[u32], since: &[u32]| {
+            let grown = now
+                .iter()
+                .zip(since)
+                .map(|(now, since)| u64::from(now - since));
+            let meant = grown
+                .enumerate()
+                .filter(|(place, _)| at.is_none_or(|at| at == *place));
+            Amount::Count(meant.map(|(_, count)| count).sum())
+        };
+        let response = |query: &ClientQuery| self.response(query);
+        let is_answered = |query: &&ClientQuery| response(query).is_some_and(is_answer);
+        Some(match figure {
+            Figure::Lost => {
+                self.queries(of).next()?;
+                count(self.queries(of).filter(|query| !is_answered(query)))
+            }
+            Figure::Answered => count(self.queries(of).filter(is_answered)),
+            Figure::Waiting => {
+                self.queries(of).next()?;
+                let waits = |query: &&ClientQuery| query.response.is_none() && !query.is_forsaken;
+                count(self.queries(of).filter(waits))
+            }
+            Figure::LongestWait => {
+                let wait = |query: &ClientQuery| {
+                    let end = response(query).map_or(now.at, |response| response.at);
+                    end.since(query.sent)
+                };
+                Amount::Time(self.queries(of).map(wait).max()?)
+            }
+            Figure::FirstAnswer => {
+                let mut responses = self.sim.record().responses.iter();
+                let first =
+                    responses.find(|response| response.at >= since.at && is_answer(response))?;
+                Amount::Time(first.at.since(since.at))
+            }
+            Figure::Attempts => count(self.attempts(of, at)),
+            Figure::Connects => of_upstreams(&now.started, &since.started),
+            Figure::Handshakes => of_upstreams(&now.opened, &since.opened),
+            Figure::Sessions => {
+                let sessions = |worker| self.sim.load(worker).sessions as u64;
+                Amount::Count((0..self.sim.workers()).map(sessions).sum())
+            }
+            Figure::Closed(client) => {
+                let streams = self.streams.get(client)?.iter();
+                count(streams.filter(|stream| self.sim.is_over(**stream)))
+            }
+            Figure::Counter(counter) => {
+                let place = Count::ALL.iter().position(|held| held == counter)?;
+                Amount::Count(now.counts[place] - since.counts[place])
+            }
+        })
+    }
+
+    /// Queries sent since counting began.
+    fn queries<'r>(&'r self, of: Option<&'r Names>) -> impl Iterator<Item = &'r ClientQuery> {
+        let queries = self.sim.record().queries[self.mark.queries..].iter();
+        queries.filter(move |query| {
+            of.is_none_or(|names| names.are_of(message::question(&query.message)))
+        })
+    }
+
+    /// Attempts made since counting began.
+    fn attempts<'r>(
+        &'r self,
+        of: Option<&'r Names>,
+        at: Option<usize>,
+    ) -> impl Iterator<Item = &'r Attempt> {
+        let attempts = self.sim.record().attempts[self.mark.attempts..].iter();
+        attempts.filter(move |attempt| {
+            !attempt.is_probe
+                && at.is_none_or(|at| at == attempt.upstream)
+                && of.is_none_or(|names| names.are_of(&attempt.question))
+        })
+    }
+
+    fn response(&self, query: &ClientQuery) -> Option<&ClientResponse> {
+        self.sim.record().responses.get(query.response?)
+    }
+
+    /// Checks every answer to these names; the slowest one is what was seen.
+    fn find_answers(&mut self, names: &Names, form: &AnswerForm) -> Result<(), String> {
+        let mut slowest = None;
+        for query in self.queries(Some(names)) {
+            let name = message::shown(message::question(&query.message));
+            let Some(response) = self.response(query) else {
+                return Err(format!("{name} was not answered"));
+            };
+            check_form(&response.seen, form)
+                .map_err(|text| format!("{name} was answered {text}"))?;
+            slowest = slowest.max(Some(response.at.since(query.sent)));
+        }
+        let Some(slowest) = slowest else {
+            return Err(format!("nobody has asked for {names}"));
+        };
+        let Some(within) = form.within else {
+            return Ok(());
+        };
+        let wanted = Wanted {
+            comparison: Comparison::AtMost,
+            amount: Amount::Time(within),
+        };
+        let ede = form
+            .ede
+            .map_or_else(String::new, |code| format!(" (EDE {code})"));
+        let words = format!("`{names}` gets {}{ede} in", rcode(form.rcode));
+        self.note(words, wanted, Amount::Time(slowest))
+    }
+
+    /// Whether every answer that was given is the right one to its question.
+    pub(super) fn check_answers(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        for response in &self.sim.record().responses {
+            let seen = &response.seen;
+            let has_data = seen.rcode == 0 && !seen.is_truncated;
+            let is_right = match seen.data.first() {
+                Some(data) => has_data && data[..] == message::right_data(&seen.question),
+                None => !has_data,
+            };
+            if !is_right {
+                let (at, question) = (shown(response.at), message::shown(&seen.question));
+                wrong.push(format!("{at} {question} has the data {:x?}", seen.data));
+            }
+        }
+        wrong
+    }
+}
+
+fn count(things: impl Iterator) -> Amount {
+    Amount::Count(things.count() as u64)
+}
+
+fn is_answer(response: &ClientResponse) -> bool {
+    ANSWERS.contains(&response.seen.rcode)
+}
+
+/// The name of a response code, where scenarios have one for it.
+fn rcode(rcode: u8) -> String {
+    let named = RCODES.iter().find(|(_, held)| *held == rcode);
+    named.map_or_else(|| format!("RCODE {rcode}"), |(name, _)| (*name).to_owned())
+}
+
+fn check_form(seen: &Seen, form: &AnswerForm) -> Result<(), String> {
+    let ede = seen.ede.as_ref();
+    if seen.rcode != form.rcode {
+        return Err(format!("{} {ede:?}", rcode(seen.rcode)));
+    }
+    if seen.is_truncated != form.is_truncated {
+        return Err(format!("with TC={}", u8::from(seen.is_truncated)));
+    }
+    if let Some(octets) = form.octets
+        && octets != seen.length as u64
+    {
+        return Err(format!("in {} octets", seen.length));
+    }
+    let (code, text) = ede.map_or((None, ""), |(code, text)| (Some(*code), text));
+    if form.ede.is_some() && form.ede != code {
+        return Err(format!("with EDE {ede:?}"));
+    }
+    match &form.text {
+        Some(beginning) if !text.starts_with(beginning) => Err(format!("with the text \"{text}\"")),
+        _ => Ok(()),
+    }
+}

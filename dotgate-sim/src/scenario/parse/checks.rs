@@ -1,0 +1,126 @@
+//! What must be so: the lines that begin with `CHECK_`.
+
+use dotgate_core::{Count, HealthState};
+
+use crate::scenario::step::{Amount, AnswerForm, Check, Comparison, Figure, Wanted};
+use crate::scenario::words::{Line, Mistake};
+
+use super::Reader;
+
+const CHECKS: &str = "CHECK_OUT_QUERY, CHECK_ANSWER, CHECK_NO_ANSWER, CHECK_UPSTREAM, CHECK_LOST, \
+    CHECK_ANSWERED, CHECK_WAITING, CHECK_LONGEST_WAIT, CHECK_FIRST_ANSWER, CHECK_ATTEMPTS, \
+    CHECK_CONNECTS, CHECK_HANDSHAKES, CHECK_SESSIONS, CHECK_CLOSED or CHECK_COUNT";
+
+impl Reader<'_> {
+    pub(super) fn check(&mut self, what: &str, at_begin: &Line<'_>) -> Result<Check, Mistake> {
+        let figure = match what {
+            "OUT_QUERY" => return Ok(Check::OutQuery(self.upstream()?, self.line.names()?)),
+            "ANSWER" => return self.answer(),
+            "NO_ANSWER" => return Ok(Check::NoAnswer(self.line.names()?)),
+            "UPSTREAM" => return self.health(),
+            "LOST" => Figure::Lost,
+            "ANSWERED" => Figure::Answered,
+            "WAITING" => Figure::Waiting,
+            "LONGEST_WAIT" => Figure::LongestWait,
+            "FIRST_ANSWER" => Figure::FirstAnswer,
+            "ATTEMPTS" => Figure::Attempts,
+            "CONNECTS" => Figure::Connects,
+            "HANDSHAKES" => Figure::Handshakes,
+            "SESSIONS" => Figure::Sessions,
+            "CLOSED" => Figure::Closed(self.known_client()?),
+            "COUNT" => Figure::Counter(self.line.read("the name of a counter", |word| {
+                let mut all = Count::ALL.iter().copied();
+                all.find(|count| count.label() == word)
+            })?),
+            _ => return Err(at_begin.mistake(CHECKS)),
+        };
+        let is_about_queries = matches!(
+            figure,
+            Figure::Lost | Figure::Answered | Figure::Waiting | Figure::LongestWait
+        );
+        let is_about_upstreams = matches!(
+            figure,
+            Figure::Attempts | Figure::Connects | Figure::Handshakes
+        );
+        let takes_names = is_about_queries || figure == Figure::Attempts;
+        let of = match takes_names && self.line.takes("OF") {
+            true => Some(self.line.names()?),
+            false => None,
+        };
+        let at = match is_about_upstreams && self.line.takes("AT") {
+            true => Some(self.upstream()?),
+            false => None,
+        };
+        let wanted = self.wanted(&figure)?;
+        Ok(Check::Figure {
+            figure,
+            of,
+            at,
+            wanted,
+        })
+    }
+
+    fn wanted(&mut self, figure: &Figure) -> Result<Wanted, Mistake> {
+        let comparison = if self.line.takes("<=") {
+            Comparison::AtMost
+        } else if self.line.takes(">=") {
+            Comparison::AtLeast
+        } else {
+            self.line.takes("=");
+            Comparison::Exactly
+        };
+        let amount = match figure {
+            Figure::LongestWait | Figure::FirstAnswer => Amount::Time(self.line.time()?),
+            Figure::Lost
+            | Figure::Answered
+            | Figure::Waiting
+            | Figure::Attempts
+            | Figure::Connects
+            | Figure::Handshakes
+            | Figure::Sessions
+            | Figure::Closed(_)
+            | Figure::Counter(_) => Amount::Count(self.line.number()?),
+        };
+        Ok(Wanted { comparison, amount })
+    }
+
+    fn answer(&mut self) -> Result<Check, Mistake> {
+        let names = self.line.names()?;
+        let mut form = AnswerForm {
+            rcode: self.rcode()?,
+            is_truncated: false,
+            octets: None,
+            ede: None,
+            text: None,
+            within: None,
+        };
+        while self.line.peek().is_some() {
+            if self.line.takes("TC") {
+                form.is_truncated = true;
+            } else if self.line.takes("OCTETS") {
+                form.octets = Some(self.line.number()?);
+            } else if self.line.takes("EDE") {
+                form.ede = Some(self.line.number()? as u16);
+            } else if self.line.takes("WITHIN") {
+                form.within = Some(self.line.time()?);
+            } else if self.line.takes("SAYS") {
+                form.text = Some(self.line.rest());
+            } else {
+                let expected = "TC, OCTETS, EDE, WITHIN, SAYS or nothing more";
+                return Err(self.line.mistake(expected));
+            }
+        }
+        Ok(Check::Answer(names, form))
+    }
+
+    fn health(&mut self) -> Result<Check, Mistake> {
+        let upstream = self.upstream()?;
+        let state = self.line.read("well, suspect or down", |word| match word {
+            "well" => Some(HealthState::Well),
+            "suspect" => Some(HealthState::Suspect),
+            "down" => Some(HealthState::Down),
+            _ => None,
+        })?;
+        Ok(Check::Health(upstream, state))
+    }
+}

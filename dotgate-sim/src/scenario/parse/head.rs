@@ -1,0 +1,145 @@
+//! The head of a scenario: who is there, and what is set.
+
+use std::time::Duration;
+
+use dotgate_core::limits;
+
+use crate::random::Span;
+use crate::scenario::words::{Line, Mistake};
+use crate::scenario::{Scenario, Upstream};
+use crate::script::{Script, Segments};
+use crate::simulator::settings;
+
+const KEYS: &str = "fault:, upstream NAME:, setting NAME:, workers:, seed: or seeds:";
+
+/// A round trip where none is given.
+const ROUND_TRIP: Duration = Duration::from_millis(1);
+
+/// Seeds that a scenario must hold for where it does not say how many.
+const SEEDS: u64 = 20;
+
+impl Scenario {
+    pub(super) fn new(file: &str, shows: &str) -> Scenario {
+        Scenario {
+            file: file.to_owned(),
+            shows: shows.to_owned(),
+            fault: String::new(),
+            seed: 1,
+            seeds: SEEDS,
+            upstreams: Vec::new(),
+            settings: settings(0),
+            workers: 1,
+            steps: Vec::new(),
+        }
+    }
+
+    /// Says what a head lacks when its first step begins.
+    pub(super) fn head_is_whole(&self, line: &Line<'_>) -> Result<(), Mistake> {
+        match (self.fault.is_empty(), self.upstreams.is_empty()) {
+            (true, _) => Err(line.mistake("a line \"fault: ...\" before the first step")),
+            (_, true) => Err(line.mistake("a line \"upstream NAME:\" before the first step")),
+            (false, false) => Ok(()),
+        }
+    }
+
+    pub(super) fn head_line(&mut self, mut line: Line<'_>, text: &str) -> Result<(), Mistake> {
+        if !self.steps.is_empty() {
+            return Err(line.mistake("a step, which begins with a word in capitals"));
+        }
+        if line.takes("fault:") {
+            self.fault = line.rest();
+        } else if line.takes("upstream") {
+            self.upstream(line, text)?;
+        } else if line.takes("setting") {
+            self.setting(line)?;
+        } else if line.takes("workers:") {
+            self.workers = line.read("a number from 1 to 8", |word| {
+                word.parse()
+                    .ok()
+                    .filter(|workers| (1..=8).contains(workers))
+            })?;
+        } else if line.takes("seed:") {
+            self.seed = line.number()?;
+        } else if line.takes("seeds:") {
+            self.seeds = line.number()?;
+        } else {
+            return Err(line.mistake(KEYS));
+        }
+        Ok(())
+    }
+
+    fn upstream(&mut self, mut line: Line<'_>, text: &str) -> Result<(), Mistake> {
+        let name = line.read("the name of an upstream, then a colon", |word| {
+            word.strip_suffix(':').map(str::to_owned)
+        })?;
+        if self.upstreams.len() == limits::UPSTREAMS {
+            return Err(line.mistake("no more upstreams than dotgate takes"));
+        }
+        if self.upstreams.iter().any(|upstream| upstream.name == name) {
+            return Err(line.mistake_about("another name: this one is taken", &name));
+        }
+        let mut upstream = Upstream {
+            name,
+            script: at_distance(Script::good(), Span::exactly(ROUND_TRIP)),
+            is_cut_by_seed: true,
+        };
+        let parts = text.split_once(':').map_or("", |(_, parts)| parts);
+        for part in parts.split(',').filter(|part| !part.trim().is_empty()) {
+            let mut line = line.about(part);
+            let script = &mut upstream.script;
+            if line.takes("round trip") {
+                *script = at_distance(script.clone(), line.span()?);
+            } else if line.takes("handshake") {
+                script.handshake_time = line.span()?;
+            } else if line.takes("answers in") {
+                script.answer_time = line.span()?;
+            } else if line.takes("segments") {
+                upstream.is_cut_by_seed = false;
+                script.segments = line.read("whole, few or octets", |word| match word {
+                    "whole" => Some(Segments::Whole),
+                    "few" => Some(Segments::Few),
+                    "octets" => Some(Segments::Octets),
+                    _ => None,
+                })?;
+            } else {
+                let expected = "\"round trip\", \"handshake\", \"answers in\" or \"segments\"";
+                return Err(line.mistake(expected));
+            }
+            line.end()?;
+        }
+        self.upstreams.push(upstream);
+        Ok(())
+    }
+
+    fn setting(&mut self, mut line: Line<'_>) -> Result<(), Mistake> {
+        let settings = &mut self.settings;
+        let at_name = line.clone();
+        let expected = "query_deadline:, queries_max:, queries_per_client_max:, streams_max:, \
+            streams_per_client_max:, stream_queries_max: or stream_idle:";
+        match line.word(expected)? {
+            "query_deadline:" => settings.query_deadline = line.time()?,
+            "stream_idle:" => settings.stream_idle = line.time()?,
+            "queries_max:" => settings.queries_max = line.number()? as usize,
+            "queries_per_client_max:" => settings.queries_per_client_max = line.number()? as usize,
+            "streams_max:" => settings.streams_max = line.number()? as usize,
+            "streams_per_client_max:" => settings.streams_per_client_max = line.number()? as usize,
+            "stream_queries_max:" => settings.stream_queries_max = line.number()? as usize,
+            _ => return Err(at_name.mistake(expected)),
+        }
+        line.end()
+    }
+}
+
+/// One round trip for TCP, one for TLS 1.3, one for each query.
+fn at_distance(script: Script, round_trip: Span) -> Script {
+    let half = Span {
+        least: round_trip.least / 2,
+        most: round_trip.most / 2,
+    };
+    Script {
+        connect_time: half,
+        handshake_time: round_trip,
+        latency: half,
+        ..script
+    }
+}

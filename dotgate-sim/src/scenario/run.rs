@@ -1,0 +1,363 @@
+//! From the steps of a scenario to what was seen: the simulator with one seed, from the first line to the last.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use dotgate_core::{Count, Moment, UpstreamSettings};
+
+use crate::message::{self, QueryForm, ResponseForm};
+use crate::random::Span;
+use crate::record::BEGINNING;
+use crate::script::{Opening, Segments};
+use crate::simulator::{Plan, Simulator};
+
+use super::checks::Finding;
+use super::step::{Ask, By, Check, ClientDeed, Deed, ReplyForm, Step};
+use super::words::Names;
+use super::{Scenario, StepLine};
+
+/// After this long nothing may be left of clients that have gone.
+const AFTERWARDS: Duration = Duration::from_secs(120);
+
+/// How long a worker may take until it reads what has arrived.
+const LAG: Span = Span {
+    least: Duration::ZERO,
+    most: Duration::from_micros(100),
+};
+
+/// How a scenario went with one seed.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The seed.
+    pub seed: u64,
+    /// What was not as it must be, each with its line. None if all is well.
+    pub failures: Vec<String>,
+    /// The log in simulated time, if one was kept.
+    pub log: Vec<String>,
+    pub(super) findings: Vec<Finding>,
+}
+
+impl Outcome {
+    /// One that came to nothing, as after a panic of the engine.
+    pub fn failed(seed: u64, failure: String) -> Outcome {
+        Outcome {
+            seed,
+            failures: vec![failure],
+            log: Vec::new(),
+            findings: Vec::new(),
+        }
+    }
+}
+
+/// Where counting began.
+#[derive(Clone, Debug)]
+pub(super) struct Mark {
+    pub(super) at: Moment,
+    /// The words that stand before what is counted.
+    pub(super) words: String,
+    pub(super) queries: usize,
+    pub(super) attempts: usize,
+    pub(super) started: Vec<u32>,
+    pub(super) opened: Vec<u32>,
+    pub(super) counts: Vec<u64>,
+}
+
+pub(super) struct Run<'s> {
+    pub(super) scenario: &'s Scenario,
+    pub(super) sim: Simulator,
+    pub(super) mark: Mark,
+    pub(super) streams: BTreeMap<String, Vec<usize>>,
+    pub(super) failures: Vec<String>,
+    pub(super) findings: Vec<Finding>,
+    /// Queries that loads will send, in the order of time.
+    timeline: VecDeque<(Moment, Ask)>,
+    asked: usize,
+    asked_of: BTreeMap<String, usize>,
+}
+
+/// Runs a scenario with one seed.
+pub fn run(scenario: &Scenario, seed: u64, with_log: bool) -> Outcome {
+    let mut run = Run::new(scenario, seed, with_log);
+    for StepLine { line, text, step } in &scenario.steps {
+        let now = run.sim.now();
+        run.sim
+            .record_mut()
+            .say(now, || format!("line {line}: {text}"));
+        run.step(*line, step);
+    }
+    run.finish();
+    Outcome {
+        seed,
+        failures: run.failures,
+        log: run.sim.record().log().to_vec(),
+        findings: run.findings,
+    }
+}
+
+impl<'s> Run<'s> {
+    fn new(scenario: &'s Scenario, seed: u64, with_log: bool) -> Run<'s> {
+        let mut plan = Plan::new(seed, Vec::new());
+        plan.settings = scenario.settings.clone();
+        for upstream in &scenario.upstreams {
+            let mut script = upstream.script.clone();
+            if upstream.is_cut_by_seed && seed.is_multiple_of(2) {
+                script.segments = Segments::Few;
+            }
+            plan.upstreams.push(script);
+            plan.settings.upstreams.push(UpstreamSettings {
+                label: upstream.name.as_str().into(),
+                is_authenticated: true,
+            });
+        }
+        plan.workers = scenario.workers;
+        plan.lag = LAG;
+        plan.with_log = with_log;
+        let sim = Simulator::new(plan);
+        let mark = mark(&sim, String::new());
+        Run {
+            scenario,
+            sim,
+            mark,
+            streams: BTreeMap::new(),
+            failures: Vec::new(),
+            findings: Vec::new(),
+            timeline: VecDeque::new(),
+            asked: 0,
+            asked_of: BTreeMap::new(),
+        }
+    }
+
+    fn step(&mut self, line: usize, step: &Step) {
+        match step {
+            Step::Query(ask) => {
+                for _ in 0..ask.count {
+                    self.ask(ask);
+                }
+            }
+            Step::Load { ask, every } => self.arrange(ask, *every),
+            Step::TimePasses(span) => {
+                let span = self.sim.random().time(*span);
+                self.pass(span);
+            }
+            Step::Suspend(span) => {
+                for worker in 0..self.sim.workers() {
+                    self.sim.stall(worker, *span);
+                }
+                self.pass(*span);
+            }
+            Step::CountAnew(words) => self.mark = mark(&self.sim, words.clone()),
+            Step::Upstream(upstream, deed) => self.befall(*upstream, deed),
+            Step::Reply(upstream, names, form) => {
+                if !self.reply(*upstream, names, *form) {
+                    self.fail(line, format!("the upstream holds no query for {names}"));
+                }
+            }
+            Step::Client(name, deed) => self.client(name, *deed),
+            Step::Check(check) => self.check(line, check),
+        }
+    }
+
+    fn check(&mut self, line: usize, check: &Check) {
+        if let Err(text) = self.find(check) {
+            self.fail(line, text);
+        }
+    }
+
+    pub(super) fn fail(&mut self, line: usize, text: String) {
+        let text = format!("line {line}: {text}");
+        let now = self.sim.now();
+        self.sim.record_mut().say(now, || format!("FAILS: {text}"));
+        self.failures.push(text);
+    }
+
+    /// Lets time pass, while loads go on.
+    fn pass(&mut self, span: Duration) {
+        let end = self.sim.now() + span;
+        while let Some((at, ask)) = self.timeline.pop_front() {
+            if at > end {
+                self.timeline.push_front((at, ask));
+                break;
+            }
+            self.sim.pass(at.since(self.sim.now()));
+            self.ask(&ask);
+        }
+        self.sim.pass(end.since(self.sim.now()));
+    }
+
+    fn arrange(&mut self, ask: &Ask, every: Duration) {
+        let phase = self.sim.random().time(Span {
+            least: Duration::ZERO,
+            most: every,
+        });
+        let mut at = self.sim.now() + phase;
+        for _ in 0..ask.count {
+            self.timeline.push_back((at, ask.clone()));
+            at = at + every;
+        }
+        self.timeline.make_contiguous().sort_by_key(|(at, _)| *at);
+    }
+
+    fn ask(&mut self, ask: &Ask) {
+        let number = self.asked;
+        self.asked += 1;
+        let serial = self.asked_of.entry(ask.names.to_string()).or_default();
+        let name = ask.names.nth(*serial);
+        *serial += 1;
+        let form = QueryForm {
+            rtype: ask.rtype,
+            edns: Some(1_232),
+            ..QueryForm::default()
+        };
+        let query = message::query(number as u16, &name, &form);
+        let worker = number % self.sim.workers();
+        let peer = |host: usize, port: usize| {
+            SocketAddr::new(address(host), 1_024 + (port % 60_000) as u16)
+        };
+        match &ask.by {
+            By::Udp => self.sim.ask(worker, peer(0, number), query),
+            By::ManyAddresses => {
+                // The first address is that of the one client.
+                let (host, port) = (1 + number % 249, number / 249);
+                self.sim.ask(worker, peer(host, port), query)
+            }
+            By::Client(name) => {
+                let streams = self.streams.get(name).map_or(&[][..], Vec::as_slice);
+                let Some(&stream) = streams.get(number % streams.len().max(1)) else {
+                    return;
+                };
+                self.sim.ask_on(stream, query, Segments::Whole)
+            }
+        };
+    }
+
+    fn befall(&mut self, upstream: usize, deed: &Deed) {
+        let mut script = self.sim.script(upstream).clone();
+        match deed {
+            Deed::Opening(opening) => script.opening = *opening,
+            Deed::OpensIn(span) => {
+                (script.opening, script.handshake_time) = (Opening::Accepts, *span);
+            }
+            Deed::Rule(rule) => script.rules.insert(0, rule.clone()),
+            Deed::AnswersAll => script.rules.clear(),
+            Deed::State(state) => return self.sim.set_state(upstream, *state),
+            Deed::Ends(end) => return self.sim.end_connections(upstream, *end),
+            Deed::Dies(death) => return self.sim.kill(upstream, *death),
+            Deed::Swallows => return self.sim.swallow(upstream),
+            Deed::ClosesIdleAfter(span) => script.idle_close = Some(*span),
+        }
+        self.sim.direct(upstream, script);
+    }
+
+    fn reply(&mut self, upstream: usize, names: &Names, form: ReplyForm) -> bool {
+        let mut has_replied = false;
+        loop {
+            let mut held = self.sim.held(upstream).iter();
+            let is_meant = |(_, query): &(usize, Vec<u8>)| names.are_of(message::question(query));
+            let Some(place) = held.position(is_meant) else {
+                return has_replied;
+            };
+            has_replied = true;
+            match form {
+                ReplyForm::Rcode(rcode) => {
+                    let form = ResponseForm {
+                        rcode,
+                        ..ResponseForm::RIGHT
+                    };
+                    self.sim.release(upstream, place, &form);
+                }
+                ReplyForm::LengthAlone => {
+                    let (connection, _) = self.sim.held(upstream)[place];
+                    self.sim.say_on(connection, vec![0, 60]);
+                    return true;
+                }
+            }
+        }
+    }
+
+    fn client(&mut self, name: &str, deed: ClientDeed) {
+        if let ClientDeed::Connects {
+            times,
+            from_one_address,
+        } = deed
+        {
+            for number in 0..times {
+                let host = if from_one_address { 0 } else { number };
+                let worker = number % self.sim.workers();
+                let stream = self.sim.open_stream(worker, address(host));
+                self.streams
+                    .entry(name.to_owned())
+                    .or_default()
+                    .push(stream);
+            }
+            return;
+        }
+        for stream in self.streams.get(name).cloned().unwrap_or_default() {
+            match deed {
+                ClientDeed::Connects { .. } => {}
+                ClientDeed::SendsHalfAQuery => {
+                    let query = message::query(1, "half.example", &QueryForm::default());
+                    let mut framed = message::frame(&query);
+                    framed.truncate(framed.len() / 2);
+                    self.sim.send_on(stream, framed);
+                }
+                ClientDeed::StopsReading => self.sim.read_on(stream, false),
+                ClientDeed::ReadsAgain => self.sim.read_on(stream, true),
+                ClientDeed::Ends => self.sim.end_stream(stream),
+                ClientDeed::Leaves => self.sim.reset_stream(stream),
+            }
+        }
+    }
+
+    /// Lets everything end, and looks whether anything is left or was wrong.
+    fn finish(&mut self) {
+        while let Some((at, _)) = self.timeline.back() {
+            self.pass(at.since(self.sim.now()));
+        }
+        self.pass(AFTERWARDS);
+        let mut wrong = self.check_answers();
+        for worker in 0..self.sim.workers() {
+            let load = self.sim.load(worker);
+            let left = [load.queries, load.questions, load.sessions, load.streams];
+            if left != [0; 4] || load.next_deadline.is_some() {
+                wrong.push(format!("afterwards something is left: {load:?}"));
+            }
+        }
+        wrong.extend(self.sim.record().violations.iter().cloned());
+        self.failures.extend(wrong);
+    }
+}
+
+/// One of 250 addresses of clients.
+fn address(host: usize) -> IpAddr {
+    IpAddr::from([192, 0, 2, (1 + host % 250) as u8])
+}
+
+fn mark(sim: &Simulator, words: String) -> Mark {
+    let record = sim.record();
+    let of_upstreams = |count: fn(&crate::record::UpstreamRecord) -> u32| {
+        record.upstreams.iter().map(count).collect()
+    };
+    let of_workers = |count: &Count| {
+        (0..sim.workers())
+            .map(|worker| sim.count(worker, *count))
+            .sum()
+    };
+    debug_assert!(sim.now() >= BEGINNING);
+    Mark {
+        at: sim.now(),
+        words,
+        queries: record.queries.len(),
+        attempts: record.attempts.len(),
+        started: of_upstreams(|upstream| upstream.started),
+        opened: of_upstreams(|upstream| upstream.opened),
+        counts: Count::ALL.iter().map(of_workers).collect(),
+    }
+}
+
+impl Mark {
+    /// What has been counted up to now, as if counting had just begun.
+    pub(super) fn now(sim: &Simulator) -> Mark {
+        mark(sim, String::new())
+    }
+}

@@ -1,0 +1,232 @@
+//! What can stand in a scenario, once it is understood.
+
+use std::time::Duration;
+
+use dotgate_core::{Count, HealthState, SessionEnd};
+
+use crate::random::Span;
+use crate::script::{Opening, Rule};
+use crate::upstream::{Death, State};
+
+use super::words::Names;
+
+/// One line of a scenario.
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    /// Clients ask, all at once.
+    Query(Ask),
+    /// Clients ask one after the other while the following steps happen.
+    Load {
+        ask: Ask,
+        /// From one query to the next.
+        every: Duration,
+    },
+    TimePasses(Span),
+    /// The system sleeps with all its workers; the world goes on.
+    Suspend(Duration),
+    /// What is checked from now on begins here. The words stand before it in the table.
+    CountAnew(String),
+    Upstream(usize, Deed),
+    /// An upstream answers what it holds.
+    Reply(usize, Names, ReplyForm),
+    Client(String, ClientDeed),
+    Check(Check),
+}
+
+/// What clients ask.
+#[derive(Clone, Debug)]
+pub(super) struct Ask {
+    pub(super) names: Names,
+    pub(super) count: usize,
+    pub(super) by: By,
+    pub(super) rtype: u16,
+}
+
+/// Who asks, and over what.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum By {
+    /// One address over UDP, each query from a port of its own.
+    Udp,
+    /// Many addresses over UDP.
+    ManyAddresses,
+    /// Connections over TCP, in turn.
+    Client(String),
+}
+
+/// What an upstream, or the network before it, does from now on.
+#[derive(Clone, Debug)]
+pub(super) enum Deed {
+    Opening(Opening),
+    OpensIn(Span),
+    Rule(Rule),
+    /// Every query is answered rightly again.
+    AnswersAll,
+    State(State),
+    /// Present connections end; new ones are accepted.
+    Ends(SessionEnd),
+    /// Present connections end; new ones are refused, or vanish.
+    Dies(Death),
+    Swallows,
+    ClosesIdleAfter(Duration),
+}
+
+/// What an upstream says about a query it held.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum ReplyForm {
+    Rcode(u8),
+    /// The length of a message, and no message.
+    LengthAlone,
+}
+
+/// What clients over TCP do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum ClientDeed {
+    /// So many connect, from many addresses or from one.
+    Connects {
+        times: usize,
+        from_one_address: bool,
+    },
+    SendsHalfAQuery,
+    StopsReading,
+    ReadsAgain,
+    /// It has sent its last octet and still reads.
+    Ends,
+    /// It is gone at once.
+    Leaves,
+}
+
+/// What must be so.
+#[derive(Clone, Debug)]
+pub(super) enum Check {
+    Figure {
+        figure: Figure,
+        of: Option<Names>,
+        at: Option<usize>,
+        wanted: Wanted,
+    },
+    Answer(Names, AnswerForm),
+    NoAnswer(Names),
+    OutQuery(usize, Names),
+    Health(usize, HealthState),
+}
+
+/// What a client must read in its answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct AnswerForm {
+    pub(super) rcode: u8,
+    pub(super) is_truncated: bool,
+    pub(super) octets: Option<u64>,
+    pub(super) ede: Option<u16>,
+    /// How the EXTRA-TEXT begins.
+    pub(super) text: Option<String>,
+    pub(super) within: Option<Duration>,
+}
+
+/// Something that is measured.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Figure {
+    /// Queries without a response, or with one that is neither NOERROR nor NXDOMAIN.
+    Lost,
+    /// Queries answered NOERROR or NXDOMAIN.
+    Answered,
+    /// Queries that wait for a response.
+    Waiting,
+    LongestWait,
+    /// From the last `COUNT_ANEW` to the next answer that is no failure.
+    FirstAnswer,
+    Attempts,
+    /// Sessions that were begun.
+    Connects,
+    /// Sessions that became open.
+    Handshakes,
+    /// Sessions that are there now.
+    Sessions,
+    /// Connections of a client that are closed now.
+    Closed(String),
+    Counter(Count),
+}
+
+impl Figure {
+    /// Its words in the table.
+    pub(super) fn words(&self) -> String {
+        match self {
+            Figure::Lost => "lost".to_owned(),
+            Figure::Answered => "answered".to_owned(),
+            Figure::Waiting => "waiting".to_owned(),
+            Figure::LongestWait => "longest wait".to_owned(),
+            Figure::FirstAnswer => "first answer after".to_owned(),
+            Figure::Attempts => "attempts".to_owned(),
+            Figure::Connects => "connects".to_owned(),
+            Figure::Handshakes => "handshakes".to_owned(),
+            Figure::Sessions => "sessions".to_owned(),
+            Figure::Closed(client) => format!("connections of {client} closed"),
+            Figure::Counter(count) => format!("`{}`", count.label()),
+        }
+    }
+}
+
+/// What a figure must be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Wanted {
+    pub(super) comparison: Comparison,
+    pub(super) amount: Amount,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Comparison {
+    Exactly,
+    AtMost,
+    AtLeast,
+}
+
+/// A number of things, or a time.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Amount {
+    Count(u64),
+    Time(Duration),
+}
+
+impl Wanted {
+    pub(super) fn is_met_by(self, seen: Amount) -> bool {
+        match self.comparison {
+            Comparison::Exactly => seen == self.amount,
+            Comparison::AtMost => seen <= self.amount,
+            Comparison::AtLeast => seen >= self.amount,
+        }
+    }
+
+    /// The one of two that is farther from what is wanted.
+    pub(super) fn worse(self, one: Amount, other: Amount) -> Amount {
+        match self.comparison {
+            Comparison::Exactly | Comparison::AtMost => one.max(other),
+            Comparison::AtLeast => one.min(other),
+        }
+    }
+}
+
+impl Comparison {
+    pub(super) fn sign(self) -> &'static str {
+        match self {
+            Comparison::Exactly => "",
+            Comparison::AtMost => "≤ ",
+            Comparison::AtLeast => "≥ ",
+        }
+    }
+}
+
+impl std::fmt::Display for Amount {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let time = match self {
+            Amount::Count(count) => return write!(f, "{count}"),
+            Amount::Time(time) => time.as_micros(),
+        };
+        // Rounded up, so that what is shown is no less than what was seen.
+        let millis = time.div_ceil(1_000);
+        if millis < 1_000 {
+            return write!(f, "{millis} ms");
+        }
+        let text = format!("{}.{:03}", millis / 1_000, millis % 1_000);
+        let text = text.trim_end_matches('0').trim_end_matches('.');
+        write!(f, "{text} s")
+    }
+}

@@ -1,0 +1,215 @@
+use super::*;
+
+const HEAD: &str = "It shows something.\nfault: one\nupstream a:\n";
+
+/// What is said about a scenario with this line after its head.
+fn mistake(line: &str) -> String {
+    let text = format!("{HEAD}{line}\nCHECK_SESSIONS 0\n");
+    match Scenario::read("x.scenario", &text) {
+        Ok(_) => format!("nothing about {line}"),
+        Err(mistake) => mistake.to_string(),
+    }
+}
+
+/// What fails in a scenario with these steps.
+fn failures(steps: &str) -> Vec<String> {
+    let scenario = Scenario::read("x.scenario", &format!("{HEAD}{steps}")).unwrap();
+    run(&scenario, 1, false).failures
+}
+
+#[test]
+fn a_line_that_cannot_be_understood_is_told_with_its_place_and_what_should_stand_there() {
+    let rows = [
+        (
+            "TIME_PASES 1s",
+            "QUERY, LOAD, TIME_PASSES, SUSPEND, UPSTREAM, REPLY, CLIENT, COUNT_ANEW or a CHECK_..., found \"TIME_PASES\"",
+        ),
+        (
+            "TIME_PASSES 1",
+            "a time such as 2ms, or a range such as 1ms..3ms, found \"1\"",
+        ),
+        (
+            "TIME_PASSES 3s..1s",
+            "a time such as 2ms, or a range such as 1ms..3ms, found \"3s..1s\"",
+        ),
+        ("TIME_PASSES 1s 2s", "nothing more, found \"2s\""),
+        (
+            "QUERY",
+            "a name, or the beginning of names such as slow* at its end",
+        ),
+        ("QUERY 3 name*", "names, found \"name*\""),
+        (
+            "QUERY a.example BY carol",
+            "a client that a line before CONNECTS, found \"carol\"",
+        ),
+        (
+            "LOAD 50 unique names for 1s",
+            "a rate such as 50/s, found \"50\"",
+        ),
+        ("LOAD 50/s unique names", "for at its end"),
+        (
+            "UPSTREAM b CLOSES",
+            "the name of an upstream of the head, found \"b\"",
+        ),
+        (
+            "UPSTREAM a FAILS tls: certificate old",
+            "a cause in the words of an EDE, such as \"tls: certificate expired\", found \"tls: certificate old\"",
+        ),
+        (
+            "UPSTREAM a CLOSES BEFORE x*",
+            "INSTEAD_OF_ANSWERING, AMID_ANSWERING, AFTER_ANSWERING or nothing more, found \"BEFORE\"",
+        ),
+        (
+            "UPSTREAM a ANSWERS x* WITH LIES",
+            "NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP or REFUSED, found \"LIES\"",
+        ),
+        (
+            "CHECK_LONGEST_WAIT <= 3",
+            "a time such as 300ms or 1.5s, found \"3\"",
+        ),
+        (
+            "CHECK_COUNT responses_lost 1",
+            "the name of a counter, found \"responses_lost\"",
+        ),
+        ("CHECK_SESSIONS OF x* 1", "a number, found \"OF\""),
+        (
+            "setting deadline: 4s",
+            "query_deadline:, queries_max:, queries_per_client_max:, streams_max:, streams_per_client_max:, stream_queries_max: or stream_idle:, found \"deadline:\"",
+        ),
+        (
+            "upstream a:",
+            "another name: this one is taken, found \"a\"",
+        ),
+        (
+            "faults: two",
+            "fault:, upstream NAME:, setting NAME:, workers:, seed: or seeds:, found \"faults:\"",
+        ),
+    ];
+    for (line, expected) in rows {
+        assert_eq!(
+            mistake(line),
+            format!("x.scenario, line 4: expected {expected}")
+        );
+    }
+}
+
+#[test]
+fn a_scenario_says_what_it_shows_who_is_there_and_checks_something() {
+    let rows = [
+        (
+            "no sentence",
+            1,
+            "a sentence that says what the scenario shows",
+        ),
+        (
+            "A sentence.\nQUERY a.example",
+            2,
+            "a line \"fault: ...\" before the first step",
+        ),
+        (
+            "A sentence.\nfault: x\nQUERY a.example",
+            3,
+            "a line \"upstream NAME:\" before the first step",
+        ),
+        (
+            "A sentence.\nfault: x\nupstream a:\nQUERY a.example",
+            4,
+            "a CHECK_... after what happens",
+        ),
+        (
+            "A sentence.\nfault: x\nupstream a:\nQUERY a.example\nfault: y",
+            5,
+            "a step, which begins with a word in capitals",
+        ),
+    ];
+    for (text, line, expected) in rows {
+        let mistake = Scenario::read("x.scenario", text).unwrap_err();
+        assert_eq!(
+            (mistake.line, mistake.expected),
+            (line, expected),
+            "{mistake}"
+        );
+    }
+}
+
+#[test]
+fn what_is_not_so_is_found_with_its_line_and_what_is_so_instead() {
+    let rows = [
+        ("CHECK_LOST 1", "line 6: lost: wanted 1, seen 0"),
+        (
+            "CHECK_ANSWERED >= 2",
+            "line 6: answered: wanted ≥ 2, seen 1",
+        ),
+        ("CHECK_WAITING 1", "line 6: waiting: wanted 1, seen 0"),
+        (
+            "CHECK_ATTEMPTS OF b* 1",
+            "line 6: attempts of `b*`: wanted 1, seen 0",
+        ),
+        (
+            "CHECK_CONNECTS AT a 2",
+            "line 6: connects at a: wanted 2, seen 1",
+        ),
+        ("CHECK_HANDSHAKES 0", "line 6: handshakes: wanted 0, seen 1"),
+        ("CHECK_SESSIONS 0", "line 6: sessions: wanted 0, seen 1"),
+        (
+            "CHECK_COUNT datagrams 0",
+            "line 6: `datagrams`: wanted 0, seen 1",
+        ),
+        (
+            "CHECK_LOST OF b* 0",
+            "line 6: lost of `b*`: there is nothing to measure",
+        ),
+        (
+            "CHECK_LONGEST_WAIT <= 1ms",
+            "line 6: longest wait: wanted ≤ 1 ms, seen 4 ms",
+        ),
+        (
+            "CHECK_ANSWER a.example SERVFAIL",
+            "line 6: a.example. 1 was answered NOERROR None",
+        ),
+        (
+            "CHECK_ANSWER a.example NOERROR TC",
+            "line 6: a.example. 1 was answered with TC=0",
+        ),
+        (
+            "CHECK_ANSWER a.example NOERROR EDE 22",
+            "line 6: a.example. 1 was answered with EDE None",
+        ),
+        (
+            "CHECK_ANSWER b.example NOERROR",
+            "line 6: nobody has asked for b.example",
+        ),
+        (
+            "CHECK_NO_ANSWER b.example",
+            "line 6: nobody has asked for b.example",
+        ),
+        (
+            "CHECK_OUT_QUERY a b.example",
+            "line 6: the upstream was not asked for b.example",
+        ),
+        ("CHECK_UPSTREAM a down", "line 6: the upstream is Well"),
+        (
+            "REPLY a a.example",
+            "line 6: the upstream holds no query for a.example",
+        ),
+    ];
+    for (check, expected) in rows {
+        let steps = format!("QUERY a.example\nTIME_PASSES 1s\n{check}\nCHECK_LOST 0\n");
+        assert_eq!(failures(&steps), [expected], "{check}");
+    }
+}
+
+#[test]
+fn counting_anew_forgets_what_was_before() {
+    let steps = "\
+        QUERY a.example\n\
+        TIME_PASSES 1s\n\
+        COUNT_ANEW later\n\
+        CHECK_ATTEMPTS 0\n\
+        CHECK_HANDSHAKES 0\n\
+        CHECK_COUNT datagrams 0\n\
+        QUERY b.example\n\
+        TIME_PASSES 1s\n\
+        CHECK_ANSWERED 1\n";
+    assert_eq!(failures(steps), [""; 0]);
+}

@@ -1,0 +1,227 @@
+//! The words of one line of a scenario, read one after the other, and what is told about a wrong one.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::message;
+use crate::random::Span;
+
+/// A line of a scenario that cannot be understood.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Mistake {
+    /// The file's name.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+    /// What should stand there.
+    pub expected: &'static str,
+    /// What does; empty at the end of a line.
+    pub found: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Mistake {
+            file,
+            line,
+            expected,
+            found,
+        } = self;
+        match found.is_empty() {
+            true => write!(f, "{file}, line {line}: expected {expected} at its end"),
+            false => write!(
+                f,
+                "{file}, line {line}: expected {expected}, found \"{found}\""
+            ),
+        }
+    }
+}
+
+/// One line, and how far it was read.
+#[derive(Clone, Debug)]
+pub(super) struct Line<'t> {
+    file: &'t str,
+    pub(super) number: usize,
+    words: Vec<&'t str>,
+    next: usize,
+}
+
+impl<'t> Line<'t> {
+    pub(super) fn new(file: &'t str, number: usize, text: &'t str) -> Line<'t> {
+        let words = text.split_whitespace().collect();
+        Line {
+            file,
+            number,
+            words,
+            next: 0,
+        }
+    }
+
+    pub(super) fn file(&self) -> &'t str {
+        self.file
+    }
+
+    /// What is said about the next word.
+    pub(super) fn mistake(&self, expected: &'static str) -> Mistake {
+        let found = self.words.get(self.next).copied().unwrap_or_default();
+        self.mistake_about(expected, found)
+    }
+
+    /// The same about any word.
+    pub(super) fn mistake_about(&self, expected: &'static str, found: &str) -> Mistake {
+        Mistake {
+            file: self.file.to_owned(),
+            line: self.number,
+            expected,
+            found: found.to_owned(),
+        }
+    }
+
+    /// The next word, which is left where it is.
+    pub(super) fn peek(&self) -> Option<&'t str> {
+        self.words.get(self.next).copied()
+    }
+
+    pub(super) fn word(&mut self, expected: &'static str) -> Result<&'t str, Mistake> {
+        let word = self.peek().ok_or_else(|| self.mistake(expected))?;
+        self.next += 1;
+        Ok(word)
+    }
+
+    /// Takes these words if they are the next ones.
+    pub(super) fn takes(&mut self, words: &str) -> bool {
+        let wanted: Vec<&str> = words.split(' ').collect();
+        let is_next = self.words[self.next..].starts_with(&wanted);
+        if is_next {
+            self.next += wanted.len();
+        }
+        is_next
+    }
+
+    /// Takes these words, or says that they are missing.
+    pub(super) fn expect(&mut self, words: &'static str) -> Result<(), Mistake> {
+        match self.takes(words) {
+            true => Ok(()),
+            false => Err(self.mistake(words)),
+        }
+    }
+
+    /// All that is left, as one text.
+    pub(super) fn rest(&mut self) -> String {
+        let rest = self.words[self.next..].join(" ");
+        self.next = self.words.len();
+        rest
+    }
+
+    pub(super) fn end(&self) -> Result<(), Mistake> {
+        match self.peek() {
+            None => Ok(()),
+            Some(_) => Err(self.mistake("nothing more")),
+        }
+    }
+
+    /// Reads the next word as something, or says what was expected and leaves it.
+    pub(super) fn read<T>(
+        &mut self,
+        expected: &'static str,
+        read: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<T, Mistake> {
+        let value = self
+            .peek()
+            .and_then(read)
+            .ok_or_else(|| self.mistake(expected))?;
+        self.next += 1;
+        Ok(value)
+    }
+
+    pub(super) fn number(&mut self) -> Result<u64, Mistake> {
+        self.read("a number", |word| word.parse().ok())
+    }
+
+    pub(super) fn time(&mut self) -> Result<Duration, Mistake> {
+        self.read("a time such as 300ms or 1.5s", time)
+    }
+
+    pub(super) fn span(&mut self) -> Result<Span, Mistake> {
+        self.read("a time such as 2ms, or a range such as 1ms..3ms", |word| {
+            let Some((least, most)) = word.split_once("..") else {
+                return time(word).map(Span::exactly);
+            };
+            let (least, most) = (time(least)?, time(most)?);
+            (least <= most).then_some(Span { least, most })
+        })
+    }
+
+    pub(super) fn names(&mut self) -> Result<Names, Mistake> {
+        self.read(
+            "a name, or the beginning of names such as slow*",
+            Names::read,
+        )
+    }
+}
+
+/// A time with its unit.
+fn time(word: &str) -> Option<Duration> {
+    let digits = word.find(|letter: char| !letter.is_ascii_digit() && letter != '.')?;
+    let (number, unit) = word.split_at(digits);
+    let micros = match unit {
+        "us" => 1.0,
+        "ms" => 1e3,
+        "s" => 1e6,
+        "min" => 60e6,
+        "h" => 3_600e6,
+        _ => return None,
+    };
+    let number: f64 = number.parse().ok()?;
+    Some(Duration::from_micros((number * micros).round() as u64))
+}
+
+/// A name, or all names that begin alike.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Names {
+    text: String,
+    is_beginning: bool,
+}
+
+impl Names {
+    fn read(word: &str) -> Option<Names> {
+        let (text, is_beginning) = match word.strip_suffix('*') {
+            Some(text) => (text, true),
+            None => (word.trim_end_matches('.'), false),
+        };
+        let is_name = |letter: char| letter.is_ascii_alphanumeric() || "-._".contains(letter);
+        ((is_beginning || !text.is_empty()) && text.chars().all(is_name)).then(|| Names {
+            text: text.to_owned(),
+            is_beginning,
+        })
+    }
+
+    /// What a name as [`crate::message::shown`] writes it begins with.
+    pub(super) fn beginning(&self) -> String {
+        let text = self.text.to_ascii_lowercase();
+        match self.is_beginning {
+            true => text,
+            false => format!("{text}. "),
+        }
+    }
+
+    /// The one name, or one of many.
+    pub(super) fn nth(&self, number: usize) -> String {
+        match self.is_beginning {
+            true => format!("{}{number}.example", self.text),
+            false => self.text.clone(),
+        }
+    }
+
+    /// Whether a question is one of them.
+    pub(super) fn are_of(&self, question: &[u8]) -> bool {
+        message::shown(&message::folded(question)).starts_with(&self.beginning())
+    }
+}
+
+impl fmt::Display for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)?;
+        f.write_str(if self.is_beginning { "*" } else { "" })
+    }
+}

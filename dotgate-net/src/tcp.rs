@@ -9,6 +9,11 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
+/// The longest segment towards and from an upstream, in octets: what every path carries, since the smallest MTU of
+/// IPv6 is 1,280 octets (RFC 8200 section 5), of which IP and TCP take 60. A path that drops longer packets and says
+/// so to nobody (RFC 2923 section 2.1) would swallow handshakes.
+const SEGMENT_BYTES: u32 = 1_220;
+
 /// Listens on `address`, non-blocking; an IPv6 listener takes IPv6 alone.
 ///
 /// `share_port` sets `SO_REUSEPORT`, so that every worker has a listener of its own on one port
@@ -53,12 +58,14 @@ pub fn probe_bind(address: SocketAddr) -> io::Result<()> {
 /// the stream becomes writable when it is done, and `take_error` then says how it went.
 ///
 /// Small writes are sent at once (`TCP_NODELAY`): a turn's records are written together already.
+/// Segments have at most 1,220 octets, so that no path is too narrow for them.
 ///
 /// # Errors
 /// What the system refuses at once, for instance `NetworkUnreachable`.
 pub fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let socket = stream_socket(address)?;
     socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_mss(SEGMENT_BYTES)?;
     match socket.connect(&SockAddr::from(address)) {
         Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
         Ok(()) | Err(_) => Ok(socket.into()),

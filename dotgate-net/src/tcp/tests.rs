@@ -27,6 +27,9 @@ fn a_stream_connects_to_a_listener_without_waiting() {
         assert!(stream.nodelay().unwrap());
         wait_until_connected(&stream);
         assert!(stream.take_error().unwrap().is_none());
+        // Options of TCP may take their part of it.
+        let segment = socket2::SockRef::from(&stream).tcp_mss().unwrap();
+        assert!((1_000..=1_220).contains(&segment), "{segment}");
         let (_, peer) = listener.accept().unwrap();
         assert_eq!(peer, stream.local_addr().unwrap());
     }

@@ -220,8 +220,11 @@ impl Engine {
                 continue;
             }
             match pool.with_room(&self.sessions, None) {
-                Some(session) => self.send_probe(now, session),
-                None => self.open_session(now, upstream),
+                // Those who wait could have asked on that session: they need a fresh one.
+                Some(session) if self.waiting.is_empty() || !pool.may_grow() => {
+                    self.send_probe(now, session);
+                }
+                Some(_) | None => self.open_session(now, upstream),
             }
         }
     }

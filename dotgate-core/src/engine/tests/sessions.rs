@@ -477,3 +477,21 @@ fn a_query_lost_on_one_session_is_asked_again_though_it_runs_on_one_that_is_over
     lab.answer_all();
     assert_eq!(lab.rcodes(), [0, 0]);
 }
+
+#[test]
+fn a_query_on_a_silent_session_gets_a_fresh_one_though_an_older_one_is_open() {
+    let mut lab = Lab::opened(1);
+    lab.ask("late.example");
+    let late = lab.next_asked();
+    lab.pass(limits::SUSPECT_ALONE_AFTER);
+    let older = lab.open(0);
+    let again = lab.next_asked();
+    lab.answer(&again);
+    lab.answer(&late);
+    lab.ask("a.example");
+    lab.pass(limits::SUSPECT_ALONE_AFTER);
+    let fresh = lab.open(0);
+    assert_ne!(fresh, older);
+    lab.answer_all();
+    assert_eq!(lab.rcodes(), [0, 0]);
+}

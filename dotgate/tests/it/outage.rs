@@ -21,8 +21,8 @@ fn the_only_upstream_restarts_under_load_and_no_query_is_lost() {
     let load = world.load(4 * MS);
     load.go_on_for(50);
     world.upstreams[0].kill();
-    // A second of queries that wait for its return.
-    load.go_on_for(250);
+    // More than half a second of queries that wait for its return.
+    load.go_on_for(150);
     world.upstreams[0].listen();
     load.go_on_for(100);
     let responses = load.finish();

@@ -163,7 +163,9 @@ fn clients_are_answered_by_knot_resolver() {
 fn under_load(program: &Program, seconds: u32, happen: impl FnOnce(&Load)) {
     let forwarder = program.address();
     let (rate, seconds) = ((RATE / 2).to_string(), seconds.to_string());
-    let options = ["-Q", &rate, "-l", &seconds, "-c", "4", "-q", "20000"];
+    // What is held while an upstream starts again comes at once: dnsperf needs room for it, in kilobytes.
+    let room = ["-c", "20", "-q", "20000", "-b", "2048"];
+    let options = [&["-Q", &rate, "-l", &seconds][..], &room].concat();
     let loads = ["udp", "tcp"].map(|mode| Dnsperf::start(forwarder, mode, &options));
     let clock = Load::start(program.udp().expecting(ANSWER), Duration::from_millis(5));
     happen(&clock);

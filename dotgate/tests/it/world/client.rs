@@ -11,6 +11,9 @@ use socket2::{Domain, SockRef, Socket, Type};
 use super::message::{Asked, Response, query};
 use super::wait::{BOUND, now};
 
+/// The receive buffer asked of the kernel, in octets.
+const ROOM: usize = 4 << 20;
+
 enum Link {
     Udp(UdpSocket),
     Tcp {
@@ -38,6 +41,8 @@ impl Client {
             SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
         };
         let socket = UdpSocket::bind(any_port).unwrap();
+        // Answers that were held come at once; the kernel gives what it allows, at least room for some 250.
+        SockRef::from(&socket).set_recv_buffer_size(ROOM).unwrap();
         socket.connect(forwarder).unwrap();
         Client::of(Link::Udp(socket))
     }
@@ -257,6 +262,7 @@ impl Client {
                 Ok(0) => return,
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => return,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => panic!("not closed: {error}"),
             }
         }

@@ -204,10 +204,15 @@ impl Run<'_> {
             comparison: Comparison::AtMost,
             amount: Amount::Time(within),
         };
-        let ede = form
-            .ede
-            .map_or_else(String::new, |code| format!(" (EDE {code})"));
-        let words = format!("`{names}` gets {}{ede} in", rcode(form.rcode));
+        let ede = form.ede.map(|code| format!(" (EDE {code})"));
+        let octets = form.octets.map(|octets| format!(" of {octets} octets"));
+        let truncated = if form.is_truncated { ", truncated" } else { "" };
+        let words = format!(
+            "`{names}` gets {}{}{}{truncated} in",
+            rcode(form.rcode),
+            ede.unwrap_or_default(),
+            octets.unwrap_or_default()
+        );
         self.note(words, wanted, Amount::Time(slowest))
     }
 

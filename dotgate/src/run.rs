@@ -55,6 +55,8 @@ fn serve(environment: &Environment, file: Option<&Path>, err: &mut dyn Write) ->
         }
     };
     log::start(loaded.config.log());
+    // The default hook writes to standard error itself, where a blocked pipe would hold a worker up.
+    std::panic::set_hook(Box::new(|panic| error!(%panic, "a bug")));
     let status = serve_loaded(&loaded);
     log::flush();
     status

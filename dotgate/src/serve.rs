@@ -207,6 +207,13 @@ impl Forwarder {
     }
 }
 
+impl Drop for Forwarder {
+    /// Workers end with the one who could order them to.
+    fn drop(&mut self) {
+        self.order(Order::Finish);
+    }
+}
+
 /// What every system lets a process open.
 pub(crate) const DESCRIPTORS_AT_LEAST: u64 = 256;
 

@@ -1,6 +1,10 @@
 //! Forwarding allocates nothing once warm: the engine's whole path of a query, under an allocator that counts.
 //! It stands in this crate because a global allocator is unsafe code. Every query has a name of its own.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 mod counting;
 

@@ -264,6 +264,10 @@ impl Network {
         let state = &mut self.connections[connection];
         state.is_closed = true;
         state.arrived.clear();
+        if !state.is_open {
+            let upstream = &mut self.record.upstreams[state.upstream];
+            upstream.troubled_since.get_or_insert(self.now);
+        }
         for (_, number) in std::mem::take(&mut state.asked) {
             self.record.attempts[number].lost = Some(self.now);
         }

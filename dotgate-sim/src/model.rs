@@ -129,12 +129,22 @@ impl Model {
                     return Err(format!("{} has RCODE {}", what(), seen.rcode));
                 }
                 check_data(query, seen).map_err(|text| format!("{}: {text}", what()))?;
-                let ill = self.count_ill(given);
-                if ill <= 1 && sim.upstreams() > 1 && elapsed > SWIFT && !was_stalled {
+                let all = sim.record().attempts.iter();
+                let asked = message::folded(&seen.question);
+                let made = all.filter(|a| a.worker == query.worker && a.question == asked);
+                let has_budget = made.count() < usize::from(limits::ATTEMPTS);
+                if self.count_ill(given) <= 1
+                    && has_budget
+                    && sim.upstreams() > 1
+                    && elapsed > SWIFT
+                    && !was_stalled
+                {
                     return Err(format!("{} took {elapsed:?}", what()));
                 }
                 Ok(())
             }
+            // Nobody can answer while the system sleeps.
+            2 if elapsed > self.deadline => Ok(()),
             2 | 5 => self
                 .judge_failure(sim, query, seen, elapsed)
                 .map_err(|text| format!("{} failed: {text}", what())),
@@ -181,7 +191,7 @@ impl Model {
         }
         self.judge_loss(sim, &attempts, given)?;
         if elapsed < self.deadline {
-            judge_patience(sim, &attempts)
+            judge_patience(sim, query.worker, &attempts)
                 .map_err(|text| format!("given up after {elapsed:?}: {text}"))?;
         }
         Ok(())
@@ -255,8 +265,12 @@ impl Model {
 }
 
 /// A failure before its deadline needs a reason.
-fn judge_patience(sim: &Simulator, attempts: &[&Attempt]) -> Result<(), String> {
-    if attempts.len() >= usize::from(limits::ATTEMPTS) {
+fn judge_patience(sim: &Simulator, worker: usize, attempts: &[&Attempt]) -> Result<(), String> {
+    let all = sim.record().attempts.iter();
+    let seen = all.filter(|attempt| attempt.worker == worker && !attempt.is_probe);
+    // An attempt whose session ends in the turn that made it is never seen.
+    let some_are_unseen = sim.count(worker, Count::Attempts) > seen.count() as u64;
+    if attempts.len() >= usize::from(limits::ATTEMPTS) || some_are_unseen {
         return Ok(());
     }
     let is_hopeless = |upstream: &usize| {

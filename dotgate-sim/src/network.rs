@@ -84,6 +84,8 @@ pub(crate) struct Network {
     pub(crate) connections: Vec<Connection>,
     pub(crate) streams: Vec<Stream>,
     pub(crate) inboxes: Vec<Inbox>,
+    /// Whether the system has descriptors left for connections to upstreams.
+    pub(crate) has_descriptors: bool,
     /// Workers that something has arrived for.
     pub(crate) woken: Vec<usize>,
     pub(crate) record: Record,
@@ -106,6 +108,7 @@ impl Network {
             connections: Vec::new(),
             streams: Vec::new(),
             inboxes: (0..workers).map(|_| Inbox::default()).collect(),
+            has_descriptors: true,
             woken: Vec::new(),
             record,
         }

@@ -111,7 +111,7 @@ pub struct Answered {
 /// What is known of an upstream from the engines' side.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct UpstreamRecord {
-    /// Since when it may count as ill: the first opening or question after its last right response.
+    /// Since when it may count as ill: the first opening, question or failure after its last right response.
     pub troubled_since: Option<Moment>,
     /// Whether the last failure was one that time does not cure.
     pub is_lasting: bool,
@@ -172,8 +172,8 @@ impl Record {
         });
     }
 
-    /// Of the attempts from `first` on, which one turn of a worker made, so many were probes. Each is alone on
-    /// its connection, and most often asks what was asked before.
+    /// Of the attempts from `first` on, which one turn of a worker made, so many were probes. Each is the
+    /// first on its connection, and most often asks what was asked before.
     pub(crate) fn tell_probes(&mut self, first: usize, probes: usize) {
         if probes == 0 {
             return;
@@ -183,11 +183,12 @@ impl Record {
             for place in first..self.attempts.len() {
                 let (before, made) = self.attempts.split_at(first);
                 let attempt = &self.attempts[place];
-                let same = |other: &&Attempt| other.connection == attempt.connection;
+                let same = |other: &Attempt| other.connection == attempt.connection;
+                let is_first = !made[..place - first].iter().any(same);
                 let is_known = before.iter().chain(&made[..place - first]).any(|other| {
                     other.worker == attempt.worker && other.question == attempt.question
                 });
-                let may_be = !attempt.is_probe && made.iter().filter(same).count() == 1;
+                let may_be = is_first && !attempt.is_probe;
                 if left > 0 && may_be && (is_known || !asks_again) {
                     self.attempts[place].is_probe = true;
                     left -= 1;

@@ -273,6 +273,11 @@ impl Simulator {
         self.net.speak(connection, Segment::Octets(octets));
     }
 
+    /// Whether the system has descriptors left for connections to upstreams.
+    pub fn set_descriptors(&mut self, are_left: bool) {
+        self.net.has_descriptors = are_left;
+    }
+
     /// Keeps a worker from its work for so long, as a suspended system would.
     pub fn stall(&mut self, worker: usize, span: Duration) {
         let now = self.net.now;

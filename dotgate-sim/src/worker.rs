@@ -8,8 +8,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use dotgate_core::{
-    Action, Count, Counters, Engine, Health, Moment, ReturnPath, SessionEnd, SessionKey, Settings,
-    StreamKey, limits,
+    Action, ConnectFault, Count, Counters, Engine, Health, Moment, ReturnPath, SessionEnd,
+    SessionKey, Settings, StreamKey, limits,
 };
 
 use crate::connection::{Arrival, Connection, Segment, WINDOW};
@@ -302,7 +302,15 @@ impl Worker {
         let known = &mut net.record.upstreams[upstream];
         known.started += 1;
         known.troubled_since.get_or_insert(now);
-        if let Opening::FailsAtOnce(fault) = net.upstreams[upstream].script.opening {
+        let fault = match net.upstreams[upstream].script.opening {
+            _ if !net.has_descriptors => Some(ConnectFault::NoDescriptor),
+            Opening::FailsAtOnce(fault) => Some(fault),
+            Opening::Accepts
+            | Opening::Fails(_)
+            | Opening::AcceptsAndIsSilent
+            | Opening::Vanishes => None,
+        };
+        if let Some(fault) = fault {
             net.record
                 .say(now, || format!("w{number} cannot connect to u{upstream}"));
             let end = SessionEnd::Connect(fault);

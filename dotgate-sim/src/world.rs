@@ -7,6 +7,7 @@
 mod faults;
 mod load;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use dotgate_core::Moment;
@@ -43,6 +44,15 @@ enum Event {
     Fault(usize, Fault),
     Cure(usize),
     Stall(usize, Duration),
+    /// The system is suspended for so long; connections to upstreams may not outlive it.
+    Suspend {
+        span: Duration,
+        is_cut: bool,
+    },
+    /// The system has descriptors for connections to upstreams, or none.
+    Descriptors {
+        are_left: bool,
+    },
 }
 
 /// Steps beyond which a world is thought not to end.
@@ -56,6 +66,9 @@ struct World {
     timeline: Vec<(Moment, Event)>,
     /// The end of the load.
     end: Moment,
+    /// Upstreams that something has befallen.
+    ill: BTreeSet<usize>,
+    has_descriptors: bool,
 }
 
 /// Runs the world of this seed to its end.
@@ -127,6 +140,18 @@ impl World {
             let at = BEGINNING + random.time(Span::exactly(span)) / 2;
             timeline.push((at, Event::Stall(random.index(workers), stall)));
         }
+        if random.happens(40) {
+            let from = BEGINNING + random.time(Span::exactly(span)) / 3;
+            let till = from + Duration::from_millis(random.pick([100, 1_000, 6_000]));
+            timeline.push((from, Event::Descriptors { are_left: false }));
+            timeline.push((till, Event::Descriptors { are_left: true }));
+        }
+        if random.happens(50) {
+            let at = BEGINNING + span / random.between(1, 4) as u32;
+            let span = Duration::from_millis(random.pick([900, 4_500, 20_000, 3_600_000]));
+            let is_cut = random.happens(500);
+            timeline.push((at, Event::Suspend { span, is_cut }));
+        }
         timeline.sort_by_key(|(at, _)| *at);
         World {
             sim: Simulator::new(plan),
@@ -135,6 +160,8 @@ impl World {
             clients: Clients::default(),
             timeline,
             end,
+            ill: BTreeSet::new(),
+            has_descriptors: true,
         }
     }
 
@@ -164,28 +191,71 @@ impl World {
                 }
                 Event::Fault(upstream, fault) => {
                     self.model.is_ill(upstream);
+                    self.ill.insert(upstream);
                     fall_ill(&mut self.sim, &mut self.random, upstream, fault);
                 }
                 Event::Cure(upstream) => self.cure(upstream),
                 Event::Stall(worker, span) => self.sim.stall(worker, span),
+                Event::Suspend { span, is_cut } => self.suspend(span, is_cut),
+                Event::Descriptors { are_left } => self.set_descriptors(are_left),
             }
         }
         self.pass_until(self.end);
     }
 
+    fn suspend(&mut self, span: Duration, is_cut: bool) {
+        for worker in 0..self.sim.workers() {
+            self.sim.stall(worker, span);
+        }
+        for upstream in 0..self.sim.upstreams() {
+            if is_cut {
+                self.sim.swallow(upstream);
+            }
+            // What was in flight has waited for nobody, and connections may be dead.
+            self.model.is_ill(upstream);
+            if self.has_descriptors && !self.ill.contains(&upstream) {
+                self.model.is_sound_from(self.sim.now() + span, upstream);
+            }
+        }
+    }
+
+    /// Without descriptors no upstream can be reached anew, as if all were ill.
+    fn set_descriptors(&mut self, are_left: bool) {
+        self.sim.set_descriptors(are_left);
+        self.has_descriptors = are_left;
+        for upstream in 0..self.sim.upstreams() {
+            match are_left && !self.ill.contains(&upstream) {
+                true => self.model.is_sound_from(self.sim.now(), upstream),
+                false => self.model.is_ill(upstream),
+            }
+        }
+    }
+
     fn cure(&mut self, upstream: usize) {
         cure(&mut self.sim, &mut self.random, upstream);
+        self.ill.remove(&upstream);
+        if !self.has_descriptors {
+            return;
+        }
         // What was lost on the way is sent again within a second.
+        let within_a_second = self.sim.now() + Duration::from_secs(1);
         self.model
-            .is_sound_from(self.sim.now() + Duration::from_secs(1), upstream);
+            .is_sound_from(self.awake().max(within_a_second), upstream);
+    }
+
+    /// When all workers are at their work.
+    fn awake(&self) -> Moment {
+        let awake = (0..self.sim.workers()).map(|worker| self.sim.busy_until(worker));
+        awake.fold(self.sim.now(), Moment::max)
     }
 
     /// Afterwards every worker answers as if nothing had been.
     fn recover(&mut self) {
+        self.set_descriptors(true);
         for upstream in 0..self.sim.upstreams() {
             self.cure(upstream);
         }
-        self.pass_until(self.sim.now() + LEARNING + Duration::from_secs(2));
+        self.pass_until(self.awake() + LEARNING + Duration::from_secs(2));
         let mut asked = Vec::new();
         for worker in 0..self.sim.workers() {
             asked.push(self.clients.ask_at_last(&mut self.sim, worker));

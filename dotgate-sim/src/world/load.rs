@@ -49,7 +49,8 @@ pub(super) fn acts(random: &mut Random, span: Duration, workers: usize) -> Vec<(
         let worker = random.index(workers);
         let from = random.below(micros);
         let step = random.pick([1_000, 10_000, 40_000]);
-        for number in 0..random.between(10, 100) {
+        let most = random.pick([100, 100, 100, 600]);
+        for number in 0..random.between(10, most) {
             let at = Duration::from_micros(from + number * step);
             let questions = 1;
             acts.push((at, Act::Ask { worker, questions }));

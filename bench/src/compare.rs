@@ -7,17 +7,14 @@ mod table;
 
 pub use table::line;
 
-use std::env;
-use std::io::{BufRead, BufReader, Write};
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::io::Write;
 use std::time::Duration;
 
 use crate::Error;
 use crate::error::Action;
-use crate::forwarder::{Forwarder, Surroundings, end};
+use crate::forwarder::{Forwarder, Surroundings};
 use crate::load::{self, Load, Outcome, Pace, Stop};
+use crate::upstream::UpstreamProcess;
 
 /// What to compare, and how long.
 #[derive(Clone, Debug)]
@@ -44,45 +41,6 @@ struct Runs {
     outcomes: Vec<Outcome>,
 }
 
-/// The upstream's process.
-struct UpstreamProcess {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl UpstreamProcess {
-    /// Starts this program's own `upstream` command.
-    fn start(ca_file: &Path) -> Result<UpstreamProcess, Error> {
-        let program: PathBuf = env::current_exe().to("find this program")?;
-        let mut child = Command::new(program)
-            .args(["upstream", "--listen", "127.0.0.1:0", "--ca-file"])
-            .arg(ca_file)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .to("start the upstream")?;
-        let mut line = String::new();
-        if let Some(output) = child.stdout.take() {
-            BufReader::new(output)
-                .read_line(&mut line)
-                .to("hear from the upstream")?;
-        }
-        match line.trim().parse() {
-            Ok(address) => Ok(UpstreamProcess { child, address }),
-            Err(_) => {
-                end(&mut child);
-                Err(Error::UpstreamNotStarted)
-            }
-        }
-    }
-}
-
-impl Drop for UpstreamProcess {
-    fn drop(&mut self) {
-        end(&mut self.child);
-    }
-}
-
 /// Runs a comparison and writes its progress and tables to `output`.
 ///
 /// A forwarder that is not installed is named and left out.
@@ -91,11 +49,10 @@ impl Drop for UpstreamProcess {
 /// Where a part does not start or a socket fails; [`Error::NoForwarder`] if none is there.
 pub fn run(comparison: &Comparison, output: &mut dyn Write) -> Result<(), Error> {
     let folder = tempfile::tempdir().to("make a folder")?;
-    let ca_file = folder.path().join("ca.pem");
-    let upstream = UpstreamProcess::start(&ca_file)?;
+    let upstream = UpstreamProcess::start(folder.path())?;
     let around = Surroundings {
-        upstream: upstream.address,
-        ca_file: &ca_file,
+        upstream: upstream.address(),
+        ca_file: upstream.ca_file(),
         folder: folder.path(),
     };
     let mut present = Vec::new();

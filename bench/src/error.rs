@@ -39,6 +39,15 @@ pub enum Error {
     /// Nothing to compare is installed.
     #[error("no forwarder could be started")]
     NoForwarder,
+    /// The process is gone, or this is not Linux.
+    #[error("process {pid} has no readable memory or descriptors in /proc")]
+    NoUsage {
+        /// The process asked for.
+        pid: u32,
+    },
+    /// A soak found what it was looking for.
+    #[error("the soak failed: see its last lines")]
+    SoakFailed,
 }
 
 /// Names what was tried where a system call fails.

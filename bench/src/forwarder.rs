@@ -199,7 +199,7 @@ fn free_address() -> Result<SocketAddr, Error> {
 fn dotgate_environment(
     around: &Surroundings<'_>,
     address: SocketAddr,
-) -> [(&'static str, OsString); 6] {
+) -> [(&'static str, OsString); 7] {
     let upstream = format!("{}#{AUTHENTICATION_NAME}", around.upstream.ip());
     [
         ("HOST", address.ip().to_string().into()),
@@ -208,6 +208,8 @@ fn dotgate_environment(
         ("DNS_PORT", around.upstream.port().to_string().into()),
         ("SSL_CERT_FILE", around.ca_file.into()),
         ("DOTGATE_SERVER_WORKERS", WORKERS.to_string().into()),
+        // All clients of a measurement have one address.
+        ("DOTGATE_QUERY_IN_FLIGHT_PER_CLIENT_MAX", "20000".into()),
     ]
 }
 
@@ -318,6 +320,7 @@ mod tests {
             "DNS_PORT=853",
             "SSL_CERT_FILE=ca.pem",
             "DOTGATE_SERVER_WORKERS=2",
+            "DOTGATE_QUERY_IN_FLIGHT_PER_CLIENT_MAX=20000",
         ];
         assert_eq!(dotgate, expected);
     }

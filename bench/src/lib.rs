@@ -1,7 +1,8 @@
 //! Measures forwarders from plain DNS to DNS over TLS, side by side on one machine.
 //!
-//! Three parts: an [`upstream`] that answers everything over TLS, a [`load`] of queries over UDP
-//! that counts what comes back, and [`compare`], which runs forwarders between the two in turns.
+//! Four parts: an [`upstream`] that answers everything over TLS, a [`load`] of queries over UDP
+//! that counts what comes back, [`compare`], which runs forwarders between the two in turns, and
+//! [`soak`], which keeps dotgate between them for long while the upstream restarts.
 //! The figure that matters is the forwarder's CPU time per query: on loopback all three share the
 //! machine, so queries per second say as much about the other two.
 //!
@@ -15,6 +16,8 @@ pub mod error;
 pub mod forwarder;
 pub mod load;
 pub mod message;
+pub mod soak;
 pub mod upstream;
+pub mod usage;
 
 pub use error::Error;

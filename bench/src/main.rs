@@ -1,4 +1,4 @@
-//! The `dotgate-bench` command: `upstream`, `load`, `compare`.
+//! The `dotgate-bench` command: `upstream`, `load`, `compare`, `soak`.
 
 #![forbid(unsafe_code)]
 
@@ -12,6 +12,7 @@ use clap::{Arg, ArgMatches, Command, value_parser};
 use dotgate_bench::compare::{self, Comparison};
 use dotgate_bench::forwarder::Forwarder;
 use dotgate_bench::load::{self, Load, Pace, Stop};
+use dotgate_bench::soak::{self, Soak};
 use dotgate_bench::{Error, upstream};
 
 fn main() -> ExitCode {
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
         Some(("upstream", arguments)) => run_upstream(arguments),
         Some(("load", arguments)) => run_load(arguments),
         Some(("compare", arguments)) => run_compare(arguments),
+        Some(("soak", arguments)) => run_soak(arguments),
         _ => Ok(()),
     };
     match outcome {
@@ -51,7 +53,11 @@ fn command() -> Command {
             Command::new("upstream")
                 .about("Answers every A query over TLS; says where it listens")
                 .arg(address("listen", "Address").default_value("127.0.0.1:0"))
-                .arg(path("ca-file", "Where to write the authority's certificate").required(true)),
+                .arg(path("ca-file", "Where to write the authority's certificate").required(true))
+                .arg(path(
+                    "keep",
+                    "Where certificate and key are kept from one start to the next",
+                )),
         )
         .subcommand(
             Command::new("load")
@@ -99,6 +105,21 @@ fn command() -> Command {
                 )
                 .arg(timeout().default_value("5000")),
         )
+        .subcommand(
+            Command::new("soak")
+                .about("Keeps dotgate under load for long while the upstream restarts")
+                .arg(path("dotgate", "A release binary").required(true))
+                .arg(number("minutes", "How long").default_value("10"))
+                .arg(
+                    option("rate", "Queries per second, a fifth of them over TCP")
+                        .value_parser(value_parser!(u32).range(5..))
+                        .default_value("10000"),
+                )
+                .arg(
+                    number("restart-every", "Seconds between restarts of the upstream")
+                        .default_value("20"),
+                ),
+        )
 }
 
 fn option(name: &'static str, help: &'static str) -> Arg {
@@ -125,7 +146,13 @@ fn address(arguments: &ArgMatches, name: &str) -> SocketAddr {
 
 fn run_upstream(arguments: &ArgMatches) -> Result<(), Error> {
     let ca_file: PathBuf = value(arguments, "ca-file");
-    upstream::run(address(arguments, "listen"), &ca_file, &mut io::stdout())
+    let kept = arguments.get_one::<PathBuf>("keep").map(PathBuf::as_path);
+    upstream::run(
+        address(arguments, "listen"),
+        &ca_file,
+        kept,
+        &mut io::stdout(),
+    )
 }
 
 fn run_load(arguments: &ArgMatches) -> Result<(), Error> {
@@ -142,6 +169,16 @@ fn run_load(arguments: &ArgMatches) -> Result<(), Error> {
     })?;
     println!("{}", compare::line(&outcome));
     Ok(())
+}
+
+fn run_soak(arguments: &ArgMatches) -> Result<(), Error> {
+    let soak = Soak {
+        dotgate: value(arguments, "dotgate"),
+        minutes: value::<u64>(arguments, "minutes") as u32,
+        rate: value(arguments, "rate"),
+        restart_every: Duration::from_secs(value(arguments, "restart-every")),
+    };
+    soak::run(&soak, &mut io::stdout())
 }
 
 fn run_compare(arguments: &ArgMatches) -> Result<(), Error> {

@@ -6,6 +6,7 @@
 
 mod certificate;
 mod connection;
+mod process;
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ use crate::Error;
 use crate::error::Action;
 pub use certificate::AUTHENTICATION_NAME;
 use connection::{Connection, State};
+pub(crate) use process::UpstreamProcess;
 
 const LISTENER: Token = Token(usize::MAX);
 const EVENTS_PER_POLL: usize = 256;
@@ -38,12 +40,17 @@ pub struct Upstream {
 
 impl Upstream {
     /// Listens on `address` with a certificate for `dot.test` and 127.0.0.1, and writes the
-    /// authority that issued it to `ca_file` as PEM.
+    /// authority that issued it to `ca_file` as PEM. With `kept`, a file, certificate and key are
+    /// those of the last start with it, so that a restart is the same upstream to its clients.
     ///
     /// # Errors
     /// Where the address cannot be bound, the file not written or the certificate not made.
-    pub fn bind(address: SocketAddr, ca_file: &Path) -> Result<Upstream, Error> {
-        let config = Arc::new(certificate::server_config(ca_file)?);
+    pub fn bind(
+        address: SocketAddr,
+        ca_file: &Path,
+        kept: Option<&Path>,
+    ) -> Result<Upstream, Error> {
+        let config = Arc::new(certificate::server_config(ca_file, kept)?);
         let poll = Poll::new().to("make a poll")?;
         let listener = dotgate_net::tcp::listen(address, false, BACKLOG).to("listen for TLS")?;
         let mut listener = TcpListener::from_std(listener);
@@ -139,8 +146,13 @@ impl Upstream {
 ///
 /// # Errors
 /// As [`Upstream::bind`] and [`Upstream::run`].
-pub fn run(address: SocketAddr, ca_file: &Path, output: &mut dyn Write) -> Result<(), Error> {
-    let upstream = Upstream::bind(address, ca_file)?;
+pub fn run(
+    address: SocketAddr,
+    ca_file: &Path,
+    kept: Option<&Path>,
+    output: &mut dyn Write,
+) -> Result<(), Error> {
+    let upstream = Upstream::bind(address, ca_file, kept)?;
     writeln!(output, "{}", upstream.local_addr()?).to("tell where the upstream listens")?;
     output.flush().to("tell where the upstream listens")?;
     upstream.run()

@@ -20,7 +20,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 /// Starts an upstream; its thread ends with the test's process.
 fn start(ca_file: &Path) -> SocketAddr {
-    let upstream = Upstream::bind((Ipv4Addr::LOCALHOST, 0).into(), ca_file).unwrap();
+    let upstream = Upstream::bind((Ipv4Addr::LOCALHOST, 0).into(), ca_file, None).unwrap();
     let address = upstream.local_addr().unwrap();
     thread::spawn(move || upstream.run());
     address

@@ -1,0 +1,85 @@
+//! The upstream as a process of its own, which can be killed and started again.
+
+use std::env;
+use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use crate::Error;
+use crate::error::Action;
+use crate::forwarder::end;
+
+/// This program's own `upstream` command; dropping it ends the process.
+pub(crate) struct UpstreamProcess {
+    child: Child,
+    address: SocketAddr,
+    ca_file: PathBuf,
+    kept: PathBuf,
+}
+
+impl UpstreamProcess {
+    /// Starts it on a port of the system's choice, with its files in `folder`.
+    pub(crate) fn start(folder: &Path) -> Result<UpstreamProcess, Error> {
+        let (ca_file, kept) = (folder.join("ca.pem"), folder.join("upstream.pem"));
+        let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let (child, address) = spawn(any_port, &ca_file, &kept)?;
+        Ok(UpstreamProcess {
+            child,
+            address,
+            ca_file,
+            kept,
+        })
+    }
+
+    /// Where it listens, from its first start to its last.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The authority of its certificate.
+    pub(crate) fn ca_file(&self) -> &Path {
+        &self.ca_file
+    }
+
+    /// Kills it and starts it again at once: same address, same certificate, nothing else remembered.
+    pub(crate) fn restart(&mut self) -> Result<(), Error> {
+        end(&mut self.child);
+        (self.child, _) = spawn(self.address, &self.ca_file, &self.kept)?;
+        Ok(())
+    }
+}
+
+impl Drop for UpstreamProcess {
+    fn drop(&mut self) {
+        end(&mut self.child);
+    }
+}
+
+/// Starts the process and waits until it says where it listens.
+fn spawn(address: SocketAddr, ca_file: &Path, kept: &Path) -> Result<(Child, SocketAddr), Error> {
+    let program: PathBuf = env::current_exe().to("find this program")?;
+    let mut child = Command::new(program)
+        .args(["upstream", "--listen", &address.to_string()])
+        .arg("--ca-file")
+        .arg(ca_file)
+        .arg("--keep")
+        .arg(kept)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .to("start the upstream")?;
+    let mut line = String::new();
+    if let Some(output) = child.stdout.take() {
+        BufReader::new(output)
+            .read_line(&mut line)
+            .to("hear from the upstream")?;
+    }
+    match line.trim().parse() {
+        Ok(address) => Ok((child, address)),
+        Err(_) => {
+            end(&mut child);
+            Err(Error::UpstreamNotStarted)
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! Handshakes and sessions against a rustls server: in memory, octet for octet, and over loopback.
 
 mod authentication;
+mod engine;
 mod loopback;
 mod resumption;
 mod streams;

@@ -66,8 +66,9 @@ pub const AVOIDABLE_ERRORS: u32 = 10;
 /// Pause between two tries of an upstream that is not well, all workers together.
 pub const TRY_EVERY: Duration = Duration::from_millis(250);
 
-/// The same once the outage is older than [`OUTAGE_FRESH`]; up to a quarter is added at random.
-pub const TRY_EVERY_LATER: Duration = Duration::from_secs(1);
+/// The same once the outage is older than [`OUTAGE_FRESH`]; up to a third is added at random. A query that
+/// waits for [`OUTAGE_WAIT`] sees one of these tries, with 200 ms left for its handshake.
+pub const TRY_EVERY_LATER: Duration = Duration::from_millis(600);
 
 /// How often an engine whose queries wait looks whether another worker found an upstream well.
 pub const RECOVERY_REVIEW: Duration = Duration::from_millis(50);

@@ -275,6 +275,37 @@ fn in_a_long_outage_queries_fail_within_a_second_and_recover_with_the_upstream()
 }
 
 #[test]
+fn in_a_long_outage_every_query_sees_a_try_before_it_fails() {
+    let mut lab = Lab::new(1);
+    for _ in 0..60 {
+        lab.ask("a.example");
+        while !lab.openings.is_empty() {
+            lab.fail_open(0, REFUSED);
+        }
+        lab.pass(250 * MS);
+    }
+    // The network is back; a handshake takes 100 ms. Whenever the next query comes, it is answered.
+    lab.pass(3 * SECOND);
+    lab.ask("warm.example");
+    while !lab.openings.is_empty() {
+        lab.fail_open(0, REFUSED);
+    }
+    lab.responses.clear();
+    lab.pass(MS);
+    lab.ask("b.example");
+    for _ in 0..10 {
+        lab.pass(100 * MS);
+        if !lab.openings.is_empty() {
+            lab.pass(100 * MS);
+            lab.open(0);
+            lab.answer_all();
+            break;
+        }
+    }
+    assert!(lab.rcodes().contains(&0), "{:?}", lab.rcodes());
+}
+
+#[test]
 fn a_session_that_ends_again_and_again_without_a_response_is_not_reopened_without_pause() {
     let mut lab = Lab::new(1);
     for n in 0..100 {

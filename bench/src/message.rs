@@ -6,7 +6,7 @@
 /// Octets of a header.
 pub const HEADER_BYTES: usize = 12;
 
-/// Octets of a [`Query`].
+/// Octets of a query.
 pub const QUERY_BYTES: usize = QUESTION.len() + HEADER_BYTES;
 
 /// One label of 24 hexadecimal digits below example.com, type A, class IN. The name is none of

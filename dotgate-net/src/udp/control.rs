@@ -100,7 +100,7 @@ pub(super) unsafe fn write(
 }
 
 /// # Safety
-/// As for [`write`]; `T` is a C struct that fits a [`ControlBuffer`] together with its header.
+/// As for [`write()`]; `T` is a C struct that fits a [`ControlBuffer`] together with its header.
 unsafe fn write_one<T>(
     level: libc::c_int,
     kind: libc::c_int,

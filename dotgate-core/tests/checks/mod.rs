@@ -320,10 +320,10 @@ impl World<'_> {
                 let worker = self.worker;
                 self.serve_all();
                 self.worker = worker;
+                if self.this().good > good {
+                    return;
+                }
                 self.pass(Duration::from_millis(50));
-            }
-            if self.this().good > good {
-                return;
             }
         }
         panic!("upstreams are ill for ever");

@@ -66,8 +66,9 @@ pub struct Engine {
     events: VecDeque<Event>,
     dirty_sessions: Vec<SessionKey>,
     dirty_streams: Vec<StreamKey>,
-    is_overloaded: bool,
-    has_too_many_streams: bool,
+    /// When it was last told that queries, and connections, were turned away.
+    overload_told: Option<Moment>,
+    streams_told: Option<Moment>,
 }
 
 impl Engine {
@@ -102,8 +103,8 @@ impl Engine {
             events: VecDeque::new(),
             dirty_sessions: Vec::new(),
             dirty_streams: Vec::new(),
-            is_overloaded: false,
-            has_too_many_streams: false,
+            overload_told: None,
+            streams_told: None,
             random,
             settings,
             health,
@@ -314,6 +315,15 @@ impl Engine {
         let check = (!is_hopeful).then(|| *since + limits::OUTAGE_WAIT);
         earlier(check, self.descriptor_pause)
     }
+}
+
+/// Whether something that goes on is to be told again; takes note that it is.
+fn is_due(told: &mut Option<Moment>, now: Moment) -> bool {
+    let is_due = told.is_none_or(|told| now.since(told) >= limits::TELL_AGAIN_AFTER);
+    if is_due {
+        *told = Some(now);
+    }
+    is_due
 }
 
 #[cfg(test)]

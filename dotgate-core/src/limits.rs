@@ -110,5 +110,8 @@ pub const STREAM_SHED_IDLE: Duration = Duration::from_secs(1);
 /// Frames of length zero or without a header after which a client's connection is closed.
 pub const STREAM_EMPTY_FRAMES: u32 = 2;
 
+/// What goes on, such as queries turned away at a limit, is told to the log this often.
+pub const TELL_AGAIN_AFTER: Duration = Duration::from_secs(10);
+
 /// Octets of a reusable buffer that are kept when it empties; a larger one is given back.
 pub const BUFFER_KEPT_BYTES: usize = 16 * 1024;

@@ -70,9 +70,9 @@ pub enum Event {
         /// Its index in the settings.
         upstream: usize,
     },
-    /// The first query of a series was turned away because too many were in flight.
+    /// Queries are turned away because too many are in flight; told every ten seconds while it lasts.
     Overload,
-    /// The first connection of a series was turned away because too many were open.
+    /// Connections are turned away because too many are open; told every ten seconds while it lasts.
     TooManyStreams,
 }
 

@@ -6,7 +6,7 @@ use dotgate_wire::{
     Ignore, LetterCase, Query, Question, Received, Reject, opcode, parse_query, write_local,
 };
 
-use super::Engine;
+use super::{Engine, is_due};
 use crate::admit::ClientId;
 use crate::counters::Count;
 use crate::exchange::{Client, Exchange, ExchangeKey, Waiter};
@@ -124,10 +124,9 @@ impl Engine {
         let client_id = ClientId::of(peer);
         let has_room = self.waiters.len() < self.settings.queries_max && self.quota.take(client_id);
         if !has_room {
-            self.shed(client, query, &asked);
+            self.shed(now, client, query, &asked);
             return Taken::Answered;
         }
-        self.is_overloaded = false;
         self.count(Count::QueriesForwarded);
         self.last_query = Some(now);
         let dnssec_ok = query.edns.is_some_and(|edns| edns.dnssec_ok);
@@ -188,9 +187,9 @@ impl Engine {
         (key, true)
     }
 
-    fn shed(&mut self, client: Client, query: &Query<'_>, asked: &Asked) {
+    fn shed(&mut self, now: Moment, client: Client, query: &Query<'_>, asked: &Asked) {
         self.count(Count::QueriesShed);
-        if !std::mem::replace(&mut self.is_overloaded, true) {
+        if is_due(&mut self.overload_told, now) {
             self.events.push_back(Event::Overload);
         }
         let failure = Failure::Overload;

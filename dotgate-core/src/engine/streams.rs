@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use super::Engine;
 use super::intake::Taken;
+use super::{Engine, is_due};
 use crate::counters::Count;
 use crate::exchange::Client;
 use crate::frames::Next;
@@ -26,13 +26,10 @@ impl Engine {
         }
         let opened = self.streams.open(peer, now);
         match opened {
-            Some(_) => {
-                self.has_too_many_streams = false;
-                self.count(Count::StreamsAccepted);
-            }
+            Some(_) => self.count(Count::StreamsAccepted),
             None => {
                 self.count(Count::StreamsRefused);
-                if !std::mem::replace(&mut self.has_too_many_streams, true) {
+                if is_due(&mut self.streams_told, now) {
                     self.events.push_back(Event::TooManyStreams);
                 }
             }

@@ -137,7 +137,8 @@ fn beyond_its_quota_a_client_is_told_so_and_others_are_served() {
             .iter()
             .filter(|event| **event == Event::Overload)
             .count(),
-        2
+        1,
+        "told once in ten seconds"
     );
     lab.expect_idle();
 }

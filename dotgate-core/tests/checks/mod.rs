@@ -135,7 +135,7 @@ impl World<'_> {
             settings,
             next_id: 0,
             next_name: 1_000,
-            burst_room: 4_000,
+            burst_room: 2_400,
         }
     }
 

@@ -411,9 +411,13 @@ impl World<'_> {
         }
     }
 
-    /// Up to 1,275 queries for as many names.
+    /// Some queries for as many names; more than a session should carry if the octet is all ones.
     fn burst(&mut self) {
-        let count = (usize::from(self.octets.octet()) * 5).min(self.burst_room);
+        let count = match self.octets.octet() {
+            u8::MAX => 1_100,
+            octet => usize::from(octet / 4),
+        };
+        let count = count.min(self.burst_room);
         self.burst_room -= count;
         for _ in 0..count {
             self.ask_new(client(0));

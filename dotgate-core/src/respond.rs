@@ -54,6 +54,7 @@ impl Asked {
                     Transport::Stream { idle } => Some(tenths_of_a_second(idle)),
                 },
                 ede,
+                ede_beside: None,
             }),
             limit: self.limit(),
         }

@@ -12,6 +12,7 @@
 
 mod chain;
 mod hop_records;
+mod life;
 mod scan;
 mod ttls;
 
@@ -19,9 +20,11 @@ use crate::header::{Flags, HEADER_LEN, Header};
 use crate::name::NameFault;
 use crate::opt::OptionFault;
 use crate::records::RecordFault;
+use crate::respond::Parts;
 use hop_records::copy_without;
 use scan::Scan;
 
+pub use life::Life;
 pub use scan::{EDE_TEXT_MAX, EdeRef, UpstreamEdns};
 pub use ttls::TTL_MAX;
 
@@ -160,14 +163,21 @@ impl Answer {
         self.header().map_or(0, |header| header.answers)
     }
 
-    /// Returns the part of the body that ends with its question.
-    pub(crate) fn up_to_question(&self) -> &[u8] {
-        self.body.get(..self.scan.question_end).unwrap_or_default()
+    /// Returns where the TTLs of the body stand, in message order.
+    pub(crate) fn ttl_places(&self) -> impl ExactSizeIterator<Item = usize> {
+        self.scan.entries.iter().map(|entry| entry.record.ttl_at)
     }
 
-    /// Returns the part of the body that ends with its authority section.
-    pub(crate) fn up_to_authority(&self) -> &[u8] {
-        self.body.get(..self.scan.authority_end).unwrap_or_default()
+    /// Returns what a response is made of.
+    pub(crate) fn parts(&self) -> Parts<'_> {
+        Parts {
+            body: &self.body,
+            question_end: self.scan.question_end,
+            authority_end: self.scan.authority_end,
+            rcode: self.rcode,
+            is_authentic: self.flags().authentic_data() && self.strays == 0,
+            is_truncated: self.flags().is_truncated(),
+        }
     }
 }
 

@@ -29,11 +29,12 @@ mod query; // what a client sent
 mod query_writer; // the query towards an upstream
 mod question; // what is asked: key of cache and of queries in flight
 mod respond; // the response towards a client
+mod stored; // an answer as a cache keeps it
 
 #[cfg(test)]
 mod build; // messages for the tests of this crate
 
-pub use answer::{Answer, EDE_TEXT_MAX, EdeRef, ResponseFault, TTL_MAX, UpstreamEdns};
+pub use answer::{Answer, EDE_TEXT_MAX, EdeRef, Life, ResponseFault, TTL_MAX, UpstreamEdns};
 pub use consts::{ede, opcode, rclass, rcode, rtype};
 pub use frame::{split_frame, write_framed};
 pub use header::{Flags, HEADER_LEN, message_id};
@@ -44,4 +45,6 @@ pub use query_writer::{PADDING_BLOCK, UPSTREAM_UDP_SIZE, UpstreamQuery, write_qu
 pub use question::{LetterCase, QUESTION_MAX, Question};
 pub use respond::{
     ClientHop, Cut, Ede, LocalData, ResponseOpt, write_error, write_local, write_response,
+    write_stored,
 };
+pub use stored::{Stored, Ttls, store_failure};

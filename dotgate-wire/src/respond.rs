@@ -15,6 +15,7 @@ use crate::bytes::{put_u16, set_u16};
 use crate::consts::{opcode, rcode as rcodes};
 use crate::header::{ANCOUNT_AT, ARCOUNT_AT, FLAGS_AT, Flags, HEADER_LEN, NSCOUNT_AT};
 use crate::question::LetterCase;
+use crate::stored::{Stored, Ttls};
 use opt_record::{OptRecord, put_fitting_opt};
 
 pub use local::{LocalData, write_local};
@@ -53,6 +54,8 @@ pub struct ResponseOpt<'a> {
     pub keepalive: Option<u16>,
     /// An Extended DNS Error.
     pub ede: Option<Ede<'a>>,
+    /// The INFO-CODE of a second one without text: RFC 8914 section 2 allows several.
+    pub ede_beside: Option<u16>,
 }
 
 /// An Extended DNS Error (RFC 8914).
@@ -85,10 +88,73 @@ pub fn write_response(out: &mut Vec<u8>, answer: &Answer, hop: &ClientHop<'_>) -
         write_error(out, &[], opcode::QUERY, rcodes::SERVFAIL, hop);
         return Cut::Everything;
     }
+    let start = out.len();
+    let parts = answer.parts();
+    let Written { cut, opt, .. } = put_records(out, &parts, hop);
+    if let Some(question) = out.get_mut(start + HEADER_LEN..start + parts.question_end) {
+        hop.letter_case.apply(question);
+    }
+    opt.append(out, start, 0);
+    cut
+}
+
+/// The same for an answer that was kept. Its question becomes `question`, the client's own octets,
+/// whose name is the one it was kept under; every record that is left gets its TTL by `ttls`.
+pub fn write_stored(
+    out: &mut Vec<u8>,
+    stored: &Stored<'_>,
+    question: &[u8],
+    ttls: Ttls,
+    hop: &ClientHop<'_>,
+) -> Cut {
+    let start = out.len();
+    let parts = stored.parts(question.len());
+    let Written { cut, kept, opt } = put_records(out, &parts, hop);
+    if let Some(message) = out.get_mut(start..) {
+        if let Some(echo) = message.get_mut(HEADER_LEN..parts.question_end)
+            && echo.len() == question.len()
+        {
+            echo.copy_from_slice(question);
+        }
+        stored.set_ttls(message.get_mut(..kept).unwrap_or_default(), ttls);
+    }
+    opt.append(out, start, 0);
+    cut
+}
+
+/// An answer taken apart, wherever it is kept.
+pub(crate) struct Parts<'a> {
+    /// The message without its OPT record.
+    pub(crate) body: &'a [u8],
+    pub(crate) question_end: usize,
+    pub(crate) authority_end: usize,
+    pub(crate) rcode: u16,
+    /// Whether the upstream's AD may pass.
+    pub(crate) is_authentic: bool,
+    pub(crate) is_truncated: bool,
+}
+
+impl<'a> Parts<'a> {
+    fn up_to(&self, end: usize) -> &'a [u8] {
+        self.body.get(..end).unwrap_or_default()
+    }
+}
+
+/// What `put_records` wrote, and what is still to be appended.
+struct Written<'a> {
+    cut: Cut,
+    /// Octets of the message without its OPT record.
+    kept: usize,
+    opt: OptRecord<'a>,
+}
+
+/// Appends as many records as the client may have, with its ID, flags and counts, and chooses the
+/// OPT record for which there is room.
+fn put_records<'a>(out: &mut Vec<u8>, parts: &Parts<'_>, hop: &ClientHop<'a>) -> Written<'a> {
     let choices = [
-        (Cut::Nothing, answer.body()),
-        (Cut::Additional, answer.up_to_authority()),
-        (Cut::Everything, answer.up_to_question()),
+        (Cut::Nothing, parts.body),
+        (Cut::Additional, parts.up_to(parts.authority_end)),
+        (Cut::Everything, parts.up_to(parts.question_end)),
     ];
     let fitting = choices.into_iter().find_map(|(cut, kept)| {
         let room = hop.limit.min(MESSAGE_MAX).checked_sub(kept.len())?;
@@ -98,26 +164,30 @@ pub fn write_response(out: &mut Vec<u8>, answer: &Answer, hop: &ClientHop<'_>) -
     // limit gives way.
     let (cut, kept, opt) = fitting.unwrap_or((
         Cut::Everything,
-        answer.up_to_question(),
+        parts.up_to(parts.question_end),
         OptRecord::bare(hop),
     ));
+    let written = Written {
+        cut,
+        kept: kept.len(),
+        opt,
+    };
 
     let start = out.len();
     out.extend_from_slice(kept);
     let Some(message) = out.get_mut(start..) else {
-        return cut;
+        return written;
     };
-    let rcode = if answer.rcode() <= 0x0f {
-        answer.rcode()
+    let rcode = if parts.rcode <= 0x0f {
+        parts.rcode
     } else {
         rcodes::SERVFAIL
     };
     let mut flags = hop_flags(hop) | rcode;
-    if cut == Cut::Everything || answer.flags().is_truncated() {
+    if cut == Cut::Everything || parts.is_truncated {
         flags |= Flags::TC;
     }
-    let is_authentic = answer.flags().authentic_data() && answer.strays() == 0;
-    if hop.authentic_data && is_authentic && cut != Cut::Everything {
+    if hop.authentic_data && parts.is_authentic && cut != Cut::Everything {
         flags |= Flags::AD;
     }
     set_u16(message, 0, hop.id);
@@ -130,12 +200,7 @@ pub fn write_response(out: &mut Vec<u8>, answer: &Answer, hop: &ClientHop<'_>) -
     for &count_at in cleared {
         set_u16(message, count_at, 0);
     }
-    let question_end = answer.up_to_question().len();
-    if let Some(question) = message.get_mut(HEADER_LEN..question_end) {
-        hop.letter_case.apply(question);
-    }
-    opt.append(out, start, 0);
-    cut
+    written
 }
 
 /// Appends a response without records. `question` is the exact octets to echo, and may be empty.

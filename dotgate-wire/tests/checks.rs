@@ -165,6 +165,7 @@ fn plain_opt() -> ResponseOpt<'static> {
         dnssec_ok: true,
         keepalive: None,
         ede: None,
+        ede_beside: None,
     }
 }
 

@@ -42,7 +42,7 @@ fn fault(response: &[u8]) -> ResponseFault {
 fn ttls(answer: &Answer) -> Vec<u32> {
     let body = answer.body();
     let counts = Header::read(body).unwrap();
-    let mut at = answer.up_to_question().len();
+    let mut at = answer.parts().question_end;
     let mut ttls = Vec::new();
     for _ in 0..counts.answers + counts.authorities + counts.additionals {
         let record = crate::records::Record::read(body, at).unwrap();

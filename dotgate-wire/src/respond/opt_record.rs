@@ -54,6 +54,10 @@ impl<'a> OptRecord<'a> {
             put_u16(out, ede.code);
             out.extend_from_slice(ede.text.as_bytes());
         }
+        if let Some(beside) = opt.ede_beside {
+            put_option(out, code::EDE, size_of_val(&beside));
+            put_u16(out, beside);
+        }
         let additionals = u16_at(out, start + ARCOUNT_AT).unwrap_or_default();
         set_u16(out, start + ARCOUNT_AT, additionals.saturating_add(1));
     }
@@ -79,7 +83,10 @@ fn options_len(opt: &ResponseOpt<'_>) -> usize {
     let ede = opt.ede.map_or(0, |ede| {
         OPTION_HEADER_LEN + size_of_val(&ede.code) + ede.text.len()
     });
-    keepalive + ede
+    let beside = opt
+        .ede_beside
+        .map_or(0, |code| OPTION_HEADER_LEN + size_of_val(&code));
+    keepalive + ede + beside
 }
 
 fn without_text(opt: ResponseOpt<'_>) -> ResponseOpt<'_> {
@@ -90,13 +97,16 @@ fn without_text(opt: ResponseOpt<'_>) -> ResponseOpt<'_> {
 }
 
 fn without_ede(opt: ResponseOpt<'_>) -> ResponseOpt<'_> {
-    ResponseOpt { ede: None, ..opt }
+    ResponseOpt {
+        ede: None,
+        ede_beside: None,
+        ..opt
+    }
 }
 
 fn without_options(opt: ResponseOpt<'_>) -> ResponseOpt<'_> {
     ResponseOpt {
-        ede: None,
         keepalive: None,
-        ..opt
+        ..without_ede(opt)
     }
 }

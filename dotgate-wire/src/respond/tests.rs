@@ -12,6 +12,7 @@ const RESPONSE_OPT: ResponseOpt<'_> = ResponseOpt {
     dnssec_ok: false,
     keepalive: None,
     ede: None,
+    ede_beside: None,
 };
 
 /// A client without EDNS that spelt its question in lower case, and takes any length.
@@ -188,6 +189,7 @@ fn client_without_edns_gets_none_and_client_with_edns_gets_ours() {
         dnssec_ok: true,
         keepalive: Some(100),
         ede: None,
+        ede_beside: None,
     };
     let (_, got) = respond(
         &sent,

@@ -1,0 +1,73 @@
+//! How long an answer may be kept.
+//!
+//! Read from a loaded answer by a cache; changes nothing. An answer is kept as a whole, so its
+//! shortest-lived record decides. A negative answer lives as long as its SOA record says, and
+//! without one it is not kept (RFC 2308 section 5). Bounds of the operator's are applied elsewhere.
+
+use super::Answer;
+use crate::bytes::{u16_at, u32_at};
+use crate::consts::{rcode, rtype};
+use crate::question::split_question;
+use crate::records::Section;
+
+/// Octets of MINIMUM, the last field of an SOA record.
+const MINIMUM_LEN: usize = 4;
+
+/// How long an answer may be kept, in seconds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Life {
+    /// It holds what was asked for.
+    Positive(u32),
+    /// The name, or the type at this name, does not exist.
+    Negative(u32),
+    /// It is not to be kept: an error, or negative without an SOA record.
+    None,
+}
+
+impl Answer {
+    /// Returns how long the answer may be kept by its own records.
+    pub fn life(&self) -> Life {
+        let records = || self.scan.entries.iter().map(|entry| &entry.record);
+        let Some(lowest) = records().map(|record| record.ttl).min() else {
+            return Life::None;
+        };
+        match self.rcode {
+            rcode::NOERROR if self.has_type_asked() => Life::Positive(lowest),
+            rcode::NOERROR | rcode::NXDOMAIN => self
+                .soa_minimum()
+                .map_or(Life::None, |minimum| Life::Negative(lowest.min(minimum))),
+            _ => Life::None,
+        }
+    }
+
+    /// Returns whether the answer says that its name does not exist, whatever the type, and would
+    /// be the same with another type in its question (RFC 2308 section 5). With an alias in the
+    /// answer section it speaks of another name.
+    pub fn denies_all_types(&self) -> bool {
+        self.rcode == rcode::NXDOMAIN && self.answer_count() == 0 && !self.scan.leads_elsewhere
+    }
+
+    /// Whether the answer section holds a record of the type asked for, at the end of whatever
+    /// chain.
+    fn has_type_asked(&self) -> bool {
+        let asked = self.question_type();
+        self.scan
+            .entries
+            .iter()
+            .take_while(|entry| entry.section == Section::Answer)
+            .any(|entry| asked == Some(entry.record.rtype) || asked == Some(rtype::ANY))
+    }
+
+    fn question_type(&self) -> Option<u16> {
+        let (_, type_and_class) = split_question(self.question());
+        u16_at(type_and_class, 0)
+    }
+
+    /// MINIMUM of the first SOA record of the authority section.
+    fn soa_minimum(&self) -> Option<u32> {
+        let soa = self.scan.entries.iter().find(|entry| {
+            entry.section == Section::Authority && entry.record.rtype == rtype::SOA
+        })?;
+        u32_at(&self.body, soa.record.end.checked_sub(MINIMUM_LEN)?)
+    }
+}

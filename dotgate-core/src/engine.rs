@@ -317,6 +317,21 @@ impl Engine {
     }
 }
 
+impl Drop for Engine {
+    /// Its sessions go with it, also after a bug.
+    fn drop(&mut self) {
+        for (_, session) in self
+            .sessions
+            .iter()
+            .filter(|(_, session)| session.is_open())
+        {
+            if let Some(health) = self.health.get(session.upstream) {
+                health.evidence().note_session_ended();
+            }
+        }
+    }
+}
+
 /// Whether something that goes on is to be told again; takes note that it is.
 fn is_due(told: &mut Option<Moment>, now: Moment) -> bool {
     let is_due = told.is_none_or(|told| now.since(told) >= limits::TELL_AGAIN_AFTER);

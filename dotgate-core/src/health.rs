@@ -5,13 +5,16 @@
 //!     Well --a handshake failed, or errors that others did not make--> Down
 //!     Suspect, Down --a right response; after errors, one without error--> Well
 //! While it is not well it is tried every 250 ms for 10 s, then every 600 to 800 ms, all workers
-//! together. Never decides for one query.
+//! together. `health::evidence` is what an operator is told of it. Never decides for one query.
+
+mod evidence;
 
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use dotgate_wire::rcode;
 
+pub use self::evidence::{Evidence, Seen};
 use crate::failure::{ConnectFault, Failure, Misbehaviour, TlsFault};
 use crate::limits;
 use crate::moment::Moment;
@@ -59,6 +62,7 @@ pub struct Health {
     avoidable_errors: AtomicU32,
     /// Counts recoveries; a change voids what was remembered of failures.
     generation: AtomicU64,
+    evidence: Evidence,
 }
 
 impl Health {
@@ -70,6 +74,19 @@ impl Health {
     /// The present state.
     pub fn state(&self) -> HealthState {
         HealthState::from_code(self.state.load(Relaxed))
+    }
+
+    /// What was last seen of it.
+    pub fn evidence(&self) -> &Evidence {
+        &self.evidence
+    }
+
+    /// Since when it is well, or is not; none while it is well as at the start.
+    pub fn since(&self) -> Option<Moment> {
+        match self.ill_since.load(Relaxed) {
+            0 => self.evidence.recovered(),
+            since => Some(Moment::from_nanos(since)),
+        }
     }
 
     /// How often it has recovered.
@@ -93,11 +110,13 @@ impl Health {
 
     /// A handshake or a connection failed. True if this made it `Down`.
     pub(crate) fn on_open_failed(&self, now: Moment, failure: Failure) -> bool {
+        self.evidence.note_error(now, failure);
         self.fall_to(HealthState::Down, failure, now, now + limits::TRY_EVERY)
     }
 
     /// Another upstream answered what this one had answered with an error. True if this made it `Down`.
     pub(crate) fn on_avoidable_error(&self, now: Moment) -> bool {
+        self.evidence.note_error(now, ERRING);
         if self.avoidable_errors.fetch_add(1, Relaxed) + 1 < limits::AVOIDABLE_ERRORS {
             return false;
         }
@@ -106,6 +125,7 @@ impl Health {
 
     /// A session fell silent. True if this made it `Down`.
     pub(crate) fn on_silent_session(&self, now: Moment) -> bool {
+        self.evidence.note_error(now, Failure::Silent);
         if self.silent_sessions.fetch_add(1, Relaxed) == 0 {
             if self.is_well() {
                 self.fall_to(HealthState::Suspect, Failure::Silent, now, now);
@@ -116,19 +136,20 @@ impl Health {
     }
 
     /// A response with an error came: the upstream is not silent. True if this ended a `Down`.
-    pub(crate) fn on_error_response(&self) -> bool {
-        !self.is_well() && self.cause() != ERRING && self.recover()
+    pub(crate) fn on_error_response(&self, now: Moment) -> bool {
+        !self.is_well() && self.cause() != ERRING && self.recover(now)
     }
 
     /// A right response without error came. True if this ended a `Down`.
-    pub(crate) fn on_right_response(&self) -> bool {
+    pub(crate) fn on_right_response(&self, now: Moment) -> bool {
         if self.avoidable_errors.load(Relaxed) != 0 {
             self.avoidable_errors.store(0, Relaxed);
         }
-        !self.is_well() && self.recover()
+        !self.is_well() && self.recover(now)
     }
 
-    fn recover(&self) -> bool {
+    fn recover(&self, now: Moment) -> bool {
+        self.evidence.note_recovery(now);
         self.silent_sessions.store(0, Relaxed);
         self.ill_since.store(0, Relaxed);
         self.next_try.store(0, Relaxed);
@@ -196,24 +217,33 @@ fn is_lasting(cause: Failure) -> bool {
 
 const CONNECT: u8 = 0x10;
 const TLS: u8 = 0x20;
+/// Followed by the response code; those beyond four bits are told as SERVFAIL.
+const ANSWERED: u8 = 0x40;
 
-/// A failure as a number that fits into an atomic; only what takes an upstream down has one of its own.
+/// A failure as a number that fits into an atomic; only what an upstream can be at fault for has one of its own.
 fn code(cause: Failure) -> u8 {
     let place = |found: Option<usize>| found.map_or(0, |place| place as u8);
     match cause {
         Failure::Silent => 1,
         Failure::Closed => 2,
-        ERRING => 3,
         Failure::Connect(fault) => {
             CONNECT + place(ConnectFault::ALL.iter().position(|held| *held == fault))
         }
         Failure::Tls(fault) => TLS + place(TlsFault::ALL.iter().position(|held| *held == fault)),
         Failure::Misbehaved(_) => 4,
-        Failure::Answered { .. } | Failure::Internal | Failure::NotReady | Failure::Overload => 0,
+        Failure::Answered { rcode, ede: _ } if rcode < 16 => ANSWERED + rcode as u8,
+        Failure::Answered { .. } => ANSWERED + rcode::SERVFAIL as u8,
+        Failure::Internal | Failure::NotReady | Failure::Overload => 0,
     }
 }
 
 fn failure_of(code: u8) -> Failure {
+    if let Some(rcode) = code.checked_sub(ANSWERED) {
+        return Failure::Answered {
+            rcode: u16::from(rcode),
+            ede: None,
+        };
+    }
     let tls = code.checked_sub(TLS).map(usize::from);
     let connect = code.checked_sub(CONNECT).map(usize::from);
     if let Some(fault) = tls.and_then(|place| TlsFault::ALL.get(place)) {
@@ -225,7 +255,6 @@ fn failure_of(code: u8) -> Failure {
     match code {
         1 => Failure::Silent,
         2 => Failure::Closed,
-        3 => ERRING,
         4 => Failure::Misbehaved(Misbehaviour::Flood),
         _ => Failure::NotReady,
     }
@@ -243,13 +272,31 @@ mod tests {
     fn the_cause_is_kept_as_it_was() {
         let connect = ConnectFault::ALL.map(Failure::Connect);
         let tls = TlsFault::ALL.map(Failure::Tls);
-        let others = [Failure::Silent, Failure::Closed, ERRING];
+        let refused = Failure::Answered {
+            rcode: rcode::REFUSED,
+            ede: None,
+        };
+        let others = [Failure::Silent, Failure::Closed, ERRING, refused];
         for cause in connect.into_iter().chain(tls).chain(others) {
             let health = Health::new();
             assert_eq!(health.why(), None);
             health.on_open_failed(START, cause);
             assert_eq!(health.why(), Some(cause));
+            assert_eq!(health.evidence().last_error(), Some((START, cause)));
         }
+    }
+
+    #[test]
+    fn it_is_well_or_ill_since_the_moment_that_changed_it() {
+        let health = Health::new();
+        assert_eq!(health.since(), None);
+        let later = |seconds| START + Duration::from_secs(seconds);
+        health.on_open_failed(later(1), REFUSED);
+        health.on_open_failed(later(2), REFUSED);
+        assert_eq!(health.since(), Some(later(1)));
+        health.on_right_response(later(3));
+        health.on_right_response(later(4));
+        assert_eq!(health.since(), Some(later(3)));
     }
 
     #[test]
@@ -259,11 +306,11 @@ mod tests {
         assert_eq!(health.state(), HealthState::Suspect);
         assert!(health.on_silent_session(START));
         assert_eq!(health.state(), HealthState::Down);
-        assert!(health.on_right_response());
+        assert!(health.on_right_response(START));
         assert_eq!(health.state(), HealthState::Well);
         assert!(!health.on_silent_session(START));
         assert_eq!(health.state(), HealthState::Suspect);
-        health.on_error_response();
+        health.on_error_response(START);
         assert_eq!(health.state(), HealthState::Well);
     }
 
@@ -273,14 +320,14 @@ mod tests {
         for _ in 1..limits::AVOIDABLE_ERRORS {
             assert!(!health.on_avoidable_error(START));
         }
-        health.on_right_response();
+        health.on_right_response(START);
         for _ in 1..limits::AVOIDABLE_ERRORS {
             assert!(!health.on_avoidable_error(START));
         }
         assert!(health.on_avoidable_error(START));
-        health.on_error_response();
+        health.on_error_response(START);
         assert_eq!(health.state(), HealthState::Down);
-        assert!(health.on_right_response());
+        assert!(health.on_right_response(START));
     }
 
     #[test]
@@ -313,7 +360,7 @@ mod tests {
         assert!(!health.is_hopeful(START + limits::OUTAGE_FRESH));
         health.on_open_failed(START + Duration::from_secs(11), EXPIRED);
         assert!(!health.is_hopeful(START + Duration::from_secs(11)));
-        health.on_right_response();
+        health.on_right_response(START);
         assert!(health.is_hopeful(START + Duration::from_secs(12)));
     }
 }

@@ -33,7 +33,7 @@ pub use admit::AccessList;
 pub use counters::{Count, Counters};
 pub use engine::Engine;
 pub use failure::{ConnectFault, Failure, Misbehaviour, SessionEnd, Stage, TlsFault};
-pub use health::{Health, HealthState};
+pub use health::{Evidence, Health, HealthState, Seen};
 pub use moment::Moment;
 pub use outbox::{Action, Event, OutgoingDatagram, ReturnPath};
 pub use route::{LocalZone, LocalZones};

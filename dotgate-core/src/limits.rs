@@ -82,6 +82,12 @@ pub const OUTAGE_WAIT: Duration = Duration::from_secs(1);
 /// Upstreams that are not well are tried only while a query came within this time.
 pub const TRAFFIC_WITHIN: Duration = Duration::from_secs(2);
 
+/// How often a response is noted as evidence that an upstream answers.
+pub const EVIDENCE_EVERY: Duration = Duration::from_millis(100);
+
+/// An upstream that is asked about is probed at most this often, however often it is asked about.
+pub const PROBE_EVERY: Duration = Duration::from_secs(1);
+
 /// Pause after the system had no file descriptor left, before one is asked for again.
 pub const DESCRIPTOR_PAUSE: Duration = Duration::from_millis(250);
 

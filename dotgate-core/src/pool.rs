@@ -24,6 +24,8 @@ pub(crate) struct Pool {
     pub(crate) without_edns_until: Option<Moment>,
     /// Until when no session is opened, because the last try failed while another session answered.
     pub(crate) paused_until: Option<Moment>,
+    /// Whether the next session to open is to be probed on.
+    pub(crate) probe_ordered: bool,
     idle_limit: Duration,
 }
 
@@ -35,6 +37,7 @@ impl Pool {
             alpn: true,
             without_edns_until: None,
             paused_until: None,
+            probe_ordered: false,
             idle_limit: limits::SESSION_IDLE,
         }
     }

@@ -164,6 +164,11 @@ impl Session {
         self.in_flight
     }
 
+    /// The smoothed time from a query to its response.
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        self.round_trip
+    }
+
     /// The time since something was in flight; zero while something is.
     pub(crate) fn idle_for(&self, now: Moment) -> Duration {
         if self.in_flight == 0 {

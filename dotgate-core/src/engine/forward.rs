@@ -247,6 +247,21 @@ impl Engine {
         self.descriptor_pause.is_none() && (has_traffic || !self.waiting.is_empty())
     }
 
+    /// Finds out whether an upstream answers, for somebody who asks about it. Where something is in flight to it
+    /// already, that will show it.
+    pub fn probe(&mut self, now: Moment, upstream: usize) {
+        let Some(pool) = self.pools.get_mut(upstream) else {
+            return;
+        };
+        match pool.with_room(&self.sessions, None) {
+            Some(session) => self.send_probe(now, session),
+            None => {
+                pool.probe_ordered = true;
+                self.open_session(now, upstream);
+            }
+        }
+    }
+
     /// Asks the probe question on a session on which nothing else is in flight.
     pub(super) fn send_probe(&mut self, now: Moment, key: SessionKey) {
         let Some(question) = self.probe.as_ref() else {

@@ -3,6 +3,7 @@
 mod clients;
 mod dnssec;
 mod edns;
+mod evidence;
 mod failover;
 mod lab;
 mod malformed;

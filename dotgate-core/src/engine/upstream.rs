@@ -33,11 +33,13 @@ impl Engine {
         self.count(Count::SessionsOpened);
         self.close_other_openings(upstream, key);
         self.serve_waiting(now);
-        if self
-            .health
-            .get(upstream)
-            .is_some_and(|health| !health.is_well())
-        {
+        let Some(health) = self.health.get(upstream) else {
+            return;
+        };
+        health.evidence().note_session_opened();
+        let pool = self.pools.get_mut(upstream);
+        let is_ordered = pool.is_some_and(|pool| std::mem::take(&mut pool.probe_ordered));
+        if is_ordered || !health.is_well() {
             self.send_probe(now, key);
         }
     }
@@ -93,6 +95,11 @@ impl Engine {
         let session = self.sessions.remove(key)?;
         if let Some(pool) = self.pools.get_mut(session.upstream) {
             pool.remove(key);
+        }
+        if let Some(health) = self.health.get(session.upstream)
+            && session.is_open()
+        {
+            health.evidence().note_session_ended();
         }
         Some(session)
     }
@@ -162,6 +169,7 @@ impl Engine {
             .get(upstream)
             .is_some_and(|pool| pool.with_room(&self.sessions, None).is_some());
         if answers_still {
+            self.note_error(now, upstream, failure);
             // Those who wait for a fresh session would have it try again at once, and in vain.
             if let Some(pool) = self.pools.get_mut(upstream) {
                 pool.paused_until = Some(now + limits::TRY_EVERY);
@@ -181,6 +189,8 @@ impl Engine {
         self.count(Count::SessionsLost);
         if session.responses == 0 {
             self.upstream_failed_to_open(now, session.upstream, failure);
+        } else {
+            self.note_error(now, session.upstream, failure);
         }
         let unanswered = session.unanswered();
         for key in &unanswered {
@@ -230,8 +240,9 @@ impl Engine {
             Asker::Retired(_) => session.on_late_response(),
             Asker::Exchange(_) | Asker::Probe(_) => session.on_response(id, now),
         }
+        let round_trip = session.round_trip();
         self.take_keepalive(key);
-        self.judge_health(upstream);
+        self.judge_health(now, upstream, round_trip, asker);
         match asker {
             Asker::Retired(_) => self.count(Count::ResponsesLate),
             Asker::Probe(_) => {}
@@ -305,13 +316,28 @@ impl Engine {
         session.idle_limit = told.min(limits::SESSION_IDLE_LONGEST);
     }
 
-    fn judge_health(&mut self, upstream: usize) {
+    fn judge_health(
+        &mut self,
+        now: Moment,
+        upstream: usize,
+        round_trip: Option<Duration>,
+        asker: Asker,
+    ) {
         let Some(health) = self.health.get(upstream) else {
             return;
         };
-        let has_recovered = match self.answer.rcode() {
-            rcode::NOERROR | rcode::NXDOMAIN => health.on_right_response(),
-            _ => health.on_error_response(),
+        let has_recovered = match (self.answer.rcode(), asker) {
+            (rcode::NOERROR | rcode::NXDOMAIN, _) => {
+                health.evidence().note_response(now, round_trip);
+                health.on_right_response(now)
+            }
+            // An error to a client's question may be the question's; the probe has a right answer.
+            (rcode, Asker::Probe(_)) => {
+                let failure = Failure::Answered { rcode, ede: None };
+                health.evidence().note_error(now, failure);
+                health.on_error_response(now)
+            }
+            (_, Asker::Exchange(_) | Asker::Retired(_)) => health.on_error_response(now),
         };
         if has_recovered {
             self.events.push_back(Event::UpstreamWell { upstream });
@@ -355,6 +381,12 @@ impl Engine {
                 exchange.note(failure, Some(upstream));
                 self.advance(now, key);
             }
+        }
+    }
+
+    fn note_error(&self, now: Moment, upstream: usize, failure: Failure) {
+        if let Some(health) = self.health.get(upstream) {
+            health.evidence().note_error(now, failure);
         }
     }
 

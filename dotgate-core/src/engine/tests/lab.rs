@@ -9,7 +9,7 @@ use crate::admit::AccessList;
 use crate::counters::{Count, Counters};
 use crate::engine::Engine;
 use crate::failure::SessionEnd;
-use crate::health::Health;
+use crate::health::{Evidence, Health};
 use crate::moment::Moment;
 use crate::outbox::{Action, Event, ReturnPath};
 use crate::route::LocalZones;
@@ -179,6 +179,17 @@ impl Lab {
 
     pub(super) fn answer(&mut self, asked: &Asked) {
         self.respond(asked.session, &answer(&asked.message, 0));
+    }
+
+    /// What is known of an upstream.
+    pub(super) fn evidence(&self, upstream: usize) -> &Evidence {
+        self.health[upstream].evidence()
+    }
+
+    /// Has an upstream probed, as for somebody who asks about it.
+    pub(super) fn probe(&mut self, upstream: usize) {
+        self.engine.probe(self.now, upstream);
+        self.settle();
     }
 
     /// The session on which an upstream last answered.

@@ -1,8 +1,23 @@
 //! What happened, counted: one block per engine, written by its worker alone, read by anyone.
 //!
-//! An increment is a load and a store of the owner, not a locked addition; readers see each counter whole.
+//! An increment is a load and a store of the owner, not a locked addition; readers see each counter whole and add
+//! up those of all workers. Plain counts are a [`Count`]; what has labels is in [`ClientCounters`] and
+//! [`UpstreamCounters`]. All labels are closed sets, so the block has one size.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+mod cells;
+mod clients;
+pub mod labels;
+mod upstreams;
+
+pub use self::cells::{BUCKETS_MICROS, Distribution};
+pub use self::clients::ClientCounters;
+pub use self::upstreams::UpstreamCounters;
+
+use std::time::Duration;
+
+use self::cells::Cells;
+use crate::limits;
+use crate::moment::Moment;
 
 macro_rules! counts {
     ($($(#[doc = $doc:literal])+ $name:ident = $label:literal,)+) => {
@@ -96,12 +111,45 @@ counts! {
 /// One engine's counters.
 #[repr(align(128))]
 #[derive(Debug)]
-pub struct Counters([AtomicU64; Count::ALL.len()]);
+pub struct Counters {
+    counts: Cells<{ Count::ALL.len() }>,
+    clients: ClientCounters,
+    upstreams: [UpstreamCounters; limits::UPSTREAMS],
+    gauges: Cells<{ Gauge::ALL.len() }>,
+}
+
+/// Something that is as it is at the end of a turn.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Gauge {
+    /// Queries that wait for an answer.
+    QueriesInFlight,
+    /// Questions that wait for an answer: several queries may ask the same.
+    QuestionsInFlight,
+    /// Client connections.
+    Streams,
+    /// When the oldest unanswered query came, in nanoseconds; 0 for none.
+    OldestQuery,
+}
+
+impl Gauge {
+    /// All of them.
+    pub const ALL: [Gauge; 4] = [
+        Gauge::QueriesInFlight,
+        Gauge::QuestionsInFlight,
+        Gauge::Streams,
+        Gauge::OldestQuery,
+    ];
+}
 
 impl Counters {
     /// All counters at zero.
     pub fn new() -> Counters {
-        Counters(std::array::from_fn(|_| AtomicU64::new(0)))
+        Counters {
+            counts: Cells::new(),
+            clients: ClientCounters::new(),
+            upstreams: std::array::from_fn(|_| UpstreamCounters::new()),
+            gauges: Cells::new(),
+        }
     }
 
     /// Adds one; only the worker that owns the block may do so.
@@ -111,19 +159,39 @@ impl Counters {
 
     /// Adds `times`; only the worker that owns the block may do so.
     pub fn add_many(&self, count: Count, times: u64) {
-        if let Some(cell) = self.0.get(count as usize) {
-            cell.store(
-                cell.load(Ordering::Relaxed).wrapping_add(times),
-                Ordering::Relaxed,
-            );
-        }
+        self.counts.add(count as usize, times);
     }
 
     /// The present value.
     pub fn get(&self, count: Count) -> u64 {
-        self.0
-            .get(count as usize)
-            .map_or(0, |cell| cell.load(Ordering::Relaxed))
+        self.counts.at(count as usize)
+    }
+
+    /// What is counted of clients.
+    pub fn clients(&self) -> &ClientCounters {
+        &self.clients
+    }
+
+    /// What is counted of an upstream, by its index in the settings. None beyond [`limits::UPSTREAMS`].
+    pub fn upstream(&self, upstream: usize) -> Option<&UpstreamCounters> {
+        self.upstreams.get(upstream)
+    }
+
+    /// The value at the end of the last turn.
+    pub fn gauge(&self, gauge: Gauge) -> u64 {
+        self.gauges.at(gauge as usize)
+    }
+
+    /// How long the oldest unanswered query has waited at `now`; zero if none waits.
+    pub fn oldest_query_age(&self, now: Moment) -> Duration {
+        match self.gauge(Gauge::OldestQuery) {
+            0 => Duration::ZERO,
+            since => now.since(Moment::from_nanos(since)),
+        }
+    }
+
+    pub(crate) fn set(&self, gauge: Gauge, value: u64) {
+        self.gauges.set(gauge as usize, value);
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod forward;
 mod intake;
+mod measure;
 mod streams;
 mod upstream;
 
@@ -18,6 +19,7 @@ use dotgate_wire::{Answer, ClientHop, Ede, Question, write_error, write_framed};
 use slotmap::SlotMap;
 
 use crate::admit::Quota;
+use crate::counters::labels::Limit;
 use crate::counters::{Count, Counters};
 use crate::exchange::{Client, Exchange, ExchangeKey, WaiterKey, Waiters};
 use crate::failure::Failure;
@@ -231,6 +233,7 @@ impl Engine {
                 Some(stream) => {
                     if stream.outgoing.len() >= limits::STREAM_UNSENT_MAX_BYTES {
                         self.counters.add(Count::StreamsCutOff);
+                        self.count_limit(Limit::StreamUnsent);
                         self.close_stream(key);
                         return;
                     }

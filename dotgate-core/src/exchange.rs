@@ -38,6 +38,7 @@ pub(crate) struct Waiter {
     pub(crate) letter_case: LetterCase,
     pub(crate) edns: Option<ClientEdns>,
     pub(crate) exchange: ExchangeKey,
+    pub(crate) asked_at: Moment,
     /// The next one that waits for the same exchange.
     pub(crate) next: Option<WaiterKey>,
 }

@@ -6,28 +6,6 @@
 
 use dotgate_wire::{ede, rcode};
 
-/// Where on the way to an upstream something failed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Stage {
-    /// Opening the TCP connection.
-    Connect,
-    /// The TLS handshake.
-    Tls,
-    /// Waiting for the response to a question that was sent.
-    Upstream,
-}
-
-impl Stage {
-    /// The word for logs and metric labels.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Stage::Connect => "connect",
-            Stage::Tls => "tls",
-            Stage::Upstream => "upstream",
-        }
-    }
-}
-
 /// Why a TCP connection to an upstream could not be opened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ConnectFault {

@@ -30,9 +30,11 @@ mod stream;
 mod verdict;
 
 pub use admit::AccessList;
-pub use counters::{Count, Counters};
+pub use counters::{
+    BUCKETS_MICROS, ClientCounters, Count, Counters, Distribution, Gauge, UpstreamCounters, labels,
+};
 pub use engine::Engine;
-pub use failure::{ConnectFault, Failure, Misbehaviour, SessionEnd, Stage, TlsFault};
+pub use failure::{ConnectFault, Failure, Misbehaviour, SessionEnd, TlsFault};
 pub use health::{Evidence, Health, HealthState, Seen};
 pub use moment::Moment;
 pub use outbox::{Action, Event, OutgoingDatagram, ReturnPath};

@@ -78,6 +78,10 @@ pub(crate) struct Session {
     pub(crate) alpn: bool,
     /// When its opening began.
     pub(crate) started: Moment,
+    /// When its TCP connection stood.
+    pub(crate) connected: Option<Moment>,
+    /// Whether its handshake resumed an earlier session.
+    pub(crate) is_resumed: bool,
     /// When its upstream was authenticated.
     pub(crate) opened: Option<Moment>,
     /// Frames that TLS has not taken yet.
@@ -119,6 +123,8 @@ impl Session {
             phase: Phase::Connecting,
             alpn,
             started: now,
+            connected: None,
+            is_resumed: false,
             opened: None,
             outgoing: Vec::new(),
             frames: Frames::default(),
@@ -158,6 +164,11 @@ impl Session {
             && !self.is_draining
             && self.in_flight + self.retired < limits::SESSION_QUERIES
             && self.outgoing.len() < limits::SESSION_UNSENT_BYTES
+    }
+
+    /// Whether it has carried a question.
+    pub(crate) fn has_sent(&self) -> bool {
+        self.has_sent
     }
 
     pub(crate) fn in_flight(&self) -> u32 {

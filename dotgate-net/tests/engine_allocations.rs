@@ -140,7 +140,7 @@ impl World {
         while let Some(action) = self.counting(|engine, _| engine.poll_action()) {
             match action {
                 Action::OpenSession { session, .. } => {
-                    self.engine.session_connected(session);
+                    self.engine.session_connected(self.now, session);
                     self.engine.session_opened(self.now, session);
                     self.session = Some(session);
                 }

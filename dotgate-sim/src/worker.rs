@@ -114,7 +114,7 @@ impl Worker {
                 format!("w{number} c{connection}: {what}")
             });
             match arrival {
-                Arrival::Connected => self.engine.session_connected(key),
+                Arrival::Connected => self.engine.session_connected(now, key),
                 Arrival::Opened => {
                     net.connections[connection].is_open = true;
                     net.record.upstreams[net.connections[connection].upstream].opened += 1;

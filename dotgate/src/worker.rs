@@ -259,6 +259,7 @@ impl Worker {
         }
         self.carry_out(now);
         self.datagrams.send(&mut self.engine);
+        self.engine.publish_load();
         self.hand_on_events();
     }
 

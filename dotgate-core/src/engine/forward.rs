@@ -6,6 +6,7 @@ use dotgate_wire::{Ede, UpstreamQuery, opcode, write_response};
 
 use super::Engine;
 use crate::counters::Count;
+use crate::counters::labels::AttemptKind;
 use crate::exchange::{Attempt, Client, Exchange, ExchangeKey, Waiter, WaiterKey};
 use crate::failure::Failure;
 use crate::health::{Health, HealthState};
@@ -65,12 +66,13 @@ impl Engine {
             asks_keepalive: false,
         };
         let edns = query.edns;
+        let reuses = session.has_sent();
         let id = session.send(Asker::Exchange(key), query, &mut self.random, now);
         let is_busy = session.in_flight() >= limits::SESSION_BUSY;
-        let count = match (exchange.is_running(), exchange.attempts()) {
-            (true, _) => Some(Count::AttemptsBeside),
-            (false, 0) => None,
-            (false, _) => Some(Count::AttemptsAgain),
+        let (kind, count) = match (exchange.is_running(), exchange.attempts()) {
+            (true, _) => (AttemptKind::Beside, Some(Count::AttemptsBeside)),
+            (false, 0) => (AttemptKind::First, None),
+            (false, _) => (AttemptKind::Again, Some(Count::AttemptsAgain)),
         };
         exchange.waiting_since = None;
         exchange.begin(Attempt {
@@ -80,6 +82,7 @@ impl Engine {
             edns,
             sent_at: now,
         });
+        self.count_attempt(upstream, kind, reuses);
         self.count(Count::Attempts);
         if let Some(count) = count {
             self.count(count);
@@ -282,7 +285,9 @@ impl Engine {
             edns: true,
             asks_keepalive: false,
         };
+        let (upstream, reuses) = (session.upstream, session.has_sent());
         session.send(Asker::Probe(hash), query, &mut self.random, now);
+        self.count_attempt(upstream, AttemptKind::Probe, reuses);
         self.count(Count::Probes);
         self.mark_session_dirty(key);
     }
@@ -323,7 +328,7 @@ impl Engine {
         };
         exchange.drop_first(waiter.next);
         let has_waiters = waiter.next.is_some();
-        self.fail_waiter(&waiter, key, failure);
+        self.fail_waiter(now, &waiter, key, failure);
         if !has_waiters {
             self.remove_exchange(now, key);
             return;
@@ -363,6 +368,7 @@ impl Engine {
                 });
             }
             self.count(Count::Answered);
+            self.count_answered(now, &waiter, key, upstream);
             self.end_waiter(&waiter);
         }
         self.remove_exchange(now, key);
@@ -403,7 +409,7 @@ impl Engine {
     /// Ends an exchange with a failure.
     pub(super) fn fail(&mut self, now: Moment, key: ExchangeKey, failure: Failure) {
         while let Some(waiter) = self.take_waiter(key) {
-            self.fail_waiter(&waiter, key, failure);
+            self.fail_waiter(now, &waiter, key, failure);
         }
         self.remove_exchange(now, key);
     }
@@ -416,7 +422,7 @@ impl Engine {
         Some(waiter)
     }
 
-    fn fail_waiter(&mut self, waiter: &Waiter, key: ExchangeKey, failure: Failure) {
+    fn fail_waiter(&mut self, now: Moment, waiter: &Waiter, key: ExchangeKey, failure: Failure) {
         let Some(exchange) = self.exchanges.get(key) else {
             return;
         };
@@ -433,6 +439,7 @@ impl Engine {
             ede,
         );
         self.count(Count::Failed);
+        self.count_failed(now, waiter, key, failure);
         self.end_waiter(waiter);
     }
 

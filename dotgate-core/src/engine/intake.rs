@@ -9,6 +9,7 @@ use dotgate_wire::{
 use super::{Engine, is_due};
 use crate::admit::ClientId;
 use crate::counters::Count;
+use crate::counters::labels::{Limit, Outcome};
 use crate::exchange::{Client, Exchange, ExchangeKey, Waiter};
 use crate::failure::Failure;
 use crate::moment::Moment;
@@ -34,6 +35,7 @@ impl Engine {
         // Nobody can be answered at port 0: such a source is forged.
         if path.peer.port() == 0 {
             self.count(Count::QueriesIgnored);
+            self.count_ignored(Client::Datagram(path));
             return;
         }
         self.take(now, Client::Datagram(path), path.peer.ip(), message);
@@ -50,6 +52,7 @@ impl Engine {
         match parse_query(message) {
             Received::Ignore(Ignore::TooShort | Ignore::IsResponse) => {
                 self.count(Count::QueriesIgnored);
+                self.count_ignored(client);
                 Taken::Ignored
             }
             Received::Reject(reject) => {
@@ -61,13 +64,14 @@ impl Engine {
     }
 
     fn reject(&mut self, client: Client, peer: IpAddr, reject: &Reject<'_>) {
-        let refusal = if self.settings.access.allows(peer) {
+        let (outcome, refusal) = if self.settings.access.allows(peer) {
             self.count(Count::QueriesMalformed);
-            Refusal::of_fault(&reject.fault)
+            (Outcome::Malformed, Refusal::of_fault(&reject.fault))
         } else {
             self.count(Count::ClientsRefused);
-            Refusal::PROHIBITED
+            (Outcome::Prohibited, Refusal::PROHIBITED)
         };
+        self.count_at_once(client, 0, outcome, refusal.rcode);
         let asked = Asked {
             id: reject.id,
             flags: reject.flags,
@@ -89,12 +93,12 @@ impl Engine {
     fn admit(&mut self, now: Moment, client: Client, peer: IpAddr, query: &Query<'_>) -> Taken {
         if !self.settings.access.allows(peer) {
             self.count(Count::ClientsRefused);
-            self.refuse(client, query, Refusal::PROHIBITED);
+            self.refuse(client, query, Outcome::Prohibited, Refusal::PROHIBITED);
             return Taken::Answered;
         }
         if let Some(refusal) = refusal(query) {
             self.count(Count::QueriesRefused);
-            self.refuse(client, query, refusal);
+            self.refuse(client, query, Outcome::Refused, refusal);
             return Taken::Answered;
         }
         let Some((question, letter_case)) = Question::fold(query.question) else {
@@ -115,6 +119,7 @@ impl Engine {
         let asked = self.asked(client, query, letter_case);
         if let Some((zone, data)) = self.settings.local_zones.answer(&question) {
             self.count(Count::QueriesLocal);
+            self.count_at_once(client, query.rtype, Outcome::Local, data.rcode());
             let hop = asked.hop(None, false);
             self.deliver(client, |_, out| {
                 write_local(out, query.question, zone, data, &hop)
@@ -139,6 +144,7 @@ impl Engine {
             flags: asked.flags,
             letter_case,
             edns: asked.edns,
+            asked_at: now,
             exchange,
             next: None,
         });
@@ -193,6 +199,12 @@ impl Engine {
             self.events.push_back(Event::Overload);
         }
         let failure = Failure::Overload;
+        self.count_at_once(client, query.rtype, Outcome::Shed, failure.rcode());
+        self.count_limit(if self.waiters.len() < self.settings.queries_max {
+            Limit::QueriesPerClient
+        } else {
+            Limit::Queries
+        });
         let ede = Some((failure.ede(), failure.text()));
         self.deliver_error(
             client,
@@ -204,7 +216,8 @@ impl Engine {
         );
     }
 
-    fn refuse(&mut self, client: Client, query: &Query<'_>, refusal: Refusal) {
+    fn refuse(&mut self, client: Client, query: &Query<'_>, outcome: Outcome, refusal: Refusal) {
+        self.count_at_once(client, query.rtype, outcome, refusal.rcode);
         let asked = self.asked(client, query, LetterCase::default());
         self.deliver_error(
             client,

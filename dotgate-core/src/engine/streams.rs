@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::intake::Taken;
 use super::{Engine, is_due};
 use crate::counters::Count;
+use crate::counters::labels::Limit;
 use crate::exchange::Client;
 use crate::frames::Next;
 use crate::limits;
@@ -29,6 +30,11 @@ impl Engine {
             Some(_) => self.count(Count::StreamsAccepted),
             None => {
                 self.count(Count::StreamsRefused);
+                self.count_limit(if self.streams.len() < self.settings.streams_max {
+                    Limit::StreamsPerClient
+                } else {
+                    Limit::Streams
+                });
                 if is_due(&mut self.streams_told, now) {
                     self.events.push_back(Event::TooManyStreams);
                 }

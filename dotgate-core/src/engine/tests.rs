@@ -7,6 +7,7 @@ mod evidence;
 mod failover;
 mod lab;
 mod malformed;
+mod measures;
 mod message;
 mod protocol;
 mod sessions;

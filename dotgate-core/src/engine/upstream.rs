@@ -6,6 +6,7 @@ use dotgate_wire::{message_id, rcode};
 
 use super::Engine;
 use crate::counters::Count;
+use crate::counters::labels::{Ending, Limit, Reason};
 use crate::exchange::{Attempt, ExchangeKey};
 use crate::failure::{ConnectFault, Failure, Misbehaviour, SessionEnd, TlsFault};
 use crate::frames::Next;
@@ -17,9 +18,20 @@ use crate::verdict::{Verdict, judge};
 
 impl Engine {
     /// The TCP connection of a session is there; TLS begins.
-    pub fn session_connected(&mut self, key: SessionKey) {
+    pub fn session_connected(&mut self, now: Moment, key: SessionKey) {
         if let Some(session) = self.sessions.get_mut(key) {
             session.phase = Phase::Handshaking;
+            session.connected = Some(now);
+            if let Some(counters) = self.counters.upstream(session.upstream) {
+                counters.observe_connect(now.since(session.started));
+            }
+        }
+    }
+
+    /// The handshake that is about to be reported as done resumed an earlier session.
+    pub fn session_resumed(&mut self, key: SessionKey) {
+        if let Some(session) = self.sessions.get_mut(key) {
+            session.is_resumed = true;
         }
     }
 
@@ -31,6 +43,9 @@ impl Engine {
         session.on_open(now);
         let upstream = session.upstream;
         self.count(Count::SessionsOpened);
+        if let Some(session) = self.sessions.get(key) {
+            self.count_opened(now, session);
+        }
         self.close_other_openings(upstream, key);
         self.serve_waiting(now);
         let Some(health) = self.health.get(upstream) else {
@@ -67,7 +82,15 @@ impl Engine {
 
     /// A session ended, or never came to be. The engine forgets it.
     pub fn session_closed(&mut self, now: Moment, key: SessionKey, end: SessionEnd) {
-        let Some(session) = self.remove_session(key) else {
+        let is_idle = self
+            .sessions
+            .get(key)
+            .is_some_and(|session| session.in_flight() == 0);
+        let ending = match is_idle {
+            true => Ending::IdlePeer,
+            false => Ending::of_lost(end),
+        };
+        let Some(session) = self.remove_session(key, ending) else {
             return;
         };
         if !session.is_open() {
@@ -86,13 +109,19 @@ impl Engine {
     pub fn close_all_sessions(&mut self) {
         let keys: Vec<SessionKey> = self.sessions.keys().collect();
         for key in keys {
-            self.remove_session(key);
+            self.remove_session(key, Ending::Stopped);
             self.actions.push_back(Action::CloseSession(key));
         }
     }
 
-    fn remove_session(&mut self, key: SessionKey) -> Option<Session> {
+    /// `ending` is why it ends, should it be open.
+    fn remove_session(&mut self, key: SessionKey, ending: Ending) -> Option<Session> {
         let session = self.sessions.remove(key)?;
+        if session.is_open()
+            && let Some(counters) = self.counters.upstream(session.upstream)
+        {
+            counters.add_ending(ending);
+        }
         if let Some(pool) = self.pools.get_mut(session.upstream) {
             pool.remove(key);
         }
@@ -121,7 +150,7 @@ impl Engine {
             .filter(|key| *key != opened && is_opening(key))
             .collect();
         for key in others {
-            self.remove_session(key);
+            self.remove_session(key, Ending::Stopped);
             self.actions.push_back(Action::CloseSession(key));
         }
     }
@@ -136,11 +165,13 @@ impl Engine {
                 {
                     self.events.push_back(Event::AlpnRefused { upstream });
                 }
+                self.count_error(upstream, TlsFault::AlpnRefused);
                 self.open_session(now, upstream);
                 return;
             }
             SessionEnd::Connect(ConnectFault::NoDescriptor) => {
                 self.count(Count::DescriptorsExhausted);
+                self.count_limit(Limit::Descriptors);
                 self.descriptor_pause = Some(now + limits::DESCRIPTOR_PAUSE);
                 self.note_waiting(end.into(), upstream);
                 return;
@@ -156,6 +187,7 @@ impl Engine {
             }
             (end, _) => end.into(),
         };
+        self.count_error(upstream, failure);
         self.upstream_failed_to_open(now, upstream, failure);
         self.serve_waiting(now);
         self.give_up_waiting_after_failure(now);
@@ -187,6 +219,7 @@ impl Engine {
     /// response is as good as one that could not be opened.
     fn session_lost(&mut self, now: Moment, session: &Session, failure: Failure) {
         self.count(Count::SessionsLost);
+        self.count_error(session.upstream, failure);
         if session.responses == 0 {
             self.upstream_failed_to_open(now, session.upstream, failure);
         } else {
@@ -222,15 +255,15 @@ impl Engine {
         };
         let asker = message_id(message).and_then(|id| session.asker(id).map(|asker| (id, asker)));
         let Some((id, asker)) = asker else {
-            return self.on_invalid(now, key);
+            return self.on_invalid(now, key, Reason::UpstreamUnknownId);
         };
         if self.answer.load(message).is_err() {
             self.note_misbehaviour(asker, Misbehaviour::Malformed);
-            return self.on_invalid(now, key);
+            return self.on_invalid(now, key, Reason::UpstreamMalformed);
         }
         if !self.answers_question_of(asker) {
             self.note_misbehaviour(asker, Misbehaviour::WrongQuestion);
-            return self.on_invalid(now, key);
+            return self.on_invalid(now, key, Reason::UpstreamWrongQuestion);
         }
         let Some(session) = self.sessions.get_mut(key) else {
             return Next::Pause;
@@ -243,6 +276,9 @@ impl Engine {
         let round_trip = session.round_trip();
         self.take_keepalive(key);
         self.judge_health(now, upstream, round_trip, asker);
+        if let Some(counters) = self.counters.upstream(upstream) {
+            counters.add_response(self.answer.rcode());
+        }
         match asker {
             Asker::Retired(_) => self.count(Count::ResponsesLate),
             Asker::Probe(_) => {}
@@ -255,12 +291,15 @@ impl Engine {
     }
 
     /// A message that answers nothing: counted, and the wait goes on, until there are too many.
-    fn on_invalid(&mut self, now: Moment, key: SessionKey) -> Next {
+    fn on_invalid(&mut self, now: Moment, key: SessionKey, reason: Reason) -> Next {
         self.count(Count::ResponsesInvalid);
+        if let Some(session) = self.sessions.get(key) {
+            self.count_error(session.upstream, reason);
+        }
         if !self.sessions.get_mut(key).is_some_and(Session::on_invalid) {
             return Next::Continue;
         }
-        if let Some(session) = self.remove_session(key) {
+        if let Some(session) = self.remove_session(key, Ending::Flood) {
             self.actions.push_back(Action::CloseSession(key));
             self.session_lost(now, &session, Failure::Misbehaved(Misbehaviour::Flood));
         }
@@ -352,7 +391,17 @@ impl Engine {
         let Some(exchange) = self.exchanges.get_mut(key) else {
             return;
         };
-        let Some(Attempt { upstream, edns, .. }) = exchange.end(session, id) else {
+        let Some(Attempt {
+            upstream,
+            edns,
+            sent_at,
+            ..
+        }) = exchange.end(session, id)
+        else {
+            return;
+        };
+        self.count_response(now, upstream, sent_at);
+        let Some(exchange) = self.exchanges.get_mut(key) else {
             return;
         };
         if self.answer.strays() > 0 {
@@ -365,20 +414,26 @@ impl Engine {
                 if shows_refusal && let Some(pool) = self.pools.get_mut(upstream) {
                     pool.without_edns_until = Some(now + limits::WITHOUT_EDNS_FOR);
                 }
+                self.count_race(key, upstream, sent_at);
                 self.answer_all(now, key, upstream);
                 if !avoided.is_empty() {
                     self.note_avoidable_errors(now, avoided);
                 }
             }
-            Verdict::Stands => self.answer_all(now, key, upstream),
+            Verdict::Stands => {
+                self.count_race(key, upstream, sent_at);
+                self.answer_all(now, key, upstream);
+            }
             Verdict::WithoutEdns(failure) => {
                 exchange.without_edns.add(upstream);
                 exchange.note(failure, Some(upstream));
+                self.count_error(upstream, failure);
                 self.advance(now, key);
             }
             Verdict::AskElsewhere(failure) => {
                 exchange.answered_by.add(upstream);
                 exchange.note(failure, Some(upstream));
+                self.count_error(upstream, failure);
                 self.advance(now, key);
             }
         }
@@ -452,7 +507,7 @@ impl Engine {
             }
             Lapse::Suspect => self.on_suspect(now, key),
             Lapse::SilentTooLong => {
-                if let Some(session) = self.remove_session(key) {
+                if let Some(session) = self.remove_session(key, Ending::Silent) {
                     self.actions.push_back(Action::CloseSession(key));
                     self.session_lost(now, &session, Failure::Silent);
                 }
@@ -465,7 +520,7 @@ impl Engine {
                 self.ask_beside(now, key);
             }
             Lapse::Idle => {
-                if let Some(session) = self.remove_session(key) {
+                if let Some(session) = self.remove_session(key, Ending::Idle) {
                     self.actions.push_back(Action::CloseSession(key));
                     self.count(Count::SessionsEndedIdle);
                     if let Some(pool) = self.pools.get_mut(session.upstream) {

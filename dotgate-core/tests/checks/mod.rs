@@ -251,7 +251,7 @@ impl World<'_> {
             return;
         }
         session.phase = Phase::Open;
-        self.this().engine.session_connected(key);
+        self.this().engine.session_connected(now, key);
         self.this().engine.session_opened(now, key);
         self.this().pump(now);
     }

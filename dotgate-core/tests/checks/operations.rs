@@ -201,7 +201,7 @@ impl World<'_> {
             && session.phase == Phase::Connecting
         {
             session.phase = Phase::Handshaking;
-            self.this().engine.session_connected(key);
+            self.this().engine.session_connected(now, key);
             self.this().pump(now);
         }
     }
@@ -437,7 +437,7 @@ impl World<'_> {
         let octet = self.octets.octet();
         let worker = self.this();
         if let Some(key) = worker.old_sessions.last().copied() {
-            worker.engine.session_connected(key);
+            worker.engine.session_connected(now, key);
             worker.engine.session_opened(now, key);
             worker.engine.session_bytes(now, key, &[0; 64]);
             worker.engine.session_closed(now, key, session_end(octet));

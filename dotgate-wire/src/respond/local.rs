@@ -8,7 +8,7 @@ use core::net::IpAddr;
 use super::opt_record::put_fitting_opt;
 use super::{ClientHop, put_header};
 use crate::bytes::{length_u16, put_u16, put_u32, set_u16};
-use crate::consts::{rclass, rcode as rcodes, rtype};
+use crate::consts::{rclass, rcode, rtype};
 use crate::header::{ANCOUNT_AT, Flags, NSCOUNT_AT};
 use crate::question::split_question;
 
@@ -23,6 +23,16 @@ pub enum LocalData {
     Address(IpAddr),
 }
 
+impl LocalData {
+    /// The RCODE that goes with it.
+    pub const fn rcode(self) -> u16 {
+        match self {
+            LocalData::NoData | LocalData::Address(_) => rcode::NOERROR,
+            LocalData::NxDomain => rcode::NXDOMAIN,
+        }
+    }
+}
+
 /// TTL of what a locally served zone says, in seconds; also its SOA's MINIMUM (RFC 6303 section 3).
 const LOCAL_TTL: u32 = 10_800;
 
@@ -35,12 +45,8 @@ pub fn write_local(
     local: LocalData,
     hop: &ClientHop<'_>,
 ) {
-    let rcode = match local {
-        LocalData::NoData | LocalData::Address(_) => rcodes::NOERROR,
-        LocalData::NxDomain => rcodes::NXDOMAIN,
-    };
     let start = out.len();
-    put_header(out, hop, Flags::AA | rcode, question);
+    put_header(out, hop, Flags::AA | local.rcode(), question);
     out.extend_from_slice(question);
     let count_at = match local {
         LocalData::NoData | LocalData::NxDomain => {

@@ -124,7 +124,7 @@ impl Sessions {
         if !connection.is_connected {
             match connection.finish_connecting() {
                 Ok(false) => return false,
-                Ok(true) => engine.session_connected(key),
+                Ok(true) => engine.session_connected(now, key),
                 Err(error) => {
                     let reason = format!("connect to {}: {error}", connection.address);
                     let end = SessionEnd::Connect(connect_fault(&error));
@@ -263,7 +263,7 @@ impl Connection {
             let mut take = |plaintext: &[u8]| engine.session_bytes(now, key, plaintext);
             let progress = self.tls.read(&mut self.socket, buffer, &mut take)?;
             if progress.handshake_done_now {
-                self.tell_opened(outlet);
+                self.tell_opened(key, engine, outlet);
                 engine.session_opened(now, key);
             }
             if progress.peer_closed.is_some() {
@@ -277,9 +277,10 @@ impl Connection {
         Ok(Outcome::MaybeMore)
     }
 
-    fn tell_opened(&self, outlet: &Outlet) {
+    fn tell_opened(&self, key: SessionKey, engine: &mut Engine, outlet: &Outlet) {
         let resumed = self.tls.facts().is_some_and(|facts| facts.resumed);
         if resumed {
+            engine.session_resumed(key);
             outlet.counters.add(Count::HandshakesResumed);
         }
         outlet.tell(Report::SessionOpened {

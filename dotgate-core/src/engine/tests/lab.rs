@@ -143,7 +143,7 @@ impl Lab {
     /// Completes the oldest opening of this upstream.
     pub(super) fn open(&mut self, upstream: usize) -> SessionKey {
         let opening = self.take_opening(upstream);
-        self.engine.session_connected(opening.session);
+        self.engine.session_connected(self.now, opening.session);
         self.engine.session_opened(self.now, opening.session);
         self.settle();
         opening.session

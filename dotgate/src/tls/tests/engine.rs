@@ -140,7 +140,7 @@ impl World {
                 let peer = &self.peers[upstream];
                 let pair = Pair::new(peer.tls.connect(alpn).unwrap(), &peer.server);
                 self.sessions.insert(session, (upstream, pair));
-                self.engine.session_connected(session);
+                self.engine.session_connected(self.now, session);
             }
             Action::CloseSession(session) => drop(self.sessions.remove(&session)),
             // What waits is written in `talk`.

@@ -1,0 +1,123 @@
+//! Numbers that one thread writes and any other reads, and histograms made of them.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+/// Numbers in a row. Adding is a load and a store of the one owner, not a locked addition.
+#[derive(Debug)]
+pub(super) struct Cells<const N: usize>([AtomicU64; N]);
+
+impl<const N: usize> Cells<N> {
+    pub(super) fn new() -> Cells<N> {
+        Cells(std::array::from_fn(|_| AtomicU64::new(0)))
+    }
+
+    pub(super) fn add(&self, place: usize, times: u64) {
+        if let Some(cell) = self.0.get(place) {
+            cell.store(cell.load(Relaxed).wrapping_add(times), Relaxed);
+        }
+    }
+
+    pub(super) fn set(&self, place: usize, value: u64) {
+        if let Some(cell) = self.0.get(place) {
+            cell.store(value, Relaxed);
+        }
+    }
+
+    pub(super) fn at(&self, place: usize) -> u64 {
+        self.0.get(place).map_or(0, |cell| cell.load(Relaxed))
+    }
+}
+
+/// Upper bounds of the buckets of every histogram, in microseconds: from a resolver on the same machine to the
+/// longest deadline, close together where public resolvers answer.
+pub const BUCKETS_MICROS: [u64; 18] = [
+    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 15_000, 25_000, 40_000, 60_000, 100_000, 200_000,
+    500_000, 1_000_000, 2_000_000, 4_000_000, 10_000_000,
+];
+
+/// The buckets, and the one for all that is longer.
+const BUCKETS: usize = BUCKETS_MICROS.len() + 1;
+
+/// How long something took, how often.
+#[derive(Debug)]
+pub(super) struct Histogram {
+    buckets: Cells<BUCKETS>,
+    /// In microseconds: nanoseconds would overflow within months of load.
+    sum: Cells<1>,
+}
+
+impl Histogram {
+    pub(super) fn new() -> Histogram {
+        Histogram {
+            buckets: Cells::new(),
+            sum: Cells::new(),
+        }
+    }
+
+    pub(super) fn observe(&self, span: Duration) {
+        let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+        self.buckets
+            .add(BUCKETS_MICROS.partition_point(|bound| *bound < micros), 1);
+        self.sum.add(0, micros);
+    }
+
+    pub(super) fn read(&self) -> Distribution {
+        Distribution {
+            buckets: std::array::from_fn(|place| self.buckets.at(place)),
+            sum_micros: self.sum.at(0),
+        }
+    }
+}
+
+/// What a histogram held at one moment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Distribution {
+    /// How many took up to each bound of [`BUCKETS_MICROS`] and longer than the one before; the last took longer
+    /// than all.
+    pub buckets: [u64; BUCKETS],
+    /// All of them together, in microseconds.
+    pub sum_micros: u64,
+}
+
+impl Distribution {
+    /// How many there were.
+    pub fn count(&self) -> u64 {
+        self.buckets.iter().sum()
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn with(mut self, other: Distribution) -> Distribution {
+        for (mine, others) in self.buckets.iter_mut().zip(other.buckets) {
+            *mine += others;
+        }
+        self.sum_micros = self.sum_micros.wrapping_add(other.sum_micros);
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_falls_into_the_bucket_whose_bound_it_does_not_exceed() {
+        let histogram = Histogram::new();
+        for nanos in [0, 100_000, 101_000, 4_000_000_000, 10_000_001_000] {
+            histogram.observe(Duration::from_nanos(nanos));
+        }
+        let read = histogram.read();
+        assert_eq!(read.buckets[..3], [2, 1, 0]);
+        assert_eq!(
+            (read.buckets[16], read.buckets[17], read.buckets[18]),
+            (1, 0, 1)
+        );
+        assert_eq!((read.count(), read.sum_micros), (5, 14_000_202));
+    }
+
+    #[test]
+    fn bounds_of_buckets_rise() {
+        assert!(BUCKETS_MICROS.is_sorted_by(|low, high| low < high));
+    }
+}

@@ -1,0 +1,112 @@
+//! What is counted of clients' queries: one outcome, one RCODE and, if it waited, one duration each.
+
+use std::time::Duration;
+
+use super::cells::{Cells, Distribution, Histogram};
+use super::labels::{ClientTransport, Limit, Outcome, Rcode, Reason, RecordType};
+
+const QUERIES: usize = ClientTransport::COUNT * RecordType::COUNT * Outcome::COUNT;
+
+/// The ends of a query that waited.
+const WAITED: [Outcome; 3] = [Outcome::Answered, Outcome::Stale, Outcome::Failed];
+
+/// Counts of one worker about its clients.
+#[derive(Debug)]
+pub struct ClientCounters {
+    queries: Cells<QUERIES>,
+    responses: Cells<{ Rcode::COUNT }>,
+    failures: Cells<{ Reason::COUNT }>,
+    limits: Cells<{ Limit::COUNT }>,
+    durations: [[Histogram; WAITED.len()]; ClientTransport::COUNT],
+}
+
+impl ClientCounters {
+    pub(super) fn new() -> ClientCounters {
+        ClientCounters {
+            queries: Cells::new(),
+            responses: Cells::new(),
+            failures: Cells::new(),
+            limits: Cells::new(),
+            durations: std::array::from_fn(|_| std::array::from_fn(|_| Histogram::new())),
+        }
+    }
+
+    pub(crate) fn add_query(&self, via: ClientTransport, asked: RecordType, outcome: Outcome) {
+        self.queries.add(place_of_query(via, asked, outcome), 1);
+    }
+
+    pub(crate) fn add_response(&self, rcode: u16) {
+        self.responses.add(Rcode::of(rcode) as usize, 1);
+    }
+
+    pub(crate) fn add_failure(&self, reason: Reason) {
+        self.failures.add(reason as usize, 1);
+    }
+
+    pub(crate) fn add_limit(&self, limit: Limit) {
+        self.limits.add(limit as usize, 1);
+    }
+
+    /// Nothing is observed of an outcome that does not wait: its time is that of one turn, which no clock shows.
+    pub(crate) fn observe(&self, via: ClientTransport, outcome: Outcome, span: Duration) {
+        if let Some(histogram) = self.histogram(via, outcome) {
+            histogram.observe(span);
+        }
+    }
+
+    /// Messages of clients.
+    pub fn queries(&self, via: ClientTransport, asked: RecordType, outcome: Outcome) -> u64 {
+        self.queries.at(place_of_query(via, asked, outcome))
+    }
+
+    /// Responses to clients.
+    pub fn responses(&self, rcode: Rcode) -> u64 {
+        self.responses.at(rcode as usize)
+    }
+
+    /// Queries that failed.
+    pub fn failures(&self, reason: Reason) -> u64 {
+        self.failures.at(reason as usize)
+    }
+
+    /// Times a limit was hit.
+    pub fn limits(&self, limit: Limit) -> u64 {
+        self.limits.at(limit as usize)
+    }
+
+    /// From query to response. None for outcomes that wait for nothing.
+    pub fn durations(&self, via: ClientTransport, outcome: Outcome) -> Option<Distribution> {
+        self.histogram(via, outcome).map(Histogram::read)
+    }
+
+    fn histogram(&self, via: ClientTransport, outcome: Outcome) -> Option<&Histogram> {
+        let place = WAITED.iter().position(|waited| *waited == outcome)?;
+        self.durations.get(via as usize)?.get(place)
+    }
+}
+
+fn place_of_query(via: ClientTransport, asked: RecordType, outcome: Outcome) -> usize {
+    (via as usize * RecordType::COUNT + asked as usize) * Outcome::COUNT + outcome as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_combination_of_labels_has_a_number_of_its_own() {
+        let counters = ClientCounters::new();
+        let mut places = std::collections::BTreeSet::new();
+        for via in ClientTransport::ALL {
+            for asked in RecordType::ALL {
+                for outcome in Outcome::ALL {
+                    counters.add_query(*via, *asked, *outcome);
+                    assert_eq!(counters.queries(*via, *asked, *outcome), 1);
+                    places.insert(place_of_query(*via, *asked, *outcome));
+                }
+            }
+        }
+        assert_eq!(places.len(), QUERIES);
+        assert_eq!(places.last(), Some(&(QUERIES - 1)));
+    }
+}

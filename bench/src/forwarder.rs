@@ -199,7 +199,7 @@ fn free_address() -> Result<SocketAddr, Error> {
 fn dotgate_environment(
     around: &Surroundings<'_>,
     address: SocketAddr,
-) -> [(&'static str, OsString); 7] {
+) -> [(&'static str, OsString); 8] {
     let upstream = format!("{}#{AUTHENTICATION_NAME}", around.upstream.ip());
     [
         ("HOST", address.ip().to_string().into()),
@@ -210,6 +210,8 @@ fn dotgate_environment(
         ("DOTGATE_SERVER_WORKERS", WORKERS.to_string().into()),
         // All clients of a measurement have one address.
         ("DOTGATE_QUERY_IN_FLIGHT_PER_CLIENT_MAX", "20000".into()),
+        // Another instance of this host may have the port.
+        ("DOTGATE_ADMIN_LISTEN", "off".into()),
     ]
 }
 
@@ -321,6 +323,7 @@ mod tests {
             "SSL_CERT_FILE=ca.pem",
             "DOTGATE_SERVER_WORKERS=2",
             "DOTGATE_QUERY_IN_FLIGHT_PER_CLIENT_MAX=20000",
+            "DOTGATE_ADMIN_LISTEN=off",
         ];
         assert_eq!(dotgate, expected);
     }

@@ -37,6 +37,13 @@ pub enum Command {
         /// Whether to stop after the first questions are answered.
         once: bool,
     },
+    /// Ask the running dotgate whether it is well.
+    Healthcheck {
+        /// The configuration file, if the command line names one.
+        config: Option<PathBuf>,
+        /// Whether to ask for the upstreams.
+        upstreams: bool,
+    },
     /// Ask one question.
     Query {
         /// The configuration file, if the command line names one.
@@ -151,6 +158,10 @@ fn parser() -> clap::Command {
         .long("once")
         .action(ArgAction::SetTrue)
         .help("Stop after the first questions are answered");
+    let upstreams = Arg::new("upstreams")
+        .long("upstreams")
+        .action(ArgAction::SetTrue)
+        .help("Make sure that an upstream answers");
     let name = Arg::new("name")
         .value_name("NAME")
         .required(true)
@@ -178,6 +189,13 @@ fn parser() -> clap::Command {
                 .arg(once),
         )
         .subcommand(
+            clap::Command::new("healthcheck")
+                .about(
+                    "Ask the running dotgate whether it is ready; exit with 0 if so, else with 1",
+                )
+                .arg(upstreams),
+        )
+        .subcommand(
             clap::Command::new("query")
                 .about("Ask the upstreams one question and show what happens")
                 .args([name, record_type]),
@@ -196,6 +214,10 @@ fn command(matches: &ArgMatches) -> Command {
         }
         Some(("demo", demo)) => Command::Demo {
             once: demo.get_flag("once"),
+        },
+        Some(("healthcheck", healthcheck)) => Command::Healthcheck {
+            config,
+            upstreams: healthcheck.get_flag("upstreams"),
         },
         Some(("query", query)) => {
             let name = query.get_one::<Name<Vec<u8>>>("name").cloned();

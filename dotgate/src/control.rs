@@ -1,4 +1,4 @@
-//! The control thread: signals, the log, and the end.
+//! The control thread: signals, the admin endpoint, the log, and the end.
 //!
 //! Stands beside the path of a query and never touches one. Draining on the first signal: everything is served
 //! until no packet came for `QUIET`, at most `server.drain_max`; then what is in flight is finished. A second
@@ -15,6 +15,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
 use self::telling::tell;
+use crate::admin::Admin;
 use crate::bootstrap::Bootstrap;
 use crate::config::Config;
 use crate::serve::Forwarder;
@@ -41,13 +42,14 @@ pub enum End {
 /// Runs the control thread until the program is to end.
 ///
 /// # Errors
-/// Those of the system: signals cannot be received.
-pub fn run(forwarder: Forwarder, config: &Config) -> io::Result<End> {
+/// Those of the system: signals cannot be received, or the admin endpoint cannot be watched.
+pub fn run(forwarder: Forwarder, admin: Admin, config: &Config) -> io::Result<End> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
         let signals = Signals::new()?;
+        admin.serve(forwarder.sources())?;
         let _bootstrap = Bootstrap::start(config, forwarder.upstreams());
         Ok(control(forwarder, config, signals).await)
     })
@@ -107,7 +109,7 @@ async fn control(mut forwarder: Forwarder, config: &Config, mut signals: Signals
 async fn drain(forwarder: &mut Forwarder, config: &Config) -> End {
     let start = now();
     let last_moment = start + config.server().drain_max;
-    forwarder.order(Order::Drain);
+    forwarder.drain();
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

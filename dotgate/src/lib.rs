@@ -4,12 +4,14 @@
 //! path of a query between sockets and `dotgate_core`; `control` is the thread beside them.
 #![forbid(unsafe_code)]
 
+pub mod admin;
 pub mod bootstrap;
 pub mod check;
 pub mod cli;
 pub mod config;
 pub mod control;
 pub mod demo;
+pub mod healthcheck;
 pub mod log;
 pub mod query;
 pub mod run;

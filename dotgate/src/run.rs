@@ -1,16 +1,18 @@
 //! What each command does, from the configuration to the exit status.
 
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::Path;
 
 use tracing::{error, info, warn};
 
+use crate::admin::Admin;
 use crate::cli::Command;
 use crate::config::{self, Config, EXIT_STATUS, Environment, Loaded};
 use crate::control::{self, End};
 use crate::serve::Forwarder;
 use crate::tls::Roots;
-use crate::{check, demo, log, query};
+use crate::{check, demo, healthcheck, log, query};
 
 /// The exit status when serving could not begin, or did not end in good order.
 const FAILED: u8 = 1;
@@ -32,6 +34,9 @@ pub fn run(
         }
         Command::Print(page) => page.write(out),
         Command::Demo { once } => demo::run(once, out, err),
+        Command::Healthcheck { config, upstreams } => {
+            healthcheck::run(environment, config.as_deref(), upstreams, out, err)
+        }
         Command::Query {
             config,
             name,
@@ -74,6 +79,13 @@ fn serve_loaded(loaded: &Loaded) -> io::Result<u8> {
             return Ok(FAILED);
         }
     };
+    let admin = match Admin::bind(config.admin(), config.server().take_over) {
+        Ok(admin) => admin,
+        Err(problem) => {
+            error!("{problem}");
+            return Ok(FAILED);
+        }
+    };
     let forwarder = match Forwarder::start(config, &roots) {
         Ok(forwarder) => forwarder,
         Err(problem) => {
@@ -81,19 +93,18 @@ fn serve_loaded(loaded: &Loaded) -> io::Result<u8> {
             return Ok(FAILED);
         }
     };
-    tell_start(&forwarder, config, &roots);
-    Ok(match control::run(forwarder, config)? {
+    tell_start(&forwarder, &admin, config, &roots);
+    Ok(match control::run(forwarder, admin, config)? {
         End::Finished => 0,
         End::CutShort => FAILED,
     })
 }
 
-fn tell_start(forwarder: &Forwarder, config: &Config, roots: &Roots) {
-    let listen: Vec<String> = forwarder
-        .addresses()
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+fn tell_start(forwarder: &Forwarder, admin: &Admin, config: &Config, roots: &Roots) {
+    let texts = |addresses: &[SocketAddr]| {
+        let texts: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        texts.join(",")
+    };
     let upstreams: Vec<&str> = forwarder
         .upstreams()
         .iter()
@@ -101,7 +112,8 @@ fn tell_start(forwarder: &Forwarder, config: &Config, roots: &Roots) {
         .collect();
     info!(
         version = env!("CARGO_PKG_VERSION"),
-        listen = listen.join(","),
+        listen = texts(forwarder.addresses()),
+        admin = texts(admin.addresses()),
         upstreams = upstreams.join(","),
         workers = forwarder.worker_count(),
         roots = roots.describe(),

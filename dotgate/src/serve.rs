@@ -4,29 +4,31 @@
 //! a second copy of the program. A network that is not there is no error: upstreams are tried when asked for.
 
 mod bind;
+mod running;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::mpsc::{Sender, channel};
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::channel;
+use std::thread;
 use std::time::Duration;
 
 use dotgate_core::{
     AccessList, Counters, Health, LocalZone, LocalZones, Settings, UpstreamSettings,
 };
 use dotgate_net::UdpPath;
-use mio::Waker;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
 pub use self::bind::BindError;
 use self::bind::Listeners;
+pub use self::running::RunningWorker;
+use crate::admin::Sources;
 use crate::config::{Config, Endpoint, LocalName};
 use crate::tls::{Roots, RootsError, TlsSetupError};
 use crate::upstreams::Upstream;
-use crate::worker::{Order, Parts, Report, Worker};
+use crate::worker::{Order, Parts, Pulse, Report, Worker};
 
 /// Reports that may wait for the control thread.
 const REPORTS: usize = 1_024;
@@ -65,21 +67,10 @@ pub enum StartError {
 /// A running forwarder.
 #[derive(Debug)]
 pub struct Forwarder {
-    workers: Vec<Running>,
-    addresses: Vec<SocketAddr>,
+    sources: Arc<Sources>,
     receive_buffer_bytes: usize,
-    upstreams: Arc<[Upstream]>,
-    health: Arc<[Health]>,
-    counters: Vec<Arc<Counters>>,
     reports: mpsc::Receiver<(usize, Report)>,
     last_packet: Arc<AtomicU64>,
-}
-
-#[derive(Debug)]
-struct Running {
-    thread: JoinHandle<()>,
-    orders: Sender<Order>,
-    waker: Waker,
 }
 
 impl Forwarder {
@@ -100,17 +91,17 @@ impl Forwarder {
         let (reports_in, reports) = mpsc::channel(REPORTS);
         let last_packet = Arc::new(AtomicU64::new(0));
         let mut workers = Vec::new();
-        let mut counters = Vec::new();
         for (number, (udp, tcp)) in listeners.per_worker.into_iter().enumerate() {
             let (orders_in, orders) = channel();
-            let mine = Arc::new(Counters::new());
-            counters.push(Arc::clone(&mine));
+            let counters = Arc::new(Counters::new());
+            let pulse = Arc::new(Pulse::default());
             let parts = Parts {
                 number,
                 settings: Arc::clone(&settings),
                 health: Arc::clone(&health),
                 upstreams: Arc::clone(&upstreams),
-                counters: mine,
+                counters: Arc::clone(&counters),
+                pulse: Arc::clone(&pulse),
                 udp,
                 tcp,
                 udp_path: UdpPath::default(),
@@ -123,27 +114,30 @@ impl Forwarder {
                 .name(format!("worker-{number}"))
                 .spawn(move || worker.run())
                 .map_err(StartError::Worker)?;
-            workers.push(Running {
+            workers.push(RunningWorker {
                 thread,
                 orders: orders_in,
                 waker,
+                pulse,
+                counters,
             });
         }
         Ok(Forwarder {
-            workers,
-            addresses,
+            sources: Arc::new(Sources::new(addresses, upstreams, health, workers)),
             receive_buffer_bytes,
-            upstreams,
-            health,
-            counters,
             reports,
             last_packet,
         })
     }
 
+    /// What the admin endpoint reads.
+    pub fn sources(&self) -> &Arc<Sources> {
+        &self.sources
+    }
+
     /// The addresses in service, in the order of the settings; port 0 has become the port the system chose.
     pub fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
+        self.sources.addresses()
     }
 
     /// The receive buffer of each UDP socket as the system granted it, in bytes.
@@ -153,25 +147,22 @@ impl Forwarder {
 
     /// The upstreams, in the order of the settings.
     pub fn upstreams(&self) -> &Arc<[Upstream]> {
-        &self.upstreams
+        self.sources.upstreams()
     }
 
     /// The upstreams' health, in the same order.
     pub fn health(&self) -> &[Health] {
-        &self.health
+        self.sources.health()
     }
 
     /// What all workers counted, added up.
     pub fn count(&self, count: dotgate_core::Count) -> u64 {
-        self.counters
-            .iter()
-            .map(|counters| counters.get(count))
-            .sum()
+        self.sources.count(count)
     }
 
     /// How many workers there are.
     pub fn worker_count(&self) -> usize {
-        self.workers.len()
+        self.sources.workers().len()
     }
 
     /// The next report of a worker. None when all have ended.
@@ -189,21 +180,22 @@ impl Forwarder {
         self.last_packet.load(std::sync::atomic::Ordering::Relaxed)
     }
 
+    /// Begins to drain: clients are served still, and all who ask are told that there will be an end.
+    pub fn drain(&self) {
+        self.sources.begin_drain();
+        self.order(Order::Drain);
+    }
+
     /// Gives all workers an order. A worker that has ended needs none.
     pub fn order(&self, order: Order) {
-        for worker in &self.workers {
-            if worker.orders.send(order).is_ok() {
-                // The waker fails only with its poll loop, and then the worker has ended.
-                drop(worker.waker.wake());
-            }
+        for worker in self.sources.workers() {
+            worker.order(order);
         }
     }
 
     /// Whether all workers have ended.
     pub fn has_ended(&self) -> bool {
-        self.workers
-            .iter()
-            .all(|worker| worker.thread.is_finished())
+        self.sources.workers().iter().all(RunningWorker::has_ended)
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod datagrams;
 mod places;
+mod pulse;
 mod sessions;
 mod streams;
 
@@ -25,6 +26,7 @@ use mio::{Events, Interest, Poll, Registry, Waker};
 
 use self::datagrams::Datagrams;
 use self::places::{Owner, Places};
+pub use self::pulse::Pulse;
 use self::sessions::Sessions;
 use self::streams::{Accepted, Streams};
 use crate::upstreams::Upstream;
@@ -49,10 +51,19 @@ pub enum Order {
     Drain,
     /// Take no more queries, finish those in flight, close everything, end.
     Finish,
+    /// Find out whether the upstream with this index answers.
+    Probe(usize),
     /// Fail as a bug would.
     #[cfg(test)]
     Panic,
+    /// Stand still until `STANDING` is free.
+    #[cfg(test)]
+    StandStill,
 }
+
+/// Held by a test that wants a worker to stand still.
+#[cfg(test)]
+pub(crate) static STANDING: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
 /// What a worker tells the control thread, which logs it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -102,6 +113,8 @@ pub struct Parts {
     pub upstreams: Arc<[Upstream]>,
     /// Its own counters.
     pub counters: Arc<Counters>,
+    /// Where it shows that it turns.
+    pub pulse: Arc<Pulse>,
     /// Its UDP sockets.
     pub udp: Vec<dotgate_net::UdpSocket>,
     /// Its TCP listeners.
@@ -134,6 +147,7 @@ pub struct Worker {
     health: Arc<[Health]>,
     orders: Receiver<Order>,
     outlet: Outlet,
+    pulse: Arc<Pulse>,
     last_packet: Arc<AtomicU64>,
 }
 
@@ -171,6 +185,7 @@ impl Worker {
         let datagrams = Datagrams::new(poll.registry(), &mut places, parts.udp, parts.udp_path)?;
         let streams = Streams::new(poll.registry(), &mut places, parts.tcp)?;
         let engine = new_engine(&parts.settings, &parts.health, &parts.counters)?;
+        parts.pulse.beat(now());
         let worker = Worker {
             poll,
             places,
@@ -190,6 +205,7 @@ impl Worker {
                 reports: parts.reports,
                 counters: parts.counters,
             },
+            pulse: parts.pulse,
             last_packet: parts.last_packet,
         };
         Ok((worker, waker))
@@ -231,6 +247,7 @@ impl Worker {
 
     fn turn(&mut self, events: &Events) {
         let now = now();
+        self.pulse.beat(now);
         std::mem::swap(&mut self.again, &mut self.unfinished);
         // What upstreams sent answers clients that wait already, so it comes first.
         for is_upstreams_turn in [true, false] {
@@ -265,7 +282,7 @@ impl Worker {
 
     fn serve(&mut self, owner: Owner, ready: Ready, now: Moment) {
         match owner {
-            Owner::Orders => self.take_orders(),
+            Owner::Orders => self.take_orders(now),
             Owner::Udp(socket) => {
                 let read = self.datagrams.receive(socket, &mut self.engine, now);
                 if read.count > 0 {
@@ -375,10 +392,13 @@ impl Worker {
         }
     }
 
-    fn take_orders(&mut self) {
+    fn take_orders(&mut self, now: Moment) {
         loop {
             match self.orders.try_recv() {
                 Ok(Order::Drain) => self.phase = Phase::Draining,
+                Ok(Order::Probe(upstream)) => self.engine.probe(now, upstream),
+                #[cfg(test)]
+                Ok(Order::StandStill) => drop(STANDING.lock()),
                 #[cfg(test)]
                 Ok(Order::Panic) => panic!("ordered by a test"),
                 // Without a control thread nobody could tell this worker to end.

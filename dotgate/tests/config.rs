@@ -88,6 +88,9 @@ fn what_is_not_set_has_the_documented_default() {
     assert!(config.bootstrap().is_empty());
     assert!(!config.forwards(LocalName::Localhost));
     assert_eq!(labels(&config), ["192.0.2.1@853"]);
+    assert_eq!(config.admin().listen, ["127.0.0.1:9153".parse().unwrap()]);
+    assert!(config.admin().hosts.is_empty());
+    assert_eq!(config.admin().token_file, None);
 }
 
 #[test]
@@ -115,6 +118,9 @@ fn every_variable_changes_what_it_says() {
         ("DOTGATE_TLS_AUTHENTICATION", "insecure-opportunistic"),
         ("DOTGATE_BOOTSTRAP_ADDRESSES", "192.0.2.53"),
         ("DOTGATE_LOCAL_FORWARD", "home.arpa"),
+        ("DOTGATE_ADMIN_LISTEN", "0.0.0.0:1, [::1]:2"),
+        ("DOTGATE_ADMIN_HOST_NAMES", "Dotgate.Test"),
+        ("DOTGATE_ADMIN_TOKEN_FILE", "token"),
     ]);
     let (server, query, tcp) = (config.server(), config.query(), config.tcp());
     assert_eq!(
@@ -154,6 +160,13 @@ fn every_variable_changes_what_it_says() {
     assert_eq!(config.bootstrap(), ["192.0.2.53:53".parse().unwrap()]);
     assert!(config.forwards(LocalName::HomeArpa) && !config.forwards(LocalName::Local));
     assert_eq!(labels(&config), ["192.0.2.1@853#dot.test", "dns.test@8853"]);
+    let admin = config.admin();
+    assert_eq!(
+        admin.listen,
+        ["0.0.0.0:1".parse().unwrap(), "[::1]:2".parse().unwrap()]
+    );
+    assert_eq!(admin.hosts, ["dotgate.test"]);
+    assert_eq!(admin.token_file.as_deref(), Some(Path::new("token")));
 }
 
 #[test]

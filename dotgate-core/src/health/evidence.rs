@@ -79,6 +79,11 @@ impl Evidence {
         }
     }
 
+    /// When the turn to have it probed was last taken.
+    pub fn last_probe(&self) -> Option<Moment> {
+        moment(&self.last_probe)
+    }
+
     /// Takes the turn to have it probed: true for one caller in `limits::PROBE_EVERY`, however many ask.
     pub fn claim_probe(&self, now: Moment) -> bool {
         let last = self.last_probe.load(Relaxed);

@@ -55,6 +55,9 @@ SSL_CERT_FILE                   -                       (not set)
 tls.authentication              default                 strict
 bootstrap.addresses             -                       (not set)
 local.forward                   default                 (none)
+admin.listen                    default                 127.0.0.1:9153
+admin.host_names                -                       (not set)
+admin.token_file                -                       (not set)
 
 listen on [::]:5300, UDP and TCP
 workers: 3

@@ -52,6 +52,11 @@ pub enum Fault {
         /// What is written.
         item: String,
     },
+    /// Not an IP address, a colon and a port.
+    NotAnAddressWithPort {
+        /// What is written.
+        item: String,
+    },
     /// Not an IP address.
     NotAnAddress {
         /// What is written.
@@ -144,6 +149,7 @@ impl fmt::Display for Fault {
             Self::NotAnAddressOrName { item } => {
                 write!(f, "{} is neither an IP address nor a DNS name", Shown(item))
             }
+            Self::NotAnAddressWithPort { item } => write!(f, "{} is no ADDR:PORT", Shown(item)),
             Self::NotAnAddress { item } => write!(f, "{} is not an IP address", Shown(item)),
             Self::NotAPin { item } => {
                 write!(f, "{} is not sha256/ and 32 octets in base64", Shown(item))

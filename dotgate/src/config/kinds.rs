@@ -355,6 +355,63 @@ impl Kind for Upstreams {
     }
 }
 
+/// Addresses with their ports, or none by the word `off`.
+#[derive(Debug)]
+pub struct AdminAddresses {
+    /// The most addresses allowed.
+    pub most: usize,
+}
+
+impl Kind for AdminAddresses {
+    type Value = Vec<SocketAddr>;
+
+    fn read(&self, text: &str) -> Result<Self::Value, Fault> {
+        if text == "off" {
+            return Ok(Vec::new());
+        }
+        distinct(text, self.most, |item| {
+            item.parse().map_err(|_| Fault::NotAnAddressWithPort {
+                item: item.to_owned(),
+            })
+        })
+    }
+
+    fn expected(&self) -> String {
+        let most = self.most;
+        format!("1 to {most} of ADDR:PORT ([ADDR]:PORT for IPv6), separated by commas, or off")
+    }
+
+    fn is_list(&self) -> bool {
+        true
+    }
+}
+
+/// DNS names of hosts, in lower case.
+#[derive(Debug)]
+pub struct HostNames {
+    /// The most names allowed.
+    pub most: usize,
+}
+
+impl Kind for HostNames {
+    type Value = Vec<String>;
+
+    fn read(&self, text: &str) -> Result<Self::Value, Fault> {
+        distinct(text, self.most, |item| {
+            let name = upstream::read_name(item)?;
+            Ok(name.as_ref().to_ascii_lowercase())
+        })
+    }
+
+    fn expected(&self) -> String {
+        format!("1 to {} DNS names, separated by commas", self.most)
+    }
+
+    fn is_list(&self) -> bool {
+        true
+    }
+}
+
 /// The path of a file. Whether it can be read is found out by who reads it.
 #[derive(Debug)]
 pub struct FilePath;

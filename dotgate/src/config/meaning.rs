@@ -34,6 +34,7 @@ pub struct Config {
     tls: TlsConfig,
     bootstrap: Vec<SocketAddr>,
     forwarded: Vec<LocalName>,
+    admin: AdminConfig,
 }
 
 /// Where to listen, and how.
@@ -100,6 +101,18 @@ pub struct TlsConfig {
     pub authentication: Profile,
 }
 
+/// The admin endpoint.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct AdminConfig {
+    /// Where it listens; nowhere if empty. Port 0 is the kernel's choice.
+    pub listen: Vec<SocketAddr>,
+    /// The names by which it may be asked besides `localhost` and addresses, in lower case.
+    pub hosts: Vec<String>,
+    /// The file with the token for what is not for everybody.
+    pub token_file: Option<PathBuf>,
+}
+
 /// How many TCP connections clients may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionLimits {
@@ -155,6 +168,11 @@ impl Config {
         self.forwarded.contains(&name)
     }
 
+    /// Returns where the admin endpoint is and who may use it.
+    pub fn admin(&self) -> &AdminConfig {
+        &self.admin
+    }
+
     /// Returns how many TCP connections clients may have in a process that may open `descriptors` files.
     /// `auto` leaves room for every listener and for four sessions to each upstream in each worker, is at least 16
     /// and at most 65,536, and gives a client address a quarter. Numbers the operator wrote are returned as they are.
@@ -200,6 +218,7 @@ impl Config {
             .optional(&table::BOOTSTRAP_ADDRESSES)
             .unwrap_or_default();
         let forwarded = reader.value(&table::LOCAL_FORWARD);
+        let admin = read_admin(&mut reader);
         if let Some(specs) = &upstream_specs {
             upstreams::refuse_names_without_bootstrap(&mut reader, specs);
         }
@@ -222,6 +241,7 @@ impl Config {
             tls,
             bootstrap,
             forwarded: forwarded?,
+            admin: admin?,
         };
         problems.is_empty().then_some(config)
     }
@@ -288,6 +308,17 @@ fn read_tls(reader: &mut Reader<'_>) -> Option<TlsConfig> {
     Some(TlsConfig {
         ca_file,
         authentication: authentication?,
+    })
+}
+
+fn read_admin(reader: &mut Reader<'_>) -> Option<AdminConfig> {
+    let listen = reader.value(&table::ADMIN_LISTEN);
+    let hosts = reader.optional(&table::ADMIN_HOST_NAMES);
+    let token_file = reader.optional(&table::ADMIN_TOKEN_FILE);
+    Some(AdminConfig {
+        listen: listen?,
+        hosts: hosts.unwrap_or_default(),
+        token_file,
     })
 }
 

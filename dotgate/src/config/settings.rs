@@ -5,10 +5,13 @@
 //! written anew by `dotgate check --print`.
 //! No key may be called `port` but those of the required four: `DOTGATE_..._PORT` is what Kubernetes injects.
 
+mod admin;
+
 use std::marker::PhantomData;
 use std::num::NonZeroU16;
 use std::time::Duration;
 
+pub use self::admin::{ADMIN_HOST_NAMES, ADMIN_LISTEN, ADMIN_TOKEN_FILE};
 use super::kinds::{
     ByteCount, FilePath, ListenAddresses, Number, OneOf, OrAuto, Prefixes, Resolvers, Size, SomeOf,
     Switch, Time, Upstreams,
@@ -43,6 +46,9 @@ pub static TABLE: &[Subject] = &[
     &TLS_AUTHENTICATION,
     &BOOTSTRAP_ADDRESSES,
     &LOCAL_FORWARD,
+    &ADMIN_LISTEN,
+    &ADMIN_HOST_NAMES,
+    &ADMIN_TOKEN_FILE,
 ];
 
 /// `HOST`.

@@ -11,6 +11,7 @@ use domain::base::Name;
 use domain::base::iana::{Rcode, Rtype};
 
 use super::resolver::{Resolver, ResolverConfig, ResolverError};
+use crate::admin::Admin;
 use crate::config::{self, Config, Environment, Problems};
 use crate::control::{self, End};
 use crate::log;
@@ -92,7 +93,7 @@ pub fn run(once: bool, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u
         finish(forwarder)?
     } else {
         write_hints(out, &forwarder)?;
-        control::run(forwarder, &config)?
+        control::run(forwarder, Admin::default(), &config)?
     };
     log::flush();
     Ok(u8::from(has_failed || end == End::CutShort))
@@ -125,6 +126,7 @@ fn configuration(port: u16, resolver: &Resolver) -> Result<Config, Problems> {
         ("DNS_PORT", address.port().to_string()),
         ("LOG_LEVEL", "warn".to_owned()),
         ("DOTGATE_SERVER_DRAIN_MAX", "0s".to_owned()),
+        ("DOTGATE_ADMIN_LISTEN", "off".to_owned()),
     ]
     .into_iter()
     .collect();

@@ -76,6 +76,7 @@ pub(super) fn ask_through_worker(
         health: config.upstreams().iter().map(|_| Health::new()).collect(),
         upstreams: Arc::clone(upstreams),
         counters: Arc::clone(&counters),
+        pulse: Arc::default(),
         udp: Vec::new(),
         tcp: vec![listener],
         udp_path: UdpPath::default(),

@@ -133,7 +133,7 @@ impl Sessions {
                 }
             }
         }
-        let read = connection.read(key, ready, engine, buffer, outlet, now);
+        let read = connection.read(key, ready, engine, buffer, (&self.upstreams, outlet), now);
         match read {
             Err(failure) => {
                 let end = session_end(&failure);
@@ -256,14 +256,14 @@ impl Connection {
         ready: Ready,
         engine: &mut Engine,
         buffer: &mut [u8],
-        outlet: &Outlet,
+        (upstreams, outlet): (&[Upstream], &Outlet),
         now: Moment,
     ) -> Result<Outcome, TlsFailure> {
         for _ in 0..ROUNDS {
             let mut take = |plaintext: &[u8]| engine.session_bytes(now, key, plaintext);
             let progress = self.tls.read(&mut self.socket, buffer, &mut take)?;
             if progress.handshake_done_now {
-                self.tell_opened(key, engine, outlet);
+                self.tell_opened(key, engine, upstreams, outlet);
                 engine.session_opened(now, key);
             }
             if progress.peer_closed.is_some() {
@@ -277,11 +277,20 @@ impl Connection {
         Ok(Outcome::MaybeMore)
     }
 
-    fn tell_opened(&self, key: SessionKey, engine: &mut Engine, outlet: &Outlet) {
-        let resumed = self.tls.facts().is_some_and(|facts| facts.resumed);
+    fn tell_opened(
+        &self,
+        key: SessionKey,
+        engine: &mut Engine,
+        upstreams: &[Upstream],
+        outlet: &Outlet,
+    ) {
+        let facts = self.tls.facts();
+        let resumed = facts.as_ref().is_some_and(|facts| facts.resumed);
         if resumed {
             engine.session_resumed(key);
             outlet.counters.add(Count::HandshakesResumed);
+        } else if let (Some(facts), Some(upstream)) = (facts, upstreams.get(self.upstream)) {
+            upstream.note_certificates(&facts.certificates);
         }
         outlet.tell(Report::SessionOpened {
             upstream: self.upstream,

@@ -54,6 +54,7 @@ fn world() -> World {
         health: [Health::new()].into(),
         upstreams: [].into(),
         counters: Arc::clone(&counters),
+        pulse: Arc::default(),
         udp: vec![udp],
         tcp: Vec::new(),
         udp_path: UdpPath::default(),

@@ -10,6 +10,7 @@
     reason = "a part of a test that cannot go on fails the test"
 )]
 
+mod admin;
 mod certificates;
 mod clients;
 mod ends;

@@ -19,6 +19,7 @@ pub(crate) struct Program {
     child: Child,
     lines: Receiver<String>,
     address: SocketAddr,
+    admin: SocketAddr,
     _authority: NamedTempFile,
 }
 
@@ -68,10 +69,12 @@ impl Program {
             child,
             lines,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            admin: SocketAddr::from(([127, 0, 0, 1], 0)),
             _authority: file,
         };
         let line = program.wait_for_line("serving DNS");
-        program.address = listen_address(&line);
+        program.address = address_after(&line, "listen=\"");
+        program.admin = address_after(&line, "admin=\"");
         program
     }
 
@@ -83,6 +86,11 @@ impl Program {
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where its admin endpoint is.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.admin
     }
 
     /// A new client over UDP.
@@ -192,6 +200,7 @@ pub(crate) fn set_up(
         ("PORT", "0"),
         ("DNS_HOST", hosts),
         ("DNS_PORT", "853"),
+        ("DOTGATE_ADMIN_LISTEN", "127.0.0.1:0"),
     ]);
     command.env("DOTGATE_TLS_CA_FILE", authority.path());
     command.envs(variables.iter().copied());
@@ -204,9 +213,9 @@ pub(crate) fn authority_file(authority: &TestAuthority) -> NamedTempFile {
     file
 }
 
-/// The first address in the line that tells the start.
-fn listen_address(line: &str) -> SocketAddr {
-    let (_, behind) = line.split_once("listen=\"").expect("addresses");
+/// The first address behind these words in the line that tells the start.
+fn address_after(line: &str, words: &str) -> SocketAddr {
+    let (_, behind) = line.split_once(words).expect("addresses");
     let end = behind.find(['"', ',']).unwrap();
     behind[..end].parse().unwrap()
 }

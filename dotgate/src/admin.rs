@@ -1,0 +1,139 @@
+//! The admin endpoint: HTTP on an address of its own, for probes, operators and metrics.
+//!
+//! Stands beside the path of a query, on the control thread, and reads what the workers write anyway: it never
+//! waits for one and never costs a query anything. `routes` says what is where, `endpoint` what all connections
+//! share, `client` is the other end, for the commands that ask.
+//! Bounds of connections, sizes and times are in `connections`. HTTP/1.1 alone (RFC 9112); TLS belongs in front.
+
+pub mod client;
+mod connections;
+mod endpoint;
+mod host;
+mod liveness;
+mod readiness;
+mod refusal;
+mod response;
+mod routes;
+mod sources;
+mod upstreams;
+
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use self::connections::{Connections, accept};
+use self::endpoint::Endpoint;
+pub use self::endpoint::readiness_line;
+pub use self::sources::Sources;
+pub use self::upstreams::health_line;
+use crate::config::AdminConfig;
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 64;
+
+/// Why the admin endpoint could not be opened.
+#[derive(Debug)]
+pub struct AdminError {
+    address: SocketAddr,
+    source: io::Error,
+}
+
+impl std::error::Error for AdminError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+impl fmt::Display for AdminError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let address = self.address;
+        write!(f, "admin endpoint on {address}: {}", self.source)?;
+        match self.source.kind() {
+            ErrorKind::AddrInUse => write!(
+                f,
+                "\n  Another process has this port, perhaps a second dotgate. `ss -ltnp 'sport = :{}'` names it. \
+                 Set DOTGATE_ADMIN_LISTEN to another ADDR:PORT for this one, or to off.",
+                address.port()
+            ),
+            ErrorKind::AddrNotAvailable => write!(
+                f,
+                "\n  DOTGATE_ADMIN_LISTEN must hold addresses of this host; `ip address` lists them."
+            ),
+            ErrorKind::PermissionDenied => write!(
+                f,
+                "\n  Ports below 1024 need a right; set DOTGATE_ADMIN_LISTEN to a higher one."
+            ),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The admin endpoint, bound and not yet served; nowhere by default.
+#[derive(Debug, Default)]
+pub struct Admin {
+    listeners: Vec<TcpListener>,
+    addresses: Vec<SocketAddr>,
+    hosts: Vec<String>,
+}
+
+impl Admin {
+    /// Binds its addresses. With `take_over` another process may have them, too, until it ends.
+    ///
+    /// # Errors
+    /// [`AdminError`] for the first address that cannot be had.
+    pub fn bind(config: &AdminConfig, take_over: bool) -> Result<Admin, AdminError> {
+        let mut listeners = Vec::new();
+        let mut addresses = Vec::new();
+        for &address in &config.listen {
+            let (listener, bound) =
+                bind(address, take_over).map_err(|source| AdminError { address, source })?;
+            listeners.push(listener);
+            addresses.push(bound);
+        }
+        Ok(Admin {
+            listeners,
+            addresses,
+            hosts: config.hosts.clone(),
+        })
+    }
+
+    /// Where it listens; port 0 has become the port the system chose.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Serves until the runtime ends. Call it inside one.
+    ///
+    /// # Errors
+    /// The system's: the runtime cannot watch a listener.
+    pub fn serve(self, sources: &Arc<Sources>) -> io::Result<()> {
+        let endpoint = Arc::new(Endpoint::new(Arc::clone(sources), self.hosts));
+        let connections = Arc::new(Connections::default());
+        for listener in self.listeners {
+            listener.set_nonblocking(true)?;
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            let (endpoint, connections) = (Arc::clone(&endpoint), Arc::clone(&connections));
+            // It ends with the runtime.
+            drop(tokio::spawn(accept(listener, endpoint, connections)));
+        }
+        Ok(())
+    }
+}
+
+fn bind(address: SocketAddr, take_over: bool) -> io::Result<(TcpListener, SocketAddr)> {
+    if !take_over && address.port() != 0 {
+        // Without sharing first: a second copy would otherwise answer half of the probes.
+        drop(dotgate_net::tcp::listen(address, false, BACKLOG)?);
+    }
+    let listener = dotgate_net::tcp::listen(address, true, BACKLOG)?;
+    let bound = listener.local_addr()?;
+    Ok((listener, bound))
+}
+
+fn now() -> dotgate_core::Moment {
+    dotgate_core::Moment::from_nanos(dotgate_net::boottime_nanos())
+}
+
+#[cfg(test)]
+mod tests;

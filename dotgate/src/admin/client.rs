@@ -1,0 +1,151 @@
+//! The other end of the admin endpoint: one request on one connection, for the commands that ask a running dotgate.
+//!
+//! Limits: `WAIT` for all of it, `RESPONSE_OCTETS`.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::now;
+
+/// What a request and its response may take.
+const WAIT: Duration = Duration::from_secs(6);
+
+/// The longest response read, in octets.
+const RESPONSE_OCTETS: u64 = 16 * 1024 * 1024;
+
+/// Why there is no response.
+#[derive(Debug, Error)]
+pub enum ClientError {
+    /// The settings say that there is no endpoint.
+    #[error("there is no admin endpoint to ask: DOTGATE_ADMIN_LISTEN is off")]
+    Off,
+    /// The port was left to the system, which alone knows it.
+    #[error("the admin endpoint's port is not known: DOTGATE_ADMIN_LISTEN has port 0")]
+    PortUnknown,
+    /// The endpoint cannot be reached, or does not answer.
+    #[error("the admin endpoint {address} (DOTGATE_ADMIN_LISTEN): {source}")]
+    Unreachable {
+        /// Where it was expected.
+        address: SocketAddr,
+        /// The system's words.
+        source: io::Error,
+    },
+    /// Something else answers there.
+    #[error("what answers at {0} (DOTGATE_ADMIN_LISTEN) is not dotgate")]
+    NotHttp(SocketAddr),
+}
+
+/// A response.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HttpResponse {
+    /// The status code.
+    pub status: u16,
+    /// The body.
+    pub body: String,
+}
+
+/// Where to reach an endpoint that listens there: a wildcard is reached by loopback.
+///
+/// # Errors
+/// [`ClientError::Off`] and [`ClientError::PortUnknown`].
+pub fn endpoint(listen: &[SocketAddr]) -> Result<SocketAddr, ClientError> {
+    let mut address = *listen.first().ok_or(ClientError::Off)?;
+    if address.port() == 0 {
+        return Err(ClientError::PortUnknown);
+    }
+    if address.ip().is_unspecified() {
+        address.set_ip(match address.ip() {
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    Ok(address)
+}
+
+/// Asks for `path`.
+///
+/// # Errors
+/// [`ClientError`]; a status that tells of a failure is none.
+pub fn get(address: SocketAddr, path: &str) -> Result<HttpResponse, ClientError> {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    exchange(address, &request)
+}
+
+fn exchange(address: SocketAddr, request: &str) -> Result<HttpResponse, ClientError> {
+    let response = transfer(address, request)
+        .map_err(|source| ClientError::Unreachable { address, source })?;
+    read_response(&response).ok_or(ClientError::NotHttp(address))
+}
+
+fn transfer(address: SocketAddr, request: &str) -> io::Result<Vec<u8>> {
+    let bound = now() + WAIT;
+    let left = || Some(bound.since(now()).max(Duration::from_millis(1)));
+    let mut stream = TcpStream::connect_timeout(&address, WAIT)?;
+    stream.set_write_timeout(left())?;
+    stream.write_all(request.as_bytes())?;
+    let mut response = Vec::new();
+    let mut piece = [0; 4096];
+    loop {
+        stream.set_read_timeout(left())?;
+        let length = match stream.read(&mut piece) {
+            Ok(length) => length,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                return Err(io::Error::new(ErrorKind::TimedOut, "no response in time"));
+            }
+            Err(error) => return Err(error),
+        };
+        response.extend_from_slice(piece.get(..length).unwrap_or_default());
+        if length == 0 || response.len() as u64 > RESPONSE_OCTETS {
+            return Ok(response);
+        }
+        if now() >= bound {
+            return Err(io::Error::new(ErrorKind::TimedOut, "no response in time"));
+        }
+    }
+}
+
+/// Reads a response whose end is the end of its connection.
+fn read_response(octets: &[u8]) -> Option<HttpResponse> {
+    let text = std::str::from_utf8(octets).ok()?;
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    let status = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
+    Some(HttpResponse {
+        status,
+        body: body.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wildcard_is_reached_by_loopback() {
+        let reached = |listen: &str| endpoint(&[listen.parse().unwrap()]).unwrap().to_string();
+        assert_eq!(reached("0.0.0.0:9153"), "127.0.0.1:9153");
+        assert_eq!(reached("[::]:9153"), "[::1]:9153");
+        assert_eq!(reached("192.0.2.1:80"), "192.0.2.1:80");
+        assert!(matches!(endpoint(&[]), Err(ClientError::Off)));
+        let unknown = endpoint(&["127.0.0.1:0".parse().unwrap()]);
+        assert!(matches!(unknown, Err(ClientError::PortUnknown)));
+    }
+
+    #[test]
+    fn what_is_no_response_is_none() {
+        for octets in [
+            &b""[..],
+            b"SSH-2.0\r\n\r\n",
+            b"HTTP/1.1 2",
+            b"HTTP/1.1 200 OK\r\n",
+        ] {
+            assert_eq!(read_response(octets), None);
+        }
+        let body = "yes".to_owned();
+        let response = HttpResponse { status: 200, body };
+        let octets = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nyes";
+        assert_eq!(read_response(octets), Some(response));
+    }
+}

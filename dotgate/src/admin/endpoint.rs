@@ -1,0 +1,137 @@
+//! What all connections to the admin endpoint share, and the verdicts on this instance.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use dotgate_core::Moment;
+use serde::{Deserialize, Serialize};
+use tokio::time::sleep;
+
+use super::liveness::{Liveness, Standing};
+use super::now;
+use super::readiness::{Readiness, Reason, Verdict};
+use super::sources::Sources;
+
+/// How often one who waits for a woken worker looks.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// What all connections share.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    sources: Arc<Sources>,
+    /// The names by which it may be asked.
+    hosts: Vec<String>,
+    liveness: Mutex<Liveness>,
+    readiness: Mutex<Readiness>,
+}
+
+/// The body of `/livez` and `/readyz`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Report {
+    /// `ready`, `degraded` or `not ready`; for `/livez`, `alive` or `not alive`.
+    pub(super) status: String,
+    /// What is not well.
+    pub(super) reasons: Vec<String>,
+}
+
+impl Endpoint {
+    pub(super) fn new(sources: Arc<Sources>, hosts: Vec<String>) -> Endpoint {
+        Endpoint {
+            liveness: Mutex::new(Liveness::new(sources.workers().len())),
+            readiness: Mutex::new(Readiness::new()),
+            hosts,
+            sources,
+        }
+    }
+
+    pub(super) fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
+    pub(super) fn hosts(&self) -> &[String] {
+        &self.hosts
+    }
+
+    /// How each worker stands, by number. Those that sleep are woken.
+    pub(super) fn look_at_workers(&self, now: Moment) -> Vec<Standing> {
+        let mut liveness = self.liveness.lock().unwrap_or_else(PoisonError::into_inner);
+        liveness.look(now, self.sources.workers())
+    }
+
+    /// Whether every worker turned lately, or does so when woken; what is wrong otherwise.
+    pub(super) async fn liveness(&self) -> (bool, Report) {
+        let mut standings = self.look_at_workers(now());
+        // Ends by itself: a woken worker turns, or stands still.
+        while standings.contains(&Standing::Woken) {
+            sleep(LOOK).await;
+            standings = self.look_at_workers(now());
+        }
+        let reasons = worker_reasons(&standings);
+        let is_alive = reasons.is_empty();
+        let word = if is_alive { "alive" } else { "not alive" };
+        (is_alive, report(word, &reasons))
+    }
+
+    /// Whether this instance is to be sent queries, and why not, or what is wrong all the same.
+    pub(super) fn readiness(&self) -> (bool, Report) {
+        let now = now();
+        let mut reasons = worker_reasons(&self.look_at_workers(now));
+        if self.sources.is_draining() {
+            reasons.push(Reason::Draining);
+        }
+        reasons.extend(self.outage());
+        let mut readiness = self
+            .readiness
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let verdict = readiness.judge(now, &reasons);
+        (
+            verdict != Verdict::NotReady,
+            report(verdict.word(), &reasons),
+        )
+    }
+
+    /// The reason that no upstream is well, if so.
+    fn outage(&self) -> Option<Reason> {
+        let pairs = self.sources.upstreams().iter().zip(self.sources.health());
+        let failures: Option<Vec<String>> = pairs
+            .map(|(upstream, health)| {
+                let failure = health.why()?;
+                Some(format!("{}: {}", upstream.label(), failure.text()))
+            })
+            .collect();
+        Some(Reason::NoUpstreamWell(failures?.join("; ")))
+    }
+}
+
+fn worker_reasons(standings: &[Standing]) -> Vec<Reason> {
+    if standings
+        .iter()
+        .all(|standing| *standing == Standing::Ended)
+    {
+        return vec![Reason::NoWorkerLeft];
+    }
+    let reason = |(number, standing): (usize, &Standing)| match standing {
+        Standing::Turns | Standing::Woken => None,
+        Standing::Still => Some(Reason::WorkerStill(number)),
+        Standing::Ended => Some(Reason::WorkerEnded(number)),
+    };
+    standings.iter().enumerate().filter_map(reason).collect()
+}
+
+fn report(status: &str, reasons: &[Reason]) -> Report {
+    Report {
+        status: status.to_owned(),
+        reasons: reasons.iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// The body of `/readyz` as a line for people. None if it is something else.
+pub fn readiness_line(body: &str) -> Option<String> {
+    let Report { status, reasons } = serde_json::from_str(body).ok()?;
+    if reasons.is_empty() {
+        return Some(status);
+    }
+    Some(format!("{status}: {}", reasons.join("; ")))
+}

@@ -1,0 +1,109 @@
+//! Whether the workers' loops turn.
+//!
+//! A worker that has nothing to do sleeps and is well all the same, so one that has not turned for `LATELY` is
+//! woken, and only one that does not turn within `PATIENCE` of that stands still. Nobody is woken unless somebody
+//! asks. Whoever holds a `Liveness` has the times; this module reads no clock.
+
+use std::time::Duration;
+
+use dotgate_core::Moment;
+
+use crate::serve::RunningWorker;
+
+/// A worker that turned within this time lives.
+const LATELY: Duration = Duration::from_secs(5);
+
+/// What a woken worker gets to turn.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What is known of a worker.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Standing {
+    /// It turned lately.
+    Turns,
+    /// It was woken and has not turned yet.
+    Woken,
+    /// It was woken and did not turn.
+    Still,
+    /// Its thread has ended.
+    Ended,
+}
+
+/// When each worker was woken last.
+#[derive(Debug)]
+pub(super) struct Liveness(Vec<Option<Moment>>);
+
+impl Liveness {
+    pub(super) fn new(workers: usize) -> Liveness {
+        Liveness(vec![None; workers])
+    }
+
+    /// Looks at all workers, and wakes those that have to show whether they live.
+    pub(super) fn look(&mut self, now: Moment, workers: &[RunningWorker]) -> Vec<Standing> {
+        let look = |(woken, worker): (&mut Option<Moment>, &RunningWorker)| {
+            if worker.has_ended() {
+                return Standing::Ended;
+            }
+            let before = *woken;
+            let standing = judge(woken, worker.last_turn(), now);
+            if standing == Standing::Woken && *woken != before {
+                worker.wake();
+            }
+            standing
+        };
+        self.0.iter_mut().zip(workers).map(look).collect()
+    }
+}
+
+/// Judges a worker by its last turn; `woken` changes if it is to be woken now.
+fn judge(woken: &mut Option<Moment>, last_turn: Moment, now: Moment) -> Standing {
+    if now.since(last_turn) <= LATELY {
+        return Standing::Turns;
+    }
+    match *woken {
+        Some(at) if at > last_turn && now.since(at) >= PATIENCE => Standing::Still,
+        Some(at) if at > last_turn => Standing::Woken,
+        Some(_) | None => {
+            *woken = Some(now);
+            Standing::Woken
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Moment = Moment::from_nanos(1_000_000_000);
+
+    fn at(seconds: u64) -> Moment {
+        START + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_worker_that_turned_lately_is_not_woken() {
+        let mut woken = None;
+        assert_eq!(judge(&mut woken, START, at(5)), Standing::Turns);
+        assert_eq!(woken, None);
+    }
+
+    #[test]
+    fn a_sleeping_worker_is_woken_once_and_lives_as_soon_as_it_turns() {
+        let mut woken = None;
+        assert_eq!(judge(&mut woken, START, at(60)), Standing::Woken);
+        assert_eq!(judge(&mut woken, START, at(61)), Standing::Woken);
+        assert_eq!(woken, Some(at(60)));
+        assert_eq!(judge(&mut woken, at(61), at(62)), Standing::Turns);
+        assert_eq!(judge(&mut woken, at(61), at(90)), Standing::Woken);
+        assert_eq!(woken, Some(at(90)), "asleep again, woken again");
+    }
+
+    #[test]
+    fn a_worker_that_does_not_turn_when_woken_stands_still_until_it_turns() {
+        let mut woken = None;
+        judge(&mut woken, START, at(10));
+        assert_eq!(judge(&mut woken, START, at(12)), Standing::Still);
+        assert_eq!(judge(&mut woken, START, at(99)), Standing::Still);
+        assert_eq!(judge(&mut woken, at(100), at(100)), Standing::Turns);
+    }
+}

@@ -1,0 +1,173 @@
+//! Whether this instance is to be sent queries.
+//!
+//! It is unless it drains or cannot serve. An outage of all upstreams does not make it unready: it would befall all
+//! instances at once, and a balancer without any has no better answer than the SERVFAIL and its reason given here;
+//! the verdict is then `Degraded`. So that a balancer does not see it flap, it takes `LOST_AFTER` of being unable to
+//! become unready and `BACK_AFTER` of being able to become ready again. This module reads no clock.
+
+use std::fmt;
+use std::time::Duration;
+
+use dotgate_core::Moment;
+
+/// How long an instance is unable to serve before it says so.
+const LOST_AFTER: Duration = Duration::from_secs(3);
+
+/// How long it is able again before it says so.
+const BACK_AFTER: Duration = Duration::from_secs(1);
+
+/// Whether queries are to be sent here.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Verdict {
+    /// Yes.
+    Ready,
+    /// Yes, but not all is well.
+    Degraded,
+    /// No.
+    NotReady,
+}
+
+impl Verdict {
+    /// The word in bodies.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Verdict::Ready => "ready",
+            Verdict::Degraded => "degraded",
+            Verdict::NotReady => "not ready",
+        }
+    }
+}
+
+/// Something that is not well.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Reason {
+    /// The end was ordered.
+    Draining,
+    /// A worker, by number, stands still: what the kernel gives it gets no response.
+    WorkerStill(usize),
+    /// A worker, by number, has ended; the others have its share.
+    WorkerEnded(usize),
+    /// All workers have ended.
+    NoWorkerLeft,
+    /// No upstream is well; each with its failure.
+    NoUpstreamWell(String),
+}
+
+impl Reason {
+    /// Whether it keeps this instance from serving.
+    fn prevents_serving(&self) -> bool {
+        match self {
+            Reason::Draining | Reason::WorkerStill(_) | Reason::NoWorkerLeft => true,
+            Reason::WorkerEnded(_) | Reason::NoUpstreamWell(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::Draining => write!(f, "stopping: what still comes is served"),
+            Reason::WorkerStill(number) => write!(f, "worker {number} stands still"),
+            Reason::WorkerEnded(number) => write!(f, "worker {number} has ended"),
+            Reason::NoWorkerLeft => write!(f, "all workers have ended"),
+            Reason::NoUpstreamWell(failures) => write!(f, "no upstream is well: {failures}"),
+        }
+    }
+}
+
+/// What was last said, and since when the opposite holds.
+#[derive(Debug)]
+pub(super) struct Readiness {
+    is_ready: bool,
+    differs_since: Option<Moment>,
+}
+
+impl Readiness {
+    /// Ready: it is asked only once the workers run.
+    pub(super) fn new() -> Readiness {
+        Readiness {
+            is_ready: true,
+            differs_since: None,
+        }
+    }
+
+    /// What to say now, for these reasons.
+    pub(super) fn judge(&mut self, now: Moment, reasons: &[Reason]) -> Verdict {
+        let can_serve = !reasons.iter().any(Reason::prevents_serving);
+        if can_serve == self.is_ready {
+            self.differs_since = None;
+        } else {
+            let since = *self.differs_since.get_or_insert(now);
+            let patience = if self.is_ready {
+                LOST_AFTER
+            } else {
+                BACK_AFTER
+            };
+            if reasons.contains(&Reason::Draining) || now.since(since) >= patience {
+                self.is_ready = can_serve;
+                self.differs_since = None;
+            }
+        }
+        match (self.is_ready, reasons) {
+            (false, _) => Verdict::NotReady,
+            (true, []) => Verdict::Ready,
+            (true, _) => Verdict::Degraded,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STILL: [Reason; 1] = [Reason::WorkerStill(0)];
+
+    fn at(milliseconds: u64) -> Moment {
+        Moment::from_nanos(1_000_000_000) + Duration::from_millis(milliseconds)
+    }
+
+    #[test]
+    fn it_is_ready_at_once_and_unready_at_once_when_the_end_is_ordered() {
+        let mut readiness = Readiness::new();
+        assert_eq!(readiness.judge(at(0), &[]), Verdict::Ready);
+        let draining = [Reason::Draining];
+        assert_eq!(readiness.judge(at(1), &draining), Verdict::NotReady);
+    }
+
+    #[test]
+    fn an_outage_of_all_upstreams_leaves_it_ready_and_degraded() {
+        let mut readiness = Readiness::new();
+        let outage = [Reason::NoUpstreamWell("a: connect: refused".to_owned())];
+        for second in 0..100 {
+            let verdict = readiness.judge(at(second * 1_000), &outage);
+            assert_eq!(verdict, Verdict::Degraded);
+        }
+        let one_less = [Reason::WorkerEnded(3)];
+        assert_eq!(readiness.judge(at(100_000), &one_less), Verdict::Degraded);
+    }
+
+    #[test]
+    fn a_worker_that_stands_still_makes_it_unready_after_three_seconds_and_ready_one_after_it_turns()
+     {
+        let mut readiness = Readiness::new();
+        assert_eq!(readiness.judge(at(0), &STILL), Verdict::Degraded);
+        assert_eq!(readiness.judge(at(2_999), &STILL), Verdict::Degraded);
+        assert_eq!(readiness.judge(at(3_000), &STILL), Verdict::NotReady);
+        assert_eq!(readiness.judge(at(4_000), &[]), Verdict::NotReady);
+        assert_eq!(readiness.judge(at(4_999), &[]), Verdict::NotReady);
+        assert_eq!(readiness.judge(at(5_000), &[]), Verdict::Ready);
+    }
+
+    #[test]
+    fn what_comes_and_goes_changes_nothing() {
+        let mut readiness = Readiness::new();
+        for second in 0..10 {
+            let still = readiness.judge(at(second * 2_000), &STILL);
+            assert_eq!(still, Verdict::Degraded);
+            assert_eq!(
+                readiness.judge(at(second * 2_000 + 1_000), &[]),
+                Verdict::Ready
+            );
+        }
+    }
+}

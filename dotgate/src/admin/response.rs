@@ -1,0 +1,52 @@
+//! Responses: plain words, or JSON. Nothing is ever cached.
+
+use http_body_util::Full;
+use hyper::StatusCode;
+use hyper::body::Bytes;
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use serde::Serialize;
+
+/// A response with its whole body.
+pub(super) type Response = hyper::Response<Full<Bytes>>;
+
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// A line for a person.
+pub(super) fn words(status: StatusCode, line: &str) -> Response {
+    with_body(status, TEXT, format!("{line}\n"))
+}
+
+/// A JSON document in one line.
+pub(super) fn json(status: StatusCode, document: &impl Serialize) -> Response {
+    json_text(
+        status,
+        serde_json::to_string(document).map(|text| text + "\n"),
+    )
+}
+
+/// A JSON document that was written already, unless that failed.
+pub(super) fn json_text(status: StatusCode, text: Result<String, serde_json::Error>) -> Response {
+    match text {
+        Ok(text) => with_body(status, JSON, text),
+        Err(error) => words(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            &format!("a bug: the response cannot be written: {error}"),
+        ),
+    }
+}
+
+/// A response with these octets.
+pub(super) fn with_body(
+    status: StatusCode,
+    content_type: HeaderValue,
+    body: impl Into<Bytes>,
+) -> Response {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, content_type);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}

@@ -1,0 +1,86 @@
+//! What the endpoints read of a running forwarder. Nothing here is written on the path of a query for their sake
+//! but what the workers keep anyway.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use dotgate_core::{Count, Health, Moment};
+
+use super::now;
+use crate::serve::RunningWorker;
+use crate::upstreams::Upstream;
+
+/// The shared parts of a running forwarder, for all who tell about it.
+#[derive(Debug)]
+pub struct Sources {
+    started: Moment,
+    addresses: Vec<SocketAddr>,
+    upstreams: Arc<[Upstream]>,
+    health: Arc<[Health]>,
+    workers: Vec<RunningWorker>,
+    is_draining: AtomicBool,
+}
+
+impl Sources {
+    /// Takes the parts of a forwarder that starts now.
+    pub fn new(
+        addresses: Vec<SocketAddr>,
+        upstreams: Arc<[Upstream]>,
+        health: Arc<[Health]>,
+        workers: Vec<RunningWorker>,
+    ) -> Sources {
+        Sources {
+            started: now(),
+            addresses,
+            upstreams,
+            health,
+            workers,
+            is_draining: AtomicBool::new(false),
+        }
+    }
+
+    /// When it started.
+    pub fn started(&self) -> Moment {
+        self.started
+    }
+
+    /// The addresses in service, in the order of the settings.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// The upstreams, in the order of the settings.
+    pub fn upstreams(&self) -> &Arc<[Upstream]> {
+        &self.upstreams
+    }
+
+    /// The upstreams' health, in the same order.
+    pub fn health(&self) -> &[Health] {
+        &self.health
+    }
+
+    /// The workers.
+    pub fn workers(&self) -> &[RunningWorker] {
+        &self.workers
+    }
+
+    /// What all workers counted, added up.
+    pub fn count(&self, count: Count) -> u64 {
+        let counts = self
+            .workers
+            .iter()
+            .map(|worker| worker.counters().get(count));
+        counts.sum()
+    }
+
+    /// Whether the end was ordered.
+    pub fn is_draining(&self) -> bool {
+        self.is_draining.load(Relaxed)
+    }
+
+    /// Takes note that the end was ordered.
+    pub(crate) fn begin_drain(&self) {
+        self.is_draining.store(true, Relaxed);
+    }
+}

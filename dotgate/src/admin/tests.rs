@@ -1,0 +1,69 @@
+//! A worker that stands still, as the endpoint sees it.
+
+use std::time::Duration;
+
+use super::*;
+use crate::config::{self, Environment};
+use crate::demo::certificates::TestAuthority;
+use crate::serve::Forwarder;
+use crate::tls::Roots;
+use crate::worker::{Order, STANDING};
+
+fn forwarder() -> Forwarder {
+    let environment: Environment = [
+        ("HOST", "127.0.0.1"),
+        ("PORT", "0"),
+        ("DNS_HOST", "192.0.2.1#nowhere.test"),
+        ("DNS_PORT", "853"),
+        ("DOTGATE_SERVER_WORKERS", "2"),
+    ]
+    .into_iter()
+    .collect();
+    let config = config::load(&environment, None).unwrap().config;
+    let authority = TestAuthority::new().unwrap();
+    let roots = Roots::trusting(authority.certificate()).unwrap();
+    Forwarder::start(&config, &roots).unwrap()
+}
+
+#[test]
+fn a_worker_that_stands_still_is_told_of_until_it_turns_again() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    let forwarder = forwarder();
+    let endpoint = Endpoint::new(Arc::clone(forwarder.sources()), Vec::new());
+    let said = || runtime.block_on(endpoint.liveness());
+    assert!(said().0);
+    let standing = STANDING.lock().unwrap();
+    forwarder.sources().workers()[1].order(Order::StandStill);
+    let bound = now() + Duration::from_secs(30);
+    let is_alive_until = |expected: bool| {
+        loop {
+            let (is_alive, report) = said();
+            if is_alive == expected {
+                return report;
+            }
+            assert!(now() < bound, "{report:?}");
+        }
+    };
+    let report = is_alive_until(false);
+    assert_eq!(report.reasons, ["worker 1 stands still"]);
+    assert!(endpoint.readiness().1.status != "ready");
+    drop(standing);
+    is_alive_until(true);
+}
+
+#[test]
+fn with_all_workers_ended_it_is_neither_alive_nor_ready() {
+    let forwarder = forwarder();
+    let endpoint = Endpoint::new(Arc::clone(forwarder.sources()), Vec::new());
+    forwarder.order(Order::Finish);
+    let bound = now() + Duration::from_secs(30);
+    while !forwarder.has_ended() {
+        assert!(now() < bound);
+        std::thread::yield_now();
+    }
+    let (_, report) = endpoint.readiness();
+    assert_eq!(report.reasons, ["all workers have ended"]);
+}

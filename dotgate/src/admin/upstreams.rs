@@ -1,0 +1,194 @@
+//! What is known of each upstream, and `/healthz`, which makes sure of it.
+//!
+//! Live traffic is the evidence. Only where an upstream has not answered within `LATELY`, or is not well, a worker
+//! is ordered to probe it, at most once a second and upstream however many ask; all who ask wait for the news, at
+//! most `PATIENCE`.
+
+use std::time::Duration;
+
+use dotgate_core::{Health, HealthState, Moment, Seen};
+use rustls::pki_types::UnixTime;
+use serde::{Deserialize, Serialize};
+use tokio::time::sleep;
+
+use super::endpoint::Endpoint;
+use super::liveness::Standing;
+use super::now;
+use super::sources::Sources;
+use crate::upstreams::Upstream;
+use crate::worker::Order;
+
+/// An upstream that answered within this time needs no probe.
+const LATELY: Duration = Duration::from_secs(5);
+
+/// How long the news of a probe are waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often one who waits looks.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// What is known of an upstream. Times are in seconds before now.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UpstreamReport {
+    /// As in the settings.
+    pub(super) upstream: String,
+    /// Whether it is well and answered lately.
+    pub(super) answers: bool,
+    /// `well`, `suspect`, `down`, or `unknown` before anything was heard of it.
+    pub(super) state: String,
+    /// How long it is well, or is not.
+    pub(super) state_seconds: Option<f64>,
+    /// When it last answered.
+    pub(super) last_response_seconds: Option<f64>,
+    /// What last failed.
+    pub(super) last_error: Option<String>,
+    /// When that was.
+    pub(super) last_error_seconds: Option<f64>,
+    /// The smoothed time from a question to its answer, in milliseconds.
+    pub(super) round_trip_ms: Option<f64>,
+    /// Open sessions of all workers.
+    pub(super) sessions: u32,
+    /// Handshakes that succeeded since the start.
+    pub(super) handshakes: u64,
+    /// Whole days until its certificate ends; negative once it has.
+    pub(super) certificate_days_left: Option<i64>,
+}
+
+/// The body of `/healthz`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HealthReport {
+    /// `ok` or `failing`.
+    pub(super) status: String,
+    /// All upstreams in the order of the settings.
+    pub(super) upstreams: Vec<UpstreamReport>,
+}
+
+impl HealthReport {
+    /// Whether an upstream answers.
+    pub(super) fn is_ok(&self) -> bool {
+        self.upstreams.iter().any(|upstream| upstream.answers)
+    }
+
+    /// JSON with one line for each upstream.
+    pub(super) fn lines(&self) -> Result<String, serde_json::Error> {
+        let line = |upstream| serde_json::to_string(upstream);
+        let lines: Result<Vec<String>, _> = self.upstreams.iter().map(line).collect();
+        let status = serde_json::to_string(&self.status)?;
+        let lines = lines?.join(",\n");
+        Ok(format!(
+            "{{\"status\":{status},\"upstreams\":[\n{lines}\n]}}\n"
+        ))
+    }
+}
+
+/// Makes sure that each upstream answers or does not, and reports.
+pub(super) async fn verify(endpoint: &Endpoint) -> HealthReport {
+    let sources = endpoint.sources();
+    let start = now();
+    probe_where_needed(endpoint, start);
+    let bound = start + PATIENCE;
+    while now() < bound
+        && sources
+            .health()
+            .iter()
+            .any(|health| is_open_question(health, start))
+    {
+        sleep(LOOK).await;
+    }
+    let upstreams = reports(sources, start);
+    let answers = upstreams.iter().any(|upstream| upstream.answers);
+    HealthReport {
+        status: if answers { "ok" } else { "failing" }.to_owned(),
+        upstreams,
+    }
+}
+
+/// All upstreams as they are known to those who ask at `start`.
+pub(super) fn reports(sources: &Sources, start: Moment) -> Vec<UpstreamReport> {
+    let pairs = sources.upstreams().iter().zip(sources.health());
+    pairs
+        .map(|(upstream, health)| report(upstream, health, start))
+        .collect()
+}
+
+/// The body of `/healthz` as a line for people. None if it is something else.
+pub fn health_line(body: &str) -> Option<String> {
+    let HealthReport { upstreams, .. } = serde_json::from_str(body).ok()?;
+    let answering = upstreams.iter().filter(|upstream| upstream.answers).count();
+    let mut line = format!("{answering} of {} upstreams answer", upstreams.len());
+    for (place, silent) in upstreams
+        .iter()
+        .filter(|upstream| !upstream.answers)
+        .enumerate()
+    {
+        line.push_str(if place == 0 { "; not " } else { ", " });
+        let error = silent.last_error.as_deref().unwrap_or("no response yet");
+        line.push_str(&format!("{} ({error})", silent.upstream));
+    }
+    Some(line)
+}
+
+fn probe_where_needed(endpoint: &Endpoint, start: Moment) {
+    let sources = endpoint.sources();
+    let mut standings = None;
+    for (upstream, health) in sources.health().iter().enumerate() {
+        if answers(health, start) || !health.evidence().claim_probe(start) {
+            continue;
+        }
+        let standings = standings.get_or_insert_with(|| endpoint.look_at_workers(start));
+        let can_probe =
+            |standing: &&Standing| matches!(standing, Standing::Turns | Standing::Woken);
+        let place = standings.iter().position(|standing| can_probe(&standing));
+        if let Some(worker) = place.and_then(|place| sources.workers().get(place)) {
+            worker.order(Order::Probe(upstream));
+        }
+    }
+}
+
+/// Whether an upstream is well and has answered lately.
+fn answers(health: &Health, start: Moment) -> bool {
+    let last = health.evidence().last_response();
+    health.state() == HealthState::Well && last.is_some_and(|last| start.since(last) <= LATELY)
+}
+
+/// Whether nothing has come yet since the last probe, of this request or another.
+fn is_open_question(health: &Health, start: Moment) -> bool {
+    let evidence = health.evidence();
+    let probed = evidence.last_probe().unwrap_or(start);
+    !answers(health, start) && evidence.seen_since(probed) == Seen::Nothing
+}
+
+fn report(upstream: &Upstream, health: &Health, start: Moment) -> UpstreamReport {
+    let now = now();
+    let ago = |moment: Moment| rounded(now.since(moment).as_secs_f64());
+    let evidence = health.evidence();
+    let last_error = evidence.last_error();
+    let state = match health.state() {
+        HealthState::Well if evidence.last_response().is_none() => "unknown",
+        HealthState::Well => "well",
+        HealthState::Suspect => "suspect",
+        HealthState::Down => "down",
+    };
+    UpstreamReport {
+        upstream: upstream.label().to_owned(),
+        answers: answers(health, start),
+        state: state.to_owned(),
+        state_seconds: health.since().map(ago),
+        last_response_seconds: evidence.last_response().map(ago),
+        last_error: last_error.map(|(_, failure)| failure.text().to_owned()),
+        last_error_seconds: last_error.map(|(at, _)| ago(at)),
+        round_trip_ms: evidence
+            .round_trip()
+            .map(|time| rounded(time.as_secs_f64() * 1e3)),
+        sessions: evidence.open_sessions(),
+        handshakes: evidence.handshakes(),
+        certificate_days_left: upstream.certificate_days_left(UnixTime::now()),
+    }
+}
+
+/// Milliseconds are exact enough for people.
+pub(super) fn rounded(seconds: f64) -> f64 {
+    (seconds * 1e3).round() / 1e3
+}

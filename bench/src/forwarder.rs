@@ -1,8 +1,11 @@
 //! The forwarders compared, each set up for the same work and as fast as its manual tells.
 //!
-//! All get two workers or threads, share the port between them, check the upstream's certificate
-//! and name, and keep no cache that could answer: no name is asked twice.
+//! All get two workers or threads, share the port between them, and check the upstream's certificate
+//! and name. dotgate keeps its cache as it comes; dnsdist and Unbound get one where names are asked
+//! again, large enough and without refresh, and none where no name is asked twice. The echo, beside
+//! them, is no forwarder but the floor below all.
 
+use std::env;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
@@ -13,7 +16,7 @@ use std::time::Duration;
 
 use crate::Error;
 use crate::error::Action;
-use crate::load::{self, Load, Pace, Stop};
+use crate::load::{self, Load, Names, Pace, Stop};
 use crate::upstream::AUTHENTICATION_NAME;
 
 /// Workers or threads of each forwarder.
@@ -24,15 +27,19 @@ const START_LIMIT: Duration = Duration::from_secs(15);
 /// One attempt to get an answer while it starts.
 const START_ATTEMPT: Duration = Duration::from_millis(250);
 
-/// A program that forwards plain DNS to DNS over TLS.
+/// A program that forwards plain DNS to DNS over TLS, or stands for one.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Forwarder {
     /// dotgate: the path of a release binary.
     Dotgate(PathBuf),
+    /// The same with its cache switched off.
+    DotgateUncached(PathBuf),
     /// dnsdist (PowerDNS) as installed.
     Dnsdist,
     /// Unbound as installed.
     Unbound,
+    /// This program's own [`crate::echo`].
+    Echo,
 }
 
 /// Where a forwarder finds its upstream, and its files.
@@ -44,6 +51,8 @@ pub struct Surroundings<'a> {
     pub ca_file: &'a Path,
     /// A folder for configuration and log files.
     pub folder: &'a Path,
+    /// Whether dnsdist and Unbound are to answer from a cache.
+    pub with_caches: bool,
 }
 
 /// A forwarder that runs; dropping it ends the process.
@@ -85,8 +94,10 @@ impl Forwarder {
     pub fn name(&self) -> &'static str {
         match self {
             Forwarder::Dotgate(_) => "dotgate",
+            Forwarder::DotgateUncached(_) => "dotgate-uncached",
             Forwarder::Dnsdist => "dnsdist",
             Forwarder::Unbound => "unbound",
+            Forwarder::Echo => "echo",
         }
     }
 
@@ -123,9 +134,19 @@ impl Forwarder {
         Ok(match self {
             Forwarder::Dotgate(program) => {
                 let mut command = Command::new(program);
-                for (name, value) in dotgate_environment(around, address) {
-                    command.env(name, value);
-                }
+                command.envs(dotgate_environment(around, address));
+                command
+            }
+            Forwarder::DotgateUncached(program) => {
+                let mut command = Command::new(program);
+                command
+                    .envs(dotgate_environment(around, address))
+                    .env("DOTGATE_CACHE_SIZE", "0");
+                command
+            }
+            Forwarder::Echo => {
+                let mut command = Command::new(env::current_exe().to("find this program")?);
+                command.args(["echo", "--listen", &address.to_string()]);
                 command
             }
             Forwarder::Dnsdist => {
@@ -157,6 +178,7 @@ impl Forwarder {
                 timeout: START_ATTEMPT,
                 // Names that no measurement uses.
                 seed: u32::MAX - attempt as u32,
+                names: Names::Unique,
                 pid: None,
             })?;
             if outcome.tally.answered == 1 {
@@ -216,16 +238,24 @@ fn dotgate_environment(
 }
 
 /// dnsdist 1.7 hands a query from its UDP thread over to a TCP thread, which owns the sessions to
-/// the upstream. It sends one query per session at a time unless `maxInFlight` says otherwise.
+/// the upstream. It sends one query per session at a time unless `maxInFlight` says otherwise. What it
+/// keeps of all traffic for inspection is switched off, which versions before 1.8 know as size 0.
 fn dnsdist_configuration(around: &Surroundings<'_>, address: SocketAddr) -> String {
     let listener = format!("addLocal(\"{address}\", {{reusePort=true}})\n");
+    let cache = if around.with_caches {
+        "getPool(\"\"):setCache(newPacketCache(1000000, {numberOfShards=64}))\n"
+    } else {
+        ""
+    };
     format!(
         "setSecurityPollSuffix(\"\")\n\
          setUDPMultipleMessagesVectorSize(32)\n\
+         if setRingBuffersOptions == nil then setRingBuffersSize(0, 64) else \
+         setRingBuffersOptions({{recordQueries=false, recordResponses=false}}) end\n\
          setMaxTCPClientThreads({WORKERS})\n\
          setTCPInternalPipeBufferSize(1048576)\n\
          setMaxTCPQueuedConnections(100000)\n\
-         {}\
+         {}{cache}\
          newServer({{address=\"{}\", tls=\"openssl\", subjectName=\"{AUTHENTICATION_NAME}\", \
          caStore=\"{}\", validateCertificates=true, maxInFlight=1000, \
          checkName=\"health.example.com.\"}})\n",
@@ -236,8 +266,10 @@ fn dnsdist_configuration(around: &Surroundings<'_>, address: SocketAddr) -> Stri
 }
 
 /// Unbound closes a session after 200 queries unless `max-reuse-tcp-queries` says otherwise, and
-/// would pay for a handshake every time.
+/// would pay for a handshake every time. What is not said here is its default: no refresh of what is
+/// asked for often, no log, no statistics. Slabs as its guide to speed says, a few per thread.
 fn unbound_configuration(around: &Surroundings<'_>, address: SocketAddr) -> String {
+    let forward_no_cache = if around.with_caches { "no" } else { "yes" };
     format!(
         "server:\n\
          \x20 interface: {}@{}\n\
@@ -246,6 +278,15 @@ fn unbound_configuration(around: &Surroundings<'_>, address: SocketAddr) -> Stri
          \x20 module-config: \"iterator\"\n\
          \x20 tls-cert-bundle: \"{}\"\n\
          \x20 do-not-query-localhost: no\n\
+         \x20 msg-cache-size: 128m\n\
+         \x20 rrset-cache-size: 256m\n\
+         \x20 msg-cache-slabs: 4\n\
+         \x20 rrset-cache-slabs: 4\n\
+         \x20 infra-cache-slabs: 4\n\
+         \x20 prefetch: no\n\
+         \x20 rrset-roundrobin: no\n\
+         \x20 verbosity: 0\n\
+         \x20 so-rcvbuf: 4m\n\
          \x20 num-queries-per-thread: 4096\n\
          \x20 outgoing-num-tcp: 10\n\
          \x20 max-reuse-tcp-queries: 1000000\n\
@@ -259,7 +300,7 @@ fn unbound_configuration(around: &Surroundings<'_>, address: SocketAddr) -> Stri
          forward-zone:\n\
          \x20 name: \".\"\n\
          \x20 forward-tls-upstream: yes\n\
-         \x20 forward-no-cache: yes\n\
+         \x20 forward-no-cache: {forward_no_cache}\n\
          \x20 forward-addr: {}@{}#{AUTHENTICATION_NAME}\n",
         address.ip(),
         address.port(),
@@ -279,6 +320,7 @@ mod tests {
             upstream,
             ca_file: Path::new("ca.pem"),
             folder,
+            with_caches: false,
         }
     }
 
@@ -299,6 +341,20 @@ mod tests {
             ),
             "{error:?}"
         );
+    }
+
+    #[test]
+    fn others_answer_from_a_cache_only_where_names_are_asked_again() {
+        let cold = around(Path::new("folder"));
+        let warm = Surroundings {
+            with_caches: true,
+            ..cold
+        };
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 5300));
+        assert!(dnsdist_configuration(&warm, address).contains("setCache("));
+        assert!(!dnsdist_configuration(&cold, address).contains("setCache("));
+        assert!(unbound_configuration(&warm, address).contains("forward-no-cache: no\n"));
+        assert!(unbound_configuration(&cold, address).contains("forward-no-cache: yes\n"));
     }
 
     #[test]

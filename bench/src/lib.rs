@@ -1,8 +1,9 @@
 //! Measures forwarders from plain DNS to DNS over TLS, side by side on one machine.
 //!
-//! Four parts: an [`upstream`] that answers everything over TLS, a [`load`] of queries over UDP
-//! that counts what comes back, [`compare`], which runs forwarders between the two in turns, and
-//! [`soak`], which keeps dotgate between them for long while the upstream restarts.
+//! Five parts: an [`upstream`] that answers everything over TLS, a [`load`] of queries over UDP
+//! that counts what comes back, [`compare`], which runs forwarders between the two in turns, an
+//! [`echo`] that shows what a query costs at least, and [`soak`], which keeps dotgate between load
+//! and upstream for long while the upstream restarts.
 //! The figure that matters is the forwarder's CPU time per query: on loopback all three share the
 //! machine, so queries per second say as much about the other two.
 //!
@@ -12,6 +13,7 @@
 
 pub mod compare;
 pub mod cpu;
+pub mod echo;
 pub mod error;
 pub mod forwarder;
 pub mod load;

@@ -1,4 +1,4 @@
-//! The load: clients that send unique queries over UDP and count what comes back.
+//! The load: clients that send queries over UDP and count what comes back.
 //!
 //! Either *saturating*, a fixed number of queries in flight (every response makes room for the
 //! next query), or *paced*, a fixed rate whatever comes back. A response counts for the query it
@@ -6,6 +6,7 @@
 //! system call that sends to just after the one that receives.
 
 mod client;
+mod names;
 mod tally;
 
 use std::net::SocketAddr;
@@ -17,6 +18,7 @@ use dotgate_net::boottime_nanos;
 
 use crate::{Error, cpu};
 use client::{Clients, Receiver, Sender};
+pub use names::{Names, Popularity};
 pub use tally::Tally;
 
 /// How queries are sent.
@@ -39,7 +41,7 @@ pub enum Stop {
 
 /// A load to put on a forwarder.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Load {
+pub struct Load<'a> {
     /// The forwarder's UDP address.
     pub target: SocketAddr,
     /// Client sockets, 1 to 65,535.
@@ -52,6 +54,8 @@ pub struct Load {
     pub timeout: Duration,
     /// Part of all names; a new one per load keeps them unique.
     pub seed: u32,
+    /// What is asked for.
+    pub names: Names<'a>,
     /// The process whose CPU time is measured.
     pub pid: Option<u32>,
 }
@@ -84,6 +88,13 @@ impl Outcome {
         self.tally.answered as f64 / (self.elapsed_nanos.max(1) as f64 / 1e9)
     }
 
+    /// How many processors' time the process used.
+    #[must_use]
+    pub fn processors_used(&self) -> Option<f64> {
+        let nanos = self.cpu_nanos.filter(|_| self.elapsed_nanos > 0)?;
+        Some(nanos as f64 / self.elapsed_nanos as f64)
+    }
+
     /// CPU time per query answered, in microseconds; SERVFAIL and lost queries count as work
     /// without a result.
     #[must_use]
@@ -98,7 +109,7 @@ impl Outcome {
 ///
 /// # Errors
 /// Where a socket fails, or the process to measure has no CPU time to read.
-pub fn run(load: &Load) -> Result<Outcome, Error> {
+pub fn run(load: &Load<'_>) -> Result<Outcome, Error> {
     let clients = Clients::bind(load)?;
     let cpu_before = load.pid.map(cpu::process_nanos).transpose()?;
     let start = boottime_nanos();
@@ -128,13 +139,13 @@ fn goes_on(stop: Stop, elapsed_nanos: u64, sent: u64) -> bool {
     }
 }
 
-fn timeout_nanos(load: &Load) -> u64 {
+fn timeout_nanos(load: &Load<'_>) -> u64 {
     load.timeout.as_nanos() as u64
 }
 
 /// Keeps the window full; one thread, so that the load costs the machine little.
 fn saturate(
-    load: &Load,
+    load: &Load<'_>,
     clients: &Clients,
     receiver: &mut Receiver<'_>,
     window: usize,
@@ -169,7 +180,7 @@ fn saturate(
 
 /// Sends at a fixed rate from a thread of its own, so that neither waits for the other.
 fn pace(
-    load: &Load,
+    load: &Load<'_>,
     clients: &Clients,
     receiver: &mut Receiver<'_>,
     rate: u32,
@@ -198,7 +209,7 @@ fn pace(
     })
 }
 
-fn send_evenly<'a>(load: &Load, clients: &'a Clients, rate: u32) -> Sender<'a> {
+fn send_evenly<'a>(load: &Load<'a>, clients: &'a Clients, rate: u32) -> Sender<'a> {
     let mut sender = Sender::new(load, clients);
     let start = boottime_nanos();
     loop {

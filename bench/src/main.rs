@@ -1,4 +1,4 @@
-//! The `dotgate-bench` command: `upstream`, `load`, `compare`, `soak`.
+//! The `dotgate-bench` command: `upstream`, `load`, `echo`, `compare`, `soak`.
 
 #![forbid(unsafe_code)]
 
@@ -9,11 +9,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Arg, ArgMatches, Command, value_parser};
-use dotgate_bench::compare::{self, Comparison};
+use dotgate_bench::compare::{self, Comparison, Warm};
 use dotgate_bench::forwarder::Forwarder;
-use dotgate_bench::load::{self, Load, Pace, Stop};
+use dotgate_bench::load::{self, Load, Names, Pace, Popularity, Stop};
 use dotgate_bench::soak::{self, Soak};
-use dotgate_bench::{Error, upstream};
+use dotgate_bench::{Error, echo, upstream};
 
 fn main() -> ExitCode {
     let matches = command().get_matches();
@@ -23,6 +23,7 @@ fn main() -> ExitCode {
     let outcome = match matches.subcommand() {
         Some(("upstream", arguments)) => run_upstream(arguments),
         Some(("load", arguments)) => run_load(arguments),
+        Some(("echo", arguments)) => echo::run(address(arguments, "listen")),
         Some(("compare", arguments)) => run_compare(arguments),
         Some(("soak", arguments)) => run_soak(arguments),
         _ => Ok(()),
@@ -38,14 +39,6 @@ fn main() -> ExitCode {
 
 fn command() -> Command {
     let address = |name, help| option(name, help).value_parser(value_parser!(SocketAddr));
-    let sockets =
-        || option("sockets", "Client sockets").value_parser(value_parser!(u16).range(1..));
-    let timeout = || {
-        number(
-            "timeout-ms",
-            "A query not answered for so long is lost, in ms",
-        )
-    };
     Command::new("dotgate-bench")
         .about("Measures forwarders from plain DNS to DNS over TLS on one machine")
         .subcommand_required(true)
@@ -63,7 +56,7 @@ fn command() -> Command {
             Command::new("load")
                 .about("Sends unique queries over UDP and counts what comes back")
                 .arg(address("target", "The forwarder").required(true))
-                .arg(sockets().default_value("32"))
+                .arg(sockets())
                 .arg(number("window", "Queries in flight").default_value("256"))
                 .arg(
                     option("rate", "Queries per second, instead of a window")
@@ -71,7 +64,7 @@ fn command() -> Command {
                         .conflicts_with("window"),
                 )
                 .arg(number("seconds", "How long").default_value("10"))
-                .arg(timeout().default_value("5000"))
+                .arg(timeout())
                 .arg(
                     option("seed", "Part of all names: a new one for each run")
                         .value_parser(value_parser!(u32))
@@ -83,28 +76,11 @@ fn command() -> Command {
                 ),
         )
         .subcommand(
-            Command::new("compare")
-                .about("Runs dotgate, dnsdist and Unbound in turns between load and upstream")
-                .arg(path("dotgate", "A release binary").required(true))
-                .arg(
-                    Arg::new("without")
-                        .long("without")
-                        .help("Leave a forwarder out")
-                        .value_parser(["dotgate", "dnsdist", "unbound"])
-                        .action(clap::ArgAction::Append),
-                )
-                .arg(number("rounds", "Runs per forwarder and load").default_value("5"))
-                .arg(number("seconds", "Length of a run").default_value("10"))
-                .arg(number("warm-up-ms", "Load before each run, in ms").default_value("1000"))
-                .arg(sockets().default_value("32"))
-                .arg(number("window", "Queries in flight when saturated").default_value("256"))
-                .arg(
-                    option("rate", "Queries per second when paced")
-                        .value_parser(value_parser!(u32).range(1..))
-                        .default_value("5000"),
-                )
-                .arg(timeout().default_value("5000")),
+            Command::new("echo")
+                .about("Answers every query of a load over UDP and forwards none")
+                .arg(address("listen", "Address").required(true)),
         )
+        .subcommand(compare_command())
         .subcommand(
             Command::new("soak")
                 .about("Keeps dotgate under load for long while the upstream restarts")
@@ -122,12 +98,67 @@ fn command() -> Command {
         )
 }
 
+fn compare_command() -> Command {
+    Command::new("compare")
+        .about("Runs dotgate, dnsdist, Unbound and an echo in turns between load and upstream")
+        .arg(path("dotgate", "A release binary").required(true))
+        .arg(
+            number(
+                "warm",
+                "Ask for so many names, all of them cached before a run",
+            )
+            .num_args(0..=1)
+            .default_missing_value("10000"),
+        )
+        .arg(
+            option("zipf", "Ask for warm names by Zipf's law, not all alike")
+                .requires("warm")
+                .action(clap::ArgAction::SetTrue),
+        )
+        .arg(
+            option("cache-off", "Measure dotgate without its cache, too")
+                .action(clap::ArgAction::SetTrue),
+        )
+        .arg(
+            Arg::new("without")
+                .long("without")
+                .help("Leave a forwarder out")
+                .value_parser(["dotgate", "dnsdist", "unbound", "echo"])
+                .action(clap::ArgAction::Append),
+        )
+        .arg(number("rounds", "Runs per forwarder and load").default_value("5"))
+        .arg(number("seconds", "Length of a run").default_value("10"))
+        .arg(number("warm-up-ms", "Load before each run, in ms").default_value("1000"))
+        .arg(sockets())
+        .arg(number("window", "Queries in flight when saturated").default_value("256"))
+        .arg(
+            option("rate", "Queries per second when paced")
+                .value_parser(value_parser!(u32).range(1..))
+                .default_value("5000"),
+        )
+        .arg(timeout())
+}
+
 fn option(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name).help(help)
 }
 
 fn number(name: &'static str, help: &'static str) -> Arg {
     option(name, help).value_parser(value_parser!(u64).range(1..=1_000_000))
+}
+
+fn sockets() -> Arg {
+    option("sockets", "Client sockets")
+        .value_parser(value_parser!(u16).range(1..))
+        .default_value("32")
+}
+
+fn timeout() -> Arg {
+    number(
+        "timeout-ms",
+        "A query not answered for so long is lost, in ms",
+    )
+    .default_value("5000")
 }
 
 fn path(name: &'static str, help: &'static str) -> Arg {
@@ -165,6 +196,7 @@ fn run_load(arguments: &ArgMatches) -> Result<(), Error> {
         stop: Stop::After(Duration::from_secs(value(arguments, "seconds"))),
         timeout: Duration::from_millis(value(arguments, "timeout-ms")),
         seed: value(arguments, "seed"),
+        names: Names::Unique,
         pid: arguments.get_one("pid").copied(),
     })?;
     println!("{}", compare::line(&outcome));
@@ -186,20 +218,28 @@ fn run_compare(arguments: &ArgMatches) -> Result<(), Error> {
         .get_many("without")
         .map(Iterator::collect)
         .unwrap_or_default();
-    let all = [
-        Forwarder::Dotgate(value(arguments, "dotgate")),
-        Forwarder::Dnsdist,
-        Forwarder::Unbound,
-    ];
+    let dotgate: PathBuf = value(arguments, "dotgate");
+    let mut forwarders = vec![Forwarder::Dotgate(dotgate.clone())];
+    if arguments.get_flag("cache-off") {
+        forwarders.push(Forwarder::DotgateUncached(dotgate));
+    }
+    forwarders.extend([Forwarder::Dnsdist, Forwarder::Unbound, Forwarder::Echo]);
+    forwarders.retain(|forwarder| !left_out.iter().any(|name| *name == forwarder.name()));
+    let popularity = if arguments.get_flag("zipf") {
+        Popularity::Zipf
+    } else {
+        Popularity::Uniform
+    };
     let comparison = Comparison {
-        forwarders: all
-            .into_iter()
-            .filter(|forwarder| !left_out.iter().any(|name| *name == forwarder.name()))
-            .collect(),
+        forwarders,
         paces: vec![
             Pace::Window(value::<u64>(arguments, "window") as usize),
             Pace::PerSecond(value(arguments, "rate")),
         ],
+        warm: arguments.get_one::<u64>("warm").map(|names| Warm {
+            names: *names as u32,
+            popularity,
+        }),
         rounds: value::<u64>(arguments, "rounds") as u32,
         run: Duration::from_secs(value(arguments, "seconds")),
         warm_up: Duration::from_millis(value(arguments, "warm-up-ms")),

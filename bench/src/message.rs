@@ -1,4 +1,4 @@
-//! The DNS messages of a measurement: queries for unique names, and their answers.
+//! The DNS messages of a measurement: queries for numbered names, and their answers.
 //!
 //! Written apart from `dotgate-wire` on purpose: a forwarder is not to be measured and checked by
 //! its own code. RFC 1035 sections 4.1 and 4.2.2.
@@ -14,7 +14,10 @@ pub const QUERY_BYTES: usize = QUESTION.len() + HEADER_BYTES;
 const QUESTION: &[u8; 42] = b"\x18000000000000000000000000\x07example\x03com\x00\x00\x01\x00\x01";
 const SEED: std::ops::Range<usize> = 13..21;
 const SOCKET: std::ops::Range<usize> = 21..25;
-const SEQUENCE: std::ops::Range<usize> = 25..37;
+const NUMBER: std::ops::Range<usize> = 25..37;
+
+/// The question's name, A, IN, a day (no cache lets go of it within a run), 192.0.2.1 (RFC 5737).
+pub const RECORD: &[u8; 16] = b"\xc0\x0c\x00\x01\x00\x01\x00\x01\x51\x80\x00\x04\xc0\x00\x02\x01";
 
 const TYPE_A: u16 = 1;
 const TYPE_OPT: u16 = 41;
@@ -22,37 +25,36 @@ const QR: u8 = 0x80;
 const RD: u8 = 0x01;
 const RA: u8 = 0x80;
 
-/// Which query of a measurement this is; no two are the same, so that no cache can answer.
+/// A name of a measurement. Two that differ in anything are two names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Serial {
+pub struct Name {
     /// The measurement.
     pub seed: u32,
-    /// The socket it leaves from.
+    /// The socket it leaves from, or 0 for a name that all sockets ask for.
     pub socket: u16,
-    /// Its number on that socket. The lower 16 bits are the message ID, the lower 48 in the name.
-    pub sequence: u64,
+    /// Its number there; the lower 48 bits are in the name.
+    pub number: u64,
 }
 
-impl Serial {
-    /// The message ID.
-    #[must_use]
-    pub fn id(self) -> u16 {
-        self.sequence as u16
-    }
-}
-
-/// Writes the query with this serial number: recursion desired, no EDNS.
+/// Writes the query for this name: recursion desired, no EDNS.
 #[must_use]
-pub fn query(serial: Serial) -> [u8; QUERY_BYTES] {
+pub fn query(id: u16, name: Name) -> [u8; QUERY_BYTES] {
     let mut message = [0; QUERY_BYTES];
-    message[..2].copy_from_slice(&serial.id().to_be_bytes());
+    message[..2].copy_from_slice(&id.to_be_bytes());
     message[2] = RD;
     message[5] = 1;
     message[HEADER_BYTES..].copy_from_slice(QUESTION);
-    write_hex(&mut message[SEED], u64::from(serial.seed));
-    write_hex(&mut message[SOCKET], u64::from(serial.socket));
-    write_hex(&mut message[SEQUENCE], serial.sequence);
+    write_hex(&mut message[SEED], u64::from(name.seed));
+    write_hex(&mut message[SOCKET], u64::from(name.socket));
+    write_hex(&mut message[NUMBER], name.number);
     message
+}
+
+/// Whether a query asks for a name as [`query`] makes them, and not what a forwarder asks on its own account.
+#[must_use]
+pub fn is_of_a_load(query: &[u8]) -> bool {
+    query.get(HEADER_BYTES) == QUESTION.first()
+        && query.get(NUMBER.end..QUERY_BYTES) == QUESTION.get(NUMBER.end - HEADER_BYTES..)
 }
 
 /// What came back for a query.
@@ -66,27 +68,36 @@ pub enum Verdict {
     Other,
 }
 
-/// Reads a response to a query of this seed sent on this socket: the query's serial number and
-/// how it went. `None` for anything else, among it a question that does not fit the message ID.
+/// A response to a query of a measurement.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Response {
+    /// The message ID.
+    pub id: u16,
+    /// The name asked for.
+    pub name: Name,
+    /// How it went.
+    pub verdict: Verdict,
+}
+
+/// Reads a response. `None` for anything else, among it a question that no [`query`] has.
 #[must_use]
-pub fn response(message: &[u8], seed: u32, socket: u16) -> Option<(Serial, Verdict)> {
-    let sequence = read_hex(message.get(SEQUENCE)?)?;
-    let serial = Serial {
-        seed,
-        socket,
-        sequence,
+pub fn response(message: &[u8]) -> Option<Response> {
+    let id = u16::from_be_bytes([*message.first()?, *message.get(1)?]);
+    let name = Name {
+        seed: u32::try_from(read_hex(message.get(SEED)?)?).ok()?,
+        socket: u16::try_from(read_hex(message.get(SOCKET)?)?).ok()?,
+        number: read_hex(message.get(NUMBER)?)?,
     };
-    let expected = query(serial);
+    let expected = query(id, name);
     let is_response = message[2] & QR != 0 && message[4..6] == [0, 1];
-    let is_ours = message[..2] == expected[..2]
-        && message.get(HEADER_BYTES..QUERY_BYTES)? == &expected[HEADER_BYTES..];
+    let is_ours = message.get(HEADER_BYTES..QUERY_BYTES)? == &expected[HEADER_BYTES..];
     let has_answer = message[6..8] != [0, 0];
     let verdict = match (message[3] & 0x0f, has_answer) {
         (0, true) => Verdict::Answered,
         (2, _) => Verdict::ServerFailure,
         (_, _) => Verdict::Other,
     };
-    (is_response && is_ours).then_some((serial, verdict))
+    (is_response && is_ours).then_some(Response { id, name, verdict })
 }
 
 /// Appends the upstream's answer to `query`: its question, one A record if that is the type asked
@@ -106,9 +117,7 @@ pub fn answer(query: &[u8], output: &mut Vec<u8>) -> bool {
     }
     output.extend_from_slice(&query[HEADER_BYTES..question_end]);
     if is_a {
-        // The question's name, A, IN, 300 s, 192.0.2.1 (RFC 5737).
-        output
-            .extend_from_slice(b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x01\x2c\x00\x04\xc0\x00\x02\x01");
+        output.extend_from_slice(RECORD);
     }
     if has_opt {
         // The root, OPT, 1232 octets, no extended RCODE, no flags, no options (RFC 6891).
@@ -153,15 +162,20 @@ fn read_hex(digits: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
-    const SERIAL: Serial = Serial {
+    const NAME: Name = Name {
         seed: 0xdead_beef,
         socket: 31,
-        sequence: 0x1_2345,
+        number: 0x1_2345,
     };
+    const ID: u16 = 0x2345;
+
+    fn read(message: &[u8]) -> Option<(u16, Name, Verdict)> {
+        response(message).map(|response| (response.id, response.name, response.verdict))
+    }
 
     #[test]
-    fn a_query_carries_its_serial_number_in_name_and_id() {
-        let message = query(SERIAL);
+    fn a_query_carries_its_number_in_its_name() {
+        let message = query(ID, NAME);
         assert_eq!(message[..12], [0x23, 0x45, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
         assert_eq!(message[12..42], *b"\x18deadbeef001f000000012345\x07exam");
         assert_eq!(message[42..], *b"ple\x03com\x00\x00\x01\x00\x01");
@@ -170,47 +184,37 @@ mod tests {
     #[test]
     fn an_answer_is_read_as_the_answer_to_its_query() {
         let mut message = Vec::new();
-        assert!(answer(&query(SERIAL), &mut message));
+        assert!(answer(&query(ID, NAME), &mut message));
         assert_eq!(message.len(), QUERY_BYTES + 16);
-        assert_eq!(
-            response(&message, SERIAL.seed, 31),
-            Some((SERIAL, Verdict::Answered))
-        );
-        assert_eq!(
-            response(&message, SERIAL.seed, 30),
-            None,
-            "another socket's"
-        );
-        assert_eq!(response(&message, 1, 31), None, "another measurement's");
+        assert_eq!(read(&message), Some((ID, NAME, Verdict::Answered)));
         message[1] ^= 1;
-        assert_eq!(
-            response(&message, SERIAL.seed, 31),
-            None,
-            "another query's ID"
-        );
+        assert_eq!(read(&message), Some((ID ^ 1, NAME, Verdict::Answered)));
         message[1] ^= 1;
         message[3] |= 2;
-        assert_eq!(
-            response(&message, SERIAL.seed, 31),
-            Some((SERIAL, Verdict::ServerFailure))
-        );
+        assert_eq!(read(&message), Some((ID, NAME, Verdict::ServerFailure)));
         message[3] ^= 2;
         message[7] = 0;
-        assert_eq!(
-            response(&message, SERIAL.seed, 31),
-            Some((SERIAL, Verdict::Other))
-        );
-        assert_eq!(
-            response(&query(SERIAL), SERIAL.seed, 31),
-            None,
-            "not a response"
-        );
-        assert_eq!(response(&message[..36], SERIAL.seed, 31), None, "cut");
+        assert_eq!(read(&message), Some((ID, NAME, Verdict::Other)));
+        message[QUERY_BYTES - 3] = 28;
+        assert_eq!(read(&message), None, "another type");
+        assert_eq!(read(&query(ID, NAME)), None, "not a response");
+        assert_eq!(read(&message[..36]), None, "cut");
+    }
+
+    #[test]
+    fn a_query_of_a_load_is_told_from_others() {
+        let query = query(ID, NAME);
+        assert!(is_of_a_load(&query));
+        let mut other = query;
+        other[38] = b'f';
+        for message in [&other[..], &query[..QUERY_BYTES - 1], &[]] {
+            assert!(!is_of_a_load(message));
+        }
     }
 
     #[test]
     fn an_answer_has_opt_if_the_query_had_and_no_record_for_another_type() {
-        let mut edns = query(SERIAL).to_vec();
+        let mut edns = query(ID, NAME).to_vec();
         edns[11] = 1;
         edns.extend_from_slice(b"\x00\x00\x29\x10\x00\x00\x00\x00\x00\x00\x00");
         let mut message = Vec::new();
@@ -226,11 +230,11 @@ mod tests {
 
     #[test]
     fn what_is_no_query_gets_no_answer() {
-        let mut response = query(SERIAL);
+        let mut response = query(ID, NAME);
         response[2] |= QR;
-        let mut two_questions = query(SERIAL);
+        let mut two_questions = query(ID, NAME);
         two_questions[5] = 2;
-        let whole = query(SERIAL);
+        let whole = query(ID, NAME);
         let mut output = Vec::new();
         for message in [
             &response[..],

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use crate::error::Action;
 use crate::forwarder::{Forwarder, Running, Surroundings};
-use crate::load::{self, Load, Outcome, Pace, Stop};
+use crate::load::{self, Load, Names, Outcome, Pace, Stop};
 use crate::upstream::UpstreamProcess;
 use crate::usage::Usage;
 use crate::{Error, cpu};
@@ -103,6 +103,7 @@ pub fn run(soak: &Soak, output: &mut dyn Write) -> Result<(), Error> {
         upstream: upstream.address(),
         ca_file: &ca_file,
         folder: folder.path(),
+        with_caches: false,
     };
     let forwarder = Forwarder::Dotgate(soak.dotgate.clone());
     let dotgate = forwarder.start(&around)?.ok_or(Error::NoForwarder)?;
@@ -192,6 +193,7 @@ fn minute(
         stop: Stop::After(LENGTH),
         timeout: TIMEOUT,
         seed: number,
+        names: Names::Unique,
         pid: None,
     };
     let restarts_before = restarts.load(Ordering::Relaxed);

@@ -2,7 +2,8 @@
 //!
 //! One thread, one poll loop. All whole queries of a read are answered in one TLS write, so that
 //! it never is the bottleneck of a forwarder that writes several queries at a time. Its
-//! certificate is made when it starts. It has no limits: it serves one machine's measurements.
+//! certificate is made when it starts. Over UDP, on the same port, it tells how many queries of a
+//! load it answered. It has no limits: it serves one machine's measurements.
 
 mod certificate;
 mod connection;
@@ -13,7 +14,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use mio::net::TcpListener;
+use mio::net::{TcpListener, UdpSocket};
 use mio::{Events, Interest, Poll, Token};
 use rustls::ServerConfig;
 
@@ -24,6 +25,9 @@ use connection::{Connection, State};
 pub(crate) use process::UpstreamProcess;
 
 const LISTENER: Token = Token(usize::MAX);
+const COUNT: Token = Token(usize::MAX - 1);
+/// Tries to find a port that is free for TCP and UDP alike.
+const PORTS_TRIED: usize = 16;
 const EVENTS_PER_POLL: usize = 256;
 const BACKLOG: i32 = 1024;
 /// Octets read from a connection per system call: four TLS records.
@@ -33,6 +37,10 @@ const READ_BYTES: usize = 65_536;
 pub struct Upstream {
     poll: Poll,
     listener: TcpListener,
+    /// Any datagram is answered with `answered`, in decimal.
+    count: UdpSocket,
+    /// Queries of a load, which are not all: forwarders ask on their own account, too.
+    answered: u64,
     config: Arc<ServerConfig>,
     /// By token; a slot is reused after its connection ends.
     connections: Vec<Option<Connection>>,
@@ -52,14 +60,25 @@ impl Upstream {
     ) -> Result<Upstream, Error> {
         let config = Arc::new(certificate::server_config(ca_file, kept)?);
         let poll = Poll::new().to("make a poll")?;
-        let listener = dotgate_net::tcp::listen(address, false, BACKLOG).to("listen for TLS")?;
-        let mut listener = TcpListener::from_std(listener);
+        let mut tries = 1..=PORTS_TRIED;
+        let (mut listener, mut count) = loop {
+            tries.next();
+            match listen(address) {
+                Err(_) if address.port() == 0 && !tries.is_empty() => {}
+                outcome => break outcome.to("listen for TLS, and over UDP on the same port")?,
+            }
+        };
         poll.registry()
             .register(&mut listener, LISTENER, Interest::READABLE)
             .to("poll the listener")?;
+        poll.registry()
+            .register(&mut count, COUNT, Interest::READABLE)
+            .to("poll the socket that tells the count")?;
         Ok(Upstream {
             poll,
             listener,
+            count,
+            answered: 0,
             config,
             connections: Vec::new(),
         })
@@ -88,10 +107,10 @@ impl Upstream {
                 outcome => outcome.to("poll")?,
             }
             for event in &events {
-                if event.token() == LISTENER {
-                    self.accept_all()?;
-                } else {
-                    self.serve(event.token(), event.is_read_closed(), &mut buffer);
+                match event.token() {
+                    LISTENER => self.accept_all()?,
+                    COUNT => self.tell_count()?,
+                    token => self.serve(token, event.is_read_closed(), &mut buffer),
                 }
             }
         }
@@ -119,6 +138,19 @@ impl Upstream {
         }
     }
 
+    fn tell_count(&mut self) -> Result<(), Error> {
+        loop {
+            let peer = match self.count.recv_from(&mut []) {
+                Ok((_, peer)) => peer,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error).to("be asked for the count"),
+            };
+            self.count
+                .send_to(self.answered.to_string().as_bytes(), peer)
+                .to("tell the count")?;
+        }
+    }
+
     fn free_slot(&mut self) -> usize {
         self.connections
             .iter()
@@ -135,11 +167,17 @@ impl Upstream {
         };
         let Some(connection) = slot else { return };
         // Closing the stream also ends its registration.
-        match connection.serve(is_closing, buffer) {
+        match connection.serve(is_closing, buffer, &mut self.answered) {
             State::Open => {}
             State::Closed => *slot = None,
         }
     }
+}
+
+fn listen(address: SocketAddr) -> io::Result<(TcpListener, UdpSocket)> {
+    let listener = dotgate_net::tcp::listen(address, false, BACKLOG)?;
+    let count = UdpSocket::bind(listener.local_addr()?)?;
+    Ok((TcpListener::from_std(listener), count))
 }
 
 /// Runs an upstream and tells where it listens as the first line of `output`.

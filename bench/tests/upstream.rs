@@ -6,17 +6,31 @@
 )]
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
-use dotgate_bench::message::{self, Serial, Verdict};
+use dotgate_bench::message::{self, Name, Response, Verdict};
 use dotgate_bench::upstream::{AUTHENTICATION_NAME, Upstream};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+const NAME: Name = Name {
+    seed: 1,
+    socket: 2,
+    number: 3,
+};
+
+fn answered(id: u16, name: Name) -> Response {
+    Response {
+        id,
+        name,
+        verdict: Verdict::Answered,
+    }
+}
 
 /// Starts an upstream; its thread ends with the test's process.
 fn start(ca_file: &Path) -> SocketAddr {
@@ -64,22 +78,18 @@ fn a_thousand_queries_in_one_write_are_answered_in_order() {
     let address = start(&ca_file);
     for name in [AUTHENTICATION_NAME, "127.0.0.1"] {
         let mut stream = connect(address, &ca_file, name);
-        let serials: Vec<Serial> = (0..1000)
-            .map(|sequence| Serial {
-                seed: 9,
-                socket: 1,
-                sequence,
-            })
-            .collect();
-        let queries: Vec<u8> = serials
-            .iter()
-            .flat_map(|serial| framed(&message::query(*serial)))
+        let name = |id: u16| Name {
+            seed: 9,
+            socket: 1,
+            number: u64::from(id),
+        };
+        let queries: Vec<u8> = (0..1000)
+            .flat_map(|id| framed(&message::query(id, name(id))))
             .collect();
         stream.write_all(&queries).unwrap();
-        for serial in &serials {
+        for id in 0..1000 {
             let response = read_message(&mut stream);
-            let expected = Some((*serial, Verdict::Answered));
-            assert_eq!(message::response(&response, 9, 1), expected);
+            assert_eq!(message::response(&response), Some(answered(id, name(id))));
         }
     }
 }
@@ -89,19 +99,37 @@ fn a_query_that_comes_octet_by_octet_is_answered() {
     let folder = tempfile::tempdir().unwrap();
     let ca_file = folder.path().join("ca.pem");
     let mut stream = connect(start(&ca_file), &ca_file, AUTHENTICATION_NAME);
-    let serial = Serial {
-        seed: 1,
-        socket: 2,
-        sequence: 3,
-    };
-    for octet in framed(&message::query(serial)) {
+
+    for octet in framed(&message::query(3, NAME)) {
         stream.write_all(&[octet]).unwrap();
     }
     let response = read_message(&mut stream);
-    assert_eq!(
-        message::response(&response, 1, 2),
-        Some((serial, Verdict::Answered))
-    );
+    assert_eq!(message::response(&response), Some(answered(3, NAME)));
+}
+
+#[test]
+fn the_upstream_tells_over_udp_how_many_queries_of_a_load_it_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca_file = folder.path().join("ca.pem");
+    let address = start(&ca_file);
+    let mut stream = connect(address, &ca_file, AUTHENTICATION_NAME);
+    // The second is none of a load: its name has one letter less.
+    let mut other = message::query(4, NAME).to_vec();
+    other[12] = 23;
+    other.remove(13);
+    for query in [
+        &message::query(3, NAME)[..],
+        &other,
+        &message::query(5, NAME),
+    ] {
+        stream.write_all(&framed(query)).unwrap();
+        read_message(&mut stream);
+    }
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    socket.send_to(b"how many?", address).unwrap();
+    let mut count = [0; 20];
+    let length = socket.recv(&mut count).unwrap();
+    assert_eq!(count[..length], *b"2");
 }
 
 #[test]
@@ -113,17 +141,10 @@ fn what_is_no_query_ends_the_connection_and_no_other() {
     let mut bad = connect(address, &ca_file, AUTHENTICATION_NAME);
     bad.write_all(&framed(b"no query")).unwrap();
     assert!(bad.read_exact(&mut [0]).is_err());
-    let serial = Serial {
-        seed: 1,
-        socket: 2,
-        sequence: 3,
-    };
-    good.write_all(&framed(&message::query(serial))).unwrap();
+
+    good.write_all(&framed(&message::query(3, NAME))).unwrap();
     let response = read_message(&mut good);
-    assert_eq!(
-        message::response(&response, 1, 2),
-        Some((serial, Verdict::Answered))
-    );
+    assert_eq!(message::response(&response), Some(answered(3, NAME)));
 }
 
 #[test]

@@ -11,7 +11,7 @@ pub fn line(outcome: &Outcome) -> String {
     let tally = &outcome.tally;
     format!(
         "{} sent ({} not taken by the kernel), {} answered, {} SERVFAIL, {} other, {} lost, {} late, {} wrong; {:.0} q/s; \
-         CPU {} us/query; latency p50 {} p99 {} p99.9 {} us",
+         CPU {} us/query, {} processors; latency p50 {} p99 {} p99.9 {} us",
         outcome.sent,
         outcome.unsent,
         tally.answered,
@@ -22,6 +22,7 @@ pub fn line(outcome: &Outcome) -> String {
         tally.wrong,
         outcome.answered_per_second(),
         shown(outcome.cpu_micros_per_query(), 2),
+        shown(outcome.processors_used(), 2),
         shown(tally.latency_micros(50.0), 0),
         shown(tally.latency_micros(99.0), 0),
         shown(tally.latency_micros(99.9), 0),
@@ -37,8 +38,17 @@ pub(super) fn write(pace: Pace, runs: &[Runs], output: &mut dyn Write) -> io::Re
     }
     writeln!(
         output,
-        "{:<10}{:>14}{:>8}{:>10}{:>8}{:>10}{:>9}{:>9}{:>10}   CPU us/query of all runs",
-        "", "CPU us/query", "ratio", "q/s", "ratio", "SERVFAIL", "lost", "p50 us", "p99 us",
+        "{:<17}{:>14}{:>8}{:>10}{:>8}{:>10}{:>9}{:>10}{:>9}{:>10}   CPU us/query of all runs",
+        "",
+        "CPU us/query",
+        "ratio",
+        "q/s",
+        "ratio",
+        "SERVFAIL",
+        "lost",
+        "upstream",
+        "p50 us",
+        "p99 us",
     )?;
     let reference = runs.first();
     for row in runs {
@@ -59,7 +69,7 @@ pub(super) fn write(pace: Pace, runs: &[Runs], output: &mut dyn Write) -> io::Re
             .collect();
         writeln!(
             output,
-            "{:<10}{:>14}{:>8}{:>10}{:>8}{:>10}{:>9}{:>9}{:>10}   {}",
+            "{:<17}{:>14}{:>8}{:>10}{:>8}{:>10}{:>9}{:>10}{:>9}{:>10}   {}",
             row.name,
             shown(cpu, 2),
             shown(cpu_ratio, 2),
@@ -67,6 +77,7 @@ pub(super) fn write(pace: Pace, runs: &[Runs], output: &mut dyn Write) -> io::Re
             shown(rate_ratio, 2),
             sum_of(row, |outcome| outcome.tally.server_failures),
             sum_of(row, Outcome::lost),
+            row.forwarded,
             shown(
                 median_of(row, |outcome| outcome.tally.latency_micros(50.0)),
                 0
@@ -127,6 +138,7 @@ mod tests {
         Runs {
             name,
             outcomes: cpu_micros.iter().map(outcome).collect(),
+            forwarded: 77,
         }
     }
 
@@ -151,7 +163,7 @@ mod tests {
             text.lines().nth(1),
             Some("Saturated, 256 queries in flight")
         );
-        let tail = ["2000", "1.00", "9", "21", "50", "50"];
+        let tail = ["2000", "1.00", "9", "21", "77", "50", "50"];
         let first = [
             &["first", "5.00", "1.00"],
             &tail[..],

@@ -13,10 +13,10 @@ use dotgate_net::{
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
-use super::{Load, Tally};
+use super::{Load, Names, Tally};
 use crate::Error;
 use crate::error::Action;
-use crate::message::{self, QUERY_BYTES, Serial, Verdict};
+use crate::message::{self, QUERY_BYTES, Response, Verdict};
 
 /// So many responses may wait in a client's socket; far more than any window asks for.
 const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
@@ -28,9 +28,18 @@ const NOT_OUT: u64 = 0;
 
 struct Client {
     socket: UdpSocket,
-    /// When the query with this ID was sent, or [`NOT_OUT`]. IDs come in turn: one is used again
-    /// after 65,536 queries of this socket.
-    sent_at: Vec<AtomicU64>,
+    /// The queries by their ID. IDs come in turn: one is used again after 65,536 queries of this
+    /// socket.
+    queries: Vec<Sent>,
+}
+
+/// What was sent last with one message ID; at first nothing.
+#[derive(Default)]
+struct Sent {
+    /// When, or [`NOT_OUT`].
+    at: AtomicU64,
+    /// The number of the name asked for.
+    number: AtomicU64,
 }
 
 /// All client sockets. The sender writes down what it sends; the receiver strikes it out.
@@ -39,7 +48,7 @@ pub(super) struct Clients {
 }
 
 impl Clients {
-    pub(super) fn bind(load: &Load) -> Result<Clients, Error> {
+    pub(super) fn bind(load: &Load<'_>) -> Result<Clients, Error> {
         let ip: IpAddr = match load.target {
             SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
             SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
@@ -50,8 +59,8 @@ impl Clients {
         };
         let client = |_| {
             let socket = UdpSocket::bind(SocketAddr::new(ip, 0), &options).to("bind a client")?;
-            let sent_at = (0..MESSAGE_IDS).map(|_| AtomicU64::new(NOT_OUT)).collect();
-            Ok(Client { socket, sent_at })
+            let queries = (0..MESSAGE_IDS).map(|_| Sent::default()).collect();
+            Ok(Client { socket, queries })
         };
         let clients = (0..load.sockets.max(1))
             .map(client)
@@ -60,14 +69,16 @@ impl Clients {
     }
 }
 
-/// Sends queries with ever new names.
+/// Sends queries for the names of a load.
 pub(super) struct Sender<'a> {
     clients: &'a Clients,
     target: SocketAddr,
     seed: u32,
+    names: Names<'a>,
     batch: SendBatch,
     queries: [[u8; QUERY_BYTES]; BATCH],
-    next_sequence: Vec<u64>,
+    /// Queries sent from each socket.
+    sent_from: Vec<u64>,
     sent: u64,
     unsent: u64,
     /// What was sent in this order, to find what is lost: time, socket, message ID.
@@ -75,14 +86,15 @@ pub(super) struct Sender<'a> {
 }
 
 impl<'a> Sender<'a> {
-    pub(super) fn new(load: &Load, clients: &'a Clients) -> Self {
+    pub(super) fn new(load: &Load<'a>, clients: &'a Clients) -> Self {
         Sender {
             clients,
             target: load.target,
             seed: load.seed,
+            names: load.names,
             batch: SendBatch::new(UdpPath::default()),
             queries: [[0; QUERY_BYTES]; BATCH],
-            next_sequence: vec![0; clients.clients.len()],
+            sent_from: vec![0; clients.clients.len()],
             sent: 0,
             unsent: 0,
             history: VecDeque::new(),
@@ -106,16 +118,17 @@ impl<'a> Sender<'a> {
         let client = &self.clients.clients[socket];
         let now = boottime_nanos();
         for query in &mut self.queries[..count] {
-            let sequence = self.next_sequence[socket];
-            let serial = Serial {
-                seed: self.seed,
-                socket: socket as u16,
-                sequence,
-            };
-            *query = message::query(serial);
-            client.sent_at[usize::from(serial.id())].store(now, Ordering::Relaxed);
-            self.history.push_back((now, socket, serial.id()));
-            self.next_sequence[socket] += 1;
+            let id = self.sent_from[socket] as u16;
+            let name = self
+                .names
+                .name(self.seed, socket as u16, self.sent_from[socket], self.sent);
+            *query = message::query(id, name);
+            let sent = &client.queries[usize::from(id)];
+            sent.number.store(name.number, Ordering::Relaxed);
+            sent.at.store(now, Ordering::Relaxed);
+            self.history.push_back((now, socket, id));
+            self.sent_from[socket] += 1;
+            self.sent += 1;
         }
         let outgoing = self.queries[..count].iter().map(|bytes| Outgoing {
             peer: self.target,
@@ -124,20 +137,19 @@ impl<'a> Sender<'a> {
         });
         let sent = self.batch.send(&client.socket, outgoing);
         self.unsent += (sent.refused + sent.dropped) as u64;
-        self.sent += count as u64;
         count
     }
 
     /// Gives up the queries sent before `deadline` and tells the socket of each.
     pub(super) fn forget_before(&mut self, deadline: u64, mut forgotten: impl FnMut(usize)) {
         while let Some(&(sent_at, socket, id)) = self.history.front() {
-            let entry = &self.clients.clients[socket].sent_at[usize::from(id)];
-            let is_out = entry.load(Ordering::Relaxed) == sent_at;
+            let entry = &self.clients.clients[socket].queries[usize::from(id)];
+            let is_out = entry.at.load(Ordering::Relaxed) == sent_at;
             if is_out && sent_at >= deadline {
                 return;
             }
             if is_out {
-                entry.store(NOT_OUT, Ordering::Relaxed);
+                entry.at.store(NOT_OUT, Ordering::Relaxed);
                 forgotten(socket);
             }
             self.history.pop_front();
@@ -150,6 +162,7 @@ pub(super) struct Receiver<'a> {
     clients: &'a Clients,
     target: SocketAddr,
     seed: u32,
+    names: Names<'a>,
     timeout_nanos: u64,
     poll: Poll,
     events: Events,
@@ -159,7 +172,7 @@ pub(super) struct Receiver<'a> {
 }
 
 impl<'a> Receiver<'a> {
-    pub(super) fn new(load: &Load, clients: &'a Clients) -> Result<Self, Error> {
+    pub(super) fn new(load: &Load<'a>, clients: &'a Clients) -> Result<Self, Error> {
         let poll = Poll::new().to("make a poll")?;
         for (index, client) in clients.clients.iter().enumerate() {
             let descriptor = client.socket.as_raw_fd();
@@ -171,6 +184,7 @@ impl<'a> Receiver<'a> {
             clients,
             target: load.target,
             seed: load.seed,
+            names: load.names,
             timeout_nanos: super::timeout_nanos(load),
             poll,
             events: Events::with_capacity(clients.clients.len()),
@@ -202,9 +216,14 @@ impl<'a> Receiver<'a> {
                 for datagram in self.batch.datagrams() {
                     let is_from_target = datagram.peer == self.target;
                     let bytes = if is_from_target { datagram.bytes } else { &[] };
-                    let response = message::response(bytes, self.seed, socket as u16);
-                    let sent_at = &self.clients.clients[socket].sent_at;
-                    if self.tally.count(response, sent_at, now, self.timeout_nanos) {
+                    let queries = &self.clients.clients[socket].queries;
+                    let response = message::response(bytes).filter(|response| {
+                        let asked = &queries[usize::from(response.id)].number;
+                        response.name.seed == self.seed
+                            && response.name.socket == self.names.socket(socket as u16)
+                            && response.name.number == asked.load(Ordering::Relaxed)
+                    });
+                    if self.tally.count(response, queries, now, self.timeout_nanos) {
                         self.last_response = now;
                         completed(socket);
                     }
@@ -228,22 +247,24 @@ impl Tally {
     /// Counts one datagram; true if it is the response in time to a query that is out.
     fn count(
         &mut self,
-        response: Option<(Serial, Verdict)>,
-        sent_at: &[AtomicU64],
+        response: Option<Response>,
+        queries: &[Sent],
         now: u64,
         timeout_nanos: u64,
     ) -> bool {
-        let Some((serial, verdict)) = response else {
+        let Some(response) = response else {
             self.wrong += 1;
             return false;
         };
-        let sent_at = sent_at[usize::from(serial.id())].swap(NOT_OUT, Ordering::Relaxed);
+        let sent_at = queries[usize::from(response.id)]
+            .at
+            .swap(NOT_OUT, Ordering::Relaxed);
         let latency = now.saturating_sub(sent_at);
         if sent_at == NOT_OUT || latency > timeout_nanos {
             self.late += 1;
             return false;
         }
-        match verdict {
+        match response.verdict {
             Verdict::Answered => self.answered += 1,
             Verdict::ServerFailure => self.server_failures += 1,
             Verdict::Other => self.other += 1,

@@ -24,7 +24,7 @@ impl Responder {
         }
     }
 
-    fn load(&self, pace: Pace, queries: u64) -> Load {
+    fn load(&self, pace: Pace, queries: u64) -> Load<'static> {
         Load {
             target: self.socket.local_addr().unwrap(),
             sockets: 7,
@@ -32,6 +32,7 @@ impl Responder {
             stop: Stop::Queries(queries),
             timeout: Duration::from_millis(300),
             seed: 42,
+            names: Names::Unique,
             pid: Some(std::process::id()),
         }
     }
@@ -109,6 +110,19 @@ fn a_paced_load_counts_what_is_dropped_failed_and_doubled_and_keeps_its_pace() {
 }
 
 #[test]
+fn names_asked_again_and_again_are_counted_like_new_ones() {
+    let responder = Responder::start();
+    for pace in [Pace::Window(64), Pace::PerSecond(4000)] {
+        let outcome = run(&Load {
+            names: Names::Listed(&[5, 6, 5]),
+            ..responder.load(pace, 1000)
+        })
+        .unwrap();
+        assert_counts(&outcome);
+    }
+}
+
+#[test]
 fn a_load_stops_after_its_time() {
     let responder = Responder::start();
     let stop = Stop::After(Duration::from_millis(200));
@@ -170,6 +184,7 @@ fn cpu_time_is_spread_over_answered_queries() {
         cpu_nanos: Some(4_000_000),
     };
     assert_eq!(outcome.cpu_micros_per_query(), Some(8.0));
+    assert_eq!(outcome.processors_used(), Some(0.002));
     assert!((outcome.answered_per_second() - 250.0).abs() < 1e-9);
     assert_eq!(
         Outcome {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use dotgate_net::boottime_nanos;
 
 use crate::load::{Outcome, Tally};
-use crate::message::{self, Serial, Verdict};
+use crate::message::{self, Name, Verdict};
 
 /// The pause between two writes of a connection.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -76,7 +76,7 @@ struct Client<'a> {
     writes: u32,
     /// Octets that do not make a whole response yet.
     kept: Vec<u8>,
-    next_sequence: u64,
+    next_number: u64,
     outcome: Outcome,
 }
 
@@ -88,7 +88,7 @@ impl<'a> Client<'a> {
             stream: None,
             writes: 0,
             kept: Vec::new(),
-            next_sequence: 0,
+            next_number: 0,
             outcome: Outcome::default(),
         }
     }
@@ -103,7 +103,7 @@ impl<'a> Client<'a> {
                 return;
             }
             let due = per_second * elapsed / 1_000_000_000;
-            let count = due.saturating_sub(self.next_sequence);
+            let count = due.saturating_sub(self.next_number);
             if count > 0 && self.exchange(count).is_err() {
                 self.stream = None;
             }
@@ -113,12 +113,12 @@ impl<'a> Client<'a> {
 
     /// Asks `count` questions and waits for the responses.
     fn exchange(&mut self, count: u64) -> io::Result<()> {
-        let first = self.next_sequence;
-        self.next_sequence += count;
+        let first = self.next_number;
+        self.next_number += count;
         self.outcome.sent += count;
         let mut octets = Vec::new();
-        for sequence in first..self.next_sequence {
-            let query = message::query(self.serial(sequence));
+        for number in first..self.next_number {
+            let query = message::query(number as u16, self.name(number));
             octets.extend_from_slice(&(query.len() as u16).to_be_bytes());
             octets.extend_from_slice(&query);
         }
@@ -137,11 +137,11 @@ impl<'a> Client<'a> {
         Ok(())
     }
 
-    fn serial(&self, sequence: u64) -> Serial {
-        Serial {
+    fn name(&self, number: u64) -> Name {
+        Name {
             seed: self.streams.seed,
             socket: self.socket,
-            sequence,
+            number,
         }
     }
 
@@ -188,14 +188,16 @@ impl<'a> Client<'a> {
                 break;
             };
             at = end;
+            let response = message::response(response).filter(|response| {
+                let number = response.name.number;
+                response.name == self.name(number) && response.id == number as u16
+            });
             let tally = &mut self.outcome.tally;
-            let Some((serial, verdict)) =
-                message::response(response, self.streams.seed, self.socket)
-            else {
+            let Some(response) = response else {
                 tally.wrong += 1;
                 continue;
             };
-            let place = serial.sequence.checked_sub(first);
+            let place = response.name.number.checked_sub(first);
             let place = place.and_then(|place| is_out.get_mut(place as usize));
             match place.map(|is_out| std::mem::replace(is_out, false)) {
                 Some(true) => {}
@@ -204,7 +206,7 @@ impl<'a> Client<'a> {
                     continue;
                 }
             }
-            match verdict {
+            match response.verdict {
                 Verdict::Answered => tally.answered += 1,
                 Verdict::ServerFailure => tally.server_failures += 1,
                 Verdict::Other => tally.other += 1,
@@ -221,7 +223,7 @@ mod tests {
 
     use super::*;
 
-    /// Answers everything on each connection; fails the question with each tenth sequence number.
+    /// Answers everything on each connection; fails the question with each tenth number.
     fn respond(mut stream: TcpStream) {
         let mut length = [0; 2];
         while stream.read_exact(&mut length).is_ok() {

@@ -39,22 +39,32 @@ impl Connection {
     }
 
     /// Reads and answers all there is. Any failure, a client's protocol error included, ends the
-    /// connection: the client counts what it lost.
-    pub(super) fn serve(&mut self, is_closing: bool, buffer: &mut [u8]) -> State {
-        match self.read_all(is_closing, buffer) {
+    /// connection: the client counts what it lost. Queries of a load are added to `answered`.
+    pub(super) fn serve(
+        &mut self,
+        is_closing: bool,
+        buffer: &mut [u8],
+        answered: &mut u64,
+    ) -> State {
+        match self.read_all(is_closing, buffer, answered) {
             Ok(state) => state,
             Err(_) => State::Closed,
         }
     }
 
-    fn read_all(&mut self, is_closing: bool, buffer: &mut [u8]) -> io::Result<State> {
+    fn read_all(
+        &mut self,
+        is_closing: bool,
+        buffer: &mut [u8],
+        answered: &mut u64,
+    ) -> io::Result<State> {
         self.write_all()?;
         loop {
             match self.stream.read(buffer) {
                 Ok(0) => return Ok(State::Closed),
                 Ok(length) => {
                     self.decrypt(&buffer[..length])?;
-                    self.answer_all()?;
+                    self.answer_all(answered)?;
                     self.write_all()?;
                     // What arrives after a short read raises a new event, the end included.
                     if length < buffer.len() && !is_closing {
@@ -91,7 +101,7 @@ impl Connection {
         Ok(())
     }
 
-    fn answer_all(&mut self) -> io::Result<()> {
+    fn answer_all(&mut self, answered: &mut u64) -> io::Result<()> {
         let mut at = 0;
         while let Some(&[high, low]) = self.incoming.get(at..at + 2) {
             let start = at + 2;
@@ -104,6 +114,7 @@ impl Connection {
             if !message::answer(query, &mut self.outgoing) {
                 return Err(io::ErrorKind::InvalidData.into());
             }
+            *answered += u64::from(message::is_of_a_load(query));
             let length = (self.outgoing.len() - length_at - 2) as u16;
             self.outgoing[length_at..length_at + 2].copy_from_slice(&length.to_be_bytes());
             at = end;

@@ -1,10 +1,11 @@
 //! The upstream as a process of its own, which can be killed and started again.
 
 use std::env;
-use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io::{self, BufRead, BufReader};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use crate::Error;
 use crate::error::Action;
@@ -40,6 +41,21 @@ impl UpstreamProcess {
     /// The authority of its certificate.
     pub(crate) fn ca_file(&self) -> &Path {
         &self.ca_file
+    }
+
+    /// Queries of a load that it answered since its start.
+    pub(crate) fn answered(&self) -> Result<u64, Error> {
+        const PATIENCE: Duration = Duration::from_secs(5);
+        let ask = || {
+            let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+            socket.set_read_timeout(Some(PATIENCE))?;
+            socket.send_to(&[], self.address)?;
+            let mut count = [0; 20];
+            let length = socket.recv(&mut count)?;
+            let digits = str::from_utf8(&count[..length]).map_err(io::Error::other)?;
+            digits.parse().map_err(io::Error::other)
+        };
+        ask().to("ask the upstream how much it answered")
     }
 
     /// Kills it and starts it again at once: same address, same certificate, nothing else remembered.

@@ -1,0 +1,179 @@
+//! The floor of a comparison: answers every datagram without looking into it.
+//!
+//! Sockets, registration, batches and turns are those of `dotgate::worker` and its `datagrams`; between reading
+//! and writing there is nothing but a copy. A query comes back as a response with one A record, of the size that
+//! the upstream's answers have. What a forwarder costs more than this is its own work.
+//! It takes queries without EDNS from [`crate::load`] alone, over UDP.
+
+use std::io;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::os::fd::AsRawFd;
+use std::thread;
+use std::time::Duration;
+
+use dotgate_net::{
+    BATCH, BindOptions, LocalAddress, Outgoing, ReceiveBatch, SendBatch, UdpPath, UdpSocket,
+};
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+
+use crate::Error;
+use crate::error::Action;
+use crate::forwarder::WORKERS;
+use crate::message::{HEADER_BYTES, RECORD};
+
+/// The same as a worker of dotgate: batches of one turn, events, octets of the receive buffer.
+const ROUNDS: usize = 4;
+const EVENTS: usize = 1_024;
+const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
+
+/// A response that waits to be sent.
+struct Response {
+    peer: SocketAddr,
+    local: LocalAddress,
+    bytes: Range<usize>,
+}
+
+struct Worker {
+    poll: Poll,
+    socket: UdpSocket,
+    incoming: ReceiveBatch,
+    outgoing: SendBatch,
+    bytes: Vec<u8>,
+    responses: Vec<Response>,
+    /// Responses that the kernel did not take; dotgate counts them, too.
+    unsent: usize,
+}
+
+/// Answers on `address` until a poll fails, with as many threads as the forwarders have.
+///
+/// # Errors
+/// Where a socket cannot be bound or a poll fails.
+pub fn run(address: SocketAddr) -> Result<(), Error> {
+    let workers = (0..WORKERS)
+        .map(|_| Worker::new(address))
+        .collect::<Result<Vec<_>, Error>>()?;
+    thread::scope(|scope| {
+        let threads: Vec<_> = workers
+            .into_iter()
+            .map(|worker| scope.spawn(|| worker.run()))
+            .collect();
+        threads
+            .into_iter()
+            .try_for_each(|thread| thread.join().unwrap_or(Ok(())))
+    })
+}
+
+impl Worker {
+    fn new(address: SocketAddr) -> Result<Worker, Error> {
+        let options = BindOptions {
+            share_port: true,
+            receive_buffer_bytes: RECEIVE_BUFFER_BYTES,
+        };
+        let poll = Poll::new().to("make a poll")?;
+        let socket = UdpSocket::bind(address, &options).to("bind the echo")?;
+        poll.registry()
+            .register(
+                &mut SourceFd(&socket.as_raw_fd()),
+                Token(0),
+                Interest::READABLE,
+            )
+            .to("poll the echo")?;
+        Ok(Worker {
+            poll,
+            socket,
+            incoming: ReceiveBatch::new(UdpPath::default()),
+            outgoing: SendBatch::new(UdpPath::default()),
+            bytes: Vec::new(),
+            responses: Vec::new(),
+            unsent: 0,
+        })
+    }
+
+    fn run(mut self) -> Result<(), Error> {
+        let mut events = Events::with_capacity(EVENTS);
+        let mut maybe_more = false;
+        loop {
+            let timeout = maybe_more.then_some(Duration::ZERO);
+            match self.poll.poll(&mut events, timeout) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                outcome => outcome.to("poll")?,
+            }
+            maybe_more = self.receive();
+            self.send();
+        }
+    }
+
+    /// Reads a few batches; each one's responses leave before the next is read. Whether there may be more.
+    fn receive(&mut self) -> bool {
+        for _ in 0..ROUNDS {
+            let count = self.incoming.receive(&self.socket).unwrap_or(0);
+            for datagram in self.incoming.datagrams() {
+                let start = self.bytes.len();
+                if answer(datagram.bytes, &mut self.bytes) {
+                    self.responses.push(Response {
+                        peer: datagram.peer,
+                        local: datagram.local,
+                        bytes: start..self.bytes.len(),
+                    });
+                }
+            }
+            if count < BATCH {
+                return false;
+            }
+            if self.responses.len() >= BATCH {
+                self.send();
+            }
+        }
+        true
+    }
+
+    fn send(&mut self) {
+        if self.responses.is_empty() {
+            return;
+        }
+        let outgoing = self.responses.iter().map(|response| Outgoing {
+            peer: response.peer,
+            local: response.local,
+            bytes: &self.bytes[response.bytes.clone()],
+        });
+        let sent = self.outgoing.send(&self.socket, outgoing);
+        self.unsent += sent.refused + sent.dropped;
+        self.bytes.clear();
+        self.responses.clear();
+    }
+}
+
+/// Appends the query as a response (QR, RA) with one A record; false for what has no header.
+fn answer(query: &[u8], output: &mut Vec<u8>) -> bool {
+    let Some((header, question)) = query.split_at_checked(HEADER_BYTES) else {
+        return false;
+    };
+    output.extend_from_slice(&[header[0], header[1], header[2] | 0x80, 0x80]);
+    output.extend_from_slice(&[0, 1, 0, 1, 0, 0, 0, 0]);
+    output.extend_from_slice(question);
+    output.extend_from_slice(RECORD);
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{self, Name};
+
+    #[test]
+    fn an_echo_is_octet_for_octet_what_the_upstream_answers() {
+        let name = Name {
+            seed: 1,
+            socket: 2,
+            number: 3,
+        };
+        let query = message::query(4, name);
+        let (mut echoed, mut answered) = (Vec::new(), Vec::new());
+        assert!(answer(&query, &mut echoed));
+        assert!(message::answer(&query, &mut answered));
+        assert_eq!(echoed, answered);
+        assert!(!answer(&query[..11], &mut echoed));
+    }
+}

@@ -1,0 +1,124 @@
+//! What a query that is answered at once costs the engine, in instructions, counted by callgrind.
+//!
+//! Instructions do not depend on what else the machine does, so that a change which makes a hit dearer fails here
+//! and not in a measurement of time. `examples/hit.rs` is run in the release profile with some queries and with
+//! twice as many: the difference is theirs alone. `cargo test -p dotgate-sim --test instructions -- --nocapture`
+//! prints the figures. An own program under callgrind, not a benchmark framework: those need a runner of their own
+//! to be installed besides valgrind.
+#![expect(
+    clippy::unwrap_used,
+    reason = "clippy exempts #[test] functions, not their parts"
+)]
+
+mod profile;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use profile::Profile;
+
+/// With it set, a test that cannot run fails.
+const NO_SKIP: &str = "DOTGATE_TEST_NO_SKIP";
+
+/// What is asked: `cached` is a query answered from the cache, `local` one for `localhost`.
+const KIND: &str = "local";
+
+/// Instructions per hit at most. Measured 2026-11-23 with Rust 1.95 for x86-64: 1838; a tenth of room for
+/// other compilers and C libraries.
+const HIT_MAX: f64 = 2_020.0;
+
+/// Instructions of counting among them at most. Measured like the above: 35.
+const COUNTING_MAX: f64 = 40.0;
+
+/// Queries of the shorter run.
+const QUERIES: usize = 10_000;
+
+/// Whether this can be measured here; a test that cannot run says so, or fails if it must not be skipped.
+fn can_count() -> bool {
+    let missing = if !cfg!(target_arch = "x86_64") {
+        "the ceilings are those of x86-64"
+    } else if Command::new("valgrind").arg("--version").output().is_err() {
+        "valgrind is not installed"
+    } else {
+        return true;
+    };
+    assert!(std::env::var_os(NO_SKIP).is_none(), "{missing}");
+    println!("skipped: {missing}");
+    false
+}
+
+/// Builds the program as the product is built, and returns its path.
+fn build() -> PathBuf {
+    let output = Command::new(env!("CARGO"))
+        .args(["build", "--release", "--locked", "--package", "dotgate-sim"])
+        .args(["--example", "hit"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{words}");
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("../release/examples/hit")
+}
+
+fn count(program: &Path, queries: usize) -> Profile {
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("hit-{queries}.callgrind"));
+    let output = Command::new("valgrind")
+        .arg("--tool=callgrind")
+        .arg(format!("--callgrind-out-file={}", file.display()))
+        .arg(program)
+        .args([KIND, &queries.to_string()])
+        .output()
+        .unwrap();
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{words}");
+    Profile::read(&std::fs::read_to_string(&file).unwrap())
+}
+
+/// Whether code of this function, written in this file, counts what happens. A file alone says it of what was made
+/// part of another function; atomics are used for nothing else on the path of a hit but the lock of the cache.
+fn counts(function: &str, file: &str) -> bool {
+    ["::counters::", "::engine::measure::"]
+        .iter()
+        .any(|module| function.contains(module))
+        || ["/counters.rs", "/engine/measure.rs", "/sync/atomic.rs"]
+            .iter()
+            .any(|end| file.ends_with(end))
+        || file.contains("/counters/")
+}
+
+#[test]
+fn a_hit_costs_no_more_instructions_than_it_did() {
+    if !can_count() {
+        return;
+    }
+    let program = build();
+    let (once, twice) = (count(&program, QUERIES), count(&program, 2 * QUERIES));
+    let per_hit = |of: &dyn Fn(&Profile) -> u64| (of(&twice) - of(&once)) as f64 / QUERIES as f64;
+    let hit = per_hit(&|profile| profile.sum(|_, _| true));
+    let counting = per_hit(&|profile| profile.sum(counts));
+    let share = 100.0 * counting / hit;
+    println!(
+        "{KIND}: {hit:.0} instructions per hit, {counting:.0} of them ({share:.1} %) to count it"
+    );
+    for (place, parts) in [
+        ("dotgate-core", "/dotgate-core/"),
+        ("dotgate-wire", "/dotgate-wire/"),
+        ("Rust's library", "/library/"),
+        ("C library", "sysdeps"),
+    ] {
+        let part = per_hit(&|profile| profile.sum(|_, file| file.contains(parts)));
+        println!("  lines of {place}: {part:.0}");
+    }
+    for (function, cost) in twice.difference(&once).iter().take(15) {
+        println!("  {:7.1}  {function}", *cost as f64 / QUERIES as f64);
+    }
+    assert!(
+        hit <= HIT_MAX,
+        "{hit} instructions per hit; {HIT_MAX} are allowed"
+    );
+    // Less would mean that the counters were not found.
+    assert!(
+        (10.0..=COUNTING_MAX).contains(&counting),
+        "{counting} to count a hit"
+    );
+}

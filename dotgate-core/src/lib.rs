@@ -8,6 +8,7 @@
 #![warn(clippy::iter_over_hash_type, clippy::wildcard_enum_match_arm)]
 
 mod admit;
+pub mod cache;
 mod counters;
 mod engine;
 mod exchange;
@@ -27,6 +28,7 @@ mod select;
 mod session;
 mod settings;
 mod stream;
+mod sync;
 mod verdict;
 
 pub use admit::AccessList;

@@ -121,3 +121,30 @@ pub const TELL_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// Octets of a reusable buffer that are kept when it empties; a larger one is given back.
 pub const BUFFER_KEPT_BYTES: usize = 16 * 1024;
+
+/// Octets of a cached answer; a longer one is not kept.
+pub const CACHE_ENTRY_BYTES: usize = 65_535;
+
+/// Shards of the cache at most: with four workers, two want the same one seldom.
+pub const CACHE_SHARDS: usize = 64;
+
+/// A shard has this many octets at least, so that the largest entry leaves room for others.
+pub const CACHE_SHARD_BYTES: usize = 256 * 1024;
+
+/// Buckets that are gone through under one lock, about 20 us, where all entries are looked at.
+pub const CACHE_SCAN_BUCKETS: usize = 128;
+
+/// After a refresh in vain the next one waits this long (RFC 8767 section 5: 30 s).
+pub const STALE_ASK_AGAIN: Duration = Duration::from_secs(30);
+
+/// Hits that make an entry worth refreshing before it ends.
+pub const PREFETCH_HITS: u32 = 2;
+
+/// The shortest life of an entry that is refreshed before it ends.
+pub const PREFETCH_LIFE: Duration = Duration::from_secs(10);
+
+/// It is refreshed in the last of so many parts of its life.
+pub const PREFETCH_LAST_PART: u32 = 10;
+
+/// Nobody else is told to refresh the same entry for this long.
+pub const PREFETCH_AGAIN: Duration = Duration::from_secs(5);

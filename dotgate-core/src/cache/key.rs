@@ -1,0 +1,113 @@
+//! Under what an entry is kept: the question, DO, CD and the route.
+//!
+//! The name is hashed once per query, keyed, because clients choose the names (SipHash-1-3); type, class and
+//! the rest are mixed in. So all entries of a name lie in one shard, and the key of its NXDOMAIN costs
+//! nothing. A hash is never taken for the question itself: [`Identity`] has it whole.
+
+use dotgate_wire::Question;
+use siphasher::sip::SipHasher13;
+
+/// Marks in [`Identity::variant`] and in an entry's flags.
+pub(super) const DNSSEC_OK: u8 = 1;
+/// The same.
+pub(super) const CHECKING_DISABLED: u8 = 2;
+/// The same: the entry answers for all types of its name.
+pub(super) const ALL_TYPES: u8 = 4;
+
+/// A question's key, computed once per query by [`super::Cache::key`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Key {
+    hash: u64,
+    name_hash: u64,
+    variant: u8,
+    route: u8,
+}
+
+impl Key {
+    pub(super) fn new(
+        secret: (u64, u64),
+        question: &Question,
+        route: u8,
+        dnssec_ok: bool,
+        checking_disabled: bool,
+    ) -> Key {
+        let name_hash = SipHasher13::new_with_keys(secret.0, secret.1).hash(question.name());
+        let mark = |on, mark| if on { mark } else { 0 };
+        let variant = mark(dnssec_ok, DNSSEC_OK) | mark(checking_disabled, CHECKING_DISABLED);
+        let types = (question.rtype(), question.rclass());
+        Key {
+            hash: mix(name_hash, types, variant, route),
+            name_hash,
+            variant,
+            route,
+        }
+    }
+
+    /// The hash of the question, DO, CD and route; two questions may have the same.
+    pub fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    pub(super) fn name_hash(&self) -> u64 {
+        self.name_hash
+    }
+
+    /// What an entry for this question alone must be.
+    pub(super) fn exact<'q>(&self, question: &'q Question) -> Identity<'q> {
+        self.identity(question, self.variant, self.hash)
+    }
+
+    /// What an entry for all types of the question's name must be.
+    pub(super) fn all_types<'q>(&self, question: &'q Question) -> Identity<'q> {
+        let variant = self.variant | ALL_TYPES;
+        let hash = mix(self.name_hash, (0, question.rclass()), variant, self.route);
+        self.identity(question, variant, hash)
+    }
+
+    fn identity<'q>(&self, question: &'q Question, variant: u8, hash: u64) -> Identity<'q> {
+        Identity {
+            // Shards are chosen by the name's hash; within one, 32 bits are enough.
+            hash: hash as u32,
+            name: question.name(),
+            rtype: question.rtype(),
+            rclass: question.rclass(),
+            variant,
+            route: self.route,
+        }
+    }
+
+    /// The same with a given hash, for tests of collisions.
+    #[cfg(test)]
+    pub(super) fn with_hash(self, hash: u64, name_hash: u64) -> Key {
+        Key {
+            hash,
+            name_hash,
+            ..self
+        }
+    }
+}
+
+/// All that tells an entry from every other one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Identity<'q> {
+    pub(super) hash: u32,
+    pub(super) name: &'q [u8],
+    /// The type asked for; for an entry of all types it tells nothing.
+    pub(super) rtype: u16,
+    pub(super) rclass: u16,
+    pub(super) variant: u8,
+    pub(super) route: u8,
+}
+
+/// Mixes what is asked into the secret hash of the name; different for everything of one name
+/// (each step can be undone, so no two inputs meet), with all bits of equal worth.
+fn mix(name_hash: u64, (rtype, rclass): (u16, u16), variant: u8, route: u8) -> u64 {
+    let asked = u64::from(rtype)
+        | u64::from(rclass) << 16
+        | u64::from(variant) << 32
+        | u64::from(route) << 40;
+    let mut mixed = name_hash ^ asked;
+    mixed = (mixed ^ mixed >> 33).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    mixed = (mixed ^ mixed >> 33).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    mixed ^ mixed >> 33
+}

@@ -1,0 +1,491 @@
+//! One shard: the entries of some names, found by hash, each with its times.
+//!
+//! All of it happens under the shard's lock, so every call does a bounded amount of work: a lookup walks one or
+//! two short buckets, an insertion looks at a few buckets for what is dead and else evicts by the queues. The
+//! table is an array of buckets that never grows; entries of a bucket are linked through their heads.
+//! Never looks into what it keeps.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use crate::limits;
+use crate::moment::Moment;
+
+use super::arena::{Arena, BLOCK_LEN, Entry, FAILURE, IN_MAIN, NOTED, Place, blocks_for};
+use super::key::Identity;
+use super::queues::{FREQUENCY_MAX, Queues, slot};
+use super::{Found, Scope, Terms};
+
+/// Blocks for each bucket, and for each fingerprint of an entry that went. An entry takes two or more.
+const BLOCKS_PER_BUCKET: u32 = 2;
+
+/// Octets that each two blocks cost: themselves, a bucket, a fingerprint.
+const PAIR_LEN: usize = 2 * BLOCK_LEN + size_of::<Place>() + size_of::<u16>();
+
+/// Buckets that are searched for a dead entry when there is no room: half as many after each search in vain,
+/// down to the fewest, and the most again after a find.
+const SEARCHED_MOST: usize = 64;
+const SEARCHED_FEWEST: usize = 4;
+
+/// A response or a failure on its way into the shard.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fresh<'o> {
+    pub(super) stored_at: Moment,
+    /// In seconds.
+    pub(super) life: u32,
+    pub(super) octets: &'o [u8],
+}
+
+/// The two entries that may answer a question.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pair<'q> {
+    pub(super) exact: Identity<'q>,
+    pub(super) all_types: Identity<'q>,
+}
+
+/// What is behind one lock.
+#[derive(Debug)]
+pub(super) struct Shard {
+    pub(super) arena: Arena,
+    queues: Queues,
+    /// The first entry of each bucket; 0 for none.
+    buckets: Vec<u32>,
+    /// The bucket where the search for dead entries goes on.
+    searched: usize,
+    /// In how many buckets the next search looks.
+    patience: usize,
+    /// What the last lookup allowed; decides which entries are dead. None are before the first one.
+    stale_max: Duration,
+    entries: usize,
+    evictions: u64,
+    /// Set while a change is under way: still set under the lock, it was cut short by a panic.
+    is_torn: bool,
+}
+
+/// What an entry handed on to the one that took its place.
+#[derive(Clone, Copy, Default)]
+struct Standing {
+    is_in_main: bool,
+    frequency: u8,
+}
+
+impl Shard {
+    /// A shard that takes no more than `bytes`, itself included; none if that is too little for any entry.
+    pub(super) fn new(bytes: usize) -> Option<Shard> {
+        let pairs = bytes.checked_sub(size_of::<Shard>())? / PAIR_LEN;
+        let pairs = u32::try_from(pairs)
+            .unwrap_or(u32::MAX)
+            .min(u32::MAX / BLOCKS_PER_BUCKET);
+        (pairs > 0).then(|| Shard {
+            arena: Arena::new(pairs * BLOCKS_PER_BUCKET),
+            queues: Queues::new(pairs as usize),
+            buckets: vec![0; pairs as usize],
+            searched: 0,
+            patience: SEARCHED_MOST,
+            stale_max: Duration::MAX,
+            entries: 0,
+            evictions: 0,
+            is_torn: false,
+        })
+    }
+
+    /// Octets in use: the blocks of entries with their share of the table.
+    pub(super) fn bytes_used(&self) -> usize {
+        self.arena.used() as usize * PAIR_LEN / BLOCKS_PER_BUCKET as usize
+    }
+
+    pub(super) fn entries(&self) -> usize {
+        self.entries
+    }
+
+    pub(super) fn evictions(&self) -> u64 {
+        self.evictions
+    }
+
+    pub(super) fn buckets(&self) -> usize {
+        self.buckets.len()
+    }
+
+    pub(super) fn is_torn(&self) -> bool {
+        self.is_torn
+    }
+
+    /// Makes it empty, whatever state it is in; how many entries went.
+    pub(super) fn clear(&mut self) -> usize {
+        self.is_torn = true;
+        self.buckets.fill(0);
+        self.queues.clear();
+        self.arena.clear();
+        self.is_torn = false;
+        std::mem::take(&mut self.entries)
+    }
+
+    /// Makes one change as a whole: after a panic amid it the shard counts as torn.
+    pub(super) fn change<T>(&mut self, change: impl FnOnce(&mut Shard) -> T) -> T {
+        self.is_torn = true;
+        let done = change(self);
+        self.is_torn = false;
+        done
+    }
+
+    pub(super) fn lookup(
+        &mut self,
+        now: Moment,
+        pair: &Pair<'_>,
+        terms: &Terms,
+        out: &mut Vec<u8>,
+    ) -> Found {
+        self.stale_max = terms.stale_max;
+        let exact = self.find(&pair.exact);
+        if let Some(place) = exact.filter(|place| self.is_fresh_data(*place, now)) {
+            return self.serve(place, now, terms, out);
+        }
+        let all_types = self.find(&pair.all_types);
+        if let Some(place) = all_types.filter(|place| self.is_fresh_data(*place, now)) {
+            return self.serve(place, now, terms, out);
+        }
+        // Of two old ones the later word counts: no stale data after NXDOMAIN.
+        let data = exact.filter(|place| self.is_data(*place));
+        let stored_at = |place: &Place| self.arena.entry(*place).map(|entry| entry.stored_at);
+        let stale = data.into_iter().chain(all_types).max_by_key(stored_at);
+        if let Some(place) = stale.filter(|place| self.is_servable(*place, now)) {
+            return self.serve(place, now, terms, out);
+        }
+        let is_held = |place: &Place| {
+            let entry = self.arena.entry(*place);
+            entry.is_some_and(|entry| is_held_failure(entry, now, terms.generation))
+        };
+        match exact.filter(is_held) {
+            Some(place) => self.serve(place, now, terms, out),
+            None => Found::Miss,
+        }
+    }
+
+    /// Counts the hit, appends the octets and says what they are.
+    fn serve(&mut self, place: Place, now: Moment, terms: &Terms, out: &mut Vec<u8>) -> Found {
+        let Some(entry) = self.arena.entry_mut(place) else {
+            return Found::Miss;
+        };
+        entry.hits = entry.hits.saturating_add(1);
+        entry.frequency = (entry.frequency + 1).min(FREQUENCY_MAX);
+        let age = u32::try_from(now.since(entry.stored_at).as_secs()).unwrap_or(u32::MAX);
+        let found = if entry.has(FAILURE) {
+            Found::Failed
+        } else if now < entry.fresh_until() {
+            let prefetch = entry.claim_prefetch(now, terms);
+            Found::Fresh { age, prefetch }
+        } else {
+            let ask = !entry.is_noted(now, terms.generation);
+            Found::Stale { age, ask }
+        };
+        if let Some(entry) = self.arena.entry(place) {
+            self.arena.copy_octets(entry, out);
+        }
+        found
+    }
+
+    /// Keeps an answer in place of what it supersedes.
+    pub(super) fn insert(&mut self, now: Moment, pair: &Pair<'_>, scope: Scope, fresh: Fresh<'_>) {
+        // A name that has an answer exists; one that does not has none for this type either.
+        let exact = self.supersede(&pair.exact);
+        let all_types = self.supersede(&pair.all_types);
+        let identity = pair.of(scope);
+        let standing = exact.or(all_types).unwrap_or_default();
+        let entry = Entry::new(identity, fresh.stored_at, fresh.life, 0);
+        if fresh.life > 0 {
+            self.add(now, identity, entry, standing, fresh.octets);
+        }
+    }
+
+    /// Keeps an answer that is older than what is here: it supersedes nothing. Whether it was kept.
+    pub(super) fn restore(
+        &mut self,
+        now: Moment,
+        pair: &Pair<'_>,
+        scope: Scope,
+        old: Fresh<'_>,
+    ) -> bool {
+        let identity = pair.of(scope);
+        if old.life == 0 || self.find(&pair.exact).or(self.find(identity)).is_some() {
+            return false;
+        }
+        let entry = Entry::new(identity, old.stored_at, old.life, 0);
+        self.add(now, identity, entry, Standing::default(), old.octets)
+    }
+
+    /// Keeps a failure, or, beside data that can be served, the note that it was asked for in vain.
+    pub(super) fn insert_failure(
+        &mut self,
+        now: Moment,
+        pair: &Pair<'_>,
+        generation: u32,
+        hold_max: u32,
+        octets: &[u8],
+    ) {
+        let exact = self.find(&pair.exact);
+        let mut has_data = false;
+        for place in exact.into_iter().chain(self.find(&pair.all_types)) {
+            if !self.is_servable(place, now) {
+                continue;
+            }
+            if let Some(entry) = self.arena.entry_mut(place) {
+                entry.note(now + limits::STALE_ASK_AGAIN, generation);
+                has_data = true;
+            }
+        }
+        let before = exact.and_then(|place| self.arena.entry(place));
+        let Some(hold) = next_hold(before, now, generation, hold_max) else {
+            return;
+        };
+        if has_data || hold == 0 {
+            return;
+        }
+        let standing = self.supersede(&pair.exact).unwrap_or_default();
+        let mut entry = Entry::new(&pair.exact, now, hold, generation);
+        entry.mark(FAILURE, true);
+        self.add(now, &pair.exact, entry, standing, octets);
+    }
+
+    /// Removes the entries of some buckets for which `condition` holds; how many.
+    pub(super) fn remove_where(
+        &mut self,
+        buckets: Range<usize>,
+        mut condition: impl FnMut(&Arena, &Entry) -> bool,
+    ) -> usize {
+        let mut removed = 0;
+        for bucket in buckets {
+            let mut place = self.first_of(bucket);
+            while let Some(entry) = self.arena.entry(place) {
+                let next = entry.chained;
+                if condition(&self.arena, entry) {
+                    self.remove(place);
+                    removed += 1;
+                }
+                place = next;
+            }
+        }
+        removed
+    }
+
+    pub(super) fn first_of(&self, bucket: usize) -> Place {
+        self.buckets
+            .get(bucket)
+            .copied()
+            .map(Place)
+            .unwrap_or_default()
+    }
+
+    fn find(&self, identity: &Identity<'_>) -> Option<Place> {
+        let mut place = self.first_of(slot(identity.hash, self.buckets.len()));
+        while let Some(entry) = self.arena.entry(place) {
+            if self.arena.is(entry, identity) {
+                return Some(place);
+            }
+            place = entry.chained;
+        }
+        None
+    }
+
+    fn is_data(&self, place: Place) -> bool {
+        let entry = self.arena.entry(place);
+        entry.is_some_and(|entry| !entry.has(FAILURE))
+    }
+
+    fn is_fresh_data(&self, place: Place, now: Moment) -> bool {
+        let entry = self.arena.entry(place);
+        entry.is_some_and(|entry| !entry.has(FAILURE) && now < entry.fresh_until())
+    }
+
+    /// Whether it is data, fresh or not yet too old to be served as stale.
+    fn is_servable(&self, place: Place, now: Moment) -> bool {
+        let entry = self.arena.entry(place);
+        entry.is_some_and(|entry| !entry.has(FAILURE) && now < entry.fresh_until() + self.stale_max)
+    }
+
+    /// Removes the entry whose place a new one takes.
+    fn supersede(&mut self, identity: &Identity<'_>) -> Option<Standing> {
+        let place = self.find(identity)?;
+        let entry = self.arena.entry(place)?;
+        let standing = Standing {
+            is_in_main: entry.has(IN_MAIN),
+            frequency: entry.frequency,
+        };
+        self.remove(place);
+        Some(standing)
+    }
+
+    /// Adds an entry that is not there. Whether it found room: one that is larger than the shard does not.
+    fn add(
+        &mut self,
+        now: Moment,
+        identity: &Identity<'_>,
+        mut entry: Entry,
+        standing: Standing,
+        octets: &[u8],
+    ) -> bool {
+        let needed = blocks_for(identity.name.len() + octets.len());
+        if octets.len() > limits::CACHE_ENTRY_BYTES || needed > self.arena.limit() {
+            return false;
+        }
+        while self.arena.room() < needed {
+            if !self.reclaim_dead(now) && !self.evict(now) {
+                return false;
+            }
+        }
+        let bucket = slot(identity.hash, self.buckets.len());
+        let is_known = self.queues.recall(identity.hash);
+        entry.mark(IN_MAIN, standing.is_in_main || is_known);
+        entry.frequency = standing.frequency;
+        entry.chained = self.first_of(bucket);
+        let Some(place) = self.arena.insert(entry, identity.name, octets) else {
+            return false;
+        };
+        if let Some(first) = self.buckets.get_mut(bucket) {
+            *first = place.0;
+        }
+        self.queues.push(&mut self.arena, place);
+        self.entries += 1;
+        true
+    }
+
+    fn remove(&mut self, place: Place) {
+        let Some(entry) = self.arena.entry(place) else {
+            return;
+        };
+        let (hash, next) = (entry.hash, entry.chained);
+        let bucket = slot(hash, self.buckets.len());
+        let mut before = self.first_of(bucket);
+        if before == place {
+            if let Some(first) = self.buckets.get_mut(bucket) {
+                *first = next.0;
+            }
+        } else {
+            while let Some(entry) = self.arena.entry_mut(before) {
+                if entry.chained == place {
+                    entry.chained = next;
+                    break;
+                }
+                before = entry.chained;
+            }
+        }
+        self.queues.unlink(&mut self.arena, place);
+        self.arena.remove(place);
+        self.entries -= 1;
+    }
+
+    /// Removes what can never be served again from the next bucket that has any, a few on. False if there is none.
+    fn reclaim_dead(&mut self, now: Moment) -> bool {
+        let stale_max = self.stale_max;
+        for _ in 0..self.patience {
+            let bucket = self.searched;
+            self.searched = (bucket + 1) % self.buckets.len().max(1);
+            if self.remove_where(bucket..bucket + 1, |_, entry| entry.is_dead(now, stale_max)) > 0 {
+                self.patience = SEARCHED_MOST;
+                return true;
+            }
+        }
+        self.patience = (self.patience / 2).max(SEARCHED_FEWEST);
+        false
+    }
+
+    /// Removes the entry that is worth least. False if there is none.
+    fn evict(&mut self, now: Moment) -> bool {
+        let stale_max = self.stale_max;
+        let is_dead = |arena: &Arena, place| {
+            let entry: Option<&Entry> = arena.entry(place);
+            entry.is_some_and(|entry| entry.is_dead(now, stale_max))
+        };
+        let Some(place) = self.queues.victim(&mut self.arena, is_dead) else {
+            return false;
+        };
+        if let Some(entry) = self.arena.entry(place)
+            && !entry.is_dead(now, stale_max)
+        {
+            self.evictions += 1;
+            if !entry.has(IN_MAIN) {
+                self.queues.remember(entry.hash);
+            }
+        }
+        self.remove(place);
+        true
+    }
+}
+
+impl<'q> Pair<'q> {
+    fn of(&self, scope: Scope) -> &Identity<'q> {
+        match scope {
+            Scope::Exact => &self.exact,
+            Scope::AllTypes => &self.all_types,
+        }
+    }
+}
+
+impl Entry {
+    pub(super) fn fresh_until(&self) -> Moment {
+        self.stored_at + Duration::from_secs(self.life.into())
+    }
+
+    /// Whether nothing can make it be served again.
+    fn is_dead(&self, now: Moment, stale_max: Duration) -> bool {
+        let stale_max = if self.has(FAILURE) {
+            Duration::ZERO
+        } else {
+            stale_max
+        };
+        now >= self.fresh_until() + stale_max
+    }
+
+    /// Whether a refresh was tried in vain so lately that it is not worth another one.
+    fn is_noted(&self, now: Moment, generation: u32) -> bool {
+        self.has(NOTED) && self.generation == generation && now < self.quiet_until
+    }
+
+    fn note(&mut self, quiet_until: Moment, generation: u32) {
+        self.mark(NOTED, true);
+        self.quiet_until = quiet_until;
+        self.generation = generation;
+    }
+
+    /// Takes the turn to refresh it before its end, if it is wanted and nobody else has.
+    fn claim_prefetch(&mut self, now: Moment, terms: &Terms) -> bool {
+        let life = Duration::from_secs(self.life.into());
+        let left = self.fresh_until().since(now);
+        let is_due = terms.may_prefetch
+            && u32::from(self.hits) >= limits::PREFETCH_HITS
+            && life >= limits::PREFETCH_LIFE
+            && left < life / limits::PREFETCH_LAST_PART;
+        let is_claimed = !self.has(NOTED) && now < self.quiet_until;
+        if !is_due || is_claimed || self.is_noted(now, terms.generation) {
+            return false;
+        }
+        self.mark(NOTED, false);
+        self.quiet_until = now + limits::PREFETCH_AGAIN;
+        true
+    }
+}
+
+fn is_held_failure(entry: &Entry, now: Moment, generation: u32) -> bool {
+    entry.has(FAILURE) && entry.generation == generation && now < entry.fresh_until()
+}
+
+/// Seconds for which the next failure is held: twice the last one's. None while that is still held. It no
+/// longer counts after a recovery, or when it has been over for longer than any is held (RFC 9520 section 3.2).
+fn next_hold(before: Option<&Entry>, now: Moment, generation: u32, hold_max: u32) -> Option<u32> {
+    let first = hold_max.min(1);
+    let Some(before) = before.filter(|held| held.has(FAILURE) && held.generation == generation)
+    else {
+        return Some(first);
+    };
+    if now < before.fresh_until() {
+        return None;
+    }
+    let remembered = Duration::from_secs(hold_max.into());
+    if now < before.fresh_until() + remembered {
+        Some(before.life.saturating_mul(2).min(hold_max))
+    } else {
+        Some(first)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests;

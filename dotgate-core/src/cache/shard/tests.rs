@@ -1,0 +1,56 @@
+//! What must hold of a shard after every call.
+
+use std::collections::HashSet;
+
+use super::*;
+
+impl Shard {
+    /// Every entry stands in its bucket and in one queue, and every block belongs to one entry or is free.
+    pub(in crate::cache) fn check(&self) {
+        assert!(!self.is_torn);
+        let mut places = HashSet::new();
+        let mut blocks = 0;
+        for bucket in 0..self.buckets.len() {
+            let mut place = self.first_of(bucket);
+            while let Some(entry) = self.arena.entry(place) {
+                assert!(places.insert(place.0), "an entry stands in two places");
+                assert_eq!(slot(entry.hash, self.buckets.len()), bucket);
+                assert!(entry.frequency <= FREQUENCY_MAX);
+                blocks += entry.blocks();
+                place = entry.chained;
+            }
+            assert_eq!(place, Place::NONE, "a bucket leads to what is no entry");
+        }
+        assert_eq!(places.len(), self.entries);
+        assert_eq!(blocks, self.arena.used());
+        assert!(self.arena.used() <= self.arena.limit());
+        for (number, (queue, counted)) in self.queues.contents(&self.arena).iter().enumerate() {
+            let mut blocks = 0;
+            for place in queue {
+                let entry = self.arena.entry(*place).unwrap();
+                assert_eq!(entry.has(IN_MAIN), number == 1);
+                assert!(places.remove(&place.0), "in a queue, but in no bucket");
+                blocks += entry.blocks();
+            }
+            assert_eq!(blocks, *counted);
+        }
+        assert!(places.is_empty(), "in a bucket, but in no queue");
+        self.arena.check();
+    }
+
+    /// Octets of all that it has asked the allocator for.
+    pub(in crate::cache) fn bytes_reserved(&self) -> usize {
+        size_of::<Shard>()
+            + self.arena.bytes_reserved()
+            + self.queues.bytes_reserved()
+            + self.buckets.capacity() * size_of::<u32>()
+    }
+
+    /// As a panic amid a change leaves it.
+    pub(in crate::cache) fn tear(&mut self) {
+        self.change(|shard| {
+            shard.buckets.fill(1);
+            panic!("amid a change");
+        });
+    }
+}

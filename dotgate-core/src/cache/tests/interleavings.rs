@@ -1,0 +1,136 @@
+//! Several threads and one cache, in many orders that `shuttle` chooses.
+
+use shuttle::sync::Arc;
+use shuttle::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use shuttle::thread;
+
+use super::*;
+
+/// Orders of threads that are tried, at random and by priorities.
+const ORDERS: usize = 2_000;
+
+const NAMES: [&[u8]; 3] = [b"\x01a\0", b"\x01b\0", b"\x01a\x01b\0"];
+
+fn insert(cache: &Cache, now: Moment, name: &[u8], octet: u8) {
+    let question = question(name, A);
+    let key = cache.key(&question, 0, false, false);
+    // As long as it says, and of one octet: a mixture would show.
+    let octets = vec![octet; 60 + usize::from(octet)];
+    cache.insert(now, &key, &question, Scope::Exact, 100, &octets);
+}
+
+fn look(cache: &Cache, now: Moment, name: &[u8]) -> (Found, Vec<u8>) {
+    let question = question(name, A);
+    let key = cache.key(&question, 0, false, false);
+    let mut out = Vec::new();
+    let terms = Terms {
+        may_prefetch: true,
+        ..TERMS
+    };
+    let found = cache.lookup(now, &key, &question, terms, &mut out);
+    (found, out)
+}
+
+/// Two workers write and read few names in a cache with room for two, an operator empties it.
+#[test]
+fn answers_stay_whole_beside_insertions_and_flushes() {
+    shuttle::check_random(write_read_and_flush, ORDERS);
+    shuttle::check_pct(write_read_and_flush, ORDERS, 3);
+}
+
+fn write_read_and_flush() {
+    let cache = Arc::new(Cache::new(1_200, (1, 2)));
+    let now = Moment::from_nanos(1);
+    let workers: Vec<_> = (0..2_u8)
+        .map(|worker| {
+            let cache = Arc::clone(&cache);
+            thread::spawn(move || {
+                for round in 0..3_u8 {
+                    let name = NAMES[usize::from(worker + round) % NAMES.len()];
+                    insert(&cache, now, name, 10 * worker + round);
+                    let (found, octets) = look(&cache, now, NAMES[usize::from(round)]);
+                    let is_whole = octets.first().is_none_or(|first| {
+                        octets.len() == 60 + usize::from(*first)
+                            && octets.iter().all(|octet| octet == first)
+                    });
+                    assert!(is_whole, "{octets:?}");
+                    assert_eq!(found == Found::Miss, octets.is_empty());
+                }
+            })
+        })
+        .collect();
+    let operator = {
+        let cache = Arc::clone(&cache);
+        thread::spawn(move || {
+            cache.flush_name(NAMES[0]);
+            cache.flush_below(NAMES[1]);
+            cache.held(now, NAMES[2]);
+            cache.flush_all();
+        })
+    };
+    for worker in workers {
+        worker.join().unwrap();
+    }
+    operator.join().unwrap();
+    let entries = cache.usage().entries;
+    assert_eq!(cache.flush_below(b"\0"), entries);
+    assert_eq!(cache.usage().bytes_used, 0);
+}
+
+/// Three workers hit the same answer shortly before its end.
+#[test]
+fn one_caller_alone_is_told_to_refresh() {
+    shuttle::check_random(hit_shortly_before_the_end, ORDERS);
+}
+
+fn hit_shortly_before_the_end() {
+    let cache = Arc::new(Cache::new(10_000, (1, 2)));
+    let start = Moment::from_nanos(1);
+    insert(&cache, start, NAMES[0], 1);
+    look(&cache, start, NAMES[0]);
+    let told = Arc::new(AtomicUsize::new(0));
+    let workers: Vec<_> = (0..3)
+        .map(|_| {
+            let (cache, told) = (Arc::clone(&cache), Arc::clone(&told));
+            thread::spawn(move || {
+                let (found, _) = look(&cache, start + Duration::from_secs(95), NAMES[0]);
+                let prefetch = true;
+                told.fetch_add(
+                    usize::from(found == Found::Fresh { age: 95, prefetch }),
+                    Relaxed,
+                );
+            })
+        })
+        .collect();
+    for worker in workers {
+        worker.join().unwrap();
+    }
+    assert_eq!(told.load(Relaxed), 1);
+}
+
+/// A snapshot is taken while other names come and go.
+#[test]
+fn what_nobody_removes_is_exported() {
+    shuttle::check_random(export_beside_others, ORDERS);
+}
+
+fn export_beside_others() {
+    let cache = Arc::new(Cache::new(100_000, (1, 2)));
+    let now = Moment::from_nanos(1);
+    insert(&cache, now, NAMES[0], 7);
+    let worker = {
+        let cache = Arc::clone(&cache);
+        thread::spawn(move || {
+            insert(&cache, now, NAMES[1], 1);
+            insert(&cache, now, NAMES[2], 2);
+            cache.flush_name(NAMES[1]);
+        })
+    };
+    let mut seen = 0;
+    cache.export(now, |entry| {
+        seen += usize::from(entry.name == NAMES[0] && entry.octets == [7; 67]);
+    });
+    worker.join().unwrap();
+    assert_eq!(seen, 1);
+    assert_eq!(cache.usage().entries, 2);
+}

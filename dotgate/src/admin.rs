@@ -5,6 +5,7 @@
 //! share, `client` is the other end, for the commands that ask.
 //! Bounds of connections, sizes and times are in `connections`. HTTP/1.1 alone (RFC 9112); TLS belongs in front.
 
+mod body;
 pub mod client;
 mod connections;
 mod endpoint;
@@ -15,6 +16,8 @@ mod refusal;
 mod response;
 mod routes;
 mod sources;
+mod status;
+mod token;
 mod upstreams;
 
 use std::fmt;
@@ -22,10 +25,13 @@ use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
+use thiserror::Error;
+
 use self::connections::{Connections, accept};
 use self::endpoint::Endpoint;
 pub use self::endpoint::readiness_line;
 pub use self::sources::Sources;
+pub use self::token::{Token, TokenError};
 pub use self::upstreams::health_line;
 use crate::config::AdminConfig;
 
@@ -33,23 +39,31 @@ use crate::config::AdminConfig;
 const BACKLOG: i32 = 64;
 
 /// Why the admin endpoint could not be opened.
-#[derive(Debug)]
-pub struct AdminError {
+#[derive(Debug, Error)]
+pub enum AdminError {
+    /// An address cannot be had.
+    #[error("admin endpoint on {address}: {source}{}", Advice { address: *address, kind: source.kind() })]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// The system's words.
+        source: io::Error,
+    },
+    /// There is no token to be had.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+}
+
+/// What to do about an address that cannot be had.
+struct Advice {
     address: SocketAddr,
-    source: io::Error,
+    kind: ErrorKind,
 }
 
-impl std::error::Error for AdminError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.source)
-    }
-}
-
-impl fmt::Display for AdminError {
+impl fmt::Display for Advice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let address = self.address;
-        write!(f, "admin endpoint on {address}: {}", self.source)?;
-        match self.source.kind() {
+        match self.kind {
             ErrorKind::AddrInUse => write!(
                 f,
                 "\n  Another process has this port, perhaps a second dotgate. `ss -ltnp 'sport = :{}'` names it. \
@@ -75,23 +89,26 @@ pub struct Admin {
     listeners: Vec<TcpListener>,
     addresses: Vec<SocketAddr>,
     hosts: Vec<String>,
+    token: Option<Token>,
 }
 
 impl Admin {
     /// Binds its addresses. With `take_over` another process may have them, too, until it ends.
     ///
     /// # Errors
-    /// [`AdminError`] for the first address that cannot be had.
+    /// [`AdminError`] for the first thing that cannot be had.
     pub fn bind(config: &AdminConfig, take_over: bool) -> Result<Admin, AdminError> {
         let mut listeners = Vec::new();
         let mut addresses = Vec::new();
         for &address in &config.listen {
             let (listener, bound) =
-                bind(address, take_over).map_err(|source| AdminError { address, source })?;
+                bind(address, take_over).map_err(|source| AdminError::Bind { address, source })?;
             listeners.push(listener);
             addresses.push(bound);
         }
+        let token = config.token_file.as_deref().map(Token::load).transpose()?;
         Ok(Admin {
+            token,
             listeners,
             addresses,
             hosts: config.hosts.clone(),
@@ -108,7 +125,7 @@ impl Admin {
     /// # Errors
     /// The system's: the runtime cannot watch a listener.
     pub fn serve(self, sources: &Arc<Sources>) -> io::Result<()> {
-        let endpoint = Arc::new(Endpoint::new(Arc::clone(sources), self.hosts));
+        let endpoint = Arc::new(Endpoint::new(Arc::clone(sources), self.hosts, self.token));
         let connections = Arc::new(Connections::default());
         for listener in self.listeners {
             listener.set_nonblocking(true)?;

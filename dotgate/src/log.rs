@@ -8,14 +8,17 @@
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::thread;
 use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::{self, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Registry, reload};
 
-use crate::config::{LogConfig, LogFormat, LogLevel};
+use crate::config::{LogConfig, LogFormat, LogLevel, Word as _};
 
 /// Lines that may wait to be written.
 const QUEUE: usize = 1_024;
@@ -43,26 +46,50 @@ static LINES: LazyLock<Option<Lines>> = LazyLock::new(|| {
     Some(Lines { queue, dropped })
 });
 
+/// The filter in force, once the log has started.
+static FILTER: OnceLock<reload::Handle<LevelFilter, Registry>> = OnceLock::new();
+
 /// Starts to log. Later calls change nothing.
 pub fn start(config: &LogConfig) {
-    let level = match config.level {
+    let (filter, handle) = reload::Layer::new(filter_of(config.level));
+    let registry = tracing_subscriber::registry().with(filter);
+    let lines = fmt::layer()
+        .with_target(false)
+        .with_ansi(false)
+        .with_writer(Queue);
+    let started = match config.format {
+        LogFormat::Text => registry.with(lines).try_init(),
+        LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init(),
+    };
+    // A second start in one process (tests, `dotgate demo`) keeps the first one's log.
+    if started.is_ok() {
+        FILTER.get_or_init(|| handle);
+    }
+}
+
+/// The level in force; none before the start.
+pub fn level() -> Option<LogLevel> {
+    let filter = FILTER.get()?.clone_current()?;
+    let levels = LogLevel::ALL.iter().copied();
+    levels.into_iter().find(|level| filter_of(*level) == filter)
+}
+
+/// Logs this level and what is more important from now on, if the log has started.
+pub fn set_level(level: LogLevel) {
+    if let Some(filter) = FILTER.get() {
+        // It fails only where the log itself is gone.
+        drop(filter.reload(filter_of(level)));
+    }
+}
+
+fn filter_of(level: LogLevel) -> LevelFilter {
+    match level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
         LogLevel::Info => LevelFilter::INFO,
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
-    };
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_target(false)
-        .with_ansi(false)
-        .with_writer(Queue);
-    let started = match config.format {
-        LogFormat::Text => subscriber.try_init(),
-        LogFormat::Json => subscriber.json().flatten_event(true).try_init(),
-    };
-    // A second start in one process (tests, `dotgate demo`) keeps the first one's log.
-    drop(started);
+    }
 }
 
 /// Waits a moment for the lines that are still queued.

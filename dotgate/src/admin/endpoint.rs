@@ -11,6 +11,7 @@ use super::liveness::{Liveness, Standing};
 use super::now;
 use super::readiness::{Readiness, Reason, Verdict};
 use super::sources::Sources;
+use super::token::Token;
 
 /// How often one who waits for a woken worker looks.
 const LOOK: Duration = Duration::from_millis(10);
@@ -21,6 +22,8 @@ pub(super) struct Endpoint {
     sources: Arc<Sources>,
     /// The names by which it may be asked.
     hosts: Vec<String>,
+    /// What those have who may do more than read; none while nobody may.
+    token: Option<Token>,
     liveness: Mutex<Liveness>,
     readiness: Mutex<Readiness>,
 }
@@ -36,11 +39,12 @@ pub(super) struct Report {
 }
 
 impl Endpoint {
-    pub(super) fn new(sources: Arc<Sources>, hosts: Vec<String>) -> Endpoint {
+    pub(super) fn new(sources: Arc<Sources>, hosts: Vec<String>, token: Option<Token>) -> Endpoint {
         Endpoint {
             liveness: Mutex::new(Liveness::new(sources.workers().len())),
             readiness: Mutex::new(Readiness::new()),
             hosts,
+            token,
             sources,
         }
     }
@@ -51,6 +55,10 @@ impl Endpoint {
 
     pub(super) fn hosts(&self) -> &[String] {
         &self.hosts
+    }
+
+    pub(super) fn token(&self) -> Option<&Token> {
+        self.token.as_ref()
     }
 
     /// How each worker stands, by number. Those that sleep are woken.

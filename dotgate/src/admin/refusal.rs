@@ -1,9 +1,10 @@
 //! Why a request is refused, each with its status and in words that say what to do.
 
 use hyper::StatusCode;
-use hyper::header::{ALLOW, HeaderValue};
+use hyper::header::{ALLOW, HeaderValue, WWW_AUTHENTICATE};
 use thiserror::Error;
 
+use super::body::BODY_OCTETS;
 use super::response::{Response, words};
 
 /// Why a request is refused.
@@ -20,6 +21,29 @@ pub(super) enum Refusal {
     /// Nothing is at this path.
     #[error("there is nothing here; docs/admin.md says what is where")]
     NoPath,
+    /// No token is set, so nobody may.
+    #[error(
+        "this is for those with the token, and none is set: write one to a file, name it in \
+         DOTGATE_ADMIN_TOKEN_FILE, and restart"
+    )]
+    NoToken,
+    /// The token is missing or wrong.
+    #[error("this needs `Authorization: Bearer` and the token in DOTGATE_ADMIN_TOKEN_FILE")]
+    Unauthorized,
+    /// The body is longer than anything that is taken.
+    #[error("the body is longer than {BODY_OCTETS} octets")]
+    TooLong,
+    /// The body did not come to its end in time.
+    #[error("the body did not come in time")]
+    TooSlow,
+    /// The body is not what the path takes.
+    #[error("the body is wrong: {problem}; expected {expected}")]
+    Body {
+        /// What is wrong.
+        problem: String,
+        /// What is expected.
+        expected: &'static str,
+    },
     /// The path takes another method.
     #[error("this takes {allowed}")]
     Method {
@@ -33,6 +57,11 @@ impl Refusal {
         match self {
             Refusal::NoHost => StatusCode::BAD_REQUEST,
             Refusal::ForeignHost => StatusCode::FORBIDDEN,
+            Refusal::NoToken => StatusCode::FORBIDDEN,
+            Refusal::Unauthorized => StatusCode::UNAUTHORIZED,
+            Refusal::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
+            Refusal::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Refusal::Body { .. } => StatusCode::BAD_REQUEST,
             Refusal::NoPath => StatusCode::NOT_FOUND,
             Refusal::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
         }
@@ -42,9 +71,12 @@ impl Refusal {
 impl From<Refusal> for Response {
     fn from(refusal: Refusal) -> Response {
         let mut response = words(refusal.status(), &refusal.to_string());
+        let headers = response.headers_mut();
         if let Refusal::Method { allowed } = refusal {
-            let allowed = HeaderValue::from_static(allowed);
-            response.headers_mut().insert(ALLOW, allowed);
+            headers.insert(ALLOW, HeaderValue::from_static(allowed));
+        }
+        if refusal == Refusal::Unauthorized {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
     }

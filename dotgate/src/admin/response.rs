@@ -18,7 +18,7 @@ pub(super) fn words(status: StatusCode, line: &str) -> Response {
 }
 
 /// A JSON document in one line.
-pub(super) fn json(status: StatusCode, document: &impl Serialize) -> Response {
+pub(super) fn document(status: StatusCode, document: &impl Serialize) -> Response {
     json_text(
         status,
         serde_json::to_string(document).map(|text| text + "\n"),

@@ -1,19 +1,38 @@
-//! What is where: every path, the one method it takes, and who answers.
+//! What is where: every path, who may ask and by which method, and who answers.
 //!
-//! A new path is a variant of `Path`, its line in `Path::read` and `Path::method`, and its arm in `respond_to`.
+//! A new path is a variant of `Path`, its line in `Path::read` and `Path::takes`, and its arm in `respond_to`.
 
+use std::error::Error;
+
+use hyper::body::{Body, Bytes};
 use hyper::{Method, Request, StatusCode};
+use serde_json::json;
+use tracing::warn;
 
+use super::body::read_level;
 use super::endpoint::Endpoint;
 use super::refusal::Refusal;
-use super::response::{Response, json, json_text};
-use super::{host, upstreams};
+use super::response::{Response, document, json_text};
+use super::status::Status;
+use super::{host, token, upstreams};
+use crate::config::Word;
+use crate::log;
 
 /// Everything that can be asked for.
 enum Path {
     Livez,
     Readyz,
     Healthz,
+    Status,
+    LogLevel,
+}
+
+/// How a path is asked for.
+enum Takes {
+    /// It is read, by whoever reaches it; also by HEAD.
+    Get,
+    /// It changes something, for those with the token.
+    PostWithToken,
 }
 
 impl Path {
@@ -22,71 +41,95 @@ impl Path {
             "/livez" => Some(Path::Livez),
             "/readyz" => Some(Path::Readyz),
             "/healthz" => Some(Path::Healthz),
+            "/api/v1/status" => Some(Path::Status),
+            "/api/v1/log-level" => Some(Path::LogLevel),
             _ => None,
         }
     }
 
-    fn method(&self) -> Takes {
+    fn takes(&self) -> Takes {
         match self {
-            Path::Livez | Path::Readyz | Path::Healthz => Takes::Get,
+            Path::Livez | Path::Readyz | Path::Healthz | Path::Status => Takes::Get,
+            Path::LogLevel => Takes::PostWithToken,
         }
     }
 }
 
-/// The method of a path.
-#[derive(Clone, Copy)]
-enum Takes {
-    /// It is read, also by HEAD.
-    Get,
-}
-
 impl Takes {
-    fn check(self, method: &Method) -> Result<(), Refusal> {
-        let (is_right, allowed) = match self {
-            Takes::Get => (
-                *method == Method::GET || *method == Method::HEAD,
-                "GET, HEAD",
-            ),
+    fn check_method(&self, method: &Method) -> Result<(), Refusal> {
+        let (methods, allowed): (&[Method], _) = match self {
+            Takes::Get => (&[Method::GET, Method::HEAD], "GET, HEAD"),
+            Takes::PostWithToken => (&[Method::POST], "POST"),
         };
-        if is_right {
+        if methods.contains(method) {
             Ok(())
         } else {
             Err(Refusal::Method { allowed })
         }
     }
-}
 
-/// Answers a request, whatever it is.
-pub(super) async fn respond<B>(endpoint: &Endpoint, request: Request<B>) -> Response {
-    match route(endpoint, &request) {
-        Ok(path) => respond_to(endpoint, path).await,
-        Err(refusal) => refusal.into(),
+    fn needs_token(&self) -> bool {
+        match self {
+            Takes::Get => false,
+            Takes::PostWithToken => true,
+        }
     }
 }
 
-/// What is asked for, if it may be asked for so.
+/// Answers a request, whatever it is.
+pub(super) async fn respond<B>(endpoint: &Endpoint, request: Request<B>) -> Response
+where
+    B: Body<Data = Bytes>,
+    B::Error: Error + Send + Sync + 'static,
+{
+    let response = match route(endpoint, &request) {
+        Ok(path) => respond_to(endpoint, path, request.into_body()).await,
+        Err(refusal) => Err(refusal),
+    };
+    response.unwrap_or_else(Response::from)
+}
+
+/// What is asked for, if it may be.
 fn route<B>(endpoint: &Endpoint, request: &Request<B>) -> Result<Path, Refusal> {
     host::check(request, endpoint.hosts())?;
     let path = Path::read(request.uri().path()).ok_or(Refusal::NoPath)?;
-    path.method().check(request.method())?;
+    let takes = path.takes();
+    takes.check_method(request.method())?;
+    if takes.needs_token() {
+        token::check(request.headers(), endpoint.token())?;
+    }
     Ok(path)
 }
 
-async fn respond_to(endpoint: &Endpoint, path: Path) -> Response {
-    match path {
+async fn respond_to<B>(endpoint: &Endpoint, path: Path, body: B) -> Result<Response, Refusal>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Error + Send + Sync + 'static,
+{
+    Ok(match path {
         Path::Livez => {
             let (is_alive, report) = endpoint.liveness().await;
-            json(ok_or_unavailable(is_alive), &report)
+            document(ok_or_unavailable(is_alive), &report)
         }
         Path::Readyz => {
             let (is_ready, report) = endpoint.readiness();
-            json(ok_or_unavailable(is_ready), &report)
+            document(ok_or_unavailable(is_ready), &report)
         }
         Path::Healthz => {
             let report = upstreams::verify(endpoint).await;
             json_text(ok_or_unavailable(report.is_ok()), report.lines())
         }
-    }
+        Path::Status => document(StatusCode::OK, &Status::of(endpoint)),
+        Path::LogLevel => {
+            let level = read_level(body).await?;
+            log::set_level(level);
+            warn!(
+                level = level.word(),
+                "the log level was changed, until the next start"
+            );
+            document(StatusCode::OK, &json!({ "level": level.word() }))
+        }
+    })
 }
 
 fn ok_or_unavailable(is_ok: bool) -> StatusCode {

@@ -11,6 +11,7 @@
 )]
 
 mod admin;
+mod admin_api;
 mod certificates;
 mod clients;
 mod ends;

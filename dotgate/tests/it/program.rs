@@ -22,7 +22,7 @@ fn run(variables: &[(&str, &str)]) -> (Option<i32>, String) {
 }
 
 /// Runs it with everything right but `variables`.
-fn run_with(variables: &[(&str, &str)]) -> (Option<i32>, String) {
+pub(crate) fn run_with(variables: &[(&str, &str)]) -> (Option<i32>, String) {
     let file = authority_file(&TestAuthority::new().unwrap());
     let mut command: Command = command(&[]);
     set_up(&mut command, &file, "192.0.2.1", variables);

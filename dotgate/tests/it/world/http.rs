@@ -35,6 +35,18 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> Response {
     )
 }
 
+/// Posts a body, with further lines of the header, each with its end.
+pub(crate) fn post(address: SocketAddr, path: &str, lines: &str, body: &str) -> Response {
+    let length = body.len();
+    ask(
+        address,
+        &format!(
+            "POST {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{lines}\
+             Content-Length: {length}\r\n\r\n{body}"
+        ),
+    )
+}
+
 /// Says all of `request` and reads until the connection ends.
 pub(crate) fn ask(address: SocketAddr, request: &str) -> Response {
     let mut stream = connect(address);

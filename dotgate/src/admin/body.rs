@@ -1,0 +1,65 @@
+//! The body of a request: short, in time, and exactly what the path takes.
+
+use std::error::Error;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::{Body, Bytes};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+use super::refusal::Refusal;
+use crate::config::{LogLevel, Word};
+
+/// The longest body taken, in octets.
+pub(super) const BODY_OCTETS: usize = 4096;
+
+/// What a body may take to come.
+const BODY_WAIT: Duration = Duration::from_secs(2);
+
+/// What `POST /api/v1/log-level` takes.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LevelBody {
+    level: String,
+}
+
+/// Reads the level to log from now on.
+pub(super) async fn read_level<B>(body: B) -> Result<LogLevel, Refusal>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Error + Send + Sync + 'static,
+{
+    const EXPECTED: &str = r#"{"level": "..."} with error, warn, info, debug or trace"#;
+    let LevelBody { level } = read(body, EXPECTED).await?;
+    let found = LogLevel::ALL.iter().find(|known| known.word() == level);
+    found.copied().ok_or_else(|| Refusal::Body {
+        problem: "it is no level".to_owned(),
+        expected: EXPECTED,
+    })
+}
+
+/// Reads a JSON document.
+async fn read<T, B>(body: B, expected: &'static str) -> Result<T, Refusal>
+where
+    T: DeserializeOwned,
+    B: Body<Data = Bytes>,
+    B::Error: Error + Send + Sync + 'static,
+{
+    let limited = Limited::new(body, BODY_OCTETS).collect();
+    let whole = timeout(BODY_WAIT, limited)
+        .await
+        .map_err(|_| Refusal::TooSlow)?
+        .map_err(|error| match error.is::<LengthLimitError>() {
+            true => Refusal::TooLong,
+            false => Refusal::Body {
+                problem: error.to_string(),
+                expected,
+            },
+        })?;
+    serde_json::from_slice(&whole.to_bytes()).map_err(|error| Refusal::Body {
+        problem: error.to_string(),
+        expected,
+    })
+}

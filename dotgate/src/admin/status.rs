@@ -1,0 +1,104 @@
+//! `/api/v1/status`: all that is known of this instance, as one JSON document.
+//!
+//! `docs/admin.md` has the schema. Within `schema` 1 members are added and none is changed or taken away.
+
+use std::collections::BTreeMap;
+
+use dotgate_core::Count;
+use serde::Serialize;
+
+use super::endpoint::{Endpoint, Report};
+use super::liveness::Standing;
+use super::now;
+use super::upstreams::{self, UpstreamReport, rounded};
+use crate::config::Word;
+use crate::log;
+
+/// The version of the schema.
+const SCHEMA: u32 = 1;
+
+/// The document. Times are in seconds before now.
+#[derive(Debug, Serialize)]
+pub(super) struct Status {
+    schema: u32,
+    version: &'static str,
+    uptime_seconds: f64,
+    /// As `/readyz` says it.
+    ready: Report,
+    /// The addresses in service.
+    listen: Vec<String>,
+    log: LogReport,
+    /// As `/healthz` has them, without a probe.
+    upstreams: Vec<UpstreamReport>,
+    workers: Vec<WorkerReport>,
+    /// What all workers counted since the start.
+    counts: BTreeMap<&'static str, u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct LogReport {
+    /// The level in force; none before the log was started.
+    level: Option<&'static str>,
+    lines_dropped: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct WorkerReport {
+    number: usize,
+    /// `turns`, `woken` (it slept, and has not turned yet), `still` or `ended`.
+    state: &'static str,
+    last_turn_seconds: f64,
+    counts: BTreeMap<&'static str, u64>,
+}
+
+impl Status {
+    /// What is known now.
+    pub(super) fn of(endpoint: &Endpoint) -> Status {
+        let sources = endpoint.sources();
+        let now = now();
+        let (_, ready) = endpoint.readiness();
+        let standings = endpoint.look_at_workers(now);
+        let workers = sources.workers().iter().zip(standings).enumerate();
+        Status {
+            schema: SCHEMA,
+            version: env!("CARGO_PKG_VERSION"),
+            uptime_seconds: rounded(now.since(sources.started()).as_secs_f64()),
+            ready,
+            listen: sources
+                .addresses()
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+            log: LogReport {
+                level: log::level().map(Word::word),
+                lines_dropped: log::dropped_lines(),
+            },
+            upstreams: upstreams::reports(sources, now),
+            workers: workers
+                .map(|(number, (worker, standing))| WorkerReport {
+                    number,
+                    state: word(standing),
+                    last_turn_seconds: rounded(now.since(worker.last_turn()).as_secs_f64()),
+                    counts: counts(|count| worker.counters().get(count)),
+                })
+                .collect(),
+            counts: counts(|count| sources.count(count)),
+        }
+    }
+}
+
+fn counts(value: impl Fn(Count) -> u64) -> BTreeMap<&'static str, u64> {
+    let pairs = Count::ALL
+        .iter()
+        .map(|count| (count.label(), value(*count)));
+    pairs.collect()
+}
+
+fn word(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Turns => "turns",
+        Standing::Woken => "woken",
+        Standing::Still => "still",
+        Standing::Ended => "ended",
+    }
+}

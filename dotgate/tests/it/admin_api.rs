@@ -1,0 +1,197 @@
+//! What the admin endpoint tells in whole and what it changes, and for whom.
+
+use std::io::Write as _;
+
+use dotgate::demo::certificates::TestAuthority;
+use serde_json::{Value, json};
+use tempfile::NamedTempFile;
+
+use crate::world::http::{Response, ask, connect, get, post, receive};
+use crate::world::program::Program;
+use crate::world::upstream::Upstream;
+
+const TOKEN: &str = "a-token-that-nobody-guesses";
+const BEARER: &str = "Authorization: Bearer a-token-that-nobody-guesses\r\n";
+
+struct World {
+    _upstream: Upstream,
+    program: Program,
+}
+
+/// The program with a token.
+fn world() -> World {
+    let mut file = NamedTempFile::new().unwrap();
+    writeln!(file, "{TOKEN}").unwrap();
+    let authority = TestAuthority::new().unwrap();
+    let upstream = Upstream::start(&authority);
+    let path = file.path().to_str().unwrap();
+    let program = Program::serve(
+        &authority,
+        &upstream.written(),
+        &[("DOTGATE_ADMIN_TOKEN_FILE", path)],
+    );
+    World {
+        _upstream: upstream,
+        program,
+    }
+}
+
+impl World {
+    fn set_level(&self, lines: &str, body: &str) -> Response {
+        post(self.program.admin(), "/api/v1/log-level", lines, body)
+    }
+}
+
+/// Where `told` is of another shape than `expected`: other members, or other kinds of value. What one of the two has
+/// as null may be anything in the other; of counts, the example has some.
+fn differences(path: &str, expected: &Value, told: &Value) -> Vec<String> {
+    match (expected, told) {
+        (Value::Object(expected), Value::Object(told)) => {
+            let is_counts = path.ends_with(".counts");
+            let missing = expected.keys().filter(|key| !told.contains_key(*key));
+            let new = told
+                .keys()
+                .filter(|key| !is_counts && !expected.contains_key(*key));
+            let mut found: Vec<String> = missing
+                .map(|key| format!("{path}.{key} is missing"))
+                .collect();
+            found.extend(new.map(|key| format!("{path}.{key} is new")));
+            for (key, value) in expected {
+                if let Some(told) = told.get(key) {
+                    found.extend(differences(&format!("{path}.{key}"), value, told));
+                }
+            }
+            found
+        }
+        (Value::Array(expected), Value::Array(told)) => match (expected.first(), told.first()) {
+            (Some(expected), Some(told)) => differences(&format!("{path}[0]"), expected, told),
+            (None, _) | (_, None) => Vec::new(),
+        },
+        (Value::Null, _) | (_, Value::Null) => Vec::new(),
+        (expected, told) => {
+            let is_same = std::mem::discriminant(expected) == std::mem::discriminant(told);
+            let differ = || format!("{path} is {told}, in the example {expected}");
+            if is_same { Vec::new() } else { vec![differ()] }
+        }
+    }
+}
+
+#[test]
+fn the_status_is_as_the_documentation_shows_it() {
+    let world = world();
+    world.program.udp().ask("a.test").assert_right();
+    let told = get(world.program.admin(), "/api/v1/status");
+    assert_eq!(told.status, 200);
+    let page =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/admin.md")).unwrap();
+    let (_, behind) = page.split_once("```json\n").expect("an example");
+    let (example, _) = behind.split_once("```").unwrap();
+    let example: Value = serde_json::from_str(example).unwrap();
+    assert_eq!(differences("status", &example, &told.json()), [""; 0]);
+    let told = told.json();
+    assert_eq!(told["schema"], 1);
+    assert_eq!(told["counts"]["answered"], 1);
+    assert_eq!(told["upstreams"][0]["answers"], true);
+    assert_eq!(told["ready"]["status"], "ready");
+    assert_eq!(told["listen"], json!([world.program.address().to_string()]));
+}
+
+#[test]
+fn the_log_level_changes_for_those_with_the_token() {
+    let world = world();
+    let changed = world.set_level(BEARER, r#"{"level":"debug"}"#);
+    assert_eq!(
+        (changed.status, changed.json()),
+        (200, json!({"level": "debug"}))
+    );
+    world.program.wait_for_line("log level was changed");
+    let status = get(world.program.admin(), "/api/v1/status").json();
+    assert_eq!(status["log"]["level"], "debug");
+    world.program.udp().ask("a.test").assert_right();
+    world.program.wait_for_line("session opened");
+    for body in [
+        "",
+        "debug",
+        r#"{"level":"loud"}"#,
+        r#"{"level":"info","x":1}"#,
+    ] {
+        let refused = world.set_level(BEARER, body);
+        assert_eq!(refused.status, 400, "{body}");
+        assert!(
+            refused.body.contains("error, warn, info, debug or trace"),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(get(world.program.admin(), "/api/v1/log-level").status, 405);
+}
+
+#[test]
+fn without_the_right_token_nothing_is_changed() {
+    let world = world();
+    let body = r#"{"level":"error"}"#;
+    for lines in [
+        "",
+        "Authorization: Bearer a-token-that-nobody-guesse\r\n",
+        "Authorization: Basic eDp5\r\n",
+    ] {
+        let refused = world.set_level(lines, body);
+        assert_eq!(refused.status, 401, "{refused:?}");
+        assert!(
+            refused.head.contains("www-authenticate: Bearer"),
+            "{refused:?}"
+        );
+    }
+    let status = get(world.program.admin(), "/api/v1/status").json();
+    assert_eq!(status["log"]["level"], "info");
+    assert!(!status.to_string().contains(TOKEN));
+}
+
+#[test]
+fn where_no_token_is_set_it_is_said_how_to_set_one() {
+    let authority = TestAuthority::new().unwrap();
+    let program = Program::serve(&authority, "192.0.2.1", &[]);
+    let refused = post(
+        program.admin(),
+        "/api/v1/log-level",
+        BEARER,
+        r#"{"level":"error"}"#,
+    );
+    assert_eq!(refused.status, 403);
+    assert!(
+        refused.body.contains("DOTGATE_ADMIN_TOKEN_FILE"),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn bodies_that_are_too_long_or_do_not_come_are_refused() {
+    let world = world();
+    let long = world.set_level(BEARER, &" ".repeat(4_097));
+    assert_eq!(long.status, 413, "{long:?}");
+    let head = format!(
+        "POST /api/v1/log-level HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{BEARER}"
+    );
+    let chunks = format!(
+        "{head}Transfer-Encoding: chunked\r\n\r\n{}",
+        "1\r\nx\r\n".repeat(5_000)
+    );
+    assert_eq!(ask(world.program.admin(), &chunks).status, 413);
+    let mut slow = connect(world.program.admin());
+    slow.write_all(format!("{head}Content-Length: 17\r\n\r\n{{").as_bytes())
+        .unwrap();
+    assert_eq!(receive(&mut slow).status, 408);
+}
+
+#[test]
+fn a_token_that_cannot_be_read_or_is_none_ends_the_start_with_status_1() {
+    let short = NamedTempFile::new().unwrap();
+    std::fs::write(short.path(), "short").unwrap();
+    for path in [short.path().to_str().unwrap(), "/nowhere/token"] {
+        let (status, said) = crate::program::run_with(&[("DOTGATE_ADMIN_TOKEN_FILE", path)]);
+        assert_eq!(status, Some(1), "{said}");
+        assert!(
+            said.contains("DOTGATE_ADMIN_TOKEN_FILE") && said.contains(path),
+            "{said}"
+        );
+    }
+}

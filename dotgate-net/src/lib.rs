@@ -11,6 +11,7 @@
 #![deny(clippy::undocumented_unsafe_blocks)]
 
 pub mod clock;
+pub mod descriptors;
 pub mod limits;
 pub mod tcp;
 pub mod udp;

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
@@ -31,6 +32,18 @@ pub fn listen(address: SocketAddr, share_port: bool, backlog: i32) -> io::Result
     }
     bind_stream(&socket, address)?;
     socket.listen(backlog)?;
+    Ok(socket.into())
+}
+
+/// Takes a listener that another process of this program made, with the connections that wait there.
+///
+/// # Errors
+/// `InvalidInput` for what is no listening TCP socket.
+pub fn adopt(descriptor: OwnedFd) -> io::Result<TcpListener> {
+    let socket = Socket::from(descriptor);
+    if socket.r#type()? != Type::STREAM || !socket.is_listener()? {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
     Ok(socket.into())
 }
 

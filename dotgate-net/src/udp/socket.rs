@@ -4,7 +4,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
@@ -58,6 +58,31 @@ impl UdpSocket {
         never_fragment(&socket, address)?;
         socket.bind(&SockAddr::from(address))?;
         Ok(UdpSocket { socket })
+    }
+
+    /// Takes a socket that another process of this program bound, with its queue and all options but its receive
+    /// buffer, which becomes the one of `options`.
+    ///
+    /// # Errors
+    /// `InvalidInput` for what is no UDP socket, bound and shared as `options` say.
+    pub fn adopt(descriptor: OwnedFd, options: &BindOptions) -> io::Result<UdpSocket> {
+        let socket = Socket::from(descriptor);
+        let is_ours = socket.r#type()? == Type::DGRAM && socket.reuse_port()? == options.share_port;
+        if !is_ours || socket.local_addr()?.as_socket().is_none() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        if options.receive_buffer_bytes > 0 {
+            socket.set_recv_buffer_size(options.receive_buffer_bytes)?;
+        }
+        Ok(UdpSocket { socket })
+    }
+
+    /// Returns a second descriptor of the same socket, which stays open until both are closed.
+    ///
+    /// # Errors
+    /// Where the system has no descriptor left.
+    pub fn second_descriptor(&self) -> io::Result<OwnedFd> {
+        self.socket.try_clone().map(OwnedFd::from)
     }
 
     /// Returns the address bound to, the port included where the system chose it.

@@ -23,9 +23,11 @@ mod upstreams;
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use thiserror::Error;
+use tokio::task::AbortHandle;
 
 use self::connections::{Connections, accept};
 use self::endpoint::Endpoint;
@@ -34,6 +36,7 @@ pub use self::sources::Sources;
 pub use self::token::{Token, TokenError};
 pub use self::upstreams::health_line;
 use crate::config::AdminConfig;
+use crate::take_over::{Inherited, Role};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 64;
@@ -93,16 +96,16 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Binds its addresses. With `take_over` another process may have them, too, until it ends.
+    /// Takes the listeners of the process before this one, and binds the others.
     ///
     /// # Errors
     /// [`AdminError`] for the first thing that cannot be had.
-    pub fn bind(config: &AdminConfig, take_over: bool) -> Result<Admin, AdminError> {
+    pub fn bind(config: &AdminConfig, inherited: &mut Inherited) -> Result<Admin, AdminError> {
         let mut listeners = Vec::new();
         let mut addresses = Vec::new();
         for &address in &config.listen {
             let (listener, bound) =
-                bind(address, take_over).map_err(|source| AdminError::Bind { address, source })?;
+                bind(address, inherited).map_err(|source| AdminError::Bind { address, source })?;
             listeners.push(listener);
             addresses.push(bound);
         }
@@ -120,30 +123,58 @@ impl Admin {
         &self.addresses
     }
 
+    /// A second descriptor of every listener, to hand over to the process after this one.
+    ///
+    /// # Errors
+    /// Where the system has no descriptor left.
+    pub fn second_descriptors(&self) -> io::Result<Vec<(Role, OwnedFd)>> {
+        let listeners = self.listeners.iter().zip(&self.addresses);
+        let second = |(listener, address): (&TcpListener, &SocketAddr)| {
+            Ok((Role::Admin(*address), listener.try_clone()?.into()))
+        };
+        listeners.map(second).collect()
+    }
+
     /// Serves until the runtime ends. Call it inside one.
     ///
     /// # Errors
     /// The system's: the runtime cannot watch a listener.
-    pub fn serve(self, sources: &Arc<Sources>) -> io::Result<()> {
+    pub fn serve(self, sources: &Arc<Sources>) -> io::Result<Serving> {
         let endpoint = Arc::new(Endpoint::new(Arc::clone(sources), self.hosts, self.token));
         let connections = Arc::new(Connections::default());
+        let mut accepting = Vec::new();
         for listener in self.listeners {
             listener.set_nonblocking(true)?;
             let listener = tokio::net::TcpListener::from_std(listener)?;
             let (endpoint, connections) = (Arc::clone(&endpoint), Arc::clone(&connections));
             // It ends with the runtime.
-            drop(tokio::spawn(accept(listener, endpoint, connections)));
+            let task = tokio::spawn(accept(listener, endpoint, connections));
+            accepting.push(task.abort_handle());
         }
-        Ok(())
+        Ok(Serving { accepting })
     }
 }
 
-fn bind(address: SocketAddr, take_over: bool) -> io::Result<(TcpListener, SocketAddr)> {
-    if !take_over && address.port() != 0 {
-        // Without sharing first: a second copy would otherwise answer half of the probes.
-        drop(dotgate_net::tcp::listen(address, false, BACKLOG)?);
+/// The admin endpoint while it is served.
+#[derive(Debug)]
+pub struct Serving {
+    accepting: Vec<AbortHandle>,
+}
+
+impl Serving {
+    /// Leaves new connections to the process that replaces this one; those that are open are served.
+    pub fn stop_accepting(&self) {
+        for task in &self.accepting {
+            task.abort();
+        }
     }
-    let listener = dotgate_net::tcp::listen(address, true, BACKLOG)?;
+}
+
+fn bind(address: SocketAddr, inherited: &mut Inherited) -> io::Result<(TcpListener, SocketAddr)> {
+    let listener = match inherited.take(Role::Admin(address)).pop() {
+        Some(descriptor) => dotgate_net::tcp::adopt(descriptor)?,
+        None => dotgate_net::tcp::listen(address, false, BACKLOG)?,
+    };
     let bound = listener.local_addr()?;
     Ok((listener, bound))
 }

@@ -7,18 +7,20 @@
 mod telling;
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use dotgate_core::{Count, Moment};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 use tracing::{info, warn};
 
 use self::telling::tell;
-use crate::admin::Admin;
+use crate::admin::{Admin, Serving};
 use crate::bootstrap::Bootstrap;
 use crate::config::Config;
 use crate::serve::Forwarder;
+use crate::take_over::{Succession, Successor, Successors};
 use crate::worker::Order;
 
 /// Without a packet for this long, clients have gone elsewhere.
@@ -42,17 +44,45 @@ pub enum End {
 /// Runs the control thread until the program is to end.
 ///
 /// # Errors
-/// Those of the system: signals cannot be received, or the admin endpoint cannot be watched.
-pub fn run(forwarder: Forwarder, admin: Admin, config: &Config) -> io::Result<End> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+/// Those of the system: signals or processes that replace this one cannot be heard, or the admin endpoint cannot be
+/// watched.
+pub fn run(
+    mut forwarder: Forwarder,
+    admin: Admin,
+    succession: Option<Succession>,
+    config: &Config,
+) -> io::Result<End> {
+    let runtime = runtime()?;
     runtime.block_on(async {
         let signals = Signals::new()?;
-        admin.serve(forwarder.sources())?;
+        let mut sockets = forwarder.take_listening();
+        let successors = match succession {
+            Some(succession) => {
+                sockets.extend(admin.second_descriptors()?);
+                Some(succession.serve(sockets)?)
+            }
+            None => None,
+        };
+        let serving = admin.serve(forwarder.sources())?;
         let _bootstrap = Bootstrap::start(config, forwarder.upstreams());
-        Ok(control(forwarder, config, signals).await)
+        let end = control(&mut forwarder, &serving, config, signals, successors).await;
+        tell_totals(&forwarder, end);
+        Ok(end)
     })
+}
+
+/// Answers what is in flight and ends: for a start that turned out to be of no use.
+///
+/// # Errors
+/// Those of the system.
+pub fn end(mut forwarder: Forwarder, config: &Config) -> io::Result<End> {
+    Ok(runtime()?.block_on(finish(&mut forwarder, config)))
+}
+
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
 }
 
 struct Signals {
@@ -84,34 +114,69 @@ impl Signals {
     }
 }
 
-async fn control(mut forwarder: Forwarder, config: &Config, mut signals: Signals) -> End {
-    let name = loop {
+/// Why this process ends.
+enum Reason {
+    /// In these words.
+    Told(&'static str),
+    /// Another process serves.
+    Replaced(Successor),
+}
+
+async fn control(
+    forwarder: &mut Forwarder,
+    admin: &Serving,
+    config: &Config,
+    mut signals: Signals,
+    mut successors: Option<Successors>,
+) -> End {
+    let reason = loop {
         tokio::select! {
-            name = signals.stop() => break name,
+            name = signals.stop() => break Reason::Told(name),
+            successor = next_successor(&mut successors) => break Reason::Replaced(successor),
             report = forwarder.next_report() => match report {
-                Some((worker, report)) => tell(&forwarder, worker, &report),
-                None => break "end of all workers",
+                Some((worker, report)) => tell(forwarder, worker, &report),
+                None => break Reason::Told("end of all workers"),
             },
         }
     };
-    info!(
-        reason = name,
-        "stopping: clients are served until they have gone elsewhere"
-    );
-    let end = tokio::select! {
-        end = drain(&mut forwarder, config) => end,
+    match reason {
+        Reason::Told(name) => {
+            info!(
+                reason = name,
+                "stopping: clients are served until they have gone elsewhere"
+            );
+            forwarder.drain();
+        }
+        Reason::Replaced(successor) => {
+            info!(
+                reason = "replaced",
+                by = successor.process(),
+                "stopping: another process serves; connected clients are served until they are idle"
+            );
+            admin.stop_accepting();
+            forwarder.order(Order::HandOver(Arc::clone(successor.addresses())));
+        }
+    }
+    // From here on nobody replaces this process.
+    drop(successors);
+    tokio::select! {
+        end = drain(forwarder, config) => end,
         _ = signals.stop() => End::CutShort,
-    };
-    tell_totals(&forwarder, end);
-    end
+    }
 }
 
+async fn next_successor(successors: &mut Option<Successors>) -> Successor {
+    match successors {
+        Some(successors) => successors.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until no packet comes any more, then finishes.
 async fn drain(forwarder: &mut Forwarder, config: &Config) -> End {
     let start = now();
     let last_moment = start + config.server().drain_max;
-    forwarder.drain();
-    let mut tick = interval(TICK);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut tick = ticks();
     loop {
         tick.tick().await;
         tell_reports(forwarder);
@@ -120,8 +185,14 @@ async fn drain(forwarder: &mut Forwarder, config: &Config) -> End {
             break;
         }
     }
+    finish(forwarder, config).await
+}
+
+/// Has the workers answer what is in flight, and waits for their end.
+async fn finish(forwarder: &mut Forwarder, config: &Config) -> End {
     forwarder.order(Order::Finish);
     let given_up = now() + config.query().deadline + ENDING;
+    let mut tick = ticks();
     loop {
         tick.tick().await;
         tell_reports(forwarder);
@@ -132,6 +203,12 @@ async fn drain(forwarder: &mut Forwarder, config: &Config) -> End {
             return End::CutShort;
         }
     }
+}
+
+fn ticks() -> Interval {
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }
 
 fn tell_reports(forwarder: &mut Forwarder) {

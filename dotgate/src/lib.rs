@@ -16,6 +16,7 @@ pub mod log;
 pub mod query;
 pub mod run;
 pub mod serve;
+pub mod take_over;
 pub mod tls;
 pub mod upstreams;
 pub mod worker;

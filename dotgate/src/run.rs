@@ -6,11 +6,12 @@ use std::path::Path;
 
 use tracing::{error, info, warn};
 
-use crate::admin::Admin;
+use crate::admin::{Admin, AdminError};
 use crate::cli::Command;
 use crate::config::{self, Config, EXIT_STATUS, Environment, Loaded};
 use crate::control::{self, End};
-use crate::serve::Forwarder;
+use crate::serve::{Forwarder, StartError};
+use crate::take_over::{Inherited, Predecessor, Succession, TakeOverError};
 use crate::tls::Roots;
 use crate::{check, demo, healthcheck, log, query};
 
@@ -79,25 +80,70 @@ fn serve_loaded(loaded: &Loaded) -> io::Result<u8> {
             return Ok(FAILED);
         }
     };
-    let admin = match Admin::bind(config.admin(), config.server().take_over) {
-        Ok(admin) => admin,
-        Err(problem) => {
+    let (forwarder, admin, succession) = match start(config, &roots) {
+        Ok(started) => started,
+        Err(Failure::Start(problem)) => {
             error!("{problem}");
             return Ok(FAILED);
         }
-    };
-    let forwarder = match Forwarder::start(config, &roots) {
-        Ok(forwarder) => forwarder,
-        Err(problem) => {
+        Err(Failure::Admin(problem)) => {
             error!("{problem}");
+            return Ok(FAILED);
+        }
+        Err(Failure::TakeOver(problem)) => {
+            error!("{problem}");
+            return Ok(FAILED);
+        }
+        Err(Failure::NotRelieved(problem, forwarder)) => {
+            error!("{problem}");
+            control::end(*forwarder, config)?;
             return Ok(FAILED);
         }
     };
     tell_start(&forwarder, &admin, config, &roots);
-    Ok(match control::run(forwarder, admin, config)? {
+    Ok(match control::run(forwarder, admin, succession, config)? {
         End::Finished => 0,
         End::CutShort => FAILED,
     })
+}
+
+/// Why this process does not serve.
+enum Failure {
+    Start(StartError),
+    Admin(AdminError),
+    TakeOver(TakeOverError),
+    /// It has read queries already, which are owed a response.
+    NotRelieved(TakeOverError, Box<Forwarder>),
+}
+
+type Started = (Forwarder, Admin, Option<Succession>);
+
+/// Starts, in place of the process before this one if there is one.
+fn start(config: &Config, roots: &Roots) -> Result<Started, Failure> {
+    let path = config.server().take_over_socket.as_deref();
+    let asked = path.map(Predecessor::ask).transpose();
+    let (predecessor, mut inherited) = match asked.map_err(Failure::TakeOver)?.flatten() {
+        Some((predecessor, inherited)) => (Some(predecessor), inherited),
+        None => (None, Inherited::default()),
+    };
+    if let Some(predecessor) = &predecessor {
+        let listen = &config.server().listen;
+        predecessor
+            .refuse_neighbour(&inherited, listen)
+            .map_err(Failure::TakeOver)?;
+    }
+    let admin = Admin::bind(config.admin(), &mut inherited).map_err(Failure::Admin)?;
+    let forwarder = Forwarder::take_over(config, roots, &mut inherited).map_err(Failure::Start)?;
+    let bind = |path| Succession::bind(path, &mut inherited);
+    let relieved = path.map(bind).transpose().and_then(|succession| {
+        let relieve = |predecessor: Predecessor| predecessor.relieve(forwarder.addresses());
+        predecessor.map_or(Ok(()), relieve)?;
+        Ok(succession)
+    });
+    match relieved {
+        Ok(succession) => Ok((forwarder, admin, succession)),
+        Err(problem) => Err(Failure::NotRelieved(problem, Box::new(forwarder))),
+    }
 }
 
 fn tell_start(forwarder: &Forwarder, admin: &Admin, config: &Config, roots: &Roots) {

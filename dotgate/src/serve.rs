@@ -8,6 +8,7 @@ mod running;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::channel;
@@ -26,6 +27,7 @@ use self::bind::Listeners;
 pub use self::running::RunningWorker;
 use crate::admin::Sources;
 use crate::config::{Config, Endpoint, LocalName};
+use crate::take_over::{Inherited, Role};
 use crate::tls::{Roots, RootsError, TlsSetupError};
 use crate::upstreams::Upstream;
 use crate::worker::{Order, Parts, Pulse, Report, Worker};
@@ -69,6 +71,7 @@ pub enum StartError {
 pub struct Forwarder {
     sources: Arc<Sources>,
     receive_buffer_bytes: usize,
+    listening: Vec<(Role, OwnedFd)>,
     reports: mpsc::Receiver<(usize, Report)>,
     last_packet: Arc<AtomicU64>,
 }
@@ -79,13 +82,29 @@ impl Forwarder {
     /// # Errors
     /// [`StartError`]; nothing is left running.
     pub fn start(config: &Config, roots: &Roots) -> Result<Forwarder, StartError> {
+        Forwarder::take_over(config, roots, &mut Inherited::default())
+    }
+
+    /// Starts to serve with the sockets of the process before this one, of which those that the settings do not
+    /// name are left in `inherited`.
+    ///
+    /// # Errors
+    /// As [`Forwarder::start`].
+    pub fn take_over(
+        config: &Config,
+        roots: &Roots,
+        inherited: &mut Inherited,
+    ) -> Result<Forwarder, StartError> {
         let upstreams = share_upstreams(config, roots)?;
         // Not fatal: the limit in force is then the one we were given.
         let descriptors = dotgate_net::raise_descriptor_limit().unwrap_or(DESCRIPTORS_AT_LEAST);
-        let listeners = Listeners::bind(config.server())?;
+        let listeners = Listeners::bind(config.server(), inherited)?;
         let addresses = listeners.addresses.clone();
         refuse_loop(config, &addresses)?;
         let receive_buffer_bytes = listeners.receive_buffer_bytes();
+        let is_replaceable = config.server().take_over_socket.is_some();
+        let listening = is_replaceable.then(|| listeners.second_descriptors());
+        let listening = listening.transpose().map_err(StartError::Worker)?;
         let settings = Arc::new(settings(config, descriptors));
         let health: Arc<[Health]> = config.upstreams().iter().map(|_| Health::new()).collect();
         let (reports_in, reports) = mpsc::channel(REPORTS);
@@ -125,6 +144,7 @@ impl Forwarder {
         Ok(Forwarder {
             sources: Arc::new(Sources::new(addresses, upstreams, health, workers)),
             receive_buffer_bytes,
+            listening: listening.unwrap_or_default(),
             reports,
             last_packet,
         })
@@ -143,6 +163,12 @@ impl Forwarder {
     /// The receive buffer of each UDP socket as the system granted it, in bytes.
     pub fn receive_buffer_bytes(&self) -> usize {
         self.receive_buffer_bytes
+    }
+
+    /// Takes out the sockets to hand over to a process that replaces this one; none if the settings name no place
+    /// for that.
+    pub fn take_listening(&mut self) -> Vec<(Role, OwnedFd)> {
+        std::mem::take(&mut self.listening)
     }
 
     /// The upstreams, in the order of the settings.
@@ -189,7 +215,7 @@ impl Forwarder {
     /// Gives all workers an order. A worker that has ended needs none.
     pub fn order(&self, order: Order) {
         for worker in self.sources.workers() {
-            worker.order(order);
+            worker.order(order.clone());
         }
     }
 

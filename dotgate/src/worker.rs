@@ -14,6 +14,7 @@ mod streams;
 
 use std::any::Any;
 use std::io;
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -45,10 +46,12 @@ const EVENTS: usize = 1_024;
 const READ_BYTES: usize = 64 * 1024;
 
 /// What the control thread asks of a worker.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Order {
     /// Note the time of every packet from now on.
     Drain,
+    /// The same, and take no more from the sockets of these addresses, which another process reads.
+    HandOver(Arc<[SocketAddr]>),
     /// Take no more queries, finish those in flight, close everything, end.
     Finish,
     /// Find out whether the upstream with this index answers.
@@ -396,6 +399,7 @@ impl Worker {
         loop {
             match self.orders.try_recv() {
                 Ok(Order::Drain) => self.phase = Phase::Draining,
+                Ok(Order::HandOver(addresses)) => self.hand_over(&addresses),
                 Ok(Order::Probe(upstream)) => self.engine.probe(now, upstream),
                 #[cfg(test)]
                 Ok(Order::StandStill) => drop(STANDING.lock()),
@@ -408,6 +412,20 @@ impl Worker {
         }
     }
 
+    /// Leaves the sockets of these addresses to another process; what is in flight is answered still.
+    fn hand_over(&mut self, addresses: &[SocketAddr]) {
+        if self.phase != Phase::Finishing {
+            self.phase = Phase::Draining;
+        }
+        self.stop_taking(|address| addresses.contains(&address));
+    }
+
+    fn stop_taking(&mut self, is_meant: impl Fn(SocketAddr) -> bool) {
+        let (registry, places) = (self.poll.registry(), &mut self.places);
+        self.datagrams.stop(registry, places, &is_meant);
+        self.streams.stop_accepting(registry, places, &is_meant);
+    }
+
     /// Reads what the system has queued already, then nothing more.
     fn finish(&mut self) {
         if self.phase == Phase::Finishing {
@@ -416,7 +434,6 @@ impl Worker {
         self.phase = Phase::Finishing;
         let now = now();
         self.datagrams.receive_last(&mut self.engine, now);
-        self.datagrams.stop(self.poll.registry(), &mut self.places);
         for listener in 0..self.streams.listener_count() {
             for _ in 0..LAST_ROUNDS {
                 if self.accept(listener, now) != Accepted::Some {
@@ -427,8 +444,7 @@ impl Worker {
         for key in self.streams.keys() {
             self.serve(Owner::Stream(key), Ready::AGAIN, now);
         }
-        self.streams
-            .stop_accepting(self.poll.registry(), &mut self.places);
+        self.stop_taking(|_| true);
         self.again
             .retain(|owner| !matches!(owner, Owner::Udp(_) | Owner::Tcp(_)));
     }

@@ -69,7 +69,7 @@ fn what_is_not_set_has_the_documented_default() {
     assert_eq!(server.workers.get(), available.min(4));
     assert_eq!(server.udp_receive_buffer, ByteCount(4 << 20));
     assert_eq!(server.udp_response_max, 1232);
-    assert!(!server.take_over);
+    assert_eq!(server.take_over_socket, None);
     assert_eq!(server.drain_max, Duration::from_secs(8));
     assert_eq!(query.deadline, Duration::from_secs(4));
     assert_eq!(query.in_flight_max, 20_000);
@@ -104,7 +104,7 @@ fn every_variable_changes_what_it_says() {
         ("DOTGATE_SERVER_WORKERS", "64"),
         ("DOTGATE_SERVER_UDP_RECEIVE_BUFFER", "64KiB"),
         ("DOTGATE_SERVER_UDP_RESPONSE_MAX", "512"),
-        ("DOTGATE_SERVER_TAKE_OVER", "true"),
+        ("DOTGATE_SERVER_TAKE_OVER_SOCKET", "take-over.sock"),
         ("DOTGATE_SERVER_DRAIN_MAX", "0s"),
         ("DOTGATE_QUERY_DEADLINE", "1800ms"),
         ("DOTGATE_QUERY_IN_FLIGHT_MAX", "100"),
@@ -130,7 +130,10 @@ fn every_variable_changes_what_it_says() {
     assert_eq!(server.workers.get(), 64);
     assert_eq!(server.udp_receive_buffer, ByteCount(65_536));
     assert_eq!(server.udp_response_max, 512);
-    assert!(server.take_over);
+    assert_eq!(
+        server.take_over_socket.as_deref(),
+        Some(Path::new("take-over.sock"))
+    );
     assert_eq!(server.drain_max, Duration::ZERO);
     assert_eq!(query.deadline, Duration::from_millis(1800));
     assert_eq!(query.in_flight_max, 100);

@@ -39,7 +39,7 @@ log.format                      default                 text
 server.workers                  DOTGATE_SERVER_WORKERS  3
 server.udp_receive_buffer       default                 4MiB
 server.udp_response_max         default                 1232
-server.take_over                default                 false
+server.take_over_socket         -                       (not set)
 server.drain_max                default                 8s
 query.deadline                  default                 4s
 query.in_flight_max             default                 20000

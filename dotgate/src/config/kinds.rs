@@ -193,6 +193,11 @@ impl Kind for Size {
 
 /// `true` or `false`.
 #[derive(Debug)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "a kind of value, whether or not a setting of today has it"
+)]
 pub struct Switch;
 
 impl Kind for Switch {

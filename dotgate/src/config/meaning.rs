@@ -49,8 +49,8 @@ pub struct ServerConfig {
     pub udp_receive_buffer: ByteCount,
     /// The longest response over UDP, in octets, 512 to 1400.
     pub udp_response_max: u16,
-    /// Whether to start although another process may have the port.
-    pub take_over: bool,
+    /// Where a new process takes the listening sockets over from the running one, if at all.
+    pub take_over_socket: Option<PathBuf>,
     /// How long clients are still served after a signal to stop.
     pub drain_max: Duration,
 }
@@ -185,7 +185,9 @@ impl Config {
         let all = match self.tcp.connections_max {
             Amount::Exactly(all) => all,
             Amount::Auto => {
-                let of_a_worker = 2 * self.server.listen.len() as u64
+                // A listener's UDP and TCP socket, and a second descriptor of each to hand over.
+                let of_a_listener = 2 + 2 * u64::from(self.server.take_over_socket.is_some());
+                let of_a_worker = of_a_listener * self.server.listen.len() as u64
                     + SESSIONS_OF_AN_UPSTREAM * self.upstreams.len() as u64
                     + OTHER_FILES_OF_A_WORKER;
                 let taken = self.server.workers.get() as u64 * of_a_worker + OTHER_FILES;
@@ -253,7 +255,7 @@ fn read_server(reader: &mut Reader<'_>) -> Option<ServerConfig> {
     let workers = reader.value(&table::SERVER_WORKERS);
     let udp_receive_buffer = reader.value(&table::SERVER_UDP_RECEIVE_BUFFER);
     let udp_response_max = reader.value(&table::SERVER_UDP_RESPONSE_MAX);
-    let take_over = reader.value(&table::SERVER_TAKE_OVER);
+    let take_over_socket = reader.optional(&table::SERVER_TAKE_OVER_SOCKET);
     let drain_max = reader.value(&table::SERVER_DRAIN_MAX);
     let port = port?;
     Some(ServerConfig {
@@ -264,7 +266,7 @@ fn read_server(reader: &mut Reader<'_>) -> Option<ServerConfig> {
         workers: worker_count(workers?),
         udp_receive_buffer: udp_receive_buffer?,
         udp_response_max: udp_response_max?,
-        take_over: take_over?,
+        take_over_socket,
         drain_max: drain_max?,
     })
 }

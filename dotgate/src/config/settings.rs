@@ -14,7 +14,7 @@ use std::time::Duration;
 pub use self::admin::{ADMIN_HOST_NAMES, ADMIN_LISTEN, ADMIN_TOKEN_FILE};
 use super::kinds::{
     ByteCount, FilePath, ListenAddresses, Number, OneOf, OrAuto, Prefixes, Resolvers, Size, SomeOf,
-    Switch, Time, Upstreams,
+    Time, Upstreams,
 };
 use super::setting::{Absent, Entry, Names, Setting, Subject, UpstreamKey};
 use super::words::{LocalName, LogFormat, LogLevel, Profile};
@@ -31,7 +31,7 @@ pub static TABLE: &[Subject] = &[
     &SERVER_WORKERS,
     &SERVER_UDP_RECEIVE_BUFFER,
     &SERVER_UDP_RESPONSE_MAX,
-    &SERVER_TAKE_OVER,
+    &SERVER_TAKE_OVER_SOCKET,
     &SERVER_DRAIN_MAX,
     &QUERY_DEADLINE,
     &QUERY_IN_FLIGHT_MAX,
@@ -215,19 +215,19 @@ pub static SERVER_UDP_RESPONSE_MAX: Setting<Number<u16>> = Setting {
     },
 };
 
-/// `DOTGATE_SERVER_TAKE_OVER`.
-pub static SERVER_TAKE_OVER: Setting<Switch> = Setting {
+/// `DOTGATE_SERVER_TAKE_OVER_SOCKET`.
+pub static SERVER_TAKE_OVER_SOCKET: Setting<FilePath> = Setting {
     entry: Entry {
         names: Names::Prefixed {
             section: "server",
-            key: "take_over",
+            key: "take_over_socket",
         },
-        absent: Absent::Default("false"),
-        doc: "Whether to start although another process may have the port, to take over from it: \
-              the kernel then shares queries between both.",
-        example: "true",
+        absent: Absent::Nothing,
+        doc: "The Unix socket by which a new process takes the listening sockets over from the running one, \
+              which then ends; no query is lost. Only processes of the same user and root are served there.",
+        example: "/run/dotgate/take-over.sock",
     },
-    kind: Switch,
+    kind: FilePath,
 };
 
 /// `DOTGATE_SERVER_DRAIN_MAX`.

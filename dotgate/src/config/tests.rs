@@ -141,11 +141,6 @@ fn what_is_wrong_with_a_value_is_told_in_one_line() {
             "it is not a number with a unit of size",
         ),
         (
-            "DOTGATE_SERVER_TAKE_OVER",
-            "yes",
-            "it is neither true nor false",
-        ),
-        (
             "DOTGATE_ACCESS_ALLOW",
             "10.1.0.0/8",
             "10.1.0.0/8 has bits beyond its length (write 10.0.0.0/8)",

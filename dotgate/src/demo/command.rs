@@ -93,7 +93,7 @@ pub fn run(once: bool, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u
         finish(forwarder)?
     } else {
         write_hints(out, &forwarder)?;
-        control::run(forwarder, Admin::default(), &config)?
+        control::run(forwarder, Admin::default(), None, &config)?
     };
     log::flush();
     Ok(u8::from(has_failed || end == End::CutShort))

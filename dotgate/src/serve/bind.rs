@@ -1,12 +1,14 @@
-//! Listeners: one UDP and one TCP socket per address and worker, sharing the port.
+//! Listeners: at least one UDP and one TCP socket per address and worker, sharing the port.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 
 use dotgate_net::{BindOptions, UdpSocket};
 
 use crate::config::ServerConfig;
+use crate::take_over::{Inherited, Role};
 
 /// Connections that may wait to be accepted; the kernel caps it.
 const BACKLOG: i32 = 1_024;
@@ -40,7 +42,7 @@ impl fmt::Display for BindError {
             ErrorKind::AddrInUse => write!(
                 out,
                 "\n  Another process has this port, perhaps a second dotgate. `ss -lunpt 'sport = :{}'` names it. \
-                 To share the port with a running dotgate on purpose, set DOTGATE_SERVER_TAKE_OVER=true.",
+                 To take over from a running dotgate, give both the same DOTGATE_SERVER_TAKE_OVER_SOCKET.",
                 address.port()
             ),
             ErrorKind::PermissionDenied if address.port() < 1024 => write!(
@@ -69,18 +71,28 @@ fn is_resolveds(address: SocketAddr) -> bool {
         }
 }
 
+/// A worker's sockets.
+type Sockets = (Vec<UdpSocket>, Vec<TcpListener>);
+
 /// The listeners of all workers.
 pub(super) struct Listeners {
-    pub(super) per_worker: Vec<(Vec<UdpSocket>, Vec<TcpListener>)>,
+    pub(super) per_worker: Vec<Sockets>,
     /// What they are bound to.
     pub(super) addresses: Vec<SocketAddr>,
 }
 
 impl Listeners {
-    /// Binds all of them, after making sure that nobody else has the ports.
-    pub(super) fn bind(config: &ServerConfig) -> Result<Listeners, BindError> {
+    /// Takes those of the process before this one, and binds the others: after making sure that nobody else has
+    /// the ports, unless there is such a process, which has them until it ends.
+    ///
+    /// All inherited sockets of an address are kept, also where there are fewer workers: the kernel goes on to
+    /// spread packets over them, and one that was closed would take its queue with it.
+    pub(super) fn bind(
+        config: &ServerConfig,
+        inherited: &mut Inherited,
+    ) -> Result<Listeners, BindError> {
         let at = |address: SocketAddr| move |source| BindError { address, source };
-        if !config.take_over {
+        if inherited.is_empty() {
             for &address in config.listen.iter().filter(|address| address.port() != 0) {
                 dotgate_net::tcp::probe_bind(address).map_err(at(address))?;
             }
@@ -90,36 +102,51 @@ impl Listeners {
             receive_buffer_bytes: usize::try_from(config.udp_receive_buffer.0)
                 .unwrap_or(usize::MAX),
         };
+        let workers = config.workers.get();
         let mut addresses = Vec::new();
         let mut port = None;
-        let mut first = (Vec::new(), Vec::new());
+        let mut per_worker: Vec<Sockets> = Vec::new();
+        per_worker.resize_with(workers, Sockets::default);
         for &address in &config.listen {
             // One port for all addresses: the one that the system chose for the first.
             let address = SocketAddr::new(address.ip(), port.unwrap_or(address.port()));
-            let (udp, tcp) = bind_pair(address, &options).map_err(at(address))?;
-            let bound = udp.local_addr().map_err(at(address))?;
+            let (udp, tcp) =
+                sockets_at(address, workers, &options, inherited).map_err(at(address))?;
+            let first = udp.first().map(UdpSocket::local_addr);
+            let bound = first.unwrap_or(Ok(address)).map_err(at(address))?;
             port = Some(bound.port());
             addresses.push(bound);
-            first.0.push(udp);
-            first.1.push(tcp);
-        }
-        let mut per_worker = vec![first];
-        for _ in 1..config.workers.get() {
-            let mut sockets = (Vec::new(), Vec::new());
-            for &address in &addresses {
-                sockets
-                    .0
-                    .push(UdpSocket::bind(address, &options).map_err(at(address))?);
-                sockets
-                    .1
-                    .push(dotgate_net::tcp::listen(address, true, BACKLOG).map_err(at(address))?);
+            for (number, socket) in udp.into_iter().enumerate() {
+                if let Some(own) = per_worker.get_mut(number % workers) {
+                    own.0.push(socket);
+                }
             }
-            per_worker.push(sockets);
+            for (number, listener) in tcp.into_iter().enumerate() {
+                if let Some(own) = per_worker.get_mut(number % workers) {
+                    own.1.push(listener);
+                }
+            }
         }
         Ok(Listeners {
             per_worker,
             addresses,
         })
+    }
+
+    /// A second descriptor of every socket, to hand over to the process after this one.
+    pub(super) fn second_descriptors(&self) -> io::Result<Vec<(Role, OwnedFd)>> {
+        let mut descriptors = Vec::new();
+        for (udp, tcp) in &self.per_worker {
+            for socket in udp {
+                let role = Role::Udp(socket.local_addr()?);
+                descriptors.push((role, socket.second_descriptor()?));
+            }
+            for listener in tcp {
+                let role = Role::Tcp(listener.local_addr()?);
+                descriptors.push((role, listener.try_clone()?.into()));
+            }
+        }
+        Ok(descriptors)
     }
 }
 
@@ -132,6 +159,37 @@ impl Listeners {
             .min()
             .unwrap_or_default()
     }
+}
+
+/// The sockets of one address: those inherited, and as many more as there are workers without one.
+fn sockets_at(
+    address: SocketAddr,
+    workers: usize,
+    options: &BindOptions,
+    inherited: &mut Inherited,
+) -> io::Result<Sockets> {
+    let mut udp = Vec::new();
+    for descriptor in inherited.take(Role::Udp(address)) {
+        udp.push(UdpSocket::adopt(descriptor, options)?);
+    }
+    let mut tcp = Vec::new();
+    for descriptor in inherited.take(Role::Tcp(address)) {
+        tcp.push(dotgate_net::tcp::adopt(descriptor)?);
+    }
+    let mut bound = address;
+    if udp.is_empty() && tcp.is_empty() {
+        let pair = bind_pair(address, options)?;
+        bound = pair.0.local_addr()?;
+        udp.push(pair.0);
+        tcp.push(pair.1);
+    }
+    while udp.len() < workers {
+        udp.push(UdpSocket::bind(bound, options)?);
+    }
+    while tcp.len() < workers {
+        tcp.push(dotgate_net::tcp::listen(bound, true, BACKLOG)?);
+    }
+    Ok((udp, tcp))
 }
 
 /// Binds UDP, and TCP to the same port.

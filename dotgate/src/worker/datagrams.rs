@@ -1,6 +1,7 @@
 //! A worker's UDP sockets: batches in, batches out.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 
 use dotgate_core::{Count, Engine, Moment, ReturnPath};
@@ -11,8 +12,14 @@ use mio::{Interest, Registry};
 use super::places::{Owner, Places};
 use super::{LAST_ROUNDS, ROUNDS, Read};
 
+/// A socket and its place in the loop; without one it is not read any more, but responses leave through it.
+struct Listener {
+    socket: UdpSocket,
+    place: Option<usize>,
+}
+
 pub(super) struct Datagrams {
-    sockets: Vec<(UdpSocket, usize)>,
+    sockets: Vec<Listener>,
     incoming: ReceiveBatch,
     outgoing: SendBatch,
 }
@@ -32,7 +39,10 @@ impl Datagrams {
                 token,
                 Interest::READABLE,
             )?;
-            watched.push((socket, token.0));
+            watched.push(Listener {
+                socket,
+                place: Some(token.0),
+            });
         }
         Ok(Datagrams {
             sockets: watched,
@@ -61,7 +71,7 @@ impl Datagrams {
         read
     }
 
-    /// Reads what every socket has queued.
+    /// Reads what every socket that is still read has queued.
     pub(super) fn receive_last(&mut self, engine: &mut Engine, now: Moment) {
         for number in 0..self.sockets.len() {
             for _ in 0..LAST_ROUNDS {
@@ -74,11 +84,14 @@ impl Datagrams {
     }
 
     fn receive_batch(&mut self, number: usize, engine: &mut Engine, now: Moment) -> usize {
-        let Some((socket, _)) = self.sockets.get(number) else {
+        let Some(listener) = self.sockets.get(number) else {
             return 0;
         };
+        if listener.place.is_none() {
+            return 0;
+        }
         // An error of a UDP socket speaks of an earlier datagram (ICMP); the next read goes on.
-        let count = self.incoming.receive(socket).unwrap_or(0);
+        let count = self.incoming.receive(&listener.socket).unwrap_or(0);
         for datagram in self.incoming.datagrams() {
             let path = ReturnPath {
                 socket: u16::try_from(number).unwrap_or(u16::MAX),
@@ -103,7 +116,7 @@ impl Datagrams {
             return;
         }
         let mut unsent = 0;
-        for (number, (socket, _)) in self.sockets.iter().enumerate() {
+        for (number, listener) in self.sockets.iter().enumerate() {
             let mine = engine
                 .datagrams()
                 .filter(|datagram| usize::from(datagram.path.socket) == number)
@@ -115,7 +128,7 @@ impl Datagrams {
                     },
                     bytes: datagram.bytes,
                 });
-            let sent = self.outgoing.send(socket, mine);
+            let sent = self.outgoing.send(&listener.socket, mine);
             unsent += sent.refused + sent.dropped;
         }
         if unsent > 0 {
@@ -126,12 +139,21 @@ impl Datagrams {
         engine.clear_datagrams();
     }
 
-    /// Watches the sockets no more; responses still leave through them.
-    pub(super) fn stop(&mut self, registry: &Registry, places: &mut Places) {
-        for (socket, place) in &self.sockets {
-            // A socket that cannot be taken out of the loop is only heard of once more, for nothing.
-            drop(registry.deregister(&mut SourceFd(&socket.as_raw_fd())));
-            places.give_back(*place);
+    /// Reads the sockets of these addresses no more; responses still leave through them.
+    pub(super) fn stop(
+        &mut self,
+        registry: &Registry,
+        places: &mut Places,
+        is_meant: impl Fn(SocketAddr) -> bool,
+    ) {
+        for Listener { socket, place } in &mut self.sockets {
+            if socket.local_addr().is_ok_and(&is_meant)
+                && let Some(place) = place.take()
+            {
+                // A socket that cannot be taken out of the loop is only heard of once more, for nothing.
+                drop(registry.deregister(&mut SourceFd(&socket.as_raw_fd())));
+                places.give_back(place);
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A worker's client connections over TCP: accepting, reading and writing; their rules are the engine's.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use dotgate_core::{Count, Engine, Moment, StreamKey};
@@ -23,7 +24,8 @@ struct Connection {
 }
 
 pub(super) struct Streams {
-    listeners: Vec<(TcpListener, usize)>,
+    /// Each with its place in the loop; one that is closed leaves its number free.
+    listeners: Vec<Option<(TcpListener, usize)>>,
     connections: SecondaryMap<StreamKey, Connection>,
     accept_again_at: Option<Moment>,
 }
@@ -49,7 +51,7 @@ impl Streams {
         for (number, listener) in listeners.into_iter().enumerate() {
             let mut listener = TcpListener::from_std(listener);
             let place = register(registry, places, Owner::Tcp(number), &mut listener)?;
-            watched.push((listener, place));
+            watched.push(Some((listener, place)));
         }
         Ok(Streams {
             listeners: watched,
@@ -83,7 +85,7 @@ impl Streams {
             return Accepted::All;
         }
         for _ in 0..ACCEPTS {
-            let Some((listener, _)) = self.listeners.get(number) else {
+            let Some(Some((listener, _))) = self.listeners.get(number) else {
                 return Accepted::All;
             };
             match listener.accept() {
@@ -225,12 +227,22 @@ impl Streams {
         }
     }
 
-    /// Accepts nobody any more; those who are connected go on.
-    pub(super) fn stop_accepting(&mut self, registry: &Registry, places: &mut Places) {
-        for (mut listener, place) in self.listeners.drain(..) {
-            // A listener that is dropped leaves the loop by itself.
-            drop(registry.deregister(&mut listener));
-            places.give_back(place);
+    /// Accepts nobody any more at these addresses and closes the listeners; those who are connected go on.
+    pub(super) fn stop_accepting(
+        &mut self,
+        registry: &Registry,
+        places: &mut Places,
+        is_meant: impl Fn(SocketAddr) -> bool,
+    ) {
+        for slot in &mut self.listeners {
+            let is_meant = |(listener, _): &mut (TcpListener, usize)| {
+                listener.local_addr().is_ok_and(&is_meant)
+            };
+            if let Some((mut listener, place)) = slot.take_if(is_meant) {
+                // The socket may live on in another process, where this loop would still hear of it.
+                drop(registry.deregister(&mut listener));
+                places.give_back(place);
+            }
         }
     }
 }

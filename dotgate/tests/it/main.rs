@@ -23,4 +23,5 @@ mod program;
 mod rest;
 mod silence;
 mod streams;
+mod take_over;
 mod world;

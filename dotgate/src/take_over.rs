@@ -1,0 +1,201 @@
+//! Replacing the running process on one host: the new one gets its listening sockets and serves, then the old one
+//! stops reading them and ends. The sockets themselves live on, so no packet in their queues is lost.
+//!
+//! Stands beside `serve`: `predecessor` is the new process's side, `succession` the old one's. They talk in lines
+//! over a Unix socket; the new one begins:
+//!
+//! ```text
+//! new: dotgate take-over 1
+//! old: udp 192.0.2.1:53           one line for each socket, which travels with it
+//! old: tcp 192.0.2.1:53
+//! old: take-over                  the Unix socket itself
+//! old: end
+//! new: keeps 192.0.2.1:53         one line for each address it goes on to serve
+//! new: serving                    its workers read the sockets, beside those of the old one
+//! old: yours                      the old one stops reading them
+//! ```
+//!
+//! Until `serving` the old process goes on as if nobody had asked, whatever becomes of the new one. In place of a
+//! line it may say why not: `busy`, `refused`, `unknown`, `late`. Nothing here touches a query.
+
+mod predecessor;
+mod succession;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use thiserror::Error;
+
+pub use self::predecessor::{Inherited, Predecessor};
+pub use self::succession::{Succession, Successor, Successors};
+
+/// The new process's first line. Another number is another language.
+const GREETING: &str = "dotgate take-over 1";
+
+/// How long one side waits for the other.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Octets of a line, of which the longest is an IPv6 address with its scope.
+const LINE_MAX: usize = 128;
+
+/// Why a process could not take over from the running one, or let itself be replaced.
+#[derive(Debug, Error)]
+pub enum TakeOverError {
+    /// The system refused the connection.
+    #[error(
+        "connect to the running dotgate at {path}: {source}\n  It serves its own user and root there: start as \
+         that user, or as root."
+    )]
+    Connect {
+        /// The Unix socket.
+        path: PathBuf,
+        /// The system's words.
+        source: io::Error,
+    },
+    /// The running process said no, or nothing.
+    #[error("take over from the running dotgate at {path}: {answer}")]
+    Answered {
+        /// The Unix socket.
+        path: PathBuf,
+        /// What it said.
+        answer: Refusal,
+    },
+    /// The running process listens elsewhere: it is no predecessor but a neighbour.
+    #[error(
+        "the dotgate at {path} listens on none of the addresses of this one and goes on\n  Give each its own \
+         DOTGATE_SERVER_TAKE_OVER_SOCKET, or stop that one first."
+    )]
+    Neighbour {
+        /// The Unix socket.
+        path: PathBuf,
+    },
+    /// The Unix socket could not be made.
+    #[error(
+        "listen on {path}: {source}\n  DOTGATE_SERVER_TAKE_OVER_SOCKET must be in a folder that exists and that \
+         this user may write to, such as systemd's RuntimeDirectory."
+    )]
+    Listen {
+        /// The Unix socket.
+        path: PathBuf,
+        /// The system's words.
+        source: io::Error,
+    },
+}
+
+/// Why the running process does not hand over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// Another new process is in the middle of it.
+    Busy,
+    /// The new process belongs to another user.
+    Refused,
+    /// It does not know this greeting.
+    Unknown,
+    /// The new process took too long.
+    Late,
+    /// It said what is no line of ours, or nothing in time.
+    Silent,
+}
+
+impl Refusal {
+    const ALL: [Refusal; 5] = [
+        Refusal::Busy,
+        Refusal::Refused,
+        Refusal::Unknown,
+        Refusal::Late,
+        Refusal::Silent,
+    ];
+
+    /// The line that says so; empty for what is never said.
+    fn line(self) -> &'static str {
+        match self {
+            Refusal::Busy => "busy",
+            Refusal::Refused => "refused",
+            Refusal::Unknown => "unknown",
+            Refusal::Late => "late",
+            Refusal::Silent => "",
+        }
+    }
+
+    fn of_line(line: &str) -> Refusal {
+        let said = Refusal::ALL.into_iter().find(|it| it.line() == line);
+        said.unwrap_or(Refusal::Silent)
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Refusal::Busy => "another process is taking over from it at this moment; try again when that one serves",
+            Refusal::Refused => "it belongs to another user; start as that user, or as root",
+            Refusal::Unknown => "it speaks another version of the take-over; stop it, then start this one",
+            Refusal::Late => "this process took too long to serve; the other one goes on",
+            Refusal::Silent => "it does not answer as dotgate does; stop it, then start this one",
+        })
+    }
+}
+
+/// What a socket that is handed over is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// Queries over UDP to this address.
+    Udp(SocketAddr),
+    /// Connections of clients to this address.
+    Tcp(SocketAddr),
+    /// Requests to the admin endpoint at this address.
+    Admin(SocketAddr),
+    /// The next process that takes over.
+    TakeOver,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Role::Udp(address) => write!(f, "udp {address}"),
+            Role::Tcp(address) => write!(f, "tcp {address}"),
+            Role::Admin(address) => write!(f, "admin {address}"),
+            Role::TakeOver => f.write_str("take-over"),
+        }
+    }
+}
+
+/// A line is of no known role.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NoRole;
+
+impl FromStr for Role {
+    type Err = NoRole;
+
+    fn from_str(line: &str) -> Result<Role, NoRole> {
+        let address = |text: &str| text.parse().map_err(|_| NoRole);
+        match line.split_once(' ') {
+            Some(("udp", text)) => address(text).map(Role::Udp),
+            Some(("tcp", text)) => address(text).map(Role::Tcp),
+            Some(("admin", text)) => address(text).map(Role::Admin),
+            None if line == "take-over" => Ok(Role::TakeOver),
+            Some(_) | None => Err(NoRole),
+        }
+    }
+}
+
+/// Takes the first whole line out of what was received; `InvalidData` for one that is too long or no text.
+fn next_line(received: &mut Vec<u8>) -> io::Result<Option<String>> {
+    let Some(length) = received.iter().position(|octet| *octet == b'\n') else {
+        return if received.len() > LINE_MAX {
+            Err(io::ErrorKind::InvalidData.into())
+        } else {
+            Ok(None)
+        };
+    };
+    let line = received.drain(..=length).take(length).collect();
+    String::from_utf8(line)
+        .map(Some)
+        .map_err(|_| io::ErrorKind::InvalidData.into())
+}
+
+#[cfg(test)]
+mod tests;

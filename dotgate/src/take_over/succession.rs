@@ -1,0 +1,285 @@
+//! The running process's side: listens for the one that replaces it and hands its sockets over.
+//!
+//! A task of the control thread. It serves one new process at a time, of the same user or of root; until that one
+//! says `serving`, nothing changes for anybody.
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener as StdListener;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dotgate_net::descriptors;
+use tokio::io::Interest;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+use tracing::{info, warn};
+
+use super::{GREETING, Inherited, PATIENCE, Refusal, Role, TakeOverError, next_line};
+
+/// Addresses that a new process may keep: as many as it may listen on.
+const KEPT_MAX: usize = 64;
+
+/// The pause after the system refused a connection.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// The Unix socket for the next process, which nobody is heard on yet.
+#[derive(Debug)]
+pub struct Succession {
+    listener: StdListener,
+    file: SocketFile,
+}
+
+/// Who replaces this process: at most one, once.
+#[derive(Debug)]
+pub struct Successors {
+    task: JoinHandle<()>,
+    serving: mpsc::Receiver<Successor>,
+    file: SocketFile,
+}
+
+/// The process that serves from now on.
+#[derive(Clone, Debug)]
+pub struct Successor {
+    process: Option<i32>,
+    addresses: Arc<[SocketAddr]>,
+}
+
+/// The socket's place among the files. It is removed with its last owner.
+#[derive(Debug)]
+struct SocketFile {
+    path: PathBuf,
+    is_own: bool,
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if self.is_own {
+            // Somebody may have removed it: so much the better.
+            drop(fs::remove_file(&self.path));
+        }
+    }
+}
+
+impl Succession {
+    /// Listens at `path`, or takes the listener of the process before this one, whose own it remains until
+    /// [`Succession::serve`]. A file left there by a process that was killed is removed.
+    ///
+    /// # Errors
+    /// [`TakeOverError::Listen`].
+    pub fn bind(path: &Path, inherited: &mut Inherited) -> Result<Succession, TakeOverError> {
+        let inherited = inherited.take(Role::TakeOver).pop();
+        let is_own = inherited.is_none();
+        let listener = inherited.map_or_else(|| bind(path), |it| Ok(StdListener::from(it)));
+        let listener = listener
+            .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
+            .map_err(|source| TakeOverError::Listen {
+                path: path.to_owned(),
+                source,
+            })?;
+        let file = SocketFile {
+            path: path.to_owned(),
+            is_own,
+        };
+        Ok(Succession { listener, file })
+    }
+
+    /// Hands `sockets` to whoever replaces this process, from now on. Call it inside a runtime.
+    ///
+    /// # Errors
+    /// The system's: the runtime cannot watch the socket.
+    pub fn serve(self, sockets: Vec<(Role, OwnedFd)>) -> io::Result<Successors> {
+        let Succession { listener, mut file } = self;
+        let listener = UnixListener::from_std(listener)?;
+        file.is_own = true;
+        let (told, serving) = mpsc::channel(1);
+        Ok(Successors {
+            task: tokio::spawn(serve(listener, sockets, told)),
+            serving,
+            file,
+        })
+    }
+}
+
+impl Successors {
+    /// Waits for the process that replaces this one. It serves already and believes to be alone.
+    pub async fn next(&mut self) -> Successor {
+        match self.serving.recv().await {
+            Some(successor) => {
+                self.file.is_own = false;
+                successor
+            }
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for Successors {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Successor {
+    /// Its process ID, where the system tells.
+    pub fn process(&self) -> Option<i32> {
+        self.process
+    }
+
+    /// The addresses it serves.
+    pub fn addresses(&self) -> &Arc<[SocketAddr]> {
+        &self.addresses
+    }
+}
+
+fn bind(path: &Path) -> io::Result<StdListener> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let listener = StdListener::bind(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Hands over to one process after the other, until one of them serves.
+async fn serve(
+    listener: UnixListener,
+    sockets: Vec<(Role, OwnedFd)>,
+    told: mpsc::Sender<Successor>,
+) {
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                warn!(%error, "cannot hear from a process that takes over");
+                sleep(PAUSE).await;
+                continue;
+            }
+        };
+        let process = match admit(&stream) {
+            Ok(process) => process,
+            Err(refusal) => {
+                warn!("a process of another user wanted to take over and was refused");
+                refuse(&stream, refusal).await;
+                continue;
+            }
+        };
+        let mut hand_over = pin!(timeout(PATIENCE, hand_over(&stream, &sockets, &listener)));
+        let outcome = loop {
+            tokio::select! {
+                outcome = &mut hand_over => break outcome,
+                other = listener.accept() => if let Ok((other, _)) = other {
+                    refuse(&other, Refusal::Busy).await;
+                },
+            }
+        };
+        match outcome {
+            Ok(Ok(addresses)) => {
+                // Without a control thread this process ends anyway.
+                drop(told.send(Successor { process, addresses }).await);
+                return;
+            }
+            Ok(Err(error)) => {
+                info!(%error, "a process that was to take over has gone; this one goes on");
+            }
+            Err(_) => {
+                warn!("a process that was to take over is late; this one goes on");
+                refuse(&stream, Refusal::Late).await;
+            }
+        }
+    }
+}
+
+/// The process at the other end, if it may ask: the same user's, or root's.
+fn admit(stream: &UnixStream) -> Result<Option<i32>, Refusal> {
+    const ROOT: u32 = 0;
+    let peer = stream.peer_cred().map_err(|_| Refusal::Refused)?;
+    if [ROOT, descriptors::own_user()].contains(&peer.uid()) {
+        Ok(peer.pid())
+    } else {
+        Err(Refusal::Refused)
+    }
+}
+
+async fn hand_over(
+    stream: &UnixStream,
+    sockets: &[(Role, OwnedFd)],
+    listener: &UnixListener,
+) -> io::Result<Arc<[SocketAddr]>> {
+    let mut received = Vec::new();
+    if hear(stream, &mut received).await? != GREETING {
+        refuse(stream, Refusal::Unknown).await;
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    for (role, descriptor) in sockets {
+        send(stream, *role, descriptor).await?;
+    }
+    let own = listener.as_fd().try_clone_to_owned()?;
+    send(stream, Role::TakeOver, &own).await?;
+    say(stream, "end").await?;
+    let mut addresses = Vec::new();
+    loop {
+        let line = hear(stream, &mut received).await?;
+        match line.strip_prefix("keeps ").map(str::parse) {
+            Some(Ok(address)) if addresses.len() < KEPT_MAX => addresses.push(address),
+            None if line == "serving" => {
+                // A process that has ended since cannot be told, and then it is none that serves.
+                say(stream, "yours").await?;
+                return Ok(addresses.into());
+            }
+            Some(_) | None => return Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+}
+
+async fn send(stream: &UnixStream, role: Role, descriptor: &OwnedFd) -> io::Result<()> {
+    let line = format!("{role}\n");
+    stream
+        .async_io(Interest::WRITABLE, || {
+            descriptors::send(stream, line.as_bytes(), descriptor.as_fd())
+        })
+        .await
+}
+
+async fn say(stream: &UnixStream, line: &str) -> io::Result<()> {
+    let line = format!("{line}\n");
+    let mut rest = line.as_bytes();
+    while !rest.is_empty() {
+        stream.writable().await?;
+        match stream.try_write(rest) {
+            Ok(length) => rest = rest.get(length..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+async fn refuse(stream: &UnixStream, refusal: Refusal) {
+    // Whoever does not wait for the reason need not have it.
+    drop(say(stream, refusal.line()).await);
+}
+
+async fn hear(stream: &UnixStream, received: &mut Vec<u8>) -> io::Result<String> {
+    loop {
+        if let Some(line) = next_line(received)? {
+            return Ok(line);
+        }
+        stream.readable().await?;
+        let mut buffer = [0; 512];
+        match stream.try_read(&mut buffer) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(length) => received.extend_from_slice(buffer.get(..length).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+}

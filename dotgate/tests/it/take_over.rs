@@ -1,0 +1,292 @@
+//! A new process takes the listening sockets over from the running one, and no query is lost.
+//!
+//! The built binary is replaced under load, refused, killed, and started with other settings; asserted is that every
+//! query sent at any time has its answer, and who goes on when a replacement fails.
+
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use dotgate::demo::certificates::TestAuthority;
+use dotgate::take_over::Predecessor;
+use tempfile::TempDir;
+
+use crate::world::client::Client;
+use crate::world::http::get;
+use crate::world::load::Load;
+use crate::world::message::assert_all_right;
+use crate::world::peer::are_installed;
+use crate::world::program::{Program, authority_file, command, set_up};
+use crate::world::upstream::{Form, Step, Upstream};
+use crate::world::wait::until;
+
+const MS: Duration = Duration::from_millis(1);
+
+/// Somewhere to take over, and an upstream for all who do.
+struct House {
+    authority: TestAuthority,
+    upstream: Upstream,
+    folder: TempDir,
+}
+
+impl House {
+    fn new() -> House {
+        let authority = TestAuthority::new().unwrap();
+        let upstream = Upstream::start(&authority);
+        let folder = TempDir::new().unwrap();
+        House {
+            authority,
+            upstream,
+            folder,
+        }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join("take-over.sock")
+    }
+
+    /// Starts a process that takes over from whoever is there; the first one has a port of the system's choice.
+    fn serve(&self, port: &str, variables: &[(&str, &str)]) -> Program {
+        let socket = self.socket();
+        let own = [
+            ("PORT", port),
+            ("DOTGATE_SERVER_TAKE_OVER_SOCKET", socket.to_str().unwrap()),
+        ];
+        let all: Vec<_> = own.iter().chain(variables).copied().collect();
+        Program::serve(&self.authority, &self.upstream.written(), &all)
+    }
+
+    /// The same for one that must end by itself.
+    fn fail(&self, port: &str, variables: &[(&str, &str)], mut command: Command) -> String {
+        let file = authority_file(&self.authority);
+        std::fs::set_permissions(file.path(), PermissionsExt::from_mode(0o644)).unwrap();
+        set_up(&mut command, &file, &self.upstream.written(), variables);
+        command.env("PORT", port);
+        command.env("DOTGATE_SERVER_TAKE_OVER_SOCKET", self.socket());
+        let Output { status, stderr, .. } = command.output().unwrap();
+        let said = String::from_utf8(stderr).unwrap();
+        assert_eq!(status.code(), Some(1), "{said}");
+        said
+    }
+}
+
+fn port(program: &Program) -> String {
+    program.address().port().to_string()
+}
+
+/// Clients enough for the kernel to spread them over all sockets.
+fn loads(program: &Program) -> Vec<Load> {
+    let loads: Vec<Load> = (0..8).map(|_| program.load(2 * MS)).collect();
+    for load in &loads {
+        load.go_on_for(20);
+    }
+    loads
+}
+
+fn assert_none_lost(loads: Vec<Load>) {
+    for load in loads {
+        let responses = load.finish();
+        assert_all_right(&responses, responses.len());
+    }
+}
+
+#[test]
+fn replaced_five_times_under_load_it_loses_no_query_whatever_the_number_of_workers() {
+    let house = House::new();
+    let late = [Step::Wait(20 * MS), Step::Send(Form::Right)];
+    house.upstream.script(|script| script.all = late.to_vec());
+    let mut running = house.serve("0", &[("DOTGATE_SERVER_WORKERS", "2")]);
+    let (address, port) = (running.address(), port(&running));
+    let loads = loads(&running);
+    for workers in ["2", "4", "1", "3", "2"] {
+        let next = house.serve(&port, &[("DOTGATE_SERVER_WORKERS", workers)]);
+        assert_eq!(next.address(), address);
+        running.wait_for_line("another process serves");
+        for load in &loads {
+            load.go_on_for(20);
+        }
+        next.tcp()
+            .ask(&format!("stream-{workers}.test"))
+            .assert_right();
+        assert_eq!(running.wait().code(), Some(0));
+        assert!(running.wait_for_line("stopped").contains("failed=0"));
+        running = next;
+    }
+    for load in &loads {
+        load.go_on_for(20);
+    }
+    assert_none_lost(loads);
+    running.signal("TERM");
+    assert_eq!(running.wait().code(), Some(0));
+    assert!(!house.socket().exists(), "the last one removes its socket");
+}
+
+#[test]
+fn connected_clients_and_queries_in_flight_stay_with_the_process_that_took_them() {
+    let house = House::new();
+    house.upstream.script(|script| {
+        script.on_beginning("held", &[Step::Hold]);
+    });
+    let mut first = house.serve("0", &[]);
+    let (mut stream, mut datagrams) = (first.tcp(), first.udp());
+    stream.ask("before.test").assert_right();
+    stream.send("held-stream.test");
+    datagrams.send_all((0..20).map(|number| format!("held-{number}.test")));
+    house.upstream.wait_for_queries(22);
+    let second = house.serve(&port(&first), &[]);
+    first.wait_for_line("another process serves");
+    stream.send("after.test");
+    second.tcp().ask("to-the-new-one.test").assert_right();
+    house.upstream.release_all();
+    assert_all_right(&datagrams.receive_all(), 20);
+    assert_all_right(&stream.receive_all(), 2);
+    stream.wait_for_close();
+    assert_eq!(first.wait().code(), Some(0));
+    datagrams.ask("at-last.test").assert_right();
+}
+
+#[test]
+fn a_new_process_that_dies_before_it_serves_changes_nothing() {
+    let house = House::new();
+    let first = house.serve("0", &[("DOTGATE_SERVER_WORKERS", "2")]);
+    let loads = loads(&first);
+    for _ in 0..3 {
+        // It has all sockets by now, and is gone.
+        drop(Predecessor::ask(&house.socket()).unwrap().unwrap());
+        first.wait_for_line("this one goes on");
+        for load in &loads {
+            load.go_on_for(10);
+        }
+    }
+    let said = house.fail(
+        &port(&first),
+        &[("HOST", "127.0.0.1,192.0.2.1")],
+        command(&[]),
+    );
+    assert!(said.contains("listen on 192.0.2.1"), "{said}");
+    first.wait_for_line("this one goes on");
+    first.tcp().ask("stream.test").assert_right();
+    assert_none_lost(loads);
+    let mut first = first;
+    let second = house.serve(&port(&first), &[]);
+    assert_eq!(first.wait().code(), Some(0));
+    second.udp().ask("after.test").assert_right();
+}
+
+#[test]
+fn of_two_new_processes_at_once_one_is_told_that_the_other_is_there() {
+    let house = House::new();
+    let first = house.serve("0", &[]);
+    let asked = Predecessor::ask(&house.socket()).unwrap().unwrap();
+    let said = house.fail(&port(&first), &[], command(&[]));
+    assert!(
+        said.contains("another process is taking over from it at this moment"),
+        "{said}"
+    );
+    drop(asked);
+    first.wait_for_line("this one goes on");
+    first.udp().ask("after.test").assert_right();
+}
+
+#[test]
+fn a_socket_that_a_killed_process_left_behind_is_in_nobodys_way() {
+    let house = House::new();
+    let mut first = house.serve("0", &[]);
+    let mode = std::fs::metadata(house.socket()).unwrap().permissions();
+    assert_eq!(mode.mode() & 0o777, 0o600);
+    first.signal("KILL");
+    assert_eq!(first.wait().code(), None);
+    let left = std::fs::symlink_metadata(house.socket()).unwrap();
+    assert!(left.file_type().is_socket());
+    let second = house.serve(&port(&first), &[]);
+    second.udp().ask("after.test").assert_right();
+    let third = house.serve(&port(&first), &[]);
+    second.wait_for_line("another process serves");
+    third.udp().ask("after-that.test").assert_right();
+}
+
+#[test]
+fn a_process_of_another_user_gets_no_socket() {
+    if !are_installed(&[], &["setpriv"]) {
+        return;
+    }
+    if dotgate_net::descriptors::own_user() != 0 {
+        println!("skipped: only root can start a process of another user");
+        return;
+    }
+    let house = House::new();
+    let first = house.serve("0", &[]);
+    let folder_mode = PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(house.folder.path(), folder_mode).unwrap();
+    // A copy that everybody may execute, wherever the tests are built.
+    let copy = house.folder.path().join("dotgate");
+    std::fs::copy(env!("CARGO_BIN_EXE_dotgate"), &copy).unwrap();
+    let as_nobody = || {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
+        command.arg(&copy);
+        command
+    };
+    let said = house.fail(&port(&first), &[], as_nobody());
+    assert!(said.contains("Permission denied"), "{said}");
+    // Even where the file's mode were wrong.
+    std::fs::set_permissions(house.socket(), PermissionsExt::from_mode(0o666)).unwrap();
+    let said = house.fail(&port(&first), &[], as_nobody());
+    assert!(said.contains("it belongs to another user"), "{said}");
+    first.wait_for_line("of another user wanted to take over");
+    first.udp().ask("after.test").assert_right();
+}
+
+#[test]
+fn a_process_for_other_addresses_is_no_successor() {
+    let house = House::new();
+    let first = house.serve("0", &[]);
+    let said = house.fail("0", &[], command(&[]));
+    assert!(said.contains("listens on none of the addresses"), "{said}");
+    first.udp().ask("after.test").assert_right();
+}
+
+#[test]
+fn the_admin_endpoint_stays_ready_through_a_replacement_and_speaks_of_the_new_process() {
+    let house = House::new();
+    let mut first = house.serve("0", &[]);
+    let admin = first.admin().to_string();
+    let second = house.serve(&port(&first), &[("DOTGATE_ADMIN_LISTEN", &admin)]);
+    assert_eq!(second.admin(), first.admin());
+    first.wait_for_line("another process serves");
+    for _ in 0..20 {
+        let ready = get(second.admin(), "/readyz");
+        assert_eq!(ready.status, 200, "{ready:?}");
+    }
+    assert_eq!(first.wait().code(), Some(0));
+    assert_eq!(get(second.admin(), "/readyz").status, 200);
+}
+
+#[test]
+fn addresses_come_and_go_with_a_replacement() {
+    let house = House::new();
+    let first = house.serve("0", &[("HOST", "127.0.0.1,127.0.0.2")]);
+    let port = port(&first);
+    let at = |host: &str| format!("{host}:{port}").parse().unwrap();
+    let mut kept = Client::udp(at("127.0.0.1"));
+    let mut removed = Client::udp(at("127.0.0.2"));
+    kept.ask("kept.test").assert_right();
+    removed.ask("removed.test").assert_right();
+    let mut first = first;
+    let second = house.serve(&port, &[("HOST", "127.0.0.1,127.0.0.3")]);
+    first.wait_for_line("another process serves");
+    removed.ask("while-it-drains.test").assert_right();
+    Client::udp(at("127.0.0.3"))
+        .ask("added.test")
+        .assert_right();
+    Client::tcp(at("127.0.0.3"))
+        .ask("added-stream.test")
+        .assert_right();
+    assert_eq!(first.wait().code(), Some(0));
+    kept.ask("kept-still.test").assert_right();
+    until("the removed address's end", || {
+        std::net::UdpSocket::bind(at("127.0.0.2")).is_ok()
+    });
+    second.tcp().ask("stream.test").assert_right();
+}

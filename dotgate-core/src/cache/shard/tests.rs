@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::*;
+use crate::cache::key::{ALL_TYPES, CHECKING_DISABLED, DNSSEC_OK};
 
 impl Shard {
     /// Every entry stands in its bucket and in one queue, and every block belongs to one entry or is free.
@@ -14,6 +15,7 @@ impl Shard {
             let mut place = self.first_of(bucket);
             while let Some(entry) = self.arena.entry(place) {
                 assert!(places.insert(place.0), "an entry stands in two places");
+                self.check_unique(entry);
                 assert_eq!(slot(entry.hash, self.buckets.len()), bucket);
                 assert!(entry.frequency <= FREQUENCY_MAX);
                 blocks += entry.blocks();
@@ -36,6 +38,25 @@ impl Shard {
         }
         assert!(places.is_empty(), "in a bucket, but in no queue");
         self.arena.check();
+    }
+
+    /// No entry behind `entry` in its bucket is for the same.
+    fn check_unique(&self, entry: &Entry) {
+        let mut name = Vec::new();
+        self.arena.copy_name(entry, &mut name);
+        let identity = Identity {
+            hash: entry.hash,
+            name: &name,
+            rtype: entry.rtype,
+            rclass: entry.rclass,
+            variant: entry.flags & (DNSSEC_OK | CHECKING_DISABLED | ALL_TYPES),
+            route: entry.route,
+        };
+        let mut place = entry.chained;
+        while let Some(other) = self.arena.entry(place) {
+            assert!(!self.arena.is(other, &identity), "kept twice");
+            place = other.chained;
+        }
     }
 
     /// Octets of all that it has asked the allocator for.

@@ -72,6 +72,9 @@ fn write_read_and_flush() {
         worker.join().unwrap();
     }
     operator.join().unwrap();
+    for slot in &cache.shards {
+        slot.lock().check();
+    }
     let entries = cache.usage().entries;
     assert_eq!(cache.flush_below(b"\0"), entries);
     assert_eq!(cache.usage().bytes_used, 0);

@@ -316,11 +316,11 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1_500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_cache_with_room_says_what_it_was_told(operations in vec(operation(), 0..120)) {
-        let mut world = World::new(1 << 19, true);
+        let mut world = World::new(60_000, true);
         for operation in &operations {
             world.operate(operation);
         }

@@ -250,6 +250,7 @@ fn dnsdist_configuration(around: &Surroundings<'_>, address: SocketAddr) -> Stri
     format!(
         "setSecurityPollSuffix(\"\")\n\
          setUDPMultipleMessagesVectorSize(32)\n\
+         setUDPSocketBufferSizes(4194304, 4194304)\n\
          if setRingBuffersOptions == nil then setRingBuffersSize(0, 64) else \
          setRingBuffersOptions({{recordQueries=false, recordResponses=false}}) end\n\
          setMaxTCPClientThreads({WORKERS})\n\

@@ -89,7 +89,27 @@ pub(super) fn write(pace: Pace, runs: &[Runs], output: &mut dyn Write) -> io::Re
             all.join(" "),
         )?;
     }
+    if let Some(verdict) = verdict(runs) {
+        writeln!(output, "{verdict}")?;
+    }
     output.flush()
+}
+
+/// dotgate's CPU time beside the floor and beside the better of those that others wrote.
+fn verdict(runs: &[Runs]) -> Option<String> {
+    let cpu_of = |name: &str| {
+        let row = runs.iter().find(|row| row.name == name)?;
+        median_of(row, Outcome::cpu_micros_per_query)
+    };
+    let dotgate = cpu_of("dotgate")?;
+    let others = [cpu_of("dnsdist"), cpu_of("unbound")];
+    let better = others.into_iter().flatten().min_by(f64::total_cmp);
+    let times = |reference: Option<f64>| shown(reference.map(|it| dotgate / it), 2);
+    Some(format!(
+        "dotgate's CPU time is {} times the echo's, {} times that of the better of dnsdist and unbound",
+        times(cpu_of("echo")),
+        times(better),
+    ))
 }
 
 fn shown(value: Option<f64>, decimals: usize) -> String {
@@ -177,5 +197,24 @@ mod tests {
         ];
         assert_eq!(rows[3], first);
         assert_eq!(rows[4], second.concat());
+    }
+
+    #[test]
+    fn a_verdict_compares_dotgate_with_the_floor_and_the_better_of_the_others() {
+        let mut all = vec![runs("dotgate", &[6])];
+        let text = |all: &[Runs]| verdict(all).unwrap();
+        let tail = "times that of the better of dnsdist and unbound";
+        assert_eq!(
+            text(&all),
+            format!("dotgate's CPU time is - times the echo's, - {tail}")
+        );
+        all.extend(
+            [("dnsdist", 12), ("unbound", 8), ("echo", 4)].map(|(name, cpu)| runs(name, &[cpu])),
+        );
+        assert_eq!(
+            text(&all),
+            format!("dotgate's CPU time is 1.50 times the echo's, 0.75 {tail}")
+        );
+        assert_eq!(verdict(&all[1..]), None);
     }
 }

@@ -49,15 +49,17 @@ fn can_count() -> bool {
 
 /// Builds the program as the product is built, and returns its path.
 fn build() -> PathBuf {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("..");
     let output = Command::new(env!("CARGO"))
         .args(["build", "--release", "--locked", "--package", "dotgate-sim"])
-        .args(["--example", "hit"])
+        .args(["--example", "hit", "--target-dir"])
+        .arg(&target)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .unwrap();
     let words = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{words}");
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join("../release/examples/hit")
+    target.join("release/examples/hit")
 }
 
 fn count(program: &Path, queries: usize) -> Profile {

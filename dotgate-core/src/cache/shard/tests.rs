@@ -1,7 +1,5 @@
 //! What must hold of a shard after every call.
 
-use std::collections::HashSet;
-
 use super::*;
 use crate::cache::key::{ALL_TYPES, CHECKING_DISABLED, DNSSEC_OK};
 
@@ -9,12 +7,15 @@ impl Shard {
     /// Every entry stands in its bucket and in one queue, and every block belongs to one entry or is free.
     pub(in crate::cache) fn check(&self) {
         assert!(!self.is_torn);
-        let mut places = HashSet::new();
+        let mut seen = vec![false; self.arena.limit() as usize + 1];
+        let mut entries = 0;
         let mut blocks = 0;
         for bucket in 0..self.buckets.len() {
             let mut place = self.first_of(bucket);
             while let Some(entry) = self.arena.entry(place) {
-                assert!(places.insert(place.0), "an entry stands in two places");
+                let was_seen = std::mem::replace(&mut seen[place.0 as usize], true);
+                assert!(!was_seen, "an entry stands in two places");
+                entries += 1;
                 self.check_unique(entry);
                 assert_eq!(slot(entry.hash, self.buckets.len()), bucket);
                 assert!(entry.frequency <= FREQUENCY_MAX);
@@ -23,7 +24,7 @@ impl Shard {
             }
             assert_eq!(place, Place::NONE, "a bucket leads to what is no entry");
         }
-        assert_eq!(places.len(), self.entries);
+        assert_eq!(entries, self.entries);
         assert_eq!(blocks, self.arena.used());
         assert!(self.arena.used() <= self.arena.limit());
         for (number, (queue, counted)) in self.queues.contents(&self.arena).iter().enumerate() {
@@ -31,12 +32,14 @@ impl Shard {
             for place in queue {
                 let entry = self.arena.entry(*place).unwrap();
                 assert_eq!(entry.has(IN_MAIN), number == 1);
-                assert!(places.remove(&place.0), "in a queue, but in no bucket");
+                let is_in_bucket = std::mem::take(&mut seen[place.0 as usize]);
+                assert!(is_in_bucket, "in two queues, or in no bucket");
+                entries -= 1;
                 blocks += entry.blocks();
             }
             assert_eq!(blocks, *counted);
         }
-        assert!(places.is_empty(), "in a bucket, but in no queue");
+        assert_eq!(entries, 0, "in a bucket, but in no queue");
         self.arena.check();
     }
 

@@ -10,7 +10,7 @@ pub mod labels;
 mod upstreams;
 
 pub use self::cells::{BUCKETS_MICROS, Distribution};
-pub use self::clients::ClientCounters;
+pub use self::clients::{ClientCounters, WAITED};
 pub use self::upstreams::UpstreamCounters;
 
 use std::time::Duration;
@@ -32,6 +32,11 @@ macro_rules! counts {
             /// The name for logs and metrics.
             pub const fn label(self) -> &'static str {
                 match self { $(Count::$name => $label,)+ }
+            }
+
+            /// What is counted, in a sentence.
+            pub fn about(self) -> &'static str {
+                match self { $(Count::$name => concat!($($doc),+).trim_start(),)+ }
             }
         }
     };

@@ -33,7 +33,8 @@ mod verdict;
 
 pub use admit::AccessList;
 pub use counters::{
-    BUCKETS_MICROS, ClientCounters, Count, Counters, Distribution, Gauge, UpstreamCounters, labels,
+    BUCKETS_MICROS, ClientCounters, Count, Counters, Distribution, Gauge, UpstreamCounters, WAITED,
+    labels,
 };
 pub use engine::Engine;
 pub use failure::{ConnectFault, Failure, Misbehaviour, SessionEnd, TlsFault};

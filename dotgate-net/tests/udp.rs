@@ -591,3 +591,26 @@ fn datagrams_leave_unfragmented_whatever_icmp_says() {
         assert_eq!((outcome, value), (0, expected));
     }
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn datagrams_that_found_the_buffer_full_are_told() {
+    let options = BindOptions {
+        share_port: false,
+        receive_buffer_bytes: 1,
+    };
+    let socket = UdpSocket::bind(SocketAddr::new(V4, 0), &options).unwrap();
+    assert_eq!(socket.dropped_datagrams(), Some(0));
+    let sender = std::net::UdpSocket::bind((V4, 0)).unwrap();
+    for _ in 0..100 {
+        sender.send_to(&[0; 1_000], address(&socket)).unwrap();
+    }
+    let dropped = socket.dropped_datagrams().unwrap();
+    let mut batch = ReceiveBatch::new(UdpPath::Portable);
+    let mut received = 0;
+    while batch.receive(&socket).is_ok_and(|count| count > 0) {
+        received += batch.datagrams().count() as u32;
+    }
+    assert!(dropped > 0);
+    assert_eq!(dropped + received, 100);
+}

@@ -16,6 +16,7 @@ use domain::base::Rtype;
 use domain::base::name::Name;
 
 use crate::config::{EXIT_STATUS, reference};
+use crate::metrics;
 
 /// What the program is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,23 +56,26 @@ pub enum Command {
     },
 }
 
-/// A page made from the table of settings.
+/// A page made from the table of settings, or from that of metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Page {
     /// `docs/settings.md`.
     Settings,
     /// `etc/full.toml`.
     FullFile,
+    /// `docs/metrics.md`.
+    Metrics,
 }
 
 impl Page {
-    const ALL: [Page; 2] = [Page::Settings, Page::FullFile];
+    const ALL: [Page; 3] = [Page::Settings, Page::FullFile, Page::Metrics];
 
     /// Returns the name of the page's file.
     fn file_name(self) -> &'static str {
         match self {
             Page::Settings => "settings.md",
             Page::FullFile => "full.toml",
+            Page::Metrics => "metrics.md",
         }
     }
 
@@ -80,6 +84,7 @@ impl Page {
         match self {
             Page::Settings => reference::settings_page(),
             Page::FullFile => reference::full_file(),
+            Page::Metrics => metrics::reference_page(),
         }
     }
 

@@ -13,6 +13,7 @@ pub mod control;
 pub mod demo;
 pub mod healthcheck;
 pub mod log;
+pub mod metrics;
 pub mod query;
 pub mod run;
 pub mod serve;

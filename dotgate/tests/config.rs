@@ -388,6 +388,7 @@ fn the_shipped_pages_are_those_of_the_table() {
     for (page, path) in [
         (Page::Settings, "docs/settings.md"),
         (Page::FullFile, "etc/full.toml"),
+        (Page::Metrics, "docs/metrics.md"),
     ] {
         let shipped = std::fs::read_to_string(shipped(path)).unwrap();
         assert!(

@@ -7,8 +7,8 @@ use super::labels::{ClientTransport, Limit, Outcome, Rcode, Reason, RecordType};
 
 const QUERIES: usize = ClientTransport::COUNT * RecordType::COUNT * Outcome::COUNT;
 
-/// The ends of a query that waited.
-const WAITED: [Outcome; 3] = [Outcome::Answered, Outcome::Stale, Outcome::Failed];
+/// The outcomes of a query that waited, whose time is known.
+pub const WAITED: [Outcome; 3] = [Outcome::Answered, Outcome::Stale, Outcome::Failed];
 
 /// Counts of one worker about its clients.
 #[derive(Debug)]

@@ -17,6 +17,10 @@ macro_rules! labels {
             /// How many there are.
             pub const COUNT: usize = $set::ALL.len();
 
+            /// The words in metrics and what each stands for, in the same order.
+            pub const VALUES: &'static [(&'static str, &'static str)] =
+                &[$(($label, concat!($($about),+)),)+];
+
             /// The word in metrics.
             pub const fn label(self) -> &'static str {
                 match self { $($set::$name => $label,)+ }

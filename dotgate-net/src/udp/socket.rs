@@ -110,6 +110,12 @@ impl UdpSocket {
         })
     }
 
+    /// Returns how many datagrams the kernel has dropped because the receive buffer was full, since the
+    /// socket was made, modulo 2^32. None where the system does not tell (Linux does since 4.12).
+    pub fn dropped_datagrams(&self) -> Option<u32> {
+        dropped_datagrams(&self.socket)
+    }
+
     /// Makes believe that a stream is a datagram socket.
     #[cfg(all(test, target_os = "linux"))]
     pub(super) fn over_stream(stream: std::net::TcpStream) -> UdpSocket {
@@ -123,6 +129,36 @@ impl AsRawFd for UdpSocket {
     fn as_raw_fd(&self) -> RawFd {
         self.socket.as_raw_fd()
     }
+}
+
+/// Numbers that `SO_MEMINFO` tells, and the place of the drops among them (linux/sock_diag.h).
+#[cfg(target_os = "linux")]
+const MEMINFO_NUMBERS: usize = 9;
+#[cfg(target_os = "linux")]
+const MEMINFO_DROPS: usize = 8;
+
+#[cfg(target_os = "linux")]
+fn dropped_datagrams(socket: &Socket) -> Option<u32> {
+    let mut numbers = [0_u32; MEMINFO_NUMBERS];
+    let mut length = size_of_val(&numbers) as libc::socklen_t;
+    // SAFETY: the descriptor is open while `socket` lives; the kernel writes at most `length` octets into
+    // `numbers`, in which every pattern of bits is a value, and the length it wrote into `length`.
+    let outcome = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_MEMINFO,
+            numbers.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    let is_whole = outcome == 0 && length as usize == size_of_val(&numbers);
+    is_whole.then_some(numbers[MEMINFO_DROPS])
+}
+
+#[cfg(not(target_os = "linux"))]
+fn dropped_datagrams(_: &Socket) -> Option<u32> {
+    None
 }
 
 fn report_destination_address(socket: &Socket, address: SocketAddr) -> io::Result<()> {

@@ -1,0 +1,17 @@
+//! Notes what the program is built from: the compiler's version and, where `DOTGATE_COMMIT` is set, the commit.
+
+use std::process::Command;
+
+fn main() {
+    println!("cargo::rerun-if-env-changed=DOTGATE_COMMIT");
+    println!("cargo::rerun-if-env-changed=RUSTC");
+    let compiler = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output = Command::new(compiler).arg("--version").output();
+    // `rustc 1.91.0 (f8297e351 2025-10-28)`; a compiler that does not say so has no version worth a label.
+    let version = output
+        .ok()
+        .and_then(|output| String::from_utf8(output.stdout).ok())
+        .and_then(|line| line.split_whitespace().nth(1).map(str::to_owned))
+        .unwrap_or_default();
+    println!("cargo::rustc-env=DOTGATE_RUSTC={version}");
+}

@@ -1,0 +1,60 @@
+//! What is measured, as scrapers and readers see it: one table, two formats, one page of documentation.
+//!
+//! Stands beside the path of a query, on the control thread: it reads the counters that workers keep anyway, the
+//! upstreams' health and what the system says of the process. It writes nothing but its page.
+
+mod collect;
+mod encoder;
+mod families;
+mod process;
+mod reference;
+mod table;
+
+use dotgate_core::{Counters, Health, Moment};
+
+pub use self::encoder::Format;
+pub use self::process::Process;
+pub use self::reference::reference_page;
+pub use self::table::{Kind, Metric, table};
+
+use self::encoder::Page;
+
+/// Everything that metrics are made from, as it is when a scraper asks.
+#[derive(Clone, Debug)]
+pub struct Reading<'a> {
+    /// The time.
+    pub now: Moment,
+    /// The counters of each worker.
+    pub workers: Vec<&'a Counters>,
+    /// The upstreams, in the order of the settings.
+    pub upstreams: Vec<UpstreamReading<'a>>,
+    /// Datagrams the kernel dropped for want of room, on all our sockets; none where it does not tell.
+    pub udp_drops: Option<u64>,
+    /// What the system says of this process.
+    pub process: Process,
+}
+
+/// What is known of one upstream beside its counters.
+#[derive(Clone, Copy, Debug)]
+pub struct UpstreamReading<'a> {
+    /// How logs call it.
+    pub label: &'a str,
+    /// Its health.
+    pub health: &'a Health,
+    /// The last second of its certificate, since 1970; none before the first full handshake.
+    pub certificate_ends: Option<i64>,
+}
+
+impl Reading<'_> {
+    /// The page of all metrics.
+    pub fn page(&self, format: Format) -> String {
+        let mut page = Page::new(format);
+        for metric in table() {
+            self.write(&mut page, metric);
+        }
+        page.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,248 @@
+//! Fills a page: the numbers of every metric, added up over the workers.
+
+use dotgate_core::labels::{
+    AttemptKind, ClientTransport, Ending, Handshake, Limit, Outcome, Rcode, Reason, RecordType,
+    Stage, Winner,
+};
+use dotgate_core::{
+    ClientCounters, Counters, Distribution, Gauge, HealthState, UpstreamCounters, WAITED,
+};
+
+use super::encoder::{Page, seconds};
+use super::families::{OfClients, OfProcess, OfUpstream};
+use super::table::{Metric, Source};
+use super::{Reading, UpstreamReading};
+
+/// The states of an upstream by their words in metrics.
+const STATES: [(&str, HealthState); 3] = [
+    ("well", HealthState::Well),
+    ("suspect", HealthState::Suspect),
+    ("down", HealthState::Down),
+];
+
+impl Reading<'_> {
+    /// Writes one metric and all its samples; nothing where the system does not tell.
+    pub(super) fn write(&self, page: &mut Page, metric: Metric) {
+        let source = metric.source;
+        page.begin(metric);
+        match source {
+            Source::Clients(family) => self.write_clients(page, family),
+            Source::Upstreams(family) => {
+                for (place, upstream) in self.upstreams.iter().enumerate() {
+                    let counted = Counted {
+                        workers: &self.workers,
+                        place,
+                    };
+                    write_upstream(page, family, upstream, &counted);
+                }
+            }
+            Source::Process(family) => self.write_process(page, family),
+            Source::Count(count) => page.sample(&[], self.sum(|block| block.get(count))),
+        }
+    }
+
+    fn write_clients(&self, page: &mut Page, family: OfClients) {
+        let clients = |count: &dyn Fn(&ClientCounters) -> u64| self.sum(|all| count(all.clients()));
+        let gauge = |gauge| self.sum(|all| all.gauge(gauge));
+        match family {
+            OfClients::Queries => self.write_queries(page),
+            OfClients::Responses => {
+                for rcode in Rcode::ALL {
+                    page.sample(&[rcode.label()], clients(&|all| all.responses(*rcode)));
+                }
+            }
+            OfClients::QueryDuration => {
+                for via in ClientTransport::ALL {
+                    for outcome in WAITED {
+                        let held = self.workers.iter();
+                        let held = held.filter_map(|all| all.clients().durations(*via, outcome));
+                        let held = held.fold(Distribution::default(), Distribution::with);
+                        page.histogram(&[via.label(), outcome.label()], &held);
+                    }
+                }
+            }
+            OfClients::Failures => {
+                for reason in Reason::ALL {
+                    page.sample(&[reason.label()], clients(&|all| all.failures(*reason)));
+                }
+            }
+            OfClients::LimitsHit => {
+                for limit in Limit::ALL {
+                    page.sample(&[limit.label()], clients(&|all| all.limits(*limit)));
+                }
+            }
+            OfClients::QueriesInFlight => page.sample(&[], gauge(Gauge::QueriesInFlight)),
+            OfClients::QuestionsInFlight => page.sample(&[], gauge(Gauge::QuestionsInFlight)),
+            OfClients::OldestQuery => {
+                let ages = self
+                    .workers
+                    .iter()
+                    .map(|all| all.oldest_query_age(self.now));
+                let oldest = ages.max().unwrap_or_default();
+                page.sample(
+                    &[],
+                    seconds(oldest.as_micros().try_into().unwrap_or(u64::MAX)),
+                );
+            }
+            OfClients::Streams => page.sample(&[], gauge(Gauge::Streams)),
+        }
+    }
+
+    fn write_queries(&self, page: &mut Page) {
+        for via in ClientTransport::ALL {
+            for asked in RecordType::ALL {
+                for outcome in Outcome::ALL {
+                    let labels = [via.label(), asked.label(), outcome.label()];
+                    let count = self.sum(|all| all.clients().queries(*via, *asked, *outcome));
+                    page.sample(&labels, count);
+                }
+            }
+        }
+    }
+
+    fn write_process(&self, page: &mut Page, family: OfProcess) {
+        let process = &self.process;
+        let mut whole = |value: Option<u64>| {
+            if let Some(value) = value {
+                page.sample(&[], value);
+            }
+        };
+        match family {
+            OfProcess::UdpDrops => whole(self.udp_drops),
+            OfProcess::Workers => whole(Some(self.workers.len() as u64)),
+            OfProcess::Build => {
+                let commit = option_env!("DOTGATE_COMMIT").unwrap_or_default();
+                let labels = [env!("CARGO_PKG_VERSION"), commit, env!("DOTGATE_RUSTC")];
+                page.sample(&labels, 1);
+            }
+            OfProcess::Cpu => part(page, process.cpu_seconds),
+            OfProcess::Resident => whole(process.resident_bytes),
+            OfProcess::Virtual => whole(process.virtual_bytes),
+            OfProcess::OpenFds => whole(process.open_fds),
+            OfProcess::MaxFds => whole(process.max_fds),
+            OfProcess::Threads => whole(process.threads),
+            OfProcess::Started => part(page, process.start_seconds),
+        }
+    }
+
+    fn sum(&self, count: impl Fn(&Counters) -> u64) -> u64 {
+        self.workers.iter().map(|block| count(block)).sum()
+    }
+}
+
+fn part(page: &mut Page, value: Option<f64>) {
+    if let Some(value) = value {
+        page.sample(&[], format_args!("{value:.2}"));
+    }
+}
+
+/// What all workers counted of one upstream.
+struct Counted<'a> {
+    workers: &'a [&'a Counters],
+    place: usize,
+}
+
+impl Counted<'_> {
+    fn sum(&self, count: impl Fn(&UpstreamCounters) -> u64) -> u64 {
+        let blocks = self
+            .workers
+            .iter()
+            .filter_map(|all| all.upstream(self.place));
+        blocks.map(count).sum()
+    }
+
+    fn merged(&self, held: impl Fn(&UpstreamCounters) -> Distribution) -> Distribution {
+        let blocks = self
+            .workers
+            .iter()
+            .filter_map(|all| all.upstream(self.place));
+        blocks
+            .map(held)
+            .fold(Distribution::default(), Distribution::with)
+    }
+}
+
+fn write_upstream(
+    page: &mut Page,
+    family: OfUpstream,
+    upstream: &UpstreamReading<'_>,
+    counted: &Counted<'_>,
+) {
+    let name = upstream.label;
+    let state = upstream.health.state();
+    match family {
+        OfUpstream::StageDuration => {
+            for stage in Stage::ALL {
+                let held = counted.merged(|all| all.stage(*stage));
+                page.histogram(&[stage.label(), name], &held);
+            }
+        }
+        OfUpstream::HandshakeDuration => {
+            for kind in Handshake::ALL {
+                let held = counted.merged(|all| all.handshakes(*kind));
+                page.histogram(&[name, kind.label()], &held);
+            }
+        }
+        OfUpstream::Attempts => {
+            let one = |which| counted.sum(|all| all.attempts(which));
+            write_each(page, name, AttemptKind::ALL, AttemptKind::label, one);
+        }
+        OfUpstream::Races => {
+            let one = |which| counted.sum(|all| all.races(which));
+            write_each(page, name, Winner::ALL, Winner::label, one);
+        }
+        OfUpstream::UpstreamResponses => {
+            let one = |which| counted.sum(|all| all.responses(which));
+            write_each(page, name, Rcode::ALL, Rcode::label, one);
+        }
+        OfUpstream::UpstreamErrors => {
+            let one = |which| counted.sum(|all| all.errors(which));
+            write_each(page, name, Reason::ALL, Reason::label, one);
+        }
+        OfUpstream::SessionsClosed => {
+            let one = |which| counted.sum(|all| all.endings(which));
+            write_each(page, name, Ending::ALL, Ending::label, one);
+        }
+        OfUpstream::SessionsOpened => {
+            let opened = counted.merged(|all| all.stage(Stage::Tls)).count();
+            page.sample(&[name], opened);
+        }
+        OfUpstream::SessionReuses => page.sample(&[name], counted.sum(UpstreamCounters::reuses)),
+        OfUpstream::SessionsOpen => page.sample(&[name], counted.sum(UpstreamCounters::sessions)),
+        OfUpstream::UpstreamInFlight => {
+            page.sample(&[name], counted.sum(UpstreamCounters::in_flight));
+        }
+        OfUpstream::UpstreamUp => page.sample(&[name], u8::from(state != HealthState::Down)),
+        OfUpstream::UpstreamState => {
+            for (word, which) in STATES {
+                page.sample(&[name, word], u8::from(state == which));
+            }
+        }
+        OfUpstream::RoundTrip => {
+            if let Some(span) = upstream.health.evidence().round_trip() {
+                page.sample(
+                    &[name],
+                    seconds(span.as_micros().try_into().unwrap_or(u64::MAX)),
+                );
+            }
+        }
+        OfUpstream::CertificateEnds => {
+            if let Some(ends) = upstream.certificate_ends {
+                page.sample(&[name], ends);
+            }
+        }
+    }
+}
+
+/// One sample for each value of a label.
+fn write_each<L: Copy>(
+    page: &mut Page,
+    upstream: &str,
+    all: &[L],
+    label: fn(L) -> &'static str,
+    count: impl Fn(L) -> u64,
+) {
+    for which in all {
+        page.sample(&[upstream, label(*which)], count(*which));
+    }
+}

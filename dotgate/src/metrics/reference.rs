@@ -1,0 +1,145 @@
+//! `docs/metrics.md`, made from the table.
+
+use std::fmt::Write as _;
+
+use dotgate_core::{BUCKETS_MICROS, WAITED, limits};
+
+use super::encoder::seconds;
+use super::table::{Kind, Label, Metric, Values, table};
+
+/// Returns the page. It names every metric, its labels and their values, and what it tells.
+pub fn reference_page() -> String {
+    let table = table();
+    let mut page = String::from(HEAD);
+    push_bound(&mut page, &table);
+    page += "\n## Metrics\n\n| metric | kind | labels | what it is | what it tells |\n|---|---|---|---|---|\n";
+    for metric in &table {
+        push_row(&mut page, metric);
+    }
+    page += "\n## Labels\n";
+    for label in labels_of(&table) {
+        push_label(&mut page, label);
+    }
+    page
+}
+
+const HEAD: &str = "# Metrics\n\n\
+    <!-- Made by `dotgate check --print metrics.md` from dotgate/src/metrics/families.rs. -->\n\n\
+    `/metrics` on the admin address (`DOTGATE_ADMIN_LISTEN`) is written in OpenMetrics 1.0 for scrapers that ask for \
+    it,\nand in the Prometheus text format 0.0.4 for all others. Counters begin at 0 when the program starts. Metrics \
+    of which\nnothing is known yet are absent: a certificate before the first handshake, `process_*` on systems \
+    without `/proc`,\ndrops where the kernel does not tell them.\n\n\
+    No label is a query's name or a client's address. Times are taken from the clock that a worker reads once per \
+    turn, so\nan answer made within the turn in which its query came (from the cache, for a local name, a refusal) has \
+    no duration:\nit is counted in `dotgate_queries_total` alone. For a quantile over all queries add those to the \
+    lowest bucket:\n\n\
+    \x20   (sum(rate(dotgate_query_duration_seconds_bucket{le=\"0.025\"}[5m])) + \
+    sum(rate(dotgate_queries_total{outcome=~\"cached|local\"}[5m])))\n\
+    \x20   / sum(rate(dotgate_queries_total{outcome=~\"answered|cached|stale|local|failed\"}[5m]))\n\n\
+    is the share of queries answered within 25 ms.\n\n";
+
+fn push_bound(page: &mut String, table: &[Metric]) {
+    let with = |upstreams: usize| -> usize {
+        let of = |metric: &Metric| {
+            let has_upstream = metric
+                .labels
+                .iter()
+                .any(|label| matches!(label.values, Values::Upstreams));
+            match has_upstream {
+                true => metric.most_series() / limits::UPSTREAMS * upstreams,
+                false => metric.most_series(),
+            }
+        };
+        table.iter().map(of).sum()
+    };
+    let bounds: Vec<String> = BUCKETS_MICROS
+        .iter()
+        .map(|micros| seconds(*micros))
+        .collect();
+    // Writing to a String cannot fail.
+    write!(
+        page,
+        "The number of series is bounded: {} without upstreams, {} for each upstream, {} at most ({} upstreams). \
+         Histograms\nhave the upper bounds {} s.\n",
+        with(0),
+        with(1) - with(0),
+        with(limits::UPSTREAMS),
+        limits::UPSTREAMS,
+        bounds.join(", "),
+    )
+    .unwrap_or_default();
+}
+
+fn push_row(page: &mut String, metric: &Metric) {
+    let kind = match metric.kind {
+        Kind::Counter => "counter",
+        Kind::Gauge => "gauge",
+        Kind::Histogram => "histogram",
+        Kind::Info => "info",
+    };
+    let labels: Vec<String> = metric
+        .labels
+        .iter()
+        .map(|label| format!("`{}`", label.name))
+        .collect();
+    writeln!(
+        page,
+        "| `{}` | {kind} | {} | {} | {} |",
+        metric.sample_name(),
+        labels.join(" "),
+        metric.help,
+        metric.tells,
+    )
+    .unwrap_or_default();
+}
+
+/// Every label once: two of the same name with other values stand apart.
+fn labels_of(table: &[Metric]) -> Vec<(Label, Vec<String>)> {
+    let mut labels: Vec<(Label, Vec<String>)> = Vec::new();
+    for metric in table {
+        for label in metric.labels {
+            let is_same =
+                |held: &Label| held.name == label.name && words(held.values) == words(label.values);
+            match labels.iter_mut().find(|(held, _)| is_same(held)) {
+                Some((_, metrics)) => metrics.push(metric.sample_name()),
+                None => labels.push((*label, vec![metric.sample_name()])),
+            }
+        }
+    }
+    labels
+}
+
+fn words(values: Values) -> Vec<&'static str> {
+    match values {
+        Values::Closed(values) => values.iter().map(|(word, _)| *word).collect(),
+        Values::Waited => WAITED.iter().map(|outcome| outcome.label()).collect(),
+        Values::Upstreams | Values::Text => Vec::new(),
+    }
+}
+
+fn push_label(page: &mut String, (label, metrics): (Label, Vec<String>)) {
+    let metrics: Vec<String> = metrics.iter().map(|name| format!("`{name}`")).collect();
+    writeln!(page, "\n### `{}` of {}\n", label.name, metrics.join(", ")).unwrap_or_default();
+    match label.values {
+        Values::Closed(values) => {
+            *page += "| value | stands for |\n|---|---|\n";
+            for (word, about) in values {
+                writeln!(page, "| `{word}` | {} |", about.trim_start()).unwrap_or_default();
+            }
+        }
+        Values::Waited => {
+            let all = words(Values::Waited);
+            let all: Vec<String> = all.iter().map(|word| format!("`{word}`")).collect();
+            writeln!(
+                page,
+                "{}, as above: the outcomes that take time.",
+                all.join(", ")
+            )
+            .unwrap_or_default();
+        }
+        Values::Upstreams => {
+            *page += "An upstream of the settings, as logs name it: `9.9.9.9@853#dns.quad9.net`.\n";
+        }
+        Values::Text => *page += "A text that is fixed when the program is built.\n",
+    }
+}

@@ -114,6 +114,8 @@ impl Forwarder {
             let (orders_in, orders) = channel();
             let counters = Arc::new(Counters::new());
             let pulse = Arc::new(Pulse::default());
+            let udp: Vec<Arc<dotgate_net::UdpSocket>> = udp.into_iter().map(Arc::new).collect();
+            let watched = udp.iter().map(Arc::downgrade).collect();
             let parts = Parts {
                 number,
                 settings: Arc::clone(&settings),
@@ -139,6 +141,7 @@ impl Forwarder {
                 waker,
                 pulse,
                 counters,
+                udp: watched,
             });
         }
         Ok(Forwarder {

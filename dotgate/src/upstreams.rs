@@ -75,8 +75,14 @@ impl Upstream {
 
     /// The whole days from `now` to its certificate's end, negative once it has ended; none before the first handshake.
     pub fn certificate_days_left(&self, now: UnixTime) -> Option<i64> {
-        let ends = self.certificate_ends.load(Relaxed);
         let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-        (ends != UNKNOWN).then(|| ends.saturating_sub(now).div_euclid(86_400))
+        self.certificate_ends()
+            .map(|ends| ends.saturating_sub(now).div_euclid(86_400))
+    }
+
+    /// The last second of its certificate, in seconds since 1970; none before the first full handshake.
+    pub fn certificate_ends(&self) -> Option<i64> {
+        let ends = self.certificate_ends.load(Relaxed);
+        (ends != UNKNOWN).then_some(ends)
     }
 }

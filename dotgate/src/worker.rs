@@ -119,7 +119,7 @@ pub struct Parts {
     /// Where it shows that it turns.
     pub pulse: Arc<Pulse>,
     /// Its UDP sockets.
-    pub udp: Vec<dotgate_net::UdpSocket>,
+    pub udp: Vec<Arc<dotgate_net::UdpSocket>>,
     /// Its TCP listeners.
     pub tcp: Vec<std::net::TcpListener>,
     /// How datagrams are read and written.

@@ -5,6 +5,7 @@
 use std::error::Error;
 
 use hyper::body::{Body, Bytes};
+use hyper::header::{ACCEPT, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use serde_json::json;
 use tracing::warn;
@@ -12,17 +13,19 @@ use tracing::warn;
 use super::body::read_level;
 use super::endpoint::Endpoint;
 use super::refusal::Refusal;
-use super::response::{Response, document, json_text};
+use super::response::{Response, document, json_text, with_body};
 use super::status::Status;
 use super::{host, token, upstreams};
 use crate::config::Word;
 use crate::log;
+use crate::metrics::Format;
 
 /// Everything that can be asked for.
 enum Path {
     Livez,
     Readyz,
     Healthz,
+    Metrics,
     Status,
     LogLevel,
 }
@@ -41,6 +44,7 @@ impl Path {
             "/livez" => Some(Path::Livez),
             "/readyz" => Some(Path::Readyz),
             "/healthz" => Some(Path::Healthz),
+            "/metrics" => Some(Path::Metrics),
             "/api/v1/status" => Some(Path::Status),
             "/api/v1/log-level" => Some(Path::LogLevel),
             _ => None,
@@ -49,7 +53,7 @@ impl Path {
 
     fn takes(&self) -> Takes {
         match self {
-            Path::Livez | Path::Readyz | Path::Healthz | Path::Status => Takes::Get,
+            Path::Livez | Path::Readyz | Path::Healthz | Path::Metrics | Path::Status => Takes::Get,
             Path::LogLevel => Takes::PostWithToken,
         }
     }
@@ -82,8 +86,9 @@ where
     B: Body<Data = Bytes>,
     B::Error: Error + Send + Sync + 'static,
 {
+    let format = accepted_format(&request);
     let response = match route(endpoint, &request) {
-        Ok(path) => respond_to(endpoint, path, request.into_body()).await,
+        Ok(path) => respond_to(endpoint, path, format, request.into_body()).await,
         Err(refusal) => Err(refusal),
     };
     response.unwrap_or_else(Response::from)
@@ -101,7 +106,12 @@ fn route<B>(endpoint: &Endpoint, request: &Request<B>) -> Result<Path, Refusal> 
     Ok(path)
 }
 
-async fn respond_to<B>(endpoint: &Endpoint, path: Path, body: B) -> Result<Response, Refusal>
+async fn respond_to<B>(
+    endpoint: &Endpoint,
+    path: Path,
+    format: Format,
+    body: B,
+) -> Result<Response, Refusal>
 where
     B: Body<Data = Bytes>,
     B::Error: Error + Send + Sync + 'static,
@@ -119,6 +129,11 @@ where
             let report = upstreams::verify(endpoint).await;
             json_text(ok_or_unavailable(report.is_ok()), report.lines())
         }
+        Path::Metrics => {
+            let content_type = HeaderValue::from_static(format.content_type());
+            let page = endpoint.sources().reading().page(format);
+            with_body(StatusCode::OK, content_type, page)
+        }
         Path::Status => document(StatusCode::OK, &Status::of(endpoint)),
         Path::LogLevel => {
             let level = read_level(body).await?;
@@ -130,6 +145,13 @@ where
             document(StatusCode::OK, &json!({ "level": level.word() }))
         }
     })
+}
+
+/// The format of metrics that the client asks for.
+fn accepted_format<B>(request: &Request<B>) -> Format {
+    let fields = request.headers().get_all(ACCEPT).iter();
+    let fields: Vec<&str> = fields.filter_map(|field| field.to_str().ok()).collect();
+    Format::accepted(&fields.join(","))
 }
 
 fn ok_or_unavailable(is_ok: bool) -> StatusCode {

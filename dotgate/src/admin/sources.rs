@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use dotgate_core::{Count, Health, Moment};
 
 use super::now;
+use crate::metrics::{Process, Reading, UpstreamReading};
 use crate::serve::RunningWorker;
 use crate::upstreams::Upstream;
 
@@ -72,6 +73,27 @@ impl Sources {
             .iter()
             .map(|worker| worker.counters().get(count));
         counts.sum()
+    }
+
+    /// Everything that is measured, at this moment.
+    pub fn reading(&self) -> Reading<'_> {
+        let pairs = self.upstreams.iter().zip(self.health.iter());
+        let upstreams = pairs.map(|(upstream, health)| UpstreamReading {
+            label: upstream.label(),
+            health,
+            certificate_ends: upstream.certificate_ends(),
+        });
+        let drops = self
+            .workers
+            .iter()
+            .filter_map(RunningWorker::dropped_datagrams);
+        Reading {
+            now: now(),
+            workers: self.workers.iter().map(RunningWorker::counters).collect(),
+            upstreams: upstreams.collect(),
+            udp_drops: drops.reduce(|all, more| all + more),
+            process: Process::read(),
+        }
     }
 
     /// Whether the end was ordered.

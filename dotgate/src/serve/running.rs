@@ -1,10 +1,11 @@
 //! A running worker as other threads reach it: orders in, signs of life and counts out.
 
-use std::sync::Arc;
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 
 use dotgate_core::{Counters, Moment};
+use dotgate_net::UdpSocket;
 use mio::Waker;
 
 use crate::worker::{Order, Pulse};
@@ -17,6 +18,8 @@ pub struct RunningWorker {
     pub(super) waker: Waker,
     pub(super) pulse: Arc<Pulse>,
     pub(super) counters: Arc<Counters>,
+    /// Weak, so that the sockets of a worker that ended take no datagrams from the others.
+    pub(super) udp: Vec<Weak<UdpSocket>>,
 }
 
 impl RunningWorker {
@@ -46,5 +49,13 @@ impl RunningWorker {
     /// What it counted.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// Datagrams that the kernel dropped because the receive buffers of its sockets were full. None where the
+    /// system does not tell.
+    pub fn dropped_datagrams(&self) -> Option<u64> {
+        let sockets = self.udp.iter().filter_map(Weak::upgrade);
+        let drops = sockets.filter_map(|socket| socket.dropped_datagrams());
+        drops.map(u64::from).reduce(|all, more| all + more)
     }
 }

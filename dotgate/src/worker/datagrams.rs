@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
+use std::sync::Arc;
 
 use dotgate_core::{Count, Engine, Moment, ReturnPath};
 use dotgate_net::{BATCH, LocalAddress, Outgoing, ReceiveBatch, SendBatch, UdpPath, UdpSocket};
@@ -14,7 +15,7 @@ use super::{LAST_ROUNDS, ROUNDS, Read};
 
 /// A socket and its place in the loop; without one it is not read any more, but responses leave through it.
 struct Listener {
-    socket: UdpSocket,
+    socket: Arc<UdpSocket>,
     place: Option<usize>,
 }
 
@@ -28,7 +29,7 @@ impl Datagrams {
     pub(super) fn new(
         registry: &Registry,
         places: &mut Places,
-        sockets: Vec<UdpSocket>,
+        sockets: Vec<Arc<UdpSocket>>,
         path: UdpPath,
     ) -> io::Result<Datagrams> {
         let mut watched = Vec::new();

@@ -55,7 +55,7 @@ fn world() -> World {
         upstreams: [].into(),
         counters: Arc::clone(&counters),
         pulse: Arc::default(),
-        udp: vec![udp],
+        udp: vec![Arc::new(udp)],
         tcp: Vec::new(),
         udp_path: UdpPath::default(),
         orders: orders_out,

@@ -16,6 +16,7 @@ mod certificates;
 mod clients;
 mod ends;
 mod exhaustion;
+mod metrics;
 mod misbehaviour;
 mod outage;
 mod peers;

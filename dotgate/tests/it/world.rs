@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use dotgate::config::{self, Environment};
 use dotgate::demo::certificates::TestAuthority;
+use dotgate::metrics::Format;
 use dotgate::serve::Forwarder;
 use dotgate::tls::Roots;
 use dotgate::worker::Order;
@@ -120,6 +121,26 @@ impl World {
     /// Several counters at once.
     pub(crate) fn counts<const N: usize>(&self, counts: [Count; N]) -> [u64; N] {
         counts.map(|count| self.count(count))
+    }
+
+    /// A series as scrapers see it; none that is not on the page. `upstream="0"` stands for the first upstream's
+    /// label, and so on.
+    pub(crate) fn metric(&self, series: &str) -> Option<f64> {
+        let mut series = series.to_owned();
+        for (number, upstream) in self.forwarder.upstreams().iter().enumerate() {
+            let label = |text: &str| format!("upstream=\"{text}\"");
+            series = series.replace(&label(&number.to_string()), &label(upstream.label()));
+        }
+        let page = self.forwarder.sources().reading().page(Format::Text);
+        let value = page
+            .lines()
+            .find_map(|line| line.strip_prefix(&series)?.strip_prefix(' '));
+        value.map(|value| value.parse().unwrap())
+    }
+
+    /// Waits until a series has reached a value.
+    pub(crate) fn wait_for_metric(&self, series: &str, value: f64) {
+        until(series, || self.metric(series) >= Some(value));
     }
 
     /// Waits until a counter has reached a value.

@@ -1,9 +1,11 @@
-//! Notes what the program is built from: the compiler's version and, where `DOTGATE_COMMIT` is set, the commit.
+//! Notes what the program is built from: the compiler's version and, where `BUILD_COMMIT` is set, the commit.
+//!
+//! Neither is called `DOTGATE_`: cargo shows them to the program it runs, which would take them for settings.
 
 use std::process::Command;
 
 fn main() {
-    println!("cargo::rerun-if-env-changed=DOTGATE_COMMIT");
+    println!("cargo::rerun-if-env-changed=BUILD_COMMIT");
     println!("cargo::rerun-if-env-changed=RUSTC");
     let compiler = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let output = Command::new(compiler).arg("--version").output();
@@ -13,5 +15,5 @@ fn main() {
         .and_then(|output| String::from_utf8(output.stdout).ok())
         .and_then(|line| line.split_whitespace().nth(1).map(str::to_owned))
         .unwrap_or_default();
-    println!("cargo::rustc-env=DOTGATE_RUSTC={version}");
+    println!("cargo::rustc-env=BUILD_RUSTC={version}");
 }

@@ -111,8 +111,8 @@ impl Reading<'_> {
             OfProcess::UdpDrops => whole(self.udp_drops),
             OfProcess::Workers => whole(Some(self.workers.len() as u64)),
             OfProcess::Build => {
-                let commit = option_env!("DOTGATE_COMMIT").unwrap_or_default();
-                let labels = [env!("CARGO_PKG_VERSION"), commit, env!("DOTGATE_RUSTC")];
+                let commit = option_env!("BUILD_COMMIT").unwrap_or_default();
+                let labels = [env!("CARGO_PKG_VERSION"), commit, env!("BUILD_RUSTC")];
                 page.sample(&labels, 1);
             }
             OfProcess::Cpu => part(page, process.cpu_seconds),
@@ -204,8 +204,7 @@ fn write_upstream(
             write_each(page, name, Ending::ALL, Ending::label, one);
         }
         OfUpstream::SessionsOpened => {
-            let opened = counted.merged(|all| all.stage(Stage::Tls)).count();
-            page.sample(&[name], opened);
+            page.sample(&[name], counted.merged(|all| all.stage(Stage::Tls)).count());
         }
         OfUpstream::SessionReuses => page.sample(&[name], counted.sum(UpstreamCounters::reuses)),
         OfUpstream::SessionsOpen => page.sample(&[name], counted.sum(UpstreamCounters::sessions)),

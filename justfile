@@ -33,3 +33,8 @@ bench:
 # A static binary for a container or any Linux.
 release:
     RUSTFLAGS="-C target-feature=+crt-static" cargo build --release -p dotgate --target "$(rustc -vV | sed -n 's/^host: //p')"
+
+# The plain manifests, from the chart; needs helm.
+manifests:
+    (echo '# Made by `just manifests` from deploy/helm/dotgate: `kubectl apply -f` it in a namespace of its own.'; \
+        helm template dotgate deploy/helm/dotgate --kube-version 1.27.0 --skip-tests) > deploy/kubernetes/dotgate.yaml

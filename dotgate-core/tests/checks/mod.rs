@@ -12,6 +12,7 @@
 //! The tests in `it` feed both with random octets and the kept inputs of `corpus`; the targets in `fuzz` with
 //! whatever a fuzzer finds.
 
+mod counted;
 mod message;
 mod operations;
 mod worker;

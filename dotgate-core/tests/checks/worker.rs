@@ -494,6 +494,7 @@ impl Worker {
     /// What holds once nothing has happened for long.
     pub(crate) fn check_idle(&self) {
         let engine = &self.engine;
+        super::counted::check(engine.counters(), self.settings.upstreams.len());
         assert_eq!(engine.next_deadline(), None);
         assert_eq!(engine.queries_in_flight(), 0);
         assert_eq!(engine.questions_in_flight(), 0);

@@ -30,6 +30,8 @@ pub struct Reading<'a> {
     pub upstreams: Vec<UpstreamReading<'a>>,
     /// Datagrams the kernel dropped for want of room, on all our sockets; none where it does not tell.
     pub udp_drops: Option<u64>,
+    /// Lines of the log that were dropped.
+    pub log_lines_dropped: u64,
     /// What the system says of this process.
     pub process: Process,
 }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use dotgate_core::{Count, Health, Moment};
 
 use super::now;
+use crate::log;
 use crate::metrics::{Process, Reading, UpstreamReading};
 use crate::serve::RunningWorker;
 use crate::upstreams::Upstream;
@@ -92,6 +93,7 @@ impl Sources {
             workers: self.workers.iter().map(RunningWorker::counters).collect(),
             upstreams: upstreams.collect(),
             udp_drops: drops.reduce(|all, more| all + more),
+            log_lines_dropped: log::dropped_lines(),
             process: Process::read(),
         }
     }

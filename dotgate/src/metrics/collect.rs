@@ -109,6 +109,7 @@ impl Reading<'_> {
         };
         match family {
             OfProcess::UdpDrops => whole(self.udp_drops),
+            OfProcess::LogDrops => whole(Some(self.log_lines_dropped)),
             OfProcess::Workers => whole(Some(self.workers.len() as u64)),
             OfProcess::Build => {
                 let commit = option_env!("BUILD_COMMIT").unwrap_or_default();

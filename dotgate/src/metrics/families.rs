@@ -170,6 +170,9 @@ families! {
     UdpDrops = Counter "dotgate_udp_receive_drops" []
         "Datagrams the kernel dropped because a receive buffer of ours was full.",
         "Queries lost before dotgate saw them: raise net.core.rmem_max and DOTGATE_SERVER_UDP_RECEIVE_BUFFER, or the number of workers.";
+    LogDrops = Counter "dotgate_log_lines_dropped" []
+        "Lines of the log that were dropped because standard error did not take them.",
+        "What reads the log is stuck or too slow; nothing waits for it.";
     Workers = Gauge "dotgate_workers" []
         "Worker threads.",
         "What limits per worker are to be multiplied by.";

@@ -30,6 +30,7 @@ fn with_reading<T>(upstreams: usize, use_it: impl FnOnce(&Reading<'_>) -> T) -> 
         workers: counters.iter().collect(),
         upstreams: upstreams.collect(),
         udp_drops: Some(0),
+        log_lines_dropped: 0,
         process: Process {
             cpu_seconds: Some(0.5),
             resident_bytes: Some(1),
@@ -120,6 +121,7 @@ fn what_is_not_known_is_not_on_the_page() {
             certificate_ends: None,
         }],
         udp_drops: None,
+        log_lines_dropped: 0,
         process: Process::default(),
     }
     .page(Format::Text);

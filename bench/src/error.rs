@@ -48,6 +48,9 @@ pub enum Error {
     /// A soak found what it was looking for.
     #[error("the soak failed: see its last lines")]
     SoakFailed,
+    /// A query was lost, or a process that was replaced did not end well.
+    #[error("the replacing failed: see its last lines")]
+    ReplaceFailed,
 }
 
 /// Names what was tried where a system call fails.

@@ -121,7 +121,7 @@ impl Forwarder {
             Err(error) => return Err(error).to("start a forwarder"),
         };
         let mut running = Running { child, address };
-        self.wait_until_it_answers(&mut running)?;
+        wait_until_it_answers(self.name(), address, &mut running.child)?;
         Ok(Some(running))
     }
 
@@ -166,42 +166,42 @@ impl Forwarder {
             }
         })
     }
+}
 
-    fn wait_until_it_answers(&self, running: &mut Running) -> Result<(), Error> {
-        let attempts = START_LIMIT.as_millis() / START_ATTEMPT.as_millis();
-        for attempt in 0..attempts {
-            let outcome = load::run(&Load {
-                target: running.address,
-                sockets: 1,
-                pace: Pace::Window(1),
-                stop: Stop::Queries(1),
-                timeout: START_ATTEMPT,
-                // Names that no measurement uses.
-                seed: u32::MAX - attempt as u32,
-                names: Names::Unique,
-                pid: None,
-            })?;
-            if outcome.tally.answered == 1 {
-                return Ok(());
-            }
-            if running
-                .child
-                .try_wait()
-                .to("look after a forwarder")?
-                .is_some()
-            {
-                break;
-            }
+/// Waits until the process that was started answers a query at `address`.
+pub(crate) fn wait_until_it_answers(
+    name: &'static str,
+    address: SocketAddr,
+    child: &mut Child,
+) -> Result<(), Error> {
+    let attempts = START_LIMIT.as_millis() / START_ATTEMPT.as_millis();
+    for attempt in 0..attempts {
+        let outcome = load::run(&Load {
+            target: address,
+            sockets: 1,
+            pace: Pace::Window(1),
+            stop: Stop::Queries(1),
+            timeout: START_ATTEMPT,
+            // Names that no measurement uses.
+            seed: u32::MAX - attempt as u32,
+            names: Names::Unique,
+            pid: None,
+        })?;
+        if outcome.tally.answered == 1 {
+            return Ok(());
         }
-        Err(Error::NotReady {
-            name: self.name(),
-            seconds: START_LIMIT.as_secs(),
-        })
+        if child.try_wait().to("look after a forwarder")?.is_some() {
+            break;
+        }
     }
+    Err(Error::NotReady {
+        name,
+        seconds: START_LIMIT.as_secs(),
+    })
 }
 
 /// An address whose port is free for UDP and TCP alike.
-fn free_address() -> Result<SocketAddr, Error> {
+pub(crate) fn free_address() -> Result<SocketAddr, Error> {
     const TRIES: usize = 16;
     let find = || {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
@@ -218,7 +218,7 @@ fn free_address() -> Result<SocketAddr, Error> {
     found.to("find a free port")
 }
 
-fn dotgate_environment(
+pub(crate) fn dotgate_environment(
     around: &Surroundings<'_>,
     address: SocketAddr,
 ) -> [(&'static str, OsString); 8] {

@@ -1,4 +1,4 @@
-//! The `dotgate-bench` command: `upstream`, `load`, `echo`, `compare`, `soak`.
+//! The `dotgate-bench` command: `upstream`, `load`, `echo`, `compare`, `soak`, `replace`.
 
 #![forbid(unsafe_code)]
 
@@ -12,6 +12,7 @@ use clap::{Arg, ArgMatches, Command, value_parser};
 use dotgate_bench::compare::{self, Comparison, Warm};
 use dotgate_bench::forwarder::Forwarder;
 use dotgate_bench::load::{self, Load, Names, Pace, Popularity, Stop};
+use dotgate_bench::replace::{self, Replace};
 use dotgate_bench::soak::{self, Soak};
 use dotgate_bench::{Error, echo, upstream};
 
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         Some(("echo", arguments)) => echo::run(address(arguments, "listen")),
         Some(("compare", arguments)) => run_compare(arguments),
         Some(("soak", arguments)) => run_soak(arguments),
+        Some(("replace", arguments)) => run_replace(arguments),
         _ => Ok(()),
     };
     match outcome {
@@ -96,6 +98,28 @@ fn command() -> Command {
                         .default_value("20"),
                 ),
         )
+        .subcommand(replace_command())
+}
+
+fn replace_command() -> Command {
+    let count = |name, help| {
+        option(name, help)
+            .value_parser(value_parser!(u32).range(..=1_000))
+            .default_value("10")
+    };
+    Command::new("replace")
+        .about("Replaces dotgate, and has it read its settings again, under load that must lose nothing")
+        .arg(path("dotgate", "A release binary; of several, each follows another in turns")
+            .action(clap::ArgAction::Append)
+            .required(true))
+        .arg(number("queries", "Queries in all").default_value("1000000"))
+        .arg(
+            option("rate", "Queries per second, well below saturation")
+                .value_parser(value_parser!(u32).range(1..))
+                .default_value("10000"),
+        )
+        .arg(count("replacements", "How often a new process takes over"))
+        .arg(count("reloads", "How often the settings change, with SIGHUP"))
 }
 
 fn compare_command() -> Command {
@@ -211,6 +235,18 @@ fn run_soak(arguments: &ArgMatches) -> Result<(), Error> {
         restart_every: Duration::from_secs(value(arguments, "restart-every")),
     };
     soak::run(&soak, &mut io::stdout())
+}
+
+fn run_replace(arguments: &ArgMatches) -> Result<(), Error> {
+    let programs = arguments.get_many("dotgate").unwrap_or_default();
+    let replace = Replace {
+        programs: programs.cloned().collect(),
+        queries: value(arguments, "queries"),
+        rate: value(arguments, "rate"),
+        replacements: value(arguments, "replacements"),
+        reloads: value(arguments, "reloads"),
+    };
+    replace::run(&replace, &mut io::stdout())
 }
 
 fn run_compare(arguments: &ArgMatches) -> Result<(), Error> {

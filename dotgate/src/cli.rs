@@ -17,12 +17,20 @@ use domain::base::name::Name;
 
 use crate::config::{EXIT_STATUS, reference};
 use crate::metrics;
+use crate::replace::ANNOUNCE;
 
 /// What the program is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Serve clients.
     Serve {
+        /// The configuration file, if the command line names one.
+        config: Option<PathBuf>,
+        /// Whether to say on standard output that it serves.
+        announce: bool,
+    },
+    /// Start a process that takes over from the running one.
+    Replace {
         /// The configuration file, if the command line names one.
         config: Option<PathBuf>,
     },
@@ -177,12 +185,16 @@ fn parser() -> clap::Command {
         .default_value("A")
         .value_parser(Rtype::from_str)
         .help("The type to ask for, as a word or as TYPE65");
+    let announce = Arg::new(ANNOUNCE)
+        .long(ANNOUNCE)
+        .action(ArgAction::SetTrue)
+        .help("Write a line to standard output once clients are served");
     clap::Command::new("dotgate")
         .bin_name("dotgate")
         .version(env!("CARGO_PKG_VERSION"))
         .about("A DNS forwarder: plain DNS in, DNS over TLS out. Without a command it serves.")
         .after_help(reference::help_table())
-        .arg(config)
+        .args([config, announce])
         .subcommand(
             clap::Command::new("check")
                 .about("Look at the configuration, print every setting and where it came from")
@@ -204,6 +216,11 @@ fn parser() -> clap::Command {
             clap::Command::new("query")
                 .about("Ask the upstreams one question and show what happens")
                 .args([name, record_type]),
+        )
+        .subcommand(
+            clap::Command::new("replace").about(
+                "Start a process that takes over from the running one without losing a query",
+            ),
         )
 }
 
@@ -233,7 +250,11 @@ fn command(matches: &ArgMatches) -> Command {
                 record_type: record_type.unwrap_or(Rtype::A),
             }
         }
-        Some(_) | None => Command::Serve { config },
+        Some(("replace", _)) => Command::Replace { config },
+        Some(_) | None => Command::Serve {
+            config,
+            announce: matches.get_flag(ANNOUNCE),
+        },
     }
 }
 

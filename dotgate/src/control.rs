@@ -1,10 +1,11 @@
-//! The control thread: signals, the admin endpoint, the log, and the end.
+//! The control thread: signals, the admin endpoint, the service manager, the log, and the end.
 //!
 //! Stands beside the path of a query and never touches one. Draining on the first signal: everything is served
 //! until no packet came for `QUIET`, at most `server.drain_max`; then what is in flight is finished. A second
-//! signal ends the program at once.
+//! signal ends the program at once. A process that is replaced drains likewise, but takes nothing new.
 
 mod telling;
+mod watchdog;
 
 use std::io;
 use std::sync::Arc;
@@ -16,10 +17,12 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use tracing::{info, warn};
 
 use self::telling::tell;
+use self::watchdog::Watchdog;
 use crate::admin::{Admin, Serving};
 use crate::bootstrap::Bootstrap;
 use crate::config::Config;
 use crate::serve::Forwarder;
+use crate::service::{Service, State, is_of_this_service};
 use crate::take_over::{Succession, Successor, Successors};
 use crate::worker::Order;
 
@@ -50,9 +53,10 @@ pub fn run(
     mut forwarder: Forwarder,
     admin: Admin,
     succession: Option<Succession>,
+    service: Service,
     config: &Config,
 ) -> io::Result<End> {
-    let runtime = runtime()?;
+    let (runtime, service) = (runtime()?, Arc::new(service));
     runtime.block_on(async {
         let signals = Signals::new()?;
         let mut sockets = forwarder.take_listening();
@@ -65,7 +69,18 @@ pub fn run(
         };
         let serving = admin.serve(forwarder.sources())?;
         let _bootstrap = Bootstrap::start(config, forwarder.upstreams());
-        let end = control(&mut forwarder, &serving, config, signals, successors).await;
+        let addresses: Vec<String> = forwarder
+            .addresses()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        service.tell(State::Ready(&addresses.join(", ")));
+        let beside = Beside {
+            admin: serving,
+            watchdog: Watchdog::start(&service, forwarder.sources()),
+            service,
+        };
+        let end = control(&mut forwarder, beside, config, signals, successors).await;
         tell_totals(&forwarder, end);
         Ok(end)
     })
@@ -122,9 +137,16 @@ enum Reason {
     Replaced(Successor),
 }
 
+/// What goes on beside the workers.
+struct Beside {
+    admin: Serving,
+    watchdog: Watchdog,
+    service: Arc<Service>,
+}
+
 async fn control(
     forwarder: &mut Forwarder,
-    admin: &Serving,
+    beside: Beside,
     config: &Config,
     mut signals: Signals,
     mut successors: Option<Successors>,
@@ -139,12 +161,14 @@ async fn control(
             },
         }
     };
+    let is_replaced = matches!(reason, Reason::Replaced(_));
     match reason {
         Reason::Told(name) => {
             info!(
                 reason = name,
                 "stopping: clients are served until they have gone elsewhere"
             );
+            beside.service.tell(State::Stopping);
             forwarder.drain();
         }
         Reason::Replaced(successor) => {
@@ -153,16 +177,39 @@ async fn control(
                 by = successor.process(),
                 "stopping: another process serves; connected clients are served until they are idle"
             );
-            admin.stop_accepting();
-            forwarder.order(Order::HandOver(Arc::clone(successor.addresses())));
+            leave_to(forwarder, &successor, beside);
         }
     }
     // From here on nobody replaces this process.
     drop(successors);
     tokio::select! {
-        end = drain(forwarder, config) => end,
+        end = drain(forwarder, config) => return end,
+        _ = signals.stop() => {}
+    }
+    if !is_replaced {
+        return End::CutShort;
+    }
+    // The service ends, and this process was told of it for the first time.
+    tokio::select! {
+        end = finish(forwarder, config) => end,
         _ = signals.stop() => End::CutShort,
     }
+}
+
+/// Leaves everything but connected clients to the process that replaces this one.
+fn leave_to(forwarder: &Forwarder, successor: &Successor, beside: Beside) {
+    let Beside {
+        admin,
+        watchdog,
+        service,
+    } = beside;
+    // From here on the service manager hears of the other one alone.
+    drop(watchdog);
+    if let Some(process) = successor.process().filter(|it| is_of_this_service(*it)) {
+        service.tell(State::ReplacedBy(process));
+    }
+    admin.stop_accepting();
+    forwarder.order(Order::HandOver(Arc::clone(successor.addresses())));
 }
 
 async fn next_successor(successors: &mut Option<Successors>) -> Successor {

@@ -11,9 +11,10 @@ use crate::cli::Command;
 use crate::config::{self, Config, EXIT_STATUS, Environment, Loaded};
 use crate::control::{self, End};
 use crate::serve::{Forwarder, StartError};
+use crate::service::Service;
 use crate::take_over::{Inherited, Predecessor, Succession, TakeOverError};
 use crate::tls::Roots;
-use crate::{check, demo, healthcheck, log, query};
+use crate::{check, demo, healthcheck, log, query, replace};
 
 /// The exit status when serving could not begin, or did not end in good order.
 const FAILED: u8 = 1;
@@ -29,12 +30,16 @@ pub fn run(
     err: &mut dyn Write,
 ) -> io::Result<u8> {
     match command {
-        Command::Serve { config } => serve(environment, config.as_deref(), err),
+        Command::Serve { config, announce } => {
+            let announced: &mut dyn Write = if announce { out } else { &mut io::sink() };
+            serve(environment, config.as_deref(), announced, err)
+        }
         Command::Check { config } => {
             check::run(&config::load(environment, config.as_deref()), out, err)
         }
         Command::Print(page) => page.write(out),
         Command::Demo { once } => demo::run(once, out, err),
+        Command::Replace { config } => replace::run(environment, config.as_deref(), out, err),
         Command::Healthcheck { config, upstreams } => {
             healthcheck::run(environment, config.as_deref(), upstreams, out, err)
         }
@@ -52,7 +57,12 @@ pub fn run(
     }
 }
 
-fn serve(environment: &Environment, file: Option<&Path>, err: &mut dyn Write) -> io::Result<u8> {
+fn serve(
+    environment: &Environment,
+    file: Option<&Path>,
+    announced: &mut dyn Write,
+    err: &mut dyn Write,
+) -> io::Result<u8> {
     let loaded = match config::load(environment, file) {
         Ok(loaded) => loaded,
         Err(problems) => {
@@ -63,12 +73,16 @@ fn serve(environment: &Environment, file: Option<&Path>, err: &mut dyn Write) ->
     log::start(loaded.config.log());
     // The default hook writes to standard error itself, where a blocked pipe would hold a worker up.
     std::panic::set_hook(Box::new(|panic| error!(%panic, "a bug")));
-    let status = serve_loaded(&loaded);
+    let status = serve_loaded(&loaded, environment, announced);
     log::flush();
     status
 }
 
-fn serve_loaded(loaded: &Loaded) -> io::Result<u8> {
+fn serve_loaded(
+    loaded: &Loaded,
+    environment: &Environment,
+    announced: &mut dyn Write,
+) -> io::Result<u8> {
     let config = &loaded.config;
     for note in &loaded.notes {
         warn!("{note}");
@@ -101,10 +115,19 @@ fn serve_loaded(loaded: &Loaded) -> io::Result<u8> {
         }
     };
     tell_start(&forwarder, &admin, config, &roots);
-    Ok(match control::run(forwarder, admin, succession, config)? {
-        End::Finished => 0,
-        End::CutShort => FAILED,
-    })
+    let service = Service::of(environment).unwrap_or_else(|problem| {
+        warn!(%problem, "the service manager named in NOTIFY_SOCKET cannot be told anything");
+        Service::default()
+    });
+    if let Err(problem) = writeln!(announced, "serving").and_then(|()| announced.flush()) {
+        warn!(%problem, "nobody heard that this process serves");
+    }
+    Ok(
+        match control::run(forwarder, admin, succession, service, config)? {
+            End::Finished => 0,
+            End::CutShort => FAILED,
+        },
+    )
 }
 
 /// Why this process does not serve.

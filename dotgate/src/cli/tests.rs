@@ -14,14 +14,15 @@ fn each_command_line_means_one_command() {
         name: Name::from_str(name).unwrap(),
         record_type,
     };
+    let serve = |config: &Option<PathBuf>, announce| Command::Serve {
+        config: config.clone(),
+        announce,
+    };
     for (line, expected) in [
-        ("dotgate", Command::Serve { config: None }),
-        (
-            "dotgate --config x.toml",
-            Command::Serve {
-                config: file.clone(),
-            },
-        ),
+        ("dotgate", serve(&None, false)),
+        ("dotgate --config x.toml", serve(&file, false)),
+        ("dotgate --announce", serve(&None, true)),
+        ("dotgate replace", Command::Replace { config: None }),
         ("dotgate check", Command::Check { config: None }),
         (
             "dotgate check --config=x.toml",

@@ -21,7 +21,7 @@ impl Environment {
     }
 
     /// Returns the value of a variable.
-    pub(super) fn value(&self, name: &str) -> Option<&OsStr> {
+    pub(crate) fn value(&self, name: &str) -> Option<&OsStr> {
         self.variables
             .get(OsStr::new(name))
             .map(OsString::as_os_str)

@@ -17,6 +17,7 @@ use crate::control::{self, End};
 use crate::log;
 use crate::query::{Asked, Transport, ask, write_response};
 use crate::serve::{Forwarder, StartError};
+use crate::service::Service;
 use crate::tls::{Roots, RootsError};
 use crate::worker::Order;
 
@@ -93,7 +94,13 @@ pub fn run(once: bool, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u
         finish(forwarder)?
     } else {
         write_hints(out, &forwarder)?;
-        control::run(forwarder, Admin::default(), None, &config)?
+        control::run(
+            forwarder,
+            Admin::default(),
+            None,
+            Service::default(),
+            &config,
+        )?
     };
     log::flush();
     Ok(u8::from(has_failed || end == End::CutShort))

@@ -4,8 +4,9 @@
 //! query sent at any time has its answer, and who goes on when a replacement fails.
 
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use dotgate::demo::certificates::TestAuthority;
@@ -19,7 +20,7 @@ use crate::world::message::assert_all_right;
 use crate::world::peer::are_installed;
 use crate::world::program::{Program, authority_file, command, set_up};
 use crate::world::upstream::{Form, Step, Upstream};
-use crate::world::wait::until;
+use crate::world::wait::{BOUND, until};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -144,6 +145,26 @@ fn connected_clients_and_queries_in_flight_stay_with_the_process_that_took_them(
     stream.wait_for_close();
     assert_eq!(first.wait().code(), Some(0));
     datagrams.ask("at-last.test").assert_right();
+}
+
+#[test]
+fn told_to_stop_while_it_is_being_replaced_it_answers_what_is_in_flight() {
+    let house = House::new();
+    house
+        .upstream
+        .script(|script| script.all = vec![Step::Hold]);
+    let mut first = house.serve("0", &[("DOTGATE_SERVER_DRAIN_MAX", "300s")]);
+    let mut client = first.tcp();
+    client.send_together((0..20).map(|number| format!("held-{number}.test")));
+    house.upstream.wait_for_queries(20);
+    let mut second = house.serve(&port(&first), &[]);
+    first.wait_for_line("another process serves");
+    first.signal("TERM");
+    second.signal("TERM");
+    house.upstream.release_all();
+    assert_all_right(&client.receive_all(), 20);
+    assert_eq!(first.wait().code(), Some(0));
+    assert_eq!(second.wait().code(), Some(0));
 }
 
 #[test]
@@ -289,4 +310,93 @@ fn addresses_come_and_go_with_a_replacement() {
         std::net::UdpSocket::bind(at("127.0.0.2")).is_ok()
     });
     second.tcp().ask("stream.test").assert_right();
+}
+
+/// What a service manager hears, in the order in which it is told.
+struct Manager {
+    socket: UnixDatagram,
+    path: PathBuf,
+}
+
+impl Manager {
+    fn new(house: &House) -> Manager {
+        let path = house.folder.path().join("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        socket.set_read_timeout(Some(BOUND)).unwrap();
+        Manager { socket, path }
+    }
+
+    /// Waits for a message that begins so.
+    fn wait_for(&self, beginning: &str) -> String {
+        let mut buffer = [0; 512];
+        loop {
+            let length = self.socket.recv(&mut buffer).expect(beginning);
+            let said = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            if said.starts_with(beginning) {
+                return said;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_service_manager_hears_that_it_serves_lives_was_replaced_and_stops() {
+    let house = House::new();
+    let manager = Manager::new(&house);
+    let variables = [
+        ("NOTIFY_SOCKET", manager.path.to_str().unwrap()),
+        ("WATCHDOG_USEC", "200000"),
+    ];
+    let mut first = house.serve("0", &variables);
+    let ready = manager.wait_for("READY=1\n");
+    assert!(
+        ready.contains(&format!("STATUS=serving {}", first.address())),
+        "{ready}"
+    );
+    for _ in 0..3 {
+        manager.wait_for("WATCHDOG=1");
+    }
+    let mut second = house.serve(&port(&first), &variables);
+    let replaced = manager.wait_for("MAINPID=");
+    assert_eq!(replaced, format!("MAINPID={}\n", second.pid()));
+    assert_eq!(first.wait().code(), Some(0));
+    manager.wait_for("WATCHDOG=1");
+    second.signal("TERM");
+    manager.wait_for("STOPPING=1\n");
+    assert_eq!(second.wait().code(), Some(0));
+}
+
+#[test]
+fn the_replace_command_returns_when_the_new_process_serves_or_says_why_it_does_not() {
+    let house = House::new();
+    let mut first = house.serve("0", &[]);
+    let load = first.load(5 * MS);
+    load.go_on_for(20);
+    let file = authority_file(&house.authority);
+    let socket = house.socket();
+    let replace = |host: &str| {
+        let mut command = command(&[]);
+        let variables = [
+            ("HOST", host),
+            ("PORT", &port(&first)),
+            ("DOTGATE_SERVER_TAKE_OVER_SOCKET", socket.to_str().unwrap()),
+        ];
+        set_up(&mut command, &file, &house.upstream.written(), &variables);
+        command.arg("replace").stdout(Stdio::piped());
+        command.stderr(Stdio::null()).output().unwrap()
+    };
+    let output = replace("127.0.0.1,192.0.2.1");
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
+    assert_eq!(replace("nowhere").status.code(), Some(2));
+    let output = replace("127.0.0.1");
+    assert_eq!(output.status.code(), Some(0));
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(first.wait().code(), Some(0));
+    load.go_on_for(20);
+    let responses = load.finish();
+    assert_all_right(&responses, responses.len());
+    let process = said.split(' ').nth(1).unwrap();
+    let status = Command::new("kill").arg(process).status().unwrap();
+    assert!(status.success(), "{said}");
+    until("the new process's end", || !socket.exists());
 }

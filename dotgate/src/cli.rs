@@ -2,6 +2,8 @@
 //! Stands before the configuration; every setting is a variable or a key of the file, so there are few options here.
 //! Never prints and never exits: what is to be said is returned with the stream and the status it goes with.
 
+mod manual;
+
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Write};
@@ -73,10 +75,12 @@ pub enum Page {
     FullFile,
     /// `docs/metrics.md`.
     Metrics,
+    /// `docs/man/dotgate.8`.
+    Manual,
 }
 
 impl Page {
-    const ALL: [Page; 3] = [Page::Settings, Page::FullFile, Page::Metrics];
+    const ALL: [Page; 4] = [Page::Settings, Page::FullFile, Page::Metrics, Page::Manual];
 
     /// Returns the name of the page's file.
     fn file_name(self) -> &'static str {
@@ -84,6 +88,7 @@ impl Page {
             Page::Settings => "settings.md",
             Page::FullFile => "full.toml",
             Page::Metrics => "metrics.md",
+            Page::Manual => "dotgate.8",
         }
     }
 
@@ -93,6 +98,7 @@ impl Page {
             Page::Settings => reference::settings_page(),
             Page::FullFile => reference::full_file(),
             Page::Metrics => metrics::reference_page(),
+            Page::Manual => manual::page(),
         }
     }
 

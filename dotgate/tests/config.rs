@@ -389,6 +389,7 @@ fn the_shipped_pages_are_those_of_the_table() {
         (Page::Settings, "docs/settings.md"),
         (Page::FullFile, "etc/full.toml"),
         (Page::Metrics, "docs/metrics.md"),
+        (Page::Manual, "docs/man/dotgate.8"),
     ] {
         let shipped = std::fs::read_to_string(shipped(path)).unwrap();
         assert!(
@@ -396,6 +397,18 @@ fn the_shipped_pages_are_those_of_the_table() {
             "{path} is old; write it with dotgate check --print"
         );
     }
+}
+
+#[test]
+fn groff_finds_nothing_wrong_with_the_manual_page() {
+    let mut command = Command::new("groff");
+    command.args(["-man", "-ww", "-z", "-Tutf8"]);
+    let Ok(output) = command.arg(shipped("docs/man/dotgate.8")).output() else {
+        println!("skipped: groff is not installed");
+        return;
+    };
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && said.is_empty(), "{said}");
 }
 
 #[test]

@@ -1,0 +1,246 @@
+//! The manual page, `docs/man/dotgate.8`, in roff (man(7)): commands and options from the parser of the command line,
+//! settings from their table.
+//! Written here rather than by clap_mangen, which knows the commands alone and would split the page in two.
+
+use std::fmt::Write as _;
+
+use clap::Arg;
+
+use super::parser;
+use crate::config::setting::{Absent, Subject};
+use crate::config::settings::TABLE;
+
+/// When the words of this file were last changed; man(7) wants a date.
+const DATE: &str = "2026-11-23";
+
+const DESCRIPTION: &str = "\
+dotgate takes plain DNS over UDP and TCP from the clients near it and forwards every query over DNS over TLS. An upstream \
+that cannot be authenticated gets no query: it fails instead, with the reason as Extended DNS Error. Without a command \
+it serves until a signal ends it.";
+
+const SIGNALS: &[(&str, &str)] = &[
+    (
+        "SIGTERM, SIGINT",
+        "Serve until no packet came for two seconds, at most `DOTGATE_SERVER_DRAIN_MAX`; answer what is in flight; \
+         exit. A second one ends it at once.",
+    ),
+    ("SIGHUP", "Nothing yet but a line in the log."),
+];
+
+const STATUS: &[(&str, &str)] = &[
+    ("0", "What was asked for is done."),
+    (
+        "1",
+        "Serving could not begin or was cut short; `healthcheck`: not ready.",
+    ),
+    (
+        "2",
+        "The configuration or the command line is wrong; nothing was started.",
+    ),
+];
+
+const FILES: &[(&str, &str)] = &[
+    (
+        "/etc/dotgate/dotgate.toml",
+        "Where the systemd unit has `DOTGATE_CONFIG_FILE` point to; there is no other default.",
+    ),
+    (
+        "/run/dotgate/take-over.sock",
+        "Where the systemd unit has one process take over from the other.",
+    ),
+];
+
+const EXAMPLES: &[(&str, &str)] = &[
+    (
+        "Serve on loopback:",
+        "HOST=127.0.0.1 PORT=5300 DNS_HOST=9.9.9.9#dns.quad9.net DNS_PORT=853 dotgate",
+    ),
+    (
+        "See what is set, and from where:",
+        "dotgate check --config /etc/dotgate/dotgate.toml",
+    ),
+    (
+        "Follow one question through TLS:",
+        "dotgate query example.org AAAA",
+    ),
+];
+
+/// Returns `docs/man/dotgate.8`.
+pub(super) fn page() -> String {
+    let command = parser();
+    let mut page = Roff::default();
+    let version = env!("CARGO_PKG_VERSION");
+    page.line(&format!(
+        ".\\\" Made by `dotgate check --print dotgate.8`.\n.TH DOTGATE 8 {DATE} \"dotgate {version}\"\n.nh\n.ad l"
+    ));
+    page.section("NAME");
+    page.line("dotgate \\- DNS forwarder, plain DNS in, DNS over TLS out");
+    page.section("SYNOPSIS");
+    page.line(".B dotgate\n.RI [ OPTION \"]... [\" COMMAND ]");
+    page.section("DESCRIPTION");
+    page.text(DESCRIPTION);
+    page.section("COMMANDS");
+    for sub in command.get_subcommands() {
+        let about = sub.get_about().map(ToString::to_string).unwrap_or_default();
+        let places = sub.get_positionals().map(|place| {
+            let name = names(place);
+            if place.is_required_set() {
+                name
+            } else {
+                format!("[{name}]")
+            }
+        });
+        let places: String = places.fold(String::new(), |all, place| all + " " + &place);
+        page.item(&format!("{}{places}", sub.get_name()), &format!("{about}."));
+        for option in options(sub).chain(sub.get_positionals()) {
+            page.nested(&names(option), &help(option));
+        }
+    }
+    page.section("OPTIONS");
+    for option in options(&command) {
+        page.item(&names(option), &help(option));
+    }
+    page.item("-h, --help", "Print all commands, options and settings.");
+    page.item("-V, --version", "Print the version.");
+    page.section("ENVIRONMENT");
+    page.text(
+        "Every setting is a variable or a key of the TOML file that `DOTGATE_CONFIG_FILE` or `--config` names; the \
+         variable wins. The first four are required.",
+    );
+    for &subject in TABLE {
+        page.setting(subject);
+    }
+    for (title, items) in [
+        ("FILES", FILES),
+        ("SIGNALS", SIGNALS),
+        ("EXIT STATUS", STATUS),
+    ] {
+        page.section(title);
+        for (name, text) in items {
+            page.item(name, text);
+        }
+    }
+    page.section("EXAMPLES");
+    for (words, example) in EXAMPLES {
+        page.text(words);
+        page.line(&format!(
+            ".PP\n.RS 4\n.EX\n{}\n.EE\n.RE\n.PP",
+            escaped(example)
+        ));
+    }
+    page.section("SEE ALSO");
+    page.line(".BR kdig (1),\n.BR resolvectl (1),\n.BR systemd.service (5)");
+    page.0
+}
+
+fn options(command: &clap::Command) -> impl Iterator<Item = &Arg> {
+    let is_shown = |arg: &&Arg| !arg.is_hide_set() && !arg.is_positional();
+    command.get_arguments().filter(is_shown)
+}
+
+fn names(arg: &Arg) -> String {
+    let value = arg.get_value_names().and_then(|names| names.first());
+    match (arg.get_long(), value) {
+        (Some(long), Some(value)) => format!("--{long} {value}"),
+        (Some(long), None) => format!("--{long}"),
+        (None, Some(value)) => value.to_string(),
+        (None, None) => arg.get_id().to_string(),
+    }
+}
+
+fn help(arg: &Arg) -> String {
+    let text = arg.get_help().map(ToString::to_string);
+    format!("{}.", text.unwrap_or_default())
+}
+
+/// A page while it is written.
+#[derive(Default)]
+struct Roff(String);
+
+impl Roff {
+    fn line(&mut self, line: &str) {
+        self.0.push_str(line);
+        self.0.push('\n');
+    }
+
+    fn section(&mut self, title: &str) {
+        self.line(&format!(".SH {title}"));
+    }
+
+    /// A paragraph; what stands between backticks is bold.
+    fn text(&mut self, text: &str) {
+        const LINE_MAX: usize = 100;
+        let mut line = String::new();
+        for word in marked_up(text).split(' ') {
+            if !line.is_empty() && line.len() + word.len() >= LINE_MAX {
+                self.text_line(&line);
+                line.clear();
+            }
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+        self.text_line(&line);
+    }
+
+    /// One that begins with a control character would be a request.
+    fn text_line(&mut self, line: &str) {
+        let guard = if line.starts_with(['.', '\'']) {
+            "\\&"
+        } else {
+            ""
+        };
+        self.line(&format!("{guard}{line}"));
+    }
+
+    fn item(&mut self, name: &str, text: &str) {
+        self.line(&format!(".TP\n.B {}", quoted(name)));
+        self.text(text);
+    }
+
+    /// An item below an item.
+    fn nested(&mut self, name: &str, text: &str) {
+        self.line(".RS");
+        self.item(name, text);
+        self.line(".RE");
+    }
+
+    fn setting(&mut self, subject: Subject) {
+        let entry = subject.entry();
+        self.item(&entry.variable(), entry.doc);
+        let mut facts = String::new();
+        if let Some((section, key)) = entry.section_and_key() {
+            facts = format!("In the file: `[{section}] {key}`. ");
+        }
+        // Writing to a string has no way to fail.
+        write!(facts, "Expected: {}. ", subject.expected()).unwrap_or_default();
+        facts.push_str(&match entry.absent {
+            Absent::Required => format!("Required, for example `{}`.", entry.example),
+            Absent::Default("") => "Default: none of them.".to_owned(),
+            Absent::Default(value) => format!("Default: `{}`.", value.replace(',', ", ")),
+            Absent::Nothing => format!("Not set by default; for example `{}`.", entry.example),
+        });
+        self.line(".br");
+        self.text(&facts);
+    }
+}
+
+fn marked_up(text: &str) -> String {
+    let mut marked = String::new();
+    for (number, part) in text.split('`').enumerate() {
+        if number > 0 {
+            marked.push_str(if number % 2 == 1 { "\\fB" } else { "\\fR" });
+        }
+        marked.push_str(&escaped(part));
+    }
+    marked
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", escaped(name).replace('"', "\\(dq"))
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\e").replace('-', "\\-")
+}

@@ -3,8 +3,9 @@
 //! The built binary is replaced under load, refused, killed, and started with other settings; asserted is that every
 //! query sent at any time has its answer, and who goes on when a replacement fails.
 
+use std::io::{Read, Write};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
@@ -207,6 +208,24 @@ fn of_two_new_processes_at_once_one_is_told_that_the_other_is_there() {
     );
     drop(asked);
     first.wait_for_line("this one goes on");
+    first.udp().ask("after.test").assert_right();
+}
+
+#[test]
+fn who_does_not_speak_its_language_is_told_so_and_gets_nothing() {
+    let house = House::new();
+    let first = house.serve("0", &[]);
+    let endless = "x".repeat(10_000);
+    for said in ["dotgate take-over 2\n", "GET / HTTP/1.1\r\n", &endless] {
+        let mut stranger = UnixStream::connect(house.socket()).unwrap();
+        stranger.set_read_timeout(Some(BOUND)).unwrap();
+        stranger.write_all(said.as_bytes()).unwrap();
+        let mut answer = String::new();
+        // What was not read when it was closed makes the end a reset.
+        drop(stranger.read_to_string(&mut answer));
+        assert!(["unknown\n", ""].contains(&answer.as_str()), "{answer}");
+        first.wait_for_line("this one goes on");
+    }
     first.udp().ask("after.test").assert_right();
 }
 

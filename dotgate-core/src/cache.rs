@@ -119,6 +119,11 @@ impl Cache {
         }
     }
 
+    /// Whether it can hold anything.
+    pub fn is_on(&self) -> bool {
+        !self.shards.is_empty()
+    }
+
     /// The key of a question. Works without room for entries, too.
     pub fn key(
         &self,

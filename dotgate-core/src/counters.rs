@@ -63,10 +63,16 @@ counts! {
     QueriesShed = "queries_shed",
     /// Queries answered from a locally served zone.
     QueriesLocal = "queries_local",
+    /// Queries for which the cache had nothing.
+    CacheMisses = "cache_misses",
+    /// Questions asked again before their answers in the cache expire.
+    Prefetches = "prefetches",
     /// Queries taken to be answered by an upstream.
     QueriesForwarded = "queries_forwarded",
     /// Of these, those that joined a question already in flight.
     QueriesMerged = "queries_merged",
+    /// Questions that another worker is asking already.
+    QueriesFollowing = "queries_following",
     /// Questions sent on a session, first attempts and further ones.
     Attempts = "attempts",
     /// Of these, attempts made beside one that was still running.
@@ -109,6 +115,8 @@ counts! {
     DatagramsUnsent = "datagrams_unsent",
     /// Times no file descriptor was left.
     DescriptorsExhausted = "descriptors_exhausted",
+    /// Letters between workers that found the mailbox full.
+    LettersDropped = "letters_dropped",
     /// Events that could not be handed to the log.
     EventsDropped = "events_dropped",
 }

@@ -1,28 +1,34 @@
 //! The path of a query, put together: one engine per worker, which owns all state of its queries.
 //!
-//! `engine::intake` takes a query from the listener to its exchange; `engine::forward` makes attempts;
-//! `engine::upstream` takes what sessions report and delivers responses; `engine::streams` serves client
-//! connections. The worker that receives a query owns it to the end.
+//! `engine::intake` takes a query from the listener to its exchange; `engine::kept` is the cache's stage;
+//! `engine::forward` makes attempts; `engine::upstream` takes what sessions report; `engine::ending` delivers
+//! responses; `engine::shared_flight` waits for other workers; `engine::streams` serves client connections. The worker that receives a query owns it to the end.
 //! The driver calls in with input and the time, then sends `datagrams`, carries out every `poll_action`,
 //! hands on every `poll_event`, and calls `on_timeout` when `next_deadline` has come.
 
+mod ending;
 mod forward;
 mod intake;
+mod kept;
 mod measure;
+mod shared_flight;
 mod streams;
 mod upstream;
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 
 use dotgate_wire::{Answer, ClientHop, Ede, Question, write_error, write_framed};
 use slotmap::SlotMap;
 
 use crate::admit::Quota;
+use crate::cache::Cache;
 use crate::counters::labels::Limit;
 use crate::counters::{Count, Counters};
 use crate::exchange::{Client, Exchange, ExchangeKey, WaiterKey, Waiters};
 use crate::failure::Failure;
+use crate::flights::{Flights, Letter};
 use crate::health::Health;
 use crate::inflight::Inflight;
 use crate::limits;
@@ -31,14 +37,49 @@ use crate::outbox::{Action, Event, Outbox, OutgoingDatagram};
 use crate::pool::{Pool, Sessions};
 use crate::random::Random;
 use crate::respond::{Asked, Transport};
+use crate::root::root_servers;
 use crate::session::{SessionKey, probe_question};
 use crate::settings::Settings;
 use crate::stream::{StreamKey, Streams};
 
+/// What the engines of a process share.
+#[derive(Clone)]
+pub struct Shared {
+    /// One entry per upstream, in the order of the settings.
+    pub health: Arc<[Health]>,
+    /// The answers kept.
+    pub cache: Arc<Cache>,
+    /// The questions in flight.
+    pub flights: Arc<Flights>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Shared")
+            .field("health", &self.health)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// Of a process with one worker and without a cache.
+    pub fn alone(health: Arc<[Health]>) -> Shared {
+        Shared {
+            health,
+            cache: Arc::new(Cache::new(0, (0, 0))),
+            flights: Arc::new(Flights::new(1)),
+        }
+    }
+}
+
 /// Everything one worker knows.
 pub struct Engine {
+    /// This worker's number, from 0, among those that share `flights`.
+    number: usize,
     settings: Arc<Settings>,
     health: Arc<[Health]>,
+    cache: Arc<Cache>,
+    flights: Arc<Flights>,
     counters: Arc<Counters>,
     random: Random,
     quota: Quota,
@@ -48,6 +89,14 @@ pub struct Engine {
     waiters: Waiters,
     /// Deadlines of waiters; all queries have the same time, so the queue is in order.
     deadlines: VecDeque<(Moment, WaiterKey)>,
+    /// When waiting clients are given a stale answer, in order.
+    patience: VecDeque<(Moment, ExchangeKey)>,
+    /// When exchanges for which no client waits are given up, in order.
+    refreshes: VecDeque<(Moment, ExchangeKey)>,
+    /// When exchanges that wait for another worker ask for themselves, in order.
+    following: VecDeque<(Moment, ExchangeKey)>,
+    /// What clients' queries have earned for prefetching.
+    prefetch_credit: u32,
     /// Exchanges that wait for a session, since when, oldest first.
     waiting: VecDeque<(Moment, ExchangeKey)>,
     sessions: Sessions,
@@ -63,9 +112,14 @@ pub struct Engine {
     /// Until when no session is opened, because no file descriptor was left.
     descriptor_pause: Option<Moment>,
     answer: Answer,
+    /// The answer that was taken from the cache last, or is about to be put there.
+    kept: Vec<u8>,
+    /// The servers of the root, as if kept long ago.
+    root: Vec<u8>,
     outbox: Outbox,
     actions: VecDeque<Action>,
     events: VecDeque<Event>,
+    letters: VecDeque<(usize, Letter)>,
     dirty_sessions: Vec<SessionKey>,
     dirty_streams: Vec<StreamKey>,
     /// When it was last told that queries, and connections, were turned away.
@@ -74,23 +128,35 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Makes an engine. `health` has one entry per upstream and is shared by all engines of a process;
-    /// `seed` must be unpredictable in production.
+    /// Makes the engine of worker `number`, which is below [`crate::WORKERS`] and its alone; an earlier engine
+    /// of that number is gone. `seed` must be unpredictable in production.
     pub fn new(
+        number: usize,
         settings: Arc<Settings>,
-        health: Arc<[Health]>,
+        shared: Shared,
         counters: Arc<Counters>,
         seed: [u8; 32],
     ) -> Engine {
+        let Shared {
+            health,
+            cache,
+            flights,
+        } = shared;
+        flights.forget(number);
         let mut random = Random::new(seed);
         let mut keys = || (random.word(), random.word());
         Engine {
+            number,
             quota: Quota::new(settings.queries_per_client_max, keys()),
             streams: Streams::new(&settings, keys()),
-            inflight: Inflight::new(keys()),
+            inflight: Inflight::default(),
             exchanges: SlotMap::with_key(),
             waiters: SlotMap::with_key(),
             deadlines: VecDeque::new(),
+            patience: VecDeque::new(),
+            refreshes: VecDeque::new(),
+            following: VecDeque::new(),
+            prefetch_credit: 0,
             waiting: VecDeque::new(),
             sessions: SlotMap::with_key(),
             pools: settings.upstreams.iter().map(|_| Pool::new()).collect(),
@@ -100,9 +166,12 @@ impl Engine {
             last_query: None,
             descriptor_pause: None,
             answer: Answer::new(),
+            kept: Vec::new(),
+            root: root_servers(),
             outbox: Outbox::default(),
             actions: VecDeque::new(),
             events: VecDeque::new(),
+            letters: VecDeque::new(),
             dirty_sessions: Vec::new(),
             dirty_streams: Vec::new(),
             overload_told: None,
@@ -110,6 +179,8 @@ impl Engine {
             random,
             settings,
             health,
+            cache,
+            flights,
             counters,
         }
     }
@@ -137,6 +208,11 @@ impl Engine {
         self.events.pop_front()
     }
 
+    /// The next letter to another worker, with that worker's number; there it goes into `on_letter`.
+    pub fn poll_letter(&mut self) -> Option<(usize, Letter)> {
+        self.letters.pop_front()
+    }
+
     /// The responses to be sent by UDP, in the order made. Forget them with `clear_datagrams`.
     pub fn datagrams(&self) -> impl Iterator<Item = OutgoingDatagram<'_>> {
         self.outbox.iter()
@@ -155,6 +231,9 @@ impl Engine {
     /// When `on_timeout` must be called at the latest.
     pub fn next_deadline(&self) -> Option<Moment> {
         let mut next = self.deadlines.front().map(|(deadline, _)| *deadline);
+        for queue in [&self.patience, &self.refreshes, &self.following] {
+            next = earlier(next, queue.front().map(|(due, _)| *due));
+        }
         for (_, session) in &self.sessions {
             next = earlier(next, session.next_deadline());
         }
@@ -170,7 +249,10 @@ impl Engine {
     pub fn on_timeout(&mut self, now: Moment) {
         self.end_pauses(now);
         self.review_recoveries(now);
+        self.serve_stale(now);
         self.expire_waiters(now);
+        self.end_refreshes(now);
+        self.stop_following(now);
         self.lapse_sessions(now);
         self.try_ill_upstreams(now);
         self.give_up_waiting(now);

@@ -8,7 +8,9 @@ use dotgate_wire::{ClientEdns, Flags, LetterCase, Question};
 use slotmap::{SlotMap, new_key_type};
 
 use crate::admit::ClientId;
+use crate::cache::Key;
 use crate::failure::Failure;
+use crate::flights::Role;
 use crate::limits;
 use crate::moment::Moment;
 use crate::outbox::ReturnPath;
@@ -38,6 +40,7 @@ pub(crate) struct Waiter {
     pub(crate) letter_case: LetterCase,
     pub(crate) edns: Option<ClientEdns>,
     pub(crate) exchange: ExchangeKey,
+    /// When it came.
     pub(crate) asked_at: Moment,
     /// The next one that waits for the same exchange.
     pub(crate) next: Option<WaiterKey>,
@@ -72,11 +75,27 @@ impl UpstreamSet {
     }
 }
 
-pub(crate) struct Exchange {
+/// What an exchange is to find out.
+#[derive(Clone, Debug)]
+pub(crate) struct Asks {
     pub(crate) question: Question,
-    pub(crate) question_hash: u64,
+    pub(crate) key: Key,
     pub(crate) dnssec_ok: bool,
     pub(crate) checking_disabled: bool,
+    /// Whether the answer may go into the cache.
+    pub(crate) is_kept: bool,
+}
+
+pub(crate) struct Exchange {
+    pub(crate) question: Question,
+    pub(crate) key: Key,
+    pub(crate) dnssec_ok: bool,
+    pub(crate) checking_disabled: bool,
+    /// Whether its answer may go into the cache.
+    pub(crate) is_kept: bool,
+    /// What this worker is to the question's flight.
+    pub(crate) role: Role,
+    waiting_clients: usize,
     /// Upstreams that refused EDNS for this question.
     pub(crate) without_edns: UpstreamSet,
     /// Upstreams that answered with an error: they are not asked again.
@@ -98,18 +117,22 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    pub(crate) fn new(
-        question: Question,
-        question_hash: u64,
-        dnssec_ok: bool,
-        checking_disabled: bool,
-        now: Moment,
-    ) -> Exchange {
-        Exchange {
+    pub(crate) fn new(asks: Asks, role: Role, now: Moment) -> Exchange {
+        let Asks {
             question,
-            question_hash,
+            key,
             dnssec_ok,
             checking_disabled,
+            is_kept,
+        } = asks;
+        Exchange {
+            question,
+            key,
+            dnssec_ok,
+            checking_disabled,
+            is_kept,
+            role,
+            waiting_clients: 0,
             without_edns: UpstreamSet::default(),
             answered_by: UpstreamSet::default(),
             failed_at: UpstreamSet::default(),
@@ -132,6 +155,7 @@ impl Exchange {
             None => self.first = Some(key),
         }
         self.last = Some(key);
+        self.waiting_clients += 1;
     }
 
     pub(crate) fn first_waiter(&self) -> Option<WaiterKey> {
@@ -144,6 +168,12 @@ impl Exchange {
         if next.is_none() {
             self.last = None;
         }
+        self.waiting_clients = self.waiting_clients.saturating_sub(1);
+    }
+
+    /// How many clients wait.
+    pub(crate) fn waiting_clients(&self) -> usize {
+        self.waiting_clients
     }
 
     pub(crate) fn running(&self) -> impl Iterator<Item = Attempt> + use<> {

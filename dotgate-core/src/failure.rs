@@ -202,6 +202,26 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// Whether it is remembered for a while (RFC 9520 section 2): it says something about the question or its
+    /// upstreams, not about this program.
+    pub(crate) const fn is_kept(self) -> bool {
+        match self {
+            Failure::Answered { .. }
+            | Failure::Closed
+            | Failure::Connect(_)
+            | Failure::Misbehaved(_)
+            | Failure::NotReady
+            | Failure::Silent
+            | Failure::Tls(_) => true,
+            Failure::Internal | Failure::Overload => false,
+        }
+    }
+
+    /// Whether an RCODE says that a question could not be resolved (RFC 9520 section 2).
+    pub(crate) const fn is_failure(code: u16) -> bool {
+        matches!(code, rcode::SERVFAIL | rcode::REFUSED)
+    }
+
     /// The RCODE a client gets. FORMERR and NOTIMP of an upstream are no verdict on the client's query.
     pub const fn rcode(self) -> u16 {
         match self {

@@ -13,6 +13,7 @@ mod counters;
 mod engine;
 mod exchange;
 mod failure;
+mod flights;
 mod frames;
 mod health;
 mod inflight;
@@ -23,6 +24,7 @@ mod pool;
 mod query;
 mod random;
 mod respond;
+mod root;
 mod route;
 mod select;
 mod session;
@@ -32,16 +34,18 @@ mod sync;
 mod verdict;
 
 pub use admit::AccessList;
+pub use cache::Cache;
 pub use counters::{
     BUCKETS_MICROS, ClientCounters, Count, Counters, Distribution, Gauge, UpstreamCounters, WAITED,
     labels,
 };
-pub use engine::Engine;
+pub use engine::{Engine, Shared};
 pub use failure::{ConnectFault, Failure, Misbehaviour, SessionEnd, TlsFault};
+pub use flights::{Flights, Letter, WORKERS};
 pub use health::{Evidence, Health, HealthState, Seen};
 pub use moment::Moment;
 pub use outbox::{Action, Event, OutgoingDatagram, ReturnPath};
 pub use route::{LocalZone, LocalZones};
 pub use session::SessionKey;
-pub use settings::{Settings, UpstreamSettings};
+pub use settings::{CacheSettings, Settings, UpstreamSettings};
 pub use stream::StreamKey;

@@ -119,10 +119,25 @@ pub const STREAM_EMPTY_FRAMES: u32 = 2;
 /// What goes on, such as queries turned away at a limit, is told to the log this often.
 pub const TELL_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
+/// The TTL of stale answers, in seconds (RFC 8767 section 4).
+pub const STALE_TTL: u32 = 30;
+
+/// Clients that wait for one question; more are turned away.
+pub const WAITERS_PER_QUESTION: usize = 5_000;
+
+/// Questions that are asked for the cache alone, for no client, at once.
+pub const REFRESHES: usize = 1_000;
+
+/// Queries of clients that earn one prefetch: at most a tenth is asked beyond what clients ask.
+pub const PREFETCH_COST: u32 = 10;
+
+/// The most that is earned and not spent.
+pub const PREFETCH_CREDIT: u32 = 1_000;
+
 /// Octets of a reusable buffer that are kept when it empties; a larger one is given back.
 pub const BUFFER_KEPT_BYTES: usize = 16 * 1024;
 
-/// Octets of a cached answer; a longer one is not kept.
+/// Octets of a cached answer, with what is kept beside it such as the places of its TTLs; a longer one is not kept.
 pub const CACHE_ENTRY_BYTES: usize = 65_535;
 
 /// Shards of the cache at most: with four workers, two want the same one seldom.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use dotgate_wire::Life;
+
 use crate::admit::AccessList;
 use crate::route::LocalZones;
 
@@ -14,6 +16,52 @@ pub struct UpstreamSettings {
     pub is_authenticated: bool,
 }
 
+/// What may be kept of answers, and how long.
+#[derive(Clone, Debug)]
+pub struct CacheSettings {
+    /// The shortest life of an answer, in seconds; one of 0 is not kept all the same.
+    pub ttl_min: u32,
+    /// The longest life of an answer, in seconds.
+    pub ttl_max: u32,
+    /// The longest life of an answer that denies something, in seconds (RFC 2308 section 5).
+    pub negative_ttl_max: u32,
+    /// The longest time a failure is remembered, in seconds (RFC 9520 section 3.2).
+    pub failure_ttl_max: u32,
+    /// How long after its end an answer may still be given, as stale; zero for never (RFC 8767 section 5).
+    pub stale_max: Duration,
+    /// The time after which a client that waits is given a stale answer (RFC 8767 section 5).
+    pub stale_after: Duration,
+    /// Whether popular answers are asked for again before they expire.
+    pub prefetch: bool,
+    /// Names at and below which nothing is kept: uncompressed, in lower case.
+    pub except: Vec<Box<[u8]>>,
+}
+
+impl CacheSettings {
+    /// Those of an engine whose cache holds nothing.
+    pub const fn off() -> CacheSettings {
+        CacheSettings {
+            ttl_min: 0,
+            ttl_max: 0,
+            negative_ttl_max: 0,
+            failure_ttl_max: 0,
+            stale_max: Duration::ZERO,
+            stale_after: Duration::ZERO,
+            prefetch: false,
+            except: Vec::new(),
+        }
+    }
+
+    /// How long an answer is kept, in seconds. None if it is not.
+    pub(crate) fn life(&self, life: Life) -> Option<u32> {
+        match life {
+            Life::None | Life::Negative(0) | Life::Positive(0) => None,
+            Life::Negative(ttl) => Some(ttl.max(self.ttl_min).min(self.negative_ttl_max)),
+            Life::Positive(ttl) => Some(ttl.max(self.ttl_min).min(self.ttl_max)),
+        }
+    }
+}
+
 /// The settings of one engine; every value comes from the program's configuration, which checks the ranges.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -23,6 +71,8 @@ pub struct Settings {
     pub access: AccessList,
     /// Names that are answered here and never forwarded.
     pub local_zones: LocalZones,
+    /// What of answers is kept.
+    pub cache: CacheSettings,
     /// The largest UDP response, in octets (RFC 9715 section 3.2).
     pub udp_response_max: u16,
     /// The time from a query to its response, failures included.

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use counting::allocations;
 use dotgate_core::{
-    AccessList, Action, Counters, Engine, Health, LocalZones, Moment, ReturnPath, SessionKey,
-    Settings, StreamKey, UpstreamSettings,
+    AccessList, Action, CacheSettings, Counters, Engine, Health, LocalZones, Moment, ReturnPath,
+    SessionKey, Settings, Shared, StreamKey, UpstreamSettings,
 };
 use dotgate_wire::split_frame;
 
@@ -44,6 +44,7 @@ fn settings() -> Settings {
         }],
         access: AccessList::new(["192.0.2.0/24".parse().unwrap()]),
         local_zones: LocalZones::all_but([]),
+        cache: CacheSettings::off(),
         udp_response_max: 1_232,
         query_deadline: Duration::from_secs(4),
         queries_max: 1_000,
@@ -60,7 +61,13 @@ impl World {
         let health: Arc<[Health]> = [Health::new()].into();
         let counters = Arc::new(Counters::new());
         World {
-            engine: Engine::new(Arc::new(settings()), health, counters, [1; 32]),
+            engine: Engine::new(
+                0,
+                Arc::new(settings()),
+                Shared::alone(health),
+                counters,
+                [1; 32],
+            ),
             now: Moment::from_nanos(1_000_000_000),
             session: None,
             stream: None,

@@ -8,11 +8,19 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use dotgate_core::{Action, Counters, Engine, Health, Moment, ReturnPath};
+use dotgate_core::{
+    Action, Cache, Counters, Engine, Flights, Health, Moment, ReturnPath, Settings, Shared,
+};
 use dotgate_sim::message::{QueryForm, ResponseForm, frame, query, response, unframe};
 
 /// Queries to a turn, as in a full batch of the program.
 const BATCH: usize = 32;
+
+/// As many as `dotgate-bench` gives the program.
+const WORKERS: usize = 2;
+
+/// The size of the cache.
+const CACHE_BYTES: usize = 1024 * 1024;
 
 /// As long as the names that `dotgate-bench` asks for.
 const CACHED_NAME: &str = "0123456789abcdef01234567.example.com";
@@ -56,11 +64,18 @@ struct Bench {
 
 impl Bench {
     fn new() -> Bench {
-        let settings = dotgate_sim::settings(1);
+        let settings = Settings {
+            cache: dotgate_sim::cache_settings(),
+            ..dotgate_sim::settings(1)
+        };
+        let shared = Shared {
+            health: [Health::new()].into(),
+            cache: Arc::new(Cache::new(CACHE_BYTES, (1, 2))),
+            flights: Arc::new(Flights::new(WORKERS)),
+        };
         let counters = Arc::new(Counters::new());
-        let health = settings.upstreams.iter().map(|_| Health::new()).collect();
         Bench {
-            engine: Engine::new(Arc::new(settings), health, counters, [7; 32]),
+            engine: Engine::new(0, Arc::new(settings), shared, counters, [7; 32]),
             now: Moment::from_nanos(1_000_000_000_000),
             path: ReturnPath {
                 socket: 0,

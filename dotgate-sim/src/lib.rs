@@ -26,5 +26,5 @@ pub use record::{
     Answered, Attempt, BEGINNING, ClientQuery, ClientResponse, Path, Record, UpstreamRecord, shown,
 };
 pub use script::{Invalid, Opening, Place, Reaction, Rule, Script, Segments};
-pub use simulator::{Load, Plan, Simulator, settings};
+pub use simulator::{Load, Plan, Simulator, cache_settings, settings};
 pub use upstream::{Death, State};

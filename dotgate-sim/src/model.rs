@@ -131,7 +131,7 @@ impl Model {
                 check_data(query, seen).map_err(|text| format!("{}: {text}", what()))?;
                 let all = sim.record().attempts.iter();
                 let asked = message::folded(&seen.question);
-                let made = all.filter(|a| a.worker == query.worker && a.question == asked);
+                let made = all.filter(|a| a.question == asked);
                 let has_budget = made.count() < usize::from(limits::ATTEMPTS);
                 if self.count_ill(given) <= 1
                     && has_budget
@@ -148,7 +148,7 @@ impl Model {
             2 | 5 => self
                 .judge_failure(sim, query, seen, elapsed)
                 .map_err(|text| format!("{} failed: {text}", what())),
-            rcode if was_answered_with(sim, query, seen) => {
+            rcode if was_answered_with(sim, seen) => {
                 // RFC 1035 leaves what other codes mean to the client.
                 debug_assert!(rcode > 5);
                 Ok(())
@@ -170,8 +170,8 @@ impl Model {
         let attempts: Vec<&Attempt> = record
             .attempts
             .iter()
-            .filter(|attempt| attempt.worker == query.worker && attempt.question == question)
-            .filter(|attempt| !attempt.is_probe)
+            // Another worker may have asked for this one.
+            .filter(|attempt| attempt.question == question && !attempt.is_probe)
             .filter(|attempt| attempt.at + self.deadline >= given)
             .collect();
         let answers = || attempts.iter().filter_map(|attempt| attempt.answered);
@@ -191,7 +191,7 @@ impl Model {
         }
         self.judge_loss(sim, &attempts, given)?;
         if elapsed < self.deadline {
-            judge_patience(sim, query.worker, &attempts)
+            judge_patience(sim, &attempts)
                 .map_err(|text| format!("given up after {elapsed:?}: {text}"))?;
         }
         Ok(())
@@ -265,11 +265,14 @@ impl Model {
 }
 
 /// A failure before its deadline needs a reason.
-fn judge_patience(sim: &Simulator, worker: usize, attempts: &[&Attempt]) -> Result<(), String> {
+fn judge_patience(sim: &Simulator, attempts: &[&Attempt]) -> Result<(), String> {
     let all = sim.record().attempts.iter();
-    let seen = all.filter(|attempt| attempt.worker == worker && !attempt.is_probe);
+    let seen = all.filter(|attempt| !attempt.is_probe).count();
     // An attempt whose session ends in the turn that made it is never seen.
-    let some_are_unseen = sim.count(worker, Count::Attempts) > seen.count() as u64;
+    let made: u64 = (0..sim.workers())
+        .map(|worker| sim.count(worker, Count::Attempts))
+        .sum();
+    let some_are_unseen = made > seen as u64;
     if attempts.len() >= usize::from(limits::ATTEMPTS) || some_are_unseen {
         return Ok(());
     }
@@ -289,12 +292,11 @@ fn judge_patience(sim: &Simulator, worker: usize, attempts: &[&Attempt]) -> Resu
 }
 
 /// Whether some upstream gave this RCODE, which is neither an answer nor an error that others may not make.
-fn was_answered_with(sim: &Simulator, query: &ClientQuery, seen: &Seen) -> bool {
+fn was_answered_with(sim: &Simulator, seen: &Seen) -> bool {
     let question = message::folded(&seen.question);
     let mut attempts = sim.record().attempts.iter();
     attempts.any(|attempt| {
-        attempt.worker == query.worker
-            && attempt.question == question
+        attempt.question == question
             && seen.rcode > 5
             && attempt
                 .answered

@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
-use dotgate_core::Moment;
+use dotgate_core::{Letter, Moment};
 
 use crate::client::Stream;
 use crate::connection::{Arrival, Connection, Segment};
@@ -46,6 +46,8 @@ pub(crate) enum Event {
 pub(crate) struct Inbox {
     pub(crate) datagrams: VecDeque<usize>,
     pub(crate) streams: VecDeque<usize>,
+    /// From other workers of the same process.
+    pub(crate) letters: Vec<Letter>,
 }
 
 #[derive(Debug)]
@@ -112,6 +114,12 @@ impl Network {
             woken: Vec::new(),
             record,
         }
+    }
+
+    /// Puts a letter into another worker's mailbox, which wakes it.
+    pub(crate) fn post(&mut self, to: usize, letter: Letter) {
+        self.inboxes[to].letters.push(letter);
+        self.woken.push(to);
     }
 
     pub(crate) fn arrange(&mut self, at: Moment, event: Event) {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dotgate_core::{
-    AccessList, Count, Health, HealthState, LocalZones, Moment, SessionEnd, Settings,
-    UpstreamSettings,
+    AccessList, Cache, CacheSettings, Count, Flights, Health, HealthState, LocalZones, Moment,
+    SessionEnd, Settings, Shared, UpstreamSettings,
 };
 use ipnet::IpNet;
 
@@ -31,6 +31,8 @@ pub struct Plan {
     pub upstreams: Vec<Script>,
     /// How many workers, each with an engine of its own; they share the upstreams' health.
     pub workers: usize,
+    /// The size of the cache that they share, in octets.
+    pub cache_bytes: usize,
     /// How long after something arrived a worker takes its turn.
     pub lag: Span,
     /// Whether to keep a log.
@@ -45,6 +47,7 @@ impl Plan {
             settings: settings(upstreams.len()),
             upstreams,
             workers: 1,
+            cache_bytes: 0,
             lag: Span::exactly(Duration::ZERO),
             with_log: true,
         }
@@ -66,6 +69,7 @@ pub fn settings(upstreams: usize) -> Settings {
             .collect(),
         access: AccessList::new(prefixes),
         local_zones: LocalZones::all_but([]),
+        cache: CacheSettings::off(),
         udp_response_max: 1_232,
         query_deadline: Duration::from_secs(4),
         queries_max: 20_000,
@@ -74,6 +78,20 @@ pub fn settings(upstreams: usize) -> Settings {
         streams_per_client_max: 250,
         stream_queries_max: 100,
         stream_idle: Duration::from_secs(10),
+    }
+}
+
+/// The program's own settings of the cache.
+pub fn cache_settings() -> CacheSettings {
+    CacheSettings {
+        ttl_min: 0,
+        ttl_max: 86_400,
+        negative_ttl_max: 3_600,
+        failure_ttl_max: 5,
+        stale_max: Duration::from_secs(86_400),
+        stale_after: Duration::from_millis(1_800),
+        prefetch: true,
+        except: Vec::new(),
     }
 }
 
@@ -90,11 +108,16 @@ impl Simulator {
     pub fn new(plan: Plan) -> Simulator {
         let mut random = Random::new(plan.seed);
         let health: Arc<[Health]> = plan.upstreams.iter().map(|_| Health::new()).collect();
+        let shared = Shared {
+            health: Arc::clone(&health),
+            cache: Arc::new(Cache::new(plan.cache_bytes, (plan.seed, 0))),
+            flights: Arc::new(Flights::new(plan.workers)),
+        };
         let settings = Arc::new(plan.settings);
         let workers = (0..plan.workers)
             .map(|number| {
-                let (settings, health) = (Arc::clone(&settings), Arc::clone(&health));
-                Worker::new(number, settings, health, random.seed(), BEGINNING)
+                let settings = Arc::clone(&settings);
+                Worker::new(number, settings, shared.clone(), random.seed(), BEGINNING)
             })
             .collect();
         let record = Record::new(plan.upstreams.len(), plan.with_log);

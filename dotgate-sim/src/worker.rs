@@ -8,8 +8,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use dotgate_core::{
-    Action, ConnectFault, Count, Counters, Engine, Health, Moment, ReturnPath, SessionEnd,
-    SessionKey, Settings, StreamKey, limits,
+    Action, ConnectFault, Count, Counters, Engine, Moment, ReturnPath, SessionEnd, SessionKey,
+    Settings, Shared, StreamKey, limits,
 };
 
 use crate::connection::{Arrival, Connection, Segment, WINDOW};
@@ -40,13 +40,14 @@ impl Worker {
     pub(crate) fn new(
         number: usize,
         settings: Arc<Settings>,
-        health: Arc<[Health]>,
+        shared: Shared,
         seed: [u8; 32],
         now: Moment,
     ) -> Worker {
         let engine = Engine::new(
+            number,
             Arc::clone(&settings),
-            health,
+            shared,
             Arc::new(Counters::new()),
             seed,
         );
@@ -66,6 +67,9 @@ impl Worker {
         let asked_before = net.record.attempts.len();
         let probes_before = self.probes();
         self.wakes_at = None;
+        for letter in std::mem::take(&mut net.inboxes[self.number].letters) {
+            self.engine.on_letter(now, letter);
+        }
         for (key, connection) in self.connections.clone() {
             self.serve_session(net, key, connection);
         }
@@ -85,6 +89,9 @@ impl Worker {
         }
         self.carry_out(net);
         self.send(net);
+        while let Some((to, letter)) = self.engine.poll_letter() {
+            net.post(to, letter);
+        }
         while let Some(event) = self.engine.poll_event() {
             let number = self.number;
             net.record.say(now, || format!("w{number} says {event:?}"));

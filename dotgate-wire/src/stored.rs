@@ -14,6 +14,7 @@ use crate::answer::{Answer, TTL_MAX};
 use crate::bytes::{length_u16, put_u16, set_u16, set_u32, u16_at, u32_at};
 use crate::consts::{ede as ede_codes, rcode as rcodes};
 use crate::header::{FLAGS_AT, Flags, HEADER_LEN, Header, QDCOUNT_AT};
+use crate::question::Question;
 use crate::respond::{Ede, Parts};
 
 /// Octets of our header: the ends of the authority section and of the message, RCODE and
@@ -84,6 +85,14 @@ impl<'a> Stored<'a> {
     /// Returns the message, without an OPT record and with the TTLs it was kept with.
     pub fn body(&self) -> &'a [u8] {
         self.body
+    }
+
+    /// Returns whether it is kept for this question, whatever the letter case.
+    pub fn answers(&self, question: &Question) -> bool {
+        let end = HEADER_LEN + question.as_bytes().len();
+        self.body
+            .get(HEADER_LEN..end)
+            .is_some_and(|exact| question.matches(exact))
     }
 
     /// Returns the EDE of a stale answer (RFC 8914 sections 4.4 and 4.20).

@@ -34,8 +34,8 @@ pub use environment::Environment;
 pub use fault::{Escaped, Fault};
 pub use kinds::{Amount, ByteCount, Kind};
 pub use meaning::{
-    AdminConfig, Config, ConnectionLimits, LogConfig, QueryConfig, ServerConfig, TcpConfig,
-    TlsConfig,
+    AdminConfig, CacheConfig, Config, ConnectionLimits, LogConfig, QueryConfig, ServerConfig,
+    TcpConfig, TlsConfig,
 };
 pub use problem::{FileFault, Problem, Problems, UpstreamsFault};
 pub use spec::{Origin, Written};

@@ -11,12 +11,12 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::mpsc::channel;
-use std::thread;
+use std::sync::mpsc::{channel, sync_channel};
 use std::time::Duration;
 
 use dotgate_core::{
-    AccessList, Counters, Health, LocalZone, LocalZones, Settings, UpstreamSettings,
+    AccessList, Cache, CacheSettings, Counters, Flights, Health, LocalZone, LocalZones, Settings,
+    Shared, UpstreamSettings,
 };
 use dotgate_net::UdpPath;
 use thiserror::Error;
@@ -24,13 +24,14 @@ use tokio::sync::mpsc;
 
 pub use self::bind::BindError;
 use self::bind::Listeners;
+use self::running::Made;
 pub use self::running::RunningWorker;
 use crate::admin::Sources;
-use crate::config::{Config, Endpoint, LocalName};
+use crate::config::{CacheConfig, Config, Endpoint, LocalName};
 use crate::take_over::{Inherited, Role};
 use crate::tls::{Roots, RootsError, TlsSetupError};
 use crate::upstreams::Upstream;
-use crate::worker::{Order, Parts, Pulse, Report, Worker};
+use crate::worker::{LETTERS, Order, Parts, Postbox, Pulse, Report, Worker};
 
 /// Reports that may wait for the control thread.
 const REPORTS: usize = 1_024;
@@ -106,12 +107,13 @@ impl Forwarder {
         let listening = is_replaceable.then(|| listeners.second_descriptors());
         let listening = listening.transpose().map_err(StartError::Worker)?;
         let settings = Arc::new(settings(config, descriptors));
-        let health: Arc<[Health]> = config.upstreams().iter().map(|_| Health::new()).collect();
+        let shared = share(config)?;
         let (reports_in, reports) = mpsc::channel(REPORTS);
         let last_packet = Arc::new(AtomicU64::new(0));
-        let mut workers = Vec::new();
+        let mut made = Vec::new();
         for (number, (udp, tcp)) in listeners.per_worker.into_iter().enumerate() {
             let (orders_in, orders) = channel();
+            let (letters_in, letters) = sync_channel(LETTERS);
             let counters = Arc::new(Counters::new());
             let pulse = Arc::new(Pulse::default());
             let udp: Vec<Arc<dotgate_net::UdpSocket>> = udp.into_iter().map(Arc::new).collect();
@@ -119,7 +121,7 @@ impl Forwarder {
             let parts = Parts {
                 number,
                 settings: Arc::clone(&settings),
-                health: Arc::clone(&health),
+                shared: shared.clone(),
                 upstreams: Arc::clone(&upstreams),
                 counters: Arc::clone(&counters),
                 pulse: Arc::clone(&pulse),
@@ -127,25 +129,26 @@ impl Forwarder {
                 tcp,
                 udp_path: UdpPath::default(),
                 orders,
+                letters,
                 reports: reports_in.clone(),
                 last_packet: Arc::clone(&last_packet),
             };
             let (worker, waker) = Worker::new(parts).map_err(StartError::Worker)?;
-            let thread = thread::Builder::new()
-                .name(format!("worker-{number}"))
-                .spawn(move || worker.run())
-                .map_err(StartError::Worker)?;
-            workers.push(RunningWorker {
-                thread,
+            made.push(Made {
+                worker,
                 orders: orders_in,
-                waker,
+                postbox: Postbox {
+                    letters: letters_in,
+                    waker,
+                },
                 pulse,
                 counters,
                 udp: watched,
             });
         }
+        let workers = running::set_to_work(made).map_err(StartError::Worker)?;
         Ok(Forwarder {
-            sources: Arc::new(Sources::new(addresses, upstreams, health, workers)),
+            sources: Arc::new(Sources::new(addresses, upstreams, shared, workers)),
             receive_buffer_bytes,
             listening: listening.unwrap_or_default(),
             reports,
@@ -277,6 +280,19 @@ fn share_upstreams(config: &Config, roots: &Roots) -> Result<Arc<[Upstream]>, St
     config.upstreams().iter().map(share).collect()
 }
 
+/// What all workers share of the path of a query.
+fn share(config: &Config) -> Result<Shared, StartError> {
+    let mut keys = [0; 16];
+    getrandom::fill(&mut keys).map_err(|error| StartError::Worker(io::Error::other(error)))?;
+    let (first, second) = (u128::from_ne_bytes(keys) >> 64, u128::from_ne_bytes(keys));
+    let size = config.cache().size.0 as usize;
+    Ok(Shared {
+        health: config.upstreams().iter().map(|_| Health::new()).collect(),
+        cache: Arc::new(Cache::new(size, (first as u64, second as u64))),
+        flights: Arc::new(Flights::new(config.server().workers.get())),
+    })
+}
+
 /// What an engine needs of the configuration; bounds for all workers are divided among them.
 pub(crate) fn settings(config: &Config, descriptors: u64) -> Settings {
     let limits = config.connection_limits(descriptors);
@@ -294,6 +310,7 @@ pub(crate) fn settings(config: &Config, descriptors: u64) -> Settings {
             .collect(),
         access: AccessList::new(config.allowed().iter().copied()),
         local_zones: local_zones(config),
+        cache: cache_settings(config.cache()),
         udp_response_max: config.server().udp_response_max,
         query_deadline: query.deadline,
         queries_max: query.in_flight_max as usize,
@@ -302,6 +319,24 @@ pub(crate) fn settings(config: &Config, descriptors: u64) -> Settings {
         streams_per_client_max: share(limits.per_client),
         stream_queries_max: config.tcp().in_flight_max as usize,
         stream_idle: config.tcp().idle.max(Duration::from_secs(1)),
+    }
+}
+
+fn cache_settings(cache: &CacheConfig) -> CacheSettings {
+    let seconds = |span: Duration| u32::try_from(span.as_secs()).unwrap_or(u32::MAX);
+    CacheSettings {
+        ttl_min: seconds(cache.ttl_min),
+        ttl_max: seconds(cache.ttl_max),
+        negative_ttl_max: seconds(cache.negative_ttl_max),
+        failure_ttl_max: seconds(cache.failure_ttl_max),
+        stale_max: cache.stale_max,
+        stale_after: cache.stale_after,
+        prefetch: cache.prefetch,
+        except: cache
+            .except
+            .iter()
+            .map(|name| name.as_slice().into())
+            .collect(),
     }
 }
 

@@ -6,8 +6,10 @@
 //! session. It never logs, waits for nobody, and touches no other worker's sockets.
 //! Limits: `ROUNDS` batches or reads of one socket per turn, so that none starves the others.
 
+mod control;
 mod datagrams;
 mod places;
+mod post;
 mod pulse;
 mod sessions;
 mod streams;
@@ -21,16 +23,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 
-use dotgate_core::{Action, Count, Counters, Engine, Health, Moment, Settings};
+use dotgate_core::{Action, Count, Counters, Engine, Letter, Moment, Settings, Shared};
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Registry, Waker};
 
+#[cfg(test)]
+pub(crate) use self::control::STANDING;
+pub use self::control::{Order, Parts, Report, Reports};
 use self::datagrams::Datagrams;
 use self::places::{Owner, Places};
+use self::post::Post;
+pub use self::post::{LETTERS, Postbox};
 pub use self::pulse::Pulse;
 use self::sessions::Sessions;
 use self::streams::{Accepted, Streams};
-use crate::upstreams::Upstream;
 
 /// Reads or batches of one socket in one turn.
 const ROUNDS: usize = 4;
@@ -44,93 +50,6 @@ const EVENTS: usize = 1_024;
 
 /// The room that reads of streams share, in octets.
 const READ_BYTES: usize = 64 * 1024;
-
-/// What the control thread asks of a worker.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Order {
-    /// Note the time of every packet from now on.
-    Drain,
-    /// The same, and take no more from the sockets of these addresses, which another process reads.
-    HandOver(Arc<[SocketAddr]>),
-    /// Take no more queries, finish those in flight, close everything, end.
-    Finish,
-    /// Find out whether the upstream with this index answers.
-    Probe(usize),
-    /// Fail as a bug would.
-    #[cfg(test)]
-    Panic,
-    /// Stand still until `STANDING` is free.
-    #[cfg(test)]
-    StandStill,
-}
-
-/// Held by a test that wants a worker to stand still.
-#[cfg(test)]
-pub(crate) static STANDING: std::sync::Mutex<()> = std::sync::Mutex::new(());
-
-/// What a worker tells the control thread, which logs it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Report {
-    /// The engine saw something rare.
-    Event(dotgate_core::Event),
-    /// A session became open.
-    SessionOpened {
-        /// The upstream's index.
-        upstream: usize,
-        /// Whether it resumed an earlier one.
-        resumed: bool,
-    },
-    /// A session failed, in the words of its TLS or of the system.
-    SessionFailed {
-        /// The upstream's index.
-        upstream: usize,
-        /// What happened.
-        reason: String,
-    },
-    /// No file descriptor was left for a client's connection.
-    AcceptPaused,
-    /// A bug: the worker began anew, and what was in flight got SERVFAIL.
-    Panicked {
-        /// The panic's message.
-        message: String,
-    },
-    /// The poll loop cannot go on.
-    Broken {
-        /// The system's words.
-        reason: String,
-    },
-}
-
-/// Takes the reports of all workers; a full one drops them, counted.
-pub type Reports = tokio::sync::mpsc::Sender<(usize, Report)>;
-
-/// What a worker is made of.
-pub struct Parts {
-    /// Its number, for reports.
-    pub number: usize,
-    /// The engine's settings.
-    pub settings: Arc<Settings>,
-    /// The upstreams' health, shared with all workers.
-    pub health: Arc<[Health]>,
-    /// The upstreams' addresses and TLS, shared with all workers.
-    pub upstreams: Arc<[Upstream]>,
-    /// Its own counters.
-    pub counters: Arc<Counters>,
-    /// Where it shows that it turns.
-    pub pulse: Arc<Pulse>,
-    /// Its UDP sockets.
-    pub udp: Vec<Arc<dotgate_net::UdpSocket>>,
-    /// Its TCP listeners.
-    pub tcp: Vec<std::net::TcpListener>,
-    /// How datagrams are read and written.
-    pub udp_path: dotgate_net::UdpPath,
-    /// Where orders come from.
-    pub orders: Receiver<Order>,
-    /// Where reports go.
-    pub reports: Reports,
-    /// When any worker last received a packet, in nanoseconds of the boot-time clock; kept while draining.
-    pub last_packet: Arc<AtomicU64>,
-}
 
 /// One worker, before and while it runs.
 pub struct Worker {
@@ -147,8 +66,10 @@ pub struct Worker {
     buffer: Vec<u8>,
     phase: Phase,
     settings: Arc<Settings>,
-    health: Arc<[Health]>,
+    shared: Shared,
     orders: Receiver<Order>,
+    letters: Receiver<Letter>,
+    post: Post,
     outlet: Outlet,
     pulse: Arc<Pulse>,
     last_packet: Arc<AtomicU64>,
@@ -181,13 +102,18 @@ impl Worker {
     ///
     /// # Errors
     /// Those of the system: no descriptor for the poll loop, or no randomness.
-    pub fn new(parts: Parts) -> io::Result<(Worker, Waker)> {
+    pub fn new(parts: Parts) -> io::Result<(Worker, Arc<Waker>)> {
         let poll = Poll::new()?;
         let mut places = Places::default();
         let waker = Waker::new(poll.registry(), places.take(Owner::Orders))?;
         let datagrams = Datagrams::new(poll.registry(), &mut places, parts.udp, parts.udp_path)?;
         let streams = Streams::new(poll.registry(), &mut places, parts.tcp)?;
-        let engine = new_engine(&parts.settings, &parts.health, &parts.counters)?;
+        let engine = new_engine(
+            parts.number,
+            &parts.settings,
+            &parts.shared,
+            &parts.counters,
+        )?;
         parts.pulse.beat(now());
         let worker = Worker {
             poll,
@@ -201,8 +127,10 @@ impl Worker {
             buffer: vec![0; READ_BYTES],
             phase: Phase::Serving,
             settings: parts.settings,
-            health: parts.health,
+            shared: parts.shared,
             orders: parts.orders,
+            letters: parts.letters,
+            post: Post::default(),
             outlet: Outlet {
                 number: parts.number,
                 reports: parts.reports,
@@ -211,7 +139,12 @@ impl Worker {
             pulse: parts.pulse,
             last_packet: parts.last_packet,
         };
-        Ok((worker, waker))
+        Ok((worker, Arc::new(waker)))
+    }
+
+    /// Tells the worker how to reach all workers, itself included, in the order of their numbers.
+    pub fn meet(&mut self, postboxes: Vec<Postbox>) {
+        self.post = Post::new(postboxes);
     }
 
     /// Runs until it is told to finish.
@@ -279,13 +212,17 @@ impl Worker {
         }
         self.carry_out(now);
         self.datagrams.send(&mut self.engine);
+        self.post.send(&mut self.engine);
         self.engine.publish_load();
         self.hand_on_events();
     }
 
     fn serve(&mut self, owner: Owner, ready: Ready, now: Moment) {
         match owner {
-            Owner::Orders => self.take_orders(now),
+            Owner::Orders => {
+                self.take_orders(now);
+                self.take_letters(now);
+            }
             Owner::Udp(socket) => {
                 let read = self.datagrams.receive(socket, &mut self.engine, now);
                 if read.count > 0 {
@@ -426,6 +363,13 @@ impl Worker {
         self.streams.stop_accepting(registry, places, &is_meant);
     }
 
+    /// What other workers have learned for this one. More than a mailbox holds can't be there.
+    fn take_letters(&mut self, now: Moment) {
+        for letter in self.letters.try_iter().take(LETTERS) {
+            self.engine.on_letter(now, letter);
+        }
+    }
+
     /// Reads what the system has queued already, then nothing more.
     fn finish(&mut self) {
         if self.phase == Phase::Finishing {
@@ -474,6 +418,7 @@ impl Worker {
             self.engine.fail_all(now);
             self.carry_out(now);
             self.datagrams.send(&mut self.engine);
+            self.post.send(&mut self.engine);
         }));
         // A second panic leaves clients without this answer; they ask again.
         drop(farewell);
@@ -481,7 +426,12 @@ impl Worker {
         self.unfinished.clear();
         self.sessions.drop_all(&mut self.places);
         self.streams.drop_all(&mut self.places);
-        match new_engine(&self.settings, &self.health, &self.outlet.counters) {
+        match new_engine(
+            self.outlet.number,
+            &self.settings,
+            &self.shared,
+            &self.outlet.counters,
+        ) {
             Ok(engine) => self.engine = engine,
             Err(error) => self.outlet.tell(Report::Broken {
                 reason: error.to_string(),
@@ -526,15 +476,17 @@ struct Read {
 }
 
 fn new_engine(
+    number: usize,
     settings: &Arc<Settings>,
-    health: &Arc<[Health]>,
+    shared: &Shared,
     counters: &Arc<Counters>,
 ) -> io::Result<Engine> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(io::Error::other)?;
     Ok(Engine::new(
+        number,
         Arc::clone(settings),
-        Arc::clone(health),
+        shared.clone(),
         Arc::clone(counters),
         seed,
     ))

@@ -111,6 +111,8 @@ labels! {
     Cached = "cached",
     /// Answered from the cache, past its time to live.
     Stale = "stale",
+    /// Told of a failure that was kept.
+    CachedFailure = "cached_failure",
     /// Answered for a name that is served here.
     Local = "local",
     /// Waited for an upstream and got an error of ours.

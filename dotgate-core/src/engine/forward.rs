@@ -1,19 +1,19 @@
-//! Attempts: making them, waiting for a session to make them on, and ending an exchange.
+//! Attempts: making them, and waiting for a session to make them on.
 
 use std::time::Duration;
 
-use dotgate_wire::{Ede, UpstreamQuery, opcode, write_response};
+use dotgate_wire::UpstreamQuery;
 
 use super::Engine;
+use super::kept::ROUTE;
 use crate::counters::Count;
 use crate::counters::labels::AttemptKind;
-use crate::exchange::{Attempt, Client, Exchange, ExchangeKey, Waiter, WaiterKey};
+use crate::exchange::{Attempt, ExchangeKey};
 use crate::failure::Failure;
 use crate::health::{Health, HealthState};
 use crate::limits;
 use crate::moment::Moment;
 use crate::outbox::{Action, Event};
-use crate::respond::Asked;
 use crate::select::{Choice, choose};
 use crate::session::{Asker, Session, SessionKey};
 
@@ -270,7 +270,7 @@ impl Engine {
         let Some(question) = self.probe.as_ref() else {
             return;
         };
-        let hash = self.inflight.hash(question, false, false);
+        let hash = self.cache.key(question, ROUTE, false, false).hash();
         let Some(session) = self.sessions.get_mut(key) else {
             return;
         };
@@ -290,218 +290,6 @@ impl Engine {
         self.count_attempt(upstream, AttemptKind::Probe, reuses);
         self.count(Count::Probes);
         self.mark_session_dirty(key);
-    }
-
-    /// Answers those whose deadline has passed.
-    pub(super) fn expire_waiters(&mut self, now: Moment) {
-        while let Some(&(deadline, key)) = self.deadlines.front() {
-            let Some(waiter) = self.waiters.get(key) else {
-                self.deadlines.pop_front();
-                continue;
-            };
-            if deadline > now {
-                return;
-            }
-            self.deadlines.pop_front();
-            self.expire(now, waiter.exchange);
-        }
-    }
-
-    /// Fails the first waiter of an exchange; those behind it may get new attempts.
-    fn expire(&mut self, now: Moment, key: ExchangeKey) {
-        let Some(exchange) = self.exchanges.get_mut(key) else {
-            return;
-        };
-        if exchange.attempts() > 0 {
-            exchange.note(
-                Failure::Silent,
-                exchange.running().next().map(|attempt| attempt.upstream),
-            );
-        }
-        Self::note_ill_upstreams(&self.health, exchange);
-        let (failure, _) = exchange.failure();
-        let Some(first) = exchange.first_waiter() else {
-            return;
-        };
-        let Some(waiter) = self.waiters.remove(first) else {
-            return;
-        };
-        exchange.drop_first(waiter.next);
-        let has_waiters = waiter.next.is_some();
-        self.fail_waiter(now, &waiter, key, failure);
-        if !has_waiters {
-            self.remove_exchange(now, key);
-            return;
-        }
-        let Some(exchange) = self.exchanges.get_mut(key) else {
-            return;
-        };
-        let running: Vec<Attempt> = exchange.running().collect();
-        if exchange.renew(now) {
-            self.retire(now, key, &running);
-            self.advance(now, key);
-        }
-    }
-
-    /// Delivers the loaded answer to all who wait, and ends the exchange.
-    pub(super) fn answer_all(&mut self, now: Moment, key: ExchangeKey, upstream: usize) {
-        let is_authenticated = self
-            .settings
-            .upstreams
-            .get(upstream)
-            .is_some_and(|upstream| upstream.is_authenticated);
-        let text = self.relayed_ede_text(upstream);
-        while let Some(waiter) = self.take_waiter(key) {
-            let asked = self.asked_by(&waiter);
-            let code = self.answer.ede().map(|(code, _)| code);
-            let ede = code.map(|code| (code, text.as_deref().unwrap_or_default()));
-            if self.answer.question().is_empty() {
-                // An error may come without its question; no client gets it so (RFC 1035 section 4.1.1).
-                let question = self.spelt_question(key, &waiter);
-                let rcode = self.answer.rcode();
-                self.deliver_error(waiter.client, &asked, &question, opcode::QUERY, rcode, ede);
-            } else {
-                let ede = ede.map(|(code, text)| Ede { code, text });
-                let hop = asked.hop(ede, is_authenticated);
-                self.deliver(waiter.client, |answer, out| {
-                    write_response(out, answer, &hop);
-                });
-            }
-            self.count(Count::Answered);
-            self.count_answered(now, &waiter, key, upstream);
-            self.end_waiter(&waiter);
-        }
-        self.remove_exchange(now, key);
-    }
-
-    /// The text for an EDE that is passed on: its source, then its words (RFC 8914 section 3). Structured text
-    /// would not survive a word before it, so it is dropped.
-    fn relayed_ede_text(&self, upstream: usize) -> Option<String> {
-        let (_, text) = self.answer.ede()?;
-        let label = &self.settings.upstreams.get(upstream)?.label;
-        match text {
-            "" => Some(format!("from {label}")),
-            text if text.starts_with('{') => Some(format!("from {label}")),
-            text => Some(format!("from {label}: {text}")),
-        }
-    }
-
-    /// Ends an exchange with the most telling failure it has seen.
-    pub(super) fn fail_with_noted(&mut self, now: Moment, key: ExchangeKey) {
-        if let Some(exchange) = self.exchanges.get_mut(key) {
-            Self::note_ill_upstreams(&self.health, exchange);
-            let (failure, _) = exchange.failure();
-            self.fail(now, key, failure);
-        }
-    }
-
-    /// What kept an exchange waiting may be known to another worker alone.
-    fn note_ill_upstreams(health: &[Health], exchange: &mut Exchange) {
-        if exchange.failure().0 == Failure::NotReady {
-            for (upstream, health) in health.iter().enumerate() {
-                if let Some(failure) = health.why() {
-                    exchange.note(failure, Some(upstream));
-                }
-            }
-        }
-    }
-
-    /// Ends an exchange with a failure.
-    pub(super) fn fail(&mut self, now: Moment, key: ExchangeKey, failure: Failure) {
-        while let Some(waiter) = self.take_waiter(key) {
-            self.fail_waiter(now, &waiter, key, failure);
-        }
-        self.remove_exchange(now, key);
-    }
-
-    fn take_waiter(&mut self, key: ExchangeKey) -> Option<Waiter> {
-        let exchange = self.exchanges.get_mut(key)?;
-        let first: WaiterKey = exchange.first_waiter()?;
-        let waiter = self.waiters.remove(first)?;
-        exchange.drop_first(waiter.next);
-        Some(waiter)
-    }
-
-    fn fail_waiter(&mut self, now: Moment, waiter: &Waiter, key: ExchangeKey, failure: Failure) {
-        let Some(exchange) = self.exchanges.get(key) else {
-            return;
-        };
-        let question = self.spelt_question(key, waiter);
-        let asked = self.asked_by(waiter);
-        let text = self.failure_text(failure, exchange.failure().1);
-        let ede = Some((failure.ede(), text.as_str()));
-        self.deliver_error(
-            waiter.client,
-            &asked,
-            &question,
-            opcode::QUERY,
-            failure.rcode(),
-            ede,
-        );
-        self.count(Count::Failed);
-        self.count_failed(now, waiter, key, failure);
-        self.end_waiter(waiter);
-    }
-
-    /// The question of an exchange as this client spelt it.
-    fn spelt_question(&self, key: ExchangeKey, waiter: &Waiter) -> Vec<u8> {
-        let exchange = self.exchanges.get(key);
-        let mut question =
-            exchange.map_or_else(Vec::new, |exchange| exchange.question.as_bytes().to_vec());
-        waiter.letter_case.apply(&mut question);
-        question
-    }
-
-    fn failure_text(&self, failure: Failure, upstream: Option<usize>) -> String {
-        match upstream.and_then(|upstream| self.settings.upstreams.get(upstream)) {
-            Some(upstream) => format!("{} ({})", failure.text(), upstream.label),
-            None => failure.text().to_owned(),
-        }
-    }
-
-    fn asked_by(&self, waiter: &Waiter) -> Asked {
-        Asked {
-            id: waiter.id,
-            flags: waiter.flags,
-            letter_case: waiter.letter_case,
-            edns: waiter.edns,
-            transport: self.transport(waiter.client),
-        }
-    }
-
-    fn end_waiter(&mut self, waiter: &Waiter) {
-        self.quota.release(waiter.client_id);
-        if let Client::Stream(key) = waiter.client {
-            self.one_less_on_stream(key);
-        }
-    }
-
-    fn remove_exchange(&mut self, now: Moment, key: ExchangeKey) {
-        if let Some(exchange) = self.exchanges.remove(key) {
-            self.inflight.remove(exchange.question_hash, key);
-            for attempt in exchange.running() {
-                self.retire_id(now, &attempt, exchange.question_hash);
-            }
-        }
-    }
-
-    fn retire(&mut self, now: Moment, key: ExchangeKey, attempts: &[Attempt]) {
-        let Some(hash) = self
-            .exchanges
-            .get(key)
-            .map(|exchange| exchange.question_hash)
-        else {
-            return;
-        };
-        for attempt in attempts {
-            self.retire_id(now, attempt, hash);
-        }
-    }
-
-    fn retire_id(&mut self, now: Moment, attempt: &Attempt, question_hash: u64) {
-        if let Some(session) = self.sessions.get_mut(attempt.session) {
-            session.retire(attempt.id, question_hash, now);
-        }
     }
 
     /// Reports that an upstream went down, once for all workers.

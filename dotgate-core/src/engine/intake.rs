@@ -1,4 +1,4 @@
-//! From the listener to the exchange: stages `query`, `admit`, `route` and `inflight`.
+//! From the listener to the exchange: stages `query`, `admit`, `route` and `inflight`; `cache` is `engine::kept`.
 
 use std::net::IpAddr;
 
@@ -6,12 +6,15 @@ use dotgate_wire::{
     Ignore, LetterCase, Query, Question, Received, Reject, opcode, parse_query, write_local,
 };
 
+use super::kept::{Held, ROUTE};
 use super::{Engine, is_due};
 use crate::admit::ClientId;
 use crate::counters::Count;
 use crate::counters::labels::{Limit, Outcome};
-use crate::exchange::{Client, Exchange, ExchangeKey, Waiter};
+use crate::exchange::{Asks, Client, Exchange, ExchangeKey, Waiter};
 use crate::failure::Failure;
+use crate::flights::Role;
+use crate::limits;
 use crate::moment::Moment;
 use crate::outbox::{Event, ReturnPath};
 use crate::query::{Refusal, refusal};
@@ -126,23 +129,63 @@ impl Engine {
             });
             return Taken::Answered;
         }
+        let dnssec_ok = query.edns.is_some_and(|edns| edns.dnssec_ok);
+        let checking_disabled = query.flags.checking_disabled();
+        let asks = Asks {
+            key: self
+                .cache
+                .key(&question, ROUTE, dnssec_ok, checking_disabled),
+            is_kept: self.is_kept(&question),
+            question,
+            dnssec_ok,
+            checking_disabled,
+        };
+        match self.look_up(now, client, &asked, query.question, &asks) {
+            Held::Answered => Taken::Answered,
+            held @ (Held::Nothing | Held::Stale) => {
+                let joined = self.wait_for_answer(now, client, peer, &asked, asks, held);
+                if joined.is_none() {
+                    self.shed(now, client, query, &asked);
+                    return Taken::Answered;
+                }
+                Taken::InFlight
+            }
+        }
+    }
+
+    /// Has a client wait for the exchange of its question. None if too many wait.
+    fn wait_for_answer(
+        &mut self,
+        now: Moment,
+        client: Client,
+        peer: IpAddr,
+        asked: &Asked,
+        asks: Asks,
+        held: Held,
+    ) -> Option<()> {
+        let found = self
+            .inflight
+            .find(&self.exchanges, &asks.key, &asks.question);
+        let is_crowded = found
+            .and_then(|key| self.exchanges.get(key))
+            .is_some_and(|exchange| exchange.waiting_clients() >= limits::WAITERS_PER_QUESTION);
         let client_id = ClientId::of(peer);
-        let has_room = self.waiters.len() < self.settings.queries_max && self.quota.take(client_id);
-        if !has_room {
-            self.shed(now, client, query, &asked);
-            return Taken::Answered;
+        let has_room = !is_crowded && self.waiters.len() < self.settings.queries_max;
+        if !has_room || !self.quota.take(client_id) {
+            return None;
         }
         self.count(Count::QueriesForwarded);
         self.last_query = Some(now);
-        let dnssec_ok = query.edns.is_some_and(|edns| edns.dnssec_ok);
-        let (exchange, is_new) =
-            self.exchange_for(now, question, dnssec_ok, query.flags.checking_disabled());
+        let exchange = found.unwrap_or_else(|| {
+            let role = self.flights.join(asks.key.hash(), self.number);
+            self.begin_exchange(now, asks, role)
+        });
         let waiter = self.waiters.insert(Waiter {
             client,
             client_id,
             id: asked.id,
             flags: asked.flags,
-            letter_case,
+            letter_case: asked.letter_case,
             edns: asked.edns,
             asked_at: now,
             exchange,
@@ -153,44 +196,34 @@ impl Engine {
         }
         self.deadlines
             .push_back((now + self.settings.query_deadline, waiter));
+        if held == Held::Stale {
+            self.patience
+                .push_back((now + self.settings.cache.stale_after, exchange));
+        }
         if let Some(state) = self.exchanges.get_mut(exchange) {
             state.join(waiter, &mut self.waiters);
         }
-        if is_new {
-            self.advance(now, exchange);
-        } else {
-            self.count(Count::QueriesMerged);
+        match found {
+            None => self.set_out(now, exchange),
+            Some(_) => self.count(Count::QueriesMerged),
         }
-        Taken::InFlight
+        Some(())
     }
 
-    /// The exchange of the same question, or a new one.
-    fn exchange_for(
-        &mut self,
-        now: Moment,
-        question: Question,
-        dnssec_ok: bool,
-        checking_disabled: bool,
-    ) -> (ExchangeKey, bool) {
-        let hash = self.inflight.hash(&question, dnssec_ok, checking_disabled);
-        let found = self.inflight.find(
-            &self.exchanges,
-            hash,
-            &question,
-            dnssec_ok,
-            checking_disabled,
-        );
-        if let Some(key) = found {
-            return (key, false);
-        }
-        // A real question tells best whether an upstream answers again; some know nothing of the root.
+    /// Makes an exchange, for whoever will wait for it.
+    pub(super) fn begin_exchange(&mut self, now: Moment, asks: Asks, role: Role) -> ExchangeKey {
+        self.note_probe(&asks.question);
+        let hash = asks.key.hash();
+        let key = self.exchanges.insert(Exchange::new(asks, role, now));
+        self.inflight.insert(&self.exchanges, hash, key);
+        key
+    }
+
+    /// A real question tells best whether an upstream answers again; some know nothing of the root.
+    pub(super) fn note_probe(&mut self, question: &Question) {
         if self.health.iter().any(|health| !health.is_well()) {
             self.probe = Some(question.clone());
         }
-        let exchange = Exchange::new(question, hash, dnssec_ok, checking_disabled, now);
-        let key = self.exchanges.insert(exchange);
-        self.inflight.insert(&self.exchanges, hash, key);
-        (key, true)
     }
 
     fn shed(&mut self, now: Moment, client: Client, query: &Query<'_>, asked: &Asked) {

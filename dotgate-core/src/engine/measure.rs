@@ -63,7 +63,7 @@ impl Engine {
         self.counters.clients().add_failure(failure.into());
     }
 
-    fn count_waited(
+    pub(super) fn count_waited(
         &self,
         now: Moment,
         waiter: &Waiter,

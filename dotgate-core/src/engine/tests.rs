@@ -1,5 +1,6 @@
 //! Stories about the engine in simulated time.
 
+mod cache;
 mod clients;
 mod dnssec;
 mod edns;

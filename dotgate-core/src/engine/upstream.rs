@@ -5,6 +5,7 @@ use std::time::Duration;
 use dotgate_wire::{message_id, rcode};
 
 use super::Engine;
+use super::kept::ROUTE;
 use crate::counters::Count;
 use crate::counters::labels::{Ending, Limit, Reason};
 use crate::exchange::{Attempt, ExchangeKey};
@@ -336,7 +337,7 @@ impl Engine {
         };
         [(false, false), (false, true), (true, false), (true, true)]
             .into_iter()
-            .any(|(dnssec_ok, cd)| self.inflight.hash(&question, dnssec_ok, cd) == hash)
+            .any(|(dnssec_ok, cd)| self.cache.key(&question, ROUTE, dnssec_ok, cd).hash() == hash)
     }
 
     /// RFC 7828 section 3.2.2: close before the peer does; at 0 send nothing more.

@@ -22,8 +22,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dotgate_core::{
-    AccessList, Count, Health, LocalZones, Moment, SessionKey, Settings, StreamKey,
-    UpstreamSettings,
+    AccessList, CacheSettings, Count, Health, LocalZones, Moment, SessionKey, Settings, Shared,
+    StreamKey, UpstreamSettings,
 };
 
 use message::{Ask, Form};
@@ -97,6 +97,7 @@ fn settings(upstreams: usize, is_small: bool) -> Settings {
             ["192.0.2.0/24", "2001:db8::/32"].map(|prefix| prefix.parse().expect("a prefix")),
         ),
         local_zones: LocalZones::all_but([]),
+        cache: CacheSettings::off(),
         udp_response_max: 1_232,
         query_deadline: Duration::from_secs(4),
         queries_max: limit(6, 20_000),
@@ -127,7 +128,9 @@ impl World<'_> {
     fn of(octets: Octets<'_>, upstreams: usize, workers: usize, is_small: bool) -> World<'_> {
         let settings = Arc::new(settings(upstreams, is_small));
         let health: Arc<[Health]> = (0..upstreams).map(|_| Health::new()).collect();
-        let worker = |number| Worker::new(&settings, &health, [number; 32]);
+        let shared = Shared::alone(Arc::clone(&health));
+        let worker =
+            |number: u8| Worker::new(usize::from(number), &settings, &shared, [number; 32]);
         World {
             octets,
             now: Moment::from_nanos(1_000_000_000),

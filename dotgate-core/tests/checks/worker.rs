@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use dotgate_core::{
-    Action, Count, Counters, Engine, Health, Moment, ReturnPath, SessionEnd, SessionKey, Settings,
+    Action, Count, Counters, Engine, Moment, ReturnPath, SessionEnd, SessionKey, Settings, Shared,
     StreamKey, limits,
 };
 use dotgate_wire::{Answer, Received, parse_query};
@@ -96,10 +96,15 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(settings: &Arc<Settings>, health: &Arc<[Health]>, seed: [u8; 32]) -> Worker {
+    pub(crate) fn new(
+        number: usize,
+        settings: &Arc<Settings>,
+        shared: &Shared,
+        seed: [u8; 32],
+    ) -> Worker {
         let counters = Arc::new(Counters::new());
         Worker {
-            engine: Engine::new(Arc::clone(settings), Arc::clone(health), counters, seed),
+            engine: Engine::new(number, Arc::clone(settings), shared.clone(), counters, seed),
             sessions: BTreeMap::new(),
             streams: BTreeMap::new(),
             old_sessions: Vec::new(),

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use dotgate_core::{Count, Health, Moment};
+use dotgate_core::{Cache, Count, Health, Moment, Shared};
 
 use super::now;
 use crate::log;
@@ -19,7 +19,7 @@ pub struct Sources {
     started: Moment,
     addresses: Vec<SocketAddr>,
     upstreams: Arc<[Upstream]>,
-    health: Arc<[Health]>,
+    shared: Shared,
     workers: Vec<RunningWorker>,
     is_draining: AtomicBool,
 }
@@ -29,14 +29,14 @@ impl Sources {
     pub fn new(
         addresses: Vec<SocketAddr>,
         upstreams: Arc<[Upstream]>,
-        health: Arc<[Health]>,
+        shared: Shared,
         workers: Vec<RunningWorker>,
     ) -> Sources {
         Sources {
             started: now(),
             addresses,
             upstreams,
-            health,
+            shared,
             workers,
             is_draining: AtomicBool::new(false),
         }
@@ -59,7 +59,12 @@ impl Sources {
 
     /// The upstreams' health, in the same order.
     pub fn health(&self) -> &[Health] {
-        &self.health
+        &self.shared.health
+    }
+
+    /// The answers kept.
+    pub fn cache(&self) -> &Cache {
+        &self.shared.cache
     }
 
     /// The workers.
@@ -78,7 +83,7 @@ impl Sources {
 
     /// Everything that is measured, at this moment.
     pub fn reading(&self) -> Reading<'_> {
-        let pairs = self.upstreams.iter().zip(self.health.iter());
+        let pairs = self.upstreams.iter().zip(self.health().iter());
         let upstreams = pairs.map(|(upstream, health)| UpstreamReading {
             label: upstream.label(),
             health,

@@ -58,6 +58,15 @@ local.forward                   default                 (none)
 admin.listen                    default                 127.0.0.1:9153
 admin.host_names                -                       (not set)
 admin.token_file                -                       (not set)
+cache.size                      default                 64MiB
+cache.ttl_min                   default                 0s
+cache.ttl_max                   default                 86400s
+cache.negative_ttl_max          default                 3600s
+cache.failure_ttl_max           default                 5s
+cache.stale_max                 default                 86400s
+cache.stale_after               default                 1800ms
+cache.prefetch                  default                 true
+cache.except                    default                 (none)
 
 listen on [::]:5300, UDP and TCP
 workers: 3

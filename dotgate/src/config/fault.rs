@@ -36,12 +36,22 @@ pub enum Fault {
         /// The address as written.
         item: String,
     },
+    /// A lower bound is above the upper bound of the same thing.
+    Above {
+        /// The setting of the upper bound.
+        other: &'static str,
+    },
     /// Neither `true` nor `false`.
     NotABoolean,
     /// Not a number with a unit of time.
     NotADuration,
     /// Not a DNS name that can be in a certificate.
     NotAName {
+        /// The name as written.
+        item: String,
+    },
+    /// Not a DNS name.
+    NotASuffix {
         /// The name as written.
         item: String,
     },
@@ -144,7 +154,9 @@ impl fmt::Display for Fault {
             }
             Self::NotABoolean => write!(f, "it is neither true nor false"),
             Self::NotADuration => write!(f, "it is not a number with a unit of time"),
-            Self::NotAName { item } => write!(f, "{} is not a DNS name", Shown(item)),
+            Self::NotAName { item } | Self::NotASuffix { item } => {
+                write!(f, "{} is not a DNS name", Shown(item))
+            }
             Self::NotANumber => write!(f, "it is not a whole number"),
             Self::NotAnAddressOrName { item } => {
                 write!(f, "{} is neither an IP address nor a DNS name", Shown(item))
@@ -155,10 +167,9 @@ impl fmt::Display for Fault {
                 write!(f, "{} is not sha256/ and 32 octets in base64", Shown(item))
             }
             Self::NotAPort { item } => write!(f, "{} is not a port from 1 to 65535", Shown(item)),
-            Self::NotAPrefix { item } => {
-                write!(f, "{} is not an IP address or prefix", Shown(item))
-            }
+            Self::NotAPrefix { item } => write!(f, "{} is no address or prefix", Shown(item)),
             Self::NotASize => write!(f, "it is not a number with a unit of size"),
+            Self::Above { other } => write!(f, "it is more than {other} is"),
             Self::NotAWord { item } => write!(f, "{} is not one of the words", Shown(item)),
             Self::NotConnectable { item } => {
                 write!(f, "no connection can be made to {}", Shown(item))

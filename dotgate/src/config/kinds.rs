@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use domain::base::Name;
 use ipnet::IpNet;
 
 use super::address::{ScopedAddress, read_prefix};
@@ -193,11 +194,6 @@ impl Kind for Size {
 
 /// `true` or `false`.
 #[derive(Debug)]
-#[allow(
-    dead_code,
-    unreachable_pub,
-    reason = "a kind of value, whether or not a setting of today has it"
-)]
 pub struct Switch;
 
 impl Kind for Switch {
@@ -326,6 +322,38 @@ impl Kind for Prefixes {
             "1 to {} IP addresses or prefixes, separated by commas",
             self.most
         )
+    }
+
+    fn is_list(&self) -> bool {
+        true
+    }
+}
+
+/// Names, each standing for itself and everything below it.
+#[derive(Debug)]
+pub struct Suffixes {
+    /// The most names allowed.
+    pub most: usize,
+}
+
+impl Kind for Suffixes {
+    /// Uncompressed and in lower case, with the root label.
+    type Value = Vec<Vec<u8>>;
+
+    fn read(&self, text: &str) -> Result<Self::Value, Fault> {
+        if text.is_empty() {
+            return Ok(Vec::new());
+        }
+        distinct(text, self.most, |item| {
+            let name = Name::<Vec<u8>>::from_str(item).map_err(|_| Fault::NotASuffix {
+                item: item.to_owned(),
+            })?;
+            Ok(name.as_slice().to_ascii_lowercase())
+        })
+    }
+
+    fn expected(&self) -> String {
+        format!("nothing, or 1 to {} names, separated by commas", self.most)
     }
 
     fn is_list(&self) -> bool {

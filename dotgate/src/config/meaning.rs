@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::kinds::{Amount, ByteCount};
+use super::fault::Fault;
+use super::kinds::{Amount, ByteCount, shown_duration};
 use super::problem::Problem;
 use super::reader::Reader;
 use super::settings as table;
-use super::spec::Spec;
+use super::spec::{Spec, Written};
 use super::upstream::UpstreamConfig;
 use super::upstreams;
 use super::words::{LocalName, LogFormat, LogLevel, Profile};
@@ -35,6 +36,7 @@ pub struct Config {
     bootstrap: Vec<SocketAddr>,
     forwarded: Vec<LocalName>,
     admin: AdminConfig,
+    cache: CacheConfig,
 }
 
 /// Where to listen, and how.
@@ -89,6 +91,30 @@ pub struct TcpConfig {
     pub idle: Duration,
     /// The queries in flight on one connection.
     pub in_flight_max: u32,
+}
+
+/// What is kept of answers.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct CacheConfig {
+    /// The memory that kept answers may take; 0 for no cache.
+    pub size: ByteCount,
+    /// The shortest time an answer is kept.
+    pub ttl_min: Duration,
+    /// The longest time an answer is kept, no shorter than `ttl_min`.
+    pub ttl_max: Duration,
+    /// The longest time a denial is kept.
+    pub negative_ttl_max: Duration,
+    /// The longest time a failure is kept.
+    pub failure_ttl_max: Duration,
+    /// How long after its end an answer is still given, as stale.
+    pub stale_max: Duration,
+    /// How long a client waits before it is given a stale answer.
+    pub stale_after: Duration,
+    /// Whether popular answers are asked for again before they end.
+    pub prefetch: bool,
+    /// Names at and below which nothing is kept: uncompressed, in lower case.
+    pub except: Vec<Vec<u8>>,
 }
 
 /// How upstreams are authenticated.
@@ -163,6 +189,11 @@ impl Config {
         &self.bootstrap
     }
 
+    /// Returns what is kept of answers.
+    pub fn cache(&self) -> &CacheConfig {
+        &self.cache
+    }
+
     /// Whether what is asked about `name` goes to the upstreams and is not answered here.
     pub fn forwards(&self, name: LocalName) -> bool {
         self.forwarded.contains(&name)
@@ -221,6 +252,7 @@ impl Config {
             .unwrap_or_default();
         let forwarded = reader.value(&table::LOCAL_FORWARD);
         let admin = read_admin(&mut reader);
+        let cache = read_cache(&mut reader);
         if let Some(specs) = &upstream_specs {
             upstreams::refuse_names_without_bootstrap(&mut reader, specs);
         }
@@ -244,6 +276,7 @@ impl Config {
             bootstrap,
             forwarded: forwarded?,
             admin: admin?,
+            cache: cache?,
         };
         problems.is_empty().then_some(config)
     }
@@ -301,6 +334,46 @@ fn read_tcp(reader: &mut Reader<'_>) -> Option<TcpConfig> {
         connections_per_client_max: connections_per_client_max?,
         idle: idle?,
         in_flight_max: in_flight_max?,
+    })
+}
+
+fn read_cache(reader: &mut Reader<'_>) -> Option<CacheConfig> {
+    let size = reader.value(&table::CACHE_SIZE);
+    let ttl_min = reader.value_with_origin(&table::CACHE_TTL_MIN);
+    let ttl_max = reader.value(&table::CACHE_TTL_MAX);
+    let negative_ttl_max = reader.value(&table::CACHE_NEGATIVE_TTL_MAX);
+    let failure_ttl_max = reader.value(&table::CACHE_FAILURE_TTL_MAX);
+    let stale_max = reader.value(&table::CACHE_STALE_MAX);
+    let stale_after = reader.value(&table::CACHE_STALE_AFTER);
+    let prefetch = reader.value(&table::CACHE_PREFETCH);
+    let except = reader.value(&table::CACHE_EXCEPT);
+    let (ttl_min, origin) = ttl_min?;
+    let (ttl_max, negative_ttl_max) = (ttl_max?, negative_ttl_max?);
+    for (longest, other) in [
+        (ttl_max, "DOTGATE_CACHE_TTL_MAX"),
+        (negative_ttl_max, "DOTGATE_CACHE_NEGATIVE_TTL_MAX"),
+    ] {
+        if ttl_min > longest {
+            reader.problems.push(Problem::Invalid {
+                subject: &table::CACHE_TTL_MIN,
+                written: Written {
+                    text: shown_duration(ttl_min),
+                    origin: origin.clone(),
+                },
+                fault: Fault::Above { other },
+            });
+        }
+    }
+    Some(CacheConfig {
+        size: size?,
+        ttl_min,
+        ttl_max,
+        negative_ttl_max,
+        failure_ttl_max: failure_ttl_max?,
+        stale_max: stale_max?,
+        stale_after: stale_after?,
+        prefetch: prefetch?,
+        except: except?,
     })
 }
 

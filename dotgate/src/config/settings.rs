@@ -6,6 +6,7 @@
 //! No key may be called `port` but those of the required four: `DOTGATE_..._PORT` is what Kubernetes injects.
 
 mod admin;
+mod cache;
 
 use std::marker::PhantomData;
 use std::num::NonZeroU16;
@@ -18,6 +19,11 @@ use super::kinds::{
 };
 use super::setting::{Absent, Entry, Names, Setting, Subject, UpstreamKey};
 use super::words::{LocalName, LogFormat, LogLevel, Profile};
+
+pub use cache::{
+    CACHE_EXCEPT, CACHE_FAILURE_TTL_MAX, CACHE_NEGATIVE_TTL_MAX, CACHE_PREFETCH, CACHE_SIZE,
+    CACHE_STALE_AFTER, CACHE_STALE_MAX, CACHE_TTL_MAX, CACHE_TTL_MIN,
+};
 
 /// All settings, the required ones first, those of one section together.
 pub static TABLE: &[Subject] = &[
@@ -49,6 +55,15 @@ pub static TABLE: &[Subject] = &[
     &ADMIN_LISTEN,
     &ADMIN_HOST_NAMES,
     &ADMIN_TOKEN_FILE,
+    &CACHE_SIZE,
+    &CACHE_TTL_MIN,
+    &CACHE_TTL_MAX,
+    &CACHE_NEGATIVE_TTL_MAX,
+    &CACHE_FAILURE_TTL_MAX,
+    &CACHE_STALE_MAX,
+    &CACHE_STALE_AFTER,
+    &CACHE_PREFETCH,
+    &CACHE_EXCEPT,
 ];
 
 /// `HOST`.

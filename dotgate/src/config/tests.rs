@@ -145,11 +145,7 @@ fn what_is_wrong_with_a_value_is_told_in_one_line() {
             "10.1.0.0/8",
             "10.1.0.0/8 has bits beyond its length (write 10.0.0.0/8)",
         ),
-        (
-            "DOTGATE_ACCESS_ALLOW",
-            "all",
-            "all is not an IP address or prefix",
-        ),
+        ("DOTGATE_ACCESS_ALLOW", "all", "all is no address or prefix"),
         (
             "DOTGATE_LOCAL_FORWARD",
             "resolver.arpa",

@@ -230,6 +230,12 @@ pub(super) fn alone(count: Count) -> Option<Metric> {
             "With dotgate_upstream_attempts_total: how many questions a forwarded query costs."
         }
         Count::QueriesMerged => "Queries that cost no upstream anything.",
+        Count::CacheMisses => {
+            "Against dotgate_queries_total{outcome=\"cached\"}: how much the cache saves."
+        }
+        Count::Prefetches => "What keeping popular answers fresh costs the upstreams.",
+        Count::QueriesFollowing => "Questions that another worker was asking already.",
+        Count::LettersDropped => "A worker too busy to hear of the others' answers.",
         Count::SessionsStarted => {
             "Far more than dotgate_sessions_opened_total: an upstream cannot be reached."
         }

@@ -6,11 +6,13 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{channel, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use dotgate_core::{AccessList, Count, Counters, Engine, Health, Moment, ReturnPath, Settings};
+use dotgate_core::{
+    AccessList, Count, Counters, Engine, Health, Moment, ReturnPath, Settings, Shared,
+};
 use dotgate_net::UdpPath;
 use ipnet::IpNet;
 use tokio::sync::mpsc;
@@ -43,8 +45,9 @@ pub(super) fn is_forwarded(config: &Config, asked: &Asked) -> io::Result<bool> {
     // It is asked one question and forgotten: nothing of it needs to be unpredictable.
     let seed = [0; 32];
     let mut engine = Engine::new(
+        0,
         Arc::new(settings(config)),
-        health,
+        Shared::alone(health),
         Arc::clone(&counters),
         seed,
     );
@@ -73,7 +76,8 @@ pub(super) fn ask_through_worker(
     let parts = Parts {
         number: 0,
         settings: Arc::new(settings(config)),
-        health: config.upstreams().iter().map(|_| Health::new()).collect(),
+        shared: Shared::alone(config.upstreams().iter().map(|_| Health::new()).collect()),
+        letters: sync_channel(1).1,
         upstreams: Arc::clone(upstreams),
         counters: Arc::clone(&counters),
         pulse: Arc::default(),

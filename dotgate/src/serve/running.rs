@@ -1,25 +1,59 @@
 //! A running worker as other threads reach it: orders in, signs of life and counts out.
 
+use std::io;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Weak};
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 
 use dotgate_core::{Counters, Moment};
 use dotgate_net::UdpSocket;
 use mio::Waker;
 
-use crate::worker::{Order, Pulse};
+use crate::worker::{Order, Postbox, Pulse, Worker};
+
+/// A worker that is made and not yet started.
+pub(super) struct Made {
+    pub(super) worker: Worker,
+    pub(super) orders: Sender<Order>,
+    pub(super) postbox: Postbox,
+    pub(super) pulse: Arc<Pulse>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) udp: Vec<Weak<UdpSocket>>,
+}
+
+/// Starts the workers, each of which then knows the way to all.
+///
+/// # Errors
+/// The system's, if it gives no thread.
+pub(super) fn set_to_work(made: Vec<Made>) -> io::Result<Vec<RunningWorker>> {
+    let postboxes: Vec<Postbox> = made.iter().map(|made| made.postbox.clone()).collect();
+    let start = |(number, mut made): (usize, Made)| {
+        made.worker.meet(postboxes.clone());
+        let thread = thread::Builder::new()
+            .name(format!("worker-{number}"))
+            .spawn(move || made.worker.run())?;
+        Ok(RunningWorker {
+            thread,
+            orders: made.orders,
+            waker: made.postbox.waker,
+            pulse: made.pulse,
+            counters: made.counters,
+            udp: made.udp,
+        })
+    };
+    made.into_iter().enumerate().map(start).collect()
+}
 
 /// A running worker.
 #[derive(Debug)]
 pub struct RunningWorker {
-    pub(super) thread: JoinHandle<()>,
-    pub(super) orders: Sender<Order>,
-    pub(super) waker: Waker,
-    pub(super) pulse: Arc<Pulse>,
-    pub(super) counters: Arc<Counters>,
+    thread: JoinHandle<()>,
+    orders: Sender<Order>,
+    waker: Arc<Waker>,
+    pulse: Arc<Pulse>,
+    counters: Arc<Counters>,
     /// Weak, so that the sockets of a worker that ended take no datagrams from the others.
-    pub(super) udp: Vec<Weak<UdpSocket>>,
+    udp: Vec<Weak<UdpSocket>>,
 }
 
 impl RunningWorker {

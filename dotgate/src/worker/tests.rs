@@ -4,7 +4,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
 
-use dotgate_core::{AccessList, LocalZones, UpstreamSettings};
+use dotgate_core::{AccessList, CacheSettings, Health, LocalZones, UpstreamSettings};
 use dotgate_net::{BindOptions, UdpPath};
 
 use super::*;
@@ -14,7 +14,7 @@ const WAIT: Duration = Duration::from_secs(10);
 struct World {
     thread: JoinHandle<()>,
     orders: std::sync::mpsc::Sender<Order>,
-    waker: Waker,
+    waker: Arc<Waker>,
     reports: tokio::sync::mpsc::Receiver<(usize, Report)>,
     counters: Arc<Counters>,
     address: SocketAddr,
@@ -36,6 +36,7 @@ fn world() -> World {
         }],
         access: AccessList::new(["127.0.0.0/8".parse().unwrap()]),
         local_zones: LocalZones::all_but([]),
+        cache: CacheSettings::off(),
         udp_response_max: 1_232,
         query_deadline: Duration::from_secs(4),
         queries_max: 100,
@@ -51,7 +52,8 @@ fn world() -> World {
     let parts = Parts {
         number: 0,
         settings: Arc::new(settings),
-        health: [Health::new()].into(),
+        shared: Shared::alone([Health::new()].into()),
+        letters: channel().1,
         upstreams: [].into(),
         counters: Arc::clone(&counters),
         pulse: Arc::default(),

@@ -27,7 +27,7 @@ fn name(fault: Form) -> String {
 
 #[test]
 fn a_wrong_message_is_passed_over_and_the_right_one_behind_it_is_used() {
-    let world = World::new(1);
+    let world = World::with(1, &[("DOTGATE_CACHE_SIZE", "0")]);
     world.upstreams[0].script(|script| {
         for fault in FAULTS {
             script.on(&name(fault), &[Step::Send(fault), Step::Send(Form::Right)]);
@@ -136,7 +136,11 @@ fn an_answer_of_65535_octets_reaches_a_tcp_client_whole_and_a_udp_client_truncat
         assert_eq!((cut.rcode, cut.is_truncated), (Rcode::NOERROR, true));
         assert!(cut.length <= 1_232);
     }
-    assert_eq!(world.counts([Count::Attempts, Count::Failed]), [4, 0]);
+    assert_eq!(
+        world.counts([Count::Attempts, Count::Failed]),
+        [4, 0],
+        "it is too long to be kept"
+    );
 }
 
 #[test]

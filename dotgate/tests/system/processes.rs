@@ -139,14 +139,25 @@ fn an_upstream_that_restarts_as_somebody_else_is_not_asked_and_clients_are_told_
         Leaf::for_name(AUTHENTICATION_NAME),
         Leaf::for_name("other.test"),
     );
-    for (leaf, signer, reason) in [
-        (&other, &authority, "tls: certificate for another name"),
-        (&own, &stranger, "tls: certificate authority unknown"),
+    // Each asks for a name of its own: failures are remembered for a while.
+    for (name, leaf, signer, reason) in [
+        (
+            "first.test",
+            &other,
+            &authority,
+            "tls: certificate for another name",
+        ),
+        (
+            "second.test",
+            &own,
+            &stranger,
+            "tls: certificate authority unknown",
+        ),
     ] {
         peer.kill();
         peer.keep(leaf, signer);
         peer.start_again();
-        let response = client.ask("meanwhile.test");
+        let response = client.ask(name);
         response.assert_failed(22);
         let told = response.ede.unwrap().1;
         assert!(told.starts_with(reason), "{told}");

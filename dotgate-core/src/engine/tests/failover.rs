@@ -260,10 +260,9 @@ fn in_a_long_outage_queries_fail_within_a_second_and_recover_with_the_upstream()
         }
         lab.pass(250 * MS);
     }
-    let before = lab.responses.len();
     lab.send(&query_with_edns(1, "b.example"));
     lab.pass(SECOND);
-    assert_eq!(lab.responses.len(), before + 2, "a.example and b.example");
+    assert_eq!(lab.responses.len(), 61, "each a.example, and b.example");
     lab.ask("c.example");
     lab.pass(500 * MS);
     let attempts = lab.openings.len();

@@ -6,15 +6,17 @@ use std::time::Duration;
 use dotgate_wire::{Flags, message_id, split_frame};
 
 use crate::admit::AccessList;
+use crate::cache::Cache;
 use crate::counters::{Count, Counters};
-use crate::engine::Engine;
+use crate::engine::{Engine, Shared};
 use crate::failure::SessionEnd;
+use crate::flights::{Flights, Letter};
 use crate::health::{Evidence, Health};
 use crate::moment::Moment;
 use crate::outbox::{Action, Event, ReturnPath};
 use crate::route::LocalZones;
 use crate::session::SessionKey;
-use crate::settings::{Settings, UpstreamSettings};
+use crate::settings::{CacheSettings, Settings, UpstreamSettings};
 use crate::stream::StreamKey;
 
 pub(super) const MS: Duration = Duration::from_millis(1);
@@ -49,8 +51,11 @@ pub(super) struct Lab {
     pub(super) closed_streams: Vec<StreamKey>,
     pub(super) resumed: usize,
     pub(super) events: Vec<Event>,
+    pub(super) letters: Vec<(usize, Letter)>,
     upstream_of: Vec<(SessionKey, usize)>,
-    health: Arc<[Health]>,
+    number: usize,
+    cache: CacheSettings,
+    shared: Shared,
     last_answer: Option<SessionKey>,
 }
 
@@ -64,6 +69,7 @@ pub(super) fn settings(upstreams: usize) -> Settings {
             .collect(),
         access: AccessList::new(["192.0.2.0/24".parse().unwrap()]),
         local_zones: LocalZones::all_but([]),
+        cache: CacheSettings::off(),
         udp_response_max: 1_232,
         query_deadline: 4 * SECOND,
         queries_max: 1_000,
@@ -82,18 +88,39 @@ impl Lab {
 
     pub(super) fn with(settings: Settings) -> Lab {
         let health = settings.upstreams.iter().map(|_| Health::new()).collect();
-        Lab::sharing(settings, health)
+        Lab::sharing(0, settings, Shared::alone(health))
+    }
+
+    /// With a cache, and sharing what it must with this many workers in all.
+    pub(super) fn with_cache(settings: Settings, workers: usize) -> Lab {
+        let shared = Shared {
+            health: settings.upstreams.iter().map(|_| Health::new()).collect(),
+            cache: Arc::new(Cache::new(1024 * 1024, (1, 2))),
+            flights: Arc::new(Flights::new(workers)),
+        };
+        Lab::sharing(0, settings, shared)
     }
 
     /// The lab of another worker of the same process.
     pub(super) fn beside(other: &Lab) -> Lab {
-        Lab::sharing(settings(other.health.len()), Arc::clone(&other.health))
+        let mut settings = settings(other.shared.health.len());
+        settings.cache = other.cache.clone();
+        let mut beside = Lab::sharing(other.number + 1, settings, other.shared.clone());
+        beside.now = other.now;
+        beside
     }
 
-    fn sharing(settings: Settings, health: Arc<[Health]>) -> Lab {
+    fn sharing(number: usize, settings: Settings, shared: Shared) -> Lab {
+        let cache = settings.cache.clone();
         let counters = Arc::new(Counters::new());
         Lab {
-            engine: Engine::new(Arc::new(settings), Arc::clone(&health), counters, [7; 32]),
+            engine: Engine::new(
+                number,
+                Arc::new(settings),
+                shared.clone(),
+                counters,
+                [7; 32],
+            ),
             now: Moment::from_nanos(1_000_000_000_000),
             openings: Vec::new(),
             asked: Vec::new(),
@@ -104,8 +131,11 @@ impl Lab {
             closed_streams: Vec::new(),
             resumed: 0,
             events: Vec::new(),
+            letters: Vec::new(),
             upstream_of: Vec::new(),
-            health,
+            number,
+            cache,
+            shared,
             last_answer: None,
         }
     }
@@ -137,6 +167,14 @@ impl Lab {
             interface: 0,
         };
         self.engine.on_datagram(self.now, path, message);
+        self.settle();
+    }
+
+    /// Takes what another worker sends to this one.
+    pub(super) fn take_letters(&mut self, other: &mut Lab) {
+        for (_, letter) in other.letters.extract_if(.., |(to, _)| *to == self.number) {
+            self.engine.on_letter(self.now, letter);
+        }
         self.settle();
     }
 
@@ -183,7 +221,7 @@ impl Lab {
 
     /// What is known of an upstream.
     pub(super) fn evidence(&self, upstream: usize) -> &Evidence {
-        self.health[upstream].evidence()
+        self.shared.health[upstream].evidence()
     }
 
     /// Has an upstream probed, as for somebody who asks about it.
@@ -304,6 +342,9 @@ impl Lab {
         self.engine.clear_datagrams();
         while let Some(event) = self.engine.poll_event() {
             self.events.push(event);
+        }
+        while let Some(letter) = self.engine.poll_letter() {
+            self.letters.push(letter);
         }
     }
 

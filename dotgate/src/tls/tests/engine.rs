@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use dotgate_core::{
-    AccessList, Action, ConnectFault, Count, Counters, Engine, Health, LocalZones, Moment,
-    ReturnPath, SessionEnd, SessionKey, Settings, UpstreamSettings,
+    AccessList, Action, CacheSettings, ConnectFault, Count, Counters, Engine, Health, LocalZones,
+    Moment, ReturnPath, SessionEnd, SessionKey, Settings, Shared, UpstreamSettings,
 };
 
 use super::*;
@@ -59,6 +59,7 @@ fn settings(upstreams: usize) -> Settings {
             .collect(),
         access: AccessList::new(["192.0.2.0/24".parse().unwrap()]),
         local_zones: LocalZones::all_but([]),
+        cache: CacheSettings::off(),
         udp_response_max: 1_232,
         query_deadline: Duration::from_secs(4),
         queries_max: 1_000,
@@ -76,7 +77,7 @@ impl World {
         let counters = Arc::new(Counters::new());
         let settings = Arc::new(settings(peers.len()));
         World {
-            engine: Engine::new(settings, health, counters, [3; 32]),
+            engine: Engine::new(0, settings, Shared::alone(health), counters, [3; 32]),
             now: Moment::from_nanos(1_000_000_000_000),
             arrived: vec![0; peers.len()],
             peers,

@@ -1,0 +1,445 @@
+//! Stage `cache`: a fresh answer, a stale one, or none; and what is kept of an exchange's end.
+//!
+//! Stands between `route` and `inflight` on the way out, between `exchange` and `respond` on the way back. Only
+//! answers from authenticated upstreams are kept, as wholes and for the question that was asked (RFC 5452
+//! section 6, RFC 2181 section 5.4.1). Stale answers follow RFC 8767: given when a refresh has failed, when it
+//! takes longer than the client timer, or at once while every upstream is down.
+
+use dotgate_wire::{Ede, Question, Stored, TTL_MAX, Ttls, ede, store_failure, write_stored};
+
+use super::Engine;
+use crate::cache::{Found, Key, Scope, Terms};
+use crate::counters::Count;
+use crate::counters::labels::Outcome;
+use crate::exchange::{Asks, Client, ExchangeKey, Waiter};
+use crate::failure::Failure;
+use crate::flights::Role;
+use crate::health::{Health, HealthState};
+use crate::limits;
+use crate::moment::Moment;
+use crate::respond::Asked;
+use crate::root::is_root_servers;
+
+/// The one route that there is; part of every key, so that upstreams never see each other's answers (RFC 5452
+/// section 6; CVE-2021-25220).
+pub(super) const ROUTE: u8 = 0;
+
+/// What the cache had for a query.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Held {
+    /// The client has its response.
+    Answered,
+    /// A stale answer, for the time when patience ends.
+    Stale,
+    /// Nothing.
+    Nothing,
+}
+
+/// How an answer from the cache is told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Told {
+    /// Kept for these seconds.
+    Fresh(u32),
+    /// As a failure that was kept.
+    Failed,
+    /// As stale, and why.
+    Stale(&'static str),
+}
+
+impl Told {
+    fn outcome(self) -> Outcome {
+        match self {
+            Told::Fresh(_) => Outcome::Cached,
+            Told::Failed => Outcome::CachedFailure,
+            Told::Stale(_) => Outcome::Stale,
+        }
+    }
+}
+
+impl Engine {
+    /// Whether answers to this question go into the cache.
+    pub(super) fn is_kept(&self, question: &Question) -> bool {
+        let except = &self.settings.cache.except;
+        self.cache.is_on() && !except.iter().any(|suffix| question.is_at_or_below(suffix))
+    }
+
+    /// Answers a query from the cache, if that may be.
+    pub(super) fn look_up(
+        &mut self,
+        now: Moment,
+        client: Client,
+        asked: &Asked,
+        exact: &[u8],
+        asks: &Asks,
+    ) -> Held {
+        if !asks.is_kept {
+            return Held::Nothing;
+        }
+        self.prefetch_credit = (self.prefetch_credit + 1).min(limits::PREFETCH_CREDIT);
+        let may_prefetch = self.may_prefetch();
+        let found = self.find(now, &asks.key, &asks.question, may_prefetch);
+        match found {
+            Found::Fresh { age, prefetch } => {
+                if !self.answer_now(client, asked, exact, asks, Told::Fresh(age)) {
+                    return Held::Nothing;
+                }
+                if prefetch {
+                    self.prefetch_credit -= limits::PREFETCH_COST;
+                    self.count(Count::Prefetches);
+                    self.refresh(now, asks);
+                }
+                Held::Answered
+            }
+            Found::Failed | Found::Miss | Found::Stale { .. }
+                if is_root_servers(&asks.question) && !asks.dnssec_ok =>
+            {
+                self.answer_root(now, client, asked, exact, asks, found)
+            }
+            Found::Failed => {
+                if self.answer_now(client, asked, exact, asks, Told::Failed) {
+                    Held::Answered
+                } else {
+                    Held::Nothing
+                }
+            }
+            Found::Stale { ask, .. } => {
+                if ask && !self.is_everything_down() {
+                    return Held::Stale;
+                }
+                // So that upstreams that are down are tried on, with a question of somebody's.
+                self.last_query = Some(now);
+                self.note_probe(&asks.question);
+                let told = Told::Stale(self.why_down());
+                if self.answer_now(client, asked, exact, asks, told) {
+                    Held::Answered
+                } else {
+                    Held::Nothing
+                }
+            }
+            Found::Miss => {
+                self.count(Count::CacheMisses);
+                Held::Nothing
+            }
+        }
+    }
+
+    /// `. NS` is how forwarders in front ask whether we live: it never waits for an upstream.
+    fn answer_root(
+        &mut self,
+        now: Moment,
+        client: Client,
+        asked: &Asked,
+        exact: &[u8],
+        asks: &Asks,
+        found: Found,
+    ) -> Held {
+        if matches!(found, Found::Failed | Found::Miss) {
+            self.kept.clear();
+            self.kept.extend_from_slice(&self.root);
+        }
+        let told = Told::Stale("asking the upstream");
+        if !self.answer_now(client, asked, exact, asks, told) {
+            return Held::Nothing;
+        }
+        match found {
+            Found::Miss | Found::Stale { ask: true, .. } => self.refresh(now, asks),
+            Found::Failed | Found::Fresh { .. } | Found::Stale { ask: false, .. } => {}
+        }
+        Held::Answered
+    }
+
+    /// Takes what is held into `kept`.
+    fn find(&mut self, now: Moment, key: &Key, question: &Question, may_prefetch: bool) -> Found {
+        let terms = Terms {
+            generation: self.recoveries(),
+            stale_max: self.settings.cache.stale_max,
+            may_prefetch,
+        };
+        self.kept.clear();
+        self.cache.lookup(now, key, question, terms, &mut self.kept)
+    }
+
+    /// A number that changes when an upstream recovers: what was kept of failures is then void.
+    fn recoveries(&self) -> u32 {
+        let recoveries = self.health.iter().map(Health::generation);
+        recoveries.fold(0, |sum, generation| {
+            sum.wrapping_add(u32::try_from(generation & 0xffff_ffff).unwrap_or_default())
+        })
+    }
+
+    fn is_everything_down(&self) -> bool {
+        self.health
+            .iter()
+            .all(|health| health.state() == HealthState::Down)
+    }
+
+    fn why_down(&self) -> &'static str {
+        let cause = self.health.iter().find_map(Health::why);
+        cause.map_or("", Failure::text)
+    }
+
+    /// Answers a query with what is in `kept`. False if that is no answer.
+    fn answer_now(
+        &mut self,
+        client: Client,
+        asked: &Asked,
+        exact: &[u8],
+        asks: &Asks,
+        told: Told,
+    ) -> bool {
+        let Some(rcode) = self.deliver_kept(client, asked, exact, told) else {
+            return false;
+        };
+        self.count_at_once(client, asks.question.rtype(), told.outcome(), rcode);
+        true
+    }
+
+    /// Sends what is in `kept` to a client, and returns its RCODE. None if it is no answer.
+    fn deliver_kept(
+        &mut self,
+        client: Client,
+        asked: &Asked,
+        exact: &[u8],
+        told: Told,
+    ) -> Option<u16> {
+        let octets = std::mem::take(&mut self.kept);
+        let stored = Stored::read(&octets);
+        if let Some(stored) = &stored {
+            let (ttls, ede, beside) = match told {
+                Told::Fresh(age) => (Ttls::CountedDown(age), stored.ede(), None),
+                Told::Failed => (Ttls::CountedDown(0), stored.ede(), Some(ede::CACHED_ERROR)),
+                Told::Stale(text) => {
+                    let code = stored.stale_ede();
+                    (Ttls::All(limits::STALE_TTL), Some(Ede { code, text }), None)
+                }
+            };
+            // Signatures may have expired with the data.
+            let mut hop = asked.hop(ede, !matches!(told, Told::Stale(_)));
+            if let Some(opt) = &mut hop.opt {
+                opt.ede_beside = beside;
+            }
+            self.deliver(client, |_, out| {
+                write_stored(out, stored, exact, ttls, &hop);
+            });
+        }
+        let rcode = stored.map(|stored| stored.rcode());
+        self.kept = octets;
+        rcode
+    }
+
+    /// Whether a prefetch may be made now: clients' queries have earned it, and few are out.
+    fn may_prefetch(&self) -> bool {
+        self.settings.cache.prefetch
+            && self.prefetch_credit >= limits::PREFETCH_COST
+            && self.refreshes.len() < limits::REFRESHES
+    }
+
+    /// Asks for a question for which no client waits.
+    fn refresh(&mut self, now: Moment, asks: &Asks) {
+        let is_out = self
+            .inflight
+            .find(&self.exchanges, &asks.key, &asks.question)
+            .is_some();
+        if is_out || self.refreshes.len() >= limits::REFRESHES {
+            return;
+        }
+        let flight = asks.key.hash();
+        if self.flights.join(flight, self.number) == Role::Follows {
+            // Another worker's answer will be in the cache.
+            self.flights.leave(flight, self.number);
+            return;
+        }
+        let key = self.begin_exchange(now, asks.clone(), Role::Leads);
+        self.refreshes
+            .push_back((now + self.settings.query_deadline, key));
+        self.advance(now, key);
+    }
+
+    /// Keeps the loaded answer, and sends it to the workers that wait for it.
+    pub(super) fn keep(
+        &mut self,
+        now: Moment,
+        key: ExchangeKey,
+        is_authenticated: bool,
+        ede: Option<Ede<'_>>,
+    ) {
+        let Some(exchange) = self.exchanges.get(key) else {
+            return;
+        };
+        let is_kept = exchange.is_kept && is_authenticated;
+        let flight = exchange.key.hash();
+        if is_kept {
+            self.fill_kept(key, ede);
+            self.insert_kept(now, key);
+        }
+        // In this order, so that who looks in vain finds the flight.
+        let followers = self.land(key);
+        if !followers.is_empty() {
+            if !is_kept {
+                self.fill_kept(key, ede);
+            }
+            self.tell_answered(flight, followers, is_authenticated);
+        }
+    }
+
+    /// Writes the loaded answer into `kept`.
+    fn fill_kept(&mut self, key: ExchangeKey, ede: Option<Ede<'_>>) {
+        let limits = &self.settings.cache;
+        let ttls = match limits.life(self.answer.life()) {
+            Some(_) => limits.ttl_min..=limits.ttl_max,
+            None => 0..=TTL_MAX,
+        };
+        self.kept.clear();
+        if !self.answer.question().is_empty() {
+            self.answer.store(&mut self.kept, ttls, ede);
+        } else if let Some(exchange) = self.exchanges.get(key) {
+            let question = exchange.question.as_bytes();
+            store_failure(&mut self.kept, question, self.answer.rcode(), ede);
+        }
+    }
+
+    /// Puts what is in `kept`, which is the loaded answer, into the cache, if it may be kept at all.
+    fn insert_kept(&self, now: Moment, key: ExchangeKey) {
+        let Some(exchange) = self.exchanges.get(key) else {
+            return;
+        };
+        let (key, question) = (&exchange.key, &exchange.question);
+        let limits = &self.settings.cache;
+        if let Some(life) = limits.life(self.answer.life()) {
+            let scope = if self.answer.denies_all_types() {
+                Scope::AllTypes
+            } else {
+                Scope::Exact
+            };
+            self.cache
+                .insert(now, key, question, scope, life, &self.kept);
+        } else if Failure::is_failure(self.answer.rcode()) {
+            let longest = limits.failure_ttl_max;
+            let recoveries = self.recoveries();
+            self.cache
+                .insert_failure(now, key, question, recoveries, longest, &self.kept);
+        }
+    }
+
+    /// Remembers that a question could not be answered (RFC 9520 section 3.2).
+    pub(super) fn keep_failure(&mut self, now: Moment, key: ExchangeKey, failure: Failure) {
+        let Some(exchange) = self.exchanges.get(key) else {
+            return;
+        };
+        if !exchange.is_kept || !failure.is_kept() || exchange.role == Role::Follows {
+            return;
+        }
+        let text = self.failure_text(failure, exchange.failure().1);
+        let ede = Ede {
+            code: failure.ede(),
+            text: &text,
+        };
+        let question = exchange.question.as_bytes();
+        self.kept.clear();
+        store_failure(&mut self.kept, question, failure.rcode(), Some(ede));
+        self.cache.insert_failure(
+            now,
+            &exchange.key,
+            &exchange.question,
+            self.recoveries(),
+            self.settings.cache.failure_ttl_max,
+            &self.kept,
+        );
+    }
+
+    /// Gives a client whose query failed what is held for it. False if nothing is.
+    pub(super) fn answer_stale(
+        &mut self,
+        now: Moment,
+        waiter: &Waiter,
+        key: ExchangeKey,
+        failure: Failure,
+    ) -> bool {
+        let held = self.find_for_waiter(now, key, failure);
+        held.is_some_and(|held| self.give_waiter(now, waiter, key, held))
+    }
+
+    /// Gives clients that have waited for the client timer what is held for them (RFC 8767 section 5). The
+    /// exchange goes on without them, to refresh it.
+    pub(super) fn serve_stale(&mut self, now: Moment) {
+        while let Some(&(due, key)) = self.patience.front() {
+            if due > now {
+                return;
+            }
+            self.patience.pop_front();
+            let Some(held) = self.find_for_waiter(now, key, Failure::Silent) else {
+                continue;
+            };
+            while let Some(waiter) = self.take_impatient(now, key) {
+                // What was found is an answer: it was read when it was kept.
+                self.give_waiter(now, &waiter, key, held);
+                self.end_waiter(&waiter);
+            }
+            self.go_on_unwatched(now, key);
+        }
+    }
+
+    /// Takes the first waiter of an exchange if it has waited for the client timer.
+    fn take_impatient(&mut self, now: Moment, key: ExchangeKey) -> Option<Waiter> {
+        let first = self.exchanges.get(key)?.first_waiter()?;
+        let asked_at = self.waiters.get(first)?.asked_at;
+        let is_due = asked_at + self.settings.cache.stale_after <= now;
+        if is_due { self.take_waiter(key) } else { None }
+    }
+
+    /// Takes what is held for an exchange's question into `kept`: how it is told, and as what it counts.
+    fn find_for_waiter(&mut self, now: Moment, key: ExchangeKey, failure: Failure) -> Option<Told> {
+        let exchange = self.exchanges.get(key).filter(|held| held.is_kept)?;
+        let (cache_key, question) = (exchange.key, exchange.question.clone());
+        match self.find(now, &cache_key, &question, false) {
+            Found::Fresh { age, .. } => Some(Told::Fresh(age)),
+            Found::Stale { .. } => Some(Told::Stale(failure.text())),
+            Found::Failed | Found::Miss => None,
+        }
+    }
+
+    /// Gives a waiter what is in `kept`. False if that is no answer.
+    fn give_waiter(&mut self, now: Moment, waiter: &Waiter, key: ExchangeKey, told: Told) -> bool {
+        let asked = self.asked_by(waiter);
+        let exact = self.spelt_question(key, waiter);
+        let Some(rcode) = self.deliver_kept(waiter.client, &asked, &exact, told) else {
+            return false;
+        };
+        self.count_waited(now, waiter, key, told.outcome(), rcode);
+        true
+    }
+
+    /// An exchange for which nobody waits any more goes on for a while.
+    fn go_on_unwatched(&mut self, now: Moment, key: ExchangeKey) {
+        let is_unwatched = self
+            .exchanges
+            .get(key)
+            .is_some_and(|exchange| exchange.first_waiter().is_none());
+        if !is_unwatched {
+            return;
+        }
+        if self.refreshes.len() >= limits::REFRESHES {
+            self.remove_exchange(now, key);
+            return;
+        }
+        self.refreshes
+            .push_back((now + self.settings.query_deadline, key));
+    }
+
+    /// Gives up exchanges that were made or went on for the cache alone.
+    pub(super) fn end_refreshes(&mut self, now: Moment) {
+        while let Some(&(due, key)) = self.refreshes.front() {
+            if due > now {
+                return;
+            }
+            self.refreshes.pop_front();
+            let Some(exchange) = self.exchanges.get_mut(key) else {
+                continue;
+            };
+            if exchange.first_waiter().is_none() {
+                exchange.note(Failure::Silent, None);
+                self.fail_with_noted(now, key);
+            }
+        }
+    }
+}

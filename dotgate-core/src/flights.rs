@@ -1,0 +1,208 @@
+//! Stage `inflight` across workers: one worker asks, the others wait for what it learns.
+//!
+//! Shared by all engines of a process. The first worker with a question leads its flight; those that get the
+//! same question before it has landed follow, and the leader sends each of them one [`Letter`]. A flight is
+//! known by the keyed 64-bit hash of its question, and whoever gets a letter compares the question it speaks of.
+//! With a single worker there is nothing to share, and nothing is kept. Never holds a query: every worker keeps
+//! its own waiters and their deadlines.
+//!     nobody --join--> led --land--> nobody
+//! Limits: one entry per question in flight, [`WORKERS`] workers. Follows RFC 5452 section 5.
+
+use std::sync::{Arc, PoisonError};
+
+use hashbrown::HashTable;
+
+use crate::failure::Failure;
+use crate::sync::{Mutex, MutexGuard};
+
+/// Workers at most: followers are bit masks of this width.
+pub const WORKERS: usize = 64;
+
+/// Locks, so that workers seldom meet at one.
+const SHARDS: usize = 64;
+
+/// What a leader tells a follower.
+#[derive(Clone, Debug)]
+pub enum Letter {
+    /// The question was answered.
+    Answered {
+        /// The flight.
+        flight: u64,
+        /// The answer as a cache keeps it.
+        octets: Arc<[u8]>,
+        /// Whether AD may pass.
+        is_authenticated: bool,
+    },
+    /// It was not.
+    Failed {
+        /// The flight.
+        flight: u64,
+        /// Why.
+        failure: Failure,
+        /// Whose fault that was.
+        upstream: Option<usize>,
+        /// Whether every upstream has answered, so that nobody is left to ask.
+        is_final: bool,
+    },
+}
+
+/// What a worker is to a flight.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Role {
+    /// It asks, and will tell the others.
+    Leads,
+    /// It waits for a letter.
+    Follows,
+    /// It asks for itself: the letter was too long in coming.
+    Alone,
+}
+
+/// Who waits for a letter.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Followers(u64);
+
+impl Followers {
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    pub(crate) fn numbers(self) -> impl Iterator<Item = usize> {
+        (0..WORKERS).filter(move |worker| self.0 >> worker & 1 == 1)
+    }
+}
+
+struct Flight {
+    hash: u64,
+    leader: usize,
+    followers: Followers,
+}
+
+/// The questions in flight of all workers.
+pub struct Flights {
+    shards: Box<[Mutex<HashTable<Flight>>]>,
+}
+
+impl Flights {
+    /// For a process with `workers` workers, 1 to [`WORKERS`].
+    pub fn new(workers: usize) -> Flights {
+        let shards = if workers > 1 { SHARDS } else { 0 };
+        Flights {
+            shards: (0..shards).map(|_| Mutex::new(HashTable::new())).collect(),
+        }
+    }
+
+    /// Takes part in the flight with this hash; whoever is first leads it.
+    pub(crate) fn join(&self, hash: u64, worker: usize) -> Role {
+        let Some(shard) = self.shard(hash) else {
+            return Role::Leads;
+        };
+        let mut flights = lock(shard);
+        match flights.find_mut(hash, |flight| flight.hash == hash) {
+            Some(flight) if flight.leader != worker => {
+                flight.followers.0 |= 1 << worker;
+                Role::Follows
+            }
+            Some(_) => Role::Leads,
+            None => {
+                let flight = Flight {
+                    hash,
+                    leader: worker,
+                    followers: Followers::default(),
+                };
+                flights.insert_unique(hash, flight, |held| held.hash);
+                Role::Leads
+            }
+        }
+    }
+
+    /// Ends the flight that `worker` leads, and returns who waits for a letter.
+    pub(crate) fn land(&self, hash: u64, worker: usize) -> Followers {
+        let Some(shard) = self.shard(hash) else {
+            return Followers::default();
+        };
+        let mut flights = lock(shard);
+        let is_mine = |flight: &Flight| flight.hash == hash && flight.leader == worker;
+        match flights.find_entry(hash, is_mine) {
+            Ok(entry) => entry.remove().0.followers,
+            Err(_) => Followers::default(),
+        }
+    }
+
+    /// Waits for no letter any more.
+    pub(crate) fn leave(&self, hash: u64, worker: usize) {
+        let Some(shard) = self.shard(hash) else {
+            return;
+        };
+        if let Some(flight) = lock(shard).find_mut(hash, |flight| flight.hash == hash) {
+            flight.followers.0 &= !(1 << worker);
+        }
+    }
+
+    /// Forgets a worker that begins anew. Who follows it loses patience in time.
+    pub(crate) fn forget(&self, worker: usize) {
+        for shard in &self.shards {
+            lock(shard).retain(|flight| {
+                flight.followers.0 &= !(1 << worker);
+                flight.leader != worker
+            });
+        }
+    }
+
+    /// The table that a flight is in.
+    fn shard(&self, hash: u64) -> Option<&Mutex<HashTable<Flight>>> {
+        // The table uses the lowest and the highest bits.
+        let place = usize::from((hash >> 32).to_le_bytes()[0]) % SHARDS;
+        self.shards.get(place)
+    }
+}
+
+/// No change to a table can be left half done.
+fn lock(shard: &Mutex<HashTable<Flight>>) -> MutexGuard<'_, HashTable<Flight>> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_worker_leads_and_lands_with_all_who_joined_since() {
+        let flights = Flights::new(4);
+        assert_eq!(flights.join(9, 1), Role::Leads);
+        assert_eq!(flights.join(9, 3), Role::Follows);
+        assert_eq!(flights.join(9, 0), Role::Follows);
+        assert_eq!(flights.join(8, 0), Role::Leads, "another question");
+        flights.leave(9, 3);
+        let followers: Vec<usize> = flights.land(9, 1).numbers().collect();
+        assert_eq!(followers, [0]);
+        assert_eq!(flights.join(9, 3), Role::Leads, "the next flight");
+    }
+
+    #[test]
+    fn only_the_leader_lands_a_flight() {
+        let flights = Flights::new(2);
+        assert_eq!(flights.join(9, 0), Role::Leads);
+        assert_eq!(flights.join(9, 1), Role::Follows);
+        assert!(flights.land(9, 1).is_empty());
+        assert!(!flights.land(9, 0).is_empty());
+    }
+
+    #[test]
+    fn a_worker_that_begins_anew_leads_and_follows_nothing() {
+        let flights = Flights::new(2);
+        assert_eq!(flights.join(9, 0), Role::Leads);
+        assert_eq!(flights.join(8, 1), Role::Leads);
+        assert_eq!(flights.join(8, 0), Role::Follows);
+        flights.forget(0);
+        assert_eq!(flights.join(9, 1), Role::Leads);
+        assert!(flights.land(8, 1).is_empty());
+    }
+
+    #[test]
+    fn a_single_worker_always_leads() {
+        let flights = Flights::new(1);
+        assert_eq!(flights.join(9, 0), Role::Leads);
+        assert_eq!(flights.join(9, 0), Role::Leads);
+        assert!(flights.land(9, 0).is_empty());
+    }
+}

@@ -1,0 +1,161 @@
+//! The settings of the cache.
+//!
+//! Rows of the one table of settings, in a file of their own. TTLs are whole seconds; a fraction is dropped.
+
+use std::time::Duration;
+
+use crate::config::kinds::{ByteCount, Size, Suffixes, Switch, Time};
+use crate::config::setting::{Absent, Entry, Names, Setting};
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// `DOTGATE_CACHE_SIZE`.
+pub static CACHE_SIZE: Setting<Size> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "cache",
+            key: "size",
+        },
+        absent: Absent::Default("64MiB"),
+        doc: "The memory that kept answers may take, all they cost included; 0 keeps none.",
+        example: "256MiB",
+    },
+    kind: Size {
+        lowest: ByteCount(0),
+        highest: ByteCount::mebibytes(4_095),
+    },
+};
+
+/// `DOTGATE_CACHE_TTL_MIN`.
+pub static CACHE_TTL_MIN: Setting<Time> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "cache",
+            key: "ttl_min",
+        },
+        absent: Absent::Default("0s"),
+        doc: "The shortest time an answer is kept; clients are told it too. One with TTL 0 is never kept.",
+        example: "10s",
+    },
+    kind: Time {
+        lowest: Duration::ZERO,
+        highest: Duration::from_secs(3_600),
+    },
+};
+
+/// `DOTGATE_CACHE_TTL_MAX`.
+pub static CACHE_TTL_MAX: Setting<Time> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "cache",
+            key: "ttl_max",
+        },
+        absent: Absent::Default("86400s"),
+        doc: "The longest time an answer is kept.",
+        example: "3600s",
+    },
+    kind: Time {
+        lowest: Duration::from_secs(1),
+        highest: Duration::from_secs(604_800),
+    },
+};
+
+/// `DOTGATE_CACHE_NEGATIVE_TTL_MAX`.
+pub static CACHE_NEGATIVE_TTL_MAX: Setting<Time> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "cache",
+            key: "negative_ttl_max",
+        },
+        absent: Absent::Default("3600s"),
+        doc: "The longest time it is kept that a name or a type does not exist (RFC 2308).",
+        example: "300s",
+    },
+    kind: Time {
+        lowest: Duration::from_secs(1),
+        highest: DAY,
+    },
+};
+
+/// `DOTGATE_CACHE_FAILURE_TTL_MAX`.
+pub static CACHE_FAILURE_TTL_MAX: Setting<Time> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "cache",
+            key: "failure_ttl_max",
+        },
+        absent: Absent::Default("5s"),
+        doc: "The longest time a failure is remembered (RFC 9520): 1s at first, doubled each time in a row. \
+              The recovery of an upstream ends it.",
+        example: "30s",
+    },
+    kind: Time {
+        lowest: Duration::from_secs(1),
+        highest: Duration::from_secs(300),
+    },
+};
+
+/// `DOTGATE_CACHE_STALE_MAX`.
+pub static CACHE_STALE_MAX: Setting<Time> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "cache",
+            key: "stale_max",
+        },
+        absent: Absent::Default("86400s"),
+        doc: "How long after its end an answer may still be given when no upstream has a newer one (RFC 8767); \
+              0s for never.",
+        example: "259200s",
+    },
+    kind: Time {
+        lowest: Duration::ZERO,
+        highest: Duration::from_secs(604_800),
+    },
+};
+
+/// `DOTGATE_CACHE_STALE_AFTER`.
+pub static CACHE_STALE_AFTER: Setting<Time> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "cache",
+            key: "stale_after",
+        },
+        absent: Absent::Default("1800ms"),
+        doc: "How long a client waits for the upstreams before it is given a stale answer; while all upstreams \
+              are known to be down it gets one at once.",
+        example: "500ms",
+    },
+    kind: Time {
+        lowest: Duration::ZERO,
+        highest: Duration::from_secs(30),
+    },
+};
+
+/// `DOTGATE_CACHE_PREFETCH`.
+pub static CACHE_PREFETCH: Setting<Switch> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "cache",
+            key: "prefetch",
+        },
+        absent: Absent::Default("true"),
+        doc: "Whether popular answers are asked for again shortly before they end, with at most a tenth of \
+              clients' queries.",
+        example: "false",
+    },
+    kind: Switch,
+};
+
+/// `DOTGATE_CACHE_EXCEPT`.
+pub static CACHE_EXCEPT: Setting<Suffixes> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "cache",
+            key: "except",
+        },
+        absent: Absent::Default(""),
+        doc: "Names at and below which nothing is kept.",
+        example: "internal.example,dyn.example",
+    },
+    kind: Suffixes { most: 64 },
+};

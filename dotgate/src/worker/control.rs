@@ -1,0 +1,100 @@
+//! What a worker is made of, what it is told, and what it tells: its side towards the control thread.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::mpsc::Receiver;
+
+use dotgate_core::{Counters, Letter, Settings, Shared};
+
+use super::Pulse;
+use crate::upstreams::Upstream;
+
+/// What the control thread asks of a worker.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Order {
+    /// Note the time of every packet from now on.
+    Drain,
+    /// The same, and take no more from the sockets of these addresses, which another process reads.
+    HandOver(Arc<[SocketAddr]>),
+    /// Take no more queries, finish those in flight, close everything, end.
+    Finish,
+    /// Find out whether the upstream with this index answers.
+    Probe(usize),
+    /// Fail as a bug would.
+    #[cfg(test)]
+    Panic,
+    /// Stand still until `STANDING` is free.
+    #[cfg(test)]
+    StandStill,
+}
+
+/// Held by a test that wants a worker to stand still.
+#[cfg(test)]
+pub(crate) static STANDING: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
+/// What a worker tells the control thread, which logs it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Report {
+    /// The engine saw something rare.
+    Event(dotgate_core::Event),
+    /// A session became open.
+    SessionOpened {
+        /// The upstream's index.
+        upstream: usize,
+        /// Whether it resumed an earlier one.
+        resumed: bool,
+    },
+    /// A session failed, in the words of its TLS or of the system.
+    SessionFailed {
+        /// The upstream's index.
+        upstream: usize,
+        /// What happened.
+        reason: String,
+    },
+    /// No file descriptor was left for a client's connection.
+    AcceptPaused,
+    /// A bug: the worker began anew, and what was in flight got SERVFAIL.
+    Panicked {
+        /// The panic's message.
+        message: String,
+    },
+    /// The poll loop cannot go on.
+    Broken {
+        /// The system's words.
+        reason: String,
+    },
+}
+
+/// Takes the reports of all workers; a full one drops them, counted.
+pub type Reports = tokio::sync::mpsc::Sender<(usize, Report)>;
+
+/// What a worker is made of.
+pub struct Parts {
+    /// Its number, for reports.
+    pub number: usize,
+    /// The engine's settings.
+    pub settings: Arc<Settings>,
+    /// What all workers share of the path of a query.
+    pub shared: Shared,
+    /// The upstreams' addresses and TLS, shared with all workers.
+    pub upstreams: Arc<[Upstream]>,
+    /// Its own counters.
+    pub counters: Arc<Counters>,
+    /// Where it shows that it turns.
+    pub pulse: Arc<Pulse>,
+    /// Its UDP sockets.
+    pub udp: Vec<Arc<dotgate_net::UdpSocket>>,
+    /// Its TCP listeners.
+    pub tcp: Vec<std::net::TcpListener>,
+    /// How datagrams are read and written.
+    pub udp_path: dotgate_net::UdpPath,
+    /// Where orders come from.
+    pub orders: Receiver<Order>,
+    /// Where other workers' letters come from.
+    pub letters: Receiver<Letter>,
+    /// Where reports go.
+    pub reports: Reports,
+    /// When any worker last received a packet, in nanoseconds of the boot-time clock; kept while draining.
+    pub last_packet: Arc<AtomicU64>,
+}

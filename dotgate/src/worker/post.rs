@@ -1,0 +1,57 @@
+//! The mailboxes between workers: bounded, and a worker that sleeps is woken once per turn of the sender.
+//!
+//! Carries what one engine tells another of a question that both have; nothing of a client's.
+
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+
+use dotgate_core::{Count, Engine, Letter};
+use mio::Waker;
+
+/// Letters that may wait for a worker. One that does not fit is dropped: its reader loses patience in time.
+pub const LETTERS: usize = 4_096;
+
+/// The way to one worker.
+#[derive(Clone, Debug)]
+pub struct Postbox {
+    /// Its mailbox.
+    pub letters: SyncSender<Letter>,
+    /// Wakes it.
+    pub waker: Arc<Waker>,
+}
+
+/// The way to all workers.
+#[derive(Debug, Default)]
+pub(super) struct Post {
+    postboxes: Vec<Postbox>,
+    /// Who is to be woken, while letters are sent.
+    has_mail: Vec<bool>,
+}
+
+impl Post {
+    pub(super) fn new(postboxes: Vec<Postbox>) -> Post {
+        let has_mail = vec![false; postboxes.len()];
+        Post {
+            postboxes,
+            has_mail,
+        }
+    }
+
+    /// Sends what the engine has written.
+    pub(super) fn send(&mut self, engine: &mut Engine) {
+        while let Some((to, letter)) = engine.poll_letter() {
+            let postbox = self.postboxes.get(to);
+            let is_sent = postbox.is_some_and(|postbox| postbox.letters.try_send(letter).is_ok());
+            match self.has_mail.get_mut(to) {
+                Some(has_mail) if is_sent => *has_mail = true,
+                _ => engine.counters().add(Count::LettersDropped),
+            }
+        }
+        for (postbox, has_mail) in self.postboxes.iter().zip(&mut self.has_mail) {
+            if std::mem::take(has_mail) {
+                // The waker fails only with its poll loop, and then the worker has ended.
+                drop(postbox.waker.wake());
+            }
+        }
+    }
+}

@@ -6,6 +6,7 @@
 //! Bounds of connections, sizes and times are in `connections`. HTTP/1.1 alone (RFC 9112); TLS belongs in front.
 
 mod body;
+mod cache;
 pub mod client;
 mod connections;
 mod endpoint;
@@ -29,6 +30,8 @@ use std::sync::Arc;
 use thiserror::Error;
 use tokio::task::AbortHandle;
 
+pub use self::body::Flush;
+pub use self::cache::{CacheReport, HeldReport};
 use self::connections::{Connections, accept};
 use self::endpoint::Endpoint;
 pub use self::endpoint::readiness_line;

@@ -13,10 +13,12 @@ use std::str::FromStr;
 
 use clap::builder::PossibleValuesParser;
 use clap::error::ErrorKind;
-use clap::{Arg, ArgAction, ArgMatches, value_parser};
+use clap::{Arg, ArgAction, ArgGroup, ArgMatches, value_parser};
 use domain::base::Rtype;
 use domain::base::name::Name;
 
+use crate::admin::Flush;
+use crate::cache::Request;
 use crate::config::{EXIT_STATUS, reference};
 use crate::metrics;
 use crate::replace::ANNOUNCE;
@@ -47,6 +49,13 @@ pub enum Command {
     Demo {
         /// Whether to stop after the first questions are answered.
         once: bool,
+    },
+    /// Look into the running dotgate's cache, or have it forget something.
+    Cache {
+        /// The configuration file, if the command line names one.
+        config: Option<PathBuf>,
+        /// What is asked.
+        request: Request,
     },
     /// Ask the running dotgate whether it is well.
     Healthcheck {
@@ -211,6 +220,7 @@ fn parser() -> clap::Command {
                 .about("Serve in front of an embedded DNS-over-TLS resolver, without a network")
                 .arg(once),
         )
+        .subcommand(cache_parser())
         .subcommand(
             clap::Command::new("healthcheck")
                 .about(
@@ -230,6 +240,53 @@ fn parser() -> clap::Command {
         )
 }
 
+fn cache_parser() -> clap::Command {
+    let name = |id: &'static str| {
+        Arg::new(id)
+            .value_name("NAME")
+            .value_parser(Name::<Vec<u8>>::from_str)
+    };
+    let all = Arg::new("all")
+        .long("all")
+        .action(ArgAction::SetTrue)
+        .help("Forget everything");
+    let below = name("below")
+        .long("below")
+        .help("Forget this name and all below it");
+    clap::Command::new("cache")
+        .about("Look into the running dotgate's cache, or have it forget something")
+        .subcommand_required(true)
+        .subcommand(
+            clap::Command::new("show")
+                .about("Print what is held for a name")
+                .arg(name("name").required(true).help("The name")),
+        )
+        .subcommand(
+            clap::Command::new("flush")
+                .about("Forget what is held for a name, and ask again when it is asked for")
+                .args([name("name").help("The name to forget"), below, all])
+                .group(
+                    ArgGroup::new("what")
+                        .args(["name", "below", "all"])
+                        .required(true),
+                ),
+        )
+}
+
+fn cache_request(cache: &ArgMatches) -> Request {
+    let name = |matches: &ArgMatches, id: &str| matches.get_one::<Name<Vec<u8>>>(id).cloned();
+    let named = |matches: &ArgMatches| name(matches, "name").unwrap_or_else(Name::root_vec);
+    match cache.subcommand() {
+        Some(("flush", flush)) if flush.get_flag("all") => Request::Flush(Flush::All),
+        Some(("flush", flush)) => Request::Flush(match name(flush, "below") {
+            Some(below) => Flush::Below(below),
+            None => Flush::Name(named(flush)),
+        }),
+        Some((_, show)) => Request::Show(named(show)),
+        None => Request::Show(Name::root_vec()),
+    }
+}
+
 fn command(matches: &ArgMatches) -> Command {
     let config = matches.get_one::<PathBuf>("config").cloned();
     match matches.subcommand() {
@@ -242,6 +299,10 @@ fn command(matches: &ArgMatches) -> Command {
         }
         Some(("demo", demo)) => Command::Demo {
             once: demo.get_flag("once"),
+        },
+        Some(("cache", cache)) => Command::Cache {
+            config,
+            request: cache_request(cache),
         },
         Some(("healthcheck", healthcheck)) => Command::Healthcheck {
             config,

@@ -48,5 +48,5 @@ pub fn run(
 }
 
 fn ask(listen: &[std::net::SocketAddr], path: &str) -> Result<HttpResponse, ClientError> {
-    client::get(client::endpoint(listen)?, path)
+    client::get(client::endpoint(listen)?, path, None)
 }

@@ -6,6 +6,7 @@
 
 pub mod admin;
 pub mod bootstrap;
+pub mod cache;
 pub mod check;
 pub mod cli;
 pub mod config;

@@ -21,6 +21,7 @@ use domain::base::Name;
 use domain::base::iana::Rtype;
 
 pub use self::client::{Asked, Response, Transport, ask};
+pub(crate) use self::message::record_text;
 pub use self::message::{Millis, write_response};
 use self::probe::{Probe, ProbeFailure, Target};
 use crate::bootstrap;

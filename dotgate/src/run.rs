@@ -14,7 +14,7 @@ use crate::serve::{Forwarder, StartError};
 use crate::service::Service;
 use crate::take_over::{Inherited, Predecessor, Succession, TakeOverError};
 use crate::tls::Roots;
-use crate::{check, demo, healthcheck, log, query, replace};
+use crate::{cache, check, demo, healthcheck, log, query, replace};
 
 /// The exit status when serving could not begin, or did not end in good order.
 const FAILED: u8 = 1;
@@ -40,6 +40,9 @@ pub fn run(
         Command::Print(page) => page.write(out),
         Command::Demo { once } => demo::run(once, out, err),
         Command::Replace { config } => replace::run(environment, config.as_deref(), out, err),
+        Command::Cache { config, request } => {
+            cache::run(environment, config.as_deref(), &request, out, err)
+        }
         Command::Healthcheck { config, upstreams } => {
             healthcheck::run(environment, config.as_deref(), upstreams, out, err)
         }

@@ -3,10 +3,12 @@
 use std::error::Error;
 use std::time::Duration;
 
+use domain::base::Name;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::json;
 use tokio::time::timeout;
 
 use super::refusal::Refusal;
@@ -23,6 +25,58 @@ const BODY_WAIT: Duration = Duration::from_secs(2);
 #[serde(deny_unknown_fields)]
 struct LevelBody {
     level: String,
+}
+
+/// What `POST /api/v1/cache/flush` takes.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+enum FlushBody {
+    All(bool),
+    Name(String),
+    Below(String),
+}
+
+/// What is to be forgotten.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Flush {
+    /// Everything.
+    All,
+    /// All that is held under a name.
+    Name(Name<Vec<u8>>),
+    /// All that is held under a name and those below it.
+    Below(Name<Vec<u8>>),
+}
+
+impl Flush {
+    /// The body that asks for it.
+    pub fn body(&self) -> String {
+        let value = match self {
+            Flush::All => json!({ "all": true }),
+            Flush::Name(name) => json!({ "name": name.fmt_with_dot().to_string() }),
+            Flush::Below(name) => json!({ "below": name.fmt_with_dot().to_string() }),
+        };
+        value.to_string()
+    }
+}
+
+/// Reads what is to be forgotten.
+pub(super) async fn read_flush<B>(body: B) -> Result<Flush, Refusal>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Error + Send + Sync + 'static,
+{
+    const EXPECTED: &str = r#"{"all": true}, {"name": "example.com"} or {"below": "example.com"}"#;
+    let wrong = |problem: &str| Refusal::Body {
+        problem: problem.to_owned(),
+        expected: EXPECTED,
+    };
+    let name = |text: &str| text.parse().map_err(|_| wrong("it is no DNS name"));
+    match read(body, EXPECTED).await? {
+        FlushBody::All(true) => Ok(Flush::All),
+        FlushBody::All(false) => Err(wrong("all is true or not there")),
+        FlushBody::Name(text) => Ok(Flush::Name(name(&text)?)),
+        FlushBody::Below(text) => Ok(Flush::Below(name(&text)?)),
+    }
 }
 
 /// Reads the level to log from now on.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::now;
+use super::token::Token;
 
 /// What a request and its response may take.
 const WAIT: Duration = Duration::from_secs(6);
@@ -65,13 +66,44 @@ pub fn endpoint(listen: &[SocketAddr]) -> Result<SocketAddr, ClientError> {
     Ok(address)
 }
 
-/// Asks for `path`.
+/// Asks for `path`, with the token if there is one.
 ///
 /// # Errors
 /// [`ClientError`]; a status that tells of a failure is none.
-pub fn get(address: SocketAddr, path: &str) -> Result<HttpResponse, ClientError> {
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+pub fn get(
+    address: SocketAddr,
+    path: &str,
+    token: Option<&Token>,
+) -> Result<HttpResponse, ClientError> {
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{}\r\n",
+        authorization(token)
+    );
     exchange(address, &request)
+}
+
+/// Posts `body` to `path`, with the token if there is one.
+///
+/// # Errors
+/// As [`get`].
+pub fn post(
+    address: SocketAddr,
+    path: &str,
+    token: Option<&Token>,
+    body: &str,
+) -> Result<HttpResponse, ClientError> {
+    let (authorization, length) = (authorization(token), body.len());
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{authorization}\
+         Content-Length: {length}\r\n\r\n{body}"
+    );
+    exchange(address, &request)
+}
+
+fn authorization(token: Option<&Token>) -> String {
+    token.map_or_else(String::new, |token| {
+        format!("Authorization: {}\r\n", token.authorization())
+    })
 }
 
 fn exchange(address: SocketAddr, request: &str) -> Result<HttpResponse, ClientError> {

@@ -44,6 +44,9 @@ pub(super) enum Refusal {
         /// What is expected.
         expected: &'static str,
     },
+    /// The path holds something that is no DNS name.
+    #[error("what follows /api/v1/cache/ is no DNS name")]
+    NotAName,
     /// The path takes another method.
     #[error("this takes {allowed}")]
     Method {
@@ -61,7 +64,7 @@ impl Refusal {
             Refusal::Unauthorized => StatusCode::UNAUTHORIZED,
             Refusal::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Refusal::Body { .. } => StatusCode::BAD_REQUEST,
+            Refusal::NotAName | Refusal::Body { .. } => StatusCode::BAD_REQUEST,
             Refusal::NoPath => StatusCode::NOT_FOUND,
             Refusal::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
         }

@@ -4,18 +4,21 @@
 
 use std::error::Error;
 
+use data_encoding::HEXUPPER_PERMISSIVE;
+use domain::base::Name;
 use hyper::body::{Body, Bytes};
 use hyper::header::{ACCEPT, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use serde_json::json;
-use tracing::warn;
+use tracing::{info, warn};
 
-use super::body::read_level;
+use super::body::{Flush, read_flush, read_level};
+use super::cache::{CacheReport, lower_case};
 use super::endpoint::Endpoint;
 use super::refusal::Refusal;
 use super::response::{Response, document, json_text, with_body};
 use super::status::Status;
-use super::{host, token, upstreams};
+use super::{host, now, token, upstreams};
 use crate::config::Word;
 use crate::log;
 use crate::metrics::Format;
@@ -27,6 +30,8 @@ enum Path {
     Healthz,
     Metrics,
     Status,
+    Cached(Name<Vec<u8>>),
+    FlushCache,
     LogLevel,
 }
 
@@ -34,27 +39,34 @@ enum Path {
 enum Takes {
     /// It is read, by whoever reaches it; also by HEAD.
     Get,
+    /// It is read, by those with the token; also by HEAD.
+    GetWithToken,
     /// It changes something, for those with the token.
     PostWithToken,
 }
 
 impl Path {
-    fn read(path: &str) -> Option<Path> {
+    fn read(path: &str) -> Result<Path, Refusal> {
         match path {
-            "/livez" => Some(Path::Livez),
-            "/readyz" => Some(Path::Readyz),
-            "/healthz" => Some(Path::Healthz),
-            "/metrics" => Some(Path::Metrics),
-            "/api/v1/status" => Some(Path::Status),
-            "/api/v1/log-level" => Some(Path::LogLevel),
-            _ => None,
+            "/livez" => Ok(Path::Livez),
+            "/readyz" => Ok(Path::Readyz),
+            "/healthz" => Ok(Path::Healthz),
+            "/metrics" => Ok(Path::Metrics),
+            "/api/v1/status" => Ok(Path::Status),
+            "/api/v1/cache/flush" => Ok(Path::FlushCache),
+            "/api/v1/log-level" => Ok(Path::LogLevel),
+            _ => match path.strip_prefix("/api/v1/cache/") {
+                Some(name) => read_name(name).map(Path::Cached).ok_or(Refusal::NotAName),
+                None => Err(Refusal::NoPath),
+            },
         }
     }
 
     fn takes(&self) -> Takes {
         match self {
             Path::Livez | Path::Readyz | Path::Healthz | Path::Metrics | Path::Status => Takes::Get,
-            Path::LogLevel => Takes::PostWithToken,
+            Path::Cached(_) => Takes::GetWithToken,
+            Path::FlushCache | Path::LogLevel => Takes::PostWithToken,
         }
     }
 }
@@ -62,7 +74,7 @@ impl Path {
 impl Takes {
     fn check_method(&self, method: &Method) -> Result<(), Refusal> {
         let (methods, allowed): (&[Method], _) = match self {
-            Takes::Get => (&[Method::GET, Method::HEAD], "GET, HEAD"),
+            Takes::Get | Takes::GetWithToken => (&[Method::GET, Method::HEAD], "GET, HEAD"),
             Takes::PostWithToken => (&[Method::POST], "POST"),
         };
         if methods.contains(method) {
@@ -75,7 +87,7 @@ impl Takes {
     fn needs_token(&self) -> bool {
         match self {
             Takes::Get => false,
-            Takes::PostWithToken => true,
+            Takes::GetWithToken | Takes::PostWithToken => true,
         }
     }
 }
@@ -97,7 +109,7 @@ where
 /// What is asked for, if it may be.
 fn route<B>(endpoint: &Endpoint, request: &Request<B>) -> Result<Path, Refusal> {
     host::check(request, endpoint.hosts())?;
-    let path = Path::read(request.uri().path()).ok_or(Refusal::NoPath)?;
+    let path = Path::read(request.uri().path())?;
     let takes = path.takes();
     takes.check_method(request.method())?;
     if takes.needs_token() {
@@ -135,6 +147,20 @@ where
             with_body(StatusCode::OK, content_type, page)
         }
         Path::Status => document(StatusCode::OK, &Status::of(endpoint)),
+        Path::Cached(name) => {
+            let cache = endpoint.sources().cache();
+            document(StatusCode::OK, &CacheReport::of(cache, now(), &name))
+        }
+        Path::FlushCache => {
+            let cache = endpoint.sources().cache();
+            let flushed = match read_flush(body).await? {
+                Flush::All => cache.flush_all(),
+                Flush::Name(name) => cache.flush_name(&lower_case(&name)),
+                Flush::Below(name) => cache.flush_below(&lower_case(&name)),
+            };
+            info!(flushed, "the cache was flushed by order");
+            document(StatusCode::OK, &json!({ "flushed": flushed }))
+        }
         Path::LogLevel => {
             let level = read_level(body).await?;
             log::set_level(level);
@@ -154,10 +180,43 @@ fn accepted_format<B>(request: &Request<B>) -> Format {
     Format::accepted(&fields.join(","))
 }
 
+/// Reads a name as a part of a path has it, where `%2F` stands for a slash (RFC 3986 section 2.1).
+fn read_name(part: &str) -> Option<Name<Vec<u8>>> {
+    let mut octets = Vec::new();
+    let mut rest = part.as_bytes();
+    while let Some((first, behind)) = rest.split_first() {
+        rest = behind;
+        if *first == b'%' {
+            let (digits, behind) = rest.split_at_checked(2)?;
+            octets.extend(HEXUPPER_PERMISSIVE.decode(digits).ok()?);
+            rest = behind;
+        } else {
+            octets.push(*first);
+        }
+    }
+    std::str::from_utf8(&octets).ok()?.parse().ok()
+}
+
 fn ok_or_unavailable(is_ok: bool) -> StatusCode {
     if is_ok {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_in_a_path_may_be_percent_encoded() {
+        let read = |part: &str| read_name(part).map(|name| name.to_string());
+        assert_eq!(read("example.com"), read("example.com."));
+        assert_eq!(read("a%2eb"), read("a.b"));
+        assert_eq!(read("a%2Fb.test").as_deref(), Some("a/b.test"));
+        for wrong in ["", "a%2", "a%zz", "%ff", "a..b", "%", &"a".repeat(64)] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
     }
 }

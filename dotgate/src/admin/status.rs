@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use dotgate_core::Count;
 use serde::Serialize;
 
+use super::cache::UsageReport;
 use super::endpoint::{Endpoint, Report};
 use super::liveness::Standing;
 use super::now;
@@ -30,6 +31,7 @@ pub(super) struct Status {
     log: LogReport,
     /// As `/healthz` has them, without a probe.
     upstreams: Vec<UpstreamReport>,
+    cache: UsageReport,
     workers: Vec<WorkerReport>,
     /// What all workers counted since the start.
     counts: BTreeMap<&'static str, u64>,
@@ -74,6 +76,7 @@ impl Status {
                 lines_dropped: log::dropped_lines(),
             },
             upstreams: upstreams::reports(sources, now),
+            cache: UsageReport::of(sources.cache()),
             workers: workers
                 .map(|(number, (worker, standing))| WorkerReport {
                     number,

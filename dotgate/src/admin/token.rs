@@ -70,6 +70,11 @@ impl Token {
             && token.bytes().all(|octet| octet.is_ascii_graphic());
         is_token.then(|| Token(token.to_owned()))
     }
+
+    /// The value of an Authorization header with it.
+    pub(super) fn authorization(&self) -> String {
+        format!("Bearer {}", self.0)
+    }
 }
 
 /// Checks that a request has the token, if there is one at all (RFC 6750 section 2.1).

@@ -18,6 +18,11 @@ fn each_command_line_means_one_command() {
         config: config.clone(),
         announce,
     };
+    let name = |text: &str| Name::<Vec<u8>>::from_str(text).unwrap();
+    let cache = |request| Command::Cache {
+        config: None,
+        request,
+    };
     for (line, expected) in [
         ("dotgate", serve(&None, false)),
         ("dotgate --config x.toml", serve(&file, false)),
@@ -43,6 +48,29 @@ fn each_command_line_means_one_command() {
         (
             "dotgate check --print full.toml",
             Command::Print(Page::FullFile),
+        ),
+        (
+            "dotgate healthcheck --upstreams --config x.toml",
+            Command::Healthcheck {
+                config: file.clone(),
+                upstreams: true,
+            },
+        ),
+        (
+            "dotgate cache show example.test",
+            cache(Request::Show(name("example.test"))),
+        ),
+        (
+            "dotgate cache flush example.test",
+            cache(Request::Flush(Flush::Name(name("example.test")))),
+        ),
+        (
+            "dotgate cache flush --below test",
+            cache(Request::Flush(Flush::Below(name("test")))),
+        ),
+        (
+            "dotgate cache flush --all",
+            cache(Request::Flush(Flush::All)),
         ),
         ("dotgate demo", Command::Demo { once: false }),
         ("dotgate demo --once", Command::Demo { once: true }),
@@ -82,6 +110,18 @@ fn a_wrong_command_line_exits_with_2_and_speaks_to_stderr_alone() {
         (
             "dotgate query a XYZZY",
             "error: invalid value 'XYZZY' for '[TYPE]': unknown record type",
+        ),
+        (
+            "dotgate cache flush",
+            "error: the following required arguments were not provided:",
+        ),
+        (
+            "dotgate cache flush --all a",
+            "error: the argument '--all' cannot be used with '[NAME]'",
+        ),
+        (
+            "dotgate cache flush a --below b",
+            "error: the argument '[NAME]' cannot be used with '--below <NAME>'",
         ),
         (
             "dotgate check --print x",

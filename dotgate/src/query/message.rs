@@ -171,7 +171,8 @@ fn write_section(
     Ok(())
 }
 
-fn record_text(record: &ParsedRecord<'_, Vec<u8>>) -> String {
+/// A record in the form of a zone file.
+pub(crate) fn record_text(record: &ParsedRecord<'_, Vec<u8>>) -> String {
     let owner = record.owner().fmt_with_dot().to_string();
     let (ttl, class, rtype) = (record.ttl().as_secs(), record.class(), record.rtype());
     let data = match record.to_any_record::<AllRecordData<_, ParsedName<_>>>() {

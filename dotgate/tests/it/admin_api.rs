@@ -14,8 +14,9 @@ const TOKEN: &str = "a-token-that-nobody-guesses";
 const BEARER: &str = "Authorization: Bearer a-token-that-nobody-guesses\r\n";
 
 struct World {
-    _upstream: Upstream,
+    upstream: Upstream,
     program: Program,
+    token: NamedTempFile,
 }
 
 /// The program with a token.
@@ -31,12 +32,26 @@ fn world() -> World {
         &[("DOTGATE_ADMIN_TOKEN_FILE", path)],
     );
     World {
-        _upstream: upstream,
+        upstream,
         program,
+        token: file,
     }
 }
 
 impl World {
+    /// Runs `dotgate cache` with the token.
+    fn cache(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let path = self.token.path().to_str().unwrap();
+        let arguments = [&["cache"], arguments].concat();
+        self.program
+            .run_with(&arguments, &[("DOTGATE_ADMIN_TOKEN_FILE", path)])
+    }
+
+    /// Asks for a name and has the answer from the upstream, or from the cache.
+    fn ask(&self, name: &str) {
+        self.program.udp().ask(name).assert_right();
+    }
+
     fn set_level(&self, lines: &str, body: &str) -> Response {
         post(self.program.admin(), "/api/v1/log-level", lines, body)
     }
@@ -194,4 +209,88 @@ fn a_token_that_cannot_be_read_or_is_none_ends_the_start_with_status_1() {
             "{said}"
         );
     }
+}
+
+#[test]
+fn the_cache_is_shown_to_those_with_the_token_alone() {
+    let world = world();
+    world.ask("kept.test");
+    let path = "/api/v1/cache/kept.test";
+    let admin = world.program.admin();
+    assert_eq!(get(admin, path).status, 401);
+    let request =
+        format!("GET {path} HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n{BEARER}\r\n");
+    let shown = ask(admin, &request);
+    assert_eq!(shown.status, 200, "{shown:?}");
+    let shown = shown.json();
+    assert_eq!(shown["name"], "kept.test.");
+    let held = &shown["held"][0];
+    assert_eq!(
+        (&held["record_type"], &held["rcode"]),
+        (&"A".into(), &"NOERROR".into())
+    );
+    assert!(
+        held["records"][0]
+            .as_str()
+            .unwrap()
+            .starts_with("kept.test.\t"),
+        "{shown}"
+    );
+    let (status, said) = world.cache(&["show", "Kept.Test"]);
+    assert_eq!(status, Some(0), "{said}");
+    assert!(
+        said.starts_with("Kept.Test. A: NOERROR, an answer, stored "),
+        "{said}"
+    );
+    let (status, said) = world.program.run(&["cache", "show", "kept.test"]);
+    assert_eq!(status, Some(1));
+    assert!(said.contains("Authorization: Bearer"), "{said}");
+    let (_, said) = world.cache(&["show", "other.test"]);
+    assert_eq!(said, "nothing is held for other.test.\n");
+}
+
+#[test]
+fn what_is_flushed_is_asked_for_again() {
+    let world = world();
+    let names = ["a.test", "b.a.test", "c.test"];
+    let ask_all = || names.iter().for_each(|name| world.ask(name));
+    let asked = || names.map(|name| world.upstream.queries_for(name));
+    ask_all();
+    ask_all();
+    assert_eq!(asked(), [1, 1, 1]);
+    let forget = |arguments: &[&str], expected: &str| {
+        let (status, said) = world.cache(&[&["flush"], arguments].concat());
+        assert_eq!((status, said.as_str()), (Some(0), expected));
+        ask_all();
+    };
+    forget(&["A.test"], "entries forgotten: 1\n");
+    assert_eq!(asked(), [2, 1, 1]);
+    forget(&["--below", "a.test"], "entries forgotten: 2\n");
+    assert_eq!(asked(), [3, 2, 1]);
+    forget(&["--all"], "entries forgotten: 3\n");
+    assert_eq!(asked(), [4, 3, 2]);
+    let status = get(world.program.admin(), "/api/v1/status").json();
+    assert_eq!(status["cache"]["entries"], 3);
+}
+
+#[test]
+fn what_is_no_name_and_no_order_is_refused() {
+    let world = world();
+    for path in ["/api/v1/cache/", "/api/v1/cache/a..b", "/api/v1/cache/%zz"] {
+        assert_eq!(get(world.program.admin(), path).status, 400, "{path}");
+    }
+    for body in [
+        "",
+        "{}",
+        r#"{"all":false}"#,
+        r#"{"name":"a..b"}"#,
+        r#"{"all":true,"name":"a"}"#,
+    ] {
+        let refused = post(world.program.admin(), "/api/v1/cache/flush", BEARER, body);
+        assert_eq!(refused.status, 400, "{body}: {refused:?}");
+    }
+    assert_eq!(
+        get(world.program.admin(), "/api/v1/cache/flush").status,
+        405
+    );
 }

@@ -20,7 +20,7 @@ pub(crate) struct Program {
     lines: Receiver<String>,
     address: SocketAddr,
     admin: SocketAddr,
-    _authority: NamedTempFile,
+    authority: NamedTempFile,
 }
 
 impl Program {
@@ -70,7 +70,7 @@ impl Program {
             lines,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             admin: SocketAddr::from(([127, 0, 0, 1], 0)),
-            _authority: file,
+            authority: file,
         };
         let line = program.wait_for_line("serving DNS");
         program.address = address_after(&line, "listen=\"");
@@ -127,6 +127,29 @@ impl Program {
     /// The lines it has logged since the last look.
     pub(crate) fn new_lines(&self) -> Vec<String> {
         self.lines.try_iter().collect()
+    }
+
+    /// Runs a command that asks it, with further variables: its exit status, and what it said.
+    pub(crate) fn run_with(
+        &self,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> (Option<i32>, String) {
+        let mut asking = command(&[]);
+        set_up(&mut asking, &self.authority, "192.0.2.1", variables);
+        asking.env("DOTGATE_ADMIN_LISTEN", self.admin.to_string());
+        let output = asking
+            .stdout(Stdio::piped())
+            .args(arguments)
+            .output()
+            .unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(said).unwrap())
+    }
+
+    /// The same with none.
+    pub(crate) fn run(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        self.run_with(arguments, &[])
     }
 
     /// Sends it a signal.

@@ -1,0 +1,127 @@
+//! What the cache holds under a name, for those with the token: it tells what somebody asked for.
+
+use domain::base::iana::{Class, OptRcode, Rtype};
+use domain::base::{Message, Name};
+use dotgate_core::Moment;
+use dotgate_core::cache::{Cache, Held, Scope, Usage};
+use dotgate_wire::Stored;
+use serde::{Deserialize, Serialize};
+
+use crate::query::record_text;
+
+/// What is held under a name.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CacheReport {
+    /// The name, with its last dot.
+    pub name: String,
+    /// The entries, by type.
+    pub held: Vec<HeldReport>,
+}
+
+/// An entry. Times are in seconds.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeldReport {
+    /// The type that was asked for.
+    pub record_type: String,
+    /// The class.
+    pub class: String,
+    /// Whether it answers for all types: the name does not exist.
+    pub for_all_types: bool,
+    /// Whether it is for queries with DO set.
+    pub dnssec_ok: bool,
+    /// Whether it is for queries with CD set.
+    pub checking_disabled: bool,
+    /// Whether it is a failure, held for a moment, and no answer.
+    pub is_failure: bool,
+    /// The response code.
+    pub rcode: String,
+    /// The Extended DNS Error that came with it.
+    pub ede: Option<u16>,
+    /// The time since it was stored.
+    pub age_seconds: u32,
+    /// What is left of its life; below zero, for how long it has been over.
+    pub life_left_seconds: i64,
+    /// How often it was served.
+    pub hits: u16,
+    /// What is stored, in octets.
+    pub octets: usize,
+    /// The records, with the TTLs they were stored with.
+    pub records: Vec<String>,
+}
+
+/// How full the cache is.
+#[derive(Debug, Serialize)]
+pub(super) struct UsageReport {
+    entries: usize,
+    bytes_used: usize,
+    bytes_max: usize,
+    evictions: u64,
+}
+
+impl UsageReport {
+    pub(super) fn of(cache: &Cache) -> UsageReport {
+        let Usage {
+            entries,
+            bytes_used,
+            bytes_max,
+            evictions,
+        } = cache.usage();
+        UsageReport {
+            entries,
+            bytes_used,
+            bytes_max,
+            evictions,
+        }
+    }
+}
+
+impl CacheReport {
+    pub(super) fn of(cache: &Cache, now: Moment, name: &Name<Vec<u8>>) -> CacheReport {
+        let mut held = cache.held(now, &lower_case(name));
+        held.sort_by_key(|held| {
+            let asked = (held.rclass, held.rtype, held.dnssec_ok);
+            (asked, held.checking_disabled, held.route)
+        });
+        CacheReport {
+            name: name.fmt_with_dot().to_string(),
+            held: held.iter().map(report).collect(),
+        }
+    }
+}
+
+/// A name as the cache has it: uncompressed, in lower case.
+pub(super) fn lower_case(name: &Name<Vec<u8>>) -> Vec<u8> {
+    // Octets of lengths are below 64, where no letter is.
+    name.as_slice().to_ascii_lowercase()
+}
+
+fn report(held: &Held) -> HeldReport {
+    let stored = Stored::read(&held.octets);
+    let rcode = stored.map_or(0, |stored| stored.rcode());
+    HeldReport {
+        record_type: Rtype::from_int(held.rtype).to_string(),
+        class: Class::from_int(held.rclass).to_string(),
+        for_all_types: held.scope == Scope::AllTypes,
+        dnssec_ok: held.dnssec_ok,
+        checking_disabled: held.checking_disabled,
+        is_failure: held.is_failure,
+        rcode: OptRcode::masked_from_int(rcode).to_string(),
+        ede: stored.and_then(|stored| stored.ede()).map(|ede| ede.code),
+        age_seconds: held.age,
+        life_left_seconds: held.life_left,
+        hits: held.hits,
+        octets: held.octets.len(),
+        records: stored.map_or_else(Vec::new, |stored| records(stored.body())),
+    }
+}
+
+/// The records of a message, in the form of a zone file.
+fn records(body: &[u8]) -> Vec<String> {
+    let Ok(message) = Message::from_octets(body.to_vec()) else {
+        return Vec::new();
+    };
+    let records = message.iter().map_while(Result::ok);
+    records.map(|(record, _)| record_text(&record)).collect()
+}

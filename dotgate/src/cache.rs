@@ -1,0 +1,174 @@
+//! `dotgate cache`: looks into the running dotgate's cache, or has it forget something.
+//!
+//! It asks the admin endpoint, with the token both read from `DOTGATE_ADMIN_TOKEN_FILE`.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use domain::base::Name;
+use serde::Deserialize;
+use thiserror::Error;
+
+use crate::admin::client::{self, ClientError, HttpResponse};
+use crate::admin::{CacheReport, Flush, HeldReport, Token, TokenError};
+use crate::config::{self, AdminConfig, EXIT_STATUS, Environment};
+
+/// The exit status when nothing could be done.
+const FAILED: u8 = 1;
+
+/// What is asked of the cache.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Request {
+    /// What it holds under a name.
+    Show(Name<Vec<u8>>),
+    /// To forget something.
+    Flush(Flush),
+}
+
+/// Why nothing could be done.
+#[derive(Debug, Error)]
+enum Problem {
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    #[error("{0}")]
+    Refused(String),
+    #[error("what the endpoint said cannot be read: {0}")]
+    Unreadable(#[from] serde_json::Error),
+}
+
+/// Runs the command and returns the exit status: 0, 1 if nothing could be done, 2 for a wrong configuration.
+///
+/// # Errors
+/// Those of writing to `out` or `err`.
+pub fn run(
+    environment: &Environment,
+    file: Option<&Path>,
+    request: &Request,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> io::Result<u8> {
+    let config = match config::load(environment, file) {
+        Ok(loaded) => loaded.config,
+        Err(problems) => {
+            write!(err, "{problems}")?;
+            return Ok(EXIT_STATUS);
+        }
+    };
+    match carry_out(config.admin(), request) {
+        Ok(said) => {
+            out.write_all(said.as_bytes())?;
+            Ok(0)
+        }
+        Err(problem) => {
+            writeln!(err, "{problem}")?;
+            Ok(FAILED)
+        }
+    }
+}
+
+fn carry_out(config: &AdminConfig, request: &Request) -> Result<String, Problem> {
+    #[derive(Deserialize)]
+    struct Flushed {
+        flushed: usize,
+    }
+    let token = config.token_file.as_deref().map(Token::load).transpose()?;
+    let address = client::endpoint(&config.listen)?;
+    match request {
+        Request::Show(name) => {
+            let path = format!("/api/v1/cache/{}", percent_encoded(name));
+            let body = body_of(client::get(address, &path, token.as_ref())?)?;
+            Ok(report_text(&serde_json::from_str(&body)?))
+        }
+        Request::Flush(flush) => {
+            let path = "/api/v1/cache/flush";
+            let body = flush.body();
+            let body = body_of(client::post(address, path, token.as_ref(), &body)?)?;
+            let Flushed { flushed } = serde_json::from_str(&body)?;
+            Ok(format!("entries forgotten: {flushed}\n"))
+        }
+    }
+}
+
+fn body_of(response: HttpResponse) -> Result<String, Problem> {
+    if response.status == 200 {
+        Ok(response.body)
+    } else {
+        Err(Problem::Refused(response.body.trim_end().to_owned()))
+    }
+}
+
+/// A name as a part of a path: all but letters, digits, `-`, `_` and `.` encoded (RFC 3986 section 2.3).
+fn percent_encoded(name: &Name<Vec<u8>>) -> String {
+    let text = name.fmt_with_dot().to_string();
+    let encoded = text.bytes().map(|octet| match octet {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => {
+            char::from(octet).to_string()
+        }
+        octet => format!("%{octet:02X}"),
+    });
+    encoded.collect()
+}
+
+fn report_text(report: &CacheReport) -> String {
+    if report.held.is_empty() {
+        return format!("nothing is held for {}\n", report.name);
+    }
+    let entries = report
+        .held
+        .iter()
+        .map(|held| entry_text(&report.name, held));
+    entries.collect()
+}
+
+/// An entry as a line for itself, and one for each record.
+fn entry_text(name: &str, held: &HeldReport) -> String {
+    let asked_for = if held.for_all_types {
+        "all types"
+    } else {
+        &held.record_type
+    };
+    let bits = match (held.dnssec_ok, held.checking_disabled) {
+        (false, false) => "",
+        (true, false) => " +do",
+        (false, true) => " +cd",
+        (true, true) => " +do +cd",
+    };
+    let life = match held.life_left_seconds {
+        left @ 0.. => format!("{left} s left"),
+        over => format!("stale for {} s", -over),
+    };
+    let HeldReport {
+        rcode,
+        age_seconds,
+        hits,
+        octets,
+        ..
+    } = held;
+    let kind = if held.is_failure {
+        "a failure"
+    } else {
+        "an answer"
+    };
+    let mut text = format!(
+        "{name} {asked_for}{bits}: {rcode}, {kind}, stored {age_seconds} s ago, {life}, {hits} hits, {octets} octets\n"
+    );
+    for record in &held.records {
+        text.push_str(&format!("  {record}\n"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_goes_into_a_path_as_it_is() {
+        let encoded = |name: &str| percent_encoded(&name.parse().unwrap());
+        assert_eq!(encoded("example.com"), "example.com.");
+        assert_eq!(encoded("_dns.a/b?.test"), "_dns.a%2Fb%3F.test.");
+        assert_eq!(encoded("."), ".");
+    }
+}

@@ -5,7 +5,7 @@
 //! section 6, RFC 2181 section 5.4.1). Stale answers follow RFC 8767: given when a refresh has failed, when it
 //! takes longer than the client timer, or at once while every upstream is down.
 
-use dotgate_wire::{Ede, Question, Stored, TTL_MAX, Ttls, ede, store_failure, write_stored};
+use dotgate_wire::{Ede, Question, Stored, TTL_MAX, Ttls, ede, rcode, store_failure, write_stored};
 
 use super::Engine;
 use crate::cache::{Found, Key, Scope, Terms};
@@ -305,7 +305,10 @@ impl Engine {
         };
         let (key, question) = (&exchange.key, &exchange.question);
         let limits = &self.settings.cache;
-        if let Some(life) = limits.life(self.answer.life()) {
+        let life = limits.life(self.answer.life());
+        if matches!(self.answer.rcode(), rcode::NOERROR | rcode::NXDOMAIN) {
+            // One that is not kept still ends the life of what it supersedes.
+            let life = life.unwrap_or(0);
             let scope = if self.answer.denies_all_types() {
                 Scope::AllTypes
             } else {

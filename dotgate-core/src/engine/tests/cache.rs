@@ -213,6 +213,27 @@ fn what_is_popular_is_asked_for_again_before_it_ends_and_once() {
 }
 
 #[test]
+fn an_answer_that_is_not_kept_ends_what_was_kept_before() {
+    let mut lab = with_cache(1, 1);
+    lab.ask("a.example");
+    lab.answer_all();
+    lab.pass(301 * SECOND);
+    lab.ask("a.example");
+    lab.open(0);
+    let asked = lab.next_asked();
+    let mut answer = super::lab::answer(&asked.message, 0);
+    let ttl_at = answer.len() - 21;
+    answer[ttl_at..ttl_at + 4].fill(0);
+    lab.respond(asked.session, &answer);
+    lab.responses.clear();
+    lab.ask("a.example");
+    lab.pass(1_800 * MS);
+    assert!(lab.responses.is_empty(), "no older answer is given");
+    lab.answer_all();
+    assert_eq!(lab.rcodes(), [0]);
+}
+
+#[test]
 fn names_left_out_of_the_cache_are_asked_every_time() {
     let mut lab = with_cache(1, 1);
     for _ in 0..2 {

@@ -69,7 +69,7 @@ counts! {
     Prefetches = "prefetches",
     /// Queries taken to be answered by an upstream.
     QueriesForwarded = "queries_forwarded",
-    /// Of these, those that joined a question already in flight.
+    /// Queries that joined a question already in flight.
     QueriesMerged = "queries_merged",
     /// Questions that another worker is asking already.
     QueriesFollowing = "queries_following",

@@ -10,6 +10,7 @@ mod process;
 mod reference;
 mod table;
 
+use dotgate_core::cache::Usage;
 use dotgate_core::{Counters, Health, Moment};
 
 pub use self::encoder::Format;
@@ -28,6 +29,8 @@ pub struct Reading<'a> {
     pub workers: Vec<&'a Counters>,
     /// The upstreams, in the order of the settings.
     pub upstreams: Vec<UpstreamReading<'a>>,
+    /// How full the cache is.
+    pub cache: Usage,
     /// Datagrams the kernel dropped for want of room, on all our sockets; none where it does not tell.
     pub udp_drops: Option<u64>,
     /// Lines of the log that were dropped.

@@ -97,6 +97,7 @@ impl Sources {
             now: now(),
             workers: self.workers.iter().map(RunningWorker::counters).collect(),
             upstreams: upstreams.collect(),
+            cache: self.cache().usage(),
             udp_drops: drops.reduce(|all, more| all + more),
             log_lines_dropped: log::dropped_lines(),
             process: Process::read(),

@@ -9,7 +9,7 @@ use dotgate_core::{
 };
 
 use super::encoder::{Page, seconds};
-use super::families::{OfClients, OfProcess, OfUpstream};
+use super::families::{OfCache, OfClients, OfProcess, OfUpstream};
 use super::table::{Metric, Source};
 use super::{Reading, UpstreamReading};
 
@@ -36,6 +36,7 @@ impl Reading<'_> {
                     write_upstream(page, family, upstream, &counted);
                 }
             }
+            Source::Cache(family) => self.write_cache(page, family),
             Source::Process(family) => self.write_process(page, family),
             Source::Count(count) => page.sample(&[], self.sum(|block| block.get(count))),
         }
@@ -97,6 +98,15 @@ impl Reading<'_> {
                     page.sample(&labels, count);
                 }
             }
+        }
+    }
+
+    fn write_cache(&self, page: &mut Page, family: OfCache) {
+        match family {
+            OfCache::Entries => page.sample(&[], self.cache.entries),
+            OfCache::Bytes => page.sample(&[], self.cache.bytes_used),
+            OfCache::BytesMax => page.sample(&[], self.cache.bytes_max),
+            OfCache::Evictions => page.sample(&[], self.cache.evictions),
         }
     }
 

@@ -165,6 +165,23 @@ families! {
 }
 
 families! {
+    /// Metrics about the cache, which all workers share.
+    OfCache via Cache:
+    Entries = Gauge "dotgate_cache_entries" []
+        "Answers and failures that are kept.",
+        "How many names clients ask for again and again.";
+    Bytes = Gauge "dotgate_cache_bytes" []
+        "Memory that entries take, with their share of the tables.",
+        "At dotgate_cache_max_bytes entries are evicted before their time.";
+    BytesMax = Gauge "dotgate_cache_max_bytes" []
+        "Memory that the cache may take.",
+        "DOTGATE_CACHE_SIZE.";
+    Evictions = Counter "dotgate_cache_evictions" []
+        "Entries that had to go while they could still be served.",
+        "Many, and few queries answered from the cache: a larger DOTGATE_CACHE_SIZE would save questions.";
+}
+
+families! {
     /// Metrics about the program and its process.
     OfProcess via Process:
     UdpDrops = Counter "dotgate_udp_receive_drops" []

@@ -5,7 +5,7 @@
 
 use dotgate_core::{BUCKETS_MICROS, Count, WAITED, limits};
 
-use super::families::{OfClients, OfProcess, OfUpstream, alone};
+use super::families::{OfCache, OfClients, OfProcess, OfUpstream, alone};
 
 /// What kind of metric one is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -80,6 +80,8 @@ pub enum Source {
     Clients(OfClients),
     /// Counters and gauges of each upstream.
     Upstreams(OfUpstream),
+    /// The cache.
+    Cache(OfCache),
     /// The system.
     Process(OfProcess),
     /// A plain count of the workers.
@@ -111,9 +113,11 @@ impl Metric {
 pub fn table() -> Vec<Metric> {
     let clients = OfClients::ALL.iter().map(|family| family.metric());
     let upstreams = OfUpstream::ALL.iter().map(|family| family.metric());
+    let cache = OfCache::ALL.iter().map(|family| family.metric());
     let process = OfProcess::ALL.iter().map(|family| family.metric());
     let counts = Count::ALL.iter().filter_map(|count| alone(*count));
     clients
+        .chain(cache)
         .chain(upstreams)
         .chain(counts)
         .chain(process)

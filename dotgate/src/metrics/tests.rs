@@ -29,6 +29,7 @@ fn with_reading<T>(upstreams: usize, use_it: impl FnOnce(&Reading<'_>) -> T) -> 
         now: Moment::from_nanos(1),
         workers: counters.iter().collect(),
         upstreams: upstreams.collect(),
+        cache: Usage::default(),
         udp_drops: Some(0),
         log_lines_dropped: 0,
         process: Process {
@@ -120,6 +121,7 @@ fn what_is_not_known_is_not_on_the_page() {
             health: &health,
             certificate_ends: None,
         }],
+        cache: Usage::default(),
         udp_drops: None,
         log_lines_dropped: 0,
         process: Process::default(),

@@ -112,6 +112,35 @@ fn a_query_that_waits_is_seen_with_its_age_and_those_beyond_the_limit_as_shed() 
 }
 
 #[test]
+fn an_answer_from_the_cache_is_told_from_an_upstreams() {
+    let world = World::new(1);
+    for _ in 0..3 {
+        world.udp().ask("a.test").assert_right();
+    }
+    for (series, value) in [
+        (
+            "dotgate_queries_total{transport=\"udp\",type=\"A\",outcome=\"answered\"}",
+            1.0,
+        ),
+        (
+            "dotgate_queries_total{transport=\"udp\",type=\"A\",outcome=\"cached\"}",
+            2.0,
+        ),
+        (
+            "dotgate_query_duration_seconds_count{transport=\"udp\",outcome=\"answered\"}",
+            1.0,
+        ),
+        ("dotgate_cache_misses_total", 1.0),
+        ("dotgate_cache_entries", 1.0),
+        ("dotgate_cache_evictions_total", 0.0),
+    ] {
+        assert_eq!(world.metric(series), Some(value), "{series}");
+    }
+    assert!(world.metric("dotgate_cache_bytes") > Some(0.0));
+    assert!(world.metric("dotgate_cache_bytes") < world.metric("dotgate_cache_max_bytes"));
+}
+
+#[test]
 fn a_session_that_is_lost_costs_a_second_attempt() {
     let world = World::new(1);
     world.upstreams[0].script(|script| script.once("lost.test", &[Step::End(End::Reset)]));

@@ -76,9 +76,9 @@ impl UpstreamSet {
 }
 
 /// What an exchange is to find out.
-#[derive(Clone, Debug)]
-pub(crate) struct Asks {
-    pub(crate) question: Question,
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asks<'q> {
+    pub(crate) question: &'q Question,
     pub(crate) key: Key,
     pub(crate) dnssec_ok: bool,
     pub(crate) checking_disabled: bool,
@@ -117,16 +117,16 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    pub(crate) fn new(asks: Asks, role: Role, now: Moment) -> Exchange {
+    pub(crate) fn new(asks: &Asks<'_>, role: Role, now: Moment) -> Exchange {
         let Asks {
             question,
             key,
             dnssec_ok,
             checking_disabled,
             is_kept,
-        } = asks;
+        } = *asks;
         Exchange {
-            question,
+            question: question.clone(),
             key,
             dnssec_ok,
             checking_disabled,

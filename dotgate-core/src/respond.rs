@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use dotgate_wire::{ClientEdns, ClientHop, Ede, Flags, LetterCase, ResponseOpt};
+use dotgate_wire::{ClientEdns, ClientHop, Ede, Flags, ResponseOpt};
 
 /// Octets of a UDP response to a client without EDNS (RFC 1035 section 4.2.1).
 const PLAIN_UDP_MAX: usize = 512;
@@ -28,7 +28,6 @@ pub(crate) enum Transport {
 pub(crate) struct Asked {
     pub(crate) id: u16,
     pub(crate) flags: Flags,
-    pub(crate) letter_case: LetterCase,
     pub(crate) edns: Option<ClientEdns>,
     pub(crate) transport: Transport,
 }
@@ -42,7 +41,6 @@ impl Asked {
             recursion_desired: self.flags.recursion_desired(),
             checking_disabled: self.flags.checking_disabled(),
             authentic_data: wants_ad && is_authenticated,
-            letter_case: self.letter_case,
             opt: self.edns.map(|edns| ResponseOpt {
                 udp_size: match self.transport {
                     Transport::Udp { max } => max,
@@ -93,7 +91,6 @@ mod tests {
         Asked {
             id: 7,
             flags,
-            letter_case: LetterCase::default(),
             edns,
             transport,
         }

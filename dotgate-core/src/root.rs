@@ -56,7 +56,7 @@ mod tests {
         let mut answer = Answer::new();
         answer.load(&body).unwrap();
         assert_eq!((answer.answer_count(), answer.strays()), (13, 0));
-        assert!(is_root_servers(&Question::fold(&body[12..17]).unwrap().0));
+        assert!(is_root_servers(&Question::fold(&body[12..17]).unwrap()));
         assert!(body.ends_with(&[b'm', 0xc0, 30]));
         assert!(
             body.get(30..)

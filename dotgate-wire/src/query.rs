@@ -277,7 +277,7 @@ impl<'a> Scan<'a> {
         }
         let mut at = HEADER_LEN;
         for _ in 0..count {
-            let name_end = name::find(message, at)?.end;
+            let name_end = name::find_end(message, at)?;
             let (rtype, rclass) = type_and_class(message, name_end).ok_or(Malformed::CutShort)?;
             let end = name_end + TYPE_AND_CLASS_LEN;
             if count == 1 {

@@ -1,7 +1,7 @@
 //! A question: what is asked, and the key under which it is cached and kept in flight.
 //!
 //! Made from a checked query and used by every later step. Holds the name in lower case, so that
-//! two spellings are one question (RFC 4343); how the client spelt it is kept beside it, in a
+//! two spellings are one question (RFC 4343); how a client that waits spelt it is kept beside it, in a
 //! [`LetterCase`], and put back into the response (draft-vixie-dnsext-dns0x20 clients compare it).
 //! Never decides whether a question may be asked. Limit: 259 octets.
 
@@ -26,23 +26,19 @@ pub struct Question {
 }
 
 impl Question {
-    /// Folds a question as it is on the wire (uncompressed name, type, class), and returns how it
-    /// was spelt. `None` if `exact` is not one whole well-formed question and nothing else.
-    pub fn fold(exact: &[u8]) -> Option<(Self, LetterCase)> {
-        let (name, _) = exact.split_at_checked(name_end(exact)?)?;
-        let letter_case = LetterCase::of(name);
+    /// Folds a question as it is on the wire (uncompressed name, type, class). `None` if `exact` is
+    /// not one whole well-formed question and nothing else.
+    pub fn fold(exact: &[u8]) -> Option<Self> {
+        let name_end = name_end(exact)?;
         let mut octets = [0; QUESTION_MAX];
         let folded = octets.get_mut(..exact.len())?;
         folded.copy_from_slice(exact);
         // A length octet is at most 63 and so never looks like a letter.
-        folded.get_mut(..name.len())?.make_ascii_lowercase();
-        Some((
-            Self {
-                octets,
-                length: u16::try_from(exact.len()).ok()?,
-            },
-            letter_case,
-        ))
+        folded.get_mut(..name_end)?.make_ascii_lowercase();
+        Some(Self {
+            octets,
+            length: u16::try_from(exact.len()).ok()?,
+        })
     }
 
     /// Makes a question from an uncompressed name; `None` if the name is not well formed.
@@ -55,7 +51,7 @@ impl Question {
         let (type_octets, class_octets) = rest.split_at_mut_checked(2)?;
         type_octets.copy_from_slice(&rtype.to_be_bytes());
         class_octets.copy_from_slice(&rclass.to_be_bytes());
-        Self::fold(exact).map(|(question, _)| question)
+        Self::fold(exact)
     }
 
     /// Returns the whole question: name in lower case, type, class.
@@ -108,10 +104,11 @@ impl Question {
     }
 }
 
-/// Returns where the name of an uncompressed question ends, if nothing but type and class follows.
+/// Returns where the name of a question ends, if nothing but type and class follows. No pointer leads before the
+/// first octet, so that such a name is uncompressed.
 fn name_end(exact: &[u8]) -> Option<usize> {
-    let found = name::find(exact, 0).ok()?;
-    (found.pointer.is_none() && found.end + TYPE_AND_CLASS_LEN == exact.len()).then_some(found.end)
+    let end = name::find_end(exact, 0).ok()?;
+    (end + TYPE_AND_CLASS_LEN == exact.len()).then_some(end)
 }
 
 /// Splits a question into its name, and its type and class.
@@ -164,8 +161,9 @@ impl LetterCase {
     /// A name without upper case letters.
     pub const LOWER: Self = Self([0; 4]);
 
-    /// Notes the upper case letters of a name.
-    fn of(name: &[u8]) -> Self {
+    /// Notes the upper case letters in the name of `question` (name, type, class).
+    pub fn of(question: &[u8]) -> Self {
+        let (name, _) = split_question(question);
         let mut words = [0_u64; 4];
         for (octets, word) in name.chunks(64).zip(&mut words) {
             for (bit, octet) in octets.iter().enumerate() {

@@ -35,8 +35,6 @@ pub struct ClientHop<'a> {
     /// Whether AD may pass. It is set only if the upstream set it too and every answer belongs to
     /// the question.
     pub authentic_data: bool,
-    /// How the client spelt its question.
-    pub letter_case: LetterCase,
     /// What the OPT record says; `None` for a client without EDNS.
     pub opt: Option<ResponseOpt<'a>>,
     /// The most octets the message may have: 512 to 65,535.
@@ -78,12 +76,18 @@ pub enum Cut {
     Everything,
 }
 
-/// Appends an answer's response for one client and returns what was cut. The first of these that
+/// Appends an answer's response for one client, its question spelt by `letter_case`, and returns
+/// what was cut. The first of these that
 /// fits is written: all records; without the additional section; without any record and with TC.
 /// Each is tried with the Extended DNS Error, then without its text, then without it. AA and an
 /// RCODE of more than four bits are the upstream hop's: AA is clear, such an RCODE becomes SERVFAIL
 /// (RFC 6891 section 6.1.3). An answer that holds nothing is a SERVFAIL.
-pub fn write_response(out: &mut Vec<u8>, answer: &Answer, hop: &ClientHop<'_>) -> Cut {
+pub fn write_response(
+    out: &mut Vec<u8>,
+    answer: &Answer,
+    letter_case: LetterCase,
+    hop: &ClientHop<'_>,
+) -> Cut {
     if answer.body().is_empty() {
         write_error(out, &[], opcode::QUERY, rcodes::SERVFAIL, hop);
         return Cut::Everything;
@@ -92,7 +96,7 @@ pub fn write_response(out: &mut Vec<u8>, answer: &Answer, hop: &ClientHop<'_>) -
     let parts = answer.parts();
     let Written { cut, opt, .. } = put_records(out, &parts, hop);
     if let Some(question) = out.get_mut(start + HEADER_LEN..start + parts.question_end) {
-        hop.letter_case.apply(question);
+        letter_case.apply(question);
     }
     opt.append(out, start, 0);
     cut

@@ -153,7 +153,6 @@ fn plain_hop(id: u16) -> ClientHop<'static> {
         recursion_desired: true,
         checking_disabled: false,
         authentic_data: true,
-        letter_case: LetterCase::LOWER,
         opt: None,
         limit: 65_535,
     }
@@ -171,7 +170,8 @@ fn plain_opt() -> ResponseOpt<'static> {
 
 fn check_well_formed_query(message: &[u8], query: &Query<'_>) {
     let view = View::of(message, false).expect("domain refuses a query that we take");
-    let (question, letter_case) = Question::fold(query.question).expect("a question that is none");
+    let question = Question::fold(query.question).expect("a question that is none");
+    let letter_case = LetterCase::of(query.question);
     let asked = (question_name(query.question), query.rtype, query.rclass);
     assert_eq!(view.questions, [asked]);
     assert_eq!(
@@ -435,7 +435,7 @@ fn target(cname: &Seen) -> Name<Vec<u8>> {
 /// Checks the response that is made of `answer`, which `kept` is the oracle's view of.
 fn check_response(answer: &Answer, kept: &View, hop: &ClientHop<'_>) {
     let mut out = vec![0xee; 2];
-    let cut = write_response(&mut out, answer, hop);
+    let cut = write_response(&mut out, answer, LetterCase::LOWER, hop);
     let response = &out[2..];
     assert!(response.len() <= hop.limit, "{} octets", response.len());
     let view = View::of(response, true).expect("domain refuses our response");

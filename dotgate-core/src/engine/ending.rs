@@ -92,7 +92,7 @@ impl Engine {
                 let ede = ede.map(|(code, text)| Ede { code, text });
                 let hop = asked.hop(ede, is_authenticated);
                 self.deliver(waiter.client, |answer, out| {
-                    write_response(out, answer, &hop);
+                    write_response(out, answer, waiter.letter_case, &hop);
                 });
             }
             self.count(Count::Answered);
@@ -225,7 +225,6 @@ impl Engine {
         Asked {
             id: waiter.id,
             flags: waiter.flags,
-            letter_case: waiter.letter_case,
             edns: waiter.edns,
             transport: self.transport(waiter.client),
         }

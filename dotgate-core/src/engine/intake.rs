@@ -78,7 +78,6 @@ impl Engine {
         let asked = Asked {
             id: reject.id,
             flags: reject.flags,
-            letter_case: LetterCase::default(),
             edns: reject.edns,
             transport: self.transport(client),
         };
@@ -104,10 +103,10 @@ impl Engine {
             self.refuse(client, query, Outcome::Refused, refusal);
             return Taken::Answered;
         }
-        let Some((question, letter_case)) = Question::fold(query.question) else {
-            return Taken::Ignored;
-        };
-        self.route(now, client, peer, query, question, letter_case)
+        match Question::fold(query.question) {
+            Some(question) => self.route(now, client, peer, query, &question),
+            None => Taken::Ignored,
+        }
     }
 
     fn route(
@@ -116,11 +115,10 @@ impl Engine {
         client: Client,
         peer: IpAddr,
         query: &Query<'_>,
-        question: Question,
-        letter_case: LetterCase,
+        question: &Question,
     ) -> Taken {
-        let asked = self.asked(client, query, letter_case);
-        if let Some((zone, data)) = self.settings.local_zones.answer(&question) {
+        let asked = self.asked(client, query);
+        if let Some((zone, data)) = self.settings.local_zones.answer(question) {
             self.count(Count::QueriesLocal);
             self.count_at_once(client, query.rtype, Outcome::Local, data.rcode());
             let hop = asked.hop(None, false);
@@ -134,8 +132,8 @@ impl Engine {
         let asks = Asks {
             key: self
                 .cache
-                .key(&question, ROUTE, dnssec_ok, checking_disabled),
-            is_kept: self.is_kept(&question),
+                .key(question, ROUTE, dnssec_ok, checking_disabled),
+            is_kept: self.is_kept(question),
             question,
             dnssec_ok,
             checking_disabled,
@@ -143,7 +141,7 @@ impl Engine {
         match self.look_up(now, client, &asked, query.question, &asks) {
             Held::Answered => Taken::Answered,
             held @ (Held::Nothing | Held::Stale) => {
-                let joined = self.wait_for_answer(now, client, peer, &asked, asks, held);
+                let joined = self.wait_for_answer(now, client, peer, query, &asks, held);
                 if joined.is_none() {
                     self.shed(now, client, query, &asked);
                     return Taken::Answered;
@@ -159,13 +157,13 @@ impl Engine {
         now: Moment,
         client: Client,
         peer: IpAddr,
-        asked: &Asked,
-        asks: Asks,
+        query: &Query<'_>,
+        asks: &Asks<'_>,
         held: Held,
     ) -> Option<()> {
         let found = self
             .inflight
-            .find(&self.exchanges, &asks.key, &asks.question);
+            .find(&self.exchanges, &asks.key, asks.question);
         let is_crowded = found
             .and_then(|key| self.exchanges.get(key))
             .is_some_and(|exchange| exchange.waiting_clients() >= limits::WAITERS_PER_QUESTION);
@@ -183,10 +181,10 @@ impl Engine {
         let waiter = self.waiters.insert(Waiter {
             client,
             client_id,
-            id: asked.id,
-            flags: asked.flags,
-            letter_case: asked.letter_case,
-            edns: asked.edns,
+            id: query.id,
+            flags: query.flags,
+            letter_case: LetterCase::of(query.question),
+            edns: query.edns,
             asked_at: now,
             exchange,
             next: None,
@@ -211,8 +209,13 @@ impl Engine {
     }
 
     /// Makes an exchange, for whoever will wait for it.
-    pub(super) fn begin_exchange(&mut self, now: Moment, asks: Asks, role: Role) -> ExchangeKey {
-        self.note_probe(&asks.question);
+    pub(super) fn begin_exchange(
+        &mut self,
+        now: Moment,
+        asks: &Asks<'_>,
+        role: Role,
+    ) -> ExchangeKey {
+        self.note_probe(asks.question);
         let hash = asks.key.hash();
         let key = self.exchanges.insert(Exchange::new(asks, role, now));
         self.inflight.insert(&self.exchanges, hash, key);
@@ -251,7 +254,7 @@ impl Engine {
 
     fn refuse(&mut self, client: Client, query: &Query<'_>, outcome: Outcome, refusal: Refusal) {
         self.count_at_once(client, query.rtype, outcome, refusal.rcode);
-        let asked = self.asked(client, query, LetterCase::default());
+        let asked = self.asked(client, query);
         self.deliver_error(
             client,
             &asked,
@@ -262,11 +265,10 @@ impl Engine {
         );
     }
 
-    fn asked(&self, client: Client, query: &Query<'_>, letter_case: LetterCase) -> Asked {
+    fn asked(&self, client: Client, query: &Query<'_>) -> Asked {
         Asked {
             id: query.id,
             flags: query.flags,
-            letter_case,
             edns: query.edns,
             transport: self.transport(client),
         }

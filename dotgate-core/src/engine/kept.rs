@@ -70,14 +70,14 @@ impl Engine {
         client: Client,
         asked: &Asked,
         exact: &[u8],
-        asks: &Asks,
+        asks: &Asks<'_>,
     ) -> Held {
         if !asks.is_kept {
             return Held::Nothing;
         }
         self.prefetch_credit = (self.prefetch_credit + 1).min(limits::PREFETCH_CREDIT);
         let may_prefetch = self.may_prefetch();
-        let found = self.find(now, &asks.key, &asks.question, may_prefetch);
+        let found = self.find(now, &asks.key, asks.question, may_prefetch);
         match found {
             Found::Fresh { age, prefetch } => {
                 if !self.answer_now(client, asked, exact, asks, Told::Fresh(age)) {
@@ -91,7 +91,7 @@ impl Engine {
                 Held::Answered
             }
             Found::Failed | Found::Miss | Found::Stale { .. }
-                if is_root_servers(&asks.question) && !asks.dnssec_ok =>
+                if is_root_servers(asks.question) && !asks.dnssec_ok =>
             {
                 self.answer_root(now, client, asked, exact, asks, found)
             }
@@ -108,7 +108,7 @@ impl Engine {
                 }
                 // So that upstreams that are down are tried on, with a question of somebody's.
                 self.last_query = Some(now);
-                self.note_probe(&asks.question);
+                self.note_probe(asks.question);
                 let told = Told::Stale(self.why_down());
                 if self.answer_now(client, asked, exact, asks, told) {
                     Held::Answered
@@ -130,7 +130,7 @@ impl Engine {
         client: Client,
         asked: &Asked,
         exact: &[u8],
-        asks: &Asks,
+        asks: &Asks<'_>,
         found: Found,
     ) -> Held {
         if matches!(found, Found::Failed | Found::Miss) {
@@ -184,7 +184,7 @@ impl Engine {
         client: Client,
         asked: &Asked,
         exact: &[u8],
-        asks: &Asks,
+        asks: &Asks<'_>,
         told: Told,
     ) -> bool {
         let Some(rcode) = self.deliver_kept(client, asked, exact, told) else {
@@ -235,10 +235,10 @@ impl Engine {
     }
 
     /// Asks for a question for which no client waits.
-    fn refresh(&mut self, now: Moment, asks: &Asks) {
+    fn refresh(&mut self, now: Moment, asks: &Asks<'_>) {
         let is_out = self
             .inflight
-            .find(&self.exchanges, &asks.key, &asks.question)
+            .find(&self.exchanges, &asks.key, asks.question)
             .is_some();
         if is_out || self.refreshes.len() >= limits::REFRESHES {
             return;
@@ -249,7 +249,7 @@ impl Engine {
             self.flights.leave(flight, self.number);
             return;
         }
-        let key = self.begin_exchange(now, asks.clone(), Role::Leads);
+        let key = self.begin_exchange(now, asks, Role::Leads);
         self.refreshes
             .push_back((now + self.settings.query_deadline, key));
         self.advance(now, key);

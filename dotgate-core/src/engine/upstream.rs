@@ -332,7 +332,7 @@ impl Engine {
     }
 
     fn is_hash_of(&self, hash: u64, exact: &[u8]) -> bool {
-        let Some((question, _)) = dotgate_wire::Question::fold(exact) else {
+        let Some(question) = dotgate_wire::Question::fold(exact) else {
             return false;
         };
         [(false, false), (false, true), (true, false), (true, true)]

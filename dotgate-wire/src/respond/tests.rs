@@ -3,7 +3,6 @@
 use core::net::{Ipv4Addr, Ipv6Addr};
 
 use super::*;
-use crate::Question;
 use crate::build::{self, QNAME, QUESTION, address, message, name, opt, option, record, response};
 use crate::consts::rtype;
 
@@ -15,13 +14,12 @@ const RESPONSE_OPT: ResponseOpt<'_> = ResponseOpt {
     ede_beside: None,
 };
 
-/// A client without EDNS that spelt its question in lower case, and takes any length.
+/// A client without EDNS that takes any length.
 const HOP: ClientHop<'_> = ClientHop {
     id: 0xbeef,
     recursion_desired: true,
     checking_disabled: false,
     authentic_data: false,
-    letter_case: LetterCase::LOWER,
     opt: None,
     limit: 65_535,
 };
@@ -52,7 +50,11 @@ fn written<R>(write: impl FnOnce(&mut Vec<u8>) -> R) -> (R, Vec<u8>) {
 }
 
 fn respond(response: &[u8], hop: &ClientHop<'_>) -> (Cut, Vec<u8>) {
-    written(|out| write_response(out, &answer(response), hop))
+    respond_spelt(response, LetterCase::LOWER, hop)
+}
+
+fn respond_spelt(response: &[u8], letter_case: LetterCase, hop: &ClientHop<'_>) -> (Cut, Vec<u8>) {
+    written(|out| write_response(out, &answer(response), letter_case, hop))
 }
 
 fn error(question: &[u8], opcode: u8, rcode: u16, hop: &ClientHop<'_>) -> Vec<u8> {
@@ -165,18 +167,16 @@ fn rcode_of_another_hop_becomes_servfail() {
 #[test]
 fn question_is_spelt_as_the_client_spelt_it() {
     let spelt = b"\x03wWw\x07eXAMPLE\x03oRG\0\0\x01\0\x01";
-    let (_, letter_case) = Question::fold(spelt).unwrap();
-    let (_, got) = respond(
-        &response([&[address(1)], &[], &[]]),
-        &ClientHop { letter_case, ..HOP },
-    );
+    let letter_case = LetterCase::of(spelt);
+    let sent = response([&[address(1)], &[], &[]]);
+    let (_, got) = respond_spelt(&sent, letter_case, &HOP);
     assert_eq!(got[12..12 + spelt.len()], *spelt);
     // Whatever the upstream made of it.
     let upper = [
         build::header(0x8180, [1, 0, 0, 0]),
         b"\x03WWW\x07Example\x03org\0\0\x01\0\x01".to_vec(),
     ];
-    let (_, got) = respond(&upper.concat(), &ClientHop { letter_case, ..HOP });
+    let (_, got) = respond_spelt(&upper.concat(), letter_case, &HOP);
     assert_eq!(got[12..], *spelt);
 }
 
@@ -338,7 +338,7 @@ fn longest_question_and_its_opt_record_fit_into_512_octets() {
 
 #[test]
 fn answer_that_holds_nothing_is_a_servfail() {
-    let (cut, got) = written(|out| write_response(out, &Answer::new(), &HOP));
+    let (cut, got) = written(|out| write_response(out, &Answer::new(), LetterCase::LOWER, &HOP));
     assert_eq!(
         (cut, flags(&got), counts(&got)),
         (Cut::Everything, 0x8182, [0; 4])

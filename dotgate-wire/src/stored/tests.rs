@@ -12,7 +12,6 @@ const HOP: ClientHop<'_> = ClientHop {
     recursion_desired: true,
     checking_disabled: false,
     authentic_data: true,
-    letter_case: LetterCase::LOWER,
     opt: None,
     limit: 65_535,
 };
@@ -52,7 +51,7 @@ fn soa(ttl: u32, minimum: u32) -> Vec<u8> {
 fn a_kept_answer_is_sent_as_it_came_but_for_its_ttls() {
     let loaded = answer(&response([&[address(1), address(2)], &[], &[]]));
     let mut fresh = Vec::new();
-    write_response(&mut fresh, &loaded, &HOP);
+    write_response(&mut fresh, &loaded, LetterCase::LOWER, &HOP);
     let (cut, now) = sent_again(&kept(&loaded), Ttls::CountedDown(0), &HOP);
     assert_eq!((cut, &now), (Cut::Nothing, &fresh));
     let (_, later) = sent_again(&kept(&loaded), Ttls::CountedDown(299), &HOP);

@@ -3,7 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use dotgate_wire::{Answer, Question, Received, UpstreamQuery, parse_query};
+use dotgate_wire::{Answer, LetterCase, Question, Received, UpstreamQuery, parse_query};
 
 use crate::checks::{check_answer, check_frame, check_query, check_upstream_query};
 use crate::messages::{changed, changes, queries, responses};
@@ -119,7 +119,7 @@ proptest! {
     #[test]
     fn spelling_of_any_name_comes_back(name in any_name()) {
         let exact = [&name[..], &[0x41, 0x61, 0x5a, 0x7a]].concat();
-        let (question, letter_case) = Question::fold(&exact).unwrap();
+        let (question, letter_case) = (Question::fold(&exact).unwrap(), LetterCase::of(&exact));
         prop_assert_eq!(question.as_bytes().len(), exact.len());
         let mut spelt = question.as_bytes().to_vec();
         letter_case.apply(&mut spelt);

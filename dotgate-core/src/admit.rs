@@ -5,7 +5,7 @@
 //! `queries_per_client_max`; an IPv6 client is its /64, which one host can hold alone.
 
 use std::hash::Hasher;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use hashbrown::HashTable;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -14,25 +14,29 @@ use siphasher::sip::SipHasher13;
 /// The address prefixes whose clients are served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessList {
-    v4: Vec<Ipv4Net>,
-    v6: Vec<Ipv6Net>,
+    /// First and last address of each prefix, in order; none overlap.
+    v4: Vec<(Ipv4Addr, Ipv4Addr)>,
+    v6: Vec<(Ipv6Addr, Ipv6Addr)>,
 }
 
 impl AccessList {
     /// A list of exactly these prefixes.
     pub fn new(prefixes: impl IntoIterator<Item = IpNet>) -> AccessList {
-        let mut list = AccessList {
-            v4: Vec::new(),
-            v6: Vec::new(),
-        };
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
         for prefix in prefixes {
             match prefix {
-                IpNet::V4(net) => list.v4.push(net.trunc()),
-                IpNet::V6(net) => list.v6.push(net.trunc()),
+                IpNet::V4(net) => v4.push(net.trunc()),
+                IpNet::V6(net) => v6.push(net.trunc()),
             }
         }
-        list.v4 = Ipv4Net::aggregate(&list.v4);
-        list.v6 = Ipv6Net::aggregate(&list.v6);
+        let v4 = Ipv4Net::aggregate(&v4);
+        let v6 = Ipv6Net::aggregate(&v6);
+        let v4 = v4.iter().map(|net| (net.network(), net.broadcast()));
+        let v6 = v6.iter().map(|net| (net.network(), net.broadcast()));
+        let mut list = AccessList {
+            v4: v4.collect(),
+            v6: v6.collect(),
+        };
         list.v4.sort_unstable();
         list.v6.sort_unstable();
         list
@@ -41,16 +45,17 @@ impl AccessList {
     /// Whether a client at `ip` is served. An IPv4 address mapped into IPv6 counts as IPv4.
     pub fn allows(&self, ip: IpAddr) -> bool {
         match ip.to_canonical() {
-            IpAddr::V4(ip) => {
-                let after = self.v4.partition_point(|net| net.network() <= ip);
-                self.v4[..after].last().is_some_and(|net| net.contains(&ip))
-            }
-            IpAddr::V6(ip) => {
-                let after = self.v6.partition_point(|net| net.network() <= ip);
-                self.v6[..after].last().is_some_and(|net| net.contains(&ip))
-            }
+            IpAddr::V4(ip) => is_within(&self.v4, ip),
+            IpAddr::V6(ip) => is_within(&self.v6, ip),
         }
     }
+}
+
+/// Whether one of these ranges, which are in order, has the address.
+fn is_within<A: Ord + Copy>(ranges: &[(A, A)], ip: A) -> bool {
+    let after = ranges.partition_point(|(first, _)| *first <= ip);
+    let range = after.checked_sub(1).and_then(|number| ranges.get(number));
+    range.is_some_and(|(_, last)| ip <= *last)
 }
 
 /// What is counted as one client: an IPv4 address, or an IPv6 /64.

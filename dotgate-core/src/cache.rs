@@ -146,7 +146,7 @@ impl Cache {
         out: &mut Vec<u8>,
     ) -> Found {
         match self.shard(key) {
-            Some(mut shard) => shard.lookup(now + EARLIER, &pair(key, question), &terms, out),
+            Some(mut shard) => shard.lookup(now + EARLIER, &Pair { key, question }, &terms, out),
             None => Found::Miss,
         }
     }
@@ -170,7 +170,7 @@ impl Cache {
                 life: life_seconds,
                 octets,
             };
-            let pair = pair(key, question);
+            let pair = Pair { key, question };
             shard.change(|shard| shard.insert(now, &pair, scope, fresh));
         }
     }
@@ -188,7 +188,7 @@ impl Cache {
         octets: &[u8],
     ) {
         if let Some(mut shard) = self.shard(key) {
-            let pair = pair(key, question);
+            let pair = Pair { key, question };
             shard.change(|shard| {
                 shard.insert_failure(now + EARLIER, &pair, generation, ttl_max, octets);
             });
@@ -230,12 +230,5 @@ impl Slot {
             shard.clear();
         }
         shard
-    }
-}
-
-fn pair<'q>(key: &Key, question: &'q Question) -> Pair<'q> {
-    Pair {
-        exact: key.exact(question),
-        all_types: key.all_types(question),
     }
 }

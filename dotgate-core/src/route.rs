@@ -70,10 +70,14 @@ impl LocalZones {
 
     /// The zone that holds the question's name, and what it says; none if the name is forwarded.
     pub(crate) fn answer(self, question: &Question) -> Option<(&'static [u8], LocalData)> {
-        let names = match last_label(question.name()) {
-            b"arpa" => ARPA,
-            b"invalid" | b"local" | b"localhost" | b"onion" => TOP_LEVEL,
-            _ => return None,
+        // Few names have such an end; whether it is a label of theirs is seen below.
+        let name = question.name();
+        let names = if name.ends_with(b"\x04arpa\0") {
+            ARPA
+        } else if TOP_LEVEL.iter().any(|(_, apex)| name.ends_with(apex)) {
+            TOP_LEVEL
+        } else {
+            return None;
         };
         let (zone, apex) = names
             .iter()
@@ -104,22 +108,6 @@ impl LocalZones {
         };
         Some((apex, data))
     }
-}
-
-/// The top-level label of an uncompressed name; empty for the root.
-fn last_label(mut name: &[u8]) -> &[u8] {
-    let mut last: &[u8] = &[];
-    while let Some((&length, rest)) = name.split_first() {
-        if length == 0 {
-            break;
-        }
-        let Some((label, after)) = rest.split_at_checked(usize::from(length)) else {
-            break;
-        };
-        last = label;
-        name = after;
-    }
-    last
 }
 
 const TOP_LEVEL: &[(LocalZone, &[u8])] = &[
@@ -217,6 +205,9 @@ mod tests {
             ("1.d.f.ip6.arpa", rtype::PTR, Some(LocalData::NxDomain)),
             ("mylocalhost", rtype::A, None),
             ("local.example.org", rtype::A, None),
+            // The end of a label that looks like a label.
+            ("www.my\u{5}local", rtype::A, None),
+            ("www.10\u{7}in-addr\u{4}arpa", rtype::PTR, None),
             ("", rtype::NS, None),
         ] {
             assert_eq!(ask(zones, name, rtype), expected, "{name}");

@@ -8,15 +8,20 @@
 use core::fmt;
 use core::hash::{Hash, Hasher};
 
+use crate::bytes::length_u16;
 use crate::consts::{rclass, rtype};
 use crate::header::type_and_class;
 use crate::name::{self, NAME_MAX};
+use crate::query::Query;
 
 /// Octets of type and class behind a question's name.
 pub(crate) const TYPE_AND_CLASS_LEN: usize = 4;
 
 /// The most octets a question can have: a name of 255, type and class.
 pub const QUESTION_MAX: usize = NAME_MAX + TYPE_AND_CLASS_LEN;
+
+/// Octets of a name whose letters are folded at once.
+const FOLDED_AT_ONCE: usize = 16;
 
 /// A question (uncompressed name, type, class) with letters folded to lower case, stored inline.
 #[derive(Clone)]
@@ -29,16 +34,32 @@ impl Question {
     /// Folds a question as it is on the wire (uncompressed name, type, class). `None` if `exact` is
     /// not one whole well-formed question and nothing else.
     pub fn fold(exact: &[u8]) -> Option<Self> {
-        let name_end = name_end(exact)?;
-        let mut octets = [0; QUESTION_MAX];
-        let folded = octets.get_mut(..exact.len())?;
-        folded.copy_from_slice(exact);
-        // A length octet is at most 63 and so never looks like a letter.
-        folded.get_mut(..name_end)?.make_ascii_lowercase();
-        Some(Self {
-            octets,
-            length: u16::try_from(exact.len()).ok()?,
-        })
+        is_question(exact).then(|| Self::folded(exact))
+    }
+
+    /// Folds the question of a query, which has been checked.
+    #[inline]
+    pub fn of(query: &Query<'_>) -> Self {
+        Self::folded(query.question)
+    }
+
+    /// Folds a question that is known to be one.
+    #[inline]
+    fn folded(exact: &[u8]) -> Self {
+        let (name, type_and_class) = split_question(exact);
+        let mut question = Self {
+            octets: [0; QUESTION_MAX],
+            length: length_u16(exact.len()),
+        };
+        put(&mut question.octets, 0, name);
+        // In whole chunks, of which the processor folds each at once; behind the name are zeros. A
+        // length octet is at most 63 and so never looks like a letter.
+        let (chunks, _) = question.octets.as_chunks_mut::<FOLDED_AT_ONCE>();
+        for chunk in chunks.iter_mut().take(name.len().div_ceil(FOLDED_AT_ONCE)) {
+            chunk.make_ascii_lowercase();
+        }
+        put(&mut question.octets, name.len(), type_and_class);
+        question
     }
 
     /// Makes a question from an uncompressed name; `None` if the name is not well formed.
@@ -104,11 +125,17 @@ impl Question {
     }
 }
 
-/// Returns where the name of a question ends, if nothing but type and class follows. No pointer leads before the
-/// first octet, so that such a name is uncompressed.
-fn name_end(exact: &[u8]) -> Option<usize> {
-    let end = name::find_end(exact, 0).ok()?;
-    (end + TYPE_AND_CLASS_LEN == exact.len()).then_some(end)
+/// Returns whether this is a well-formed name, type and class, and nothing else. No pointer leads before the first
+/// octet, so that the name is uncompressed.
+fn is_question(exact: &[u8]) -> bool {
+    name::find_end(exact, 0).is_ok_and(|end| end + TYPE_AND_CLASS_LEN == exact.len())
+}
+
+/// Writes octets to a place in a buffer that has room for them.
+fn put(buffer: &mut [u8], at: usize, octets: &[u8]) {
+    if let Some(room) = buffer.get_mut(at..at + octets.len()) {
+        room.copy_from_slice(octets);
+    }
 }
 
 /// Splits a question into its name, and its type and class.

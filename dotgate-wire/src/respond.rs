@@ -139,7 +139,13 @@ pub(crate) struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    fn up_to(&self, end: usize) -> &'a [u8] {
+    /// Returns what is left of the message.
+    fn without(&self, cut: Cut) -> &'a [u8] {
+        let end = match cut {
+            Cut::Nothing => return self.body,
+            Cut::Additional => self.authority_end,
+            Cut::Everything => self.question_end,
+        };
         self.body.get(..end).unwrap_or_default()
     }
 }
@@ -155,12 +161,9 @@ struct Written<'a> {
 /// Appends as many records as the client may have, with its ID, flags and counts, and chooses the
 /// OPT record for which there is room.
 fn put_records<'a>(out: &mut Vec<u8>, parts: &Parts<'_>, hop: &ClientHop<'a>) -> Written<'a> {
-    let choices = [
-        (Cut::Nothing, parts.body),
-        (Cut::Additional, parts.up_to(parts.authority_end)),
-        (Cut::Everything, parts.up_to(parts.question_end)),
-    ];
-    let fitting = choices.into_iter().find_map(|(cut, kept)| {
+    let choices = [Cut::Nothing, Cut::Additional, Cut::Everything];
+    let fitting = choices.into_iter().find_map(|cut| {
+        let kept = parts.without(cut);
         let room = hop.limit.min(MESSAGE_MAX).checked_sub(kept.len())?;
         Some((cut, kept, OptRecord::fitting(hop, room)?))
     });
@@ -168,7 +171,7 @@ fn put_records<'a>(out: &mut Vec<u8>, parts: &Parts<'_>, hop: &ClientHop<'a>) ->
     // limit gives way.
     let (cut, kept, opt) = fitting.unwrap_or((
         Cut::Everything,
-        parts.up_to(parts.question_end),
+        parts.without(Cut::Everything),
         OptRecord::bare(hop),
     ));
     let written = Written {

@@ -19,6 +19,8 @@ pub(super) const ALL_TYPES: u8 = 4;
 pub struct Key {
     hash: u64,
     name_hash: u64,
+    rtype: u16,
+    rclass: u16,
     variant: u8,
     route: u8,
 }
@@ -34,10 +36,12 @@ impl Key {
         let name_hash = SipHasher13::new_with_keys(secret.0, secret.1).hash(question.name());
         let mark = |on, mark| if on { mark } else { 0 };
         let variant = mark(dnssec_ok, DNSSEC_OK) | mark(checking_disabled, CHECKING_DISABLED);
-        let types = (question.rtype(), question.rclass());
+        let (rtype, rclass) = (question.rtype(), question.rclass());
         Key {
-            hash: mix(name_hash, types, variant, route),
+            hash: mix(name_hash, (rtype, rclass), variant, route),
             name_hash,
+            rtype,
+            rclass,
             variant,
             route,
         }
@@ -60,7 +64,7 @@ impl Key {
     /// What an entry for all types of the question's name must be.
     pub(super) fn all_types<'q>(&self, question: &'q Question) -> Identity<'q> {
         let variant = self.variant | ALL_TYPES;
-        let hash = mix(self.name_hash, (0, question.rclass()), variant, self.route);
+        let hash = mix(self.name_hash, (0, self.rclass), variant, self.route);
         self.identity(question, variant, hash)
     }
 
@@ -69,8 +73,8 @@ impl Key {
             // Shards are chosen by the name's hash; within one, 32 bits are enough.
             hash: hash as u32,
             name: question.name(),
-            rtype: question.rtype(),
-            rclass: question.rclass(),
+            rtype: self.rtype,
+            rclass: self.rclass,
             variant,
             route: self.route,
         }

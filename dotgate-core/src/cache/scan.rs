@@ -14,7 +14,7 @@ use crate::moment::Moment;
 use super::arena::{Arena, Entry, FAILURE};
 use super::key::{ALL_TYPES, CHECKING_DISABLED, DNSSEC_OK};
 use super::shard::{Fresh, Shard};
-use super::{Cache, EARLIER, Scope, Slot, pair};
+use super::{Cache, EARLIER, Pair, Scope, Slot};
 
 /// An entry as an operator sees it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -184,7 +184,10 @@ impl Cache {
             life: entry.life_seconds,
             octets: entry.octets,
         };
-        let pair = pair(&key, &question);
+        let pair = Pair {
+            key: &key,
+            question: &question,
+        };
         self.shard(&key).is_some_and(|mut shard| {
             shard.change(|shard| shard.restore(now, &pair, entry.scope, old))
         })

@@ -8,11 +8,13 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use dotgate_wire::Question;
+
 use crate::limits;
 use crate::moment::Moment;
 
 use super::arena::{Arena, BLOCK_LEN, Entry, FAILURE, IN_MAIN, NOTED, Place, blocks_for};
-use super::key::Identity;
+use super::key::{Identity, Key};
 use super::queues::{FREQUENCY_MAX, Queues, slot};
 use super::{Found, Scope, Terms};
 
@@ -36,11 +38,11 @@ pub(super) struct Fresh<'o> {
     pub(super) octets: &'o [u8],
 }
 
-/// The two entries that may answer a question.
+/// The two entries that may answer a question. The second is rarely looked for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pair<'q> {
-    pub(super) exact: Identity<'q>,
-    pub(super) all_types: Identity<'q>,
+    pub(super) key: &'q Key,
+    pub(super) question: &'q Question,
 }
 
 /// What is behind one lock.
@@ -136,11 +138,11 @@ impl Shard {
         out: &mut Vec<u8>,
     ) -> Found {
         self.stale_max = terms.stale_max;
-        let exact = self.find(&pair.exact);
+        let exact = self.find(&pair.exact());
         if let Some(place) = exact.filter(|place| self.is_fresh_data(*place, now)) {
             return self.serve(place, now, terms, out);
         }
-        let all_types = self.find(&pair.all_types);
+        let all_types = self.find(&pair.all_types());
         if let Some(place) = all_types.filter(|place| self.is_fresh_data(*place, now)) {
             return self.serve(place, now, terms, out);
         }
@@ -187,9 +189,9 @@ impl Shard {
     /// Keeps an answer in place of what it supersedes.
     pub(super) fn insert(&mut self, now: Moment, pair: &Pair<'_>, scope: Scope, fresh: Fresh<'_>) {
         // A name that has an answer exists; one that does not has none for this type either.
-        let exact = self.supersede(&pair.exact);
-        let all_types = self.supersede(&pair.all_types);
-        let identity = pair.of(scope);
+        let exact = self.supersede(&pair.exact());
+        let all_types = self.supersede(&pair.all_types());
+        let identity = &pair.of(scope);
         let standing = exact.or(all_types).unwrap_or_default();
         let entry = Entry::new(identity, fresh.stored_at, fresh.life, 0);
         if fresh.life > 0 {
@@ -205,8 +207,8 @@ impl Shard {
         scope: Scope,
         old: Fresh<'_>,
     ) -> bool {
-        let identity = pair.of(scope);
-        if old.life == 0 || self.find(&pair.exact).or(self.find(identity)).is_some() {
+        let identity = &pair.of(scope);
+        if old.life == 0 || self.find(&pair.exact()).or(self.find(identity)).is_some() {
             return false;
         }
         let entry = Entry::new(identity, old.stored_at, old.life, 0);
@@ -222,9 +224,9 @@ impl Shard {
         hold_max: u32,
         octets: &[u8],
     ) {
-        let exact = self.find(&pair.exact);
+        let exact = self.find(&pair.exact());
         let mut has_data = false;
-        for place in exact.into_iter().chain(self.find(&pair.all_types)) {
+        for place in exact.into_iter().chain(self.find(&pair.all_types())) {
             if !self.is_servable(place, now) {
                 continue;
             }
@@ -240,10 +242,10 @@ impl Shard {
         if has_data || hold == 0 {
             return;
         }
-        let standing = self.supersede(&pair.exact).unwrap_or_default();
-        let mut entry = Entry::new(&pair.exact, now, hold, generation);
+        let standing = self.supersede(&pair.exact()).unwrap_or_default();
+        let mut entry = Entry::new(&pair.exact(), now, hold, generation);
         entry.mark(FAILURE, true);
-        self.add(now, &pair.exact, entry, standing, octets);
+        self.add(now, &pair.exact(), entry, standing, octets);
     }
 
     /// Removes the entries of some buckets for which `condition` holds; how many.
@@ -412,10 +414,18 @@ impl Shard {
 }
 
 impl<'q> Pair<'q> {
-    fn of(&self, scope: Scope) -> &Identity<'q> {
+    fn exact(&self) -> Identity<'q> {
+        self.key.exact(self.question)
+    }
+
+    fn all_types(&self) -> Identity<'q> {
+        self.key.all_types(self.question)
+    }
+
+    fn of(&self, scope: Scope) -> Identity<'q> {
         match scope {
-            Scope::Exact => &self.exact,
-            Scope::AllTypes => &self.all_types,
+            Scope::Exact => self.exact(),
+            Scope::AllTypes => self.all_types(),
         }
     }
 }
@@ -448,12 +458,12 @@ impl Entry {
 
     /// Takes the turn to refresh it before its end, if it is wanted and nobody else has.
     fn claim_prefetch(&mut self, now: Moment, terms: &Terms) -> bool {
+        if !terms.may_prefetch || u32::from(self.hits) < limits::PREFETCH_HITS {
+            return false;
+        }
         let life = Duration::from_secs(self.life.into());
         let left = self.fresh_until().since(now);
-        let is_due = terms.may_prefetch
-            && u32::from(self.hits) >= limits::PREFETCH_HITS
-            && life >= limits::PREFETCH_LIFE
-            && left < life / limits::PREFETCH_LAST_PART;
+        let is_due = life >= limits::PREFETCH_LIFE && left < life / limits::PREFETCH_LAST_PART;
         let is_claimed = !self.has(NOTED) && now < self.quiet_until;
         if !is_due || is_claimed || self.is_noted(now, terms.generation) {
             return false;

@@ -103,10 +103,7 @@ impl Engine {
             self.refuse(client, query, Outcome::Refused, refusal);
             return Taken::Answered;
         }
-        match Question::fold(query.question) {
-            Some(question) => self.route(now, client, peer, query, &question),
-            None => Taken::Ignored,
-        }
+        self.route(now, client, peer, query, &Question::of(query))
     }
 
     fn route(

@@ -16,13 +16,13 @@ impl<'a> OptRecord<'a> {
     /// Returns the fullest OPT record that takes at most `room` octets; `None` if not even a bare
     /// one does.
     pub(super) fn fitting(hop: &ClientHop<'a>, room: usize) -> Option<Self> {
-        let choices = [
-            hop.opt,
-            hop.opt.map(without_text),
-            hop.opt.map(without_ede),
-            hop.opt.map(without_options),
-        ];
-        choices.into_iter().map(Self).find(|opt| opt.len() <= room)
+        let whole = Self(hop.opt);
+        if whole.len() <= room {
+            return Some(whole);
+        }
+        let choices = [without_text, without_ede, without_options];
+        let less = choices.map(|leave_out| Self(hop.opt.map(leave_out)));
+        less.into_iter().find(|opt| opt.len() <= room)
     }
 
     /// Returns the shortest OPT record that may be sent to the client.

@@ -17,7 +17,7 @@ doc:
 demo:
     cargo run --release -p dotgate -- demo
 
-# One target of fuzz/: query, answer, frame, session or engine.
+# One target of fuzz/: query, answer, frame, session, engine or snapshot.
 fuzz target seconds="60":
     cargo +nightly fuzz run {{target}} -- -max_total_time={{seconds}}
 

@@ -11,6 +11,7 @@
 mod arena;
 mod key;
 mod queues;
+mod saved;
 mod scan;
 mod shard;
 #[cfg(test)]
@@ -26,12 +27,17 @@ use crate::moment::Moment;
 use crate::sync::{Mutex, MutexGuard};
 
 pub use key::Key;
-pub use scan::{Held, SavedEntry};
+pub use saved::SavedEntry;
+pub use scan::Held;
 use shard::{Fresh, Pair, Shard};
 
 /// The cache's time begins this long before its callers', so that what was stored before the machine
 /// started has a moment too: 36 years.
 const EARLIER: Duration = Duration::from_nanos(1 << 60);
+
+/// The one route that there is; part of every key, so that upstreams never see each other's answers (RFC 5452
+/// section 6; CVE-2021-25220).
+pub(crate) const ROUTE: u8 = 0;
 
 /// The shared store of answers.
 #[derive(Debug)]

@@ -140,6 +140,10 @@ pub const BUFFER_KEPT_BYTES: usize = 16 * 1024;
 /// Octets of a cached answer, with what is kept beside it such as the places of its TTLs; a longer one is not kept.
 pub const CACHE_ENTRY_BYTES: usize = 65_535;
 
+/// Octets of an Extended DNS Error's text in a saved answer: one passed on, with the upstream's label before it,
+/// is shorter.
+pub const SAVED_EDE_BYTES: usize = 1_024;
+
 /// Shards of the cache at most: with four workers, two want the same one seldom.
 pub const CACHE_SHARDS: usize = 64;
 

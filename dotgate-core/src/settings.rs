@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dotgate_wire::Life;
+use dotgate_wire::{Life, Question};
 
 use crate::admit::AccessList;
 use crate::route::LocalZones;
@@ -50,6 +50,14 @@ impl CacheSettings {
             prefetch: false,
             except: Vec::new(),
         }
+    }
+
+    /// Whether answers to this question may be kept.
+    pub(crate) fn keeps(&self, question: &Question) -> bool {
+        !self
+            .except
+            .iter()
+            .any(|suffix| question.is_at_or_below(suffix))
     }
 
     /// How long an answer is kept, in seconds. None if it is not.

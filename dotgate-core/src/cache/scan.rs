@@ -14,7 +14,7 @@ use crate::moment::Moment;
 use super::arena::{Arena, Entry, FAILURE};
 use super::key::{ALL_TYPES, CHECKING_DISABLED, DNSSEC_OK};
 use super::shard::{Fresh, Shard};
-use super::{Cache, EARLIER, Pair, Scope, Slot};
+use super::{Cache, EARLIER, Pair, SavedEntry, Scope, Slot};
 
 /// An entry as an operator sees it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -41,31 +41,6 @@ pub struct Held {
     pub is_failure: bool,
     /// What was stored.
     pub octets: Vec<u8>,
-}
-
-/// An answer on its way into or out of a file.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct SavedEntry<'e> {
-    /// The name in lower case, uncompressed.
-    pub name: &'e [u8],
-    /// The type that was asked for.
-    pub rtype: u16,
-    /// The class.
-    pub rclass: u16,
-    /// For what it is kept.
-    pub scope: Scope,
-    /// Whether DO was set.
-    pub dnssec_ok: bool,
-    /// Whether CD was set.
-    pub checking_disabled: bool,
-    /// The route.
-    pub route: u8,
-    /// The time since it was stored.
-    pub age: Duration,
-    /// Its whole life, in seconds.
-    pub life_seconds: u32,
-    /// What was stored.
-    pub octets: &'e [u8],
 }
 
 impl Cache {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use dotgate_wire::UpstreamQuery;
 
 use super::Engine;
-use super::kept::ROUTE;
+use crate::cache::ROUTE;
 use crate::counters::Count;
 use crate::counters::labels::AttemptKind;
 use crate::exchange::{Attempt, ExchangeKey};

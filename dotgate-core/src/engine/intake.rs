@@ -6,9 +6,10 @@ use dotgate_wire::{
     Ignore, LetterCase, Query, Question, Received, Reject, opcode, parse_query, write_local,
 };
 
-use super::kept::{Held, ROUTE};
+use super::kept::Held;
 use super::{Engine, is_due};
 use crate::admit::ClientId;
+use crate::cache::ROUTE;
 use crate::counters::Count;
 use crate::counters::labels::{Limit, Outcome};
 use crate::exchange::{Asks, Client, Exchange, ExchangeKey, Waiter};

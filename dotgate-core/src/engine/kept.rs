@@ -20,10 +20,6 @@ use crate::moment::Moment;
 use crate::respond::Asked;
 use crate::root::is_root_servers;
 
-/// The one route that there is; part of every key, so that upstreams never see each other's answers (RFC 5452
-/// section 6; CVE-2021-25220).
-pub(super) const ROUTE: u8 = 0;
-
 /// What the cache had for a query.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Held {
@@ -59,8 +55,7 @@ impl Told {
 impl Engine {
     /// Whether answers to this question go into the cache.
     pub(super) fn is_kept(&self, question: &Question) -> bool {
-        let except = &self.settings.cache.except;
-        self.cache.is_on() && !except.iter().any(|suffix| question.is_at_or_below(suffix))
+        self.cache.is_on() && self.settings.cache.keeps(question)
     }
 
     /// Answers a query from the cache, if that may be.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use dotgate_wire::{message_id, rcode};
 
 use super::Engine;
-use super::kept::ROUTE;
+use crate::cache::ROUTE;
 use crate::counters::Count;
 use crate::counters::labels::{Ending, Limit, Reason};
 use crate::exchange::{Attempt, ExchangeKey};

@@ -1,0 +1,85 @@
+//! From a file back into the cache: every entry is checked as if a stranger had sent it.
+//!
+//! Beside the path of a query. An entry must be an answer that could be kept today: well formed, for the question
+//! it is filed under, of a life within the settings and not past what may still be served. Where its TTLs stand is
+//! found anew, never believed. Whether the file as a whole is one of ours is decided before, by who reads it.
+
+use std::time::Duration;
+
+use dotgate_wire::{Answer, Life, Question, Stored};
+
+use crate::cache::{Cache, ROUTE, SavedEntry, Scope};
+use crate::limits;
+use crate::moment::Moment;
+use crate::settings::CacheSettings;
+use crate::verdict::{Verdict, judge};
+
+/// Puts saved entries into a cache.
+#[derive(Debug)]
+pub struct Restoration<'c> {
+    cache: &'c Cache,
+    settings: &'c CacheSettings,
+    answer: Answer,
+    octets: Vec<u8>,
+}
+
+impl<'c> Restoration<'c> {
+    /// Into this cache, which is kept by these settings.
+    pub fn new(cache: &'c Cache, settings: &'c CacheSettings) -> Restoration<'c> {
+        Restoration {
+            cache,
+            settings,
+            answer: Answer::new(),
+            octets: Vec::new(),
+        }
+    }
+
+    /// Keeps an entry whose age is that of `now`. False if it was not kept: it is no answer to its question, must
+    /// not be kept, is too old to be served, or something newer is known.
+    pub fn entry(&mut self, now: Moment, entry: &SavedEntry<'_>) -> bool {
+        let Some(life_seconds) = self.check(entry) else {
+            return false;
+        };
+        let checked = SavedEntry {
+            life_seconds,
+            octets: &self.octets,
+            ..*entry
+        };
+        self.cache.import(now, checked)
+    }
+
+    /// How long an entry may live, in seconds; what is to be stored is then in `octets`. None for one that is not
+    /// to be kept.
+    fn check(&mut self, entry: &SavedEntry<'_>) -> Option<u32> {
+        let question = Question::new(entry.name, entry.rtype, entry.rclass)?;
+        let stored = Stored::read(entry.octets)?;
+        self.answer.load(stored.body()).ok()?;
+        let answer = &self.answer;
+        let settings = self.settings;
+        let is_answer = question.matches(answer.question())
+            && answer.rcode() == stored.rcode()
+            && judge(answer, false) == Verdict::Deliver;
+        let is_filed_rightly =
+            entry.route == ROUTE && answer.denies_all_types() == (entry.scope == Scope::AllTypes);
+        let ede = stored.ede();
+        let is_bounded = ede.is_none_or(|ede| ede.text.len() <= limits::SAVED_EDE_BYTES);
+        if !(is_answer && is_filed_rightly && is_bounded && settings.keeps(&question)) {
+            return None;
+        }
+        // Neither the settings of today nor the file make a life longer than its records say.
+        let (Life::Positive(lowest) | Life::Negative(lowest)) = answer.life() else {
+            return None;
+        };
+        let life = settings.life(answer.life())?;
+        let life = life.min(lowest).min(entry.life_seconds);
+        if entry.age >= Duration::from_secs(life.into()) + settings.stale_max {
+            return None;
+        }
+        self.octets.clear();
+        answer.store(&mut self.octets, 0..=settings.ttl_max, ede);
+        Some(life)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,270 @@
+use proptest::prelude::*;
+
+use dotgate_wire::Ede;
+
+use super::*;
+use crate::cache::{Found, Terms};
+
+const NAME: &[u8] = b"\x03www\x07example\0";
+const LATER: Moment = Moment::from_nanos(5_000_000_000);
+const A: u16 = 1;
+
+fn settings() -> CacheSettings {
+    CacheSettings {
+        ttl_min: 0,
+        ttl_max: 86_400,
+        negative_ttl_max: 3_600,
+        stale_max: Duration::from_secs(600),
+        except: vec![(*b"\x07private\0").into()],
+        ..CacheSettings::off()
+    }
+}
+
+/// A response of an upstream: header, question for A of `name`, then records.
+fn response(name: &[u8], rcode: u8, counts: [u8; 2], records: &[u8]) -> Vec<u8> {
+    let [answers, authorities] = counts;
+    let header = [
+        0,
+        1,
+        0x81,
+        0x80 | rcode,
+        0,
+        1,
+        0,
+        answers,
+        0,
+        authorities,
+        0,
+        0,
+    ];
+    [&header[..], name, &[0, 1, 0, 1], records].concat()
+}
+
+fn address(ttl: u32) -> Vec<u8> {
+    let ttl = ttl.to_be_bytes();
+    [&[0xc0, 12, 0, 1, 0, 1][..], &ttl, &[0, 4, 192, 0, 2, 1]].concat()
+}
+
+/// What the engine would keep of a response.
+fn stored(response: &[u8], ede: Option<Ede<'_>>) -> Vec<u8> {
+    let mut answer = Answer::new();
+    answer.load(response).unwrap();
+    let mut octets = Vec::new();
+    answer.store(&mut octets, 0..=604_800, ede);
+    octets
+}
+
+fn right() -> Vec<u8> {
+    stored(&response(NAME, 0, [1, 0], &address(300)), None)
+}
+
+fn denial() -> Vec<u8> {
+    let soa = [
+        &[0, 0, 6, 0, 1, 0, 0, 1, 44, 0, 22, 0, 0][..],
+        &[0; 16],
+        &[0, 0, 0, 60],
+    ]
+    .concat();
+    stored(&response(NAME, 3, [0, 1], &soa), None)
+}
+
+fn entry(octets: &[u8]) -> SavedEntry<'_> {
+    SavedEntry {
+        name: NAME,
+        rtype: A,
+        rclass: 1,
+        scope: Scope::Exact,
+        dnssec_ok: false,
+        checking_disabled: false,
+        route: ROUTE,
+        age: Duration::from_secs(100),
+        life_seconds: 300,
+        octets,
+    }
+}
+
+struct Restored {
+    is_kept: bool,
+    cache: Cache,
+}
+
+fn restore(entry: &SavedEntry<'_>, settings: &CacheSettings) -> Restored {
+    let cache = Cache::new(1 << 20, (1, 2));
+    let is_kept = Restoration::new(&cache, settings).entry(LATER, entry);
+    assert_eq!(cache.usage().entries, usize::from(is_kept));
+    Restored { is_kept, cache }
+}
+
+impl Restored {
+    /// What a client gets that asks now, and how old that is.
+    fn served(&self, rtype: u16) -> (Found, Vec<u8>) {
+        let question = Question::new(NAME, rtype, 1).unwrap();
+        let key = self.cache.key(&question, ROUTE, false, false);
+        let terms = Terms {
+            generation: 0,
+            stale_max: settings().stale_max,
+            may_prefetch: false,
+        };
+        let mut octets = Vec::new();
+        let found = self
+            .cache
+            .lookup(LATER, &key, &question, terms, &mut octets);
+        (found, octets)
+    }
+}
+
+fn is_refused(octets: &[u8], change: impl FnOnce(&mut SavedEntry<'_>)) -> bool {
+    let mut entry = entry(octets);
+    change(&mut entry);
+    !restore(&entry, &settings()).is_kept
+}
+
+#[test]
+fn an_entry_is_read_as_it_was_written() {
+    let octets = right();
+    for scope in [Scope::Exact, Scope::AllTypes] {
+        for (dnssec_ok, checking_disabled) in [(true, false), (false, true)] {
+            let entry = SavedEntry {
+                scope,
+                dnssec_ok,
+                checking_disabled,
+                ..entry(&octets)
+            };
+            let mut written = Vec::new();
+            entry.write(&mut written);
+            assert_eq!(SavedEntry::read(&written), Some(entry));
+        }
+    }
+}
+
+#[test]
+fn an_answer_comes_back_with_its_age_and_denials_for_all_types() {
+    let octets = right();
+    let restored = restore(&entry(&octets), &settings());
+    let fresh = Found::Fresh {
+        age: 100,
+        prefetch: false,
+    };
+    assert_eq!(restored.served(A), (fresh, octets));
+    let denial = denial();
+    let of_all_types = SavedEntry {
+        scope: Scope::AllTypes,
+        age: Duration::from_secs(30),
+        life_seconds: 60,
+        ..entry(&denial)
+    };
+    let restored = restore(&of_all_types, &settings());
+    assert!(matches!(
+        restored.served(28).0,
+        Found::Fresh { age: 30, .. }
+    ));
+}
+
+#[test]
+fn lives_are_those_of_todays_settings_and_never_longer_than_they_were() {
+    let octets = right();
+    let mut today = settings();
+    today.ttl_max = 90;
+    let restored = restore(&entry(&octets), &today);
+    let (found, kept) = restored.served(A);
+    assert!(matches!(found, Found::Stale { age: 100, .. }));
+    let ttl_at = kept.len() - 10;
+    assert_eq!(kept[ttl_at..ttl_at + 4], 90_u32.to_be_bytes());
+    today = settings();
+    today.ttl_min = 86_400;
+    let restored = restore(&entry(&octets), &today);
+    assert_eq!(restored.served(A).1, octets);
+    let mut longer = entry(&octets);
+    (longer.age, longer.life_seconds) = (Duration::from_secs(301), u32::MAX);
+    let restored = restore(&longer, &settings());
+    assert!(matches!(
+        restored.served(A).0,
+        Found::Stale { age: 301, .. }
+    ));
+    today.stale_max = Duration::ZERO;
+    assert!(!restore(&longer, &today).is_kept);
+}
+
+#[test]
+fn what_is_no_answer_to_its_question_is_refused() {
+    let octets = right();
+    assert!(!is_refused(&octets, |_| {}));
+    assert!(is_refused(&octets, |entry| entry.name = b"\x02ww\x07example\0"));
+    assert!(is_refused(&octets, |entry| entry.name = b"\x03www"));
+    assert!(is_refused(&octets, |entry| entry.rtype = 28));
+    assert!(is_refused(&octets, |entry| entry.rclass = 3));
+    assert!(is_refused(&octets, |entry| entry.route = 1));
+    assert!(is_refused(&octets, |entry| entry.scope = Scope::AllTypes));
+    assert!(is_refused(&denial(), |_| {}), "it is for all types");
+    assert!(is_refused(&octets, |entry| entry.life_seconds = 0));
+    assert!(is_refused(&octets, |entry| entry.age = Duration::from_secs(900)));
+    assert!(is_refused(&octets, |entry| entry.age = Duration::MAX));
+    assert!(is_refused(&octets[1..], |_| {}));
+    let mut truncated = octets.clone();
+    truncated[8 + 2 + 2] |= 2;
+    assert!(is_refused(&truncated, |_| {}), "TC is set");
+    let mut other_rcode = octets.clone();
+    other_rcode[5] = 3;
+    assert!(is_refused(&other_rcode, |_| {}), "beside the message's own");
+    let ended = stored(&response(NAME, 0, [1, 0], &address(0)), None);
+    assert!(is_refused(&ended, |_| {}), "TTL 0");
+    let failure = stored(&response(NAME, 2, [0, 0], &[]), None);
+    assert!(is_refused(&failure, |_| {}));
+    let private = b"\x03www\x07private\0";
+    let of_private = stored(&response(private, 0, [1, 0], &address(300)), None);
+    assert!(is_refused(&of_private, |entry| entry.name = private));
+    let text = "x".repeat(limits::SAVED_EDE_BYTES + 1);
+    let with_ede = |text| Some(Ede { code: 3, text });
+    let message = response(NAME, 0, [1, 0], &address(300));
+    assert!(is_refused(&stored(&message, with_ede(&text)), |_| {}));
+    assert!(!is_refused(&stored(&message, with_ede(&text[1..])), |_| {}));
+}
+
+#[test]
+fn where_ttls_stand_is_not_believed() {
+    let octets = right();
+    let mut moved = octets.clone();
+    moved[8..10].copy_from_slice(&[0, 0]);
+    let restored = restore(&entry(&moved), &settings());
+    assert_eq!(restored.served(A).1, octets);
+}
+
+#[test]
+fn what_is_known_already_is_not_replaced() {
+    let octets = right();
+    let restored = restore(&entry(&octets), &settings());
+    let settings = settings();
+    let mut again = Restoration::new(&restored.cache, &settings);
+    assert!(!again.entry(LATER, &entry(&octets)));
+    assert_eq!(restored.cache.usage().entries, 1);
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_restored_can_be_served_to_who_asks_for_it(
+        place in any::<prop::sample::Index>(),
+        octet in any::<u8>(),
+    ) {
+        let octets = right();
+        let mut written = Vec::new();
+        entry(&octets).write(&mut written);
+        let place = place.index(written.len());
+        written[place] = octet;
+        let Some(read) = SavedEntry::read(&written) else {
+            return Ok(());
+        };
+        let restored = restore(&read, &settings());
+        let (found, kept) = restored.served(A);
+        if found != Found::Miss {
+            let stored = Stored::read(&kept).unwrap();
+            prop_assert!(stored.answers(&Question::new(NAME, A, 1).unwrap()));
+            let mut answer = Answer::new();
+            prop_assert!(answer.load(stored.body()).is_ok());
+        }
+        restored.cache.export(LATER, |saved| {
+            let again = restore(&saved, &settings());
+            again.cache.export(LATER, |same| assert_eq!(same, saved));
+            assert!(again.is_kept);
+        });
+    }
+}

@@ -21,8 +21,9 @@ use self::watchdog::Watchdog;
 use crate::admin::{Admin, Serving};
 use crate::bootstrap::Bootstrap;
 use crate::config::Config;
-use crate::serve::Forwarder;
+use crate::serve::{Forwarder, cache_settings};
 use crate::service::{Service, State, is_of_this_service};
+use crate::snapshot::Snapshot;
 use crate::take_over::{Succession, Successor, Successors};
 use crate::worker::Order;
 
@@ -59,11 +60,15 @@ pub fn run(
     let (runtime, service) = (runtime()?, Arc::new(service));
     runtime.block_on(async {
         let signals = Signals::new()?;
+        let snapshot = snapshot(&forwarder, config);
+        if let Some(snapshot) = &snapshot {
+            snapshot.restore();
+        }
         let mut sockets = forwarder.take_listening();
         let successors = match succession {
             Some(succession) => {
                 sockets.extend(admin.second_descriptors()?);
-                Some(succession.serve(sockets)?)
+                Some(succession.serve(sockets, snapshot.clone())?)
             }
             None => None,
         };
@@ -79,11 +84,23 @@ pub fn run(
             admin: serving,
             watchdog: Watchdog::start(&service, forwarder.sources()),
             service,
+            snapshot,
         };
         let end = control(&mut forwarder, beside, config, signals, successors).await;
         tell_totals(&forwarder, end);
         Ok(end)
     })
+}
+
+/// What carries the cache over a restart, if that is wanted.
+fn snapshot(forwarder: &Forwarder, config: &Config) -> Option<Snapshot> {
+    let (path, cache) = (
+        config.cache().snapshot_file.as_ref()?,
+        forwarder.sources().cache(),
+    );
+    let settings = cache_settings(config.cache());
+    let is_on = cache.is_on();
+    is_on.then(|| Snapshot::new(path, Arc::clone(cache), settings))
 }
 
 /// Answers what is in flight and ends: for a start that turned out to be of no use.
@@ -142,6 +159,7 @@ struct Beside {
     admin: Serving,
     watchdog: Watchdog,
     service: Arc<Service>,
+    snapshot: Option<Snapshot>,
 }
 
 async fn control(
@@ -162,6 +180,7 @@ async fn control(
         }
     };
     let is_replaced = matches!(reason, Reason::Replaced(_));
+    let mut snapshot = None;
     match reason {
         Reason::Told(name) => {
             info!(
@@ -170,6 +189,8 @@ async fn control(
             );
             beside.service.tell(State::Stopping);
             forwarder.drain();
+            // A process that is replaced has written its own before it left.
+            snapshot = beside.snapshot;
         }
         Reason::Replaced(successor) => {
             info!(
@@ -183,7 +204,7 @@ async fn control(
     // From here on nobody replaces this process.
     drop(successors);
     tokio::select! {
-        end = drain(forwarder, config) => return end,
+        end = drain_and_save(forwarder, config, snapshot) => return end,
         _ = signals.stop() => {}
     }
     if !is_replaced {
@@ -202,6 +223,7 @@ fn leave_to(forwarder: &Forwarder, successor: &Successor, beside: Beside) {
         admin,
         watchdog,
         service,
+        snapshot: _,
     } = beside;
     // From here on the service manager hears of the other one alone.
     drop(watchdog);
@@ -217,6 +239,19 @@ async fn next_successor(successors: &mut Option<Successors>) -> Successor {
         Some(successors) => successors.next().await,
         None => std::future::pending().await,
     }
+}
+
+/// Drains, and then keeps the cache for the next start.
+async fn drain_and_save(
+    forwarder: &mut Forwarder,
+    config: &Config,
+    snapshot: Option<Snapshot>,
+) -> End {
+    let end = drain(forwarder, config).await;
+    if let (End::Finished, Some(snapshot)) = (end, snapshot) {
+        snapshot.save().await;
+    }
+    end
 }
 
 /// Waits until no packet comes any more, then finishes.

@@ -20,6 +20,7 @@ pub mod replace;
 pub mod run;
 pub mod serve;
 pub mod service;
+pub mod snapshot;
 pub mod take_over;
 pub mod tls;
 pub mod upstreams;

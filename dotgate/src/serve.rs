@@ -322,7 +322,8 @@ pub(crate) fn settings(config: &Config, descriptors: u64) -> Settings {
     }
 }
 
-fn cache_settings(cache: &CacheConfig) -> CacheSettings {
+/// What an engine needs of the settings of the cache.
+pub(crate) fn cache_settings(cache: &CacheConfig) -> CacheSettings {
     let seconds = |span: Duration| u32::try_from(span.as_secs()).unwrap_or(u32::MAX);
     CacheSettings {
         ttl_min: seconds(cache.ttl_min),

@@ -12,7 +12,7 @@
 //! old: end
 //! new: keeps 192.0.2.1:53         one line for each address it goes on to serve
 //! new: serving                    its workers read the sockets, beside those of the old one
-//! old: yours                      the old one stops reading them
+//! old: yours                      it has written its cache into the snapshot, and stops reading them
 //! ```
 //!
 //! Until `serving` the old process goes on as if nobody had asked, whatever becomes of the new one. In place of a

@@ -121,6 +121,7 @@ fn every_variable_changes_what_it_says() {
         ("DOTGATE_ADMIN_LISTEN", "0.0.0.0:1, [::1]:2"),
         ("DOTGATE_ADMIN_HOST_NAMES", "Dotgate.Test"),
         ("DOTGATE_ADMIN_TOKEN_FILE", "token"),
+        ("DOTGATE_CACHE_SNAPSHOT_FILE", "cache"),
     ]);
     let (server, query, tcp) = (config.server(), config.query(), config.tcp());
     assert_eq!(
@@ -170,6 +171,8 @@ fn every_variable_changes_what_it_says() {
     );
     assert_eq!(admin.hosts, ["dotgate.test"]);
     assert_eq!(admin.token_file.as_deref(), Some(Path::new("token")));
+    let snapshot_file = config.cache().snapshot_file.as_deref();
+    assert_eq!(snapshot_file, Some(Path::new("cache")));
 }
 
 #[test]

@@ -63,7 +63,7 @@ impl Sources {
     }
 
     /// The answers kept.
-    pub fn cache(&self) -> &Cache {
+    pub fn cache(&self) -> &Arc<Cache> {
         &self.shared.cache
     }
 

@@ -115,6 +115,8 @@ pub struct CacheConfig {
     pub prefetch: bool,
     /// Names at and below which nothing is kept: uncompressed, in lower case.
     pub except: Vec<Vec<u8>>,
+    /// The file that carries it over a restart, if any.
+    pub snapshot_file: Option<PathBuf>,
 }
 
 /// How upstreams are authenticated.
@@ -347,6 +349,7 @@ fn read_cache(reader: &mut Reader<'_>) -> Option<CacheConfig> {
     let stale_after = reader.value(&table::CACHE_STALE_AFTER);
     let prefetch = reader.value(&table::CACHE_PREFETCH);
     let except = reader.value(&table::CACHE_EXCEPT);
+    let snapshot_file = reader.optional(&table::CACHE_SNAPSHOT_FILE);
     let (ttl_min, origin) = ttl_min?;
     let (ttl_max, negative_ttl_max) = (ttl_max?, negative_ttl_max?);
     for (longest, other) in [
@@ -374,6 +377,7 @@ fn read_cache(reader: &mut Reader<'_>) -> Option<CacheConfig> {
         stale_after: stale_after?,
         prefetch: prefetch?,
         except: except?,
+        snapshot_file,
     })
 }
 

@@ -22,7 +22,7 @@ use super::words::{LocalName, LogFormat, LogLevel, Profile};
 
 pub use cache::{
     CACHE_EXCEPT, CACHE_FAILURE_TTL_MAX, CACHE_NEGATIVE_TTL_MAX, CACHE_PREFETCH, CACHE_SIZE,
-    CACHE_STALE_AFTER, CACHE_STALE_MAX, CACHE_TTL_MAX, CACHE_TTL_MIN,
+    CACHE_SNAPSHOT_FILE, CACHE_STALE_AFTER, CACHE_STALE_MAX, CACHE_TTL_MAX, CACHE_TTL_MIN,
 };
 
 /// All settings, the required ones first, those of one section together.
@@ -64,6 +64,7 @@ pub static TABLE: &[Subject] = &[
     &CACHE_STALE_AFTER,
     &CACHE_PREFETCH,
     &CACHE_EXCEPT,
+    &CACHE_SNAPSHOT_FILE,
 ];
 
 /// `HOST`.

@@ -19,8 +19,11 @@ use tokio::io::Interest;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::error::Elapsed;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
+
+use crate::snapshot::Snapshot;
 
 use super::{GREETING, Inherited, PATIENCE, Refusal, Role, TakeOverError, next_line};
 
@@ -91,17 +94,22 @@ impl Succession {
         Ok(Succession { listener, file })
     }
 
-    /// Hands `sockets` to whoever replaces this process, from now on. Call it inside a runtime.
+    /// Hands `sockets` to whoever replaces this process, from now on, and saves `snapshot` for it. Call it inside a
+    /// runtime.
     ///
     /// # Errors
     /// The system's: the runtime cannot watch the socket.
-    pub fn serve(self, sockets: Vec<(Role, OwnedFd)>) -> io::Result<Successors> {
+    pub fn serve(
+        self,
+        sockets: Vec<(Role, OwnedFd)>,
+        snapshot: Option<Snapshot>,
+    ) -> io::Result<Successors> {
         let Succession { listener, mut file } = self;
         let listener = UnixListener::from_std(listener)?;
         file.is_own = true;
         let (told, serving) = mpsc::channel(1);
         Ok(Successors {
-            task: tokio::spawn(serve(listener, sockets, told)),
+            task: tokio::spawn(serve(listener, sockets, snapshot, told)),
             serving,
             file,
         })
@@ -153,6 +161,7 @@ fn bind(path: &Path) -> io::Result<StdListener> {
 async fn serve(
     listener: UnixListener,
     sockets: Vec<(Role, OwnedFd)>,
+    snapshot: Option<Snapshot>,
     told: mpsc::Sender<Successor>,
 ) {
     loop {
@@ -172,7 +181,7 @@ async fn serve(
                 continue;
             }
         };
-        let mut hand_over = pin!(timeout(PATIENCE, hand_over(&stream, &sockets, &listener)));
+        let mut hand_over = pin!(leave_to(&stream, &sockets, &listener, snapshot.as_ref()));
         let outcome = loop {
             tokio::select! {
                 outcome = &mut hand_over => break outcome,
@@ -209,6 +218,28 @@ fn admit(stream: &UnixStream) -> Result<Option<i32>, Refusal> {
     }
 }
 
+/// Hands over, and once the new process serves, leaves to it the cache and then the clients: until it has that word
+/// both serve.
+async fn leave_to(
+    stream: &UnixStream,
+    sockets: &[(Role, OwnedFd)],
+    listener: &UnixListener,
+    snapshot: Option<&Snapshot>,
+) -> Result<io::Result<Arc<[SocketAddr]>>, Elapsed> {
+    let addresses = match timeout(PATIENCE, hand_over(stream, sockets, listener)).await? {
+        Ok(addresses) => addresses,
+        Err(error) => return Ok(Err(error)),
+    };
+    if let Some(snapshot) = snapshot {
+        // Bounded by less than the other one's patience.
+        snapshot.save().await;
+    }
+    // A process that has ended since cannot be told, and then it is none that serves.
+    let said = timeout(PATIENCE, say(stream, "yours")).await?;
+    Ok(said.map(|()| addresses))
+}
+
+/// Hands the sockets over; returns when the new process serves these addresses.
 async fn hand_over(
     stream: &UnixStream,
     sockets: &[(Role, OwnedFd)],
@@ -230,11 +261,7 @@ async fn hand_over(
         let line = hear(stream, &mut received).await?;
         match line.strip_prefix("keeps ").map(str::parse) {
             Some(Ok(address)) if addresses.len() < KEPT_MAX => addresses.push(address),
-            None if line == "serving" => {
-                // A process that has ended since cannot be told, and then it is none that serves.
-                say(stream, "yours").await?;
-                return Ok(addresses.into());
-            }
+            None if line == "serving" => return Ok(addresses.into()),
             Some(_) | None => return Err(io::ErrorKind::InvalidData.into()),
         }
     }

@@ -23,6 +23,7 @@ mod peers;
 mod program;
 mod rest;
 mod silence;
+mod snapshot;
 mod streams;
 mod take_over;
 mod world;

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::config::kinds::{ByteCount, Size, Suffixes, Switch, Time};
+use crate::config::kinds::{ByteCount, FilePath, Size, Suffixes, Switch, Time};
 use crate::config::setting::{Absent, Entry, Names, Setting};
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -158,4 +158,19 @@ pub static CACHE_EXCEPT: Setting<Suffixes> = Setting {
         example: "internal.example,dyn.example",
     },
     kind: Suffixes { most: 64 },
+};
+
+/// `DOTGATE_CACHE_SNAPSHOT_FILE`.
+pub static CACHE_SNAPSHOT_FILE: Setting<FilePath> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "cache",
+            key: "snapshot_file",
+        },
+        absent: Absent::Nothing,
+        doc: "The file that carries the cache over a restart: written at a stop and when another process takes \
+              over, read at the start. The names that clients asked for stand in it; unset, nothing is written.",
+        example: "/var/lib/dotgate/cache",
+    },
+    kind: FilePath,
 };

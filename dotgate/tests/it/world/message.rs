@@ -79,6 +79,8 @@ pub(crate) struct Response {
     /// The INFO-CODE and EXTRA-TEXT of its Extended DNS Error.
     pub(crate) ede: Option<(u16, String)>,
     pub(crate) addresses: Vec<Ipv4Addr>,
+    /// The TTL of the first record.
+    pub(crate) ttl: Option<u32>,
     pub(crate) texts: usize,
     pub(crate) length: usize,
     /// The address that is right.
@@ -94,6 +96,7 @@ impl Response {
         assert_eq!(header.opcode(), Opcode::QUERY);
         let question = message.sole_question().expect("one question");
         let answer = message.answer().unwrap();
+        let first = answer.into_iter().next();
         let addresses = answer.limit_to::<A>();
         let texts = answer.limit_to::<Txt<_>>();
         let opt = message.opt();
@@ -111,6 +114,7 @@ impl Response {
             addresses: addresses
                 .map(|record| record.unwrap().data().addr())
                 .collect(),
+            ttl: first.map(|record| record.unwrap().ttl().as_secs()),
             texts: texts.filter(|record| record.is_ok()).count(),
             length: octets.len(),
             expected: address_of(&question.qname().to_string()),

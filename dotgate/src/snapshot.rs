@@ -1,0 +1,242 @@
+//! The cache over a restart: written into a file at the end, read from it at the start.
+//!
+//! Beside the path of a query: threads of their own read and write, the control thread waits for a write for a while,
+//! workers never. `format` is what stands in the file, `place` how it is opened and replaced. The file is never
+//! trusted: whole or not at all, then entry by entry through `dotgate_core::Restoration`. What is wrong with it is
+//! one warning, and the cache begins empty. Time: ages grow by what the wall clock says has passed.
+
+mod format;
+mod place;
+
+use std::fs::File;
+use std::io::{self, BufWriter, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use dotgate_core::cache::{Cache, SavedEntry};
+use dotgate_core::{CacheSettings, Moment, Restoration};
+use thiserror::Error;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use self::format::{Unreadable, Verified, Writing};
+use self::place::Refused;
+
+/// How long an end waits for a slow disk.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Why a snapshot was not read.
+#[derive(Debug, Error)]
+enum NotRead {
+    /// The file is not this process's.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// It is not as it was written here.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+    /// It would not fit.
+    #[error(
+        "it has {length} octets and the cache {size}; it was written with a larger DOTGATE_CACHE_SIZE"
+    )]
+    TooLong {
+        /// Of the file, in octets.
+        length: u64,
+        /// Of the cache, in octets.
+        size: usize,
+    },
+    /// Its age is unknown.
+    #[error(
+        "it was written later than it is now: the clock went back; nobody can tell how old its answers are"
+    )]
+    FromLater,
+    /// Nothing in it can be given to anybody.
+    #[error(
+        "it was written {} h ago, and by DOTGATE_CACHE_TTL_MAX and DOTGATE_CACHE_STALE_MAX no answer is as old",
+        .0.as_secs() / 3_600
+    )]
+    TooOld(Duration),
+}
+
+/// What a snapshot brought.
+#[derive(Clone, Copy, Debug)]
+struct Restored {
+    entries: usize,
+    left_out: usize,
+    age: Duration,
+}
+
+/// The cache, its file, and how they come together.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    path: PathBuf,
+    cache: Arc<Cache>,
+    settings: CacheSettings,
+    /// One thread at a time: nothing is written before all that was there has been read.
+    turn: Arc<Mutex<()>>,
+}
+
+impl Snapshot {
+    /// Of this cache, which is kept by `settings`, in the file at `path`.
+    pub fn new(path: &Path, cache: Arc<Cache>, settings: CacheSettings) -> Snapshot {
+        Snapshot {
+            path: path.to_owned(),
+            cache,
+            settings,
+            turn: Arc::default(),
+        }
+    }
+
+    /// Begins to read the file into the cache, beside everything else. How it went is in the log.
+    pub fn restore(&self) {
+        let snapshot = self.clone();
+        let begun = in_thread(move || {
+            let _turn = snapshot.turn.lock().unwrap_or_else(PoisonError::into_inner);
+            let file = snapshot.path.display();
+            match snapshot.read() {
+                Ok(Some(restored)) => info!(
+                    %file,
+                    entries = restored.entries,
+                    left_out = restored.left_out,
+                    age_seconds = restored.age.as_secs(),
+                    "the cache has what its snapshot kept"
+                ),
+                Ok(None) => info!(%file, "there is no snapshot of the cache yet: it starts empty"),
+                Err(problem) => {
+                    warn!(%file, "the snapshot of the cache is not read, it starts empty: {problem}")
+                }
+            }
+        });
+        if let Err(error) = begun {
+            warn!(%error, "the snapshot of the cache is not read, it starts empty: no thread could be had");
+        }
+    }
+
+    /// Writes the cache into the file; waits for that, but no longer than `PATIENCE`. How it went is in the log.
+    pub async fn save(&self) {
+        let given_up = Arc::new(AtomicBool::new(false));
+        let (done, outcome) = oneshot::channel();
+        let (snapshot, is_given_up) = (self.clone(), Arc::clone(&given_up));
+        let begun = in_thread(move || {
+            let _turn = snapshot.turn.lock().unwrap_or_else(PoisonError::into_inner);
+            // Nobody hears it who has given up.
+            drop(done.send(snapshot.write(&is_given_up)));
+        });
+        let file = self.path.display();
+        if let Err(error) = begun {
+            warn!(%file, %error, "the cache is not kept over the restart: no thread could be had");
+            return;
+        }
+        match timeout(PATIENCE, outcome).await {
+            Ok(Ok(Ok(entries))) => info!(%file, entries, "the cache is kept in its snapshot"),
+            Ok(Ok(Err(problem))) => {
+                warn!(%file, "the cache is not kept over the restart: {problem}");
+            }
+            Ok(Err(_)) => warn!(%file, "the cache is not kept over the restart: a bug, told above"),
+            Err(_) => {
+                given_up.store(true, Relaxed);
+                warn!(
+                    %file,
+                    "the cache is not kept over the restart: writing it takes more than {} s; name a file on a \
+                     faster disk",
+                    PATIENCE.as_secs()
+                );
+            }
+        }
+    }
+
+    fn read(&self) -> Result<Option<Restored>, NotRead> {
+        let Some((file, length)) = place::open(&self.path)? else {
+            return Ok(None);
+        };
+        let size = self.cache.usage().bytes_max;
+        if length > size as u64 {
+            return Err(NotRead::TooLong { length, size });
+        }
+        let verified = Verified::verify(file, length)?;
+        let age = self.age(verified.written_at(), wall_clock())?;
+        let now = Moment::from_nanos(dotgate_net::boottime_nanos());
+        let mut restoration = Restoration::new(&self.cache, &self.settings);
+        let (mut entries, mut left_out) = (0, 0);
+        verified.read(|entry| {
+            let aged = SavedEntry {
+                age: entry.age.saturating_add(age),
+                ..entry
+            };
+            if restoration.entry(now, &aged) {
+                entries += 1;
+            } else {
+                left_out += 1;
+            }
+        })?;
+        Ok(Some(Restored {
+            entries,
+            left_out,
+            age,
+        }))
+    }
+
+    /// How long ago it was written, both times in milliseconds since 1970.
+    fn age(&self, written_at: u64, now: u64) -> Result<Duration, NotRead> {
+        let age = now.checked_sub(written_at).ok_or(NotRead::FromLater)?;
+        let age = Duration::from_millis(age);
+        let longest = self.settings.ttl_max.max(self.settings.negative_ttl_max);
+        let longest = Duration::from_secs(longest.into()) + self.settings.stale_max;
+        if age >= longest {
+            return Err(NotRead::TooOld(age));
+        }
+        Ok(age)
+    }
+
+    fn write(&self, is_given_up: &AtomicBool) -> Result<usize, Refused> {
+        place::replace(&self.path, |file| {
+            let entries = self.write_to(file, is_given_up)?;
+            file.sync_all()?;
+            // A process that goes on must not replace the file of a later one.
+            go_on(is_given_up)?;
+            Ok(entries)
+        })
+    }
+
+    fn write_to(&self, file: &mut File, is_given_up: &AtomicBool) -> io::Result<usize> {
+        let mut writing = Writing::begin(BufWriter::new(file), wall_clock())?;
+        let now = Moment::from_nanos(dotgate_net::boottime_nanos());
+        let mut outcome = Ok(());
+        self.cache.export(now, |entry| {
+            if outcome.is_ok() {
+                outcome = go_on(is_given_up).and_then(|()| writing.entry(&entry));
+            }
+        });
+        outcome?;
+        writing.end()
+    }
+}
+
+fn go_on(is_given_up: &AtomicBool) -> io::Result<()> {
+    if is_given_up.load(Relaxed) {
+        Err(ErrorKind::TimedOut.into())
+    } else {
+        Ok(())
+    }
+}
+
+fn in_thread(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let thread = thread::Builder::new().name("snapshot".to_owned());
+    thread.spawn(work).map(drop)
+}
+
+/// Milliseconds since 1970.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the boot-time clock begins anew with the machine, and a file does not"
+)]
+fn wall_clock() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,120 @@
+use dotgate_core::cache::Scope;
+use dotgate_wire::{Answer, Question};
+use tempfile::TempDir;
+
+use super::*;
+
+const SIZE: usize = 1 << 20;
+
+fn settings() -> CacheSettings {
+    CacheSettings {
+        ttl_max: 3_600,
+        stale_max: Duration::from_secs(7_200),
+        ..CacheSettings::off()
+    }
+}
+
+fn snapshot(folder: &TempDir, size: usize) -> Snapshot {
+    let cache = Arc::new(Cache::new(size, (1, 2)));
+    Snapshot::new(&folder.path().join("cache"), cache, settings())
+}
+
+/// Keeps an answer for a name of its own, with a name of `padding` octets in it.
+fn keep(snapshot: &Snapshot, number: usize, padding: usize) {
+    let name = format!("{number:08}");
+    let name = [&[8], name.as_bytes(), b"\0"].concat();
+    let question = Question::new(&name, 16, 1).unwrap();
+    let mut response = [
+        &[0, 1, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0],
+        question.as_bytes(),
+    ]
+    .concat();
+    let length = u16::try_from(padding).unwrap().to_be_bytes();
+    response.extend_from_slice(&[0xc0, 12, 0, 16, 0, 1, 0, 0, 1, 44]);
+    response.extend_from_slice(&length);
+    response.extend(vec![0; padding]);
+    let (mut answer, mut octets) = (Answer::new(), Vec::new());
+    answer.load(&response).unwrap();
+    answer.store(&mut octets, 0..=3_600, None);
+    let key = snapshot.cache.key(&question, 0, false, false);
+    let now = Moment::from_nanos(dotgate_net::boottime_nanos());
+    let cache = &snapshot.cache;
+    cache.insert(now, &key, &question, Scope::Exact, 300, &octets);
+}
+
+fn save(snapshot: &Snapshot) -> usize {
+    snapshot.write(&AtomicBool::new(false)).unwrap()
+}
+
+#[test]
+fn a_full_cache_is_written_and_read_back_by_one_of_the_same_size() {
+    for padding in [1, 40, 500, 9_000] {
+        let folder = TempDir::new().unwrap();
+        let full = snapshot(&folder, SIZE);
+        for number in 0..SIZE / 64 {
+            keep(&full, number, padding);
+        }
+        let entries = full.cache.usage().entries;
+        assert!(
+            full.cache.usage().evictions > 0 || padding > 500,
+            "{entries}"
+        );
+        assert_eq!(save(&full), entries);
+        let restored = snapshot(&folder, SIZE).read().unwrap().unwrap();
+        // The new keys spread names otherwise, so that some shards are full before others.
+        assert_eq!(restored.entries + restored.left_out, entries);
+        assert!(restored.entries > entries / 2, "{restored:?} of {entries}");
+        let small = snapshot(&folder, SIZE / 2);
+        assert!(matches!(small.read(), Err(NotRead::TooLong { .. })));
+        assert_eq!(small.cache.usage().entries, 0);
+    }
+}
+
+#[test]
+fn a_damaged_file_leaves_the_cache_empty() {
+    let folder = TempDir::new().unwrap();
+    let kept = snapshot(&folder, SIZE);
+    (0..10).for_each(|number| keep(&kept, number, 10));
+    save(&kept);
+    let mut octets = std::fs::read(&kept.path).unwrap();
+    let length = octets.len();
+    octets[length / 2] ^= 1;
+    std::fs::write(&kept.path, &octets).unwrap();
+    let damaged = snapshot(&folder, SIZE);
+    assert!(matches!(
+        damaged.read(),
+        Err(NotRead::Unreadable(Unreadable::Damaged))
+    ));
+    assert_eq!(damaged.cache.usage().entries, 0);
+    save(&kept);
+    assert_eq!(damaged.read().unwrap().unwrap().entries, 10);
+}
+
+#[test]
+fn a_file_from_later_or_from_long_ago_is_not_read() {
+    let folder = TempDir::new().unwrap();
+    let snapshot = snapshot(&folder, SIZE);
+    let hour = 3_600_000;
+    assert_eq!(
+        snapshot.age(5, hour + 5).unwrap(),
+        Duration::from_secs(3_600)
+    );
+    assert!(matches!(snapshot.age(6, 5), Err(NotRead::FromLater)));
+    assert!(matches!(
+        snapshot.age(5, 3 * hour + 5),
+        Err(NotRead::TooOld(_))
+    ));
+    assert!(snapshot.age(5, 3 * hour + 4).is_ok());
+}
+
+#[test]
+fn a_write_that_was_given_up_replaces_nothing() {
+    let folder = TempDir::new().unwrap();
+    let kept = snapshot(&folder, SIZE);
+    keep(&kept, 1, 10);
+    save(&kept);
+    keep(&kept, 2, 10);
+    assert!(kept.write(&AtomicBool::new(true)).is_err());
+    assert_eq!(snapshot(&folder, SIZE).read().unwrap().unwrap().entries, 1);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}

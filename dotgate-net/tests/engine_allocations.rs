@@ -1,5 +1,6 @@
-//! Forwarding allocates nothing once warm: the engine's whole path of a query, under an allocator that counts.
-//! It stands in this crate because a global allocator is unsafe code. Every query has a name of its own.
+//! Neither forwarding nor a cache hit allocates anything once warm: the engine's whole path of a query, under an
+//! allocator that counts. It stands in this crate because a global allocator is unsafe code. Every query that is
+//! forwarded has a name of its own.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -13,8 +14,8 @@ use std::time::Duration;
 
 use counting::allocations;
 use dotgate_core::{
-    AccessList, Action, CacheSettings, Counters, Engine, Health, LocalZones, Moment, ReturnPath,
-    SessionKey, Settings, Shared, StreamKey, UpstreamSettings,
+    AccessList, Action, Cache, CacheSettings, Count, Counters, Engine, Health, LocalZones, Moment,
+    ReturnPath, SessionKey, Settings, Shared, StreamKey, UpstreamSettings,
 };
 use dotgate_wire::split_frame;
 
@@ -23,6 +24,15 @@ const WARM_UP: u32 = 20_000;
 const COUNTED: u32 = 5_000;
 /// Queries of one turn.
 const TURN: u32 = 32;
+/// Names that are asked for again and again, all of them in the cache.
+const HELD: u32 = 10 * TURN;
+/// The size of the cache, in octets, where there is one.
+const CACHE_BYTES: usize = 1024 * 1024;
+/// The TTL of answers.
+const TTL: Duration = Duration::from_secs(300);
+/// RCODEs (RFC 1035 section 4.1.1).
+const NOERROR: u8 = 0;
+const SERVFAIL: u8 = 2;
 
 struct World {
     engine: Engine,
@@ -31,12 +41,14 @@ struct World {
     stream: Option<StreamKey>,
     query: Vec<u8>,
     answers: Vec<u8>,
+    /// What the upstream answers.
+    rcode: u8,
     /// Allocations inside the engine.
     counted: usize,
     responses: u32,
 }
 
-fn settings() -> Settings {
+fn settings(cache: CacheSettings) -> Settings {
     Settings {
         upstreams: vec![UpstreamSettings {
             label: "upstream".into(),
@@ -44,7 +56,7 @@ fn settings() -> Settings {
         }],
         access: AccessList::new(["192.0.2.0/24".parse().unwrap()]),
         local_zones: LocalZones::all_but([]),
-        cache: CacheSettings::off(),
+        cache,
         udp_response_max: 1_232,
         query_deadline: Duration::from_secs(4),
         queries_max: 1_000,
@@ -56,23 +68,45 @@ fn settings() -> Settings {
     }
 }
 
+/// Those of an operator who set nothing.
+fn cache_settings() -> CacheSettings {
+    CacheSettings {
+        ttl_min: 0,
+        ttl_max: 86_400,
+        negative_ttl_max: 3_600,
+        failure_ttl_max: 5,
+        stale_max: Duration::from_secs(86_400),
+        stale_after: Duration::from_millis(1_800),
+        prefetch: true,
+        except: Vec::new(),
+    }
+}
+
 impl World {
-    fn new() -> World {
+    fn without_cache() -> World {
+        World::new(CacheSettings::off(), 0)
+    }
+
+    fn with_cache() -> World {
+        World::new(cache_settings(), CACHE_BYTES)
+    }
+
+    fn new(cache: CacheSettings, cache_bytes: usize) -> World {
         let health: Arc<[Health]> = [Health::new()].into();
         let counters = Arc::new(Counters::new());
+        let shared = Shared {
+            cache: Arc::new(Cache::new(cache_bytes, (1, 2))),
+            ..Shared::alone(health)
+        };
+        let settings = Arc::new(settings(cache));
         World {
-            engine: Engine::new(
-                0,
-                Arc::new(settings()),
-                Shared::alone(health),
-                counters,
-                [1; 32],
-            ),
+            engine: Engine::new(0, settings, shared, counters, [1; 32]),
             now: Moment::from_nanos(1_000_000_000),
             session: None,
             stream: None,
             query: Vec::new(),
             answers: Vec::new(),
+            rcode: NOERROR,
             counted: 0,
             responses: 0,
         }
@@ -143,6 +177,30 @@ impl World {
         self.counting(|engine, _| engine.clear_datagrams());
     }
 
+    fn open_stream(&mut self) {
+        let client = "192.0.2.7".parse().unwrap();
+        self.stream = self.engine.stream_opened(self.now, client);
+    }
+
+    /// Asks so often, for `HELD` names in turn, and returns how many queries went to the upstream.
+    fn ask_for_held(&mut self, queries: u32, over_tcp: bool) -> u64 {
+        let forwarded = |world: &World| world.engine.counters().get(Count::QueriesForwarded);
+        let before = forwarded(self);
+        (self.counted, self.responses) = (0, 0);
+        for first in (0..queries).step_by(TURN as usize) {
+            self.turn(first % HELD, over_tcp);
+        }
+        assert_eq!(self.responses, queries.next_multiple_of(TURN));
+        forwarded(self) - before
+    }
+
+    /// Asks for names that the cache answers; nothing may be allocated.
+    fn count_hits(&mut self, over_tcp: bool) {
+        assert_eq!(self.ask_for_held(HELD, over_tcp), 0);
+        assert_eq!(self.ask_for_held(COUNTED, over_tcp), 0);
+        assert_eq!(self.counted, 0, "allocations in {} hits", self.responses);
+    }
+
     fn act(&mut self) {
         while let Some(action) = self.counting(|engine, _| engine.poll_action()) {
             match action {
@@ -156,7 +214,7 @@ impl World {
                     let mut rest = &frames[..];
                     while let Some((message, after)) = split_frame(rest) {
                         rest = after;
-                        write_answer(&mut self.answers, message);
+                        write_answer(&mut self.answers, message, self.rcode);
                     }
                     frames.clear();
                 }
@@ -171,30 +229,32 @@ impl World {
                     let now = self.now;
                     self.counting(|engine, _| engine.stream_wrote(now, stream, true));
                 }
+                Action::CloseSession(_) => self.session = None,
                 other => panic!("unexpected {other:?}"),
             }
         }
     }
 }
 
-/// A framed response with one A record and an OPT.
-fn write_answer(out: &mut Vec<u8>, query: &[u8]) {
+/// A framed response with an OPT, and one A record if it is no error.
+fn write_answer(out: &mut Vec<u8>, query: &[u8], rcode: u8) {
     let question = &query[12..12 + 18 + 4];
-    let length = u16::try_from(12 + question.len() + 16 + 11).unwrap();
+    let address = [0xc0, 12, 0, 1, 0, 1, 0, 0, 1, 44, 0, 4, 203, 0, 113, 5];
+    let records: &[u8] = if rcode == NOERROR { &address } else { &[] };
+    let length = u16::try_from(12 + question.len() + records.len() + 11).unwrap();
+    let answers = u8::from(!records.is_empty());
     out.extend_from_slice(&length.to_be_bytes());
     out.extend_from_slice(&query[..2]);
-    out.extend_from_slice(&[0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 1]);
+    out.extend_from_slice(&[0x81, 0x80 | rcode, 0, 1, 0, answers, 0, 0, 0, 1]);
     out.extend_from_slice(question);
-    out.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 0, 1, 44, 0, 4, 203, 0, 113, 5]);
+    out.extend_from_slice(records);
     out.extend_from_slice(&[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0]);
 }
 
 fn forward(over_tcp: bool) {
-    let mut world = World::new();
+    let mut world = World::without_cache();
     if over_tcp {
-        world.stream = world
-            .engine
-            .stream_opened(world.now, "192.0.2.7".parse().unwrap());
+        world.open_stream();
     }
     for first in (0..WARM_UP).step_by(TURN as usize) {
         world.turn(first, over_tcp);
@@ -220,4 +280,35 @@ fn a_query_forwarded_from_udp_allocates_nothing_once_warm() {
 #[test]
 fn a_query_forwarded_from_tcp_allocates_nothing_once_warm() {
     forward(true);
+}
+
+#[test]
+fn an_answer_from_the_cache_allocates_nothing_by_udp_and_tcp() {
+    for over_tcp in [false, true] {
+        let mut world = World::with_cache();
+        if over_tcp {
+            world.open_stream();
+        }
+        assert_eq!(world.ask_for_held(HELD, over_tcp), u64::from(HELD));
+        world.count_hits(over_tcp);
+    }
+}
+
+#[test]
+fn a_stale_answer_allocates_nothing() {
+    let mut world = World::with_cache();
+    assert_eq!(world.ask_for_held(HELD, false), u64::from(HELD));
+    world.now = world.now + TTL;
+    // Each is asked for in vain once; then it is given without asking for some time.
+    world.rcode = SERVFAIL;
+    assert_eq!(world.ask_for_held(HELD, false), u64::from(HELD));
+    world.count_hits(false);
+}
+
+#[test]
+fn a_failure_from_the_cache_allocates_nothing() {
+    let mut world = World::with_cache();
+    world.rcode = SERVFAIL;
+    assert_eq!(world.ask_for_held(HELD, false), u64::from(HELD));
+    world.count_hits(false);
 }

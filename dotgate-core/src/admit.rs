@@ -88,6 +88,11 @@ impl Quota {
         }
     }
 
+    /// Changes the bound; who has more already keeps it.
+    pub(crate) fn set_max(&mut self, max: usize) {
+        self.max = u32::try_from(max).unwrap_or(u32::MAX);
+    }
+
     /// Counts one more for the client, unless it has `max` already.
     pub(crate) fn take(&mut self, client: ClientId) -> bool {
         let keys = self.keys;

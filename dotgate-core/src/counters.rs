@@ -127,7 +127,7 @@ counts! {
 pub struct Counters {
     counts: Cells<{ Count::ALL.len() }>,
     clients: ClientCounters,
-    upstreams: [UpstreamCounters; limits::UPSTREAMS],
+    upstreams: [UpstreamCounters; limits::UPSTREAM_SLOTS],
     gauges: Cells<{ Gauge::ALL.len() }>,
 }
 
@@ -185,7 +185,7 @@ impl Counters {
         &self.clients
     }
 
-    /// What is counted of an upstream, by its index in the settings. None beyond [`limits::UPSTREAMS`].
+    /// What is counted of an upstream, by its slot. None beyond [`limits::UPSTREAM_SLOTS`].
     pub fn upstream(&self, upstream: usize) -> Option<&UpstreamCounters> {
         self.upstreams.get(upstream)
     }

@@ -11,6 +11,7 @@ mod forward;
 mod intake;
 mod kept;
 mod measure;
+mod reconfigure;
 mod shared_flight;
 mod streams;
 mod upstream;
@@ -34,7 +35,7 @@ use crate::inflight::Inflight;
 use crate::limits;
 use crate::moment::{Moment, earlier};
 use crate::outbox::{Action, Event, Outbox, OutgoingDatagram};
-use crate::pool::{Pool, Sessions};
+use crate::pool::{Pools, Sessions};
 use crate::random::Random;
 use crate::respond::{Asked, Transport};
 use crate::root::root_servers;
@@ -45,8 +46,6 @@ use crate::stream::{StreamKey, Streams};
 /// What the engines of a process share.
 #[derive(Clone)]
 pub struct Shared {
-    /// One entry per upstream, in the order of the settings.
-    pub health: Arc<[Health]>,
     /// The answers kept.
     pub cache: Arc<Cache>,
     /// The questions in flight.
@@ -55,17 +54,14 @@ pub struct Shared {
 
 impl fmt::Debug for Shared {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Shared")
-            .field("health", &self.health)
-            .finish_non_exhaustive()
+        out.debug_struct("Shared").finish_non_exhaustive()
     }
 }
 
 impl Shared {
     /// Of a process with one worker and without a cache.
-    pub fn alone(health: Arc<[Health]>) -> Shared {
+    pub fn alone() -> Shared {
         Shared {
-            health,
             cache: Arc::new(Cache::new(0, (0, 0))),
             flights: Arc::new(Flights::new(1)),
         }
@@ -77,7 +73,6 @@ pub struct Engine {
     /// This worker's number, from 0, among those that share `flights`.
     number: usize,
     settings: Arc<Settings>,
-    health: Arc<[Health]>,
     cache: Arc<Cache>,
     flights: Arc<Flights>,
     counters: Arc<Counters>,
@@ -87,7 +82,7 @@ pub struct Engine {
     inflight: Inflight,
     exchanges: SlotMap<ExchangeKey, Exchange>,
     waiters: Waiters,
-    /// Deadlines of waiters; all queries have the same time, so the queue is in order.
+    /// Deadlines of waiters, in order.
     deadlines: VecDeque<(Moment, WaiterKey)>,
     /// When waiting clients are given a stale answer, in order.
     patience: VecDeque<(Moment, ExchangeKey)>,
@@ -100,7 +95,7 @@ pub struct Engine {
     /// Exchanges that wait for a session, since when, oldest first.
     waiting: VecDeque<(Moment, ExchangeKey)>,
     sessions: Sessions,
-    pools: Vec<Pool>,
+    pools: Pools,
     /// What an upstream that is not well is asked: the last question that came while one was not.
     probe: Option<Question>,
     /// Recoveries of upstreams, by any worker, that the waiting exchanges have been told of.
@@ -137,11 +132,7 @@ impl Engine {
         counters: Arc<Counters>,
         seed: [u8; 32],
     ) -> Engine {
-        let Shared {
-            health,
-            cache,
-            flights,
-        } = shared;
+        let Shared { cache, flights } = shared;
         flights.forget(number);
         let mut random = Random::new(seed);
         let mut keys = || (random.word(), random.word());
@@ -159,7 +150,7 @@ impl Engine {
             prefetch_credit: 0,
             waiting: VecDeque::new(),
             sessions: SlotMap::with_key(),
-            pools: settings.upstreams.iter().map(|_| Pool::new()).collect(),
+            pools: Pools::new(&settings.upstreams),
             probe: probe_question(),
             recoveries_seen: 0,
             next_review: None,
@@ -178,7 +169,6 @@ impl Engine {
             streams_told: None,
             random,
             settings,
-            health,
             cache,
             flights,
             counters,
@@ -240,7 +230,7 @@ impl Engine {
         next = earlier(next, self.streams.next_alarm());
         next = earlier(next, self.next_upstream_try());
         next = earlier(next, self.next_review);
-        let pauses = self.pools.iter().filter_map(|pool| pool.paused_until);
+        let pauses = self.pools.all().filter_map(|(_, pool)| pool.paused_until);
         next = earlier(next, pauses.min());
         earlier(next, self.next_waiting_check())
     }
@@ -364,7 +354,7 @@ impl Engine {
             is_over
         };
         let mut some_are_over = is_over(&mut self.descriptor_pause);
-        for pool in &mut self.pools {
+        for pool in self.pools.all_mut() {
             some_are_over |= is_over(&mut pool.paused_until);
         }
         if some_are_over {
@@ -377,7 +367,7 @@ impl Engine {
         if self.next_review.is_none_or(|due| due > now) {
             return;
         }
-        let recoveries = self.health.iter().map(Health::generation).sum();
+        let recoveries = self.pools.health().map(Health::generation).sum();
         if std::mem::replace(&mut self.recoveries_seen, recoveries) != recoveries {
             self.serve_waiting(now);
         }
@@ -394,8 +384,8 @@ impl Engine {
     fn next_waiting_check(&self) -> Option<Moment> {
         let (since, _) = self.waiting.front()?;
         let is_hopeful = self
-            .health
-            .iter()
+            .pools
+            .health()
             .any(|health| health.is_hopeful(*since + limits::OUTAGE_WAIT));
         let check = (!is_hopeful).then(|| *since + limits::OUTAGE_WAIT);
         earlier(check, self.descriptor_pause)
@@ -410,10 +400,21 @@ impl Drop for Engine {
             .iter()
             .filter(|(_, session)| session.is_open())
         {
-            if let Some(health) = self.health.get(session.upstream) {
-                health.evidence().note_session_ended();
+            if let Some(pool) = self.pools.get(session.upstream) {
+                pool.health().evidence().note_session_ended();
             }
         }
+    }
+}
+
+/// Puts something into a queue that is in order of time. New things are due last, but for a while after a wait has
+/// become shorter.
+fn insert_in_order<T>(queue: &mut VecDeque<(Moment, T)>, due: Moment, thing: T) {
+    if queue.back().is_none_or(|(last, _)| *last <= due) {
+        queue.push_back((due, thing));
+    } else {
+        let place = queue.partition_point(|(held, _)| *held <= due);
+        queue.insert(place, (due, thing));
     }
 }
 

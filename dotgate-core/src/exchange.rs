@@ -57,9 +57,9 @@ pub(crate) struct Attempt {
     pub(crate) sent_at: Moment,
 }
 
-/// A set of upstreams.
+/// A set of upstreams, by slot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct UpstreamSet(u16);
+pub(crate) struct UpstreamSet(u32);
 
 impl UpstreamSet {
     pub(crate) fn add(&mut self, upstream: usize) {
@@ -72,6 +72,10 @@ impl UpstreamSet {
 
     pub(crate) fn is_empty(self) -> bool {
         self.0 == 0
+    }
+
+    fn remove(&mut self, upstream: usize) {
+        self.0 &= !(1 << upstream);
     }
 }
 
@@ -162,7 +166,28 @@ impl Exchange {
         self.first
     }
 
-    /// Drops the client that has waited longest, whose deadline is the first to pass.
+    /// Takes a client out, which waits for this exchange.
+    pub(crate) fn take(&mut self, key: WaiterKey, waiters: &mut Waiters) -> Option<Waiter> {
+        if self.first != Some(key) {
+            // Only after the deadline became shorter can another one than the first be due first.
+            let mut before = self.first?;
+            while waiters.get(before)?.next? != key {
+                before = waiters.get(before)?.next?;
+            }
+            let waiter = waiters.remove(key)?;
+            waiters.get_mut(before)?.next = waiter.next;
+            if waiter.next.is_none() {
+                self.last = Some(before);
+            }
+            self.waiting_clients = self.waiting_clients.saturating_sub(1);
+            return Some(waiter);
+        }
+        let waiter = waiters.remove(key)?;
+        self.drop_first(waiter.next);
+        Some(waiter)
+    }
+
+    /// Drops the client that has waited longest.
     pub(crate) fn drop_first(&mut self, next: Option<WaiterKey>) {
         self.first = next;
         if next.is_none() {
@@ -225,6 +250,26 @@ impl Exchange {
                 *place = None;
             }
         }
+    }
+
+    /// Forgets what an earlier upstream of this slot did.
+    pub(crate) fn forget_upstream(&mut self, upstream: usize) {
+        for set in [
+            &mut self.without_edns,
+            &mut self.answered_by,
+            &mut self.failed_at,
+        ] {
+            set.remove(upstream);
+        }
+        self.failed_upstream = self.failed_upstream.filter(|failed| *failed != upstream);
+    }
+
+    /// Takes back the attempts on sessions that are gone for no fault of theirs.
+    pub(crate) fn take_back_on(&mut self, is_gone: impl Fn(SessionKey) -> bool) {
+        let before = self.running().count();
+        self.end_all_on(is_gone);
+        let taken_back = before - self.running().count();
+        self.attempts = self.attempts.saturating_sub(taken_back as u8);
     }
 
     /// Remembers why an attempt failed, unless something more telling is known.

@@ -4,8 +4,12 @@
 
 use std::time::Duration;
 
-/// Upstreams at most; sets of upstreams are bit masks of this width.
+/// Upstreams at most.
 pub const UPSTREAMS: usize = 16;
+
+/// Slots of upstreams: room for as many as are configured beside as many whose last sessions end. Sets of upstreams
+/// are bit masks of this width.
+pub const UPSTREAM_SLOTS: usize = 2 * UPSTREAMS;
 
 /// Attempts per query, fall-backs included. One, one after its session died, one beside.
 pub const ATTEMPTS: u8 = 3;

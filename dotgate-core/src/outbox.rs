@@ -31,7 +31,7 @@ pub enum Action {
     OpenSession {
         /// The session.
         session: SessionKey,
-        /// The upstream's index in the settings.
+        /// The upstream's slot.
         upstream: usize,
         /// How often this engine has tried since the upstream was last well: picks among several addresses.
         try_number: u32,
@@ -55,19 +55,19 @@ pub enum Action {
 pub enum Event {
     /// An upstream takes no more queries while another one is well.
     UpstreamDown {
-        /// Its index in the settings.
+        /// Its slot.
         upstream: usize,
         /// Why.
         failure: Failure,
     },
     /// An upstream answers again.
     UpstreamWell {
-        /// Its index in the settings.
+        /// Its slot.
         upstream: usize,
     },
     /// An upstream refused ALPN and is asked without it.
     AlpnRefused {
-        /// Its index in the settings.
+        /// Its slot.
         upstream: usize,
     },
     /// Queries are turned away because too many are in flight; told every ten seconds while it lasts.

@@ -1,20 +1,102 @@
 //! All sessions of this engine to one upstream, and what was learned about it.
 //!
 //! Stands between `select` and `session`. Knows which session has room, whether another one may be opened, how
-//! long the upstream keeps idle connections, and whether it takes ALPN and EDNS. Never chooses between
-//! upstreams. Limits: `limits::SESSIONS_PER_UPSTREAM`, `SESSION_BUSY`.
+//! long the upstream keeps idle connections, and whether it takes ALPN and EDNS. The pool of an upstream that is no
+//! longer configured stays in its slot, out of the order, until another upstream needs it. Never chooses between
+//! upstreams. Limits: `limits::UPSTREAM_SLOTS`, `SESSIONS_PER_UPSTREAM`, `SESSION_BUSY`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use slotmap::SlotMap;
 
+use crate::health::Health;
 use crate::limits;
 use crate::moment::Moment;
 use crate::session::{Session, SessionKey};
+use crate::settings::UpstreamSettings;
 
 pub(crate) type Sessions = SlotMap<SessionKey, Session>;
 
+/// The pools of all upstreams by slot, and the order in which the configured ones are asked.
+pub(crate) struct Pools {
+    slots: Vec<Option<Pool>>,
+    order: Vec<usize>,
+}
+
+impl Pools {
+    pub(crate) fn new(upstreams: &[UpstreamSettings]) -> Pools {
+        let mut pools = Pools {
+            slots: Vec::new(),
+            order: Vec::new(),
+        };
+        pools.reconfigure(upstreams);
+        pools
+    }
+
+    /// Goes over to these upstreams. Those that are the same keep their pool; others get a new one.
+    pub(crate) fn reconfigure(&mut self, upstreams: &[UpstreamSettings]) {
+        self.order = upstreams.iter().map(|upstream| upstream.slot).collect();
+        for upstream in upstreams {
+            if self.slots.len() <= upstream.slot {
+                self.slots.resize_with(upstream.slot + 1, || None);
+            }
+            match self.slots.get_mut(upstream.slot) {
+                Some(Some(pool)) if pool.is_of(upstream) => pool.upstream.clone_from(upstream),
+                Some(place) => *place = Some(Pool::new(upstream.clone())),
+                None => {}
+            }
+        }
+    }
+
+    /// The slots that these upstreams take from others.
+    pub(crate) fn taken_by(&self, upstreams: &[UpstreamSettings]) -> Vec<usize> {
+        let is_taken = |upstream: &&UpstreamSettings| {
+            self.get(upstream.slot)
+                .is_some_and(|pool| !pool.is_of(upstream))
+        };
+        let taken = upstreams.iter().filter(is_taken);
+        taken.map(|upstream| upstream.slot).collect()
+    }
+
+    pub(crate) fn get(&self, slot: usize) -> Option<&Pool> {
+        self.slots.get(slot)?.as_ref()
+    }
+
+    pub(crate) fn get_mut(&mut self, slot: usize) -> Option<&mut Pool> {
+        self.slots.get_mut(slot)?.as_mut()
+    }
+
+    /// The configured upstreams with their slots, in order of preference.
+    pub(crate) fn in_order(&self) -> impl Iterator<Item = (usize, &Pool)> + Clone {
+        self.order
+            .iter()
+            .filter_map(|slot| Some((*slot, self.get(*slot)?)))
+    }
+
+    /// The health of the configured upstreams.
+    pub(crate) fn health(&self) -> impl Iterator<Item = &Health> + Clone {
+        self.in_order().map(|(_, pool)| &*pool.upstream.health)
+    }
+
+    pub(crate) fn is_configured(&self, slot: usize) -> bool {
+        self.order.contains(&slot)
+    }
+
+    /// All pools with their slots.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (usize, &Pool)> {
+        let slots = self.slots.iter().enumerate();
+        slots.filter_map(|(slot, pool)| Some((slot, pool.as_ref()?)))
+    }
+
+    pub(crate) fn all_mut(&mut self) -> impl Iterator<Item = &mut Pool> {
+        self.slots.iter_mut().flatten()
+    }
+}
+
 pub(crate) struct Pool {
+    /// What the settings say of the upstream, or said last.
+    pub(crate) upstream: UpstreamSettings,
     keys: Vec<SessionKey>,
     /// Openings since it was last well.
     pub(crate) tries: u32,
@@ -30,8 +112,9 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    pub(crate) fn new() -> Pool {
+    pub(crate) fn new(upstream: UpstreamSettings) -> Pool {
         Pool {
+            upstream,
             keys: Vec::new(),
             tries: 0,
             alpn: true,
@@ -40,6 +123,14 @@ impl Pool {
             probe_ordered: false,
             idle_limit: limits::SESSION_IDLE,
         }
+    }
+
+    pub(crate) fn health(&self) -> &Health {
+        &self.upstream.health
+    }
+
+    fn is_of(&self, upstream: &UpstreamSettings) -> bool {
+        Arc::ptr_eq(&self.upstream.health, &upstream.health)
     }
 
     pub(crate) fn keys(&self) -> &[SessionKey] {
@@ -132,7 +223,7 @@ mod tests {
 
     #[test]
     fn the_idle_life_of_a_peer_is_learned_and_slowly_forgotten() {
-        let mut pool = Pool::new();
+        let mut pool = Pool::new(UpstreamSettings::new(0, "up0"));
         pool.on_idle_closed_by_peer(Duration::from_secs(4));
         assert_eq!(pool.idle_limit(), Duration::from_millis(3_600));
         pool.on_idle_closed_by_peer(Duration::from_secs(6));

@@ -5,8 +5,7 @@
 //! choice out.
 
 use crate::exchange::Exchange;
-use crate::health::Health;
-use crate::pool::{Pool, Sessions};
+use crate::pool::{Pools, Sessions};
 use crate::session::SessionKey;
 
 /// What to do for an exchange that needs an attempt.
@@ -24,20 +23,15 @@ pub(crate) enum Choice {
 
 /// Chooses for `exchange`, in this order: a well upstream that has not failed it; one that is recovering and
 /// has a session open; a fresh session to one that failed it; else a session must be opened first.
-pub(crate) fn choose(
-    exchange: &Exchange,
-    pools: &[Pool],
-    sessions: &Sessions,
-    health: &[Health],
-) -> Choice {
-    let upstreams = || pools.iter().zip(health).enumerate();
+pub(crate) fn choose(exchange: &Exchange, pools: &Pools, sessions: &Sessions) -> Choice {
+    let upstreams = || pools.in_order();
     let is_untried = |upstream: usize| {
         !exchange.answered_by.has(upstream)
             && !exchange.failed_at.has(upstream)
             && !exchange.runs_at(upstream)
     };
-    for (upstream, (pool, health)) in upstreams() {
-        if is_untried(upstream) && health.is_well() {
+    for (upstream, pool) in upstreams() {
+        if is_untried(upstream) && pool.health().is_well() {
             if let Some(session) = pool.with_room(sessions, None) {
                 return Choice::Ask(session);
             }
@@ -46,7 +40,7 @@ pub(crate) fn choose(
             }
         }
     }
-    for (upstream, (pool, _)) in upstreams() {
+    for (upstream, pool) in upstreams() {
         if is_untried(upstream)
             && let Some(session) = pool.with_room(sessions, None)
         {
@@ -54,23 +48,23 @@ pub(crate) fn choose(
         }
     }
     let may_ask_again = |upstream: usize| !exchange.answered_by.has(upstream);
-    for (upstream, (pool, _)) in upstreams() {
+    for (upstream, pool) in upstreams() {
         if may_ask_again(upstream)
             && let Some(session) = pool.with_room(sessions, exchange.fresh_after)
         {
             return Choice::Ask(session);
         }
     }
-    for (upstream, (pool, health)) in upstreams() {
+    for (upstream, pool) in upstreams() {
         if may_ask_again(upstream)
-            && health.is_well()
+            && pool.health().is_well()
             && !pool.is_opening(sessions)
             && pool.may_grow()
         {
             return Choice::Open(upstream);
         }
     }
-    if (0..pools.len()).any(may_ask_again) {
+    if upstreams().any(|(upstream, _)| may_ask_again(upstream)) {
         Choice::Wait
     } else {
         Choice::Nowhere

@@ -1,19 +1,37 @@
-//! What an engine is told once, at its making. It never writes to it.
+//! What an engine is told at its making, and anew when it is reconfigured.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use dotgate_wire::{Life, Question};
 
 use crate::admit::AccessList;
+use crate::health::Health;
 use crate::route::LocalZones;
 
 /// One upstream as the engine knows it; addresses and certificates are the driver's.
 #[derive(Clone, Debug)]
 pub struct UpstreamSettings {
+    /// What drivers, counters and events call it by: below [`crate::limits::UPSTREAM_SLOTS`], its alone.
+    pub slot: usize,
     /// The name in logs and in the text of failures, such as `9.9.9.9@853#dns.quad9.net`.
     pub label: Box<str>,
     /// Whether its sessions are authenticated. If not, AD is never passed on (RFC 8310 section 5).
     pub is_authenticated: bool,
+    /// What all workers know of it. An upstream is still the same after a reconfiguration if it has this still.
+    pub health: Arc<Health>,
+}
+
+impl UpstreamSettings {
+    /// An authenticated upstream of which nothing is known yet.
+    pub fn new(slot: usize, label: &str) -> UpstreamSettings {
+        UpstreamSettings {
+            slot,
+            label: label.into(),
+            is_authenticated: true,
+            health: Arc::new(Health::new()),
+        }
+    }
 }
 
 /// What may be kept of answers, and how long.
@@ -73,6 +91,8 @@ impl CacheSettings {
 /// The settings of one engine; every value comes from the program's configuration, which checks the ranges.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// How often the settings were changed: what was kept of failures before is void.
+    pub generation: u32,
     /// The upstreams in order of preference, 1 to [`crate::limits::UPSTREAMS`].
     pub upstreams: Vec<UpstreamSettings>,
     /// Who may ask.

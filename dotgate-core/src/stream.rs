@@ -111,6 +111,16 @@ impl Streams {
         }
     }
 
+    /// Goes over to other settings. Those who are connected stay, with the idle time in force now.
+    pub(crate) fn reconfigure(&mut self, settings: &Settings) {
+        self.quota.set_max(settings.streams_per_client_max);
+        self.max = settings.streams_max;
+        self.idle = settings.stream_idle;
+        for key in self.keys() {
+            self.watch(key);
+        }
+    }
+
     /// Takes a new connection, unless this client or all together have too many.
     pub(crate) fn open(&mut self, peer: IpAddr, now: Moment) -> Option<StreamKey> {
         let client_id = ClientId::of(peer);

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use counting::allocations;
 use dotgate_core::{
-    AccessList, Action, Cache, CacheSettings, Count, Counters, Engine, Health, LocalZones, Moment,
+    AccessList, Action, Cache, CacheSettings, Count, Counters, Engine, LocalZones, Moment,
     ReturnPath, SessionKey, Settings, Shared, StreamKey, UpstreamSettings,
 };
 use dotgate_wire::split_frame;
@@ -50,10 +50,8 @@ struct World {
 
 fn settings(cache: CacheSettings) -> Settings {
     Settings {
-        upstreams: vec![UpstreamSettings {
-            label: "upstream".into(),
-            is_authenticated: true,
-        }],
+        generation: 0,
+        upstreams: vec![UpstreamSettings::new(0, "upstream")],
         access: AccessList::new(["192.0.2.0/24".parse().unwrap()]),
         local_zones: LocalZones::all_but([]),
         cache,
@@ -92,11 +90,10 @@ impl World {
     }
 
     fn new(cache: CacheSettings, cache_bytes: usize) -> World {
-        let health: Arc<[Health]> = [Health::new()].into();
         let counters = Arc::new(Counters::new());
         let shared = Shared {
             cache: Arc::new(Cache::new(cache_bytes, (1, 2))),
-            ..Shared::alone(health)
+            ..Shared::alone()
         };
         let settings = Arc::new(settings(cache));
         World {

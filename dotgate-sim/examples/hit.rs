@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use dotgate_core::{
-    Action, Cache, Counters, Engine, Flights, Health, Moment, ReturnPath, Settings, Shared,
+    Action, Cache, Counters, Engine, Flights, Moment, ReturnPath, Settings, Shared,
 };
 use dotgate_sim::message::{QueryForm, ResponseForm, frame, query, response, unframe};
 
@@ -69,7 +69,6 @@ impl Bench {
             ..dotgate_sim::settings(1)
         };
         let shared = Shared {
-            health: [Health::new()].into(),
             cache: Arc::new(Cache::new(CACHE_BYTES, (1, 2))),
             flights: Arc::new(Flights::new(WORKERS)),
         };

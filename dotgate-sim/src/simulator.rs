@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dotgate_core::{
-    AccessList, Cache, CacheSettings, Count, Flights, Health, HealthState, LocalZones, Moment,
-    SessionEnd, Settings, Shared, UpstreamSettings,
+    AccessList, Cache, CacheSettings, Count, Flights, HealthState, LocalZones, Moment, SessionEnd,
+    Settings, Shared, UpstreamSettings,
 };
 use ipnet::IpNet;
 
@@ -61,11 +61,9 @@ pub fn settings(upstreams: usize) -> Settings {
         IpNet::new_assert(IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0]), 32),
     ];
     Settings {
+        generation: 0,
         upstreams: (0..upstreams)
-            .map(|number| UpstreamSettings {
-                label: format!("u{number}").into(),
-                is_authenticated: true,
-            })
+            .map(|number| UpstreamSettings::new(number, &format!("u{number}")))
             .collect(),
         access: AccessList::new(prefixes),
         local_zones: LocalZones::all_but([]),
@@ -99,7 +97,7 @@ pub fn cache_settings() -> CacheSettings {
 pub struct Simulator {
     net: Network,
     workers: Vec<Worker>,
-    health: Arc<[Health]>,
+    settings: Arc<Settings>,
     lag: Span,
 }
 
@@ -107,17 +105,20 @@ impl Simulator {
     /// Begins at [`BEGINNING`], with nothing open.
     pub fn new(plan: Plan) -> Simulator {
         let mut random = Random::new(plan.seed);
-        let health: Arc<[Health]> = plan.upstreams.iter().map(|_| Health::new()).collect();
         let shared = Shared {
-            health: Arc::clone(&health),
             cache: Arc::new(Cache::new(plan.cache_bytes, (plan.seed, 0))),
             flights: Arc::new(Flights::new(plan.workers)),
         };
         let settings = Arc::new(plan.settings);
         let workers = (0..plan.workers)
             .map(|number| {
-                let settings = Arc::clone(&settings);
-                Worker::new(number, settings, shared.clone(), random.seed(), BEGINNING)
+                Worker::new(
+                    number,
+                    Arc::clone(&settings),
+                    shared.clone(),
+                    random.seed(),
+                    BEGINNING,
+                )
             })
             .collect();
         let record = Record::new(plan.upstreams.len(), plan.with_log);
@@ -125,7 +126,7 @@ impl Simulator {
         Simulator {
             net: Network::new(BEGINNING, random, upstreams, plan.workers, record),
             workers,
-            health,
+            settings,
             lag: plan.lag,
         }
     }
@@ -345,7 +346,7 @@ impl Simulator {
 
     /// What the workers think of an upstream.
     pub fn health(&self, upstream: usize) -> HealthState {
-        self.health[upstream].state()
+        self.settings.upstreams[upstream].health.state()
     }
 
     /// Whether a connection lives, as far as its upstream and the network are concerned.

@@ -64,19 +64,22 @@ pub struct Bootstrap {
 
 impl Bootstrap {
     /// Starts to search in the background. Call it inside a tokio runtime.
-    pub fn start(config: &Config, upstreams: &Arc<[Upstream]>) -> Bootstrap {
+    pub fn start(config: &Config, upstreams: &[Arc<Upstream>]) -> Bootstrap {
         Self::with_pace(config, upstreams, Pace::default())
     }
 
     /// The same at another pace.
-    pub fn with_pace(config: &Config, upstreams: &Arc<[Upstream]>, pace: Pace) -> Bootstrap {
+    pub fn with_pace(config: &Config, upstreams: &[Arc<Upstream>], pace: Pace) -> Bootstrap {
         let mut searches = JoinSet::new();
-        for (index, upstream) in config.upstreams().iter().enumerate() {
-            let Endpoint::Name { name, port } = &upstream.endpoint else {
+        for upstream in upstreams {
+            let Endpoint::Name { name, port } = upstream.endpoint() else {
                 continue;
             };
             let Ok(parsed) = Name::from_str(name) else {
-                error!(upstream = upstream.label, "the name is no name of the DNS");
+                error!(
+                    upstream = upstream.label(),
+                    "the name is no name of the DNS"
+                );
                 continue;
             };
             let search = Search {
@@ -87,8 +90,7 @@ impl Bootstrap {
                 },
                 port: *port,
                 pace,
-                upstreams: Arc::clone(upstreams),
-                index,
+                upstream: Arc::clone(upstream),
             };
             searches.spawn(search.run());
         }
@@ -122,14 +124,14 @@ struct Search {
     lookup: Lookup,
     port: u16,
     pace: Pace,
-    upstreams: Arc<[Upstream]>,
-    index: usize,
+    upstream: Arc<Upstream>,
 }
 
 impl Search {
     async fn run(self) {
         let mut known = Known::default();
-        let mut told = Vec::new();
+        // They are known already where a search is begun anew.
+        let mut told = self.upstream.addresses();
         let mut pause = self.pace.first_pause;
         let mut is_failing = false;
         loop {
@@ -157,9 +159,7 @@ impl Search {
     }
 
     fn hand_over(&self, known: &Known, told: &mut Vec<SocketAddr>) {
-        let Some(upstream) = self.upstreams.get(self.index) else {
-            return;
-        };
+        let upstream = &self.upstream;
         let addresses = known.in_order(self.port, has_route);
         if addresses != *told {
             let list: Vec<String> = addresses.iter().map(ToString::to_string).collect();
@@ -174,9 +174,8 @@ impl Search {
     }
 
     fn tell_failure(&self, known: &Known, problem: &LookupError) {
-        let label = self.upstreams.get(self.index).map(Upstream::label);
-        let upstream = label.unwrap_or_default();
-        if known.is_empty() {
+        let upstream = self.upstream.label();
+        if known.is_empty() && self.upstream.addresses().is_empty() {
             warn!(upstream, reason = %problem, "the name is not resolved yet; tried until it is");
         } else {
             warn!(upstream, reason = %problem, "the name is not resolved anew; its last addresses are kept");

@@ -73,7 +73,7 @@ pub fn run(
             None => None,
         };
         let serving = admin.serve(forwarder.sources())?;
-        let _bootstrap = Bootstrap::start(config, forwarder.upstreams());
+        let _bootstrap = Bootstrap::start(config, &forwarder.upstreams());
         let addresses: Vec<String> = forwarder
             .addresses()
             .iter()

@@ -11,6 +11,8 @@ mod reference;
 mod table;
 
 use dotgate_core::cache::Usage;
+use std::sync::Arc;
+
 use dotgate_core::{Counters, Health, Moment};
 
 pub use self::encoder::Format;
@@ -28,7 +30,7 @@ pub struct Reading<'a> {
     /// The counters of each worker.
     pub workers: Vec<&'a Counters>,
     /// The upstreams, in the order of the settings.
-    pub upstreams: Vec<UpstreamReading<'a>>,
+    pub upstreams: Vec<UpstreamReading>,
     /// How full the cache is.
     pub cache: Usage,
     /// Datagrams the kernel dropped for want of room, on all our sockets; none where it does not tell.
@@ -40,12 +42,14 @@ pub struct Reading<'a> {
 }
 
 /// What is known of one upstream beside its counters.
-#[derive(Clone, Copy, Debug)]
-pub struct UpstreamReading<'a> {
+#[derive(Clone, Debug)]
+pub struct UpstreamReading {
+    /// What its counters are called by.
+    pub slot: usize,
     /// How logs call it.
-    pub label: &'a str,
+    pub label: String,
     /// Its health.
-    pub health: &'a Health,
+    pub health: Arc<Health>,
     /// The last second of its certificate, since 1970; none before the first full handshake.
     pub certificate_ends: Option<i64>,
 }

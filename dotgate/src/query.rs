@@ -27,7 +27,7 @@ use self::probe::{Probe, ProbeFailure, Target};
 use crate::bootstrap;
 use crate::config::{self, Config, EXIT_STATUS, Endpoint, Environment, UpstreamConfig};
 use crate::tls::Roots;
-use crate::upstreams::Upstream;
+use crate::upstreams::{Upstream, Upstreams};
 
 /// The exit status when no upstream answered, or nobody could be asked.
 const FAILED: u8 = 1;
@@ -63,9 +63,9 @@ pub fn run(
         }
     };
     let mut upstreams = Vec::new();
-    for upstream in config.upstreams() {
-        match Upstream::new(upstream, &roots) {
-            Ok(upstream) => upstreams.push(upstream),
+    for (slot, upstream) in config.upstreams().iter().enumerate() {
+        match Upstream::new(slot, upstream, &roots) {
+            Ok(upstream) => upstreams.push(Arc::new(upstream)),
             Err(problem) => {
                 writeln!(err, "dotgate query: upstream {}: {problem}", upstream.label)?;
                 return Ok(FAILED);
@@ -84,12 +84,12 @@ pub fn run(
 fn show(
     config: &Config,
     roots: &Roots,
-    upstreams: Arc<[Upstream]>,
+    upstreams: Upstreams,
     asked: &Asked,
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> io::Result<u8> {
-    if forward::is_forwarded(config, asked)? {
+    if forward::is_forwarded(config, &upstreams, asked)? {
         for (upstream, shared) in config.upstreams().iter().zip(upstreams.iter()) {
             writeln!(out, "upstream {}", upstream.label)?;
             out.flush()?;

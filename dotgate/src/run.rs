@@ -177,11 +177,8 @@ fn tell_start(forwarder: &Forwarder, admin: &Admin, config: &Config, roots: &Roo
         let texts: Vec<String> = addresses.iter().map(ToString::to_string).collect();
         texts.join(",")
     };
-    let upstreams: Vec<&str> = forwarder
-        .upstreams()
-        .iter()
-        .map(|upstream| upstream.label())
-        .collect();
+    let upstreams = forwarder.upstreams();
+    let upstreams: Vec<&str> = upstreams.iter().map(|upstream| upstream.label()).collect();
     info!(
         version = env!("CARGO_PKG_VERSION"),
         listen = texts(forwarder.addresses()),

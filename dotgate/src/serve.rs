@@ -4,7 +4,9 @@
 //! a second copy of the program. A network that is not there is no error: upstreams are tried when asked for.
 
 mod bind;
+mod reconfigure;
 mod running;
+mod settings;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -12,25 +14,24 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{channel, sync_channel};
-use std::time::Duration;
 
-use dotgate_core::{
-    AccessList, Cache, CacheSettings, Counters, Flights, Health, LocalZone, LocalZones, Settings,
-    Shared, UpstreamSettings,
-};
+use dotgate_core::{Cache, Counters, Flights, Shared};
 use dotgate_net::UdpPath;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
 pub use self::bind::BindError;
 use self::bind::Listeners;
+pub use self::reconfigure::Prepared;
+use self::reconfigure::Slots;
 use self::running::Made;
 pub use self::running::RunningWorker;
+pub(crate) use self::settings::{cache_settings, settings};
 use crate::admin::Sources;
-use crate::config::{CacheConfig, Config, Endpoint, LocalName};
+use crate::config::{Config, Endpoint};
 use crate::take_over::{Inherited, Role};
 use crate::tls::{Roots, RootsError, TlsSetupError};
-use crate::upstreams::Upstream;
+use crate::upstreams::Upstreams;
 use crate::worker::{LETTERS, Order, Parts, Postbox, Pulse, Report, Worker};
 
 /// Reports that may wait for the control thread.
@@ -73,6 +74,9 @@ pub struct Forwarder {
     sources: Arc<Sources>,
     receive_buffer_bytes: usize,
     listening: Vec<(Role, OwnedFd)>,
+    /// How many files this process may open.
+    descriptors: u64,
+    slots: Slots,
     reports: mpsc::Receiver<(usize, Report)>,
     last_packet: Arc<AtomicU64>,
 }
@@ -96,7 +100,7 @@ impl Forwarder {
         roots: &Roots,
         inherited: &mut Inherited,
     ) -> Result<Forwarder, StartError> {
-        let upstreams = share_upstreams(config, roots)?;
+        let (upstreams, slots) = Slots::default().assign(&[], config.upstreams(), roots)?;
         // Not fatal: the limit in force is then the one we were given.
         let descriptors = dotgate_net::raise_descriptor_limit().unwrap_or(DESCRIPTORS_AT_LEAST);
         let listeners = Listeners::bind(config.server(), inherited)?;
@@ -106,7 +110,7 @@ impl Forwarder {
         let is_replaceable = config.server().take_over_socket.is_some();
         let listening = is_replaceable.then(|| listeners.second_descriptors());
         let listening = listening.transpose().map_err(StartError::Worker)?;
-        let settings = Arc::new(settings(config, descriptors));
+        let settings = Arc::new(settings(config, &upstreams, descriptors));
         let shared = share(config)?;
         let (reports_in, reports) = mpsc::channel(REPORTS);
         let last_packet = Arc::new(AtomicU64::new(0));
@@ -151,6 +155,8 @@ impl Forwarder {
             sources: Arc::new(Sources::new(addresses, upstreams, shared, workers)),
             receive_buffer_bytes,
             listening: listening.unwrap_or_default(),
+            descriptors,
+            slots,
             reports,
             last_packet,
         })
@@ -178,13 +184,13 @@ impl Forwarder {
     }
 
     /// The upstreams, in the order of the settings.
-    pub fn upstreams(&self) -> &Arc<[Upstream]> {
+    pub fn upstreams(&self) -> Upstreams {
         self.sources.upstreams()
     }
 
-    /// The upstreams' health, in the same order.
-    pub fn health(&self) -> &[Health] {
-        self.sources.health()
+    /// How logs call the upstream in this slot, or the one that was there last.
+    pub fn label(&self, slot: usize) -> &str {
+        self.slots.label(slot)
     }
 
     /// What all workers counted, added up.
@@ -270,16 +276,6 @@ fn is_own_listener(
     })
 }
 
-fn share_upstreams(config: &Config, roots: &Roots) -> Result<Arc<[Upstream]>, StartError> {
-    let share = |upstream| {
-        Upstream::new(upstream, roots).map_err(|source| StartError::Tls {
-            label: upstream.label.clone(),
-            source,
-        })
-    };
-    config.upstreams().iter().map(share).collect()
-}
-
 /// What all workers share of the path of a query.
 fn share(config: &Config) -> Result<Shared, StartError> {
     let mut keys = [0; 16];
@@ -287,71 +283,9 @@ fn share(config: &Config) -> Result<Shared, StartError> {
     let (first, second) = (u128::from_ne_bytes(keys) >> 64, u128::from_ne_bytes(keys));
     let size = config.cache().size.0 as usize;
     Ok(Shared {
-        health: config.upstreams().iter().map(|_| Health::new()).collect(),
         cache: Arc::new(Cache::new(size, (first as u64, second as u64))),
         flights: Arc::new(Flights::new(config.server().workers.get())),
     })
-}
-
-/// What an engine needs of the configuration; bounds for all workers are divided among them.
-pub(crate) fn settings(config: &Config, descriptors: u64) -> Settings {
-    let limits = config.connection_limits(descriptors);
-    let workers = config.server().workers.get();
-    let share = |all: u32| (all as usize).div_ceil(workers).max(1);
-    let query = config.query();
-    Settings {
-        upstreams: config
-            .upstreams()
-            .iter()
-            .map(|upstream| UpstreamSettings {
-                label: upstream.label.as_str().into(),
-                is_authenticated: upstream.authentication.strict,
-            })
-            .collect(),
-        access: AccessList::new(config.allowed().iter().copied()),
-        local_zones: local_zones(config),
-        cache: cache_settings(config.cache()),
-        udp_response_max: config.server().udp_response_max,
-        query_deadline: query.deadline,
-        queries_max: query.in_flight_max as usize,
-        queries_per_client_max: query.in_flight_per_client_max as usize,
-        streams_max: share(limits.all),
-        streams_per_client_max: share(limits.per_client),
-        stream_queries_max: config.tcp().in_flight_max as usize,
-        stream_idle: config.tcp().idle.max(Duration::from_secs(1)),
-    }
-}
-
-/// What an engine needs of the settings of the cache.
-pub(crate) fn cache_settings(cache: &CacheConfig) -> CacheSettings {
-    let seconds = |span: Duration| u32::try_from(span.as_secs()).unwrap_or(u32::MAX);
-    CacheSettings {
-        ttl_min: seconds(cache.ttl_min),
-        ttl_max: seconds(cache.ttl_max),
-        negative_ttl_max: seconds(cache.negative_ttl_max),
-        failure_ttl_max: seconds(cache.failure_ttl_max),
-        stale_max: cache.stale_max,
-        stale_after: cache.stale_after,
-        prefetch: cache.prefetch,
-        except: cache
-            .except
-            .iter()
-            .map(|name| name.as_slice().into())
-            .collect(),
-    }
-}
-
-fn local_zones(config: &Config) -> LocalZones {
-    let names = [
-        (LocalName::HomeArpa, LocalZone::HomeArpa),
-        (LocalName::Invalid, LocalZone::Invalid),
-        (LocalName::Local, LocalZone::Local),
-        (LocalName::Localhost, LocalZone::Localhost),
-        (LocalName::Onion, LocalZone::Onion),
-        (LocalName::PrivateReverse, LocalZone::PrivateReverse),
-    ];
-    let forwarded = names.into_iter().filter(|(name, _)| config.forwards(*name));
-    LocalZones::all_but(forwarded.map(|(_, zone)| zone))
 }
 
 #[cfg(test)]

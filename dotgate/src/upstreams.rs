@@ -5,16 +5,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 use arc_swap::ArcSwap;
+use dotgate_core::{Health, UpstreamSettings};
 use rustls::pki_types::{CertificateDer, UnixTime};
 
 use crate::config::{Endpoint, UpstreamConfig};
 use crate::tls::{CertificateFacts, Roots, TlsSetupError, UpstreamTls};
 
-/// One upstream. Its addresses may change while the program runs, its TLS does not.
+/// All upstreams, in the order of the settings.
+pub type Upstreams = Arc<[Arc<Upstream>]>;
+
+/// One upstream. Its addresses may change while the program runs; with other TLS or a pin more it is another one.
 #[derive(Debug)]
 pub struct Upstream {
-    label: String,
+    slot: usize,
+    config: UpstreamConfig,
+    roots: Roots,
     tls: UpstreamTls,
+    health: Arc<Health>,
     addresses: ArcSwap<Vec<SocketAddr>>,
     /// The last second of its certificate, in seconds since 1970; `UNKNOWN` before the first handshake.
     certificate_ends: AtomicI64,
@@ -23,26 +30,63 @@ pub struct Upstream {
 const UNKNOWN: i64 = i64::MIN;
 
 impl Upstream {
-    /// Makes the shared state of one upstream. One that is a name has no address yet.
+    /// Makes the shared state of one upstream. One that is a name has no address yet. Engines call it by its `slot`.
     ///
     /// # Errors
     /// Those of [`UpstreamTls::new`].
-    pub fn new(config: &UpstreamConfig, roots: &Roots) -> Result<Upstream, TlsSetupError> {
+    pub fn new(
+        slot: usize,
+        config: &UpstreamConfig,
+        roots: &Roots,
+    ) -> Result<Upstream, TlsSetupError> {
         let addresses = match &config.endpoint {
             Endpoint::Address(address) => vec![*address],
             Endpoint::Name { .. } => Vec::new(),
         };
         Ok(Upstream {
-            label: config.label.clone(),
+            slot,
+            config: config.clone(),
+            roots: roots.clone(),
             tls: UpstreamTls::new(&config.authentication, roots)?,
+            health: Arc::new(Health::new()),
             addresses: ArcSwap::from(Arc::new(addresses)),
             certificate_ends: AtomicI64::new(UNKNOWN),
         })
     }
 
+    /// Whether it is what these settings and trust anchors would make.
+    pub fn is_of(&self, config: &UpstreamConfig, roots: &Roots) -> bool {
+        self.config == *config && self.roots.trusts_the_same(roots)
+    }
+
+    /// What engines need to know of it.
+    pub fn settings(&self) -> UpstreamSettings {
+        UpstreamSettings {
+            slot: self.slot,
+            label: self.label().into(),
+            is_authenticated: self.config.authentication.strict,
+            health: Arc::clone(&self.health),
+        }
+    }
+
+    /// What engines call it by.
+    pub fn slot(&self) -> usize {
+        self.slot
+    }
+
     /// How logs call it.
     pub fn label(&self) -> &str {
-        &self.label
+        &self.config.label
+    }
+
+    /// Where it is, as the settings say.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.config.endpoint
+    }
+
+    /// What all workers know of it.
+    pub fn health(&self) -> &Arc<Health> {
+        &self.health
     }
 
     /// The TLS of its sessions.
@@ -58,6 +102,11 @@ impl Upstream {
             .ok()
             .filter(|count| *count > 0)?;
         addresses.get((try_number % count) as usize).copied()
+    }
+
+    /// All its addresses; none while its name is not resolved.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.addresses.load().to_vec()
     }
 
     /// Takes the addresses its name has now.

@@ -29,7 +29,7 @@ use mio::{Events, Interest, Poll, Registry, Waker};
 
 #[cfg(test)]
 pub(crate) use self::control::STANDING;
-pub use self::control::{Order, Parts, Report, Reports};
+pub use self::control::{Order, Parts, Reconfiguration, Report, Reports};
 use self::datagrams::Datagrams;
 use self::places::{Owner, Places};
 use self::post::Post;
@@ -338,6 +338,7 @@ impl Worker {
                 Ok(Order::Drain) => self.phase = Phase::Draining,
                 Ok(Order::HandOver(addresses)) => self.hand_over(&addresses),
                 Ok(Order::Probe(upstream)) => self.engine.probe(now, upstream),
+                Ok(Order::Reconfigure(to)) => self.reconfigure(now, &to),
                 #[cfg(test)]
                 Ok(Order::StandStill) => drop(STANDING.lock()),
                 #[cfg(test)]
@@ -355,6 +356,12 @@ impl Worker {
             self.phase = Phase::Draining;
         }
         self.stop_taking(|address| addresses.contains(&address));
+    }
+
+    fn reconfigure(&mut self, now: Moment, to: &Reconfiguration) {
+        self.settings = Arc::clone(&to.settings);
+        self.sessions.set_upstreams(Arc::clone(&to.upstreams));
+        self.engine.reconfigure(now, Arc::clone(&to.settings));
     }
 
     fn stop_taking(&mut self, is_meant: impl Fn(SocketAddr) -> bool) {

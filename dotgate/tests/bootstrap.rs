@@ -164,8 +164,8 @@ impl World {
         }
     }
 
-    fn upstream(&self) -> &Upstream {
-        &self.forwarder.upstreams()[0]
+    fn upstream(&self) -> Arc<Upstream> {
+        Arc::clone(&self.forwarder.upstreams()[0])
     }
 
     /// All addresses that the upstream has now.
@@ -186,7 +186,7 @@ impl World {
     /// Runs a search until the condition holds.
     fn search_until(&self, condition: impl Fn() -> bool) {
         block_on(async {
-            let _bootstrap = Bootstrap::with_pace(&self.config, self.forwarder.upstreams(), PACE);
+            let _bootstrap = Bootstrap::with_pace(&self.config, &self.forwarder.upstreams(), PACE);
             until(condition).await;
         });
     }
@@ -319,7 +319,7 @@ fn a_name_that_moves_is_followed_and_its_last_address_outlives_its_resolver() {
     });
     let world = World::start(&[scripted.address], "4s");
     block_on(async {
-        let _bootstrap = Bootstrap::with_pace(&world.config, world.forwarder.upstreams(), PACE);
+        let _bootstrap = Bootstrap::with_pace(&world.config, &world.forwarder.upstreams(), PACE);
         until(|| world.addresses() == world.at(&[ELSEWHERE])).await;
         *place.lock().unwrap() = Some(HERE);
         until(|| world.addresses() == world.at(&[HERE])).await;
@@ -342,7 +342,7 @@ fn a_query_that_comes_before_the_address_is_held_until_it_is_there() {
     });
     let world = World::start(&[scripted.address], "10s");
     block_on(async {
-        let _bootstrap = Bootstrap::with_pace(&world.config, world.forwarder.upstreams(), PACE);
+        let _bootstrap = Bootstrap::with_pace(&world.config, &world.forwarder.upstreams(), PACE);
         let asking = tokio::task::spawn_blocking(world.asking());
         let failed = || world.forwarder.count(dotgate_core::Count::SessionsFailed);
         until(|| failed() >= 2).await;
@@ -357,7 +357,7 @@ fn a_query_whose_upstream_is_never_found_gets_servfail_and_the_reason() {
     let silent = UdpSocket::bind((HERE, 0)).unwrap();
     let world = World::start(&[silent.local_addr().unwrap()], "500ms");
     let response = block_on(async {
-        let _bootstrap = Bootstrap::with_pace(&world.config, world.forwarder.upstreams(), PACE);
+        let _bootstrap = Bootstrap::with_pace(&world.config, &world.forwarder.upstreams(), PACE);
         tokio::task::spawn_blocking(world.asking()).await.unwrap()
     });
     assert_eq!(response.message.header().rcode(), Rcode::SERVFAIL);

@@ -24,6 +24,12 @@ impl<const N: usize> Cells<N> {
         }
     }
 
+    pub(super) fn clear(&self) {
+        for cell in &self.0 {
+            cell.store(0, Relaxed);
+        }
+    }
+
     pub(super) fn at(&self, place: usize) -> u64 {
         self.0.get(place).map_or(0, |cell| cell.load(Relaxed))
     }
@@ -60,6 +66,11 @@ impl Histogram {
         self.buckets
             .add(BUCKETS_MICROS.partition_point(|bound| *bound < micros), 1);
         self.sum.add(0, micros);
+    }
+
+    pub(super) fn clear(&self) {
+        self.buckets.clear();
+        self.sum.clear();
     }
 
     pub(super) fn read(&self) -> Distribution {

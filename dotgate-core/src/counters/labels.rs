@@ -227,7 +227,7 @@ labels! {
     Silent = "silent",
     /// Too many messages came that answered nothing.
     Flood = "flood",
-    /// The program ends.
+    /// The program ends, or the upstream is no longer configured.
     Stopped = "stopped",
 }
 

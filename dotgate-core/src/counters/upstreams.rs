@@ -41,6 +41,21 @@ impl UpstreamCounters {
         }
     }
 
+    /// Begins anew, for another upstream.
+    pub(crate) fn clear(&self) {
+        self.attempts.clear();
+        self.reuses.clear();
+        self.races.clear();
+        self.responses.clear();
+        self.errors.clear();
+        self.endings.clear();
+        let handshakes = self.handshakes.iter();
+        for histogram in handshakes.chain([&self.connects, &self.waits, &self.totals]) {
+            histogram.clear();
+        }
+        self.gauges.clear();
+    }
+
     /// `reuses`: the session has carried a question before.
     pub(crate) fn add_attempt(&self, kind: AttemptKind, reuses: bool) {
         self.attempts.add(kind as usize, 1);

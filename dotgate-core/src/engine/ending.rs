@@ -8,8 +8,8 @@ use crate::counters::labels::Outcome;
 use crate::exchange::{Attempt, Client, Exchange, ExchangeKey, Waiter, WaiterKey};
 use crate::failure::Failure;
 use crate::flights::Role;
-use crate::health::Health;
 use crate::moment::Moment;
+use crate::pool::Pools;
 use crate::respond::Asked;
 
 impl Engine {
@@ -24,12 +24,13 @@ impl Engine {
                 return;
             }
             self.deadlines.pop_front();
-            self.expire(now, waiter.exchange);
+            let exchange = waiter.exchange;
+            self.expire(now, key, exchange);
         }
     }
 
-    /// Fails the first waiter of an exchange; those behind it may get new attempts.
-    fn expire(&mut self, now: Moment, key: ExchangeKey) {
+    /// Fails a waiter of an exchange; those behind it may get new attempts.
+    fn expire(&mut self, now: Moment, waiter: WaiterKey, key: ExchangeKey) {
         let Some(exchange) = self.exchanges.get_mut(key) else {
             return;
         };
@@ -39,16 +40,12 @@ impl Engine {
                 exchange.running().next().map(|attempt| attempt.upstream),
             );
         }
-        Self::note_ill_upstreams(&self.health, exchange);
+        Self::note_ill_upstreams(&self.pools, exchange);
         let (failure, _) = exchange.failure();
-        let Some(first) = exchange.first_waiter() else {
+        let Some(waiter) = exchange.take(waiter, &mut self.waiters) else {
             return;
         };
-        let Some(waiter) = self.waiters.remove(first) else {
-            return;
-        };
-        exchange.drop_first(waiter.next);
-        let has_waiters = waiter.next.is_some();
+        let has_waiters = exchange.first_waiter().is_some();
         self.fail_waiter(now, &waiter, key, failure);
         if !has_waiters {
             self.keep_failure(now, key, failure);
@@ -68,10 +65,9 @@ impl Engine {
     /// Delivers the loaded answer to all who wait, and ends the exchange.
     pub(super) fn answer_all(&mut self, now: Moment, key: ExchangeKey, upstream: usize) {
         let is_authenticated = self
-            .settings
-            .upstreams
+            .pools
             .get(upstream)
-            .is_some_and(|upstream| upstream.is_authenticated);
+            .is_some_and(|pool| pool.upstream.is_authenticated);
         let text = self.relayed_ede_text(upstream);
         let code = self.answer.ede().map(|(code, _)| code);
         let ede = code.map(|code| (code, text.as_deref().unwrap_or_default()));
@@ -135,7 +131,7 @@ impl Engine {
     /// would not survive a word before it, so it is dropped.
     fn relayed_ede_text(&self, upstream: usize) -> Option<String> {
         let (_, text) = self.answer.ede()?;
-        let label = &self.settings.upstreams.get(upstream)?.label;
+        let label = &self.pools.get(upstream)?.upstream.label;
         match text {
             "" => Some(format!("from {label}")),
             text if text.starts_with('{') => Some(format!("from {label}")),
@@ -146,17 +142,17 @@ impl Engine {
     /// Ends an exchange with the most telling failure it has seen.
     pub(super) fn fail_with_noted(&mut self, now: Moment, key: ExchangeKey) {
         if let Some(exchange) = self.exchanges.get_mut(key) {
-            Self::note_ill_upstreams(&self.health, exchange);
+            Self::note_ill_upstreams(&self.pools, exchange);
             let (failure, _) = exchange.failure();
             self.fail(now, key, failure);
         }
     }
 
     /// What kept an exchange waiting may be known to another worker alone.
-    fn note_ill_upstreams(health: &[Health], exchange: &mut Exchange) {
+    fn note_ill_upstreams(pools: &Pools, exchange: &mut Exchange) {
         if exchange.failure().0 == Failure::NotReady {
-            for (upstream, health) in health.iter().enumerate() {
-                if let Some(failure) = health.why() {
+            for (upstream, pool) in pools.in_order() {
+                if let Some(failure) = pool.health().why() {
                     exchange.note(failure, Some(upstream));
                 }
             }
@@ -215,8 +211,8 @@ impl Engine {
     }
 
     pub(super) fn failure_text(&self, failure: Failure, upstream: Option<usize>) -> String {
-        match upstream.and_then(|upstream| self.settings.upstreams.get(upstream)) {
-            Some(upstream) => format!("{} ({})", failure.text(), upstream.label),
+        match upstream.and_then(|upstream| self.pools.get(upstream)) {
+            Some(pool) => format!("{} ({})", failure.text(), pool.upstream.label),
             None => failure.text().to_owned(),
         }
     }

@@ -29,7 +29,7 @@ impl Engine {
             }
             return;
         }
-        match choose(exchange, &self.pools, &self.sessions, &self.health) {
+        match choose(exchange, &self.pools, &self.sessions) {
             Choice::Ask(session) => self.ask(now, key, session),
             Choice::Open(upstream) => {
                 self.open_session(now, upstream);
@@ -165,7 +165,7 @@ impl Engine {
     /// Ends the wait of exchanges that no session will serve: at once if nothing is being opened, else after
     /// `limits::OUTAGE_WAIT`. A young outage may be a restart, which is waited for until the deadline.
     pub(super) fn give_up_waiting(&mut self, now: Moment) {
-        if self.waiting.is_empty() || self.health.iter().any(|health| health.is_hopeful(now)) {
+        if self.waiting.is_empty() || self.pools.health().any(|health| health.is_hopeful(now)) {
             return;
         }
         self.give_up_waiting_since(now, limits::OUTAGE_WAIT);
@@ -173,11 +173,11 @@ impl Engine {
 
     /// The same right after an opening failed: if no other one is under way, nothing is left to wait for.
     pub(super) fn give_up_waiting_after_failure(&mut self, now: Moment) {
-        let is_hopeful = self.health.iter().any(|health| health.is_hopeful(now));
+        let is_hopeful = self.pools.health().any(|health| health.is_hopeful(now));
         let is_opening = self
             .pools
-            .iter()
-            .any(|pool| pool.is_opening(&self.sessions));
+            .in_order()
+            .any(|(_, pool)| pool.is_opening(&self.sessions));
         if !is_hopeful && !is_opening {
             self.give_up_waiting_since(now, Duration::ZERO);
         }
@@ -213,11 +213,11 @@ impl Engine {
 
     /// Tries upstreams that are not well, while there is traffic, in turn with all other workers.
     pub(super) fn try_ill_upstreams(&mut self, now: Moment) {
-        for upstream in 0..self.pools.len() {
-            let (Some(health), Some(pool)) = (self.health.get(upstream), self.pools.get(upstream))
-            else {
+        for place in 0..self.settings.upstreams.len() {
+            let Some((upstream, pool)) = self.pools.in_order().nth(place) else {
                 continue;
             };
+            let health = pool.health();
             let is_due = self.try_is_wanted(health.next_try()) && !health.is_well();
             if !is_due || !health.claim_try(now, self.random.word()) {
                 continue;
@@ -235,8 +235,8 @@ impl Engine {
     /// When the next of them is due.
     pub(super) fn next_upstream_try(&self) -> Option<Moment> {
         let ill = self
-            .health
-            .iter()
+            .pools
+            .health()
             .filter(|health| health.state() != HealthState::Well);
         let due = ill.map(Health::next_try).min()?;
         self.try_is_wanted(due).then_some(due)
@@ -253,7 +253,8 @@ impl Engine {
     /// Finds out whether an upstream answers, for somebody who asks about it. Where something is in flight to it
     /// already, that will show it.
     pub fn probe(&mut self, now: Moment, upstream: usize) {
-        let Some(pool) = self.pools.get_mut(upstream) else {
+        let is_configured = self.pools.is_configured(upstream);
+        let Some(pool) = self.pools.get_mut(upstream).filter(|_| is_configured) else {
             return;
         };
         match pool.with_room(&self.sessions, None) {
@@ -294,7 +295,9 @@ impl Engine {
 
     /// Reports that an upstream went down, once for all workers.
     pub(super) fn tell_down(&mut self, upstream: usize, failure: Failure) {
-        self.events
-            .push_back(Event::UpstreamDown { upstream, failure });
+        if self.pools.is_configured(upstream) {
+            self.events
+                .push_back(Event::UpstreamDown { upstream, failure });
+        }
     }
 }

@@ -7,7 +7,7 @@ use dotgate_wire::{
 };
 
 use super::kept::Held;
-use super::{Engine, is_due};
+use super::{Engine, insert_in_order, is_due};
 use crate::admit::ClientId;
 use crate::cache::ROUTE;
 use crate::counters::Count;
@@ -190,8 +190,8 @@ impl Engine {
         if let Client::Stream(key) = client {
             self.one_more_on_stream(key);
         }
-        self.deadlines
-            .push_back((now + self.settings.query_deadline, waiter));
+        let deadline = now + self.settings.query_deadline;
+        insert_in_order(&mut self.deadlines, deadline, waiter);
         if held == Held::Stale {
             self.patience
                 .push_back((now + self.settings.cache.stale_after, exchange));
@@ -222,7 +222,7 @@ impl Engine {
 
     /// A real question tells best whether an upstream answers again; some know nothing of the root.
     pub(super) fn note_probe(&mut self, question: &Question) {
-        if self.health.iter().any(|health| !health.is_well()) {
+        if self.pools.health().any(|health| !health.is_well()) {
             self.probe = Some(question.clone());
         }
     }

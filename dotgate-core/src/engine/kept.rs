@@ -7,7 +7,7 @@
 
 use dotgate_wire::{Ede, Question, Stored, TTL_MAX, Ttls, ede, rcode, store_failure, write_stored};
 
-use super::Engine;
+use super::{Engine, insert_in_order};
 use crate::cache::{Found, Key, Scope, Terms};
 use crate::counters::Count;
 use crate::counters::labels::Outcome;
@@ -19,6 +19,9 @@ use crate::limits;
 use crate::moment::Moment;
 use crate::respond::Asked;
 use crate::root::is_root_servers;
+
+/// Keeps a change of the settings and a recovery from looking the same.
+const SPREAD: u32 = 0x9e37_79b9;
 
 /// What the cache had for a query.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -154,22 +157,23 @@ impl Engine {
         self.cache.lookup(now, key, question, terms, &mut self.kept)
     }
 
-    /// A number that changes when an upstream recovers: what was kept of failures is then void.
+    /// A number that changes when an upstream recovers, or the settings change: what was kept of failures is then void.
     fn recoveries(&self) -> u32 {
-        let recoveries = self.health.iter().map(Health::generation);
-        recoveries.fold(0, |sum, generation| {
+        let recoveries = self.pools.health().map(Health::generation);
+        let changes = self.settings.generation.wrapping_mul(SPREAD);
+        recoveries.fold(changes, |sum, generation| {
             sum.wrapping_add(u32::try_from(generation & 0xffff_ffff).unwrap_or_default())
         })
     }
 
     fn is_everything_down(&self) -> bool {
-        self.health
-            .iter()
+        self.pools
+            .health()
             .all(|health| health.state() == HealthState::Down)
     }
 
     fn why_down(&self) -> &'static str {
-        let cause = self.health.iter().find_map(Health::why);
+        let cause = self.pools.health().find_map(Health::why);
         cause.map_or("", Failure::text)
     }
 
@@ -245,8 +249,8 @@ impl Engine {
             return;
         }
         let key = self.begin_exchange(now, asks, Role::Leads);
-        self.refreshes
-            .push_back((now + self.settings.query_deadline, key));
+        let given_up = now + self.settings.query_deadline;
+        insert_in_order(&mut self.refreshes, given_up, key);
         self.advance(now, key);
     }
 
@@ -420,8 +424,8 @@ impl Engine {
             self.remove_exchange(now, key);
             return;
         }
-        self.refreshes
-            .push_back((now + self.settings.query_deadline, key));
+        let given_up = now + self.settings.query_deadline;
+        insert_in_order(&mut self.refreshes, given_up, key);
     }
 
     /// Gives up exchanges that were made or went on for the cache alone.

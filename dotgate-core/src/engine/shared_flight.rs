@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::Engine;
+use super::{Engine, insert_in_order};
 use crate::counters::Count;
 use crate::exchange::{Exchange, ExchangeKey};
 use crate::failure::Failure;
@@ -48,7 +48,7 @@ impl Engine {
             Role::Follows => {
                 self.count(Count::QueriesFollowing);
                 let patience = self.settings.query_deadline / 2;
-                self.following.push_back((now + patience, key));
+                insert_in_order(&mut self.following, now + patience, key);
             }
         }
     }
@@ -136,7 +136,8 @@ impl Engine {
     /// Tells that there is no answer.
     pub(super) fn tell_failed(&mut self, exchange: &Exchange, followers: Followers) {
         let (failure, upstream) = exchange.failure();
-        let is_final = (0..self.pools.len()).all(|pool| exchange.answered_by.has(pool));
+        let mut upstreams = self.pools.in_order();
+        let is_final = upstreams.all(|(upstream, _)| exchange.answered_by.has(upstream));
         for worker in followers.numbers() {
             let letter = Letter::Failed {
                 flight: exchange.key.hash(),

@@ -11,6 +11,7 @@ mod malformed;
 mod measures;
 mod message;
 mod protocol;
+mod reconfigure;
 mod sessions;
 mod streams;
 mod tcp;

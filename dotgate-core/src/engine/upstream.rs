@@ -14,6 +14,7 @@ use crate::frames::Next;
 use crate::limits;
 use crate::moment::Moment;
 use crate::outbox::{Action, Event};
+use crate::pool::Pool;
 use crate::session::{Asker, Lapse, Phase, Session, SessionKey};
 use crate::verdict::{Verdict, judge};
 
@@ -49,13 +50,12 @@ impl Engine {
         }
         self.close_other_openings(upstream, key);
         self.serve_waiting(now);
-        let Some(health) = self.health.get(upstream) else {
+        let Some(pool) = self.pools.get_mut(upstream) else {
             return;
         };
-        health.evidence().note_session_opened();
-        let pool = self.pools.get_mut(upstream);
-        let is_ordered = pool.is_some_and(|pool| std::mem::take(&mut pool.probe_ordered));
-        if is_ordered || !health.is_well() {
+        pool.health().evidence().note_session_opened();
+        let is_ordered = std::mem::take(&mut pool.probe_ordered);
+        if is_ordered || !pool.health().is_well() {
             self.send_probe(now, key);
         }
     }
@@ -116,7 +116,7 @@ impl Engine {
     }
 
     /// `ending` is why it ends, should it be open.
-    fn remove_session(&mut self, key: SessionKey, ending: Ending) -> Option<Session> {
+    pub(super) fn remove_session(&mut self, key: SessionKey, ending: Ending) -> Option<Session> {
         let session = self.sessions.remove(key)?;
         if session.is_open()
             && let Some(counters) = self.counters.upstream(session.upstream)
@@ -125,11 +125,9 @@ impl Engine {
         }
         if let Some(pool) = self.pools.get_mut(session.upstream) {
             pool.remove(key);
-        }
-        if let Some(health) = self.health.get(session.upstream)
-            && session.is_open()
-        {
-            health.evidence().note_session_ended();
+            if session.is_open() {
+                pool.health().evidence().note_session_ended();
+            }
         }
         Some(session)
     }
@@ -208,9 +206,9 @@ impl Engine {
                 pool.paused_until = Some(now + limits::TRY_EVERY);
             }
         } else if self
-            .health
+            .pools
             .get(upstream)
-            .is_some_and(|health| health.on_open_failed(now, failure))
+            .is_some_and(|pool| pool.health().on_open_failed(now, failure))
         {
             self.tell_down(upstream, failure);
         }
@@ -363,7 +361,7 @@ impl Engine {
         round_trip: Option<Duration>,
         asker: Asker,
     ) {
-        let Some(health) = self.health.get(upstream) else {
+        let Some(health) = self.pools.get(upstream).map(Pool::health) else {
             return;
         };
         let has_recovered = match (self.answer.rcode(), asker) {
@@ -441,25 +439,24 @@ impl Engine {
     }
 
     fn note_error(&self, now: Moment, upstream: usize, failure: Failure) {
-        if let Some(health) = self.health.get(upstream) {
-            health.evidence().note_error(now, failure);
+        if let Some(pool) = self.pools.get(upstream) {
+            pool.health().evidence().note_error(now, failure);
         }
     }
 
     fn note_avoidable_errors(&mut self, now: Moment, upstreams: crate::exchange::UpstreamSet) {
-        for upstream in 0..self.pools.len() {
-            let is_down = upstreams.has(upstream)
-                && self
-                    .health
-                    .get(upstream)
-                    .is_some_and(|health| health.on_avoidable_error(now));
-            if is_down {
-                let failure = Failure::Answered {
-                    rcode: rcode::SERVFAIL,
-                    ede: None,
-                };
-                self.tell_down(upstream, failure);
-            }
+        let erring = self.pools.in_order();
+        let erring = erring.filter(|(upstream, _)| upstreams.has(*upstream));
+        let down: Vec<usize> = erring
+            .filter(|(_, pool)| pool.health().on_avoidable_error(now))
+            .map(|(upstream, _)| upstream)
+            .collect();
+        for upstream in down {
+            let failure = Failure::Answered {
+                rcode: rcode::SERVFAIL,
+                ede: None,
+            };
+            self.tell_down(upstream, failure);
         }
     }
 
@@ -547,9 +544,9 @@ impl Engine {
         };
         let (upstream, unanswered) = (session.upstream, session.unanswered());
         if self
-            .health
+            .pools
             .get(upstream)
-            .is_some_and(|health| health.on_silent_session(now))
+            .is_some_and(|pool| pool.health().on_silent_session(now))
         {
             self.tell_down(upstream, Failure::Silent);
         }

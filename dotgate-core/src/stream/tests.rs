@@ -6,6 +6,7 @@ const START: Moment = Moment::from_nanos(1_000_000_000);
 
 fn streams(max: usize, per_client: usize) -> Streams {
     let settings = Settings {
+        generation: 0,
         cache: crate::settings::CacheSettings::off(),
         upstreams: Vec::new(),
         access: AccessList::new([]),

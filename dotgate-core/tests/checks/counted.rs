@@ -3,13 +3,16 @@
 use dotgate_core::labels::{
     AttemptKind, ClientTransport, Ending, Handshake, Outcome, Rcode, Reason, RecordType, Stage,
 };
-use dotgate_core::{Count, Counters, UpstreamCounters};
+use dotgate_core::{Count, Counters, UpstreamCounters, limits};
 
-/// Checks the counters of an engine that holds nothing any more.
-pub(crate) fn check(counters: &Counters, upstreams: usize) {
+/// Checks the counters of an engine that holds nothing any more; those of upstreams unless some were begun anew.
+pub(crate) fn check(counters: &Counters, were_cleared: bool) {
     check_clients(counters);
+    if were_cleared {
+        return;
+    }
     let sum = |count: &dyn Fn(&UpstreamCounters) -> u64| -> u64 {
-        let blocks = (0..upstreams).map(|upstream| counters.upstream(upstream).unwrap());
+        let blocks = (0..limits::UPSTREAM_SLOTS).map(|slot| counters.upstream(slot).unwrap());
         blocks.map(count).sum()
     };
     let attempts = |kind| sum(&|of| of.attempts(kind));

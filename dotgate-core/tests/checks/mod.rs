@@ -2,7 +2,7 @@
 //!
 //! [`check_engine`] and [`check_session`] take any octets as a list of operations: clients that ask by UDP and
 //! TCP, well and badly; upstreams that accept, answer right, wrong, cut or not at all, and end sessions in every
-//! way; time that passes, at the engines' deadlines or past them. After each, and at the end when everybody has
+//! way; time that passes, at the engines' deadlines or past them; other settings. After each, and at the end when everybody has
 //! fallen silent, `worker` checks what the engines promise:
 //! - no panic; after `on_timeout` the next deadline lies ahead; no turn and no wait runs in circles;
 //! - every query that was taken gets exactly one response, for its own question, by its deadline;
@@ -22,8 +22,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dotgate_core::{
-    AccessList, CacheSettings, Count, Health, LocalZones, Moment, SessionKey, Settings, Shared,
-    StreamKey, UpstreamSettings,
+    AccessList, CacheSettings, Count, LocalZones, Moment, SessionKey, Settings, Shared, StreamKey,
+    UpstreamSettings,
 };
 
 use message::{Ask, Form};
@@ -78,21 +78,26 @@ struct World<'i> {
     /// The worker of the present operation.
     worker: usize,
     settings: Arc<Settings>,
+    /// A slot that no upstream has had.
+    next_slot: usize,
     next_id: u16,
     next_name: u16,
     /// Queries that bursts may still make.
     burst_room: usize,
 }
 
+fn upstream(slot: usize) -> UpstreamSettings {
+    UpstreamSettings {
+        is_authenticated: slot == 0,
+        ..UpstreamSettings::new(slot, &format!("u{slot}"))
+    }
+}
+
 fn settings(upstreams: usize, is_small: bool) -> Settings {
     let limit = |small, large| if is_small { small } else { large };
     Settings {
-        upstreams: (0..upstreams)
-            .map(|number| UpstreamSettings {
-                label: format!("u{number}").into(),
-                is_authenticated: number == 0,
-            })
-            .collect(),
+        generation: 0,
+        upstreams: (0..upstreams).map(upstream).collect(),
         access: AccessList::new(
             ["192.0.2.0/24", "2001:db8::/32"].map(|prefix| prefix.parse().expect("a prefix")),
         ),
@@ -127,8 +132,7 @@ impl World<'_> {
 
     fn of(octets: Octets<'_>, upstreams: usize, workers: usize, is_small: bool) -> World<'_> {
         let settings = Arc::new(settings(upstreams, is_small));
-        let health: Arc<[Health]> = (0..upstreams).map(|_| Health::new()).collect();
-        let shared = Shared::alone(Arc::clone(&health));
+        let shared = Shared::alone();
         let worker =
             |number: u8| Worker::new(usize::from(number), &settings, &shared, [number; 32]);
         World {
@@ -137,6 +141,7 @@ impl World<'_> {
             workers: (0..workers as u8).map(worker).collect(),
             worker: 0,
             settings,
+            next_slot: upstreams,
             next_id: 0,
             next_name: 1_000,
             burst_room: 2_400,

@@ -1,12 +1,13 @@
 //! What an octet does to a world. Each operation takes the octets behind it as its particulars.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use dotgate_core::{ConnectFault, SessionEnd, TlsFault};
+use dotgate_core::{ConnectFault, SessionEnd, Settings, TlsFault, limits};
 
 use super::message::{self, Form};
 use super::worker::Phase;
-use super::{World, client};
+use super::{World, client, upstream};
 
 impl World<'_> {
     /// Any operation, on the worker that the highest bit names.
@@ -48,6 +49,7 @@ impl World<'_> {
             57 => self.fail_at_once(),
             58 => self.stale_keys(),
             59 => self.fail_all(),
+            60 => self.reconfigure(),
             _ => self.serve_all(),
         }
     }
@@ -451,6 +453,31 @@ impl World<'_> {
             assert!(worker.engine.stream_output(key).is_none());
         }
         worker.pump(now);
+    }
+
+    /// Other upstreams, deadlines and idle times, for all workers.
+    fn reconfigure(&mut self) {
+        let octet = self.octets.octet();
+        let mut settings = Settings::clone(&self.settings);
+        settings.generation += 1;
+        let upstreams = &mut settings.upstreams;
+        let takes_slots = octet & 3 == 3;
+        match octet & 3 {
+            0 => upstreams.rotate_left(1),
+            1 if upstreams.len() > 1 => drop(upstreams.remove(0)),
+            2 if self.next_slot < limits::UPSTREAM_SLOTS && upstreams.len() < limits::UPSTREAMS => {
+                upstreams.insert(0, upstream(self.next_slot));
+                self.next_slot += 1;
+            }
+            3 => upstreams[0] = upstream(upstreams[0].slot),
+            _ => {}
+        }
+        settings.query_deadline = Duration::from_secs(1 + u64::from(octet >> 2 & 3));
+        settings.stream_idle = Duration::from_secs(5 + u64::from(octet >> 4 & 7));
+        self.settings = Arc::new(settings);
+        for worker in &mut self.workers {
+            worker.reconfigure(self.now, &self.settings, takes_slots);
+        }
     }
 
     /// The end of a stop, or of a turn that panicked.

@@ -105,10 +105,9 @@ impl<'s> Run<'s> {
                 script.segments = Segments::Few;
             }
             plan.upstreams.push(script);
-            plan.settings.upstreams.push(UpstreamSettings {
-                label: upstream.name.as_str().into(),
-                is_authenticated: true,
-            });
+            let slot = plan.settings.upstreams.len();
+            let settings = UpstreamSettings::new(slot, &upstream.name);
+            plan.settings.upstreams.push(settings);
         }
         plan.workers = scenario.workers;
         plan.lag = LAG;

@@ -102,10 +102,11 @@ impl Endpoint {
 
     /// The reason that no upstream is well, if so.
     fn outage(&self) -> Option<Reason> {
-        let pairs = self.sources.upstreams().iter().zip(self.sources.health());
-        let failures: Option<Vec<String>> = pairs
-            .map(|(upstream, health)| {
-                let failure = health.why()?;
+        let upstreams = self.sources.upstreams();
+        let failures: Option<Vec<String>> = upstreams
+            .iter()
+            .map(|upstream| {
+                let failure = upstream.health().why()?;
                 Some(format!("{}: {}", upstream.label(), failure.text()))
             })
             .collect();

@@ -2,23 +2,23 @@
 //! but what the workers keep anyway.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError, RwLock};
 
-use dotgate_core::{Cache, Count, Health, Moment, Shared};
+use dotgate_core::{Cache, Count, Moment, Shared};
 
 use super::now;
 use crate::log;
 use crate::metrics::{Process, Reading, UpstreamReading};
 use crate::serve::RunningWorker;
-use crate::upstreams::Upstream;
+use crate::upstreams::Upstreams;
 
 /// The shared parts of a running forwarder, for all who tell about it.
 #[derive(Debug)]
 pub struct Sources {
     started: Moment,
     addresses: Vec<SocketAddr>,
-    upstreams: Arc<[Upstream]>,
+    upstreams: RwLock<Upstreams>,
     shared: Shared,
     workers: Vec<RunningWorker>,
     is_draining: AtomicBool,
@@ -28,14 +28,14 @@ impl Sources {
     /// Takes the parts of a forwarder that starts now.
     pub fn new(
         addresses: Vec<SocketAddr>,
-        upstreams: Arc<[Upstream]>,
+        upstreams: Upstreams,
         shared: Shared,
         workers: Vec<RunningWorker>,
     ) -> Sources {
         Sources {
             started: now(),
             addresses,
-            upstreams,
+            upstreams: RwLock::new(upstreams),
             shared,
             workers,
             is_draining: AtomicBool::new(false),
@@ -53,13 +53,15 @@ impl Sources {
     }
 
     /// The upstreams, in the order of the settings.
-    pub fn upstreams(&self) -> &Arc<[Upstream]> {
-        &self.upstreams
+    pub fn upstreams(&self) -> Upstreams {
+        let held = self.upstreams.read();
+        Arc::clone(&held.unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The upstreams' health, in the same order.
-    pub fn health(&self) -> &[Health] {
-        &self.shared.health
+    /// Goes over to other upstreams.
+    pub(crate) fn set_upstreams(&self, upstreams: Upstreams) {
+        let held = self.upstreams.write();
+        *held.unwrap_or_else(PoisonError::into_inner) = upstreams;
     }
 
     /// The answers kept.
@@ -83,10 +85,11 @@ impl Sources {
 
     /// Everything that is measured, at this moment.
     pub fn reading(&self) -> Reading<'_> {
-        let pairs = self.upstreams.iter().zip(self.health().iter());
-        let upstreams = pairs.map(|(upstream, health)| UpstreamReading {
-            label: upstream.label(),
-            health,
+        let upstreams = self.upstreams();
+        let upstreams = upstreams.iter().map(|upstream| UpstreamReading {
+            slot: upstream.slot(),
+            label: upstream.label().to_owned(),
+            health: Arc::clone(upstream.health()),
             certificate_ends: upstream.certificate_ends(),
         });
         let drops = self

@@ -91,9 +91,9 @@ pub(super) async fn verify(endpoint: &Endpoint) -> HealthReport {
     let bound = start + PATIENCE;
     while now() < bound
         && sources
-            .health()
+            .upstreams()
             .iter()
-            .any(|health| is_open_question(health, start))
+            .any(|upstream| is_open_question(upstream.health(), start))
     {
         sleep(LOOK).await;
     }
@@ -107,10 +107,9 @@ pub(super) async fn verify(endpoint: &Endpoint) -> HealthReport {
 
 /// All upstreams as they are known to those who ask at `start`.
 pub(super) fn reports(sources: &Sources, start: Moment) -> Vec<UpstreamReport> {
-    let pairs = sources.upstreams().iter().zip(sources.health());
-    pairs
-        .map(|(upstream, health)| report(upstream, health, start))
-        .collect()
+    let upstreams = sources.upstreams();
+    let reports = upstreams.iter().map(|upstream| report(upstream, start));
+    reports.collect()
 }
 
 /// The body of `/healthz` as a line for people. None if it is something else.
@@ -133,7 +132,8 @@ pub fn health_line(body: &str) -> Option<String> {
 fn probe_where_needed(endpoint: &Endpoint, start: Moment) {
     let sources = endpoint.sources();
     let mut standings = None;
-    for (upstream, health) in sources.health().iter().enumerate() {
+    for upstream in sources.upstreams().iter() {
+        let health = upstream.health();
         if answers(health, start) || !health.evidence().claim_probe(start) {
             continue;
         }
@@ -142,7 +142,7 @@ fn probe_where_needed(endpoint: &Endpoint, start: Moment) {
             |standing: &&Standing| matches!(standing, Standing::Turns | Standing::Woken);
         let place = standings.iter().position(|standing| can_probe(&standing));
         if let Some(worker) = place.and_then(|place| sources.workers().get(place)) {
-            worker.order(Order::Probe(upstream));
+            worker.order(Order::Probe(upstream.slot()));
         }
     }
 }
@@ -160,7 +160,8 @@ fn is_open_question(health: &Health, start: Moment) -> bool {
     !answers(health, start) && evidence.seen_since(probed) == Seen::Nothing
 }
 
-fn report(upstream: &Upstream, health: &Health, start: Moment) -> UpstreamReport {
+fn report(upstream: &Upstream, start: Moment) -> UpstreamReport {
+    let health = upstream.health();
     let now = now();
     let ago = |moment: Moment| rounded(now.since(moment).as_secs_f64());
     let evidence = health.evidence();

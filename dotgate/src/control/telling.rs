@@ -8,12 +8,7 @@ use crate::worker::Report;
 
 /// Logs one report.
 pub(super) fn tell(forwarder: &Forwarder, worker: usize, report: &Report) {
-    let label = |upstream: &usize| {
-        forwarder
-            .upstreams()
-            .get(*upstream)
-            .map_or("unknown", |upstream| upstream.label())
-    };
+    let label = |upstream: &usize| forwarder.label(*upstream);
     match report {
         Report::Event(event) => tell_event(event, label),
         Report::SessionOpened { upstream, resumed } => {

@@ -28,10 +28,10 @@ impl Reading<'_> {
         match source {
             Source::Clients(family) => self.write_clients(page, family),
             Source::Upstreams(family) => {
-                for (place, upstream) in self.upstreams.iter().enumerate() {
+                for upstream in &self.upstreams {
                     let counted = Counted {
                         workers: &self.workers,
-                        place,
+                        slot: upstream.slot,
                     };
                     write_upstream(page, family, upstream, &counted);
                 }
@@ -150,7 +150,7 @@ fn part(page: &mut Page, value: Option<f64>) {
 /// What all workers counted of one upstream.
 struct Counted<'a> {
     workers: &'a [&'a Counters],
-    place: usize,
+    slot: usize,
 }
 
 impl Counted<'_> {
@@ -158,7 +158,7 @@ impl Counted<'_> {
         let blocks = self
             .workers
             .iter()
-            .filter_map(|all| all.upstream(self.place));
+            .filter_map(|all| all.upstream(self.slot));
         blocks.map(count).sum()
     }
 
@@ -166,7 +166,7 @@ impl Counted<'_> {
         let blocks = self
             .workers
             .iter()
-            .filter_map(|all| all.upstream(self.place));
+            .filter_map(|all| all.upstream(self.slot));
         blocks
             .map(held)
             .fold(Distribution::default(), Distribution::with)
@@ -176,10 +176,10 @@ impl Counted<'_> {
 fn write_upstream(
     page: &mut Page,
     family: OfUpstream,
-    upstream: &UpstreamReading<'_>,
+    upstream: &UpstreamReading,
     counted: &Counted<'_>,
 ) {
-    let name = upstream.label;
+    let name = upstream.label.as_str();
     let state = upstream.health.state();
     match family {
         OfUpstream::StageDuration => {

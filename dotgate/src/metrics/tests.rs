@@ -13,18 +13,12 @@ const ODD: &str = "a\\b\"c\nd";
 
 fn with_reading<T>(upstreams: usize, use_it: impl FnOnce(&Reading<'_>) -> T) -> T {
     let counters = [Counters::new(), Counters::new()];
-    let health: Vec<Health> = (0..upstreams).map(|_| Health::new()).collect();
-    let labels: Vec<String> = (0..upstreams)
-        .map(|number| format!("{ODD}{number}"))
-        .collect();
-    let upstreams = labels
-        .iter()
-        .zip(&health)
-        .map(|(label, health)| UpstreamReading {
-            label,
-            health,
-            certificate_ends: Some(1_800_000_000),
-        });
+    let upstreams = (0..upstreams).map(|slot| UpstreamReading {
+        slot,
+        label: format!("{ODD}{slot}"),
+        health: Arc::default(),
+        certificate_ends: Some(1_800_000_000),
+    });
     use_it(&Reading {
         now: Moment::from_nanos(1),
         workers: counters.iter().collect(),
@@ -112,13 +106,13 @@ fn the_formats_differ_in_comments_alone() {
 #[test]
 fn what_is_not_known_is_not_on_the_page() {
     let counters = Counters::new();
-    let health = Health::new();
     let page = Reading {
         now: Moment::from_nanos(1),
         workers: vec![&counters],
         upstreams: vec![UpstreamReading {
-            label: "up",
-            health: &health,
+            slot: 0,
+            label: "up".to_owned(),
+            health: Arc::default(),
             certificate_ends: None,
         }],
         cache: Usage::default(),

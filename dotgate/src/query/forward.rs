@@ -10,16 +10,14 @@ use std::sync::mpsc::{channel, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use dotgate_core::{
-    AccessList, Count, Counters, Engine, Health, Moment, ReturnPath, Settings, Shared,
-};
+use dotgate_core::{AccessList, Count, Counters, Engine, Moment, ReturnPath, Settings, Shared};
 use dotgate_net::UdpPath;
 use ipnet::IpNet;
 use tokio::sync::mpsc;
 
 use super::client::{Asked, Response, ask, query};
 use crate::config::Config;
-use crate::upstreams::Upstream;
+use crate::upstreams::Upstreams;
 use crate::worker::{Order, Parts, Report, Worker};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -39,15 +37,18 @@ pub(super) struct Through {
 }
 
 /// Whether serving would ask an upstream: not where dotgate has the answer itself, or refuses the type.
-pub(super) fn is_forwarded(config: &Config, asked: &Asked) -> io::Result<bool> {
+pub(super) fn is_forwarded(
+    config: &Config,
+    upstreams: &Upstreams,
+    asked: &Asked,
+) -> io::Result<bool> {
     let counters = Arc::new(Counters::new());
-    let health: Arc<[Health]> = config.upstreams().iter().map(|_| Health::new()).collect();
     // It is asked one question and forgotten: nothing of it needs to be unpredictable.
     let seed = [0; 32];
     let mut engine = Engine::new(
         0,
-        Arc::new(settings(config)),
-        Shared::alone(health),
+        Arc::new(settings(config, upstreams)),
+        Shared::alone(),
         Arc::clone(&counters),
         seed,
     );
@@ -65,7 +66,7 @@ pub(super) fn is_forwarded(config: &Config, asked: &Asked) -> io::Result<bool> {
 /// Asks a worker.
 pub(super) fn ask_through_worker(
     config: &Config,
-    upstreams: &Arc<[Upstream]>,
+    upstreams: &Upstreams,
     asked: &Asked,
 ) -> io::Result<Through> {
     let listener = dotgate_net::tcp::listen(SocketAddr::new(LOOPBACK, 0), false, 8)?;
@@ -75,8 +76,8 @@ pub(super) fn ask_through_worker(
     let counters = Arc::new(Counters::new());
     let parts = Parts {
         number: 0,
-        settings: Arc::new(settings(config)),
-        shared: Shared::alone(config.upstreams().iter().map(|_| Health::new()).collect()),
+        settings: Arc::new(settings(config, upstreams)),
+        shared: Shared::alone(),
         letters: sync_channel(1).1,
         upstreams: Arc::clone(upstreams),
         counters: Arc::clone(&counters),
@@ -111,10 +112,10 @@ pub(super) fn ask_through_worker(
 }
 
 /// What serving would have, for this process alone.
-fn settings(config: &Config) -> Settings {
+fn settings(config: &Config, upstreams: &Upstreams) -> Settings {
     Settings {
         access: AccessList::new([IpNet::from(LOOPBACK)]),
-        ..crate::serve::settings(config, crate::serve::DESCRIPTORS_AT_LEAST)
+        ..crate::serve::settings(config, upstreams, crate::serve::DESCRIPTORS_AT_LEAST)
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use domain::base::iana::OptRcode;
 use rustls::pki_types::UnixTime;
@@ -92,10 +93,10 @@ pub(super) fn write_failure(out: &mut dyn Write, failure: &ProbeFailure) -> io::
 /// Writes which sessions the worker opened for the question.
 pub(super) fn write_way(
     out: &mut dyn Write,
-    upstreams: &[Upstream],
+    upstreams: &[Arc<Upstream>],
     through: &Through,
 ) -> io::Result<()> {
-    let label = |upstream: usize| upstreams.get(upstream).map_or("unknown", Upstream::label);
+    let label = |upstream: usize| upstreams.get(upstream).map_or("unknown", |it| it.label());
     for report in &through.reports {
         match report {
             Report::SessionOpened { upstream, resumed } => {

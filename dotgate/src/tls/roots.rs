@@ -131,6 +131,11 @@ impl Roots {
         }
     }
 
+    /// Whether exactly the same certificates lead to these and to others.
+    pub(crate) fn trusts_the_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.store, &other.store) || self.store.roots == other.store.roots
+    }
+
     pub(super) const fn store(&self) -> &Arc<RootCertStore> {
         &self.store
     }

@@ -8,10 +8,10 @@ use std::sync::mpsc::Receiver;
 use dotgate_core::{Counters, Letter, Settings, Shared};
 
 use super::Pulse;
-use crate::upstreams::Upstream;
+use crate::upstreams::Upstreams;
 
 /// What the control thread asks of a worker.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub enum Order {
     /// Note the time of every packet from now on.
     Drain,
@@ -19,14 +19,25 @@ pub enum Order {
     HandOver(Arc<[SocketAddr]>),
     /// Take no more queries, finish those in flight, close everything, end.
     Finish,
-    /// Find out whether the upstream with this index answers.
+    /// Find out whether the upstream in this slot answers.
     Probe(usize),
+    /// Go over to other settings.
+    Reconfigure(Arc<Reconfiguration>),
     /// Fail as a bug would.
     #[cfg(test)]
     Panic,
     /// Stand still until `STANDING` is free.
     #[cfg(test)]
     StandStill,
+}
+
+/// Other settings, for all workers.
+#[derive(Debug)]
+pub struct Reconfiguration {
+    /// The engine's settings.
+    pub settings: Arc<Settings>,
+    /// The upstreams that they name.
+    pub upstreams: Upstreams,
 }
 
 /// Held by a test that wants a worker to stand still.
@@ -40,14 +51,14 @@ pub enum Report {
     Event(dotgate_core::Event),
     /// A session became open.
     SessionOpened {
-        /// The upstream's index.
+        /// The upstream's slot.
         upstream: usize,
         /// Whether it resumed an earlier one.
         resumed: bool,
     },
     /// A session failed, in the words of its TLS or of the system.
     SessionFailed {
-        /// The upstream's index.
+        /// The upstream's slot.
         upstream: usize,
         /// What happened.
         reason: String,
@@ -78,7 +89,7 @@ pub struct Parts {
     /// What all workers share of the path of a query.
     pub shared: Shared,
     /// The upstreams' addresses and TLS, shared with all workers.
-    pub upstreams: Arc<[Upstream]>,
+    pub upstreams: Upstreams,
     /// Its own counters.
     pub counters: Arc<Counters>,
     /// Where it shows that it turns.

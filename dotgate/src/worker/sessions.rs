@@ -12,7 +12,7 @@ use slotmap::SecondaryMap;
 use super::places::{Owner, Places};
 use super::{Outlet, ROUNDS, Ready, Report, register};
 use crate::tls::{ClientTls, TlsFailure};
-use crate::upstreams::Upstream;
+use crate::upstreams::{Upstream, Upstreams};
 
 /// What the engine asks for.
 #[derive(Clone, Copy)]
@@ -27,25 +27,30 @@ struct Connection {
     socket: TcpStream,
     tls: ClientTls,
     place: usize,
-    upstream: usize,
+    upstream: Arc<Upstream>,
     address: SocketAddr,
     is_connected: bool,
 }
 
 pub(super) struct Sessions {
-    upstreams: Arc<[Upstream]>,
+    upstreams: Upstreams,
     connections: SecondaryMap<SessionKey, Connection>,
     /// Places of connections that ended by themselves.
     given_back: Vec<usize>,
 }
 
 impl Sessions {
-    pub(super) fn new(upstreams: Arc<[Upstream]>) -> Sessions {
+    pub(super) fn new(upstreams: Upstreams) -> Sessions {
         Sessions {
             upstreams,
             connections: SecondaryMap::new(),
             given_back: Vec::new(),
         }
+    }
+
+    /// Sessions are opened to these from now on; those that are open stay.
+    pub(super) fn set_upstreams(&mut self, upstreams: Upstreams) {
+        self.upstreams = upstreams;
     }
 
     pub(super) fn open(
@@ -77,7 +82,8 @@ impl Sessions {
         registry: &Registry,
         places: &mut Places,
     ) -> Result<Connection, (SessionEnd, String)> {
-        let upstream = self.upstreams.get(opening.upstream);
+        let mut upstreams = self.upstreams.iter();
+        let upstream = upstreams.find(|upstream| upstream.slot() == opening.upstream);
         let Some((upstream, address)) =
             upstream.and_then(|upstream| Some((upstream, upstream.address(opening.try_number)?)))
         else {
@@ -102,7 +108,7 @@ impl Sessions {
             socket,
             tls,
             place,
-            upstream: opening.upstream,
+            upstream: Arc::clone(upstream),
             address,
             is_connected: false,
         })
@@ -133,7 +139,7 @@ impl Sessions {
                 }
             }
         }
-        let read = connection.read(key, ready, engine, buffer, (&self.upstreams, outlet), now);
+        let read = connection.read(key, ready, engine, buffer, outlet, now);
         match read {
             Err(failure) => {
                 let end = session_end(&failure);
@@ -219,7 +225,7 @@ impl Sessions {
         self.given_back.push(connection.place);
         if let Some(reason) = reason {
             outlet.tell(Report::SessionFailed {
-                upstream: connection.upstream,
+                upstream: connection.upstream.slot(),
                 reason,
             });
         }
@@ -256,14 +262,14 @@ impl Connection {
         ready: Ready,
         engine: &mut Engine,
         buffer: &mut [u8],
-        (upstreams, outlet): (&[Upstream], &Outlet),
+        outlet: &Outlet,
         now: Moment,
     ) -> Result<Outcome, TlsFailure> {
         for _ in 0..ROUNDS {
             let mut take = |plaintext: &[u8]| engine.session_bytes(now, key, plaintext);
             let progress = self.tls.read(&mut self.socket, buffer, &mut take)?;
             if progress.handshake_done_now {
-                self.tell_opened(key, engine, upstreams, outlet);
+                self.tell_opened(key, engine, outlet);
                 engine.session_opened(now, key);
             }
             if progress.peer_closed.is_some() {
@@ -277,23 +283,17 @@ impl Connection {
         Ok(Outcome::MaybeMore)
     }
 
-    fn tell_opened(
-        &self,
-        key: SessionKey,
-        engine: &mut Engine,
-        upstreams: &[Upstream],
-        outlet: &Outlet,
-    ) {
+    fn tell_opened(&self, key: SessionKey, engine: &mut Engine, outlet: &Outlet) {
         let facts = self.tls.facts();
         let resumed = facts.as_ref().is_some_and(|facts| facts.resumed);
         if resumed {
             engine.session_resumed(key);
             outlet.counters.add(Count::HandshakesResumed);
-        } else if let (Some(facts), Some(upstream)) = (facts, upstreams.get(self.upstream)) {
-            upstream.note_certificates(&facts.certificates);
+        } else if let Some(facts) = facts {
+            self.upstream.note_certificates(&facts.certificates);
         }
         outlet.tell(Report::SessionOpened {
-            upstream: self.upstream,
+            upstream: self.upstream.slot(),
             resumed,
         });
     }

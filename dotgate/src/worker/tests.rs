@@ -4,7 +4,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
 
-use dotgate_core::{AccessList, CacheSettings, Health, LocalZones, UpstreamSettings};
+use dotgate_core::{AccessList, CacheSettings, LocalZones, UpstreamSettings};
 use dotgate_net::{BindOptions, UdpPath};
 
 use super::*;
@@ -30,10 +30,8 @@ fn world() -> World {
     let udp = dotgate_net::UdpSocket::bind("127.0.0.1:0".parse().unwrap(), &options).unwrap();
     let address = udp.local_addr().unwrap();
     let settings = Settings {
-        upstreams: vec![UpstreamSettings {
-            label: "nowhere".into(),
-            is_authenticated: true,
-        }],
+        generation: 0,
+        upstreams: vec![UpstreamSettings::new(0, "nowhere")],
         access: AccessList::new(["127.0.0.0/8".parse().unwrap()]),
         local_zones: LocalZones::all_but([]),
         cache: CacheSettings::off(),
@@ -52,7 +50,7 @@ fn world() -> World {
     let parts = Parts {
         number: 0,
         settings: Arc::new(settings),
-        shared: Shared::alone([Health::new()].into()),
+        shared: Shared::alone(),
         letters: channel().1,
         upstreams: [].into(),
         counters: Arc::clone(&counters),

@@ -11,7 +11,7 @@ use crate::counters::{Count, Counters};
 use crate::engine::{Engine, Shared};
 use crate::failure::SessionEnd;
 use crate::flights::{Flights, Letter};
-use crate::health::{Evidence, Health};
+use crate::health::Evidence;
 use crate::moment::Moment;
 use crate::outbox::{Action, Event, ReturnPath};
 use crate::route::LocalZones;
@@ -54,18 +54,16 @@ pub(super) struct Lab {
     pub(super) letters: Vec<(usize, Letter)>,
     upstream_of: Vec<(SessionKey, usize)>,
     number: usize,
-    cache: CacheSettings,
+    pub(super) settings: Settings,
     shared: Shared,
     last_answer: Option<SessionKey>,
 }
 
 pub(super) fn settings(upstreams: usize) -> Settings {
     Settings {
+        generation: 0,
         upstreams: (0..upstreams)
-            .map(|n| UpstreamSettings {
-                label: format!("up{n}").into(),
-                is_authenticated: true,
-            })
+            .map(|n| UpstreamSettings::new(n, &format!("up{n}")))
             .collect(),
         access: AccessList::new(["192.0.2.0/24".parse().unwrap()]),
         local_zones: LocalZones::all_but([]),
@@ -87,14 +85,12 @@ impl Lab {
     }
 
     pub(super) fn with(settings: Settings) -> Lab {
-        let health = settings.upstreams.iter().map(|_| Health::new()).collect();
-        Lab::sharing(0, settings, Shared::alone(health))
+        Lab::sharing(0, settings, Shared::alone())
     }
 
     /// With a cache, and sharing what it must with this many workers in all.
     pub(super) fn with_cache(settings: Settings, workers: usize) -> Lab {
         let shared = Shared {
-            health: settings.upstreams.iter().map(|_| Health::new()).collect(),
             cache: Arc::new(Cache::new(1024 * 1024, (1, 2))),
             flights: Arc::new(Flights::new(workers)),
         };
@@ -103,20 +99,18 @@ impl Lab {
 
     /// The lab of another worker of the same process.
     pub(super) fn beside(other: &Lab) -> Lab {
-        let mut settings = settings(other.shared.health.len());
-        settings.cache = other.cache.clone();
+        let settings = other.settings.clone();
         let mut beside = Lab::sharing(other.number + 1, settings, other.shared.clone());
         beside.now = other.now;
         beside
     }
 
     fn sharing(number: usize, settings: Settings, shared: Shared) -> Lab {
-        let cache = settings.cache.clone();
         let counters = Arc::new(Counters::new());
         Lab {
             engine: Engine::new(
                 number,
-                Arc::new(settings),
+                Arc::new(settings.clone()),
                 shared.clone(),
                 counters,
                 [7; 32],
@@ -134,10 +128,18 @@ impl Lab {
             letters: Vec::new(),
             upstream_of: Vec::new(),
             number,
-            cache,
+            settings,
             shared,
             last_answer: None,
         }
+    }
+
+    /// Goes over to other settings.
+    pub(super) fn reconfigure(&mut self, settings: Settings) {
+        self.settings = settings.clone();
+        self.engine.reconfigure(self.now, Arc::new(settings));
+        self.settle();
+        self.pass(Duration::ZERO);
     }
 
     /// With one session open to each upstream that has been asked for, in order.
@@ -221,7 +223,7 @@ impl Lab {
 
     /// What is known of an upstream.
     pub(super) fn evidence(&self, upstream: usize) -> &Evidence {
-        self.shared.health[upstream].evidence()
+        self.settings.upstreams[upstream].health.evidence()
     }
 
     /// Has an upstream probed, as for somebody who asks about it.

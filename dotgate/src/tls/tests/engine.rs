@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use dotgate_core::{
-    AccessList, Action, CacheSettings, ConnectFault, Count, Counters, Engine, Health, LocalZones,
-    Moment, ReturnPath, SessionEnd, SessionKey, Settings, Shared, UpstreamSettings,
+    AccessList, Action, CacheSettings, ConnectFault, Count, Counters, Engine, LocalZones, Moment,
+    ReturnPath, SessionEnd, SessionKey, Settings, Shared, UpstreamSettings,
 };
 
 use super::*;
@@ -51,11 +51,9 @@ fn good_peers(count: usize) -> Vec<Peer> {
 
 fn settings(upstreams: usize) -> Settings {
     Settings {
+        generation: 0,
         upstreams: (0..upstreams)
-            .map(|number| UpstreamSettings {
-                label: format!("up{number}").into(),
-                is_authenticated: true,
-            })
+            .map(|number| UpstreamSettings::new(number, &format!("up{number}")))
             .collect(),
         access: AccessList::new(["192.0.2.0/24".parse().unwrap()]),
         local_zones: LocalZones::all_but([]),
@@ -73,11 +71,10 @@ fn settings(upstreams: usize) -> Settings {
 
 impl World {
     fn new(peers: Vec<Peer>) -> World {
-        let health = peers.iter().map(|_| Health::new()).collect();
         let counters = Arc::new(Counters::new());
         let settings = Arc::new(settings(peers.len()));
         World {
-            engine: Engine::new(0, settings, Shared::alone(health), counters, [3; 32]),
+            engine: Engine::new(0, settings, Shared::alone(), counters, [3; 32]),
             now: Moment::from_nanos(1_000_000_000_000),
             arrived: vec![0; peers.len()],
             peers,

@@ -1,0 +1,120 @@
+//! Going over to another configuration while serving: everything that can be wrong is found before anything changes.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use dotgate_core::{Settings, limits};
+
+use super::{Forwarder, StartError, refuse_loop, settings};
+use crate::config::{Config, UpstreamConfig};
+use crate::tls::Roots;
+use crate::upstreams::{Upstream, Upstreams};
+use crate::worker::{Order, Reconfiguration};
+
+/// Everything for another configuration, made and found to be right.
+#[derive(Debug)]
+pub struct Prepared {
+    settings: Settings,
+    upstreams: Upstreams,
+    slots: Slots,
+}
+
+impl Forwarder {
+    /// Makes what `config` needs. Upstreams that are the same stay who they are.
+    ///
+    /// # Errors
+    /// [`StartError`], as at the start; nothing has changed then.
+    pub fn prepare(&self, config: &Config, roots: &Roots) -> Result<Prepared, StartError> {
+        refuse_loop(config, self.addresses())?;
+        let slots = self.slots.clone();
+        let (upstreams, slots) = slots.assign(&self.upstreams(), config.upstreams(), roots)?;
+        Ok(Prepared {
+            settings: Settings {
+                generation: slots.generation,
+                ..settings(config, &upstreams, self.descriptors)
+            },
+            upstreams,
+            slots,
+        })
+    }
+
+    /// Goes over to it, without closing a socket that a client knows and without losing what is in flight.
+    pub fn reconfigure(&mut self, prepared: Prepared) {
+        let Prepared {
+            settings,
+            upstreams,
+            slots,
+        } = prepared;
+        self.slots = slots;
+        self.sources.set_upstreams(Arc::clone(&upstreams));
+        self.order(Order::Reconfigure(Arc::new(Reconfiguration {
+            settings: Arc::new(settings),
+            upstreams,
+        })));
+    }
+}
+
+/// Which upstream is in which slot of the engines.
+#[derive(Clone, Debug)]
+pub(super) struct Slots {
+    labels: Vec<String>,
+    /// Those that no upstream has, the one left longest ago first: what was in flight there has ended long since.
+    free: VecDeque<usize>,
+    /// How often slots were assigned.
+    generation: u32,
+}
+
+impl Default for Slots {
+    fn default() -> Slots {
+        Slots {
+            labels: vec![String::new(); limits::UPSTREAM_SLOTS],
+            free: (0..limits::UPSTREAM_SLOTS).collect(),
+            generation: 0,
+        }
+    }
+}
+
+impl Slots {
+    /// Makes the upstreams of a configuration, in their order. Of those in force until now the ones that are the same
+    /// stay; the slots of the others become free.
+    pub(super) fn assign(
+        mut self,
+        before: &[Arc<Upstream>],
+        configured: &[UpstreamConfig],
+        roots: &Roots,
+    ) -> Result<(Upstreams, Slots), StartError> {
+        let mut upstreams = Vec::new();
+        for config in configured {
+            let same = before.iter().find(|upstream| upstream.is_of(config, roots));
+            let upstream = match same {
+                Some(upstream) => Arc::clone(upstream),
+                None => Arc::new(self.make(config, roots)?),
+            };
+            upstreams.push(upstream);
+        }
+        let is_left = |upstream: &&Arc<Upstream>| {
+            let mut kept = upstreams.iter();
+            !kept.any(|kept| kept.slot() == upstream.slot())
+        };
+        let left = before.iter().filter(is_left);
+        self.free.extend(left.map(|upstream| upstream.slot()));
+        self.generation = self.generation.wrapping_add(1);
+        Ok((upstreams.into(), self))
+    }
+
+    /// There is always a free slot: half of them are enough for all upstreams.
+    fn make(&mut self, config: &UpstreamConfig, roots: &Roots) -> Result<Upstream, StartError> {
+        let slot = self.free.pop_front().unwrap_or_default();
+        if let Some(label) = self.labels.get_mut(slot) {
+            label.clone_from(&config.label);
+        }
+        Upstream::new(slot, config, roots).map_err(|source| StartError::Tls {
+            label: config.label.clone(),
+            source,
+        })
+    }
+
+    pub(super) fn label(&self, slot: usize) -> &str {
+        self.labels.get(slot).map_or("unknown", String::as_str)
+    }
+}

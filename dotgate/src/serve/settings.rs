@@ -1,0 +1,67 @@
+//! What an engine needs of the configuration.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dotgate_core::{AccessList, CacheSettings, LocalZone, LocalZones, Settings};
+
+use crate::config::{CacheConfig, Config, LocalName};
+use crate::upstreams::Upstream;
+
+/// What an engine needs of the configuration; bounds for all workers are divided among them.
+pub(crate) fn settings(config: &Config, upstreams: &[Arc<Upstream>], descriptors: u64) -> Settings {
+    let limits = config.connection_limits(descriptors);
+    let workers = config.server().workers.get();
+    let share = |all: u32| (all as usize).div_ceil(workers).max(1);
+    let query = config.query();
+    Settings {
+        generation: 0,
+        upstreams: upstreams
+            .iter()
+            .map(|upstream| upstream.settings())
+            .collect(),
+        access: AccessList::new(config.allowed().iter().copied()),
+        local_zones: local_zones(config),
+        cache: cache_settings(config.cache()),
+        udp_response_max: config.server().udp_response_max,
+        query_deadline: query.deadline,
+        queries_max: query.in_flight_max as usize,
+        queries_per_client_max: query.in_flight_per_client_max as usize,
+        streams_max: share(limits.all),
+        streams_per_client_max: share(limits.per_client),
+        stream_queries_max: config.tcp().in_flight_max as usize,
+        stream_idle: config.tcp().idle.max(Duration::from_secs(1)),
+    }
+}
+
+/// What an engine needs of the settings of the cache.
+pub(crate) fn cache_settings(cache: &CacheConfig) -> CacheSettings {
+    let seconds = |span: Duration| u32::try_from(span.as_secs()).unwrap_or(u32::MAX);
+    CacheSettings {
+        ttl_min: seconds(cache.ttl_min),
+        ttl_max: seconds(cache.ttl_max),
+        negative_ttl_max: seconds(cache.negative_ttl_max),
+        failure_ttl_max: seconds(cache.failure_ttl_max),
+        stale_max: cache.stale_max,
+        stale_after: cache.stale_after,
+        prefetch: cache.prefetch,
+        except: cache
+            .except
+            .iter()
+            .map(|name| name.as_slice().into())
+            .collect(),
+    }
+}
+
+fn local_zones(config: &Config) -> LocalZones {
+    let names = [
+        (LocalName::HomeArpa, LocalZone::HomeArpa),
+        (LocalName::Invalid, LocalZone::Invalid),
+        (LocalName::Local, LocalZone::Local),
+        (LocalName::Localhost, LocalZone::Localhost),
+        (LocalName::Onion, LocalZone::Onion),
+        (LocalName::PrivateReverse, LocalZone::PrivateReverse),
+    ];
+    let forwarded = names.into_iter().filter(|(name, _)| config.forwards(*name));
+    LocalZones::all_but(forwarded.map(|(_, zone)| zone))
+}

@@ -57,11 +57,15 @@ fn tell_event<'l>(event: &Event, label: impl Fn(&usize) -> &'l str) {
             );
         }
         Event::Overload => {
-            warn!("too many queries in flight: some got SERVFAIL; see DOTGATE_QUERY_IN_FLIGHT_MAX");
+            warn!(
+                "too many queries in flight: some got SERVFAIL; dotgate_limits_hit_total says whether all clients \
+                 together ask too much (DOTGATE_QUERY_IN_FLIGHT_MAX) or one does (DOTGATE_QUERY_IN_FLIGHT_PER_CLIENT_MAX)"
+            );
         }
         Event::TooManyStreams => {
             warn!(
-                "too many TCP connections: some were closed at once; see DOTGATE_TCP_CONNECTIONS_MAX"
+                "too many TCP connections: some were closed at once; dotgate_limits_hit_total says whether of all clients \
+                 together (DOTGATE_TCP_CONNECTIONS_MAX) or of one (DOTGATE_TCP_CONNECTIONS_PER_CLIENT_MAX)"
             );
         }
     }

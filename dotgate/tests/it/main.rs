@@ -21,6 +21,7 @@ mod misbehaviour;
 mod outage;
 mod peers;
 mod program;
+mod prometheus;
 mod rest;
 mod silence;
 mod snapshot;

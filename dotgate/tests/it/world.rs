@@ -6,6 +6,7 @@ pub(crate) mod load;
 pub(crate) mod message;
 pub(crate) mod peer;
 pub(crate) mod program;
+pub(crate) mod prometheus;
 pub(crate) mod upstream;
 pub(crate) mod wait;
 

@@ -208,11 +208,19 @@ impl Shard {
         old: Fresh<'_>,
     ) -> bool {
         let identity = &pair.of(scope);
-        if old.life == 0 || self.find(&pair.exact()).or(self.find(identity)).is_some() {
+        let known = self.find(&pair.exact()).or(self.find(identity));
+        if old.life == 0 || known.is_some() || self.is_denied(pair) {
             return false;
         }
         let entry = Entry::new(identity, old.stored_at, old.life, 0);
         self.add(now, identity, entry, Standing::default(), old.octets)
+    }
+
+    /// Whether this very question was answered by the name's NXDOMAIN; one for another type says less than older data.
+    fn is_denied(&self, pair: &Pair<'_>) -> bool {
+        let denial = self.find(&pair.all_types());
+        let denial = denial.and_then(|place| self.arena.entry(place));
+        denial.is_some_and(|denial| denial.rtype == pair.exact().rtype)
     }
 
     /// Keeps a failure, or, beside data that can be served, the note that it was asked for in vain.

@@ -67,6 +67,23 @@ fn names_are_flushed_one_all_below_or_all() {
 }
 
 #[test]
+fn what_was_saved_does_not_come_before_a_later_word_on_its_name() {
+    let lab = Lab::new(1 << 22);
+    lab.put(WWW, A, 3_600, b"answer");
+    let mut saved = Vec::new();
+    lab.cache.export(lab.now, |entry| entry.write(&mut saved));
+    let mut restarted = Lab::new(1 << 22);
+    restarted.put_as(WWW, A, Scope::AllTypes, 600, b"nxdomain");
+    assert!(
+        !restarted
+            .cache
+            .import(restarted.now, SavedEntry::read(&saved).unwrap())
+    );
+    assert_eq!(restarted.look(WWW, A), fresh(0));
+    assert_eq!(restarted.cache.usage().entries, 1);
+}
+
+#[test]
 fn answers_outlive_a_restart_with_their_age_and_failures_do_not() {
     let mut lab = Lab::new(1 << 22);
     lab.put(WWW, A, 3_600, b"answer");

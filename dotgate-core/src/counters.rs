@@ -105,6 +105,8 @@ counts! {
     ResponsesStray = "responses_stray",
     /// Clients answered with an upstream's response.
     Answered = "answered",
+    /// Clients that waited for an upstream and were answered from the cache.
+    AnsweredKept = "answered_kept",
     /// Clients answered with a failure.
     Failed = "failed",
     /// Responses that no longer had a client.

@@ -99,6 +99,8 @@ pub(crate) struct Exchange {
     pub(crate) is_kept: bool,
     /// What this worker is to the question's flight.
     pub(crate) role: Role,
+    /// Whether it is in the queue of those that go on for the cache alone.
+    pub(crate) is_refresh: bool,
     waiting_clients: usize,
     /// Upstreams that refused EDNS for this question.
     pub(crate) without_edns: UpstreamSet,
@@ -136,6 +138,7 @@ impl Exchange {
             checking_disabled,
             is_kept,
             role,
+            is_refresh: false,
             waiting_clients: 0,
             without_edns: UpstreamSet::default(),
             answered_by: UpstreamSet::default(),

@@ -77,12 +77,15 @@ impl Engine {
             is_authenticated,
             ede.map(|(code, text)| Ede { code, text }),
         );
+        let rcode = self.answer.rcode();
         while let Some(waiter) = self.take_waiter(key) {
+            if self.answer_stale_for(now, &waiter, key, (rcode, code)) {
+                continue;
+            }
             let asked = self.asked_by(&waiter);
             if self.answer.question().is_empty() {
                 // An error may come without its question; no client gets it so (RFC 1035 section 4.1.1).
                 let question = self.spelt_question(key, &waiter);
-                let rcode = self.answer.rcode();
                 self.deliver_error(waiter.client, &asked, &question, opcode::QUERY, rcode, ede);
             } else {
                 let ede = ede.map(|(code, text)| Ede { code, text });
@@ -113,7 +116,11 @@ impl Engine {
         else {
             return;
         };
+        let error = (stored.rcode(), stored.ede().map(|ede| ede.code));
         while let Some(waiter) = self.take_waiter(key) {
+            if self.answer_stale_for(now, &waiter, key, error) {
+                continue;
+            }
             let asked = self.asked_by(&waiter);
             let question = self.spelt_question(key, &waiter);
             let hop = asked.hop(stored.ede(), is_authenticated);
@@ -125,6 +132,24 @@ impl Engine {
             self.end_waiter(&waiter);
         }
         self.remove_exchange(now, key);
+    }
+
+    /// Gives a client what is held in place of an error that stands (RFC 8767 section 4). False if it is none, or
+    /// nothing is held.
+    fn answer_stale_for(
+        &mut self,
+        now: Moment,
+        waiter: &Waiter,
+        key: ExchangeKey,
+        (rcode, ede): (u16, Option<u16>),
+    ) -> bool {
+        let failure = Failure::Answered { rcode, ede };
+        let is_answered =
+            Failure::is_failure(rcode) && self.answer_stale(now, waiter, key, failure);
+        if is_answered {
+            self.end_waiter(waiter);
+        }
+        is_answered
     }
 
     /// The text for an EDE that is passed on: its source, then its words (RFC 8914 section 3). Structured text

@@ -141,6 +141,10 @@ impl Engine {
             held @ (Held::Nothing | Held::Stale) => {
                 let joined = self.wait_for_answer(now, client, peer, query, &asks, held);
                 if joined.is_none() {
+                    let is_held = held == Held::Stale;
+                    if is_held && self.answer_from_kept(client, &asked, query.question, &asks) {
+                        return Taken::Answered;
+                    }
                     self.shed(now, client, query, &asked);
                     return Taken::Answered;
                 }
@@ -192,9 +196,9 @@ impl Engine {
         }
         let deadline = now + self.settings.query_deadline;
         insert_in_order(&mut self.deadlines, deadline, waiter);
-        if held == Held::Stale {
-            self.patience
-                .push_back((now + self.settings.cache.stale_after, exchange));
+        let stale_after = self.settings.cache.stale_after;
+        if held == Held::Stale && stale_after <= self.settings.query_deadline {
+            self.patience.push_back((now + stale_after, exchange));
         }
         if let Some(state) = self.exchanges.get_mut(exchange) {
             state.join(waiter, &mut self.waiters);

@@ -193,6 +193,18 @@ impl Engine {
         true
     }
 
+    /// Answers a query for which there is no room with the stale answer that was found for it.
+    pub(super) fn answer_from_kept(
+        &mut self,
+        client: Client,
+        asked: &Asked,
+        exact: &[u8],
+        asks: &Asks<'_>,
+    ) -> bool {
+        let told = Told::Stale(Failure::Overload.text());
+        self.answer_now(client, asked, exact, asks, told)
+    }
+
     /// Sends what is in `kept` to a client, and returns its RCODE. None if it is no answer.
     fn deliver_kept(
         &mut self,
@@ -249,6 +261,9 @@ impl Engine {
             return;
         }
         let key = self.begin_exchange(now, asks, Role::Leads);
+        if let Some(exchange) = self.exchanges.get_mut(key) {
+            exchange.is_refresh = true;
+        }
         let given_up = now + self.settings.query_deadline;
         insert_in_order(&mut self.refreshes, given_up, key);
         self.advance(now, key);
@@ -407,23 +422,24 @@ impl Engine {
         let Some(rcode) = self.deliver_kept(waiter.client, &asked, &exact, told) else {
             return false;
         };
+        self.count(Count::AnsweredKept);
         self.count_waited(now, waiter, key, told.outcome(), rcode);
         true
     }
 
     /// An exchange for which nobody waits any more goes on for a while.
     fn go_on_unwatched(&mut self, now: Moment, key: ExchangeKey) {
-        let is_unwatched = self
-            .exchanges
-            .get(key)
-            .is_some_and(|exchange| exchange.first_waiter().is_none());
-        if !is_unwatched {
+        let Some(exchange) = self.exchanges.get_mut(key) else {
+            return;
+        };
+        if exchange.first_waiter().is_some() || exchange.is_refresh {
             return;
         }
         if self.refreshes.len() >= limits::REFRESHES {
             self.remove_exchange(now, key);
             return;
         }
+        exchange.is_refresh = true;
         let given_up = now + self.settings.query_deadline;
         insert_in_order(&mut self.refreshes, given_up, key);
     }
@@ -438,6 +454,7 @@ impl Engine {
             let Some(exchange) = self.exchanges.get_mut(key) else {
                 continue;
             };
+            exchange.is_refresh = false;
             if exchange.first_waiter().is_none() {
                 exchange.note(Failure::Silent, None);
                 self.fail_with_noted(now, key);

@@ -13,6 +13,7 @@ mod message;
 mod protocol;
 mod reconfigure;
 mod sessions;
+mod stale;
 mod streams;
 mod tcp;
 mod wrong_responses;

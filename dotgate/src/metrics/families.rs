@@ -229,6 +229,7 @@ pub(super) fn alone(count: Count) -> Option<Metric> {
         | Count::QueriesShed
         | Count::QueriesLocal
         | Count::Answered
+        | Count::AnsweredKept
         | Count::Failed => return None, // Queries
         Count::Attempts | Count::AttemptsBeside | Count::AttemptsAgain | Count::Probes => {
             return None; // Attempts

@@ -183,9 +183,17 @@ impl Drop for World {
         }
         self.forwarder.order(Order::Finish);
         until("the workers' end", || self.forwarder.has_ended());
-        let [taken, answered, failed] =
-            self.counts([Count::QueriesForwarded, Count::Answered, Count::Failed]);
-        assert_eq!(taken, answered + failed, "a query without a response");
+        let [taken, answered, kept, failed] = self.counts([
+            Count::QueriesForwarded,
+            Count::Answered,
+            Count::AnsweredKept,
+            Count::Failed,
+        ]);
+        assert_eq!(
+            taken,
+            answered + kept + failed,
+            "a query without a response"
+        );
         assert_eq!(self.count(Count::Panics), 0);
     }
 }

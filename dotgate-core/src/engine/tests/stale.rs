@@ -1,0 +1,119 @@
+//! Stale answers when many ask at once, when there is no room, and when an upstream has said something worse.
+
+use std::time::Duration;
+
+use super::cache::cache_settings;
+use super::lab::{Lab, MS, SECOND, query, query_with_edns, settings};
+use crate::counters::Count;
+use crate::limits;
+use crate::settings::{CacheSettings, Settings};
+
+/// A lab in which the answer for `a.example` is stale, and its upstream has a session again.
+fn with_stale(settings: Settings) -> Lab {
+    let mut lab = Lab::with_cache(settings, 1);
+    lab.ask("a.example");
+    lab.open(0);
+    lab.answer_all();
+    lab.pass(301 * SECOND);
+    lab.ask("warm-up");
+    lab.open(0);
+    lab.answer_all();
+    lab.responses.clear();
+    lab
+}
+
+fn roomy(cache: CacheSettings) -> Settings {
+    Settings {
+        cache,
+        queries_max: 10_000,
+        queries_per_client_max: 10_000,
+        ..settings(1)
+    }
+}
+
+fn balance(lab: &Lab) -> (u64, u64) {
+    let ended = [Count::Answered, Count::Failed, Count::AnsweredKept];
+    let ended = ended.into_iter().map(|count| lab.count(count)).sum();
+    (lab.count(Count::QueriesForwarded), ended)
+}
+
+#[test]
+fn one_refresh_goes_on_for_all_who_were_given_the_same_stale_answer() {
+    let mut lab = with_stale(roomy(cache_settings()));
+    let clients = limits::REFRESHES + 100;
+    for id in 0..clients {
+        lab.send(&query(u16::try_from(id).unwrap(), "a.example"));
+    }
+    lab.pass(1_800 * MS);
+    assert_eq!(lab.responses.len(), clients);
+    assert_eq!(lab.engine.questions_in_flight(), 1, "it is refreshed");
+    assert_eq!(lab.engine.refreshes.len(), 1);
+    lab.answer_all();
+    lab.expect_idle();
+    assert_eq!(balance(&lab).0, balance(&lab).1);
+}
+
+#[test]
+fn without_a_client_timer_one_refresh_goes_on_for_all_who_ask_meanwhile() {
+    let mut lab = with_stale(roomy(CacheSettings {
+        stale_after: Duration::ZERO,
+        ..cache_settings()
+    }));
+    let attempts = lab.count(Count::Attempts);
+    for id in 0..=limits::REFRESHES {
+        lab.send(&query(u16::try_from(id).unwrap(), "a.example"));
+        lab.pass(MS);
+    }
+    assert_eq!(lab.responses.len(), limits::REFRESHES + 1);
+    assert_eq!(lab.engine.refreshes.len(), 1);
+    // The first attempt is asked beside, for want of a response.
+    assert!(lab.count(Count::Attempts) - attempts <= 2);
+    lab.pass(4 * SECOND);
+    lab.expect_idle();
+}
+
+#[test]
+fn who_would_be_turned_away_is_given_what_is_stale() {
+    let mut lab = with_stale(Settings {
+        queries_per_client_max: 1,
+        ..roomy(cache_settings())
+    });
+    lab.ask("b.example");
+    lab.ask("c.example");
+    assert_eq!(lab.rcodes(), [2], "there is no room, and nothing is held");
+    lab.ask("a.example");
+    assert_eq!(lab.rcodes(), [2, 0]);
+    lab.answer_all();
+    lab.ask("a.example");
+    lab.answer_all();
+    assert_eq!(lab.rcodes(), [2, 0, 0, 0]);
+    lab.expect_idle();
+}
+
+#[test]
+fn an_error_that_stands_does_not_hide_what_is_held_from_the_first_who_asks() {
+    let mut lab = with_stale(roomy(cache_settings()));
+    lab.send(&query_with_edns(1, "a.example"));
+    let asked = lab.next_asked();
+    let mut bogus = super::lab::answer(&asked.message, 2);
+    let length_at = bogus.len() - 1;
+    bogus[length_at] = 6;
+    bogus.extend_from_slice(&[0, 15, 0, 2, 0, 6]);
+    lab.respond(asked.session, &bogus);
+    lab.send(&query_with_edns(1, "a.example"));
+    assert_eq!(lab.rcodes(), [0, 0]);
+    lab.expect_idle();
+    assert_eq!(balance(&lab).0, balance(&lab).1);
+}
+
+#[test]
+fn a_client_timer_that_no_query_lives_to_see_is_not_wound_up() {
+    let mut lab = with_stale(roomy(CacheSettings {
+        stale_after: 30 * SECOND,
+        ..cache_settings()
+    }));
+    lab.ask("a.example");
+    assert!(lab.engine.patience.is_empty());
+    lab.pass(4 * SECOND);
+    assert_eq!(lab.rcodes(), [0], "the stale answer, at the deadline");
+}

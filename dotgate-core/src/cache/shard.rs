@@ -21,8 +21,13 @@ use super::{Found, Scope, Terms};
 /// Blocks for each bucket, and for each fingerprint of an entry that went. An entry takes two or more.
 const BLOCKS_PER_BUCKET: u32 = 2;
 
+/// The number of a bucket's first entry, 0 for none, and the marks of its entries' hashes; those of entries that are
+/// gone may stand until all are. So what is not there is mostly known without a look at what is. A tuple of numbers,
+/// because only pages of such are left untouched until they are used.
+type Bucket = (u32, u16);
+
 /// Octets that each two blocks cost: themselves, a bucket, a fingerprint.
-const PAIR_LEN: usize = 2 * BLOCK_LEN + size_of::<Place>() + size_of::<u16>();
+const PAIR_LEN: usize = 2 * BLOCK_LEN + size_of::<Bucket>() + size_of::<u16>();
 
 /// Buckets that are searched for a dead entry when there is no room: half as many after each search in vain,
 /// down to the fewest, and the most again after a find.
@@ -50,8 +55,7 @@ pub(super) struct Pair<'q> {
 pub(super) struct Shard {
     pub(super) arena: Arena,
     queues: Queues,
-    /// The first entry of each bucket; 0 for none.
-    buckets: Vec<u32>,
+    buckets: Vec<Bucket>,
     /// The bucket where the search for dead entries goes on.
     searched: usize,
     /// In how many buckets the next search looks.
@@ -81,7 +85,7 @@ impl Shard {
         (pairs > 0).then(|| Shard {
             arena: Arena::new(pairs * BLOCKS_PER_BUCKET),
             queues: Queues::new(pairs as usize),
-            buckets: vec![0; pairs as usize],
+            buckets: vec![(0, 0); pairs as usize],
             searched: 0,
             patience: SEARCHED_MOST,
             stale_max: Duration::MAX,
@@ -115,7 +119,7 @@ impl Shard {
     /// Makes it empty, whatever state it is in; how many entries went.
     pub(super) fn clear(&mut self) -> usize {
         self.is_torn = true;
-        self.buckets.fill(0);
+        self.buckets.fill((0, 0));
         self.queues.clear();
         self.arena.clear();
         self.is_torn = false;
@@ -280,13 +284,17 @@ impl Shard {
     pub(super) fn first_of(&self, bucket: usize) -> Place {
         self.buckets
             .get(bucket)
-            .copied()
-            .map(Place)
+            .map(|(first, _)| Place(*first))
             .unwrap_or_default()
     }
 
     fn find(&self, identity: &Identity<'_>) -> Option<Place> {
-        let mut place = self.first_of(slot(identity.hash, self.buckets.len()));
+        let bucket = slot(identity.hash, self.buckets.len());
+        let (first, marks) = *self.buckets.get(bucket)?;
+        if marks & mark_of(identity.hash) == 0 {
+            return None;
+        }
+        let mut place = Place(first);
         while let Some(entry) = self.arena.entry(place) {
             if self.arena.is(entry, identity) {
                 return Some(place);
@@ -350,8 +358,9 @@ impl Shard {
         let Some(place) = self.arena.insert(entry, identity.name, octets) else {
             return false;
         };
-        if let Some(first) = self.buckets.get_mut(bucket) {
+        if let Some((first, marks)) = self.buckets.get_mut(bucket) {
             *first = place.0;
+            *marks |= mark_of(identity.hash);
         }
         self.queues.push(&mut self.arena, place);
         self.entries += 1;
@@ -366,8 +375,11 @@ impl Shard {
         let bucket = slot(hash, self.buckets.len());
         let mut before = self.first_of(bucket);
         if before == place {
-            if let Some(first) = self.buckets.get_mut(bucket) {
+            if let Some((first, marks)) = self.buckets.get_mut(bucket) {
                 *first = next.0;
+                if next == Place::NONE {
+                    *marks = 0;
+                }
             }
         } else {
             while let Some(entry) = self.arena.entry_mut(before) {
@@ -480,6 +492,11 @@ impl Entry {
         self.quiet_until = now + limits::PREFETCH_AGAIN;
         true
     }
+}
+
+/// The mark of a hash, one of 16, by its lower bits: the upper ones choose the bucket.
+fn mark_of(hash: u32) -> u16 {
+    1 << (hash % u16::BITS)
 }
 
 fn is_held_failure(entry: &Entry, now: Moment, generation: u32) -> bool {

@@ -51,6 +51,9 @@ pub enum Error {
     /// A query was lost, or a process that was replaced did not end well.
     #[error("the replacing failed: see its last lines")]
     ReplaceFailed,
+    /// A query was lost, or an instance did not get ready or did not end well.
+    #[error("the rolling restarts failed: see their last lines")]
+    RollFailed,
 }
 
 /// Names what was tried where a system call fails.

@@ -1,9 +1,10 @@
 //! Measures forwarders from plain DNS to DNS over TLS, side by side on one machine.
 //!
-//! Six parts: an [`upstream`] that answers everything over TLS, a [`load`] of queries over UDP
+//! Seven parts: an [`upstream`] that answers everything over TLS, a [`load`] of queries over UDP
 //! that counts what comes back, [`compare`], which runs forwarders between the two in turns, an
 //! [`echo`] that shows what a query costs at least, [`soak`], which keeps dotgate between load
-//! and upstream for long while the upstream restarts, and [`replace`], which replaces dotgate itself under load.
+//! and upstream for long while the upstream restarts, [`replace`], which replaces dotgate
+//! itself under load, and [`roll`], which restarts a fleet behind a balancer.
 //! The figure that matters is the forwarder's CPU time per query: on loopback all three share the
 //! machine, so queries per second say as much about the other two.
 //!
@@ -19,6 +20,7 @@ pub mod forwarder;
 pub mod load;
 pub mod message;
 pub mod replace;
+pub mod roll;
 pub mod soak;
 pub mod upstream;
 pub mod usage;

@@ -1,4 +1,4 @@
-//! The `dotgate-bench` command: `upstream`, `load`, `echo`, `compare`, `soak`, `replace`.
+//! The `dotgate-bench` command: `upstream`, `load`, `echo`, `compare`, `soak`, `replace`, `roll`.
 
 #![forbid(unsafe_code)]
 
@@ -13,6 +13,7 @@ use dotgate_bench::compare::{self, Comparison, Warm};
 use dotgate_bench::forwarder::Forwarder;
 use dotgate_bench::load::{self, Load, Names, Pace, Popularity, Stop};
 use dotgate_bench::replace::{self, Replace};
+use dotgate_bench::roll::{self, Asking, Flows, Probing, Roll};
 use dotgate_bench::soak::{self, Soak};
 use dotgate_bench::{Error, echo, upstream};
 
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         Some(("compare", arguments)) => run_compare(arguments),
         Some(("soak", arguments)) => run_soak(arguments),
         Some(("replace", arguments)) => run_replace(arguments),
+        Some(("roll", arguments)) => run_roll(arguments),
         _ => Ok(()),
     };
     match outcome {
@@ -99,6 +101,7 @@ fn command() -> Command {
                 ),
         )
         .subcommand(replace_command())
+        .subcommand(roll_command())
 }
 
 fn replace_command() -> Command {
@@ -120,6 +123,26 @@ fn replace_command() -> Command {
         )
         .arg(count("replacements", "How often a new process takes over"))
         .arg(count("reloads", "How often the settings change, with SIGHUP"))
+}
+
+fn roll_command() -> Command {
+    let count = |name, help, range: std::ops::RangeInclusive<i64>| {
+        option(name, help).value_parser(value_parser!(u32).range(range))
+    };
+    Command::new("roll")
+        .about("Restarts a fleet behind a balancer again and again, under load that must lose nothing")
+        .arg(path("dotgate", "A release binary").required(true))
+        .arg(count("instances", "Instances", 1..=100).default_value("3"))
+        .arg(count("rollouts", "How often all of them are replaced", 0..=1_000).default_value("10"))
+        .arg(number("queries", "Queries in all, at least").default_value("1000000"))
+        .arg(count("rate", "Queries per second, below saturation", 1..=100_000).default_value("5000"))
+        .arg(count("endless", "Clients that never change their port", 0..=1_000).default_value("0"))
+        .arg(
+            Arg::new("clear-flows")
+                .long("clear-flows")
+                .help("The balancer forgets the flows of an instance that is not ready, as kube-proxy does")
+                .action(clap::ArgAction::SetTrue),
+        )
 }
 
 fn compare_command() -> Command {
@@ -247,6 +270,36 @@ fn run_replace(arguments: &ArgMatches) -> Result<(), Error> {
         reloads: value(arguments, "reloads"),
     };
     replace::run(&replace, &mut io::stdout())
+}
+
+fn run_roll(arguments: &ArgMatches) -> Result<(), Error> {
+    // What the Helm chart sets: minReadySeconds, drainMax, the readiness probe.
+    let roll = Roll {
+        dotgate: value(arguments, "dotgate"),
+        instances: value(arguments, "instances"),
+        rollouts: value(arguments, "rollouts"),
+        min_ready: Duration::from_secs(5),
+        drain_max: Duration::from_secs(15),
+        probing: Probing {
+            every: Duration::from_secs(2),
+            failures: 3,
+            flows: if arguments.get_flag("clear-flows") {
+                Flows::Cleared
+            } else {
+                Flows::Stay
+            },
+        },
+        asking: Asking {
+            queries: value(arguments, "queries"),
+            rate: value(arguments, "rate"),
+            long_life: Duration::from_secs(5),
+            endless: value(arguments, "endless"),
+        },
+    };
+    match roll::run(&roll, &mut io::stdout())?.unanswered() {
+        0 => Ok(()),
+        _ => Err(Error::RollFailed),
+    }
 }
 
 fn run_compare(arguments: &ArgMatches) -> Result<(), Error> {

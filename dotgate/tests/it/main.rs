@@ -23,6 +23,7 @@ mod peers;
 mod program;
 mod prometheus;
 mod rest;
+mod rolling;
 mod silence;
 mod snapshot;
 mod streams;

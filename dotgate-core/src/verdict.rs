@@ -20,6 +20,12 @@ pub(crate) enum Verdict {
     AskElsewhere(Failure),
 }
 
+/// Whether an error with this EDE is somebody's policy (RFC 8914 sections 4.16 to 4.19): it stands even where
+/// older data is held, which the policy may have been made against.
+pub(crate) fn is_policy(ede: Option<u16>) -> bool {
+    matches!(ede, Some(ede::BLOCKED..=ede::PROHIBITED))
+}
+
 /// Judges a response to a question that was asked with EDNS or without.
 pub(crate) fn judge(answer: &Answer, asked_with_edns: bool) -> Verdict {
     if answer.flags().is_truncated() {

@@ -11,6 +11,7 @@ use crate::flights::Role;
 use crate::moment::Moment;
 use crate::pool::Pools;
 use crate::respond::Asked;
+use crate::verdict::is_policy;
 
 impl Engine {
     /// Answers those whose deadline has passed.
@@ -134,8 +135,8 @@ impl Engine {
         self.remove_exchange(now, key);
     }
 
-    /// Gives a client what is held in place of an error that stands (RFC 8767 section 4). False if it is none, or
-    /// nothing is held.
+    /// Gives a client what is held in place of an error that stands (RFC 8767 section 4). False if it is none or a
+    /// policy, or if nothing is held.
     fn answer_stale_for(
         &mut self,
         now: Moment,
@@ -144,8 +145,9 @@ impl Engine {
         (rcode, ede): (u16, Option<u16>),
     ) -> bool {
         let failure = Failure::Answered { rcode, ede };
-        let is_answered =
-            Failure::is_failure(rcode) && self.answer_stale(now, waiter, key, failure);
+        let is_answered = Failure::is_failure(rcode)
+            && !is_policy(ede)
+            && self.answer_stale(now, waiter, key, failure);
         if is_answered {
             self.end_waiter(waiter);
         }

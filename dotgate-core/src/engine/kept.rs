@@ -19,6 +19,7 @@ use crate::limits;
 use crate::moment::Moment;
 use crate::respond::Asked;
 use crate::root::is_root_servers;
+use crate::verdict::is_policy;
 
 /// Keeps a change of the settings and a recovery from looking the same.
 const SPREAD: u32 = 0x9e37_79b9;
@@ -331,6 +332,9 @@ impl Engine {
             self.cache
                 .insert(now, key, question, scope, life, &self.kept);
         } else if Failure::is_failure(self.answer.rcode()) {
+            if is_policy(self.answer.ede().map(|(code, _)| code)) {
+                self.cache.insert(now, key, question, Scope::Exact, 0, &[]);
+            }
             let longest = limits.failure_ttl_max;
             let recoveries = self.recoveries();
             self.cache

@@ -90,20 +90,37 @@ fn who_would_be_turned_away_is_given_what_is_stale() {
     lab.expect_idle();
 }
 
+/// A response with this RCODE and EDE.
+fn error(query: &[u8], rcode: u8, ede: u8) -> Vec<u8> {
+    let mut response = super::lab::answer(query, rcode);
+    let length_at = response.len() - 1;
+    response[length_at] = 6;
+    response.extend_from_slice(&[0, 15, 0, 2, 0, ede]);
+    response
+}
+
 #[test]
 fn an_error_that_stands_does_not_hide_what_is_held_from_the_first_who_asks() {
     let mut lab = with_stale(roomy(cache_settings()));
     lab.send(&query_with_edns(1, "a.example"));
     let asked = lab.next_asked();
-    let mut bogus = super::lab::answer(&asked.message, 2);
-    let length_at = bogus.len() - 1;
-    bogus[length_at] = 6;
-    bogus.extend_from_slice(&[0, 15, 0, 2, 0, 6]);
-    lab.respond(asked.session, &bogus);
+    lab.respond(asked.session, &error(&asked.message, 2, 6));
     lab.send(&query_with_edns(1, "a.example"));
     assert_eq!(lab.rcodes(), [0, 0]);
     lab.expect_idle();
     assert_eq!(balance(&lab).0, balance(&lab).1);
+}
+
+#[test]
+fn a_policy_ends_what_is_held_for_a_name() {
+    let mut lab = with_stale(roomy(cache_settings()));
+    lab.send(&query_with_edns(1, "a.example"));
+    let asked = lab.next_asked();
+    lab.respond(asked.session, &error(&asked.message, 5, 15));
+    lab.send(&query_with_edns(1, "a.example"));
+    assert_eq!(lab.rcodes(), [5, 5], "the second one from the cache");
+    assert!(lab.asked.is_empty());
+    lab.expect_idle();
 }
 
 #[test]

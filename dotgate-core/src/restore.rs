@@ -70,13 +70,14 @@ impl<'c> Restoration<'c> {
         let (Life::Positive(lowest) | Life::Negative(lowest)) = answer.life() else {
             return None;
         };
-        let life = settings.life(answer.life())?;
+        let life = settings.life(answer.life());
         let life = life.min(lowest).min(entry.life_seconds);
-        if entry.age >= Duration::from_secs(life.into()) + settings.stale_max {
+        if life == 0 || entry.age >= Duration::from_secs(life.into()) + settings.stale_max {
             return None;
         }
         self.octets.clear();
-        answer.store(&mut self.octets, 0..=settings.ttl_max, ede);
+        let ttls = 0..=*settings.ttls(answer.life()).end();
+        answer.store(&mut self.octets, ttls, ede);
         Some(life)
     }
 }

@@ -1,9 +1,10 @@
 //! What an engine is told at its making, and anew when it is reconfigured.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dotgate_wire::{Life, Question};
+use dotgate_wire::{Life, Question, TTL_MAX};
 
 use crate::admit::AccessList;
 use crate::health::Health;
@@ -78,12 +79,21 @@ impl CacheSettings {
             .any(|suffix| question.is_at_or_below(suffix))
     }
 
-    /// How long an answer is kept, in seconds. None if it is not.
-    pub(crate) fn life(&self, life: Life) -> Option<u32> {
+    /// How long an answer is kept, in seconds; 0 if it is not.
+    pub(crate) fn life(&self, life: Life) -> u32 {
         match life {
-            Life::None | Life::Negative(0) | Life::Positive(0) => None,
-            Life::Negative(ttl) => Some(ttl.max(self.ttl_min).min(self.negative_ttl_max)),
-            Life::Positive(ttl) => Some(ttl.max(self.ttl_min).min(self.ttl_max)),
+            Life::None | Life::Negative(0) | Life::Positive(0) => 0,
+            Life::Negative(ttl) => ttl.max(self.ttl_min).min(self.negative_ttl_max),
+            Life::Positive(ttl) => ttl.max(self.ttl_min).min(self.ttl_max),
+        }
+    }
+
+    /// The TTLs that a kept answer may tell, in seconds: none longer than it is kept.
+    pub(crate) fn ttls(&self, life: Life) -> RangeInclusive<u32> {
+        match life {
+            _ if self.life(life) == 0 => 0..=TTL_MAX,
+            Life::None | Life::Negative(_) => self.ttl_min..=self.negative_ttl_max,
+            Life::Positive(_) => self.ttl_min..=self.ttl_max,
         }
     }
 }

@@ -75,7 +75,7 @@ impl Engine {
         self.keep(
             now,
             key,
-            is_authenticated,
+            (upstream, is_authenticated),
             ede.map(|(code, text)| Ede { code, text }),
         );
         let rcode = self.answer.rcode();

@@ -5,7 +5,7 @@
 //! section 6, RFC 2181 section 5.4.1). Stale answers follow RFC 8767: given when a refresh has failed, when it
 //! takes longer than the client timer, or at once while every upstream is down.
 
-use dotgate_wire::{Ede, Question, Stored, TTL_MAX, Ttls, ede, rcode, store_failure, write_stored};
+use dotgate_wire::{Ede, Question, Stored, Ttls, ede, rcode, store_failure, write_stored};
 
 use super::{Engine, insert_in_order};
 use crate::cache::{Found, Key, Scope, Terms};
@@ -275,13 +275,15 @@ impl Engine {
         &mut self,
         now: Moment,
         key: ExchangeKey,
-        is_authenticated: bool,
+        (upstream, is_authenticated): (usize, bool),
         ede: Option<Ede<'_>>,
     ) {
         let Some(exchange) = self.exchanges.get(key) else {
             return;
         };
-        let is_kept = exchange.is_kept && is_authenticated;
+        // Asked without EDNS it has no signatures, and is not for others who want them (RFC 4035 section 3.2.1).
+        let lacks_signatures = exchange.dnssec_ok && exchange.without_edns.has(upstream);
+        let is_kept = exchange.is_kept && is_authenticated && !lacks_signatures;
         let flight = exchange.key.hash();
         if is_kept {
             self.fill_kept(key, ede);
@@ -299,11 +301,7 @@ impl Engine {
 
     /// Writes the loaded answer into `kept`.
     fn fill_kept(&mut self, key: ExchangeKey, ede: Option<Ede<'_>>) {
-        let limits = &self.settings.cache;
-        let ttls = match limits.life(self.answer.life()) {
-            Some(_) => limits.ttl_min..=limits.ttl_max,
-            None => 0..=TTL_MAX,
-        };
+        let ttls = self.settings.cache.ttls(self.answer.life());
         self.kept.clear();
         if !self.answer.question().is_empty() {
             self.answer.store(&mut self.kept, ttls, ede);
@@ -320,10 +318,9 @@ impl Engine {
         };
         let (key, question) = (&exchange.key, &exchange.question);
         let limits = &self.settings.cache;
-        let life = limits.life(self.answer.life());
         if matches!(self.answer.rcode(), rcode::NOERROR | rcode::NXDOMAIN) {
             // One that is not kept still ends the life of what it supersedes.
-            let life = life.unwrap_or(0);
+            let life = limits.life(self.answer.life());
             let scope = if self.answer.denies_all_types() {
                 Scope::AllTypes
             } else {

@@ -1,6 +1,8 @@
 //! Stories about the engine in simulated time.
 
 mod cache;
+mod cache_answers;
+mod cache_attacks;
 mod clients;
 mod dnssec;
 mod edns;

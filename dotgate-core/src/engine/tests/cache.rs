@@ -23,9 +23,13 @@ pub(super) fn cache_settings() -> CacheSettings {
     }
 }
 
-fn with_cache(upstreams: usize, workers: usize) -> Lab {
+pub(super) fn with_cache(upstreams: usize, workers: usize) -> Lab {
+    with_cache_and(cache_settings(), upstreams, workers)
+}
+
+pub(super) fn with_cache_and(cache: CacheSettings, upstreams: usize, workers: usize) -> Lab {
     let settings = Settings {
-        cache: cache_settings(),
+        cache,
         ..settings(upstreams)
     };
     let mut lab = Lab::with_cache(settings, workers);
@@ -47,7 +51,7 @@ fn ttl_of(response: &[u8]) -> u32 {
 }
 
 /// The INFO-CODEs of the Extended DNS Errors in the OPT record at the end of a response without other options.
-fn edes(response: &[u8]) -> Vec<u16> {
+pub(super) fn edes(response: &[u8]) -> Vec<u16> {
     let opt = response.windows(3).rposition(|octets| octets == [0, 0, 41]);
     let mut rest = &response[opt.unwrap() + 11..];
     let mut codes = Vec::new();

@@ -1,0 +1,277 @@
+//! What somebody may try with a cache: each of these has been a vulnerability of some server.
+
+use super::cache::{cache_settings, with_cache, with_cache_and};
+use super::cache_answers::{respond_with, soa, taken};
+use super::lab::{Lab, MS, SECOND, answer, query, settings};
+use super::message::{
+    A, CD, ECS, QNAME, RA, RD, address, query_for, record, response, with_flags, with_opt,
+};
+use crate::flights::Letter;
+use crate::limits;
+use crate::settings::{CacheSettings, Settings};
+
+const NS: u16 = 2;
+const NXDOMAIN: u16 = 3;
+
+/// CVE-2022-30698, CVE-2026-40622: data that outlives its end because somebody goes on asking.
+#[test]
+fn no_asking_keeps_a_name_alive_beyond_its_life_and_the_bound_for_stale_data() {
+    let cache = CacheSettings {
+        stale_max: 60 * SECOND,
+        ..cache_settings()
+    };
+    let mut lab = with_cache_and(cache, 1, 1);
+    lab.ask("ghost.example");
+    lab.answer_all();
+    let born = lab.now;
+    let mut last_good = born;
+    for _ in 0..200 {
+        lab.pass(2 * SECOND);
+        lab.responses.clear();
+        lab.ask("ghost.example");
+        if !lab.openings.is_empty() {
+            lab.open(0);
+        }
+        while !lab.asked.is_empty() {
+            let asked = lab.next_asked();
+            lab.answer_with_rcode(&asked, 2);
+        }
+        lab.pass(1_900 * MS);
+        if lab.rcodes() == [0] {
+            last_good = lab.now;
+        }
+    }
+    let lived = last_good.since(born);
+    assert!((340..=362).contains(&lived.as_secs()), "{lived:?}");
+}
+
+/// What comes beside an answer (MaginotDNS, RFC 2181 section 5.4.1).
+#[test]
+fn planted_records_answer_no_other_question() {
+    let mut lab = with_cache(1, 1);
+    lab.ask("a.example");
+    let other = b"\x06victim\x07example\0";
+    let planted = record(other, A, 1, 300, &[6, 6, 6, 6]);
+    let servers = record(b"\x07example\0", NS, 1, 300, b"\x06victim\x07example\0");
+    let sections: [&[Vec<u8>]; 3] = [
+        &[address(5), planted.clone()],
+        &[servers, planted.clone()],
+        &[planted],
+    ];
+    respond_with(&mut lab, 0, sections);
+    for question in [
+        query(1, "victim.example"),
+        query_for("example", NS, 1),
+        query_for("victim.example", NS, 1),
+    ] {
+        lab.responses.clear();
+        lab.send(&question);
+        assert!(lab.responses.is_empty());
+        assert_eq!(lab.asked.len(), 1);
+        lab.answer_all();
+    }
+}
+
+#[test]
+fn nothing_is_kept_of_an_upstream_that_is_not_authenticated() {
+    let mut settings = Settings {
+        cache: cache_settings(),
+        ..settings(1)
+    };
+    settings.upstreams[0].is_authenticated = false;
+    let mut lab = Lab::with_cache(settings, 1);
+    lab.ask("a.example");
+    lab.open(0);
+    for _ in 0..2 {
+        lab.answer_all();
+        lab.ask("a.example");
+        assert_eq!(lab.asked.len(), 1);
+    }
+}
+
+/// DNSpooq, CVE-2020-25684 and its like: what is taken for an answer and is none.
+#[test]
+fn wrong_and_late_responses_are_not_kept() {
+    let mut lab = with_cache(1, 1);
+    lab.ask("a.example");
+    let asked = lab.next_asked();
+    let mut wrong = answer(&query(1, "b.example"), 0);
+    wrong[..2].copy_from_slice(&asked.id.to_be_bytes());
+    lab.respond(asked.session, &wrong);
+    assert!(lab.responses.is_empty());
+    lab.ask("b.example");
+    assert_eq!(lab.asked.len(), 1, "the answer to b in response to a");
+    lab.answer_all();
+    lab.pass(1_400 * MS);
+    lab.responses.clear();
+    let session = asked.session;
+    lab.pass(3 * SECOND);
+    assert_eq!(lab.rcodes(), [2]);
+    lab.pass(2 * SECOND);
+    lab.respond(session, &answer(&asked.message, 0));
+    lab.responses.clear();
+    lab.ask("a.example");
+    assert!(lab.responses.is_empty(), "the late one was not kept");
+}
+
+/// Two questions whose flights have the same hash: the letter of one is no answer to the other.
+#[test]
+fn a_letter_about_another_question_answers_nothing() {
+    let mut first = with_cache(1, 2);
+    let mut second = Lab::beside(&first);
+    for name in ["a.example", "b.example"] {
+        first.ask(name);
+        second.ask(name);
+    }
+    first.answer_all();
+    let mut letters: Vec<Letter> = first.letters.drain(..).map(|(_, letter)| letter).collect();
+    let [
+        Letter::Answered { octets: one, .. },
+        Letter::Answered { octets: other, .. },
+    ] = &mut letters[..]
+    else {
+        panic!("{letters:?}");
+    };
+    std::mem::swap(one, other);
+    for letter in letters {
+        second.engine.on_letter(second.now, letter);
+    }
+    second.settle();
+    assert!(second.responses.is_empty());
+}
+
+/// A name that points at the type in the question would be another one for another type.
+#[test]
+fn nxdomain_that_hangs_on_the_type_asked_for_is_of_that_type_alone() {
+    let mut lab = with_cache(1, 1);
+    lab.ask("gone.example");
+    let mut odd = soa(300, 300);
+    // The first octet of the type is zero: the root, but for types above 255.
+    let type_at = u8::try_from(12 + b"\x04gone\x07example\0".len()).unwrap();
+    odd.splice(..1, [0xc0, type_at]);
+    respond_with(&mut lab, NXDOMAIN, [&[], &[odd], &[]]);
+    assert_eq!(taken(&mut lab).rcode(), NXDOMAIN);
+    lab.send(&query_for("gone.example", 257, 1));
+    assert!(lab.responses.is_empty());
+    assert_eq!(lab.asked.len(), 1);
+}
+
+/// NXDOMAIN at the end of an alias speaks of another name.
+#[test]
+fn nxdomain_behind_an_alias_is_of_its_question_alone() {
+    let mut lab = with_cache(1, 1);
+    lab.ask("alias.example");
+    let alias = record(QNAME, 5, 1, 300, b"\x04gone\x07example\0");
+    respond_with(&mut lab, NXDOMAIN, [&[alias], &[soa(300, 300)], &[]]);
+    for question in [query_for("alias.example", 28, 1), query(1, "gone.example")] {
+        lab.responses.clear();
+        lab.send(&question);
+        assert!(lab.responses.is_empty());
+        lab.answer_all();
+    }
+}
+
+/// "Rebirthday", CVE-2025-5994: what clients say of subnets neither parts flights nor entries.
+#[test]
+fn a_clients_subnet_makes_no_other_question() {
+    let mut lab = with_cache(1, 1);
+    for subnet in 0..20_u8 {
+        let option = [0, 1, 24, 0, 203, 0, subnet];
+        let peer = format!("192.0.2.{subnet}:1000");
+        lab.send_from(
+            &peer,
+            &with_opt(query(1, "a.example"), 1_232, 0, &[(ECS, &option)]),
+        );
+    }
+    assert_eq!(lab.asked.len(), 1);
+    lab.answer_all();
+    assert_eq!(lab.responses.len(), 20);
+    lab.send(&with_opt(
+        query(1, "a.example"),
+        1_232,
+        0,
+        &[(ECS, &[0, 1, 8, 0, 10])],
+    ));
+    assert!(lab.asked.is_empty());
+}
+
+/// RFC 6840 section 5.9: who checks for itself is not told what others could not have.
+#[test]
+fn a_failure_without_cd_is_none_for_who_checks_for_itself() {
+    let mut lab = with_cache(1, 1);
+    lab.ask("bogus.example");
+    let asked = lab.next_asked();
+    lab.answer_with_rcode(&asked, 2);
+    lab.send(&with_flags(query(1, "bogus.example"), RD | CD));
+    assert_eq!(lab.asked.len(), 1);
+    lab.answer_all();
+    assert_eq!(lab.rcodes(), [2, 0]);
+    lab.ask("bogus.example");
+    assert_eq!(lab.rcodes(), [2, 0, 2], "nor is its data told to others");
+}
+
+/// CVE-2024-25590, CVE-2023-2828: a cache that is filled with names nobody asks twice.
+#[test]
+fn a_flood_of_random_names_leaves_popular_names_where_they_are() {
+    let mut lab = with_cache(1, 1);
+    let popular: Vec<String> = (0..20).map(|n| format!("popular{n}.example")).collect();
+    for _ in 0..3 {
+        for name in &popular {
+            lab.ask(name);
+            lab.answer_all();
+        }
+    }
+    let mut hits = 0;
+    for number in 0..15_000 {
+        lab.ask(&format!("{number:x}.random.example"));
+        lab.answer_all();
+        if number % 10 == 0 {
+            lab.ask(&popular[number / 10 % popular.len()]);
+            hits += usize::from(lab.asked.is_empty());
+            lab.answer_all();
+        }
+        lab.responses.clear();
+    }
+    assert_eq!(hits, 1_500);
+}
+
+/// DNSBomb, CVE-2024-33655: what is held back must not come out as a pulse of any size.
+#[test]
+fn what_one_client_can_have_held_back_is_bounded() {
+    let mut lab = Lab::with_cache(
+        Settings {
+            cache: cache_settings(),
+            queries_per_client_max: 50,
+            ..settings(1)
+        },
+        1,
+    );
+    for number in 0..500_u16 {
+        lab.send(&query(number, "slow.example"));
+    }
+    assert_eq!(lab.responses.len(), 450, "turned away at once");
+    lab.responses.clear();
+    lab.open(0);
+    lab.answer_all();
+    assert_eq!(lab.responses.len(), 50);
+    assert!(lab.engine.queries_in_flight() < limits::WAITERS_PER_QUESTION);
+}
+
+/// Nothing of the message that carries a truncated answer may be kept (RFC 2181 section 9).
+#[test]
+fn what_was_cut_is_not_kept() {
+    let mut lab = with_cache(1, 1);
+    lab.ask("a.example");
+    let asked = lab.next_asked();
+    let cut = response(
+        &asked.message,
+        RD | RA | super::message::TC,
+        [&[address(5)], &[], &[]],
+    );
+    lab.respond(asked.session, &cut);
+    lab.responses.clear();
+    lab.pass(2 * SECOND);
+    lab.asked.clear();
+    lab.ask("a.example");
+    assert!(!lab.rcodes().contains(&0));
+}

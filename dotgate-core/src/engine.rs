@@ -254,9 +254,16 @@ impl Engine {
         self.waiters.len()
     }
 
-    /// Questions that wait for an answer: several queries may ask the same.
+    /// Questions that wait for an answer: several queries may ask the same, and a refresh is no query's.
     pub fn questions_in_flight(&self) -> usize {
         self.inflight.len()
+    }
+
+    /// Of these, questions that are asked for the cache alone, or were when a client began to wait for them too.
+    pub fn refreshes_in_flight(&self) -> usize {
+        let all = self.refreshes.iter();
+        all.filter(|(_, key)| self.exchanges.contains_key(*key))
+            .count()
     }
 
     /// Client connections.

@@ -205,6 +205,8 @@ impl Network {
             upstream,
             connection,
             question,
+            variant: seen.variant,
+            has_opt: seen.has_opt,
             is_probe: false,
             answered: None,
             lost: None,
@@ -247,6 +249,12 @@ impl Network {
                     rcode: seen.rcode,
                     ede: seen.ede.as_ref().map(|(code, _)| *code),
                     is_truncated: seen.is_truncated,
+                    ttl: seen.ttl,
+                    data: seen
+                        .data
+                        .first()
+                        .and_then(|data| data.first_chunk())
+                        .map(|data| u32::from_be_bytes(*data)),
                 });
                 state.asked.remove(&seen.id);
                 if seen.rcode == 0 || seen.rcode == 3 {

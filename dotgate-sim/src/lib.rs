@@ -21,11 +21,11 @@ mod upstream; // upstreams that follow a script
 mod worker; // drives an engine as the program does
 pub mod world; // topology, faults and load from a seed
 
-pub use model::{Expected, LEARNING, Model, Room, SWIFT};
+pub use model::{Expected, LEARNING, Memory, Model, Room, SWIFT};
 pub use random::{Random, Span};
 pub use record::{
     Answered, Attempt, BEGINNING, ClientQuery, ClientResponse, Path, Record, UpstreamRecord, shown,
 };
-pub use script::{Invalid, Opening, Place, Reaction, Rule, Script, Segments};
+pub use script::{Data, Invalid, Opening, Place, Reaction, Rule, Script, Segments};
 pub use simulator::{Load, Plan, Simulator, cache_settings, settings};
 pub use upstream::{Death, State};

@@ -7,6 +7,8 @@
 pub const A: u16 = 1;
 /// The type of name servers, which probes ask for.
 pub const NS: u16 = 2;
+/// The type of the record in which a zone begins, which denials carry.
+pub const SOA: u16 = 6;
 /// The type of the EDNS record.
 pub const OPT: u16 = 41;
 /// A type for private use; its data is opaque (RFC 3597).
@@ -17,6 +19,15 @@ pub const HUGE: &str = "huge";
 
 /// Names that begin with this do not exist.
 pub const NO_SUCH_NAME: &str = "nx";
+
+/// Names that begin with this have no data of any type.
+pub const NO_DATA: &str = "nodata";
+
+/// Names that begin with this exist in every second version of the data.
+pub const FLEETING: &str = "fleeting";
+
+/// The TTL of answers where nothing else is said, in seconds.
+pub const TTL: u32 = 300;
 
 /// What a client's query looks like.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,6 +83,12 @@ pub struct ResponseForm {
     pub has_question: bool,
     /// The TC bit.
     pub is_truncated: bool,
+    /// The TTL of its records, in seconds.
+    pub ttl: u32,
+    /// Whether a denial carries its SOA record.
+    pub has_soa: bool,
+    /// Counts changes of the data.
+    pub version: u32,
 }
 
 impl ResponseForm {
@@ -81,6 +98,9 @@ impl ResponseForm {
         opt: OptForm::Plain,
         has_question: true,
         is_truncated: false,
+        ttl: TTL,
+        has_soa: true,
+        version: 0,
     };
 }
 
@@ -159,14 +179,32 @@ pub fn shown(question: &[u8]) -> String {
     format!("{text} {}", rtype(question))
 }
 
-/// The data of the right answer to a question, whatever the letter case of its name.
+/// The data of the right answer to a question, whatever the letter case of its name, in its first version.
 pub fn right_data(question: &[u8]) -> [u8; 4] {
-    let hash = folded(question)
-        .iter()
-        .fold(0x811c_9dc5_u32, |hash, octet| {
-            (hash ^ u32::from(*octet)).wrapping_mul(0x0100_0193)
-        });
-    hash.to_be_bytes()
+    data_of_version(question, 0)
+}
+
+/// The same in a later version.
+pub fn data_of_version(question: &[u8], version: u32) -> [u8; 4] {
+    (hash(&folded(question)) ^ version).to_be_bytes()
+}
+
+fn hash(octets: &[u8]) -> u32 {
+    octets.iter().fold(0x811c_9dc5_u32, |hash, octet| {
+        (hash ^ u32::from(*octet)).wrapping_mul(0x0100_0193)
+    })
+}
+
+/// The name of a question, in lower case.
+pub fn name(question: &[u8]) -> Vec<u8> {
+    let mut name = folded(question);
+    name.truncate(question.len().saturating_sub(4));
+    name
+}
+
+/// One of the numbers below `end`, always the same for a name.
+pub fn share(question: &[u8], end: u32) -> u32 {
+    hash(&name(question)) % end.max(1)
 }
 
 fn begins_with(question: &[u8], word: &str) -> bool {
@@ -176,11 +214,17 @@ fn begins_with(question: &[u8], word: &str) -> bool {
 }
 
 /// The RCODE of the right answer to a question.
-pub fn right_rcode(question: &[u8]) -> u8 {
-    match begins_with(question, NO_SUCH_NAME) {
+pub fn right_rcode(question: &[u8], version: u32) -> u8 {
+    let is_away = begins_with(question, FLEETING) && version % 2 == 1;
+    match begins_with(question, NO_SUCH_NAME) || is_away {
         true => 3,
         false => 0,
     }
+}
+
+/// Whether the right answer to a question holds a record of its type, if its name exists.
+pub fn has_data(question: &[u8]) -> bool {
+    !begins_with(question, NO_DATA) && rtype(question) != NS
 }
 
 /// Octets of the answer to a question with a huge one; none for all others.
@@ -198,10 +242,11 @@ pub fn response(query: &[u8], form: &ResponseForm) -> Vec<u8> {
     let question = question(query);
     let has_opt = query.get(10..12) != Some(&[0, 0]) && form.opt != OptForm::Absent;
     let rcode = match form.rcode {
-        0 => right_rcode(question),
+        0 => right_rcode(question, form.version),
         rcode => rcode,
     };
-    let has_data = rcode == 0 && !question.is_empty() && rtype(question) != NS;
+    let has_data = rcode == 0 && !question.is_empty() && has_data(question);
+    let has_soa = form.has_soa && !has_data && matches!(rcode, 0 | 3);
     let huge = huge_size(question).filter(|_| has_data && !form.is_truncated);
     let mut message = query.get(..2).unwrap_or(&[0, 0]).to_vec();
     message.push(0x81 | u8::from(form.is_truncated) << 1);
@@ -211,7 +256,7 @@ pub fn response(query: &[u8], form: &ResponseForm) -> Vec<u8> {
         0,
         u8::from(has_data) + u8::from(huge.is_some()),
         0,
-        0,
+        u8::from(has_soa),
         0,
         u8::from(has_opt),
     ]);
@@ -223,12 +268,19 @@ pub fn response(query: &[u8], form: &ResponseForm) -> Vec<u8> {
             true => vec![0xc0, 12],
             false => question[..question.len() - 4].to_vec(),
         };
-        record(&mut message, &name, rtype(question), &right_data(question));
+        let data = data_of_version(question, form.version);
+        record(&mut message, &name, (rtype(question), form.ttl), &data);
         if let Some(size) = huge {
             let opt = if has_opt { 17 } else { 0 };
             let fill = size.saturating_sub(message.len() + 12 + opt);
-            record(&mut message, &name, PRIVATE, &vec![0xff; fill]);
+            record(&mut message, &name, (PRIVATE, form.ttl), &vec![0xff; fill]);
         }
+    }
+    if has_soa {
+        // Two names of the root, then five numbers, the last of which bounds the life (RFC 2308 section 4).
+        let mut data = [0; 22];
+        data[18..].copy_from_slice(&form.ttl.to_be_bytes());
+        record(&mut message, &[0], (SOA, form.ttl), &data);
     }
     if has_opt {
         write_opt(&mut message, form.opt);
@@ -236,10 +288,11 @@ pub fn response(query: &[u8], form: &ResponseForm) -> Vec<u8> {
     message
 }
 
-fn record(message: &mut Vec<u8>, name: &[u8], rtype: u16, data: &[u8]) {
+fn record(message: &mut Vec<u8>, name: &[u8], (rtype, ttl): (u16, u32), data: &[u8]) {
     message.extend(name);
     message.extend(rtype.to_be_bytes());
-    message.extend([0, 1, 0, 0, 1, 44]);
+    message.extend([0, 1]);
+    message.extend(ttl.to_be_bytes());
     message.extend((data.len() as u16).to_be_bytes());
     message.extend(data);
 }
@@ -268,16 +321,22 @@ pub struct Seen {
     pub is_response: bool,
     /// The TC bit.
     pub is_truncated: bool,
+    /// The CD bit, and the DO bit of the OPT record.
+    pub variant: (bool, bool),
     /// The response code, without the OPT record's part.
     pub rcode: u8,
     /// The exact question; empty if there is none.
     pub question: Vec<u8>,
     /// Data of the answers of the type asked for.
     pub data: Vec<Vec<u8>>,
+    /// The lowest TTL of all records but OPT.
+    pub ttl: Option<u32>,
     /// Whether there is an OPT record.
     pub has_opt: bool,
-    /// INFO-CODE and EXTRA-TEXT of an Extended DNS Error.
+    /// INFO-CODE and EXTRA-TEXT of the first Extended DNS Error.
     pub ede: Option<(u16, String)>,
+    /// The INFO-CODEs of all of them.
+    pub edes: Vec<u16>,
     /// Octets of the message.
     pub length: usize,
 }
@@ -294,6 +353,7 @@ pub fn read(message: &[u8]) -> Option<Seen> {
         id: u16::from_be_bytes([header[0], header[1]]),
         is_response: header[2] & 0x80 != 0,
         is_truncated: header[2] & 2 != 0,
+        variant: (header[3] & 16 != 0, false),
         rcode: header[3] & 15,
         question: question.to_vec(),
         length: message.len(),
@@ -308,26 +368,35 @@ pub fn read(message: &[u8]) -> Option<Seen> {
         let found = u16::from_be_bytes([head[0], head[1]]);
         if found == OPT {
             seen.has_opt = true;
-            seen.ede = ede(data);
-        } else if number < count(6) && !question.is_empty() && found == rtype(question) {
-            seen.data.push(data.to_vec());
+            seen.variant.1 = head[6] & 0x80 != 0;
+            let errors = errors(data)?;
+            seen.edes = errors.iter().map(|(code, _)| *code).collect();
+            seen.ede = errors.into_iter().next();
+        } else {
+            let ttl = u32::from_be_bytes([head[4], head[5], head[6], head[7]]);
+            seen.ttl = Some(seen.ttl.map_or(ttl, |lowest| lowest.min(ttl)));
+            if number < count(6) && !question.is_empty() && found == rtype(question) {
+                seen.data.push(data.to_vec());
+            }
         }
         at = data_end;
     }
     (at == message.len()).then_some(seen)
 }
 
-fn ede(mut options: &[u8]) -> Option<(u16, String)> {
+/// The Extended DNS Errors among the options; none if one is cut off.
+fn errors(mut options: &[u8]) -> Option<Vec<(u16, String)>> {
+    let mut errors = Vec::new();
     while let Some(([a, b, c, d], rest)) = options.split_first_chunk::<4>() {
         let (value, after) = rest.split_at_checked(usize::from(u16::from_be_bytes([*c, *d])))?;
         if u16::from_be_bytes([*a, *b]) == 15 {
             let (code, text) = value.split_first_chunk::<2>()?;
             let text = String::from_utf8_lossy(text).into_owned();
-            return Some((u16::from_be_bytes(*code), text));
+            errors.push((u16::from_be_bytes(*code), text));
         }
         options = after;
     }
-    None
+    Some(errors)
 }
 
 fn rtype(question: &[u8]) -> u16 {

@@ -4,15 +4,19 @@
 //! *Sound* is an upstream that takes connections within a quarter second, answers every question right in less,
 //! and has done so since [`LEARNING`] before the query: what was wrong with it must be forgotten by then.
 //!
-//! 1. A response is right: its question is the query's, octet for octet; its data is the question's.
+//! 1. A response is right: its question is the query's, octet for octet; its data is what an upstream answered to
+//!    it, lately or as long ago as a cache may keep it, told with the TTL and the EDE of its age (`kept`).
 //! 2. It comes by the query's deadline, or in the first turn after it if the worker was kept from its work.
 //! 3. It is no failure if some upstream was sound, unless attempts that the engine could not know to be futile
 //!    used the budget up: two at once that nobody answers, or three in all.
 //! 4. With all upstreams but one sound it comes within [`SWIFT`].
 //! 5. A failure before the deadline has a reason: three attempts, errors of every upstream, or upstreams that
 //!    have been ill for ten seconds or cannot be authenticated.
-//! 6. No question is asked more often than its queries' budgets allow, nor thrice at once.
+//! 6. No question is asked more often than its queries' budgets allow, nor thrice at once, nor by two workers
+//!    while the first of them still waits.
 //! 7. At the end nothing is left.
+
+mod kept;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -20,8 +24,11 @@ use std::time::Duration;
 use dotgate_core::{Count, Moment, limits};
 
 use crate::message::{self, Seen};
-use crate::record::{Answered, Attempt, BEGINNING, ClientQuery, Path, shown};
+use crate::record::{Answered, Attempt, BEGINNING, ClientQuery, ClientResponse, Path, shown};
 use crate::simulator::Simulator;
+
+pub use kept::Memory;
+use kept::{Past, variant};
 
 /// The time after which an upstream that was ill is thought well again: a handshake that hangs, the pause
 /// between two tries, and what a new try takes.
@@ -57,17 +64,21 @@ pub struct Model {
     room: Room,
     expected: BTreeMap<usize, Expected>,
     sound_since: Vec<Option<Moment>>,
+    memory: Memory,
+    past: Past,
     judged: usize,
 }
 
 impl Model {
     /// A model of a world whose upstreams are all sound.
-    pub fn new(upstreams: usize, deadline: Duration, room: Room) -> Model {
+    pub fn new(upstreams: usize, deadline: Duration, room: Room, memory: Memory) -> Model {
         Model {
             deadline,
             room,
             expected: BTreeMap::new(),
             sound_since: vec![Some(BEGINNING); upstreams],
+            memory,
+            past: Past::default(),
             judged: 0,
         }
     }
@@ -89,6 +100,7 @@ impl Model {
 
     /// Judges the responses made since the last call.
     pub fn observe(&mut self, sim: &mut Simulator) {
+        self.past.learn(sim.record());
         while self.judged < sim.record().responses.len() {
             if let Err(text) = self.judge(sim, self.judged) {
                 let now = sim.now();
@@ -125,13 +137,12 @@ impl Model {
         }
         match seen.rcode {
             0 | 3 => {
-                if seen.rcode != message::right_rcode(&seen.question) {
-                    return Err(format!("{} has RCODE {}", what(), seen.rcode));
-                }
-                check_data(query, seen).map_err(|text| format!("{}: {text}", what()))?;
-                let all = sim.record().attempts.iter();
+                check_cut(query, seen)
+                    .and_then(|()| self.judge_source(sim, query, response))
+                    .map_err(|text| format!("{}: {text}", what()))?;
                 let asked = message::folded(&seen.question);
-                let made = all.filter(|a| a.question == asked);
+                let made = self.past.attempts(record, &asked);
+                let made = made.filter(|attempt| attempt.question == asked);
                 let has_budget = made.count() < usize::from(limits::ATTEMPTS);
                 if self.count_ill(given) <= 1
                     && has_budget
@@ -145,8 +156,9 @@ impl Model {
             }
             // Nobody can answer while the system sleeps.
             2 if elapsed > self.deadline => Ok(()),
+            2 | 5 if self.is_cached_failure(sim, query, response) => Ok(()),
             2 | 5 => self
-                .judge_failure(sim, query, seen, elapsed)
+                .judge_failure(sim, query, response)
                 .map_err(|text| format!("{} failed: {text}", what())),
             rcode if was_answered_with(sim, seen) => {
                 // RFC 1035 leaves what other codes mean to the client.
@@ -161,17 +173,20 @@ impl Model {
         &self,
         sim: &Simulator,
         query: &ClientQuery,
-        seen: &Seen,
-        elapsed: Duration,
+        response: &ClientResponse,
     ) -> Result<(), String> {
         let record = sim.record();
+        let seen = &response.seen;
         let given = query.given.unwrap_or(BEGINNING);
+        let elapsed = response.at.since(given);
         let question = message::folded(&seen.question);
-        let attempts: Vec<&Attempt> = record
-            .attempts
-            .iter()
-            // Another worker may have asked for this one.
+        // Another worker may have asked for this one.
+        let follows = sim.count(query.worker, Count::QueriesFollowing) > 0;
+        let all = self.past.attempts(record, &question);
+        let attempts: Vec<&Attempt> = all
             .filter(|attempt| attempt.question == question && !attempt.is_probe)
+            .filter(|attempt| attempt.variant == variant(query))
+            .filter(|attempt| follows || attempt.worker == query.worker)
             .filter(|attempt| attempt.at + self.deadline >= given)
             .collect();
         let answers = || attempts.iter().filter_map(|attempt| attempt.answered);
@@ -181,12 +196,7 @@ impl Model {
         if seen.rcode == 5 && !answers().any(|answered| answered.rcode == 5) {
             return Err("nobody refused it".to_owned());
         }
-        let together = record
-            .queries
-            .iter()
-            .filter(|other| other.given == query.given);
-        let is_at_once = elapsed.is_zero() || query.ahead >= self.room.stream_queries;
-        if is_at_once && query.in_flight_before + together.count() > self.room.queries {
+        if self.was_full(sim, query, elapsed) {
             return Ok(());
         }
         self.judge_loss(sim, &attempts, given)?;
@@ -195,6 +205,14 @@ impl Model {
                 .map_err(|text| format!("given up after {elapsed:?}: {text}"))?;
         }
         Ok(())
+    }
+
+    /// Whether the query may have been turned away for want of room.
+    fn was_full(&self, sim: &Simulator, query: &ClientQuery, elapsed: Duration) -> bool {
+        let all = sim.record().queries.iter();
+        let together = all.filter(|other| other.given == query.given);
+        let is_at_once = elapsed.is_zero() || query.ahead >= self.room.stream_queries;
+        is_at_once && query.in_flight_before + together.count() > self.room.queries
     }
 
     /// A failure with a sound upstream needs attempts that were futile.
@@ -225,6 +243,7 @@ impl Model {
         let mut broken = Vec::new();
         self.check_queries(sim, &mut broken);
         check_attempts(sim, &mut broken);
+        self.check_flights(sim, &mut broken);
         check_idle(sim, &mut broken);
         let now = sim.now();
         for text in broken {
@@ -304,26 +323,17 @@ fn was_answered_with(sim: &Simulator, seen: &Seen) -> bool {
     })
 }
 
-/// Whether a response holds the data of its question.
-fn check_data(query: &ClientQuery, seen: &Seen) -> Result<(), String> {
-    let right = message::right_data(&seen.question);
+/// Whether a response may be cut as it is.
+fn check_cut(query: &ClientQuery, seen: &Seen) -> Result<(), String> {
     let huge = message::huge_size(&seen.question);
-    if seen.is_truncated {
-        // A message as large as TCP allows has no room for an OPT of ours.
-        let may_be = match query.path {
-            Path::Udp { .. } => huge.is_some(),
-            Path::Tcp(_) => huge.is_some_and(|size| size > 65_500),
-        };
-        return match may_be {
-            true => Ok(()),
-            false => Err(format!("truncated at {} octets", seen.length)),
-        };
-    }
-    let should_have = seen.rcode == 0;
-    match seen.data.first() {
-        Some(data) if should_have && data[..] == right => Ok(()),
-        None if !should_have => Ok(()),
-        data => Err(format!("has the data {data:?}")),
+    // A message as large as TCP allows has no room for an OPT of ours.
+    let may_be = match query.path {
+        Path::Udp { .. } => huge.is_some(),
+        Path::Tcp(_) => huge.is_some_and(|size| size > 65_500),
+    };
+    match seen.is_truncated && !may_be {
+        true => Err(format!("truncated at {} octets", seen.length)),
+        false => Ok(()),
     }
 }
 

@@ -87,6 +87,10 @@ pub struct Attempt {
     pub connection: usize,
     /// The question, in lower case.
     pub question: Vec<u8>,
+    /// Its CD and DO bits.
+    pub variant: (bool, bool),
+    /// Whether it has an OPT record.
+    pub has_opt: bool,
     /// Whether it is a probe: a question asked again to see whether an upstream is well.
     pub is_probe: bool,
     /// Its response, once it has reached the engine.
@@ -106,6 +110,10 @@ pub struct Answered {
     pub ede: Option<u16>,
     /// Its TC bit.
     pub is_truncated: bool,
+    /// The lowest TTL of its records.
+    pub ttl: Option<u32>,
+    /// The first four octets of the first data of the type asked for.
+    pub data: Option<u32>,
 }
 
 /// What is known of an upstream from the engines' side.
@@ -239,12 +247,13 @@ impl Record {
         };
         self.say(now, || {
             format!(
-                "{} gets {} rcode {}{} {:?} (query {})",
+                "{} gets {} rcode {}{} {:?} TTL {:?} (query {})",
                 shown_path(path),
                 message::shown(&seen.question),
                 seen.rcode,
                 if seen.is_truncated { " TC" } else { "" },
-                seen.ede,
+                seen.edes,
+                seen.ttl,
                 seen.id,
             )
         });

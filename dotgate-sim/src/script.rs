@@ -27,6 +27,17 @@ pub struct Script {
     pub otherwise: Reaction,
     /// After this long without a query and with none to answer it closes a connection.
     pub idle_close: Option<Duration>,
+    /// What its answers hold.
+    pub data: Data,
+}
+
+/// What the right answers of an upstream hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Data {
+    /// Always this version, for five minutes.
+    Lasting(u32),
+    /// Another version after each of these times; the name decides how long it may be kept.
+    Changing(Duration),
 }
 
 impl Script {
@@ -42,6 +53,7 @@ impl Script {
             rules: Vec::new(),
             otherwise: Reaction::Answer,
             idle_close: None,
+            data: Data::Lasting(0),
         }
     }
 }
@@ -113,6 +125,10 @@ impl Rule {
 pub enum Reaction {
     /// The right answer.
     Answer,
+    /// The right answer, its records with this TTL in seconds.
+    AnswerWithTtl(u32),
+    /// The right answer, without the SOA record that a denial has.
+    AnswerWithoutSoa,
     /// The right answer, so much later.
     AnswerAfter(Duration),
     /// The right answer with a keepalive option, in tenths of a second.

@@ -8,7 +8,11 @@ use crate::connection::{Arrival, Connection, Segment};
 use crate::message::{self, OptForm, ResponseForm};
 use crate::network::{Event, Network};
 use crate::random::Span;
-use crate::script::{Invalid, Opening, Place, Reaction, Script, Segments};
+use crate::record::BEGINNING;
+use crate::script::{Data, Invalid, Opening, Place, Reaction, Script, Segments};
+
+/// TTLs of changing data, in seconds.
+const TTLS: [u32; 8] = [0, 1, 2, 5, 12, 30, 300, 86_400];
 
 /// One upstream.
 #[derive(Debug)]
@@ -286,11 +290,18 @@ impl Network {
     }
 
     fn react(&mut self, connection: usize, query: &[u8], reaction: Reaction, time: Duration) {
-        let right = ResponseForm::RIGHT;
+        let right = self.right_form(connection, query);
         let answer = |form: ResponseForm| message::frame(&message::response(query, &form));
         let say = |octets| Event::Speak(connection, Segment::Octets(octets));
         match reaction {
             Reaction::Answer => self.arrange_in(time, say(answer(right))),
+            Reaction::AnswerWithTtl(ttl) => {
+                self.arrange_in(time, say(answer(ResponseForm { ttl, ..right })));
+            }
+            Reaction::AnswerWithoutSoa => {
+                let has_soa = false;
+                self.arrange_in(time, say(answer(ResponseForm { has_soa, ..right })));
+            }
             Reaction::AnswerAfter(later) => self.arrange_in(time + later, say(answer(right))),
             Reaction::AnswerWithKeepalive(tenths) => {
                 let opt = OptForm::Keepalive(tenths);
@@ -321,7 +332,7 @@ impl Network {
                     rcode,
                     opt: ede.map_or(OptForm::Plain, OptForm::Ede),
                     has_question,
-                    is_truncated: false,
+                    ..right
                 };
                 self.arrange_in(time, say(answer(form)));
             }
@@ -358,6 +369,26 @@ impl Network {
         }
     }
 
+    /// What the right answer to a query holds now.
+    fn right_form(&self, connection: usize, query: &[u8]) -> ResponseForm {
+        let upstream = self.connections[connection].upstream;
+        let question = message::question(query);
+        let right = ResponseForm::RIGHT;
+        match self.upstreams[upstream].script.data {
+            Data::Lasting(version) => ResponseForm { version, ..right },
+            Data::Changing(every) => {
+                let changes = self.now.since(BEGINNING).as_micros() / every.as_micros().max(1);
+                ResponseForm {
+                    version: changes as u32,
+                    ttl: TTLS[message::share(question, TTLS.len() as u32) as usize],
+                    // Every fourth name is denied without a proof.
+                    has_soa: message::share(question, 4) != 0,
+                    ..right
+                }
+            }
+        }
+    }
+
     /// Sends an answer octet by octet; nothing else of this connection comes between.
     fn drip(&mut self, connection: usize, octets: &[u8], apart: Duration) {
         self.note_spoken(connection, octets);
@@ -383,7 +414,7 @@ impl Network {
 
     fn mislead(&mut self, connection: usize, query: &[u8], invalid: Invalid, time: Duration) {
         let mut messages = Vec::new();
-        let right = message::response(query, &ResponseForm::RIGHT);
+        let right = message::response(query, &self.right_form(connection, query));
         match invalid {
             Invalid::WrongId => {
                 let mut wrong = right;

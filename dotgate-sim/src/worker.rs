@@ -405,7 +405,8 @@ impl Worker {
         let broken = [
             (engine.queries_in_flight() > settings.queries_max, "queries"),
             (
-                engine.questions_in_flight() > engine.queries_in_flight(),
+                engine.questions_in_flight()
+                    > engine.queries_in_flight() + engine.refreshes_in_flight(),
                 "questions",
             ),
             (engine.stream_count() > settings.streams_max, "streams"),

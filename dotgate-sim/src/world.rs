@@ -1,6 +1,6 @@
 //! A world from a seed: topology, faults over time, and load; run to its end and judged by the model.
 //!
-//! A world has one to four upstreams and one to three workers. Upstreams fall ill in every way a script can
+//! A world has one to four upstreams and one to three workers; half of the worlds have a cache. Upstreams fall ill in every way a script can
 //! name, for a while; clients ask by UDP and TCP, well and badly. At its end all upstreams are sound again,
 //! every worker must answer once more, and when the clients have left nothing may be left of them.
 
@@ -10,11 +10,12 @@ mod load;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use dotgate_core::Moment;
+use dotgate_core::{CacheSettings, Moment};
 
-use crate::model::{LEARNING, Model, Room};
+use crate::model::{LEARNING, Memory, Model, Room};
 use crate::random::{Random, Span};
 use crate::record::BEGINNING;
+use crate::script::Data;
 use crate::simulator::{Plan, Simulator, settings};
 
 use faults::{Fault, cure, fall_ill, sound_script};
@@ -122,6 +123,12 @@ impl World {
                 .min(plan.settings.queries_per_client_max),
             stream_queries: plan.settings.stream_queries_max,
         };
+        // Half of all worlds have a cache; the choices of the others are as they were without.
+        let has_cache = seed.is_multiple_of(2);
+        if has_cache {
+            give_cache(&mut random, &mut plan);
+        }
+        let memory = Memory::new(&plan.settings, plan.cache_bytes);
         let deadline = plan.settings.query_deadline;
         let span = Duration::from_millis(random.pick([3_000, 8_000, 20_000, 40_000]));
         let end = BEGINNING + span;
@@ -155,9 +162,9 @@ impl World {
         timeline.sort_by_key(|(at, _)| *at);
         World {
             sim: Simulator::new(plan),
-            model: Model::new(upstreams, deadline, room),
+            model: Model::new(upstreams, deadline, room, memory),
             random,
-            clients: Clients::default(),
+            clients: Clients::new(has_cache),
             timeline,
             end,
             ill: BTreeSet::new(),
@@ -278,6 +285,26 @@ impl World {
         self.clients.leave(&mut self.sim);
         self.pass_until(self.sim.now() + Duration::from_secs(100));
         self.model.finish(&mut self.sim);
+    }
+}
+
+/// A cache, small or ample, with settings from one end of their ranges or the other.
+fn give_cache(random: &mut Random, plan: &mut Plan) {
+    plan.cache_bytes = random.pick([4_096, 65_536, 4 << 20]);
+    let secs = Duration::from_secs;
+    plan.settings.cache = CacheSettings {
+        ttl_min: random.pick([0, 0, 0, 2]),
+        ttl_max: random.pick([5, 86_400, 86_400]),
+        negative_ttl_max: random.pick([0, 3, 3_600]),
+        failure_ttl_max: random.pick([0, 1, 5, 5]),
+        stale_max: random.pick([secs(0), secs(10), secs(86_400), secs(86_400)]),
+        stale_after: Duration::from_millis(random.pick([200, 1_800, 1_800, 4_000])),
+        prefetch: random.happens(700),
+        except: Vec::new(),
+    };
+    let every = secs(random.pick([1, 4, 15]));
+    for script in &mut plan.upstreams {
+        script.data = Data::Changing(every);
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use dotgate_core::{ConnectFault, SessionEnd, TlsFault};
 
 use crate::random::{Random, Span};
-use crate::script::{Invalid, Opening, Place, Reaction, Rule, Script, Segments};
+use crate::script::{Data, Invalid, Opening, Place, Reaction, Rule, Script, Segments};
 use crate::simulator::Simulator;
 use crate::upstream::{Death, State};
 
@@ -203,6 +203,7 @@ pub(super) fn sound_script(random: &mut Random) -> Script {
         rules,
         otherwise: Reaction::Answer,
         idle_close,
+        data: Data::Lasting(0),
     }
 }
 
@@ -234,6 +235,8 @@ pub(super) fn fall_ill(sim: &mut Simulator, random: &mut Random, upstream: usize
 }
 
 pub(super) fn cure(sim: &mut Simulator, random: &mut Random, upstream: usize) {
-    sim.direct(upstream, sound_script(random));
+    let data = sim.script(upstream).data;
+    let script = sound_script(random);
+    sim.direct(upstream, Script { data, ..script });
     sim.set_state(upstream, State::Running);
 }

@@ -101,6 +101,8 @@ fn act_on(random: &mut Random, connection: usize) -> Act {
 /// What clients remember.
 #[derive(Debug, Default)]
 pub(super) struct Clients {
+    /// Whether most of what is asked was asked before.
+    asks_again: bool,
     asked: u64,
     streams: Vec<Stream>,
 }
@@ -118,6 +120,13 @@ struct Question {
 }
 
 impl Clients {
+    pub(super) fn new(asks_again: bool) -> Clients {
+        Clients {
+            asks_again,
+            ..Clients::default()
+        }
+    }
+
     pub(super) fn play(
         &mut self,
         act: Act,
@@ -253,6 +262,10 @@ impl Clients {
         let mut form = form(random);
         let (name, expected) = match random.below(100) {
             0..=4 => return odd(random, id),
+            5..=79 if self.asks_again => {
+                form.rtype = random.pick([message::A, message::A, message::A, message::PRIVATE]);
+                (popular(random), Expected::Forwarded)
+            }
             5..=14 => {
                 // The form is part of what is shared.
                 form = PLAIN;
@@ -293,6 +306,20 @@ fn form(random: &mut Random) -> QueryForm {
         checking_disabled: random.happens(100),
         ..PLAIN
     }
+}
+
+/// One of the names that many ask for, the first ones most.
+fn popular(random: &mut Random) -> String {
+    let names = random.pick([2, 6, 20]);
+    let number = random.below(names);
+    let kind = random.pick([
+        "kept",
+        "kept",
+        message::FLEETING,
+        message::NO_SUCH_NAME,
+        message::NO_DATA,
+    ]);
+    format!("{kind}{number}.example")
 }
 
 /// Queries that are answered here, or not at all.

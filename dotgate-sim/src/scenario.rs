@@ -40,6 +40,8 @@ pub struct Scenario {
     pub seeds: u64,
     upstreams: Vec<Upstream>,
     settings: Settings,
+    /// The size of the cache, in octets.
+    cache_bytes: usize,
     workers: usize,
     steps: Vec<StepLine>,
 }

@@ -11,7 +11,7 @@ use super::words::{Line, Mistake, Names};
 use super::{Scenario, StepLine, Upstream};
 
 const STEPS: &str =
-    "QUERY, LOAD, TIME_PASSES, SUSPEND, UPSTREAM, REPLY, CLIENT, COUNT_ANEW or a CHECK_...";
+    "QUERY, LOAD, TIME_PASSES, SUSPEND, STALL, UPSTREAM, REPLY, CLIENT, COUNT_ANEW or a CHECK_...";
 
 /// Names that clients ask for once each where nothing else is said.
 const UNIQUE: &str = "unique-*";
@@ -75,6 +75,7 @@ impl Reader<'_> {
             "LOAD" => self.load()?,
             "TIME_PASSES" => Step::TimePasses(self.line.span()?),
             "SUSPEND" => Step::Suspend(self.line.time()?),
+            "STALL" => Step::Stall(self.worker()?, self.line.time()?),
             "COUNT_ANEW" => Step::CountAnew(self.line.rest()),
             "UPSTREAM" => Step::Upstream(self.upstream()?, self.deed()?),
             "REPLY" => self.reply()?,
@@ -99,6 +100,17 @@ impl Reader<'_> {
             })
     }
 
+    /// A worker, by its number from 1.
+    fn worker(&mut self) -> Result<usize, Mistake> {
+        let workers = self.scenario.workers;
+        let number = self.line.read("the number of a worker", |word| {
+            word.parse()
+                .ok()
+                .filter(|number| (1..=workers).contains(number))
+        })?;
+        Ok(number - 1)
+    }
+
     fn names_to_ask(&mut self) -> Result<Names, Mistake> {
         if self.line.takes("unique names") {
             return Line::new("", 0, UNIQUE).names();
@@ -116,12 +128,7 @@ impl Reader<'_> {
             }
             None => (1, self.line.names()?),
         };
-        let mut ask = Ask {
-            names,
-            count,
-            by: By::Udp,
-            rtype: message::A,
-        };
+        let mut ask = Ask::new(names, count);
         self.asker(&mut ask)?;
         Ok(ask)
     }
@@ -137,10 +144,15 @@ impl Reader<'_> {
                 ask.rtype = self
                     .line
                     .read("the number of a type", |word| word.parse().ok())?;
+            } else if self.line.takes("DO") {
+                ask.dnssec_ok = true;
+            } else if self.line.takes("CD") {
+                ask.checking_disabled = true;
+            } else if self.line.takes("AT_WORKER") {
+                ask.worker = Some(self.worker()?);
             } else {
-                return Err(self
-                    .line
-                    .mistake("BY, FROM_MANY_ADDRESSES, TYPE or nothing more"));
+                let expected = "BY, FROM_MANY_ADDRESSES, TYPE, DO, CD, AT_WORKER or nothing more";
+                return Err(self.line.mistake(expected));
             }
         }
         Ok(())
@@ -156,12 +168,7 @@ impl Reader<'_> {
         let span = self.line.time()?;
         let every = std::time::Duration::from_secs(1) / rate as u32;
         let count = (span.as_millis() * u128::from(rate) / 1_000) as usize;
-        let mut ask = Ask {
-            names,
-            count,
-            by: By::Udp,
-            rtype: message::A,
-        };
+        let mut ask = Ask::new(names, count);
         self.asker(&mut ask)?;
         Ok(Step::Load { ask, every })
     }
@@ -237,6 +244,21 @@ impl Reader<'_> {
             let named = RCODES.iter().find(|(name, _)| *name == word);
             named.map(|(_, rcode)| *rcode)
         })
+    }
+}
+
+impl Ask {
+    /// Plain queries by UDP for addresses.
+    fn new(names: Names, count: usize) -> Ask {
+        Ask {
+            names,
+            count,
+            by: By::Udp,
+            rtype: message::A,
+            dnssec_ok: false,
+            checking_disabled: false,
+            worker: None,
+        }
     }
 }
 

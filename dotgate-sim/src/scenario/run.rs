@@ -9,7 +9,7 @@ use dotgate_core::{Count, Moment, UpstreamSettings};
 use crate::message::{self, QueryForm, ResponseForm};
 use crate::random::Span;
 use crate::record::BEGINNING;
-use crate::script::{Opening, Segments};
+use crate::script::{Data, Opening, Segments};
 use crate::simulator::{Plan, Simulator};
 
 use super::checks::Finding;
@@ -110,6 +110,7 @@ impl<'s> Run<'s> {
             plan.settings.upstreams.push(settings);
         }
         plan.workers = scenario.workers;
+        plan.cache_bytes = scenario.cache_bytes;
         plan.lag = LAG;
         plan.with_log = with_log;
         let sim = Simulator::new(plan);
@@ -145,6 +146,7 @@ impl<'s> Run<'s> {
                 }
                 self.pass(*span);
             }
+            Step::Stall(worker, span) => self.sim.stall(*worker, *span),
             Step::CountAnew(words) => self.mark = mark(&self.sim, words.clone()),
             Step::Upstream(upstream, deed) => self.befall(*upstream, deed),
             Step::Reply(upstream, names, form) => {
@@ -206,10 +208,15 @@ impl<'s> Run<'s> {
         let form = QueryForm {
             rtype: ask.rtype,
             edns: Some(1_232),
+            dnssec_ok: ask.dnssec_ok,
+            checking_disabled: ask.checking_disabled,
             ..QueryForm::default()
         };
         let query = message::query(number as u16, &name, &form);
-        let worker = number % self.sim.workers();
+        let worker = match ask.worker {
+            Some(worker) => worker,
+            None => number % self.sim.workers(),
+        };
         let peer = |host: usize, port: usize| {
             SocketAddr::new(address(host), 1_024 + (port % 60_000) as u16)
         };
@@ -244,6 +251,12 @@ impl<'s> Run<'s> {
             Deed::Dies(death) => return self.sim.kill(upstream, *death),
             Deed::Swallows => return self.sim.swallow(upstream),
             Deed::ClosesIdleAfter(span) => script.idle_close = Some(*span),
+            Deed::HasNewData => {
+                script.data = match script.data {
+                    Data::Lasting(version) => Data::Lasting(version + 1),
+                    changing @ Data::Changing(_) => changing,
+                };
+            }
         }
         self.sim.direct(upstream, script);
     }

@@ -24,6 +24,8 @@ pub(super) enum Step {
     TimePasses(Span),
     /// The system sleeps with all its workers; the world goes on.
     Suspend(Duration),
+    /// One worker is kept from its work.
+    Stall(usize, Duration),
     /// What is checked from now on begins here. The words stand before it in the table.
     CountAnew(String),
     Upstream(usize, Deed),
@@ -40,6 +42,10 @@ pub(super) struct Ask {
     pub(super) count: usize,
     pub(super) by: By,
     pub(super) rtype: u16,
+    pub(super) dnssec_ok: bool,
+    pub(super) checking_disabled: bool,
+    /// The worker that is asked; each in turn if none is named.
+    pub(super) worker: Option<usize>,
 }
 
 /// Who asks, and over what.
@@ -68,6 +74,8 @@ pub(super) enum Deed {
     Dies(Death),
     Swallows,
     ClosesIdleAfter(Duration),
+    /// Its answers hold other data.
+    HasNewData,
 }
 
 /// What an upstream says about a query it held.
@@ -119,6 +127,10 @@ pub(super) struct AnswerForm {
     pub(super) ede: Option<u16>,
     /// How the EXTRA-TEXT begins.
     pub(super) text: Option<String>,
+    /// The TTL of its records, in seconds.
+    pub(super) ttl: Option<u32>,
+    /// How often the data has changed.
+    pub(super) version: Option<u32>,
     pub(super) within: Option<Duration>,
 }
 

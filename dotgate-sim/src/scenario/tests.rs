@@ -22,7 +22,7 @@ fn a_line_that_cannot_be_understood_is_told_with_its_place_and_what_should_stand
     let rows = [
         (
             "TIME_PASES 1s",
-            "QUERY, LOAD, TIME_PASSES, SUSPEND, UPSTREAM, REPLY, CLIENT, COUNT_ANEW or a CHECK_..., found \"TIME_PASES\"",
+            "QUERY, LOAD, TIME_PASSES, SUSPEND, STALL, UPSTREAM, REPLY, CLIENT, COUNT_ANEW or a CHECK_..., found \"TIME_PASES\"",
         ),
         (
             "TIME_PASSES 1",
@@ -41,6 +41,10 @@ fn a_line_that_cannot_be_understood_is_told_with_its_place_and_what_should_stand
         (
             "QUERY a.example BY carol",
             "a client that a line before CONNECTS, found \"carol\"",
+        ),
+        (
+            "QUERY a.example AT_WORKER 2",
+            "the number of a worker, found \"2\"",
         ),
         (
             "LOAD 50 unique names for 1s",
@@ -74,7 +78,7 @@ fn a_line_that_cannot_be_understood_is_told_with_its_place_and_what_should_stand
         ("CHECK_SESSIONS OF x* 1", "a number, found \"OF\""),
         (
             "setting deadline: 4s",
-            "query_deadline:, queries_max:, queries_per_client_max:, streams_max:, streams_per_client_max:, stream_queries_max: or stream_idle:, found \"deadline:\"",
+            "query_deadline:, queries_max:, queries_per_client_max:, streams_max:, streams_per_client_max:, stream_queries_max:, stream_idle:, or one of the cache: ttl_min:, ttl_max:, negative_ttl_max:, failure_ttl_max:, stale_max:, stale_after:, prefetch: or except:, found \"deadline:\"",
         ),
         (
             "upstream a:",
@@ -82,7 +86,7 @@ fn a_line_that_cannot_be_understood_is_told_with_its_place_and_what_should_stand
         ),
         (
             "faults: two",
-            "fault:, upstream NAME:, setting NAME:, workers:, seed: or seeds:, found \"faults:\"",
+            "fault:, upstream NAME:, setting NAME:, cache:, workers:, seed: or seeds:, found \"faults:\"",
         ),
     ];
     for (line, expected) in rows {
@@ -186,6 +190,14 @@ fn what_is_not_so_is_found_with_its_line_and_what_is_so_instead() {
         (
             "CHECK_OUT_QUERY a b.example",
             "line 6: the upstream was not asked for b.example",
+        ),
+        (
+            "CHECK_ANSWER a.example NOERROR TTL 299",
+            "line 6: a.example. 1 was answered with TTL Some(300)",
+        ),
+        (
+            "CHECK_ANSWER a.example NOERROR VERSION 1",
+            "line 6: a.example. 1 was answered with the data [[b0, cd, d7, 22]]",
         ),
         ("CHECK_UPSTREAM a down", "line 6: the upstream is Well"),
         (

@@ -187,6 +187,7 @@ impl Names {
     fn read(word: &str) -> Option<Names> {
         let (text, is_beginning) = match word.strip_suffix('*') {
             Some(text) => (text, true),
+            None if word == "." => return Some(Names::root()),
             None => (word.trim_end_matches('.'), false),
         };
         let is_name = |letter: char| letter.is_ascii_alphanumeric() || "-._".contains(letter);
@@ -196,11 +197,19 @@ impl Names {
         })
     }
 
+    fn root() -> Names {
+        Names {
+            text: String::new(),
+            is_beginning: false,
+        }
+    }
+
     /// What a name as [`crate::message::shown`] writes it begins with.
     pub(super) fn beginning(&self) -> String {
         let text = self.text.to_ascii_lowercase();
         match self.is_beginning {
             true => text,
+            false if text.is_empty() => " ".to_owned(),
             false => format!("{text}. "),
         }
     }
@@ -221,7 +230,10 @@ impl Names {
 
 impl fmt::Display for Names {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)?;
-        f.write_str(if self.is_beginning { "*" } else { "" })
+        match self.is_beginning {
+            true => write!(f, "{}*", self.text),
+            false if self.text.is_empty() => f.write_str("."),
+            false => f.write_str(&self.text),
+        }
     }
 }

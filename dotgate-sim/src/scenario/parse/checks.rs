@@ -92,6 +92,8 @@ impl Reader<'_> {
             octets: None,
             ede: None,
             text: None,
+            ttl: None,
+            version: None,
             within: None,
         };
         while self.line.peek().is_some() {
@@ -103,10 +105,14 @@ impl Reader<'_> {
                 form.ede = Some(self.line.number()? as u16);
             } else if self.line.takes("WITHIN") {
                 form.within = Some(self.line.time()?);
+            } else if self.line.takes("TTL") {
+                form.ttl = Some(self.line.number()? as u32);
+            } else if self.line.takes("VERSION") {
+                form.version = Some(self.line.number()? as u32);
             } else if self.line.takes("SAYS") {
                 form.text = Some(self.line.rest());
             } else {
-                let expected = "TC, OCTETS, EDE, WITHIN, SAYS or nothing more";
+                let expected = "TC, OCTETS, EDE, TTL, VERSION, WITHIN, SAYS or nothing more";
                 return Err(self.line.mistake(expected));
             }
         }

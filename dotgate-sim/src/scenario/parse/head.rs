@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use dotgate_core::limits;
 
+use crate::message;
 use crate::random::Span;
 use crate::scenario::words::{Line, Mistake};
 use crate::scenario::{Scenario, Upstream};
 use crate::script::{Script, Segments};
-use crate::simulator::settings;
+use crate::simulator::{cache_settings, settings};
 
-const KEYS: &str = "fault:, upstream NAME:, setting NAME:, workers:, seed: or seeds:";
+const KEYS: &str = "fault:, upstream NAME:, setting NAME:, cache:, workers:, seed: or seeds:";
 
 /// A round trip where none is given.
 const ROUND_TRIP: Duration = Duration::from_millis(1);
@@ -28,6 +29,7 @@ impl Scenario {
             seeds: SEEDS,
             upstreams: Vec::new(),
             settings: settings(0),
+            cache_bytes: 0,
             workers: 1,
             steps: Vec::new(),
         }
@@ -52,6 +54,9 @@ impl Scenario {
             self.upstream(line, text)?;
         } else if line.takes("setting") {
             self.setting(line)?;
+        } else if line.takes("cache:") {
+            self.cache_bytes = line.number()? as usize;
+            self.settings.cache = cache_settings();
         } else if line.takes("workers:") {
             self.workers = line.read("a number from 1 to 8", |word| {
                 word.parse()
@@ -113,9 +118,11 @@ impl Scenario {
 
     fn setting(&mut self, mut line: Line<'_>) -> Result<(), Mistake> {
         let settings = &mut self.settings;
+        let cache = &mut settings.cache;
         let at_name = line.clone();
         let expected = "query_deadline:, queries_max:, queries_per_client_max:, streams_max:, \
-            streams_per_client_max:, stream_queries_max: or stream_idle:";
+            streams_per_client_max:, stream_queries_max:, stream_idle:, or one of the cache: ttl_min:, \
+            ttl_max:, negative_ttl_max:, failure_ttl_max:, stale_max:, stale_after:, prefetch: or except:";
         match line.word(expected)? {
             "query_deadline:" => settings.query_deadline = line.time()?,
             "stream_idle:" => settings.stream_idle = line.time()?,
@@ -124,6 +131,17 @@ impl Scenario {
             "streams_max:" => settings.streams_max = line.number()? as usize,
             "streams_per_client_max:" => settings.streams_per_client_max = line.number()? as usize,
             "stream_queries_max:" => settings.stream_queries_max = line.number()? as usize,
+            "ttl_min:" => cache.ttl_min = line.number()? as u32,
+            "ttl_max:" => cache.ttl_max = line.number()? as u32,
+            "negative_ttl_max:" => cache.negative_ttl_max = line.number()? as u32,
+            "failure_ttl_max:" => cache.failure_ttl_max = line.number()? as u32,
+            "stale_max:" => cache.stale_max = line.time()?,
+            "stale_after:" => cache.stale_after = line.time()?,
+            "prefetch:" => cache.prefetch = line.read("true or false", |word| word.parse().ok())?,
+            "except:" => {
+                let name = line.word("a name")?.to_ascii_lowercase();
+                cache.except.push(message::wire_name(&name).into());
+            }
             _ => return Err(at_name.mistake(expected)),
         }
         line.end()

@@ -45,6 +45,7 @@ impl Reader<'_> {
             "ANSWERS" if self.line.peek().is_none() => Deed::AnswersAll,
             "ANSWERS" => self.rule(Self::answering)?,
             "IGNORES" => self.rule(|_| Ok(Reaction::Never))?,
+            "HAS_NEW_DATA" => Deed::HasNewData,
             "HOLDS" => self.rule(|_| Ok(Reaction::Hold))?,
             "DRIPS" => self.rule(|reader| {
                 reader.line.expect("AN_OCTET_EVERY")?;
@@ -89,6 +90,10 @@ impl Reader<'_> {
             Ok(Reaction::AnswerAfter(line.time()?))
         } else if line.takes("TWICE AFTER") {
             Ok(Reaction::Twice(line.time()?))
+        } else if line.takes("WITHOUT_SOA") {
+            Ok(Reaction::AnswerWithoutSoa)
+        } else if line.takes("WITH TTL") {
+            Ok(Reaction::AnswerWithTtl(line.number()? as u32))
         } else if line.takes("WITHOUT_OPT") {
             Ok(Reaction::AnswerWithoutOpt)
         } else if line.takes("ONLY_WITHOUT_EDNS") {

@@ -2,9 +2,11 @@
 
 use shuttle::sync::Arc;
 use shuttle::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use shuttle::sync::mpsc;
 use shuttle::thread;
 
 use super::*;
+use crate::flights::{Flights, Role};
 
 /// Orders of threads that are tried, at random and by priorities.
 const ORDERS: usize = 2_000;
@@ -136,4 +138,65 @@ fn export_beside_others() {
     worker.join().unwrap();
     assert_eq!(seen, 1);
     assert_eq!(cache.usage().entries, 2);
+}
+
+/// Four workers have the same question, as engines do: they look, join, ask, insert, land, and send letters. The
+/// first one fails, the last one has no patience. Who waits for a letter that nobody sends would wait for ever.
+#[test]
+fn one_worker_asks_at_a_time_and_no_letter_is_lost() {
+    shuttle::check_random(ask_the_same, ORDERS);
+    shuttle::check_pct(ask_the_same, ORDERS, 3);
+}
+
+fn ask_the_same() {
+    const WORKERS: usize = 4;
+    let cache = Arc::new(Cache::new(100_000, (1, 2)));
+    let flights = Arc::new(Flights::new(WORKERS));
+    let asking = Arc::new(AtomicUsize::new(0));
+    let (senders, mailboxes): (Vec<_>, Vec<_>) = (0..WORKERS).map(|_| mpsc::channel()).unzip();
+    let workers: Vec<_> = mailboxes
+        .into_iter()
+        .enumerate()
+        .map(|(number, letters)| {
+            let (cache, flights) = (Arc::clone(&cache), Arc::clone(&flights));
+            let (asking, senders) = (Arc::clone(&asking), senders.clone());
+            thread::spawn(move || {
+                let (now, name) = (Moment::from_nanos(1), NAMES[0]);
+                let hash = cache.key(&question(name, A), 0, false, false).hash();
+                if look(&cache, now, name).0 == fresh(0) {
+                    return;
+                }
+                while flights.join(hash, number) == Role::Follows {
+                    if number == WORKERS - 1 {
+                        return flights.leave(hash, number);
+                    }
+                    let is_answered: bool = letters.recv().unwrap();
+                    if is_answered {
+                        assert_eq!(
+                            look(&cache, now, name).0,
+                            fresh(0),
+                            "kept before the letter"
+                        );
+                        return;
+                    }
+                }
+                assert_eq!(asking.fetch_add(1, Relaxed), 0, "somebody asks already");
+                let is_answered = number > 0;
+                if is_answered {
+                    insert(&cache, now, name, 7);
+                }
+                asking.fetch_sub(1, Relaxed);
+                for follower in flights.land(hash, number).numbers() {
+                    assert!(follower != number);
+                    // Who has lost patience may be gone.
+                    senders[follower].send(is_answered).ok();
+                }
+            })
+        })
+        .collect();
+    for worker in workers {
+        worker.join().unwrap();
+    }
+    let hash = cache.key(&question(NAMES[0], A), 0, false, false).hash();
+    assert_eq!(flights.join(hash, 0), Role::Leads, "nothing is left");
 }

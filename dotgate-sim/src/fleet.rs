@@ -20,7 +20,7 @@ use crate::random::Random;
 use instance::Instance;
 
 /// Of so many names one is asked for.
-pub const SAMPLE: u32 = 128;
+pub const SAMPLE: u32 = 256;
 
 /// The seed of the page.
 const SEED: u64 = 1;

@@ -19,13 +19,23 @@ const NANOS_PER_SECOND: u64 = 1_000_000_000;
 /// One vDSO read, no system call, on x86-64 and arm64 Linux.
 #[must_use]
 pub fn boottime_nanos() -> u64 {
+    read(CLOCK)
+}
+
+/// Reads CLOCK_MONOTONIC, in nanoseconds: what a service manager compares times with. Nothing else does.
+#[must_use]
+pub fn monotonic_nanos() -> u64 {
+    read(libc::CLOCK_MONOTONIC)
+}
+
+fn read(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,
     };
     // SAFETY: `time` is a valid timespec for the kernel to write, and the call keeps no pointer.
-    // It cannot fail: the clock exists since Linux 2.6.39 and macOS 10.12.
-    unsafe { libc::clock_gettime(CLOCK, &raw mut time) };
+    // It cannot fail: the clocks exist since Linux 2.6.39 and macOS 10.12.
+    unsafe { libc::clock_gettime(clock, &raw mut time) };
     // Neither part is ever negative; 2^64 nanoseconds are 584 years.
     (time.tv_sec as u64)
         .wrapping_mul(NANOS_PER_SECOND)
@@ -46,6 +56,11 @@ mod tests {
             assert!(now >= last);
             last = now;
         }
+    }
+
+    #[test]
+    fn the_monotonic_clock_is_not_ahead_of_the_one_that_counts_suspend() {
+        assert!(monotonic_nanos() <= boottime_nanos());
     }
 
     #[cfg(target_os = "linux")]

@@ -16,7 +16,7 @@ pub mod limits;
 pub mod tcp;
 pub mod udp;
 
-pub use clock::boottime_nanos;
+pub use clock::{boottime_nanos, monotonic_nanos};
 pub use limits::raise_descriptor_limit;
 pub use udp::{
     BATCH, BindOptions, Datagram, LocalAddress, Outgoing, RECEIVE_SLOT_BYTES, ReceiveBatch,

@@ -34,7 +34,7 @@ pub use self::body::Flush;
 pub use self::cache::{CacheReport, HeldReport};
 use self::connections::{Connections, accept};
 use self::endpoint::Endpoint;
-pub use self::endpoint::readiness_line;
+pub use self::endpoint::{Access, readiness_line};
 pub use self::sources::Sources;
 pub use self::token::{Token, TokenError};
 pub use self::upstreams::health_line;
@@ -94,8 +94,7 @@ impl fmt::Display for Advice {
 pub struct Admin {
     listeners: Vec<TcpListener>,
     addresses: Vec<SocketAddr>,
-    hosts: Vec<String>,
-    token: Option<Token>,
+    access: Access,
 }
 
 impl Admin {
@@ -112,12 +111,10 @@ impl Admin {
             listeners.push(listener);
             addresses.push(bound);
         }
-        let token = config.token_file.as_deref().map(Token::load).transpose()?;
         Ok(Admin {
-            token,
+            access: Access::load(config)?,
             listeners,
             addresses,
-            hosts: config.hosts.clone(),
         })
     }
 
@@ -143,7 +140,7 @@ impl Admin {
     /// # Errors
     /// The system's: the runtime cannot watch a listener.
     pub fn serve(self, sources: &Arc<Sources>) -> io::Result<Serving> {
-        let endpoint = Arc::new(Endpoint::new(Arc::clone(sources), self.hosts, self.token));
+        let endpoint = Arc::new(Endpoint::new(Arc::clone(sources), self.access));
         let connections = Arc::new(Connections::default());
         let mut accepting = Vec::new();
         for listener in self.listeners {
@@ -154,7 +151,10 @@ impl Admin {
             let task = tokio::spawn(accept(listener, endpoint, connections));
             accepting.push(task.abort_handle());
         }
-        Ok(Serving { accepting })
+        Ok(Serving {
+            accepting,
+            endpoint,
+        })
     }
 }
 
@@ -162,9 +162,15 @@ impl Admin {
 #[derive(Debug)]
 pub struct Serving {
     accepting: Vec<AbortHandle>,
+    endpoint: Arc<Endpoint>,
 }
 
 impl Serving {
+    /// Goes over to other names and another token; open connections stay.
+    pub fn set_access(&self, access: Access) {
+        self.endpoint.set_access(access);
+    }
+
     /// Leaves new connections to the process that replaces this one; those that are open are served.
     pub fn stop_accepting(&self) {
         for task in &self.accepting {

@@ -27,7 +27,7 @@ mod upstream;
 mod upstreams;
 mod words;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use address::ScopedAddress;
 pub use environment::Environment;
@@ -38,7 +38,7 @@ pub use meaning::{
     TcpConfig, TlsConfig,
 };
 pub use problem::{FileFault, Problem, Problems, UpstreamsFault};
-pub use spec::{Origin, Written};
+pub use spec::{Origin, Overridden, Written};
 pub use upstream::{Endpoint, UpstreamConfig, UpstreamSpec};
 pub use words::{LocalName, LogFormat, LogLevel, Profile, Word};
 
@@ -58,6 +58,10 @@ pub struct Loaded {
     pub effective: Vec<Effective>,
     /// What the operator may not expect.
     pub notes: Vec<Note>,
+    /// What the file says in vain.
+    pub overridden: Vec<Overridden>,
+    /// The file, if there is one.
+    pub file: Option<PathBuf>,
 }
 
 /// A setting, as it holds.
@@ -118,6 +122,8 @@ pub fn load(environment: &Environment, file: Option<&Path>) -> Result<Loaded, Pr
                 config,
                 effective,
                 notes,
+                overridden: spec.overridden,
+                file: spec.file,
             })
         }
         None => Err(Problems::new(problems)),

@@ -14,13 +14,14 @@ use std::time::Duration;
 use dotgate_core::{Count, Moment};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Interval, MissedTickBehavior, interval};
-use tracing::{info, warn};
+use tracing::info;
 
 use self::telling::tell;
 use self::watchdog::Watchdog;
 use crate::admin::{Admin, Serving};
 use crate::bootstrap::Bootstrap;
 use crate::config::Config;
+use crate::reload::{EVERY, InForce, Outcome, Watch};
 use crate::serve::{Forwarder, cache_settings};
 use crate::service::{Service, State, is_of_this_service};
 use crate::snapshot::Snapshot;
@@ -55,11 +56,12 @@ pub fn run(
     admin: Admin,
     succession: Option<Succession>,
     service: Service,
-    config: &Config,
+    in_force: InForce,
 ) -> io::Result<End> {
     let (runtime, service) = (runtime()?, Arc::new(service));
     runtime.block_on(async {
         let signals = Signals::new()?;
+        let config = in_force.config();
         let snapshot = snapshot(&forwarder, config);
         if let Some(snapshot) = &snapshot {
             snapshot.restore();
@@ -73,23 +75,25 @@ pub fn run(
             None => None,
         };
         let serving = admin.serve(forwarder.sources())?;
-        let _bootstrap = Bootstrap::start(config, &forwarder.upstreams());
-        let addresses: Vec<String> = forwarder
-            .addresses()
-            .iter()
-            .map(ToString::to_string)
-            .collect();
-        service.tell(State::Ready(&addresses.join(", ")));
+        tell_ready(&service, &forwarder);
         let beside = Beside {
             admin: serving,
             watchdog: Watchdog::start(&service, forwarder.sources()),
             service,
             snapshot,
+            bootstrap: Bootstrap::start(config, &forwarder.upstreams()),
+            in_force,
         };
-        let end = control(&mut forwarder, beside, config, signals, successors).await;
+        let end = control(&mut forwarder, beside, signals, successors).await;
         tell_totals(&forwarder, end);
         Ok(end)
     })
+}
+
+fn tell_ready(service: &Service, forwarder: &Forwarder) {
+    let addresses = forwarder.addresses().iter();
+    let addresses: Vec<String> = addresses.map(ToString::to_string).collect();
+    service.tell(State::Ready(&addresses.join(", ")));
 }
 
 /// What carries the cache over a restart, if that is wanted.
@@ -132,18 +136,29 @@ impl Signals {
         })
     }
 
-    /// The next signal that asks for the end.
-    async fn stop(&mut self) -> &'static str {
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return "SIGTERM",
-                _ = self.interrupt.recv() => return "SIGINT",
-                _ = self.hang_up.recv() => {
-                    warn!("SIGHUP: settings are read at the start alone; restart to change them");
-                }
-            }
+    async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.terminate.recv() => Asked::Stop("SIGTERM"),
+            _ = self.interrupt.recv() => Asked::Stop("SIGINT"),
+            _ = self.hang_up.recv() => Asked::Reload,
         }
     }
+
+    /// The next signal that asks for the end.
+    async fn stop(&mut self) {
+        while self.next().await == Asked::Reload {
+            info!("SIGHUP: this process is about to end, and reads no configuration");
+        }
+    }
+}
+
+/// What a signal asks for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// The end, in these words.
+    Stop(&'static str),
+    /// That the configuration is read anew.
+    Reload,
 }
 
 /// Why this process ends.
@@ -160,18 +175,52 @@ struct Beside {
     watchdog: Watchdog,
     service: Arc<Service>,
     snapshot: Option<Snapshot>,
+    bootstrap: Bootstrap,
+    in_force: InForce,
+}
+
+impl Beside {
+    /// Reads the configuration anew.
+    fn reload(&mut self, why: &str, forwarder: &mut Forwarder) {
+        // Of the clock that the service manager compares it with (sd_notify(3)).
+        let since = dotgate_net::monotonic_nanos() / 1_000;
+        self.service.tell(State::Reloading(since));
+        match self.in_force.reload(why, forwarder, &self.admin) {
+            Outcome::Taken { .. } => {
+                let config = self.in_force.config();
+                self.bootstrap = Bootstrap::start(config, &forwarder.upstreams());
+            }
+            Outcome::Refused { .. } => {}
+        }
+        tell_ready(&self.service, forwarder);
+    }
 }
 
 async fn control(
     forwarder: &mut Forwarder,
-    beside: Beside,
-    config: &Config,
+    mut beside: Beside,
     mut signals: Signals,
     mut successors: Option<Successors>,
 ) -> End {
+    let mut watch = Watch::new(&beside.in_force.files());
+    let mut looks = ticks(EVERY);
     let reason = loop {
         tokio::select! {
-            name = signals.stop() => break Reason::Told(name),
+            asked = signals.next() => match asked {
+                Asked::Stop(name) => break Reason::Told(name),
+                Asked::Reload => {
+                    watch.note_tried(&beside.in_force.files());
+                    beside.reload("SIGHUP", forwarder);
+                }
+            },
+            _ = looks.tick() => {
+                let files = beside.in_force.files();
+                let is_watched = beside.in_force.config().is_watched();
+                if is_watched && watch.look(&files) {
+                    watch.note_tried(&files);
+                    beside.reload("other content", forwarder);
+                }
+            }
             successor = next_successor(&mut successors) => break Reason::Replaced(successor),
             report = forwarder.next_report() => match report {
                 Some((worker, report)) => tell(forwarder, worker, &report),
@@ -179,6 +228,7 @@ async fn control(
             },
         }
     };
+    let config = beside.in_force.config().clone();
     let is_replaced = matches!(reason, Reason::Replaced(_));
     let mut snapshot = None;
     match reason {
@@ -204,7 +254,7 @@ async fn control(
     // From here on nobody replaces this process.
     drop(successors);
     tokio::select! {
-        end = drain_and_save(forwarder, config, snapshot) => return end,
+        end = drain_and_save(forwarder, &config, snapshot) => return end,
         _ = signals.stop() => {}
     }
     if !is_replaced {
@@ -212,7 +262,7 @@ async fn control(
     }
     // The service ends, and this process was told of it for the first time.
     tokio::select! {
-        end = finish(forwarder, config) => end,
+        end = finish(forwarder, &config) => end,
         _ = signals.stop() => End::CutShort,
     }
 }
@@ -224,6 +274,8 @@ fn leave_to(forwarder: &Forwarder, successor: &Successor, beside: Beside) {
         watchdog,
         service,
         snapshot: _,
+        bootstrap: _,
+        in_force: _,
     } = beside;
     // From here on the service manager hears of the other one alone.
     drop(watchdog);
@@ -258,7 +310,7 @@ async fn drain_and_save(
 async fn drain(forwarder: &mut Forwarder, config: &Config) -> End {
     let start = now();
     let last_moment = start + config.server().drain_max;
-    let mut tick = ticks();
+    let mut tick = ticks(TICK);
     loop {
         tick.tick().await;
         tell_reports(forwarder);
@@ -274,7 +326,7 @@ async fn drain(forwarder: &mut Forwarder, config: &Config) -> End {
 async fn finish(forwarder: &mut Forwarder, config: &Config) -> End {
     forwarder.order(Order::Finish);
     let given_up = now() + config.query().deadline + ENDING;
-    let mut tick = ticks();
+    let mut tick = ticks(TICK);
     loop {
         tick.tick().await;
         tell_reports(forwarder);
@@ -287,8 +339,8 @@ async fn finish(forwarder: &mut Forwarder, config: &Config) -> End {
     }
 }
 
-fn ticks() -> Interval {
-    let mut ticks = interval(TICK);
+fn ticks(every: Duration) -> Interval {
+    let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks
 }

@@ -16,6 +16,7 @@ pub mod healthcheck;
 pub mod log;
 pub mod metrics;
 pub mod query;
+pub mod reload;
 pub mod replace;
 pub mod run;
 pub mod serve;

@@ -14,9 +14,10 @@ use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::{self, MakeWriter};
+use tracing_subscriber::layer::Layered;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{Registry, reload};
+use tracing_subscriber::{Layer, Registry, reload};
 
 use crate::config::{LogConfig, LogFormat, LogLevel, Word as _};
 
@@ -49,21 +50,40 @@ static LINES: LazyLock<Option<Lines>> = LazyLock::new(|| {
 /// The filter in force, once the log has started.
 static FILTER: OnceLock<reload::Handle<LevelFilter, Registry>> = OnceLock::new();
 
+/// Lines of one format or the other, and how to go over.
+type Format = Box<dyn Layer<Filtered> + Send + Sync>;
+type Filtered = Layered<reload::Layer<LevelFilter, Registry>, Registry>;
+static FORMAT: OnceLock<reload::Handle<Format, Filtered>> = OnceLock::new();
+
 /// Starts to log. Later calls change nothing.
 pub fn start(config: &LogConfig) {
-    let (filter, handle) = reload::Layer::new(filter_of(config.level));
+    let (filter, level_handle) = reload::Layer::new(filter_of(config.level));
+    let (lines, format_handle) = reload::Layer::new(lines(config.format));
     let registry = tracing_subscriber::registry().with(filter);
+    // A second start in one process (tests, `dotgate demo`) keeps the first one's log.
+    if registry.with(lines).try_init().is_ok() {
+        FILTER.get_or_init(|| level_handle);
+        FORMAT.get_or_init(|| format_handle);
+    }
+}
+
+fn lines(format: LogFormat) -> Format {
     let lines = fmt::layer()
         .with_target(false)
         .with_ansi(false)
         .with_writer(Queue);
-    let started = match config.format {
-        LogFormat::Text => registry.with(lines).try_init(),
-        LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init(),
-    };
-    // A second start in one process (tests, `dotgate demo`) keeps the first one's log.
-    if started.is_ok() {
-        FILTER.get_or_init(|| handle);
+    match format {
+        LogFormat::Text => Box::new(lines),
+        LogFormat::Json => Box::new(lines.json().flatten_event(true)),
+    }
+}
+
+/// Goes over to another level and format, if the log has started.
+pub fn set(config: &LogConfig) {
+    set_level(config.level);
+    if let Some(handle) = FORMAT.get() {
+        // It fails only where the log itself is gone.
+        drop(handle.reload(lines(config.format)));
     }
 }
 

@@ -21,6 +21,7 @@ pub use self::reference::reference_page;
 pub use self::table::{Kind, Metric, table};
 
 use self::encoder::Page;
+use crate::reload::Reloads;
 
 /// Everything that metrics are made from, as it is when a scraper asks.
 #[derive(Clone, Debug)]
@@ -37,6 +38,8 @@ pub struct Reading<'a> {
     pub udp_drops: Option<u64>,
     /// Lines of the log that were dropped.
     pub log_lines_dropped: u64,
+    /// What came of reading the configuration anew.
+    pub reloads: Reloads,
     /// What the system says of this process.
     pub process: Process,
 }

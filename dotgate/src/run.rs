@@ -10,6 +10,7 @@ use crate::admin::{Admin, AdminError};
 use crate::cli::Command;
 use crate::config::{self, Config, EXIT_STATUS, Environment, Loaded};
 use crate::control::{self, End};
+use crate::reload::InForce;
 use crate::serve::{Forwarder, StartError};
 use crate::service::Service;
 use crate::take_over::{Inherited, Predecessor, Succession, TakeOverError};
@@ -76,14 +77,15 @@ fn serve(
     log::start(loaded.config.log());
     // The default hook writes to standard error itself, where a blocked pipe would hold a worker up.
     std::panic::set_hook(Box::new(|panic| error!(%panic, "a bug")));
-    let status = serve_loaded(&loaded, environment, announced);
+    let status = serve_loaded(loaded, environment, file, announced);
     log::flush();
     status
 }
 
 fn serve_loaded(
-    loaded: &Loaded,
+    loaded: Loaded,
     environment: &Environment,
+    file: Option<&Path>,
     announced: &mut dyn Write,
 ) -> io::Result<u8> {
     let config = &loaded.config;
@@ -122,11 +124,12 @@ fn serve_loaded(
         warn!(%problem, "the service manager named in NOTIFY_SOCKET cannot be told anything");
         Service::default()
     });
+    let in_force = InForce::new(environment, file.map(Path::to_owned), loaded);
     if let Err(problem) = writeln!(announced, "serving").and_then(|()| announced.flush()) {
         warn!(%problem, "nobody heard that this process serves");
     }
     Ok(
-        match control::run(forwarder, admin, succession, service, config)? {
+        match control::run(forwarder, admin, succession, service, in_force)? {
             End::Finished => 0,
             End::CutShort => FAILED,
         },

@@ -23,6 +23,8 @@ pub struct Service {
 pub enum State<'a> {
     /// Clients are served; this is where, for people.
     Ready(&'a str),
+    /// The configuration is read anew, since this time of the monotonic clock, in microseconds.
+    Reloading(u64),
     /// All workers turn.
     Alive,
     /// This process serves from now on.
@@ -35,6 +37,7 @@ impl State<'_> {
     fn message(self) -> String {
         match self {
             State::Ready(status) => format!("READY=1\nSTATUS=serving {status}\n"),
+            State::Reloading(since) => format!("RELOADING=1\nMONOTONIC_USEC={since}\n"),
             State::Alive => "WATCHDOG=1\n".to_owned(),
             State::ReplacedBy(process) => format!("MAINPID={process}\n"),
             State::Stopping => {
@@ -130,6 +133,10 @@ mod tests {
             String::from_utf8(buffer[..length].to_vec()).unwrap()
         };
         assert_eq!(heard(State::Alive), "WATCHDOG=1\n");
+        assert_eq!(
+            heard(State::Reloading(8)),
+            "RELOADING=1\nMONOTONIC_USEC=8\n"
+        );
         assert_eq!(heard(State::ReplacedBy(7)), "MAINPID=7\n");
         assert!(heard(State::Ready("here")).starts_with("READY=1\nSTATUS=serving here\n"));
         assert!(heard(State::Stopping).starts_with("STOPPING=1\n"));

@@ -11,7 +11,8 @@ use super::liveness::{Liveness, Standing};
 use super::now;
 use super::readiness::{Readiness, Reason, Verdict};
 use super::sources::Sources;
-use super::token::Token;
+use super::token::{Token, TokenError};
+use crate::config::AdminConfig;
 
 /// How often one who waits for a woken worker looks.
 const LOOK: Duration = Duration::from_millis(10);
@@ -20,12 +21,31 @@ const LOOK: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(super) struct Endpoint {
     sources: Arc<Sources>,
-    /// The names by which it may be asked.
-    hosts: Vec<String>,
-    /// What those have who may do more than read; none while nobody may.
-    token: Option<Token>,
+    access: Mutex<Arc<Access>>,
     liveness: Mutex<Liveness>,
     readiness: Mutex<Readiness>,
+}
+
+/// Who may ask what.
+#[derive(Clone, Default, Debug)]
+pub struct Access {
+    /// The names by which it may be asked.
+    pub(super) hosts: Vec<String>,
+    /// What those have who may do more than read; none while nobody may.
+    pub(super) token: Option<Token>,
+}
+
+impl Access {
+    /// Finds out what the settings say, and reads the token's file.
+    ///
+    /// # Errors
+    /// [`TokenError`].
+    pub fn load(config: &AdminConfig) -> Result<Access, TokenError> {
+        Ok(Access {
+            hosts: config.hosts.clone(),
+            token: config.token_file.as_deref().map(Token::load).transpose()?,
+        })
+    }
 }
 
 /// The body of `/livez` and `/readyz`.
@@ -39,12 +59,11 @@ pub(super) struct Report {
 }
 
 impl Endpoint {
-    pub(super) fn new(sources: Arc<Sources>, hosts: Vec<String>, token: Option<Token>) -> Endpoint {
+    pub(super) fn new(sources: Arc<Sources>, access: Access) -> Endpoint {
         Endpoint {
             liveness: Mutex::new(Liveness::new(sources.workers().len())),
             readiness: Mutex::new(Readiness::new()),
-            hosts,
-            token,
+            access: Mutex::new(Arc::new(access)),
             sources,
         }
     }
@@ -53,12 +72,15 @@ impl Endpoint {
         &self.sources
     }
 
-    pub(super) fn hosts(&self) -> &[String] {
-        &self.hosts
+    pub(super) fn access(&self) -> Arc<Access> {
+        let held = self.access.lock();
+        Arc::clone(&held.unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(super) fn token(&self) -> Option<&Token> {
-        self.token.as_ref()
+    /// Goes over to other names and another token, for the requests that come from now on.
+    pub(super) fn set_access(&self, access: Access) {
+        let held = self.access.lock();
+        *held.unwrap_or_else(PoisonError::into_inner) = Arc::new(access);
     }
 
     /// How each worker stands, by number. Those that sleep are woken.

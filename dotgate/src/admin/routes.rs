@@ -108,12 +108,13 @@ where
 
 /// What is asked for, if it may be.
 fn route<B>(endpoint: &Endpoint, request: &Request<B>) -> Result<Path, Refusal> {
-    host::check(request, endpoint.hosts())?;
+    let access = endpoint.access();
+    host::check(request, &access.hosts)?;
     let path = Path::read(request.uri().path())?;
     let takes = path.takes();
     takes.check_method(request.method())?;
     if takes.needs_token() {
-        token::check(request.headers(), endpoint.token())?;
+        token::check(request.headers(), access.token.as_ref())?;
     }
     Ok(path)
 }

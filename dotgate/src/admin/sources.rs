@@ -10,6 +10,7 @@ use dotgate_core::{Cache, Count, Moment, Shared};
 use super::now;
 use crate::log;
 use crate::metrics::{Process, Reading, UpstreamReading};
+use crate::reload::Record;
 use crate::serve::RunningWorker;
 use crate::upstreams::Upstreams;
 
@@ -22,6 +23,7 @@ pub struct Sources {
     shared: Shared,
     workers: Vec<RunningWorker>,
     is_draining: AtomicBool,
+    reloads: Record,
 }
 
 impl Sources {
@@ -39,6 +41,7 @@ impl Sources {
             shared,
             workers,
             is_draining: AtomicBool::new(false),
+            reloads: Record::default(),
         }
     }
 
@@ -103,8 +106,14 @@ impl Sources {
             cache: self.cache().usage(),
             udp_drops: drops.reduce(|all, more| all + more),
             log_lines_dropped: log::dropped_lines(),
+            reloads: self.reloads.read(),
             process: Process::read(),
         }
+    }
+
+    /// What came of reading the configuration anew.
+    pub fn reloads(&self) -> &Record {
+        &self.reloads
     }
 
     /// Whether the end was ordered.

@@ -14,6 +14,7 @@ use super::now;
 use super::upstreams::{self, UpstreamReport, rounded};
 use crate::config::Word;
 use crate::log;
+use crate::reload::{Outcome, Reloads};
 
 /// The version of the schema.
 const SCHEMA: u32 = 1;
@@ -29,12 +30,43 @@ pub(super) struct Status {
     /// The addresses in service.
     listen: Vec<String>,
     log: LogReport,
+    configuration: ConfigurationReport,
     /// As `/healthz` has them, without a probe.
     upstreams: Vec<UpstreamReport>,
     cache: UsageReport,
     workers: Vec<WorkerReport>,
     /// What all workers counted since the start.
     counts: BTreeMap<&'static str, u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct ConfigurationReport {
+    /// How often a new one was taken since the start.
+    reloads: u64,
+    /// How often one was refused.
+    refused: u64,
+    /// `ok` or `refused`: what came of the last one read.
+    last: &'static str,
+    /// Why it was refused.
+    problem: Option<String>,
+    /// Settings that have another value by now and need a restart.
+    waiting_for_restart: Vec<String>,
+}
+
+impl ConfigurationReport {
+    fn of(reloads: Reloads) -> ConfigurationReport {
+        let (last, problem, waiting_for_restart) = match reloads.last {
+            Outcome::Taken { waiting } => ("ok", None, waiting),
+            Outcome::Refused { problem } => ("refused", Some(problem), Vec::new()),
+        };
+        ConfigurationReport {
+            reloads: reloads.taken,
+            refused: reloads.refused,
+            last,
+            problem,
+            waiting_for_restart,
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -75,6 +107,7 @@ impl Status {
                 level: log::level().map(Word::word),
                 lines_dropped: log::dropped_lines(),
             },
+            configuration: ConfigurationReport::of(sources.reloads().read()),
             upstreams: upstreams::reports(sources, now),
             cache: UsageReport::of(sources.cache()),
             workers: workers

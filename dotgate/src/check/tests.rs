@@ -34,6 +34,7 @@ server.port                     PORT                    5300
 dns.host                        DNS_HOST                192.0.2.1#dot.test
 dns.port                        DNS_PORT                853
 DOTGATE_CONFIG_FILE             -                       (not set)
+config.watch                    default                 true
 log.level                       default                 info
 log.format                      default                 text
 server.workers                  DOTGATE_SERVER_WORKERS  3
@@ -67,6 +68,7 @@ cache.stale_max                 default                 86400s
 cache.stale_after               default                 1800ms
 cache.prefetch                  default                 true
 cache.except                    default                 (none)
+cache.snapshot_file             -                       (not set)
 
 listen on [::]:5300, UDP and TCP
 workers: 3

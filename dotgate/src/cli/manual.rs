@@ -24,7 +24,11 @@ const SIGNALS: &[(&str, &str)] = &[
         "Serve until no packet came for two seconds, at most `DOTGATE_SERVER_DRAIN_MAX`; answer what is in flight; \
          exit. A second one ends it at once.",
     ),
-    ("SIGHUP", "Nothing yet but a line in the log."),
+    (
+        "SIGHUP",
+        "Read the configuration anew, and go over to it without closing a socket; one with a problem is refused as a \
+         whole. What it does not change says so in the log.",
+    ),
 ];
 
 const STATUS: &[(&str, &str)] = &[

@@ -37,6 +37,7 @@ pub struct Config {
     forwarded: Vec<LocalName>,
     admin: AdminConfig,
     cache: CacheConfig,
+    is_watched: bool,
 }
 
 /// Where to listen, and how.
@@ -206,6 +207,26 @@ impl Config {
         &self.admin
     }
 
+    /// Whether the files are watched, to be read anew.
+    pub fn is_watched(&self) -> bool {
+        self.is_watched
+    }
+
+    /// Returns this configuration with that of `running` where only a restart changes it (`Reload::Restart`).
+    #[must_use]
+    pub fn in_place_of(mut self, running: &Config) -> Config {
+        self.server = ServerConfig {
+            udp_response_max: self.server.udp_response_max,
+            drain_max: self.server.drain_max,
+            ..running.server.clone()
+        };
+        self.admin.listen.clone_from(&running.admin.listen);
+        self.cache.size = running.cache.size;
+        let snapshot_file = &running.cache.snapshot_file;
+        self.cache.snapshot_file.clone_from(snapshot_file);
+        self
+    }
+
     /// Returns how many TCP connections clients may have in a process that may open `descriptors` files.
     /// `auto` leaves room for every listener and for four sessions to each upstream in each worker, is at least 16
     /// and at most 65,536, and gives a client address a quarter. Numbers the operator wrote are returned as they are.
@@ -243,6 +264,7 @@ impl Config {
         let upstream_specs = upstreams::read(&mut reader);
         let default_port = reader.value(&table::DNS_PORT);
         reader.optional(&table::CONFIG_FILE);
+        let is_watched = reader.value(&table::CONFIG_WATCH);
         let log = read_log(&mut reader);
         let query = read_query(&mut reader);
         let tcp = read_tcp(&mut reader);
@@ -279,6 +301,7 @@ impl Config {
             forwarded: forwarded?,
             admin: admin?,
             cache: cache?,
+            is_watched: is_watched?,
         };
         problems.is_empty().then_some(config)
     }

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use super::setting::{Absent, Subject};
+use super::setting::{Absent, Reload, Subject};
 use super::settings::{TABLE, UPSTREAM_KEYS};
 
 /// Writes a value as the file would hold it: numbers and booleans bare, lists as arrays, the rest as strings.
@@ -74,7 +74,11 @@ pub fn settings_page() -> String {
          In the file, a list is an array of strings, and a duration or a size with a unit is a string.\n\
          Variables that Kubernetes injects for a Service called `dotgate` are passed over. For a Service called\n\
          `dns` it injects `DNS_PORT=tcp://...`, which is refused: set `enableServiceLinks: false` in the pod's\n\
-         spec.\n\n",
+         spec.\n\n\
+         SIGHUP, and other content of the file, of the certificates in `DOTGATE_TLS_CA_FILE` or of the token in\n\
+         `DOTGATE_ADMIN_TOKEN_FILE`, have the configuration read anew while everything is served. A configuration\n\
+         with a problem is refused as a whole and the one in force goes on. Only what stands in the file can change:\n\
+         the environment of a process is fixed. What a reload does not change says so below, and so does the log.\n\n",
     );
     page.push_str("## Required\n");
     for &subject in TABLE.iter().filter(|subject| subject.entry().is_required()) {
@@ -170,6 +174,10 @@ fn push_setting(page: &mut String, subject: Subject) {
         Absent::Default(text) => push(page, format_args!("* Default: `{text}`\n")),
         Absent::Nothing => page.push_str("* Default: not set\n"),
     }
+    page.push_str(match entry.reload {
+        Reload::Live => "* Changed by: a reload\n",
+        Reload::Restart => "* Changed by: a restart, or `dotgate replace`\n",
+    });
     push(
         page,
         format_args!("* Example: `{}`\n", example(subject, false)),

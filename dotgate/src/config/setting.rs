@@ -22,6 +22,8 @@ pub struct Setting<K> {
 pub struct Entry {
     /// What it is called.
     pub names: Names,
+    /// When another value holds.
+    pub reload: Reload,
     /// What holds if it is not set.
     pub absent: Absent,
     /// What it does, in one sentence.
@@ -51,6 +53,15 @@ pub enum Names {
     },
     /// A variable that the file cannot replace.
     VariableOnly(&'static str),
+}
+
+/// When another value of a setting holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reload {
+    /// As soon as the configuration is read anew.
+    Live,
+    /// Once the program starts anew, or is replaced.
+    Restart,
 }
 
 /// What holds if a setting is not set.

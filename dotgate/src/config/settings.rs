@@ -7,17 +7,19 @@
 
 mod admin;
 mod cache;
+mod file;
 
 use std::marker::PhantomData;
 use std::num::NonZeroU16;
 use std::time::Duration;
 
 pub use self::admin::{ADMIN_HOST_NAMES, ADMIN_LISTEN, ADMIN_TOKEN_FILE};
+pub use self::file::{CONFIG_FILE, CONFIG_WATCH};
 use super::kinds::{
     ByteCount, FilePath, ListenAddresses, Number, OneOf, OrAuto, Prefixes, Resolvers, Size, SomeOf,
     Time, Upstreams,
 };
-use super::setting::{Absent, Entry, Names, Setting, Subject, UpstreamKey};
+use super::setting::{Absent, Entry, Names, Reload, Setting, Subject, UpstreamKey};
 use super::words::{LocalName, LogFormat, LogLevel, Profile};
 
 pub use cache::{
@@ -32,6 +34,7 @@ pub static TABLE: &[Subject] = &[
     &DNS_HOST,
     &DNS_PORT,
     &CONFIG_FILE,
+    &CONFIG_WATCH,
     &LOG_LEVEL,
     &LOG_FORMAT,
     &SERVER_WORKERS,
@@ -75,6 +78,7 @@ pub static SERVER_HOST: Setting<ListenAddresses> = Setting {
             section: "server",
             key: "host",
         },
+        reload: Reload::Restart,
         absent: Absent::Required,
         doc: "The addresses to listen on, for UDP and TCP. `::` is IPv6 alone; `0.0.0.0,::` is all there is.",
         example: "127.0.0.1,::1",
@@ -90,6 +94,7 @@ pub static SERVER_PORT: Setting<Number<u16>> = Setting {
             section: "server",
             key: "port",
         },
+        reload: Reload::Restart,
         absent: Absent::Required,
         doc: "The UDP and TCP port to listen on; 0 lets the kernel choose one.",
         example: "5300",
@@ -109,6 +114,7 @@ pub static DNS_HOST: Setting<Upstreams> = Setting {
             section: "dns",
             key: "host",
         },
+        reload: Reload::Live,
         absent: Absent::Required,
         doc: "The upstreams, DNS over TLS servers. `ADDR` alone: the certificate must carry the address. \
               Name and pins: both must pass. `ADDR` with pins alone: a pinned key is enough. \
@@ -126,6 +132,7 @@ pub static DNS_PORT: Setting<Number<u16>> = Setting {
             section: "dns",
             key: "port",
         },
+        reload: Reload::Live,
         absent: Absent::Required,
         doc: "The port of the upstreams that are written without one; 853 is DNS over TLS's own.",
         example: "853",
@@ -137,17 +144,6 @@ pub static DNS_PORT: Setting<Number<u16>> = Setting {
     },
 };
 
-/// `DOTGATE_CONFIG_FILE`.
-pub static CONFIG_FILE: Setting<FilePath> = Setting {
-    entry: Entry {
-        names: Names::VariableOnly("DOTGATE_CONFIG_FILE"),
-        absent: Absent::Nothing,
-        doc: "The TOML file to read settings from; `--config` names another. The environment wins over the file.",
-        example: "/etc/dotgate/dotgate.toml",
-    },
-    kind: FilePath,
-};
-
 /// `LOG_LEVEL`.
 pub static LOG_LEVEL: Setting<OneOf<LogLevel>> = Setting {
     entry: Entry {
@@ -156,6 +152,7 @@ pub static LOG_LEVEL: Setting<OneOf<LogLevel>> = Setting {
             section: "log",
             key: "level",
         },
+        reload: Reload::Live,
         absent: Absent::Default("info"),
         doc: "The least important events that are still logged.",
         example: "info",
@@ -171,6 +168,7 @@ pub static LOG_FORMAT: Setting<OneOf<LogFormat>> = Setting {
             section: "log",
             key: "format",
         },
+        reload: Reload::Live,
         absent: Absent::Default("text"),
         doc: "How events are logged: as lines for people or as a JSON object each.",
         example: "json",
@@ -185,6 +183,7 @@ pub static SERVER_WORKERS: Setting<OrAuto<Number<NonZeroU16>>> = Setting {
             section: "server",
             key: "workers",
         },
+        reload: Reload::Restart,
         absent: Absent::Default("auto"),
         doc: "The threads that serve queries; `auto` is one for each available CPU, at most 4.",
         example: "2",
@@ -203,6 +202,7 @@ pub static SERVER_UDP_RECEIVE_BUFFER: Setting<Size> = Setting {
             section: "server",
             key: "udp_receive_buffer",
         },
+        reload: Reload::Restart,
         absent: Absent::Default("4MiB"),
         doc: "The receive buffer asked of the kernel for each UDP socket; it gives at most `net.core.rmem_max`.",
         example: "8MiB",
@@ -220,6 +220,7 @@ pub static SERVER_UDP_RESPONSE_MAX: Setting<Number<u16>> = Setting {
             section: "server",
             key: "udp_response_max",
         },
+        reload: Reload::Live,
         absent: Absent::Default("1232"),
         doc: "The longest response sent over UDP; a longer one is cut and the client asks again over TCP.",
         example: "1400",
@@ -238,6 +239,7 @@ pub static SERVER_TAKE_OVER_SOCKET: Setting<FilePath> = Setting {
             section: "server",
             key: "take_over_socket",
         },
+        reload: Reload::Restart,
         absent: Absent::Nothing,
         doc: "The Unix socket by which a new process takes the listening sockets over from the running one, \
               which then ends; no query is lost. Only processes of the same user and root are served there.",
@@ -253,6 +255,7 @@ pub static SERVER_DRAIN_MAX: Setting<Time> = Setting {
             section: "server",
             key: "drain_max",
         },
+        reload: Reload::Live,
         absent: Absent::Default("8s"),
         doc: "How long clients are still served after a signal to stop, while they still ask.",
         example: "15s",
@@ -270,6 +273,7 @@ pub static QUERY_DEADLINE: Setting<Time> = Setting {
             section: "query",
             key: "deadline",
         },
+        reload: Reload::Live,
         absent: Absent::Default("4s"),
         doc: "How long after a query arrived its client has a response, whatever happens; \
               1800ms suits clients that give up after 2s, as CoreDNS does.",
@@ -288,6 +292,7 @@ pub static QUERY_IN_FLIGHT_MAX: Setting<Number<u32>> = Setting {
             section: "query",
             key: "in_flight_max",
         },
+        reload: Reload::Live,
         absent: Absent::Default("20000"),
         doc: "The queries a worker has in flight at once; further ones get SERVFAIL at once.",
         example: "20000",
@@ -306,6 +311,7 @@ pub static QUERY_IN_FLIGHT_PER_CLIENT_MAX: Setting<Number<u32>> = Setting {
             section: "query",
             key: "in_flight_per_client_max",
         },
+        reload: Reload::Live,
         absent: Absent::Default("5000"),
         doc: "The queries of one client address that a worker has in flight at once; \
               further ones get SERVFAIL at once.",
@@ -325,6 +331,7 @@ pub static TCP_CONNECTIONS_MAX: Setting<OrAuto<Number<u32>>> = Setting {
             section: "tcp",
             key: "connections_max",
         },
+        reload: Reload::Live,
         absent: Absent::Default("auto"),
         doc: "The TCP connections of all clients together; \
               `auto` is what the limit on open files leaves, at most 65536.",
@@ -344,6 +351,7 @@ pub static TCP_CONNECTIONS_PER_CLIENT_MAX: Setting<OrAuto<Number<u32>>> = Settin
             section: "tcp",
             key: "connections_per_client_max",
         },
+        reload: Reload::Live,
         absent: Absent::Default("auto"),
         doc: "The TCP connections of one client address; `auto` is a quarter of those of all clients.",
         example: "100",
@@ -362,6 +370,7 @@ pub static TCP_IDLE: Setting<Time> = Setting {
             section: "tcp",
             key: "idle",
         },
+        reload: Reload::Live,
         absent: Absent::Default("10s"),
         doc: "How long a client's TCP connection stays open with nothing asked on it.",
         example: "30s",
@@ -379,6 +388,7 @@ pub static TCP_IN_FLIGHT_MAX: Setting<Number<u32>> = Setting {
             section: "tcp",
             key: "in_flight_max",
         },
+        reload: Reload::Live,
         absent: Absent::Default("1000"),
         doc: "The queries in flight on one TCP connection of a client; further ones are not read until some are answered.",
         example: "100",
@@ -397,6 +407,7 @@ pub static ACCESS_ALLOW: Setting<Prefixes> = Setting {
             section: "access",
             key: "allow",
         },
+        reload: Reload::Live,
         absent: Absent::Default(
             "127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,169.254.0.0/16,\
              fe80::/10,fc00::/7",
@@ -414,6 +425,7 @@ pub static TLS_CA_FILE: Setting<FilePath> = Setting {
             section: "tls",
             key: "ca_file",
         },
+        reload: Reload::Live,
         absent: Absent::Nothing,
         doc: "A PEM file with the only certificate authorities to trust, in place of the system's.",
         example: "/etc/dotgate/ca.pem",
@@ -425,6 +437,7 @@ pub static TLS_CA_FILE: Setting<FilePath> = Setting {
 pub static SSL_CERT_FILE: Setting<FilePath> = Setting {
     entry: Entry {
         names: Names::VariableOnly("SSL_CERT_FILE"),
+        reload: Reload::Restart,
         absent: Absent::Nothing,
         doc: "The PEM file that holds the system's certificate authorities, as for OpenSSL; \
               `DOTGATE_TLS_CA_FILE` goes before it.",
@@ -440,6 +453,7 @@ pub static TLS_AUTHENTICATION: Setting<OneOf<Profile>> = Setting {
             section: "tls",
             key: "authentication",
         },
+        reload: Reload::Live,
         absent: Absent::Default("strict"),
         doc: "Whether upstreams must be authenticated; with `insecure-opportunistic` anybody on the way \
               can read and forge everything.",
@@ -455,6 +469,7 @@ pub static BOOTSTRAP_ADDRESSES: Setting<Resolvers> = Setting {
             section: "bootstrap",
             key: "addresses",
         },
+        reload: Reload::Live,
         absent: Absent::Nothing,
         doc: "The resolvers asked, in the clear, for the addresses of upstreams that are written as a `NAME`; \
               no others are ever asked.",
@@ -470,6 +485,7 @@ pub static LOCAL_FORWARD: Setting<SomeOf<LocalName>> = Setting {
             section: "local",
             key: "forward",
         },
+        reload: Reload::Live,
         absent: Absent::Default(""),
         doc: "The names that are forwarded although they are answered here by default.",
         example: "home.arpa,private-reverse",

@@ -11,7 +11,7 @@ use super::environment::{Environment, is_service_link, is_service_link_value};
 use super::kinds::Kind;
 use super::problem::Problem;
 use super::setting::{Described, Subject};
-use super::settings::{CONFIG_FILE, TABLE};
+use super::settings::{CONFIG_FILE, DNS_HOST, TABLE};
 use super::{file, nearest};
 
 /// Where a value was written.
@@ -52,6 +52,15 @@ pub struct Written {
     pub origin: Origin,
 }
 
+/// A setting of the file that is of no effect, for a variable decides it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overridden {
+    /// The variable.
+    pub variable: String,
+    /// Where the file speaks of it.
+    pub origin: Origin,
+}
+
 /// One `[[upstream]]` table of the file.
 #[derive(Debug)]
 pub(super) struct UpstreamTable {
@@ -69,8 +78,12 @@ pub(super) struct Spec {
     values: BTreeMap<String, Option<Written>>,
     /// The file's upstreams, unless the environment has some.
     pub(super) upstream_tables: Vec<UpstreamTable>,
+    /// What the file says of settings that a variable decides.
+    pub(super) overridden: Vec<Overridden>,
     /// Variables that Kubernetes injected.
     pub(super) service_links: Vec<String>,
+    /// The file, if one is named.
+    pub(super) file: Option<PathBuf>,
     /// The file could not be read, so what is missing may be in it.
     pub(super) file_is_unread: bool,
 }
@@ -95,6 +108,7 @@ impl Spec {
         let mut spec = Self::default();
         if let Some(path) = config_file(environment, file) {
             file::read(&path, &mut spec, problems);
+            spec.file = Some(path);
         }
         spec.take_variables(environment, problems);
         if let Some(path) = file {
@@ -151,6 +165,7 @@ impl Spec {
                     })
                 }
             };
+            self.note_overridden(subject);
             self.set(subject, written);
         }
         for (variable, value) in environment.prefixed() {
@@ -164,6 +179,19 @@ impl Spec {
                 problems.push(Problem::UnknownVariable { variable, nearest });
             }
         }
+    }
+}
+
+impl Spec {
+    fn note_overridden(&mut self, subject: Subject) {
+        let is_dns_host = subject.entry().variable() == DNS_HOST.entry.variable();
+        let origin = match (self.lookup(subject), self.upstream_tables.first()) {
+            (Lookup::Written(written), _) => written.origin.clone(),
+            (Lookup::Absent | Lookup::Broken, Some(table)) if is_dns_host => table.origin.clone(),
+            (Lookup::Absent | Lookup::Broken, _) => return,
+        };
+        let variable = subject.entry().variable().into_owned();
+        self.overridden.push(Overridden { variable, origin });
     }
 }
 

@@ -12,10 +12,11 @@ use domain::base::iana::{Rcode, Rtype};
 
 use super::resolver::{Resolver, ResolverConfig, ResolverError};
 use crate::admin::Admin;
-use crate::config::{self, Config, Environment, Problems};
+use crate::config::{self, Environment, Loaded, Problems};
 use crate::control::{self, End};
 use crate::log;
 use crate::query::{Asked, Transport, ask, write_response};
+use crate::reload::InForce;
 use crate::serve::{Forwarder, StartError};
 use crate::service::Service;
 use crate::tls::{Roots, RootsError};
@@ -78,7 +79,7 @@ const SAMPLES: [Sample; 3] = [
 /// # Errors
 /// Those of writing to `out` or `err`, and of the system: signals cannot be received.
 pub fn run(once: bool, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
-    let (resolver, forwarder, config) = match start() {
+    let (resolver, forwarder, loaded) = match start() {
         Ok(started) => started,
         Err(problem) => {
             writeln!(err, "dotgate demo: {problem}")?;
@@ -99,32 +100,32 @@ pub fn run(once: bool, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u
             Admin::default(),
             None,
             Service::default(),
-            &config,
+            InForce::made(loaded),
         )?
     };
     log::flush();
     Ok(u8::from(has_failed || end == End::CutShort))
 }
 
-fn start() -> Result<(Resolver, Forwarder, Config), DemoError> {
+fn start() -> Result<(Resolver, Forwarder, Loaded), DemoError> {
     let resolver = Resolver::start(&ResolverConfig::default())?;
     let roots = Roots::trusting(resolver.authority())?;
-    let config = configuration(PORT, &resolver)?;
-    log::start(config.log());
-    match Forwarder::start(&config, &roots) {
-        Ok(forwarder) => Ok((resolver, forwarder, config)),
+    let loaded = configuration(PORT, &resolver)?;
+    log::start(loaded.config.log());
+    match Forwarder::start(&loaded.config, &roots) {
+        Ok(forwarder) => Ok((resolver, forwarder, loaded)),
         // Somebody else has the port; the system finds another.
         Err(StartError::Bind(_)) => {
-            let config = configuration(0, &resolver)?;
-            let forwarder = Forwarder::start(&config, &roots)?;
-            Ok((resolver, forwarder, config))
+            let loaded = configuration(0, &resolver)?;
+            let forwarder = Forwarder::start(&loaded.config, &roots)?;
+            Ok((resolver, forwarder, loaded))
         }
         Err(problem) => Err(problem.into()),
     }
 }
 
 /// The configuration as an operator would write it. The process's own environment has no part in it.
-fn configuration(port: u16, resolver: &Resolver) -> Result<Config, Problems> {
+fn configuration(port: u16, resolver: &Resolver) -> Result<Loaded, Problems> {
     let address = resolver.address();
     let environment: Environment = [
         ("HOST", "127.0.0.1".to_owned()),
@@ -137,7 +138,7 @@ fn configuration(port: u16, resolver: &Resolver) -> Result<Config, Problems> {
     ]
     .into_iter()
     .collect();
-    config::load(&environment, None).map(|loaded| loaded.config)
+    config::load(&environment, None)
 }
 
 fn write_start(out: &mut dyn Write, resolver: &Resolver, forwarder: &Forwarder) -> io::Result<()> {

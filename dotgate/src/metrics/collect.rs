@@ -12,6 +12,7 @@ use super::encoder::{Page, seconds};
 use super::families::{OfCache, OfClients, OfProcess, OfUpstream};
 use super::table::{Metric, Source};
 use super::{Reading, UpstreamReading};
+use crate::reload;
 
 /// The states of an upstream by their words in metrics.
 const STATES: [(&str, HealthState); 3] = [
@@ -120,6 +121,17 @@ impl Reading<'_> {
         match family {
             OfProcess::UdpDrops => whole(self.udp_drops),
             OfProcess::LogDrops => whole(Some(self.log_lines_dropped)),
+            OfProcess::ConfigReloads => {
+                page.sample(&["ok"], self.reloads.taken);
+                page.sample(&["refused"], self.reloads.refused);
+            }
+            OfProcess::ConfigReloadOk => {
+                let is_ok = matches!(self.reloads.last, reload::Outcome::Taken { .. });
+                whole(Some(u64::from(is_ok)));
+            }
+            OfProcess::ConfigReloadTime => {
+                whole(Some(self.reloads.last_at.as_secs()));
+            }
             OfProcess::Workers => whole(Some(self.workers.len() as u64)),
             OfProcess::Build => {
                 let commit = option_env!("BUILD_COMMIT").unwrap_or_default();

@@ -33,6 +33,13 @@ const STATE: Label = closed(
         ),
     ],
 );
+const RELOAD: Label = closed(
+    "result",
+    &[
+        ("ok", " It is in force."),
+        ("refused", " The one before goes on."),
+    ],
+);
 const UPSTREAM: Label = Label {
     name: "upstream",
     values: Values::Upstreams,
@@ -190,6 +197,15 @@ families! {
     LogDrops = Counter "dotgate_log_lines_dropped" []
         "Lines of the log that were dropped because standard error did not take them.",
         "What reads the log is stuck or too slow; nothing waits for it.";
+    ConfigReloads = Counter "dotgate_config_reloads" [RELOAD]
+        "Times the configuration was read anew while serving, by what came of it.",
+        "A change of the file that has not become one here: the log says what is wrong with it.";
+    ConfigReloadOk = Gauge "dotgate_config_last_reload_success" []
+        "1 if the configuration that was read last is in force, else 0.",
+        "0: the file is not what is served; a restart would fail. The log and /api/v1/status say why.";
+    ConfigReloadTime = Gauge "dotgate_config_last_reload_timestamp_seconds" []
+        "When the configuration was last read, since 1970.",
+        "Whether a change has arrived; that of the start counts.";
     Workers = Gauge "dotgate_workers" []
         "Worker threads.",
         "What limits per worker are to be multiplied by.";

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use dotgate_core::limits;
 
 use super::*;
+use crate::reload::Record;
 
 /// A label that needs every escape there is.
 const ODD: &str = "a\\b\"c\nd";
@@ -26,6 +27,7 @@ fn with_reading<T>(upstreams: usize, use_it: impl FnOnce(&Reading<'_>) -> T) -> 
         cache: Usage::default(),
         udp_drops: Some(0),
         log_lines_dropped: 0,
+        reloads: Record::default().read(),
         process: Process {
             cpu_seconds: Some(0.5),
             resident_bytes: Some(1),
@@ -118,6 +120,7 @@ fn what_is_not_known_is_not_on_the_page() {
         cache: Usage::default(),
         udp_drops: None,
         log_lines_dropped: 0,
+        reloads: Record::default().read(),
         process: Process::default(),
     }
     .page(Format::Text);

@@ -22,6 +22,7 @@ mod outage;
 mod peers;
 mod program;
 mod prometheus;
+mod reload;
 mod rest;
 mod rolling;
 mod silence;

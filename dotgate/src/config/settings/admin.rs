@@ -1,7 +1,7 @@
 //! The settings of the admin endpoint.
 
 use crate::config::kinds::{AdminAddresses, FilePath, HostNames};
-use crate::config::setting::{Absent, Entry, Names, Setting};
+use crate::config::setting::{Absent, Entry, Names, Reload, Setting};
 
 /// `DOTGATE_ADMIN_LISTEN`.
 pub static ADMIN_LISTEN: Setting<AdminAddresses> = Setting {
@@ -10,6 +10,7 @@ pub static ADMIN_LISTEN: Setting<AdminAddresses> = Setting {
             section: "admin",
             key: "listen",
         },
+        reload: Reload::Restart,
         absent: Absent::Default("127.0.0.1:9153"),
         doc: "Where the admin endpoint listens for HTTP: health, status, metrics; `off` for nowhere.",
         example: "0.0.0.0:9153",
@@ -24,6 +25,7 @@ pub static ADMIN_HOST_NAMES: Setting<HostNames> = Setting {
             section: "admin",
             key: "host_names",
         },
+        reload: Reload::Live,
         absent: Absent::Nothing,
         doc: "The names by which the admin endpoint may be asked, besides `localhost` and any IP address; \
               all others are refused, as a web page could bring its own name here.",
@@ -39,6 +41,7 @@ pub static ADMIN_TOKEN_FILE: Setting<FilePath> = Setting {
             section: "admin",
             key: "token_file",
         },
+        reload: Reload::Live,
         absent: Absent::Nothing,
         doc: "A file with the token that allows to change things and to read the cache at the admin endpoint; \
               without it nobody may.",

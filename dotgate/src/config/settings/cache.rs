@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use crate::config::kinds::{ByteCount, FilePath, Size, Suffixes, Switch, Time};
-use crate::config::setting::{Absent, Entry, Names, Setting};
+use crate::config::setting::{Absent, Entry, Names, Reload, Setting};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -16,6 +16,7 @@ pub static CACHE_SIZE: Setting<Size> = Setting {
             section: "cache",
             key: "size",
         },
+        reload: Reload::Restart,
         absent: Absent::Default("64MiB"),
         doc: "The memory that kept answers may take, all they cost included; 0 keeps none.",
         example: "256MiB",
@@ -33,6 +34,7 @@ pub static CACHE_TTL_MIN: Setting<Time> = Setting {
             section: "cache",
             key: "ttl_min",
         },
+        reload: Reload::Live,
         absent: Absent::Default("0s"),
         doc: "The shortest time an answer is kept; clients are told it too. One with TTL 0 is never kept.",
         example: "10s",
@@ -50,6 +52,7 @@ pub static CACHE_TTL_MAX: Setting<Time> = Setting {
             section: "cache",
             key: "ttl_max",
         },
+        reload: Reload::Live,
         absent: Absent::Default("86400s"),
         doc: "The longest time an answer is kept.",
         example: "3600s",
@@ -67,6 +70,7 @@ pub static CACHE_NEGATIVE_TTL_MAX: Setting<Time> = Setting {
             section: "cache",
             key: "negative_ttl_max",
         },
+        reload: Reload::Live,
         absent: Absent::Default("3600s"),
         doc: "The longest time it is kept that a name or a type does not exist (RFC 2308).",
         example: "300s",
@@ -84,6 +88,7 @@ pub static CACHE_FAILURE_TTL_MAX: Setting<Time> = Setting {
             section: "cache",
             key: "failure_ttl_max",
         },
+        reload: Reload::Live,
         absent: Absent::Default("5s"),
         doc: "The longest time a failure is remembered (RFC 9520): 1s at first, doubled each time in a row. \
               The recovery of an upstream ends it.",
@@ -102,6 +107,7 @@ pub static CACHE_STALE_MAX: Setting<Time> = Setting {
             section: "cache",
             key: "stale_max",
         },
+        reload: Reload::Live,
         absent: Absent::Default("86400s"),
         doc: "How long after its end an answer may still be given when no upstream has a newer one (RFC 8767); \
               0s for never.",
@@ -120,6 +126,7 @@ pub static CACHE_STALE_AFTER: Setting<Time> = Setting {
             section: "cache",
             key: "stale_after",
         },
+        reload: Reload::Live,
         absent: Absent::Default("1800ms"),
         doc: "How long a client waits for the upstreams before it is given a stale answer; while all upstreams \
               are known to be down it gets one at once.",
@@ -138,6 +145,7 @@ pub static CACHE_PREFETCH: Setting<Switch> = Setting {
             section: "cache",
             key: "prefetch",
         },
+        reload: Reload::Live,
         absent: Absent::Default("true"),
         doc: "Whether popular answers are asked for again shortly before they end, with at most a tenth of \
               clients' queries.",
@@ -153,6 +161,7 @@ pub static CACHE_EXCEPT: Setting<Suffixes> = Setting {
             section: "cache",
             key: "except",
         },
+        reload: Reload::Live,
         absent: Absent::Default(""),
         doc: "Names at and below which nothing is kept.",
         example: "internal.example,dyn.example",
@@ -167,6 +176,7 @@ pub static CACHE_SNAPSHOT_FILE: Setting<FilePath> = Setting {
             section: "cache",
             key: "snapshot_file",
         },
+        reload: Reload::Restart,
         absent: Absent::Nothing,
         doc: "The file that carries the cache over a restart: written at a stop and when another process takes \
               over, read at the start. The names that clients asked for stand in it; unset, nothing is written.",

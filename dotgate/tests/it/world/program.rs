@@ -55,6 +55,11 @@ impl Program {
     ) -> Program {
         let file = authority_file(authority);
         set_up(&mut command, &file, hosts, variables);
+        Program::serve_as_is(command, file)
+    }
+
+    /// The same with nothing set that the command does not set itself.
+    pub(crate) fn serve_as_is(mut command: Command, file: NamedTempFile) -> Program {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let stderr = child.stderr.take().unwrap();
         let (said, lines) = channel();

@@ -1,0 +1,192 @@
+//! Reading the configuration anew while everything is served.
+//!
+//! Stands beside the path of a query, on the control thread. A new configuration is made whole first, with its
+//! certificates, token and TLS; what is wrong with it has it refused as a whole, and the one in force goes on. `watch`
+//! tells when files have other content, `record` what came of it, for operators. It never closes a socket and never
+//! empties the cache.
+
+mod record;
+mod watch;
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+use tracing::{error, info, warn};
+
+pub use self::record::{Outcome, Record, Reloads};
+pub use self::watch::{EVERY, Watch};
+use crate::admin::{Access, Serving, TokenError};
+use crate::config::setting::Reload;
+use crate::config::{self, Config, Effective, Environment, Loaded, Problem, Problems};
+use crate::log;
+use crate::serve::{Forwarder, StartError};
+use crate::tls::{Roots, RootsError};
+
+/// The configuration in force, and where another one is read.
+#[derive(Debug)]
+pub struct InForce {
+    source: Option<Source>,
+    loaded: Loaded,
+    /// What the program started with.
+    started_with: Vec<Effective>,
+}
+
+#[derive(Debug)]
+struct Source {
+    environment: Environment,
+    /// The file that the command line names.
+    file: Option<PathBuf>,
+}
+
+/// Why a new configuration is not taken.
+#[derive(Debug, Error)]
+pub enum Refused {
+    /// It comes from nowhere.
+    #[error("this configuration was made for this run; there is nothing to read anew")]
+    Made,
+    /// Settings are wrong.
+    #[error("{}", OneLine(.0))]
+    Settings(#[from] Problems),
+    /// There are no trust anchors to use.
+    #[error(transparent)]
+    Roots(#[from] RootsError),
+    /// There is no token to be had.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// It could not be served.
+    #[error(transparent)]
+    Start(#[from] StartError),
+}
+
+/// All problems, for one line of a report.
+struct OneLine<'a>(&'a Problems);
+
+impl std::fmt::Display for OneLine<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let lines = self.0.iter().map(Problem::to_string);
+        let lines: Vec<String> = lines.collect();
+        f.write_str(&lines.join("; "))
+    }
+}
+
+impl InForce {
+    /// Takes what the program was started with.
+    pub fn new(environment: &Environment, file: Option<PathBuf>, loaded: Loaded) -> InForce {
+        let environment = environment.clone();
+        InForce {
+            source: Some(Source { environment, file }),
+            ..InForce::made(loaded)
+        }
+    }
+
+    /// Takes a configuration that cannot be read anew.
+    pub fn made(loaded: Loaded) -> InForce {
+        InForce {
+            source: None,
+            started_with: loaded.effective.clone(),
+            loaded,
+        }
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.loaded.config
+    }
+
+    /// The files whose content is part of it.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let config = self.config();
+        let files = [
+            self.loaded.file.as_ref(),
+            config.tls().ca_file.as_ref(),
+            config.admin().token_file.as_ref(),
+        ];
+        files.into_iter().flatten().cloned().collect()
+    }
+
+    /// Reads the configuration anew and goes over to it, or changes nothing. Tells the log and the record.
+    pub fn reload(&mut self, why: &str, forwarder: &mut Forwarder, admin: &Serving) -> Outcome {
+        let outcome = match self.try_reload(forwarder, admin) {
+            Ok(waiting) => {
+                self.tell(why, forwarder, &waiting);
+                Outcome::Taken { waiting }
+            }
+            Err(refused) => {
+                tell_refused(why, &refused);
+                let problem = refused.to_string();
+                Outcome::Refused { problem }
+            }
+        };
+        forwarder.sources().reloads().note(outcome.clone());
+        outcome
+    }
+
+    /// Returns the names of settings that have another value now, and need a restart.
+    fn try_reload(
+        &mut self,
+        forwarder: &mut Forwarder,
+        admin: &Serving,
+    ) -> Result<Vec<String>, Refused> {
+        let source = self.source.as_ref().ok_or(Refused::Made)?;
+        let mut loaded = config::load(&source.environment, source.file.as_deref())?;
+        loaded.config = loaded.config.in_place_of(self.config());
+        let config = &loaded.config;
+        let roots = Roots::load(config.tls().ca_file.as_deref())?;
+        let access = Access::load(config.admin())?;
+        let prepared = forwarder.prepare(config, &roots)?;
+        // Nothing can go wrong from here on.
+        forwarder.reconfigure(prepared);
+        admin.set_access(access);
+        log::set(config.log());
+        self.loaded = loaded;
+        Ok(self.waiting())
+    }
+
+    fn waiting(&self) -> Vec<String> {
+        let pairs = self.loaded.effective.iter().zip(&self.started_with);
+        let changed = pairs.filter(|(now, then)| {
+            now.subject.entry().reload == Reload::Restart && now.value != then.value
+        });
+        let name = |now: &Effective| now.subject.entry().variable().into_owned();
+        changed.map(|(now, _)| name(now)).collect()
+    }
+
+    fn tell(&self, why: &str, forwarder: &Forwarder, waiting: &[String]) {
+        let upstreams = forwarder.upstreams();
+        let upstreams: Vec<&str> = upstreams.iter().map(|upstream| upstream.label()).collect();
+        let upstreams = upstreams.join(",");
+        info!(reason = why, upstreams, "the configuration was read anew");
+        for note in &self.loaded.notes {
+            warn!("{note}");
+        }
+        if !waiting.is_empty() {
+            let settings = waiting.join(", ");
+            warn!(settings, "changed but not applied until restart");
+        }
+        for overridden in &self.loaded.overridden {
+            let (variable, origin) = (&overridden.variable, overridden.origin.to_string());
+            warn!(
+                variable,
+                origin, "fixed by the environment: what the file says of it has no effect"
+            );
+        }
+    }
+}
+
+fn tell_refused(why: &str, refused: &Refused) {
+    error!(
+        reason = why,
+        "the new configuration is refused, the one in force goes on"
+    );
+    match refused {
+        Refused::Made => error!("{}", Refused::Made),
+        Refused::Settings(problems) => {
+            for problem in problems.iter() {
+                error!("{problem}");
+            }
+        }
+        Refused::Roots(problem) => error!("{problem}"),
+        Refused::Token(problem) => error!("{problem}"),
+        Refused::Start(problem) => error!("{problem}"),
+    }
+}

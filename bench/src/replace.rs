@@ -19,7 +19,7 @@ use crate::forwarder::{
     Surroundings, dotgate_environment, end, free_address, wait_until_it_answers,
 };
 use crate::load::{self, Load, Names, Pace, Stop};
-use crate::upstream::UpstreamProcess;
+use crate::upstream::{AUTHENTICATION_NAME, UpstreamProcess};
 use crate::{Error, compare};
 
 /// Client sockets: enough for the kernel to spread them over all of dotgate's.
@@ -107,7 +107,7 @@ pub fn run(replace: &Replace, output: &mut (dyn Write + Send)) -> Result<(), Err
                 let due = pause * (number as u32 + 1);
                 let now = || Duration::from_nanos(boottime_nanos() - start);
                 thread::sleep(due.saturating_sub(now()));
-                let told = host.carry_out(*change, number)?;
+                let told = host.carry_out(*change)?;
                 writeln!(output, "{:.1} s: {told}", now().as_secs_f64())
                     .and_then(|()| output.flush())
                     .to("write the result")?;
@@ -145,6 +145,7 @@ struct Host<'a> {
     address: SocketAddr,
     running: Child,
     started: usize,
+    reloaded: usize,
 }
 
 impl Host<'_> {
@@ -153,7 +154,7 @@ impl Host<'_> {
         around: &'a Surroundings<'a>,
         address: SocketAddr,
     ) -> Result<Host<'a>, Error> {
-        write_settings(around.folder, 0)?;
+        write_settings(around, 0)?;
         let running = spawn(replace, around, address, 0)?;
         let mut host = Host {
             replace,
@@ -161,12 +162,13 @@ impl Host<'_> {
             address,
             running,
             started: 1,
+            reloaded: 0,
         };
         wait_until_it_answers("dotgate", address, &mut host.running)?;
         Ok(host)
     }
 
-    fn carry_out(&mut self, change: Change, number: usize) -> Result<String, Error> {
+    fn carry_out(&mut self, change: Change) -> Result<String, Error> {
         match change {
             Change::Replace => {
                 let start = boottime_nanos();
@@ -183,12 +185,13 @@ impl Host<'_> {
                 ))
             }
             Change::Reload => {
-                write_settings(self.around.folder, number)?;
+                self.reloaded += 1;
+                write_settings(self.around, self.reloaded)?;
                 let pid = rustix::process::Pid::from_child(&self.running);
                 rustix::process::kill_process(pid, rustix::process::Signal::HUP)
                     .map_err(io::Error::from)
                     .to("send SIGHUP")?;
-                Ok("settings changed, SIGHUP sent".to_owned())
+                Ok("upstream changed, SIGHUP sent".to_owned())
             }
         }
     }
@@ -200,10 +203,16 @@ impl Drop for Host<'_> {
     }
 }
 
-/// Settings that differ from one reload to the next and change nothing that a load sees.
-fn write_settings(folder: &Path, number: usize) -> Result<(), Error> {
-    let text = format!("[tcp]\nidle = \"{}s\"\n", 10 + number % 2);
-    fs::write(folder.join("dotgate.toml"), text).to("write a configuration")
+/// Settings that differ from one reload to the next: another upstream each time, as far as dotgate can tell, for it is
+/// authenticated by its name or by its address.
+fn write_settings(around: &Surroundings<'_>, number: usize) -> Result<(), Error> {
+    let upstream = around.upstream.ip();
+    let upstream = match number % 2 {
+        0 => format!("{upstream}#{AUTHENTICATION_NAME}"),
+        _ => upstream.to_string(),
+    };
+    let text = format!("[dns]\nhost = [\"{upstream}\"]\n");
+    fs::write(around.folder.join("dotgate.toml"), text).to("write a configuration")
 }
 
 fn spawn(
@@ -215,6 +224,8 @@ fn spawn(
     let log = log_file(around.folder)?;
     let mut command = Command::new(&replace.programs[number % replace.programs.len()]);
     command.envs(dotgate_environment(around, address));
+    // The file has it, so that it can change.
+    command.env_remove("DNS_HOST");
     command.env(
         "DOTGATE_SERVER_TAKE_OVER_SOCKET",
         around.folder.join("take-over.sock"),

@@ -21,7 +21,7 @@ use self::watchdog::Watchdog;
 use crate::admin::{Admin, Serving};
 use crate::bootstrap::Bootstrap;
 use crate::config::Config;
-use crate::reload::{EVERY, InForce, Outcome, Watch};
+use crate::reload::{EVERY, InForce, Outcome};
 use crate::serve::{Forwarder, cache_settings};
 use crate::service::{Service, State, is_of_this_service};
 use crate::snapshot::Snapshot;
@@ -52,15 +52,16 @@ pub enum End {
 /// Those of the system: signals or processes that replace this one cannot be heard, or the admin endpoint cannot be
 /// watched.
 pub fn run(
+    listening: Listening,
     mut forwarder: Forwarder,
     admin: Admin,
     succession: Option<Succession>,
     service: Service,
     in_force: InForce,
 ) -> io::Result<End> {
-    let (runtime, service) = (runtime()?, Arc::new(service));
+    let Listening { runtime, signals } = listening;
+    let service = Arc::new(service);
     runtime.block_on(async {
-        let signals = Signals::new()?;
         let config = in_force.config();
         let snapshot = snapshot(&forwarder, config);
         if let Some(snapshot) = &snapshot {
@@ -121,6 +122,29 @@ fn runtime() -> io::Result<tokio::runtime::Runtime> {
         .build()
 }
 
+/// The control thread's ear, open from its making on: a signal that comes while the program starts is kept.
+#[derive(Debug)]
+pub struct Listening {
+    runtime: tokio::runtime::Runtime,
+    signals: Signals,
+}
+
+impl Listening {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn new() -> io::Result<Listening> {
+        let runtime = runtime()?;
+        let signals = {
+            let _inside = runtime.enter();
+            Signals::new()?
+        };
+        Ok(Listening { runtime, signals })
+    }
+}
+
+#[derive(Debug)]
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -202,22 +226,15 @@ async fn control(
     mut signals: Signals,
     mut successors: Option<Successors>,
 ) -> End {
-    let mut watch = Watch::new(&beside.in_force.files());
     let mut looks = ticks(EVERY);
     let reason = loop {
         tokio::select! {
             asked = signals.next() => match asked {
                 Asked::Stop(name) => break Reason::Told(name),
-                Asked::Reload => {
-                    watch.note_tried(&beside.in_force.files());
-                    beside.reload("SIGHUP", forwarder);
-                }
+                Asked::Reload => beside.reload("SIGHUP", forwarder),
             },
             _ = looks.tick() => {
-                let files = beside.in_force.files();
-                let is_watched = beside.in_force.config().is_watched();
-                if is_watched && watch.look(&files) {
-                    watch.note_tried(&files);
+                if beside.in_force.look() {
                     beside.reload("other content", forwarder);
                 }
             }

@@ -14,10 +14,11 @@ use thiserror::Error;
 use tracing::{error, info, warn};
 
 pub use self::record::{Outcome, Record, Reloads};
-pub use self::watch::{EVERY, Watch};
+pub use self::watch::EVERY;
+use self::watch::Watch;
 use crate::admin::{Access, Serving, TokenError};
 use crate::config::setting::Reload;
-use crate::config::{self, Config, Effective, Environment, Loaded, Problem, Problems};
+use crate::config::{self, Config, Effective, Environment, Loaded, Note, Problem, Problems};
 use crate::log;
 use crate::serve::{Forwarder, StartError};
 use crate::tls::{Roots, RootsError};
@@ -27,6 +28,9 @@ use crate::tls::{Roots, RootsError};
 pub struct InForce {
     source: Option<Source>,
     loaded: Loaded,
+    watch: Watch,
+    /// Files of a configuration that was refused: with other content they may be right.
+    named_in_vain: Vec<PathBuf>,
     /// What the program started with.
     started_with: Vec<Effective>,
 }
@@ -83,6 +87,8 @@ impl InForce {
     pub fn made(loaded: Loaded) -> InForce {
         InForce {
             source: None,
+            watch: Watch::new(&files_of(&loaded)),
+            named_in_vain: Vec::new(),
             started_with: loaded.effective.clone(),
             loaded,
         }
@@ -93,19 +99,28 @@ impl InForce {
         &self.loaded.config
     }
 
-    /// The files whose content is part of it.
-    pub fn files(&self) -> Vec<PathBuf> {
-        let config = self.config();
-        let files = [
-            self.loaded.file.as_ref(),
-            config.tls().ca_file.as_ref(),
-            config.admin().token_file.as_ref(),
-        ];
-        files.into_iter().flatten().cloned().collect()
+    /// What the operator may not expect.
+    pub fn notes(&self) -> &[Note] {
+        &self.loaded.notes
+    }
+
+    /// Whether its files have other content now, if they are to be watched.
+    pub fn look(&mut self) -> bool {
+        let files = self.files();
+        self.config().is_watched() && self.watch.look(&files)
+    }
+
+    /// The files whose content is part of it, or of one that was refused since.
+    fn files(&self) -> Vec<PathBuf> {
+        let mut files = files_of(&self.loaded);
+        let named_in_vain = self.named_in_vain.iter();
+        files.extend(named_in_vain.cloned());
+        files
     }
 
     /// Reads the configuration anew and goes over to it, or changes nothing. Tells the log and the record.
     pub fn reload(&mut self, why: &str, forwarder: &mut Forwarder, admin: &Serving) -> Outcome {
+        self.watch.note_tried(&self.files());
         let outcome = match self.try_reload(forwarder, admin) {
             Ok(waiting) => {
                 self.tell(why, forwarder, &waiting);
@@ -130,6 +145,10 @@ impl InForce {
         let source = self.source.as_ref().ok_or(Refused::Made)?;
         let mut loaded = config::load(&source.environment, source.file.as_deref())?;
         loaded.config = loaded.config.in_place_of(self.config());
+        let held = files_of(&self.loaded);
+        self.named_in_vain = files_of(&loaded);
+        self.named_in_vain.retain(|file| !held.contains(file));
+        self.watch.note_tried(&self.named_in_vain);
         let config = &loaded.config;
         let roots = Roots::load(config.tls().ca_file.as_deref())?;
         let access = Access::load(config.admin())?;
@@ -139,6 +158,7 @@ impl InForce {
         admin.set_access(access);
         log::set(config.log());
         self.loaded = loaded;
+        self.named_in_vain.clear();
         Ok(self.waiting())
     }
 
@@ -171,6 +191,16 @@ impl InForce {
             );
         }
     }
+}
+
+fn files_of(loaded: &Loaded) -> Vec<PathBuf> {
+    let config = &loaded.config;
+    let files = [
+        loaded.file.as_ref(),
+        config.tls().ca_file.as_ref(),
+        config.admin().token_file.as_ref(),
+    ];
+    files.into_iter().flatten().cloned().collect()
 }
 
 fn tell_refused(why: &str, refused: &Refused) {

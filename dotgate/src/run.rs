@@ -8,8 +8,8 @@ use tracing::{error, info, warn};
 
 use crate::admin::{Admin, AdminError};
 use crate::cli::Command;
-use crate::config::{self, Config, EXIT_STATUS, Environment, Loaded};
-use crate::control::{self, End};
+use crate::config::{self, Config, EXIT_STATUS, Environment};
+use crate::control::{self, End, Listening};
 use crate::reload::InForce;
 use crate::serve::{Forwarder, StartError};
 use crate::service::Service;
@@ -75,21 +75,23 @@ fn serve(
         }
     };
     log::start(loaded.config.log());
+    let in_force = InForce::new(environment, file.map(Path::to_owned), loaded);
+    let listening = Listening::new()?;
     // The default hook writes to standard error itself, where a blocked pipe would hold a worker up.
     std::panic::set_hook(Box::new(|panic| error!(%panic, "a bug")));
-    let status = serve_loaded(loaded, environment, file, announced);
+    let status = serve_loaded(listening, in_force, environment, announced);
     log::flush();
     status
 }
 
 fn serve_loaded(
-    loaded: Loaded,
+    listening: Listening,
+    in_force: InForce,
     environment: &Environment,
-    file: Option<&Path>,
     announced: &mut dyn Write,
 ) -> io::Result<u8> {
-    let config = &loaded.config;
-    for note in &loaded.notes {
+    let config = in_force.config();
+    for note in in_force.notes() {
         warn!("{note}");
     }
     let roots = match Roots::load(config.tls().ca_file.as_deref()) {
@@ -124,12 +126,11 @@ fn serve_loaded(
         warn!(%problem, "the service manager named in NOTIFY_SOCKET cannot be told anything");
         Service::default()
     });
-    let in_force = InForce::new(environment, file.map(Path::to_owned), loaded);
     if let Err(problem) = writeln!(announced, "serving").and_then(|()| announced.flush()) {
         warn!(%problem, "nobody heard that this process serves");
     }
     Ok(
-        match control::run(forwarder, admin, succession, service, in_force)? {
+        match control::run(listening, forwarder, admin, succession, service, in_force)? {
             End::Finished => 0,
             End::CutShort => FAILED,
         },

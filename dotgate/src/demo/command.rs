@@ -13,7 +13,7 @@ use domain::base::iana::{Rcode, Rtype};
 use super::resolver::{Resolver, ResolverConfig, ResolverError};
 use crate::admin::Admin;
 use crate::config::{self, Environment, Loaded, Problems};
-use crate::control::{self, End};
+use crate::control::{self, End, Listening};
 use crate::log;
 use crate::query::{Asked, Transport, ask, write_response};
 use crate::reload::InForce;
@@ -96,6 +96,7 @@ pub fn run(once: bool, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u
     } else {
         write_hints(out, &forwarder)?;
         control::run(
+            Listening::new()?,
             forwarder,
             Admin::default(),
             None,

@@ -5,11 +5,12 @@
 //! written: other content counts once it is the same twice. Content that was tried is not tried again, whatever came
 //! of it.
 
+use std::collections::BTreeMap;
 use std::collections::hash_map::DefaultHasher;
 use std::fs::File;
 use std::hash::{Hash, Hasher};
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How often it is looked.
@@ -20,46 +21,54 @@ const LONGEST: u64 = 8 << 20;
 
 /// The files, and what was in them.
 #[derive(Debug)]
-pub struct Watch {
-    /// The content that was tried last.
-    tried: u64,
+pub(super) struct Watch {
+    /// The content of each that was tried last.
+    tried: Digests,
     /// The content seen last.
-    seen: u64,
+    seen: Digests,
 }
+
+type Digests = BTreeMap<PathBuf, u64>;
 
 impl Watch {
     /// Begins with files that were just read.
-    pub fn new(files: &[PathBuf]) -> Watch {
-        let digest = digest(files);
+    pub(super) fn new(files: &[PathBuf]) -> Watch {
+        let digests = digests(files);
         Watch {
-            tried: digest,
-            seen: digest,
+            tried: digests.clone(),
+            seen: digests,
         }
     }
 
     /// Looks. True if there is other content, complete, that was not tried.
-    pub fn look(&mut self, files: &[PathBuf]) -> bool {
-        let digest = digest(files);
-        let is_settled = std::mem::replace(&mut self.seen, digest) == digest;
-        is_settled && digest != self.tried
+    pub(super) fn look(&mut self, files: &[PathBuf]) -> bool {
+        let digests = digests(files);
+        let mut others = digests.iter();
+        let is_other = others.any(|(path, digest)| self.tried.get(path) != Some(digest));
+        let is_settled = self.seen == digests;
+        self.seen = digests;
+        is_settled && is_other
     }
 
-    /// Takes note that the configuration is about to be read from these files.
-    pub fn note_tried(&mut self, files: &[PathBuf]) {
-        self.tried = digest(files);
+    /// Takes note that these files are about to be read; what changes from now on counts again.
+    pub(super) fn note_tried(&mut self, files: &[PathBuf]) {
+        self.tried.extend(digests(files));
     }
 }
 
-fn digest(files: &[PathBuf]) -> u64 {
+fn digests(files: &[PathBuf]) -> Digests {
+    let pairs = files.iter().map(|path| (path.clone(), digest(path)));
+    pairs.collect()
+}
+
+fn digest(path: &Path) -> u64 {
+    let mut content = Vec::new();
+    // A pipe would be waited for.
+    let is_file = path.is_file();
+    let file = File::open(path).ok().filter(|_| is_file);
+    let read = file.and_then(|file| file.take(LONGEST).read_to_end(&mut content).ok());
     let mut hasher = DefaultHasher::new();
-    for path in files {
-        let mut content = Vec::new();
-        // A pipe would be waited for.
-        let is_file = path.is_file();
-        let file = File::open(path).ok().filter(|_| is_file);
-        let read = file.and_then(|file| file.take(LONGEST).read_to_end(&mut content).ok());
-        (path, read, content).hash(&mut hasher);
-    }
+    (read, content).hash(&mut hasher);
     hasher.finish()
 }
 

@@ -118,3 +118,65 @@ impl Slots {
         self.labels.get(slot).map_or("unknown", String::as_str)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{self, Environment};
+    use crate::demo::certificates::TestAuthority;
+
+    /// As many upstreams as there may be, all in this network.
+    fn configured(network: u8) -> Vec<UpstreamConfig> {
+        let hosts = (1..=limits::UPSTREAMS).map(|host| format!("192.0.{network}.{host}"));
+        let hosts: Vec<String> = hosts.collect();
+        let environment: Environment = [
+            ("HOST", "127.0.0.1"),
+            ("PORT", "0"),
+            ("DNS_HOST", &hosts.join(",")),
+            ("DNS_PORT", "853"),
+        ]
+        .into_iter()
+        .collect();
+        let config = config::load(&environment, None).unwrap().config;
+        config.upstreams().to_vec()
+    }
+
+    #[test]
+    fn new_upstreams_never_take_the_slots_of_those_they_replace() {
+        let authority = TestAuthority::new().unwrap();
+        let roots = Roots::trusting(authority.certificate()).unwrap();
+        let mut slots = Slots::default();
+        let mut before: Upstreams = [].into();
+        for change in 0..6 {
+            let configured = configured(change % 3);
+            let assigned = slots.assign(&before, &configured, &roots).unwrap();
+            let upstreams = assigned.0;
+            slots = assigned.1;
+            for upstream in upstreams.iter() {
+                assert!(before.iter().all(|it| it.slot() != upstream.slot()));
+                assert_eq!(slots.label(upstream.slot()), upstream.label());
+            }
+            before = upstreams;
+        }
+    }
+
+    #[test]
+    fn an_upstream_that_is_the_same_stays_wherever_it_stands() {
+        let authority = TestAuthority::new().unwrap();
+        let roots = Roots::trusting(authority.certificate()).unwrap();
+        let mut configured = configured(2);
+        let (before, slots) = Slots::default().assign(&[], &configured, &roots).unwrap();
+        configured.reverse();
+        let (after, slots) = slots.assign(&before, &configured, &roots).unwrap();
+        for (upstream, same) in after.iter().zip(before.iter().rev()) {
+            assert!(Arc::ptr_eq(upstream, same));
+        }
+        let others = Roots::trusting(TestAuthority::new().unwrap().certificate()).unwrap();
+        let (others, _) = slots.assign(&after, &configured, &others).unwrap();
+        assert!(
+            others
+                .iter()
+                .all(|it| after.iter().all(|old| old.slot() != it.slot()))
+        );
+    }
+}

@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use crate::world::load::Load;
 use crate::world::message::assert_all_right;
 use crate::world::program::{Program, authority_file, command};
 use crate::world::upstream::{Form, Step, Upstream};
-use crate::world::wait::until;
+use crate::world::wait::{BOUND, until};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -287,4 +288,46 @@ fn another_token_holds_from_then_on() {
     reload(&program);
     assert_eq!(status_with("the-first-token-there-is"), 401);
     assert_ne!(status_with("another-token-by-now"), 401);
+}
+
+#[test]
+fn a_file_named_anew_is_watched_also_while_it_is_no_good_and_read_once() {
+    let house = House::new(1);
+    house.write(&[0], "");
+    let program = house.serve(&[]);
+    let other = TestAuthority::new().unwrap();
+    fs::write(house.path("other.pem"), "").unwrap();
+    let text = house.text(&[0], "").replace("ca.pem", "other.pem");
+    fs::write(house.path("conf"), text).unwrap();
+    program.wait_for_line("holds no certificate");
+    fs::write(house.path("other.pem"), other.pem()).unwrap();
+    program.wait_for_line(TAKEN);
+    house.upstreams[0].show(&Default::default(), &other);
+    program.udp().ask("a.test").assert_right();
+    fs::write(house.path("other.pem"), "no certificate").unwrap();
+    program.wait_for_line("holds no certificate");
+    let status = configuration(&program);
+    assert_eq!(
+        (&status["reloads"], &status["refused"]),
+        (&1.into(), &2.into())
+    );
+}
+
+#[test]
+fn the_service_manager_is_told_that_it_reads_and_that_it_has_read() {
+    let house = House::new(1);
+    house.write(&[0], UNWATCHED);
+    let manager = UnixDatagram::bind(house.path("notify")).unwrap();
+    manager.set_read_timeout(Some(BOUND)).unwrap();
+    let heard = || {
+        let mut buffer = [0; 256];
+        let length = manager.recv(&mut buffer).unwrap();
+        String::from_utf8_lossy(&buffer[..length]).into_owned()
+    };
+    let path = house.path("notify");
+    let program = house.serve(&[("NOTIFY_SOCKET", path.to_str().unwrap())]);
+    assert!(heard().starts_with("READY=1\n"));
+    reload(&program);
+    assert!(heard().starts_with("RELOADING=1\nMONOTONIC_USEC="));
+    assert!(heard().starts_with("READY=1\n"));
 }

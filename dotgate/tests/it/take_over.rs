@@ -264,6 +264,7 @@ fn a_process_of_another_user_gets_no_socket() {
     std::fs::copy(env!("CARGO_BIN_EXE_dotgate"), &copy).unwrap();
     let as_nobody = || {
         let mut command = Command::new("setpriv");
+        command.env_clear();
         command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
         command.arg(&copy);
         command

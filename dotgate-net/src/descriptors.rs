@@ -1,7 +1,7 @@
 //! Open sockets handed from one process to another, over a Unix socket (`SCM_RIGHTS`, unix(7)).
 //!
 //! Not on the path of a query: a new process gets its listeners so from the one it replaces. A descriptor travels
-//! with octets of its sender; this module says neither what they mean nor who may ask. At most [`DESCRIPTORS_MAX`]
+//! with octets of its sender; this module says neither what they mean nor who may ask. At most `DESCRIPTORS_MAX`
 //! arrive in one read. The calls are rustix's safe ones: alignment and lengths of control messages are its affair.
 
 use std::io::{self, IoSlice, IoSliceMut};

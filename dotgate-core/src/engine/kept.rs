@@ -94,13 +94,7 @@ impl Engine {
             {
                 self.answer_root(now, client, asked, exact, asks, found)
             }
-            Found::Failed => {
-                if self.answer_now(client, asked, exact, asks, Told::Failed) {
-                    Held::Answered
-                } else {
-                    Held::Nothing
-                }
-            }
+            Found::Failed => self.answer_held(client, asked, exact, asks, Told::Failed),
             Found::Stale { ask, .. } => {
                 if ask && !self.is_everything_down() {
                     return Held::Stale;
@@ -109,11 +103,7 @@ impl Engine {
                 self.last_query = Some(now);
                 self.note_probe(asks.question);
                 let told = Told::Stale(self.why_down());
-                if self.answer_now(client, asked, exact, asks, told) {
-                    Held::Answered
-                } else {
-                    Held::Nothing
-                }
+                self.answer_held(client, asked, exact, asks, told)
             }
             Found::Miss => {
                 self.count(Count::CacheMisses);
@@ -176,6 +166,22 @@ impl Engine {
     fn why_down(&self) -> &'static str {
         let cause = self.pools.health().find_map(Health::why);
         cause.map_or("", Failure::text)
+    }
+
+    /// The same as `answer_now`, in the words of the stage.
+    fn answer_held(
+        &mut self,
+        client: Client,
+        asked: &Asked,
+        exact: &[u8],
+        asks: &Asks<'_>,
+        told: Told,
+    ) -> Held {
+        if self.answer_now(client, asked, exact, asks, told) {
+            Held::Answered
+        } else {
+            Held::Nothing
+        }
     }
 
     /// Answers a query with what is in `kept`. False if that is no answer.

@@ -1,10 +1,11 @@
 //! `dotgate check`: tells what the configuration is, or what is wrong with it.
-//! Stands after the configuration and starts nothing. Never opens a socket or a file of certificates.
+//! Stands after the configuration and starts nothing. It reads the files of certificate authorities and opens no socket.
 
 use std::io::{self, Write};
 
 use crate::config::setting::Described;
 use crate::config::{EXIT_STATUS, Effective, Escaped, Loaded, Origin, Problems};
+use crate::tls::Roots;
 
 /// Writes the settings to `out`, or the problems to `err`, and returns the exit status: 0 or 2.
 pub fn run(
@@ -13,18 +14,26 @@ pub fn run(
     err: &mut dyn Write,
 ) -> io::Result<u8> {
     match loaded {
-        Ok(loaded) => {
-            write_settings(&loaded.effective, out)?;
-            write_meaning(loaded, out)?;
-            out.flush()?;
-            Ok(0)
-        }
-        Err(problems) => {
-            write!(err, "{problems}")?;
-            err.flush()?;
-            Ok(EXIT_STATUS)
-        }
+        Ok(loaded) => match Roots::load(&loaded.config.tls().authorities) {
+            Ok(roots) => {
+                write_settings(&loaded.effective, out)?;
+                write_meaning(loaded, &roots, out)?;
+                out.flush()?;
+                Ok(0)
+            }
+            Err(problem) => refuse(
+                &format!("dotgate: the configuration cannot be used\n\n{problem}\n"),
+                err,
+            ),
+        },
+        Err(problems) => refuse(&problems.to_string(), err),
     }
+}
+
+fn refuse(text: &str, err: &mut dyn Write) -> io::Result<u8> {
+    err.write_all(text.as_bytes())?;
+    err.flush()?;
+    Ok(EXIT_STATUS)
 }
 
 /// Writes one line for each setting: its name, its value's origin and its value, the first two in columns.
@@ -66,7 +75,7 @@ fn name(subject: &dyn Described) -> String {
 }
 
 /// Writes what the settings come to.
-fn write_meaning(loaded: &Loaded, out: &mut dyn Write) -> io::Result<()> {
+fn write_meaning(loaded: &Loaded, roots: &Roots, out: &mut dyn Write) -> io::Result<()> {
     let config = &loaded.config;
     let server = config.server();
     writeln!(out)?;
@@ -77,6 +86,7 @@ fn write_meaning(loaded: &Loaded, out: &mut dyn Write) -> io::Result<()> {
     for upstream in config.upstreams() {
         writeln!(out, "upstream {}: {}", upstream.label, upstream.demand())?;
     }
+    writeln!(out, "authorities: {}", roots.describe())?;
     for note in &loaded.notes {
         writeln!(out, "note: {note}")?;
     }

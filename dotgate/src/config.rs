@@ -80,6 +80,8 @@ pub struct Effective {
 pub enum Note {
     /// Upstreams are not authenticated.
     InsecureOpportunistic,
+    /// Both `SSL_CERT_FILE` and `SSL_CERT_DIR` name authorities to trust.
+    TwoSourcesOfAuthorities,
     /// Variables that Kubernetes injected were passed over.
     ServiceLinks {
         /// How many.
@@ -100,6 +102,11 @@ impl std::fmt::Display for Note {
                 f,
                 "variables that Kubernetes injected for a Service, passed over: {count} \
                  (`enableServiceLinks: false` avoids them)"
+            ),
+            Self::TwoSourcesOfAuthorities => write!(
+                f,
+                "the authorities of SSL_CERT_DIR are trusted in addition to those of SSL_CERT_FILE; \
+                 DOTGATE_TLS_CA_FILE names a file with the only ones to trust"
             ),
             Self::WithoutIpv4 => write!(f, ":: is IPv6 alone; 0.0.0.0,:: serves IPv4 too"),
         }
@@ -159,6 +166,11 @@ fn notes(spec: &Spec, config: &Config) -> Vec<Note> {
     match config.tls().authentication {
         Profile::InsecureOpportunistic => notes.push(Note::InsecureOpportunistic),
         Profile::Strict => {}
+    }
+    let sources = &config.tls().authorities;
+    let has_both = sources.certificate_file.is_some() && !sources.certificate_folders.is_empty();
+    if has_both && sources.ca_file.is_none() {
+        notes.push(Note::TwoSourcesOfAuthorities);
     }
     let listen = &config.server().listen;
     let all_ipv6 = listen

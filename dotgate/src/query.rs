@@ -55,7 +55,7 @@ pub fn run(
     for note in &loaded.notes {
         writeln!(err, "dotgate query: note: {note}")?;
     }
-    let roots = match Roots::load(config.tls().ca_file.as_deref()) {
+    let roots = match Roots::load(&config.tls().authorities) {
         Ok(roots) => roots,
         Err(problem) => {
             writeln!(err, "dotgate query: {problem}")?;

@@ -150,7 +150,7 @@ impl InForce {
         self.named_in_vain.retain(|file| !held.contains(file));
         self.watch.note_tried(&self.named_in_vain);
         let config = &loaded.config;
-        let roots = Roots::load(config.tls().ca_file.as_deref())?;
+        let roots = Roots::load(&config.tls().authorities)?;
         let access = Access::load(config.admin())?;
         let prepared = forwarder.prepare(config, &roots)?;
         // Nothing can go wrong from here on.
@@ -197,7 +197,7 @@ fn files_of(loaded: &Loaded) -> Vec<PathBuf> {
     let config = &loaded.config;
     let files = [
         loaded.file.as_ref(),
-        config.tls().ca_file.as_ref(),
+        config.tls().authorities.ca_file.as_ref(),
         config.admin().token_file.as_ref(),
     ];
     files.into_iter().flatten().cloned().collect()

@@ -94,7 +94,7 @@ fn serve_loaded(
     for note in in_force.notes() {
         warn!("{note}");
     }
-    let roots = match Roots::load(config.tls().ca_file.as_deref()) {
+    let roots = match Roots::load(&config.tls().authorities) {
         Ok(roots) => roots,
         Err(problem) => {
             error!("{problem}");

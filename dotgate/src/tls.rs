@@ -25,7 +25,7 @@ use rustls::pki_types::ServerName;
 pub use certificate::{CertificateFacts, CertificateUnreadable, pin_of, pin_text};
 pub use client::{ClientTls, Close, HandshakeFacts, Progress, WriteState};
 pub use failure::TlsFailure;
-pub use roots::{Roots, RootsError};
+pub use roots::{AuthoritySources, Roots, RootsError};
 pub use upstream::{TlsSetupError, UpstreamTls};
 
 /// What an upstream's certificate has to carry.

@@ -79,7 +79,7 @@ fn what_is_not_set_has_the_documented_default() {
     assert_eq!(tcp.idle, Duration::from_secs(10));
     assert_eq!(tcp.in_flight_max, 1000);
     assert_eq!(config.allowed().len(), 9);
-    assert_eq!(config.tls().ca_file, None);
+    assert_eq!(config.tls().authorities.ca_file, None);
     assert_eq!(config.tls().authentication, Profile::Strict);
     assert_eq!(
         (config.log().level, config.log().format),
@@ -149,7 +149,10 @@ fn every_variable_changes_what_it_says() {
     assert_eq!(tcp.idle, Duration::from_secs(300));
     assert_eq!(tcp.in_flight_max, 10_000);
     assert_eq!(config.allowed(), ["192.0.2.0/24".parse().unwrap()]);
-    assert_eq!(config.tls().ca_file.as_deref(), Some(Path::new("ca.pem")));
+    assert_eq!(
+        config.tls().authorities.ca_file.as_deref(),
+        Some(Path::new("ca.pem"))
+    );
     assert_eq!(config.tls().authentication, Profile::InsecureOpportunistic);
     assert!(
         config
@@ -366,7 +369,7 @@ fn no_name_is_twice_in_the_table_and_none_looks_injected() {
         let is_ours = variable.starts_with("DOTGATE_");
         assert!(!is_ours || !variable.ends_with("_PORT") && !variable.contains("_SERVICE_"));
         let required = ["HOST", "PORT", "DNS_HOST", "DNS_PORT"];
-        let others = ["LOG_LEVEL", "LOG_FORMAT", "SSL_CERT_FILE"];
+        let others = ["LOG_LEVEL", "LOG_FORMAT", "SSL_CERT_FILE", "SSL_CERT_DIR"];
         assert!(is_ours || required.contains(&&*variable) || others.contains(&&*variable));
     }
 }

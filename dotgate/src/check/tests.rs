@@ -1,9 +1,26 @@
 //! What `dotgate check` prints, whole, for a right configuration and for a wrong one.
 
+use std::path::Path;
+
 use super::*;
 use crate::config::{Environment, load};
+use crate::demo::certificates::TestAuthority;
 
+/// Checks `variables`, with a file of authorities, in whose place the output has `CA`.
 fn checked(variables: &[(&str, &str)]) -> (u8, String, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = authority_in(folder.path(), "ca\u{1b}.pem");
+    let own = [("DOTGATE_TLS_CA_FILE", file.as_str())];
+    let (status, out, err) = checked_as_is(&[&own, variables].concat());
+    let shown = Escaped(&file).to_string();
+    (
+        status,
+        out.replace(&file, "CA").replace(&shown, "SHOWN"),
+        err,
+    )
+}
+
+fn checked_as_is(variables: &[(&str, &str)]) -> (u8, String, String) {
     let environment: Environment = variables.iter().copied().collect();
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let status = run(&load(&environment, None), &mut out, &mut err).unwrap();
@@ -12,6 +29,45 @@ fn checked(variables: &[(&str, &str)]) -> (u8, String, String) {
         String::from_utf8(out).unwrap(),
         String::from_utf8(err).unwrap(),
     )
+}
+
+fn authority_in(folder: &Path, name: &str) -> String {
+    let path = folder.join(name);
+    std::fs::write(&path, TestAuthority::new().unwrap().pem()).unwrap();
+    path.display().to_string()
+}
+
+#[test]
+fn it_says_how_many_authorities_come_from_where_and_refuses_what_holds_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let below = folder.path().join("certs");
+    std::fs::create_dir(&below).unwrap();
+    let file = authority_in(folder.path(), "file.pem");
+    authority_in(&below, "one.pem");
+    authority_in(&below, "two.pem");
+    let below = below.display().to_string();
+    let four = [
+        ("HOST", "::1"),
+        ("PORT", "5300"),
+        ("DNS_HOST", "192.0.2.1"),
+        ("DNS_PORT", "853"),
+    ];
+    let with = |variables: &[(&str, &str)]| checked_as_is(&[&four, variables].concat());
+    let (status, out, _) = with(&[("SSL_CERT_FILE", &file), ("SSL_CERT_DIR", &below)]);
+    assert_eq!(status, 0);
+    for line in [
+        "\nauthorities: 1 certificate from SSL_CERT_FILE, 2 from SSL_CERT_DIR\n",
+        "\nnote: the authorities of SSL_CERT_DIR are trusted in addition to those of SSL_CERT_FILE; \
+         DOTGATE_TLS_CA_FILE names a file with the only ones to trust\n",
+    ] {
+        assert!(out.contains(line), "{out}");
+    }
+    let (status, out, err) = with(&[("SSL_CERT_FILE", "missing.pem")]);
+    assert_eq!((status, out.as_str()), (2, ""));
+    assert!(
+        err.contains("\n\nSSL_CERT_FILE is set to missing.pem and no certificate"),
+        "{err}"
+    );
 }
 
 #[test]
@@ -23,7 +79,6 @@ fn every_setting_is_printed_with_its_origin_and_then_what_it_comes_to() {
         ("DNS_PORT", "853"),
         ("DOTGATE_SERVER_WORKERS", "3"),
         ("DOTGATE_PORT", "tcp://10.0.0.1:53"),
-        ("DOTGATE_TLS_CA_FILE", "ca\u{1b}.pem"),
     ]);
     assert_eq!((status, err.as_str()), (0, ""));
     assert_eq!(
@@ -51,8 +106,9 @@ tcp.idle                        default                 10s
 tcp.in_flight_max               default                 1000
 access.allow                    default                 127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,\
 192.168.0.0/16,100.64.0.0/10,169.254.0.0/16,fe80::/10,fc00::/7
-tls.ca_file                     DOTGATE_TLS_CA_FILE     ca\\u{1b}.pem
+tls.ca_file                     DOTGATE_TLS_CA_FILE     SHOWN
 SSL_CERT_FILE                   -                       (not set)
+SSL_CERT_DIR                    -                       (not set)
 tls.authentication              default                 strict
 bootstrap.addresses             -                       (not set)
 local.forward                   default                 (none)
@@ -73,6 +129,7 @@ cache.snapshot_file             -                       (not set)
 listen on [::]:5300, UDP and TCP
 workers: 3
 upstream 192.0.2.1@853#dot.test: a certificate for dot.test
+authorities: 1 certificate from CA
 note: :: is IPv6 alone; 0.0.0.0,:: serves IPv4 too
 note: variables that Kubernetes injected for a Service, passed over: 1 \
 (`enableServiceLinks: false` avoids them)

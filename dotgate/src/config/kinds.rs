@@ -465,6 +465,28 @@ impl Kind for FilePath {
     }
 }
 
+/// The paths of folders, separated by colons as in `PATH`.
+#[derive(Debug)]
+pub struct FolderPaths;
+
+impl Kind for FolderPaths {
+    type Value = Vec<PathBuf>;
+
+    fn read(&self, text: &str) -> Result<Self::Value, Fault> {
+        let folders = std::env::split_paths(text).filter(|path| !path.as_os_str().is_empty());
+        let folders: Vec<PathBuf> = folders.collect();
+        if folders.is_empty() {
+            Err(Fault::Empty)
+        } else {
+            Ok(folders)
+        }
+    }
+
+    fn expected(&self) -> String {
+        "the paths of folders, separated by colons".to_owned()
+    }
+}
+
 /// Writes a duration as a setting is written.
 pub(super) fn shown_duration(duration: Duration) -> String {
     if duration.subsec_millis() == 0 {

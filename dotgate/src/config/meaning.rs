@@ -19,6 +19,7 @@ use super::spec::{Spec, Written};
 use super::upstream::UpstreamConfig;
 use super::upstreams;
 use super::words::{LocalName, LogFormat, LogLevel, Profile};
+use crate::tls::AuthoritySources;
 
 /// The most workers that `auto` makes: more are seldom of use, and each has sessions of its own.
 const WORKERS_AUTO_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(3);
@@ -124,8 +125,8 @@ pub struct CacheConfig {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct TlsConfig {
-    /// The file of the only authorities to trust, in place of the system's.
-    pub ca_file: Option<PathBuf>,
+    /// Where the authorities to trust are read from; the system's if it names nothing.
+    pub authorities: AuthoritySources,
     /// Whether upstreams must be authenticated at all.
     pub authentication: Profile,
 }
@@ -270,7 +271,6 @@ impl Config {
         let tcp = read_tcp(&mut reader);
         let allowed = reader.value(&table::ACCESS_ALLOW);
         let tls = read_tls(&mut reader);
-        reader.optional(&table::SSL_CERT_FILE);
         let bootstrap = reader
             .optional(&table::BOOTSTRAP_ADDRESSES)
             .unwrap_or_default();
@@ -406,9 +406,15 @@ fn read_cache(reader: &mut Reader<'_>) -> Option<CacheConfig> {
 
 fn read_tls(reader: &mut Reader<'_>) -> Option<TlsConfig> {
     let ca_file = reader.optional(&table::TLS_CA_FILE);
+    let certificate_file = reader.optional(&table::SSL_CERT_FILE);
+    let certificate_folders = reader.optional(&table::SSL_CERT_DIR);
     let authentication = reader.value(&table::TLS_AUTHENTICATION);
     Some(TlsConfig {
-        ca_file,
+        authorities: AuthoritySources {
+            ca_file,
+            certificate_file,
+            certificate_folders: certificate_folders.unwrap_or_default(),
+        },
         authentication: authentication?,
     })
 }

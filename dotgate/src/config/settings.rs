@@ -16,8 +16,8 @@ use std::time::Duration;
 pub use self::admin::{ADMIN_HOST_NAMES, ADMIN_LISTEN, ADMIN_TOKEN_FILE};
 pub use self::file::{CONFIG_FILE, CONFIG_WATCH};
 use super::kinds::{
-    ByteCount, FilePath, ListenAddresses, Number, OneOf, OrAuto, Prefixes, Resolvers, Size, SomeOf,
-    Time, Upstreams,
+    ByteCount, FilePath, FolderPaths, ListenAddresses, Number, OneOf, OrAuto, Prefixes, Resolvers,
+    Size, SomeOf, Time, Upstreams,
 };
 use super::setting::{Absent, Entry, Names, Reload, Setting, Subject, UpstreamKey};
 use super::words::{LocalName, LogFormat, LogLevel, Profile};
@@ -52,6 +52,7 @@ pub static TABLE: &[Subject] = &[
     &ACCESS_ALLOW,
     &TLS_CA_FILE,
     &SSL_CERT_FILE,
+    &SSL_CERT_DIR,
     &TLS_AUTHENTICATION,
     &BOOTSTRAP_ADDRESSES,
     &LOCAL_FORWARD,
@@ -439,11 +440,25 @@ pub static SSL_CERT_FILE: Setting<FilePath> = Setting {
         names: Names::VariableOnly("SSL_CERT_FILE"),
         reload: Reload::Restart,
         absent: Absent::Nothing,
-        doc: "The PEM file that holds the system's certificate authorities, as for OpenSSL; \
-              `DOTGATE_TLS_CA_FILE` goes before it.",
+        doc: "The PEM file that holds the system's certificate authorities, as for OpenSSL. Those of `SSL_CERT_DIR` \
+              are trusted as well; `DOTGATE_TLS_CA_FILE` takes precedence over both.",
         example: "/etc/ssl/certs/ca-certificates.crt",
     },
     kind: FilePath,
+};
+
+/// `SSL_CERT_DIR`.
+pub static SSL_CERT_DIR: Setting<FolderPaths> = Setting {
+    entry: Entry {
+        names: Names::VariableOnly("SSL_CERT_DIR"),
+        reload: Reload::Restart,
+        absent: Absent::Nothing,
+        doc: "Folders of PEM files with certificate authorities, as for OpenSSL. They are trusted in addition to \
+              those of `SSL_CERT_FILE`; `DOTGATE_TLS_CA_FILE` takes precedence over both. `dotgate check` says how \
+              many authorities each of them gives.",
+        example: "/etc/ssl/certs",
+    },
+    kind: FolderPaths,
 };
 
 /// `DOTGATE_TLS_AUTHENTICATION`.

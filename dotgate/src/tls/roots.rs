@@ -3,8 +3,7 @@
 //! It stands before the path of a query, read at start and at a reload. It never falls back in silence:
 //! what was named and cannot be used is an error (RFC 8310 section 5.1: strict stays strict).
 
-use std::env;
-use std::ffi::OsString;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -42,12 +41,12 @@ pub enum RootsError {
         path: PathBuf,
     },
     /// `SSL_CERT_FILE` or `SSL_CERT_DIR` is set and does not lead to a certificate.
-    #[error("{variable} is set to {value:?} and no certificate can be read from there")]
+    #[error("{variable} is set to {value} and no certificate can be read from there")]
     Variable {
         /// The variable.
         variable: &'static str,
         /// What it is set to.
-        value: OsString,
+        value: String,
     },
     /// Neither the system nor the program has a trust anchor.
     #[error("neither the system nor this program has a trusted certificate authority")]
@@ -58,17 +57,26 @@ pub enum RootsError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Origin {
     File(PathBuf),
-    Environment,
+    /// How many `SSL_CERT_FILE` and `SSL_CERT_DIR` gave, where they are set; a certificate in both counts for the
+    /// file.
+    Environment {
+        file: Option<usize>,
+        folders: Option<usize>,
+    },
     System,
     BuiltIn,
     Given,
 }
 
-/// What the environment says of certificates.
-#[derive(Debug, Default)]
-struct Environment {
-    file: Option<OsString>,
-    directories: Option<OsString>,
+/// Where the operator has trust anchors read from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AuthoritySources {
+    /// The file of the only authorities to trust (`DOTGATE_TLS_CA_FILE`), in place of all others.
+    pub ca_file: Option<PathBuf>,
+    /// The file that holds the system's authorities (`SSL_CERT_FILE`).
+    pub certificate_file: Option<PathBuf>,
+    /// The folders that hold further ones (`SSL_CERT_DIR`).
+    pub certificate_folders: Vec<PathBuf>,
 }
 
 /// The trust anchors that certificates of upstreams must lead to.
@@ -82,22 +90,17 @@ pub struct Roots {
 impl Roots {
     /// Loads the trust anchors.
     ///
-    /// `ca_file` (PEM) replaces all others. Without it the system's are used, or what `SSL_CERT_FILE` and
-    /// `SSL_CERT_DIR` name; where the system has none, Mozilla's as built into the program.
+    /// `ca_file` (PEM) replaces all others. Without it they are those of the file together with those of the folders,
+    /// as for OpenSSL; if there is neither, the system's; where the system has none, Mozilla's as built into the
+    /// program.
     ///
     /// # Errors
-    /// [`RootsError`]: `ca_file`, `SSL_CERT_FILE` or `SSL_CERT_DIR` is given and cannot be used, or there
-    /// is no trust anchor at all.
-    pub fn load(ca_file: Option<&Path>) -> Result<Self, RootsError> {
-        let environment = Environment {
-            file: env::var_os("SSL_CERT_FILE"),
-            directories: env::var_os("SSL_CERT_DIR"),
-        };
-        match ca_file {
+    /// [`RootsError`]: a source is given and cannot be used, or there is no trust anchor at all.
+    pub fn load(sources: &AuthoritySources) -> Result<Self, RootsError> {
+        let is_set = sources.certificate_file.is_some() || !sources.certificate_folders.is_empty();
+        match &sources.ca_file {
             Some(path) => Self::from_file(path),
-            None if environment.file.is_some() || environment.directories.is_some() => {
-                Self::from_environment(environment)
-            }
+            None if is_set => Self::from_environment(sources),
             None => Self::from_system(load_native_certs()),
         }
     }
@@ -113,21 +116,24 @@ impl Roots {
     /// Returns how many certificates there are and where they came from, for the log.
     pub fn describe(&self) -> String {
         let count = self.store.len();
-        let noun = if count == 1 {
-            "certificate"
-        } else {
-            "certificates"
-        };
         let origin = match &self.origin {
-            Origin::File(path) => path.display().to_string(),
-            Origin::Environment => "SSL_CERT_FILE or SSL_CERT_DIR".to_owned(),
-            Origin::System => "the system".to_owned(),
-            Origin::BuiltIn => "those built in".to_owned(),
-            Origin::Given => "the embedded resolver".to_owned(),
+            Origin::File(path) => counted(count, &path.display()),
+            Origin::Environment {
+                file: Some(file),
+                folders: Some(folders),
+            } => {
+                let file = counted(*file, &"SSL_CERT_FILE");
+                format!("{file}, {folders} from SSL_CERT_DIR")
+            }
+            Origin::Environment { file: Some(_), .. } => counted(count, &"SSL_CERT_FILE"),
+            Origin::Environment { file: None, .. } => counted(count, &"SSL_CERT_DIR"),
+            Origin::System => counted(count, &"the system"),
+            Origin::BuiltIn => counted(count, &"those built in"),
+            Origin::Given => counted(count, &"the embedded resolver"),
         };
         match self.unusable {
-            0 => format!("{count} {noun} from {origin}"),
-            unusable => format!("{count} {noun} from {origin}, {unusable} more cannot be used"),
+            0 => origin,
+            unusable => format!("{origin}, {unusable} more cannot be used"),
         }
     }
 
@@ -168,34 +174,42 @@ impl Roots {
         })
     }
 
-    fn from_environment(environment: Environment) -> Result<Self, RootsError> {
-        let mut certificates = Vec::new();
-        if let Some(value) = environment.file {
-            let mut read = load_certs_from_paths(Some(Path::new(&value)), None).certs;
-            if read.is_empty() {
-                return Err(RootsError::Variable {
-                    variable: "SSL_CERT_FILE",
-                    value,
-                });
+    fn from_environment(sources: &AuthoritySources) -> Result<Self, RootsError> {
+        let unusable = |variable, value| RootsError::Variable { variable, value };
+        let mut store = RootCertStore::empty();
+        let mut ignored = 0;
+        let mut add = |certificates: Vec<CertificateDer<'static>>| {
+            let (added, more_ignored) = store.add_parsable_certificates(certificates);
+            ignored += more_ignored;
+            added
+        };
+        let mut of_file = Vec::new();
+        let mut file = None;
+        if let Some(path) = &sources.certificate_file {
+            of_file = distinct(load_certs_from_paths(Some(path), None).certs);
+            file = Some(add(of_file.clone()));
+            if file == Some(0) {
+                return Err(unusable("SSL_CERT_FILE", path.display().to_string()));
             }
-            certificates.append(&mut read);
         }
-        if let Some(value) = environment.directories {
-            let mut read = Vec::new();
-            for directory in env::split_paths(&value).filter(|path| path.as_os_str() != "") {
-                read.append(&mut load_certs_from_paths(None, Some(&directory)).certs);
+        let mut folders = None;
+        if !sources.certificate_folders.is_empty() {
+            let read = |folder| load_certs_from_paths(None, Some(folder)).certs;
+            let of_folders = sources.certificate_folders.iter().map(PathBuf::as_path);
+            let mut found = distinct(of_folders.flat_map(read).collect());
+            found.retain(|certificate| !of_file.contains(certificate));
+            folders = Some(add(found));
+            if folders == Some(0) && file.is_none() {
+                let named = sources.certificate_folders.iter();
+                let named: Vec<String> = named.map(|it| it.display().to_string()).collect();
+                return Err(unusable("SSL_CERT_DIR", named.join(":")));
             }
-            if read.is_empty() && certificates.is_empty() {
-                return Err(RootsError::Variable {
-                    variable: "SSL_CERT_DIR",
-                    value,
-                });
-            }
-            certificates.append(&mut read);
         }
-        certificates.sort_unstable_by(|one, other| one.as_ref().cmp(other.as_ref()));
-        certificates.dedup();
-        Self::from_certificates(certificates, Origin::Environment)
+        Ok(Self {
+            store: Arc::new(store),
+            origin: Origin::Environment { file, folders },
+            unusable: ignored,
+        })
     }
 
     fn from_system(found: CertificateResult) -> Result<Self, RootsError> {
@@ -231,6 +245,21 @@ impl Roots {
             origin,
             unusable,
         })
+    }
+}
+
+/// Sorts certificates, and drops those that are there already.
+fn distinct(mut certificates: Vec<CertificateDer<'static>>) -> Vec<CertificateDer<'static>> {
+    certificates.sort_unstable_by(|one, other| one.as_ref().cmp(other.as_ref()));
+    certificates.dedup();
+    certificates
+}
+
+/// How many certificates came from there.
+fn counted(count: usize, origin: &dyn fmt::Display) -> String {
+    match count {
+        1 => format!("1 certificate from {origin}"),
+        _ => format!("{count} certificates from {origin}"),
     }
 }
 

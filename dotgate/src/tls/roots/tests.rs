@@ -5,11 +5,21 @@ use std::fs;
 use super::*;
 use crate::demo::certificates::TestAuthority;
 
-fn environment(file: Option<&Path>, directories: Option<&Path>) -> Environment {
-    Environment {
-        file: file.map(|path| path.as_os_str().to_owned()),
-        directories: directories.map(|path| path.as_os_str().to_owned()),
-    }
+fn from_environment(file: Option<&Path>, folders: &[&Path]) -> Result<Roots, RootsError> {
+    Roots::load(&AuthoritySources {
+        ca_file: None,
+        certificate_file: file.map(Path::to_owned),
+        certificate_folders: folders.iter().map(|folder| (*folder).to_owned()).collect(),
+    })
+}
+
+fn from_file(path: &Path) -> Result<Roots, RootsError> {
+    Roots::load(&AuthoritySources {
+        ca_file: Some(path.to_owned()),
+        // What is set besides does not count.
+        certificate_file: Some(path.join("missing")),
+        certificate_folders: vec![path.join("missing")],
+    })
 }
 
 fn authorities_in(directory: &Path, name: &str, count: usize) -> PathBuf {
@@ -25,7 +35,7 @@ fn authorities_in(directory: &Path, name: &str, count: usize) -> PathBuf {
 fn a_file_of_authorities_replaces_all_others() {
     let directory = tempfile::tempdir().unwrap();
     let path = authorities_in(directory.path(), "ca.pem", 2);
-    let roots = Roots::load(Some(&path)).unwrap();
+    let roots = from_file(&path).unwrap();
     assert_eq!(
         roots.describe(),
         format!("2 certificates from {}", path.display())
@@ -37,22 +47,19 @@ fn a_file_that_is_missing_empty_or_spoilt_is_an_error() {
     let directory = tempfile::tempdir().unwrap();
     let missing = directory.path().join("missing.pem");
     assert!(matches!(
-        Roots::load(Some(&missing)),
+        from_file(&missing),
         Err(RootsError::Unreadable { .. })
     ));
 
     let empty = directory.path().join("empty.pem");
     fs::write(&empty, "no certificate here\n").unwrap();
-    assert!(matches!(
-        Roots::load(Some(&empty)),
-        Err(RootsError::Empty { .. })
-    ));
+    assert!(matches!(from_file(&empty), Err(RootsError::Empty { .. })));
 
     let spoilt = authorities_in(directory.path(), "spoilt.pem", 1);
     let mut pem = fs::read_to_string(&spoilt).unwrap();
     pem.push_str("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
     fs::write(&spoilt, pem).unwrap();
-    let error = Roots::load(Some(&spoilt)).unwrap_err();
+    let error = from_file(&spoilt).unwrap_err();
     assert!(
         matches!(error, RootsError::Unusable { number: 2, .. }),
         "{error}"
@@ -60,24 +67,33 @@ fn a_file_that_is_missing_empty_or_spoilt_is_an_error() {
 }
 
 #[test]
-fn the_variables_are_honoured_together() {
+fn the_variables_are_honoured_together_and_each_is_counted() {
     let directory = tempfile::tempdir().unwrap();
     let file = authorities_in(directory.path(), "file.pem", 1);
     let below = directory.path().join("certs");
+    let other = directory.path().join("others");
     fs::create_dir(&below).unwrap();
+    fs::create_dir(&other).unwrap();
     authorities_in(&below, "one.pem", 1);
     authorities_in(&below, "two.pem", 1);
+    authorities_in(&other, "three.pem", 1);
+    fs::copy(&file, below.join("the-same.pem")).unwrap();
 
-    let roots = Roots::from_environment(environment(Some(&file), Some(&below))).unwrap();
+    let describe = |file, folders: &[&Path]| from_environment(file, folders).unwrap().describe();
     assert_eq!(
-        roots.describe(),
-        "3 certificates from SSL_CERT_FILE or SSL_CERT_DIR"
+        describe(Some(&file), &[&below, &other]),
+        "1 certificate from SSL_CERT_FILE, 3 from SSL_CERT_DIR"
     );
-    let roots = Roots::from_environment(environment(None, Some(&below))).unwrap();
     assert_eq!(
-        roots.describe(),
-        "2 certificates from SSL_CERT_FILE or SSL_CERT_DIR"
+        describe(Some(&file), &[]),
+        "1 certificate from SSL_CERT_FILE"
     );
+    assert_eq!(
+        describe(None, &[&below]),
+        "3 certificates from SSL_CERT_DIR"
+    );
+    let roots = from_environment(Some(&file), &[&below, &other]).unwrap();
+    assert_eq!(roots.store().len(), 4);
 }
 
 #[test]
@@ -86,30 +102,20 @@ fn a_variable_that_leads_nowhere_is_an_error_and_no_fall_back() {
     let missing = directory.path().join("missing");
     let empty = directory.path().join("empty.pem");
     fs::write(&empty, "").unwrap();
-    for path in [missing.as_path(), empty.as_path(), Path::new("")] {
-        let error = Roots::from_environment(environment(Some(path), None)).unwrap_err();
-        assert!(
-            matches!(
-                error,
-                RootsError::Variable {
-                    variable: "SSL_CERT_FILE",
-                    ..
-                }
-            ),
-            "{path:?}: {error}"
+    for path in [missing.as_path(), empty.as_path()] {
+        let error = from_environment(Some(path), &[]).unwrap_err();
+        let expected = format!(
+            "SSL_CERT_FILE is set to {} and no certificate can be read from there",
+            path.display()
         );
+        assert_eq!(error.to_string(), expected);
     }
-    let error = Roots::from_environment(environment(None, Some(&missing))).unwrap_err();
-    assert!(
-        matches!(
-            error,
-            RootsError::Variable {
-                variable: "SSL_CERT_DIR",
-                ..
-            }
-        ),
-        "{error}"
+    let error = from_environment(None, &[&missing]).unwrap_err();
+    let expected = format!(
+        "SSL_CERT_DIR is set to {} and no certificate can be read from there",
+        missing.display()
     );
+    assert_eq!(error.to_string(), expected);
 }
 
 #[test]

@@ -59,7 +59,7 @@ fn is_within<A: Ord + Copy>(ranges: &[(A, A)], ip: A) -> bool {
 }
 
 /// What is counted as one client: an IPv4 address, or an IPv6 /64.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct ClientId(u64);
 
 impl ClientId {
@@ -127,7 +127,8 @@ impl Quota {
     }
 }
 
-fn hash(keys: (u64, u64), client: ClientId) -> u64 {
+/// A keyed hash, so that nobody can choose clients whose hashes meet.
+pub(crate) fn hash(keys: (u64, u64), client: ClientId) -> u64 {
     let mut hasher = SipHasher13::new_with_keys(keys.0, keys.1);
     hasher.write_u64(client.0);
     hasher.finish()

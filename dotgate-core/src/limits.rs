@@ -117,6 +117,9 @@ pub const STREAM_MESSAGE_WAIT: Duration = Duration::from_secs(10);
 /// A client's idle connection may be closed for a new one after this long.
 pub const STREAM_SHED_IDLE: Duration = Duration::from_secs(1);
 
+/// Clients, those with most connections first, among whose connections one is looked for that gives way to a new one.
+pub const STREAM_SHED_CLIENTS: usize = 64;
+
 /// Frames of length zero or without a header after which a client's connection is closed.
 pub const STREAM_EMPTY_FRAMES: u32 = 2;
 

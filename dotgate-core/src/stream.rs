@@ -5,6 +5,8 @@
 //! too much in flight or does not read is not read from. Never looks into a message.
 //! Limits: `Settings::stream*`, `limits::STREAM_*`.
 
+mod holders;
+
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::net::IpAddr;
@@ -12,7 +14,8 @@ use std::time::Duration;
 
 use slotmap::{SlotMap, new_key_type};
 
-use crate::admit::{ClientId, Quota};
+use self::holders::{Activity, HolderKey, Holders};
+use crate::admit::ClientId;
 use crate::frames::Frames;
 use crate::limits;
 use crate::moment::{Moment, earlier};
@@ -25,7 +28,7 @@ new_key_type! {
 
 pub(crate) struct Stream {
     pub(crate) peer: IpAddr,
-    pub(crate) client_id: ClientId,
+    holder: HolderKey,
     pub(crate) frames: Frames,
     /// Responses that the system has not taken yet.
     pub(crate) outgoing: Vec<u8>,
@@ -75,6 +78,13 @@ impl Stream {
         };
     }
 
+    fn activity(&self) -> Activity {
+        Activity {
+            last_message: self.last_message,
+            is_idle: self.in_flight == 0 && self.outgoing.is_empty(),
+        }
+    }
+
     /// When it is to be closed if nothing happens; none while only responses are awaited.
     fn deadline(&self, idle: Duration) -> Option<Moment> {
         let stalled = self
@@ -83,10 +93,13 @@ impl Stream {
         let partial = self
             .partial_since
             .map(|since| since + limits::STREAM_MESSAGE_WAIT);
-        let is_idle = self.in_flight == 0 && self.outgoing.is_empty();
+        let Activity {
+            last_message,
+            is_idle,
+        } = self.activity();
         earlier(
             earlier(stalled, partial),
-            is_idle.then(|| self.last_message + idle),
+            is_idle.then(|| last_message + idle),
         )
     }
 }
@@ -94,8 +107,9 @@ impl Stream {
 /// All client connections of one engine.
 pub(crate) struct Streams {
     map: SlotMap<StreamKey, Stream>,
-    quota: Quota,
+    holders: Holders,
     max: usize,
+    per_client_max: usize,
     idle: Duration,
     alarms: BinaryHeap<Reverse<(Moment, StreamKey)>>,
 }
@@ -104,8 +118,9 @@ impl Streams {
     pub(crate) fn new(settings: &Settings, keys: (u64, u64)) -> Streams {
         Streams {
             map: SlotMap::with_key(),
-            quota: Quota::new(settings.streams_per_client_max, keys),
+            holders: Holders::new(keys),
             max: settings.streams_max,
+            per_client_max: settings.streams_per_client_max,
             idle: settings.stream_idle,
             alarms: BinaryHeap::new(),
         }
@@ -113,7 +128,7 @@ impl Streams {
 
     /// Goes over to other settings. Those who are connected stay, with the idle time in force now.
     pub(crate) fn reconfigure(&mut self, settings: &Settings) {
-        self.quota.set_max(settings.streams_per_client_max);
+        self.per_client_max = settings.streams_per_client_max;
         self.max = settings.streams_max;
         self.idle = settings.stream_idle;
         for key in self.keys() {
@@ -123,14 +138,14 @@ impl Streams {
 
     /// Takes a new connection, unless this client or all together have too many.
     pub(crate) fn open(&mut self, peer: IpAddr, now: Moment) -> Option<StreamKey> {
-        let client_id = ClientId::of(peer);
-        if self.map.len() >= self.max || !self.quota.take(client_id) {
+        if self.map.len() >= self.max || self.has_its_share(peer) {
             return None;
         }
+        let holder = self.holders.add(ClientId::of(peer));
         let alarm = now + self.idle;
         let key = self.map.insert(Stream {
             peer,
-            client_id,
+            holder,
             frames: Frames::default(),
             outgoing: Vec::new(),
             is_dirty: false,
@@ -144,7 +159,15 @@ impl Streams {
             alarm,
         });
         self.alarms.push(Reverse((alarm, key)));
+        let map = &self.map;
+        let is_open = |key| map.contains_key(key);
+        self.holders.enter(holder, key, now, is_open);
         Some(key)
+    }
+
+    /// Whether a client has as many connections as one may have.
+    pub(crate) fn has_its_share(&self, peer: IpAddr) -> bool {
+        self.holders.connections_of(ClientId::of(peer)) >= self.per_client_max
     }
 
     pub(crate) fn get(&self, key: StreamKey) -> Option<&Stream> {
@@ -157,7 +180,7 @@ impl Streams {
 
     pub(crate) fn remove(&mut self, key: StreamKey) -> Option<Stream> {
         let stream = self.map.remove(key)?;
-        self.quota.release(stream.client_id);
+        self.holders.remove(stream.holder);
         Some(stream)
     }
 
@@ -226,12 +249,37 @@ impl Streams {
         self.alarms.peek().map(|Reverse((alarm, _))| *alarm)
     }
 
-    /// The connection that has been idle longest, if long enough to be closed for a new one.
-    pub(crate) fn longest_idle(&self, now: Moment) -> Option<StreamKey> {
-        let Reverse((_, key)) = self.alarms.peek()?;
-        let stream = self.map.get(*key)?;
-        let is_idle = stream.in_flight == 0 && stream.outgoing.is_empty();
-        (is_idle && now.since(stream.last_message) >= limits::STREAM_SHED_IDLE).then_some(*key)
+    /// The connection that gives way to a new one of `newcomer` when all are taken. The clients with most connections
+    /// give way first, each with the connection that was active least recently; one that has long been idle comes
+    /// before any that is in use. None if nobody has clearly more than the newcomer.
+    pub(crate) fn displaced_by(&mut self, newcomer: IpAddr, now: Moment) -> Option<StreamKey> {
+        let map = &self.map;
+        let look = |key| map.get(key).map(Stream::activity);
+        let largest: Vec<(usize, HolderKey)> = self
+            .holders
+            .by_connections()
+            .take(limits::STREAM_SHED_CLIENTS)
+            .collect();
+        let newcomer_has = self.holders.connections_of(ClientId::of(newcomer));
+        let mut idle: Option<(usize, Moment, StreamKey)> = None;
+        let mut in_use = None;
+        for (connections, holder) in largest {
+            if idle.is_some_and(|(of_its_client, ..)| of_its_client > connections) {
+                break;
+            }
+            let Some((key, activity)) = self.holders.least_active(holder, look) else {
+                continue;
+            };
+            let since = activity.last_message;
+            if activity.is_idle && now.since(since) >= limits::STREAM_SHED_IDLE {
+                if idle.is_none_or(|(_, earliest, other)| (since, key) < (earliest, other)) {
+                    idle = Some((connections, since, key));
+                }
+            } else if connections > newcomer_has + 1 {
+                in_use = in_use.or(Some(key));
+            }
+        }
+        idle.map(|(.., key)| key).or(in_use)
     }
 }
 

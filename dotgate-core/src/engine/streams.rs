@@ -21,9 +21,10 @@ impl Engine {
             return None;
         }
         if self.streams.len() >= self.settings.streams_max
-            && let Some(idle) = self.streams.longest_idle(now)
+            && !self.streams.has_its_share(peer)
+            && let Some(displaced) = self.streams.displaced_by(peer, now)
         {
-            self.close_stream(idle);
+            self.close_stream(displaced);
         }
         let opened = self.streams.open(peer, now);
         match opened {

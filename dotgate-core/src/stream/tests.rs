@@ -37,6 +37,10 @@ fn connections_are_bounded_in_all_and_per_client() {
     assert!(streams.open(ip(3), START).is_none(), "three in all");
     streams.remove(first);
     assert!(streams.open(ip(3), START).is_some());
+    for key in streams.keys() {
+        streams.remove(key);
+    }
+    assert_eq!(streams.holders.clients(), 0, "nothing is left of them");
 }
 
 #[test]

@@ -125,6 +125,79 @@ fn at_the_limit_the_longest_idle_connection_makes_room() {
     assert_eq!(lab.closed_streams, [streams[0]]);
 }
 
+/// The address of a client, by its number.
+fn client(number: u8) -> std::net::IpAddr {
+    std::net::IpAddr::from([192, 0, 2, number])
+}
+
+#[test]
+fn newcomers_find_room_among_idle_connections_whatever_was_closed_before() {
+    let mut settings = super::lab::settings(1);
+    (settings.streams_max, settings.streams_per_client_max) = (100, 25);
+    let mut lab = Lab::with(settings);
+    let mut earlier = Vec::new();
+    for n in 0..100 {
+        earlier.push(lab.engine.stream_opened(lab.now, client(n % 4)).unwrap());
+    }
+    for stream in earlier.drain(..50) {
+        lab.engine.stream_closed(stream);
+    }
+    for n in 0..50 {
+        assert!(lab.engine.stream_opened(lab.now, client(n % 4)).is_some());
+    }
+    lab.pass(1_500 * MS);
+    for n in 10..20 {
+        let newcomer = lab.engine.stream_opened(lab.now, client(n));
+        assert!(newcomer.is_some(), "newcomer {n}");
+        lab.settle();
+    }
+    assert_eq!(lab.closed_streams.len(), 10);
+    assert_eq!(lab.engine.stream_count(), 100);
+}
+
+#[test]
+fn the_client_with_most_connections_gives_way_first_even_if_all_are_in_use() {
+    let mut settings = super::lab::settings(1);
+    (settings.streams_max, settings.streams_per_client_max) = (10, 9);
+    let mut lab = Lab::with(settings);
+    let modest = lab.engine.stream_opened(lab.now, client(1)).unwrap();
+    lab.pass(MS);
+    let mut greedy = Vec::new();
+    for n in 0..9 {
+        let stream = lab.engine.stream_opened(lab.now, client(2)).unwrap();
+        lab.stream_send(stream, &framed(&query(n, &format!("n{n}.example"))));
+        greedy.push(stream);
+        lab.pass(MS);
+    }
+    lab.pass(500 * MS);
+    for n in 3..7 {
+        assert!(lab.engine.stream_opened(lab.now, client(n)).is_some());
+        lab.settle();
+    }
+    assert_eq!(lab.closed_streams, greedy[..4], "the earliest first");
+    lab.pass(SECOND);
+    assert!(lab.engine.stream_opened(lab.now, client(8)).is_some());
+    lab.settle();
+    assert_eq!(
+        lab.closed_streams[4..],
+        [modest],
+        "an idle one before those in use"
+    );
+}
+
+#[test]
+fn nobody_gives_way_to_a_client_that_has_as_many_connections() {
+    let mut settings = super::lab::settings(1);
+    (settings.streams_max, settings.streams_per_client_max) = (4, 4);
+    let mut lab = Lab::with(settings);
+    for n in [1, 1, 2, 2] {
+        assert!(lab.engine.stream_opened(lab.now, client(n)).is_some());
+    }
+    assert!(lab.engine.stream_opened(lab.now, client(1)).is_none());
+    lab.settle();
+    assert!(lab.closed_streams.is_empty());
+}
+
 #[test]
 fn keepalive_is_told_to_clients_with_edns_alone() {
     let mut lab = Lab::opened(1);

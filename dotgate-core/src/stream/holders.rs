@@ -1,0 +1,182 @@
+//! What each client address holds of the connections: how many, and which one was active least recently.
+//!
+//! Decides who gives way when there is no room. Opening and closing a connection costs a logarithm of the number of
+//! clients. Entries of closed connections leave a client's queue lazily; a queue never has more than twice as many
+//! entries as there are connections.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap};
+
+use hashbrown::HashTable;
+use slotmap::{SlotMap, new_key_type};
+
+use super::StreamKey;
+use crate::admit::{ClientId, hash};
+use crate::moment::Moment;
+
+new_key_type! {
+    /// Names a client address while it has connections.
+    pub(crate) struct HolderKey;
+}
+
+/// Connections in use that are looked at before the search for an idle one of the same client ends.
+const BUSY_CONNECTIONS: usize = 8;
+
+/// What matters of a connection when one must give way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Activity {
+    /// When the last complete message came.
+    pub(super) last_message: Moment,
+    /// Whether nothing is asked on it and nothing waits to be written to it.
+    pub(super) is_idle: bool,
+}
+
+struct Holder {
+    client: ClientId,
+    connections: u32,
+    /// Its connections by the last message that was seen when the entry was made, which may be out of date.
+    by_age: BinaryHeap<Reverse<(Moment, StreamKey)>>,
+}
+
+/// The clients that have connections.
+pub(super) struct Holders {
+    keys: (u64, u64),
+    index: HashTable<(ClientId, HolderKey)>,
+    holders: SlotMap<HolderKey, Holder>,
+    by_connections: BTreeSet<(u32, HolderKey)>,
+}
+
+impl Holders {
+    pub(super) fn new(keys: (u64, u64)) -> Holders {
+        Holders {
+            keys,
+            index: HashTable::new(),
+            holders: SlotMap::with_key(),
+            by_connections: BTreeSet::new(),
+        }
+    }
+
+    /// How many connections a client has.
+    pub(super) fn connections_of(&self, client: ClientId) -> usize {
+        self.find(client)
+            .map_or(0, |holder| holder.connections as usize)
+    }
+
+    /// Counts one more connection of a client.
+    pub(super) fn add(&mut self, client: ClientId) -> HolderKey {
+        let keys = self.keys;
+        let hash = hash(keys, client);
+        let entry = self.index.entry(
+            hash,
+            |entry| entry.0 == client,
+            |entry| self::hash(keys, entry.0),
+        );
+        let holders = &mut self.holders;
+        let make = || {
+            let holder = Holder {
+                client,
+                connections: 0,
+                by_age: BinaryHeap::new(),
+            };
+            (client, holders.insert(holder))
+        };
+        let key = entry.or_insert_with(make).get().1;
+        self.change_connections(key, |connections| connections.saturating_add(1));
+        key
+    }
+
+    /// Notes a client's new connection, counted by `add`. `is_open` tells which connections still are.
+    pub(super) fn enter(
+        &mut self,
+        key: HolderKey,
+        stream: StreamKey,
+        now: Moment,
+        is_open: impl Fn(StreamKey) -> bool,
+    ) {
+        if let Some(holder) = self.holders.get_mut(key) {
+            holder.by_age.push(Reverse((now, stream)));
+            if holder.by_age.len() > 2 * holder.connections as usize {
+                holder
+                    .by_age
+                    .retain(|Reverse((_, stream))| is_open(*stream));
+            }
+        }
+    }
+
+    /// Counts one connection less.
+    pub(super) fn remove(&mut self, key: HolderKey) {
+        self.change_connections(key, |connections| connections.saturating_sub(1));
+        let Some(holder) = self.holders.get(key) else {
+            return;
+        };
+        if holder.connections > 0 {
+            return;
+        }
+        let client = holder.client;
+        self.by_connections.remove(&(0, key));
+        self.holders.remove(key);
+        let hash = hash(self.keys, client);
+        if let Ok(entry) = self.index.find_entry(hash, |entry| entry.0 == client) {
+            entry.remove();
+        }
+    }
+
+    /// The clients with most connections first.
+    pub(super) fn by_connections(&self) -> impl Iterator<Item = (usize, HolderKey)> {
+        let all = self.by_connections.iter().rev();
+        all.map(|(connections, key)| (*connections as usize, *key))
+    }
+
+    /// The connection of a client that was active least recently, idle ones before those in use.
+    pub(super) fn least_active(
+        &mut self,
+        key: HolderKey,
+        look: impl Fn(StreamKey) -> Option<Activity>,
+    ) -> Option<(StreamKey, Activity)> {
+        let queue = &mut self.holders.get_mut(key)?.by_age;
+        let mut looked_at = Vec::new();
+        let mut found: Option<(StreamKey, Activity)> = None;
+        while let Some(Reverse((noted, stream))) = queue.pop() {
+            match look(stream) {
+                None => {}
+                Some(activity) if activity.last_message > noted => {
+                    queue.push(Reverse((activity.last_message, stream)));
+                }
+                Some(activity) => {
+                    looked_at.push(Reverse((noted, stream)));
+                    if activity.is_idle {
+                        found = Some((stream, activity));
+                        break;
+                    }
+                    found = found.or(Some((stream, activity)));
+                    if looked_at.len() == BUSY_CONNECTIONS {
+                        break;
+                    }
+                }
+            }
+        }
+        queue.extend(looked_at);
+        found
+    }
+
+    fn find(&self, client: ClientId) -> Option<&Holder> {
+        let hash = hash(self.keys, client);
+        let (_, key) = self.index.find(hash, |entry| entry.0 == client)?;
+        self.holders.get(*key)
+    }
+
+    fn change_connections(&mut self, key: HolderKey, change: impl FnOnce(u32) -> u32) {
+        if let Some(holder) = self.holders.get_mut(key) {
+            self.by_connections.remove(&(holder.connections, key));
+            holder.connections = change(holder.connections);
+            self.by_connections.insert((holder.connections, key));
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn clients(&self) -> usize {
+        assert_eq!(self.index.len(), self.holders.len());
+        assert_eq!(self.by_connections.len(), self.holders.len());
+        self.holders.len()
+    }
+}

@@ -13,6 +13,7 @@ pub mod message; // DNS messages, made without the code under test
 mod model; // what should come out
 mod network; // everything that travels, in the order of time
 mod random; // the one source of chance
+mod reaction; // what a scripted upstream does with one query
 mod record; // what happened
 pub mod scenario; // behaviours as text
 mod script; // what an upstream does

@@ -55,6 +55,14 @@ pub(crate) struct Connection {
     pub(crate) is_swallowed: bool,
     /// Whether the upstream knows nothing of it any more: what reaches it is answered by a reset.
     pub(crate) is_forgotten: bool,
+    /// Whether the upstream answers nothing more on it.
+    pub(crate) is_stalled: bool,
+    /// Answers that the upstream has given on it.
+    pub(crate) answers: u32,
+    /// Whether a serial upstream works on a query of it.
+    pub(crate) is_busy: bool,
+    /// Queries that a serial upstream has read and not begun.
+    pub(crate) waiting: VecDeque<Vec<u8>>,
     /// Octets the upstream has not taken.
     pub(crate) unread: usize,
     /// Whether the worker waits for room.
@@ -88,6 +96,10 @@ impl Connection {
             is_ended: false,
             is_swallowed: false,
             is_forgotten: false,
+            is_stalled: false,
+            answers: 0,
+            is_busy: false,
+            waiting: VecDeque::new(),
             unread: 0,
             is_full: false,
             received: Vec::new(),

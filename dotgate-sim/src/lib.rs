@@ -27,6 +27,6 @@ pub use random::{Random, Span};
 pub use record::{
     Answered, Attempt, BEGINNING, ClientQuery, ClientResponse, Path, Record, UpstreamRecord, shown,
 };
-pub use script::{Data, Invalid, Opening, Place, Reaction, Rule, Script, Segments};
+pub use script::{AnswerBound, Data, Invalid, Opening, Place, Reaction, Rule, Script, Segments};
 pub use simulator::{Load, Plan, Simulator, cache_settings, settings};
 pub use upstream::{Death, State};

@@ -14,6 +14,9 @@ pub const OPT: u16 = 41;
 /// A type for private use; its data is opaque (RFC 3597).
 pub const PRIVATE: u16 = 65_280;
 
+/// The question `. NS`.
+pub const ROOT_SERVERS: [u8; 5] = [0, 0, 2, 0, 1];
+
 /// Names that begin with this have an answer that fits no datagram.
 pub const HUGE: &str = "huge";
 

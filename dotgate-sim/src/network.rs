@@ -25,6 +25,8 @@ pub(crate) enum Event {
     AtWorker(usize, Arrival),
     /// An upstream has made up its mind.
     Speak(usize, Segment),
+    /// A serial upstream has finished with a query.
+    Finished(usize),
     /// An upstream looks whether a connection has been idle too long.
     IdleCheck(usize),
     /// A connection that vanished is tried again by the system, with ALPN or without, and so much later again.
@@ -149,6 +151,7 @@ impl Network {
             Event::AtUpstream(..)
             | Event::AtWorker(..)
             | Event::Speak(..)
+            | Event::Finished(..)
             | Event::IdleCheck(..) => {
                 if let Some(event) = self.put_off(timed.event) {
                     self.happen(event);
@@ -180,6 +183,7 @@ impl Network {
             Event::AtUpstream(connection, segment) => self.at_upstream(connection, segment),
             Event::AtWorker(connection, arrival) => self.at_worker(connection, arrival),
             Event::Speak(connection, segment) => self.speak(connection, segment),
+            Event::Finished(connection) => self.serve_next(connection),
             Event::IdleCheck(connection) => self.check_idle(connection),
             Event::ConnectAgain(..)
             | Event::Reached(_)

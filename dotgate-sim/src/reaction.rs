@@ -12,90 +12,119 @@ use crate::script::{Data, Invalid, Place, Reaction};
 const TTLS: [u32; 8] = [0, 1, 2, 5, 12, 30, 300, 86_400];
 
 impl Network {
+    /// Reacts to a query that takes the upstream `time`. Returns when the upstream has finished with it; none if it
+    /// never does.
     pub(crate) fn react(
         &mut self,
         connection: usize,
         query: &[u8],
         reaction: Reaction,
         time: Duration,
-    ) {
+    ) -> Option<Duration> {
         let right = self.right_form(connection, query);
-        let answer = |form: ResponseForm| message::frame(&message::response(query, &form));
-        let say = |octets| Event::Speak(connection, Segment::Octets(octets));
-        match reaction {
-            Reaction::Answer => self.arrange_in(time, say(answer(right))),
-            Reaction::AnswerWithTtl(ttl) => {
-                self.arrange_in(time, say(answer(ResponseForm { ttl, ..right })));
-            }
+        let (form, later) = match reaction {
+            Reaction::Answer => (right, Duration::ZERO),
+            Reaction::AnswerAfter(later) => (right, later),
+            Reaction::AnswerWithTtl(ttl) => (ResponseForm { ttl, ..right }, Duration::ZERO),
             Reaction::AnswerWithoutSoa => {
                 let has_soa = false;
-                self.arrange_in(time, say(answer(ResponseForm { has_soa, ..right })));
+                (ResponseForm { has_soa, ..right }, Duration::ZERO)
             }
-            Reaction::AnswerAfter(later) => self.arrange_in(time + later, say(answer(right))),
             Reaction::AnswerWithKeepalive(tenths) => {
                 let opt = OptForm::Keepalive(tenths);
-                self.arrange_in(time, say(answer(ResponseForm { opt, ..right })));
+                (ResponseForm { opt, ..right }, Duration::ZERO)
             }
             Reaction::AnswerWithoutOpt => {
                 let opt = OptForm::Absent;
-                self.arrange_in(time, say(answer(ResponseForm { opt, ..right })));
+                (ResponseForm { opt, ..right }, Duration::ZERO)
             }
-            Reaction::Drip(apart) => self.drip(connection, &answer(right), apart),
             Reaction::Twice(later) => {
-                self.arrange_in(time, say(answer(right)));
-                self.arrange_in(time + later, say(answer(right)));
-            }
-            Reaction::Never => {}
-            Reaction::Hold => {
-                let upstream = self.connections[connection].upstream;
-                self.upstreams[upstream]
-                    .held
-                    .push((connection, query.to_vec()));
+                let second = message::frame(&message::response(query, &right));
+                let second = Event::Speak(connection, Segment::Octets(second));
+                self.arrange_in(time + later, second);
+                (right, Duration::ZERO)
             }
             Reaction::Error {
                 rcode,
                 ede,
                 has_question,
+                after,
             } => {
+                let opt = ede.map_or(OptForm::Plain, OptForm::Ede);
                 let form = ResponseForm {
                     rcode,
-                    opt: ede.map_or(OptForm::Plain, OptForm::Ede),
+                    opt,
                     has_question,
                     ..right
                 };
-                self.arrange_in(time, say(answer(form)));
+                (form, after)
             }
             Reaction::KnowsNoEdns => {
                 let rcode = u8::from(query.get(10..12) == Some(&[0, 1]));
                 let opt = OptForm::Absent;
-                self.arrange_in(
-                    time,
-                    say(answer(ResponseForm {
+                (
+                    ResponseForm {
                         rcode,
                         opt,
                         ..right
-                    })),
-                );
+                    },
+                    Duration::ZERO,
+                )
             }
             Reaction::Truncated => {
                 let is_truncated = true;
-                self.arrange_in(
-                    time,
-                    say(answer(ResponseForm {
+                (
+                    ResponseForm {
                         is_truncated,
                         ..right
-                    })),
-                );
+                    },
+                    Duration::ZERO,
+                )
             }
             Reaction::Invalid(invalid, later) => {
                 self.mislead(connection, query, invalid, time);
-                if let Some(later) = later {
-                    self.arrange_in(time + later, say(answer(right)));
-                }
+                let Some(later) = later else {
+                    return Some(time);
+                };
+                (right, later)
             }
-            Reaction::Close(place) => self.end(connection, &answer(right), place, Segment::Fin),
-            Reaction::Reset(place) => self.end(connection, &answer(right), place, Segment::Reset),
+            Reaction::Drip(_)
+            | Reaction::Never
+            | Reaction::Hold
+            | Reaction::Stall
+            | Reaction::Close(_)
+            | Reaction::Reset(_) => return self.misbehave(connection, query, reaction),
+        };
+        let octets = message::frame(&message::response(query, &form));
+        self.arrange_in(
+            time + later,
+            Event::Speak(connection, Segment::Octets(octets)),
+        );
+        Some(time + later)
+    }
+
+    /// What concerns the connection more than the query.
+    fn misbehave(
+        &mut self,
+        connection: usize,
+        query: &[u8],
+        reaction: Reaction,
+    ) -> Option<Duration> {
+        let right = self.right_form(connection, query);
+        let answer = || message::frame(&message::response(query, &right));
+        match reaction {
+            Reaction::Drip(apart) => return Some(self.drip(connection, &answer(), apart)),
+            Reaction::Hold => {
+                let upstream = self.connections[connection].upstream;
+                let held = &mut self.upstreams[upstream].held;
+                held.push((connection, query.to_vec()));
+            }
+            Reaction::Stall => self.connections[connection].is_stalled = true,
+            Reaction::Close(place) => self.end(connection, &answer(), place, Segment::Fin),
+            Reaction::Reset(place) => self.end(connection, &answer(), place, Segment::Reset),
+            _ => {}
         }
+        None
     }
 
     /// What the right answer to a query holds now.
@@ -119,13 +148,15 @@ impl Network {
     }
 
     /// Sends an answer octet by octet; nothing else of this connection comes between.
-    fn drip(&mut self, connection: usize, octets: &[u8], apart: Duration) {
+    fn drip(&mut self, connection: usize, octets: &[u8], apart: Duration) -> Duration {
         self.note_spoken(connection, octets);
         // A long answer drips no longer than a few minutes.
         let piece = octets.len().div_ceil(4_000).max(1);
         for octets in octets.chunks(piece) {
             self.send_down(connection, Arrival::Octets(octets.to_vec()), apart);
         }
+        self.check_answer_bound(connection);
+        apart * octets.len().div_ceil(piece) as u32
     }
 
     fn end(&mut self, connection: usize, answer: &[u8], place: Place, end: Segment) {
@@ -145,17 +176,19 @@ impl Network {
         let mut messages = Vec::new();
         let right = message::response(query, &self.right_form(connection, query));
         match invalid {
-            Invalid::WrongId => {
-                let mut wrong = right;
+            Invalid::WrongIds(count) => {
+                let id = query.first_chunk().map_or(0, |id| u16::from_be_bytes(*id));
                 let unanswered = &self.connections[connection].unanswered;
                 // The ID of another question in flight would be an answer to that one.
-                while let [high, low, ..] = wrong[..]
-                    && unanswered.contains_key(&u16::from_be_bytes([high, low]))
-                {
-                    wrong[1] = low.wrapping_add(1);
-                    wrong[0] = high.wrapping_add(u8::from(low == 255));
+                let ids = (1..=u16::MAX).map(|distance| id.wrapping_add(distance));
+                let ids = ids.filter(|id| !unanswered.contains_key(id));
+                for id in ids.take(usize::from(count)) {
+                    let mut wrong = right.clone();
+                    if let Some(first) = wrong.first_chunk_mut() {
+                        *first = id.to_be_bytes();
+                    }
+                    messages.push(wrong);
                 }
-                messages.push(wrong);
             }
             Invalid::WrongQuestion => {
                 let id = query.first_chunk().map_or(0, |id| u16::from_be_bytes(*id));

@@ -99,6 +99,14 @@ pub struct Attempt {
     pub lost: Option<Moment>,
 }
 
+/// How a probe is told from the question of a client.
+#[derive(Clone, Copy)]
+enum ProbeKind {
+    Root,
+    AskedBefore,
+    First,
+}
+
 /// A right response to an attempt, an error perhaps.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Answered {
@@ -180,14 +188,14 @@ impl Record {
         });
     }
 
-    /// Of the attempts from `first` on, which one turn of a worker made, so many were probes. Each is the
-    /// first on its connection, and most often asks what was asked before.
+    /// Of the attempts from `first` on, which one turn of a worker made, so many were probes: those that ask for the
+    /// servers of the root come first, then the first ones of a connection that ask what was asked before.
     pub(crate) fn tell_probes(&mut self, first: usize, probes: usize) {
         if probes == 0 {
             return;
         }
         let mut left = probes;
-        for asks_again in [true, false] {
+        for kind in [ProbeKind::Root, ProbeKind::AskedBefore, ProbeKind::First] {
             for place in first..self.attempts.len() {
                 let (before, made) = self.attempts.split_at(first);
                 let attempt = &self.attempts[place];
@@ -196,8 +204,12 @@ impl Record {
                 let is_known = before.iter().chain(&made[..place - first]).any(|other| {
                     other.worker == attempt.worker && other.question == attempt.question
                 });
-                let may_be = is_first && !attempt.is_probe;
-                if left > 0 && may_be && (is_known || !asks_again) {
+                let may_be = match kind {
+                    ProbeKind::Root => attempt.question == message::ROOT_SERVERS,
+                    ProbeKind::AskedBefore => is_first && is_known,
+                    ProbeKind::First => is_first,
+                };
+                if left > 0 && may_be && !attempt.is_probe {
                     self.attempts[place].is_probe = true;
                     left -= 1;
                 }

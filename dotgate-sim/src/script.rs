@@ -27,6 +27,10 @@ pub struct Script {
     pub otherwise: Reaction,
     /// After this long without a query and with none to answer it closes a connection.
     pub idle_close: Option<Duration>,
+    /// How many answers it gives on a connection before it ends it.
+    pub answer_bound: Option<AnswerBound>,
+    /// Whether it works on one query of a connection at a time; those behind wait.
+    pub is_serial: bool,
     /// What its answers hold.
     pub data: Data,
 }
@@ -38,6 +42,15 @@ pub enum Data {
     Lasting(u32),
     /// Another version after each of these times; the name decides how long it may be kept.
     Changing(Duration),
+}
+
+/// After so many answers a connection ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AnswerBound {
+    /// Right answers and errors, at least 1.
+    pub answers: u32,
+    /// Whether by RST, a moment later so that the last answer is read, or by FIN.
+    pub by_reset: bool,
 }
 
 impl Script {
@@ -53,6 +66,8 @@ impl Script {
             rules: Vec::new(),
             otherwise: Reaction::Answer,
             idle_close: None,
+            answer_bound: None,
+            is_serial: false,
             data: Data::Lasting(0),
         }
     }
@@ -141,6 +156,8 @@ pub enum Reaction {
     Twice(Duration),
     /// Nothing.
     Never,
+    /// Nothing, and nothing more to any query on the same connection, which stays open.
+    Stall,
     /// Kept until `Simulator::release`.
     Hold,
     /// A response with this RCODE and EDE.
@@ -151,6 +168,8 @@ pub enum Reaction {
         ede: Option<u16>,
         /// Whether it repeats the question.
         has_question: bool,
+        /// So much later.
+        after: Duration,
     },
     /// FORMERR without OPT if the query had one, else the right answer: it knows no EDNS.
     KnowsNoEdns,
@@ -167,8 +186,8 @@ pub enum Reaction {
 /// Something that is no response to a query.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Invalid {
-    /// The right answer under another ID.
-    WrongId,
+    /// The right answer so often, each time under another ID, none of them in use.
+    WrongIds(u16),
     /// The right ID with the answer to another question.
     WrongQuestion,
     /// The query itself: QR=0.

@@ -289,6 +289,10 @@ impl Simulator {
         }
         let (connection, query) = held.remove(place);
         self.say_on(connection, message::frame(&message::response(&query, form)));
+        if self.net.connections[connection].is_busy {
+            self.net
+                .arrange_in(Duration::ZERO, Event::Finished(connection));
+        }
         true
     }
 
@@ -352,7 +356,7 @@ impl Simulator {
     /// Whether a connection lives, as far as its upstream and the network are concerned.
     pub fn is_sound(&self, connection: usize) -> bool {
         let state = &self.net.connections[connection];
-        !state.is_swallowed && !state.is_forgotten && !state.is_ended
+        !(state.is_swallowed || state.is_forgotten || state.is_ended || state.is_stalled)
     }
 }
 

@@ -10,6 +10,10 @@ use crate::network::{Event, Network};
 use crate::random::Span;
 use crate::script::{Opening, Reaction, Script, Segments};
 
+/// From the last answer of a connection to its RST, where an [`AnswerBound`](crate::script::AnswerBound) says so: a
+/// reset may discard what was not read yet, and the answer is to be read.
+const RESET_AFTER: Duration = Duration::from_millis(1);
+
 /// One upstream.
 #[derive(Debug)]
 pub(crate) struct Upstream {
@@ -60,6 +64,7 @@ impl Network {
         let (connection, is_process) = match &event {
             Event::AtUpstream(connection, _)
             | Event::Speak(connection, _)
+            | Event::Finished(connection)
             | Event::IdleCheck(connection) => (*connection, true),
             Event::AtWorker(connection, _) => (*connection, false),
             Event::ConnectAgain(..)
@@ -255,16 +260,59 @@ impl Network {
             let text = format!("u{upstream} reads a query of {} octets", query.len());
             self.record.complain(now, text);
         }
-        let reaction = self.choose_reaction(upstream, &question);
+        let is_serial = self.upstreams[upstream].script.is_serial;
+        let state = &mut self.connections[connection];
+        if is_serial && std::mem::replace(&mut state.is_busy, true) {
+            self.record.say(now, || {
+                format!("u{upstream} c{connection} lets {id:04x} wait")
+            });
+            return self.connections[connection]
+                .waiting
+                .push_back(query.to_vec());
+        }
+        self.serve(connection, query);
+    }
+
+    /// A serial upstream has finished with a query of a connection and takes the next one.
+    pub(crate) fn serve_next(&mut self, connection: usize) {
+        let state = &mut self.connections[connection];
+        state.is_busy = false;
+        if state.is_ended {
+            state.waiting.clear();
+        }
+        let is_serial = self.upstreams[state.upstream].script.is_serial;
+        while let Some(query) = self.connections[connection].waiting.pop_front() {
+            self.connections[connection].is_busy = is_serial;
+            self.serve(connection, &query);
+            if is_serial {
+                return;
+            }
+        }
+    }
+
+    fn serve(&mut self, connection: usize, query: &[u8]) {
+        let state = &self.connections[connection];
+        if state.is_stalled {
+            return;
+        }
+        let (now, upstream) = (self.now, state.upstream);
+        let question = message::question(query);
+        let reaction = self.choose_reaction(upstream, question);
         let time = self.upstreams[upstream].script.answer_time;
         let time = self.random.time(time);
         self.record.say(now, || {
             format!(
-                "u{upstream} c{connection} reads {} ({id:04x}): {reaction:?} in {time:?}",
-                message::shown(&question)
+                "u{upstream} c{connection} reads {} ({:02x?}): {reaction:?} in {time:?}",
+                message::shown(question),
+                query.get(..2).unwrap_or_default()
             )
         });
-        self.react(connection, query, reaction, time);
+        let finished = self.react(connection, query, reaction, time);
+        if self.connections[connection].is_busy
+            && let Some(time) = finished
+        {
+            self.arrange_in(time, Event::Finished(connection));
+        }
     }
 
     fn choose_reaction(&mut self, upstream: usize, question: &[u8]) -> Reaction {
@@ -291,7 +339,7 @@ impl Network {
             return self.finish_handshake(connection);
         }
         let state = &mut self.connections[connection];
-        if state.is_ended {
+        if state.is_ended || (state.is_stalled && matches!(segment, Segment::Octets(_))) {
             return;
         }
         state.active = self.now;
@@ -310,6 +358,7 @@ impl Network {
                     self.send_down(connection, Arrival::Octets(piece), gap);
                 }
                 self.watch_idle(connection);
+                self.check_answer_bound(connection);
             }
             end @ (Segment::Fin | Segment::Reset) => {
                 let now = self.now;
@@ -343,7 +392,23 @@ impl Network {
             };
             if state.unanswered.get(&seen.id).is_some_and(is_right) {
                 state.unanswered.remove(&seen.id);
+                state.answers += 1;
             }
+        }
+    }
+
+    /// Ends a connection on which its upstream has given as many answers as it ever does.
+    pub(crate) fn check_answer_bound(&mut self, connection: usize) {
+        let state = &mut self.connections[connection];
+        let bound = self.upstreams[state.upstream].script.answer_bound;
+        let Some(bound) = bound.filter(|bound| state.answers >= bound.answers) else {
+            return;
+        };
+        if bound.by_reset {
+            state.is_stalled = true;
+            self.arrange_in(RESET_AFTER, Event::Speak(connection, Segment::Reset));
+        } else {
+            self.speak(connection, Segment::Fin);
         }
     }
 

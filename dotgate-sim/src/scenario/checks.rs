@@ -1,6 +1,8 @@
 //! What was seen in a run, beside what was wanted.
 
-use dotgate_core::Count;
+use std::time::Duration;
+
+use dotgate_core::{Count, Event, Moment};
 
 use crate::message::{self, Seen};
 use crate::record::{Attempt, ClientQuery, ClientResponse, shown};
@@ -23,6 +25,9 @@ pub(super) struct Finding {
 
 /// The response codes of answers; all others are failures.
 const ANSWERS: [u8; 2] = [0, 3];
+
+/// The INFO-CODEs of stale data (RFC 8914).
+const STALE: [u16; 2] = [3, 19];
 
 impl Run<'_> {
     /// Finds out whether it is so. If not, says what is so instead.
@@ -125,12 +130,16 @@ impl Run<'_> {
                 let waits = |query: &&ClientQuery| query.response.is_none() && !query.is_forsaken;
                 count(self.queries(of).filter(waits))
             }
-            Figure::LongestWait => {
-                let wait = |query: &ClientQuery| {
-                    let end = response(query).map_or(now.at, |response| response.at);
-                    end.since(query.sent)
-                };
-                Amount::Time(self.queries(of).map(wait).max()?)
+            Figure::Stale => count(self.queries(of).filter(|query| {
+                let edes = response(query).map_or(&[][..], |response| &response.seen.edes);
+                edes.iter().any(|code| STALE.contains(code))
+            })),
+            Figure::LongestWait => Amount::Time(self.waits(of, now.at).max()?),
+            Figure::UsualWait => {
+                let mut waits: Vec<Duration> = self.waits(of, now.at).collect();
+                waits.sort_unstable();
+                let last = waits.len().checked_sub(1)?;
+                Amount::Time(waits[last * 9 / 10])
             }
             Figure::FirstAnswer => {
                 let mut responses = self.sim.record().responses.iter();
@@ -145,6 +154,11 @@ impl Run<'_> {
                 let sessions = |worker| self.sim.load(worker).sessions as u64;
                 Amount::Count((0..self.sim.workers()).map(sessions).sum())
             }
+            Figure::DownEvents => count(self.sim.record().events[since.events..].iter().filter(
+                |(_, _, event)| {
+                    matches!(event, Event::UpstreamDown { upstream, .. } if at.is_none_or(|at| at == *upstream))
+                },
+            )),
             Figure::Closed(client) => {
                 let streams = self.streams.get(client)?.iter();
                 count(streams.filter(|stream| self.sim.is_over(**stream)))
@@ -161,6 +175,20 @@ impl Run<'_> {
         let queries = self.sim.record().queries[self.mark.queries..].iter();
         queries.filter(move |query| {
             of.is_none_or(|names| names.are_of(message::question(&query.message)))
+        })
+    }
+
+    /// How long queries sent since counting began have waited for their responses, or wait still.
+    fn waits<'r>(
+        &'r self,
+        of: Option<&'r Names>,
+        now: Moment,
+    ) -> impl Iterator<Item = Duration> + 'r {
+        self.queries(of).map(move |query| {
+            let response = self.response(query);
+            response
+                .map_or(now, |response| response.at)
+                .since(query.sent)
         })
     }
 
@@ -226,7 +254,7 @@ impl Run<'_> {
             let has_data = seen.rcode == 0 && !seen.is_truncated;
             let is_right = match seen.data.first() {
                 // The servers of the root are told from memory.
-                Some(_) if seen.question == ROOT_SERVERS => has_data,
+                Some(_) if seen.question == message::ROOT_SERVERS => has_data,
                 Some(data) => {
                     has_data
                         && (0..=LAST_VERSION).any(|version| {
@@ -243,9 +271,6 @@ impl Run<'_> {
         wrong
     }
 }
-
-/// The question `. NS`.
-const ROOT_SERVERS: [u8; 5] = [0, 0, 2, 0, 1];
 
 /// Data changes this often at most in a scenario.
 const LAST_VERSION: u32 = 3;

@@ -58,6 +58,7 @@ pub(super) struct Mark {
     pub(super) words: String,
     pub(super) queries: usize,
     pub(super) attempts: usize,
+    pub(super) events: usize,
     pub(super) started: Vec<u32>,
     pub(super) opened: Vec<u32>,
     pub(super) counts: Vec<u64>,
@@ -251,6 +252,7 @@ impl<'s> Run<'s> {
             Deed::Dies(death) => return self.sim.kill(upstream, *death),
             Deed::Swallows => return self.sim.swallow(upstream),
             Deed::ClosesIdleAfter(span) => script.idle_close = Some(*span),
+            Deed::EndsAfterAnswers(bound) => script.answer_bound = Some(*bound),
             Deed::HasNewData => {
                 script.data = match script.data {
                     Data::Lasting(version) => Data::Lasting(version + 1),
@@ -361,6 +363,7 @@ fn mark(sim: &Simulator, words: String) -> Mark {
         words,
         queries: record.queries.len(),
         attempts: record.attempts.len(),
+        events: record.events.len(),
         started: of_upstreams(|upstream| upstream.started),
         opened: of_upstreams(|upstream| upstream.opened),
         counts: Count::ALL.iter().map(of_workers).collect(),

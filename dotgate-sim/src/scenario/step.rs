@@ -5,7 +5,7 @@ use std::time::Duration;
 use dotgate_core::{Count, HealthState, SessionEnd};
 
 use crate::random::Span;
-use crate::script::{Opening, Rule};
+use crate::script::{AnswerBound, Opening, Rule};
 use crate::upstream::{Death, State};
 
 use super::words::Names;
@@ -74,6 +74,7 @@ pub(super) enum Deed {
     Dies(Death),
     Swallows,
     ClosesIdleAfter(Duration),
+    EndsAfterAnswers(AnswerBound),
     /// Its answers hold other data.
     HasNewData,
 }
@@ -141,9 +142,13 @@ pub(super) enum Figure {
     Lost,
     /// Queries answered NOERROR or NXDOMAIN.
     Answered,
+    /// Queries answered with stale data: an EDE says so.
+    Stale,
     /// Queries that wait for a response.
     Waiting,
     LongestWait,
+    /// The wait that nine of ten queries do not exceed.
+    UsualWait,
     /// From the last `COUNT_ANEW` to the next answer that is no failure.
     FirstAnswer,
     Attempts,
@@ -153,6 +158,8 @@ pub(super) enum Figure {
     Handshakes,
     /// Sessions that are there now.
     Sessions,
+    /// How often the log said that an upstream is down.
+    DownEvents,
     /// Connections of a client that are closed now.
     Closed(String),
     Counter(Count),
@@ -166,6 +173,9 @@ impl Figure {
             Figure::Answered => "answered".to_owned(),
             Figure::Waiting => "waiting".to_owned(),
             Figure::LongestWait => "longest wait".to_owned(),
+            Figure::UsualWait => "wait of nine in ten".to_owned(),
+            Figure::Stale => "stale".to_owned(),
+            Figure::DownEvents => "upstream down events".to_owned(),
             Figure::FirstAnswer => "first answer after".to_owned(),
             Figure::Attempts => "attempts".to_owned(),
             Figure::Connects => "connects".to_owned(),

@@ -64,6 +64,14 @@ fn a_line_that_cannot_be_understood_is_told_with_its_place_and_what_should_stand
             "INSTEAD_OF_ANSWERING, AMID_ANSWERING, AFTER_ANSWERING or nothing more, found \"BEFORE\"",
         ),
         (
+            "UPSTREAM a CLOSES AFTER 0 ANSWERS",
+            "a number from 1, found \"0\"",
+        ),
+        (
+            "UPSTREAM a MISLEADS x* WITH 3 lies",
+            "frames of garbage, found \"lies\"",
+        ),
+        (
             "UPSTREAM a ANSWERS x* WITH LIES",
             "NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP or REFUSED, found \"LIES\"",
         ),
@@ -224,4 +232,116 @@ fn counting_anew_forgets_what_was_before() {
         TIME_PASSES 1s\n\
         CHECK_ANSWERED 1\n";
     assert_eq!(failures(steps), [""; 0]);
+}
+
+#[test]
+fn an_upstream_ends_a_connection_behind_as_many_answers_as_it_gives() {
+    for end in ["CLOSES", "RESETS"] {
+        let steps = format!(
+            "UPSTREAM a {end} AFTER 3 ANSWERS\n\
+             LOAD 10/s unique names for 1s\n\
+             TIME_PASSES 2s\n\
+             CHECK_LOST 0\n\
+             CHECK_ATTEMPTS 10\n\
+             CHECK_HANDSHAKES 4\n\
+             CHECK_DOWN_EVENTS 0\n"
+        );
+        assert_eq!(failures(&steps), [""; 0], "{end}");
+    }
+}
+
+#[test]
+fn an_upstream_that_serves_one_query_at_a_time_lets_others_wait_on_the_same_connection() {
+    let text = "It shows something.\nfault: one\nupstream a: one query at a time, answers in 2ms\n\
+        UPSTREAM a ANSWERS slow* AFTER 100ms\n\
+        QUERY slow.example\n\
+        TIME_PASSES 5ms\n\
+        QUERY 5 names busy*\n\
+        TIME_PASSES 50ms\n\
+        CHECK_WAITING 6\n\
+        TIME_PASSES 1s\n\
+        CHECK_LOST 0\n\
+        CHECK_LONGEST_WAIT OF slow.example <= 108ms\n\
+        CHECK_LONGEST_WAIT OF busy* >= 108ms\n\
+        CHECK_LONGEST_WAIT OF busy* <= 115ms\n";
+    let scenario = Scenario::read("x.scenario", text).unwrap();
+    assert_eq!(run(&scenario, 1, false).failures, [""; 0]);
+}
+
+#[test]
+fn a_connection_that_went_unresponsive_at_a_name_answers_nothing_more() {
+    let steps = "\
+        UPSTREAM a GOES_UNRESPONSIVE_AT stuck* 1 TIMES\n\
+        QUERY before.example\n\
+        TIME_PASSES 100ms\n\
+        CHECK_WAITING 0\n\
+        QUERY stuck.example\n\
+        TIME_PASSES 20ms\n\
+        QUERY 5 names behind*\n\
+        TIME_PASSES 100ms\n\
+        CHECK_WAITING OF behind* 5\n\
+        CHECK_HANDSHAKES 1\n\
+        TIME_PASSES 10s\n\
+        CHECK_HANDSHAKES 2\n\
+        CHECK_LOST 0\n";
+    assert_eq!(failures(steps), [""; 0]);
+}
+
+#[test]
+fn an_upstream_sends_as_many_wrong_ids_and_errors_as_late_as_a_scenario_says() {
+    let steps = "\
+        UPSTREAM a MISLEADS id* WITH 60 wrong ids THEN_ANSWERS AFTER 10ms\n\
+        UPSTREAM a ANSWERS broken* WITH SERVFAIL AFTER 700ms\n\
+        QUERY id.example\n\
+        TIME_PASSES 1s\n\
+        CHECK_LOST 0\n\
+        CHECK_COUNT responses_invalid = 60\n\
+        COUNT_ANEW late\n\
+        QUERY broken.example\n\
+        TIME_PASSES 699ms\n\
+        CHECK_WAITING 1\n\
+        TIME_PASSES 10ms\n\
+        CHECK_WAITING 0\n\
+        CHECK_LOST 1\n";
+    assert_eq!(failures(steps), [""; 0]);
+}
+
+#[test]
+fn waits_of_nine_queries_in_ten_and_stale_answers_are_figures() {
+    let text = "It shows something.\nfault: one\nupstream a:\ncache: 100000\n\
+        UPSTREAM a ANSWERS *\n\
+        UPSTREAM a ANSWERS short* WITH TTL 1\n\
+        UPSTREAM a ANSWERS slow* AFTER 100ms\n\
+        QUERY 18 names busy*\n\
+        QUERY 2 names slow*\n\
+        QUERY short.example\n\
+        TIME_PASSES 1.5s\n\
+        CHECK_USUAL_WAIT <= 10ms\n\
+        CHECK_LONGEST_WAIT >= 100ms\n\
+        CHECK_STALE 0\n\
+        UPSTREAM a ANSWERS short* WITH SERVFAIL\n\
+        QUERY short.example\n\
+        TIME_PASSES 1s\n\
+        CHECK_STALE 1\n\
+        CHECK_STALE OF busy* 0\n\
+        COUNT_ANEW in an outage\n\
+        UPSTREAM a DIES\n\
+        QUERY late.example\n\
+        TIME_PASSES 5s\n\
+        CHECK_USUAL_WAIT >= 4s\n";
+    let scenario = Scenario::read("x.scenario", text).unwrap();
+    assert_eq!(run(&scenario, 1, false).failures, [""; 0]);
+}
+
+#[test]
+fn events_that_an_upstream_is_down_are_counted() {
+    let text = "It shows something.\nfault: one\nupstream a:\nupstream b:\n\
+        UPSTREAM a REFUSES\n\
+        LOAD 20/s unique names for 1s\n\
+        TIME_PASSES 2s\n\
+        CHECK_DOWN_EVENTS 1\n\
+        CHECK_DOWN_EVENTS AT a = 1\n\
+        CHECK_DOWN_EVENTS AT b = 0\n";
+    let scenario = Scenario::read("x.scenario", text).unwrap();
+    assert_eq!(run(&scenario, 1, false).failures, [""; 0]);
 }

@@ -140,12 +140,13 @@ fn bad_reaction(random: &mut Random) -> Reaction {
             rcode: random.pick([1, 2, 2, 2, 4, 5, 9]),
             ede: random.pick([None, None, Some(22), Some(23), Some(6), Some(15)]),
             has_question: random.happens(800),
+            after: Duration::ZERO,
         },
         8 => Reaction::KnowsNoEdns,
         9 => Reaction::Truncated,
         10..=12 => {
             let invalid = random.pick([
-                Invalid::WrongId,
+                Invalid::WrongIds(1),
                 Invalid::WrongQuestion,
                 Invalid::QueryBack,
                 Invalid::Garbage(0),
@@ -203,6 +204,8 @@ pub(super) fn sound_script(random: &mut Random) -> Script {
         rules,
         otherwise: Reaction::Answer,
         idle_close,
+        answer_bound: None,
+        is_serial: false,
         data: Data::Lasting(0),
     }
 }

@@ -8,8 +8,9 @@ use crate::scenario::words::{Line, Mistake};
 use super::Reader;
 
 const CHECKS: &str = "CHECK_OUT_QUERY, CHECK_ANSWER, CHECK_NO_ANSWER, CHECK_UPSTREAM, CHECK_LOST, \
-    CHECK_ANSWERED, CHECK_WAITING, CHECK_LONGEST_WAIT, CHECK_FIRST_ANSWER, CHECK_ATTEMPTS, \
-    CHECK_CONNECTS, CHECK_HANDSHAKES, CHECK_SESSIONS, CHECK_CLOSED or CHECK_COUNT";
+    CHECK_ANSWERED, CHECK_STALE, CHECK_WAITING, CHECK_LONGEST_WAIT, CHECK_USUAL_WAIT, CHECK_FIRST_ANSWER, \
+    CHECK_ATTEMPTS, CHECK_CONNECTS, CHECK_HANDSHAKES, CHECK_SESSIONS, CHECK_DOWN_EVENTS, CHECK_CLOSED or \
+    CHECK_COUNT";
 
 impl Reader<'_> {
     pub(super) fn check(&mut self, what: &str, at_begin: &Line<'_>) -> Result<Check, Mistake> {
@@ -20,6 +21,9 @@ impl Reader<'_> {
             "UPSTREAM" => return self.health(),
             "LOST" => Figure::Lost,
             "ANSWERED" => Figure::Answered,
+            "STALE" => Figure::Stale,
+            "USUAL_WAIT" => Figure::UsualWait,
+            "DOWN_EVENTS" => Figure::DownEvents,
             "WAITING" => Figure::Waiting,
             "LONGEST_WAIT" => Figure::LongestWait,
             "FIRST_ANSWER" => Figure::FirstAnswer,
@@ -36,11 +40,16 @@ impl Reader<'_> {
         };
         let is_about_queries = matches!(
             figure,
-            Figure::Lost | Figure::Answered | Figure::Waiting | Figure::LongestWait
+            Figure::Lost
+                | Figure::Answered
+                | Figure::Stale
+                | Figure::Waiting
+                | Figure::LongestWait
+                | Figure::UsualWait
         );
         let is_about_upstreams = matches!(
             figure,
-            Figure::Attempts | Figure::Connects | Figure::Handshakes
+            Figure::Attempts | Figure::Connects | Figure::Handshakes | Figure::DownEvents
         );
         let takes_names = is_about_queries || figure == Figure::Attempts;
         let of = match takes_names && self.line.takes("OF") {
@@ -70,9 +79,13 @@ impl Reader<'_> {
             Comparison::Exactly
         };
         let amount = match figure {
-            Figure::LongestWait | Figure::FirstAnswer => Amount::Time(self.line.time()?),
+            Figure::LongestWait | Figure::UsualWait | Figure::FirstAnswer => {
+                Amount::Time(self.line.time()?)
+            }
             Figure::Lost
             | Figure::Answered
+            | Figure::Stale
+            | Figure::DownEvents
             | Figure::Waiting
             | Figure::Attempts
             | Figure::Connects

@@ -98,6 +98,8 @@ impl Scenario {
                 script.handshake_time = line.span()?;
             } else if line.takes("answers in") {
                 script.answer_time = line.span()?;
+            } else if line.takes("one query at a time") {
+                script.is_serial = true;
             } else if line.takes("segments") {
                 upstream.is_cut_by_seed = false;
                 script.segments = line.read("whole, few or octets", |word| match word {
@@ -107,7 +109,8 @@ impl Scenario {
                     _ => None,
                 })?;
             } else {
-                let expected = "\"round trip\", \"handshake\", \"answers in\" or \"segments\"";
+                let expected = "\"round trip\", \"handshake\", \"answers in\", \"one query at a time\" or \
+                    \"segments\"";
                 return Err(line.mistake(expected));
             }
             line.end()?;

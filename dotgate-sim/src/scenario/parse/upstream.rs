@@ -1,10 +1,12 @@
 //! What can befall an upstream: the line `UPSTREAM a ...`.
 
+use std::time::Duration;
+
 use dotgate_core::{ConnectFault, SessionEnd, TlsFault};
 
 use crate::scenario::step::Deed;
 use crate::scenario::words::{Line, Mistake};
-use crate::script::{Invalid, Opening, Place, Reaction, Rule};
+use crate::script::{AnswerBound, Invalid, Opening, Place, Reaction, Rule};
 use crate::upstream::{Death, State};
 
 use super::Reader;
@@ -12,8 +14,8 @@ use super::Reader;
 const DEEDS: &str =
     "what happens to the upstream, such as CLOSES, REFUSES, FREEZES or ANSWERS slow* AFTER 1s";
 
-const MISLEADING: &str =
-    "wrong id, wrong question, the query, garbage, half an answer or N frames of garbage";
+const MISLEADING: &str = "wrong id, wrong question, the query, garbage, half an answer, N wrong ids or N frames of \
+    garbage";
 
 const CAUSES: &str = "a cause in the words of an EDE, such as \"tls: certificate expired\"";
 
@@ -38,12 +40,15 @@ impl Reader<'_> {
             "CLOSES" if self.line.takes("IDLE_CONNECTIONS AFTER") => {
                 Deed::ClosesIdleAfter(self.line.time()?)
             }
+            "CLOSES" if self.line.takes("AFTER") => self.answer_bound(false)?,
+            "RESETS" if self.line.takes("AFTER") => self.answer_bound(true)?,
             "CLOSES" if self.line.peek().is_none() => Deed::Ends(SessionEnd::Closed),
             "RESETS" if self.line.peek().is_none() => Deed::Ends(SessionEnd::Reset),
             "CLOSES" => self.ending(Reaction::Close)?,
             "RESETS" => self.ending(Reaction::Reset)?,
             "ANSWERS" if self.line.peek().is_none() => Deed::AnswersAll,
             "ANSWERS" => self.rule(Self::answering)?,
+            "GOES_UNRESPONSIVE_AT" => self.rule(|_| Ok(Reaction::Stall))?,
             "IGNORES" => self.rule(|_| Ok(Reaction::Never))?,
             "HAS_NEW_DATA" => Deed::HasNewData,
             "HOLDS" => self.rule(|_| Ok(Reaction::Hold))?,
@@ -68,6 +73,15 @@ impl Reader<'_> {
             times: self.times()?,
             ..Rule::of(&names.beginning(), reaction)
         }))
+    }
+
+    /// So many answers on a connection, behind which it ends.
+    fn answer_bound(&mut self, by_reset: bool) -> Result<Deed, Mistake> {
+        let answers = self.line.read("a number from 1", |word| {
+            word.parse().ok().filter(|answers| *answers > 0)
+        })?;
+        self.line.expect("ANSWERS")?;
+        Ok(Deed::EndsAfterAnswers(AnswerBound { answers, by_reset }))
     }
 
     fn ending(&mut self, reaction: fn(Place) -> Reaction) -> Result<Deed, Mistake> {
@@ -109,10 +123,15 @@ impl Reader<'_> {
                 true => Some(self.line.number()? as u16),
                 false => None,
             };
+            let after = match self.line.takes("AFTER") {
+                true => self.line.time()?,
+                false => Duration::ZERO,
+            };
             Ok(Reaction::Error {
                 rcode,
                 ede,
                 has_question: true,
+                after,
             })
         } else {
             // The right answer, in spite of earlier lines about more names.
@@ -123,13 +142,18 @@ impl Reader<'_> {
     fn misleading(&mut self) -> Result<Reaction, Mistake> {
         self.line.expect("WITH")?;
         let line = &mut self.line;
-        let frames = line.peek().and_then(|word| word.parse().ok());
-        let invalid = if let Some(frames) = frames {
+        let count = line.peek().and_then(|word| word.parse().ok());
+        let invalid = if let Some(count) = count {
             line.number()?;
-            line.expect("frames of garbage")?;
-            Invalid::Flood(frames)
+            match line.takes("wrong ids") {
+                true => Invalid::WrongIds(count),
+                false => {
+                    line.expect("frames of garbage")?;
+                    Invalid::Flood(count)
+                }
+            }
         } else if line.takes("wrong id") {
-            Invalid::WrongId
+            Invalid::WrongIds(1)
         } else if line.takes("wrong question") {
             Invalid::WrongQuestion
         } else if line.takes("the query") {

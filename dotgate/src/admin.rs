@@ -38,7 +38,7 @@ pub use self::endpoint::{Access, readiness_line};
 pub use self::sources::Sources;
 pub use self::token::{Token, TokenError};
 pub use self::upstreams::health_line;
-use crate::config::AdminConfig;
+use crate::config::{AdminConfig, ScopedSocketAddress};
 use crate::take_over::{Inherited, Role};
 
 /// Connections that may wait to be accepted.
@@ -48,10 +48,10 @@ const BACKLOG: i32 = 64;
 #[derive(Debug, Error)]
 pub enum AdminError {
     /// An address cannot be had.
-    #[error("admin endpoint on {address}: {source}{}", Advice { address: *address, kind: source.kind() })]
+    #[error("admin endpoint on {address}: {source}{}", Advice { port: address.port(), kind: source.kind() })]
     Bind {
         /// The address.
-        address: SocketAddr,
+        address: ScopedSocketAddress,
         /// The system's words.
         source: io::Error,
     },
@@ -62,19 +62,18 @@ pub enum AdminError {
 
 /// What to do about an address that cannot be had.
 struct Advice {
-    address: SocketAddr,
+    port: u16,
     kind: ErrorKind,
 }
 
 impl fmt::Display for Advice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let address = self.address;
         match self.kind {
             ErrorKind::AddrInUse => write!(
                 f,
                 "\n  Another process has this port, perhaps a second dotgate. `ss -ltnp 'sport = :{}'` names it. \
                  Set DOTGATE_ADMIN_LISTEN to another ADDR:PORT for this one, or to off.",
-                address.port()
+                self.port
             ),
             ErrorKind::AddrNotAvailable => write!(
                 f,
@@ -105,9 +104,14 @@ impl Admin {
     pub fn bind(config: &AdminConfig, inherited: &mut Inherited) -> Result<Admin, AdminError> {
         let mut listeners = Vec::new();
         let mut addresses = Vec::new();
-        for &address in &config.listen {
-            let (listener, bound) =
-                bind(address, inherited).map_err(|source| AdminError::Bind { address, source })?;
+        for address in &config.listen {
+            let resolved = address.resolve().map_err(io::Error::from);
+            let (listener, bound) = resolved
+                .and_then(|resolved| bind(resolved, inherited))
+                .map_err(|source| AdminError::Bind {
+                    address: address.clone(),
+                    source,
+                })?;
             listeners.push(listener);
             addresses.push(bound);
         }

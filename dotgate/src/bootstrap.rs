@@ -24,7 +24,7 @@ use tracing::{error, info, warn};
 
 use self::lookup::Lookup;
 pub use self::lookup::{LookupError, LookupFault};
-use crate::config::{Config, Endpoint};
+use crate::config::{Config, Endpoint, ScopedSocketAddress};
 use crate::upstreams::Upstream;
 
 /// How long things take at least and at most.
@@ -107,7 +107,7 @@ impl Bootstrap {
 pub async fn resolve(
     name: &str,
     port: u16,
-    resolvers: &[SocketAddr],
+    resolvers: &[ScopedSocketAddress],
 ) -> Result<Vec<SocketAddr>, LookupError> {
     let lookup = Lookup {
         name: Name::from_str(name).map_err(|_| LookupError::UNASKABLE)?,

@@ -29,7 +29,7 @@ mod words;
 
 use std::path::{Path, PathBuf};
 
-pub use address::ScopedAddress;
+pub use address::{NoInterface, ScopedAddress, ScopedSocketAddress, is_interface_name};
 pub use environment::Environment;
 pub use fault::{Escaped, Fault};
 pub use kinds::{Amount, ByteCount, Kind};
@@ -175,8 +175,8 @@ fn notes(spec: &Spec, config: &Config) -> Vec<Note> {
     let listen = &config.server().listen;
     let all_ipv6 = listen
         .iter()
-        .any(|address| address.is_ipv6() && address.ip().is_unspecified());
-    if all_ipv6 && !listen.iter().any(std::net::SocketAddr::is_ipv4) {
+        .any(|address| address.ip().is_ipv6() && address.ip().is_unspecified());
+    if all_ipv6 && !listen.iter().any(|address| address.ip().is_ipv4()) {
         notes.push(Note::WithoutIpv4);
     }
     match spec.service_links.len() {

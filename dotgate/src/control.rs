@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dotgate_core::{Count, Moment};
+use dotgate_net::Named;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tracing::info;
@@ -93,7 +94,7 @@ pub fn run(
 
 fn tell_ready(service: &Service, forwarder: &Forwarder) {
     let addresses = forwarder.addresses().iter();
-    let addresses: Vec<String> = addresses.map(ToString::to_string).collect();
+    let addresses: Vec<String> = addresses.map(|it| Named(*it).to_string()).collect();
     service.tell(State::Ready(&addresses.join(", ")));
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::admin::client::{self, ClientError, HttpResponse};
 use crate::admin::{health_line, readiness_line};
-use crate::config::{self, EXIT_STATUS, Environment};
+use crate::config::{self, EXIT_STATUS, Environment, ScopedSocketAddress};
 
 /// The exit status when it is not ready, or nothing answers.
 const FAILED: u8 = 1;
@@ -47,6 +47,6 @@ pub fn run(
     }
 }
 
-fn ask(listen: &[std::net::SocketAddr], path: &str) -> Result<HttpResponse, ClientError> {
+fn ask(listen: &[ScopedSocketAddress], path: &str) -> Result<HttpResponse, ClientError> {
     client::get(client::endpoint(listen)?, path, None)
 }

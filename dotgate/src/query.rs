@@ -150,7 +150,7 @@ fn addresses(
     upstream: &UpstreamConfig,
 ) -> io::Result<Result<Vec<SocketAddr>, bootstrap::LookupError>> {
     match &upstream.endpoint {
-        Endpoint::Address(address) => Ok(Ok(vec![*address])),
+        Endpoint::Address(address) => Ok(Ok(vec![address.resolve()?])),
         Endpoint::Name { name, port } => {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 
+use dotgate_net::Named;
 use tracing::{error, info, warn};
 
 use crate::admin::{Admin, AdminError};
@@ -157,9 +158,10 @@ fn start(config: &Config, roots: &Roots) -> Result<Started, Failure> {
         None => (None, Inherited::default()),
     };
     if let Some(predecessor) = &predecessor {
-        let listen = &config.server().listen;
+        let listen = config.server().listen.iter();
+        let listen: Vec<SocketAddr> = listen.filter_map(|it| it.resolve().ok()).collect();
         predecessor
-            .refuse_neighbour(&inherited, listen)
+            .refuse_neighbour(&inherited, &listen)
             .map_err(Failure::TakeOver)?;
     }
     let admin = Admin::bind(config.admin(), &mut inherited).map_err(Failure::Admin)?;
@@ -178,8 +180,8 @@ fn start(config: &Config, roots: &Roots) -> Result<Started, Failure> {
 
 fn tell_start(forwarder: &Forwarder, admin: &Admin, config: &Config, roots: &Roots) {
     let texts = |addresses: &[SocketAddr]| {
-        let texts: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-        texts.join(",")
+        let texts = addresses.iter().map(|address| Named(*address).to_string());
+        texts.collect::<Vec<String>>().join(",")
     };
     let upstreams = forwarder.upstreams();
     let upstreams: Vec<&str> = upstreams.iter().map(|upstream| upstream.label()).collect();

@@ -252,7 +252,8 @@ pub(crate) const DESCRIPTORS_AT_LEAST: u64 = 256;
 fn refuse_loop(config: &Config, listen: &[SocketAddr]) -> Result<(), StartError> {
     let is_of_this_host = |ip| UdpSocket::bind((ip, 0)).is_ok();
     for upstream in config.upstreams() {
-        if let Endpoint::Address(address) = upstream.endpoint
+        if let Endpoint::Address(address) = &upstream.endpoint
+            && let Ok(address) = address.resolve()
             && is_own_listener(address, listen, is_of_this_host)
         {
             return Err(StartError::Loop {

@@ -22,6 +22,7 @@ pub struct Upstream {
     roots: Roots,
     tls: UpstreamTls,
     health: Arc<Health>,
+    /// Those of its name; none for one that is an address.
     addresses: ArcSwap<Vec<SocketAddr>>,
     /// The last second of its certificate, in seconds since 1970; `UNKNOWN` before the first handshake.
     certificate_ends: AtomicI64,
@@ -39,17 +40,13 @@ impl Upstream {
         config: &UpstreamConfig,
         roots: &Roots,
     ) -> Result<Upstream, TlsSetupError> {
-        let addresses = match &config.endpoint {
-            Endpoint::Address(address) => vec![*address],
-            Endpoint::Name { .. } => Vec::new(),
-        };
         Ok(Upstream {
             slot,
             config: config.clone(),
             roots: roots.clone(),
             tls: UpstreamTls::new(&config.authentication, roots)?,
             health: Arc::new(Health::new()),
-            addresses: ArcSwap::from(Arc::new(addresses)),
+            addresses: ArcSwap::default(),
             certificate_ends: AtomicI64::new(UNKNOWN),
         })
     }
@@ -95,8 +92,11 @@ impl Upstream {
     }
 
     /// The address for the `try_number`th opening since it was well: each in turn, so that a dead address or
-    /// family costs one try. None while its name is not resolved.
+    /// family costs one try. None while its name is not resolved, or while there is no interface of its zone.
     pub fn address(&self, try_number: u32) -> Option<SocketAddr> {
+        if let Endpoint::Address(address) = &self.config.endpoint {
+            return address.resolve().ok();
+        }
         let addresses = self.addresses.load();
         let count = u32::try_from(addresses.len())
             .ok()
@@ -104,8 +104,11 @@ impl Upstream {
         addresses.get((try_number % count) as usize).copied()
     }
 
-    /// All its addresses; none while its name is not resolved.
+    /// All its addresses; none while its name is not resolved, or while there is no interface of its zone.
     pub fn addresses(&self) -> Vec<SocketAddr> {
+        if let Endpoint::Address(address) = &self.config.endpoint {
+            return address.resolve().into_iter().collect();
+        }
         self.addresses.load().to_vec()
     }
 

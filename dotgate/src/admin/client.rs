@@ -6,10 +6,12 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
+use dotgate_net::Named;
 use thiserror::Error;
 
 use super::now;
 use super::token::Token;
+use crate::config::{NoInterface, ScopedSocketAddress};
 
 /// What a request and its response may take.
 const WAIT: Duration = Duration::from_secs(6);
@@ -26,8 +28,16 @@ pub enum ClientError {
     /// The port was left to the system, which alone knows it.
     #[error("the admin endpoint's port is not known: DOTGATE_ADMIN_LISTEN has port 0")]
     PortUnknown,
+    /// Its address is of an interface that is not there.
+    #[error("the admin endpoint {address} (DOTGATE_ADMIN_LISTEN): {error}")]
+    NoInterface {
+        /// Where it was expected.
+        address: String,
+        /// The interface.
+        error: NoInterface,
+    },
     /// The endpoint cannot be reached, or does not answer.
-    #[error("the admin endpoint {address} (DOTGATE_ADMIN_LISTEN): {source}")]
+    #[error("the admin endpoint {} (DOTGATE_ADMIN_LISTEN): {source}", Named(*.address))]
     Unreachable {
         /// Where it was expected.
         address: SocketAddr,
@@ -35,7 +45,7 @@ pub enum ClientError {
         source: io::Error,
     },
     /// Something else answers there.
-    #[error("what answers at {0} (DOTGATE_ADMIN_LISTEN) is not dotgate")]
+    #[error("what answers at {} (DOTGATE_ADMIN_LISTEN) is not dotgate", Named(*.0))]
     NotHttp(SocketAddr),
 }
 
@@ -51,12 +61,16 @@ pub struct HttpResponse {
 /// Where to reach an endpoint that listens there: a wildcard is reached by loopback.
 ///
 /// # Errors
-/// [`ClientError::Off`] and [`ClientError::PortUnknown`].
-pub fn endpoint(listen: &[SocketAddr]) -> Result<SocketAddr, ClientError> {
-    let mut address = *listen.first().ok_or(ClientError::Off)?;
-    if address.port() == 0 {
+/// [`ClientError::Off`], [`ClientError::PortUnknown`] and [`ClientError::NoInterface`].
+pub fn endpoint(listen: &[ScopedSocketAddress]) -> Result<SocketAddr, ClientError> {
+    let listen = listen.first().ok_or(ClientError::Off)?;
+    if listen.port() == 0 {
         return Err(ClientError::PortUnknown);
     }
+    let mut address = listen.resolve().map_err(|error| ClientError::NoInterface {
+        address: listen.to_string(),
+        error,
+    })?;
     if address.ip().is_unspecified() {
         address.set_ip(match address.ip() {
             IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
@@ -160,6 +174,11 @@ mod tests {
         assert_eq!(reached("0.0.0.0:9153"), "127.0.0.1:9153");
         assert_eq!(reached("[::]:9153"), "[::1]:9153");
         assert_eq!(reached("192.0.2.1:80"), "192.0.2.1:80");
+        let missing = endpoint(&["[fe80::1%no-such-if]:80".parse().unwrap()]);
+        let missing = missing.unwrap_err().to_string();
+        let expected = "the admin endpoint [fe80::1%no-such-if]:80 (DOTGATE_ADMIN_LISTEN): \
+                        there is no interface no-such-if now";
+        assert_eq!(missing, expected);
         assert!(matches!(endpoint(&[]), Err(ClientError::Off)));
         let unknown = endpoint(&["127.0.0.1:0".parse().unwrap()]);
         assert!(matches!(unknown, Err(ClientError::PortUnknown)));

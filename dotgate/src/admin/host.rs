@@ -1,12 +1,13 @@
 //! Who the client believes it asks: a web page that points its own name at this address (DNS rebinding) would
 //! otherwise read everything here in the browser of somebody near.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
 use hyper::Request;
 use hyper::header::HOST;
 
 use super::refusal::Refusal;
+use crate::config::is_interface_name;
 
 /// Checks that a request is for us: for an address, `localhost`, or one of `hosts`.
 pub(super) fn check<B>(request: &Request<B>, hosts: &[String]) -> Result<(), Refusal> {
@@ -31,13 +32,10 @@ pub(super) fn check<B>(request: &Request<B>, hosts: &[String]) -> Result<(), Ref
 }
 
 fn is_ours(host: &str, hosts: &[String]) -> bool {
-    if host.parse::<SocketAddr>().is_ok() || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_ipv4()) {
-        return true;
+    if let Some(literal) = host.strip_prefix('[') {
+        return is_ipv6(literal);
     }
-    let bracketed = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'));
-    if bracketed.is_some_and(|ip| ip.parse::<IpAddr>().is_ok_and(|ip| ip.is_ipv6())) {
+    if host.parse::<SocketAddrV4>().is_ok() || host.parse::<Ipv4Addr>().is_ok() {
         return true;
     }
     let name = match host.rsplit_once(':') {
@@ -48,6 +46,26 @@ fn is_ours(host: &str, hosts: &[String]) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name);
     let is_known = |known: &str| known.eq_ignore_ascii_case(name);
     is_known("localhost") || hosts.iter().any(|known| is_known(known))
+}
+
+/// Whether this follows the bracket of an IPv6 address: perhaps with a zone, as clients write it (`%eth0`) or as
+/// RFC 6874 section 2 wanted it (`%25eth0`), and perhaps with a port behind.
+fn is_ipv6(literal: &str) -> bool {
+    let Some((address, behind)) = literal.split_once(']') else {
+        return false;
+    };
+    let is_port = |port: &str| port.parse::<u16>().is_ok();
+    if !(behind.is_empty() || behind.strip_prefix(':').is_some_and(is_port)) {
+        return false;
+    }
+    let (address, zone) = match address.split_once('%') {
+        Some((address, zone)) => (address, Some(zone)),
+        None => (address, None),
+    };
+    let is_zone = |zone: &str| {
+        is_interface_name(zone) || zone.strip_prefix("25").is_some_and(is_interface_name)
+    };
+    address.parse::<Ipv6Addr>().is_ok() && zone.is_none_or(is_zone)
 }
 
 #[cfg(test)]
@@ -62,6 +80,11 @@ mod tests {
             "127.0.0.1:9153",
             "[::1]:9153",
             "[::1]",
+            "[fe80::1%2]",
+            "[fe80::1%eth0]:9153",
+            "[fe80::1%25eth0]:9153",
+            "[fe80::1%25fifteen-letters]",
+            "[fe80::1%25]",
             "localhost",
             "LOCALHOST:80",
             "localhost.",
@@ -80,6 +103,13 @@ mod tests {
             "127.0.0.1.example",
             "localhost:rebind.example",
             "[localhost]",
+            "[fe80::1%]",
+            "[fe80::1%eth0",
+            "[fe80::1]rebind.example",
+            "[fe80::1]:rebind.example",
+            "[fe80::1%a/b]",
+            "[127.0.0.1]",
+            "fe80::1",
         ];
         for host in foreign {
             assert!(!is_ours(host, &hosts), "{host}");

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use dotgate_core::Count;
+use dotgate_net::Named;
 use serde::Serialize;
 
 use super::cache::UsageReport;
@@ -101,7 +102,7 @@ impl Status {
             listen: sources
                 .addresses()
                 .iter()
-                .map(ToString::to_string)
+                .map(|address| Named(*address).to_string())
                 .collect(),
             log: LogReport {
                 level: log::level().map(Word::word),

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use super::Found;
 use super::message::{Query, Reading};
+use crate::config::ScopedSocketAddress;
 
 /// Room for a datagram: without EDNS one has at most 512 octets (RFC 1035 section 4.2.1), and more is no answer.
 const DATAGRAM_MAX: usize = 4_096;
@@ -57,7 +58,7 @@ impl fmt::Display for LookupFault {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LookupError {
     /// The resolver that failed last; `None` where no single one did.
-    pub resolver: Option<SocketAddr>,
+    pub resolver: Option<ScopedSocketAddress>,
     /// What happened there.
     pub fault: LookupFault,
 }
@@ -76,7 +77,7 @@ impl LookupError {
 
 impl fmt::Display for LookupError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.resolver {
+        match &self.resolver {
             Some(resolver) => write!(out, "{resolver}: {}", self.fault),
             None => write!(out, "{}", self.fault),
         }
@@ -96,7 +97,7 @@ pub(super) struct Outcome {
 #[derive(Debug)]
 pub(super) struct Lookup {
     pub(super) name: Name<Vec<u8>>,
-    pub(super) resolvers: Vec<SocketAddr>,
+    pub(super) resolvers: Vec<ScopedSocketAddress>,
     /// For one resolver and question.
     pub(super) wait: Duration,
 }
@@ -109,11 +110,11 @@ impl Lookup {
 
     async fn ask_in_turn(&self, rtype: Rtype) -> Result<Found, LookupError> {
         let mut last = LookupError::UNASKABLE;
-        for &resolver in &self.resolvers {
+        for resolver in &self.resolvers {
             match self.ask(resolver, rtype).await {
                 Ok(found) => return Ok(found),
                 Err(fault) => {
-                    let resolver = Some(resolver);
+                    let resolver = Some(resolver.clone());
                     last = LookupError { resolver, fault };
                 }
             }
@@ -121,7 +122,12 @@ impl Lookup {
         Err(last)
     }
 
-    async fn ask(&self, resolver: SocketAddr, rtype: Rtype) -> Result<Found, LookupFault> {
+    async fn ask(
+        &self,
+        resolver: &ScopedSocketAddress,
+        rtype: Rtype,
+    ) -> Result<Found, LookupFault> {
+        let resolver = resolver.resolve().map_err(|error| system(error.into()))?;
         let query = self.query(rtype)?;
         match self.limited(by_udp(resolver, &query)).await? {
             Reading::Found(found) => Ok(found),

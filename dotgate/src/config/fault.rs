@@ -4,104 +4,134 @@
 use std::fmt;
 
 use ipnet::IpNet;
+use thiserror::Error;
 
 use super::upstream::PINS_MAX;
 
 /// What is wrong with a value. Where it holds an item, it is the one of the list at fault.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Fault {
     /// An authentication domain name after an upstream's name, which is authenticated as itself.
+    #[error("{} has two names (a name is authenticated as itself)", Shown(.item))]
     AuthenticationNameOfAName {
         /// The upstream as written.
         item: String,
     },
     /// An item stands twice.
+    #[error("{} is there twice", Shown(.item))]
     Duplicate {
         /// The second one as written.
         item: String,
     },
     /// Nothing is written.
+    #[error("it is empty")]
     Empty,
     /// Nothing is written between two commas, or before the first or after the last.
+    #[error("there is nothing before or after a comma")]
     EmptyItem,
     /// A prefix has address bits beyond its length.
+    #[error("{} has bits beyond its length (write {prefix})", Shown(.item))]
     HostBits {
         /// The prefix as written.
         item: String,
         /// The prefix without these bits.
         prefix: IpNet,
     },
+    /// An address that is not link-local has a zone.
+    #[error("{} is not link-local and has no interface (write {})", Shown(.item), Shown(without_zone(.item)))]
+    NeedlessZone {
+        /// The address as written.
+        item: String,
+    },
     /// An IPv6 link-local address has no zone.
+    #[error("{0} is link-local and needs its interface (as in {0}%eth0)", Shown(.item))]
     NoZone {
         /// The address as written.
         item: String,
     },
     /// A lower bound is above the upper bound of the same thing.
+    #[error("it is more than {other} is")]
     Above {
         /// The setting of the upper bound.
         other: &'static str,
     },
     /// Neither `true` nor `false`.
+    #[error("it is neither true nor false")]
     NotABoolean,
     /// Not a number with a unit of time.
+    #[error("it is not a number with a unit of time")]
     NotADuration,
     /// Not a DNS name that can be in a certificate.
+    #[error("{} is not a DNS name", Shown(.item))]
     NotAName {
         /// The name as written.
         item: String,
     },
     /// Not a DNS name.
+    #[error("{} is not a DNS name", Shown(.item))]
     NotASuffix {
         /// The name as written.
         item: String,
     },
     /// Not decimal digits.
+    #[error("it is not a whole number")]
     NotANumber,
     /// Neither an address nor a name.
+    #[error("{} is neither an IP address nor a DNS name", Shown(.item))]
     NotAnAddressOrName {
         /// What is written.
         item: String,
     },
     /// Not an IP address, a colon and a port.
+    #[error("{} is no ADDR:PORT", Shown(.item))]
     NotAnAddressWithPort {
         /// What is written.
         item: String,
     },
     /// Not an IP address.
+    #[error("{} is not an IP address", Shown(.item))]
     NotAnAddress {
         /// What is written.
         item: String,
     },
     /// Not `sha256/` and the base64 of 32 octets.
+    #[error("{} is not sha256/ and 32 octets in base64", Shown(.item))]
     NotAPin {
         /// The pin as written.
         item: String,
     },
     /// Not a port from 1 to 65535.
+    #[error("{} is not a port from 1 to 65535", Shown(.item))]
     NotAPort {
         /// The port as written.
         item: String,
     },
     /// Not an address, a slash and a length.
+    #[error("{} is no address or prefix", Shown(.item))]
     NotAPrefix {
         /// What is written.
         item: String,
     },
     /// Not a number with a unit of size.
+    #[error("it is not a number with a unit of size")]
     NotASize,
     /// None of the words of the set.
+    #[error("{} is not one of the words", Shown(.item))]
     NotAWord {
         /// What is written.
         item: String,
     },
     /// An address that no connection can be made to.
+    #[error("no connection can be made to {}", Shown(.item))]
     NotConnectable {
         /// The address as written.
         item: String,
     },
     /// Understood, but less or more than allowed.
+    #[error("it is out of range")]
     OutOfRange,
     /// A port after a colon.
+    #[error("{} has its port after a colon (write {})", Shown(.item), Shown(.instead))]
     PortAfterColon {
         /// The upstream as written.
         item: String,
@@ -109,93 +139,28 @@ pub enum Fault {
         instead: String,
     },
     /// More items than allowed.
+    #[error("there are {found}")]
     TooMany {
         /// How many there are.
         found: usize,
     },
     /// More pins than allowed for one upstream.
+    #[error("an upstream has {found} pins, the most is {PINS_MAX}")]
     TooManyPins {
         /// How many there are.
         found: usize,
     },
     /// Something other than `pin=` after a semicolon.
+    #[error("{} is not a parameter of an upstream (pin= is)", Shown(.item))]
     UnknownParameter {
         /// What is written.
         item: String,
     },
 }
 
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::AuthenticationNameOfAName { item } => {
-                write!(
-                    f,
-                    "{} has two names (a name is authenticated as itself)",
-                    Shown(item)
-                )
-            }
-            Self::Duplicate { item } => write!(f, "{} is there twice", Shown(item)),
-            Self::Empty => write!(f, "it is empty"),
-            Self::EmptyItem => write!(f, "there is nothing before or after a comma"),
-            Self::HostBits { item, prefix } => {
-                write!(
-                    f,
-                    "{} has bits beyond its length (write {prefix})",
-                    Shown(item)
-                )
-            }
-            Self::NoZone { item } => {
-                write!(
-                    f,
-                    "{0} is link-local and needs its interface ({0}%2)",
-                    Shown(item)
-                )
-            }
-            Self::NotABoolean => write!(f, "it is neither true nor false"),
-            Self::NotADuration => write!(f, "it is not a number with a unit of time"),
-            Self::NotAName { item } | Self::NotASuffix { item } => {
-                write!(f, "{} is not a DNS name", Shown(item))
-            }
-            Self::NotANumber => write!(f, "it is not a whole number"),
-            Self::NotAnAddressOrName { item } => {
-                write!(f, "{} is neither an IP address nor a DNS name", Shown(item))
-            }
-            Self::NotAnAddressWithPort { item } => write!(f, "{} is no ADDR:PORT", Shown(item)),
-            Self::NotAnAddress { item } => write!(f, "{} is not an IP address", Shown(item)),
-            Self::NotAPin { item } => {
-                write!(f, "{} is not sha256/ and 32 octets in base64", Shown(item))
-            }
-            Self::NotAPort { item } => write!(f, "{} is not a port from 1 to 65535", Shown(item)),
-            Self::NotAPrefix { item } => write!(f, "{} is no address or prefix", Shown(item)),
-            Self::NotASize => write!(f, "it is not a number with a unit of size"),
-            Self::Above { other } => write!(f, "it is more than {other} is"),
-            Self::NotAWord { item } => write!(f, "{} is not one of the words", Shown(item)),
-            Self::NotConnectable { item } => {
-                write!(f, "no connection can be made to {}", Shown(item))
-            }
-            Self::OutOfRange => write!(f, "it is out of range"),
-            Self::PortAfterColon { item, instead } => {
-                write!(
-                    f,
-                    "{} has its port after a colon (write {})",
-                    Shown(item),
-                    Shown(instead)
-                )
-            }
-            Self::TooMany { found } => write!(f, "there are {found}"),
-            Self::TooManyPins { found } => {
-                write!(f, "an upstream has {found} pins, the most is {PINS_MAX}")
-            }
-            Self::UnknownParameter { item } => {
-                write!(
-                    f,
-                    "{} is not a parameter of an upstream (pin= is)",
-                    Shown(item)
-                )
-            }
-        }
-    }
+/// An address without what follows its zone's mark.
+fn without_zone(item: &str) -> &str {
+    item.split('%').next().unwrap_or_default()
 }
 
 /// Text of somebody else's making, fit to be printed: control characters escaped, at most 200 characters.

@@ -5,7 +5,6 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -13,7 +12,7 @@ use std::time::Duration;
 use domain::base::Name;
 use ipnet::IpNet;
 
-use super::address::{ScopedAddress, read_prefix};
+use super::address::{ScopedAddress, ScopedSocketAddress, read_prefix};
 use super::fault::Fault;
 use super::upstream::{self, UpstreamSpec};
 use super::words::Word;
@@ -283,7 +282,7 @@ pub struct Resolvers {
 }
 
 impl Kind for Resolvers {
-    type Value = Vec<SocketAddr>;
+    type Value = Vec<ScopedSocketAddress>;
 
     fn read(&self, text: &str) -> Result<Self::Value, Fault> {
         distinct(text, self.most, |item| {
@@ -396,17 +395,13 @@ pub struct AdminAddresses {
 }
 
 impl Kind for AdminAddresses {
-    type Value = Vec<SocketAddr>;
+    type Value = Vec<ScopedSocketAddress>;
 
     fn read(&self, text: &str) -> Result<Self::Value, Fault> {
         if text == "off" {
             return Ok(Vec::new());
         }
-        distinct(text, self.most, |item| {
-            item.parse().map_err(|_| Fault::NotAnAddressWithPort {
-                item: item.to_owned(),
-            })
-        })
+        distinct(text, self.most, str::parse)
     }
 
     fn expected(&self) -> String {

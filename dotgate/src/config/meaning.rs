@@ -3,13 +3,13 @@
 //! A `Config` exists only if everything about it is right; nothing in it stands for "not set, find a default".
 //! Limits: 64 listeners, 16 upstreams.
 
-use std::net::SocketAddr;
 use std::num::{NonZeroU16, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::address::ScopedSocketAddress;
 use super::fault::Fault;
 use super::kinds::{Amount, ByteCount, shown_duration};
 use super::problem::Problem;
@@ -34,7 +34,7 @@ pub struct Config {
     tcp: TcpConfig,
     allowed: Vec<IpNet>,
     tls: TlsConfig,
-    bootstrap: Vec<SocketAddr>,
+    bootstrap: Vec<ScopedSocketAddress>,
     forwarded: Vec<LocalName>,
     admin: AdminConfig,
     cache: CacheConfig,
@@ -46,7 +46,7 @@ pub struct Config {
 #[non_exhaustive]
 pub struct ServerConfig {
     /// The UDP and TCP addresses, 1 to 64, all different. Port 0 is the kernel's choice.
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<ScopedSocketAddress>,
     /// The number of workers.
     pub workers: NonZeroUsize,
     /// The receive buffer to ask for, for each UDP socket.
@@ -136,7 +136,7 @@ pub struct TlsConfig {
 #[non_exhaustive]
 pub struct AdminConfig {
     /// Where it listens; nowhere if empty. Port 0 is the kernel's choice.
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<ScopedSocketAddress>,
     /// The names by which it may be asked besides `localhost` and addresses, in lower case.
     pub hosts: Vec<String>,
     /// The file with the token for what is not for everybody.
@@ -189,7 +189,7 @@ impl Config {
     }
 
     /// Returns the resolvers for the names of upstreams: at least one if an upstream is a name.
-    pub fn bootstrap(&self) -> &[SocketAddr] {
+    pub fn bootstrap(&self) -> &[ScopedSocketAddress] {
         &self.bootstrap
     }
 

@@ -4,9 +4,9 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use super::address::ScopedSocketAddress;
 use super::fault::{Fault, Shown};
 use super::reference::{example, file_literal};
 use super::setting::{Subject, UpstreamKey};
@@ -130,9 +130,9 @@ pub enum UpstreamsFault {
     /// A resolver for bootstrap is one of our own listeners.
     BootstrapIsListener {
         /// The resolver.
-        address: SocketAddr,
+        address: ScopedSocketAddress,
         /// The listener.
-        listener: SocketAddr,
+        listener: ScopedSocketAddress,
     },
     /// Two upstreams are the same.
     Duplicate {
@@ -149,7 +149,7 @@ pub enum UpstreamsFault {
         /// The upstream.
         label: String,
         /// The listener.
-        listener: SocketAddr,
+        listener: ScopedSocketAddress,
     },
     /// An upstream is a name and there is nobody to resolve it.
     NameWithoutBootstrap {

@@ -123,7 +123,7 @@ fn what_is_wrong_with_a_value_is_told_in_one_line() {
         (
             "HOST",
             "fe80::1",
-            "fe80::1 is link-local and needs its interface (fe80::1%2)",
+            "fe80::1 is link-local and needs its interface (as in fe80::1%eth0)",
         ),
         ("PORT", "65536", "it is out of range"),
         ("PORT", "http", "it is not a whole number"),

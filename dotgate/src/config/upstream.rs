@@ -4,13 +4,13 @@
 //! Follows RFC 7858 section 4.2 (pins), RFC 8310 sections 6 to 8 (names) and RFC 6125 (addresses in certificates).
 //! Limits: 8 pins for an upstream, SHA-256 alone.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
 use data_encoding::BASE64;
 use rustls::pki_types::{DnsName, ServerName};
 
-use super::address::ScopedAddress;
+use super::address::{ScopedAddress, ScopedSocketAddress};
 use super::fault::Fault;
 use super::kinds::digits;
 use super::words::Profile;
@@ -80,7 +80,7 @@ pub struct UpstreamConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
     /// An address and port.
-    Address(SocketAddr),
+    Address(ScopedSocketAddress),
     /// A name, to be resolved by the bootstrap addresses alone, and a port.
     Name {
         /// The name in lower case, without a dot at its end.
@@ -162,10 +162,9 @@ fn label(host: &Host, port: u16) -> String {
             address,
             authentication_name,
         } => {
-            let address = match address.with_port(port) {
-                SocketAddr::V4(address) => address.ip().to_string(),
-                SocketAddr::V6(address) if address.scope_id() == 0 => format!("[{}]", address.ip()),
-                SocketAddr::V6(address) => format!("[{}%{}]", address.ip(), address.scope_id()),
+            let address = match address.ip() {
+                IpAddr::V4(_) => address.to_string(),
+                IpAddr::V6(_) => format!("[{address}]"),
             };
             match authentication_name {
                 Some(name) => format!("{address}@{port}#{}", name.as_ref()),

@@ -1,8 +1,9 @@
 //! The list of upstreams, from its one-line form or from `[[upstream]]` tables, and what must not be in it.
 //! Stands above single upstreams and under `Config`. What it refuses would loop, hang or ask one upstream twice.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
+use super::address::ScopedSocketAddress;
 use super::fault::Fault;
 use super::problem::{Problem, UpstreamsFault};
 use super::reader::Reader;
@@ -59,7 +60,7 @@ pub(super) fn understand(
     specs: Vec<(UpstreamSpec, Origin)>,
     default_port: u16,
     profile: Profile,
-    listen: &[SocketAddr],
+    listen: &[ScopedSocketAddress],
 ) -> Vec<UpstreamConfig> {
     let mut upstreams: Vec<UpstreamConfig> = Vec::with_capacity(specs.len());
     for (spec, origin) in specs {
@@ -101,32 +102,36 @@ pub(super) fn refuse_names_without_bootstrap(
 /// Finds resolvers for bootstrap that are listeners of ours: they would wait for themselves.
 pub(super) fn refuse_listener_as_bootstrap(
     reader: &mut Reader<'_>,
-    bootstrap: &[SocketAddr],
-    listen: &[SocketAddr],
+    bootstrap: &[ScopedSocketAddress],
+    listen: &[ScopedSocketAddress],
 ) {
-    for &address in bootstrap {
+    for address in bootstrap {
         if let Some(listener) = reached_listener(address, listen)
             && let Lookup::Written(written) = reader.spec.lookup(&BOOTSTRAP_ADDRESSES)
         {
             let origin = written.origin.clone();
+            let address = address.clone();
             let fault = UpstreamsFault::BootstrapIsListener { address, listener };
             reader.problems.push(Problem::Upstreams { origin, fault });
         }
     }
 }
 
-fn listener_of(endpoint: &Endpoint, listen: &[SocketAddr]) -> Option<SocketAddr> {
+fn listener_of(endpoint: &Endpoint, listen: &[ScopedSocketAddress]) -> Option<ScopedSocketAddress> {
     match endpoint {
-        Endpoint::Address(address) => reached_listener(*address, listen),
+        Endpoint::Address(address) => reached_listener(address, listen),
         Endpoint::Name { .. } => None,
     }
 }
 
 /// Returns the listener that a connection to `address` would reach: one bound to it, or one bound to all addresses of
 /// its family if it is a loopback address. Which other addresses are this host's is not known before the start.
-fn reached_listener(address: SocketAddr, listen: &[SocketAddr]) -> Option<SocketAddr> {
+fn reached_listener(
+    address: &ScopedSocketAddress,
+    listen: &[ScopedSocketAddress],
+) -> Option<ScopedSocketAddress> {
     let target = address.ip().to_canonical();
-    let is_reached = |listener: &&SocketAddr| {
+    let is_reached = |listener: &&ScopedSocketAddress| {
         let ip = listener.ip().to_canonical();
         let all_of_the_family = match (ip, target) {
             (IpAddr::V4(ip), IpAddr::V4(_)) => ip.is_unspecified(),
@@ -136,7 +141,7 @@ fn reached_listener(address: SocketAddr, listen: &[SocketAddr]) -> Option<Socket
         let same_port = listener.port() == address.port();
         same_port && (ip == target || (all_of_the_family && target.is_loopback()))
     };
-    listen.iter().find(is_reached).copied()
+    listen.iter().find(is_reached).cloned()
 }
 
 /// Reads one table; all problems of it are found.

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 
 use dotgate_net::{BindOptions, UdpSocket};
 
-use crate::config::ServerConfig;
+use crate::config::{ScopedSocketAddress, ServerConfig};
 use crate::take_over::{Inherited, Role};
 
 /// Connections that may wait to be accepted; the kernel caps it.
@@ -19,7 +19,7 @@ const PORT_TRIES: usize = 16;
 /// Why a listener could not be bound.
 #[derive(Debug)]
 pub struct BindError {
-    address: SocketAddr,
+    address: ScopedSocketAddress,
     source: io::Error,
 }
 
@@ -31,7 +31,7 @@ impl std::error::Error for BindError {
 
 impl fmt::Display for BindError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let address = self.address;
+        let address = &self.address;
         write!(out, "listen on {address}: {}", self.source)?;
         match self.source.kind() {
             ErrorKind::AddrInUse if is_resolveds(address) => write!(
@@ -62,7 +62,7 @@ impl fmt::Display for BindError {
     }
 }
 
-fn is_resolveds(address: SocketAddr) -> bool {
+fn is_resolveds(address: &ScopedSocketAddress) -> bool {
     let stubs = [Ipv4Addr::new(127, 0, 0, 53), Ipv4Addr::new(127, 0, 0, 54)];
     address.port() == 53
         && match address.ip() {
@@ -91,10 +91,16 @@ impl Listeners {
         config: &ServerConfig,
         inherited: &mut Inherited,
     ) -> Result<Listeners, BindError> {
-        let at = |address: SocketAddr| move |source| BindError { address, source };
+        let at = |address: &ScopedSocketAddress| {
+            let address = address.clone();
+            move |source| BindError { address, source }
+        };
         if inherited.is_empty() {
-            for &address in config.listen.iter().filter(|address| address.port() != 0) {
-                dotgate_net::tcp::probe_bind(address).map_err(at(address))?;
+            for address in config.listen.iter().filter(|address| address.port() != 0) {
+                let resolved = address.resolve().map_err(io::Error::from);
+                resolved
+                    .and_then(dotgate_net::tcp::probe_bind)
+                    .map_err(at(address))?;
             }
         }
         let options = BindOptions {
@@ -107,13 +113,15 @@ impl Listeners {
         let mut port = None;
         let mut per_worker: Vec<Sockets> = Vec::new();
         per_worker.resize_with(workers, Sockets::default);
-        for &address in &config.listen {
+        for address in &config.listen {
             // One port for all addresses: the one that the system chose for the first.
-            let address = SocketAddr::new(address.ip(), port.unwrap_or(address.port()));
+            let address = &address.at_port(port.unwrap_or(address.port()));
+            let resolved = address.resolve().map_err(io::Error::from);
+            let resolved = resolved.map_err(at(address))?;
             let (udp, tcp) =
-                sockets_at(address, workers, &options, inherited).map_err(at(address))?;
+                sockets_at(resolved, workers, &options, inherited).map_err(at(address))?;
             let first = udp.first().map(UdpSocket::local_addr);
-            let bound = first.unwrap_or(Ok(address)).map_err(at(address))?;
+            let bound = first.unwrap_or(Ok(resolved)).map_err(at(address))?;
             port = Some(bound.port());
             addresses.push(bound);
             for (number, socket) in udp.into_iter().enumerate() {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use dotgate_core::{ConnectFault, Count, Engine, Moment, SessionEnd, SessionKey};
+use dotgate_net::Named;
 use mio::Registry;
 use mio::net::TcpStream;
 use slotmap::SecondaryMap;
@@ -97,7 +98,7 @@ impl Sessions {
         let failed = |error: std::io::Error| {
             (
                 SessionEnd::Connect(connect_fault(&error)),
-                format!("connect to {address}: {error}"),
+                format!("connect to {}: {error}", Named(address)),
             )
         };
         let socket = dotgate_net::tcp::connect(address).map_err(failed)?;
@@ -132,7 +133,7 @@ impl Sessions {
                 Ok(false) => return false,
                 Ok(true) => engine.session_connected(now, key),
                 Err(error) => {
-                    let reason = format!("connect to {}: {error}", connection.address);
+                    let reason = format!("connect to {}: {error}", Named(connection.address));
                     let end = SessionEnd::Connect(connect_fault(&error));
                     self.end(key, end, Some(reason), engine, outlet, now);
                     return false;

@@ -11,6 +11,7 @@
     reason = "a part of a test that cannot go on fails the test"
 )]
 
+mod addresses;
 mod crowd;
 mod namespaces;
 mod network;

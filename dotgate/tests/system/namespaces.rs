@@ -133,16 +133,21 @@ impl Network {
         variables: &[(&str, &str)],
     ) -> Program {
         let hosts: Vec<String> = upstreams.iter().map(|it| it.written()).collect();
+        self.serve_at(authority, &hosts.join(","), variables)
+    }
+
+    /// The same in front of upstreams as `DNS_HOST` has them.
+    pub(crate) fn serve_at(
+        &self,
+        authority: &TestAuthority,
+        hosts: &str,
+        variables: &[(&str, &str)],
+    ) -> Program {
         let mut command = Command::new(find("ip").unwrap());
         command.args(["netns", "exec", &self.name("near")]);
         command.arg(env!("CARGO_BIN_EXE_dotgate")).env_clear();
         let own = [("HOST", "10.77.0.2"), ("DOTGATE_SERVER_WORKERS", "1")];
-        Program::serve_with(
-            authority,
-            &hosts.join(","),
-            &[&own, variables].concat(),
-            command,
-        )
+        Program::serve_with(authority, hosts, &[&own, variables].concat(), command)
     }
 
     fn ip(&self, namespace: &str, arguments: &str) {

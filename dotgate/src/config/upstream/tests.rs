@@ -182,7 +182,7 @@ fn what_is_no_upstream_is_refused_with_the_reason() {
         ),
         (
             "fe80::1",
-            "fe80::1 is link-local and needs its interface (fe80::1%2)",
+            "fe80::1 is link-local and needs its interface (as in fe80::1%eth0)",
         ),
         (
             "9.9.9.9:853",

@@ -74,7 +74,7 @@ impl Answer {
         if moved {
             self.scan_again(ResponseFault::PointerIntoHopRecord)?;
         }
-        if self.scan.leads_elsewhere {
+        if self.scan.names.leads_elsewhere {
             self.scan_with_other_ttls()?;
         }
         self.strays = chain::count_strays(&self.body, &mut self.scan);
@@ -86,11 +86,11 @@ impl Answer {
     /// was. `broken` says what is wrong if one is not. After records in the middle were cut out,
     /// this finds every offset anew.
     fn scan_again(&mut self, broken: ResponseFault) -> Result<(), ResponseFault> {
-        let names_before = self.scan.names;
+        let names_before = self.scan.names_hash;
         let header = Header::read(&self.body).ok_or(ResponseFault::Short)?;
         self.scan.clear();
         let scanned = self.scan.run(&self.body, &header, &mut String::new());
-        if scanned.is_ok() && self.scan.names == names_before {
+        if scanned.is_ok() && self.scan.names_hash == names_before {
             Ok(())
         } else {
             Err(broken)

@@ -45,6 +45,11 @@ pub(crate) fn put_u32(out: &mut Vec<u8>, value: u32) {
     out.extend_from_slice(&value.to_be_bytes());
 }
 
+/// Returns `length` as an 8-bit number, the largest one if it does not fit.
+pub(crate) fn length_u8(length: usize) -> u8 {
+    u8::try_from(length).unwrap_or(u8::MAX)
+}
+
 /// Returns `length` as the 16-bit number of a length field, the largest one if it does not fit.
 pub(crate) fn length_u16(length: usize) -> u16 {
     u16::try_from(length).unwrap_or(u16::MAX)

@@ -21,6 +21,7 @@ mod consts; // the code points of the IANA registries
 mod frame; // stream bytes to messages and back
 mod header; // the first twelve octets
 mod name; // names in messages: pointers, folding, comparing, printing
+mod names; // all names of a message, each label read once
 mod opt; // the OPT record and its options
 mod records; // resource records, and which RDATA holds names
 
@@ -40,7 +41,10 @@ pub use frame::{split_frame, write_framed};
 pub use header::{Flags, HEADER_LEN, message_id};
 pub use name::NameFault;
 pub use opt::{OPTIONS_MAX, OptionFault};
-pub use query::{ClientEdns, Ignore, Malformed, Query, QueryFault, Received, Reject, parse_query};
+pub use query::{
+    ClientEdns, Front, Ignore, Malformed, Query, QueryFault, RECORDS_MAX, Received, Reject,
+    parse_front, parse_query,
+};
 pub use query_writer::{PADDING_BLOCK, UPSTREAM_UDP_SIZE, UpstreamQuery, write_query};
 pub use question::{LetterCase, QUESTION_MAX, Question};
 pub use respond::{

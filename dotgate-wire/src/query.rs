@@ -5,21 +5,27 @@
 //! others. Keeps nothing but references into the message. Nothing of it is forwarded as it came:
 //! what goes upstream is written afresh from what is parsed here.
 //!
-//! Limits: one question, [`OPTIONS_MAX`](crate::OPTIONS_MAX) options. Follows RFC 1035 section 4.1,
+//! Limits: one question, [`RECORDS_MAX`] records, [`OPTIONS_MAX`](crate::OPTIONS_MAX) options. The owner of a record is
+//! skipped and its pointer not followed: nobody needs it, and it could be made expensive. Follows RFC 1035 section 4.1,
 //! RFC 9619 section 4 (one question), RFC 6891 sections 6.1 and 7, RFC 5625 section 4.1 (unexpected
 //! flags are ignored).
 //! *Not done*: a signature (TSIG, SIG(0)) is seen, never verified.
 
+use crate::bytes::u8_at;
 use crate::consts::{opcode, rclass, rcode, rtype};
 use crate::header::{Flags, HEADER_LEN, Header, type_and_class};
 use crate::name::{self, NameFault};
 use crate::opt::{Opt, OptionFault, code};
 use crate::question::TYPE_AND_CLASS_LEN;
-use crate::records::{Record, RecordFault};
+use crate::records::{Record, RecordFault, Section};
 
 /// The smallest UDP payload size; a smaller one in an OPT record means this one (RFC 6891 section
 /// 6.2.3).
 const UDP_SIZE_MIN: u16 = 512;
+
+/// The most records of a query, all sections together. Clients send an OPT record, a signature, or both; a query for a
+/// zone transfer has an SOA record.
+pub const RECORDS_MAX: u16 = 8;
 
 /// What a message from a client is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -71,6 +77,33 @@ pub struct ClientEdns {
     pub asks_keepalive: bool,
     /// Whether there is a padding option (RFC 7830); it means nothing on an unencrypted transport.
     pub asks_padding: bool,
+}
+
+impl ClientEdns {
+    /// Returns what the fixed fields of an OPT record say.
+    fn of(opt: &Opt<'_>) -> Self {
+        Self {
+            udp_size: opt.udp_size.max(UDP_SIZE_MIN),
+            dnssec_ok: opt.dnssec_ok,
+            asks_keepalive: false,
+            asks_padding: false,
+        }
+    }
+}
+
+/// What an error response repeats of a message that nobody has read any further.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Front<'a> {
+    /// The client's message ID.
+    pub id: u16,
+    /// The client's flags, as they came.
+    pub flags: Flags,
+    /// The exact bytes of the question, empty when there is not exactly one.
+    pub question: &'a [u8],
+    /// The question type, 0 without a question.
+    pub rtype: u16,
+    /// What the fixed fields of an OPT record say, if one follows the question.
+    pub edns: Option<ClientEdns>,
 }
 
 /// A message to be answered with an error.
@@ -135,13 +168,15 @@ pub enum Malformed {
     Name(NameFault),
     /// QDCOUNT is 0.
     NoQuestion,
-    /// An OPT record is owned by a name other than the root (RFC 6891 section 6.1.2).
+    /// An OPT record is owned by anything but the root, written as one byte (RFC 6891 section 6.1.2).
     OptOwner,
     /// The options of the OPT record do not fill it exactly, or are too many.
     Options(OptionFault),
     /// There is a record in the answer or authority section; an IXFR query may have an
     /// SOA record in the latter.
     RecordsInQuery,
+    /// There are more records than [`RECORDS_MAX`].
+    TooManyRecords,
     /// There are two OPT records (RFC 6891 section 6.1.1).
     TwoOpts,
 }
@@ -160,6 +195,7 @@ impl Malformed {
             Self::Options(OptionFault::Overrun) => "option-overrun",
             Self::Options(OptionFault::TooMany) => "too-many-options",
             Self::RecordsInQuery => "records-in-query",
+            Self::TooManyRecords => "too-many-records",
             Self::TwoOpts => "two-opts",
         }
     }
@@ -229,6 +265,46 @@ pub fn parse_query(message: &[u8]) -> Received<'_> {
     }
 }
 
+/// Reads the header, the question, and the record behind it if that is an OPT record. This is all that a client which
+/// may not ask is worth: the work does not depend on what else the message holds.
+pub fn parse_front(message: &[u8]) -> Result<Front<'_>, Ignore> {
+    let header = Header::read(message).ok_or(Ignore::TooShort)?;
+    if header.flags.is_response() {
+        return Err(Ignore::IsResponse);
+    }
+    let mut front = Front {
+        id: header.id,
+        flags: header.flags,
+        question: &[],
+        rtype: 0,
+        edns: None,
+    };
+    if header.questions != 1 {
+        return Ok(front);
+    }
+    let Ok(name_end) = name::find_end(message, HEADER_LEN) else {
+        return Ok(front);
+    };
+    let Some((rtype, _)) = type_and_class(message, name_end) else {
+        return Ok(front);
+    };
+    let end = name_end + TYPE_AND_CLASS_LEN;
+    front.question = message.get(HEADER_LEN..end).unwrap_or_default();
+    front.rtype = rtype;
+    if (header.answers, header.authorities) == (0, 0) && header.additionals > 0 {
+        front.edns = Record::read_skipping_owner(message, end)
+            .ok()
+            .filter(|record| record.rtype == rtype::OPT && is_owned_by_root(message, record))
+            .map(|record| ClientEdns::of(&Opt::of_record(message, &record)));
+    }
+    Ok(front)
+}
+
+/// Returns whether a record is owned by the root, written as one byte.
+fn is_owned_by_root(message: &[u8], record: &Record) -> bool {
+    u8_at(message, record.start) == Some(0)
+}
+
 /// What has been found so far. Rules that do not hinder reading on are noted in `broken_rule`,
 /// because even a malformed message's OPT record decides whether its response has one.
 #[derive(Default)]
@@ -243,26 +319,29 @@ struct Scan<'a> {
 }
 
 impl<'a> Scan<'a> {
-    /// Reads the whole message; fails where reading on is impossible.
+    /// Reads the whole message, or as much of it as a query may have; fails where reading on is impossible.
     fn message(&mut self, message: &'a [u8], header: &Header) -> Result<(), Malformed> {
         let mut at = self.questions(message, header.questions)?;
-        for _ in 0..header.answers {
-            let record = Record::read(message, at)?;
-            self.note_broken(Malformed::RecordsInQuery);
-            at = record.end;
-        }
-        for _ in 0..header.authorities {
-            let record = Record::read(message, at)?;
-            // The SOA record that an IXFR query holds (RFC 1995 section 3) breaks no rule.
-            if (self.rtype, record.rtype) != (rtype::IXFR, rtype::SOA) {
-                self.note_broken(Malformed::RecordsInQuery);
+        let mut left = RECORDS_MAX;
+        for (section, count) in [
+            (Section::Answer, header.answers),
+            (Section::Authority, header.authorities),
+            (Section::Additional, header.additionals),
+        ] {
+            for _ in 0..count {
+                left = left.checked_sub(1).ok_or(Malformed::TooManyRecords)?;
+                let record = Record::read_skipping_owner(message, at)?;
+                at = record.end;
+                match section {
+                    Section::Additional => self.additional(message, &record),
+                    // The SOA record that an IXFR query holds (RFC 1995 section 3) breaks no rule.
+                    Section::Authority
+                        if (self.rtype, record.rtype) == (rtype::IXFR, rtype::SOA) => {}
+                    Section::Answer | Section::Authority => {
+                        self.note_broken(Malformed::RecordsInQuery);
+                    }
+                }
             }
-            at = record.end;
-        }
-        for _ in 0..header.additionals {
-            let record = Record::read(message, at)?;
-            self.additional(message, &record);
-            at = record.end;
         }
         Ok(())
     }
@@ -273,11 +352,17 @@ impl<'a> Scan<'a> {
         match count {
             0 => self.note_broken(Malformed::NoQuestion),
             1 => {}
-            2.. => self.note_broken(Malformed::ManyQuestions),
+            2..=RECORDS_MAX => self.note_broken(Malformed::ManyQuestions),
+            _ => return Err(Malformed::ManyQuestions),
         }
         let mut at = HEADER_LEN;
         for _ in 0..count {
-            let name_end = name::find_end(message, at)?;
+            // No pointer leads before the first question, so that its name is uncompressed.
+            let name_end = if at == HEADER_LEN {
+                name::find_end(message, at)?
+            } else {
+                name::skip(message, at)?
+            };
             let (rtype, rclass) = type_and_class(message, name_end).ok_or(Malformed::CutShort)?;
             let end = name_end + TYPE_AND_CLASS_LEN;
             if count == 1 {
@@ -303,16 +388,11 @@ impl<'a> Scan<'a> {
         if record.rtype != rtype::OPT {
             return;
         }
-        if record.owner.labels != 0 {
+        if !is_owned_by_root(message, record) {
             self.note_broken(Malformed::OptOwner);
         }
         let opt = Opt::of_record(message, record);
-        let mut edns = ClientEdns {
-            udp_size: opt.udp_size.max(UDP_SIZE_MIN),
-            dnssec_ok: opt.dnssec_ok,
-            asks_keepalive: false,
-            asks_padding: false,
-        };
+        let mut edns = ClientEdns::of(&opt);
         if opt.version == 0 {
             let options = opt.visit_options(|option, _| match option {
                 code::KEEPALIVE => edns.asks_keepalive = true,

@@ -9,7 +9,7 @@ use core::ops::Range;
 
 use crate::bytes::{u8_at, u16_at, u32_at};
 use crate::consts::rtype;
-use crate::name::{self, FoundName, NameFault};
+use crate::name::{self, NameFault};
 
 /// Octets of type, class, TTL and RDLENGTH.
 const FIXED_LEN: usize = 10;
@@ -39,11 +39,10 @@ impl From<NameFault> for RecordFault {
     }
 }
 
-/// A record that lies within its message.
+/// A record that lies within its message, apart from its owner.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Record {
     pub(crate) start: usize,
-    pub(crate) owner: FoundName,
     pub(crate) rtype: u16,
     pub(crate) rclass: u16,
     pub(crate) ttl: u32,
@@ -53,10 +52,8 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// Reads the record at `at`. RDATA is not looked into.
-    pub(crate) fn read(message: &[u8], at: usize) -> Result<Self, RecordFault> {
-        let owner = name::find(message, at)?;
-        let fixed = owner.end;
+    /// Reads the record at `start` whose owner ends at `fixed`. RDATA is not looked into.
+    pub(crate) fn read(message: &[u8], start: usize, fixed: usize) -> Result<Self, RecordFault> {
         let rdlength = u16_at(message, fixed + 8).ok_or(RecordFault::CutShort)?;
         let rdata_at = fixed + FIXED_LEN;
         let end = rdata_at + usize::from(rdlength);
@@ -64,8 +61,7 @@ impl Record {
             return Err(RecordFault::CutShort);
         }
         Ok(Self {
-            start: at,
-            owner,
+            start,
             rtype: u16_at(message, fixed).ok_or(RecordFault::CutShort)?,
             rclass: u16_at(message, fixed + 2).ok_or(RecordFault::CutShort)?,
             ttl: u32_at(message, fixed + 4).ok_or(RecordFault::CutShort)?,
@@ -73,6 +69,11 @@ impl Record {
             rdata_at,
             end,
         })
+    }
+
+    /// Reads the record at `start` without a look at its owner.
+    pub(crate) fn read_skipping_owner(message: &[u8], start: usize) -> Result<Self, RecordFault> {
+        Self::read(message, start, name::skip(message, start)?)
     }
 
     /// Returns the octets the record takes in its message.
@@ -92,12 +93,12 @@ impl Record {
             || (self.rtype == rtype::SIG && u16_at(self.rdata(message), 0) == Some(0))
     }
 
-    /// Checks the RDATA of a type that may hold compressed names, and shows each of these names to
-    /// `visit`.
+    /// Checks the RDATA of a type that may hold compressed names. `read` reads the name at an offset of the message,
+    /// and returns where it ends.
     pub(crate) fn visit_names(
         &self,
         message: &[u8],
-        mut visit: impl FnMut(&FoundName) -> Result<(), RecordFault>,
+        mut read: impl FnMut(&[u8], usize) -> Result<usize, NameFault>,
     ) -> Result<(), RecordFault> {
         let fields = fields_with_names(self.rtype);
         if fields.is_empty() {
@@ -113,11 +114,7 @@ impl Record {
                     let length = u8_at(message, at).ok_or(RecordFault::Rdata)?;
                     at += 1 + usize::from(length);
                 }
-                Field::Name => {
-                    let found = name::find(message, at)?;
-                    visit(&found)?;
-                    at = found.end;
-                }
+                Field::Name => at = read(message, at)?,
                 Field::Rest => at = at.max(self.end),
             }
             if at > self.end {

@@ -7,7 +7,8 @@
 //! Whatever `domain` calls malformed we must refuse, but for one thing: RDATA of types without
 //! compressed names is opaque to us (RFC 3597), so we do not refuse an A record of three octets. We
 //! refuse more than `domain` does: pointers that lead into their own name or into the header, two
-//! questions, misplaced or doubled OPT and TSIG records, stray octets in options.
+//! questions, misplaced or doubled OPT and TSIG records, stray octets in options, queries of many records, responses
+//! whose names cost too much. Owners of a query's records are not read.
 
 use std::collections::HashMap;
 
@@ -21,8 +22,8 @@ use domain::rdata::AllRecordData;
 use dotgate_wire::{
     Answer, ClientEdns, ClientHop, Cut, Ede, HEADER_LEN, Ignore, LetterCase, OPTIONS_MAX,
     PADDING_BLOCK, Query, Question, Received, Reject, ResponseOpt, TTL_MAX, UpstreamQuery,
-    message_id, parse_query, rcode, rtype, split_frame, write_error, write_framed, write_query,
-    write_response,
+    message_id, parse_front, parse_query, rcode, rtype, split_frame, write_error, write_framed,
+    write_query, write_response,
 };
 
 /// A record as `domain` reads it.
@@ -138,12 +139,55 @@ fn octets_of(record: &domain::base::ParsedRecord<'_, &[u8]>) -> Result<Vec<u8>, 
 
 /// Checks what is made of a client's message.
 pub(crate) fn check_query(message: &[u8]) {
+    check_front(message);
     match parse_query(message) {
         Received::Ignore(Ignore::TooShort) => assert!(message.len() < HEADER_LEN),
         Received::Ignore(Ignore::IsResponse) => assert!(message[2] & 0x80 != 0),
         Received::Query(query) => check_well_formed_query(message, &query),
         Received::Reject(reject) => check_rejected_query(message, &reject),
     }
+}
+
+/// Checks what is read of the message of a client that may not ask: the same as of others, as far as it goes.
+fn check_front(message: &[u8]) {
+    match (parse_front(message), parse_query(message)) {
+        (Err(ignored), received) => assert_eq!(Received::Ignore(ignored), received),
+        (Ok(_), Received::Ignore(ignored)) => panic!("not ignored: {ignored:?}"),
+        (Ok(front), Received::Query(query)) => {
+            let seen = (front.id, front.flags, front.question, front.rtype);
+            assert_eq!(seen, (query.id, query.flags, query.question, query.rtype));
+            let sizes = |edns: Option<ClientEdns>| edns.map(|edns| (edns.udp_size, edns.dnssec_ok));
+            if front.edns.is_some() {
+                assert_eq!(sizes(front.edns), sizes(query.edns));
+            }
+        }
+        (Ok(front), Received::Reject(reject)) => {
+            assert_eq!((front.id, front.flags), (reject.id, reject.flags));
+            assert!(front.question.is_empty() || front.question == reject.question);
+        }
+    }
+}
+
+/// The message with the root as owner of all its records: nobody reads the owners of a query's records, so that their
+/// pointers may lead anywhere.
+fn with_root_owners(message: &[u8], question_len: usize) -> Vec<u8> {
+    let mut out = message[..HEADER_LEN + question_len].to_vec();
+    let mut at = out.len();
+    let count = |at: usize| usize::from(u16::from_be_bytes([message[at], message[at + 1]]));
+    for _ in 0..count(6) + count(8) + count(10) {
+        loop {
+            match message[at] {
+                0 => break at += 1,
+                0xc0.. => break at += 2,
+                length => at += 1 + usize::from(length),
+            }
+        }
+        let end = at + 10 + count(at + 8);
+        out.push(0);
+        out.extend(&message[at..end]);
+        at = end;
+    }
+    out
 }
 
 /// A client without EDNS.
@@ -169,6 +213,7 @@ fn plain_opt() -> ResponseOpt<'static> {
 }
 
 fn check_well_formed_query(message: &[u8], query: &Query<'_>) {
+    let message = &with_root_owners(message, query.question.len());
     let view = View::of(message, false).expect("domain refuses a query that we take");
     let question = Question::fold(query.question).expect("a question that is none");
     let letter_case = LetterCase::of(query.question);

@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use dotgate_wire::{
-    Ignore, LetterCase, Query, Question, Received, Reject, opcode, parse_query, write_local,
+    Ignore, LetterCase, Query, Question, Received, Reject, opcode, parse_front, parse_query,
+    write_local,
 };
 
 use super::kept::Held;
@@ -53,29 +54,55 @@ impl Engine {
         peer: IpAddr,
         message: &[u8],
     ) -> Taken {
+        if !self.settings.access.allows(peer) {
+            return self.prohibit(client, message);
+        }
         match parse_query(message) {
-            Received::Ignore(Ignore::TooShort | Ignore::IsResponse) => {
-                self.count(Count::QueriesIgnored);
-                self.count_ignored(client);
-                Taken::Ignored
-            }
+            Received::Ignore(Ignore::TooShort | Ignore::IsResponse) => self.ignore(client),
             Received::Reject(reject) => {
-                self.reject(client, peer, &reject);
+                self.reject(client, &reject);
                 Taken::Answered
             }
             Received::Query(query) => self.admit(now, client, peer, &query),
         }
     }
 
-    fn reject(&mut self, client: Client, peer: IpAddr, reject: &Reject<'_>) {
-        let (outcome, refusal) = if self.settings.access.allows(peer) {
-            self.count(Count::QueriesMalformed);
-            (Outcome::Malformed, Refusal::of_fault(&reject.fault))
-        } else {
-            self.count(Count::ClientsRefused);
-            (Outcome::Prohibited, Refusal::PROHIBITED)
+    fn ignore(&mut self, client: Client) -> Taken {
+        self.count(Count::QueriesIgnored);
+        self.count_ignored(client);
+        Taken::Ignored
+    }
+
+    /// Refuses a client that may not ask. Of its message no more is read than the response repeats.
+    fn prohibit(&mut self, client: Client, message: &[u8]) -> Taken {
+        let Ok(front) = parse_front(message) else {
+            return self.ignore(client);
         };
-        self.count_at_once(client, 0, outcome, refusal.rcode);
+        self.count(Count::ClientsRefused);
+        let refusal = Refusal::PROHIBITED;
+        self.count_at_once(client, front.rtype, Outcome::Prohibited, refusal.rcode);
+        let asked = Asked {
+            id: front.id,
+            flags: front.flags,
+            edns: front.edns,
+            transport: self.transport(client),
+        };
+        let opcode = front.flags.opcode();
+        self.deliver_error(
+            client,
+            &asked,
+            front.question,
+            opcode,
+            refusal.rcode,
+            refusal.ede,
+        );
+        Taken::Answered
+    }
+
+    fn reject(&mut self, client: Client, reject: &Reject<'_>) {
+        let refusal = Refusal::of_fault(&reject.fault);
+        self.count(Count::QueriesMalformed);
+        self.count_at_once(client, 0, Outcome::Malformed, refusal.rcode);
         let asked = Asked {
             id: reject.id,
             flags: reject.flags,
@@ -94,11 +121,6 @@ impl Engine {
     }
 
     fn admit(&mut self, now: Moment, client: Client, peer: IpAddr, query: &Query<'_>) -> Taken {
-        if !self.settings.access.allows(peer) {
-            self.count(Count::ClientsRefused);
-            self.refuse(client, query, Outcome::Prohibited, Refusal::PROHIBITED);
-            return Taken::Answered;
-        }
         if let Some(refusal) = refusal(query) {
             self.count(Count::QueriesRefused);
             self.refuse(client, query, Outcome::Refused, refusal);

@@ -1,7 +1,7 @@
 //! What a query that is answered at once costs the engine, in instructions, counted by callgrind.
 //!
 //! Instructions do not depend on what else the machine does, so that a change which makes a hit dearer fails here
-//! and not in a measurement of time. `examples/hit.rs` is run in the release profile with some queries and with
+//! and not in a measurement of time. `examples/hit` is run in the release profile with some queries and with
 //! twice as many: the difference is theirs alone. `cargo test -p dotgate-sim --test instructions -- --nocapture`
 //! prints the figures. An own program under callgrind, not a benchmark framework: those need a runner of their own
 //! to be installed besides valgrind.
@@ -22,6 +22,26 @@ const NO_SKIP: &str = "DOTGATE_TEST_NO_SKIP";
 
 /// What is asked: `cached` is a query answered from the cache, `local` one for `localhost`.
 const KIND: &str = "cached";
+
+/// Responses that cost as much as an upstream can make them cost, and instructions that one may take from the session
+/// to the client at most: 15 million are about 4 ms.
+const CRAFTED: [&str; 10] = [
+    "addresses",
+    "servers",
+    "linked",
+    "opaque",
+    "odd",
+    "roots",
+    "copies",
+    "dnames",
+    "uncompressed",
+    "labels",
+];
+const CRAFTED_MAX: f64 = 15_000_000.0;
+
+/// The same for a datagram of 2,044 bytes from a client that may not ask, and for a query of 65,535 bytes.
+const EXCLUDED_MAX: f64 = 3_000.0;
+const MANY_RECORDS_MAX: f64 = 5_000.0;
 
 /// Instructions per hit at most. Measured 2026-11-23 with Rust 1.95 for x86-64: 2017; a tenth of room for
 /// other compilers and C libraries.
@@ -62,13 +82,14 @@ fn build() -> PathBuf {
     target.join("release/examples/hit")
 }
 
-fn count(program: &Path, queries: usize) -> Profile {
-    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("hit-{queries}.callgrind"));
+fn count(program: &Path, kind: &str, queries: usize) -> Profile {
+    let file = format!("{kind}-{queries}.callgrind");
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(file);
     let output = Command::new("valgrind")
         .arg("--tool=callgrind")
         .arg(format!("--callgrind-out-file={}", file.display()))
         .arg(program)
-        .args([KIND, &queries.to_string()])
+        .args([kind, &queries.to_string()])
         .output()
         .unwrap();
     let words = String::from_utf8_lossy(&output.stderr);
@@ -94,7 +115,10 @@ fn a_hit_costs_no_more_instructions_than_it_did() {
         return;
     }
     let program = build();
-    let (once, twice) = (count(&program, QUERIES), count(&program, 2 * QUERIES));
+    let (once, twice) = (
+        count(&program, KIND, QUERIES),
+        count(&program, KIND, 2 * QUERIES),
+    );
     let per_hit = |of: &dyn Fn(&Profile) -> u64| (of(&twice) - of(&once)) as f64 / QUERIES as f64;
     let hit = per_hit(&|profile| profile.sum(|_, _| true));
     let counting = per_hit(&|profile| profile.sum(counts));
@@ -123,4 +147,38 @@ fn a_hit_costs_no_more_instructions_than_it_did() {
         (10.0..=COUNTING_MAX).contains(&counting),
         "{counting} to count a hit"
     );
+}
+
+/// Instructions for each message of a kind.
+fn cost_of(program: &Path, kind: &str, messages: usize) -> f64 {
+    let total = |messages| count(program, kind, messages).sum(|_, _| true);
+    let cost = (total(2 * messages) - total(messages)) as f64 / messages as f64;
+    println!("{kind}: {cost:.0} instructions");
+    cost
+}
+
+#[test]
+fn no_message_costs_more_instructions_than_an_attacker_is_worth() {
+    if !can_count() {
+        return;
+    }
+    let program = build();
+    let too_dear: Vec<_> = CRAFTED
+        .iter()
+        .map(|kind| (*kind, cost_of(&program, kind, 2), CRAFTED_MAX))
+        .chain([
+            (
+                "excluded",
+                cost_of(&program, "excluded", 1_000),
+                EXCLUDED_MAX,
+            ),
+            (
+                "many-records",
+                cost_of(&program, "many-records", 1_000),
+                MANY_RECORDS_MAX,
+            ),
+        ])
+        .filter(|(_, cost, most)| cost > most)
+        .collect();
+    assert!(too_dear.is_empty(), "{too_dear:?}");
 }

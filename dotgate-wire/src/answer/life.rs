@@ -44,7 +44,9 @@ impl Answer {
     /// be the same with another type in its question (RFC 2308 section 5). With an alias in the
     /// answer section it speaks of another name.
     pub fn denies_all_types(&self) -> bool {
-        self.rcode == rcode::NXDOMAIN && self.answer_count() == 0 && !self.scan.leads_elsewhere
+        self.rcode == rcode::NXDOMAIN
+            && self.answer_count() == 0
+            && !self.scan.names.leads_elsewhere
     }
 
     /// Whether the answer section holds a record of the type asked for, at the end of whatever

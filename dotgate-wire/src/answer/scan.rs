@@ -6,10 +6,11 @@
 use core::ops::Range;
 
 use super::ResponseFault;
-use crate::bytes::{u8_at, u16_at};
+use crate::bytes::u16_at;
 use crate::consts::{opcode, rtype};
 use crate::header::{HEADER_LEN, Header, type_and_class};
-use crate::name::{self, FoundName, Pointer, steps};
+use crate::name::{FoundName, Pointer};
+use crate::names::Names;
 use crate::opt::{Opt, code};
 use crate::question::TYPE_AND_CLASS_LEN;
 use crate::records::{Record, Section};
@@ -42,6 +43,7 @@ pub struct EdeRef {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
     pub(super) section: Section,
+    pub(super) owner: FoundName,
     pub(super) record: Record,
     /// Whether `chain` has found out on which side of the chain the record stands.
     pub(super) is_settled: bool,
@@ -64,13 +66,10 @@ pub(super) struct Scan {
     /// The pointers behind a record of the hop, in message order, which may have to be moved.
     pub(super) pointers: Vec<Pointer>,
     /// A hash of all names of the records that stay, in message order.
-    pub(super) names: u64,
-    /// Where the labels of these names and of the question's stand, in message order.
-    label_starts: Vec<u16>,
-    /// Whether a pointer leads to anything but one of these labels. It may: some servers compress
-    /// against names in RDATA that is opaque to us. But then a name may also lead through octets
-    /// that are no name at all.
-    pub(super) leads_elsewhere: bool,
+    pub(super) names_hash: u64,
+    /// These names and the question's. Where a pointer leads elsewhere, a name may also lead through octets that are
+    /// no name at all.
+    pub(super) names: Names,
 }
 
 /// Where the records stand that belong to the hop. Each kind may be there once.
@@ -99,12 +98,12 @@ impl Scan {
         self.entries.clear();
         self.order.clear();
         self.pointers.clear();
-        self.label_starts.clear();
+        self.names.begin(0);
         *self = Self {
             entries: core::mem::take(&mut self.entries),
             order: core::mem::take(&mut self.order),
             pointers: core::mem::take(&mut self.pointers),
-            label_starts: core::mem::take(&mut self.label_starts),
+            names: core::mem::take(&mut self.names),
             ..Self::default()
         };
     }
@@ -127,6 +126,7 @@ impl Scan {
             return Err(ResponseFault::Opcode);
         }
         self.rcode = u16::from(header.flags.rcode());
+        self.names.begin(message.len());
         let mut at = self.question(message, header.questions)?;
         for (section, count) in [
             (Section::Answer, header.answers),
@@ -137,9 +137,15 @@ impl Scan {
                 self.authority_end = at;
             }
             for _ in 0..count {
-                let record = Record::read(message, at)?;
+                let mark = self.names.mark();
+                let owner = self.names.read(message, at)?;
+                let record = Record::read(message, at, owner.end)?;
                 at = record.end;
-                self.note(message, section, record, ede_text)?;
+                if self.note_hop_record(message, section, &owner, &record, ede_text)? {
+                    self.names.forget_since(mark);
+                } else {
+                    self.note(message, section, owner, record)?;
+                }
             }
         }
         self.end = at;
@@ -152,10 +158,9 @@ impl Scan {
         match count {
             0 => {}
             1 => {
-                let found = name::find(message, HEADER_LEN)?;
+                let found = self.names.read(message, HEADER_LEN)?;
                 type_and_class(message, found.end).ok_or(ResponseFault::CutShort)?;
                 self.question_end = found.end + TYPE_AND_CLASS_LEN;
-                self.note_labels(message, &found);
                 self.question = Some(found);
             }
             2.. => return Err(ResponseFault::QuestionCount),
@@ -163,38 +168,53 @@ impl Scan {
         Ok(self.question_end)
     }
 
-    /// Notes one record: as one that stays, or as one of the hop.
-    fn note(
+    /// Notes a record of the hop. False if it is none.
+    fn note_hop_record(
         &mut self,
         message: &[u8],
         section: Section,
-        record: Record,
+        owner: &FoundName,
+        record: &Record,
         ede_text: &mut String,
-    ) -> Result<(), ResponseFault> {
+    ) -> Result<bool, ResponseFault> {
         if record.rtype == rtype::OPT {
-            return self.note_opt(message, section, &record, ede_text);
+            self.note_opt(message, section, owner, record, ede_text)?;
+            return Ok(true);
         }
         if record.rtype == rtype::TSIG && section != Section::Additional {
             return Err(ResponseFault::MisplacedSignature);
         }
-        if section == Section::Additional && record.signs_message(message) {
-            let place = if record.rtype == rtype::TSIG {
-                &mut self.hop_records.tsig
-            } else {
-                &mut self.hop_records.sig0
-            };
-            return match place.replace(record.range()) {
-                None => Ok(()),
-                Some(_) => Err(ResponseFault::TwoSignatures),
-            };
+        if section != Section::Additional || !record.signs_message(message) {
+            return Ok(false);
         }
-        self.note_name(message, &record.owner);
-        record.visit_names(message, |name| {
-            self.note_name(message, name);
-            Ok(())
+        let place = if record.rtype == rtype::TSIG {
+            &mut self.hop_records.tsig
+        } else {
+            &mut self.hop_records.sig0
+        };
+        match place.replace(record.range()) {
+            None => Ok(true),
+            Some(_) => Err(ResponseFault::TwoSignatures),
+        }
+    }
+
+    /// Notes a record that stays.
+    fn note(
+        &mut self,
+        message: &[u8],
+        section: Section,
+        owner: FoundName,
+        record: Record,
+    ) -> Result<(), ResponseFault> {
+        self.note_name(&owner);
+        record.visit_names(message, |message, at| {
+            let name = self.names.read(message, at)?;
+            self.note_name(&name);
+            Ok(name.end)
         })?;
         self.entries.push(Entry {
             section,
+            owner,
             record,
             is_settled: false,
         });
@@ -202,35 +222,13 @@ impl Scan {
     }
 
     /// Notes a name that stays.
-    fn note_name(&mut self, message: &[u8], name: &FoundName) {
-        self.names = self.names.rotate_left(5) ^ name.hash;
-        if let Some(pointer) = name.pointer {
-            // Names whose pointers all lead to labels of earlier names consist of labels alone.
-            self.leads_elsewhere |= !self.is_label_start(pointer.target);
-            if !self.hop_records.is_empty() {
-                self.pointers.push(pointer);
-            }
+    fn note_name(&mut self, name: &FoundName) {
+        self.names_hash = self.names_hash.rotate_left(5) ^ name.hash;
+        if let Some(pointer) = name.pointer
+            && !self.hop_records.is_empty()
+        {
+            self.pointers.push(pointer);
         }
-        self.note_labels(message, name);
-    }
-
-    /// Notes where a name's labels stand, up to its root or its pointer.
-    fn note_labels(&mut self, message: &[u8], name: &FoundName) {
-        let mut at = name.start;
-        while let Some(length @ 0..=63) = u8_at(message, at) {
-            steps::count(1);
-            self.label_starts.extend(u16::try_from(at));
-            if length == 0 {
-                break;
-            }
-            at += 1 + usize::from(length);
-        }
-    }
-
-    /// Returns whether a label noted so far stands at `target`.
-    fn is_label_start(&self, target: usize) -> bool {
-        steps::count(16);
-        u16::try_from(target).is_ok_and(|target| self.label_starts.binary_search(&target).is_ok())
     }
 
     /// Reads the OPT record.
@@ -238,13 +236,14 @@ impl Scan {
         &mut self,
         message: &[u8],
         section: Section,
+        owner: &FoundName,
         record: &Record,
         ede_text: &mut String,
     ) -> Result<(), ResponseFault> {
         if section != Section::Additional {
             return Err(ResponseFault::OptOutsideAdditional);
         }
-        if record.owner.labels != 0 {
+        if owner.labels != 0 {
             return Err(ResponseFault::OptOwner);
         }
         if self.hop_records.opt.replace(record.range()).is_some() {

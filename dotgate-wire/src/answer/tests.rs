@@ -45,7 +45,7 @@ fn ttls(answer: &Answer) -> Vec<u32> {
     let mut at = answer.parts().question_end;
     let mut ttls = Vec::new();
     for _ in 0..counts.answers + counts.authorities + counts.additionals {
-        let record = crate::records::Record::read(body, at).unwrap();
+        let record = crate::records::Record::read_skipping_owner(body, at).unwrap();
         ttls.push(record.ttl);
         at = record.end;
     }

@@ -49,12 +49,7 @@ pub(super) fn settle(body: &mut [u8], scan: &mut Scan) {
 /// ever share one, a TTL is lower than it had to be, which is always allowed.
 fn set_key(entry: &Entry) -> (Section, u64, u16, u16) {
     let record = &entry.record;
-    (
-        entry.section,
-        record.owner.hash,
-        record.rtype,
-        record.rclass,
-    )
+    (entry.section, entry.owner.hash, record.rtype, record.rclass)
 }
 
 fn is_signature(entry: &Entry) -> bool {

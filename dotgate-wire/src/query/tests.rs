@@ -1,7 +1,10 @@
 //! Client messages: each rule of the format, from both sides.
 
 use super::*;
-use crate::build::{self, QNAME, QUESTION, address, header, name, opt, option, record, record_in};
+use crate::build::{
+    QNAME, QUESTION, RECORDS_AT, address, header, message, name, opt, option, pointer, record,
+    record_in,
+};
 use crate::opt::OPTIONS_MAX;
 
 const RD: u16 = 0x0100;
@@ -37,7 +40,7 @@ fn malformed(message: &[u8]) -> (Malformed, bool, bool) {
 
 /// A query with one question and these additional records.
 fn with(additionals: &[Vec<u8>]) -> Vec<u8> {
-    build::message(RD, [&[], &[], additionals])
+    message(RD, [&[], &[], additionals])
 }
 
 fn ask(rtype: u16, rclass: u16) -> Vec<u8> {
@@ -78,10 +81,7 @@ fn fewer_than_twelve_octets_are_ignored() {
 #[test]
 fn response_is_ignored_whatever_else_is_wrong_with_it() {
     let ignored = Received::Ignore(Ignore::IsResponse);
-    assert_eq!(
-        parse_query(&build::message(0x8000, [&[], &[], &[]])),
-        ignored
-    );
+    assert_eq!(parse_query(&message(0x8000, [&[], &[], &[]])), ignored);
     assert_eq!(parse_query(&header(0xffff, [9; 4])), ignored);
 }
 
@@ -135,7 +135,7 @@ fn question_name_must_be_well_formed() {
 #[test]
 fn other_opcodes_are_not_implemented_and_their_question_is_echoed() {
     for opcode in 1..16_u16 {
-        let message = build::message(opcode << 11, [&[], &[], &[opt(0, &[])]]);
+        let message = message(opcode << 11, [&[], &[], &[opt(0, &[])]]);
         let reject = reject(&message);
         assert_eq!(
             (reject.fault, reject.question),
@@ -154,7 +154,7 @@ fn other_opcodes_are_not_implemented_and_their_question_is_echoed() {
         (QueryFault::Opcode, &[][..])
     );
     // An update's records are no fault of a query's.
-    let update = build::message(5 << 11, [&[], &[record(QNAME, 1, 0, &[])], &[]]);
+    let update = message(5 << 11, [&[], &[record(QNAME, 1, 0, &[])], &[]]);
     assert_eq!(reject(&update).fault, QueryFault::Opcode);
 }
 
@@ -163,10 +163,7 @@ fn unexpected_flags_do_not_matter() {
     for flags in [
         0x0400, 0x0200, 0x0080, 0x0040, 0x0020, 0x0010, 0x000f, 0x07ff, 0,
     ] {
-        assert_eq!(
-            query(&build::message(flags, [&[], &[], &[]])).flags,
-            Flags(flags)
-        );
+        assert_eq!(query(&message(flags, [&[], &[], &[]])).flags, Flags(flags));
     }
 }
 
@@ -175,11 +172,11 @@ fn records_of_an_answer_make_a_query_malformed() {
     let expected = (Malformed::RecordsInQuery, true, true);
     let edns = &[opt(0, &[])];
     assert_eq!(
-        malformed(&build::message(RD, [&[address(1)], &[], edns])),
+        malformed(&message(RD, [&[address(1)], &[], edns])),
         expected
     );
     assert_eq!(
-        malformed(&build::message(RD, [&[], &[address(1)], edns])),
+        malformed(&message(RD, [&[], &[address(1)], edns])),
         expected
     );
 }
@@ -303,7 +300,7 @@ fn second_opt_record_is_malformed() {
 fn opt_record_belongs_to_the_root_and_the_additional_section() {
     let misplaced = with(&[record_in(QNAME, 41, 1232, 0, &[])]);
     assert_eq!(malformed(&misplaced), (Malformed::OptOwner, true, true));
-    let in_answer = build::message(RD, [&[opt(0, &[])], &[], &[]]);
+    let in_answer = message(RD, [&[opt(0, &[])], &[], &[]]);
     assert_eq!(malformed(&in_answer).0, Malformed::RecordsInQuery);
 }
 
@@ -358,7 +355,7 @@ fn signature_is_noted_if_it_is_last() {
 
 #[test]
 fn first_broken_rule_is_told() {
-    let message = build::message(RD, [&[address(1)], &[], &[opt(0, &[]), opt(1 << 16, &[])]]);
+    let message = message(RD, [&[address(1)], &[], &[opt(0, &[]), opt(1 << 16, &[])]]);
     assert_eq!(malformed(&message), (Malformed::RecordsInQuery, true, true));
 }
 
@@ -410,4 +407,75 @@ fn every_fault_has_a_label_and_a_response_code() {
     for (fault, label, rcode) in faults {
         assert_eq!((fault.label(), fault.rcode()), (label, rcode));
     }
+}
+
+#[test]
+fn a_handful_of_records_is_read_and_more_are_malformed() {
+    let some = |count: usize| vec![record(&[0], rtype::NULL, 0, b"anything"); count];
+    let most = usize::from(RECORDS_MAX);
+    let with_opt_last = with(&[some(most - 1), vec![opt(0, &[])]].concat());
+    assert_eq!(
+        query(&with_opt_last).edns.map(|edns| edns.udp_size),
+        Some(1232)
+    );
+    let (fault, has_question, has_edns) =
+        malformed(&with(&[vec![opt(0, &[])], some(most)].concat()));
+    assert_eq!(fault, Malformed::TooManyRecords);
+    assert!(has_question && has_edns);
+}
+
+#[test]
+fn the_work_on_a_query_does_not_depend_on_what_its_names_lead_to() {
+    // Owners that point into a chain of pointers, as many as a datagram holds and as many as a stream's message does.
+    let long = [0, 1, 2].map(|section| {
+        let chain: Vec<u8> = (0..127).flat_map(|hop| pointer(45 + 2 * hop)).collect();
+        let first = record(&[0], rtype::NULL, 0, &[&[0], &chain[..]].concat());
+        let owned = record(&pointer(45 + 2 * 126), rtype::NULL, 0, &[]);
+        let mut sections: [&[Vec<u8>]; 3] = [&[], &[], &[]];
+        let records = [vec![first], vec![owned; 5_000]].concat();
+        sections[section] = &records;
+        message(0x0100, sections)
+    });
+    let questions = [
+        header(0x0100, [65_535, 0, 0, 0]),
+        [&pointer(12)[..], &[0, 1, 0, 1]].concat().repeat(10_000),
+    ]
+    .concat();
+    for message in long.iter().chain([&questions]) {
+        let read = || assert!(matches!(parse_query(message), Received::Reject(_)));
+        let steps = name::steps::taken_by(read);
+        assert!(steps < 100, "{steps}");
+        let steps = name::steps::taken_by(|| assert!(parse_front(message).is_ok()));
+        assert!(steps < 50, "{steps}");
+    }
+}
+
+#[test]
+fn an_opt_record_is_owned_by_the_root_itself_and_not_by_a_pointer_to_it() {
+    let root_at = u16::try_from(HEADER_LEN + QUESTION.len() - 5).unwrap();
+    let owned = record_in(&pointer(root_at.into()), rtype::OPT, 1232, 0, &[]);
+    assert_eq!(malformed(&with(&[owned])).0, Malformed::OptOwner);
+}
+
+#[test]
+fn the_front_of_a_message_is_all_that_a_refusal_repeats() {
+    let whole = with(&[
+        opt(0x8000, &[option(12, &[0; 9])]),
+        record(&[0], rtype::NULL, 0, &[]),
+    ]);
+    let front = parse_front(&whole).unwrap();
+    assert_eq!((front.id, front.flags), (0x1234, Flags(0x0100)));
+    assert_eq!((front.question, front.rtype), (QUESTION, rtype::A));
+    let edns = front.edns.map(|edns| (edns.udp_size, edns.dnssec_ok));
+    assert_eq!(edns, Some((1232, true)));
+    // What cannot be read is left out.
+    let bare = parse_front(&whole[..RECORDS_AT - 1]).unwrap();
+    assert_eq!((bare.question, bare.edns), (&[][..], None));
+    let cut = parse_front(&whole[..RECORDS_AT + 5]).unwrap();
+    assert_eq!((cut.question, cut.edns), (QUESTION, None));
+    let no_opt = with(&[record(&[0], rtype::NULL, 0, &[])]);
+    assert_eq!(parse_front(&no_opt).unwrap().edns, None);
+    assert_eq!(parse_front(&whole[..11]), Err(Ignore::TooShort));
+    let response = message(0x8180, [&[], &[], &[]]);
+    assert_eq!(parse_front(&response), Err(Ignore::IsResponse));
 }

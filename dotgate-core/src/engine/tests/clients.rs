@@ -1,4 +1,5 @@
 use super::lab::{Lab, MS, SECOND, query, query_with_edns, rcode_of, settings};
+use super::message::Message;
 use crate::counters::Count;
 use crate::outbox::Event;
 
@@ -158,4 +159,34 @@ fn the_time_from_an_idle_client_costs_nothing() {
     lab.pass(60 * SECOND);
     assert_eq!(lab.engine.session_count(), 0);
     assert_eq!(lab.engine.next_deadline(), None);
+}
+
+#[test]
+fn a_client_that_may_not_ask_is_refused_whatever_its_message_holds() {
+    let mut lab = Lab::new(1);
+    let ask = query_with_edns(1, "a.example");
+    let cut = ask[..ask.len() - 3].to_vec();
+    let mut many = ask.clone();
+    many[10..12].copy_from_slice(&[0xff, 0xff]);
+    let mut two_questions = ask.clone();
+    two_questions[5] = 2;
+    for (message, has_question, has_ede) in [
+        (&ask, true, true),
+        (&many, true, true),
+        (&cut, true, false),
+        (&two_questions, false, false),
+    ] {
+        lab.send_from("198.51.100.1:1", message);
+        let refused = Message::read(lab.responses.last().unwrap());
+        assert_eq!(refused.rcode(), 5, "{message:?}");
+        assert_eq!(!refused.question.is_empty(), has_question);
+        let ede = has_ede.then(|| (18, "client not in access list".to_owned()));
+        assert_eq!(refused.ede(), ede);
+    }
+    let mut response = ask;
+    response[2] |= 0x80;
+    lab.send_from("198.51.100.1:1", &response);
+    assert_eq!(lab.responses.len(), 4);
+    assert_eq!(lab.count(Count::ClientsRefused), 4);
+    assert_eq!(lab.count(Count::QueriesMalformed), 0);
 }

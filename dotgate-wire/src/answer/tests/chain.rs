@@ -136,7 +136,7 @@ fn name_that_only_shares_the_qnames_hash_is_a_stray() {
     scan.run(&body, &Header::read(&body).unwrap(), &mut String::new())
         .unwrap();
     let qname = scan.question.unwrap();
-    let other = &mut scan.entries[0].record.owner;
+    let other = &mut scan.entries[0].owner;
     (other.hash, other.labels) = (qname.hash, qname.labels);
     assert_eq!(crate::answer::chain::count_strays(&body, &mut scan), 1);
 }

@@ -1,32 +1,45 @@
 //! Work on the worst messages, in steps: octets and pointers looked at by name walks, and records
 //! looked at per hop.
 
-use std::slice;
+mod search;
 
 use super::*;
 use crate::name::steps;
 
-/// Steps for each octet of the message and each time it is read. A record has at least 12 octets,
-/// of which the owner's walk makes at most 255 octets and 127 + 128 hops and first octets: 43 steps
-/// for each octet. RDATA of two pointers has another two such walks.
-const STEPS_PER_OCTET: usize = 100;
-/// How often a message is read: once, again if its names lead into opaque octets, again if records
-/// in its middle are cut out.
-const READINGS: usize = 3;
+/// Steps for each byte of the message, however often it is read. A record has at least 11 bytes; each time it is read
+/// its names cost their own bytes twice, and a search of 16 steps for each pointer. It is read once, again if records
+/// in the middle are cut out, again if names lead into opaque bytes; then each hop of the chain looks at it.
+const STEPS_PER_BYTE: usize = 16;
 
+/// Steps that every message may cost: what is allowed for odd names and comparisons, each time it is read.
+const STEPS_FLOOR: usize = 20_000;
+
+fn steps_allowed(length: usize) -> usize {
+    STEPS_PER_BYTE * length + STEPS_FLOOR
+}
+
+/// Loads a message of nearly the greatest length, and returns what became of it and how many steps it took.
 #[track_caller]
-fn assert_bounded(message: &[u8], records: usize) -> usize {
+fn bounded(message: &[u8], records: usize) -> (Result<(), ResponseFault>, usize) {
     assert!(
         message.len() <= 65_535 && message.len() > 60_000,
         "{} octets",
         message.len()
     );
     let mut answer = Answer::new();
-    let steps = steps::taken_by(|| assert_eq!(answer.load(message), Ok(())));
+    let mut loaded = Ok(());
+    let steps = steps::taken_by(|| loaded = answer.load(message));
     assert!(
-        steps <= READINGS * STEPS_PER_OCTET * message.len(),
+        steps <= steps_allowed(message.len()),
         "{steps} steps, {records} records"
     );
+    (loaded, steps)
+}
+
+#[track_caller]
+fn assert_bounded(message: &[u8], records: usize) -> usize {
+    let (loaded, steps) = bounded(message, records);
+    assert_eq!(loaded, Ok(()));
     steps
 }
 
@@ -51,13 +64,13 @@ fn filled(
     (response(sections), records.len())
 }
 
-/// A record whose RDATA holds the dearest name there is, and the offset of that name if the record
-/// stands first: 127 labels of one octet, each behind a pointer.
-fn dearest_name() -> (Vec<u8>, usize) {
+/// A record whose RDATA is opaque and holds a name of 126 labels of one byte, of which the first `pointers` stand
+/// behind a pointer each; and the offset of that name if the record stands first.
+fn opaque_name(pointers: usize) -> (Vec<u8>, usize) {
     let rdata_at = RECORDS_AT + 12;
-    let mut rdata = vec![0];
+    let mut rdata = [b"\x01a".repeat(126 - pointers), vec![0]].concat();
     let mut previous = rdata_at;
-    for _ in 0..126 {
+    for _ in 0..pointers {
         let at = rdata_at + rdata.len();
         rdata.extend([&b"\x01a"[..], &pointer(previous)].concat());
         previous = at;
@@ -65,21 +78,103 @@ fn dearest_name() -> (Vec<u8>, usize) {
     (record(QNAME, rtype::NULL, 1, &rdata), previous)
 }
 
-#[test]
-fn dearest_names_everywhere_cost_a_bounded_number_of_steps() {
-    let (first, name_at) = dearest_name();
-    let owner = pointer(name_at);
-    for section in 0..3 {
-        let (message, records) = filled(slice::from_ref(&first), section, |_, _| {
-            record(&owner, rtype::MINFO, 1, &[&owner[..], &owner].concat())
-        });
-        let steps = assert_bounded(&message, records);
-        assert!(steps > 1_000_000, "these names are cheap: {steps}");
-        let (message, records) = filled(slice::from_ref(&first), section, |_, _| {
-            record(&owner, rtype::NULL, 1, &[])
-        });
-        assert_bounded(&message, records);
+/// Records whose targets are names of up to 126 labels, each behind a pointer to the last one, and the offset of the
+/// longest.
+fn linked_names() -> (Vec<Vec<u8>>, usize) {
+    let mut records = vec![record(QNAME, rtype::NS, 1, b"\x01a\0")];
+    let mut previous = RECORDS_AT + 12;
+    let mut length = RECORDS_AT + records[0].len();
+    for _ in 1..126 {
+        let rdata = [&b"\x01a"[..], &pointer(previous)].concat();
+        let next = record(QNAME, rtype::NS, 1, &rdata);
+        previous = length + 12;
+        length += next.len();
+        records.push(next);
     }
+    (records, previous)
+}
+
+/// Records with three names each, all of them a pointer to `target`.
+fn with_three_names(target: usize) -> impl Fn(usize, usize) -> Vec<u8> {
+    let name = pointer(target);
+    move |_, _| record(&name, rtype::RP, 1, &[&name[..], &name].concat())
+}
+
+#[test]
+fn names_of_many_pointers_cost_one_search_each() {
+    let (first, name_at) = linked_names();
+    for section in 0..3 {
+        let (message, records) = filled(&first, section, with_three_names(name_at));
+        assert!(records > 3_500, "{records}");
+        let steps = assert_bounded(&message, records);
+        assert!(steps < 6 * message.len(), "{steps}");
+    }
+}
+
+#[test]
+fn a_name_has_at_most_16_pointers_into_opaque_bytes() {
+    for (pointers, expected) in [
+        (15, Ok(())),
+        (16, Err(ResponseFault::Name(NameFault::TooManyPointers))),
+        (126, Err(ResponseFault::Name(NameFault::TooManyPointers))),
+    ] {
+        let (first, name_at) = opaque_name(pointers);
+        let message = response([&[first, with_three_names(name_at)(0, 0)], &[], &[]]);
+        assert_eq!(Answer::new().load(&message), expected, "{pointers}");
+    }
+}
+
+#[test]
+fn names_in_opaque_bytes_are_too_costly_in_great_number_and_fine_in_a_small_one() {
+    let (first, name_at) = opaque_name(15);
+    let (message, records) = filled(std::slice::from_ref(&first), 0, with_three_names(name_at));
+    let (loaded, _) = bounded(&message, records);
+    assert_eq!(loaded, Err(ResponseFault::Name(NameFault::TooCostly)));
+    let some = vec![with_three_names(name_at)(0, 0); 5];
+    let message = response([&[vec![first], some].concat(), &[], &[]]);
+    assert_eq!(Answer::new().load(&message), Ok(()));
+}
+
+#[test]
+fn pointers_to_pointers_are_as_cheap_as_pointers_to_labels() {
+    // Each owner is a pointer to the one before it.
+    let (message, records) = filled(&[], 0, |number, at| {
+        let target = if number == 0 { 12 } else { at - 16 };
+        let owner = if target < 0x4000 {
+            pointer(target)
+        } else {
+            QNAME.to_vec()
+        };
+        record(&owner, rtype::A, 1, &[0; 4])
+    });
+    let steps = assert_bounded(&message, records);
+    assert!(steps < 4 * message.len(), "{steps}");
+    let answer = loaded(&message);
+    assert_eq!(answer.strays(), 0);
+    assert!(!answer.scan.names.leads_elsewhere);
+}
+
+#[test]
+fn copies_of_a_long_name_are_compared_until_that_is_too_costly() {
+    // The QNAME's hash is theirs, but each is another copy of its labels.
+    let long = b"\x01a".repeat(125);
+    let question = [&long[..], b"\0\0\x01\0\x01"].concat();
+    let copy_at = HEADER_LEN + question.len() + 2 + 10 + 2;
+    let copy = record(QNAME, rtype::NS, 1, &[&b"\x01b"[..], &long, b"\0"].concat());
+    let own = [&b"\x01a"[..], &pointer(copy_at + 2)].concat();
+    let address = record(&own, rtype::A, 1, &[0; 4]);
+    let count = (65_535 - copy_at - 300) / address.len();
+    let message = [
+        header(RESPONSE, [1, u16::try_from(count + 1).unwrap(), 0, 0]),
+        question,
+        copy,
+        address.repeat(count),
+    ]
+    .concat();
+    let steps = assert_bounded(&message, count);
+    assert!(steps < 8 * message.len(), "{steps}");
+    let strays = usize::from(loaded(&message).strays());
+    assert!(strays > 0 && strays < count, "{strays} of {count}");
 }
 
 #[test]
@@ -146,22 +241,18 @@ fn thousands_of_dnames_cost_a_bounded_number_of_steps() {
 
 #[test]
 fn cutting_out_an_opt_record_in_front_of_thousands_costs_at_most_twice_as_much() {
-    let (first, name_at) = dearest_name();
-    let owner = pointer(name_at);
+    let (first, name_at) = linked_names();
     let edge = |hop_record_first: bool| {
-        let mut front = vec![first.clone()];
+        let mut front = first.clone();
         if hop_record_first {
             front.push(opt(0, &[]));
         }
-        filled(&front, 2, |_, _| {
-            record(&owner, rtype::MINFO, 1, &[&owner[..], &owner].concat())
-        })
+        filled(&front, 2, with_three_names(name_at))
     };
     let (without, records) = edge(false);
     let (with, _) = edge(true);
     let plain = assert_bounded(&without, records);
-    let mut answer = Answer::new();
-    let cut = steps::taken_by(|| assert_eq!(answer.load(&with), Ok(())));
+    let cut = assert_bounded(&with, records);
     assert!(cut > plain && cut <= 2 * plain + 2, "{plain} and {cut}");
 }
 
@@ -182,7 +273,7 @@ fn response_with_common_compression_is_read_once() {
         &[denial],
         &[address(1), opt(0, &[])],
     ]));
-    assert!(!answer.scan.leads_elsewhere);
+    assert!(!answer.scan.names.leads_elsewhere);
 }
 
 #[test]

@@ -1,9 +1,18 @@
-//! Answers one query again and again, for callgrind to count: `hit cached|local QUERIES`.
+//! Takes one message again and again, for callgrind to count: `hit KIND COUNT`.
 //!
 //! `local` asks for `localhost`, which dotgate answers itself; `cached` for a name that an upstream answered
-//! once. The engine is driven by the calls of the program's worker, 32 queries to a turn, so that the difference
-//! between two runs with different `QUERIES` is the work of that many queries and nothing else.
+//! once; `excluded` is a datagram of a client that may not ask, `many-records` a query that is too long; the other
+//! kinds are those of [`crafted`]: each query gets one such response from the upstream.
+//! The engine is driven by the calls of the program's worker, 32 queries to a turn, so that the difference
+//! between two runs with different counts is the work of that many messages and nothing else.
 //! `dotgate-sim/tests/instructions` does that.
+#![expect(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "messages are made here, and end the program if they are wrong"
+)]
+
+mod crafted;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -19,6 +28,9 @@ const BATCH: usize = 32;
 /// As many as `dotgate-bench` gives the program.
 const WORKERS: usize = 2;
 
+/// Bytes of a header, which every response has.
+const HEADER_LEN: usize = 12;
+
 /// The size of the cache.
 const CACHE_BYTES: usize = 1024 * 1024;
 
@@ -31,33 +43,70 @@ fn main() -> ExitCode {
     let [kind, count] = arguments.as_slice() else {
         return usage();
     };
-    let name = match kind.as_str() {
-        "cached" => CACHED_NAME,
-        "local" => LOCAL_NAME,
-        _ => return usage(),
-    };
-    let Ok(queries) = count.parse::<usize>() else {
+    let Ok(count) = count.parse::<usize>() else {
         return usage();
     };
-    let message = query(1, name, &QueryForm::default());
     let mut bench = Bench::new();
-    bench.ask_upstream(&message);
-    let answered = bench.ask(&message, queries);
-    if answered == queries {
+    let form = QueryForm::default();
+    let right = |query: &[u8]| response(query, &ResponseForm::RIGHT);
+    let answered = match kind.as_str() {
+        "cached" => {
+            let message = query(1, CACHED_NAME, &form);
+            bench.ask_upstream(&message, right);
+            bench.ask(&message, count, message.len())
+        }
+        "local" => {
+            let message = query(1, LOCAL_NAME, &form);
+            bench.ask(&message, count, message.len())
+        }
+        "excluded" => {
+            bench.path.peer = ([198, 51, 100, 1], 1_000).into();
+            bench.ask(&crafted::datagram(), count, HEADER_LEN)
+        }
+        "many-records" => bench.ask(&crafted::stream_query(), count, HEADER_LEN),
+        other => {
+            let kinds = crafted::RESPONSES.iter();
+            let Some((_, craft)) = kinds.into_iter().find(|(name, _)| *name == other) else {
+                return usage();
+            };
+            let message = query(1, &crafted::long_name(), &form);
+            let crafted = craft(&message);
+            // One more is asked in any case, so that a session is open and all memory is there.
+            for _ in 0..=count {
+                bench.ask_upstream(&message, |query| with_id_of(query, &crafted));
+                bench.cache.flush_all();
+            }
+            count
+        }
+    };
+    if answered == count {
         ExitCode::SUCCESS
     } else {
-        eprintln!("{answered} of {queries} queries were answered at once");
+        eprintln!("{answered} of {count} queries were answered at once");
         ExitCode::FAILURE
     }
 }
 
+/// The response, with the message ID of a query.
+fn with_id_of(query: &[u8], response: &[u8]) -> Vec<u8> {
+    let mut response = response.to_vec();
+    response[..2].copy_from_slice(&query[..2]);
+    response
+}
+
 fn usage() -> ExitCode {
-    eprintln!("usage: hit cached|local QUERIES");
+    eprintln!(
+        "usage: hit cached|local|excluded|many-records|CRAFTED COUNT, where CRAFTED is one of"
+    );
+    for (name, _) in crafted::RESPONSES {
+        eprintln!("    {name}");
+    }
     ExitCode::FAILURE
 }
 
 struct Bench {
     engine: Engine,
+    cache: Arc<Cache>,
     now: Moment,
     path: ReturnPath,
 }
@@ -68,12 +117,14 @@ impl Bench {
             cache: dotgate_sim::cache_settings(),
             ..dotgate_sim::settings(1)
         };
+        let cache = Arc::new(Cache::new(CACHE_BYTES, (1, 2)));
         let shared = Shared {
-            cache: Arc::new(Cache::new(CACHE_BYTES, (1, 2))),
+            cache: Arc::clone(&cache),
             flights: Arc::new(Flights::new(WORKERS)),
         };
         let counters = Arc::new(Counters::new());
         Bench {
+            cache,
             engine: Engine::new(0, Arc::new(settings), shared, counters, [7; 32]),
             now: Moment::from_nanos(1_000_000_000_000),
             path: ReturnPath {
@@ -86,7 +137,7 @@ impl Bench {
     }
 
     /// Asks once and answers as an upstream would, if the engine wants one.
-    fn ask_upstream(&mut self, message: &[u8]) {
+    fn ask_upstream(&mut self, message: &[u8], answer: impl Fn(&[u8]) -> Vec<u8>) {
         self.engine.on_datagram(self.now, self.path, message);
         while let Some(action) = self.engine.poll_action() {
             match action {
@@ -99,7 +150,7 @@ impl Bench {
                     let asked = asked.unwrap_or_default();
                     let mut rest = asked.as_slice();
                     while let Some((query, behind)) = unframe(rest) {
-                        let answer = frame(&response(query, &ResponseForm::RIGHT));
+                        let answer = frame(&answer(query));
                         self.engine.session_bytes(self.now, session, &answer);
                         rest = behind;
                     }
@@ -113,8 +164,9 @@ impl Bench {
         self.engine.clear_datagrams();
     }
 
-    /// Asks so many times, in turns of the worker, and returns how many responses came at once.
-    fn ask(&mut self, message: &[u8], queries: usize) -> usize {
+    /// Asks so many times, in turns of the worker, and returns how many responses of more than `shortest` bytes came at
+    /// once.
+    fn ask(&mut self, message: &[u8], queries: usize, shortest: usize) -> usize {
         let mut answered = 0;
         let mut left = queries;
         while left > 0 {
@@ -136,7 +188,7 @@ impl Bench {
             let sent = self
                 .engine
                 .datagrams()
-                .filter(|datagram| datagram.bytes.len() > message.len());
+                .filter(|datagram| datagram.bytes.len() > shortest);
             answered += sent.count();
             self.engine.clear_datagrams();
             self.engine.publish_load();

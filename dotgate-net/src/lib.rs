@@ -14,12 +14,14 @@ pub mod clock;
 pub mod descriptors;
 pub mod interfaces;
 pub mod limits;
+pub mod presence;
 pub mod tcp;
 pub mod udp;
 
 pub use clock::{boottime_nanos, monotonic_nanos};
 pub use interfaces::Named;
 pub use limits::raise_descriptor_limit;
+pub use presence::Presence;
 pub use udp::{
     BATCH, BindOptions, Datagram, LocalAddress, Outgoing, RECEIVE_SLOT_BYTES, ReceiveBatch,
     SendBatch, Sent, UdpPath, UdpSocket,

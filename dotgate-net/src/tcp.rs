@@ -10,6 +10,8 @@ use std::os::fd::OwnedFd;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
+use crate::presence::Presence;
+
 /// The longest segment towards and from an upstream, in octets: what every path carries, since the smallest MTU of
 /// IPv6 is 1,280 octets (RFC 8200 section 5), of which IP and TCP take 60. A path that drops longer packets and says
 /// so to nobody (RFC 2923 section 2.1) would swallow handshakes.
@@ -26,11 +28,24 @@ const SEGMENT_BYTES: u32 = 1_220;
 /// false), `PermissionDenied` for a port below 1024 without the right, `AddrNotAvailable` for an
 /// address that is not this machine's.
 pub fn listen(address: SocketAddr, share_port: bool, backlog: i32) -> io::Result<TcpListener> {
+    listen_when(address, share_port, backlog, Presence::Required)
+}
+
+/// The same, perhaps ahead of the address.
+///
+/// # Errors
+/// As [`listen`], but for `AddrNotAvailable` where the system binds ahead.
+pub fn listen_when(
+    address: SocketAddr,
+    share_port: bool,
+    backlog: i32,
+    presence: Presence,
+) -> io::Result<TcpListener> {
     let socket = stream_socket(address)?;
     if share_port {
         socket.set_reuse_port(true)?;
     }
-    bind_stream(&socket, address)?;
+    bind_stream(&socket, address, presence)?;
     socket.listen(backlog)?;
     Ok(socket.into())
 }
@@ -54,7 +69,7 @@ pub fn adopt(descriptor: OwnedFd) -> io::Result<TcpListener> {
 ///
 /// # Errors
 /// `AddrInUse` where the UDP or the TCP port is taken; else what a bind there would fail with.
-pub fn probe_bind(address: SocketAddr) -> io::Result<()> {
+pub fn probe_bind(address: SocketAddr, presence: Presence) -> io::Result<()> {
     let datagrams = Socket::new(
         Domain::for_address(address),
         Type::DGRAM,
@@ -63,8 +78,9 @@ pub fn probe_bind(address: SocketAddr) -> io::Result<()> {
     if address.is_ipv6() {
         datagrams.set_only_v6(true)?;
     }
+    presence.prepare(&datagrams, address)?;
     datagrams.bind(&SockAddr::from(address))?;
-    bind_stream(&stream_socket(address)?, address)
+    bind_stream(&stream_socket(address)?, address, presence)
 }
 
 /// Starts to connect to `address` and returns at once, the handshake usually still in progress:
@@ -96,11 +112,12 @@ fn stream_socket(address: SocketAddr) -> io::Result<Socket> {
 }
 
 /// Binds so that connections of an earlier run in TIME_WAIT do not stand in the way.
-fn bind_stream(socket: &Socket, address: SocketAddr) -> io::Result<()> {
+fn bind_stream(socket: &Socket, address: SocketAddr, presence: Presence) -> io::Result<()> {
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
     socket.set_reuse_address(true)?;
+    presence.prepare(socket, address)?;
     socket.bind(&SockAddr::from(address))
 }
 

@@ -26,9 +26,15 @@ use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::Duration;
 
+use dotgate_net::Presence;
+use dotgate_net::presence::is_absence;
+use dotgate_net::tcp::listen_when;
 use thiserror::Error;
 use tokio::task::AbortHandle;
+use tokio::time::sleep;
+use tracing::{debug, info, warn};
 
 pub use self::body::Flush;
 pub use self::cache::{CacheReport, HeldReport};
@@ -39,10 +45,13 @@ pub use self::sources::Sources;
 pub use self::token::{Token, TokenError};
 pub use self::upstreams::health_line;
 use crate::config::{AdminConfig, ScopedSocketAddress};
-use crate::take_over::{Inherited, Role};
+use crate::take_over::{Inherited, Role, ToHandOver};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 64;
+
+/// How often an address that this host does not have yet is looked for.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Why the admin endpoint could not be opened.
 #[derive(Debug, Error)]
@@ -75,10 +84,6 @@ impl fmt::Display for Advice {
                  Set DOTGATE_ADMIN_LISTEN to another ADDR:PORT for this one, or to off.",
                 self.port
             ),
-            ErrorKind::AddrNotAvailable => write!(
-                f,
-                "\n  DOTGATE_ADMIN_LISTEN must hold addresses of this host; `ip address` lists them."
-            ),
             ErrorKind::PermissionDenied => write!(
                 f,
                 "\n  Ports below 1024 need a right; set DOTGATE_ADMIN_LISTEN to a higher one."
@@ -93,32 +98,42 @@ impl fmt::Display for Advice {
 pub struct Admin {
     listeners: Vec<TcpListener>,
     addresses: Vec<SocketAddr>,
+    /// Those that this host does not have yet, and that cannot be bound ahead.
+    awaited: Vec<ScopedSocketAddress>,
     access: Access,
 }
 
 impl Admin {
-    /// Takes the listeners of the process before this one, and binds the others.
+    /// Takes the listeners of the process before this one, and binds the others. An address that this host does not
+    /// have yet is bound ahead, or later.
     ///
     /// # Errors
     /// [`AdminError`] for the first thing that cannot be had.
     pub fn bind(config: &AdminConfig, inherited: &mut Inherited) -> Result<Admin, AdminError> {
         let mut listeners = Vec::new();
         let mut addresses = Vec::new();
+        let mut awaited = Vec::new();
         for address in &config.listen {
-            let resolved = address.resolve().map_err(io::Error::from);
-            let (listener, bound) = resolved
-                .and_then(|resolved| bind(resolved, inherited))
-                .map_err(|source| AdminError::Bind {
-                    address: address.clone(),
-                    source,
-                })?;
-            listeners.push(listener);
-            addresses.push(bound);
+            match bind(address, inherited) {
+                Ok((listener, bound)) => {
+                    listeners.push(listener);
+                    addresses.push(bound);
+                }
+                Err(reason) if is_absence(&reason) => {
+                    tell_awaited(address, &reason);
+                    awaited.push(address.clone());
+                }
+                Err(source) => {
+                    let address = address.clone();
+                    return Err(AdminError::Bind { address, source });
+                }
+            }
         }
         Ok(Admin {
             access: Access::load(config)?,
             listeners,
             addresses,
+            awaited,
         })
     }
 
@@ -139,11 +154,16 @@ impl Admin {
         listeners.map(second).collect()
     }
 
-    /// Serves until the runtime ends. Call it inside one.
+    /// Serves until the runtime ends. Call it inside one. Listeners of addresses that come later are added to those
+    /// that are to be handed over, if any are.
     ///
     /// # Errors
     /// The system's: the runtime cannot watch a listener.
-    pub fn serve(self, sources: &Arc<Sources>) -> io::Result<Serving> {
+    pub fn serve(
+        self,
+        sources: &Arc<Sources>,
+        to_hand_over: Option<&ToHandOver>,
+    ) -> io::Result<Serving> {
         let endpoint = Arc::new(Endpoint::new(Arc::clone(sources), self.access));
         let connections = Arc::new(Connections::default());
         let mut accepting = Vec::new();
@@ -153,6 +173,15 @@ impl Admin {
             let (endpoint, connections) = (Arc::clone(&endpoint), Arc::clone(&connections));
             // It ends with the runtime.
             let task = tokio::spawn(accept(listener, endpoint, connections));
+            accepting.push(task.abort_handle());
+        }
+        for address in self.awaited {
+            let (endpoint, connections) = (Arc::clone(&endpoint), Arc::clone(&connections));
+            let to_hand_over = to_hand_over.cloned();
+            let task = tokio::spawn(async move {
+                let listener = wait_for(&address, to_hand_over).await;
+                accept(listener, endpoint, connections).await;
+            });
             accepting.push(task.abort_handle());
         }
         Ok(Serving {
@@ -183,13 +212,72 @@ impl Serving {
     }
 }
 
-fn bind(address: SocketAddr, inherited: &mut Inherited) -> io::Result<(TcpListener, SocketAddr)> {
-    let listener = match inherited.take(Role::Admin(address)).pop() {
+fn bind(
+    address: &ScopedSocketAddress,
+    inherited: &mut Inherited,
+) -> io::Result<(TcpListener, SocketAddr)> {
+    let resolved = address.resolve()?;
+    let listen = |presence| listen_when(resolved, false, BACKLOG, presence);
+    let listener = match inherited.take(Role::Admin(resolved)).pop() {
         Some(descriptor) => dotgate_net::tcp::adopt(descriptor)?,
-        None => dotgate_net::tcp::listen(address, false, BACKLOG)?,
+        None => listen(Presence::Required).or_else(|reason| {
+            if !is_absence(&reason) {
+                return Err(reason);
+            }
+            match listen(Presence::Ahead) {
+                Ok(listener) => {
+                    tell_awaited(address, &reason);
+                    Ok(listener)
+                }
+                Err(error) if error.kind() == ErrorKind::AddrInUse => Err(error),
+                Err(_) => Err(reason),
+            }
+        })?,
     };
     let bound = listener.local_addr()?;
     Ok((listener, bound))
+}
+
+fn tell_awaited(address: &ScopedSocketAddress, reason: &io::Error) {
+    warn!(
+        %address,
+        %reason,
+        "this host does not have the address of the admin endpoint yet; it is served there as soon as it does"
+    );
+}
+
+/// Waits until this host has an address that could not be bound ahead.
+async fn wait_for(
+    address: &ScopedSocketAddress,
+    to_hand_over: Option<ToHandOver>,
+) -> tokio::net::TcpListener {
+    let mut last = String::new();
+    loop {
+        sleep(LOOK).await;
+        let bound = bind(address, &mut Inherited::default());
+        let watched = bound.and_then(|(listener, bound)| {
+            listener.set_nonblocking(true)?;
+            let second = listener.try_clone()?.into();
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            Ok((listener, (Role::Admin(bound), second)))
+        });
+        match watched {
+            Ok((listener, second)) => {
+                info!(%address, "this host has the address of the admin endpoint now");
+                if let Some(to_hand_over) = to_hand_over {
+                    to_hand_over.add(vec![second]);
+                }
+                return listener;
+            }
+            Err(reason) => {
+                let reason = reason.to_string();
+                if reason != last {
+                    debug!(%address, reason, "the admin endpoint cannot be served there yet");
+                }
+                last = reason;
+            }
+        }
+    }
 }
 
 fn now() -> dotgate_core::Moment {

@@ -35,6 +35,9 @@ const QUIET: Duration = Duration::from_secs(2);
 /// How often a drain looks whether it is over.
 const TICK: Duration = Duration::from_millis(50);
 
+/// How often listening addresses that this host does not have yet are looked for.
+const ADDRESSES: Duration = Duration::from_secs(1);
+
 /// What the workers get beyond the query deadline to end.
 const ENDING: Duration = Duration::from_secs(1);
 
@@ -68,15 +71,14 @@ pub fn run(
         if let Some(snapshot) = &snapshot {
             snapshot.restore();
         }
-        let mut sockets = forwarder.take_listening();
-        let successors = match succession {
-            Some(succession) => {
-                sockets.extend(admin.second_descriptors()?);
-                Some(succession.serve(sockets, snapshot.clone())?)
+        let successors = match (succession, forwarder.to_hand_over()) {
+            (Some(succession), Some(sockets)) => {
+                sockets.add(admin.second_descriptors()?);
+                Some(succession.serve(sockets.clone(), snapshot.clone())?)
             }
-            None => None,
+            (Some(_), None) | (None, _) => None,
         };
-        let serving = admin.serve(forwarder.sources())?;
+        let serving = admin.serve(forwarder.sources(), forwarder.to_hand_over())?;
         tell_ready(&service, &forwarder);
         let beside = Beside {
             admin: serving,
@@ -93,8 +95,8 @@ pub fn run(
 }
 
 fn tell_ready(service: &Service, forwarder: &Forwarder) {
-    let addresses = forwarder.addresses().iter();
-    let addresses: Vec<String> = addresses.map(|it| Named(*it).to_string()).collect();
+    let addresses = forwarder.addresses();
+    let addresses: Vec<String> = addresses.iter().map(|it| Named(*it).to_string()).collect();
     service.tell(State::Ready(&addresses.join(", ")));
 }
 
@@ -228,6 +230,7 @@ async fn control(
     mut successors: Option<Successors>,
 ) -> End {
     let mut looks = ticks(EVERY);
+    let mut looks_for_addresses = ticks(ADDRESSES);
     let reason = loop {
         tokio::select! {
             asked = signals.next() => match asked {
@@ -238,6 +241,9 @@ async fn control(
                 if beside.in_force.look() {
                     beside.reload("other content", forwarder);
                 }
+            }
+            _ = looks_for_addresses.tick(), if forwarder.is_awaiting() => {
+                forwarder.look_for_addresses();
             }
             successor = next_successor(&mut successors) => break Reason::Replaced(successor),
             report = forwarder.next_report() => match report {

@@ -36,6 +36,8 @@ pub struct Reading<'a> {
     pub cache: Usage,
     /// Datagrams the kernel dropped for want of room, on all our sockets; none where it does not tell.
     pub udp_drops: Option<u64>,
+    /// Listening addresses that this host does not have yet.
+    pub addresses_awaited: u64,
     /// Lines of the log that were dropped.
     pub log_lines_dropped: u64,
     /// What came of reading the configuration anew.

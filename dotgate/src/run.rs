@@ -168,7 +168,7 @@ fn start(config: &Config, roots: &Roots) -> Result<Started, Failure> {
     let forwarder = Forwarder::take_over(config, roots, &mut inherited).map_err(Failure::Start)?;
     let bind = |path| Succession::bind(path, &mut inherited);
     let relieved = path.map(bind).transpose().and_then(|succession| {
-        let relieve = |predecessor: Predecessor| predecessor.relieve(forwarder.addresses());
+        let relieve = |predecessor: Predecessor| predecessor.relieve(&forwarder.addresses());
         predecessor.map_or(Ok(()), relieve)?;
         Ok(succession)
     });
@@ -187,7 +187,7 @@ fn tell_start(forwarder: &Forwarder, admin: &Admin, config: &Config, roots: &Roo
     let upstreams: Vec<&str> = upstreams.iter().map(|upstream| upstream.label()).collect();
     info!(
         version = env!("CARGO_PKG_VERSION"),
-        listen = texts(forwarder.addresses()),
+        listen = texts(&forwarder.addresses()),
         admin = texts(admin.addresses()),
         upstreams = upstreams.join(","),
         workers = forwarder.worker_count(),

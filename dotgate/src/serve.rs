@@ -3,6 +3,7 @@
 //! Everything that can be wrong at the start is found here, before the first query is taken: roots, listeners,
 //! a second copy of the program. A network that is not there is no error: upstreams are tried when asked for.
 
+mod awaited;
 mod bind;
 mod reconfigure;
 mod running;
@@ -10,7 +11,6 @@ mod settings;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{channel, sync_channel};
@@ -20,8 +20,9 @@ use dotgate_net::UdpPath;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
+use self::awaited::Awaited;
 pub use self::bind::BindError;
-use self::bind::Listeners;
+use self::bind::{Binding, Listeners};
 pub use self::reconfigure::Prepared;
 use self::reconfigure::Slots;
 use self::running::Made;
@@ -29,7 +30,7 @@ pub use self::running::RunningWorker;
 pub(crate) use self::settings::{cache_settings, settings};
 use crate::admin::Sources;
 use crate::config::{Config, Endpoint};
-use crate::take_over::{Inherited, Role};
+use crate::take_over::{Inherited, ToHandOver};
 use crate::tls::{Roots, RootsError, TlsSetupError};
 use crate::upstreams::Upstreams;
 use crate::worker::{LETTERS, Order, Parts, Postbox, Pulse, Report, Worker};
@@ -73,7 +74,10 @@ pub enum StartError {
 pub struct Forwarder {
     sources: Arc<Sources>,
     receive_buffer_bytes: usize,
-    listening: Vec<(Role, OwnedFd)>,
+    /// The sockets for a process that replaces this one; none if the settings name no place for that.
+    handed_over: Option<ToHandOver>,
+    binding: Binding,
+    awaited: Vec<Awaited>,
     /// How many files this process may open.
     descriptors: u64,
     slots: Slots,
@@ -107,9 +111,8 @@ impl Forwarder {
         let addresses = listeners.addresses.clone();
         refuse_loop(config, &addresses)?;
         let receive_buffer_bytes = listeners.receive_buffer_bytes();
-        let is_replaceable = config.server().take_over_socket.is_some();
-        let listening = is_replaceable.then(|| listeners.second_descriptors());
-        let listening = listening.transpose().map_err(StartError::Worker)?;
+        let handed_over = to_hand_over(config, &listeners).map_err(StartError::Worker)?;
+        let awaited = listeners.awaited;
         let settings = Arc::new(settings(config, &upstreams, descriptors));
         let shared = share(config)?;
         let (reports_in, reports) = mpsc::channel(REPORTS);
@@ -151,15 +154,20 @@ impl Forwarder {
             });
         }
         let workers = running::set_to_work(made).map_err(StartError::Worker)?;
-        Ok(Forwarder {
+        let forwarder = Forwarder {
             sources: Arc::new(Sources::new(addresses, upstreams, shared, workers)),
             receive_buffer_bytes,
-            listening: listening.unwrap_or_default(),
+            handed_over,
+            binding: Binding::new(config.server()),
+            awaited,
             descriptors,
             slots,
             reports,
             last_packet,
-        })
+        };
+        forwarder.publish_awaited();
+        forwarder.tell_awaited();
+        Ok(forwarder)
     }
 
     /// What the admin endpoint reads.
@@ -168,7 +176,7 @@ impl Forwarder {
     }
 
     /// The addresses in service, in the order of the settings; port 0 has become the port the system chose.
-    pub fn addresses(&self) -> &[SocketAddr] {
+    pub fn addresses(&self) -> Arc<[SocketAddr]> {
         self.sources.addresses()
     }
 
@@ -177,10 +185,9 @@ impl Forwarder {
         self.receive_buffer_bytes
     }
 
-    /// Takes out the sockets to hand over to a process that replaces this one; none if the settings name no place
-    /// for that.
-    pub fn take_listening(&mut self) -> Vec<(Role, OwnedFd)> {
-        std::mem::take(&mut self.listening)
+    /// The sockets to hand over to a process that replaces this one; none if the settings name no place for that.
+    pub fn to_hand_over(&self) -> Option<&ToHandOver> {
+        self.handed_over.as_ref()
     }
 
     /// The upstreams, in the order of the settings.
@@ -275,6 +282,13 @@ fn is_own_listener(
         listener.port() == upstream.port()
             && (listener.ip() == upstream.ip() || is_wildcard && is_of_this_host(upstream.ip()))
     })
+}
+
+/// The sockets for a process that replaces this one, if the settings name a place for that.
+fn to_hand_over(config: &Config, listeners: &Listeners) -> io::Result<Option<ToHandOver>> {
+    let is_replaceable = config.server().take_over_socket.is_some();
+    let sockets = is_replaceable.then(|| listeners.second_descriptors());
+    Ok(sockets.transpose()?.map(ToHandOver::new))
 }
 
 /// What all workers share of the path of a query.

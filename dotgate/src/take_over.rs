@@ -24,8 +24,10 @@ mod succession;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use thiserror::Error;
@@ -160,6 +162,39 @@ impl fmt::Display for Role {
             Role::Admin(address) => write!(f, "admin {address}"),
             Role::TakeOver => f.write_str("take-over"),
         }
+    }
+}
+
+/// The sockets for the process that replaces this one. Some are added while this process runs.
+#[derive(Clone, Debug, Default)]
+pub struct ToHandOver(Arc<Mutex<Vec<HandedOver>>>);
+
+/// A socket to hand over.
+type HandedOver = (Role, Arc<OwnedFd>);
+
+impl ToHandOver {
+    /// Begins with these.
+    pub fn new(sockets: Vec<(Role, OwnedFd)>) -> ToHandOver {
+        let all = ToHandOver::default();
+        all.add(sockets);
+        all
+    }
+
+    /// Adds some.
+    pub fn add(&self, sockets: Vec<(Role, OwnedFd)>) {
+        let shared = sockets
+            .into_iter()
+            .map(|(role, descriptor)| (role, Arc::new(descriptor)));
+        self.locked().extend(shared);
+    }
+
+    /// Those that there are now.
+    fn all(&self) -> Vec<HandedOver> {
+        self.locked().clone()
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Vec<HandedOver>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

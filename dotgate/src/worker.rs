@@ -18,9 +18,9 @@ use std::any::Any;
 use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use dotgate_core::{Action, Count, Counters, Engine, Letter, Moment, Settings, Shared};
@@ -29,7 +29,7 @@ use mio::{Events, Interest, Poll, Registry, Waker};
 
 #[cfg(test)]
 pub(crate) use self::control::STANDING;
-pub use self::control::{Order, Parts, Reconfiguration, Report, Reports};
+pub use self::control::{LateSockets, Order, Parts, Reconfiguration, Report, Reports};
 use self::datagrams::Datagrams;
 use self::places::{Owner, Places};
 use self::post::Post;
@@ -337,6 +337,7 @@ impl Worker {
             match self.orders.try_recv() {
                 Ok(Order::Drain) => self.phase = Phase::Draining,
                 Ok(Order::HandOver(addresses)) => self.hand_over(&addresses),
+                Ok(Order::Listen(sockets)) => self.listen(&sockets),
                 Ok(Order::Probe(upstream)) => self.engine.probe(now, upstream),
                 Ok(Order::Reconfigure(to)) => self.reconfigure(now, &to),
                 #[cfg(test)]
@@ -347,6 +348,24 @@ impl Worker {
                 Ok(Order::Finish) | Err(TryRecvError::Disconnected) => return self.finish(),
                 Err(TryRecvError::Empty) => return,
             }
+        }
+    }
+
+    /// Serves the sockets of one more address, unless the end is near.
+    fn listen(&mut self, sockets: &LateSockets) {
+        if self.phase == Phase::Finishing {
+            return;
+        }
+        let (registry, places) = (self.poll.registry(), &mut self.places);
+        let tcp = sockets.tcp.lock();
+        let tcp = tcp.unwrap_or_else(PoisonError::into_inner).take();
+        let added = self
+            .datagrams
+            .add(registry, places, Arc::clone(&sockets.udp))
+            .and_then(|()| self.streams.add_listener(registry, places, tcp));
+        if let Err(error) = added {
+            let reason = error.to_string();
+            self.outlet.tell(Report::NotListening { reason });
         }
     }
 

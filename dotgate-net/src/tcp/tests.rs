@@ -73,7 +73,7 @@ fn a_listener_on_every_ipv6_address_leaves_ipv4_alone() {
 #[test]
 fn a_probe_sees_a_shared_listener_and_a_shared_udp_socket() {
     let listener = listen(V4, true, 16).unwrap();
-    let error = probe_bind(listener.local_addr().unwrap()).unwrap_err();
+    let error = probe_bind(listener.local_addr().unwrap(), Presence::Required).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AddrInUse);
 
     for address in [V4, V6] {
@@ -82,7 +82,7 @@ fn a_probe_sees_a_shared_listener_and_a_shared_udp_socket() {
             receive_buffer_bytes: 0,
         };
         let socket = crate::UdpSocket::bind(address, &options).unwrap();
-        let error = probe_bind(socket.local_addr().unwrap()).unwrap_err();
+        let error = probe_bind(socket.local_addr().unwrap(), Presence::Required).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::AddrInUse);
     }
 }
@@ -91,8 +91,8 @@ fn a_probe_sees_a_shared_listener_and_a_shared_udp_socket() {
 fn a_probe_of_a_free_port_leaves_it_free() {
     for address in [V4, V6] {
         let free = UdpSocket::bind(address).unwrap().local_addr().unwrap();
-        probe_bind(free).unwrap();
-        probe_bind(free).unwrap();
+        probe_bind(free, Presence::Required).unwrap();
+        probe_bind(free, Presence::Required).unwrap();
         listen(free, false, 16).unwrap();
     }
 }

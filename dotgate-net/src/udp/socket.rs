@@ -8,6 +8,8 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
+use crate::presence::Presence;
+
 /// How to bind a [`UdpSocket`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct BindOptions {
@@ -37,6 +39,18 @@ impl UdpSocket {
     /// `PermissionDenied` for a port below 1024 without the right, `AddrNotAvailable` for an
     /// address that is not this machine's.
     pub fn bind(address: SocketAddr, options: &BindOptions) -> io::Result<UdpSocket> {
+        Self::bind_when(address, options, Presence::Required)
+    }
+
+    /// The same, perhaps ahead of the address.
+    ///
+    /// # Errors
+    /// As [`UdpSocket::bind`], but for `AddrNotAvailable` where the system binds ahead.
+    pub fn bind_when(
+        address: SocketAddr,
+        options: &BindOptions,
+        presence: Presence,
+    ) -> io::Result<UdpSocket> {
         let socket = Socket::new(
             Domain::for_address(address),
             Type::DGRAM,
@@ -56,6 +70,7 @@ impl UdpSocket {
             report_destination_address(&socket, address)?;
         }
         never_fragment(&socket, address)?;
+        presence.prepare(&socket, address)?;
         socket.bind(&SockAddr::from(address))?;
         Ok(UdpSocket { socket })
     }

@@ -110,6 +110,10 @@ impl Endpoint {
         if self.sources.is_draining() {
             reasons.push(Reason::Draining);
         }
+        let awaited = self.sources.awaited();
+        if !awaited.is_empty() {
+            reasons.push(Reason::AddressesAwaited(awaited.join(", ")));
+        }
         reasons.extend(self.outage());
         let mut readiness = self
             .readiness

@@ -51,6 +51,9 @@ pub(super) enum Reason {
     NoWorkerLeft,
     /// No upstream is well; each with its failure.
     NoUpstreamWell(String),
+    /// This host does not have these listening addresses yet. A standby is to take them over when they come, so it is
+    /// ready even if it has none.
+    AddressesAwaited(String),
 }
 
 impl Reason {
@@ -58,7 +61,9 @@ impl Reason {
     fn prevents_serving(&self) -> bool {
         match self {
             Reason::Draining | Reason::WorkerStill(_) | Reason::NoWorkerLeft => true,
-            Reason::WorkerEnded(_) | Reason::NoUpstreamWell(_) => false,
+            Reason::WorkerEnded(_) | Reason::NoUpstreamWell(_) | Reason::AddressesAwaited(_) => {
+                false
+            }
         }
     }
 }
@@ -70,6 +75,9 @@ impl fmt::Display for Reason {
             Reason::WorkerStill(number) => write!(f, "worker {number} stands still"),
             Reason::WorkerEnded(number) => write!(f, "worker {number} has ended"),
             Reason::NoWorkerLeft => write!(f, "all workers have ended"),
+            Reason::AddressesAwaited(addresses) => {
+                write!(f, "not on this host yet: {addresses}")
+            }
             Reason::NoUpstreamWell(failures) => write!(f, "no upstream is well: {failures}"),
         }
     }
@@ -142,6 +150,8 @@ mod tests {
             let verdict = readiness.judge(at(second * 1_000), &outage);
             assert_eq!(verdict, Verdict::Degraded);
         }
+        let awaited = [Reason::AddressesAwaited("192.0.2.1:53".to_owned())];
+        assert_eq!(readiness.judge(at(99_999), &awaited), Verdict::Degraded);
         let one_less = [Reason::WorkerEnded(3)];
         assert_eq!(readiness.judge(at(100_000), &one_less), Verdict::Degraded);
     }

@@ -18,7 +18,9 @@ use crate::upstreams::Upstreams;
 #[derive(Debug)]
 pub struct Sources {
     started: Moment,
-    addresses: Vec<SocketAddr>,
+    addresses: RwLock<Arc<[SocketAddr]>>,
+    /// Listening addresses that this host does not have yet.
+    awaited: RwLock<Arc<[String]>>,
     upstreams: RwLock<Upstreams>,
     shared: Shared,
     workers: Vec<RunningWorker>,
@@ -36,7 +38,8 @@ impl Sources {
     ) -> Sources {
         Sources {
             started: now(),
-            addresses,
+            addresses: RwLock::new(addresses.into()),
+            awaited: RwLock::default(),
             upstreams: RwLock::new(upstreams),
             shared,
             workers,
@@ -51,8 +54,28 @@ impl Sources {
     }
 
     /// The addresses in service, in the order of the settings.
-    pub fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
+    pub fn addresses(&self) -> Arc<[SocketAddr]> {
+        let addresses = self.addresses.read();
+        Arc::clone(&addresses.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Adds an address that is in service now.
+    pub(crate) fn add_address(&self, address: SocketAddr) {
+        let addresses = self.addresses.write();
+        let mut addresses = addresses.unwrap_or_else(PoisonError::into_inner);
+        *addresses = addresses.iter().copied().chain([address]).collect();
+    }
+
+    /// The listening addresses that this host does not have yet, as they are written.
+    pub fn awaited(&self) -> Arc<[String]> {
+        let awaited = self.awaited.read();
+        Arc::clone(&awaited.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Replaces the listening addresses that this host does not have yet.
+    pub(crate) fn set_awaited(&self, addresses: Vec<String>) {
+        let awaited = self.awaited.write();
+        *awaited.unwrap_or_else(PoisonError::into_inner) = addresses.into();
     }
 
     /// The upstreams, in the order of the settings.
@@ -104,6 +127,7 @@ impl Sources {
             workers: self.workers.iter().map(RunningWorker::counters).collect(),
             upstreams: upstreams.collect(),
             cache: self.cache().usage(),
+            addresses_awaited: self.awaited().len() as u64,
             udp_drops: drops.reduce(|all, more| all + more),
             log_lines_dropped: log::dropped_lines(),
             reloads: self.reloads.read(),

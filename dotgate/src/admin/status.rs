@@ -30,6 +30,8 @@ pub(super) struct Status {
     ready: Report,
     /// The addresses in service.
     listen: Vec<String>,
+    /// The listening addresses that this host does not have yet.
+    listen_awaited: Vec<String>,
     log: LogReport,
     configuration: ConfigurationReport,
     /// As `/healthz` has them, without a probe.
@@ -104,6 +106,7 @@ impl Status {
                 .iter()
                 .map(|address| Named(*address).to_string())
                 .collect(),
+            listen_awaited: sources.awaited().to_vec(),
             log: LogReport {
                 level: log::level().map(Word::word),
                 lines_dropped: log::dropped_lines(),

@@ -83,7 +83,8 @@ pub static SERVER_HOST: Setting<ListenAddresses> = Setting {
         absent: Absent::Required,
         doc: "The addresses to listen on, for UDP and TCP. `::` is IPv6 alone; `0.0.0.0,::` listens on all IPv4 and \
               IPv6 addresses. An IPv6 link-local address is written with its interface, by name or number: \
-              `fe80::1%eth0`, here and wherever addresses are set.",
+              `fe80::1%eth0`, here and wherever addresses are set. An address that this host does not have yet is \
+              served as soon as it does, and the others meanwhile.",
         example: "127.0.0.1,::1",
     },
     kind: ListenAddresses { most: 64 },

@@ -28,6 +28,12 @@ pub(super) fn tell(forwarder: &Forwarder, worker: usize, report: &Report) {
                 "no file descriptor left: new TCP connections wait; raise the limit of open files"
             );
         }
+        Report::NotListening { reason } => {
+            error!(
+                worker,
+                reason, "the sockets of a new listening address cannot be watched"
+            );
+        }
         Report::Panicked { message } => {
             error!(
                 worker,

@@ -143,7 +143,7 @@ fn configuration(port: u16, resolver: &Resolver) -> Result<Loaded, Problems> {
 }
 
 fn write_start(out: &mut dyn Write, resolver: &Resolver, forwarder: &Forwarder) -> io::Result<()> {
-    for address in forwarder.addresses() {
+    for address in forwarder.addresses().iter() {
         writeln!(out, "dotgate takes plain DNS over UDP and TCP on {address}")?;
     }
     writeln!(

@@ -132,6 +132,7 @@ impl Reading<'_> {
             OfProcess::ConfigReloadTime => {
                 whole(Some(self.reloads.last_at.as_secs()));
             }
+            OfProcess::AddressesAwaited => whole(Some(self.addresses_awaited)),
             OfProcess::Workers => whole(Some(self.workers.len() as u64)),
             OfProcess::Build => {
                 let commit = option_env!("BUILD_COMMIT").unwrap_or_default();

@@ -206,6 +206,9 @@ families! {
     ConfigReloadTime = Gauge "dotgate_config_last_reload_timestamp_seconds" []
         "When the configuration was last read, since 1970.",
         "Whether a change has arrived; that of the start counts.";
+    AddressesAwaited = Gauge "dotgate_listen_addresses_awaited" []
+        "Addresses of HOST that this host does not have now.",
+        "Above 0: clients that ask there get no response; the log and /api/v1/status name them.";
     Workers = Gauge "dotgate_workers" []
         "Worker threads.",
         "What limits per worker are to be multiplied by.";

@@ -26,6 +26,7 @@ fn with_reading<T>(upstreams: usize, use_it: impl FnOnce(&Reading<'_>) -> T) -> 
         upstreams: upstreams.collect(),
         cache: Usage::default(),
         udp_drops: Some(0),
+        addresses_awaited: 0,
         log_lines_dropped: 0,
         reloads: Record::default().read(),
         process: Process {
@@ -119,6 +120,7 @@ fn what_is_not_known_is_not_on_the_page() {
         }],
         cache: Usage::default(),
         udp_drops: None,
+        addresses_awaited: 0,
         log_lines_dropped: 0,
         reloads: Record::default().read(),
         process: Process::default(),

@@ -109,7 +109,7 @@ pub(super) fn write_way(
             }
             Report::Panicked { message } => writeln!(out, ";; a bug: {}", Escaped(message))?,
             Report::Broken { reason } => writeln!(out, ";; {reason}")?,
-            Report::Event(_) | Report::AcceptPaused => {}
+            Report::Event(_) | Report::AcceptPaused | Report::NotListening { .. } => {}
         }
     }
     Ok(())

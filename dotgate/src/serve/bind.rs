@@ -5,8 +5,11 @@ use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 
-use dotgate_net::{BindOptions, UdpSocket};
+use dotgate_net::presence::{is_absence, look_for};
+use dotgate_net::tcp::probe_bind;
+use dotgate_net::{BindOptions, Presence, UdpSocket};
 
+use super::awaited::Awaited;
 use crate::config::{ScopedSocketAddress, ServerConfig};
 use crate::take_over::{Inherited, Role};
 
@@ -51,12 +54,6 @@ impl fmt::Display for BindError {
                  `setcap cap_net_bind_service=+ep dotgate`, AmbientCapabilities=CAP_NET_BIND_SERVICE in a \
                  systemd unit, or `sysctl net.ipv4.ip_unprivileged_port_start=53`."
             ),
-            ErrorKind::AddrNotAvailable => {
-                write!(
-                    out,
-                    "\n  HOST must hold addresses of this host; `ip address` lists them."
-                )
-            }
             _ => Ok(()),
         }
     }
@@ -79,11 +76,29 @@ pub(super) struct Listeners {
     pub(super) per_worker: Vec<Sockets>,
     /// What they are bound to.
     pub(super) addresses: Vec<SocketAddr>,
+    /// Those that this host does not have now.
+    pub(super) awaited: Vec<Awaited>,
+}
+
+/// How the sockets of every address are bound.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Binding {
+    /// There are at least as many sockets for each address.
+    workers: usize,
+    options: BindOptions,
+}
+
+/// The sockets of one address.
+pub(super) struct Bound {
+    pub(super) address: SocketAddr,
+    pub(super) udp: Vec<UdpSocket>,
+    pub(super) tcp: Vec<TcpListener>,
 }
 
 impl Listeners {
     /// Takes those of the process before this one, and binds the others: after making sure that nobody else has
-    /// the ports, unless there is such a process, which has them until it ends.
+    /// the ports, unless there is such a process, which has them until it ends. An address that this host does not
+    /// have is bound ahead where the system can do that, and is awaited in any case.
     ///
     /// All inherited sockets of an address are kept, also where there are fewer workers: the kernel goes on to
     /// spread packets over them, and one that was closed would take its queue with it.
@@ -95,70 +110,73 @@ impl Listeners {
             let address = address.clone();
             move |source| BindError { address, source }
         };
-        if inherited.is_empty() {
-            for address in config.listen.iter().filter(|address| address.port() != 0) {
-                let resolved = address.resolve().map_err(io::Error::from);
-                resolved
-                    .and_then(dotgate_net::tcp::probe_bind)
-                    .map_err(at(address))?;
-            }
-        }
-        let options = BindOptions {
-            share_port: true,
-            receive_buffer_bytes: usize::try_from(config.udp_receive_buffer.0)
-                .unwrap_or(usize::MAX),
-        };
-        let workers = config.workers.get();
-        let mut addresses = Vec::new();
-        let mut port = None;
-        let mut per_worker: Vec<Sockets> = Vec::new();
-        per_worker.resize_with(workers, Sockets::default);
+        let is_first = inherited.is_empty();
+        let mut absences = Vec::new();
         for address in &config.listen {
+            // Before the first bind: listeners of our own may overlap.
+            let is_probed = is_first && address.port() != 0;
+            absences.push(absence(address, is_probed).map_err(at(address))?);
+        }
+        let binding = Binding::new(config);
+        let mut listeners = Listeners {
+            per_worker: Vec::new(),
+            addresses: Vec::new(),
+            awaited: Vec::new(),
+        };
+        listeners
+            .per_worker
+            .resize_with(binding.workers, Sockets::default);
+        let mut port = None;
+        for (address, absence) in config.listen.iter().zip(absences) {
             // One port for all addresses: the one that the system chose for the first.
             let address = &address.at_port(port.unwrap_or(address.port()));
-            let resolved = address.resolve().map_err(io::Error::from);
-            let resolved = resolved.map_err(at(address))?;
-            let (udp, tcp) =
-                sockets_at(resolved, workers, &options, inherited).map_err(at(address))?;
-            let first = udp.first().map(UdpSocket::local_addr);
-            let bound = first.unwrap_or(Ok(resolved)).map_err(at(address))?;
-            port = Some(bound.port());
-            addresses.push(bound);
-            for (number, socket) in udp.into_iter().enumerate() {
-                if let Some(own) = per_worker.get_mut(number % workers) {
-                    own.0.push(socket);
+            let presence = absence
+                .as_ref()
+                .map_or(Presence::Required, |_| Presence::Ahead);
+            let bound = binding.sockets_at(address, presence, inherited);
+            let is_bound = match (bound, absence.is_some()) {
+                (Ok(bound), _) => {
+                    port = Some(bound.address.port());
+                    listeners.add(bound);
+                    true
                 }
-            }
-            for (number, listener) in tcp.into_iter().enumerate() {
-                if let Some(own) = per_worker.get_mut(number % workers) {
-                    own.1.push(listener);
-                }
+                (Err(error), true) if !is_taken(&error) => false,
+                (Err(error), _) => return Err(at(address)(error)),
+            };
+            if let Some(reason) = absence {
+                let reason = reason.to_string();
+                let address = address.at_port(port.unwrap_or(address.port()));
+                let awaited = Awaited::new(address, is_bound, reason);
+                listeners.awaited.push(awaited);
             }
         }
-        Ok(Listeners {
-            per_worker,
-            addresses,
-        })
+        Ok(listeners)
+    }
+
+    fn add(&mut self, bound: Bound) {
+        self.addresses.push(bound.address);
+        let workers = self.per_worker.len().max(1);
+        for (number, socket) in bound.udp.into_iter().enumerate() {
+            if let Some(own) = self.per_worker.get_mut(number % workers) {
+                own.0.push(socket);
+            }
+        }
+        for (number, listener) in bound.tcp.into_iter().enumerate() {
+            if let Some(own) = self.per_worker.get_mut(number % workers) {
+                own.1.push(listener);
+            }
+        }
     }
 
     /// A second descriptor of every socket, to hand over to the process after this one.
     pub(super) fn second_descriptors(&self) -> io::Result<Vec<(Role, OwnedFd)>> {
         let mut descriptors = Vec::new();
         for (udp, tcp) in &self.per_worker {
-            for socket in udp {
-                let role = Role::Udp(socket.local_addr()?);
-                descriptors.push((role, socket.second_descriptor()?));
-            }
-            for listener in tcp {
-                let role = Role::Tcp(listener.local_addr()?);
-                descriptors.push((role, listener.try_clone()?.into()));
-            }
+            descriptors.extend(second_descriptors(udp, tcp)?);
         }
         Ok(descriptors)
     }
-}
 
-impl Listeners {
     /// The smallest receive buffer that the system granted.
     pub(super) fn receive_buffer_bytes(&self) -> usize {
         let sockets = self.per_worker.iter().flat_map(|(udp, _)| udp);
@@ -169,44 +187,115 @@ impl Listeners {
     }
 }
 
-/// The sockets of one address: those inherited, and as many more as there are workers without one.
-fn sockets_at(
-    address: SocketAddr,
-    workers: usize,
-    options: &BindOptions,
-    inherited: &mut Inherited,
-) -> io::Result<Sockets> {
-    let mut udp = Vec::new();
-    for descriptor in inherited.take(Role::Udp(address)) {
-        udp.push(UdpSocket::adopt(descriptor, options)?);
+impl Binding {
+    pub(super) fn new(config: &ServerConfig) -> Binding {
+        let receive_buffer_bytes = usize::try_from(config.udp_receive_buffer.0);
+        Binding {
+            workers: config.workers.get(),
+            options: BindOptions {
+                share_port: true,
+                receive_buffer_bytes: receive_buffer_bytes.unwrap_or(usize::MAX),
+            },
+        }
     }
-    let mut tcp = Vec::new();
-    for descriptor in inherited.take(Role::Tcp(address)) {
-        tcp.push(dotgate_net::tcp::adopt(descriptor)?);
+
+    /// The sockets of one address: those inherited, and as many more as there are workers without one.
+    pub(super) fn sockets_at(
+        &self,
+        address: &ScopedSocketAddress,
+        presence: Presence,
+        inherited: &mut Inherited,
+    ) -> io::Result<Bound> {
+        let resolved = address.resolve()?;
+        let options = &self.options;
+        let mut udp = Vec::new();
+        for descriptor in inherited.take(Role::Udp(resolved)) {
+            udp.push(UdpSocket::adopt(descriptor, options)?);
+        }
+        let mut tcp = Vec::new();
+        for descriptor in inherited.take(Role::Tcp(resolved)) {
+            tcp.push(dotgate_net::tcp::adopt(descriptor)?);
+        }
+        let mut bound = resolved;
+        if udp.is_empty() && tcp.is_empty() {
+            let pair = bind_pair(resolved, options, presence)?;
+            bound = pair.0.local_addr()?;
+            udp.push(pair.0);
+            tcp.push(pair.1);
+        }
+        while udp.len() < self.workers {
+            udp.push(UdpSocket::bind_when(bound, options, presence)?);
+        }
+        while tcp.len() < self.workers {
+            let listener = dotgate_net::tcp::listen_when(bound, true, BACKLOG, presence)?;
+            tcp.push(listener);
+        }
+        Ok(Bound {
+            address: bound,
+            udp,
+            tcp,
+        })
     }
-    let mut bound = address;
-    if udp.is_empty() && tcp.is_empty() {
-        let pair = bind_pair(address, options)?;
-        bound = pair.0.local_addr()?;
-        udp.push(pair.0);
-        tcp.push(pair.1);
+}
+
+impl Bound {
+    /// A second descriptor of every socket, to hand over to the process after this one.
+    pub(super) fn second_descriptors(&self) -> io::Result<Vec<(Role, OwnedFd)>> {
+        second_descriptors(&self.udp, &self.tcp)
     }
-    while udp.len() < workers {
-        udp.push(UdpSocket::bind(bound, options)?);
+}
+
+fn second_descriptors(udp: &[UdpSocket], tcp: &[TcpListener]) -> io::Result<Vec<(Role, OwnedFd)>> {
+    let mut descriptors = Vec::new();
+    for socket in udp {
+        let role = Role::Udp(socket.local_addr()?);
+        descriptors.push((role, socket.second_descriptor()?));
     }
-    while tcp.len() < workers {
-        tcp.push(dotgate_net::tcp::listen(bound, true, BACKLOG)?);
+    for listener in tcp {
+        let role = Role::Tcp(listener.local_addr()?);
+        descriptors.push((role, listener.try_clone()?.into()));
     }
-    Ok((udp, tcp))
+    Ok(descriptors)
+}
+
+/// Why this host does not have the address now, if so; fails if it cannot be listened on.
+fn absence(address: &ScopedSocketAddress, is_probed: bool) -> io::Result<Option<io::Error>> {
+    let resolved = match address.resolve() {
+        Ok(resolved) => resolved,
+        Err(no_interface) => return Ok(Some(no_interface.into())),
+    };
+    let absence = match look_for(resolved) {
+        Err(error) if is_absence(&error) => Some(error),
+        outcome => outcome.map(|()| None)?,
+    };
+    if is_probed {
+        let presence = absence
+            .as_ref()
+            .map_or(Presence::Required, |_| Presence::Ahead);
+        match probe_bind(resolved, presence) {
+            Err(error) if absence.is_none() || is_taken(&error) => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(absence)
+}
+
+/// Whether waiting for the address would not help.
+fn is_taken(error: &io::Error) -> bool {
+    [ErrorKind::AddrInUse, ErrorKind::PermissionDenied].contains(&error.kind())
 }
 
 /// Binds UDP, and TCP to the same port.
-fn bind_pair(address: SocketAddr, options: &BindOptions) -> io::Result<(UdpSocket, TcpListener)> {
+fn bind_pair(
+    address: SocketAddr,
+    options: &BindOptions,
+    presence: Presence,
+) -> io::Result<(UdpSocket, TcpListener)> {
     let mut tries = 0;
     loop {
         tries += 1;
-        let udp = UdpSocket::bind(address, options)?;
-        match dotgate_net::tcp::listen(udp.local_addr()?, true, BACKLOG) {
+        let udp = UdpSocket::bind_when(address, options, presence)?;
+        match dotgate_net::tcp::listen_when(udp.local_addr()?, true, BACKLOG, presence) {
             Ok(tcp) => return Ok((udp, tcp)),
             Err(error)
                 if address.port() == 0

@@ -25,7 +25,7 @@ impl Forwarder {
     /// # Errors
     /// [`StartError`], as at the start; nothing has changed then.
     pub fn prepare(&self, config: &Config, roots: &Roots) -> Result<Prepared, StartError> {
-        refuse_loop(config, self.addresses())?;
+        refuse_loop(config, &self.addresses())?;
         let slots = self.slots.clone();
         let (upstreams, slots) = slots.assign(&self.upstreams(), config.upstreams(), roots)?;
         Ok(Prepared {

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 
 use dotgate_core::{Counters, Moment};
@@ -38,7 +38,7 @@ pub(super) fn set_to_work(made: Vec<Made>) -> io::Result<Vec<RunningWorker>> {
             waker: made.postbox.waker,
             pulse: made.pulse,
             counters: made.counters,
-            udp: made.udp,
+            udp: Mutex::new(made.udp),
         })
     };
     made.into_iter().enumerate().map(start).collect()
@@ -53,10 +53,16 @@ pub struct RunningWorker {
     pulse: Arc<Pulse>,
     counters: Arc<Counters>,
     /// Weak, so that the sockets of a worker that ended take no datagrams from the others.
-    udp: Vec<Weak<UdpSocket>>,
+    udp: Mutex<Vec<Weak<UdpSocket>>>,
 }
 
 impl RunningWorker {
+    /// Counts what one more socket of it drops.
+    pub(super) fn watch(&self, socket: &Arc<UdpSocket>) {
+        let mut watched = self.udp.lock().unwrap_or_else(PoisonError::into_inner);
+        watched.push(Arc::downgrade(socket));
+    }
+
     /// Gives it an order. One that has ended needs none.
     pub fn order(&self, order: Order) {
         if self.orders.send(order).is_ok() {
@@ -88,7 +94,8 @@ impl RunningWorker {
     /// Datagrams that the kernel dropped because the receive buffers of its sockets were full. None where the
     /// system does not tell.
     pub fn dropped_datagrams(&self) -> Option<u64> {
-        let sockets = self.udp.iter().filter_map(Weak::upgrade);
+        let watched = self.udp.lock().unwrap_or_else(PoisonError::into_inner);
+        let sockets = watched.iter().filter_map(Weak::upgrade);
         let drops = sockets.filter_map(|socket| socket.dropped_datagrams());
         drops.map(u64::from).reduce(|all, more| all + more)
     }

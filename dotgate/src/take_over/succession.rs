@@ -25,7 +25,7 @@ use tracing::{info, warn};
 
 use crate::snapshot::Snapshot;
 
-use super::{GREETING, Inherited, PATIENCE, Refusal, Role, TakeOverError, next_line};
+use super::{GREETING, Inherited, PATIENCE, Refusal, Role, TakeOverError, ToHandOver, next_line};
 
 /// Addresses that a new process may keep: as many as it may listen on.
 const KEPT_MAX: usize = 64;
@@ -99,11 +99,7 @@ impl Succession {
     ///
     /// # Errors
     /// The system's: the runtime cannot watch the socket.
-    pub fn serve(
-        self,
-        sockets: Vec<(Role, OwnedFd)>,
-        snapshot: Option<Snapshot>,
-    ) -> io::Result<Successors> {
+    pub fn serve(self, sockets: ToHandOver, snapshot: Option<Snapshot>) -> io::Result<Successors> {
         let Succession { listener, mut file } = self;
         let listener = UnixListener::from_std(listener)?;
         file.is_own = true;
@@ -160,7 +156,7 @@ fn bind(path: &Path) -> io::Result<StdListener> {
 /// Hands over to one process after the other, until one of them serves.
 async fn serve(
     listener: UnixListener,
-    sockets: Vec<(Role, OwnedFd)>,
+    sockets: ToHandOver,
     snapshot: Option<Snapshot>,
     told: mpsc::Sender<Successor>,
 ) {
@@ -222,7 +218,7 @@ fn admit(stream: &UnixStream) -> Result<Option<i32>, Refusal> {
 /// both serve.
 async fn leave_to(
     stream: &UnixStream,
-    sockets: &[(Role, OwnedFd)],
+    sockets: &ToHandOver,
     listener: &UnixListener,
     snapshot: Option<&Snapshot>,
 ) -> Result<io::Result<Arc<[SocketAddr]>>, Elapsed> {
@@ -242,7 +238,7 @@ async fn leave_to(
 /// Hands the sockets over; returns when the new process serves these addresses.
 async fn hand_over(
     stream: &UnixStream,
-    sockets: &[(Role, OwnedFd)],
+    sockets: &ToHandOver,
     listener: &UnixListener,
 ) -> io::Result<Arc<[SocketAddr]>> {
     let mut received = Vec::new();
@@ -250,8 +246,8 @@ async fn hand_over(
         refuse(stream, Refusal::Unknown).await;
         return Err(io::ErrorKind::InvalidData.into());
     }
-    for (role, descriptor) in sockets {
-        send(stream, *role, descriptor).await?;
+    for (role, descriptor) in sockets.all() {
+        send(stream, role, &descriptor).await?;
     }
     let own = listener.as_fd().try_clone_to_owned()?;
     send(stream, Role::TakeOver, &own).await?;

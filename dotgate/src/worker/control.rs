@@ -1,11 +1,12 @@
 //! What a worker is made of, what it is told, and what it tells: its side towards the control thread.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex};
 
 use dotgate_core::{Counters, Letter, Settings, Shared};
+use dotgate_net::UdpSocket;
 
 use super::Pulse;
 use crate::upstreams::Upstreams;
@@ -19,6 +20,8 @@ pub enum Order {
     HandOver(Arc<[SocketAddr]>),
     /// Take no more queries, finish those in flight, close everything, end.
     Finish,
+    /// Serve these sockets, too.
+    Listen(Arc<LateSockets>),
     /// Find out whether the upstream in this slot answers.
     Probe(usize),
     /// Go over to other settings.
@@ -40,9 +43,18 @@ pub struct Reconfiguration {
     pub upstreams: Upstreams,
 }
 
+/// A worker's sockets of an address that was not there at the start.
+#[derive(Debug)]
+pub struct LateSockets {
+    /// For datagrams.
+    pub udp: Arc<UdpSocket>,
+    /// For connections; the worker takes it out.
+    pub tcp: Mutex<Option<TcpListener>>,
+}
+
 /// Held by a test that wants a worker to stand still.
 #[cfg(test)]
-pub(crate) static STANDING: std::sync::Mutex<()> = std::sync::Mutex::new(());
+pub(crate) static STANDING: Mutex<()> = Mutex::new(());
 
 /// What a worker tells the control thread, which logs it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -65,6 +77,11 @@ pub enum Report {
     },
     /// No file descriptor was left for a client's connection.
     AcceptPaused,
+    /// Sockets of an address that was not there at the start cannot be watched, in the system's words.
+    NotListening {
+        /// What happened.
+        reason: String,
+    },
     /// A bug: the worker began anew, and what was in flight got SERVFAIL.
     Panicked {
         /// The panic's message.
@@ -95,9 +112,9 @@ pub struct Parts {
     /// Where it shows that it turns.
     pub pulse: Arc<Pulse>,
     /// Its UDP sockets.
-    pub udp: Vec<Arc<dotgate_net::UdpSocket>>,
+    pub udp: Vec<Arc<UdpSocket>>,
     /// Its TCP listeners.
-    pub tcp: Vec<std::net::TcpListener>,
+    pub tcp: Vec<TcpListener>,
     /// How datagrams are read and written.
     pub udp_path: dotgate_net::UdpPath,
     /// Where orders come from.

@@ -32,24 +32,35 @@ impl Datagrams {
         sockets: Vec<Arc<UdpSocket>>,
         path: UdpPath,
     ) -> io::Result<Datagrams> {
-        let mut watched = Vec::new();
-        for (number, socket) in sockets.into_iter().enumerate() {
-            let token = places.take(Owner::Udp(number));
-            registry.register(
-                &mut SourceFd(&socket.as_raw_fd()),
-                token,
-                Interest::READABLE,
-            )?;
-            watched.push(Listener {
-                socket,
-                place: Some(token.0),
-            });
-        }
-        Ok(Datagrams {
-            sockets: watched,
+        let mut datagrams = Datagrams {
+            sockets: Vec::new(),
             incoming: ReceiveBatch::new(path),
             outgoing: SendBatch::new(path),
-        })
+        };
+        for socket in sockets {
+            datagrams.add(registry, places, socket)?;
+        }
+        Ok(datagrams)
+    }
+
+    /// Reads one more socket from now on.
+    pub(super) fn add(
+        &mut self,
+        registry: &Registry,
+        places: &mut Places,
+        socket: Arc<UdpSocket>,
+    ) -> io::Result<()> {
+        let token = places.take(Owner::Udp(self.sockets.len()));
+        registry.register(
+            &mut SourceFd(&socket.as_raw_fd()),
+            token,
+            Interest::READABLE,
+        )?;
+        self.sockets.push(Listener {
+            socket,
+            place: Some(token.0),
+        });
+        Ok(())
     }
 
     pub(super) fn count(&self) -> usize {

@@ -47,17 +47,32 @@ impl Streams {
         places: &mut Places,
         listeners: Vec<std::net::TcpListener>,
     ) -> io::Result<Streams> {
-        let mut watched = Vec::new();
-        for (number, listener) in listeners.into_iter().enumerate() {
-            let mut listener = TcpListener::from_std(listener);
-            let place = register(registry, places, Owner::Tcp(number), &mut listener)?;
-            watched.push(Some((listener, place)));
-        }
-        Ok(Streams {
-            listeners: watched,
+        let mut streams = Streams {
+            listeners: Vec::new(),
             connections: SecondaryMap::new(),
             accept_again_at: None,
-        })
+        };
+        for listener in listeners {
+            streams.add_listener(registry, places, Some(listener))?;
+        }
+        Ok(streams)
+    }
+
+    /// Accepts from one more listener from now on, if there is one.
+    pub(super) fn add_listener(
+        &mut self,
+        registry: &Registry,
+        places: &mut Places,
+        listener: Option<std::net::TcpListener>,
+    ) -> io::Result<()> {
+        let Some(listener) = listener else {
+            return Ok(());
+        };
+        let mut listener = TcpListener::from_std(listener);
+        let owner = Owner::Tcp(self.listeners.len());
+        let place = register(registry, places, owner, &mut listener)?;
+        self.listeners.push(Some((listener, place)));
+        Ok(())
     }
 
     pub(super) fn listener_count(&self) -> usize {

@@ -4,6 +4,7 @@
 //! query sent at any time has its answer, and who goes on when a replacement fails.
 
 use std::io::{Read, Write};
+use std::net::UdpSocket;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::PathBuf;
@@ -181,12 +182,14 @@ fn a_new_process_that_dies_before_it_serves_changes_nothing() {
             load.go_on_for(10);
         }
     }
+    let taken = UdpSocket::bind(("127.0.0.9", first.address().port())).unwrap();
     let said = house.fail(
         &port(&first),
-        &[("HOST", "127.0.0.1,192.0.2.1")],
+        &[("HOST", "127.0.0.1,127.0.0.9")],
         command(&[]),
     );
-    assert!(said.contains("listen on 192.0.2.1"), "{said}");
+    assert!(said.contains("listen on 127.0.0.9"), "{said}");
+    drop(taken);
     first.wait_for_line("this one goes on");
     first.tcp().ask("stream.test").assert_right();
     assert_none_lost(loads);
@@ -405,8 +408,10 @@ fn the_replace_command_returns_when_the_new_process_serves_or_says_why_it_does_n
         command.arg("replace").stdout(Stdio::piped());
         command.stderr(Stdio::null()).output().unwrap()
     };
-    let output = replace("127.0.0.1,192.0.2.1");
+    let taken = UdpSocket::bind(("127.0.0.10", first.address().port())).unwrap();
+    let output = replace("127.0.0.1,127.0.0.10");
     assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
+    drop(taken);
     assert_eq!(replace("nowhere").status.code(), Some(2));
     let output = replace("127.0.0.1");
     assert_eq!(output.status.code(), Some(0));

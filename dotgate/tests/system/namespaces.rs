@@ -143,11 +143,17 @@ impl Network {
         hosts: &str,
         variables: &[(&str, &str)],
     ) -> Program {
+        let command = self.command();
+        let own = [("HOST", "10.77.0.2"), ("DOTGATE_SERVER_WORKERS", "1")];
+        Program::serve_with(authority, hosts, &[&own, variables].concat(), command)
+    }
+
+    /// The program on the near side, with no variables.
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(find("ip").unwrap());
         command.args(["netns", "exec", &self.name("near")]);
         command.arg(env!("CARGO_BIN_EXE_dotgate")).env_clear();
-        let own = [("HOST", "10.77.0.2"), ("DOTGATE_SERVER_WORKERS", "1")];
-        Program::serve_with(authority, hosts, &[&own, variables].concat(), command)
+        command
     }
 
     fn ip(&self, namespace: &str, arguments: &str) {

@@ -1,0 +1,118 @@
+//! Listening addresses that this host does not have yet: late DHCP, an IPv6 address in duplicate detection, a VPN.
+//!
+//! One missing address keeps nobody else from being served. Where the system can do that, its sockets are bound ahead
+//! and serve from the moment the address is there; elsewhere they are bound and given to the workers as soon as the
+//! control thread finds it. Only a port that somebody else has is an error.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use dotgate_net::presence::{is_absence, look_for};
+use dotgate_net::{Named, Presence};
+use tracing::{error, info, warn};
+
+use super::Forwarder;
+use crate::config::ScopedSocketAddress;
+use crate::take_over::Inherited;
+use crate::worker::{LateSockets, Order};
+
+/// A listening address that this host does not have now.
+#[derive(Clone, Debug)]
+pub(super) struct Awaited {
+    address: ScopedSocketAddress,
+    /// Its sockets are bound already.
+    is_bound: bool,
+    /// Why it cannot be listened on.
+    reason: String,
+}
+
+impl Awaited {
+    pub(super) fn new(address: ScopedSocketAddress, is_bound: bool, reason: String) -> Awaited {
+        Awaited {
+            address,
+            is_bound,
+            reason,
+        }
+    }
+}
+
+impl Forwarder {
+    /// Logs which listening addresses are not there yet.
+    pub(super) fn tell_awaited(&self) {
+        for awaited in &self.awaited {
+            warn!(
+                address = %awaited.address,
+                reason = awaited.reason,
+                "this host does not have the listening address yet; clients are served there as soon as it does"
+            );
+        }
+        let count = self.addresses().len();
+        let unbound = self.awaited.iter().filter(|awaited| !awaited.is_bound);
+        if self.awaited.len() == count + unbound.count() && !self.awaited.is_empty() {
+            warn!(
+                "this host has none of the listening addresses in HOST: no client is served until it has one"
+            );
+        }
+    }
+
+    /// Whether a listening address is not there yet.
+    pub fn is_awaiting(&self) -> bool {
+        !self.awaited.is_empty()
+    }
+
+    /// Looks for the listening addresses that were not there yet, and serves those that are.
+    pub fn look_for_addresses(&mut self) {
+        for mut awaited in std::mem::take(&mut self.awaited) {
+            match self.begin_to_serve(&awaited) {
+                Ok(address) => info!(
+                    address = %Named(address),
+                    "this host has the listening address now; clients are served there"
+                ),
+                Err(problem) => {
+                    let reason = problem.to_string();
+                    if !is_absence(&problem) && reason != awaited.reason {
+                        error!(address = %awaited.address, reason, "the listening address cannot be used; trying again");
+                    }
+                    awaited.reason = reason;
+                    self.awaited.push(awaited);
+                }
+            }
+        }
+        self.publish_awaited();
+    }
+
+    /// Lets the admin endpoint know which addresses are not there yet.
+    pub(super) fn publish_awaited(&self) {
+        let texts = self.awaited.iter().map(|it| it.address.to_string());
+        self.sources.set_awaited(texts.collect());
+    }
+
+    /// Gives the workers the sockets of an address that is there now.
+    fn begin_to_serve(&mut self, awaited: &Awaited) -> io::Result<SocketAddr> {
+        let address = awaited.address.resolve()?;
+        look_for(address)?;
+        if awaited.is_bound {
+            return Ok(address);
+        }
+        let mut nothing = Inherited::default();
+        let bound = self
+            .binding
+            .sockets_at(&awaited.address, Presence::Required, &mut nothing)?;
+        if let Some(handed_over) = &self.handed_over {
+            handed_over.add(bound.second_descriptors()?);
+        }
+        let address = bound.address;
+        self.sources.add_address(address);
+        let workers = self.sources.workers().iter();
+        for (worker, (udp, tcp)) in workers.zip(bound.udp.into_iter().zip(bound.tcp)) {
+            let udp = Arc::new(udp);
+            worker.watch(&udp);
+            worker.order(Order::Listen(Arc::new(LateSockets {
+                udp,
+                tcp: Mutex::new(Some(tcp)),
+            })));
+        }
+        Ok(address)
+    }
+}

@@ -6,10 +6,12 @@
 //! The driver calls in with input and the time, then sends `datagrams`, carries out every `poll_action`,
 //! hands on every `poll_event`, and calls `on_timeout` when `next_deadline` has come.
 
+mod deliver;
 mod ending;
 mod forward;
 mod intake;
 mod kept;
+mod limit_log;
 mod measure;
 mod reconfigure;
 mod shared_flight;
@@ -18,14 +20,14 @@ mod upstream;
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
-use dotgate_wire::{Answer, ClientHop, Ede, Question, write_error, write_framed};
+use dotgate_wire::{Answer, Question};
 use slotmap::SlotMap;
 
+use self::limit_log::LimitLog;
 use crate::admit::Quota;
 use crate::cache::Cache;
-use crate::counters::labels::Limit;
 use crate::counters::{Count, Counters};
 use crate::exchange::{Client, Exchange, ExchangeKey, WaiterKey, Waiters};
 use crate::failure::Failure;
@@ -33,11 +35,12 @@ use crate::flights::{Flights, Letter};
 use crate::health::Health;
 use crate::inflight::Inflight;
 use crate::limits;
+use crate::memory::ClientMemory;
 use crate::moment::{Moment, earlier};
 use crate::outbox::{Action, Event, Outbox, OutgoingDatagram};
 use crate::pool::{Pools, Sessions};
 use crate::random::Random;
-use crate::respond::{Asked, Transport};
+use crate::respond::Transport;
 use crate::root::root_servers;
 use crate::session::{SessionKey, probe_question};
 use crate::settings::Settings;
@@ -50,6 +53,8 @@ pub struct Shared {
     pub cache: Arc<Cache>,
     /// The questions in flight.
     pub flights: Arc<Flights>,
+    /// The memory that clients cost.
+    pub memory: Arc<ClientMemory>,
 }
 
 impl fmt::Debug for Shared {
@@ -64,6 +69,7 @@ impl Shared {
         Shared {
             cache: Arc::new(Cache::new(0, (0, 0))),
             flights: Arc::new(Flights::new(1)),
+            memory: Arc::new(ClientMemory::new(1)),
         }
     }
 }
@@ -75,6 +81,7 @@ pub struct Engine {
     settings: Arc<Settings>,
     cache: Arc<Cache>,
     flights: Arc<Flights>,
+    memory: Arc<ClientMemory>,
     counters: Arc<Counters>,
     random: Random,
     quota: Quota,
@@ -109,6 +116,8 @@ pub struct Engine {
     answer: Answer,
     /// The answer that was taken from the cache last, or is about to be put there.
     kept: Vec<u8>,
+    /// The answer that responses last waited for: others that wait for it share it.
+    deferred: Weak<[u8]>,
     /// The servers of the root, as if kept long ago.
     root: Vec<u8>,
     outbox: Outbox,
@@ -117,9 +126,7 @@ pub struct Engine {
     letters: VecDeque<(usize, Letter)>,
     dirty_sessions: Vec<SessionKey>,
     dirty_streams: Vec<StreamKey>,
-    /// When it was last told that queries, and connections, were turned away.
-    overload_told: Option<Moment>,
-    streams_told: Option<Moment>,
+    limit_log: LimitLog,
 }
 
 impl Engine {
@@ -132,14 +139,18 @@ impl Engine {
         counters: Arc<Counters>,
         seed: [u8; 32],
     ) -> Engine {
-        let Shared { cache, flights } = shared;
+        let Shared {
+            cache,
+            flights,
+            memory,
+        } = shared;
         flights.forget(number);
         let mut random = Random::new(seed);
         let mut keys = || (random.word(), random.word());
         Engine {
             number,
             quota: Quota::new(settings.queries_per_client_max, keys()),
-            streams: Streams::new(&settings, keys()),
+            streams: Streams::new(&settings, keys(), number, Arc::clone(&memory)),
             inflight: Inflight::default(),
             exchanges: SlotMap::with_key(),
             waiters: SlotMap::with_key(),
@@ -158,6 +169,7 @@ impl Engine {
             descriptor_pause: None,
             answer: Answer::new(),
             kept: Vec::new(),
+            deferred: Weak::<[u8; 0]>::new(),
             root: root_servers(),
             outbox: Outbox::default(),
             actions: VecDeque::new(),
@@ -165,17 +177,17 @@ impl Engine {
             letters: VecDeque::new(),
             dirty_sessions: Vec::new(),
             dirty_streams: Vec::new(),
-            overload_told: None,
-            streams_told: None,
+            limit_log: LimitLog::default(),
             random,
             settings,
             cache,
             flights,
+            memory,
             counters,
         }
     }
 
-    /// The next thing to do, flushes last.
+    /// The next thing to do; flushes come late, and after them what must know their outcome.
     pub fn poll_action(&mut self) -> Option<Action> {
         if let Some(action) = self.actions.pop_front() {
             return Some(action);
@@ -186,7 +198,10 @@ impl Engine {
             }
             return Some(Action::FlushSession(session));
         }
-        let stream = self.dirty_streams.pop()?;
+        let Some(stream) = self.dirty_streams.pop() else {
+            let is_due = self.streams.take_wants_relief();
+            return is_due.then_some(Action::MeasureStreams);
+        };
         if let Some(state) = self.streams.get_mut(stream) {
             state.is_dirty = false;
         }
@@ -228,6 +243,7 @@ impl Engine {
             next = earlier(next, session.next_deadline());
         }
         next = earlier(next, self.streams.next_alarm());
+        next = earlier(next, self.streams.relief_again());
         next = earlier(next, self.next_upstream_try());
         next = earlier(next, self.next_review);
         let pauses = self.pools.all().filter_map(|(_, pool)| pool.paused_until);
@@ -247,6 +263,7 @@ impl Engine {
         self.try_ill_upstreams(now);
         self.give_up_waiting(now);
         self.lapse_streams(now);
+        self.streams.end_relief_pause(now);
     }
 
     /// Queries that wait for an answer.
@@ -302,45 +319,6 @@ impl Engine {
                 idle: self.streams.told_idle(),
             },
         }
-    }
-
-    /// Writes one response to a client, wherever it is.
-    fn deliver(&mut self, client: Client, write: impl FnOnce(&Answer, &mut Vec<u8>)) {
-        match client {
-            Client::Datagram(path) => self.outbox.push(path, |out| write(&self.answer, out)),
-            Client::Stream(key) => match self.streams.get_mut(key) {
-                Some(stream) => {
-                    if stream.outgoing.len() >= limits::STREAM_UNSENT_MAX_BYTES {
-                        self.counters.add(Count::StreamsCutOff);
-                        self.count_limit(Limit::StreamUnsent);
-                        self.close_stream(key);
-                        return;
-                    }
-                    write_framed(&mut stream.outgoing, |out| write(&self.answer, out));
-                    if !std::mem::replace(&mut stream.is_dirty, true) {
-                        self.dirty_streams.push(key);
-                    }
-                }
-                None => self.counters.add(Count::ClientsGone),
-            },
-        }
-    }
-
-    /// Answers with an RCODE of ours, and the EDE where the client can read one.
-    fn deliver_error(
-        &mut self,
-        client: Client,
-        asked: &Asked,
-        question: &[u8],
-        opcode: u8,
-        rcode: u16,
-        ede: Option<(u16, &str)>,
-    ) {
-        let ede = ede.map(|(code, text)| Ede { code, text });
-        let hop: ClientHop<'_> = asked.hop(ede, false);
-        self.deliver(client, |_, out| {
-            write_error(out, question, opcode, rcode, &hop)
-        });
     }
 
     fn mark_session_dirty(&mut self, key: SessionKey) {
@@ -402,6 +380,8 @@ impl Engine {
 impl Drop for Engine {
     /// Its sessions go with it, also after a bug.
     fn drop(&mut self) {
+        self.memory.set_streams(self.number, 0);
+        self.memory.set_queries(self.number, 0);
         for (_, session) in self
             .sessions
             .iter()
@@ -423,15 +403,6 @@ fn insert_in_order<T>(queue: &mut VecDeque<(Moment, T)>, due: Moment, thing: T) 
         let place = queue.partition_point(|(held, _)| *held <= due);
         queue.insert(place, (due, thing));
     }
-}
-
-/// Whether something that goes on is to be told again; takes note that it is.
-fn is_due(told: &mut Option<Moment>, now: Moment) -> bool {
-    let is_due = told.is_none_or(|told| now.since(told) >= limits::TELL_AGAIN_AFTER);
-    if is_due {
-        *told = Some(now);
-    }
-    is_due
 }
 
 #[cfg(test)]

@@ -48,6 +48,16 @@ impl Frames {
         self.kept.is_empty()
     }
 
+    /// Whether a whole message is there.
+    pub(crate) fn has_message(&self) -> bool {
+        split_frame(&self.kept).is_some()
+    }
+
+    /// What it takes, in bytes.
+    pub(crate) fn capacity(&self) -> usize {
+        self.kept.capacity()
+    }
+
     fn split<'b>(mut bytes: &'b [u8], take: &mut impl FnMut(&[u8]) -> Next) -> &'b [u8] {
         while let Some((message, rest)) = split_frame(bytes) {
             bytes = rest;

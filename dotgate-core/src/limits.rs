@@ -101,12 +101,27 @@ pub const WITHOUT_EDNS_FOR: Duration = Duration::from_secs(300);
 /// Waiters whose exchange used up its attempts get a new budget at most this often.
 pub const RENEW_AFTER: Duration = Duration::from_millis(1_500);
 
-/// Octets waiting for a client that does not read, beyond which nothing more is read from it.
+/// Octets waiting for a client that does not read, beyond which nothing more is read from it and further responses
+/// wait as one shared copy of each answer.
 pub const STREAM_UNSENT_BYTES: usize = 128 * 1024;
 
-/// Octets waiting for a client at which its connection is cut off: what was in flight when reading
-/// stopped may be long responses.
-pub const STREAM_UNSENT_MAX_BYTES: usize = 1024 * 1024;
+/// What a client's connection costs at least, in bytes: about 4 KiB in the kernel (socket, inode, file, poll entry)
+/// and less than 1 KiB here.
+pub const STREAM_BYTES: usize = 4 * 1024;
+
+/// The most that the kernel buffers of what a client has not acknowledged, in bytes as the kernel counts them: the
+/// send buffer that the driver asks for.
+pub const STREAM_KERNEL_BYTES: usize = 64 * 1024;
+
+/// What a query in flight costs, in bytes: the waiter, its question with the attempts for it, and its part of queues
+/// and tables, which may have twice the room they need.
+pub const QUERY_BYTES: usize = 1_600;
+
+/// One of so many parts of the memory for clients is what one client may have when half of it is in use.
+pub const CLIENT_MEMORY_SHARES: usize = 8;
+
+/// How often memory is looked at while more than half of it is in use.
+pub const RELIEF_EVERY: Duration = Duration::from_millis(100);
 
 /// A client that takes no octet of what waits for it this long is cut off.
 pub const STREAM_STALLED: Duration = Duration::from_secs(10);
@@ -116,6 +131,10 @@ pub const STREAM_MESSAGE_WAIT: Duration = Duration::from_secs(10);
 
 /// A client's idle connection may be closed for a new one after this long.
 pub const STREAM_SHED_IDLE: Duration = Duration::from_secs(1);
+
+/// A client's connection on which it has read nothing for this long is closed if its address costs more memory than
+/// its share and memory is scarce.
+pub const STREAM_SHED_STALLED: Duration = Duration::from_secs(1);
 
 /// Clients, those with most connections first, among whose connections one is looked for that gives way to a new one.
 pub const STREAM_SHED_CLIENTS: usize = 64;

@@ -5,6 +5,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
+use ipnet::IpNet;
+
+use crate::counters::labels::Limit;
 use crate::failure::Failure;
 use crate::session::SessionKey;
 use crate::stream::StreamKey;
@@ -46,6 +49,9 @@ pub enum Action {
     FlushStream(StreamKey),
     /// Read from a client's connection again.
     ResumeStream(StreamKey),
+    /// Report what the kernel holds for each client's connection with `Engine::stream_measured`, then call
+    /// `Engine::relieve`.
+    MeasureStreams,
     /// Close a client's connection, after what was flushed; the engine has forgotten it.
     CloseStream(StreamKey),
 }
@@ -70,10 +76,17 @@ pub enum Event {
         /// Its slot.
         upstream: usize,
     },
-    /// Queries are turned away because too many are in flight; told every ten seconds while it lasts.
-    Overload,
-    /// Connections are turned away because too many are open; told every ten seconds while it lasts.
-    TooManyStreams,
+    /// Something of clients was turned away at a limit; at once, then every ten seconds while it lasts.
+    LimitHit {
+        /// Which limit.
+        limit: Limit,
+        /// Its value.
+        max: usize,
+        /// How often since the last such event.
+        times: u64,
+        /// The prefix of the clients that it happened to most often.
+        client: IpNet,
+    },
 }
 
 /// One response to be sent by UDP.

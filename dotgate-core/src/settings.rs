@@ -119,6 +119,8 @@ pub struct Settings {
     pub queries_max: usize,
     /// Queries in flight from one client address.
     pub queries_per_client_max: usize,
+    /// The memory that clients may cost, in bytes, all workers together.
+    pub client_memory: usize,
     /// Client connections.
     pub streams_max: usize,
     /// Client connections from one address.

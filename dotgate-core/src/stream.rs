@@ -5,19 +5,25 @@
 //! too much in flight or does not read is not read from. Never looks into a message.
 //! Limits: `Settings::stream*`, `limits::STREAM_*`.
 
+mod budget;
 mod holders;
+mod pending;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use slotmap::{SlotMap, new_key_type};
 
+pub use self::budget::KernelBuffers;
 use self::holders::{Activity, HolderKey, Holders};
+pub(crate) use self::pending::{Pending, PendingEde, PendingQueue, ResponseTerms};
 use crate::admit::ClientId;
 use crate::frames::Frames;
 use crate::limits;
+use crate::memory::ClientMemory;
 use crate::moment::{Moment, earlier};
 use crate::settings::Settings;
 
@@ -32,6 +38,17 @@ pub(crate) struct Stream {
     pub(crate) frames: Frames,
     /// Responses that the system has not taken yet.
     pub(crate) outgoing: Vec<u8>,
+    /// Responses behind them; each still counts as in flight.
+    pub(crate) pending: PendingQueue,
+    /// What the kernel buffers of the connection take, as far as known.
+    pub(crate) kernel_bytes: usize,
+    /// What the client had acknowledged when that was measured, and since when that has not changed although something
+    /// waits to be acknowledged.
+    acknowledged: u64,
+    unread_since: Option<Moment>,
+    /// What the connection costs as counted last.
+    charged: usize,
+    waits_for_memory: bool,
     pub(crate) is_dirty: bool,
     pub(crate) in_flight: usize,
     /// Whether the client has sent its last octet; it still gets its responses (section 6.2.4).
@@ -61,8 +78,11 @@ impl Stream {
     }
 
     /// Takes note of what is left after a read.
-    pub(crate) fn on_read(&mut self, now: Moment) {
-        self.partial_since = match (self.frames.is_empty() || self.is_paused, self.partial_since) {
+    pub(crate) fn on_read(&mut self, now: Moment, queries_max: usize) {
+        // Half a message of a client that costs too much memory waits for the client all the same.
+        let has_message = self.frames.has_message();
+        let waits_for_us = self.is_paused && (has_message || !self.may_read(queries_max));
+        self.partial_since = match (self.frames.is_empty() || waits_for_us, self.partial_since) {
             (true, _) => None,
             (false, Some(since)) if since >= self.last_message => Some(since),
             (false, _) => Some(now),
@@ -111,17 +131,40 @@ pub(crate) struct Streams {
     max: usize,
     per_client_max: usize,
     idle: Duration,
+    queries_max: usize,
+    /// This worker's number, under which it publishes its cost.
+    worker: usize,
+    memory: Arc<ClientMemory>,
+    /// What all connections cost.
+    bytes: usize,
+    wants_relief: bool,
+    relief_again: Option<Moment>,
+    /// Connections that are not read or written because memory is scarce.
+    waiting_for_memory: Vec<StreamKey>,
     alarms: BinaryHeap<Reverse<(Moment, StreamKey)>>,
 }
 
 impl Streams {
-    pub(crate) fn new(settings: &Settings, keys: (u64, u64)) -> Streams {
+    pub(crate) fn new(
+        settings: &Settings,
+        keys: (u64, u64),
+        worker: usize,
+        memory: Arc<ClientMemory>,
+    ) -> Streams {
+        memory.set_max(settings.client_memory);
         Streams {
             map: SlotMap::with_key(),
             holders: Holders::new(keys),
             max: settings.streams_max,
             per_client_max: settings.streams_per_client_max,
             idle: settings.stream_idle,
+            queries_max: settings.stream_queries_max,
+            worker,
+            memory,
+            bytes: 0,
+            wants_relief: false,
+            relief_again: None,
+            waiting_for_memory: Vec::new(),
             alarms: BinaryHeap::new(),
         }
     }
@@ -131,6 +174,8 @@ impl Streams {
         self.per_client_max = settings.streams_per_client_max;
         self.max = settings.streams_max;
         self.idle = settings.stream_idle;
+        self.queries_max = settings.stream_queries_max;
+        self.memory.set_max(settings.client_memory);
         for key in self.keys() {
             self.watch(key);
         }
@@ -148,6 +193,12 @@ impl Streams {
             holder,
             frames: Frames::default(),
             outgoing: Vec::new(),
+            pending: PendingQueue::default(),
+            kernel_bytes: 0,
+            acknowledged: 0,
+            unread_since: None,
+            charged: 0,
+            waits_for_memory: false,
             is_dirty: false,
             in_flight: 0,
             has_ended: false,
@@ -162,12 +213,50 @@ impl Streams {
         let map = &self.map;
         let is_open = |key| map.contains_key(key);
         self.holders.enter(holder, key, now, is_open);
+        self.charge(key);
         Some(key)
     }
 
     /// Whether a client has as many connections as one may have.
     pub(crate) fn has_its_share(&self, peer: IpAddr) -> bool {
         self.holders.connections_of(ClientId::of(peer)) >= self.per_client_max
+    }
+
+    /// Whether memory is scarce and this client has its share of it, or more.
+    pub(crate) fn costs_its_share(&self, peer: IpAddr) -> bool {
+        let cost = self.holders.bytes_of_client(ClientId::of(peer));
+        self.memory.used() >= self.memory.max() / 2 && cost >= self.memory.share_of_client()
+    }
+
+    /// Whether more may be read from a client.
+    pub(crate) fn may_read(&self, key: StreamKey) -> bool {
+        self.map
+            .get(key)
+            .is_some_and(|stream| stream.may_read(self.queries_max) && self.may_grow(stream.holder))
+    }
+
+    /// Whether the next response to a client is to wait until others are written.
+    pub(crate) fn is_full(&self, key: StreamKey) -> bool {
+        self.map.get(key).is_some_and(|stream| {
+            !stream.pending.is_empty()
+                || stream.outgoing.len() >= limits::STREAM_UNSENT_BYTES
+                || !self.may_grow(stream.holder)
+        })
+    }
+
+    /// Whether a response that waits may be written out now. If memory is in the way, it is once there is some.
+    pub(crate) fn may_write_out(&mut self, key: StreamKey) -> bool {
+        let Some(stream) = self.map.get(key) else {
+            return false;
+        };
+        if stream.pending.is_empty() || stream.outgoing.len() >= limits::STREAM_UNSENT_BYTES {
+            return false;
+        }
+        let may_grow = self.may_grow(stream.holder);
+        if !may_grow {
+            self.wait_for_memory(key);
+        }
+        may_grow
     }
 
     pub(crate) fn get(&self, key: StreamKey) -> Option<&Stream> {
@@ -180,6 +269,7 @@ impl Streams {
 
     pub(crate) fn remove(&mut self, key: StreamKey) -> Option<Stream> {
         let stream = self.map.remove(key)?;
+        self.change_bytes(stream.holder, stream.charged, 0);
         self.holders.remove(stream.holder);
         Some(stream)
     }

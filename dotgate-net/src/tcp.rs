@@ -4,10 +4,14 @@
 //! non-blocking and closed on exec. It never waits: a connection in progress is handed out as it
 //! is. RFC 7766 (DNS over TCP), RFC 7858 (towards upstreams).
 
+mod buffers;
+
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 
+use self::buffers::bound_buffers;
+pub use self::buffers::{Buffered, buffered};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::presence::Presence;
@@ -21,7 +25,8 @@ const SEGMENT_BYTES: u32 = 1_220;
 ///
 /// `share_port` sets `SO_REUSEPORT`, so that every worker has a listener of its own on one port
 /// and the kernel spreads the connections. `backlog` is the number of connections that may wait
-/// to be accepted; the kernel caps it (`net.core.somaxconn`).
+/// to be accepted; the kernel caps it (`net.core.somaxconn`). Accepted connections have bounded buffers
+/// and send small writes at once.
 ///
 /// # Errors
 /// `AddrInUse` where somebody else listens there (or shares the port while `share_port` is
@@ -45,6 +50,7 @@ pub fn listen_when(
     if share_port {
         socket.set_reuse_port(true)?;
     }
+    bound_buffers(&socket)?;
     bind_stream(&socket, address, presence)?;
     socket.listen(backlog)?;
     Ok(socket.into())
@@ -59,6 +65,7 @@ pub fn adopt(descriptor: OwnedFd) -> io::Result<TcpListener> {
     if socket.r#type()? != Type::STREAM || !socket.is_listener()? {
         return Err(io::ErrorKind::InvalidInput.into());
     }
+    bound_buffers(&socket)?;
     Ok(socket.into())
 }
 

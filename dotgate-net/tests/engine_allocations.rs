@@ -59,6 +59,7 @@ fn settings(cache: CacheSettings) -> Settings {
         query_deadline: Duration::from_secs(4),
         queries_max: 1_000,
         queries_per_client_max: 1_000,
+        client_memory: 64 << 20,
         streams_max: 10,
         streams_per_client_max: 10,
         stream_queries_max: 1_000,
@@ -222,9 +223,10 @@ impl World {
                         rest = after;
                         self.responses += 1;
                     }
+                    let taken = output.len();
                     output.clear();
                     let now = self.now;
-                    self.counting(|engine, _| engine.stream_wrote(now, stream, true));
+                    self.counting(|engine, _| engine.stream_wrote(now, stream, taken));
                 }
                 Action::CloseSession(_) => self.session = None,
                 other => panic!("unexpected {other:?}"),

@@ -37,6 +37,8 @@ pub(crate) struct Stream {
     pub(crate) queries: VecDeque<(usize, usize)>,
     /// Octets written for the client that it has not read.
     pub(crate) unread: usize,
+    /// Octets that it has read.
+    pub(crate) acknowledged: u64,
     /// Whether the worker waits for room.
     pub(crate) is_full: bool,
     /// Whether there is room again and the worker was not told yet.
@@ -67,6 +69,7 @@ impl Stream {
             fed: 0,
             queries: VecDeque::new(),
             unread: 0,
+            acknowledged: 0,
             is_full: false,
             has_room: false,
             reads_again: false,
@@ -221,6 +224,7 @@ impl Network {
     fn take_by_client(&mut self, stream: usize, length: usize) {
         let state = &mut self.streams[stream];
         state.unread = state.unread.saturating_sub(length);
+        state.acknowledged += length as u64;
         if std::mem::take(&mut state.is_full) {
             state.has_room = true;
             self.woken.push(state.worker);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dotgate_core::{
-    AccessList, Cache, CacheSettings, Count, Flights, HealthState, LocalZones, Moment, SessionEnd,
-    Settings, Shared, UpstreamSettings,
+    AccessList, Cache, CacheSettings, ClientMemory, Count, Flights, HealthState, LocalZones,
+    Moment, SessionEnd, Settings, Shared, UpstreamSettings,
 };
 use ipnet::IpNet;
 
@@ -72,6 +72,7 @@ pub fn settings(upstreams: usize) -> Settings {
         query_deadline: Duration::from_secs(4),
         queries_max: 20_000,
         queries_per_client_max: 5_000,
+        client_memory: 64 << 20,
         streams_max: 1_000,
         streams_per_client_max: 250,
         stream_queries_max: 100,
@@ -108,6 +109,7 @@ impl Simulator {
         let shared = Shared {
             cache: Arc::new(Cache::new(plan.cache_bytes, (plan.seed, 0))),
             flights: Arc::new(Flights::new(plan.workers)),
+            memory: Arc::new(ClientMemory::new(plan.workers)),
         };
         let settings = Arc::new(plan.settings);
         let workers = (0..plan.workers)

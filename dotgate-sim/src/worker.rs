@@ -8,8 +8,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use dotgate_core::{
-    Action, ConnectFault, Count, Counters, Engine, Moment, ReturnPath, SessionEnd, SessionKey,
-    Settings, Shared, StreamKey, limits,
+    Action, ClientMemory, ConnectFault, Count, Counters, Engine, KernelBuffers, Moment, ReturnPath,
+    SessionEnd, SessionKey, Settings, Shared, StreamKey, limits,
 };
 
 use crate::connection::{Arrival, Connection, Segment, WINDOW};
@@ -34,7 +34,11 @@ pub(crate) struct Worker {
     settings: Arc<Settings>,
     connections: BTreeMap<SessionKey, usize>,
     streams: BTreeMap<StreamKey, usize>,
+    memory: Arc<ClientMemory>,
 }
+
+/// What clients below their share may cost beyond the limit within a turn, which answers what upstreams sent.
+const MEMORY_BEYOND: usize = 2 * 1024 * 1024;
 
 impl Worker {
     pub(crate) fn new(
@@ -44,6 +48,7 @@ impl Worker {
         seed: [u8; 32],
         now: Moment,
     ) -> Worker {
+        let memory = Arc::clone(&shared.memory);
         let engine = Engine::new(
             number,
             Arc::clone(&settings),
@@ -59,6 +64,7 @@ impl Worker {
             settings,
             connections: BTreeMap::new(),
             streams: BTreeMap::new(),
+            memory,
         }
     }
 
@@ -87,7 +93,9 @@ impl Worker {
                 self.busy_until = now + std::time::Duration::from_millis(10);
             }
         }
+        self.check_memory(net);
         self.carry_out(net);
+        self.check_memory(net);
         self.send(net);
         while let Some((to, letter)) = self.engine.poll_letter() {
             net.post(to, letter);
@@ -174,6 +182,12 @@ impl Worker {
     fn accept(&mut self, net: &mut Network) {
         while let Some(stream) = net.inboxes[self.number].streams.pop_front() {
             let peer = net.streams[stream].peer;
+            if self.streams.len() >= self.settings.streams_max {
+                // Whoever has more connections than this client may lose one to it, also with queries in flight.
+                for held in self.streams.values() {
+                    net.streams[*held].is_proper = false;
+                }
+            }
             match self.engine.stream_opened(net.now, peer) {
                 Some(key) => {
                     net.streams[stream].key = Some(key);
@@ -287,6 +301,18 @@ impl Worker {
                         net.woken.push(self.number);
                     }
                 }
+                Action::MeasureStreams => {
+                    for (key, stream) in &self.streams {
+                        let state = &net.streams[*stream];
+                        let measured = KernelBuffers {
+                            bytes: state.unread,
+                            is_sending: state.unread > 0,
+                            acknowledged: state.acknowledged,
+                        };
+                        self.engine.stream_measured(net.now, *key, measured);
+                    }
+                    self.engine.relieve(net.now);
+                }
                 Action::CloseStream(stream) => {
                     if let Some(stream) = self.streams.remove(&stream) {
                         net.stream_close(stream);
@@ -380,7 +406,7 @@ impl Worker {
         if !octets.is_empty() {
             net.stream_write(stream, octets);
         }
-        self.engine.stream_wrote(net.now, key, room > 0);
+        self.engine.stream_wrote(net.now, key, room);
     }
 
     fn send(&mut self, net: &mut Network) {
@@ -396,6 +422,15 @@ impl Worker {
             net.record.on_response(net.now, path, datagram.bytes, false);
         }
         self.engine.clear_datagrams();
+    }
+
+    /// Checks that clients cost no more than they may, also before anything is written to them.
+    fn check_memory(&self, net: &mut Network) {
+        let (used, max) = (self.memory.used(), self.memory.max());
+        if used > max + MEMORY_BEYOND {
+            let text = format!("w{}: clients cost {used} bytes of {max}", self.number);
+            net.record.complain(net.now, text);
+        }
     }
 
     /// Checks what the engine promises of itself.

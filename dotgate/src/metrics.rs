@@ -13,7 +13,7 @@ mod table;
 use dotgate_core::cache::Usage;
 use std::sync::Arc;
 
-use dotgate_core::{Counters, Health, Moment};
+use dotgate_core::{ClientMemory, Counters, Health, Moment};
 
 pub use self::encoder::Format;
 pub use self::process::Process;
@@ -34,6 +34,8 @@ pub struct Reading<'a> {
     pub upstreams: Vec<UpstreamReading>,
     /// How full the cache is.
     pub cache: Usage,
+    /// The memory that clients take.
+    pub client_memory: &'a ClientMemory,
     /// Datagrams the kernel dropped for want of room, on all our sockets; none where it does not tell.
     pub udp_drops: Option<u64>,
     /// Listening addresses that this host does not have yet.

@@ -5,6 +5,7 @@
 
 mod awaited;
 mod bind;
+mod memory;
 mod reconfigure;
 mod running;
 mod settings;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{channel, sync_channel};
 
-use dotgate_core::{Cache, Counters, Flights, Shared};
+use dotgate_core::{Cache, ClientMemory, Counters, Flights, Shared};
 use dotgate_net::UdpPath;
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -297,9 +298,11 @@ fn share(config: &Config) -> Result<Shared, StartError> {
     getrandom::fill(&mut keys).map_err(|error| StartError::Worker(io::Error::other(error)))?;
     let (first, second) = (u128::from_ne_bytes(keys) >> 64, u128::from_ne_bytes(keys));
     let size = config.cache().size.0 as usize;
+    let workers = config.server().workers.get();
     Ok(Shared {
         cache: Arc::new(Cache::new(size, (first as u64, second as u64))),
-        flights: Arc::new(Flights::new(config.server().workers.get())),
+        flights: Arc::new(Flights::new(workers)),
+        memory: Arc::new(ClientMemory::new(workers)),
     })
 }
 

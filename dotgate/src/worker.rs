@@ -320,6 +320,10 @@ impl Worker {
                 Action::CloseSession(session) => sessions.close(session, places),
                 Action::FlushStream(stream) => streams.flush(stream, engine, places, now),
                 Action::ResumeStream(stream) => self.again.push(Owner::Stream(stream)),
+                Action::MeasureStreams => {
+                    streams.measure(engine, now);
+                    engine.relieve(now);
+                }
                 Action::CloseStream(stream) => streams.close(stream, places),
             }
             self.sessions.forget_closed(&mut self.places);

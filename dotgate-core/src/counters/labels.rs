@@ -253,8 +253,8 @@ labels! {
     Streams = "streams",
     /// Client connections from one address.
     StreamsPerClient = "streams_per_client",
-    /// Responses that wait for a client that does not read.
-    StreamUnsent = "stream_unsent",
+    /// Memory that clients cost: their connections, half-read queries and responses they have not read.
+    ClientMemory = "client_memory",
     /// File descriptors of the process.
     Descriptors = "descriptors",
 }

@@ -1,16 +1,19 @@
 //! The end of an exchange: its answer delivered to all who wait, or the failure that stands for it.
 
-use dotgate_wire::{Ede, Stored, Ttls, opcode, write_response, write_stored};
+use std::sync::Arc;
+
+use dotgate_wire::{Ede, Stored, opcode, write_response};
 
 use super::Engine;
 use crate::counters::Count;
-use crate::counters::labels::Outcome;
+use crate::counters::labels::{Limit, Outcome};
 use crate::exchange::{Attempt, Client, Exchange, ExchangeKey, Waiter, WaiterKey};
 use crate::failure::Failure;
 use crate::flights::Role;
 use crate::moment::Moment;
 use crate::pool::Pools;
 use crate::respond::Asked;
+use crate::stream::{Pending, ResponseTerms};
 use crate::verdict::is_policy;
 
 impl Engine {
@@ -79,6 +82,7 @@ impl Engine {
             ede.map(|(code, text)| Ede { code, text }),
         );
         let rcode = self.answer.rcode();
+        let mut shared = None;
         while let Some(waiter) = self.take_waiter(key) {
             if self.answer_stale_for(now, &waiter, key, (rcode, code)) {
                 continue;
@@ -88,6 +92,17 @@ impl Engine {
                 // An error may come without its question; no client gets it so (RFC 1035 section 4.1.1).
                 let question = self.spelt_question(key, &waiter);
                 self.deliver_error(waiter.client, &asked, &question, opcode::QUERY, rcode, ede);
+            } else if let Some(stream) = self.full_stream(waiter.client) {
+                let answer = shared.get_or_insert_with(|| self.stored_answer(ede));
+                let pending = Pending {
+                    terms: ResponseTerms::of_answer(asked, is_authenticated),
+                    question: self.spelt_question(key, &waiter).into(),
+                    answer: Arc::clone(answer),
+                };
+                if !self.defer_response(stream, pending) {
+                    self.fail_for_memory(now, &waiter, key);
+                    continue;
+                }
             } else {
                 let ede = ede.map(|(code, text)| Ede { code, text });
                 let hop = asked.hop(ede, is_authenticated);
@@ -122,12 +137,9 @@ impl Engine {
             if self.answer_stale_for(now, &waiter, key, error) {
                 continue;
             }
-            let asked = self.asked_by(&waiter);
+            let terms = ResponseTerms::of_answer(self.asked_by(&waiter), is_authenticated);
             let question = self.spelt_question(key, &waiter);
-            let hop = asked.hop(stored.ede(), is_authenticated);
-            self.deliver(waiter.client, |_, out| {
-                write_stored(out, &stored, &question, Ttls::CountedDown(0), &hop);
-            });
+            self.deliver_stored(waiter.client, octets, &question, &terms);
             self.count(Count::Answered);
             self.count_waited(now, &waiter, key, Outcome::Answered, stored.rcode());
             self.end_waiter(&waiter);
@@ -223,6 +235,20 @@ impl Engine {
             failure.rcode(),
             ede,
         );
+        self.count(Count::Failed);
+        self.count_failed(now, waiter, key, failure);
+        self.end_waiter(waiter);
+    }
+
+    /// Answers a client for whose response there is no memory.
+    fn fail_for_memory(&mut self, now: Moment, waiter: &Waiter, key: ExchangeKey) {
+        let failure = Failure::Overload;
+        let question = self.spelt_question(key, waiter);
+        let asked = self.asked_by(waiter);
+        let ede = Some((failure.ede(), failure.text()));
+        let rcode = failure.rcode();
+        self.deliver_error(waiter.client, &asked, &question, opcode::QUERY, rcode, ede);
+        self.count_limit(Limit::ClientMemory);
         self.count(Count::Failed);
         self.count_failed(now, waiter, key, failure);
         self.end_waiter(waiter);

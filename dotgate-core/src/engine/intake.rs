@@ -8,7 +8,7 @@ use dotgate_wire::{
 };
 
 use super::kept::Held;
-use super::{Engine, insert_in_order, is_due};
+use super::{Engine, insert_in_order};
 use crate::admit::ClientId;
 use crate::cache::ROUTE;
 use crate::counters::Count;
@@ -18,7 +18,7 @@ use crate::failure::Failure;
 use crate::flights::Role;
 use crate::limits;
 use crate::moment::Moment;
-use crate::outbox::{Event, ReturnPath};
+use crate::outbox::ReturnPath;
 use crate::query::{Refusal, refusal};
 use crate::respond::Asked;
 
@@ -167,7 +167,7 @@ impl Engine {
                     if is_held && self.answer_from_kept(client, &asked, query.question, &asks) {
                         return Taken::Answered;
                     }
-                    self.shed(now, client, query, &asked);
+                    self.shed(now, client, peer, query, &asked);
                     return Taken::Answered;
                 }
                 Taken::InFlight
@@ -192,7 +192,7 @@ impl Engine {
             .and_then(|key| self.exchanges.get(key))
             .is_some_and(|exchange| exchange.waiting_clients() >= limits::WAITERS_PER_QUESTION);
         let client_id = ClientId::of(peer);
-        let has_room = !is_crowded && self.waiters.len() < self.settings.queries_max;
+        let has_room = !is_crowded && self.waiters.len() < self.queries_max();
         if !has_room || !self.quota.take(client_id) {
             return None;
         }
@@ -232,6 +232,11 @@ impl Engine {
         Some(())
     }
 
+    /// The queries that may be in flight: what is set, as far as the memory for clients goes.
+    fn queries_max(&self) -> usize {
+        self.settings.queries_max.min(self.memory.queries_max())
+    }
+
     /// Makes an exchange, for whoever will wait for it.
     pub(super) fn begin_exchange(
         &mut self,
@@ -253,18 +258,23 @@ impl Engine {
         }
     }
 
-    fn shed(&mut self, now: Moment, client: Client, query: &Query<'_>, asked: &Asked) {
+    fn shed(
+        &mut self,
+        now: Moment,
+        client: Client,
+        peer: IpAddr,
+        query: &Query<'_>,
+        asked: &Asked,
+    ) {
         self.count(Count::QueriesShed);
-        if is_due(&mut self.overload_told, now) {
-            self.events.push_back(Event::Overload);
-        }
         let failure = Failure::Overload;
         self.count_at_once(client, query.rtype, Outcome::Shed, failure.rcode());
-        self.count_limit(if self.waiters.len() < self.settings.queries_max {
+        let limit = if self.waiters.len() < self.queries_max() {
             Limit::QueriesPerClient
         } else {
             Limit::Queries
-        });
+        };
+        self.hit_limit(now, limit, peer);
         let ede = Some((failure.ede(), failure.text()));
         self.deliver_error(
             client,

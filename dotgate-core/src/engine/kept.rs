@@ -5,7 +5,7 @@
 //! section 6, RFC 2181 section 5.4.1). Stale answers follow RFC 8767: given when a refresh has failed, when it
 //! takes longer than the client timer, or at once while every upstream is down.
 
-use dotgate_wire::{Ede, Question, Stored, Ttls, ede, rcode, store_failure, write_stored};
+use dotgate_wire::{Ede, Question, Stored, Ttls, ede, rcode, store_failure};
 
 use super::{Engine, insert_in_order};
 use crate::cache::{Found, Key, Scope, Terms};
@@ -19,6 +19,7 @@ use crate::limits;
 use crate::moment::Moment;
 use crate::respond::Asked;
 use crate::root::is_root_servers;
+use crate::stream::{PendingEde, ResponseTerms};
 use crate::verdict::is_policy;
 
 /// Keeps a change of the settings and a recovery from looking the same.
@@ -221,26 +222,26 @@ impl Engine {
         told: Told,
     ) -> Option<u16> {
         let octets = std::mem::take(&mut self.kept);
-        let stored = Stored::read(&octets);
-        if let Some(stored) = &stored {
-            let (ttls, ede, beside) = match told {
-                Told::Fresh(age) => (Ttls::CountedDown(age), stored.ede(), None),
-                Told::Failed => (Ttls::CountedDown(0), stored.ede(), Some(ede::CACHED_ERROR)),
-                Told::Stale(text) => {
-                    let code = stored.stale_ede();
-                    (Ttls::All(limits::STALE_TTL), Some(Ede { code, text }), None)
-                }
-            };
-            // Signatures may have expired with the data.
-            let mut hop = asked.hop(ede, !matches!(told, Told::Stale(_)));
-            if let Some(opt) = &mut hop.opt {
-                opt.ede_beside = beside;
+        let (ttls, ede) = match told {
+            Told::Fresh(age) => (Ttls::CountedDown(age), PendingEde::OfAnswer(None)),
+            Told::Failed => {
+                let ede = PendingEde::OfAnswer(Some(ede::CACHED_ERROR));
+                (Ttls::CountedDown(0), ede)
             }
-            self.deliver(client, |_, out| {
-                write_stored(out, stored, exact, ttls, &hop);
-            });
-        }
-        let rcode = stored.map(|stored| stored.rcode());
+            Told::Stale(text) => {
+                let stored = Stored::read(&octets);
+                let code = stored.map_or(ede::STALE_ANSWER, |stored| stored.stale_ede());
+                (Ttls::All(limits::STALE_TTL), PendingEde::Own(code, text))
+            }
+        };
+        let terms = ResponseTerms {
+            asked: *asked,
+            ttls,
+            ede,
+            // Signatures may have expired with the data.
+            is_authenticated: !matches!(told, Told::Stale(_)),
+        };
+        let rcode = self.deliver_stored(client, &octets, exact, &terms);
         self.kept = octets;
         rcode
     }

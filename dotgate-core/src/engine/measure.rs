@@ -141,6 +141,7 @@ impl Engine {
         }
         let oldest = self.deadlines.front();
         let oldest = oldest.and_then(|(_, key)| self.waiters.get(*key));
+        self.memory.set_queries(self.number, self.waiters.len());
         let counters = &self.counters;
         counters.set(
             Gauge::OldestQuery,

@@ -2,16 +2,16 @@
 
 use std::net::IpAddr;
 
+use super::Engine;
 use super::intake::Taken;
-use super::{Engine, is_due};
 use crate::counters::Count;
 use crate::counters::labels::Limit;
 use crate::exchange::Client;
 use crate::frames::Next;
 use crate::limits;
 use crate::moment::Moment;
-use crate::outbox::{Action, Event};
-use crate::stream::{Stream, StreamKey};
+use crate::outbox::Action;
+use crate::stream::{KernelBuffers, Stream, StreamKey};
 
 impl Engine {
     /// Takes a new client connection. None: close it at once, for the client may not ask or a limit is reached.
@@ -26,22 +26,24 @@ impl Engine {
         {
             self.close_stream(displaced);
         }
+        if self.streams.costs_its_share(peer) {
+            self.refuse_stream(now, peer, Limit::ClientMemory);
+            return None;
+        }
         let opened = self.streams.open(peer, now);
         match opened {
             Some(_) => self.count(Count::StreamsAccepted),
-            None => {
-                self.count(Count::StreamsRefused);
-                self.count_limit(if self.streams.len() < self.settings.streams_max {
-                    Limit::StreamsPerClient
-                } else {
-                    Limit::Streams
-                });
-                if is_due(&mut self.streams_told, now) {
-                    self.events.push_back(Event::TooManyStreams);
-                }
+            None if self.streams.has_its_share(peer) => {
+                self.refuse_stream(now, peer, Limit::StreamsPerClient);
             }
+            None => self.refuse_stream(now, peer, Limit::Streams),
         }
         opened
+    }
+
+    fn refuse_stream(&mut self, now: Moment, peer: IpAddr, limit: Limit) {
+        self.count(Count::StreamsRefused);
+        self.hit_limit(now, limit, peer);
     }
 
     /// Takes octets of a client, cut anywhere. False: read no more until `Action::ResumeStream`.
@@ -51,21 +53,27 @@ impl Engine {
         };
         let peer = stream.peer;
         let mut frames = std::mem::take(&mut stream.frames);
-        if stream.may_read(self.settings.stream_queries_max) {
+        if self.streams.may_read(key) {
             frames.feed(bytes, |message| {
                 self.on_stream_message(now, key, peer, message)
             });
         } else {
             frames.keep(bytes);
         }
+        if let Some(stream) = self.streams.get_mut(key) {
+            stream.frames = frames;
+            self.streams.charge(key);
+        }
         let max = self.settings.stream_queries_max;
+        let is_paused = !self.streams.may_read(key);
         let Some(stream) = self.streams.get_mut(key) else {
             return false;
         };
-        stream.frames = frames;
-        stream.is_paused = !stream.may_read(max);
-        stream.on_read(now);
-        let is_paused = stream.is_paused;
+        stream.is_paused = is_paused;
+        stream.on_read(now, max);
+        if is_paused && stream.may_read(max) {
+            self.streams.wait_for_memory(key);
+        }
         self.streams.watch(key);
         !is_paused
     }
@@ -89,7 +97,7 @@ impl Engine {
 
     /// The connection is gone. Its queries go on without it.
     pub fn stream_closed(&mut self, key: StreamKey) {
-        self.streams.remove(key);
+        self.forget_stream(key);
     }
 
     /// The responses that wait for a client, to be drained from the front. None once it is forgotten.
@@ -97,20 +105,51 @@ impl Engine {
         self.streams.get_mut(key).map(|stream| &mut stream.outgoing)
     }
 
-    /// Takes note of a write: `took_some` tells whether the system took an octet.
-    pub fn stream_wrote(&mut self, now: Moment, key: StreamKey, took_some: bool) {
+    /// Takes note of a write, of which the system took `taken` bytes.
+    pub fn stream_wrote(&mut self, now: Moment, key: StreamKey, taken: usize) {
         let Some(stream) = self.streams.get_mut(key) else {
             return;
         };
-        stream.on_unsent(took_some, now);
+        stream.on_unsent(taken > 0, now);
+        stream.kernel_bytes = (stream.kernel_bytes + taken).min(limits::STREAM_KERNEL_BYTES);
         if stream.outgoing.is_empty() && stream.outgoing.capacity() > limits::BUFFER_KEPT_BYTES {
             stream.outgoing = Vec::new();
         }
+        self.streams.charge(key);
+        self.write_out_pending(key);
         self.streams.watch(key);
         self.resume_stream(now, key);
         if self.streams.get(key).is_some_and(Stream::is_finished) {
             self.close_stream(key);
         }
+    }
+
+    /// Takes note of what the kernel buffers for a client's connection.
+    pub fn stream_measured(&mut self, now: Moment, key: StreamKey, measured: KernelBuffers) {
+        self.streams.on_measured(now, key, measured);
+    }
+
+    /// Closes connections if clients cost more memory than they may, and lets those go on that waited for memory. To
+    /// be called after `Action::MeasureStreams`.
+    pub fn relieve(&mut self, now: Moment) {
+        for key in self.streams.to_be_closed(now) {
+            if let Some(stream) = self.streams.get(key) {
+                let peer = stream.peer;
+                self.count(Count::StreamsCutOff);
+                self.hit_limit(now, Limit::ClientMemory, peer);
+                self.close_stream(key);
+            }
+        }
+        for key in self.streams.take_waiting_for_memory() {
+            self.write_out_pending(key);
+            self.resume_stream(now, key);
+            let max = self.settings.stream_queries_max;
+            let waits = |stream: &Stream| stream.is_paused && stream.may_read(max);
+            if self.streams.get(key).is_some_and(waits) {
+                self.streams.wait_for_memory(key);
+            }
+        }
+        self.streams.plan_relief(now);
     }
 
     /// Closes all client connections, as at the end of a stop.
@@ -150,12 +189,8 @@ impl Engine {
 
     /// Reads on what was kept when the stream was paused, and lets the driver read on after that.
     fn resume_stream(&mut self, now: Moment, key: StreamKey) {
-        let max = self.settings.stream_queries_max;
-        let is_due = self
-            .streams
-            .get(key)
-            .is_some_and(|stream| stream.is_paused && stream.may_read(max));
-        if is_due && self.stream_bytes(now, key, &[]) {
+        let is_paused = self.streams.get(key).is_some_and(|stream| stream.is_paused);
+        if is_paused && self.streams.may_read(key) && self.stream_bytes(now, key, &[]) {
             self.actions.push_back(Action::ResumeStream(key));
         }
     }
@@ -168,7 +203,6 @@ impl Engine {
         message: &[u8],
     ) -> Next {
         let taken = self.take(now, Client::Stream(key), peer, message);
-        let max = self.settings.stream_queries_max;
         let Some(stream) = self.streams.get_mut(key) else {
             return Next::Pause;
         };
@@ -185,7 +219,7 @@ impl Engine {
                 }
             }
         }
-        if stream.may_read(max) {
+        if self.streams.may_read(key) {
             Next::Continue
         } else {
             Next::Pause
@@ -193,8 +227,16 @@ impl Engine {
     }
 
     pub(super) fn close_stream(&mut self, key: StreamKey) {
-        if self.streams.remove(key).is_some() {
+        if self.forget_stream(key) {
             self.actions.push_back(Action::CloseStream(key));
         }
+    }
+
+    /// Forgets a connection and the responses that waited for it. False if it was forgotten before.
+    fn forget_stream(&mut self, key: StreamKey) -> bool {
+        let stream = self.streams.remove(key);
+        let unsent = stream.as_ref().map_or(0, |stream| stream.pending.len());
+        self.counters.add_many(Count::ClientsGone, unsent as u64);
+        stream.is_some()
     }
 }

@@ -11,6 +11,7 @@ mod failover;
 mod lab;
 mod malformed;
 mod measures;
+mod memory;
 mod message;
 mod protocol;
 mod reconfigure;

@@ -1,4 +1,5 @@
-//! What each client address holds of the connections: how many, and which one was active least recently.
+//! What each client address holds of the connections: how many, how much memory, and which one was active least
+//! recently.
 //!
 //! Decides who gives way when there is no room. Opening and closing a connection costs a logarithm of the number of
 //! clients. Entries of closed connections leave a client's queue lazily; a queue never has more than twice as many
@@ -34,6 +35,7 @@ pub(super) struct Activity {
 struct Holder {
     client: ClientId,
     connections: u32,
+    bytes: usize,
     /// Its connections by the last message that was seen when the entry was made, which may be out of date.
     by_age: BinaryHeap<Reverse<(Moment, StreamKey)>>,
 }
@@ -76,6 +78,7 @@ impl Holders {
             let holder = Holder {
                 client,
                 connections: 0,
+                bytes: 0,
                 by_age: BinaryHeap::new(),
             };
             (client, holders.insert(holder))
@@ -119,6 +122,36 @@ impl Holders {
         if let Ok(entry) = self.index.find_entry(hash, |entry| entry.0 == client) {
             entry.remove();
         }
+    }
+
+    /// What the connections of a client cost.
+    pub(super) fn bytes_of(&self, key: HolderKey) -> usize {
+        self.holders.get(key).map_or(0, |holder| holder.bytes)
+    }
+
+    /// The same of a client that may have none.
+    pub(super) fn bytes_of_client(&self, client: ClientId) -> usize {
+        self.find(client).map_or(0, |holder| holder.bytes)
+    }
+
+    /// Counts a change of what one connection costs.
+    pub(super) fn change_bytes(&mut self, key: HolderKey, before: usize, after: usize) {
+        if let Some(holder) = self.holders.get_mut(key) {
+            holder.bytes = (holder.bytes + after).saturating_sub(before);
+        }
+    }
+
+    /// What the connections of each client cost.
+    pub(super) fn by_bytes(&self) -> BinaryHeap<(usize, HolderKey)> {
+        let all = self.holders.iter();
+        all.map(|(key, holder)| (holder.bytes, key)).collect()
+    }
+
+    /// The connections of a client, and perhaps some that are closed.
+    pub(super) fn streams_of(&self, key: HolderKey) -> impl Iterator<Item = StreamKey> {
+        let queue = self.holders.get(key).map(|holder| holder.by_age.iter());
+        let entries = queue.into_iter().flatten();
+        entries.map(|Reverse((_, stream))| *stream)
     }
 
     /// The clients with most connections first.

@@ -15,12 +15,13 @@ fn streams(max: usize, per_client: usize) -> Streams {
         query_deadline: Duration::from_secs(4),
         queries_max: 10,
         queries_per_client_max: 10,
+        client_memory: 64 << 20,
         streams_max: max,
         streams_per_client_max: per_client,
         stream_queries_max: 10,
         stream_idle: Duration::from_secs(10),
     };
-    Streams::new(&settings, (1, 2))
+    Streams::new(&settings, (1, 2), 0, Arc::new(ClientMemory::new(1)))
 }
 
 fn ip(last: u8) -> IpAddr {
@@ -54,7 +55,7 @@ fn only_a_complete_message_resets_the_idle_clock() {
     assert_eq!(streams.next_alarm(), Some(due));
     let stream = streams.get_mut(key).unwrap();
     stream.frames.keep(&[0]);
-    stream.on_read(due + Duration::from_secs(5));
+    stream.on_read(due + Duration::from_secs(5), 10);
     assert_eq!(streams.poll_lapsed(due), Some(key));
 }
 
@@ -65,12 +66,12 @@ fn half_a_message_has_ten_seconds_whatever_the_idle_limit() {
     let key = streams.open(ip(1), START).unwrap();
     let stream = streams.get_mut(key).unwrap();
     stream.frames.keep(&[0]);
-    stream.on_read(START);
+    stream.on_read(START, 10);
     streams.watch(key);
     let drip = START + Duration::from_secs(9);
     let stream = streams.get_mut(key).unwrap();
     stream.frames.keep(&[9]);
-    stream.on_read(drip);
+    stream.on_read(drip, 10);
     assert_eq!(
         streams.poll_lapsed(START + Duration::from_millis(9_999)),
         None

@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use dotgate_core::{
-    Action, Count, Counters, Engine, Moment, ReturnPath, SessionEnd, SessionKey, Settings, Shared,
-    StreamKey, limits,
+    Action, Count, Counters, Engine, KernelBuffers, Moment, ReturnPath, SessionEnd, SessionKey,
+    Settings, Shared, StreamKey, limits,
 };
 use dotgate_wire::{Answer, Received, parse_query};
 
@@ -164,6 +164,12 @@ impl Worker {
     }
 
     pub(crate) fn open_stream(&mut self, now: Moment, peer: IpAddr) -> Option<StreamKey> {
+        if self.streams.len() >= self.settings.streams_max {
+            // Whoever has more connections than this client may lose one to it, also with queries in flight.
+            for stream in self.streams.values_mut() {
+                stream.is_excused = true;
+            }
+        }
         let key = self.engine.stream_opened(now, peer)?;
         let stream = Stream {
             is_read: true,
@@ -344,6 +350,13 @@ impl Worker {
                     let stream = self.streams.get_mut(&key).expect("a stream that is known");
                     stream.is_read = true;
                 }
+                Action::MeasureStreams => {
+                    for key in self.streams.keys() {
+                        self.engine
+                            .stream_measured(now, *key, KernelBuffers::default());
+                    }
+                    self.engine.relieve(now);
+                }
                 Action::CloseStream(key) => {
                     let stream = self.streams.get(&key).expect("a stream that is known");
                     let is_excused =
@@ -429,13 +442,14 @@ impl Worker {
         let Some(output) = self.engine.stream_output(key) else {
             panic!("{key:?} is forgotten and not closed");
         };
-        let takes_some = !stream.is_blocked;
-        if takes_some {
+        let mut taken = 0;
+        if !stream.is_blocked {
+            taken = output.len();
             output.clear();
             stream.seen = 0;
         }
         let before = self.taken();
-        self.engine.stream_wrote(now, key, takes_some);
+        self.engine.stream_wrote(now, key, taken);
         self.take(now, key, before);
     }
 

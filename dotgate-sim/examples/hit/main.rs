@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use dotgate_core::{
-    Action, Cache, Counters, Engine, Flights, Moment, ReturnPath, Settings, Shared,
+    Action, Cache, ClientMemory, Counters, Engine, Flights, Moment, ReturnPath, Settings, Shared,
 };
 use dotgate_sim::message::{QueryForm, ResponseForm, frame, query, response, unframe};
 
@@ -121,6 +121,7 @@ impl Bench {
         let shared = Shared {
             cache: Arc::clone(&cache),
             flights: Arc::new(Flights::new(WORKERS)),
+            memory: Arc::new(ClientMemory::new(WORKERS)),
         };
         let counters = Arc::new(Counters::new());
         Bench {
@@ -156,6 +157,7 @@ impl Bench {
                     }
                 }
                 Action::CloseSession(_)
+                | Action::MeasureStreams
                 | Action::FlushStream(_)
                 | Action::ResumeStream(_)
                 | Action::CloseStream(_) => {}

@@ -128,6 +128,7 @@ impl Sources {
             upstreams: upstreams.collect(),
             cache: self.cache().usage(),
             addresses_awaited: self.awaited().len() as u64,
+            client_memory: &self.shared.memory,
             udp_drops: drops.reduce(|all, more| all + more),
             log_lines_dropped: log::dropped_lines(),
             reloads: self.reloads.read(),

@@ -95,6 +95,7 @@ log.format                      default                 text
 server.workers                  DOTGATE_SERVER_WORKERS  3
 server.udp_receive_buffer       default                 4MiB
 server.udp_response_max         default                 1232
+server.client_memory            default                 auto
 server.take_over_socket         -                       (not set)
 server.drain_max                default                 8s
 query.deadline                  default                 4s

@@ -53,6 +53,8 @@ pub struct ServerConfig {
     pub udp_receive_buffer: ByteCount,
     /// The longest response over UDP, in octets, 512 to 1400.
     pub udp_response_max: u16,
+    /// The memory that clients may cost, all workers together.
+    pub client_memory: Amount<ByteCount>,
     /// Where a new process takes the listening sockets over from the running one, if at all.
     pub take_over_socket: Option<PathBuf>,
     /// How long clients are still served after a signal to stop.
@@ -218,6 +220,7 @@ impl Config {
     pub fn in_place_of(mut self, running: &Config) -> Config {
         self.server = ServerConfig {
             udp_response_max: self.server.udp_response_max,
+            client_memory: self.server.client_memory,
             drain_max: self.server.drain_max,
             ..running.server.clone()
         };
@@ -313,6 +316,7 @@ fn read_server(reader: &mut Reader<'_>) -> Option<ServerConfig> {
     let workers = reader.value(&table::SERVER_WORKERS);
     let udp_receive_buffer = reader.value(&table::SERVER_UDP_RECEIVE_BUFFER);
     let udp_response_max = reader.value(&table::SERVER_UDP_RESPONSE_MAX);
+    let client_memory = reader.value(&table::SERVER_CLIENT_MEMORY);
     let take_over_socket = reader.optional(&table::SERVER_TAKE_OVER_SOCKET);
     let drain_max = reader.value(&table::SERVER_DRAIN_MAX);
     let port = port?;
@@ -324,6 +328,7 @@ fn read_server(reader: &mut Reader<'_>) -> Option<ServerConfig> {
         workers: worker_count(workers?),
         udp_receive_buffer: udp_receive_buffer?,
         udp_response_max: udp_response_max?,
+        client_memory: client_memory?,
         take_over_socket,
         drain_max: drain_max?,
     })

@@ -40,6 +40,7 @@ pub static TABLE: &[Subject] = &[
     &SERVER_WORKERS,
     &SERVER_UDP_RECEIVE_BUFFER,
     &SERVER_UDP_RESPONSE_MAX,
+    &SERVER_CLIENT_MEMORY,
     &SERVER_TAKE_OVER_SOCKET,
     &SERVER_DRAIN_MAX,
     &QUERY_DEADLINE,
@@ -236,6 +237,27 @@ pub static SERVER_UDP_RESPONSE_MAX: Setting<Number<u16>> = Setting {
     },
 };
 
+/// `DOTGATE_SERVER_CLIENT_MEMORY`.
+pub static SERVER_CLIENT_MEMORY: Setting<OrAuto<Size>> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "server",
+            key: "client_memory",
+        },
+        reload: Reload::Live,
+        absent: Absent::Default("auto"),
+        doc: "The memory that TCP connections, their unread responses in dotgate and in the kernel, and queries in \
+              flight may take together. From half of it on no client address gets more than an eighth; at the limit \
+              the address that takes most loses connections. `auto` is a quarter of the cgroup's memory limit, at \
+              least 4MiB and at most 1GiB, and 64MiB where there is no limit.",
+        example: "128MiB",
+    },
+    kind: OrAuto(Size {
+        lowest: ByteCount::mebibytes(4),
+        highest: ByteCount::mebibytes(2_048),
+    }),
+};
+
 /// `DOTGATE_SERVER_TAKE_OVER_SOCKET`.
 pub static SERVER_TAKE_OVER_SOCKET: Setting<FilePath> = Setting {
     entry: Entry {
@@ -298,7 +320,8 @@ pub static QUERY_IN_FLIGHT_MAX: Setting<Number<u32>> = Setting {
         },
         reload: Reload::Live,
         absent: Absent::Default("20000"),
-        doc: "The queries a worker has in flight at once; further ones get SERVFAIL at once.",
+        doc: "The queries a worker has in flight at once; further ones get SERVFAIL at once. \
+              Also at most what half of `DOTGATE_SERVER_CLIENT_MEMORY` has room for, 1600 bytes each.",
         example: "20000",
     },
     kind: Number {

@@ -1,6 +1,7 @@
 //! What workers report, in words for an operator. A change of an upstream's state is told once.
 
 use dotgate_core::Event;
+use dotgate_core::labels::Limit;
 use tracing::{debug, error, info, warn};
 
 use crate::serve::Forwarder;
@@ -62,17 +63,41 @@ fn tell_event<'l>(event: &Event, label: impl Fn(&usize) -> &'l str) {
                 "upstream knows no ALPN protocol dot; asked without"
             );
         }
-        Event::Overload => {
+        Event::LimitHit {
+            limit,
+            max,
+            times,
+            client,
+        } => {
             warn!(
-                "too many queries in flight: some got SERVFAIL; dotgate_limits_hit_total says whether all clients \
-                 together ask too much (DOTGATE_QUERY_IN_FLIGHT_MAX) or one does (DOTGATE_QUERY_IN_FLIGHT_PER_CLIENT_MAX)"
+                limit = limit.label(),
+                max, times, %client, "{}", what_a_limit_did(*limit)
             );
         }
-        Event::TooManyStreams => {
-            warn!(
-                "too many TCP connections: some were closed at once; dotgate_limits_hit_total says whether of all clients \
-                 together (DOTGATE_TCP_CONNECTIONS_MAX) or of one (DOTGATE_TCP_CONNECTIONS_PER_CLIENT_MAX)"
-            );
+    }
+}
+
+/// What was turned away at a limit, and the setting that has it.
+fn what_a_limit_did(limit: Limit) -> &'static str {
+    match limit {
+        Limit::Queries => {
+            "too many queries in flight: some got SERVFAIL (DOTGATE_QUERY_IN_FLIGHT_MAX)"
         }
+        Limit::QueriesPerClient => {
+            "a client has too many queries in flight: some got SERVFAIL \
+             (DOTGATE_QUERY_IN_FLIGHT_PER_CLIENT_MAX)"
+        }
+        Limit::Streams => {
+            "too many TCP connections: some were closed at once (DOTGATE_TCP_CONNECTIONS_MAX)"
+        }
+        Limit::StreamsPerClient => {
+            "a client has too many TCP connections: some were closed at once \
+             (DOTGATE_TCP_CONNECTIONS_PER_CLIENT_MAX)"
+        }
+        Limit::ClientMemory => {
+            "TCP clients do not read their responses or have too many connections: some were closed \
+             (DOTGATE_SERVER_CLIENT_MEMORY)"
+        }
+        Limit::Descriptors => "no file descriptor left",
     }
 }

@@ -87,6 +87,8 @@ impl Reading<'_> {
                 );
             }
             OfClients::Streams => page.sample(&[], gauge(Gauge::Streams)),
+            OfClients::ClientMemory => page.sample(&[], self.client_memory.used()),
+            OfClients::ClientMemoryMax => page.sample(&[], self.client_memory.max()),
         }
     }
 

@@ -119,6 +119,12 @@ families! {
     Streams = Gauge "dotgate_streams_open" []
         "Clients' TCP connections that are open.",
         "Near DOTGATE_TCP_CONNECTIONS_MAX: clients are turned away soon.";
+    ClientMemory = Gauge "dotgate_client_memory_bytes" []
+        "Memory that clients take: TCP connections with what waits in dotgate and in the kernel, and queries in flight.",
+        "From half of dotgate_client_memory_max_bytes on no client gets more than its share; at the limit connections are closed.";
+    ClientMemoryMax = Gauge "dotgate_client_memory_max_bytes" []
+        "Memory that clients may take.",
+        "DOTGATE_SERVER_CLIENT_MEMORY, or what auto made of the cgroup's limit.";
 }
 
 families! {

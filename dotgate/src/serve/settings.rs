@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dotgate_core::{AccessList, CacheSettings, LocalZone, LocalZones, Settings};
 
-use crate::config::{CacheConfig, Config, LocalName};
+use crate::config::{Amount, CacheConfig, Config, LocalName};
 use crate::upstreams::Upstream;
 
 /// What an engine needs of the configuration; bounds for all workers are divided among them.
@@ -27,12 +27,31 @@ pub(crate) fn settings(config: &Config, upstreams: &[Arc<Upstream>], descriptors
         query_deadline: query.deadline,
         queries_max: query.in_flight_max as usize,
         queries_per_client_max: query.in_flight_per_client_max as usize,
+        client_memory: client_memory(config),
         streams_max: share(limits.all),
         streams_per_client_max: share(limits.per_client),
         stream_queries_max: config.tcp().in_flight_max as usize,
         stream_idle: config.tcp().idle.max(Duration::from_secs(1)),
     }
 }
+
+/// The memory that clients may cost: what is set, else a quarter of what this process may have.
+fn client_memory(config: &Config) -> usize {
+    match config.server().client_memory {
+        Amount::Exactly(bytes) => bytes.0 as usize,
+        Amount::Auto => {
+            let quarter = super::memory::limit().map(|limit| limit / 4);
+            let bytes = quarter.unwrap_or(CLIENT_MEMORY_AUTO);
+            let most = CLIENT_MEMORY_AUTO_MAX;
+            usize::try_from(bytes.clamp(CLIENT_MEMORY_AUTO_MIN, most)).unwrap_or(usize::MAX)
+        }
+    }
+}
+
+/// What `auto` is where nothing limits the memory of the process, and what it is at least and at most.
+const CLIENT_MEMORY_AUTO: u64 = 64 << 20;
+const CLIENT_MEMORY_AUTO_MIN: u64 = 4 << 20;
+const CLIENT_MEMORY_AUTO_MAX: u64 = 1 << 30;
 
 /// What an engine needs of the settings of the cache.
 pub(crate) fn cache_settings(cache: &CacheConfig) -> CacheSettings {

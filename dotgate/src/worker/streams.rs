@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use dotgate_core::{Count, Engine, Moment, StreamKey};
+use dotgate_core::{Count, Engine, KernelBuffers, Moment, StreamKey, limits};
 use mio::Registry;
 use mio::net::{TcpListener, TcpStream};
 use slotmap::SecondaryMap;
@@ -130,11 +130,7 @@ impl Streams {
         engine: &mut Engine,
         places: &mut Places,
     ) {
-        // Responses are written together already; without this they would wait for acknowledgements.
-        let ready = socket
-            .set_nodelay(true)
-            .and_then(|()| register(registry, places, Owner::Stream(key), &mut socket));
-        match ready {
+        match register(registry, places, Owner::Stream(key), &mut socket) {
             Ok(place) => {
                 self.connections.insert(key, Connection { socket, place });
             }
@@ -222,7 +218,30 @@ impl Streams {
             }
         }
         output.drain(..taken);
-        engine.stream_wrote(now, key, taken > 0);
+        engine.stream_wrote(now, key, taken);
+    }
+
+    /// Tells the engine what the kernel buffers for each client.
+    pub(super) fn measure(&self, engine: &mut Engine, now: Moment) {
+        for (key, connection) in &self.connections {
+            let is_full = engine
+                .stream_output(key)
+                .is_some_and(|output| !output.is_empty());
+            let measured = match dotgate_net::tcp::buffered(&connection.socket) {
+                Some(buffered) => KernelBuffers {
+                    bytes: buffered.bytes,
+                    is_sending: buffered.is_sending,
+                    acknowledged: buffered.acknowledged,
+                },
+                // Where the system does not tell, its buffer is full or nearly empty.
+                None if is_full => KernelBuffers {
+                    bytes: limits::STREAM_KERNEL_BYTES,
+                    ..KernelBuffers::default()
+                },
+                None => KernelBuffers::default(),
+            };
+            engine.stream_measured(now, key, measured);
+        }
     }
 
     /// Closes a connection that the engine has forgotten.

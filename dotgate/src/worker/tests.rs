@@ -39,6 +39,7 @@ fn world() -> World {
         query_deadline: Duration::from_secs(4),
         queries_max: 100,
         queries_per_client_max: 100,
+        client_memory: 64 << 20,
         streams_max: 10,
         streams_per_client_max: 10,
         stream_queries_max: 10,

@@ -57,6 +57,7 @@ fn ten_thousand_idle_clients_are_served_cost_little_and_are_closed() {
         ("DOTGATE_SERVER_WORKERS", "2"),
         ("DOTGATE_TCP_CONNECTIONS_MAX", "40000"),
         ("DOTGATE_TCP_CONNECTIONS_PER_CLIENT_MAX", "40000"),
+        ("DOTGATE_SERVER_CLIENT_MEMORY", "512MiB"),
         ("DOTGATE_TCP_IDLE", "12s"),
     ];
     let program = Program::serve(&authority, &upstream.written(), &variables);

@@ -136,10 +136,10 @@ fn beyond_its_quota_a_client_is_told_so_and_others_are_served() {
     assert_eq!(
         lab.events
             .iter()
-            .filter(|event| **event == Event::Overload)
+            .filter(|event| matches!(event, Event::LimitHit { .. }))
             .count(),
-        1,
-        "told once in ten seconds"
+        2,
+        "each limit is logged once in ten seconds"
     );
     lab.expect_idle();
 }

@@ -12,12 +12,13 @@ use crate::engine::{Engine, Shared};
 use crate::failure::SessionEnd;
 use crate::flights::{Flights, Letter};
 use crate::health::Evidence;
+use crate::memory::ClientMemory;
 use crate::moment::Moment;
 use crate::outbox::{Action, Event, ReturnPath};
 use crate::route::LocalZones;
 use crate::session::SessionKey;
 use crate::settings::{CacheSettings, Settings, UpstreamSettings};
-use crate::stream::StreamKey;
+use crate::stream::{KernelBuffers, StreamKey};
 
 pub(super) const MS: Duration = Duration::from_millis(1);
 pub(super) const SECOND: Duration = Duration::from_secs(1);
@@ -50,6 +51,9 @@ pub(super) struct Lab {
     pub(super) client_reads: bool,
     pub(super) closed_streams: Vec<StreamKey>,
     pub(super) resumed: usize,
+    /// Every connection there was, and how often they were measured.
+    pub(super) streams: Vec<StreamKey>,
+    pub(super) measured: usize,
     pub(super) events: Vec<Event>,
     pub(super) letters: Vec<(usize, Letter)>,
     upstream_of: Vec<(SessionKey, usize)>,
@@ -72,6 +76,7 @@ pub(super) fn settings(upstreams: usize) -> Settings {
         query_deadline: 4 * SECOND,
         queries_max: 1_000,
         queries_per_client_max: 800,
+        client_memory: 64 << 20,
         streams_max: 10,
         streams_per_client_max: 4,
         stream_queries_max: 100,
@@ -93,6 +98,7 @@ impl Lab {
         let shared = Shared {
             cache: Arc::new(Cache::new(1024 * 1024, (1, 2))),
             flights: Arc::new(Flights::new(workers)),
+            memory: Arc::new(ClientMemory::new(workers)),
         };
         Lab::sharing(0, settings, shared)
     }
@@ -124,6 +130,8 @@ impl Lab {
             client_reads: true,
             closed_streams: Vec::new(),
             resumed: 0,
+            streams: Vec::new(),
+            measured: 0,
             events: Vec::new(),
             letters: Vec::new(),
             upstream_of: Vec::new(),
@@ -132,6 +140,11 @@ impl Lab {
             shared,
             last_answer: None,
         }
+    }
+
+    /// What clients cost, in all workers.
+    pub(super) fn memory(&self) -> Arc<ClientMemory> {
+        Arc::clone(&self.shared.memory)
     }
 
     /// Goes over to other settings.
@@ -257,9 +270,15 @@ impl Lab {
 
     /// Opens a connection of the client 192.0.2.9.
     pub(super) fn connect(&mut self) -> StreamKey {
-        self.engine
-            .stream_opened(self.now, "192.0.2.9".parse().unwrap())
-            .unwrap()
+        self.connect_from("192.0.2.9").unwrap()
+    }
+
+    /// Opens a connection of another client, if there is room.
+    pub(super) fn connect_from(&mut self, peer: &str) -> Option<StreamKey> {
+        let stream = self.engine.stream_opened(self.now, peer.parse().unwrap());
+        self.streams.extend(stream);
+        self.settle();
+        stream
     }
 
     /// Sends octets on a client's connection; tells whether it is read on.
@@ -325,14 +344,23 @@ impl Lab {
                 }
                 Action::FlushStream(stream) => {
                     if let Some(output) = self.engine.stream_output(stream) {
+                        let mut taken = 0;
                         if self.client_reads {
+                            taken = output.len();
                             self.stream_bytes.append(output);
                         }
-                        self.engine
-                            .stream_wrote(self.now, stream, self.client_reads);
+                        self.engine.stream_wrote(self.now, stream, taken);
                     }
                 }
                 Action::ResumeStream(_) => self.resumed += 1,
+                Action::MeasureStreams => {
+                    for stream in &self.streams {
+                        self.engine
+                            .stream_measured(self.now, *stream, KernelBuffers::default());
+                    }
+                    self.measured += 1;
+                    self.engine.relieve(self.now);
+                }
                 Action::CloseStream(stream) => self.closed_streams.push(stream),
             }
         }

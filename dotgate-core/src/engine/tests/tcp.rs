@@ -173,12 +173,13 @@ fn a_client_that_never_reads_is_no_longer_read_then_cut_off_and_others_are_serve
 }
 
 #[test]
-fn responses_that_outgrow_the_buffer_of_a_client_that_never_reads_close_its_connection() {
+fn responses_that_outgrow_the_buffer_of_a_client_wait_until_it_reads_or_is_cut_off() {
     let mut lab = Lab::opened(1);
-    let stream = lab.connect();
+    let [reads_later, never_reads] = [(); 2].map(|()| lab.connect());
     lab.client_reads = false;
     for n in 0..40 {
-        lab.stream_send(stream, &framed(&query(n, &format!("n{n}.example"))));
+        lab.stream_send(reads_later, &framed(&query(n, &format!("n{n}.example"))));
+        lab.stream_send(never_reads, &framed(&query(n, &format!("n{n}.example"))));
     }
     let long = record(QNAME, NULL, 1, 300, &vec![7; 60_000]);
     while !lab.asked.is_empty() {
@@ -189,12 +190,34 @@ fn responses_that_outgrow_the_buffer_of_a_client_that_never_reads_close_its_conn
             [std::slice::from_ref(&long), &[], &[]],
         );
         lab.respond(asked.session, &message);
-        if let Some(waiting) = lab.engine.stream_output(stream) {
-            assert!(waiting.len() < limits::STREAM_UNSENT_MAX_BYTES + 65_537);
-        }
     }
-    assert_eq!(lab.closed_streams, [stream]);
     lab.expect_idle();
+    for stream in [reads_later, never_reads] {
+        let waiting = lab.engine.stream_output(stream).unwrap().len();
+        let bound = limits::STREAM_UNSENT_BYTES;
+        assert!((bound..bound + 65_537).contains(&waiting), "{waiting}");
+    }
+    let first: Vec<u8> = std::mem::take(lab.engine.stream_output(reads_later).unwrap());
+    lab.stream_bytes.extend_from_slice(&first);
+    lab.client_reads = true;
+    lab.engine.stream_wrote(lab.now, reads_later, first.len());
+    lab.settle();
+    let messages = lab.stream_messages();
+    assert_eq!(messages.len(), 40, "those that waited came, too");
+    for (number, message) in messages.iter().enumerate() {
+        assert_eq!(message[1] as usize, number);
+        assert!(message.len() > 60_000);
+    }
+    assert!(lab.closed_streams.is_empty());
+    lab.client_reads = false;
+    lab.pass(limits::STREAM_STALLED);
+    assert!(lab.closed_streams.contains(&never_reads));
+    assert_eq!(lab.count(Count::StreamsCutOff), 1, "the other one is idle");
+    assert_eq!(
+        lab.count(Count::ClientsGone),
+        40 - 3,
+        "what never fitted into its buffer"
+    );
 }
 
 #[test]

@@ -124,13 +124,14 @@ impl Scenario {
         let cache = &mut settings.cache;
         let at_name = line.clone();
         let expected = "query_deadline:, queries_max:, queries_per_client_max:, streams_max:, \
-            streams_per_client_max:, stream_queries_max:, stream_idle:, or one of the cache: ttl_min:, \
+            streams_per_client_max:, stream_queries_max:, stream_idle:, client_memory:, or one of the cache: ttl_min:, \
             ttl_max:, negative_ttl_max:, failure_ttl_max:, stale_max:, stale_after:, prefetch: or except:";
         match line.word(expected)? {
             "query_deadline:" => settings.query_deadline = line.time()?,
             "stream_idle:" => settings.stream_idle = line.time()?,
             "queries_max:" => settings.queries_max = line.number()? as usize,
             "queries_per_client_max:" => settings.queries_per_client_max = line.number()? as usize,
+            "client_memory:" => settings.client_memory = line.number()? as usize,
             "streams_max:" => settings.streams_max = line.number()? as usize,
             "streams_per_client_max:" => settings.streams_per_client_max = line.number()? as usize,
             "stream_queries_max:" => settings.stream_queries_max = line.number()? as usize,

@@ -62,6 +62,7 @@ fn settings(upstreams: usize) -> Settings {
         query_deadline: Duration::from_secs(4),
         queries_max: 1_000,
         queries_per_client_max: 1_000,
+        client_memory: 64 << 20,
         streams_max: 10,
         streams_per_client_max: 10,
         stream_queries_max: 100,

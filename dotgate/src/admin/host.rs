@@ -3,13 +3,14 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
-use hyper::Request;
 use hyper::header::HOST;
+use hyper::{Request, Version};
 
 use super::refusal::Refusal;
 use crate::config::is_interface_name;
 
-/// Checks that a request is for us: for an address, `localhost`, or one of `hosts`.
+/// Checks that a request is for us: for an address, `localhost`, or one of `hosts`. HTTP/1.0 does not know Host, so
+/// that balancers' probes may come without; a browser always has it (RFC 9112 section 3.2).
 pub(super) fn check<B>(request: &Request<B>, hosts: &[String]) -> Result<(), Refusal> {
     // RFC 9112 section 3.2.2: the authority of an absolute form goes before Host.
     let authority = request
@@ -23,11 +24,11 @@ pub(super) fn check<B>(request: &Request<B>, hosts: &[String]) -> Result<(), Ref
     if headers.next().is_some() {
         return Err(Refusal::NoHost);
     }
-    let host = authority.or(header).ok_or(Refusal::NoHost)?;
-    if is_ours(host, hosts) {
-        Ok(())
-    } else {
-        Err(Refusal::ForeignHost)
+    match authority.or(header) {
+        Some(host) if is_ours(host, hosts) => Ok(()),
+        Some(_) => Err(Refusal::ForeignHost),
+        None if request.version() == Version::HTTP_10 => Ok(()),
+        None => Err(Refusal::NoHost),
     }
 }
 

@@ -10,7 +10,7 @@ use super::response::{Response, words};
 /// Why a request is refused.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub(super) enum Refusal {
-    /// RFC 9112 section 3.2 wants one Host header.
+    /// RFC 9112 section 3.2 requires one Host header in HTTP/1.1.
     #[error("a request has one Host header (RFC 9112 section 3.2)")]
     NoHost,
     /// It is asked by a name that is not ours.

@@ -170,6 +170,14 @@ fn other_paths_methods_and_hosts_are_refused_in_plain_words() {
     assert_eq!(say(absolute).status, 403);
     let nameless = say("GET /livez HTTP/1.1\r\nConnection: close\r\n\r\n");
     assert_eq!(nameless.status, 400);
+    for (path, status) in [("/livez", 200), ("/readyz", 200), ("/nothing", 404)] {
+        let by_probe = say(&format!("GET {path} HTTP/1.0\r\n\r\n"));
+        assert_eq!(by_probe.status, status, "{path} by HTTP/1.0 without Host");
+    }
+    let by_probe = say("HEAD /livez HTTP/1.0\r\nUser-Agent: probe\r\n\r\n");
+    assert_eq!((by_probe.status, by_probe.body.as_str()), (200, ""));
+    let foreign = say("GET /livez HTTP/1.0\r\nHost: rebind.example\r\n\r\n");
+    assert_eq!(foreign.status, 403);
     for path in ["/", "/livez/", "/favicon.ico", "/../etc/passwd", "/api/v1/"] {
         let nothing = get(program.admin(), path);
         assert_eq!(

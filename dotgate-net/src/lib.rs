@@ -15,6 +15,7 @@ pub mod descriptors;
 pub mod interfaces;
 pub mod limits;
 pub mod presence;
+pub mod signals;
 pub mod tcp;
 pub mod udp;
 

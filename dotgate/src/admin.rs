@@ -3,7 +3,8 @@
 //! Stands beside the path of a query, on the control thread, and reads what the workers write anyway: it never
 //! waits for one and never costs a query anything. `routes` says what is where, `endpoint` what all connections
 //! share, `client` is the other end, for the commands that ask.
-//! Bounds of connections, sizes and times are in `connections`. HTTP/1.1 alone (RFC 9112); TLS belongs in front.
+//! Bounds of connections, sizes and times are in `connections`. HTTP/1.1 (RFC 9112), and HTTP/1.0 for the probes of
+//! balancers; TLS belongs in front.
 
 mod body;
 mod cache;
@@ -43,7 +44,7 @@ use self::endpoint::Endpoint;
 pub use self::endpoint::{Access, readiness_line};
 pub use self::sources::Sources;
 pub use self::token::{Token, TokenError};
-pub use self::upstreams::health_line;
+pub use self::upstreams::{UpstreamReport, health_line, reports as upstream_reports};
 use crate::config::{AdminConfig, ScopedSocketAddress};
 use crate::take_over::{Inherited, Role, ToHandOver};
 

@@ -4,6 +4,8 @@
 //! until no packet came for `QUIET`, at most `server.drain_max`; then what is in flight is finished. A second
 //! signal ends the program at once. A process that is replaced drains likewise, but takes nothing new.
 
+mod signals;
+mod status;
 mod telling;
 mod watchdog;
 
@@ -13,13 +15,14 @@ use std::time::Duration;
 
 use dotgate_core::{Count, Moment};
 use dotgate_net::Named;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tracing::info;
 
+use self::signals::{Asked, Signals};
+use self::status::log_status;
 use self::telling::tell;
 use self::watchdog::Watchdog;
-use crate::admin::{Admin, Serving};
+use crate::admin::{Admin, Serving, Sources};
 use crate::bootstrap::Bootstrap;
 use crate::config::Config;
 use crate::reload::{EVERY, InForce, Outcome};
@@ -147,45 +150,17 @@ impl Listening {
     }
 }
 
-#[derive(Debug)]
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hang_up: Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Signals> {
-        Ok(Signals {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hang_up: signal(SignalKind::hangup())?,
-        })
-    }
-
-    async fn next(&mut self) -> Asked {
-        tokio::select! {
-            _ = self.terminate.recv() => Asked::Stop("SIGTERM"),
-            _ = self.interrupt.recv() => Asked::Stop("SIGINT"),
-            _ = self.hang_up.recv() => Asked::Reload,
+/// Waits for the next signal that asks for the end, while this process is about to end already.
+async fn next_stop(signals: &mut Signals, sources: &Sources) {
+    loop {
+        match signals.next().await {
+            Asked::Stop(_) => return,
+            Asked::Reload => {
+                info!("SIGHUP: this process is about to end, and reads no configuration");
+            }
+            Asked::Status => log_status(sources),
         }
     }
-
-    /// The next signal that asks for the end.
-    async fn stop(&mut self) {
-        while self.next().await == Asked::Reload {
-            info!("SIGHUP: this process is about to end, and reads no configuration");
-        }
-    }
-}
-
-/// What a signal asks for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Asked {
-    /// The end, in these words.
-    Stop(&'static str),
-    /// That the configuration is read anew.
-    Reload,
 }
 
 /// Why this process ends.
@@ -236,6 +211,7 @@ async fn control(
             asked = signals.next() => match asked {
                 Asked::Stop(name) => break Reason::Told(name),
                 Asked::Reload => beside.reload("SIGHUP", forwarder),
+                Asked::Status => log_status(forwarder.sources()),
             },
             _ = looks.tick() => {
                 if beside.in_force.look() {
@@ -277,9 +253,10 @@ async fn control(
     }
     // From here on nobody replaces this process.
     drop(successors);
+    let sources = Arc::clone(forwarder.sources());
     tokio::select! {
         end = drain_and_save(forwarder, &config, snapshot) => return end,
-        _ = signals.stop() => {}
+        () = next_stop(&mut signals, &sources) => {}
     }
     if !is_replaced {
         return End::CutShort;
@@ -287,7 +264,7 @@ async fn control(
     // The service ends, and this process was told of it for the first time.
     tokio::select! {
         end = finish(forwarder, &config) => end,
-        _ = signals.stop() => End::CutShort,
+        () = next_stop(&mut signals, &sources) => End::CutShort,
     }
 }
 

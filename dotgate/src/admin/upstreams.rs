@@ -30,29 +30,29 @@ const LOOK: Duration = Duration::from_millis(10);
 /// What is known of an upstream. Times are in seconds before now.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct UpstreamReport {
+pub struct UpstreamReport {
     /// As in the settings.
-    pub(super) upstream: String,
+    pub upstream: String,
     /// Whether it is well and answered lately.
-    pub(super) answers: bool,
+    pub answers: bool,
     /// `well`, `suspect`, `down`, or `unknown` before anything was heard of it.
-    pub(super) state: String,
+    pub state: String,
     /// How long it is well, or is not.
-    pub(super) state_seconds: Option<f64>,
+    pub state_seconds: Option<f64>,
     /// When it last answered.
-    pub(super) last_response_seconds: Option<f64>,
+    pub last_response_seconds: Option<f64>,
     /// What last failed.
-    pub(super) last_error: Option<String>,
+    pub last_error: Option<String>,
     /// When that was.
-    pub(super) last_error_seconds: Option<f64>,
+    pub last_error_seconds: Option<f64>,
     /// The smoothed time from a question to its answer, in milliseconds.
-    pub(super) round_trip_ms: Option<f64>,
+    pub round_trip_ms: Option<f64>,
     /// Open sessions of all workers.
-    pub(super) sessions: u32,
+    pub sessions: u32,
     /// Handshakes that succeeded since the start.
-    pub(super) handshakes: u64,
+    pub handshakes: u64,
     /// Whole days until its certificate ends; negative once it has.
-    pub(super) certificate_days_left: Option<i64>,
+    pub certificate_days_left: Option<i64>,
 }
 
 /// The body of `/healthz`.
@@ -106,7 +106,7 @@ pub(super) async fn verify(endpoint: &Endpoint) -> HealthReport {
 }
 
 /// All upstreams as they are known to those who ask at `start`.
-pub(super) fn reports(sources: &Sources, start: Moment) -> Vec<UpstreamReport> {
+pub fn reports(sources: &Sources, start: Moment) -> Vec<UpstreamReport> {
     let upstreams = sources.upstreams();
     let reports = upstreams.iter().map(|upstream| report(upstream, start));
     reports.collect()

@@ -12,6 +12,7 @@
 
 mod admin;
 mod admin_api;
+mod balancer;
 mod certificates;
 mod clients;
 mod ends;
@@ -25,6 +26,7 @@ mod prometheus;
 mod reload;
 mod rest;
 mod rolling;
+mod signals;
 mod silence;
 mod snapshot;
 mod streams;

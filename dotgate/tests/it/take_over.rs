@@ -330,7 +330,7 @@ fn addresses_come_and_go_with_a_replacement() {
     assert_eq!(first.wait().code(), Some(0));
     kept.ask("kept-still.test").assert_right();
     until("the removed address's end", || {
-        std::net::UdpSocket::bind(at("127.0.0.2")).is_ok()
+        UdpSocket::bind(at("127.0.0.2")).is_ok()
     });
     second.tcp().ask("stream.test").assert_right();
 }

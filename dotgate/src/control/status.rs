@@ -1,0 +1,63 @@
+//! The status in the log, for those who ask by SIGUSR1: what `/api/v1/status` has, in a few lines.
+
+use dotgate_core::Gauge;
+use dotgate_core::labels::{ClientTransport, Outcome, RecordType};
+use tracing::info;
+
+use super::now;
+use crate::admin::{Sources, upstream_reports};
+
+/// Logs what is known now: one line for this instance, and one for each upstream.
+pub(super) fn log_status(sources: &Sources) {
+    let queries = |outcomes: &[Outcome]| queries(sources, outcomes);
+    let gauge = |gauge| -> u64 {
+        let workers = sources.workers().iter();
+        workers.map(|worker| worker.counters().gauge(gauge)).sum()
+    };
+    let cache = sources.cache().usage();
+    info!(
+        uptime_seconds = now().since(sources.started()).as_secs(),
+        queries = queries(Outcome::ALL),
+        answered = queries(&[Outcome::Answered]),
+        cached = queries(&[Outcome::Cached]),
+        stale = queries(&[Outcome::Stale]),
+        failed = queries(&[Outcome::Failed, Outcome::CachedFailure]),
+        in_flight = gauge(Gauge::QueriesInFlight),
+        tcp_connections = gauge(Gauge::Streams),
+        cache_entries = cache.entries,
+        cache_bytes = cache.bytes_used,
+        cache_bytes_max = cache.bytes_max,
+        awaited = sources.awaited().join(","),
+        "status"
+    );
+    for report in upstream_reports(sources, now()) {
+        info!(
+            upstream = report.upstream,
+            state = report.state,
+            state_seconds = report.state_seconds,
+            last_response_seconds = report.last_response_seconds,
+            round_trip_ms = report.round_trip_ms,
+            sessions = report.sessions,
+            handshakes = report.handshakes,
+            last_error = report.last_error,
+            last_error_seconds = report.last_error_seconds,
+            certificate_days_left = report.certificate_days_left,
+            "status of an upstream"
+        );
+    }
+}
+
+/// The queries that ended in one of these ways, of all clients.
+fn queries(sources: &Sources, outcomes: &[Outcome]) -> u64 {
+    let mut count = 0;
+    for worker in sources.workers() {
+        let clients = worker.counters().clients();
+        for via in ClientTransport::ALL {
+            for asked in RecordType::ALL {
+                let of_this = outcomes.iter().map(|it| clients.queries(*via, *asked, *it));
+                count += of_this.sum::<u64>();
+            }
+        }
+    }
+    count
+}

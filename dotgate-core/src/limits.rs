@@ -142,6 +142,10 @@ pub const STREAM_SHED_CLIENTS: usize = 64;
 /// Frames of length zero or without a header after which a client's connection is closed.
 pub const STREAM_EMPTY_FRAMES: u32 = 2;
 
+/// Messages answered with FORMERR, NOTIMP or BADVERS after which a client's connection is closed: a client that probes
+/// needs two or three.
+pub const STREAM_REJECTED: u32 = 5;
+
 /// What goes on, such as queries turned away at a limit, is told to the log this often.
 pub const TELL_AGAIN_AFTER: Duration = Duration::from_secs(10);
 

@@ -21,6 +21,7 @@ pub use self::budget::KernelBuffers;
 use self::holders::{Activity, HolderKey, Holders};
 pub(crate) use self::pending::{Pending, PendingEde, PendingQueue, ResponseTerms};
 use crate::admit::ClientId;
+use crate::counters::labels::StreamEnd;
 use crate::frames::Frames;
 use crate::limits;
 use crate::memory::ClientMemory;
@@ -56,6 +57,10 @@ pub(crate) struct Stream {
     /// Whether the driver was told to stop reading.
     pub(crate) is_paused: bool,
     pub(crate) empty_frames: u32,
+    /// Messages that were answered with FORMERR, NOTIMP or BADVERS.
+    pub(crate) rejected: u32,
+    /// Why it ends when it has nothing more to read or to write.
+    pub(crate) end: StreamEnd,
     last_message: Moment,
     partial_since: Option<Moment>,
     unsent_since: Option<Moment>,
@@ -204,6 +209,8 @@ impl Streams {
             has_ended: false,
             is_paused: false,
             empty_frames: 0,
+            rejected: 0,
+            end: StreamEnd::Finished,
             last_message: now,
             partial_since: None,
             unsent_since: None,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::cells::{Cells, Distribution, Histogram};
-use super::labels::{ClientTransport, Limit, Outcome, Rcode, Reason, RecordType};
+use super::labels::{ClientTransport, Limit, Outcome, Rcode, Reason, RecordType, StreamEnd};
 
 const QUERIES: usize = ClientTransport::COUNT * RecordType::COUNT * Outcome::COUNT;
 
@@ -17,6 +17,7 @@ pub struct ClientCounters {
     responses: Cells<{ Rcode::COUNT }>,
     failures: Cells<{ Reason::COUNT }>,
     limits: Cells<{ Limit::COUNT }>,
+    stream_ends: Cells<{ StreamEnd::COUNT }>,
     durations: [[Histogram; WAITED.len()]; ClientTransport::COUNT],
 }
 
@@ -27,6 +28,7 @@ impl ClientCounters {
             responses: Cells::new(),
             failures: Cells::new(),
             limits: Cells::new(),
+            stream_ends: Cells::new(),
             durations: std::array::from_fn(|_| std::array::from_fn(|_| Histogram::new())),
         }
     }
@@ -45,6 +47,10 @@ impl ClientCounters {
 
     pub(crate) fn add_limit(&self, limit: Limit) {
         self.limits.add(limit as usize, 1);
+    }
+
+    pub(crate) fn add_stream_end(&self, end: StreamEnd) {
+        self.stream_ends.add(end as usize, 1);
     }
 
     /// Nothing is observed of an outcome that does not wait: its time is that of one turn, which no clock shows.
@@ -72,6 +78,11 @@ impl ClientCounters {
     /// Times a limit was hit.
     pub fn limits(&self, limit: Limit) -> u64 {
         self.limits.at(limit as usize)
+    }
+
+    /// Connections that we closed.
+    pub fn stream_ends(&self, end: StreamEnd) -> u64 {
+        self.stream_ends.at(end as usize)
     }
 
     /// From query to response. None for outcomes that wait for nothing.

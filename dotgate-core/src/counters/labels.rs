@@ -243,6 +243,29 @@ impl Ending {
 }
 
 labels! {
+    /// Why a client's connection was closed by us.
+    StreamEnd:
+    /// No query came for the idle time, or sooner because most connections were taken.
+    Idle = "idle",
+    /// A query was not complete in time.
+    HalfMessage = "half_message",
+    /// The client read nothing of what waited for it in time.
+    Unread = "unread",
+    /// What it sent were no messages: frames without a header, or responses.
+    Framing = "framing",
+    /// A message ended before what its header counts, or several could not be understood.
+    Malformed = "malformed",
+    /// All connections were taken, and it made room for another client.
+    Displaced = "displaced",
+    /// Clients cost as much memory as they may, and its client cost most.
+    Memory = "memory",
+    /// The client had sent its last byte and has all responses.
+    Finished = "finished",
+    /// The program ends.
+    Stopped = "stopped",
+}
+
+labels! {
     /// A limit of ours at which something was turned away or put off.
     Limit:
     /// Queries in flight, all clients together.

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use dotgate_wire::{
-    Ignore, LetterCase, Query, Question, Received, Reject, opcode, parse_front, parse_query,
-    write_local,
+    Ignore, LetterCase, Malformed, NameFault, Query, QueryFault, Question, Received, Reject,
+    opcode, parse_front, parse_query, write_local,
 };
 
 use super::kept::Held;
@@ -27,6 +27,11 @@ use crate::respond::Asked;
 pub(super) enum Taken {
     /// It was answered at once.
     Answered,
+    /// It was answered with FORMERR, NOTIMP or BADVERS.
+    Rejected {
+        /// Whether it ended before all that its header counts.
+        is_cut_short: bool,
+    },
     /// It waits for an upstream.
     InFlight,
     /// It deserves no response.
@@ -61,7 +66,9 @@ impl Engine {
             Received::Ignore(Ignore::TooShort | Ignore::IsResponse) => self.ignore(client),
             Received::Reject(reject) => {
                 self.reject(client, &reject);
-                Taken::Answered
+                Taken::Rejected {
+                    is_cut_short: is_cut_short(&reject.fault),
+                }
             }
             Received::Query(query) => self.admit(now, client, peer, &query),
         }
@@ -307,4 +314,12 @@ impl Engine {
             transport: self.transport(client),
         }
     }
+}
+
+/// Whether a message ended before all that its header counts.
+fn is_cut_short(fault: &QueryFault) -> bool {
+    let name = Malformed::Name(NameFault::CutShort);
+    [name, Malformed::CutShort]
+        .map(QueryFault::Malformed)
+        .contains(fault)
 }

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use super::Engine;
 use super::intake::Taken;
 use crate::counters::Count;
-use crate::counters::labels::Limit;
+use crate::counters::labels::{Limit, StreamEnd};
 use crate::exchange::Client;
-use crate::frames::Next;
+use crate::frames::{Frames, Next};
 use crate::limits;
 use crate::moment::Moment;
 use crate::outbox::Action;
@@ -24,7 +24,7 @@ impl Engine {
             && !self.streams.has_its_share(peer)
             && let Some(displaced) = self.streams.displaced_by(peer, now)
         {
-            self.close_stream(displaced);
+            self.close_stream(displaced, StreamEnd::Displaced);
         }
         if self.streams.costs_its_share(peer) {
             self.refuse_stream(now, peer, Limit::ClientMemory);
@@ -61,6 +61,9 @@ impl Engine {
             frames.keep(bytes);
         }
         if let Some(stream) = self.streams.get_mut(key) {
+            if stream.end == StreamEnd::Malformed {
+                frames = Frames::default();
+            }
             stream.frames = frames;
             self.streams.charge(key);
         }
@@ -90,7 +93,7 @@ impl Engine {
         if let Some(stream) = self.streams.get_mut(key) {
             stream.has_ended = true;
             if stream.is_finished() {
-                self.close_stream(key);
+                self.close_stream(key, StreamEnd::Finished);
             }
         }
     }
@@ -119,8 +122,8 @@ impl Engine {
         self.write_out_pending(key);
         self.streams.watch(key);
         self.resume_stream(now, key);
-        if self.streams.get(key).is_some_and(Stream::is_finished) {
-            self.close_stream(key);
+        if let Some(stream) = self.streams.get(key).filter(|held| held.is_finished()) {
+            self.close_stream(key, stream.end);
         }
     }
 
@@ -137,7 +140,7 @@ impl Engine {
                 let peer = stream.peer;
                 self.count(Count::StreamsCutOff);
                 self.hit_limit(now, Limit::ClientMemory, peer);
-                self.close_stream(key);
+                self.close_stream(key, StreamEnd::Memory);
             }
         }
         for key in self.streams.take_waiting_for_memory() {
@@ -155,7 +158,7 @@ impl Engine {
     /// Closes all client connections, as at the end of a stop.
     pub fn close_all_streams(&mut self) {
         for key in self.streams.keys() {
-            self.close_stream(key);
+            self.close_stream(key, StreamEnd::Stopped);
         }
     }
 
@@ -176,14 +179,15 @@ impl Engine {
     /// Closes connections whose time is over: idle, half-way through a message, or not reading.
     pub(super) fn lapse_streams(&mut self, now: Moment) {
         while let Some(key) = self.streams.poll_lapsed(now) {
-            if self
-                .streams
-                .get(key)
-                .is_some_and(|stream| !stream.frames.is_empty() || !stream.outgoing.is_empty())
-            {
+            let end = match self.streams.get(key) {
+                Some(stream) if !stream.outgoing.is_empty() => StreamEnd::Unread,
+                Some(stream) if !stream.frames.is_empty() => StreamEnd::HalfMessage,
+                Some(_) | None => StreamEnd::Idle,
+            };
+            if end != StreamEnd::Idle {
                 self.count(Count::StreamsCutOff);
             }
-            self.close_stream(key);
+            self.close_stream(key, end);
         }
     }
 
@@ -209,12 +213,20 @@ impl Engine {
         stream.on_message(now);
         match taken {
             Taken::InFlight | Taken::Answered => {}
+            Taken::Rejected { is_cut_short } => {
+                stream.rejected += 1;
+                // One that ends too early was framed wrongly, and so is what follows it.
+                if is_cut_short || stream.rejected >= limits::STREAM_REJECTED {
+                    self.end_after_responses(key);
+                    return Next::Pause;
+                }
+            }
             Taken::Ignored => {
                 // Without a header the framing is lost (RFC 1035 section 4.2.2); one empty frame is forgiven.
                 stream.empty_frames += 1;
                 if !message.is_empty() || stream.empty_frames >= limits::STREAM_EMPTY_FRAMES {
                     self.count(Count::StreamsCutOff);
-                    self.close_stream(key);
+                    self.close_stream(key, StreamEnd::Framing);
                     return Next::Pause;
                 }
             }
@@ -226,8 +238,19 @@ impl Engine {
         }
     }
 
-    pub(super) fn close_stream(&mut self, key: StreamKey) {
+    /// Reads nothing more from a client whose messages make no sense, and closes its connection when it has its
+    /// responses.
+    fn end_after_responses(&mut self, key: StreamKey) {
+        self.count(Count::StreamsCutOff);
+        if let Some(stream) = self.streams.get_mut(key) {
+            stream.has_ended = true;
+            stream.end = StreamEnd::Malformed;
+        }
+    }
+
+    pub(super) fn close_stream(&mut self, key: StreamKey, end: StreamEnd) {
         if self.forget_stream(key) {
+            self.counters.clients().add_stream_end(end);
             self.actions.push_back(Action::CloseStream(key));
         }
     }

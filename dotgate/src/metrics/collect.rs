@@ -2,7 +2,7 @@
 
 use dotgate_core::labels::{
     AttemptKind, ClientTransport, Ending, Handshake, Limit, Outcome, Rcode, Reason, RecordType,
-    Stage, Winner,
+    Stage, StreamEnd, Winner,
 };
 use dotgate_core::{
     ClientCounters, Counters, Distribution, Gauge, HealthState, UpstreamCounters, WAITED,
@@ -87,6 +87,11 @@ impl Reading<'_> {
                 );
             }
             OfClients::Streams => page.sample(&[], gauge(Gauge::Streams)),
+            OfClients::StreamsClosed => {
+                for end in StreamEnd::ALL {
+                    page.sample(&[end.label()], clients(&|all| all.stream_ends(*end)));
+                }
+            }
             OfClients::ClientMemory => page.sample(&[], self.client_memory.used()),
             OfClients::ClientMemoryMax => page.sample(&[], self.client_memory.max()),
         }

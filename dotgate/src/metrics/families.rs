@@ -3,7 +3,7 @@
 use dotgate_core::Count;
 use dotgate_core::labels::{
     AttemptKind, ClientTransport, Ending, Handshake, Limit, Outcome, Rcode, Reason, RecordType,
-    Stage, Winner,
+    Stage, StreamEnd, Winner,
 };
 
 use super::table::{Kind, Label, Metric, Source, Values, row};
@@ -14,6 +14,7 @@ const OUTCOME: Label = closed("outcome", Outcome::VALUES);
 const RCODE: Label = closed("rcode", Rcode::VALUES);
 const REASON: Label = closed("reason", Reason::VALUES);
 const LIMIT: Label = closed("limit", Limit::VALUES);
+const STREAM_END: Label = closed("reason", StreamEnd::VALUES);
 const STAGE: Label = closed("stage", Stage::VALUES);
 const ATTEMPT: Label = closed("kind", AttemptKind::VALUES);
 const HANDSHAKE: Label = closed("kind", Handshake::VALUES);
@@ -119,6 +120,9 @@ families! {
     Streams = Gauge "dotgate_streams_open" []
         "Clients' TCP connections that are open.",
         "Near DOTGATE_TCP_CONNECTIONS_MAX: clients are turned away soon.";
+    StreamsClosed = Counter "dotgate_streams_closed" [STREAM_END]
+        "Clients' TCP connections that dotgate closed, by reason.",
+        "unread, half_message, framing and malformed: clients that misbehave; displaced and memory: more than there is room for.";
     ClientMemory = Gauge "dotgate_client_memory_bytes" []
         "Memory that clients take: TCP connections with what waits in dotgate and in the kernel, and queries in flight.",
         "From half of dotgate_client_memory_max_bytes on no client gets more than its share; at the limit connections are closed.";
@@ -267,7 +271,7 @@ pub(super) fn alone(count: Count) -> Option<Metric> {
         Count::Datagrams => "Load over UDP before anything is looked at.",
         Count::StreamsAccepted => "Load over TCP; responses cut for UDP bring clients here.",
         Count::StreamsCutOff => {
-            "Clients that stall, do not read, or speak something else than DNS."
+            "Clients that stall, do not read, or speak something else than DNS: dotgate_streams_closed_total says why."
         }
         Count::QueriesForwarded => {
             "With dotgate_upstream_attempts_total: how many questions a forwarded query costs."

@@ -1,5 +1,7 @@
 use super::lab::{Lab, MS, SECOND, framed, query, query_with_edns};
 use crate::counters::Count;
+use crate::counters::labels::StreamEnd;
+use crate::limits;
 
 impl Lab {
     /// The IDs of the responses written to the client's connection.
@@ -79,6 +81,73 @@ fn a_connection_whose_framing_is_lost_is_closed_and_one_empty_frame_is_forgiven(
     let stream = lab.connect();
     lab.stream_send(stream, &framed(&[0; 11]));
     assert_eq!(lab.closed_streams.last(), Some(&stream));
+}
+
+#[test]
+fn after_a_few_malformed_messages_a_connection_is_read_no_more_and_closed() {
+    let mut lab = Lab::opened(1);
+    let stream = lab.connect();
+    let mut other_opcode = query(1, "a.example");
+    other_opcode[2] |= 2 << 3;
+    let mut no_question = query(2, "a.example");
+    no_question.truncate(12);
+    no_question[5] = 0;
+    let mut bytes = framed(&query(7, "waiting.example"));
+    for n in 0..100 {
+        bytes.extend(framed([&other_opcode, &no_question][n % 2]));
+    }
+    lab.stream_send(stream, &bytes);
+    let rejected = limits::STREAM_REJECTED as usize;
+    assert_eq!(lab.stream_messages().len(), rejected);
+    assert!(!lab.engine.stream_reads(stream));
+    assert!(lab.closed_streams.is_empty(), "a query of it is in flight");
+    lab.answer_all();
+    assert_eq!(lab.stream_messages().len(), rejected + 1);
+    assert_eq!(lab.closed_streams, [stream]);
+    assert_eq!(lab.count(Count::StreamsCutOff), 1);
+    let ends = lab.engine.counters().clients();
+    assert_eq!(ends.stream_ends(StreamEnd::Malformed), 1);
+    lab.expect_idle();
+}
+
+#[test]
+fn a_message_that_ends_too_early_is_answered_and_nothing_behind_it_is_read() {
+    let mut lab = Lab::opened(1);
+    let stream = lab.connect();
+    let whole = query(1, "a.example");
+    let mut bytes = framed(&whole[..20]);
+    bytes.extend(framed(&query(2, "b.localhost")));
+    lab.stream_send(stream, &bytes);
+    let messages = lab.stream_messages();
+    assert_eq!(messages.len(), 1, "the next frame is out of step");
+    assert_eq!(messages[0][3] & 15, 1);
+    assert_eq!(lab.closed_streams, [stream]);
+}
+
+#[test]
+fn a_connection_that_is_closed_has_a_reason() {
+    let mut lab = Lab::opened(1);
+    let [_idle, half, ended, framing] = [(); 4].map(|()| lab.connect());
+    lab.stream_send(half, &[0]);
+    lab.engine.stream_ended(ended);
+    lab.stream_send(framing, &framed(&[0; 11]));
+    lab.client_reads = false;
+    lab.pass(SECOND);
+    let unread = lab.connect();
+    lab.stream_send(unread, &framed(&query(3, "c.localhost")));
+    lab.pass(20 * SECOND);
+    assert_eq!(lab.closed_streams.len(), 5);
+    let ends = lab.engine.counters().clients();
+    for (end, times) in [
+        (StreamEnd::Idle, 1),
+        (StreamEnd::HalfMessage, 1),
+        (StreamEnd::Finished, 1),
+        (StreamEnd::Framing, 1),
+        (StreamEnd::Unread, 1),
+        (StreamEnd::Malformed, 0),
+    ] {
+        assert_eq!(ends.stream_ends(end), times, "{end:?}");
+    }
 }
 
 #[test]

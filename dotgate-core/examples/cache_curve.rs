@@ -32,6 +32,7 @@ const TERMS: Terms = Terms {
     generation: 0,
     stale_max: std::time::Duration::ZERO,
     may_prefetch: true,
+    shares_nxdomain: false,
 };
 
 fn main() {

@@ -62,6 +62,8 @@ pub struct Terms {
     pub stale_max: Duration,
     /// Whether the caller would refresh an entry before its end.
     pub may_prefetch: bool,
+    /// Whether an entry for all types of a name answers for them.
+    pub shares_nxdomain: bool,
 }
 
 /// For what an answer is kept.
@@ -69,7 +71,8 @@ pub struct Terms {
 pub enum Scope {
     /// For its own question.
     Exact,
-    /// For all types of its name: NXDOMAIN without records in the answer section (RFC 2308 section 5).
+    /// For all types of its name: NXDOMAIN without records in the answer section (RFC 2308 section 5), where
+    /// [`Terms::shares_nxdomain`] is set.
     AllTypes,
 }
 

@@ -40,7 +40,13 @@ impl<'c> Restoration<'c> {
         let Some(life_seconds) = self.check(entry) else {
             return false;
         };
+        let scope = if self.settings.nxdomain_all_types {
+            entry.scope
+        } else {
+            Scope::Exact
+        };
         let checked = SavedEntry {
+            scope,
             life_seconds,
             octets: &self.octets,
             ..*entry
@@ -60,7 +66,7 @@ impl<'c> Restoration<'c> {
             && answer.rcode() == stored.rcode()
             && judge(answer, false) == Verdict::Deliver;
         let is_filed_rightly =
-            entry.route == ROUTE && answer.denies_all_types() == (entry.scope == Scope::AllTypes);
+            entry.route == ROUTE && (answer.denies_all_types() || entry.scope == Scope::Exact);
         let ede = stored.ede();
         let is_bounded = ede.is_none_or(|ede| ede.text.len() <= limits::SAVED_EDE_BYTES);
         if !(is_answer && is_filed_rightly && is_bounded && settings.keeps(&question)) {

@@ -52,6 +52,10 @@ pub struct CacheSettings {
     pub stale_after: Duration,
     /// Whether popular answers are asked for again before they expire.
     pub prefetch: bool,
+    /// Whether NXDOMAIN answers for all types of its name and not only for the one that was asked for.
+    pub nxdomain_all_types: bool,
+    /// Whether the addresses of an answer stand in another order each time.
+    pub rotates_addresses: bool,
     /// Names at and below which nothing is kept: uncompressed, in lower case.
     pub except: Vec<Box<[u8]>>,
 }
@@ -67,6 +71,8 @@ impl CacheSettings {
             stale_max: Duration::ZERO,
             stale_after: Duration::ZERO,
             prefetch: false,
+            nxdomain_all_types: false,
+            rotates_addresses: false,
             except: Vec::new(),
         }
     }

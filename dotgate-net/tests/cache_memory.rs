@@ -17,6 +17,7 @@ const TERMS: Terms = Terms {
     generation: 0,
     stale_max: Duration::from_secs(60),
     may_prefetch: true,
+    shares_nxdomain: false,
 };
 
 fn question(number: usize) -> Question {

@@ -300,6 +300,8 @@ fn give_cache(random: &mut Random, plan: &mut Plan) {
         stale_max: random.pick([secs(0), secs(10), secs(86_400), secs(86_400)]),
         stale_after: Duration::from_millis(random.pick([200, 1_800, 1_800, 4_000])),
         prefetch: random.happens(700),
+        nxdomain_all_types: false,
+        rotates_addresses: false,
         except: Vec::new(),
     };
     let every = secs(random.pick([1, 4, 15]));

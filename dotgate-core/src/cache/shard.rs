@@ -146,7 +146,8 @@ impl Shard {
         if let Some(place) = exact.filter(|place| self.is_fresh_data(*place, now)) {
             return self.serve(place, now, terms, out);
         }
-        let all_types = self.find(&pair.all_types());
+        let all_types = terms.shares_nxdomain.then(|| self.find(&pair.all_types()));
+        let all_types = all_types.flatten();
         if let Some(place) = all_types.filter(|place| self.is_fresh_data(*place, now)) {
             return self.serve(place, now, terms, out);
         }

@@ -27,6 +27,7 @@ const TERMS: Terms = Terms {
     generation: 1,
     stale_max: Duration::from_secs(1_000),
     may_prefetch: false,
+    shares_nxdomain: true,
 };
 
 /// A cache with one caller and a clock of its own.

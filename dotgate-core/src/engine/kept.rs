@@ -144,6 +144,7 @@ impl Engine {
             generation: self.recoveries(),
             stale_max: self.settings.cache.stale_max,
             may_prefetch,
+            shares_nxdomain: self.settings.cache.nxdomain_all_types,
         };
         self.kept.clear();
         self.cache.lookup(now, key, question, terms, &mut self.kept)
@@ -328,7 +329,7 @@ impl Engine {
         if matches!(self.answer.rcode(), rcode::NOERROR | rcode::NXDOMAIN) {
             // One that is not kept still ends the life of what it supersedes.
             let life = limits.life(self.answer.life());
-            let scope = if self.answer.denies_all_types() {
+            let scope = if limits.nxdomain_all_types && self.answer.denies_all_types() {
                 Scope::AllTypes
             } else {
                 Scope::Exact

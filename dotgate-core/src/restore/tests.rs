@@ -104,6 +104,7 @@ impl Restored {
             generation: 0,
             stale_max: settings().stale_max,
             may_prefetch: false,
+            shares_nxdomain: true,
         };
         let mut octets = Vec::new();
         let found = self
@@ -153,9 +154,17 @@ fn an_answer_comes_back_with_its_age_and_denials_for_all_types() {
         life_seconds: 60,
         ..entry(&denial)
     };
-    let restored = restore(&of_all_types, &settings());
+    let shared = CacheSettings {
+        nxdomain_all_types: true,
+        ..settings()
+    };
+    let own = settings();
+    let found = |settings, rtype| restore(&of_all_types, settings).served(rtype).0;
+    assert!(matches!(found(&shared, 28), Found::Fresh { age: 30, .. }));
+    // Without the setting it is one for its own type.
+    assert_eq!(found(&own, 28), Found::Miss);
     assert!(matches!(
-        restored.served(28).0,
+        found(&own, A),
         Found::Fresh { age: 30, .. }
     ));
 }
@@ -195,7 +204,7 @@ fn what_is_no_answer_to_its_question_is_refused() {
     assert!(is_refused(&octets, |entry| entry.rclass = 3));
     assert!(is_refused(&octets, |entry| entry.route = 1));
     assert!(is_refused(&octets, |entry| entry.scope = Scope::AllTypes));
-    assert!(is_refused(&denial(), |_| {}), "it is for all types");
+    assert!(!is_refused(&denial(), |_| {}));
     assert!(is_refused(&octets, |entry| entry.life_seconds = 0));
     assert!(is_refused(&octets, |entry| entry.age = Duration::from_secs(900)));
     assert!(is_refused(&octets, |entry| entry.age = Duration::MAX));

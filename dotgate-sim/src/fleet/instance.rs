@@ -84,6 +84,7 @@ impl Instance {
             generation: 0,
             stale_max: Duration::from_secs(86_400),
             may_prefetch: self.prefetch_credit >= limits::PREFETCH_COST,
+            shares_nxdomain: false,
         };
         self.octets.clear();
         let found = self

@@ -30,6 +30,7 @@ pub struct Memory {
     failure_max: Duration,
     stale_max: Duration,
     stale_after: Duration,
+    shares_nxdomain: bool,
 }
 
 /// How an answer was come by.
@@ -67,6 +68,7 @@ impl Memory {
             failure_max: Duration::from_secs(cache.failure_ttl_max.into()),
             stale_max: cache.stale_max,
             stale_after: cache.stale_after,
+            shares_nxdomain: cache.nxdomain_all_types,
         }
     }
 
@@ -156,8 +158,8 @@ impl Model {
             let Some(answered) = attempt.answered.filter(|_| is_variant) else {
                 continue;
             };
-            // NXDOMAIN is of all types.
-            let is_of_it = attempt.question == question || answered.rcode == 3;
+            let is_shared = answered.rcode == 3 && self.memory.shares_nxdomain;
+            let is_of_it = attempt.question == question || is_shared;
             let is_same = answered.rcode == seen.rcode
                 && (seen.is_truncated || answered.data.map(u32::to_be_bytes).as_ref() == data);
             if !is_of_it || !is_same || answered.at > response.at {

@@ -124,6 +124,8 @@ cache.failure_ttl_max           default                 5s
 cache.stale_max                 default                 86400s
 cache.stale_after               default                 1800ms
 cache.prefetch                  default                 true
+cache.nxdomain_all_types        default                 false
+cache.rotate_addresses          default                 true
 cache.except                    default                 (none)
 cache.snapshot_file             -                       (not set)
 

@@ -117,6 +117,10 @@ pub struct CacheConfig {
     pub stale_after: Duration,
     /// Whether popular answers are asked for again before they end.
     pub prefetch: bool,
+    /// Whether NXDOMAIN answers for all types of its name.
+    pub nxdomain_all_types: bool,
+    /// Whether the addresses of a cached answer stand in another order each time.
+    pub rotates_addresses: bool,
     /// Names at and below which nothing is kept: uncompressed, in lower case.
     pub except: Vec<Vec<u8>>,
     /// The file that carries it over a restart, if any.
@@ -376,6 +380,8 @@ fn read_cache(reader: &mut Reader<'_>) -> Option<CacheConfig> {
     let stale_max = reader.value(&table::CACHE_STALE_MAX);
     let stale_after = reader.value(&table::CACHE_STALE_AFTER);
     let prefetch = reader.value(&table::CACHE_PREFETCH);
+    let nxdomain_all_types = reader.value(&table::CACHE_NXDOMAIN_ALL_TYPES);
+    let rotates_addresses = reader.value(&table::CACHE_ROTATE_ADDRESSES);
     let except = reader.value(&table::CACHE_EXCEPT);
     let snapshot_file = reader.optional(&table::CACHE_SNAPSHOT_FILE);
     let (ttl_min, origin) = ttl_min?;
@@ -404,6 +410,8 @@ fn read_cache(reader: &mut Reader<'_>) -> Option<CacheConfig> {
         stale_max: stale_max?,
         stale_after: stale_after?,
         prefetch: prefetch?,
+        nxdomain_all_types: nxdomain_all_types?,
+        rotates_addresses: rotates_addresses?,
         except: except?,
         snapshot_file,
     })

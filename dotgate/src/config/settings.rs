@@ -23,8 +23,9 @@ use super::setting::{Absent, Entry, Names, Reload, Setting, Subject, UpstreamKey
 use super::words::{LocalName, LogFormat, LogLevel, Profile};
 
 pub use cache::{
-    CACHE_EXCEPT, CACHE_FAILURE_TTL_MAX, CACHE_NEGATIVE_TTL_MAX, CACHE_PREFETCH, CACHE_SIZE,
-    CACHE_SNAPSHOT_FILE, CACHE_STALE_AFTER, CACHE_STALE_MAX, CACHE_TTL_MAX, CACHE_TTL_MIN,
+    CACHE_EXCEPT, CACHE_FAILURE_TTL_MAX, CACHE_NEGATIVE_TTL_MAX, CACHE_NXDOMAIN_ALL_TYPES,
+    CACHE_PREFETCH, CACHE_ROTATE_ADDRESSES, CACHE_SIZE, CACHE_SNAPSHOT_FILE, CACHE_STALE_AFTER,
+    CACHE_STALE_MAX, CACHE_TTL_MAX, CACHE_TTL_MIN,
 };
 
 /// All settings, the required ones first, those of one section together.
@@ -68,6 +69,8 @@ pub static TABLE: &[Subject] = &[
     &CACHE_STALE_MAX,
     &CACHE_STALE_AFTER,
     &CACHE_PREFETCH,
+    &CACHE_NXDOMAIN_ALL_TYPES,
+    &CACHE_ROTATE_ADDRESSES,
     &CACHE_EXCEPT,
     &CACHE_SNAPSHOT_FILE,
 ];

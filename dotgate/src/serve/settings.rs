@@ -64,6 +64,8 @@ pub(crate) fn cache_settings(cache: &CacheConfig) -> CacheSettings {
         stale_max: cache.stale_max,
         stale_after: cache.stale_after,
         prefetch: cache.prefetch,
+        nxdomain_all_types: cache.nxdomain_all_types,
+        rotates_addresses: cache.rotates_addresses,
         except: cache
             .except
             .iter()

@@ -27,6 +27,7 @@ fn look(cache: &Cache, now: Moment, name: &[u8]) -> (Found, Vec<u8>) {
     let mut out = Vec::new();
     let terms = Terms {
         may_prefetch: true,
+        shares_nxdomain: true,
         ..TERMS
     };
     let found = cache.lookup(now, &key, &question, terms, &mut out);

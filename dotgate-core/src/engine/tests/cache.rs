@@ -19,6 +19,8 @@ pub(super) fn cache_settings() -> CacheSettings {
         stale_max: 86_400 * SECOND,
         stale_after: 1_800 * MS,
         prefetch: true,
+        nxdomain_all_types: false,
+        rotates_addresses: false,
         except: vec![(*b"\x07private\x07example\0").into()],
     }
 }

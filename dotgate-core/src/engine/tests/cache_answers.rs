@@ -34,9 +34,69 @@ pub(super) fn taken(lab: &mut Lab) -> Message {
     Message::read(&lab.responses.remove(0))
 }
 
+/// A cache whose NXDOMAIN answers for all types.
+fn sharing() -> CacheSettings {
+    CacheSettings {
+        nxdomain_all_types: true,
+        ..cache_settings()
+    }
+}
+
 #[test]
-fn nxdomain_is_kept_for_all_types_and_no_data_for_its_own() {
+fn a_negative_response_answers_the_type_that_it_was_asked_for_and_no_other() {
+    // DS and NSEC3, which belong to the parent and to DNSSEC, old and unknown types, and those that load balancers deny.
+    for rtype in [43, 50, 25, 48, 65, AAAA, SOA, 255, 65_280] {
+        for rcode in [NXDOMAIN, 0] {
+            let mut lab = with_cache(1, 1);
+            let asking = query_for("dual.example", rtype, 1);
+            lab.send(&asking);
+            respond_with(&mut lab, rcode, [&[], &[soa(300, 300)], &[]]);
+            assert_eq!(taken(&mut lab).rcode(), rcode);
+            lab.ask("dual.example");
+            lab.answer_all();
+            assert_eq!(taken(&mut lab).rcode(), 0, "type {rtype}");
+            lab.send(&asking);
+            assert_eq!(taken(&mut lab).rcode(), rcode, "type {rtype}");
+            lab.ask("dual.example");
+            assert_eq!(taken(&mut lab).rcode(), 0, "type {rtype}");
+            assert!(lab.asked.is_empty());
+        }
+    }
+}
+
+#[test]
+fn a_negative_response_for_another_type_leaves_stale_data_alone() {
     let mut lab = with_cache(1, 1);
+    lab.ask("dual.example");
+    lab.answer_all();
+    lab.pass(400 * SECOND);
+    lab.send(&query_for("dual.example", 43, 1));
+    lab.open(0);
+    respond_with(&mut lab, NXDOMAIN, [&[], &[soa(300, 300)], &[]]);
+    lab.responses.clear();
+    lab.ask("dual.example");
+    lab.pass(2 * SECOND);
+    assert_eq!(taken(&mut lab).rcode(), 0);
+}
+
+#[test]
+fn nxdomain_is_shared_until_the_setting_says_otherwise() {
+    let mut lab = with_cache_and(sharing(), 1, 1);
+    lab.ask("gone.example");
+    respond_with(&mut lab, NXDOMAIN, [&[], &[soa(300, 300)], &[]]);
+    lab.responses.clear();
+    lab.send(&query_for("gone.example", AAAA, 1));
+    assert_eq!(taken(&mut lab).rcode(), NXDOMAIN);
+    let mut settings = Settings::clone(&lab.engine.settings);
+    settings.cache.nxdomain_all_types = false;
+    lab.reconfigure(settings);
+    lab.send(&query_for("gone.example", AAAA, 1));
+    assert_eq!((lab.responses.len(), lab.asked.len()), (0, 1));
+}
+
+#[test]
+fn nxdomain_is_kept_for_all_types_by_a_setting_and_no_data_for_its_own() {
+    let mut lab = with_cache_and(sharing(), 1, 1);
     lab.ask("gone.example");
     respond_with(&mut lab, NXDOMAIN, [&[], &[soa(300, 300)], &[]]);
     lab.ask("bare.example");

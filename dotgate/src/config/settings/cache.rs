@@ -154,6 +154,38 @@ pub static CACHE_PREFETCH: Setting<Switch> = Setting {
     kind: Switch,
 };
 
+/// `DOTGATE_CACHE_NXDOMAIN_ALL_TYPES`.
+pub static CACHE_NXDOMAIN_ALL_TYPES: Setting<Switch> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "cache",
+            key: "nxdomain_all_types",
+        },
+        reload: Reload::Live,
+        absent: Absent::Default("false"),
+        doc: "Whether a cached NXDOMAIN answers queries for all types of its name (RFC 2308 section 5); if not, only \
+              those for the type it was asked for. Some servers deny AAAA, HTTPS or DS of names that have addresses.",
+        example: "true",
+    },
+    kind: Switch,
+};
+
+/// `DOTGATE_CACHE_ROTATE_ADDRESSES`.
+pub static CACHE_ROTATE_ADDRESSES: Setting<Switch> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "cache",
+            key: "rotate_addresses",
+        },
+        reload: Reload::Live,
+        absent: Absent::Default("true"),
+        doc: "Whether the addresses of a cached answer are given in another order each time, so that clients that \
+              take the first one spread over all.",
+        example: "false",
+    },
+    kind: Switch,
+};
+
 /// `DOTGATE_CACHE_EXCEPT`.
 pub static CACHE_EXCEPT: Setting<Suffixes> = Setting {
     entry: Entry {

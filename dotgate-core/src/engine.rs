@@ -99,6 +99,8 @@ pub struct Engine {
     following: VecDeque<(Moment, ExchangeKey)>,
     /// What clients' queries have earned for prefetching.
     prefetch_credit: u32,
+    /// Answers given from the cache, which give addresses in another order each time.
+    turn: u32,
     /// Exchanges that wait for a session, since when, oldest first.
     waiting: VecDeque<(Moment, ExchangeKey)>,
     sessions: Sessions,
@@ -159,6 +161,7 @@ impl Engine {
             refreshes: VecDeque::new(),
             following: VecDeque::new(),
             prefetch_credit: 0,
+            turn: 0,
             waiting: VecDeque::new(),
             sessions: SlotMap::with_key(),
             pools: Pools::new(&settings.upstreams),

@@ -22,6 +22,7 @@ use crate::opt::OptionFault;
 use crate::records::RecordFault;
 use crate::respond::Parts;
 use hop_records::copy_without;
+pub(crate) use scan::Entry;
 use scan::Scan;
 
 pub use life::Life;
@@ -32,7 +33,7 @@ pub use ttls::TTL_MAX;
 #[derive(Clone, Debug, Default)]
 pub struct Answer {
     body: Vec<u8>,
-    scan: Scan,
+    pub(crate) scan: Scan,
     edns: Option<UpstreamEdns>,
     ede_text: String,
     rcode: u16,

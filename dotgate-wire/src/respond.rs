@@ -120,7 +120,9 @@ pub fn write_stored(
         {
             echo.copy_from_slice(question);
         }
-        stored.set_ttls(message.get_mut(..kept).unwrap_or_default(), ttls);
+        let message = message.get_mut(..kept).unwrap_or_default();
+        stored.set_ttls(message, ttls);
+        stored.rotate_addresses(message);
     }
     opt.append(out, start, 0);
     cut

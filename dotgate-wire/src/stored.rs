@@ -1,18 +1,18 @@
 //! An answer as a cache keeps it: octets that need no parsing to be sent again.
 //!
 //! Written once when an answer is kept, read on every hit; between them the octets are opaque. They
-//! are a header of ours, the places of all TTLs, an Extended DNS Error if there was one, and the
-//! message without its OPT record. Never checked again as a message: they come from
+//! are a header of ours, the places of all TTLs, which records are a set of addresses if there is one, an Extended DNS
+//! Error if there was one, and the message without its OPT record. Never checked again as a message: they come from
 //! [`Answer::store`] alone, and what was saved elsewhere meanwhile is loaded as an answer first.
 //!
 //! Limits: those of an answer. Follows RFC 1035 section 3.2.1 and RFC 8767 section 4 (TTLs only
 //! count down), RFC 6840 section 5.8 (AD).
 
-use core::ops::RangeInclusive;
+use core::ops::{Range, RangeInclusive};
 
-use crate::answer::{Answer, TTL_MAX};
+use crate::answer::{Answer, Entry, TTL_MAX};
 use crate::bytes::{length_u16, put_u16, set_u16, set_u32, u16_at, u32_at};
-use crate::consts::{ede as ede_codes, rcode as rcodes};
+use crate::consts::{ede as ede_codes, rcode as rcodes, rtype};
 use crate::header::{FLAGS_AT, Flags, HEADER_LEN, Header, QDCOUNT_AT};
 use crate::question::Question;
 use crate::respond::{Ede, Parts};
@@ -21,8 +21,20 @@ use crate::respond::{Ede, Parts};
 /// [`HAS_EDE`], how many TTLs there are.
 const OWN_HEADER_LEN: usize = 8;
 
+/// The RCODE in its field.
+const RCODE: u16 = 0x0fff;
+
 /// Marks in the RCODE's field that an Extended DNS Error follows.
 const HAS_EDE: u16 = 0x8000;
+
+/// Marks there that the set of addresses follows: the number of its first record, and of its records.
+const HAS_ADDRESSES: u16 = 0x4000;
+
+/// Bytes between a record's TTL and its RDATA.
+const TTL_TO_RDATA: usize = 6;
+
+/// The most addresses of a set that change places.
+const ROTATED_MAX: usize = 256;
 
 /// Octets of one TTL's place.
 const PLACE_LEN: usize = 2;
@@ -42,6 +54,10 @@ pub struct Stored<'a> {
     authority_end: usize,
     rcode: u16,
     places: &'a [u8],
+    /// The places of the set of addresses, empty if there is none.
+    addresses: &'a [u8],
+    /// How often the addresses were given before.
+    turn: u32,
     ede: Option<Ede<'a>>,
     body: &'a [u8],
 }
@@ -55,6 +71,13 @@ impl<'a> Stored<'a> {
         let rcode = u16_at(octets, 4)?;
         let places_len = usize::from(u16_at(octets, 6)?) * PLACE_LEN;
         let (places, mut rest) = octets.get(OWN_HEADER_LEN..)?.split_at_checked(places_len)?;
+        let mut addresses = &[][..];
+        if rcode & HAS_ADDRESSES != 0 {
+            let first = usize::from(u16_at(rest, 0)?) * PLACE_LEN;
+            let length = usize::from(u16_at(rest, 2)?) * PLACE_LEN;
+            addresses = places.get(first..first + length)?;
+            rest = rest.get(4..)?;
+        }
         let mut ede = None;
         if rcode & HAS_EDE != 0 {
             let code = u16_at(rest, 0)?;
@@ -65,11 +88,20 @@ impl<'a> Stored<'a> {
         }
         (rest.len() == body_len && body_len >= HEADER_LEN).then_some(Self {
             authority_end,
-            rcode: rcode & !HAS_EDE,
+            rcode: rcode & RCODE,
             places,
+            addresses,
+            turn: 0,
             ede,
             body: rest,
         })
+    }
+
+    /// Has its addresses begin with another one in each turn, in an order that does not depend on how many turns are
+    /// taken by other answers. Turn 0 leaves them as they came.
+    #[must_use]
+    pub fn rotated(self, turn: u32) -> Self {
+        Self { turn, ..self }
     }
 
     /// Returns the Extended DNS Error that came with it.
@@ -118,8 +150,7 @@ impl<'a> Stored<'a> {
 
     /// Sets the TTLs of a message that begins as the kept one does.
     pub(crate) fn set_ttls(&self, message: &mut [u8], ttls: Ttls) {
-        for place in self.places.chunks_exact(PLACE_LEN) {
-            let at = usize::from(u16_at(place, 0).unwrap_or(u16::MAX));
+        for at in places_in(self.places) {
             let Some(kept) = u32_at(message, at) else {
                 // The places are in order, and the rest was cut.
                 return;
@@ -133,16 +164,94 @@ impl<'a> Stored<'a> {
     }
 }
 
+impl Stored<'_> {
+    /// Moves the RDATA of the addresses on, in a message that begins as the kept one does. All else of an address's
+    /// record is the same in each of the set.
+    pub(crate) fn rotate_addresses(&self, message: &mut [u8]) {
+        let count = self.addresses.len() / PLACE_LEN;
+        if self.turn == 0 || count < 2 {
+            return;
+        }
+        let first = first_of_turn(self.turn, count);
+        let (before, after) = self.addresses.split_at(first * PLACE_LEN);
+        let from = places_in(after).chain(places_in(before));
+        for (to, from) in places_in(self.addresses).zip(from) {
+            let length = usize::from(u16_at(self.body, to + TTL_TO_RDATA - 2).unwrap_or_default());
+            let (to, from) = (to + TTL_TO_RDATA, from + TTL_TO_RDATA);
+            if let (Some(room), Some(address)) = (
+                message.get_mut(to..to + length),
+                self.body.get(from..from + length),
+            ) {
+                room.copy_from_slice(address);
+            }
+        }
+    }
+}
+
+/// Reads the places of TTLs.
+fn places_in(octets: &[u8]) -> impl Iterator<Item = usize> {
+    let places = octets.chunks_exact(PLACE_LEN);
+    places.map(|place| usize::from(u16_at(place, 0).unwrap_or(u16::MAX)))
+}
+
+/// Returns which of `count` addresses comes first: numbers that follow upon each other are spread by the golden ratio,
+/// and so are every second, third or fourth of them.
+fn first_of_turn(turn: u32, count: usize) -> usize {
+    let spread = turn.wrapping_mul(0x9e37_79b9) >> 16;
+    (spread as usize * count) >> 16
+}
+
 impl Answer {
+    /// Returns which records are the first run of addresses of one name, where they are what was asked for and there
+    /// are several. None where a name may lead through their RDATA.
+    fn addresses(&self) -> Range<usize> {
+        let (rtype, length) = match self.question_type() {
+            Some(rtype::A) => (rtype::A, 4),
+            Some(rtype::AAAA) => (rtype::AAAA, 16),
+            _ => return 0..0,
+        };
+        let entries = self.scan.entries.iter().take(self.answer_count().into());
+        let mut run = entries
+            .enumerate()
+            .skip_while(|(_, entry)| entry.record.rtype != rtype);
+        let Some((start, first)) = run.next().filter(|_| !self.scan.names.leads_elsewhere) else {
+            return 0..0;
+        };
+        let is_like_first = |entry: &Entry| {
+            let record = &entry.record;
+            let set = (record.rtype, record.rclass, record.end - record.rdata_at);
+            set == (rtype, first.record.rclass, length)
+                && (entry.owner.hash, entry.owner.labels) == (first.owner.hash, first.owner.labels)
+        };
+        if !is_like_first(first) {
+            return 0..0;
+        }
+        let more = run
+            .take(ROTATED_MAX - 1)
+            .take_while(|(_, entry)| is_like_first(entry))
+            .count();
+        if more == 0 {
+            0..0
+        } else {
+            start..start + 1 + more
+        }
+    }
+
     /// Appends the answer as a cache keeps it, each TTL within `ttls`, in seconds. AD is kept only
     /// if it may be told: not with records outside the question's chain. An answer without its
     /// question is an error, for [`store_failure`].
     pub fn store(&self, out: &mut Vec<u8>, ttls: RangeInclusive<u32>, ede: Option<Ede<'_>>) {
         let parts = self.parts();
         let places = self.ttl_places();
-        put_own_header(out, &parts, ede.is_some(), places.len());
+        let addresses = self.addresses();
+        let marks = mark(ede.is_some(), HAS_EDE) | mark(!addresses.is_empty(), HAS_ADDRESSES);
+        put_own_header(out, &parts, marks, places.len());
         for place in places {
             put_u16(out, length_u16(place));
+        }
+        if !addresses.is_empty() {
+            put_u16(out, length_u16(addresses.start));
+            put_u16(out, length_u16(addresses.len()));
         }
         put_ede(out, ede);
         let start = out.len();
@@ -170,23 +279,21 @@ pub fn store_failure(out: &mut Vec<u8>, question: &[u8], rcode: u16, ede: Option
     set_u16(&mut header, QDCOUNT_AT, 1);
     put_u16(out, length_u16(body_len));
     put_u16(out, length_u16(body_len));
-    put_u16(
-        out,
-        rcode & !HAS_EDE | if ede.is_some() { HAS_EDE } else { 0 },
-    );
+    put_u16(out, rcode & RCODE | mark(ede.is_some(), HAS_EDE));
     put_u16(out, 0);
     put_ede(out, ede);
     out.extend_from_slice(&header);
     out.extend_from_slice(question);
 }
 
-fn put_own_header(out: &mut Vec<u8>, parts: &Parts<'_>, has_ede: bool, places: usize) {
+fn mark(is_set: bool, mark: u16) -> u16 {
+    if is_set { mark } else { 0 }
+}
+
+fn put_own_header(out: &mut Vec<u8>, parts: &Parts<'_>, marks: u16, places: usize) {
     put_u16(out, length_u16(parts.authority_end));
     put_u16(out, length_u16(parts.body.len()));
-    put_u16(
-        out,
-        parts.rcode & !HAS_EDE | if has_ede { HAS_EDE } else { 0 },
-    );
+    put_u16(out, parts.rcode & RCODE | marks);
     put_u16(out, length_u16(places));
 }
 

@@ -223,6 +223,7 @@ impl Engine {
         told: Told,
     ) -> Option<u16> {
         let octets = std::mem::take(&mut self.kept);
+        let turn = self.next_turn();
         let (ttls, ede) = match told {
             Told::Fresh(age) => (Ttls::CountedDown(age), PendingEde::OfAnswer(None)),
             Told::Failed => {
@@ -238,6 +239,7 @@ impl Engine {
         let terms = ResponseTerms {
             asked: *asked,
             ttls,
+            turn,
             ede,
             // Signatures may have expired with the data.
             is_authenticated: !matches!(told, Told::Stale(_)),
@@ -245,6 +247,16 @@ impl Engine {
         let rcode = self.deliver_stored(client, &octets, exact, &terms);
         self.kept = octets;
         rcode
+    }
+
+    /// The turn of the next answer's addresses; 0 if they are to stand as they came.
+    fn next_turn(&mut self) -> u32 {
+        self.turn = self.turn.wrapping_add(1);
+        if self.settings.cache.rotates_addresses {
+            self.turn
+        } else {
+            0
+        }
     }
 
     /// Whether a prefetch may be made now: clients' queries have earned it, and few are out.

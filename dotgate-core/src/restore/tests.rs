@@ -163,10 +163,7 @@ fn an_answer_comes_back_with_its_age_and_denials_for_all_types() {
     assert!(matches!(found(&shared, 28), Found::Fresh { age: 30, .. }));
     // Without the setting it is one for its own type.
     assert_eq!(found(&own, 28), Found::Miss);
-    assert!(matches!(
-        found(&own, A),
-        Found::Fresh { age: 30, .. }
-    ));
+    assert!(matches!(found(&own, A), Found::Fresh { age: 30, .. }));
 }
 
 #[test]

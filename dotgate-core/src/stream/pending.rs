@@ -25,6 +25,8 @@ pub(crate) enum PendingEde {
 pub(crate) struct ResponseTerms {
     pub(crate) asked: Asked,
     pub(crate) ttls: Ttls,
+    /// The turn of its addresses, 0 if they are to stand as they came.
+    pub(crate) turn: u32,
     pub(crate) ede: PendingEde,
     /// Whether AD may pass.
     pub(crate) is_authenticated: bool,
@@ -36,6 +38,7 @@ impl ResponseTerms {
         ResponseTerms {
             asked,
             ttls: Ttls::CountedDown(0),
+            turn: 0,
             ede: PendingEde::OfAnswer(None),
             is_authenticated,
         }
@@ -51,7 +54,7 @@ impl ResponseTerms {
         if let Some(opt) = &mut hop.opt {
             opt.ede_beside = second;
         }
-        write_stored(out, stored, question, self.ttls, &hop);
+        write_stored(out, &stored.rotated(self.turn), question, self.ttls, &hop);
     }
 }
 

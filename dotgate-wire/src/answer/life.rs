@@ -60,7 +60,8 @@ impl Answer {
             .any(|entry| asked == Some(entry.record.rtype) || asked == Some(rtype::ANY))
     }
 
-    fn question_type(&self) -> Option<u16> {
+    /// The type that was asked for.
+    pub(crate) fn question_type(&self) -> Option<u16> {
         let (_, type_and_class) = split_question(self.question());
         u16_at(type_and_class, 0)
     }

@@ -41,40 +41,40 @@ pub struct EdeRef {
 
 /// A record that stays.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Entry {
-    pub(super) section: Section,
-    pub(super) owner: FoundName,
-    pub(super) record: Record,
+pub(crate) struct Entry {
+    pub(crate) section: Section,
+    pub(crate) owner: FoundName,
+    pub(crate) record: Record,
     /// Whether `chain` has found out on which side of the chain the record stands.
-    pub(super) is_settled: bool,
+    pub(crate) is_settled: bool,
 }
 
 /// What the walk has found. The vectors keep their room from one response to the next.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Scan {
-    pub(super) question: Option<FoundName>,
-    pub(super) question_end: usize,
-    pub(super) authority_end: usize,
-    pub(super) end: usize,
-    pub(super) rcode: u16,
-    pub(super) edns: Option<UpstreamEdns>,
-    pub(super) entries: Vec<Entry>,
+pub(crate) struct Scan {
+    pub(crate) question: Option<FoundName>,
+    pub(crate) question_end: usize,
+    pub(crate) authority_end: usize,
+    pub(crate) end: usize,
+    pub(crate) rcode: u16,
+    pub(crate) edns: Option<UpstreamEdns>,
+    pub(crate) entries: Vec<Entry>,
     /// Room for `ttls` to sort in.
-    pub(super) order: Vec<u16>,
+    pub(crate) order: Vec<u16>,
     /// The records of the hop, in message order.
-    pub(super) hop_records: HopRecords,
+    pub(crate) hop_records: HopRecords,
     /// The pointers behind a record of the hop, in message order, which may have to be moved.
-    pub(super) pointers: Vec<Pointer>,
+    pub(crate) pointers: Vec<Pointer>,
     /// A hash of all names of the records that stay, in message order.
-    pub(super) names_hash: u64,
+    pub(crate) names_hash: u64,
     /// These names and the question's. Where a pointer leads elsewhere, a name may also lead through octets that are
     /// no name at all.
-    pub(super) names: Names,
+    pub(crate) names: Names,
 }
 
 /// Where the records stand that belong to the hop. Each kind may be there once.
 #[derive(Clone, Debug, Default)]
-pub(super) struct HopRecords {
+pub(crate) struct HopRecords {
     opt: Option<Range<usize>>,
     tsig: Option<Range<usize>>,
     sig0: Option<Range<usize>>,
@@ -82,19 +82,19 @@ pub(super) struct HopRecords {
 
 impl HopRecords {
     /// Returns whether there is none.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.ranges().next().is_none()
     }
 
     /// Returns their ranges, in no order.
-    pub(super) fn ranges(&self) -> impl Iterator<Item = &Range<usize>> {
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = &Range<usize>> {
         [&self.opt, &self.tsig, &self.sig0].into_iter().flatten()
     }
 }
 
 impl Scan {
     /// Forgets everything but the room of the vectors.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.entries.clear();
         self.order.clear();
         self.pointers.clear();
@@ -110,7 +110,7 @@ impl Scan {
 
     /// Walks over `message`; `self` must be clear. The text of an Extended DNS Error goes into
     /// `ede_text`.
-    pub(super) fn run(
+    pub(crate) fn run(
         &mut self,
         message: &[u8],
         header: &Header,

@@ -1,5 +1,7 @@
 //! Answers kept and sent again: TTLs, spelling, AD, errors, life.
 
+mod rotation;
+
 use super::*;
 use crate::build::{
     QNAME, QUESTION, RECORDS_AT, RESPONSE, address, message, name, record, response,

@@ -34,6 +34,32 @@ pub(super) fn taken(lab: &mut Lab) -> Message {
     Message::read(&lab.responses.remove(0))
 }
 
+#[test]
+fn addresses_from_the_cache_take_turns_unless_the_setting_says_otherwise() {
+    for rotates_addresses in [true, false] {
+        let cache = CacheSettings {
+            rotates_addresses,
+            ..cache_settings()
+        };
+        let mut lab = with_cache_and(cache, 1, 1);
+        lab.ask("many.example");
+        let addresses: Vec<_> = (1..=4).map(address).collect();
+        respond_with(&mut lab, 0, [&addresses, &[], &[]]);
+        let mut firsts = Vec::new();
+        for _ in 0..40 {
+            lab.responses.clear();
+            lab.ask("many.example");
+            let seen = taken(&mut lab);
+            assert_eq!(seen.records.len(), 4);
+            firsts.push(seen.records[0].rdata.clone());
+        }
+        firsts.sort();
+        firsts.dedup();
+        assert_eq!(firsts.len(), if rotates_addresses { 4 } else { 1 });
+        assert!(lab.asked.is_empty());
+    }
+}
+
 /// A cache whose NXDOMAIN answers for all types.
 fn sharing() -> CacheSettings {
     CacheSettings {

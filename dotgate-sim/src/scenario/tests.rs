@@ -86,7 +86,7 @@ fn a_line_that_cannot_be_understood_is_told_with_its_place_and_what_should_stand
         ("CHECK_SESSIONS OF x* 1", "a number, found \"OF\""),
         (
             "setting deadline: 4s",
-            "query_deadline:, queries_max:, queries_per_client_max:, streams_max:, streams_per_client_max:, stream_queries_max:, stream_idle:, client_memory:, or one of the cache: ttl_min:, ttl_max:, negative_ttl_max:, failure_ttl_max:, stale_max:, stale_after:, prefetch: or except:, found \"deadline:\"",
+            "query_deadline:, queries_max:, queries_per_client_max:, streams_max:, streams_per_client_max:, stream_queries_max:, stream_idle:, client_memory:, or one of the cache: ttl_min:, ttl_max:, negative_ttl_max:, failure_ttl_max:, stale_max:, stale_after:, prefetch:, nxdomain_all_types: or except:, found \"deadline:\"",
         ),
         (
             "upstream a:",

@@ -125,7 +125,7 @@ impl Scenario {
         let at_name = line.clone();
         let expected = "query_deadline:, queries_max:, queries_per_client_max:, streams_max:, \
             streams_per_client_max:, stream_queries_max:, stream_idle:, client_memory:, or one of the cache: ttl_min:, \
-            ttl_max:, negative_ttl_max:, failure_ttl_max:, stale_max:, stale_after:, prefetch: or except:";
+            ttl_max:, negative_ttl_max:, failure_ttl_max:, stale_max:, stale_after:, prefetch:, nxdomain_all_types: or except:";
         match line.word(expected)? {
             "query_deadline:" => settings.query_deadline = line.time()?,
             "stream_idle:" => settings.stream_idle = line.time()?,
@@ -142,6 +142,9 @@ impl Scenario {
             "stale_max:" => cache.stale_max = line.time()?,
             "stale_after:" => cache.stale_after = line.time()?,
             "prefetch:" => cache.prefetch = line.read("true or false", |word| word.parse().ok())?,
+            "nxdomain_all_types:" => {
+                cache.nxdomain_all_types = line.read("true or false", |word| word.parse().ok())?;
+            }
             "except:" => {
                 let name = line.word("a name")?.to_ascii_lowercase();
                 cache.except.push(message::wire_name(&name).into());

@@ -77,6 +77,8 @@ fn cache_settings() -> CacheSettings {
         stale_max: Duration::from_secs(86_400),
         stale_after: Duration::from_millis(1_800),
         prefetch: true,
+        nxdomain_all_types: false,
+        rotates_addresses: true,
         except: Vec::new(),
     }
 }

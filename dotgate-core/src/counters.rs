@@ -79,7 +79,7 @@ counts! {
     AttemptsBeside = "attempts_beside",
     /// Of these, attempts made after another one had failed.
     AttemptsAgain = "attempts_again",
-    /// Questions asked again of an upstream that is not well, for no client.
+    /// Questions of our own, for no client: whether an upstream, or a session, still answers.
     Probes = "probes",
     /// Sessions whose opening was begun.
     SessionsStarted = "sessions_started",
@@ -93,8 +93,12 @@ counts! {
     SessionsLost = "sessions_lost",
     /// Open sessions that ended idle.
     SessionsEndedIdle = "sessions_ended_idle",
-    /// Sessions that became suspect.
-    SessionsSuspect = "sessions_suspect",
+    /// Sessions that became unresponsive.
+    SessionsUnresponsive = "sessions_unresponsive",
+    /// Sessions begun for suspects: queries whose session had failed.
+    SessionsIsolating = "sessions_isolating",
+    /// Times a question was proved to make upstreams end the session.
+    QuestionsQuarantined = "questions_quarantined",
     /// Responses that answered a question in flight.
     Responses = "responses",
     /// Right responses to questions that were given up or answered elsewhere before.

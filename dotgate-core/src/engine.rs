@@ -1,7 +1,7 @@
 //! The path of a query, put together: one engine per worker, which owns all state of its queries.
 //!
 //! `engine::intake` takes a query from the listener to its exchange; `engine::kept` is the cache's stage;
-//! `engine::forward` makes attempts; `engine::upstream` takes what sessions report; `engine::ending` delivers
+//! `engine::forward` makes attempts, `engine::isolation` those for suspects; `engine::upstream` takes what sessions report; `engine::ending` delivers
 //! responses; `engine::shared_flight` waits for other workers; `engine::streams` serves client connections. The worker that receives a query owns it to the end.
 //! The driver calls in with input and the time, then sends `datagrams`, carries out every `poll_action`,
 //! hands on every `poll_event`, and calls `on_timeout` when `next_deadline` has come.
@@ -10,8 +10,10 @@ mod deliver;
 mod ending;
 mod forward;
 mod intake;
+mod isolation;
 mod kept;
 mod limit_log;
+mod lost;
 mod measure;
 mod reconfigure;
 mod shared_flight;
@@ -34,11 +36,13 @@ use crate::failure::Failure;
 use crate::flights::{Flights, Letter};
 use crate::health::Health;
 use crate::inflight::Inflight;
+use crate::isolation::Isolation;
 use crate::limits;
 use crate::memory::ClientMemory;
 use crate::moment::{Moment, earlier};
 use crate::outbox::{Action, Event, Outbox, OutgoingDatagram};
 use crate::pool::{Pools, Sessions};
+use crate::quarantine::Quarantine;
 use crate::random::Random;
 use crate::respond::Transport;
 use crate::root::root_servers;
@@ -55,6 +59,8 @@ pub struct Shared {
     pub flights: Arc<Flights>,
     /// The memory that clients cost.
     pub memory: Arc<ClientMemory>,
+    /// The questions that proved harmful.
+    pub quarantine: Arc<Quarantine>,
 }
 
 impl fmt::Debug for Shared {
@@ -70,6 +76,7 @@ impl Shared {
             cache: Arc::new(Cache::new(0, (0, 0))),
             flights: Arc::new(Flights::new(1)),
             memory: Arc::new(ClientMemory::new(1)),
+            quarantine: Arc::new(Quarantine::new()),
         }
     }
 }
@@ -82,6 +89,7 @@ pub struct Engine {
     cache: Arc<Cache>,
     flights: Arc<Flights>,
     memory: Arc<ClientMemory>,
+    quarantine: Arc<Quarantine>,
     counters: Arc<Counters>,
     random: Random,
     quota: Quota,
@@ -105,8 +113,9 @@ pub struct Engine {
     waiting: VecDeque<(Moment, ExchangeKey)>,
     sessions: Sessions,
     pools: Pools,
-    /// What an upstream that is not well is asked: the last question that came while one was not.
-    probe: Option<Question>,
+    isolation: Isolation,
+    /// What we ask ourselves to see whether an upstream answers.
+    probe: Question,
     /// Recoveries of upstreams, by any worker, that the waiting exchanges have been told of.
     recoveries_seen: u64,
     /// When to look for further ones, while something waits.
@@ -145,6 +154,7 @@ impl Engine {
             cache,
             flights,
             memory,
+            quarantine,
         } = shared;
         flights.forget(number);
         let mut random = Random::new(seed);
@@ -165,6 +175,7 @@ impl Engine {
             waiting: VecDeque::new(),
             sessions: SlotMap::with_key(),
             pools: Pools::new(&settings.upstreams),
+            isolation: Isolation::new(),
             probe: probe_question(),
             recoveries_seen: 0,
             next_review: None,
@@ -186,6 +197,7 @@ impl Engine {
             cache,
             flights,
             memory,
+            quarantine,
             counters,
         }
     }

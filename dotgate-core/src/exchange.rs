@@ -11,6 +11,7 @@ use crate::admit::ClientId;
 use crate::cache::Key;
 use crate::failure::Failure;
 use crate::flights::Role;
+use crate::isolation::GroupId;
 use crate::limits;
 use crate::moment::Moment;
 use crate::outbox::ReturnPath;
@@ -110,6 +111,12 @@ pub(crate) struct Exchange {
     pub(crate) failed_at: UpstreamSet,
     /// A session counts as fresh when it became open no earlier.
     pub(crate) fresh_after: Option<Moment>,
+    /// Whether a session failed under it: until it is answered, it is asked on isolation sessions alone.
+    pub(crate) is_suspect: bool,
+    /// The group of suspects it is in.
+    pub(crate) group: Option<GroupId>,
+    /// Sessions that the upstream ended while it was the only question on them.
+    pub(crate) strikes: u8,
     /// Since when it waits for a session. Its place in the queue counts only if it was taken then.
     pub(crate) waiting_since: Option<Moment>,
     /// The most telling failure so far, and the upstream it came from.
@@ -144,6 +151,9 @@ impl Exchange {
             answered_by: UpstreamSet::default(),
             failed_at: UpstreamSet::default(),
             fresh_after: None,
+            is_suspect: false,
+            group: None,
+            strikes: 0,
             waiting_since: None,
             failure: Failure::NotReady,
             failed_upstream: None,
@@ -212,12 +222,6 @@ impl Exchange {
         self.running().any(|attempt| attempt.upstream == upstream)
     }
 
-    /// Whether some attempt is young enough to be asked beside when its time has come.
-    pub(crate) fn has_young_attempt(&self, now: Moment) -> bool {
-        self.running()
-            .any(|attempt| attempt.sent_at + limits::BESIDE_AFTER > now)
-    }
-
     pub(crate) fn is_running(&self) -> bool {
         self.running().next().is_some()
     }
@@ -232,7 +236,7 @@ impl Exchange {
     }
 
     pub(crate) fn begin(&mut self, attempt: Attempt) {
-        self.attempts += 1;
+        self.attempts = self.attempts.saturating_add(1);
         if let Some(place) = self.running.iter_mut().find(|place| place.is_none()) {
             *place = Some(attempt);
         }
@@ -267,12 +271,38 @@ impl Exchange {
         self.failed_upstream = self.failed_upstream.filter(|failed| *failed != upstream);
     }
 
+    /// What failed at this upstream was not its fault, nor this question's.
+    pub(crate) fn forgive(&mut self, upstream: usize) {
+        self.failed_at.remove(upstream);
+        self.fresh_after = None;
+    }
+
     /// Takes back the attempts on sessions that are gone for no fault of theirs.
     pub(crate) fn take_back_on(&mut self, is_gone: impl Fn(SessionKey) -> bool) {
         let before = self.running().count();
         self.end_all_on(is_gone);
         let taken_back = before - self.running().count();
         self.attempts = self.attempts.saturating_sub(taken_back as u8);
+    }
+
+    /// Makes room for one more attempt: with two running, the older one ends and is returned, to be retired.
+    pub(crate) fn make_room(&mut self) -> Option<Attempt> {
+        if self.running.iter().any(Option::is_none) {
+            return None;
+        }
+        let oldest = self
+            .running
+            .iter_mut()
+            .min_by_key(|place| place.map(|attempt| attempt.sent_at))?;
+        self.attempts = self.attempts.saturating_sub(1);
+        oldest.take()
+    }
+
+    /// It was answered: it is no suspect any more. True if it was one.
+    pub(crate) fn clear_suspicion(&mut self) -> bool {
+        self.strikes = 0;
+        self.group = None;
+        std::mem::take(&mut self.is_suspect)
     }
 
     /// Remembers why an attempt failed, unless something more telling is known.

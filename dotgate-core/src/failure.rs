@@ -187,6 +187,8 @@ pub enum Failure {
     Closed,
     /// No connection could be opened.
     Connect(ConnectFault),
+    /// The upstream ends each session on which it is asked this.
+    Harmful,
     /// A bug of ours.
     Internal,
     /// The upstream broke the protocol.
@@ -209,6 +211,7 @@ impl Failure {
             Failure::Answered { .. }
             | Failure::Closed
             | Failure::Connect(_)
+            | Failure::Harmful
             | Failure::Misbehaved(_)
             | Failure::NotReady
             | Failure::Silent
@@ -232,6 +235,7 @@ impl Failure {
             Failure::Answered { .. }
             | Failure::Closed
             | Failure::Connect(_)
+            | Failure::Harmful
             | Failure::Internal
             | Failure::Misbehaved(_)
             | Failure::NotReady
@@ -250,9 +254,11 @@ impl Failure {
             Failure::Answered { ede: None, .. } | Failure::Internal => ede::OTHER,
             Failure::Connect(ConnectFault::NoAddress) | Failure::NotReady => ede::NOT_READY,
             Failure::Connect(_) | Failure::Tls(_) => ede::NO_REACHABLE_AUTHORITY,
-            Failure::Closed | Failure::Misbehaved(_) | Failure::Overload | Failure::Silent => {
-                ede::NETWORK_ERROR
-            }
+            Failure::Closed
+            | Failure::Harmful
+            | Failure::Misbehaved(_)
+            | Failure::Overload
+            | Failure::Silent => ede::NETWORK_ERROR,
         }
     }
 
@@ -278,26 +284,13 @@ impl Failure {
             Failure::Answered { .. } => "upstream: answered with an error",
             Failure::Closed => "upstream: connection lost",
             Failure::Connect(fault) => fault.text(),
+            Failure::Harmful => "upstream: ends the connection whenever it is asked this",
             Failure::Internal => "dotgate: internal error",
             Failure::Misbehaved(fault) => fault.text(),
-            Failure::NotReady => "connect: no upstream reached yet",
+            Failure::NotReady => "connect: no session to any upstream",
             Failure::Overload => "dotgate: too many queries in flight",
             Failure::Silent => "upstream: no response",
             Failure::Tls(fault) => fault.text(),
-        }
-    }
-
-    /// Whether the same question may be asked at another upstream or on another session.
-    pub const fn tries_elsewhere(self) -> bool {
-        match self {
-            Failure::Answered { .. }
-            | Failure::Closed
-            | Failure::Connect(_)
-            | Failure::Misbehaved(_)
-            | Failure::NotReady
-            | Failure::Silent
-            | Failure::Tls(_) => true,
-            Failure::Internal | Failure::Overload => false,
         }
     }
 
@@ -312,7 +305,8 @@ impl Failure {
             Failure::Tls(_) => 5,
             Failure::Overload => 6,
             Failure::Answered { .. } => 7,
-            Failure::Internal => 8,
+            Failure::Harmful => 8,
+            Failure::Internal => 9,
         }
     }
 }
@@ -399,7 +393,7 @@ mod tests {
                 Failure::NotReady,
                 rcode::SERVFAIL,
                 14,
-                "connect: no upstream reached yet",
+                "connect: no session to any upstream",
             ),
             (
                 Failure::Overload,

@@ -1,11 +1,13 @@
-//! Whether an upstream is well: the little that all workers share about it.
+//! Whether an upstream is healthy: the little that all workers share about it.
 //!
-//! Stands beside the path: `pool` reports what it saw, `select` reads it, all through atomics.
-//!     Well --a session fell silent--> Suspect --another one--> Down
-//!     Well --a handshake failed, or errors that others did not make--> Down
-//!     Suspect, Down --a right response; after errors, one without error--> Well
-//! While it is not well it is tried every 250 ms for 10 s, then every 600 to 800 ms, all workers
-//! together. `health::evidence` is what an operator is told of it. Never decides for one query.
+//! Stands next to the path: `pool` reports what it saw, `select` reads it, all through atomics.
+//!     Well --a session was unresponsive--> Suspect --another one, with no response between--> Down
+//!     Well --a handshake failed, sessions ended without any response--> Down
+//!     Well --errors that others did not make, of ten registrable domains--> Down
+//!     Suspect, Down --a response--> Well; after such errors, one without error to a client's question
+//! While it is not healthy it is tried every 250 ms for 10 s, then every 600 to 800 ms, all workers together; one that
+//! is down for its errors gets a client's query every second. What a session is judged by is a question of our own, so
+//! clients' names decide nothing. `health::evidence` is what an operator sees of it. Never decides for one query.
 
 mod evidence;
 
@@ -58,8 +60,12 @@ pub struct Health {
     next_try: AtomicU64,
     /// Why it is not well, as a `code` of a failure.
     cause: AtomicU8,
-    /// Errors in a row to questions that another upstream then answered.
-    avoidable_errors: AtomicU32,
+    /// Sessions in a row that ended without a single response.
+    barren_sessions: AtomicU32,
+    /// Registrable domains with errors that another upstream did not make, since the last answer without error.
+    erring_domains: [AtomicU64; limits::AVOIDABLE_ERRORS],
+    /// When it gets the next client's query as a trial, while it is down for such errors.
+    next_trial: AtomicU64,
     /// Counts recoveries; a change voids what was remembered of failures.
     generation: AtomicU64,
     evidence: Evidence,
@@ -98,9 +104,25 @@ impl Health {
         self.state() == HealthState::Well
     }
 
-    /// Whether waiting a moment may be worth it: well, or ill only lately and in a way that passes.
+    /// Whether waiting a moment may be worth it: healthy, or it was until lately and the cause may pass. One that never
+    /// answered is not restarting.
     pub(crate) fn is_hopeful(&self, now: Moment) -> bool {
-        self.is_well() || (!is_lasting(self.cause()) && self.ill_for(now) < limits::OUTAGE_FRESH)
+        self.is_well() || (self.may_return(now) && self.evidence.last_response().is_some())
+    }
+
+    /// Whether another try may find it healthy: its outage is young, and time may cure the cause.
+    pub(crate) fn may_return(&self, now: Moment) -> bool {
+        !is_lasting(self.cause()) && self.ill_for(now) < limits::OUTAGE_FRESH
+    }
+
+    /// Whether it is down for errors that others did not make; it answers all the same.
+    pub(crate) fn is_erring(&self) -> bool {
+        self.state() == HealthState::Down && self.cause() == ERRING
+    }
+
+    /// Whether it is down because it does not answer.
+    pub(crate) fn is_unreachable(&self) -> bool {
+        self.state() == HealthState::Down && self.cause() != ERRING
     }
 
     /// Why it is not well; none if it is.
@@ -114,17 +136,55 @@ impl Health {
         self.fall_to(HealthState::Down, failure, now, now + limits::TRY_EVERY)
     }
 
-    /// Another upstream answered what this one had answered with an error. True if this made it `Down`.
-    pub(crate) fn on_avoidable_error(&self, now: Moment) -> bool {
+    /// Another upstream answered what this one had answered with an error or not at all. Errors of one `domain`, the
+    /// hash of a registrable domain, count once. True if this made it `Down`.
+    pub(crate) fn on_avoidable_error(&self, now: Moment, domain: u64) -> bool {
         self.evidence.note_error(now, ERRING);
-        if self.avoidable_errors.fetch_add(1, Relaxed) + 1 < limits::AVOIDABLE_ERRORS {
+        let domain = domain.max(1);
+        let mut places = self.erring_domains.iter();
+        let is_last = |place: &AtomicU64| {
+            self.erring_domains
+                .last()
+                .is_some_and(|last| std::ptr::eq(last, place))
+        };
+        let place = places.find(|place| {
+            place.load(Relaxed) == domain
+                || place.compare_exchange(0, domain, Relaxed, Relaxed).is_ok()
+        });
+        if !place.is_some_and(is_last) || self.is_erring() {
             return false;
         }
-        self.fall_to(HealthState::Down, ERRING, now, now + limits::TRY_EVERY)
+        self.fall_to(HealthState::Down, ERRING, now, now + limits::TRIAL_EVERY)
     }
 
-    /// A session fell silent. True if this made it `Down`.
-    pub(crate) fn on_silent_session(&self, now: Moment) -> bool {
+    /// Takes the turn to give a client's query, of the registrable domain with this hash, to an upstream that is down
+    /// for its errors. A domain that took part in those is no trial.
+    pub(crate) fn claim_trial(&self, now: Moment, domain: u64) -> bool {
+        let due = self.next_trial.load(Relaxed);
+        if due > now.nanos() || !self.is_erring() {
+            return false;
+        }
+        let mut erring = self.erring_domains.iter();
+        if erring.any(|place| place.load(Relaxed) == domain.max(1)) {
+            return false;
+        }
+        let next = (now + limits::TRIAL_EVERY).nanos();
+        self.next_trial
+            .compare_exchange(due, next, Relaxed, Relaxed)
+            .is_ok()
+    }
+
+    /// A session ended without a single response, though questions were asked on it. True if this made it `Down`.
+    pub(crate) fn on_barren_session(&self, now: Moment, failure: Failure) -> bool {
+        self.evidence.note_error(now, failure);
+        if self.barren_sessions.fetch_add(1, Relaxed) + 1 < limits::BARREN_SESSIONS {
+            return false;
+        }
+        self.fall_to(HealthState::Down, failure, now, now + limits::TRY_EVERY)
+    }
+
+    /// A session was unresponsive, and no response came on another one meanwhile. True if this made it `Down`.
+    pub(crate) fn on_unresponsive_session(&self, now: Moment) -> bool {
         self.evidence.note_error(now, Failure::Silent);
         if self.silent_sessions.fetch_add(1, Relaxed) == 0 {
             if self.is_well() {
@@ -135,17 +195,30 @@ impl Health {
         self.fall_to(HealthState::Down, Failure::Silent, now, now)
     }
 
-    /// A response with an error came: the upstream is not silent. True if this ended a `Down`.
-    pub(crate) fn on_error_response(&self, now: Moment) -> bool {
-        !self.is_well() && self.cause() != ERRING && self.recover(now)
+    /// A response came: the upstream answers, whatever its RCODE. True if this ended a `Down`.
+    pub(crate) fn on_response(&self, now: Moment) -> bool {
+        if self.barren_sessions.load(Relaxed) != 0 {
+            self.barren_sessions.store(0, Relaxed);
+        }
+        !self.is_well() && !self.is_erring() && self.recover(now)
     }
 
-    /// A right response without error came. True if this ended a `Down`.
+    /// A client's question was answered without error. True if this ended a `Down`.
     pub(crate) fn on_right_response(&self, now: Moment) -> bool {
-        if self.avoidable_errors.load(Relaxed) != 0 {
-            self.avoidable_errors.store(0, Relaxed);
+        let has_erred = self
+            .erring_domains
+            .first()
+            .is_some_and(|first| first.load(Relaxed) != 0);
+        if has_erred {
+            let is_erring = self.is_erring();
+            for place in &self.erring_domains {
+                place.store(0, Relaxed);
+            }
+            if is_erring {
+                return self.recover(now);
+            }
         }
-        !self.is_well() && self.recover(now)
+        self.on_response(now)
     }
 
     fn recover(&self, now: Moment) -> bool {
@@ -168,7 +241,9 @@ impl Health {
         if due > now.nanos() {
             return false;
         }
-        let pause = if self.ill_for(now) < limits::OUTAGE_FRESH {
+        let pause = if self.is_erring() {
+            limits::TRIAL_EVERY
+        } else if self.ill_for(now) < limits::OUTAGE_FRESH {
             limits::TRY_EVERY
         } else {
             let third = limits::TRY_EVERY_LATER.as_nanos() as u64 / 3;
@@ -233,7 +308,7 @@ fn code(cause: Failure) -> u8 {
         Failure::Misbehaved(_) => 4,
         Failure::Answered { rcode, ede: _ } if rcode < 16 => ANSWERED + rcode as u8,
         Failure::Answered { .. } => ANSWERED + rcode::SERVFAIL as u8,
-        Failure::Internal | Failure::NotReady | Failure::Overload => 0,
+        Failure::Harmful | Failure::Internal | Failure::NotReady | Failure::Overload => 0,
     }
 }
 
@@ -300,34 +375,77 @@ mod tests {
     }
 
     #[test]
-    fn two_silent_sessions_in_a_row_make_it_down_and_a_response_well() {
+    fn two_unresponsive_sessions_in_a_row_make_it_down_and_any_response_healthy() {
         let health = Health::new();
-        assert!(!health.on_silent_session(START));
+        assert!(!health.on_unresponsive_session(START));
         assert_eq!(health.state(), HealthState::Suspect);
-        assert!(health.on_silent_session(START));
+        assert!(health.on_unresponsive_session(START));
         assert_eq!(health.state(), HealthState::Down);
         assert!(health.on_right_response(START));
         assert_eq!(health.state(), HealthState::Well);
-        assert!(!health.on_silent_session(START));
+        assert!(!health.on_unresponsive_session(START));
         assert_eq!(health.state(), HealthState::Suspect);
-        health.on_error_response(START);
+        health.on_response(START);
         assert_eq!(health.state(), HealthState::Well);
     }
 
     #[test]
-    fn errors_that_others_did_not_make_take_it_down_until_one_answer_without_error() {
+    fn errors_of_ten_domains_take_it_down_until_a_client_gets_an_answer_without_error() {
         let health = Health::new();
-        for _ in 1..limits::AVOIDABLE_ERRORS {
-            assert!(!health.on_avoidable_error(START));
+        let domains = 1..=limits::AVOIDABLE_ERRORS as u64;
+        for domain in domains.clone().skip(1) {
+            assert!(!health.on_avoidable_error(START, domain));
         }
         health.on_right_response(START);
-        for _ in 1..limits::AVOIDABLE_ERRORS {
-            assert!(!health.on_avoidable_error(START));
+        for domain in domains.clone().skip(1).chain(domains.clone().skip(1)) {
+            assert!(!health.on_avoidable_error(START, domain));
         }
-        assert!(health.on_avoidable_error(START));
-        health.on_error_response(START);
-        assert_eq!(health.state(), HealthState::Down);
+        assert!(health.on_avoidable_error(START, 1));
+        assert!(!health.on_avoidable_error(START, 1));
+        assert!(
+            !health.on_response(START),
+            "our own question proves nothing"
+        );
+        assert!(health.is_erring() && !health.is_unreachable());
         assert!(health.on_right_response(START));
+        assert!(health.is_well());
+    }
+
+    #[test]
+    fn one_domain_takes_nothing_down_however_often_it_errs() {
+        let health = Health::new();
+        for _ in 0..1_000 {
+            assert!(!health.on_avoidable_error(START, 7));
+        }
+        assert!(health.is_well());
+    }
+
+    #[test]
+    fn trials_of_other_domains_are_given_once_a_second() {
+        let health = Health::new();
+        assert!(!health.claim_trial(START, 99), "it is healthy");
+        for domain in 1..=limits::AVOIDABLE_ERRORS as u64 {
+            health.on_avoidable_error(START, domain);
+        }
+        assert!(!health.claim_trial(START, 3), "it took part");
+        assert!(health.claim_trial(START, 99));
+        assert!(!health.claim_trial(START, 98));
+        assert!(health.claim_trial(START + limits::TRIAL_EVERY, 98));
+    }
+
+    #[test]
+    fn sessions_without_any_response_take_it_down_and_one_response_starts_the_count_again() {
+        let health = Health::new();
+        let closed = Failure::Closed;
+        for _ in 1..limits::BARREN_SESSIONS {
+            assert!(!health.on_barren_session(START, closed));
+        }
+        health.on_response(START);
+        for _ in 1..limits::BARREN_SESSIONS {
+            assert!(!health.on_barren_session(START, closed));
+        }
+        assert!(health.on_barren_session(START, closed));
+        assert_eq!(health.why(), Some(closed));
     }
 
     #[test]
@@ -356,6 +474,8 @@ mod tests {
         let health = Health::new();
         assert!(health.is_hopeful(START));
         health.on_open_failed(START, REFUSED);
+        assert!(!health.is_hopeful(START), "it has never answered");
+        health.evidence().note_response(START, None);
         assert!(health.is_hopeful(START + Duration::from_millis(9_999)));
         assert!(!health.is_hopeful(START + limits::OUTAGE_FRESH));
         health.on_open_failed(START + Duration::from_secs(11), EXPIRED);

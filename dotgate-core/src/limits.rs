@@ -33,17 +33,64 @@ pub const SESSION_UNSENT_BYTES: usize = 256 * 1024;
 /// Invalid messages on a session without a valid response between that close it.
 pub const SESSION_INVALID_MESSAGES: u32 = 100;
 
-/// A session is suspect when nothing came for this long after a query, at least.
-pub const SUSPECT_AFTER: Duration = Duration::from_millis(250);
+/// A question of our own is asked on a session when nothing came for this long after the second query of a silence,
+/// at least.
+pub const NO_RESPONSE: Duration = Duration::from_millis(150);
 
 /// The same for a query that is alone on its session: one slow name is no sign of a dead session.
-pub const SUSPECT_ALONE_AFTER: Duration = Duration::from_secs(1);
+pub const NO_RESPONSE_ALONE: Duration = Duration::from_millis(400);
 
-/// The same in smoothed round trips, where these are longer.
-pub const SUSPECT_ROUND_TRIPS: u32 = 4;
+/// A session is unresponsive when our own question is not answered within this time, at least.
+pub const PROBE_WAIT: Duration = Duration::from_millis(125);
 
-/// A session that stays suspect this long is closed.
-pub const SUSPECT_FOR: Duration = Duration::from_millis(1_500);
+/// These waits in smoothed round trips, where these are longer.
+pub const WAIT_ROUND_TRIPS: u32 = 4;
+
+/// A session that stays unresponsive this long is closed.
+pub const UNRESPONSIVE_FOR: Duration = Duration::from_millis(1_500);
+
+/// Queries go to another upstream when a handshake takes longer than this.
+pub const OPENING_SLOW_AFTER: Duration = Duration::from_millis(250);
+
+/// Parts into which the suspects of a failed session are split: of 1,000 a harmful one is alone after four rounds.
+pub const ISOLATION_SPLIT: usize = 8;
+
+/// Isolation sessions of a worker at once, over all upstreams: two failed groups split, side by side.
+pub const ISOLATION_SESSIONS: usize = 16;
+
+/// Attempts for suspects that may be made in one go; every forwarded query earns [`ISOLATION_EARNED`] more.
+pub const ISOLATION_CREDIT: u32 = 10_000;
+
+/// See [`ISOLATION_CREDIT`]. On average an incident costs fewer than two further attempts per query.
+pub const ISOLATION_EARNED: u32 = 2;
+
+/// Sessions on which a question was alone when the upstream ended them, after which it counts as harmful.
+pub const HARMFUL_STRIKES: u8 = 2;
+
+/// A harmful question is asked in quarantine for this long after it last proved harmful.
+pub const QUARANTINE_FOR: Duration = Duration::from_secs(60);
+
+/// A question in quarantine is asked at most this often, all workers together.
+pub const QUARANTINE_EVERY: Duration = Duration::from_secs(1);
+
+/// Questions in quarantine at most; of more, the one whose time ends first is let go.
+pub const QUARANTINED: usize = 1_024;
+
+/// Sessions in a row that an upstream ended without a single response, after which it is down. More than
+/// [`HARMFUL_STRIKES`] questions at once make, so that these alone do not take it down.
+pub const BARREN_SESSIONS: u32 = 5;
+
+/// Sessions to an upstream that closes after few answers, per worker.
+pub const SESSIONS_OF_FEW_ANSWERS: usize = 16;
+
+/// Sessions to one upstream and worker in all, isolation included.
+pub const SESSIONS_AT_MOST: usize = SESSIONS_OF_FEW_ANSWERS + ISOLATION_SESSIONS;
+
+/// The most answers per session that are learned as an upstream's bound.
+pub const ANSWERS_MAX: u32 = 10_000;
+
+/// A learned bound of answers per session is forgotten after this time.
+pub const ANSWERS_MAX_FOR: Duration = Duration::from_secs(300);
 
 /// A query unanswered this long on a session that answers others is asked once more beside.
 pub const BESIDE_AFTER: Duration = Duration::from_millis(1_500);
@@ -64,8 +111,15 @@ pub const SESSION_IDLE_SHORTEST: Duration = Duration::from_secs(1);
 /// The longest idle life taken from a peer's keepalive option (RFC 7828).
 pub const SESSION_IDLE_LONGEST: Duration = Duration::from_secs(60);
 
-/// Errors in a row to questions that another upstream then answered, which take an upstream down.
-pub const AVOIDABLE_ERRORS: u32 = 10;
+/// Errors in a row to questions that another upstream then answered, which take an upstream down. Those below one
+/// registrable domain count once.
+pub const AVOIDABLE_ERRORS: usize = 10;
+
+/// An upstream that answered no client for this long is charged with questions that another one answered.
+pub const NO_ANSWER_FOR: Duration = Duration::from_secs(4);
+
+/// Pause between two client queries that an upstream gets as trials while it is down for its errors.
+pub const TRIAL_EVERY: Duration = Duration::from_secs(1);
 
 /// Pause between two tries of an upstream that is not well, all workers together.
 pub const TRY_EVERY: Duration = Duration::from_millis(250);

@@ -87,6 +87,18 @@ pub enum Event {
         /// The prefix of the clients that it happened to most often.
         client: IpNet,
     },
+    /// A question makes an upstream end each session that carries it; it is asked apart from now on.
+    HarmfulQuestion {
+        /// The upstream that ended the last one.
+        upstream: usize,
+    },
+    /// An upstream closes its connections after so many answers, and gets no more queries on each.
+    FewAnswers {
+        /// Its slot.
+        upstream: usize,
+        /// How many.
+        answers: u32,
+    },
 }
 
 /// One response to be sent by UDP.

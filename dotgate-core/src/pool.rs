@@ -108,7 +108,34 @@ pub(crate) struct Pool {
     pub(crate) paused_until: Option<Moment>,
     /// Whether the next session to open is to be probed on.
     pub(crate) probe_ordered: bool,
+    /// When a response last came on one of this worker's sessions.
+    pub(crate) last_response: Option<Moment>,
+    /// The same of responses to clients' questions.
+    pub(crate) last_answer: Option<Moment>,
     idle_limit: Duration,
+    answers: AnswersPerSession,
+}
+
+/// How many answers an upstream gives on a session before it closes it, as far as is known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum AnswersPerSession {
+    /// No bound is known.
+    Unknown,
+    /// A session was closed after so many; once more, and that is the bound.
+    Seen(u32),
+    /// So many, until this is forgotten.
+    AtMost(u32, Moment),
+}
+
+/// Why an upstream may have closed a session with queries in flight.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Closing {
+    /// Because of what it carried, for all that is known.
+    Suspicious,
+    /// It has given as many answers as it gives on any session.
+    Spent,
+    /// The same, and that was not known before.
+    SpentLearned(u32),
 }
 
 impl Pool {
@@ -121,7 +148,10 @@ impl Pool {
             without_edns_until: None,
             paused_until: None,
             probe_ordered: false,
+            last_response: None,
+            last_answer: None,
             idle_limit: limits::SESSION_IDLE,
+            answers: AnswersPerSession::Unknown,
         }
     }
 
@@ -186,7 +216,63 @@ impl Pool {
 
     /// Whether another session may be opened at all, and now.
     pub(crate) fn may_grow(&self) -> bool {
-        self.paused_until.is_none() && self.keys.len() < limits::SESSIONS_PER_UPSTREAM
+        let max = match self.answers {
+            AnswersPerSession::AtMost(..) => limits::SESSIONS_OF_FEW_ANSWERS,
+            AnswersPerSession::Unknown | AnswersPerSession::Seen(_) => {
+                limits::SESSIONS_PER_UPSTREAM
+            }
+        };
+        self.paused_until.is_none() && self.keys.len() < max
+    }
+
+    /// Whether so few sessions are being opened that `waiting` queries are worth one more.
+    pub(crate) fn wants_opening(&self, sessions: &Sessions, waiting: usize) -> bool {
+        let openings = self.openings(sessions).count();
+        match self.answers {
+            AnswersPerSession::AtMost(answers, _) => openings * (answers as usize) < waiting.max(1),
+            AnswersPerSession::Unknown | AnswersPerSession::Seen(_) => openings == 0,
+        }
+    }
+
+    /// How many queries a session may carry, where the upstream closes it after so many answers.
+    pub(crate) fn answers_max(&self) -> Option<u32> {
+        match self.answers {
+            AnswersPerSession::AtMost(answers, _) => Some(answers),
+            AnswersPerSession::Unknown | AnswersPerSession::Seen(_) => None,
+        }
+    }
+
+    /// The peer closed a session after this many responses while others were awaited. Twice the same number is its
+    /// bound; with a single query unanswered, that query may be the cause instead.
+    pub(crate) fn on_closed_after(
+        &mut self,
+        responses: u32,
+        unanswered: usize,
+        now: Moment,
+    ) -> Closing {
+        match self.answers {
+            AnswersPerSession::AtMost(answers, _) if responses >= answers => Closing::Spent,
+            _ if unanswered < 2 || responses == 0 || responses > limits::ANSWERS_MAX => {
+                Closing::Suspicious
+            }
+            AnswersPerSession::Seen(seen) if seen == responses => {
+                let until = now + limits::ANSWERS_MAX_FOR;
+                self.answers = AnswersPerSession::AtMost(responses, until);
+                Closing::SpentLearned(responses)
+            }
+            AnswersPerSession::AtMost(..) => Closing::Suspicious,
+            AnswersPerSession::Unknown | AnswersPerSession::Seen(_) => {
+                self.answers = AnswersPerSession::Seen(responses);
+                Closing::Suspicious
+            }
+        }
+    }
+
+    /// Forgets a bound that was learned long ago. To be called before a session is opened.
+    pub(crate) fn forget_old_bound(&mut self, now: Moment) {
+        if matches!(self.answers, AnswersPerSession::AtMost(_, until) if until <= now) {
+            self.answers = AnswersPerSession::Unknown;
+        }
     }
 
     pub(crate) fn openings<'s>(
@@ -220,6 +306,22 @@ impl Pool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_sessions_closed_after_as_many_answers_teach_a_bound_that_is_forgotten() {
+        let start = Moment::from_nanos(1_000_000_000);
+        let mut pool = Pool::new(UpstreamSettings::new(0, "up0"));
+        assert_eq!(pool.on_closed_after(5, 9, start), Closing::Suspicious);
+        assert_eq!(pool.on_closed_after(6, 9, start), Closing::Suspicious);
+        assert_eq!(pool.on_closed_after(6, 1, start), Closing::Suspicious);
+        assert_eq!(pool.on_closed_after(6, 2, start), Closing::SpentLearned(6));
+        assert_eq!(pool.on_closed_after(6, 1, start), Closing::Spent);
+        assert_eq!(pool.on_closed_after(5, 4, start), Closing::Suspicious);
+        pool.forget_old_bound(start);
+        assert_eq!(pool.answers_max(), Some(6));
+        pool.forget_old_bound(start + limits::ANSWERS_MAX_FOR);
+        assert_eq!(pool.answers_max(), None);
+    }
 
     #[test]
     fn the_idle_life_of_a_peer_is_learned_and_slowly_forgotten() {

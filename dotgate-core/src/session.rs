@@ -51,6 +51,15 @@ struct Ticket {
     asker: Asker,
 }
 
+/// What a session is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Purpose {
+    /// Queries of all clients.
+    Shared,
+    /// One group of suspects, so that a harmful query among them takes no other query with it.
+    Isolation,
+}
+
 /// What the passing of time did to a session; each is reported once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Lapse {
@@ -60,10 +69,12 @@ pub(crate) enum Lapse {
     OpeningIsLate,
     /// The handshake is given up.
     OpeningGivenUp,
-    /// It fell silent: its queries are asked elsewhere, beside.
-    Suspect,
-    /// It stayed silent, or broke off: it is closed and its queries have failed.
-    SilentTooLong,
+    /// Nothing came for a while: a question of our own finds out whether the upstream still answers here.
+    NoResponse,
+    /// That question was not answered either: the session is unresponsive.
+    Unresponsive,
+    /// It stayed unresponsive, or all that it carried was answered elsewhere: it is closed.
+    UnresponsiveTooLong,
     /// This exchange alone was not answered: it is asked beside.
     Unanswered(ExchangeKey),
     /// The same, and nothing asked later was answered either: what is asked here again would wait behind it.
@@ -74,6 +85,7 @@ pub(crate) enum Lapse {
 
 pub(crate) struct Session {
     pub(crate) upstream: usize,
+    pub(crate) purpose: Purpose,
     pub(crate) phase: Phase,
     pub(crate) alpn: bool,
     /// When its opening began.
@@ -88,7 +100,9 @@ pub(crate) struct Session {
     pub(crate) outgoing: Vec<u8>,
     pub(crate) frames: Frames,
     pub(crate) is_dirty: bool,
-    pub(crate) responses: u64,
+    pub(crate) responses: u32,
+    /// Queries, probes included, after which it takes no more: the upstream closes it then.
+    pub(crate) answers_max: Option<u32>,
     /// The idle time after which it is closed.
     pub(crate) idle_limit: Duration,
     tickets: HashTable<Ticket>,
@@ -99,13 +113,21 @@ pub(crate) struct Session {
     sent: VecDeque<(Moment, u16)>,
     /// When the first and the second query since the last response were sent.
     silence: [Option<Moment>; 2],
-    suspect_since: Option<Moment>,
+    /// When a question of our own was asked into this silence.
+    probed_at: Option<Moment>,
+    /// Since when it is unresponsive.
+    unresponsive_since: Option<Moment>,
+    /// Whether it carries a single suspect that may merely be slow: then it is no longer judged.
+    is_excused: bool,
     round_trip: Option<Duration>,
     /// When the latest of the queries that were answered was sent.
     newest_answered: Option<Moment>,
     idle_since: Moment,
     is_draining: bool,
-    has_sent: bool,
+    /// Questions sent, probes included.
+    sent_count: u32,
+    /// Of these, questions of clients.
+    carried: u32,
     opening_noted: OpeningNoted,
 }
 
@@ -117,9 +139,10 @@ enum OpeningNoted {
 }
 
 impl Session {
-    pub(crate) fn new(upstream: usize, alpn: bool, idle_limit: Duration, now: Moment) -> Session {
+    pub(crate) fn new(upstream: usize, purpose: Purpose, alpn: bool, now: Moment) -> Session {
         Session {
             upstream,
+            purpose,
             phase: Phase::Connecting,
             alpn,
             started: now,
@@ -130,19 +153,23 @@ impl Session {
             frames: Frames::default(),
             is_dirty: false,
             responses: 0,
-            idle_limit,
+            answers_max: None,
+            idle_limit: limits::SESSION_IDLE,
             tickets: HashTable::new(),
             in_flight: 0,
             retired: 0,
             invalid: 0,
             sent: VecDeque::new(),
             silence: [None; 2],
-            suspect_since: None,
+            probed_at: None,
+            unresponsive_since: None,
+            is_excused: false,
             round_trip: None,
             newest_answered: None,
             idle_since: now,
             is_draining: false,
-            has_sent: false,
+            sent_count: 0,
+            carried: 0,
             opening_noted: OpeningNoted::Nothing,
         }
     }
@@ -160,7 +187,6 @@ impl Session {
     /// Whether it may be given another query.
     pub(crate) fn takes_queries(&self) -> bool {
         self.is_open()
-            && self.suspect_since.is_none()
             && !self.is_draining
             && self.in_flight + self.retired < limits::SESSION_QUERIES
             && self.outgoing.len() < limits::SESSION_UNSENT_BYTES
@@ -168,7 +194,34 @@ impl Session {
 
     /// Whether it has carried a question.
     pub(crate) fn has_sent(&self) -> bool {
-        self.has_sent
+        self.sent_count > 0
+    }
+
+    /// How many questions of clients it has carried.
+    pub(crate) fn carried(&self) -> u32 {
+        self.carried
+    }
+
+    /// Message IDs given up whose responses have not come.
+    pub(crate) fn retired(&self) -> u32 {
+        self.retired
+    }
+
+    /// When the first query was sent to which nothing came since.
+    pub(crate) fn no_response_since(&self) -> Option<Moment> {
+        self.silence[0]
+    }
+
+    /// Whether our own question was not answered on it.
+    pub(crate) fn is_unresponsive(&self) -> bool {
+        self.unresponsive_since.is_some()
+    }
+
+    /// Stops judging it by its silence: what it carries alone may be slow, and nothing else waits behind it.
+    pub(crate) fn excuse(&mut self) {
+        self.is_excused = true;
+        self.unresponsive_since = None;
+        self.probed_at = None;
     }
 
     pub(crate) fn in_flight(&self) -> u32 {
@@ -204,8 +257,14 @@ impl Session {
     ) -> u16 {
         let id = self.free_id(random);
         query.id = id;
-        query.asks_keepalive = !self.has_sent && query.edns;
-        self.has_sent = true;
+        query.asks_keepalive = !self.has_sent() && query.edns;
+        self.sent_count += 1;
+        if matches!(asker, Asker::Exchange(_)) {
+            self.carried += 1;
+        }
+        if self.answers_max.is_some_and(|max| self.sent_count >= max) {
+            self.drain();
+        }
         write_query(&mut self.outgoing, &query);
         let ticket = Ticket {
             id,
@@ -246,16 +305,29 @@ impl Session {
             });
             self.one_less_in_flight(now);
         }
-        self.on_late_response();
+        self.responses = self.responses.saturating_add(1);
+        self.invalid = 0;
+        self.silence = match self.purpose {
+            Purpose::Shared => [None; 2],
+            // No later query will show that the others are not answered.
+            Purpose::Isolation => [1, 2].map(|left| (self.in_flight >= left).then_some(now)),
+        };
+        self.probed_at = None;
+        self.unresponsive_since = None;
         self.trim_sent();
     }
 
-    /// Takes note of a right response to a retired ID: the session is alive.
-    pub(crate) fn on_late_response(&mut self) {
-        self.responses += 1;
-        self.invalid = 0;
-        self.silence = [None; 2];
-        self.suspect_since = None;
+    /// Takes note of the right response to a retired ID, which is free again (RFC 7766 section 6.2.1): a second one
+    /// has an unknown ID. It proves nothing about what is in flight.
+    pub(crate) fn on_late_response(&mut self, id: u16) {
+        let ticket = self
+            .tickets
+            .find_entry(spread(id), |ticket| ticket.id == id);
+        if let Ok(entry) = ticket {
+            entry.remove();
+            self.retired = self.retired.saturating_sub(1);
+            self.responses = self.responses.saturating_add(1);
+        }
     }
 
     /// Takes note of a message that answers nothing. True when there were too many of them.
@@ -300,15 +372,8 @@ impl Session {
         if !self.is_open() {
             return Some(self.opening_lapse(now));
         }
-        if self
-            .suspect_since
-            .is_some_and(|since| since + limits::SUSPECT_FOR <= now)
-        {
-            return Some(Lapse::SilentTooLong);
-        }
-        if self.suspect_since.is_none() && self.suspicion().is_some_and(|due| due <= now) {
-            self.suspect_since = Some(now);
-            return Some(Lapse::Suspect);
+        if self.judgement().is_some_and(|due| due <= now) {
+            return Some(self.judge(now));
         }
         if let Some(&(sent_at, id)) = self.sent.front()
             && sent_at + limits::BESIDE_AFTER <= now
@@ -318,7 +383,10 @@ impl Session {
             self.trim_sent();
             return lapse.or_else(|| self.poll_lapse(now));
         }
-        Some(Lapse::Idle)
+        Some(match self.unresponsive_since {
+            Some(_) => Lapse::UnresponsiveTooLong,
+            None => Lapse::Idle,
+        })
     }
 
     /// When `poll_lapse` has something to say.
@@ -327,16 +395,12 @@ impl Session {
             Phase::Connecting | Phase::Handshaking => Some(
                 self.started
                     + match self.opening_noted {
-                        OpeningNoted::Nothing => limits::SUSPECT_AFTER,
+                        OpeningNoted::Nothing => limits::OPENING_SLOW_AFTER,
                         OpeningNoted::Slow => limits::HANDSHAKE_BESIDE_AFTER,
                         OpeningNoted::Late => limits::HANDSHAKE_WAIT,
                     },
             ),
             Phase::Open => {
-                let silence = match self.suspect_since {
-                    Some(since) => Some(since + limits::SUSPECT_FOR),
-                    None => self.suspicion(),
-                };
                 let beside = self
                     .sent
                     .front()
@@ -345,21 +409,60 @@ impl Session {
                     true => self.idle_since,
                     false => self.idle_since + self.idle_limit,
                 });
-                earlier(earlier(silence, beside), idle)
+                earlier(earlier(self.judgement(), beside), idle)
             }
         }
     }
 
-    /// When it becomes suspect. The second query of a silence has the short limit, the first, which may be
-    /// one slow name, the long one: a query that joins a slow one does not condemn the session at once.
+    /// When its silence is judged next.
+    fn judgement(&self) -> Option<Moment> {
+        match (self.unresponsive_since, self.probed_at) {
+            _ if self.is_excused => None,
+            (Some(since), _) => Some(since + limits::UNRESPONSIVE_FOR),
+            (None, Some(probed)) => Some(probed + self.at_least(limits::PROBE_WAIT)),
+            (None, None) => self.suspicion(),
+        }
+    }
+
+    fn judge(&mut self, now: Moment) -> Lapse {
+        let is_long_past = |due: Moment| due + limits::UNRESPONSIVE_FOR <= now;
+        match (self.unresponsive_since, self.probed_at) {
+            (Some(_), _) => Lapse::UnresponsiveTooLong,
+            (None, Some(_)) => self.become_unresponsive(now),
+            // The system slept meanwhile: nothing came in all that time.
+            (None, None) if self.suspicion().is_some_and(is_long_past) => {
+                self.become_unresponsive(now)
+            }
+            (None, None) => {
+                self.probed_at = Some(now);
+                Lapse::NoResponse
+            }
+        }
+    }
+
+    /// What is in flight may still be answered, but nothing more is asked here: a serial upstream may stall again at once.
+    fn become_unresponsive(&mut self, now: Moment) -> Lapse {
+        self.unresponsive_since = Some(now);
+        self.drain();
+        Lapse::Unresponsive
+    }
+
+    /// When silence becomes suspicious. The second query of a silence has the short limit, the first, which may be
+    /// one slow name, the long one.
     fn suspicion(&self) -> Option<Moment> {
-        let patience = |least: Duration| match self.round_trip {
-            Some(mean) => least.max(mean * limits::SUSPECT_ROUND_TRIPS),
-            None => least,
-        };
-        let first = self.silence[0].map(|sent| sent + patience(limits::SUSPECT_ALONE_AFTER));
-        let second = self.silence[1].map(|sent| sent + patience(limits::SUSPECT_AFTER));
+        let first = self.silence[0].map(|sent| sent + self.at_least(limits::NO_RESPONSE_ALONE));
+        let second = self.silence[1].map(|sent| sent + self.at_least(limits::NO_RESPONSE));
         earlier(first, second)
+    }
+
+    /// A wait, or a few round trips where these are longer.
+    fn at_least(&self, wait: Duration) -> Duration {
+        let connect = self
+            .connected
+            .map(|connected| connected.since(self.started));
+        let round_trip = self.round_trip.or(connect);
+        let round_trips = round_trip.map(|mean| mean * limits::WAIT_ROUND_TRIPS);
+        round_trips.map_or(wait, |round_trips| wait.max(round_trips))
     }
 
     fn opening_lapse(&mut self, now: Moment) -> Lapse {
@@ -447,9 +550,10 @@ fn spread(id: u16) -> u64 {
     u64::from(id).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
-/// The question of a probe until a client has asked one: the root's name servers.
-pub(crate) fn probe_question() -> Option<Question> {
-    Question::new(&[0], dotgate_wire::rtype::NS, dotgate_wire::rclass::IN)
+/// The question of a probe: the root's name servers, which every resolver holds. It is never a client's question, so
+/// that no client decides what is believed of an upstream.
+pub(crate) fn probe_question() -> Question {
+    Question::root(dotgate_wire::rtype::NS)
 }
 
 #[cfg(test)]

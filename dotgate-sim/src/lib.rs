@@ -9,6 +9,7 @@
 mod client; // clients over TCP
 mod connection; // between a worker and an upstream
 pub mod fleet; // a million clients, a few instances, and the page about them
+pub mod isolation; // what one harmful query costs others
 pub mod message; // DNS messages, made without the code under test
 mod model; // what should come out
 mod network; // everything that travels, in the order of time

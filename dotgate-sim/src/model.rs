@@ -199,6 +199,9 @@ impl Model {
         if self.was_full(sim, query, elapsed) {
             return Ok(());
         }
+        if was_harmful(sim, &question, variant(query), response.at) {
+            return Ok(());
+        }
         self.judge_loss(sim, &attempts, given)?;
         if elapsed < self.deadline {
             judge_patience(sim, &attempts)
@@ -283,6 +286,18 @@ impl Model {
     }
 }
 
+/// Whether the question had ended so many sessions that it may be in quarantine.
+fn was_harmful(sim: &Simulator, question: &[u8], variant: (bool, bool), at: Moment) -> bool {
+    let attempts = sim.record().attempts.iter();
+    let ended = attempts.filter(|attempt| {
+        let is_recent = attempt
+            .lost
+            .is_some_and(|lost| at.since(lost) <= limits::QUARANTINE_FOR);
+        attempt.question == question && attempt.variant == variant && is_recent
+    });
+    ended.count() >= usize::from(limits::HARMFUL_STRIKES)
+}
+
 /// A failure before its deadline needs a reason.
 fn judge_patience(sim: &Simulator, attempts: &[&Attempt]) -> Result<(), String> {
     let all = sim.record().attempts.iter();
@@ -302,7 +317,8 @@ fn judge_patience(sim: &Simulator, attempts: &[&Attempt]) -> Result<(), String> 
             .is_some_and(|since| sim.now().since(since) >= limits::OUTAGE_FRESH);
         let of_it = |attempt: &&&Attempt| attempt.upstream == *upstream;
         let has_erred = attempts.iter().filter(of_it).any(|a| a.has_erred());
-        is_old || has_erred || known.is_lasting
+        let was_never_reached = known.responses == 0;
+        is_old || has_erred || known.is_lasting || was_never_reached
     };
     match (0..sim.upstreams()).find(|upstream| !is_hopeless(upstream)) {
         Some(upstream) => Err(format!("u{upstream} may be well again")),
@@ -337,6 +353,10 @@ fn check_cut(query: &ClientQuery, seen: &Seen) -> Result<(), String> {
     }
 }
 
+/// Attempts for one query: its own, and those that end because another query's session failed. Of 4,096 suspects one is
+/// alone after four splits; then come its strikes.
+const ATTEMPTS_MAX: usize = limits::ATTEMPTS as usize + 4 + limits::HARMFUL_STRIKES as usize;
+
 fn check_attempts(sim: &Simulator, broken: &mut Vec<String>) {
     let record = sim.record();
     let mut asked: BTreeMap<(usize, Vec<u8>), usize> = BTreeMap::new();
@@ -357,7 +377,7 @@ fn check_attempts(sim: &Simulator, broken: &mut Vec<String>) {
             .copied()
             .unwrap_or(0);
         // What is asked on a connection with junk before it may be any question.
-        if queries > 0 && attempts.len() > queries * usize::from(limits::ATTEMPTS) {
+        if queries > 0 && attempts.len() > queries * ATTEMPTS_MAX {
             broken.push(format!(
                 "{what}: {} attempts for {queries} queries",
                 attempts.len()
@@ -366,8 +386,9 @@ fn check_attempts(sim: &Simulator, broken: &mut Vec<String>) {
         for (number, attempt) in attempts.iter().enumerate() {
             let before = &attempts[..number];
             let running = before.iter().filter(|other| other.runs_at(attempt.at));
-            if queries == 1 && running.count() >= 2 {
-                broken.push(format!("{what}: three attempts at once"));
+            // With two running, a suspect's older attempt is given up for the next, which is not seen here.
+            if queries == 1 && running.count() >= 3 {
+                broken.push(format!("{what}: four attempts at once"));
             }
         }
     }

@@ -9,6 +9,7 @@ mod run; // from steps to what was seen
 mod step;
 mod words;
 
+pub(crate) use report::cells;
 pub use report::{Elsewhere, table};
 pub use run::{Outcome, run};
 pub use words::Mistake;

@@ -112,6 +112,7 @@ impl Simulator {
             cache: Arc::new(Cache::new(plan.cache_bytes, (plan.seed, 0))),
             flights: Arc::new(Flights::new(plan.workers)),
             memory: Arc::new(ClientMemory::new(plan.workers)),
+            ..Shared::alone()
         };
         let settings = Arc::new(plan.settings);
         let workers = (0..plan.workers)

@@ -359,7 +359,7 @@ impl Worker {
             .connections
             .values()
             .filter(|held| net.connections[**held].upstream == upstream);
-        if held.count() > limits::SESSIONS_PER_UPSTREAM {
+        if held.count() > limits::SESSIONS_AT_MOST {
             let text = format!("w{number} has too many sessions to u{upstream}");
             net.record.complain(now, text);
         }

@@ -75,6 +75,14 @@ impl Question {
         Self::fold(exact)
     }
 
+    /// Makes a question about the root in class IN.
+    pub fn root(qtype: u16) -> Self {
+        let mut exact = [0; 1 + TYPE_AND_CLASS_LEN];
+        put(&mut exact, 1, &qtype.to_be_bytes());
+        put(&mut exact, 3, &rclass::IN.to_be_bytes());
+        Self::folded(&exact)
+    }
+
     /// Returns the whole question: name in lower case, type, class.
     pub fn as_bytes(&self) -> &[u8] {
         self.octets

@@ -303,6 +303,7 @@ fn share(config: &Config) -> Result<Shared, StartError> {
         cache: Arc::new(Cache::new(size, (first as u64, second as u64))),
         flights: Arc::new(Flights::new(workers)),
         memory: Arc::new(ClientMemory::new(workers)),
+        ..Shared::alone()
     })
 }
 

@@ -188,6 +188,8 @@ labels! {
     Again = "again",
     /// Beside an attempt that still runs.
     Beside = "beside",
+    /// On an isolation session, after the session of the attempt before had failed.
+    Isolation = "isolation",
     /// For no client, to see whether the upstream answers.
     Probe = "probe",
 }
@@ -227,6 +229,8 @@ labels! {
     Silent = "silent",
     /// Too many messages came that answered nothing.
     Flood = "flood",
+    /// It had been opened for suspects, which were answered.
+    Isolated = "isolated",
     /// The program ends, or the upstream is no longer configured.
     Stopped = "stopped",
 }
@@ -341,6 +345,8 @@ labels! {
     UpstreamTruncated = "upstream_truncated",
     /// Too many messages that answer nothing.
     UpstreamFlood = "upstream_flood",
+    /// A question was alone on two sessions that the upstream then ended.
+    UpstreamHarmful = "upstream_harmful_question",
     /// A limit of this forwarder was reached.
     Overload = "overload",
     /// A bug of ours.
@@ -353,6 +359,7 @@ impl From<Failure> for Reason {
             Failure::Answered { .. } => Reason::UpstreamError,
             Failure::Closed => Reason::UpstreamClosed,
             Failure::Connect(fault) => fault.into(),
+            Failure::Harmful => Reason::UpstreamHarmful,
             Failure::Internal => Reason::Internal,
             Failure::Misbehaved(fault) => fault.into(),
             Failure::NotReady => Reason::NotReady,

@@ -14,6 +14,7 @@ use crate::moment::Moment;
 use crate::pool::Pools;
 use crate::respond::Asked;
 use crate::stream::{Pending, ResponseTerms};
+use crate::session::Purpose;
 use crate::verdict::is_policy;
 
 impl Engine {
@@ -307,9 +308,13 @@ impl Engine {
         }
     }
 
-    fn retire_id(&mut self, now: Moment, attempt: &Attempt, question_hash: u64) {
-        if let Some(session) = self.sessions.get_mut(attempt.session) {
-            session.retire(attempt.id, question_hash, now);
+    pub(super) fn retire_id(&mut self, now: Moment, attempt: &Attempt, question_hash: u64) {
+        let Some(session) = self.sessions.get_mut(attempt.session) else {
+            return;
+        };
+        session.retire(attempt.id, question_hash, now);
+        if session.purpose == Purpose::Isolation {
+            self.settle_isolation(now, attempt.session);
         }
     }
 }

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use dotgate_wire::UpstreamQuery;
+use dotgate_wire::{Question, UpstreamQuery, rclass, rtype};
 
 use super::Engine;
 use crate::cache::ROUTE;
 use crate::counters::Count;
 use crate::counters::labels::AttemptKind;
+use crate::domain::registrable;
 use crate::exchange::{Attempt, ExchangeKey};
 use crate::failure::Failure;
 use crate::health::{Health, HealthState};
@@ -15,11 +16,26 @@ use crate::limits;
 use crate::moment::Moment;
 use crate::outbox::{Action, Event};
 use crate::select::{Choice, choose};
-use crate::session::{Asker, Session, SessionKey};
+use crate::session::{Asker, Purpose, Session, SessionKey};
 
 impl Engine {
     /// Makes the next attempt for an exchange, or queues it for a session, or ends it.
     pub(super) fn advance(&mut self, now: Moment, key: ExchangeKey) {
+        let Some(exchange) = self.exchanges.get(key) else {
+            return;
+        };
+        if exchange.is_suspect {
+            self.advance_suspect(now, key);
+            return;
+        }
+        let is_first = exchange.attempts() == 0;
+        if is_first && !self.quarantine.is_empty() && !self.passes_quarantine(now, key) {
+            return;
+        }
+        if is_first && let Some(session) = self.trial_session(now, key) {
+            self.ask(now, key, session);
+            return;
+        }
         let Some(exchange) = self.exchanges.get(key) else {
             return;
         };
@@ -44,7 +60,24 @@ impl Engine {
         }
     }
 
-    fn ask(&mut self, now: Moment, key: ExchangeKey, session_key: SessionKey) {
+    /// A session to an upstream that is down for its errors, if this question is to show whether it still makes them.
+    fn trial_session(&self, now: Moment, key: ExchangeKey) -> Option<SessionKey> {
+        let mut upstreams = self.pools.in_order();
+        let (_, pool) = upstreams.find(|(_, pool)| pool.health().is_erring())?;
+        let session = pool.with_room(&self.sessions, None)?;
+        let domain = self.domain_hash(self.exchanges.get(key)?.question.name());
+        pool.health().claim_trial(now, domain).then_some(session)
+    }
+
+    /// The keyed hash of a name's registrable domain.
+    pub(super) fn domain_hash(&self, name: &[u8]) -> u64 {
+        let domain = Question::new(registrable(name), rtype::NS, rclass::IN);
+        domain.map_or(0, |domain| {
+            self.cache.key(&domain, ROUTE, false, false).hash()
+        })
+    }
+
+    pub(super) fn ask(&mut self, now: Moment, key: ExchangeKey, session_key: SessionKey) {
         let Some(exchange) = self.exchanges.get_mut(key) else {
             return;
         };
@@ -68,8 +101,10 @@ impl Engine {
         let edns = query.edns;
         let reuses = session.has_sent();
         let id = session.send(Asker::Exchange(key), query, &mut self.random, now);
-        let is_busy = session.in_flight() >= limits::SESSION_BUSY;
+        let is_isolated = session.purpose == Purpose::Isolation;
+        let is_busy = session.in_flight() >= limits::SESSION_BUSY && !is_isolated;
         let (kind, count) = match (exchange.is_running(), exchange.attempts()) {
+            _ if is_isolated => (AttemptKind::Isolation, Some(Count::AttemptsAgain)),
             (true, _) => (AttemptKind::Beside, Some(Count::AttemptsBeside)),
             (false, 0) => (AttemptKind::First, None),
             (false, _) => (AttemptKind::Again, Some(Count::AttemptsAgain)),
@@ -95,10 +130,11 @@ impl Engine {
 
     /// Begins to open a session, unless one is being opened or there are enough.
     pub(super) fn open_session(&mut self, now: Moment, upstream: usize) {
+        let waiting = self.waiting.len();
         if self
             .pools
             .get(upstream)
-            .is_some_and(|pool| !pool.is_opening(&self.sessions))
+            .is_some_and(|pool| pool.wants_opening(&self.sessions, waiting))
         {
             self.open_another_session(now, upstream);
         }
@@ -112,7 +148,10 @@ impl Engine {
         if !pool.may_grow() || self.descriptor_pause.is_some() {
             return;
         }
-        let session = Session::new(upstream, pool.alpn, pool.idle_limit(), now);
+        pool.forget_old_bound(now);
+        let mut session = Session::new(upstream, Purpose::Shared, pool.alpn, now);
+        session.idle_limit = pool.idle_limit();
+        session.answers_max = pool.answers_max();
         let key = self.sessions.insert(session);
         let (try_number, alpn) = (pool.tries, pool.alpn);
         pool.add(key);
@@ -125,7 +164,7 @@ impl Engine {
         self.counters.add(Count::SessionsStarted);
     }
 
-    fn wait(&mut self, now: Moment, key: ExchangeKey) {
+    pub(super) fn wait(&mut self, now: Moment, key: ExchangeKey) {
         if let Some(exchange) = self.exchanges.get_mut(key)
             && exchange.waiting_since.is_none()
         {
@@ -138,6 +177,7 @@ impl Engine {
 
     /// Chooses anew for every exchange that waits for a session.
     pub(super) fn serve_waiting(&mut self, now: Moment) {
+        let mut suspects = Vec::new();
         for _ in 0..self.waiting.len() {
             let Some((since, key)) = self.waiting.pop_front() else {
                 return;
@@ -146,6 +186,14 @@ impl Engine {
                 continue;
             };
             if exchange.waiting_since != Some(since) {
+                continue;
+            }
+            if exchange.is_suspect {
+                if self.may_isolate(key) {
+                    suspects.push(key);
+                } else {
+                    self.waiting.push_back((since, key));
+                }
                 continue;
             }
             exchange.waiting_since = None;
@@ -160,6 +208,7 @@ impl Engine {
                 }
             }
         }
+        self.isolate(now, &suspects);
     }
 
     /// Ends the wait of exchanges that no session will serve: at once if nothing is being opened, else after
@@ -173,7 +222,8 @@ impl Engine {
 
     /// The same right after an opening failed: if no other one is under way, nothing is left to wait for.
     pub(super) fn give_up_waiting_after_failure(&mut self, now: Moment) {
-        let is_hopeful = self.pools.health().any(|health| health.is_hopeful(now));
+        let may_return = |health: &Health| health.is_well() || health.may_return(now);
+        let is_hopeful = self.pools.health().any(may_return);
         let is_opening = self
             .pools
             .in_order()
@@ -222,7 +272,10 @@ impl Engine {
             if !is_due || !health.claim_try(now, self.random.word()) {
                 continue;
             }
+            let is_erring = health.is_erring();
             match pool.with_room(&self.sessions, None) {
+                // What shows whether it still errs is a client's query.
+                Some(_) if is_erring => {}
                 // Those who wait could have asked on that session: they need a fresh one.
                 Some(session) if self.waiting.is_empty() || !pool.may_grow() => {
                     self.send_probe(now, session);
@@ -253,31 +306,30 @@ impl Engine {
     /// Finds out whether an upstream answers, for somebody who asks about it. Where something is in flight to it
     /// already, that will show it.
     pub fn probe(&mut self, now: Moment, upstream: usize) {
-        let is_configured = self.pools.is_configured(upstream);
-        let Some(pool) = self.pools.get_mut(upstream).filter(|_| is_configured) else {
+        if !self.pools.is_configured(upstream) {
+            return;
+        }
+        let Some(pool) = self.pools.get_mut(upstream) else {
             return;
         };
-        match pool.with_room(&self.sessions, None) {
-            Some(session) => self.send_probe(now, session),
-            None => {
-                pool.probe_ordered = true;
-                self.open_session(now, upstream);
-            }
+        let Some(key) = pool.with_room(&self.sessions, None) else {
+            pool.probe_ordered = true;
+            self.open_session(now, upstream);
+            return;
+        };
+        let session = self.sessions.get(key);
+        if session.is_some_and(|session| session.in_flight() == 0) {
+            self.send_probe(now, key);
         }
     }
 
-    /// Asks the probe question on a session on which nothing else is in flight.
+    /// Asks our own question on a session.
     pub(super) fn send_probe(&mut self, now: Moment, key: SessionKey) {
-        let Some(question) = self.probe.as_ref() else {
-            return;
-        };
+        let question = &self.probe;
         let hash = self.cache.key(question, ROUTE, false, false).hash();
         let Some(session) = self.sessions.get_mut(key) else {
             return;
         };
-        if session.in_flight() > 0 {
-            return;
-        }
         let query = UpstreamQuery {
             id: 0,
             question,

@@ -204,6 +204,7 @@ impl Engine {
             return None;
         }
         self.count(Count::QueriesForwarded);
+        self.isolation.earn();
         self.last_query = Some(now);
         let exchange = found.unwrap_or_else(|| {
             let role = self.flights.join(asks.key.hash(), self.number);
@@ -251,18 +252,10 @@ impl Engine {
         asks: &Asks<'_>,
         role: Role,
     ) -> ExchangeKey {
-        self.note_probe(asks.question);
         let hash = asks.key.hash();
         let key = self.exchanges.insert(Exchange::new(asks, role, now));
         self.inflight.insert(&self.exchanges, hash, key);
         key
-    }
-
-    /// A real question tells best whether an upstream answers again; some know nothing of the root.
-    pub(super) fn note_probe(&mut self, question: &Question) {
-        if self.pools.health().any(|health| !health.is_well()) {
-            self.probe = Some(question.clone());
-        }
     }
 
     fn shed(

@@ -14,7 +14,7 @@ use crate::counters::labels::Outcome;
 use crate::exchange::{Asks, Client, ExchangeKey, Waiter};
 use crate::failure::Failure;
 use crate::flights::Role;
-use crate::health::{Health, HealthState};
+use crate::health::Health;
 use crate::limits;
 use crate::moment::Moment;
 use crate::respond::Asked;
@@ -97,12 +97,11 @@ impl Engine {
             }
             Found::Failed => self.answer_held(client, asked, exact, asks, Told::Failed),
             Found::Stale { ask, .. } => {
-                if ask && !self.is_everything_down() {
+                if ask && !self.is_everything_unreachable() {
                     return Held::Stale;
                 }
-                // So that upstreams that are down are tried on, with a question of somebody's.
+                // So that upstreams that are down are tried on.
                 self.last_query = Some(now);
-                self.note_probe(asks.question);
                 let told = Told::Stale(self.why_down());
                 self.answer_held(client, asked, exact, asks, told)
             }
@@ -159,10 +158,8 @@ impl Engine {
         })
     }
 
-    fn is_everything_down(&self) -> bool {
-        self.pools
-            .health()
-            .all(|health| health.state() == HealthState::Down)
+    fn is_everything_unreachable(&self) -> bool {
+        self.pools.health().all(Health::is_unreachable)
     }
 
     fn why_down(&self) -> &'static str {

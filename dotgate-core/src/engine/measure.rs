@@ -151,7 +151,9 @@ impl Engine {
         counters.set(Gauge::QuestionsInFlight, self.inflight.len() as u64);
         counters.set(Gauge::Streams, self.streams.len() as u64);
         for (upstream, pool) in self.pools.all() {
-            let sessions = pool.keys().iter().filter_map(|key| self.sessions.get(*key));
+            let keys = pool.keys().iter().copied();
+            let keys = keys.chain(self.isolation.sessions_of(upstream));
+            let sessions = keys.filter_map(|key| self.sessions.get(key));
             let (mut open, mut in_flight) = (0, 0);
             for session in sessions.filter(|session| session.is_open()) {
                 open += 1;

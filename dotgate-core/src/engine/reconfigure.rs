@@ -27,8 +27,8 @@ impl Engine {
         self.pools.reconfigure(&self.settings.upstreams);
         self.quota.set_max(self.settings.queries_per_client_max);
         self.streams.reconfigure(&self.settings);
-        self.leave_upstreams();
-        for key in orphans {
+        let suspects = self.leave_upstreams();
+        for key in orphans.into_iter().chain(suspects) {
             self.advance(now, key);
         }
         self.serve_waiting(now);
@@ -52,6 +52,7 @@ impl Engine {
             for key in keys.unwrap_or_default() {
                 orphans.extend(self.stop_session(key));
             }
+            orphans.extend(self.stop_isolation_at(slot));
             for (_, exchange) in &mut self.exchanges {
                 exchange.forget_upstream(slot);
             }
@@ -71,17 +72,24 @@ impl Engine {
         orphans
     }
 
-    /// Asks nothing more of upstreams that are no longer configured.
-    fn leave_upstreams(&mut self) {
+    /// Asks nothing more of upstreams that are no longer configured. Returns the suspects that must be asked elsewhere.
+    fn leave_upstreams(&mut self) -> Vec<ExchangeKey> {
         let left = self.pools.all();
         let left = left.filter(|(slot, _)| !self.pools.is_configured(*slot));
-        let keys: Vec<SessionKey> = left.flat_map(|(_, pool)| pool.keys().to_vec()).collect();
+        let (slots, keys): (Vec<usize>, Vec<Vec<SessionKey>>) = left
+            .map(|(slot, pool)| (slot, pool.keys().to_vec()))
+            .unzip();
+        let keys: Vec<SessionKey> = keys.into_iter().flatten().collect();
         for key in keys {
             match self.sessions.get_mut(key) {
                 Some(session) if session.in_flight() > 0 => session.drain(),
                 Some(_) | None => drop(self.stop_session(key)),
             }
         }
+        let stopped = slots.into_iter();
+        stopped
+            .flat_map(|slot| self.stop_isolation_at(slot))
+            .collect()
     }
 
     /// Closes a session in good order. Returns those who waited for it.

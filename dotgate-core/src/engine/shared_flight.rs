@@ -137,7 +137,8 @@ impl Engine {
     pub(super) fn tell_failed(&mut self, exchange: &Exchange, followers: Followers) {
         let (failure, upstream) = exchange.failure();
         let mut upstreams = self.pools.in_order();
-        let is_final = upstreams.all(|(upstream, _)| exchange.answered_by.has(upstream));
+        let is_final = failure == Failure::Harmful
+            || upstreams.all(|(upstream, _)| exchange.answered_by.has(upstream));
         for worker in followers.numbers() {
             let letter = Letter::Failed {
                 flight: exchange.key.hash(),

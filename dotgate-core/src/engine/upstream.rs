@@ -7,15 +7,16 @@ use dotgate_wire::{message_id, rcode};
 use super::Engine;
 use crate::cache::ROUTE;
 use crate::counters::Count;
-use crate::counters::labels::{Ending, Limit, Reason};
-use crate::exchange::{Attempt, ExchangeKey};
+use crate::counters::labels::{Ending, Reason};
+use crate::exchange::{Attempt, Exchange, ExchangeKey};
 use crate::failure::{ConnectFault, Failure, Misbehaviour, SessionEnd, TlsFault};
 use crate::frames::Next;
+use crate::isolation::Isolation;
 use crate::limits;
 use crate::moment::Moment;
 use crate::outbox::{Action, Event};
 use crate::pool::Pool;
-use crate::session::{Asker, Lapse, Phase, Session, SessionKey};
+use crate::session::{Asker, Lapse, Phase, Purpose, Session, SessionKey};
 use crate::verdict::{Verdict, judge};
 
 impl Engine {
@@ -45,8 +46,17 @@ impl Engine {
         session.on_open(now);
         let upstream = session.upstream;
         self.count(Count::SessionsOpened);
+        let mut is_isolation = false;
         if let Some(session) = self.sessions.get(key) {
             self.count_opened(now, session);
+            is_isolation = session.purpose == Purpose::Isolation;
+        }
+        if is_isolation {
+            if let Some(pool) = self.pools.get(upstream) {
+                pool.health().evidence().note_session_opened();
+            }
+            self.isolation_opened(now, key);
+            return;
         }
         self.close_other_openings(upstream, key);
         self.serve_waiting(now);
@@ -95,19 +105,21 @@ impl Engine {
             return;
         };
         if !session.is_open() {
-            self.opening_failed(now, &session, end);
+            self.opening_failed(now, key, &session, end);
         } else if session.in_flight() == 0 {
             self.count(Count::SessionsEndedIdle);
             if let Some(pool) = self.pools.get_mut(session.upstream) {
                 pool.on_idle_closed_by_peer(session.idle_for(now));
             }
+            self.serve_few_answers(now, session.upstream);
         } else {
-            self.session_lost(now, &session, end.into());
+            self.session_lost(now, key, &session, end.into());
         }
     }
 
     /// Closes all sessions in good order, as at the end of a stop.
     pub fn close_all_sessions(&mut self) {
+        self.isolation = Isolation::new();
         let keys: Vec<SessionKey> = self.sessions.keys().collect();
         for key in keys {
             self.remove_session(key, Ending::Stopped);
@@ -134,7 +146,8 @@ impl Engine {
 
     /// Ends openings that were begun beside one that has succeeded.
     fn close_other_openings(&mut self, upstream: usize, opened: SessionKey) {
-        let Some(pool) = self.pools.get(upstream) else {
+        let pool = self.pools.get(upstream);
+        let Some(pool) = pool.filter(|pool| pool.answers_max().is_none()) else {
             return;
         };
         let is_opening = |key: &SessionKey| {
@@ -151,99 +164,6 @@ impl Engine {
         for key in others {
             self.remove_session(key, Ending::Stopped);
             self.actions.push_back(Action::CloseSession(key));
-        }
-    }
-
-    fn opening_failed(&mut self, now: Moment, session: &Session, end: SessionEnd) {
-        self.count(Count::SessionsFailed);
-        let upstream = session.upstream;
-        match end {
-            SessionEnd::Tls(TlsFault::AlpnRefused) if session.alpn => {
-                if let Some(pool) = self.pools.get_mut(upstream)
-                    && std::mem::replace(&mut pool.alpn, false)
-                {
-                    self.events.push_back(Event::AlpnRefused { upstream });
-                }
-                self.count_error(upstream, TlsFault::AlpnRefused);
-                self.open_session(now, upstream);
-                return;
-            }
-            SessionEnd::Connect(ConnectFault::NoDescriptor) => {
-                self.count(Count::DescriptorsExhausted);
-                self.count_limit(Limit::Descriptors);
-                self.descriptor_pause = Some(now + limits::DESCRIPTOR_PAUSE);
-                self.note_waiting(end.into(), upstream);
-                return;
-            }
-            SessionEnd::Closed
-            | SessionEnd::Connect(_)
-            | SessionEnd::Reset
-            | SessionEnd::Tls(_) => {}
-        }
-        let failure = match (end, session.phase) {
-            (SessionEnd::Closed | SessionEnd::Reset, Phase::Handshaking) => {
-                Failure::Tls(TlsFault::Closed)
-            }
-            (end, _) => end.into(),
-        };
-        self.count_error(upstream, failure);
-        self.upstream_failed_to_open(now, upstream, failure);
-        self.serve_waiting(now);
-        self.give_up_waiting_after_failure(now);
-    }
-
-    /// An upstream that still answers on another session is not down because one more could not be opened.
-    fn upstream_failed_to_open(&mut self, now: Moment, upstream: usize, failure: Failure) {
-        self.note_waiting(failure, upstream);
-        let answers_still = self
-            .pools
-            .get(upstream)
-            .is_some_and(|pool| pool.with_room(&self.sessions, None).is_some());
-        if answers_still {
-            self.note_error(now, upstream, failure);
-            // Those who wait for a fresh session would have it try again at once, and in vain.
-            if let Some(pool) = self.pools.get_mut(upstream) {
-                pool.paused_until = Some(now + limits::TRY_EVERY);
-            }
-        } else if self
-            .pools
-            .get(upstream)
-            .is_some_and(|pool| pool.health().on_open_failed(now, failure))
-        {
-            self.tell_down(upstream, failure);
-        }
-    }
-
-    /// A session ended with queries in flight: each goes elsewhere at once. One that ended without a single
-    /// response is as good as one that could not be opened.
-    fn session_lost(&mut self, now: Moment, session: &Session, failure: Failure) {
-        self.count(Count::SessionsLost);
-        self.count_error(session.upstream, failure);
-        if session.responses == 0 {
-            self.upstream_failed_to_open(now, session.upstream, failure);
-        } else {
-            self.note_error(now, session.upstream, failure);
-        }
-        let unanswered = session.unanswered();
-        for key in &unanswered {
-            let Some(exchange) = self.exchanges.get_mut(*key) else {
-                continue;
-            };
-            exchange.end_all_on(|key| !self.sessions.contains_key(key));
-            exchange.failed_at.add(session.upstream);
-            exchange.fresh_after = Some(now);
-            exchange.note(failure, Some(session.upstream));
-        }
-        for key in unanswered {
-            // One that runs elsewhere too needs no further attempt yet: it will be asked beside in time.
-            // Where that time is over already, nobody else would ask again.
-            if self
-                .exchanges
-                .get(key)
-                .is_some_and(|exchange| !exchange.has_young_attempt(now))
-            {
-                self.advance(now, key);
-            }
         }
     }
 
@@ -269,12 +189,15 @@ impl Engine {
         };
         let upstream = session.upstream;
         match asker {
-            Asker::Retired(_) => session.on_late_response(),
+            Asker::Retired(_) => session.on_late_response(id),
             Asker::Exchange(_) | Asker::Probe(_) => session.on_response(id, now),
         }
-        let round_trip = session.round_trip();
+        let (round_trip, purpose) = (session.round_trip(), session.purpose);
+        if let Some(pool) = self.pools.get_mut(upstream) {
+            pool.last_response = Some(now);
+        }
         self.take_keepalive(key);
-        self.judge_health(now, upstream, round_trip, asker);
+        let has_recovered = self.judge_health(now, upstream, round_trip, asker);
         if let Some(counters) = self.counters.upstream(upstream) {
             counters.add_response(self.answer.rcode());
         }
@@ -285,6 +208,12 @@ impl Engine {
                 self.count(Count::Responses);
                 self.on_response(now, exchange, key, id);
             }
+        }
+        if purpose == Purpose::Isolation {
+            self.isolation_answered(now, key);
+        }
+        if has_recovered {
+            self.serve_waiting(now);
         }
         Next::Continue
     }
@@ -300,7 +229,7 @@ impl Engine {
         }
         if let Some(session) = self.remove_session(key, Ending::Flood) {
             self.actions.push_back(Action::CloseSession(key));
-            self.session_lost(now, &session, Failure::Misbehaved(Misbehaviour::Flood));
+            self.session_lost(now, key, &session, Failure::Misbehaved(Misbehaviour::Flood));
         }
         Next::Pause
     }
@@ -354,28 +283,25 @@ impl Engine {
         session.idle_limit = told.min(limits::SESSION_IDLE_LONGEST);
     }
 
+    /// Takes note of what a response says of its upstream. True if it was down and is not any more.
     fn judge_health(
         &mut self,
         now: Moment,
         upstream: usize,
         round_trip: Option<Duration>,
         asker: Asker,
-    ) {
+    ) -> bool {
         let Some(health) = self.pools.get(upstream).map(Pool::health) else {
-            return;
+            return false;
         };
-        let has_recovered = match (self.answer.rcode(), asker) {
-            (rcode::NOERROR | rcode::NXDOMAIN, _) => {
-                health.evidence().note_response(now, round_trip);
-                health.on_right_response(now)
-            }
-            // An error to a client's question may be the question's; the probe has a right answer.
-            (rcode, Asker::Probe(_)) => {
-                let failure = Failure::Answered { rcode, ede: None };
-                health.evidence().note_error(now, failure);
-                health.on_error_response(now)
-            }
-            (_, Asker::Exchange(_) | Asker::Retired(_)) => health.on_error_response(now),
+        let is_right = matches!(self.answer.rcode(), rcode::NOERROR | rcode::NXDOMAIN);
+        if is_right || matches!(asker, Asker::Probe(_)) {
+            health.evidence().note_response(now, round_trip);
+        }
+        // An error to a client's question may be the question's, so it proves life and no more.
+        let has_recovered = match asker {
+            Asker::Exchange(_) if is_right => health.on_right_response(now),
+            Asker::Exchange(_) | Asker::Probe(_) | Asker::Retired(_) => health.on_response(now),
         };
         if has_recovered {
             self.events.push_back(Event::UpstreamWell { upstream });
@@ -383,6 +309,7 @@ impl Engine {
                 pool.tries = 0;
             }
         }
+        has_recovered
     }
 
     /// A response to an exchange in flight.
@@ -400,24 +327,25 @@ impl Engine {
             return;
         };
         self.count_response(now, upstream, sent_at);
+        self.clear_suspicion(key);
         let Some(exchange) = self.exchanges.get_mut(key) else {
             return;
         };
         if self.answer.strays() > 0 {
             self.counters.add(Count::ResponsesStray);
         }
+        if let Some(pool) = self.pools.get_mut(upstream) {
+            pool.last_answer = Some(now);
+        }
         match judge(&self.answer, edns) {
             Verdict::Deliver => {
-                let avoided = exchange.answered_by;
                 let shows_refusal = exchange.without_edns.has(upstream) && !edns;
                 if shows_refusal && let Some(pool) = self.pools.get_mut(upstream) {
                     pool.without_edns_until = Some(now + limits::WITHOUT_EDNS_FOR);
                 }
                 self.count_race(key, upstream, sent_at);
+                self.note_avoidable_errors(now, key, upstream);
                 self.answer_all(now, key, upstream);
-                if !avoided.is_empty() {
-                    self.note_avoidable_errors(now, avoided);
-                }
             }
             Verdict::Stands => {
                 self.count_race(key, upstream, sent_at);
@@ -438,17 +366,36 @@ impl Engine {
         }
     }
 
-    fn note_error(&self, now: Moment, upstream: usize, failure: Failure) {
+    pub(super) fn note_error(&self, now: Moment, upstream: usize, failure: Failure) {
         if let Some(pool) = self.pools.get(upstream) {
             pool.health().evidence().note_error(now, failure);
         }
     }
 
-    fn note_avoidable_errors(&mut self, now: Moment, upstreams: crate::exchange::UpstreamSet) {
+    /// An upstream has answered what others answered with an error; or not at all, while they answered no other client
+    /// either.
+    fn note_avoidable_errors(&mut self, now: Moment, key: ExchangeKey, answering: usize) {
+        let Some(exchange) = self.exchanges.get(key) else {
+            return;
+        };
+        let mut avoidable = exchange.answered_by;
+        for attempt in exchange.running() {
+            let pool = self.pools.get(attempt.upstream);
+            let is_old = |last: Moment| last + limits::NO_ANSWER_FOR <= now;
+            let answers_none = pool.is_some_and(|pool| pool.last_answer.is_none_or(is_old));
+            let is_overdue = attempt.sent_at + limits::BESIDE_AFTER <= now;
+            if attempt.upstream != answering && is_overdue && answers_none {
+                avoidable.add(attempt.upstream);
+            }
+        }
+        if avoidable.is_empty() {
+            return;
+        }
+        let domain = self.domain_hash(exchange.question.name());
         let erring = self.pools.in_order();
-        let erring = erring.filter(|(upstream, _)| upstreams.has(*upstream));
+        let erring = erring.filter(|(upstream, _)| avoidable.has(*upstream));
         let down: Vec<usize> = erring
-            .filter(|(_, pool)| pool.health().on_avoidable_error(now))
+            .filter(|(_, pool)| pool.health().on_avoidable_error(now, domain))
             .map(|(upstream, _)| upstream)
             .collect();
         for upstream in down {
@@ -481,9 +428,14 @@ impl Engine {
 
     fn on_lapse(&mut self, now: Moment, key: SessionKey, lapse: Lapse) {
         match lapse {
-            Lapse::OpeningIsSlow => self.serve_waiting(now),
+            Lapse::OpeningIsSlow => {
+                self.serve_waiting(now);
+                self.isolation_opens_slowly(now, key);
+            }
             Lapse::OpeningIsLate => {
-                let upstream = self.sessions.get(key).map(|session| session.upstream);
+                let shared = self.sessions.get(key);
+                let shared = shared.filter(|session| session.purpose == Purpose::Shared);
+                let upstream = shared.map(|session| session.upstream);
                 let is_alone = |upstream: &usize| {
                     self.pools
                         .get(*upstream)
@@ -503,11 +455,12 @@ impl Engine {
                 self.actions.push_back(Action::CloseSession(key));
                 self.session_closed(now, key, end);
             }
-            Lapse::Suspect => self.on_suspect(now, key),
-            Lapse::SilentTooLong => {
+            Lapse::NoResponse => self.send_probe(now, key),
+            Lapse::Unresponsive => self.on_unresponsive(now, key),
+            Lapse::UnresponsiveTooLong => {
                 if let Some(session) = self.remove_session(key, Ending::Silent) {
                     self.actions.push_back(Action::CloseSession(key));
-                    self.session_lost(now, &session, Failure::Silent);
+                    self.session_lost(now, key, &session, Failure::Silent);
                 }
             }
             Lapse::Unanswered(exchange) => self.ask_beside(now, exchange),
@@ -521,9 +474,11 @@ impl Engine {
                 if let Some(session) = self.remove_session(key, Ending::Idle) {
                     self.actions.push_back(Action::CloseSession(key));
                     self.count(Count::SessionsEndedIdle);
+                    self.isolation.end(key);
                     if let Some(pool) = self.pools.get_mut(session.upstream) {
                         pool.on_idle_limit_reached();
                     }
+                    self.serve_few_answers(now, session.upstream);
                 }
             }
         }
@@ -531,30 +486,9 @@ impl Engine {
 
     fn ask_beside(&mut self, now: Moment, key: ExchangeKey) {
         let exchange = self.exchanges.get(key);
-        if exchange.is_some_and(|exchange| exchange.waiting_since.is_none()) {
+        let is_free = |e: &Exchange| e.waiting_since.is_none() && !e.is_suspect;
+        if exchange.is_some_and(is_free) {
             self.advance(now, key);
-        }
-    }
-
-    /// A session fell silent: what it carries is asked elsewhere beside, on another upstream or a fresh session.
-    fn on_suspect(&mut self, now: Moment, key: SessionKey) {
-        self.count(Count::SessionsSuspect);
-        let Some(session) = self.sessions.get(key) else {
-            return;
-        };
-        let (upstream, unanswered) = (session.upstream, session.unanswered());
-        if self
-            .pools
-            .get(upstream)
-            .is_some_and(|pool| pool.health().on_silent_session(now))
-        {
-            self.tell_down(upstream, Failure::Silent);
-        }
-        for key in unanswered {
-            if let Some(exchange) = self.exchanges.get_mut(key) {
-                exchange.fresh_after = Some(now);
-                self.advance(now, key);
-            }
         }
     }
 }

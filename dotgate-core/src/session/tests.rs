@@ -17,12 +17,12 @@ struct Model {
 
 impl Model {
     fn new(seed: u8) -> Model {
-        let mut session = Session::new(0, true, limits::SESSION_IDLE, START);
+        let mut session = Session::new(0, Purpose::Shared, true, START);
         session.on_open(START);
         Model {
             session,
             random: Random::new([seed; 32]),
-            question: probe_question().unwrap(),
+            question: probe_question(),
             in_flight: BTreeSet::new(),
             retired: BTreeSet::new(),
         }
@@ -105,9 +105,10 @@ proptest! {
                 }
                 Step::AnswerLate(place) => {
                     let count = model.retired.len().max(1);
-                    if let Some(id) = model.retired.iter().nth(place % count) {
-                        model.session.on_late_response();
-                        prop_assert_eq!(model.session.asker(*id), Some(Asker::Retired(7)));
+                    if let Some(id) = model.retired.iter().nth(place % count).copied() {
+                        model.session.on_late_response(id);
+                        model.retired.remove(&id);
+                        prop_assert_eq!(model.session.asker(id), None, "free again");
                     }
                 }
             }

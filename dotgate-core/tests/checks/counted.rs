@@ -16,11 +16,16 @@ pub(crate) fn check(counters: &Counters, were_cleared: bool) {
         blocks.map(count).sum()
     };
     let attempts = |kind| sum(&|of| of.attempts(kind));
-    let for_clients = [AttemptKind::First, AttemptKind::Again, AttemptKind::Beside];
+    let for_clients = [
+        AttemptKind::First,
+        AttemptKind::Again,
+        AttemptKind::Beside,
+        AttemptKind::Isolation,
+    ];
     let for_clients: u64 = for_clients.map(attempts).iter().sum();
     assert_eq!(for_clients, counters.get(Count::Attempts));
     assert_eq!(
-        attempts(AttemptKind::Again),
+        attempts(AttemptKind::Again) + attempts(AttemptKind::Isolation),
         counters.get(Count::AttemptsAgain)
     );
     assert_eq!(

@@ -401,7 +401,7 @@ impl Worker {
         assert!(self.sessions.insert(key, session).is_none());
         let of_upstream = |session: &&Session| session.upstream == upstream;
         let held = self.sessions.values().filter(of_upstream).count();
-        assert!(held <= limits::SESSIONS_PER_UPSTREAM, "{held} sessions");
+        assert!(held <= limits::SESSIONS_AT_MOST, "{held} sessions");
     }
 
     /// Lets the upstream read what the engine has for it.

@@ -122,6 +122,7 @@ impl Bench {
             cache: Arc::clone(&cache),
             flights: Arc::new(Flights::new(WORKERS)),
             memory: Arc::new(ClientMemory::new(WORKERS)),
+            ..Shared::alone()
         };
         let counters = Arc::new(Counters::new());
         Bench {

@@ -332,6 +332,8 @@ impl Model {
                     && !std::ptr::eq(one, &raw const record.attempts[number])
                     && one.runs_at(later.at)
                     && self.waits_at(record, one, later.at, later.at.since(one.at))
+                    // A worker that has waited for another one long enough asks for itself.
+                    && !self.waits_at(record, one, one.at, self.deadline / 2)
             });
             if is_double && !waits_long {
                 let (what, at) = (

@@ -148,6 +148,11 @@ impl Run<'_> {
                 Amount::Time(first.at.since(since.at))
             }
             Figure::Attempts => count(self.attempts(of, at)),
+            Figure::AttemptsPerQuery => {
+                let queries = self.queries(of).count() as u64;
+                let attempts = self.attempts(of, at).count() as u64;
+                Amount::Ratio((attempts * 100).div_ceil(queries.max(1)))
+            }
             Figure::Connects => of_upstreams(&now.started, &since.started),
             Figure::Handshakes => of_upstreams(&now.opened, &since.opened),
             Figure::Sessions => {

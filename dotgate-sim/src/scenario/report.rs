@@ -113,7 +113,7 @@ pub fn table(scenarios: &[(Scenario, Vec<Outcome>)], elsewhere: &[Elsewhere]) ->
 }
 
 /// What was expected, and the worst that was seen, in the same order.
-fn cells(outcomes: &[Outcome]) -> (String, String) {
+pub(crate) fn cells(outcomes: &[Outcome]) -> (String, String) {
     let (mut expected, mut seen) = (Vec::new(), Vec::new());
     let first = outcomes
         .first()

@@ -152,6 +152,8 @@ pub(super) enum Figure {
     /// From the last `COUNT_ANEW` to the next answer that is no failure.
     FirstAnswer,
     Attempts,
+    /// The same for each query of a client, on average.
+    AttemptsPerQuery,
     /// Sessions that were begun.
     Connects,
     /// Sessions that became open.
@@ -178,6 +180,7 @@ impl Figure {
             Figure::DownEvents => "upstream down events".to_owned(),
             Figure::FirstAnswer => "first answer after".to_owned(),
             Figure::Attempts => "attempts".to_owned(),
+            Figure::AttemptsPerQuery => "attempts per query".to_owned(),
             Figure::Connects => "connects".to_owned(),
             Figure::Handshakes => "handshakes".to_owned(),
             Figure::Sessions => "sessions".to_owned(),
@@ -201,10 +204,12 @@ pub(super) enum Comparison {
     AtLeast,
 }
 
-/// A number of things, or a time.
+/// A number of things, a ratio or a time.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Amount {
     Count(u64),
+    /// In hundredths.
+    Ratio(u64),
     Time(Duration),
 }
 
@@ -240,6 +245,9 @@ impl std::fmt::Display for Amount {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let time = match self {
             Amount::Count(count) => return write!(f, "{count}"),
+            Amount::Ratio(hundredths) => {
+                return write!(f, "{}.{:02}", hundredths / 100, hundredths % 100);
+            }
             Amount::Time(time) => time.as_micros(),
         };
         // Rounded up, so that what is shown is no less than what was seen.

@@ -138,6 +138,16 @@ impl<'t> Line<'t> {
         self.read("a number", |word| word.parse().ok())
     }
 
+    /// A ratio, in hundredths.
+    pub(super) fn hundredths(&mut self) -> Result<u64, Mistake> {
+        self.read("a number such as 2.5", |word| {
+            let ratio: f64 = word.parse().ok()?;
+            (0.0..1e6)
+                .contains(&ratio)
+                .then(|| (ratio * 100.0).round() as u64)
+        })
+    }
+
     pub(super) fn time(&mut self) -> Result<Duration, Mistake> {
         self.read("a time such as 300ms or 1.5s", time)
     }

@@ -63,6 +63,20 @@ fn tell_event<'l>(event: &Event, label: impl Fn(&usize) -> &'l str) {
                 "upstream knows no ALPN protocol dot; asked without"
             );
         }
+        Event::HarmfulQuestion { upstream } => {
+            warn!(
+                upstream = label(upstream),
+                "a question makes the upstream end every connection that carries it; it is asked apart, at most once a \
+                 second, and gets SERVFAIL"
+            );
+        }
+        Event::FewAnswers { upstream, answers } => {
+            info!(
+                upstream = label(upstream),
+                answers,
+                "upstream closes its connections after few answers; each gets no more queries than that"
+            );
+        }
         Event::LimitHit {
             limit,
             max,

@@ -286,7 +286,13 @@ pub(super) fn alone(count: Count) -> Option<Metric> {
         Count::SessionsStarted => {
             "Far more than dotgate_sessions_opened_total: an upstream cannot be reached."
         }
-        Count::SessionsSuspect => "Upstreams or the path to them freeze now and then.",
+        Count::SessionsUnresponsive => "Upstreams or the path to them freeze now and then.",
+        Count::SessionsIsolating => {
+            "Sessions fail with queries in flight; each query is asked again apart from the others."
+        }
+        Count::QuestionsQuarantined => {
+            "Somebody asks what makes an upstream end the connection; nobody else is affected."
+        }
         Count::ResponsesLate => "An upstream slower than clients have patience.",
         Count::ResponsesStray => {
             "An upstream that adds what was not asked for; nothing is made of it."

@@ -148,7 +148,7 @@ fn a_session_that_is_lost_costs_a_second_attempt() {
     for series in [
         "dotgate_sessions_closed_total{upstream=\"0\",reason=\"reset\"}",
         "dotgate_upstream_errors_total{upstream=\"0\",reason=\"upstream_closed\"}",
-        "dotgate_upstream_attempts_total{upstream=\"0\",kind=\"again\"}",
+        "dotgate_upstream_attempts_total{upstream=\"0\",kind=\"isolation\"}",
     ] {
         assert_eq!(world.metric(series), Some(1.0), "{series}");
     }
@@ -170,7 +170,7 @@ fn a_frozen_upstream_loses_the_race_and_its_session() {
                 if kind == "races" {
                     "winner=\"beside\""
                 } else {
-                    "kind=\"beside\""
+                    "kind=\"isolation\""
                 }
             ))
         };
@@ -186,7 +186,7 @@ fn a_frozen_upstream_loses_the_race_and_its_session() {
         "dotgate_upstream_errors_total{upstream=\"0\",reason=\"upstream_silent\"}",
         1.0,
     );
-    assert!(world.metric("dotgate_sessions_suspect_total") >= Some(1.0));
+    assert!(world.metric("dotgate_sessions_unresponsive_total") >= Some(1.0));
 }
 
 #[test]

@@ -28,14 +28,14 @@ fn a_connection_that_swallows_everything_is_replaced_and_its_queries_are_answere
     client.send_all(names(20));
     assert_all_right(&client.receive_all(), 20);
     assert_eq!(
-        world.counts([Count::Attempts, Count::AttemptsBeside]),
+        world.counts([Count::Attempts, Count::AttemptsAgain]),
         [41, 20]
     );
-    assert_eq!(
-        world.counts([Count::SessionsSuspect, Count::SessionsOpened]),
-        [1, 2]
+    assert_eq!(world.count(Count::SessionsUnresponsive), 1);
+    assert!(
+        upstream.connections() <= 1 + 7 + 1,
+        "seven groups and a try"
     );
-    assert_eq!(upstream.connections(), 2);
     world.wait_for(Count::SessionsLost, 1);
 }
 
@@ -46,10 +46,10 @@ fn a_lone_query_on_a_connection_that_swallows_everything_is_answered_too() {
     world.upstreams[0].freeze_all();
     client.ask("lone.test").assert_right();
     assert_eq!(
-        world.counts([Count::Attempts, Count::AttemptsBeside]),
+        world.counts([Count::Attempts, Count::AttemptsAgain]),
         [3, 1]
     );
-    assert_eq!(world.upstreams[0].connections(), 2);
+    assert!(world.upstreams[0].connections() <= 1 + 1 + 1);
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn a_name_that_one_upstream_does_not_answer_is_asked_at_the_next_and_disturbs_no
         (second.queries(), first.connections(), second.connections()),
         (2, 1, 1)
     );
-    assert_eq!(world.count(Count::SessionsSuspect), 0);
+    assert_eq!(world.count(Count::SessionsUnresponsive), 0);
     first.release_all();
     world.wait_for(Count::ResponsesLate, 2);
     assert_eq!(
@@ -122,14 +122,17 @@ fn a_spoiled_stream_is_replaced(how: &[Step]) {
     client.send_all(names(20));
     assert_all_right(&client.receive_all(), 21);
     assert_eq!(
-        world.counts([Count::Attempts, Count::AttemptsBeside]),
+        world.counts([Count::Attempts, Count::AttemptsAgain]),
         [43, 21]
     );
     assert_eq!(
-        world.counts([Count::SessionsSuspect, Count::Failed]),
+        world.counts([Count::SessionsUnresponsive, Count::Failed]),
         [1, 0]
     );
-    assert_eq!(upstream.connections(), 2);
+    assert!(
+        upstream.connections() <= 1 + 7 + 1,
+        "seven groups and a try"
+    );
     world.wait_for(Count::SessionsLost, 1);
 }
 

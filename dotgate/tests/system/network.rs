@@ -146,8 +146,9 @@ fn the_forwarder_gets_another_address_and_no_query_is_lost() {
     load.go_on_for(100);
     let responses = load.finish();
     assert_all_right(&responses, responses.len());
-    // The first is of the old address, from which nothing comes any more.
-    assert_eq!(upstream.connections(), 2);
+    // The first is of the old address, from which nothing comes any more; then one for each group of its queries, and
+    // one for the queries that came meanwhile.
+    assert!(upstream.connections() <= 1 + 8 + 1);
 }
 
 #[test]

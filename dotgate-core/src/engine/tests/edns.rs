@@ -71,7 +71,7 @@ fn a_last_attempt_that_fails_for_edns_is_told_as_what_it_was() {
     for upstream in [0, 1] {
         let asked = lab.next_asked();
         assert_eq!(asked.upstream, upstream);
-        lab.close(asked.session);
+        lab.answer_with_rcode(&asked, 2);
         lab.open(upstream + 1);
     }
     let third = lab.next_asked();
@@ -342,7 +342,7 @@ fn every_failure_of_ours_tells_its_extended_error() {
     lab.pass(4_000 * MS);
     assert_eq!(
         told(&lab),
-        (14, "connect: no upstream reached yet".to_owned())
+        (14, "connect: no session to any upstream".to_owned())
     );
     let mut lab = Lab::new(1);
     lab.send(&ask);

@@ -1,6 +1,6 @@
 //! What is known of an upstream, and how it is found out for those who ask.
 
-use super::lab::{Lab, MS, SECOND};
+use super::lab::{Lab, MS, SECOND, UNRESPONSIVE_ALONE};
 use crate::counters::Count;
 use crate::failure::{ConnectFault, Failure, SessionEnd};
 use crate::health::Seen;
@@ -27,7 +27,7 @@ fn live_traffic_shows_that_an_upstream_answers_and_how_fast() {
 }
 
 #[test]
-fn an_error_to_a_clients_question_is_the_questions_and_one_to_the_probe_is_the_upstreams() {
+fn an_error_to_a_clients_question_is_no_evidence_and_any_response_to_our_own_proves_life() {
     let mut lab = Lab::opened(1);
     lab.pass(SECOND);
     let start = lab.now;
@@ -38,11 +38,7 @@ fn an_error_to_a_clients_question_is_the_questions_and_one_to_the_probe_is_the_u
     lab.probe(0);
     let asked = lab.next_asked();
     lab.answer_with_rcode(&asked, 5);
-    let refused = Failure::Answered {
-        rcode: 5,
-        ede: None,
-    };
-    assert_eq!(lab.evidence(0).last_error(), Some((lab.now, refused)));
+    assert_eq!(lab.evidence(0).seen_since(start), Seen::Response);
 }
 
 #[test]
@@ -74,7 +70,7 @@ fn a_probe_shows_who_refuses_and_who_is_silent() {
     assert_eq!(lab.evidence(0).last_error(), Some((start, failure)));
     lab.probe(1);
     lab.open(1);
-    lab.pass(limits::SUSPECT_ALONE_AFTER);
+    lab.pass(UNRESPONSIVE_ALONE);
     assert_eq!(
         lab.evidence(1).last_error(),
         Some((lab.now, Failure::Silent))

@@ -13,6 +13,7 @@ use crate::failure::SessionEnd;
 use crate::flights::{Flights, Letter};
 use crate::health::Evidence;
 use crate::memory::ClientMemory;
+use crate::limits;
 use crate::moment::Moment;
 use crate::outbox::{Action, Event, ReturnPath};
 use crate::route::LocalZones;
@@ -22,6 +23,13 @@ use crate::stream::{KernelBuffers, StreamKey};
 
 pub(super) const MS: Duration = Duration::from_millis(1);
 pub(super) const SECOND: Duration = Duration::from_secs(1);
+
+/// After this time a session with one query is unresponsive.
+pub(super) const UNRESPONSIVE_ALONE: Duration =
+    limits::NO_RESPONSE_ALONE.saturating_add(limits::PROBE_WAIT);
+
+/// The same with several queries.
+pub(super) const UNRESPONSIVE: Duration = limits::NO_RESPONSE.saturating_add(limits::PROBE_WAIT);
 
 /// A question that reached an upstream.
 #[derive(Clone, Debug)]
@@ -99,6 +107,7 @@ impl Lab {
             cache: Arc::new(Cache::new(1024 * 1024, (1, 2))),
             flights: Arc::new(Flights::new(workers)),
             memory: Arc::new(ClientMemory::new(workers)),
+            ..Shared::alone()
         };
         Lab::sharing(0, settings, shared)
     }
@@ -200,6 +209,18 @@ impl Lab {
         self.engine.session_opened(self.now, opening.session);
         self.settle();
         opening.session
+    }
+
+    /// Completes all openings, and those that follow from them.
+    pub(super) fn open_all(&mut self) {
+        while let Some(opening) = self.openings.first() {
+            self.open(opening.upstream);
+        }
+    }
+
+    /// Forgets our own questions among those that reached an upstream, unanswered.
+    pub(super) fn swallow_probes(&mut self) {
+        self.asked.retain(|asked| asked.message[12] != 0);
     }
 
     pub(super) fn fail_open(&mut self, upstream: usize, end: SessionEnd) {

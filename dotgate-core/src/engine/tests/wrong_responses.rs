@@ -1,6 +1,6 @@
 //! What upstreams should not send: none of it reaches a client, and none of it costs one its answer.
 
-use super::lab::{Lab, MS, answer, framed, query, query_with_edns};
+use super::lab::{Lab, MS, UNRESPONSIVE_ALONE, answer, framed, query, query_with_edns};
 use super::message::{A, Message, OPT, QR, RA, RD, TC, address, count_up, record, response};
 use crate::counters::Count;
 use crate::limits;
@@ -87,8 +87,9 @@ fn an_upstream_that_answers_wrongly_alone_costs_time_and_no_answer() {
         let asked = lab.next_asked();
         let (name, wrong) = wrong_responses(&asked.message).swap_remove(kind);
         lab.respond(asked.session, &wrong);
-        lab.pass(limits::SUSPECT_ALONE_AFTER);
+        lab.pass(UNRESPONSIVE_ALONE);
         lab.open(1);
+        lab.swallow_probes();
         let second = lab.next_asked();
         assert_eq!(second.upstream, 1, "{name}");
         lab.answer(&second);

@@ -9,7 +9,7 @@ use super::Reader;
 
 const CHECKS: &str = "CHECK_OUT_QUERY, CHECK_ANSWER, CHECK_NO_ANSWER, CHECK_UPSTREAM, CHECK_LOST, \
     CHECK_ANSWERED, CHECK_STALE, CHECK_WAITING, CHECK_LONGEST_WAIT, CHECK_USUAL_WAIT, CHECK_FIRST_ANSWER, \
-    CHECK_ATTEMPTS, CHECK_CONNECTS, CHECK_HANDSHAKES, CHECK_SESSIONS, CHECK_DOWN_EVENTS, CHECK_CLOSED or \
+    CHECK_ATTEMPTS, CHECK_ATTEMPTS_PER_QUERY, CHECK_CONNECTS, CHECK_HANDSHAKES, CHECK_SESSIONS, CHECK_DOWN_EVENTS, CHECK_CLOSED or \
     CHECK_COUNT";
 
 impl Reader<'_> {
@@ -27,6 +27,7 @@ impl Reader<'_> {
             "WAITING" => Figure::Waiting,
             "LONGEST_WAIT" => Figure::LongestWait,
             "FIRST_ANSWER" => Figure::FirstAnswer,
+            "ATTEMPTS_PER_QUERY" => Figure::AttemptsPerQuery,
             "ATTEMPTS" => Figure::Attempts,
             "CONNECTS" => Figure::Connects,
             "HANDSHAKES" => Figure::Handshakes,
@@ -82,6 +83,7 @@ impl Reader<'_> {
             Figure::LongestWait | Figure::UsualWait | Figure::FirstAnswer => {
                 Amount::Time(self.line.time()?)
             }
+            Figure::AttemptsPerQuery => Amount::Ratio(self.line.hundredths()?),
             Figure::Lost
             | Figure::Answered
             | Figure::Stale

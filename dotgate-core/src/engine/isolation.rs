@@ -1,0 +1,405 @@
+//! Suspects: queries whose session failed are asked apart from all others until each is answered.
+//!
+//! A session that ends abnormally, or is unresponsive, makes suspects of what it carried. Which of them is at fault,
+//! if any, is found by group testing ([`crate::isolation`]). One that was alone on a session which the upstream ended,
+//! twice, is harmful: it fails and goes into quarantine. No response proves nothing against a query that is alone.
+
+use super::Engine;
+use crate::counters::Count;
+use crate::counters::labels::Ending;
+use crate::exchange::ExchangeKey;
+use crate::failure::Failure;
+use crate::health::HealthState;
+use crate::isolation::{Group, Stage, Test};
+use crate::limits;
+use crate::moment::Moment;
+use crate::outbox::{Action, Event};
+use crate::pool::Pool;
+use crate::quarantine::Admission;
+use crate::session::{Purpose, Session, SessionKey};
+
+/// What came of the search for an upstream that suspects can be asked at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Site {
+    /// This one.
+    Upstream(usize),
+    /// None can be reached now.
+    Unreachable,
+    /// Each has answered one of them with an error.
+    AllAnswered,
+}
+
+impl Engine {
+    /// Has suspects asked in groups, each on a session of its own.
+    pub(super) fn isolate(&mut self, now: Moment, suspects: &[ExchangeKey]) {
+        for (group, key) in self.isolation.split(suspects) {
+            if let Some(exchange) = self.exchanges.get_mut(key) {
+                exchange.is_suspect = true;
+                exchange.group = Some(group);
+                exchange.waiting_since = None;
+            }
+        }
+        self.start_isolation(now);
+    }
+
+    /// The same for one that is in no group and does not wait for an upstream.
+    pub(super) fn advance_suspect(&mut self, now: Moment, key: ExchangeKey) {
+        let is_free = self
+            .exchanges
+            .get(key)
+            .is_some_and(|exchange| exchange.group.is_none() && exchange.waiting_since.is_none());
+        if is_free {
+            self.isolate(now, &[key]);
+        }
+    }
+
+    /// Whether a question may be asked with others. One in quarantine is asked alone, or fails.
+    pub(super) fn passes_quarantine(&mut self, now: Moment, key: ExchangeKey) -> bool {
+        let Some(exchange) = self.exchanges.get_mut(key) else {
+            return false;
+        };
+        match self.quarantine.admit(now, exchange.key.hash()) {
+            Admission::Free => true,
+            Admission::Alone => {
+                exchange.strikes = limits::HARMFUL_STRIKES - 1;
+                self.isolate(now, &[key]);
+                false
+            }
+            Admission::Refused => {
+                self.fail(now, key, Failure::Harmful);
+                false
+            }
+        }
+    }
+
+    /// Whether suspects that wait could be asked somewhere now.
+    pub(super) fn may_isolate(&self, key: ExchangeKey) -> bool {
+        self.site_of(&[key]) != Site::Unreachable
+    }
+
+    /// Opens sessions for the groups that wait for one, as far as there may be more.
+    pub(super) fn start_isolation(&mut self, now: Moment) {
+        if let Some(session) = self.isolation.stalled_in_the_way() {
+            self.stop_isolation_session(session);
+        }
+        while let Some(mut group) = self.isolation.next_group() {
+            let id = group.id;
+            let exchanges = &self.exchanges;
+            group.suspects.retain(|key| {
+                let exchange = exchanges.get(*key);
+                exchange.is_some_and(|exchange| exchange.group == Some(id))
+            });
+            if group.suspects.is_empty() {
+                continue;
+            }
+            match self.site_of(&group.suspects) {
+                Site::Upstream(upstream) => self.open_isolation(now, upstream, group),
+                Site::Unreachable | Site::AllAnswered => self.release_group(now, &group),
+            }
+        }
+    }
+
+    /// A group that cannot be asked as a whole: its members wait for an upstream, or are asked one by one.
+    fn release_group(&mut self, now: Moment, group: &Group) {
+        for key in &group.suspects {
+            let site = self.site_of(&[*key]);
+            let Some(exchange) = self.exchanges.get_mut(*key) else {
+                continue;
+            };
+            exchange.group = None;
+            let is_running = exchange.is_running();
+            match site {
+                Site::Upstream(_) => self.isolate(now, &[*key]),
+                Site::Unreachable => self.wait(now, *key),
+                Site::AllAnswered if is_running => {}
+                Site::AllAnswered => self.fail_with_noted(now, *key),
+            }
+        }
+    }
+
+    /// Where suspects are asked: a healthy upstream before one that is not, one that has not failed them before one
+    /// that has, then the one with the fewest isolation sessions. One that is down must recover first.
+    fn site_of(&self, suspects: &[ExchangeKey]) -> Site {
+        let exchanges = || suspects.iter().filter_map(|key| self.exchanges.get(*key));
+        let mut best = None;
+        let mut all_answered = true;
+        for (upstream, pool) in self.pools.in_order() {
+            if exchanges().any(|exchange| exchange.answered_by.has(upstream)) {
+                continue;
+            }
+            all_answered = false;
+            let state = match pool.health().state() {
+                HealthState::Well => 0,
+                HealthState::Suspect => 1,
+                HealthState::Down if pool.health().is_erring() => 2,
+                HealthState::Down => continue,
+            };
+            if pool.paused_until.is_some() || self.descriptor_pause.is_some() {
+                continue;
+            }
+            let has_failed = exchanges().any(|exchange| exchange.failed_at.has(upstream));
+            let load = self.isolation.sessions_of(upstream).count();
+            let rank = (state, has_failed, load);
+            if best.is_none_or(|(found, _)| rank < found) {
+                best = Some((rank, upstream));
+            }
+        }
+        match best {
+            Some((_, upstream)) => Site::Upstream(upstream),
+            None if all_answered => Site::AllAnswered,
+            None => Site::Unreachable,
+        }
+    }
+
+    fn open_isolation(&mut self, now: Moment, upstream: usize, group: Group) {
+        let Some(pool) = self.pools.get(upstream) else {
+            return;
+        };
+        let (try_number, alpn) = (pool.tries, pool.alpn);
+        let session = Session::new(upstream, Purpose::Isolation, alpn, now);
+        let session = self.sessions.insert(session);
+        self.isolation.begin(Test {
+            session,
+            upstream,
+            group,
+            stage: Stage::Opening,
+        });
+        self.actions.push_back(Action::OpenSession {
+            session,
+            upstream,
+            try_number,
+            alpn,
+        });
+        self.count(Count::SessionsStarted);
+        self.count(Count::SessionsIsolating);
+    }
+
+    /// An isolation session is open. What may be harmful is asked after a question of our own, so that it is known
+    /// that the upstream answers on this session.
+    pub(super) fn isolation_opened(&mut self, now: Moment, session: SessionKey) {
+        let Some(test) = self.isolation.get_mut(session) else {
+            return;
+        };
+        let is_accused = match test.group.suspects.as_slice() {
+            [key] => self.exchanges.get(*key).is_some_and(|e| e.strikes > 0),
+            _ => false,
+        };
+        if is_accused {
+            test.stage = Stage::Probing;
+            self.send_probe(now, session);
+        } else {
+            self.ask_suspects(now, session);
+        }
+    }
+
+    /// A response came on an isolation session.
+    pub(super) fn isolation_answered(&mut self, now: Moment, session: SessionKey) {
+        match self.isolation.get(session).map(|test| test.stage) {
+            Some(Stage::Probing) => self.ask_suspects(now, session),
+            Some(Stage::Asked | Stage::Stalled) => self.settle_isolation(now, session),
+            Some(Stage::Opening) | None => {}
+        }
+    }
+
+    fn ask_suspects(&mut self, now: Moment, session: SessionKey) {
+        let Some(test) = self.isolation.get_mut(session) else {
+            return;
+        };
+        test.stage = Stage::Asked;
+        let id = test.group.id;
+        for key in test.group.suspects.clone() {
+            let Some(exchange) = self.exchanges.get_mut(key) else {
+                continue;
+            };
+            if exchange.group != Some(id) {
+                continue;
+            }
+            if !self.isolation.pay() {
+                exchange.group = None;
+                if !exchange.is_running() {
+                    self.fail_with_noted(now, key);
+                }
+                continue;
+            }
+            let hash = exchange.key.hash();
+            if let Some(attempt) = exchange.make_room() {
+                self.retire_id(now, &attempt, hash);
+            }
+            self.ask(now, key, session);
+        }
+        self.settle_isolation(now, session);
+    }
+
+    /// Ends the test on a session that carries nothing more. The session serves all clients from now on if the
+    /// upstream has no other one.
+    pub(super) fn settle_isolation(&mut self, now: Moment, key: SessionKey) {
+        let is_over = self
+            .isolation
+            .get(key)
+            .is_some_and(|test| matches!(test.stage, Stage::Asked | Stage::Stalled))
+            && self
+                .sessions
+                .get(key)
+                .is_some_and(|session| session.in_flight() == 0);
+        if !is_over {
+            return;
+        }
+        self.isolation.end(key);
+        if !self.share_session(key) && self.remove_session(key, Ending::Isolated).is_some() {
+            self.actions.push_back(Action::CloseSession(key));
+        }
+        self.start_isolation(now);
+    }
+
+    /// Makes an isolation session one for all clients. False if there is one already, or it is not fit for it.
+    fn share_session(&mut self, key: SessionKey) -> bool {
+        let Some(session) = self.sessions.get_mut(key) else {
+            return false;
+        };
+        let is_fit = session.takes_queries() && session.retired() == 0;
+        let upstream = session.upstream;
+        let is_configured = self.pools.is_configured(upstream);
+        let Some(pool) = self.pools.get_mut(upstream) else {
+            return false;
+        };
+        if !is_fit || !is_configured || !pool.keys().is_empty() {
+            return false;
+        }
+        session.purpose = Purpose::Shared;
+        session.answers_max = pool.answers_max();
+        session.idle_limit = pool.idle_limit();
+        pool.add(key);
+        true
+    }
+
+    /// An isolation session is unresponsive. What it carries is split again; a query that is alone goes on waiting.
+    pub(super) fn isolation_unresponsive(&mut self, now: Moment, key: SessionKey) {
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
+        if session.carried() == 1 && session.in_flight() > 0 {
+            session.excuse();
+            if let Some(test) = self.isolation.get_mut(key) {
+                test.stage = Stage::Stalled;
+            }
+            self.start_isolation(now);
+            return;
+        }
+        if let Some(session) = self.remove_session(key, Ending::Silent) {
+            self.actions.push_back(Action::CloseSession(key));
+            self.session_lost(now, key, &session, Failure::Silent);
+        }
+    }
+
+    /// An isolation session could not be opened, or opens slowly: its suspects are asked elsewhere.
+    pub(super) fn isolation_failed_to_open(
+        &mut self,
+        now: Moment,
+        key: SessionKey,
+        failure: Failure,
+    ) {
+        let Some(test) = self.isolation.end(key) else {
+            return;
+        };
+        if let Some(pool) = self.pools.get_mut(test.upstream) {
+            pool.tries = pool.tries.saturating_add(1);
+        }
+        let suspects = self.leave_group(&test.group);
+        for key in &suspects {
+            if let Some(exchange) = self.exchanges.get_mut(*key) {
+                exchange.failed_at.add(test.upstream);
+                exchange.note(failure, Some(test.upstream));
+            }
+        }
+        self.isolate(now, &suspects);
+    }
+
+    /// The handshake of an isolation session takes long: another upstream, if one is healthy, is faster.
+    pub(super) fn isolation_opens_slowly(&mut self, now: Moment, key: SessionKey) {
+        let Some(upstream) = self.isolation.get(key).map(|test| test.upstream) else {
+            return;
+        };
+        let is_faster =
+            |(other, pool): (usize, &Pool)| other != upstream && pool.health().is_well();
+        let has_faster = self.pools.in_order().any(is_faster);
+        if has_faster {
+            self.remove_session(key, Ending::Stopped);
+            self.actions.push_back(Action::CloseSession(key));
+            self.isolation_failed_to_open(now, key, Failure::Silent);
+        }
+    }
+
+    /// Takes the suspects out of a group that is no longer asked together. Returns those that still are in it.
+    pub(super) fn leave_group(&mut self, group: &Group) -> Vec<ExchangeKey> {
+        let mut members = group.suspects.clone();
+        members.retain(|key| {
+            let exchange = self.exchanges.get_mut(*key);
+            exchange.is_some_and(|exchange| {
+                let is_member = exchange.group == Some(group.id);
+                if is_member {
+                    exchange.group = None;
+                }
+                is_member
+            })
+        });
+        members
+    }
+
+    /// Closes an isolation session whose place is needed. What it carries is asked again after the others.
+    fn stop_isolation_session(&mut self, key: SessionKey) {
+        self.remove_session(key, Ending::Isolated);
+        self.actions.push_back(Action::CloseSession(key));
+        let Some(test) = self.isolation.end(key) else {
+            return;
+        };
+        let suspects = self.leave_group(&test.group);
+        for (group, key) in self.isolation.split(&suspects) {
+            if let Some(exchange) = self.exchanges.get_mut(key) {
+                exchange.take_back_on(|session| !self.sessions.contains_key(session));
+                exchange.group = Some(group);
+            }
+        }
+    }
+
+    /// Ends all tests at an upstream that is no longer to be asked. Returns the suspects that must be asked elsewhere.
+    pub(super) fn stop_isolation_at(&mut self, upstream: usize) -> Vec<ExchangeKey> {
+        let keys: Vec<SessionKey> = self.isolation.sessions_of(upstream).collect();
+        let mut orphans = Vec::new();
+        for key in keys {
+            self.remove_session(key, Ending::Stopped);
+            self.actions.push_back(Action::CloseSession(key));
+            if let Some(test) = self.isolation.end(key) {
+                orphans.extend(self.leave_group(&test.group));
+            }
+        }
+        for key in &orphans {
+            if let Some(exchange) = self.exchanges.get_mut(*key) {
+                exchange.take_back_on(|session| !self.sessions.contains_key(session));
+            }
+        }
+        orphans
+    }
+
+    /// A question was alone, again, on a session that the upstream ended: it fails and goes into quarantine.
+    pub(super) fn quarantine(&mut self, now: Moment, key: ExchangeKey, upstream: usize) {
+        let Some(exchange) = self.exchanges.get_mut(key) else {
+            return;
+        };
+        exchange.note(Failure::Harmful, Some(upstream));
+        if self.quarantine.insert(now, exchange.key.hash()) {
+            self.events.push_back(Event::HarmfulQuestion { upstream });
+        }
+        self.count(Count::QuestionsQuarantined);
+        self.count_error(upstream, Failure::Harmful);
+        self.fail_with_noted(now, key);
+    }
+
+    /// An upstream answered a question in any way: it is no suspect.
+    pub(super) fn clear_suspicion(&mut self, key: ExchangeKey) {
+        if let Some(exchange) = self.exchanges.get_mut(key)
+            && exchange.clear_suspicion()
+        {
+            self.quarantine.remove(exchange.key.hash());
+        }
+    }
+}

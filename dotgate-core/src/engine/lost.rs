@@ -1,0 +1,263 @@
+//! Sessions that could not be opened, ended with queries in flight, or stopped answering: what that says of the
+//! upstream, and of what they carried.
+
+use super::Engine;
+use crate::counters::Count;
+use crate::counters::labels::Limit;
+use crate::exchange::ExchangeKey;
+use crate::failure::{ConnectFault, Failure, SessionEnd, TlsFault};
+use crate::isolation::Stage;
+use crate::limits;
+use crate::moment::Moment;
+use crate::outbox::Event;
+use crate::pool::Closing;
+use crate::session::{Phase, Purpose, Session, SessionKey};
+
+impl Engine {
+    /// Where an upstream gives few answers per session, the end of one makes room for the next.
+    pub(super) fn serve_few_answers(&mut self, now: Moment, upstream: usize) {
+        let pool = self.pools.get(upstream);
+        if !self.waiting.is_empty() && pool.is_some_and(|pool| pool.answers_max().is_some()) {
+            self.serve_waiting(now);
+        }
+    }
+
+    pub(super) fn opening_failed(
+        &mut self,
+        now: Moment,
+        key: SessionKey,
+        session: &Session,
+        end: SessionEnd,
+    ) {
+        self.count(Count::SessionsFailed);
+        let upstream = session.upstream;
+        match end {
+            SessionEnd::Tls(TlsFault::AlpnRefused) if session.alpn => {
+                if let Some(pool) = self.pools.get_mut(upstream)
+                    && std::mem::replace(&mut pool.alpn, false)
+                {
+                    self.events.push_back(Event::AlpnRefused { upstream });
+                }
+                self.count_error(upstream, TlsFault::AlpnRefused);
+                match session.purpose {
+                    Purpose::Shared => self.open_session(now, upstream),
+                    Purpose::Isolation => self.isolation_failed_to_open(now, key, end.into()),
+                }
+                return;
+            }
+            SessionEnd::Connect(ConnectFault::NoDescriptor) => {
+                self.count(Count::DescriptorsExhausted);
+                self.count_limit(Limit::Descriptors);
+                self.descriptor_pause = Some(now + limits::DESCRIPTOR_PAUSE);
+                self.note_waiting(end.into(), upstream);
+                self.isolation_failed_to_open(now, key, end.into());
+                return;
+            }
+            SessionEnd::Closed
+            | SessionEnd::Connect(_)
+            | SessionEnd::Reset
+            | SessionEnd::Tls(_) => {}
+        }
+        let failure = match (end, session.phase) {
+            (SessionEnd::Closed | SessionEnd::Reset, Phase::Handshaking) => {
+                Failure::Tls(TlsFault::Closed)
+            }
+            (end, _) => end.into(),
+        };
+        self.count_error(upstream, failure);
+        self.upstream_failed_to_open(now, upstream, failure);
+        self.isolation_failed_to_open(now, key, failure);
+        self.serve_waiting(now);
+        self.give_up_waiting_after_failure(now);
+    }
+
+    /// An upstream that still answers on another session is not down because one more could not be opened.
+    fn upstream_failed_to_open(&mut self, now: Moment, upstream: usize, failure: Failure) {
+        self.note_waiting(failure, upstream);
+        let answers_still = self
+            .pools
+            .get(upstream)
+            .is_some_and(|pool| pool.with_room(&self.sessions, None).is_some());
+        if answers_still {
+            self.note_error(now, upstream, failure);
+            // Those who wait for a fresh session would have it try again at once, and in vain.
+            if let Some(pool) = self.pools.get_mut(upstream) {
+                pool.paused_until = Some(now + limits::TRY_EVERY);
+            }
+        } else if self
+            .pools
+            .get(upstream)
+            .is_some_and(|pool| pool.health().on_open_failed(now, failure))
+        {
+            self.tell_down(upstream, failure);
+        }
+    }
+
+    /// A session ended with queries in flight. What it carried is suspect, unless the upstream had given all the
+    /// answers that it gives on one session.
+    pub(super) fn session_lost(
+        &mut self,
+        now: Moment,
+        key: SessionKey,
+        session: &Session,
+        failure: Failure,
+    ) {
+        self.count(Count::SessionsLost);
+        self.count_error(session.upstream, failure);
+        self.charge_lost_session(now, session, failure);
+        let unanswered = session.unanswered();
+        let closing = self.judge_closing(now, session, unanswered.len(), failure);
+        let mut suspects = match self.isolation.end(key) {
+            Some(test) if test.stage != Stage::Asked && session.carried() == 0 => {
+                self.leave_group(&test.group)
+            }
+            Some(_) | None => Vec::new(),
+        };
+        let is_accused = session.carried() == 1 && failure != Failure::Silent;
+        let mut spent = Vec::new();
+        for key in unanswered {
+            let Some(exchange) = self.exchanges.get_mut(key) else {
+                continue;
+            };
+            exchange.take_back_on(|key| !self.sessions.contains_key(key));
+            exchange.note(failure, Some(session.upstream));
+            if closing != Closing::Suspicious {
+                exchange.clear_suspicion();
+                exchange.forgive(session.upstream);
+                if !exchange.is_running() {
+                    spent.push(key);
+                }
+                continue;
+            }
+            exchange.failed_at.add(session.upstream);
+            exchange.fresh_after = Some(now);
+            if is_accused {
+                exchange.strikes += 1;
+                if exchange.strikes >= limits::HARMFUL_STRIKES {
+                    self.quarantine(now, key, session.upstream);
+                    continue;
+                }
+            }
+            if self.becomes_suspect(now, key, session.purpose) {
+                suspects.push(key);
+            }
+        }
+        self.isolate(now, &suspects);
+        for key in spent {
+            self.advance(now, key);
+        }
+    }
+
+    /// Whether a query whose session failed is to be isolated now. One that runs elsewhere too needs no further attempt
+    /// yet; one that is in a group, or waits, gets its turn.
+    fn becomes_suspect(&mut self, now: Moment, key: ExchangeKey, carried_by: Purpose) -> bool {
+        let Some(exchange) = self.exchanges.get_mut(key) else {
+            return false;
+        };
+        if carried_by == Purpose::Isolation {
+            exchange.group = None;
+        }
+        exchange.is_suspect = true;
+        let has_its_turn = exchange.group.is_some() || exchange.waiting_since.is_some();
+        !has_its_turn && !self.runs_well(now, key, None)
+    }
+
+    /// Whether a query has a young attempt on a responsive session, other than this one.
+    fn runs_well(&self, now: Moment, key: ExchangeKey, except: Option<SessionKey>) -> bool {
+        let is_responsive = |key: SessionKey| {
+            let session = self.sessions.get(key);
+            session.is_some_and(|session| !session.is_unresponsive())
+        };
+        let Some(exchange) = self.exchanges.get(key) else {
+            return false;
+        };
+        exchange.running().any(|attempt| {
+            Some(attempt.session) != except
+                && attempt.sent_at + limits::BESIDE_AFTER > now
+                && is_responsive(attempt.session)
+        })
+    }
+
+    /// What a lost session says of its upstream. One on which our own question alone was not answered is as one that
+    /// could not be opened; where clients' questions were asked, one of these may be the cause.
+    fn charge_lost_session(&mut self, now: Moment, session: &Session, failure: Failure) {
+        let upstream = session.upstream;
+        if session.responses > 0 || failure == Failure::Silent {
+            self.note_error(now, upstream, failure);
+        } else if session.carried() == 0 {
+            self.upstream_failed_to_open(now, upstream, failure);
+        } else {
+            self.note_waiting(failure, upstream);
+            let pool = self.pools.get(upstream);
+            if pool.is_some_and(|pool| pool.health().on_barren_session(now, failure)) {
+                self.tell_down(upstream, failure);
+            }
+        }
+    }
+
+    fn judge_closing(
+        &mut self,
+        now: Moment,
+        session: &Session,
+        unanswered: usize,
+        failure: Failure,
+    ) -> Closing {
+        let is_closed_by_peer = matches!(failure, Failure::Closed | Failure::Tls(_));
+        let Some(pool) = self
+            .pools
+            .get_mut(session.upstream)
+            .filter(|_| is_closed_by_peer)
+        else {
+            return Closing::Suspicious;
+        };
+        let closing = pool.on_closed_after(session.responses, unanswered, now);
+        if let Closing::SpentLearned(answers) = closing {
+            let max = Some(answers);
+            for key in pool.keys() {
+                if let Some(session) = self.sessions.get_mut(*key) {
+                    session.answers_max = max;
+                }
+            }
+            self.events.push_back(Event::FewAnswers {
+                upstream: session.upstream,
+                answers,
+            });
+        }
+        closing
+    }
+
+    /// A session is unresponsive: our own question was not answered on it either. What it carries is suspect; it may
+    /// still be answered here. The upstream is charged if nothing came from it on another session meanwhile.
+    pub(super) fn on_unresponsive(&mut self, now: Moment, session_key: SessionKey) {
+        self.count(Count::SessionsUnresponsive);
+        let Some(session) = self.sessions.get(session_key) else {
+            return;
+        };
+        let (upstream, unanswered) = (session.upstream, session.unanswered());
+        let (since, purpose) = (session.no_response_since(), session.purpose);
+        // Of a serial upstream, which may be busy with this very question, a single suspect proves nothing.
+        let is_single_suspect = purpose == Purpose::Isolation && session.carried() == 1;
+        let is_charged = !is_single_suspect
+            && self.pools.get(upstream).is_some_and(|pool| {
+                pool.last_response <= since && pool.health().on_unresponsive_session(now)
+            });
+        if is_charged {
+            self.tell_down(upstream, Failure::Silent);
+        }
+        if purpose == Purpose::Isolation {
+            self.isolation_unresponsive(now, session_key);
+            return;
+        }
+        let mut suspects = Vec::new();
+        for key in unanswered {
+            if let Some(exchange) = self.exchanges.get_mut(key) {
+                exchange.failed_at.add(upstream);
+                exchange.fresh_after = Some(now);
+            }
+            if !self.runs_well(now, key, Some(session_key)) {
+                suspects.push(key);
+            }
+        }
+        self.isolate(now, &suspects);
+    }
+}

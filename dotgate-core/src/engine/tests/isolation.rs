@@ -1,0 +1,259 @@
+//! Suspects and harmful questions: what one query does to its session costs no other query its answer.
+
+use std::time::Duration;
+
+use super::lab::{Lab, MS, SECOND, UNRESPONSIVE, answer, query_with_edns};
+use super::message::Message;
+use crate::counters::Count;
+use crate::counters::labels::AttemptKind;
+use crate::limits;
+use crate::outbox::Event;
+
+/// Answers every question, but ends each session on which a name that begins like this is asked.
+fn play(lab: &mut Lab, harmful: &str) {
+    loop {
+        lab.open_all();
+        if lab.asked.is_empty() {
+            return;
+        }
+        let is_harmful = |message: &[u8]| message[13..].starts_with(harmful.as_bytes());
+        let spoiled = lab.asked.iter().find(|asked| is_harmful(&asked.message));
+        match spoiled.map(|asked| asked.session) {
+            Some(session) => lab.close(session),
+            None => {
+                let asked = lab.next_asked();
+                lab.answer(&asked);
+            }
+        }
+    }
+}
+
+/// Lets time pass while the upstream answers our own questions alone.
+fn pass_answering_probes(lab: &mut Lab, span: Duration) {
+    for _ in 0..span.as_millis() / 10 {
+        lab.asked.retain(|asked| asked.message[12] == 0);
+        lab.answer_all();
+        lab.pass(10 * MS);
+    }
+}
+
+#[test]
+fn a_question_that_ends_two_sessions_alone_fails_with_its_reason_and_no_other_query_does() {
+    let mut lab = Lab::opened(1);
+    for n in 0..20 {
+        lab.ask(&format!("n{n}.example"));
+    }
+    lab.send(&query_with_edns(9, "harm.example"));
+    play(&mut lab, "harm");
+    let failed: Vec<&Vec<u8>> = lab.responses.iter().filter(|r| r[3] & 15 != 0).collect();
+    assert_eq!((lab.responses.len(), failed.len()), (21, 1));
+    assert_eq!(
+        Message::read(failed[0]).ede(),
+        Some((
+            23,
+            "upstream: ends the connection whenever it is asked this (up0)".to_owned()
+        ))
+    );
+    assert_eq!(lab.events, [Event::HarmfulQuestion { upstream: 0 }]);
+    lab.expect_idle();
+}
+
+#[test]
+fn a_harmful_question_is_asked_once_a_second_and_alone() {
+    let mut lab = Lab::opened(1);
+    lab.ask("harm.example");
+    play(&mut lab, "harm");
+    let started = lab.count(Count::SessionsStarted);
+    for _ in 0..100 {
+        lab.ask("harm.example");
+        assert!(lab.asked.is_empty());
+        lab.pass(9 * MS);
+    }
+    assert_eq!(lab.count(Count::SessionsStarted), started);
+    lab.pass(100 * MS);
+    lab.ask("harm.example");
+    lab.ask("a.example");
+    play(&mut lab, "harm");
+    assert_eq!(
+        lab.count(Count::SessionsStarted),
+        started + 2,
+        "and a.example's"
+    );
+    assert_eq!(lab.rcodes()[101..], [2, 0]);
+    assert_eq!(lab.events.len(), 1, "logged once");
+}
+
+#[test]
+fn a_question_leaves_quarantine_with_its_first_answer() {
+    let mut lab = Lab::opened(1);
+    lab.ask("harm.example");
+    play(&mut lab, "harm");
+    lab.pass(limits::QUARANTINE_EVERY);
+    for _ in 0..2 {
+        lab.ask("harm.example");
+        play(&mut lab, "no such name");
+    }
+    assert_eq!(lab.rcodes(), [2, 0, 0]);
+}
+
+#[test]
+fn what_one_upstream_ends_sessions_for_another_one_answers() {
+    let mut lab = Lab::opened(2);
+    lab.ask("harm.example");
+    let asked = lab.next_asked();
+    lab.close(asked.session);
+    lab.open(1);
+    lab.answer_all();
+    lab.answer_all();
+    assert_eq!(lab.rcodes(), [0]);
+    assert_eq!(lab.count(Count::QuestionsQuarantined), 0);
+}
+
+#[test]
+fn suspects_never_share_a_session_with_other_queries() {
+    let mut lab = Lab::opened(1);
+    for n in 0..20 {
+        lab.ask(&format!("n{n}.example"));
+    }
+    let session = lab.asked[0].session;
+    lab.close(session);
+    lab.ask("new.example");
+    lab.open_all();
+    let shared = lab
+        .asked
+        .iter()
+        .find(|asked| asked.message[13..].starts_with(b"new"))
+        .unwrap()
+        .session;
+    let on_it = lab.asked.iter().filter(|asked| asked.session == shared);
+    assert_eq!(on_it.count(), 1);
+    lab.answer_all();
+    assert_eq!(lab.rcodes(), [0; 21]);
+}
+
+#[test]
+fn an_upstream_that_ends_every_session_is_down_and_no_question_is_harmful() {
+    let mut lab = Lab::opened(1);
+    for n in 0..20 {
+        lab.ask(&format!("n{n}.example"));
+    }
+    let session = lab.asked[0].session;
+    lab.close(session);
+    for _ in 0..40 {
+        let Some(upstream) = lab.openings.first().map(|opening| opening.upstream) else {
+            break;
+        };
+        let session = lab.open(upstream);
+        lab.close(session);
+    }
+    assert_eq!(lab.count(Count::QuestionsQuarantined), 0);
+    assert!(matches!(lab.events[..], [Event::UpstreamDown { .. }]));
+    lab.pass(limits::TRY_EVERY);
+    lab.open(0);
+    lab.answer_all();
+    lab.open_all();
+    lab.answer_all();
+    assert_eq!(lab.rcodes(), [0; 20], "they wait for its recovery");
+}
+
+#[test]
+fn a_probe_that_is_answered_keeps_a_session_whose_names_are_dead() {
+    let mut lab = Lab::opened(1);
+    for n in 0..10 {
+        lab.ask(&format!("dead{n}.example"));
+        pass_answering_probes(&mut lab, 500 * MS);
+    }
+    assert!(lab.count(Count::Probes) > 0);
+    assert_eq!(lab.count(Count::SessionsUnresponsive), 0);
+    assert_eq!(lab.count(Count::SessionsStarted), 1);
+    assert!(lab.events.is_empty());
+}
+
+#[test]
+fn a_dead_name_costs_two_questions_per_deadline() {
+    let mut lab = Lab::opened(1);
+    lab.ask("dead.example");
+    pass_answering_probes(&mut lab, 5 * SECOND);
+    assert_eq!(lab.rcodes(), [2]);
+    assert_eq!(lab.count(Count::Attempts), 1 + 2);
+}
+
+#[test]
+fn a_repeated_response_to_an_id_given_up_counts_as_unknown_and_keeps_no_session() {
+    let mut lab = Lab::opened(1);
+    lab.ask("dead.example");
+    let dead = lab.next_asked();
+    pass_answering_probes(&mut lab, 5 * SECOND);
+    let late = answer(&dead.message, 0);
+    lab.respond(dead.session, &late);
+    assert_eq!(lab.count(Count::ResponsesLate), 1);
+    for _ in 0..limits::SESSION_INVALID_MESSAGES {
+        lab.respond(dead.session, &late);
+    }
+    assert_eq!(lab.count(Count::ResponsesLate), 1);
+    assert!(lab.closed.contains(&dead.session));
+}
+
+#[test]
+fn one_zone_that_one_upstream_fails_moves_nobody_to_another_upstream() {
+    let mut lab = Lab::opened(2);
+    for n in 0..60 {
+        lab.ask(&format!("n{n}.zone.co.uk"));
+        let asked = lab.next_asked();
+        assert_eq!(asked.upstream, 0);
+        lab.answer_with_rcode(&asked, 2);
+        if !lab.openings.is_empty() {
+            lab.open(1);
+        }
+        lab.answer_all();
+    }
+    assert_eq!(lab.rcodes(), [0; 60]);
+    assert!(lab.events.is_empty());
+}
+
+#[test]
+fn an_upstream_that_fails_many_zones_gets_one_query_a_second_until_it_answers_one() {
+    let mut lab = Lab::opened(2);
+    let ask = |lab: &mut Lab, name: &str| {
+        lab.ask(name);
+        let asked = lab.next_asked();
+        if asked.upstream == 0 {
+            lab.answer_with_rcode(&asked, 2);
+            lab.open_all();
+        } else {
+            lab.answer(&asked);
+        }
+        lab.answer_all();
+        asked.upstream
+    };
+    for n in 0..limits::AVOIDABLE_ERRORS {
+        assert_eq!(ask(&mut lab, &format!("n{n}.example")), 0);
+    }
+    assert_eq!(ask(&mut lab, "trial.example"), 0);
+    assert_eq!(ask(&mut lab, "next.example"), 1);
+    lab.pass(SECOND);
+    lab.answer_all();
+    assert_eq!(ask(&mut lab, "n1.example"), 1, "it took part in the errors");
+    lab.ask("second-trial.example");
+    let trial = lab.next_asked();
+    assert_eq!(trial.upstream, 0);
+    lab.answer(&trial);
+    lab.ask("later.example");
+    assert_eq!(lab.next_asked().upstream, 0);
+}
+
+#[test]
+fn an_unresponsive_sessions_queries_may_be_answered_on_either_session() {
+    let mut lab = Lab::opened(1);
+    lab.ask("a.example");
+    lab.ask("b.example");
+    let (first, second) = (lab.next_asked(), lab.next_asked());
+    lab.pass(UNRESPONSIVE);
+    lab.open_all();
+    lab.answer(&first);
+    lab.answer(&second);
+    assert_eq!(lab.rcodes(), [0, 0]);
+    let counters = lab.engine.counters().upstream(0).unwrap();
+    assert_eq!(counters.attempts(AttemptKind::Isolation), 2);
+    lab.expect_idle();
+}

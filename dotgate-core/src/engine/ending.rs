@@ -13,8 +13,8 @@ use crate::flights::Role;
 use crate::moment::Moment;
 use crate::pool::Pools;
 use crate::respond::Asked;
-use crate::stream::{Pending, ResponseTerms};
 use crate::session::Purpose;
+use crate::stream::{Pending, ResponseTerms};
 use crate::verdict::is_policy;
 
 impl Engine {

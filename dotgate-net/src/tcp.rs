@@ -108,6 +108,27 @@ pub fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     }
 }
 
+/// Whether an error of accepting is about the connection that waited, so that the next one may be there: the client
+/// has left, or its network has trouble (accept(2) names the errors that Linux passes on from there).
+#[must_use]
+pub fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(
+            libc::ECONNABORTED
+                | libc::ECONNRESET
+                | libc::EINTR
+                | libc::EPROTO
+                | libc::ENOPROTOOPT
+                | libc::ENETDOWN
+                | libc::ENETUNREACH
+                | libc::EHOSTDOWN
+                | libc::EHOSTUNREACH
+                | libc::ETIMEDOUT
+        )
+    )
+}
+
 fn stream_socket(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(
         Domain::for_address(address),

@@ -8,6 +8,7 @@
 mod address;
 mod control;
 mod memory;
+mod path;
 mod receive;
 mod send;
 mod slots;
@@ -15,6 +16,7 @@ mod socket;
 
 use std::net::{IpAddr, SocketAddr};
 
+pub use path::{FoundPath, is_refusal};
 pub use receive::ReceiveBatch;
 pub use send::{SendBatch, Sent};
 pub use socket::{BindOptions, UdpSocket};

@@ -20,6 +20,7 @@ use dotgate_core::{Cache, ClientMemory, Counters, Flights, Shared};
 use dotgate_net::UdpPath;
 use thiserror::Error;
 use tokio::sync::mpsc;
+use tracing::warn;
 
 use self::awaited::Awaited;
 pub use self::bind::BindError;
@@ -54,6 +55,12 @@ pub enum StartError {
         /// The upstream.
         label: String,
     },
+    /// No datagram can be received or sent.
+    #[error(
+        "the system does not let this process use UDP: {0}\n  Allow recvmsg and sendmsg (or recvmmsg and sendmmsg, \
+         which are faster) in the filter of system calls (seccomp; SystemCallFilter= of systemd)."
+    )]
+    NoUdp(#[source] io::Error),
     /// The trust anchors could not be loaded.
     #[error(transparent)]
     Roots(#[from] RootsError),
@@ -106,6 +113,7 @@ impl Forwarder {
         inherited: &mut Inherited,
     ) -> Result<Forwarder, StartError> {
         let (upstreams, slots) = Slots::default().assign(&[], config.upstreams(), roots)?;
+        let udp_path = find_udp_path()?;
         // Not fatal: the limit in force is then the one we were given.
         let descriptors = dotgate_net::raise_descriptor_limit().unwrap_or(DESCRIPTORS_AT_LEAST);
         let listeners = Listeners::bind(config.server(), inherited)?;
@@ -135,7 +143,7 @@ impl Forwarder {
                 pulse: Arc::clone(&pulse),
                 udp,
                 tcp,
-                udp_path: UdpPath::default(),
+                udp_path,
                 orders,
                 letters,
                 reports: reports_in.clone(),
@@ -283,6 +291,18 @@ fn is_own_listener(
         listener.port() == upstream.port()
             && (listener.ip() == upstream.ip() || is_wildcard && is_of_this_host(upstream.ip()))
     })
+}
+
+/// Which way datagrams go; logged where it is the slower one.
+fn find_udp_path() -> Result<UdpPath, StartError> {
+    let found = UdpPath::find().map_err(StartError::NoUdp)?;
+    if let Some(reason) = found.refused {
+        warn!(
+            %reason,
+            "the system refuses to batch datagrams (recvmmsg, sendmmsg): one call for each, at a higher cost in CPU"
+        );
+    }
+    Ok(found.path)
 }
 
 /// The sockets for a process that replaces this one, if the settings name a place for that.

@@ -227,6 +227,8 @@ impl Worker {
                 let read = self.datagrams.receive(socket, &mut self.engine, now);
                 if read.count > 0 {
                     self.note_packet(now);
+                } else if let Some(reason) = self.datagrams.take_refusal() {
+                    self.outlet.tell(Report::ReceiveRefused { reason });
                 }
                 if read.maybe_more {
                     self.again.push(owner);
@@ -277,9 +279,12 @@ impl Worker {
             ..
         } = self;
         let accepted = streams.accept(listener, poll.registry(), engine, places, now);
-        match accepted {
+        match &accepted {
             Accepted::All | Accepted::Some => {}
             Accepted::NoDescriptor => self.outlet.tell(Report::AcceptPaused),
+            Accepted::Refused(reason) => self.outlet.tell(Report::AcceptRefused {
+                reason: reason.clone(),
+            }),
         }
         accepted
     }

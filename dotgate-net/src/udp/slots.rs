@@ -90,6 +90,16 @@ impl Slots {
         }
     }
 
+    /// Makes the slot's datagram go to whom its socket is connected to.
+    pub(super) fn set_no_addresses(&mut self, slot: usize) {
+        let header = self.header(slot);
+        // SAFETY: the header is inside the allocation, and `&mut self` makes us its only user.
+        unsafe {
+            (*header).msg_hdr.msg_namelen = 0;
+            (*header).msg_hdr.msg_controllen = 0;
+        }
+    }
+
     /// Gives the slot's whole address and control buffer back to the kernel to write into.
     pub(super) fn reset(&mut self, slot: usize) {
         let header = self.header(slot);

@@ -29,6 +29,19 @@ pub(super) fn tell(forwarder: &Forwarder, worker: usize, report: &Report) {
                 "no file descriptor left: new TCP connections wait; raise the limit of open files"
             );
         }
+        Report::AcceptRefused { reason } => {
+            error!(
+                worker,
+                reason,
+                "the system accepts no TCP connections of clients; trying again four times a second"
+            );
+        }
+        Report::ReceiveRefused { reason } => {
+            error!(
+                worker,
+                reason, "the system gives no datagrams: queries over UDP are lost"
+            );
+        }
         Report::NotListening { reason } => {
             error!(
                 worker,

@@ -109,6 +109,9 @@ pub(super) fn write_way(
             }
             Report::Panicked { message } => writeln!(out, ";; a bug: {}", Escaped(message))?,
             Report::Broken { reason } => writeln!(out, ";; {reason}")?,
+            Report::AcceptRefused { reason } | Report::ReceiveRefused { reason } => {
+                writeln!(out, ";; {}", Escaped(reason))?;
+            }
             Report::Event(_) | Report::AcceptPaused | Report::NotListening { .. } => {}
         }
     }

@@ -77,6 +77,16 @@ pub enum Report {
     },
     /// No file descriptor was left for a client's connection.
     AcceptPaused,
+    /// The system accepts no connections, in its words. Said once for each reason.
+    AcceptRefused {
+        /// What happened.
+        reason: String,
+    },
+    /// The system gives no datagrams, in its words. Said once.
+    ReceiveRefused {
+        /// What happened.
+        reason: String,
+    },
     /// Sockets of an address that was not there at the start cannot be watched, in the system's words.
     NotListening {
         /// What happened.

@@ -6,6 +6,7 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
 use dotgate_core::{Count, Engine, Moment, ReturnPath};
+use dotgate_net::udp::is_refusal;
 use dotgate_net::{BATCH, LocalAddress, Outgoing, ReceiveBatch, SendBatch, UdpPath, UdpSocket};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry};
@@ -23,6 +24,10 @@ pub(super) struct Datagrams {
     sockets: Vec<Listener>,
     incoming: ReceiveBatch,
     outgoing: SendBatch,
+    /// Whether the system has refused to give datagrams.
+    is_refused: bool,
+    /// Why, until somebody is told.
+    refused: Option<String>,
 }
 
 impl Datagrams {
@@ -36,6 +41,8 @@ impl Datagrams {
             sockets: Vec::new(),
             incoming: ReceiveBatch::new(path),
             outgoing: SendBatch::new(path),
+            is_refused: false,
+            refused: None,
         };
         for socket in sockets {
             datagrams.add(registry, places, socket)?;
@@ -65,6 +72,11 @@ impl Datagrams {
 
     pub(super) fn count(&self) -> usize {
         self.sockets.len()
+    }
+
+    /// Why the system gives no datagrams, the first time that it does not.
+    pub(super) fn take_refusal(&mut self) -> Option<String> {
+        self.refused.take()
     }
 
     /// Reads a few batches; each one's responses leave before the next is read.
@@ -102,8 +114,15 @@ impl Datagrams {
         if listener.place.is_none() {
             return 0;
         }
-        // An error of a UDP socket speaks of an earlier datagram (ICMP); the next read goes on.
-        let count = self.incoming.receive(&listener.socket).unwrap_or(0);
+        // Most errors of a UDP socket speak of an earlier datagram (ICMP); the next read goes on.
+        let count = self.incoming.receive(&listener.socket);
+        let count = count.unwrap_or_else(|error| {
+            if is_refusal(&error) && !self.is_refused {
+                self.is_refused = true;
+                self.refused = Some(error.to_string());
+            }
+            0
+        });
         for datagram in self.incoming.datagrams() {
             let path = ReturnPath {
                 socket: u16::try_from(number).unwrap_or(u16::MAX),

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use dotgate_core::{Count, Engine, KernelBuffers, Moment, StreamKey, limits};
+use dotgate_net::tcp::is_of_one_connection;
 use mio::Registry;
 use mio::net::{TcpListener, TcpStream};
 use slotmap::SecondaryMap;
@@ -28,10 +29,12 @@ pub(super) struct Streams {
     listeners: Vec<Option<(TcpListener, usize)>>,
     connections: SecondaryMap<StreamKey, Connection>,
     accept_again_at: Option<Moment>,
+    /// The error with which the system refused to accept, last time that it did.
+    refused: Option<i32>,
 }
 
 /// How far accepting came.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub(super) enum Accepted {
     /// Nobody waits any more.
     All,
@@ -39,6 +42,8 @@ pub(super) enum Accepted {
     Some,
     /// The system has no descriptor left; accepting pauses.
     NoDescriptor,
+    /// The system refuses to accept at all, for another reason than before; accepting pauses.
+    Refused(String),
 }
 
 impl Streams {
@@ -51,6 +56,7 @@ impl Streams {
             listeners: Vec::new(),
             connections: SecondaryMap::new(),
             accept_again_at: None,
+            refused: None,
         };
         for listener in listeners {
             streams.add_listener(registry, places, Some(listener))?;
@@ -115,8 +121,18 @@ impl Streams {
                     self.accept_again_at = Some(now + ACCEPT_PAUSE);
                     return Accepted::NoDescriptor;
                 }
-                // The client went away while it waited; the next one is there.
-                Err(_) => {}
+                Err(error) if is_of_one_connection(&error) => {}
+                // A filter of system calls, or no memory: to try at once would never end.
+                Err(error) => {
+                    self.accept_again_at = Some(now + ACCEPT_PAUSE);
+                    let is_known = self.refused == error.raw_os_error();
+                    self.refused = error.raw_os_error();
+                    return if is_known {
+                        Accepted::All
+                    } else {
+                        Accepted::Refused(error.to_string())
+                    };
+                }
             }
         }
         Accepted::Some

@@ -30,5 +30,6 @@ mod signals;
 mod silence;
 mod snapshot;
 mod streams;
+mod system_calls;
 mod take_over;
 mod world;

@@ -21,6 +21,7 @@ pub(crate) struct Program {
     address: SocketAddr,
     admin: SocketAddr,
     authority: NamedTempFile,
+    start: Vec<String>,
 }
 
 impl Program {
@@ -76,8 +77,10 @@ impl Program {
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             admin: SocketAddr::from(([127, 0, 0, 1], 0)),
             authority: file,
+            start: Vec::new(),
         };
-        let line = program.wait_for_line("serving DNS");
+        program.start = program.lines_until("serving DNS");
+        let line = program.start.last().unwrap().clone();
         program.address = address_after(&line, "listen=\"");
         program.admin = address_after(&line, "admin=\"");
         program
@@ -116,12 +119,28 @@ impl Program {
     /// Waits until it logs a line with these words, and returns it.
     #[track_caller]
     pub(crate) fn wait_for_line(&self, words: &str) -> String {
+        self.lines_until(words).pop().unwrap()
+    }
+
+    /// The lines before it served, that one included.
+    pub(crate) fn lines_of_the_start(&self) -> &[String] {
+        &self.start
+    }
+
+    /// Waits until it logs a line with these words, and returns all up to it.
+    #[track_caller]
+    fn lines_until(&self, words: &str) -> Vec<String> {
         let bound = now() + BOUND;
         let mut said = Vec::new();
         loop {
             match self.lines.recv_timeout(bound.saturating_sub(now())) {
-                Ok(line) if line.contains(words) => return line,
-                Ok(line) => said.push(line),
+                Ok(line) => {
+                    let is_last = line.contains(words);
+                    said.push(line);
+                    if is_last {
+                        return said;
+                    }
+                }
                 Err(RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout) => {
                     panic!("it never said {words:?} but {said:#?}")
                 }

@@ -117,11 +117,9 @@ impl Forwarder {
         // Not fatal: the limit in force is then the one we were given.
         let descriptors = dotgate_net::raise_descriptor_limit().unwrap_or(DESCRIPTORS_AT_LEAST);
         let listeners = Listeners::bind(config.server(), inherited)?;
-        let addresses = listeners.addresses.clone();
-        refuse_loop(config, &addresses)?;
+        refuse_loop(config, &listeners.addresses)?;
         let receive_buffer_bytes = listeners.receive_buffer_bytes();
         let handed_over = to_hand_over(config, &listeners).map_err(StartError::Worker)?;
-        let awaited = listeners.awaited;
         let settings = Arc::new(settings(config, &upstreams, descriptors));
         let shared = share(config)?;
         let (reports_in, reports) = mpsc::channel(REPORTS);
@@ -164,11 +162,16 @@ impl Forwarder {
         }
         let workers = running::set_to_work(made).map_err(StartError::Worker)?;
         let forwarder = Forwarder {
-            sources: Arc::new(Sources::new(addresses, upstreams, shared, workers)),
+            sources: Arc::new(Sources::new(
+                listeners.addresses,
+                upstreams,
+                shared,
+                workers,
+            )),
             receive_buffer_bytes,
             handed_over,
             binding: Binding::new(config.server()),
-            awaited,
+            awaited: listeners.awaited,
             descriptors,
             slots,
             reports,

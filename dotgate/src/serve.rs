@@ -161,13 +161,9 @@ impl Forwarder {
             });
         }
         let workers = running::set_to_work(made).map_err(StartError::Worker)?;
+        let sources = Sources::new(listeners.addresses, upstreams, shared, workers);
         let forwarder = Forwarder {
-            sources: Arc::new(Sources::new(
-                listeners.addresses,
-                upstreams,
-                shared,
-                workers,
-            )),
+            sources: Arc::new(sources),
             receive_buffer_bytes,
             handed_over,
             binding: Binding::new(config.server()),

@@ -87,6 +87,8 @@ counts! {
     SessionsOpened = "sessions_opened",
     /// Of these, sessions that resumed an earlier one.
     HandshakesResumed = "handshakes_resumed",
+    /// Handshakes tried again with a classical key exchange, because a hybrid one failed or got no response.
+    HandshakesFellBack = "handshakes_fell_back",
     /// Sessions that could not be opened.
     SessionsFailed = "sessions_failed",
     /// Open sessions that ended with questions unanswered.

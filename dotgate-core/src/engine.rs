@@ -9,6 +9,7 @@
 mod deliver;
 mod ending;
 mod forward;
+mod handshakes;
 mod intake;
 mod isolation;
 mod kept;

@@ -133,6 +133,24 @@ impl TlsFault {
             | TlsFault::TimedOut => false,
         }
     }
+
+    /// Whether a middlebox that takes no large ClientHello may have caused it: it drops the message, or ends the
+    /// connection.
+    pub const fn may_be_size(self) -> bool {
+        match self {
+            TlsFault::Alert | TlsFault::Closed | TlsFault::TimedOut => true,
+            TlsFault::AlpnRefused
+            | TlsFault::CertificateBad
+            | TlsFault::CertificateExpired
+            | TlsFault::CertificateName
+            | TlsFault::CertificateNotYetValid
+            | TlsFault::CertificateRevoked
+            | TlsFault::ClockWrong
+            | TlsFault::IssuerUnknown
+            | TlsFault::PinMismatch
+            | TlsFault::Protocol => false,
+        }
+    }
 }
 
 /// A rule of the protocol that an upstream broke.

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 
 use crate::counters::labels::Limit;
 use crate::failure::Failure;
+use crate::key_exchange::KeyExchange;
 use crate::session::SessionKey;
 use crate::stream::StreamKey;
 
@@ -40,6 +41,8 @@ pub enum Action {
         try_number: u32,
         /// Whether to offer ALPN `dot`.
         alpn: bool,
+        /// Which key exchange to offer.
+        key_exchange: KeyExchange,
     },
     /// Encrypt and write what `Engine::session_output` holds.
     FlushSession(SessionKey),
@@ -73,6 +76,11 @@ pub enum Event {
     },
     /// An upstream refused ALPN and is asked without it.
     AlpnRefused {
+        /// Its slot.
+        upstream: usize,
+    },
+    /// A hybrid key exchange does not get through to an upstream, a classical one does; said once.
+    KeyExchangeReduced {
         /// Its slot.
         upstream: usize,
     },

@@ -11,9 +11,10 @@ use std::time::Duration;
 use slotmap::SlotMap;
 
 use crate::health::Health;
+use crate::key_exchange::{Fallback, Handshake, KeyExchange};
 use crate::limits;
 use crate::moment::Moment;
-use crate::session::{Session, SessionKey};
+use crate::session::{Phase, Session, SessionKey};
 use crate::settings::UpstreamSettings;
 
 pub(crate) type Sessions = SlotMap<SessionKey, Session>;
@@ -102,6 +103,8 @@ pub(crate) struct Pool {
     pub(crate) tries: u32,
     /// Whether ALPN is offered: not once it was refused.
     pub(crate) alpn: bool,
+    /// The try whose hybrid handshake has just failed, in a way that a classical one might not.
+    pub(crate) failed_hybrid: Option<u32>,
     /// Until when it is asked without EDNS.
     pub(crate) without_edns_until: Option<Moment>,
     /// Until when no session is opened, because the last try failed while another session answered.
@@ -145,6 +148,7 @@ impl Pool {
             keys: Vec::new(),
             tries: 0,
             alpn: true,
+            failed_hybrid: None,
             without_edns_until: None,
             paused_until: None,
             probe_ordered: false,
@@ -169,7 +173,34 @@ impl Pool {
 
     pub(crate) fn add(&mut self, key: SessionKey) {
         self.keys.push(key);
+    }
+
+    /// Takes the next try: to which address, and with what handshake.
+    pub(crate) fn next_handshake(&mut self, now: Moment, sessions: &Sessions) -> Handshake {
+        if let Some(try_number) = self.failed_hybrid.take() {
+            return Handshake {
+                offer: KeyExchange::Classical,
+                fallback: Some(Fallback::AfterFailure),
+                try_number,
+            };
+        }
+        let handshakes = &self.upstream.handshakes;
+        let awaits_hybrid = self.openings(sessions).any(|opening| {
+            opening.phase == Phase::Handshaking && opening.handshake.offer == KeyExchange::Hybrid
+        });
+        let (offer, fallback) = match handshakes.next(now) {
+            KeyExchange::Hybrid if awaits_hybrid && handshakes.may_fall_back() => {
+                (KeyExchange::Classical, Some(Fallback::Hedge))
+            }
+            offer @ (KeyExchange::Hybrid | KeyExchange::Classical) => (offer, None),
+        };
+        let try_number = self.tries;
         self.tries = self.tries.saturating_add(1);
+        Handshake {
+            offer,
+            fallback,
+            try_number,
+        }
     }
 
     pub(crate) fn remove(&mut self, key: SessionKey) {

@@ -18,6 +18,7 @@ use slotmap::new_key_type;
 
 use crate::exchange::ExchangeKey;
 use crate::frames::Frames;
+use crate::key_exchange::Handshake;
 use crate::limits;
 use crate::moment::{Moment, earlier};
 use crate::random::Random;
@@ -88,6 +89,7 @@ pub(crate) struct Session {
     pub(crate) purpose: Purpose,
     pub(crate) phase: Phase,
     pub(crate) alpn: bool,
+    pub(crate) handshake: Handshake,
     /// When its opening began.
     pub(crate) started: Moment,
     /// When its TCP connection stood.
@@ -145,6 +147,7 @@ impl Session {
             purpose,
             phase: Phase::Connecting,
             alpn,
+            handshake: Handshake::default(),
             started: now,
             connected: None,
             is_resumed: false,

@@ -8,6 +8,7 @@ use dotgate_wire::{Life, Question, TTL_MAX};
 
 use crate::admit::AccessList;
 use crate::health::Health;
+use crate::key_exchange::Handshakes;
 use crate::route::LocalZones;
 
 /// One upstream as the engine knows it; addresses and certificates are the driver's.
@@ -21,6 +22,8 @@ pub struct UpstreamSettings {
     pub is_authenticated: bool,
     /// What all workers know of it. An upstream is still the same after a reconfiguration if it has this still.
     pub health: Arc<Health>,
+    /// What all workers know of its handshakes.
+    pub handshakes: Arc<Handshakes>,
 }
 
 impl UpstreamSettings {
@@ -31,6 +34,7 @@ impl UpstreamSettings {
             label: label.into(),
             is_authenticated: true,
             health: Arc::new(Health::new()),
+            handshakes: Arc::default(),
         }
     }
 }

@@ -140,6 +140,7 @@ fn look_at(
         authentication: &upstream.authentication,
         tls: shared.tls(),
         roots,
+        key_exchange: upstream.key_exchange,
         wait: config.query().deadline,
     };
     Ok(target.look_at_any(&addresses, asked))

@@ -7,7 +7,7 @@
 //! newer rustls stays a change in one place.
 //!
 //! Limits: 64 KiB of unsent records per session, at most 8 tickets per upstream. TLS 1.2 and 1.3 alone,
-//! early data never. RFC 7858 (ports, pins), RFC 8310 (authentication domain names, profiles), RFC 9325.
+//! early data never; no resumption past the certificate's end or a day after the full handshake. RFC 7858 (ports, pins), RFC 8310 (authentication domain names, profiles), RFC 9325.
 
 mod certificate;
 mod client;
@@ -17,6 +17,7 @@ mod roots;
 mod tests;
 mod upstream;
 mod verifier;
+mod window;
 
 use std::net::IpAddr;
 

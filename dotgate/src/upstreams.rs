@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 use arc_swap::ArcSwap;
-use dotgate_core::{Health, UpstreamSettings};
+use dotgate_core::{Handshakes, Health, UpstreamSettings};
 use rustls::pki_types::{CertificateDer, UnixTime};
 
 use crate::config::{Endpoint, UpstreamConfig};
@@ -22,6 +22,7 @@ pub struct Upstream {
     roots: Roots,
     tls: UpstreamTls,
     health: Arc<Health>,
+    handshakes: Arc<Handshakes>,
     /// Those of its name; none for one that is an address.
     addresses: ArcSwap<Vec<SocketAddr>>,
     /// The last second of its certificate, in seconds since 1970; `UNKNOWN` before the first handshake.
@@ -46,6 +47,7 @@ impl Upstream {
             roots: roots.clone(),
             tls: UpstreamTls::new(&config.authentication, roots)?,
             health: Arc::new(Health::new()),
+            handshakes: Arc::new(Handshakes::new(config.key_exchange)),
             addresses: ArcSwap::default(),
             certificate_ends: AtomicI64::new(UNKNOWN),
         })
@@ -63,6 +65,7 @@ impl Upstream {
             label: self.label().into(),
             is_authenticated: self.config.authentication.strict,
             health: Arc::clone(&self.health),
+            handshakes: Arc::clone(&self.handshakes),
         }
     }
 

@@ -312,12 +312,14 @@ impl Worker {
                     upstream,
                     try_number,
                     alpn,
+                    key_exchange,
                 } => {
                     let opening = sessions::Opening {
                         session,
                         upstream,
                         try_number,
                         alpn,
+                        key_exchange,
                     };
                     sessions.open(opening, poll.registry(), engine, places, outlet, now);
                 }

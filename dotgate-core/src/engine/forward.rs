@@ -152,16 +152,22 @@ impl Engine {
         let mut session = Session::new(upstream, Purpose::Shared, pool.alpn, now);
         session.idle_limit = pool.idle_limit();
         session.answers_max = pool.answers_max();
+        let handshake = pool.next_handshake(now, &self.sessions);
+        session.handshake = handshake;
         let key = self.sessions.insert(session);
-        let (try_number, alpn) = (pool.tries, pool.alpn);
+        let alpn = pool.alpn;
         pool.add(key);
         self.actions.push_back(Action::OpenSession {
             session: key,
             upstream,
-            try_number,
+            try_number: handshake.try_number,
             alpn,
+            key_exchange: handshake.offer,
         });
         self.counters.add(Count::SessionsStarted);
+        if handshake.fallback.is_some() {
+            self.counters.add(Count::HandshakesFellBack);
+        }
     }
 
     pub(super) fn wait(&mut self, now: Moment, key: ExchangeKey) {

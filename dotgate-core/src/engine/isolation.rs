@@ -156,7 +156,9 @@ impl Engine {
             return;
         };
         let (try_number, alpn) = (pool.tries, pool.alpn);
-        let session = Session::new(upstream, Purpose::Isolation, alpn, now);
+        let key_exchange = pool.upstream.handshakes.next(now);
+        let mut session = Session::new(upstream, Purpose::Isolation, alpn, now);
+        session.handshake.offer = key_exchange;
         let session = self.sessions.insert(session);
         self.isolation.begin(Test {
             session,
@@ -169,6 +171,7 @@ impl Engine {
             upstream,
             try_number,
             alpn,
+            key_exchange,
         });
         self.count(Count::SessionsStarted);
         self.count(Count::SessionsIsolating);

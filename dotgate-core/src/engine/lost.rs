@@ -65,6 +65,9 @@ impl Engine {
             (end, _) => end.into(),
         };
         self.count_error(upstream, failure);
+        if self.falls_back(now, session, failure) {
+            return;
+        }
         self.upstream_failed_to_open(now, upstream, failure);
         self.isolation_failed_to_open(now, key, failure);
         self.serve_waiting(now);

@@ -8,6 +8,7 @@ mod dnssec;
 mod edns;
 mod evidence;
 mod failover;
+mod handshakes;
 mod isolation;
 mod lab;
 mod malformed;

@@ -44,7 +44,8 @@ impl Engine {
             return;
         };
         session.on_open(now);
-        let upstream = session.upstream;
+        let (upstream, handshake) = (session.upstream, session.handshake);
+        self.handshake_done(now, upstream, handshake);
         self.count(Count::SessionsOpened);
         let mut is_isolation = false;
         if let Some(session) = self.sessions.get(key) {

@@ -111,6 +111,7 @@ tls.ca_file                     DOTGATE_TLS_CA_FILE     SHOWN
 SSL_CERT_FILE                   -                       (not set)
 SSL_CERT_DIR                    -                       (not set)
 tls.authentication              default                 strict
+tls.key_exchange                default                 auto
 bootstrap.addresses             -                       (not set)
 local.forward                   default                 (none)
 admin.listen                    default                 127.0.0.1:9153

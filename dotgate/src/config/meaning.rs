@@ -7,6 +7,7 @@ use std::num::{NonZeroU16, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use dotgate_core::KeyExchangePolicy;
 use ipnet::IpNet;
 
 use super::address::ScopedSocketAddress;
@@ -135,6 +136,8 @@ pub struct TlsConfig {
     pub authorities: AuthoritySources,
     /// Whether upstreams must be authenticated at all.
     pub authentication: Profile,
+    /// Which key exchange they are offered.
+    pub key_exchange: KeyExchangePolicy,
 }
 
 /// The admin endpoint.
@@ -289,13 +292,8 @@ impl Config {
         }
         let (server, tls, specs) = (server?, tls?, upstream_specs?);
         upstreams::refuse_listener_as_bootstrap(&mut reader, &bootstrap, &server.listen);
-        let upstreams = upstreams::understand(
-            &mut reader,
-            specs,
-            default_port?,
-            tls.authentication,
-            &server.listen,
-        );
+        let upstreams =
+            upstreams::understand(&mut reader, specs, default_port?, &tls, &server.listen);
         let config = Self {
             server,
             upstreams,
@@ -422,6 +420,7 @@ fn read_tls(reader: &mut Reader<'_>) -> Option<TlsConfig> {
     let certificate_file = reader.optional(&table::SSL_CERT_FILE);
     let certificate_folders = reader.optional(&table::SSL_CERT_DIR);
     let authentication = reader.value(&table::TLS_AUTHENTICATION);
+    let key_exchange = reader.value(&table::TLS_KEY_EXCHANGE);
     Some(TlsConfig {
         authorities: AuthoritySources {
             ca_file,
@@ -429,6 +428,7 @@ fn read_tls(reader: &mut Reader<'_>) -> Option<TlsConfig> {
             certificate_folders: certificate_folders.unwrap_or_default(),
         },
         authentication: authentication?,
+        key_exchange: key_exchange?,
     })
 }
 

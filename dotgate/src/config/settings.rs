@@ -8,6 +8,7 @@
 mod admin;
 mod cache;
 mod file;
+mod tls;
 
 use std::marker::PhantomData;
 use std::num::NonZeroU16;
@@ -15,12 +16,15 @@ use std::time::Duration;
 
 pub use self::admin::{ADMIN_HOST_NAMES, ADMIN_LISTEN, ADMIN_TOKEN_FILE};
 pub use self::file::{CONFIG_FILE, CONFIG_WATCH};
+pub use self::tls::{
+    SSL_CERT_DIR, SSL_CERT_FILE, TLS_AUTHENTICATION, TLS_CA_FILE, TLS_KEY_EXCHANGE,
+};
 use super::kinds::{
-    ByteCount, FilePath, FolderPaths, ListenAddresses, Number, OneOf, OrAuto, Prefixes, Resolvers,
-    Size, SomeOf, Time, Upstreams,
+    ByteCount, FilePath, ListenAddresses, Number, OneOf, OrAuto, Prefixes, Resolvers, Size, SomeOf,
+    Time, Upstreams,
 };
 use super::setting::{Absent, Entry, Names, Reload, Setting, Subject, UpstreamKey};
-use super::words::{LocalName, LogFormat, LogLevel, Profile};
+use super::words::{LocalName, LogFormat, LogLevel};
 
 pub use cache::{
     CACHE_EXCEPT, CACHE_FAILURE_TTL_MAX, CACHE_NEGATIVE_TTL_MAX, CACHE_NXDOMAIN_ALL_TYPES,
@@ -56,6 +60,7 @@ pub static TABLE: &[Subject] = &[
     &SSL_CERT_FILE,
     &SSL_CERT_DIR,
     &TLS_AUTHENTICATION,
+    &TLS_KEY_EXCHANGE,
     &BOOTSTRAP_ADDRESSES,
     &LOCAL_FORWARD,
     &ADMIN_LISTEN,
@@ -446,64 +451,6 @@ pub static ACCESS_ALLOW: Setting<Prefixes> = Setting {
         example: "127.0.0.1,192.168.1.0/24",
     },
     kind: Prefixes { most: 256 },
-};
-
-/// `DOTGATE_TLS_CA_FILE`.
-pub static TLS_CA_FILE: Setting<FilePath> = Setting {
-    entry: Entry {
-        names: Names::Prefixed {
-            section: "tls",
-            key: "ca_file",
-        },
-        reload: Reload::Live,
-        absent: Absent::Nothing,
-        doc: "A PEM file with the only certificate authorities to trust, in place of the system's.",
-        example: "/etc/dotgate/ca.pem",
-    },
-    kind: FilePath,
-};
-
-/// `SSL_CERT_FILE`.
-pub static SSL_CERT_FILE: Setting<FilePath> = Setting {
-    entry: Entry {
-        names: Names::VariableOnly("SSL_CERT_FILE"),
-        reload: Reload::Restart,
-        absent: Absent::Nothing,
-        doc: "The PEM file that holds the system's certificate authorities, as for OpenSSL. Those of `SSL_CERT_DIR` \
-              are trusted as well; `DOTGATE_TLS_CA_FILE` takes precedence over both.",
-        example: "/etc/ssl/certs/ca-certificates.crt",
-    },
-    kind: FilePath,
-};
-
-/// `SSL_CERT_DIR`.
-pub static SSL_CERT_DIR: Setting<FolderPaths> = Setting {
-    entry: Entry {
-        names: Names::VariableOnly("SSL_CERT_DIR"),
-        reload: Reload::Restart,
-        absent: Absent::Nothing,
-        doc: "Folders of PEM files with certificate authorities, as for OpenSSL. They are trusted in addition to \
-              those of `SSL_CERT_FILE`; `DOTGATE_TLS_CA_FILE` takes precedence over both. `dotgate check` says how \
-              many authorities each of them gives.",
-        example: "/etc/ssl/certs",
-    },
-    kind: FolderPaths,
-};
-
-/// `DOTGATE_TLS_AUTHENTICATION`.
-pub static TLS_AUTHENTICATION: Setting<OneOf<Profile>> = Setting {
-    entry: Entry {
-        names: Names::Prefixed {
-            section: "tls",
-            key: "authentication",
-        },
-        reload: Reload::Live,
-        absent: Absent::Default("strict"),
-        doc: "Whether upstreams must be authenticated; with `insecure-opportunistic` anybody on the way \
-              can read and forge everything.",
-        example: "strict",
-    },
-    kind: OneOf(PhantomData),
 };
 
 /// `DOTGATE_BOOTSTRAP_ADDRESSES`.

@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
 use data_encoding::BASE64;
+use dotgate_core::KeyExchangePolicy;
 use rustls::pki_types::{DnsName, ServerName};
 
 use super::address::{ScopedAddress, ScopedSocketAddress};
@@ -72,6 +73,8 @@ pub struct UpstreamConfig {
     pub endpoint: Endpoint,
     /// Who must be there.
     pub authentication: Authentication,
+    /// Which key exchange it is offered.
+    pub key_exchange: KeyExchangePolicy,
     /// How logs, metrics and `dotgate check` call it.
     pub label: String,
 }
@@ -127,6 +130,7 @@ impl UpstreamConfig {
                 pins,
                 strict,
             },
+            key_exchange: KeyExchangePolicy::default(),
             label,
         }
     }

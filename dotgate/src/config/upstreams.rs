@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use super::address::ScopedSocketAddress;
 use super::fault::Fault;
+use super::meaning::TlsConfig;
 use super::problem::{Problem, UpstreamsFault};
 use super::reader::Reader;
 use super::setting::UpstreamKey;
@@ -16,7 +17,6 @@ use super::spec::{Lookup, Origin, UpstreamTable};
 use super::upstream::{
     Endpoint, Host, UpstreamConfig, UpstreamSpec, read_address, read_name, read_pins, read_port,
 };
-use super::words::Profile;
 
 /// Reads the upstreams with where each was written, or returns `None` after a problem.
 pub(super) fn read(reader: &mut Reader<'_>) -> Option<Vec<(UpstreamSpec, Origin)>> {
@@ -59,12 +59,13 @@ pub(super) fn understand(
     reader: &mut Reader<'_>,
     specs: Vec<(UpstreamSpec, Origin)>,
     default_port: u16,
-    profile: Profile,
+    tls: &TlsConfig,
     listen: &[ScopedSocketAddress],
 ) -> Vec<UpstreamConfig> {
     let mut upstreams: Vec<UpstreamConfig> = Vec::with_capacity(specs.len());
     for (spec, origin) in specs {
-        let upstream = UpstreamConfig::new(spec, default_port, profile);
+        let mut upstream = UpstreamConfig::new(spec, default_port, tls.authentication);
+        upstream.key_exchange = tls.key_exchange;
         let is_there = upstreams.iter().any(|earlier| {
             earlier.endpoint == upstream.endpoint
                 && earlier.authentication.identity == upstream.authentication.identity

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use dotgate_core::KeyExchangePolicy;
+
 /// A closed set of words.
 pub trait Word: Copy + fmt::Debug + PartialEq + Sync + 'static {
     /// All of the set, in the order in which an operator is shown them.
@@ -83,6 +85,18 @@ impl Word for Profile {
         match self {
             Self::Strict => "strict",
             Self::InsecureOpportunistic => "insecure-opportunistic",
+        }
+    }
+}
+
+impl Word for KeyExchangePolicy {
+    const ALL: &'static [Self] = &[Self::Auto, Self::Hybrid, Self::Classical];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Hybrid => "hybrid",
+            Self::Classical => "classical",
         }
     }
 }

@@ -90,6 +90,13 @@ fn tell_event<'l>(event: &Event, label: impl Fn(&usize) -> &'l str) {
                 "upstream closes its connections after few answers; each gets no more queries than that"
             );
         }
+        Event::KeyExchangeReduced { upstream } => {
+            info!(
+                upstream = label(upstream),
+                "a large TLS ClientHello does not get through: a classical key exchange is offered instead of \
+                 X25519MLKEM768 for an hour at a time (DOTGATE_TLS_KEY_EXCHANGE)"
+            );
+        }
         Event::LimitHit {
             limit,
             max,

@@ -286,6 +286,9 @@ pub(super) fn alone(count: Count) -> Option<Metric> {
         Count::SessionsStarted => {
             "Far more than dotgate_sessions_opened_total: an upstream cannot be reached."
         }
+        Count::HandshakesFellBack => {
+            "A middlebox on the way to an upstream may drop a TLS ClientHello of two segments; see DOTGATE_TLS_KEY_EXCHANGE."
+        }
         Count::SessionsUnresponsive => "Upstreams or the path to them freeze now and then.",
         Count::SessionsIsolating => {
             "Sessions fail with queries in flight; each query is asked again apart from the others."

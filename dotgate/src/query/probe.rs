@@ -1,7 +1,7 @@
 //! A look at one upstream: what its handshake shows, how it answers several questions at once, whether it resumes.
 //!
 //! Stands between the command and its sessions. It opens two sessions to an upstream that is well, and one more
-//! where ALPN is refused. Where the certificate does not pass, one session without authentication shows it, and on
+//! where ALPN is refused or a large ClientHello does not get through. Where the certificate does not pass, one session without authentication shows it, and on
 //! that no query is ever sent. RFC 7766 section 6.2.1.1 (order of responses), RFC 7828 (keepalive), RFC 8446
 //! section 2.2 (resumption).
 
@@ -9,10 +9,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use domain::base::iana::{Class, Rtype};
+use dotgate_core::{KeyExchange, KeyExchangePolicy};
 use dotgate_wire::{Answer, Question, UpstreamQuery, write_query};
 
 use super::client::Asked;
-use super::session::{Session, SessionFailure};
+use super::session::{Offer, Session, SessionFailure};
 use crate::bootstrap::LookupError;
 use crate::tls::{Authentication, HandshakeFacts, Roots, TlsFailure, UpstreamTls};
 
@@ -24,6 +25,7 @@ pub(super) struct Target<'a> {
     pub(super) authentication: &'a Authentication,
     pub(super) tls: &'a UpstreamTls,
     pub(super) roots: &'a Roots,
+    pub(super) key_exchange: KeyExchangePolicy,
     /// What all responses together may take.
     pub(super) wait: Duration,
 }
@@ -71,6 +73,8 @@ pub(super) struct Probe {
     pub(super) handshake: Duration,
     pub(super) facts: HandshakeFacts,
     pub(super) alpn: Alpn,
+    /// Why no hybrid handshake came about before this classical one.
+    pub(super) fell_back: Option<SessionFailure>,
     /// The responses, or how the session ended before the last.
     pub(super) pipelined: Result<Pipelined, SessionFailure>,
     pub(super) resumption: Resumption,
@@ -90,6 +94,13 @@ pub(super) enum ProbeFailure {
         /// What nobody vouches for.
         shown: Option<Box<HandshakeFacts>>,
     },
+}
+
+/// The first session to an upstream.
+struct Opened {
+    session: Session,
+    offer: Offer,
+    fell_back: Option<SessionFailure>,
 }
 
 impl Target<'_> {
@@ -117,38 +128,67 @@ impl Target<'_> {
     }
 
     fn look_at(&self, address: SocketAddr, asked: &Asked) -> Result<Probe, ProbeFailure> {
-        let (mut session, alpn) = match Session::open(address, self.tls, true) {
-            Err(SessionFailure::Tls(failure)) if failure.is_alpn_refused() => {
-                let session = Session::open(address, self.tls, false);
-                (
-                    session.map_err(|failure| self.failed(address, failure))?,
-                    Alpn::Refused,
-                )
-            }
-            Err(failure) => return Err(self.failed(address, failure)),
-            Ok(session) => {
-                let chosen = session.facts.alpn.clone();
-                (session, Alpn::Chosen(chosen))
-            }
+        let opened = self.open(address);
+        let Opened {
+            mut session,
+            offer,
+            fell_back,
+        } = opened.map_err(|failure| self.failed(address, failure))?;
+        let alpn = match session.facts.alpn.clone() {
+            chosen if offer.alpn => Alpn::Chosen(chosen),
+            _ => Alpn::Refused,
         };
         let pipelined = pipeline(&mut session, asked, self.wait);
         let (connect, handshake) = (session.connect, session.handshake);
         let facts = session.facts.clone();
         session.close();
-        let resumption = self.resume(address, alpn != Alpn::Refused);
+        let resumption = self.resume(address, offer);
         Ok(Probe {
             address,
             connect,
             handshake,
             facts,
             alpn,
+            fell_back,
             pipelined,
             resumption,
         })
     }
 
-    fn resume(&self, address: SocketAddr, offers_alpn: bool) -> Resumption {
-        match Session::open(address, self.tls, offers_alpn) {
+    /// Opens the first session, with less on offer where more is refused.
+    fn open(&self, address: SocketAddr) -> Result<Opened, SessionFailure> {
+        let mut offer = Offer {
+            alpn: true,
+            key_exchange: self.key_exchange.first(),
+        };
+        let mut fell_back = None;
+        loop {
+            match Session::open(address, self.tls, offer) {
+                Ok(session) => {
+                    return Ok(Opened {
+                        session,
+                        offer,
+                        fell_back,
+                    });
+                }
+                Err(SessionFailure::Tls(failure)) if offer.alpn && failure.is_alpn_refused() => {
+                    offer.alpn = false;
+                }
+                Err(failure)
+                    if self.key_exchange.falls_back()
+                        && offer.key_exchange == KeyExchange::Hybrid
+                        && failure.may_be_size() =>
+                {
+                    offer.key_exchange = KeyExchange::Classical;
+                    fell_back = Some(failure);
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+    }
+
+    fn resume(&self, address: SocketAddr, offer: Offer) -> Resumption {
+        match Session::open(address, self.tls, offer) {
             Ok(session) => {
                 let (resumed, handshake) = (session.facts.resumed, session.handshake);
                 session.close();
@@ -190,7 +230,11 @@ impl Target<'_> {
             strict: false,
         };
         let tls = UpstreamTls::new(&anybody, self.roots).ok()?;
-        let session = Session::open(address, &tls, true).ok()?;
+        let offer = Offer {
+            alpn: true,
+            key_exchange: self.key_exchange.first(),
+        };
+        let session = Session::open(address, &tls, offer).ok()?;
         let facts = session.facts.clone();
         session.close();
         Some(Box::new(facts))

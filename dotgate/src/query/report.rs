@@ -43,6 +43,11 @@ pub(super) fn write_probe(
         Alpn::Chosen(None) => write_line(out, "alpn", "ignored")?,
         Alpn::Refused => write_line(out, "alpn", "dot refused, so not offered")?,
     }
+    if let Some(failure) = &probe.fell_back {
+        let failure = failure_text(failure);
+        let told = format_args!("classical, after a hybrid handshake failed: {failure}");
+        write_line(out, "key exchange", told)?;
+    }
     write_certificate(out, &probe.facts)?;
     match &probe.pipelined {
         Ok(pipelined) => write_pipelined(out, pipelined)?,

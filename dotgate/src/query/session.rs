@@ -9,6 +9,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use dotgate_core::limits::HANDSHAKE_WAIT;
+use dotgate_core::{KeyExchange, TlsFault};
 use dotgate_net::boottime_nanos;
 use dotgate_wire::split_frame;
 
@@ -28,10 +29,28 @@ pub(super) enum SessionFailure {
     Tls(TlsFailure),
 }
 
+impl SessionFailure {
+    /// Whether a middlebox that takes no large ClientHello may have caused it.
+    pub(super) fn may_be_size(&self) -> bool {
+        match self {
+            SessionFailure::Connect(_) => false,
+            SessionFailure::HandshakeTimedOut => TlsFault::TimedOut.may_be_size(),
+            SessionFailure::Tls(failure) => failure.fault().may_be_size(),
+        }
+    }
+}
+
 impl From<TlsFailure> for SessionFailure {
     fn from(failure: TlsFailure) -> SessionFailure {
         SessionFailure::Tls(failure)
     }
+}
+
+/// What a handshake offers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Offer {
+    pub(super) alpn: bool,
+    pub(super) key_exchange: KeyExchange,
 }
 
 /// When a wait ends, in nanoseconds of the boot-time clock.
@@ -77,9 +96,9 @@ impl Session {
     pub(super) fn open(
         address: SocketAddr,
         tls: &UpstreamTls,
-        alpn: bool,
+        offer: Offer,
     ) -> Result<Session, SessionFailure> {
-        let mut tls = tls.connect(alpn)?;
+        let mut tls = tls.connect(offer.alpn, offer.key_exchange)?;
         let deadline = Deadline::in_(HANDSHAKE_WAIT);
         let start = boottime_nanos();
         let mut stream = TcpStream::connect_timeout(&address, HANDSHAKE_WAIT)

@@ -92,7 +92,7 @@ pub(super) fn is_self_issued(certificate: &CertificateDer<'_>) -> bool {
     parse(certificate).is_ok_and(|parsed| parsed.subject().as_raw() == parsed.issuer().as_raw())
 }
 
-fn parse<'a>(
+pub(super) fn parse<'a>(
     certificate: &'a CertificateDer<'_>,
 ) -> Result<X509Certificate<'a>, CertificateUnreadable> {
     match X509Certificate::from_der(certificate) {
@@ -120,7 +120,7 @@ fn address_text(octets: &[u8]) -> Option<String> {
 }
 
 /// SHA-256 by the provider that the handshakes use: one cryptographic library in the program.
-fn sha256(octets: &[u8]) -> [u8; 32] {
+pub(super) fn sha256(octets: &[u8]) -> [u8; 32] {
     let hash = match TLS13_AES_128_GCM_SHA256 {
         SupportedCipherSuite::Tls13(suite) => suite.common.hash_provider,
         SupportedCipherSuite::Tls12(suite) => suite.common.hash_provider,

@@ -3,6 +3,7 @@
 //! It stands before the path of a query, read at start and at a reload. It never falls back in silence:
 //! what was named and cannot be used is an error (RFC 8310 section 5.1: strict stays strict).
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,6 +13,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls_native_certs::{CertificateResult, load_certs_from_paths, load_native_certs};
 use thiserror::Error;
+
+use super::certificate::sha256;
 
 /// Why there are no trust anchors to use.
 #[derive(Debug, Error)]
@@ -83,6 +86,8 @@ pub struct AuthoritySources {
 #[derive(Debug, Clone)]
 pub struct Roots {
     store: Arc<RootCertStore>,
+    /// SHA-256 of each certificate: an upstream that shows one of them is trusted as it is.
+    listed: Arc<HashSet<[u8; 32]>>,
     origin: Origin,
     unusable: usize,
 }
@@ -139,11 +144,17 @@ impl Roots {
 
     /// Whether exactly the same certificates lead to these and to others.
     pub(crate) fn trusts_the_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.store, &other.store) || self.store.roots == other.store.roots
+        let has_same_roots =
+            Arc::ptr_eq(&self.store, &other.store) || self.store.roots == other.store.roots;
+        has_same_roots && self.listed == other.listed
     }
 
     pub(super) const fn store(&self) -> &Arc<RootCertStore> {
         &self.store
+    }
+
+    pub(super) const fn listed(&self) -> &Arc<HashSet<[u8; 32]>> {
+        &self.listed
     }
 
     fn from_file(path: &Path) -> Result<Self, RootsError> {
@@ -153,9 +164,12 @@ impl Roots {
         };
         let mut store = RootCertStore::empty();
         let certificates = CertificateDer::pem_file_iter(path).map_err(unreadable)?;
+        let mut listed = HashSet::new();
         for (index, certificate) in certificates.enumerate() {
+            let certificate = certificate.map_err(unreadable)?;
+            listed.insert(sha256(&certificate));
             store
-                .add(certificate.map_err(unreadable)?)
+                .add(certificate)
                 .map_err(|problem| RootsError::Unusable {
                     path: path.to_owned(),
                     number: index + 1,
@@ -169,6 +183,7 @@ impl Roots {
         }
         Ok(Self {
             store: Arc::new(store),
+            listed: Arc::new(listed),
             origin: Origin::File(path.to_owned()),
             unusable: 0,
         })
@@ -177,8 +192,9 @@ impl Roots {
     fn from_environment(sources: &AuthoritySources) -> Result<Self, RootsError> {
         let unusable = |variable, value| RootsError::Variable { variable, value };
         let mut store = RootCertStore::empty();
-        let mut ignored = 0;
+        let (mut listed, mut ignored) = (HashSet::new(), 0);
         let mut add = |certificates: Vec<CertificateDer<'static>>| {
+            listed.extend(certificates.iter().map(|it| sha256(it)));
             let (added, more_ignored) = store.add_parsable_certificates(certificates);
             ignored += more_ignored;
             added
@@ -207,6 +223,7 @@ impl Roots {
         }
         Ok(Self {
             store: Arc::new(store),
+            listed: Arc::new(listed),
             origin: Origin::Environment { file, folders },
             unusable: ignored,
         })
@@ -226,6 +243,7 @@ impl Roots {
         }
         Ok(Self {
             store: Arc::new(store),
+            listed: Arc::default(),
             origin: Origin::BuiltIn,
             unusable: 0,
         })
@@ -236,12 +254,14 @@ impl Roots {
         origin: Origin,
     ) -> Result<Self, RootsError> {
         let mut store = RootCertStore::empty();
+        let listed = certificates.iter().map(|it| sha256(it)).collect();
         let (_, unusable) = store.add_parsable_certificates(certificates);
         if store.is_empty() {
             return Err(RootsError::None);
         }
         Ok(Self {
             store: Arc::new(store),
+            listed: Arc::new(listed),
             origin,
             unusable,
         })

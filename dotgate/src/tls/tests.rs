@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 use std::sync::Arc;
 
+use dotgate_core::KeyExchange;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::ServerName;
 use rustls::{ServerConfig, ServerConnection, SupportedProtocolVersion};
@@ -229,7 +230,7 @@ fn handshake(
     server: &Arc<ServerConfig>,
     alpn: bool,
 ) -> Result<Pair, TlsFailure> {
-    let mut pair = Pair::new(upstream.connect(alpn)?, server);
+    let mut pair = Pair::new(upstream.connect(alpn, KeyExchange::Hybrid)?, server);
     pair.settle()?;
     Ok(pair)
 }

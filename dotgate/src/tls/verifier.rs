@@ -2,19 +2,25 @@
 //!
 //! It stands inside the handshake of a *session*. rustls calls it in full handshakes alone and resumes a
 //! session only under the same verifier, so a pin checked here holds for resumed sessions as well; other
-//! roots or pins need another verifier. It never accepts a handshake whose signature the certificate's
+//! roots or pins need another verifier. What it accepts ends in time: it narrows the window in which the
+//! tickets of these sessions may be used. It never accepts a handshake whose signature the certificate's
 //! key did not make, not even in the opportunistic profile. RFC 8310 sections 5, 6.4, 8.1.
 
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, SignatureScheme};
 use thiserror::Error;
+use x509_parser::prelude::X509Certificate;
 
-use super::certificate::{is_self_issued, pin_of};
+use super::certificate::{is_self_issued, parse, pin_of, sha256};
+use super::window::Window;
 
 /// Reasons to refuse a certificate that rustls has no word for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -37,6 +43,8 @@ pub(super) enum Check {
     /// A path to a trust anchor, the validity, the name, then the pins if there are any.
     Chain {
         verifier: Arc<WebPkiServerVerifier>,
+        /// SHA-256 of each certificate that is a trust anchor.
+        listed: Arc<HashSet<[u8; 32]>>,
         pins: Vec<[u8; 32]>,
     },
     /// One of the pins, of the end-entity certificate: the key that the handshake proves.
@@ -48,13 +56,22 @@ pub(super) enum Check {
 /// The verifier of one upstream.
 #[derive(Debug)]
 pub(super) struct Verifier {
-    check: Check,
+    check: Arc<Check>,
     algorithms: WebPkiSupportedAlgorithms,
+    window: Arc<Window>,
 }
 
 impl Verifier {
-    pub(super) const fn new(check: Check, algorithms: WebPkiSupportedAlgorithms) -> Self {
-        Self { check, algorithms }
+    pub(super) const fn new(
+        check: Arc<Check>,
+        algorithms: WebPkiSupportedAlgorithms,
+        window: Arc<Window>,
+    ) -> Self {
+        Self {
+            check,
+            algorithms,
+            window,
+        }
     }
 }
 
@@ -67,17 +84,37 @@ impl ServerCertVerifier for Verifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        match &self.check {
-            Check::Chain { verifier, pins } => {
-                verifier
-                    .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-                    .map_err(|error| name_issuer(error, end_entity))?;
+        match &*self.check {
+            Check::Chain {
+                verifier,
+                listed,
+                pins,
+            } => {
+                let by_path = verifier.verify_server_cert(
+                    end_entity,
+                    intermediates,
+                    server_name,
+                    ocsp_response,
+                    now,
+                );
+                match by_path {
+                    Ok(_) => {}
+                    Err(_) if listed.contains(&sha256(end_entity)) => {
+                        check_listed(end_entity, server_name, now)?;
+                    }
+                    Err(error) => return Err(name_issuer(error, end_entity)),
+                }
                 if !pins.is_empty() {
                     check_pin(end_entity, pins)?;
                 }
+                self.window
+                    .narrow(now, end_of(end_entity, intermediates, now));
             }
-            Check::Pin { pins } => check_pin(end_entity, pins)?,
-            Check::Nothing => {}
+            Check::Pin { pins } => {
+                check_pin(end_entity, pins)?;
+                self.window.narrow(now, u64::MAX);
+            }
+            Check::Nothing => self.window.narrow(now, u64::MAX),
         }
         Ok(ServerCertVerified::assertion())
     }
@@ -112,6 +149,62 @@ fn check_pin(end_entity: &CertificateDer<'_>, pins: &[[u8; 32]]) -> Result<(), E
     } else {
         Err(Refusal::PinMismatch { presented }.into())
     }
+}
+
+/// Checks a certificate that is itself one of the trust anchors, as `openssl req -x509` makes them: the TLS library
+/// never takes an authority's certificate (CA:TRUE) for a server's. It needs no path; its time, its purpose and the
+/// name count as for any other.
+fn check_listed(
+    certificate: &CertificateDer<'_>,
+    server_name: &ServerName<'_>,
+    now: UnixTime,
+) -> Result<(), Error> {
+    let parsed = parse(certificate).map_err(|_| Error::from(CertificateError::BadEncoding))?;
+    let (first, last) = (
+        seconds(parsed.validity().not_before.timestamp()),
+        ends(&parsed),
+    );
+    let at = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+    if now.as_secs() < first {
+        let not_before = at(first);
+        return Err(CertificateError::NotValidYetContext {
+            time: now,
+            not_before,
+        }
+        .into());
+    }
+    if now.as_secs() > last {
+        let not_after = at(last);
+        return Err(CertificateError::ExpiredContext {
+            time: now,
+            not_after,
+        }
+        .into());
+    }
+    let purposes = parsed.extended_key_usage();
+    let purposes = purposes.map_err(|_| Error::from(CertificateError::BadEncoding))?;
+    if purposes.is_some_and(|it| !it.value.server_auth && !it.value.any) {
+        return Err(CertificateError::InvalidPurpose.into());
+    }
+    verify_server_name(&ParsedCertificate::try_from(certificate)?, server_name)
+}
+
+/// The last second in which the certificate can be on a valid path, in seconds since 1970: the first end of all that
+/// was shown. What has ended already is on no path, whatever it was shown for.
+fn end_of(end_entity: &CertificateDer<'_>, others: &[CertificateDer<'_>], now: UnixTime) -> u64 {
+    let ends_of = |certificate: &CertificateDer<'_>| parse(certificate).ok().as_ref().map(ends);
+    let others = others.iter().filter_map(ends_of);
+    let others = others.filter(|end| *end >= now.as_secs());
+    others.chain(ends_of(end_entity)).min().unwrap_or(0)
+}
+
+fn ends(certificate: &X509Certificate<'_>) -> u64 {
+    seconds(certificate.validity().not_after.timestamp())
+}
+
+/// No certificate of ours is valid before 1970.
+fn seconds(timestamp: i64) -> u64 {
+    u64::try_from(timestamp).unwrap_or(0)
 }
 
 /// Names the two mistakes about issuers. A self-signed certificate is of an unknown issuer or, with the CA

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use dotgate_core::{ConnectFault, Count, Engine, Moment, SessionEnd, SessionKey};
+use dotgate_core::{ConnectFault, Count, Engine, KeyExchange, Moment, SessionEnd, SessionKey};
 use dotgate_net::Named;
 use mio::Registry;
 use mio::net::TcpStream;
@@ -22,6 +22,7 @@ pub(super) struct Opening {
     pub(super) upstream: usize,
     pub(super) try_number: u32,
     pub(super) alpn: bool,
+    pub(super) key_exchange: KeyExchange,
 }
 
 struct Connection {
@@ -93,7 +94,7 @@ impl Sessions {
         };
         let tls = upstream
             .tls()
-            .connect(opening.alpn)
+            .connect(opening.alpn, opening.key_exchange)
             .map_err(|failure| (SessionEnd::Tls(failure.fault()), failure.text()))?;
         let failed = |error: std::io::Error| {
             (

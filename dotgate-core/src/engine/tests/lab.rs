@@ -12,6 +12,7 @@ use crate::engine::{Engine, Shared};
 use crate::failure::SessionEnd;
 use crate::flights::{Flights, Letter};
 use crate::health::Evidence;
+use crate::key_exchange::KeyExchange;
 use crate::limits;
 use crate::memory::ClientMemory;
 use crate::moment::Moment;
@@ -45,6 +46,8 @@ pub(super) struct Opening {
     pub(super) session: SessionKey,
     pub(super) upstream: usize,
     pub(super) alpn: bool,
+    pub(super) key_exchange: KeyExchange,
+    pub(super) try_number: u32,
 }
 
 pub(super) struct Lab {
@@ -223,6 +226,14 @@ impl Lab {
         self.asked.retain(|asked| asked.message[12] != 0);
     }
 
+    /// The TCP connection of the oldest opening of this upstream stands; its handshake goes on.
+    pub(super) fn connect_opening(&mut self, upstream: usize) {
+        let opening = self.openings.iter().find(|it| it.upstream == upstream);
+        let session = opening.unwrap_or_else(|| panic!("nothing opens to upstream {upstream}"));
+        self.engine.session_connected(self.now, session.session);
+        self.settle();
+    }
+
     pub(super) fn fail_open(&mut self, upstream: usize, end: SessionEnd) {
         let opening = self.take_opening(upstream);
         self.engine.session_closed(self.now, opening.session, end);
@@ -348,12 +359,15 @@ impl Lab {
                     session,
                     upstream,
                     alpn,
-                    ..
+                    key_exchange,
+                    try_number,
                 } => {
                     self.openings.push(Opening {
                         session,
                         upstream,
                         alpn,
+                        key_exchange,
+                        try_number,
                     });
                     self.upstream_of.push((session, upstream));
                 }

@@ -191,6 +191,85 @@ fn a_certificate_that_signed_itself_is_told_as_such() {
     assert!(failure.text().contains("signed itself"), "{failure}");
 }
 
+/// The outcome of one handshake with a server that shows `shown`, where exactly `trusted` is trusted.
+fn outcome_trusting(
+    identity: Identity,
+    trusted: &ServerCertificate,
+    shown: &ServerCertificate,
+) -> Result<Pair, TlsFailure> {
+    let roots = Roots::trusting(&trusted.chain[0]).unwrap();
+    let upstream = UpstreamTls::new(&strict(identity), &roots).unwrap();
+    handshake(&upstream, &server(shown), true)
+}
+
+#[test]
+fn a_self_signed_certificate_of_an_authority_passes_where_it_is_itself_trusted() {
+    let leaf = Leaf {
+        addresses: vec![Ipv4Addr::LOCALHOST.into()],
+        ..Leaf::for_name(NAME)
+    };
+    let own = ServerCertificate::self_signed(&leaf).unwrap();
+    for identity in [name(NAME), Identity::Address(Ipv4Addr::LOCALHOST.into())] {
+        assert!(outcome_trusting(identity, &own, &own).is_ok());
+    }
+    let failure = outcome_trusting(name("other.example.test"), &own, &own).err();
+    let failure = failure.unwrap();
+    assert_eq!(failure.label(), "certificate_for_another_name", "{failure}");
+
+    let same_name = ServerCertificate::self_signed(&leaf).unwrap();
+    let failure = outcome_trusting(name(NAME), &own, &same_name).err();
+    assert_eq!(failure, Some(TlsFailure::SelfSigned));
+}
+
+#[test]
+fn a_trusted_certificate_counts_within_its_time_alone() {
+    for (validity, label) in [
+        (Validity::Past, "certificate_expired"),
+        (Validity::Future, "certificate_not_yet_valid"),
+    ] {
+        let leaf = Leaf {
+            validity,
+            ..Leaf::for_name(NAME)
+        };
+        let own = ServerCertificate::self_signed(&leaf).unwrap();
+        let failure = outcome_trusting(name(NAME), &own, &own).err().unwrap();
+        assert_eq!(failure.label(), label, "{failure}");
+    }
+}
+
+#[test]
+fn a_trusted_certificate_must_be_for_servers_if_it_says_what_it_is_for() {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new([NAME.to_owned()]).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    for (usages, passes) in [
+        (vec![], true),
+        (vec![rcgen::ExtendedKeyUsagePurpose::Any], true),
+        (vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth], true),
+        (vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth], false),
+    ] {
+        params.extended_key_usages = usages;
+        let certificate = params.self_signed(&key).unwrap();
+        let own = ServerCertificate {
+            chain: vec![certificate.der().clone()],
+            pem: certificate.pem(),
+            key: rustls::pki_types::PrivateKeyDer::Pkcs8(key.serialize_der().into()),
+        };
+        let outcome = outcome_trusting(name(NAME), &own, &own);
+        assert_eq!(outcome.is_ok(), passes, "{:?}", outcome.err());
+    }
+}
+
+#[test]
+fn a_trusted_certificate_with_pins_must_pass_both() {
+    let own = ServerCertificate::self_signed(&Leaf::for_name(NAME)).unwrap();
+    let roots = Roots::trusting(&own.chain[0]).unwrap();
+    let wrong = UpstreamTls::new(&pinned(name(NAME), &[[7; 32]]), &roots).unwrap();
+    let failure = handshake(&wrong, &server(&own), true).err();
+    let presented = pin(&own);
+    assert_eq!(failure, Some(TlsFailure::PinMismatch { presented }));
+}
+
 #[test]
 fn an_address_passes_only_where_the_certificate_carries_it() {
     let leaf = Leaf {
@@ -388,8 +467,9 @@ fn the_pin_is_that_of_the_key_and_outlives_the_certificate() {
 fn the_verifier_offers_no_signature_with_sha_1() {
     let provider = aws_lc_rs::default_provider();
     let verifier = verifier::Verifier::new(
-        verifier::Check::Nothing,
+        Arc::new(verifier::Check::Nothing),
         provider.signature_verification_algorithms,
+        Arc::new(window::Window::new()),
     );
     let offered = verifier.supported_verify_schemes();
     assert!(!offered.contains(&rustls::SignatureScheme::RSA_PKCS1_SHA1));

@@ -137,7 +137,10 @@ impl World {
                 ..
             } => {
                 let peer = &self.peers[upstream];
-                let pair = Pair::new(peer.tls.connect(alpn).unwrap(), &peer.server);
+                let pair = Pair::new(
+                    peer.tls.connect(alpn, KeyExchange::Hybrid).unwrap(),
+                    &peer.server,
+                );
                 self.sessions.insert(session, (upstream, pair));
                 self.engine.session_connected(self.now, session);
             }

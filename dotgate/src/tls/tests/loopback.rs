@@ -96,7 +96,10 @@ fn a_slow_answer_comes_last_over_a_real_socket_and_the_next_session_is_resumed()
     let roots = Roots::trusting(resolver.authority()).unwrap();
     let upstream = UpstreamTls::new(&strict(name(resolver.name())), &roots).unwrap();
 
-    let mut session = Session::open(&resolver, upstream.connect(true).unwrap());
+    let mut session = Session::open(
+        &resolver,
+        upstream.connect(true, KeyExchange::Hybrid).unwrap(),
+    );
     let queries = [
         frame(1, "slow.example.test"),
         frame(2, "example.test"),
@@ -108,7 +111,10 @@ fn a_slow_answer_comes_last_over_a_real_socket_and_the_next_session_is_resumed()
     assert_eq!(ids(&session.received), [2, 3, 1]);
     assert!(!session.tls.facts().unwrap().resumed);
 
-    let mut session = Session::open(&resolver, upstream.connect(true).unwrap());
+    let mut session = Session::open(
+        &resolver,
+        upstream.connect(true, KeyExchange::Hybrid).unwrap(),
+    );
     session.run(frame(4, "example.test"), |session| {
         ids(&session.received).len() == 1
     });
@@ -122,7 +128,10 @@ fn ten_thousand_queries_through_one_session_are_all_answered() {
     let resolver = Resolver::start(&ResolverConfig::default()).unwrap();
     let roots = Roots::trusting(resolver.authority()).unwrap();
     let upstream = UpstreamTls::new(&strict(name(resolver.name())), &roots).unwrap();
-    let mut session = Session::open(&resolver, upstream.connect(true).unwrap());
+    let mut session = Session::open(
+        &resolver,
+        upstream.connect(true, KeyExchange::Hybrid).unwrap(),
+    );
     let queries: Vec<u8> = (0..10_000)
         .flat_map(|id| frame(id, "example.test"))
         .collect();
@@ -136,7 +145,10 @@ fn a_resolver_that_stops_is_seen_as_the_end_of_the_stream() {
     let address = resolver.address();
     let roots = Roots::trusting(resolver.authority()).unwrap();
     let upstream = UpstreamTls::new(&strict(name(resolver.name())), &roots).unwrap();
-    let mut session = Session::open(&resolver, upstream.connect(true).unwrap());
+    let mut session = Session::open(
+        &resolver,
+        upstream.connect(true, KeyExchange::Hybrid).unwrap(),
+    );
     session.run(frame(1, "example.test"), |session| {
         ids(&session.received).len() == 1
     });

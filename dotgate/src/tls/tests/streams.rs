@@ -20,7 +20,10 @@ fn not_one_octet_of_a_query_leaves_before_the_handshake_is_done() {
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
         let upstream = upstream(&strict(name(NAME)), &authority);
         let server = server_with(&certificate, &[version], &[b"dot"]);
-        let mut pair = Pair::new(upstream.connect(true).unwrap(), &server);
+        let mut pair = Pair::new(
+            upstream.connect(true, KeyExchange::Hybrid).unwrap(),
+            &server,
+        );
         pair.frames = pattern(1000);
         for _ in 0..ROUNDS {
             let open = !pair.client.is_handshaking();
@@ -52,7 +55,10 @@ fn a_refused_upstream_gets_an_alert_and_nothing_else_ever() {
         .issue(&Leaf::for_name(NAME))
         .unwrap();
     let upstream = upstream(&strict(name(NAME)), &TestAuthority::new().unwrap());
-    let mut pair = Pair::new(upstream.connect(true).unwrap(), &server(&certificate));
+    let mut pair = Pair::new(
+        upstream.connect(true, KeyExchange::Hybrid).unwrap(),
+        &server(&certificate),
+    );
     pair.frames = pattern(1000);
     assert_eq!(pair.settle(), Err(TlsFailure::UnknownIssuer));
     assert!(!pair.socket.outbound.is_empty(), "the alert");
@@ -126,7 +132,10 @@ fn a_handshake_in_single_octets_works() {
     let authority = TestAuthority::new().unwrap();
     let certificate = authority.issue(&Leaf::for_name(NAME)).unwrap();
     let upstream = upstream(&strict(name(NAME)), &authority);
-    let mut pair = Pair::new(upstream.connect(true).unwrap(), &server(&certificate));
+    let mut pair = Pair::new(
+        upstream.connect(true, KeyExchange::Hybrid).unwrap(),
+        &server(&certificate),
+    );
     pair.socket.segment = 1;
     pair.settle().unwrap();
     assert_eq!(pair.handshakes_done, 1);
@@ -300,12 +309,18 @@ fn an_upstream_that_goes_away_in_the_handshake_is_told() {
     let certificate = authority.issue(&Leaf::for_name(NAME)).unwrap();
     let upstream = upstream(&strict(name(NAME)), &authority);
 
-    let mut pair = Pair::new(upstream.connect(true).unwrap(), &server(&certificate));
+    let mut pair = Pair::new(
+        upstream.connect(true, KeyExchange::Hybrid).unwrap(),
+        &server(&certificate),
+    );
     pair.write().unwrap();
     pair.socket.ended = true;
     assert_eq!(pair.read(), Err(TlsFailure::ClosedInHandshake));
 
-    let mut pair = Pair::new(upstream.connect(true).unwrap(), &server(&certificate));
+    let mut pair = Pair::new(
+        upstream.connect(true, KeyExchange::Hybrid).unwrap(),
+        &server(&certificate),
+    );
     pair.write().unwrap();
     pair.socket.reset = true;
     assert_eq!(pair.read(), Err(TlsFailure::Reset));
@@ -318,7 +333,10 @@ fn what_does_not_speak_tls_is_told() {
     let upstream = upstream(&strict(name(NAME)), &authority);
     let dns: &[u8] = &[0, 12, 0xab, 0xcd, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     for answer in [b"HTTP/1.1 400 Bad Request\r\n\r\n".as_slice(), dns] {
-        let mut pair = Pair::new(upstream.connect(true).unwrap(), &server(&certificate));
+        let mut pair = Pair::new(
+            upstream.connect(true, KeyExchange::Hybrid).unwrap(),
+            &server(&certificate),
+        );
         pair.write().unwrap();
         pair.socket.inbound.extend(answer);
         assert_eq!(pair.read(), Err(TlsFailure::NotTls));
@@ -330,7 +348,10 @@ fn an_alert_is_told_by_its_name() {
     let authority = TestAuthority::new().unwrap();
     let certificate = authority.issue(&Leaf::for_name(NAME)).unwrap();
     let upstream = upstream(&strict(name(NAME)), &authority);
-    let mut pair = Pair::new(upstream.connect(true).unwrap(), &server(&certificate));
+    let mut pair = Pair::new(
+        upstream.connect(true, KeyExchange::Hybrid).unwrap(),
+        &server(&certificate),
+    );
     pair.write().unwrap();
     // A record of type alert with the fatal alert handshake_failure.
     pair.socket.inbound.extend([0x15, 3, 3, 0, 2, 2, 40]);

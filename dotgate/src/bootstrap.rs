@@ -4,8 +4,9 @@
 //! sessions are opened. It owns one task per name. It asks, in the clear, the resolvers of
 //! `DOTGATE_BOOTSTRAP_ADDRESSES` and nobody else, never the system's resolver, which may be dotgate itself.
 //! A lie told here reaches no client: the upstream must still prove its name in TLS.
-//!     Searching --addresses--> Known --time to live over--> asks again --nothing--> Known, with the last good ones
-//! Limits: [`Pace`], 8 addresses of each family. Follows RFC 1035, RFC 5452 section 9, RFC 7766 (truncation).
+//! Until it has, the lie must not last: when all addresses have failed, the resolvers are asked again.
+//!     Searching --addresses--> Known --time to live over, or all failed--> asks again --nothing--> Known, as before
+//! Limits: [`Pace`], 32 addresses of each family. Follows RFC 1035, RFC 5452 section 9, RFC 7766 (truncation).
 //! *Not done*: EDNS (addresses fit into 512 octets, or come by TCP), and questions for aliases beyond one answer.
 
 mod lookup;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 use domain::base::Name;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{error, info, warn};
 
 use self::lookup::Lookup;
@@ -41,6 +43,11 @@ pub struct Pace {
     pub shortest_life: Duration,
     /// How long addresses are kept at most.
     pub longest_life: Duration,
+    /// The pause before the second question in a row that is asked because all addresses have failed; the first has
+    /// none. It doubles.
+    pub first_retry: Duration,
+    /// The longest of these pauses.
+    pub longest_retry: Duration,
 }
 
 impl Default for Pace {
@@ -52,6 +59,8 @@ impl Default for Pace {
             longest_pause: Duration::from_secs(10),
             shortest_life: Duration::from_secs(60),
             longest_life: Duration::from_secs(3_600),
+            first_retry: Duration::from_secs(1),
+            longest_retry: Duration::from_secs(60),
         }
     }
 }
@@ -134,8 +143,13 @@ impl Search {
         let mut told = self.upstream.addresses();
         let mut pause = self.pace.first_pause;
         let mut is_failing = false;
+        let mut left_out = 0;
+        let mut retry = Duration::ZERO;
         loop {
-            let wait = match known.renew(self.lookup.run().await) {
+            let outcome = self.lookup.run().await;
+            let asked = Instant::now();
+            self.tell_left_out(&outcome, &mut left_out);
+            let wait = match known.renew(outcome) {
                 Ok(life) => {
                     self.hand_over(&known, &mut told);
                     (pause, is_failing) = (self.pace.first_pause, false);
@@ -154,7 +168,16 @@ impl Search {
                     }
                 }
             };
-            tokio::time::sleep(wait).await;
+            if timeout(wait, self.upstream.all_addresses_failed())
+                .await
+                .is_ok()
+            {
+                if self.upstream.take_authenticated() {
+                    retry = Duration::ZERO;
+                }
+                sleep_until(asked + retry.min(wait)).await;
+                retry = (retry * 2).clamp(self.pace.first_retry, self.pace.longest_retry);
+            }
         }
     }
 
@@ -169,8 +192,20 @@ impl Search {
                 addresses, "the name is resolved"
             );
         }
-        told.clone_from(&addresses);
-        upstream.set_addresses(addresses);
+        upstream.set_addresses(&addresses);
+        *told = addresses;
+    }
+
+    fn tell_left_out(&self, outcome: &lookup::Outcome, before: &mut usize) {
+        let families = [&outcome.ipv4, &outcome.ipv6].into_iter().flatten();
+        let left_out = families.map(|found| found.left_out).sum();
+        if left_out > *before {
+            warn!(
+                upstream = self.upstream.label(),
+                left_out, "the name has more addresses than are used"
+            );
+        }
+        *before = left_out;
     }
 
     fn tell_failure(&self, known: &Known, problem: &LookupError) {
@@ -186,8 +221,10 @@ impl Search {
 /// What one question found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Found {
-    /// At most 8; none if the name has none of the family.
+    /// None if the name has none of the family.
     addresses: Vec<IpAddr>,
+    /// How many more it has.
+    left_out: usize,
     /// How long they hold; of no meaning without addresses.
     life: Duration,
 }

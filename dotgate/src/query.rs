@@ -135,7 +135,7 @@ fn look_at(
         Ok(addresses) => addresses,
         Err(problem) => return Ok(Err(ProbeFailure::Name(problem))),
     };
-    shared.set_addresses(addresses.clone());
+    shared.set_addresses(&addresses);
     let target = Target {
         authentication: &upstream.authentication,
         tls: shared.tls(),

@@ -1,13 +1,15 @@
 //! The upstreams as all workers share them: where they are, the TLS towards them, and how long their certificates last.
 
+mod addresses;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
-use arc_swap::ArcSwap;
 use dotgate_core::{Handshakes, Health, UpstreamSettings};
 use rustls::pki_types::{CertificateDer, UnixTime};
 
+use self::addresses::Addresses;
 use crate::config::{Endpoint, UpstreamConfig};
 use crate::tls::{CertificateFacts, Roots, TlsSetupError, UpstreamTls};
 
@@ -24,7 +26,7 @@ pub struct Upstream {
     health: Arc<Health>,
     handshakes: Arc<Handshakes>,
     /// Those of its name; none for one that is an address.
-    addresses: ArcSwap<Vec<SocketAddr>>,
+    addresses: Addresses,
     /// The last second of its certificate, in seconds since 1970; `UNKNOWN` before the first handshake.
     certificate_ends: AtomicI64,
 }
@@ -48,7 +50,7 @@ impl Upstream {
             tls: UpstreamTls::new(&config.authentication, roots)?,
             health: Arc::new(Health::new()),
             handshakes: Arc::new(Handshakes::new(config.key_exchange)),
-            addresses: ArcSwap::default(),
+            addresses: Addresses::default(),
             certificate_ends: AtomicI64::new(UNKNOWN),
         })
     }
@@ -94,17 +96,12 @@ impl Upstream {
         &self.tls
     }
 
-    /// The address for the `try_number`th opening since it was well: each in turn, so that a dead address or
-    /// family costs one try. None while its name is not resolved, or while there is no interface of its zone.
+    /// The address for the `try_number`th opening since it was well: each in turn of those that have not failed. None while its name is not resolved, or while there is no interface of its zone.
     pub fn address(&self, try_number: u32) -> Option<SocketAddr> {
         if let Endpoint::Address(address) = &self.config.endpoint {
             return address.resolve().ok();
         }
-        let addresses = self.addresses.load();
-        let count = u32::try_from(addresses.len())
-            .ok()
-            .filter(|count| *count > 0)?;
-        addresses.get((try_number % count) as usize).copied()
+        self.addresses.pick(try_number)
     }
 
     /// All its addresses; none while its name is not resolved, or while there is no interface of its zone.
@@ -112,12 +109,32 @@ impl Upstream {
         if let Endpoint::Address(address) = &self.config.endpoint {
             return address.resolve().into_iter().collect();
         }
-        self.addresses.load().to_vec()
+        self.addresses.all()
     }
 
-    /// Takes the addresses its name has now.
-    pub fn set_addresses(&self, addresses: Vec<SocketAddr>) {
-        self.addresses.store(Arc::new(addresses));
+    /// Takes the addresses its name has now. Former ones that led to it stay in use behind them.
+    pub fn set_addresses(&self, addresses: &[SocketAddr]) {
+        self.addresses.set(addresses);
+    }
+
+    /// No session came of a connection to this address.
+    pub fn note_failed(&self, address: SocketAddr) {
+        self.addresses.note_failed(address);
+    }
+
+    /// A session to this address was authenticated.
+    pub fn note_authenticated(&self, address: SocketAddr) {
+        self.addresses.note_authenticated(address);
+    }
+
+    /// Waits until all addresses that its name has now have failed; at once if they have since the last call.
+    pub async fn all_addresses_failed(&self) {
+        self.addresses.all_failed().await;
+    }
+
+    /// Whether one of the addresses that its name has now led to it since the last call.
+    pub fn take_authenticated(&self) -> bool {
+        self.addresses.take_authenticated()
     }
 
     /// Takes note of what it showed in a full handshake, its own certificate first.

@@ -324,7 +324,7 @@ impl Worker {
                     sessions.open(opening, poll.registry(), engine, places, outlet, now);
                 }
                 Action::FlushSession(session) => sessions.flush(session, engine, outlet, now),
-                Action::CloseSession(session) => sessions.close(session, places),
+                Action::CloseSession(session) => sessions.close(session, places, now),
                 Action::FlushStream(stream) => streams.flush(stream, engine, places, now),
                 Action::ResumeStream(stream) => self.again.push(Owner::Stream(stream)),
                 Action::MeasureStreams => {

@@ -10,7 +10,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::str::FromStr as _;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -34,6 +34,8 @@ const PACE: Pace = Pace {
     longest_pause: Duration::from_millis(40),
     shortest_life: Duration::from_millis(20),
     longest_life: Duration::from_secs(3_600),
+    first_retry: Duration::from_millis(10),
+    longest_retry: Duration::from_millis(40),
 };
 
 const HERE: Ipv4Addr = Ipv4Addr::LOCALHOST;
@@ -369,4 +371,53 @@ fn a_query_whose_upstream_is_never_found_gets_servfail_and_the_reason() {
         world.upstream().label()
     );
     assert!(shown.contains(&reason), "{shown}");
+}
+
+#[test]
+fn when_all_addresses_of_a_name_fail_its_resolver_is_asked_again_before_their_time_is_over() {
+    let asked = AtomicUsize::new(0);
+    let scripted = Scripted::start(move |query, got| {
+        let is_first = got.rtype == Rtype::A && asked.fetch_add(1, Ordering::SeqCst) == 0;
+        let address = if is_first { ELSEWHERE } else { HERE };
+        vec![addresses(query, &[address])]
+    });
+    let world = World::start(&[scripted.address], "10s");
+    let pace = Pace {
+        shortest_life: Duration::from_secs(3_600),
+        ..PACE
+    };
+    block_on(async {
+        let _bootstrap = Bootstrap::with_pace(&world.config, &world.forwarder.upstreams(), pace);
+        until(|| world.addresses() == world.at(&[ELSEWHERE])).await;
+        let response = tokio::task::spawn_blocking(world.asking()).await.unwrap();
+        assert_answered(&response);
+    });
+    assert_eq!(world.addresses(), world.at(&[HERE]));
+}
+
+#[test]
+fn the_address_that_led_to_the_upstream_stays_in_use_when_the_resolver_gives_a_false_one() {
+    let lies = Arc::new(AtomicBool::new(false));
+    let lying = Arc::clone(&lies);
+    let scripted = Scripted::start(move |query, _| {
+        let address = match lying.load(Ordering::SeqCst) {
+            true => ELSEWHERE,
+            false => HERE,
+        };
+        vec![addresses(query, &[address])]
+    });
+    let world = World::start(&[scripted.address], "10s");
+    block_on(async {
+        let _bootstrap = Bootstrap::with_pace(&world.config, &world.forwarder.upstreams(), PACE);
+        until(|| world.addresses() == world.at(&[HERE])).await;
+        let asking = world.asking();
+        assert_answered(&tokio::task::spawn_blocking(asking).await.unwrap());
+        lies.store(true, Ordering::SeqCst);
+        until(|| world.addresses() == world.at(&[ELSEWHERE])).await;
+        assert_eq!(
+            world.upstream().addresses(),
+            world.at(&[ELSEWHERE, HERE]),
+            "it is tried once the new one has failed"
+        );
+    });
 }

@@ -2,7 +2,7 @@
 //!
 //! Stands between a lookup and its octets. Takes an answer only for the same ID, name, type and class, and of its
 //! records only addresses of the name that the answer's own aliases lead to. RFC 1034 section 3.6.2, RFC 1035,
-//! RFC 5452 section 9.1. Limits: 8 addresses, 20 aliases.
+//! RFC 5452 section 9.1. Limits: 32 addresses, 20 aliases.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use domain::rdata::{A, Aaaa};
 use super::Found;
 
 /// Addresses taken from one answer.
-const ADDRESSES_MAX: usize = 8;
+const ADDRESSES_MAX: usize = 32;
 
 /// What an answer says.
 #[derive(Debug, PartialEq, Eq)]
@@ -66,7 +66,7 @@ impl Query {
 
     fn addresses(&self, answer: &Message<&[u8]>) -> Result<Found, ParseError> {
         let mut addresses = Vec::new();
-        let mut ttl = Ttl::MAX;
+        let (mut ttl, mut left_out) = (Ttl::MAX, 0);
         let name = answer.canonical_name();
         for record in answer.answer()? {
             let record = record?;
@@ -78,18 +78,24 @@ impl Query {
                         && name.as_ref().is_some_and(|name| *name == record.owner()) =>
                 {
                     let usable = ip(&record)?.filter(|ip| can_be_connected_to(*ip));
-                    if let Some(ip) = usable
-                        && addresses.len() < ADDRESSES_MAX
-                    {
+                    if let Some(ip) = usable {
                         ttl = ttl.min(record.ttl());
-                        addresses.push(ip);
+                        if addresses.len() < ADDRESSES_MAX {
+                            addresses.push(ip);
+                        } else {
+                            left_out += 1;
+                        }
                     }
                 }
                 _ => {}
             }
         }
         let life = Duration::from_secs(ttl.as_secs().into());
-        Ok(Found { addresses, life })
+        Ok(Found {
+            addresses,
+            left_out,
+            life,
+        })
     }
 }
 

@@ -43,6 +43,7 @@ fn answer(aliases: &[(&str, &str, u32)], addresses: &[(&str, Ipv4Addr, u32)]) ->
 fn found(addresses: &[Ipv4Addr], seconds: u64) -> Option<Reading> {
     Some(Reading::Found(Found {
         addresses: addresses.iter().map(|ip| IpAddr::from(*ip)).collect(),
+        left_out: 0,
         life: Duration::from_secs(seconds),
     }))
 }
@@ -79,14 +80,14 @@ fn addresses_of_other_names_and_addresses_that_are_none_are_left() {
 }
 
 #[test]
-fn of_many_addresses_eight_are_taken() {
-    let many: Vec<(&str, Ipv4Addr, u32)> = (0..20)
+fn of_very_many_addresses_32_are_taken_and_the_others_counted() {
+    let many: Vec<(&str, Ipv4Addr, u32)> = (0..40)
         .map(|last| ("dns.test", Ipv4Addr::new(192, 0, 2, last), 60))
         .collect();
     let Some(Reading::Found(found)) = query().read(&answer(&[], &many)) else {
         panic!("addresses are found");
     };
-    assert_eq!(found.addresses.len(), 8);
+    assert_eq!((found.addresses.len(), found.left_out), (32, 8));
 }
 
 #[test]
@@ -125,6 +126,7 @@ fn addresses_of_another_class_are_left() {
 fn ok(addresses: &[IpAddr], seconds: u64) -> Result<Found, LookupError> {
     Ok(Found {
         addresses: addresses.to_vec(),
+        left_out: 0,
         life: Duration::from_secs(seconds),
     })
 }
@@ -203,6 +205,7 @@ fn addresses_in_the_form_of_ipv6_are_read() {
         .unwrap();
     let expected = Found {
         addresses: vec![SIXTH.into()],
+        left_out: 0,
         life: Duration::from_secs(60),
     };
     assert_eq!(query.read(&answer.finish()), Some(Reading::Found(expected)));

@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dotgate_core::{ConnectFault, Count, Engine, KeyExchange, Moment, SessionEnd, SessionKey};
 use dotgate_net::Named;
@@ -14,6 +15,9 @@ use super::places::{Owner, Places};
 use super::{Outlet, ROUNDS, Ready, Report, register};
 use crate::tls::{ClientTls, TlsFailure};
 use crate::upstreams::{Upstream, Upstreams};
+
+/// An opening that the engine closes after this long has failed; one that it closes earlier was one too many.
+const GIVEN_UP_AFTER: Duration = Duration::from_millis(2_500);
 
 /// What the engine asks for.
 #[derive(Clone, Copy)]
@@ -32,6 +36,8 @@ struct Connection {
     upstream: Arc<Upstream>,
     address: SocketAddr,
     is_connected: bool,
+    is_authenticated: bool,
+    started: Moment,
 }
 
 pub(super) struct Sessions {
@@ -64,7 +70,7 @@ impl Sessions {
         outlet: &Outlet,
         now: Moment,
     ) {
-        match self.start(opening, registry, places) {
+        match self.start(opening, registry, places, now) {
             Ok(connection) => {
                 self.connections.insert(opening.session, connection);
             }
@@ -83,6 +89,7 @@ impl Sessions {
         opening: Opening,
         registry: &Registry,
         places: &mut Places,
+        now: Moment,
     ) -> Result<Connection, (SessionEnd, String)> {
         let mut upstreams = self.upstreams.iter();
         let upstream = upstreams.find(|upstream| upstream.slot() == opening.upstream);
@@ -97,8 +104,12 @@ impl Sessions {
             .connect(opening.alpn, opening.key_exchange)
             .map_err(|failure| (SessionEnd::Tls(failure.fault()), failure.text()))?;
         let failed = |error: std::io::Error| {
+            let fault = connect_fault(&error);
+            if fault != ConnectFault::NoDescriptor {
+                upstream.note_failed(address);
+            }
             (
-                SessionEnd::Connect(connect_fault(&error)),
+                SessionEnd::Connect(fault),
                 format!("connect to {}: {error}", Named(address)),
             )
         };
@@ -113,6 +124,8 @@ impl Sessions {
             upstream: Arc::clone(upstream),
             address,
             is_connected: false,
+            is_authenticated: false,
+            started: now,
         })
     }
 
@@ -186,8 +199,11 @@ impl Sessions {
     }
 
     /// Closes in good order what the engine has forgotten.
-    pub(super) fn close(&mut self, key: SessionKey, places: &mut Places) {
+    pub(super) fn close(&mut self, key: SessionKey, places: &mut Places, now: Moment) {
         if let Some(mut connection) = self.connections.remove(key) {
+            if !connection.is_authenticated && now.since(connection.started) >= GIVEN_UP_AFTER {
+                connection.upstream.note_failed(connection.address);
+            }
             connection.tls.close_notify();
             // The peer may be gone: then there is nobody to say goodbye to.
             drop(
@@ -225,6 +241,9 @@ impl Sessions {
             return;
         };
         self.given_back.push(connection.place);
+        if !connection.is_authenticated {
+            connection.upstream.note_failed(connection.address);
+        }
         if let Some(reason) = reason {
             outlet.tell(Report::SessionFailed {
                 upstream: connection.upstream.slot(),
@@ -285,7 +304,9 @@ impl Connection {
         Ok(Outcome::MaybeMore)
     }
 
-    fn tell_opened(&self, key: SessionKey, engine: &mut Engine, outlet: &Outlet) {
+    fn tell_opened(&mut self, key: SessionKey, engine: &mut Engine, outlet: &Outlet) {
+        self.is_authenticated = true;
+        self.upstream.note_authenticated(self.address);
         let facts = self.tls.facts();
         let resumed = facts.as_ref().is_some_and(|facts| facts.resumed);
         if resumed {

@@ -54,6 +54,7 @@ pub use memory::ClientMemory;
 pub use moment::Moment;
 pub use outbox::{Action, Event, OutgoingDatagram, ReturnPath};
 pub use quarantine::Quarantine;
+pub use query::ForwardedClasses;
 pub use restore::Restoration;
 pub use route::{LocalZone, LocalZones};
 pub use session::SessionKey;

@@ -5,6 +5,26 @@
 
 use dotgate_wire::{Query, QueryFault, ede, rclass, rcode, rtype};
 
+/// The classes that are forwarded besides IN.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ForwardedClasses {
+    /// ANY, a class of questions alone.
+    pub any: bool,
+    /// Those for private use (RFC 6895 section 3.2).
+    pub private: bool,
+}
+
+impl ForwardedClasses {
+    fn has(self, class: u16) -> bool {
+        match class {
+            rclass::IN => true,
+            rclass::ANY => self.any,
+            0xff00..=0xfffe => self.private,
+            _ => false,
+        }
+    }
+}
+
 /// A query that is answered with an error of our own.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Refusal {
@@ -41,7 +61,7 @@ impl Refusal {
 }
 
 /// Why a well-formed query is not forwarded, if it is not.
-pub(crate) fn refusal(query: &Query<'_>) -> Option<Refusal> {
+pub(crate) fn refusal(query: &Query<'_>, classes: ForwardedClasses) -> Option<Refusal> {
     match query.rtype {
         // RFC 9103 section 7.8: a forwarder transfers no zones.
         rtype::AXFR | rtype::IXFR => {
@@ -64,7 +84,7 @@ pub(crate) fn refusal(query: &Query<'_>) -> Option<Refusal> {
             "signed query",
         ));
     }
-    if query.rclass != rclass::IN {
+    if !classes.has(query.rclass) {
         return Some(Refusal::told(
             rcode::REFUSED,
             ede::NOT_SUPPORTED,

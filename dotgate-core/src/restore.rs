@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use dotgate_wire::{Answer, Life, Question, Stored};
+use dotgate_wire::{Answer, Life, Question, Stored, is_printable_text};
 
 use crate::cache::{Cache, ROUTE, SavedEntry, Scope};
 use crate::limits;
@@ -68,7 +68,9 @@ impl<'c> Restoration<'c> {
         let is_filed_rightly =
             entry.route == ROUTE && (answer.denies_all_types() || entry.scope == Scope::Exact);
         let ede = stored.ede();
-        let is_bounded = ede.is_none_or(|ede| ede.text.len() <= limits::SAVED_EDE_BYTES);
+        let is_bounded = ede.is_none_or(|ede| {
+            ede.text.len() <= limits::SAVED_EDE_BYTES && is_printable_text(ede.text)
+        });
         if !(is_answer && is_filed_rightly && is_bounded && settings.keeps(&question)) {
             return None;
         }

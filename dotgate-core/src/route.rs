@@ -20,7 +20,7 @@ pub enum LocalZone {
     Localhost,
     /// `onion` (RFC 7686).
     Onion,
-    /// The reverse zones of private and reserved addresses (RFC 6303 section 4).
+    /// The reverse zones of private, shared and reserved addresses (RFC 6303 section 4, RFC 7793).
     PrivateReverse,
     /// `resolver.arpa` (RFC 9462 section 6.4): speaks of this resolver alone, never forwarded.
     ResolverArpa,
@@ -68,32 +68,42 @@ impl LocalZones {
         LocalZones { forwarded }
     }
 
-    /// The zone that holds the question's name, and what it says; none if the name is forwarded.
-    pub(crate) fn answer(self, question: &Question) -> Option<(&'static [u8], LocalData)> {
+    /// The zone that holds the question's name, and what it says; none if the question is forwarded.
+    pub(crate) fn answer(self, question: &Question) -> Option<(&[u8], LocalData)> {
         // Few names have such an end; whether it is a label of theirs is seen below.
         let name = question.name();
-        let names = if name.ends_with(b"\x04arpa\0") {
-            ARPA
-        } else if TOP_LEVEL.iter().any(|(_, apex)| name.ends_with(apex)) {
-            TOP_LEVEL
+        let (zone, apex_at) = if name.ends_with(b"\x04arpa\0") {
+            below_arpa(&Labels::of(name))?
         } else {
-            return None;
+            let (zone, apex) = TOP_LEVEL.iter().find(|(_, apex)| name.ends_with(apex))?;
+            let is_label = question.is_at_or_below(apex);
+            (*zone, is_label.then(|| name.len() - apex.len())?)
         };
-        let (zone, apex) = names
-            .iter()
-            .find(|(_, apex)| question.is_at_or_below(apex))
-            .map(|(zone, apex)| (*zone, *apex))?;
         if self.forwarded & 1 << zone as u8 != 0 {
             return None;
         }
-        let is_apex = question.name().len() == apex.len();
+        let is_apex = apex_at == 0;
         let data = match zone {
+            // DS is data of the parent, which proves that there is none (RFC 4035 section 3.1.4.1).
+            LocalZone::HomeArpa | LocalZone::PrivateReverse
+                if is_apex && question.rtype() == rtype::DS =>
+            {
+                return None;
+            }
             LocalZone::Localhost => match question.rtype() {
                 rtype::A => LocalData::Address(IpAddr::V4(Ipv4Addr::LOCALHOST)),
                 rtype::AAAA => LocalData::Address(IpAddr::V6(Ipv6Addr::LOCALHOST)),
                 _ => LocalData::NoData,
             },
             LocalZone::ResolverArpa => LocalData::NoData,
+            LocalZone::PrivateReverse if LOOPBACK.contains(&name) => match question.rtype() {
+                rtype::PTR => LocalData::Localhost,
+                _ => LocalData::NoData,
+            },
+            // What stands between the apex and that name.
+            LocalZone::PrivateReverse if LOOPBACK.iter().any(|below| below.ends_with(name)) => {
+                LocalData::NoData
+            }
             LocalZone::HomeArpa
             | LocalZone::Invalid
             | LocalZone::Local
@@ -106,53 +116,120 @@ impl LocalZones {
                 }
             }
         };
-        Some((apex, data))
+        Some((name.get(apex_at..)?, data))
     }
 }
+
+/// The labels of a name from the right, the root left out.
+struct Labels<'a> {
+    name: &'a [u8],
+    starts: [u8; 128],
+    count: usize,
+}
+
+impl<'a> Labels<'a> {
+    fn of(name: &'a [u8]) -> Labels<'a> {
+        let mut labels = Labels {
+            name,
+            starts: [0; 128],
+            count: 0,
+        };
+        let mut at = 0;
+        while let (Some(&length @ 1..), Some(start)) =
+            (name.get(at), labels.starts.get_mut(labels.count))
+        {
+            *start = u8::try_from(at).unwrap_or(u8::MAX);
+            labels.count += 1;
+            at += 1 + usize::from(length);
+        }
+        labels
+    }
+
+    /// Where the label before `depth` others stands.
+    fn start(&self, depth: usize) -> Option<usize> {
+        let number = self.count.checked_sub(depth + 1)?;
+        self.starts.get(number).map(|start| usize::from(*start))
+    }
+
+    /// That label.
+    fn get(&self, depth: usize) -> Option<&'a [u8]> {
+        let (length, rest) = self.name.get(self.start(depth)?..)?.split_first()?;
+        rest.get(..usize::from(*length))
+    }
+
+    /// That label, if it is a number of 8 bits as reverse names have it.
+    fn number(&self, depth: usize) -> Option<u8> {
+        let text = str::from_utf8(self.get(depth)?).ok()?;
+        let is_canonical = text == "0" || !text.starts_with(['0', '+']);
+        text.parse().ok().filter(|_| is_canonical)
+    }
+}
+
+/// The zone below `arpa` that a name is in, and where the zone's apex begins in it.
+fn below_arpa(labels: &Labels<'_>) -> Option<(LocalZone, usize)> {
+    if labels.get(0)? != b"arpa" {
+        return None;
+    }
+    let (zone, depth) = match labels.get(1)? {
+        b"home" => (LocalZone::HomeArpa, 1),
+        b"resolver" => (LocalZone::ResolverArpa, 1),
+        b"in-addr" => (LocalZone::PrivateReverse, 1 + private_v4(labels)?),
+        b"ip6" => (LocalZone::PrivateReverse, 1 + private_v6(labels)?),
+        _ => return None,
+    };
+    Some((zone, labels.start(depth)?))
+}
+
+/// How many numbers of an IPv4 address make the private prefix that a reverse name is in (RFC 6303 section 4.1 and
+/// 4.2, RFC 7793).
+fn private_v4(labels: &Labels<'_>) -> Option<usize> {
+    let number = |depth: usize| labels.number(2 + depth);
+    let numbers = [number(0)?, number(1).unwrap_or(0), number(2).unwrap_or(0)];
+    let given = (0..4).take_while(|depth| number(*depth).is_some()).count();
+    let depth = match numbers {
+        [0 | 10 | 127, ..] => 1,
+        [100, 64..=127, _] | [169, 254, _] | [172, 16..=31, _] | [192, 168, _] => 2,
+        [192, 0, 2] | [198, 51, 100] | [203, 0, 113] => 3,
+        [255, 255, 255] if number(3) == Some(255) => 4,
+        _ => return None,
+    };
+    (depth <= given).then_some(depth)
+}
+
+/// The same in digits of an IPv6 address (RFC 6303 section 4.3 to 4.6).
+fn private_v6(labels: &Labels<'_>) -> Option<usize> {
+    let is_in = |prefix: &&str| {
+        let mut digits = prefix.bytes().enumerate();
+        digits.all(|(depth, digit)| labels.get(2 + depth) == Some(&[digit]))
+    };
+    PRIVATE_V6
+        .iter()
+        .find(|prefix| is_in(prefix))
+        .map(|prefix| prefix.len())
+}
+
+const PRIVATE_V6: &[&str] = &[
+    "00000000000000000000000000000000",
+    "00000000000000000000000000000001",
+    "20010db8",
+    "fd",
+    "fe8",
+    "fe9",
+    "fea",
+    "feb",
+];
+
+/// The reverse names of 127.0.0.1 and ::1.
+const LOOPBACK: [&[u8]; 2] = [
+    b"\x011\x010\x010\x03127\x07in-addr\x04arpa\0",
+    b"\x011\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x03ip6\x04arpa\0",
+];
 
 const TOP_LEVEL: &[(LocalZone, &[u8])] = &[
     (LocalZone::Invalid, b"\x07invalid\0"),
     (LocalZone::Local, b"\x05local\0"),
     (LocalZone::Localhost, b"\x09localhost\0"),
     (LocalZone::Onion, b"\x05onion\0"),
-];
-
-const ARPA: &[(LocalZone, &[u8])] = &[
-    (LocalZone::HomeArpa, b"\x04home\x04arpa\0"),
-    (LocalZone::ResolverArpa, b"\x08resolver\x04arpa\0"),
-    (LocalZone::PrivateReverse, b"\x010\x07in-addr\x04arpa\0"),
-    (LocalZone::PrivateReverse, b"\x0210\x07in-addr\x04arpa\0"),
-    (LocalZone::PrivateReverse, b"\x03127\x07in-addr\x04arpa\0"),
-    (LocalZone::PrivateReverse, b"\x03254\x03169\x07in-addr\x04arpa\0"),
-    (LocalZone::PrivateReverse, b"\x0216\x03172\x07in-addr\x04arpa\0"),
-    (LocalZone::PrivateReverse, b"\x0217\x03172\x07in-addr\x04arpa\0"),
-    (LocalZone::PrivateReverse, b"\x0218\x03172\x07in-addr\x04arpa\0"),
-    (LocalZone::PrivateReverse, b"\x0219\x03172\x07in-addr\x04arpa\0"),
-    (LocalZone::PrivateReverse, b"\x0220\x03172\x07in-addr\x04arpa\0"),
-    (LocalZone::PrivateReverse, b"\x0221\x03172\x07in-addr\x04arpa\0"),
-    (LocalZone::PrivateReverse, b"\x0222\x03172\x07in-addr\x04arpa\0"),
-    (LocalZone::PrivateReverse, b"\x0223\x03172\x07in-addr\x04arpa\0"),
-    (LocalZone::PrivateReverse, b"\x0224\x03172\x07in-addr\x04arpa\0"),
-    (LocalZone::PrivateReverse, b"\x0225\x03172\x07in-addr\x04arpa\0"),
-    (LocalZone::PrivateReverse, b"\x0226\x03172\x07in-addr\x04arpa\0"),
-    (LocalZone::PrivateReverse, b"\x0227\x03172\x07in-addr\x04arpa\0"),
-    (LocalZone::PrivateReverse, b"\x0228\x03172\x07in-addr\x04arpa\0"),
-    (LocalZone::PrivateReverse, b"\x0229\x03172\x07in-addr\x04arpa\0"),
-    (LocalZone::PrivateReverse, b"\x0230\x03172\x07in-addr\x04arpa\0"),
-    (LocalZone::PrivateReverse, b"\x0231\x03172\x07in-addr\x04arpa\0"),
-    (LocalZone::PrivateReverse, b"\x03168\x03192\x07in-addr\x04arpa\0"),
-    (LocalZone::PrivateReverse, b"\x012\x010\x03192\x07in-addr\x04arpa\0"),
-    (LocalZone::PrivateReverse, b"\x03100\x0251\x03198\x07in-addr\x04arpa\0"),
-    (LocalZone::PrivateReverse, b"\x03113\x010\x03203\x07in-addr\x04arpa\0"),
-    (LocalZone::PrivateReverse, b"\x03255\x03255\x03255\x03255\x07in-addr\x04arpa\0"),
-    (LocalZone::PrivateReverse, b"\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x03ip6\x04arpa\0"),
-    (LocalZone::PrivateReverse, b"\x011\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x03ip6\x04arpa\0"),
-    (LocalZone::PrivateReverse, b"\x01d\x01f\x03ip6\x04arpa\0"),
-    (LocalZone::PrivateReverse, b"\x018\x01e\x01f\x03ip6\x04arpa\0"),
-    (LocalZone::PrivateReverse, b"\x019\x01e\x01f\x03ip6\x04arpa\0"),
-    (LocalZone::PrivateReverse, b"\x01a\x01e\x01f\x03ip6\x04arpa\0"),
-    (LocalZone::PrivateReverse, b"\x01b\x01e\x01f\x03ip6\x04arpa\0"),
-    (LocalZone::PrivateReverse, b"\x018\x01b\x01d\x010\x011\x010\x010\x012\x03ip6\x04arpa\0"),
 ];
 
 #[cfg(test)]
@@ -167,6 +244,103 @@ mod tests {
         }
         wire.push(0);
         wire
+    }
+
+    #[test]
+    fn ds_of_a_zone_belongs_to_its_parent_and_is_forwarded() {
+        let zones = LocalZones::all_but([]);
+        for apex in [
+            "home.arpa",
+            "10.in-addr.arpa",
+            "168.192.in-addr.arpa",
+            "64.100.in-addr.arpa",
+            "2.0.192.in-addr.arpa",
+            "255.255.255.255.in-addr.arpa",
+            "d.f.ip6.arpa",
+        ] {
+            assert_eq!(ask(zones, apex, rtype::DS), None, "{apex}");
+            for other in [rtype::SOA, rtype::NS, rtype::DNSKEY, rtype::A] {
+                assert_eq!(ask(zones, apex, other), Some(LocalData::NoData), "{apex}");
+            }
+            let below = format!("x.{apex}");
+            assert_eq!(ask(zones, &below, rtype::DS), Some(LocalData::NxDomain));
+        }
+        // Nobody is asked about these (RFC 6761, RFC 6762, RFC 7686, RFC 9462).
+        for apex in ["localhost", "invalid", "local", "onion", "resolver.arpa"] {
+            assert_eq!(
+                ask(zones, apex, rtype::DS),
+                Some(LocalData::NoData),
+                "{apex}"
+            );
+        }
+    }
+
+    #[test]
+    fn reverse_names_of_private_and_shared_addresses_are_answered_up_to_the_edges() {
+        let zones = LocalZones::all_but([]);
+        let ptr = |name: &str| ask(zones, &format!("{name}.arpa"), rtype::PTR);
+        for inside in [
+            "1.0.64.100.in-addr",
+            "255.255.127.100.in-addr",
+            "9.0.0.0.in-addr",
+            "1.1.16.172.in-addr",
+            "1.1.31.172.in-addr",
+            "1.1.254.169.in-addr",
+            "1.2.0.192.in-addr",
+            "1.100.51.198.in-addr",
+            "1.113.0.203.in-addr",
+            "8.e.f.ip6",
+            "1.b.e.f.ip6",
+            "0.8.b.d.0.1.0.0.2.ip6",
+        ] {
+            assert!(ptr(inside).is_some(), "{inside}");
+        }
+        for outside in [
+            "1.0.63.100.in-addr",
+            "1.0.128.100.in-addr",
+            "1.0.064.100.in-addr",
+            "1.0.+64.100.in-addr",
+            "100.in-addr",
+            "172.in-addr",
+            "1.1.15.172.in-addr",
+            "1.1.32.172.in-addr",
+            "192.in-addr",
+            "0.192.in-addr",
+            "1.3.0.192.in-addr",
+            "255.255.255.in-addr",
+            "254.255.255.255.in-addr",
+            "0.0.0.ip6",
+            "1.f.ip6",
+            "7.e.f.ip6",
+            "in-addr",
+            "ip6",
+            "10.in-addr.x",
+        ] {
+            assert_eq!(ptr(outside), None, "{outside}");
+        }
+    }
+
+    #[test]
+    fn the_loopback_addresses_are_called_localhost() {
+        let zones = LocalZones::all_but([]);
+        let v6 = format!("1.{}ip6.arpa", "0.".repeat(31));
+        for name in ["1.0.0.127.in-addr.arpa", &v6] {
+            assert_eq!(ask(zones, name, rtype::PTR), Some(LocalData::Localhost));
+            assert_eq!(ask(zones, name, rtype::TXT), Some(LocalData::NoData));
+            let below = format!("x.{name}");
+            assert_eq!(ask(zones, &below, rtype::PTR), Some(LocalData::NxDomain));
+        }
+        for (name, expected) in [
+            ("0.0.127.in-addr.arpa", LocalData::NoData),
+            ("0.127.in-addr.arpa", LocalData::NoData),
+            ("127.in-addr.arpa", LocalData::NoData),
+            ("2.0.0.127.in-addr.arpa", LocalData::NxDomain),
+            ("1.127.in-addr.arpa", LocalData::NxDomain),
+        ] {
+            assert_eq!(ask(zones, name, rtype::PTR), Some(expected), "{name}");
+        }
+        let forwarded = LocalZones::all_but([LocalZone::PrivateReverse]);
+        assert_eq!(ask(forwarded, &v6, rtype::PTR), None);
     }
 
     fn ask(zones: LocalZones, name: &str, rtype: u16) -> Option<LocalData> {

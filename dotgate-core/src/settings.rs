@@ -9,6 +9,7 @@ use dotgate_wire::{Life, Question, TTL_MAX};
 use crate::admit::AccessList;
 use crate::health::Health;
 use crate::key_exchange::Handshakes;
+use crate::query::ForwardedClasses;
 use crate::route::LocalZones;
 
 /// One upstream as the engine knows it; addresses and certificates are the driver's.
@@ -119,6 +120,8 @@ pub struct Settings {
     pub access: AccessList,
     /// Names that are answered here and never forwarded.
     pub local_zones: LocalZones,
+    /// Classes besides IN that are forwarded.
+    pub forwarded_classes: ForwardedClasses,
     /// What of answers is kept.
     pub cache: CacheSettings,
     /// The largest UDP response, in octets (RFC 9715 section 3.2).

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use counting::allocations;
 use dotgate_core::{
-    AccessList, Action, Cache, CacheSettings, Count, Counters, Engine, LocalZones, Moment,
-    ReturnPath, SessionKey, Settings, Shared, StreamKey, UpstreamSettings,
+    AccessList, Action, Cache, CacheSettings, Count, Counters, Engine, ForwardedClasses,
+    LocalZones, Moment, ReturnPath, SessionKey, Settings, Shared, StreamKey, UpstreamSettings,
 };
 use dotgate_wire::split_frame;
 
@@ -54,6 +54,7 @@ fn settings(cache: CacheSettings) -> Settings {
         upstreams: vec![UpstreamSettings::new(0, "upstream")],
         access: AccessList::new(["192.0.2.0/24".parse().unwrap()]),
         local_zones: LocalZones::all_but([]),
+        forwarded_classes: ForwardedClasses::default(),
         cache,
         udp_response_max: 1_232,
         query_deadline: Duration::from_secs(4),

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dotgate_core::{
-    AccessList, Cache, CacheSettings, ClientMemory, Count, Flights, HealthState, LocalZones,
-    Moment, SessionEnd, Settings, Shared, UpstreamSettings,
+    AccessList, Cache, CacheSettings, ClientMemory, Count, Flights, ForwardedClasses, HealthState,
+    LocalZones, Moment, SessionEnd, Settings, Shared, UpstreamSettings,
 };
 use ipnet::IpNet;
 
@@ -67,6 +67,7 @@ pub fn settings(upstreams: usize) -> Settings {
             .collect(),
         access: AccessList::new(prefixes),
         local_zones: LocalZones::all_but([]),
+        forwarded_classes: ForwardedClasses::default(),
         cache: CacheSettings::off(),
         udp_response_max: 1_232,
         query_deadline: Duration::from_secs(4),

@@ -26,7 +26,7 @@ pub(crate) use scan::Entry;
 use scan::Scan;
 
 pub use life::Life;
-pub use scan::{EDE_TEXT_MAX, EdeRef, UpstreamEdns};
+pub use scan::{EDE_TEXT_MAX, EdeRef, UpstreamEdns, is_printable_text};
 pub use ttls::TTL_MAX;
 
 /// A reusable buffer for one upstream response. Empty until [`Answer::load`] succeeds.

@@ -35,7 +35,9 @@ mod stored; // an answer as a cache keeps it
 #[cfg(test)]
 mod build; // messages for the tests of this crate
 
-pub use answer::{Answer, EDE_TEXT_MAX, EdeRef, Life, ResponseFault, TTL_MAX, UpstreamEdns};
+pub use answer::{
+    Answer, EDE_TEXT_MAX, EdeRef, Life, ResponseFault, TTL_MAX, UpstreamEdns, is_printable_text,
+};
 pub use consts::{ede, opcode, rclass, rcode, rtype};
 pub use frame::{split_frame, write_framed};
 pub use header::{Flags, HEADER_LEN, message_id};

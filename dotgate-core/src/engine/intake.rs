@@ -128,7 +128,7 @@ impl Engine {
     }
 
     fn admit(&mut self, now: Moment, client: Client, peer: IpAddr, query: &Query<'_>) -> Taken {
-        if let Some(refusal) = refusal(query) {
+        if let Some(refusal) = refusal(query, self.settings.forwarded_classes) {
             self.count(Count::QueriesRefused);
             self.refuse(client, query, Outcome::Refused, refusal);
             return Taken::Answered;

@@ -1,5 +1,6 @@
 use super::*;
 use crate::admit::AccessList;
+use crate::query::ForwardedClasses;
 use crate::route::LocalZones;
 
 const START: Moment = Moment::from_nanos(1_000_000_000);
@@ -11,6 +12,7 @@ fn streams(max: usize, per_client: usize) -> Streams {
         upstreams: Vec::new(),
         access: AccessList::new([]),
         local_zones: LocalZones::all_but([]),
+        forwarded_classes: ForwardedClasses::default(),
         udp_response_max: 1_232,
         query_deadline: Duration::from_secs(4),
         queries_max: 10,

@@ -22,8 +22,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dotgate_core::{
-    AccessList, CacheSettings, Count, LocalZones, Moment, SessionKey, Settings, Shared, StreamKey,
-    UpstreamSettings,
+    AccessList, CacheSettings, Count, ForwardedClasses, LocalZones, Moment, SessionKey, Settings,
+    Shared, StreamKey, UpstreamSettings,
 };
 
 use message::{Ask, Form};
@@ -102,6 +102,7 @@ fn settings(upstreams: usize, is_small: bool) -> Settings {
             ["192.0.2.0/24", "2001:db8::/32"].map(|prefix| prefix.parse().expect("a prefix")),
         ),
         local_zones: LocalZones::all_but([]),
+        forwarded_classes: ForwardedClasses::default(),
         cache: CacheSettings::off(),
         udp_response_max: 1_232,
         query_deadline: Duration::from_secs(4),

@@ -261,7 +261,7 @@ impl Scan {
             code::KEEPALIVE if data.len() == 2 => edns.keepalive = u16_at(data, 0),
             code::EDE if edns.ede.is_none() => {
                 edns.ede = u16_at(data, 0).map(|code| EdeRef { code });
-                ede_text.push_str(ede_text_of(data.get(2..).unwrap_or_default()));
+                push_ede_text(ede_text, data.get(2..).unwrap_or_default());
             }
             _ => {}
         })
@@ -272,12 +272,45 @@ impl Scan {
     }
 }
 
-/// Returns what is kept of an Extended DNS Error's text. RFC 8914 section 2: it may end in a zero
-/// octet although it must not.
-fn ede_text_of(octets: &[u8]) -> &str {
+/// Appends what is passed on of an Extended DNS Error's text: nothing but UTF-8 (RFC 8914 section 2), cut to
+/// [`EDE_TEXT_MAX`] bytes at the end of a character, without the zero byte in which it may end although it must not.
+/// The text of a stranger is printed on terminals: each character that does not print gets a replacement.
+fn push_ede_text(out: &mut String, octets: &[u8]) {
     let text = str::from_utf8(octets)
         .unwrap_or_default()
         .trim_end_matches('\0');
-    text.get(..text.floor_char_boundary(EDE_TEXT_MAX))
-        .unwrap_or_default()
+    let text = text
+        .get(..text.floor_char_boundary(EDE_TEXT_MAX))
+        .unwrap_or_default();
+    out.extend(text.chars().map(|character| {
+        if is_printable(character) {
+            character
+        } else {
+            '?'
+        }
+    }));
+}
+
+/// Returns whether nothing but what prints is in a text that is passed on.
+pub fn is_printable_text(text: &str) -> bool {
+    text.chars().all(is_printable)
+}
+
+/// Returns whether a character stands for itself: no control character, and none that changes what stands around it,
+/// such as marks of direction, separators of lines, invisible ones and tags.
+fn is_printable(character: char) -> bool {
+    !character.is_control()
+        && !matches!(
+            character,
+            '\u{ad}'
+                | '\u{61c}'
+                | '\u{180e}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{e000}'..='\u{f8ff}'
+                | '\u{e0000}'..='\u{10ffff}'
+        )
 }

@@ -449,3 +449,33 @@ fn every_fault_has_a_label_of_its_own() {
     assert_eq!(unique.len(), labels.len());
     assert_eq!((labels[0], labels[16]), ("cut-short", "two-signatures"));
 }
+
+#[test]
+fn text_of_an_extended_error_is_passed_on_as_far_as_it_prints() {
+    let long = "x".repeat(EDE_TEXT_MAX + 10);
+    for (sent, passed) in [
+        ("signature expired", "signature expired"),
+        (
+            "abgelaufen: \u{fc}ber Nacht, \u{671f}\u{9650}",
+            "abgelaufen: \u{fc}ber Nacht, \u{671f}\u{9650}",
+        ),
+        (
+            "\x1b[31mred\x07\r\nlog: forged\0x\0",
+            "?[31mred???log: forged?x",
+        ),
+        (
+            "\u{202e}txt.exe\u{2028}\u{200b}\u{feff}\u{9b}\u{7f}",
+            "?txt.exe?????",
+        ),
+        (&long, &long[..EDE_TEXT_MAX]),
+    ] {
+        let data = [&[0, 7][..], sent.as_bytes()].concat();
+        let options = [option(15, &data)];
+        let answer = loaded(&response([&[address(1)], &[], &[opt(0, &options)]]));
+        assert_eq!(answer.ede(), Some((7, passed)));
+        assert!(
+            is_printable_text(passed)
+                && is_printable_text(sent) == (sent == passed || sent == long)
+        );
+    }
+}

@@ -21,13 +21,15 @@ pub enum LocalData {
     NxDomain,
     /// The name's address, for a question of the address's type.
     Address(IpAddr),
+    /// The name is that of a loopback address, for a question of type PTR.
+    Localhost,
 }
 
 impl LocalData {
     /// The RCODE that goes with it.
     pub const fn rcode(self) -> u16 {
         match self {
-            LocalData::NoData | LocalData::Address(_) => rcode::NOERROR,
+            LocalData::NoData | LocalData::Address(_) | LocalData::Localhost => rcode::NOERROR,
             LocalData::NxDomain => rcode::NXDOMAIN,
         }
     }
@@ -57,6 +59,10 @@ pub fn write_local(
             put_address(out, address);
             ANCOUNT_AT
         }
+        LocalData::Localhost => {
+            put_record_of_qname(out, rtype::PTR, b"\x09localhost\0");
+            ANCOUNT_AT
+        }
     };
     set_u16(out, start + count_at, 1);
     put_fitting_opt(out, start, hop, 0);
@@ -78,12 +84,17 @@ fn put_address(out: &mut Vec<u8>, address: IpAddr) {
             &v6
         }
     };
+    put_record_of_qname(out, rtype, octets);
+}
+
+/// Appends a record of the question's name.
+fn put_record_of_qname(out: &mut Vec<u8>, rtype: u16, rdata: &[u8]) {
     put_u16(out, QNAME_POINTER);
     put_u16(out, rtype);
     put_u16(out, rclass::IN);
     put_u32(out, LOCAL_TTL);
-    put_u16(out, length_u16(octets.len()));
-    out.extend_from_slice(octets);
+    put_u16(out, length_u16(rdata.len()));
+    out.extend_from_slice(rdata);
 }
 
 /// The mailbox of RFC 6303 section 3: `nobody.invalid.`

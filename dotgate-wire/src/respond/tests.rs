@@ -470,6 +470,15 @@ fn local_zone_gives_addresses() {
 }
 
 #[test]
+fn local_zone_calls_a_loopback_address_localhost() {
+    let question = b"\x011\x010\x010\x03127\x07in-addr\x04arpa\0\0\x0c\0\x01";
+    let got = local(question, "127.in-addr.arpa", LocalData::Localhost, &HOP);
+    let record = record(QNAME, rtype::PTR, 10_800, &name("localhost"));
+    assert_eq!(got[2..12], [0x85, 0x80, 0, 1, 0, 1, 0, 0, 0, 0]);
+    assert_eq!(got[12..], [&question[..], &record].concat());
+}
+
+#[test]
 fn local_zone_has_edns_for_clients_with_edns() {
     let got = local(QUESTION, "org", LocalData::NoData, &with_ede("here"));
     assert_eq!(counts(&got), [1, 0, 1, 1]);

@@ -101,6 +101,7 @@ server.drain_max                default                 8s
 query.deadline                  default                 4s
 query.in_flight_max             default                 20000
 query.in_flight_per_client_max  default                 5000
+query.forward_classes           default                 (none)
 tcp.connections_max             default                 auto
 tcp.connections_per_client_max  default                 auto
 tcp.idle                        default                 10s

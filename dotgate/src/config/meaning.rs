@@ -19,7 +19,7 @@ use super::settings as table;
 use super::spec::{Spec, Written};
 use super::upstream::UpstreamConfig;
 use super::upstreams;
-use super::words::{LocalName, LogFormat, LogLevel, Profile};
+use super::words::{LocalName, LogFormat, LogLevel, Profile, QueryClass};
 use crate::tls::AuthoritySources;
 
 /// The most workers that `auto` makes: more are seldom of use, and each has sessions of its own.
@@ -82,6 +82,10 @@ pub struct QueryConfig {
     pub in_flight_max: u32,
     /// The queries of one client address in flight in one worker.
     pub in_flight_per_client_max: u32,
+    /// Whether questions of class ANY are forwarded.
+    pub forwards_class_any: bool,
+    /// Whether questions of classes for private use are forwarded.
+    pub forwards_private_classes: bool,
 }
 
 /// The bounds of clients' TCP connections.
@@ -349,10 +353,13 @@ fn read_query(reader: &mut Reader<'_>) -> Option<QueryConfig> {
     let deadline = reader.value(&table::QUERY_DEADLINE);
     let in_flight_max = reader.value(&table::QUERY_IN_FLIGHT_MAX);
     let in_flight_per_client_max = reader.value(&table::QUERY_IN_FLIGHT_PER_CLIENT_MAX);
+    let classes = reader.value(&table::QUERY_FORWARD_CLASSES);
     Some(QueryConfig {
         deadline: deadline?,
         in_flight_max: in_flight_max?,
         in_flight_per_client_max: in_flight_per_client_max?,
+        forwards_class_any: classes.as_ref()?.contains(&QueryClass::Any),
+        forwards_private_classes: classes?.contains(&QueryClass::Private),
     })
 }
 

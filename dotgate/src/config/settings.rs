@@ -8,6 +8,7 @@
 mod admin;
 mod cache;
 mod file;
+mod query;
 mod tls;
 
 use std::marker::PhantomData;
@@ -32,6 +33,10 @@ pub use cache::{
     CACHE_STALE_MAX, CACHE_TTL_MAX, CACHE_TTL_MIN,
 };
 
+pub use query::{
+    QUERY_DEADLINE, QUERY_FORWARD_CLASSES, QUERY_IN_FLIGHT_MAX, QUERY_IN_FLIGHT_PER_CLIENT_MAX,
+};
+
 /// All settings, the required ones first, those of one section together.
 pub static TABLE: &[Subject] = &[
     &SERVER_HOST,
@@ -51,6 +56,7 @@ pub static TABLE: &[Subject] = &[
     &QUERY_DEADLINE,
     &QUERY_IN_FLIGHT_MAX,
     &QUERY_IN_FLIGHT_PER_CLIENT_MAX,
+    &QUERY_FORWARD_CLASSES,
     &TCP_CONNECTIONS_MAX,
     &TCP_CONNECTIONS_PER_CLIENT_MAX,
     &TCP_IDLE,
@@ -297,65 +303,6 @@ pub static SERVER_DRAIN_MAX: Setting<Time> = Setting {
     kind: Time {
         lowest: Duration::ZERO,
         highest: Duration::from_secs(300),
-    },
-};
-
-/// `DOTGATE_QUERY_DEADLINE`.
-pub static QUERY_DEADLINE: Setting<Time> = Setting {
-    entry: Entry {
-        names: Names::Prefixed {
-            section: "query",
-            key: "deadline",
-        },
-        reload: Reload::Live,
-        absent: Absent::Default("4s"),
-        doc: "How long after a query arrived its client has a response, whatever happens; \
-              1800ms suits clients that give up after 2s, as CoreDNS does.",
-        example: "1800ms",
-    },
-    kind: Time {
-        lowest: Duration::from_millis(500),
-        highest: Duration::from_secs(30),
-    },
-};
-
-/// `DOTGATE_QUERY_IN_FLIGHT_MAX`.
-pub static QUERY_IN_FLIGHT_MAX: Setting<Number<u32>> = Setting {
-    entry: Entry {
-        names: Names::Prefixed {
-            section: "query",
-            key: "in_flight_max",
-        },
-        reload: Reload::Live,
-        absent: Absent::Default("20000"),
-        doc: "The queries a worker has in flight at once; further ones get SERVFAIL at once. \
-              Also at most what half of `DOTGATE_SERVER_CLIENT_MEMORY` has room for, 1600 bytes each.",
-        example: "20000",
-    },
-    kind: Number {
-        lowest: 100,
-        highest: 60_000,
-        unit: "queries",
-    },
-};
-
-/// `DOTGATE_QUERY_IN_FLIGHT_PER_CLIENT_MAX`.
-pub static QUERY_IN_FLIGHT_PER_CLIENT_MAX: Setting<Number<u32>> = Setting {
-    entry: Entry {
-        names: Names::Prefixed {
-            section: "query",
-            key: "in_flight_per_client_max",
-        },
-        reload: Reload::Live,
-        absent: Absent::Default("5000"),
-        doc: "The queries of one client address that a worker has in flight at once; \
-              further ones get SERVFAIL at once.",
-        example: "500",
-    },
-    kind: Number {
-        lowest: 1,
-        highest: 60_000,
-        unit: "queries",
     },
 };
 

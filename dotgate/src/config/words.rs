@@ -101,6 +101,26 @@ impl Word for KeyExchangePolicy {
     }
 }
 
+/// Classes of questions that are refused unless the operator has them forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueryClass {
+    /// ANY, a class of questions alone (RFC 1035 section 3.2.5).
+    Any,
+    /// Those for private use (RFC 6895 section 3.2).
+    Private,
+}
+
+impl Word for QueryClass {
+    const ALL: &'static [Self] = &[Self::Any, Self::Private];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Any => "any",
+            Self::Private => "private",
+        }
+    }
+}
+
 /// Names that are answered here unless the operator has them forwarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LocalName {

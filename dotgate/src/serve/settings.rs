@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dotgate_core::{AccessList, CacheSettings, LocalZone, LocalZones, Settings};
+use dotgate_core::{AccessList, CacheSettings, ForwardedClasses, LocalZone, LocalZones, Settings};
 
 use crate::config::{Amount, CacheConfig, Config, LocalName};
 use crate::upstreams::Upstream;
@@ -22,6 +22,10 @@ pub(crate) fn settings(config: &Config, upstreams: &[Arc<Upstream>], descriptors
             .collect(),
         access: AccessList::new(config.allowed().iter().copied()),
         local_zones: local_zones(config),
+        forwarded_classes: ForwardedClasses {
+            any: query.forwards_class_any,
+            private: query.forwards_private_classes,
+        },
         cache: cache_settings(config.cache()),
         udp_response_max: config.server().udp_response_max,
         query_deadline: query.deadline,

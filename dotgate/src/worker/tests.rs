@@ -4,7 +4,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
 
-use dotgate_core::{AccessList, CacheSettings, LocalZones, UpstreamSettings};
+use dotgate_core::{AccessList, CacheSettings, ForwardedClasses, LocalZones, UpstreamSettings};
 use dotgate_net::{BindOptions, UdpPath};
 
 use super::*;
@@ -34,6 +34,7 @@ fn world() -> World {
         upstreams: vec![UpstreamSettings::new(0, "nowhere")],
         access: AccessList::new(["127.0.0.0/8".parse().unwrap()]),
         local_zones: LocalZones::all_but([]),
+        forwarded_classes: ForwardedClasses::default(),
         cache: CacheSettings::off(),
         udp_response_max: 1_232,
         query_deadline: Duration::from_secs(4),

@@ -17,6 +17,7 @@ use crate::limits;
 use crate::memory::ClientMemory;
 use crate::moment::Moment;
 use crate::outbox::{Action, Event, ReturnPath};
+use crate::query::ForwardedClasses;
 use crate::route::LocalZones;
 use crate::session::SessionKey;
 use crate::settings::{CacheSettings, Settings, UpstreamSettings};
@@ -82,6 +83,7 @@ pub(super) fn settings(upstreams: usize) -> Settings {
             .collect(),
         access: AccessList::new(["192.0.2.0/24".parse().unwrap()]),
         local_zones: LocalZones::all_but([]),
+        forwarded_classes: ForwardedClasses::default(),
         cache: CacheSettings::off(),
         udp_response_max: 1_232,
         query_deadline: 4 * SECOND,

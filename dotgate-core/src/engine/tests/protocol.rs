@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::lab::{Lab, MS, SECOND, query, query_with_edns, settings};
+use super::lab::{Lab, MS, SECOND, query, query_with_edns, rcode_of, settings};
 use super::message::{
     A, AA, ECS, Message, QNAME, QR, RA, RD, Z, address, error_with_ede, query_for, record,
     response, response_with_opt, with_opt,
@@ -10,6 +10,7 @@ use super::message::{
 use crate::counters::Count;
 use crate::failure::{ConnectFault, SessionEnd};
 use crate::limits;
+use crate::query::ForwardedClasses;
 
 #[test]
 fn an_error_without_a_question_reaches_the_client_with_its_own_question() {
@@ -305,5 +306,34 @@ fn what_is_told_to_the_log_names_no_client_and_no_question() {
     let told = format!("{:?}", lab.events);
     for word in ["private", "example", "192.0.2", "192, 0, 2"] {
         assert!(!told.contains(word), "{told}");
+    }
+}
+
+#[test]
+fn class_any_and_private_classes_are_forwarded_by_a_setting_and_no_other_class_is() {
+    for (any, private) in [(false, false), (true, false), (false, true), (true, true)] {
+        let mut settings = settings(1);
+        settings.forwarded_classes = ForwardedClasses { any, private };
+        let mut lab = Lab::with(settings);
+        for (class, is_forwarded) in [
+            (1, true),
+            (255, any),
+            (65_280, private),
+            (65_534, private),
+            (3, false),
+            (4, false),
+            (65_279, false),
+            (65_535, false),
+        ] {
+            let before = lab.count(Count::QueriesForwarded);
+            lab.send(&query_for("a.example", 1, class));
+            let is_asked = lab.count(Count::QueriesForwarded) > before;
+            assert_eq!(is_asked, is_forwarded, "class {class}");
+        }
+        assert!(lab.responses.iter().all(|response| rcode_of(response) == 5));
+        // What is answered here is answered here in any class.
+        lab.responses.clear();
+        lab.send(&query_for("x.onion", 1, 255));
+        assert_eq!(rcode_of(&lab.responses[0]), if any { 3 } else { 5 });
     }
 }

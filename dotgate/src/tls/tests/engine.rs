@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use dotgate_core::{
-    AccessList, Action, CacheSettings, ConnectFault, Count, Counters, Engine, LocalZones, Moment,
-    ReturnPath, SessionEnd, SessionKey, Settings, Shared, UpstreamSettings,
+    AccessList, Action, CacheSettings, ConnectFault, Count, Counters, Engine, ForwardedClasses,
+    LocalZones, Moment, ReturnPath, SessionEnd, SessionKey, Settings, Shared, UpstreamSettings,
 };
 
 use super::*;
@@ -57,6 +57,7 @@ fn settings(upstreams: usize) -> Settings {
             .collect(),
         access: AccessList::new(["192.0.2.0/24".parse().unwrap()]),
         local_zones: LocalZones::all_but([]),
+        forwarded_classes: ForwardedClasses::default(),
         cache: CacheSettings::off(),
         udp_response_max: 1_232,
         query_deadline: Duration::from_secs(4),

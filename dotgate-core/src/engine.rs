@@ -25,7 +25,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-use dotgate_wire::{Answer, Question};
+use dotgate_wire::Answer;
 use slotmap::SlotMap;
 
 use self::limit_log::LimitLog;
@@ -47,7 +47,7 @@ use crate::quarantine::Quarantine;
 use crate::random::Random;
 use crate::respond::Transport;
 use crate::root::root_servers;
-use crate::session::{SessionKey, probe_question};
+use crate::session::SessionKey;
 use crate::settings::Settings;
 use crate::stream::{StreamKey, Streams};
 
@@ -115,8 +115,6 @@ pub struct Engine {
     sessions: Sessions,
     pools: Pools,
     isolation: Isolation,
-    /// What we ask ourselves to see whether an upstream answers.
-    probe: Question,
     /// Recoveries of upstreams, by any worker, that the waiting exchanges have been told of.
     recoveries_seen: u64,
     /// When to look for further ones, while something waits.
@@ -177,7 +175,6 @@ impl Engine {
             sessions: SlotMap::with_key(),
             pools: Pools::new(&settings.upstreams),
             isolation: Isolation::new(),
-            probe: probe_question(),
             recoveries_seen: 0,
             next_review: None,
             last_query: None,

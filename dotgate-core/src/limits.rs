@@ -80,11 +80,12 @@ pub const QUARANTINED: usize = 1_024;
 /// [`HARMFUL_STRIKES`] questions at once make, so that these alone do not take it down.
 pub const BARREN_SESSIONS: u32 = 5;
 
-/// Sessions to an upstream that closes after few answers, per worker.
-pub const SESSIONS_OF_FEW_ANSWERS: usize = 16;
+/// Sessions to one upstream and worker that all clients share: also where it closes each after few answers, and with
+/// those that take no more queries and only wait for their last responses.
+pub const SESSIONS_SHARED: usize = 16;
 
 /// Sessions to one upstream and worker in all, isolation included.
-pub const SESSIONS_AT_MOST: usize = SESSIONS_OF_FEW_ANSWERS + ISOLATION_SESSIONS;
+pub const SESSIONS_AT_MOST: usize = SESSIONS_SHARED + ISOLATION_SESSIONS;
 
 /// The most answers per session that are learned as an upstream's bound.
 pub const ANSWERS_MAX: u32 = 10_000;

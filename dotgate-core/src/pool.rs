@@ -246,14 +246,19 @@ impl Pool {
     }
 
     /// Whether another session may be opened at all, and now.
-    pub(crate) fn may_grow(&self) -> bool {
+    /// Sessions that take no more queries make room for others, up to `limits::SESSIONS_SHARED` in all.
+    pub(crate) fn may_grow(&self, sessions: &Sessions) -> bool {
         let max = match self.answers {
-            AnswersPerSession::AtMost(..) => limits::SESSIONS_OF_FEW_ANSWERS,
+            AnswersPerSession::AtMost(..) => limits::SESSIONS_SHARED,
             AnswersPerSession::Unknown | AnswersPerSession::Seen(_) => {
                 limits::SESSIONS_PER_UPSTREAM
             }
         };
-        self.paused_until.is_none() && self.keys.len() < max
+        let is_draining = |key: &&SessionKey| sessions.get(**key).is_some_and(Session::is_draining);
+        let draining = self.keys.iter().filter(is_draining).count();
+        self.paused_until.is_none()
+            && self.keys.len() < limits::SESSIONS_SHARED
+            && self.keys.len() - draining < max
     }
 
     /// Whether so few sessions are being opened that `waiting` queries are worth one more.

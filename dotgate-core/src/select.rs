@@ -35,7 +35,7 @@ pub(crate) fn choose(exchange: &Exchange, pools: &Pools, sessions: &Sessions) ->
             if let Some(session) = pool.with_room(sessions, None) {
                 return Choice::Ask(session);
             }
-            if !pool.opens_slowly(sessions) && pool.may_grow() {
+            if !pool.opens_slowly(sessions) && pool.may_grow(sessions) {
                 return Choice::Open(upstream);
             }
         }
@@ -59,7 +59,7 @@ pub(crate) fn choose(exchange: &Exchange, pools: &Pools, sessions: &Sessions) ->
         if may_ask_again(upstream)
             && pool.health().is_well()
             && !pool.is_opening(sessions)
-            && pool.may_grow()
+            && pool.may_grow(sessions)
         {
             return Choice::Open(upstream);
         }

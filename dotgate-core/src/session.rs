@@ -12,7 +12,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use dotgate_wire::{Question, UpstreamQuery, write_query};
+use dotgate_wire::{UpstreamQuery, write_query};
 use hashbrown::HashTable;
 use slotmap::new_key_type;
 
@@ -243,6 +243,11 @@ impl Session {
         } else {
             Duration::ZERO
         }
+    }
+
+    /// Whether it takes no more queries, and is closed when those in flight are answered.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.is_draining
     }
 
     /// Takes no more queries and closes when those in flight are answered.
@@ -551,12 +556,6 @@ impl Session {
 /// Spreads an ID, which is random already, over the bits a hash table looks at.
 fn spread(id: u16) -> u64 {
     u64::from(id).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-}
-
-/// The question of a probe: the root's name servers, which every resolver holds. It is never a client's question, so
-/// that no client decides what is believed of an upstream.
-pub(crate) fn probe_question() -> Question {
-    Question::root(dotgate_wire::rtype::NS)
 }
 
 #[cfg(test)]

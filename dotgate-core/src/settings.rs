@@ -116,6 +116,8 @@ pub struct Settings {
     pub generation: u32,
     /// The upstreams in order of preference, 1 to [`crate::limits::UPSTREAMS`].
     pub upstreams: Vec<UpstreamSettings>,
+    /// What upstreams are asked to see whether they answer; never a client's question.
+    pub probe: Question,
     /// Who may ask.
     pub access: AccessList,
     /// Names that are answered here and never forwarded.

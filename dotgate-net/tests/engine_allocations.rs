@@ -52,6 +52,7 @@ fn settings(cache: CacheSettings) -> Settings {
     Settings {
         generation: 0,
         upstreams: vec![UpstreamSettings::new(0, "upstream")],
+        probe: dotgate_wire::Question::root(dotgate_wire::rtype::NS),
         access: AccessList::new(["192.0.2.0/24".parse().unwrap()]),
         local_zones: LocalZones::all_but([]),
         forwarded_classes: ForwardedClasses::default(),

@@ -65,6 +65,7 @@ pub fn settings(upstreams: usize) -> Settings {
         upstreams: (0..upstreams)
             .map(|number| UpstreamSettings::new(number, &format!("u{number}")))
             .collect(),
+        probe: dotgate_wire::Question::root(dotgate_wire::rtype::NS),
         access: AccessList::new(prefixes),
         local_zones: LocalZones::all_but([]),
         forwarded_classes: ForwardedClasses::default(),

@@ -145,7 +145,7 @@ impl Engine {
         let Some(pool) = self.pools.get_mut(upstream) else {
             return;
         };
-        if !pool.may_grow() || self.descriptor_pause.is_some() {
+        if !pool.may_grow(&self.sessions) || self.descriptor_pause.is_some() {
             return;
         }
         pool.forget_old_bound(now);
@@ -283,7 +283,7 @@ impl Engine {
                 // What shows whether it still errs is a client's query.
                 Some(_) if is_erring => {}
                 // Those who wait could have asked on that session: they need a fresh one.
-                Some(session) if self.waiting.is_empty() || !pool.may_grow() => {
+                Some(session) if self.waiting.is_empty() || !pool.may_grow(&self.sessions) => {
                     self.send_probe(now, session);
                 }
                 Some(_) | None => self.open_session(now, upstream),
@@ -331,7 +331,7 @@ impl Engine {
 
     /// Asks our own question on a session.
     pub(super) fn send_probe(&mut self, now: Moment, key: SessionKey) {
-        let question = &self.probe;
+        let question = &self.settings.probe;
         let hash = self.cache.key(question, ROUTE, false, false).hash();
         let Some(session) = self.sessions.get_mut(key) else {
             return;

@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use dotgate_wire::Question;
 use proptest::prelude::*;
 
 use super::*;
@@ -22,7 +23,7 @@ impl Model {
         Model {
             session,
             random: Random::new([seed; 32]),
-            question: probe_question(),
+            question: Question::root(dotgate_wire::rtype::NS),
             in_flight: BTreeSet::new(),
             retired: BTreeSet::new(),
         }

@@ -10,6 +10,7 @@ fn streams(max: usize, per_client: usize) -> Streams {
         generation: 0,
         cache: crate::settings::CacheSettings::off(),
         upstreams: Vec::new(),
+        probe: dotgate_wire::Question::root(dotgate_wire::rtype::NS),
         access: AccessList::new([]),
         local_zones: LocalZones::all_but([]),
         forwarded_classes: ForwardedClasses::default(),

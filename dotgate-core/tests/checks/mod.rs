@@ -98,6 +98,7 @@ fn settings(upstreams: usize, is_small: bool) -> Settings {
     Settings {
         generation: 0,
         upstreams: (0..upstreams).map(upstream).collect(),
+        probe: dotgate_wire::Question::root(dotgate_wire::rtype::NS),
         access: AccessList::new(
             ["192.0.2.0/24", "2001:db8::/32"].map(|prefix| prefix.parse().expect("a prefix")),
         ),

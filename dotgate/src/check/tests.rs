@@ -88,6 +88,7 @@ server.host                     HOST                    ::
 server.port                     PORT                    5300
 dns.host                        DNS_HOST                192.0.2.1#dot.test
 dns.port                        DNS_PORT                853
+dns.probe                       default                 .
 DOTGATE_CONFIG_FILE             -                       (not set)
 config.watch                    default                 true
 log.level                       default                 info

@@ -360,6 +360,26 @@ impl Kind for Suffixes {
     }
 }
 
+/// One name.
+#[derive(Debug)]
+pub struct DomainName;
+
+impl Kind for DomainName {
+    /// Uncompressed and in lower case, with the root label.
+    type Value = Vec<u8>;
+
+    fn read(&self, text: &str) -> Result<Self::Value, Fault> {
+        let name = Name::<Vec<u8>>::from_str(text).map_err(|_| Fault::NotASuffix {
+            item: text.to_owned(),
+        })?;
+        Ok(name.as_slice().to_ascii_lowercase())
+    }
+
+    fn expected(&self) -> String {
+        "a domain name; . is the root".to_owned()
+    }
+}
+
 /// Upstreams in their one-line form.
 #[derive(Debug)]
 pub struct Upstreams {

@@ -30,6 +30,7 @@ const WORKERS_AUTO_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(3);
 pub struct Config {
     server: ServerConfig,
     upstreams: Vec<UpstreamConfig>,
+    probe: Vec<u8>,
     log: LogConfig,
     query: QueryConfig,
     tcp: TcpConfig,
@@ -176,6 +177,11 @@ impl Config {
         &self.upstreams
     }
 
+    /// Returns the name that upstreams are asked about to see whether they answer: uncompressed, in lower case.
+    pub fn probe(&self) -> &[u8] {
+        &self.probe
+    }
+
     /// Returns what is logged.
     pub fn log(&self) -> &LogConfig {
         &self.log
@@ -278,6 +284,7 @@ impl Config {
         let server = read_server(&mut reader);
         let upstream_specs = upstreams::read(&mut reader);
         let default_port = reader.value(&table::DNS_PORT);
+        let probe = reader.value(&table::DNS_PROBE);
         reader.optional(&table::CONFIG_FILE);
         let is_watched = reader.value(&table::CONFIG_WATCH);
         let log = read_log(&mut reader);
@@ -301,6 +308,7 @@ impl Config {
         let config = Self {
             server,
             upstreams,
+            probe: probe?,
             log: log?,
             query: query?,
             tcp: tcp?,

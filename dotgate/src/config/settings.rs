@@ -21,8 +21,8 @@ pub use self::tls::{
     SSL_CERT_DIR, SSL_CERT_FILE, TLS_AUTHENTICATION, TLS_CA_FILE, TLS_KEY_EXCHANGE,
 };
 use super::kinds::{
-    ByteCount, FilePath, ListenAddresses, Number, OneOf, OrAuto, Prefixes, Resolvers, Size, SomeOf,
-    Time, Upstreams,
+    ByteCount, DomainName, FilePath, ListenAddresses, Number, OneOf, OrAuto, Prefixes, Resolvers,
+    Size, SomeOf, Time, Upstreams,
 };
 use super::setting::{Absent, Entry, Names, Reload, Setting, Subject, UpstreamKey};
 use super::words::{LocalName, LogFormat, LogLevel};
@@ -43,6 +43,7 @@ pub static TABLE: &[Subject] = &[
     &SERVER_PORT,
     &DNS_HOST,
     &DNS_PORT,
+    &DNS_PROBE,
     &CONFIG_FILE,
     &CONFIG_WATCH,
     &LOG_LEVEL,
@@ -161,6 +162,22 @@ pub static DNS_PORT: Setting<Number<u16>> = Setting {
         highest: 65_535,
         unit: "",
     },
+};
+
+/// `DOTGATE_DNS_PROBE`.
+pub static DNS_PROBE: Setting<DomainName> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "dns",
+            key: "probe",
+        },
+        reload: Reload::Live,
+        absent: Absent::Default("."),
+        doc: "The name whose NS records upstreams are asked for to see whether they answer. Any response will do, \
+              also an error; change it only for an upstream that never answers questions about the root.",
+        example: "corp.example",
+    },
+    kind: DomainName,
 };
 
 /// `LOG_LEVEL`.

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use dotgate_core::{AccessList, CacheSettings, ForwardedClasses, LocalZone, LocalZones, Settings};
 
+use dotgate_wire::{Question, rclass, rtype};
+
 use crate::config::{Amount, CacheConfig, Config, LocalName};
 use crate::upstreams::Upstream;
 
@@ -20,6 +22,8 @@ pub(crate) fn settings(config: &Config, upstreams: &[Arc<Upstream>], descriptors
             .iter()
             .map(|upstream| upstream.settings())
             .collect(),
+        probe: Question::new(config.probe(), rtype::NS, rclass::IN)
+            .unwrap_or_else(|| Question::root(rtype::NS)),
         access: AccessList::new(config.allowed().iter().copied()),
         local_zones: local_zones(config),
         forwarded_classes: ForwardedClasses {

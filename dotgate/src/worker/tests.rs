@@ -32,6 +32,7 @@ fn world() -> World {
     let settings = Settings {
         generation: 0,
         upstreams: vec![UpstreamSettings::new(0, "nowhere")],
+        probe: dotgate_wire::Question::root(dotgate_wire::rtype::NS),
         access: AccessList::new(["127.0.0.0/8".parse().unwrap()]),
         local_zones: LocalZones::all_but([]),
         forwarded_classes: ForwardedClasses::default(),

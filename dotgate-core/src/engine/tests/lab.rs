@@ -81,6 +81,7 @@ pub(super) fn settings(upstreams: usize) -> Settings {
         upstreams: (0..upstreams)
             .map(|n| UpstreamSettings::new(n, &format!("up{n}")))
             .collect(),
+        probe: dotgate_wire::Question::root(dotgate_wire::rtype::NS),
         access: AccessList::new(["192.0.2.0/24".parse().unwrap()]),
         local_zones: LocalZones::all_but([]),
         forwarded_classes: ForwardedClasses::default(),

@@ -55,6 +55,7 @@ fn settings(upstreams: usize) -> Settings {
         upstreams: (0..upstreams)
             .map(|number| UpstreamSettings::new(number, &format!("up{number}")))
             .collect(),
+        probe: dotgate_wire::Question::root(dotgate_wire::rtype::NS),
         access: AccessList::new(["192.0.2.0/24".parse().unwrap()]),
         local_zones: LocalZones::all_but([]),
         forwarded_classes: ForwardedClasses::default(),

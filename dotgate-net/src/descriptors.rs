@@ -63,6 +63,33 @@ pub fn own_user() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
+/// The user of the process at the other end, or of the one that began to listen there.
+///
+/// # Errors
+/// Those of the system.
+#[cfg(target_os = "linux")]
+pub fn peer_user(stream: &UnixStream) -> io::Result<u32> {
+    let credentials = rustix::net::sockopt::socket_peercred(stream)?;
+    Ok(credentials.uid.as_raw())
+}
+
+/// The user of the process at the other end, or of the one that began to listen there.
+///
+/// # Errors
+/// Those of the system.
+#[cfg(not(target_os = "linux"))]
+pub fn peer_user(stream: &UnixStream) -> io::Result<u32> {
+    use std::os::fd::AsRawFd as _;
+    let (mut user, mut group) = (0, 0);
+    // SAFETY: the descriptor is open as long as `stream` is borrowed, and both results are valid for writes.
+    let result = unsafe { libc::getpeereid(stream.as_raw_fd(), &mut user, &mut group) };
+    if result == 0 {
+        Ok(user)
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
 #[cfg(target_os = "linux")]
 fn close_on_exec() -> RecvFlags {
     RecvFlags::CMSG_CLOEXEC
@@ -95,6 +122,12 @@ mod tests {
         drop(here);
         assert_eq!(receive(&there, &mut buffer, &mut received).unwrap(), 0);
         received.pop().unwrap()
+    }
+
+    #[test]
+    fn the_process_at_the_other_end_is_of_its_user() {
+        let (here, _there) = UnixStream::pair().unwrap();
+        assert_eq!(peer_user(&here).unwrap(), own_user());
     }
 
     #[test]

@@ -20,6 +20,7 @@
 
 mod predecessor;
 mod succession;
+mod trust;
 
 use std::fmt;
 use std::io;
@@ -34,6 +35,7 @@ use thiserror::Error;
 
 pub use self::predecessor::{Inherited, Predecessor};
 pub use self::succession::{Succession, Successor, Successors};
+pub use self::trust::FolderFault;
 
 /// The new process's first line. Another number is another language.
 const GREETING: &str = "dotgate take-over 1";
@@ -57,6 +59,38 @@ pub enum TakeOverError {
         path: PathBuf,
         /// The system's words.
         source: io::Error,
+    },
+    /// Others may put a socket at the path.
+    #[error(
+        "DOTGATE_SERVER_TAKE_OVER_SOCKET: {path}: {fault}\n  Whoever can put a socket there could answer the clients of \
+         this process. Use a folder of this user's that nobody else may write to, such as systemd's RuntimeDirectory."
+    )]
+    Folder {
+        /// The Unix socket.
+        path: PathBuf,
+        /// What is wrong with its folder.
+        fault: FolderFault,
+    },
+    /// The process at the path is of another user.
+    #[error(
+        "the process that listens at {path} belongs to user {user}\n  Sockets are taken over from a process of this \
+         user or of root only: start as user {user}, or stop that process."
+    )]
+    Stranger {
+        /// The Unix socket.
+        path: PathBuf,
+        /// Whose process it is.
+        user: u32,
+    },
+    /// A socket that was handed over is not what was said of it.
+    #[error(
+        "the process at {path} handed over a socket that is not \"{role}\"; stop it, then start this one"
+    )]
+    WrongSocket {
+        /// The Unix socket.
+        path: PathBuf,
+        /// What was said of it.
+        role: Role,
     },
     /// The running process said no, or nothing.
     #[error("take over from the running dotgate at {path}: {answer}")]

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use dotgate_net::descriptors;
 
+use super::trust::{folder_fault, is_as_said, stranger};
 use super::{GREETING, PATIENCE, Refusal, Role, TakeOverError, next_line};
 
 /// Octets read at once.
@@ -57,12 +58,16 @@ impl Predecessor {
     /// Asks the process that listens at `path` for its sockets. None if there is none, or it ends meanwhile.
     ///
     /// # Errors
-    /// [`TakeOverError`]: it may not be asked, or does not hand over.
+    /// [`TakeOverError`]: it may not be asked, is not to be trusted, or does not hand over.
     pub fn ask(path: &Path) -> Result<Option<(Predecessor, Inherited)>, TakeOverError> {
         let failed = |source| TakeOverError::Connect {
             path: path.to_owned(),
             source,
         };
+        if let Some(fault) = folder_fault(path) {
+            let path = path.to_owned();
+            return Err(TakeOverError::Folder { path, fault });
+        }
         let stream = match UnixStream::connect(path) {
             Ok(stream) => stream,
             // No such file, or one that a process which was killed left behind.
@@ -73,6 +78,10 @@ impl Predecessor {
             }
             Err(error) => return Err(failed(error)),
         };
+        if let Some(user) = stranger(&stream).map_err(failed)? {
+            let path = path.to_owned();
+            return Err(TakeOverError::Stranger { path, user });
+        }
         let bound = Some(PATIENCE);
         stream.set_read_timeout(bound).map_err(failed)?;
         stream.set_write_timeout(bound).map_err(failed)?;
@@ -97,7 +106,13 @@ impl Predecessor {
                 return Ok(Some(inherited));
             }
             match (line.parse(), self.descriptors.pop_front()) {
-                (Ok(role), Some(descriptor)) => inherited.sockets.push((role, descriptor)),
+                (Ok(role), Some(descriptor)) if is_as_said(role, &descriptor) => {
+                    inherited.sockets.push((role, descriptor));
+                }
+                (Ok(role), Some(_)) => {
+                    let path = self.path.clone();
+                    return Err(TakeOverError::WrongSocket { path, role });
+                }
                 // What a later version hands over besides is not for this one.
                 (Err(_), Some(descriptor)) => drop(descriptor),
                 (_, None) => return self.refused(&line),

@@ -25,6 +25,7 @@ use tracing::{info, warn};
 
 use crate::snapshot::Snapshot;
 
+use super::trust::{is_trusted, remove_socket};
 use super::{GREETING, Inherited, PATIENCE, Refusal, Role, TakeOverError, ToHandOver, next_line};
 
 /// Addresses that a new process may keep: as many as it may listen on.
@@ -65,15 +66,15 @@ struct SocketFile {
 impl Drop for SocketFile {
     fn drop(&mut self) {
         if self.is_own {
-            // Somebody may have removed it: so much the better.
-            drop(fs::remove_file(&self.path));
+            // Somebody may have removed it, or put something else there, which stays.
+            drop(remove_socket(&self.path));
         }
     }
 }
 
 impl Succession {
     /// Listens at `path`, or takes the listener of the process before this one, whose own it remains until
-    /// [`Succession::serve`]. A file left there by a process that was killed is removed.
+    /// [`Succession::serve`]. A socket of this user that a process which was killed left there is removed.
     ///
     /// # Errors
     /// [`TakeOverError::Listen`].
@@ -144,10 +145,7 @@ impl Successor {
 }
 
 fn bind(path: &Path) -> io::Result<StdListener> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
+    remove_socket(path)?;
     let listener = StdListener::bind(path)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
     Ok(listener)
@@ -205,9 +203,8 @@ async fn serve(
 
 /// The process at the other end, if it may ask: the same user's, or root's.
 fn admit(stream: &UnixStream) -> Result<Option<i32>, Refusal> {
-    const ROOT: u32 = 0;
     let peer = stream.peer_cred().map_err(|_| Refusal::Refused)?;
-    if [ROOT, descriptors::own_user()].contains(&peer.uid()) {
+    if is_trusted(peer.uid()) {
         Ok(peer.pid())
     } else {
         Err(Refusal::Refused)

@@ -6,7 +6,7 @@
 use std::io::{Read, Write};
 use std::net::UdpSocket;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
@@ -280,6 +280,64 @@ fn a_process_of_another_user_gets_no_socket() {
     assert!(said.contains("it belongs to another user"), "{said}");
     first.wait_for_line("of another user wanted to take over");
     first.udp().ask("after.test").assert_right();
+}
+
+#[test]
+fn where_others_may_write_it_neither_takes_over_nor_listens() {
+    let house = House::new();
+    let first = house.serve("0", &[]);
+    for mode in [0o777, 0o1777, 0o775] {
+        let folder = PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(house.folder.path(), folder).unwrap();
+        let said = house.fail(&port(&first), &[], command(&[]));
+        assert!(said.contains("others may write to the folder"), "{said}");
+    }
+    first.udp().ask("after.test").assert_right();
+}
+
+#[test]
+fn what_is_no_socket_stays_at_the_path_through_start_and_stop() {
+    let house = House::new();
+    std::fs::write(house.socket(), "precious").unwrap();
+    let said = house.fail("0", &[], command(&[]));
+    assert!(said.contains("it is not removed"), "{said}");
+    assert_eq!(std::fs::read_to_string(house.socket()).unwrap(), "precious");
+
+    std::fs::remove_file(house.socket()).unwrap();
+    let mut first = house.serve("0", &[]);
+    std::fs::remove_file(house.socket()).unwrap();
+    std::fs::write(house.socket(), "precious").unwrap();
+    first.signal("TERM");
+    assert_eq!(first.wait().code(), Some(0));
+    assert_eq!(std::fs::read_to_string(house.socket()).unwrap(), "precious");
+}
+
+/// Hands one socket over with this line to whoever asks, and nothing more.
+fn hand_over(listener: &UnixListener, line: &str, socket: &impl std::os::fd::AsFd) {
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut greeting = [0; 128];
+    assert!(stream.read(&mut greeting).unwrap() > 0);
+    dotgate_net::descriptors::send(&stream, line.as_bytes(), socket.as_fd()).unwrap();
+    // It may have seen enough.
+    drop(stream.write_all(b"end\n"));
+}
+
+#[test]
+fn a_socket_that_is_bound_elsewhere_is_not_taken_over() {
+    let house = House::new();
+    let listener = UnixListener::bind(house.socket()).unwrap();
+    let forged = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let at = UdpSocket::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let line = format!("udp {at}\n");
+    let said = std::thread::scope(|scope| {
+        let asking = scope.spawn(|| house.fail(&at.port().to_string(), &[], command(&[])));
+        hand_over(&listener, &line, &forged);
+        asking.join().unwrap()
+    });
+    assert!(said.contains("handed over a socket that is not"), "{said}");
 }
 
 #[test]

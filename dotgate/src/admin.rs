@@ -12,6 +12,7 @@ pub mod client;
 mod connections;
 mod endpoint;
 mod host;
+pub mod listeners;
 mod liveness;
 mod readiness;
 mod refusal;

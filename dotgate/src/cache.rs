@@ -9,9 +9,10 @@ use domain::base::Name;
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::admin::client::{self, ClientError, HttpResponse};
+use crate::admin::client::{self, ClientError, HttpResponse, Proof};
+use crate::admin::listeners::Trusted;
 use crate::admin::{CacheReport, Flush, HeldReport, Token, TokenError};
-use crate::config::{self, AdminConfig, EXIT_STATUS, Environment};
+use crate::config::{self, Config, EXIT_STATUS, Environment};
 
 /// The exit status when nothing could be done.
 const FAILED: u8 = 1;
@@ -56,7 +57,7 @@ pub fn run(
             return Ok(EXIT_STATUS);
         }
     };
-    match carry_out(config.admin(), request) {
+    match carry_out(&config, request) {
         Ok(said) => {
             out.write_all(said.as_bytes())?;
             Ok(0)
@@ -68,23 +69,28 @@ pub fn run(
     }
 }
 
-fn carry_out(config: &AdminConfig, request: &Request) -> Result<String, Problem> {
+fn carry_out(config: &Config, request: &Request) -> Result<String, Problem> {
     #[derive(Deserialize)]
     struct Flushed {
         flushed: usize,
     }
-    let token = config.token_file.as_deref().map(Token::load).transpose()?;
-    let address = client::endpoint(&config.listen)?;
+    let file = config.admin().token_file.as_deref();
+    let token = file.map(Token::load).transpose()?;
+    let take_over = config.server().take_over_socket.as_deref();
+    let trusted = file.map(|file| Trusted::with_token(file, take_over));
+    let proof = token.as_ref().zip(trusted.as_ref());
+    let proof = proof.map(|(token, trusted)| Proof { token, trusted });
+    let address = client::endpoint(&config.admin().listen)?;
     match request {
         Request::Show(name) => {
             let path = format!("/api/v1/cache/{}", percent_encoded(name));
-            let body = body_of(client::get(address, &path, token.as_ref())?)?;
+            let body = body_of(client::get(address, &path, proof)?)?;
             Ok(report_text(&serde_json::from_str(&body)?))
         }
         Request::Flush(flush) => {
             let path = "/api/v1/cache/flush";
             let body = flush.body();
-            let body = body_of(client::post(address, path, token.as_ref(), &body)?)?;
+            let body = body_of(client::post(address, path, proof, &body)?)?;
             let Flushed { flushed } = serde_json::from_str(&body)?;
             Ok(format!("entries forgotten: {flushed}\n"))
         }

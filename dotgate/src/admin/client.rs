@@ -6,9 +6,11 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
+use dotgate_core::Moment;
 use dotgate_net::Named;
 use thiserror::Error;
 
+use super::listeners::{Listening, Trusted, listening_at};
 use super::now;
 use super::token::Token;
 use crate::config::{NoInterface, ScopedSocketAddress};
@@ -44,9 +46,36 @@ pub enum ClientError {
         /// The system's words.
         source: io::Error,
     },
+    /// The token would go to a process of another user.
+    #[error(
+        "what listens at {address} (DOTGATE_ADMIN_LISTEN) belongs to user {user}, so the token was not sent\n  It goes to \
+         a process of this user, of root or of the owner of DOTGATE_ADMIN_TOKEN_FILE. If that process is dotgate, run \
+         this command as its user."
+    )]
+    Stranger {
+        /// Where it listens.
+        address: SocketAddr,
+        /// Whose process it is.
+        user: u32,
+    },
+    /// Nobody can say to whom the token would go.
+    #[error(
+        "it cannot be found out whose process answers at {0} (DOTGATE_ADMIN_LISTEN), so the token was not sent\n  Run \
+         this command on the host, and in the container, in which dotgate runs."
+    )]
+    ListenerUnknown(SocketAddr),
     /// Something else answers there.
     #[error("what answers at {} (DOTGATE_ADMIN_LISTEN) is not dotgate", Named(*.0))]
     NotHttp(SocketAddr),
+}
+
+/// What a request is allowed by, and to whom that may be shown.
+#[derive(Clone, Copy, Debug)]
+pub struct Proof<'a> {
+    /// The token.
+    pub token: &'a Token,
+    /// Whose processes may be sent it.
+    pub trusted: &'a Trusted,
 }
 
 /// A response.
@@ -87,13 +116,13 @@ pub fn endpoint(listen: &[ScopedSocketAddress]) -> Result<SocketAddr, ClientErro
 pub fn get(
     address: SocketAddr,
     path: &str,
-    token: Option<&Token>,
+    proof: Option<Proof<'_>>,
 ) -> Result<HttpResponse, ClientError> {
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{}\r\n",
-        authorization(token)
+        authorization(proof)
     );
-    exchange(address, &request)
+    exchange(address, &request, proof)
 }
 
 /// Posts `body` to `path`, with the token if there is one.
@@ -103,33 +132,56 @@ pub fn get(
 pub fn post(
     address: SocketAddr,
     path: &str,
-    token: Option<&Token>,
+    proof: Option<Proof<'_>>,
     body: &str,
 ) -> Result<HttpResponse, ClientError> {
-    let (authorization, length) = (authorization(token), body.len());
+    let (authorization, length) = (authorization(proof), body.len());
     let request = format!(
         "POST {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{authorization}\
          Content-Length: {length}\r\n\r\n{body}"
     );
-    exchange(address, &request)
+    exchange(address, &request, proof)
 }
 
-fn authorization(token: Option<&Token>) -> String {
-    token.map_or_else(String::new, |token| {
+fn authorization(proof: Option<Proof<'_>>) -> String {
+    proof.map_or_else(String::new, |Proof { token, .. }| {
         format!("Authorization: {}\r\n", token.authorization())
     })
 }
 
-fn exchange(address: SocketAddr, request: &str) -> Result<HttpResponse, ClientError> {
-    let response = transfer(address, request)
-        .map_err(|source| ClientError::Unreachable { address, source })?;
+fn exchange(
+    address: SocketAddr,
+    request: &str,
+    proof: Option<Proof<'_>>,
+) -> Result<HttpResponse, ClientError> {
+    let unreachable = |source| ClientError::Unreachable { address, source };
+    let bound = now() + WAIT;
+    let known = proof.map(|Proof { trusted, .. }| trusted);
+    // Asked before and after: who listens now is then who took the connection.
+    if let Some(trusted) = known {
+        match listening_at(address, trusted) {
+            // The connection is refused, or ends on another host: both are seen below.
+            Listening::Nobody | Listening::Trusted => {}
+            Listening::Stranger(user) => return Err(ClientError::Stranger { address, user }),
+            Listening::Unknown => return Err(ClientError::ListenerUnknown(address)),
+        }
+    }
+    let stream = TcpStream::connect_timeout(&address, WAIT).map_err(unreachable)?;
+    if let Some(trusted) = known {
+        match listening_at(address, trusted) {
+            Listening::Trusted => {}
+            Listening::Stranger(user) => return Err(ClientError::Stranger { address, user }),
+            Listening::Nobody | Listening::Unknown => {
+                return Err(ClientError::ListenerUnknown(address));
+            }
+        }
+    }
+    let response = transfer(stream, request, bound).map_err(unreachable)?;
     read_response(&response).ok_or(ClientError::NotHttp(address))
 }
 
-fn transfer(address: SocketAddr, request: &str) -> io::Result<Vec<u8>> {
-    let bound = now() + WAIT;
+fn transfer(mut stream: TcpStream, request: &str, bound: Moment) -> io::Result<Vec<u8>> {
     let left = || Some(bound.since(now()).max(Duration::from_millis(1)));
-    let mut stream = TcpStream::connect_timeout(&address, WAIT)?;
     stream.set_write_timeout(left())?;
     stream.write_all(request.as_bytes())?;
     let mut response = Vec::new();
@@ -182,6 +234,25 @@ mod tests {
         assert!(matches!(endpoint(&[]), Err(ClientError::Off)));
         let unknown = endpoint(&["127.0.0.1:0".parse().unwrap()]);
         assert!(matches!(unknown, Err(ClientError::PortUnknown)));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_process_of_another_user_does_not_get_the_token() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("token");
+        std::fs::write(&file, "0123456789abcdef").unwrap();
+        let token = &Token::load(&file).unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let trusted = &Trusted::Users(Vec::new());
+        let outcome = get(address, "/", Some(Proof { token, trusted }));
+        assert!(
+            matches!(outcome, Err(ClientError::Stranger { .. })),
+            "{outcome:?}"
+        );
+        assert!(listener.accept().is_err(), "not even a connection");
     }
 
     #[test]

@@ -6,12 +6,13 @@ use std::time::Duration;
 use dotgate_core::Moment;
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
+use tracing::warn;
 
 use super::liveness::{Liveness, Standing};
 use super::now;
 use super::readiness::{Readiness, Reason, Verdict};
 use super::sources::Sources;
-use super::token::{Token, TokenError};
+use super::token::{Token, TokenError, is_open_to_all};
 use crate::config::AdminConfig;
 
 /// How often one who waits for a woken worker looks.
@@ -41,6 +42,12 @@ impl Access {
     /// # Errors
     /// [`TokenError`].
     pub fn load(config: &AdminConfig) -> Result<Access, TokenError> {
+        if let Some(file) = config.token_file.as_deref().filter(|it| is_open_to_all(it)) {
+            warn!(
+                file = %file.display(),
+                "every user of this host can read or write the file of the admin token: take that away (chmod o-rwx)"
+            );
+        }
         Ok(Access {
             hosts: config.hosts.clone(),
             token: config.token_file.as_deref().map(Token::load).transpose()?,

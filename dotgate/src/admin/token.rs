@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use hyper::HeaderMap;
@@ -75,6 +76,12 @@ impl Token {
     pub(super) fn authorization(&self) -> String {
         format!("Bearer {}", self.0)
     }
+}
+
+/// Whether every user of the host can read or write the token's file.
+pub(super) fn is_open_to_all(path: &Path) -> bool {
+    const OTHERS: u32 = 0o006;
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.mode() & OTHERS != 0)
 }
 
 /// Checks that a request has the token, if there is one at all (RFC 6750 section 2.1).

@@ -88,7 +88,7 @@ fn write_meaning(loaded: &Loaded, roots: &Roots, out: &mut dyn Write) -> io::Res
     }
     writeln!(out, "authorities: {}", roots.describe())?;
     for note in &loaded.notes {
-        writeln!(out, "note: {note}")?;
+        writeln!(out, "warning: {note}")?;
     }
     writeln!(out, "the configuration is right")
 }

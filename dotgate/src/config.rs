@@ -14,9 +14,11 @@ mod address;
 mod environment;
 mod fault;
 mod file;
+mod hints;
 mod kinds;
 mod meaning;
 mod nearest;
+mod notes;
 mod problem;
 mod reader;
 pub mod reference;
@@ -37,6 +39,7 @@ pub use meaning::{
     AdminConfig, CacheConfig, Config, ConnectionLimits, LogConfig, QueryConfig, ServerConfig,
     TcpConfig, TlsConfig,
 };
+pub use notes::Note;
 pub use problem::{FileFault, Problem, Problems, UpstreamsFault};
 pub use spec::{Origin, Overridden, Written};
 pub use upstream::{Endpoint, UpstreamConfig, UpstreamSpec};
@@ -75,44 +78,6 @@ pub struct Effective {
     pub origin: Origin,
 }
 
-/// Something that is right but may surprise.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Note {
-    /// Upstreams are not authenticated.
-    InsecureOpportunistic,
-    /// Both `SSL_CERT_FILE` and `SSL_CERT_DIR` name authorities to trust.
-    TwoSourcesOfAuthorities,
-    /// Variables that Kubernetes injected were passed over.
-    ServiceLinks {
-        /// How many.
-        count: usize,
-    },
-    /// `::` is listened on and `0.0.0.0` is not: clients with IPv4 are not served.
-    WithoutIpv4,
-}
-
-impl std::fmt::Display for Note {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::InsecureOpportunistic => write!(
-                f,
-                "upstreams are not authenticated: anybody on the way can read and forge everything"
-            ),
-            Self::ServiceLinks { count } => write!(
-                f,
-                "variables that Kubernetes injected for a Service, passed over: {count} \
-                 (`enableServiceLinks: false` avoids them)"
-            ),
-            Self::TwoSourcesOfAuthorities => write!(
-                f,
-                "the authorities of SSL_CERT_DIR are trusted in addition to those of SSL_CERT_FILE; \
-                 DOTGATE_TLS_CA_FILE names a file with the only ones to trust"
-            ),
-            Self::WithoutIpv4 => write!(f, ":: is IPv6 alone; 0.0.0.0,:: serves IPv4 too"),
-        }
-    }
-}
-
 /// Finds out the configuration from `environment` and the file it names, or from `file` if the command line names one.
 /// Fails with all that is wrong; the program then starts nothing and exits with `EXIT_STATUS`.
 pub fn load(environment: &Environment, file: Option<&Path>) -> Result<Loaded, Problems> {
@@ -124,7 +89,7 @@ pub fn load(environment: &Environment, file: Option<&Path>) -> Result<Loaded, Pr
                 .iter()
                 .map(|&subject| effective(&spec, &config, subject));
             let effective = effective.collect();
-            let notes = notes(&spec, &config);
+            let notes = notes::of(&config, spec.service_links.len());
             Ok(Loaded {
                 config,
                 effective,
@@ -159,31 +124,6 @@ fn effective(spec: &Spec, config: &Config, subject: Subject) -> Effective {
         value,
         origin,
     }
-}
-
-fn notes(spec: &Spec, config: &Config) -> Vec<Note> {
-    let mut notes = Vec::new();
-    match config.tls().authentication {
-        Profile::InsecureOpportunistic => notes.push(Note::InsecureOpportunistic),
-        Profile::Strict => {}
-    }
-    let sources = &config.tls().authorities;
-    let has_both = sources.certificate_file.is_some() && !sources.certificate_folders.is_empty();
-    if has_both && sources.ca_file.is_none() {
-        notes.push(Note::TwoSourcesOfAuthorities);
-    }
-    let listen = &config.server().listen;
-    let all_ipv6 = listen
-        .iter()
-        .any(|address| address.ip().is_ipv6() && address.ip().is_unspecified());
-    if all_ipv6 && !listen.iter().any(|address| address.ip().is_ipv4()) {
-        notes.push(Note::WithoutIpv4);
-    }
-    match spec.service_links.len() {
-        0 => {}
-        count => notes.push(Note::ServiceLinks { count }),
-    }
-    notes
 }
 
 #[cfg(test)]

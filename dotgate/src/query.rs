@@ -52,7 +52,7 @@ pub fn run(
         }
     };
     let config = &loaded.config;
-    for note in &loaded.notes {
+    for note in loaded.notes.iter().filter(|note| note.is_logged()) {
         writeln!(err, "dotgate query: note: {note}")?;
     }
     let roots = match Roots::load(&config.tls().authorities) {

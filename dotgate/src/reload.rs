@@ -176,7 +176,7 @@ impl InForce {
         let upstreams: Vec<&str> = upstreams.iter().map(|upstream| upstream.label()).collect();
         let upstreams = upstreams.join(",");
         info!(reason = why, upstreams, "the configuration was read anew");
-        for note in &self.loaded.notes {
+        for note in self.notes().iter().filter(|note| note.is_logged()) {
             warn!("{note}");
         }
         if !waiting.is_empty() {

@@ -92,7 +92,7 @@ fn serve_loaded(
     announced: &mut dyn Write,
 ) -> io::Result<u8> {
     let config = in_force.config();
-    for note in in_force.notes() {
+    for note in in_force.notes().iter().filter(|note| note.is_logged()) {
         warn!("{note}");
     }
     let roots = match Roots::load(&config.tls().authorities) {

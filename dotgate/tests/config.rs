@@ -338,7 +338,10 @@ fn what_kubernetes_injects_for_a_service_called_dotgate_does_not_stop_the_progra
         ]),
         None,
     );
-    assert_eq!(loaded.notes, [Note::ServiceLinks { count: 4 }]);
+    assert_eq!(
+        loaded.notes,
+        [Note::OneUpstream, Note::ServiceLinks { count: 4 }]
+    );
 }
 
 #[test]

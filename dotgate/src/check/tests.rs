@@ -57,7 +57,7 @@ fn it_says_how_many_authorities_come_from_where_and_refuses_what_holds_none() {
     assert_eq!(status, 0);
     for line in [
         "\nauthorities: 1 certificate from SSL_CERT_FILE, 2 from SSL_CERT_DIR\n",
-        "\nnote: the authorities of SSL_CERT_DIR are trusted in addition to those of SSL_CERT_FILE; \
+        "\nwarning: the authorities of SSL_CERT_DIR are trusted in addition to those of SSL_CERT_FILE; \
          DOTGATE_TLS_CA_FILE names a file with the only ones to trust\n",
     ] {
         assert!(out.contains(line), "{out}");
@@ -121,10 +121,10 @@ admin.host_names                -                       (not set)
 admin.token_file                -                       (not set)
 cache.size                      default                 64MiB
 cache.ttl_min                   default                 0s
-cache.ttl_max                   default                 86400s
-cache.negative_ttl_max          default                 3600s
+cache.ttl_max                   default                 1d
+cache.negative_ttl_max          default                 1h
 cache.failure_ttl_max           default                 5s
-cache.stale_max                 default                 86400s
+cache.stale_max                 default                 1d
 cache.stale_after               default                 1800ms
 cache.prefetch                  default                 true
 cache.nxdomain_all_types        default                 false
@@ -136,8 +136,9 @@ listen on [::]:5300, UDP and TCP
 workers: 3
 upstream 192.0.2.1@853#dot.test: a certificate for dot.test
 authorities: 1 certificate from CA
-note: :: is IPv6 alone; 0.0.0.0,:: serves IPv4 too
-note: variables that Kubernetes injected for a Service, passed over: 1 \
+warning: :: is IPv6 alone; 0.0.0.0,:: serves IPv4 too
+warning: there is one upstream: while it does not answer, nothing but the cache does
+warning: variables that Kubernetes injected for a Service, passed over: 1 \
 (`enableServiceLinks: false` avoids them)
 the configuration is right
 "
@@ -172,6 +173,76 @@ fn upstreams_that_are_not_authenticated_are_pointed_at() {
     ]);
     assert!(out.contains("\nupstream 192.0.2.1@853: any certificate, NOT AUTHENTICATED\n"));
     assert!(out.contains(
-        "\nnote: upstreams are not authenticated: anybody on the way can read and forge everything\n"
+        "\nwarning: upstreams are not authenticated: anybody on the way can read and forge everything\n"
     ));
+}
+
+#[test]
+fn what_may_not_be_meant_is_a_warning() {
+    let warnings = |variables: &[(&str, &str)]| {
+        let four = [
+            ("HOST", "192.0.2.53"),
+            ("PORT", "5300"),
+            ("DNS_HOST", "192.0.2.1#dot.test,192.0.2.2#dot.test"),
+            ("DNS_PORT", "853"),
+        ];
+        let (status, out, _) = checked(&[&four, variables].concat());
+        assert_eq!(status, 0);
+        let lines = out
+            .lines()
+            .filter_map(|line| line.strip_prefix("warning: "));
+        lines.map(str::to_owned).collect::<Vec<String>>()
+    };
+    assert_eq!(warnings(&[]), [""; 0]);
+    for (variable, value, expected) in [
+        (
+            "DOTGATE_ACCESS_ALLOW",
+            "0.0.0.0",
+            "access.allow has 0.0.0.0, an address that no client has; 0.0.0.0/0 is every client",
+        ),
+        (
+            "DOTGATE_ACCESS_ALLOW",
+            "10.0.0.0/8,2000::/3",
+            "access.allow has 2000::/3: anyone on the Internet who reaches this resolver may use it, also to attack \
+             others",
+        ),
+        (
+            "DNS_HOST",
+            "192.0.2.1",
+            "there is one upstream: while it does not answer, nothing but the cache does",
+        ),
+        (
+            "DNS_HOST",
+            "2001:db8::1,2001:db8::2",
+            "all upstreams are IPv6 addresses: without IPv6 connectivity none can be reached",
+        ),
+        (
+            "DNS_HOST",
+            "192.0.2.1@53,192.0.2.2",
+            "upstream 192.0.2.1@53: port 53 is that of DNS without TLS; DNS over TLS is usually on 853",
+        ),
+        (
+            "DNS_HOST",
+            "192.0.2.1#dns_quad9,192.0.2.2",
+            "upstream 192.0.2.1@853#dns_quad9: dns_quad9 has no dot; certificates are for names such as dns.quad9.net",
+        ),
+    ] {
+        assert_eq!(
+            warnings(&[(variable, value)]),
+            [expected],
+            "{variable}={value}"
+        );
+    }
+    let everybody = warnings(&[("DOTGATE_ACCESS_ALLOW", "0.0.0.0/0,::/0")]);
+    assert!(
+        everybody.len() == 2
+            && everybody
+                .iter()
+                .all(|it| it.contains("anyone on the Internet"))
+    );
+    let on_loopback = [
+        ("DOTGATE_ACCESS_ALLOW", "0.0.0.0/0,::/0"),
+        ("HOST", "127.0.0.1,::1"),
+    ];
+    assert_eq!(warnings(&on_loopback), [""; 0]);
 }

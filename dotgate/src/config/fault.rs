@@ -23,6 +23,20 @@ pub enum Fault {
         /// The second one as written.
         item: String,
     },
+    /// A fault, and what may have been meant.
+    #[error("{fault} ({hint})")]
+    Hinted {
+        /// What is wrong.
+        fault: Box<Fault>,
+        /// What to do about it.
+        hint: String,
+    },
+    /// The quotes around a value are part of it.
+    #[error("the quotes are part of the value; nothing removes them here (write {})", Shown(.bare))]
+    Quoted {
+        /// The value without them.
+        bare: String,
+    },
     /// Nothing is written.
     #[error("it is empty")]
     Empty,
@@ -83,7 +97,7 @@ pub enum Fault {
         item: String,
     },
     /// Not an IP address, a colon and a port.
-    #[error("{} is no ADDR:PORT", Shown(.item))]
+    #[error("{} is not a valid ADDR:PORT", Shown(.item))]
     NotAnAddressWithPort {
         /// What is written.
         item: String,
@@ -107,7 +121,7 @@ pub enum Fault {
         item: String,
     },
     /// Not an address, a slash and a length.
-    #[error("{} is no address or prefix", Shown(.item))]
+    #[error("{} is not an address or prefix", Shown(.item))]
     NotAPrefix {
         /// What is written.
         item: String,
@@ -116,7 +130,7 @@ pub enum Fault {
     #[error("it is not a number with a unit of size")]
     NotASize,
     /// None of the words of the set.
-    #[error("{} is not one of the words", Shown(.item))]
+    #[error("{} is not a valid value", Shown(.item))]
     NotAWord {
         /// What is written.
         item: String,
@@ -156,6 +170,20 @@ pub enum Fault {
         /// What is written.
         item: String,
     },
+}
+
+impl Fault {
+    /// Adds what may have been meant, unless something was said already.
+    #[must_use]
+    pub(super) fn with_hint(self, hint: Option<String>) -> Fault {
+        match (self, hint) {
+            (fault @ Fault::Hinted { .. }, _) | (fault, None) => fault,
+            (fault, Some(hint)) => {
+                let fault = Box::new(fault);
+                Fault::Hinted { fault, hint }
+            }
+        }
+    }
 }
 
 /// An address without what follows its zone's mark.

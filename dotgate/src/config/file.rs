@@ -13,11 +13,11 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
-use super::nearest;
 use super::problem::{FileFault, Problem, UpstreamsFault};
 use super::setting::Subject;
 use super::settings::{DNS_HOST, TABLE, UPSTREAM_KEYS, UPSTREAM_PINS};
 use super::spec::{Lookup, Origin, Spec, UpstreamTable, Written};
+use super::{hints, nearest};
 
 /// The longest file that is read, in bytes: a thousand times a long one, so a wrong path does no harm.
 const FILE_MAX: u64 = 1 << 20;
@@ -60,7 +60,17 @@ fn read_text(path: &Path) -> Result<String, FileFault> {
     if length as u64 > FILE_MAX {
         return Err(FileFault::TooLong { most: FILE_MAX });
     }
-    String::from_utf8(bytes).map_err(|_| FileFault::NotUtf8)
+    String::from_utf8(bytes).map_err(|error| {
+        let before = error.as_bytes().get(..error.utf8_error().valid_up_to());
+        FileFault::NotUtf8 {
+            line: line_at(before.unwrap_or_default()),
+        }
+    })
+}
+
+/// The line, counted from 1, behind this part of a file.
+fn line_at(before: &[u8]) -> usize {
+    1 + before.iter().filter(|byte| **byte == b'\n').count()
 }
 
 /// A file being read.
@@ -75,12 +85,22 @@ impl Reader<'_> {
     fn read(&mut self) {
         let (table, errors) = DeTable::parse_recoverable(self.text);
         self.spec.file_is_unread = !errors.is_empty();
-        for error in errors {
-            let origin = self.origin(&error.span().unwrap_or_default());
-            let message = error.message().to_owned();
-            self.problems.push(Problem::FileSyntax { origin, message });
-        }
         if self.spec.file_is_unread {
+            if let Some(language) = hints::other_language(&self.path, self.text) {
+                let path = self.path.to_path_buf();
+                let fault = FileFault::OtherLanguage { language };
+                self.problems.push(Problem::File { path, fault });
+                return;
+            }
+            for error in errors {
+                let span = error.span().unwrap_or_default();
+                let origin = self.origin(&span);
+                let mut message = error.message().to_owned();
+                if let Some(hint) = hints::of_toml_line(self.line_of(&span)) {
+                    message = format!("{message} ({hint})");
+                }
+                self.problems.push(Problem::FileSyntax { origin, message });
+            }
             return;
         }
         for (name, value) in table.get_ref() {
@@ -133,7 +153,9 @@ impl Reader<'_> {
                 }
                 None => {
                     let shown = format!("[{section}] {}", key.get_ref());
-                    self.unknown_key(key.span(), shown, nearest::key(section, key.get_ref()));
+                    let nearest = dotted(key.get_ref(), value.get_ref())
+                        .or_else(|| nearest::key(section, key.get_ref()));
+                    self.unknown_key(key.span(), shown, nearest);
                 }
             }
         }
@@ -222,13 +244,30 @@ impl Reader<'_> {
     }
 
     fn origin(&self, span: &Range<usize>) -> Origin {
-        let before = self.text.as_bytes().iter().take(span.start);
-        let line = 1 + before.filter(|byte| **byte == b'\n').count();
+        let before = self.text.as_bytes().get(..span.start);
         Origin::File {
             path: Arc::clone(&self.path),
-            line,
+            line: line_at(before.unwrap_or_default()),
         }
     }
+
+    /// The whole line at which a part of the file begins.
+    fn line_of(&self, span: &Range<usize>) -> &str {
+        let before = self.text.as_bytes().get(..span.start);
+        let number = line_at(before.unwrap_or_default());
+        self.text.lines().nth(number - 1).unwrap_or_default()
+    }
+}
+
+/// What is meant by `section.key = ...` below the header of another section, where TOML takes it for a part of that.
+fn dotted(key: &str, value: &DeValue<'_>) -> Option<String> {
+    let inner = value.as_table()?.keys().next()?;
+    let names = Some((key, inner.get_ref().as_ref()));
+    let is_known = |subject: &&Subject| subject.entry().section_and_key() == names;
+    TABLE.iter().any(|subject| is_known(&subject)).then(|| {
+        let inner = inner.get_ref();
+        format!("[{key}] {inner}; dotted keys belong above the first section")
+    })
 }
 
 /// Returns a value as the environment would hold it, or the name of its type if it can hold no such thing.

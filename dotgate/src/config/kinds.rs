@@ -1,7 +1,10 @@
 //! The kinds of value a setting can have: how each is read from text, and how it is described to an operator.
 //! Stands under the table of settings, which gives every kind its range; above it is the conversion to `Config`.
 //! A kind never reads a file, a clock or the environment, and never replaces a wrong value by another one.
-//! Units: durations are written with `ms`, `s` or `m`, sizes with nothing (bytes), `KiB`, `MiB` or `GiB`.
+//! Units: durations are written with `ms`, `s`, `m`, `h` or `d`; sizes with nothing (bytes), `KiB`, `MiB`, `GiB` (powers of
+//! 1024), `KB`, `MB` or `GB` (powers of 1000), in any letter case.
+
+mod lists;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -10,11 +13,13 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use domain::base::Name;
-use ipnet::IpNet;
 
-use super::address::{ScopedAddress, ScopedSocketAddress, read_prefix};
+pub(super) use self::lists::{
+    AdminAddresses, FolderPaths, HostNames, ListenAddresses, Prefixes, Resolvers, SomeOf, Suffixes,
+    Upstreams,
+};
 use super::fault::Fault;
-use super::upstream::{self, UpstreamSpec};
+use super::hints;
 use super::words::Word;
 
 /// How a value is read and described.
@@ -85,7 +90,7 @@ impl<K: Kind> Kind for OrAuto<K> {
     type Value = Amount<K::Value>;
 
     fn read(&self, text: &str) -> Result<Self::Value, Fault> {
-        if text == "auto" {
+        if text.eq_ignore_ascii_case("auto") {
             return Ok(Amount::Auto);
         }
         self.0.read(text).map(Amount::Exactly)
@@ -96,7 +101,7 @@ impl<K: Kind> Kind for OrAuto<K> {
     }
 }
 
-/// A duration in whole milliseconds, seconds or minutes.
+/// A duration in whole milliseconds, seconds, minutes, hours or days.
 #[derive(Debug)]
 pub struct Time {
     /// The shortest duration allowed.
@@ -110,13 +115,9 @@ impl Kind for Time {
 
     fn read(&self, text: &str) -> Result<Duration, Fault> {
         let (number, unit) = number_and_unit(text);
-        digits(number).ok_or(Fault::NotADuration)?;
-        let milliseconds_each = match unit {
-            "ms" => 1,
-            "s" => 1_000,
-            "m" => 60_000,
-            _ => return Err(Fault::NotADuration),
-        };
+        let not_a_duration = || Fault::NotADuration.with_hint(hints::of_duration(text));
+        digits(number).ok_or_else(not_a_duration)?;
+        let milliseconds_each = milliseconds(unit).ok_or_else(not_a_duration)?;
         let milliseconds = scaled(number, milliseconds_each)?;
         within(
             Duration::from_millis(milliseconds),
@@ -127,7 +128,9 @@ impl Kind for Time {
 
     fn expected(&self) -> String {
         let (lowest, highest) = (shown_duration(self.lowest), shown_duration(self.highest));
-        format!("a duration from {lowest} to {highest}, a whole number followed by ms, s or m")
+        format!(
+            "a duration from {lowest} to {highest}, a whole number followed by ms, s, m, h or d"
+        )
     }
 }
 
@@ -173,25 +176,22 @@ impl Kind for Size {
 
     fn read(&self, text: &str) -> Result<ByteCount, Fault> {
         let (number, unit) = number_and_unit(text);
-        digits(number).ok_or(Fault::NotASize)?;
-        let bytes_each = match unit {
-            "" => 1,
-            "KiB" => 1 << 10,
-            "MiB" => 1 << 20,
-            "GiB" => 1 << 30,
-            _ => return Err(Fault::NotASize),
-        };
+        let not_a_size = || Fault::NotASize.with_hint(hints::of_size(text));
+        digits(number).ok_or_else(not_a_size)?;
+        let bytes_each = bytes(unit).ok_or_else(not_a_size)?;
         let bytes = u32::try_from(scaled(number, bytes_each)?).map_err(|_| Fault::OutOfRange)?;
         within(ByteCount(bytes), &self.lowest, &self.highest)
     }
 
     fn expected(&self) -> String {
         let Self { lowest, highest } = self;
-        format!("a size from {lowest} to {highest}, in bytes or followed by KiB, MiB or GiB")
+        format!(
+            "a size from {lowest} to {highest}, in bytes or followed by KiB, MiB, GiB (1024), KB, MB or GB (1000)"
+        )
     }
 }
 
-/// `true` or `false`.
+/// `true` or `false`, or what people write for it.
 #[derive(Debug)]
 pub struct Switch;
 
@@ -199,7 +199,11 @@ impl Kind for Switch {
     type Value = bool;
 
     fn read(&self, text: &str) -> Result<bool, Fault> {
-        text.parse().map_err(|_| Fault::NotABoolean)
+        match text.to_ascii_lowercase().as_str() {
+            "true" | "yes" | "on" | "1" => Ok(true),
+            "false" | "no" | "off" | "0" => Ok(false),
+            _ => Err(Fault::NotABoolean),
+        }
     }
 
     fn expected(&self) -> String {
@@ -223,143 +227,6 @@ impl<W: Word> Kind for OneOf<W> {
     }
 }
 
-/// Words of a closed set, each at most once, or none.
-#[derive(Debug)]
-pub struct SomeOf<W>(pub PhantomData<W>);
-
-impl<W: Word> Kind for SomeOf<W> {
-    type Value = Vec<W>;
-
-    fn read(&self, text: &str) -> Result<Vec<W>, Fault> {
-        if text.is_empty() {
-            return Ok(Vec::new());
-        }
-        distinct(text, W::ALL.len(), read_word)
-    }
-
-    fn expected(&self) -> String {
-        format!(
-            "nothing, or some of {}, separated by commas",
-            words::<W>(" and ")
-        )
-    }
-
-    fn is_list(&self) -> bool {
-        true
-    }
-}
-
-/// IP addresses to listen on.
-#[derive(Debug)]
-pub struct ListenAddresses {
-    /// The most addresses allowed.
-    pub most: usize,
-}
-
-impl Kind for ListenAddresses {
-    type Value = Vec<ScopedAddress>;
-
-    fn read(&self, text: &str) -> Result<Self::Value, Fault> {
-        distinct(text, self.most, str::parse)
-    }
-
-    fn expected(&self) -> String {
-        format!("1 to {} IP addresses, separated by commas", self.most)
-    }
-
-    fn is_list(&self) -> bool {
-        true
-    }
-}
-
-/// Resolvers asked in the clear, with their ports.
-#[derive(Debug)]
-pub struct Resolvers {
-    /// The most addresses allowed.
-    pub most: usize,
-    /// The port of those written without one.
-    pub port: u16,
-}
-
-impl Kind for Resolvers {
-    type Value = Vec<ScopedSocketAddress>;
-
-    fn read(&self, text: &str) -> Result<Self::Value, Fault> {
-        distinct(text, self.most, |item| {
-            let (address, port) = upstream::split_port(item)?;
-            let address = upstream::read_address(address)?;
-            Ok(address.with_port(port.unwrap_or(self.port)))
-        })
-    }
-
-    fn expected(&self) -> String {
-        let Self { most, port } = self;
-        format!("1 to {most} of ADDR or ADDR@PORT (port {port} if not given), separated by commas")
-    }
-
-    fn is_list(&self) -> bool {
-        true
-    }
-}
-
-/// Address prefixes.
-#[derive(Debug)]
-pub struct Prefixes {
-    /// The most prefixes allowed.
-    pub most: usize,
-}
-
-impl Kind for Prefixes {
-    type Value = Vec<IpNet>;
-
-    fn read(&self, text: &str) -> Result<Self::Value, Fault> {
-        distinct(text, self.most, read_prefix)
-    }
-
-    fn expected(&self) -> String {
-        format!(
-            "1 to {} IP addresses or prefixes, separated by commas",
-            self.most
-        )
-    }
-
-    fn is_list(&self) -> bool {
-        true
-    }
-}
-
-/// Names, each standing for itself and everything below it.
-#[derive(Debug)]
-pub struct Suffixes {
-    /// The most names allowed.
-    pub most: usize,
-}
-
-impl Kind for Suffixes {
-    /// Uncompressed and in lower case, with the root label.
-    type Value = Vec<Vec<u8>>;
-
-    fn read(&self, text: &str) -> Result<Self::Value, Fault> {
-        if text.is_empty() {
-            return Ok(Vec::new());
-        }
-        distinct(text, self.most, |item| {
-            let name = Name::<Vec<u8>>::from_str(item).map_err(|_| Fault::NotASuffix {
-                item: item.to_owned(),
-            })?;
-            Ok(name.as_slice().to_ascii_lowercase())
-        })
-    }
-
-    fn expected(&self) -> String {
-        format!("nothing, or 1 to {} names, separated by commas", self.most)
-    }
-
-    fn is_list(&self) -> bool {
-        true
-    }
-}
-
 /// One name.
 #[derive(Debug)]
 pub struct DomainName;
@@ -377,86 +244,6 @@ impl Kind for DomainName {
 
     fn expected(&self) -> String {
         "a domain name; . is the root".to_owned()
-    }
-}
-
-/// Upstreams in their one-line form.
-#[derive(Debug)]
-pub struct Upstreams {
-    /// The most upstreams allowed.
-    pub most: usize,
-}
-
-impl Kind for Upstreams {
-    type Value = Vec<UpstreamSpec>;
-
-    fn read(&self, text: &str) -> Result<Self::Value, Fault> {
-        items(text, self.most, str::parse)
-    }
-
-    fn expected(&self) -> String {
-        let most = self.most;
-        format!(
-            "1 to {most} of ADDR[@PORT][#AUTH-NAME][;pin=sha256/BASE64]... or \
-             NAME[@PORT][;pin=sha256/BASE64]..., separated by commas"
-        )
-    }
-
-    fn is_list(&self) -> bool {
-        true
-    }
-}
-
-/// Addresses with their ports, or none by the word `off`.
-#[derive(Debug)]
-pub struct AdminAddresses {
-    /// The most addresses allowed.
-    pub most: usize,
-}
-
-impl Kind for AdminAddresses {
-    type Value = Vec<ScopedSocketAddress>;
-
-    fn read(&self, text: &str) -> Result<Self::Value, Fault> {
-        if text == "off" {
-            return Ok(Vec::new());
-        }
-        distinct(text, self.most, str::parse)
-    }
-
-    fn expected(&self) -> String {
-        let most = self.most;
-        format!("1 to {most} of ADDR:PORT ([ADDR]:PORT for IPv6), separated by commas, or off")
-    }
-
-    fn is_list(&self) -> bool {
-        true
-    }
-}
-
-/// DNS names of hosts, in lower case.
-#[derive(Debug)]
-pub struct HostNames {
-    /// The most names allowed.
-    pub most: usize,
-}
-
-impl Kind for HostNames {
-    type Value = Vec<String>;
-
-    fn read(&self, text: &str) -> Result<Self::Value, Fault> {
-        distinct(text, self.most, |item| {
-            let name = upstream::read_name(item)?;
-            Ok(name.as_ref().to_ascii_lowercase())
-        })
-    }
-
-    fn expected(&self) -> String {
-        format!("1 to {} DNS names, separated by commas", self.most)
-    }
-
-    fn is_list(&self) -> bool {
-        true
     }
 }
 
@@ -480,41 +267,50 @@ impl Kind for FilePath {
     }
 }
 
-/// The paths of folders, separated by colons as in `PATH`.
-#[derive(Debug)]
-pub struct FolderPaths;
-
-impl Kind for FolderPaths {
-    type Value = Vec<PathBuf>;
-
-    fn read(&self, text: &str) -> Result<Self::Value, Fault> {
-        let folders = std::env::split_paths(text).filter(|path| !path.as_os_str().is_empty());
-        let folders: Vec<PathBuf> = folders.collect();
-        if folders.is_empty() {
-            Err(Fault::Empty)
-        } else {
-            Ok(folders)
-        }
-    }
-
-    fn expected(&self) -> String {
-        "the paths of folders, separated by colons".to_owned()
+/// Writes a duration as a setting is written.
+pub(super) fn shown_duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        _ if duration.subsec_millis() != 0 => format!("{}ms", duration.as_millis()),
+        0 => "0s".to_owned(),
+        _ if seconds.is_multiple_of(86_400) => format!("{}d", seconds / 86_400),
+        _ if seconds.is_multiple_of(3_600) => format!("{}h", seconds / 3_600),
+        _ => format!("{seconds}s"),
     }
 }
 
-/// Writes a duration as a setting is written.
-pub(super) fn shown_duration(duration: Duration) -> String {
-    if duration.subsec_millis() == 0 {
-        format!("{}s", duration.as_secs())
-    } else {
-        format!("{}ms", duration.as_millis())
-    }
+/// How long a unit of time is.
+pub(super) fn milliseconds(unit: &str) -> Option<u64> {
+    Some(match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    })
+}
+
+/// How much a unit of size is. A `K`, `M` or `G` alone is none: it stands for either power.
+pub(super) fn bytes(unit: &str) -> Option<u64> {
+    Some(match unit.to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "kib" => 1 << 10,
+        "mib" => 1 << 20,
+        "gib" => 1 << 30,
+        "kb" => 1_000,
+        "mb" => 1_000_000,
+        "gb" => 1_000_000_000,
+        _ => return None,
+    })
 }
 
 fn read_word<W: Word>(text: &str) -> Result<W, Fault> {
-    let found = W::ALL.iter().find(|candidate| candidate.word() == text);
-    found.copied().ok_or_else(|| Fault::NotAWord {
-        item: text.to_owned(),
+    let is_meant = |candidate: &&W| candidate.word().eq_ignore_ascii_case(text);
+    let found = W::ALL.iter().find(is_meant);
+    found.copied().ok_or_else(|| {
+        let item = text.to_owned();
+        Fault::NotAWord { item }.with_hint(W::hint(text))
     })
 }
 
@@ -525,44 +321,6 @@ fn words<W: Word>(conjunction: &str) -> String {
         Some((last, others)) => format!("{}{conjunction}{last}", others.join(", ")),
         None => String::new(),
     }
-}
-
-/// Reads the items of a comma-separated list, of which there must be 1 to `most`.
-fn items<T>(
-    text: &str,
-    most: usize,
-    read: impl Fn(&str) -> Result<T, Fault>,
-) -> Result<Vec<T>, Fault> {
-    if text.is_empty() {
-        return Err(Fault::Empty);
-    }
-    let found = text.split(',').count();
-    if found > most {
-        return Err(Fault::TooMany { found });
-    }
-    text.split(',')
-        .map(|item| match item.trim() {
-            "" => Err(Fault::EmptyItem),
-            item => read(item),
-        })
-        .collect()
-}
-
-/// Reads a list as `items` does, in which nothing may stand twice.
-fn distinct<T: PartialEq>(
-    text: &str,
-    most: usize,
-    read: impl Fn(&str) -> Result<T, Fault>,
-) -> Result<Vec<T>, Fault> {
-    let values = items(text, most, read)?;
-    for (index, (value, item)) in values.iter().zip(text.split(',')).enumerate() {
-        if values.iter().take(index).any(|earlier| earlier == value) {
-            return Err(Fault::Duplicate {
-                item: item.trim().to_owned(),
-            });
-        }
-    }
-    Ok(values)
 }
 
 fn within<T: PartialOrd>(value: T, lowest: &T, highest: &T) -> Result<T, Fault> {
@@ -578,7 +336,7 @@ pub(super) fn digits(text: &str) -> Option<&str> {
     (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())).then_some(text)
 }
 
-fn number_and_unit(text: &str) -> (&str, &str) {
+pub(super) fn number_and_unit(text: &str) -> (&str, &str) {
     let end = text
         .find(|character: char| !character.is_ascii_digit())
         .unwrap_or(text.len());

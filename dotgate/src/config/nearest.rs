@@ -37,6 +37,13 @@ pub(super) fn key(section: &str, key: &str) -> Option<String> {
             .filter_map(|subject| subject.entry().section_and_key())
     };
     let shown = |(section, key)| format!("[{section}] {key}");
+    let by_variable = TABLE.iter().find_map(|subject| {
+        let is_meant = subject.entry().variable().eq_ignore_ascii_case(key);
+        subject.entry().section_and_key().filter(|_| is_meant)
+    });
+    if let Some(meant) = by_variable {
+        return Some(shown(meant));
+    }
     let elsewhere = known().find(|(_, known_key)| *known_key == key).map(shown);
     elsewhere.or_else(|| {
         let unknown = format!("{section}.{key}");
@@ -113,6 +120,9 @@ mod tests {
             ),
             ("server", "deadline", Some("[query] deadline")),
             ("dns", "hosts", Some("[dns] host")),
+            ("", "HOST", Some("[server] host")),
+            ("", "DOTGATE_QUERY_DEADLINE", Some("[query] deadline")),
+            ("dns", "DNS_PORT", Some("[dns] port")),
             ("dns", "xyzzy", None),
         ] {
             assert_eq!(

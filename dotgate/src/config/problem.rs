@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::address::ScopedSocketAddress;
 use super::fault::{Fault, Shown};
@@ -51,6 +51,8 @@ pub enum Problem {
     Missing {
         /// The setting.
         subject: Subject,
+        /// The file that does not have it, if there is one.
+        file: Option<PathBuf>,
     },
     /// A variable is not UTF-8.
     NotUtf8 {
@@ -111,7 +113,15 @@ pub enum Problem {
 #[derive(Debug)]
 pub enum FileFault {
     /// It is not UTF-8.
-    NotUtf8,
+    NotUtf8 {
+        /// The first line that is not.
+        line: usize,
+    },
+    /// It is written in another language.
+    OtherLanguage {
+        /// Which.
+        language: &'static str,
+    },
     /// It is longer than any configuration.
     TooLong {
         /// The most bytes that are read.
@@ -224,10 +234,7 @@ impl fmt::Display for Problem {
                 )?;
                 write_expected_of_upstream(f, key)
             }
-            Self::Missing { subject } => {
-                write!(f, "{} is not set", subject.entry().variable())?;
-                write_expected(f, *subject, &Origin::Default)
-            }
+            Self::Missing { subject, file } => write_missing(f, *subject, file.as_deref()),
             Self::NotUtf8 { subject } => {
                 write!(f, "{} is not UTF-8", subject.entry().variable())?;
                 write_expected(f, *subject, &Origin::Default)
@@ -266,7 +273,11 @@ impl fmt::Display for Problem {
 impl fmt::Display for FileFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotUtf8 => write!(f, "not UTF-8"),
+            Self::NotUtf8 { line } => write!(f, "not UTF-8 in line {line}"),
+            Self::OtherLanguage { language } => {
+                write!(f, "this looks like {language}; dotgate reads TOML\n  ")?;
+                write!(f, "example: [server]\n           host = [\"127.0.0.1\"]")
+            }
             Self::TooLong { most } => write!(f, "longer than {most} bytes"),
             Self::Unreadable { source } => write!(f, "cannot be read: {source}"),
         }
@@ -330,7 +341,15 @@ fn write_value(f: &mut fmt::Formatter<'_>, subject: Subject, written: &Written) 
 }
 
 fn write_expected(f: &mut fmt::Formatter<'_>, subject: Subject, origin: &Origin) -> fmt::Result {
-    let example = example(subject, matches!(origin, Origin::File { .. }));
+    write_expected_in(f, subject, matches!(origin, Origin::File { .. }))
+}
+
+fn write_expected_in(
+    f: &mut fmt::Formatter<'_>,
+    subject: Subject,
+    is_in_file: bool,
+) -> fmt::Result {
+    let example = example(subject, is_in_file);
     write!(
         f,
         "\n  expected: {}\n  example: {example}",
@@ -354,6 +373,18 @@ fn write_nearest(f: &mut fmt::Formatter<'_>, nearest: Option<&str>) -> fmt::Resu
             "\n  to do: remove it, or find the right one in `dotgate --help`"
         ),
     }
+}
+
+/// Says that a required setting is not set, in the form in which the operator writes settings.
+fn write_missing(f: &mut fmt::Formatter<'_>, subject: Subject, file: Option<&Path>) -> fmt::Result {
+    let variable = subject.entry().variable();
+    if let (Some(path), Some((section, key))) = (file, subject.entry().section_and_key()) {
+        let path = path.display();
+        write!(f, "{path}: [{section}] {key} is not set, nor is {variable}")?;
+    } else {
+        write!(f, "{variable} is not set")?;
+    }
+    write_expected_in(f, subject, file.is_some())
 }
 
 /// Tells an operator that it was not them who set a variable.

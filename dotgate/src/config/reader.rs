@@ -35,14 +35,23 @@ impl Reader<'_> {
                 Absent::Required => {
                     // What is missing here may well be in the file that could not be read.
                     if !self.spec.file_is_unread {
-                        self.problems.push(Problem::Missing { subject: setting });
+                        self.problems.push(Problem::Missing {
+                            subject: setting,
+                            file: self.spec.file.clone(),
+                        });
                     }
                     return None;
                 }
                 Absent::Nothing => return None,
             },
         };
-        match setting.kind.read(&written.text) {
+        let value = match unquoted(&written) {
+            Some(bare) => Err(Fault::Quoted {
+                bare: bare.to_owned(),
+            }),
+            None => setting.kind.read(&written.text),
+        };
+        match value {
             Ok(value) => Some((value, written.origin)),
             Err(fault) => {
                 // What is wrong with nothing is that it is nothing, for every kind.
@@ -73,4 +82,13 @@ impl Reader<'_> {
             Lookup::Broken | Lookup::Written(_) => true,
         }
     }
+}
+
+/// A variable's value without the quotes around it, if it has such: `docker --env-file` and others keep them.
+fn unquoted(written: &Written) -> Option<&str> {
+    let Origin::Variable(_) = written.origin else {
+        return None;
+    };
+    let without = |quote| written.text.strip_prefix(quote)?.strip_suffix(quote);
+    without('"').or_else(|| without('\''))
 }

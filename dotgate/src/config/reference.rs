@@ -72,6 +72,8 @@ pub fn settings_page() -> String {
          missing and a name that is not on this page keep dotgate from starting; it prints all of them and exits\n\
          with status 2. `dotgate check` does only that, and prints every setting with where it came from.\n\n\
          In the file, a list is an array of strings, and a duration or a size with a unit is a string.\n\
+         An optional variable that is empty counts as not set; a comma behind the last item of a list is ignored;\n\
+         words may be in any letter case. Quotes around a value of a variable are part of it, and an error.\n\
          Variables that Kubernetes injects for a Service called `dotgate` are passed over. For a Service called\n\
          `dns` it injects `DNS_PORT=tcp://...`, which is refused: set `enableServiceLinks: false` in the pod's\n\
          spec.\n\n\

@@ -145,7 +145,12 @@ impl Spec {
             let Some(value) = environment.value(&variable) else {
                 continue;
             };
-            let written = match value.to_str().map(str::trim) {
+            let value = value.to_str().map(str::trim);
+            // As `${LOG_LEVEL}` in a compose file leaves it; a required one is told to be empty.
+            if value == Some("") && !subject.entry().is_required() {
+                continue;
+            }
+            let written = match value {
                 None => {
                     problems.push(Problem::NotUtf8 { subject });
                     None

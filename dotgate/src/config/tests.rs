@@ -97,7 +97,7 @@ fn a_wrong_value_an_unknown_variable_and_a_missing_one_are_told_together() {
 DOTGATE_WORKERS is not a setting
   nearest: DOTGATE_SERVER_WORKERS
 
-HOST=localhost: localhost is not an IP address
+HOST=localhost: localhost is not an IP address (write 127.0.0.1,::1)
   expected: 1 to 64 IP addresses, separated by commas
   example: HOST=127.0.0.1,::1
 
@@ -115,10 +115,7 @@ fn what_is_wrong_with_a_value_is_told_in_one_line() {
         ("PORT", "", "it is empty"),
         ("DNS_HOST", "", "it is empty"),
         ("DNS_PORT", "", "it is empty"),
-        ("LOG_LEVEL", "", "it is empty"),
-        ("DOTGATE_TLS_CA_FILE", "", "it is empty"),
-        ("DOTGATE_CONFIG_FILE", "", "it is empty"),
-        ("HOST", "::1,", "there is nothing before or after a comma"),
+        ("HOST", "::1,,", "there is nothing before or after a comma"),
         ("HOST", "::1,::1", "::1 is there twice"),
         (
             "HOST",
@@ -128,33 +125,38 @@ fn what_is_wrong_with_a_value_is_told_in_one_line() {
         ("PORT", "65536", "it is out of range"),
         ("PORT", "http", "it is not a whole number"),
         ("DNS_PORT", "0", "it is out of range"),
-        ("LOG_LEVEL", "3", "3 is not one of the words"),
+        ("LOG_LEVEL", "3", "3 is not a valid value"),
         (
             "DOTGATE_QUERY_DEADLINE",
             "4",
-            "it is not a number with a unit of time",
+            "it is not a number with a unit of time (write 4s)",
         ),
         ("DOTGATE_QUERY_DEADLINE", "60s", "it is out of range"),
         (
             "DOTGATE_SERVER_UDP_RECEIVE_BUFFER",
-            "4MB",
-            "it is not a number with a unit of size",
+            "4M",
+            "it is not a number with a unit of size (write 4MiB for a power of 1024, or 4MB for one of 1000)",
         ),
         (
             "DOTGATE_ACCESS_ALLOW",
             "10.1.0.0/8",
             "10.1.0.0/8 has bits beyond its length (write 10.0.0.0/8)",
         ),
-        ("DOTGATE_ACCESS_ALLOW", "all", "all is no address or prefix"),
+        (
+            "DOTGATE_ACCESS_ALLOW",
+            "all",
+            "all is not an address or prefix (0.0.0.0/0,::/0 allows every client and opens the resolver to the \
+             Internet: write that if it is meant)",
+        ),
         (
             "DOTGATE_LOCAL_FORWARD",
             "resolver.arpa",
-            "resolver.arpa is not one of the words",
+            "resolver.arpa is not a valid value (all other names are forwarded already)",
         ),
         (
             "DOTGATE_TLS_AUTHENTICATION",
             "opportunistic",
-            "opportunistic is not one of the words",
+            "opportunistic is not a valid value",
         ),
     ] {
         let told = told(&environment(&[(variable, value)]), None);
@@ -163,6 +165,182 @@ fn what_is_wrong_with_a_value_is_told_in_one_line() {
             Some(&*format!("{variable}={value}: {reason}"))
         );
     }
+}
+
+#[test]
+fn what_people_write_by_habit_is_told_with_what_to_write() {
+    for (variable, value, reason) in [
+        (
+            "DNS_HOST",
+            "tls://dns.quad9.net",
+            "tls://dns.quad9.net is neither an IP address nor a DNS name (leave out tls://: write dns.quad9.net)",
+        ),
+        (
+            "DNS_HOST",
+            "https://dns.quad9.net/dns-query",
+            "https://dns.quad9.net/dns-query is neither an IP address nor a DNS name (DNS over HTTPS is not \
+             supported, DNS over TLS is)",
+        ),
+        (
+            "DNS_HOST",
+            "9.9.9.9#",
+            "9.9.9.9# is neither an IP address nor a DNS name (there is nothing after #: write the name that its \
+             certificate is for)",
+        ),
+        (
+            "DNS_HOST",
+            "9.9.9.9 1.1.1.1",
+            "9.9.9.9 1.1.1.1 is neither an IP address nor a DNS name (items are separated by commas: write \
+             9.9.9.9,1.1.1.1)",
+        ),
+        (
+            "HOST",
+            "127.0.0.1 ::1",
+            "127.0.0.1 ::1 is not an IP address (items are separated by commas: write 127.0.0.1,::1)",
+        ),
+        (
+            "HOST",
+            "127.0.0.1:53",
+            "127.0.0.1:53 is not an IP address (write 127.0.0.1; the port goes into PORT)",
+        ),
+        (
+            "HOST",
+            "*",
+            "* is not an IP address (write 0.0.0.0,:: for all addresses)",
+        ),
+        (
+            "HOST",
+            "lo",
+            "lo is not an IP address (it is an interface: write its addresses, which `ip address show lo` lists)",
+        ),
+        (
+            "LOG_LEVEL",
+            "verbose",
+            "verbose is not a valid value (write debug)",
+        ),
+        (
+            "DOTGATE_CACHE_SIZE",
+            "8G",
+            "it is not a number with a unit of size (write 8GiB for a power of 1024, or 8GB for one of 1000)",
+        ),
+        (
+            "DOTGATE_TCP_IDLE",
+            "1.5s",
+            "it is not a number with a unit of time (write 1500ms)",
+        ),
+        (
+            "DOTGATE_ADMIN_LISTEN",
+            ":9153",
+            ":9153 is not a valid ADDR:PORT (write 127.0.0.1:9153, or 0.0.0.0:9153 for all addresses)",
+        ),
+        (
+            "DOTGATE_ADMIN_LISTEN",
+            "9153",
+            "9153 is not a valid ADDR:PORT (write 127.0.0.1:9153, or 0.0.0.0:9153 for all addresses)",
+        ),
+        (
+            "DOTGATE_ADMIN_LISTEN",
+            "localhost:9153",
+            "localhost:9153 is not a valid ADDR:PORT (write 127.0.0.1:9153)",
+        ),
+        (
+            "DOTGATE_ADMIN_LISTEN",
+            "::1",
+            "::1 is not a valid ADDR:PORT (write [::1]:9153)",
+        ),
+        (
+            "DOTGATE_LOCAL_FORWARD",
+            "lan",
+            "lan is not a valid value (all other names are forwarded already)",
+        ),
+        (
+            "HOST",
+            "\"127.0.0.1\"",
+            "the quotes are part of the value; nothing removes them here (write 127.0.0.1)",
+        ),
+        (
+            "DOTGATE_CACHE_SIZE",
+            "'64MiB'",
+            "the quotes are part of the value; nothing removes them here (write 64MiB)",
+        ),
+    ] {
+        let told = told(&environment(&[(variable, value)]), None);
+        assert_eq!(
+            told.lines().next(),
+            Some(&*format!("{variable}={value}: {reason}"))
+        );
+    }
+}
+
+#[test]
+fn an_optional_variable_that_is_empty_is_not_set() {
+    let empty: Vec<(String, &str)> = TABLE
+        .iter()
+        .filter(|subject| !subject.entry().is_required())
+        .map(|subject| (subject.entry().variable().into_owned(), ""))
+        .collect();
+    let empty: Vec<(&str, &str)> = empty.iter().map(|(name, text)| (&**name, *text)).collect();
+    let with = load(&environment(&empty), None).unwrap();
+    let without = load(&environment(&[]), None).unwrap();
+    for (with, without) in with.effective.iter().zip(&without.effective) {
+        assert_eq!(
+            (&with.value, &with.origin),
+            (&without.value, &without.origin)
+        );
+    }
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(b"[query]\ndeadline = \"2s\"\n").unwrap();
+    let loaded = load(
+        &environment(&[("DOTGATE_QUERY_DEADLINE", " ")]),
+        Some(file.path()),
+    );
+    let loaded = loaded.unwrap();
+    assert_eq!(loaded.config.query().deadline.as_secs(), 2);
+    assert_eq!(loaded.overridden, []);
+}
+
+#[test]
+fn a_file_in_another_language_or_without_quotes_is_told_with_what_to_write() {
+    for text in [&b"server:\n  host: 127.0.0.1\n"[..], b"# x\n---\na: b\n"] {
+        check_file(
+            &[],
+            text,
+            "FILE: this looks like YAML; dotgate reads TOML\n  example: [server]\n           host = [\"127.0.0.1\"]\n",
+        );
+    }
+    check_file(
+        &[],
+        b"{\"server\": {}}\n",
+        "FILE: this looks like JSON; dotgate reads TOML\n  example: [server]\n           host = [\"127.0.0.1\"]\n",
+    );
+    check_file(
+        &[],
+        b"[log]\nlevel = debug\n",
+        "FILE:2: not TOML: string values must be quoted, expected literal string (write level = \"debug\")\n",
+    );
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(b"[server]\nhost = 127.0.0.1\n").unwrap();
+    let told = told(&environment(&[]), Some(file.path()));
+    assert!(told.contains("(write host = \"127.0.0.1\")"), "{told}");
+}
+
+#[test]
+fn keys_of_a_file_are_told_as_keys_of_a_file() {
+    check_file(
+        &["DNS_PORT"],
+        b"HOST = \"127.0.0.1\"\n[dns]\ncache.size = \"64MiB\"\n",
+        "\
+FILE:1: HOST is not a setting
+  nearest: [server] host
+
+FILE:3: [dns] cache is not a setting
+  nearest: [cache] size; dotted keys belong above the first section
+
+FILE: [dns] port is not set, nor is DNS_PORT
+  expected: a whole number from 1 to 65535
+  example: [dns] port = 853
+",
+    );
 }
 
 #[test]
@@ -296,8 +474,8 @@ FILE:4: [server] port = 70000: it is out of range
   expected: a whole number from 0 to 65535
   example: [server] port = 5300
 
-FILE:7: [query] deadline = \"1h\": it is not a number with a unit of time
-  expected: a duration from 500ms to 30s, a whole number followed by ms, s or m
+FILE:7: [query] deadline = \"1h\": it is out of range
+  expected: a duration from 500ms to 30s, a whole number followed by ms, s, m, h or d
   example: [query] deadline = \"1800ms\"
 ",
     );
@@ -306,7 +484,7 @@ FILE:7: [query] deadline = \"1h\": it is not a number with a unit of time
         b"[query]\ndeadline = [4]\n[server]\nworkers = 1.5\n",
         "\
 FILE:2: [query] deadline is of type array
-  expected: a duration from 500ms to 30s, a whole number followed by ms, s or m
+  expected: a duration from 500ms to 30s, a whole number followed by ms, s, m, h or d
   example: [query] deadline = \"1800ms\"
 
 FILE:4: [server] workers is of type float
@@ -350,7 +528,7 @@ fn a_file_that_cannot_be_understood_is_told_and_hides_no_other_problem() {
         b"[server]\nhost = \n",
         "FILE:2: not TOML: string values must be quoted, expected literal string\n",
     );
-    check_file(&[], b"\xff", "FILE: not UTF-8\n");
+    check_file(&[], b"[log]\n# \xff\n", "FILE: not UTF-8 in line 2\n");
     check_file(
         &[],
         &b"#".repeat((1 << 20) + 1),
@@ -364,7 +542,7 @@ fn a_file_that_cannot_be_understood_is_told_and_hides_no_other_problem() {
         "\
 FILE: cannot be read: No such file or directory (os error 2)
 
-LOG_LEVEL=3: 3 is not one of the words
+LOG_LEVEL=3: 3 is not a valid value
   expected: error, warn, info, debug or trace
   example: LOG_LEVEL=info
 "

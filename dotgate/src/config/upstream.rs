@@ -13,6 +13,7 @@ use rustls::pki_types::{DnsName, ServerName};
 
 use super::address::{ScopedAddress, ScopedSocketAddress};
 use super::fault::Fault;
+use super::hints;
 use super::kinds::digits;
 use super::words::Profile;
 use crate::tls::{Authentication, Identity};
@@ -48,6 +49,10 @@ impl FromStr for UpstreamSpec {
 
     /// Reads `ADDR[@PORT][#AUTH-NAME][;pin=sha256/BASE64]...` or `NAME[@PORT][;pin=sha256/BASE64]...`.
     fn from_str(text: &str) -> Result<Self, Fault> {
+        if let Some(hint) = hints::of_upstream(text) {
+            let item = text.to_owned();
+            return Err(Fault::NotAnAddressOrName { item }.with_hint(Some(hint)));
+        }
         let mut parts = text.split(';').map(str::trim);
         let head = parts.next().unwrap_or_default();
         let (endpoint, authentication_name) = match head.split_once('#') {

@@ -12,6 +12,11 @@ pub trait Word: Copy + fmt::Debug + PartialEq + Sync + 'static {
 
     /// Returns the word as it is written in a setting.
     fn word(self) -> &'static str;
+
+    /// Says what may have been meant by a word that is not of the set.
+    fn hint(_: &str) -> Option<String> {
+        None
+    }
 }
 
 /// The least important events that are still logged.
@@ -46,6 +51,17 @@ impl Word for LogLevel {
             Self::Debug => "debug",
             Self::Trace => "trace",
         }
+    }
+
+    fn hint(word: &str) -> Option<String> {
+        let meant = match word.to_ascii_lowercase().as_str() {
+            "warning" => "warn",
+            "verbose" => "debug",
+            "notice" | "information" => "info",
+            "err" | "critical" | "fatal" | "quiet" => "error",
+            _ => return None,
+        };
+        Some(format!("write {meant}"))
     }
 }
 
@@ -157,5 +173,9 @@ impl Word for LocalName {
             Self::Local => "local",
             Self::PrivateReverse => "private-reverse",
         }
+    }
+
+    fn hint(_: &str) -> Option<String> {
+        Some("all other names are forwarded already".to_owned())
     }
 }

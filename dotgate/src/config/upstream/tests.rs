@@ -204,7 +204,11 @@ fn what_is_no_upstream_is_refused_with_the_reason() {
         ("9.9.9.9@0", "0 is not a port from 1 to 65535"),
         ("9.9.9.9@65536", "65536 is not a port from 1 to 65535"),
         ("9.9.9.9#1.1.1.1", "1.1.1.1 is not a DNS name"),
-        ("9.9.9.9#", "\"\" is not a DNS name"),
+        (
+            "9.9.9.9#",
+            "9.9.9.9# is neither an IP address nor a DNS name \
+             (there is nothing after #: write the name that its certificate is for)",
+        ),
         (
             "dot.test#other.test",
             "dot.test#other.test has two names (a name is authenticated as itself)",

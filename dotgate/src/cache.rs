@@ -12,7 +12,7 @@ use thiserror::Error;
 use crate::admin::client::{self, ClientError, HttpResponse, Proof};
 use crate::admin::listeners::Trusted;
 use crate::admin::{CacheReport, Flush, HeldReport, Token, TokenError};
-use crate::config::{self, Config, EXIT_STATUS, Environment};
+use crate::config::{self, ClientConfig, EXIT_STATUS, Environment};
 
 /// The exit status when nothing could be done.
 const FAILED: u8 = 1;
@@ -50,8 +50,8 @@ pub fn run(
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> io::Result<u8> {
-    let config = match config::load(environment, file) {
-        Ok(loaded) => loaded.config,
+    let config = match config::load_client(environment, file) {
+        Ok(config) => config,
         Err(problems) => {
             write!(err, "{problems}")?;
             return Ok(EXIT_STATUS);
@@ -69,18 +69,18 @@ pub fn run(
     }
 }
 
-fn carry_out(config: &Config, request: &Request) -> Result<String, Problem> {
+fn carry_out(config: &ClientConfig, request: &Request) -> Result<String, Problem> {
     #[derive(Deserialize)]
     struct Flushed {
         flushed: usize,
     }
-    let file = config.admin().token_file.as_deref();
+    let file = config.admin.token_file.as_deref();
     let token = file.map(Token::load).transpose()?;
-    let take_over = config.server().take_over_socket.as_deref();
+    let take_over = config.take_over_socket.as_deref();
     let trusted = file.map(|file| Trusted::with_token(file, take_over));
     let proof = token.as_ref().zip(trusted.as_ref());
     let proof = proof.map(|(token, trusted)| Proof { token, trusted });
-    let address = client::endpoint(&config.admin().listen)?;
+    let address = client::endpoint(&config.admin.listen)?;
     match request {
         Request::Show(name) => {
             let path = format!("/api/v1/cache/{}", percent_encoded(name));

@@ -102,6 +102,34 @@ pub fn load(environment: &Environment, file: Option<&Path>) -> Result<Loaded, Pr
     }
 }
 
+/// What a command needs to know to ask the running dotgate.
+#[derive(Clone, Debug)]
+pub struct ClientConfig {
+    /// The admin endpoint.
+    pub admin: AdminConfig,
+    /// Where the running process may be known by, too.
+    pub take_over_socket: Option<PathBuf>,
+}
+
+/// Finds out where the running dotgate is to be asked. What else is missing or wrong does not matter for that.
+/// Fails with what is wrong with these settings or keeps them from being read.
+pub fn load_client(
+    environment: &Environment,
+    file: Option<&Path>,
+) -> Result<ClientConfig, Problems> {
+    let mut others = Vec::new();
+    let spec = Spec::collect(environment, file, &mut others);
+    let mut problems = Vec::new();
+    let found = ClientConfig::understand(&spec, &mut problems);
+    if spec.file_is_unread {
+        problems.extend(others);
+    }
+    match found {
+        Some(config) if problems.is_empty() => Ok(config),
+        Some(_) | None => Err(Problems::new(problems)),
+    }
+}
+
 fn effective(spec: &Spec, config: &Config, subject: Subject) -> Effective {
     let is_dns_host = subject.entry().variable() == DNS_HOST.entry.variable();
     let (value, origin) = match (spec.lookup(subject), spec.upstream_tables.first()) {

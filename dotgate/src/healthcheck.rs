@@ -22,15 +22,15 @@ pub fn run(
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> io::Result<u8> {
-    let config = match config::load(environment, file) {
-        Ok(loaded) => loaded.config,
+    let config = match config::load_client(environment, file) {
+        Ok(config) => config,
         Err(problems) => {
             write!(err, "{problems}")?;
             return Ok(EXIT_STATUS);
         }
     };
     let path = if upstreams { "/healthz" } else { "/readyz" };
-    match ask(&config.admin().listen, path) {
+    match ask(&config.admin.listen, path) {
         Ok(response) => {
             let line = if upstreams {
                 health_line(&response.body)

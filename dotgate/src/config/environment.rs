@@ -4,6 +4,10 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use super::problem::{FileFault, Problem};
+use super::spec::Origin;
 
 /// The beginning of all variables that are dotgate's own.
 pub(super) const PREFIX: &str = "DOTGATE_";
@@ -12,12 +16,53 @@ pub(super) const PREFIX: &str = "DOTGATE_";
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
     variables: BTreeMap<OsString, OsString>,
+    /// Where files of settings are looked for if nothing names one.
+    default_folder: Option<PathBuf>,
 }
+
+/// The folder of the system's files of settings, as the unit of systemd has it.
+const DEFAULT_FOLDER: &str = "/etc/dotgate";
+
+/// The file of settings in the default folder.
+const DEFAULT_FILE: &str = "dotgate.toml";
+
+/// The file of variables in the default folder.
+const DEFAULT_VARIABLES: &str = "dotgate.env";
 
 impl Environment {
     /// Returns a copy of the environment of this process.
     pub fn of_this_process() -> Self {
-        std::env::vars_os().collect()
+        let own: Self = std::env::vars_os().collect();
+        own.with_default_folder(DEFAULT_FOLDER)
+    }
+
+    /// Returns this environment with another folder in which files are looked for if nothing names one.
+    #[must_use]
+    pub fn with_default_folder(self, folder: impl Into<PathBuf>) -> Self {
+        Self {
+            default_folder: Some(folder.into()),
+            ..self
+        }
+    }
+
+    /// Returns the default file of settings, if there is one.
+    pub(super) fn default_file(&self) -> Option<PathBuf> {
+        let path = self.default_folder.as_ref()?.join(DEFAULT_FILE);
+        path.exists().then_some(path)
+    }
+
+    /// Returns this environment with the variables of the default file of variables behind its own, if there is such a
+    /// file.
+    pub(super) fn with_default_variables(&self, problems: &mut Vec<Problem>) -> Self {
+        let mut all = self.clone();
+        let path = self.default_folder.as_ref();
+        let path = path.map(|folder| folder.join(DEFAULT_VARIABLES));
+        if let Some(path) = path.filter(|path| path.exists()) {
+            for (name, value) in read_variables(&path, problems) {
+                all.variables.entry(name.into()).or_insert(value.into());
+            }
+        }
+        all
     }
 
     /// Returns the value of a variable.
@@ -45,8 +90,44 @@ impl<N: Into<OsString>, V: Into<OsString>> FromIterator<(N, V)> for Environment 
             .map(|(name, value)| (name.into(), value.into()));
         Self {
             variables: variables.collect(),
+            default_folder: None,
         }
     }
+}
+
+/// Reads a file of variables as systemd's `EnvironmentFile=` does: `NAME=VALUE` in each line, quotes around a value
+/// removed, comments behind `#` or `;` at the start of a line.
+fn read_variables(path: &Path, problems: &mut Vec<Problem>) -> Vec<(String, String)> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(source) => {
+            let fault = FileFault::Unreadable { source };
+            let path = path.to_owned();
+            problems.push(Problem::File { path, fault });
+            return Vec::new();
+        }
+    };
+    let mut variables = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with(['#', ';']) {
+            continue;
+        }
+        let Some((name, value)) = line.split_once('=') else {
+            problems.push(Problem::NotAVariable {
+                origin: Origin::File {
+                    path: path.into(),
+                    line: number + 1,
+                },
+            });
+            continue;
+        };
+        let value = value.trim();
+        let without = |quote| value.strip_prefix(quote)?.strip_suffix(quote);
+        let value = without('"').or_else(|| without('\'')).unwrap_or(value);
+        variables.push((name.trim().to_owned(), value.to_owned()));
+    }
+    variables
 }
 
 /// Whether a variable has the shape of those that Kubernetes sets for every Service (environment variables of

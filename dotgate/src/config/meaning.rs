@@ -10,6 +10,7 @@ use std::time::Duration;
 use dotgate_core::KeyExchangePolicy;
 use ipnet::IpNet;
 
+use super::ClientConfig;
 use super::address::ScopedSocketAddress;
 use super::fault::Fault;
 use super::kinds::{Amount, ByteCount, shown_duration};
@@ -321,6 +322,17 @@ impl Config {
             is_watched: is_watched?,
         };
         problems.is_empty().then_some(config)
+    }
+}
+
+impl ClientConfig {
+    /// Finds out what `spec` means for a command that asks the running dotgate. `None` only if problems were added.
+    pub(super) fn understand(spec: &Spec, problems: &mut Vec<Problem>) -> Option<Self> {
+        let mut reader = Reader { spec, problems };
+        Some(Self {
+            admin: read_admin(&mut reader)?,
+            take_over_socket: reader.optional(&table::SERVER_TAKE_OVER_SOCKET),
+        })
     }
 }
 

@@ -47,6 +47,11 @@ pub enum Problem {
         /// What is wrong with it.
         fault: Fault,
     },
+    /// A line of a file of variables is none.
+    NotAVariable {
+        /// Where.
+        origin: Origin,
+    },
     /// A required setting is not set.
     Missing {
         /// The setting.
@@ -182,6 +187,7 @@ impl Problem {
     pub(super) fn line(&self) -> Option<usize> {
         let origin = match self {
             Self::FileSyntax { origin, .. }
+            | Self::NotAVariable { origin }
             | Self::UnknownKey { origin, .. }
             | Self::Upstreams { origin, .. }
             | Self::WrongType { origin, .. }
@@ -235,6 +241,9 @@ impl fmt::Display for Problem {
                 write_expected_of_upstream(f, key)
             }
             Self::Missing { subject, file } => write_missing(f, *subject, file.as_deref()),
+            Self::NotAVariable { origin } => {
+                write!(f, "{origin}: not NAME=VALUE\n  example: DNS_PORT=853")
+            }
             Self::NotUtf8 { subject } => {
                 write!(f, "{} is not UTF-8", subject.entry().variable())?;
                 write_expected(f, *subject, &Origin::Default)

@@ -68,7 +68,9 @@ pub fn settings_page() -> String {
         "# Settings\n\n\
          <!-- Made by `dotgate check --print settings.md` from dotgate/src/config/settings.rs. -->\n\n\
          Each setting is a variable of the environment or a key of a TOML file, which `DOTGATE_CONFIG_FILE` or\n\
-         `--config` names. The environment wins over the file. A setting that is wrong, a required one that is\n\
+         `--config` names. If neither does, these are `/etc/dotgate/dotgate.toml` and, for variables that the\n\
+         environment does not have, `/etc/dotgate/dotgate.env`, where they exist.\n\
+         The environment wins over the file. A setting that is wrong, a required one that is\n\
          missing and a name that is not on this page keep dotgate from starting; it prints all of them and exits\n\
          with status 2. `dotgate check` does only that, and prints every setting with where it came from.\n\n\
          In the file, a list is an array of strings, and a duration or a size with a unit is a string.\n\

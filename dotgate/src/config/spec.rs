@@ -106,20 +106,28 @@ impl Spec {
         problems: &mut Vec<Problem>,
     ) -> Self {
         let mut spec = Self::default();
-        if let Some(path) = config_file(environment, file) {
+        let named = config_file(environment, file);
+        let environment = if named.is_some() {
+            environment.clone()
+        } else {
+            environment.with_default_variables(problems)
+        };
+        let named = named.or_else(|| config_file(&environment, None));
+        let default = named.is_none().then(|| environment.default_file());
+        let default = default.flatten();
+        if let Some(path) = named.or_else(|| default.clone()) {
             file::read(&path, &mut spec, problems);
             spec.file = Some(path);
         }
-        spec.take_variables(environment, problems);
-        if let Some(path) = file {
+        spec.take_variables(&environment, problems);
+        let written = |path: &Path, origin| {
             let text = path.display().to_string();
-            spec.set(
-                &CONFIG_FILE,
-                Some(Written {
-                    text,
-                    origin: Origin::CommandLine,
-                }),
-            );
+            Some(Written { text, origin })
+        };
+        if let Some(path) = file {
+            spec.set(&CONFIG_FILE, written(path, Origin::CommandLine));
+        } else if let Some(path) = default {
+            spec.set(&CONFIG_FILE, written(&path, Origin::Default));
         }
         spec
     }

@@ -618,3 +618,65 @@ FILE:3: [[upstream]] and [dns] host (FILE:2) are two lists of upstreams
         "FILE:33: there are 17 [[upstream]] tables\n  expected: at most 16\n",
     );
 }
+
+#[test]
+fn the_files_of_the_system_are_read_if_nothing_names_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let toml = write(
+        "dotgate.toml",
+        "[server]\nhost = \"127.0.0.1\"\nport = 5300\n[dns]\nhost = \"192.0.2.1\"\nport = 1\n",
+    );
+    let in_folder = |variables: &[(&str, &str)]| {
+        let environment: Environment = variables.iter().copied().collect();
+        environment.with_default_folder(folder.path())
+    };
+    let port = |environment: &Environment, file: Option<&Path>| {
+        let loaded = load(environment, file).unwrap();
+        loaded.config.upstreams()[0].label.clone()
+    };
+    assert_eq!(port(&in_folder(&[]), None), "192.0.2.1@1");
+    let loaded = load(&in_folder(&[]), None).unwrap();
+    assert_eq!(loaded.file.as_deref(), Some(toml.as_path()));
+    write("dotgate.env", "# comment\n\n; another\nDNS_PORT = \"2\"\n");
+    assert_eq!(port(&in_folder(&[]), None), "192.0.2.1@2");
+    assert_eq!(port(&in_folder(&[("DNS_PORT", "3")]), None), "192.0.2.1@3");
+    let other = write(
+        "other.toml",
+        "[server]\nhost = \"127.0.0.1\"\nport = 5300\n[dns]\nhost = \"192.0.2.9\"\nport = 4\n",
+    );
+    let named = [("DOTGATE_CONFIG_FILE", other.to_str().unwrap())];
+    assert_eq!(port(&in_folder(&named), None), "192.0.2.9@4");
+    assert_eq!(port(&in_folder(&[]), Some(&other)), "192.0.2.9@4");
+    write(
+        "dotgate.env",
+        &format!("DOTGATE_CONFIG_FILE={}\n", other.display()),
+    );
+    assert_eq!(port(&in_folder(&[]), None), "192.0.2.9@4");
+    let env = write("dotgate.env", "export DNS_PORT\n");
+    let problems = load(&in_folder(&[]), None).unwrap_err().to_string();
+    let expected = format!("{}:1: not NAME=VALUE", env.display());
+    assert!(problems.contains(&expected), "{problems}");
+}
+
+#[test]
+fn a_command_that_asks_the_running_process_needs_only_what_finds_it() {
+    let admin = load_client(&Environment::default(), None).unwrap().admin;
+    assert_eq!(admin.listen, ["127.0.0.1:9153".parse().unwrap()]);
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(b"[admin]\nlisten = \"127.0.0.1:1\"\n[server]\nhost = 5\nxyzzy = 1\n")
+        .unwrap();
+    let environment: Environment = [("DNS_PORT", "x"), ("DOTGATE_XYZZY", "1")]
+        .into_iter()
+        .collect();
+    let admin = load_client(&environment, Some(file.path())).unwrap().admin;
+    assert_eq!(admin.listen, ["127.0.0.1:1".parse().unwrap()]);
+    let wrong: Environment = [("DOTGATE_ADMIN_LISTEN", "x")].into_iter().collect();
+    let problems = load_client(&wrong, None).unwrap_err();
+    assert_eq!(problems.iter().count(), 1);
+    assert!(load_client(&environment, Some(Path::new("/nonexistent.toml"))).is_err());
+}

@@ -78,6 +78,12 @@ fn healthz_fails_when_no_upstream_answers_and_readyz_says_degraded_until_one_doe
     assert_eq!(status, Some(1), "{said}");
     let (status, said) = program.run(&["healthcheck"]);
     assert_eq!(status, Some(0));
+    let admin = program.admin().to_string();
+    let output = command(&[("DOTGATE_ADMIN_LISTEN", &admin)])
+        .arg("healthcheck")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "with no other setting");
     assert!(
         said.starts_with("degraded: no upstream is well: "),
         "{said}"

@@ -9,7 +9,8 @@ pub static CONFIG_FILE: Setting<FilePath> = Setting {
         names: Names::VariableOnly("DOTGATE_CONFIG_FILE"),
         reload: Reload::Restart,
         absent: Absent::Nothing,
-        doc: "The TOML file to read settings from; `--config` names another. The environment wins over the file.",
+        doc: "The TOML file to read settings from; `--config` names another, and without both it is \
+              `/etc/dotgate/dotgate.toml` where that exists. The environment wins over the file.",
         example: "/etc/dotgate/dotgate.toml",
     },
     kind: FilePath,

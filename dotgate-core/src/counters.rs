@@ -121,6 +121,8 @@ counts! {
     Panics = "panics",
     /// Datagrams the system did not take.
     DatagramsUnsent = "datagrams_unsent",
+    /// Responses by UDP that the system refused and that were made shorter.
+    DatagramsShortened = "datagrams_shortened",
     /// Times no file descriptor was left.
     DescriptorsExhausted = "descriptors_exhausted",
     /// Letters between workers that found the mailbox full.

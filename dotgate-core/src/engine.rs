@@ -25,7 +25,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-use dotgate_wire::Answer;
+use dotgate_wire::{Answer, write_shortened};
 use slotmap::SlotMap;
 
 use self::limit_log::LimitLog;
@@ -42,6 +42,7 @@ use crate::limits;
 use crate::memory::ClientMemory;
 use crate::moment::{Moment, earlier};
 use crate::outbox::{Action, Event, Outbox, OutgoingDatagram};
+use crate::path_limits::PathLimits;
 use crate::pool::{Pools, Sessions};
 use crate::quarantine::Quarantine;
 use crate::random::Random;
@@ -110,6 +111,8 @@ pub struct Engine {
     prefetch_credit: u32,
     /// Answers given from the cache, which give addresses in another order each time.
     turn: u32,
+    /// What the links to clients carry.
+    path_limits: PathLimits,
     /// Exchanges that wait for a session, since when, oldest first.
     waiting: VecDeque<(Moment, ExchangeKey)>,
     sessions: Sessions,
@@ -131,6 +134,8 @@ pub struct Engine {
     /// The servers of the root, as if kept long ago.
     root: Vec<u8>,
     outbox: Outbox,
+    /// Room for shorter responses, empty but while these are made.
+    shortened: Outbox,
     actions: VecDeque<Action>,
     events: VecDeque<Event>,
     letters: VecDeque<(usize, Letter)>,
@@ -171,6 +176,7 @@ impl Engine {
             following: VecDeque::new(),
             prefetch_credit: 0,
             turn: 0,
+            path_limits: PathLimits::default(),
             waiting: VecDeque::new(),
             sessions: SlotMap::with_key(),
             pools: Pools::new(&settings.upstreams),
@@ -184,6 +190,7 @@ impl Engine {
             deferred: Weak::<[u8; 0]>::new(),
             root: root_servers(),
             outbox: Outbox::default(),
+            shortened: Outbox::default(),
             actions: VecDeque::new(),
             events: VecDeque::new(),
             letters: VecDeque::new(),
@@ -239,6 +246,28 @@ impl Engine {
     /// How many responses wait to be sent by UDP.
     pub fn datagram_count(&self) -> usize {
         self.outbox.len()
+    }
+
+    /// Replaces the responses by those for clients to which the system did not send theirs: `refused` are numbers in
+    /// the order of [`Self::datagrams`], with whether the response was too long for the link. Each is made as short as it
+    /// can be, so that the client asks over TCP (RFC 2181 section 9). What cannot be shorter is left out.
+    pub fn shorten_refused(&mut self, refused: &[(usize, bool)]) {
+        let mut shorter = std::mem::take(&mut self.shortened);
+        for (number, is_too_long) in refused {
+            let Some(datagram) = self.outbox.get(*number) else {
+                continue;
+            };
+            if !shorter.push_if(datagram.path, |out| write_shortened(out, datagram.bytes)) {
+                continue;
+            }
+            self.counters.add(Count::DatagramsShortened);
+            if *is_too_long {
+                let client = datagram.path.peer.ip();
+                self.path_limits.note_too_long(client, datagram.bytes.len());
+            }
+        }
+        self.outbox.clear();
+        self.shortened = std::mem::replace(&mut self.outbox, shorter);
     }
 
     /// Forgets the responses that were sent; their room is used again.
@@ -325,8 +354,10 @@ impl Engine {
 
     fn transport(&self, client: Client) -> Transport {
         match client {
-            Client::Datagram(_) => Transport::Udp {
-                max: self.settings.udp_response_max,
+            Client::Datagram(path) => Transport::Udp {
+                max: self
+                    .path_limits
+                    .limit(path.peer.ip(), self.settings.udp_response_max),
             },
             Client::Stream(_) => Transport::Stream {
                 idle: self.streams.told_idle(),

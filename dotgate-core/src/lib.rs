@@ -24,6 +24,7 @@ pub mod limits;
 mod memory;
 mod moment;
 mod outbox;
+mod path_limits;
 mod pool;
 mod quarantine;
 mod query;

@@ -228,6 +228,12 @@ pub const BUFFER_KEPT_BYTES: usize = 16 * 1024;
 /// Octets of a cached answer, with what is kept beside it such as the places of its TTLs; a longer one is not kept.
 pub const CACHE_ENTRY_BYTES: usize = 65_535;
 
+/// How long it is remembered what the link to a client carries: as long as Linux remembers a path MTU.
+pub const PATH_LIMIT_FOR: Duration = Duration::from_mins(10);
+
+/// Clients at most of which that is remembered.
+pub const PATH_LIMITS: usize = 1_024;
+
 /// Octets of an Extended DNS Error's text in a saved answer: one passed on, with the upstream's label before it,
 /// is shorter.
 pub const SAVED_EDE_BYTES: usize = 1_024;

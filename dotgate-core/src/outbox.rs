@@ -133,6 +133,31 @@ impl Outbox {
         self.datagrams.push((path, start..self.bytes.len()));
     }
 
+    /// Adds the message that `write` appends, unless it says that there is none. Whether it was added.
+    pub(crate) fn push_if(
+        &mut self,
+        path: ReturnPath,
+        write: impl FnOnce(&mut Vec<u8>) -> bool,
+    ) -> bool {
+        let start = self.bytes.len();
+        let is_written = write(&mut self.bytes);
+        if is_written {
+            self.datagrams.push((path, start..self.bytes.len()));
+        } else {
+            self.bytes.truncate(start);
+        }
+        is_written
+    }
+
+    /// A message that was added, by its number.
+    pub(crate) fn get(&self, number: usize) -> Option<OutgoingDatagram<'_>> {
+        let (path, range) = self.datagrams.get(number)?;
+        Some(OutgoingDatagram {
+            path: *path,
+            bytes: self.bytes.get(range.clone())?,
+        })
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.datagrams.len()
     }

@@ -51,6 +51,6 @@ pub use query_writer::{PADDING_BLOCK, UPSTREAM_UDP_SIZE, UpstreamQuery, write_qu
 pub use question::{LetterCase, QUESTION_MAX, Question};
 pub use respond::{
     ClientHop, Cut, Ede, LocalData, ResponseOpt, write_error, write_local, write_response,
-    write_stored,
+    write_shortened, write_stored,
 };
 pub use stored::{Stored, Ttls, store_failure};

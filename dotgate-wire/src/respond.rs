@@ -9,6 +9,7 @@
 
 mod local;
 mod opt_record;
+mod shortened;
 
 use crate::answer::Answer;
 use crate::bytes::{put_u16, set_u16};
@@ -19,6 +20,7 @@ use crate::stored::{Stored, Ttls};
 use opt_record::{OptRecord, put_fitting_opt};
 
 pub use local::{LocalData, write_local};
+pub use shortened::write_shortened;
 
 /// The most octets a message can have: its length in a stream is a 16-bit number.
 const MESSAGE_MAX: usize = 65_535;

@@ -42,6 +42,7 @@ impl Engine {
     /// Takes a datagram that came in on `path`.
     pub fn on_datagram(&mut self, now: Moment, path: ReturnPath, message: &[u8]) {
         self.count(Count::Datagrams);
+        self.path_limits.pass(now);
         // Nobody can be answered at port 0: such a source is forged.
         if path.peer.port() == 0 {
             self.count(Count::QueriesIgnored);

@@ -11,6 +11,7 @@ use super::{BATCH, Outgoing, UdpPath, UdpSocket};
 pub struct SendBatch {
     path: UdpPath,
     slots: Slots,
+    refused: Vec<(usize, bool)>,
 }
 
 /// What became of the datagrams of one [`SendBatch::send`]. The first three add up to them all.
@@ -35,7 +36,15 @@ impl SendBatch {
         SendBatch {
             path,
             slots: Slots::new(),
+            refused: Vec::new(),
         }
+    }
+
+    /// The datagrams of the last [`SendBatch::send`] that the kernel refused: their numbers, from 0 in the order in which
+    /// they were given, and whether they were too long for the interface.
+    #[must_use]
+    pub fn refused(&self) -> &[(usize, bool)] {
+        &self.refused
     }
 
     /// Sends all of `outgoing` in order, [`BATCH`] datagrams per system call.
@@ -49,6 +58,7 @@ impl SendBatch {
     ) -> Sent {
         let mut outgoing = outgoing.fuse();
         let mut sent = Sent::default();
+        self.refused.clear();
         loop {
             let filled = self.fill(&mut outgoing);
             // SAFETY: `fill` set payload and addresses of these slots; the payload is borrowed
@@ -95,6 +105,8 @@ impl SendBatch {
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if !is_full(&error) => {
+                    let is_too_long = error.raw_os_error() == Some(libc::EMSGSIZE);
+                    self.refused.push((sent.sent + sent.refused, is_too_long));
                     sent.refused += 1;
                     next += 1;
                 }
@@ -119,7 +131,47 @@ mod tests {
     use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
     use super::*;
-    use crate::LocalAddress;
+    use crate::{BindOptions, LocalAddress};
+
+    /// No datagram is longer than 65,507 bytes over IPv4 and 65,527 over IPv6.
+    #[test]
+    fn datagrams_that_are_too_long_are_told_by_their_numbers_and_all_others_leave() {
+        for (address, path) in ["127.0.0.1:0", "[::1]:0"]
+            .into_iter()
+            .flat_map(|address| [(address, UdpPath::Batched), (address, UdpPath::Portable)])
+        {
+            let Ok(receiver) = std::net::UdpSocket::bind(address) else {
+                println!("skipped: no {address} here");
+                continue;
+            };
+            let peer = receiver.local_addr().unwrap();
+            let socket =
+                UdpSocket::bind(address.parse().unwrap(), &BindOptions::default()).unwrap();
+            let (short, long) = (vec![7; 100], vec![7; 65_528]);
+            let datagram = |is_long: bool| Outgoing {
+                peer,
+                local: LocalAddress::default(),
+                bytes: if is_long { &long } else { &short },
+            };
+            let is_long = |number: usize| [0, 5, 6, 40].contains(&number);
+            let mut batch = SendBatch::new(path);
+            let sent = batch.send(&socket, (0..45).map(|number| datagram(is_long(number))));
+            assert_eq!((sent.sent, sent.refused, sent.dropped), (41, 4, 0));
+            assert_eq!(
+                batch.refused(),
+                [(0, true), (5, true), (6, true), (40, true)]
+            );
+            let sent = batch.send(&socket, [datagram(false)].into_iter());
+            assert_eq!((sent.sent, batch.refused().len()), (1, 0));
+            // Port 0 is refused, and not for its length.
+            let nowhere = Outgoing {
+                peer: std::net::SocketAddr::new(peer.ip(), 0),
+                ..datagram(false)
+            };
+            let sent = batch.send(&socket, [nowhere].into_iter());
+            assert_eq!((sent.refused, batch.refused()), (1, &[(0, false)][..]));
+        }
+    }
 
     /// Loopback takes any number of datagrams from a sender, so a TCP stream stands in for a socket
     /// whose send buffer fills up: Linux passes over the address given with what is sent on it.

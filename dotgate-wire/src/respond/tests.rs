@@ -485,3 +485,43 @@ fn local_zone_has_edns_for_clients_with_edns() {
     let expected = opt(0, &[option(15, b"\0\x16here")]);
     assert_eq!(got[got.len() - expected.len()..], expected);
 }
+
+#[test]
+fn a_shortened_response_keeps_its_header_question_and_a_bare_opt_record() {
+    let hop = with_ede("stale");
+    let whole = respond(&response([&[address(1)], &[], &[address(2)]]), &hop).1;
+    let bare = ResponseOpt {
+        ede: None,
+        ..hop.opt.unwrap()
+    };
+    let bare = ClientHop {
+        opt: Some(bare),
+        limit: 12 + 21 + 11,
+        ..hop
+    };
+    let expected = respond(&response([&[address(1)], &[], &[address(2)]]), &bare).1;
+    let shortened = |message: &[u8]| {
+        let mut out = vec![0xee];
+        let is_written = write_shortened(&mut out, message);
+        assert_eq!(is_written, out.len() > 1);
+        is_written.then(|| out.split_off(1))
+    };
+    assert_eq!(shortened(&whole), Some(expected.clone()));
+    assert_eq!(shortened(&expected), None, "it is as short as it can be");
+    let plain = respond(&response([&[address(1)], &[], &[]]), &HOP).1;
+    let expected = respond(
+        &response([&[address(1)], &[], &[]]),
+        &ClientHop { limit: 33, ..HOP },
+    )
+    .1;
+    assert_eq!(shortened(&plain), Some(expected));
+    // An error loses its comment, and nothing was truncated.
+    let failed = error(QUESTION, 0, 2, &hop);
+    let short = shortened(&failed).unwrap();
+    assert_eq!(
+        (flags(&short), counts(&short)),
+        (flags(&failed), [1, 0, 0, 1])
+    );
+    assert_eq!(shortened(&message(0x0100, [&[address(1)], &[], &[]])), None);
+    assert_eq!(shortened(&whole[..11]), None);
+}

@@ -305,6 +305,9 @@ pub(super) fn alone(count: Count) -> Option<Metric> {
         Count::DatagramsUnsent => {
             "Responses lost here: full socket buffers, or clients without a route."
         }
+        Count::DatagramsShortened => {
+            "Clients behind links that carry less than `DOTGATE_SERVER_UDP_RESPONSE_MAX`; they ask again over TCP."
+        }
         Count::EventsDropped => "The log is slower than what there is to log.",
     };
     Some(row(

@@ -24,6 +24,8 @@ pub(super) struct Datagrams {
     sockets: Vec<Listener>,
     incoming: ReceiveBatch,
     outgoing: SendBatch,
+    /// The engine's datagrams that the system refused last, by number, and whether they were too long.
+    unsendable: Vec<(usize, bool)>,
     /// Whether the system has refused to give datagrams.
     is_refused: bool,
     /// Why, until somebody is told.
@@ -41,6 +43,7 @@ impl Datagrams {
             sockets: Vec::new(),
             incoming: ReceiveBatch::new(path),
             outgoing: SendBatch::new(path),
+            unsendable: Vec::new(),
             is_refused: false,
             refused: None,
         };
@@ -141,26 +144,17 @@ impl Datagrams {
         }
     }
 
-    /// Sends what the engine has for every socket.
+    /// Sends what the engine has for every socket. A response that the system refuses is sent once more, as short as it
+    /// can be: the link to the client may carry less than others do.
     pub(super) fn send(&mut self, engine: &mut Engine) {
         if engine.datagram_count() == 0 {
             return;
         }
-        let mut unsent = 0;
-        for (number, listener) in self.sockets.iter().enumerate() {
-            let mine = engine
-                .datagrams()
-                .filter(|datagram| usize::from(datagram.path.socket) == number)
-                .map(|datagram| Outgoing {
-                    peer: datagram.path.peer,
-                    local: LocalAddress {
-                        ip: datagram.path.local_ip,
-                        interface: datagram.path.interface,
-                    },
-                    bytes: datagram.bytes,
-                });
-            let sent = self.outgoing.send(&listener.socket, mine);
-            unsent += sent.refused + sent.dropped;
+        let mut unsent = self.send_to_all(engine);
+        if !self.unsendable.is_empty() {
+            engine.shorten_refused(&self.unsendable);
+            unsent -= engine.datagram_count();
+            unsent += self.send_to_all(engine);
         }
         if unsent > 0 {
             engine
@@ -168,6 +162,34 @@ impl Datagrams {
                 .add_many(Count::DatagramsUnsent, unsent as u64);
         }
         engine.clear_datagrams();
+    }
+
+    /// Sends what the engine has, notes what the system refused, and returns how many were not sent.
+    fn send_to_all(&mut self, engine: &Engine) -> usize {
+        let mut unsent = 0;
+        self.unsendable.clear();
+        for (number, listener) in self.sockets.iter().enumerate() {
+            let mine = || {
+                let datagrams = engine.datagrams().enumerate();
+                datagrams.filter(|(_, datagram)| usize::from(datagram.path.socket) == number)
+            };
+            let outgoing = mine().map(|(_, datagram)| Outgoing {
+                peer: datagram.path.peer,
+                local: LocalAddress {
+                    ip: datagram.path.local_ip,
+                    interface: datagram.path.interface,
+                },
+                bytes: datagram.bytes,
+            });
+            let sent = self.outgoing.send(&listener.socket, outgoing);
+            unsent += sent.refused + sent.dropped;
+            for (place, is_too_long) in self.outgoing.refused() {
+                let refused = mine().nth(*place);
+                self.unsendable
+                    .extend(refused.map(|(index, _)| (index, *is_too_long)));
+            }
+        }
+        unsent
     }
 
     /// Reads the sockets of these addresses no more; responses still leave through them.

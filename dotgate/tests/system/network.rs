@@ -245,6 +245,31 @@ fn a_link_that_carries_little_is_no_reason_to_lose_a_query() {
 }
 
 #[test]
+fn a_response_that_is_too_long_for_the_clients_link_comes_truncated() {
+    let test = "network::a_response_that_is_too_long_for_the_clients_link_comes_truncated";
+    let Some(network) = Network::enter(test) else {
+        return;
+    };
+    let authority = TestAuthority::new().unwrap();
+    let upstream = network.upstream(FIRST, &authority);
+    let long = [Step::Send(Form::Kilobyte)];
+    upstream.script(|script| {
+        script.on("long.test", &long);
+        script.on("other.test", &long);
+    });
+    let program = network.serve(&authority, &[&upstream]);
+    program.udp().ask("name.test").assert_right();
+    network.near("link set clients mtu 900");
+    // Fresh, from the cache, and again when the limit is known.
+    for name in ["long.test", "long.test", "other.test", "long.test"] {
+        let response = program.udp().ask_for(name, Asked::Text);
+        assert!(response.is_truncated && response.texts == 0, "{response:?}");
+        program.udp().ask("name.test").assert_right();
+    }
+    assert_eq!(program.tcp().ask_for("long.test", Asked::Text).texts, 4);
+}
+
+#[test]
 fn a_path_that_carries_1280_octets_and_tells_nobody_is_no_obstacle() {
     let test = "network::a_path_that_carries_1280_octets_and_tells_nobody_is_no_obstacle";
     let Some(network) = Network::enter(test) else {

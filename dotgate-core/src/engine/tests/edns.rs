@@ -1,11 +1,15 @@
 //! EDNS, hop by hop: what a client's OPT record asks for, and what no OPT record carries through.
 
+use super::cache::with_cache;
 use super::lab::{Lab, MS, framed, query, query_with_edns, settings};
 use super::message::{
     COOKIE, DO, ECS, EDE, KEEPALIVE, Message, PADDING, QNAME, RA, RD, TC, address, error_with_ede,
     query_for, record, response, response_with_opt, with_flags, with_opt,
 };
+use crate::counters::Count;
 use crate::failure::{SessionEnd, TlsFault};
+use crate::limits;
+use crate::outbox::ReturnPath;
 
 /// The response of an upstream that does not know EDNS.
 fn formerr(query: &[u8]) -> Vec<u8> {
@@ -356,4 +360,57 @@ fn every_failure_of_ours_tells_its_extended_error() {
     assert_eq!(told(&lab), (20, "recursion not desired".to_owned()));
     lab.send(&with_opt(query_for("a.example", 252, 1), 1_232, 0, &[]));
     assert_eq!(told(&lab), (21, "no zone transfers".to_owned()));
+}
+
+#[test]
+fn a_response_that_the_system_refuses_goes_out_shorter_and_the_limit_is_remembered() {
+    let mut lab = with_cache(1, 1);
+    let asking = with_opt(query_for("long.example", 16, 1), 1_232, DO, &[]);
+    lab.send(&asking);
+    let filler = record(QNAME, 16, 1, 3_000, &[7; 900]);
+    let asked = lab.next_asked();
+    let message = response(&asked.message, RD | RA, [&[filler], &[], &[]]);
+    lab.respond(asked.session, &message);
+    let whole = lab.responses.remove(0);
+    let path = |client: &str| ReturnPath {
+        socket: 0,
+        peer: client.parse().unwrap(),
+        local_ip: None,
+        interface: 0,
+    };
+    let ask = |lab: &mut Lab, client: &str| {
+        lab.engine.on_datagram(lab.now, path(client), &asking);
+        let sent: Vec<_> = lab
+            .engine
+            .datagrams()
+            .map(|sent| sent.bytes.to_vec())
+            .collect();
+        assert_eq!(sent.len(), 1);
+        sent[0].clone()
+    };
+    for client in ["192.0.2.1:1000", "192.0.2.2:1000"] {
+        assert_eq!(ask(&mut lab, client).len(), whole.len());
+        lab.engine.shorten_refused(&[(0, true)]);
+        let sent: Vec<_> = lab.engine.datagrams().collect();
+        assert_eq!((sent.len(), sent[0].path), (1, path(client)));
+        let short = Message::read(sent[0].bytes);
+        assert!(short.has(TC) && short.records.is_empty() && short.opt.is_some());
+        assert_eq!(short.question, Message::read(&whole).question);
+        // There is nothing to make shorter.
+        lab.engine.shorten_refused(&[(0, true)]);
+        assert_eq!(lab.engine.datagram_count(), 0);
+        // The same client gets no such response for a while, another one does.
+        assert!(Message::read(&ask(&mut lab, client)).has(TC));
+        lab.engine.clear_datagrams();
+        assert_eq!(ask(&mut lab, "192.0.2.7:1000").len(), whole.len());
+        lab.engine.clear_datagrams();
+    }
+    assert_eq!(lab.count(Count::DatagramsShortened), 2);
+    lab.pass(limits::PATH_LIMIT_FOR);
+    assert_eq!(ask(&mut lab, "192.0.2.1:1000").len(), whole.len());
+    // A refusal for another reason teaches no limit.
+    lab.engine.shorten_refused(&[(0, false)]);
+    assert_eq!(lab.engine.datagram_count(), 1);
+    lab.engine.clear_datagrams();
+    assert_eq!(ask(&mut lab, "192.0.2.1:1000").len(), whole.len());
 }

@@ -1,13 +1,16 @@
 //! Stage `admit`: may this client ask, and this often?
 //!
-//! Stands between `query` and `route`. Owns the access list and the number of queries each client address
-//! has in flight. Never looks into a message. Limits: `Settings::queries_max` and
+//! Stands between `query` and `route`. Owns the access list; `admit::quotas` has the number of queries each client
+//! address has in flight. Never looks into a message. Limits: `Settings::queries_max` and
 //! `queries_per_client_max`; an IPv6 client is its /64, which one host can hold alone.
+
+mod quotas;
 
 use std::hash::Hasher;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use hashbrown::HashTable;
+pub use self::quotas::Quotas;
+pub(crate) use self::quotas::Via;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use siphasher::sip::SipHasher13;
 
@@ -72,61 +75,6 @@ impl ClientId {
     }
 }
 
-/// How many things each client has at the moment, up to a bound.
-pub(crate) struct Quota {
-    counts: HashTable<(ClientId, u32)>,
-    max: u32,
-    keys: (u64, u64),
-}
-
-impl Quota {
-    pub(crate) fn new(max: usize, keys: (u64, u64)) -> Quota {
-        Quota {
-            counts: HashTable::new(),
-            max: u32::try_from(max).unwrap_or(u32::MAX),
-            keys,
-        }
-    }
-
-    /// Changes the bound; who has more already keeps it.
-    pub(crate) fn set_max(&mut self, max: usize) {
-        self.max = u32::try_from(max).unwrap_or(u32::MAX);
-    }
-
-    /// Counts one more for the client, unless it has `max` already.
-    pub(crate) fn take(&mut self, client: ClientId) -> bool {
-        let keys = self.keys;
-        let hash = hash(keys, client);
-        let entry = self.counts.entry(
-            hash,
-            |held| held.0 == client,
-            |held| self::hash(keys, held.0),
-        );
-        let count = entry.or_insert((client, 0)).into_mut();
-        if count.1 >= self.max {
-            return false;
-        }
-        count.1 += 1;
-        true
-    }
-
-    /// Counts one less for the client.
-    pub(crate) fn release(&mut self, client: ClientId) {
-        let hash = hash(self.keys, client);
-        if let Ok(mut entry) = self.counts.find_entry(hash, |held| held.0 == client) {
-            entry.get_mut().1 = entry.get().1.saturating_sub(1);
-            if entry.get().1 == 0 {
-                entry.remove();
-            }
-        }
-    }
-
-    #[cfg(test)]
-    pub(crate) fn clients(&self) -> usize {
-        self.counts.len()
-    }
-}
-
 /// A keyed hash, so that nobody can choose clients whose hashes meet.
 pub(crate) fn hash(keys: (u64, u64), client: ClientId) -> u64 {
     let mut hasher = SipHasher13::new_with_keys(keys.0, keys.1);
@@ -169,19 +117,5 @@ mod tests {
         assert_ne!(id("192.0.2.1"), id("192.0.2.2"));
         assert_eq!(id("2001:db8::1"), id("2001:db8::2"));
         assert_ne!(id("2001:db8::1"), id("2001:db8:0:1::1"));
-    }
-
-    #[test]
-    fn a_quota_counts_each_client_and_forgets_it_at_zero() {
-        let mut quota = Quota::new(2, (1, 2));
-        let (a, b) = (ClientId(1), ClientId(2));
-        assert!(quota.take(a) && quota.take(a) && !quota.take(a));
-        assert!(quota.take(b));
-        quota.release(a);
-        assert!(quota.take(a) && !quota.take(a));
-        quota.release(a);
-        quota.release(a);
-        quota.release(b);
-        assert_eq!(quota.clients(), 0);
     }
 }

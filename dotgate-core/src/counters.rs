@@ -71,6 +71,8 @@ counts! {
     QueriesForwarded = "queries_forwarded",
     /// Queries that joined a question already in flight.
     QueriesMerged = "queries_merged",
+    /// Queries that waited already, with the same ID from the same address and port, when they came again.
+    QueriesRepeated = "queries_repeated",
     /// Questions that another worker is asking already.
     QueriesFollowing = "queries_following",
     /// Questions sent on a session, first attempts and further ones.

@@ -16,6 +16,7 @@ mod kept;
 mod limit_log;
 mod lost;
 mod measure;
+mod places;
 mod reconfigure;
 mod shared_flight;
 mod streams;
@@ -29,7 +30,7 @@ use dotgate_wire::{Answer, write_shortened};
 use slotmap::SlotMap;
 
 use self::limit_log::LimitLog;
-use crate::admit::Quota;
+use crate::admit::Quotas;
 use crate::cache::Cache;
 use crate::counters::{Count, Counters};
 use crate::exchange::{Client, Exchange, ExchangeKey, WaiterKey, Waiters};
@@ -51,6 +52,7 @@ use crate::root::root_servers;
 use crate::session::SessionKey;
 use crate::settings::Settings;
 use crate::stream::{StreamKey, Streams};
+use crate::zones::Zones;
 
 /// What the engines of a process share.
 #[derive(Clone)]
@@ -63,6 +65,8 @@ pub struct Shared {
     pub memory: Arc<ClientMemory>,
     /// The questions that proved harmful.
     pub quarantine: Arc<Quarantine>,
+    /// The queries that clients have in flight.
+    pub quotas: Arc<Quotas>,
 }
 
 impl fmt::Debug for Shared {
@@ -79,6 +83,7 @@ impl Shared {
             flights: Arc::new(Flights::new(1)),
             memory: Arc::new(ClientMemory::new(1)),
             quarantine: Arc::new(Quarantine::new()),
+            quotas: Arc::new(Quotas::new((0, 0))),
         }
     }
 }
@@ -94,7 +99,10 @@ pub struct Engine {
     quarantine: Arc<Quarantine>,
     counters: Arc<Counters>,
     random: Random,
-    quota: Quota,
+    quotas: Arc<Quotas>,
+    /// Keys of hashes that clients must not foresee.
+    hash_keys: (u64, u64),
+    zones: Zones,
     streams: Streams,
     inflight: Inflight,
     exchanges: SlotMap<ExchangeKey, Exchange>,
@@ -159,13 +167,15 @@ impl Engine {
             flights,
             memory,
             quarantine,
+            quotas,
         } = shared;
         flights.forget(number);
         let mut random = Random::new(seed);
         let mut keys = || (random.word(), random.word());
         Engine {
             number,
-            quota: Quota::new(settings.queries_per_client_max, keys()),
+            hash_keys: keys(),
+            zones: Zones::default(),
             streams: Streams::new(&settings, keys(), number, Arc::clone(&memory)),
             inflight: Inflight::default(),
             exchanges: SlotMap::with_key(),
@@ -203,6 +213,7 @@ impl Engine {
             flights,
             memory,
             quarantine,
+            quotas,
             counters,
         }
     }
@@ -426,6 +437,9 @@ impl Drop for Engine {
     fn drop(&mut self) {
         self.memory.set_streams(self.number, 0);
         self.memory.set_queries(self.number, 0);
+        for (_, waiter) in &self.waiters {
+            self.quotas.release(waiter.client_id, waiter.client.via());
+        }
         for (_, session) in self
             .sessions
             .iter()

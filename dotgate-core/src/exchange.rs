@@ -4,10 +4,14 @@
 //! when its last waiter's deadline passes. A deadline belongs to the waiter and never moves; an attempt
 //! extends nothing. Limits: `limits::ATTEMPTS` in all, two at once.
 
+use std::cmp::Ordering;
+use std::net::SocketAddr;
+
 use dotgate_wire::{ClientEdns, Flags, LetterCase, Question};
+use hashbrown::HashTable;
 use slotmap::{SlotMap, new_key_type};
 
-use crate::admit::ClientId;
+use crate::admit::{ClientId, Via};
 use crate::cache::Key;
 use crate::failure::Failure;
 use crate::flights::Role;
@@ -17,6 +21,7 @@ use crate::moment::Moment;
 use crate::outbox::ReturnPath;
 use crate::session::SessionKey;
 use crate::stream::StreamKey;
+use crate::zones::ZoneKey;
 
 new_key_type! {
     pub(crate) struct ExchangeKey;
@@ -32,6 +37,24 @@ pub(crate) enum Client {
     Stream(StreamKey),
 }
 
+impl Client {
+    /// The address and port of a client over UDP.
+    pub(crate) fn peer(self) -> Option<SocketAddr> {
+        match self {
+            Client::Datagram(path) => Some(path.peer),
+            Client::Stream(_) => None,
+        }
+    }
+
+    /// As which its query counts.
+    pub(crate) fn via(self) -> Via {
+        match self {
+            Client::Datagram(_) => Via::Datagram,
+            Client::Stream(_) => Via::Stream,
+        }
+    }
+}
+
 /// One client's query that waits for an exchange.
 pub(crate) struct Waiter {
     pub(crate) client: Client,
@@ -41,6 +64,8 @@ pub(crate) struct Waiter {
     pub(crate) letter_case: LetterCase,
     pub(crate) edns: Option<ClientEdns>,
     pub(crate) exchange: ExchangeKey,
+    /// The registrable domain it counts for, if it came while many waited.
+    pub(crate) zone: Option<ZoneKey>,
     /// When it came.
     pub(crate) asked_at: Moment,
     /// The next one that waits for the same exchange.
@@ -127,6 +152,9 @@ pub(crate) struct Exchange {
     renewed: Moment,
     first: Option<WaiterKey>,
     last: Option<WaiterKey>,
+    /// Where those that asked over UDP are, by a hash of address, port and ID, once many wait. One that is gone stays
+    /// until another one has its place.
+    by_sender: HashTable<(u64, WaiterKey)>,
 }
 
 impl Exchange {
@@ -162,6 +190,58 @@ impl Exchange {
             renewed: now,
             first: None,
             last: None,
+            by_sender: HashTable::new(),
+        }
+    }
+
+    /// Whether a query with this ID from this address and port waits already. `sender` hashes the three.
+    pub(crate) fn has_waiter(
+        &self,
+        (peer, id): (SocketAddr, u16),
+        sender: u64,
+        waiters: &Waiters,
+    ) -> bool {
+        let is_same = |key: WaiterKey| {
+            waiters.get(key).is_some_and(|waiter| {
+                let from = waiter.client.peer();
+                waiter.id == id && from == Some(peer)
+            })
+        };
+        if self.waiting_clients > limits::WAITERS_IN_LINE {
+            let found = self.by_sender.find(sender, |entry| entry.0 == sender);
+            return found.is_some_and(|(_, key)| is_same(*key));
+        }
+        let mut next = self.first;
+        while let Some(key) = next {
+            if is_same(key) {
+                return true;
+            }
+            next = waiters.get(key).and_then(|waiter| waiter.next);
+        }
+        false
+    }
+
+    /// Notes where the waiters from UDP are, once many wait. To be called after each `join`.
+    pub(crate) fn note_senders(
+        &mut self,
+        waiters: &Waiters,
+        hash: impl Fn(SocketAddr, u16) -> u64,
+    ) {
+        let mut next = match self.waiting_clients.cmp(&(limits::WAITERS_IN_LINE + 1)) {
+            Ordering::Less => None,
+            Ordering::Equal => self.first,
+            Ordering::Greater => self.last,
+        };
+        while let Some(key) = next {
+            let waiter = waiters.get(key);
+            if let Some((peer, waiter)) = waiter.and_then(|it| Some((it.client.peer()?, it))) {
+                let sender = hash(peer, waiter.id);
+                let entry =
+                    self.by_sender
+                        .entry(sender, |entry| entry.0 == sender, |entry| entry.0);
+                entry.insert((sender, key));
+            }
+            next = waiter.and_then(|waiter| waiter.next);
         }
     }
 

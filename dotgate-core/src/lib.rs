@@ -39,8 +39,9 @@ mod settings;
 mod stream;
 mod sync;
 mod verdict;
+mod zones;
 
-pub use admit::AccessList;
+pub use admit::{AccessList, Quotas};
 pub use cache::Cache;
 pub use counters::{
     BUCKETS_MICROS, ClientCounters, Count, Counters, Distribution, Gauge, UpstreamCounters, WAITED,

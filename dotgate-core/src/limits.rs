@@ -213,6 +213,25 @@ pub const STALE_TTL: u32 = 30;
 /// Clients that wait for one question; more are turned away.
 pub const WAITERS_PER_QUESTION: usize = 5_000;
 
+/// A query that has waited this long may give way to another one when as many wait as may.
+pub const GIVE_WAY_AFTER: Duration = Duration::from_millis(200);
+
+/// A response over UDP to a query that waited longer is sent without records: a client of today asks again after two
+/// seconds at most, and whoever holds answers back to have them leave at once gains nothing (DNSBomb, CVE-2024-33655).
+pub const UDP_WAIT_MAX: Duration = Duration::from_millis(1_900);
+
+/// Responses over UDP to queries that waited longer than this are paced.
+pub const RELEASE_PACED_AFTER: Duration = Duration::from_millis(100);
+
+/// Bytes of such responses that leave for one client address whole in one [`RELEASE_WINDOW`]; others have no records.
+pub const RELEASE_BYTES: u32 = 12 * 1024;
+
+/// The time in which [`RELEASE_BYTES`] may leave.
+pub const RELEASE_WINDOW: Duration = Duration::from_millis(10);
+
+/// Clients that wait for an exchange beyond which they are looked up by a table and no longer one by one.
+pub const WAITERS_IN_LINE: usize = 8;
+
 /// Questions that are asked for the cache alone, for no client, at once.
 pub const REFRESHES: usize = 1_000;
 

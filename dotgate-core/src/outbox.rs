@@ -158,6 +158,11 @@ impl Outbox {
         })
     }
 
+    /// The length of the message that was added last.
+    pub(crate) fn last_length(&self) -> usize {
+        self.datagrams.last().map_or(0, |(_, range)| range.len())
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.datagrams.len()
     }

@@ -132,8 +132,10 @@ pub struct Settings {
     pub query_deadline: Duration,
     /// Queries in flight, all clients together.
     pub queries_max: usize,
-    /// Queries in flight from one client address.
+    /// Queries in flight from one client address over UDP, and as many over TCP, all workers together.
     pub queries_per_client_max: usize,
+    /// Clients for whom that limit does not hold, and whose late responses over UDP are sent whole.
+    pub exempt: AccessList,
     /// The memory that clients may cost, in bytes, all workers together.
     pub client_memory: usize,
     /// Client connections.

@@ -53,6 +53,8 @@ pub enum Expected {
 pub struct Room {
     /// Queries in flight that no limit turns away.
     pub queries: usize,
+    /// Queries in flight in a worker.
+    pub places: usize,
     /// Queries in flight on a connection; more wait unread.
     pub stream_queries: usize,
 }
@@ -137,8 +139,12 @@ impl Model {
         }
         match seen.rcode {
             0 | 3 => {
-                check_cut(query, seen)
-                    .and_then(|()| self.judge_source(sim, query, response))
+                let source = match is_cut_for_its_wait(query, response) {
+                    true => Ok(()),
+                    false => self.judge_source(sim, query, response),
+                };
+                check_cut(query, response)
+                    .and(source)
                     .map_err(|text| format!("{}: {text}", what()))?;
                 let asked = message::folded(&seen.question);
                 let made = self.past.attempts(record, &asked);
@@ -215,7 +221,23 @@ impl Model {
         let all = sim.record().queries.iter();
         let together = all.filter(|other| other.given == query.given);
         let is_at_once = elapsed.is_zero() || query.ahead >= self.room.stream_queries;
-        is_at_once && query.in_flight_before + together.count() > self.room.queries
+        let was_turned_away =
+            is_at_once && query.in_flight_before + together.count() > self.room.queries;
+        was_turned_away || self.has_given_way(sim, query, elapsed)
+    }
+
+    /// Whether the query may have given way to one that came when it was answered and found every place taken.
+    fn has_given_way(&self, sim: &Simulator, query: &ClientQuery, elapsed: Duration) -> bool {
+        let Some(given) = query.given.filter(|_| elapsed >= limits::GIVE_WAY_AFTER) else {
+            return false;
+        };
+        let ended = given + elapsed;
+        let mut all = sim.record().queries.iter();
+        all.any(|other| {
+            other.given == Some(ended)
+                && other.worker == query.worker
+                && other.in_flight_before >= self.room.places
+        })
     }
 
     /// A failure with a sound upstream needs attempts that were futile.
@@ -339,12 +361,23 @@ fn was_answered_with(sim: &Simulator, seen: &Seen) -> bool {
     })
 }
 
+/// Whether a response over UDP has no records and came after a wait, so that it is no answer but a sign to ask by TCP.
+fn is_cut_for_its_wait(query: &ClientQuery, response: &ClientResponse) -> bool {
+    let waited = query
+        .given
+        .map_or(Duration::ZERO, |given| response.at.since(given));
+    let is_udp = matches!(query.path, Path::Udp { .. });
+    is_udp && response.seen.is_truncated && waited > limits::RELEASE_PACED_AFTER
+}
+
 /// Whether a response may be cut as it is.
-fn check_cut(query: &ClientQuery, seen: &Seen) -> Result<(), String> {
+fn check_cut(query: &ClientQuery, response: &ClientResponse) -> Result<(), String> {
+    let seen = &response.seen;
     let huge = message::huge_size(&seen.question);
     // A message as large as TCP allows has no room for an OPT of ours.
     let may_be = match query.path {
-        Path::Udp { .. } => huge.is_some(),
+        // What waited leaves whole for a while, and a few at a time.
+        Path::Udp { .. } => huge.is_some() || is_cut_for_its_wait(query, response),
         Path::Tcp(_) => huge.is_some_and(|size| size > 65_500),
     };
     match seen.is_truncated && !may_be {

@@ -46,6 +46,8 @@ pub(crate) enum Event {
 /// What waits for a worker beside its connections.
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
+    /// Queries that the worker had in flight after its last turn.
+    pub(crate) in_flight: usize,
     pub(crate) datagrams: VecDeque<usize>,
     pub(crate) streams: VecDeque<usize>,
     /// From other workers of the same process.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dotgate_core::{
     AccessList, Cache, CacheSettings, ClientMemory, Count, Flights, ForwardedClasses, HealthState,
-    LocalZones, Moment, SessionEnd, Settings, Shared, UpstreamSettings,
+    LocalZones, Moment, Quotas, SessionEnd, Settings, Shared, UpstreamSettings,
 };
 use ipnet::IpNet;
 
@@ -74,6 +74,7 @@ pub fn settings(upstreams: usize) -> Settings {
         query_deadline: Duration::from_secs(4),
         queries_max: 20_000,
         queries_per_client_max: 5_000,
+        exempt: AccessList::new([]),
         client_memory: 64 << 20,
         streams_max: 1_000,
         streams_per_client_max: 250,
@@ -114,6 +115,7 @@ impl Simulator {
             cache: Arc::new(Cache::new(plan.cache_bytes, (plan.seed, 0))),
             flights: Arc::new(Flights::new(plan.workers)),
             memory: Arc::new(ClientMemory::new(plan.workers)),
+            quotas: Arc::new(Quotas::new((3, 4))),
             ..Shared::alone()
         };
         let settings = Arc::new(plan.settings);

@@ -96,6 +96,7 @@ impl Worker {
         self.check_memory(net);
         self.carry_out(net);
         self.check_memory(net);
+        net.inboxes[self.number].in_flight = self.engine.queries_in_flight();
         self.send(net);
         while let Some((to, letter)) = self.engine.poll_letter() {
             net.post(to, letter);
@@ -238,7 +239,7 @@ impl Worker {
 
     /// Notes which queries the engine has with these octets.
     fn note_fed(&mut self, net: &mut Network, stream: usize, length: usize) {
-        let in_flight = self.engine.queries_in_flight();
+        let in_flight = self.in_flight(net);
         let state = &mut net.streams[stream];
         state.fed += length;
         while let Some(&(end, query)) = state.queries.front()
@@ -247,6 +248,14 @@ impl Worker {
             state.queries.pop_front();
             net.record.give(net.now, query, in_flight);
         }
+    }
+
+    /// Queries in flight in all workers: what one address may have is counted over all.
+    fn in_flight(&self, net: &Network) -> usize {
+        let others = net.inboxes.iter().enumerate();
+        let others = others.filter(|(number, _)| *number != self.number);
+        let others: usize = others.map(|(_, inbox)| inbox.in_flight).sum();
+        self.engine.queries_in_flight() + others
     }
 
     fn receive(&mut self, net: &mut Network) {
@@ -261,8 +270,7 @@ impl Worker {
                 local_ip: None,
                 interface: 0,
             };
-            net.record
-                .give(net.now, number, self.engine.queries_in_flight());
+            net.record.give(net.now, number, self.in_flight(net));
             let message = net.record.queries[number].message.clone();
             self.engine.on_datagram(net.now, path, &message);
             count += 1;

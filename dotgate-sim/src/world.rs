@@ -121,6 +121,7 @@ impl World {
                 .settings
                 .queries_max
                 .min(plan.settings.queries_per_client_max),
+            places: plan.settings.queries_max,
             stream_queries: plan.settings.stream_queries_max,
         };
         // Half of all worlds have a cache; the choices of the others are as they were without.

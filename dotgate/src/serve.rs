@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{channel, sync_channel};
 
-use dotgate_core::{Cache, ClientMemory, Counters, Flights, Shared};
+use dotgate_core::{Cache, ClientMemory, Counters, Flights, Quotas, Shared};
 use dotgate_net::UdpPath;
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -313,15 +313,20 @@ fn to_hand_over(config: &Config, listeners: &Listeners) -> io::Result<Option<ToH
 
 /// What all workers share of the path of a query.
 fn share(config: &Config) -> Result<Shared, StartError> {
-    let mut keys = [0; 16];
+    let mut keys = [0; 32];
     getrandom::fill(&mut keys).map_err(|error| StartError::Worker(io::Error::other(error)))?;
-    let (first, second) = (u128::from_ne_bytes(keys) >> 64, u128::from_ne_bytes(keys));
+    let word = |number: usize| {
+        let bytes = keys.get(8 * number..).and_then(|rest| rest.first_chunk());
+        bytes.map_or(0, |bytes| u64::from_ne_bytes(*bytes))
+    };
+    let (cache_keys, quota_keys) = ((word(0), word(1)), (word(2), word(3)));
     let size = config.cache().size.0 as usize;
     let workers = config.server().workers.get();
     Ok(Shared {
-        cache: Arc::new(Cache::new(size, (first as u64, second as u64))),
+        cache: Arc::new(Cache::new(size, cache_keys)),
         flights: Arc::new(Flights::new(workers)),
         memory: Arc::new(ClientMemory::new(workers)),
+        quotas: Arc::new(Quotas::new(quota_keys)),
         ..Shared::alone()
     })
 }

@@ -73,7 +73,7 @@ fn what_is_not_set_has_the_documented_default() {
     assert_eq!(server.drain_max, Duration::from_secs(8));
     assert_eq!(query.deadline, Duration::from_secs(4));
     assert_eq!(query.in_flight_max, 20_000);
-    assert_eq!(query.in_flight_per_client_max, 5_000);
+    assert_eq!(query.in_flight_per_client_max, 1_000);
     assert_eq!(tcp.connections_max, Amount::Auto);
     assert_eq!(tcp.connections_per_client_max, Amount::Auto);
     assert_eq!(tcp.idle, Duration::from_secs(10));

@@ -125,6 +125,8 @@ labels! {
     Malformed = "malformed",
     /// Turned away because too many were in flight.
     Shed = "shed",
+    /// The same query waited already; its response answers both.
+    Repeated = "repeated",
     /// Not worth a response: too short, a response itself, or from port 0.
     Ignored = "ignored",
 }
@@ -282,6 +284,8 @@ labels! {
     StreamsPerClient = "streams_per_client",
     /// Memory that clients cost: their connections, half-read queries and responses they have not read.
     ClientMemory = "client_memory",
+    /// Responses over UDP that waited too long, or of which too many were ready for one client: they went without records.
+    UdpRelease = "udp_release",
     /// File descriptors of the process.
     Descriptors = "descriptors",
 }

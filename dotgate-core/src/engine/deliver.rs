@@ -5,11 +5,19 @@ use std::sync::Arc;
 use dotgate_wire::{Answer, ClientHop, Ede, Stored, TTL_MAX, opcode, write_error, write_framed};
 
 use super::Engine;
+use crate::admit::Via;
 use crate::counters::Count;
-use crate::exchange::Client;
+use crate::counters::labels::Limit;
+use crate::exchange::{Client, ExchangeKey, Waiter};
 use crate::failure::Failure;
+use crate::limits;
+use crate::moment::Moment;
 use crate::respond::Asked;
 use crate::stream::{Pending, ResponseTerms, StreamKey};
+
+/// Where a message has its bit TC (RFC 1035 section 4.1.1).
+const TRUNCATED_AT: usize = 2;
+const TRUNCATED: u8 = 0x02;
 
 impl Engine {
     /// Writes one response to a client, wherever it is.
@@ -41,6 +49,49 @@ impl Engine {
         let hop: ClientHop<'_> = asked.hop(ede, false);
         self.deliver(client, |_, out| {
             write_error(out, question, opcode, rcode, &hop)
+        });
+    }
+
+    /// Whether a waiter's response goes without records: over UDP, what was held back for long must not leave at once,
+    /// for its source may be forged, and who holds it back may choose when it leaves.
+    pub(super) fn must_cut(&self, now: Moment, waiter: &Waiter) -> bool {
+        let waited = now.since(waiter.asked_at);
+        if waited <= limits::RELEASE_PACED_AFTER {
+            return false;
+        }
+        let Client::Datagram(path) = waiter.client else {
+            return false;
+        };
+        let is_late = waited > limits::UDP_WAIT_MAX;
+        (is_late || !self.quotas.may_release(now, waiter.client_id))
+            && !self.settings.exempt.allows(path.peer.ip())
+    }
+
+    /// Counts the response that was delivered last towards what leaves for a client at once, if its query had waited.
+    pub(super) fn note_released(&self, now: Moment, waiter: &Waiter) {
+        let waited = now.since(waiter.asked_at);
+        if waited > limits::RELEASE_PACED_AFTER && waiter.client.via() == Via::Datagram {
+            let bytes = self.outbox.last_length();
+            self.quotas.note_released(now, waiter.client_id, bytes);
+        }
+    }
+
+    /// Answers a waiter with TC and the RCODE alone; it may ask again over TCP.
+    pub(super) fn deliver_without_records(
+        &mut self,
+        key: ExchangeKey,
+        waiter: &Waiter,
+        rcode: u16,
+    ) {
+        self.count_limit(Limit::UdpRelease);
+        let question = self.spelt_question(key, waiter);
+        let hop = self.asked_by(waiter).hop(None, false);
+        self.deliver(waiter.client, |_, out| {
+            let start = out.len();
+            write_error(out, &question, opcode::QUERY, rcode, &hop);
+            if let Some(flags) = out.get_mut(start + TRUNCATED_AT) {
+                *flags |= TRUNCATED;
+            }
         });
     }
 

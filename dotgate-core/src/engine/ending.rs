@@ -89,7 +89,9 @@ impl Engine {
                 continue;
             }
             let asked = self.asked_by(&waiter);
-            if self.answer.question().is_empty() {
+            if self.must_cut(now, &waiter) {
+                self.deliver_without_records(key, &waiter, rcode);
+            } else if self.answer.question().is_empty() {
                 // An error may come without its question; no client gets it so (RFC 1035 section 4.1.1).
                 let question = self.spelt_question(key, &waiter);
                 self.deliver_error(waiter.client, &asked, &question, opcode::QUERY, rcode, ede);
@@ -110,6 +112,7 @@ impl Engine {
                 self.deliver(waiter.client, |answer, out| {
                     write_response(out, answer, waiter.letter_case, &hop);
                 });
+                self.note_released(now, &waiter);
             }
             self.count(Count::Answered);
             self.count_answered(now, &waiter, key, upstream);
@@ -138,9 +141,14 @@ impl Engine {
             if self.answer_stale_for(now, &waiter, key, error) {
                 continue;
             }
-            let terms = ResponseTerms::of_answer(self.asked_by(&waiter), is_authenticated);
-            let question = self.spelt_question(key, &waiter);
-            self.deliver_stored(waiter.client, octets, &question, &terms);
+            if self.must_cut(now, &waiter) {
+                self.deliver_without_records(key, &waiter, stored.rcode());
+            } else {
+                let terms = ResponseTerms::of_answer(self.asked_by(&waiter), is_authenticated);
+                let question = self.spelt_question(key, &waiter);
+                self.deliver_stored(waiter.client, octets, &question, &terms);
+                self.note_released(now, &waiter);
+            }
             self.count(Count::Answered);
             self.count_waited(now, &waiter, key, Outcome::Answered, stored.rcode());
             self.end_waiter(&waiter);
@@ -216,7 +224,13 @@ impl Engine {
         Some(waiter)
     }
 
-    fn fail_waiter(&mut self, now: Moment, waiter: &Waiter, key: ExchangeKey, failure: Failure) {
+    pub(super) fn fail_waiter(
+        &mut self,
+        now: Moment,
+        waiter: &Waiter,
+        key: ExchangeKey,
+        failure: Failure,
+    ) {
         if self.answer_stale(now, waiter, key, failure) {
             self.end_waiter(waiter);
             return;
@@ -281,7 +295,10 @@ impl Engine {
     }
 
     pub(super) fn end_waiter(&mut self, waiter: &Waiter) {
-        self.quota.release(waiter.client_id);
+        self.quotas.release(waiter.client_id, waiter.client.via());
+        if let Some(zone) = waiter.zone {
+            self.zones.leave(zone);
+        }
         if let Client::Stream(key) = waiter.client {
             self.one_less_on_stream(key);
         }

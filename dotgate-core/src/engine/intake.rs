@@ -8,15 +8,14 @@ use dotgate_wire::{
 };
 
 use super::kept::Held;
+use super::places::hash_sender;
 use super::{Engine, insert_in_order};
-use crate::admit::ClientId;
 use crate::cache::ROUTE;
 use crate::counters::Count;
 use crate::counters::labels::{Limit, Outcome};
 use crate::exchange::{Asks, Client, Exchange, ExchangeKey, Waiter};
 use crate::failure::Failure;
 use crate::flights::Role;
-use crate::limits;
 use crate::moment::Moment;
 use crate::outbox::ReturnPath;
 use crate::query::{Refusal, refusal};
@@ -170,12 +169,13 @@ impl Engine {
             Held::Answered => Taken::Answered,
             held @ (Held::Nothing | Held::Stale) => {
                 let joined = self.wait_for_answer(now, client, peer, query, &asks, held);
-                if joined.is_none() {
+                if let Err(limit) = joined {
                     let is_held = held == Held::Stale;
                     if is_held && self.answer_from_kept(client, &asked, query.question, &asks) {
                         return Taken::Answered;
                     }
-                    self.shed(now, client, peer, query, &asked);
+                    self.shed(client, query, &asked);
+                    self.hit_limit(now, limit, peer);
                     return Taken::Answered;
                 }
                 Taken::InFlight
@@ -183,7 +183,7 @@ impl Engine {
         }
     }
 
-    /// Has a client wait for the exchange of its question. None if too many wait.
+    /// Has a client wait for the exchange of its question, unless it is to be turned away at a limit.
     fn wait_for_answer(
         &mut self,
         now: Moment,
@@ -192,18 +192,18 @@ impl Engine {
         query: &Query<'_>,
         asks: &Asks<'_>,
         held: Held,
-    ) -> Option<()> {
+    ) -> Result<(), Limit> {
         let found = self
             .inflight
             .find(&self.exchanges, &asks.key, asks.question);
-        let is_crowded = found
-            .and_then(|key| self.exchanges.get(key))
-            .is_some_and(|exchange| exchange.waiting_clients() >= limits::WAITERS_PER_QUESTION);
-        let client_id = ClientId::of(peer);
-        let has_room = !is_crowded && self.waiters.len() < self.queries_max();
-        if !has_room || !self.quota.take(client_id) {
-            return None;
+        if found.is_some_and(|key| self.waits_already(key, client, query.id)) {
+            self.count(Count::QueriesRepeated);
+            self.count_repeated(client, query.rtype);
+            return Ok(());
         }
+        let client_id = self.take_place(now, client, peer, found)?;
+        // The query that gave way may have been the only one of this exchange.
+        let found = found.filter(|key| self.exchanges.contains_key(*key));
         self.count(Count::QueriesForwarded);
         self.isolation.earn();
         self.last_query = Some(now);
@@ -211,6 +211,7 @@ impl Engine {
             let role = self.flights.join(asks.key.hash(), self.number);
             self.begin_exchange(now, asks, role)
         });
+        let zone = self.zone_of(asks.question);
         let waiter = self.waiters.insert(Waiter {
             client,
             client_id,
@@ -220,8 +221,14 @@ impl Engine {
             edns: query.edns,
             asked_at: now,
             exchange,
+            zone,
             next: None,
         });
+        if let Some(zone) = zone {
+            let waiters = &self.waiters;
+            self.zones
+                .enter(zone, waiter, |key| waiters.contains_key(key));
+        }
         if let Client::Stream(key) = client {
             self.one_more_on_stream(key);
         }
@@ -233,17 +240,14 @@ impl Engine {
         }
         if let Some(state) = self.exchanges.get_mut(exchange) {
             state.join(waiter, &mut self.waiters);
+            let keys = self.hash_keys;
+            state.note_senders(&self.waiters, |peer, id| hash_sender(keys, peer, id));
         }
         match found {
             None => self.set_out(now, exchange),
             Some(_) => self.count(Count::QueriesMerged),
         }
-        Some(())
-    }
-
-    /// The queries that may be in flight: what is set, as far as the memory for clients goes.
-    fn queries_max(&self) -> usize {
-        self.settings.queries_max.min(self.memory.queries_max())
+        Ok(())
     }
 
     /// Makes an exchange, for whoever will wait for it.
@@ -259,23 +263,10 @@ impl Engine {
         key
     }
 
-    fn shed(
-        &mut self,
-        now: Moment,
-        client: Client,
-        peer: IpAddr,
-        query: &Query<'_>,
-        asked: &Asked,
-    ) {
+    fn shed(&mut self, client: Client, query: &Query<'_>, asked: &Asked) {
         self.count(Count::QueriesShed);
         let failure = Failure::Overload;
         self.count_at_once(client, query.rtype, Outcome::Shed, failure.rcode());
-        let limit = if self.waiters.len() < self.queries_max() {
-            Limit::QueriesPerClient
-        } else {
-            Limit::Queries
-        };
-        self.hit_limit(now, limit, peer);
         let ede = Some((failure.ede(), failure.text()));
         self.deliver_error(
             client,

@@ -437,7 +437,15 @@ impl Engine {
     fn give_waiter(&mut self, now: Moment, waiter: &Waiter, key: ExchangeKey, told: Told) -> bool {
         let asked = self.asked_by(waiter);
         let exact = self.spelt_question(key, waiter);
-        let Some(rcode) = self.deliver_kept(waiter.client, &asked, &exact, told) else {
+        let rcode = if self.must_cut(now, waiter) {
+            let stored = Stored::read(&self.kept).map(|stored| stored.rcode());
+            stored.inspect(|rcode| self.deliver_without_records(key, waiter, *rcode))
+        } else {
+            let rcode = self.deliver_kept(waiter.client, &asked, &exact, told);
+            self.note_released(now, waiter);
+            rcode
+        };
+        let Some(rcode) = rcode else {
             return false;
         };
         self.count(Count::AnsweredKept);

@@ -91,7 +91,7 @@ impl Engine {
             Limit::Streams => self.settings.streams_max,
             Limit::StreamsPerClient => self.settings.streams_per_client_max,
             Limit::ClientMemory => self.settings.client_memory,
-            Limit::Descriptors => 0,
+            Limit::UdpRelease | Limit::Descriptors => 0,
         }
     }
 }

@@ -30,6 +30,14 @@ impl Engine {
             .add_query(client.transport(), RecordType::Other, Outcome::Ignored);
     }
 
+    /// A query that waits already, which gets one response.
+    pub(super) fn count_repeated(&self, client: Client, asked: u16) {
+        let asked = RecordType::of(asked);
+        self.counters
+            .clients()
+            .add_query(client.transport(), asked, Outcome::Repeated);
+    }
+
     /// A query that is answered in the turn in which it came.
     pub(super) fn count_at_once(&self, client: Client, asked: u16, outcome: Outcome, rcode: u16) {
         let clients = self.counters.clients();

@@ -25,7 +25,6 @@ impl Engine {
         let orphans = self.vacate_slots(&settings);
         self.settings = settings;
         self.pools.reconfigure(&self.settings.upstreams);
-        self.quota.set_max(self.settings.queries_per_client_max);
         self.streams.reconfigure(&self.settings);
         let suspects = self.leave_upstreams();
         for key in orphans.into_iter().chain(suspects) {

@@ -1,5 +1,6 @@
 //! Stories about the engine in simulated time.
 
+mod bomb;
 mod cache;
 mod cache_answers;
 mod cache_attacks;
@@ -15,6 +16,7 @@ mod malformed;
 mod measures;
 mod memory;
 mod message;
+mod places;
 mod protocol;
 mod reconfigure;
 mod sessions;

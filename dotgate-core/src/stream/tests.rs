@@ -18,6 +18,7 @@ fn streams(max: usize, per_client: usize) -> Streams {
         query_deadline: Duration::from_secs(4),
         queries_max: 10,
         queries_per_client_max: 10,
+        exempt: AccessList::new([]),
         client_memory: 64 << 20,
         streams_max: max,
         streams_per_client_max: per_client,

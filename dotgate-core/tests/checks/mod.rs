@@ -109,6 +109,7 @@ fn settings(upstreams: usize, is_small: bool) -> Settings {
         query_deadline: Duration::from_secs(4),
         queries_max: limit(6, 20_000),
         queries_per_client_max: limit(4, 5_000),
+        exempt: AccessList::new([]),
         client_memory: 64 << 20,
         streams_max: limit(4, 100),
         streams_per_client_max: limit(2, 25),

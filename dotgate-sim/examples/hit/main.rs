@@ -18,7 +18,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use dotgate_core::{
-    Action, Cache, ClientMemory, Counters, Engine, Flights, Moment, ReturnPath, Settings, Shared,
+    Action, Cache, ClientMemory, Counters, Engine, Flights, Moment, Quotas, ReturnPath, Settings,
+    Shared,
 };
 use dotgate_sim::message::{QueryForm, ResponseForm, frame, query, response, unframe};
 
@@ -122,6 +123,7 @@ impl Bench {
             cache: Arc::clone(&cache),
             flights: Arc::new(Flights::new(WORKERS)),
             memory: Arc::new(ClientMemory::new(WORKERS)),
+            quotas: Arc::new(Quotas::new((3, 4))),
             ..Shared::alone()
         };
         let counters = Arc::new(Counters::new());

@@ -234,7 +234,11 @@ impl Clients {
     pub(super) fn ask_at_last(&mut self, sim: &mut Simulator, worker: usize) -> usize {
         let name = format!("last{worker}.example");
         let query = message::query(self.next_id(), &name, &PLAIN);
-        sim.ask(worker, self.peer(IpAddr::from([192, 0, 2, 200])), query)
+        sim.ask(
+            worker,
+            self.peer(IpAddr::from([192, 0, 2, 200 + worker as u8])),
+            query,
+        )
     }
 
     /// All connections end.

@@ -101,7 +101,8 @@ server.take_over_socket         -                       (not set)
 server.drain_max                default                 8s
 query.deadline                  default                 4s
 query.in_flight_max             default                 20000
-query.in_flight_per_client_max  default                 5000
+query.in_flight_per_client_max  default                 1000
+query.exempt                    default                 127.0.0.0/8,::1
 query.forward_classes           default                 (none)
 tcp.connections_max             default                 auto
 tcp.connections_per_client_max  default                 auto

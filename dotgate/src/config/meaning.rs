@@ -75,19 +75,21 @@ pub struct LogConfig {
 }
 
 /// The bounds of a query.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct QueryConfig {
     /// The time from a query's arrival to its response.
     pub deadline: Duration,
     /// The queries in flight in one worker.
     pub in_flight_max: u32,
-    /// The queries of one client address in flight in one worker.
+    /// The queries of one client address in flight over UDP, and as many over TCP.
     pub in_flight_per_client_max: u32,
     /// Whether questions of class ANY are forwarded.
     pub forwards_class_any: bool,
     /// Whether questions of classes for private use are forwarded.
     pub forwards_private_classes: bool,
+    /// The clients for whom that does not hold.
+    pub exempt: Vec<IpNet>,
 }
 
 /// The bounds of clients' TCP connections.
@@ -374,12 +376,14 @@ fn read_query(reader: &mut Reader<'_>) -> Option<QueryConfig> {
     let in_flight_max = reader.value(&table::QUERY_IN_FLIGHT_MAX);
     let in_flight_per_client_max = reader.value(&table::QUERY_IN_FLIGHT_PER_CLIENT_MAX);
     let classes = reader.value(&table::QUERY_FORWARD_CLASSES);
+    let exempt = reader.value(&table::QUERY_EXEMPT);
     Some(QueryConfig {
         deadline: deadline?,
         in_flight_max: in_flight_max?,
         in_flight_per_client_max: in_flight_per_client_max?,
         forwards_class_any: classes.as_ref()?.contains(&QueryClass::Any),
         forwards_private_classes: classes?.contains(&QueryClass::Private),
+        exempt: exempt?,
     })
 }
 

@@ -34,7 +34,8 @@ pub use cache::{
 };
 
 pub use query::{
-    QUERY_DEADLINE, QUERY_FORWARD_CLASSES, QUERY_IN_FLIGHT_MAX, QUERY_IN_FLIGHT_PER_CLIENT_MAX,
+    QUERY_DEADLINE, QUERY_EXEMPT, QUERY_FORWARD_CLASSES, QUERY_IN_FLIGHT_MAX,
+    QUERY_IN_FLIGHT_PER_CLIENT_MAX,
 };
 
 /// All settings, the required ones first, those of one section together.
@@ -57,6 +58,7 @@ pub static TABLE: &[Subject] = &[
     &QUERY_DEADLINE,
     &QUERY_IN_FLIGHT_MAX,
     &QUERY_IN_FLIGHT_PER_CLIENT_MAX,
+    &QUERY_EXEMPT,
     &QUERY_FORWARD_CLASSES,
     &TCP_CONNECTIONS_MAX,
     &TCP_CONNECTIONS_PER_CLIENT_MAX,

@@ -132,6 +132,7 @@ fn what_a_limit_did(limit: Limit) -> &'static str {
             "TCP clients do not read their responses or have too many connections: some were closed \
              (DOTGATE_SERVER_CLIENT_MEMORY)"
         }
+        Limit::UdpRelease => "responses over UDP went without records",
         Limit::Descriptors => "no file descriptor left",
     }
 }

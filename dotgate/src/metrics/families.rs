@@ -257,6 +257,7 @@ pub(super) fn alone(count: Count) -> Option<Metric> {
         | Count::ClientsRefused
         | Count::QueriesShed
         | Count::QueriesLocal
+        | Count::QueriesRepeated
         | Count::Answered
         | Count::AnsweredKept
         | Count::Failed => return None, // Queries

@@ -35,6 +35,7 @@ pub(crate) fn settings(config: &Config, upstreams: &[Arc<Upstream>], descriptors
         query_deadline: query.deadline,
         queries_max: query.in_flight_max as usize,
         queries_per_client_max: query.in_flight_per_client_max as usize,
+        exempt: AccessList::new(query.exempt.iter().copied()),
         client_memory: client_memory(config),
         streams_max: share(limits.all),
         streams_per_client_max: share(limits.per_client),

@@ -41,6 +41,7 @@ fn world() -> World {
         query_deadline: Duration::from_secs(4),
         queries_max: 100,
         queries_per_client_max: 100,
+        exempt: AccessList::new([]),
         client_memory: 64 << 20,
         streams_max: 10,
         streams_per_client_max: 10,

@@ -360,8 +360,10 @@ fn waiters_for_one_question_and_of_one_client_are_bounded() {
         ..settings(1)
     };
     let mut lab = Lab::with_cache(settings, 1);
-    let ask = |lab: &mut Lab, client: usize| {
-        let peer = format!("192.0.2.{}:1000", client % 250);
+    let mut port = 1_024;
+    let mut ask = |lab: &mut Lab, client: usize| {
+        port += 1;
+        let peer = format!("192.0.2.{}:{port}", client % 250);
         lab.send_from(&peer, &query(1, "same.example"));
     };
     for number in 0..limits::WAITERS_PER_QUESTION {

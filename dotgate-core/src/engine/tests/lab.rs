@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dotgate_wire::{Flags, message_id, split_frame};
 
-use crate::admit::AccessList;
+use crate::admit::{AccessList, Quotas};
 use crate::cache::Cache;
 use crate::counters::{Count, Counters};
 use crate::engine::{Engine, Shared};
@@ -71,8 +71,9 @@ pub(super) struct Lab {
     upstream_of: Vec<(SessionKey, usize)>,
     number: usize,
     pub(super) settings: Settings,
-    shared: Shared,
+    pub(super) shared: Shared,
     last_answer: Option<SessionKey>,
+    port: u16,
 }
 
 pub(super) fn settings(upstreams: usize) -> Settings {
@@ -90,6 +91,7 @@ pub(super) fn settings(upstreams: usize) -> Settings {
         query_deadline: 4 * SECOND,
         queries_max: 1_000,
         queries_per_client_max: 800,
+        exempt: AccessList::new([]),
         client_memory: 64 << 20,
         streams_max: 10,
         streams_per_client_max: 4,
@@ -113,6 +115,7 @@ impl Lab {
             cache: Arc::new(Cache::new(1024 * 1024, (1, 2))),
             flights: Arc::new(Flights::new(workers)),
             memory: Arc::new(ClientMemory::new(workers)),
+            quotas: Arc::new(Quotas::new((3, 4))),
             ..Shared::alone()
         };
         Lab::sharing(0, settings, shared)
@@ -154,6 +157,7 @@ impl Lab {
             settings,
             shared,
             last_answer: None,
+            port: 1_024,
         }
     }
 
@@ -186,7 +190,13 @@ impl Lab {
     }
 
     pub(super) fn send(&mut self, message: &[u8]) {
-        self.send_from("192.0.2.1:1000", message);
+        // Each from a port of its own, for the same ID from the same port would be the same query.
+        self.port = if self.port < 60_000 {
+            self.port + 1
+        } else {
+            1_024
+        };
+        self.send_from(&format!("192.0.2.1:{}", self.port), message);
     }
 
     pub(super) fn send_from(&mut self, peer: &str, message: &[u8]) {

@@ -64,6 +64,7 @@ fn settings(upstreams: usize) -> Settings {
         query_deadline: Duration::from_secs(4),
         queries_max: 1_000,
         queries_per_client_max: 1_000,
+        exempt: AccessList::new([]),
         client_memory: 64 << 20,
         streams_max: 10,
         streams_per_client_max: 10,

@@ -1,11 +1,12 @@
 //! `dotgate check`: tells what the configuration is, or what is wrong with it.
-//! Stands after the configuration and starts nothing. It reads the files of certificate authorities and opens no socket.
+//! Stands after the configuration and starts nothing. It verifies what the start verifies (`verify`).
 
 use std::io::{self, Write};
 
 use crate::config::setting::Described;
 use crate::config::{EXIT_STATUS, Effective, Escaped, Loaded, Origin, Problems};
 use crate::tls::Roots;
+use crate::verify::{absent_addresses, verify, warnings};
 
 /// Writes the settings to `out`, or the problems to `err`, and returns the exit status: 0 or 2.
 pub fn run(
@@ -14,17 +15,19 @@ pub fn run(
     err: &mut dyn Write,
 ) -> io::Result<u8> {
     match loaded {
-        Ok(loaded) => match Roots::load(&loaded.config.tls().authorities) {
+        Ok(loaded) => match verify(&loaded.config) {
             Ok(roots) => {
                 write_settings(&loaded.effective, out)?;
                 write_meaning(loaded, &roots, out)?;
                 out.flush()?;
                 Ok(0)
             }
-            Err(problem) => refuse(
-                &format!("dotgate: the configuration cannot be used\n\n{problem}\n"),
-                err,
-            ),
+            Err(problems) => {
+                let problems = problems.iter().map(|problem| format!("\n{problem}\n"));
+                let problems: String = problems.collect();
+                let text = format!("dotgate: the configuration cannot be used\n{problems}");
+                refuse(&text, err)
+            }
         },
         Err(problems) => refuse(&problems.to_string(), err),
     }
@@ -89,6 +92,9 @@ fn write_meaning(loaded: &Loaded, roots: &Roots, out: &mut dyn Write) -> io::Res
     writeln!(out, "authorities: {}", roots.describe())?;
     for note in &loaded.notes {
         writeln!(out, "warning: {note}")?;
+    }
+    for warning in warnings(config).iter().chain(&absent_addresses(config)) {
+        writeln!(out, "warning: {warning}")?;
     }
     writeln!(out, "the configuration is right")
 }

@@ -25,4 +25,5 @@ pub mod snapshot;
 pub mod take_over;
 pub mod tls;
 pub mod upstreams;
+pub mod verify;
 pub mod worker;

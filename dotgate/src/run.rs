@@ -16,7 +16,7 @@ use crate::serve::{Forwarder, StartError};
 use crate::service::Service;
 use crate::take_over::{Inherited, Predecessor, Succession, TakeOverError};
 use crate::tls::Roots;
-use crate::{cache, check, demo, healthcheck, log, query, replace};
+use crate::{cache, check, demo, healthcheck, log, query, replace, verify};
 
 /// The exit status when serving could not begin, or did not end in good order.
 const FAILED: u8 = 1;
@@ -95,11 +95,16 @@ fn serve_loaded(
     for note in in_force.notes().iter().filter(|note| note.is_logged()) {
         warn!("{note}");
     }
-    let roots = match Roots::load(&config.tls().authorities) {
+    for warning in verify::warnings(config) {
+        warn!("{warning}");
+    }
+    let roots = match verify::verify(config) {
         Ok(roots) => roots,
-        Err(problem) => {
-            error!("{problem}");
-            return Ok(FAILED);
+        Err(problems) => {
+            for problem in problems {
+                error!("{problem}");
+            }
+            return Ok(EXIT_STATUS);
         }
     };
     let (forwarder, admin, succession) = match start(config, &roots) {

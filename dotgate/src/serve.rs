@@ -262,6 +262,17 @@ impl Drop for Forwarder {
 /// What every system lets a process open.
 pub(crate) const DESCRIPTORS_AT_LEAST: u64 = 256;
 
+/// Makes sure that the upstreams of a configuration can be used, without a socket.
+///
+/// # Errors
+/// [`StartError::Tls`] and [`StartError::Loop`].
+pub fn verify_upstreams(config: &Config, roots: &Roots) -> Result<(), StartError> {
+    Slots::default().assign(&[], config.upstreams(), roots)?;
+    let listen = config.server().listen.iter();
+    let listen: Vec<SocketAddr> = listen.filter_map(|it| it.resolve().ok()).collect();
+    refuse_loop(config, &listen)
+}
+
 /// The configuration has refused what can be seen in it; which addresses a wildcard stands for is known to the
 /// system alone: only an address of this host can be bound.
 fn refuse_loop(config: &Config, listen: &[SocketAddr]) -> Result<(), StartError> {

@@ -182,7 +182,7 @@ fn upstreams_that_are_not_authenticated_are_pointed_at() {
 fn what_may_not_be_meant_is_a_warning() {
     let warnings = |variables: &[(&str, &str)]| {
         let four = [
-            ("HOST", "192.0.2.53"),
+            ("HOST", "0.0.0.0"),
             ("PORT", "5300"),
             ("DNS_HOST", "192.0.2.1#dot.test,192.0.2.2#dot.test"),
             ("DNS_PORT", "853"),
@@ -246,4 +246,23 @@ fn what_may_not_be_meant_is_a_warning() {
         ("HOST", "127.0.0.1,::1"),
     ];
     assert_eq!(warnings(&on_loopback), [""; 0]);
+}
+
+#[test]
+fn an_address_that_is_not_there_and_a_snapshot_without_a_folder_are_warnings() {
+    let (status, out, _) = checked(&[
+        ("HOST", "127.0.0.1,192.0.2.77"),
+        ("PORT", "5300"),
+        ("DNS_HOST", "192.0.2.1,192.0.2.2"),
+        ("DNS_PORT", "853"),
+        ("DOTGATE_CACHE_SNAPSHOT_FILE", "/nonexistent/cache"),
+    ]);
+    assert_eq!(status, 0);
+    for line in [
+        "\nwarning: this host does not have the listening address 192.0.2.77:5300 now (",
+        "\nwarning: cache.snapshot_file /nonexistent/cache cannot be written: ",
+    ] {
+        assert!(out.contains(line), "{out}");
+    }
+    assert_eq!(out.matches("\nwarning: ").count(), 2, "{out}");
 }

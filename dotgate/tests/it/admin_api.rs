@@ -198,12 +198,12 @@ fn bodies_that_are_too_long_or_do_not_come_are_refused() {
 }
 
 #[test]
-fn a_token_that_cannot_be_read_or_is_none_ends_the_start_with_status_1() {
+fn a_token_that_cannot_be_read_or_is_none_ends_the_start_with_status_2() {
     let short = NamedTempFile::new().unwrap();
     std::fs::write(short.path(), "short").unwrap();
     for path in [short.path().to_str().unwrap(), "/nowhere/token"] {
         let (status, said) = crate::program::run_with(&[("DOTGATE_ADMIN_TOKEN_FILE", path)]);
-        assert_eq!(status, Some(1), "{said}");
+        assert_eq!(status, Some(2), "{said}");
         assert!(
             said.contains("DOTGATE_ADMIN_TOKEN_FILE") && said.contains(path),
             "{said}"

@@ -12,6 +12,7 @@
 
 mod admin;
 mod admin_api;
+mod agreement;
 mod balancer;
 mod certificates;
 mod clients;

@@ -1,0 +1,109 @@
+//! What can be wrong with a configuration beyond its text: the files that it names, the TLS of its upstreams, upstreams
+//! that are this program. `dotgate check` and the start ask here, so that both say the same, with the same exit status.
+//! Nothing is bound and nothing is written. *Not done*: whether a port is free, which only binding it tells.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::os::unix::net;
+use std::path::Path;
+
+use dotgate_net::presence::{is_absence, look_for};
+use thiserror::Error;
+
+use crate::admin::{Access, TokenError};
+use crate::config::Config;
+use crate::serve::{self, StartError};
+use crate::take_over::TakeOverError;
+use crate::tls::{Roots, RootsError};
+
+/// Why the program cannot run with a configuration.
+#[derive(Debug, Error)]
+pub enum Unusable {
+    /// The trust anchors cannot be loaded.
+    #[error(transparent)]
+    Roots(#[from] RootsError),
+    /// The token cannot be had.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// An upstream cannot be used.
+    #[error(transparent)]
+    Upstream(#[from] StartError),
+    /// The Unix socket for the next process cannot be made.
+    #[error(transparent)]
+    TakeOver(#[from] TakeOverError),
+}
+
+/// Verifies `config`, and returns the trust anchors that it needs.
+///
+/// # Errors
+/// All that is wrong.
+pub fn verify(config: &Config) -> Result<Roots, Vec<Unusable>> {
+    let mut problems = Vec::new();
+    let roots = Roots::load(&config.tls().authorities);
+    if let Err(problem) = Access::load(config.admin()) {
+        problems.push(problem.into());
+    }
+    if let Some(path) = &config.server().take_over_socket
+        && let Err(source) = can_hold_a_socket(path)
+    {
+        let path = path.clone();
+        problems.push(TakeOverError::Listen { path, source }.into());
+    }
+    match roots {
+        Ok(roots) => {
+            if let Err(problem) = serve::verify_upstreams(config, &roots) {
+                problems.push(problem.into());
+            }
+            if problems.is_empty() {
+                return Ok(roots);
+            }
+        }
+        Err(problem) => problems.push(problem.into()),
+    }
+    Err(problems)
+}
+
+/// What can be run with, but not as it is meant: files that can never be written.
+pub fn warnings(config: &Config) -> Vec<String> {
+    let snapshot = config.cache().snapshot_file.iter();
+    let cannot = snapshot.filter_map(|path| {
+        let source = is_in_a_folder(path).err()?;
+        let path = path.display();
+        Some(format!(
+            "cache.snapshot_file {path} cannot be written: {source}"
+        ))
+    });
+    cannot.collect()
+}
+
+/// Listening addresses that this host does not have now, in words.
+pub fn absent_addresses(config: &Config) -> Vec<String> {
+    let listen = config.server().listen.iter().chain(&config.admin().listen);
+    let absent = listen.filter_map(|address| {
+        let resolved: io::Result<SocketAddr> = address.resolve().map_err(io::Error::from);
+        let reason = resolved.and_then(look_for).err().filter(is_absence)?;
+        Some(format!(
+            "this host does not have the listening address {address} now ({reason}); it is served as soon as it does"
+        ))
+    });
+    absent.collect()
+}
+
+fn can_hold_a_socket(path: &Path) -> io::Result<()> {
+    net::SocketAddr::from_pathname(path)?;
+    is_in_a_folder(path)
+}
+
+/// Whether the folder of a file is there.
+fn is_in_a_folder(path: &Path) -> io::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        Some(_) | None => Path::new("."),
+    };
+    if fs::metadata(folder)?.is_dir() {
+        Ok(())
+    } else {
+        Err(ErrorKind::NotADirectory.into())
+    }
+}

@@ -77,7 +77,10 @@ pub fn run(
         let successors = match (succession, forwarder.to_hand_over()) {
             (Some(succession), Some(sockets)) => {
                 sockets.add(admin.second_descriptors()?);
-                Some(succession.serve(sockets.clone(), snapshot.clone())?)
+                Some({
+                    let watchdog = service.watchdog();
+                    succession.serve(sockets.clone(), watchdog, snapshot.clone())?
+                })
             }
             (Some(_), None) | (None, _) => None,
         };

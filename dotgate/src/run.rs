@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use dotgate_net::Named;
 use tracing::{error, info, warn};
@@ -107,7 +108,7 @@ fn serve_loaded(
             return Ok(EXIT_STATUS);
         }
     };
-    let (forwarder, admin, succession) = match start(config, &roots) {
+    let (forwarder, admin, succession, watchdog) = match start(config, &roots) {
         Ok(started) => started,
         Err(Failure::Start(problem)) => {
             error!("{problem}");
@@ -132,6 +133,7 @@ fn serve_loaded(
         warn!(%problem, "the service manager named in NOTIFY_SOCKET cannot be told anything");
         Service::default()
     });
+    let service = service.with_watchdog(watchdog);
     if let Err(problem) = writeln!(announced, "serving").and_then(|()| announced.flush()) {
         warn!(%problem, "nobody heard that this process serves");
     }
@@ -152,7 +154,7 @@ enum Failure {
     NotRelieved(TakeOverError, Box<Forwarder>),
 }
 
-type Started = (Forwarder, Admin, Option<Succession>);
+type Started = (Forwarder, Admin, Option<Succession>, Option<Duration>);
 
 /// Starts, in place of the process before this one if there is one.
 fn start(config: &Config, roots: &Roots) -> Result<Started, Failure> {
@@ -178,7 +180,7 @@ fn start(config: &Config, roots: &Roots) -> Result<Started, Failure> {
         Ok(succession)
     });
     match relieved {
-        Ok(succession) => Ok((forwarder, admin, succession)),
+        Ok(succession) => Ok((forwarder, admin, succession, inherited.watchdog())),
         Err(problem) => Err(Failure::NotRelieved(problem, Box::new(forwarder))),
     }
 }

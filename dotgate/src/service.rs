@@ -66,6 +66,16 @@ impl Service {
         })
     }
 
+    /// The same, where the service manager told the process before this one how long its watchdog waits: it tells that
+    /// only to a process that it starts itself, and goes on to expect signs of life from the one that it follows.
+    pub fn with_watchdog(self, inherited: Option<Duration>) -> Service {
+        let inherited = inherited.filter(|_| self.socket.is_some());
+        Service {
+            watchdog: self.watchdog.or(inherited),
+            ..self
+        }
+    }
+
     /// How long the service manager waits for a sign of life before it starts the program again, if it does.
     pub fn watchdog(&self) -> Option<Duration> {
         self.watchdog

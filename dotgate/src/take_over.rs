@@ -9,11 +9,15 @@
 //! old: udp 192.0.2.1:53           one line for each socket, which travels with it
 //! old: tcp 192.0.2.1:53
 //! old: take-over                  the Unix socket itself
+//! old: watchdog 30000000          how long the service manager waits for a sign of life, in microseconds, if it does
 //! old: end
 //! new: keeps 192.0.2.1:53         one line for each address it goes on to serve
 //! new: serving                    its workers read the sockets, beside those of the old one
 //! old: yours                      it has written its cache into the snapshot, and stops reading them
 //! ```
+//!
+//! Each line of the old process up to `end` travels with a descriptor, so that a new process can pass over lines that
+//! it does not know; that of `watchdog` has no meaning.
 //!
 //! Until `serving` the old process goes on as if nobody had asked, whatever becomes of the new one. In place of a
 //! line it may say why not: `busy`, `refused`, `unknown`, `late`. Nothing here touches a query.
@@ -39,6 +43,9 @@ pub use self::trust::FolderFault;
 
 /// The new process's first line. Another number is another language.
 const GREETING: &str = "dotgate take-over 1";
+
+/// Before the time that the service manager's watchdog waits, which it tells only the process that it starts itself.
+const WATCHDOG: &str = "watchdog ";
 
 /// How long one side waits for the other.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -8,11 +8,12 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use dotgate_net::descriptors;
 
 use super::trust::{folder_fault, is_as_said, stranger};
-use super::{GREETING, PATIENCE, Refusal, Role, TakeOverError, next_line};
+use super::{GREETING, PATIENCE, Refusal, Role, TakeOverError, WATCHDOG, next_line};
 
 /// Octets read at once.
 const READ_BYTES: usize = 4_096;
@@ -21,6 +22,7 @@ const READ_BYTES: usize = 4_096;
 #[derive(Debug, Default)]
 pub struct Inherited {
     sockets: Vec<(Role, OwnedFd)>,
+    watchdog: Option<Duration>,
 }
 
 impl Inherited {
@@ -29,6 +31,11 @@ impl Inherited {
         let is_meant = |(of, _): &mut (Role, OwnedFd)| *of == role;
         let taken = self.sockets.extract_if(.., is_meant);
         taken.map(|(_, descriptor)| descriptor).collect()
+    }
+
+    /// How long the service manager waits for a sign of life, as it told the process before this one.
+    pub fn watchdog(&self) -> Option<Duration> {
+        self.watchdog
     }
 
     /// Whether there was no process before this one.
@@ -114,7 +121,11 @@ impl Predecessor {
                     return Err(TakeOverError::WrongSocket { path, role });
                 }
                 // What a later version hands over besides is not for this one.
-                (Err(_), Some(descriptor)) => drop(descriptor),
+                (Err(_), Some(_)) => {
+                    if let Some(micros) = line.strip_prefix(WATCHDOG) {
+                        inherited.watchdog = micros.parse().ok().map(Duration::from_micros);
+                    }
+                }
                 (_, None) => return self.refused(&line),
             }
         }

@@ -3,6 +3,7 @@
 //! A task of the control thread. It serves one new process at a time, of the same user or of root; until that one
 //! says `serving`, nothing changes for anybody.
 
+use std::fmt::Display;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
@@ -26,7 +27,9 @@ use tracing::{info, warn};
 use crate::snapshot::Snapshot;
 
 use super::trust::{is_trusted, remove_socket};
-use super::{GREETING, Inherited, PATIENCE, Refusal, Role, TakeOverError, ToHandOver, next_line};
+use super::{
+    GREETING, Inherited, PATIENCE, Refusal, Role, TakeOverError, ToHandOver, WATCHDOG, next_line,
+};
 
 /// Addresses that a new process may keep: as many as it may listen on.
 const KEPT_MAX: usize = 64;
@@ -54,6 +57,14 @@ pub struct Successors {
 pub struct Successor {
     process: Option<i32>,
     addresses: Arc<[SocketAddr]>,
+}
+
+/// What the next process gets from this one.
+#[derive(Debug)]
+struct Legacy {
+    sockets: ToHandOver,
+    watchdog: Option<Duration>,
+    snapshot: Option<Snapshot>,
 }
 
 /// The socket's place among the files. It is removed with its last owner.
@@ -95,18 +106,28 @@ impl Succession {
         Ok(Succession { listener, file })
     }
 
-    /// Hands `sockets` to whoever replaces this process, from now on, and saves `snapshot` for it. Call it inside a
-    /// runtime.
+    /// Hands `sockets` to whoever replaces this process, from now on, tells it how long the service manager's `watchdog`
+    /// waits, and saves `snapshot` for it. Call it inside a runtime.
     ///
     /// # Errors
     /// The system's: the runtime cannot watch the socket.
-    pub fn serve(self, sockets: ToHandOver, snapshot: Option<Snapshot>) -> io::Result<Successors> {
+    pub fn serve(
+        self,
+        sockets: ToHandOver,
+        watchdog: Option<Duration>,
+        snapshot: Option<Snapshot>,
+    ) -> io::Result<Successors> {
         let Succession { listener, mut file } = self;
         let listener = UnixListener::from_std(listener)?;
         file.is_own = true;
         let (told, serving) = mpsc::channel(1);
+        let legacy = Legacy {
+            sockets,
+            watchdog,
+            snapshot,
+        };
         Ok(Successors {
-            task: tokio::spawn(serve(listener, sockets, snapshot, told)),
+            task: tokio::spawn(serve(listener, legacy, told)),
             serving,
             file,
         })
@@ -152,12 +173,7 @@ fn bind(path: &Path) -> io::Result<StdListener> {
 }
 
 /// Hands over to one process after the other, until one of them serves.
-async fn serve(
-    listener: UnixListener,
-    sockets: ToHandOver,
-    snapshot: Option<Snapshot>,
-    told: mpsc::Sender<Successor>,
-) {
+async fn serve(listener: UnixListener, legacy: Legacy, told: mpsc::Sender<Successor>) {
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -175,7 +191,7 @@ async fn serve(
                 continue;
             }
         };
-        let mut hand_over = pin!(leave_to(&stream, &sockets, &listener, snapshot.as_ref()));
+        let mut hand_over = pin!(leave_to(&stream, &legacy, &listener));
         let outcome = loop {
             tokio::select! {
                 outcome = &mut hand_over => break outcome,
@@ -215,15 +231,14 @@ fn admit(stream: &UnixStream) -> Result<Option<i32>, Refusal> {
 /// both serve.
 async fn leave_to(
     stream: &UnixStream,
-    sockets: &ToHandOver,
+    legacy: &Legacy,
     listener: &UnixListener,
-    snapshot: Option<&Snapshot>,
 ) -> Result<io::Result<Arc<[SocketAddr]>>, Elapsed> {
-    let addresses = match timeout(PATIENCE, hand_over(stream, sockets, listener)).await? {
+    let addresses = match timeout(PATIENCE, hand_over(stream, legacy, listener)).await? {
         Ok(addresses) => addresses,
         Err(error) => return Ok(Err(error)),
     };
-    if let Some(snapshot) = snapshot {
+    if let Some(snapshot) = &legacy.snapshot {
         // Bounded by less than the other one's patience.
         snapshot.save().await;
     }
@@ -235,7 +250,7 @@ async fn leave_to(
 /// Hands the sockets over; returns when the new process serves these addresses.
 async fn hand_over(
     stream: &UnixStream,
-    sockets: &ToHandOver,
+    legacy: &Legacy,
     listener: &UnixListener,
 ) -> io::Result<Arc<[SocketAddr]>> {
     let mut received = Vec::new();
@@ -243,11 +258,15 @@ async fn hand_over(
         refuse(stream, Refusal::Unknown).await;
         return Err(io::ErrorKind::InvalidData.into());
     }
-    for (role, descriptor) in sockets.all() {
-        send(stream, role, &descriptor).await?;
+    for (role, descriptor) in legacy.sockets.all() {
+        send(stream, &role, &descriptor).await?;
     }
     let own = listener.as_fd().try_clone_to_owned()?;
-    send(stream, Role::TakeOver, &own).await?;
+    send(stream, &Role::TakeOver, &own).await?;
+    if let Some(watchdog) = legacy.watchdog {
+        let line = format!("{WATCHDOG}{}", watchdog.as_micros());
+        send(stream, &line, &own).await?;
+    }
     say(stream, "end").await?;
     let mut addresses = Vec::new();
     loop {
@@ -260,8 +279,8 @@ async fn hand_over(
     }
 }
 
-async fn send(stream: &UnixStream, role: Role, descriptor: &OwnedFd) -> io::Result<()> {
-    let line = format!("{role}\n");
+async fn send(stream: &UnixStream, line: &impl Display, descriptor: &OwnedFd) -> io::Result<()> {
+    let line = format!("{line}\n");
     stream
         .async_io(Interest::WRITABLE, || {
             descriptors::send(stream, line.as_bytes(), descriptor.as_fd())

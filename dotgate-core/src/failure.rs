@@ -6,6 +6,8 @@
 
 use dotgate_wire::{ede, rcode};
 
+use crate::alert::Alert;
+
 /// Why a TCP connection to an upstream could not be opened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ConnectFault {
@@ -51,7 +53,7 @@ impl ConnectFault {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TlsFault {
     /// The peer ended the handshake with an alert.
-    Alert,
+    Alert(Alert),
     /// The peer knows no application protocol `dot`; asked once more without ALPN.
     AlpnRefused,
     /// The certificate is unusable in a way without a variant of its own.
@@ -79,9 +81,9 @@ pub enum TlsFault {
 }
 
 impl TlsFault {
-    /// All variants, for tables and tests.
+    /// All variants, for tables and tests; of the alerts, the one without a name.
     pub const ALL: [TlsFault; 13] = [
-        TlsFault::Alert,
+        TlsFault::Alert(Alert::Other),
         TlsFault::AlpnRefused,
         TlsFault::CertificateBad,
         TlsFault::CertificateExpired,
@@ -99,7 +101,7 @@ impl TlsFault {
     /// What happened, in a few lower-case words.
     pub const fn text(self) -> &'static str {
         match self {
-            TlsFault::Alert => "tls: the upstream sent an alert",
+            TlsFault::Alert(alert) => alert.text(),
             TlsFault::AlpnRefused => "tls: application protocol dot refused",
             TlsFault::CertificateBad => "tls: certificate unusable",
             TlsFault::CertificateExpired => "tls: certificate expired",
@@ -126,7 +128,7 @@ impl TlsFault {
             | TlsFault::ClockWrong
             | TlsFault::IssuerUnknown
             | TlsFault::PinMismatch => true,
-            TlsFault::Alert
+            TlsFault::Alert(_)
             | TlsFault::AlpnRefused
             | TlsFault::Closed
             | TlsFault::Protocol
@@ -138,7 +140,7 @@ impl TlsFault {
     /// connection.
     pub const fn may_be_size(self) -> bool {
         match self {
-            TlsFault::Alert | TlsFault::Closed | TlsFault::TimedOut => true,
+            TlsFault::Alert(_) | TlsFault::Closed | TlsFault::TimedOut => true,
             TlsFault::AlpnRefused
             | TlsFault::CertificateBad
             | TlsFault::CertificateExpired

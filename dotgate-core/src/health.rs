@@ -17,6 +17,7 @@ use std::time::Duration;
 use dotgate_wire::rcode;
 
 pub use self::evidence::{Evidence, Seen};
+use crate::alert::Alert;
 use crate::failure::{ConnectFault, Failure, Misbehaviour, TlsFault};
 use crate::limits;
 use crate::moment::Moment;
@@ -304,12 +305,18 @@ fn code(cause: Failure) -> u8 {
         Failure::Connect(fault) => {
             CONNECT + place(ConnectFault::ALL.iter().position(|held| *held == fault))
         }
-        Failure::Tls(fault) => TLS + place(TlsFault::ALL.iter().position(|held| *held == fault)),
+        Failure::Tls(fault) => TLS + place(tls_faults().position(|held| held == fault)),
         Failure::Misbehaved(_) => 4,
         Failure::Answered { rcode, ede: _ } if rcode < 16 => ANSWERED + rcode as u8,
         Failure::Answered { .. } => ANSWERED + rcode::SERVFAIL as u8,
         Failure::Harmful | Failure::Internal | Failure::NotReady | Failure::Overload => 0,
     }
+}
+
+/// All faults of TLS, each alert as one.
+fn tls_faults() -> impl Iterator<Item = TlsFault> {
+    let alerts = Alert::NAMED.into_iter().map(TlsFault::Alert);
+    TlsFault::ALL.into_iter().chain(alerts)
 }
 
 fn failure_of(code: u8) -> Failure {
@@ -321,8 +328,8 @@ fn failure_of(code: u8) -> Failure {
     }
     let tls = code.checked_sub(TLS).map(usize::from);
     let connect = code.checked_sub(CONNECT).map(usize::from);
-    if let Some(fault) = tls.and_then(|place| TlsFault::ALL.get(place)) {
-        return Failure::Tls(*fault);
+    if let Some(fault) = tls.and_then(|place| tls_faults().nth(place)) {
+        return Failure::Tls(fault);
     }
     if let Some(fault) = connect.and_then(|place| ConnectFault::ALL.get(place)) {
         return Failure::Connect(*fault);
@@ -346,7 +353,7 @@ mod tests {
     #[test]
     fn the_cause_is_kept_as_it_was() {
         let connect = ConnectFault::ALL.map(Failure::Connect);
-        let tls = TlsFault::ALL.map(Failure::Tls);
+        let tls = tls_faults().map(Failure::Tls);
         let refused = Failure::Answered {
             rcode: rcode::REFUSED,
             ede: None,

@@ -8,6 +8,7 @@
 #![warn(clippy::iter_over_hash_type, clippy::wildcard_enum_match_arm)]
 
 mod admit;
+mod alert;
 pub mod cache;
 mod counters;
 mod domain;
@@ -42,6 +43,7 @@ mod verdict;
 mod zones;
 
 pub use admit::{AccessList, Quotas};
+pub use alert::Alert;
 pub use cache::Cache;
 pub use counters::{
     BUCKETS_MICROS, ClientCounters, Count, Counters, Distribution, Gauge, UpstreamCounters, WAITED,

@@ -2,6 +2,7 @@
 
 use dotgate_wire::{rcode, rtype};
 
+use crate::alert::Alert;
 use crate::failure::{ConnectFault, Failure, Misbehaviour, SessionEnd, TlsFault};
 
 macro_rules! labels {
@@ -307,8 +308,32 @@ labels! {
     ConnectUnreachable = "connect_unreachable",
     /// Refused by the system in another way.
     ConnectOther = "connect_other",
-    /// The upstream sent an alert.
+    /// The upstream sent an alert without a label of its own.
     TlsAlert = "tls_alert",
+    /// The upstream did not expect a message of ours.
+    TlsAlertUnexpectedMessage = "tls_alert_unexpected_message",
+    /// Nothing that is offered suits the upstream.
+    TlsAlertHandshakeFailure = "tls_alert_handshake_failure",
+    /// The upstream refused a certificate of ours, though none is sent.
+    TlsAlertBadCertificate = "tls_alert_bad_certificate",
+    /// The upstream found a value out of range.
+    TlsAlertIllegalParameter = "tls_alert_illegal_parameter",
+    /// The upstream does not serve this client.
+    TlsAlertAccessDenied = "tls_alert_access_denied",
+    /// The upstream could not read a message.
+    TlsAlertDecodeError = "tls_alert_decode_error",
+    /// The upstream could not verify a message.
+    TlsAlertDecryptError = "tls_alert_decrypt_error",
+    /// The upstream knows neither TLS 1.2 nor 1.3.
+    TlsAlertProtocolVersion = "tls_alert_protocol_version",
+    /// The upstream demands stronger ciphers.
+    TlsAlertInsufficientSecurity = "tls_alert_insufficient_security",
+    /// The upstream failed by itself.
+    TlsAlertInternalError = "tls_alert_internal_error",
+    /// The upstream does not serve the authentication name.
+    TlsAlertUnrecognizedName = "tls_alert_unrecognized_name",
+    /// The upstream demands a client certificate.
+    TlsAlertCertificateRequired = "tls_alert_certificate_required",
     /// The upstream knows no application protocol `dot`.
     TlsAlpnRefused = "tls_alpn_refused",
     /// The certificate is unusable in another way.
@@ -387,10 +412,30 @@ impl From<ConnectFault> for Reason {
     }
 }
 
+impl From<Alert> for Reason {
+    fn from(alert: Alert) -> Reason {
+        match alert {
+            Alert::UnexpectedMessage => Reason::TlsAlertUnexpectedMessage,
+            Alert::HandshakeFailure => Reason::TlsAlertHandshakeFailure,
+            Alert::BadCertificate => Reason::TlsAlertBadCertificate,
+            Alert::IllegalParameter => Reason::TlsAlertIllegalParameter,
+            Alert::AccessDenied => Reason::TlsAlertAccessDenied,
+            Alert::DecodeError => Reason::TlsAlertDecodeError,
+            Alert::DecryptError => Reason::TlsAlertDecryptError,
+            Alert::ProtocolVersion => Reason::TlsAlertProtocolVersion,
+            Alert::InsufficientSecurity => Reason::TlsAlertInsufficientSecurity,
+            Alert::InternalError => Reason::TlsAlertInternalError,
+            Alert::UnrecognizedName => Reason::TlsAlertUnrecognizedName,
+            Alert::CertificateRequired => Reason::TlsAlertCertificateRequired,
+            Alert::Other => Reason::TlsAlert,
+        }
+    }
+}
+
 impl From<TlsFault> for Reason {
     fn from(fault: TlsFault) -> Reason {
         match fault {
-            TlsFault::Alert => Reason::TlsAlert,
+            TlsFault::Alert(alert) => alert.into(),
             TlsFault::AlpnRefused => Reason::TlsAlpnRefused,
             TlsFault::CertificateBad => Reason::TlsCertificateBad,
             TlsFault::CertificateExpired => Reason::TlsCertificateExpired,

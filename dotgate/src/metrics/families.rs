@@ -288,7 +288,7 @@ pub(super) fn alone(count: Count) -> Option<Metric> {
             "Far more than dotgate_sessions_opened_total: an upstream cannot be reached."
         }
         Count::HandshakesFellBack => {
-            "A middlebox on the way to an upstream may drop a TLS ClientHello of two segments; see DOTGATE_TLS_KEY_EXCHANGE."
+            "See DOTGATE_TLS_KEY_EXCHANGE: a middlebox may drop large hellos."
         }
         Count::SessionsUnresponsive => "Upstreams or the path to them freeze now and then.",
         Count::SessionsIsolating => {

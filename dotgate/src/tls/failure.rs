@@ -6,7 +6,7 @@
 use std::fmt;
 use std::io;
 
-use dotgate_core::TlsFault;
+use dotgate_core::{Alert, TlsFault};
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
 
 use super::certificate::pin_text;
@@ -173,7 +173,7 @@ impl TlsFailure {
     }
 
     /// Returns what the engine is told of it.
-    pub const fn fault(&self) -> TlsFault {
+    pub fn fault(&self) -> TlsFault {
         match self {
             Self::CertificateExpired { .. } => TlsFault::CertificateExpired,
             Self::CertificateNotYetValid { .. } => TlsFault::CertificateNotYetValid,
@@ -186,7 +186,7 @@ impl TlsFailure {
             | Self::CertificateRejected(_)
             | Self::NoCertificate => TlsFault::CertificateBad,
             Self::AlpnRefused => TlsFault::AlpnRefused,
-            Self::Alert(_) => TlsFault::Alert,
+            Self::Alert(alert) => TlsFault::Alert(Alert::of((*alert).into())),
             Self::NothingInCommon(_) | Self::NotTls | Self::Protocol(_) => TlsFault::Protocol,
             Self::ClosedInHandshake | Self::Reset | Self::Io(_) => TlsFault::Closed,
         }

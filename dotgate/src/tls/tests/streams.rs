@@ -364,6 +364,10 @@ fn an_alert_is_told_by_its_name() {
         failure.text(),
         "the upstream sent the TLS alert handshake_failure"
     );
+    assert_eq!(
+        failure.fault().text(),
+        "tls: the upstream sent the alert handshake_failure"
+    );
     assert!(!failure.is_alpn_refused());
 }
 

@@ -90,6 +90,14 @@ pub fn probe_bind(address: SocketAddr, presence: Presence) -> io::Result<()> {
     bind_stream(&stream_socket(address)?, address, presence)
 }
 
+/// A descriptor that is good for nothing but to be closed when another one is needed: a socket without an address.
+///
+/// # Errors
+/// The system's, as when the process has as many open as it may.
+pub fn spare_descriptor() -> io::Result<OwnedFd> {
+    Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).map(OwnedFd::from)
+}
+
 /// Starts to connect to `address` and returns at once, the handshake usually still in progress:
 /// the stream becomes writable when it is done, and `take_error` then says how it went.
 ///

@@ -12,6 +12,7 @@ mod places;
 mod post;
 mod pulse;
 mod sessions;
+mod spare;
 mod streams;
 
 use std::any::Any;
@@ -273,12 +274,16 @@ impl Worker {
     fn accept(&mut self, listener: usize, now: Moment) -> Accepted {
         let Worker {
             poll,
+            sessions,
             streams,
             engine,
             places,
             ..
         } = self;
-        let accepted = streams.accept(listener, poll.registry(), engine, places, now);
+        let accepted = match sessions.hold_descriptors() {
+            true => streams.accept(listener, poll.registry(), engine, places, now),
+            false => streams.pause_accepting(engine, now),
+        };
         match &accepted {
             Accepted::All | Accepted::Some => {}
             Accepted::NoDescriptor => self.outlet.tell(Report::AcceptPaused),

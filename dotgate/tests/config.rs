@@ -347,12 +347,13 @@ fn what_kubernetes_injects_for_a_service_called_dotgate_does_not_stop_the_progra
 #[test]
 fn automatic_connection_limits_leave_room_for_sessions_and_listeners() {
     let config = config(&[("DOTGATE_SERVER_WORKERS", "2")]);
-    // Two workers with 2 listening sockets, 4 sessions and 8 other files each, and 64 other files.
+    // Two workers with 2 listening sockets, 4 sessions and 12 other files each, 64 connections of the admin endpoint,
+    // and 64 other files.
     let limits = |descriptors| {
         let ConnectionLimits { all, per_client } = config.connection_limits(descriptors);
         (all, per_client)
     };
-    assert_eq!(limits(1024), (1024 - 2 * 14 - 64, 233));
+    assert_eq!(limits(1024), (1024 - 2 * 18 - 64 - 64, 215));
     assert_eq!(limits(0), (16, 4));
     assert_eq!(limits(1 << 30), (65_536, 16_384));
     assert_eq!(limits(u64::MAX), (65_536, 16_384));

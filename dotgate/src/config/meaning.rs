@@ -258,8 +258,10 @@ impl Config {
         const AUTO_MIN: u64 = 16;
         const AUTO_MAX: u64 = 65_536;
         const SESSIONS_OF_AN_UPSTREAM: u64 = 4;
-        const OTHER_FILES_OF_A_WORKER: u64 = 8;
+        // With those that are held ready for sessions.
+        const OTHER_FILES_OF_A_WORKER: u64 = 12;
         const OTHER_FILES: u64 = 64;
+        const ADMIN_CONNECTIONS: u64 = 64;
         let all = match self.tcp.connections_max {
             Amount::Exactly(all) => all,
             Amount::Auto => {
@@ -268,7 +270,8 @@ impl Config {
                 let of_a_worker = of_a_listener * self.server.listen.len() as u64
                     + SESSIONS_OF_AN_UPSTREAM * self.upstreams.len() as u64
                     + OTHER_FILES_OF_A_WORKER;
-                let taken = self.server.workers.get() as u64 * of_a_worker + OTHER_FILES;
+                let of_admin = ADMIN_CONNECTIONS * u64::from(!self.admin.listen.is_empty());
+                let taken = self.server.workers.get() as u64 * of_a_worker + of_admin + OTHER_FILES;
                 let left = descriptors.saturating_sub(taken).clamp(AUTO_MIN, AUTO_MAX);
                 u32::try_from(left).unwrap_or(u32::MAX)
             }

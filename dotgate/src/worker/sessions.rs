@@ -12,6 +12,7 @@ use mio::net::TcpStream;
 use slotmap::SecondaryMap;
 
 use super::places::{Owner, Places};
+use super::spare::Spare;
 use super::{Outlet, ROUNDS, Ready, Report, register};
 use crate::tls::{ClientTls, TlsFailure};
 use crate::upstreams::{Upstream, Upstreams};
@@ -45,6 +46,7 @@ pub(super) struct Sessions {
     connections: SecondaryMap<SessionKey, Connection>,
     /// Places of connections that ended by themselves.
     given_back: Vec<usize>,
+    spare: Spare,
 }
 
 impl Sessions {
@@ -53,12 +55,18 @@ impl Sessions {
             upstreams,
             connections: SecondaryMap::new(),
             given_back: Vec::new(),
+            spare: Spare::filled(),
         }
     }
 
     /// Sessions are opened to these from now on; those that are open stay.
     pub(super) fn set_upstreams(&mut self, upstreams: Upstreams) {
         self.upstreams = upstreams;
+    }
+
+    /// Makes sure that sessions find a descriptor, before one is given to a client. False if none is left.
+    pub(super) fn hold_descriptors(&mut self) -> bool {
+        self.spare.refill()
     }
 
     pub(super) fn open(
@@ -70,7 +78,13 @@ impl Sessions {
         outlet: &Outlet,
         now: Moment,
     ) {
-        match self.start(opening, registry, places, now) {
+        let mut started = self.start(opening, registry, places, now);
+        // Clients may have taken all others.
+        let no_descriptor = SessionEnd::Connect(ConnectFault::NoDescriptor);
+        if matches!(&started, Err((end, _)) if *end == no_descriptor) && self.spare.release_one() {
+            started = self.start(opening, registry, places, now);
+        }
+        match started {
             Ok(connection) => {
                 self.connections.insert(opening.session, connection);
             }

@@ -117,9 +117,7 @@ impl Streams {
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Accepted::All,
                 Err(error) if is_out_of_descriptors(&error) => {
-                    engine.counters().add(Count::DescriptorsExhausted);
-                    self.accept_again_at = Some(now + ACCEPT_PAUSE);
-                    return Accepted::NoDescriptor;
+                    return self.pause_accepting(engine, now);
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 // A filter of system calls, or no memory: to try at once would never end.
@@ -136,6 +134,16 @@ impl Streams {
             }
         }
         Accepted::Some
+    }
+
+    /// Accepts nobody for a while: the system has no descriptor for a client.
+    pub(super) fn pause_accepting(&mut self, engine: &Engine, now: Moment) -> Accepted {
+        if self.accept_again_at.is_some() {
+            return Accepted::All;
+        }
+        engine.counters().add(Count::DescriptorsExhausted);
+        self.accept_again_at = Some(now + ACCEPT_PAUSE);
+        Accepted::NoDescriptor
     }
 
     fn add(

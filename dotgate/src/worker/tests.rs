@@ -4,7 +4,10 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
 
-use dotgate_core::{AccessList, CacheSettings, ForwardedClasses, LocalZones, UpstreamSettings};
+use dotgate_core::{
+    AccessList, CacheSettings, ClientMemory, Flights, ForwardedClasses, LocalZones,
+    UpstreamSettings,
+};
 use dotgate_net::{BindOptions, UdpPath};
 
 use super::*;
@@ -23,6 +26,11 @@ struct World {
 
 /// A worker whose one upstream has no address, so that queries wait.
 fn world() -> World {
+    worker_of(0, &Shared::alone())
+}
+
+/// The same as worker `number` of those that share this.
+fn worker_of(number: usize, shared: &Shared) -> World {
     let options = BindOptions {
         share_port: true,
         receive_buffer_bytes: 0,
@@ -52,9 +60,9 @@ fn world() -> World {
     let (reports_in, reports) = tokio::sync::mpsc::channel(100);
     let counters = Arc::new(Counters::new());
     let parts = Parts {
-        number: 0,
+        number,
         settings: Arc::new(settings),
-        shared: Shared::alone(),
+        shared: shared.clone(),
         letters: channel().1,
         upstreams: [].into(),
         counters: Arc::clone(&counters),
@@ -123,4 +131,37 @@ fn after_a_bug_those_who_wait_get_servfail_and_the_worker_goes_on() {
     );
     world.order(Order::Finish);
     world.thread.join().unwrap();
+}
+
+#[test]
+fn after_a_bug_in_one_worker_the_others_go_on_and_nothing_of_it_is_left_in_what_they_share() {
+    let shared = Shared {
+        flights: Arc::new(Flights::new(2)),
+        memory: Arc::new(ClientMemory::new(2)),
+        ..Shared::alone()
+    };
+    let [mut broken, mut sound] = [0, 1].map(|number| worker_of(number, &shared));
+    for (world, id) in [(&broken, 1), (&sound, 2)] {
+        world.ask(id, b"\x07waiting\x07example\0");
+        while world.counters.get(Count::QueriesForwarded) == 0 {
+            std::thread::yield_now();
+        }
+    }
+    broken.order(Order::Panic);
+    assert_eq!(broken.next_response(), (1, 2));
+    for (world, id) in [(&broken, 3), (&sound, 4)] {
+        world.ask(id, b"\x09localhost\0");
+        assert_eq!(world.next_response(), (id, 0));
+    }
+    assert_eq!(sound.counters.get(Count::Panics), 0);
+    assert_eq!(sound.next_response(), (2, 2), "at its own time");
+    for world in [&mut broken, &mut sound] {
+        world.order(Order::Finish);
+        // The reports end with the worker.
+        while world.reports.blocking_recv().is_some() {}
+    }
+    for world in [broken, sound] {
+        world.thread.join().unwrap();
+    }
+    assert_eq!(shared.memory.used(), 0);
 }

@@ -66,6 +66,32 @@ fn with_its_own_limits_clients_leave_it_descriptors_for_upstreams() {
 }
 
 #[test]
+fn clients_that_take_every_descriptor_leave_those_that_sessions_need() {
+    const OPEN_FILES: u32 = 64;
+    let authority = TestAuthority::new().unwrap();
+    let upstream = Upstream::start(&authority);
+    let variables = [
+        ("DOTGATE_SERVER_WORKERS", "1"),
+        ("DOTGATE_TCP_CONNECTIONS_MAX", "1000"),
+        ("DOTGATE_TCP_CONNECTIONS_PER_CLIENT_MAX", "1000"),
+        ("DOTGATE_TCP_IDLE", "300s"),
+    ];
+    let hosts = upstream.written();
+    let program = Program::serve_with_open_files(OPEN_FILES, &authority, &hosts, &variables);
+    let mut client = program.udp();
+    let _streams: Vec<Client> = (0..2 * OPEN_FILES).map(|_| program.tcp()).collect();
+    program.wait_for_line("no file descriptor left");
+    for number in 0..10 {
+        upstream.end_all(End::Reset);
+        client.ask(&format!("name-{number}.test")).assert_right();
+    }
+    assert!(
+        upstream.connections() >= 2,
+        "sessions were opened meanwhile"
+    );
+}
+
+#[test]
 fn with_a_log_that_nobody_reads_it_answers_everything_and_ends_with_status_0() {
     /// What a pipe holds (`pipe(7)`), but for a page.
     const NEARLY_FULL: usize = 60 * 1_024;

@@ -287,9 +287,7 @@ pub(super) fn alone(count: Count) -> Option<Metric> {
         Count::SessionsStarted => {
             "Far more than dotgate_sessions_opened_total: an upstream cannot be reached."
         }
-        Count::HandshakesFellBack => {
-            "See DOTGATE_TLS_KEY_EXCHANGE: a middlebox may drop large hellos."
-        }
+        Count::HandshakesFellBack => "A middlebox may drop large ClientHellos.",
         Count::SessionsUnresponsive => "Upstreams or the path to them freeze now and then.",
         Count::SessionsIsolating => {
             "Sessions fail with queries in flight; each query is asked again apart from the others."

@@ -7,6 +7,7 @@
 //! section 4.1.1, RFC 2181 section 9 (TC), RFC 8914 section 3, RFC 7828 section 3.3.2, RFC 6303
 //! section 3.
 
+mod compressed;
 mod local;
 mod opt_record;
 mod shortened;
@@ -80,7 +81,8 @@ pub enum Cut {
 
 /// Appends an answer's response for one client, its question spelt by `letter_case`, and returns
 /// what was cut. The first of these that
-/// fits is written: all records; without the additional section; without any record and with TC.
+/// fits is written: all records; without the additional section; the same two with names compressed; without any
+/// record and with TC.
 /// Each is tried with the Extended DNS Error, then without its text, then without it. AA and an
 /// RCODE of more than four bits are the upstream hop's: AA is clear, such an RCODE becomes SERVFAIL
 /// (RFC 6891 section 6.1.3). An answer that holds nothing is a SERVFAIL.
@@ -94,14 +96,16 @@ pub fn write_response(
         write_error(out, &[], opcode::QUERY, rcodes::SERVFAIL, hop);
         return Cut::Everything;
     }
-    let start = out.len();
-    let parts = answer.parts();
-    let Written { cut, opt, .. } = put_records(out, &parts, hop);
-    if let Some(question) = out.get_mut(start + HEADER_LEN..start + parts.question_end) {
-        letter_case.apply(question);
-    }
-    opt.append(out, start, 0);
-    cut
+    write_fitting(out, hop, |out, hop| {
+        let start = out.len();
+        let parts = answer.parts();
+        let Written { cut, opt, .. } = put_records(out, &parts, hop);
+        if let Some(question) = out.get_mut(start + HEADER_LEN..start + parts.question_end) {
+            letter_case.apply(question);
+        }
+        opt.append(out, start, 0);
+        cut
+    })
 }
 
 /// The same for an answer that was kept. Its question becomes `question`, the client's own octets,
@@ -113,21 +117,57 @@ pub fn write_stored(
     ttls: Ttls,
     hop: &ClientHop<'_>,
 ) -> Cut {
-    let start = out.len();
-    let parts = stored.parts(question.len());
-    let Written { cut, kept, opt } = put_records(out, &parts, hop);
-    if let Some(message) = out.get_mut(start..) {
-        if let Some(echo) = message.get_mut(HEADER_LEN..parts.question_end)
-            && echo.len() == question.len()
-        {
-            echo.copy_from_slice(question);
+    write_fitting(out, hop, |out, hop| {
+        let start = out.len();
+        let parts = stored.parts(question.len());
+        let Written { cut, kept, opt } = put_records(out, &parts, hop);
+        if let Some(message) = out.get_mut(start..) {
+            if let Some(echo) = message.get_mut(HEADER_LEN..parts.question_end)
+                && echo.len() == question.len()
+            {
+                echo.copy_from_slice(question);
+            }
+            let message = message.get_mut(..kept).unwrap_or_default();
+            stored.set_ttls(message, ttls);
+            stored.rotate_addresses(message);
         }
-        let message = message.get_mut(..kept).unwrap_or_default();
-        stored.set_ttls(message, ttls);
-        stored.rotate_addresses(message);
+        opt.append(out, start, 0);
+        cut
+    })
+}
+
+/// Appends what `write` makes for a client. Where all records had to be left out, names are compressed in the hope that
+/// this is enough.
+fn write_fitting(
+    out: &mut Vec<u8>,
+    hop: &ClientHop<'_>,
+    write: impl Fn(&mut Vec<u8>, &ClientHop<'_>) -> Cut,
+) -> Cut {
+    let start = out.len();
+    let cut = write(out, hop);
+    if cut != Cut::Everything {
+        return cut;
     }
-    opt.append(out, start, 0);
-    cut
+    write_compressed(out, start, hop, write).unwrap_or(cut)
+}
+
+/// Writes a response anew with its names compressed, in place of the one that begins at `start`, if it then fits.
+#[cold]
+fn write_compressed(
+    out: &mut Vec<u8>,
+    start: usize,
+    hop: &ClientHop<'_>,
+    write: impl Fn(&mut Vec<u8>, &ClientHop<'_>) -> Cut,
+) -> Option<Cut> {
+    let mut whole = Vec::new();
+    let wide = ClientHop {
+        limit: MESSAGE_MAX,
+        ..*hop
+    };
+    match write(&mut whole, &wide) {
+        Cut::Nothing => compressed::replace(out, start, &whole, hop.limit),
+        Cut::Additional | Cut::Everything => None,
+    }
 }
 
 /// An answer taken apart, wherever it is kept.

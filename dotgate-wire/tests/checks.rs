@@ -507,10 +507,10 @@ fn check_response(answer: &Answer, kept: &View, hop: &ClientHop<'_>) {
     );
     assert!(!header.z() && !header.aa());
     assert!(!header.ad() || answer.flags().authentic_data() && answer.strays() == 0);
-    // Records go only after all of the OPT record that may go.
+    // Records go only after all of the OPT record that may go, and not if all fit when names are compressed.
     let opt_len = if hop.opt.is_some() { 11 } else { 0 };
     let fits = answer.body().len() + opt_len <= hop.limit;
-    assert_eq!(cut == Cut::Nothing, fits);
+    assert!(cut == Cut::Nothing || !fits);
 }
 
 /// Checks that frames are split as they were joined.

@@ -2,6 +2,8 @@
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 
+mod compressed;
+
 use super::*;
 use crate::build::{self, QNAME, QUESTION, address, message, name, opt, option, record, response};
 use crate::consts::rtype;

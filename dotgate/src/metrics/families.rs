@@ -264,11 +264,11 @@ pub(super) fn alone(count: Count) -> Option<Metric> {
         Count::Attempts | Count::AttemptsBeside | Count::AttemptsAgain | Count::Probes => {
             return None; // Attempts
         }
-        Count::SessionsOpened | Count::HandshakesResumed => return None, // HandshakeDuration
-        Count::SessionsLost | Count::SessionsEndedIdle => return None,   // SessionsClosed
-        Count::SessionsFailed | Count::ResponsesInvalid => return None,  // UpstreamErrors
+        Count::SessionsLost | Count::SessionsEndedIdle => return None, // SessionsClosed
+        Count::SessionsFailed | Count::ResponsesInvalid => return None, // UpstreamErrors
         Count::StreamsRefused | Count::DescriptorsExhausted => return None, // LimitsHit
-        Count::Responses => return None,                                 // UpstreamResponses
+        // HandshakeDuration, UpstreamResponses
+        Count::SessionsOpened | Count::HandshakesResumed | Count::Responses => return None,
         Count::Datagrams => "Load over UDP before anything is looked at.",
         Count::StreamsAccepted => "Load over TCP; responses cut for UDP bring clients here.",
         Count::StreamsCutOff => {

@@ -53,6 +53,26 @@ impl Engine {
         }
     }
 
+    /// A suspect that one upstream has not answered for long is asked at another one too, if that is healthy: which may
+    /// be the only one that answers.
+    pub(super) fn isolate_elsewhere(&mut self, now: Moment, key: ExchangeKey) {
+        let Some(exchange) = self.exchanges.get_mut(key) else {
+            return;
+        };
+        if !exchange.is_suspect || exchange.waiting_since.is_some() {
+            return;
+        }
+        let asked: Vec<usize> = exchange.running().map(|attempt| attempt.upstream).collect();
+        for upstream in &asked {
+            exchange.failed_at.add(*upstream);
+        }
+        if let Site::Upstream(upstream) = self.site_of(&[key])
+            && !asked.contains(&upstream)
+        {
+            self.isolate(now, &[key]);
+        }
+    }
+
     /// Whether a question may be asked with others. One in quarantine is asked alone, or fails.
     pub(super) fn passes_quarantine(&mut self, now: Moment, key: ExchangeKey) -> bool {
         let Some(exchange) = self.exchanges.get_mut(key) else {
@@ -178,15 +198,19 @@ impl Engine {
     }
 
     /// An isolation session is open. What may be harmful is asked after a question of our own, so that it is known
-    /// that the upstream answers on this session.
+    /// that the upstream answers on this session; unless it answers once per session, which would leave nothing for the
+    /// question.
     pub(super) fn isolation_opened(&mut self, now: Moment, session: SessionKey) {
         let Some(test) = self.isolation.get_mut(session) else {
             return;
         };
-        let is_accused = match test.group.suspects.as_slice() {
-            [key] => self.exchanges.get(*key).is_some_and(|e| e.strikes > 0),
-            _ => false,
-        };
+        let pool = self.pools.get(test.upstream);
+        let answers_once = pool.is_some_and(|pool| pool.answers_max() == Some(1));
+        let is_accused = !answers_once
+            && match test.group.suspects.as_slice() {
+                [key] => self.exchanges.get(*key).is_some_and(|e| e.strikes > 0),
+                _ => false,
+            };
         if is_accused {
             test.stage = Stage::Probing;
             self.send_probe(now, session);

@@ -127,7 +127,8 @@ impl Engine {
             if closing != Closing::Suspicious {
                 exchange.clear_suspicion();
                 exchange.forgive(session.upstream);
-                if !exchange.is_running() {
+                let (waits, is_running) = (exchange.waiting_since.is_some(), exchange.is_running());
+                if !is_running || (!waits && !self.runs_well(now, key, None)) {
                     spent.push(key);
                 }
                 continue;

@@ -490,6 +490,8 @@ impl Engine {
         let is_free = |e: &Exchange| e.waiting_since.is_none() && !e.is_suspect;
         if exchange.is_some_and(is_free) {
             self.advance(now, key);
+        } else {
+            self.isolate_elsewhere(now, key);
         }
     }
 }

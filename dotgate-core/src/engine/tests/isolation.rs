@@ -257,3 +257,61 @@ fn an_unresponsive_sessions_queries_may_be_answered_on_either_session() {
     assert_eq!(counters.attempts(AttemptKind::Isolation), 2);
     lab.expect_idle();
 }
+
+#[test]
+fn a_suspect_that_one_upstream_does_not_answer_is_asked_at_another_one() {
+    let mut lab = Lab::opened(2);
+    lab.ask("a.example");
+    lab.ask("b.example");
+    let asked = lab.next_asked();
+    lab.close(asked.session);
+    lab.open(1);
+    lab.open(1);
+    lab.asked.clear();
+    for _ in 0..(limits::BESIDE_AFTER + SECOND).as_millis() / 10 {
+        lab.pass(10 * MS);
+        lab.open_all();
+        // The second upstream answers nothing, our own questions included.
+        lab.asked.retain(|asked| {
+            let session = lab.engine.sessions.get(asked.session);
+            session.is_some_and(|session| session.upstream == 0)
+        });
+        lab.answer_all();
+    }
+    assert_eq!(lab.rcodes(), [0, 0]);
+}
+
+#[test]
+fn a_harmful_question_is_found_where_an_upstream_gives_one_answer_per_session() {
+    let mut lab = Lab::opened(1);
+    for round in 0..3 {
+        for n in 0..3 {
+            lab.ask(&format!("n{round}{n}.example"));
+        }
+        answer_once_per_session(&mut lab);
+    }
+    assert!(lab.events.contains(&Event::FewAnswers {
+        upstream: 0,
+        answers: 1
+    }));
+    lab.ask("harm.example");
+    answer_once_per_session(&mut lab);
+    assert_eq!(lab.rcodes(), [0, 0, 0, 0, 0, 0, 0, 0, 0, 2]);
+    assert_eq!(lab.count(Count::QuestionsQuarantined), 1);
+}
+
+/// An upstream that ends each session behind its first answer, and on a harmful question.
+fn answer_once_per_session(lab: &mut Lab) {
+    for _ in 0..50 {
+        lab.open_all();
+        if lab.asked.is_empty() {
+            return;
+        }
+        let asked = lab.next_asked();
+        if !asked.message[13..].starts_with(b"harm") {
+            lab.answer(&asked);
+        }
+        lab.asked.retain(|other| other.session != asked.session);
+        lab.close(asked.session);
+    }
+}

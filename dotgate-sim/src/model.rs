@@ -3,6 +3,8 @@
 //! The model knows what the world did to its upstreams and clients, never what an engine thinks.
 //! *Sound* is an upstream that takes connections within a quarter second, answers every question right in less,
 //! and has done so since [`LEARNING`] before the query: what was wrong with it must be forgotten by then.
+//! A *harmful* question is one for which the world has a rule of its own at an upstream. That upstream is not sound for
+//! it, so it may fail; it stays sound for all others.
 //!
 //! 1. A response is right: its question is the query's, octet for octet; its data is what an upstream answered to
 //!    it, lately or as long ago as a cache may keep it, told with the TTL and the EDE of its age (`kept`).
@@ -148,13 +150,16 @@ impl Model {
                     .map_err(|text| format!("{}: {text}", what()))?;
                 let asked = message::folded(&seen.question);
                 let made = self.past.attempts(record, &asked);
-                let made = made.filter(|attempt| attempt.question == asked);
-                let has_budget = made.count() < usize::from(limits::ATTEMPTS);
-                if self.count_ill(given) <= 1
-                    && has_budget
-                    && sim.upstreams() > 1
-                    && elapsed > SWIFT
-                    && !was_stalled
+                let made: Vec<&Attempt> =
+                    made.filter(|attempt| attempt.question == asked).collect();
+                let has_budget = made.len() < usize::from(limits::ATTEMPTS);
+                // A connection that a sound upstream ended under it for a harmful question counts as one more ill
+                // upstream: to be swift is promised with one trouble at a time.
+                let is_taken_along = made.iter().any(|attempt| {
+                    attempt.lost.is_some() && self.was_sound(attempt.upstream, given)
+                });
+                let ill = self.count_ill(sim, &asked, given) + usize::from(is_taken_along);
+                if ill <= 1 && has_budget && sim.upstreams() > 1 && elapsed > SWIFT && !was_stalled
                 {
                     return Err(format!("{} took {elapsed:?}", what()));
                 }
@@ -199,7 +204,9 @@ impl Model {
         if answers().any(|answered| answered.stands()) {
             return Ok(());
         }
-        if seen.rcode == 5 && !answers().any(|answered| answered.rcode == 5) {
+        // A harmful question that is asked again and again is one for as long as someone waits, with what was noted first.
+        let is_harmful = is_harmful_somewhere(sim, &question);
+        if seen.rcode == 5 && !is_harmful && !answers().any(|answered| answered.rcode == 5) {
             return Err("nobody refused it".to_owned());
         }
         if self.was_full(sim, query, elapsed) {
@@ -208,7 +215,7 @@ impl Model {
         if was_harmful(sim, &question, variant(query), response.at) {
             return Ok(());
         }
-        self.judge_loss(sim, &attempts, given)?;
+        self.judge_loss(sim, &question, &attempts, given)?;
         if elapsed < self.deadline {
             judge_patience(sim, &attempts)
                 .map_err(|text| format!("given up after {elapsed:?}: {text}"))?;
@@ -244,19 +251,31 @@ impl Model {
     fn judge_loss(
         &self,
         sim: &Simulator,
+        question: &[u8],
         attempts: &[&Attempt],
         given: Moment,
     ) -> Result<(), String> {
-        let sound = (0..sim.upstreams()).find(|upstream| self.was_sound(*upstream, given));
+        // One answer per connection goes to our own question where an accused one would be the second, and the end behind
+        // it is as that of a harmful question.
+        let is_accused = attempts.iter().any(|attempt| attempt.lost.is_some());
+        let answers_once = |upstream| {
+            let bound = sim.script(upstream).answer_bound;
+            bound.is_some_and(|bound| bound.answers == 1)
+        };
+        if is_accused && (0..sim.upstreams()).any(answers_once) {
+            return Ok(());
+        }
+        let was_sound = |upstream| self.was_sound_for(sim, question, upstream, given);
+        let sound = (0..sim.upstreams()).find(|upstream| was_sound(*upstream));
         let Some(sound) = sound else {
             return Ok(());
         };
         let is_fruitful = |attempt: &Attempt| {
-            attempt.is_good()
-                || (self.was_sound(attempt.upstream, given) && sim.is_sound(attempt.connection))
+            // That a sound upstream ended the connection, for another question or behind its last answer, excuses nothing.
+            attempt.is_good() || (was_sound(attempt.upstream) && !sim.is_cut(attempt.connection))
         };
         let futile = attempts.iter().filter(|a| !is_fruitful(a)).count();
-        if futile >= 3 || (futile == 2 && self.count_ill(given) >= 2) {
+        if futile >= 3 || (futile == 2 && self.count_ill(sim, question, given) >= 2) {
             return Ok(());
         }
         Err(format!("u{sound} was sound, {futile} attempts were futile"))
@@ -301,23 +320,61 @@ impl Model {
             .is_some_and(|since| since == BEGINNING || given.since(since) >= LEARNING)
     }
 
-    fn count_ill(&self, given: Moment) -> usize {
+    /// Whether it was sound, and the question is not harmful at it. Where it is, it may fail: it proves nothing
+    /// against the upstream, which stays sound for all other questions.
+    fn was_sound_for(
+        &self,
+        sim: &Simulator,
+        question: &[u8],
+        upstream: usize,
+        given: Moment,
+    ) -> bool {
+        self.was_sound(upstream, given) && !is_harmful_at(sim, upstream, question)
+    }
+
+    /// Upstreams that were not sound for this question.
+    fn count_ill(&self, sim: &Simulator, question: &[u8], given: Moment) -> usize {
         let all = 0..self.sound_since.len();
-        all.filter(|upstream| !self.was_sound(*upstream, given))
+        all.filter(|upstream| !self.was_sound_for(sim, question, *upstream, given))
             .count()
     }
 }
 
-/// Whether the question had ended so many sessions that it may be in quarantine.
+/// Whether some upstream does.
+fn is_harmful_somewhere(sim: &Simulator, question: &[u8]) -> bool {
+    (0..sim.upstreams()).any(|upstream| is_harmful_at(sim, upstream, question))
+}
+
+/// Whether an upstream does something of its own at questions of this name. The names last as long as the world.
+fn is_harmful_at(sim: &Simulator, upstream: usize, question: &[u8]) -> bool {
+    let name = message::shown(question);
+    let mut rules = sim.script(upstream).rules.iter();
+    rules.any(|rule| !rule.name.is_empty() && name.starts_with(&rule.name))
+}
+
+/// Whether the question may be in quarantine: it was alone on connections that ended, as often as it takes, and so of
+/// late that it has not left. Each of them renews its time.
 fn was_harmful(sim: &Simulator, question: &[u8], variant: (bool, bool), at: Moment) -> bool {
-    let attempts = sim.record().attempts.iter();
-    let ended = attempts.filter(|attempt| {
-        let is_recent = attempt
-            .lost
-            .is_some_and(|lost| at.since(lost) <= limits::QUARANTINE_FOR);
-        attempt.question == question && attempt.variant == variant && is_recent
+    let all = &sim.record().attempts;
+    let is_alone = |attempt: &Attempt| {
+        let mut same = all
+            .iter()
+            .filter(|other| other.connection == attempt.connection);
+        same.all(|other| other.is_probe || std::ptr::eq(other, attempt))
+    };
+    let of_it = all.iter().filter(|attempt| {
+        attempt.question == question && attempt.variant == variant && is_alone(attempt)
     });
-    ended.count() >= usize::from(limits::HARMFUL_STRIKES)
+    let mut lost: Vec<Moment> = of_it.filter_map(|attempt| attempt.lost).collect();
+    lost.retain(|lost| *lost <= at);
+    lost.sort_unstable();
+    let mut later = at;
+    let renewed = lost.iter().rev().take_while(|lost| {
+        let is_in_time = later.since(**lost) <= limits::QUARANTINE_FOR;
+        later = **lost;
+        is_in_time
+    });
+    renewed.count() >= usize::from(limits::HARMFUL_STRIKES)
 }
 
 /// A failure before its deadline needs a reason.
@@ -419,9 +476,12 @@ fn check_attempts(sim: &Simulator, broken: &mut Vec<String>) {
         for (number, attempt) in attempts.iter().enumerate() {
             let before = &attempts[..number];
             let running = before.iter().filter(|other| other.runs_at(attempt.at));
-            // With two running, a suspect's older attempt is given up for the next, which is not seen here.
-            if queries == 1 && running.count() >= 3 {
-                broken.push(format!("{what}: four attempts at once"));
+            // With two running, a suspect's older attempt is given up for the next, which is not seen here: once where its
+            // group is split, once where it is asked at another upstream.
+            // That of a harmful question is given up so more than once.
+            let may_be = queries > 1 || is_harmful_somewhere(sim, question);
+            if !may_be && running.count() >= 4 {
+                broken.push(format!("{what}: five attempts at once"));
             }
         }
     }

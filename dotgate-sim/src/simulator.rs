@@ -367,6 +367,12 @@ impl Simulator {
         let state = &self.net.connections[connection];
         !(state.is_swallowed || state.is_forgotten || state.is_ended || state.is_stalled)
     }
+
+    /// Whether it was lost on the way or with its upstream, rather than ended by a live one.
+    pub fn is_cut(&self, connection: usize) -> bool {
+        let state = &self.net.connections[connection];
+        state.is_swallowed || state.is_forgotten
+    }
 }
 
 /// What an engine holds at some moment.

@@ -1,10 +1,12 @@
 //! A world from a seed: topology, faults over time, and load; run to its end and judged by the model.
 //!
 //! A world has one to four upstreams and one to three workers; half of the worlds have a cache. Upstreams fall ill in every way a script can
-//! name, for a while; clients ask by UDP and TCP, well and badly. At its end all upstreams are sound again,
+//! name, for a while; clients ask by UDP and TCP, well and badly. Some worlds have harmful questions, and upstreams that
+//! give few answers per connection or serve one query at a time. At its end all upstreams are sound again,
 //! every worker must answer once more, and when the clients have left nothing may be left of them.
 
 mod faults;
+mod harm;
 mod load;
 
 use std::collections::BTreeSet;
@@ -129,18 +131,34 @@ impl World {
         if has_cache {
             give_cache(&mut random, &mut plan);
         }
+        let has_harm = harm::is_in(seed);
+        let mut harms = 0;
+        if has_harm {
+            harms = harm::spread(&mut random, &mut plan.upstreams);
+            for script in &mut plan.upstreams {
+                harm::give_traits(&mut random, script, plan.lag);
+            }
+        }
         let memory = Memory::new(&plan.settings, plan.cache_bytes);
         let deadline = plan.settings.query_deadline;
         let span = Duration::from_millis(random.pick([3_000, 8_000, 20_000, 40_000]));
         let end = BEGINNING + span;
         let mut timeline = Vec::new();
-        for upstream in faults::victims(&mut random, upstreams) {
-            for (from, till, fault) in faults::episodes(&mut random, span) {
+        // Half of the worlds with harm have no further fault, so that all upstreams are sound.
+        let victims = match has_harm && random.happens(500) {
+            true => Vec::new(),
+            false => faults::victims(&mut random, upstreams),
+        };
+        for upstream in victims {
+            for (from, till, fault) in faults::episodes(&mut random, span, has_harm) {
                 timeline.push((BEGINNING + from, Event::Fault(upstream, fault)));
                 timeline.push((BEGINNING + till, Event::Cure(upstream)));
             }
         }
         for (after, act) in load::acts(&mut random, span, workers) {
+            timeline.push((BEGINNING + after, Event::Load(act)));
+        }
+        for (after, act) in harm::acts(&mut random, span, workers, harms) {
             timeline.push((BEGINNING + after, Event::Load(act)));
         }
         if random.happens(150) {

@@ -284,7 +284,7 @@ fn bounded(answers: u32) -> [Row; 2] {
                 "CHECK_LOST 0\nCHECK_LONGEST_WAIT <= {wait}\nCHECK_ATTEMPTS_PER_QUERY <= 4\nCHECK_DOWN_EVENTS 0\n"
             )
         };
-        let part = |phase: &str, load: &dyn Fn() -> String| {
+        let part = |phase: &str, when: &str, load: &dyn Fn() -> String| {
             let scenarios = [1, 2].map(|count| {
                 let text = format!(
                     "{head}{rule}QUERY warm.example\nTIME_PASSES 1s\n{load}",
@@ -293,7 +293,7 @@ fn bounded(answers: u32) -> [Row; 2] {
                     load = load()
                 );
                 let label = format!(
-                    "{verb} after {answers}, {phase}, {}",
+                    "{verb} after {answers}, {when}, {}",
                     count_of(count, "upstream")
                 );
                 scenario(&label, &text)
@@ -318,7 +318,10 @@ fn bounded(answers: u32) -> [Row; 2] {
         };
         Row {
             fault: format!("{end} behind {}", count_of(answers as usize, "answer")),
-            parts: vec![part("", &at_once), part("at 100/s", &steady)],
+            parts: vec![
+                part("", "at once", &at_once),
+                part("at 100/s", "at 100/s", &steady),
+            ],
         }
     })
 }

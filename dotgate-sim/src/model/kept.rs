@@ -12,7 +12,7 @@ use crate::message;
 use crate::record::{Answered, Attempt, ClientQuery, ClientResponse, Path, Record};
 use crate::simulator::Simulator;
 
-use super::Model;
+use super::{Model, is_harmful_somewhere};
 
 /// Longer than a worker that is not kept from its work takes to read a letter.
 const SLACK: Duration = Duration::from_millis(5);
@@ -335,7 +335,9 @@ impl Model {
                     // A worker that has waited for another one long enough asks for itself.
                     && !self.waits_at(record, one, one.at, self.deadline / 2)
             });
-            if is_double && !waits_long {
+            // Of a harmful question no answer comes in time: those who wait for another worker ask for themselves, time and
+            // again, while others begin to wait.
+            if is_double && !waits_long && !is_harmful_somewhere(sim, &later.question) {
                 let (what, at) = (
                     message::shown(&later.question),
                     crate::record::shown(later.at),

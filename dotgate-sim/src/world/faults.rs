@@ -9,6 +9,8 @@ use crate::script::{Data, Invalid, Opening, Place, Reaction, Rule, Script, Segme
 use crate::simulator::Simulator;
 use crate::upstream::{Death, State};
 
+use super::harm;
+
 /// What befalls an upstream until it is cured.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Fault {
@@ -46,7 +48,11 @@ pub(super) fn victims(random: &mut Random, upstreams: usize) -> Vec<usize> {
 }
 
 /// What befalls one upstream, from when till when.
-pub(super) fn episodes(random: &mut Random, span: Duration) -> Vec<(Duration, Duration, Fault)> {
+pub(super) fn episodes(
+    random: &mut Random,
+    span: Duration,
+    has_harm: bool,
+) -> Vec<(Duration, Duration, Fault)> {
     let millis = span.as_millis() as u64;
     let mut episodes = Vec::new();
     let mut from = match random.happens(200) {
@@ -56,7 +62,7 @@ pub(super) fn episodes(random: &mut Random, span: Duration) -> Vec<(Duration, Du
     for _ in 0..random.between(1, 4) {
         let longest = random.pick([200, 3_000, millis]);
         let till = from + random.between(20, longest);
-        let fault = fault(random);
+        let fault = fault(random, has_harm);
         episodes.push((
             Duration::from_millis(from),
             Duration::from_millis(till),
@@ -70,7 +76,10 @@ pub(super) fn episodes(random: &mut Random, span: Duration) -> Vec<(Duration, Du
     episodes
 }
 
-fn fault(random: &mut Random) -> Fault {
+fn fault(random: &mut Random, has_harm: bool) -> Fault {
+    if has_harm && random.happens(200) {
+        return Fault::Reacts(random.pick([60, 300, 1_000]), harm::bad_reaction(random));
+    }
     match random.below(16) {
         0..=6 => Fault::Reacts(random.pick([60, 300, 1_000]), bad_reaction(random)),
         7 => Fault::Opens(bad_opening(random)),
@@ -238,8 +247,7 @@ pub(super) fn fall_ill(sim: &mut Simulator, random: &mut Random, upstream: usize
 }
 
 pub(super) fn cure(sim: &mut Simulator, random: &mut Random, upstream: usize) {
-    let data = sim.script(upstream).data;
-    let script = sound_script(random);
-    sim.direct(upstream, Script { data, ..script });
+    let script = harm::retain(sim.script(upstream), sound_script(random));
+    sim.direct(upstream, script);
     sim.set_state(upstream, State::Running);
 }

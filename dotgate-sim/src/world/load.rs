@@ -9,11 +9,15 @@ use crate::random::Random;
 use crate::script::Segments;
 use crate::simulator::Simulator;
 
+use super::harm;
+
 /// One thing a client does. Connections have numbers of the load's own.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Act {
     /// Asks by UDP, so many questions at once.
     Ask { worker: usize, questions: u64 },
+    /// Asks a harmful question by UDP.
+    AskHarmful { worker: usize, number: usize },
     /// Connects by TCP.
     Connect { worker: usize },
     /// Asks so many questions on a connection.
@@ -139,6 +143,10 @@ impl Clients {
                 for _ in 0..questions {
                     self.ask(sim, model, random, worker);
                 }
+            }
+            Act::AskHarmful { worker, number } => {
+                let query = message::query(self.next_id(), &harm::name(number), &PLAIN);
+                sim.ask(worker, self.peer(friend(random)), query);
             }
             Act::Connect { worker } => {
                 let number = sim.open_stream(worker, friend(random));

@@ -36,7 +36,7 @@ impl SendBatch {
         SendBatch {
             path,
             slots: Slots::new(),
-            refused: Vec::new(),
+            refused: Vec::with_capacity(BATCH),
         }
     }
 

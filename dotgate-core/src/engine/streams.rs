@@ -74,11 +74,12 @@ impl Engine {
         };
         stream.is_paused = is_paused;
         stream.on_read(now, max);
+        let reads_on = !is_paused && !stream.has_ended;
         if is_paused && stream.may_read(max) {
             self.streams.wait_for_memory(key);
         }
         self.streams.watch(key);
-        !is_paused
+        reads_on
     }
 
     /// Whether a client's connection is to be read from.
@@ -193,8 +194,14 @@ impl Engine {
 
     /// Reads on what was kept when the stream was paused, and lets the driver read on after that.
     fn resume_stream(&mut self, now: Moment, key: StreamKey) {
-        let is_paused = self.streams.get(key).is_some_and(|stream| stream.is_paused);
-        if is_paused && self.streams.may_read(key) && self.stream_bytes(now, key, &[]) {
+        let may_read = self.streams.may_read(key);
+        let stream = self.streams.get_mut(key);
+        let Some(stream) = stream.filter(|stream| stream.is_paused && may_read) else {
+            return;
+        };
+        // What is answered meanwhile must not resume it as well: it may have to pause again.
+        stream.is_paused = false;
+        if self.stream_bytes(now, key, &[]) {
             self.actions.push_back(Action::ResumeStream(key));
         }
     }

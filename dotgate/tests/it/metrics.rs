@@ -84,7 +84,13 @@ fn an_answer_moves_every_stage_and_a_resumed_handshake_is_told_from_a_full_one()
 
 #[test]
 fn a_query_that_waits_is_seen_with_its_age_and_those_beyond_the_limit_as_shed() {
-    let world = World::with(1, &[("DOTGATE_QUERY_IN_FLIGHT_PER_CLIENT_MAX", "1")]);
+    let world = World::with(
+        1,
+        &[
+            ("DOTGATE_QUERY_IN_FLIGHT_PER_CLIENT_MAX", "1"),
+            ("DOTGATE_QUERY_EXEMPT", "192.0.2.0/24"),
+        ],
+    );
     world.upstreams[0].script(|script| script.on("held.test", &[Step::Hold]));
     let mut client = world.udp();
     client.send("held.test");

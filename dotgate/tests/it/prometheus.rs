@@ -103,7 +103,10 @@ impl World {
         let [frozen, refusing, well] = [(); 3].map(|()| Upstream::start(&authority));
         refusing.script(|script| script.opening = Opening::Close);
         let hosts = [&frozen, &refusing, &well].map(Upstream::written).join(",");
-        let variables = [("DOTGATE_QUERY_IN_FLIGHT_PER_CLIENT_MAX", "100")];
+        let variables = [
+            ("DOTGATE_QUERY_IN_FLIGHT_PER_CLIENT_MAX", "100"),
+            ("DOTGATE_QUERY_EXEMPT", "192.0.2.0/24"),
+        ];
         let program = Program::serve(&authority, &hosts, &variables);
         World {
             frozen,

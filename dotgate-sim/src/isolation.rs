@@ -3,7 +3,7 @@
 //! A harmful query makes its upstream end, stall or flood the connection that carries it, together with whatever else
 //! is in flight on it. The families are: harmful queries alone and in pairs, a harmful query that is asked again and
 //! again, upstreams that end a connection behind a number of answers, upstreams that serve one query at a time, and
-//! names that are never answered. [`families`] makes them, [`run`] runs one, [`section`] writes what was seen into
+//! names that are never answered. [`families()`] makes them, [`run`] runs one, [`section`] writes what was seen into
 //! `docs/faults.md`.
 
 mod families;

@@ -1,9 +1,14 @@
 //! The log: lines on standard error, as text or JSON, that nothing ever waits for.
 //!
+//! For the journal each line begins with its priority and has no time of its own, unless it is JSON.
+//!
 //! Lines go through a bounded queue to a thread of their own, so that a full disk or a blocked pipe costs lines
 //! and nothing else; those that did not fit are counted and told of later. No line above `debug` holds a
 //! query's name or a client's address (RFC 9076 section 6.1).
-//! Limit: `QUEUE` lines.
+//! Limit: `QUEUE_MAX` lines.
+
+mod lines;
+mod output;
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,16 +18,19 @@ use std::thread;
 use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
+use tracing::warn;
 use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::Layered;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer, Registry, reload};
 
+use self::lines::Lines;
+pub use self::output::Output;
 use crate::config::{LogConfig, LogFormat, LogLevel, Word as _};
 
 /// Lines that may wait to be written.
-const QUEUE: usize = 1_024;
+const QUEUE_MAX: usize = 1_024;
 
 /// How long the end of the program waits for the last lines.
 const FLUSH_WAIT: Duration = Duration::from_millis(500);
@@ -33,18 +41,21 @@ enum Line {
 }
 
 #[derive(Clone)]
-struct Lines {
-    queue: SyncSender<Line>,
+struct Queue {
+    lines: SyncSender<Line>,
     dropped: Arc<AtomicU64>,
 }
 
-static LINES: LazyLock<Option<Lines>> = LazyLock::new(|| {
-    let (queue, lines) = sync_channel(QUEUE);
+static QUEUE: LazyLock<Option<Queue>> = LazyLock::new(|| {
+    let (queue, lines) = sync_channel(QUEUE_MAX);
     let dropped = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&dropped);
     let writer = thread::Builder::new().name("log".to_owned());
     writer.spawn(move || write_lines(&lines, &counted)).ok()?;
-    Some(Lines { queue, dropped })
+    Some(Queue {
+        lines: queue,
+        dropped,
+    })
 });
 
 /// The filter in force, once the log has started.
@@ -55,35 +66,35 @@ type Format = Box<dyn Layer<Filtered> + Send + Sync>;
 type Filtered = Layered<reload::Layer<LevelFilter, Registry>, Registry>;
 static FORMAT: OnceLock<reload::Handle<Format, Filtered>> = OnceLock::new();
 
+static OUTPUT: OnceLock<Output> = OnceLock::new();
+
 /// Starts to log. Later calls change nothing.
-pub fn start(config: &LogConfig) {
+pub fn start(config: &LogConfig, output: Output) {
     let (filter, level_handle) = reload::Layer::new(filter_of(config.level));
-    let (lines, format_handle) = reload::Layer::new(lines(config.format));
+    let (lines, format_handle) = reload::Layer::new(lines(config.format, output));
     let registry = tracing_subscriber::registry().with(filter);
     // A second start in one process (tests, `dotgate demo`) keeps the first one's log.
     if registry.with(lines).try_init().is_ok() {
         FILTER.get_or_init(|| level_handle);
         FORMAT.get_or_init(|| format_handle);
+        OUTPUT.get_or_init(|| output);
     }
 }
 
-fn lines(format: LogFormat) -> Format {
+fn lines(format: LogFormat, output: Output) -> Format {
     let lines = fmt::layer()
-        .with_target(false)
-        .with_ansi(false)
-        .with_writer(Queue);
-    match format {
-        LogFormat::Text => Box::new(lines),
-        LogFormat::Json => Box::new(lines.json().flatten_event(true)),
-    }
+        .with_ansi(output == Output::Color && format == LogFormat::Text)
+        .with_writer(LineWriter)
+        .event_format(Lines::new(format, output));
+    Box::new(lines)
 }
 
 /// Goes over to another level and format, if the log has started.
 pub fn set(config: &LogConfig) {
     set_level(config.level);
-    if let Some(handle) = FORMAT.get() {
+    if let (Some(handle), Some(output)) = (FORMAT.get(), OUTPUT.get()) {
         // It fails only where the log itself is gone.
-        drop(handle.reload(lines(config.format)));
+        drop(handle.reload(lines(config.format, *output)));
     }
 }
 
@@ -114,9 +125,9 @@ fn filter_of(level: LogLevel) -> LevelFilter {
 
 /// Waits a moment for the lines that are still queued.
 pub fn flush() {
-    let Some(lines) = LINES.as_ref() else { return };
+    let Some(queue) = QUEUE.as_ref() else { return };
     let (done, wait) = sync_channel(1);
-    if lines.queue.try_send(Line::Flush(done)).is_ok() {
+    if queue.lines.try_send(Line::Flush(done)).is_ok() {
         // Half a second is all a blocked pipe gets.
         let (Ok(()) | Err(_)) = wait.recv_timeout(FLUSH_WAIT);
     }
@@ -124,9 +135,9 @@ pub fn flush() {
 
 /// Lines that did not fit so far.
 pub fn dropped_lines() -> u64 {
-    LINES
+    QUEUE
         .as_ref()
-        .map_or(0, |lines| lines.dropped.load(Ordering::Relaxed))
+        .map_or(0, |queue| queue.dropped.load(Ordering::Relaxed))
 }
 
 fn write_lines(lines: &Receiver<Line>, dropped: &AtomicU64) {
@@ -139,12 +150,10 @@ fn write_lines(lines: &Receiver<Line>, dropped: &AtomicU64) {
         }
         let lost = dropped.load(Ordering::Relaxed);
         if lost != told {
-            write_all(
-                format!(
-                    "{} log lines were dropped: standard error was blocked\n",
-                    lost - told
-                )
-                .as_bytes(),
+            // It goes through the queue like any other, and is counted again if it does not fit.
+            warn!(
+                lines = lost - told,
+                "log lines were dropped: standard error was blocked"
             );
             told = lost;
         }
@@ -157,9 +166,9 @@ fn write_all(text: &[u8]) {
 }
 
 /// Makes a writer for each line.
-struct Queue;
+struct LineWriter;
 
-impl MakeWriter<'_> for Queue {
+impl MakeWriter<'_> for LineWriter {
     type Writer = QueuedLine;
 
     fn make_writer(&self) -> QueuedLine {
@@ -183,15 +192,27 @@ impl Write for QueuedLine {
 
 impl Drop for QueuedLine {
     fn drop(&mut self) {
-        let text = std::mem::take(&mut self.0);
-        let Some(lines) = LINES.as_ref().filter(|_| !text.is_empty()) else {
+        let mut text = std::mem::take(&mut self.0);
+        escape_line_feeds(&mut text);
+        let Some(queue) = QUEUE.as_ref().filter(|_| !text.is_empty()) else {
             return;
         };
-        match lines.queue.try_send(Line::Text(text)) {
+        match queue.lines.try_send(Line::Text(text)) {
             Ok(()) => {}
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                lines.dropped.fetch_add(1, Ordering::Relaxed);
+                queue.dropped.fetch_add(1, Ordering::Relaxed);
             }
         }
+    }
+}
+
+/// One event is one line: the journal would give a second one no priority, and a collector would take it for another.
+fn escape_line_feeds(text: &mut Vec<u8>) {
+    let within = text.len().saturating_sub(1);
+    let is_within = |(at, byte): (usize, &u8)| *byte == b'\n' && at < within;
+    if text.iter().enumerate().any(is_within) {
+        let line = String::from_utf8_lossy(text);
+        *text = line.trim_end().replace('\n', "\\n").into_bytes();
+        text.push(b'\n');
     }
 }

@@ -12,6 +12,7 @@ use crate::admin::{Admin, AdminError};
 use crate::cli::Command;
 use crate::config::{self, Config, EXIT_STATUS, Environment};
 use crate::control::{self, End, Listening};
+use crate::log::Output;
 use crate::reload::InForce;
 use crate::serve::{Forwarder, StartError};
 use crate::service::Service;
@@ -76,7 +77,7 @@ fn serve(
             return Ok(EXIT_STATUS);
         }
     };
-    log::start(loaded.config.log());
+    log::start(loaded.config.log(), Output::of(environment));
     let in_force = InForce::new(environment, file.map(Path::to_owned), loaded);
     let listening = Listening::new()?;
     // The default hook writes to standard error itself, where a blocked pipe would hold a worker up.

@@ -112,7 +112,7 @@ fn start() -> Result<(Resolver, Forwarder, Loaded), DemoError> {
     let resolver = Resolver::start(&ResolverConfig::default())?;
     let roots = Roots::trusting(resolver.authority())?;
     let loaded = configuration(PORT, &resolver)?;
-    log::start(loaded.config.log());
+    log::start(loaded.config.log(), log::Output::Plain);
     match Forwarder::start(&loaded.config, &roots) {
         Ok(forwarder) => Ok((resolver, forwarder, loaded)),
         // Somebody else has the port; the system finds another.

@@ -18,6 +18,7 @@ mod certificates;
 mod clients;
 mod ends;
 mod exhaustion;
+mod log;
 mod metrics;
 mod misbehaviour;
 mod outage;

@@ -40,8 +40,9 @@ pub(super) fn example(subject: Subject, in_file: bool) -> String {
 
 /// Returns the variables for the end of `--help`, the required ones first.
 pub fn help_table() -> String {
-    let mut page =
-        String::from("Environment (all of it also in a TOML file, see docs/settings.md):\n");
+    let mut page = String::from(
+        "Environment variables (each can also be set in a TOML file, see docs/settings.md):\n",
+    );
     for &subject in TABLE {
         let entry = subject.entry();
         let absent = match entry.absent {
@@ -67,22 +68,21 @@ pub fn settings_page() -> String {
     let mut page = String::from(
         "# Settings\n\n\
          <!-- Made by `dotgate check --print settings.md` from dotgate/src/config/settings.rs. -->\n\n\
-         Each setting is a variable of the environment or a key of a TOML file, which `DOTGATE_CONFIG_FILE` or\n\
-         `--config` names. If neither does, these are `/etc/dotgate/dotgate.toml` and, for variables that the\n\
-         environment does not have, `/etc/dotgate/dotgate.env`, where they exist.\n\
-         The environment wins over the file. A setting that is wrong, a required one that is\n\
-         missing and a name that is not on this page keep dotgate from starting; it prints all of them and exits\n\
-         with status 2. `dotgate check` does only that, and prints every setting with where it came from.\n\n\
+         Each setting is an environment variable or a key in a TOML file. `--config` or `DOTGATE_CONFIG_FILE` names\n\
+         the file. If neither is given, dotgate reads `/etc/dotgate/dotgate.toml` and, for variables that are not in\n\
+         the environment, `/etc/dotgate/dotgate.env`, if these files exist.\n\
+         The environment takes precedence over the file. If a setting is invalid, unknown, or required and missing,\n\
+         dotgate lists all such problems and exits with status 2. `dotgate check` does the same without starting the\n\
+         server, and prints every setting with its source.\n\n\
          In the file, a list is an array of strings, and a duration or a size with a unit is a string.\n\
-         An optional variable that is empty counts as not set; a comma behind the last item of a list is ignored;\n\
-         words may be in any letter case. Quotes around a value of a variable are part of it, and an error.\n\
-         Variables that Kubernetes injects for a Service called `dotgate` are passed over. For a Service called\n\
-         `dns` it injects `DNS_PORT=tcp://...`, which is refused: set `enableServiceLinks: false` in the pod's\n\
-         spec.\n\n\
-         SIGHUP, and other content of the file, of the certificates in `DOTGATE_TLS_CA_FILE` or of the token in\n\
-         `DOTGATE_ADMIN_TOKEN_FILE`, have the configuration read anew while everything is served. A configuration\n\
-         with a problem is refused as a whole and the one in force goes on. Only what stands in the file can change:\n\
-         the environment of a process is fixed. What a reload does not change says so below, and so does the log.\n\n",
+         An empty optional variable counts as not set. A trailing comma in a list is ignored. Keywords are not case\n\
+         sensitive. Quotes around the value of a variable are part of the value, and an error.\n\
+         Variables that Kubernetes injects for a Service called `dotgate` are ignored. For a Service called `dns`,\n\
+         Kubernetes injects `DNS_PORT=tcp://...`, which is rejected: set `enableServiceLinks: false` in the pod spec.\n\n\
+         dotgate reloads its configuration on SIGHUP, and when the file, `DOTGATE_TLS_CA_FILE` or\n\
+         `DOTGATE_ADMIN_TOKEN_FILE` changes. A configuration with an error is rejected as a whole, and the current one\n\
+         stays active. Only settings in the file can be reloaded, because the environment of a process is fixed. Each\n\
+         setting below says whether a reload applies it or a restart is needed.\n\n",
     );
     page.push_str("## Required\n");
     for &subject in TABLE.iter().filter(|subject| subject.entry().is_required()) {
@@ -97,7 +97,7 @@ pub fn settings_page() -> String {
     }
     page.push_str(
         "\n## Upstreams as tables\n\n\
-         In the file, `[[upstream]]` tables may stand in place of `[dns] host`, one for each upstream, at most 16.\n",
+         In the file, `[[upstream]]` tables can replace `[dns] host`: one table per upstream, at most 16.\n",
     );
     for key in UPSTREAM_KEYS {
         push(
@@ -117,7 +117,7 @@ pub fn settings_page() -> String {
 /// Returns `etc/full.toml`: every setting of the file, with its default, or commented out if it has none.
 pub fn full_file() -> String {
     let mut page = String::from(
-        "# Every setting with its default; the required ones and those without a default have an example.\n\
+        "# Every setting with its default. Settings that are required or have no default show an example.\n\
          # Made by `dotgate check --print full.toml` from dotgate/src/config/settings.rs.\n",
     );
     let mut sections: Vec<&str> = Vec::new();
@@ -152,7 +152,7 @@ pub fn full_file() -> String {
         }
     }
     page.push_str(
-        "\n# Upstreams may be tables instead of [dns] host, one for each.\n# [[upstream]]\n",
+        "\n# Upstreams can be tables instead of [dns] host, one table per upstream.\n# [[upstream]]\n",
     );
     for key in UPSTREAM_KEYS {
         push_wrapped(&mut page, "# # ", &key.doc.replace('`', ""));
@@ -174,13 +174,13 @@ fn push_setting(page: &mut String, subject: Subject) {
     push(page, format_args!("* Expected: {}\n", subject.expected()));
     match entry.absent {
         Absent::Required => {}
-        Absent::Default("") => page.push_str("* Default: none of them\n"),
+        Absent::Default("") => page.push_str("* Default: none\n"),
         Absent::Default(text) => push(page, format_args!("* Default: `{text}`\n")),
         Absent::Nothing => page.push_str("* Default: not set\n"),
     }
     page.push_str(match entry.reload {
-        Reload::Live => "* Changed by: a reload\n",
-        Reload::Restart => "* Changed by: a restart, or `dotgate replace`\n",
+        Reload::Live => "* Applied by: reload\n",
+        Reload::Restart => "* Applied by: restart or `dotgate replace`\n",
     });
     push(
         page,

@@ -99,10 +99,10 @@ pub static SERVER_HOST: Setting<ListenAddresses> = Setting {
         },
         reload: Reload::Restart,
         absent: Absent::Required,
-        doc: "The addresses to listen on, for UDP and TCP. `::` is IPv6 alone; `0.0.0.0,::` listens on all IPv4 and \
-              IPv6 addresses. An IPv6 link-local address is written with its interface, by name or number: \
-              `fe80::1%eth0`, here and wherever addresses are set. An address that this host does not have yet is \
-              served as soon as it does, and the others meanwhile.",
+        doc: "Addresses to listen on, over UDP and TCP. `::` is IPv6 only; `0.0.0.0,::` listens on all IPv4 and \
+              IPv6 addresses. An IPv6 link-local address includes its interface, by name or index: `fe80::1%eth0`. \
+              This holds wherever an address is set. An address that the host does not have yet is served as soon \
+              as it appears; the other addresses are served in the meantime.",
         example: "127.0.0.1,::1",
     },
     kind: ListenAddresses { most: 64 },
@@ -118,7 +118,7 @@ pub static SERVER_PORT: Setting<Number<u16>> = Setting {
         },
         reload: Reload::Restart,
         absent: Absent::Required,
-        doc: "The UDP and TCP port to listen on; 0 lets the kernel choose one.",
+        doc: "UDP and TCP port to listen on. 0 lets the kernel choose a port.",
         example: "5300",
     },
     kind: Number {
@@ -138,9 +138,9 @@ pub static DNS_HOST: Setting<Upstreams> = Setting {
         },
         reload: Reload::Live,
         absent: Absent::Required,
-        doc: "The upstreams, DNS over TLS servers. `ADDR` alone: the certificate must carry the address. \
-              Name and pins: both must pass. `ADDR` with pins alone: a pinned key is enough. \
-              A `NAME` needs `DOTGATE_BOOTSTRAP_ADDRESSES`.",
+        doc: "Upstream DNS-over-TLS servers, in order of preference. With `ADDR` alone, the certificate must \
+              contain that address. With a name and pins, both must match. With `ADDR` and pins only, a matching \
+              key is enough. A `NAME` requires `DOTGATE_BOOTSTRAP_ADDRESSES`.",
         example: "9.9.9.9#dns.quad9.net,1.1.1.1#one.one.one.one",
     },
     kind: Upstreams { most: 16 },
@@ -156,7 +156,7 @@ pub static DNS_PORT: Setting<Number<u16>> = Setting {
         },
         reload: Reload::Live,
         absent: Absent::Required,
-        doc: "The port of the upstreams that are written without one; 853 is DNS over TLS's own.",
+        doc: "Port of upstreams that do not specify one. 853 is the standard DNS-over-TLS port.",
         example: "853",
     },
     kind: Number {
@@ -175,8 +175,8 @@ pub static DNS_PROBE: Setting<DomainName> = Setting {
         },
         reload: Reload::Live,
         absent: Absent::Default("."),
-        doc: "The name whose NS records upstreams are asked for to see whether they answer. Any response will do, \
-              also an error; change it only for an upstream that never answers questions about the root.",
+        doc: "Name for the NS queries that test whether an upstream responds. Any response counts, including an \
+              error. Change it only for an upstream that never answers queries for the root.",
         example: "corp.example",
     },
     kind: DomainName,
@@ -192,7 +192,7 @@ pub static LOG_LEVEL: Setting<OneOf<LogLevel>> = Setting {
         },
         reload: Reload::Live,
         absent: Absent::Default("info"),
-        doc: "The least important events that are still logged.",
+        doc: "Minimum log level.",
         example: "info",
     },
     kind: OneOf(PhantomData),
@@ -208,7 +208,7 @@ pub static LOG_FORMAT: Setting<OneOf<LogFormat>> = Setting {
         },
         reload: Reload::Live,
         absent: Absent::Default("text"),
-        doc: "How events are logged: as lines for people or as a JSON object each.",
+        doc: "Log format: `text`, one line per event, or `json`, one JSON object per line.",
         example: "json",
     },
     kind: OneOf(PhantomData),
@@ -223,7 +223,7 @@ pub static SERVER_WORKERS: Setting<OrAuto<Number<NonZeroU16>>> = Setting {
         },
         reload: Reload::Restart,
         absent: Absent::Default("auto"),
-        doc: "The threads that serve queries; `auto` is one for each available CPU, at most 4.",
+        doc: "Number of worker threads that serve queries. `auto` is one per available CPU, at most 4.",
         example: "2",
     },
     kind: OrAuto(Number {
@@ -242,7 +242,8 @@ pub static SERVER_UDP_RECEIVE_BUFFER: Setting<Size> = Setting {
         },
         reload: Reload::Restart,
         absent: Absent::Default("4MiB"),
-        doc: "The receive buffer asked of the kernel for each UDP socket; it gives at most `net.core.rmem_max`.",
+        doc: "Receive buffer requested from the kernel for each UDP socket. The kernel grants at most \
+              `net.core.rmem_max`.",
         example: "8MiB",
     },
     kind: Size {
@@ -260,13 +261,14 @@ pub static SERVER_UDP_RESPONSE_MAX: Setting<Number<u16>> = Setting {
         },
         reload: Reload::Live,
         absent: Absent::Default("1232"),
-        doc: "The longest response sent over UDP; a longer one is cut and the client asks again over TCP.",
+        doc: "Maximum size of a UDP response. Longer responses are truncated (TC), and the client retries over \
+              TCP.",
         example: "1400",
     },
     kind: Number {
         lowest: 512,
         highest: 1_400,
-        unit: "octets",
+        unit: "bytes",
     },
 };
 
@@ -279,10 +281,10 @@ pub static SERVER_CLIENT_MEMORY: Setting<OrAuto<Size>> = Setting {
         },
         reload: Reload::Live,
         absent: Absent::Default("auto"),
-        doc: "The memory that TCP connections, their unread responses in dotgate and in the kernel, and queries in \
-              flight may take together. From half of it on no client address gets more than an eighth; at the limit \
-              the address that takes most loses connections. `auto` is a quarter of the cgroup's memory limit, at \
-              least 4MiB and at most 1GiB, and 64MiB where there is no limit.",
+        doc: "Memory limit for TCP connections, for their unread responses in dotgate and in the kernel, and for \
+              queries in flight. Above half of the limit, one client address may use at most one eighth of it. At \
+              the limit, connections of the address that uses most are closed. `auto` is a quarter of the cgroup's \
+              memory limit, at least 4MiB and at most 1GiB, or 64MiB if there is no limit.",
         example: "128MiB",
     },
     kind: OrAuto(Size {
@@ -300,8 +302,8 @@ pub static SERVER_TAKE_OVER_SOCKET: Setting<FilePath> = Setting {
         },
         reload: Reload::Restart,
         absent: Absent::Nothing,
-        doc: "The Unix socket by which a new process takes the listening sockets over from the running one, \
-              which then ends; no query is lost. Only processes of the same user and root are served there.",
+        doc: "Unix socket over which a new process takes over the listening sockets of the running one, which then \
+              exits. No query is lost. Only processes of the same user and of root are accepted.",
         example: "/run/dotgate/take-over.sock",
     },
     kind: FilePath,
@@ -316,7 +318,7 @@ pub static SERVER_DRAIN_MAX: Setting<Time> = Setting {
         },
         reload: Reload::Live,
         absent: Absent::Default("8s"),
-        doc: "How long clients are still served after a signal to stop, while they still ask.",
+        doc: "Maximum time to keep serving after a signal to stop, as long as clients still send queries.",
         example: "15s",
     },
     kind: Time {
@@ -334,8 +336,8 @@ pub static TCP_CONNECTIONS_MAX: Setting<OrAuto<Number<u32>>> = Setting {
         },
         reload: Reload::Live,
         absent: Absent::Default("auto"),
-        doc: "The TCP connections of all clients together; \
-              `auto` is what the limit on open files leaves, at most 65536.",
+        doc: "Maximum number of TCP connections, for all clients together. `auto` is what the limit on open files \
+              leaves, at most 65536.",
         example: "1000",
     },
     kind: OrAuto(Number {
@@ -354,7 +356,8 @@ pub static TCP_CONNECTIONS_PER_CLIENT_MAX: Setting<OrAuto<Number<u32>>> = Settin
         },
         reload: Reload::Live,
         absent: Absent::Default("auto"),
-        doc: "The TCP connections of one client address; `auto` is a quarter of those of all clients.",
+        doc: "Maximum number of TCP connections per client address. `auto` is a quarter of the limit for all \
+              clients.",
         example: "100",
     },
     kind: OrAuto(Number {
@@ -373,7 +376,7 @@ pub static TCP_IDLE: Setting<Time> = Setting {
         },
         reload: Reload::Live,
         absent: Absent::Default("10s"),
-        doc: "How long a client's TCP connection stays open with nothing asked on it.",
+        doc: "Idle timeout of client TCP connections.",
         example: "30s",
     },
     kind: Time {
@@ -391,7 +394,8 @@ pub static TCP_IN_FLIGHT_MAX: Setting<Number<u32>> = Setting {
         },
         reload: Reload::Live,
         absent: Absent::Default("1000"),
-        doc: "The queries in flight on one TCP connection of a client; further ones are not read until some are answered.",
+        doc: "Maximum number of queries in flight on one client TCP connection. Further queries are not read until \
+              some are answered.",
         example: "100",
     },
     kind: Number {
@@ -413,7 +417,7 @@ pub static ACCESS_ALLOW: Setting<Prefixes> = Setting {
             "127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,169.254.0.0/16,\
              fe80::/10,fc00::/7",
         ),
-        doc: "The clients that may ask; all others get REFUSED.",
+        doc: "Clients that may send queries. All others get REFUSED.",
         example: "127.0.0.1,192.168.1.0/24",
     },
     kind: Prefixes { most: 256 },
@@ -428,8 +432,8 @@ pub static BOOTSTRAP_ADDRESSES: Setting<Resolvers> = Setting {
         },
         reload: Reload::Live,
         absent: Absent::Nothing,
-        doc: "The resolvers asked, in the clear, for the addresses of upstreams that are written as a `NAME`; \
-              no others are ever asked.",
+        doc: "Resolvers that are queried, over plain DNS, for the addresses of upstreams given as a `NAME`. No \
+              other resolver is used for this.",
         example: "192.168.1.1,9.9.9.9@53",
     },
     kind: Resolvers { most: 8, port: 53 },
@@ -444,7 +448,7 @@ pub static LOCAL_FORWARD: Setting<SomeOf<LocalName>> = Setting {
         },
         reload: Reload::Live,
         absent: Absent::Default(""),
-        doc: "The names that are forwarded although they are answered here by default.",
+        doc: "Special-use names to forward to upstreams. By default, dotgate answers them itself.",
         example: "home.arpa,private-reverse",
     },
     kind: SomeOf(PhantomData),
@@ -454,7 +458,7 @@ pub static LOCAL_FORWARD: Setting<SomeOf<LocalName>> = Setting {
 pub static UPSTREAM_ADDRESS: UpstreamKey = UpstreamKey {
     key: "address",
     expected: "an IP address",
-    doc: "Where the upstream is; this or `name`.",
+    doc: "Address of the upstream. Set either this or `name`.",
     example: "\"9.9.9.9\"",
 };
 
@@ -462,7 +466,8 @@ pub static UPSTREAM_ADDRESS: UpstreamKey = UpstreamKey {
 pub static UPSTREAM_NAME: UpstreamKey = UpstreamKey {
     key: "name",
     expected: "a DNS name",
-    doc: "Where the upstream is and whom its certificate must be for; this or `address`.",
+    doc: "Host name of the upstream, which is also the name its certificate must match. Set either this or \
+          `address`.",
     example: "\"dns.quad9.net\"",
 };
 
@@ -470,7 +475,7 @@ pub static UPSTREAM_NAME: UpstreamKey = UpstreamKey {
 pub static UPSTREAM_PORT: UpstreamKey = UpstreamKey {
     key: "port",
     expected: "a whole number from 1 to 65535",
-    doc: "Its port, if it is not that of `[dns] port`.",
+    doc: "Port of the upstream, if it differs from `[dns] port`.",
     example: "853",
 };
 
@@ -478,7 +483,7 @@ pub static UPSTREAM_PORT: UpstreamKey = UpstreamKey {
 pub static UPSTREAM_AUTH_NAME: UpstreamKey = UpstreamKey {
     key: "auth_name",
     expected: "a DNS name",
-    doc: "Whom the certificate of an upstream with an `address` must be for.",
+    doc: "The name that the certificate of an upstream with an `address` must match.",
     example: "\"dns.quad9.net\"",
 };
 
@@ -486,7 +491,7 @@ pub static UPSTREAM_AUTH_NAME: UpstreamKey = UpstreamKey {
 pub static UPSTREAM_PINS: UpstreamKey = UpstreamKey {
     key: "pins",
     expected: "at most 8 of sha256/BASE64, the digest of a SubjectPublicKeyInfo",
-    doc: "The keys that the upstream may have.",
+    doc: "Public keys that the upstream may present.",
     example: "[\"sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\"]",
 };
 

@@ -12,7 +12,7 @@ pub static ADMIN_LISTEN: Setting<AdminAddresses> = Setting {
         },
         reload: Reload::Restart,
         absent: Absent::Default("127.0.0.1:9153"),
-        doc: "Where the admin endpoint listens for HTTP: health, status, metrics; `off` for nowhere.",
+        doc: "Addresses of the admin endpoint (HTTP: health, status, metrics). `off` disables it.",
         example: "0.0.0.0:9153",
     },
     kind: AdminAddresses { most: 8 },
@@ -27,8 +27,8 @@ pub static ADMIN_HOST_NAMES: Setting<HostNames> = Setting {
         },
         reload: Reload::Live,
         absent: Absent::Nothing,
-        doc: "The names by which the admin endpoint may be asked, besides `localhost` and any IP address; \
-              all others are refused, as a web page could bring its own name here.",
+        doc: "Names accepted in the `Host` header of requests to the admin endpoint, in addition to `localhost` \
+              and IP addresses. Requests with other names are refused, to stop DNS rebinding.",
         example: "dotgate.example.net",
     },
     kind: HostNames { most: 16 },
@@ -43,8 +43,7 @@ pub static ADMIN_TOKEN_FILE: Setting<FilePath> = Setting {
         },
         reload: Reload::Live,
         absent: Absent::Nothing,
-        doc: "A file with the token that allows to change things and to read the cache at the admin endpoint; \
-              without it nobody may.",
+        doc: "File with the admin token. Without it, changes and cache views at the admin endpoint are disabled.",
         example: "/etc/dotgate/admin-token",
     },
     kind: FilePath,

@@ -18,7 +18,7 @@ pub static CACHE_SIZE: Setting<Size> = Setting {
         },
         reload: Reload::Restart,
         absent: Absent::Default("64MiB"),
-        doc: "The memory that kept answers may take, all they cost included; 0 keeps none.",
+        doc: "Cache size, including overhead. 0 disables the cache.",
         example: "256MiB",
     },
     kind: Size {
@@ -36,7 +36,7 @@ pub static CACHE_TTL_MIN: Setting<Time> = Setting {
         },
         reload: Reload::Live,
         absent: Absent::Default("0s"),
-        doc: "The shortest time an answer is kept; clients are told it too. One with TTL 0 is never kept.",
+        doc: "Minimum TTL of cached responses. Clients see the raised TTL. A response with TTL 0 is never cached.",
         example: "10s",
     },
     kind: Time {
@@ -54,7 +54,7 @@ pub static CACHE_TTL_MAX: Setting<Time> = Setting {
         },
         reload: Reload::Live,
         absent: Absent::Default("1d"),
-        doc: "The longest time an answer is kept.",
+        doc: "Maximum TTL of cached responses.",
         example: "1h",
     },
     kind: Time {
@@ -72,7 +72,7 @@ pub static CACHE_NEGATIVE_TTL_MAX: Setting<Time> = Setting {
         },
         reload: Reload::Live,
         absent: Absent::Default("1h"),
-        doc: "The longest time it is kept that a name or a type does not exist (RFC 2308).",
+        doc: "Maximum TTL of negative responses (RFC 2308).",
         example: "300s",
     },
     kind: Time {
@@ -90,8 +90,8 @@ pub static CACHE_FAILURE_TTL_MAX: Setting<Time> = Setting {
         },
         reload: Reload::Live,
         absent: Absent::Default("5s"),
-        doc: "The longest time a failure is remembered (RFC 9520): 1s at first, doubled each time in a row. \
-              The recovery of an upstream ends it.",
+        doc: "Maximum time a resolution failure is cached (RFC 9520). It starts at 1s and doubles with each \
+              consecutive failure. Cached failures are dropped when an upstream recovers.",
         example: "30s",
     },
     kind: Time {
@@ -109,8 +109,8 @@ pub static CACHE_STALE_MAX: Setting<Time> = Setting {
         },
         reload: Reload::Live,
         absent: Absent::Default("1d"),
-        doc: "How long after its end an answer may still be given when no upstream has a newer one (RFC 8767); \
-              0s for never.",
+        doc: "How long after expiry a response may still be served if no upstream has a newer one: the maximum \
+              stale timer of RFC 8767. 0s disables stale responses.",
         example: "259200s",
     },
     kind: Time {
@@ -128,8 +128,8 @@ pub static CACHE_STALE_AFTER: Setting<Time> = Setting {
         },
         reload: Reload::Live,
         absent: Absent::Default("1800ms"),
-        doc: "How long a client waits for the upstreams before it is given a stale answer; while all upstreams \
-              are known to be down it gets one at once.",
+        doc: "How long a client waits for an upstream before it gets a stale response: the client response timer \
+              of RFC 8767. While all upstreams are down, stale responses are served immediately.",
         example: "500ms",
     },
     kind: Time {
@@ -147,8 +147,8 @@ pub static CACHE_PREFETCH: Setting<Switch> = Setting {
         },
         reload: Reload::Live,
         absent: Absent::Default("true"),
-        doc: "Whether popular answers are asked for again shortly before they end, with at most a tenth of \
-              clients' queries.",
+        doc: "Refresh popular responses shortly before they expire. Refreshes add at most one query for every ten \
+              client queries.",
         example: "false",
     },
     kind: Switch,
@@ -163,8 +163,9 @@ pub static CACHE_NXDOMAIN_ALL_TYPES: Setting<Switch> = Setting {
         },
         reload: Reload::Live,
         absent: Absent::Default("false"),
-        doc: "Whether a cached NXDOMAIN answers queries for all types of its name (RFC 2308 section 5); if not, only \
-              those for the type it was asked for. Some servers deny AAAA, HTTPS or DS of names that have addresses.",
+        doc: "Let a cached NXDOMAIN answer queries for every type of its name (RFC 2308 section 5). If false, it \
+              answers only queries for the type it was received for: some servers return NXDOMAIN for AAAA, HTTPS \
+              or DS of names that have addresses.",
         example: "true",
     },
     kind: Switch,
@@ -179,8 +180,8 @@ pub static CACHE_ROTATE_ADDRESSES: Setting<Switch> = Setting {
         },
         reload: Reload::Live,
         absent: Absent::Default("true"),
-        doc: "Whether the addresses of a cached answer are given in another order each time, so that clients that \
-              take the first one spread over all.",
+        doc: "Rotate the order of the addresses in cached responses, so that clients that use the first address \
+              are spread over all of them.",
         example: "false",
     },
     kind: Switch,
@@ -195,7 +196,7 @@ pub static CACHE_EXCEPT: Setting<Suffixes> = Setting {
         },
         reload: Reload::Live,
         absent: Absent::Default(""),
-        doc: "Names at and below which nothing is kept.",
+        doc: "Domains that are not cached, including all names below them.",
         example: "internal.example,dyn.example",
     },
     kind: Suffixes { most: 64 },
@@ -210,8 +211,9 @@ pub static CACHE_SNAPSHOT_FILE: Setting<FilePath> = Setting {
         },
         reload: Reload::Restart,
         absent: Absent::Nothing,
-        doc: "The file that carries the cache over a restart: written at a stop and when another process takes \
-              over, read at the start. The names that clients asked for stand in it; unset, nothing is written.",
+        doc: "File that preserves the cache across restarts. It is written at shutdown and when another process \
+              takes over, and read at startup. It contains the names that clients looked up. If unset, nothing is \
+              written.",
         example: "/var/lib/dotgate/cache",
     },
     kind: FilePath,

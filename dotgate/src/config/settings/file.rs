@@ -9,8 +9,8 @@ pub static CONFIG_FILE: Setting<FilePath> = Setting {
         names: Names::VariableOnly("DOTGATE_CONFIG_FILE"),
         reload: Reload::Restart,
         absent: Absent::Nothing,
-        doc: "The TOML file to read settings from; `--config` names another, and without both it is \
-              `/etc/dotgate/dotgate.toml` where that exists. The environment wins over the file.",
+        doc: "TOML configuration file. `--config` takes precedence. If neither is given, \
+              `/etc/dotgate/dotgate.toml` is read if it exists. The environment takes precedence over the file.",
         example: "/etc/dotgate/dotgate.toml",
     },
     kind: FilePath,
@@ -25,8 +25,8 @@ pub static CONFIG_WATCH: Setting<Switch> = Setting {
         },
         reload: Reload::Live,
         absent: Absent::Default("true"),
-        doc: "Whether the configuration is read anew when its file, or a file of certificates or the token that it \
-              names, has other content; SIGHUP has it read anew at any time.",
+        doc: "Reload the configuration when the file changes, or a CA or token file that it names. SIGHUP always \
+              reloads.",
         example: "false",
     },
     kind: Switch,

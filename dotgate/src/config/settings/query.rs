@@ -16,8 +16,8 @@ pub static QUERY_DEADLINE: Setting<Time> = Setting {
         },
         reload: Reload::Live,
         absent: Absent::Default("4s"),
-        doc: "How long after a query arrived its client has a response, whatever happens; \
-              1800ms suits clients that give up after 2s, as CoreDNS does.",
+        doc: "Maximum time from a query to its response. Use 1800ms for clients that give up after 2s, such as \
+              CoreDNS.",
         example: "1800ms",
     },
     kind: Time {
@@ -35,9 +35,10 @@ pub static QUERY_IN_FLIGHT_MAX: Setting<Number<u32>> = Setting {
         },
         reload: Reload::Live,
         absent: Absent::Default("20000"),
-        doc: "The queries a worker has in flight at once. Beyond it one that has waited for 200ms, of the domain with \
-              most of them, gets SERVFAIL, else the new one. \
-              Also at most what half of `DOTGATE_SERVER_CLIENT_MEMORY` has room for, 1600 bytes each.",
+        doc: "Maximum number of queries in flight per worker. Above it, a query of the domain with the most \
+              waiting queries that has waited for at least 200ms gets SERVFAIL; if there is none, the new query \
+              does. The limit is also bounded by what fits into half of `DOTGATE_SERVER_CLIENT_MEMORY`, at 1600 \
+              bytes per query.",
         example: "20000",
     },
     kind: Number {
@@ -56,8 +57,8 @@ pub static QUERY_IN_FLIGHT_PER_CLIENT_MAX: Setting<Number<u32>> = Setting {
         },
         reload: Reload::Live,
         absent: Absent::Default("1000"),
-        doc: "The queries of one client address in flight at once over UDP, and as many over TCP, in all workers; \
-              further ones get SERVFAIL at once.",
+        doc: "Maximum number of queries in flight per client address over UDP, and as many over TCP, for all \
+              workers together. Further queries get SERVFAIL immediately.",
         example: "500",
     },
     kind: Number {
@@ -76,9 +77,10 @@ pub static QUERY_EXEMPT: Setting<Prefixes> = Setting {
         },
         reload: Reload::Live,
         absent: Absent::Default("127.0.0.0/8,::1"),
-        doc: "The clients that may have any number of queries in flight, such as forwarders and balancers that ask for \
-              many others. To all others a UDP response is sent without records (TC) after 1.9s, and when 12KiB of \
-              responses that waited leave for one address within 10ms: their source address may be forged.",
+        doc: "Clients without a limit on queries in flight, such as forwarders and load balancers that act for \
+              many clients. For all other clients, a UDP response is sent without records (TC) after 1.9s, and \
+              when more than 12KiB of delayed responses become ready for one address within 10ms, because the \
+              source address may be forged.",
         example: "127.0.0.0/8,::1,10.0.0.53",
     },
     kind: Prefixes { most: 256 },
@@ -93,8 +95,8 @@ pub static QUERY_FORWARD_CLASSES: Setting<SomeOf<QueryClass>> = Setting {
         },
         reload: Reload::Live,
         absent: Absent::Default(""),
-        doc: "The classes of questions that are forwarded besides IN: `any`, and `private` for 65280 to 65534; all \
-              others get REFUSED.",
+        doc: "Query classes to forward in addition to IN: `any`, and `private` for 65280 to 65534. Queries of \
+              other classes get REFUSED.",
         example: "private",
     },
     kind: SomeOf(PhantomData),

@@ -17,7 +17,7 @@ pub static TLS_CA_FILE: Setting<FilePath> = Setting {
         },
         reload: Reload::Live,
         absent: Absent::Nothing,
-        doc: "A PEM file with the only certificate authorities to trust, in place of the system's.",
+        doc: "PEM file with the certificate authorities to trust, instead of the system's.",
         example: "/etc/dotgate/ca.pem",
     },
     kind: FilePath,
@@ -29,8 +29,8 @@ pub static SSL_CERT_FILE: Setting<FilePath> = Setting {
         names: Names::VariableOnly("SSL_CERT_FILE"),
         reload: Reload::Restart,
         absent: Absent::Nothing,
-        doc: "The PEM file that holds the system's certificate authorities, as for OpenSSL. Those of `SSL_CERT_DIR` \
-              are trusted as well; `DOTGATE_TLS_CA_FILE` takes precedence over both.",
+        doc: "PEM file with the system's certificate authorities, as for OpenSSL. Those of `SSL_CERT_DIR` are \
+              trusted as well. `DOTGATE_TLS_CA_FILE` takes precedence over both.",
         example: "/etc/ssl/certs/ca-certificates.crt",
     },
     kind: FilePath,
@@ -42,9 +42,9 @@ pub static SSL_CERT_DIR: Setting<FolderPaths> = Setting {
         names: Names::VariableOnly("SSL_CERT_DIR"),
         reload: Reload::Restart,
         absent: Absent::Nothing,
-        doc: "Folders of PEM files with certificate authorities, as for OpenSSL. They are trusted in addition to \
-              those of `SSL_CERT_FILE`; `DOTGATE_TLS_CA_FILE` takes precedence over both. `dotgate check` says how \
-              many authorities each of them gives.",
+        doc: "Directories of PEM files with certificate authorities, as for OpenSSL. They are trusted in addition \
+              to those of `SSL_CERT_FILE`. `DOTGATE_TLS_CA_FILE` takes precedence over both. `dotgate check` \
+              prints how many authorities each source provides.",
         example: "/etc/ssl/certs",
     },
     kind: FolderPaths,
@@ -59,8 +59,8 @@ pub static TLS_AUTHENTICATION: Setting<OneOf<Profile>> = Setting {
         },
         reload: Reload::Live,
         absent: Absent::Default("strict"),
-        doc: "Whether upstreams must be authenticated; with `insecure-opportunistic` anybody on the way \
-              can read and forge everything.",
+        doc: "Authentication of upstreams. With `insecure-opportunistic`, anyone on the network path can read and \
+              forge responses.",
         example: "strict",
     },
     kind: OneOf(PhantomData),
@@ -75,8 +75,9 @@ pub static TLS_KEY_EXCHANGE: Setting<OneOf<KeyExchangePolicy>> = Setting {
         },
         reload: Reload::Live,
         absent: Absent::Default("auto"),
-        doc: "Key exchange offered to upstreams: `hybrid` (X25519MLKEM768, in a ClientHello of two segments), \
-              `classical` (one segment), or `auto`: hybrid, and classical where that does not get through.",
+        doc: "Key exchange offered to upstreams: `hybrid` (X25519MLKEM768, whose ClientHello needs two TCP \
+              segments), `classical` (one segment), or `auto`, which uses hybrid and falls back to classical if \
+              hybrid handshakes fail.",
         example: "auto",
     },
     kind: OneOf(PhantomData),

@@ -20,10 +20,10 @@ use crate::scenario::{self, Outcome, Scenario, cells};
 pub const BEGIN: &str = "## Harmful queries";
 
 const ABOUT: &str = "\
-A harmful query makes an upstream end, stall or flood the connection that carries it. *Others* are the queries that do
-not; each figure is the worst of all runs of its row, over seeds and numbers of upstreams. Every upstream is 10 ms away
-and answers in 5 ms, so a new connection costs 20 ms and a question 15 ms. Attempts per query are an average over the
-incident, harmful queries included.
+A harmful query makes an upstream close, stall or flood the connection that carries it. *Others* are all other queries.
+Each figure is the worst of all runs of its row, over random seeds and numbers of upstreams. The round trip to every
+upstream is 10 ms and it answers in 5 ms, so a new connection takes 20 ms and a query 15 ms. Attempts per query are an
+average over the incident, including the harmful queries.
 ";
 
 /// A matrix of scenarios about one kind of fault.
@@ -147,7 +147,7 @@ pub fn section(all: &[(&Family, &[RowOutcome])]) -> String {
         let Family { name, about, .. } = family;
         let written = write!(
             page,
-            "\n### {name}\n\n{about}\n\n| fault | expected | seen |\n|---|---|---|\n"
+            "\n### {name}\n\n{about}\n\n| injected fault | expected outcome | observed outcome |\n|---|---|---|\n"
         );
         debug_assert!(written.is_ok());
         for row in *rows {

@@ -72,12 +72,12 @@ fn a_query_that_harms_one_upstream_is_answered_by_another() {
 
 #[test]
 fn a_harmful_query_that_is_asked_again_costs_others_nothing() {
-    holds("A harmful query asked again");
+    holds("A repeated harmful query");
 }
 
 #[test]
 fn connections_that_end_behind_a_number_of_answers_lose_no_query() {
-    holds("Connections end behind a number of answers");
+    holds("Connections end after a number of answers");
 }
 
 #[test]

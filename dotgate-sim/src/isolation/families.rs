@@ -34,8 +34,8 @@ impl Harm {
             Harm::Close => "closes the connection (FIN)",
             Harm::Reset => "resets it (RST)",
             Harm::HalfAnswer => "sends half an answer and closes",
-            Harm::WrongIds => "sends 2,000 answers of wrong IDs",
-            Harm::Stall => "answers nothing more on the connection",
+            Harm::WrongIds => "sends 2,000 responses with wrong IDs",
+            Harm::Stall => "stops answering on the connection",
         }
     }
 
@@ -82,34 +82,34 @@ pub fn families() -> Vec<Family> {
     vec![
         Family {
             name: "One harmful query",
-            about: "With 20 and 1,000 others in flight on its connection, at one, two and three upstreams, harmful at \
-                all of them or at the first alone.",
+            about: "20 and 1,000 other queries are in flight on its connection, with one, two and three upstreams. It is \
+                harmful at all upstreams or only at the first.",
             rows: alone().iter().map(|harms| incident(harms)).collect(),
         },
         Family {
             name: "Two harmful queries",
-            about: "The same with two of them on one connection.",
+            about: "The same with two harmful queries on one connection.",
             rows: pairs().iter().map(|harms| incident(harms)).collect(),
         },
         Family {
             name: "A query harmful at one upstream",
-            about: "It is answered by the other one.",
+            about: "The other upstream answers it.",
             rows: Harm::ALL.into_iter().map(answered_elsewhere).collect(),
         },
         Family {
-            name: "A harmful query asked again",
-            about: "100 times a second for 15 s, with and without a cache; 50 others a second. It costs an upstream \
-                at most one connection a second, and others nothing.",
+            name: "A repeated harmful query",
+            about: "100 times a second for 15 s, with and without a cache, and 50 other queries a second. It costs an \
+                upstream at most one connection a second and does not delay other queries.",
             rows: Harm::ALL.into_iter().map(asked_again).collect(),
         },
         Family {
-            name: "Connections end behind a number of answers",
-            about: "At one and at two upstreams; 160 queries at once, as many 5 s later, and 160 queries at 100/s.",
+            name: "Connections end after a number of answers",
+            about: "With one and two upstreams: 160 queries at once, 160 more 5 s later, and 160 queries at 100/s.",
             rows: [1, 2, 5, 10, 100].into_iter().flat_map(bounded).collect(),
         },
         Family {
             name: "An upstream serves one query at a time",
-            about: "50 others a second, at one and at two upstreams; each of their answers takes the upstream 2 ms.",
+            about: "50 other queries a second, with one and two upstreams. The upstream takes 2 ms for each of them.",
             rows: vec![
                 serial("one name takes 1.5 s", 1, "ANSWERS slow* AFTER 1.5s"),
                 serial("three names take 1.5 s", 3, "ANSWERS slow* AFTER 1.5s"),
@@ -119,9 +119,9 @@ pub fn families() -> Vec<Family> {
         },
         Family {
             name: "Dead names",
-            about: "Names that an upstream never answers, or fails 3 s late, while all others are answered on the same \
-                connection: 2 others a second, and two names of a TTL of 2 s, each once a second. Others wait no longer \
-                than without the dead names (*quiet*), by less than a tenth.",
+            about: "An upstream never answers some names, or returns SERVFAIL after 3 s, and answers all others on the \
+                same connection: 2 other queries a second, and two names with a TTL of 2 s, each once a second. Other \
+                queries wait less than 10 % longer than without the dead names (*quiet*).",
             rows: dead_names(),
         },
     ]
@@ -317,7 +317,7 @@ fn bounded(answers: u32) -> [Row; 2] {
             )
         };
         Row {
-            fault: format!("{end} behind {}", count_of(answers as usize, "answer")),
+            fault: format!("{end} after {}", count_of(answers as usize, "answer")),
             parts: vec![
                 part("", "at once", &at_once),
                 part("at 100/s", "at 100/s", &steady),

@@ -57,26 +57,26 @@ impl Elsewhere {
 const HEAD: &str = "\
 # Faults
 
-What befalls dotgate, what must come of it, and what did. Made by `cargo run -p dotgate-sim --example faults` from
-the scenarios in `scenarios/`; a test fails when this page differs from them.
+Injected faults, the expected outcome and the observed outcome. This page is made by `cargo run -p dotgate-sim --example
+faults` from the scenarios in `scenarios/`. A test fails if the page and the scenarios differ.
 
 ## In simulated time
 
-The engine of the program on a simulated network; each scenario with several seeds of chance, of which the worst is
-shown. *Lost*: no response, or one that is neither NOERROR nor NXDOMAIN. *Longest wait*: from the client's query to its
-response. *Attempts*: questions sent upstream. *Connects*: connections begun; *handshakes*: those that became
-sessions. After each scenario nothing of its clients is left, and every answer was the right one to its question.
+The real engine runs on a simulated network. Each scenario runs with several random seeds, and the table shows the worst
+result. *Lost*: no response, or one that is neither NOERROR nor NXDOMAIN. *Longest wait*: from a client's query to its
+response. *Attempts*: queries sent to upstreams. *Connects*: connections started. *Handshakes*: connections that became
+sessions. After each scenario, no state of its clients remains, and every response matched its question.
 
-| fault | expected | seen |
+| injected fault | expected outcome | observed outcome |
 |---|---|---|
 ";
 
 const ELSEWHERE: &str = "
 ## On a real system
 
-What the engine cannot see, and what is shown with real sockets and real TLS besides.
+Faults that a simulation cannot show, and faults that are also tested with real sockets and real TLS.
 
-| fault | shown by |
+| injected fault | test |
 |---|---|
 ";
 
@@ -102,7 +102,7 @@ pub fn table(scenarios: &[(Scenario, Vec<Outcome>)], elsewhere: &[Elsewhere]) ->
             let module = file.rsplit('/').next().unwrap_or(file);
             format!("[{module}](../{file}): `{test}`")
         });
-        let not_shown = not_shown.iter().map(|why| format!("not shown: {why}"));
+        let not_shown = not_shown.iter().map(|why| format!("not tested: {why}"));
         let cell: Vec<String> = tests.chain(not_shown).collect();
         put(
             &mut page,

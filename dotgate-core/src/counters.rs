@@ -45,91 +45,91 @@ macro_rules! counts {
 counts! {
     /// Datagrams received.
     Datagrams = "datagrams",
-    /// Client connections accepted.
+    /// Client TCP connections accepted.
     StreamsAccepted = "streams_accepted",
-    /// Client connections turned away at a limit.
+    /// Client TCP connections rejected at a limit.
     StreamsRefused = "streams_refused",
-    /// Client connections closed for breaking the framing or idling half-way through a message.
+    /// Client TCP connections closed because of a framing error or an incomplete message.
     StreamsCutOff = "streams_cut_off",
-    /// Messages of clients that are not worth a response: too short, or a response themselves.
+    /// Client messages that get no response: too short, or responses themselves.
     QueriesIgnored = "queries_ignored",
     /// Queries rejected with FORMERR, NOTIMP or BADVERS.
     QueriesMalformed = "queries_malformed",
     /// Queries refused by policy: their type, class, signature or RD.
     QueriesRefused = "queries_refused",
-    /// Queries of clients outside the access list.
+    /// Queries refused because the client is not in the access list.
     ClientsRefused = "clients_refused",
-    /// Queries turned away because too many were in flight.
+    /// Queries shed because too many were in flight.
     QueriesShed = "queries_shed",
     /// Queries answered from a locally served zone.
     QueriesLocal = "queries_local",
-    /// Queries for which the cache had nothing.
+    /// Queries that the cache could not answer.
     CacheMisses = "cache_misses",
-    /// Questions asked again before their answers in the cache expire.
+    /// Refreshes of cached responses before they expire.
     Prefetches = "prefetches",
-    /// Queries taken to be answered by an upstream.
+    /// Queries forwarded to an upstream.
     QueriesForwarded = "queries_forwarded",
-    /// Queries that joined a question already in flight.
+    /// Queries that joined a question already in flight in the same worker.
     QueriesMerged = "queries_merged",
-    /// Queries that waited already, with the same ID from the same address and port, when they came again.
+    /// Retransmitted queries: the same query, with the same ID, address and port, was already waiting.
     QueriesRepeated = "queries_repeated",
-    /// Questions that another worker is asking already.
+    /// Questions already in flight in another worker.
     QueriesFollowing = "queries_following",
-    /// Questions sent on a session, first attempts and further ones.
+    /// Queries sent to upstreams, first and further attempts.
     Attempts = "attempts",
-    /// Of these, attempts made beside one that was still running.
+    /// Second attempts made while the first was still running.
     AttemptsBeside = "attempts_beside",
-    /// Of these, attempts made after another one had failed.
+    /// Attempts made after another one had failed.
     AttemptsAgain = "attempts_again",
-    /// Questions of our own, for no client: whether an upstream, or a session, still answers.
+    /// Probes: queries sent to check whether an upstream or a session still responds.
     Probes = "probes",
-    /// Sessions whose opening was begun.
+    /// Connection attempts to upstreams.
     SessionsStarted = "sessions_started",
-    /// Sessions that became open.
+    /// Sessions opened: connection and handshake succeeded.
     SessionsOpened = "sessions_opened",
-    /// Of these, sessions that resumed an earlier one.
+    /// Sessions opened with TLS session resumption.
     HandshakesResumed = "handshakes_resumed",
-    /// Handshakes tried again with a classical key exchange, because a hybrid one failed or got no response.
+    /// Handshakes retried with a classical key exchange after a hybrid one failed or got no response.
     HandshakesFellBack = "handshakes_fell_back",
     /// Sessions that could not be opened.
     SessionsFailed = "sessions_failed",
-    /// Open sessions that ended with questions unanswered.
+    /// Open sessions that ended with queries unanswered.
     SessionsLost = "sessions_lost",
-    /// Open sessions that ended idle.
+    /// Open sessions that ended while idle.
     SessionsEndedIdle = "sessions_ended_idle",
     /// Sessions that became unresponsive.
     SessionsUnresponsive = "sessions_unresponsive",
-    /// Sessions begun for suspects: queries whose session had failed.
+    /// Isolation sessions started for queries whose session had failed.
     SessionsIsolating = "sessions_isolating",
-    /// Times a question was proved to make upstreams end the session.
+    /// Questions quarantined because they make upstreams close the session.
     QuestionsQuarantined = "questions_quarantined",
-    /// Responses that answered a question in flight.
+    /// Upstream responses to queries in flight.
     Responses = "responses",
-    /// Right responses to questions that were given up or answered elsewhere before.
+    /// Valid upstream responses that arrived after the query had timed out or been answered.
     ResponsesLate = "responses_late",
-    /// Messages of upstreams that answer nothing we asked: unknown ID, other question, malformed.
+    /// Invalid upstream messages: unknown ID, wrong question, or malformed.
     ResponsesInvalid = "responses_invalid",
-    /// Responses with answer records outside the question's chain.
+    /// Upstream responses with answer records outside the question's CNAME chain.
     ResponsesStray = "responses_stray",
-    /// Clients answered with an upstream's response.
+    /// Queries answered with an upstream's response.
     Answered = "answered",
-    /// Clients that waited for an upstream and were answered from the cache.
+    /// Queries that waited for an upstream and were answered from the cache.
     AnsweredKept = "answered_kept",
-    /// Clients answered with a failure.
+    /// Queries answered with a locally generated error.
     Failed = "failed",
-    /// Responses that no longer had a client.
+    /// Responses discarded because the client had disconnected.
     ClientsGone = "clients_gone",
-    /// Panics of a worker that were caught.
+    /// Worker panics that were caught.
     Panics = "panics",
-    /// Datagrams the system did not take.
+    /// UDP responses that could not be sent.
     DatagramsUnsent = "datagrams_unsent",
-    /// Responses by UDP that the system refused and that were made shorter.
+    /// UDP responses truncated because the path MTU was too small.
     DatagramsShortened = "datagrams_shortened",
-    /// Times no file descriptor was left.
+    /// Times the process ran out of file descriptors.
     DescriptorsExhausted = "descriptors_exhausted",
-    /// Letters between workers that found the mailbox full.
+    /// Inter-worker messages dropped because the queue was full.
     LettersDropped = "letters_dropped",
-    /// Events that could not be handed to the log.
+    /// Events dropped because the log queue was full.
     EventsDropped = "events_dropped",
 }
 

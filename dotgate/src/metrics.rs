@@ -22,6 +22,7 @@ pub use self::table::{Kind, Metric, table};
 
 use self::encoder::Page;
 use crate::reload::Reloads;
+use crate::upstreams::Validity;
 
 /// Everything that metrics are made from, as it is when a scraper asks.
 #[derive(Clone, Debug)]
@@ -57,8 +58,8 @@ pub struct UpstreamReading {
     pub label: String,
     /// Its health.
     pub health: Arc<Health>,
-    /// The last second of its certificate, since 1970; none before the first full handshake.
-    pub certificate_ends: Option<i64>,
+    /// When its certificate is valid; none before the first full handshake.
+    pub certificate: Option<Validity>,
 }
 
 impl Reading<'_> {

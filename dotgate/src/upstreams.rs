@@ -3,8 +3,7 @@
 mod addresses;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dotgate_core::{Handshakes, Health, UpstreamSettings};
 use rustls::pki_types::{CertificateDer, UnixTime};
@@ -27,11 +26,18 @@ pub struct Upstream {
     handshakes: Arc<Handshakes>,
     /// Those of its name; none for one that is an address.
     addresses: Addresses,
-    /// The last second of its certificate, in seconds since 1970; `UNKNOWN` before the first handshake.
-    certificate_ends: AtomicI64,
+    /// Of its certificate; none before the first full handshake.
+    validity: Mutex<Option<Validity>>,
 }
 
-const UNKNOWN: i64 = i64::MIN;
+/// The first and the last second in which a certificate is valid, in seconds since 1970.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Validity {
+    /// The first second.
+    pub not_before: i64,
+    /// The last second.
+    pub not_after: i64,
+}
 
 impl Upstream {
     /// Makes the shared state of one upstream. One that is a name has no address yet. Engines call it by its `slot`.
@@ -51,7 +57,7 @@ impl Upstream {
             health: Arc::new(Health::new()),
             handshakes: Arc::new(Handshakes::new(config.key_exchange)),
             addresses: Addresses::default(),
-            certificate_ends: AtomicI64::new(UNKNOWN),
+            validity: Mutex::new(None),
         })
     }
 
@@ -141,20 +147,32 @@ impl Upstream {
     pub fn note_certificates(&self, certificates: &[CertificateDer<'_>]) {
         let own = certificates.first().map(CertificateFacts::read);
         if let Some(Ok(facts)) = own {
-            self.certificate_ends.store(facts.not_after, Relaxed);
+            let CertificateFacts {
+                not_before,
+                not_after,
+                ..
+            } = facts;
+            *self.lock_validity() = Some(Validity {
+                not_before,
+                not_after,
+            });
         }
     }
 
     /// The whole days from `now` to its certificate's end, negative once it has ended; none before the first handshake.
     pub fn certificate_days_left(&self, now: UnixTime) -> Option<i64> {
         let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-        self.certificate_ends()
-            .map(|ends| ends.saturating_sub(now).div_euclid(86_400))
+        self.certificate_validity()
+            .map(|validity| validity.not_after.saturating_sub(now).div_euclid(86_400))
     }
 
-    /// The last second of its certificate, in seconds since 1970; none before the first full handshake.
-    pub fn certificate_ends(&self) -> Option<i64> {
-        let ends = self.certificate_ends.load(Relaxed);
-        (ends != UNKNOWN).then_some(ends)
+    /// When its certificate is valid; none before the first full handshake.
+    pub fn certificate_validity(&self) -> Option<Validity> {
+        *self.lock_validity()
+    }
+
+    fn lock_validity(&self) -> MutexGuard<'_, Option<Validity>> {
+        // A panic in between leaves a whole value.
+        self.validity.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

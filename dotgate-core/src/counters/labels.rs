@@ -33,9 +33,9 @@ macro_rules! labels {
 labels! {
     /// How a client's query came.
     ClientTransport:
-    /// In a datagram.
+    /// UDP.
     Udp = "udp",
-    /// On a stream.
+    /// TCP.
     Tcp = "tcp",
 }
 
@@ -72,9 +72,9 @@ labels! {
     Caa = "CAA",
     /// Naming authority pointer.
     Naptr = "NAPTR",
-    /// All types a server cares to give.
+    /// Any type (RFC 8482).
     Any = "ANY",
-    /// Any other type, or a message whose type could not be read.
+    /// Any other type, or an unreadable message.
     Other = "other",
 }
 
@@ -108,27 +108,27 @@ labels! {
     Outcome:
     /// Answered with an upstream's response.
     Answered = "answered",
-    /// Answered from the cache, fresh.
+    /// Answered from the cache.
     Cached = "cached",
-    /// Answered from the cache, past its time to live.
+    /// Answered from the cache with an expired response (RFC 8767).
     Stale = "stale",
-    /// Told of a failure that was kept.
+    /// Answered from the cache with a failure (RFC 9520).
     CachedFailure = "cached_failure",
-    /// Answered for a name that is served here.
+    /// Answered locally: a special-use name.
     Local = "local",
-    /// Waited for an upstream and got an error of ours.
+    /// Waited for an upstream and got a locally generated error.
     Failed = "failed",
-    /// Refused for what it asks: its type, class, signature or RD.
+    /// Refused because of its type, class, signature or RD flag.
     Refused = "refused",
-    /// Refused because the client is outside the access list.
+    /// Refused because the client is not in the access list.
     Prohibited = "prohibited",
     /// Rejected with FORMERR, NOTIMP or BADVERS.
     Malformed = "malformed",
-    /// Turned away because too many were in flight.
+    /// Shed because too many queries were in flight.
     Shed = "shed",
-    /// The same query waited already; its response answers both.
+    /// A retransmission; the response to the first one answers both.
     Repeated = "repeated",
-    /// Not worth a response: too short, a response itself, or from port 0.
+    /// Not answered: too short, a response itself, or from port 0.
     Ignored = "ignored",
 }
 
@@ -137,17 +137,17 @@ labels! {
     Rcode:
     /// No error.
     NoError = "NOERROR",
-    /// The query could not be understood.
+    /// Format error.
     FormErr = "FORMERR",
-    /// The server failed.
+    /// Server failure.
     ServFail = "SERVFAIL",
     /// The name does not exist.
     NxDomain = "NXDOMAIN",
-    /// The kind of query is not implemented.
+    /// Not implemented.
     NotImp = "NOTIMP",
-    /// The server does not want to answer.
+    /// Refused by policy.
     Refused = "REFUSED",
-    /// The EDNS version is not known.
+    /// Unsupported EDNS version.
     BadVers = "BADVERS",
     /// Any other.
     Other = "other",
@@ -172,69 +172,69 @@ impl Rcode {
 labels! {
     /// A stretch of the way to an upstream's answer.
     Stage:
-    /// Opening the TCP connection.
+    /// TCP connection setup.
     Connect = "connect",
-    /// The TLS handshake, once the connection stands.
+    /// TLS handshake, after the TCP connection.
     Tls = "tls",
-    /// From a question being sent to its response.
+    /// From sending the query to its response.
     Upstream = "upstream",
-    /// From a client's query to its response.
+    /// From the client's query to its response.
     Total = "total",
 }
 
 labels! {
     /// Why a question is sent to an upstream.
     AttemptKind:
-    /// For the first time.
+    /// First attempt.
     First = "first",
-    /// After another attempt had failed.
+    /// Retry after another attempt failed.
     Again = "again",
-    /// Beside an attempt that still runs.
+    /// Second attempt while the first is still running (hedge).
     Beside = "beside",
-    /// On an isolation session, after the session of the attempt before had failed.
+    /// Retry on an isolation session, after the previous session failed.
     Isolation = "isolation",
-    /// For no client, to see whether the upstream answers.
+    /// Probe, to check whether the upstream responds.
     Probe = "probe",
 }
 
 labels! {
     /// Which of two attempts that ran at once was answered first.
     Winner:
-    /// The one that was made first.
+    /// The first attempt.
     First = "first",
-    /// The one that was made beside it.
+    /// The second attempt (hedge).
     Beside = "beside",
 }
 
 labels! {
     /// Whether a handshake could build on an earlier session.
     Handshake:
-    /// A full one, with the certificate.
+    /// Full handshake, with certificate verification.
     Full = "full",
-    /// One that resumed an earlier session.
+    /// Resumption of an earlier session.
     Resumed = "resumed",
 }
 
 labels! {
     /// Why a session that was open ended.
     Ending:
-    /// It was idle for its limit, or the upstream had asked to be left (RFC 7828).
+    /// Idle timeout, or requested by the upstream (RFC 7828).
     Idle = "idle",
-    /// The upstream closed it with nothing in flight.
+    /// Closed by the upstream with no query in flight.
     IdlePeer = "idle_peer",
-    /// The upstream closed it with queries in flight.
+    /// Closed by the upstream with queries in flight.
     Closed = "closed",
-    /// The connection was reset, or the network failed under it.
+    /// Connection reset, or a network error.
     Reset = "reset",
-    /// TLS failed.
+    /// TLS error.
     Tls = "tls",
-    /// It fell silent and stayed so.
+    /// Unresponsive.
     Silent = "silent",
-    /// Too many messages came that answered nothing.
+    /// Too many invalid messages.
     Flood = "flood",
-    /// It had been opened for suspects, which were answered.
+    /// Isolation session whose queries were all answered.
     Isolated = "isolated",
-    /// The program ends, or the upstream is no longer configured.
+    /// Shutdown, or the upstream is no longer configured.
     Stopped = "stopped",
 }
 
@@ -252,40 +252,40 @@ impl Ending {
 labels! {
     /// Why a client's connection was closed by us.
     StreamEnd:
-    /// No query came for the idle time, or sooner because most connections were taken.
+    /// Idle timeout, which is shorter when most connections are in use.
     Idle = "idle",
-    /// A query was not complete in time.
+    /// Incomplete query.
     HalfMessage = "half_message",
-    /// The client read nothing of what waited for it in time.
+    /// The client did not read its responses in time.
     Unread = "unread",
-    /// What it sent were no messages: frames without a header, or responses.
+    /// Framing error: a frame shorter than a header, or a response.
     Framing = "framing",
-    /// A message ended before what its header counts, or several could not be understood.
+    /// A truncated message, or several malformed ones.
     Malformed = "malformed",
-    /// All connections were taken, and it made room for another client.
+    /// Closed to make room for another client when all connections were in use.
     Displaced = "displaced",
-    /// Clients cost as much memory as they may, and its client cost most.
+    /// Memory limit reached; this client used the most.
     Memory = "memory",
-    /// The client had sent its last byte and has all responses.
+    /// The client closed its side and has all responses.
     Finished = "finished",
-    /// The program ends.
+    /// Shutdown.
     Stopped = "stopped",
 }
 
 labels! {
     /// A limit of ours at which something was turned away or put off.
     Limit:
-    /// Queries in flight, all clients together.
+    /// Queries in flight, all clients.
     Queries = "queries",
     /// Queries in flight from one client address.
     QueriesPerClient = "queries_per_client",
-    /// Client connections.
+    /// Client TCP connections, all clients.
     Streams = "streams",
-    /// Client connections from one address.
+    /// Client TCP connections from one address.
     StreamsPerClient = "streams_per_client",
-    /// Memory that clients cost: their connections, half-read queries and responses they have not read.
+    /// Memory used for clients: connections, incomplete queries and unread responses.
     ClientMemory = "client_memory",
-    /// Responses over UDP that waited too long, or of which too many were ready for one client: they went without records.
+    /// UDP responses sent without records (TC), because they were late or too many became ready for one address.
     UdpRelease = "udp_release",
     /// File descriptors of the process.
     Descriptors = "descriptors",
@@ -294,27 +294,27 @@ labels! {
 labels! {
     /// What went wrong, at an upstream or for a query: a stage, then what happened there.
     Reason:
-    /// No session to any upstream was open yet.
+    /// No session to any upstream was open.
     NotReady = "not_ready",
     /// The upstream's name has no address yet.
     ConnectNoAddress = "connect_no_address",
     /// No file descriptor was left.
     ConnectNoDescriptor = "connect_no_descriptor",
-    /// Nobody listens there.
+    /// Connection refused.
     ConnectRefused = "connect_refused",
-    /// The network gave no answer in time.
+    /// Connection timed out.
     ConnectTimedOut = "connect_timed_out",
-    /// There is no route.
+    /// No route to the upstream.
     ConnectUnreachable = "connect_unreachable",
-    /// Refused by the system in another way.
+    /// Any other error of the system.
     ConnectOther = "connect_other",
     /// The upstream sent an alert without a label of its own.
     TlsAlert = "tls_alert",
-    /// The upstream did not expect a message of ours.
+    /// The upstream received an unexpected message.
     TlsAlertUnexpectedMessage = "tls_alert_unexpected_message",
-    /// Nothing that is offered suits the upstream.
+    /// The upstream accepts none of the offered parameters.
     TlsAlertHandshakeFailure = "tls_alert_handshake_failure",
-    /// The upstream refused a certificate of ours, though none is sent.
+    /// The upstream rejected a client certificate, although none is sent.
     TlsAlertBadCertificate = "tls_alert_bad_certificate",
     /// The upstream found a value out of range.
     TlsAlertIllegalParameter = "tls_alert_illegal_parameter",
@@ -324,61 +324,61 @@ labels! {
     TlsAlertDecodeError = "tls_alert_decode_error",
     /// The upstream could not verify a message.
     TlsAlertDecryptError = "tls_alert_decrypt_error",
-    /// The upstream knows neither TLS 1.2 nor 1.3.
+    /// The upstream supports neither TLS 1.2 nor TLS 1.3.
     TlsAlertProtocolVersion = "tls_alert_protocol_version",
     /// The upstream demands stronger ciphers.
     TlsAlertInsufficientSecurity = "tls_alert_insufficient_security",
-    /// The upstream failed by itself.
+    /// Internal error of the upstream.
     TlsAlertInternalError = "tls_alert_internal_error",
     /// The upstream does not serve the authentication name.
     TlsAlertUnrecognizedName = "tls_alert_unrecognized_name",
     /// The upstream demands a client certificate.
     TlsAlertCertificateRequired = "tls_alert_certificate_required",
-    /// The upstream knows no application protocol `dot`.
+    /// The upstream rejected ALPN `dot`.
     TlsAlpnRefused = "tls_alpn_refused",
-    /// The certificate is unusable in another way.
+    /// The certificate is invalid in another way.
     TlsCertificateBad = "tls_certificate_bad",
-    /// The certificate's time is over.
+    /// The certificate has expired.
     TlsCertificateExpired = "tls_certificate_expired",
-    /// The certificate is for another name or address.
+    /// The certificate is for a different name or address.
     TlsCertificateName = "tls_certificate_name",
-    /// The certificate's time has not come.
+    /// The certificate is not valid yet.
     TlsCertificateNotYetValid = "tls_certificate_not_yet_valid",
-    /// The certificate was revoked.
+    /// The certificate has been revoked.
     TlsCertificateRevoked = "tls_certificate_revoked",
-    /// This system's clock cannot be right.
+    /// The system clock is wrong.
     TlsClockWrong = "tls_clock_wrong",
-    /// The connection was closed in the handshake.
+    /// The connection was closed during the handshake.
     TlsClosed = "tls_closed",
-    /// No certificate authority that is trusted here signed it.
+    /// The certificate is not signed by a trusted authority.
     TlsIssuerUnknown = "tls_issuer_unknown",
-    /// No configured pin is the certificate's.
+    /// The public key matches none of the configured pins.
     TlsPinMismatch = "tls_pin_mismatch",
-    /// The upstream broke the TLS protocol.
+    /// TLS protocol error.
     TlsProtocol = "tls_protocol",
-    /// The handshake took too long.
+    /// The handshake timed out.
     TlsTimedOut = "tls_timed_out",
-    /// An upstream answered with an error.
+    /// The upstream returned an error.
     UpstreamError = "upstream_error",
-    /// The session ended before the response came.
+    /// The session ended before the response arrived.
     UpstreamClosed = "upstream_closed",
-    /// No response came in time.
+    /// No response in time.
     UpstreamSilent = "upstream_silent",
-    /// A response to another question under the ID of ours.
+    /// The ID matched, but the question did not.
     UpstreamWrongQuestion = "upstream_wrong_question",
-    /// A message with an ID that is not in use.
+    /// A message with an unknown ID.
     UpstreamUnknownId = "upstream_unknown_id",
     /// Not a well-formed response.
     UpstreamMalformed = "upstream_malformed",
-    /// A truncated response, though the transport has no such limit.
+    /// A truncated response over TLS.
     UpstreamTruncated = "upstream_truncated",
-    /// Too many messages that answer nothing.
+    /// Too many invalid messages.
     UpstreamFlood = "upstream_flood",
-    /// A question was alone on two sessions that the upstream then ended.
+    /// The upstream closed two sessions that carried only this query.
     UpstreamHarmful = "upstream_harmful_question",
-    /// A limit of this forwarder was reached.
+    /// A limit of dotgate was reached.
     Overload = "overload",
-    /// A bug of ours.
+    /// A bug in dotgate.
     Internal = "internal",
 }
 

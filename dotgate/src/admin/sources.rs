@@ -116,7 +116,7 @@ impl Sources {
             slot: upstream.slot(),
             label: upstream.label().to_owned(),
             health: Arc::clone(upstream.health()),
-            certificate_ends: upstream.certificate_ends(),
+            certificate: upstream.certificate_validity(),
         });
         let drops = self
             .workers

@@ -250,17 +250,23 @@ fn write_upstream(
         }
         OfUpstream::RoundTrip => {
             if let Some(span) = upstream.health.evidence().round_trip() {
-                page.sample(
-                    &[name],
-                    seconds(span.as_micros().try_into().unwrap_or(u64::MAX)),
-                );
+                let micros = span.as_micros().try_into().unwrap_or(u64::MAX);
+                page.sample(&[name], seconds(micros));
             }
+        }
+        OfUpstream::CertificateBegins => {
+            write_known(page, name, upstream.certificate.map(|it| it.not_before));
         }
         OfUpstream::CertificateEnds => {
-            if let Some(ends) = upstream.certificate_ends {
-                page.sample(&[name], ends);
-            }
+            write_known(page, name, upstream.certificate.map(|it| it.not_after));
         }
+    }
+}
+
+/// A sample, if its value is known.
+fn write_known(page: &mut Page, name: &str, value: Option<i64>) {
+    if let Some(value) = value {
+        page.sample(&[name], value);
     }
 }
 

@@ -23,22 +23,25 @@ const ENDING: Label = closed("reason", Ending::VALUES);
 const STATE: Label = closed(
     "state",
     &[
-        ("well", " It answers, or nobody has asked yet."),
+        ("well", " It responds, or has not been queried yet."),
         (
             "suspect",
-            " A session to it fell silent and no response has come since.",
+            " A session to it is unresponsive, and no response has arrived since.",
         ),
         (
             "down",
-            " It cannot be reached, fails to authenticate, or stays silent.",
+            " It cannot be reached, cannot be authenticated, or does not respond.",
         ),
     ],
 );
 const RELOAD: Label = closed(
     "result",
     &[
-        ("ok", " It is in force."),
-        ("refused", " The one before goes on."),
+        ("ok", " The new configuration is active."),
+        (
+            "refused",
+            " The new configuration was rejected; the current one stays active.",
+        ),
     ],
 );
 const UPSTREAM: Label = Label {
@@ -94,158 +97,161 @@ families! {
     /// Metrics about clients, added up over the workers.
     OfClients via Clients:
     Queries = Counter "dotgate_queries" [TRANSPORT, TYPE, OUTCOME]
-        "Messages of clients by what became of them.",
-        "Load, and the share that fails, is shed or is refused. Each message is counted once, when its outcome is known.";
+        "Client messages by outcome.",
+        "Query load, and the share of queries that failed, were shed or were refused. Each message is counted once, when its outcome is known.";
     Responses = Counter "dotgate_responses" [RCODE]
         "Responses to clients by RCODE.",
-        "What clients see. SERVFAIL beyond a trickle is worth a look at dotgate_failures_total.";
+        "The results that clients see. If SERVFAIL is more than occasional, check dotgate_failures_total.";
     QueryDuration = Histogram "dotgate_query_duration_seconds" [TRANSPORT, WAITED_OUTCOME]
-        "Time from a client's query to its response, of queries that waited.",
-        "How long clients wait. An answer made within the turn its query came in (cached, local, refused) has no time worth measuring and is in dotgate_queries_total alone.";
+        "Time from query to response, for queries that waited for an upstream.",
+        "How long clients wait. Responses sent immediately (cached, local, refused) are not measured and appear only in dotgate_queries_total.";
     Failures = Counter "dotgate_failures" [REASON]
-        "Queries that got an error of ours, by the most telling reason.",
-        "Why clients get SERVFAIL; the same reason is in the Extended DNS Error they get.";
+        "Queries answered with a locally generated error, by primary cause.",
+        "Why clients get SERVFAIL. The Extended DNS Error in the response has the same reason.";
     LimitsHit = Counter "dotgate_limits_hit" [LIMIT]
-        "Times something was turned away or put off at a limit.",
-        "A limit is too low for the load, or a client misbehaves.";
+        "Times a limit was reached and something was rejected or delayed.",
+        "A limit is too low for the load, or a client sends too much.";
     QueriesInFlight = Gauge "dotgate_queries_in_flight" []
-        "Queries that wait for an answer.",
-        "Grows when upstreams are slow; at DOTGATE_QUERY_IN_FLIGHT_MAX per worker queries are shed.";
+        "Queries waiting for a response.",
+        "Grows when upstreams are slow. At DOTGATE_QUERY_IN_FLIGHT_MAX per worker, queries are shed.";
     QuestionsInFlight = Gauge "dotgate_questions_in_flight" []
-        "Questions that wait for an answer; several queries may ask the same.",
-        "Far fewer than queries in flight: many clients ask the same.";
+        "Distinct questions waiting for a response. Several queries can wait for the same question.",
+        "Far below the queries in flight: many clients ask the same question.";
     OldestQuery = Gauge "dotgate_oldest_query_age_seconds" []
-        "How long the oldest unanswered query has waited; 0 if none waits.",
-        "Near the query deadline: some queries find no upstream.";
+        "Age of the oldest unanswered query, or 0 if none is waiting.",
+        "Close to the query deadline: some queries get no response from any upstream.";
     Streams = Gauge "dotgate_streams_open" []
-        "Clients' TCP connections that are open.",
-        "Near DOTGATE_TCP_CONNECTIONS_MAX: clients are turned away soon.";
+        "Open client TCP connections.",
+        "Close to DOTGATE_TCP_CONNECTIONS_MAX: new connections will soon be rejected.";
     StreamsClosed = Counter "dotgate_streams_closed" [STREAM_END]
-        "Clients' TCP connections that dotgate closed, by reason.",
-        "unread, half_message, framing and malformed: clients that misbehave; displaced and memory: more than there is room for.";
+        "Client TCP connections closed by dotgate, by reason.",
+        "unread, half_message, framing and malformed: faulty clients. displaced and memory: the limits are reached.";
     ClientMemory = Gauge "dotgate_client_memory_bytes" []
-        "Memory that clients take: TCP connections with what waits in dotgate and in the kernel, and queries in flight.",
-        "From half of dotgate_client_memory_max_bytes on no client gets more than its share; at the limit connections are closed.";
+        "Memory used for clients: TCP connections including data buffered in dotgate and in the kernel, and queries in flight.",
+        "Above half of dotgate_client_memory_max_bytes, each client is limited to its share. At the limit, connections are closed.";
     ClientMemoryMax = Gauge "dotgate_client_memory_max_bytes" []
-        "Memory that clients may take.",
-        "DOTGATE_SERVER_CLIENT_MEMORY, or what auto made of the cgroup's limit.";
+        "Limit of the memory used for clients.",
+        "DOTGATE_SERVER_CLIENT_MEMORY, or the value that `auto` derived from the cgroup's limit.";
 }
 
 families! {
     /// Metrics about one upstream, added up over the workers.
     OfUpstream via Upstreams:
     StageDuration = Histogram "dotgate_stage_duration_seconds" [STAGE, UPSTREAM]
-        "Time of each stage that succeeded on the way to an upstream's answer.",
-        "Where time goes: total far above upstream means connections, not the resolver, are slow.";
+        "Duration of each successful stage of getting a response from an upstream.",
+        "Where the time is spent. If total is far above upstream, connections are slow, not the upstream itself.";
     Attempts = Counter "dotgate_upstream_attempts" [UPSTREAM, ATTEMPT]
-        "Questions sent to an upstream.",
-        "What queries cost the upstreams: kinds other than first are extra traffic.";
+        "Queries sent to an upstream.",
+        "Load on the upstreams. Kinds other than first are extra traffic.";
     Races = Counter "dotgate_upstream_races" [UPSTREAM, WINNER]
-        "Answers delivered while another attempt for the same question was running, by the upstream that answered.",
-        "Whether asking beside pays: beside wins where the first attempt was stuck.";
+        "Responses received while two attempts for one question were running, by the attempt that was answered.",
+        "Whether second attempts help: `beside` wins where the first attempt was stuck.";
     UpstreamResponses = Counter "dotgate_upstream_responses" [UPSTREAM, RCODE]
-        "Right responses of an upstream.",
-        "An upstream that answers SERVFAIL or REFUSED more than the others do.";
+        "Valid responses from an upstream.",
+        "An upstream that returns SERVFAIL or REFUSED more often than the others.";
     UpstreamErrors = Counter "dotgate_upstream_errors" [UPSTREAM, REASON]
-        "What went wrong with an upstream: openings, sessions, messages.",
-        "Which upstream fails, and how; certificates and pins never pass by themselves.";
+        "Errors of an upstream: connecting, sessions and messages.",
+        "Which upstream fails, and how. Certificate and pin errors do not go away by themselves.";
     UpstreamUp = Gauge "dotgate_upstream_up" [UPSTREAM]
-        "1 unless an upstream is down.",
-        "0 for all upstreams: nothing but stale answers can be given.";
+        "1 if an upstream is not down, else 0.",
+        "0 for all upstreams: only cached and stale responses can be served.";
     UpstreamState = Gauge "dotgate_upstream_state" [UPSTREAM, STATE]
-        "1 for the state an upstream is in, 0 for the others.",
-        "Suspect comes and goes with lost packets; down is shown after the causes that ARCHITECTURE.md lists.";
+        "1 for the current state of an upstream, 0 for the other states.",
+        "Packet loss makes an upstream suspect for a moment. ARCHITECTURE.md lists what makes an upstream down.";
     RoundTrip = Gauge "dotgate_upstream_round_trip_seconds" [UPSTREAM]
-        "Smoothed time from a question to its response; absent before the first.",
-        "How far away an upstream is now.";
+        "Smoothed time from a query to its response. Absent before the first response.",
+        "Current latency of an upstream.";
+    CertificateBegins = Gauge "dotgate_upstream_certificate_not_before_timestamp_seconds" [UPSTREAM]
+        "Start of the validity of an upstream's certificate, in seconds since 1970. Absent before the first full handshake.",
+        "With the expiry time: the lifetime of the certificate, and the share of it that is left.";
     CertificateEnds = Gauge "dotgate_upstream_certificate_not_after_timestamp_seconds" [UPSTREAM]
-        "Last second of an upstream's certificate, since 1970; absent before the first full handshake.",
+        "Expiry time of an upstream's certificate, in seconds since 1970. Absent before the first full handshake.",
         "Days left: (dotgate_upstream_certificate_not_after_timestamp_seconds - time()) / 86400.";
     UpstreamInFlight = Gauge "dotgate_upstream_questions_in_flight" [UPSTREAM]
-        "Questions an upstream has not answered yet.",
-        "Grows where an upstream stalls.";
+        "Queries that an upstream has not answered yet.",
+        "Grows if an upstream stalls.";
     SessionsOpen = Gauge "dotgate_sessions_open" [UPSTREAM]
-        "Sessions that are open, all workers together.",
-        "Normally one per worker that has queries; more under load or while one is suspect.";
+        "Open sessions to an upstream, in all workers.",
+        "Normally one per busy worker. More under load, or while a session is suspect.";
     SessionsOpened = Counter "dotgate_sessions_opened" [UPSTREAM]
-        "Sessions that became open.",
-        "Many per minute: the upstream closes early, or the network breaks connections.";
+        "Sessions opened.",
+        "Many per minute: the upstream closes sessions early, or the network interrupts them.";
     SessionReuses = Counter "dotgate_session_reuses" [UPSTREAM]
-        "Questions sent on a session that had carried one before.",
-        "Close to the number of attempts: handshakes are rare, as they should be.";
+        "Queries sent on a session that had already carried one.",
+        "Normally close to the number of attempts: handshakes are rare.";
     SessionsClosed = Counter "dotgate_sessions_closed" [UPSTREAM, ENDING]
-        "Open sessions that ended, by reason.",
-        "Any reason but idle, idle_peer and stopped cost queries another attempt.";
+        "Open sessions that were closed, by reason.",
+        "Reasons other than idle, idle_peer and stopped cost queries another attempt.";
     HandshakeDuration = Histogram "dotgate_handshake_duration_seconds" [UPSTREAM, HANDSHAKE]
-        "Time of TLS handshakes that succeeded, full and resumed.",
-        "Full handshakes cost an upstream and us the most; many of them are a storm.";
+        "Duration of successful TLS handshakes, full and resumed.",
+        "Full handshakes are expensive for both sides. Many of them are a handshake storm.";
 }
 
 families! {
     /// Metrics about the cache, which all workers share.
     OfCache via Cache:
     Entries = Gauge "dotgate_cache_entries" []
-        "Answers and failures that are kept.",
-        "How many names clients ask for again and again.";
+        "Cached responses and cached failures.",
+        "Number of entries in the cache.";
     Bytes = Gauge "dotgate_cache_bytes" []
-        "Memory that entries take, with their share of the tables.",
-        "At dotgate_cache_max_bytes entries are evicted before their time.";
+        "Memory used by the cache entries and their index.",
+        "At dotgate_cache_max_bytes, entries are evicted before they expire.";
     BytesMax = Gauge "dotgate_cache_max_bytes" []
-        "Memory that the cache may take.",
+        "Configured size of the cache.",
         "DOTGATE_CACHE_SIZE.";
     Evictions = Counter "dotgate_cache_evictions" []
-        "Entries that had to go while they could still be served.",
-        "Many, and few queries answered from the cache: a larger DOTGATE_CACHE_SIZE would save questions.";
+        "Entries evicted before they expired.",
+        "High with a low hit rate: a larger DOTGATE_CACHE_SIZE would reduce upstream queries.";
 }
 
 families! {
     /// Metrics about the program and its process.
     OfProcess via Process:
     UdpDrops = Counter "dotgate_udp_receive_drops" []
-        "Datagrams the kernel dropped because a receive buffer of ours was full.",
-        "Queries lost before dotgate saw them: raise net.core.rmem_max and DOTGATE_SERVER_UDP_RECEIVE_BUFFER, or the number of workers.";
+        "Datagrams dropped by the kernel because a receive buffer was full.",
+        "Queries lost before dotgate could read them. Raise net.core.rmem_max and DOTGATE_SERVER_UDP_RECEIVE_BUFFER, or the number of workers.";
     LogDrops = Counter "dotgate_log_lines_dropped" []
-        "Lines of the log that were dropped because standard error did not take them.",
-        "What reads the log is stuck or too slow; nothing waits for it.";
+        "Log lines dropped because standard error did not accept them.",
+        "The reader of the log is stuck or too slow. dotgate never waits for it.";
     ConfigReloads = Counter "dotgate_config_reloads" [RELOAD]
-        "Times the configuration was read anew while serving, by what came of it.",
-        "A change of the file that has not become one here: the log says what is wrong with it.";
+        "Configuration reloads, by result.",
+        "A change of the file that was rejected. The log says why.";
     ConfigReloadOk = Gauge "dotgate_config_last_reload_success" []
-        "1 if the configuration that was read last is in force, else 0.",
-        "0: the file is not what is served; a restart would fail. The log and /api/v1/status say why.";
+        "1 if the last configuration read is active, else 0.",
+        "0: the active configuration is not that of the file, and a restart would fail. The log and /api/v1/status say why.";
     ConfigReloadTime = Gauge "dotgate_config_last_reload_timestamp_seconds" []
-        "When the configuration was last read, since 1970.",
-        "Whether a change has arrived; that of the start counts.";
+        "Time of the last configuration load, in seconds since 1970.",
+        "Whether a change has been read. Set at startup.";
     AddressesAwaited = Gauge "dotgate_listen_addresses_awaited" []
-        "Addresses of HOST that this host does not have now.",
-        "Above 0: clients that ask there get no response; the log and /api/v1/status name them.";
+        "Addresses in HOST that this host does not currently have.",
+        "Above 0: queries to these addresses get no response. The log and /api/v1/status list them.";
     Workers = Gauge "dotgate_workers" []
         "Worker threads.",
-        "What limits per worker are to be multiplied by.";
+        "Multiply limits that apply per worker by this number.";
     Build = Info "dotgate_build_info" [text("version"), text("commit"), text("rustc")]
-        "What this program was built from.",
-        "Which version runs where; commit is empty unless the build was told.";
+        "Version of the program and its build.",
+        "Which version runs where. `commit` is empty if it was not given to the build.";
     Cpu = Counter "process_cpu_seconds" []
-        "Processor time of all threads, for us and in the kernel.",
-        "Close to the number of workers per second: no more queries can be served.";
+        "CPU time of all threads, user and system.",
+        "If it grows by the number of workers per second, the CPU is saturated.";
     Resident = Gauge "process_resident_memory_bytes" []
-        "Memory that is not swapped out.",
-        "Bounded by the settings; growth without end is a bug.";
+        "Resident memory.",
+        "Bounded by the settings. Unlimited growth is a bug.";
     Virtual = Gauge "process_virtual_memory_bytes" []
-        "Address space.",
-        "Of little meaning by itself.";
+        "Virtual memory.",
+        "Of little meaning on its own.";
     OpenFds = Gauge "process_open_fds" []
         "Open file descriptors.",
-        "Near process_max_fds: connections wait.";
+        "Close to process_max_fds: connections have to wait.";
     MaxFds = Gauge "process_max_fds" []
-        "File descriptors that may be open.",
-        "Raised to the hard limit at the start.";
+        "Limit of open file descriptors.",
+        "Raised to the hard limit at startup.";
     Threads = Gauge "process_threads" []
         "Threads.",
-        "The workers, the control thread and the log's.";
+        "The workers, the control thread and the log writer.";
     Started = Gauge "process_start_time_seconds" []
-        "When the process started, since 1970.",
-        "Restarts.";
+        "Start time of the process, in seconds since 1970.",
+        "A change is a restart.";
 }
 
 /// The metric of a plain count; none for those whose numbers stand, with labels, in a family.
@@ -269,45 +275,45 @@ pub(super) fn alone(count: Count) -> Option<Metric> {
         Count::StreamsRefused | Count::DescriptorsExhausted => return None, // LimitsHit
         // HandshakeDuration, UpstreamResponses
         Count::SessionsOpened | Count::HandshakesResumed | Count::Responses => return None,
-        Count::Datagrams => "Load over UDP before anything is looked at.",
-        Count::StreamsAccepted => "Load over TCP; responses cut for UDP bring clients here.",
+        Count::Datagrams => "UDP load, including datagrams that are no queries.",
+        Count::StreamsAccepted => "TCP load. Truncated UDP responses make clients retry over TCP.",
         Count::StreamsCutOff => {
-            "Clients that stall, do not read, or speak something else than DNS: dotgate_streams_closed_total says why."
+            "Clients that stall, do not read, or do not speak DNS. dotgate_streams_closed_total has the reasons."
         }
         Count::QueriesForwarded => {
-            "With dotgate_upstream_attempts_total: how many questions a forwarded query costs."
+            "With dotgate_upstream_attempts_total: upstream queries per forwarded query."
         }
-        Count::QueriesMerged => "Queries that cost no upstream anything.",
+        Count::QueriesMerged => "Queries that caused no upstream traffic.",
         Count::CacheMisses => {
-            "Against dotgate_queries_total{outcome=\"cached\"}: how much the cache saves."
+            "Compare with dotgate_queries_total{outcome=\"cached\"} for the hit rate."
         }
-        Count::Prefetches => "What keeping popular answers fresh costs the upstreams.",
-        Count::QueriesFollowing => "Questions that another worker was asking already.",
-        Count::LettersDropped => "A worker too busy to hear of the others' answers.",
+        Count::Prefetches => "Upstream load caused by refreshing popular responses.",
+        Count::QueriesFollowing => "How often workers share one upstream query.",
+        Count::LettersDropped => "A worker is too busy to receive the responses of other workers.",
         Count::SessionsStarted => {
-            "Far more than dotgate_sessions_opened_total: an upstream cannot be reached."
+            "Far above dotgate_sessions_opened_total: an upstream cannot be reached."
         }
         Count::HandshakesFellBack => "A middlebox may drop large ClientHellos.",
-        Count::SessionsUnresponsive => "Upstreams or the path to them freeze now and then.",
+        Count::SessionsUnresponsive => "Upstreams, or the path to them, stall at times.",
         Count::SessionsIsolating => {
-            "Sessions fail with queries in flight; each query is asked again apart from the others."
+            "Sessions fail with queries in flight. The queries are retried separately."
         }
         Count::QuestionsQuarantined => {
-            "Somebody asks what makes an upstream end the connection; nobody else is affected."
+            "A query makes an upstream close the connection. Other queries are not affected."
         }
-        Count::ResponsesLate => "An upstream slower than clients have patience.",
+        Count::ResponsesLate => "An upstream responds after its queries have timed out.",
         Count::ResponsesStray => {
-            "An upstream that adds what was not asked for; nothing is made of it."
+            "An upstream adds unrelated records. They are not used for other questions."
         }
-        Count::ClientsGone => "TCP clients that leave before their answer.",
-        Count::Panics => "Bugs. Please report them with the log.",
+        Count::ClientsGone => "TCP clients disconnect before they get their responses.",
+        Count::Panics => "A bug. Please report it with the log.",
         Count::DatagramsUnsent => {
-            "Responses lost here: full socket buffers, or clients without a route."
+            "Responses lost locally: full socket buffers, or no route to the client."
         }
         Count::DatagramsShortened => {
-            "Clients behind links that carry less than `DOTGATE_SERVER_UDP_RESPONSE_MAX`; they ask again over TCP."
+            "Clients behind links whose MTU is too small for `DOTGATE_SERVER_UDP_RESPONSE_MAX`. They retry over TCP."
         }
-        Count::EventsDropped => "The log is slower than what there is to log.",
+        Count::EventsDropped => "Events occur faster than they can be logged.",
     };
     Some(row(
         Source::Count(count),

@@ -12,7 +12,8 @@ pub fn reference_page() -> String {
     let table = table();
     let mut page = String::from(HEAD);
     push_bound(&mut page, &table);
-    page += "\n## Metrics\n\n| metric | kind | labels | what it is | what it tells |\n|---|---|---|---|---|\n";
+    page +=
+        "\n## Metrics\n\n| metric | type | labels | description | use |\n|---|---|---|---|---|\n";
     for metric in &table {
         push_row(&mut page, metric);
     }
@@ -25,18 +26,19 @@ pub fn reference_page() -> String {
 
 const HEAD: &str = "# Metrics\n\n\
     <!-- Made by `dotgate check --print metrics.md` from dotgate/src/metrics/families.rs. -->\n\n\
-    `/metrics` on the admin address (`DOTGATE_ADMIN_LISTEN`) is written in OpenMetrics 1.0 for scrapers that ask for \
-    it,\nand in the Prometheus text format 0.0.4 for all others. Counters begin at 0 when the program starts. Metrics \
-    of which\nnothing is known yet are absent: a certificate before the first handshake, `process_*` on systems \
-    without `/proc`,\ndrops where the kernel does not tell them.\n\n\
-    No label is a query's name or a client's address. Times are taken from the clock that a worker reads once per \
-    turn, so\nan answer made within the turn in which its query came (from the cache, for a local name, a refusal) has \
-    no duration:\nit is counted in `dotgate_queries_total` alone. A share of all queries takes those without one as the fastest:\n\n\
-    \x20   (sum(rate(dotgate_query_duration_seconds_bucket{le=\"0.025\"}[5m]))\n\
-    \x20    + sum(rate(dotgate_queries_total{outcome=~\"answered|cached|stale|cached_failure|local|failed\"}[5m]))\n\
-    \x20    - sum(rate(dotgate_query_duration_seconds_count[5m])))\n\
-    \x20   / sum(rate(dotgate_queries_total{outcome=~\"answered|cached|stale|cached_failure|local|failed\"}[5m]))\n\n\
-    is the share of queries answered within 25 ms.\n\n";
+    dotgate serves `/metrics` at the admin endpoint (`DOTGATE_ADMIN_LISTEN`), in OpenMetrics 1.0 for scrapers that \
+    request\nit and in the Prometheus text format 0.0.4 for all others. Counters start at 0 with the process. A metric \
+    without a\nvalue is absent: a certificate before the first handshake, `process_*` on systems without `/proc`, \
+    drops where the\nkernel does not report them.\n\n\
+    No label contains a query name or a client address. Responses that are sent immediately (from the cache, for a \
+    local\nname, or refused) have no duration and are counted only in `dotgate_queries_total`. To compute a share of all \
+    queries,\ncount these as the fastest. The share of queries answered within 25 ms is:\n\n\
+    ```promql\n\
+    (sum(rate(dotgate_query_duration_seconds_bucket{le=\"0.025\"}[5m]))\n\
+    \x20 + sum(rate(dotgate_queries_total{outcome=~\"answered|cached|stale|cached_failure|local|failed\"}[5m]))\n\
+    \x20 - sum(rate(dotgate_query_duration_seconds_count[5m])))\n\
+    / sum(rate(dotgate_queries_total{outcome=~\"answered|cached|stale|cached_failure|local|failed\"}[5m]))\n\
+    ```\n\n";
 
 fn push_bound(page: &mut String, table: &[Metric]) {
     let with = |upstreams: usize| -> usize {
@@ -59,8 +61,8 @@ fn push_bound(page: &mut String, table: &[Metric]) {
     // Writing to a String cannot fail.
     write!(
         page,
-        "The number of series is bounded: {} without upstreams, {} for each upstream, {} at most ({} upstreams). \
-         Histograms\nhave the upper bounds {} s.\n",
+        "The number of time series is bounded: {} plus {} per upstream, at most {} (with {} upstreams).\n\
+         The histogram buckets are {} s.\n",
         with(0),
         with(1) - with(0),
         with(limits::UPSTREAMS),
@@ -122,7 +124,7 @@ fn push_label(page: &mut String, (label, metrics): (Label, Vec<String>)) {
     writeln!(page, "\n### `{}` of {}\n", label.name, metrics.join(", ")).unwrap_or_default();
     match label.values {
         Values::Closed(values) => {
-            *page += "| value | stands for |\n|---|---|\n";
+            *page += "| value | meaning |\n|---|---|\n";
             for (word, about) in values {
                 writeln!(page, "| `{word}` | {} |", about.trim_start()).unwrap_or_default();
             }
@@ -132,14 +134,14 @@ fn push_label(page: &mut String, (label, metrics): (Label, Vec<String>)) {
             let all: Vec<String> = all.iter().map(|word| format!("`{word}`")).collect();
             writeln!(
                 page,
-                "{}, as above: the outcomes that take time.",
+                "{}, as above: the outcomes of queries that waited.",
                 all.join(", ")
             )
             .unwrap_or_default();
         }
         Values::Upstreams => {
-            *page += "An upstream of the settings, as logs name it: `9.9.9.9@853#dns.quad9.net`.\n";
+            *page += "A configured upstream, written as in the log: `9.9.9.9@853#dns.quad9.net`.\n";
         }
-        Values::Text => *page += "A text that is fixed when the program is built.\n",
+        Values::Text => *page += "Fixed at build time.\n",
     }
 }

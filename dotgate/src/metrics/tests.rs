@@ -8,6 +8,7 @@ use dotgate_core::limits;
 
 use super::*;
 use crate::reload::Record;
+use crate::upstreams::Validity;
 
 /// A label that needs every escape there is.
 const ODD: &str = "a\\b\"c\nd";
@@ -18,7 +19,10 @@ fn with_reading<T>(upstreams: usize, use_it: impl FnOnce(&Reading<'_>) -> T) -> 
         slot,
         label: format!("{ODD}{slot}"),
         health: Arc::default(),
-        certificate_ends: Some(1_800_000_000),
+        certificate: Some(Validity {
+            not_before: 1_790_000_000,
+            not_after: 1_800_000_000,
+        }),
     });
     use_it(&Reading {
         now: Moment::from_nanos(1),
@@ -117,7 +121,7 @@ fn what_is_not_known_is_not_on_the_page() {
             slot: 0,
             label: "up".to_owned(),
             health: Arc::default(),
-            certificate_ends: None,
+            certificate: None,
         }],
         cache: Usage::default(),
         client_memory: &ClientMemory::new(1),
@@ -128,7 +132,13 @@ fn what_is_not_known_is_not_on_the_page() {
         process: Process::default(),
     }
     .page(Format::Text);
-    for absent in ["not_after", "round_trip", "process_", "udp_receive_drops"] {
+    for absent in [
+        "not_before",
+        "not_after",
+        "round_trip",
+        "process_",
+        "udp_receive_drops",
+    ] {
         assert!(!page.contains(absent), "{absent}");
     }
 }

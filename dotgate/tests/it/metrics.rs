@@ -68,6 +68,12 @@ fn an_answer_moves_every_stage_and_a_resumed_handshake_is_told_from_a_full_one()
     }
     let ends = "dotgate_upstream_certificate_not_after_timestamp_seconds{upstream=\"0\"}";
     assert!(world.metric(ends) > Some(1.7e9));
+    let begins = "dotgate_upstream_certificate_not_before_timestamp_seconds{upstream=\"0\"}";
+    assert!(
+        world
+            .metric(begins)
+            .is_some_and(|begins| Some(begins) < world.metric(ends))
+    );
     world.upstreams[0].end_all(End::Notify);
     world.wait_for_metric(
         "dotgate_sessions_closed_total{upstream=\"0\",reason=\"idle_peer\"}",

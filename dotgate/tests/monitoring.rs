@@ -226,9 +226,11 @@ fn every_alert_has_a_place_on_the_page_and_is_tested() {
         let values = lines.filter_map(|line| line.strip_prefix(key));
         values.map(str::to_owned).collect::<Vec<_>>()
     };
-    for runbook in of("runbook: ") {
-        let (path, anchor) = runbook.split_once('#').unwrap();
-        assert_eq!(path, PAGE);
+    let runbooks = of("runbook_url: ");
+    let base = concat!("https://dotgate.example/", env!("CARGO_PKG_VERSION"), "/");
+    for runbook in &runbooks {
+        let (url, anchor) = runbook.split_once('#').unwrap();
+        assert_eq!(url.strip_prefix(base), Some(PAGE));
         assert!(anchors.contains(anchor), "{anchor}: {anchors:?}");
     }
     let linked = page.split("](#").skip(1);
@@ -236,7 +238,9 @@ fn every_alert_has_a_place_on_the_page_and_is_tested() {
         assert!(anchors.contains(anchor), "{anchor}: {anchors:?}");
     }
     let names = of("- alert: ");
-    assert_eq!(names.len(), 13);
+    assert_eq!(names.len(), 17);
+    // The two alerts on errors share their annotations.
+    assert_eq!(runbooks.len() + 1, names.len());
     for name in names {
         let fires = format!("alertname=\"{name}\"");
         assert!(tests.contains(&fires), "{name} is not tested");
@@ -259,7 +263,7 @@ fn the_dashboard_needs_no_plugin_and_asks_the_chosen_instances() {
         for expression in expressions {
             assert_eq!(panel["datasource"]["uid"], "${datasource}", "{title}");
             assert!(
-                expression.contains("{instance=~\"$instance\""),
+                expression.contains("{job=~\"$job\",instance=~\"$instance\""),
                 "{title}: {expression}"
             );
         }

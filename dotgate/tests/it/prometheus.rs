@@ -36,13 +36,17 @@ const STILL: [&str; 10] = [
 ];
 
 /// Alerts about what does not befall this world.
-const SILENT: [&str; 6] = [
+const SILENT: [&str; 10] = [
     "DotgateDown",
     "DotgateAllUpstreamsDown",
     "DotgateServingStale",
     "DotgateCertificateExpiring",
     "DotgatePinMismatch",
     "DotgateConfigReloadFailed",
+    "DotgateRestarting",
+    "DotgateReceiveDrops",
+    "DotgateLogLinesDropped",
+    "DotgatePanic",
 ];
 
 /// What a frozen upstream is seen by, in the words of the log and in those of metrics: first its sessions fall silent,
@@ -72,6 +76,7 @@ fn dashboard() -> Vec<String> {
     expressions
         .map(|expression| {
             let expression = expression.replace("$__rate_interval", "1m");
+            let expression = expression.replace("$job", ".+");
             expression.replace("$instance", ".+")
         })
         .collect()

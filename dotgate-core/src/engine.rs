@@ -33,12 +33,14 @@ use self::limit_log::LimitLog;
 use crate::admit::Quotas;
 use crate::cache::Cache;
 use crate::counters::{Count, Counters};
-use crate::exchange::{Client, Exchange, ExchangeKey, WaiterKey, Waiters};
+use crate::due::DueQueue;
+use crate::exchange::{Client, Exchange, Waiters};
 use crate::failure::Failure;
 use crate::flights::{Flights, Letter};
 use crate::health::Health;
 use crate::inflight::Inflight;
 use crate::isolation::Isolation;
+use crate::keys::{ExchangeKey, SessionKey, StreamKey, WaiterKey};
 use crate::limits;
 use crate::memory::ClientMemory;
 use crate::moment::{Moment, earlier};
@@ -49,9 +51,8 @@ use crate::quarantine::Quarantine;
 use crate::random::Random;
 use crate::respond::Transport;
 use crate::root::root_servers;
-use crate::session::SessionKey;
 use crate::settings::Settings;
-use crate::stream::{StreamKey, Streams};
+use crate::stream::Streams;
 use crate::zones::Zones;
 
 /// What the engines of a process share.
@@ -108,13 +109,13 @@ pub struct Engine {
     exchanges: SlotMap<ExchangeKey, Exchange>,
     waiters: Waiters,
     /// Deadlines of waiters, in order.
-    deadlines: VecDeque<(Moment, WaiterKey)>,
-    /// When waiting clients are given a stale answer, in order.
-    patience: VecDeque<(Moment, ExchangeKey)>,
+    deadlines: DueQueue<WaiterKey>,
+    /// When the client response timer of those that wait for an exchange expires (RFC 8767 section 5).
+    client_timers: DueQueue<ExchangeKey>,
     /// When exchanges for which no client waits are given up, in order.
-    refreshes: VecDeque<(Moment, ExchangeKey)>,
+    refreshes: DueQueue<ExchangeKey>,
     /// When exchanges that wait for another worker ask for themselves, in order.
-    following: VecDeque<(Moment, ExchangeKey)>,
+    following: DueQueue<ExchangeKey>,
     /// What clients' queries have earned for prefetching.
     prefetch_credit: u32,
     /// Answers given from the cache, which give addresses in another order each time.
@@ -180,10 +181,10 @@ impl Engine {
             inflight: Inflight::default(),
             exchanges: SlotMap::with_key(),
             waiters: SlotMap::with_key(),
-            deadlines: VecDeque::new(),
-            patience: VecDeque::new(),
-            refreshes: VecDeque::new(),
-            following: VecDeque::new(),
+            deadlines: DueQueue::default(),
+            client_timers: DueQueue::default(),
+            refreshes: DueQueue::default(),
+            following: DueQueue::default(),
             prefetch_credit: 0,
             turn: 0,
             path_limits: PathLimits::default(),
@@ -288,9 +289,9 @@ impl Engine {
 
     /// When `on_timeout` must be called at the latest.
     pub fn next_deadline(&self) -> Option<Moment> {
-        let mut next = self.deadlines.front().map(|(deadline, _)| *deadline);
-        for queue in [&self.patience, &self.refreshes, &self.following] {
-            next = earlier(next, queue.front().map(|(due, _)| *due));
+        let mut next = self.deadlines.next();
+        for queue in [&self.client_timers, &self.refreshes, &self.following] {
+            next = earlier(next, queue.next());
         }
         for (_, session) in &self.sessions {
             next = earlier(next, session.next_deadline());
@@ -331,9 +332,8 @@ impl Engine {
 
     /// Of these, questions that are asked for the cache alone, or were when a client began to wait for them too.
     pub fn refreshes_in_flight(&self) -> usize {
-        let all = self.refreshes.iter();
-        all.filter(|(_, key)| self.exchanges.contains_key(*key))
-            .count()
+        let all = self.refreshes.keys();
+        all.filter(|key| self.exchanges.contains_key(*key)).count()
     }
 
     /// Client connections.
@@ -408,7 +408,8 @@ impl Engine {
             return;
         }
         let recoveries = self.pools.health().map(Health::generation).sum();
-        if std::mem::replace(&mut self.recoveries_seen, recoveries) != recoveries {
+        let has_recovered = std::mem::replace(&mut self.recoveries_seen, recoveries) != recoveries;
+        if has_recovered && !cfg!(planted = "recovery-elsewhere-is-not-seen") {
             self.serve_waiting(now);
         }
         // Those who were answered elsewhere meanwhile wait no more.
@@ -449,17 +450,6 @@ impl Drop for Engine {
                 pool.health().evidence().note_session_ended();
             }
         }
-    }
-}
-
-/// Puts something into a queue that is in order of time. New things are due last, but for a while after a wait has
-/// become shorter.
-fn insert_in_order<T>(queue: &mut VecDeque<(Moment, T)>, due: Moment, thing: T) {
-    if queue.back().is_none_or(|(last, _)| *last <= due) {
-        queue.push_back((due, thing));
-    } else {
-        let place = queue.partition_point(|(held, _)| *held <= due);
-        queue.insert(place, (due, thing));
     }
 }
 

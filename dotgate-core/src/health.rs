@@ -201,7 +201,8 @@ impl Health {
         if self.barren_sessions.load(Relaxed) != 0 {
             self.barren_sessions.store(0, Relaxed);
         }
-        !self.is_well() && !self.is_erring() && self.recover(now)
+        let is_for_ever = cfg!(planted = "down-for-ever") && self.state() == HealthState::Down;
+        !self.is_well() && !self.is_erring() && !is_for_ever && self.recover(now)
     }
 
     /// A client's question was answered without error. True if this ended a `Down`.

@@ -9,7 +9,8 @@ use hashbrown::HashTable;
 use slotmap::SlotMap;
 
 use crate::cache::Key;
-use crate::exchange::{Exchange, ExchangeKey};
+use crate::exchange::Exchange;
+use crate::keys::ExchangeKey;
 
 /// Finds the exchange of a question.
 #[derive(Default)]

@@ -9,9 +9,8 @@
 
 use std::collections::VecDeque;
 
-use crate::exchange::ExchangeKey;
+use crate::keys::{ExchangeKey, SessionKey};
 use crate::limits;
-use crate::session::SessionKey;
 
 /// Tells one group of suspects from another.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -67,7 +66,11 @@ impl Isolation {
         &mut self,
         suspects: &[ExchangeKey],
     ) -> impl Iterator<Item = (GroupId, ExchangeKey)> + use<> {
-        let size = suspects.len().div_ceil(limits::ISOLATION_SPLIT).max(1);
+        let split = match cfg!(planted = "suspects-are-not-split") {
+            true => 1,
+            false => limits::ISOLATION_SPLIT,
+        };
+        let size = suspects.len().div_ceil(split).max(1);
         let mut members = Vec::with_capacity(suspects.len());
         for chunk in suspects.chunks(size) {
             let id = self.next_id;

@@ -100,7 +100,10 @@ pub const BESIDE_AFTER: Duration = Duration::from_millis(1_500);
 pub const HANDSHAKE_BESIDE_AFTER: Duration = Duration::from_millis(750);
 
 /// A handshake older than this is given up: slow paths work, dead ones end.
-pub const HANDSHAKE_WAIT: Duration = Duration::from_secs(5);
+pub const HANDSHAKE_WAIT: Duration = match cfg!(planted = "handshake-is-never-given-up") {
+    true => Duration::from_secs(300),
+    false => Duration::from_secs(5),
+};
 
 /// An idle session is closed after this long until its peer's own limit is known.
 /// Public resolvers were seen to close after 8 to 11 s.

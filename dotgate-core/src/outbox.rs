@@ -10,8 +10,7 @@ use ipnet::IpNet;
 use crate::counters::labels::Limit;
 use crate::failure::Failure;
 use crate::key_exchange::KeyExchange;
-use crate::session::SessionKey;
-use crate::stream::StreamKey;
+use crate::keys::{SessionKey, StreamKey};
 
 /// How a datagram's response gets back: through the socket and from the address that were asked
 /// (RFC 2181 section 4).
@@ -131,6 +130,9 @@ impl Outbox {
         let start = self.bytes.len();
         write(&mut self.bytes);
         self.datagrams.push((path, start..self.bytes.len()));
+        if cfg!(planted = "datagrams-are-answered-twice") {
+            self.datagrams.push((path, start..self.bytes.len()));
+        }
     }
 
     /// Adds the message that `write` appends, unless it says that there is none. Whether it was added.

@@ -12,9 +12,10 @@ use slotmap::SlotMap;
 
 use crate::health::Health;
 use crate::key_exchange::{Fallback, Handshake, KeyExchange};
+use crate::keys::SessionKey;
 use crate::limits;
 use crate::moment::Moment;
-use crate::session::{Phase, Session, SessionKey};
+use crate::session::{Phase, Session};
 use crate::settings::UpstreamSettings;
 
 pub(crate) type Sessions = SlotMap<SessionKey, Session>;
@@ -291,7 +292,9 @@ impl Pool {
             _ if unanswered < 2 || responses == 0 || responses > limits::ANSWERS_MAX => {
                 Closing::Suspicious
             }
-            AnswersPerSession::Seen(seen) if seen == responses => {
+            AnswersPerSession::Seen(seen)
+                if seen == responses && !cfg!(planted = "answers-per-session-are-not-learned") =>
+            {
                 let until = now + limits::ANSWERS_MAX_FOR;
                 self.answers = AnswersPerSession::AtMost(responses, until);
                 Closing::SpentLearned(responses)

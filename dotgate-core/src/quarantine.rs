@@ -57,7 +57,7 @@ impl Quarantine {
 
     /// Whether the question with this hash may be asked at `now`; takes the turn if it may.
     pub(crate) fn admit(&self, now: Moment, question_hash: u64) -> Admission {
-        if self.is_empty() {
+        if self.is_empty() || cfg!(planted = "quarantine-is-forgotten") {
             return Admission::Free;
         }
         let mut entries = self.lock();

@@ -5,8 +5,8 @@
 //! choice out.
 
 use crate::exchange::Exchange;
+use crate::keys::SessionKey;
 use crate::pool::{Pools, Sessions};
-use crate::session::SessionKey;
 
 /// What to do for an exchange that needs an attempt.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,7 +31,9 @@ pub(crate) fn choose(exchange: &Exchange, pools: &Pools, sessions: &Sessions) ->
             && !exchange.runs_at(upstream)
     };
     for (upstream, pool) in upstreams() {
-        if is_untried(upstream) && pool.health().is_well() {
+        let comes_first =
+            cfg!(planted = "ill-upstream-comes-first") && pool.with_room(sessions, None).is_some();
+        if is_untried(upstream) && (pool.health().is_well() || comes_first) {
             if let Some(session) = pool.with_room(sessions, None) {
                 return Choice::Ask(session);
             }

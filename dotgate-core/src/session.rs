@@ -14,19 +14,13 @@ use std::time::Duration;
 
 use dotgate_wire::{UpstreamQuery, write_query};
 use hashbrown::HashTable;
-use slotmap::new_key_type;
 
-use crate::exchange::ExchangeKey;
 use crate::frames::Frames;
 use crate::key_exchange::Handshake;
+use crate::keys::ExchangeKey;
 use crate::limits;
 use crate::moment::{Moment, earlier};
 use crate::random::Random;
-
-new_key_type! {
-    /// Names a session to its driver; never used again for another one.
-    pub struct SessionKey;
-}
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Phase {
@@ -189,7 +183,7 @@ impl Session {
 
     /// Whether it may be given another query.
     pub(crate) fn takes_queries(&self) -> bool {
-        self.is_open()
+        (self.is_open() || cfg!(planted = "sent-before-authentication"))
             && !self.is_draining
             && self.in_flight + self.retired < limits::SESSION_QUERIES
             && self.outgoing.len() < limits::SESSION_UNSENT_BYTES
@@ -342,6 +336,7 @@ impl Session {
     pub(crate) fn on_invalid(&mut self) -> bool {
         self.invalid += 1;
         self.invalid >= limits::SESSION_INVALID_MESSAGES
+            && !cfg!(planted = "invalid-messages-are-borne")
     }
 
     /// Gives a query up: nobody waits for its response any more, but its ID stays taken.
@@ -417,6 +412,9 @@ impl Session {
                     true => self.idle_since,
                     false => self.idle_since + self.idle_limit,
                 });
+                let idle = idle.filter(|_| {
+                    self.is_draining || !cfg!(planted = "idle-session-is-never-closed")
+                });
                 earlier(earlier(self.judgement(), beside), idle)
             }
         }
@@ -441,6 +439,9 @@ impl Session {
             (None, None) if self.suspicion().is_some_and(is_long_past) => {
                 self.become_unresponsive(now)
             }
+            (None, None) if cfg!(planted = "silence-alone-condemns-a-session") => {
+                self.become_unresponsive(now)
+            }
             (None, None) => {
                 self.probed_at = Some(now);
                 Lapse::NoResponse
@@ -460,7 +461,7 @@ impl Session {
     fn suspicion(&self) -> Option<Moment> {
         let first = self.silence[0].map(|sent| sent + self.at_least(limits::NO_RESPONSE_ALONE));
         let second = self.silence[1].map(|sent| sent + self.at_least(limits::NO_RESPONSE));
-        earlier(first, second)
+        earlier(first, second).filter(|_| !cfg!(planted = "session-is-never-unresponsive"))
     }
 
     /// A wait, or a few round trips where these are longer.
@@ -520,6 +521,12 @@ impl Session {
     }
 
     fn free_id(&self, random: &mut Random) -> u16 {
+        let is_retired = |ticket: &&Ticket| matches!(ticket.asker, Asker::Retired(_));
+        if cfg!(planted = "retired-id-is-given-again")
+            && let Some(ticket) = self.tickets.iter().find(is_retired)
+        {
+            return ticket.id;
+        }
         loop {
             let id = random.message_id();
             if self

@@ -15,23 +15,19 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use slotmap::{SlotMap, new_key_type};
+use slotmap::SlotMap;
 
 pub use self::budget::KernelBuffers;
-use self::holders::{Activity, HolderKey, Holders};
+use self::holders::{Activity, Holders};
 pub(crate) use self::pending::{Pending, PendingEde, PendingQueue, ResponseTerms};
 use crate::admit::ClientId;
 use crate::counters::labels::StreamEnd;
 use crate::frames::Frames;
+use crate::keys::{HolderKey, StreamKey};
 use crate::limits;
 use crate::memory::ClientMemory;
 use crate::moment::{Moment, earlier};
 use crate::settings::Settings;
-
-new_key_type! {
-    /// Names a client's connection to its driver; never used again for another one.
-    pub struct StreamKey;
-}
 
 pub(crate) struct Stream {
     pub(crate) peer: IpAddr,
@@ -75,7 +71,9 @@ impl Stream {
     }
 
     pub(crate) fn may_read(&self, queries_max: usize) -> bool {
-        self.in_flight < queries_max && self.outgoing.len() < limits::STREAM_UNSENT_BYTES
+        let has_room =
+            self.in_flight < queries_max && self.outgoing.len() < limits::STREAM_UNSENT_BYTES;
+        has_room || cfg!(planted = "full-stream-is-read-on")
     }
 
     pub(crate) fn on_message(&mut self, now: Moment) {
@@ -376,7 +374,8 @@ impl Streams {
                 in_use = in_use.or(Some(key));
             }
         }
-        idle.map(|(.., key)| key).or(in_use)
+        let displaced = idle.map(|(.., key)| key).or(in_use);
+        displaced.filter(|_| !cfg!(planted = "idle-clients-are-never-displaced"))
     }
 }
 

@@ -41,14 +41,17 @@ pub(crate) fn judge(answer: &Answer, asked_with_edns: bool) -> Verdict {
         rcode::SERVFAIL | rcode::REFUSED => match code {
             // 6 to 12: the data is bogus, and asking on would shop for a worse answer.
             // 15 to 18: somebody's policy (RFC 8914 section 4).
-            Some(ede::DNSSEC_BOGUS..=ede::NSEC_MISSING | ede::BLOCKED..=ede::PROHIBITED) => {
+            Some(ede::DNSSEC_BOGUS..=ede::NSEC_MISSING | ede::BLOCKED..=ede::PROHIBITED)
+                if !cfg!(planted = "bogus-data-is-asked-elsewhere") =>
+            {
                 Verdict::Stands
             }
             _ => Verdict::AskElsewhere(failure),
         },
         rcode::FORMERR | rcode::NOTIMP => {
             // RFC 6891 section 7: FORMERR without OPT is how EDNS is refused.
-            if asked_with_edns && answer.edns().is_none() {
+            let refuses_edns = answer.edns().is_none() && !cfg!(planted = "edns-is-never-given-up");
+            if asked_with_edns && refuses_edns {
                 Verdict::WithoutEdns(failure)
             } else {
                 Verdict::AskElsewhere(failure)

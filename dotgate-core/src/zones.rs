@@ -6,14 +6,9 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use hashbrown::HashTable;
-use slotmap::{SlotMap, new_key_type};
+use slotmap::SlotMap;
 
-use crate::exchange::WaiterKey;
-
-new_key_type! {
-    /// Names a registrable domain while queries for names in it wait.
-    pub(crate) struct ZoneKey;
-}
+use crate::keys::{WaiterKey, ZoneKey};
 
 struct Zone {
     hash: u64,

@@ -101,7 +101,11 @@ pub fn write_response(
         let parts = answer.parts();
         let Written { cut, opt, .. } = put_records(out, &parts, hop);
         if let Some(question) = out.get_mut(start + HEADER_LEN..start + parts.question_end) {
-            letter_case.apply(question);
+            if !cfg!(planted = "letter-case-is-lost") {
+                letter_case.apply(question);
+            } else {
+                LetterCase::default().apply(question);
+            }
         }
         opt.append(out, start, 0);
         cut
@@ -235,13 +239,16 @@ fn put_records<'a>(out: &mut Vec<u8>, parts: &Parts<'_>, hop: &ClientHop<'a>) ->
         rcodes::SERVFAIL
     };
     let mut flags = hop_flags(hop) | rcode;
-    if cut == Cut::Everything || parts.is_truncated {
+    let is_cut = cut == Cut::Everything && !cfg!(planted = "cut-is-not-told");
+    if is_cut || parts.is_truncated {
         flags |= Flags::TC;
     }
     if hop.authentic_data && parts.is_authentic && cut != Cut::Everything {
         flags |= Flags::AD;
     }
-    set_u16(message, 0, hop.id);
+    if !cfg!(planted = "client-gets-the-upstreams-id") {
+        set_u16(message, 0, hop.id);
+    }
     set_u16(message, FLAGS_AT, flags);
     let cleared: &[usize] = match cut {
         Cut::Nothing => &[],

@@ -35,6 +35,7 @@ impl Key {
     ) -> Key {
         let name_hash = SipHasher13::new_with_keys(secret.0, secret.1).hash(question.name());
         let mark = |on, mark| if on { mark } else { 0 };
+        let dnssec_ok = dnssec_ok && !cfg!(planted = "dnssec-ok-is-not-in-the-key");
         let variant = mark(dnssec_ok, DNSSEC_OK) | mark(checking_disabled, CHECKING_DISABLED);
         let (rtype, rclass) = (question.rtype(), question.rclass());
         Key {

@@ -252,7 +252,8 @@ impl Shard {
         let Some(hold) = next_hold(before, now, generation, hold_max) else {
             return;
         };
-        if has_data || hold == 0 {
+        let keeps_data = has_data && !cfg!(planted = "failure-replaces-data");
+        if keeps_data || hold == 0 {
             return;
         }
         let standing = self.supersede(&pair.exact()).unwrap_or_default();
@@ -318,7 +319,11 @@ impl Shard {
     /// Whether it is data, fresh or not yet too old to be served as stale.
     fn is_servable(&self, place: Place, now: Moment) -> bool {
         let entry = self.arena.entry(place);
-        entry.is_some_and(|entry| !entry.has(FAILURE) && now < entry.fresh_until() + self.stale_max)
+        let is_for_ever = cfg!(planted = "stale-for-ever");
+        entry.is_some_and(|entry| {
+            let is_young = now < entry.fresh_until() + self.stale_max || is_for_ever;
+            !entry.has(FAILURE) && is_young
+        })
     }
 
     /// Removes the entry whose place a new one takes.

@@ -7,9 +7,10 @@ use dotgate_wire::{Ede, Stored, opcode, write_response};
 use super::Engine;
 use crate::counters::Count;
 use crate::counters::labels::{Limit, Outcome};
-use crate::exchange::{Attempt, Client, Exchange, ExchangeKey, Waiter, WaiterKey};
+use crate::exchange::{Attempt, Client, Exchange, Waiter};
 use crate::failure::Failure;
 use crate::flights::Role;
+use crate::keys::{ExchangeKey, WaiterKey};
 use crate::moment::Moment;
 use crate::pool::Pools;
 use crate::respond::Asked;
@@ -20,18 +21,21 @@ use crate::verdict::is_policy;
 impl Engine {
     /// Answers those whose deadline has passed.
     pub(super) fn expire_waiters(&mut self, now: Moment) {
-        while let Some(&(deadline, key)) = self.deadlines.front() {
+        while let Some(key) = self.deadlines.pop_due(now) {
             let Some(waiter) = self.waiters.get(key) else {
-                self.deadlines.pop_front();
                 continue;
             };
-            if deadline > now {
-                return;
-            }
-            self.deadlines.pop_front();
             let exchange = waiter.exchange;
+            let state = self.exchanges.get(exchange);
+            if cfg!(planted = "attempt-extends-the-deadline")
+                && state.is_some_and(Exchange::is_running)
+            {
+                self.deadlines.push(now + self.settings.query_deadline, key);
+                continue;
+            }
             self.expire(now, key, exchange);
         }
+        self.drop_answered();
     }
 
     /// Fails a waiter of an exchange; those behind it may get new attempts.
@@ -241,7 +245,12 @@ impl Engine {
         let question = self.spelt_question(key, waiter);
         let asked = self.asked_by(waiter);
         let text = self.failure_text(failure, exchange.failure().1);
-        let ede = Some((failure.ede(), text.as_str()));
+        let told = if cfg!(planted = "failure-tells-no-reason") {
+            Failure::NotReady
+        } else {
+            failure
+        };
+        let ede = Some((told.ede(), text.as_str()));
         self.deliver_error(
             waiter.client,
             &asked,
@@ -295,7 +304,9 @@ impl Engine {
     }
 
     pub(super) fn end_waiter(&mut self, waiter: &Waiter) {
-        self.quotas.release(waiter.client_id, waiter.client.via());
+        if !cfg!(planted = "quota-is-never-given-back") {
+            self.quotas.release(waiter.client_id, waiter.client.via());
+        }
         if let Some(zone) = waiter.zone {
             self.zones.leave(zone);
         }

@@ -9,14 +9,15 @@ use crate::cache::ROUTE;
 use crate::counters::Count;
 use crate::counters::labels::AttemptKind;
 use crate::domain::registrable;
-use crate::exchange::{Attempt, ExchangeKey};
+use crate::exchange::Attempt;
 use crate::failure::Failure;
 use crate::health::{Health, HealthState};
+use crate::keys::{ExchangeKey, SessionKey};
 use crate::limits;
 use crate::moment::Moment;
 use crate::outbox::{Action, Event};
 use crate::select::{Choice, choose};
-use crate::session::{Asker, Purpose, Session, SessionKey};
+use crate::session::{Asker, Purpose, Session};
 
 impl Engine {
     /// Makes the next attempt for an exchange, or queues it for a session, or ends it.
@@ -306,7 +307,10 @@ impl Engine {
         let has_traffic = self
             .last_query
             .is_some_and(|last| due < last + limits::TRAFFIC_WITHIN);
-        self.descriptor_pause.is_none() && (has_traffic || !self.waiting.is_empty())
+        let is_wanted = has_traffic || !self.waiting.is_empty();
+        self.descriptor_pause.is_none()
+            && is_wanted
+            && !cfg!(planted = "ill-upstream-is-never-tried")
     }
 
     /// Finds out whether an upstream answers, for somebody who asks about it. Where something is in flight to it

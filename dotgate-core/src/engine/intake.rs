@@ -7,15 +7,16 @@ use dotgate_wire::{
     opcode, parse_front, parse_query, write_local,
 };
 
+use super::Engine;
 use super::kept::Held;
 use super::places::hash_sender;
-use super::{Engine, insert_in_order};
 use crate::cache::ROUTE;
 use crate::counters::Count;
 use crate::counters::labels::{Limit, Outcome};
-use crate::exchange::{Asks, Client, Exchange, ExchangeKey, Waiter};
+use crate::exchange::{Asks, Client, Exchange, Waiter};
 use crate::failure::Failure;
 use crate::flights::Role;
+use crate::keys::ExchangeKey;
 use crate::moment::Moment;
 use crate::outbox::ReturnPath;
 use crate::query::{Refusal, refusal};
@@ -233,10 +234,12 @@ impl Engine {
             self.one_more_on_stream(key);
         }
         let deadline = now + self.settings.query_deadline;
-        insert_in_order(&mut self.deadlines, deadline, waiter);
+        if found.is_none() || !cfg!(planted = "merged-query-has-no-deadline") {
+            self.deadlines.push(deadline, waiter);
+        }
         let stale_after = self.settings.cache.stale_after;
         if held == Held::Stale && stale_after <= self.settings.query_deadline {
-            self.patience.push_back((now + stale_after, exchange));
+            self.client_timers.push(now + stale_after, exchange);
         }
         if let Some(state) = self.exchanges.get_mut(exchange) {
             state.join(waiter, &mut self.waiters);

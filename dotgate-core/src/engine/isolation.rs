@@ -7,16 +7,16 @@
 use super::Engine;
 use crate::counters::Count;
 use crate::counters::labels::Ending;
-use crate::exchange::ExchangeKey;
 use crate::failure::Failure;
 use crate::health::HealthState;
 use crate::isolation::{Group, Stage, Test};
+use crate::keys::{ExchangeKey, SessionKey};
 use crate::limits;
 use crate::moment::Moment;
 use crate::outbox::{Action, Event};
 use crate::pool::Pool;
 use crate::quarantine::Admission;
-use crate::session::{Purpose, Session, SessionKey};
+use crate::session::{Purpose, Session};
 
 /// What came of the search for an upstream that suspects can be asked at.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -7,14 +7,15 @@
 
 use dotgate_wire::{Ede, Question, Stored, Ttls, ede, rcode, store_failure};
 
-use super::{Engine, insert_in_order};
+use super::Engine;
 use crate::cache::{Found, Key, Scope, Terms};
 use crate::counters::Count;
 use crate::counters::labels::Outcome;
-use crate::exchange::{Asks, Client, ExchangeKey, Waiter};
+use crate::exchange::{Asks, Client, Waiter};
 use crate::failure::Failure;
 use crate::flights::Role;
 use crate::health::Health;
+use crate::keys::ExchangeKey;
 use crate::limits;
 use crate::moment::Moment;
 use crate::respond::Asked;
@@ -143,7 +144,8 @@ impl Engine {
             generation: self.recoveries(),
             stale_max: self.settings.cache.stale_max,
             may_prefetch,
-            shares_nxdomain: self.settings.cache.nxdomain_all_types,
+            shares_nxdomain: self.settings.cache.nxdomain_all_types
+                || cfg!(planted = "nxdomain-is-of-all-types"),
         };
         self.kept.clear();
         self.cache.lookup(now, key, question, terms, &mut self.kept)
@@ -222,6 +224,9 @@ impl Engine {
         let octets = std::mem::take(&mut self.kept);
         let turn = self.next_turn();
         let (ttls, ede) = match told {
+            Told::Fresh(_) if cfg!(planted = "ttl-is-not-counted-down") => {
+                (Ttls::CountedDown(0), PendingEde::OfAnswer(None))
+            }
             Told::Fresh(age) => (Ttls::CountedDown(age), PendingEde::OfAnswer(None)),
             Told::Failed => {
                 let ede = PendingEde::OfAnswer(Some(ede::CACHED_ERROR));
@@ -283,7 +288,7 @@ impl Engine {
             exchange.is_refresh = true;
         }
         let given_up = now + self.settings.query_deadline;
-        insert_in_order(&mut self.refreshes, given_up, key);
+        self.refreshes.push(given_up, key);
         self.advance(now, key);
     }
 
@@ -337,8 +342,11 @@ impl Engine {
         let limits = &self.settings.cache;
         if matches!(self.answer.rcode(), rcode::NOERROR | rcode::NXDOMAIN) {
             // One that is not kept still ends the life of what it supersedes.
-            let life = limits.life(self.answer.life());
-            let scope = if limits.nxdomain_all_types && self.answer.denies_all_types() {
+            let least = u32::from(cfg!(planted = "answer-without-a-life-is-kept"));
+            let life = limits.life(self.answer.life()).max(least);
+            let covers_all_types =
+                limits.nxdomain_all_types || cfg!(planted = "nxdomain-is-of-all-types");
+            let scope = if covers_all_types && self.answer.denies_all_types() {
                 Scope::AllTypes
             } else {
                 Scope::Exact
@@ -397,11 +405,7 @@ impl Engine {
     /// Gives clients that have waited for the client timer what is held for them (RFC 8767 section 5). The
     /// exchange goes on without them, to refresh it.
     pub(super) fn serve_stale(&mut self, now: Moment) {
-        while let Some(&(due, key)) = self.patience.front() {
-            if due > now {
-                return;
-            }
-            self.patience.pop_front();
+        while let Some(key) = self.client_timers.pop_due(now) {
             let Some(held) = self.find_for_waiter(now, key, Failure::Silent) else {
                 continue;
             };
@@ -467,16 +471,12 @@ impl Engine {
         }
         exchange.is_refresh = true;
         let given_up = now + self.settings.query_deadline;
-        insert_in_order(&mut self.refreshes, given_up, key);
+        self.refreshes.push(given_up, key);
     }
 
     /// Gives up exchanges that were made or went on for the cache alone.
     pub(super) fn end_refreshes(&mut self, now: Moment) {
-        while let Some(&(due, key)) = self.refreshes.front() {
-            if due > now {
-                return;
-            }
-            self.refreshes.pop_front();
+        while let Some(key) = self.refreshes.pop_due(now) {
             let Some(exchange) = self.exchanges.get_mut(key) else {
                 continue;
             };

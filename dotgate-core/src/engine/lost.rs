@@ -4,14 +4,14 @@
 use super::Engine;
 use crate::counters::Count;
 use crate::counters::labels::Limit;
-use crate::exchange::ExchangeKey;
 use crate::failure::{ConnectFault, Failure, SessionEnd, TlsFault};
 use crate::isolation::Stage;
+use crate::keys::{ExchangeKey, SessionKey};
 use crate::limits;
 use crate::moment::Moment;
 use crate::outbox::Event;
 use crate::pool::Closing;
-use crate::session::{Phase, Purpose, Session, SessionKey};
+use crate::session::{Phase, Purpose, Session};
 
 impl Engine {
     /// Where an upstream gives few answers per session, the end of one makes room for the next.
@@ -137,13 +137,19 @@ impl Engine {
             exchange.fresh_after = Some(now);
             if is_accused {
                 exchange.strikes += 1;
-                if exchange.strikes >= limits::HARMFUL_STRIKES {
+                let is_harmful = exchange.strikes >= limits::HARMFUL_STRIKES;
+                if is_harmful && !cfg!(planted = "harmful-question-is-never-quarantined") {
                     self.quarantine(now, key, session.upstream);
                     continue;
                 }
             }
             if self.becomes_suspect(now, key, session.purpose) {
                 suspects.push(key);
+            }
+        }
+        if cfg!(planted = "no-retry-after-a-session-ends") {
+            for key in suspects.drain(..) {
+                self.fail_with_noted(now, key);
             }
         }
         self.isolate(now, &suspects);

@@ -8,8 +8,9 @@ use crate::counters::Gauge;
 use crate::counters::labels::{
     AttemptKind, ClientTransport, Handshake, Limit, Outcome, Reason, RecordType, Winner,
 };
-use crate::exchange::{Client, ExchangeKey, Waiter};
+use crate::exchange::{Client, Waiter};
 use crate::failure::Failure;
+use crate::keys::ExchangeKey;
 use crate::moment::Moment;
 use crate::session::Session;
 
@@ -142,13 +143,8 @@ impl Engine {
     /// Lets others read how much is in flight. To be called at the end of a turn.
     pub fn publish_load(&mut self) {
         // Those answered before their deadline are of no age.
-        while let Some((_, key)) = self.deadlines.front()
-            && !self.waiters.contains_key(*key)
-        {
-            self.deadlines.pop_front();
-        }
-        let oldest = self.deadlines.front();
-        let oldest = oldest.and_then(|(_, key)| self.waiters.get(*key));
+        let oldest = self.drop_answered();
+        let oldest = oldest.and_then(|key| self.waiters.get(key));
         self.memory.set_queries(self.number, self.waiters.len());
         let counters = &self.counters;
         counters.set(

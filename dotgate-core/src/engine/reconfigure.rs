@@ -10,10 +10,9 @@ use std::time::Duration;
 
 use super::Engine;
 use crate::counters::labels::Ending;
-use crate::exchange::ExchangeKey;
+use crate::keys::{ExchangeKey, SessionKey};
 use crate::moment::Moment;
 use crate::outbox::Action;
-use crate::session::SessionKey;
 use crate::settings::Settings;
 
 impl Engine {
@@ -21,7 +20,7 @@ impl Engine {
     /// is gone is asked nothing more, and its sessions end once what they carry is answered or given up. Call
     /// `on_timeout` afterwards if `next_deadline` says so.
     pub fn reconfigure(&mut self, now: Moment, settings: Arc<Settings>) {
-        self.move_patience(settings.cache.stale_after);
+        self.move_client_timers(settings.cache.stale_after);
         let orphans = self.vacate_slots(&settings);
         self.settings = settings;
         self.pools.reconfigure(&self.settings.upstreams);
@@ -34,11 +33,10 @@ impl Engine {
     }
 
     /// Clients that wait for a stale answer get it as long after they asked as is set now.
-    fn move_patience(&mut self, patience: Duration) {
+    fn move_client_timers(&mut self, timer: Duration) {
         let before = self.settings.cache.stale_after.as_nanos() as u64;
-        for (due, _) in &mut self.patience {
-            *due = Moment::from_nanos(due.nanos().saturating_sub(before)) + patience;
-        }
+        self.client_timers
+            .move_all(|due| Moment::from_nanos(due.nanos().saturating_sub(before)) + timer);
     }
 
     /// Ends the sessions of upstreams whose slots other upstreams need. Returns the exchanges that were asked there

@@ -5,11 +5,12 @@
 
 use std::sync::Arc;
 
-use super::{Engine, insert_in_order};
+use super::Engine;
 use crate::counters::Count;
-use crate::exchange::{Exchange, ExchangeKey};
+use crate::exchange::Exchange;
 use crate::failure::Failure;
 use crate::flights::{Followers, Letter, Role};
+use crate::keys::ExchangeKey;
 use crate::moment::Moment;
 
 impl Engine {
@@ -47,8 +48,8 @@ impl Engine {
             Role::Leads | Role::Alone => self.advance(now, key),
             Role::Follows => {
                 self.count(Count::QueriesFollowing);
-                let patience = self.settings.query_deadline / 2;
-                insert_in_order(&mut self.following, now + patience, key);
+                let timeout = self.settings.query_deadline / 2;
+                self.following.push(now + timeout, key);
             }
         }
     }
@@ -78,11 +79,7 @@ impl Engine {
 
     /// Asks for those whose letter did not come in time.
     pub(super) fn stop_following(&mut self, now: Moment) {
-        while let Some(&(due, key)) = self.following.front() {
-            if due > now {
-                return;
-            }
-            self.following.pop_front();
+        while let Some(key) = self.following.pop_due(now) {
             let Some(exchange) = self.exchanges.get_mut(key) else {
                 continue;
             };
@@ -119,7 +116,7 @@ impl Engine {
         followers: Followers,
         is_authenticated: bool,
     ) {
-        if followers.is_empty() {
+        if followers.is_empty() || cfg!(planted = "followers-are-not-told") {
             return;
         }
         let octets: Arc<[u8]> = self.kept.as_slice().into();

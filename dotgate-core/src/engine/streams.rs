@@ -8,10 +8,11 @@ use crate::counters::Count;
 use crate::counters::labels::{Limit, StreamEnd};
 use crate::exchange::Client;
 use crate::frames::{Frames, Next};
+use crate::keys::StreamKey;
 use crate::limits;
 use crate::moment::Moment;
 use crate::outbox::Action;
-use crate::stream::{KernelBuffers, Stream, StreamKey};
+use crate::stream::{KernelBuffers, Stream};
 
 impl Engine {
     /// Takes a new client connection. None: close it at once, for the client may not ask or a limit is reached.
@@ -122,7 +123,9 @@ impl Engine {
         self.streams.charge(key);
         self.write_out_pending(key);
         self.streams.watch(key);
-        self.resume_stream(now, key);
+        if !cfg!(planted = "paused-stream-is-never-resumed") {
+            self.resume_stream(now, key);
+        }
         if let Some(stream) = self.streams.get(key).filter(|held| held.is_finished()) {
             self.close_stream(key, stream.end);
         }

@@ -8,15 +8,16 @@ use super::Engine;
 use crate::cache::ROUTE;
 use crate::counters::Count;
 use crate::counters::labels::{Ending, Reason};
-use crate::exchange::{Attempt, Exchange, ExchangeKey};
+use crate::exchange::{Attempt, Exchange};
 use crate::failure::{ConnectFault, Failure, Misbehaviour, SessionEnd, TlsFault};
 use crate::frames::Next;
 use crate::isolation::Isolation;
+use crate::keys::{ExchangeKey, SessionKey};
 use crate::limits;
 use crate::moment::Moment;
 use crate::outbox::{Action, Event};
 use crate::pool::Pool;
-use crate::session::{Asker, Lapse, Phase, Purpose, Session, SessionKey};
+use crate::session::{Asker, Lapse, Phase, Purpose, Session};
 use crate::verdict::{Verdict, judge};
 
 impl Engine {
@@ -88,7 +89,7 @@ impl Engine {
     pub fn session_output(&mut self, key: SessionKey) -> Option<&mut Vec<u8>> {
         self.sessions
             .get_mut(key)
-            .filter(|session| session.is_open())
+            .filter(|session| session.is_open() || cfg!(planted = "sent-before-authentication"))
             .map(|session| &mut session.outgoing)
     }
 
@@ -251,10 +252,9 @@ impl Engine {
             return self.answer.rcode() != rcode::NOERROR && self.answer.rcode() != rcode::NXDOMAIN;
         }
         match asker {
-            Asker::Exchange(key) => self
-                .exchanges
-                .get(key)
-                .is_some_and(|exchange| exchange.question.matches(exact)),
+            Asker::Exchange(key) => self.exchanges.get(key).is_some_and(|exchange| {
+                exchange.question.matches(exact) || cfg!(planted = "any-question-matches")
+            }),
             Asker::Probe(hash) | Asker::Retired(hash) => self.is_hash_of(hash, exact),
         }
     }
@@ -277,7 +277,9 @@ impl Engine {
             return;
         };
         if tenths == 0 {
-            session.drain();
+            if !cfg!(planted = "keepalive-zero-is-ignored") {
+                session.drain();
+            }
             return;
         }
         let told = Duration::from_millis(u64::from(tenths) * 100) * 9 / 10;
@@ -487,7 +489,9 @@ impl Engine {
 
     fn ask_beside(&mut self, now: Moment, key: ExchangeKey) {
         let exchange = self.exchanges.get(key);
-        let is_free = |e: &Exchange| e.waiting_since.is_none() && !e.is_suspect;
+        let never_hedged =
+            |e: &Exchange| cfg!(planted = "nothing-is-asked-beside") && e.is_running();
+        let is_free = |e: &Exchange| e.waiting_since.is_none() && !e.is_suspect && !never_hedged(e);
         if exchange.is_some_and(is_free) {
             self.advance(now, key);
         } else {

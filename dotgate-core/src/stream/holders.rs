@@ -9,16 +9,11 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 
 use hashbrown::HashTable;
-use slotmap::{SlotMap, new_key_type};
+use slotmap::SlotMap;
 
-use super::StreamKey;
 use crate::admit::{ClientId, hash};
+use crate::keys::{HolderKey, StreamKey};
 use crate::moment::Moment;
-
-new_key_type! {
-    /// Names a client address while it has connections.
-    pub(crate) struct HolderKey;
-}
 
 /// Connections in use that are looked at before the search for an idle one of the same client ends.
 const BUSY_CONNECTIONS: usize = 8;

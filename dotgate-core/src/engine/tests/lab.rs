@@ -13,15 +13,15 @@ use crate::failure::SessionEnd;
 use crate::flights::{Flights, Letter};
 use crate::health::Evidence;
 use crate::key_exchange::KeyExchange;
+use crate::keys::{SessionKey, StreamKey};
 use crate::limits;
 use crate::memory::ClientMemory;
 use crate::moment::Moment;
 use crate::outbox::{Action, Event, ReturnPath};
 use crate::query::ForwardedClasses;
 use crate::route::LocalZones;
-use crate::session::SessionKey;
 use crate::settings::{CacheSettings, Settings, UpstreamSettings};
-use crate::stream::{KernelBuffers, StreamKey};
+use crate::stream::KernelBuffers;
 
 pub(super) const MS: Duration = Duration::from_millis(1);
 pub(super) const SECOND: Duration = Duration::from_secs(1);

@@ -4,10 +4,10 @@ use super::lab::{Lab, MS, framed, query, settings};
 use super::message::{QNAME, RA, RD, record, response};
 use crate::counters::Count;
 use crate::counters::labels::Limit;
+use crate::keys::StreamKey;
 use crate::limits;
 use crate::outbox::Event;
 use crate::settings::Settings;
-use crate::stream::StreamKey;
 
 /// The type NULL, whose RDATA may be anything.
 const NULL: u16 = 10;

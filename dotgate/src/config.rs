@@ -65,6 +65,8 @@ pub struct Loaded {
     pub overridden: Vec<Overridden>,
     /// The file, if there is one.
     pub file: Option<PathBuf>,
+    /// The default file of variables, which may be missing, if it is one of the sources.
+    pub variables_file: Option<PathBuf>,
 }
 
 /// A setting, as it holds.
@@ -96,6 +98,7 @@ pub fn load(environment: &Environment, file: Option<&Path>) -> Result<Loaded, Pr
                 notes,
                 overridden: spec.overridden,
                 file: spec.file,
+                variables_file: spec.variables_file,
             })
         }
         None => Err(Problems::new(problems)),

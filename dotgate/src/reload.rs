@@ -197,6 +197,7 @@ fn files_of(loaded: &Loaded) -> Vec<PathBuf> {
     let config = &loaded.config;
     let files = [
         loaded.file.as_ref(),
+        loaded.variables_file.as_ref(),
         config.tls().authorities.ca_file.as_ref(),
         config.admin().token_file.as_ref(),
     ];

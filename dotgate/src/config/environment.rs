@@ -51,13 +51,17 @@ impl Environment {
         path.exists().then_some(path)
     }
 
+    /// Returns where the default file of variables would be.
+    pub(super) fn default_variables(&self) -> Option<PathBuf> {
+        let folder = self.default_folder.as_ref()?;
+        Some(folder.join(DEFAULT_VARIABLES))
+    }
+
     /// Returns this environment with the variables of the default file of variables behind its own, if there is such a
     /// file.
     pub(super) fn with_default_variables(&self, problems: &mut Vec<Problem>) -> Self {
         let mut all = self.clone();
-        let path = self.default_folder.as_ref();
-        let path = path.map(|folder| folder.join(DEFAULT_VARIABLES));
-        if let Some(path) = path.filter(|path| path.exists()) {
+        if let Some(path) = self.default_variables().filter(|path| path.exists()) {
             for (name, value) in read_variables(&path, problems) {
                 all.variables.entry(name.into()).or_insert(value.into());
             }

@@ -84,6 +84,8 @@ pub(super) struct Spec {
     pub(super) service_links: Vec<String>,
     /// The file, if one is named.
     pub(super) file: Option<PathBuf>,
+    /// The default file of variables, which may be missing; none if the environment or the command line names a file.
+    pub(super) variables_file: Option<PathBuf>,
     /// The file could not be read, so what is missing may be in it.
     pub(super) file_is_unread: bool,
 }
@@ -110,6 +112,7 @@ impl Spec {
         let environment = if named.is_some() {
             environment.clone()
         } else {
+            spec.variables_file = environment.default_variables();
             environment.with_default_variables(problems)
         };
         let named = named.or_else(|| config_file(&environment, None));

@@ -8,6 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use dotgate::demo::certificates::TestAuthority;
 use tempfile::TempDir;
@@ -30,6 +31,12 @@ const PROGRAMS: [&str; 5] = ["unshare", "nsenter", "setpriv", "pivot_root", "ip"
 /// Where the service listens in these tests.
 pub(crate) const SERVICE: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 53);
+
+/// How long the watchdog waits in tests that wait it out.
+pub(crate) const WATCHDOG: Duration = Duration::from_secs(2);
+
+/// What the unit is edited with for that.
+pub(crate) const SHORT_WATCHDOG: &str = "[Service]\nWatchdogSec=2\n";
 
 /// A booted system, and an upstream for its service. It is killed when this is dropped.
 pub(crate) struct Machine {

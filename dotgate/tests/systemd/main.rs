@@ -10,10 +10,12 @@
     reason = "a part of a test that cannot go on fails the test"
 )]
 
+mod ends;
 mod install;
 mod machine;
 mod page;
 mod reload;
+mod settings;
 
 #[expect(
     dead_code,

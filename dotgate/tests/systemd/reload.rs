@@ -2,15 +2,12 @@
 
 use std::time::Duration;
 
-use crate::machine::Machine;
+use crate::machine::{Machine, SHORT_WATCHDOG, WATCHDOG};
 use crate::world::load::Load;
 use crate::world::message::assert_all_right;
 use crate::world::wait::now;
 
 const MS: Duration = Duration::from_millis(1);
-
-/// A time that the watchdog waits which a test can wait out.
-const WATCHDOG: Duration = Duration::from_secs(2);
 
 /// Clients enough for the kernel to spread them over all sockets.
 fn loads(machine: &Machine) -> Vec<Load> {
@@ -40,7 +37,7 @@ fn reloaded_three_times_under_load_it_outlives_the_watchdog_and_loses_no_query()
         return;
     };
     machine.install();
-    machine.edit_unit(&format!("[Service]\nWatchdogSec={}\n", WATCHDOG.as_secs()));
+    machine.edit_unit(SHORT_WATCHDOG);
     machine.start();
     let loads = loads(&machine);
     let mut processes = vec![machine.property("MainPID")];

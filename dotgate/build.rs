@@ -1,4 +1,5 @@
-//! Notes what the program is built from: the compiler's version and, where `BUILD_COMMIT` is set, the commit.
+//! Notes what the program is built from: the compiler's version, the target with its CPU features and, where
+//! `BUILD_COMMIT` is set, the commit. The repository is not asked: a build without one is the same build.
 //!
 //! Neither is called `DOTGATE_`: cargo shows them to the program it runs, which would take them for settings.
 
@@ -16,4 +17,11 @@ fn main() {
         .and_then(|line| line.split_whitespace().nth(1).map(str::to_owned))
         .unwrap_or_default();
     println!("cargo::rustc-env=BUILD_RUSTC={version}");
+    for (name, source) in [
+        ("BUILD_TARGET", "TARGET"),
+        ("BUILD_FEATURES", "CARGO_CFG_TARGET_FEATURE"),
+    ] {
+        let value = std::env::var(source).unwrap_or_default();
+        println!("cargo::rustc-env={name}={value}");
+    }
 }

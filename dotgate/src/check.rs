@@ -3,54 +3,180 @@
 
 use std::io::{self, Write};
 
+use anstyle::{AnsiColor, Style};
+use serde::Serialize;
+
 use crate::config::setting::Described;
 use crate::config::{EXIT_STATUS, Effective, Escaped, Loaded, Origin, Problems};
 use crate::tls::Roots;
 use crate::verify::{absent_addresses, verify, warnings};
 
-/// Writes the settings to `out`, or the problems to `err`, and returns the exit status: 0 or 2.
+const SET: Style = Style::new().bold();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+const RIGHT: Style = AnsiColor::Green.on_default();
+
+/// What of a configuration is printed, and how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// Only the settings that were set.
+    pub only_changed: bool,
+    /// As one JSON object.
+    pub is_json: bool,
+}
+
+/// The JSON object. `docs/settings.md` names the settings. Within `schema` 1 members are added, none changes.
+#[derive(Debug, Serialize)]
+struct Document {
+    schema: u32,
+    settings: Vec<SettingDocument>,
+    listen: Vec<String>,
+    upstreams: Vec<String>,
+    warnings: Vec<String>,
+    /// What keeps the program from starting; the rest is empty then.
+    problems: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct SettingDocument {
+    /// `section.key`, or the variable of one that the file cannot have.
+    name: String,
+    variable: String,
+    value: Option<String>,
+    /// Where it was written, or `default`.
+    origin: String,
+    /// Whether it was set.
+    changed: bool,
+}
+
+/// Writes the settings to `out`, or the problems to `err`, and returns the exit status: 0 or 2. As JSON both go to
+/// `out`.
 pub fn run(
     loaded: &Result<Loaded, Problems>,
+    shown: Shown,
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> io::Result<u8> {
-    match loaded {
+    let outcome = match loaded {
         Ok(loaded) => match verify(&loaded.config) {
-            Ok(roots) => {
-                write_settings(&loaded.effective, out)?;
-                write_meaning(loaded, &roots, out)?;
-                out.flush()?;
-                Ok(0)
-            }
-            Err(problems) => {
-                let problems = problems.iter().map(|problem| format!("\n{problem}\n"));
-                let problems: String = problems.collect();
-                let text = format!("dotgate: the configuration cannot be used\n{problems}");
-                refuse(&text, err)
-            }
+            Ok(roots) => Ok((loaded, roots)),
+            Err(problems) => Err((
+                "dotgate: the configuration cannot be used\n".to_owned(),
+                problems.iter().map(ToString::to_string).collect(),
+            )),
         },
-        Err(problems) => refuse(&problems.to_string(), err),
+        Err(problems) => Err((
+            problems.title(),
+            problems.iter().map(ToString::to_string).collect(),
+        )),
+    };
+    if shown.is_json {
+        return write_document(&outcome, shown, out);
+    }
+    match outcome {
+        Ok((loaded, roots)) => {
+            write_settings(&loaded.effective, shown, out)?;
+            write_meaning(loaded, &roots, out)?;
+            out.flush()?;
+            Ok(0)
+        }
+        Err((title, problems)) => {
+            let problems: Vec<String> = problems;
+            write!(err, "{title}")?;
+            for problem in problems {
+                writeln!(err, "\n{problem}")?;
+            }
+            err.flush()?;
+            Ok(EXIT_STATUS)
+        }
     }
 }
 
-fn refuse(text: &str, err: &mut dyn Write) -> io::Result<u8> {
-    err.write_all(text.as_bytes())?;
-    err.flush()?;
-    Ok(EXIT_STATUS)
+type Outcome<'a> = Result<(&'a Loaded, Roots), (String, Vec<String>)>;
+
+fn write_document(outcome: &Outcome<'_>, shown: Shown, out: &mut dyn Write) -> io::Result<u8> {
+    let mut document = Document {
+        schema: 1,
+        settings: Vec::new(),
+        listen: Vec::new(),
+        upstreams: Vec::new(),
+        warnings: Vec::new(),
+        problems: Vec::new(),
+    };
+    let status = match outcome {
+        Ok((loaded, _)) => {
+            let config = &loaded.config;
+            let effective = loaded.effective.iter().filter(|it| it.is_shown(shown));
+            document.settings = effective.map(SettingDocument::of).collect();
+            let listen = config.server().listen.iter();
+            document.listen = listen.map(ToString::to_string).collect();
+            let upstreams = config.upstreams().iter();
+            document.upstreams = upstreams.map(|it| it.label.clone()).collect();
+            document.warnings = all_warnings(loaded).collect();
+            0
+        }
+        Err((_, problems)) => {
+            document.problems.clone_from(problems);
+            EXIT_STATUS
+        }
+    };
+    serde_json::to_writer(&mut *out, &document)?;
+    writeln!(out)?;
+    out.flush()?;
+    Ok(status)
 }
 
-/// Writes one line for each setting: its name, its value's origin and its value, the first two in columns.
-fn write_settings(effective: &[Effective], out: &mut dyn Write) -> io::Result<()> {
-    let rows: Vec<[String; 3]> = effective.iter().map(row).collect();
-    let width = |column: usize| {
-        rows.iter()
-            .filter_map(|row| row.get(column))
-            .map(String::len)
-            .max()
+impl SettingDocument {
+    fn of(effective: &Effective) -> SettingDocument {
+        SettingDocument {
+            name: name(effective.subject),
+            variable: effective.subject.entry().variable().into_owned(),
+            value: effective.value.clone(),
+            origin: effective.origin.to_string(),
+            changed: effective.is_changed(),
+        }
+    }
+}
+
+impl Effective {
+    /// Whether it was set, whatever its value.
+    fn is_changed(&self) -> bool {
+        self.origin != Origin::Default
+    }
+
+    fn is_shown(&self, shown: Shown) -> bool {
+        self.is_changed() || !shown.only_changed
+    }
+}
+
+/// Writes one line for each setting: its name, its value's origin and its value, the first two in columns. Those that
+/// were set come first.
+fn write_settings(effective: &[Effective], shown: Shown, out: &mut dyn Write) -> io::Result<()> {
+    let (set, defaults): (Vec<&Effective>, Vec<&Effective>) =
+        effective.iter().partition(|it| it.is_changed());
+    let defaults = if shown.only_changed {
+        Vec::new()
+    } else {
+        defaults
     };
-    let (names, origins) = (width(0).unwrap_or_default(), width(1).unwrap_or_default());
-    for [name, origin, value] in &rows {
-        writeln!(out, "{name:names$}  {origin:origins$}  {value}")?;
+    let rows: Vec<[String; 3]> = set.iter().chain(&defaults).map(|it| row(it)).collect();
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(String::len).max().unwrap_or_default()
+    };
+    let (names, origins) = (width(0), width(1));
+    for (number, [name, origin, value]) in rows.iter().enumerate() {
+        if number == set.len() {
+            writeln!(out)?;
+        }
+        let style = if number < set.len() {
+            SET
+        } else {
+            Style::new()
+        };
+        writeln!(
+            out,
+            "{style}{name:names$}{style:#}  {origin:origins$}  {value}"
+        )?;
     }
     Ok(())
 }
@@ -89,14 +215,19 @@ fn write_meaning(loaded: &Loaded, roots: &Roots, out: &mut dyn Write) -> io::Res
     for upstream in config.upstreams() {
         writeln!(out, "upstream {}: {}", upstream.label, upstream.demand())?;
     }
-    writeln!(out, "authorities: {}", roots.describe())?;
-    for note in &loaded.notes {
-        writeln!(out, "warning: {note}")?;
+    writeln!(out, "authorities: {}", Escaped(&roots.describe()))?;
+    for warning in all_warnings(loaded) {
+        writeln!(out, "{WARNING}warning:{WARNING:#} {warning}")?;
     }
-    for warning in warnings(config).iter().chain(&absent_addresses(config)) {
-        writeln!(out, "warning: {warning}")?;
-    }
-    writeln!(out, "the configuration is right")
+    writeln!(out, "{RIGHT}configuration OK{RIGHT:#}")
+}
+
+fn all_warnings(loaded: &Loaded) -> impl Iterator<Item = String> {
+    let notes = loaded.notes.iter().map(ToString::to_string);
+    let config = &loaded.config;
+    notes
+        .chain(warnings(config))
+        .chain(absent_addresses(config))
 }
 
 #[cfg(test)]

@@ -3,24 +3,29 @@
 //! Never prints and never exits: what is to be said is returned with the stream and the status it goes with.
 
 mod manual;
+mod page;
+mod parser;
+mod version;
 
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::str::FromStr;
 
-use clap::builder::PossibleValuesParser;
+use clap::ArgMatches;
+use clap::builder::StyledStr;
 use clap::error::ErrorKind;
-use clap::{Arg, ArgAction, ArgGroup, ArgMatches, value_parser};
-use domain::base::Rtype;
+use clap_complete::Shell;
+use domain::base::iana::Rtype;
 use domain::base::name::Name;
 
+pub use self::page::Page;
 use crate::admin::Flush;
 use crate::cache::Request;
-use crate::config::{EXIT_STATUS, reference};
-use crate::metrics;
+use crate::check::Shown;
+use crate::config::{EXIT_STATUS, ScopedSocketAddress};
+use crate::query::{self, AskedName, Form, Respondent};
 use crate::replace::ANNOUNCE;
 
 /// What the program is to do.
@@ -30,7 +35,7 @@ pub enum Command {
     Serve {
         /// The configuration file, if the command line names one.
         config: Option<PathBuf>,
-        /// Whether to say on standard output that it serves.
+        /// Whether to take over from the running process, and say so on standard output.
         announce: bool,
     },
     /// Start a process that takes over from the running one.
@@ -38,26 +43,35 @@ pub enum Command {
         /// The configuration file, if the command line names one.
         config: Option<PathBuf>,
     },
-    /// Look at the configuration and tell what it is.
+    /// Check the configuration and print it.
     Check {
         /// The configuration file, if the command line names one.
         config: Option<PathBuf>,
+        /// What of it is printed.
+        shown: Shown,
     },
     /// Print a page made from the table of settings.
     Print(Page),
+    /// Print the completions of a shell.
+    Completions(Shell),
+    /// Print the version.
+    Version {
+        /// Whether to print what the program was built from.
+        verbose: bool,
+    },
     /// Serve in front of an embedded resolver.
     Demo {
         /// Whether to stop after the first questions are answered.
         once: bool,
     },
-    /// Look into the running dotgate's cache, or have it forget something.
+    /// Inspect or flush the running instance's cache.
     Cache {
         /// The configuration file, if the command line names one.
         config: Option<PathBuf>,
         /// What is asked.
         request: Request,
     },
-    /// Ask the running dotgate whether it is well.
+    /// Ask the running instance whether it is ready.
     Healthcheck {
         /// The configuration file, if the command line names one.
         config: Option<PathBuf>,
@@ -68,61 +82,16 @@ pub enum Command {
     Query {
         /// The configuration file, if the command line names one.
         config: Option<PathBuf>,
-        /// The name asked about.
-        name: Name<Vec<u8>>,
-        /// The type asked for.
-        record_type: Rtype,
+        /// What is asked, and of whom.
+        request: query::Request,
     },
 }
 
-/// A page made from the table of settings, or from that of metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Page {
-    /// `docs/settings.md`.
-    Settings,
-    /// `etc/full.toml`.
-    FullFile,
-    /// `docs/metrics.md`.
-    Metrics,
-    /// `docs/man/dotgate.8`.
-    Manual,
-}
-
-impl Page {
-    const ALL: [Page; 4] = [Page::Settings, Page::FullFile, Page::Metrics, Page::Manual];
-
-    /// Returns the name of the page's file.
-    fn file_name(self) -> &'static str {
-        match self {
-            Page::Settings => "settings.md",
-            Page::FullFile => "full.toml",
-            Page::Metrics => "metrics.md",
-            Page::Manual => "dotgate.8",
-        }
-    }
-
-    /// Returns the page.
-    pub fn text(self) -> String {
-        match self {
-            Page::Settings => reference::settings_page(),
-            Page::FullFile => reference::full_file(),
-            Page::Metrics => metrics::reference_page(),
-            Page::Manual => manual::page(),
-        }
-    }
-
-    /// Writes the page and returns the exit status.
-    pub fn write(self, out: &mut dyn Write) -> io::Result<u8> {
-        out.write_all(self.text().as_bytes())?;
-        out.flush()?;
-        Ok(0)
-    }
-}
-
-/// What is said in place of doing anything: help, the version, or what is wrong with the command line.
+/// What is said in place of doing anything: help, or what is wrong with the command line. It has colors; whoever
+/// writes it takes them out where they do not belong.
 #[derive(Debug)]
 pub struct Usage {
-    text: String,
+    text: StyledStr,
     is_asked_for: bool,
 }
 
@@ -130,11 +99,11 @@ impl Usage {
     /// Writes the text: to `out` if it was asked for, to `err` if the command line is wrong. Returns the exit status.
     pub fn write(&self, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
         if self.is_asked_for {
-            write!(out, "{self}")?;
+            write!(out, "{}", self.text.ansi())?;
             out.flush()?;
             return Ok(0);
         }
-        write!(err, "{self}")?;
+        write!(err, "{}", self.text.ansi())?;
         err.flush()?;
         Ok(EXIT_STATUS)
     }
@@ -142,16 +111,16 @@ impl Usage {
 
 impl fmt::Display for Usage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        self.text.fmt(f)
     }
 }
 
 /// Reads the command line, the program's name first.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, Usage> {
-    let matches = parser()
+    let matches = parser::parser()
         .try_get_matches_from(arguments)
         .map_err(|error| Usage {
-            text: error.render().to_string(),
+            text: error.render(),
             is_asked_for: matches!(
                 error.kind(),
                 ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
@@ -170,111 +139,33 @@ pub fn exit_code(outcome: io::Result<u8>) -> ExitCode {
     }
 }
 
-fn parser() -> clap::Command {
-    let config = Arg::new("config")
-        .long("config")
-        .value_name("FILE")
-        .value_parser(value_parser!(PathBuf))
-        .global(true)
-        .help("Read settings from this TOML file; the environment wins over it");
-    let print = Arg::new("print")
-        .long("print")
-        .value_name("PAGE")
-        .value_parser(PossibleValuesParser::new(Page::ALL.map(Page::file_name)))
-        .hide(true);
-    let once = Arg::new("once")
-        .long("once")
-        .action(ArgAction::SetTrue)
-        .help("Stop after the first questions are answered");
-    let upstreams = Arg::new("upstreams")
-        .long("upstreams")
-        .action(ArgAction::SetTrue)
-        .help("Make sure that an upstream answers");
-    let name = Arg::new("name")
-        .value_name("NAME")
-        .required(true)
-        .value_parser(Name::<Vec<u8>>::from_str)
-        .help("The name to ask about");
-    let record_type = Arg::new("type")
-        .value_name("TYPE")
-        .default_value("A")
-        .value_parser(Rtype::from_str)
-        .help("The type to ask for, as a word or as TYPE65");
-    let announce = Arg::new(ANNOUNCE)
-        .long(ANNOUNCE)
-        .action(ArgAction::SetTrue)
-        .help("Write a line to standard output once clients are served");
-    clap::Command::new("dotgate")
-        .bin_name("dotgate")
-        .version(env!("CARGO_PKG_VERSION"))
-        .about("A DNS forwarder: plain DNS in, DNS over TLS out. Without a command it serves.")
-        .after_help(reference::help_table())
-        .args([config, announce])
-        .subcommand(
-            clap::Command::new("check")
-                .about("Look at the configuration, print every setting and where it came from")
-                .arg(print),
-        )
-        .subcommand(
-            clap::Command::new("demo")
-                .about("Serve in front of an embedded DNS-over-TLS resolver, without a network")
-                .arg(once),
-        )
-        .subcommand(cache_parser())
-        .subcommand(
-            clap::Command::new("healthcheck")
-                .about(
-                    "Ask the running dotgate whether it is ready; exit with 0 if so, else with 1",
-                )
-                .arg(upstreams),
-        )
-        .subcommand(
-            clap::Command::new("query")
-                .about("Ask the upstreams one question and show what happens")
-                .args([name, record_type]),
-        )
-        .subcommand(
-            clap::Command::new("replace").about(
-                "Start a process that takes over from the running one without losing a query",
-            ),
-        )
+/// Writes the completions of a shell, and returns the exit status.
+///
+/// # Errors
+/// Those of writing to `out`.
+pub fn write_completions(shell: Shell, out: &mut dyn Write) -> io::Result<u8> {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut parser::parser(), "dotgate", &mut text);
+    out.write_all(&text)?;
+    out.flush()?;
+    Ok(0)
 }
 
-fn cache_parser() -> clap::Command {
-    let name = |id: &'static str| {
-        Arg::new(id)
-            .value_name("NAME")
-            .value_parser(Name::<Vec<u8>>::from_str)
-    };
-    let all = Arg::new("all")
-        .long("all")
-        .action(ArgAction::SetTrue)
-        .help("Forget everything");
-    let below = name("below")
-        .long("below")
-        .help("Forget this name and all below it");
-    clap::Command::new("cache")
-        .about("Look into the running dotgate's cache, or have it forget something")
-        .subcommand_required(true)
-        .subcommand(
-            clap::Command::new("show")
-                .about("Print what is held for a name")
-                .arg(name("name").required(true).help("The name")),
-        )
-        .subcommand(
-            clap::Command::new("flush")
-                .about("Forget what is held for a name, and ask again when it is asked for")
-                .args([name("name").help("The name to forget"), below, all])
-                .group(
-                    ArgGroup::new("what")
-                        .args(["name", "below", "all"])
-                        .required(true),
-                ),
-        )
+/// Writes the version, and returns the exit status.
+///
+/// # Errors
+/// Those of writing to `out`.
+pub fn write_version(verbose: bool, out: &mut dyn Write) -> io::Result<u8> {
+    out.write_all(version::text(verbose).as_bytes())?;
+    out.flush()?;
+    Ok(0)
 }
 
 fn cache_request(cache: &ArgMatches) -> Request {
-    let name = |matches: &ArgMatches, id: &str| matches.get_one::<Name<Vec<u8>>>(id).cloned();
+    let name = |matches: &ArgMatches, id: &str| {
+        let asked = matches.get_one::<AskedName>(id);
+        asked.map(|asked| asked.name.clone())
+    };
     let named = |matches: &ArgMatches| name(matches, "name").unwrap_or_else(Name::root_vec);
     match cache.subcommand() {
         Some(("flush", flush)) if flush.get_flag("all") => Request::Flush(Flush::All),
@@ -287,6 +178,40 @@ fn cache_request(cache: &ArgMatches) -> Request {
     }
 }
 
+fn query_request(query: &ArgMatches) -> query::Request {
+    let reverse = query.get_one::<AskedName>("reverse");
+    let named = reverse.or_else(|| query.get_one::<AskedName>("name"));
+    let record_type = query.get_one::<Rtype>("type").copied();
+    let upstreams = query.get_many::<String>("upstream");
+    let of = match upstreams {
+        Some(upstreams) => {
+            let list: Vec<&str> = upstreams.map(String::as_str).collect();
+            Respondent::Upstreams(list.join(","))
+        }
+        None if query.contains_id("via-server") => {
+            let server = query.get_one::<ScopedSocketAddress>("via-server");
+            Respondent::Server(server.cloned())
+        }
+        None => Respondent::Configured,
+    };
+    query::Request {
+        name: named.cloned().unwrap_or_else(|| AskedName {
+            name: Name::root_vec(),
+            typed: None,
+        }),
+        record_type: match (reverse, record_type) {
+            (Some(_), _) => Rtype::PTR,
+            (None, record_type) => record_type.unwrap_or(Rtype::A),
+        },
+        of,
+        form: match (query.get_flag("short"), query.get_flag("json")) {
+            (true, _) => Form::Short,
+            (false, true) => Form::Json,
+            (false, false) => Form::Long,
+        },
+    }
+}
+
 fn command(matches: &ArgMatches) -> Command {
     let config = matches.get_one::<PathBuf>("config").cloned();
     match matches.subcommand() {
@@ -295,7 +220,11 @@ fn command(matches: &ArgMatches) -> Command {
             let page = Page::ALL
                 .into_iter()
                 .find(|page| name.is_some_and(|n| n == page.file_name()));
-            page.map_or(Command::Check { config }, Command::Print)
+            let shown = Shown {
+                only_changed: check.get_flag("changed"),
+                is_json: check.get_flag("json"),
+            };
+            page.map_or(Command::Check { config, shown }, Command::Print)
         }
         Some(("demo", demo)) => Command::Demo {
             once: demo.get_flag("once"),
@@ -308,16 +237,18 @@ fn command(matches: &ArgMatches) -> Command {
             config,
             upstreams: healthcheck.get_flag("upstreams"),
         },
-        Some(("query", query)) => {
-            let name = query.get_one::<Name<Vec<u8>>>("name").cloned();
-            let record_type = query.get_one::<Rtype>("type").copied();
-            Command::Query {
-                config,
-                name: name.unwrap_or_else(Name::root_vec),
-                record_type: record_type.unwrap_or(Rtype::A),
-            }
+        Some(("query", query)) => Command::Query {
+            config,
+            request: query_request(query),
+        },
+        Some(("completions", completions)) => {
+            let shell = completions.get_one::<Shell>("shell");
+            Command::Completions(shell.copied().unwrap_or(Shell::Bash))
         }
         Some(("replace", _)) => Command::Replace { config },
+        None if matches.get_flag("version") => Command::Version {
+            verbose: matches.get_flag("verbose"),
+        },
         Some(_) | None => Command::Serve {
             config,
             announce: matches.get_flag(ANNOUNCE),

@@ -85,6 +85,28 @@ pub struct Effective {
 pub fn load(environment: &Environment, file: Option<&Path>) -> Result<Loaded, Problems> {
     let mut problems = Vec::new();
     let spec = Spec::collect(environment, file, &mut problems);
+    understand(spec, problems)
+}
+
+/// Finds out the configuration for asking `upstreams`, which were written behind `option`. Nothing is required, and no
+/// file is read that neither the environment nor the command line names.
+///
+/// # Errors
+/// All that is wrong with what is there.
+pub fn load_for_upstreams(
+    environment: &Environment,
+    file: Option<&Path>,
+    option: &'static str,
+    upstreams: &str,
+) -> Result<Loaded, Problems> {
+    let mut problems = Vec::new();
+    let environment = environment.clone().without_default_folder();
+    let mut spec = Spec::collect(&environment, file, &mut problems);
+    spec.replace_upstreams(option, upstreams);
+    understand(spec, problems)
+}
+
+fn understand(spec: Spec, mut problems: Vec<Problem>) -> Result<Loaded, Problems> {
     match Config::understand(&spec, &mut problems) {
         Some(config) => {
             let effective = TABLE
@@ -120,15 +142,34 @@ pub fn load_client(
     environment: &Environment,
     file: Option<&Path>,
 ) -> Result<ClientConfig, Problems> {
+    load_part(environment, file, ClientConfig::understand)
+}
+
+/// Finds out where the running dotgate listens for queries; at least one address.
+///
+/// # Errors
+/// What is wrong with these settings, or keeps them from being read.
+pub fn load_listeners(
+    environment: &Environment,
+    file: Option<&Path>,
+) -> Result<Vec<ScopedSocketAddress>, Problems> {
+    load_part(environment, file, meaning::understand_listeners)
+}
+
+fn load_part<T>(
+    environment: &Environment,
+    file: Option<&Path>,
+    understand: impl FnOnce(&Spec, &mut Vec<Problem>) -> Option<T>,
+) -> Result<T, Problems> {
     let mut others = Vec::new();
     let spec = Spec::collect(environment, file, &mut others);
     let mut problems = Vec::new();
-    let found = ClientConfig::understand(&spec, &mut problems);
+    let found = understand(&spec, &mut problems);
     if spec.file_is_unread {
         problems.extend(others);
     }
     match found {
-        Some(config) if problems.is_empty() => Ok(config),
+        Some(part) if problems.is_empty() => Ok(part),
         Some(_) | None => Err(Problems::new(problems)),
     }
 }

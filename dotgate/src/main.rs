@@ -1,4 +1,5 @@
-//! The `dotgate` command: reads the command line and leaves the rest to the library.
+//! The `dotgate` command: reads the command line and leaves the rest to the library. Colors reach terminals alone, and not
+//! where NO_COLOR is set.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
@@ -7,7 +8,7 @@ use dotgate::cli;
 use dotgate::config::Environment;
 
 fn main() -> ExitCode {
-    let (mut out, mut err) = (std::io::stdout().lock(), std::io::stderr());
+    let (mut out, mut err) = (anstream::stdout().lock(), anstream::stderr());
     cli::exit_code(match cli::parse(std::env::args_os()) {
         Ok(command) => {
             let environment = Environment::of_this_process();

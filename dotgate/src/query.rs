@@ -2,14 +2,19 @@
 //!
 //! Stands beside the path of a query. Each upstream is first looked at by sessions of this module's own, for what a
 //! worker never needs to know; then a worker of this process's own asks, as it would for a client, and what that
-//! client gets is shown as `dig` shows it. It takes the configuration that serving takes, required variables included,
-//! listens on nothing of it, and sends no query to an upstream that does not pass what the configuration demands.
+//! client gets is shown as `dig` shows it. The upstreams are those of the command line, which need no other setting, or
+//! those of the configuration. It listens on nothing, and sends no query to an upstream that does not pass what is
+//! demanded. `server` asks a running dotgate instead.
 
 mod client;
+mod conclusion;
+mod document;
 mod forward;
 mod message;
 mod probe;
+mod question;
 mod report;
+mod server;
 mod session;
 
 use std::io::{self, Write};
@@ -17,110 +22,292 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use domain::base::Name;
 use domain::base::iana::Rtype;
 
 pub use self::client::{Asked, Response, Transport, ask};
+use self::conclusion::{By, Conclusion};
+use self::document::{Document, UpstreamDocument};
+use self::forward::Through;
 pub(crate) use self::message::record_text;
+use self::message::write_response_of;
 pub use self::message::{Millis, write_response};
 use self::probe::{Probe, ProbeFailure, Target};
+pub use self::question::{AskedName, NotAskable, read_name, read_reverse, read_type};
+pub use self::server::read_server;
 use crate::bootstrap;
-use crate::config::{self, Config, EXIT_STATUS, Endpoint, Environment, UpstreamConfig};
+use crate::config::{
+    self, Config, EXIT_STATUS, Endpoint, Environment, Escaped, Loaded, Note, Problems,
+    ScopedSocketAddress, UpstreamConfig,
+};
 use crate::tls::Roots;
 use crate::upstreams::{Upstream, Upstreams};
 
 /// The exit status when no upstream answered, or nobody could be asked.
 const FAILED: u8 = 1;
 
-/// Asks for `name` and `record_type` and shows the way of the question. Returns the exit status: 0 with an answer
-/// of an upstream or of dotgate itself, 1 without, 2 for a wrong configuration.
+/// The option of the command line that names upstreams.
+pub const UPSTREAM: &str = "--upstream";
+
+/// What is asked, of whom, and how the outcome is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The name.
+    pub name: AskedName,
+    /// The type.
+    pub record_type: Rtype,
+    /// Who is asked.
+    pub of: Respondent,
+    /// How the outcome is shown.
+    pub form: Form,
+}
+
+/// Who is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Respondent {
+    /// The upstreams of the configuration.
+    Configured,
+    /// These upstreams, separated by commas.
+    Upstreams(String),
+    /// A running dotgate: at this address, or where the configuration has it listen.
+    Server(Option<ScopedSocketAddress>),
+}
+
+/// How the outcome is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Every step, in lines for a person.
+    Long,
+    /// The data of the answer's records alone.
+    Short,
+    /// One JSON object.
+    Json,
+}
+
+/// The question, as far as its outcome is shown.
+struct Shown<'a> {
+    request: &'a Request,
+    asked: Asked,
+}
+
+/// Asks, and shows the way of the question. Returns the exit status: 0 for NOERROR, NXDOMAIN and what dotgate answers
+/// itself, 1 for another code and no response, 2 for a wrong configuration.
 ///
 /// # Errors
 /// Those of writing to `out` or `err`, and of the system: no poll loop, no thread, no socket on loopback.
 pub fn run(
     environment: &Environment,
     file: Option<&Path>,
-    question: (Name<Vec<u8>>, Rtype),
+    request: &Request,
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> io::Result<u8> {
-    let loaded = match config::load(environment, file) {
-        Ok(loaded) => loaded,
-        Err(problems) => {
-            write!(err, "{problems}")?;
-            return Ok(EXIT_STATUS);
+    let shown = Shown {
+        asked: Asked {
+            name: request.name.name.clone(),
+            record_type: request.record_type,
+            transport: Transport::Tcp,
+        },
+        request,
+    };
+    let loaded = match &request.of {
+        Respondent::Configured => config::load(environment, file),
+        Respondent::Upstreams(list) => {
+            config::load_for_upstreams(environment, file, UPSTREAM, list)
+        }
+        Respondent::Server(server) => {
+            let listeners = match server {
+                Some(server) => Ok(vec![server.clone()]),
+                None => config::load_listeners(environment, file),
+            };
+            return match listeners {
+                Ok(listeners) => shown.ask_server(&listeners, out, err),
+                Err(problems) => refuse(&problems, err),
+            };
         }
     };
-    let config = &loaded.config;
-    for note in loaded.notes.iter().filter(|note| note.is_logged()) {
+    let loaded = match loaded {
+        Ok(loaded) => loaded,
+        Err(problems) => return refuse(&problems, err),
+    };
+    for note in notes(&loaded) {
         writeln!(err, "dotgate query: note: {note}")?;
     }
-    let roots = match Roots::load(&config.tls().authorities) {
-        Ok(roots) => roots,
+    match prepare(&loaded.config) {
+        Ok((roots, upstreams)) => shown.ask(&loaded.config, &roots, &upstreams, out, err),
         Err(problem) => {
             writeln!(err, "dotgate query: {problem}")?;
-            return Ok(FAILED);
-        }
-    };
-    let mut upstreams = Vec::new();
-    for (slot, upstream) in config.upstreams().iter().enumerate() {
-        match Upstream::new(slot, upstream, &roots) {
-            Ok(upstream) => upstreams.push(Arc::new(upstream)),
-            Err(problem) => {
-                writeln!(err, "dotgate query: upstream {}: {problem}", upstream.label)?;
-                return Ok(FAILED);
-            }
+            Ok(FAILED)
         }
     }
-    let (name, record_type) = question;
-    let asked = Asked {
-        name,
-        record_type,
-        transport: Transport::Tcp,
-    };
-    show(config, &roots, upstreams.into(), &asked, out, err)
 }
 
-fn show(
-    config: &Config,
-    roots: &Roots,
-    upstreams: Upstreams,
-    asked: &Asked,
-    out: &mut dyn Write,
-    err: &mut dyn Write,
-) -> io::Result<u8> {
-    if forward::is_forwarded(config, &upstreams, asked)? {
-        for (upstream, shared) in config.upstreams().iter().zip(upstreams.iter()) {
+fn refuse(problems: &Problems, err: &mut dyn Write) -> io::Result<u8> {
+    write!(err, "{problems}")?;
+    Ok(EXIT_STATUS)
+}
+
+fn notes(loaded: &Loaded) -> impl Iterator<Item = &Note> {
+    loaded.notes.iter().filter(|note| note.is_logged())
+}
+
+/// What is needed to ask the upstreams of a configuration, or what is wrong.
+fn prepare(config: &Config) -> Result<(Roots, Upstreams), String> {
+    let roots = Roots::load(&config.tls().authorities).map_err(|problem| problem.to_string())?;
+    let numbered = config.upstreams().iter().enumerate();
+    let upstreams: Result<Vec<Arc<Upstream>>, String> = numbered
+        .map(|(slot, upstream)| {
+            let made = Upstream::new(slot, upstream, &roots).map(Arc::new);
+            made.map_err(|problem| format!("upstream {}: {problem}", upstream.label))
+        })
+        .collect();
+    Ok((roots, upstreams?.into()))
+}
+
+impl Shown<'_> {
+    fn is_long(&self) -> bool {
+        self.request.form == Form::Long
+    }
+
+    fn ask(
+        &self,
+        config: &Config,
+        roots: &Roots,
+        upstreams: &Upstreams,
+        out: &mut dyn Write,
+        err: &mut dyn Write,
+    ) -> io::Result<u8> {
+        self.write_name(out)?;
+        let is_forwarded = forward::is_forwarded(config, upstreams, &self.asked)?;
+        let mut looked_at = Vec::new();
+        if is_forwarded && self.request.form != Form::Short {
+            for (upstream, shared) in config.upstreams().iter().zip(upstreams.iter()) {
+                looked_at.push(self.look_at(config, roots, (upstream, shared), out)?);
+            }
+        } else if is_forwarded {
+            for (upstream, shared) in config.upstreams().iter().zip(upstreams.iter()) {
+                if let Ok(addresses) = addresses(config, upstream)? {
+                    shared.set_addresses(&addresses);
+                }
+            }
+        } else if self.is_long() {
+            writeln!(out, "dotgate answers this itself; no upstream is asked\n")?;
+        }
+        out.flush()?;
+        let through = forward::ask_through_worker(config, upstreams, &self.asked)?;
+        if self.is_long() {
+            report::write_way(out, upstreams, &through)?;
+        }
+        let by = by(upstreams, &through, is_forwarded);
+        self.conclude(&through.response, by, looked_at, out, err)
+    }
+
+    /// Looks at one upstream, and says what it found unless that goes into a document.
+    fn look_at(
+        &self,
+        config: &Config,
+        roots: &Roots,
+        (upstream, shared): (&UpstreamConfig, &Upstream),
+        out: &mut dyn Write,
+    ) -> io::Result<UpstreamDocument> {
+        if self.is_long() {
             writeln!(out, "upstream {}", upstream.label)?;
             out.flush()?;
-            match look_at(config, roots, upstream, shared, asked)? {
-                Ok(probe) => report::write_probe(out, upstream, &probe)?,
-                Err(failure) => report::write_failure(out, &failure)?,
+        }
+        let outcome = look_at(config, roots, upstream, shared, &self.asked)?;
+        if self.is_long() {
+            match &outcome {
+                Ok(probe) => report::write_probe(out, upstream, probe)?,
+                Err(failure) => report::write_failure(out, failure)?,
             }
             writeln!(out)?;
         }
-    } else {
-        writeln!(out, "dotgate answers this itself; no upstream is asked\n")?;
+        Ok(UpstreamDocument::of(upstream, &outcome))
     }
-    out.flush()?;
-    let through = forward::ask_through_worker(config, &upstreams, asked)?;
-    report::write_way(out, &upstreams, &through)?;
-    let is_answered = match &through.response {
-        Ok(response) => {
-            write_response(out, response)?;
-            !through.has_failed
-        }
-        Err(error) => {
-            writeln!(out, ";; no response: {error}")?;
-            false
-        }
-    };
-    out.flush()?;
-    if is_answered {
-        return Ok(0);
+
+    fn ask_server(
+        &self,
+        listeners: &[ScopedSocketAddress],
+        out: &mut dyn Write,
+        err: &mut dyn Write,
+    ) -> io::Result<u8> {
+        let at = listeners.first().map(server::reached_at).transpose();
+        let response = match at {
+            Ok(Some(address)) => server::ask_server(address, &self.asked),
+            Ok(None) => Err(io::ErrorKind::AddrNotAvailable.into()),
+            Err(missing) => Err(missing.into()),
+        };
+        let server = match (&response, listeners.first()) {
+            (Ok(response), _) => response.server.to_string(),
+            (Err(_), Some(listener)) => listener.to_string(),
+            (Err(_), None) => String::new(),
+        };
+        self.write_name(out)?;
+        self.conclude(&response, By::Server(server), Vec::new(), out, err)
     }
-    writeln!(err, "dotgate query: no upstream answered")?;
-    Ok(FAILED)
+
+    /// Says which name is asked where another one was typed.
+    fn write_name(&self, out: &mut dyn Write) -> io::Result<()> {
+        match &self.request.name.typed {
+            Some(typed) if self.is_long() => {
+                let name = &self.request.name.name;
+                writeln!(out, ";; {} is asked as {name}\n", Escaped(typed))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Shows the response and what came of it.
+    fn conclude(
+        &self,
+        response: &io::Result<Response>,
+        by: By,
+        looked_at: Vec<UpstreamDocument>,
+        out: &mut dyn Write,
+        err: &mut dyn Write,
+    ) -> io::Result<u8> {
+        let (server, over) = (by.server(), by.transport(response));
+        let conclusion = Conclusion::of(response, by);
+        match self.request.form {
+            Form::Long => {
+                match response {
+                    Ok(response) => {
+                        write_response_of(out, response, &format!("{server}{over}"))?;
+                    }
+                    Err(error) => writeln!(out, ";; no response: {error}")?,
+                }
+                writeln!(out, "\n;; {conclusion}")?;
+            }
+            Form::Short => {
+                if let Ok(response) = response {
+                    message::write_short(out, &response.message)?;
+                }
+            }
+            Form::Json => {
+                let (name, record_type) = (&self.request.name, self.request.record_type);
+                let response = response.as_ref().ok().map(|response| (response, server));
+                Document::new(name, record_type, looked_at, response, &conclusion).write(out)?;
+            }
+        }
+        out.flush()?;
+        let status = conclusion.exit_status();
+        if status != 0 {
+            writeln!(err, "dotgate query: {conclusion}")?;
+        }
+        Ok(status)
+    }
+}
+
+/// Whose response the worker's client got.
+fn by(upstreams: &Upstreams, through: &Through, is_forwarded: bool) -> By {
+    let label = through.answered_by.and_then(|slot| {
+        let upstream = upstreams.iter().find(|upstream| upstream.slot() == slot);
+        upstream.map(|upstream| upstream.label().to_owned())
+    });
+    match label {
+        _ if !is_forwarded => By::Dotgate,
+        Some(label) => By::Upstream(label),
+        None => By::NoUpstream,
+    }
 }
 
 /// Finds one upstream's addresses and looks at the first that takes a connection.

@@ -9,7 +9,7 @@ use dotgate_net::Named;
 use tracing::{error, info, warn};
 
 use crate::admin::{Admin, AdminError};
-use crate::cli::Command;
+use crate::cli::{self, Command};
 use crate::config::{self, Config, EXIT_STATUS, Environment};
 use crate::control::{self, End, Listening};
 use crate::log::Output;
@@ -38,9 +38,12 @@ pub fn run(
             let announced: &mut dyn Write = if announce { out } else { &mut io::sink() };
             serve(environment, config.as_deref(), announced, err)
         }
-        Command::Check { config } => {
-            check::run(&config::load(environment, config.as_deref()), out, err)
-        }
+        Command::Check { config, shown } => check::run(
+            &config::load(environment, config.as_deref()),
+            shown,
+            out,
+            err,
+        ),
         Command::Print(page) => page.write(out),
         Command::Demo { once } => demo::run(once, out, err),
         Command::Replace { config } => replace::run(environment, config.as_deref(), out, err),
@@ -50,17 +53,11 @@ pub fn run(
         Command::Healthcheck { config, upstreams } => {
             healthcheck::run(environment, config.as_deref(), upstreams, out, err)
         }
-        Command::Query {
-            config,
-            name,
-            record_type,
-        } => query::run(
-            environment,
-            config.as_deref(),
-            (name, record_type),
-            out,
-            err,
-        ),
+        Command::Query { config, request } => {
+            query::run(environment, config.as_deref(), &request, out, err)
+        }
+        Command::Completions(shell) => cli::write_completions(shell, out),
+        Command::Version { verbose } => cli::write_version(verbose, out),
     }
 }
 

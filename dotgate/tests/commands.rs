@@ -294,7 +294,9 @@ fn query_without_an_answer_exits_1_with_stage_and_reason() {
     let list = format!("127.0.0.1@{}", closed.port());
     let (status, shown, complaints) = Asking::of(&list, authority.pem()).run(&["example.test"]);
     assert_eq!(status, Some(1), "{shown}");
-    assert_eq!(complaints, "dotgate query: no upstream answered\n");
+    let expected =
+        format!("dotgate query: no answer from any upstream (connect: refused ({list}))\n");
+    assert_eq!(complaints, expected);
     let ede = format!("; EDE: 22 (No Reachable Authority): connect: refused ({list})\n");
     assert!(shown.contains(&ede), "{shown}");
 }

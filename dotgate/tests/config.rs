@@ -474,7 +474,7 @@ fn check_exits_with_0_and_the_settings_or_with_2_and_the_problems() {
     let right = run(&["check"], &RIGHT);
     assert_eq!(right.status.code(), Some(0));
     let out = String::from_utf8(right.stdout).unwrap();
-    assert!(out.starts_with("server.host  ") && out.ends_with("the configuration is right\n"));
+    assert!(out.starts_with("server.host  ") && out.ends_with("configuration OK\n"));
     assert!(right.stderr.is_empty());
 
     let wrong = run(&["check"], &[("HOST", "127.0.0.1"), ("PORT", "x")]);

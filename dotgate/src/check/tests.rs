@@ -2,6 +2,9 @@
 
 use std::path::Path;
 
+use anstream::StripStream;
+use serde_json::Value;
+
 use super::*;
 use crate::config::{Environment, load};
 use crate::demo::certificates::TestAuthority;
@@ -21,9 +24,14 @@ fn checked(variables: &[(&str, &str)]) -> (u8, String, String) {
 }
 
 fn checked_as_is(variables: &[(&str, &str)]) -> (u8, String, String) {
+    checked_and_shown(variables, Shown::default())
+}
+
+fn checked_and_shown(variables: &[(&str, &str)], shown: Shown) -> (u8, String, String) {
     let environment: Environment = variables.iter().copied().collect();
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let status = run(&load(&environment, None), &mut out, &mut err).unwrap();
+    let mut plain = StripStream::new(&mut out);
+    let status = run(&load(&environment, None), shown, &mut plain, &mut err).unwrap();
     (
         status,
         String::from_utf8(out).unwrap(),
@@ -71,7 +79,7 @@ fn it_says_how_many_authorities_come_from_where_and_refuses_what_holds_none() {
 }
 
 #[test]
-fn every_setting_is_printed_with_its_origin_and_then_what_it_comes_to() {
+fn every_setting_is_printed_with_its_origin_those_set_first_and_then_what_it_comes_to() {
     let (status, out, err) = checked(&[
         ("HOST", "::"),
         ("PORT", "5300"),
@@ -88,12 +96,14 @@ server.host                     HOST                    ::
 server.port                     PORT                    5300
 dns.host                        DNS_HOST                192.0.2.1#dot.test
 dns.port                        DNS_PORT                853
+server.workers                  DOTGATE_SERVER_WORKERS  3
+tls.ca_file                     DOTGATE_TLS_CA_FILE     SHOWN
+
 dns.probe                       default                 .
 DOTGATE_CONFIG_FILE             -                       (not set)
 config.watch                    default                 true
 log.level                       default                 info
 log.format                      default                 text
-server.workers                  DOTGATE_SERVER_WORKERS  3
 server.udp_receive_buffer       default                 4MiB
 server.udp_response_max         default                 1232
 server.client_memory            default                 auto
@@ -110,7 +120,6 @@ tcp.idle                        default                 10s
 tcp.in_flight_max               default                 1000
 access.allow                    default                 127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,\
 192.168.0.0/16,100.64.0.0/10,169.254.0.0/16,fe80::/10,fc00::/7
-tls.ca_file                     DOTGATE_TLS_CA_FILE     SHOWN
 SSL_CERT_FILE                   -                       (not set)
 SSL_CERT_DIR                    -                       (not set)
 tls.authentication              default                 strict
@@ -136,12 +145,12 @@ cache.snapshot_file             -                       (not set)
 listen on [::]:5300, UDP and TCP
 workers: 3
 upstream 192.0.2.1@853#dot.test: a certificate for dot.test
-authorities: 1 certificate from CA
+authorities: 1 certificate from SHOWN
 warning: :: is IPv6 alone; 0.0.0.0,:: serves IPv4 too
 warning: there is one upstream: while it does not answer, nothing but the cache does
 warning: variables that Kubernetes injected for a Service, passed over: 1 \
 (`enableServiceLinks: false` avoids them)
-the configuration is right
+configuration OK
 "
     );
 }
@@ -265,4 +274,60 @@ fn an_address_that_is_not_there_and_a_snapshot_without_a_folder_are_warnings() {
         assert!(out.contains(line), "{out}");
     }
     assert_eq!(out.matches("\nwarning: ").count(), 2, "{out}");
+}
+
+#[test]
+fn what_was_set_can_be_shown_alone_and_as_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = authority_in(folder.path(), "ca.pem");
+    let right = [
+        ("HOST", "127.0.0.1"),
+        ("PORT", "5300"),
+        ("DNS_HOST", "192.0.2.1#dot.test"),
+        ("DNS_PORT", "853"),
+        ("DOTGATE_TLS_CA_FILE", &file),
+    ];
+    let only_changed = Shown {
+        only_changed: true,
+        is_json: false,
+    };
+    let (status, out, _) = checked_and_shown(&right, only_changed);
+    assert_eq!(status, 0);
+    assert!(
+        out.contains("dns.host") && !out.contains("default"),
+        "{out}"
+    );
+
+    let as_json = |variables: &[(&str, &str)], only_changed| {
+        let is_json = true;
+        let shown = Shown {
+            only_changed,
+            is_json,
+        };
+        let (status, out, err) = checked_and_shown(variables, shown);
+        assert_eq!(err, "");
+        (status, serde_json::from_str::<Value>(&out).unwrap())
+    };
+    let (status, document) = as_json(&right, true);
+    assert_eq!(status, 0);
+    let settings = document["settings"].as_array().unwrap();
+    assert_eq!(settings.len(), right.len());
+    assert_eq!(settings[0]["name"], "server.host");
+    assert_eq!(settings[0]["origin"], "HOST");
+    assert_eq!(document["listen"][0], "127.0.0.1:5300");
+    assert_eq!(document["upstreams"][0], "192.0.2.1@853#dot.test");
+    assert_eq!(document["warnings"].as_array().unwrap().len(), 1);
+    let (_, all) = as_json(&right, false);
+    assert_eq!(
+        all["settings"].as_array().unwrap().len(),
+        crate::config::settings::TABLE.len()
+    );
+
+    let (status, document) = as_json(&right[1..], false);
+    assert_eq!(status, 2);
+    let problems = document["problems"].as_array().unwrap();
+    assert!(
+        problems[0].as_str().unwrap().starts_with("HOST is not set"),
+        "{document}"
+    );
 }

@@ -32,10 +32,14 @@ const SIGNALS: &[(&str, &str)] = &[
 ];
 
 const STATUS: &[(&str, &str)] = &[
-    ("0", "What was asked for is done."),
+    (
+        "0",
+        "What was asked for is done; `query`: NOERROR, NXDOMAIN, or an answer of dotgate's own.",
+    ),
     (
         "1",
-        "Serving could not begin or was cut short; `healthcheck`: not ready.",
+        "Serving could not begin or was cut short; `healthcheck`: not ready; `query`: another response code, or no \
+         response; `cache`, `replace`: not done.",
     ),
     (
         "2",
@@ -46,7 +50,7 @@ const STATUS: &[(&str, &str)] = &[
 const FILES: &[(&str, &str)] = &[
     (
         "/etc/dotgate/dotgate.toml",
-        "Where the systemd unit has `DOTGATE_CONFIG_FILE` point to; there is no other default.",
+        "Settings, where neither `DOTGATE_CONFIG_FILE` nor `--config` names another file.",
     ),
     (
         "/run/dotgate/take-over.sock",
@@ -67,11 +71,15 @@ const EXAMPLES: &[(&str, &str)] = &[
         "Follow one question through TLS:",
         "dotgate query example.org AAAA",
     ),
+    (
+        "Try a resolver without any configuration, and get its pin:",
+        "dotgate query example.org --upstream '1.1.1.1#one.one.one.one'",
+    ),
 ];
 
 /// Returns `docs/man/dotgate.8`.
 pub(super) fn page() -> String {
-    let command = parser();
+    let command = parser::parser();
     let mut page = Roff::default();
     let version = env!("CARGO_PKG_VERSION");
     page.line(&format!(
@@ -85,27 +93,16 @@ pub(super) fn page() -> String {
     page.text(DESCRIPTION);
     page.section("COMMANDS");
     for sub in command.get_subcommands() {
-        let about = sub.get_about().map(ToString::to_string).unwrap_or_default();
-        let places = sub.get_positionals().map(|place| {
-            let name = names(place);
-            if place.is_required_set() {
-                name
-            } else {
-                format!("[{name}]")
-            }
-        });
-        let places: String = places.fold(String::new(), |all, place| all + " " + &place);
-        page.item(&format!("{}{places}", sub.get_name()), &format!("{about}."));
-        for option in options(sub).chain(sub.get_positionals()) {
-            page.nested(&names(option), &help(option));
-        }
+        page.command("", sub);
     }
     page.section("OPTIONS");
     for option in options(&command) {
         page.item(&names(option), &help(option));
     }
-    page.item("-h, --help", "Print all commands, options and settings.");
-    page.item("-V, --version", "Print the version.");
+    page.item(
+        "-h, --help",
+        "Print commands and options; `--help` has examples and all settings.",
+    );
     page.section("ENVIRONMENT");
     page.text(
         "Every setting is a variable or a key of the TOML file that `DOTGATE_CONFIG_FILE` or `--config` names; the \
@@ -144,11 +141,16 @@ fn options(command: &clap::Command) -> impl Iterator<Item = &Arg> {
 
 fn names(arg: &Arg) -> String {
     let value = arg.get_value_names().and_then(|names| names.first());
-    match (arg.get_long(), value) {
-        (Some(long), Some(value)) => format!("--{long} {value}"),
-        (Some(long), None) => format!("--{long}"),
-        (None, Some(value)) => value.to_string(),
-        (None, None) => arg.get_id().to_string(),
+    let flag = match (arg.get_short(), arg.get_long()) {
+        (Some(short), Some(long)) => format!("-{short}, --{long}"),
+        (Some(short), None) => format!("-{short}"),
+        (None, Some(long)) => format!("--{long}"),
+        (None, None) => return value.map_or(arg.get_id().to_string(), ToString::to_string),
+    };
+    match value.filter(|_| arg.get_action().takes_values()) {
+        Some(value) if arg.is_require_equals_set() => format!("{flag}[={value}]"),
+        Some(value) => format!("{flag} {value}"),
+        None => flag,
     }
 }
 
@@ -208,6 +210,34 @@ impl Roff {
         self.line(".RS");
         self.item(name, text);
         self.line(".RE");
+    }
+
+    /// A command, or each command below it, behind the words before it.
+    fn command(&mut self, before: &str, command: &clap::Command) {
+        let words = format!("{before}{}", command.get_name());
+        if command.has_subcommands() {
+            for sub in command.get_subcommands() {
+                self.command(&format!("{words} "), sub);
+            }
+            return;
+        }
+        let about = command.get_about().map(ToString::to_string);
+        let places = command.get_positionals().map(|place| {
+            let name = names(place);
+            if place.is_required_set() {
+                name
+            } else {
+                format!("[{name}]")
+            }
+        });
+        let places: String = places.fold(String::new(), |all, place| all + " " + &place);
+        self.item(
+            &format!("{words}{places}"),
+            &format!("{}.", about.unwrap_or_default()),
+        );
+        for option in options(command).chain(command.get_positionals()) {
+            self.nested(&names(option), &help(option));
+        }
     }
 
     fn setting(&mut self, subject: Subject) {

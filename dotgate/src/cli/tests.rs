@@ -1,5 +1,9 @@
 //! What each command line means.
 
+use std::str::FromStr as _;
+
+use anstream::StripStream;
+
 use super::*;
 
 fn read(line: &str) -> Result<Command, Usage> {
@@ -9,10 +13,29 @@ fn read(line: &str) -> Result<Command, Usage> {
 #[test]
 fn each_command_line_means_one_command() {
     let file = Some(PathBuf::from("x.toml"));
+    let request = |name: &str, record_type, of, form| query::Request {
+        name: AskedName {
+            name: Name::from_str(name).unwrap(),
+            typed: None,
+        },
+        record_type,
+        of,
+        form,
+    };
     let query = |config: &Option<PathBuf>, name: &str, record_type| Command::Query {
         config: config.clone(),
-        name: Name::from_str(name).unwrap(),
-        record_type,
+        request: request(name, record_type, Respondent::Configured, Form::Long),
+    };
+    let other = |name: &str, record_type, of, form| Command::Query {
+        config: None,
+        request: request(name, record_type, of, form),
+    };
+    let check = |config: &Option<PathBuf>, only_changed, is_json| Command::Check {
+        config: config.clone(),
+        shown: Shown {
+            only_changed,
+            is_json,
+        },
     };
     let serve = |config: &Option<PathBuf>, announce| Command::Serve {
         config: config.clone(),
@@ -28,19 +51,11 @@ fn each_command_line_means_one_command() {
         ("dotgate --config x.toml", serve(&file, false)),
         ("dotgate --announce", serve(&None, true)),
         ("dotgate replace", Command::Replace { config: None }),
-        ("dotgate check", Command::Check { config: None }),
-        (
-            "dotgate check --config=x.toml",
-            Command::Check {
-                config: file.clone(),
-            },
-        ),
-        (
-            "dotgate --config x.toml check",
-            Command::Check {
-                config: file.clone(),
-            },
-        ),
+        ("dotgate serve --config x.toml", serve(&file, false)),
+        ("dotgate check", check(&None, false, false)),
+        ("dotgate check --config=x.toml", check(&file, false, false)),
+        ("dotgate --config x.toml check", check(&file, false, false)),
+        ("dotgate check --changed --json", check(&None, true, true)),
         (
             "dotgate check --print settings.md",
             Command::Print(Page::Settings),
@@ -86,6 +101,43 @@ fn each_command_line_means_one_command() {
             "dotgate query . TYPE65 --config x.toml",
             query(&file, ".", Rtype::HTTPS),
         ),
+        (
+            "dotgate query a.test --upstream 192.0.2.1#a.test --upstream 192.0.2.2 --short",
+            other(
+                "a.test.",
+                Rtype::A,
+                Respondent::Upstreams("192.0.2.1#a.test,192.0.2.2".to_owned()),
+                Form::Short,
+            ),
+        ),
+        (
+            "dotgate query -x 192.0.2.1 --json",
+            other(
+                "1.2.0.192.in-addr.arpa.",
+                Rtype::PTR,
+                Respondent::Configured,
+                Form::Json,
+            ),
+        ),
+        (
+            "dotgate query a.test --via-server",
+            other("a.test.", Rtype::A, Respondent::Server(None), Form::Long),
+        ),
+        (
+            "dotgate query a.test --via-server=192.0.2.1:5300 MX",
+            other(
+                "a.test.",
+                Rtype::MX,
+                Respondent::Server("192.0.2.1:5300".parse().ok()),
+                Form::Long,
+            ),
+        ),
+        ("dotgate completions zsh", Command::Completions(Shell::Zsh)),
+        ("dotgate -V", Command::Version { verbose: false }),
+        (
+            "dotgate --version --verbose",
+            Command::Version { verbose: true },
+        ),
     ] {
         assert_eq!(read(line).unwrap(), expected, "{line}");
     }
@@ -94,7 +146,7 @@ fn each_command_line_means_one_command() {
 #[test]
 fn a_wrong_command_line_exits_with_2_and_speaks_to_stderr_alone() {
     for (line, expected) in [
-        ("dotgate serve", "error: unrecognized subcommand 'serve'"),
+        ("dotgate server", "error: unrecognized subcommand 'server'"),
         (
             "dotgate --confg x",
             "error: unexpected argument '--confg' found",
@@ -105,11 +157,36 @@ fn a_wrong_command_line_exits_with_2_and_speaks_to_stderr_alone() {
         ),
         (
             "dotgate query a..b",
-            "error: invalid value 'a..b' for '<NAME>': empty label",
+            "error: invalid value 'a..b' for '[NAME]': not a DNS name: empty label",
         ),
         (
             "dotgate query a XYZZY",
-            "error: invalid value 'XYZZY' for '[TYPE]': unknown record type",
+            "error: invalid value 'XYZZY' for '[TYPE]': not a record type: write a name such as AAAA or HTTPS, or TYPE65",
+        ),
+        (
+            "dotgate query @192.0.2.1 a",
+            "error: invalid value '@192.0.2.1' for '[NAME]': to ask a resolver over DNS over TLS, write --upstream \
+             '192.0.2.1#NAME' with the name in its certificate",
+        ),
+        (
+            "dotgate query a --upstream 192.0.2.1 --via-server",
+            "error: the argument '--upstream <UPSTREAM>' cannot be used with '--via-server[=<ADDR:PORT>]'",
+        ),
+        (
+            "dotgate query a --short --json",
+            "error: the argument '--short' cannot be used with '--json'",
+        ),
+        (
+            "dotgate query a -x 192.0.2.1",
+            "error: the argument '[NAME]' cannot be used with '-x <ADDR>'",
+        ),
+        (
+            "dotgate --verbose",
+            "error: the following required arguments were not provided:",
+        ),
+        (
+            "dotgate completions tcsh",
+            "error: invalid value 'tcsh' for '<SHELL>'",
         ),
         (
             "dotgate cache flush",
@@ -129,7 +206,10 @@ fn a_wrong_command_line_exits_with_2_and_speaks_to_stderr_alone() {
         ),
     ] {
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let status = read(line).unwrap_err().write(&mut out, &mut err).unwrap();
+        let usage = read(line).unwrap_err();
+        let status = usage
+            .write(&mut out, &mut StripStream::new(&mut err))
+            .unwrap();
         let err = String::from_utf8(err).unwrap();
         assert_eq!((status, out.len()), (2, 0), "{line}");
         assert_eq!(err.lines().next(), Some(expected), "{line}");
@@ -139,10 +219,9 @@ fn a_wrong_command_line_exits_with_2_and_speaks_to_stderr_alone() {
 #[test]
 fn help_ends_with_every_variable_the_required_four_first() {
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let status = read("dotgate --help")
-        .unwrap_err()
-        .write(&mut out, &mut err)
-        .unwrap();
+    let usage = read("dotgate --help").unwrap_err();
+    let mut plain = StripStream::new(&mut out);
+    let status = usage.write(&mut plain, &mut err).unwrap();
     assert_eq!((status, err.len()), (0, 0));
     let help = String::from_utf8(out).unwrap();
     let variables: Vec<&str> = help
@@ -164,16 +243,77 @@ fn help_ends_with_every_variable_the_required_four_first() {
         variables.get(..4),
         Some(["HOST", "PORT", "DNS_HOST", "DNS_PORT"].as_slice())
     );
-    assert!(help.lines().all(|line| line.chars().count() <= 100));
 }
 
 #[test]
-fn the_version_is_the_packages() {
-    let version = read("dotgate --version").unwrap_err().to_string();
-    assert_eq!(
-        version,
-        concat!("dotgate ", env!("CARGO_PKG_VERSION"), "\n")
-    );
+fn help_fits_a_terminal_of_80_columns_and_is_short_for_h() {
+    let help = |line: &str| read(line).unwrap_err().to_string();
+    for line in [
+        "dotgate --help",
+        "dotgate -h",
+        "dotgate query --help",
+        "dotgate query -h",
+        "dotgate check --help",
+        "dotgate cache flush --help",
+        "dotgate cache --help",
+        "dotgate completions --help",
+    ] {
+        let long = help(line);
+        let longest = long.lines().max_by_key(|line| line.chars().count());
+        let longest = longest.unwrap();
+        assert!(longest.chars().count() <= 80, "{line}: {longest}");
+    }
+    assert!(help("dotgate -h").lines().count() < 40);
+    assert!(help("dotgate query --help").contains("Exit status: 0"));
+    assert!(!help("dotgate query -h").contains("Exit status"));
+}
+
+#[test]
+fn help_has_colors_that_can_be_taken_out() {
+    let usage = read("dotgate -h").unwrap_err();
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    usage.write(&mut out, &mut err).unwrap();
+    assert!(out.contains(&0x1b));
+    let (mut plain, mut err) = (Vec::new(), Vec::new());
+    let mut stream = StripStream::new(&mut plain);
+    usage.write(&mut stream, &mut err).unwrap();
+    assert!(!plain.contains(&0x1b));
+    assert_eq!(String::from_utf8(plain).unwrap(), usage.to_string());
+}
+
+#[test]
+fn the_version_is_the_packages_and_tells_what_it_was_built_from() {
+    let version = |verbose| {
+        let mut out = Vec::new();
+        assert_eq!(write_version(verbose, &mut out).unwrap(), 0);
+        String::from_utf8(out).unwrap()
+    };
+    let first = concat!("dotgate ", env!("CARGO_PKG_VERSION"), "\n");
+    assert_eq!(version(false), first);
+    let verbose = version(true);
+    let rest = verbose.strip_prefix(first).unwrap();
+    let names: Vec<&str> = rest
+        .lines()
+        .filter_map(|it| it.split(": ").next())
+        .collect();
+    let expected = [
+        "commit", "rustc", "target", "profile", "linking", "features",
+    ];
+    assert_eq!(names, expected);
+    assert!(rest.lines().all(|line| !line.ends_with(": ")));
+}
+
+#[test]
+fn completions_know_every_command() {
+    for shell in [Shell::Bash, Shell::Fish, Shell::Zsh] {
+        let mut out = Vec::new();
+        assert_eq!(write_completions(shell, &mut out).unwrap(), 0);
+        let out = String::from_utf8(out).unwrap();
+        for command in parser::parser().get_subcommands() {
+            assert!(out.contains(command.get_name()), "{shell}: {command}");
+        }
+        assert!(out.contains("via-server"), "{shell}");
+    }
 }
 
 #[test]

@@ -45,6 +45,15 @@ impl Environment {
         }
     }
 
+    /// Returns this environment with no file looked for that nothing names.
+    #[must_use]
+    pub(super) fn without_default_folder(self) -> Self {
+        Self {
+            default_folder: None,
+            ..self
+        }
+    }
+
     /// Returns the default file of settings, if there is one.
     pub(super) fn default_file(&self) -> Option<PathBuf> {
         let path = self.default_folder.as_ref()?.join(DEFAULT_FILE);

@@ -341,21 +341,31 @@ impl ClientConfig {
     }
 }
 
-fn read_server(reader: &mut Reader<'_>) -> Option<ServerConfig> {
+/// Finds out where `spec` has the server listen. `None` only if problems were added.
+pub(super) fn understand_listeners(
+    spec: &Spec,
+    problems: &mut Vec<Problem>,
+) -> Option<Vec<ScopedSocketAddress>> {
+    read_listeners(&mut Reader { spec, problems })
+}
+
+fn read_listeners(reader: &mut Reader<'_>) -> Option<Vec<ScopedSocketAddress>> {
     let hosts = reader.value(&table::SERVER_HOST);
-    let port = reader.value(&table::SERVER_PORT);
+    let port = reader.value(&table::SERVER_PORT)?;
+    let listen = hosts?.into_iter().map(|host| host.with_port(port));
+    Some(listen.collect())
+}
+
+fn read_server(reader: &mut Reader<'_>) -> Option<ServerConfig> {
+    let listen = read_listeners(reader);
     let workers = reader.value(&table::SERVER_WORKERS);
     let udp_receive_buffer = reader.value(&table::SERVER_UDP_RECEIVE_BUFFER);
     let udp_response_max = reader.value(&table::SERVER_UDP_RESPONSE_MAX);
     let client_memory = reader.value(&table::SERVER_CLIENT_MEMORY);
     let take_over_socket = reader.optional(&table::SERVER_TAKE_OVER_SOCKET);
     let drain_max = reader.value(&table::SERVER_DRAIN_MAX);
-    let port = port?;
     Some(ServerConfig {
-        listen: hosts?
-            .into_iter()
-            .map(|host| host.with_port(port))
-            .collect(),
+        listen: listen?,
         workers: worker_count(workers?),
         udp_receive_buffer: udp_receive_buffer?,
         udp_response_max: udp_response_max?,

@@ -203,7 +203,7 @@ impl Problem {
         };
         match origin {
             Origin::File { line, .. } => Some(*line),
-            Origin::Default | Origin::CommandLine | Origin::Variable(_) => None,
+            Origin::Default | Origin::Option(_) | Origin::Variable(_) => None,
         }
     }
 }
@@ -344,7 +344,7 @@ fn write_value(f: &mut fmt::Formatter<'_>, subject: Subject, written: &Written) 
                 Shown(&literal)
             )
         }
-        Origin::CommandLine => write!(f, "--config={}", Shown(text)),
+        Origin::Option(option) => write!(f, "{option} {}", Shown(text)),
         Origin::Default => write!(f, "the default {text} of {}", subject.entry().variable()),
     }
 }
@@ -423,6 +423,13 @@ impl Problems {
         Self { problems }
     }
 
+    /// Returns the line above them.
+    pub fn title(&self) -> String {
+        let count = self.problems.len();
+        let problems = if count == 1 { "problem" } else { "problems" };
+        format!("dotgate: {count} {problems} in the configuration, nothing was started\n")
+    }
+
     /// Returns the problems: those of the file, of the environment's names, of values, of values that contradict.
     pub fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.problems.iter()
@@ -432,12 +439,7 @@ impl Problems {
 impl fmt::Display for Problems {
     /// Writes all problems, with a blank line before each and a line feed at the end.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = self.problems.len();
-        let problems = if count == 1 { "problem" } else { "problems" };
-        writeln!(
-            f,
-            "dotgate: {count} {problems} in the configuration, nothing was started"
-        )?;
+        f.write_str(&self.title())?;
         for problem in &self.problems {
             writeln!(f, "\n{problem}")?;
         }

@@ -38,6 +38,12 @@ pub(super) fn example(subject: Subject, in_file: bool) -> String {
     }
 }
 
+/// The longest line of a file.
+const PAGE_WIDTH: usize = 100;
+
+/// The longest line on a terminal.
+pub const HELP_WIDTH: usize = 80;
+
 /// Returns the variables for the end of `--help`, the required ones first.
 pub fn help_table() -> String {
     let mut page = String::from(
@@ -52,13 +58,10 @@ pub fn help_table() -> String {
             Absent::Nothing => "optional".to_owned(),
         };
         let variable = entry.variable();
-        push_wrapped(&mut page, "  ", &format!("{variable}  ({absent})"));
-        push_wrapped(&mut page, "      ", &entry.doc.replace('`', ""));
-        push_wrapped(
-            &mut page,
-            "      ",
-            &format!("Expected: {}.", subject.expected()),
-        );
+        let mut push = |margin, text: &str| push_wrapped_at(&mut page, HELP_WIDTH, margin, text);
+        push("  ", &format!("{variable}  ({absent})"));
+        push("      ", &entry.doc.replace('`', ""));
+        push("      ", &format!("Expected: {}.", subject.expected()));
     }
     page
 }
@@ -188,13 +191,17 @@ fn push_setting(page: &mut String, subject: Subject) {
     );
 }
 
-/// Adds `text` in lines of at most 100 characters, each behind `margin`.
+/// Adds `text` in lines of at most `PAGE_WIDTH` characters, each behind `margin`.
 fn push_wrapped(page: &mut String, margin: &str, text: &str) {
-    const LINE_MAX: usize = 100;
+    push_wrapped_at(page, PAGE_WIDTH, margin, text);
+}
+
+/// Adds `text` in lines of at most `width` characters, each behind `margin`.
+fn push_wrapped_at(page: &mut String, width: usize, margin: &str, text: &str) {
     let mut length = 0;
     for word in text.split(' ') {
         let is_first = length == 0;
-        if is_first || length + 1 + word.len() > LINE_MAX {
+        if is_first || length + 1 + word.len() > width {
             let break_before = if is_first { "" } else { "\n" };
             push(page, format_args!("{break_before}{margin}{word}"));
             length = margin.len() + word.len();

@@ -11,7 +11,7 @@ use super::environment::{Environment, is_service_link, is_service_link_value};
 use super::kinds::Kind;
 use super::problem::Problem;
 use super::setting::{Described, Subject};
-use super::settings::{CONFIG_FILE, DNS_HOST, TABLE};
+use super::settings::{CONFIG_FILE, DNS_HOST, DNS_PORT, SERVER_HOST, SERVER_PORT, TABLE};
 use super::{file, nearest};
 
 /// Where a value was written.
@@ -19,8 +19,8 @@ use super::{file, nearest};
 pub enum Origin {
     /// Nowhere: it is the table's.
     Default,
-    /// On the command line.
-    CommandLine,
+    /// On the command line, behind this option.
+    Option(&'static str),
     /// In this variable.
     Variable(String),
     /// In the file.
@@ -36,7 +36,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => write!(f, "default"),
-            Self::CommandLine => write!(f, "--config"),
+            Self::Option(option) => write!(f, "{option}"),
             Self::Variable(variable) => write!(f, "{variable}"),
             Self::File { path, line } => write!(f, "{}:{line}", path.display()),
         }
@@ -128,11 +128,29 @@ impl Spec {
             Some(Written { text, origin })
         };
         if let Some(path) = file {
-            spec.set(&CONFIG_FILE, written(path, Origin::CommandLine));
+            spec.set(&CONFIG_FILE, written(path, Origin::Option("--config")));
         } else if let Some(path) = default {
             spec.set(&CONFIG_FILE, written(&path, Origin::Default));
         }
         spec
+    }
+
+    /// Replaces the upstreams by those behind an option of the command line, and what else is required by what does for
+    /// a process that listens on nothing.
+    pub(super) fn replace_upstreams(&mut self, option: &'static str, upstreams: &str) {
+        self.upstream_tables.clear();
+        for (subject, text) in [
+            (&SERVER_HOST as &dyn Described, "127.0.0.1"),
+            (&SERVER_PORT, "0"),
+            (&DNS_HOST, upstreams),
+            (&DNS_PORT, "853"),
+        ] {
+            let written = Written {
+                text: text.to_owned(),
+                origin: Origin::Option(option),
+            };
+            self.set(subject, Some(written));
+        }
     }
 
     /// Returns what there is for `subject`.

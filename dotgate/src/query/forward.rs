@@ -10,6 +10,7 @@ use std::sync::mpsc::{channel, sync_channel};
 use std::thread;
 use std::time::Duration;
 
+use dotgate_core::labels;
 use dotgate_core::{AccessList, Count, Counters, Engine, Moment, ReturnPath, Settings, Shared};
 use dotgate_net::UdpPath;
 use ipnet::IpNet;
@@ -31,8 +32,8 @@ const GRACE: Duration = Duration::from_secs(1);
 /// What the client got, and what happened on the way.
 pub(super) struct Through {
     pub(super) response: io::Result<Response>,
-    /// Whether the response is dotgate's own SERVFAIL.
-    pub(super) has_failed: bool,
+    /// The slot of the upstream that sent a response with the code that the client got.
+    pub(super) answered_by: Option<usize>,
     pub(super) reports: Vec<Report>,
 }
 
@@ -104,9 +105,18 @@ pub(super) fn ask_through_worker(
     while let Ok((_, report)) = reports.try_recv() {
         told.push(report);
     }
+    let answered_by = response.as_ref().ok().and_then(|response| {
+        let rcode = labels::Rcode::of(response.message.opt_rcode().to_int());
+        let slots = upstreams.iter().map(|upstream| upstream.slot());
+        let has_sent = |slot: &usize| {
+            let counters = counters.upstream(*slot);
+            counters.is_some_and(|it| it.responses(rcode) > 0)
+        };
+        slots.rev().find(has_sent)
+    });
     Ok(Through {
         response,
-        has_failed: counters.get(Count::Failed) > 0,
+        answered_by,
         reports: told,
     })
 }

@@ -33,6 +33,23 @@ impl fmt::Display for Millis {
 /// # Errors
 /// Those of writing to `out`.
 pub fn write_response(out: &mut dyn Write, response: &Response) -> io::Result<()> {
+    let transport = match response.transport {
+        Transport::Udp => "UDP",
+        Transport::Tcp => "TCP",
+    };
+    let (ip, port) = (response.server.ip(), response.server.port());
+    write_response_of(out, response, &format!("{ip}#{port} ({transport})"))
+}
+
+/// Writes a response of this server.
+///
+/// # Errors
+/// Those of writing to `out`.
+pub(super) fn write_response_of(
+    out: &mut dyn Write,
+    response: &Response,
+    server: &str,
+) -> io::Result<()> {
     let message = &response.message;
     write_header(out, message)?;
     if let Some(opt) = message.opt() {
@@ -60,19 +77,19 @@ pub fn write_response(out: &mut dyn Write, response: &Response) -> io::Result<()
             Err(_) => writeln!(out, ";; {title} cannot be parsed")?,
         }
     }
-    let transport = match response.transport {
-        Transport::Udp => "UDP",
-        Transport::Tcp => "TCP",
-    };
-    let (server, took) = (response.server, Millis(response.took));
-    writeln!(out, "\n;; Query time: {took}")?;
-    writeln!(
-        out,
-        ";; SERVER: {}#{} ({transport})",
-        server.ip(),
-        server.port()
-    )?;
+    writeln!(out, "\n;; Query time: {}", Millis(response.took))?;
+    writeln!(out, ";; SERVER: {server}")?;
     writeln!(out, ";; MSG SIZE rcvd: {}", message.as_slice().len())
+}
+
+/// Writes the data of the answer's records, a line each.
+pub(super) fn write_short(out: &mut dyn Write, message: &Message<Vec<u8>>) -> io::Result<()> {
+    if let Ok(answer) = message.answer() {
+        for record in answer.map_while(Result::ok) {
+            writeln!(out, "{}", data_text(&record))?;
+        }
+    }
+    Ok(())
 }
 
 fn write_header(out: &mut dyn Write, message: &Message<Vec<u8>>) -> io::Result<()> {
@@ -96,17 +113,22 @@ fn write_header(out: &mut dyn Write, message: &Message<Vec<u8>>) -> io::Result<(
 
 /// The flags that are set, each after a space.
 fn flags(header: Header) -> String {
+    flag_names(header).map(|name| format!(" {name}")).collect()
+}
+
+/// The flags that are set.
+pub(super) fn flag_names(header: Header) -> impl Iterator<Item = &'static str> {
     let flags = [
-        (header.qr(), " qr"),
-        (header.aa(), " aa"),
-        (header.tc(), " tc"),
-        (header.rd(), " rd"),
-        (header.ra(), " ra"),
-        (header.ad(), " ad"),
-        (header.cd(), " cd"),
+        (header.qr(), "qr"),
+        (header.aa(), "aa"),
+        (header.tc(), "tc"),
+        (header.rd(), "rd"),
+        (header.ra(), "ra"),
+        (header.ad(), "ad"),
+        (header.cd(), "cd"),
     ];
     let set = flags.into_iter().filter(|(is_set, _)| *is_set);
-    set.map(|(_, name)| name).collect()
+    set.map(|(_, name)| name)
 }
 
 fn write_opt(out: &mut dyn Write, opt: &OptRecord<&[u8]>) -> io::Result<()> {
@@ -175,6 +197,12 @@ fn write_section(
 pub(crate) fn record_text(record: &ParsedRecord<'_, Vec<u8>>) -> String {
     let owner = record.owner().fmt_with_dot().to_string();
     let (ttl, class, rtype) = (record.ttl().as_secs(), record.class(), record.rtype());
+    let (owner, data) = (Escaped(&owner), data_text(record));
+    format!("{owner}\t{ttl}\t{class}\t{rtype}\t{data}")
+}
+
+/// A record's data in the form of a zone file.
+pub(super) fn data_text(record: &ParsedRecord<'_, Vec<u8>>) -> String {
     let data = match record.to_any_record::<AllRecordData<_, ParsedName<_>>>() {
         Ok(record) => record
             .data()
@@ -182,8 +210,7 @@ pub(crate) fn record_text(record: &ParsedRecord<'_, Vec<u8>>) -> String {
             .to_string(),
         Err(_) => "; its data cannot be parsed".to_owned(),
     };
-    let (owner, data) = (Escaped(&owner), Escaped(&data));
-    format!("{owner}\t{ttl}\t{class}\t{rtype}\t{data}")
+    Escaped(&data).to_string()
 }
 
 #[cfg(test)]

@@ -176,7 +176,7 @@ fn write_pipelined(out: &mut dyn Write, pipelined: &Pipelined) -> io::Result<()>
 }
 
 /// The stage, then what happened there.
-fn failure_text(failure: &SessionFailure) -> String {
+pub(super) fn failure_text(failure: &SessionFailure) -> String {
     match failure {
         SessionFailure::Connect(error) => format!("connect: {error}"),
         SessionFailure::HandshakeTimedOut => "tls: handshake timed out".to_owned(),

@@ -13,6 +13,7 @@
 mod admin;
 mod admin_api;
 mod agreement;
+mod asking;
 mod balancer;
 mod certificates;
 mod clients;

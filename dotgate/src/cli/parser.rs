@@ -1,0 +1,251 @@
+//! The commands and options as clap knows them, with the help of each: `-h` in short, `--help` with examples.
+
+use std::path::PathBuf;
+
+use clap::builder::styling::{AnsiColor, Style, Styles};
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use clap::{Arg, ArgAction, ArgGroup, Command, value_parser};
+use clap_complete::Shell;
+
+use super::page::Page;
+use crate::config::reference;
+use crate::query::{read_name, read_reverse, read_server, read_type};
+use crate::replace::ANNOUNCE;
+
+const TITLE: Style = AnsiColor::Green.on_default().bold();
+const WORD: Style = AnsiColor::Cyan.on_default().bold();
+const PLACE: Style = AnsiColor::Cyan.on_default();
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const STYLES: Styles = Styles::styled()
+    .header(TITLE)
+    .usage(TITLE)
+    .literal(WORD)
+    .placeholder(PLACE)
+    .error(ERROR)
+    .invalid(AnsiColor::Yellow.on_default().bold())
+    .valid(WORD);
+
+const EXAMPLES: &str = "\
+Examples:
+  HOST=127.0.0.1 PORT=5300 DNS_HOST='9.9.9.9#dns.quad9.net' DNS_PORT=853 dotgate
+  dotgate --config /etc/dotgate/dotgate.toml
+  dotgate check --changed
+  dotgate query example.org --upstream '9.9.9.9#dns.quad9.net'
+";
+
+const CHECK_EXAMPLES: &str = "\
+Exit status: 0 for a configuration that can be used, 2 for one that cannot.
+
+Examples:
+  dotgate check --config /etc/dotgate/dotgate.toml
+  dotgate check --changed
+  dotgate check --json | jq '.settings[] | select(.changed)'
+  dotgate check --print settings.md | less
+";
+
+const QUERY_EXAMPLES: &str = "\
+Without --upstream and --via-server the upstreams of the configuration are
+asked. --upstream needs no configuration: the port is 853 unless it is written.
+An address without #NAME must be in the certificate itself.
+
+Exit status: 0 for NOERROR, NXDOMAIN and what dotgate answers itself;
+1 for any other response code and for no response; 2 for a wrong command line
+or configuration.
+
+Examples:
+  dotgate query example.org AAAA --upstream '1.1.1.1#one.one.one.one'
+  dotgate query example.org --upstream '9.9.9.9;pin=sha256/...' --short
+  dotgate query -x 192.0.2.1
+  dotgate query bücher.example --json
+  dotgate query example.org --via-server
+  dotgate query example.org --via-server=192.0.2.53:53
+";
+
+const CACHE_EXAMPLES: &str = "\
+Examples:
+  dotgate cache show example.org
+  dotgate cache flush example.org
+  dotgate cache flush --below example.org
+  dotgate cache flush --all
+";
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  dotgate completions bash > /usr/share/bash-completion/completions/dotgate
+  dotgate completions zsh > /usr/share/zsh/site-functions/_dotgate
+  dotgate completions fish > /usr/share/fish/vendor_completions.d/dotgate.fish
+";
+
+/// All commands.
+pub(super) fn parser() -> Command {
+    let config = Arg::new("config")
+        .long("config")
+        .value_name("FILE")
+        .value_parser(value_parser!(PathBuf))
+        .global(true)
+        .help("Read settings from this TOML file; the environment wins over it");
+    let announce = Arg::new(ANNOUNCE)
+        .long(ANNOUNCE)
+        .action(ArgAction::SetTrue)
+        .hide(true)
+        .help("Take over from the running process, and write a line to standard output then");
+    let version = Arg::new("version")
+        .short('V')
+        .long("version")
+        .action(ArgAction::SetTrue)
+        .help("Print the version");
+    let verbose = Arg::new("verbose")
+        .long("verbose")
+        .action(ArgAction::SetTrue)
+        .requires("version")
+        .help("With --version: also commit, compiler and target");
+    Command::new("dotgate")
+        .bin_name("dotgate")
+        .disable_version_flag(true)
+        .styles(STYLES)
+        .max_term_width(reference::HELP_WIDTH)
+        .about("A DNS forwarder: plain DNS in, DNS over TLS out")
+        .long_about(
+            "A DNS forwarder: plain DNS in, DNS over TLS out. Without a command it serves until a signal ends it.",
+        )
+        .after_help("`dotgate --help` lists all settings and has examples.")
+        .after_long_help(format!("{EXAMPLES}\n{}", reference::help_table()))
+        .args([config, version, verbose, announce])
+        .subcommands([
+            Command::new("serve").about("Serve clients: what dotgate does without a command"),
+            check_parser(),
+            query_parser(),
+            healthcheck_parser(),
+            cache_parser(),
+            replace_parser(),
+            demo_parser(),
+            completions_parser(),
+        ])
+}
+
+fn check_parser() -> Command {
+    let flag = |id: &'static str| Arg::new(id).long(id).action(ArgAction::SetTrue);
+    let print = Arg::new("print")
+        .long("print")
+        .value_name("PAGE")
+        .value_parser(PossibleValuesParser::new(Page::ALL.map(Page::file_name)))
+        .help("Print a page of the documentation instead");
+    Command::new("check")
+        .about("Check the configuration; print every setting and where it came from")
+        .after_long_help(CHECK_EXAMPLES)
+        .args([
+            flag("changed").help("Print only settings that were set, not defaults"),
+            flag("json").help("Print one JSON object"),
+            print,
+        ])
+        .group(ArgGroup::new("form").args(["json", "print"]))
+}
+
+fn query_parser() -> Command {
+    let flag = |id: &'static str| Arg::new(id).long(id).action(ArgAction::SetTrue);
+    let name = Arg::new("name")
+        .value_name("NAME")
+        .required_unless_present("reverse")
+        .value_parser(read_name)
+        .help("The name to ask about");
+    let record_type = Arg::new("type")
+        .value_name("TYPE")
+        .default_value("A")
+        .hide_default_value(true)
+        .value_parser(read_type)
+        .help("The type to ask for, such as AAAA or TYPE65 [default: A]");
+    let reverse = Arg::new("reverse")
+        .short('x')
+        .value_name("ADDR")
+        .conflicts_with_all(["name", "type"])
+        .value_parser(read_reverse)
+        .help("Ask for the name of this address");
+    let upstream = Arg::new("upstream")
+        .long("upstream")
+        .value_name("UPSTREAM")
+        .action(ArgAction::Append)
+        .help("Ask this upstream, ADDR[@PORT][#NAME][;pin=...]; may be repeated");
+    let via_server = Arg::new("via-server")
+        .long("via-server")
+        .value_name("ADDR:PORT")
+        .num_args(0..=1)
+        .require_equals(true)
+        .conflicts_with("upstream")
+        .value_parser(read_server)
+        .help("Ask the running dotgate as its clients do, or the server at ADDR:PORT");
+    Command::new("query")
+        .about("Ask upstreams one question and show what happens")
+        .after_long_help(QUERY_EXAMPLES)
+        .args([name, record_type, reverse, upstream, via_server])
+        .arg(flag("short").help("Print only the data of the answer's records"))
+        .arg(flag("json").help("Print one JSON object"))
+        .group(ArgGroup::new("form").args(["short", "json"]))
+}
+
+fn healthcheck_parser() -> Command {
+    let upstreams = Arg::new("upstreams")
+        .long("upstreams")
+        .action(ArgAction::SetTrue)
+        .help("Make sure that an upstream answers");
+    Command::new("healthcheck")
+        .about("Ask the running instance whether it is ready; exit with 0 if so, else 1")
+        .arg(upstreams)
+}
+
+fn cache_parser() -> Command {
+    let name = |id: &'static str| Arg::new(id).value_name("NAME").value_parser(read_name);
+    let all = Arg::new("all")
+        .long("all")
+        .action(ArgAction::SetTrue)
+        .help("Flush everything");
+    let below = name("below")
+        .long("below")
+        .help("Flush this name and all below it");
+    Command::new("cache")
+        .about("Inspect or flush the running instance's cache")
+        .after_long_help(CACHE_EXAMPLES)
+        .subcommand_required(true)
+        .subcommand(
+            Command::new("show")
+                .about("Print what is cached for a name")
+                .arg(name("name").required(true).help("The name")),
+        )
+        .subcommand(
+            Command::new("flush")
+                .about("Remove what is cached for a name, so that upstreams are asked again")
+                .args([name("name").help("The name to flush"), below, all])
+                .group(
+                    ArgGroup::new("what")
+                        .args(["name", "below", "all"])
+                        .required(true),
+                ),
+        )
+}
+
+fn replace_parser() -> Command {
+    Command::new("replace")
+        .about("Start a process that takes over from the running one without losing a query")
+}
+
+fn demo_parser() -> Command {
+    let once = Arg::new("once")
+        .long("once")
+        .action(ArgAction::SetTrue)
+        .help("Stop after the first questions are answered");
+    Command::new("demo")
+        .about("Serve in front of an embedded DNS-over-TLS resolver, without a network")
+        .arg(once)
+}
+
+fn completions_parser() -> Command {
+    let shells = PossibleValuesParser::new(["bash", "fish", "zsh"]);
+    let shell = Arg::new("shell")
+        .value_name("SHELL")
+        .required(true)
+        .value_parser(shells.try_map(|shell| shell.parse::<Shell>()))
+        .help("The shell");
+    Command::new("completions")
+        .about("Print the file that completes commands and options in a shell")
+        .after_long_help(COMPLETIONS_EXAMPLES)
+        .arg(shell)
+}

@@ -27,6 +27,7 @@ use crate::moment::Moment;
 use crate::sync::{Mutex, MutexGuard};
 
 pub use key::Key;
+pub(crate) use key::QuestionHasher;
 pub use saved::SavedEntry;
 pub use scan::Held;
 use shard::{Fresh, Pair, Shard};
@@ -141,7 +142,13 @@ impl Cache {
         dnssec_ok: bool,
         checking_disabled: bool,
     ) -> Key {
-        Key::new(self.keys, question, route, dnssec_ok, checking_disabled)
+        self.hasher()
+            .key(question, route, dnssec_ok, checking_disabled)
+    }
+
+    /// What makes the keys of questions.
+    pub(crate) fn hasher(&self) -> QuestionHasher {
+        QuestionHasher(self.keys)
     }
 
     /// Looks for an answer and appends its octets to `out`. First what is fresh, the question's own before its

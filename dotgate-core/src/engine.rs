@@ -1,32 +1,27 @@
 //! The path of a query, put together: one engine per worker, which owns all state of its queries.
 //!
 //! `engine::intake` takes a query from the listener to its exchange; `engine::kept` is the cache's stage;
-//! `engine::forward` makes attempts, `engine::isolation` those for suspects; `engine::upstream` takes what sessions report; `engine::ending` delivers
-//! responses; `engine::shared_flight` waits for other workers; `engine::streams` serves client connections. The worker that receives a query owns it to the end.
+//! `upstreams` makes attempts, and `engine::sessions` hands on what sessions report; `engine::ending` delivers responses; `engine::shared_flight` waits for other workers; `engine::streams` serves client connections. The worker that receives a query owns it to the end.
 //! The driver calls in with input and the time, then sends `datagrams`, carries out every `poll_action`,
 //! hands on every `poll_event`, and calls `on_timeout` when `next_deadline` has come.
 
 mod deliver;
 mod ending;
-mod forward;
-mod handshakes;
 mod intake;
-mod isolation;
 mod kept;
 mod limit_log;
-mod lost;
 mod measure;
 mod places;
 mod reconfigure;
+mod sessions;
 mod shared_flight;
 mod streams;
-mod upstream;
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-use dotgate_wire::{Answer, write_shortened};
+use dotgate_wire::write_shortened;
 use slotmap::SlotMap;
 
 use self::limit_log::LimitLog;
@@ -37,22 +32,20 @@ use crate::due::DueQueue;
 use crate::exchange::{Client, Exchange, Waiters};
 use crate::failure::Failure;
 use crate::flights::{Flights, Letter};
-use crate::health::Health;
 use crate::inflight::Inflight;
-use crate::isolation::Isolation;
-use crate::keys::{ExchangeKey, SessionKey, StreamKey, WaiterKey};
-use crate::limits;
+use crate::keys::{ExchangeKey, StreamKey, WaiterKey};
 use crate::memory::ClientMemory;
 use crate::moment::{Moment, earlier};
 use crate::outbox::{Action, Event, Outbox, OutgoingDatagram};
 use crate::path_limits::PathLimits;
-use crate::pool::{Pools, Sessions};
 use crate::quarantine::Quarantine;
 use crate::random::Random;
 use crate::respond::Transport;
 use crate::root::root_servers;
 use crate::settings::Settings;
 use crate::stream::Streams;
+use crate::tally::Tally;
+use crate::upstreams::Upstreams;
 use crate::zones::Zones;
 
 /// What the engines of a process share.
@@ -97,9 +90,7 @@ pub struct Engine {
     cache: Arc<Cache>,
     flights: Arc<Flights>,
     memory: Arc<ClientMemory>,
-    quarantine: Arc<Quarantine>,
-    counters: Arc<Counters>,
-    random: Random,
+    tally: Tally,
     quotas: Arc<Quotas>,
     /// Keys of hashes that clients must not foresee.
     hash_keys: (u64, u64),
@@ -122,20 +113,7 @@ pub struct Engine {
     turn: u32,
     /// What the links to clients carry.
     path_limits: PathLimits,
-    /// Exchanges that wait for a session, since when, oldest first.
-    waiting: VecDeque<(Moment, ExchangeKey)>,
-    sessions: Sessions,
-    pools: Pools,
-    isolation: Isolation,
-    /// Recoveries of upstreams, by any worker, that the waiting exchanges have been told of.
-    recoveries_seen: u64,
-    /// When to look for further ones, while something waits.
-    next_review: Option<Moment>,
-    /// When a query was last forwarded.
-    last_query: Option<Moment>,
-    /// Until when no session is opened, because no file descriptor was left.
-    descriptor_pause: Option<Moment>,
-    answer: Answer,
+    upstreams: Upstreams,
     /// The answer that was taken from the cache last, or is about to be put there.
     kept: Vec<u8>,
     /// The answer that responses last waited for: others that wait for it share it.
@@ -148,7 +126,6 @@ pub struct Engine {
     actions: VecDeque<Action>,
     events: VecDeque<Event>,
     letters: VecDeque<(usize, Letter)>,
-    dirty_sessions: Vec<SessionKey>,
     dirty_streams: Vec<StreamKey>,
     limit_log: LimitLog,
 }
@@ -173,11 +150,13 @@ impl Engine {
         flights.forget(number);
         let mut random = Random::new(seed);
         let mut keys = || (random.word(), random.word());
+        let (hash_keys, stream_keys) = (keys(), keys());
+        let tally = Tally::new(counters);
         Engine {
             number,
-            hash_keys: keys(),
+            hash_keys,
             zones: Zones::default(),
-            streams: Streams::new(&settings, keys(), number, Arc::clone(&memory)),
+            streams: Streams::new(&settings, stream_keys, number, Arc::clone(&memory)),
             inflight: Inflight::default(),
             exchanges: SlotMap::with_key(),
             waiters: SlotMap::with_key(),
@@ -188,15 +167,13 @@ impl Engine {
             prefetch_credit: 0,
             turn: 0,
             path_limits: PathLimits::default(),
-            waiting: VecDeque::new(),
-            sessions: SlotMap::with_key(),
-            pools: Pools::new(&settings.upstreams),
-            isolation: Isolation::new(),
-            recoveries_seen: 0,
-            next_review: None,
-            last_query: None,
-            descriptor_pause: None,
-            answer: Answer::new(),
+            upstreams: Upstreams::new(
+                Arc::clone(&settings),
+                tally.clone(),
+                random,
+                cache.hasher(),
+                quarantine,
+            ),
             kept: Vec::new(),
             deferred: Weak::<[u8; 0]>::new(),
             root: root_servers(),
@@ -205,29 +182,24 @@ impl Engine {
             actions: VecDeque::new(),
             events: VecDeque::new(),
             letters: VecDeque::new(),
-            dirty_sessions: Vec::new(),
             dirty_streams: Vec::new(),
             limit_log: LimitLog::default(),
-            random,
             settings,
             cache,
             flights,
             memory,
-            quarantine,
             quotas,
-            counters,
+            tally,
         }
     }
 
     /// The next thing to do; flushes come late, and after them what must know their outcome.
     pub fn poll_action(&mut self) -> Option<Action> {
-        if let Some(action) = self.actions.pop_front() {
+        let action = self.upstreams.poll_action();
+        if let Some(action) = action.or_else(|| self.actions.pop_front()) {
             return Some(action);
         }
-        if let Some(session) = self.dirty_sessions.pop() {
-            if let Some(state) = self.sessions.get_mut(session) {
-                state.is_dirty = false;
-            }
+        if let Some(session) = self.upstreams.poll_dirty() {
             return Some(Action::FlushSession(session));
         }
         let Some(stream) = self.dirty_streams.pop() else {
@@ -242,7 +214,8 @@ impl Engine {
 
     /// The next thing worth a line in the log.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        let event = self.upstreams.poll_event();
+        event.or_else(|| self.events.pop_front())
     }
 
     /// The next letter to another worker, with that worker's number; there it goes into `on_letter`.
@@ -272,7 +245,7 @@ impl Engine {
             if !shorter.push_if(datagram.path, |out| write_shortened(out, datagram.bytes)) {
                 continue;
             }
-            self.counters.add(Count::DatagramsShortened);
+            self.tally.count(Count::DatagramsShortened);
             if *is_too_long {
                 let client = datagram.path.peer.ip();
                 self.path_limits.note_too_long(client, datagram.bytes.len());
@@ -293,29 +266,21 @@ impl Engine {
         for queue in [&self.client_timers, &self.refreshes, &self.following] {
             next = earlier(next, queue.next());
         }
-        for (_, session) in &self.sessions {
-            next = earlier(next, session.next_deadline());
-        }
+        next = earlier(next, self.upstreams.next_deadline());
         next = earlier(next, self.streams.next_alarm());
-        next = earlier(next, self.streams.relief_again());
-        next = earlier(next, self.next_upstream_try());
-        next = earlier(next, self.next_review);
-        let pauses = self.pools.all().filter_map(|(_, pool)| pool.paused_until);
-        next = earlier(next, pauses.min());
-        earlier(next, self.next_waiting_check())
+        earlier(next, self.streams.relief_again())
     }
 
     /// Does everything that is due at `now`. Afterwards `next_deadline` lies after `now`.
     pub fn on_timeout(&mut self, now: Moment) {
-        self.end_pauses(now);
-        self.review_recoveries(now);
+        self.upstreams.resume(now);
+        self.settle(now);
         self.serve_stale(now);
         self.expire_waiters(now);
         self.end_refreshes(now);
         self.stop_following(now);
-        self.lapse_sessions(now);
-        self.try_ill_upstreams(now);
-        self.give_up_waiting(now);
+        self.upstreams.on_timeout(now);
+        self.settle(now);
         self.lapse_streams(now);
         self.streams.end_relief_pause(now);
     }
@@ -343,24 +308,25 @@ impl Engine {
 
     /// Sessions in any phase.
     pub fn session_count(&self) -> usize {
-        self.sessions.len()
+        self.upstreams.session_count()
     }
 
     /// The block this engine counts in.
     pub fn counters(&self) -> &Arc<Counters> {
-        &self.counters
+        self.tally.counters()
     }
 
     /// Answers every waiting query with SERVFAIL, as at the end of a stop or after a bug of ours.
     pub fn fail_all(&mut self, now: Moment) {
         let waiting: Vec<ExchangeKey> = self.exchanges.keys().collect();
         for key in waiting {
-            self.fail(now, key, Failure::Internal);
+            self.fail_with(now, key, Failure::Internal);
         }
+        self.settle(now);
     }
 
     fn count(&self, count: Count) {
-        self.counters.add(count);
+        self.tally.count(count);
     }
 
     fn transport(&self, client: Client) -> Transport {
@@ -375,62 +341,6 @@ impl Engine {
             },
         }
     }
-
-    fn mark_session_dirty(&mut self, key: SessionKey) {
-        if let Some(session) = self.sessions.get_mut(key)
-            && !std::mem::replace(&mut session.is_dirty, true)
-        {
-            self.dirty_sessions.push(key);
-        }
-    }
-
-    /// Opens sessions again, where a pause in that is over.
-    fn end_pauses(&mut self, now: Moment) {
-        let is_over = |pause: &mut Option<Moment>| {
-            let is_over = pause.is_some_and(|until| until <= now);
-            if is_over {
-                *pause = None;
-            }
-            is_over
-        };
-        let mut some_are_over = is_over(&mut self.descriptor_pause);
-        for pool in self.pools.all_mut() {
-            some_are_over |= is_over(&mut pool.paused_until);
-        }
-        if some_are_over {
-            self.serve_waiting(now);
-        }
-    }
-
-    /// Another worker may have found an upstream well for which exchanges wait here.
-    fn review_recoveries(&mut self, now: Moment) {
-        if self.next_review.is_none_or(|due| due > now) {
-            return;
-        }
-        let recoveries = self.pools.health().map(Health::generation).sum();
-        let has_recovered = std::mem::replace(&mut self.recoveries_seen, recoveries) != recoveries;
-        if has_recovered && !cfg!(planted = "recovery-elsewhere-is-not-seen") {
-            self.serve_waiting(now);
-        }
-        // Those who were answered elsewhere meanwhile wait no more.
-        let exchanges = &self.exchanges;
-        self.waiting.retain(|(since, key)| {
-            let exchange = exchanges.get(*key);
-            exchange.is_some_and(|exchange| exchange.waiting_since == Some(*since))
-        });
-        self.next_review = (!self.waiting.is_empty()).then(|| now + limits::RECOVERY_REVIEW);
-    }
-
-    /// When the oldest waiting exchange has waited long enough, while no upstream is hopeful.
-    fn next_waiting_check(&self) -> Option<Moment> {
-        let (since, _) = self.waiting.front()?;
-        let is_hopeful = self
-            .pools
-            .health()
-            .any(|health| health.is_hopeful(*since + limits::OUTAGE_WAIT));
-        let check = (!is_hopeful).then(|| *since + limits::OUTAGE_WAIT);
-        earlier(check, self.descriptor_pause)
-    }
 }
 
 impl Drop for Engine {
@@ -440,15 +350,6 @@ impl Drop for Engine {
         self.memory.set_queries(self.number, 0);
         for (_, waiter) in &self.waiters {
             self.quotas.release(waiter.client_id, waiter.client.via());
-        }
-        for (_, session) in self
-            .sessions
-            .iter()
-            .filter(|(_, session)| session.is_open())
-        {
-            if let Some(pool) = self.pools.get(session.upstream) {
-                pool.health().evidence().note_session_ended();
-            }
         }
     }
 }

@@ -19,7 +19,12 @@ pub(crate) enum Next {
 #[derive(Default)]
 pub(crate) struct Frames {
     kept: Vec<u8>,
+    /// Where in it what was not taken yet begins.
+    start: usize,
 }
+
+/// Before each message stands its length.
+const LENGTH_BYTES: usize = 2;
 
 impl Frames {
     /// Hands each complete message of what is kept and of `bytes` to `take`, until it pauses; keeps the rest.
@@ -36,6 +41,26 @@ impl Frames {
         if self.kept.is_empty() && self.kept.capacity() > limits::BUFFER_KEPT_BYTES {
             self.kept = Vec::new();
         }
+    }
+
+    /// Takes the next complete message of what is kept and of `input`. None if there is none: then all of it is kept.
+    pub(crate) fn next<'a, 'b: 'a>(&'a mut self, input: &mut &'b [u8]) -> Option<&'a [u8]> {
+        if self.unread().is_empty() {
+            self.release();
+            if let Some((message, rest)) = split_frame(input) {
+                *input = rest;
+                return Some(message);
+            }
+        }
+        self.kept.extend_from_slice(std::mem::take(input));
+        let Some((message, _)) = split_frame(self.unread()) else {
+            self.kept.drain(..self.start);
+            self.start = 0;
+            return None;
+        };
+        let end = self.start + LENGTH_BYTES + message.len();
+        let start = std::mem::replace(&mut self.start, end);
+        self.kept.get(start + LENGTH_BYTES..end)
     }
 
     /// Keeps `bytes` for later.
@@ -56,6 +81,19 @@ impl Frames {
     /// What it takes, in bytes.
     pub(crate) fn capacity(&self) -> usize {
         self.kept.capacity()
+    }
+
+    fn unread(&self) -> &[u8] {
+        self.kept.get(self.start..).unwrap_or_default()
+    }
+
+    /// Forgets what was taken, and the memory of it if that was much.
+    fn release(&mut self) {
+        self.kept.clear();
+        self.start = 0;
+        if self.kept.capacity() > limits::BUFFER_KEPT_BYTES {
+            self.kept = Vec::new();
+        }
     }
 
     fn split<'b>(mut bytes: &'b [u8], take: &mut impl FnMut(&[u8]) -> Next) -> &'b [u8] {

@@ -9,6 +9,7 @@
 
 mod admit;
 mod alert;
+mod attempts;
 pub mod cache;
 mod counters;
 mod domain;
@@ -41,6 +42,8 @@ mod session;
 mod settings;
 mod stream;
 mod sync;
+mod tally;
+mod upstreams;
 mod verdict;
 mod zones;
 

@@ -1,10 +1,10 @@
 //! Which upstream now, on which session?
 //!
-//! Stands between `exchange` and `pool`. Upstreams are asked in the order of the settings; one that is not
+//! Stands between a question and `pool`. Upstreams are asked in the order of the settings; one that is not
 //! well, opens slowly, or has failed this question already stands back. Reads only; the engine carries the
 //! choice out.
 
-use crate::exchange::Exchange;
+use crate::attempts::Attempts;
 use crate::keys::SessionKey;
 use crate::pool::{Pools, Sessions};
 
@@ -21,14 +21,14 @@ pub(crate) enum Choice {
     Nowhere,
 }
 
-/// Chooses for `exchange`, in this order: a well upstream that has not failed it; one that is recovering and
+/// Chooses for a question, in this order: a well upstream that has not failed it; one that is recovering and
 /// has a session open; a fresh session to one that failed it; else a session must be opened first.
-pub(crate) fn choose(exchange: &Exchange, pools: &Pools, sessions: &Sessions) -> Choice {
+pub(crate) fn choose(attempts: &Attempts, pools: &Pools, sessions: &Sessions) -> Choice {
     let upstreams = || pools.in_order();
     let is_untried = |upstream: usize| {
-        !exchange.answered_by.has(upstream)
-            && !exchange.failed_at.has(upstream)
-            && !exchange.runs_at(upstream)
+        !attempts.answered_by.has(upstream)
+            && !attempts.failed_at.has(upstream)
+            && !attempts.runs_at(upstream)
     };
     for (upstream, pool) in upstreams() {
         let comes_first =
@@ -49,10 +49,10 @@ pub(crate) fn choose(exchange: &Exchange, pools: &Pools, sessions: &Sessions) ->
             return Choice::Ask(session);
         }
     }
-    let may_ask_again = |upstream: usize| !exchange.answered_by.has(upstream);
+    let may_ask_again = |upstream: usize| !attempts.answered_by.has(upstream);
     for (upstream, pool) in upstreams() {
         if may_ask_again(upstream)
-            && let Some(session) = pool.with_room(sessions, exchange.fresh_after)
+            && let Some(session) = pool.with_room(sessions, attempts.fresh_after)
         {
             return Choice::Ask(session);
         }

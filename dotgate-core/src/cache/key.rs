@@ -116,3 +116,18 @@ fn mix(name_hash: u64, (rtype, rclass): (u16, u16), variant: u8, route: u8) -> u
     mixed = (mixed ^ mixed >> 33).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
     mixed ^ mixed >> 33
 }
+/// Makes the keys of questions with a secret, so that clients, who choose the names, cannot foresee them.
+#[derive(Clone, Copy)]
+pub(crate) struct QuestionHasher(pub(super) (u64, u64));
+
+impl QuestionHasher {
+    pub(crate) fn key(
+        self,
+        question: &Question,
+        route: u8,
+        dnssec_ok: bool,
+        checking_disabled: bool,
+    ) -> Key {
+        Key::new(self.0, question, route, dnssec_ok, checking_disabled)
+    }
+}

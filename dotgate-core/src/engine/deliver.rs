@@ -24,14 +24,18 @@ impl Engine {
     /// Writes one response to a client, wherever it is.
     pub(super) fn deliver(&mut self, client: Client, write: impl FnOnce(&Answer, &mut Vec<u8>)) {
         match client {
-            Client::Datagram(path) => self.outbox.push(path, |out| write(&self.answer, out)),
+            Client::Datagram(path) => {
+                let response = self.upstreams.response();
+                self.outbox.push(path, |out| write(response, out));
+            }
             Client::Stream(key) => match self.streams.get_mut(key) {
                 Some(stream) => {
-                    write_framed(&mut stream.outgoing, |out| write(&self.answer, out));
+                    let response = self.upstreams.response();
+                    write_framed(&mut stream.outgoing, |out| write(response, out));
                     self.streams.charge(key);
                     self.mark_stream_dirty(key);
                 }
-                None => self.counters.add(Count::ClientsGone),
+                None => self.tally.count(Count::ClientsGone),
             },
         }
     }
@@ -143,7 +147,8 @@ impl Engine {
     pub(super) fn stored_answer(&self, ede: Option<(u16, &str)>) -> Arc<[u8]> {
         let mut stored = Vec::new();
         let ede = ede.map(|(code, text)| Ede { code, text });
-        self.answer.store(&mut stored, 0..=TTL_MAX, ede);
+        let response = self.upstreams.response();
+        response.store(&mut stored, 0..=TTL_MAX, ede);
         stored.into()
     }
 

@@ -5,17 +5,17 @@ use std::sync::Arc;
 use dotgate_wire::{Ede, Stored, opcode, write_response};
 
 use super::Engine;
+use crate::attempts::Cause;
 use crate::counters::Count;
 use crate::counters::labels::{Limit, Outcome};
-use crate::exchange::{Attempt, Client, Exchange, Waiter};
+use crate::exchange::{Client, Waiter};
 use crate::failure::Failure;
 use crate::flights::Role;
 use crate::keys::{ExchangeKey, WaiterKey};
 use crate::moment::Moment;
-use crate::pool::Pools;
 use crate::respond::Asked;
-use crate::session::Purpose;
 use crate::stream::{Pending, ResponseTerms};
+use crate::upstreams::{Completed, GivenUp};
 use crate::verdict::is_policy;
 
 impl Engine {
@@ -26,10 +26,8 @@ impl Engine {
                 continue;
             };
             let exchange = waiter.exchange;
-            let state = self.exchanges.get(exchange);
-            if cfg!(planted = "attempt-extends-the-deadline")
-                && state.is_some_and(Exchange::is_running)
-            {
+            let is_running = self.upstreams.is_running(exchange);
+            if cfg!(planted = "attempt-extends-the-deadline") && is_running {
                 self.deadlines.push(now + self.settings.query_deadline, key);
                 continue;
             }
@@ -43,50 +41,37 @@ impl Engine {
         let Some(exchange) = self.exchanges.get_mut(key) else {
             return;
         };
-        if exchange.attempts() > 0 || exchange.role == Role::Follows {
-            exchange.note(
-                Failure::Silent,
-                exchange.running().next().map(|attempt| attempt.upstream),
-            );
-        }
-        Self::note_ill_upstreams(&self.pools, exchange);
-        let (failure, _) = exchange.failure();
+        let follows = exchange.role == Role::Follows;
+        let Some(cause) = self.upstreams.cause_at_deadline(key, follows) else {
+            return;
+        };
         let Some(waiter) = exchange.take(waiter, &mut self.waiters) else {
             return;
         };
         let has_waiters = exchange.first_waiter().is_some();
-        self.fail_waiter(now, &waiter, key, failure);
-        if !has_waiters {
-            self.keep_failure(now, key, failure);
-            self.remove_exchange(now, key);
-            return;
+        self.fail_waiter(now, &waiter, key, (cause.failure, cause.upstream));
+        if has_waiters {
+            self.upstreams.renew(now, key);
+        } else {
+            self.keep_failure(now, key, (cause.failure, cause.upstream));
+            self.remove_exchange(now, key, None);
         }
-        let Some(exchange) = self.exchanges.get_mut(key) else {
-            return;
-        };
-        let running: Vec<Attempt> = exchange.running().collect();
-        if exchange.renew(now) {
-            self.retire(now, key, &running);
-            self.advance(now, key);
-        }
+        self.settle(now);
     }
 
-    /// Delivers the loaded answer to all who wait, and ends the exchange.
-    pub(super) fn answer_all(&mut self, now: Moment, key: ExchangeKey, upstream: usize) {
-        let is_authenticated = self
-            .pools
-            .get(upstream)
-            .is_some_and(|pool| pool.upstream.is_authenticated);
-        let text = self.relayed_ede_text(upstream);
-        let code = self.answer.ede().map(|(code, _)| code);
-        let ede = code.map(|code| (code, text.as_deref().unwrap_or_default()));
-        self.keep(
-            now,
-            key,
-            (upstream, is_authenticated),
-            ede.map(|(code, text)| Ede { code, text }),
-        );
-        let rcode = self.answer.rcode();
+    /// Delivers the response that came last to all who wait for it, and ends the exchange.
+    pub(super) fn answer_all(&mut self, now: Moment, completed: &Completed) {
+        let Completed {
+            exchange: key,
+            upstream,
+            is_authenticated,
+            ..
+        } = *completed;
+        let ede = self.upstreams.relayed_ede(upstream);
+        let code = ede.as_ref().map(|(code, _)| *code);
+        let ede = ede.as_ref().map(|(code, text)| (*code, text.as_str()));
+        self.keep(now, completed, ede.map(|(code, text)| Ede { code, text }));
+        let rcode = self.upstreams.response().rcode();
         let mut shared = None;
         while let Some(waiter) = self.take_waiter(key) {
             if self.answer_stale_for(now, &waiter, key, (rcode, code)) {
@@ -95,7 +80,7 @@ impl Engine {
             let asked = self.asked_by(&waiter);
             if self.must_cut(now, &waiter) {
                 self.deliver_without_records(key, &waiter, rcode);
-            } else if self.answer.question().is_empty() {
+            } else if self.upstreams.response().question().is_empty() {
                 // An error may come without its question; no client gets it so (RFC 1035 section 4.1.1).
                 let question = self.spelt_question(key, &waiter);
                 self.deliver_error(waiter.client, &asked, &question, opcode::QUERY, rcode, ede);
@@ -122,7 +107,7 @@ impl Engine {
             self.count_answered(now, &waiter, key, upstream);
             self.end_waiter(&waiter);
         }
-        self.remove_exchange(now, key);
+        self.remove_exchange(now, key, None);
     }
 
     /// The same with an answer that another worker has got, and only if it speaks of the question.
@@ -157,7 +142,8 @@ impl Engine {
             self.count_waited(now, &waiter, key, Outcome::Answered, stored.rcode());
             self.end_waiter(&waiter);
         }
-        self.remove_exchange(now, key);
+        self.remove_exchange(now, key, None);
+        self.settle(now);
     }
 
     /// Gives a client what is held in place of an error that stands (RFC 8767 section 4). False if it is none or a
@@ -179,45 +165,40 @@ impl Engine {
         is_answered
     }
 
-    /// The text for an EDE that is passed on: its source, then its words (RFC 8914 section 3). Structured text
-    /// would not survive a word before it, so it is dropped.
-    fn relayed_ede_text(&self, upstream: usize) -> Option<String> {
-        let (_, text) = self.answer.ede()?;
-        let label = &self.pools.get(upstream)?.upstream.label;
-        match text {
-            "" => Some(format!("from {label}")),
-            text if text.starts_with('{') => Some(format!("from {label}")),
-            text => Some(format!("from {label}: {text}")),
+    /// Ends an exchange that its upstreams did not answer.
+    pub(super) fn fail(&mut self, now: Moment, given_up: GivenUp) {
+        let GivenUp {
+            exchange: key,
+            failure,
+            noted,
+        } = given_up;
+        let cause = (failure, noted.upstream);
+        self.keep_failure(now, key, cause);
+        while let Some(waiter) = self.take_waiter(key) {
+            self.fail_waiter(now, &waiter, key, cause);
+        }
+        self.remove_exchange(now, key, Some(noted));
+    }
+
+    /// Ends an exchange with this failure, whatever its attempts show.
+    pub(super) fn fail_with(&mut self, now: Moment, key: ExchangeKey, failure: Failure) {
+        if let Some(noted) = self.upstreams.cause(key) {
+            self.fail(
+                now,
+                GivenUp {
+                    exchange: key,
+                    failure,
+                    noted,
+                },
+            );
         }
     }
 
     /// Ends an exchange with the most telling failure it has seen.
     pub(super) fn fail_with_noted(&mut self, now: Moment, key: ExchangeKey) {
-        if let Some(exchange) = self.exchanges.get_mut(key) {
-            Self::note_ill_upstreams(&self.pools, exchange);
-            let (failure, _) = exchange.failure();
-            self.fail(now, key, failure);
+        if let Some(cause) = self.upstreams.cause_at_end(key) {
+            self.fail_with(now, key, cause.failure);
         }
-    }
-
-    /// What kept an exchange waiting may be known to another worker alone.
-    fn note_ill_upstreams(pools: &Pools, exchange: &mut Exchange) {
-        if exchange.failure().0 == Failure::NotReady {
-            for (upstream, pool) in pools.in_order() {
-                if let Some(failure) = pool.health().why() {
-                    exchange.note(failure, Some(upstream));
-                }
-            }
-        }
-    }
-
-    /// Ends an exchange with a failure.
-    pub(super) fn fail(&mut self, now: Moment, key: ExchangeKey, failure: Failure) {
-        self.keep_failure(now, key, failure);
-        while let Some(waiter) = self.take_waiter(key) {
-            self.fail_waiter(now, &waiter, key, failure);
-        }
-        self.remove_exchange(now, key);
     }
 
     pub(super) fn take_waiter(&mut self, key: ExchangeKey) -> Option<Waiter> {
@@ -233,18 +214,15 @@ impl Engine {
         now: Moment,
         waiter: &Waiter,
         key: ExchangeKey,
-        failure: Failure,
+        (failure, upstream): (Failure, Option<usize>),
     ) {
         if self.answer_stale(now, waiter, key, failure) {
             self.end_waiter(waiter);
             return;
         }
-        let Some(exchange) = self.exchanges.get(key) else {
-            return;
-        };
         let question = self.spelt_question(key, waiter);
         let asked = self.asked_by(waiter);
-        let text = self.failure_text(failure, exchange.failure().1);
+        let text = self.upstreams.failure_text(failure, upstream);
         let told = if cfg!(planted = "failure-tells-no-reason") {
             Failure::NotReady
         } else {
@@ -287,13 +265,6 @@ impl Engine {
         question
     }
 
-    pub(super) fn failure_text(&self, failure: Failure, upstream: Option<usize>) -> String {
-        match upstream.and_then(|upstream| self.pools.get(upstream)) {
-            Some(pool) => format!("{} ({})", failure.text(), pool.upstream.label),
-            None => failure.text().to_owned(),
-        }
-    }
-
     pub(super) fn asked_by(&self, waiter: &Waiter) -> Asked {
         Asked {
             id: waiter.id,
@@ -315,34 +286,21 @@ impl Engine {
         }
     }
 
-    pub(super) fn remove_exchange(&mut self, now: Moment, key: ExchangeKey) {
+    /// Forgets an exchange; `given_up` is what its attempts showed, if they have ended.
+    pub(super) fn remove_exchange(
+        &mut self,
+        now: Moment,
+        key: ExchangeKey,
+        given_up: Option<Cause>,
+    ) {
         let followers = self.land(key);
+        let cause = self.upstreams.end(now, key).or(given_up);
         if let Some(exchange) = self.exchanges.remove(key) {
             let hash = exchange.key.hash();
-            self.tell_failed(&exchange, followers);
-            self.inflight.remove(hash, key);
-            for attempt in exchange.running() {
-                self.retire_id(now, &attempt, hash);
+            if let Some(cause) = cause {
+                self.tell_failed(hash, &cause, followers);
             }
-        }
-    }
-
-    fn retire(&mut self, now: Moment, key: ExchangeKey, attempts: &[Attempt]) {
-        let Some(hash) = self.exchanges.get(key).map(|exchange| exchange.key.hash()) else {
-            return;
-        };
-        for attempt in attempts {
-            self.retire_id(now, attempt, hash);
-        }
-    }
-
-    pub(super) fn retire_id(&mut self, now: Moment, attempt: &Attempt, question_hash: u64) {
-        let Some(session) = self.sessions.get_mut(attempt.session) else {
-            return;
-        };
-        session.retire(attempt.id, question_hash, now);
-        if session.purpose == Purpose::Isolation {
-            self.settle_isolation(now, attempt.session);
+            self.inflight.remove(hash, key);
         }
     }
 }

@@ -13,7 +13,7 @@ use super::places::hash_sender;
 use crate::cache::ROUTE;
 use crate::counters::Count;
 use crate::counters::labels::{Limit, Outcome};
-use crate::exchange::{Asks, Client, Exchange, Waiter};
+use crate::exchange::{Client, Exchange, Lookup, Waiter};
 use crate::failure::Failure;
 use crate::flights::Role;
 use crate::keys::ExchangeKey;
@@ -157,11 +157,11 @@ impl Engine {
         }
         let dnssec_ok = query.edns.is_some_and(|edns| edns.dnssec_ok);
         let checking_disabled = query.flags.checking_disabled();
-        let asks = Asks {
+        let asks = Lookup {
             key: self
                 .cache
                 .key(question, ROUTE, dnssec_ok, checking_disabled),
-            is_kept: self.is_kept(question),
+            is_cacheable: self.is_kept(question),
             question,
             dnssec_ok,
             checking_disabled,
@@ -191,7 +191,7 @@ impl Engine {
         client: Client,
         peer: IpAddr,
         query: &Query<'_>,
-        asks: &Asks<'_>,
+        asks: &Lookup<'_>,
         held: Held,
     ) -> Result<(), Limit> {
         let found = self
@@ -206,8 +206,7 @@ impl Engine {
         // The query that gave way may have been the only one of this exchange.
         let found = found.filter(|key| self.exchanges.contains_key(*key));
         self.count(Count::QueriesForwarded);
-        self.isolation.earn();
-        self.last_query = Some(now);
+        self.upstreams.on_query(now);
         let exchange = found.unwrap_or_else(|| {
             let role = self.flights.join(asks.key.hash(), self.number);
             self.begin_exchange(now, asks, role)
@@ -257,11 +256,12 @@ impl Engine {
     pub(super) fn begin_exchange(
         &mut self,
         now: Moment,
-        asks: &Asks<'_>,
+        asks: &Lookup<'_>,
         role: Role,
     ) -> ExchangeKey {
         let hash = asks.key.hash();
-        let key = self.exchanges.insert(Exchange::new(asks, role, now));
+        let key = self.exchanges.insert(Exchange::new(asks, role));
+        self.upstreams.begin(now, key, asks);
         self.inflight.insert(&self.exchanges, hash, key);
         key
     }

@@ -11,16 +11,16 @@ use super::Engine;
 use crate::cache::{Found, Key, Scope, Terms};
 use crate::counters::Count;
 use crate::counters::labels::Outcome;
-use crate::exchange::{Asks, Client, Waiter};
+use crate::exchange::{Client, Lookup, Waiter};
 use crate::failure::Failure;
 use crate::flights::Role;
-use crate::health::Health;
 use crate::keys::ExchangeKey;
 use crate::limits;
 use crate::moment::Moment;
 use crate::respond::Asked;
 use crate::root::is_root_servers;
 use crate::stream::{PendingEde, ResponseTerms};
+use crate::upstreams::Completed;
 use crate::verdict::is_policy;
 
 /// Keeps a change of the settings and a recovery from looking the same.
@@ -71,9 +71,9 @@ impl Engine {
         client: Client,
         asked: &Asked,
         exact: &[u8],
-        asks: &Asks<'_>,
+        asks: &Lookup<'_>,
     ) -> Held {
-        if !asks.is_kept {
+        if !asks.is_cacheable {
             return Held::Nothing;
         }
         self.prefetch_credit = (self.prefetch_credit + 1).min(limits::PREFETCH_CREDIT);
@@ -98,11 +98,11 @@ impl Engine {
             }
             Found::Failed => self.answer_held(client, asked, exact, asks, Told::Failed),
             Found::Stale { ask, .. } => {
-                if ask && !self.is_everything_unreachable() {
+                if ask && !self.upstreams.is_everything_unreachable() {
                     return Held::Stale;
                 }
                 // So that upstreams that are down are tried on.
-                self.last_query = Some(now);
+                self.upstreams.on_demand(now);
                 let told = Told::Stale(self.why_down());
                 self.answer_held(client, asked, exact, asks, told)
             }
@@ -120,7 +120,7 @@ impl Engine {
         client: Client,
         asked: &Asked,
         exact: &[u8],
-        asks: &Asks<'_>,
+        asks: &Lookup<'_>,
         found: Found,
     ) -> Held {
         if matches!(found, Found::Failed | Found::Miss) {
@@ -153,20 +153,12 @@ impl Engine {
 
     /// A number that changes when an upstream recovers, or the settings change: what was kept of failures is then void.
     fn recoveries(&self) -> u32 {
-        let recoveries = self.pools.health().map(Health::generation);
         let changes = self.settings.generation.wrapping_mul(SPREAD);
-        recoveries.fold(changes, |sum, generation| {
-            sum.wrapping_add(u32::try_from(generation & 0xffff_ffff).unwrap_or_default())
-        })
-    }
-
-    fn is_everything_unreachable(&self) -> bool {
-        self.pools.health().all(Health::is_unreachable)
+        self.upstreams.recoveries().wrapping_add(changes)
     }
 
     fn why_down(&self) -> &'static str {
-        let cause = self.pools.health().find_map(Health::why);
-        cause.map_or("", Failure::text)
+        self.upstreams.why_unhealthy().map_or("", Failure::text)
     }
 
     /// The same as `answer_now`, in the words of the stage.
@@ -175,7 +167,7 @@ impl Engine {
         client: Client,
         asked: &Asked,
         exact: &[u8],
-        asks: &Asks<'_>,
+        asks: &Lookup<'_>,
         told: Told,
     ) -> Held {
         if self.answer_now(client, asked, exact, asks, told) {
@@ -191,7 +183,7 @@ impl Engine {
         client: Client,
         asked: &Asked,
         exact: &[u8],
-        asks: &Asks<'_>,
+        asks: &Lookup<'_>,
         told: Told,
     ) -> bool {
         let Some(rcode) = self.deliver_kept(client, asked, exact, told) else {
@@ -207,7 +199,7 @@ impl Engine {
         client: Client,
         asked: &Asked,
         exact: &[u8],
-        asks: &Asks<'_>,
+        asks: &Lookup<'_>,
     ) -> bool {
         let told = Told::Stale(Failure::Overload.text());
         self.answer_now(client, asked, exact, asks, told)
@@ -269,7 +261,7 @@ impl Engine {
     }
 
     /// Asks for a question for which no client waits.
-    fn refresh(&mut self, now: Moment, asks: &Asks<'_>) {
+    fn refresh(&mut self, now: Moment, asks: &Lookup<'_>) {
         let is_out = self
             .inflight
             .find(&self.exchanges, &asks.key, asks.question)
@@ -289,23 +281,17 @@ impl Engine {
         }
         let given_up = now + self.settings.query_deadline;
         self.refreshes.push(given_up, key);
-        self.advance(now, key);
+        self.upstreams.ask(now, key);
     }
 
-    /// Keeps the loaded answer, and sends it to the workers that wait for it.
-    pub(super) fn keep(
-        &mut self,
-        now: Moment,
-        key: ExchangeKey,
-        (upstream, is_authenticated): (usize, bool),
-        ede: Option<Ede<'_>>,
-    ) {
+    /// Keeps the response that came last, and sends it to the workers that wait for it.
+    pub(super) fn keep(&mut self, now: Moment, completed: &Completed, ede: Option<Ede<'_>>) {
+        let key = completed.exchange;
         let Some(exchange) = self.exchanges.get(key) else {
             return;
         };
-        // Asked without EDNS it has no signatures, and is not for others who want them (RFC 4035 section 3.2.1).
-        let lacks_signatures = exchange.dnssec_ok && exchange.without_edns.has(upstream);
-        let is_kept = exchange.is_kept && is_authenticated && !lacks_signatures;
+        let is_authenticated = completed.is_authenticated;
+        let is_kept = exchange.is_cacheable && is_authenticated && !completed.lacks_signatures;
         let flight = exchange.key.hash();
         if is_kept {
             self.fill_kept(key, ede);
@@ -323,13 +309,14 @@ impl Engine {
 
     /// Writes the loaded answer into `kept`.
     fn fill_kept(&mut self, key: ExchangeKey, ede: Option<Ede<'_>>) {
-        let ttls = self.settings.cache.ttls(self.answer.life());
+        let answer = self.upstreams.response();
+        let ttls = self.settings.cache.ttls(answer.life());
         self.kept.clear();
-        if !self.answer.question().is_empty() {
-            self.answer.store(&mut self.kept, ttls, ede);
+        if !answer.question().is_empty() {
+            answer.store(&mut self.kept, ttls, ede);
         } else if let Some(exchange) = self.exchanges.get(key) {
             let question = exchange.question.as_bytes();
-            store_failure(&mut self.kept, question, self.answer.rcode(), ede);
+            store_failure(&mut self.kept, question, answer.rcode(), ede);
         }
     }
 
@@ -340,21 +327,22 @@ impl Engine {
         };
         let (key, question) = (&exchange.key, &exchange.question);
         let limits = &self.settings.cache;
-        if matches!(self.answer.rcode(), rcode::NOERROR | rcode::NXDOMAIN) {
+        let answer = self.upstreams.response();
+        if matches!(answer.rcode(), rcode::NOERROR | rcode::NXDOMAIN) {
             // One that is not kept still ends the life of what it supersedes.
             let least = u32::from(cfg!(planted = "answer-without-a-life-is-kept"));
-            let life = limits.life(self.answer.life()).max(least);
+            let life = limits.life(answer.life()).max(least);
             let covers_all_types =
                 limits.nxdomain_all_types || cfg!(planted = "nxdomain-is-of-all-types");
-            let scope = if covers_all_types && self.answer.denies_all_types() {
+            let scope = if covers_all_types && answer.denies_all_types() {
                 Scope::AllTypes
             } else {
                 Scope::Exact
             };
             self.cache
                 .insert(now, key, question, scope, life, &self.kept);
-        } else if Failure::is_failure(self.answer.rcode()) {
-            if is_policy(self.answer.ede().map(|(code, _)| code)) {
+        } else if Failure::is_failure(answer.rcode()) {
+            if is_policy(answer.ede().map(|(code, _)| code)) {
                 self.cache.insert(now, key, question, Scope::Exact, 0, &[]);
             }
             let longest = limits.failure_ttl_max;
@@ -365,14 +353,19 @@ impl Engine {
     }
 
     /// Remembers that a question could not be answered (RFC 9520 section 3.2).
-    pub(super) fn keep_failure(&mut self, now: Moment, key: ExchangeKey, failure: Failure) {
+    pub(super) fn keep_failure(
+        &mut self,
+        now: Moment,
+        key: ExchangeKey,
+        (failure, upstream): (Failure, Option<usize>),
+    ) {
         let Some(exchange) = self.exchanges.get(key) else {
             return;
         };
-        if !exchange.is_kept || !failure.is_kept() || exchange.role == Role::Follows {
+        if !exchange.is_cacheable || !failure.is_kept() || exchange.role == Role::Follows {
             return;
         }
-        let text = self.failure_text(failure, exchange.failure().1);
+        let text = self.upstreams.failure_text(failure, upstream);
         let ede = Ede {
             code: failure.ede(),
             text: &text,
@@ -428,7 +421,7 @@ impl Engine {
 
     /// Takes what is held for an exchange's question into `kept`: how it is told, and as what it counts.
     fn find_for_waiter(&mut self, now: Moment, key: ExchangeKey, failure: Failure) -> Option<Told> {
-        let exchange = self.exchanges.get(key).filter(|held| held.is_kept)?;
+        let exchange = self.exchanges.get(key).filter(|held| held.is_cacheable)?;
         let (cache_key, question) = (exchange.key, exchange.question.clone());
         match self.find(now, &cache_key, &question, false) {
             Found::Fresh { age, .. } => Some(Told::Fresh(age)),
@@ -466,7 +459,8 @@ impl Engine {
             return;
         }
         if self.refreshes.len() >= limits::REFRESHES {
-            self.remove_exchange(now, key);
+            self.remove_exchange(now, key, None);
+            self.settle(now);
             return;
         }
         exchange.is_refresh = true;
@@ -482,8 +476,9 @@ impl Engine {
             };
             exchange.is_refresh = false;
             if exchange.first_waiter().is_none() {
-                exchange.note(Failure::Silent, None);
+                self.upstreams.note(key, Failure::Silent, None);
                 self.fail_with_noted(now, key);
+                self.settle(now);
             }
         }
     }

@@ -1,18 +1,12 @@
-//! What the engine counts about the path of a query, each with one call where it happens.
-//!
-//! A query has exactly one outcome, and one RCODE unless it is ignored. Durations are differences of the
-//! moments that the engine was told; what is answered within the turn it came in has none.
+//! What is counted of clients' queries; `tally` has the counters.
 
 use super::Engine;
 use crate::counters::Gauge;
-use crate::counters::labels::{
-    AttemptKind, ClientTransport, Handshake, Limit, Outcome, Reason, RecordType, Winner,
-};
+use crate::counters::labels::{ClientTransport, Limit, Outcome};
 use crate::exchange::{Client, Waiter};
 use crate::failure::Failure;
 use crate::keys::ExchangeKey;
 use crate::moment::Moment;
-use crate::session::Session;
 
 impl Client {
     fn transport(self) -> ClientTransport {
@@ -26,27 +20,21 @@ impl Client {
 impl Engine {
     /// A message that gets no response.
     pub(super) fn count_ignored(&self, client: Client) {
-        self.counters
-            .clients()
-            .add_query(client.transport(), RecordType::Other, Outcome::Ignored);
+        self.tally.ignored(client.transport());
     }
 
     /// A query that waits already, which gets one response.
-    pub(super) fn count_repeated(&self, client: Client, asked: u16) {
-        let asked = RecordType::of(asked);
-        self.counters
-            .clients()
-            .add_query(client.transport(), asked, Outcome::Repeated);
+    pub(super) fn count_repeated(&self, client: Client, qtype: u16) {
+        self.tally.repeated(client.transport(), qtype);
     }
 
     /// A query that is answered in the turn in which it came.
-    pub(super) fn count_at_once(&self, client: Client, asked: u16, outcome: Outcome, rcode: u16) {
-        let clients = self.counters.clients();
-        clients.add_query(client.transport(), RecordType::of(asked), outcome);
-        clients.add_response(rcode);
+    pub(super) fn count_at_once(&self, client: Client, qtype: u16, outcome: Outcome, rcode: u16) {
+        self.tally
+            .at_once(client.transport(), qtype, outcome, rcode);
     }
 
-    /// A waiter that gets the loaded answer of an upstream.
+    /// A waiter that gets the response of an upstream.
     pub(super) fn count_answered(
         &self,
         now: Moment,
@@ -54,10 +42,9 @@ impl Engine {
         key: ExchangeKey,
         upstream: usize,
     ) {
-        self.count_waited(now, waiter, key, Outcome::Answered, self.answer.rcode());
-        if let Some(counters) = self.counters.upstream(upstream) {
-            counters.observe_total(now.since(waiter.asked_at));
-        }
+        let rcode = self.upstreams.response().rcode();
+        self.count_waited(now, waiter, key, Outcome::Answered, rcode);
+        self.tally.total(upstream, now.since(waiter.asked_at));
     }
 
     /// A waiter that gets a failure.
@@ -69,7 +56,7 @@ impl Engine {
         failure: Failure,
     ) {
         self.count_waited(now, waiter, key, Outcome::Failed, failure.rcode());
-        self.counters.clients().add_failure(failure.into());
+        self.tally.failure(failure);
     }
 
     pub(super) fn count_waited(
@@ -81,63 +68,14 @@ impl Engine {
         rcode: u16,
     ) {
         let exchange = self.exchanges.get(key);
-        let asked = exchange.map_or(0, |exchange| exchange.question.rtype());
-        self.count_at_once(waiter.client, asked, outcome, rcode);
+        let qtype = exchange.map_or(0, |exchange| exchange.question.rtype());
         let span = now.since(waiter.asked_at);
-        self.counters
-            .clients()
-            .observe(waiter.client.transport(), outcome, span);
+        let transport = waiter.client.transport();
+        self.tally.waited(transport, qtype, (outcome, rcode), span);
     }
 
     pub(super) fn count_limit(&self, limit: Limit) {
-        self.counters.clients().add_limit(limit);
-    }
-
-    /// Something that an upstream did wrong.
-    pub(super) fn count_error(&self, upstream: usize, reason: impl Into<Reason>) {
-        if let Some(counters) = self.counters.upstream(upstream) {
-            counters.add_error(reason.into());
-        }
-    }
-
-    /// A session became open.
-    pub(super) fn count_opened(&self, now: Moment, session: &Session) {
-        if let Some(counters) = self.counters.upstream(session.upstream) {
-            let kind = match session.is_resumed {
-                true => Handshake::Resumed,
-                false => Handshake::Full,
-            };
-            let began = session.connected.unwrap_or(session.started);
-            counters.observe_handshake(kind, now.since(began));
-        }
-    }
-
-    /// A question is sent; `reuses`: on a session that has carried one before.
-    pub(super) fn count_attempt(&self, upstream: usize, kind: AttemptKind, reuses: bool) {
-        if let Some(counters) = self.counters.upstream(upstream) {
-            counters.add_attempt(kind, reuses);
-        }
-    }
-
-    /// The right response to a question that was sent at `sent_at`.
-    pub(super) fn count_response(&self, now: Moment, upstream: usize, sent_at: Moment) {
-        if let Some(counters) = self.counters.upstream(upstream) {
-            counters.observe_wait(now.since(sent_at));
-        }
-    }
-
-    /// An answer that is delivered while another attempt runs: the one that was asked at `sent_at` has won.
-    pub(super) fn count_race(&self, key: ExchangeKey, upstream: usize, sent_at: Moment) {
-        let exchange = self.exchanges.get(key);
-        if let Some(other) = exchange.and_then(|exchange| exchange.running().next())
-            && let Some(counters) = self.counters.upstream(upstream)
-        {
-            counters.add_race(if other.sent_at < sent_at {
-                Winner::Beside
-            } else {
-                Winner::First
-            });
-        }
+        self.tally.limit(limit);
     }
 
     /// Lets others read how much is in flight. To be called at the end of a turn.
@@ -146,26 +84,14 @@ impl Engine {
         let oldest = self.drop_answered();
         let oldest = oldest.and_then(|key| self.waiters.get(key));
         self.memory.set_queries(self.number, self.waiters.len());
-        let counters = &self.counters;
-        counters.set(
+        let tally = &self.tally;
+        tally.set(
             Gauge::OldestQuery,
             oldest.map_or(0, |waiter| waiter.asked_at.nanos().max(1)),
         );
-        counters.set(Gauge::QueriesInFlight, self.waiters.len() as u64);
-        counters.set(Gauge::QuestionsInFlight, self.inflight.len() as u64);
-        counters.set(Gauge::Streams, self.streams.len() as u64);
-        for (upstream, pool) in self.pools.all() {
-            let keys = pool.keys().iter().copied();
-            let keys = keys.chain(self.isolation.sessions_of(upstream));
-            let sessions = keys.filter_map(|key| self.sessions.get(key));
-            let (mut open, mut in_flight) = (0, 0);
-            for session in sessions.filter(|session| session.is_open()) {
-                open += 1;
-                in_flight += u64::from(session.in_flight());
-            }
-            if let Some(counters) = counters.upstream(upstream) {
-                counters.set_load(open, in_flight);
-            }
-        }
+        tally.set(Gauge::QueriesInFlight, self.waiters.len() as u64);
+        tally.set(Gauge::QuestionsInFlight, self.inflight.len() as u64);
+        tally.set(Gauge::Streams, self.streams.len() as u64);
+        self.upstreams.publish_load();
     }
 }

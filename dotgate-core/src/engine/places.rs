@@ -113,10 +113,13 @@ impl Engine {
         if let Some(peer) = self.address_of(waiter.client) {
             self.hit_limit(now, Limit::Queries, peer);
         }
-        self.fail_waiter(now, &waiter, exchange, Failure::Overload);
+        let cause = self.upstreams.cause(exchange);
+        let upstream = cause.and_then(|cause| cause.upstream);
+        self.fail_waiter(now, &waiter, exchange, (Failure::Overload, upstream));
         let state = self.exchanges.get(exchange);
         if state.is_some_and(|state| state.first_waiter().is_none()) {
-            self.remove_exchange(now, exchange);
+            self.remove_exchange(now, exchange, None);
+            self.settle(now);
         }
     }
 

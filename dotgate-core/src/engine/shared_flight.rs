@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use super::Engine;
+use crate::attempts::Cause;
 use crate::counters::Count;
-use crate::exchange::Exchange;
 use crate::failure::Failure;
 use crate::flights::{Followers, Letter, Role};
 use crate::keys::ExchangeKey;
@@ -45,7 +45,10 @@ impl Engine {
             return;
         };
         match exchange.role {
-            Role::Leads | Role::Alone => self.advance(now, key),
+            Role::Leads | Role::Alone => {
+                self.upstreams.ask(now, key);
+                self.settle(now);
+            }
             Role::Follows => {
                 self.count(Count::QueriesFollowing);
                 let timeout = self.settings.query_deadline / 2;
@@ -68,9 +71,10 @@ impl Engine {
         if exchange.role != Role::Follows {
             return;
         }
-        exchange.note(failure, upstream);
+        self.upstreams.note(key, failure, upstream);
         if is_final {
             self.fail_with_noted(now, key);
+            self.settle(now);
             return;
         }
         exchange.role = self.flights.join(exchange.key.hash(), self.number);
@@ -86,7 +90,8 @@ impl Engine {
             if exchange.role == Role::Follows {
                 exchange.role = Role::Alone;
                 self.flights.leave(exchange.key.hash(), self.number);
-                self.advance(now, key);
+                self.upstreams.ask(now, key);
+                self.settle(now);
             }
         }
     }
@@ -131,17 +136,13 @@ impl Engine {
     }
 
     /// Tells that there is no answer.
-    pub(super) fn tell_failed(&mut self, exchange: &Exchange, followers: Followers) {
-        let (failure, upstream) = exchange.failure();
-        let mut upstreams = self.pools.in_order();
-        let is_final = failure == Failure::Harmful
-            || upstreams.all(|(upstream, _)| exchange.answered_by.has(upstream));
+    pub(super) fn tell_failed(&mut self, flight: u64, cause: &Cause, followers: Followers) {
         for worker in followers.numbers() {
             let letter = Letter::Failed {
-                flight: exchange.key.hash(),
-                failure,
-                upstream,
-                is_final,
+                flight,
+                failure: cause.failure,
+                upstream: cause.upstream,
+                is_final: cause.is_final,
             };
             self.letters.push_back((worker, letter));
         }

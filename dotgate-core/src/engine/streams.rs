@@ -260,7 +260,7 @@ impl Engine {
 
     pub(super) fn close_stream(&mut self, key: StreamKey, end: StreamEnd) {
         if self.forget_stream(key) {
-            self.counters.clients().add_stream_end(end);
+            self.tally.counters().clients().add_stream_end(end);
             self.actions.push_back(Action::CloseStream(key));
         }
     }
@@ -269,7 +269,7 @@ impl Engine {
     fn forget_stream(&mut self, key: StreamKey) -> bool {
         let stream = self.streams.remove(key);
         let unsent = stream.as_ref().map_or(0, |stream| stream.pending.len());
-        self.counters.add_many(Count::ClientsGone, unsent as u64);
+        self.tally.count_many(Count::ClientsGone, unsent as u64);
         stream.is_some()
     }
 }

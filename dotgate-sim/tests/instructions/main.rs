@@ -101,10 +101,10 @@ fn count(program: &Path, kind: &str, queries: usize) -> Profile {
 /// Whether code of this function, written in this file, counts what happens. A file alone says it of what was made
 /// part of another function; atomics are used for nothing else on the path of a hit but the lock of the cache.
 fn counts(function: &str, file: &str) -> bool {
-    ["::counters::", "::engine::measure::"]
+    ["::counters::", "::tally::"]
         .iter()
         .any(|module| function.contains(module))
-        || ["/counters.rs", "/engine/measure.rs", "/sync/atomic.rs"]
+        || ["/counters.rs", "/tally.rs", "/sync/atomic.rs"]
             .iter()
             .any(|end| file.ends_with(end))
         || file.contains("/counters/")

@@ -273,7 +273,7 @@ fn a_suspect_that_one_upstream_does_not_answer_is_asked_at_another_one() {
         lab.open_all();
         // The second upstream answers nothing, our own questions included.
         lab.asked.retain(|asked| {
-            let session = lab.engine.sessions.get(asked.session);
+            let session = lab.engine.upstreams.session(asked.session);
             session.is_some_and(|session| session.upstream == 0)
         });
         lab.answer_all();

@@ -4,7 +4,7 @@
 //! if any, is found by group testing ([`crate::isolation`]). One that was alone on a session which the upstream ended,
 //! twice, is harmful: it fails and goes into quarantine. No response proves nothing against a query that is alone.
 
-use super::Engine;
+use super::Upstreams;
 use crate::counters::Count;
 use crate::counters::labels::Ending;
 use crate::failure::Failure;
@@ -29,14 +29,14 @@ enum Site {
     AllAnswered,
 }
 
-impl Engine {
+impl Upstreams {
     /// Has suspects asked in groups, each on a session of its own.
     pub(super) fn isolate(&mut self, now: Moment, suspects: &[ExchangeKey]) {
         for (group, key) in self.isolation.split(suspects) {
-            if let Some(exchange) = self.exchanges.get_mut(key) {
-                exchange.is_suspect = true;
-                exchange.group = Some(group);
-                exchange.waiting_since = None;
+            if let Some(attempts) = self.attempts.get_mut(key) {
+                attempts.is_suspect = true;
+                attempts.group = Some(group);
+                attempts.waiting_since = None;
             }
         }
         self.start_isolation(now);
@@ -45,9 +45,9 @@ impl Engine {
     /// The same for one that is in no group and does not wait for an upstream.
     pub(super) fn advance_suspect(&mut self, now: Moment, key: ExchangeKey) {
         let is_free = self
-            .exchanges
+            .attempts
             .get(key)
-            .is_some_and(|exchange| exchange.group.is_none() && exchange.waiting_since.is_none());
+            .is_some_and(|attempts| attempts.group.is_none() && attempts.waiting_since.is_none());
         if is_free {
             self.isolate(now, &[key]);
         }
@@ -56,15 +56,15 @@ impl Engine {
     /// A suspect that one upstream has not answered for long is asked at another one too, if that is healthy: which may
     /// be the only one that answers.
     pub(super) fn isolate_elsewhere(&mut self, now: Moment, key: ExchangeKey) {
-        let Some(exchange) = self.exchanges.get_mut(key) else {
+        let Some(attempts) = self.attempts.get_mut(key) else {
             return;
         };
-        if !exchange.is_suspect || exchange.waiting_since.is_some() {
+        if !attempts.is_suspect || attempts.waiting_since.is_some() {
             return;
         }
-        let asked: Vec<usize> = exchange.running().map(|attempt| attempt.upstream).collect();
+        let asked: Vec<usize> = attempts.running().map(|attempt| attempt.upstream).collect();
         for upstream in &asked {
-            exchange.failed_at.add(*upstream);
+            attempts.failed_at.add(*upstream);
         }
         if let Site::Upstream(upstream) = self.site_of(&[key])
             && !asked.contains(&upstream)
@@ -75,18 +75,18 @@ impl Engine {
 
     /// Whether a question may be asked with others. One in quarantine is asked alone, or fails.
     pub(super) fn passes_quarantine(&mut self, now: Moment, key: ExchangeKey) -> bool {
-        let Some(exchange) = self.exchanges.get_mut(key) else {
+        let Some(attempts) = self.attempts.get_mut(key) else {
             return false;
         };
-        match self.quarantine.admit(now, exchange.key.hash()) {
+        match self.quarantine.admit(now, attempts.hash) {
             Admission::Free => true,
             Admission::Alone => {
-                exchange.strikes = limits::HARMFUL_STRIKES - 1;
+                attempts.strikes = limits::HARMFUL_STRIKES - 1;
                 self.isolate(now, &[key]);
                 false
             }
             Admission::Refused => {
-                self.fail(now, key, Failure::Harmful);
+                self.give_up_for(now, key, Failure::Harmful);
                 false
             }
         }
@@ -104,10 +104,10 @@ impl Engine {
         }
         while let Some(mut group) = self.isolation.next_group() {
             let id = group.id;
-            let exchanges = &self.exchanges;
+            let exchanges = &self.attempts;
             group.suspects.retain(|key| {
-                let exchange = exchanges.get(*key);
-                exchange.is_some_and(|exchange| exchange.group == Some(id))
+                let attempts = exchanges.get(*key);
+                attempts.is_some_and(|attempts| attempts.group == Some(id))
             });
             if group.suspects.is_empty() {
                 continue;
@@ -123,16 +123,16 @@ impl Engine {
     fn release_group(&mut self, now: Moment, group: &Group) {
         for key in &group.suspects {
             let site = self.site_of(&[*key]);
-            let Some(exchange) = self.exchanges.get_mut(*key) else {
+            let Some(attempts) = self.attempts.get_mut(*key) else {
                 continue;
             };
-            exchange.group = None;
-            let is_running = exchange.is_running();
+            attempts.group = None;
+            let is_running = attempts.is_running();
             match site {
                 Site::Upstream(_) => self.isolate(now, &[*key]),
                 Site::Unreachable => self.wait(now, *key),
                 Site::AllAnswered if is_running => {}
-                Site::AllAnswered => self.fail_with_noted(now, *key),
+                Site::AllAnswered => self.give_up(now, *key),
             }
         }
     }
@@ -140,11 +140,11 @@ impl Engine {
     /// Where suspects are asked: a healthy upstream before one that is not, one that has not failed them before one
     /// that has, then the one with the fewest isolation sessions. One that is down must recover first.
     fn site_of(&self, suspects: &[ExchangeKey]) -> Site {
-        let exchanges = || suspects.iter().filter_map(|key| self.exchanges.get(*key));
+        let exchanges = || suspects.iter().filter_map(|key| self.attempts.get(*key));
         let mut best = None;
         let mut all_answered = true;
         for (upstream, pool) in self.pools.in_order() {
-            if exchanges().any(|exchange| exchange.answered_by.has(upstream)) {
+            if exchanges().any(|attempts| attempts.answered_by.has(upstream)) {
                 continue;
             }
             all_answered = false;
@@ -157,7 +157,7 @@ impl Engine {
             if pool.paused_until.is_some() || self.descriptor_pause.is_some() {
                 continue;
             }
-            let has_failed = exchanges().any(|exchange| exchange.failed_at.has(upstream));
+            let has_failed = exchanges().any(|attempts| attempts.failed_at.has(upstream));
             let load = self.isolation.sessions_of(upstream).count();
             let rank = (state, has_failed, load);
             if best.is_none_or(|(found, _)| rank < found) {
@@ -193,8 +193,8 @@ impl Engine {
             alpn,
             key_exchange,
         });
-        self.count(Count::SessionsStarted);
-        self.count(Count::SessionsIsolating);
+        self.tally.count(Count::SessionsStarted);
+        self.tally.count(Count::SessionsIsolating);
     }
 
     /// An isolation session is open. What may be harmful is asked after a question of our own, so that it is known
@@ -208,7 +208,7 @@ impl Engine {
         let answers_once = pool.is_some_and(|pool| pool.answers_max() == Some(1));
         let is_accused = !answers_once
             && match test.group.suspects.as_slice() {
-                [key] => self.exchanges.get(*key).is_some_and(|e| e.strikes > 0),
+                [key] => self.attempts.get(*key).is_some_and(|e| e.strikes > 0),
                 _ => false,
             };
         if is_accused {
@@ -235,24 +235,24 @@ impl Engine {
         test.stage = Stage::Asked;
         let id = test.group.id;
         for key in test.group.suspects.clone() {
-            let Some(exchange) = self.exchanges.get_mut(key) else {
+            let Some(attempts) = self.attempts.get_mut(key) else {
                 continue;
             };
-            if exchange.group != Some(id) {
+            if attempts.group != Some(id) {
                 continue;
             }
             if !self.isolation.pay() {
-                exchange.group = None;
-                if !exchange.is_running() {
-                    self.fail_with_noted(now, key);
+                attempts.group = None;
+                if !attempts.is_running() {
+                    self.give_up(now, key);
                 }
                 continue;
             }
-            let hash = exchange.key.hash();
-            if let Some(attempt) = exchange.make_room() {
+            let hash = attempts.hash;
+            if let Some(attempt) = attempts.make_room() {
                 self.retire_id(now, &attempt, hash);
             }
-            self.ask(now, key, session);
+            self.send(now, key, session);
         }
         self.settle_isolation(now, session);
     }
@@ -333,9 +333,9 @@ impl Engine {
         }
         let suspects = self.leave_group(&test.group);
         for key in &suspects {
-            if let Some(exchange) = self.exchanges.get_mut(*key) {
-                exchange.failed_at.add(test.upstream);
-                exchange.note(failure, Some(test.upstream));
+            if let Some(attempts) = self.attempts.get_mut(*key) {
+                attempts.failed_at.add(test.upstream);
+                attempts.note(failure, Some(test.upstream));
             }
         }
         self.isolate(now, &suspects);
@@ -360,11 +360,11 @@ impl Engine {
     pub(super) fn leave_group(&mut self, group: &Group) -> Vec<ExchangeKey> {
         let mut members = group.suspects.clone();
         members.retain(|key| {
-            let exchange = self.exchanges.get_mut(*key);
-            exchange.is_some_and(|exchange| {
-                let is_member = exchange.group == Some(group.id);
+            let attempts = self.attempts.get_mut(*key);
+            attempts.is_some_and(|attempts| {
+                let is_member = attempts.group == Some(group.id);
                 if is_member {
-                    exchange.group = None;
+                    attempts.group = None;
                 }
                 is_member
             })
@@ -381,9 +381,9 @@ impl Engine {
         };
         let suspects = self.leave_group(&test.group);
         for (group, key) in self.isolation.split(&suspects) {
-            if let Some(exchange) = self.exchanges.get_mut(key) {
-                exchange.take_back_on(|session| !self.sessions.contains_key(session));
-                exchange.group = Some(group);
+            if let Some(attempts) = self.attempts.get_mut(key) {
+                attempts.take_back_on(|session| !self.sessions.contains_key(session));
+                attempts.group = Some(group);
             }
         }
     }
@@ -400,8 +400,8 @@ impl Engine {
             }
         }
         for key in &orphans {
-            if let Some(exchange) = self.exchanges.get_mut(*key) {
-                exchange.take_back_on(|session| !self.sessions.contains_key(session));
+            if let Some(attempts) = self.attempts.get_mut(*key) {
+                attempts.take_back_on(|session| !self.sessions.contains_key(session));
             }
         }
         orphans
@@ -409,24 +409,24 @@ impl Engine {
 
     /// A question was alone, again, on a session that the upstream ended: it fails and goes into quarantine.
     pub(super) fn quarantine(&mut self, now: Moment, key: ExchangeKey, upstream: usize) {
-        let Some(exchange) = self.exchanges.get_mut(key) else {
+        let Some(attempts) = self.attempts.get_mut(key) else {
             return;
         };
-        exchange.note(Failure::Harmful, Some(upstream));
-        if self.quarantine.insert(now, exchange.key.hash()) {
+        attempts.note(Failure::Harmful, Some(upstream));
+        if self.quarantine.insert(now, attempts.hash) {
             self.events.push_back(Event::HarmfulQuestion { upstream });
         }
-        self.count(Count::QuestionsQuarantined);
-        self.count_error(upstream, Failure::Harmful);
-        self.fail_with_noted(now, key);
+        self.tally.count(Count::QuestionsQuarantined);
+        self.tally.error(upstream, Failure::Harmful);
+        self.give_up(now, key);
     }
 
     /// An upstream answered a question in any way: it is no suspect.
     pub(super) fn clear_suspicion(&mut self, key: ExchangeKey) {
-        if let Some(exchange) = self.exchanges.get_mut(key)
-            && exchange.clear_suspicion()
+        if let Some(attempts) = self.attempts.get_mut(key)
+            && attempts.clear_suspicion()
         {
-            self.quarantine.remove(exchange.key.hash());
+            self.quarantine.remove(attempts.hash);
         }
     }
 }

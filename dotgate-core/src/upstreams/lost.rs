@@ -1,7 +1,7 @@
 //! Sessions that could not be opened, ended with queries in flight, or stopped answering: what that says of the
 //! upstream, and of what they carried.
 
-use super::Engine;
+use super::Upstreams;
 use crate::counters::Count;
 use crate::counters::labels::Limit;
 use crate::failure::{ConnectFault, Failure, SessionEnd, TlsFault};
@@ -13,7 +13,7 @@ use crate::outbox::Event;
 use crate::pool::Closing;
 use crate::session::{Phase, Purpose, Session};
 
-impl Engine {
+impl Upstreams {
     /// Where an upstream gives few answers per session, the end of one makes room for the next.
     pub(super) fn serve_few_answers(&mut self, now: Moment, upstream: usize) {
         let pool = self.pools.get(upstream);
@@ -29,7 +29,7 @@ impl Engine {
         session: &Session,
         end: SessionEnd,
     ) {
-        self.count(Count::SessionsFailed);
+        self.tally.count(Count::SessionsFailed);
         let upstream = session.upstream;
         match end {
             SessionEnd::Tls(TlsFault::AlpnRefused) if session.alpn => {
@@ -38,7 +38,7 @@ impl Engine {
                 {
                     self.events.push_back(Event::AlpnRefused { upstream });
                 }
-                self.count_error(upstream, TlsFault::AlpnRefused);
+                self.tally.error(upstream, TlsFault::AlpnRefused);
                 match session.purpose {
                     Purpose::Shared => self.open_session(now, upstream),
                     Purpose::Isolation => self.isolation_failed_to_open(now, key, end.into()),
@@ -46,8 +46,8 @@ impl Engine {
                 return;
             }
             SessionEnd::Connect(ConnectFault::NoDescriptor) => {
-                self.count(Count::DescriptorsExhausted);
-                self.count_limit(Limit::Descriptors);
+                self.tally.count(Count::DescriptorsExhausted);
+                self.tally.limit(Limit::Descriptors);
                 self.descriptor_pause = Some(now + limits::DESCRIPTOR_PAUSE);
                 self.note_waiting(end.into(), upstream);
                 self.isolation_failed_to_open(now, key, end.into());
@@ -64,7 +64,7 @@ impl Engine {
             }
             (end, _) => end.into(),
         };
-        self.count_error(upstream, failure);
+        self.tally.error(upstream, failure);
         if self.falls_back(now, session, failure) {
             return;
         }
@@ -92,7 +92,7 @@ impl Engine {
             .get(upstream)
             .is_some_and(|pool| pool.health().on_open_failed(now, failure))
         {
-            self.tell_down(upstream, failure);
+            self.report_down(upstream, failure);
         }
     }
 
@@ -105,8 +105,8 @@ impl Engine {
         session: &Session,
         failure: Failure,
     ) {
-        self.count(Count::SessionsLost);
-        self.count_error(session.upstream, failure);
+        self.tally.count(Count::SessionsLost);
+        self.tally.error(session.upstream, failure);
         self.charge_lost_session(now, session, failure);
         let unanswered = session.unanswered();
         let closing = self.judge_closing(now, session, unanswered.len(), failure);
@@ -119,25 +119,25 @@ impl Engine {
         let is_accused = session.carried() == 1 && failure != Failure::Silent;
         let mut spent = Vec::new();
         for key in unanswered {
-            let Some(exchange) = self.exchanges.get_mut(key) else {
+            let Some(attempts) = self.attempts.get_mut(key) else {
                 continue;
             };
-            exchange.take_back_on(|key| !self.sessions.contains_key(key));
-            exchange.note(failure, Some(session.upstream));
+            attempts.take_back_on(|key| !self.sessions.contains_key(key));
+            attempts.note(failure, Some(session.upstream));
             if closing != Closing::Suspicious {
-                exchange.clear_suspicion();
-                exchange.forgive(session.upstream);
-                let (waits, is_running) = (exchange.waiting_since.is_some(), exchange.is_running());
+                attempts.clear_suspicion();
+                attempts.forgive(session.upstream);
+                let (waits, is_running) = (attempts.waiting_since.is_some(), attempts.is_running());
                 if !is_running || (!waits && !self.runs_well(now, key, None)) {
                     spent.push(key);
                 }
                 continue;
             }
-            exchange.failed_at.add(session.upstream);
-            exchange.fresh_after = Some(now);
+            attempts.failed_at.add(session.upstream);
+            attempts.fresh_after = Some(now);
             if is_accused {
-                exchange.strikes += 1;
-                let is_harmful = exchange.strikes >= limits::HARMFUL_STRIKES;
+                attempts.strikes += 1;
+                let is_harmful = attempts.strikes >= limits::HARMFUL_STRIKES;
                 if is_harmful && !cfg!(planted = "harmful-question-is-never-quarantined") {
                     self.quarantine(now, key, session.upstream);
                     continue;
@@ -149,7 +149,7 @@ impl Engine {
         }
         if cfg!(planted = "no-retry-after-a-session-ends") {
             for key in suspects.drain(..) {
-                self.fail_with_noted(now, key);
+                self.give_up(now, key);
             }
         }
         self.isolate(now, &suspects);
@@ -161,14 +161,14 @@ impl Engine {
     /// Whether a query whose session failed is to be isolated now. One that runs elsewhere too needs no further attempt
     /// yet; one that is in a group, or waits, gets its turn.
     fn becomes_suspect(&mut self, now: Moment, key: ExchangeKey, carried_by: Purpose) -> bool {
-        let Some(exchange) = self.exchanges.get_mut(key) else {
+        let Some(attempts) = self.attempts.get_mut(key) else {
             return false;
         };
         if carried_by == Purpose::Isolation {
-            exchange.group = None;
+            attempts.group = None;
         }
-        exchange.is_suspect = true;
-        let has_its_turn = exchange.group.is_some() || exchange.waiting_since.is_some();
+        attempts.is_suspect = true;
+        let has_its_turn = attempts.group.is_some() || attempts.waiting_since.is_some();
         !has_its_turn && !self.runs_well(now, key, None)
     }
 
@@ -178,10 +178,10 @@ impl Engine {
             let session = self.sessions.get(key);
             session.is_some_and(|session| !session.is_unresponsive())
         };
-        let Some(exchange) = self.exchanges.get(key) else {
+        let Some(attempts) = self.attempts.get(key) else {
             return false;
         };
-        exchange.running().any(|attempt| {
+        attempts.running().any(|attempt| {
             Some(attempt.session) != except
                 && attempt.sent_at + limits::BESIDE_AFTER > now
                 && is_responsive(attempt.session)
@@ -200,7 +200,7 @@ impl Engine {
             self.note_waiting(failure, upstream);
             let pool = self.pools.get(upstream);
             if pool.is_some_and(|pool| pool.health().on_barren_session(now, failure)) {
-                self.tell_down(upstream, failure);
+                self.report_down(upstream, failure);
             }
         }
     }
@@ -239,7 +239,7 @@ impl Engine {
     /// A session is unresponsive: our own question was not answered on it either. What it carries is suspect; it may
     /// still be answered here. The upstream is charged if nothing came from it on another session meanwhile.
     pub(super) fn on_unresponsive(&mut self, now: Moment, session_key: SessionKey) {
-        self.count(Count::SessionsUnresponsive);
+        self.tally.count(Count::SessionsUnresponsive);
         let Some(session) = self.sessions.get(session_key) else {
             return;
         };
@@ -252,7 +252,7 @@ impl Engine {
                 pool.last_response <= since && pool.health().on_unresponsive_session(now)
             });
         if is_charged {
-            self.tell_down(upstream, Failure::Silent);
+            self.report_down(upstream, Failure::Silent);
         }
         if purpose == Purpose::Isolation {
             self.isolation_unresponsive(now, session_key);
@@ -260,9 +260,9 @@ impl Engine {
         }
         let mut suspects = Vec::new();
         for key in unanswered {
-            if let Some(exchange) = self.exchanges.get_mut(key) {
-                exchange.failed_at.add(upstream);
-                exchange.fresh_after = Some(now);
+            if let Some(attempts) = self.attempts.get_mut(key) {
+                attempts.failed_at.add(upstream);
+                attempts.fresh_after = Some(now);
             }
             if !self.runs_well(now, key, Some(session_key)) {
                 suspects.push(key);

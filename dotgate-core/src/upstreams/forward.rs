@@ -1,15 +1,15 @@
-//! Attempts: making them, and waiting for a session to make them on.
+//! Makes attempts, and has them wait for a session to be made on.
 
 use std::time::Duration;
 
 use dotgate_wire::{Question, UpstreamQuery, rclass, rtype};
 
-use super::Engine;
+use super::Upstreams;
+use crate::attempts::Attempt;
 use crate::cache::ROUTE;
 use crate::counters::Count;
 use crate::counters::labels::AttemptKind;
 use crate::domain::registrable;
-use crate::exchange::Attempt;
 use crate::failure::Failure;
 use crate::health::{Health, HealthState};
 use crate::keys::{ExchangeKey, SessionKey};
@@ -19,43 +19,43 @@ use crate::outbox::{Action, Event};
 use crate::select::{Choice, choose};
 use crate::session::{Asker, Purpose, Session};
 
-impl Engine {
-    /// Makes the next attempt for an exchange, or queues it for a session, or ends it.
+impl Upstreams {
+    /// Makes the next attempt for a question, or queues it for a session, or gives it up.
     pub(super) fn advance(&mut self, now: Moment, key: ExchangeKey) {
-        let Some(exchange) = self.exchanges.get(key) else {
+        let Some(attempts) = self.attempts.get(key) else {
             return;
         };
-        if exchange.is_suspect {
+        if attempts.is_suspect {
             self.advance_suspect(now, key);
             return;
         }
-        let is_first = exchange.attempts() == 0;
+        let is_first = attempts.made() == 0;
         if is_first && !self.quarantine.is_empty() && !self.passes_quarantine(now, key) {
             return;
         }
         if is_first && let Some(session) = self.trial_session(now, key) {
-            self.ask(now, key, session);
+            self.send(now, key, session);
             return;
         }
-        let Some(exchange) = self.exchanges.get(key) else {
+        let Some(attempts) = self.attempts.get(key) else {
             return;
         };
-        if !exchange.may_ask() {
-            if !exchange.is_running() {
-                self.fail_with_noted(now, key);
+        if !attempts.may_ask() {
+            if !attempts.is_running() {
+                self.give_up(now, key);
             }
             return;
         }
-        match choose(exchange, &self.pools, &self.sessions) {
-            Choice::Ask(session) => self.ask(now, key, session),
+        match choose(attempts, &self.pools, &self.sessions) {
+            Choice::Ask(session) => self.send(now, key, session),
             Choice::Open(upstream) => {
                 self.open_session(now, upstream);
                 self.wait(now, key);
             }
             Choice::Wait => self.wait(now, key),
             Choice::Nowhere => {
-                if !exchange.is_running() {
-                    self.fail_with_noted(now, key);
+                if !attempts.is_running() {
+                    self.give_up(now, key);
                 }
             }
         }
@@ -66,7 +66,7 @@ impl Engine {
         let mut upstreams = self.pools.in_order();
         let (_, pool) = upstreams.find(|(_, pool)| pool.health().is_erring())?;
         let session = pool.with_room(&self.sessions, None)?;
-        let domain = self.domain_hash(self.exchanges.get(key)?.question.name());
+        let domain = self.domain_hash(self.attempts.get(key)?.question.name());
         pool.health().claim_trial(now, domain).then_some(session)
     }
 
@@ -74,12 +74,12 @@ impl Engine {
     pub(super) fn domain_hash(&self, name: &[u8]) -> u64 {
         let domain = Question::new(registrable(name), rtype::NS, rclass::IN);
         domain.map_or(0, |domain| {
-            self.cache.key(&domain, ROUTE, false, false).hash()
+            self.hasher.key(&domain, ROUTE, false, false).hash()
         })
     }
 
-    pub(super) fn ask(&mut self, now: Moment, key: ExchangeKey, session_key: SessionKey) {
-        let Some(exchange) = self.exchanges.get_mut(key) else {
+    pub(super) fn send(&mut self, now: Moment, key: ExchangeKey, session_key: SessionKey) {
+        let Some(attempts) = self.attempts.get_mut(key) else {
             return;
         };
         let Some(session) = self.sessions.get_mut(session_key) else {
@@ -93,10 +93,10 @@ impl Engine {
         let is_refusing = pool.without_edns_until.is_some_and(|until| now < until);
         let query = UpstreamQuery {
             id: 0,
-            question: &exchange.question,
-            dnssec_ok: exchange.dnssec_ok,
-            checking_disabled: exchange.checking_disabled,
-            edns: !exchange.without_edns.has(upstream) && (exchange.dnssec_ok || !is_refusing),
+            question: &attempts.question,
+            dnssec_ok: attempts.dnssec_ok,
+            checking_disabled: attempts.checking_disabled,
+            edns: !attempts.without_edns.has(upstream) && (attempts.dnssec_ok || !is_refusing),
             asks_keepalive: false,
         };
         let edns = query.edns;
@@ -104,26 +104,26 @@ impl Engine {
         let id = session.send(Asker::Exchange(key), query, &mut self.random, now);
         let is_isolated = session.purpose == Purpose::Isolation;
         let is_busy = session.in_flight() >= limits::SESSION_BUSY && !is_isolated;
-        let (kind, count) = match (exchange.is_running(), exchange.attempts()) {
+        let (kind, count) = match (attempts.is_running(), attempts.made()) {
             _ if is_isolated => (AttemptKind::Isolation, Some(Count::AttemptsAgain)),
             (true, _) => (AttemptKind::Beside, Some(Count::AttemptsBeside)),
             (false, 0) => (AttemptKind::First, None),
             (false, _) => (AttemptKind::Again, Some(Count::AttemptsAgain)),
         };
-        exchange.waiting_since = None;
-        exchange.begin(Attempt {
+        attempts.waiting_since = None;
+        attempts.begin(Attempt {
             session: session_key,
             upstream,
             id,
             edns,
             sent_at: now,
         });
-        self.count_attempt(upstream, kind, reuses);
-        self.count(Count::Attempts);
+        self.tally.attempt(upstream, kind, reuses);
+        self.tally.count(Count::Attempts);
         if let Some(count) = count {
-            self.count(count);
+            self.tally.count(count);
         }
-        self.mark_session_dirty(session_key);
+        self.mark_dirty(session_key);
         if is_busy {
             self.open_session(now, upstream);
         }
@@ -165,37 +165,37 @@ impl Engine {
             alpn,
             key_exchange: handshake.offer,
         });
-        self.counters.add(Count::SessionsStarted);
+        self.tally.count(Count::SessionsStarted);
         if handshake.fallback.is_some() {
-            self.counters.add(Count::HandshakesFellBack);
+            self.tally.count(Count::HandshakesFellBack);
         }
     }
 
     pub(super) fn wait(&mut self, now: Moment, key: ExchangeKey) {
-        if let Some(exchange) = self.exchanges.get_mut(key)
-            && exchange.waiting_since.is_none()
+        if let Some(attempts) = self.attempts.get_mut(key)
+            && attempts.waiting_since.is_none()
         {
-            exchange.waiting_since = Some(now);
+            attempts.waiting_since = Some(now);
             self.waiting.push_back((now, key));
             self.next_review
                 .get_or_insert(now + limits::RECOVERY_REVIEW);
         }
     }
 
-    /// Chooses anew for every exchange that waits for a session.
+    /// Chooses anew for every attempts that waits for a session.
     pub(super) fn serve_waiting(&mut self, now: Moment) {
         let mut suspects = Vec::new();
         for _ in 0..self.waiting.len() {
             let Some((since, key)) = self.waiting.pop_front() else {
                 return;
             };
-            let Some(exchange) = self.exchanges.get_mut(key) else {
+            let Some(attempts) = self.attempts.get_mut(key) else {
                 continue;
             };
-            if exchange.waiting_since != Some(since) {
+            if attempts.waiting_since != Some(since) {
                 continue;
             }
-            if exchange.is_suspect {
+            if attempts.is_suspect {
                 if self.may_isolate(key) {
                     suspects.push(key);
                 } else {
@@ -203,15 +203,15 @@ impl Engine {
                 }
                 continue;
             }
-            exchange.waiting_since = None;
+            attempts.waiting_since = None;
             // Waiting on keeps the place and the time it has waited.
             self.advance(now, key);
             if let Some((restarted, last)) = self.waiting.back_mut()
                 && *last == key
             {
                 *restarted = since;
-                if let Some(exchange) = self.exchanges.get_mut(key) {
-                    exchange.waiting_since = Some(since);
+                if let Some(attempts) = self.attempts.get_mut(key) {
+                    attempts.waiting_since = Some(since);
                 }
             }
         }
@@ -246,30 +246,30 @@ impl Engine {
                 return;
             }
             self.waiting.pop_front();
-            let Some(exchange) = self.exchanges.get_mut(key) else {
+            let Some(attempts) = self.attempts.get_mut(key) else {
                 continue;
             };
-            if exchange.waiting_since != Some(since) {
+            if attempts.waiting_since != Some(since) {
                 continue;
             }
-            exchange.waiting_since = None;
-            if !exchange.is_running() {
-                self.fail_with_noted(now, key);
+            attempts.waiting_since = None;
+            if !attempts.is_running() {
+                self.give_up(now, key);
             }
         }
     }
 
-    /// Remembers for every waiting exchange why no session could be opened.
+    /// Remembers for every waiting attempts why no session could be opened.
     pub(super) fn note_waiting(&mut self, failure: Failure, upstream: usize) {
         for (_, key) in &self.waiting {
-            if let Some(exchange) = self.exchanges.get_mut(*key) {
-                exchange.note(failure, Some(upstream));
+            if let Some(attempts) = self.attempts.get_mut(*key) {
+                attempts.note(failure, Some(upstream));
             }
         }
     }
 
     /// Tries upstreams that are not well, while there is traffic, in turn with all other workers.
-    pub(super) fn try_ill_upstreams(&mut self, now: Moment) {
+    pub(super) fn try_unhealthy(&mut self, now: Moment) {
         for place in 0..self.settings.upstreams.len() {
             let Some((upstream, pool)) = self.pools.in_order().nth(place) else {
                 continue;
@@ -315,7 +315,7 @@ impl Engine {
 
     /// Finds out whether an upstream answers, for somebody who asks about it. Where something is in flight to it
     /// already, that will show it.
-    pub fn probe(&mut self, now: Moment, upstream: usize) {
+    pub(crate) fn probe(&mut self, now: Moment, upstream: usize) {
         if !self.pools.is_configured(upstream) {
             return;
         }
@@ -336,7 +336,7 @@ impl Engine {
     /// Asks our own question on a session.
     pub(super) fn send_probe(&mut self, now: Moment, key: SessionKey) {
         let question = &self.settings.probe;
-        let hash = self.cache.key(question, ROUTE, false, false).hash();
+        let hash = self.hasher.key(question, ROUTE, false, false).hash();
         let Some(session) = self.sessions.get_mut(key) else {
             return;
         };
@@ -350,13 +350,13 @@ impl Engine {
         };
         let (upstream, reuses) = (session.upstream, session.has_sent());
         session.send(Asker::Probe(hash), query, &mut self.random, now);
-        self.count_attempt(upstream, AttemptKind::Probe, reuses);
-        self.count(Count::Probes);
-        self.mark_session_dirty(key);
+        self.tally.attempt(upstream, AttemptKind::Probe, reuses);
+        self.tally.count(Count::Probes);
+        self.mark_dirty(key);
     }
 
     /// Reports that an upstream went down, once for all workers.
-    pub(super) fn tell_down(&mut self, upstream: usize, failure: Failure) {
+    pub(super) fn report_down(&mut self, upstream: usize, failure: Failure) {
         if self.pools.is_configured(upstream) {
             self.events
                 .push_back(Event::UpstreamDown { upstream, failure });

@@ -1,13 +1,13 @@
 //! Handshakes that were large and did not get through: one further try with a small one, and what it teaches.
 
-use super::Engine;
+use super::Upstreams;
 use crate::failure::Failure;
 use crate::key_exchange::{Handshake, KeyExchange};
 use crate::moment::Moment;
 use crate::outbox::Event;
 use crate::session::{Phase, Purpose, Session};
 
-impl Engine {
+impl Upstreams {
     /// After a failed opening: the next one to the same address has a classical handshake, if the hybrid one may have
     /// been too large for a middlebox. True if it is under way at once, so that the upstream has not failed yet. While
     /// it is not healthy its tries have a pace of their own, so they take turns.

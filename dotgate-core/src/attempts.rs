@@ -1,0 +1,237 @@
+//! All attempts made for one question: which upstreams were asked, which run, and what came of them.
+//!
+//! Stands between `inflight` and `select`. The attempts of an exchange end with the first response that can be delivered,
+//! or when nobody waits for one any more. A deadline belongs to the waiter and never moves; an attempt extends nothing.
+//! Limits: `limits::ATTEMPTS` in all, two at once.
+
+use dotgate_wire::Question;
+
+use crate::exchange::Lookup;
+use crate::failure::Failure;
+use crate::isolation::GroupId;
+use crate::keys::SessionKey;
+use crate::limits;
+use crate::moment::Moment;
+
+/// One question on one session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Attempt {
+    pub(crate) session: SessionKey,
+    pub(crate) upstream: usize,
+    pub(crate) id: u16,
+    /// Whether it was asked with EDNS.
+    pub(crate) edns: bool,
+    pub(crate) sent_at: Moment,
+}
+
+/// A set of upstreams, by slot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct UpstreamSet(u32);
+
+impl UpstreamSet {
+    pub(crate) fn add(&mut self, upstream: usize) {
+        self.0 |= 1 << upstream;
+    }
+
+    pub(crate) fn has(self, upstream: usize) -> bool {
+        self.0 & 1 << upstream != 0
+    }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    fn remove(&mut self, upstream: usize) {
+        self.0 &= !(1 << upstream);
+    }
+}
+
+/// Why a question has no answer, as far as its attempts show.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Cause {
+    pub(crate) failure: Failure,
+    /// Whose fault that was.
+    pub(crate) upstream: Option<usize>,
+    /// Whether nobody is left to ask.
+    pub(crate) is_final: bool,
+}
+
+pub(crate) struct Attempts {
+    pub(crate) question: Question,
+    /// The keyed hash of the question.
+    pub(crate) hash: u64,
+    pub(crate) dnssec_ok: bool,
+    pub(crate) checking_disabled: bool,
+    /// Upstreams that refused EDNS for this question.
+    pub(crate) without_edns: UpstreamSet,
+    /// Upstreams that answered with an error: they are not asked again.
+    pub(crate) answered_by: UpstreamSet,
+    /// Upstreams that an attempt failed at: asked again on a fresh session alone.
+    pub(crate) failed_at: UpstreamSet,
+    /// A session counts as fresh when it became open no earlier.
+    pub(crate) fresh_after: Option<Moment>,
+    /// Whether a session failed under it: until it is answered, it is asked on isolation sessions alone.
+    pub(crate) is_suspect: bool,
+    /// The group of suspects it is in.
+    pub(crate) group: Option<GroupId>,
+    /// Sessions that the upstream ended while it was the only question on them.
+    pub(crate) strikes: u8,
+    /// Since when it waits for a session. Its place in the queue counts only if it was taken then.
+    pub(crate) waiting_since: Option<Moment>,
+    /// The most telling failure so far, and the upstream it came from.
+    failure: Failure,
+    failed_upstream: Option<usize>,
+    running: [Option<Attempt>; 2],
+    made: u8,
+    renewed: Moment,
+}
+
+impl Attempts {
+    /// None yet, for this question.
+    pub(crate) fn new(lookup: &Lookup<'_>, now: Moment) -> Attempts {
+        Attempts {
+            question: lookup.question.clone(),
+            hash: lookup.key.hash(),
+            dnssec_ok: lookup.dnssec_ok,
+            checking_disabled: lookup.checking_disabled,
+            without_edns: UpstreamSet::default(),
+            answered_by: UpstreamSet::default(),
+            failed_at: UpstreamSet::default(),
+            fresh_after: None,
+            is_suspect: false,
+            group: None,
+            strikes: 0,
+            waiting_since: None,
+            failure: Failure::NotReady,
+            failed_upstream: None,
+            running: [None; 2],
+            made: 0,
+            renewed: now,
+        }
+    }
+
+    pub(crate) fn running(&self) -> impl Iterator<Item = Attempt> + use<> {
+        self.running.into_iter().flatten()
+    }
+
+    pub(crate) fn runs_at(&self, upstream: usize) -> bool {
+        self.running().any(|attempt| attempt.upstream == upstream)
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.running().next().is_some()
+    }
+
+    /// How many were made.
+    pub(crate) fn made(&self) -> u8 {
+        self.made
+    }
+
+    /// Whether one more attempt may be made now.
+    pub(crate) fn may_ask(&self) -> bool {
+        let max = if cfg!(planted = "attempts-without-end") {
+            u8::MAX
+        } else {
+            limits::ATTEMPTS
+        };
+        self.made < max && self.running.iter().any(Option::is_none)
+    }
+
+    pub(crate) fn begin(&mut self, attempt: Attempt) {
+        self.made = self.made.saturating_add(1);
+        if let Some(place) = self.running.iter_mut().find(|place| place.is_none()) {
+            *place = Some(attempt);
+        }
+    }
+
+    /// Ends the attempt with this ID on this session. None if there was none.
+    pub(crate) fn end(&mut self, session: SessionKey, id: u16) -> Option<Attempt> {
+        self.running
+            .iter_mut()
+            .find(|place| place.is_some_and(|held| (held.session, held.id) == (session, id)))?
+            .take()
+    }
+
+    /// Ends the attempts on sessions that are gone.
+    pub(crate) fn end_all_on(&mut self, is_gone: impl Fn(SessionKey) -> bool) {
+        for place in &mut self.running {
+            if place.is_some_and(|attempt| is_gone(attempt.session)) {
+                *place = None;
+            }
+        }
+    }
+
+    /// Forgets what an earlier upstream of this slot did.
+    pub(crate) fn forget_upstream(&mut self, upstream: usize) {
+        for set in [
+            &mut self.without_edns,
+            &mut self.answered_by,
+            &mut self.failed_at,
+        ] {
+            set.remove(upstream);
+        }
+        self.failed_upstream = self.failed_upstream.filter(|failed| *failed != upstream);
+    }
+
+    /// What failed at this upstream was not its fault, nor this question's.
+    pub(crate) fn forgive(&mut self, upstream: usize) {
+        self.failed_at.remove(upstream);
+        self.fresh_after = None;
+    }
+
+    /// Takes back the attempts on sessions that are gone for no fault of theirs.
+    pub(crate) fn take_back_on(&mut self, is_gone: impl Fn(SessionKey) -> bool) {
+        let before = self.running().count();
+        self.end_all_on(is_gone);
+        let taken_back = before - self.running().count();
+        self.made = self.made.saturating_sub(taken_back as u8);
+    }
+
+    /// Makes room for one more attempt: with two running, the older one ends and is returned, to be retired.
+    pub(crate) fn make_room(&mut self) -> Option<Attempt> {
+        if self.running.iter().any(Option::is_none) {
+            return None;
+        }
+        let oldest = self
+            .running
+            .iter_mut()
+            .min_by_key(|place| place.map(|attempt| attempt.sent_at))?;
+        self.made = self.made.saturating_sub(1);
+        oldest.take()
+    }
+
+    /// It was answered: it is no suspect any more. True if it was one.
+    pub(crate) fn clear_suspicion(&mut self) -> bool {
+        self.strikes = 0;
+        self.group = None;
+        std::mem::take(&mut self.is_suspect)
+    }
+
+    /// Remembers why an attempt failed, unless something more telling is known.
+    pub(crate) fn note(&mut self, failure: Failure, upstream: Option<usize>) {
+        let (new, old) = (failure.weight(), self.failure.weight());
+        if new > old || (new == old && upstream.is_some()) {
+            self.failure = failure;
+            self.failed_upstream = upstream;
+        }
+    }
+
+    /// Why it failed, if it ends now, and whose fault that was.
+    pub(crate) fn failure(&self) -> (Failure, Option<usize>) {
+        (self.failure, self.failed_upstream)
+    }
+
+    /// Gives those who still wait a new budget, after the one it was made with is spent and the first waiter
+    /// is gone. True if it did; the caller has retired the running attempts.
+    pub(crate) fn renew(&mut self, now: Moment) -> bool {
+        if self.made < limits::ATTEMPTS || now.since(self.renewed) < limits::RENEW_AFTER {
+            return false;
+        }
+        self.renewed = now;
+        self.made = 0;
+        self.running = [None; 2];
+        self.answered_by = UpstreamSet::default();
+        self.failed_at = UpstreamSet::default();
+        true
+    }
+}

@@ -1,0 +1,67 @@
+//! What sessions report, handed on to `upstreams`; what comes of it for clients.
+
+use super::Engine;
+use crate::failure::SessionEnd;
+use crate::keys::SessionKey;
+use crate::moment::Moment;
+use crate::upstreams::Received;
+
+impl Engine {
+    /// The TCP connection of a session is there; TLS begins.
+    pub fn session_connected(&mut self, now: Moment, key: SessionKey) {
+        self.upstreams.session_connected(now, key);
+    }
+
+    /// The handshake that is about to be reported as done resumed an earlier session.
+    pub fn session_resumed(&mut self, key: SessionKey) {
+        self.upstreams.session_resumed(key);
+    }
+
+    /// A session's upstream is authenticated: from now on it carries queries.
+    pub fn session_opened(&mut self, now: Moment, key: SessionKey) {
+        self.upstreams.session_opened(now, key);
+        self.settle(now);
+    }
+
+    /// Takes decrypted bytes of a session, cut anywhere.
+    pub fn session_bytes(&mut self, now: Moment, key: SessionKey, bytes: &[u8]) {
+        let mut input = bytes;
+        while let Some(received) = self.upstreams.receive(now, key, &mut input) {
+            if let Received::Response(completed) = received {
+                self.answer_all(now, &completed);
+            }
+            self.settle(now);
+        }
+    }
+
+    /// The frames that wait for a session's TLS, to be drained from the front. None once it is forgotten, and
+    /// while it is not open: nothing leaves before the upstream is authenticated (RFC 8310 section 6.6).
+    pub fn session_output(&mut self, key: SessionKey) -> Option<&mut Vec<u8>> {
+        self.upstreams.session_output(key)
+    }
+
+    /// A session ended, or never came to be. The engine forgets it.
+    pub fn session_closed(&mut self, now: Moment, key: SessionKey, end: SessionEnd) {
+        self.upstreams.session_closed(now, key, end);
+        self.settle(now);
+    }
+
+    /// Closes all sessions in good order, as at the end of a stop.
+    pub fn close_all_sessions(&mut self) {
+        self.upstreams.close_all_sessions();
+    }
+
+    /// Finds out whether an upstream answers, for somebody who asks about it. Where something is in flight to it
+    /// already, that will show it.
+    pub fn probe(&mut self, now: Moment, upstream: usize) {
+        self.upstreams.probe(now, upstream);
+        self.settle(now);
+    }
+
+    /// Fails the clients of questions that upstreams did not answer.
+    pub(super) fn settle(&mut self, now: Moment) {
+        while let Some(given_up) = self.upstreams.poll_given_up() {
+            self.fail(now, given_up);
+        }
+    }
+}

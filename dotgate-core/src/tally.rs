@@ -1,0 +1,138 @@
+//! What is counted about the path of a query, each with one call where it happens.
+//!
+//! Counts from values that are handed in. A query has exactly one outcome, and one RCODE unless it is ignored. Durations
+//! are differences of the moments that the engine was told; what is answered within the turn it came in has none.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::counters::labels::{
+    AttemptKind, ClientTransport, Handshake, Limit, Outcome, Reason, RecordType, Winner,
+};
+use crate::counters::{Count, Counters, Gauge, UpstreamCounters};
+use crate::failure::Failure;
+
+/// The counters of one engine, as its stages use them.
+#[derive(Clone)]
+pub(crate) struct Tally(Arc<Counters>);
+
+impl Tally {
+    pub(crate) fn new(counters: Arc<Counters>) -> Tally {
+        Tally(counters)
+    }
+
+    pub(crate) fn counters(&self) -> &Arc<Counters> {
+        &self.0
+    }
+
+    pub(crate) fn count(&self, count: Count) {
+        self.0.add(count);
+    }
+
+    pub(crate) fn count_many(&self, count: Count, times: u64) {
+        self.0.add_many(count, times);
+    }
+
+    /// Somebody was turned away at a limit, or something was cut to it.
+    pub(crate) fn limit(&self, limit: Limit) {
+        self.0.clients().add_limit(limit);
+    }
+
+    /// A message that gets no response.
+    pub(crate) fn ignored(&self, transport: ClientTransport) {
+        self.0
+            .clients()
+            .add_query(transport, RecordType::Other, Outcome::Ignored);
+    }
+
+    /// A query that waits already, which gets one response.
+    pub(crate) fn repeated(&self, transport: ClientTransport, qtype: u16) {
+        self.0
+            .clients()
+            .add_query(transport, RecordType::of(qtype), Outcome::Repeated);
+    }
+
+    /// A query that is answered in the turn in which it came.
+    pub(crate) fn at_once(
+        &self,
+        transport: ClientTransport,
+        qtype: u16,
+        outcome: Outcome,
+        rcode: u16,
+    ) {
+        let clients = self.0.clients();
+        clients.add_query(transport, RecordType::of(qtype), outcome);
+        clients.add_response(rcode);
+    }
+
+    /// A query that has waited so long.
+    pub(crate) fn waited(
+        &self,
+        transport: ClientTransport,
+        qtype: u16,
+        (outcome, rcode): (Outcome, u16),
+        span: Duration,
+    ) {
+        self.at_once(transport, qtype, outcome, rcode);
+        self.0.clients().observe(transport, outcome, span);
+    }
+
+    /// The reason of a failure that a client got.
+    pub(crate) fn failure(&self, failure: Failure) {
+        self.0.clients().add_failure(failure.into());
+    }
+
+    /// How long a client waited for the response of an upstream.
+    pub(crate) fn total(&self, upstream: usize, span: Duration) {
+        if let Some(counters) = self.upstream(upstream) {
+            counters.observe_total(span);
+        }
+    }
+
+    /// Something that an upstream did wrong.
+    pub(crate) fn error(&self, upstream: usize, reason: impl Into<Reason>) {
+        if let Some(counters) = self.upstream(upstream) {
+            counters.add_error(reason.into());
+        }
+    }
+
+    /// A session became open, so long after its TCP connection stood.
+    pub(crate) fn opened(&self, upstream: usize, is_resumed: bool, span: Duration) {
+        if let Some(counters) = self.upstream(upstream) {
+            let kind = match is_resumed {
+                true => Handshake::Resumed,
+                false => Handshake::Full,
+            };
+            counters.observe_handshake(kind, span);
+        }
+    }
+
+    /// A question is sent; `reuses`: on a session that has carried one before.
+    pub(crate) fn attempt(&self, upstream: usize, kind: AttemptKind, reuses: bool) {
+        if let Some(counters) = self.upstream(upstream) {
+            counters.add_attempt(kind, reuses);
+        }
+    }
+
+    /// The right response to a question that was sent so long ago.
+    pub(crate) fn response(&self, upstream: usize, span: Duration) {
+        if let Some(counters) = self.upstream(upstream) {
+            counters.observe_wait(span);
+        }
+    }
+
+    /// An answer that is delivered while another attempt runs.
+    pub(crate) fn race(&self, upstream: usize, winner: Winner) {
+        if let Some(counters) = self.upstream(upstream) {
+            counters.add_race(winner);
+        }
+    }
+
+    pub(crate) fn upstream(&self, upstream: usize) -> Option<&UpstreamCounters> {
+        self.0.upstream(upstream)
+    }
+
+    pub(crate) fn set(&self, gauge: Gauge, value: u64) {
+        self.0.set(gauge, value);
+    }
+}

@@ -1,0 +1,307 @@
+//! Messages of upstreams: what each answers, what it says of its upstream, and whether clients get it.
+
+use std::time::Duration;
+
+use dotgate_wire::{message_id, rcode};
+
+use super::{Completed, Received, Upstreams};
+use crate::cache::ROUTE;
+use crate::counters::Count;
+use crate::counters::labels::{Ending, Reason, Winner};
+use crate::failure::{Failure, Misbehaviour};
+use crate::keys::{ExchangeKey, SessionKey};
+use crate::limits;
+use crate::moment::Moment;
+use crate::outbox::{Action, Event};
+use crate::pool::Pool;
+use crate::session::{Asker, Purpose, Session};
+use crate::verdict::{Verdict, judge};
+
+impl Upstreams {
+    /// Takes the next message of a session out of `input`, which is cut anywhere, and takes note of what it says. None if
+    /// there is no whole message; `input` is empty then.
+    pub(crate) fn receive(
+        &mut self,
+        now: Moment,
+        key: SessionKey,
+        input: &mut &[u8],
+    ) -> Option<Received> {
+        let session = self.sessions.get_mut(key)?;
+        let message = session.frames.next(input)?;
+        let id = message_id(message);
+        let is_well_formed = self.response.load(message).is_ok();
+        Some(self.on_message(now, key, id, is_well_formed))
+    }
+
+    /// One complete message of a session, which is loaded if it is well formed.
+    fn on_message(
+        &mut self,
+        now: Moment,
+        key: SessionKey,
+        id: Option<u16>,
+        is_well_formed: bool,
+    ) -> Received {
+        let Some(session) = self.sessions.get_mut(key) else {
+            return Received::Nothing;
+        };
+        let asker = id.and_then(|id| session.asker(id).map(|asker| (id, asker)));
+        let Some((id, asker)) = asker else {
+            return self.on_invalid(now, key, Reason::UpstreamUnknownId);
+        };
+        if !is_well_formed {
+            self.note_misbehaviour(asker, Misbehaviour::Malformed);
+            return self.on_invalid(now, key, Reason::UpstreamMalformed);
+        }
+        if !self.answers_question_of(asker) {
+            self.note_misbehaviour(asker, Misbehaviour::WrongQuestion);
+            return self.on_invalid(now, key, Reason::UpstreamWrongQuestion);
+        }
+        let Some(session) = self.sessions.get_mut(key) else {
+            return Received::Nothing;
+        };
+        let upstream = session.upstream;
+        match asker {
+            Asker::Retired(_) => session.on_late_response(id),
+            Asker::Exchange(_) | Asker::Probe(_) => session.on_response(id, now),
+        }
+        let (round_trip, purpose) = (session.round_trip(), session.purpose);
+        if let Some(pool) = self.pools.get_mut(upstream) {
+            pool.last_response = Some(now);
+        }
+        self.take_keepalive(key);
+        let has_recovered = self.judge_health(now, upstream, round_trip, asker);
+        if let Some(counters) = self.tally.upstream(upstream) {
+            counters.add_response(self.response.rcode());
+        }
+        let mut received = Received::Nothing;
+        match asker {
+            Asker::Retired(_) => self.tally.count(Count::ResponsesLate),
+            Asker::Probe(_) => {}
+            Asker::Exchange(exchange) => {
+                self.tally.count(Count::Responses);
+                if let Some(completed) = self.on_response(now, exchange, key, id) {
+                    received = Received::Response(completed);
+                }
+            }
+        }
+        if purpose == Purpose::Isolation {
+            self.isolation_answered(now, key);
+        }
+        if has_recovered {
+            self.serve_waiting(now);
+        }
+        received
+    }
+
+    /// A message that answers nothing: counted, and the wait goes on, until there are too many.
+    fn on_invalid(&mut self, now: Moment, key: SessionKey, reason: Reason) -> Received {
+        self.tally.count(Count::ResponsesInvalid);
+        if let Some(session) = self.sessions.get(key) {
+            self.tally.error(session.upstream, reason);
+        }
+        if !self.sessions.get_mut(key).is_some_and(Session::on_invalid) {
+            return Received::Nothing;
+        }
+        if let Some(session) = self.remove_session(key, Ending::Flood) {
+            self.actions.push_back(Action::CloseSession(key));
+            self.session_lost(now, key, &session, Failure::Misbehaved(Misbehaviour::Flood));
+        }
+        Received::Nothing
+    }
+
+    fn note_misbehaviour(&mut self, asker: Asker, fault: Misbehaviour) {
+        if let Asker::Exchange(key) = asker
+            && let Some(attempts) = self.attempts.get_mut(key)
+        {
+            attempts.note(Failure::Misbehaved(fault), None);
+        }
+    }
+
+    /// Whether the loaded answer is for the question that was asked (RFC 7766 section 7). Only an error may come
+    /// without a question.
+    fn answers_question_of(&self, asker: Asker) -> bool {
+        let exact = self.response.question();
+        if exact.is_empty() {
+            return self.response.rcode() != rcode::NOERROR
+                && self.response.rcode() != rcode::NXDOMAIN;
+        }
+        match asker {
+            Asker::Exchange(key) => self.attempts.get(key).is_some_and(|attempts| {
+                attempts.question.matches(exact) || cfg!(planted = "any-question-matches")
+            }),
+            Asker::Probe(hash) | Asker::Retired(hash) => self.is_hash_of(hash, exact),
+        }
+    }
+
+    fn is_hash_of(&self, hash: u64, exact: &[u8]) -> bool {
+        let Some(question) = dotgate_wire::Question::fold(exact) else {
+            return false;
+        };
+        [(false, false), (false, true), (true, false), (true, true)]
+            .into_iter()
+            .any(|(dnssec_ok, cd)| self.hasher.key(&question, ROUTE, dnssec_ok, cd).hash() == hash)
+    }
+
+    /// RFC 7828 section 3.2.2: close before the peer does; at 0 send nothing more.
+    fn take_keepalive(&mut self, key: SessionKey) {
+        let Some(tenths) = self.response.edns().and_then(|edns| edns.keepalive) else {
+            return;
+        };
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
+        if tenths == 0 {
+            if !cfg!(planted = "keepalive-zero-is-ignored") {
+                session.drain();
+            }
+            return;
+        }
+        let told = Duration::from_millis(u64::from(tenths) * 100) * 9 / 10;
+        session.idle_limit = told.min(limits::SESSION_IDLE_LONGEST);
+    }
+
+    /// Takes note of what a response says of its upstream. True if it was down and is not any more.
+    fn judge_health(
+        &mut self,
+        now: Moment,
+        upstream: usize,
+        round_trip: Option<Duration>,
+        asker: Asker,
+    ) -> bool {
+        let Some(health) = self.pools.get(upstream).map(Pool::health) else {
+            return false;
+        };
+        let is_right = matches!(self.response.rcode(), rcode::NOERROR | rcode::NXDOMAIN);
+        if is_right || matches!(asker, Asker::Probe(_)) {
+            health.evidence().note_response(now, round_trip);
+        }
+        // An error to a client's question may be the question's, so it proves life and no more.
+        let has_recovered = match asker {
+            Asker::Exchange(_) if is_right => health.on_right_response(now),
+            Asker::Exchange(_) | Asker::Probe(_) | Asker::Retired(_) => health.on_response(now),
+        };
+        if has_recovered {
+            self.events.push_back(Event::UpstreamWell { upstream });
+            if let Some(pool) = self.pools.get_mut(upstream) {
+                pool.tries = 0;
+            }
+        }
+        has_recovered
+    }
+
+    /// A response to a question in flight. Returns what it completes, if its clients may have it.
+    fn on_response(
+        &mut self,
+        now: Moment,
+        key: ExchangeKey,
+        session: SessionKey,
+        id: u16,
+    ) -> Option<Completed> {
+        let ended = self.attempts.get_mut(key)?.end(session, id)?;
+        let (upstream, edns, sent_at) = (ended.upstream, ended.edns, ended.sent_at);
+        self.tally.response(upstream, now.since(sent_at));
+        self.clear_suspicion(key);
+        let attempts = self.attempts.get_mut(key)?;
+        if self.response.strays() > 0 {
+            self.tally.count(Count::ResponsesStray);
+        }
+        if let Some(pool) = self.pools.get_mut(upstream) {
+            pool.last_answer = Some(now);
+        }
+        match judge(&self.response, edns) {
+            Verdict::Deliver => {
+                let shows_refusal = attempts.without_edns.has(upstream) && !edns;
+                if shows_refusal && let Some(pool) = self.pools.get_mut(upstream) {
+                    pool.without_edns_until = Some(now + limits::WITHOUT_EDNS_FOR);
+                }
+                self.note_avoidable_errors(now, key, upstream);
+                self.complete(now, key, upstream, sent_at)
+            }
+            Verdict::Stands => self.complete(now, key, upstream, sent_at),
+            Verdict::WithoutEdns(failure) => {
+                attempts.without_edns.add(upstream);
+                attempts.note(failure, Some(upstream));
+                self.tally.error(upstream, failure);
+                self.advance(now, key);
+                None
+            }
+            Verdict::AskElsewhere(failure) => {
+                attempts.answered_by.add(upstream);
+                attempts.note(failure, Some(upstream));
+                self.tally.error(upstream, failure);
+                self.advance(now, key);
+                None
+            }
+        }
+    }
+
+    /// Ends the attempts for a question whose loaded response its clients get.
+    fn complete(
+        &mut self,
+        now: Moment,
+        key: ExchangeKey,
+        upstream: usize,
+        sent_at: Moment,
+    ) -> Option<Completed> {
+        let attempts = self.attempts.get(key)?;
+        if let Some(other) = attempts.running().next() {
+            let winner = match other.sent_at < sent_at {
+                true => Winner::Beside,
+                false => Winner::First,
+            };
+            self.tally.race(upstream, winner);
+        }
+        // Asked without EDNS it has no signatures, and is not for others who want them (RFC 4035 section 3.2.1).
+        let lacks_signatures = attempts.dnssec_ok && attempts.without_edns.has(upstream);
+        let pool = self.pools.get(upstream);
+        let completed = Completed {
+            exchange: key,
+            upstream,
+            is_authenticated: pool.is_some_and(|pool| pool.upstream.is_authenticated),
+            lacks_signatures,
+        };
+        self.end(now, key);
+        Some(completed)
+    }
+
+    pub(super) fn note_error(&self, now: Moment, upstream: usize, failure: Failure) {
+        if let Some(pool) = self.pools.get(upstream) {
+            pool.health().evidence().note_error(now, failure);
+        }
+    }
+
+    /// An upstream has answered what others answered with an error; or not at all, while they answered no other client
+    /// either.
+    fn note_avoidable_errors(&mut self, now: Moment, key: ExchangeKey, answering: usize) {
+        let Some(attempts) = self.attempts.get(key) else {
+            return;
+        };
+        let mut avoidable = attempts.answered_by;
+        for attempt in attempts.running() {
+            let pool = self.pools.get(attempt.upstream);
+            let is_old = |last: Moment| last + limits::NO_ANSWER_FOR <= now;
+            let answers_none = pool.is_some_and(|pool| pool.last_answer.is_none_or(is_old));
+            let is_overdue = attempt.sent_at + limits::BESIDE_AFTER <= now;
+            if attempt.upstream != answering && is_overdue && answers_none {
+                avoidable.add(attempt.upstream);
+            }
+        }
+        if avoidable.is_empty() {
+            return;
+        }
+        let domain = self.domain_hash(attempts.question.name());
+        let erring = self.pools.in_order();
+        let erring = erring.filter(|(upstream, _)| avoidable.has(*upstream));
+        let down: Vec<usize> = erring
+            .filter(|(_, pool)| pool.health().on_avoidable_error(now, domain))
+            .map(|(upstream, _)| upstream)
+            .collect();
+        for upstream in down {
+            let failure = Failure::Answered {
+                rcode: rcode::SERVFAIL,
+                ede: None,
+            };
+            self.report_down(upstream, failure);
+        }
+    }
+}

@@ -18,6 +18,7 @@ mod readiness;
 mod refusal;
 mod response;
 mod routes;
+mod socket;
 mod sources;
 mod status;
 mod token;
@@ -27,6 +28,7 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,9 +42,10 @@ use tracing::{debug, info, warn};
 
 pub use self::body::Flush;
 pub use self::cache::{CacheReport, HeldReport};
-use self::connections::{Connections, accept};
+use self::connections::{Connections, accept, accept_unix};
 use self::endpoint::Endpoint;
 pub use self::endpoint::{Access, readiness_line};
+use self::socket::{Socket, SocketFile};
 pub use self::sources::Sources;
 pub use self::token::{Token, TokenError};
 pub use self::upstreams::{UpstreamReport, health_line, reports as upstream_reports};
@@ -66,9 +69,17 @@ pub enum AdminError {
         /// The system's words.
         source: io::Error,
     },
-    /// There is no token to be had.
-    #[error(transparent)]
-    Token(#[from] TokenError),
+    /// The Unix socket cannot be had.
+    #[error(
+        "DOTGATE_ADMIN_SOCKET: {path}: {source}\n  It must be in a folder that exists, and that only this user or root \
+         may write to, such as systemd's RuntimeDirectory."
+    )]
+    Socket {
+        /// The socket.
+        path: PathBuf,
+        /// The system's words.
+        source: io::Error,
+    },
 }
 
 /// What to do about an address that cannot be had.
@@ -102,6 +113,9 @@ pub struct Admin {
     addresses: Vec<SocketAddr>,
     /// Those that this host does not have yet, and that cannot be bound ahead.
     awaited: Vec<ScopedSocketAddress>,
+    socket: Option<Socket>,
+    /// The file of a socket of the process before this one that is not used here.
+    left: Option<SocketFile>,
     access: Access,
 }
 
@@ -131,8 +145,15 @@ impl Admin {
                 }
             }
         }
+        let bound = Socket::bind(config.socket.as_ref(), inherited);
+        let (socket, left) = bound.map_err(|source| AdminError::Socket {
+            path: config.socket.iter().map(|it| it.path.as_path()).collect(),
+            source,
+        })?;
         Ok(Admin {
-            access: Access::load(config)?,
+            access: Access::load(config),
+            socket,
+            left,
             listeners,
             addresses,
             awaited,
@@ -153,7 +174,13 @@ impl Admin {
         let second = |(listener, address): (&TcpListener, &SocketAddr)| {
             Ok((Role::Admin(*address), listener.try_clone()?.into()))
         };
-        listeners.map(second).collect()
+        let socket = self.socket.iter().map(Socket::second_descriptor);
+        listeners.map(second).chain(socket).collect()
+    }
+
+    /// Where its Unix socket is, if it has one.
+    pub fn socket(&self) -> Option<&Path> {
+        self.socket.as_ref().map(|socket| socket.file.path())
     }
 
     /// Serves until the runtime ends. Call it inside one. Listeners of addresses that come later are added to those
@@ -166,7 +193,8 @@ impl Admin {
         sources: &Arc<Sources>,
         to_hand_over: Option<&ToHandOver>,
     ) -> io::Result<Serving> {
-        let endpoint = Arc::new(Endpoint::new(Arc::clone(sources), self.access));
+        let socket = self.socket.as_ref().map(|it| it.file.path().to_owned());
+        let endpoint = Arc::new(Endpoint::new(Arc::clone(sources), self.access, socket));
         let connections = Arc::new(Connections::default());
         let mut accepting = Vec::new();
         for listener in self.listeners {
@@ -186,9 +214,23 @@ impl Admin {
             });
             accepting.push(task.abort_handle());
         }
+        let mut file = None;
+        if let Some(mut socket) = self.socket {
+            socket.listener.set_nonblocking(true)?;
+            let listener = tokio::net::UnixListener::from_std(socket.listener)?;
+            let (endpoint, connections) = (Arc::clone(&endpoint), Arc::clone(&connections));
+            let task = tokio::spawn(accept_unix(listener, endpoint, connections));
+            accepting.push(task.abort_handle());
+            socket.file.own();
+            file = Some(socket.file);
+        }
+        if let Some(mut left) = self.left {
+            left.own();
+        }
         Ok(Serving {
             accepting,
             endpoint,
+            file,
         })
     }
 }
@@ -198,6 +240,7 @@ impl Admin {
 pub struct Serving {
     accepting: Vec<AbortHandle>,
     endpoint: Arc<Endpoint>,
+    file: Option<SocketFile>,
 }
 
 impl Serving {
@@ -207,7 +250,10 @@ impl Serving {
     }
 
     /// Leaves new connections to the process that replaces this one; those that are open are served.
-    pub fn stop_accepting(&self) {
+    pub fn stop_accepting(&mut self) {
+        if let Some(file) = &mut self.file {
+            file.leave();
+        }
         for task in &self.accepting {
             task.abort();
         }

@@ -1,6 +1,6 @@
 //! `dotgate cache`: looks into the running dotgate's cache, or has it forget something.
 //!
-//! It asks the admin endpoint, with the token both read from `DOTGATE_ADMIN_TOKEN_FILE`.
+//! It asks the admin endpoint: at its Unix socket, or at its address with the token of `DOTGATE_ADMIN_TOKEN_FILE`.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -9,9 +9,8 @@ use domain::base::Name;
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::admin::client::{self, ClientError, HttpResponse, Proof};
-use crate::admin::listeners::Trusted;
-use crate::admin::{CacheReport, Flush, HeldReport, Token, TokenError};
+use crate::admin::client::{self, ClientError, HttpResponse};
+use crate::admin::{CacheReport, Flush, HeldReport};
 use crate::config::{self, ClientConfig, EXIT_STATUS, Environment};
 
 /// The exit status when nothing could be done.
@@ -31,8 +30,6 @@ pub enum Request {
 enum Problem {
     #[error(transparent)]
     Client(#[from] ClientError),
-    #[error(transparent)]
-    Token(#[from] TokenError),
     #[error("{0}")]
     Refused(String),
     #[error("what the endpoint said cannot be read: {0}")]
@@ -74,25 +71,21 @@ fn carry_out(config: &ClientConfig, request: &Request) -> Result<String, Problem
     struct Flushed {
         flushed: usize,
     }
-    let file = config.admin.token_file.as_deref();
-    let token = file.map(Token::load).transpose()?;
-    let take_over = config.take_over_socket.as_deref();
-    let trusted = file.map(|file| Trusted::with_token(file, take_over));
-    let proof = token.as_ref().zip(trusted.as_ref());
-    let proof = proof.map(|(token, trusted)| Proof { token, trusted });
-    let address = client::endpoint(&config.admin.listen)?;
     match request {
         Request::Show(name) => {
             let path = format!("/api/v1/cache/{}", percent_encoded(name));
-            let body = body_of(client::get(address, &path, proof)?)?;
+            let body = body_of(client::ask(config, client::Request::ReadWithToken(&path))?)?;
             Ok(report_text(&serde_json::from_str(&body)?))
         }
         Request::Flush(flush) => {
             let path = "/api/v1/cache/flush";
             let body = flush.body();
-            let body = body_of(client::post(address, path, proof, &body)?)?;
+            let body = body_of(client::ask(config, client::Request::Change(path, &body))?)?;
             let Flushed { flushed } = serde_json::from_str(&body)?;
-            Ok(format!("entries forgotten: {flushed}\n"))
+            Ok(match flushed {
+                1 => "1 entry flushed\n".to_owned(),
+                count => format!("{count} entries flushed\n"),
+            })
         }
     }
 }

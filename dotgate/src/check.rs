@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::config::setting::Described;
 use crate::config::{EXIT_STATUS, Effective, Escaped, Loaded, Origin, Problems};
 use crate::tls::Roots;
-use crate::verify::{absent_addresses, verify, warnings};
+use crate::verify::{absent_addresses, token_problem, verify, warnings};
 
 const SET: Style = Style::new().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
@@ -227,6 +227,7 @@ fn all_warnings(loaded: &Loaded) -> impl Iterator<Item = String> {
     let config = &loaded.config;
     notes
         .chain(warnings(config))
+        .chain(token_problem(config))
         .chain(absent_addresses(config))
 }
 

@@ -36,8 +36,8 @@ pub use environment::Environment;
 pub use fault::{Escaped, Fault};
 pub use kinds::{Amount, ByteCount, Kind};
 pub use meaning::{
-    AdminConfig, CacheConfig, Config, ConnectionLimits, LogConfig, QueryConfig, ServerConfig,
-    TcpConfig, TlsConfig,
+    AdminConfig, AdminSocket, CacheConfig, Config, ConnectionLimits, LogConfig, QueryConfig,
+    ServerConfig, TcpConfig, TlsConfig,
 };
 pub use notes::Note;
 pub use problem::{FileFault, Problem, Problems, UpstreamsFault};

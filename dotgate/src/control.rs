@@ -274,7 +274,7 @@ async fn control(
 /// Leaves everything but connected clients to the process that replaces this one.
 fn leave_to(forwarder: &Forwarder, successor: &Successor, beside: Beside) {
     let Beside {
-        admin,
+        mut admin,
         watchdog,
         service,
         snapshot: _,

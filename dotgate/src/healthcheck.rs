@@ -4,9 +4,9 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use crate::admin::client::{self, ClientError, HttpResponse};
+use crate::admin::client::{Request, ask};
 use crate::admin::{health_line, readiness_line};
-use crate::config::{self, EXIT_STATUS, Environment, ScopedSocketAddress};
+use crate::config::{self, EXIT_STATUS, Environment};
 
 /// The exit status when it is not ready, or nothing answers.
 const FAILED: u8 = 1;
@@ -30,7 +30,7 @@ pub fn run(
         }
     };
     let path = if upstreams { "/healthz" } else { "/readyz" };
-    match ask(&config.admin.listen, path) {
+    match ask(&config, Request::Read(path)) {
         Ok(response) => {
             let line = if upstreams {
                 health_line(&response.body)
@@ -45,8 +45,4 @@ pub fn run(
             Ok(FAILED)
         }
     }
-}
-
-fn ask(listen: &[ScopedSocketAddress], path: &str) -> Result<HttpResponse, ClientError> {
-    client::get(client::endpoint(listen)?, path, None)
 }

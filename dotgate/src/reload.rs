@@ -16,7 +16,7 @@ use tracing::{error, info, warn};
 pub use self::record::{Outcome, Record, Reloads};
 pub use self::watch::EVERY;
 use self::watch::Watch;
-use crate::admin::{Access, Serving, TokenError};
+use crate::admin::{Access, Serving};
 use crate::config::setting::Reload;
 use crate::config::{self, Config, Effective, Environment, Loaded, Note, Problem, Problems};
 use crate::log;
@@ -54,9 +54,6 @@ pub enum Refused {
     /// There are no trust anchors to use.
     #[error(transparent)]
     Roots(#[from] RootsError),
-    /// There is no token to be had.
-    #[error(transparent)]
-    Token(#[from] TokenError),
     /// It could not be served.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -151,7 +148,7 @@ impl InForce {
         self.watch.note_tried(&self.named_in_vain);
         let config = &loaded.config;
         let roots = Roots::load(&config.tls().authorities)?;
-        let access = Access::load(config.admin())?;
+        let access = Access::load(config.admin());
         let prepared = forwarder.prepare(config, &roots)?;
         // Nothing can go wrong from here on.
         forwarder.reconfigure(prepared);
@@ -217,7 +214,6 @@ fn tell_refused(why: &str, refused: &Refused) {
             }
         }
         Refused::Roots(problem) => error!("{problem}"),
-        Refused::Token(problem) => error!("{problem}"),
         Refused::Start(problem) => error!("{problem}"),
     }
 }

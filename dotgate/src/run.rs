@@ -35,7 +35,7 @@ pub fn run(
 ) -> io::Result<u8> {
     match command {
         Command::Serve { config, announce } => {
-            let announced: &mut dyn Write = if announce { out } else { &mut io::sink() };
+            let announced = announce.then_some(out);
             serve(environment, config.as_deref(), announced, err)
         }
         Command::Check { config, shown } => check::run(
@@ -64,7 +64,7 @@ pub fn run(
 fn serve(
     environment: &Environment,
     file: Option<&Path>,
-    announced: &mut dyn Write,
+    announced: Option<&mut dyn Write>,
     err: &mut dyn Write,
 ) -> io::Result<u8> {
     let loaded = match config::load(environment, file) {
@@ -88,7 +88,7 @@ fn serve_loaded(
     listening: Listening,
     in_force: InForce,
     environment: &Environment,
-    announced: &mut dyn Write,
+    announced: Option<&mut dyn Write>,
 ) -> io::Result<u8> {
     let config = in_force.config();
     for note in in_force.notes().iter().filter(|note| note.is_logged()) {
@@ -106,7 +106,8 @@ fn serve_loaded(
             return Ok(EXIT_STATUS);
         }
     };
-    let (forwarder, admin, succession, watchdog) = match start(config, &roots) {
+    let (forwarder, admin, succession, watchdog) = match start(config, &roots, announced.is_some())
+    {
         Ok(started) => started,
         Err(Failure::Start(problem)) => {
             error!("{problem}");
@@ -132,7 +133,9 @@ fn serve_loaded(
         Service::default()
     });
     let service = service.with_watchdog(watchdog);
-    if let Err(problem) = writeln!(announced, "serving").and_then(|()| announced.flush()) {
+    if let Some(announced) = announced
+        && let Err(problem) = writeln!(announced, "serving").and_then(|()| announced.flush())
+    {
         warn!(%problem, "nobody heard that this process serves");
     }
     Ok(
@@ -154,12 +157,16 @@ enum Failure {
 
 type Started = (Forwarder, Admin, Option<Succession>, Option<Duration>);
 
-/// Starts, in place of the process before this one if there is one.
-fn start(config: &Config, roots: &Roots) -> Result<Started, Failure> {
+/// Starts, in place of the process before this one if there is one, which may be demanded.
+fn start(config: &Config, roots: &Roots, must_replace: bool) -> Result<Started, Failure> {
     let path = config.server().take_over_socket.as_deref();
     let asked = path.map(Predecessor::ask).transpose();
     let (predecessor, mut inherited) = match asked.map_err(Failure::TakeOver)?.flatten() {
         Some((predecessor, inherited)) => (Some(predecessor), inherited),
+        None if must_replace => {
+            let path = path.unwrap_or(Path::new("")).to_owned();
+            return Err(Failure::TakeOver(TakeOverError::Nobody { path }));
+        }
         None => (None, Inherited::default()),
     };
     if let Some(predecessor) = &predecessor {

@@ -8,6 +8,7 @@
 //! new: dotgate take-over 1
 //! old: udp 192.0.2.1:53           one line for each socket, which travels with it
 //! old: tcp 192.0.2.1:53
+//! old: admin-socket               the Unix socket of the admin endpoint, if it has one
 //! old: take-over                  the Unix socket itself
 //! old: watchdog 30000000          how long the service manager waits for a sign of life, in microseconds, if it does
 //! old: end
@@ -40,6 +41,7 @@ use thiserror::Error;
 pub use self::predecessor::{Inherited, Predecessor};
 pub use self::succession::{Succession, Successor, Successors};
 pub use self::trust::FolderFault;
+pub(crate) use self::trust::{folder_fault, is_trusted, remove_socket};
 
 /// The new process's first line. Another number is another language.
 const GREETING: &str = "dotgate take-over 1";
@@ -113,6 +115,15 @@ pub enum TakeOverError {
          DOTGATE_SERVER_TAKE_OVER_SOCKET, or stop that one first."
     )]
     Neighbour {
+        /// The Unix socket.
+        path: PathBuf,
+    },
+    /// Nobody is there to be replaced.
+    #[error(
+        "no dotgate listens at {path}, so there is none to replace\n  Start one, with `dotgate` or `systemctl start \
+         dotgate`. If one is running, it has another DOTGATE_SERVER_TAKE_OVER_SOCKET."
+    )]
+    Nobody {
         /// The Unix socket.
         path: PathBuf,
     },
@@ -191,6 +202,8 @@ pub enum Role {
     Tcp(SocketAddr),
     /// Requests to the admin endpoint at this address.
     Admin(SocketAddr),
+    /// Requests to the admin endpoint at its Unix socket.
+    AdminSocket,
     /// The next process that takes over.
     TakeOver,
 }
@@ -201,6 +214,7 @@ impl fmt::Display for Role {
             Role::Udp(address) => write!(f, "udp {address}"),
             Role::Tcp(address) => write!(f, "tcp {address}"),
             Role::Admin(address) => write!(f, "admin {address}"),
+            Role::AdminSocket => f.write_str("admin-socket"),
             Role::TakeOver => f.write_str("take-over"),
         }
     }
@@ -253,6 +267,7 @@ impl FromStr for Role {
             Some(("tcp", text)) => address(text).map(Role::Tcp),
             Some(("admin", text)) => address(text).map(Role::Admin),
             None if line == "take-over" => Ok(Role::TakeOver),
+            None if line == "admin-socket" => Ok(Role::AdminSocket),
             Some(_) | None => Err(NoRole),
         }
     }

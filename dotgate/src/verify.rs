@@ -11,7 +11,7 @@ use std::path::Path;
 use dotgate_net::presence::{is_absence, look_for};
 use thiserror::Error;
 
-use crate::admin::{Access, TokenError};
+use crate::admin::{AdminError, Token};
 use crate::config::Config;
 use crate::serve::{self, StartError};
 use crate::take_over::TakeOverError;
@@ -23,12 +23,12 @@ pub enum Unusable {
     /// The trust anchors cannot be loaded.
     #[error(transparent)]
     Roots(#[from] RootsError),
-    /// The token cannot be had.
-    #[error(transparent)]
-    Token(#[from] TokenError),
     /// An upstream cannot be used.
     #[error(transparent)]
     Upstream(#[from] StartError),
+    /// The Unix socket of the admin endpoint cannot be made.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
     /// The Unix socket for the next process cannot be made.
     #[error(transparent)]
     TakeOver(#[from] TakeOverError),
@@ -41,14 +41,17 @@ pub enum Unusable {
 pub fn verify(config: &Config) -> Result<Roots, Vec<Unusable>> {
     let mut problems = Vec::new();
     let roots = Roots::load(&config.tls().authorities);
-    if let Err(problem) = Access::load(config.admin()) {
-        problems.push(problem.into());
-    }
     if let Some(path) = &config.server().take_over_socket
         && let Err(source) = can_hold_a_socket(path)
     {
         let path = path.clone();
         problems.push(TakeOverError::Listen { path, source }.into());
+    }
+    if let Some(socket) = config.admin().socket.as_ref().filter(|it| it.is_named)
+        && let Err(source) = can_hold_a_socket(&socket.path)
+    {
+        let path = socket.path.clone();
+        problems.push(AdminError::Socket { path, source }.into());
     }
     match roots {
         Ok(roots) => {
@@ -75,6 +78,15 @@ pub fn warnings(config: &Config) -> Vec<String> {
         ))
     });
     cannot.collect()
+}
+
+/// Why the admin token cannot be used, if it is set. The server starts without it, and logs this as an error.
+pub fn token_problem(config: &Config) -> Option<String> {
+    let file = config.admin().token_file.as_deref()?;
+    let problem = Token::load(file).err()?;
+    Some(format!(
+        "{problem}\n  The server starts, and nobody can use the token."
+    ))
 }
 
 /// Listening addresses that this host does not have now, in words.

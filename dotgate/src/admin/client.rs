@@ -1,9 +1,13 @@
 //! The other end of the admin endpoint: one request on one connection, for the commands that ask a running dotgate.
+//! Its Unix socket comes first: it needs no token and belongs to this user or root. Where there is none, or it is not for
+//! this user, the address is asked.
 //!
 //! Limits: `WAIT` for all of it, `RESPONSE_OCTETS`.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dotgate_core::Moment;
@@ -12,8 +16,8 @@ use thiserror::Error;
 
 use super::listeners::{Listening, Trusted, listening_at};
 use super::now;
-use super::token::Token;
-use crate::config::{NoInterface, ScopedSocketAddress};
+use super::token::{Token, TokenError};
+use crate::config::{ClientConfig, NoInterface, ScopedSocketAddress};
 
 /// What a request and its response may take.
 const WAIT: Duration = Duration::from_secs(6);
@@ -64,18 +68,69 @@ pub enum ClientError {
          this command on the host, and in the container, in which dotgate runs."
     )]
     ListenerUnknown(SocketAddr),
+    /// The endpoint at the Unix socket does not answer.
+    #[error("the admin endpoint {} (DOTGATE_ADMIN_SOCKET): {source}", path.display())]
+    Socket {
+        /// Where it was expected.
+        path: PathBuf,
+        /// The system's words.
+        source: io::Error,
+    },
+    /// Something else answers at the Unix socket.
+    #[error("what answers at {} (DOTGATE_ADMIN_SOCKET) is not dotgate", .0.display())]
+    NotHttpAtSocket(PathBuf),
+    /// There is no token to show.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// Something else answers there.
     #[error("what answers at {} (DOTGATE_ADMIN_LISTEN) is not dotgate", Named(*.0))]
     NotHttp(SocketAddr),
 }
 
+/// What is asked of the running instance.
+#[derive(Clone, Copy, Debug)]
+pub enum Request<'a> {
+    /// To read what everybody may.
+    Read(&'a str),
+    /// To read what only those with the token may.
+    ReadWithToken(&'a str),
+    /// To change something: the path and the body.
+    Change(&'a str, &'a str),
+}
+
+impl Request<'_> {
+    fn needs_token(self) -> bool {
+        match self {
+            Request::Read(_) => false,
+            Request::ReadWithToken(_) | Request::Change(..) => true,
+        }
+    }
+
+    /// The request as HTTP has it.
+    fn text(self, host: &str, proof: Option<Proof<'_>>) -> String {
+        let authorization = proof.map_or_else(String::new, |Proof { token, .. }| {
+            format!("Authorization: {}\r\n", token.authorization())
+        });
+        let fields = format!("Host: {host}\r\nConnection: close\r\n{authorization}");
+        match self {
+            Request::Read(path) | Request::ReadWithToken(path) => {
+                format!("GET {path} HTTP/1.1\r\n{fields}\r\n")
+            }
+            Request::Change(path, body) => {
+                let length = body.len();
+                format!("POST {path} HTTP/1.1\r\n{fields}Content-Length: {length}\r\n\r\n{body}")
+            }
+        }
+    }
+}
+
 /// What a request is allowed by, and to whom that may be shown.
 #[derive(Clone, Copy, Debug)]
-pub struct Proof<'a> {
+struct Proof<'a> {
     /// The token.
-    pub token: &'a Token,
+    token: &'a Token,
     /// Whose processes may be sent it.
-    pub trusted: &'a Trusted,
+    trusted: &'a Trusted,
 }
 
 /// A response.
@@ -87,11 +142,54 @@ pub struct HttpResponse {
     pub body: String,
 }
 
-/// Where to reach an endpoint that listens there: a wildcard is reached by loopback.
+/// Asks the running instance.
 ///
 /// # Errors
-/// [`ClientError::Off`], [`ClientError::PortUnknown`] and [`ClientError::NoInterface`].
-pub fn endpoint(listen: &[ScopedSocketAddress]) -> Result<SocketAddr, ClientError> {
+/// [`ClientError`]; a status that tells of a failure is none.
+pub fn ask(config: &ClientConfig, request: Request<'_>) -> Result<HttpResponse, ClientError> {
+    if let Some(socket) = &config.admin.socket
+        && let Some(response) = ask_socket(&socket.path, request)?
+    {
+        return Ok(response);
+    }
+    let address = endpoint(&config.admin.listen)?;
+    let file = config.admin.token_file.as_deref();
+    let Some(file) = file.filter(|_| request.needs_token()) else {
+        return exchange(address, request, None);
+    };
+    let token = &Token::load(file)?;
+    let trusted = &Trusted::with_token(file, config.take_over_socket.as_deref());
+    exchange(address, request, Some(Proof { token, trusted }))
+}
+
+/// Asks at the Unix socket. None where nobody listens, or not for this user.
+fn ask_socket(path: &Path, request: Request<'_>) -> Result<Option<HttpResponse>, ClientError> {
+    let failed = |source| ClientError::Socket {
+        path: path.to_owned(),
+        source,
+    };
+    let stream = match UnixStream::connect(path) {
+        Ok(stream) => stream,
+        Err(error) => {
+            return match error.kind() {
+                ErrorKind::NotFound
+                | ErrorKind::ConnectionRefused
+                | ErrorKind::PermissionDenied
+                | ErrorKind::NotADirectory => Ok(None),
+                _ => Err(failed(error)),
+            };
+        }
+    };
+    let text = request.text("localhost", None);
+    let response = transfer(stream, &text, now() + WAIT).map_err(failed)?;
+    let response = read_response(&response);
+    response
+        .map(Some)
+        .ok_or_else(|| ClientError::NotHttpAtSocket(path.to_owned()))
+}
+
+/// Where to reach an endpoint that listens there: a wildcard is reached by loopback.
+fn endpoint(listen: &[ScopedSocketAddress]) -> Result<SocketAddr, ClientError> {
     let listen = listen.first().ok_or(ClientError::Off)?;
     if listen.port() == 0 {
         return Err(ClientError::PortUnknown);
@@ -109,51 +207,12 @@ pub fn endpoint(listen: &[ScopedSocketAddress]) -> Result<SocketAddr, ClientErro
     Ok(address)
 }
 
-/// Asks for `path`, with the token if there is one.
-///
-/// # Errors
-/// [`ClientError`]; a status that tells of a failure is none.
-pub fn get(
-    address: SocketAddr,
-    path: &str,
-    proof: Option<Proof<'_>>,
-) -> Result<HttpResponse, ClientError> {
-    let request = format!(
-        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{}\r\n",
-        authorization(proof)
-    );
-    exchange(address, &request, proof)
-}
-
-/// Posts `body` to `path`, with the token if there is one.
-///
-/// # Errors
-/// As [`get`].
-pub fn post(
-    address: SocketAddr,
-    path: &str,
-    proof: Option<Proof<'_>>,
-    body: &str,
-) -> Result<HttpResponse, ClientError> {
-    let (authorization, length) = (authorization(proof), body.len());
-    let request = format!(
-        "POST {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{authorization}\
-         Content-Length: {length}\r\n\r\n{body}"
-    );
-    exchange(address, &request, proof)
-}
-
-fn authorization(proof: Option<Proof<'_>>) -> String {
-    proof.map_or_else(String::new, |Proof { token, .. }| {
-        format!("Authorization: {}\r\n", token.authorization())
-    })
-}
-
 fn exchange(
     address: SocketAddr,
-    request: &str,
+    request: Request<'_>,
     proof: Option<Proof<'_>>,
 ) -> Result<HttpResponse, ClientError> {
+    let request = request.text(&address.to_string(), proof);
     let unreachable = |source| ClientError::Unreachable { address, source };
     let bound = now() + WAIT;
     let known = proof.map(|Proof { trusted, .. }| trusted);
@@ -176,18 +235,37 @@ fn exchange(
             }
         }
     }
-    let response = transfer(stream, request, bound).map_err(unreachable)?;
+    let response = transfer(stream, &request, bound).map_err(unreachable)?;
     read_response(&response).ok_or(ClientError::NotHttp(address))
 }
 
-fn transfer(mut stream: TcpStream, request: &str, bound: Moment) -> io::Result<Vec<u8>> {
-    let left = || Some(bound.since(now()).max(Duration::from_millis(1)));
-    stream.set_write_timeout(left())?;
+/// A stream whose waits can be bounded.
+trait Bounded: Read + Write {
+    fn bound(&self, wait: Duration) -> io::Result<()>;
+}
+
+impl Bounded for TcpStream {
+    fn bound(&self, wait: Duration) -> io::Result<()> {
+        self.set_write_timeout(Some(wait))?;
+        self.set_read_timeout(Some(wait))
+    }
+}
+
+impl Bounded for UnixStream {
+    fn bound(&self, wait: Duration) -> io::Result<()> {
+        self.set_write_timeout(Some(wait))?;
+        self.set_read_timeout(Some(wait))
+    }
+}
+
+fn transfer(mut stream: impl Bounded, request: &str, bound: Moment) -> io::Result<Vec<u8>> {
+    let left = || bound.since(now()).max(Duration::from_millis(1));
+    stream.bound(left())?;
     stream.write_all(request.as_bytes())?;
     let mut response = Vec::new();
     let mut piece = [0; 4096];
     loop {
-        stream.set_read_timeout(left())?;
+        stream.bound(left())?;
         let length = match stream.read(&mut piece) {
             Ok(length) => length,
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -247,7 +325,7 @@ mod tests {
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let trusted = &Trusted::Users(Vec::new());
-        let outcome = get(address, "/", Some(Proof { token, trusted }));
+        let outcome = exchange(address, Request::Read("/"), Some(Proof { token, trusted }));
         assert!(
             matches!(outcome, Err(ClientError::Stranger { .. })),
             "{outcome:?}"

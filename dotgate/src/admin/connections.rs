@@ -15,13 +15,15 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, Peer};
 use super::response::{Response, words};
 use super::routes::respond;
+use crate::take_over::is_trusted;
 
 /// Connections at once.
 const CONNECTIONS: usize = 64;
@@ -70,7 +72,8 @@ pub(super) async fn accept(
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let connection = tokio::spawn(serve(stream, Arc::clone(&endpoint)));
+                let serving = serve(stream, Arc::clone(&endpoint), Peer::Anybody);
+                let connection = tokio::spawn(serving);
                 connections.add(connection.abort_handle());
             }
             // The client has left already, or no descriptor is left, which passes.
@@ -79,10 +82,32 @@ pub(super) async fn accept(
     }
 }
 
-async fn serve(stream: TcpStream, endpoint: Arc<Endpoint>) {
+/// Accepts connections at the Unix socket until the runtime ends. Those of other users are closed at once.
+pub(super) async fn accept_unix(
+    listener: UnixListener,
+    endpoint: Arc<Endpoint>,
+    connections: Arc<Connections>,
+) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                if stream.peer_cred().is_ok_and(|peer| is_trusted(peer.uid())) {
+                    let serving = serve(stream, Arc::clone(&endpoint), Peer::Owner);
+                    connections.add(tokio::spawn(serving).abort_handle());
+                }
+            }
+            Err(_) => sleep(ACCEPT_PAUSE).await,
+        }
+    }
+}
+
+async fn serve<S>(stream: S, endpoint: Arc<Endpoint>, peer: Peer)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let service = service_fn(move |request| {
         let endpoint = Arc::clone(&endpoint);
-        async move { Ok::<Response, Infallible>(respond_in_time(&endpoint, request).await) }
+        async move { Ok::<Response, Infallible>(respond_in_time(&endpoint, peer, request).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -100,8 +125,8 @@ async fn serve(stream: TcpStream, endpoint: Arc<Endpoint>) {
     drop(timeout(GRACE, connection).await);
 }
 
-async fn respond_in_time(endpoint: &Endpoint, request: Request<Incoming>) -> Response {
-    let response = timeout(RESPONSE_WAIT, respond(endpoint, request)).await;
+async fn respond_in_time(endpoint: &Endpoint, peer: Peer, request: Request<Incoming>) -> Response {
+    let response = timeout(RESPONSE_WAIT, respond(endpoint, peer, request)).await;
     response.unwrap_or_else(|_| {
         words(
             StatusCode::SERVICE_UNAVAILABLE,

@@ -1,18 +1,19 @@
 //! What all connections to the admin endpoint share, and the verdicts on this instance.
 
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use dotgate_core::Moment;
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
-use tracing::warn;
+use tracing::{error, warn};
 
 use super::liveness::{Liveness, Standing};
 use super::now;
 use super::readiness::{Readiness, Reason, Verdict};
 use super::sources::Sources;
-use super::token::{Token, TokenError, is_open_to_all};
+use super::token::{Token, is_open_to_all};
 use crate::config::AdminConfig;
 
 /// How often one who waits for a woken worker looks.
@@ -25,6 +26,7 @@ pub(super) struct Endpoint {
     access: Mutex<Arc<Access>>,
     liveness: Mutex<Liveness>,
     readiness: Mutex<Readiness>,
+    socket: Option<PathBuf>,
 }
 
 /// Who may ask what.
@@ -32,26 +34,64 @@ pub(super) struct Endpoint {
 pub struct Access {
     /// The names by which it may be asked.
     pub(super) hosts: Vec<String>,
-    /// What those have who may do more than read; none while nobody may.
-    pub(super) token: Option<Token>,
+    /// What those have who may do more than read.
+    pub(super) token: TokenState,
+}
+
+/// The token, as its file has it.
+#[derive(Clone, Default, Debug)]
+pub(super) enum TokenState {
+    /// No file is named.
+    #[default]
+    NotSet,
+    /// There is one.
+    Set(Token),
+    /// The file cannot be read, or holds none: nobody has the token then.
+    Broken,
+}
+
+impl TokenState {
+    /// The word for programs.
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            TokenState::NotSet => "not set",
+            TokenState::Set(_) => "set",
+            TokenState::Broken => "broken",
+        }
+    }
+}
+
+/// Who asks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Peer {
+    /// Whoever reached the address.
+    Anybody,
+    /// This user or root, at the Unix socket.
+    Owner,
 }
 
 impl Access {
-    /// Finds out what the settings say, and reads the token's file.
-    ///
-    /// # Errors
-    /// [`TokenError`].
-    pub fn load(config: &AdminConfig) -> Result<Access, TokenError> {
+    /// Finds out what the settings say, and reads the token's file. DNS does not depend on the token: one that cannot be
+    /// used is logged, and nobody has it.
+    pub fn load(config: &AdminConfig) -> Access {
         if let Some(file) = config.token_file.as_deref().filter(|it| is_open_to_all(it)) {
             warn!(
                 file = %file.display(),
                 "every user of this host can read or write the file of the admin token: take that away (chmod o-rwx)"
             );
         }
-        Ok(Access {
+        let token = match config.token_file.as_deref().map(Token::load) {
+            None => TokenState::NotSet,
+            Some(Ok(token)) => TokenState::Set(token),
+            Some(Err(problem)) => {
+                error!("{problem}\n  Until then nobody can use the token.");
+                TokenState::Broken
+            }
+        };
+        Access {
             hosts: config.hosts.clone(),
-            token: config.token_file.as_deref().map(Token::load).transpose()?,
-        })
+            token,
+        }
     }
 }
 
@@ -66,13 +106,19 @@ pub(super) struct Report {
 }
 
 impl Endpoint {
-    pub(super) fn new(sources: Arc<Sources>, access: Access) -> Endpoint {
+    pub(super) fn new(sources: Arc<Sources>, access: Access, socket: Option<PathBuf>) -> Endpoint {
         Endpoint {
+            socket,
             liveness: Mutex::new(Liveness::new(sources.workers().len())),
             readiness: Mutex::new(Readiness::new()),
             access: Mutex::new(Arc::new(access)),
             sources,
         }
+    }
+
+    /// Where its Unix socket is.
+    pub(super) fn socket(&self) -> Option<&Path> {
+        self.socket.as_deref()
     }
 
     pub(super) fn sources(&self) -> &Sources {

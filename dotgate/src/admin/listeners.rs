@@ -1,8 +1,7 @@
 //! Whose process listens at the admin endpoint's address, so that the token goes to nobody else.
 //!
 //! While dotgate is stopped any user may listen on its port, and would be sent the token by the next command. The
-//! system's table of sockets says which user began to listen. A Unix socket would say the same of its peer, but would
-//! need a path that the running process and the commands agree on; the address of the endpoint they share already.
+//! system's table of sockets says which user began to listen.
 //! Linux alone: elsewhere there is no such table, and nothing is checked.
 
 use std::fs;

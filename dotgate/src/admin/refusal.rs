@@ -23,10 +23,16 @@ pub(super) enum Refusal {
     NoPath,
     /// No token is set, so nobody may.
     #[error(
-        "this is for those with the token, and none is set: write one to a file, name it in \
-         DOTGATE_ADMIN_TOKEN_FILE, and restart"
+        "this needs the admin token, and none is set: run the command as root or as the user of dotgate where it has a \
+         DOTGATE_ADMIN_SOCKET, or write a token to a file, name it in DOTGATE_ADMIN_TOKEN_FILE, and restart"
     )]
     NoToken,
+    /// The file of the token cannot be used, so nobody may.
+    #[error(
+        "this needs the admin token, and the file in DOTGATE_ADMIN_TOKEN_FILE cannot be used; the log says why, \
+         and so does `dotgate check`"
+    )]
+    BrokenToken,
     /// The token is missing or wrong.
     #[error("this needs `Authorization: Bearer` and the token in DOTGATE_ADMIN_TOKEN_FILE")]
     Unauthorized,
@@ -60,7 +66,7 @@ impl Refusal {
         match self {
             Refusal::NoHost => StatusCode::BAD_REQUEST,
             Refusal::ForeignHost => StatusCode::FORBIDDEN,
-            Refusal::NoToken => StatusCode::FORBIDDEN,
+            Refusal::NoToken | Refusal::BrokenToken => StatusCode::FORBIDDEN,
             Refusal::Unauthorized => StatusCode::UNAUTHORIZED,
             Refusal::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::TooSlow => StatusCode::REQUEST_TIMEOUT,

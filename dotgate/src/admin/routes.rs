@@ -14,7 +14,7 @@ use tracing::{info, warn};
 
 use super::body::{Flush, read_flush, read_level};
 use super::cache::{CacheReport, lower_case};
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, Peer};
 use super::refusal::Refusal;
 use super::response::{Response, document, json_text, with_body};
 use super::status::Status;
@@ -39,9 +39,9 @@ enum Path {
 enum Takes {
     /// It is read, by whoever reaches it; also by HEAD.
     Get,
-    /// It is read, by those with the token; also by HEAD.
+    /// It is read, by those with the token or at the Unix socket; also by HEAD.
     GetWithToken,
-    /// It changes something, for those with the token.
+    /// It changes something, for those with the token or at the Unix socket.
     PostWithToken,
 }
 
@@ -93,13 +93,13 @@ impl Takes {
 }
 
 /// Answers a request, whatever it is.
-pub(super) async fn respond<B>(endpoint: &Endpoint, request: Request<B>) -> Response
+pub(super) async fn respond<B>(endpoint: &Endpoint, peer: Peer, request: Request<B>) -> Response
 where
     B: Body<Data = Bytes>,
     B::Error: Error + Send + Sync + 'static,
 {
     let format = accepted_format(&request);
-    let response = match route(endpoint, &request) {
+    let response = match route(endpoint, peer, &request) {
         Ok(path) => respond_to(endpoint, path, format, request.into_body()).await,
         Err(refusal) => Err(refusal),
     };
@@ -107,14 +107,15 @@ where
 }
 
 /// What is asked for, if it may be.
-fn route<B>(endpoint: &Endpoint, request: &Request<B>) -> Result<Path, Refusal> {
+fn route<B>(endpoint: &Endpoint, peer: Peer, request: &Request<B>) -> Result<Path, Refusal> {
     let access = endpoint.access();
     host::check(request, &access.hosts)?;
     let path = Path::read(request.uri().path())?;
     let takes = path.takes();
     takes.check_method(request.method())?;
-    if takes.needs_token() {
-        token::check(request.headers(), access.token.as_ref())?;
+    match peer {
+        Peer::Anybody if takes.needs_token() => token::check(request.headers(), &access.token)?,
+        Peer::Anybody | Peer::Owner => {}
     }
     Ok(path)
 }

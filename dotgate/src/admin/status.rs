@@ -32,6 +32,7 @@ pub(super) struct Status {
     listen: Vec<String>,
     /// The listening addresses that this host does not have yet.
     listen_awaited: Vec<String>,
+    admin: AdminReport,
     log: LogReport,
     configuration: ConfigurationReport,
     /// As `/healthz` has them, without a probe.
@@ -73,6 +74,14 @@ impl ConfigurationReport {
 }
 
 #[derive(Debug, Serialize)]
+struct AdminReport {
+    /// Where its Unix socket is.
+    socket: Option<String>,
+    /// `set`, `not set`, or `broken`: its file cannot be used, so nobody has it.
+    token: &'static str,
+}
+
+#[derive(Debug, Serialize)]
 struct LogReport {
     /// The level in force; none before the log was started.
     level: Option<&'static str>,
@@ -82,7 +91,7 @@ struct LogReport {
 #[derive(Debug, Serialize)]
 struct WorkerReport {
     number: usize,
-    /// `turns`, `woken` (it slept, and has not turned yet), `still` or `ended`.
+    /// `turns`, `idle` (it sleeps; it was woken to show that it lives), `still` or `ended`.
     state: &'static str,
     last_turn_seconds: f64,
     counts: BTreeMap<&'static str, u64>,
@@ -107,6 +116,10 @@ impl Status {
                 .map(|address| Named(*address).to_string())
                 .collect(),
             listen_awaited: sources.awaited().to_vec(),
+            admin: AdminReport {
+                socket: endpoint.socket().map(|path| path.display().to_string()),
+                token: endpoint.access().token.word(),
+            },
             log: LogReport {
                 level: log::level().map(Word::word),
                 lines_dropped: log::dropped_lines(),
@@ -137,7 +150,7 @@ fn counts(value: impl Fn(Count) -> u64) -> BTreeMap<&'static str, u64> {
 fn word(standing: Standing) -> &'static str {
     match standing {
         Standing::Turns => "turns",
-        Standing::Woken => "woken",
+        Standing::Woken => "idle",
         Standing::Still => "still",
         Standing::Ended => "ended",
     }

@@ -32,7 +32,7 @@ fn a_worker_that_stands_still_is_told_of_until_it_turns_again() {
         .build()
         .unwrap();
     let forwarder = forwarder();
-    let endpoint = Endpoint::new(Arc::clone(forwarder.sources()), Access::default());
+    let endpoint = Endpoint::new(Arc::clone(forwarder.sources()), Access::default(), None);
     let said = || runtime.block_on(endpoint.liveness());
     assert!(said().0);
     let standing = STANDING.lock().unwrap();
@@ -57,7 +57,7 @@ fn a_worker_that_stands_still_is_told_of_until_it_turns_again() {
 #[test]
 fn with_all_workers_ended_it_is_neither_alive_nor_ready() {
     let forwarder = forwarder();
-    let endpoint = Endpoint::new(Arc::clone(forwarder.sources()), Access::default());
+    let endpoint = Endpoint::new(Arc::clone(forwarder.sources()), Access::default(), None);
     forwarder.order(Order::Finish);
     let bound = now() + Duration::from_secs(30);
     while !forwarder.has_ended() {

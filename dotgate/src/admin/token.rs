@@ -10,6 +10,7 @@ use hyper::header::AUTHORIZATION;
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 
+use super::endpoint::TokenState;
 use super::refusal::Refusal;
 
 /// A shorter one could be guessed.
@@ -85,8 +86,12 @@ pub(super) fn is_open_to_all(path: &Path) -> bool {
 }
 
 /// Checks that a request has the token, if there is one at all (RFC 6750 section 2.1).
-pub(super) fn check(headers: &HeaderMap, token: Option<&Token>) -> Result<(), Refusal> {
-    let Token(token) = token.ok_or(Refusal::NoToken)?;
+pub(super) fn check(headers: &HeaderMap, token: &TokenState) -> Result<(), Refusal> {
+    let Token(token) = match token {
+        TokenState::NotSet => return Err(Refusal::NoToken),
+        TokenState::Broken => return Err(Refusal::BrokenToken),
+        TokenState::Set(token) => token,
+    };
     let value = headers.get(AUTHORIZATION).ok_or(Refusal::Unauthorized)?;
     let (scheme, told) = value
         .to_str()
@@ -126,7 +131,8 @@ mod tests {
     #[test]
     fn only_the_whole_token_as_bearer_is_right() {
         let token = Token::read(b"0123456789abcdef").unwrap();
-        let said = |value: Option<&str>, token: Option<&Token>| {
+        let token = TokenState::Set(token);
+        let said = |value: Option<&str>, token: &TokenState| {
             let mut headers = HeaderMap::new();
             if let Some(value) = value {
                 headers.insert(AUTHORIZATION, value.parse().unwrap());
@@ -134,8 +140,11 @@ mod tests {
             check(&headers, token)
         };
         for right in ["Bearer 0123456789abcdef", "bearer 0123456789abcdef"] {
-            assert_eq!(said(Some(right), Some(&token)), Ok(()));
-            assert_eq!(said(Some(right), None), Err(Refusal::NoToken));
+            assert_eq!(said(Some(right), &token), Ok(()));
+            let refused = said(Some(right), &TokenState::NotSet);
+            assert_eq!(refused, Err(Refusal::NoToken));
+            let refused = said(Some(right), &TokenState::Broken);
+            assert_eq!(refused, Err(Refusal::BrokenToken));
         }
         let wrong = [
             "Bearer 0123456789abcde",
@@ -146,8 +155,8 @@ mod tests {
             "0123456789abcdef",
         ];
         for value in wrong {
-            assert_eq!(said(Some(value), Some(&token)), Err(Refusal::Unauthorized));
+            assert_eq!(said(Some(value), &token), Err(Refusal::Unauthorized));
         }
-        assert_eq!(said(None, Some(&token)), Err(Refusal::Unauthorized));
+        assert_eq!(said(None, &token), Err(Refusal::Unauthorized));
     }
 }

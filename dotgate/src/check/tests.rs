@@ -127,6 +127,7 @@ tls.key_exchange                default                 auto
 bootstrap.addresses             -                       (not set)
 local.forward                   default                 (none)
 admin.listen                    default                 127.0.0.1:9153
+admin.socket                    default                 auto
 admin.host_names                -                       (not set)
 admin.token_file                -                       (not set)
 cache.size                      default                 64MiB

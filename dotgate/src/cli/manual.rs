@@ -56,6 +56,10 @@ const FILES: &[(&str, &str)] = &[
         "/run/dotgate/take-over.sock",
         "Where the systemd unit has one process take over from the other.",
     ),
+    (
+        "/run/dotgate/admin.sock",
+        "Where commands ask the running instance under the systemd unit, without a token for root.",
+    ),
 ];
 
 const EXAMPLES: &[(&str, &str)] = &[

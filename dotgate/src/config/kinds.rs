@@ -267,6 +267,39 @@ impl Kind for FilePath {
     }
 }
 
+/// Where a Unix socket is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SocketPlace {
+    /// The program finds the place.
+    Auto,
+    /// There is none.
+    Off,
+    /// At this path.
+    At(PathBuf),
+}
+
+/// The path of a Unix socket, or `auto` or `off`.
+#[derive(Debug)]
+pub struct SocketPath;
+
+impl Kind for SocketPath {
+    type Value = SocketPlace;
+
+    fn read(&self, text: &str) -> Result<SocketPlace, Fault> {
+        if text.eq_ignore_ascii_case("auto") {
+            Ok(SocketPlace::Auto)
+        } else if text.eq_ignore_ascii_case("off") {
+            Ok(SocketPlace::Off)
+        } else {
+            FilePath.read(text).map(SocketPlace::At)
+        }
+    }
+
+    fn expected(&self) -> String {
+        "the path of a Unix socket, or auto or off".to_owned()
+    }
+}
+
 /// Writes a duration as a setting is written.
 pub(super) fn shown_duration(duration: Duration) -> String {
     let seconds = duration.as_secs();

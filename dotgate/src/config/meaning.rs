@@ -4,7 +4,7 @@
 //! Limits: 64 listeners, 16 upstreams.
 
 use std::num::{NonZeroU16, NonZeroUsize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dotgate_core::KeyExchangePolicy;
@@ -13,7 +13,7 @@ use ipnet::IpNet;
 use super::ClientConfig;
 use super::address::ScopedSocketAddress;
 use super::fault::Fault;
-use super::kinds::{Amount, ByteCount, shown_duration};
+use super::kinds::{Amount, ByteCount, SocketPlace, shown_duration};
 use super::problem::Problem;
 use super::reader::Reader;
 use super::settings as table;
@@ -154,10 +154,21 @@ pub struct TlsConfig {
 pub struct AdminConfig {
     /// Where it listens; nowhere if empty. Port 0 is the kernel's choice.
     pub listen: Vec<ScopedSocketAddress>,
+    /// Its Unix socket, if it has one.
+    pub socket: Option<AdminSocket>,
     /// The names by which it may be asked besides `localhost` and addresses, in lower case.
     pub hosts: Vec<String>,
     /// The file with the token for what is not for everybody.
     pub token_file: Option<PathBuf>,
+}
+
+/// The Unix socket of the admin endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminSocket {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Whether the operator asked for it: then it must be had.
+    pub is_named: bool,
 }
 
 /// How many TCP connections clients may have.
@@ -245,6 +256,7 @@ impl Config {
             ..running.server.clone()
         };
         self.admin.listen.clone_from(&running.admin.listen);
+        self.admin.socket.clone_from(&running.admin.socket);
         self.cache.size = running.cache.size;
         let snapshot_file = &running.cache.snapshot_file;
         self.cache.snapshot_file.clone_from(snapshot_file);
@@ -302,7 +314,10 @@ impl Config {
             .optional(&table::BOOTSTRAP_ADDRESSES)
             .unwrap_or_default();
         let forwarded = reader.value(&table::LOCAL_FORWARD);
-        let admin = read_admin(&mut reader);
+        let take_over_socket = server
+            .as_ref()
+            .and_then(|it| it.take_over_socket.as_deref());
+        let admin = read_admin(&mut reader, take_over_socket);
         let cache = read_cache(&mut reader);
         if let Some(specs) = &upstream_specs {
             upstreams::refuse_names_without_bootstrap(&mut reader, specs);
@@ -333,10 +348,16 @@ impl Config {
 impl ClientConfig {
     /// Finds out what `spec` means for a command that asks the running dotgate. `None` only if problems were added.
     pub(super) fn understand(spec: &Spec, problems: &mut Vec<Problem>) -> Option<Self> {
+        const TAKE_OVER_OF_SERVICE: &str = "/run/dotgate/take-over.sock";
         let mut reader = Reader { spec, problems };
+        let take_over_socket = reader.optional(&table::SERVER_TAKE_OVER_SOCKET);
+        let of_service = spec
+            .is_of_service
+            .then_some(Path::new(TAKE_OVER_OF_SERVICE));
+        let beside = take_over_socket.as_deref().or(of_service);
         Some(Self {
-            admin: read_admin(&mut reader)?,
-            take_over_socket: reader.optional(&table::SERVER_TAKE_OVER_SOCKET),
+            admin: read_admin(&mut reader, beside)?,
+            take_over_socket,
         })
     }
 }
@@ -476,12 +497,25 @@ fn read_tls(reader: &mut Reader<'_>) -> Option<TlsConfig> {
     })
 }
 
-fn read_admin(reader: &mut Reader<'_>) -> Option<AdminConfig> {
+fn read_admin(reader: &mut Reader<'_>, take_over: Option<&Path>) -> Option<AdminConfig> {
+    const NAME: &str = "admin.sock";
     let listen = reader.value(&table::ADMIN_LISTEN);
+    let socket = match reader.value(&table::ADMIN_SOCKET)? {
+        SocketPlace::Off => None,
+        SocketPlace::At(path) => Some(AdminSocket {
+            path,
+            is_named: true,
+        }),
+        SocketPlace::Auto => take_over.map(|take_over| AdminSocket {
+            path: take_over.with_file_name(NAME),
+            is_named: false,
+        }),
+    };
     let hosts = reader.optional(&table::ADMIN_HOST_NAMES);
     let token_file = reader.optional(&table::ADMIN_TOKEN_FILE);
     Some(AdminConfig {
         listen: listen?,
+        socket,
         hosts: hosts.unwrap_or_default(),
         token_file,
     })

@@ -15,7 +15,7 @@ use std::marker::PhantomData;
 use std::num::NonZeroU16;
 use std::time::Duration;
 
-pub use self::admin::{ADMIN_HOST_NAMES, ADMIN_LISTEN, ADMIN_TOKEN_FILE};
+pub use self::admin::{ADMIN_HOST_NAMES, ADMIN_LISTEN, ADMIN_SOCKET, ADMIN_TOKEN_FILE};
 pub use self::file::{CONFIG_FILE, CONFIG_WATCH};
 pub use self::tls::{
     SSL_CERT_DIR, SSL_CERT_FILE, TLS_AUTHENTICATION, TLS_CA_FILE, TLS_KEY_EXCHANGE,
@@ -73,6 +73,7 @@ pub static TABLE: &[Subject] = &[
     &BOOTSTRAP_ADDRESSES,
     &LOCAL_FORWARD,
     &ADMIN_LISTEN,
+    &ADMIN_SOCKET,
     &ADMIN_HOST_NAMES,
     &ADMIN_TOKEN_FILE,
     &CACHE_SIZE,

@@ -11,7 +11,9 @@ use super::environment::{Environment, is_service_link, is_service_link_value};
 use super::kinds::Kind;
 use super::problem::Problem;
 use super::setting::{Described, Subject};
-use super::settings::{CONFIG_FILE, DNS_HOST, DNS_PORT, SERVER_HOST, SERVER_PORT, TABLE};
+use super::settings::{
+    ADMIN_LISTEN, CONFIG_FILE, DNS_HOST, DNS_PORT, SERVER_HOST, SERVER_PORT, TABLE,
+};
 use super::{file, nearest};
 
 /// Where a value was written.
@@ -86,6 +88,8 @@ pub(super) struct Spec {
     pub(super) file: Option<PathBuf>,
     /// The default file of variables, which may be missing; none if the environment or the command line names a file.
     pub(super) variables_file: Option<PathBuf>,
+    /// Neither the environment nor the command line names a file, or where to ask the running instance.
+    pub(super) is_of_service: bool,
     /// The file could not be read, so what is missing may be in it.
     pub(super) file_is_unread: bool,
 }
@@ -109,6 +113,8 @@ impl Spec {
     ) -> Self {
         let mut spec = Self::default();
         let named = config_file(environment, file);
+        spec.is_of_service =
+            named.is_none() && environment.value(&ADMIN_LISTEN.entry.variable()).is_none();
         let environment = if named.is_some() {
             environment.clone()
         } else {

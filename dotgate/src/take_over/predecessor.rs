@@ -47,7 +47,7 @@ impl Inherited {
     fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
         self.sockets.iter().filter_map(|(role, _)| match role {
             Role::Udp(address) => Some(*address),
-            Role::Tcp(_) | Role::Admin(_) | Role::TakeOver => None,
+            Role::Tcp(_) | Role::Admin(_) | Role::AdminSocket | Role::TakeOver => None,
         })
     }
 }

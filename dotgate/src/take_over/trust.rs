@@ -45,14 +45,14 @@ impl fmt::Display for FolderFault {
 }
 
 /// Whether this user is trusted by a process of the own user.
-pub(super) fn is_trusted(user: u32) -> bool {
+pub(crate) fn is_trusted(user: u32) -> bool {
     const ROOT: u32 = 0;
     user == ROOT || user == own_user()
 }
 
 /// Finds out whether others may put a socket into the folder of `path`. One that is not there is no fault: nobody
 /// listens in it.
-pub(super) fn folder_fault(path: &Path) -> Option<FolderFault> {
+pub(crate) fn folder_fault(path: &Path) -> Option<FolderFault> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         Some(_) | None => Path::new("."),
@@ -84,7 +84,7 @@ pub(super) fn is_as_said(role: Role, descriptor: &OwnedFd) -> bool {
     match role {
         Role::Udp(address) => is(Type::DGRAM) && is_at(address),
         Role::Tcp(address) | Role::Admin(address) => is_listener() && is_at(address),
-        Role::TakeOver => {
+        Role::TakeOver | Role::AdminSocket => {
             let is_local = || socket.domain().is_ok_and(|it| it == Domain::UNIX);
             is_listener() && is_local()
         }
@@ -107,7 +107,7 @@ fn is_same(one: SocketAddr, other: SocketAddr) -> bool {
 ///
 /// # Errors
 /// `AlreadyExists` if something else is there; those of the system.
-pub(super) fn remove_socket(path: &Path) -> io::Result<()> {
+pub(crate) fn remove_socket(path: &Path) -> io::Result<()> {
     let is_own = |it: &Metadata| it.file_type().is_socket() && it.uid() == own_user();
     match fs::symlink_metadata(path) {
         Ok(metadata) if is_own(&metadata) => fs::remove_file(path),

@@ -1,6 +1,7 @@
 //! `dotgate check` and the server agree: what one refuses, the other refuses, with the same words and status.
 
-use std::process::{Command, Output};
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Output, Stdio};
 
 use dotgate::demo::certificates::TestAuthority;
 use tempfile::TempDir;
@@ -17,6 +18,7 @@ fn what_check_accepts_starts_and_what_it_refuses_does_not_start_with_the_same_wo
     };
     let empty = write("empty.pem", "");
     let short = write("short-token", "abc\n");
+    std::fs::set_permissions(&short, PermissionsExt::from_mode(0o600)).unwrap();
     let missing = at("missing");
     let below_missing = at("missing/socket");
     let below_file = at("empty.pem/socket");
@@ -26,8 +28,8 @@ fn what_check_accepts_starts_and_what_it_refuses_does_not_start_with_the_same_wo
         &[("DOTGATE_TLS_CA_FILE", &empty)],
         &[("DOTGATE_TLS_CA_FILE", ""), ("SSL_CERT_FILE", &missing)],
         &[("DOTGATE_TLS_CA_FILE", ""), ("SSL_CERT_DIR", &missing)],
-        &[("DOTGATE_ADMIN_TOKEN_FILE", &missing)],
-        &[("DOTGATE_ADMIN_TOKEN_FILE", &short)],
+        &[("DOTGATE_ADMIN_SOCKET", &below_missing)],
+        &[("DOTGATE_ADMIN_SOCKET", &long)],
         &[("DOTGATE_SERVER_TAKE_OVER_SOCKET", &below_missing)],
         &[("DOTGATE_SERVER_TAKE_OVER_SOCKET", &below_file)],
         &[("DOTGATE_SERVER_TAKE_OVER_SOCKET", &long)],
@@ -42,8 +44,14 @@ fn what_check_accepts_starts_and_what_it_refuses_does_not_start_with_the_same_wo
     let run = |arguments: &[&str], variables: &[(&str, &str)]| {
         let mut command: Command = command(&[]);
         set_up(&mut command, &file, "192.0.2.1", variables);
-        let Output { status, stderr, .. } = command.args(arguments).output().unwrap();
-        (status.code(), String::from_utf8(stderr).unwrap())
+        command.stdout(Stdio::piped());
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = command.args(arguments).output().unwrap();
+        let said = [stdout, stderr].concat();
+        (status.code(), String::from_utf8(said).unwrap())
     };
     for variables in refused {
         let (status, by_check) = run(&["check"], variables);
@@ -63,6 +71,8 @@ fn what_check_accepts_starts_and_what_it_refuses_does_not_start_with_the_same_wo
         &[("HOST", "127.0.0.1,192.0.2.77")],
         &[("DOTGATE_SERVER_TAKE_OVER_SOCKET", &socket)],
         &[("DOTGATE_CACHE_SNAPSHOT_FILE", &below_missing)],
+        &[("DOTGATE_ADMIN_TOKEN_FILE", &missing)],
+        &[("DOTGATE_ADMIN_TOKEN_FILE", &short)],
     ];
     let authority = TestAuthority::new().unwrap();
     for variables in accepted {
@@ -72,10 +82,17 @@ fn what_check_accepts_starts_and_what_it_refuses_does_not_start_with_the_same_wo
         let warned = program
             .lines_of_the_start()
             .iter()
-            .filter(|line| line.contains("WARN"));
+            .filter(|line| line.contains("WARN") || line.contains("ERROR"));
         let expected = usize::from(variables.iter().any(|(name, value)| {
-            *name == "DOTGATE_CACHE_SNAPSHOT_FILE" || value.contains("192.0.2.77")
+            ["DOTGATE_CACHE_SNAPSHOT_FILE", "DOTGATE_ADMIN_TOKEN_FILE"].contains(name)
+                || value.contains("192.0.2.77")
         }));
+        let warns = said
+            .lines()
+            .filter(|line| line.starts_with("warning: "))
+            .count();
+        let of_one_upstream = 1;
+        assert_eq!(warns, expected + of_one_upstream, "{variables:?}: {said}");
         assert_eq!(warned.count(), expected, "{variables:?}");
     }
 }

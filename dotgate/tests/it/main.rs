@@ -12,6 +12,7 @@
 
 mod admin;
 mod admin_api;
+mod admin_socket;
 mod agreement;
 mod asking;
 mod balancer;

@@ -491,3 +491,13 @@ fn the_replace_command_returns_when_the_new_process_serves_or_says_why_it_does_n
     assert!(status.success(), "{said}");
     until("the new process's end", || !socket.exists());
 }
+
+#[test]
+fn the_replace_command_says_so_where_there_is_nobody_to_replace() {
+    let house = House::new();
+    let mut command = command(&[]);
+    command.arg("replace");
+    let said = house.fail("0", &[], command);
+    assert!(said.contains("so there is none to replace"), "{said}");
+    assert!(!house.socket().exists(), "nothing was started");
+}

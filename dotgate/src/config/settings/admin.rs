@@ -1,6 +1,6 @@
 //! The settings of the admin endpoint.
 
-use crate::config::kinds::{AdminAddresses, FilePath, HostNames};
+use crate::config::kinds::{AdminAddresses, FilePath, HostNames, SocketPath};
 use crate::config::setting::{Absent, Entry, Names, Reload, Setting};
 
 /// `DOTGATE_ADMIN_LISTEN`.
@@ -16,6 +16,23 @@ pub static ADMIN_LISTEN: Setting<AdminAddresses> = Setting {
         example: "0.0.0.0:9153",
     },
     kind: AdminAddresses { most: 8 },
+};
+
+/// `DOTGATE_ADMIN_SOCKET`.
+pub static ADMIN_SOCKET: Setting<SocketPath> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "admin",
+            key: "socket",
+        },
+        reload: Reload::Restart,
+        absent: Absent::Default("auto"),
+        doc: "The Unix socket of the admin endpoint. The user that runs dotgate and root need no token there. `auto` is \
+              `admin.sock` in the folder of `DOTGATE_SERVER_TAKE_OVER_SOCKET`, and none where that is not set; `off` is \
+              none.",
+        example: "/run/dotgate/admin.sock",
+    },
+    kind: SocketPath,
 };
 
 /// `DOTGATE_ADMIN_HOST_NAMES`.

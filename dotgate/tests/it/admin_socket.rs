@@ -1,0 +1,172 @@
+//! The Unix socket of the admin endpoint: no token for this user, through a replacement, and removed by its last owner.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::Command;
+
+use dotgate::demo::certificates::TestAuthority;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::world::http::get;
+use crate::world::program::Program;
+use crate::world::upstream::Upstream;
+
+/// An upstream, and a folder of this user's.
+struct House {
+    authority: TestAuthority,
+    upstream: Upstream,
+    folder: TempDir,
+}
+
+impl House {
+    fn new() -> House {
+        let authority = TestAuthority::new().unwrap();
+        let upstream = Upstream::start(&authority);
+        let folder = TempDir::new().unwrap();
+        House {
+            authority,
+            upstream,
+            folder,
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn serve(&self, port: &str, variables: &[(&str, &str)]) -> Program {
+        let take_over = self.path("take-over.sock");
+        let own = [
+            ("PORT", port),
+            (
+                "DOTGATE_SERVER_TAKE_OVER_SOCKET",
+                take_over.to_str().unwrap(),
+            ),
+        ];
+        let all: Vec<_> = own.iter().chain(variables).copied().collect();
+        Program::serve(&self.authority, &self.upstream.written(), &all)
+    }
+
+    /// Runs a command that knows nothing but the socket.
+    fn run(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let output = Command::new(env!("CARGO_BIN_EXE_dotgate"))
+            .env_clear()
+            .env("DOTGATE_ADMIN_SOCKET", self.path("admin.sock"))
+            .env("DOTGATE_ADMIN_LISTEN", "off")
+            .args(arguments)
+            .output()
+            .unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(said).unwrap())
+    }
+
+    fn status(&self) -> Value {
+        let mut stream = UnixStream::connect(self.path("admin.sock")).unwrap();
+        let request = "GET /api/v1/status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut response = String::new();
+        stream.read_to_string(&mut response).unwrap();
+        let (head, body) = response.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        serde_json::from_str(body).unwrap()
+    }
+}
+
+#[test]
+fn its_user_looks_into_the_cache_and_flushes_it_without_a_token() {
+    let house = House::new();
+    let mut program = house.serve("0", &[]);
+    let socket = house.path("admin.sock");
+    let mode = fs::metadata(&socket).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    program.udp().ask("a.test").assert_right();
+    let (status, said) = house.run(&["cache", "show", "a.test"]);
+    assert_eq!(status, Some(0), "{said}");
+    assert!(said.starts_with("a.test. A: NOERROR"), "{said}");
+    let flushed = (Some(0), "1 entry flushed\n".to_owned());
+    assert_eq!(house.run(&["cache", "flush", "--all"]), flushed);
+    let ready = (Some(0), "ready\n".to_owned());
+    assert_eq!(house.run(&["healthcheck"]), ready);
+    let report = house.status();
+    assert_eq!(report["admin"]["socket"], socket.to_str().unwrap());
+    assert_eq!(report["admin"]["token"], "not set");
+    program.signal("TERM");
+    assert_eq!(program.wait().code(), Some(0));
+    assert!(!socket.exists(), "it is removed at the end");
+}
+
+#[test]
+fn it_stays_through_replacements_and_reloads() {
+    let house = House::new();
+    let socket = house.path("admin.sock");
+    let mut first = house.serve("0", &[]);
+    first.signal("HUP");
+    first.wait_for_line("configuration");
+    let port = first.address().port().to_string();
+    let mut second = house.serve(&port, &[]);
+    first.wait_for_line("another process serves");
+    assert_eq!(house.run(&["healthcheck"]).0, Some(0));
+    assert_eq!(first.wait().code(), Some(0));
+    assert!(socket.exists(), "the one that serves has it");
+    assert_eq!(house.run(&["cache", "flush", "--all"]).0, Some(0));
+
+    let moved = house.path("moved.sock");
+    let elsewhere = [("DOTGATE_ADMIN_SOCKET", moved.to_str().unwrap())];
+    let mut third = house.serve(&port, &elsewhere);
+    second.wait_for_line("another process serves");
+    assert_eq!(second.wait().code(), Some(0));
+    assert!(
+        moved.exists() && !socket.exists(),
+        "the old place is cleared"
+    );
+    third.signal("TERM");
+    assert_eq!(third.wait().code(), Some(0));
+    assert!(!moved.exists());
+}
+
+#[test]
+fn one_that_a_killed_process_left_is_replaced_and_one_that_is_served_is_not() {
+    let house = House::new();
+    let socket = house.path("admin.sock");
+    let mut killed = house.serve("0", &[]);
+    killed.signal("KILL");
+    killed.wait();
+    assert!(socket.exists());
+    let program = house.serve("0", &[]);
+    assert_eq!(house.run(&["healthcheck"]).0, Some(0));
+    let other = house.path("other.sock");
+    let beside = house.serve(
+        "0",
+        &[("DOTGATE_SERVER_TAKE_OVER_SOCKET", other.to_str().unwrap())],
+    );
+    let warned = beside.lines_of_the_start().iter();
+    let warned = warned.filter(|line| line.contains("no admin socket"));
+    assert_eq!(warned.count(), 1);
+    drop(beside);
+    assert_eq!(house.run(&["healthcheck"]).0, Some(0));
+    drop(program);
+}
+
+#[test]
+fn a_token_that_cannot_be_used_does_not_keep_dns_from_being_served() {
+    let house = House::new();
+    let short = house.path("short");
+    fs::write(&short, "short").unwrap();
+    for path in [short.to_str().unwrap(), "/nowhere/token"] {
+        let program = house.serve("0", &[("DOTGATE_ADMIN_TOKEN_FILE", path)]);
+        program.udp().ask("a.test").assert_right();
+        let told = program.lines_of_the_start().iter();
+        let told: Vec<_> = told.filter(|line| line.contains("ERROR")).collect();
+        assert!(told.len() == 1 && told[0].contains(path), "{told:?}");
+        let status = get(program.admin(), "/api/v1/status").json();
+        assert_eq!(status["admin"]["token"], "broken");
+        let refused = get(program.admin(), "/api/v1/cache/a.test");
+        assert_eq!(refused.status, 403);
+        assert!(refused.body.contains("cannot be used"), "{refused:?}");
+        assert_eq!(house.run(&["cache", "flush", "--all"]).0, Some(0));
+    }
+}

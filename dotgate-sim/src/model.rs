@@ -239,12 +239,12 @@ impl Model {
             return false;
         };
         let ended = given + elapsed;
-        let mut all = sim.record().queries.iter();
-        all.any(|other| {
-            other.given == Some(ended)
-                && other.worker == query.worker
-                && other.in_flight_before >= self.room.places
-        })
+        let all = sim.record().queries.iter();
+        let newcomers: Vec<&ClientQuery> = all
+            .filter(|other| other.given == Some(ended) && other.worker == query.worker)
+            .collect();
+        let found = newcomers.iter().map(|other| other.in_flight_before).max();
+        found.is_some_and(|found| found + newcomers.len() > self.room.places)
     }
 
     /// A failure with a sound upstream needs attempts that were futile.

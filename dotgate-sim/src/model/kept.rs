@@ -318,19 +318,30 @@ impl Model {
             if later.is_probe || sim.workers() == 1 {
                 continue;
             }
-            let mut same = self.past.attempts(record, &later.question).filter(|one| {
+            let all = self.past.attempts(record, &later.question);
+            let is_same = |one: &&Attempt| {
                 one.question == later.question && one.variant == later.variant && !one.is_probe
-            });
+            };
+            let same: Vec<&Attempt> = all.filter(is_same).collect();
             // A question that nobody waits for is a probe's, or the cache's.
             if !self.waits_at(record, later, later.at, Duration::ZERO) {
                 continue;
             }
-            let waits_long = self.waits_at(record, later, later.at, self.deadline / 2);
-            let is_double = same.any(|one| {
+            let waits_long = self.has_waited_long(record, later, later.at);
+            // An answer ends the other attempts of its worker, also where the client that waited has left.
+            let is_over = |one: &Attempt| {
+                let mut others = same.iter().filter(|other| other.worker == one.worker);
+                others.any(|other| {
+                    let is_in_time = |it: Answered| (one.at..=later.at).contains(&it.at);
+                    other.is_good() && other.answered.is_some_and(is_in_time)
+                })
+            };
+            let is_double = same.iter().any(|one| {
                 one.worker != later.worker
                     && one.at <= later.at
-                    && !std::ptr::eq(one, &raw const record.attempts[number])
+                    && !std::ptr::eq(*one, &raw const record.attempts[number])
                     && one.runs_at(later.at)
+                    && !is_over(one)
                     && self.waits_at(record, one, later.at, later.at.since(one.at))
                     // A worker that has waited for another one long enough asks for itself.
                     && !self.waits_at(record, one, one.at, self.deadline / 2)
@@ -349,13 +360,38 @@ impl Model {
 
     /// Whether a query of the worker that made this attempt has waited for so long then.
     fn waits_at(&self, record: &Record, attempt: &Attempt, now: Moment, span: Duration) -> bool {
-        self.past.queries(record, &attempt.question).any(|query| {
-            let response = query.response.map(|place| record.responses[place].at);
+        let mut waits = self.waits_of(record, attempt);
+        waits.any(|(given, till)| given + span <= now && till.is_none_or(|till| till > now))
+    }
+
+    /// Whether the question has waited for long then in the worker that made this attempt: since the first query for it,
+    /// which may have given way since.
+    fn has_waited_long(&self, record: &Record, attempt: &Attempt, now: Moment) -> bool {
+        let waits: Vec<_> = self.waits_of(record, attempt).collect();
+        let waits_at = |at: Moment| {
+            let waits = waits.iter();
+            waits.filter(move |(given, till)| *given <= at && till.is_none_or(|till| till > at))
+        };
+        let began = |at: Moment| waits_at(at).map(|(given, _)| *given).min();
+        let first = began(now).and_then(began);
+        first.is_some_and(|first| first + self.deadline / 2 <= now)
+    }
+
+    /// From when till when each query for an attempt's question waited in its worker.
+    fn waits_of<'r>(
+        &self,
+        record: &'r Record,
+        attempt: &'r Attempt,
+    ) -> impl Iterator<Item = (Moment, Option<Moment>)> {
+        let all = self.past.queries(record, &attempt.question);
+        let same = all.filter(|query| {
             query.worker == attempt.worker
                 && variant(query) == attempt.variant
                 && message::folded(message::question(&query.message)) == attempt.question
-                && query.given.is_some_and(|given| given + span <= now)
-                && response.is_none_or(|at| at > now)
+        });
+        same.filter_map(|query| {
+            let response = query.response.map(|place| record.responses[place].at);
+            Some((query.given?, response))
         })
     }
 }

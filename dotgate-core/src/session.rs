@@ -244,6 +244,11 @@ impl Session {
         self.is_draining
     }
 
+    /// Whether it has carried as many questions as its upstream answers.
+    fn is_spent(&self) -> bool {
+        self.answers_max.is_some_and(|max| self.sent_count >= max)
+    }
+
     /// Takes no more queries and closes when those in flight are answered.
     pub(crate) fn drain(&mut self) {
         self.is_draining = true;
@@ -264,7 +269,7 @@ impl Session {
         if matches!(asker, Asker::Exchange(_)) {
             self.carried += 1;
         }
-        if self.answers_max.is_some_and(|max| self.sent_count >= max) {
+        if self.is_spent() {
             self.drain();
         }
         write_query(&mut self.outgoing, &query);
@@ -426,6 +431,8 @@ impl Session {
             _ if self.is_excused => None,
             (Some(since), _) => Some(since + limits::UNRESPONSIVE_FOR),
             (None, Some(probed)) => Some(probed + self.at_least(limits::PROBE_WAIT)),
+            // The answer to a question of our own would be the last one, in place of the only client's.
+            (None, None) if self.is_spent() && self.in_flight == 1 => None,
             (None, None) => self.suspicion(),
         }
     }

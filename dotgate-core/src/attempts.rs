@@ -76,6 +76,9 @@ pub(crate) struct Attempts {
     pub(crate) group: Option<GroupId>,
     /// Sessions that the upstream ended while it was the only question on them.
     pub(crate) strikes: u8,
+    /// Whether such a session may have ended because our own question had the only answer that the upstream gives on
+    /// one. The question is then asked without one before it.
+    pub(crate) is_asked_first: bool,
     /// Since when it waits for a session. Its place in the queue counts only if it was taken then.
     pub(crate) waiting_since: Option<Moment>,
     /// The most telling failure so far, and the upstream it came from.
@@ -101,6 +104,7 @@ impl Attempts {
             is_suspect: false,
             group: None,
             strikes: 0,
+            is_asked_first: false,
             waiting_since: None,
             failure: Failure::NotReady,
             failed_upstream: None,
@@ -203,6 +207,7 @@ impl Attempts {
     /// It was answered: it is no suspect any more. True if it was one.
     pub(crate) fn clear_suspicion(&mut self) -> bool {
         self.strikes = 0;
+        self.is_asked_first = false;
         self.group = None;
         std::mem::take(&mut self.is_suspect)
     }

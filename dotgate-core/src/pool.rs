@@ -114,6 +114,8 @@ pub(crate) struct Pool {
     pub(crate) probe_ordered: bool,
     /// When a response last came on one of this worker's sessions.
     pub(crate) last_response: Option<Moment>,
+    /// Whether a session brought more than one response.
+    pub(crate) answers_repeatedly: bool,
     /// The same of responses to clients' questions.
     pub(crate) last_answer: Option<Moment>,
     idle_limit: Duration,
@@ -154,6 +156,7 @@ impl Pool {
             paused_until: None,
             probe_ordered: false,
             last_response: None,
+            answers_repeatedly: false,
             last_answer: None,
             idle_limit: limits::SESSION_IDLE,
             answers: AnswersPerSession::Unknown,

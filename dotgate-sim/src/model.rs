@@ -255,16 +255,6 @@ impl Model {
         attempts: &[&Attempt],
         given: Moment,
     ) -> Result<(), String> {
-        // One answer per connection goes to our own question where an accused one would be the second, and the end behind
-        // it is as that of a harmful question.
-        let is_accused = attempts.iter().any(|attempt| attempt.lost.is_some());
-        let answers_once = |upstream| {
-            let bound = sim.script(upstream).answer_bound;
-            bound.is_some_and(|bound| bound.answers == 1)
-        };
-        if is_accused && (0..sim.upstreams()).any(answers_once) {
-            return Ok(());
-        }
         let was_sound = |upstream| self.was_sound_for(sim, question, upstream, given);
         let sound = (0..sim.upstreams()).find(|upstream| was_sound(*upstream));
         let Some(sound) = sound else {

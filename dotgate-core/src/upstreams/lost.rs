@@ -135,13 +135,9 @@ impl Upstreams {
             }
             attempts.failed_at.add(session.upstream);
             attempts.fresh_after = Some(now);
-            if is_accused {
-                attempts.strikes += 1;
-                let is_harmful = attempts.strikes >= limits::HARMFUL_STRIKES;
-                if is_harmful && !cfg!(planted = "harmful-question-is-never-quarantined") {
-                    self.quarantine(now, key, session.upstream);
-                    continue;
-                }
+            if is_accused && self.proves_harmful(key, session) {
+                self.quarantine(now, key, session.upstream);
+                continue;
             }
             if self.becomes_suspect(now, key, session.purpose) {
                 suspects.push(key);
@@ -156,6 +152,25 @@ impl Upstreams {
         for key in spent {
             self.advance(now, key);
         }
+    }
+
+    /// Whether a question proves harmful that was alone on a session which the upstream ended. It does not if our own
+    /// question before it may have had the only answer that the upstream gives on a session: then it is asked first next
+    /// time.
+    fn proves_harmful(&mut self, key: ExchangeKey, session: &Session) -> bool {
+        let pool = self.pools.get(session.upstream);
+        let may_answer_once =
+            session.responses == 1 && pool.is_some_and(|pool| !pool.answers_repeatedly);
+        let Some(attempts) = self.attempts.get_mut(key) else {
+            return false;
+        };
+        if may_answer_once && !attempts.is_asked_first {
+            attempts.is_asked_first = true;
+            return false;
+        }
+        attempts.strikes += 1;
+        attempts.strikes >= limits::HARMFUL_STRIKES
+            && !cfg!(planted = "harmful-question-is-never-quarantined")
     }
 
     /// Whether a query whose session failed is to be isolated now. One that runs elsewhere too needs no further attempt

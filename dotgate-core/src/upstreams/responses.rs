@@ -65,8 +65,10 @@ impl Upstreams {
             Asker::Exchange(_) | Asker::Probe(_) => session.on_response(id, now),
         }
         let (round_trip, purpose) = (session.round_trip(), session.purpose);
+        let is_repeated = session.responses > 1;
         if let Some(pool) = self.pools.get_mut(upstream) {
             pool.last_response = Some(now);
+            pool.answers_repeatedly |= is_repeated;
         }
         self.take_keepalive(key);
         let has_recovered = self.judge_health(now, upstream, round_trip, asker);

@@ -208,7 +208,10 @@ impl Upstreams {
         let answers_once = pool.is_some_and(|pool| pool.answers_max() == Some(1));
         let is_accused = !answers_once
             && match test.group.suspects.as_slice() {
-                [key] => self.attempts.get(*key).is_some_and(|e| e.strikes > 0),
+                [key] => {
+                    let attempts = self.attempts.get(*key);
+                    attempts.is_some_and(|it| it.strikes > 0 && !it.is_asked_first)
+                }
                 _ => false,
             };
         if is_accused {

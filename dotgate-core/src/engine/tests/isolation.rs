@@ -61,8 +61,10 @@ fn a_question_that_ends_two_sessions_alone_fails_with_its_reason_and_no_other_qu
 #[test]
 fn a_harmful_question_is_asked_once_a_second_and_alone() {
     let mut lab = Lab::opened(1);
-    lab.ask("harm.example");
-    play(&mut lab, "harm");
+    for name in ["one.example", "two.example", "harm.example"] {
+        lab.ask(name);
+        play(&mut lab, "harm");
+    }
     let started = lab.count(Count::SessionsStarted);
     for _ in 0..100 {
         lab.ask("harm.example");
@@ -79,7 +81,7 @@ fn a_harmful_question_is_asked_once_a_second_and_alone() {
         started + 2,
         "and a.example's"
     );
-    assert_eq!(lab.rcodes()[101..], [2, 0]);
+    assert_eq!(lab.rcodes()[103..], [2, 0]);
     assert_eq!(lab.events.len(), 1, "logged once");
 }
 
@@ -284,20 +286,60 @@ fn a_suspect_that_one_upstream_does_not_answer_is_asked_at_another_one() {
 #[test]
 fn a_harmful_question_is_found_where_an_upstream_gives_one_answer_per_session() {
     let mut lab = Lab::opened(1);
+    teach_one_answer_per_session(&mut lab);
+    lab.ask("harm.example");
+    answer_once_per_session(&mut lab);
+    assert_eq!(lab.rcodes(), [0, 0, 0, 0, 0, 0, 0, 0, 0, 2]);
+    assert_eq!(lab.count(Count::QuestionsQuarantined), 1);
+}
+
+#[test]
+fn an_innocent_question_is_not_harmful_where_our_own_takes_the_only_answer_of_a_session() {
+    let mut lab = Lab::opened(1);
+    lab.ask("innocent.example");
+    for _ in 0..2 {
+        let session = lab.next_asked().session;
+        lab.close(session);
+        lab.open_all();
+    }
+    answer_once_per_session(&mut lab);
+    assert_eq!(lab.rcodes(), [0]);
+    assert_eq!(lab.count(Count::QuestionsQuarantined), 0);
+}
+
+#[test]
+fn a_dead_name_alone_on_the_last_answer_of_a_session_is_not_asked_again_and_again() {
+    let mut lab = Lab::opened(1);
+    teach_one_answer_per_session(&mut lab);
+    let before = lab.count(Count::Attempts);
+    lab.ask("dead.example");
+    for _ in 0..500 {
+        lab.open_all();
+        for asked in std::mem::take(&mut lab.asked) {
+            // A question of our own has the only answer.
+            if asked.message[12] == 0 {
+                lab.answer(&asked);
+                lab.close(asked.session);
+            }
+        }
+        lab.pass(10 * MS);
+    }
+    assert_eq!(lab.rcodes().last(), Some(&2));
+    assert!(lab.count(Count::Attempts) - before <= 3);
+}
+
+/// Has the engine learn that its upstream gives one answer per session.
+fn teach_one_answer_per_session(lab: &mut Lab) {
     for round in 0..3 {
         for n in 0..3 {
             lab.ask(&format!("n{round}{n}.example"));
         }
-        answer_once_per_session(&mut lab);
+        answer_once_per_session(lab);
     }
     assert!(lab.events.contains(&Event::FewAnswers {
         upstream: 0,
         answers: 1
     }));
-    lab.ask("harm.example");
-    answer_once_per_session(&mut lab);
-    assert_eq!(lab.rcodes(), [0, 0, 0, 0, 0, 0, 0, 0, 0, 2]);
-    assert_eq!(lab.count(Count::QuestionsQuarantined), 1);
 }
 
 /// An upstream that ends each session behind its first answer, and on a harmful question.

@@ -34,7 +34,10 @@ bench:
 release:
     RUSTFLAGS="-C target-feature=+crt-static" cargo build --release -p dotgate --target "$(rustc -vV | sed -n 's/^host: //p')"
 
-# The plain manifests, from the chart; needs helm.
-manifests:
-    (echo '# Made by `just manifests` from deploy/helm/dotgate: `kubectl apply -f` it in a namespace of its own.'; \
-        helm template dotgate deploy/helm/dotgate --kube-version 1.27.0 --skip-tests) > deploy/kubernetes/dotgate.yaml
+# What is made from other files for the chart: copies, the schema of its values, the plain manifests; needs helm.
+chart:
+    cp deploy/prometheus/alerts.yml deploy/grafana/dotgate.json deploy/helm/dotgate/files/
+    DOTGATE_WRITE=1 cargo test -p dotgate --test kubernetes the_schema_of_the_values
+    (echo '# Made by `just chart` from deploy/helm/dotgate: `kubectl apply -f` it in a namespace of its own.'; \
+        helm template dotgate deploy/helm/dotgate --kube-version 1.27.0 --skip-tests \
+        | grep -v 'helm.sh/chart: \|app.kubernetes.io/managed-by: ') > deploy/kubernetes/dotgate.yaml

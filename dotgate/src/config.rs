@@ -22,6 +22,7 @@ mod notes;
 mod problem;
 mod reader;
 pub mod reference;
+pub mod schema;
 pub mod setting;
 pub mod settings;
 mod spec;

@@ -15,6 +15,8 @@ use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use dotgate::config::schema::file_schema;
+use serde_json::Value;
 use tempfile::NamedTempFile;
 
 /// The oldest version that the chart is for.
@@ -24,7 +26,7 @@ const OLDEST: &str = "1.27.0";
 const NO_SKIP: &str = "DOTGATE_TEST_NO_SKIP";
 
 /// Values that take every branch of the templates.
-const VALUES: [&str; 6] = [
+const VALUES: [&str; 8] = [
     "",
     "kind=DaemonSet,priorityClassName=system-node-critical,tolerations[0].operator=Exists",
     "autoscaling.enabled=true,service.trafficDistribution=PreferClose,service.clusterIP=10.96.0.53",
@@ -35,11 +37,47 @@ const VALUES: [&str; 6] = [
     "settings.dns.port=8853,settings.access.allow[0]=10.0.0.0/8,settings.server.workers=2,\
      networkPolicy.clients[0].namespaceSelector.matchLabels.dns=yes,service.type=LoadBalancer,\
      service.externalTrafficPolicy=Local,nodeSelector.disk=ssd,image.pullSecrets[0].name=registry",
+    "nameOverride=dns,commonLabels.team=net,annotations.note=a,serviceAccount.create=true,hostNetwork=true,\
+     extraEnv[0].name=LOG_LEVEL,extraEnv[0].value=debug,extraContainers[0].name=side,extraContainers[0].image=side:1,\
+     topologySpreadConstraints[0].topologyKey=rack,topologySpreadConstraints[0].maxSkew=1,\
+     topologySpreadConstraints[0].whenUnsatisfiable=ScheduleAnyway,revisionHistoryLimit=3,scrapeAnnotations=true,\
+     probes.liveness.timeoutSeconds=5,podSecurityContext.fsGroup=65532,service.labels.exposed=yes,\
+     image.digest=sha256:0000000000000000000000000000000000000000000000000000000000000000",
+    "fullnameOverride=resolver,hostPort=53,service.type=LoadBalancer,service.loadBalancerIP=192.0.2.10,\
+     service.loadBalancerClass=example.org/lb,service.loadBalancerSourceRanges[0]=192.0.2.0/24,\
+     upstreams[0].name=dns.example,settings.bootstrap.addresses[0]=192.0.2.1,\
+     settings.bootstrap.addresses[1]=2001:db8::1@5353,serviceMonitor.enabled=true,serviceMonitor.scrapeTimeout=5s,\
+     serviceMonitor.relabelings[0].action=labelmap,serviceMonitor.metricRelabelings[0].action=drop,\
+     prometheusRule.enabled=true,prometheusRule.runbookBase=https://wiki.example/dotgate/,\
+     settings.cache.size=128MB,resources.limits.memory=192Mi,resources.requests.memory=192Mi",
 ];
 
 /// Values that are wrong, and the value that the message names.
-const WRONG: [(&str, &str); 8] = [
-    ("upstreams[0].address=dns.quad9.net", "address"),
+const WRONG: [(&str, &str); 19] = [
+    (
+        "upstreams[0].address=dns.quad9.net",
+        "upstreams[0].address: dns.quad9.net is not an IP address",
+    ),
+    (
+        "upstreams[0].name=dns.example",
+        "upstreams[0]: the upstream dns.example has no address",
+    ),
+    ("upstreams[0].port=853", "upstreams[0]: set address"),
+    ("settings.cache.sise=1MiB", "sise"),
+    ("settings.cache.size=much", "size"),
+    ("settings.cash.size=1MiB", "cash"),
+    ("settings.server.workers=0", "workers"),
+    (
+        "settings.cache.size=128MiB",
+        "resources.requests.memory: 160Mi is too small for settings.cache.size 128MiB. Set it to at least 192Mi",
+    ),
+    (
+        "resources.limits.memory=64Mi",
+        "resources.limits.memory: 64Mi is too small",
+    ),
+    ("hostNetwork=true,hostPort=53", "hostNetwork and hostPort"),
+    ("networkPolicy.monitoring=null", "networkPolicy.monitoring"),
+    ("adminListen=9153", "adminListen"),
     ("upstreams[0].pins[0]=sha256/short", "pins"),
     ("upstreams[0].port=70000", "port"),
     ("settings.server.host=192.0.2.1", "settings.server"),
@@ -48,6 +86,9 @@ const WRONG: [(&str, &str); 8] = [
     ("colour=red", "colour"),
     ("kind=DaemonSet,autoscaling.enabled=true", "autoscaling"),
 ];
+
+/// Labels that the plain manifests do not have.
+const HELM_LABELS: [&str; 2] = ["helm.sh/chart: ", "app.kubernetes.io/managed-by: "];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -142,6 +183,7 @@ fn every_kind_that_the_chart_can_make_is_rendered() {
         "PodDisruptionBudget",
         "PrometheusRule",
         "Service",
+        "ServiceAccount",
         "ServiceMonitor",
     ];
     assert_eq!(kinds, BTreeSet::from(expected));
@@ -228,6 +270,17 @@ fn the_alerts_and_the_dashboard_of_the_chart_are_those_of_the_repository() {
     ] {
         let made = rendered(VALUES[3], &["--show-only", template]);
         let kept = fs::read_to_string(root().join(file)).unwrap();
+        let name = Path::new(file).file_name().unwrap();
+        let copy = root().join("deploy/helm/dotgate/files").join(name);
+        assert!(
+            copy.symlink_metadata().unwrap().is_file(),
+            "{file}: `just chart` copies it"
+        );
+        assert_eq!(
+            fs::read_to_string(copy).unwrap(),
+            kept,
+            "{file}: `just chart` copies it"
+        );
         let lines = |text: &str| -> Vec<String> {
             let words = text.lines().map(|line| line.trim().to_owned());
             words.filter(|line| !line.is_empty()).collect()
@@ -256,13 +309,78 @@ fn the_plain_manifests_are_those_of_the_chart() {
         return;
     }
     let made = rendered("", &["--skip-tests"]);
+    // What says that Helm manages it, or has spaces at its end.
+    let lines = made
+        .lines()
+        .filter(|line| !HELM_LABELS.iter().any(|label| line.contains(label)));
+    let made: String = lines.map(|line| format!("{line}\n")).collect();
     let path = root().join("deploy/kubernetes/dotgate.yaml");
     let page = fs::read_to_string(&path).unwrap();
     let (head, kept) = page.split_once("---\n").unwrap();
-    assert!(head.starts_with("# Made by `just manifests`"), "{head}");
+    assert!(head.starts_with("# Made by `just chart`"), "{head}");
     assert!(
         format!("---\n{kept}") == made,
-        "{} is stale: `just manifests`",
+        "{} is stale: `just chart`",
         path.display()
     );
+}
+
+/// Settings that the chart sets itself, by section.
+const OF_THE_CHART: [(&str, &[&str]); 3] = [
+    ("server", &["host", "port", "drain_max"]),
+    ("dns", &["host"]),
+    ("admin", &["listen"]),
+];
+
+/// Set to write the schema in place of comparing it.
+const WRITE: &str = "DOTGATE_WRITE";
+
+#[test]
+fn the_schema_of_the_values_knows_the_settings_of_the_table_and_no_others() {
+    let mut made = file_schema();
+    let settings = made["properties"].as_object_mut().unwrap();
+    settings.remove("upstream").unwrap();
+    for (section, keys) in OF_THE_CHART {
+        let of_section = settings[section]["properties"].as_object_mut().unwrap();
+        for key in keys {
+            of_section.remove(*key).unwrap();
+        }
+    }
+    for word in ["$schema", "title"] {
+        made.as_object_mut().unwrap().remove(word);
+    }
+    let path = root().join("deploy/helm/dotgate/values.schema.json");
+    let text = fs::read_to_string(&path).unwrap();
+    let mut schema: Value = serde_json::from_str(&text).unwrap();
+    schema["properties"]["settings"] = made;
+    let expected = serde_json::to_string_pretty(&schema).unwrap() + "\n";
+    if std::env::var_os(WRITE).is_some() {
+        fs::write(&path, expected).unwrap();
+    } else {
+        assert!(
+            text == expected,
+            "{} is stale: `just chart`",
+            path.display()
+        );
+    }
+}
+
+#[test]
+fn the_readme_and_the_schema_of_the_chart_name_every_value() {
+    let read =
+        |file: &str| fs::read_to_string(root().join("deploy/helm/dotgate").join(file)).unwrap();
+    let (readme, schema) = (read("README.md"), read("values.schema.json"));
+    let schema: Value = serde_json::from_str(&schema).unwrap();
+    let values = read("values.yaml");
+    let is_key = |line: &&str| line.starts_with(|c: char| c.is_ascii_alphabetic());
+    let keys = values
+        .lines()
+        .filter(is_key)
+        .map(|line| line.split(':').next().unwrap());
+    let keys: BTreeSet<&str> = keys.collect();
+    assert!(keys.len() > 30, "{keys:?}");
+    for key in keys {
+        assert!(readme.contains(&format!("| `{key}")), "README.md: {key}");
+        assert!(!schema["properties"][key].is_null(), "the schema: {key}");
+    }
 }

@@ -13,6 +13,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use domain::base::Name;
+use serde_json::{Value, json};
 
 pub(super) use self::lists::{
     AdminAddresses, FolderPaths, HostNames, ListenAddresses, Prefixes, Resolvers, SomeOf, Suffixes,
@@ -36,6 +37,14 @@ pub trait Kind: fmt::Debug + Sync + 'static {
     /// Whether the file may hold an array.
     fn is_list(&self) -> bool {
         false
+    }
+
+    /// The JSON Schema of a value in the file.
+    fn schema(&self) -> Value {
+        match self.is_list() {
+            true => json!({ "type": ["array", "string"], "items": { "type": "string" } }),
+            false => json!({ "type": "string", "minLength": 1 }),
+        }
     }
 }
 
@@ -71,6 +80,16 @@ where
         let of = if unit.is_empty() { "" } else { " of " };
         format!("a whole number{of}{unit} from {lowest} to {highest}")
     }
+
+    fn schema(&self) -> Value {
+        let number = |bound: &T| bound.to_string().parse::<u64>().unwrap_or(u64::MAX);
+        json!({
+            "type": ["integer", "string"],
+            "minimum": number(&self.lowest),
+            "maximum": number(&self.highest),
+            "pattern": "^[0-9]+$",
+        })
+    }
 }
 
 /// A number that the program finds itself unless the operator does.
@@ -98,6 +117,10 @@ impl<K: Kind> Kind for OrAuto<K> {
 
     fn expected(&self) -> String {
         format!("{}, or auto", self.0.expected())
+    }
+
+    fn schema(&self) -> Value {
+        json!({ "anyOf": [{ "const": "auto" }, self.0.schema()] })
     }
 }
 
@@ -131,6 +154,10 @@ impl Kind for Time {
         format!(
             "a duration from {lowest} to {highest}, a whole number followed by ms, s, m, h or d"
         )
+    }
+
+    fn schema(&self) -> Value {
+        json!({ "type": "string", "pattern": "^[0-9]+(ms|s|m|h|d)$" })
     }
 }
 
@@ -189,6 +216,15 @@ impl Kind for Size {
             "a size from {lowest} to {highest}, in bytes or followed by KiB, MiB, GiB (1024), KB, MB or GB (1000)"
         )
     }
+
+    fn schema(&self) -> Value {
+        json!({
+            "type": ["integer", "string"],
+            "minimum": self.lowest.0,
+            "maximum": self.highest.0,
+            "pattern": "^[0-9]+([KkMmGg]?[Ii]?[Bb])?$",
+        })
+    }
 }
 
 /// `true` or `false`, or what people write for it.
@@ -209,6 +245,10 @@ impl Kind for Switch {
     fn expected(&self) -> String {
         "true or false".to_owned()
     }
+
+    fn schema(&self) -> Value {
+        json!({ "type": ["boolean", "string"], "enum": [true, false, "true", "false", "yes", "no", "on", "off"] })
+    }
 }
 
 /// One word of a closed set.
@@ -224,6 +264,10 @@ impl<W: Word> Kind for OneOf<W> {
 
     fn expected(&self) -> String {
         words::<W>(" or ")
+    }
+
+    fn schema(&self) -> Value {
+        json!({ "type": "string", "enum": all_words::<W>() })
     }
 }
 
@@ -347,8 +391,12 @@ fn read_word<W: Word>(text: &str) -> Result<W, Fault> {
     })
 }
 
+fn all_words<W: Word>() -> Vec<&'static str> {
+    W::ALL.iter().map(|word| word.word()).collect()
+}
+
 fn words<W: Word>(conjunction: &str) -> String {
-    let words: Vec<&str> = W::ALL.iter().map(|word| word.word()).collect();
+    let words = all_words::<W>();
     match words.split_last() {
         Some((last, [])) => (*last).to_owned(),
         Some((last, others)) => format!("{}{conjunction}{last}", others.join(", ")),

@@ -4,6 +4,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use serde_json::Value;
+
 use super::environment::PREFIX;
 use super::fault::Fault;
 use super::kinds::Kind;
@@ -118,6 +120,9 @@ pub trait Described: fmt::Debug + Sync {
     /// Whether the file may hold an array.
     fn is_list(&self) -> bool;
 
+    /// The JSON Schema of a value in the file.
+    fn schema(&self) -> Value;
+
     /// Reads a value and forgets it.
     fn check(&self, text: &str) -> Result<(), Fault>;
 }
@@ -133,6 +138,10 @@ impl<K: Kind> Described for Setting<K> {
 
     fn is_list(&self) -> bool {
         self.kind.is_list()
+    }
+
+    fn schema(&self) -> Value {
+        self.kind.schema()
     }
 
     fn check(&self, text: &str) -> Result<(), Fault> {

@@ -1,23 +1,51 @@
+{{- define "dotgate.shortName" -}}
+{{ .Values.nameOverride | default "dotgate" | trunc 50 | trimSuffix "-" }}
+{{- end }}
+
 {{- define "dotgate.name" -}}
-{{- if contains "dotgate" .Release.Name }}{{ .Release.Name | trunc 50 | trimSuffix "-" }}
-{{- else }}{{ printf "%s-dotgate" (.Release.Name | trunc 42 | trimSuffix "-") }}
+{{- $name := include "dotgate.shortName" . }}
+{{- if .Values.fullnameOverride }}{{ .Values.fullnameOverride | trunc 50 | trimSuffix "-" }}
+{{- else if contains $name .Release.Name }}{{ .Release.Name | trunc 50 | trimSuffix "-" }}
+{{- else }}{{ printf "%s-%s" .Release.Name $name | trunc 50 | trimSuffix "-" }}
 {{- end }}
 {{- end }}
 
 {{- define "dotgate.selector" -}}
-app.kubernetes.io/name: dotgate
+app.kubernetes.io/name: {{ include "dotgate.shortName" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
-{{- define "dotgate.labels" -}}
+{{- /* Of pods: nothing here changes with the chart alone, so that an upgrade of it restarts no pod. */ -}}
+{{- define "dotgate.podLabels" -}}
 {{ include "dotgate.selector" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "dotgate.labels" -}}
+{{ include "dotgate.podLabels" . }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 
 {{- define "dotgate.image" -}}
-{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- if .Values.image.digest }}{{ .Values.image.repository }}@{{ .Values.image.digest }}
+{{- else }}{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end }}
 {{- end }}
 
 {{- define "dotgate.adminPort" -}}
 {{ splitList ":" .Values.adminListen | last }}
+{{- end }}
+
+{{- define "dotgate.serviceAccount" -}}
+{{- if .Values.serviceAccount.create }}{{ .Values.serviceAccount.name | default (include "dotgate.name" .) }}
+{{- else }}{{ .Values.serviceAccount.name | default "default" }}
+{{- end }}
+{{- end }}
+
+{{- define "dotgate.cidr" -}}
+{{ printf "%s/%s" (trimAll "[]" .) (ternary "128" "32" (contains ":" .)) | quote }}
 {{- end }}

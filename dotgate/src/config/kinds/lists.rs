@@ -7,8 +7,9 @@ use std::str::FromStr;
 
 use domain::base::Name;
 use ipnet::IpNet;
+use serde_json::json;
 
-use super::{Kind, read_word, words};
+use super::{Kind, all_words, read_word, words};
 use crate::config::address::{ScopedAddress, ScopedSocketAddress, read_prefix};
 use crate::config::fault::Fault;
 use crate::config::hints;
@@ -34,6 +35,10 @@ impl<W: Word> Kind for SomeOf<W> {
             "nothing, or some of {}, separated by commas",
             words::<W>(" and ")
         )
+    }
+
+    fn schema(&self) -> serde_json::Value {
+        json!({ "type": ["array", "string"], "items": { "enum": all_words::<W>() } })
     }
 
     fn is_list(&self) -> bool {

@@ -1,0 +1,49 @@
+//! The file of settings as a JSON Schema, made from the table: for editors, and for the values of the Helm chart.
+//!
+//! It knows names, types and ranges of numbers. What else a value must be, only `dotgate check` knows.
+
+use serde_json::{Map, Value, json};
+
+use super::settings::{TABLE, UPSTREAM_KEYS};
+
+/// Returns the schema, in the words that draft 7 and later drafts share.
+pub fn file_schema() -> Value {
+    let mut sections = Map::new();
+    for subject in TABLE {
+        let entry = subject.entry();
+        let Some((section, key)) = entry.section_and_key() else {
+            continue;
+        };
+        let keys = sections.entry(section).or_insert_with(|| object(json!({})));
+        keys["properties"][key] = described(subject.schema(), entry.doc);
+    }
+    sections.insert("upstream".to_owned(), upstreams());
+    let mut schema = object(Value::Object(sections));
+    schema["$schema"] = json!("http://json-schema.org/draft-07/schema#");
+    schema["title"] = json!("dotgate.toml");
+    schema
+}
+
+/// The `[[upstream]]` tables.
+fn upstreams() -> Value {
+    let mut keys = Map::new();
+    for key in UPSTREAM_KEYS {
+        let schema = match key.key {
+            "port" => json!({ "type": "integer", "minimum": 1, "maximum": 65_535 }),
+            "pins" => json!({ "type": "array", "items": { "type": "string" }, "maxItems": 8 }),
+            _ => json!({ "type": "string", "minLength": 1 }),
+        };
+        keys.insert(key.key.to_owned(), described(schema, key.doc));
+    }
+    json!({ "type": "array", "minItems": 1, "maxItems": 16, "items": object(Value::Object(keys)) })
+}
+
+/// An object of these properties and no others.
+fn object(properties: Value) -> Value {
+    json!({ "type": "object", "additionalProperties": false, "properties": properties })
+}
+
+fn described(mut schema: Value, doc: &str) -> Value {
+    schema["description"] = json!(doc.replace('`', ""));
+    schema
+}

@@ -14,6 +14,7 @@ mod endpoint;
 mod host;
 pub mod listeners;
 mod liveness;
+pub mod openapi;
 mod readiness;
 mod refusal;
 mod response;

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use crate::admin::client::{self, ClientError, HttpResponse};
+use crate::admin::openapi::ErrorBody;
 use crate::admin::{CacheReport, Flush, HeldReport};
 use crate::config::{self, ClientConfig, EXIT_STATUS, Environment};
 
@@ -94,7 +95,9 @@ fn body_of(response: HttpResponse) -> Result<String, Problem> {
     if response.status == 200 {
         Ok(response.body)
     } else {
-        Err(Problem::Refused(response.body.trim_end().to_owned()))
+        let refused: Result<ErrorBody, _> = serde_json::from_str(&response.body);
+        let error = refused.map_or(response.body, |body| body.error);
+        Err(Problem::Refused(error.trim_end().to_owned()))
     }
 }
 

@@ -400,6 +400,8 @@ fn the_shipped_pages_are_those_of_the_table() {
         (Page::FullFile, "etc/full.toml"),
         (Page::Metrics, "docs/metrics.md"),
         (Page::Manual, "docs/man/dotgate.8"),
+        (Page::OpenApi, "docs/openapi.json"),
+        (Page::FileSchema, "etc/dotgate.schema.json"),
     ] {
         let shipped = std::fs::read_to_string(shipped(path)).unwrap();
         assert!(

@@ -6,6 +6,7 @@ use std::time::Duration;
 use domain::base::Name;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -21,18 +22,22 @@ pub(super) const BODY_OCTETS: usize = 4096;
 const BODY_WAIT: Duration = Duration::from_secs(2);
 
 /// What `POST /api/v1/log-level` takes.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct LevelBody {
+pub(super) struct LevelBody {
+    /// `error`, `warn`, `info`, `debug` or `trace`.
     level: String,
 }
 
 /// What `POST /api/v1/cache/flush` takes.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
-enum FlushBody {
+pub(super) enum FlushBody {
+    /// Remove all entries; must be true.
     All(bool),
+    /// Remove the entries of this name.
     Name(String),
+    /// Remove the entries of this name and of all names below it.
     Below(String),
 }
 

@@ -5,12 +5,13 @@ use domain::base::{Message, Name};
 use dotgate_core::Moment;
 use dotgate_core::cache::{Cache, Held, Scope, Usage};
 use dotgate_wire::Stored;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::query::record_text;
 
 /// What is held under a name.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CacheReport {
     /// The name, with its last dot.
@@ -20,7 +21,7 @@ pub struct CacheReport {
 }
 
 /// An entry. Times are in seconds.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HeldReport {
     /// The type that was asked for.
@@ -52,7 +53,7 @@ pub struct HeldReport {
 }
 
 /// How full the cache is.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct UsageReport {
     entries: usize,
     bytes_used: usize,

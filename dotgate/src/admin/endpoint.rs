@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use dotgate_core::Moment;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 use tracing::{error, warn};
@@ -96,7 +97,7 @@ impl Access {
 }
 
 /// The body of `/livez` and `/readyz`.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Report {
     /// `ready`, `degraded` or `not ready`; for `/livez`, `alive` or `not alive`.

@@ -5,7 +5,8 @@ use hyper::header::{ALLOW, HeaderValue, WWW_AUTHENTICATE};
 use thiserror::Error;
 
 use super::body::BODY_OCTETS;
-use super::response::{Response, words};
+use super::openapi::ErrorBody;
+use super::response::{Response, document, words};
 
 /// Why a request is refused.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
@@ -77,14 +78,19 @@ impl Refusal {
     }
 }
 
-impl From<Refusal> for Response {
-    fn from(refusal: Refusal) -> Response {
-        let mut response = words(refusal.status(), &refusal.to_string());
+impl Refusal {
+    /// The response: JSON for programs below `/api/`, a line for people elsewhere.
+    pub(super) fn response(self, is_api: bool) -> Response {
+        let error = self.to_string();
+        let mut response = match is_api {
+            true => document(self.status(), &ErrorBody { error }),
+            false => words(self.status(), &error),
+        };
         let headers = response.headers_mut();
-        if let Refusal::Method { allowed } = refusal {
+        if let Refusal::Method { allowed } = self {
             headers.insert(ALLOW, HeaderValue::from_static(allowed));
         }
-        if refusal == Refusal::Unauthorized {
+        if self == Refusal::Unauthorized {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response

@@ -1,6 +1,7 @@
 //! What is where: every path, who may ask and by which method, and who answers.
 //!
-//! A new path is a variant of `Path`, its line in `Path::read` and `Path::takes`, and its arm in `respond_to`.
+//! A new path is a variant of `Path`, its line in `Path::samples`, `Path::read` and `Path::takes`, its arm in
+//! `respond_to`, and its description in `openapi`.
 
 use std::error::Error;
 
@@ -15,6 +16,7 @@ use tracing::{info, warn};
 use super::body::{Flush, read_flush, read_level};
 use super::cache::{CacheReport, lower_case};
 use super::endpoint::{Endpoint, Peer};
+use super::openapi::Flushed;
 use super::refusal::Refusal;
 use super::response::{Response, document, json_text, with_body};
 use super::status::Status;
@@ -24,7 +26,7 @@ use crate::log;
 use crate::metrics::Format;
 
 /// Everything that can be asked for.
-enum Path {
+pub(super) enum Path {
     Livez,
     Readyz,
     Healthz,
@@ -36,7 +38,7 @@ enum Path {
 }
 
 /// How a path is asked for.
-enum Takes {
+pub(super) enum Takes {
     /// It is read, by whoever reaches it; also by HEAD.
     Get,
     /// It is read, by those with the token or at the Unix socket; also by HEAD.
@@ -46,7 +48,21 @@ enum Takes {
 }
 
 impl Path {
-    fn read(path: &str) -> Result<Path, Refusal> {
+    /// One of each.
+    pub(super) fn samples() -> [Path; 8] {
+        [
+            Path::Livez,
+            Path::Readyz,
+            Path::Healthz,
+            Path::Metrics,
+            Path::Status,
+            Path::Cached(Name::root_vec()),
+            Path::FlushCache,
+            Path::LogLevel,
+        ]
+    }
+
+    pub(super) fn read(path: &str) -> Result<Path, Refusal> {
         match path {
             "/livez" => Ok(Path::Livez),
             "/readyz" => Ok(Path::Readyz),
@@ -62,7 +78,7 @@ impl Path {
         }
     }
 
-    fn takes(&self) -> Takes {
+    pub(super) fn takes(&self) -> Takes {
         match self {
             Path::Livez | Path::Readyz | Path::Healthz | Path::Metrics | Path::Status => Takes::Get,
             Path::Cached(_) => Takes::GetWithToken,
@@ -84,7 +100,7 @@ impl Takes {
         }
     }
 
-    fn needs_token(&self) -> bool {
+    pub(super) fn needs_token(&self) -> bool {
         match self {
             Takes::Get => false,
             Takes::GetWithToken | Takes::PostWithToken => true,
@@ -99,11 +115,12 @@ where
     B::Error: Error + Send + Sync + 'static,
 {
     let format = accepted_format(&request);
+    let is_api = request.uri().path().starts_with("/api/");
     let response = match route(endpoint, peer, &request) {
         Ok(path) => respond_to(endpoint, path, format, request.into_body()).await,
         Err(refusal) => Err(refusal),
     };
-    response.unwrap_or_else(Response::from)
+    response.unwrap_or_else(|refusal| refusal.response(is_api))
 }
 
 /// What is asked for, if it may be.
@@ -161,7 +178,7 @@ where
                 Flush::Below(name) => cache.flush_below(&lower_case(&name)),
             };
             info!(flushed, "the cache was flushed by order");
-            document(StatusCode::OK, &json!({ "flushed": flushed }))
+            document(StatusCode::OK, &Flushed { flushed })
         }
         Path::LogLevel => {
             let level = read_level(body).await?;

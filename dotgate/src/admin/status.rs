@@ -6,12 +6,14 @@ use std::collections::BTreeMap;
 
 use dotgate_core::Count;
 use dotgate_net::Named;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::cache::UsageReport;
 use super::endpoint::{Endpoint, Report};
 use super::liveness::Standing;
 use super::now;
+use super::openapi::counts_schema;
 use super::upstreams::{self, UpstreamReport, rounded};
 use crate::config::Word;
 use crate::log;
@@ -21,7 +23,7 @@ use crate::reload::{Outcome, Reloads};
 const SCHEMA: u32 = 1;
 
 /// The document. Times are in seconds before now.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Status {
     schema: u32,
     version: &'static str,
@@ -40,10 +42,11 @@ pub(super) struct Status {
     cache: UsageReport,
     workers: Vec<WorkerReport>,
     /// What all workers counted since the start.
+    #[schemars(schema_with = "counts_schema")]
     counts: BTreeMap<&'static str, u64>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct ConfigurationReport {
     /// How often a new one was taken since the start.
     reloads: u64,
@@ -73,7 +76,7 @@ impl ConfigurationReport {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct AdminReport {
     /// Where its Unix socket is.
     socket: Option<String>,
@@ -81,19 +84,20 @@ struct AdminReport {
     token: &'static str,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct LogReport {
     /// The level in force; none before the log was started.
     level: Option<&'static str>,
     lines_dropped: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct WorkerReport {
     number: usize,
     /// `turns`, `idle` (it sleeps; it was woken to show that it lives), `still` or `ended`.
     state: &'static str,
     last_turn_seconds: f64,
+    #[schemars(schema_with = "counts_schema")]
     counts: BTreeMap<&'static str, u64>,
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use dotgate_core::{Health, HealthState, Moment, Seen};
 use rustls::pki_types::UnixTime;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
@@ -28,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(10);
 
 /// What is known of an upstream. Times are in seconds before now.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpstreamReport {
     /// As in the settings.
@@ -56,7 +57,7 @@ pub struct UpstreamReport {
 }
 
 /// The body of `/healthz`.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HealthReport {
     /// `ok` or `failing`.

@@ -3,7 +3,8 @@
 use std::io::{self, Write};
 
 use super::manual;
-use crate::config::reference;
+use crate::admin::openapi;
+use crate::config::{reference, schema};
 use crate::metrics;
 
 /// A page made from the table of settings, or from that of metrics.
@@ -17,10 +18,21 @@ pub enum Page {
     Metrics,
     /// `docs/man/dotgate.8`.
     Manual,
+    /// `docs/openapi.json`.
+    OpenApi,
+    /// `etc/dotgate.schema.json`.
+    FileSchema,
 }
 
 impl Page {
-    pub(super) const ALL: [Page; 4] = [Page::Settings, Page::FullFile, Page::Metrics, Page::Manual];
+    pub(super) const ALL: [Page; 6] = [
+        Page::Settings,
+        Page::FullFile,
+        Page::Metrics,
+        Page::Manual,
+        Page::OpenApi,
+        Page::FileSchema,
+    ];
 
     /// Returns the name of the page's file.
     pub(super) fn file_name(self) -> &'static str {
@@ -29,6 +41,8 @@ impl Page {
             Page::FullFile => "full.toml",
             Page::Metrics => "metrics.md",
             Page::Manual => "dotgate.8",
+            Page::OpenApi => "openapi.json",
+            Page::FileSchema => "dotgate.schema.json",
         }
     }
 
@@ -39,6 +53,8 @@ impl Page {
             Page::FullFile => reference::full_file(),
             Page::Metrics => metrics::reference_page(),
             Page::Manual => manual::page(),
+            Page::OpenApi => openapi::description(),
+            Page::FileSchema => schema::file(),
         }
     }
 

@@ -6,6 +6,12 @@ use serde_json::{Map, Value, json};
 
 use super::settings::{TABLE, UPSTREAM_KEYS};
 
+/// Returns `etc/dotgate.schema.json`.
+pub fn file() -> String {
+    // A document of strings and numbers has no way to fail.
+    serde_json::to_string_pretty(&file_schema()).unwrap_or_default() + "\n"
+}
+
 /// Returns the schema, in the words that draft 7 and later drafts share.
 pub fn file_schema() -> Value {
     let mut sections = Map::new();

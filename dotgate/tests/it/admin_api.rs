@@ -3,6 +3,7 @@
 use std::io::Write as _;
 
 use dotgate::demo::certificates::TestAuthority;
+use dotgate_core::Count;
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 
@@ -99,8 +100,11 @@ fn the_status_is_as_the_documentation_shows_it() {
     assert_eq!(told.status, 200);
     let page =
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/admin.md")).unwrap();
-    let (_, behind) = page.split_once("```json\n").expect("an example");
-    let (example, _) = behind.split_once("```").unwrap();
+    let mut examples = page
+        .split("```json\n")
+        .map(|behind| behind.split("```").next().unwrap());
+    let example = examples.find(|example| example.contains("\"schema\""));
+    let example = example.expect("an example");
     let example: Value = serde_json::from_str(example).unwrap();
     assert_eq!(differences("status", &example, &told.json()), [""; 0]);
     let told = told.json();
@@ -109,6 +113,16 @@ fn the_status_is_as_the_documentation_shows_it() {
     assert_eq!(told["upstreams"][0]["answers"], true);
     assert_eq!(told["ready"]["status"], "ready");
     assert_eq!(told["listen"], json!([world.program.address().to_string()]));
+}
+
+#[test]
+fn the_page_has_a_row_for_every_count() {
+    let page =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/admin.md")).unwrap();
+    for count in Count::ALL {
+        let row = format!("| `{}` | {} |\n", count.label(), count.about());
+        assert!(page.contains(&row), "{row}");
+    }
 }
 
 #[test]
@@ -133,7 +147,10 @@ fn the_log_level_changes_for_those_with_the_token() {
         let refused = world.set_level(BEARER, body);
         assert_eq!(refused.status, 400, "{body}");
         assert!(
-            refused.body.contains("error, warn, info, debug or trace"),
+            refused.json()["error"]
+                .as_str()
+                .unwrap()
+                .contains("error, warn, info, debug or trace"),
             "{refused:?}"
         );
     }

@@ -1,0 +1,232 @@
+//! The OpenAPI description of the admin endpoint, made from its paths and from the types of its bodies.
+//!
+//! `docs/openapi.json` is this description; tests compare them, and hold it against what the paths take.
+
+use dotgate_core::Count;
+use schemars::generate::{SchemaGenerator, SchemaSettings};
+use schemars::{JsonSchema, Schema, json_schema};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::body::{FlushBody, LevelBody};
+use super::cache::CacheReport;
+use super::endpoint::Report;
+use super::routes::{Path, Takes};
+use super::status::Status;
+use super::upstreams::HealthReport;
+
+/// The body of every error below `/api/`.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ErrorBody {
+    /// What is wrong, and what to do.
+    pub error: String,
+}
+
+/// The response to a flush.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Flushed {
+    /// Number of entries that were removed.
+    pub(super) flushed: usize,
+}
+
+/// What a path does.
+struct Operation {
+    /// The path, with what varies in braces.
+    template: &'static str,
+    summary: &'static str,
+    /// The body of the request.
+    takes: Option<Schema>,
+    /// The body of the response; none where it is text.
+    gives: Option<Schema>,
+    /// Whether the same body comes with 503.
+    may_be_unavailable: bool,
+}
+
+/// Returns the description, as JSON in lines.
+pub fn description() -> String {
+    let settings = SchemaSettings::draft2020_12().with(|settings| {
+        settings.definitions_path = "/components/schemas".into();
+        settings.meta_schema = None;
+    });
+    let mut generator = settings.into_generator();
+    let error = generator.subschema_for::<ErrorBody>();
+    let mut paths = Map::new();
+    for path in Path::samples() {
+        let operation = operation(&path, &mut generator);
+        let template = operation.template.to_owned();
+        paths.insert(template, written(&path.takes(), operation, &error));
+    }
+    let mut schemas = generator.take_definitions(true);
+    for schema in schemas.values_mut().filter_map(Value::as_object_mut) {
+        // Members are added within a version.
+        schema.retain(|key, value| key != "additionalProperties" || *value != json!(false));
+    }
+    let document = json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "dotgate admin endpoint",
+            "version": env!("CARGO_PKG_VERSION"),
+            "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
+        },
+        "servers": [{ "url": "http://127.0.0.1:9153" }],
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": { "token": { "type": "http", "scheme": "bearer" } },
+        },
+    });
+    // A document of strings and numbers has no way to fail.
+    serde_json::to_string_pretty(&document).unwrap_or_default() + "\n"
+}
+
+fn operation(path: &Path, generator: &mut SchemaGenerator) -> Operation {
+    let get = |template, summary, gives, may_be_unavailable| Operation {
+        template,
+        summary,
+        takes: None,
+        gives,
+        may_be_unavailable,
+    };
+    match path {
+        Path::Livez => {
+            let gives = Some(generator.subschema_for::<Report>());
+            get("/livez", "Whether every worker responds.", gives, true)
+        }
+        Path::Readyz => {
+            let gives = Some(generator.subschema_for::<Report>());
+            get("/readyz", "Whether queries can be sent here.", gives, true)
+        }
+        Path::Healthz => {
+            let gives = Some(generator.subschema_for::<HealthReport>());
+            get("/healthz", "Whether the upstreams respond.", gives, true)
+        }
+        Path::Metrics => get(
+            "/metrics",
+            "Metrics, in OpenMetrics or the Prometheus text format.",
+            None,
+            false,
+        ),
+        Path::Status => {
+            let gives = Some(generator.subschema_for::<Status>());
+            get("/api/v1/status", "The complete status.", gives, false)
+        }
+        Path::Cached(_) => {
+            let gives = Some(generator.subschema_for::<CacheReport>());
+            let summary = "The cache entries of a name.";
+            get("/api/v1/cache/{name}", summary, gives, false)
+        }
+        Path::FlushCache => Operation {
+            template: "/api/v1/cache/flush",
+            summary: "Remove entries from the cache.",
+            takes: Some(generator.subschema_for::<FlushBody>()),
+            gives: Some(generator.subschema_for::<Flushed>()),
+            may_be_unavailable: false,
+        },
+        Path::LogLevel => Operation {
+            template: "/api/v1/log-level",
+            summary: "Set the log level until the next reload.",
+            takes: Some(generator.subschema_for::<LevelBody>()),
+            gives: Some(generator.subschema_for::<LevelBody>()),
+            may_be_unavailable: false,
+        },
+    }
+}
+
+/// An operation as OpenAPI writes it, under its method.
+fn written(takes: &Takes, operation: Operation, error: &Schema) -> Value {
+    let is_api = operation.template.starts_with("/api/");
+    let content = match &operation.gives {
+        Some(schema) => json!({ "application/json": { "schema": schema } }),
+        None => json!({ "text/plain": { "schema": { "type": "string" } } }),
+    };
+    let refused = |description: &str| match is_api {
+        true => json!({
+            "description": description,
+            "content": { "application/json": { "schema": error } },
+        }),
+        false => json!({ "description": description }),
+    };
+    let mut responses = Map::new();
+    let mut add = |status: &str, response: Value| responses.insert(status.to_owned(), response);
+    add("200", json!({ "description": "OK", "content": content }));
+    if operation.may_be_unavailable {
+        add(
+            "503",
+            json!({ "description": "No, and why", "content": content }),
+        );
+    }
+    if operation.takes.is_some() || operation.template.contains('{') {
+        add("400", refused("The request is invalid"));
+    }
+    if takes.needs_token() {
+        add("401", refused("The token is missing or wrong"));
+    }
+    add(
+        "403",
+        refused("The name in Host is unknown, or no token is configured"),
+    );
+    let mut written = json!({ "summary": operation.summary, "responses": responses });
+    if takes.needs_token() {
+        written["security"] = json!([{ "token": [] }]);
+    }
+    if let Some(schema) = operation.takes {
+        let content = json!({ "application/json": { "schema": schema } });
+        written["requestBody"] = json!({ "required": true, "content": content });
+    }
+    if operation.template.contains("{name}") {
+        let about = "A domain name; the dot at its end is optional.";
+        written["parameters"] = json!([{
+            "name": "name", "in": "path", "required": true, "description": about,
+            "schema": { "type": "string" },
+        }]);
+    }
+    match takes {
+        Takes::Get | Takes::GetWithToken => json!({ "get": written }),
+        Takes::PostWithToken => json!({ "post": written }),
+    }
+}
+
+/// The schema of counts: one member for each, with what it counts.
+pub(super) fn counts_schema(_: &mut SchemaGenerator) -> Schema {
+    let members = Count::ALL.iter().map(|count| {
+        let schema = json!({ "type": "integer", "minimum": 0, "description": count.about() });
+        (count.label().to_owned(), schema)
+    });
+    json_schema!({ "type": "object", "properties": members.collect::<Map<_, _>>() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_path_is_described_where_it_is_and_by_its_method() {
+        let described: Value = serde_json::from_str(&description()).unwrap();
+        let paths = described["paths"].as_object().unwrap();
+        assert_eq!(paths.len(), Path::samples().len());
+        for (template, methods) in paths {
+            let path = Path::read(&template.replace("{name}", "example.com")).unwrap();
+            let operation = match path.takes() {
+                Takes::Get | Takes::GetWithToken => &methods["get"],
+                Takes::PostWithToken => &methods["post"],
+            };
+            assert_eq!(path.takes().needs_token(), !operation["security"].is_null());
+            assert!(operation["summary"].is_string(), "{template}");
+        }
+    }
+
+    #[test]
+    fn every_reference_leads_to_a_schema() {
+        let text = description();
+        let described: Value = serde_json::from_str(&text).unwrap();
+        let schemas = described["components"]["schemas"].as_object().unwrap();
+        let references = text.split("\"$ref\": \"").skip(1);
+        let mut count = 0;
+        for reference in references.map(|behind| behind.split('"').next().unwrap()) {
+            let name = reference.strip_prefix("#/components/schemas/").unwrap();
+            assert!(schemas.contains_key(name), "{name}");
+            count += 1;
+        }
+        assert!(count > 10, "{count}");
+    }
+}

@@ -384,3 +384,19 @@ fn the_readme_and_the_schema_of_the_chart_name_every_value() {
         assert!(!schema["properties"][key].is_null(), "the schema: {key}");
     }
 }
+#[test]
+fn the_pod_of_helm_test_runs_a_command_that_the_program_knows() {
+    if !are_installed(&["helm"]) {
+        return;
+    }
+    let pod = rendered("", &["--show-only", "templates/tests/query.yaml"]);
+    let arguments = pod
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("args: ["));
+    let arguments = arguments.unwrap().trim_end_matches(']').split(", ");
+    let arguments = arguments.map(|word| word.trim_matches('"'));
+    let arguments = arguments.map(|word| word.replace("$(DOTGATE_SERVICE_HOST)", "10.96.0.53"));
+    let words = ["dotgate".to_owned()].into_iter().chain(arguments);
+    dotgate::cli::parse(words.map(Into::into)).unwrap();
+    assert!(pod.contains("image: \"dotgate:"), "{pod}");
+}

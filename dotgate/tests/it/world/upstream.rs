@@ -100,6 +100,11 @@ impl Upstream {
     /// The same at an address that nobody else uses, on a port of the kernel's choice.
     pub(crate) fn start_deaf_at(ip: IpAddr, authority: &TestAuthority) -> Upstream {
         let address = TcpListener::bind((ip, 0)).unwrap().local_addr().unwrap();
+        Upstream::start_deaf_on(address, authority)
+    }
+
+    /// The same at an address and a port that nobody else uses.
+    pub(crate) fn start_deaf_on(address: SocketAddr, authority: &TestAuthority) -> Upstream {
         let credentials = Credentials::default();
         let shared = Arc::new(Shared {
             script: Mutex::new(Script::new(credentials.server_config(authority))),

@@ -1,0 +1,91 @@
+//! What becomes of each command on the pages.
+
+/// What becomes of a command.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Fate {
+    /// It is run before the server starts.
+    Prepares,
+    /// It starts the server that the others are run against.
+    Serves,
+    /// It is run, and must end with status 0.
+    Runs,
+    /// The file runs it.
+    Elsewhere(&'static str),
+    /// It is not run, for this reason.
+    Skipped(&'static str),
+}
+
+use Fate::{Elsewhere, Prepares, Runs, Serves, Skipped};
+
+const INSTALLED: Fate = Elsewhere("dotgate/tests/systemd/install.rs");
+const CLUSTER: Fate =
+    Skipped("no cluster; what it renders is tested in dotgate/tests/kubernetes.rs");
+const EXAMPLE: Fate = Skipped("an address of an example network");
+
+/// The page, empty for every page, and how the command begins. The first row that fits holds.
+pub(crate) const FATES: &[(&str, &str, Fate)] = &[
+    ("README.md", "HOST=127.0.0.1 PORT=5300 ", Serves),
+    ("", "cargo ", Elsewhere(".ci/run")),
+    ("", "dotgate demo", Elsewhere(".ci/run")),
+    (
+        "docs/containers.md",
+        "dig ",
+        Elsewhere("dotgate/tests/docker/stack.rs"),
+    ),
+    ("", "docker", Elsewhere("dotgate/tests/docker/stack.rs")),
+    ("", "dotgate healthcheck --upstreams", Runs),
+    ("docs/host.md", "dotgate check", INSTALLED),
+    (
+        "docs/reload.md",
+        "dotgate check --config new.toml",
+        Skipped("a file of the reader"),
+    ),
+    ("", "dotgate check", Runs),
+    (
+        "docs/query.md",
+        "dotgate query example.org --upstream '9.9.9.9#dns.quad9.net' --json",
+        Runs,
+    ),
+    ("", "dotgate query", Runs),
+    ("", "dotgate cache", Runs),
+    ("", "target/release/dotgate check", Runs),
+    (
+        "",
+        "target/release/dotgate-bench",
+        Skipped("it measures for minutes"),
+    ),
+    ("", "curl ", Runs),
+    ("", "(umask 077", Prepares),
+    ("", "dig @127.0.0.1", Runs),
+    ("", "dig @192.168.1.2", EXAMPLE),
+    (
+        "docs/laptop.md",
+        "install -D -m 755 deploy/laptop",
+        Skipped("it needs NetworkManager"),
+    ),
+    ("docs/laptop.md", "install -D", Runs),
+    ("", "install ", INSTALLED),
+    (
+        "",
+        "systemctl ",
+        Skipped("it needs systemd; tests/systemd reloads, stops and kills the service"),
+    ),
+    (
+        "",
+        "journalctl ",
+        Skipped("it needs systemd; tests/systemd reads the journal"),
+    ),
+    ("", "resolvectl ", Skipped("it needs systemd-resolved")),
+    ("", "helm ", CLUSTER),
+    ("", "kubectl ", CLUSTER),
+    ("", "pihole-FTL ", Skipped("it needs Pi-hole")),
+    ("", "ufw ", Skipped("it changes the firewall")),
+    ("", "tcpdump ", Skipped("it waits for 1,000 packets")),
+];
+
+/// The row for a command, and what becomes of it.
+pub(crate) fn fate(page: &str, command: &str) -> Option<(usize, &'static Fate)> {
+    let mut rows = FATES.iter().enumerate();
+    rows.find(|(_, (of, begin, _))| (of.is_empty() || *of == page) && command.starts_with(begin))
+        .map(|(row, (_, _, fate))| (row, fate))
+}

@@ -67,14 +67,34 @@ fn stretches(usual: f64, dead_share: f64) -> [Stretch; 8] {
         queries,
     };
     [
-        stretch(0, CLIENT_TIMEOUT, "half are dead, nobody knows", usual),
-        stretch(CLIENT_TIMEOUT, NOTICED, "clients ask again", with_retries),
-        stretch(NOTICED, NOTICED + 10, "the balancer knows", all),
-        stretch(NOTICED + 10, REPLACED, "the other half bears all", all),
-        stretch(REPLACED, REPLACED + 10, "replacements serve, cold", usual),
-        stretch(REPLACED + 10, REPLACED + 60, "they warm up", usual),
-        stretch(REPLACED + 60, REPLACED + 600, "they warm up", usual),
-        stretch(REPLACED + 600, REPLACED + 1_200, "well again", usual),
+        stretch(
+            0,
+            CLIENT_TIMEOUT,
+            "half have failed, not yet detected",
+            usual,
+        ),
+        stretch(CLIENT_TIMEOUT, NOTICED, "clients retry", with_retries),
+        stretch(
+            NOTICED,
+            NOTICED + 10,
+            "the load balancer has detected it",
+            all,
+        ),
+        stretch(
+            NOTICED + 10,
+            REPLACED,
+            "the other half serves all clients",
+            all,
+        ),
+        stretch(
+            REPLACED,
+            REPLACED + 10,
+            "replacements serve, cache empty",
+            usual,
+        ),
+        stretch(REPLACED + 10, REPLACED + 60, "their caches fill", usual),
+        stretch(REPLACED + 60, REPLACED + 600, "their caches fill", usual),
+        stretch(REPLACED + 600, REPLACED + 1_200, "recovered", usual),
     ]
 }
 

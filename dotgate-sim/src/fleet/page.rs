@@ -32,16 +32,13 @@ fn write_all(page: &mut String) -> std::fmt::Result {
     let names = Names::new(&load);
     writeln!(page, "### By number of instances\n")?;
     write_sizes(page, &load, &names, &cost)?;
-    writeln!(
-        page,
-        "\n### If the world is another one, {FLEET} instances\n"
-    )?;
+    writeln!(page, "\n### With other assumptions, {FLEET} instances\n")?;
     write_worlds(page, &names, &cost)?;
     writeln!(page, "\n### What an autoscaler wants for these clients\n")?;
     write_targets(page, &load, &names, &cost)?;
     writeln!(
         page,
-        "\n### Half of {FLEET} instances die with their nodes\n"
+        "\n### Half of {FLEET} instances fail with their nodes\n"
     )?;
     write_outage(page, &half_die(&load, &names, &cost, FLEET))
 }
@@ -50,7 +47,7 @@ fn write_sizes(page: &mut String, load: &Load, names: &Names, cost: &Cost) -> st
     writeln!(
         page,
         "| instances | queries/s of one | from its cache | to upstreams/s, all together | addresses at 1,500/s each \
-         | processors of one | of one when half are dead |\n|---|---|---|---|---|---|---|"
+         | processors of one | of one when half have failed |\n|---|---|---|---|---|---|---|"
     )?;
     for instances in SIZES {
         let one = steady(load, names, cost, instances);
@@ -125,8 +122,8 @@ fn write_worlds(page: &mut String, names: &Names, cost: &Cost) -> std::fmt::Resu
 fn write_outage(page: &mut String, outage: &Outage) -> std::fmt::Result {
     writeln!(
         page,
-        "| from, s | to, s | | queries/s of one that lives | from its cache | from a replacement's | to upstreams/s, \
-         all together | processors of one that lives | unanswered/s |\n|---|---|---|---|---|---|---|---|---|"
+        "| from, s | to, s | | queries/s of one that remains | from its cache | from a replacement's | to upstreams/s, \
+         all together | processors of one that remains | unanswered/s |\n|---|---|---|---|---|---|---|---|---|"
     )?;
     for phase in &outage.phases {
         let new = phase
@@ -147,7 +144,7 @@ fn write_outage(page: &mut String, outage: &Outage) -> std::fmt::Result {
     }
     writeln!(
         page,
-        "\nIn flight in the dead half at that moment: {} queries.",
+        "\nIn flight in the failed half at that moment: {} queries.",
         thousands(outage.in_flight)
     )
 }

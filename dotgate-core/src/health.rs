@@ -113,7 +113,13 @@ impl Health {
 
     /// Whether another try may find it healthy: its outage is young, and time may cure the cause.
     pub(crate) fn may_return(&self, now: Moment) -> bool {
-        !is_lasting(self.cause()) && self.ill_for(now) < limits::OUTAGE_FRESH
+        let cause = self.cause();
+        let is_refusing = cause == Failure::Connect(ConnectFault::Refused);
+        let fresh = match is_refusing {
+            true => limits::REFUSAL_FRESH,
+            false => limits::OUTAGE_FRESH,
+        };
+        self.ill_for(now) < fresh && !is_lasting(cause)
     }
 
     /// Whether it is down for errors that others did not make; it answers all the same.
@@ -484,6 +490,10 @@ mod tests {
         health.on_open_failed(START, REFUSED);
         assert!(!health.is_hopeful(START), "it has never answered");
         health.evidence().note_response(START, None);
+        assert!(health.is_hopeful(START + Duration::from_millis(2_999)));
+        assert!(!health.is_hopeful(START + limits::REFUSAL_FRESH));
+        let timed_out = Failure::Connect(ConnectFault::TimedOut);
+        health.on_open_failed(START + Duration::from_secs(4), timed_out);
         assert!(health.is_hopeful(START + Duration::from_millis(9_999)));
         assert!(!health.is_hopeful(START + limits::OUTAGE_FRESH));
         health.on_open_failed(START + Duration::from_secs(11), EXPIRED);

@@ -138,6 +138,10 @@ pub const RECOVERY_REVIEW: Duration = Duration::from_millis(50);
 /// An outage this young may be a restart: queries wait for its end until their deadline.
 pub const OUTAGE_FRESH: Duration = Duration::from_secs(10);
 
+/// The same for an upstream whose host refuses connections: the host runs, and its DNS server is back within two seconds
+/// or is not being restarted. One try and its handshake come on top. Long enough that such a restart loses no query.
+pub const REFUSAL_FRESH: Duration = Duration::from_secs(3);
+
 /// In an older outage, or one that waiting does not cure, a query waits this long for a session.
 pub const OUTAGE_WAIT: Duration = Duration::from_secs(1);
 

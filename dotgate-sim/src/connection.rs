@@ -273,6 +273,7 @@ impl Network {
                     let upstream = &mut record.upstreams[state.upstream];
                     upstream.troubled_since = None;
                     upstream.is_lasting = false;
+                    upstream.is_refusing = false;
                     upstream.responses += 1;
                 }
             }

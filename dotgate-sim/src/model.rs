@@ -381,9 +381,13 @@ fn judge_patience(sim: &Simulator, attempts: &[&Attempt]) -> Result<(), String> 
     }
     let is_hopeless = |upstream: &usize| {
         let known = &sim.record().upstreams[*upstream];
+        let fresh = match known.is_refusing {
+            true => limits::REFUSAL_FRESH,
+            false => limits::OUTAGE_FRESH,
+        };
         let is_old = known
             .troubled_since
-            .is_some_and(|since| sim.now().since(since) >= limits::OUTAGE_FRESH);
+            .is_some_and(|since| sim.now().since(since) >= fresh);
         let of_it = |attempt: &&&Attempt| attempt.upstream == *upstream;
         let has_erred = attempts.iter().filter(of_it).any(|a| a.has_erred());
         let was_never_reached = known.responses == 0;

@@ -131,6 +131,8 @@ pub struct UpstreamRecord {
     pub troubled_since: Option<Moment>,
     /// Whether the last failure was one that time does not cure.
     pub is_lasting: bool,
+    /// Whether the last opening was refused.
+    pub is_refusing: bool,
     /// Connections that were begun.
     pub started: u32,
     /// Connections that became open.

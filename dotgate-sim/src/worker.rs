@@ -174,6 +174,8 @@ impl Worker {
         if !state.is_open {
             net.record.upstreams[state.upstream].is_lasting =
                 matches!(end, SessionEnd::Tls(fault) if fault.is_lasting());
+            net.record.upstreams[state.upstream].is_refusing =
+                end == SessionEnd::Connect(ConnectFault::Refused);
         }
         self.connections.remove(&key);
         net.note_closed(connection);

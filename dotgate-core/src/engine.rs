@@ -12,6 +12,7 @@ mod kept;
 mod limit_log;
 mod measure;
 mod places;
+mod query_log;
 mod reconfigure;
 mod sessions;
 mod shared_flight;
@@ -36,7 +37,7 @@ use crate::inflight::Inflight;
 use crate::keys::{ExchangeKey, StreamKey, WaiterKey};
 use crate::memory::ClientMemory;
 use crate::moment::{Moment, earlier};
-use crate::outbox::{Action, Event, Outbox, OutgoingDatagram};
+use crate::outbox::{Action, Event, LogDetail, Outbox, OutgoingDatagram};
 use crate::path_limits::PathLimits;
 use crate::quarantine::Quarantine;
 use crate::random::Random;
@@ -128,6 +129,7 @@ pub struct Engine {
     letters: VecDeque<(usize, Letter)>,
     dirty_streams: Vec<StreamKey>,
     limit_log: LimitLog,
+    log_detail: LogDetail,
 }
 
 impl Engine {
@@ -184,6 +186,7 @@ impl Engine {
             letters: VecDeque::new(),
             dirty_streams: Vec::new(),
             limit_log: LimitLog::default(),
+            log_detail: LogDetail::Usual,
             settings,
             cache,
             flights,

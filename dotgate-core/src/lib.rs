@@ -62,7 +62,7 @@ pub use key_exchange::{Handshakes, KeyExchange, KeyExchangePolicy};
 pub use keys::{SessionKey, StreamKey};
 pub use memory::ClientMemory;
 pub use moment::Moment;
-pub use outbox::{Action, Event, OutgoingDatagram, ReturnPath};
+pub use outbox::{Action, Event, LogDetail, OutgoingDatagram, QueryEvent, ReturnPath};
 pub use quarantine::Quarantine;
 pub use query::ForwardedClasses;
 pub use restore::Restoration;

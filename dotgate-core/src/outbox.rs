@@ -4,13 +4,16 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
+use std::time::Duration;
 
+use dotgate_wire::Question;
 use ipnet::IpNet;
 
-use crate::counters::labels::Limit;
+use crate::counters::labels::{ClientTransport, Ending, Limit, Outcome};
 use crate::failure::Failure;
 use crate::key_exchange::KeyExchange;
 use crate::keys::{SessionKey, StreamKey};
+use crate::moment::Moment;
 
 /// How a datagram's response gets back: through the socket and from the address that were asked
 /// (RFC 2181 section 4).
@@ -58,8 +61,20 @@ pub enum Action {
     CloseStream(StreamKey),
 }
 
-/// Something rare that an operator should read in the log.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// How much of what happens becomes an event.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
+pub enum LogDetail {
+    /// What is rare.
+    #[default]
+    Usual,
+    /// Each session, probe and failed query, too.
+    Debug,
+    /// Each query, too.
+    Trace,
+}
+
+/// Something that an operator should read in the log.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Event {
     /// An upstream takes no more queries while another one is well.
     UpstreamDown {
@@ -106,6 +121,72 @@ pub enum Event {
         /// How many.
         answers: u32,
     },
+    /// A session that was open has ended. From `LogDetail::Debug` on.
+    SessionEnded {
+        /// The upstream's slot.
+        upstream: usize,
+        /// Why.
+        ending: Ending,
+        /// Since when it was open.
+        opened: Moment,
+        /// How many responses came on it.
+        responses: u32,
+    },
+    /// A question of our own was sent. From `LogDetail::Debug` on.
+    ProbeSent {
+        /// The upstream's slot.
+        upstream: usize,
+    },
+    /// A question of our own was answered. From `LogDetail::Debug` on.
+    ProbeAnswered {
+        /// The upstream's slot.
+        upstream: usize,
+        /// The usual round trip on its session, this one included.
+        round_trip: Duration,
+    },
+    /// A query has ended: one that failed from `LogDetail::Debug` on, any one at `LogDetail::Trace`.
+    Query(Box<QueryEvent>),
+}
+
+impl Event {
+    /// From which detail on it is made.
+    pub fn detail(&self) -> LogDetail {
+        match self {
+            Event::UpstreamDown { .. }
+            | Event::UpstreamWell { .. }
+            | Event::AlpnRefused { .. }
+            | Event::KeyExchangeReduced { .. }
+            | Event::LimitHit { .. }
+            | Event::HarmfulQuestion { .. }
+            | Event::FewAnswers { .. } => LogDetail::Usual,
+            Event::SessionEnded { .. } | Event::ProbeSent { .. } | Event::ProbeAnswered { .. } => {
+                LogDetail::Debug
+            }
+            Event::Query(query) if query.failure.is_some() => LogDetail::Debug,
+            Event::Query(_) => LogDetail::Trace,
+        }
+    }
+}
+
+/// A query that has ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct QueryEvent {
+    /// The client; none if its connection is gone.
+    pub client: Option<IpAddr>,
+    /// How the query came.
+    pub transport: ClientTransport,
+    /// What was asked, in lower case; none if that could not be read.
+    pub question: Option<Question>,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// The RCODE of the response.
+    pub rcode: u16,
+    /// How long it waited.
+    pub waited: Duration,
+    /// The slot of the upstream that answered, or that is at fault.
+    pub upstream: Option<usize>,
+    /// Why it failed.
+    pub failure: Option<Failure>,
 }
 
 /// One response to be sent by UDP.

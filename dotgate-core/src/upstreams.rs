@@ -4,8 +4,9 @@
 //! have, which `receive` returns, or until nobody is left to ask, which `poll_given_up` returns. Knows no client: `end` is how
 //! it learns that nobody waits any more. `upstreams::forward` makes attempts and has them wait for a session,
 //! `upstreams::suspects` asks what a failed session carried, `upstreams::sessions` takes what sessions report,
-//! `upstreams::responses` their messages, `upstreams::lost` judges sessions that failed.
+//! `upstreams::responses` their messages, `upstreams::detail` makes the events of `debug`, `upstreams::lost` judges sessions that failed.
 
+mod detail;
 mod forward;
 mod handshakes;
 mod lost;
@@ -29,7 +30,7 @@ use crate::isolation::Isolation;
 use crate::keys::{ExchangeKey, SessionKey};
 use crate::limits;
 use crate::moment::{Moment, earlier};
-use crate::outbox::{Action, Event};
+use crate::outbox::{Action, Event, LogDetail};
 use crate::pool::{Pools, Sessions};
 use crate::quarantine::Quarantine;
 use crate::random::Random;
@@ -93,6 +94,7 @@ pub(crate) struct Upstreams {
     dirty: Vec<SessionKey>,
     actions: VecDeque<Action>,
     events: VecDeque<Event>,
+    log_detail: LogDetail,
 }
 
 impl Upstreams {
@@ -122,6 +124,7 @@ impl Upstreams {
             dirty: Vec::new(),
             actions: VecDeque::new(),
             events: VecDeque::new(),
+            log_detail: LogDetail::Usual,
             settings,
         }
     }

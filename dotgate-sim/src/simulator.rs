@@ -325,6 +325,15 @@ impl Simulator {
         *busy_until = (*busy_until).max(now + span);
     }
 
+    /// Has a worker open a session before a client asks, as the program does at its start.
+    pub fn open_first_session(&mut self, worker: usize, upstream: usize) {
+        let now = self.net.now;
+        self.workers[worker]
+            .engine
+            .open_first_session(now, upstream);
+        self.net.woken.push(worker);
+    }
+
     /// How many workers there are.
     pub fn workers(&self) -> usize {
         self.workers.len()

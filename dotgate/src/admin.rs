@@ -33,13 +33,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::log::message::say;
 use dotgate_net::Presence;
 use dotgate_net::presence::is_absence;
 use dotgate_net::tcp::listen_when;
 use thiserror::Error;
 use tokio::task::AbortHandle;
 use tokio::time::sleep;
-use tracing::{debug, info, warn};
 
 pub use self::body::Flush;
 pub use self::cache::{CacheReport, HeldReport};
@@ -288,11 +288,7 @@ fn bind(
 }
 
 fn tell_awaited(address: &ScopedSocketAddress, reason: &io::Error) {
-    warn!(
-        %address,
-        %reason,
-        "this host does not have the address of the admin endpoint yet; it is served there as soon as it does"
-    );
+    say!(ADMIN_AWAITED, address = %address, reason = %reason);
 }
 
 /// Waits until this host has an address that could not be bound ahead.
@@ -312,7 +308,7 @@ async fn wait_for(
         });
         match watched {
             Ok((listener, second)) => {
-                info!(%address, "this host has the address of the admin endpoint now");
+                say!(ADMIN_FOUND, address = %address);
                 if let Some(to_hand_over) = to_hand_over {
                     to_hand_over.add(vec![second]);
                 }
@@ -321,7 +317,7 @@ async fn wait_for(
             Err(reason) => {
                 let reason = reason.to_string();
                 if reason != last {
-                    debug!(%address, reason, "the admin endpoint cannot be served there yet");
+                    say!(ADMIN_UNUSABLE, address = %address, reason = reason);
                 }
                 last = reason;
             }

@@ -19,10 +19,10 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::log::message::say;
 use domain::base::Name;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
-use tracing::{error, info, warn};
 
 use self::lookup::Lookup;
 pub use self::lookup::{LookupError, LookupFault};
@@ -85,10 +85,7 @@ impl Bootstrap {
                 continue;
             };
             let Ok(parsed) = Name::from_str(name) else {
-                error!(
-                    upstream = upstream.label(),
-                    "the name is no name of the DNS"
-                );
+                say!(NAME_INVALID, upstream = upstream.label());
                 continue;
             };
             let search = Search {
@@ -187,9 +184,10 @@ impl Search {
         if addresses != *told {
             let list: Vec<String> = addresses.iter().map(ToString::to_string).collect();
             let addresses = list.join(",");
-            info!(
+            say!(
+                NAME_RESOLVED,
                 upstream = upstream.label(),
-                addresses, "the name is resolved"
+                addresses = addresses
             );
         }
         upstream.set_addresses(&addresses);
@@ -200,9 +198,10 @@ impl Search {
         let families = [&outcome.ipv4, &outcome.ipv6].into_iter().flatten();
         let left_out = families.map(|found| found.left_out).sum();
         if left_out > *before {
-            warn!(
+            say!(
+                NAME_HAS_MORE,
                 upstream = self.upstream.label(),
-                left_out, "the name has more addresses than are used"
+                left_out = left_out
             );
         }
         *before = left_out;
@@ -211,9 +210,9 @@ impl Search {
     fn tell_failure(&self, known: &Known, problem: &LookupError) {
         let upstream = self.upstream.label();
         if known.is_empty() && self.upstream.addresses().is_empty() {
-            warn!(upstream, reason = %problem, "the name is not resolved yet; tried until it is");
+            say!(NAME_UNRESOLVED, upstream = upstream, reason = %problem);
         } else {
-            warn!(upstream, reason = %problem, "the name is not resolved anew; its last addresses are kept");
+            say!(NAME_NOT_RENEWED, upstream = upstream, reason = %problem);
         }
     }
 }

@@ -44,7 +44,7 @@ pub use notes::Note;
 pub use problem::{FileFault, Problem, Problems, UpstreamsFault};
 pub use spec::{Origin, Overridden, Written};
 pub use upstream::{Endpoint, UpstreamConfig, UpstreamSpec};
-pub use words::{LocalName, LogFormat, LogLevel, Profile, Word};
+pub use words::{LocalName, LogFormat, LogLevel, Profile, StartPolicy, Word};
 
 use setting::{Absent, Subject};
 use settings::{DNS_HOST, TABLE};
@@ -173,6 +173,13 @@ fn load_part<T>(
         Some(part) if problems.is_empty() => Ok(part),
         Some(_) | None => Err(Problems::new(problems)),
     }
+}
+
+/// The format of the log, for problems of a configuration that is not used. The default if it is wrong itself.
+pub fn log_format(environment: &Environment, file: Option<&Path>) -> LogFormat {
+    let mut others = Vec::new();
+    let spec = Spec::collect(environment, file, &mut others);
+    Config::understand_log_format(&spec).unwrap_or(LogFormat::Text)
 }
 
 fn effective(spec: &Spec, config: &Config, subject: Subject) -> Effective {

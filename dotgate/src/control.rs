@@ -4,9 +4,9 @@
 //! until no packet came for `QUIET`, at most `server.drain_max`; then what is in flight is finished. A second
 //! signal ends the program at once. A process that is replaced drains likewise, but takes nothing new.
 
+mod log_events;
 mod signals;
 mod status;
-mod telling;
 mod watchdog;
 
 use std::io;
@@ -16,15 +16,15 @@ use std::time::Duration;
 use dotgate_core::{Count, Moment};
 use dotgate_net::Named;
 use tokio::time::{Interval, MissedTickBehavior, interval};
-use tracing::info;
 
+use self::log_events::log_report;
 use self::signals::{Asked, Signals};
 use self::status::log_status;
-use self::telling::tell;
 use self::watchdog::Watchdog;
 use crate::admin::{Admin, Serving, Sources};
 use crate::bootstrap::Bootstrap;
-use crate::config::Config;
+use crate::config::{Config, StartPolicy};
+use crate::log::message::say;
 use crate::reload::{EVERY, InForce, Outcome};
 use crate::serve::{Forwarder, cache_settings};
 use crate::service::{Service, State, is_of_this_service};
@@ -40,6 +40,13 @@ const TICK: Duration = Duration::from_millis(50);
 
 /// How often listening addresses that this host does not have yet are looked for.
 const ADDRESSES: Duration = Duration::from_secs(1);
+
+/// How long a start waits for the first session to an upstream, if it ends without one. The process that is replaced
+/// waits for ten seconds.
+const START_WAIT: Duration = Duration::from_secs(8);
+
+/// How often upstreams are looked for to which no session was opened yet: a name may have been resolved.
+const FIRST_SESSIONS: Duration = Duration::from_millis(250);
 
 /// What the workers get beyond the query deadline to end.
 const ENDING: Duration = Duration::from_secs(1);
@@ -84,6 +91,8 @@ pub fn run(
             }
             (Some(_), None) | (None, _) => None,
         };
+        let waits = config.server().start == StartPolicy::Wait && !forwarder.has_reached_one();
+        forwarder.sources().set_awaits_upstream(waits);
         let serving = admin.serve(forwarder.sources(), forwarder.to_hand_over())?;
         tell_ready(&service, &forwarder);
         let beside = Beside {
@@ -153,13 +162,50 @@ impl Listening {
     }
 }
 
+impl Listening {
+    /// Opens sessions to upstreams until one is open.
+    ///
+    /// # Errors
+    /// Why none came about within `START_WAIT`, or which signal asked for the end.
+    pub fn await_upstream(
+        &mut self,
+        forwarder: &mut Forwarder,
+        config: &Config,
+    ) -> Result<(), String> {
+        let Listening { runtime, signals } = self;
+        runtime.block_on(async {
+            let _bootstrap = Bootstrap::start(config, &forwarder.upstreams());
+            let given_up = now() + START_WAIT;
+            let mut tick = ticks(FIRST_SESSIONS);
+            loop {
+                tokio::select! {
+                    asked = signals.next() => match asked {
+                        Asked::Stop(name) => return Err(name.to_owned()),
+                        Asked::Reload | Asked::Status => {}
+                    },
+                    _ = tick.tick() => {
+                        log_reports(forwarder);
+                        if forwarder.has_reached_one() {
+                            return Ok(());
+                        }
+                        if now() >= given_up {
+                            return Err(forwarder.why_unreached());
+                        }
+                        forwarder.open_first_sessions(true);
+                    }
+                }
+            }
+        })
+    }
+}
+
 /// Waits for the next signal that asks for the end, while this process is about to end already.
 async fn next_stop(signals: &mut Signals, sources: &Sources) {
     loop {
         match signals.next().await {
             Asked::Stop(_) => return,
             Asked::Reload => {
-                info!("SIGHUP: this process is about to end, and reads no configuration");
+                say!(RELOAD_WHILE_STOPPING);
             }
             Asked::Status => log_status(sources),
         }
@@ -186,7 +232,8 @@ struct Beside {
 
 impl Beside {
     /// Reads the configuration anew.
-    fn reload(&mut self, why: &str, forwarder: &mut Forwarder) {
+    /// Returns true: there may be upstreams that no session was opened to yet.
+    fn reload(&mut self, why: &str, forwarder: &mut Forwarder) -> bool {
         // Of the clock that the service manager compares it with (sd_notify(3)).
         let since = dotgate_net::monotonic_nanos() / 1_000;
         self.service.tell(State::Reloading(since));
@@ -198,6 +245,7 @@ impl Beside {
             Outcome::Refused { .. } => {}
         }
         tell_ready(&self.service, forwarder);
+        true
     }
 }
 
@@ -209,24 +257,29 @@ async fn control(
 ) -> End {
     let mut looks = ticks(EVERY);
     let mut looks_for_addresses = ticks(ADDRESSES);
+    let mut first_sessions = ticks(FIRST_SESSIONS);
+    let mut opens_first_sessions = true;
     let reason = loop {
         tokio::select! {
             asked = signals.next() => match asked {
                 Asked::Stop(name) => break Reason::Told(name),
-                Asked::Reload => beside.reload("SIGHUP", forwarder),
+                Asked::Reload => opens_first_sessions = beside.reload("SIGHUP", forwarder),
                 Asked::Status => log_status(forwarder.sources()),
             },
             _ = looks.tick() => {
                 if beside.in_force.look() {
-                    beside.reload("other content", forwarder);
+                    opens_first_sessions = beside.reload("other content", forwarder);
                 }
             }
             _ = looks_for_addresses.tick(), if forwarder.is_awaiting() => {
                 forwarder.look_for_addresses();
             }
+            _ = first_sessions.tick(), if opens_first_sessions => {
+                opens_first_sessions = open_first_sessions(forwarder);
+            }
             successor = next_successor(&mut successors) => break Reason::Replaced(successor),
             report = forwarder.next_report() => match report {
-                Some((worker, report)) => tell(forwarder, worker, &report),
+                Some((worker, report)) => log_report(forwarder, worker, &report),
                 None => break Reason::Told("end of all workers"),
             },
         }
@@ -236,21 +289,14 @@ async fn control(
     let mut snapshot = None;
     match reason {
         Reason::Told(name) => {
-            info!(
-                reason = name,
-                "stopping: clients are served until they have gone elsewhere"
-            );
+            say!(STOPPING, reason = name);
             beside.service.tell(State::Stopping);
             forwarder.drain();
             // A process that is replaced has written its own before it left.
             snapshot = beside.snapshot;
         }
         Reason::Replaced(successor) => {
-            info!(
-                reason = "replaced",
-                by = successor.process(),
-                "stopping: another process serves; connected clients are served until they are idle"
-            );
+            say!(REPLACED, by = successor.process());
             leave_to(forwarder, &successor, beside);
         }
     }
@@ -290,6 +336,13 @@ fn leave_to(forwarder: &Forwarder, successor: &Successor, beside: Beside) {
     forwarder.order(Order::HandOver(Arc::clone(successor.addresses())));
 }
 
+/// Opens sessions to upstreams that have had none yet. Whether there may be more to open later.
+fn open_first_sessions(forwarder: &Forwarder) -> bool {
+    let waits = forwarder.sources().awaits_upstream() && !forwarder.has_reached_one();
+    forwarder.sources().set_awaits_upstream(waits);
+    forwarder.open_first_sessions(waits)
+}
+
 async fn next_successor(successors: &mut Option<Successors>) -> Successor {
     match successors {
         Some(successors) => successors.next().await,
@@ -317,7 +370,7 @@ async fn drain(forwarder: &mut Forwarder, config: &Config) -> End {
     let mut tick = ticks(TICK);
     loop {
         tick.tick().await;
-        tell_reports(forwarder);
+        log_reports(forwarder);
         let last_packet = Moment::from_nanos(forwarder.last_packet()).max(start);
         if now().since(last_packet) >= QUIET || now() >= last_moment || forwarder.has_ended() {
             break;
@@ -333,7 +386,7 @@ async fn finish(forwarder: &mut Forwarder, config: &Config) -> End {
     let mut tick = ticks(TICK);
     loop {
         tick.tick().await;
-        tell_reports(forwarder);
+        log_reports(forwarder);
         if forwarder.has_ended() {
             return End::Finished;
         }
@@ -349,15 +402,16 @@ fn ticks(every: Duration) -> Interval {
     ticks
 }
 
-fn tell_reports(forwarder: &mut Forwarder) {
+fn log_reports(forwarder: &mut Forwarder) {
     while let Some((worker, report)) = forwarder.try_next_report() {
-        tell(forwarder, worker, &report);
+        log_report(forwarder, worker, &report);
     }
 }
 
 fn tell_totals(forwarder: &Forwarder, end: End) {
     let count = |count| forwarder.count(count);
-    info!(
+    say!(
+        STOPPED,
         finished = end == End::Finished,
         forwarded = count(Count::QueriesForwarded),
         answered = count(Count::Answered),
@@ -366,8 +420,7 @@ fn tell_totals(forwarder: &Forwarder, end: End) {
         malformed = count(Count::QueriesMalformed),
         attempts = count(Count::Attempts),
         sessions = count(Count::SessionsOpened),
-        resumed = count(Count::HandshakesResumed),
-        "stopped"
+        resumed = count(Count::HandshakesResumed)
     );
 }
 

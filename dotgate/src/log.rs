@@ -5,28 +5,37 @@
 //! Lines go through a bounded queue to a thread of their own, so that a full disk or a blocked pipe costs lines
 //! and nothing else; those that did not fit are counted and told of later. No line above `debug` holds a
 //! query's name or a client's address (RFC 9076 section 6.1).
-//! Limit: `QUEUE_MAX` lines.
+//! Limit: `QUEUE_MAX` lines, of which those at `debug` and `trace` take half.
 
 mod lines;
+pub(crate) mod message;
+pub(crate) mod messages;
 mod output;
+mod page;
+mod problems;
 
+use std::fmt;
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, LazyLock, OnceLock};
 use std::thread;
 use std::time::Duration;
 
+use dotgate_core::LogDetail;
 use tracing::level_filters::LevelFilter;
-use tracing::warn;
-use tracing_subscriber::fmt::{self, MakeWriter};
+use tracing::{Level, Metadata};
+use tracing_subscriber::fmt::{MakeWriter, layer};
 use tracing_subscriber::layer::Layered;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer, Registry, reload};
 
 use self::lines::Lines;
+use self::message::say;
 pub use self::output::Output;
+pub use self::page::reference_page;
+pub use self::problems::write_problems;
 use crate::config::{LogConfig, LogFormat, LogLevel, Word as _};
 
 /// Lines that may wait to be written.
@@ -43,19 +52,22 @@ enum Line {
 #[derive(Clone)]
 struct Queue {
     lines: SyncSender<Line>,
+    /// Lines that wait.
+    waiting: Arc<AtomicUsize>,
     dropped: Arc<AtomicU64>,
 }
 
 static QUEUE: LazyLock<Option<Queue>> = LazyLock::new(|| {
     let (queue, lines) = sync_channel(QUEUE_MAX);
-    let dropped = Arc::new(AtomicU64::new(0));
-    let counted = Arc::clone(&dropped);
-    let writer = thread::Builder::new().name("log".to_owned());
-    writer.spawn(move || write_lines(&lines, &counted)).ok()?;
-    Some(Queue {
+    let queue = Queue {
         lines: queue,
-        dropped,
-    })
+        waiting: Arc::default(),
+        dropped: Arc::default(),
+    };
+    let counts = queue.clone();
+    let writer = thread::Builder::new().name("log".to_owned());
+    writer.spawn(move || write_lines(&lines, &counts)).ok()?;
+    Some(queue)
 });
 
 /// The filter in force, once the log has started.
@@ -82,7 +94,7 @@ pub fn start(config: &LogConfig, output: Output) {
 }
 
 fn lines(format: LogFormat, output: Output) -> Format {
-    let lines = fmt::layer()
+    let lines = layer()
         .with_ansi(output == Output::Color && format == LogFormat::Text)
         .with_writer(LineWriter)
         .event_format(Lines::new(format, output));
@@ -113,6 +125,15 @@ pub fn set_level(level: LogLevel) {
     }
 }
 
+/// What the workers are to report, for the level in force. They read it once a turn.
+pub(crate) fn detail() -> LogDetail {
+    match LevelFilter::current() {
+        LevelFilter::TRACE => LogDetail::Trace,
+        LevelFilter::DEBUG => LogDetail::Debug,
+        _ => LogDetail::Usual,
+    }
+}
+
 fn filter_of(level: LogLevel) -> LevelFilter {
     match level {
         LogLevel::Error => LevelFilter::ERROR,
@@ -120,6 +141,18 @@ fn filter_of(level: LogLevel) -> LevelFilter {
         LogLevel::Info => LevelFilter::INFO,
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
+    }
+}
+
+/// The two parts of an error's text: what is wrong, in its first line, and what to do, in all others.
+pub(crate) fn with_hint(problem: &dyn fmt::Display) -> (String, Option<String>) {
+    let text = problem.to_string();
+    match text.split_once('\n') {
+        Some((reason, rest)) => {
+            let lines: Vec<&str> = rest.lines().map(str::trim).collect();
+            (reason.to_owned(), Some(lines.join("; ")))
+        }
+        None => (text, None),
     }
 }
 
@@ -140,21 +173,21 @@ pub fn dropped_lines() -> u64 {
         .map_or(0, |queue| queue.dropped.load(Ordering::Relaxed))
 }
 
-fn write_lines(lines: &Receiver<Line>, dropped: &AtomicU64) {
+fn write_lines(lines: &Receiver<Line>, queue: &Queue) {
     let mut told = 0;
     for line in lines {
         match line {
-            Line::Text(text) => write_all(&text),
+            Line::Text(text) => {
+                queue.waiting.fetch_sub(1, Ordering::Relaxed);
+                write_all(&text);
+            }
             // The one who asked may have stopped waiting.
             Line::Flush(done) => drop(done.try_send(())),
         }
-        let lost = dropped.load(Ordering::Relaxed);
+        let lost = queue.dropped.load(Ordering::Relaxed);
         if lost != told {
             // It goes through the queue like any other, and is counted again if it does not fit.
-            warn!(
-                lines = lost - told,
-                "log lines were dropped: standard error was blocked"
-            );
+            say!(LINES_DROPPED, lines = lost - told);
             told = lost;
         }
     }
@@ -172,16 +205,31 @@ impl MakeWriter<'_> for LineWriter {
     type Writer = QueuedLine;
 
     fn make_writer(&self) -> QueuedLine {
-        QueuedLine(Vec::new())
+        QueuedLine {
+            text: Vec::new(),
+            room: QUEUE_MAX,
+        }
+    }
+
+    fn make_writer_for(&self, event: &Metadata<'_>) -> QueuedLine {
+        let is_detail = *event.level() >= Level::DEBUG;
+        QueuedLine {
+            text: Vec::new(),
+            room: if is_detail { QUEUE_MAX / 2 } else { QUEUE_MAX },
+        }
     }
 }
 
 /// One line, queued when complete.
-struct QueuedLine(Vec<u8>);
+struct QueuedLine {
+    text: Vec<u8>,
+    /// How many lines may wait before it: fewer for those at `debug` and `trace`.
+    room: usize,
+}
 
 impl Write for QueuedLine {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.extend_from_slice(bytes);
+        self.text.extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -192,16 +240,16 @@ impl Write for QueuedLine {
 
 impl Drop for QueuedLine {
     fn drop(&mut self) {
-        let mut text = std::mem::take(&mut self.0);
+        let mut text = std::mem::take(&mut self.text);
         escape_line_feeds(&mut text);
         let Some(queue) = QUEUE.as_ref().filter(|_| !text.is_empty()) else {
             return;
         };
-        match queue.lines.try_send(Line::Text(text)) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                queue.dropped.fetch_add(1, Ordering::Relaxed);
-            }
+        let is_queued = queue.waiting.fetch_add(1, Ordering::Relaxed) < self.room
+            && queue.lines.try_send(Line::Text(text)).is_ok();
+        if !is_queued {
+            queue.waiting.fetch_sub(1, Ordering::Relaxed);
+            queue.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 }

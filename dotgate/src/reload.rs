@@ -11,7 +11,6 @@ mod watch;
 use std::path::PathBuf;
 
 use thiserror::Error;
-use tracing::{error, info, warn};
 
 pub use self::record::{Outcome, Record, Reloads};
 pub use self::watch::EVERY;
@@ -19,7 +18,8 @@ use self::watch::Watch;
 use crate::admin::{Access, Serving};
 use crate::config::setting::Reload;
 use crate::config::{self, Config, Effective, Environment, Loaded, Note, Problem, Problems};
-use crate::log;
+use crate::log::message::say;
+use crate::log::{self, with_hint};
 use crate::serve::{Forwarder, StartError};
 use crate::tls::{Roots, RootsError};
 
@@ -151,6 +151,7 @@ impl InForce {
         let access = Access::load(config.admin());
         let prepared = forwarder.prepare(config, &roots)?;
         // Nothing can go wrong from here on.
+        log_differences(&self.loaded, &loaded);
         forwarder.reconfigure(prepared);
         admin.set_access(access);
         log::set(config.log());
@@ -172,21 +173,31 @@ impl InForce {
         let upstreams = forwarder.upstreams();
         let upstreams: Vec<&str> = upstreams.iter().map(|upstream| upstream.label()).collect();
         let upstreams = upstreams.join(",");
-        info!(reason = why, upstreams, "the configuration was read anew");
+        say!(RELOADED, reason = why, upstreams = upstreams);
         for note in self.notes().iter().filter(|note| note.is_logged()) {
-            warn!("{note}");
+            say!(CONFIG_NOTE, note = %note);
         }
         if !waiting.is_empty() {
             let settings = waiting.join(", ");
-            warn!(settings, "changed but not applied until restart");
+            say!(NEEDS_RESTART, settings = settings);
         }
         for overridden in &self.loaded.overridden {
             let (variable, origin) = (&overridden.variable, overridden.origin.to_string());
-            warn!(
-                variable,
-                origin, "fixed by the environment: what the file says of it has no effect"
-            );
+            say!(OVERRIDDEN, variable = variable, origin = origin);
         }
+    }
+}
+
+/// Logs each setting that has another value now.
+fn log_differences(before: &Loaded, now: &Loaded) {
+    let pairs = before.effective.iter().zip(&now.effective);
+    for (before, now) in pairs.filter(|(before, now)| before.value != now.value) {
+        say!(
+            SETTING_CHANGED,
+            setting = %now.subject.entry().variable(),
+            before = before.value.as_deref(),
+            now = now.value.as_deref()
+        );
     }
 }
 
@@ -202,18 +213,15 @@ fn files_of(loaded: &Loaded) -> Vec<PathBuf> {
 }
 
 fn tell_refused(why: &str, refused: &Refused) {
-    error!(
-        reason = why,
-        "the new configuration is refused, the one in force goes on"
-    );
-    match refused {
-        Refused::Made => error!("{}", Refused::Made),
-        Refused::Settings(problems) => {
-            for problem in problems.iter() {
-                error!("{problem}");
-            }
-        }
-        Refused::Roots(problem) => error!("{problem}"),
-        Refused::Start(problem) => error!("{problem}"),
+    say!(RELOAD_REJECTED, reason = why);
+    let problems: Vec<&dyn std::fmt::Display> = match refused {
+        Refused::Made => vec![refused],
+        Refused::Settings(problems) => problems.iter().map(|it| it as _).collect(),
+        Refused::Roots(problem) => vec![problem],
+        Refused::Start(problem) => vec![problem],
+    };
+    for problem in problems {
+        let (problem, hint) = with_hint(problem);
+        say!(RELOAD_PROBLEM, problem = problem, hint = hint);
     }
 }

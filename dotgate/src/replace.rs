@@ -8,7 +8,10 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::config::{self, EXIT_STATUS, Environment};
+use serde_json::json;
+
+use crate::config::{self, EXIT_STATUS, Environment, LogFormat};
+use crate::log::{Output, write_problems};
 
 /// The exit status when the new process does not serve.
 const FAILED: u8 = 1;
@@ -29,7 +32,8 @@ pub fn run(
     let loaded = match config::load(environment, file) {
         Ok(loaded) => loaded,
         Err(problems) => {
-            write!(err, "{problems}")?;
+            let format = config::log_format(environment, file);
+            write_problems(&problems, format, Output::of(environment), err)?;
             return Ok(EXIT_STATUS);
         }
     };
@@ -62,7 +66,13 @@ pub fn run(
         let status = child.wait()?.code().and_then(|code| code.try_into().ok());
         return Ok(status.filter(|status| *status != 0).unwrap_or(FAILED));
     }
-    writeln!(out, "process {} serves", child.id())?;
+    match loaded.config.log().format {
+        LogFormat::Text => writeln!(out, "process {} serves", child.id())?,
+        LogFormat::Json => {
+            let object = json!({ "message": "process serves", "process": child.id() });
+            writeln!(out, "{object}")?;
+        }
+    }
     out.flush()?;
     Ok(0)
 }

@@ -2,17 +2,18 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::panic::PanicHookInfo;
 use std::path::Path;
 use std::time::Duration;
 
 use dotgate_net::Named;
-use tracing::{error, info, warn};
 
 use crate::admin::{Admin, AdminError};
 use crate::cli::{self, Command};
-use crate::config::{self, Config, EXIT_STATUS, Environment};
+use crate::config::{self, Config, EXIT_STATUS, Environment, StartPolicy};
 use crate::control::{self, End, Listening};
-use crate::log::Output;
+use crate::log::message::say;
+use crate::log::{Output, with_hint, write_problems};
 use crate::reload::InForce;
 use crate::serve::{Forwarder, StartError};
 use crate::service::Service;
@@ -70,73 +71,58 @@ fn serve(
     let loaded = match config::load(environment, file) {
         Ok(loaded) => loaded,
         Err(problems) => {
-            write!(err, "{problems}")?;
+            let format = config::log_format(environment, file);
+            write_problems(&problems, format, Output::of(environment), err)?;
             return Ok(EXIT_STATUS);
         }
     };
     log::start(loaded.config.log(), Output::of(environment));
     let in_force = InForce::new(environment, file.map(Path::to_owned), loaded);
     let listening = Listening::new()?;
-    // The default hook writes to standard error itself, where a blocked pipe would hold a worker up.
-    std::panic::set_hook(Box::new(|panic| error!(%panic, "a bug")));
+    std::panic::set_hook(Box::new(log_panic));
     let status = serve_loaded(listening, in_force, environment, announced);
     log::flush();
     status
 }
 
 fn serve_loaded(
-    listening: Listening,
+    mut listening: Listening,
     in_force: InForce,
     environment: &Environment,
     announced: Option<&mut dyn Write>,
 ) -> io::Result<u8> {
     let config = in_force.config();
     for note in in_force.notes().iter().filter(|note| note.is_logged()) {
-        warn!("{note}");
+        say!(CONFIG_NOTE, note = %note);
     }
     for warning in verify::warnings(config) {
-        warn!("{warning}");
+        say!(CONFIG_NOTE, note = warning);
     }
     let roots = match verify::verify(config) {
         Ok(roots) => roots,
         Err(problems) => {
             for problem in problems {
-                error!("{problem}");
+                log_start_failed(&problem);
             }
             return Ok(EXIT_STATUS);
         }
     };
-    let (forwarder, admin, succession, watchdog) = match start(config, &roots, announced.is_some())
-    {
+    let must_replace = announced.is_some();
+    let started = start(config, &roots, must_replace, &mut listening);
+    let (forwarder, admin, succession, watchdog) = match started {
         Ok(started) => started,
-        Err(Failure::Start(problem)) => {
-            error!("{problem}");
-            return Ok(FAILED);
-        }
-        Err(Failure::Admin(problem)) => {
-            error!("{problem}");
-            return Ok(FAILED);
-        }
-        Err(Failure::TakeOver(problem)) => {
-            error!("{problem}");
-            return Ok(FAILED);
-        }
-        Err(Failure::NotRelieved(problem, forwarder)) => {
-            error!("{problem}");
-            control::end(*forwarder, config)?;
-            return Ok(FAILED);
-        }
+        Err(failure) => return give_up(failure, config),
     };
     tell_start(&forwarder, &admin, config, &roots);
     let service = Service::of(environment).unwrap_or_else(|problem| {
-        warn!(%problem, "the service manager named in NOTIFY_SOCKET cannot be told anything");
+        say!(NOTIFY_FAILED, reason = %problem);
         Service::default()
     });
     let service = service.with_watchdog(watchdog);
     if let Some(announced) = announced
         && let Err(problem) = writeln!(announced, "serving").and_then(|()| announced.flush())
     {
-        warn!(%problem, "nobody heard that this process serves");
+        say!(ANNOUNCE_FAILED, reason = %problem);
     }
     Ok(
         match control::run(listening, forwarder, admin, succession, service, in_force)? {
@@ -146,19 +132,60 @@ fn serve_loaded(
     )
 }
 
+/// Logs why this process does not serve, and answers what it has read already.
+fn give_up(failure: Failure, config: &Config) -> io::Result<u8> {
+    let forwarder = match failure {
+        Failure::Start(problem) => {
+            log_start_failed(&problem);
+            None
+        }
+        Failure::Admin(problem) => {
+            log_start_failed(&problem);
+            None
+        }
+        Failure::TakeOver(problem) => {
+            log_start_failed(&problem);
+            None
+        }
+        Failure::NoUpstream(reasons, forwarder) => {
+            say!(
+                NO_UPSTREAM_AT_START,
+                reasons = reasons,
+                hint = "`dotgate query` shows what is wrong; DOTGATE_SERVER_START=serve-anyway serves all the same"
+            );
+            Some(forwarder)
+        }
+        Failure::NotRelieved(problem, forwarder) => {
+            log_start_failed(&problem);
+            Some(forwarder)
+        }
+    };
+    if let Some(forwarder) = forwarder {
+        control::end(*forwarder, config)?;
+    }
+    Ok(FAILED)
+}
+
 /// Why this process does not serve.
 enum Failure {
     Start(StartError),
     Admin(AdminError),
     TakeOver(TakeOverError),
-    /// It has read queries already, which are owed a response.
+    /// No upstream is reachable. It has read queries already, which are owed a response.
+    NoUpstream(String, Box<Forwarder>),
+    /// The same, as the process before it goes on.
     NotRelieved(TakeOverError, Box<Forwarder>),
 }
 
 type Started = (Forwarder, Admin, Option<Succession>, Option<Duration>);
 
 /// Starts, in place of the process before this one if there is one, which may be demanded.
-fn start(config: &Config, roots: &Roots, must_replace: bool) -> Result<Started, Failure> {
+fn start(
+    config: &Config,
+    roots: &Roots,
+    must_replace: bool,
+    listening: &mut Listening,
+) -> Result<Started, Failure> {
     let path = config.server().take_over_socket.as_deref();
     let asked = path.map(Predecessor::ask).transpose();
     let (predecessor, mut inherited) = match asked.map_err(Failure::TakeOver)?.flatten() {
@@ -177,7 +204,13 @@ fn start(config: &Config, roots: &Roots, must_replace: bool) -> Result<Started, 
             .map_err(Failure::TakeOver)?;
     }
     let admin = Admin::bind(config.admin(), &mut inherited).map_err(Failure::Admin)?;
-    let forwarder = Forwarder::take_over(config, roots, &mut inherited).map_err(Failure::Start)?;
+    let started = Forwarder::take_over(config, roots, &mut inherited);
+    let mut forwarder = started.map_err(Failure::Start)?;
+    if config.server().start == StartPolicy::Fail
+        && let Err(reasons) = listening.await_upstream(&mut forwarder, config)
+    {
+        return Err(Failure::NoUpstream(reasons, Box::new(forwarder)));
+    }
     let bind = |path| Succession::bind(path, &mut inherited);
     let relieved = path.map(bind).transpose().and_then(|succession| {
         let relieve = |predecessor: Predecessor| predecessor.relieve(&forwarder.addresses());
@@ -190,6 +223,20 @@ fn start(config: &Config, roots: &Roots, must_replace: bool) -> Result<Started, 
     }
 }
 
+/// Logs why this process does not serve.
+fn log_start_failed(problem: &dyn std::fmt::Display) {
+    let (reason, hint) = with_hint(problem);
+    say!(START_FAILED, reason = reason, hint = hint);
+}
+
+/// The default hook writes to standard error itself, where a blocked pipe would hold a worker up.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let thread = std::thread::current();
+    let at = panic.location().map(ToString::to_string);
+    let reason = panic.payload_as_str().unwrap_or("no message");
+    say!(PANICKED, thread = thread.name(), at = at, reason = reason);
+}
+
 fn tell_start(forwarder: &Forwarder, admin: &Admin, config: &Config, roots: &Roots) {
     let texts = |addresses: &[SocketAddr]| {
         let texts = addresses.iter().map(|address| Named(*address).to_string());
@@ -197,27 +244,26 @@ fn tell_start(forwarder: &Forwarder, admin: &Admin, config: &Config, roots: &Roo
     };
     let upstreams = forwarder.upstreams();
     let upstreams: Vec<&str> = upstreams.iter().map(|upstream| upstream.label()).collect();
-    info!(
+    say!(
+        SERVING,
         version = env!("CARGO_PKG_VERSION"),
         listen = texts(&forwarder.addresses()),
         admin = texts(admin.addresses()),
         upstreams = upstreams.join(","),
         workers = forwarder.worker_count(),
         roots = roots.describe(),
-        udp_receive_buffer = forwarder.receive_buffer_bytes(),
-        "serving DNS over UDP and TCP"
+        udp_receive_buffer = forwarder.receive_buffer_bytes()
     );
     let (granted, asked) = (
         forwarder.receive_buffer_bytes(),
         config.server().udp_receive_buffer,
     );
     if granted < asked.0 as usize {
-        warn!(
-            granted,
-            asked = %asked,
-            "the system clips the UDP receive buffer: bursts of queries may be lost; \
-             `sysctl net.core.rmem_max={}` allows it",
-            asked.0
+        say!(
+            UDP_BUFFER_SMALL,
+            granted = granted,
+            configured = asked.0,
+            hint = format!("sysctl net.core.rmem_max={}", asked.0)
         );
     }
 }

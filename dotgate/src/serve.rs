@@ -9,6 +9,7 @@ mod memory;
 mod reconfigure;
 mod running;
 mod settings;
+mod upstream_log;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -16,11 +17,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{channel, sync_channel};
 
+use crate::log::message::say;
 use dotgate_core::{Cache, ClientMemory, Counters, Flights, Quotas, Shared};
 use dotgate_net::UdpPath;
 use thiserror::Error;
 use tokio::sync::mpsc;
-use tracing::warn;
 
 use self::awaited::Awaited;
 pub use self::bind::BindError;
@@ -30,6 +31,7 @@ use self::reconfigure::Slots;
 use self::running::Made;
 pub use self::running::RunningWorker;
 pub(crate) use self::settings::{cache_settings, settings};
+use self::upstream_log::UpstreamLog;
 use crate::admin::Sources;
 use crate::config::{Config, Endpoint};
 use crate::take_over::{Inherited, ToHandOver};
@@ -91,6 +93,7 @@ pub struct Forwarder {
     slots: Slots,
     reports: mpsc::Receiver<(usize, Report)>,
     last_packet: Arc<AtomicU64>,
+    upstream_log: UpstreamLog,
 }
 
 impl Forwarder {
@@ -128,8 +131,7 @@ impl Forwarder {
         for (number, (udp, tcp)) in listeners.per_worker.into_iter().enumerate() {
             let (orders_in, orders) = channel();
             let (letters_in, letters) = sync_channel(LETTERS);
-            let counters = Arc::new(Counters::new());
-            let pulse = Arc::new(Pulse::default());
+            let (counters, pulse) = (Arc::new(Counters::new()), Arc::new(Pulse::default()));
             let udp: Vec<Arc<dotgate_net::UdpSocket>> = udp.into_iter().map(Arc::new).collect();
             let watched = udp.iter().map(Arc::downgrade).collect();
             let parts = Parts {
@@ -172,6 +174,7 @@ impl Forwarder {
             slots,
             reports,
             last_packet,
+            upstream_log: UpstreamLog::default(),
         };
         forwarder.publish_awaited();
         forwarder.tell_awaited();
@@ -307,10 +310,7 @@ fn is_own_listener(
 fn find_udp_path() -> Result<UdpPath, StartError> {
     let found = UdpPath::find().map_err(StartError::NoUdp)?;
     if let Some(reason) = found.refused {
-        warn!(
-            %reason,
-            "the system refuses to batch datagrams (recvmmsg, sendmmsg): one call for each, at a higher cost in CPU"
-        );
+        say!(UDP_NOT_BATCHED, reason = %reason);
     }
     Ok(found.path)
 }

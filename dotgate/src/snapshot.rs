@@ -16,12 +16,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::log::message::say;
 use dotgate_core::cache::{Cache, SavedEntry};
 use dotgate_core::{CacheSettings, Moment, Restoration};
 use thiserror::Error;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
-use tracing::{info, warn};
 
 use self::format::{Unreadable, Verified, Writing};
 use self::place::Refused;
@@ -97,21 +97,22 @@ impl Snapshot {
             let _turn = snapshot.turn.lock().unwrap_or_else(PoisonError::into_inner);
             let file = snapshot.path.display();
             match snapshot.read() {
-                Ok(Some(restored)) => info!(
-                    %file,
+                Ok(Some(restored)) => say!(
+                    SNAPSHOT_RESTORED,
+                    file = %file,
                     entries = restored.entries,
                     left_out = restored.left_out,
-                    age_seconds = restored.age.as_secs(),
-                    "the cache has what its snapshot kept"
+                    age_seconds = restored.age.as_secs()
                 ),
-                Ok(None) => info!(%file, "there is no snapshot of the cache yet: it starts empty"),
+                Ok(None) => say!(SNAPSHOT_ABSENT, file = %file),
                 Err(problem) => {
-                    warn!(%file, "the snapshot of the cache is not read, it starts empty: {problem}")
+                    say!(SNAPSHOT_UNREADABLE, file = %file, reason = %problem);
                 }
             }
         });
         if let Err(error) = begun {
-            warn!(%error, "the snapshot of the cache is not read, it starts empty: no thread could be had");
+            let file = self.path.display();
+            say!(SNAPSHOT_UNREADABLE, file = %file, reason = %error);
         }
     }
 
@@ -127,23 +128,24 @@ impl Snapshot {
         });
         let file = self.path.display();
         if let Err(error) = begun {
-            warn!(%file, %error, "the cache is not kept over the restart: no thread could be had");
+            say!(SNAPSHOT_UNSAVED, file = %file, reason = %error);
             return;
         }
         match timeout(PATIENCE, outcome).await {
-            Ok(Ok(Ok(entries))) => info!(%file, entries, "the cache is kept in its snapshot"),
+            Ok(Ok(Ok(entries))) => say!(SNAPSHOT_SAVED, file = %file, entries = entries),
             Ok(Ok(Err(problem))) => {
-                warn!(%file, "the cache is not kept over the restart: {problem}");
+                say!(SNAPSHOT_UNSAVED, file = %file, reason = %problem);
             }
-            Ok(Err(_)) => warn!(%file, "the cache is not kept over the restart: a bug, told above"),
+            Ok(Err(_)) => {
+                say!(SNAPSHOT_UNSAVED, file = %file, reason = "a bug: see the line before")
+            }
             Err(_) => {
                 given_up.store(true, Relaxed);
-                warn!(
-                    %file,
-                    "the cache is not kept over the restart: writing it takes more than {} s; name a file on a \
-                     faster disk",
+                let reason = format!(
+                    "writing it takes more than {} s: name a file on a faster disk",
                     PATIENCE.as_secs()
                 );
+                say!(SNAPSHOT_UNSAVED, file = %file, reason = reason);
             }
         }
     }

@@ -24,13 +24,15 @@ use std::sync::mpsc::{Receiver, TryRecvError};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use dotgate_core::{Action, Count, Counters, Engine, Letter, Moment, Settings, Shared};
+use dotgate_core::{Action, Count, Counters, Engine, Letter, LogDetail, Moment, Settings, Shared};
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Registry, Waker};
 
 #[cfg(test)]
 pub(crate) use self::control::STANDING;
-pub use self::control::{LateSockets, Order, Parts, Reconfiguration, Report, Reports};
+pub use self::control::{
+    LateSockets, Order, Parts, Reconfiguration, Report, Reports, SessionOpened,
+};
 use self::datagrams::Datagrams;
 use self::places::{Owner, Places};
 use self::post::Post;
@@ -38,6 +40,7 @@ pub use self::post::{LETTERS, Postbox};
 pub use self::pulse::Pulse;
 use self::sessions::Sessions;
 use self::streams::{Accepted, Streams};
+use crate::log;
 
 /// Reads or batches of one socket in one turn.
 const ROUNDS: usize = 4;
@@ -91,8 +94,12 @@ struct Outlet {
 }
 
 impl Outlet {
+    /// What is of use at `debug` and `trace` alone leaves half of the room to what an operator must not miss.
     fn tell(&self, report: Report) {
-        if self.reports.try_send((self.number, report)).is_err() {
+        let is_detail =
+            matches!(&report, Report::Event(event) if event.detail() > LogDetail::Usual);
+        let is_half_full = self.reports.capacity() < self.reports.max_capacity() / 2;
+        if is_detail && is_half_full || self.reports.try_send((self.number, report)).is_err() {
             self.counters.add(Count::EventsDropped);
         }
     }
@@ -185,6 +192,7 @@ impl Worker {
     fn turn(&mut self, events: &Events) {
         let now = now();
         self.pulse.beat(now);
+        self.engine.set_log_detail(log::detail());
         std::mem::swap(&mut self.again, &mut self.unfinished);
         // What upstreams sent answers clients that wait already, so it comes first.
         for is_upstreams_turn in [true, false] {
@@ -354,6 +362,9 @@ impl Worker {
                 Ok(Order::Drain) => self.phase = Phase::Draining,
                 Ok(Order::HandOver(addresses)) => self.hand_over(&addresses),
                 Ok(Order::Listen(sockets)) => self.listen(&sockets),
+                Ok(Order::OpenFirstSession(upstream)) => {
+                    self.engine.open_first_session(now, upstream);
+                }
                 Ok(Order::Probe(upstream)) => self.engine.probe(now, upstream),
                 Ok(Order::Reconfigure(to)) => self.reconfigure(now, &to),
                 #[cfg(test)]

@@ -17,7 +17,7 @@ use dotgate::config::setting::Absent;
 use dotgate::config::settings::TABLE;
 use dotgate::config::{
     Amount, ByteCount, Config, ConnectionLimits, Endpoint, Environment, Loaded, LocalName,
-    LogFormat, LogLevel, Note, Origin, Problem, Profile, UpstreamsFault, load,
+    LogFormat, LogLevel, Note, Origin, Problem, Profile, StartPolicy, UpstreamsFault, load,
 };
 
 const RIGHT: [(&str, &str); 4] = [
@@ -71,6 +71,7 @@ fn what_is_not_set_has_the_documented_default() {
     assert_eq!(server.udp_response_max, 1232);
     assert_eq!(server.take_over_socket, None);
     assert_eq!(server.drain_max, Duration::from_secs(8));
+    assert_eq!(server.start, StartPolicy::ServeAnyway);
     assert_eq!(query.deadline, Duration::from_secs(4));
     assert_eq!(query.in_flight_max, 20_000);
     assert_eq!(query.in_flight_per_client_max, 1_000);
@@ -106,6 +107,7 @@ fn every_variable_changes_what_it_says() {
         ("DOTGATE_SERVER_UDP_RESPONSE_MAX", "512"),
         ("DOTGATE_SERVER_TAKE_OVER_SOCKET", "take-over.sock"),
         ("DOTGATE_SERVER_DRAIN_MAX", "0s"),
+        ("DOTGATE_SERVER_START", "wait"),
         ("DOTGATE_QUERY_DEADLINE", "1800ms"),
         ("DOTGATE_QUERY_IN_FLIGHT_MAX", "100"),
         ("DOTGATE_QUERY_IN_FLIGHT_PER_CLIENT_MAX", "1"),
@@ -136,6 +138,7 @@ fn every_variable_changes_what_it_says() {
         Some(Path::new("take-over.sock"))
     );
     assert_eq!(server.drain_max, Duration::ZERO);
+    assert_eq!(server.start, StartPolicy::Wait);
     assert_eq!(query.deadline, Duration::from_millis(1800));
     assert_eq!(query.in_flight_max, 100);
     assert_eq!(query.in_flight_per_client_max, 1);
@@ -399,6 +402,7 @@ fn the_shipped_pages_are_those_of_the_table() {
         (Page::Settings, "docs/settings.md"),
         (Page::FullFile, "etc/full.toml"),
         (Page::Metrics, "docs/metrics.md"),
+        (Page::LogMessages, "docs/log-messages.md"),
         (Page::Manual, "docs/man/dotgate.8"),
         (Page::OpenApi, "docs/openapi.json"),
         (Page::FileSchema, "etc/dotgate.schema.json"),

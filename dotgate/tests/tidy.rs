@@ -419,3 +419,27 @@ fn comments_and_strings_are_no_code() {
         "fn a() {}\n"
     );
 }
+
+#[test]
+fn every_log_line_is_an_entry_of_the_table_of_messages() {
+    let macros = [
+        "error!(", "warn!(", "info!(", "debug!(", "trace!(", "event!(",
+    ];
+    let mut found = Vec::new();
+    for (name, source) in product_files() {
+        if name.ends_with("src/log/message.rs") {
+            continue;
+        }
+        let uses = |line: &&str| macros.iter().any(|it| code_of(line).contains(it));
+        found.extend(
+            source
+                .lines()
+                .filter(uses)
+                .map(|line| format!("{name}: {line}")),
+        );
+    }
+    assert!(
+        found.is_empty(),
+        "log with `say!`, so that docs/log-messages.md is whole: {found:#?}"
+    );
+}

@@ -139,7 +139,7 @@ impl Engine {
                 self.note_released(now, &waiter);
             }
             self.count(Count::Answered);
-            self.count_waited(now, &waiter, key, Outcome::Answered, stored.rcode());
+            self.count_waited(now, &waiter, key, (Outcome::Answered, stored.rcode()), None);
             self.end_waiter(&waiter);
         }
         self.remove_exchange(now, key, None);
@@ -238,7 +238,7 @@ impl Engine {
             ede,
         );
         self.count(Count::Failed);
-        self.count_failed(now, waiter, key, failure);
+        self.count_failed(now, waiter, key, failure, upstream);
         self.end_waiter(waiter);
     }
 
@@ -252,7 +252,7 @@ impl Engine {
         self.deliver_error(waiter.client, &asked, &question, opcode::QUERY, rcode, ede);
         self.count_limit(Limit::ClientMemory);
         self.count(Count::Failed);
-        self.count_failed(now, waiter, key, failure);
+        self.count_failed(now, waiter, key, failure, None);
         self.end_waiter(waiter);
     }
 

@@ -88,7 +88,13 @@ impl Engine {
         };
         self.count(Count::ClientsRefused);
         let refusal = Refusal::PROHIBITED;
-        self.count_at_once(client, front.rtype, Outcome::Prohibited, refusal.rcode);
+        self.count_at_once(
+            client,
+            front.rtype,
+            front.question,
+            Outcome::Prohibited,
+            refusal.rcode,
+        );
         let asked = Asked {
             id: front.id,
             flags: front.flags,
@@ -110,7 +116,13 @@ impl Engine {
     fn reject(&mut self, client: Client, reject: &Reject<'_>) {
         let refusal = Refusal::of_fault(&reject.fault);
         self.count(Count::QueriesMalformed);
-        self.count_at_once(client, 0, Outcome::Malformed, refusal.rcode);
+        self.count_at_once(
+            client,
+            0,
+            reject.question,
+            Outcome::Malformed,
+            refusal.rcode,
+        );
         let asked = Asked {
             id: reject.id,
             flags: reject.flags,
@@ -148,7 +160,13 @@ impl Engine {
         let asked = self.asked(client, query);
         if let Some((zone, data)) = self.settings.local_zones.answer(question) {
             self.count(Count::QueriesLocal);
-            self.count_at_once(client, query.rtype, Outcome::Local, data.rcode());
+            self.count_at_once(
+                client,
+                query.rtype,
+                query.question,
+                Outcome::Local,
+                data.rcode(),
+            );
             let hop = asked.hop(None, false);
             self.deliver(client, |_, out| {
                 write_local(out, query.question, zone, data, &hop)
@@ -269,7 +287,13 @@ impl Engine {
     fn shed(&mut self, client: Client, query: &Query<'_>, asked: &Asked) {
         self.count(Count::QueriesShed);
         let failure = Failure::Overload;
-        self.count_at_once(client, query.rtype, Outcome::Shed, failure.rcode());
+        self.count_at_once(
+            client,
+            query.rtype,
+            query.question,
+            Outcome::Shed,
+            failure.rcode(),
+        );
         let ede = Some((failure.ede(), failure.text()));
         self.deliver_error(
             client,
@@ -282,7 +306,7 @@ impl Engine {
     }
 
     fn refuse(&mut self, client: Client, query: &Query<'_>, outcome: Outcome, refusal: Refusal) {
-        self.count_at_once(client, query.rtype, outcome, refusal.rcode);
+        self.count_at_once(client, query.rtype, query.question, outcome, refusal.rcode);
         let asked = self.asked(client, query);
         self.deliver_error(
             client,

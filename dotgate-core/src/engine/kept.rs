@@ -189,7 +189,8 @@ impl Engine {
         let Some(rcode) = self.deliver_kept(client, asked, exact, told) else {
             return false;
         };
-        self.count_at_once(client, asks.question.rtype(), told.outcome(), rcode);
+        self.count_query(client, asks.question.rtype(), told.outcome(), rcode);
+        self.trace_query(client, exact, told.outcome(), rcode);
         true
     }
 
@@ -446,7 +447,7 @@ impl Engine {
             return false;
         };
         self.count(Count::AnsweredKept);
-        self.count_waited(now, waiter, key, told.outcome(), rcode);
+        self.count_waited(now, waiter, key, (told.outcome(), rcode), None);
         true
     }
 

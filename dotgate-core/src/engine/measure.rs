@@ -29,43 +29,71 @@ impl Engine {
     }
 
     /// A query that is answered in the turn in which it came.
-    pub(super) fn count_at_once(&self, client: Client, qtype: u16, outcome: Outcome, rcode: u16) {
+    pub(super) fn count_at_once(
+        &mut self,
+        client: Client,
+        qtype: u16,
+        question: &[u8],
+        outcome: Outcome,
+        rcode: u16,
+    ) {
+        self.count_query(client, qtype, outcome, rcode);
+        self.trace_query(client, question, outcome, rcode);
+    }
+
+    /// The same without the log.
+    pub(super) fn count_query(&self, client: Client, qtype: u16, outcome: Outcome, rcode: u16) {
         self.tally
             .at_once(client.transport(), qtype, outcome, rcode);
     }
 
     /// A waiter that gets the response of an upstream.
     pub(super) fn count_answered(
-        &self,
+        &mut self,
         now: Moment,
         waiter: &Waiter,
         key: ExchangeKey,
         upstream: usize,
     ) {
         let rcode = self.upstreams.response().rcode();
-        self.count_waited(now, waiter, key, Outcome::Answered, rcode);
+        self.count_waited(now, waiter, key, (Outcome::Answered, rcode), Some(upstream));
         self.tally.total(upstream, now.since(waiter.asked_at));
     }
 
     /// A waiter that gets a failure.
     pub(super) fn count_failed(
-        &self,
+        &mut self,
         now: Moment,
         waiter: &Waiter,
         key: ExchangeKey,
         failure: Failure,
+        upstream: Option<usize>,
     ) {
-        self.count_waited(now, waiter, key, Outcome::Failed, failure.rcode());
+        let ended = (Outcome::Failed, failure.rcode());
+        self.observe_waited(now, waiter, key, ended);
+        self.log_waiter(now, waiter, key, ended, upstream, Some(failure));
         self.tally.failure(failure);
     }
 
+    /// A waiter that gets an answer, of an upstream that may be known to another worker alone.
     pub(super) fn count_waited(
+        &mut self,
+        now: Moment,
+        waiter: &Waiter,
+        key: ExchangeKey,
+        ended: (Outcome, u16),
+        upstream: Option<usize>,
+    ) {
+        self.observe_waited(now, waiter, key, ended);
+        self.log_waiter(now, waiter, key, ended, upstream, None);
+    }
+
+    fn observe_waited(
         &self,
         now: Moment,
         waiter: &Waiter,
         key: ExchangeKey,
-        outcome: Outcome,
-        rcode: u16,
+        (outcome, rcode): (Outcome, u16),
     ) {
         let exchange = self.exchanges.get(key);
         let qtype = exchange.map_or(0, |exchange| exchange.question.rtype());

@@ -51,6 +51,13 @@ impl Engine {
         self.upstreams.close_all_sessions();
     }
 
+    /// Opens a session to an upstream that has none, before a client asks: so the first of them need not wait for it, and
+    /// an operator learns at the start of the program whether the upstream can be reached.
+    pub fn open_first_session(&mut self, now: Moment, upstream: usize) {
+        self.upstreams.open_first_session(now, upstream);
+        self.settle(now);
+    }
+
     /// Finds out whether an upstream answers, for somebody who asks about it. Where something is in flight to it
     /// already, that will show it.
     pub fn probe(&mut self, now: Moment, upstream: usize) {

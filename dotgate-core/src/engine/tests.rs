@@ -18,6 +18,7 @@ mod memory;
 mod message;
 mod places;
 mod protocol;
+mod query_log;
 mod reconfigure;
 mod sessions;
 mod stale;

@@ -313,6 +313,15 @@ impl Upstreams {
             && !cfg!(planted = "ill-upstream-is-never-tried")
     }
 
+    /// Opens a session to an upstream that has none, before a client asks.
+    pub(crate) fn open_first_session(&mut self, now: Moment, upstream: usize) {
+        let is_configured = self.pools.is_configured(upstream);
+        let pool = self.pools.get(upstream).filter(|_| is_configured);
+        if pool.is_some_and(|pool| pool.keys().is_empty()) {
+            self.open_session(now, upstream);
+        }
+    }
+
     /// Finds out whether an upstream answers, for somebody who asks about it. Where something is in flight to it
     /// already, that will show it.
     pub(crate) fn probe(&mut self, now: Moment, upstream: usize) {
@@ -352,6 +361,7 @@ impl Upstreams {
         session.send(Asker::Probe(hash), query, &mut self.random, now);
         self.tally.attempt(upstream, AttemptKind::Probe, reuses);
         self.tally.count(Count::Probes);
+        self.log_probe(upstream, None);
         self.mark_dirty(key);
     }
 

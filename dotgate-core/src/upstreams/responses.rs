@@ -78,7 +78,7 @@ impl Upstreams {
         let mut received = Received::Nothing;
         match asker {
             Asker::Retired(_) => self.tally.count(Count::ResponsesLate),
-            Asker::Probe(_) => {}
+            Asker::Probe(_) => self.log_probe(upstream, round_trip),
             Asker::Exchange(exchange) => {
                 self.tally.count(Count::Responses);
                 if let Some(completed) = self.on_response(now, exchange, key, id) {

@@ -117,6 +117,7 @@ impl Upstreams {
             && let Some(counters) = self.tally.upstream(session.upstream)
         {
             counters.add_ending(ending);
+            self.log_session_ended(&session, ending);
         }
         if let Some(pool) = self.pools.get_mut(session.upstream) {
             pool.remove(key);

@@ -10,8 +10,7 @@ use super::step::{Ask, By, ClientDeed, ReplyForm, Step};
 use super::words::{Line, Mistake, Names};
 use super::{Scenario, StepLine, Upstream};
 
-const STEPS: &str =
-    "QUERY, LOAD, TIME_PASSES, SUSPEND, STALL, UPSTREAM, REPLY, CLIENT, COUNT_ANEW or a CHECK_...";
+const STEPS: &str = "QUERY, LOAD, TIME_PASSES, SUSPEND, STALL, START, UPSTREAM, REPLY, CLIENT, COUNT_ANEW or a CHECK_...";
 
 /// Names that clients ask for once each where nothing else is said.
 const UNIQUE: &str = "unique-*";
@@ -76,6 +75,7 @@ impl Reader<'_> {
             "TIME_PASSES" => Step::TimePasses(self.line.span()?),
             "SUSPEND" => Step::Suspend(self.line.time()?),
             "STALL" => Step::Stall(self.worker()?, self.line.time()?),
+            "START" => Step::Start,
             "COUNT_ANEW" => Step::CountAnew(self.line.rest()),
             "UPSTREAM" => Step::Upstream(self.upstream()?, self.deed()?),
             "REPLY" => self.reply()?,

@@ -148,6 +148,11 @@ impl<'s> Run<'s> {
                 self.pass(*span);
             }
             Step::Stall(worker, span) => self.sim.stall(*worker, *span),
+            Step::Start => {
+                for upstream in 0..self.sim.upstreams() {
+                    self.sim.open_first_session(0, upstream);
+                }
+            }
             Step::CountAnew(words) => self.mark = mark(&self.sim, words.clone()),
             Step::Upstream(upstream, deed) => self.befall(*upstream, deed),
             Step::Reply(upstream, names, form) => {

@@ -26,6 +26,8 @@ pub(super) enum Step {
     Suspend(Duration),
     /// One worker is kept from its work.
     Stall(usize, Duration),
+    /// The first worker opens a session to each upstream, as at the start of the program.
+    Start,
     /// What is checked from now on begins here. The words stand before it in the table.
     CountAnew(String),
     Upstream(usize, Deed),

@@ -22,7 +22,7 @@ fn a_line_that_cannot_be_understood_is_told_with_its_place_and_what_should_stand
     let rows = [
         (
             "TIME_PASES 1s",
-            "QUERY, LOAD, TIME_PASSES, SUSPEND, STALL, UPSTREAM, REPLY, CLIENT, COUNT_ANEW or a CHECK_..., found \"TIME_PASES\"",
+            "QUERY, LOAD, TIME_PASSES, SUSPEND, STALL, START, UPSTREAM, REPLY, CLIENT, COUNT_ANEW or a CHECK_..., found \"TIME_PASES\"",
         ),
         (
             "TIME_PASSES 1",

@@ -8,7 +8,6 @@ use dotgate_core::Moment;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
-use tracing::{error, warn};
 
 use super::liveness::{Liveness, Standing};
 use super::now;
@@ -16,6 +15,8 @@ use super::readiness::{Readiness, Reason, Verdict};
 use super::sources::Sources;
 use super::token::{Token, is_open_to_all};
 use crate::config::AdminConfig;
+use crate::log::message::say;
+use crate::log::with_hint;
 
 /// How often one who waits for a woken worker looks.
 const LOOK: Duration = Duration::from_millis(10);
@@ -76,16 +77,18 @@ impl Access {
     /// used is logged, and nobody has it.
     pub fn load(config: &AdminConfig) -> Access {
         if let Some(file) = config.token_file.as_deref().filter(|it| is_open_to_all(it)) {
-            warn!(
+            say!(
+                TOKEN_READABLE,
                 file = %file.display(),
-                "every user of this host can read or write the file of the admin token: take that away (chmod o-rwx)"
+                hint = "chmod o-rwx takes that away"
             );
         }
         let token = match config.token_file.as_deref().map(Token::load) {
             None => TokenState::NotSet,
             Some(Ok(token)) => TokenState::Set(token),
             Some(Err(problem)) => {
-                error!("{problem}\n  Until then nobody can use the token.");
+                let (reason, hint) = with_hint(&problem);
+                say!(TOKEN_UNUSABLE, reason = reason, hint = hint);
                 TokenState::Broken
             }
         };
@@ -163,6 +166,9 @@ impl Endpoint {
         let mut reasons = worker_reasons(&self.look_at_workers(now));
         if self.sources.is_draining() {
             reasons.push(Reason::Draining);
+        }
+        if self.sources.awaits_upstream() {
+            reasons.push(Reason::NoUpstreamReached);
         }
         let awaited = self.sources.awaited();
         if !awaited.is_empty() {

@@ -51,6 +51,8 @@ pub(super) enum Reason {
     NoWorkerLeft,
     /// No upstream is well; each with its failure.
     NoUpstreamWell(String),
+    /// No session to an upstream was opened yet, and the settings have this instance wait for one.
+    NoUpstreamReached,
     /// This host does not have these listening addresses yet. A standby is to take them over when they come, so it is
     /// ready even if it has none.
     AddressesAwaited(String),
@@ -60,7 +62,10 @@ impl Reason {
     /// Whether it keeps this instance from serving.
     fn prevents_serving(&self) -> bool {
         match self {
-            Reason::Draining | Reason::WorkerStill(_) | Reason::NoWorkerLeft => true,
+            Reason::Draining
+            | Reason::NoUpstreamReached
+            | Reason::NoWorkerLeft
+            | Reason::WorkerStill(_) => true,
             Reason::WorkerEnded(_) | Reason::NoUpstreamWell(_) | Reason::AddressesAwaited(_) => {
                 false
             }
@@ -78,6 +83,10 @@ impl fmt::Display for Reason {
             Reason::AddressesAwaited(addresses) => {
                 write!(f, "not on this host yet: {addresses}")
             }
+            Reason::NoUpstreamReached => write!(
+                f,
+                "no session to any upstream since the start (DOTGATE_SERVER_START=wait)"
+            ),
             Reason::NoUpstreamWell(failures) => write!(f, "no upstream is well: {failures}"),
         }
     }
@@ -111,7 +120,10 @@ impl Readiness {
             } else {
                 BACK_AFTER
             };
-            if reasons.contains(&Reason::Draining) || now.since(since) >= patience {
+            let is_at_once = reasons
+                .iter()
+                .any(|it| matches!(it, Reason::Draining | Reason::NoUpstreamReached));
+            if is_at_once || now.since(since) >= patience {
                 self.is_ready = can_serve;
                 self.differs_since = None;
             }
@@ -140,6 +152,16 @@ mod tests {
         assert_eq!(readiness.judge(at(0), &[]), Verdict::Ready);
         let draining = [Reason::Draining];
         assert_eq!(readiness.judge(at(1), &draining), Verdict::NotReady);
+    }
+
+    #[test]
+    fn before_the_first_session_it_is_unready_at_once_and_ready_a_second_after_it() {
+        let mut readiness = Readiness::new();
+        let waits = [Reason::NoUpstreamReached];
+        assert_eq!(readiness.judge(at(0), &waits), Verdict::NotReady);
+        assert_eq!(readiness.judge(at(60_000), &waits), Verdict::NotReady);
+        assert_eq!(readiness.judge(at(60_100), &[]), Verdict::NotReady);
+        assert_eq!(readiness.judge(at(61_100), &[]), Verdict::Ready);
     }
 
     #[test]

@@ -5,13 +5,13 @@
 
 use std::error::Error;
 
+use crate::log::message::say;
 use data_encoding::HEXUPPER_PERMISSIVE;
 use domain::base::Name;
 use hyper::body::{Body, Bytes};
 use hyper::header::{ACCEPT, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use serde_json::json;
-use tracing::{info, warn};
 
 use super::body::{Flush, read_flush, read_level};
 use super::cache::{CacheReport, lower_case};
@@ -177,16 +177,13 @@ where
                 Flush::Name(name) => cache.flush_name(&lower_case(&name)),
                 Flush::Below(name) => cache.flush_below(&lower_case(&name)),
             };
-            info!(flushed, "the cache was flushed by order");
+            say!(CACHE_FLUSHED, entries = flushed);
             document(StatusCode::OK, &Flushed { flushed })
         }
         Path::LogLevel => {
             let level = read_level(body).await?;
             log::set_level(level);
-            warn!(
-                level = level.word(),
-                "the log level was changed, until the next start"
-            );
+            say!(LEVEL_CHANGED, level = level.word());
             document(StatusCode::OK, &json!({ "level": level.word() }))
         }
     })

@@ -11,9 +11,8 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use tracing::warn;
-
 use crate::config::AdminSocket;
+use crate::log::message::say;
 use crate::take_over::{Inherited, Role, folder_fault, remove_socket};
 
 /// The socket, bound and not yet served.
@@ -107,7 +106,7 @@ impl Socket {
             Err(reason) if wanted.is_named => Err(reason),
             Err(reason) => {
                 let path = wanted.path.display();
-                warn!(%path, %reason, "no admin socket: commands use DOTGATE_ADMIN_LISTEN");
+                say!(NO_ADMIN_SOCKET, path = %path, reason = %reason);
                 Ok(None)
             }
         }

@@ -25,6 +25,7 @@ pub struct Sources {
     shared: Shared,
     workers: Vec<RunningWorker>,
     is_draining: AtomicBool,
+    awaits_upstream: AtomicBool,
     reloads: Record,
 }
 
@@ -44,6 +45,7 @@ impl Sources {
             shared,
             workers,
             is_draining: AtomicBool::new(false),
+            awaits_upstream: AtomicBool::new(false),
             reloads: Record::default(),
         }
     }
@@ -144,6 +146,16 @@ impl Sources {
     /// Whether the end was ordered.
     pub fn is_draining(&self) -> bool {
         self.is_draining.load(Relaxed)
+    }
+
+    /// Whether this instance is not ready before a session to an upstream was opened, and none was yet.
+    pub fn awaits_upstream(&self) -> bool {
+        self.awaits_upstream.load(Relaxed)
+    }
+
+    /// Sets whether it does.
+    pub(crate) fn set_awaits_upstream(&self, awaits: bool) {
+        self.awaits_upstream.store(awaits, Relaxed);
     }
 
     /// Takes note that the end was ordered.

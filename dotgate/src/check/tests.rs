@@ -109,6 +109,7 @@ server.udp_response_max         default                 1232
 server.client_memory            default                 auto
 server.take_over_socket         -                       (not set)
 server.drain_max                default                 8s
+server.start                    default                 serve-anyway
 query.deadline                  default                 4s
 query.in_flight_max             default                 20000
 query.in_flight_per_client_max  default                 1000

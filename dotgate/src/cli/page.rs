@@ -5,9 +5,10 @@ use std::io::{self, Write};
 use super::manual;
 use crate::admin::openapi;
 use crate::config::{reference, schema};
+use crate::log;
 use crate::metrics;
 
-/// A page made from the table of settings, or from that of metrics.
+/// A page made from one of the tables in the code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Page {
     /// `docs/settings.md`.
@@ -16,6 +17,8 @@ pub enum Page {
     FullFile,
     /// `docs/metrics.md`.
     Metrics,
+    /// `docs/log-messages.md`.
+    LogMessages,
     /// `docs/man/dotgate.8`.
     Manual,
     /// `docs/openapi.json`.
@@ -25,10 +28,11 @@ pub enum Page {
 }
 
 impl Page {
-    pub(super) const ALL: [Page; 6] = [
+    pub(super) const ALL: [Page; 7] = [
         Page::Settings,
         Page::FullFile,
         Page::Metrics,
+        Page::LogMessages,
         Page::Manual,
         Page::OpenApi,
         Page::FileSchema,
@@ -40,6 +44,7 @@ impl Page {
             Page::Settings => "settings.md",
             Page::FullFile => "full.toml",
             Page::Metrics => "metrics.md",
+            Page::LogMessages => "log-messages.md",
             Page::Manual => "dotgate.8",
             Page::OpenApi => "openapi.json",
             Page::FileSchema => "dotgate.schema.json",
@@ -52,6 +57,7 @@ impl Page {
             Page::Settings => reference::settings_page(),
             Page::FullFile => reference::full_file(),
             Page::Metrics => metrics::reference_page(),
+            Page::LogMessages => log::reference_page(),
             Page::Manual => manual::page(),
             Page::OpenApi => openapi::description(),
             Page::FileSchema => schema::file(),

@@ -20,7 +20,7 @@ use super::settings as table;
 use super::spec::{Spec, Written};
 use super::upstream::UpstreamConfig;
 use super::upstreams;
-use super::words::{LocalName, LogFormat, LogLevel, Profile, QueryClass};
+use super::words::{LocalName, LogFormat, LogLevel, Profile, QueryClass, StartPolicy};
 use crate::tls::AuthoritySources;
 
 /// The most workers that `auto` makes: more are seldom of use, and each has sessions of its own.
@@ -62,6 +62,8 @@ pub struct ServerConfig {
     pub take_over_socket: Option<PathBuf>,
     /// How long clients are still served after a signal to stop.
     pub drain_max: Duration,
+    /// What to do at the start while no upstream is reachable.
+    pub start: StartPolicy,
 }
 
 /// What is logged, and how.
@@ -345,6 +347,14 @@ impl Config {
     }
 }
 
+impl Config {
+    /// Finds out the format of the log, whatever else is wrong.
+    pub(super) fn understand_log_format(spec: &Spec) -> Option<LogFormat> {
+        let problems = &mut Vec::new();
+        Reader { spec, problems }.value(&table::LOG_FORMAT)
+    }
+}
+
 impl ClientConfig {
     /// Finds out what `spec` means for a command that asks the running dotgate. `None` only if problems were added.
     pub(super) fn understand(spec: &Spec, problems: &mut Vec<Problem>) -> Option<Self> {
@@ -385,6 +395,7 @@ fn read_server(reader: &mut Reader<'_>) -> Option<ServerConfig> {
     let client_memory = reader.value(&table::SERVER_CLIENT_MEMORY);
     let take_over_socket = reader.optional(&table::SERVER_TAKE_OVER_SOCKET);
     let drain_max = reader.value(&table::SERVER_DRAIN_MAX);
+    let start = reader.value(&table::SERVER_START);
     Some(ServerConfig {
         listen: listen?,
         workers: worker_count(workers?),
@@ -393,6 +404,7 @@ fn read_server(reader: &mut Reader<'_>) -> Option<ServerConfig> {
         client_memory: client_memory?,
         take_over_socket,
         drain_max: drain_max?,
+        start: start?,
     })
 }
 

@@ -25,7 +25,7 @@ use super::kinds::{
     Size, SomeOf, Time, Upstreams,
 };
 use super::setting::{Absent, Entry, Names, Reload, Setting, Subject, UpstreamKey};
-use super::words::{LocalName, LogFormat, LogLevel};
+use super::words::{LocalName, LogFormat, LogLevel, StartPolicy};
 
 pub use cache::{
     CACHE_EXCEPT, CACHE_FAILURE_TTL_MAX, CACHE_NEGATIVE_TTL_MAX, CACHE_NXDOMAIN_ALL_TYPES,
@@ -55,6 +55,7 @@ pub static TABLE: &[Subject] = &[
     &SERVER_CLIENT_MEMORY,
     &SERVER_TAKE_OVER_SOCKET,
     &SERVER_DRAIN_MAX,
+    &SERVER_START,
     &QUERY_DEADLINE,
     &QUERY_IN_FLIGHT_MAX,
     &QUERY_IN_FLIGHT_PER_CLIENT_MAX,
@@ -326,6 +327,24 @@ pub static SERVER_DRAIN_MAX: Setting<Time> = Setting {
         lowest: Duration::ZERO,
         highest: Duration::from_secs(300),
     },
+};
+
+/// `DOTGATE_SERVER_START`.
+pub static SERVER_START: Setting<OneOf<StartPolicy>> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "server",
+            key: "start",
+        },
+        reload: Reload::Restart,
+        absent: Absent::Default("serve-anyway"),
+        doc: "What to do at the start while no upstream is reachable. `serve-anyway`: serve, and report ready. `wait`: \
+              serve, but `/readyz` returns 503 until a session to one upstream has been opened. `fail`: if none could \
+              be opened within 8 seconds, exit with status 1 and the reasons; a replacement then leaves the running \
+              process in place.",
+        example: "wait",
+    },
+    kind: OneOf(PhantomData),
 };
 
 /// `DOTGATE_TCP_CONNECTIONS_MAX`.

@@ -85,6 +85,29 @@ impl Word for LogFormat {
     }
 }
 
+/// What to do at the start while no upstream is reachable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartPolicy {
+    /// Serve, and say ready.
+    ServeAnyway,
+    /// Serve, and say not ready.
+    Wait,
+    /// End.
+    Fail,
+}
+
+impl Word for StartPolicy {
+    const ALL: &'static [Self] = &[Self::ServeAnyway, Self::Wait, Self::Fail];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::ServeAnyway => "serve-anyway",
+            Self::Wait => "wait",
+            Self::Fail => "fail",
+        }
+    }
+}
+
 /// The usage profile towards upstreams (RFC 8310 section 5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Profile {

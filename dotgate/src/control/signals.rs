@@ -5,11 +5,11 @@
 
 use std::io;
 
+use crate::log::message::say;
 use dotgate_net::signals::{MEANINGLESS, REPORT};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tracing::info;
 
 /// All signals that are listened to.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ impl Signals {
                 _ = self.hang_up.recv() => return Asked::Reload,
                 _ = self.report.recv() => return Asked::Status,
                 Some(signal) = self.meaningless.recv() => {
-                    info!(signal, "ignored: this signal has no meaning here");
+                    say!(SIGNAL_IGNORED, signal = signal);
                 }
             }
         }

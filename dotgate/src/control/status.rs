@@ -2,10 +2,10 @@
 
 use dotgate_core::Gauge;
 use dotgate_core::labels::{ClientTransport, Outcome, RecordType};
-use tracing::info;
 
 use super::now;
 use crate::admin::{Sources, upstream_reports};
+use crate::log::message::say;
 
 /// Logs what is known now: one line for this instance, and one for each upstream.
 pub(super) fn log_status(sources: &Sources) {
@@ -15,7 +15,8 @@ pub(super) fn log_status(sources: &Sources) {
         workers.map(|worker| worker.counters().gauge(gauge)).sum()
     };
     let cache = sources.cache().usage();
-    info!(
+    say!(
+        STATUS,
         uptime_seconds = now().since(sources.started()).as_secs(),
         queries = queries(Outcome::ALL),
         answered = queries(&[Outcome::Answered]),
@@ -27,11 +28,11 @@ pub(super) fn log_status(sources: &Sources) {
         cache_entries = cache.entries,
         cache_bytes = cache.bytes_used,
         cache_bytes_max = cache.bytes_max,
-        awaited = sources.awaited().join(","),
-        "status"
+        awaited = sources.awaited().join(",")
     );
     for report in upstream_reports(sources, now()) {
-        info!(
+        say!(
+            UPSTREAM_STATUS,
             upstream = report.upstream,
             state = report.state,
             state_seconds = report.state_seconds,
@@ -41,8 +42,7 @@ pub(super) fn log_status(sources: &Sources) {
             handshakes = report.handshakes,
             last_error = report.last_error,
             last_error_seconds = report.last_error_seconds,
-            certificate_days_left = report.certificate_days_left,
-            "status of an upstream"
+            certificate_days_left = report.certificate_days_left
         );
     }
 }

@@ -17,7 +17,7 @@ use super::session::SessionFailure;
 use crate::config::{Escaped, UpstreamConfig};
 use crate::tls::{CertificateFacts, HandshakeFacts};
 use crate::upstreams::Upstream;
-use crate::worker::Report;
+use crate::worker::{Report, SessionOpened};
 
 fn write_line(out: &mut dyn Write, title: &str, value: impl Display) -> io::Result<()> {
     writeln!(out, "  {title:<14}{value}")
@@ -104,7 +104,9 @@ pub(super) fn write_way(
     let label = |upstream: usize| upstreams.get(upstream).map_or("unknown", |it| it.label());
     for report in &through.reports {
         match report {
-            Report::SessionOpened { upstream, resumed } => {
+            Report::SessionOpened(SessionOpened {
+                upstream, resumed, ..
+            }) => {
                 let how = if *resumed { "resumed" } else { "new" };
                 writeln!(out, ";; asked {} on a session ({how})", label(*upstream))?;
             }

@@ -10,10 +10,10 @@ use std::sync::{Arc, Mutex};
 
 use dotgate_net::presence::{is_absence, look_for};
 use dotgate_net::{Named, Presence};
-use tracing::{error, info, warn};
 
 use super::Forwarder;
 use crate::config::ScopedSocketAddress;
+use crate::log::message::say;
 use crate::take_over::Inherited;
 use crate::worker::{LateSockets, Order};
 
@@ -41,18 +41,16 @@ impl Forwarder {
     /// Logs which listening addresses are not there yet.
     pub(super) fn tell_awaited(&self) {
         for awaited in &self.awaited {
-            warn!(
+            say!(
+                ADDRESS_AWAITED,
                 address = %awaited.address,
-                reason = awaited.reason,
-                "this host does not have the listening address yet; clients are served there as soon as it does"
+                reason = awaited.reason
             );
         }
         let count = self.addresses().len();
         let unbound = self.awaited.iter().filter(|awaited| !awaited.is_bound);
         if self.awaited.len() == count + unbound.count() && !self.awaited.is_empty() {
-            warn!(
-                "this host has none of the listening addresses in HOST: no client is served until it has one"
-            );
+            say!(NO_ADDRESS);
         }
     }
 
@@ -65,14 +63,11 @@ impl Forwarder {
     pub fn look_for_addresses(&mut self) {
         for mut awaited in std::mem::take(&mut self.awaited) {
             match self.begin_to_serve(&awaited) {
-                Ok(address) => info!(
-                    address = %Named(address),
-                    "this host has the listening address now; clients are served there"
-                ),
+                Ok(address) => say!(ADDRESS_FOUND, address = %Named(address)),
                 Err(problem) => {
                     let reason = problem.to_string();
                     if !is_absence(&problem) && reason != awaited.reason {
-                        error!(address = %awaited.address, reason, "the listening address cannot be used; trying again");
+                        say!(ADDRESS_UNUSABLE, address = %awaited.address, reason = reason);
                     }
                     awaited.reason = reason;
                     self.awaited.push(awaited);

@@ -15,6 +15,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::log::message::say;
 use dotgate_net::descriptors;
 use tokio::io::Interest;
 use tokio::net::{UnixListener, UnixStream};
@@ -22,7 +23,6 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::error::Elapsed;
 use tokio::time::{sleep, timeout};
-use tracing::{info, warn};
 
 use crate::snapshot::Snapshot;
 
@@ -178,7 +178,7 @@ async fn serve(listener: UnixListener, legacy: Legacy, told: mpsc::Sender<Succes
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                warn!(%error, "cannot hear from a process that takes over");
+                say!(TAKEOVER_UNHEARD, reason = %error);
                 sleep(PAUSE).await;
                 continue;
             }
@@ -186,11 +186,12 @@ async fn serve(listener: UnixListener, legacy: Legacy, told: mpsc::Sender<Succes
         let process = match admit(&stream) {
             Ok(process) => process,
             Err(refusal) => {
-                warn!("a process of another user wanted to take over and was refused");
+                say!(TAKEOVER_DENIED);
                 refuse(&stream, refusal).await;
                 continue;
             }
         };
+        say!(TAKEOVER_BEGUN, process = process);
         let mut hand_over = pin!(leave_to(&stream, &legacy, &listener));
         let outcome = loop {
             tokio::select! {
@@ -207,10 +208,10 @@ async fn serve(listener: UnixListener, legacy: Legacy, told: mpsc::Sender<Succes
                 return;
             }
             Ok(Err(error)) => {
-                info!(%error, "a process that was to take over has gone; this one goes on");
+                say!(TAKEOVER_FAILED, reason = %error);
             }
             Err(_) => {
-                warn!("a process that was to take over is late; this one goes on");
+                say!(TAKEOVER_LATE);
                 refuse(&stream, Refusal::Late).await;
             }
         }

@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use dotgate_core::{Counters, Letter, Settings, Shared};
 use dotgate_net::UdpSocket;
@@ -22,6 +23,8 @@ pub enum Order {
     Finish,
     /// Serve these sockets, too.
     Listen(Arc<LateSockets>),
+    /// Open a session to the upstream in this slot, if there is none.
+    OpenFirstSession(usize),
     /// Find out whether the upstream in this slot answers.
     Probe(usize),
     /// Go over to other settings.
@@ -62,12 +65,7 @@ pub enum Report {
     /// The engine saw something rare.
     Event(dotgate_core::Event),
     /// A session became open.
-    SessionOpened {
-        /// The upstream's slot.
-        upstream: usize,
-        /// Whether it resumed an earlier one.
-        resumed: bool,
-    },
+    SessionOpened(SessionOpened),
     /// A session failed, in the words of its TLS or of the system.
     SessionFailed {
         /// The upstream's slot.
@@ -92,7 +90,7 @@ pub enum Report {
         /// What happened.
         reason: String,
     },
-    /// A bug: the worker began anew, and what was in flight got SERVFAIL.
+    /// A bug: worker panicked and was restarted, and what was in flight got SERVFAIL.
     Panicked {
         /// The panic's message.
         message: String,
@@ -102,6 +100,21 @@ pub enum Report {
         /// The system's words.
         reason: String,
     },
+}
+
+/// A session that became open.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SessionOpened {
+    /// The upstream's slot.
+    pub upstream: usize,
+    /// The TLS version.
+    pub tls: &'static str,
+    /// The key exchange's group.
+    pub key_exchange: Option<String>,
+    /// Whether it resumed an earlier one.
+    pub resumed: bool,
+    /// How long connection and handshake took.
+    pub time: Duration,
 }
 
 /// Takes the reports of all workers; a full one drops them, counted.

@@ -13,7 +13,7 @@ use slotmap::SecondaryMap;
 
 use super::places::{Owner, Places};
 use super::spare::Spare;
-use super::{Outlet, ROUNDS, Ready, Report, register};
+use super::{Outlet, ROUNDS, Ready, Report, SessionOpened, register};
 use crate::tls::{ClientTls, TlsFailure};
 use crate::upstreams::{Upstream, Upstreams};
 
@@ -304,7 +304,7 @@ impl Connection {
             let mut take = |plaintext: &[u8]| engine.session_bytes(now, key, plaintext);
             let progress = self.tls.read(&mut self.socket, buffer, &mut take)?;
             if progress.handshake_done_now {
-                self.tell_opened(key, engine, outlet);
+                self.tell_opened(key, engine, outlet, now);
                 engine.session_opened(now, key);
             }
             if progress.peer_closed.is_some() {
@@ -318,21 +318,25 @@ impl Connection {
         Ok(Outcome::MaybeMore)
     }
 
-    fn tell_opened(&mut self, key: SessionKey, engine: &mut Engine, outlet: &Outlet) {
+    fn tell_opened(&mut self, key: SessionKey, engine: &mut Engine, outlet: &Outlet, now: Moment) {
         self.is_authenticated = true;
         self.upstream.note_authenticated(self.address);
-        let facts = self.tls.facts();
-        let resumed = facts.as_ref().is_some_and(|facts| facts.resumed);
-        if resumed {
+        let Some(facts) = self.tls.facts() else {
+            return;
+        };
+        if facts.resumed {
             engine.session_resumed(key);
             outlet.counters.add(Count::HandshakesResumed);
-        } else if let Some(facts) = facts {
+        } else {
             self.upstream.note_certificates(&facts.certificates);
         }
-        outlet.tell(Report::SessionOpened {
+        outlet.tell(Report::SessionOpened(SessionOpened {
             upstream: self.upstream.slot(),
-            resumed,
-        });
+            tls: facts.version.trim_start_matches("TLS "),
+            key_exchange: facts.key_exchange,
+            resumed: facts.resumed,
+            time: now.since(self.started),
+        }));
     }
 }
 

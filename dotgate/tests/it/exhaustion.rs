@@ -59,8 +59,7 @@ fn with_its_own_limits_clients_leave_it_descriptors_for_upstreams() {
         "{said:#?}"
     );
     assert!(
-        said.iter()
-            .any(|line| line.contains("too many TCP connections")),
+        said.iter().any(|line| line.contains("limit reached")),
         "{said:#?}"
     );
 }

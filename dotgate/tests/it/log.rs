@@ -90,3 +90,44 @@ fn a_redirected_standard_error_is_not_the_journal() {
     let year = start.split('-').next().unwrap();
     assert!(year.parse::<u16>().is_ok(), "{lines:#?}");
 }
+
+#[test]
+fn with_json_everything_is_json() {
+    let wrong = [
+        ("LOG_FORMAT", "json"),
+        ("PORT", "many"),
+        ("LOG_LEVEL", "loud"),
+    ];
+    let mut program = Logged::start(&wrong, |own| format!("{own}0"));
+    let lines = program.lines_until("no such words");
+    let [line] = &lines[..] else {
+        panic!("{lines:#?}");
+    };
+    let object: serde_json::Value = serde_json::from_str(line).unwrap();
+    assert_eq!(object["level"], "ERROR");
+    assert_eq!(object["problems"].as_array().unwrap().len(), 2, "{line}");
+
+    let held = std::net::UdpSocket::bind(("127.0.0.1", 0)).unwrap();
+    let port = held.local_addr().unwrap().port().to_string();
+    let taken = [("LOG_FORMAT", "json"), ("PORT", &*port)];
+    let mut program = Logged::start(&taken, |own| format!("{own}0"));
+    let lines = program.lines_until("no such words");
+    let last: serde_json::Value = serde_json::from_str(lines.last().unwrap()).unwrap();
+    assert_eq!(last["message"], "cannot start");
+    assert!(
+        last["hint"]
+            .as_str()
+            .unwrap()
+            .contains("Another process has this port")
+    );
+}
+
+#[test]
+fn problems_of_the_configuration_have_their_priority_in_the_journal() {
+    let mut program = Logged::start(&[("PORT", "many")], str::to_owned);
+    let lines = program.lines_until("no such words");
+    assert!(lines.len() > 1, "{lines:#?}");
+    for line in &lines {
+        assert!(line.starts_with("<3>"), "{lines:#?}");
+    }
+}

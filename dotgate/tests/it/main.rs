@@ -33,6 +33,7 @@ mod rolling;
 mod signals;
 mod silence;
 mod snapshot;
+mod start;
 mod streams;
 mod system_calls;
 mod take_over;

@@ -85,7 +85,7 @@ impl House {
 /// A file that nobody watches: tests send the signal.
 const UNWATCHED: &str = "[config]\nwatch = false\n";
 
-const TAKEN: &str = "the configuration was read anew";
+const TAKEN: &str = "configuration reloaded";
 
 fn reload(program: &Program) {
     program.signal("HUP");
@@ -170,7 +170,7 @@ fn a_broken_file_is_refused_whole_with_its_line_and_the_one_before_goes_on_until
     let program = house.serve(&[]);
     house.write(&[1], "[query]\ndeadline = \"yesterday\"\n");
     program.signal("HUP");
-    program.wait_for_line("the new configuration is refused, the one in force goes on");
+    program.wait_for_line("reload rejected; keeping the current configuration");
     let line = program.wait_for_line("yesterday");
     assert!(line.contains("conf:12"), "{line}");
     program.udp().ask("a.test").assert_right();
@@ -211,7 +211,7 @@ fn the_swap_of_a_symbolic_link_as_of_a_config_map_is_seen_and_a_broken_file_is_t
     symlink("data/conf", at("conf")).unwrap();
     let program = house.serve(&[]);
     put("v2", "[dns\n");
-    program.wait_for_line("refused");
+    program.wait_for_line("reload rejected");
     put("v3", &house.text(&[1], ""));
     program.wait_for_line(TAKEN);
     program.udp().ask("a.test").assert_right();

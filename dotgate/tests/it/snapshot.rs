@@ -53,10 +53,10 @@ impl House {
     /// A process that has written a snapshot with one answer, and the TTL that clients were told.
     fn leave_snapshot(&self) -> u32 {
         let mut first = self.serve();
-        first.wait_for_line("it starts empty");
+        first.wait_for_line("the cache starts empty");
         let response = first.udp().ask("kept.test");
         response.assert_right();
-        stop(&mut first, "the cache is kept in its snapshot");
+        stop(&mut first, "cache saved to its snapshot");
         response.ttl.unwrap()
     }
 
@@ -64,7 +64,10 @@ impl House {
     fn assert_refused(&self, words: &str) {
         let mut program = self.serve();
         let line = program.wait_for_line("WARN");
-        assert!(line.contains("is not read, it starts empty"), "{line}");
+        assert!(
+            line.contains("cannot read the snapshot: the cache starts empty"),
+            "{line}"
+        );
         assert!(line.contains(words), "{line}");
         let before = self.upstream.queries_for("kept.test");
         program.udp().ask("kept.test").assert_right();
@@ -74,7 +77,7 @@ impl House {
         let warnings = program
             .new_lines()
             .join("\n")
-            .matches("is not read")
+            .matches("cannot read the snapshot")
             .count();
         assert_eq!(warnings, 0, "it is said once");
     }
@@ -112,13 +115,13 @@ fn what_was_answered_before_a_restart_is_answered_after_it_without_the_upstream(
     write_later(&house.file(), -10_000);
     house.upstream.kill();
     let mut second = house.serve();
-    let line = second.wait_for_line("the cache has what its snapshot kept");
+    let line = second.wait_for_line("cache restored from its snapshot");
     assert!(line.contains("entries=1"), "{line}");
     let response = second.udp().ask("kept.test");
     response.assert_right();
     assert!(response.ttl.unwrap() <= ttl - 10, "{response:?}");
     assert_eq!(house.upstream.queries_for("kept.test"), 1);
-    stop(&mut second, "the cache is kept in its snapshot");
+    stop(&mut second, "cache saved to its snapshot");
     let mode = fs::metadata(house.file()).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     assert_eq!(fs::read_dir(house.folder.path()).unwrap().count(), 1);
@@ -131,7 +134,7 @@ fn what_has_expired_meanwhile_is_stale() {
     write_later(&house.file(), -1_000 * i64::from(ttl));
     house.upstream.kill();
     let second = house.serve();
-    second.wait_for_line("the cache has what its snapshot kept");
+    second.wait_for_line("cache restored from its snapshot");
     let response = second.udp().ask("kept.test");
     response.assert_right();
     assert_eq!((response.ttl, response.ede.unwrap().0), (Some(30), 3));
@@ -143,14 +146,14 @@ fn a_process_that_is_killed_leaves_the_file_of_the_one_before_it() {
     house.leave_snapshot();
     let before = fs::read(house.file()).unwrap();
     let mut second = house.serve();
-    second.wait_for_line("the cache has what its snapshot kept");
+    second.wait_for_line("cache restored from its snapshot");
     second.udp().ask("another.test").assert_right();
     second.signal("KILL");
     assert_eq!(second.wait().code(), None);
     assert_eq!(fs::read(house.file()).unwrap(), before);
     house
         .serve()
-        .wait_for_line("the cache has what its snapshot kept");
+        .wait_for_line("cache restored from its snapshot");
 }
 
 #[test]
@@ -183,7 +186,7 @@ fn an_answer_with_a_right_sum_that_answers_another_question_is_left_out() {
         octets[kept..kept + 4].copy_from_slice(b"evil");
     });
     let second = house.serve();
-    let line = second.wait_for_line("the cache has what its snapshot kept");
+    let line = second.wait_for_line("cache restored from its snapshot");
     assert!(line.contains("entries=0 left_out=1"), "{line}");
 }
 
@@ -193,7 +196,7 @@ fn where_nothing_can_be_written_a_stop_warns_and_ends_in_good_order() {
     let nowhere = house.folder.path().join("missing/cache");
     let mut program = house.serve_with(&nowhere, &[]);
     program.udp().ask("kept.test").assert_right();
-    stop(&mut program, "the cache is not kept over the restart");
+    stop(&mut program, "cannot save the snapshot");
 }
 
 #[test]
@@ -214,8 +217,8 @@ fn a_process_that_takes_over_has_the_cache_of_the_one_before_it() {
     first.udp().ask("kept.test").assert_right();
     let port = first.address().port().to_string();
     let mut second = house.serve_with(&house.file(), &[take_over, ("PORT", &port)]);
-    first.wait_for_line("the cache is kept in its snapshot");
-    let line = second.wait_for_line("the cache has what its snapshot kept");
+    first.wait_for_line("cache saved to its snapshot");
+    let line = second.wait_for_line("cache restored from its snapshot");
     assert!(line.contains("entries=1"), "{line}");
     assert_eq!(first.wait().code(), Some(0));
     let again = first.new_lines().join("\n");
@@ -225,5 +228,5 @@ fn a_process_that_takes_over_has_the_cache_of_the_one_before_it() {
     );
     second.udp().ask("kept.test").assert_right();
     assert_eq!(house.upstream.queries_for("kept.test"), 1);
-    stop(&mut second, "the cache is kept in its snapshot");
+    stop(&mut second, "cache saved to its snapshot");
 }

@@ -74,7 +74,7 @@ fn without_batched_calls_datagrams_go_one_by_one_and_the_log_says_so_once() {
         let said = program.lines_of_the_start();
         let told = said
             .iter()
-            .filter(|line| line.contains("refuses to batch datagrams"));
+            .filter(|line| line.contains("datagrams are not batched"));
         assert_eq!(told.count(), 1, "{said:#?}");
         program.signal("TERM");
         assert_eq!(program.wait().code(), Some(0));

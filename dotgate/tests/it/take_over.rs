@@ -177,7 +177,7 @@ fn a_new_process_that_dies_before_it_serves_changes_nothing() {
     for _ in 0..3 {
         // It has all sockets by now, and is gone.
         drop(Predecessor::ask(&house.socket()).unwrap().unwrap());
-        first.wait_for_line("this one goes on");
+        first.wait_for_line("still serving");
         for load in &loads {
             load.go_on_for(10);
         }
@@ -190,7 +190,7 @@ fn a_new_process_that_dies_before_it_serves_changes_nothing() {
     );
     assert!(said.contains("listen on 127.0.0.9"), "{said}");
     drop(taken);
-    first.wait_for_line("this one goes on");
+    first.wait_for_line("still serving");
     first.tcp().ask("stream.test").assert_right();
     assert_none_lost(loads);
     let mut first = first;
@@ -210,7 +210,7 @@ fn of_two_new_processes_at_once_one_is_told_that_the_other_is_there() {
         "{said}"
     );
     drop(asked);
-    first.wait_for_line("this one goes on");
+    first.wait_for_line("still serving");
     first.udp().ask("after.test").assert_right();
 }
 
@@ -227,7 +227,7 @@ fn who_does_not_speak_its_language_is_told_so_and_gets_nothing() {
         // What was not read when it was closed makes the end a reset.
         drop(stranger.read_to_string(&mut answer));
         assert!(["unknown\n", ""].contains(&answer.as_str()), "{answer}");
-        first.wait_for_line("this one goes on");
+        first.wait_for_line("still serving");
     }
     first.udp().ask("after.test").assert_right();
 }
@@ -278,7 +278,7 @@ fn a_process_of_another_user_gets_no_socket() {
     std::fs::set_permissions(house.socket(), PermissionsExt::from_mode(0o666)).unwrap();
     let said = house.fail(&port(&first), &[], as_nobody());
     assert!(said.contains("it belongs to another user"), "{said}");
-    first.wait_for_line("of another user wanted to take over");
+    first.wait_for_line("takeover denied: the process belongs to another user");
     first.udp().ask("after.test").assert_right();
 }
 

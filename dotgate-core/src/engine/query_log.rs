@@ -1,0 +1,90 @@
+//! What the log says of single queries at `debug` and `trace`.
+//!
+//! At other levels nothing is built: a query costs one comparison. These events hold names and client addresses.
+
+use std::time::Duration;
+
+use dotgate_wire::Question;
+
+use super::Engine;
+use crate::counters::labels::{ClientTransport, Outcome};
+use crate::exchange::{Client, Waiter};
+use crate::failure::Failure;
+use crate::keys::ExchangeKey;
+use crate::moment::Moment;
+use crate::outbox::{Event, LogDetail, QueryEvent};
+
+impl Engine {
+    /// How much the log is to say from now on.
+    pub fn set_log_detail(&mut self, detail: LogDetail) {
+        self.log_detail = detail;
+        self.upstreams.set_log_detail(detail);
+    }
+
+    /// A query that was answered in the turn in which it came, at `trace`. `question` is as the client sent it; empty
+    /// if it could not be read.
+    #[inline]
+    pub(super) fn trace_query(
+        &mut self,
+        client: Client,
+        question: &[u8],
+        outcome: Outcome,
+        rcode: u16,
+    ) {
+        if self.log_detail == LogDetail::Trace {
+            self.log_query(client, question, outcome, rcode, None);
+        }
+    }
+
+    /// A query that waited: at `trace`, and at `debug` if it failed. `upstream` is the one that answered, or that is
+    /// at fault.
+    pub(super) fn log_waiter(
+        &mut self,
+        now: Moment,
+        waiter: &Waiter,
+        key: ExchangeKey,
+        (outcome, rcode): (Outcome, u16),
+        upstream: Option<usize>,
+        failure: Option<Failure>,
+    ) {
+        let is_wanted = match self.log_detail {
+            LogDetail::Usual => false,
+            LogDetail::Debug => failure.is_some(),
+            LogDetail::Trace => true,
+        };
+        if is_wanted {
+            let question = self.spelt_question(key, waiter);
+            let waited = Some((now.since(waiter.asked_at), upstream, failure));
+            self.log_query(waiter.client, &question, outcome, rcode, waited);
+        }
+    }
+
+    #[cold]
+    fn log_query(
+        &mut self,
+        client: Client,
+        question: &[u8],
+        outcome: Outcome,
+        rcode: u16,
+        waited: Option<(Duration, Option<usize>, Option<Failure>)>,
+    ) {
+        let (peer, transport) = match client {
+            Client::Datagram(path) => (Some(path.peer.ip()), ClientTransport::Udp),
+            Client::Stream(key) => {
+                let stream = self.streams.get_mut(key);
+                (stream.map(|stream| stream.peer), ClientTransport::Tcp)
+            }
+        };
+        let (waited, upstream, failure) = waited.unwrap_or_default();
+        self.events.push_back(Event::Query(Box::new(QueryEvent {
+            client: peer,
+            transport,
+            question: Question::fold(question),
+            outcome,
+            rcode,
+            waited,
+            upstream,
+            failure,
+        })));
+    }
+}

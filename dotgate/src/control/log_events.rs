@@ -1,0 +1,259 @@
+//! Logs what workers report. A change of an upstream's state is logged once.
+
+use std::time::Duration;
+
+use dotgate_core::labels::Limit;
+use dotgate_core::{ConnectFault, Event, Failure, QueryEvent, TlsFault};
+
+use super::now;
+use crate::log::message::say;
+use crate::serve::Forwarder;
+use crate::worker::Report;
+
+/// Logs one report.
+pub(super) fn log_report(forwarder: &mut Forwarder, worker: usize, report: &Report) {
+    match report {
+        Report::Event(event) => log_event(forwarder, worker, event),
+        Report::SessionOpened(opened) => {
+            let time_ms = milliseconds(opened.time);
+            say!(
+                SESSION_OPENED,
+                worker = worker,
+                upstream = forwarder.label(opened.upstream),
+                tls = opened.tls,
+                key_exchange = opened.key_exchange.as_deref(),
+                resumed = opened.resumed,
+                time_ms = time_ms
+            );
+            if let Some((upstream, certificate_days)) = forwarder.note_reached(opened.upstream) {
+                say!(
+                    UPSTREAM_REACHABLE,
+                    upstream = upstream,
+                    tls = opened.tls,
+                    key_exchange = opened.key_exchange.as_deref(),
+                    time_ms = time_ms,
+                    certificate_days = certificate_days
+                );
+            }
+        }
+        Report::SessionFailed { upstream, reason } => {
+            say!(
+                SESSION_FAILED,
+                worker = worker,
+                upstream = forwarder.label(*upstream),
+                reason = reason
+            );
+            forwarder.note_failure(*upstream, reason);
+        }
+        Report::AcceptPaused => say!(
+            ACCEPT_PAUSED,
+            worker = worker,
+            hint = "raise the limit of open files (LimitNOFILE=, ulimit -n)"
+        ),
+        Report::AcceptRefused { reason } => {
+            say!(ACCEPT_REFUSED, worker = worker, reason = reason);
+        }
+        Report::ReceiveRefused { reason } => {
+            say!(RECEIVE_REFUSED, worker = worker, reason = reason);
+        }
+        Report::NotListening { reason } => say!(NOT_LISTENING, worker = worker, reason = reason),
+        Report::Panicked { message } => say!(WORKER_PANICKED, worker = worker, reason = message),
+        Report::Broken { reason } => say!(WORKER_ENDED, worker = worker, reason = reason),
+    }
+}
+
+fn log_event(forwarder: &mut Forwarder, worker: usize, event: &Event) {
+    let label = |upstream: &usize| forwarder.label(*upstream);
+    match event {
+        Event::UpstreamDown { upstream, failure } => {
+            say!(
+                UPSTREAM_DOWN,
+                upstream = label(upstream),
+                reason = failure.text(),
+                detail = forwarder.last_failure(*upstream),
+                hint = hint_for(*failure)
+            );
+            log_preferred(forwarder);
+        }
+        Event::UpstreamWell { upstream } => {
+            say!(UPSTREAM_RECOVERED, upstream = label(upstream));
+            log_preferred(forwarder);
+        }
+        Event::AlpnRefused { upstream } => say!(ALPN_REJECTED, upstream = label(upstream)),
+        Event::HarmfulQuestion { upstream } => say!(HARMFUL_QUERY, upstream = label(upstream)),
+        Event::FewAnswers { upstream, answers } => {
+            say!(
+                FEW_RESPONSES,
+                upstream = label(upstream),
+                responses = answers
+            );
+        }
+        Event::KeyExchangeReduced { upstream } => say!(
+            KEY_EXCHANGE_REDUCED,
+            upstream = label(upstream),
+            hint = "DOTGATE_TLS_KEY_EXCHANGE=classical avoids the first delay; ask who runs the network for the reason"
+        ),
+        Event::SessionEnded { .. } | Event::ProbeSent { .. } | Event::ProbeAnswered { .. } => {
+            log_detail(worker, event, label);
+        }
+        Event::Query(query) => log_query(query, label),
+        Event::LimitHit {
+            limit,
+            max,
+            times,
+            client,
+        } => {
+            let (setting, effect) = effect_of(*limit);
+            say!(
+                LIMIT_REACHED,
+                limit = limit.label(),
+                setting = setting,
+                max = max,
+                times = times,
+                client = %client,
+                effect = effect
+            );
+        }
+    }
+}
+
+/// What is logged of single sessions.
+fn log_detail<'l>(worker: usize, event: &Event, label: impl Fn(&usize) -> &'l str) {
+    if let Event::SessionEnded {
+        upstream,
+        ending,
+        opened,
+        responses,
+    } = event
+    {
+        say!(
+            SESSION_CLOSED,
+            worker = worker,
+            upstream = label(upstream),
+            reason = ending.label(),
+            lifetime_ms = milliseconds(now().since(*opened)),
+            responses = responses
+        );
+    } else if let Event::ProbeSent { upstream } = event {
+        say!(PROBE_SENT, worker = worker, upstream = label(upstream));
+    } else if let Event::ProbeAnswered {
+        upstream,
+        round_trip,
+    } = event
+    {
+        say!(
+            PROBE_ANSWERED,
+            worker = worker,
+            upstream = label(upstream),
+            round_trip_ms = milliseconds(*round_trip)
+        );
+    }
+}
+
+/// Logs which upstream queries go to, if that has changed.
+fn log_preferred(forwarder: &mut Forwarder) {
+    if let Some((upstream, before)) = forwarder.note_preferred() {
+        say!(UPSTREAM_PREFERRED, upstream = upstream, before = before);
+    }
+}
+
+/// A query that failed, or any query at `trace`.
+fn log_query<'l>(query: &QueryEvent, label: impl Fn(&usize) -> &'l str) {
+    let client = query.client.map(|client| client.to_string());
+    let question = query.question.as_ref().map(ToString::to_string);
+    let upstream = query.upstream.as_ref().map(label);
+    let (transport, outcome) = (query.transport.label(), query.outcome.label());
+    let (rcode, ms) = (query.rcode, milliseconds(query.waited));
+    match query.failure {
+        Some(failure) => say!(
+            QUERY_FAILED,
+            client,
+            transport,
+            question,
+            outcome,
+            rcode,
+            reason = failure.text(),
+            upstream,
+            ms
+        ),
+        None => say!(
+            QUERY_DONE, client, transport, question, outcome, rcode, upstream, ms
+        ),
+    }
+}
+
+fn milliseconds(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What an operator can do about an upstream that is down.
+fn hint_for(failure: Failure) -> Option<&'static str> {
+    match failure {
+        Failure::Connect(fault) => match fault {
+            ConnectFault::NoAddress => {
+                Some("check DOTGATE_BOOTSTRAP_ADDRESSES, or use the address")
+            }
+            ConnectFault::NoDescriptor => Some("raise the limit of open files"),
+            ConnectFault::Refused => {
+                Some("no server listens there: check the address and the port")
+            }
+            ConnectFault::TimedOut => Some("check the address, and firewalls for this port"),
+            ConnectFault::Unreachable => Some("check the route to the address"),
+            ConnectFault::Other => None,
+        },
+        Failure::Tls(fault) => match fault {
+            TlsFault::CertificateName => {
+                Some("check the name behind # in DNS_HOST; `dotgate query` shows the certificate")
+            }
+            TlsFault::IssuerUnknown => {
+                Some("check DOTGATE_TLS_CA_FILE; `dotgate query` shows the certificate")
+            }
+            TlsFault::PinMismatch => Some("if the key was replaced on purpose, update the pin"),
+            TlsFault::ClockWrong | TlsFault::CertificateNotYetValid => {
+                Some("check the clock of this host")
+            }
+            TlsFault::CertificateBad
+            | TlsFault::CertificateExpired
+            | TlsFault::CertificateRevoked => {
+                Some("tell the provider; `dotgate query` shows the certificate")
+            }
+            TlsFault::Alert(_)
+            | TlsFault::AlpnRefused
+            | TlsFault::Closed
+            | TlsFault::Protocol
+            | TlsFault::TimedOut => Some("check that this port speaks DNS over TLS"),
+        },
+        Failure::Answered { .. } | Failure::Closed | Failure::Misbehaved(_) | Failure::Silent => {
+            Some("ask the provider")
+        }
+        Failure::Harmful | Failure::Internal | Failure::NotReady | Failure::Overload => None,
+    }
+}
+
+/// The setting of a limit, and what happens to those beyond it.
+fn effect_of(limit: Limit) -> (Option<&'static str>, &'static str) {
+    match limit {
+        Limit::Queries => (
+            Some("DOTGATE_QUERY_IN_FLIGHT_MAX"),
+            "queries in flight; further ones got SERVFAIL",
+        ),
+        Limit::QueriesPerClient => (
+            Some("DOTGATE_QUERY_IN_FLIGHT_PER_CLIENT_MAX"),
+            "queries in flight of one client; further ones got SERVFAIL",
+        ),
+        Limit::Streams => (
+            Some("DOTGATE_TCP_CONNECTIONS_MAX"),
+            "TCP connections; further ones were closed at once",
+        ),
+        Limit::StreamsPerClient => (
+            Some("DOTGATE_TCP_CONNECTIONS_PER_CLIENT_MAX"),
+            "TCP connections of one client; further ones were closed at once",
+        ),
+        Limit::ClientMemory => (
+            Some("DOTGATE_SERVER_CLIENT_MEMORY"),
+            "memory for TCP clients that do not read their responses or have many connections; some were closed",
+        ),
+        Limit::UdpRelease => (None, "late responses over UDP; some went without records"),
+        Limit::Descriptors => (None, "open files; connections wait"),
+    }
+}

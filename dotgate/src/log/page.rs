@@ -1,0 +1,39 @@
+//! `docs/log-messages.md`, made from the table.
+
+use super::message::Message;
+use super::messages::ALL;
+
+/// Returns the page. It names every message, its level, fields, meaning and what to do.
+pub fn reference_page() -> String {
+    let mut page = String::from(HEAD);
+    for (subject, messages) in ALL {
+        page += &format!("\n## {}\n\n", subject.trim());
+        page += "| level | message | fields | meaning | what to do |\n|---|---|---|---|---|\n";
+        for message in *messages {
+            push_row(&mut page, message);
+        }
+    }
+    page
+}
+
+const HEAD: &str = "# Log messages\n\n\
+    <!-- Made by `dotgate check --print log-messages.md` from dotgate/src/log/messages.rs. -->\n\n\
+    dotgate logs to standard error, one line for each event, with `LOG_FORMAT=json` one JSON object a line. The text of a\n\
+    message never changes with its values: these are fields. A field without a value is left out. `hint` says what to\n\
+    do.\n\n\
+    Names that clients ask for and addresses of clients occur at `debug` and `trace` alone, in the messages that say so;\n\
+    `client` in warnings is a prefix. Lines that find the queue full are dropped and counted\n\
+    (`dotgate_log_lines_dropped_total`, `dotgate_events_dropped_total`); `debug` and `trace` use half of the queue at most.\n";
+
+fn push_row(page: &mut String, message: &Message) {
+    let fields = message.fields.iter().map(|field| format!("`{field}`"));
+    let fields: Vec<String> = fields.collect();
+    let level = message.level.to_string();
+    *page += &format!(
+        "| {level} | `{}` | {} | {} | {} |\n",
+        message.text,
+        fields.join(", "),
+        message.meaning,
+        message.action
+    );
+}

@@ -14,6 +14,7 @@ mod queues;
 mod saved;
 mod scan;
 mod shard;
+mod stage;
 #[cfg(test)]
 mod tests;
 
@@ -31,6 +32,7 @@ pub(crate) use key::QuestionHasher;
 pub use saved::SavedEntry;
 pub use scan::Held;
 use shard::{Fresh, Pair, Shard};
+pub(crate) use stage::{CacheStage, Cached, CachedResponse};
 
 /// The cache's time begins this long before its callers', so that what was stored before the machine
 /// started has a moment too: 36 years.

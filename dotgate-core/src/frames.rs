@@ -2,18 +2,11 @@
 //!
 //! Holds at most one unfinished frame (65,537 octets) beside what a paused reader left unread.
 
+use std::borrow::Cow;
+
 use dotgate_wire::split_frame;
 
 use crate::limits;
-
-/// What the taker of a message wants next.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Next {
-    /// The next message.
-    Continue,
-    /// No further message now; the rest is kept.
-    Pause,
-}
 
 /// The unread end of a stream's bytes.
 #[derive(Default)]
@@ -27,22 +20,6 @@ pub(crate) struct Frames {
 const LENGTH_BYTES: usize = 2;
 
 impl Frames {
-    /// Hands each complete message of what is kept and of `bytes` to `take`, until it pauses; keeps the rest.
-    pub(crate) fn feed(&mut self, bytes: &[u8], mut take: impl FnMut(&[u8]) -> Next) {
-        if self.kept.is_empty() {
-            let rest = Self::split(bytes, &mut take);
-            self.kept.extend_from_slice(rest);
-            return;
-        }
-        self.kept.extend_from_slice(bytes);
-        let rest = Self::split(&self.kept, &mut take).len();
-        let used = self.kept.len() - rest;
-        self.kept.drain(..used);
-        if self.kept.is_empty() && self.kept.capacity() > limits::BUFFER_KEPT_BYTES {
-            self.kept = Vec::new();
-        }
-    }
-
     /// Takes the next complete message of what is kept and of `input`. None if there is none: then all of it is kept.
     pub(crate) fn next<'a, 'b: 'a>(&'a mut self, input: &mut &'b [u8]) -> Option<&'a [u8]> {
         if self.unread().is_empty() {
@@ -63,19 +40,33 @@ impl Frames {
         self.kept.get(start + LENGTH_BYTES..end)
     }
 
+    /// The same for who goes on using it while more is read: a message that lies in what is kept is copied.
+    pub(crate) fn next_owned<'b>(&mut self, input: &mut &'b [u8]) -> Option<Cow<'b, [u8]>> {
+        if self.unread().is_empty()
+            && let Some((message, rest)) = split_frame(input)
+        {
+            self.release();
+            *input = rest;
+            return Some(Cow::Borrowed(message));
+        }
+        self.next(input).map(|message| Cow::Owned(message.to_vec()))
+    }
+
     /// Keeps `bytes` for later.
     pub(crate) fn keep(&mut self, bytes: &[u8]) {
+        self.kept.drain(..self.start);
+        self.start = 0;
         self.kept.extend_from_slice(bytes);
     }
 
     /// Whether no octet of a further message is there.
     pub(crate) fn is_empty(&self) -> bool {
-        self.kept.is_empty()
+        self.unread().is_empty()
     }
 
     /// Whether a whole message is there.
     pub(crate) fn has_message(&self) -> bool {
-        split_frame(&self.kept).is_some()
+        split_frame(self.unread()).is_some()
     }
 
     /// What it takes, in bytes.
@@ -95,16 +86,6 @@ impl Frames {
             self.kept = Vec::new();
         }
     }
-
-    fn split<'b>(mut bytes: &'b [u8], take: &mut impl FnMut(&[u8]) -> Next) -> &'b [u8] {
-        while let Some((message, rest)) = split_frame(bytes) {
-            bytes = rest;
-            if take(message) == Next::Pause {
-                break;
-            }
-        }
-        bytes
-    }
 }
 
 #[cfg(test)]
@@ -112,12 +93,9 @@ mod tests {
     use super::*;
 
     fn collect(frames: &mut Frames, bytes: &[u8]) -> Vec<Vec<u8>> {
-        let mut seen = Vec::new();
-        frames.feed(bytes, |message| {
-            seen.push(message.to_vec());
-            Next::Continue
-        });
-        seen
+        let mut input = bytes;
+        let next = || Some(frames.next(&mut input)?.to_vec());
+        std::iter::from_fn(next).collect()
     }
 
     #[test]
@@ -137,16 +115,19 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_keeps_what_was_not_taken() {
+    fn what_is_kept_for_later_is_taken_first() {
         let mut frames = Frames::default();
-        let mut seen = 0;
-        frames.feed(&[0, 1, b'a', 0, 1, b'b', 0], |_| {
-            seen += 1;
-            Next::Pause
-        });
-        assert_eq!(seen, 1);
-        assert_eq!(collect(&mut frames, &[]), [b"b".to_vec()]);
-        assert_eq!(collect(&mut frames, &[1, b'c']), [b"c".to_vec()]);
-        assert!(frames.is_empty());
+        let mut input: &[u8] = &[0, 1, b'a', 0, 1, b'b', 0];
+        let first = frames.next_owned(&mut input);
+        assert!(matches!(first, Some(Cow::Borrowed([b'a']))));
+        frames.keep(input);
+        assert!(frames.has_message());
+        let mut input: &[u8] = &[1, b'c'];
+        for expected in [b'b', b'c'] {
+            let message = frames.next_owned(&mut input);
+            assert_eq!(message, Some(Cow::Owned(vec![expected])));
+        }
+        assert_eq!(frames.next_owned(&mut input), None);
+        assert!(frames.is_empty() && !frames.has_message());
     }
 }

@@ -5,6 +5,8 @@
 
 use dotgate_wire::{Query, QueryFault, ede, rclass, rcode, rtype};
 
+use crate::failure::Failure;
+
 /// The classes that are forwarded besides IN.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct ForwardedClasses {
@@ -27,17 +29,17 @@ impl ForwardedClasses {
 
 /// A query that is answered with an error of our own.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Refusal {
+pub(crate) struct Refusal<'t> {
     pub(crate) rcode: u16,
-    pub(crate) ede: Option<(u16, &'static str)>,
+    pub(crate) ede: Option<(u16, &'t str)>,
 }
 
-impl Refusal {
-    const fn plain(rcode: u16) -> Refusal {
+impl Refusal<'static> {
+    const fn plain(rcode: u16) -> Refusal<'static> {
         Refusal { rcode, ede: None }
     }
 
-    const fn told(rcode: u16, code: u16, text: &'static str) -> Refusal {
+    const fn with_ede(rcode: u16, code: u16, text: &'static str) -> Refusal<'static> {
         Refusal {
             rcode,
             ede: Some((code, text)),
@@ -45,11 +47,19 @@ impl Refusal {
     }
 
     /// The client's address is outside the access list.
-    pub(crate) const PROHIBITED: Refusal =
-        Refusal::told(rcode::REFUSED, ede::PROHIBITED, "client not in access list");
+    pub(crate) const PROHIBITED: Refusal<'static> =
+        Refusal::with_ede(rcode::REFUSED, ede::PROHIBITED, "client not in access list");
+
+    /// There is no answer.
+    pub(crate) fn of_failure(failure: Failure) -> Refusal<'static> {
+        Refusal {
+            rcode: failure.rcode(),
+            ede: Some((failure.ede(), failure.text())),
+        }
+    }
 
     /// The form of the message is at fault.
-    pub(crate) const fn of_fault(fault: &QueryFault) -> Refusal {
+    pub(crate) const fn of_fault(fault: &QueryFault) -> Refusal<'static> {
         match fault {
             QueryFault::Malformed(_) => Refusal::plain(rcode::FORMERR),
             // RFC 8906 section 8.1.4, RFC 8490 section 9.4
@@ -61,11 +71,11 @@ impl Refusal {
 }
 
 /// Why a well-formed query is not forwarded, if it is not.
-pub(crate) fn refusal(query: &Query<'_>, classes: ForwardedClasses) -> Option<Refusal> {
+pub(crate) fn refusal(query: &Query<'_>, classes: ForwardedClasses) -> Option<Refusal<'static>> {
     match query.rtype {
         // RFC 9103 section 7.8: a forwarder transfers no zones.
         rtype::AXFR | rtype::IXFR => {
-            return Some(Refusal::told(
+            return Some(Refusal::with_ede(
                 rcode::REFUSED,
                 ede::NOT_SUPPORTED,
                 "no zone transfers",
@@ -78,14 +88,14 @@ pub(crate) fn refusal(query: &Query<'_>, classes: ForwardedClasses) -> Option<Re
     }
     if query.is_signed {
         // RFC 5625 section 4.5: a signature cannot survive a new ID and a new OPT.
-        return Some(Refusal::told(
+        return Some(Refusal::with_ede(
             rcode::REFUSED,
             ede::NOT_SUPPORTED,
             "signed query",
         ));
     }
     if !classes.has(query.rclass) {
-        return Some(Refusal::told(
+        return Some(Refusal::with_ede(
             rcode::REFUSED,
             ede::NOT_SUPPORTED,
             "class is not IN",
@@ -93,7 +103,7 @@ pub(crate) fn refusal(query: &Query<'_>, classes: ForwardedClasses) -> Option<Re
     }
     if !query.flags.recursion_desired() {
         // RFC 9076 section 4.3: a query without RD would only probe what others asked.
-        return Some(Refusal::told(
+        return Some(Refusal::with_ede(
             rcode::REFUSED,
             ede::NOT_AUTHORITATIVE,
             "recursion not desired",

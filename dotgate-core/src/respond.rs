@@ -25,14 +25,14 @@ pub(crate) enum Transport {
 
 /// What of a client's query its response depends on.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Asked {
+pub(crate) struct ClientParameters {
     pub(crate) id: u16,
     pub(crate) flags: Flags,
     pub(crate) edns: Option<ClientEdns>,
     pub(crate) transport: Transport,
 }
 
-impl Asked {
+impl ClientParameters {
     /// The terms of this client's response, with an EDE where there is one.
     pub(crate) fn hop<'e>(&self, ede: Option<Ede<'e>>, is_authenticated: bool) -> ClientHop<'e> {
         let wants_ad = self.flags.authentic_data() || self.edns.is_some_and(|edns| edns.dnssec_ok);
@@ -80,7 +80,7 @@ fn tenths_of_a_second(span: Duration) -> u16 {
 mod tests {
     use super::*;
 
-    fn asked(udp_size: Option<u16>, transport: Transport) -> Asked {
+    fn parameters(udp_size: Option<u16>, transport: Transport) -> ClientParameters {
         let edns = udp_size.map(|udp_size| ClientEdns {
             udp_size,
             dnssec_ok: false,
@@ -88,7 +88,7 @@ mod tests {
             asks_padding: false,
         });
         let flags = Flags(0x0120);
-        Asked {
+        ClientParameters {
             id: 7,
             flags,
             edns,
@@ -106,12 +106,16 @@ mod tests {
             (Some(1_233), 1_232),
             (Some(65_535), 1_232),
         ] {
-            assert_eq!(asked(size, udp).hop(None, true).limit, limit, "{size:?}");
+            assert_eq!(
+                parameters(size, udp).hop(None, true).limit,
+                limit,
+                "{size:?}"
+            );
         }
         let stream = Transport::Stream {
             idle: Duration::from_secs(10),
         };
-        assert_eq!(asked(None, stream).hop(None, true).limit, 65_535);
+        assert_eq!(parameters(None, stream).hop(None, true).limit, 65_535);
     }
 
     #[test]
@@ -120,9 +124,9 @@ mod tests {
         let stream = Transport::Stream {
             idle: Duration::from_secs(10),
         };
-        assert!(asked(None, stream).hop(None, true).opt.is_none());
+        assert!(parameters(None, stream).hop(None, true).opt.is_none());
         assert_eq!(
-            asked(Some(1_232), udp)
+            parameters(Some(1_232), udp)
                 .hop(None, true)
                 .opt
                 .unwrap()
@@ -130,7 +134,7 @@ mod tests {
             None
         );
         assert_eq!(
-            asked(Some(1_232), stream)
+            parameters(Some(1_232), stream)
                 .hop(None, true)
                 .opt
                 .unwrap()
@@ -140,12 +144,12 @@ mod tests {
     }
 
     #[test]
-    fn ad_needs_an_authenticated_upstream_and_a_client_that_asked() {
+    fn ad_needs_an_authenticated_upstream_and_a_client_that_parameters() {
         let udp = Transport::Udp { max: 1_232 };
-        let mut asked = asked(None, udp);
-        assert!(asked.hop(None, true).authentic_data);
-        assert!(!asked.hop(None, false).authentic_data);
-        asked.flags = Flags(0x0100);
-        assert!(!asked.hop(None, true).authentic_data);
+        let mut parameters = parameters(None, udp);
+        assert!(parameters.hop(None, true).authentic_data);
+        assert!(!parameters.hop(None, false).authentic_data);
+        parameters.flags = Flags(0x0100);
+        assert!(!parameters.hop(None, true).authentic_data);
     }
 }

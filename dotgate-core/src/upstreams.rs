@@ -99,8 +99,7 @@ pub(crate) struct Upstreams {
 
 impl Upstreams {
     pub(crate) fn new(
-        settings: Arc<Settings>,
-        tally: Tally,
+        (settings, tally): (Arc<Settings>, Tally),
         random: Random,
         hasher: QuestionHasher,
         quarantine: Arc<Quarantine>,

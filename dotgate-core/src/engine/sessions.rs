@@ -64,11 +64,4 @@ impl Engine {
         self.upstreams.probe(now, upstream);
         self.settle(now);
     }
-
-    /// Fails the clients of questions that upstreams did not answer.
-    pub(super) fn settle(&mut self, now: Moment) {
-        while let Some(given_up) = self.upstreams.poll_given_up() {
-            self.fail(now, given_up);
-        }
-    }
 }

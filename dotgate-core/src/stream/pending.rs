@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use dotgate_wire::{Ede, Stored, Ttls, write_stored};
 
-use crate::respond::Asked;
+use crate::respond::ClientParameters;
 
 /// The Extended DNS Error of a response made of a stored answer.
 #[derive(Clone, Copy, Debug)]
@@ -23,7 +23,7 @@ pub(crate) enum PendingEde {
 /// What a response made of a stored answer depends on, its question apart.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ResponseTerms {
-    pub(crate) asked: Asked,
+    pub(crate) parameters: ClientParameters,
     pub(crate) ttls: Ttls,
     /// The turn of its addresses, 0 if they are to stand as they came.
     pub(crate) turn: u32,
@@ -34,9 +34,9 @@ pub(crate) struct ResponseTerms {
 
 impl ResponseTerms {
     /// For an answer that has just come, with the Extended DNS Error that it came with.
-    pub(crate) fn of_answer(asked: Asked, is_authenticated: bool) -> ResponseTerms {
+    pub(crate) fn of_answer(parameters: ClientParameters, is_authenticated: bool) -> ResponseTerms {
         ResponseTerms {
-            asked,
+            parameters,
             ttls: Ttls::CountedDown(0),
             turn: 0,
             ede: PendingEde::OfAnswer(None),
@@ -50,7 +50,7 @@ impl ResponseTerms {
             PendingEde::OfAnswer(second) => (stored.ede(), second),
             PendingEde::Own(code, text) => (Some(Ede { code, text }), None),
         };
-        let mut hop = self.asked.hop(ede, self.is_authenticated);
+        let mut hop = self.parameters.hop(ede, self.is_authenticated);
         if let Some(opt) = &mut hop.opt {
             opt.ede_beside = second;
         }
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn an_answer_that_many_wait_for_counts_once() {
-        let asked = Asked {
+        let parameters = ClientParameters {
             id: 1,
             flags: Flags(0x0100),
             edns: None,
@@ -147,7 +147,7 @@ mod tests {
                 idle: Duration::ZERO,
             },
         };
-        let terms = ResponseTerms::of_answer(asked, true);
+        let terms = ResponseTerms::of_answer(parameters, true);
         let pending = |answer: &Arc<[u8]>| Pending {
             terms,
             question: vec![0; 10].into(),

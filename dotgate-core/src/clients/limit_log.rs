@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::Engine;
+use super::Clients;
 use crate::counters::labels::Limit;
 use crate::limits;
 use crate::moment::Moment;
@@ -58,10 +58,10 @@ impl Hits {
 #[derive(Default)]
 pub(super) struct LimitLog([Hits; Limit::COUNT]);
 
-impl Engine {
+impl Clients {
     /// Counts that a client was turned away, or lost a connection, at a limit.
-    pub(super) fn hit_limit(&mut self, now: Moment, limit: Limit, client: IpAddr) {
-        self.count_limit(limit);
+    pub(crate) fn hit_limit(&mut self, now: Moment, limit: Limit, client: IpAddr) {
+        self.tally.limit(limit);
         let max = self.value_of(limit);
         let Some(hits) = self.limit_log.0.get_mut(limit as usize) else {
             return;

@@ -6,19 +6,27 @@ use std::time::Duration;
 
 use dotgate_wire::Question;
 
-use super::Engine;
+use super::Clients;
 use crate::counters::labels::{ClientTransport, Outcome};
 use crate::exchange::{Client, Waiter};
 use crate::failure::Failure;
-use crate::keys::ExchangeKey;
 use crate::moment::Moment;
 use crate::outbox::{Event, LogDetail, QueryEvent};
 
-impl Engine {
+/// How a query ended that had waited.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ended {
+    pub(super) outcome: Outcome,
+    pub(super) rcode: u16,
+    /// The upstream that answered, or that is at fault; none if that is known to another worker alone.
+    pub(super) upstream: Option<usize>,
+    pub(super) failure: Option<Failure>,
+}
+
+impl Clients {
     /// How much the log is to say from now on.
-    pub fn set_log_detail(&mut self, detail: LogDetail) {
+    pub(crate) fn set_log_detail(&mut self, detail: LogDetail) {
         self.log_detail = detail;
-        self.upstreams.set_log_detail(detail);
     }
 
     /// A query that was answered in the turn in which it came, at `trace`. `question` is as the client sent it; empty
@@ -36,26 +44,23 @@ impl Engine {
         }
     }
 
-    /// A query that waited: at `trace`, and at `debug` if it failed. `upstream` is the one that answered, or that is
-    /// at fault.
+    /// A query that waited: at `trace`, and at `debug` if it failed.
     pub(super) fn log_waiter(
         &mut self,
         now: Moment,
         waiter: &Waiter,
-        key: ExchangeKey,
-        (outcome, rcode): (Outcome, u16),
-        upstream: Option<usize>,
-        failure: Option<Failure>,
+        question: &Question,
+        ended: Ended,
     ) {
         let is_wanted = match self.log_detail {
             LogDetail::Usual => false,
-            LogDetail::Debug => failure.is_some(),
+            LogDetail::Debug => ended.failure.is_some(),
             LogDetail::Trace => true,
         };
         if is_wanted {
-            let question = self.spelt_question(key, waiter);
-            let waited = Some((now.since(waiter.asked_at), upstream, failure));
-            self.log_query(waiter.client, &question, outcome, rcode, waited);
+            let question = question.as_bytes();
+            let waited = Some((now.since(waiter.asked_at), ended.upstream, ended.failure));
+            self.log_query(waiter.client, question, ended.outcome, ended.rcode, waited);
         }
     }
 

@@ -1,0 +1,280 @@
+//! Clients: their queries in, their responses out, and what each of them may have.
+//!
+//! Stands at both ends of the path: stages `query` and `admit` on the way in, `respond` on the way out. Owns the responses
+//! by UDP, the connections, the quotas and what is logged of limits. Knows no question in flight. `clients::receive` takes
+//! messages, `clients::deliver` writes responses, `clients::streams` serves connections, `clients::limit_log` says what was
+//! turned away, `clients::query_log` makes the events of single queries.
+
+mod deliver;
+mod limit_log;
+mod query_log;
+mod receive;
+mod streams;
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::{Arc, Weak};
+
+use dotgate_wire::{Query, write_shortened};
+
+pub(crate) use self::deliver::Relayed;
+use self::limit_log::LimitLog;
+use crate::admit::{ClientId, Quotas};
+use crate::counters::Count;
+use crate::counters::labels::{ClientTransport, Limit};
+use crate::exchange::{Client, Waiter};
+use crate::keys::StreamKey;
+use crate::memory::ClientMemory;
+use crate::moment::{Moment, earlier};
+use crate::outbox::{Action, Event, LogDetail, Outbox};
+use crate::path_limits::PathLimits;
+use crate::respond::{ClientParameters, Transport};
+use crate::settings::Settings;
+use crate::stream::Streams;
+use crate::tally::Tally;
+
+/// A client's query that may be asked.
+pub(crate) struct Request<'m> {
+    pub(crate) client: Client,
+    pub(crate) peer: IpAddr,
+    pub(crate) query: Query<'m>,
+    pub(crate) parameters: ClientParameters,
+}
+
+/// What became of a client's message that goes no further.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Handled {
+    /// It was answered, or waits.
+    Answered,
+    /// It was answered with FORMERR, NOTIMP or BADVERS.
+    Rejected {
+        /// Whether it ended before all that its header counts.
+        is_cut_short: bool,
+    },
+    /// It deserves no response.
+    Ignored,
+}
+
+/// The clients of one worker.
+pub(crate) struct Clients {
+    settings: Arc<Settings>,
+    tally: Tally,
+    worker: usize,
+    memory: Arc<ClientMemory>,
+    quotas: Arc<Quotas>,
+    streams: Streams,
+    /// What the links to clients carry.
+    path_limits: PathLimits,
+    outbox: Outbox,
+    /// Room for shorter responses, empty but while these are made.
+    shortened: Outbox,
+    /// The answer that responses last waited for: others that wait for it share it.
+    deferred: Weak<[u8]>,
+    /// Connections with something to write.
+    dirty: Vec<StreamKey>,
+    actions: VecDeque<Action>,
+    events: VecDeque<Event>,
+    limit_log: LimitLog,
+    log_detail: LogDetail,
+}
+
+impl Clients {
+    pub(crate) fn new(
+        worker: usize,
+        (settings, tally): (Arc<Settings>, Tally),
+        memory: Arc<ClientMemory>,
+        quotas: Arc<Quotas>,
+        keys: (u64, u64),
+    ) -> Clients {
+        Clients {
+            tally,
+            worker,
+            quotas,
+            streams: Streams::new(&settings, keys, worker, Arc::clone(&memory)),
+            path_limits: PathLimits::default(),
+            outbox: Outbox::default(),
+            shortened: Outbox::default(),
+            deferred: Weak::<[u8; 0]>::new(),
+            dirty: Vec::new(),
+            actions: VecDeque::new(),
+            events: VecDeque::new(),
+            limit_log: LimitLog::default(),
+            log_detail: LogDetail::Usual,
+            memory,
+            settings,
+        }
+    }
+
+    /// Uses other settings from now on.
+    pub(crate) fn reconfigure(&mut self, settings: &Arc<Settings>) {
+        self.streams.reconfigure(settings);
+        self.settings = Arc::clone(settings);
+    }
+
+    /// The queries that may be in flight: what is set, as far as the memory for clients goes.
+    pub(crate) fn queries_max(&self) -> usize {
+        self.settings.queries_max.min(self.memory.queries_max())
+    }
+
+    /// Counts one more query of this client that waits, unless it has as many as one may have.
+    pub(crate) fn take_quota(&mut self, client: Client, peer: IpAddr) -> Result<ClientId, Limit> {
+        let id = ClientId::of(peer);
+        let is_exempt = self.settings.exempt.allows(peer) || cfg!(planted = "quota-is-ignored");
+        let max = match is_exempt {
+            true => usize::MAX,
+            false => self.settings.queries_per_client_max,
+        };
+        if self.quotas.take(id, client.via(), max) {
+            Ok(id)
+        } else {
+            Err(Limit::QueriesPerClient)
+        }
+    }
+
+    /// Gives back what `take_quota` took, for a query that does not wait after all, or no more.
+    pub(crate) fn release_quota(&self, id: ClientId, client: Client) {
+        if !cfg!(planted = "quota-is-never-given-back") {
+            self.quotas.release(id, client.via());
+        }
+    }
+
+    /// A client's query waits from now on.
+    pub(crate) fn on_waiting(&mut self, client: Client) {
+        if let Client::Stream(key) = client
+            && let Some(stream) = self.streams.get_mut(key)
+        {
+            stream.in_flight += 1;
+        }
+    }
+
+    /// A client's query waits no more.
+    fn on_answered(&mut self, waiter: &Waiter) {
+        self.release_quota(waiter.client_id, waiter.client);
+        if let Client::Stream(key) = waiter.client
+            && let Some(stream) = self.streams.get_mut(key)
+        {
+            stream.in_flight = stream.in_flight.saturating_sub(1);
+        }
+    }
+
+    /// The address of a client that is still there.
+    pub(crate) fn address_of(&self, client: Client) -> Option<IpAddr> {
+        match client {
+            Client::Datagram(path) => Some(path.peer.ip()),
+            Client::Stream(key) => self.streams.get(key).map(|stream| stream.peer),
+        }
+    }
+
+    fn transport(&self, client: Client) -> Transport {
+        match client {
+            Client::Datagram(path) => {
+                let max = self.settings.udp_response_max;
+                let max = self.path_limits.limit(path.peer.ip(), max);
+                Transport::Udp { max }
+            }
+            Client::Stream(_) => Transport::Stream {
+                idle: self.streams.told_idle(),
+            },
+        }
+    }
+
+    /// What a waiter's response depends on.
+    fn parameters_of(&self, waiter: &Waiter) -> ClientParameters {
+        ClientParameters {
+            id: waiter.id,
+            flags: waiter.flags,
+            edns: waiter.edns,
+            transport: self.transport(waiter.client),
+        }
+    }
+
+    /// The responses to be sent by UDP.
+    pub(crate) fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    /// Forgets the responses that were sent; their room is used again.
+    pub(crate) fn clear_outbox(&mut self) {
+        self.outbox.clear();
+    }
+
+    /// Replaces the responses by shorter ones for clients to which the system did not send theirs.
+    pub(crate) fn shorten_refused(&mut self, refused: &[(usize, bool)]) {
+        for (number, is_too_long) in refused {
+            let Some(datagram) = self.outbox.get(*number) else {
+                continue;
+            };
+            let write = |out: &mut Vec<u8>| write_shortened(out, datagram.bytes);
+            if !self.shortened.push_if(datagram.path, write) {
+                continue;
+            }
+            self.tally.count(Count::DatagramsShortened);
+            if *is_too_long {
+                let client = datagram.path.peer.ip();
+                self.path_limits.note_too_long(client, datagram.bytes.len());
+            }
+        }
+        self.outbox.clear();
+        std::mem::swap(&mut self.outbox, &mut self.shortened);
+    }
+
+    /// The next thing for the driver to do; flushes come late.
+    pub(crate) fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// The next connection with something to write, then, if memory is scarce, that connections are to be measured.
+    pub(crate) fn poll_late_action(&mut self) -> Option<Action> {
+        let Some(key) = self.dirty.pop() else {
+            let is_due = self.streams.take_wants_relief();
+            return is_due.then_some(Action::MeasureStreams);
+        };
+        if let Some(stream) = self.streams.get_mut(key) {
+            stream.is_dirty = false;
+        }
+        Some(Action::FlushStream(key))
+    }
+
+    /// The next thing worth a line in the log.
+    pub(crate) fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Client connections.
+    pub(crate) fn stream_count(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// Lets other workers read what the queries in flight cost.
+    pub(crate) fn publish_queries(&self, queries: usize) {
+        self.memory.set_queries(self.worker, queries);
+    }
+
+    /// When time changes something here.
+    pub(crate) fn next_deadline(&self) -> Option<Moment> {
+        earlier(self.streams.next_alarm(), self.streams.relief_again())
+    }
+
+    /// Does everything that is due.
+    pub(crate) fn on_timeout(&mut self, now: Moment) {
+        self.expire_streams(now);
+        self.streams.end_relief_pause(now);
+    }
+}
+
+impl Drop for Clients {
+    /// What they cost goes with them, also after a bug.
+    fn drop(&mut self) {
+        self.memory.set_streams(self.worker, 0);
+        self.memory.set_queries(self.worker, 0);
+    }
+}
+
+impl Client {
+    pub(crate) fn transport(self) -> ClientTransport {
+        match self {
+            Client::Datagram(_) => ClientTransport::Udp,
+            Client::Stream(_) => ClientTransport::Tcp,
+        }
+    }
+}

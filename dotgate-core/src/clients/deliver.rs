@@ -1,0 +1,395 @@
+//! Responses to clients: written at once, or, on a connection that has much to be written already, once there is room.
+
+use std::sync::Arc;
+
+use dotgate_wire::{
+    Answer, Ede, LocalData, Question, Stored, TTL_MAX, opcode, write_error, write_framed,
+    write_local, write_response,
+};
+
+use super::query_log::Ended;
+use super::{Clients, Request};
+use crate::admit::Via;
+use crate::cache::CachedResponse;
+use crate::counters::Count;
+use crate::counters::labels::{Limit, Outcome};
+use crate::exchange::{Client, Waiter};
+use crate::failure::Failure;
+use crate::keys::StreamKey;
+use crate::limits;
+use crate::moment::Moment;
+use crate::query::Refusal;
+use crate::respond::ClientParameters;
+use crate::stream::{Pending, ResponseTerms};
+
+/// Where a message has its bit TC (RFC 1035 section 4.1.1).
+const TRUNCATED_AT: usize = 2;
+const TRUNCATED: u8 = 0x02;
+
+/// The response of an upstream on its way to those who wait for it.
+pub(crate) struct Relayed<'r> {
+    pub(crate) response: &'r Answer,
+    pub(crate) upstream: usize,
+    pub(crate) is_authenticated: bool,
+    pub(crate) ede: Option<(u16, &'r str)>,
+    /// The same as stored, once somebody has to wait for it.
+    pub(crate) stored: Option<Arc<[u8]>>,
+}
+
+impl Clients {
+    /// Writes one response to a client, wherever it is.
+    fn deliver(&mut self, client: Client, write: impl FnOnce(&mut Vec<u8>)) {
+        match client {
+            Client::Datagram(path) => self.outbox.push(path, write),
+            Client::Stream(key) => match self.streams.get_mut(key) {
+                Some(stream) => {
+                    write_framed(&mut stream.outgoing, write);
+                    self.streams.charge(key);
+                    self.mark_dirty(key);
+                }
+                None => self.tally.count(Count::ClientsGone),
+            },
+        }
+    }
+
+    /// Answers with an RCODE of ours, and the EDE where the client can read one.
+    pub(super) fn deliver_error(
+        &mut self,
+        client: Client,
+        parameters: &ClientParameters,
+        (question, opcode): (&[u8], u8),
+        refusal: Refusal<'_>,
+    ) {
+        let ede = refusal.ede.map(|(code, text)| Ede { code, text });
+        let hop = parameters.hop(ede, false);
+        self.deliver(client, |out| {
+            write_error(out, question, opcode, refusal.rcode, &hop);
+        });
+    }
+
+    /// Answers a query for a name of special use.
+    pub(crate) fn deliver_local(&mut self, request: &Request<'_>, zone: &[u8], data: LocalData) {
+        let (client, query) = (request.client, &request.query);
+        self.tally.count(Count::QueriesLocal);
+        self.tally.at_once(
+            client.transport(),
+            query.rtype,
+            Outcome::Local,
+            data.rcode(),
+        );
+        self.trace_query(client, query.question, Outcome::Local, data.rcode());
+        let hop = request.parameters.hop(None, false);
+        self.deliver(client, |out| {
+            write_local(out, query.question, zone, data, &hop);
+        });
+    }
+
+    /// Answers a query from the cache.
+    pub(crate) fn deliver_cached(&mut self, request: &Request<'_>, response: &CachedResponse<'_>) {
+        let (client, query) = (request.client, &request.query);
+        let terms = response.terms(&request.parameters);
+        let stored = (response.bytes, &response.stored);
+        let rcode = self.deliver_stored(client, stored, query.question, &terms);
+        let outcome = response.outcome();
+        self.tally
+            .at_once(client.transport(), query.rtype, outcome, rcode);
+        self.trace_query(client, query.question, outcome, rcode);
+    }
+
+    /// Answers with a stored answer, which waits if the client has much to read already; with SERVFAIL if there is no
+    /// memory for that. Returns the RCODE.
+    fn deliver_stored(
+        &mut self,
+        client: Client,
+        (bytes, stored): (&[u8], &Stored<'_>),
+        question: &[u8],
+        terms: &ResponseTerms,
+    ) -> u16 {
+        let Some(stream) = self.full_stream(client) else {
+            self.deliver(client, |out| terms.write(out, question, stored));
+            return stored.rcode();
+        };
+        let answer = match self.deferred.upgrade() {
+            Some(last) if *last == *bytes => last,
+            Some(_) | None => bytes.into(),
+        };
+        self.deferred = Arc::downgrade(&answer);
+        let pending = Pending {
+            terms: *terms,
+            question: question.into(),
+            answer,
+        };
+        if self.defer_response(stream, pending) {
+            return stored.rcode();
+        }
+        let refusal = Refusal::of_failure(Failure::Overload);
+        self.deliver_error(
+            client,
+            &terms.parameters,
+            (question, opcode::QUERY),
+            refusal,
+        );
+        refusal.rcode
+    }
+
+    /// Answers a waiter from the cache.
+    pub(crate) fn deliver_cached_to(
+        &mut self,
+        now: Moment,
+        waiter: &Waiter,
+        question: &Question,
+        response: &CachedResponse<'_>,
+    ) {
+        let terms = response.terms(&self.parameters_of(waiter));
+        let rcode = self.deliver_stored_to(
+            now,
+            waiter,
+            question,
+            (response.bytes, &response.stored),
+            &terms,
+        );
+        self.tally.count(Count::AnsweredKept);
+        let ended = Ended {
+            outcome: response.outcome(),
+            rcode,
+            upstream: None,
+            failure: None,
+        };
+        self.finish(now, waiter, question, ended);
+    }
+
+    /// Answers a waiter with the response that another worker has got.
+    pub(crate) fn deliver_shared_to(
+        &mut self,
+        now: Moment,
+        waiter: &Waiter,
+        question: &Question,
+        stored: (&[u8], &Stored<'_>),
+        is_authenticated: bool,
+    ) {
+        let terms = ResponseTerms::of_answer(self.parameters_of(waiter), is_authenticated);
+        self.deliver_stored_to(now, waiter, question, stored, &terms);
+        self.tally.count(Count::Answered);
+        let ended = Ended {
+            outcome: Outcome::Answered,
+            rcode: stored.1.rcode(),
+            upstream: None,
+            failure: None,
+        };
+        self.finish(now, waiter, question, ended);
+    }
+
+    fn deliver_stored_to(
+        &mut self,
+        now: Moment,
+        waiter: &Waiter,
+        question: &Question,
+        (bytes, stored): (&[u8], &Stored<'_>),
+        terms: &ResponseTerms,
+    ) -> u16 {
+        if self.must_truncate(now, waiter) {
+            self.deliver_without_records(waiter, question, stored.rcode());
+            return stored.rcode();
+        }
+        let question = as_received(question, waiter);
+        let rcode = self.deliver_stored(waiter.client, (bytes, stored), &question, terms);
+        self.note_released(now, waiter);
+        rcode
+    }
+
+    /// Answers a waiter with the response of an upstream.
+    pub(crate) fn deliver_relayed_to(
+        &mut self,
+        now: Moment,
+        waiter: &Waiter,
+        question: &Question,
+        relayed: &mut Relayed<'_>,
+    ) {
+        let response = relayed.response;
+        let (rcode, ede) = (response.rcode(), relayed.ede);
+        let parameters = self.parameters_of(waiter);
+        if self.must_truncate(now, waiter) {
+            self.deliver_without_records(waiter, question, rcode);
+        } else if response.question().is_empty() {
+            // An error may come without its question; no client gets it so (RFC 1035 section 4.1.1).
+            let question = as_received(question, waiter);
+            let question = (question.as_slice(), opcode::QUERY);
+            let error = Refusal { rcode, ede };
+            self.deliver_error(waiter.client, &parameters, question, error);
+        } else if let Some(stream) = self.full_stream(waiter.client) {
+            let stored = relayed.stored.get_or_insert_with(|| stored(response, ede));
+            let pending = Pending {
+                terms: ResponseTerms::of_answer(parameters, relayed.is_authenticated),
+                question: as_received(question, waiter).into(),
+                answer: Arc::clone(stored),
+            };
+            if !self.defer_response(stream, pending) {
+                self.tally.limit(Limit::ClientMemory);
+                let cause = (Failure::Overload, None);
+                let text = Failure::Overload.text();
+                self.deliver_failure_to(now, waiter, question, cause, text);
+                return;
+            }
+        } else {
+            let ede = ede.map(|(code, text)| Ede { code, text });
+            let hop = parameters.hop(ede, relayed.is_authenticated);
+            self.deliver(waiter.client, |out| {
+                write_response(out, response, waiter.letter_case, &hop);
+            });
+            self.note_released(now, waiter);
+        }
+        self.tally.count(Count::Answered);
+        self.tally
+            .total(relayed.upstream, now.since(waiter.asked_at));
+        let ended = Ended {
+            outcome: Outcome::Answered,
+            rcode,
+            upstream: Some(relayed.upstream),
+            failure: None,
+        };
+        self.finish(now, waiter, question, ended);
+    }
+
+    /// Answers a waiter with a failure.
+    pub(crate) fn deliver_failure_to(
+        &mut self,
+        now: Moment,
+        waiter: &Waiter,
+        question: &Question,
+        (failure, upstream): (Failure, Option<usize>),
+        text: &str,
+    ) {
+        let parameters = self.parameters_of(waiter);
+        let reason = if cfg!(planted = "failure-tells-no-reason") {
+            Failure::NotReady
+        } else {
+            failure
+        };
+        let error = Refusal {
+            rcode: failure.rcode(),
+            ede: Some((reason.ede(), text)),
+        };
+        let received = as_received(question, waiter);
+        let received = (received.as_slice(), opcode::QUERY);
+        self.deliver_error(waiter.client, &parameters, received, error);
+        self.tally.count(Count::Failed);
+        self.tally.failure(failure);
+        let ended = Ended {
+            outcome: Outcome::Failed,
+            rcode: failure.rcode(),
+            upstream,
+            failure: Some(failure),
+        };
+        self.finish(now, waiter, question, ended);
+    }
+
+    /// A waiter has its response: counts and logs it, and gives back what its query took.
+    fn finish(&mut self, now: Moment, waiter: &Waiter, question: &Question, ended: Ended) {
+        let span = now.since(waiter.asked_at);
+        let transport = waiter.client.transport();
+        let outcome = (ended.outcome, ended.rcode);
+        self.tally
+            .waited(transport, question.rtype(), outcome, span);
+        self.log_waiter(now, waiter, question, ended);
+        self.on_answered(waiter);
+    }
+
+    /// Whether a waiter's response goes without records: over UDP, what was held back for long must not leave at once,
+    /// for its source may be forged, and who holds it back may choose when it leaves.
+    fn must_truncate(&self, now: Moment, waiter: &Waiter) -> bool {
+        let waited = now.since(waiter.asked_at);
+        if waited <= limits::RELEASE_PACED_AFTER || cfg!(planted = "held-back-answers-leave-whole")
+        {
+            return false;
+        }
+        let Client::Datagram(path) = waiter.client else {
+            return false;
+        };
+        let is_late = waited > limits::UDP_WAIT_MAX;
+        (is_late || !self.quotas.may_release(now, waiter.client_id))
+            && !self.settings.exempt.allows(path.peer.ip())
+    }
+
+    /// Counts the response that was delivered last towards what leaves for a client at once, if its query had waited.
+    fn note_released(&self, now: Moment, waiter: &Waiter) {
+        let waited = now.since(waiter.asked_at);
+        if waited > limits::RELEASE_PACED_AFTER && waiter.client.via() == Via::Datagram {
+            let bytes = self.outbox.last_length();
+            self.quotas.note_released(now, waiter.client_id, bytes);
+        }
+    }
+
+    /// Answers a waiter with TC and the RCODE alone; it may ask again over TCP.
+    fn deliver_without_records(&mut self, waiter: &Waiter, question: &Question, rcode: u16) {
+        self.tally.limit(Limit::UdpRelease);
+        let question = as_received(question, waiter);
+        let hop = self.parameters_of(waiter).hop(None, false);
+        self.deliver(waiter.client, |out| {
+            let start = out.len();
+            write_error(out, &question, opcode::QUERY, rcode, &hop);
+            if let Some(flags) = out.get_mut(start + TRUNCATED_AT) {
+                *flags |= TRUNCATED;
+            }
+        });
+    }
+
+    /// A client's connection that takes no further response now.
+    fn full_stream(&self, client: Client) -> Option<StreamKey> {
+        match client {
+            Client::Datagram(_) => None,
+            Client::Stream(key) => self.streams.is_full(key).then_some(key),
+        }
+    }
+
+    /// Has a response wait until the client has taken what is ready before it. False if the client costs too much
+    /// memory for that.
+    fn defer_response(&mut self, key: StreamKey, pending: Pending) -> bool {
+        let may_wait = self.streams.may_wait(key, &pending);
+        if may_wait && let Some(stream) = self.streams.get_mut(key) {
+            stream.pending.push(pending);
+            // Until it is written out its query counts as in flight.
+            stream.in_flight += 1;
+            self.streams.charge(key);
+            self.mark_dirty(key);
+        }
+        may_wait
+    }
+
+    /// Writes out responses that waited, as far as there is room.
+    pub(super) fn write_out_pending(&mut self, key: StreamKey) {
+        while self.streams.may_write_out(key) {
+            let Some(stream) = self.streams.get_mut(key) else {
+                return;
+            };
+            if let Some(pending) = stream.pending.pop() {
+                write_framed(&mut stream.outgoing, |out| pending.write(out));
+                stream.in_flight = stream.in_flight.saturating_sub(1);
+            }
+            self.streams.charge(key);
+            self.mark_dirty(key);
+        }
+    }
+
+    fn mark_dirty(&mut self, key: StreamKey) {
+        if let Some(stream) = self.streams.get_mut(key)
+            && !std::mem::replace(&mut stream.is_dirty, true)
+        {
+            self.dirty.push(key);
+        }
+    }
+}
+
+/// The question as this client sent it.
+fn as_received(question: &Question, waiter: &Waiter) -> Vec<u8> {
+    let mut received = question.as_bytes().to_vec();
+    waiter.letter_case.apply(&mut received);
+    received
+}
+
+/// A response as a cache stores it, with the TTLs it came with.
+fn stored(response: &Answer, ede: Option<(u16, &str)>) -> Arc<[u8]> {
+    let mut stored = Vec::new();
+    let ede = ede.map(|(code, text)| Ede { code, text });
+    response.store(&mut stored, 0..=TTL_MAX, ede);
+    stored.into()
+}

@@ -1,0 +1,163 @@
+//! Messages of clients: which are queries that may be asked. The others are answered here, or ignored.
+
+use std::net::IpAddr;
+
+use dotgate_wire::{
+    Ignore, Malformed, NameFault, QueryFault, Received, Reject, opcode, parse_front, parse_query,
+};
+
+use super::{Clients, Handled, Request};
+use crate::counters::Count;
+use crate::counters::labels::{Limit, Outcome};
+use crate::exchange::Client;
+use crate::failure::Failure;
+use crate::moment::Moment;
+use crate::outbox::ReturnPath;
+use crate::query::{Refusal, refusal};
+use crate::respond::ClientParameters;
+
+impl Clients {
+    /// Takes a datagram that came in on `path`.
+    pub(crate) fn receive_datagram<'m>(
+        &mut self,
+        now: Moment,
+        path: ReturnPath,
+        message: &'m [u8],
+    ) -> Result<Request<'m>, Handled> {
+        self.tally.count(Count::Datagrams);
+        self.path_limits.pass(now);
+        let client = Client::Datagram(path);
+        // Nobody can be answered at port 0: such a source is forged.
+        if path.peer.port() == 0 {
+            return Err(self.ignore(client));
+        }
+        self.receive(client, path.peer.ip(), message)
+    }
+
+    /// Takes one message of a client.
+    pub(crate) fn receive<'m>(
+        &mut self,
+        client: Client,
+        peer: IpAddr,
+        message: &'m [u8],
+    ) -> Result<Request<'m>, Handled> {
+        if !self.settings.access.allows(peer) {
+            return Err(self.prohibit(client, message));
+        }
+        let query = match parse_query(message) {
+            Received::Ignore(Ignore::TooShort | Ignore::IsResponse) => {
+                return Err(self.ignore(client));
+            }
+            Received::Reject(reject) => return Err(self.reject(client, &reject)),
+            Received::Query(query) => query,
+        };
+        let request = Request {
+            client,
+            peer,
+            parameters: ClientParameters {
+                id: query.id,
+                flags: query.flags,
+                edns: query.edns,
+                transport: self.transport(client),
+            },
+            query,
+        };
+        match refusal(&request.query, self.settings.forwarded_classes) {
+            Some(refusal) => {
+                self.tally.count(Count::QueriesRefused);
+                self.refuse(&request, Outcome::Refused, refusal);
+                Err(Handled::Answered)
+            }
+            None => Ok(request),
+        }
+    }
+
+    fn ignore(&mut self, client: Client) -> Handled {
+        self.tally.count(Count::QueriesIgnored);
+        self.tally.ignored(client.transport());
+        Handled::Ignored
+    }
+
+    /// Refuses a client that may not ask. Of its message no more is read than the response repeats.
+    fn prohibit(&mut self, client: Client, message: &[u8]) -> Handled {
+        let Ok(front) = parse_front(message) else {
+            return self.ignore(client);
+        };
+        self.tally.count(Count::ClientsRefused);
+        let refusal = Refusal::PROHIBITED;
+        self.tally.at_once(
+            client.transport(),
+            front.rtype,
+            Outcome::Prohibited,
+            refusal.rcode,
+        );
+        self.trace_query(client, front.question, Outcome::Prohibited, refusal.rcode);
+        let parameters = ClientParameters {
+            id: front.id,
+            flags: front.flags,
+            edns: front.edns,
+            transport: self.transport(client),
+        };
+        let opcode = front.flags.opcode();
+        self.deliver_error(client, &parameters, (front.question, opcode), refusal);
+        Handled::Answered
+    }
+
+    fn reject(&mut self, client: Client, reject: &Reject<'_>) -> Handled {
+        let refusal = Refusal::of_fault(&reject.fault);
+        self.tally.count(Count::QueriesMalformed);
+        self.tally
+            .at_once(client.transport(), 0, Outcome::Malformed, refusal.rcode);
+        self.trace_query(client, reject.question, Outcome::Malformed, refusal.rcode);
+        let parameters = ClientParameters {
+            id: reject.id,
+            flags: reject.flags,
+            edns: reject.edns,
+            transport: self.transport(client),
+        };
+        let opcode = reject.flags.opcode();
+        self.deliver_error(client, &parameters, (reject.question, opcode), refusal);
+        Handled::Rejected {
+            is_cut_short: is_cut_short(&reject.fault),
+        }
+    }
+
+    fn refuse(&mut self, request: &Request<'_>, outcome: Outcome, refusal: Refusal) {
+        let client = request.client;
+        self.tally.at_once(
+            client.transport(),
+            request.query.rtype,
+            outcome,
+            refusal.rcode,
+        );
+        self.trace_query(client, request.query.question, outcome, refusal.rcode);
+        let question = (request.query.question, opcode::QUERY);
+        self.deliver_error(client, &request.parameters, question, refusal);
+    }
+
+    /// Turns a query away for which there is no room.
+    pub(crate) fn turn_away(&mut self, now: Moment, request: &Request<'_>, limit: Limit) {
+        self.tally.count(Count::QueriesShed);
+        self.refuse(
+            request,
+            Outcome::Shed,
+            Refusal::of_failure(Failure::Overload),
+        );
+        self.hit_limit(now, limit, request.peer);
+    }
+
+    /// A query that waits already, which gets one response.
+    pub(crate) fn on_repeated(&mut self, request: &Request<'_>) {
+        self.tally.count(Count::QueriesRepeated);
+        self.tally
+            .repeated(request.client.transport(), request.query.rtype);
+    }
+}
+
+/// Whether a message ended before all that its header counts.
+fn is_cut_short(fault: &QueryFault) -> bool {
+    let name = Malformed::Name(NameFault::CutShort);
+    [name, Malformed::CutShort]
+        .map(QueryFault::Malformed)
+        .contains(fault)
+}

@@ -1,0 +1,259 @@
+//! Client connections: messages in, responses out, limits kept (RFC 7766, RFC 9210 section 4).
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use super::{Clients, Handled};
+use crate::counters::Count;
+use crate::counters::labels::{Limit, StreamEnd};
+use crate::frames::Frames;
+use crate::keys::StreamKey;
+use crate::limits;
+use crate::moment::Moment;
+use crate::outbox::Action;
+use crate::stream::{KernelBuffers, Stream};
+
+impl Clients {
+    /// Takes a new client connection. None: close it at once, for the client may not ask or a limit is reached.
+    pub(crate) fn open_stream(&mut self, now: Moment, peer: IpAddr) -> Option<StreamKey> {
+        if !self.settings.access.allows(peer) {
+            self.tally.count(Count::ClientsRefused);
+            return None;
+        }
+        if self.streams.len() >= self.settings.streams_max
+            && !self.streams.has_its_share(peer)
+            && let Some(displaced) = self.streams.displaced_by(peer, now)
+        {
+            self.close_stream(displaced, StreamEnd::Displaced);
+        }
+        if self.streams.costs_its_share(peer) {
+            self.refuse_stream(now, peer, Limit::ClientMemory);
+            return None;
+        }
+        let opened = self.streams.open(peer, now);
+        match opened {
+            Some(_) => self.tally.count(Count::StreamsAccepted),
+            None if self.streams.has_its_share(peer) => {
+                self.refuse_stream(now, peer, Limit::StreamsPerClient);
+            }
+            None => self.refuse_stream(now, peer, Limit::Streams),
+        }
+        opened
+    }
+
+    fn refuse_stream(&mut self, now: Moment, peer: IpAddr, limit: Limit) {
+        self.tally.count(Count::StreamsRefused);
+        self.hit_limit(now, limit, peer);
+    }
+
+    /// The next message of a connection, out of what is unread of it and of `input`, and whose it is. None if there is none,
+    /// or if no more may be read now; `input` is empty then.
+    pub(crate) fn next_message<'b>(
+        &mut self,
+        key: StreamKey,
+        input: &mut &'b [u8],
+    ) -> Option<(IpAddr, Cow<'b, [u8]>)> {
+        let may_read = self.streams.may_read(key);
+        let stream = self.streams.get_mut(key)?;
+        if stream.end == StreamEnd::Malformed {
+            stream.frames = Frames::default();
+            *input = &[];
+            return None;
+        }
+        if !may_read {
+            stream.frames.keep(input);
+            *input = &[];
+            return None;
+        }
+        let message = stream.frames.next_owned(input)?;
+        Some((stream.peer, message))
+    }
+
+    /// Takes note of what became of a connection's message.
+    pub(crate) fn on_handled(
+        &mut self,
+        now: Moment,
+        key: StreamKey,
+        message: &[u8],
+        handled: Handled,
+    ) {
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
+        stream.on_message(now);
+        match handled {
+            Handled::Answered => {}
+            Handled::Rejected { is_cut_short } => {
+                stream.rejected += 1;
+                // One that ends too early was framed wrongly, and so is what follows it.
+                if is_cut_short || stream.rejected >= limits::STREAM_REJECTED {
+                    // Closed once it has its responses.
+                    stream.has_ended = true;
+                    stream.end = StreamEnd::Malformed;
+                    self.tally.count(Count::StreamsCutOff);
+                }
+            }
+            Handled::Ignored => {
+                // Without a header the framing is lost (RFC 1035 section 4.2.2); one empty frame is forgiven.
+                stream.empty_frames += 1;
+                if !message.is_empty() || stream.empty_frames >= limits::STREAM_EMPTY_FRAMES {
+                    self.tally.count(Count::StreamsCutOff);
+                    self.close_stream(key, StreamEnd::Framing);
+                }
+            }
+        }
+    }
+
+    /// Takes note that all messages were taken that may be taken now. False: read no more until `Action::ResumeStream`.
+    pub(crate) fn end_read(&mut self, now: Moment, key: StreamKey) -> bool {
+        self.streams.charge(key);
+        let max = self.settings.stream_queries_max;
+        let is_paused = !self.streams.may_read(key);
+        let Some(stream) = self.streams.get_mut(key) else {
+            return false;
+        };
+        stream.is_paused = is_paused;
+        stream.on_read(now, max);
+        let reads_on = !is_paused && !stream.has_ended;
+        if is_paused && stream.may_read(max) {
+            self.streams.wait_for_memory(key);
+        }
+        self.streams.watch(key);
+        reads_on
+    }
+
+    /// Whether a client's connection is to be read from.
+    pub(crate) fn reads(&self, key: StreamKey) -> bool {
+        self.streams
+            .get(key)
+            .is_some_and(|stream| !stream.is_paused && !stream.has_ended)
+    }
+
+    /// The client has sent its last byte. It still gets its responses.
+    pub(crate) fn end_stream(&mut self, key: StreamKey) {
+        if let Some(stream) = self.streams.get_mut(key) {
+            stream.has_ended = true;
+            if stream.is_finished() {
+                self.close_stream(key, StreamEnd::Finished);
+            }
+        }
+    }
+
+    /// The responses that wait for a client, to be drained from the front. None once it is forgotten.
+    pub(crate) fn output(&mut self, key: StreamKey) -> Option<&mut Vec<u8>> {
+        self.streams.get_mut(key).map(|stream| &mut stream.outgoing)
+    }
+
+    /// Takes note of a write, of which the system took `taken` bytes.
+    pub(crate) fn wrote(&mut self, now: Moment, key: StreamKey, taken: usize) {
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
+        stream.on_unsent(taken > 0, now);
+        stream.kernel_bytes = (stream.kernel_bytes + taken).min(limits::STREAM_KERNEL_BYTES);
+        if stream.outgoing.is_empty() && stream.outgoing.capacity() > limits::BUFFER_KEPT_BYTES {
+            stream.outgoing = Vec::new();
+        }
+        self.streams.charge(key);
+        self.write_out_pending(key);
+        self.streams.watch(key);
+    }
+
+    /// Closes a connection that has nothing more to read or to write.
+    pub(crate) fn close_if_finished(&mut self, key: StreamKey) {
+        if let Some(stream) = self.streams.get(key).filter(|held| held.is_finished()) {
+            self.close_stream(key, stream.end);
+        }
+    }
+
+    /// Takes note of what the kernel buffers for a client's connection.
+    pub(crate) fn on_measured(&mut self, now: Moment, key: StreamKey, measured: KernelBuffers) {
+        self.streams.on_measured(now, key, measured);
+    }
+
+    /// Closes connections if clients cost more memory than they may. Returns those that waited for memory and may go on.
+    pub(crate) fn relieve(&mut self, now: Moment) -> Vec<StreamKey> {
+        for key in self.streams.to_be_closed(now) {
+            if let Some(stream) = self.streams.get(key) {
+                let peer = stream.peer;
+                self.tally.count(Count::StreamsCutOff);
+                self.hit_limit(now, Limit::ClientMemory, peer);
+                self.close_stream(key, StreamEnd::Memory);
+            }
+        }
+        self.streams.take_waiting_for_memory()
+    }
+
+    /// Writes what waited for memory.
+    pub(crate) fn write_waiting(&mut self, key: StreamKey) {
+        self.write_out_pending(key);
+    }
+
+    /// Has a connection wait for memory again if it still needs some.
+    pub(crate) fn wait_again(&mut self, key: StreamKey) {
+        let max = self.settings.stream_queries_max;
+        let waits = |stream: &Stream| stream.is_paused && stream.may_read(max);
+        if self.streams.get(key).is_some_and(waits) {
+            self.streams.wait_for_memory(key);
+        }
+    }
+
+    /// Has memory looked at again after a while, if it is scarce.
+    pub(crate) fn plan_relief(&mut self, now: Moment) {
+        self.streams.plan_relief(now);
+    }
+
+    /// Whether a paused connection may be read again; it is no longer paused then.
+    pub(crate) fn unpause(&mut self, key: StreamKey) -> bool {
+        let may_read = self.streams.may_read(key);
+        let stream = self.streams.get_mut(key);
+        let Some(stream) = stream.filter(|stream| stream.is_paused && may_read) else {
+            return false;
+        };
+        // What is answered meanwhile must not resume it as well: it may have to pause again.
+        stream.is_paused = false;
+        true
+    }
+
+    /// Has the driver read from a connection again.
+    pub(crate) fn resume(&mut self, key: StreamKey) {
+        self.actions.push_back(Action::ResumeStream(key));
+    }
+
+    /// Closes all client connections, as at the end of a stop.
+    pub(crate) fn close_all_streams(&mut self) {
+        for key in self.streams.keys() {
+            self.close_stream(key, StreamEnd::Stopped);
+        }
+    }
+
+    /// Closes connections whose time is over: idle, half-way through a message, or not reading.
+    pub(super) fn expire_streams(&mut self, now: Moment) {
+        while let Some(key) = self.streams.poll_lapsed(now) {
+            let end = match self.streams.get(key) {
+                Some(stream) if !stream.outgoing.is_empty() => StreamEnd::Unread,
+                Some(stream) if !stream.frames.is_empty() => StreamEnd::HalfMessage,
+                Some(_) | None => StreamEnd::Idle,
+            };
+            if end != StreamEnd::Idle {
+                self.tally.count(Count::StreamsCutOff);
+            }
+            self.close_stream(key, end);
+        }
+    }
+
+    fn close_stream(&mut self, key: StreamKey, end: StreamEnd) {
+        if self.forget_stream(key) {
+            self.tally.counters().clients().add_stream_end(end);
+            self.actions.push_back(Action::CloseStream(key));
+        }
+    }
+
+    /// Forgets a connection and the responses that waited for it. False if it was forgotten before.
+    pub(crate) fn forget_stream(&mut self, key: StreamKey) -> bool {
+        let stream = self.streams.remove(key);
+        let unsent = stream.as_ref().map_or(0, |stream| stream.pending.len());
+        self.tally.count_many(Count::ClientsGone, unsent as u64);
+        stream.is_some()
+    }
+}

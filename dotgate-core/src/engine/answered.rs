@@ -1,0 +1,339 @@
+//! The end of an exchange: its response delivered to all who wait, or the failure that stands for it.
+
+use dotgate_wire::{Ede, Stored};
+
+use super::Engine;
+use crate::attempts::Cause;
+use crate::clients::Relayed;
+use crate::exchange::Waiter;
+use crate::failure::Failure;
+use crate::flights::{Letter, Role};
+use crate::keys::{ExchangeKey, WaiterKey};
+use crate::moment::Moment;
+use crate::upstreams::{Completed, GivenUp};
+use crate::verdict::is_policy;
+
+impl Engine {
+    /// Delivers the response that came last to all who wait for it, and ends the exchange.
+    pub(super) fn answer_all(&mut self, now: Moment, completed: &Completed) {
+        let key = completed.exchange;
+        let ede = self.upstreams.relayed_ede(completed.upstream);
+        let ede = ede.as_ref().map(|(code, text)| (*code, text.as_str()));
+        self.share(now, completed, ede.map(|(code, text)| Ede { code, text }));
+        let rcode = self.upstreams.response().rcode();
+        let error = (rcode, ede.map(|(code, _)| code));
+        let mut stored = None;
+        while let Some(waiter) = self.exchanges.take_first(key) {
+            if self.answer_stale_instead(now, &waiter, error) {
+                continue;
+            }
+            let Some(exchange) = self.exchanges.get(key) else {
+                continue;
+            };
+            let mut relayed = Relayed {
+                response: self.upstreams.response(),
+                upstream: completed.upstream,
+                is_authenticated: completed.is_authenticated,
+                ede,
+                stored,
+            };
+            self.clients
+                .deliver_relayed_to(now, &waiter, &exchange.question, &mut relayed);
+            stored = relayed.stored;
+        }
+        self.remove_exchange(now, key, None);
+    }
+
+    /// Caches the response that came last, and sends it to the workers that wait for it.
+    fn share(&mut self, now: Moment, completed: &Completed, ede: Option<Ede<'_>>) {
+        let Some(exchange) = self.exchanges.get(completed.exchange) else {
+            return;
+        };
+        let is_authenticated = completed.is_authenticated;
+        let response = self.upstreams.response();
+        if exchange.is_cacheable && is_authenticated && !completed.lacks_signatures {
+            let recoveries = self.upstreams.recoveries();
+            self.cache.insert(now, exchange, response, ede, recoveries);
+        }
+        // In this order, so that who looks in vain finds the flight.
+        let flight = exchange.key.hash();
+        let followers = self.exchanges.end_flight(completed.exchange);
+        if !followers.is_empty()
+            && let Some(exchange) = self.exchanges.get(completed.exchange)
+        {
+            let stored = self.cache.stored(&exchange.question, response, ede);
+            self.exchanges
+                .send_answered(flight, followers, &stored, is_authenticated);
+        }
+    }
+
+    /// Takes a letter from another worker.
+    pub fn on_letter(&mut self, now: Moment, letter: Letter) {
+        match letter {
+            Letter::Answered {
+                flight,
+                octets,
+                is_authenticated,
+            } => {
+                if let Some(key) = self.exchanges.find_flight(flight) {
+                    self.answer_all_with(now, key, &octets, is_authenticated);
+                }
+            }
+            Letter::Failed {
+                flight,
+                failure,
+                upstream,
+                is_final,
+            } => {
+                if let Some(key) = self.exchanges.find_flight(flight) {
+                    self.leader_failed(now, key, (failure, upstream), is_final);
+                }
+            }
+        }
+        self.settle(now);
+    }
+
+    /// Delivers a response that another worker has got, and only if it is for the question.
+    fn answer_all_with(
+        &mut self,
+        now: Moment,
+        key: ExchangeKey,
+        bytes: &[u8],
+        is_authenticated: bool,
+    ) {
+        let Some(stored) = Stored::read(bytes) else {
+            return;
+        };
+        let exchange = self.exchanges.get(key);
+        if !exchange.is_some_and(|exchange| stored.answers(&exchange.question)) {
+            return;
+        }
+        let error = (stored.rcode(), stored.ede().map(|ede| ede.code));
+        while let Some(waiter) = self.exchanges.take_first(key) {
+            if self.answer_stale_instead(now, &waiter, error) {
+                continue;
+            }
+            if let Some(exchange) = self.exchanges.get(key) {
+                let (question, stored) = (&exchange.question, (bytes, &stored));
+                self.clients
+                    .deliver_shared_to(now, &waiter, question, stored, is_authenticated);
+            }
+        }
+        self.remove_exchange(now, key, None);
+    }
+
+    /// The leader's failure is ours only if another attempt could not mend it.
+    fn leader_failed(
+        &mut self,
+        now: Moment,
+        key: ExchangeKey,
+        (failure, upstream): (Failure, Option<usize>),
+        is_final: bool,
+    ) {
+        let exchange = self.exchanges.get(key);
+        if !exchange.is_some_and(|exchange| exchange.role == Role::Follows) {
+            return;
+        }
+        self.upstreams.note(key, failure, upstream);
+        if is_final {
+            self.fail_with(now, key, None);
+        } else {
+            self.exchanges.join_flight(key);
+            self.start(now, key);
+        }
+    }
+
+    /// Asks for those whose letter did not come in time.
+    pub(super) fn stop_following(&mut self, now: Moment) {
+        while let Some(key) = self.exchanges.pop_follower(now) {
+            self.upstreams.ask(now, key);
+            self.settle(now);
+        }
+    }
+
+    /// Answers those whose deadline has passed.
+    pub(super) fn expire_waiters(&mut self, now: Moment) {
+        while let Some((waiter, key)) = self.exchanges.pop_expired(now) {
+            if cfg!(planted = "attempt-extends-the-deadline") && self.upstreams.is_running(key) {
+                let deadline = now + self.settings.query_deadline;
+                self.exchanges.extend(waiter, deadline);
+                continue;
+            }
+            self.expire(now, waiter, key);
+        }
+    }
+
+    /// Fails a waiter of an exchange; those behind it may get new attempts.
+    fn expire(&mut self, now: Moment, waiter: WaiterKey, key: ExchangeKey) {
+        let Some(exchange) = self.exchanges.get(key) else {
+            return;
+        };
+        let follows = exchange.role == Role::Follows;
+        let Some(cause) = self.upstreams.cause_at_deadline(key, follows) else {
+            return;
+        };
+        let Some(waiter) = self.exchanges.take(waiter, key) else {
+            return;
+        };
+        let cause = (cause.failure, cause.upstream);
+        self.fail_waiter(now, &waiter, cause);
+        if self.exchanges.has_waiters(key) {
+            self.upstreams.renew(now, key);
+        } else {
+            self.cache_failure(now, key, cause);
+            self.remove_exchange(now, key, None);
+        }
+        self.settle(now);
+    }
+
+    /// Gives clients that have waited for the client response timer what is cached for them (RFC 8767 section 5). The
+    /// exchange goes on without them, to refresh it.
+    pub(super) fn serve_stale(&mut self, now: Moment) {
+        let timer = self.settings.cache.stale_after;
+        while let Some(key) = self.exchanges.pop_client_timer(now) {
+            let recoveries = self.upstreams.recoveries();
+            let Some(exchange) = self.exchanges.get(key) else {
+                continue;
+            };
+            let (cache, silent) = (&mut self.cache, Failure::Silent);
+            let Some(response) = cache.look_up_again(now, exchange, recoveries, silent) else {
+                continue;
+            };
+            let question = exchange.question.clone();
+            while let Some(waiter) = self.exchanges.take_first_after(key, now, timer) {
+                self.clients
+                    .deliver_cached_to(now, &waiter, &question, &response);
+            }
+            let given_up_at = now + self.settings.query_deadline;
+            if !self.exchanges.go_on_as_refresh(key, given_up_at) {
+                self.remove_exchange(now, key, None);
+                self.settle(now);
+            }
+        }
+    }
+
+    /// Gives up exchanges that were made or went on for the cache alone.
+    pub(super) fn end_refreshes(&mut self, now: Moment) {
+        while let Some(key) = self.exchanges.pop_refresh(now) {
+            self.upstreams.note(key, Failure::Silent, None);
+            self.fail_with(now, key, None);
+            self.settle(now);
+        }
+    }
+
+    /// Fails the clients of questions that upstreams did not answer. To be called whenever upstreams may have given some up.
+    pub(super) fn settle(&mut self, now: Moment) {
+        while let Some(given_up) = self.upstreams.poll_given_up() {
+            self.fail(now, given_up);
+        }
+    }
+
+    /// Ends an exchange with this failure, or else with the most telling one that its attempts show.
+    pub(super) fn fail_with(&mut self, now: Moment, exchange: ExchangeKey, why: Option<Failure>) {
+        let noted = match why {
+            Some(_) => self.upstreams.cause(exchange),
+            None => self.upstreams.cause_at_end(exchange),
+        };
+        if let Some(noted) = noted {
+            let failure = why.unwrap_or(noted.failure);
+            self.fail(
+                now,
+                GivenUp {
+                    exchange,
+                    failure,
+                    noted,
+                },
+            );
+        }
+    }
+
+    /// Ends an exchange that gets no response.
+    fn fail(&mut self, now: Moment, given_up: GivenUp) {
+        let key = given_up.exchange;
+        let cause = (given_up.failure, given_up.noted.upstream);
+        self.cache_failure(now, key, cause);
+        while let Some(waiter) = self.exchanges.take_first(key) {
+            self.fail_waiter(now, &waiter, cause);
+        }
+        self.remove_exchange(now, key, Some(given_up.noted));
+    }
+
+    /// Answers a waiter with what is cached for it, or else with the failure.
+    pub(super) fn fail_waiter(
+        &mut self,
+        now: Moment,
+        waiter: &Waiter,
+        (failure, upstream): (Failure, Option<usize>),
+    ) {
+        if self.answer_stale(now, waiter, failure) {
+            return;
+        }
+        if let Some(exchange) = self.exchanges.get(waiter.exchange) {
+            let text = self.upstreams.failure_text(failure, upstream);
+            self.clients.deliver_failure_to(
+                now,
+                waiter,
+                &exchange.question,
+                (failure, upstream),
+                &text,
+            );
+        }
+    }
+
+    /// Caches that a question could not be answered.
+    fn cache_failure(
+        &mut self,
+        now: Moment,
+        key: ExchangeKey,
+        (failure, upstream): (Failure, Option<usize>),
+    ) {
+        let Some(exchange) = self.exchanges.get(key) else {
+            return;
+        };
+        let is_ours = exchange.role != Role::Follows;
+        if exchange.is_cacheable && failure.is_kept() && is_ours {
+            let text = self.upstreams.failure_text(failure, upstream);
+            let recoveries = self.upstreams.recoveries();
+            self.cache
+                .insert_failure(now, exchange, failure, &text, recoveries);
+        }
+    }
+
+    /// Gives a client what is cached for it in place of an error that stands (RFC 8767 section 4). False if it is none or a
+    /// policy, or if nothing is cached.
+    fn answer_stale_instead(
+        &mut self,
+        now: Moment,
+        waiter: &Waiter,
+        (rcode, ede): (u16, Option<u16>),
+    ) -> bool {
+        let failure = Failure::Answered { rcode, ede };
+        Failure::is_failure(rcode) && !is_policy(ede) && self.answer_stale(now, waiter, failure)
+    }
+
+    /// Gives a client whose query failed what is cached for it. False if nothing is.
+    fn answer_stale(&mut self, now: Moment, waiter: &Waiter, failure: Failure) -> bool {
+        let Some(exchange) = self.exchanges.get(waiter.exchange) else {
+            return false;
+        };
+        let recoveries = self.upstreams.recoveries();
+        let cached = self.cache.look_up_again(now, exchange, recoveries, failure);
+        let is_cached = cached.is_some();
+        if let Some(response) = cached {
+            self.clients
+                .deliver_cached_to(now, waiter, &exchange.question, &response);
+        }
+        is_cached
+    }
+
+    /// Forgets an exchange; `given_up` is what its attempts showed, if they have ended.
+    pub(super) fn remove_exchange(
+        &mut self,
+        now: Moment,
+        key: ExchangeKey,
+        given_up: Option<Cause>,
+    ) {
+        let cause = self.upstreams.end(now, key).or(given_up);
+        self.exchanges.remove(key, cause);
+    }
+}

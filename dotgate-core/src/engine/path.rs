@@ -1,0 +1,221 @@
+//! The path of a query, from the listener to the attempts that are made for it.
+
+use dotgate_wire::{LetterCase, Question};
+
+use super::Engine;
+use crate::cache::Cached;
+use crate::clients::Request;
+use crate::counters::Count;
+use crate::counters::labels::Limit;
+use crate::exchange::{Lookup, Waiter};
+use crate::failure::Failure;
+use crate::flights::Role;
+use crate::keys::ExchangeKey;
+use crate::moment::Moment;
+use crate::outbox::ReturnPath;
+
+/// What the cache had for a query.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Served {
+    /// Its response.
+    Response,
+    /// A stale answer, for the time when its client response timer expires.
+    NotYet,
+    /// Nothing.
+    Nothing,
+}
+
+impl Engine {
+    /// Takes a datagram that came in on `path`.
+    pub fn on_datagram(&mut self, now: Moment, path: ReturnPath, message: &[u8]) {
+        // What is no query was answered already.
+        if let Ok(request) = self.clients.receive_datagram(now, path, message) {
+            self.on_query(now, &request);
+        }
+    }
+
+    /// Answers a query, or has its client wait.
+    pub(super) fn on_query(&mut self, now: Moment, request: &Request<'_>) {
+        let query = &request.query;
+        let question = Question::of(query);
+        if let Some((zone, data)) = self.settings.local_zones.answer(&question) {
+            return self.clients.deliver_local(request, zone, data);
+        }
+        let dnssec_ok = query.edns.is_some_and(|edns| edns.dnssec_ok);
+        let checking_disabled = query.flags.checking_disabled();
+        let lookup = self.cache.lookup(&question, dnssec_ok, checking_disabled);
+        let served = self.serve_from_cache(now, request, &lookup);
+        if served == Served::Response {
+            return;
+        }
+        if let Err(limit) = self.wait(now, request, &lookup, served) {
+            if served == Served::NotYet {
+                let recoveries = self.upstreams.recoveries();
+                let cached = self.cache.look_up_overloaded(now, &lookup, recoveries);
+                if let Some(response) = cached {
+                    return self.clients.deliver_cached(request, &response);
+                }
+            }
+            self.clients.turn_away(now, request, limit);
+        }
+    }
+
+    /// Answers a query from the cache, if that may be.
+    fn serve_from_cache(
+        &mut self,
+        now: Moment,
+        request: &Request<'_>,
+        lookup: &Lookup<'_>,
+    ) -> Served {
+        let recoveries = self.upstreams.recoveries();
+        let may_refresh = self.exchanges.may_refresh();
+        let cached = self.cache.look_up(now, lookup, recoveries, may_refresh);
+        let refreshes = match cached {
+            Cached::Fresh(response, prefetches) => {
+                self.clients.deliver_cached(request, &response);
+                if prefetches {
+                    self.tally.count(Count::Prefetches);
+                }
+                prefetches
+            }
+            Cached::Root(response, refreshes) => {
+                self.clients.deliver_cached(request, &response);
+                refreshes
+            }
+            Cached::Failed(response) => {
+                self.clients.deliver_cached(request, &response);
+                false
+            }
+            Cached::Stale(_, true) if !self.upstreams.is_everything_unreachable() => {
+                return Served::NotYet;
+            }
+            Cached::Stale(response, _) => {
+                // So that upstreams that are down are tried on.
+                self.upstreams.on_demand(now);
+                let why = self.upstreams.why_unhealthy();
+                let response = response.because(why.map_or("", Failure::text));
+                self.clients.deliver_cached(request, &response);
+                false
+            }
+            Cached::Miss => {
+                if lookup.is_cacheable {
+                    self.tally.count(Count::CacheMisses);
+                }
+                return Served::Nothing;
+            }
+        };
+        if refreshes {
+            self.refresh(now, lookup);
+        }
+        Served::Response
+    }
+
+    /// Asks for a question for which no client waits.
+    fn refresh(&mut self, now: Moment, lookup: &Lookup<'_>) {
+        let given_up_at = now + self.settings.query_deadline;
+        if let Some(key) = self.exchanges.begin_refresh(lookup, given_up_at) {
+            self.upstreams.begin(now, key, lookup);
+            self.upstreams.ask(now, key);
+            self.settle(now);
+        }
+    }
+
+    /// Has a client wait for the exchange of its question, unless it is to be turned away at a limit.
+    fn wait(
+        &mut self,
+        now: Moment,
+        request: &Request<'_>,
+        lookup: &Lookup<'_>,
+        served: Served,
+    ) -> Result<(), Limit> {
+        let (client, query) = (request.client, &request.query);
+        let found = self.exchanges.find(lookup);
+        if found.is_some_and(|key| self.exchanges.waits_already(key, client, query.id)) {
+            self.clients.on_repeated(request);
+            return Ok(());
+        }
+        if !self.exchanges.has_room(found) {
+            return Err(Limit::Queries);
+        }
+        let client_id = self.clients.take_quota(client, request.peer)?;
+        let queries_max = self.clients.queries_max();
+        if self.exchanges.queries() >= queries_max && !self.make_room(now) {
+            self.clients.release_quota(client_id, client);
+            return Err(Limit::Queries);
+        }
+        // The query that gave way may have been the only one of this exchange.
+        let found = found.filter(|key| self.exchanges.get(*key).is_some());
+        self.tally.count(Count::QueriesForwarded);
+        self.upstreams.on_query(now);
+        let exchange = found.unwrap_or_else(|| {
+            let key = self.exchanges.begin(lookup);
+            self.upstreams.begin(now, key, lookup);
+            key
+        });
+        let counts_domain = self.exchanges.queries() >= queries_max / 2;
+        self.clients.on_waiting(client);
+        let waiter = Waiter {
+            client,
+            client_id,
+            id: query.id,
+            flags: query.flags,
+            letter_case: LetterCase::of(query.question),
+            edns: query.edns,
+            asked_at: now,
+            exchange,
+            zone: None,
+            next: None,
+        };
+        let deadline = now + self.settings.query_deadline;
+        let has_deadline = found.is_none() || !cfg!(planted = "merged-query-has-no-deadline");
+        let timer = self.settings.cache.stale_after;
+        let has_timer = served == Served::NotYet && timer <= self.settings.query_deadline;
+        self.exchanges.join(
+            waiter,
+            has_deadline.then_some(deadline),
+            has_timer.then(|| now + timer),
+            counts_domain,
+        );
+        match found {
+            None => self.start(now, exchange),
+            Some(_) => self.tally.count(Count::QueriesMerged),
+        }
+        Ok(())
+    }
+
+    /// Has the query give way that has waited longest where most wait. False if it has not waited for long.
+    fn make_room(&mut self, now: Moment) -> bool {
+        let Some((waiter, key)) = self.exchanges.longest_waiting(now) else {
+            return false;
+        };
+        if let Some(waiter) = self.exchanges.take(waiter, key) {
+            if let Some(peer) = self.clients.address_of(waiter.client) {
+                self.clients.hit_limit(now, Limit::Queries, peer);
+            }
+            let cause = self.upstreams.cause(key);
+            let upstream = cause.and_then(|cause| cause.upstream);
+            self.fail_waiter(now, &waiter, (Failure::Overload, upstream));
+            if !self.exchanges.has_waiters(key) {
+                self.remove_exchange(now, key, None);
+                self.settle(now);
+            }
+        }
+        true
+    }
+
+    /// Asks a question, or waits for the worker that does.
+    pub(super) fn start(&mut self, now: Moment, key: ExchangeKey) {
+        match self.exchanges.get(key).map(|exchange| exchange.role) {
+            Some(Role::Leads | Role::Alone) => {
+                self.upstreams.ask(now, key);
+                self.settle(now);
+            }
+            Some(Role::Follows) => {
+                self.tally.count(Count::QueriesFollowing);
+                let timeout = self.settings.query_deadline / 2;
+                self.exchanges.follow(key, now + timeout);
+            }
+            None => {}
+        }
+    }
+}

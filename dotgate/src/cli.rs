@@ -27,6 +27,7 @@ use crate::check::Shown;
 use crate::config::{EXIT_STATUS, ScopedSocketAddress};
 use crate::query::{self, AskedName, Form, Respondent};
 use crate::replace::ANNOUNCE;
+use crate::status;
 
 /// What the program is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +71,13 @@ pub enum Command {
         config: Option<PathBuf>,
         /// What is asked.
         request: Request,
+    },
+    /// Print the running instance's status.
+    Status {
+        /// The configuration file, if the command line names one.
+        config: Option<PathBuf>,
+        /// How it is shown.
+        form: status::Form,
     },
     /// Ask the running instance whether it is ready.
     Healthcheck {
@@ -232,6 +240,14 @@ fn command(matches: &ArgMatches) -> Command {
         Some(("cache", cache)) => Command::Cache {
             config,
             request: cache_request(cache),
+        },
+        Some(("status", status)) => Command::Status {
+            config,
+            form: match (status.get_flag("json"), status.get_flag("watch")) {
+                (true, _) => status::Form::Json,
+                (false, true) => status::Form::Watch,
+                (false, false) => status::Form::Text,
+            },
         },
         Some(("healthcheck", healthcheck)) => Command::Healthcheck {
             config,

@@ -80,6 +80,9 @@ pub fn run(
         let snapshot = snapshot(&forwarder, config);
         if let Some(snapshot) = &snapshot {
             snapshot.restore();
+            let file = config.cache().snapshot_file.iter();
+            let file = file.map(|path| path.display().to_string());
+            file.for_each(|file| forwarder.sources().note_snapshot(file));
         }
         let successors = match (succession, forwarder.to_hand_over()) {
             (Some(succession), Some(sockets)) => {

@@ -22,6 +22,7 @@ pub mod run;
 pub mod serve;
 pub mod service;
 pub mod snapshot;
+pub mod status;
 pub mod take_over;
 pub mod tls;
 pub mod upstreams;

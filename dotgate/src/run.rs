@@ -19,7 +19,7 @@ use crate::serve::{Forwarder, StartError};
 use crate::service::Service;
 use crate::take_over::{Inherited, Predecessor, Succession, TakeOverError};
 use crate::tls::Roots;
-use crate::{cache, check, demo, healthcheck, log, query, replace, verify};
+use crate::{cache, check, demo, healthcheck, log, query, replace, status, verify};
 
 /// The exit status when serving could not begin, or did not end in good order.
 const FAILED: u8 = 1;
@@ -50,6 +50,9 @@ pub fn run(
         Command::Replace { config } => replace::run(environment, config.as_deref(), out, err),
         Command::Cache { config, request } => {
             cache::run(environment, config.as_deref(), &request, out, err)
+        }
+        Command::Status { config, form } => {
+            status::run(environment, config.as_deref(), form, out, err)
         }
         Command::Healthcheck { config, upstreams } => {
             healthcheck::run(environment, config.as_deref(), upstreams, out, err)

@@ -88,6 +88,7 @@ fn operation(path: &Path, generator: &mut SchemaGenerator) -> Operation {
         may_be_unavailable,
     };
     match path {
+        Path::Root => get("/", "The status as text.", None, false),
         Path::Livez => {
             let gives = Some(generator.subschema_for::<Report>());
             get("/livez", "Whether every worker responds.", gives, true)

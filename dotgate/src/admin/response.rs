@@ -17,6 +17,17 @@ pub(super) fn words(status: StatusCode, line: &str) -> Response {
     with_body(status, TEXT, format!("{line}\n"))
 }
 
+/// Text that was written already, unless that failed.
+pub(super) fn text(text: Result<String, serde_json::Error>) -> Response {
+    match text {
+        Ok(text) => with_body(StatusCode::OK, TEXT, text),
+        Err(error) => words(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            &format!("a bug: the response cannot be written: {error}"),
+        ),
+    }
+}
+
 /// A JSON document in one line.
 pub(super) fn document(status: StatusCode, document: &impl Serialize) -> Response {
     json_text(

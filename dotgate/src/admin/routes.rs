@@ -11,14 +11,16 @@ use domain::base::Name;
 use hyper::body::{Body, Bytes};
 use hyper::header::{ACCEPT, HeaderValue};
 use hyper::{Method, Request, StatusCode};
+use serde::Deserialize as _;
 use serde_json::json;
 
 use super::body::{Flush, read_flush, read_level};
 use super::cache::{CacheReport, lower_case};
 use super::endpoint::{Endpoint, Peer};
 use super::openapi::Flushed;
+use super::overview::Overview;
 use super::refusal::Refusal;
-use super::response::{Response, document, json_text, with_body};
+use super::response::{Response, document, json_text, text, with_body};
 use super::status::Status;
 use super::{host, now, token, upstreams};
 use crate::config::Word;
@@ -27,6 +29,7 @@ use crate::metrics::Format;
 
 /// Everything that can be asked for.
 pub(super) enum Path {
+    Root,
     Livez,
     Readyz,
     Healthz,
@@ -49,8 +52,9 @@ pub(super) enum Takes {
 
 impl Path {
     /// One of each.
-    pub(super) fn samples() -> [Path; 8] {
+    pub(super) fn samples() -> [Path; 9] {
         [
+            Path::Root,
             Path::Livez,
             Path::Readyz,
             Path::Healthz,
@@ -64,6 +68,7 @@ impl Path {
 
     pub(super) fn read(path: &str) -> Result<Path, Refusal> {
         match path {
+            "/" => Ok(Path::Root),
             "/livez" => Ok(Path::Livez),
             "/readyz" => Ok(Path::Readyz),
             "/healthz" => Ok(Path::Healthz),
@@ -80,7 +85,12 @@ impl Path {
 
     pub(super) fn takes(&self) -> Takes {
         match self {
-            Path::Livez | Path::Readyz | Path::Healthz | Path::Metrics | Path::Status => Takes::Get,
+            Path::Root
+            | Path::Livez
+            | Path::Readyz
+            | Path::Healthz
+            | Path::Metrics
+            | Path::Status => Takes::Get,
             Path::Cached(_) => Takes::GetWithToken,
             Path::FlushCache | Path::LogLevel => Takes::PostWithToken,
         }
@@ -148,6 +158,7 @@ where
     B::Error: Error + Send + Sync + 'static,
 {
     Ok(match path {
+        Path::Root => text(overview(endpoint)),
         Path::Livez => {
             let (is_alive, report) = endpoint.liveness().await;
             document(ok_or_unavailable(is_alive), &report)
@@ -187,6 +198,24 @@ where
             document(StatusCode::OK, &json!({ "level": level.word() }))
         }
     })
+}
+
+/// What stands below the overview.
+const PATHS: &str = "
+/livez                 does it run?
+/readyz                may queries be sent here?
+/healthz               do the upstreams answer?
+/metrics               for Prometheus
+/api/v1/status         all of this and more, as JSON
+/api/v1/cache/NAME     what is cached for a name; needs the token
+docs/admin.md          describes them
+";
+
+/// The status for people, and where there is more.
+fn overview(endpoint: &Endpoint) -> Result<String, serde_json::Error> {
+    let status = serde_json::to_value(Status::of(endpoint))?;
+    let overview = Overview::deserialize(status)?;
+    Ok(overview.text(overview.rate(None)) + PATHS)
 }
 
 /// The format of metrics that the client asks for.

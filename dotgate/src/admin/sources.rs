@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use dotgate_core::{Cache, Count, Moment, Shared};
 
@@ -27,6 +27,7 @@ pub struct Sources {
     is_draining: AtomicBool,
     awaits_upstream: AtomicBool,
     reloads: Record,
+    snapshot: OnceLock<String>,
 }
 
 impl Sources {
@@ -47,6 +48,7 @@ impl Sources {
             is_draining: AtomicBool::new(false),
             awaits_upstream: AtomicBool::new(false),
             reloads: Record::default(),
+            snapshot: OnceLock::new(),
         }
     }
 
@@ -95,6 +97,16 @@ impl Sources {
     /// The answers kept.
     pub fn cache(&self) -> &Arc<Cache> {
         &self.shared.cache
+    }
+
+    /// The file that carries the cache over a restart, if there is one.
+    pub fn snapshot(&self) -> Option<&str> {
+        self.snapshot.get().map(String::as_str)
+    }
+
+    /// Takes note of the file that carries the cache over a restart; it stays the same while this process runs.
+    pub(crate) fn note_snapshot(&self, file: String) {
+        self.snapshot.get_or_init(|| file);
     }
 
     /// The workers.

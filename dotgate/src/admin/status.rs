@@ -14,6 +14,7 @@ use super::endpoint::{Endpoint, Report};
 use super::liveness::Standing;
 use super::now;
 use super::openapi::counts_schema;
+use super::traffic::Traffic;
 use super::upstreams::{self, UpstreamReport, rounded};
 use crate::config::Word;
 use crate::log;
@@ -39,7 +40,8 @@ pub(super) struct Status {
     configuration: ConfigurationReport,
     /// As `/healthz` has them, without a probe.
     upstreams: Vec<UpstreamReport>,
-    cache: UsageReport,
+    cache: CacheStatus,
+    traffic: Traffic,
     workers: Vec<WorkerReport>,
     /// What all workers counted since the start.
     #[schemars(schema_with = "counts_schema")]
@@ -82,6 +84,14 @@ struct AdminReport {
     socket: Option<String>,
     /// `set`, `not set`, or `broken`: its file cannot be used, so nobody has it.
     token: &'static str,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct CacheStatus {
+    #[serde(flatten)]
+    usage: UsageReport,
+    /// The file that carries it over a restart.
+    snapshot_file: Option<String>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -130,7 +140,11 @@ impl Status {
             },
             configuration: ConfigurationReport::of(sources.reloads().read()),
             upstreams: upstreams::reports(sources, now),
-            cache: UsageReport::of(sources.cache()),
+            cache: CacheStatus {
+                usage: UsageReport::of(sources.cache()),
+                snapshot_file: sources.snapshot().map(str::to_owned),
+            },
+            traffic: Traffic::of(sources),
             workers: workers
                 .map(|(number, (worker, standing))| WorkerReport {
                     number,

@@ -115,6 +115,7 @@ pub(super) fn parser() -> Command {
             Command::new("serve").about("Serve clients: what dotgate does without a command"),
             check_parser(),
             query_parser(),
+            status_parser(),
             healthcheck_parser(),
             cache_parser(),
             replace_parser(),
@@ -180,6 +181,15 @@ fn query_parser() -> Command {
         .arg(flag("short").help("Print only the data of the answer's records"))
         .arg(flag("json").help("Print one JSON object"))
         .group(ArgGroup::new("form").args(["short", "json"]))
+}
+
+fn status_parser() -> Command {
+    let flag = |id: &'static str| Arg::new(id).long(id).action(ArgAction::SetTrue);
+    Command::new("status")
+        .about("Print the running instance's status: queries, cache, upstreams")
+        .arg(flag("watch").help("Print it again every two seconds"))
+        .arg(flag("json").help("Print the JSON document of /api/v1/status"))
+        .group(ArgGroup::new("form").args(["watch", "json"]))
 }
 
 fn healthcheck_parser() -> Command {

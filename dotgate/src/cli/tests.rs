@@ -132,6 +132,13 @@ fn each_command_line_means_one_command() {
                 Form::Long,
             ),
         ),
+        (
+            "dotgate status --watch",
+            Command::Status {
+                config: None,
+                form: status::Form::Watch,
+            },
+        ),
         ("dotgate completions zsh", Command::Completions(Shell::Zsh)),
         ("dotgate -V", Command::Version { verbose: false }),
         (

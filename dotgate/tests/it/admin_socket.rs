@@ -170,3 +170,37 @@ fn a_token_that_cannot_be_used_does_not_keep_dns_from_being_served() {
         assert_eq!(house.run(&["cache", "flush", "--all"]).0, Some(0));
     }
 }
+
+#[test]
+fn the_status_is_shown_to_people_and_to_programs() {
+    let house = House::new();
+    let program = house.serve("0", &[]);
+    program.udp().ask("a.test").assert_right();
+    program.udp().ask("a.test").assert_right();
+    let (status, said) = house.run(&["status"]);
+    assert_eq!(status, Some(0), "{said}");
+    let version = env!("CARGO_PKG_VERSION");
+    assert!(
+        said.starts_with(&format!("dotgate {version}: ready, up ")),
+        "{said}"
+    );
+    assert!(
+        said.contains("; 2 in all, 50 % from the cache, 0 failed, 0 in flight\n"),
+        "{said}"
+    );
+    assert!(said.contains(&house.upstream.written()), "{said}");
+    let page = get(program.admin(), "/");
+    assert_eq!(page.status, 200);
+    assert!(
+        page.body.contains("; 2 in all, ") && page.body.contains("\n/metrics "),
+        "{page:?}"
+    );
+    let (_, said) = house.run(&["status", "--json"]);
+    let document: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(document["traffic"]["cache_hit_ratio"], 0.5);
+    assert_eq!(document["schema"], 1);
+    drop(program);
+    let (status, said) = house.run(&["status"]);
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains("DOTGATE_ADMIN_LISTEN is off"), "{said}");
+}

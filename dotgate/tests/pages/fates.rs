@@ -48,6 +48,12 @@ pub(crate) const FATES: &[(&str, &str, Fate)] = &[
     ),
     ("", "dotgate query", Runs),
     ("", "dotgate cache", Runs),
+    (
+        "docs/admin.md",
+        "dotgate status --watch",
+        Skipped("it goes on until a signal"),
+    ),
+    ("", "dotgate status", Runs),
     ("", "target/release/dotgate check", Runs),
     (
         "",

@@ -1,0 +1,313 @@
+//! The status for people: the text of `GET /` and of `dotgate status`, in 80 columns.
+//!
+//! Made from the document of `/api/v1/status`, by the endpoint and by the command alike.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Display};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::traffic::Traffic;
+use super::upstreams::UpstreamReport;
+use crate::config::Escaped;
+
+/// The longest line.
+const WIDTH: usize = 80;
+
+/// What of the status people want to know.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Overview {
+    version: String,
+    uptime_seconds: f64,
+    ready: Readiness,
+    listen: Vec<String>,
+    listen_awaited: Vec<String>,
+    admin: Admin,
+    configuration: Configuration,
+    upstreams: Vec<UpstreamReport>,
+    cache: Cache,
+    traffic: Traffic,
+    workers: Vec<Worker>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Readiness {
+    status: String,
+    reasons: Vec<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Admin {
+    socket: Option<String>,
+    token: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Configuration {
+    problem: Option<String>,
+    waiting_for_restart: Vec<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Cache {
+    entries: u64,
+    bytes_used: u64,
+    bytes_max: u64,
+    snapshot_file: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Worker {
+    state: String,
+}
+
+impl Overview {
+    /// Queries per second: since `earlier`, or since the start.
+    pub fn rate(&self, earlier: Option<&Overview>) -> f64 {
+        let (queries, seconds) = match earlier {
+            Some(earlier) if earlier.uptime_seconds < self.uptime_seconds => (
+                self.traffic.queries.saturating_sub(earlier.traffic.queries),
+                self.uptime_seconds - earlier.uptime_seconds,
+            ),
+            Some(_) | None => (self.traffic.queries, self.uptime_seconds),
+        };
+        if seconds > 0.0 {
+            queries as f64 / seconds
+        } else {
+            0.0
+        }
+    }
+
+    /// The text, with the queries per second of [`Overview::rate`].
+    pub fn text(&self, rate: f64) -> String {
+        let mut text = Text::default();
+        let (version, status) = (&self.version, &self.ready.status);
+        text.line(format_args!(
+            "dotgate {version}: {status}, up {}",
+            Span(self.uptime_seconds)
+        ));
+        for reason in &self.ready.reasons {
+            text.entry("reason", reason);
+        }
+        self.write_traffic(&mut text, rate);
+        self.write_settings(&mut text);
+        text.line("");
+        text.line(format_args!(
+            "{:<34} {:<10} {:>9} {:>8} {:>11}",
+            "upstream", "state", "rtt", "sessions", "certificate"
+        ));
+        for upstream in &self.upstreams {
+            write_upstream(&mut text, upstream);
+        }
+        text.0
+    }
+
+    fn write_traffic(&self, text: &mut Text, rate: f64) {
+        let traffic = &self.traffic;
+        let count = |outcome: &str| traffic.outcomes.get(outcome).copied().unwrap_or_default();
+        let failed = count("failed") + count("cached_failure");
+        let hits = match traffic.cache_hit_ratio {
+            Some(ratio) => format!("{:.0} % from the cache", ratio * 100.0),
+            None => "none answered yet".to_owned(),
+        };
+        text.entry(
+            "queries",
+            format_args!(
+                "{rate:.1}/s; {} in all, {hits}, {failed} failed, {} in flight",
+                traffic.queries, traffic.in_flight
+            ),
+        );
+        if let (Some(half), Some(most)) = (traffic.waited_p50_ms, traffic.waited_p99_ms) {
+            text.entry(
+                "latency",
+                format_args!("p50 up to {half} ms, p99 up to {most} ms where upstreams were asked"),
+            );
+        }
+        if traffic.tcp_connections > 0 {
+            text.entry(
+                "tcp",
+                format_args!("{} connections", traffic.tcp_connections),
+            );
+        }
+        for (limit, hit) in &traffic.limits {
+            text.entry("limit hit", format_args!("{limit}, {hit} times"));
+        }
+    }
+
+    fn write_settings(&self, text: &mut Text) {
+        let Cache {
+            entries,
+            bytes_used,
+            bytes_max,
+            snapshot_file,
+        } = &self.cache;
+        let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+        text.entry(
+            "cache",
+            format_args!(
+                "{entries} entries, {:.1} of {:.1} MiB",
+                mebibytes(*bytes_used),
+                mebibytes(*bytes_max)
+            ),
+        );
+        if let Some(file) = snapshot_file {
+            text.entry("snapshot", file);
+        }
+        text.entry("listening", self.listen.join(", "));
+        if !self.listen_awaited.is_empty() {
+            text.entry("not yet", self.listen_awaited.join(", "));
+        }
+        let mut states: BTreeMap<&str, usize> = BTreeMap::new();
+        for worker in &self.workers {
+            *states.entry(&worker.state).or_default() += 1;
+        }
+        let states = states
+            .iter()
+            .map(|(state, count)| format!("{count} {state}"));
+        text.entry("workers", states.collect::<Vec<_>>().join(", "));
+        let socket = self.admin.socket.as_deref().unwrap_or("no socket");
+        text.entry(
+            "admin",
+            format_args!("{socket}, token {}", self.admin.token),
+        );
+        if let Some(problem) = &self.configuration.problem {
+            text.entry("reload", format_args!("refused: {problem}"));
+        }
+        if !self.configuration.waiting_for_restart.is_empty() {
+            let settings = self.configuration.waiting_for_restart.join(", ");
+            text.entry("restart for", settings);
+        }
+    }
+}
+
+fn write_upstream(text: &mut Text, report: &UpstreamReport) {
+    let round_trip = report
+        .round_trip_ms
+        .map_or("-".to_owned(), |time| format!("{time:.1} ms"));
+    let days = report.certificate_days_left;
+    let days = days.map_or("-".to_owned(), |days| format!("{days} days"));
+    text.line(format_args!(
+        "{:<34} {:<10} {round_trip:>9} {:>8} {days:>11}",
+        report.upstream, report.state, report.sessions
+    ));
+    if let (Some(error), Some(ago)) = (&report.last_error, report.last_error_seconds) {
+        text.line(format_args!("  last trouble {} ago: {error}", Span(ago)));
+    }
+}
+
+/// Lines of at most `WIDTH` characters; what is longer is cut.
+#[derive(Default)]
+struct Text(String);
+
+impl Text {
+    fn line(&mut self, line: impl Display) {
+        let line = line.to_string();
+        let line = Escaped(&line).to_string();
+        let is_long = line.chars().count() > WIDTH;
+        let kept = if is_long { WIDTH - 3 } else { WIDTH };
+        self.0.extend(line.chars().take(kept));
+        self.0.push_str(if is_long { "...\n" } else { "\n" });
+    }
+
+    fn entry(&mut self, title: &str, value: impl Display) {
+        self.line(format_args!("{title:<12}{value}"));
+    }
+}
+
+/// A time as people say it.
+struct Span(f64);
+
+impl Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = Duration::try_from_secs_f64(self.0)
+            .unwrap_or_default()
+            .as_secs();
+        match seconds {
+            0..60 => write!(f, "{seconds} s"),
+            60..3_600 => write!(f, "{} min {} s", seconds / 60, seconds % 60),
+            3_600..86_400 => write!(f, "{} h {} min", seconds / 3_600, seconds / 60 % 60),
+            _ => write!(f, "{} d {} h", seconds / 86_400, seconds / 3_600 % 24),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn overview(uptime: f64, queries: u64) -> Overview {
+        let upstream = json!({
+            "upstream": "[2001:db8:1234:5678::853]@853#resolver.example",
+            "answers": false,
+            "state": "down",
+            "state_seconds": 61.0,
+            "last_response_seconds": 70.0,
+            "last_error": "tls: certificate for another name, and more words than fit on a line of eighty",
+            "last_error_seconds": 61.5,
+            "round_trip_ms": 11.84,
+            "sessions": 2,
+            "handshakes": 7,
+            "certificate_days_left": 54
+        });
+        let status = json!({
+            "version": "0.1.0",
+            "uptime_seconds": uptime,
+            "ready": {"status": "degraded", "reasons": ["no upstream is well: \u{1b}[31m"]},
+            "listen": ["127.0.0.1:53", "[::1]:53"],
+            "listen_awaited": [],
+            "admin": {"socket": null, "token": "broken"},
+            "configuration": {"problem": null, "waiting_for_restart": []},
+            "upstreams": [upstream],
+            "cache": {"entries": 3, "bytes_used": 1_048_576, "bytes_max": 67_108_864, "snapshot_file": null},
+            "traffic": {
+                "queries": queries,
+                "outcomes": {"answered": 10, "failed": 1, "cached_failure": 2},
+                "cache_hit_ratio": 0.814,
+                "waited_p50_ms": 12.5,
+                "waited_p99_ms": 200.0,
+                "in_flight": 4,
+                "tcp_connections": 0,
+                "limits": {"queries": 7}
+            },
+            "workers": [{"state": "idle"}, {"state": "idle"}, {"state": "turns"}],
+            "members of a later version": 1
+        });
+        serde_json::from_value(status).unwrap()
+    }
+
+    #[test]
+    fn everything_is_told_in_lines_of_80_columns() {
+        let overview = overview(7_384.0, 1_000);
+        let text = overview.text(2.25);
+        for line in [
+            "dotgate 0.1.0: degraded, up 2 h 3 min\n",
+            "\nreason      no upstream is well: \\u{1b}[31m\n",
+            "\nqueries     2.2/s; 1000 in all, 81 % from the cache, 3 failed, 4 in flight\n",
+            "\nlatency     p50 up to 12.5 ms, p99 up to 200 ms where upstreams were asked\n",
+            "\nlimit hit   queries, 7 times\n",
+            "\ncache       3 entries, 1.0 of 64.0 MiB\n",
+            "\nlistening   127.0.0.1:53, [::1]:53\n",
+            "\nworkers     2 idle, 1 turns\n",
+            "\nadmin       no socket, token broken\n",
+            "\n  last trouble 1 min 1 s ago: tls: certificate for another name",
+        ] {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
+        assert!(
+            text.lines().all(|line| line.chars().count() <= WIDTH),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn the_rate_is_since_the_look_before_or_since_the_start() {
+        let (earlier, later) = (overview(100.0, 1_000), overview(102.0, 1_100));
+        assert!((later.rate(Some(&earlier)) - 50.0).abs() < 0.01);
+        assert!((earlier.rate(None) - 10.0).abs() < 0.01);
+        let of_another_process = overview(2.0, 10);
+        assert!((of_another_process.rate(Some(&later)) - 5.0).abs() < 0.01);
+    }
+}

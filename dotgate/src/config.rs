@@ -20,6 +20,7 @@ mod meaning;
 mod nearest;
 mod notes;
 mod problem;
+mod providers;
 mod reader;
 pub mod reference;
 pub mod schema;

@@ -331,6 +331,29 @@ fn one_address_with_two_authentication_names_is_two_upstreams() {
 }
 
 #[test]
+fn words_and_schemes_stand_for_what_they_mean() {
+    let read = |upstreams| config(&[("DNS_HOST", upstreams), ("DOTGATE_ACCESS_ALLOW", "Any")]);
+    let config = read("mullvad,tls://192.0.2.1#dot.test");
+    let expected = [
+        "194.242.2.2@853#dns.mullvad.net",
+        "[2a07:e340::2]@853#dns.mullvad.net",
+        "192.0.2.1@853#dot.test",
+    ];
+    assert_eq!(labels(&config), expected);
+    let allowed: Vec<String> = config.allowed().iter().map(ToString::to_string).collect();
+    assert_eq!(allowed, ["0.0.0.0/0", "::/0"]);
+    let all = "quad9,google,adguard,cloudflare";
+    assert_eq!(read(all).upstreams().len(), 16);
+    let too_many = format!("{all},mullvad");
+    let environment = environment(&[("DNS_HOST", &too_many)]);
+    let problems = load(&environment, None).unwrap_err();
+    assert!(
+        problems.to_string().contains(": there are 18\n"),
+        "{problems}"
+    );
+}
+
+#[test]
 fn what_kubernetes_injects_for_a_service_called_dotgate_does_not_stop_the_program() {
     let loaded = loaded(
         &environment(&[

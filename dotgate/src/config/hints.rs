@@ -10,7 +10,7 @@ use dotgate_net::interfaces;
 use super::kinds::{bytes, milliseconds, number_and_unit};
 
 /// Schemes of addresses of resolvers, and what is to be said of them.
-const SCHEMES: [(&str, &str); 9] = [
+const SCHEMES: [(&str, &str); 7] = [
     (
         "https://",
         "DNS over HTTPS is not supported, DNS over TLS is",
@@ -21,8 +21,6 @@ const SCHEMES: [(&str, &str); 9] = [
     ("sdns://", "DNS stamps are not supported; write ADDR#NAME"),
     ("udp://", "plain DNS is not supported, DNS over TLS is"),
     ("tcp://", "plain DNS is not supported, DNS over TLS is"),
-    ("tls://", ""),
-    ("dot://", ""),
 ];
 
 /// Of an item of a list with white space in it.
@@ -71,11 +69,11 @@ pub(super) fn of_admin_listener(item: &str) -> Option<String> {
 
 /// Of clients.
 pub(super) fn of_prefix(item: &str) -> Option<String> {
-    let is_everybody = ["all", "any", "*", "everyone", "everybody", "public"]
+    let is_everybody = ["all", "*", "everyone", "everybody", "public"]
         .iter()
         .any(|word| item.eq_ignore_ascii_case(word));
     is_everybody.then(|| {
-        "0.0.0.0/0,::/0 allows every client and opens the resolver to the Internet: write that if it is meant"
+        "any allows every client and opens the resolver to the Internet: write that if it is meant"
             .to_owned()
     })
 }
@@ -87,11 +85,7 @@ pub(super) fn of_upstream(item: &str) -> Option<String> {
             continue;
         };
         if start.eq_ignore_ascii_case(scheme) {
-            let rest = item.get(scheme.len()..).unwrap_or_default();
-            return Some(match words {
-                "" => format!("leave out {scheme}: write {rest}"),
-                words => words.to_owned(),
-            });
+            return Some(words.to_owned());
         }
     }
     if item.split(';').next()?.trim_end().ends_with('#') {

@@ -142,7 +142,8 @@ pub static DNS_HOST: Setting<Upstreams> = Setting {
         absent: Absent::Required,
         doc: "Upstream DNS-over-TLS servers, in order of preference. With `ADDR` alone, the certificate must \
               contain that address. With a name and pins, both must match. With `ADDR` and pins only, a matching \
-              key is enough. A `NAME` requires `DOTGATE_BOOTSTRAP_ADDRESSES`.",
+              key is enough. A `NAME` requires `DOTGATE_BOOTSTRAP_ADDRESSES`. The word of a provider stands for its \
+              upstreams (`docs/resolvers.md`).",
         example: "9.9.9.9#dns.quad9.net,1.1.1.1#one.one.one.one",
     },
     kind: Upstreams { most: 16 },
@@ -437,7 +438,8 @@ pub static ACCESS_ALLOW: Setting<Prefixes> = Setting {
             "127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,169.254.0.0/16,\
              fe80::/10,fc00::/7",
         ),
-        doc: "Clients that may send queries. All others get REFUSED.",
+        doc: "Clients that may send queries. All others get REFUSED. `any` is every client: an open resolver where the \
+              Internet reaches it.",
         example: "127.0.0.1,192.168.1.0/24",
     },
     kind: Prefixes { most: 256 },

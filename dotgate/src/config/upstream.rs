@@ -47,13 +47,14 @@ pub(super) enum Host {
 impl FromStr for UpstreamSpec {
     type Err = Fault;
 
-    /// Reads `ADDR[@PORT][#AUTH-NAME][;pin=sha256/BASE64]...` or `NAME[@PORT][;pin=sha256/BASE64]...`.
+    /// Reads `ADDR[@PORT][#AUTH-NAME][;pin=sha256/BASE64]...` or `NAME[@PORT][;pin=sha256/BASE64]...`, perhaps behind
+    /// `tls://`.
     fn from_str(text: &str) -> Result<Self, Fault> {
         if let Some(hint) = hints::of_upstream(text) {
             let item = text.to_owned();
             return Err(Fault::NotAnAddressOrName { item }.with_hint(Some(hint)));
         }
-        let mut parts = text.split(';').map(str::trim);
+        let mut parts = without_scheme(text).split(';').map(str::trim);
         let head = parts.next().unwrap_or_default();
         let (endpoint, authentication_name) = match head.split_once('#') {
             Some((endpoint, name)) => (endpoint, Some(name)),
@@ -181,6 +182,18 @@ fn label(host: &Host, port: u16) -> String {
             }
         }
     }
+}
+
+/// What follows `tls://` or `dot://`, with which other programs mark DNS over TLS.
+fn without_scheme(text: &str) -> &str {
+    for scheme in ["tls://", "dot://"] {
+        if let Some((start, rest)) = text.split_at_checked(scheme.len())
+            && start.eq_ignore_ascii_case(scheme)
+        {
+            return rest;
+        }
+    }
+    text
 }
 
 /// Separates `HOST@PORT`.

@@ -6,13 +6,14 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use domain::base::Name;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde_json::json;
 
 use super::{Kind, all_words, read_word, words};
 use crate::config::address::{ScopedAddress, ScopedSocketAddress, read_prefix};
 use crate::config::fault::Fault;
 use crate::config::hints;
+use crate::config::providers;
 use crate::config::upstream::{self, UpstreamSpec};
 use crate::config::words::Word;
 
@@ -102,6 +103,9 @@ impl Kind for Resolvers {
     }
 }
 
+/// The word for all addresses, IPv4 and IPv6.
+const ANY: &str = "any";
+
 /// Address prefixes.
 #[derive(Debug)]
 pub struct Prefixes {
@@ -113,14 +117,21 @@ impl Kind for Prefixes {
     type Value = Vec<IpNet>;
 
     fn read(&self, text: &str) -> Result<Self::Value, Fault> {
-        distinct(text, self.most, |item| {
-            read_prefix(item).map_err(|fault| fault.with_hint(hints::of_prefix(item)))
-        })
+        let listed = distinct(text, self.most, |item| {
+            if item.eq_ignore_ascii_case(ANY) {
+                let all = [IpNet::from(Ipv4Net::default()), Ipv6Net::default().into()];
+                return Ok(all.to_vec());
+            }
+            let prefix = read_prefix(item);
+            let prefix = prefix.map_err(|fault| fault.with_hint(hints::of_prefix(item)));
+            Ok(vec![prefix?])
+        })?;
+        Ok(listed.into_iter().flatten().collect())
     }
 
     fn expected(&self) -> String {
         format!(
-            "1 to {} IP addresses or prefixes, separated by commas",
+            "1 to {} IP addresses or prefixes, separated by commas, or {ANY} for all",
             self.most
         )
     }
@@ -173,14 +184,21 @@ impl Kind for Upstreams {
     type Value = Vec<UpstreamSpec>;
 
     fn read(&self, text: &str) -> Result<Self::Value, Fault> {
-        items(text, self.most, str::parse)
+        let listed = items(text, self.most, providers::read)?;
+        let upstreams: Vec<UpstreamSpec> = listed.into_iter().flatten().collect();
+        let found = upstreams.len();
+        if found > self.most {
+            return Err(Fault::TooMany { found });
+        }
+        Ok(upstreams)
     }
 
     fn expected(&self) -> String {
         let most = self.most;
         format!(
             "1 to {most} of ADDR[@PORT][#AUTH-NAME][;pin=sha256/BASE64]... or \
-             NAME[@PORT][;pin=sha256/BASE64]..., separated by commas"
+             NAME[@PORT][;pin=sha256/BASE64]..., or of the words {}, separated by commas",
+            providers::words()
         )
     }
 

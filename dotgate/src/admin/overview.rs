@@ -15,6 +15,10 @@ use crate::config::Escaped;
 /// The longest line.
 const WIDTH: usize = 80;
 
+/// The columns of upstreams' names: as wide as the longest, but the others must fit beside it.
+const LABEL_MIN: usize = 20;
+const LABEL_MAX: usize = 46;
+
 /// What of the status people want to know.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Overview {
@@ -93,12 +97,11 @@ impl Overview {
         self.write_traffic(&mut text, rate);
         self.write_settings(&mut text);
         text.line("");
-        text.line(format_args!(
-            "{:<34} {:<10} {:>9} {:>8} {:>11}",
-            "upstream", "state", "rtt", "sessions", "certificate"
-        ));
+        let labels = self.upstreams.iter().map(|it| it.upstream.chars().count());
+        let width = labels.max().unwrap_or_default().clamp(LABEL_MIN, LABEL_MAX);
+        text.line(row(width, ["upstream", "state", "rtt", "sess", "cert"]));
         for upstream in &self.upstreams {
-            write_upstream(&mut text, upstream);
+            write_upstream(&mut text, width, upstream);
         }
         text.0
     }
@@ -181,15 +184,26 @@ impl Overview {
     }
 }
 
-fn write_upstream(text: &mut Text, report: &UpstreamReport) {
+fn row(width: usize, [label, state, round_trip, sessions, days]: [&str; 5]) -> String {
+    format!("{label:<width$} {state:<8} {round_trip:>9} {sessions:>4} {days:>9}")
+}
+
+fn write_upstream(text: &mut Text, width: usize, report: &UpstreamReport) {
     let round_trip = report
         .round_trip_ms
         .map_or("-".to_owned(), |time| format!("{time:.1} ms"));
     let days = report.certificate_days_left;
     let days = days.map_or("-".to_owned(), |days| format!("{days} days"));
-    text.line(format_args!(
-        "{:<34} {:<10} {round_trip:>9} {:>8} {days:>11}",
-        report.upstream, report.state, report.sessions
+    let sessions = report.sessions.to_string();
+    text.line(row(
+        width,
+        [
+            &report.upstream,
+            &report.state,
+            &round_trip,
+            &sessions,
+            &days,
+        ],
     ));
     if let (Some(error), Some(ago)) = (&report.last_error, report.last_error_seconds) {
         text.line(format_args!("  last trouble {} ago: {error}", Span(ago)));
@@ -292,6 +306,7 @@ mod tests {
             "\nlistening   127.0.0.1:53, [::1]:53\n",
             "\nworkers     2 idle, 1 turns\n",
             "\nadmin       no socket, token broken\n",
+            "\n[2001:db8:1234:5678::853]@853#resolver.example down       11.8 ms    2   54 days\n",
             "\n  last trouble 1 min 1 s ago: tls: certificate for another name",
         ] {
             assert!(text.contains(line), "{line}\n{text}");

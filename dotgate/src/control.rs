@@ -29,7 +29,7 @@ use crate::reload::{EVERY, InForce, Outcome};
 use crate::serve::{Forwarder, cache_settings};
 use crate::service::{Service, State, is_of_this_service};
 use crate::snapshot::Snapshot;
-use crate::take_over::{Succession, Successor, Successors};
+use crate::take_over::{Legacy, Succession, Successor, Successors};
 use crate::worker::Order;
 
 /// Without a packet for this long, clients have gone elsewhere.
@@ -87,10 +87,12 @@ pub fn run(
         let successors = match (succession, forwarder.to_hand_over()) {
             (Some(succession), Some(sockets)) => {
                 sockets.add(admin.second_descriptors()?);
-                Some({
-                    let watchdog = service.watchdog();
-                    succession.serve(sockets.clone(), watchdog, snapshot.clone())?
-                })
+                Some(succession.serve(Legacy {
+                    sockets: sockets.clone(),
+                    watchdog: service.watchdog(),
+                    credentials: in_force.credentials().clone(),
+                    snapshot: snapshot.clone(),
+                })?)
             }
             (Some(_), None) | (None, _) => None,
         };

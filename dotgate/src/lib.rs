@@ -11,6 +11,7 @@ pub mod check;
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod credentials;
 pub mod demo;
 pub mod healthcheck;
 pub mod log;

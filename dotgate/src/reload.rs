@@ -18,6 +18,7 @@ use self::watch::Watch;
 use crate::admin::{Access, Serving};
 use crate::config::setting::Reload;
 use crate::config::{self, Config, Effective, Environment, Loaded, Note, Problem, Problems};
+use crate::credentials::Credentials;
 use crate::log::message::say;
 use crate::log::{self, with_hint};
 use crate::serve::{Forwarder, StartError};
@@ -33,6 +34,7 @@ pub struct InForce {
     named_in_vain: Vec<PathBuf>,
     /// What the program started with.
     started_with: Vec<Effective>,
+    credentials: Credentials,
 }
 
 #[derive(Debug)]
@@ -72,10 +74,17 @@ impl std::fmt::Display for OneLine<'_> {
 
 impl InForce {
     /// Takes what the program was started with.
-    pub fn new(environment: &Environment, file: Option<PathBuf>, loaded: Loaded) -> InForce {
+    pub fn new(
+        environment: &Environment,
+        file: Option<PathBuf>,
+        mut loaded: Loaded,
+        credentials: Credentials,
+    ) -> InForce {
         let environment = environment.clone();
+        loaded.config = loaded.config.with_files_at(|it| credentials.locate(it));
         InForce {
             source: Some(Source { environment, file }),
+            credentials,
             ..InForce::made(loaded)
         }
     }
@@ -87,6 +96,7 @@ impl InForce {
             watch: Watch::new(&files_of(&loaded)),
             named_in_vain: Vec::new(),
             started_with: loaded.effective.clone(),
+            credentials: Credentials::None,
             loaded,
         }
     }
@@ -94,6 +104,11 @@ impl InForce {
     /// The configuration.
     pub fn config(&self) -> &Config {
         &self.loaded.config
+    }
+
+    /// The secrets that the service manager gave this process, or the one before it.
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
     }
 
     /// What the operator may not expect.
@@ -141,7 +156,8 @@ impl InForce {
     ) -> Result<Vec<String>, Refused> {
         let source = self.source.as_ref().ok_or(Refused::Made)?;
         let mut loaded = config::load(&source.environment, source.file.as_deref())?;
-        loaded.config = loaded.config.in_place_of(self.config());
+        let config = loaded.config.in_place_of(self.config());
+        loaded.config = config.with_files_at(|it| self.credentials.locate(it));
         let held = files_of(&self.loaded);
         self.named_in_vain = files_of(&loaded);
         self.named_in_vain.retain(|file| !held.contains(file));

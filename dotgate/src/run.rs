@@ -12,6 +12,7 @@ use crate::admin::{Admin, AdminError};
 use crate::cli::{self, Command};
 use crate::config::{self, Config, EXIT_STATUS, Environment, StartPolicy};
 use crate::control::{self, End, Listening};
+use crate::credentials::Credentials;
 use crate::log::message::say;
 use crate::log::{Output, with_hint, write_problems};
 use crate::reload::InForce;
@@ -80,10 +81,14 @@ fn serve(
         }
     };
     log::start(loaded.config.log(), Output::of(environment));
-    let in_force = InForce::new(environment, file.map(Path::to_owned), loaded);
     let listening = Listening::new()?;
     std::panic::set_hook(Box::new(log_panic));
-    let status = serve_loaded(listening, in_force, environment, announced);
+    // Credentials that the configuration needs may have to come from the process before this one.
+    let mut before = Before::ask(&loaded.config, announced.is_some());
+    let credentials = Credentials::of(environment, before.inherited.take_credentials());
+    let file = file.map(Path::to_owned);
+    let in_force = InForce::new(environment, file, loaded, credentials);
+    let status = serve_loaded(listening, in_force, before, environment, announced);
     log::flush();
     status
 }
@@ -91,6 +96,7 @@ fn serve(
 fn serve_loaded(
     mut listening: Listening,
     in_force: InForce,
+    before: Before,
     environment: &Environment,
     announced: Option<&mut dyn Write>,
 ) -> io::Result<u8> {
@@ -110,12 +116,11 @@ fn serve_loaded(
             return Ok(EXIT_STATUS);
         }
     };
-    let must_replace = announced.is_some();
-    let started = start(config, &roots, must_replace, &mut listening);
-    let (forwarder, admin, succession, watchdog) = match started {
-        Ok(started) => started,
-        Err(failure) => return give_up(failure, config),
-    };
+    let (forwarder, admin, succession, watchdog) =
+        match start(config, &roots, before, &mut listening) {
+            Ok(started) => started,
+            Err(failure) => return give_up(failure, config),
+        };
     tell_start(&forwarder, &admin, config, &roots);
     let service = Service::of(environment).unwrap_or_else(|problem| {
         say!(NOTIFY_FAILED, reason = %problem);
@@ -169,6 +174,33 @@ fn give_up(failure: Failure, config: &Config) -> io::Result<u8> {
     Ok(FAILED)
 }
 
+/// The process before this one, if there is one, and what it handed over.
+struct Before {
+    predecessor: Result<Option<Predecessor>, TakeOverError>,
+    inherited: Inherited,
+}
+
+impl Before {
+    /// Asks for it; that there is none is a problem where it must be replaced.
+    fn ask(config: &Config, must_replace: bool) -> Before {
+        let path = config.server().take_over_socket.as_deref();
+        let asked = path.map(Predecessor::ask).transpose();
+        let (predecessor, inherited) = match asked.map(Option::flatten) {
+            Ok(Some((predecessor, inherited))) => (Ok(Some(predecessor)), inherited),
+            Ok(None) if must_replace => {
+                let path = path.unwrap_or(Path::new("")).to_owned();
+                (Err(TakeOverError::Nobody { path }), Inherited::default())
+            }
+            Ok(None) => (Ok(None), Inherited::default()),
+            Err(problem) => (Err(problem), Inherited::default()),
+        };
+        Before {
+            predecessor,
+            inherited,
+        }
+    }
+}
+
 /// Why this process does not serve.
 enum Failure {
     Start(StartError),
@@ -182,23 +214,19 @@ enum Failure {
 
 type Started = (Forwarder, Admin, Option<Succession>, Option<Duration>);
 
-/// Starts, in place of the process before this one if there is one, which may be demanded.
+/// Starts, in place of the process before this one if there is one.
 fn start(
     config: &Config,
     roots: &Roots,
-    must_replace: bool,
+    before: Before,
     listening: &mut Listening,
 ) -> Result<Started, Failure> {
     let path = config.server().take_over_socket.as_deref();
-    let asked = path.map(Predecessor::ask).transpose();
-    let (predecessor, mut inherited) = match asked.map_err(Failure::TakeOver)?.flatten() {
-        Some((predecessor, inherited)) => (Some(predecessor), inherited),
-        None if must_replace => {
-            let path = path.unwrap_or(Path::new("")).to_owned();
-            return Err(Failure::TakeOver(TakeOverError::Nobody { path }));
-        }
-        None => (None, Inherited::default()),
-    };
+    let Before {
+        predecessor,
+        mut inherited,
+    } = before;
+    let predecessor = predecessor.map_err(Failure::TakeOver)?;
     if let Some(predecessor) = &predecessor {
         let listen = config.server().listen.iter();
         let listen: Vec<SocketAddr> = listen.filter_map(|it| it.resolve().ok()).collect();

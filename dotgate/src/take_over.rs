@@ -11,6 +11,8 @@
 //! old: admin-socket               the Unix socket of the admin endpoint, if it has one
 //! old: take-over                  the Unix socket itself
 //! old: watchdog 30000000          how long the service manager waits for a sign of life, in microseconds, if it does
+//! old: credentials /run/credentials/dotgate.service     the folder of the secrets that the service manager gave it, if any
+//! old: credential admin-token     one line for each file in it, which travels with it
 //! old: end
 //! new: keeps 192.0.2.1:53         one line for each address it goes on to serve
 //! new: serving                    its workers read the sockets, beside those of the old one
@@ -18,7 +20,7 @@
 //! ```
 //!
 //! Each line of the old process up to `end` travels with a descriptor, so that a new process can pass over lines that
-//! it does not know; that of `watchdog` has no meaning.
+//! it does not know; those of `watchdog` and `credentials` have no meaning.
 //!
 //! Until `serving` the old process goes on as if nobody had asked, whatever becomes of the new one. In place of a
 //! line it may say why not: `busy`, `refused`, `unknown`, `late`. Nothing here touches a query.
@@ -39,7 +41,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 pub use self::predecessor::{Inherited, Predecessor};
-pub use self::succession::{Succession, Successor, Successors};
+pub use self::succession::{Legacy, Succession, Successor, Successors};
 pub use self::trust::FolderFault;
 pub(crate) use self::trust::{folder_fault, is_trusted, remove_socket};
 
@@ -49,11 +51,17 @@ const GREETING: &str = "dotgate take-over 1";
 /// Before the time that the service manager's watchdog waits, which it tells only the process that it starts itself.
 const WATCHDOG: &str = "watchdog ";
 
+/// Before the folder of credentials, which the service manager shows only to a process that it starts itself.
+const CREDENTIALS: &str = "credentials ";
+
+/// Before the name of a file in that folder.
+const CREDENTIAL: &str = "credential ";
+
 /// How long one side waits for the other.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Octets of a line, of which the longest is an IPv6 address with its scope.
-const LINE_MAX: usize = 128;
+/// Bytes of a line, of which the longest is the name of a file.
+const LINE_MAX: usize = 512;
 
 /// Why a process could not take over from the running one, or let itself be replaced.
 #[derive(Debug, Error)]

@@ -265,6 +265,23 @@ impl Config {
         self
     }
 
+    /// Returns this configuration with each file that `locate` knows read from where it says.
+    #[must_use]
+    pub fn with_files_at(mut self, locate: impl Fn(&Path) -> Option<PathBuf>) -> Config {
+        let authorities = &mut self.tls.authorities;
+        let files = [
+            &mut authorities.ca_file,
+            &mut authorities.certificate_file,
+            &mut self.admin.token_file,
+        ];
+        for path in files.into_iter().flatten() {
+            if let Some(located) = locate(path) {
+                *path = located;
+            }
+        }
+        self
+    }
+
     /// Returns how many TCP connections clients may have in a process that may open `descriptors` files.
     /// `auto` leaves room for every listener and for four sessions to each upstream in each worker, is at least 16
     /// and at most 65,536, and gives a client address a quarter. Numbers the operator wrote are returned as they are.

@@ -141,6 +141,7 @@ messages! {
             "The end, with the totals. `finished=false`: a second signal or a stuck worker cut it short." "";
         TAKEOVER_BEGUN: DEBUG "takeover begun" ["process"] "A new process asked for the sockets." "";
         TAKEOVER_DENIED: WARN "takeover denied: the process belongs to another user" [] "Only processes of the same user or root may take over." "Find out who it was.";
+        CREDENTIALS_NOT_HANDED_OVER: WARN "cannot pass on the credentials of the service manager" ["reason"] "The new process fails to start if its settings name one of them." "`systemctl restart dotgate`.";
         TAKEOVER_UNHEARD: WARN "cannot accept a takeover; retrying" ["reason"] "The take-over socket fails." "See `reason`.";
         TAKEOVER_FAILED: INFO "takeover failed: the new process exited; still serving" ["reason"] "The new process did not get as far as serving." "Its own log says why.";
         TAKEOVER_LATE: WARN "takeover failed: the new process took too long; still serving" [] "The new process did not serve within 10 s." "Its own log says why.";

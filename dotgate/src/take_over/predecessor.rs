@@ -13,7 +13,10 @@ use std::time::Duration;
 use dotgate_net::descriptors;
 
 use super::trust::{folder_fault, is_as_said, stranger};
-use super::{GREETING, PATIENCE, Refusal, Role, TakeOverError, WATCHDOG, next_line};
+use super::{
+    CREDENTIAL, CREDENTIALS, GREETING, PATIENCE, Refusal, Role, TakeOverError, WATCHDOG, next_line,
+};
+use crate::credentials::HandedOver;
 
 /// Octets read at once.
 const READ_BYTES: usize = 4_096;
@@ -23,6 +26,7 @@ const READ_BYTES: usize = 4_096;
 pub struct Inherited {
     sockets: Vec<(Role, OwnedFd)>,
     watchdog: Option<Duration>,
+    credentials: Option<HandedOver>,
 }
 
 impl Inherited {
@@ -36,6 +40,24 @@ impl Inherited {
     /// How long the service manager waits for a sign of life, as it told the process before this one.
     pub fn watchdog(&self) -> Option<Duration> {
         self.watchdog
+    }
+
+    /// Takes out the secrets that the service manager gave the process before this one.
+    pub fn take_credentials(&mut self) -> Option<HandedOver> {
+        self.credentials.take()
+    }
+
+    /// Takes what is no socket; a line of a later version is passed over.
+    fn take_other(&mut self, line: &str, descriptor: OwnedFd) {
+        if let Some(micros) = line.strip_prefix(WATCHDOG) {
+            self.watchdog = micros.parse().ok().map(Duration::from_micros);
+        } else if let Some(folder) = line.strip_prefix(CREDENTIALS) {
+            self.credentials = Some(HandedOver::of(folder));
+        } else if let (Some(name), Some(credentials)) =
+            (line.strip_prefix(CREDENTIAL), &mut self.credentials)
+        {
+            credentials.add(name, descriptor);
+        }
     }
 
     /// Whether there was no process before this one.
@@ -120,12 +142,7 @@ impl Predecessor {
                     let path = self.path.clone();
                     return Err(TakeOverError::WrongSocket { path, role });
                 }
-                // What a later version hands over besides is not for this one.
-                (Err(_), Some(_)) => {
-                    if let Some(micros) = line.strip_prefix(WATCHDOG) {
-                        inherited.watchdog = micros.parse().ok().map(Duration::from_micros);
-                    }
-                }
+                (Err(_), Some(descriptor)) => inherited.take_other(&line, descriptor),
                 (_, None) => return self.refused(&line),
             }
         }

@@ -24,11 +24,13 @@ use tokio::task::JoinHandle;
 use tokio::time::error::Elapsed;
 use tokio::time::{sleep, timeout};
 
+use crate::credentials::Credentials;
 use crate::snapshot::Snapshot;
 
 use super::trust::{is_trusted, remove_socket};
 use super::{
-    GREETING, Inherited, PATIENCE, Refusal, Role, TakeOverError, ToHandOver, WATCHDOG, next_line,
+    CREDENTIAL, CREDENTIALS, GREETING, Inherited, PATIENCE, Refusal, Role, TakeOverError,
+    ToHandOver, WATCHDOG, next_line,
 };
 
 /// Addresses that a new process may keep: as many as it may listen on.
@@ -61,10 +63,15 @@ pub struct Successor {
 
 /// What the next process gets from this one.
 #[derive(Debug)]
-struct Legacy {
-    sockets: ToHandOver,
-    watchdog: Option<Duration>,
-    snapshot: Option<Snapshot>,
+pub struct Legacy {
+    /// The listening sockets.
+    pub sockets: ToHandOver,
+    /// How long the service manager's watchdog waits.
+    pub watchdog: Option<Duration>,
+    /// Secrets that the service manager gave this process.
+    pub credentials: Credentials,
+    /// What is saved for the next process.
+    pub snapshot: Option<Snapshot>,
 }
 
 /// The socket's place among the files. It is removed with its last owner.
@@ -106,26 +113,15 @@ impl Succession {
         Ok(Succession { listener, file })
     }
 
-    /// Hands `sockets` to whoever replaces this process, from now on, tells it how long the service manager's `watchdog`
-    /// waits, and saves `snapshot` for it. Call it inside a runtime.
+    /// Hands `legacy` to whoever replaces this process, from now on. Call it inside a runtime.
     ///
     /// # Errors
     /// The system's: the runtime cannot watch the socket.
-    pub fn serve(
-        self,
-        sockets: ToHandOver,
-        watchdog: Option<Duration>,
-        snapshot: Option<Snapshot>,
-    ) -> io::Result<Successors> {
+    pub fn serve(self, legacy: Legacy) -> io::Result<Successors> {
         let Succession { listener, mut file } = self;
         let listener = UnixListener::from_std(listener)?;
         file.is_own = true;
         let (told, serving) = mpsc::channel(1);
-        let legacy = Legacy {
-            sockets,
-            watchdog,
-            snapshot,
-        };
         Ok(Successors {
             task: tokio::spawn(serve(listener, legacy, told)),
             serving,
@@ -267,6 +263,18 @@ async fn hand_over(
     if let Some(watchdog) = legacy.watchdog {
         let line = format!("{WATCHDOG}{}", watchdog.as_micros());
         send(stream, &line, &own).await?;
+    }
+    match legacy.credentials.to_hand_over() {
+        Ok(Some(credentials)) => {
+            let line = format!("{CREDENTIALS}{}", credentials.folder().display());
+            send(stream, &line, &own).await?;
+            for (name, file) in credentials.files() {
+                send(stream, &format!("{CREDENTIAL}{name}"), file).await?;
+            }
+        }
+        Ok(None) => {}
+        // The new process fails if it needs them.
+        Err(error) => say!(CREDENTIALS_NOT_HANDED_OVER, reason = %error),
     }
     say(stream, "end").await?;
     let mut addresses = Vec::new();

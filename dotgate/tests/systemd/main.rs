@@ -15,6 +15,7 @@ mod install;
 mod machine;
 mod page;
 mod reload;
+mod secrets;
 mod settings;
 
 #[expect(

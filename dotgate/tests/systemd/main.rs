@@ -12,11 +12,13 @@
 
 mod ends;
 mod install;
+mod journal;
 mod machine;
 mod page;
 mod reload;
 mod secrets;
 mod settings;
+mod snapshot;
 
 #[expect(
     dead_code,

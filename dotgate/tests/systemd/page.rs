@@ -3,12 +3,15 @@
 use std::fs;
 use std::path::Path;
 
+/// A page of `docs`.
+pub(crate) fn text(page: &str) -> String {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+    fs::read_to_string(docs.join(page)).unwrap()
+}
+
 /// The indented blocks below a heading of a page, up to the next heading.
 pub(crate) fn blocks(page: &str, heading: &str) -> Vec<String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../docs")
-        .join(page);
-    let text = fs::read_to_string(path).unwrap();
+    let text = text(page);
     let heading = format!("## {heading}");
     let mut lines = text.lines().skip_while(|line| **line != heading);
     assert!(lines.next().is_some(), "{page} has no {heading:?}");

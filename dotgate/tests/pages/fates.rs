@@ -72,6 +72,11 @@ pub(crate) const FATES: &[(&str, &str, Fate)] = &[
     ("docs/laptop.md", "install -D", Runs),
     ("", "install ", INSTALLED),
     (
+        "docs/host.md",
+        "head -c 32",
+        Elsewhere("dotgate/tests/systemd/secrets.rs"),
+    ),
+    (
         "",
         "systemctl ",
         Skipped("it needs systemd; tests/systemd reloads, stops and kills the service"),

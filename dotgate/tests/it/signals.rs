@@ -9,7 +9,9 @@ use crate::world::upstream::Upstream;
 fn usr1_logs_the_status_and_nothing_ends() {
     let authority = TestAuthority::new().unwrap();
     let upstream = Upstream::start(&authority);
-    let mut program = Program::serve(&authority, &upstream.written(), &[]);
+    // Which opens the first session: another one would open its own for the first query.
+    let one_worker = [("DOTGATE_SERVER_WORKERS", "1")];
+    let mut program = Program::serve(&authority, &upstream.written(), &one_worker);
     let mut client = program.udp();
     client.ask("one.test").assert_right();
     client.ask("one.test").assert_right();

@@ -4,10 +4,10 @@
 //! from the engine to an owner, never from one owner to another. `engine::path` takes a query from the listener to its
 //! attempts, `engine::answered` ends exchanges; `engine::streams` and `engine::sessions` hand on what connections report. The
 //! worker that receives a query owns it to the end.
-//! The driver calls in with input and the time, then sends `datagrams`, carries out every `poll_action`,
-//! hands on every `poll_event`, and calls `on_timeout` when `next_deadline` has come.
+//! The driver calls in with input and the time; `engine::drive` has the order of everything after that.
 
 mod answered;
+mod drive;
 mod path;
 mod sessions;
 mod streams;
@@ -15,6 +15,7 @@ mod streams;
 use std::fmt;
 use std::sync::Arc;
 
+pub use self::drive::{Io, carry_out, drive};
 use crate::admit::Quotas;
 use crate::cache::{Cache, CacheStage};
 use crate::clients::Clients;
@@ -63,6 +64,21 @@ impl Shared {
             quotas: Arc::new(Quotas::new((0, 0))),
         }
     }
+}
+
+/// How much of everything an engine has in flight.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Load {
+    /// Queries that wait for an answer.
+    pub queries: usize,
+    /// Questions that wait for an answer: several queries may ask the same, and a refresh is no query's.
+    pub questions: usize,
+    /// Of these, questions that are asked for the cache alone, or were when a client began to wait for them too.
+    pub refreshes: usize,
+    /// Client connections.
+    pub streams: usize,
+    /// Sessions in any phase.
+    pub sessions: usize,
 }
 
 /// Everything one worker knows.
@@ -192,29 +208,15 @@ impl Engine {
         self.clients.on_timeout(now);
     }
 
-    /// Queries that wait for an answer.
-    pub fn queries_in_flight(&self) -> usize {
-        self.exchanges.queries()
-    }
-
-    /// Questions that wait for an answer: several queries may ask the same, and a refresh is no query's.
-    pub fn questions_in_flight(&self) -> usize {
-        self.exchanges.questions()
-    }
-
-    /// Of these, questions that are asked for the cache alone, or were when a client began to wait for them too.
-    pub fn refreshes_in_flight(&self) -> usize {
-        self.exchanges.refreshes()
-    }
-
-    /// Client connections.
-    pub fn stream_count(&self) -> usize {
-        self.clients.stream_count()
-    }
-
-    /// Sessions in any phase.
-    pub fn session_count(&self) -> usize {
-        self.upstreams.session_count()
+    /// How much is in flight.
+    pub fn load(&self) -> Load {
+        Load {
+            queries: self.exchanges.queries(),
+            questions: self.exchanges.questions(),
+            refreshes: self.exchanges.refreshes(),
+            streams: self.clients.stream_count(),
+            sessions: self.upstreams.session_count(),
+        }
     }
 
     /// The block this engine counts in.

@@ -56,7 +56,7 @@ pub use counters::{
     BUCKETS_MICROS, ClientCounters, Count, Counters, Distribution, Gauge, UpstreamCounters, WAITED,
     labels,
 };
-pub use engine::{Engine, Shared};
+pub use engine::{Engine, Io, Load, Shared, carry_out, drive};
 pub use failure::{ConnectFault, Failure, Misbehaviour, SessionEnd, TlsFault};
 pub use flights::{Flights, Letter, WORKERS};
 pub use health::{Evidence, Health, HealthState, Seen};

@@ -358,10 +358,10 @@ impl Simulator {
     pub fn load(&self, worker: usize) -> Load {
         let engine = &self.workers[worker].engine;
         Load {
-            queries: engine.queries_in_flight(),
-            questions: engine.questions_in_flight(),
-            sessions: engine.session_count(),
-            streams: engine.stream_count(),
+            queries: engine.load().queries,
+            questions: engine.load().questions,
+            sessions: engine.load().sessions,
+            streams: engine.load().streams,
             next_deadline: engine.next_deadline(),
         }
     }

@@ -3,25 +3,24 @@
 //! One turn: read what upstreams sent; read streams and datagrams; let time pass; then carry out what the
 //! engine wants, then send datagrams. After every turn the engine's promises are checked.
 
+mod io;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use dotgate_core::{
-    Action, ClientMemory, ConnectFault, Count, Counters, Engine, KernelBuffers, Moment, ReturnPath,
-    SessionEnd, SessionKey, Settings, Shared, StreamKey, limits,
+    ClientMemory, ConnectFault, Count, Counters, Engine, Moment, ReturnPath, SessionEnd,
+    SessionKey, Settings, Shared, StreamKey, drive,
 };
 
-use crate::connection::{Arrival, Connection, Segment, WINDOW};
+use self::io::SimulatedIo;
+use crate::connection::{Arrival, Segment};
 use crate::network::Network;
 use crate::record::Path;
-use crate::script::Opening;
 
 /// Datagrams read at once, as in the program.
 const BATCH: usize = 32;
-
-/// Actions in one turn beyond which the engine is thought to run in circles.
-const ACTIONS: usize = 100_000;
 
 /// One worker and its engine.
 pub(crate) struct Worker {
@@ -36,9 +35,6 @@ pub(crate) struct Worker {
     streams: BTreeMap<StreamKey, usize>,
     memory: Arc<ClientMemory>,
 }
-
-/// What clients below their share may cost beyond the limit within a turn, which answers what upstreams sent.
-const MEMORY_BEYOND: usize = 2 * 1024 * 1024;
 
 impl Worker {
     pub(crate) fn new(
@@ -84,31 +80,25 @@ impl Worker {
             self.serve_stream(net, key, stream);
         }
         self.receive(net);
-        if self.engine.next_deadline().is_some_and(|due| due <= now) {
-            self.engine.on_timeout(now);
-            if self.engine.next_deadline().is_some_and(|due| due <= now) {
-                let text = format!("w{}: after on_timeout the deadline is past", self.number);
-                net.record.complain(now, text);
-                // Else the simulation would not end.
-                self.busy_until = now + std::time::Duration::from_millis(10);
-            }
-        }
-        self.check_memory(net);
-        self.carry_out(net);
-        self.check_memory(net);
-        net.inboxes[self.number].in_flight = self.engine.queries_in_flight();
-        self.send(net);
-        while let Some((to, letter)) = self.engine.poll_letter() {
-            net.post(to, letter);
-        }
-        while let Some(event) = self.engine.poll_event() {
-            let number = self.number;
-            net.record.say(now, || format!("w{number} says {event:?}"));
-            net.record.events.push((now, number, event));
-        }
+        let (engine, mut io) = self.with_io(net);
+        drive(engine, &mut io, now);
         let probes = self.probes() - probes_before;
         net.record.tell_probes(asked_before, probes as usize);
         self.check(net);
+    }
+
+    /// The engine, and everything that carries out what it wants.
+    fn with_io<'w>(&'w mut self, net: &'w mut Network) -> (&'w mut Engine, SimulatedIo<'w>) {
+        let io = SimulatedIo {
+            number: self.number,
+            settings: &self.settings,
+            memory: &self.memory,
+            connections: &mut self.connections,
+            streams: &mut self.streams,
+            actions: 0,
+            net,
+        };
+        (&mut self.engine, io)
     }
 
     fn probes(&self) -> u64 {
@@ -157,7 +147,10 @@ impl Worker {
                 Arrival::End(_) => {
                     return self.end_session(net, key, connection, SessionEnd::Closed);
                 }
-                Arrival::Room => self.flush_session(net, key),
+                Arrival::Room => {
+                    let (engine, mut io) = self.with_io(net);
+                    io.flush_session(engine, key);
+                }
             }
         }
     }
@@ -207,7 +200,8 @@ impl Worker {
     fn serve_stream(&mut self, net: &mut Network, key: StreamKey, stream: usize) {
         let now = net.now;
         if std::mem::take(&mut net.streams[stream].has_room) {
-            self.flush_stream(net, key);
+            let (engine, mut io) = self.with_io(net);
+            io.flush_stream(engine, key);
         }
         net.streams[stream].reads_again = false;
         loop {
@@ -226,17 +220,12 @@ impl Worker {
                     self.engine.stream_bytes(now, key, &octets);
                 }
                 Some(Segment::Fin) => return self.engine.stream_ended(key),
-                Some(Segment::Reset) => return self.end_stream(net, key, stream),
+                Some(Segment::Reset) => {
+                    let (engine, mut io) = self.with_io(net);
+                    return io.end_stream(engine, key, stream);
+                }
             }
         }
-    }
-
-    /// A client's connection was reset.
-    fn end_stream(&mut self, net: &mut Network, key: StreamKey, stream: usize) {
-        self.engine.stream_closed(key);
-        self.streams.remove(&key);
-        net.record.forsake(Path::Tcp(stream));
-        net.streams[stream].is_over = true;
     }
 
     /// Notes which queries the engine has with these octets.
@@ -257,7 +246,7 @@ impl Worker {
         let others = net.inboxes.iter().enumerate();
         let others = others.filter(|(number, _)| *number != self.number);
         let others: usize = others.map(|(_, inbox)| inbox.in_flight).sum();
-        self.engine.queries_in_flight() + others
+        self.engine.load().queries + others
     }
 
     fn receive(&mut self, net: &mut Network) {
@@ -277,169 +266,9 @@ impl Worker {
             self.engine.on_datagram(net.now, path, &message);
             count += 1;
             if count % BATCH == 0 && self.engine.datagram_count() >= BATCH {
-                self.send(net);
+                let (engine, mut io) = self.with_io(net);
+                io.send(engine);
             }
-        }
-    }
-
-    fn carry_out(&mut self, net: &mut Network) {
-        for _ in 0..ACTIONS {
-            let Some(action) = self.engine.poll_action() else {
-                return;
-            };
-            match action {
-                Action::OpenSession {
-                    session,
-                    upstream,
-                    alpn,
-                    ..
-                } => self.open_session(net, session, upstream, alpn),
-                Action::FlushSession(session) => self.flush_session(net, session),
-                Action::CloseSession(session) => {
-                    if let Some(connection) = self.connections.remove(&session) {
-                        let (now, number) = (net.now, self.number);
-                        net.record
-                            .say(now, || format!("w{number} closes c{connection}"));
-                        net.note_closed(connection);
-                        net.send_up(connection, Segment::Fin);
-                    }
-                }
-                Action::FlushStream(stream) => self.flush_stream(net, stream),
-                Action::ResumeStream(stream) => {
-                    if let Some(&stream) = self.streams.get(&stream) {
-                        net.streams[stream].reads_again = true;
-                        net.woken.push(self.number);
-                    }
-                }
-                Action::MeasureStreams => {
-                    for (key, stream) in &self.streams {
-                        let state = &net.streams[*stream];
-                        let measured = KernelBuffers {
-                            bytes: state.unread,
-                            is_sending: state.unread > 0,
-                            acknowledged: state.acknowledged,
-                        };
-                        self.engine.stream_measured(net.now, *key, measured);
-                    }
-                    self.engine.relieve(net.now);
-                }
-                Action::CloseStream(stream) => {
-                    if let Some(stream) = self.streams.remove(&stream) {
-                        net.stream_close(stream);
-                    }
-                }
-            }
-        }
-        let text = format!("w{}: a turn has more than {ACTIONS} actions", self.number);
-        net.record.complain(net.now, text);
-    }
-
-    fn open_session(
-        &mut self,
-        net: &mut Network,
-        session: SessionKey,
-        upstream: usize,
-        alpn: bool,
-    ) {
-        let (now, number) = (net.now, self.number);
-        let known = &mut net.record.upstreams[upstream];
-        known.started += 1;
-        known.troubled_since.get_or_insert(now);
-        let fault = match net.upstreams[upstream].script.opening {
-            _ if !net.has_descriptors => Some(ConnectFault::NoDescriptor),
-            Opening::FailsAtOnce(fault) => Some(fault),
-            Opening::Accepts
-            | Opening::Fails(_)
-            | Opening::AcceptsAndIsSilent
-            | Opening::Vanishes => None,
-        };
-        if let Some(fault) = fault {
-            net.record
-                .say(now, || format!("w{number} cannot connect to u{upstream}"));
-            let end = SessionEnd::Connect(fault);
-            return self.engine.session_closed(now, session, end);
-        }
-        let connection = net.connections.len();
-        net.record.say(now, || {
-            format!("w{number} opens c{connection} to u{upstream}")
-        });
-        net.connections.push(Connection::new(number, upstream, now));
-        self.connections.insert(session, connection);
-        let held = self
-            .connections
-            .values()
-            .filter(|held| net.connections[**held].upstream == upstream);
-        if held.count() > limits::SESSIONS_AT_MOST {
-            let text = format!("w{number} has too many sessions to u{upstream}");
-            net.record.complain(now, text);
-        }
-        net.connect(connection, alpn, std::time::Duration::from_secs(1));
-    }
-
-    fn flush_session(&mut self, net: &mut Network, session: SessionKey) {
-        let Some(&connection) = self.connections.get(&session) else {
-            return;
-        };
-        let state = &mut net.connections[connection];
-        let Some(output) = self.engine.session_output(session) else {
-            return;
-        };
-        if !state.is_open {
-            let text = format!("c{connection} has output before it is open");
-            return net.record.complain(net.now, text);
-        }
-        let room = WINDOW.saturating_sub(state.unread).min(output.len());
-        state.is_full = room < output.len();
-        let octets: Vec<u8> = output.drain(..room).collect();
-        if !octets.is_empty() {
-            net.send_up(connection, Segment::Octets(octets));
-        }
-    }
-
-    fn flush_stream(&mut self, net: &mut Network, key: StreamKey) {
-        let Some(&stream) = self.streams.get(&key) else {
-            return;
-        };
-        let Some(output) = self.engine.stream_output(key) else {
-            return;
-        };
-        let state = &mut net.streams[stream];
-        if state.arrived.contains(&Segment::Reset) {
-            // A write to a connection that was reset fails.
-            return self.end_stream(net, key, stream);
-        }
-        let room = super::client::CLIENT_WINDOW
-            .saturating_sub(state.unread)
-            .min(output.len());
-        state.is_full = room < output.len();
-        let octets: Vec<u8> = output.drain(..room).collect();
-        if !octets.is_empty() {
-            net.stream_write(stream, octets);
-        }
-        self.engine.stream_wrote(net.now, key, room);
-    }
-
-    fn send(&mut self, net: &mut Network) {
-        for datagram in self.engine.datagrams() {
-            let path = Path::Udp {
-                worker: self.number,
-                peer: datagram.path.peer,
-            };
-            if datagram.bytes.len() > usize::from(self.settings.udp_response_max) {
-                let text = format!("a datagram of {} octets", datagram.bytes.len());
-                net.record.complain(net.now, text);
-            }
-            net.record.on_response(net.now, path, datagram.bytes, false);
-        }
-        self.engine.clear_datagrams();
-    }
-
-    /// Checks that clients cost no more than they may, also before anything is written to them.
-    fn check_memory(&self, net: &mut Network) {
-        let (used, max) = (self.memory.used(), self.memory.max());
-        if used > max + MEMORY_BEYOND {
-            let text = format!("w{}: clients cost {used} bytes of {max}", self.number);
-            net.record.complain(net.now, text);
         }
     }
 
@@ -448,19 +277,18 @@ impl Worker {
         let engine = &self.engine;
         let settings = &self.settings;
         let broken = [
-            (engine.queries_in_flight() > settings.queries_max, "queries"),
+            (engine.load().queries > settings.queries_max, "queries"),
             (
-                engine.questions_in_flight()
-                    > engine.queries_in_flight() + engine.refreshes_in_flight(),
+                engine.load().questions > engine.load().queries + engine.load().refreshes,
                 "questions",
             ),
-            (engine.stream_count() > settings.streams_max, "streams"),
+            (engine.load().streams > settings.streams_max, "streams"),
             (
-                engine.session_count() != self.connections.len(),
+                engine.load().sessions != self.connections.len(),
                 "sessions without a connection",
             ),
             (
-                engine.stream_count() != self.streams.len(),
+                engine.load().streams != self.streams.len(),
                 "streams without a connection",
             ),
         ];

@@ -8,6 +8,7 @@
 
 mod control;
 mod datagrams;
+mod driver;
 mod places;
 mod post;
 mod pulse;
@@ -24,7 +25,9 @@ use std::sync::mpsc::{Receiver, TryRecvError};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use dotgate_core::{Action, Count, Counters, Engine, Letter, LogDetail, Moment, Settings, Shared};
+use dotgate_core::{
+    Count, Counters, Engine, Letter, LogDetail, Moment, Settings, Shared, carry_out, drive,
+};
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Registry, Waker};
 
@@ -34,6 +37,7 @@ pub use self::control::{
     LateSockets, Order, Parts, Reconfiguration, Report, Reports, SessionOpened,
 };
 use self::datagrams::Datagrams;
+use self::driver::WorkerIo;
 use self::places::{Owner, Places};
 use self::post::Post;
 pub use self::post::{LETTERS, Postbox};
@@ -158,7 +162,7 @@ impl Worker {
     /// Runs until it is told to finish.
     pub fn run(mut self) {
         let mut events = Events::with_capacity(EVENTS);
-        while self.phase != Phase::Finishing || self.engine.queries_in_flight() > 0 {
+        while self.phase != Phase::Finishing || self.engine.load().queries > 0 {
             if let Err(error) = self.wait(&mut events) {
                 self.outlet.tell(Report::Broken {
                     reason: error.to_string(),
@@ -212,18 +216,24 @@ impl Worker {
             }
         }
         self.unfinished.clear();
-        if self
-            .engine
-            .next_deadline()
-            .is_some_and(|deadline| deadline <= now)
-        {
-            self.engine.on_timeout(now);
-        }
-        self.carry_out(now);
-        self.datagrams.send(&mut self.engine);
-        self.post.send(&mut self.engine);
-        self.engine.publish_load();
-        self.hand_on_events();
+        self.accept_again(now);
+        let (engine, mut io) = self.with_io();
+        drive(engine, &mut io, now);
+    }
+
+    /// The engine, and everything that carries out what it wants.
+    fn with_io(&mut self) -> (&mut Engine, WorkerIo<'_>) {
+        let io = WorkerIo {
+            registry: self.poll.registry(),
+            places: &mut self.places,
+            datagrams: &mut self.datagrams,
+            sessions: &mut self.sessions,
+            streams: &mut self.streams,
+            again: &mut self.again,
+            post: &mut self.post,
+            outlet: &self.outlet,
+        };
+        (&mut self.engine, io)
     }
 
     fn serve(&mut self, owner: Owner, ready: Ready, now: Moment) {
@@ -302,57 +312,12 @@ impl Worker {
         accepted
     }
 
-    /// Does what the engine wants, until it wants nothing more.
-    fn carry_out(&mut self, now: Moment) {
+    /// Accepts connections again, where a pause in that is over.
+    fn accept_again(&mut self, now: Moment) {
         if self.streams.accept_again_at().is_some_and(|due| due <= now) {
             self.streams.end_pause();
             self.again
                 .extend((0..self.streams.listener_count()).map(Owner::Tcp));
-        }
-        while let Some(action) = self.engine.poll_action() {
-            let Worker {
-                poll,
-                sessions,
-                streams,
-                engine,
-                places,
-                outlet,
-                ..
-            } = self;
-            match action {
-                Action::OpenSession {
-                    session,
-                    upstream,
-                    try_number,
-                    alpn,
-                    key_exchange,
-                } => {
-                    let opening = sessions::Opening {
-                        session,
-                        upstream,
-                        try_number,
-                        alpn,
-                        key_exchange,
-                    };
-                    sessions.open(opening, poll.registry(), engine, places, outlet, now);
-                }
-                Action::FlushSession(session) => sessions.flush(session, engine, outlet, now),
-                Action::CloseSession(session) => sessions.close(session, places, now),
-                Action::FlushStream(stream) => streams.flush(stream, engine, places, now),
-                Action::ResumeStream(stream) => self.again.push(Owner::Stream(stream)),
-                Action::MeasureStreams => {
-                    streams.measure(engine, now);
-                    engine.relieve(now);
-                }
-                Action::CloseStream(stream) => streams.close(stream, places),
-            }
-            self.sessions.forget_closed(&mut self.places);
-        }
-    }
-
-    fn hand_on_events(&mut self) {
-        while let Some(event) = self.engine.poll_event() {
-            self.outlet.tell(Report::Event(event));
         }
     }
 
@@ -450,8 +415,8 @@ impl Worker {
         let now = now();
         self.engine.close_all_sessions();
         self.engine.close_all_streams();
-        self.carry_out(now);
-        self.datagrams.send(&mut self.engine);
+        let (engine, mut io) = self.with_io();
+        carry_out(engine, &mut io, now);
     }
 
     fn note_packet(&self, now: Moment) {
@@ -469,9 +434,8 @@ impl Worker {
         let farewell = catch_unwind(AssertUnwindSafe(|| {
             let now = now();
             self.engine.fail_all(now);
-            self.carry_out(now);
-            self.datagrams.send(&mut self.engine);
-            self.post.send(&mut self.engine);
+            let (engine, mut io) = self.with_io();
+            carry_out(engine, &mut io, now);
         }));
         // A second panic leaves clients without this answer; they ask again.
         drop(farewell);

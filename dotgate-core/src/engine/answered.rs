@@ -24,7 +24,9 @@ impl Engine {
         let error = (rcode, ede.map(|(code, _)| code));
         let mut stored = None;
         while let Some(waiter) = self.exchanges.take_first(key) {
-            if self.answer_stale_instead(now, &waiter, error) {
+            if let Some(failure) = overruled(error)
+                && self.answer_stale(now, &waiter, failure)
+            {
                 continue;
             }
             let Some(exchange) = self.exchanges.get(key) else {
@@ -110,7 +112,9 @@ impl Engine {
         }
         let error = (stored.rcode(), stored.ede().map(|ede| ede.code));
         while let Some(waiter) = self.exchanges.take_first(key) {
-            if self.answer_stale_instead(now, &waiter, error) {
+            if let Some(failure) = overruled(error)
+                && self.answer_stale(now, &waiter, failure)
+            {
                 continue;
             }
             if let Some(exchange) = self.exchanges.get(key) {
@@ -299,18 +303,6 @@ impl Engine {
         }
     }
 
-    /// Gives a client what is cached for it in place of an error that stands (RFC 8767 section 4). False if it is none or a
-    /// policy, or if nothing is cached.
-    fn answer_stale_instead(
-        &mut self,
-        now: Moment,
-        waiter: &Waiter,
-        (rcode, ede): (u16, Option<u16>),
-    ) -> bool {
-        let failure = Failure::Answered { rcode, ede };
-        Failure::is_failure(rcode) && !is_policy(ede) && self.answer_stale(now, waiter, failure)
-    }
-
     /// Gives a client whose query failed what is cached for it. False if nothing is.
     fn answer_stale(&mut self, now: Moment, waiter: &Waiter, failure: Failure) -> bool {
         let Some(exchange) = self.exchanges.get(waiter.exchange) else {
@@ -336,4 +328,11 @@ impl Engine {
         let cause = self.upstreams.end(now, key).or(given_up);
         self.exchanges.remove(key, cause);
     }
+}
+
+/// The failure that an error is whose clients get older data in its place, if there is some (RFC 8767 section 4). None if
+/// it is no error, or a policy.
+fn overruled((rcode, ede): (u16, Option<u16>)) -> Option<Failure> {
+    let is_overruled = Failure::is_failure(rcode) && !is_policy(ede);
+    is_overruled.then_some(Failure::Answered { rcode, ede })
 }

@@ -486,7 +486,7 @@ impl World<'_> {
         let octet = self.octets.octet();
         let worker = self.this();
         worker.engine.fail_all(now);
-        assert_eq!(worker.engine.queries_in_flight(), 0);
+        assert_eq!(worker.engine.load().queries, 0);
         worker.pump(now);
         if octet & 1 != 0 {
             worker.engine.close_all_sessions();

@@ -500,13 +500,13 @@ impl Worker {
     /// What holds at all times.
     fn check(&self) {
         let (engine, settings) = (&self.engine, &self.settings);
-        let in_flight = engine.queries_in_flight();
+        let in_flight = engine.load().queries;
         let waiting = self.waiting;
         assert!(in_flight <= settings.queries_max);
-        assert!(engine.questions_in_flight() <= in_flight);
-        assert!(engine.stream_count() <= settings.streams_max);
-        assert_eq!(engine.stream_count(), self.streams.len());
-        assert_eq!(engine.session_count(), self.sessions.len());
+        assert!(engine.load().questions <= in_flight);
+        assert!(engine.load().streams <= settings.streams_max);
+        assert_eq!(engine.load().streams, self.streams.len());
+        assert_eq!(engine.load().sessions, self.sessions.len());
         assert!(
             (waiting..=waiting + self.forsaken).contains(&in_flight),
             "{in_flight} in flight, {waiting} wait, {} left",
@@ -530,10 +530,10 @@ impl Worker {
         let engine = &self.engine;
         super::counted::check(engine.counters(), self.has_taken_slots);
         assert_eq!(engine.next_deadline(), None);
-        assert_eq!(engine.queries_in_flight(), 0);
-        assert_eq!(engine.questions_in_flight(), 0);
-        assert_eq!(engine.session_count(), 0);
-        assert_eq!(engine.stream_count(), 0);
+        assert_eq!(engine.load().queries, 0);
+        assert_eq!(engine.load().questions, 0);
+        assert_eq!(engine.load().sessions, 0);
+        assert_eq!(engine.load().streams, 0);
         assert_eq!(self.pending.len(), 0);
     }
 }

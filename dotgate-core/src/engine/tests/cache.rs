@@ -119,8 +119,8 @@ fn a_stale_answer_is_given_when_the_client_timer_ends_and_refreshed_behind_it() 
     assert_eq!(lab.responses.len(), 1);
     assert_eq!(ttl_of(&lab.responses[0]), limits::STALE_TTL);
     assert_eq!(edes(&lab.responses[0]), [3]);
-    assert_eq!(lab.engine.queries_in_flight(), 0);
-    assert_eq!(lab.engine.questions_in_flight(), 1, "it is refreshed");
+    assert_eq!(lab.engine.load().queries, 0);
+    assert_eq!(lab.engine.load().questions, 1, "it is refreshed");
     lab.answer_all();
     lab.responses.clear();
     lab.ask("a.example");

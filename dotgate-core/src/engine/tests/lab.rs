@@ -465,8 +465,8 @@ impl Lab {
 
     /// Asserts that nothing is left of any query.
     pub(super) fn expect_idle(&self) {
-        assert_eq!(self.engine.queries_in_flight(), 0);
-        assert_eq!(self.engine.questions_in_flight(), 0);
+        assert_eq!(self.engine.load().queries, 0);
+        assert_eq!(self.engine.load().questions, 0);
     }
 }
 

@@ -45,7 +45,7 @@ fn at_a_full_table_the_longest_wait_of_the_domain_with_most_gives_way() {
         lab.send(&query(id, &format!("late{id}.other.example")));
     }
     assert_eq!(failed(&lab), [50, 100, 101, 102, 103, 104]);
-    assert_eq!(lab.engine.queries_in_flight(), 20);
+    assert_eq!(lab.engine.load().queries, 20);
     lab.responses.clear();
     lab.answer_all();
     assert_eq!(lab.responses.len(), 20);
@@ -99,10 +99,10 @@ fn forged_datagrams_do_not_use_up_what_their_owner_has_over_tcp() {
         let forged = query(id, &format!("n{id}.example"));
         lab.send_from(&format!("192.0.2.9:{port}"), &forged);
     }
-    assert_eq!(lab.engine.queries_in_flight(), 10);
+    assert_eq!(lab.engine.load().queries, 10);
     let stream = lab.connect();
     lab.stream_send(stream, &framed(&query(1, "victim.example")));
-    assert_eq!(lab.engine.queries_in_flight(), 11, "it waits as any other");
+    assert_eq!(lab.engine.load().queries, 11, "it waits as any other");
     let hits = lab.events.iter().filter_map(|event| {
         if let Event::LimitHit {
             limit, max, client, ..
@@ -136,10 +136,10 @@ fn a_clients_queries_are_counted_over_all_workers() {
         first.send(&query(id, &format!("n{id}.example")));
         second.send(&query(id, &format!("m{id}.example")));
     }
-    let waiting = [&first, &second].map(|lab| lab.engine.queries_in_flight());
+    let waiting = [&first, &second].map(|lab| lab.engine.load().queries);
     assert_eq!(waiting, [5, 5]);
     second.send_from("192.0.2.2:1000", &query(1, "other.example"));
-    assert_eq!(second.engine.queries_in_flight(), 6);
+    assert_eq!(second.engine.load().queries, 6);
     let quotas = Arc::clone(&second.shared.quotas);
     assert_eq!(quotas.clients(), 2);
     drop(second);

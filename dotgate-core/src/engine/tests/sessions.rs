@@ -394,7 +394,7 @@ fn a_session_with_an_unanswered_probe_still_ends_idle() {
     lab.answer(&asked);
     lab.pass(limits::BESIDE_AFTER + limits::SESSION_IDLE);
     assert!(lab.closed.contains(&session));
-    assert_eq!(lab.engine.session_count(), 0);
+    assert_eq!(lab.engine.load().sessions, 0);
 }
 
 #[test]

@@ -221,7 +221,7 @@ fn newcomers_find_room_among_idle_connections_whatever_was_closed_before() {
         lab.settle();
     }
     assert_eq!(lab.closed_streams.len(), 10);
-    assert_eq!(lab.engine.stream_count(), 100);
+    assert_eq!(lab.engine.load().streams, 100);
 }
 
 #[test]

@@ -1,0 +1,232 @@
+//! Carries out what the engine wants, in the simulated network.
+
+use std::collections::BTreeMap;
+
+use dotgate_core::{
+    Action, ClientMemory, ConnectFault, Engine, Event, Io, KernelBuffers, Moment, SessionEnd,
+    SessionKey, Settings, StreamKey, limits,
+};
+
+use crate::client::CLIENT_WINDOW;
+use crate::connection::{Connection, Segment, WINDOW};
+use crate::network::Network;
+use crate::record::Path;
+use crate::script::Opening;
+
+/// Actions in one turn beyond which the engine is thought to run in circles.
+const ACTIONS: usize = 100_000;
+
+/// What clients below their share may cost beyond the limit within a turn, which answers what upstreams sent.
+const MEMORY_BEYOND: usize = 2 * 1024 * 1024;
+
+/// A worker but for its engine, and the network.
+pub(super) struct SimulatedIo<'w> {
+    pub(super) number: usize,
+    pub(super) settings: &'w Settings,
+    pub(super) memory: &'w ClientMemory,
+    pub(super) connections: &'w mut BTreeMap<SessionKey, usize>,
+    pub(super) streams: &'w mut BTreeMap<StreamKey, usize>,
+    /// How many were carried out in this turn.
+    pub(super) actions: usize,
+    pub(super) net: &'w mut Network,
+}
+
+impl Io for SimulatedIo<'_> {
+    fn act(&mut self, engine: &mut Engine, now: Moment, action: Action) {
+        if self.actions == 0 {
+            self.check_memory();
+        }
+        self.actions += 1;
+        assert!(
+            self.actions <= ACTIONS,
+            "w{}: a turn has more than {ACTIONS} actions",
+            self.number
+        );
+        match action {
+            Action::OpenSession {
+                session,
+                upstream,
+                alpn,
+                ..
+            } => self.open_session(engine, session, upstream, alpn),
+            Action::FlushSession(session) => self.flush_session(engine, session),
+            Action::CloseSession(session) => {
+                if let Some(connection) = self.connections.remove(&session) {
+                    let number = self.number;
+                    self.net
+                        .record
+                        .say(now, || format!("w{number} closes c{connection}"));
+                    self.net.note_closed(connection);
+                    self.net.send_up(connection, Segment::Fin);
+                }
+            }
+            Action::FlushStream(stream) => self.flush_stream(engine, stream),
+            Action::ResumeStream(stream) => {
+                if let Some(&stream) = self.streams.get(&stream) {
+                    self.net.streams[stream].reads_again = true;
+                    self.net.woken.push(self.number);
+                }
+            }
+            Action::MeasureStreams => {
+                for (key, stream) in &*self.streams {
+                    let state = &self.net.streams[*stream];
+                    let measured = KernelBuffers {
+                        bytes: state.unread,
+                        is_sending: state.unread > 0,
+                        acknowledged: state.acknowledged,
+                    };
+                    engine.stream_measured(now, *key, measured);
+                }
+                engine.relieve(now);
+            }
+            Action::CloseStream(stream) => {
+                if let Some(stream) = self.streams.remove(&stream) {
+                    self.net.stream_close(stream);
+                }
+            }
+        }
+    }
+
+    fn send_datagrams(&mut self, engine: &mut Engine, _now: Moment) {
+        self.check_memory();
+        self.net.inboxes[self.number].in_flight = engine.load().queries;
+        self.send(engine);
+    }
+
+    fn send_letters(&mut self, engine: &mut Engine) {
+        while let Some((to, letter)) = engine.poll_letter() {
+            self.net.post(to, letter);
+        }
+    }
+
+    fn log(&mut self, now: Moment, event: Event) {
+        let number = self.number;
+        self.net
+            .record
+            .say(now, || format!("w{number} says {event:?}"));
+        self.net.record.events.push((now, number, event));
+    }
+}
+
+impl SimulatedIo<'_> {
+    fn open_session(
+        &mut self,
+        engine: &mut Engine,
+        session: SessionKey,
+        upstream: usize,
+        alpn: bool,
+    ) {
+        let (now, number) = (self.net.now, self.number);
+        let known = &mut self.net.record.upstreams[upstream];
+        known.started += 1;
+        known.troubled_since.get_or_insert(now);
+        let fault = match self.net.upstreams[upstream].script.opening {
+            _ if !self.net.has_descriptors => Some(ConnectFault::NoDescriptor),
+            Opening::FailsAtOnce(fault) => Some(fault),
+            Opening::Accepts
+            | Opening::Fails(_)
+            | Opening::AcceptsAndIsSilent
+            | Opening::Vanishes => None,
+        };
+        if let Some(fault) = fault {
+            self.net
+                .record
+                .say(now, || format!("w{number} cannot connect to u{upstream}"));
+            let end = SessionEnd::Connect(fault);
+            return engine.session_closed(now, session, end);
+        }
+        let connection = self.net.connections.len();
+        self.net.record.say(now, || {
+            format!("w{number} opens c{connection} to u{upstream}")
+        });
+        self.net
+            .connections
+            .push(Connection::new(number, upstream, now));
+        self.connections.insert(session, connection);
+        let held = self
+            .connections
+            .values()
+            .filter(|held| self.net.connections[**held].upstream == upstream);
+        if held.count() > limits::SESSIONS_AT_MOST {
+            let text = format!("w{number} has too many sessions to u{upstream}");
+            self.net.record.complain(now, text);
+        }
+        self.net
+            .connect(connection, alpn, std::time::Duration::from_secs(1));
+    }
+
+    pub(super) fn flush_session(&mut self, engine: &mut Engine, session: SessionKey) {
+        let Some(&connection) = self.connections.get(&session) else {
+            return;
+        };
+        let state = &mut self.net.connections[connection];
+        let Some(output) = engine.session_output(session) else {
+            return;
+        };
+        if !state.is_open {
+            let text = format!("c{connection} has output before it is open");
+            return self.net.record.complain(self.net.now, text);
+        }
+        let room = WINDOW.saturating_sub(state.unread).min(output.len());
+        state.is_full = room < output.len();
+        let octets: Vec<u8> = output.drain(..room).collect();
+        if !octets.is_empty() {
+            self.net.send_up(connection, Segment::Octets(octets));
+        }
+    }
+
+    pub(super) fn flush_stream(&mut self, engine: &mut Engine, key: StreamKey) {
+        let Some(&stream) = self.streams.get(&key) else {
+            return;
+        };
+        let Some(output) = engine.stream_output(key) else {
+            return;
+        };
+        let state = &mut self.net.streams[stream];
+        if state.arrived.contains(&Segment::Reset) {
+            // A write to a connection that was reset fails.
+            return self.end_stream(engine, key, stream);
+        }
+        let room = CLIENT_WINDOW.saturating_sub(state.unread).min(output.len());
+        state.is_full = room < output.len();
+        let octets: Vec<u8> = output.drain(..room).collect();
+        if !octets.is_empty() {
+            self.net.stream_write(stream, octets);
+        }
+        engine.stream_wrote(self.net.now, key, room);
+    }
+
+    pub(super) fn send(&mut self, engine: &mut Engine) {
+        for datagram in engine.datagrams() {
+            let path = Path::Udp {
+                worker: self.number,
+                peer: datagram.path.peer,
+            };
+            if datagram.bytes.len() > usize::from(self.settings.udp_response_max) {
+                let text = format!("a datagram of {} octets", datagram.bytes.len());
+                self.net.record.complain(self.net.now, text);
+            }
+            self.net
+                .record
+                .on_response(self.net.now, path, datagram.bytes, false);
+        }
+        engine.clear_datagrams();
+    }
+
+    /// A client's connection was reset.
+    pub(super) fn end_stream(&mut self, engine: &mut Engine, key: StreamKey, stream: usize) {
+        engine.stream_closed(key);
+        self.streams.remove(&key);
+        self.net.record.forsake(Path::Tcp(stream));
+        self.net.streams[stream].is_over = true;
+    }
+
+    /// Checks that clients cost no more than they may, also before anything is written to them.
+    fn check_memory(&mut self) {
+        let (used, max) = (self.memory.used(), self.memory.max());
+        if used > max + MEMORY_BEYOND {
+            let text = format!("w{}: clients cost {used} bytes of {max}", self.number);
+            self.net.record.complain(self.net.now, text);
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Carries out what the engine wants, with the sockets of a worker.
+
+use dotgate_core::{Action, Engine, Event, Io, Moment};
+use mio::Registry;
+
+use super::datagrams::Datagrams;
+use super::places::{Owner, Places};
+use super::post::Post;
+use super::sessions::{Opening, Sessions};
+use super::streams::Streams;
+use super::{Outlet, Report};
+
+/// A worker but for its engine.
+pub(super) struct WorkerIo<'w> {
+    pub(super) registry: &'w Registry,
+    pub(super) places: &'w mut Places,
+    pub(super) datagrams: &'w mut Datagrams,
+    pub(super) sessions: &'w mut Sessions,
+    pub(super) streams: &'w mut Streams,
+    /// Owners that may have more to read than their share of a turn.
+    pub(super) again: &'w mut Vec<Owner>,
+    pub(super) post: &'w mut Post,
+    pub(super) outlet: &'w Outlet,
+}
+
+impl Io for WorkerIo<'_> {
+    fn act(&mut self, engine: &mut Engine, now: Moment, action: Action) {
+        let WorkerIo {
+            registry,
+            sessions,
+            streams,
+            places,
+            outlet,
+            ..
+        } = self;
+        match action {
+            Action::OpenSession {
+                session,
+                upstream,
+                try_number,
+                alpn,
+                key_exchange,
+            } => {
+                let opening = Opening {
+                    session,
+                    upstream,
+                    try_number,
+                    alpn,
+                    key_exchange,
+                };
+                sessions.open(opening, registry, engine, places, outlet, now);
+            }
+            Action::FlushSession(session) => sessions.flush(session, engine, outlet, now),
+            Action::CloseSession(session) => sessions.close(session, places, now),
+            Action::FlushStream(stream) => streams.flush(stream, engine, places, now),
+            Action::ResumeStream(stream) => self.again.push(Owner::Stream(stream)),
+            Action::MeasureStreams => {
+                streams.measure(engine, now);
+                engine.relieve(now);
+            }
+            Action::CloseStream(stream) => streams.close(stream, places),
+        }
+        self.sessions.forget_closed(self.places);
+    }
+
+    fn send_datagrams(&mut self, engine: &mut Engine, _now: Moment) {
+        self.datagrams.send(engine);
+    }
+
+    fn send_letters(&mut self, engine: &mut Engine) {
+        self.post.send(engine);
+    }
+
+    fn log(&mut self, _now: Moment, event: Event) {
+        self.outlet.tell(Report::Event(event));
+    }
+}

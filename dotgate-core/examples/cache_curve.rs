@@ -14,8 +14,8 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::Instant;
 
-use dotgate_core::Moment;
 use dotgate_core::cache::{Cache, Found, Key, Scope, Terms};
+use dotgate_core::{Moment, RouteId};
 use dotgate_wire::Question;
 
 /// Octets of an answer with one A record as it is stored.
@@ -90,7 +90,7 @@ fn question(number: usize) -> Question {
 }
 
 fn key(cache: &Cache, question: &Question) -> Key {
-    cache.key(question, 0, false, false)
+    cache.key(question, RouteId::DEFAULT, false, false)
 }
 
 fn insert(cache: &Cache, question: &Question) {

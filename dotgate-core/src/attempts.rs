@@ -4,6 +4,8 @@
 //! or when nobody waits for one any more. A deadline belongs to the waiter and never moves; an attempt extends nothing.
 //! Limits: `limits::ATTEMPTS` in all, two at once.
 
+use std::sync::Arc;
+
 use dotgate_wire::Question;
 
 use crate::exchange::Lookup;
@@ -12,6 +14,7 @@ use crate::isolation::GroupId;
 use crate::keys::SessionKey;
 use crate::limits;
 use crate::moment::Moment;
+use crate::settings::GroupSettings;
 
 /// One question on one session.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,7 +29,7 @@ pub(crate) struct Attempt {
 
 /// A set of upstreams, by slot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct UpstreamSet(u32);
+pub(crate) struct UpstreamSet(u128);
 
 impl UpstreamSet {
     pub(crate) fn add(&mut self, upstream: usize) {
@@ -58,8 +61,12 @@ pub(crate) struct Cause {
 
 pub(crate) struct Attempts {
     pub(crate) question: Question,
-    /// The keyed hash of the question.
+    /// The only upstreams that are asked.
+    pub(crate) group: Arc<GroupSettings>,
+    /// The keyed hash of the question with DO, CD and route.
     pub(crate) hash: u64,
+    /// That of the question alone.
+    pub(crate) question_hash: u64,
     pub(crate) dnssec_ok: bool,
     pub(crate) checking_disabled: bool,
     /// Upstreams that refused EDNS for this question.
@@ -73,7 +80,7 @@ pub(crate) struct Attempts {
     /// Whether a session failed under it: until it is answered, it is asked on isolation sessions alone.
     pub(crate) is_suspect: bool,
     /// The group of suspects it is in.
-    pub(crate) group: Option<GroupId>,
+    pub(crate) suspects: Option<GroupId>,
     /// Sessions that the upstream ended while it was the only question on them.
     pub(crate) strikes: u8,
     /// Whether such a session may have ended because our own question had the only answer that the upstream gives on
@@ -91,10 +98,12 @@ pub(crate) struct Attempts {
 
 impl Attempts {
     /// None yet, for this question.
-    pub(crate) fn new(lookup: &Lookup<'_>, now: Moment) -> Attempts {
+    pub(crate) fn new(lookup: &Lookup<'_>, group: Arc<GroupSettings>, now: Moment) -> Attempts {
         Attempts {
             question: lookup.question.clone(),
+            group,
             hash: lookup.key.hash(),
+            question_hash: lookup.key.question_hash(),
             dnssec_ok: lookup.dnssec_ok,
             checking_disabled: lookup.checking_disabled,
             without_edns: UpstreamSet::default(),
@@ -102,7 +111,7 @@ impl Attempts {
             failed_at: UpstreamSet::default(),
             fresh_after: None,
             is_suspect: false,
-            group: None,
+            suspects: None,
             strikes: 0,
             is_asked_first: false,
             waiting_since: None,
@@ -208,7 +217,7 @@ impl Attempts {
     pub(crate) fn clear_suspicion(&mut self) -> bool {
         self.strikes = 0;
         self.is_asked_first = false;
-        self.group = None;
+        self.suspects = None;
         std::mem::take(&mut self.is_suspect)
     }
 

@@ -25,6 +25,7 @@ use dotgate_wire::Question;
 
 use crate::limits;
 use crate::moment::Moment;
+use crate::routes::RouteId;
 use crate::sync::{Mutex, MutexGuard};
 
 pub use key::Key;
@@ -37,10 +38,6 @@ pub(crate) use stage::{CacheStage, Cached, CachedResponse};
 /// The cache's time begins this long before its callers', so that what was stored before the machine
 /// started has a moment too: 36 years.
 const EARLIER: Duration = Duration::from_nanos(1 << 60);
-
-/// The one route that there is; part of every key, so that upstreams never see each other's answers (RFC 5452
-/// section 6; CVE-2021-25220).
-pub(crate) const ROUTE: u8 = 0;
 
 /// The shared store of answers.
 #[derive(Debug)]
@@ -140,7 +137,7 @@ impl Cache {
     pub fn key(
         &self,
         question: &Question,
-        route: u8,
+        route: RouteId,
         dnssec_ok: bool,
         checking_disabled: bool,
     ) -> Key {

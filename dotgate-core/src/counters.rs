@@ -1,16 +1,18 @@
 //! What happened, counted: one block per engine, written by its worker alone, read by anyone.
 //!
 //! An increment is a load and a store of the owner, not a locked addition; readers see each counter whole and add
-//! up those of all workers. Plain counts are a [`Count`]; what has labels is in [`ClientCounters`] and
-//! [`UpstreamCounters`]. All labels are closed sets, so the block has one size.
+//! up those of all workers. Plain counts are a [`Count`]; what has labels is in [`ClientCounters`],
+//! [`UpstreamCounters`] and, of all workers together, [`GroupCounters`]. All labels are closed sets, so the block has one size.
 
 mod cells;
 mod clients;
+mod groups;
 pub mod labels;
 mod upstreams;
 
 pub use self::cells::{BUCKETS_MICROS, Distribution};
 pub use self::clients::{ClientCounters, WAITED};
+pub use self::groups::GroupCounters;
 pub use self::upstreams::UpstreamCounters;
 
 use std::time::Duration;

@@ -23,6 +23,7 @@ use crate::counters::{Counters, Gauge};
 use crate::exchanges::Exchanges;
 use crate::failure::Failure;
 use crate::flights::{Flights, Letter};
+use crate::groups::Groups;
 use crate::memory::ClientMemory;
 use crate::moment::{Moment, earlier};
 use crate::outbox::{Action, Event, LogDetail, OutgoingDatagram};
@@ -88,6 +89,7 @@ pub struct Engine {
     clients: Clients,
     cache: CacheStage,
     exchanges: Exchanges,
+    groups: Groups,
     upstreams: Upstreams,
 }
 
@@ -117,6 +119,7 @@ impl Engine {
         let cache = CacheStage::new(cache, Arc::clone(&settings));
         Engine {
             clients: Clients::new(number, for_clients, memory, quotas, client_keys),
+            groups: Groups::new(&settings),
             exchanges: Exchanges::new(number, flights, query_keys),
             upstreams: Upstreams::new(for_upstreams, random, cache.hasher(), quarantine),
             cache,
@@ -137,7 +140,9 @@ impl Engine {
         });
         self.clients.reconfigure(&settings);
         self.cache.reconfigure(&settings);
-        self.upstreams.reconfigure(now, &settings);
+        self.groups = Groups::new(&settings);
+        self.exchanges.renew_groups(&self.groups);
+        self.upstreams.reconfigure(now, &settings, &self.groups);
         self.settings = settings;
         self.settle(now);
     }

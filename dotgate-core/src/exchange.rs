@@ -5,6 +5,7 @@
 
 use std::cmp::Ordering;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use dotgate_wire::{ClientEdns, Flags, LetterCase, Question};
 use hashbrown::HashTable;
@@ -17,6 +18,7 @@ use crate::keys::{ExchangeKey, StreamKey, WaiterKey, ZoneKey};
 use crate::limits;
 use crate::moment::Moment;
 use crate::outbox::ReturnPath;
+use crate::settings::GroupSettings;
 
 pub(crate) type Waiters = SlotMap<WaiterKey, Waiter>;
 
@@ -67,6 +69,8 @@ pub(crate) struct Waiter {
 pub(crate) struct Lookup<'q> {
     pub(crate) question: &'q Question,
     pub(crate) key: Key,
+    /// The place of its group in the settings of now.
+    pub(crate) group: usize,
     pub(crate) dnssec_ok: bool,
     pub(crate) checking_disabled: bool,
     /// Whether the answer may go into the cache.
@@ -76,6 +80,8 @@ pub(crate) struct Lookup<'q> {
 pub(crate) struct Exchange {
     pub(crate) question: Question,
     pub(crate) key: Key,
+    /// Who is asked, to its end.
+    pub(crate) group: Arc<GroupSettings>,
     /// Whether its answer may go into the cache.
     pub(crate) is_cacheable: bool,
     /// What this worker is to the question's flight.
@@ -91,10 +97,11 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    pub(crate) fn new(lookup: &Lookup<'_>, role: Role) -> Exchange {
+    pub(crate) fn new(lookup: &Lookup<'_>, group: Arc<GroupSettings>, role: Role) -> Exchange {
         Exchange {
             question: lookup.question.clone(),
             key: lookup.key,
+            group,
             is_cacheable: lookup.is_cacheable,
             role,
             is_refresh: false,

@@ -18,10 +18,12 @@ use crate::domain;
 use crate::due::DueQueue;
 use crate::exchange::{Client, Exchange, Lookup, Waiter, Waiters};
 use crate::flights::{Flights, Followers, Letter, Role};
+use crate::groups::Groups;
 use crate::inflight::Inflight;
 use crate::keys::{ExchangeKey, WaiterKey};
 use crate::limits;
 use crate::moment::{Moment, earlier};
+use crate::settings::GroupSettings;
 use crate::zones::Zones;
 
 /// The questions in flight of one worker.
@@ -79,6 +81,13 @@ impl Exchanges {
         self.inflight.find_flight(&self.map, flight)
     }
 
+    /// Other groups are configured from now on.
+    pub(crate) fn renew_groups(&mut self, groups: &Groups) {
+        for (_, exchange) in &mut self.map {
+            groups.renew(&mut exchange.group);
+        }
+    }
+
     pub(crate) fn keys(&self) -> Vec<ExchangeKey> {
         self.map.keys().collect()
     }
@@ -121,9 +130,9 @@ impl Exchanges {
     }
 
     /// Makes an exchange for a question that a client asks; its flight may be led by another worker.
-    pub(crate) fn begin(&mut self, lookup: &Lookup<'_>) -> ExchangeKey {
+    pub(crate) fn begin(&mut self, lookup: &Lookup<'_>, group: &Arc<GroupSettings>) -> ExchangeKey {
         let role = self.flights.join(lookup.key.hash(), self.worker);
-        self.insert(Exchange::new(lookup, role))
+        self.insert(Exchange::new(lookup, Arc::clone(group), role))
     }
 
     /// Makes an exchange for which no client waits. None if the question is out already, here or in another worker, whose
@@ -131,6 +140,7 @@ impl Exchanges {
     pub(crate) fn begin_refresh(
         &mut self,
         lookup: &Lookup<'_>,
+        group: &Arc<GroupSettings>,
         given_up_at: Moment,
     ) -> Option<ExchangeKey> {
         if self.find(lookup).is_some() || !self.may_refresh() {
@@ -141,7 +151,7 @@ impl Exchanges {
             self.flights.leave(flight, self.worker);
             return None;
         }
-        let key = self.insert(Exchange::new(lookup, Role::Leads));
+        let key = self.insert(Exchange::new(lookup, Arc::clone(group), Role::Leads));
         self.go_on_as_refresh(key, given_up_at);
         Some(key)
     }

@@ -21,6 +21,7 @@ mod exchanges;
 mod failure;
 mod flights;
 mod frames;
+mod groups;
 mod health;
 mod inflight;
 mod isolation;
@@ -39,6 +40,7 @@ mod respond;
 mod restore;
 mod root;
 mod route;
+mod routes;
 mod select;
 mod session;
 mod settings;
@@ -47,14 +49,15 @@ mod sync;
 mod tally;
 mod upstreams;
 mod verdict;
+mod waiting;
 mod zones;
 
 pub use admit::{AccessList, Quotas};
 pub use alert::Alert;
 pub use cache::Cache;
 pub use counters::{
-    BUCKETS_MICROS, ClientCounters, Count, Counters, Distribution, Gauge, UpstreamCounters, WAITED,
-    labels,
+    BUCKETS_MICROS, ClientCounters, Count, Counters, Distribution, Gauge, GroupCounters,
+    UpstreamCounters, WAITED, labels,
 };
 pub use engine::{Engine, Io, Load, Shared, carry_out, drive};
 pub use failure::{ConnectFault, Failure, Misbehaviour, SessionEnd, TlsFault};
@@ -69,5 +72,6 @@ pub use quarantine::Quarantine;
 pub use query::ForwardedClasses;
 pub use restore::Restoration;
 pub use route::{LocalZone, LocalZones};
-pub use settings::{CacheSettings, Settings, UpstreamSettings};
+pub use routes::{Route, RouteId, RouteTable, reverse_zones};
+pub use settings::{CacheSettings, GroupSettings, Settings, UpstreamSettings};
 pub use stream::KernelBuffers;

@@ -4,8 +4,14 @@
 
 use std::time::Duration;
 
-/// Upstreams at most.
-pub const UPSTREAMS: usize = 16;
+/// Upstreams of one group at most.
+pub const GROUP_UPSTREAMS: usize = 16;
+
+/// Groups of upstreams at most, that of the default route included.
+pub const GROUPS: usize = 64;
+
+/// Upstreams of all groups at most.
+pub const UPSTREAMS: usize = 64;
 
 /// Slots of upstreams: room for as many as are configured beside as many whose last sessions end. Sets of upstreams
 /// are bit masks of this width.

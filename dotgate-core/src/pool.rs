@@ -16,30 +16,30 @@ use crate::keys::SessionKey;
 use crate::limits;
 use crate::moment::Moment;
 use crate::session::{Phase, Session};
-use crate::settings::UpstreamSettings;
+use crate::settings::{GroupSettings, Settings, UpstreamSettings};
 
 pub(crate) type Sessions = SlotMap<SessionKey, Session>;
 
-/// The pools of all upstreams by slot, and the order in which the configured ones are asked.
+/// The pools of all upstreams by slot, and which of them are configured.
 pub(crate) struct Pools {
     slots: Vec<Option<Pool>>,
-    order: Vec<usize>,
+    configured: Vec<usize>,
 }
 
 impl Pools {
-    pub(crate) fn new(upstreams: &[UpstreamSettings]) -> Pools {
+    pub(crate) fn new(settings: &Settings) -> Pools {
         let mut pools = Pools {
             slots: Vec::new(),
-            order: Vec::new(),
+            configured: Vec::new(),
         };
-        pools.reconfigure(upstreams);
+        pools.reconfigure(settings);
         pools
     }
 
     /// Goes over to these upstreams. Those that are the same keep their pool; others get a new one.
-    pub(crate) fn reconfigure(&mut self, upstreams: &[UpstreamSettings]) {
-        self.order = upstreams.iter().map(|upstream| upstream.slot).collect();
-        for upstream in upstreams {
+    pub(crate) fn reconfigure(&mut self, settings: &Settings) {
+        self.configured = settings.upstreams().map(|upstream| upstream.slot).collect();
+        for upstream in settings.upstreams() {
             if self.slots.len() <= upstream.slot {
                 self.slots.resize_with(upstream.slot + 1, || None);
             }
@@ -52,12 +52,12 @@ impl Pools {
     }
 
     /// The slots that these upstreams take from others.
-    pub(crate) fn taken_by(&self, upstreams: &[UpstreamSettings]) -> Vec<usize> {
+    pub(crate) fn taken_by(&self, settings: &Settings) -> Vec<usize> {
         let is_taken = |upstream: &&UpstreamSettings| {
             self.get(upstream.slot)
                 .is_some_and(|pool| !pool.is_of(upstream))
         };
-        let taken = upstreams.iter().filter(is_taken);
+        let taken = settings.upstreams().filter(is_taken);
         taken.map(|upstream| upstream.slot).collect()
     }
 
@@ -69,20 +69,41 @@ impl Pools {
         self.slots.get_mut(slot)?.as_mut()
     }
 
-    /// The configured upstreams with their slots, in order of preference.
-    pub(crate) fn in_order(&self) -> impl Iterator<Item = (usize, &Pool)> + Clone {
-        self.order
-            .iter()
-            .filter_map(|slot| Some((*slot, self.get(*slot)?)))
+    /// The upstreams of a group that may be asked, with their slots, in order of preference: all of them, but for those
+    /// that are no longer configured and those whose slot is another upstream's now.
+    pub(crate) fn in_order(
+        &self,
+        group: &GroupSettings,
+    ) -> impl Iterator<Item = (usize, &Pool)> + Clone {
+        group.upstreams.iter().filter_map(|upstream| {
+            let pool = self.get(upstream.slot)?;
+            let may_be_asked = pool.is_of(upstream) && self.is_configured(upstream.slot);
+            may_be_asked.then_some((upstream.slot, pool))
+        })
     }
 
-    /// The health of the configured upstreams.
-    pub(crate) fn health(&self) -> impl Iterator<Item = &Health> + Clone {
-        self.in_order().map(|(_, pool)| &*pool.upstream.health)
+    /// The health of these.
+    pub(crate) fn health_of(&self, group: &GroupSettings) -> impl Iterator<Item = &Health> + Clone {
+        self.in_order(group).map(|(_, pool)| pool.health())
+    }
+
+    /// The configured upstreams of all groups with their slots.
+    pub(crate) fn configured(&self) -> impl Iterator<Item = (usize, &Pool)> + Clone {
+        let slots = self.configured.iter();
+        slots.filter_map(|slot| Some((*slot, self.get(*slot)?)))
     }
 
     pub(crate) fn is_configured(&self, slot: usize) -> bool {
-        self.order.contains(&slot)
+        self.configured.contains(&slot)
+    }
+
+    /// Clients ask for what these upstreams may answer.
+    pub(crate) fn note_query(&mut self, now: Moment, group: &GroupSettings) {
+        for upstream in &group.upstreams {
+            if let Some(pool) = self.get_mut(upstream.slot) {
+                pool.last_query = Some(now);
+            }
+        }
     }
 
     /// All pools with their slots.
@@ -110,6 +131,8 @@ pub(crate) struct Pool {
     pub(crate) without_edns_until: Option<Moment>,
     /// Until when no session is opened, because the last try failed while another session answered.
     pub(crate) paused_until: Option<Moment>,
+    /// When a query was last forwarded to a group it is in.
+    pub(crate) last_query: Option<Moment>,
     /// Whether the next session to open is to be probed on.
     pub(crate) probe_ordered: bool,
     /// When a response last came on one of this worker's sessions.
@@ -154,6 +177,7 @@ impl Pool {
             failed_hybrid: None,
             without_edns_until: None,
             paused_until: None,
+            last_query: None,
             probe_ordered: false,
             last_response: None,
             answers_repeatedly: false,

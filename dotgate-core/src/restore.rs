@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use dotgate_wire::{Answer, Life, Question, Stored, is_printable_text};
 
-use crate::cache::{Cache, ROUTE, SavedEntry, Scope};
+use crate::cache::{Cache, SavedEntry, Scope};
 use crate::limits;
 use crate::moment::Moment;
 use crate::settings::CacheSettings;
@@ -65,8 +65,7 @@ impl<'c> Restoration<'c> {
         let is_answer = question.matches(answer.question())
             && answer.rcode() == stored.rcode()
             && judge(answer, false) == Verdict::Deliver;
-        let is_filed_rightly =
-            entry.route == ROUTE && (answer.denies_all_types() || entry.scope == Scope::Exact);
+        let is_filed_rightly = answer.denies_all_types() || entry.scope == Scope::Exact;
         let ede = stored.ede();
         let is_bounded = ede.is_none_or(|ede| {
             ede.text.len() <= limits::SAVED_EDE_BYTES && is_printable_text(ede.text)

@@ -7,6 +7,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use dotgate_wire::{LocalData, Question, rtype};
 
+/// Whether no route takes precedence over the answer of this zone.
+pub(crate) fn is_never_forwarded(zone: &[u8]) -> bool {
+    zone == RESOLVER_ARPA
+}
+
 /// A group of names that is answered here unless an operator has it forwarded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LocalZone {
@@ -224,6 +229,8 @@ const LOOPBACK: [&[u8]; 2] = [
     b"\x011\x010\x010\x03127\x07in-addr\x04arpa\0",
     b"\x011\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x03ip6\x04arpa\0",
 ];
+
+const RESOLVER_ARPA: &[u8] = b"\x08resolver\x04arpa\0";
 
 const TOP_LEVEL: &[(LocalZone, &[u8])] = &[
     (LocalZone::Invalid, b"\x07invalid\0"),

@@ -1,8 +1,8 @@
 //! Which upstream now, on which session?
 //!
-//! Stands between a question and `pool`. Upstreams are asked in the order of the settings; one that is not
-//! well, opens slowly, or has failed this question already stands back. Reads only; the engine carries the
-//! choice out.
+//! Stands between a question and `pool`. The upstreams of the question's group, and no others, are asked in the order of
+//! the settings; one that is not healthy, opens slowly, or has failed this question already stands back. Reads only; the
+//! engine carries the choice out.
 
 use crate::attempts::Attempts;
 use crate::keys::SessionKey;
@@ -24,7 +24,7 @@ pub(crate) enum Choice {
 /// Chooses for a question, in this order: a well upstream that has not failed it; one that is recovering and
 /// has a session open; a fresh session to one that failed it; else a session must be opened first.
 pub(crate) fn choose(attempts: &Attempts, pools: &Pools, sessions: &Sessions) -> Choice {
-    let upstreams = || pools.in_order();
+    let upstreams = || pools.in_order(&attempts.group);
     let is_untried = |upstream: usize| {
         !attempts.answered_by.has(upstream)
             && !attempts.failed_at.has(upstream)

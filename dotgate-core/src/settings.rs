@@ -7,10 +7,14 @@ use std::time::Duration;
 use dotgate_wire::{Life, Question, TTL_MAX};
 
 use crate::admit::AccessList;
+use crate::attempts::UpstreamSet;
+use crate::counters::GroupCounters;
+use crate::failure::Failure;
 use crate::health::Health;
 use crate::key_exchange::Handshakes;
 use crate::query::ForwardedClasses;
 use crate::route::LocalZones;
+use crate::routes::{RouteId, RouteTable};
 
 /// One upstream as the engine knows it; addresses and certificates are the driver's.
 #[derive(Clone, Debug)]
@@ -37,6 +41,66 @@ impl UpstreamSettings {
             health: Arc::new(Health::new()),
             handshakes: Arc::default(),
         }
+    }
+}
+
+/// A group of upstreams: those of one route, in order of preference.
+#[derive(Clone, Debug)]
+pub struct GroupSettings {
+    /// The number of its route. A group with other upstreams has another one, but for the default group.
+    pub route: RouteId,
+    /// The name in counters and in the text of failures, such as `corp.example`.
+    pub label: Box<str>,
+    /// 1 to [`crate::limits::GROUP_UPSTREAMS`]. An upstream may be in several groups, with the same slot.
+    pub upstreams: Vec<UpstreamSettings>,
+    /// What all workers count of it.
+    pub counters: Arc<GroupCounters>,
+}
+
+impl GroupSettings {
+    /// The name of the default group.
+    pub const DEFAULT_LABEL: &'static str = "default";
+
+    /// The group of the default route.
+    pub fn of_default_route(upstreams: Vec<UpstreamSettings>) -> GroupSettings {
+        GroupSettings::new(RouteId::DEFAULT, GroupSettings::DEFAULT_LABEL, upstreams)
+    }
+
+    /// A group of which nothing is counted yet.
+    pub fn new(route: RouteId, label: &str, upstreams: Vec<UpstreamSettings>) -> GroupSettings {
+        GroupSettings {
+            route,
+            label: label.into(),
+            upstreams,
+            counters: Arc::default(),
+        }
+    }
+
+    /// The health of its upstreams.
+    pub fn health(&self) -> impl Iterator<Item = &Health> {
+        self.upstreams.iter().map(|upstream| &*upstream.health)
+    }
+
+    /// Whether none of its upstreams answers.
+    pub fn is_unreachable(&self) -> bool {
+        self.health().all(Health::is_unreachable)
+    }
+
+    /// Why its first upstream that is not healthy is not.
+    pub(crate) fn why_unhealthy(&self) -> Option<Failure> {
+        self.health().find_map(Health::why)
+    }
+
+    /// A number that changes when one of its upstreams recovers.
+    pub(crate) fn recoveries(&self) -> u32 {
+        let recoveries = self.health().map(Health::generation);
+        recoveries.fold(0, |sum: u32, generation| {
+            sum.wrapping_add(u32::try_from(generation & 0xffff_ffff).unwrap_or_default())
+        })
+    }
+
+    pub(crate) fn has(&self, upstream: usize) -> bool {
+        self.upstreams.iter().any(|held| held.slot == upstream)
     }
 }
 
@@ -114,8 +178,11 @@ impl CacheSettings {
 pub struct Settings {
     /// How often the settings were changed: what was kept of failures before is void.
     pub generation: u32,
-    /// The upstreams in order of preference, 1 to [`crate::limits::UPSTREAMS`].
-    pub upstreams: Vec<UpstreamSettings>,
+    /// The groups of upstreams, 1 to [`crate::limits::GROUPS`]; the first is that of the default route. There are
+    /// [`crate::limits::UPSTREAMS`] in all of them at most.
+    pub groups: Vec<GroupSettings>,
+    /// Which names belong to the other groups.
+    pub routes: Arc<RouteTable>,
     /// What upstreams are asked to see whether they answer; never a client's question.
     pub probe: Question,
     /// Who may ask.
@@ -146,4 +213,17 @@ pub struct Settings {
     pub stream_queries_max: usize,
     /// The time after the last complete message at which a client's connection is closed.
     pub stream_idle: Duration,
+}
+
+impl Settings {
+    /// All upstreams, each once, those of the default group first.
+    pub fn upstreams(&self) -> impl Iterator<Item = &UpstreamSettings> {
+        let mut seen = UpstreamSet::default();
+        let all = self.groups.iter().flat_map(|group| &group.upstreams);
+        all.filter(move |upstream| {
+            let is_new = !seen.has(upstream.slot);
+            seen.add(upstream.slot);
+            is_new
+        })
+    }
 }

@@ -25,7 +25,6 @@ use crate::attempts::{Attempt, Attempts, Cause};
 use crate::cache::QuestionHasher;
 use crate::exchange::Lookup;
 use crate::failure::Failure;
-use crate::health::Health;
 use crate::isolation::Isolation;
 use crate::keys::{ExchangeKey, SessionKey};
 use crate::limits;
@@ -34,9 +33,11 @@ use crate::outbox::{Action, Event, LogDetail};
 use crate::pool::{Pools, Sessions};
 use crate::quarantine::Quarantine;
 use crate::random::Random;
+use crate::routes::RouteId;
 use crate::session::Purpose;
-use crate::settings::Settings;
+use crate::settings::{GroupSettings, Settings};
 use crate::tally::Tally;
+use crate::waiting::WaitingQueues;
 
 /// What a message of an upstream was.
 #[derive(Clone, Copy, Debug)]
@@ -75,16 +76,14 @@ pub(crate) struct Upstreams {
     pools: Pools,
     sessions: Sessions,
     attempts: SecondaryMap<ExchangeKey, Attempts>,
-    /// Questions that wait for a session, since when, oldest first.
-    waiting: VecDeque<(Moment, ExchangeKey)>,
+    /// Questions that wait for a session.
+    waiting: WaitingQueues,
     isolation: Isolation,
     quarantine: Arc<Quarantine>,
     /// Recoveries of upstreams, by any worker, that those who wait have been told of.
     recoveries_seen: u64,
     /// When to look for further ones, while something waits.
     next_review: Option<Moment>,
-    /// When a query was last forwarded.
-    last_query: Option<Moment>,
     /// Until when no session is opened, because no file descriptor was left.
     descriptor_pause: Option<Moment>,
     /// The message of an upstream that came last.
@@ -108,15 +107,14 @@ impl Upstreams {
             tally,
             random,
             hasher,
-            pools: Pools::new(&settings.upstreams),
+            pools: Pools::new(&settings),
             sessions: SlotMap::with_key(),
             attempts: SecondaryMap::new(),
-            waiting: VecDeque::new(),
+            waiting: WaitingQueues::default(),
             isolation: Isolation::new(),
             quarantine,
             recoveries_seen: 0,
             next_review: None,
-            last_query: None,
             descriptor_pause: None,
             response: Answer::new(),
             given_up: VecDeque::new(),
@@ -128,9 +126,15 @@ impl Upstreams {
         }
     }
 
-    /// Takes a question, which is asked once `ask` is called.
-    pub(crate) fn begin(&mut self, now: Moment, key: ExchangeKey, lookup: &Lookup<'_>) {
-        self.attempts.insert(key, Attempts::new(lookup, now));
+    /// Takes a question, which is asked once `ask` is called, and at the upstreams of this group alone.
+    pub(crate) fn begin(
+        &mut self,
+        now: Moment,
+        key: ExchangeKey,
+        lookup: &Lookup<'_>,
+        group: Arc<GroupSettings>,
+    ) {
+        self.attempts.insert(key, Attempts::new(lookup, group, now));
     }
 
     /// Asks a question.
@@ -143,7 +147,7 @@ impl Upstreams {
     pub(crate) fn end(&mut self, now: Moment, key: ExchangeKey) -> Option<Cause> {
         let attempts = self.attempts.remove(key)?;
         let cause = self.cause_of(&attempts);
-        self.retire_all(now, attempts.running(), attempts.hash);
+        self.retire_all(now, attempts.running(), attempts.question_hash);
         Some(cause)
     }
 
@@ -168,7 +172,7 @@ impl Upstreams {
             failure,
             noted: self.cause_of(&attempts),
         });
-        self.retire_all(now, attempts.running(), attempts.hash);
+        self.retire_all(now, attempts.running(), attempts.question_hash);
     }
 
     /// Gives those who still wait for a question at the end of the first one's time new attempts, if these are used up.
@@ -176,7 +180,7 @@ impl Upstreams {
         let Some(attempts) = self.attempts.get_mut(key) else {
             return;
         };
-        let (running, hash) = (attempts.running(), attempts.hash);
+        let (running, hash) = (attempts.running(), attempts.question_hash);
         if attempts.renew(now) {
             self.retire_all(now, running, hash);
             self.advance(now, key);
@@ -208,7 +212,8 @@ impl Upstreams {
     pub(crate) fn cause_at_end(&mut self, key: ExchangeKey) -> Option<Cause> {
         let attempts = self.attempts.get_mut(key)?;
         if attempts.failure().0 == Failure::NotReady {
-            for (upstream, pool) in self.pools.in_order() {
+            let group = Arc::clone(&attempts.group);
+            for (upstream, pool) in self.pools.in_order(&group) {
                 if let Some(failure) = pool.health().why() {
                     attempts.note(failure, Some(upstream));
                 }
@@ -225,7 +230,7 @@ impl Upstreams {
 
     fn cause_of(&self, attempts: &Attempts) -> Cause {
         let (failure, upstream) = attempts.failure();
-        let mut upstreams = self.pools.in_order();
+        let mut upstreams = self.pools.in_order(&attempts.group);
         Cause {
             failure,
             upstream,
@@ -259,41 +264,33 @@ impl Upstreams {
         Some((code, text))
     }
 
-    /// A failure in words, with the upstream whose fault it is.
-    pub(crate) fn failure_text(&self, failure: Failure, upstream: Option<usize>) -> String {
-        match upstream.and_then(|upstream| self.pools.get(upstream)) {
-            Some(pool) => format!("{} ({})", failure.text(), pool.upstream.label),
-            None => failure.text().to_owned(),
+    /// A failure in words, with the upstream whose fault it is and the group, unless that is the default one.
+    pub(crate) fn failure_text(
+        &self,
+        group: &GroupSettings,
+        failure: Failure,
+        upstream: Option<usize>,
+    ) -> String {
+        let text = failure.text();
+        let pool = upstream.and_then(|upstream| self.pools.get(upstream));
+        let upstream = pool.map(|pool| &pool.upstream.label);
+        match (upstream, group.route) {
+            (None, RouteId::DEFAULT) => text.to_owned(),
+            (Some(upstream), RouteId::DEFAULT) => format!("{text} ({upstream})"),
+            (None, _) => format!("{text} (group {})", group.label),
+            (Some(upstream), _) => format!("{text} ({upstream}, group {})", group.label),
         }
     }
 
     /// A query is forwarded: it earns attempts for suspects.
-    pub(crate) fn on_query(&mut self, now: Moment) {
+    pub(crate) fn on_query(&mut self, now: Moment, group: &GroupSettings) {
         self.isolation.earn();
-        self.on_demand(now);
+        self.on_demand(now, group);
     }
 
-    /// A query came that upstreams should answer: those that are not healthy are tried on.
-    pub(crate) fn on_demand(&mut self, now: Moment) {
-        self.last_query = Some(now);
-    }
-
-    /// A number that changes when an upstream recovers.
-    pub(crate) fn recoveries(&self) -> u32 {
-        let recoveries = self.pools.health().map(Health::generation);
-        recoveries.fold(0, |sum: u32, generation| {
-            sum.wrapping_add(u32::try_from(generation & 0xffff_ffff).unwrap_or_default())
-        })
-    }
-
-    /// Whether no upstream answers.
-    pub(crate) fn is_everything_unreachable(&self) -> bool {
-        self.pools.health().all(Health::is_unreachable)
-    }
-
-    /// Why the first upstream that is not healthy is not.
-    pub(crate) fn why_unhealthy(&self) -> Option<Failure> {
-        self.pools.health().find_map(Health::why)
+    /// A query came that the upstreams of a group should answer: those that are not healthy are tried on.
+    pub(crate) fn on_demand(&mut self, now: Moment, group: &GroupSettings) {
+        self.pools.note_query(now, group);
     }
 
     #[cfg(test)]
@@ -392,29 +389,25 @@ impl Upstreams {
         if self.next_review.is_none_or(|due| due > now) {
             return;
         }
-        let recoveries = self.pools.health().map(Health::generation).sum();
+        let upstreams = self.pools.configured();
+        let recoveries = upstreams.map(|(_, pool)| pool.health().generation()).sum();
         let has_recovered = std::mem::replace(&mut self.recoveries_seen, recoveries) != recoveries;
         if has_recovered && !cfg!(planted = "recovery-elsewhere-is-not-seen") {
             self.serve_waiting(now);
         }
         // Those who were answered elsewhere meanwhile wait no more.
-        let attempts = &self.attempts;
-        self.waiting.retain(|(since, key)| {
-            let attempts = attempts.get(*key);
-            attempts.is_some_and(|attempts| attempts.waiting_since == Some(*since))
-        });
+        self.waiting.drop_served(&self.attempts);
         self.next_review = (!self.waiting.is_empty()).then(|| now + limits::RECOVERY_REVIEW);
     }
 
-    /// When the oldest waiting question has waited long enough, while no upstream is hopeful.
+    /// When the oldest waiting question of a group has waited long enough, while no upstream of it is hopeful.
     fn next_waiting_check(&self) -> Option<Moment> {
-        let (since, _) = self.waiting.front()?;
-        let is_hopeful = self
-            .pools
-            .health()
-            .any(|health| health.is_hopeful(*since + limits::OUTAGE_WAIT));
-        let check = (!is_hopeful).then(|| *since + limits::OUTAGE_WAIT);
-        earlier(check, self.descriptor_pause)
+        let checks = self.waiting.oldest().filter_map(|(group, (since, _))| {
+            let check = since + limits::OUTAGE_WAIT;
+            (!self.is_hopeful(check, group)).then_some(check)
+        });
+        let pause = self.descriptor_pause.filter(|_| !self.waiting.is_empty());
+        earlier(checks.min(), pause)
     }
 
     /// Lets others read how much is in flight at each upstream.

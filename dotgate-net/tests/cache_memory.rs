@@ -5,8 +5,8 @@ mod counting;
 
 use std::time::Duration;
 
-use dotgate_core::Moment;
 use dotgate_core::cache::{Cache, Found, Scope, Terms};
+use dotgate_core::{Moment, RouteId};
 use dotgate_wire::Question;
 
 use counting::allocations;
@@ -27,7 +27,7 @@ fn question(number: usize) -> Question {
 }
 
 fn insert(cache: &Cache, question: &Question, octets: &[u8]) {
-    let key = cache.key(question, 0, false, false);
+    let key = cache.key(question, RouteId::DEFAULT, false, false);
     cache.insert(NOW, &key, question, Scope::Exact, 60, octets);
 }
 
@@ -48,7 +48,7 @@ fn lookups_and_insertions_allocate_nothing_even_where_others_have_to_go() {
     let mut hits = 0;
     let counted = allocations(|| {
         for question in &questions {
-            let key = cache.key(question, 0, false, false);
+            let key = cache.key(question, RouteId::DEFAULT, false, false);
             insert(&cache, question, &[7; 300]);
             out.clear();
             let found = cache.lookup(NOW, &key, question, TERMS, &mut out);

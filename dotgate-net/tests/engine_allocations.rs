@@ -15,7 +15,8 @@ use std::time::Duration;
 use counting::allocations;
 use dotgate_core::{
     AccessList, Action, Cache, CacheSettings, Count, Counters, Engine, ForwardedClasses,
-    LocalZones, Moment, ReturnPath, SessionKey, Settings, Shared, StreamKey, UpstreamSettings,
+    GroupSettings, LocalZones, Moment, ReturnPath, SessionKey, Settings, Shared, StreamKey,
+    UpstreamSettings,
 };
 use dotgate_wire::split_frame;
 
@@ -51,7 +52,10 @@ struct World {
 fn settings(cache: CacheSettings) -> Settings {
     Settings {
         generation: 0,
-        upstreams: vec![UpstreamSettings::new(0, "upstream")],
+        groups: vec![GroupSettings::of_default_route(vec![
+            UpstreamSettings::new(0, "upstream"),
+        ])],
+        routes: Arc::default(),
         probe: dotgate_wire::Question::root(dotgate_wire::rtype::NS),
         access: AccessList::new(["192.0.2.0/24".parse().unwrap()]),
         local_zones: LocalZones::all_but([]),

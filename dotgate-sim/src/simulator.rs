@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dotgate_core::{
-    AccessList, Cache, CacheSettings, ClientMemory, Count, Flights, ForwardedClasses, HealthState,
-    LocalZones, Moment, Quotas, SessionEnd, Settings, Shared, UpstreamSettings,
+    AccessList, Cache, CacheSettings, ClientMemory, Count, Flights, ForwardedClasses,
+    GroupSettings, HealthState, LocalZones, Moment, Quotas, SessionEnd, Settings, Shared,
+    UpstreamSettings,
 };
 use ipnet::IpNet;
 
@@ -62,9 +63,12 @@ pub fn settings(upstreams: usize) -> Settings {
     ];
     Settings {
         generation: 0,
-        upstreams: (0..upstreams)
-            .map(|number| UpstreamSettings::new(number, &format!("u{number}")))
-            .collect(),
+        groups: vec![GroupSettings::of_default_route(
+            (0..upstreams)
+                .map(|number| UpstreamSettings::new(number, &format!("u{number}")))
+                .collect(),
+        )],
+        routes: Arc::default(),
         probe: dotgate_wire::Question::root(dotgate_wire::rtype::NS),
         access: AccessList::new(prefixes),
         local_zones: LocalZones::all_but([]),
@@ -368,7 +372,7 @@ impl Simulator {
 
     /// What the workers think of an upstream.
     pub fn health(&self, upstream: usize) -> HealthState {
-        self.settings.upstreams[upstream].health.state()
+        self.settings.groups[0].upstreams[upstream].health.state()
     }
 
     /// Whether a connection lives, as far as its upstream and the network are concerned.

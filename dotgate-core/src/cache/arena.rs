@@ -8,6 +8,7 @@
 use crate::moment::Moment;
 
 use super::key::{ALL_TYPES, CHECKING_DISABLED, DNSSEC_OK, Identity};
+use crate::routes::RouteId;
 
 /// Octets of a block.
 pub(super) const BLOCK_LEN: usize = 64;
@@ -21,6 +22,10 @@ pub(super) const FAILURE: u8 = 8;
 pub(super) const NOTED: u8 = 16;
 /// The same: the entry is in the main queue.
 pub(super) const IN_MAIN: u8 = 32;
+
+/// Where in [`Entry::flags`] the frequency is, and the most that it can be.
+const FREQUENCY_SHIFT: u32 = 6;
+pub(super) const FREQUENCY_MAX: u8 = 3;
 
 /// Marks that are part of what an entry is.
 const IDENTITY: u8 = DNSSEC_OK | CHECKING_DISABLED | ALL_TYPES;
@@ -55,10 +60,9 @@ pub(super) struct Entry {
     /// Saturates.
     pub(super) hits: u16,
     name_len: u8,
-    pub(super) route: u8,
-    pub(super) flags: u8,
-    /// Hits lately, 0 to 3, as far as eviction counts them.
-    pub(super) frequency: u8,
+    /// Marks; in the two upper bits, hits lately as far as eviction counts them.
+    flags: u8,
+    pub(super) route: RouteId,
 }
 
 impl Entry {
@@ -83,9 +87,8 @@ impl Entry {
             rclass: identity.rclass,
             hits: 0,
             name_len: 0,
-            route: identity.route,
             flags: identity.variant,
-            frequency: 0,
+            route: identity.route,
         }
     }
 
@@ -95,6 +98,21 @@ impl Entry {
 
     pub(super) fn mark(&mut self, mark: u8, on: bool) {
         self.flags = self.flags & !mark | if on { mark } else { 0 };
+    }
+
+    /// The marks that are part of what it is.
+    pub(super) fn variant(&self) -> u8 {
+        self.flags & IDENTITY
+    }
+
+    /// Hits lately, 0 to 3, as far as eviction counts them.
+    pub(super) fn frequency(&self) -> u8 {
+        self.flags >> FREQUENCY_SHIFT
+    }
+
+    pub(super) fn set_frequency(&mut self, frequency: u8) {
+        let marks = self.flags & !(FREQUENCY_MAX << FREQUENCY_SHIFT);
+        self.flags = marks | frequency.min(FREQUENCY_MAX) << FREQUENCY_SHIFT;
     }
 
     /// Blocks it takes, head and parts.
@@ -250,7 +268,7 @@ impl Arena {
     /// Whether `entry` is the one of `identity`, name and all.
     pub(super) fn is(&self, entry: &Entry, identity: &Identity<'_>) -> bool {
         entry.hash == identity.hash
-            && entry.flags & IDENTITY == identity.variant
+            && entry.variant() == identity.variant
             && (entry.rtype == identity.rtype || entry.has(ALL_TYPES))
             && entry.rclass == identity.rclass
             && entry.route == identity.route
@@ -342,7 +360,7 @@ mod tests {
             rtype: 1,
             rclass: 1,
             variant: 0,
-            route: 0,
+            route: RouteId::DEFAULT,
         }
     }
 

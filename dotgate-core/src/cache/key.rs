@@ -7,6 +7,8 @@
 use dotgate_wire::Question;
 use siphasher::sip::SipHasher13;
 
+use crate::routes::RouteId;
+
 /// Marks in [`Identity::variant`] and in an entry's flags.
 pub(super) const DNSSEC_OK: u8 = 1;
 /// The same.
@@ -22,14 +24,14 @@ pub struct Key {
     rtype: u16,
     rclass: u16,
     variant: u8,
-    route: u8,
+    route: RouteId,
 }
 
 impl Key {
     pub(super) fn new(
         secret: (u64, u64),
         question: &Question,
-        route: u8,
+        route: RouteId,
         dnssec_ok: bool,
         checking_disabled: bool,
     ) -> Key {
@@ -51,6 +53,12 @@ impl Key {
     /// The hash of the question, DO, CD and route; two questions may have the same.
     pub fn hash(&self) -> u64 {
         self.hash
+    }
+
+    /// The hash of the question alone, for those who know DO, CD and route or do not care.
+    pub(crate) fn question_hash(&self) -> u64 {
+        let asked = (self.rtype, self.rclass);
+        mix(self.name_hash, asked, 0, RouteId::DEFAULT)
     }
 
     pub(super) fn name_hash(&self) -> u64 {
@@ -101,16 +109,16 @@ pub(super) struct Identity<'q> {
     pub(super) rtype: u16,
     pub(super) rclass: u16,
     pub(super) variant: u8,
-    pub(super) route: u8,
+    pub(super) route: RouteId,
 }
 
 /// Mixes what is asked into the secret hash of the name; different for everything of one name
 /// (each step can be undone, so no two inputs meet), with all bits of equal worth.
-fn mix(name_hash: u64, (rtype, rclass): (u16, u16), variant: u8, route: u8) -> u64 {
+fn mix(name_hash: u64, (rtype, rclass): (u16, u16), variant: u8, route: RouteId) -> u64 {
     let asked = u64::from(rtype)
         | u64::from(rclass) << 16
         | u64::from(variant) << 32
-        | u64::from(route) << 40;
+        | u64::from(route.0) << 40;
     let mut mixed = name_hash ^ asked;
     mixed = (mixed ^ mixed >> 33).wrapping_mul(0xff51_afd7_ed55_8ccd);
     mixed = (mixed ^ mixed >> 33).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
@@ -124,7 +132,7 @@ impl QuestionHasher {
     pub(crate) fn key(
         self,
         question: &Question,
-        route: u8,
+        route: RouteId,
         dnssec_ok: bool,
         checking_disabled: bool,
     ) -> Key {

@@ -8,9 +8,6 @@
 
 use super::arena::{Arena, IN_MAIN, Place};
 
-/// The highest count of hits that eviction knows.
-pub(super) const FREQUENCY_MAX: u8 = 3;
-
 /// Hits in the small queue that lead to the main one.
 const HITS_TO_MAIN: u8 = 2;
 
@@ -110,10 +107,10 @@ impl Queues {
             let entry = arena.entry_mut(place)?;
             let is_main = entry.has(IN_MAIN);
             let needed = if is_main { 1 } else { HITS_TO_MAIN };
-            if is_dead || entry.frequency < needed {
+            if is_dead || entry.frequency() < needed {
                 break;
             }
-            entry.frequency = if is_main { entry.frequency - 1 } else { 0 };
+            entry.set_frequency(if is_main { entry.frequency() - 1 } else { 0 });
             self.unlink(arena, place);
             if let Some(entry) = arena.entry_mut(place) {
                 entry.mark(IN_MAIN, true);

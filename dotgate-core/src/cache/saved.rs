@@ -24,8 +24,6 @@ pub struct SavedEntry<'e> {
     pub dnssec_ok: bool,
     /// Whether CD was set.
     pub checking_disabled: bool,
-    /// The route.
-    pub route: u8,
     /// The time since it was stored.
     pub age: Duration,
     /// Its whole life, in seconds.
@@ -37,7 +35,7 @@ pub struct SavedEntry<'e> {
 impl<'e> SavedEntry<'e> {
     /// The most octets that an entry is written as.
     pub const BYTES_MAX: usize =
-        1 + u8::MAX as usize + 2 + 2 + 1 + 1 + 8 + 4 + limits::CACHE_ENTRY_BYTES;
+        1 + u8::MAX as usize + 2 + 2 + 1 + 8 + 4 + limits::CACHE_ENTRY_BYTES;
 
     /// Appends it to `out`, its age in whole milliseconds.
     pub fn write(&self, out: &mut Vec<u8>) {
@@ -51,7 +49,7 @@ impl<'e> SavedEntry<'e> {
         out.extend_from_slice(self.name);
         out.extend_from_slice(&self.rtype.to_be_bytes());
         out.extend_from_slice(&self.rclass.to_be_bytes());
-        out.extend_from_slice(&[marks, self.route]);
+        out.push(marks);
         out.extend_from_slice(&age.to_be_bytes());
         out.extend_from_slice(&self.life_seconds.to_be_bytes());
         out.extend_from_slice(self.octets);
@@ -63,7 +61,7 @@ impl<'e> SavedEntry<'e> {
         let (name, rest) = rest.split_at_checked(usize::from(*length))?;
         let (rtype, rest) = rest.split_first_chunk()?;
         let (rclass, rest) = rest.split_first_chunk()?;
-        let ([marks, route], rest) = rest.split_first_chunk()?;
+        let (marks, rest) = rest.split_first()?;
         let (age, rest) = rest.split_first_chunk()?;
         let (life, octets) = rest.split_first_chunk()?;
         let is_known = marks & !(DNSSEC_OK | CHECKING_DISABLED | ALL_TYPES) == 0;
@@ -78,7 +76,6 @@ impl<'e> SavedEntry<'e> {
             },
             dnssec_ok: marks & DNSSEC_OK != 0,
             checking_disabled: marks & CHECKING_DISABLED != 0,
-            route: *route,
             age: Duration::from_millis(u64::from_be_bytes(*age)),
             life_seconds: u32::from_be_bytes(*life),
             octets,

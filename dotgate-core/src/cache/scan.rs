@@ -10,6 +10,7 @@ use dotgate_wire::Question;
 
 use crate::limits;
 use crate::moment::Moment;
+use crate::routes::RouteId;
 
 use super::arena::{Arena, Entry, FAILURE};
 use super::key::{ALL_TYPES, CHECKING_DISABLED, DNSSEC_OK};
@@ -30,7 +31,7 @@ pub struct Held {
     /// Whether CD was set.
     pub checking_disabled: bool,
     /// The route.
-    pub route: u8,
+    pub route: RouteId,
     /// Whole seconds since it was stored.
     pub age: u32,
     /// Seconds of its life that are left; below zero, for how long it has been over.
@@ -100,7 +101,8 @@ impl Cache {
         found
     }
 
-    /// Calls `each` with every answer, fresh or not; failures are left out. No lock is held meanwhile.
+    /// Calls `each` with every answer of the default route, fresh or not; failures are left out. The numbers of other
+    /// routes mean something in this process alone. No lock is held meanwhile.
     pub fn export(&self, now: Moment, mut each: impl FnMut(SavedEntry<'_>)) {
         let now = now + EARLIER;
         let mut copies: Vec<(Entry, Range<usize>, Range<usize>)> = Vec::new();
@@ -110,7 +112,7 @@ impl Cache {
                 copies.clear();
                 copied.clear();
                 slot.lock().visit(buckets, |arena, entry| {
-                    if entry.has(FAILURE) {
+                    if entry.has(FAILURE) || entry.route != RouteId::DEFAULT {
                         return;
                     }
                     let start = copied.len();
@@ -127,7 +129,6 @@ impl Cache {
                         scope: entry.scope(),
                         dnssec_ok: entry.has(DNSSEC_OK),
                         checking_disabled: entry.has(CHECKING_DISABLED),
-                        route: entry.route,
                         age: now.since(entry.stored_at),
                         life_seconds: entry.life,
                         octets: copied.get(octets.clone()).unwrap_or_default(),
@@ -148,11 +149,11 @@ impl Cache {
             return false;
         };
         let SavedEntry {
-            route,
             dnssec_ok,
             checking_disabled,
             ..
         } = entry;
+        let route = RouteId::DEFAULT;
         let key = self.key(&question, route, dnssec_ok, checking_disabled);
         let old = Fresh {
             stored_at,
@@ -170,7 +171,7 @@ impl Cache {
 
     fn slot_of_name(&self, name_wire_lower: &[u8]) -> Option<&Slot> {
         let question = Question::new(name_wire_lower, 0, 0)?;
-        self.slot(&self.key(&question, 0, false, false))
+        self.slot(&self.key(&question, RouteId::DEFAULT, false, false))
     }
 }
 

@@ -15,7 +15,7 @@ use crate::moment::Moment;
 
 use super::arena::{Arena, BLOCK_LEN, Entry, FAILURE, IN_MAIN, NOTED, Place, blocks_for};
 use super::key::{Identity, Key};
-use super::queues::{FREQUENCY_MAX, Queues, slot};
+use super::queues::{Queues, slot};
 use super::{Found, Scope, Terms};
 
 /// Blocks for each bucket, and for each fingerprint of an entry that went. An entry takes two or more.
@@ -174,7 +174,7 @@ impl Shard {
             return Found::Miss;
         };
         entry.hits = entry.hits.saturating_add(1);
-        entry.frequency = (entry.frequency + 1).min(FREQUENCY_MAX);
+        entry.set_frequency(entry.frequency() + 1);
         let age = u32::try_from(now.since(entry.stored_at).as_secs()).unwrap_or(u32::MAX);
         let found = if entry.has(FAILURE) {
             Found::Failed
@@ -332,7 +332,7 @@ impl Shard {
         let entry = self.arena.entry(place)?;
         let standing = Standing {
             is_in_main: entry.has(IN_MAIN),
-            frequency: entry.frequency,
+            frequency: entry.frequency(),
         };
         self.remove(place);
         Some(standing)
@@ -359,7 +359,7 @@ impl Shard {
         let bucket = slot(identity.hash, self.buckets.len());
         let is_known = self.queues.recall(identity.hash);
         entry.mark(IN_MAIN, standing.is_in_main || is_known);
-        entry.frequency = standing.frequency;
+        entry.set_frequency(standing.frequency);
         entry.chained = self.first_of(bucket);
         let Some(place) = self.arena.insert(entry, identity.name, octets) else {
             return false;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use dotgate_wire::{Answer, Ede, Question, Stored, Ttls, ede, rcode, store_failure};
 
-use super::{Cache, Found, Key, QuestionHasher, ROUTE, Scope, Terms};
+use super::{Cache, Found, Key, QuestionHasher, Scope, Terms};
 use crate::counters::labels::Outcome;
 use crate::exchange::{Exchange, Lookup};
 use crate::failure::Failure;
@@ -17,6 +17,7 @@ use crate::limits;
 use crate::moment::Moment;
 use crate::respond::ClientParameters;
 use crate::root::{is_root_servers, root_servers};
+use crate::routes::RouteId;
 use crate::settings::Settings;
 use crate::stream::{PendingEde, ResponseTerms};
 use crate::verdict::is_policy;
@@ -139,10 +140,11 @@ impl CacheStage {
         self.cache.hasher()
     }
 
-    /// What is to be found out for a question.
+    /// What is to be found out for a question, which belongs to the group in this place.
     pub(crate) fn lookup<'q>(
         &self,
         question: &'q Question,
+        (group, route): (usize, RouteId),
         dnssec_ok: bool,
         checking_disabled: bool,
     ) -> Lookup<'q> {
@@ -150,7 +152,8 @@ impl CacheStage {
             question,
             key: self
                 .cache
-                .key(question, ROUTE, dnssec_ok, checking_disabled),
+                .key(question, route, dnssec_ok, checking_disabled),
+            group,
             dnssec_ok,
             checking_disabled,
             is_cacheable: self.cache.is_on() && self.settings.cache.keeps(question),

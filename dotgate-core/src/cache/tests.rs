@@ -58,14 +58,14 @@ impl Lab {
 
     fn put_as(&self, name: &[u8], rtype: u16, scope: Scope, life: u32, octets: &[u8]) {
         let question = question(name, rtype);
-        let key = self.cache.key(&question, 0, false, false);
+        let key = self.cache.key(&question, RouteId::DEFAULT, false, false);
         self.cache
             .insert(self.now, &key, &question, scope, life, octets);
     }
 
     fn fail(&self, name: &[u8], rtype: u16) {
         let question = question(name, rtype);
-        let key = self.cache.key(&question, 0, false, false);
+        let key = self.cache.key(&question, RouteId::DEFAULT, false, false);
         let generation = self.terms.generation;
         self.cache
             .insert_failure(self.now, &key, &question, generation, 30, b"failure");
@@ -73,7 +73,7 @@ impl Lab {
 
     fn look(&mut self, name: &[u8], rtype: u16) -> Found {
         let question = question(name, rtype);
-        let key = self.cache.key(&question, 0, false, false);
+        let key = self.cache.key(&question, RouteId::DEFAULT, false, false);
         self.out.clear();
         self.cache
             .lookup(self.now, &key, &question, self.terms, &mut self.out)
@@ -131,7 +131,12 @@ fn every_part_of_the_key_tells_entries_apart() {
     for question in &questions {
         for variant in 0..8_u8 {
             let (dnssec_ok, disabled) = (variant & 1 != 0, variant & 2 != 0);
-            let key = lab.cache.key(question, variant >> 2, dnssec_ok, disabled);
+            let key = lab.cache.key(
+                question,
+                RouteId((variant >> 2).into()),
+                dnssec_ok,
+                disabled,
+            );
             keys.push((question, key));
         }
     }
@@ -163,9 +168,11 @@ fn two_questions_with_the_same_hash_are_two_entries() {
     let lab = Lab::new(1 << 20);
     let longer: &[u8] = b"\x03wwx\x07example\x03org\0";
     let questions = [question(WWW, A), question(longer, A), question(WWW, TXT)];
-    let keys = questions
-        .each_ref()
-        .map(|question| lab.cache.key(question, 0, false, false).with_hash(77, 88));
+    let keys = questions.each_ref().map(|question| {
+        lab.cache
+            .key(question, RouteId::DEFAULT, false, false)
+            .with_hash(77, 88)
+    });
     for (number, (question, key)) in questions.iter().zip(&keys).enumerate() {
         assert_eq!(key.hash(), 77);
         let octets = [number as u8];
@@ -216,9 +223,13 @@ fn nxdomain_of_one_variant_says_nothing_of_another() {
     let mut lab = Lab::new(1 << 20);
     lab.put_as(WWW, A, Scope::AllTypes, 60, b"nxdomain");
     let question = question(WWW, A);
-    for (route, dnssec_ok, checking_disabled) in
-        [(0, true, false), (0, false, true), (1, false, false)]
-    {
+    for (route, dnssec_ok, checking_disabled) in [
+        (0, true, false),
+        (0, false, true),
+        (1, false, false),
+        (256, false, false),
+    ] {
+        let route = RouteId(route);
         let key = lab
             .cache
             .key(&question, route, dnssec_ok, checking_disabled);

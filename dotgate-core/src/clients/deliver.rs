@@ -13,7 +13,7 @@ use crate::admit::Via;
 use crate::cache::CachedResponse;
 use crate::counters::Count;
 use crate::counters::labels::{Limit, Outcome};
-use crate::exchange::{Client, Waiter};
+use crate::exchange::{Client, Exchange, Waiter};
 use crate::failure::Failure;
 use crate::keys::StreamKey;
 use crate::limits;
@@ -137,9 +137,10 @@ impl Clients {
         &mut self,
         now: Moment,
         waiter: &Waiter,
-        question: &Question,
+        exchange: &Exchange,
         response: &CachedResponse<'_>,
     ) {
+        let question = &exchange.question;
         let terms = response.terms(&self.parameters_of(waiter));
         let rcode = self.deliver_stored_to(
             now,
@@ -155,7 +156,7 @@ impl Clients {
             upstream: None,
             failure: None,
         };
-        self.finish(now, waiter, question, ended);
+        self.finish(now, waiter, exchange, ended);
     }
 
     /// Answers a waiter with the response that another worker has got.
@@ -163,10 +164,11 @@ impl Clients {
         &mut self,
         now: Moment,
         waiter: &Waiter,
-        question: &Question,
+        exchange: &Exchange,
         stored: (&[u8], &Stored<'_>),
         is_authenticated: bool,
     ) {
+        let question = &exchange.question;
         let terms = ResponseTerms::of_answer(self.parameters_of(waiter), is_authenticated);
         self.deliver_stored_to(now, waiter, question, stored, &terms);
         self.tally.count(Count::Answered);
@@ -176,7 +178,7 @@ impl Clients {
             upstream: None,
             failure: None,
         };
-        self.finish(now, waiter, question, ended);
+        self.finish(now, waiter, exchange, ended);
     }
 
     fn deliver_stored_to(
@@ -202,9 +204,10 @@ impl Clients {
         &mut self,
         now: Moment,
         waiter: &Waiter,
-        question: &Question,
+        exchange: &Exchange,
         relayed: &mut Relayed<'_>,
     ) {
+        let question = &exchange.question;
         let response = relayed.response;
         let (rcode, ede) = (response.rcode(), relayed.ede);
         let parameters = self.parameters_of(waiter);
@@ -227,7 +230,7 @@ impl Clients {
                 self.tally.limit(Limit::ClientMemory);
                 let cause = (Failure::Overload, None);
                 let text = Failure::Overload.text();
-                self.deliver_failure_to(now, waiter, question, cause, text);
+                self.deliver_failure_to(now, waiter, exchange, cause, text);
                 return;
             }
         } else {
@@ -247,7 +250,7 @@ impl Clients {
             upstream: Some(relayed.upstream),
             failure: None,
         };
-        self.finish(now, waiter, question, ended);
+        self.finish(now, waiter, exchange, ended);
     }
 
     /// Answers a waiter with a failure.
@@ -255,10 +258,11 @@ impl Clients {
         &mut self,
         now: Moment,
         waiter: &Waiter,
-        question: &Question,
+        exchange: &Exchange,
         (failure, upstream): (Failure, Option<usize>),
         text: &str,
     ) {
+        let question = &exchange.question;
         let parameters = self.parameters_of(waiter);
         let reason = if cfg!(planted = "failure-tells-no-reason") {
             Failure::NotReady
@@ -280,16 +284,18 @@ impl Clients {
             upstream,
             failure: Some(failure),
         };
-        self.finish(now, waiter, question, ended);
+        self.finish(now, waiter, exchange, ended);
     }
 
     /// A waiter has its response: counts and logs it, and gives back what its query took.
-    fn finish(&mut self, now: Moment, waiter: &Waiter, question: &Question, ended: Ended) {
+    fn finish(&mut self, now: Moment, waiter: &Waiter, exchange: &Exchange, ended: Ended) {
+        let question = &exchange.question;
         let span = now.since(waiter.asked_at);
         let transport = waiter.client.transport();
         let outcome = (ended.outcome, ended.rcode);
         self.tally
             .waited(transport, question.rtype(), outcome, span);
+        exchange.group.counters.add_query(ended.outcome);
         self.log_waiter(now, waiter, question, ended);
         self.on_answered(waiter);
     }

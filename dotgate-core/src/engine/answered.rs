@@ -40,7 +40,7 @@ impl Engine {
                 stored,
             };
             self.clients
-                .deliver_relayed_to(now, &waiter, &exchange.question, &mut relayed);
+                .deliver_relayed_to(now, &waiter, exchange, &mut relayed);
             stored = relayed.stored;
         }
         self.remove_exchange(now, key, None);
@@ -54,7 +54,7 @@ impl Engine {
         let is_authenticated = completed.is_authenticated;
         let response = self.upstreams.response();
         if exchange.is_cacheable && is_authenticated && !completed.lacks_signatures {
-            let recoveries = self.upstreams.recoveries();
+            let recoveries = exchange.group.recoveries();
             self.cache.insert(now, exchange, response, ede, recoveries);
         }
         // In this order, so that who looks in vain finds the flight.
@@ -118,9 +118,9 @@ impl Engine {
                 continue;
             }
             if let Some(exchange) = self.exchanges.get(key) {
-                let (question, stored) = (&exchange.question, (bytes, &stored));
+                let stored = (bytes, &stored);
                 self.clients
-                    .deliver_shared_to(now, &waiter, question, stored, is_authenticated);
+                    .deliver_shared_to(now, &waiter, exchange, stored, is_authenticated);
             }
         }
         self.remove_exchange(now, key, None);
@@ -195,18 +195,19 @@ impl Engine {
     pub(super) fn serve_stale(&mut self, now: Moment) {
         let timer = self.settings.cache.stale_after;
         while let Some(key) = self.exchanges.pop_client_timer(now) {
-            let recoveries = self.upstreams.recoveries();
             let Some(exchange) = self.exchanges.get(key) else {
                 continue;
             };
+            let recoveries = exchange.group.recoveries();
             let (cache, silent) = (&mut self.cache, Failure::Silent);
             let Some(response) = cache.look_up_again(now, exchange, recoveries, silent) else {
                 continue;
             };
-            let question = exchange.question.clone();
             while let Some(waiter) = self.exchanges.take_first_after(key, now, timer) {
-                self.clients
-                    .deliver_cached_to(now, &waiter, &question, &response);
+                if let Some(exchange) = self.exchanges.get(key) {
+                    self.clients
+                        .deliver_cached_to(now, &waiter, exchange, &response);
+                }
             }
             let given_up_at = now + self.settings.query_deadline;
             if !self.exchanges.go_on_as_refresh(key, given_up_at) {
@@ -273,14 +274,10 @@ impl Engine {
             return;
         }
         if let Some(exchange) = self.exchanges.get(waiter.exchange) {
-            let text = self.upstreams.failure_text(failure, upstream);
-            self.clients.deliver_failure_to(
-                now,
-                waiter,
-                &exchange.question,
-                (failure, upstream),
-                &text,
-            );
+            let group = &exchange.group;
+            let text = self.upstreams.failure_text(group, failure, upstream);
+            self.clients
+                .deliver_failure_to(now, waiter, exchange, (failure, upstream), &text);
         }
     }
 
@@ -296,8 +293,9 @@ impl Engine {
         };
         let is_ours = exchange.role != Role::Follows;
         if exchange.is_cacheable && failure.is_kept() && is_ours {
-            let text = self.upstreams.failure_text(failure, upstream);
-            let recoveries = self.upstreams.recoveries();
+            let group = &exchange.group;
+            let text = self.upstreams.failure_text(group, failure, upstream);
+            let recoveries = group.recoveries();
             self.cache
                 .insert_failure(now, exchange, failure, &text, recoveries);
         }
@@ -308,12 +306,12 @@ impl Engine {
         let Some(exchange) = self.exchanges.get(waiter.exchange) else {
             return false;
         };
-        let recoveries = self.upstreams.recoveries();
+        let recoveries = exchange.group.recoveries();
         let cached = self.cache.look_up_again(now, exchange, recoveries, failure);
         let is_cached = cached.is_some();
         if let Some(response) = cached {
             self.clients
-                .deliver_cached_to(now, waiter, &exchange.question, &response);
+                .deliver_cached_to(now, waiter, exchange, &response);
         }
         is_cached
     }

@@ -1,5 +1,7 @@
 //! The path of a query, from the listener to the attempts that are made for it.
 
+use std::sync::Arc;
+
 use dotgate_wire::{LetterCase, Question};
 
 use super::Engine;
@@ -13,6 +15,7 @@ use crate::flights::Role;
 use crate::keys::ExchangeKey;
 use crate::moment::Moment;
 use crate::outbox::ReturnPath;
+use crate::route::is_never_forwarded;
 
 /// What the cache had for a query.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,19 +41,26 @@ impl Engine {
     pub(super) fn on_query(&mut self, now: Moment, request: &Request<'_>) {
         let query = &request.query;
         let question = Question::of(query);
-        if let Some((zone, data)) = self.settings.local_zones.answer(&question) {
+        let route = self.settings.routes.find(&question);
+        let local = self.settings.local_zones.answer(&question);
+        // A route for a name of special use takes precedence over its answer here.
+        let is_local = |zone: &[u8]| zone.len() > route.suffix_len || is_never_forwarded(zone);
+        if let Some((zone, data)) = local.filter(|(zone, _)| is_local(zone)) {
             return self.clients.deliver_local(request, zone, data);
         }
         let dnssec_ok = query.edns.is_some_and(|edns| edns.dnssec_ok);
         let checking_disabled = query.flags.checking_disabled();
-        let lookup = self.cache.lookup(&question, dnssec_ok, checking_disabled);
+        let route = (route.group, self.groups.get(route.group).route);
+        let lookup = self
+            .cache
+            .lookup(&question, route, dnssec_ok, checking_disabled);
         let served = self.serve_from_cache(now, request, &lookup);
         if served == Served::Response {
             return;
         }
         if let Err(limit) = self.wait(now, request, &lookup, served) {
             if served == Served::NotYet {
-                let recoveries = self.upstreams.recoveries();
+                let recoveries = self.groups.get(lookup.group).recoveries();
                 let cached = self.cache.look_up_overloaded(now, &lookup, recoveries);
                 if let Some(response) = cached {
                     return self.clients.deliver_cached(request, &response);
@@ -67,7 +77,8 @@ impl Engine {
         request: &Request<'_>,
         lookup: &Lookup<'_>,
     ) -> Served {
-        let recoveries = self.upstreams.recoveries();
+        let group = self.groups.get(lookup.group);
+        let recoveries = group.recoveries();
         let may_refresh = self.exchanges.may_refresh();
         let cached = self.cache.look_up(now, lookup, recoveries, may_refresh);
         let refreshes = match cached {
@@ -86,13 +97,11 @@ impl Engine {
                 self.clients.deliver_cached(request, &response);
                 false
             }
-            Cached::Stale(_, true) if !self.upstreams.is_everything_unreachable() => {
-                return Served::NotYet;
-            }
+            Cached::Stale(_, true) if !group.is_unreachable() => return Served::NotYet,
             Cached::Stale(response, _) => {
                 // So that upstreams that are down are tried on.
-                self.upstreams.on_demand(now);
-                let why = self.upstreams.why_unhealthy();
+                self.upstreams.on_demand(now, group);
+                let why = group.why_unhealthy();
                 let response = response.because(why.map_or("", Failure::text));
                 self.clients.deliver_cached(request, &response);
                 false
@@ -113,8 +122,9 @@ impl Engine {
     /// Asks for a question for which no client waits.
     fn refresh(&mut self, now: Moment, lookup: &Lookup<'_>) {
         let given_up_at = now + self.settings.query_deadline;
-        if let Some(key) = self.exchanges.begin_refresh(lookup, given_up_at) {
-            self.upstreams.begin(now, key, lookup);
+        let group = self.groups.get(lookup.group);
+        if let Some(key) = self.exchanges.begin_refresh(lookup, group, given_up_at) {
+            self.upstreams.begin(now, key, lookup, Arc::clone(group));
             self.upstreams.ask(now, key);
             self.settle(now);
         }
@@ -146,10 +156,11 @@ impl Engine {
         // The query that gave way may have been the only one of this exchange.
         let found = found.filter(|key| self.exchanges.get(*key).is_some());
         self.tally.count(Count::QueriesForwarded);
-        self.upstreams.on_query(now);
+        let group = self.groups.get(lookup.group);
+        self.upstreams.on_query(now, group);
         let exchange = found.unwrap_or_else(|| {
-            let key = self.exchanges.begin(lookup);
-            self.upstreams.begin(now, key, lookup);
+            let key = self.exchanges.begin(lookup, group);
+            self.upstreams.begin(now, key, lookup, Arc::clone(group));
             key
         });
         let counts_domain = self.exchanges.queries() >= queries_max / 2;

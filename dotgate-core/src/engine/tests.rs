@@ -20,6 +20,7 @@ mod places;
 mod protocol;
 mod query_log;
 mod reconfigure;
+mod routes;
 mod sessions;
 mod stale;
 mod streams;

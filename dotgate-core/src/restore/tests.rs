@@ -4,6 +4,7 @@ use dotgate_wire::Ede;
 
 use super::*;
 use crate::cache::{Found, Terms};
+use crate::routes::RouteId;
 
 const NAME: &[u8] = b"\x03www\x07example\0";
 const LATER: Moment = Moment::from_nanos(5_000_000_000);
@@ -76,7 +77,6 @@ fn entry(octets: &[u8]) -> SavedEntry<'_> {
         scope: Scope::Exact,
         dnssec_ok: false,
         checking_disabled: false,
-        route: ROUTE,
         age: Duration::from_secs(100),
         life_seconds: 300,
         octets,
@@ -99,7 +99,7 @@ impl Restored {
     /// What a client gets that asks now, and how old that is.
     fn served(&self, rtype: u16) -> (Found, Vec<u8>) {
         let question = Question::new(NAME, rtype, 1).unwrap();
-        let key = self.cache.key(&question, ROUTE, false, false);
+        let key = self.cache.key(&question, RouteId::DEFAULT, false, false);
         let terms = Terms {
             generation: 0,
             stale_max: settings().stale_max,
@@ -199,7 +199,6 @@ fn what_is_no_answer_to_its_question_is_refused() {
     assert!(is_refused(&octets, |entry| entry.name = b"\x03www"));
     assert!(is_refused(&octets, |entry| entry.rtype = 28));
     assert!(is_refused(&octets, |entry| entry.rclass = 3));
-    assert!(is_refused(&octets, |entry| entry.route = 1));
     assert!(is_refused(&octets, |entry| entry.scope = Scope::AllTypes));
     assert!(!is_refused(&denial(), |_| {}));
     assert!(is_refused(&octets, |entry| entry.life_seconds = 0));

@@ -9,7 +9,8 @@ fn streams(max: usize, per_client: usize) -> Streams {
     let settings = Settings {
         generation: 0,
         cache: crate::settings::CacheSettings::off(),
-        upstreams: Vec::new(),
+        groups: Vec::new(),
+        routes: Arc::default(),
         probe: dotgate_wire::Question::root(dotgate_wire::rtype::NS),
         access: AccessList::new([]),
         local_zones: LocalZones::all_but([]),

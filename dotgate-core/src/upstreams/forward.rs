@@ -6,18 +6,20 @@ use dotgate_wire::{Question, UpstreamQuery, rclass, rtype};
 
 use super::Upstreams;
 use crate::attempts::Attempt;
-use crate::cache::ROUTE;
 use crate::counters::Count;
 use crate::counters::labels::AttemptKind;
 use crate::domain::registrable;
 use crate::failure::Failure;
-use crate::health::{Health, HealthState};
 use crate::keys::{ExchangeKey, SessionKey};
 use crate::limits;
 use crate::moment::Moment;
 use crate::outbox::{Action, Event};
+use crate::pool::Pool;
+use crate::routes::RouteId;
 use crate::select::{Choice, choose};
 use crate::session::{Asker, Purpose, Session};
+use crate::settings::GroupSettings;
+use crate::waiting::Waiting;
 
 impl Upstreams {
     /// Makes the next attempt for a question, or queues it for a session, or gives it up.
@@ -63,10 +65,11 @@ impl Upstreams {
 
     /// A session to an upstream that is down for its errors, if this question is to show whether it still makes them.
     fn trial_session(&self, now: Moment, key: ExchangeKey) -> Option<SessionKey> {
-        let mut upstreams = self.pools.in_order();
+        let attempts = self.attempts.get(key)?;
+        let mut upstreams = self.pools.in_order(&attempts.group);
         let (_, pool) = upstreams.find(|(_, pool)| pool.health().is_erring())?;
         let session = pool.with_room(&self.sessions, None)?;
-        let domain = self.domain_hash(self.attempts.get(key)?.question.name());
+        let domain = self.domain_hash(attempts.question.name());
         pool.health().claim_trial(now, domain).then_some(session)
     }
 
@@ -74,7 +77,8 @@ impl Upstreams {
     pub(super) fn domain_hash(&self, name: &[u8]) -> u64 {
         let domain = Question::new(registrable(name), rtype::NS, rclass::IN);
         domain.map_or(0, |domain| {
-            self.hasher.key(&domain, ROUTE, false, false).hash()
+            let key = self.hasher.key(&domain, RouteId::DEFAULT, false, false);
+            key.question_hash()
         })
     }
 
@@ -131,7 +135,7 @@ impl Upstreams {
 
     /// Begins to open a session, unless one is being opened or there are enough.
     pub(super) fn open_session(&mut self, now: Moment, upstream: usize) {
-        let waiting = self.waiting.len();
+        let waiting = self.waiting.count_for(upstream);
         if self
             .pools
             .get(upstream)
@@ -176,7 +180,7 @@ impl Upstreams {
             && attempts.waiting_since.is_none()
         {
             attempts.waiting_since = Some(now);
-            self.waiting.push_back((now, key));
+            self.waiting.push(&attempts.group, (now, key));
             self.next_review
                 .get_or_insert(now + limits::RECOVERY_REVIEW);
         }
@@ -185,67 +189,80 @@ impl Upstreams {
     /// Chooses anew for every attempts that waits for a session.
     pub(super) fn serve_waiting(&mut self, now: Moment) {
         let mut suspects = Vec::new();
-        for _ in 0..self.waiting.len() {
-            let Some((since, key)) = self.waiting.pop_front() else {
-                return;
-            };
-            let Some(attempts) = self.attempts.get_mut(key) else {
-                continue;
-            };
-            if attempts.waiting_since != Some(since) {
-                continue;
-            }
-            if attempts.is_suspect {
-                if self.may_isolate(key) {
-                    suspects.push(key);
-                } else {
-                    self.waiting.push_back((since, key));
-                }
-                continue;
-            }
-            attempts.waiting_since = None;
-            // Waiting on keeps the place and the time it has waited.
-            self.advance(now, key);
-            if let Some((restarted, last)) = self.waiting.back_mut()
-                && *last == key
-            {
-                *restarted = since;
-                if let Some(attempts) = self.attempts.get_mut(key) {
-                    attempts.waiting_since = Some(since);
+        for queue in 0..self.waiting.queues() {
+            for _ in 0..self.waiting.len_of(queue) {
+                let Some(waiting) = self.waiting.pop(queue) else {
+                    break;
+                };
+                if self.serve_one_waiting(now, queue, waiting) {
+                    suspects.push(waiting.1);
                 }
             }
         }
+        self.waiting.drop_empty();
         self.isolate(now, &suspects);
+    }
+
+    /// The same for one that was taken from a queue. True for a suspect that is to be isolated.
+    fn serve_one_waiting(&mut self, now: Moment, queue: usize, waiting: Waiting) -> bool {
+        let (since, key) = waiting;
+        let Some(attempts) = self.attempts.get_mut(key) else {
+            return false;
+        };
+        if attempts.waiting_since != Some(since) {
+            return false;
+        }
+        if attempts.is_suspect {
+            let may_be_isolated = self.may_isolate(key);
+            if !may_be_isolated && let Some(attempts) = self.attempts.get(key) {
+                self.waiting.push(&attempts.group, waiting);
+            }
+            return may_be_isolated;
+        }
+        attempts.waiting_since = None;
+        // Waiting on keeps the place and the time it has waited.
+        self.advance(now, key);
+        if self.waiting.keep_since(queue, waiting)
+            && let Some(attempts) = self.attempts.get_mut(key)
+        {
+            attempts.waiting_since = Some(since);
+        }
+        false
     }
 
     /// Ends the wait of exchanges that no session will serve: at once if nothing is being opened, else after
     /// `limits::OUTAGE_WAIT`. A young outage may be a restart, which is waited for until the deadline.
     pub(super) fn give_up_waiting(&mut self, now: Moment) {
-        if self.waiting.is_empty() || self.pools.health().any(|health| health.is_hopeful(now)) {
-            return;
-        }
-        self.give_up_waiting_since(now, limits::OUTAGE_WAIT);
+        let pools = &self.pools;
+        let is_hopeless =
+            |group: &GroupSettings| !pools.health_of(group).any(|health| health.is_hopeful(now));
+        let given_up = self
+            .waiting
+            .take_hopeless(now, limits::OUTAGE_WAIT, is_hopeless);
+        self.end_waits(now, given_up);
+    }
+
+    /// Whether an upstream of a group may be worth waiting for until then.
+    pub(super) fn is_hopeful(&self, then: Moment, group: &GroupSettings) -> bool {
+        let mut health = self.pools.health_of(group);
+        health.any(|health| health.is_hopeful(then))
     }
 
     /// The same right after an opening failed: if no other one is under way, nothing is left to wait for.
     pub(super) fn give_up_waiting_after_failure(&mut self, now: Moment) {
-        let may_return = |health: &Health| health.is_well() || health.may_return(now);
-        let is_hopeful = self.pools.health().any(may_return);
-        let is_opening = self
-            .pools
-            .in_order()
-            .any(|(_, pool)| pool.is_opening(&self.sessions));
-        if !is_hopeful && !is_opening {
-            self.give_up_waiting_since(now, Duration::ZERO);
-        }
+        let (pools, sessions) = (&self.pools, &self.sessions);
+        let is_hopeless = |group: &GroupSettings| {
+            !pools.in_order(group).any(|(_, pool)| {
+                let health = pool.health();
+                health.is_well() || health.may_return(now) || pool.is_opening(sessions)
+            })
+        };
+        let given_up = self.waiting.take_hopeless(now, Duration::ZERO, is_hopeless);
+        self.end_waits(now, given_up);
     }
 
-    fn give_up_waiting_since(&mut self, now: Moment, patience: Duration) {
-        while let Some(&(since, key)) = self.waiting.front() {
-            if since + patience > now {
-                return;
-            }
-            self.waiting.pop_front();
+    fn end_waits(&mut self, now: Moment, given_up: Vec<Waiting>) {
+        for (since, key) in given_up {
             let Some(attempts) = self.attempts.get_mut(key) else {
                 continue;
             };
@@ -259,10 +276,10 @@ impl Upstreams {
         }
     }
 
-    /// Remembers for every waiting attempts why no session could be opened.
+    /// Remembers for every question that waits for this upstream why no session could be opened.
     pub(super) fn note_waiting(&mut self, failure: Failure, upstream: usize) {
-        for (_, key) in &self.waiting {
-            if let Some(attempts) = self.attempts.get_mut(*key) {
+        for key in self.waiting.all_for(upstream) {
+            if let Some(attempts) = self.attempts.get_mut(key) {
                 attempts.note(failure, Some(upstream));
             }
         }
@@ -270,12 +287,12 @@ impl Upstreams {
 
     /// Tries upstreams that are not well, while there is traffic, in turn with all other workers.
     pub(super) fn try_unhealthy(&mut self, now: Moment) {
-        for place in 0..self.settings.upstreams.len() {
-            let Some((upstream, pool)) = self.pools.in_order().nth(place) else {
+        for place in 0..self.pools.configured().count() {
+            let Some((upstream, pool)) = self.pools.configured().nth(place) else {
                 continue;
             };
             let health = pool.health();
-            let is_due = self.try_is_wanted(health.next_try()) && !health.is_well();
+            let is_due = !health.is_well() && self.try_is_wanted(upstream, pool);
             if !is_due || !health.claim_try(now, self.random.word()) {
                 continue;
             }
@@ -284,7 +301,9 @@ impl Upstreams {
                 // What shows whether it still errs is a client's query.
                 Some(_) if is_erring => {}
                 // Those who wait could have asked on that session: they need a fresh one.
-                Some(session) if self.waiting.is_empty() || !pool.may_grow(&self.sessions) => {
+                Some(session)
+                    if self.waiting.count_for(upstream) == 0 || !pool.may_grow(&self.sessions) =>
+                {
                     self.send_probe(now, session);
                 }
                 Some(_) | None => self.open_session(now, upstream),
@@ -294,20 +313,20 @@ impl Upstreams {
 
     /// When the next of them is due.
     pub(super) fn next_upstream_try(&self) -> Option<Moment> {
-        let ill = self
-            .pools
-            .health()
-            .filter(|health| health.state() != HealthState::Well);
-        let due = ill.map(Health::next_try).min()?;
-        self.try_is_wanted(due).then_some(due)
+        let upstreams = self.pools.configured();
+        let wanted = upstreams.filter(|(upstream, pool)| {
+            !pool.health().is_well() && self.try_is_wanted(*upstream, pool)
+        });
+        wanted.map(|(_, pool)| pool.health().next_try()).min()
     }
 
-    /// Whether a try that is due then is worth it: somebody waits, or asked shortly before.
-    fn try_is_wanted(&self, due: Moment) -> bool {
-        let has_traffic = self
+    /// Whether the next try of an upstream is worth it when it is due: somebody waits for it, or asked shortly before.
+    fn try_is_wanted(&self, upstream: usize, pool: &Pool) -> bool {
+        let due = pool.health().next_try();
+        let has_traffic = pool
             .last_query
             .is_some_and(|last| due < last + limits::TRAFFIC_WITHIN);
-        let is_wanted = has_traffic || !self.waiting.is_empty();
+        let is_wanted = has_traffic || self.waiting.count_for(upstream) > 0;
         self.descriptor_pause.is_none()
             && is_wanted
             && !cfg!(planted = "ill-upstream-is-never-tried")
@@ -345,7 +364,8 @@ impl Upstreams {
     /// Asks our own question on a session.
     pub(super) fn send_probe(&mut self, now: Moment, key: SessionKey) {
         let question = &self.settings.probe;
-        let hash = self.hasher.key(question, ROUTE, false, false).hash();
+        let key_of_probe = self.hasher.key(question, RouteId::DEFAULT, false, false);
+        let hash = key_of_probe.question_hash();
         let Some(session) = self.sessions.get_mut(key) else {
             return;
         };

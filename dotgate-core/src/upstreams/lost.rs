@@ -180,10 +180,10 @@ impl Upstreams {
             return false;
         };
         if carried_by == Purpose::Isolation {
-            attempts.group = None;
+            attempts.suspects = None;
         }
         attempts.is_suspect = true;
-        let has_its_turn = attempts.group.is_some() || attempts.waiting_since.is_some();
+        let has_its_turn = attempts.suspects.is_some() || attempts.waiting_since.is_some();
         !has_its_turn && !self.runs_well(now, key, None)
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Upstreams;
 use crate::counters::labels::Ending;
+use crate::groups::Groups;
 use crate::keys::{ExchangeKey, SessionKey};
 use crate::moment::Moment;
 use crate::outbox::Action;
@@ -13,10 +14,16 @@ use crate::settings::Settings;
 impl Upstreams {
     /// Uses other settings from now on. An upstream that is the same keeps its sessions and what is known of it. One that
     /// is gone is asked nothing more, and its sessions end once what they carry is answered or given up.
-    pub(crate) fn reconfigure(&mut self, now: Moment, settings: &Arc<Settings>) {
+    /// A group that is configured has the upstreams of now for what it was asked; what was asked of another group stays with
+    /// that one to its end, for it may not be asked elsewhere.
+    pub(crate) fn reconfigure(&mut self, now: Moment, settings: &Arc<Settings>, groups: &Groups) {
         let orphans = self.vacate_slots(settings);
         self.settings = Arc::clone(settings);
-        self.pools.reconfigure(&settings.upstreams);
+        self.pools.reconfigure(settings);
+        for (_, attempts) in &mut self.attempts {
+            groups.renew(&mut attempts.group);
+        }
+        self.waiting.renew_groups(groups);
         let suspects = self.leave_upstreams();
         for key in orphans.into_iter().chain(suspects) {
             self.advance(now, key);
@@ -27,7 +34,7 @@ impl Upstreams {
     /// Ends the sessions of upstreams whose slots other upstreams need. Returns the exchanges that were asked there
     /// and nowhere else.
     fn vacate_slots(&mut self, settings: &Settings) -> Vec<ExchangeKey> {
-        let taken = self.pools.taken_by(&settings.upstreams);
+        let taken = self.pools.taken_by(settings);
         let mut orphans = HashSet::new();
         for slot in taken {
             let keys = self.pools.get(slot).map(|pool| pool.keys().to_vec());

@@ -5,7 +5,6 @@ use std::time::Duration;
 use dotgate_wire::{message_id, rcode};
 
 use super::{Completed, Received, Upstreams};
-use crate::cache::ROUTE;
 use crate::counters::Count;
 use crate::counters::labels::{Ending, Reason, Winner};
 use crate::failure::{Failure, Misbehaviour};
@@ -14,6 +13,7 @@ use crate::limits;
 use crate::moment::Moment;
 use crate::outbox::{Action, Event};
 use crate::pool::Pool;
+use crate::routes::RouteId;
 use crate::session::{Asker, Purpose, Session};
 use crate::verdict::{Verdict, judge};
 
@@ -139,9 +139,8 @@ impl Upstreams {
         let Some(question) = dotgate_wire::Question::fold(exact) else {
             return false;
         };
-        [(false, false), (false, true), (true, false), (true, true)]
-            .into_iter()
-            .any(|(dnssec_ok, cd)| self.hasher.key(&question, ROUTE, dnssec_ok, cd).hash() == hash)
+        let key = self.hasher.key(&question, RouteId::DEFAULT, false, false);
+        key.question_hash() == hash
     }
 
     /// RFC 7828 section 3.2.2: close before the peer does; at 0 send nothing more.
@@ -292,7 +291,7 @@ impl Upstreams {
             return;
         }
         let domain = self.domain_hash(attempts.question.name());
-        let erring = self.pools.in_order();
+        let erring = self.pools.in_order(&attempts.group);
         let erring = erring.filter(|(upstream, _)| avoidable.has(*upstream));
         let down: Vec<usize> = erring
             .filter(|(_, pool)| pool.health().on_avoidable_error(now, domain))

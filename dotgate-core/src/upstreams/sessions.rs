@@ -186,7 +186,7 @@ impl Upstreams {
                         .is_some_and(|pool| pool.openings(&self.sessions).count() == 1)
                 };
                 if let Some(upstream) = upstream.filter(is_alone)
-                    && !self.waiting.is_empty()
+                    && self.waiting.count_for(upstream) > 0
                 {
                     self.open_another_session(now, upstream);
                 }

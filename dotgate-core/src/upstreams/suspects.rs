@@ -16,6 +16,7 @@ use crate::moment::Moment;
 use crate::outbox::{Action, Event};
 use crate::pool::Pool;
 use crate::quarantine::Admission;
+use crate::routes::RouteId;
 use crate::session::{Purpose, Session};
 
 /// What came of the search for an upstream that suspects can be asked at.
@@ -30,24 +31,36 @@ enum Site {
 }
 
 impl Upstreams {
-    /// Has suspects asked in groups, each on a session of its own.
+    /// Has suspects asked in groups, each on a session of its own. What is asked together has the same upstreams.
     pub(super) fn isolate(&mut self, now: Moment, suspects: &[ExchangeKey]) {
-        for (group, key) in self.isolation.split(suspects) {
-            if let Some(attempts) = self.attempts.get_mut(key) {
-                attempts.is_suspect = true;
-                attempts.group = Some(group);
-                attempts.waiting_since = None;
+        let mut left = suspects.to_vec();
+        while let Some(first) = left.first() {
+            let route = self.route_of(*first);
+            let (together, others) = left
+                .into_iter()
+                .partition::<Vec<_>, _>(|key| self.route_of(*key) == route);
+            for (group, key) in self.isolation.split(&together) {
+                if let Some(attempts) = self.attempts.get_mut(key) {
+                    attempts.is_suspect = true;
+                    attempts.suspects = Some(group);
+                    attempts.waiting_since = None;
+                }
             }
+            left = others;
         }
         self.start_isolation(now);
     }
 
+    fn route_of(&self, key: ExchangeKey) -> Option<RouteId> {
+        let attempts = self.attempts.get(key)?;
+        Some(attempts.group.route)
+    }
+
     /// The same for one that is in no group and does not wait for an upstream.
     pub(super) fn advance_suspect(&mut self, now: Moment, key: ExchangeKey) {
-        let is_free = self
-            .attempts
-            .get(key)
-            .is_some_and(|attempts| attempts.group.is_none() && attempts.waiting_since.is_none());
+        let is_free = self.attempts.get(key).is_some_and(|attempts| {
+            attempts.suspects.is_none() && attempts.waiting_since.is_none()
+        });
         if is_free {
             self.isolate(now, &[key]);
         }
@@ -107,7 +120,7 @@ impl Upstreams {
             let exchanges = &self.attempts;
             group.suspects.retain(|key| {
                 let attempts = exchanges.get(*key);
-                attempts.is_some_and(|attempts| attempts.group == Some(id))
+                attempts.is_some_and(|attempts| attempts.suspects == Some(id))
             });
             if group.suspects.is_empty() {
                 continue;
@@ -126,7 +139,7 @@ impl Upstreams {
             let Some(attempts) = self.attempts.get_mut(*key) else {
                 continue;
             };
-            attempts.group = None;
+            attempts.suspects = None;
             let is_running = attempts.is_running();
             match site {
                 Site::Upstream(_) => self.isolate(now, &[*key]),
@@ -137,13 +150,17 @@ impl Upstreams {
         }
     }
 
-    /// Where suspects are asked: a healthy upstream before one that is not, one that has not failed them before one
+    /// Where suspects of one group of upstreams are asked: a healthy upstream before one that is not, one that has not failed them before one
     /// that has, then the one with the fewest isolation sessions. One that is down must recover first.
     fn site_of(&self, suspects: &[ExchangeKey]) -> Site {
         let exchanges = || suspects.iter().filter_map(|key| self.attempts.get(*key));
         let mut best = None;
         let mut all_answered = true;
-        for (upstream, pool) in self.pools.in_order() {
+        let group = exchanges().next().map(|attempts| &*attempts.group);
+        let upstreams = group
+            .into_iter()
+            .flat_map(|group| self.pools.in_order(group));
+        for (upstream, pool) in upstreams {
             if exchanges().any(|attempts| attempts.answered_by.has(upstream)) {
                 continue;
             }
@@ -241,11 +258,11 @@ impl Upstreams {
             let Some(attempts) = self.attempts.get_mut(key) else {
                 continue;
             };
-            if attempts.group != Some(id) {
+            if attempts.suspects != Some(id) {
                 continue;
             }
             if !self.isolation.pay() {
-                attempts.group = None;
+                attempts.suspects = None;
                 if !attempts.is_running() {
                     self.give_up(now, key);
                 }
@@ -346,12 +363,17 @@ impl Upstreams {
 
     /// The handshake of an isolation session takes long: another upstream, if one is healthy, is faster.
     pub(super) fn isolation_opens_slowly(&mut self, now: Moment, key: SessionKey) {
-        let Some(upstream) = self.isolation.get(key).map(|test| test.upstream) else {
+        let Some(test) = self.isolation.get(key) else {
+            return;
+        };
+        let upstream = test.upstream;
+        let mut suspects = test.group.suspects.iter();
+        let Some(attempts) = suspects.find_map(|key| self.attempts.get(*key)) else {
             return;
         };
         let is_faster =
             |(other, pool): (usize, &Pool)| other != upstream && pool.health().is_well();
-        let has_faster = self.pools.in_order().any(is_faster);
+        let has_faster = self.pools.in_order(&attempts.group).any(is_faster);
         if has_faster {
             self.remove_session(key, Ending::Stopped);
             self.actions.push_back(Action::CloseSession(key));
@@ -365,9 +387,9 @@ impl Upstreams {
         members.retain(|key| {
             let attempts = self.attempts.get_mut(*key);
             attempts.is_some_and(|attempts| {
-                let is_member = attempts.group == Some(group.id);
+                let is_member = attempts.suspects == Some(group.id);
                 if is_member {
-                    attempts.group = None;
+                    attempts.suspects = None;
                 }
                 is_member
             })
@@ -386,7 +408,7 @@ impl Upstreams {
         for (group, key) in self.isolation.split(&suspects) {
             if let Some(attempts) = self.attempts.get_mut(key) {
                 attempts.take_back_on(|session| !self.sessions.contains_key(session));
-                attempts.group = Some(group);
+                attempts.suspects = Some(group);
             }
         }
     }

@@ -22,8 +22,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dotgate_core::{
-    AccessList, CacheSettings, Count, ForwardedClasses, LocalZones, Moment, SessionKey, Settings,
-    Shared, StreamKey, UpstreamSettings,
+    AccessList, CacheSettings, Count, ForwardedClasses, GroupSettings, LocalZones, Moment,
+    SessionKey, Settings, Shared, StreamKey, UpstreamSettings,
 };
 
 use message::{Ask, Form};
@@ -97,7 +97,10 @@ fn settings(upstreams: usize, is_small: bool) -> Settings {
     let limit = |small, large| if is_small { small } else { large };
     Settings {
         generation: 0,
-        upstreams: (0..upstreams).map(upstream).collect(),
+        groups: vec![GroupSettings::of_default_route(
+            (0..upstreams).map(upstream).collect(),
+        )],
+        routes: Arc::default(),
         probe: dotgate_wire::Question::root(dotgate_wire::rtype::NS),
         access: AccessList::new(
             ["192.0.2.0/24", "2001:db8::/32"].map(|prefix| prefix.parse().expect("a prefix")),

@@ -460,7 +460,7 @@ impl World<'_> {
         let octet = self.octets.octet();
         let mut settings = Settings::clone(&self.settings);
         settings.generation += 1;
-        let upstreams = &mut settings.upstreams;
+        let upstreams = &mut settings.groups[0].upstreams;
         let takes_slots = octet & 3 == 3;
         match octet & 3 {
             0 => upstreams.rotate_left(1),

@@ -379,7 +379,7 @@ impl Worker {
     }
 
     fn open_session(&mut self, now: Moment, key: SessionKey, upstream: usize) {
-        let mut configured = self.settings.upstreams.iter();
+        let mut configured = self.settings.upstreams();
         assert!(configured.any(|held| held.slot == upstream));
         assert!(!self.old_sessions.contains(&key), "{key:?} lives twice");
         if self.engine.session_output(key).is_some() {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dotgate_core::cache::{Cache, Found, Scope, Terms};
-use dotgate_core::{Moment, limits};
+use dotgate_core::{Moment, RouteId, limits};
 
 use super::SAMPLE;
 use super::names::Names;
@@ -78,7 +78,7 @@ impl Instance {
         let Some((name, question)) = names.draw(random) else {
             return;
         };
-        let key = self.cache.key(question, 0, false, false);
+        let key = self.cache.key(question, RouteId::DEFAULT, false, false);
         self.prefetch_credit = (self.prefetch_credit + 1).min(limits::PREFETCH_CREDIT);
         let terms = Terms {
             generation: 0,

@@ -106,9 +106,9 @@ impl<'s> Run<'s> {
                 script.segments = Segments::Few;
             }
             plan.upstreams.push(script);
-            let slot = plan.settings.upstreams.len();
+            let slot = plan.settings.groups[0].upstreams.len();
             let settings = UpstreamSettings::new(slot, &upstream.name);
-            plan.settings.upstreams.push(settings);
+            plan.settings.groups[0].upstreams.push(settings);
         }
         plan.workers = scenario.workers;
         plan.cache_bytes = scenario.cache_bytes;

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dotgate_core::{AccessList, CacheSettings, ForwardedClasses, LocalZone, LocalZones, Settings};
+use dotgate_core::{
+    AccessList, CacheSettings, ForwardedClasses, GroupSettings, LocalZone, LocalZones, Settings,
+};
 
 use dotgate_wire::{Question, rclass, rtype};
 
@@ -18,10 +20,13 @@ pub(crate) fn settings(config: &Config, upstreams: &[Arc<Upstream>], descriptors
     let query = config.query();
     Settings {
         generation: 0,
-        upstreams: upstreams
-            .iter()
-            .map(|upstream| upstream.settings())
-            .collect(),
+        groups: vec![GroupSettings::of_default_route(
+            upstreams
+                .iter()
+                .map(|upstream| upstream.settings())
+                .collect(),
+        )],
+        routes: Arc::default(),
         probe: Question::new(config.probe(), rtype::NS, rclass::IN)
             .unwrap_or_else(|| Question::root(rtype::NS)),
         access: AccessList::new(config.allowed().iter().copied()),

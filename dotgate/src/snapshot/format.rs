@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! magic      8   "dotgateC"
-//! version    2   1
+//! version    2   2
 //! written    8   milliseconds since 1970
 //! entry      4   how long it is, not 0; then the entry, see `dotgate_core::cache::SavedEntry`
 //! ...
@@ -23,7 +23,7 @@ use thiserror::Error;
 pub(super) const MAGIC: [u8; 8] = *b"dotgateC";
 
 /// The form of all that follows.
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 
 const HEADER_LEN: usize = 18;
 
@@ -212,7 +212,6 @@ mod tests {
             scope: Scope::Exact,
             dnssec_ok: false,
             checking_disabled: true,
-            route: 0,
             age: Duration::from_millis(1_500),
             life_seconds: 300,
             octets,

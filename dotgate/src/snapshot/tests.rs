@@ -1,3 +1,4 @@
+use dotgate_core::RouteId;
 use dotgate_core::cache::Scope;
 use dotgate_wire::{Answer, Question};
 use tempfile::TempDir;
@@ -36,7 +37,9 @@ fn keep(snapshot: &Snapshot, number: usize, padding: usize) {
     let (mut answer, mut octets) = (Answer::new(), Vec::new());
     answer.load(&response).unwrap();
     answer.store(&mut octets, 0..=3_600, None);
-    let key = snapshot.cache.key(&question, 0, false, false);
+    let key = snapshot
+        .cache
+        .key(&question, RouteId::DEFAULT, false, false);
     let now = Moment::from_nanos(dotgate_net::boottime_nanos());
     let cache = &snapshot.cache;
     cache.insert(now, &key, &question, Scope::Exact, 300, &octets);

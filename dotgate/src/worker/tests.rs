@@ -5,7 +5,7 @@ use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
 
 use dotgate_core::{
-    AccessList, CacheSettings, ClientMemory, Flights, ForwardedClasses, LocalZones,
+    AccessList, CacheSettings, ClientMemory, Flights, ForwardedClasses, GroupSettings, LocalZones,
     UpstreamSettings,
 };
 use dotgate_net::{BindOptions, UdpPath};
@@ -39,7 +39,10 @@ fn worker_of(number: usize, shared: &Shared) -> World {
     let address = udp.local_addr().unwrap();
     let settings = Settings {
         generation: 0,
-        upstreams: vec![UpstreamSettings::new(0, "nowhere")],
+        groups: vec![GroupSettings::of_default_route(vec![
+            UpstreamSettings::new(0, "nowhere"),
+        ])],
+        routes: Arc::default(),
         probe: dotgate_wire::Question::root(dotgate_wire::rtype::NS),
         access: AccessList::new(["127.0.0.0/8".parse().unwrap()]),
         local_zones: LocalZones::all_but([]),

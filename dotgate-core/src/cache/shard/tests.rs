@@ -1,7 +1,7 @@
 //! What must hold of a shard after every call.
 
 use super::*;
-use crate::cache::key::{ALL_TYPES, CHECKING_DISABLED, DNSSEC_OK};
+use crate::cache::arena::FREQUENCY_MAX;
 
 impl Shard {
     /// Every entry stands in its bucket and in one queue, and every block belongs to one entry or is free.
@@ -21,7 +21,7 @@ impl Shard {
                 self.check_unique(entry);
                 assert_eq!(slot(entry.hash, self.buckets.len()), bucket);
                 assert_ne!(marks & mark_of(entry.hash), 0, "cannot be found");
-                assert!(entry.frequency <= FREQUENCY_MAX);
+                assert!(entry.frequency() <= FREQUENCY_MAX);
                 blocks += entry.blocks();
                 place = entry.chained;
             }
@@ -55,7 +55,7 @@ impl Shard {
             name: &name,
             rtype: entry.rtype,
             rclass: entry.rclass,
-            variant: entry.flags & (DNSSEC_OK | CHECKING_DISABLED | ALL_TYPES),
+            variant: entry.variant(),
             route: entry.route,
         };
         let mut place = entry.chained;

@@ -77,7 +77,7 @@ fn a_failure_does_not_hide_what_is_learnt_after_it() {
 fn failures_are_not_kept_where_the_setting_is_zero() {
     let mut lab = Lab::new(1 << 20);
     let question = question(WWW, A);
-    let key = lab.cache.key(&question, 0, false, false);
+    let key = lab.cache.key(&question, RouteId::DEFAULT, false, false);
     lab.cache
         .insert_failure(lab.now, &key, &question, 1, 0, b"failure");
     assert_eq!(lab.look(WWW, A), Found::Miss);

@@ -15,7 +15,7 @@ const NAMES: [&[u8]; 3] = [b"\x01a\0", b"\x01b\0", b"\x01a\x01b\0"];
 
 fn insert(cache: &Cache, now: Moment, name: &[u8], octet: u8) {
     let question = question(name, A);
-    let key = cache.key(&question, 0, false, false);
+    let key = cache.key(&question, RouteId::DEFAULT, false, false);
     // As long as it says, and of one octet: a mixture would show.
     let octets = vec![octet; 60 + usize::from(octet)];
     cache.insert(now, &key, &question, Scope::Exact, 100, &octets);
@@ -23,7 +23,7 @@ fn insert(cache: &Cache, now: Moment, name: &[u8], octet: u8) {
 
 fn look(cache: &Cache, now: Moment, name: &[u8]) -> (Found, Vec<u8>) {
     let question = question(name, A);
-    let key = cache.key(&question, 0, false, false);
+    let key = cache.key(&question, RouteId::DEFAULT, false, false);
     let mut out = Vec::new();
     let terms = Terms {
         may_prefetch: true,
@@ -163,7 +163,9 @@ fn ask_the_same() {
             let (asking, senders) = (Arc::clone(&asking), senders.clone());
             thread::spawn(move || {
                 let (now, name) = (Moment::from_nanos(1), NAMES[0]);
-                let hash = cache.key(&question(name, A), 0, false, false).hash();
+                let hash = cache
+                    .key(&question(name, A), RouteId::DEFAULT, false, false)
+                    .hash();
                 if look(&cache, now, name).0 == fresh(0) {
                     return;
                 }
@@ -198,6 +200,8 @@ fn ask_the_same() {
     for worker in workers {
         worker.join().unwrap();
     }
-    let hash = cache.key(&question(NAMES[0], A), 0, false, false).hash();
+    let hash = cache
+        .key(&question(NAMES[0], A), RouteId::DEFAULT, false, false)
+        .hash();
     assert_eq!(flights.join(hash, 0), Role::Leads, "nothing is left");
 }

@@ -147,7 +147,9 @@ impl World {
 
     fn ask(&self, asked: Asked) -> (Question, Key) {
         let question = question(NAMES[asked.name], TYPES[asked.rtype]);
-        let key = self.cache.key(&question, 0, asked.dnssec_ok, false);
+        let key = self
+            .cache
+            .key(&question, RouteId::DEFAULT, asked.dnssec_ok, false);
         (question, key)
     }
 

@@ -15,12 +15,12 @@ fn a_name_is_shown_with_all_that_is_held_of_it() {
     let mut held = lab.cache.held(lab.now, WWW);
     held.sort_by_key(|held| held.rtype);
     let expected = |rtype, scope, life_left, hits, octets: &[u8]| Held {
+        route: RouteId::DEFAULT,
         rtype,
         rclass: 1,
         scope,
         dnssec_ok: false,
         checking_disabled: false,
-        route: 0,
         age: 7,
         life_left,
         hits,
@@ -132,7 +132,6 @@ fn what_is_imported_is_trusted_in_nothing() {
         scope: Scope::Exact,
         dnssec_ok: false,
         checking_disabled: false,
-        route: 0,
         age: Duration::ZERO,
         life_seconds: 60,
         octets: b"saved",

@@ -78,7 +78,7 @@ fn nothing_is_kept_of_an_upstream_that_is_not_authenticated() {
         cache: cache_settings(),
         ..settings(1)
     };
-    settings.upstreams[0].is_authenticated = false;
+    settings.groups[0].upstreams[0].is_authenticated = false;
     let mut lab = Lab::with_cache(settings, 1);
     lab.ask("a.example");
     lab.open(0);

@@ -97,7 +97,7 @@ fn ad_reaches_who_asked_for_it_from_an_authenticated_upstream_that_set_it() {
         for upstream_sets in [false, true] {
             for is_authenticated in [false, true] {
                 let mut settings = settings(1);
-                settings.upstreams[0].is_authenticated = is_authenticated;
+                settings.groups[0].upstreams[0].is_authenticated = is_authenticated;
                 let mut lab = Lab::with(settings);
                 lab.send(&client);
                 lab.open(0);

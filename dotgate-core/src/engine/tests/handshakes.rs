@@ -144,7 +144,7 @@ fn the_settings_may_demand_either_handshake() {
         (KeyExchangePolicy::Classical, KeyExchange::Classical),
     ] {
         let mut settings = super::lab::settings(1);
-        settings.upstreams[0].handshakes = Arc::new(Handshakes::new(policy));
+        settings.groups[0].upstreams[0].handshakes = Arc::new(Handshakes::new(policy));
         let mut lab = Lab::with(settings);
         lab.ask("a.example");
         lab.connect_opening(0);

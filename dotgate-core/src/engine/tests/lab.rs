@@ -20,7 +20,7 @@ use crate::moment::Moment;
 use crate::outbox::{Action, Event, ReturnPath};
 use crate::query::ForwardedClasses;
 use crate::route::LocalZones;
-use crate::settings::{CacheSettings, Settings, UpstreamSettings};
+use crate::settings::{CacheSettings, GroupSettings, Settings, UpstreamSettings};
 use crate::stream::KernelBuffers;
 
 pub(super) const MS: Duration = Duration::from_millis(1);
@@ -79,9 +79,12 @@ pub(super) struct Lab {
 pub(super) fn settings(upstreams: usize) -> Settings {
     Settings {
         generation: 0,
-        upstreams: (0..upstreams)
-            .map(|n| UpstreamSettings::new(n, &format!("up{n}")))
-            .collect(),
+        groups: vec![GroupSettings::of_default_route(
+            (0..upstreams)
+                .map(|n| UpstreamSettings::new(n, &format!("up{n}")))
+                .collect(),
+        )],
+        routes: Arc::default(),
         probe: dotgate_wire::Question::root(dotgate_wire::rtype::NS),
         access: AccessList::new(["192.0.2.0/24".parse().unwrap()]),
         local_zones: LocalZones::all_but([]),
@@ -281,7 +284,9 @@ impl Lab {
 
     /// What is known of an upstream.
     pub(super) fn evidence(&self, upstream: usize) -> &Evidence {
-        self.settings.upstreams[upstream].health.evidence()
+        self.settings.groups[0].upstreams[upstream]
+            .health
+            .evidence()
     }
 
     /// Has an upstream probed, as for somebody who asks about it.

@@ -3,13 +3,15 @@ use crate::counters::Count;
 use crate::failure::{ConnectFault, SessionEnd};
 use crate::limits;
 use crate::outbox::Event;
-use crate::settings::{Settings, UpstreamSettings};
+use crate::settings::{GroupSettings, Settings, UpstreamSettings};
 
 /// The settings of a lab with these upstreams in their stead.
 fn with_upstreams(lab: &Lab, upstreams: &[&UpstreamSettings]) -> Settings {
     Settings {
         generation: lab.settings.generation + 1,
-        upstreams: upstreams.iter().map(|it| (*it).clone()).collect(),
+        groups: vec![GroupSettings::of_default_route(
+            upstreams.iter().map(|it| (*it).clone()).collect(),
+        )],
         ..lab.settings.clone()
     }
 }
@@ -43,7 +45,7 @@ fn a_session_that_is_left_ends_with_the_deadline_of_what_it_never_answered() {
     lab.ask("mute.example");
     lab.ask("a.example");
     let old = lab.asked[0].session;
-    let kept = lab.settings.upstreams[1].clone();
+    let kept = lab.settings.groups[0].upstreams[1].clone();
     lab.reconfigure(with_upstreams(&lab, &[&kept]));
     let answered = lab.asked.remove(1);
     lab.answer(&answered);
@@ -70,7 +72,7 @@ fn an_idle_session_to_an_upstream_that_is_taken_out_is_closed_at_once() {
 fn an_upstream_that_stays_keeps_its_session_whatever_comes_beside_it_and_before_it() {
     let mut lab = Lab::opened(1);
     let session = lab.session_of_last_answer();
-    let kept = lab.settings.upstreams[0].clone();
+    let kept = lab.settings.groups[0].upstreams[0].clone();
     let (first, last) = (
         UpstreamSettings::new(4, "first"),
         UpstreamSettings::new(2, "last"),
@@ -98,7 +100,7 @@ fn an_upstream_that_stays_is_as_ill_as_it_was_and_a_new_one_is_well() {
         lab.events[..],
         [Event::UpstreamDown { upstream: 0, .. }]
     ));
-    let kept = lab.settings.upstreams[0].clone();
+    let kept = lab.settings.groups[0].upstreams[0].clone();
     let new = UpstreamSettings::new(1, "new");
     lab.reconfigure(with_upstreams(&lab, &[&kept, &new]));
     lab.open(1);

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use dotgate_core::{
     AccessList, Action, CacheSettings, ConnectFault, Count, Counters, Engine, ForwardedClasses,
-    LocalZones, Moment, ReturnPath, SessionEnd, SessionKey, Settings, Shared, UpstreamSettings,
+    GroupSettings, LocalZones, Moment, ReturnPath, SessionEnd, SessionKey, Settings, Shared,
+    UpstreamSettings,
 };
 
 use super::*;
@@ -52,9 +53,12 @@ fn good_peers(count: usize) -> Vec<Peer> {
 fn settings(upstreams: usize) -> Settings {
     Settings {
         generation: 0,
-        upstreams: (0..upstreams)
-            .map(|number| UpstreamSettings::new(number, &format!("up{number}")))
-            .collect(),
+        groups: vec![GroupSettings::of_default_route(
+            (0..upstreams)
+                .map(|number| UpstreamSettings::new(number, &format!("up{number}")))
+                .collect(),
+        )],
+        routes: Arc::default(),
         probe: dotgate_wire::Question::root(dotgate_wire::rtype::NS),
         access: AccessList::new(["192.0.2.0/24".parse().unwrap()]),
         local_zones: LocalZones::all_but([]),

@@ -1,0 +1,286 @@
+//! Stage `route`: which group of upstreams serves this name?
+//!
+//! Stands between `admit` and `cache`. A route maps a suffix, which ends at a label, to a group; the longest suffix
+//! wins, and every other name belongs to the default group. The search goes from the root of the name to its first
+//! label and ends where no suffix goes on, so that it costs nothing without routes and little with thousands.
+//! Names are compared by hashes while it goes and as a whole at its end: a client that makes hashes collide has its
+//! name searched for by comparison. Never touches the network. `routes::reverse` has the suffixes of address prefixes.
+
+mod reverse;
+
+use dotgate_wire::Question;
+
+pub use self::reverse::reverse_zones;
+
+/// The number of a route in the cache and of questions in flight. It stands for one group with one list of upstreams
+/// as long as the process lives, so that what was cached for a route is never found through another one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct RouteId(pub u16);
+
+impl RouteId {
+    /// The route of all names that no other route has.
+    pub const DEFAULT: RouteId = RouteId(0);
+}
+
+/// Where a question goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Route {
+    /// The place of its group in [`crate::Settings::groups`].
+    pub group: usize,
+    /// Bytes of the suffix in wire format; that of the default route has one.
+    pub suffix_len: usize,
+}
+
+impl Route {
+    const DEFAULT: Route = Route {
+        group: 0,
+        suffix_len: 1,
+    };
+}
+
+/// All routes but the default one.
+#[derive(Clone, Debug, Default)]
+pub struct RouteTable {
+    /// Sorted by name.
+    suffixes: Vec<(Box<[u8]>, usize)>,
+    /// An open table of all suffixes and of the suffixes of these, at most half full.
+    nodes: Vec<Node>,
+    /// The hash of the root.
+    seed: u64,
+    /// Bits of a hash that do not choose its place.
+    shift: u32,
+}
+
+/// A suffix of a route, or one that such a suffix has itself.
+#[derive(Clone, Copy, Debug, Default)]
+struct Node {
+    hash: u64,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+enum Kind {
+    #[default]
+    Empty,
+    /// Longer suffixes have routes.
+    Inner,
+    /// This suffix has one, by its place among all.
+    Suffix(u32),
+}
+
+/// Labels of a name, at most.
+const LABELS: usize = 128;
+
+/// Bytes that are hashed at once.
+const WORD: usize = 8;
+
+impl RouteTable {
+    /// Routes from suffixes (uncompressed, lower case, with their root label) to the places of their groups in
+    /// [`crate::Settings::groups`]. Of one suffix that is there twice, the first counts.
+    pub fn new(routes: impl IntoIterator<Item = (Box<[u8]>, usize)>) -> RouteTable {
+        let mut suffixes: Vec<(Box<[u8]>, usize)> = routes.into_iter().collect();
+        suffixes.sort_by(|one, other| one.0.cmp(&other.0));
+        suffixes.dedup_by(|one, other| one.0 == other.0);
+        let mut table = RouteTable {
+            suffixes,
+            ..RouteTable::default()
+        };
+        // A seed under which no two suffixes have the same hash: the first one, but for one table in 10^13.
+        while !table.suffixes.is_empty() && !table.fill() {
+            table.seed += 1;
+        }
+        table
+    }
+
+    /// All suffixes with the places of their groups; of two of which one ends in the other, the longer comes first.
+    pub fn suffixes(&self) -> Vec<(&[u8], usize)> {
+        let all = self.suffixes.iter();
+        let mut all: Vec<(&[u8], usize)> = all.map(|(name, group)| (&**name, *group)).collect();
+        all.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
+        all
+    }
+
+    /// The route of a question: that with the longest suffix of its name.
+    pub fn find(&self, question: &Question) -> Route {
+        if self.nodes.is_empty() {
+            return Route::DEFAULT;
+        }
+        self.search(question)
+    }
+
+    fn search(&self, question: &Question) -> Route {
+        let octets = question.as_bytes();
+        let mut starts = [0_u8; LABELS];
+        let mut labels = 0;
+        let mut at = 0;
+        while let (Some(&length @ 1..), Some(start)) = (octets.get(at), starts.get_mut(labels)) {
+            *start = u8::try_from(at).unwrap_or(u8::MAX);
+            labels += 1;
+            at += 1 + usize::from(length);
+        }
+        let mut hash = self.seed;
+        let mut longest = None;
+        let mut end = at;
+        for start in starts.get(..labels).unwrap_or_default().iter().rev() {
+            let start = usize::from(*start);
+            hash = extend(hash, octets, start, end);
+            end = start;
+            match self.node(hash) {
+                Kind::Empty => break,
+                Kind::Inner => {}
+                Kind::Suffix(number) => longest = Some(number),
+            }
+        }
+        let Some(number) = longest else {
+            return Route::DEFAULT;
+        };
+        match self.suffixes.get(number as usize) {
+            Some((suffix, group)) if question.name().ends_with(suffix) => Route {
+                group: *group,
+                suffix_len: suffix.len(),
+            },
+            Some(_) | None => self.search_by_comparison(question.name(), &starts),
+        }
+    }
+
+    /// The same for a name with the hash of another one.
+    #[cold]
+    fn search_by_comparison(&self, name: &[u8], starts: &[u8]) -> Route {
+        let ends = starts
+            .iter()
+            .filter_map(|start| name.get(usize::from(*start)..));
+        let mut found = ends.filter_map(|end| {
+            let place = self
+                .suffixes
+                .binary_search_by(|(held, _)| (**held).cmp(end));
+            let (suffix, group) = self.suffixes.get(place.ok()?)?;
+            Some(Route {
+                group: *group,
+                suffix_len: suffix.len(),
+            })
+        });
+        found.next().unwrap_or(Route::DEFAULT)
+    }
+
+    fn node(&self, hash: u64) -> Kind {
+        let mut place = place(hash, self.shift);
+        loop {
+            match self.nodes.get(place) {
+                Some(node) if node.hash == hash || node.kind == Kind::Empty => return node.kind,
+                Some(_) => place += 1,
+                None => place = 0,
+            }
+        }
+    }
+
+    /// Makes the table of nodes. False if two suffixes have the same hash.
+    fn fill(&mut self) -> bool {
+        let mut ends: Vec<(u64, &[u8], Kind)> = Vec::new();
+        for (number, (name, _)) in (0..).zip(&self.suffixes) {
+            let mut hash = self.seed;
+            let mut end = name.len().saturating_sub(1);
+            for start in label_starts(name).into_iter().rev() {
+                hash = extend(hash, name, start, end);
+                end = start;
+                let kind = if start == 0 {
+                    Kind::Suffix(number)
+                } else {
+                    Kind::Inner
+                };
+                ends.push((hash, name.get(start..).unwrap_or_default(), kind));
+            }
+        }
+        // Of one end that is a suffix of a route too, that comes last and stays.
+        ends.sort_unstable();
+        ends.dedup_by(|next, held| {
+            let is_same = (next.0, next.1) == (held.0, held.1);
+            if is_same {
+                held.2 = next.2;
+            }
+            is_same
+        });
+        let bits = (2 * ends.len()).next_power_of_two().ilog2().max(1);
+        self.shift = u64::BITS - bits;
+        self.nodes = vec![Node::default(); 1 << bits];
+        for (hash, _, kind) in &ends {
+            insert(
+                &mut self.nodes,
+                self.shift,
+                Node {
+                    hash: *hash,
+                    kind: *kind,
+                },
+            );
+        }
+        ends.windows(2).all(|pair| match pair {
+            [one, other] => one.0 != other.0,
+            _ => true,
+        })
+    }
+}
+
+fn place(hash: u64, shift: u32) -> usize {
+    usize::try_from(hash >> shift).unwrap_or_default()
+}
+
+/// Puts a node in the first free place from its own on.
+fn insert(nodes: &mut [Node], shift: u32, new: Node) {
+    let mut place = place(new.hash, shift);
+    loop {
+        match nodes.get_mut(place) {
+            Some(node) if node.kind == Kind::Empty => {
+                *node = new;
+                return;
+            }
+            Some(_) => place += 1,
+            None => place = 0,
+        }
+    }
+}
+
+/// Where the labels of a name begin, the root left out.
+fn label_starts(name: &[u8]) -> Vec<usize> {
+    let mut starts = Vec::new();
+    let mut at = 0;
+    while let Some(&length @ 1..) = name.get(at) {
+        starts.push(at);
+        at += 1 + usize::from(length);
+    }
+    starts
+}
+
+/// The hash of a suffix that begins at `start`, made from that of the one that begins at `end`.
+fn extend(mut hash: u64, octets: &[u8], start: usize, end: usize) -> u64 {
+    let mut at = start;
+    while end - at > WORD {
+        hash = mix(hash, word(octets, at));
+        at += WORD;
+    }
+    let left = u32::try_from(end - at).unwrap_or(WORD as u32);
+    let mask = u64::MAX >> (u64::BITS - 8 * left);
+    mix(hash, word(octets, at) & mask)
+}
+
+/// The bytes from `at`, zeros behind the last one.
+fn word(octets: &[u8], at: usize) -> u64 {
+    let rest = octets.get(at..).unwrap_or_default();
+    match rest.first_chunk() {
+        Some(chunk) => u64::from_le_bytes(*chunk),
+        None => {
+            let mut chunk = [0; WORD];
+            for (to, from) in chunk.iter_mut().zip(rest) {
+                *to = *from;
+            }
+            u64::from_le_bytes(chunk)
+        }
+    }
+}
+
+/// Of two words, or of the same with two hashes, the results differ; all bits of both count in the upper ones.
+fn mix(hash: u64, word: u64) -> u64 {
+    let mixed = (hash ^ word).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    (mixed ^ mixed >> 32).wrapping_mul(0xc4ce_b9fe_1a85_ec53)
+}
+
+#[cfg(test)]
+mod tests;

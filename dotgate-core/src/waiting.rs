@@ -1,0 +1,139 @@
+//! The questions that wait for a session, by group, each group's oldest first.
+//!
+//! Stands between `select` and `pool`: a question waits while no upstream of its group has a session with room. Groups
+//! wait apart, so that an outage of one is neither waited for nor given up by another. A question that was served or
+//! ended stays in its queue until it is its turn; its place counts only if it waits since then still.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use slotmap::SecondaryMap;
+
+use crate::attempts::Attempts;
+use crate::groups::Groups;
+use crate::keys::ExchangeKey;
+use crate::moment::Moment;
+use crate::settings::GroupSettings;
+
+/// One that waits, and since when.
+pub(crate) type Waiting = (Moment, ExchangeKey);
+
+/// Those of one group.
+struct GroupQueue {
+    group: Arc<GroupSettings>,
+    queue: VecDeque<Waiting>,
+}
+
+/// The queues of all groups for which something waits.
+#[derive(Default)]
+pub(crate) struct WaitingQueues {
+    queues: Vec<GroupQueue>,
+}
+
+impl WaitingQueues {
+    pub(crate) fn push(&mut self, group: &Arc<GroupSettings>, waiting: Waiting) {
+        let mut queues = self.queues.iter_mut();
+        match queues.find(|held| held.group.route == group.route) {
+            Some(held) => held.queue.push_back(waiting),
+            None => self.queues.push(GroupQueue {
+                group: Arc::clone(group),
+                queue: VecDeque::from([waiting]),
+            }),
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queues.iter().all(|held| held.queue.is_empty())
+    }
+
+    /// How many wait for a group with this upstream, at most.
+    pub(crate) fn count_for(&self, upstream: usize) -> usize {
+        let queues = self.queues.iter();
+        let queues = queues.filter(|held| held.group.has(upstream));
+        queues.map(|held| held.queue.len()).sum()
+    }
+
+    /// The group and the oldest of each queue.
+    pub(crate) fn oldest(&self) -> impl Iterator<Item = (&GroupSettings, Waiting)> {
+        let queues = self.queues.iter();
+        queues.filter_map(|held| Some((&*held.group, *held.queue.front()?)))
+    }
+
+    /// All that wait for a group with this upstream.
+    pub(crate) fn all_for(&self, upstream: usize) -> impl Iterator<Item = ExchangeKey> {
+        let queues = self.queues.iter();
+        let queues = queues.filter(move |held| held.group.has(upstream));
+        queues.flat_map(|held| held.queue.iter().map(|(_, key)| *key))
+    }
+
+    /// How many queues there are, and how many wait in one of them.
+    pub(crate) fn queues(&self) -> usize {
+        self.queues.len()
+    }
+
+    pub(crate) fn len_of(&self, queue: usize) -> usize {
+        self.queues.get(queue).map_or(0, |held| held.queue.len())
+    }
+
+    /// Takes the oldest of a queue. The queue stays, even if it is empty then.
+    pub(crate) fn pop(&mut self, queue: usize) -> Option<Waiting> {
+        self.queues.get_mut(queue)?.queue.pop_front()
+    }
+
+    /// One that was taken and waits again keeps the time since when it waits. False if it does not wait.
+    pub(crate) fn keep_since(&mut self, queue: usize, (since, key): Waiting) -> bool {
+        let queue = self.queues.get_mut(queue);
+        match queue.and_then(|held| held.queue.back_mut()) {
+            Some((restarted, last)) if *last == key => {
+                *restarted = since;
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+
+    /// Takes those of the hopeless groups that have waited for `least` at `now`.
+    pub(crate) fn take_hopeless(
+        &mut self,
+        now: Moment,
+        least: Duration,
+        is_hopeless: impl Fn(&GroupSettings) -> bool,
+    ) -> Vec<Waiting> {
+        let mut taken = Vec::new();
+        for held in &mut self.queues {
+            if is_hopeless(&held.group) {
+                let young = held
+                    .queue
+                    .iter()
+                    .position(|(since, _)| *since + least > now);
+                taken.extend(held.queue.drain(..young.unwrap_or(held.queue.len())));
+            }
+        }
+        self.drop_empty();
+        taken
+    }
+
+    /// Drops those that were served or ended meanwhile.
+    pub(crate) fn drop_served(&mut self, attempts: &SecondaryMap<ExchangeKey, Attempts>) {
+        for held in &mut self.queues {
+            held.queue.retain(|(since, key)| {
+                let attempts = attempts.get(*key);
+                attempts.is_some_and(|attempts| attempts.waiting_since == Some(*since))
+            });
+        }
+        self.drop_empty();
+    }
+
+    /// Other groups are configured from now on.
+    pub(crate) fn renew_groups(&mut self, groups: &Groups) {
+        for held in &mut self.queues {
+            groups.renew(&mut held.group);
+        }
+    }
+
+    /// Forgets the queues that are empty.
+    pub(crate) fn drop_empty(&mut self) {
+        self.queues.retain(|held| !held.queue.is_empty());
+    }
+}

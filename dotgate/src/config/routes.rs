@@ -1,0 +1,285 @@
+//! Routes: which names go to which group of upstreams, from the one-line form or from `[[route]]` tables.
+//! Stands above single upstreams and under `Config`. A suffix is a domain name or an address prefix, which stands for its
+//! reverse zones. What is refused here would send a name to two groups, or to nobody.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::str::FromStr;
+
+use domain::base::Name;
+use dotgate_core::{GroupSettings, limits, reverse_zones};
+use ipnet::IpNet;
+
+use super::address::read_prefix;
+use super::fault::Fault;
+use super::hints;
+use super::kinds::{Kind, items};
+use super::problem::{Problem, RoutesFault};
+use super::reader::Reader;
+use super::setting::TableKey;
+use super::settings::{ROUTE_SUFFIXES, ROUTE_UPSTREAMS, ROUTES};
+use super::spec::{KeyTable, Lookup, Origin, Written};
+use super::upstream::{UpstreamConfig, UpstreamSpec};
+
+/// The most suffixes of all routes.
+const SUFFIXES_MAX: usize = 65_536;
+
+/// The names that a route is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suffix {
+    text: String,
+    zones: Vec<Box<[u8]>>,
+}
+
+impl Suffix {
+    /// The zones that it stands for: uncompressed, in lower case, with the root label. A name is one zone; a prefix that does
+    /// not end at a byte or nibble has several.
+    pub fn zones(&self) -> &[Box<[u8]>] {
+        &self.zones
+    }
+}
+
+impl fmt::Display for Suffix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl FromStr for Suffix {
+    type Err = Fault;
+
+    fn from_str(text: &str) -> Result<Suffix, Fault> {
+        let item = || text.to_owned();
+        if text.contains('/') {
+            let prefix: IpNet = read_prefix(text)?;
+            return Ok(Suffix {
+                text: prefix.to_string(),
+                zones: reverse_zones(prefix),
+            });
+        }
+        if text.parse::<std::net::IpAddr>().is_ok() {
+            return Err(Fault::AddressAsSuffix { item: item() });
+        }
+        if !text.is_ascii() {
+            let a_label = idna::domain_to_ascii(text).ok();
+            return Err(Fault::NotAnALabel {
+                item: item(),
+                a_label,
+            });
+        }
+        let name = Name::<Vec<u8>>::from_str(text).map_err(|_| Fault::NotASuffix { item: item() })?;
+        if name.is_root() {
+            return Err(Fault::RootAsSuffix);
+        }
+        Ok(Suffix {
+            text: name.to_string().to_ascii_lowercase(),
+            zones: vec![name.as_slice().to_ascii_lowercase().into()],
+        })
+    }
+}
+
+/// A route as written: each part is right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteSpec {
+    pub(super) suffixes: Vec<Suffix>,
+    pub(super) upstreams: Vec<UpstreamSpec>,
+}
+
+impl FromStr for RouteSpec {
+    type Err = Fault;
+
+    /// Reads `SUFFIX[,SUFFIX]...=UPSTREAM[,UPSTREAM]...`.
+    fn from_str(text: &str) -> Result<RouteSpec, Fault> {
+        // A pin has equals signs too, but stands behind the first one.
+        let (suffixes, upstreams) = text.split_once('=').ok_or_else(|| Fault::NotARoute {
+            item: text.to_owned(),
+        })?;
+        Ok(RouteSpec {
+            suffixes: read_suffixes(suffixes)?,
+            upstreams: read_upstreams(upstreams)?,
+        })
+    }
+}
+
+fn read_suffixes(text: &str) -> Result<Vec<Suffix>, Fault> {
+    items(text, SUFFIXES_MAX, str::parse)
+}
+
+fn read_upstreams(text: &str) -> Result<Vec<UpstreamSpec>, Fault> {
+    items(text, limits::GROUP_UPSTREAMS, str::parse)
+}
+
+/// Routes in their one-line form, separated by white space.
+#[derive(Debug)]
+pub struct Routes;
+
+impl Kind for Routes {
+    type Value = Vec<RouteSpec>;
+
+    fn read(&self, text: &str) -> Result<Self::Value, Fault> {
+        text.split_whitespace()
+            .map(|item| item.parse::<RouteSpec>().map_err(|fault| fault.with_hint(hints::of_route(item))))
+            .collect()
+    }
+
+    fn expected(&self) -> String {
+        "SUFFIX[,SUFFIX]...=UPSTREAM[,UPSTREAM]..., separated by spaces; SUFFIX is a domain name or an address \
+         prefix, UPSTREAM is what DNS_HOST takes"
+            .to_owned()
+    }
+}
+
+/// A group of upstreams, and what is asked there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupConfig {
+    /// How logs, metrics and `dotgate check` call it: the first suffix of its route, or `default`.
+    pub label: String,
+    /// The names that are asked there; none for the default group, which has all others.
+    pub suffixes: Vec<Suffix>,
+    /// Its upstreams, in order of preference.
+    pub upstreams: Vec<UpstreamConfig>,
+}
+
+impl GroupConfig {
+    /// The group of the default route.
+    pub(super) fn of_default_route(upstreams: Vec<UpstreamConfig>) -> GroupConfig {
+        GroupConfig {
+            label: GroupSettings::DEFAULT_LABEL.to_owned(),
+            suffixes: Vec::new(),
+            upstreams,
+        }
+    }
+}
+
+/// A route and where it was written.
+pub(super) type WrittenRoute = (RouteSpec, Origin);
+
+/// Reads the routes, or returns `None` after a problem.
+pub(super) fn read(reader: &mut Reader<'_>) -> Option<Vec<WrittenRoute>> {
+    let spec = reader.spec;
+    if let Lookup::Broken | Lookup::Written(_) = spec.lookup(&ROUTES) {
+        let (routes, origin) = reader.value_with_origin(&ROUTES)?;
+        let routes = routes.into_iter();
+        return Some(routes.map(|route| (route, origin.clone())).collect());
+    }
+    let mut all = Some(Vec::new());
+    for table in &spec.route_tables {
+        match read_table(reader.problems, table) {
+            Some(route) => {
+                if let Some(routes) = &mut all {
+                    routes.push((route, table.origin.clone()));
+                }
+            }
+            None => all = None,
+        }
+    }
+    all
+}
+
+/// Reads one table; all problems of it are found.
+fn read_table(problems: &mut Vec<Problem>, table: &KeyTable) -> Option<RouteSpec> {
+    let suffixes = read_key(problems, table, &ROUTE_SUFFIXES, read_suffixes);
+    let upstreams = read_key(problems, table, &ROUTE_UPSTREAMS, read_upstreams);
+    Some(RouteSpec {
+        suffixes: suffixes?,
+        upstreams: upstreams?,
+    })
+    .filter(|_| !table.is_broken)
+}
+
+/// Reads a key that a route must have.
+fn read_key<T>(
+    problems: &mut Vec<Problem>,
+    table: &KeyTable,
+    key: &'static TableKey,
+    read: impl Fn(&str) -> Result<T, Fault>,
+) -> Option<T> {
+    let Some(written) = table.values.get(key.key) else {
+        if !table.is_broken {
+            let (origin, fault) = (table.origin.clone(), RoutesFault::Without { key: key.key });
+            problems.push(Problem::Routes { origin, fault });
+        }
+        return None;
+    };
+    let fault = match read(&written.text) {
+        Ok(value) => return Some(value),
+        Err(fault) => fault,
+    };
+    problems.push(Problem::InvalidTableKey {
+        key,
+        written: Written::clone(written),
+        fault,
+    });
+    None
+}
+
+/// Finds suffixes that are there twice, and more routes or suffixes than there may be.
+pub(super) fn refuse_contradictions(reader: &mut Reader<'_>, routes: &[WrittenRoute]) {
+    let mut known: HashMap<&[u8], (&RouteSpec, &Origin)> = HashMap::new();
+    let mut refuse = |origin: &Origin, fault| {
+        let origin = origin.clone();
+        reader.problems.push(Problem::Routes { origin, fault });
+    };
+    // One is the default group.
+    let most = limits::GROUPS - 1;
+    if let Some((_, origin)) = routes.get(most) {
+        let found = routes.len();
+        refuse(origin, RoutesFault::TooManyRoutes { found, most });
+    }
+    for (route, origin) in routes {
+        for suffix in &route.suffixes {
+            let earlier = suffix
+                .zones
+                .iter()
+                .filter_map(|zone| known.insert(zone, (route, origin)));
+            // Of a prefix with several zones one is enough.
+            if let Some((other, other_origin)) = earlier.last() {
+                let fault = RoutesFault::Duplicate {
+                    suffix: suffix.to_string(),
+                    route: label(route),
+                    other: label(other),
+                    other_origin: other_origin.clone(),
+                };
+                refuse(origin, fault);
+            }
+        }
+        if known.len() > SUFFIXES_MAX {
+            let most = SUFFIXES_MAX;
+            refuse(origin, RoutesFault::TooManySuffixes { most });
+            return;
+        }
+    }
+}
+
+/// How the group of a route is called.
+pub(super) fn label(route: &RouteSpec) -> String {
+    let first = route.suffixes.first();
+    first.map(Suffix::to_string).unwrap_or_default()
+}
+
+/// All upstreams of these groups, each once. Finds upstreams that differ in nothing but their pins, and too many.
+pub(super) fn all_upstreams(reader: &mut Reader<'_>, groups: &[(GroupConfig, Origin)]) -> Vec<UpstreamConfig> {
+    let mut all: Vec<UpstreamConfig> = Vec::new();
+    for (group, origin) in groups {
+        for upstream in &group.upstreams {
+            if all.contains(upstream) {
+                continue;
+            }
+            if all.iter().any(|held| held.label == upstream.label) {
+                let (origin, label) = (origin.clone(), upstream.label.clone());
+                let fault = RoutesFault::OtherPins { label };
+                reader.problems.push(Problem::Routes { origin, fault });
+            }
+            all.push(upstream.clone());
+            if all.len() == limits::UPSTREAMS + 1 {
+                let (origin, most) = (origin.clone(), limits::UPSTREAMS);
+                let fault = RoutesFault::TooManyUpstreams { most };
+                reader.problems.push(Problem::Routes { origin, fault });
+            }
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,101 @@
+//! Routes, and the keys of the tables that stand for a list of upstreams or of routes.
+
+use super::super::routes::Routes;
+use super::super::setting::{Absent, Entry, Names, Reload, Setting, TableKey};
+
+/// `DOTGATE_ROUTES`.
+pub static ROUTES: Setting<Routes> = Setting {
+    entry: Entry {
+        names: Names::VariableOnly("DOTGATE_ROUTES"),
+        reload: Reload::Live,
+        absent: Absent::Default(""),
+        doc: "Names to forward to upstreams of their own. A name at or below a `SUFFIX` is only ever sent to the \
+              upstreams of that route, even if all of them fail; the longest suffix wins. An address prefix stands for \
+              its reverse zones. Every other name goes to `DNS_HOST`. In the file, use `[[route]]` tables.",
+        example: "corp.example,10.0.0.0/8=10.0.0.53#dns.corp.example home.arpa=192.168.1.1",
+    },
+    kind: Routes,
+};
+
+/// `suffixes` of a route.
+pub static ROUTE_SUFFIXES: TableKey = TableKey {
+    table: "route",
+    key: "suffixes",
+    is_list: true,
+    expected: "an array of domain names and address prefixes",
+    doc: "Names that the route is for, and everything below them. An address prefix stands for its reverse zones.",
+    example: "[\"corp.example\", \"10.0.0.0/8\"]",
+};
+
+/// `upstreams` of a route.
+pub static ROUTE_UPSTREAMS: TableKey = TableKey {
+    table: "route",
+    key: "upstreams",
+    is_list: true,
+    expected: "an array of at most 16 upstreams, each as in DNS_HOST",
+    doc: "The only upstreams that these names are sent to, in order of preference.",
+    example: "[\"10.0.0.53#dns.corp.example\"]",
+};
+
+/// All keys of a `[[route]]` table.
+pub static ROUTE_KEYS: [&TableKey; 2] = [&ROUTE_SUFFIXES, &ROUTE_UPSTREAMS];
+
+/// `address` of an upstream.
+pub static UPSTREAM_ADDRESS: TableKey = TableKey {
+    table: "upstream",
+    key: "address",
+    is_list: false,
+    expected: "an IP address",
+    doc: "Address of the upstream. Set either this or `name`.",
+    example: "\"9.9.9.9\"",
+};
+
+/// `name` of an upstream.
+pub static UPSTREAM_NAME: TableKey = TableKey {
+    table: "upstream",
+    key: "name",
+    is_list: false,
+    expected: "a DNS name",
+    doc: "Host name of the upstream, which is also the name its certificate must match. Set either this or \
+          `address`.",
+    example: "\"dns.quad9.net\"",
+};
+
+/// `port` of an upstream.
+pub static UPSTREAM_PORT: TableKey = TableKey {
+    table: "upstream",
+    key: "port",
+    is_list: false,
+    expected: "a whole number from 1 to 65535",
+    doc: "Port of the upstream, if it differs from `[dns] port`.",
+    example: "853",
+};
+
+/// `auth_name` of an upstream.
+pub static UPSTREAM_AUTH_NAME: TableKey = TableKey {
+    table: "upstream",
+    key: "auth_name",
+    is_list: false,
+    expected: "a DNS name",
+    doc: "The name that the certificate of an upstream with an `address` must match.",
+    example: "\"dns.quad9.net\"",
+};
+
+/// `pins` of an upstream.
+pub static UPSTREAM_PINS: TableKey = TableKey {
+    table: "upstream",
+    key: "pins",
+    is_list: true,
+    expected: "at most 8 of sha256/BASE64, the digest of a SubjectPublicKeyInfo",
+    doc: "Public keys that the upstream may present.",
+    example: "[\"sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\"]",
+};
+
+/// All keys of an `[[upstream]]` table.
+pub static UPSTREAM_KEYS: [&TableKey; 5] = [
+    &UPSTREAM_ADDRESS,
+    &UPSTREAM_NAME,
+    &UPSTREAM_PORT,
+    &UPSTREAM_AUTH_NAME,
+    &UPSTREAM_PINS,
+];

@@ -7,7 +7,9 @@ use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
 use crate::config::setting::Described;
-use crate::config::{EXIT_STATUS, Effective, Escaped, Loaded, Origin, Problems};
+use crate::config::{
+    Config, EXIT_STATUS, Effective, Escaped, GroupConfig, Loaded, Origin, Problems, Suffix,
+};
 use crate::tls::Roots;
 use crate::verify::{absent_addresses, token_problem, verify, warnings};
 
@@ -215,11 +217,37 @@ fn write_meaning(loaded: &Loaded, roots: &Roots, out: &mut dyn Write) -> io::Res
     for upstream in config.upstreams() {
         writeln!(out, "upstream {}: {}", upstream.label, upstream.demand())?;
     }
+    write_routes(config, out)?;
     writeln!(out, "authorities: {}", Escaped(&roots.describe()))?;
     for warning in all_warnings(loaded) {
         writeln!(out, "{WARNING}warning:{WARNING:#} {warning}")?;
     }
     writeln!(out, "{RIGHT}configuration OK{RIGHT:#}")
+}
+
+/// Writes which names go to which upstreams, in the order of matching.
+fn write_routes(config: &Config, out: &mut dyn Write) -> io::Result<()> {
+    let Some((default, others)) = config.groups().split_first() else {
+        return Ok(());
+    };
+    if others.is_empty() {
+        return Ok(());
+    }
+    let suffixes = others
+        .iter()
+        .flat_map(|group| group.suffixes.iter().map(move |suffix| (suffix, group)));
+    let mut routes: Vec<(&Suffix, &GroupConfig)> = suffixes.collect();
+    let length = |suffix: &Suffix| suffix.zones().iter().map(|zone| zone.len()).max();
+    routes.sort_by_key(|(suffix, _)| std::cmp::Reverse(length(suffix)));
+    let labels = |group: &GroupConfig| {
+        let labels = group.upstreams.iter().map(|upstream| &*upstream.label);
+        labels.collect::<Vec<&str>>().join(", ")
+    };
+    for (suffix, group) in routes {
+        let (label, upstreams) = (&group.label, labels(group));
+        writeln!(out, "route {suffix}: group {label}, {upstreams}")?;
+    }
+    writeln!(out, "route .: group {}, {}", default.label, labels(default))
 }
 
 fn all_warnings(loaded: &Loaded) -> impl Iterator<Item = String> {

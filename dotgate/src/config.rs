@@ -23,6 +23,7 @@ mod problem;
 mod providers;
 mod reader;
 pub mod reference;
+mod routes;
 pub mod schema;
 pub mod setting;
 pub mod settings;
@@ -42,13 +43,14 @@ pub use meaning::{
     ServerConfig, TcpConfig, TlsConfig,
 };
 pub use notes::Note;
-pub use problem::{FileFault, Problem, Problems, UpstreamsFault};
+pub use problem::{FileFault, Problem, Problems, RoutesFault, UpstreamsFault};
+pub use routes::{GroupConfig, Suffix};
 pub use spec::{Origin, Overridden, Written};
 pub use upstream::{Endpoint, UpstreamConfig, UpstreamSpec};
 pub use words::{LocalName, LogFormat, LogLevel, Profile, StartPolicy, Word};
 
 use setting::{Absent, Subject};
-use settings::{DNS_HOST, TABLE};
+use settings::TABLE;
 use spec::{Lookup, Spec};
 
 /// The exit status of a program whose configuration has problems.
@@ -184,18 +186,12 @@ pub fn log_format(environment: &Environment, file: Option<&Path>) -> LogFormat {
 }
 
 fn effective(spec: &Spec, config: &Config, subject: Subject) -> Effective {
-    let is_dns_host = subject.entry().variable() == DNS_HOST.entry.variable();
-    let (value, origin) = match (spec.lookup(subject), spec.upstream_tables.first()) {
+    let (value, origin) = match (spec.lookup(subject), spec.tables_of(subject).first()) {
         (Lookup::Written(written), _) => (Some(written.text.clone()), written.origin.clone()),
-        (Lookup::Absent | Lookup::Broken, Some(table)) if is_dns_host => {
-            let labels: Vec<&str> = config
-                .upstreams()
-                .iter()
-                .map(|upstream| upstream.label.as_str())
-                .collect();
-            (Some(labels.join(",")), table.origin.clone())
+        (Lookup::Absent | Lookup::Broken, Some(table)) => {
+            (Some(config.shown_tables(subject)), table.origin.clone())
         }
-        (Lookup::Absent | Lookup::Broken, _) => match subject.entry().absent {
+        (Lookup::Absent | Lookup::Broken, None) => match subject.entry().absent {
             Absent::Default(text) => (Some(text.to_owned()), Origin::Default),
             Absent::Required | Absent::Nothing => (None, Origin::Default),
         },

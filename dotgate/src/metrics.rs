@@ -13,7 +13,7 @@ mod table;
 use dotgate_core::cache::Usage;
 use std::sync::Arc;
 
-use dotgate_core::{ClientMemory, Counters, Health, Moment};
+use dotgate_core::{ClientMemory, Counters, GroupCounters, Health, Moment};
 
 pub use self::encoder::Format;
 pub use self::process::Process;
@@ -33,6 +33,8 @@ pub struct Reading<'a> {
     pub workers: Vec<&'a Counters>,
     /// The upstreams, in the order of the settings.
     pub upstreams: Vec<UpstreamReading>,
+    /// The groups of upstreams, that of the default route first.
+    pub groups: Vec<GroupReading>,
     /// How full the cache is.
     pub cache: Usage,
     /// The memory that clients take.
@@ -60,6 +62,17 @@ pub struct UpstreamReading {
     pub health: Arc<Health>,
     /// When its certificate is valid; none before the first full handshake.
     pub certificate: Option<Validity>,
+}
+
+/// What is known of one group of upstreams.
+#[derive(Clone, Debug)]
+pub struct GroupReading {
+    /// How logs call it.
+    pub label: String,
+    /// Whether an upstream of it is not down.
+    pub is_up: bool,
+    /// What is counted of it.
+    pub counters: Arc<GroupCounters>,
 }
 
 impl Reading<'_> {

@@ -63,6 +63,9 @@ pub enum StartError {
          which are faster) in the filter of system calls (seccomp; SystemCallFilter= of systemd)."
     )]
     NoUdp(#[source] io::Error),
+    /// Routes have changed so often that no number is left for another one.
+    #[error("the routes have changed 65,534 times since the start: restart dotgate")]
+    RoutesUsedUp,
     /// The trust anchors could not be loaded.
     #[error(transparent)]
     Roots(#[from] RootsError),
@@ -115,7 +118,7 @@ impl Forwarder {
         roots: &Roots,
         inherited: &mut Inherited,
     ) -> Result<Forwarder, StartError> {
-        let (upstreams, slots) = Slots::default().assign(&[], config.upstreams(), roots)?;
+        let ((upstreams, groups), slots) = Slots::default().assign_all(&[], &[], config, roots)?;
         let udp_path = find_udp_path()?;
         // Not fatal: the limit in force is then the one we were given.
         let descriptors = dotgate_net::raise_descriptor_limit().unwrap_or(DESCRIPTORS_AT_LEAST);
@@ -123,7 +126,7 @@ impl Forwarder {
         refuse_loop(config, &listeners.addresses)?;
         let receive_buffer_bytes = listeners.receive_buffer_bytes();
         let handed_over = to_hand_over(config, &listeners).map_err(StartError::Worker)?;
-        let settings = Arc::new(settings(config, &upstreams, descriptors));
+        let settings = Arc::new(settings(config, &groups, descriptors));
         let shared = share(config)?;
         let (reports_in, reports) = mpsc::channel(REPORTS);
         let last_packet = Arc::new(AtomicU64::new(0));
@@ -163,7 +166,7 @@ impl Forwarder {
             });
         }
         let workers = running::set_to_work(made).map_err(StartError::Worker)?;
-        let sources = Sources::new(listeners.addresses, upstreams, shared, workers);
+        let sources = Sources::new(listeners.addresses, (upstreams, groups), shared, workers);
         let forwarder = Forwarder {
             sources: Arc::new(sources),
             receive_buffer_bytes,

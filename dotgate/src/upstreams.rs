@@ -1,12 +1,16 @@
 //! The upstreams as all workers share them: where they are, the TLS towards them, and how long their certificates last.
 
 mod addresses;
+mod groups;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dotgate_core::{Handshakes, Health, UpstreamSettings};
 use rustls::pki_types::{CertificateDer, UnixTime};
+
+pub use self::groups::{Group, Groups};
+pub(crate) use self::groups::{RouteNumbers, route_table};
 
 use self::addresses::Addresses;
 use crate::config::{Endpoint, UpstreamConfig};
@@ -75,6 +79,11 @@ impl Upstream {
             health: Arc::clone(&self.health),
             handshakes: Arc::clone(&self.handshakes),
         }
+    }
+
+    /// What the settings say of it.
+    pub fn config(&self) -> &UpstreamConfig {
+        &self.config
     }
 
     /// What engines call it by.

@@ -9,10 +9,10 @@ use dotgate_core::{Cache, Count, Moment, Shared};
 
 use super::now;
 use crate::log;
-use crate::metrics::{Process, Reading, UpstreamReading};
+use crate::metrics::{GroupReading, Process, Reading, UpstreamReading};
 use crate::reload::Record;
 use crate::serve::RunningWorker;
-use crate::upstreams::Upstreams;
+use crate::upstreams::{Groups, Upstreams};
 
 /// The shared parts of a running forwarder, for all who tell about it.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub struct Sources {
     addresses: RwLock<Arc<[SocketAddr]>>,
     /// Listening addresses that this host does not have yet.
     awaited: RwLock<Arc<[String]>>,
-    upstreams: RwLock<Upstreams>,
+    upstreams: RwLock<(Upstreams, Groups)>,
     shared: Shared,
     workers: Vec<RunningWorker>,
     is_draining: AtomicBool,
@@ -34,7 +34,7 @@ impl Sources {
     /// Takes the parts of a forwarder that starts now.
     pub fn new(
         addresses: Vec<SocketAddr>,
-        upstreams: Upstreams,
+        upstreams: (Upstreams, Groups),
         shared: Shared,
         workers: Vec<RunningWorker>,
     ) -> Sources {
@@ -82,16 +82,22 @@ impl Sources {
         *awaited.unwrap_or_else(PoisonError::into_inner) = addresses.into();
     }
 
-    /// The upstreams, in the order of the settings.
+    /// The upstreams of all groups, in the order of the settings.
     pub fn upstreams(&self) -> Upstreams {
         let held = self.upstreams.read();
-        Arc::clone(&held.unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&held.unwrap_or_else(PoisonError::into_inner).0)
+    }
+
+    /// The groups of upstreams, that of the default route first.
+    pub fn groups(&self) -> Groups {
+        let held = self.upstreams.read();
+        Arc::clone(&held.unwrap_or_else(PoisonError::into_inner).1)
     }
 
     /// Goes over to other upstreams.
-    pub(crate) fn set_upstreams(&self, upstreams: Upstreams) {
+    pub(crate) fn set_upstreams(&self, upstreams: Upstreams, groups: Groups) {
         let held = self.upstreams.write();
-        *held.unwrap_or_else(PoisonError::into_inner) = upstreams;
+        *held.unwrap_or_else(PoisonError::into_inner) = (upstreams, groups);
     }
 
     /// The answers kept.
@@ -132,6 +138,12 @@ impl Sources {
             health: Arc::clone(upstream.health()),
             certificate: upstream.certificate_validity(),
         });
+        let groups = self.groups();
+        let groups = groups.iter().map(|group| GroupReading {
+            label: group.label().to_owned(),
+            is_up: group.is_up(),
+            counters: Arc::clone(group.counters()),
+        });
         let drops = self
             .workers
             .iter()
@@ -140,6 +152,7 @@ impl Sources {
             now: now(),
             workers: self.workers.iter().map(RunningWorker::counters).collect(),
             upstreams: upstreams.collect(),
+            groups: groups.collect(),
             cache: self.cache().usage(),
             addresses_awaited: self.awaited().len() as u64,
             client_memory: &self.shared.memory,

@@ -11,6 +11,12 @@ use super::upstream::PINS_MAX;
 /// What is wrong with a value. Where it holds an item, it is the one of the list at fault.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Fault {
+    /// An address where a suffix of names is expected.
+    #[error("{} is an address; write a prefix, as in {}/24", Shown(.item), Shown(.item))]
+    AddressAsSuffix {
+        /// The address as written.
+        item: String,
+    },
     /// An authentication domain name after an upstream's name, which is authenticated as itself.
     #[error("{} has two names (a name is authenticated as itself)", Shown(.item))]
     AuthenticationNameOfAName {
@@ -75,6 +81,20 @@ pub enum Fault {
     /// Not a number with a unit of time.
     #[error("it is not a number with a unit of time")]
     NotADuration,
+    /// Not a route.
+    #[error("{} is not SUFFIX=UPSTREAM", Shown(.item))]
+    NotARoute {
+        /// What is written.
+        item: String,
+    },
+    /// A name that is not in ASCII: which A-labels it stands for is a matter of choice (RFC 5891).
+    #[error("{} is not in ASCII{}", Shown(.item), instead(.a_label.as_deref()))]
+    NotAnALabel {
+        /// The name as written.
+        item: String,
+        /// Its A-labels, if it has any.
+        a_label: Option<String>,
+    },
     /// Not a DNS name that can be in a certificate.
     #[error("{} is not a DNS name", Shown(.item))]
     NotAName {
@@ -152,6 +172,9 @@ pub enum Fault {
         /// The same with the port where it belongs.
         instead: String,
     },
+    /// The root where a suffix is expected.
+    #[error("the default route is DNS_HOST and not a suffix")]
+    RootAsSuffix,
     /// More items than allowed.
     #[error("there are {found}")]
     TooMany {
@@ -184,6 +207,12 @@ impl Fault {
             }
         }
     }
+}
+
+/// What to write for a name, if that is known.
+fn instead(a_label: Option<&str>) -> String {
+    let text = |a_label| format!(" (write {})", Shown(a_label));
+    a_label.map(text).unwrap_or_default()
 }
 
 /// An address without what follows its zone's mark.

@@ -1,4 +1,4 @@
-//! The configuration file: TOML, with the settings of the table and `[[upstream]]` tables.
+//! The configuration file: TOML, with the settings of the table, `[[upstream]]` and `[[route]]` tables.
 //! Stands under `Spec`, which it fills with text and line numbers. Never gives a value a meaning and knows no default.
 //! Limit: a file of more than 1 MiB is refused.
 
@@ -14,16 +14,17 @@ use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
 use super::problem::{FileFault, Problem, UpstreamsFault};
-use super::setting::Subject;
-use super::settings::{DNS_HOST, TABLE, UPSTREAM_KEYS, UPSTREAM_PINS};
-use super::spec::{Lookup, Origin, Spec, UpstreamTable, Written};
+use super::setting::{Subject, TableKey};
+use super::settings::{DNS_HOST, ROUTE_KEYS, TABLE, UPSTREAM_KEYS};
+use super::spec::{KeyTable, Lookup, Origin, Spec, Written};
 use super::{hints, nearest};
 
 /// The longest file that is read, in bytes: a thousand times a long one, so a wrong path does no harm.
 const FILE_MAX: u64 = 1 << 20;
 
-/// The name of the tables that hold an upstream each.
+/// The names of the tables that hold an upstream or a route each.
 const UPSTREAM: &str = "upstream";
+const ROUTE: &str = "route";
 
 /// Reads the file at `path` into `spec`.
 pub(super) fn read(path: &Path, spec: &mut Spec, problems: &mut Vec<Problem>) {
@@ -105,7 +106,12 @@ impl Reader<'_> {
         }
         for (name, value) in table.get_ref() {
             match value.get_ref() {
-                DeValue::Array(_) if name.get_ref() == UPSTREAM => self.read_upstreams(value),
+                DeValue::Array(_) if name.get_ref() == UPSTREAM => {
+                    self.spec.upstream_tables = self.read_tables(value, UPSTREAM, &UPSTREAM_KEYS);
+                }
+                DeValue::Array(_) if name.get_ref() == ROUTE => {
+                    self.spec.route_tables = self.read_tables(value, ROUTE, &ROUTE_KEYS);
+                }
                 DeValue::Table(keys) => self.read_section(name, keys),
                 DeValue::String(_)
                 | DeValue::Integer(_)
@@ -161,45 +167,58 @@ impl Reader<'_> {
         }
     }
 
-    fn read_upstreams(&mut self, value: &Spanned<DeValue<'_>>) {
+    fn read_tables(
+        &mut self,
+        value: &Spanned<DeValue<'_>>,
+        name: &str,
+        known: &[&'static TableKey],
+    ) -> Vec<KeyTable> {
+        let mut tables = Vec::new();
         for item in value.get_ref().as_array().into_iter().flatten() {
             match item.get_ref().as_table() {
                 Some(keys) => {
-                    let table = self.read_upstream(self.origin(&item.span()), keys);
-                    self.spec.upstream_tables.push(table);
+                    let origin = self.origin(&item.span());
+                    tables.push(self.read_table(origin, keys, name, known));
                 }
                 None => {
-                    let nearest = Some("[[upstream]]".to_owned());
-                    self.unknown_key(item.span(), UPSTREAM.to_owned(), nearest);
+                    let nearest = Some(format!("[[{name}]]"));
+                    self.unknown_key(item.span(), name.to_owned(), nearest);
                 }
             }
         }
+        tables
     }
 
-    fn read_upstream(&mut self, origin: Origin, keys: &DeTable<'_>) -> UpstreamTable {
-        let mut table = UpstreamTable {
+    fn read_table(
+        &mut self,
+        origin: Origin,
+        keys: &DeTable<'_>,
+        table_name: &str,
+        known: &[&'static TableKey],
+    ) -> KeyTable {
+        let mut table = KeyTable {
             origin,
             values: BTreeMap::new(),
             is_broken: false,
         };
         for (key, value) in keys {
             let name = key.get_ref().as_ref();
-            let Some(&known) = UPSTREAM_KEYS.iter().find(|known| known.key == name) else {
-                let shown = format!("[[upstream]] {name}");
-                self.unknown_key(key.span(), shown, nearest::upstream_key(name));
+            let Some(&key_of_table) = known.iter().find(|known| known.key == name) else {
+                let shown = format!("[[{table_name}]] {name}");
+                self.unknown_key(key.span(), shown, nearest::table_key(name, known));
                 table.is_broken = true;
                 continue;
             };
-            let is_list = known.key == UPSTREAM_PINS.key;
-            let written =
-                self.written(value, is_list, |origin, found| Problem::WrongUpstreamType {
+            let written = self.written(value, key_of_table.is_list, |origin, found| {
+                Problem::WrongTypeInTable {
                     origin,
-                    key: known,
+                    key: key_of_table,
                     found,
-                });
+                }
+            });
             match written {
                 Some(written) => {
-                    table.values.insert(known.key, written);
+                    table.values.insert(key_of_table.key, written);
                 }
                 None => table.is_broken = true,
             }

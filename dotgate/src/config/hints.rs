@@ -29,6 +29,15 @@ pub(super) fn of_spaces(item: &str) -> Option<String> {
     (words.len() > 1).then(|| format!("items are separated by commas: write {}", words.join(",")))
 }
 
+/// Of one route.
+pub(super) fn of_route(item: &str) -> Option<String> {
+    let is_cut = !item.contains('=') || item.starts_with('=') || item.ends_with(['=', ',']);
+    is_cut.then(|| {
+        "a route has no space in it, and routes are separated by spaces: corp.example,10.0.0.0/8=10.0.0.53"
+            .to_owned()
+    })
+}
+
 /// Of an address to listen on.
 pub(super) fn of_listener(item: &str) -> Option<String> {
     if item == "*" {

@@ -15,6 +15,7 @@ use std::time::Duration;
 use domain::base::Name;
 use serde_json::{Value, json};
 
+pub(super) use self::lists::items;
 pub(super) use self::lists::{
     AdminAddresses, FolderPaths, HostNames, ListenAddresses, Prefixes, Resolvers, SomeOf, Suffixes,
     Upstreams,

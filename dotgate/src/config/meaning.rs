@@ -1,7 +1,7 @@
 //! What the configuration means: typed, complete, and free of contradictions.
 //! Stands between what was written and the whole program, which takes its settings from here and from nowhere else.
 //! A `Config` exists only if everything about it is right; nothing in it stands for "not set, find a default".
-//! Limits: 64 listeners, 16 upstreams.
+//! Limits: 64 listeners, 64 groups of 16 upstreams, 64 upstreams in all.
 
 use std::num::{NonZeroU16, NonZeroUsize};
 use std::path::{Path, PathBuf};
@@ -16,6 +16,8 @@ use super::fault::Fault;
 use super::kinds::{Amount, ByteCount, SocketPlace, shown_duration};
 use super::problem::Problem;
 use super::reader::Reader;
+use super::routes::{self, GroupConfig, Suffix};
+use super::setting::Subject;
 use super::settings as table;
 use super::spec::{Spec, Written};
 use super::upstream::UpstreamConfig;
@@ -31,6 +33,7 @@ const WORKERS_AUTO_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(3);
 pub struct Config {
     server: ServerConfig,
     upstreams: Vec<UpstreamConfig>,
+    groups: Vec<GroupConfig>,
     probe: Vec<u8>,
     log: LogConfig,
     query: QueryConfig,
@@ -188,9 +191,39 @@ impl Config {
         &self.server
     }
 
-    /// Returns the upstreams in the order in which they were written: 1 to 16, all different, none a listener of ours.
+    /// Returns the upstreams of all groups, each once, in the order in which they were written: 1 to 64, none a listener of
+    /// ours.
     pub fn upstreams(&self) -> &[UpstreamConfig] {
         &self.upstreams
+    }
+
+    /// Returns the groups of upstreams: that of the default route, then those of the routes. No suffix is in two of them.
+    pub fn groups(&self) -> &[GroupConfig] {
+        &self.groups
+    }
+
+    /// Returns the upstreams of the default route: 1 to 16.
+    pub fn default_upstreams(&self) -> &[UpstreamConfig] {
+        let first = self.groups.first();
+        first.map_or(&[], |group| &group.upstreams)
+    }
+
+    /// Returns what the file's tables say in place of this setting, in its one-line form.
+    pub(super) fn shown_tables(&self, subject: Subject) -> String {
+        let labels = |group: &GroupConfig| {
+            let labels = group.upstreams.iter().map(|upstream| &*upstream.label);
+            labels.collect::<Vec<&str>>().join(",")
+        };
+        let mut groups = self.groups.iter();
+        let default = groups.next().map(labels).unwrap_or_default();
+        if subject.entry().variable() == table::DNS_HOST.entry.variable() {
+            return default;
+        }
+        let routes = groups.map(|group| {
+            let suffixes: Vec<String> = group.suffixes.iter().map(Suffix::to_string).collect();
+            format!("{}={}", suffixes.join(","), labels(group))
+        });
+        routes.collect::<Vec<String>>().join(" ")
     }
 
     /// Returns the name that upstreams are asked about to see whether they answer: uncompressed, in lower case.
@@ -320,6 +353,7 @@ impl Config {
         let mut reader = Reader { spec, problems };
         let server = read_server(&mut reader);
         let upstream_specs = upstreams::read(&mut reader);
+        let route_specs = routes::read(&mut reader);
         let default_port = reader.value(&table::DNS_PORT);
         let probe = reader.value(&table::DNS_PROBE);
         reader.optional(&table::CONFIG_FILE);
@@ -338,16 +372,31 @@ impl Config {
             .and_then(|it| it.take_over_socket.as_deref());
         let admin = read_admin(&mut reader, take_over_socket);
         let cache = read_cache(&mut reader);
-        if let Some(specs) = &upstream_specs {
-            upstreams::refuse_names_without_bootstrap(&mut reader, specs);
-        }
+        let of_routes = route_specs.iter().flatten();
+        let of_routes = of_routes.flat_map(|(route, origin)| {
+            route
+                .upstreams
+                .iter()
+                .map(move |upstream| (upstream, origin))
+        });
+        let of_default = upstream_specs.iter().flatten();
+        let all = of_default
+            .map(|(upstream, origin)| (upstream, origin))
+            .chain(of_routes);
+        upstreams::refuse_names_without_bootstrap(&mut reader, all);
         let (server, tls, specs) = (server?, tls?, upstream_specs?);
+        let (default_port, routes) = (default_port?, route_specs?);
         upstreams::refuse_listener_as_bootstrap(&mut reader, &bootstrap, &server.listen);
-        let upstreams =
-            upstreams::understand(&mut reader, specs, default_port?, &tls, &server.listen);
+        let mut understand =
+            |specs| upstreams::understand(&mut reader, specs, default_port, &tls, &server.listen);
+        let default = GroupConfig::of_default_route(understand(specs));
+        let groups = routes::groups(default, &routes, understand);
+        routes::refuse_contradictions(&mut reader, &routes);
+        let upstreams = routes::all_upstreams(&mut reader, &groups);
         let config = Self {
             server,
             upstreams,
+            groups: groups.into_iter().map(|(group, _)| group).collect(),
             probe: probe?,
             log: log?,
             query: query?,

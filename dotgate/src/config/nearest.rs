@@ -2,8 +2,9 @@
 //! Stands beside `Spec`, for names that are not in the table. Offers nothing that is less than half alike.
 
 use super::environment::PREFIX;
+use super::setting::TableKey;
 use super::setting::prefixed;
-use super::settings::{TABLE, UPSTREAM_KEYS};
+use super::settings::TABLE;
 
 /// How much alike two names must be, of 1.
 const ALIKE_MIN: f64 = 0.5;
@@ -60,18 +61,14 @@ pub(super) fn section(section: &str) -> Option<String> {
         .iter()
         .filter_map(|subject| subject.entry().section_and_key());
     let sections = known.map(|(section, _)| (section.to_owned(), format!("[{section}]")));
-    let upstream = ("upstream".to_owned(), "[[upstream]]".to_owned());
-    nearest(section, sections.chain([upstream]))
+    let tables = ["upstream", "route"].map(|name| (name.to_owned(), format!("[[{name}]]")));
+    nearest(section, sections.chain(tables))
 }
 
-/// Returns the key of an `[[upstream]]` table nearest to `key`.
-pub(super) fn upstream_key(key: &str) -> Option<String> {
-    nearest(
-        key,
-        UPSTREAM_KEYS
-            .iter()
-            .map(|known| (known.key.to_owned(), known.key.to_owned())),
-    )
+/// Returns the key of a table, one of `known`, that is nearest to `key`.
+pub(super) fn table_key(key: &str, known: &[&'static TableKey]) -> Option<String> {
+    let known = known.iter().map(|known| known.key.to_owned());
+    nearest(key, known.map(|key| (key.clone(), key)))
 }
 
 /// Returns what belongs to the candidate that is most like `unknown`; the first of equals.
@@ -91,6 +88,7 @@ fn nearest(unknown: &str, candidates: impl Iterator<Item = (String, String)>) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::settings::UPSTREAM_KEYS;
 
     #[test]
     fn the_variable_meant_is_found() {
@@ -134,6 +132,7 @@ mod tests {
         assert_eq!(section("servers").as_deref(), Some("[server]"));
         assert_eq!(section("upstreams").as_deref(), Some("[[upstream]]"));
         assert_eq!(section("xyzzy"), None);
-        assert_eq!(upstream_key("auth-name").as_deref(), Some("auth_name"));
+        let found = table_key("auth-name", &UPSTREAM_KEYS);
+        assert_eq!(found.as_deref(), Some("auth_name"));
     }
 }

@@ -175,7 +175,7 @@ fn of_clients(config: &Config) -> Vec<Note> {
 
 fn of_upstreams(config: &Config) -> Vec<Note> {
     let mut notes = Vec::new();
-    let upstreams = config.upstreams();
+    let upstreams = config.default_upstreams();
     if upstreams.len() == 1 {
         notes.push(Note::OneUpstream);
     }
@@ -186,7 +186,7 @@ fn of_upstreams(config: &Config) -> Vec<Note> {
     if upstreams.iter().all(|upstream| is_ipv6(&upstream.endpoint)) {
         notes.push(Note::UpstreamsWithoutIpv4);
     }
-    for upstream in upstreams {
+    for upstream in config.upstreams() {
         let label = || upstream.label.clone();
         let port = match &upstream.endpoint {
             Endpoint::Address(address) => address.port(),

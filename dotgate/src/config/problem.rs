@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::address::ScopedSocketAddress;
 use super::fault::{Fault, Shown};
 use super::reference::{example, file_literal};
-use super::setting::{Subject, UpstreamKey};
+use super::setting::{Subject, TableKey};
 use super::spec::{Origin, Written};
 
 /// One problem.
@@ -38,10 +38,10 @@ pub enum Problem {
         /// What is wrong with it.
         fault: Fault,
     },
-    /// A value in an `[[upstream]]` table is wrong.
-    InvalidUpstreamKey {
+    /// A value in an `[[upstream]]` or `[[route]]` table is wrong.
+    InvalidTableKey {
         /// The key.
-        key: &'static UpstreamKey,
+        key: &'static TableKey,
         /// The value.
         written: Written,
         /// What is wrong with it.
@@ -87,6 +87,13 @@ pub enum Problem {
         /// The known one nearest to it.
         nearest: Option<String>,
     },
+    /// Routes are right one by one, but not together.
+    Routes {
+        /// Where.
+        origin: Origin,
+        /// What is wrong.
+        fault: RoutesFault,
+    },
     /// Upstreams are right one by one, but cannot be what is asked.
     Upstreams {
         /// Where.
@@ -103,12 +110,12 @@ pub enum Problem {
         /// The type.
         found: &'static str,
     },
-    /// A TOML value of a type that the key of an `[[upstream]]` table cannot have.
-    WrongUpstreamType {
+    /// A TOML value of a type that the key of such a table cannot have.
+    WrongTypeInTable {
         /// Where.
         origin: Origin,
         /// The key.
-        key: &'static UpstreamKey,
+        key: &'static TableKey,
         /// The type.
         found: &'static str,
     },
@@ -182,6 +189,49 @@ pub enum UpstreamsFault {
     WithoutOneHost,
 }
 
+/// What is wrong with routes that are right one by one.
+#[derive(Debug)]
+pub enum RoutesFault {
+    /// Two routes have the same suffix.
+    Duplicate {
+        /// The suffix.
+        suffix: String,
+        /// The route, by its first suffix.
+        route: String,
+        /// The earlier one.
+        other: String,
+        /// Where that is.
+        other_origin: Origin,
+    },
+    /// An upstream has other pins than in another route.
+    OtherPins {
+        /// The upstream.
+        label: String,
+    },
+    /// There are more routes than allowed.
+    TooManyRoutes {
+        /// How many there are.
+        found: usize,
+        /// How many there may be.
+        most: usize,
+    },
+    /// There are more suffixes than allowed.
+    TooManySuffixes {
+        /// How many there may be.
+        most: usize,
+    },
+    /// All groups together have more upstreams than allowed.
+    TooManyUpstreams {
+        /// How many there may be.
+        most: usize,
+    },
+    /// A `[[route]]` table lacks a key.
+    Without {
+        /// The key.
+        key: &'static str,
+    },
+}
+
 impl Problem {
     /// Returns the line of the file at which the problem is, if it is at one.
     pub(super) fn line(&self) -> Option<usize> {
@@ -189,10 +239,11 @@ impl Problem {
             Self::FileSyntax { origin, .. }
             | Self::NotAVariable { origin }
             | Self::UnknownKey { origin, .. }
+            | Self::Routes { origin, .. }
             | Self::Upstreams { origin, .. }
             | Self::WrongType { origin, .. }
-            | Self::WrongUpstreamType { origin, .. } => origin,
-            Self::Invalid { written, .. } | Self::InvalidUpstreamKey { written, .. } => {
+            | Self::WrongTypeInTable { origin, .. } => origin,
+            Self::Invalid { written, .. } | Self::InvalidTableKey { written, .. } => {
                 &written.origin
             }
             Self::File { .. }
@@ -225,21 +276,11 @@ impl fmt::Display for Problem {
                 write!(f, ": {fault}")?;
                 write_expected(f, *subject, &written.origin)
             }
-            Self::InvalidUpstreamKey {
+            Self::InvalidTableKey {
                 key,
                 written,
                 fault,
-            } => {
-                let literal = file_literal(&written.text, false);
-                let origin = &written.origin;
-                write!(
-                    f,
-                    "{origin}: [[upstream]] {} = {}: {fault}",
-                    key.key,
-                    Shown(&literal)
-                )?;
-                write_expected_of_upstream(f, key)
-            }
+            } => write_invalid_key(f, key, written, fault),
             Self::Missing { subject, file } => write_missing(f, *subject, file.as_deref()),
             Self::NotAVariable { origin } => {
                 write!(f, "{origin}: not NAME=VALUE\n  example: DNS_PORT=853")
@@ -261,6 +302,7 @@ impl fmt::Display for Problem {
                 write!(f, "{} is not a setting", Shown(variable))?;
                 write_nearest(f, nearest.as_deref())
             }
+            Self::Routes { origin, fault } => write!(f, "{origin}: {fault}"),
             Self::Upstreams { origin, fault } => write!(f, "{origin}: {fault}"),
             Self::WrongType {
                 origin,
@@ -271,9 +313,12 @@ impl fmt::Display for Problem {
                 write!(f, "{origin}: [{section}] {key} is of type {found}")?;
                 write_expected(f, *subject, origin)
             }
-            Self::WrongUpstreamType { origin, key, found } => {
-                write!(f, "{origin}: [[upstream]] {} is of type {found}", key.key)?;
-                write_expected_of_upstream(f, key)
+            Self::WrongTypeInTable { origin, key, found } => {
+                let TableKey {
+                    table, key: name, ..
+                } = key;
+                write!(f, "{origin}: [[{table}]] {name} is of type {found}")?;
+                write_expected_in_table(f, key)
             }
         }
     }
@@ -289,6 +334,45 @@ impl fmt::Display for FileFault {
             }
             Self::TooLong { most } => write!(f, "longer than {most} bytes"),
             Self::Unreadable { source } => write!(f, "cannot be read: {source}"),
+        }
+    }
+}
+
+impl fmt::Display for RoutesFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Duplicate {
+                suffix,
+                route,
+                other,
+                other_origin,
+            } => write!(
+                f,
+                "the suffix {suffix} has two routes: that of {route} here, and that of {other} ({other_origin})\n  \
+                 to do: keep it in one of them"
+            ),
+            Self::OtherPins { label } => write!(
+                f,
+                "the upstream {label} has other pins here than in another group\n  to do: write it the same everywhere"
+            ),
+            Self::TooManyRoutes { found, most } => {
+                write!(f, "there are {found} routes\n  expected: at most {most}")
+            }
+            Self::TooManySuffixes { most } => write!(
+                f,
+                "the routes have more than {most} suffixes, counting each reverse zone of an address prefix"
+            ),
+            Self::TooManyUpstreams { most } => {
+                write!(
+                    f,
+                    "there are more than {most} upstreams in all groups together"
+                )
+            }
+            Self::Without { key } => write!(
+                f,
+                "a [[route]] needs suffixes and upstreams; {key} is missing\n  \
+                 example: suffixes = [\"corp.example\"]\n           upstreams = [\"10.0.0.53#dns.corp.example\"]"
+            ),
         }
     }
 }
@@ -366,7 +450,24 @@ fn write_expected_in(
     )
 }
 
-fn write_expected_of_upstream(f: &mut fmt::Formatter<'_>, key: &UpstreamKey) -> fmt::Result {
+fn write_invalid_key(
+    f: &mut fmt::Formatter<'_>,
+    key: &TableKey,
+    written: &Written,
+    fault: &Fault,
+) -> fmt::Result {
+    let literal = Shown(&file_literal(&written.text, false)).to_string();
+    let (
+        origin,
+        TableKey {
+            table, key: name, ..
+        },
+    ) = (&written.origin, key);
+    write!(f, "{origin}: [[{table}]] {name} = {literal}: {fault}")?;
+    write_expected_in_table(f, key)
+}
+
+fn write_expected_in_table(f: &mut fmt::Formatter<'_>, key: &TableKey) -> fmt::Result {
     write!(
         f,
         "\n  expected: {}\n  example: {} = {}",

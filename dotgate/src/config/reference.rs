@@ -3,8 +3,9 @@
 
 use std::fmt::Write as _;
 
+use super::setting::TableKey;
 use super::setting::{Absent, Reload, Subject};
-use super::settings::{TABLE, UPSTREAM_KEYS};
+use super::settings::{ROUTE_KEYS, TABLE, UPSTREAM_KEYS};
 
 /// Writes a value as the file would hold it: numbers and booleans bare, lists as arrays, the rest as strings.
 pub(super) fn file_literal(text: &str, is_list: bool) -> String {
@@ -102,19 +103,29 @@ pub fn settings_page() -> String {
         "\n## Upstreams as tables\n\n\
          In the file, `[[upstream]]` tables can replace `[dns] host`: one table per upstream, at most 16.\n",
     );
-    for key in UPSTREAM_KEYS {
-        push(
-            &mut page,
-            format_args!("\n### `[[upstream]] {}`\n\n", key.key),
-        );
-        push(&mut page, format_args!("{}\n\n", key.doc));
-        push(&mut page, format_args!("* Expected: {}\n", key.expected));
-        push(
-            &mut page,
-            format_args!("* Example: `{} = {}`\n", key.key, key.example),
-        );
-    }
+    push_keys(&mut page, &UPSTREAM_KEYS);
+    page.push_str(
+        "\n## Routes as tables\n\n\
+         In the file, `[[route]]` tables stand for `DOTGATE_ROUTES`: one table per route, at most 63.\n",
+    );
+    push_keys(&mut page, &ROUTE_KEYS);
     page
+}
+
+fn push_keys(page: &mut String, keys: &[&TableKey]) {
+    for TableKey {
+        table,
+        key,
+        expected,
+        doc,
+        example,
+        ..
+    } in keys
+    {
+        push(page, format_args!("\n### `[[{table}]] {key}`\n\n{doc}\n\n"));
+        push(page, format_args!("* Expected: {expected}\n"));
+        push(page, format_args!("* Example: `{key} = {example}`\n"));
+    }
 }
 
 /// Returns `etc/full.toml`: every setting of the file, with its default, or commented out if it has none.
@@ -154,12 +165,21 @@ pub fn full_file() -> String {
             push(&mut page, format_args!("{comment}{key} = {literal}\n"));
         }
     }
-    page.push_str(
-        "\n# Upstreams can be tables instead of [dns] host, one table per upstream.\n# [[upstream]]\n",
-    );
-    for key in UPSTREAM_KEYS {
-        push_wrapped(&mut page, "# # ", &key.doc.replace('`', ""));
-        push(&mut page, format_args!("# {} = {}\n", key.key, key.example));
+    for (heading, keys) in [
+        (
+            "Upstreams can be tables instead of [dns] host, one table per upstream.\n# [[upstream]]",
+            &UPSTREAM_KEYS[..],
+        ),
+        (
+            "Routes are tables, one table per route.\n# [[route]]",
+            &ROUTE_KEYS[..],
+        ),
+    ] {
+        push(&mut page, format_args!("\n# {heading}\n"));
+        for key in keys {
+            push_wrapped(&mut page, "# # ", &key.doc.replace('`', ""));
+            push(&mut page, format_args!("# {} = {}\n", key.key, key.example));
+        }
     }
     page
 }

@@ -17,7 +17,7 @@ use super::kinds::{Kind, items};
 use super::problem::{Problem, RoutesFault};
 use super::reader::Reader;
 use super::setting::TableKey;
-use super::settings::{ROUTE_SUFFIXES, ROUTE_UPSTREAMS, ROUTES};
+use super::settings::{DNS_HOST, ROUTE_SUFFIXES, ROUTE_UPSTREAMS, ROUTES};
 use super::spec::{KeyTable, Lookup, Origin, Written};
 use super::upstream::{UpstreamConfig, UpstreamSpec};
 
@@ -67,7 +67,8 @@ impl FromStr for Suffix {
                 a_label,
             });
         }
-        let name = Name::<Vec<u8>>::from_str(text).map_err(|_| Fault::NotASuffix { item: item() })?;
+        let name =
+            Name::<Vec<u8>>::from_str(text).map_err(|_| Fault::NotASuffix { item: item() })?;
         if name.is_root() {
             return Err(Fault::RootAsSuffix);
         }
@@ -106,7 +107,7 @@ fn read_suffixes(text: &str) -> Result<Vec<Suffix>, Fault> {
 }
 
 fn read_upstreams(text: &str) -> Result<Vec<UpstreamSpec>, Fault> {
-    items(text, limits::GROUP_UPSTREAMS, str::parse)
+    DNS_HOST.kind.read(text)
 }
 
 /// Routes in their one-line form, separated by white space.
@@ -118,7 +119,10 @@ impl Kind for Routes {
 
     fn read(&self, text: &str) -> Result<Self::Value, Fault> {
         text.split_whitespace()
-            .map(|item| item.parse::<RouteSpec>().map_err(|fault| fault.with_hint(hints::of_route(item))))
+            .map(|item| {
+                item.parse::<RouteSpec>()
+                    .map_err(|fault| fault.with_hint(hints::of_route(item)))
+            })
             .collect()
     }
 
@@ -251,14 +255,37 @@ pub(super) fn refuse_contradictions(reader: &mut Reader<'_>, routes: &[WrittenRo
     }
 }
 
+/// The groups of the default route and of these routes, each with where it was written. `understand` makes the meaning of
+/// the upstreams of one group.
+pub(super) fn groups(
+    default: GroupConfig,
+    routes: &[WrittenRoute],
+    mut understand: impl FnMut(Vec<(UpstreamSpec, Origin)>) -> Vec<UpstreamConfig>,
+) -> Vec<(GroupConfig, Origin)> {
+    let mut groups = vec![(default, Origin::Default)];
+    for (route, origin) in routes {
+        let specs = route.upstreams.iter().cloned();
+        let group = GroupConfig {
+            label: label(route),
+            suffixes: route.suffixes.clone(),
+            upstreams: understand(specs.map(|spec| (spec, origin.clone())).collect()),
+        };
+        groups.push((group, origin.clone()));
+    }
+    groups
+}
+
 /// How the group of a route is called.
-pub(super) fn label(route: &RouteSpec) -> String {
+fn label(route: &RouteSpec) -> String {
     let first = route.suffixes.first();
     first.map(Suffix::to_string).unwrap_or_default()
 }
 
 /// All upstreams of these groups, each once. Finds upstreams that differ in nothing but their pins, and too many.
-pub(super) fn all_upstreams(reader: &mut Reader<'_>, groups: &[(GroupConfig, Origin)]) -> Vec<UpstreamConfig> {
+pub(super) fn all_upstreams(
+    reader: &mut Reader<'_>,
+    groups: &[(GroupConfig, Origin)],
+) -> Vec<UpstreamConfig> {
     let mut all: Vec<UpstreamConfig> = Vec::new();
     for (group, origin) in groups {
         for upstream in &group.upstreams {

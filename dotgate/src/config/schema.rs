@@ -4,7 +4,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::settings::{TABLE, UPSTREAM_KEYS};
+use super::setting::TableKey;
+use super::settings::{ROUTE_KEYS, TABLE, UPSTREAM_KEYS};
 
 /// Returns `etc/dotgate.schema.json`.
 pub fn file() -> String {
@@ -23,25 +24,29 @@ pub fn file_schema() -> Value {
         let keys = sections.entry(section).or_insert_with(|| object(json!({})));
         keys["properties"][key] = described(subject.schema(), entry.doc);
     }
-    sections.insert("upstream".to_owned(), upstreams());
+    sections.insert("upstream".to_owned(), tables(&UPSTREAM_KEYS, 16));
+    sections.insert("route".to_owned(), tables(&ROUTE_KEYS, 63));
     let mut schema = object(Value::Object(sections));
     schema["$schema"] = json!("http://json-schema.org/draft-07/schema#");
     schema["title"] = json!("dotgate.toml");
     schema
 }
 
-/// The `[[upstream]]` tables.
-fn upstreams() -> Value {
+/// Tables of which there may be several, such as `[[upstream]]`.
+fn tables(known: &[&TableKey], most: usize) -> Value {
     let mut keys = Map::new();
-    for key in UPSTREAM_KEYS {
+    for key in known {
+        let text = json!({ "type": "string", "minLength": 1 });
         let schema = match key.key {
             "port" => json!({ "type": "integer", "minimum": 1, "maximum": 65_535 }),
             "pins" => json!({ "type": "array", "items": { "type": "string" }, "maxItems": 8 }),
-            _ => json!({ "type": "string", "minLength": 1 }),
+            "upstreams" => json!({ "type": "array", "items": text, "minItems": 1, "maxItems": 16 }),
+            _ if key.is_list => json!({ "type": "array", "items": text, "minItems": 1 }),
+            _ => text,
         };
         keys.insert(key.key.to_owned(), described(schema, key.doc));
     }
-    json!({ "type": "array", "minItems": 1, "maxItems": 16, "items": object(Value::Object(keys)) })
+    json!({ "type": "array", "minItems": 1, "maxItems": most, "items": object(Value::Object(keys)) })
 }
 
 /// An object of these properties and no others.

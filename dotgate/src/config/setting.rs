@@ -152,11 +152,15 @@ impl<K: Kind> Described for Setting<K> {
 /// A setting of the table.
 pub type Subject = &'static dyn Described;
 
-/// One key of an `[[upstream]]` table of the file.
+/// One key of the file's tables that are there several times, such as `[[upstream]]`.
 #[derive(Debug)]
-pub struct UpstreamKey {
+pub struct TableKey {
+    /// The name of the tables.
+    pub table: &'static str,
     /// The key.
     pub key: &'static str,
+    /// Whether the file may hold an array.
+    pub is_list: bool,
     /// What values are expected.
     pub expected: &'static str,
     /// What it does, in one sentence.

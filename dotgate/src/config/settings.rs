@@ -9,6 +9,7 @@ mod admin;
 mod cache;
 mod file;
 mod query;
+mod tables;
 mod tls;
 
 use std::marker::PhantomData;
@@ -17,6 +18,10 @@ use std::time::Duration;
 
 pub use self::admin::{ADMIN_HOST_NAMES, ADMIN_LISTEN, ADMIN_SOCKET, ADMIN_TOKEN_FILE};
 pub use self::file::{CONFIG_FILE, CONFIG_WATCH};
+pub use self::tables::{
+    ROUTE_KEYS, ROUTE_SUFFIXES, ROUTE_UPSTREAMS, ROUTES, UPSTREAM_ADDRESS, UPSTREAM_AUTH_NAME,
+    UPSTREAM_KEYS, UPSTREAM_NAME, UPSTREAM_PINS, UPSTREAM_PORT,
+};
 pub use self::tls::{
     SSL_CERT_DIR, SSL_CERT_FILE, TLS_AUTHENTICATION, TLS_CA_FILE, TLS_KEY_EXCHANGE,
 };
@@ -24,7 +29,7 @@ use super::kinds::{
     ByteCount, DomainName, FilePath, ListenAddresses, Number, OneOf, OrAuto, Prefixes, Resolvers,
     Size, SomeOf, Time, Upstreams,
 };
-use super::setting::{Absent, Entry, Names, Reload, Setting, Subject, UpstreamKey};
+use super::setting::{Absent, Entry, Names, Reload, Setting, Subject};
 use super::words::{LocalName, LogFormat, LogLevel, StartPolicy};
 
 pub use cache::{
@@ -45,6 +50,7 @@ pub static TABLE: &[Subject] = &[
     &DNS_HOST,
     &DNS_PORT,
     &DNS_PROBE,
+    &ROUTES,
     &CONFIG_FILE,
     &CONFIG_WATCH,
     &LOG_LEVEL,
@@ -475,53 +481,3 @@ pub static LOCAL_FORWARD: Setting<SomeOf<LocalName>> = Setting {
     },
     kind: SomeOf(PhantomData),
 };
-
-/// `address` of an upstream.
-pub static UPSTREAM_ADDRESS: UpstreamKey = UpstreamKey {
-    key: "address",
-    expected: "an IP address",
-    doc: "Address of the upstream. Set either this or `name`.",
-    example: "\"9.9.9.9\"",
-};
-
-/// `name` of an upstream.
-pub static UPSTREAM_NAME: UpstreamKey = UpstreamKey {
-    key: "name",
-    expected: "a DNS name",
-    doc: "Host name of the upstream, which is also the name its certificate must match. Set either this or \
-          `address`.",
-    example: "\"dns.quad9.net\"",
-};
-
-/// `port` of an upstream.
-pub static UPSTREAM_PORT: UpstreamKey = UpstreamKey {
-    key: "port",
-    expected: "a whole number from 1 to 65535",
-    doc: "Port of the upstream, if it differs from `[dns] port`.",
-    example: "853",
-};
-
-/// `auth_name` of an upstream.
-pub static UPSTREAM_AUTH_NAME: UpstreamKey = UpstreamKey {
-    key: "auth_name",
-    expected: "a DNS name",
-    doc: "The name that the certificate of an upstream with an `address` must match.",
-    example: "\"dns.quad9.net\"",
-};
-
-/// `pins` of an upstream.
-pub static UPSTREAM_PINS: UpstreamKey = UpstreamKey {
-    key: "pins",
-    expected: "at most 8 of sha256/BASE64, the digest of a SubjectPublicKeyInfo",
-    doc: "Public keys that the upstream may present.",
-    example: "[\"sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\"]",
-};
-
-/// All keys of an `[[upstream]]` table.
-pub static UPSTREAM_KEYS: [&UpstreamKey; 5] = [
-    &UPSTREAM_ADDRESS,
-    &UPSTREAM_NAME,
-    &UPSTREAM_PORT,
-    &UPSTREAM_AUTH_NAME,
-    &UPSTREAM_PINS,
-];

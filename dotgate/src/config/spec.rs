@@ -12,7 +12,7 @@ use super::kinds::Kind;
 use super::problem::Problem;
 use super::setting::{Described, Subject};
 use super::settings::{
-    ADMIN_LISTEN, CONFIG_FILE, DNS_HOST, DNS_PORT, SERVER_HOST, SERVER_PORT, TABLE,
+    ADMIN_LISTEN, CONFIG_FILE, DNS_HOST, DNS_PORT, ROUTES, SERVER_HOST, SERVER_PORT, TABLE,
 };
 use super::{file, nearest};
 
@@ -63,9 +63,9 @@ pub struct Overridden {
     pub origin: Origin,
 }
 
-/// One `[[upstream]]` table of the file.
+/// One `[[upstream]]` or `[[route]]` table of the file.
 #[derive(Debug)]
-pub(super) struct UpstreamTable {
+pub(super) struct KeyTable {
     pub(super) origin: Origin,
     /// By key; all keys are known ones.
     pub(super) values: BTreeMap<&'static str, Written>,
@@ -79,7 +79,9 @@ pub(super) struct Spec {
     /// By variable. `None` where something was written that cannot be a value, which is a problem already told.
     values: BTreeMap<String, Option<Written>>,
     /// The file's upstreams, unless the environment has some.
-    pub(super) upstream_tables: Vec<UpstreamTable>,
+    pub(super) upstream_tables: Vec<KeyTable>,
+    /// The file's routes, unless the environment has some.
+    pub(super) route_tables: Vec<KeyTable>,
     /// What the file says of settings that a variable decides.
     pub(super) overridden: Vec<Overridden>,
     /// Variables that Kubernetes injected.
@@ -223,12 +225,22 @@ impl Spec {
 }
 
 impl Spec {
+    /// The tables of the file that stand for a setting.
+    pub(super) fn tables_of(&self, subject: Subject) -> &[KeyTable] {
+        let variable = subject.entry().variable();
+        match variable.as_ref() {
+            name if name == DNS_HOST.entry.variable() => &self.upstream_tables,
+            name if name == ROUTES.entry.variable() => &self.route_tables,
+            _ => &[],
+        }
+    }
+
     fn note_overridden(&mut self, subject: Subject) {
-        let is_dns_host = subject.entry().variable() == DNS_HOST.entry.variable();
-        let origin = match (self.lookup(subject), self.upstream_tables.first()) {
+        let tables = self.tables_of(subject);
+        let origin = match (self.lookup(subject), tables.first()) {
             (Lookup::Written(written), _) => written.origin.clone(),
-            (Lookup::Absent | Lookup::Broken, Some(table)) if is_dns_host => table.origin.clone(),
-            (Lookup::Absent | Lookup::Broken, _) => return,
+            (Lookup::Absent | Lookup::Broken, Some(table)) => table.origin.clone(),
+            (Lookup::Absent | Lookup::Broken, None) => return,
         };
         let variable = subject.entry().variable().into_owned();
         self.overridden.push(Overridden { variable, origin });

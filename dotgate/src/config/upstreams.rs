@@ -8,12 +8,12 @@ use super::fault::Fault;
 use super::meaning::TlsConfig;
 use super::problem::{Problem, UpstreamsFault};
 use super::reader::Reader;
-use super::setting::UpstreamKey;
+use super::setting::TableKey;
 use super::settings::{
     BOOTSTRAP_ADDRESSES, DNS_HOST, UPSTREAM_ADDRESS, UPSTREAM_AUTH_NAME, UPSTREAM_NAME,
     UPSTREAM_PINS, UPSTREAM_PORT,
 };
-use super::spec::{Lookup, Origin, UpstreamTable};
+use super::spec::{KeyTable, Lookup, Origin};
 use super::upstream::{
     Endpoint, Host, UpstreamConfig, UpstreamSpec, read_address, read_name, read_pins, read_port,
 };
@@ -84,9 +84,9 @@ pub(super) fn understand(
 }
 
 /// Finds upstreams whose names nobody may be asked for.
-pub(super) fn refuse_names_without_bootstrap(
+pub(super) fn refuse_names_without_bootstrap<'s>(
     reader: &mut Reader<'_>,
-    specs: &[(UpstreamSpec, Origin)],
+    specs: impl Iterator<Item = (&'s UpstreamSpec, &'s Origin)>,
 ) {
     if reader.is_written(&BOOTSTRAP_ADDRESSES) {
         return;
@@ -146,7 +146,7 @@ fn reached_listener(
 }
 
 /// Reads one table; all problems of it are found.
-fn read_table(problems: &mut Vec<Problem>, table: &UpstreamTable) -> Option<UpstreamSpec> {
+fn read_table(problems: &mut Vec<Problem>, table: &KeyTable) -> Option<UpstreamSpec> {
     let address = read_key(problems, table, &UPSTREAM_ADDRESS, read_address);
     let name = read_key(problems, table, &UPSTREAM_NAME, read_name);
     let port = read_key(problems, table, &UPSTREAM_PORT, read_port);
@@ -174,7 +174,7 @@ fn read_table(problems: &mut Vec<Problem>, table: &UpstreamTable) -> Option<Upst
             let item = name.as_ref().to_owned();
             let fault = Fault::AuthenticationNameOfAName { item };
             let written = table.values.get(UPSTREAM_AUTH_NAME.key)?.clone();
-            problems.push(Problem::InvalidUpstreamKey {
+            problems.push(Problem::InvalidTableKey {
                 key: &UPSTREAM_AUTH_NAME,
                 written,
                 fault,
@@ -197,8 +197,8 @@ fn read_table(problems: &mut Vec<Problem>, table: &UpstreamTable) -> Option<Upst
 /// Reads one key: `None` after a problem, `Some(None)` if the table does not have it.
 fn read_key<T>(
     problems: &mut Vec<Problem>,
-    table: &UpstreamTable,
-    key: &'static UpstreamKey,
+    table: &KeyTable,
+    key: &'static TableKey,
     read: impl Fn(&str) -> Result<T, Fault>,
 ) -> Option<Option<T>> {
     let Some(written) = table.values.get(key.key) else {
@@ -208,7 +208,7 @@ fn read_key<T>(
         Ok(value) => Some(Some(value)),
         Err(fault) => {
             let written = written.clone();
-            problems.push(Problem::InvalidUpstreamKey {
+            problems.push(Problem::InvalidTableKey {
                 key,
                 written,
                 fault,

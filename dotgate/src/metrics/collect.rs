@@ -9,9 +9,9 @@ use dotgate_core::{
 };
 
 use super::encoder::{Page, seconds};
-use super::families::{OfCache, OfClients, OfProcess, OfUpstream};
+use super::families::{OfCache, OfClients, OfGroup, OfProcess, OfUpstream};
 use super::table::{Metric, Source};
-use super::{Reading, UpstreamReading};
+use super::{GroupReading, Reading, UpstreamReading};
 use crate::reload;
 
 /// The states of an upstream by their words in metrics.
@@ -35,6 +35,11 @@ impl Reading<'_> {
                         slot: upstream.slot,
                     };
                     write_upstream(page, family, upstream, &counted);
+                }
+            }
+            Source::Groups(family) => {
+                for group in &self.groups {
+                    write_group(page, family, group);
                 }
             }
             Source::Cache(family) => self.write_cache(page, family),
@@ -190,6 +195,18 @@ impl Counted<'_> {
         blocks
             .map(held)
             .fold(Distribution::default(), Distribution::with)
+    }
+}
+
+fn write_group(page: &mut Page, family: OfGroup, group: &GroupReading) {
+    match family {
+        OfGroup::Up => page.sample(&[&group.label], u64::from(group.is_up)),
+        OfGroup::Queries => {
+            for outcome in WAITED {
+                let labels = [&*group.label, outcome.label()];
+                page.sample(&labels, group.counters.queries(outcome));
+            }
+        }
     }
 }
 

@@ -44,6 +44,10 @@ const RELOAD: Label = closed(
         ),
     ],
 );
+const GROUP: Label = Label {
+    name: "group",
+    values: Values::Groups,
+};
 const UPSTREAM: Label = Label {
     name: "upstream",
     values: Values::Upstreams,
@@ -132,6 +136,17 @@ families! {
     ClientMemoryMax = Gauge "dotgate_client_memory_max_bytes" []
         "Limit of the memory used for clients.",
         "DOTGATE_SERVER_CLIENT_MEMORY, or the value that `auto` derived from the cgroup's limit.";
+}
+
+families! {
+    /// Metrics about one group of upstreams.
+    OfGroup via Groups:
+    Up = Gauge "dotgate_group_up" [GROUP]
+        "1 if an upstream of a group is not down, else 0.",
+        "0: names of this route get cached, stale or no responses; they are never sent to another group.";
+    Queries = Counter "dotgate_group_queries" [GROUP, WAITED_OUTCOME]
+        "Queries that waited for an upstream of a group, by outcome.",
+        "Which route fails: the share of `failed`. The other groups are not affected.";
 }
 
 families! {

@@ -41,16 +41,14 @@ const HEAD: &str = "# Metrics\n\n\
     ```\n\n";
 
 fn push_bound(page: &mut String, table: &[Metric]) {
-    let with = |upstreams: usize| -> usize {
+    let with = |groups: usize, upstreams: usize| -> usize {
         let of = |metric: &Metric| {
-            let has_upstream = metric
-                .labels
-                .iter()
-                .any(|label| matches!(label.values, Values::Upstreams));
-            match has_upstream {
-                true => metric.most_series() / limits::UPSTREAMS * upstreams,
-                false => metric.most_series(),
-            }
+            let labels = metric.labels.iter();
+            labels.fold(metric.most_series(), |series, label| match label.values {
+                Values::Groups => series / limits::GROUPS * groups,
+                Values::Upstreams => series / limits::UPSTREAMS * upstreams,
+                Values::Closed(_) | Values::Waited | Values::Text => series,
+            })
         };
         table.iter().map(of).sum()
     };
@@ -61,12 +59,13 @@ fn push_bound(page: &mut String, table: &[Metric]) {
     // Writing to a String cannot fail.
     write!(
         page,
-        "The number of time series is bounded: {} plus {} per upstream, at most {} (with {} upstreams).\n\
-         The histogram buckets are {} s.\n",
-        with(0),
-        with(1) - with(0),
-        with(limits::UPSTREAMS),
+        "The number of time series is bounded: {} plus {} per upstream and {} per group of upstreams.\n\
+         There are at most {} upstreams and {} groups. The histogram buckets are {} s.\n",
+        with(0, 0),
+        with(0, 1) - with(0, 0),
+        with(1, 0) - with(0, 0),
         limits::UPSTREAMS,
+        limits::GROUPS,
         bounds.join(", "),
     )
     .unwrap_or_default();
@@ -115,7 +114,7 @@ fn words(values: Values) -> Vec<&'static str> {
     match values {
         Values::Closed(values) => values.iter().map(|(word, _)| *word).collect(),
         Values::Waited => WAITED.iter().map(|outcome| outcome.label()).collect(),
-        Values::Upstreams | Values::Text => Vec::new(),
+        Values::Groups | Values::Upstreams | Values::Text => Vec::new(),
     }
 }
 
@@ -138,6 +137,9 @@ fn push_label(page: &mut String, (label, metrics): (Label, Vec<String>)) {
                 all.join(", ")
             )
             .unwrap_or_default();
+        }
+        Values::Groups => {
+            *page += "A group of upstreams: `default`, or the first suffix of a route.\n";
         }
         Values::Upstreams => {
             *page += "A configured upstream, written as in the log: `9.9.9.9@853#dns.quad9.net`.\n";

@@ -5,7 +5,7 @@
 
 use dotgate_core::{BUCKETS_MICROS, Count, WAITED, limits};
 
-use super::families::{OfCache, OfClients, OfProcess, OfUpstream, alone};
+use super::families::{OfCache, OfClients, OfGroup, OfProcess, OfUpstream, alone};
 
 /// What kind of metric one is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,6 +36,8 @@ pub enum Values {
     Closed(&'static [(&'static str, &'static str)]),
     /// Those of [`WAITED`].
     Waited,
+    /// The groups of the settings, as they are named in logs.
+    Groups,
     /// The upstreams of the settings, as they are named in logs.
     Upstreams,
     /// One text, fixed when the program is built.
@@ -48,6 +50,7 @@ impl Values {
         match self {
             Values::Closed(values) => values.len(),
             Values::Waited => WAITED.len(),
+            Values::Groups => limits::GROUPS,
             Values::Upstreams => limits::UPSTREAMS,
             Values::Text => 1,
         }
@@ -78,6 +81,8 @@ pub struct Metric {
 pub enum Source {
     /// Counters and gauges of clients.
     Clients(OfClients),
+    /// Counters and gauges of each group.
+    Groups(OfGroup),
     /// Counters and gauges of each upstream.
     Upstreams(OfUpstream),
     /// The cache.
@@ -112,12 +117,14 @@ impl Metric {
 /// Every metric there can be, in the order of the page.
 pub fn table() -> Vec<Metric> {
     let clients = OfClients::ALL.iter().map(|family| family.metric());
+    let groups = OfGroup::ALL.iter().map(|family| family.metric());
     let upstreams = OfUpstream::ALL.iter().map(|family| family.metric());
     let cache = OfCache::ALL.iter().map(|family| family.metric());
     let process = OfProcess::ALL.iter().map(|family| family.metric());
     let counts = Count::ALL.iter().filter_map(|count| alone(*count));
     clients
         .chain(cache)
+        .chain(groups)
         .chain(upstreams)
         .chain(counts)
         .chain(process)

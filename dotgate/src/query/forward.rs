@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 
 use super::client::{Asked, Response, ask, query};
 use crate::config::Config;
-use crate::upstreams::Upstreams;
+use crate::upstreams::{RouteNumbers, Upstreams};
 use crate::worker::{Order, Parts, Report, Worker};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -123,9 +123,14 @@ pub(super) fn ask_through_worker(
 
 /// What serving would have, for this process alone.
 fn settings(config: &Config, upstreams: &Upstreams) -> Settings {
+    let groups = RouteNumbers::default().assign(&[], config.groups(), upstreams);
     Settings {
         access: AccessList::new([IpNet::from(LOOPBACK)]),
-        ..crate::serve::settings(config, upstreams, crate::serve::DESCRIPTORS_AT_LEAST)
+        ..crate::serve::settings(
+            config,
+            &groups.unwrap_or_default(),
+            crate::serve::DESCRIPTORS_AT_LEAST,
+        )
     }
 }
 

@@ -8,7 +8,7 @@ use dotgate_core::{Settings, limits};
 use super::{Forwarder, StartError, refuse_loop, settings};
 use crate::config::{Config, UpstreamConfig};
 use crate::tls::Roots;
-use crate::upstreams::{Upstream, Upstreams};
+use crate::upstreams::{Group, Groups, RouteNumbers, Upstream, Upstreams};
 use crate::worker::{Order, Reconfiguration};
 
 /// Everything for another configuration, made and found to be right.
@@ -16,6 +16,7 @@ use crate::worker::{Order, Reconfiguration};
 pub struct Prepared {
     settings: Settings,
     upstreams: Upstreams,
+    groups: Groups,
     slots: Slots,
 }
 
@@ -27,13 +28,15 @@ impl Forwarder {
     pub fn prepare(&self, config: &Config, roots: &Roots) -> Result<Prepared, StartError> {
         refuse_loop(config, &self.addresses())?;
         let slots = self.slots.clone();
-        let (upstreams, slots) = slots.assign(&self.upstreams(), config.upstreams(), roots)?;
+        let (upstreams, groups) = (self.upstreams(), self.sources.groups());
+        let ((upstreams, groups), slots) = slots.assign_all(&upstreams, &groups, config, roots)?;
         Ok(Prepared {
             settings: Settings {
                 generation: slots.generation,
-                ..settings(config, &upstreams, self.descriptors)
+                ..settings(config, &groups, self.descriptors)
             },
             upstreams,
+            groups,
             slots,
         })
     }
@@ -43,10 +46,11 @@ impl Forwarder {
         let Prepared {
             settings,
             upstreams,
+            groups,
             slots,
         } = prepared;
         self.slots = slots;
-        self.sources.set_upstreams(Arc::clone(&upstreams));
+        self.sources.set_upstreams(Arc::clone(&upstreams), groups);
         self.order(Order::Reconfigure(Arc::new(Reconfiguration {
             settings: Arc::new(settings),
             upstreams,
@@ -62,6 +66,7 @@ pub(super) struct Slots {
     free: VecDeque<usize>,
     /// How often slots were assigned.
     generation: u32,
+    routes: RouteNumbers,
 }
 
 impl Default for Slots {
@@ -70,11 +75,26 @@ impl Default for Slots {
             labels: vec![String::new(); limits::UPSTREAM_SLOTS],
             free: (0..limits::UPSTREAM_SLOTS).collect(),
             generation: 0,
+            routes: RouteNumbers::default(),
         }
     }
 }
 
 impl Slots {
+    /// Makes the upstreams and the groups of a configuration.
+    pub(super) fn assign_all(
+        self,
+        upstreams: &[Arc<Upstream>],
+        groups: &[Arc<Group>],
+        config: &Config,
+        roots: &Roots,
+    ) -> Result<((Upstreams, Groups), Slots), StartError> {
+        let (upstreams, mut slots) = self.assign(upstreams, config.upstreams(), roots)?;
+        let groups = slots.routes.assign(groups, config.groups(), &upstreams);
+        let groups = groups.ok_or(StartError::RoutesUsedUp)?;
+        Ok(((upstreams, groups), slots))
+    }
+
     /// Makes the upstreams of a configuration, in their order. Of those in force until now the ones that are the same
     /// stay; the slots of the others become free.
     pub(super) fn assign(
@@ -129,11 +149,19 @@ mod tests {
     fn configured(network: u8) -> Vec<UpstreamConfig> {
         let hosts = (1..=limits::UPSTREAMS).map(|host| format!("192.0.{network}.{host}"));
         let hosts: Vec<String> = hosts.collect();
+        let mut groups = hosts
+            .chunks(limits::GROUP_UPSTREAMS)
+            .map(|group| group.join(","));
+        let default = groups.next().unwrap();
+        let routes = groups.enumerate();
+        let routes = routes.map(|(number, group)| format!("n{number}.example={group}"));
+        let routes: Vec<String> = routes.collect();
         let environment: Environment = [
             ("HOST", "127.0.0.1"),
             ("PORT", "0"),
-            ("DNS_HOST", &hosts.join(",")),
+            ("DNS_HOST", &default),
             ("DNS_PORT", "853"),
+            ("DOTGATE_ROUTES", &routes.join(" ")),
         ]
         .into_iter()
         .collect();

@@ -3,30 +3,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dotgate_core::{
-    AccessList, CacheSettings, ForwardedClasses, GroupSettings, LocalZone, LocalZones, Settings,
-};
+use dotgate_core::{AccessList, CacheSettings, ForwardedClasses, LocalZone, LocalZones, Settings};
 
 use dotgate_wire::{Question, rclass, rtype};
 
 use crate::config::{Amount, CacheConfig, Config, LocalName};
-use crate::upstreams::Upstream;
+use crate::upstreams::{Groups, route_table};
 
 /// What an engine needs of the configuration; bounds for all workers are divided among them.
-pub(crate) fn settings(config: &Config, upstreams: &[Arc<Upstream>], descriptors: u64) -> Settings {
+pub(crate) fn settings(config: &Config, groups: &Groups, descriptors: u64) -> Settings {
     let limits = config.connection_limits(descriptors);
     let workers = config.server().workers.get();
     let share = |all: u32| (all as usize).div_ceil(workers).max(1);
     let query = config.query();
     Settings {
         generation: 0,
-        groups: vec![GroupSettings::of_default_route(
-            upstreams
-                .iter()
-                .map(|upstream| upstream.settings())
-                .collect(),
-        )],
-        routes: Arc::default(),
+        groups: groups.iter().map(|group| group.settings()).collect(),
+        routes: Arc::new(route_table(groups)),
         probe: Question::new(config.probe(), rtype::NS, rclass::IN)
             .unwrap_or_else(|| Question::root(rtype::NS)),
         access: AccessList::new(config.allowed().iter().copied()),

@@ -30,6 +30,7 @@ mod prometheus;
 mod reload;
 mod rest;
 mod rolling;
+mod routes;
 mod signals;
 mod silence;
 mod snapshot;

@@ -23,14 +23,14 @@ use crate::world::wait::{BOUND, until};
 const MS: Duration = Duration::from_millis(1);
 
 /// A folder with the file of settings, and some upstreams that it may name.
-struct House {
+pub(crate) struct House {
     authority: TestAuthority,
-    upstreams: Vec<Upstream>,
+    pub(crate) upstreams: Vec<Upstream>,
     folder: TempDir,
 }
 
 impl House {
-    fn new(upstreams: usize) -> House {
+    pub(crate) fn new(upstreams: usize) -> House {
         let authority = TestAuthority::new().unwrap();
         let upstreams = (0..upstreams)
             .map(|_| Upstream::start(&authority))
@@ -44,7 +44,7 @@ impl House {
         house
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
@@ -53,7 +53,7 @@ impl House {
     }
 
     /// What a file says that names these upstreams, with further lines.
-    fn text(&self, upstreams: &[usize], more: &str) -> String {
+    pub(crate) fn text(&self, upstreams: &[usize], more: &str) -> String {
         let names = upstreams
             .iter()
             .map(|number| self.upstreams[*number].written());
@@ -66,11 +66,11 @@ impl House {
         )
     }
 
-    fn write(&self, upstreams: &[usize], more: &str) {
+    pub(crate) fn write(&self, upstreams: &[usize], more: &str) {
         fs::write(self.path("conf"), self.text(upstreams, more)).unwrap();
     }
 
-    fn serve(&self, variables: &[(&str, &str)]) -> Program {
+    pub(crate) fn serve(&self, variables: &[(&str, &str)]) -> Program {
         let mut command = command(variables);
         command.arg("--config").arg(self.path("conf"));
         command.stdin(Stdio::null()).stdout(Stdio::null());
@@ -83,11 +83,11 @@ impl House {
 }
 
 /// A file that nobody watches: tests send the signal.
-const UNWATCHED: &str = "[config]\nwatch = false\n";
+pub(crate) const UNWATCHED: &str = "[config]\nwatch = false\n";
 
 const TAKEN: &str = "configuration reloaded";
 
-fn reload(program: &Program) {
+pub(crate) fn reload(program: &Program) {
     program.signal("HUP");
     program.wait_for_line(TAKEN);
 }

@@ -286,7 +286,7 @@ impl Kind for FolderPaths {
 }
 
 /// Reads the items of a comma-separated list, of which there must be 1 to `most`.
-fn items<T>(
+pub(in crate::config) fn items<T>(
     text: &str,
     most: usize,
     read: impl Fn(&str) -> Result<T, Fault>,

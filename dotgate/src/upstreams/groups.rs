@@ -1,0 +1,132 @@
+//! The groups of upstreams as all workers share them, and the numbers of their routes.
+
+use std::sync::Arc;
+
+use dotgate_core::{GroupCounters, GroupSettings, HealthState, RouteId, RouteTable};
+
+use super::Upstream;
+use crate::config::{GroupConfig, Suffix};
+
+/// All groups, that of the default route first.
+pub type Groups = Arc<[Arc<Group>]>;
+
+/// One group of upstreams, with the names that are asked there.
+#[derive(Debug)]
+pub struct Group {
+    config: GroupConfig,
+    route: RouteId,
+    upstreams: Vec<Arc<Upstream>>,
+    counters: Arc<GroupCounters>,
+}
+
+impl Group {
+    /// How logs and metrics call it.
+    pub fn label(&self) -> &str {
+        &self.config.label
+    }
+
+    /// The names that are asked there; none for the default group, which has all others.
+    pub fn suffixes(&self) -> &[Suffix] {
+        &self.config.suffixes
+    }
+
+    /// Its upstreams, in order of preference.
+    pub fn upstreams(&self) -> &[Arc<Upstream>] {
+        &self.upstreams
+    }
+
+    /// Whether it is the group of the default route.
+    pub fn is_default(&self) -> bool {
+        self.route == RouteId::DEFAULT
+    }
+
+    /// Whether an upstream of it is not down.
+    pub fn is_up(&self) -> bool {
+        let mut upstreams = self.upstreams.iter();
+        upstreams.any(|upstream| upstream.health().state() != HealthState::Down)
+    }
+
+    /// What is counted of it.
+    pub fn counters(&self) -> &Arc<GroupCounters> {
+        &self.counters
+    }
+
+    /// What engines need to know of it.
+    pub(crate) fn settings(&self) -> GroupSettings {
+        let upstreams = self.upstreams.iter().map(|upstream| upstream.settings());
+        GroupSettings {
+            route: self.route,
+            label: self.label().into(),
+            upstreams: upstreams.collect(),
+            counters: Arc::clone(&self.counters),
+        }
+    }
+}
+
+/// What engines need to know to find the group of a name.
+pub(crate) fn route_table(groups: &Groups) -> RouteTable {
+    let numbered = groups.iter().enumerate();
+    RouteTable::new(numbered.flat_map(|(place, group)| {
+        let zones = group.suffixes().iter().flat_map(Suffix::zones);
+        zones.map(move |zone| (zone.clone(), place))
+    }))
+}
+
+/// Which numbers routes have had. A group has the same one as long as its label and its upstreams are the same, and no
+/// other group ever has it: what was cached for a group is out of reach once it means something else.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct RouteNumbers {
+    last: u16,
+}
+
+impl RouteNumbers {
+    /// The most numbers that routes may have had.
+    const MOST: u16 = u16::MAX - 1;
+
+    /// Makes the groups of a configuration. Of those in force until now the ones that are the same stay. None if there is
+    /// no number left.
+    pub(crate) fn assign(
+        &mut self,
+        before: &[Arc<Group>],
+        configured: &[GroupConfig],
+        upstreams: &[Arc<Upstream>],
+    ) -> Option<Groups> {
+        let mut groups = Vec::new();
+        for (place, config) in configured.iter().enumerate() {
+            let is_same = |group: &&Arc<Group>| {
+                let held = &group.config;
+                held.label == config.label && held.upstreams == config.upstreams
+            };
+            let same = match place {
+                0 => before.first(),
+                _ => before.iter().skip(1).find(is_same),
+            };
+            let route = match (same, place) {
+                (Some(same), _) => same.route,
+                (None, 0) => RouteId::DEFAULT,
+                (None, _) => self.next()?,
+            };
+            let in_order = config.upstreams.iter().filter_map(|config| {
+                let mut all = upstreams.iter();
+                all.find(|upstream| upstream.config() == config).cloned()
+            });
+            groups.push(Arc::new(Group {
+                config: config.clone(),
+                route,
+                upstreams: in_order.collect(),
+                counters: same
+                    .map(|same| Arc::clone(&same.counters))
+                    .unwrap_or_default(),
+            }));
+        }
+        Some(groups.into())
+    }
+
+    fn next(&mut self) -> Option<RouteId> {
+        self.last = self
+            .last
+            .checked_add(1)
+            .filter(|last| *last <= Self::MOST)?;
+        Some(RouteId(self.last))
+    }
+}

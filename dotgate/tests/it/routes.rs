@@ -1,0 +1,107 @@
+//! Names with a route go to the upstreams of their group over TLS, and to no others, also when these fail and when a reload
+//! changes the routes.
+
+use std::fs;
+
+use domain::base::iana::Rcode;
+use dotgate::demo::certificates::TestAuthority;
+use dotgate_core::Count;
+
+use crate::reload::{House, UNWATCHED, reload};
+use crate::world::World;
+use crate::world::client::Client;
+use crate::world::upstream::{Opening, Step, Upstream};
+
+/// The first upstream is the public one, the second that of `corp.test`, `home.arpa` and 10.0.0.0/8.
+fn world() -> World {
+    let authority = TestAuthority::new().unwrap();
+    let upstreams = [0, 1].map(|_| Upstream::start(&authority));
+    let [public, private] = upstreams.each_ref().map(Upstream::written);
+    let routes = format!("corp.test,10.0.0.0/8,home.arpa={private}");
+    let variables = [("DNS_HOST", &*public), ("DOTGATE_ROUTES", &*routes)];
+    World::of(authority, upstreams.into(), &variables)
+}
+
+#[test]
+fn each_name_is_sent_to_the_upstream_of_its_route() {
+    let world = world();
+    let mut client = world.udp();
+    for name in [
+        "www.corp.test",
+        "corp.test",
+        "nas.home.arpa",
+        "1.2.0.10.in-addr.arpa",
+    ] {
+        client.ask(name).assert_right();
+        assert_eq!(world.upstreams[1].queries_for(name), 1, "{name}");
+        assert_eq!(world.upstreams[0].queries_for(name), 0, "{name}");
+    }
+    for name in ["www.example.test", "mycorp.test", "corp.test.example"] {
+        client.ask(name).assert_right();
+        assert_eq!(world.upstreams[0].queries_for(name), 1, "{name}");
+        assert_eq!(world.upstreams[1].queries_for(name), 0, "{name}");
+    }
+    let counted = |group: &str| {
+        let series = "dotgate_group_queries_total";
+        world.metric(&format!(
+            "{series}{{group=\"{group}\",outcome=\"answered\"}}"
+        ))
+    };
+    assert_eq!(counted("corp.test"), Some(4.0));
+    assert_eq!(counted("default"), Some(3.0));
+}
+
+#[test]
+fn a_private_name_fails_when_its_server_is_down_and_never_goes_elsewhere() {
+    let world = world();
+    let mut client = world.udp();
+    client.ask("before.corp.test").assert_right();
+    world.upstreams[1].script(|script| {
+        script.all = vec![Step::Hold];
+        script.opening = Opening::Close;
+    });
+    world.upstreams[1].freeze_all();
+    for name in ["a.corp.test", "b.corp.test"] {
+        let response = client.ask(name);
+        assert_eq!(response.rcode, Rcode::SERVFAIL, "{name}");
+        assert_eq!(world.upstreams[0].queries_for(name), 0, "it leaked");
+    }
+    client.ask("www.example.test").assert_right();
+    assert_eq!(world.count(Count::Failed), 2);
+    let failed = "dotgate_group_queries_total{group=\"corp.test\",outcome=\"failed\"}";
+    assert_eq!(world.metric(failed), Some(2.0));
+}
+
+#[test]
+fn a_reload_that_moves_a_suffix_makes_what_was_cached_for_it_unreachable() {
+    let house = House::new(3);
+    let route = |number: usize| {
+        let upstream = house.upstreams[number].written();
+        format!("[[route]]\nsuffixes = [\"corp.test\"]\nupstreams = [{upstream:?}]\n{UNWATCHED}")
+    };
+    house.write(&[0], &route(1));
+    let program = house.serve(&[]);
+    let mut client = Client::udp(program.address());
+    let mut ask = |expected: [usize; 3]| {
+        client.ask("www.corp.test").assert_right();
+        let asked = [0, 1, 2].map(|number| house.upstreams[number].queries_for("www.corp.test"));
+        assert_eq!(asked, expected);
+    };
+    ask([0, 1, 0]);
+    ask([0, 1, 0]);
+    house.write(&[0], &route(2));
+    reload(&program);
+    ask([0, 1, 1]);
+    house.write(&[0], UNWATCHED);
+    reload(&program);
+    ask([1, 1, 1]);
+    house.write(&[0], &route(1));
+    reload(&program);
+    ask([1, 2, 1]);
+    // A route that is wrong changes nothing.
+    let wrong = route(2) + "[[route]]\nsuffixes = [\"corp.test\"]\nupstreams = [\"10.0.0.1\"]\n";
+    fs::write(house.path("conf"), house.text(&[0], &wrong)).unwrap();
+    program.signal("HUP");
+    program.wait_for_line("the suffix corp.test has two routes");
+    ask([1, 2, 1]);
+}

@@ -174,7 +174,8 @@ fn every_line_of_the_log_and_every_error_that_the_page_shows_is_one_of_the_progr
 fn source() -> String {
     let mut text = String::new();
     for path in [
-        "dotgate/src/control/telling.rs",
+        "dotgate/src/control/log_events.rs",
+        "dotgate/src/log/messages.rs",
         "dotgate/src/run.rs",
         "dotgate-core/src/failure.rs",
     ] {

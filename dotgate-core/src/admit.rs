@@ -1,14 +1,16 @@
 //! Stage `admit`: may this client ask, and this often?
 //!
 //! Stands between `query` and `route`. Owns the access list; `admit::quotas` has the number of queries each client
-//! address has in flight. Never looks into a message. Limits: `Settings::queries_max` and
+//! address has in flight, `admit::malformed` who sends malformed messages over TCP. Never looks into a message. Limits: `Settings::queries_max` and
 //! `queries_per_client_max`; an IPv6 client is its /64, which one host can hold alone.
 
+mod malformed;
 mod quotas;
 
 use std::hash::Hasher;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+pub use self::malformed::MalformedClients;
 pub use self::quotas::Quotas;
 pub(crate) use self::quotas::Via;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};

@@ -19,7 +19,7 @@ use dotgate_wire::{Query, write_shortened};
 
 pub(crate) use self::deliver::Relayed;
 use self::limit_log::LimitLog;
-use crate::admit::{ClientId, Quotas};
+use crate::admit::{ClientId, MalformedClients, Quotas};
 use crate::counters::Count;
 use crate::counters::labels::{ClientTransport, Limit};
 use crate::exchange::{Client, Waiter};
@@ -62,6 +62,7 @@ pub(crate) struct Clients {
     worker: usize,
     memory: Arc<ClientMemory>,
     quotas: Arc<Quotas>,
+    malformed: Arc<MalformedClients>,
     streams: Streams,
     /// What the links to clients carry.
     path_limits: PathLimits,
@@ -83,13 +84,14 @@ impl Clients {
         worker: usize,
         (settings, tally): (Arc<Settings>, Tally),
         memory: Arc<ClientMemory>,
-        quotas: Arc<Quotas>,
+        (quotas, malformed): (Arc<Quotas>, Arc<MalformedClients>),
         keys: (u64, u64),
     ) -> Clients {
         Clients {
             tally,
             worker,
             quotas,
+            malformed,
             streams: Streams::new(&settings, keys, worker, Arc::clone(&memory)),
             path_limits: PathLimits::default(),
             outbox: Outbox::default(),

@@ -16,7 +16,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use self::drive::{Io, carry_out, drive};
-use crate::admit::Quotas;
+use crate::admit::{MalformedClients, Quotas};
 use crate::cache::{Cache, CacheStage};
 use crate::clients::Clients;
 use crate::counters::{Counters, Gauge};
@@ -42,6 +42,8 @@ pub struct Shared {
     pub flights: Arc<Flights>,
     /// The memory that clients cost.
     pub memory: Arc<ClientMemory>,
+    /// The clients that send malformed messages over TCP.
+    pub malformed: Arc<MalformedClients>,
     /// The questions that proved harmful.
     pub quarantine: Arc<Quarantine>,
     /// The queries that clients have in flight.
@@ -61,6 +63,7 @@ impl Shared {
             cache: Arc::new(Cache::new(0, (0, 0))),
             flights: Arc::new(Flights::new(1)),
             memory: Arc::new(ClientMemory::new(1)),
+            malformed: Arc::new(MalformedClients::new()),
             quarantine: Arc::new(Quarantine::new()),
             quotas: Arc::new(Quotas::new((0, 0))),
         }
@@ -107,6 +110,7 @@ impl Engine {
             cache,
             flights,
             memory,
+            malformed,
             quarantine,
             quotas,
         } = shared;
@@ -118,7 +122,13 @@ impl Engine {
         let (for_clients, for_upstreams) = (to_own(), to_own());
         let cache = CacheStage::new(cache, Arc::clone(&settings));
         Engine {
-            clients: Clients::new(number, for_clients, memory, quotas, client_keys),
+            clients: Clients::new(
+                number,
+                for_clients,
+                memory,
+                (quotas, malformed),
+                client_keys,
+            ),
             groups: Groups::new(&settings),
             exchanges: Exchanges::new(number, flights, query_keys),
             upstreams: Upstreams::new(for_upstreams, random, cache.hasher(), quarantine),

@@ -52,7 +52,7 @@ mod verdict;
 mod waiting;
 mod zones;
 
-pub use admit::{AccessList, Quotas};
+pub use admit::{AccessList, MalformedClients, Quotas};
 pub use alert::Alert;
 pub use cache::Cache;
 pub use counters::{

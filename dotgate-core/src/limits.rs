@@ -217,6 +217,22 @@ pub const STREAM_EMPTY_FRAMES: u32 = 2;
 /// needs two or three.
 pub const STREAM_REJECTED: u32 = 5;
 
+/// Connections with malformed messages after which an address may open no more than [`PACED_STREAMS`] in
+/// [`PACED_STREAMS_PER`]: so many that one broken program does not slow down others behind the same address.
+pub const MALFORMED_STREAMS: u32 = 5;
+
+/// Such connections count until there was none for this long.
+pub const MALFORMED_FOR: Duration = Duration::from_secs(10);
+
+/// Addresses at most of which that is remembered.
+pub const MALFORMED_CLIENTS: usize = 1_024;
+
+/// Connections that an address with malformed messages may open in [`PACED_STREAMS_PER`].
+pub const PACED_STREAMS: u32 = 5;
+
+/// The time in which [`PACED_STREAMS`] may be opened.
+pub const PACED_STREAMS_PER: Duration = Duration::from_secs(1);
+
 /// What goes on, such as queries turned away at a limit, is told to the log this often.
 pub const TELL_AGAIN_AFTER: Duration = Duration::from_secs(10);
 

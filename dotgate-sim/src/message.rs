@@ -47,6 +47,8 @@ pub struct QueryForm {
     pub checking_disabled: bool,
     /// The RD bit.
     pub recursion_desired: bool,
+    /// The opcode.
+    pub opcode: u8,
 }
 
 impl Default for QueryForm {
@@ -58,6 +60,7 @@ impl Default for QueryForm {
             dnssec_ok: false,
             checking_disabled: false,
             recursion_desired: true,
+            opcode: 0,
         }
     }
 }
@@ -121,7 +124,7 @@ pub fn wire_name(text: &str) -> Vec<u8> {
 /// A client's query for `name`, written as given, letter case included.
 pub fn query(id: u16, name: &str, form: &QueryForm) -> Vec<u8> {
     let mut message = id.to_be_bytes().to_vec();
-    message.push(u8::from(form.recursion_desired));
+    message.push(form.opcode << 3 | u8::from(form.recursion_desired));
     message.push(u8::from(form.checking_disabled) << 4);
     message.extend([0, 1, 0, 0, 0, 0, 0, u8::from(form.edns.is_some())]);
     message.extend(wire_name(name));

@@ -218,6 +218,12 @@ impl Simulator {
         number
     }
 
+    /// A client sends the same query again, by UDP from the same port.
+    pub fn ask_again(&mut self, query: usize) {
+        let latency = self.net.random.time(CLIENT_LATENCY);
+        self.net.arrange_in(latency, Event::Datagram(query));
+    }
+
     /// A client connects by TCP. Returns the number of its connection.
     pub fn open_stream(&mut self, worker: usize, peer: IpAddr) -> usize {
         self.net.open_stream(worker, peer)

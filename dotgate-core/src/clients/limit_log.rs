@@ -90,6 +90,7 @@ impl Clients {
             Limit::QueriesPerClient => self.settings.queries_per_client_max,
             Limit::Streams => self.settings.streams_max,
             Limit::StreamsPerClient => self.settings.streams_per_client_max,
+            Limit::StreamsMalformed => limits::PACED_STREAMS as usize,
             Limit::ClientMemory => self.settings.client_memory,
             Limit::UdpRelease | Limit::Descriptors => 0,
         }

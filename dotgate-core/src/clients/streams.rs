@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use super::{Clients, Handled};
+use crate::admit::ClientId;
 use crate::counters::Count;
 use crate::counters::labels::{Limit, StreamEnd};
 use crate::frames::Frames;
@@ -18,6 +19,10 @@ impl Clients {
     pub(crate) fn open_stream(&mut self, now: Moment, peer: IpAddr) -> Option<StreamKey> {
         if !self.settings.access.allows(peer) {
             self.tally.count(Count::ClientsRefused);
+            return None;
+        }
+        if !self.may_reconnect(now, peer) {
+            self.refuse_stream(now, peer, Limit::StreamsMalformed);
             return None;
         }
         if self.streams.len() >= self.settings.streams_max
@@ -39,6 +44,13 @@ impl Clients {
             None => self.refuse_stream(now, peer, Limit::Streams),
         }
         opened
+    }
+
+    /// Whether a client that may have sent malformed messages on other connections may open one more.
+    fn may_reconnect(&self, now: Moment, peer: IpAddr) -> bool {
+        self.settings.exempt.allows(peer)
+            || cfg!(planted = "malformed-clients-reconnect-at-will")
+            || self.malformed.may_open(now, ClientId::of(peer))
     }
 
     fn refuse_stream(&mut self, now: Moment, peer: IpAddr, limit: Limit) {
@@ -85,8 +97,13 @@ impl Clients {
             Handled::Answered => {}
             Handled::Rejected { is_cut_short } => {
                 stream.rejected += 1;
+                if stream.rejected == 1 {
+                    self.malformed.note(now, ClientId::of(stream.peer));
+                }
+                let is_too_many = stream.rejected >= limits::STREAM_REJECTED
+                    && !cfg!(planted = "malformed-messages-are-borne");
                 // One that ends too early was framed wrongly, and so is what follows it.
-                if is_cut_short || stream.rejected >= limits::STREAM_REJECTED {
+                if is_cut_short || is_too_many {
                     // Closed once it has its responses.
                     stream.has_ended = true;
                     stream.end = StreamEnd::Malformed;
@@ -97,6 +114,9 @@ impl Clients {
                 // Without a header the framing is lost (RFC 1035 section 4.2.2); one empty frame is forgiven.
                 stream.empty_frames += 1;
                 if !message.is_empty() || stream.empty_frames >= limits::STREAM_EMPTY_FRAMES {
+                    if stream.rejected == 0 {
+                        self.malformed.note(now, ClientId::of(stream.peer));
+                    }
                     self.tally.count(Count::StreamsCutOff);
                     self.close_stream(key, StreamEnd::Framing);
                 }

@@ -283,6 +283,8 @@ labels! {
     Streams = "streams",
     /// Client TCP connections from one address.
     StreamsPerClient = "streams_per_client",
+    /// New TCP connections of an address that sent malformed messages on several.
+    StreamsMalformed = "streams_malformed",
     /// Memory used for clients: connections, incomplete queries and unread responses.
     ClientMemory = "client_memory",
     /// UDP responses sent without records (TC), because they were late or too many became ready for one address.

@@ -148,12 +148,24 @@ impl Reader<'_> {
                 ask.dnssec_ok = true;
             } else if self.line.takes("CD") {
                 ask.checking_disabled = true;
+            } else if self.line.takes("OPCODE") {
+                ask.opcode = self.line.read("an opcode below 16", |word| {
+                    word.parse().ok().filter(|opcode| *opcode < 16)
+                })?;
             } else if self.line.takes("AT_WORKER") {
                 ask.worker = Some(self.worker()?);
+            } else if self.line.takes("REPEATED") {
+                ask.repeats = self.line.number()? as u32;
+                self.line.expect("TIMES")?;
             } else {
-                let expected = "BY, FROM_MANY_ADDRESSES, TYPE, DO, CD, AT_WORKER or nothing more";
+                let expected = "BY, FROM_MANY_ADDRESSES, TYPE, DO, CD, OPCODE, AT_WORKER, REPEATED or nothing more";
                 return Err(self.line.mistake(expected));
             }
+        }
+        if ask.repeats > 0 && matches!(ask.by, By::Client(_)) {
+            return Err(self
+                .line
+                .mistake("no REPEATED beside BY: nothing is repeated over TCP"));
         }
         Ok(())
     }
@@ -200,7 +212,7 @@ impl Reader<'_> {
     fn client(&mut self) -> Result<Step, Mistake> {
         let at_name = self.line.clone();
         let name = self.line.word("the name of a client")?.to_owned();
-        let expected = "CONNECTS, SENDS_HALF_A_QUERY, STOPS_READING, READS_AGAIN, ENDS or LEAVES";
+        let expected = "CONNECTS, SENDS_HALF_A_QUERY, SENDS_MALFORMED, STOPS_READING, READS_AGAIN, ENDS or LEAVES";
         let at_deed = self.line.clone();
         let deed = match self.line.word(expected)? {
             "CONNECTS" => {
@@ -212,6 +224,9 @@ impl Reader<'_> {
                 }
             }
             "SENDS_HALF_A_QUERY" => ClientDeed::SendsHalfAQuery,
+            "SENDS_MALFORMED" => ClientDeed::SendsMalformed {
+                times: self.times()?.unwrap_or(1),
+            },
             "STOPS_READING" => ClientDeed::StopsReading,
             "READS_AGAIN" => ClientDeed::ReadsAgain,
             "ENDS" => ClientDeed::Ends,
@@ -257,6 +272,8 @@ impl Ask {
             rtype: message::A,
             dnssec_ok: false,
             checking_disabled: false,
+            opcode: 0,
+            repeats: 0,
             worker: None,
         }
     }

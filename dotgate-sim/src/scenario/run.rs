@@ -216,6 +216,7 @@ impl<'s> Run<'s> {
             edns: Some(1_232),
             dnssec_ok: ask.dnssec_ok,
             checking_disabled: ask.checking_disabled,
+            opcode: ask.opcode,
             ..QueryForm::default()
         };
         let query = message::query(number as u16, &name, &form);
@@ -226,7 +227,7 @@ impl<'s> Run<'s> {
         let peer = |host: usize, port: usize| {
             SocketAddr::new(address(host), 1_024 + (port % 60_000) as u16)
         };
-        match &ask.by {
+        let query = match &ask.by {
             By::Udp => self.sim.ask(worker, peer(0, number), query),
             By::ManyAddresses => {
                 // The first address is that of the one client.
@@ -241,6 +242,9 @@ impl<'s> Run<'s> {
                 self.sim.ask_on(stream, query, Segments::Whole)
             }
         };
+        for _ in 0..ask.repeats {
+            self.sim.ask_again(query);
+        }
     }
 
     fn befall(&mut self, upstream: usize, deed: &Deed) {
@@ -320,6 +324,11 @@ impl<'s> Run<'s> {
                     framed.truncate(framed.len() / 2);
                     self.sim.send_on(stream, framed);
                 }
+                ClientDeed::SendsMalformed { times } => {
+                    for number in 0..times {
+                        self.sim.send_on(stream, malformed(number));
+                    }
+                }
                 ClientDeed::StopsReading => self.sim.read_on(stream, false),
                 ClientDeed::ReadsAgain => self.sim.read_on(stream, true),
                 ClientDeed::Ends => self.sim.end_stream(stream),
@@ -345,6 +354,22 @@ impl<'s> Run<'s> {
         wrong.extend(self.sim.record().violations.iter().cloned());
         self.failures.extend(wrong);
     }
+}
+
+/// A framed message that is no query.
+fn malformed(number: u32) -> Vec<u8> {
+    let form = QueryForm {
+        opcode: 2,
+        ..QueryForm::default()
+    };
+    let mut message = message::query(number as u16, "malformed.example", &form);
+    if number % 2 == 1 {
+        message = message::query(number as u16, "", &QueryForm::default());
+        // A header without a question.
+        message.truncate(12);
+        message[5] = 0;
+    }
+    message::frame(&message)
 }
 
 /// One of 250 addresses of clients.

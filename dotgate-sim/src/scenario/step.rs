@@ -46,6 +46,9 @@ pub(super) struct Ask {
     pub(super) rtype: u16,
     pub(super) dnssec_ok: bool,
     pub(super) checking_disabled: bool,
+    pub(super) opcode: u8,
+    /// How often each query comes again, over UDP from the same port and with the same ID.
+    pub(super) repeats: u32,
     /// The worker that is asked; each in turn if none is named.
     pub(super) worker: Option<usize>,
 }
@@ -98,6 +101,10 @@ pub(super) enum ClientDeed {
         from_one_address: bool,
     },
     SendsHalfAQuery,
+    /// So many messages that no query is: every second one has no question, the others another opcode.
+    SendsMalformed {
+        times: u32,
+    },
     StopsReading,
     ReadsAgain,
     /// It has sent its last octet and still reads.

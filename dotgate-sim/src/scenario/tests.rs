@@ -328,7 +328,7 @@ fn waits_of_nine_queries_in_ten_and_stale_answers_are_figures() {
         UPSTREAM a DIES\n\
         QUERY late.example\n\
         TIME_PASSES 5s\n\
-        CHECK_USUAL_WAIT >= 4s\n";
+        CHECK_USUAL_WAIT >= 3s\n";
     let scenario = Scenario::read("x.scenario", text).unwrap();
     assert_eq!(run(&scenario, 1, false).failures, [""; 0]);
 }

@@ -308,6 +308,7 @@ const PLAIN: QueryForm = QueryForm {
     dnssec_ok: false,
     checking_disabled: false,
     recursion_desired: true,
+    opcode: 0,
 };
 
 fn form(random: &mut Random) -> QueryForm {

@@ -249,6 +249,10 @@ fn effect_of(limit: Limit) -> (Option<&'static str>, &'static str) {
             Some("DOTGATE_TCP_CONNECTIONS_PER_CLIENT_MAX"),
             "TCP connections of one client; further ones were closed at once",
         ),
+        Limit::StreamsMalformed => (
+            None,
+            "TCP connections per second of one client that sends malformed messages; further ones were closed at once",
+        ),
         Limit::ClientMemory => (
             Some("DOTGATE_SERVER_CLIENT_MEMORY"),
             "memory for TCP clients that do not read their responses or have many connections; some were closed",

@@ -1,7 +1,9 @@
 use super::lab::{Lab, MS, SECOND, framed, query, query_with_edns};
+use crate::admit::AccessList;
 use crate::counters::Count;
-use crate::counters::labels::StreamEnd;
+use crate::counters::labels::{Limit, StreamEnd};
 use crate::limits;
+use crate::outbox::Event;
 
 impl Lab {
     /// The IDs of the responses written to the client's connection.
@@ -283,4 +285,47 @@ fn keepalive_is_told_to_clients_with_edns_alone() {
         .collect();
     assert_eq!(places.len(), 1);
     assert!(places[0] > lab.stream_bytes.len() / 2);
+}
+
+#[test]
+fn a_client_that_reconnects_with_malformed_messages_is_paced_unless_it_is_exempt() {
+    for (is_exempt, opened) in [(false, limits::PACED_STREAMS as usize), (true, 50)] {
+        let mut settings = super::lab::settings(1);
+        if is_exempt {
+            settings.exempt = AccessList::new(["192.0.2.9/32".parse().unwrap()]);
+        }
+        let mut lab = Lab::with(settings);
+        for framing_is_lost in [true, false, true, false, true] {
+            let stream = lab.connect();
+            let garbage = if framing_is_lost { 11 } else { 20 };
+            lab.stream_send(stream, &framed(&query(1, "a.example")[..garbage]));
+            assert_eq!(lab.closed_streams.last(), Some(&stream));
+        }
+        // The process is one client's target as a whole, whichever worker takes its connection.
+        let mut other = Lab::beside(&lab);
+        let connect = |lab: &mut Lab| {
+            let stream = lab.connect_from("192.0.2.9");
+            stream.map(|stream| lab.engine.stream_closed(stream))
+        };
+        let got = (0..50).filter(|n| {
+            let lab = if n % 2 == 0 { &mut lab } else { &mut other };
+            connect(lab).is_some()
+        });
+        assert_eq!(got.count(), opened);
+        let counters = [&lab, &other].map(|lab| lab.engine.counters().clients());
+        let refused = counters.map(|clients| clients.limits(Limit::StreamsMalformed));
+        assert_eq!(refused[0] + refused[1], 50 - opened as u64);
+        assert!(lab.connect_from("192.0.2.10").is_some());
+        let hit = |event: &Event| {
+            matches!(
+                event,
+                Event::LimitHit {
+                    limit: Limit::StreamsMalformed,
+                    max: 5,
+                    ..
+                }
+            )
+        };
+        assert_eq!(lab.events.iter().any(hit), !is_exempt);
+    }
 }

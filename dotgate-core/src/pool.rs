@@ -75,11 +75,19 @@ impl Pools {
         &self,
         group: &GroupSettings,
     ) -> impl Iterator<Item = (usize, &Pool)> + Clone {
-        group.upstreams.iter().filter_map(|upstream| {
-            let pool = self.get(upstream.slot)?;
-            let may_be_asked = pool.is_of(upstream) && self.is_configured(upstream.slot);
-            may_be_asked.then_some((upstream.slot, pool))
-        })
+        let strangers: &[usize] = match cfg!(planted = "questions-leave-their-group") {
+            true => &self.configured,
+            false => &[],
+        };
+        let strangers = strangers.iter().map(|slot| (*slot, self.get(*slot)));
+        let own = group.upstreams.iter().map(|upstream| {
+            let pool = self.get(upstream.slot);
+            let may_be_asked =
+                |pool: &&Pool| pool.is_of(upstream) && self.is_configured(upstream.slot);
+            (upstream.slot, pool.filter(may_be_asked))
+        });
+        let all = own.chain(strangers);
+        all.filter_map(|(slot, pool)| Some((slot, pool?)))
     }
 
     /// The health of these.

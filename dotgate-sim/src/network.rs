@@ -95,6 +95,8 @@ pub(crate) struct Network {
     /// Workers that something has arrived for.
     pub(crate) woken: Vec<usize>,
     pub(crate) record: Record,
+    /// The upstream that must not be asked a routed name.
+    pub(crate) bystander: Option<usize>,
 }
 
 impl Network {
@@ -117,6 +119,7 @@ impl Network {
             has_descriptors: true,
             woken: Vec::new(),
             record,
+            bystander: None,
         }
     }
 

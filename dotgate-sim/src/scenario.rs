@@ -11,7 +11,7 @@ mod words;
 
 pub(crate) use report::cells;
 pub use report::{Elsewhere, table};
-pub use run::{Outcome, run};
+pub use run::{Outcome, run, run_routed};
 pub use words::Mistake;
 
 #[cfg(test)]

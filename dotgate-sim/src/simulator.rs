@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use dotgate_core::{
     AccessList, Cache, CacheSettings, ClientMemory, Count, Flights, ForwardedClasses,
-    GroupSettings, HealthState, LocalZones, Moment, Quotas, SessionEnd, Settings, Shared,
-    UpstreamSettings,
+    GroupSettings, HealthState, LocalZones, Moment, Quotas, RouteId, RouteTable, SessionEnd,
+    Settings, Shared, UpstreamSettings,
 };
 use ipnet::IpNet;
 
@@ -30,6 +30,9 @@ pub struct Plan {
     pub settings: Settings,
     /// The upstreams, in the order of the settings.
     pub upstreams: Vec<Script>,
+    /// Whether the upstreams are those of a route, which has all names that clients ask, and the default group has another
+    /// upstream: a good one, which must not be asked one of these names.
+    pub is_routed: bool,
     /// How many workers, each with an engine of its own; they share the upstreams' health.
     pub workers: usize,
     /// The size of the cache that they share, in octets.
@@ -47,6 +50,7 @@ impl Plan {
             seed,
             settings: settings(upstreams.len()),
             upstreams,
+            is_routed: false,
             workers: 1,
             cache_bytes: 0,
             lag: Span::exactly(Duration::ZERO),
@@ -87,6 +91,19 @@ pub fn settings(upstreams: usize) -> Settings {
     }
 }
 
+/// Makes the upstreams those of a route for [`ROUTED`], and gives the default group one of its own.
+fn give_route(settings: &mut Settings) {
+    let private = std::mem::take(&mut settings.groups[0].upstreams);
+    let public = UpstreamSettings::new(private.len(), "public");
+    settings.groups[0].upstreams.push(public);
+    let group = GroupSettings::new(RouteId(1), "private", private);
+    settings.groups.push(group);
+    settings.routes = Arc::new(RouteTable::new([(ROUTED.into(), 1)]));
+}
+
+/// The suffix of all names that clients ask, in wire format.
+pub(crate) const ROUTED: &[u8] = b"\x07example\0";
+
 /// The program's own settings of the cache.
 pub fn cache_settings() -> CacheSettings {
     CacheSettings {
@@ -107,6 +124,8 @@ pub fn cache_settings() -> CacheSettings {
 pub struct Simulator {
     net: Network,
     workers: Vec<Worker>,
+    /// Those of the plan.
+    upstreams: usize,
     settings: Arc<Settings>,
     lag: Span,
 }
@@ -122,7 +141,13 @@ impl Simulator {
             quotas: Arc::new(Quotas::new((3, 4))),
             ..Shared::alone()
         };
-        let settings = Arc::new(plan.settings);
+        let (mut settings, mut scripts) = (plan.settings, plan.upstreams);
+        let upstreams = scripts.len();
+        if plan.is_routed {
+            give_route(&mut settings);
+            scripts.push(Script::good());
+        }
+        let settings = Arc::new(settings);
         let workers = (0..plan.workers)
             .map(|number| {
                 Worker::new(
@@ -134,11 +159,15 @@ impl Simulator {
                 )
             })
             .collect();
-        let record = Record::new(plan.upstreams.len(), plan.with_log);
-        let upstreams = plan.upstreams.into_iter().map(Upstream::new).collect();
+        let record = Record::new(scripts.len(), plan.with_log);
+        let bystander = plan.is_routed.then_some(upstreams);
+        let all = scripts.into_iter().map(Upstream::new).collect();
+        let mut net = Network::new(BEGINNING, random, all, plan.workers, record);
+        net.bystander = bystander;
         Simulator {
-            net: Network::new(BEGINNING, random, upstreams, plan.workers, record),
+            net,
             workers,
+            upstreams,
             settings,
             lag: plan.lag,
         }
@@ -356,7 +385,7 @@ impl Simulator {
 
     /// How many upstreams there are.
     pub fn upstreams(&self) -> usize {
-        self.net.upstreams.len()
+        self.upstreams
     }
 
     /// A worker's counter.
@@ -378,7 +407,9 @@ impl Simulator {
 
     /// What the workers think of an upstream.
     pub fn health(&self, upstream: usize) -> HealthState {
-        self.settings.groups[0].upstreams[upstream].health.state()
+        let mut all = self.settings.upstreams();
+        let found = all.find(|held| held.slot == upstream);
+        found.map_or(HealthState::Well, |held| held.health.state())
     }
 
     /// Whether a connection lives, as far as its upstream and the network are concerned.

@@ -9,6 +9,7 @@ use crate::message;
 use crate::network::{Event, Network};
 use crate::random::Span;
 use crate::script::{Opening, Reaction, Script, Segments};
+use crate::simulator::ROUTED;
 
 /// From the last answer of a connection to its RST, where an [`AnswerBound`](crate::script::AnswerBound) says so: a
 /// reset may discard what was not read yet, and the answer is to be read.
@@ -258,6 +259,13 @@ impl Network {
         let has_opt = query.get(10..12) == Some(&[0, 1]);
         if has_opt && !query.len().is_multiple_of(dotgate_wire::PADDING_BLOCK) {
             let text = format!("u{upstream} reads a query of {} octets", query.len());
+            self.record.complain(now, text);
+        }
+        let asks_routed = dotgate_wire::Question::fold(&question)
+            .is_some_and(|question| question.is_at_or_below(ROUTED));
+        if self.bystander == Some(upstream) && asks_routed {
+            let question = message::shown(&question);
+            let text = format!("{question} has a route and reached the default group");
             self.record.complain(now, text);
         }
         let is_serial = self.upstreams[upstream].script.is_serial;

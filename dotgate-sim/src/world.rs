@@ -76,7 +76,15 @@ struct World {
 
 /// Runs the world of this seed to its end.
 pub fn run(seed: u64, with_log: bool) -> Outcome {
-    let mut world = World::new(seed, with_log);
+    play(seed, World::new(seed, with_log, false))
+}
+
+/// The same with its upstreams behind a route; see [`Plan::is_routed`].
+pub fn run_routed(seed: u64, with_log: bool) -> Outcome {
+    play(seed, World::new(seed, with_log, true))
+}
+
+fn play(seed: u64, mut world: World) -> Outcome {
     world.live();
     world.recover();
     world.die();
@@ -96,12 +104,13 @@ pub fn run(seed: u64, with_log: bool) -> Outcome {
 }
 
 impl World {
-    fn new(seed: u64, with_log: bool) -> World {
+    fn new(seed: u64, with_log: bool, is_routed: bool) -> World {
         let mut random = Random::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let upstreams = random.between(1, 4) as usize;
         let workers = random.pick([1, 1, 2, 3]);
         let mut plan = Plan::new(seed, Vec::new());
         plan.with_log = with_log;
+        plan.is_routed = is_routed;
         plan.workers = workers;
         plan.upstreams = (0..upstreams).map(|_| sound_script(&mut random)).collect();
         plan.lag = Span {

@@ -181,3 +181,22 @@ fn a_scenario_gives_the_same_run_again_to_the_octet() {
         assert_eq!(first.log, second.log);
     }
 }
+
+/// In every fault of `docs/faults.md`: the upstreams of a scenario behind a route behave as they do without one, and the good
+/// upstream of the default group is not asked one of their names, whatever fails.
+#[test]
+fn no_fault_sends_a_routed_name_to_another_group() {
+    let scenarios = scenarios();
+    let mut failed = Vec::new();
+    // The root, which one scenario asks for, belongs to the default group.
+    let routed = |scenario: &&Scenario| scenario.file != "root-servers-are-asked-for.scenario";
+    for scenario in scenarios.iter().filter(routed) {
+        let seed = scenario.seed;
+        let run = || scenario::run_routed(scenario, seed, false);
+        let outcome = catch_unwind(AssertUnwindSafe(run)).unwrap();
+        if let Some(failure) = outcome.failures.first() {
+            failed.push(format!("{}, {failure}", scenario.file));
+        }
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}

@@ -188,9 +188,10 @@ pub fn log_format(environment: &Environment, file: Option<&Path>) -> LogFormat {
 fn effective(spec: &Spec, config: &Config, subject: Subject) -> Effective {
     let (value, origin) = match (spec.lookup(subject), spec.tables_of(subject).first()) {
         (Lookup::Written(written), _) => (Some(written.text.clone()), written.origin.clone()),
-        (Lookup::Absent | Lookup::Broken, Some(table)) => {
-            (Some(config.shown_tables(subject)), table.origin.clone())
-        }
+        (Lookup::Absent | Lookup::Broken, Some(table)) => (
+            Some(routes::shown_tables(config.groups(), subject)),
+            table.origin.clone(),
+        ),
         (Lookup::Absent | Lookup::Broken, None) => match subject.entry().absent {
             Absent::Default(text) => (Some(text.to_owned()), Origin::Default),
             Absent::Required | Absent::Nothing => (None, Origin::Default),

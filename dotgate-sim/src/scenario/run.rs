@@ -66,6 +66,7 @@ pub(super) struct Mark {
 
 pub(super) struct Run<'s> {
     pub(super) scenario: &'s Scenario,
+    seed: u64,
     pub(super) sim: Simulator,
     pub(super) mark: Mark,
     pub(super) streams: BTreeMap<String, Vec<usize>>,
@@ -79,7 +80,16 @@ pub(super) struct Run<'s> {
 
 /// Runs a scenario with one seed.
 pub fn run(scenario: &Scenario, seed: u64, with_log: bool) -> Outcome {
-    let mut run = Run::new(scenario, seed, with_log);
+    play(Run::new(scenario, seed, with_log, false))
+}
+
+/// The same with its upstreams behind a route; see [`Plan::is_routed`].
+pub fn run_routed(scenario: &Scenario, seed: u64, with_log: bool) -> Outcome {
+    play(Run::new(scenario, seed, with_log, true))
+}
+
+fn play(mut run: Run<'_>) -> Outcome {
+    let (scenario, seed) = (run.scenario, run.seed);
     for StepLine { line, text, step } in &scenario.steps {
         let now = run.sim.now();
         run.sim
@@ -97,7 +107,7 @@ pub fn run(scenario: &Scenario, seed: u64, with_log: bool) -> Outcome {
 }
 
 impl<'s> Run<'s> {
-    fn new(scenario: &'s Scenario, seed: u64, with_log: bool) -> Run<'s> {
+    fn new(scenario: &'s Scenario, seed: u64, with_log: bool, is_routed: bool) -> Run<'s> {
         let mut plan = Plan::new(seed, Vec::new());
         plan.settings = scenario.settings.clone();
         for upstream in &scenario.upstreams {
@@ -110,6 +120,7 @@ impl<'s> Run<'s> {
             let settings = UpstreamSettings::new(slot, &upstream.name);
             plan.settings.groups[0].upstreams.push(settings);
         }
+        plan.is_routed = is_routed;
         plan.workers = scenario.workers;
         plan.cache_bytes = scenario.cache_bytes;
         plan.lag = LAG;
@@ -118,6 +129,7 @@ impl<'s> Run<'s> {
         let mark = mark(&sim, String::new());
         Run {
             scenario,
+            seed,
             sim,
             mark,
             streams: BTreeMap::new(),

@@ -6,6 +6,9 @@ use dotgate_sim::world::{self, Outcome};
 /// Seeds that every run of the tests tries, beside those kept because they once found a bug.
 const SEEDS: u64 = 2_000;
 
+/// Of these, how many are tried with a route.
+const ROUTED_SEEDS: u64 = 300;
+
 /// Lines of a log that are printed; the whole one is printed for a seed that is replayed.
 const LINES: usize = 400;
 
@@ -90,5 +93,15 @@ fn a_seed_gives_the_same_world_again_to_the_octet() {
         let (first, second) = (run(seed, true), run(seed, true));
         assert!(first.log.len() > 50, "{}", first.log.len());
         assert_eq!(first.log, second.log);
+    }
+}
+
+/// The same rules hold for upstreams behind a route, and not one query of theirs reaches the default group.
+#[test]
+fn random_worlds_keep_a_routed_name_within_its_group() {
+    let seeds = kept_seeds().into_iter().chain(0..ROUTED_SEEDS);
+    for seed in seeds {
+        let violations = world::run_routed(seed, false).violations;
+        assert!(violations.is_empty(), "seed {seed}: {violations:?}");
     }
 }

@@ -17,6 +17,7 @@ use super::token::{Token, is_open_to_all};
 use crate::config::AdminConfig;
 use crate::log::message::say;
 use crate::log::with_hint;
+use crate::upstreams::Group;
 
 /// How often one who waits for a woken worker looks.
 const LOOK: Duration = Duration::from_millis(10);
@@ -174,7 +175,7 @@ impl Endpoint {
         if !awaited.is_empty() {
             reasons.push(Reason::AddressesAwaited(awaited.join(", ")));
         }
-        reasons.extend(self.outage());
+        reasons.extend(self.outages());
         let mut readiness = self
             .readiness
             .lock()
@@ -186,18 +187,30 @@ impl Endpoint {
         )
     }
 
-    /// The reason that no upstream is well, if so.
-    fn outage(&self) -> Option<Reason> {
-        let upstreams = self.sources.upstreams();
-        let failures: Option<Vec<String>> = upstreams
-            .iter()
-            .map(|upstream| {
-                let failure = upstream.health().why()?;
-                Some(format!("{}: {}", upstream.label(), failure.text()))
-            })
-            .collect();
-        Some(Reason::NoUpstreamWell(failures?.join("; ")))
+    /// The groups of which no upstream is well.
+    fn outages(&self) -> Vec<Reason> {
+        let groups = self.sources.groups();
+        groups.iter().filter_map(|group| outage(group)).collect()
     }
+}
+
+/// The reason that no upstream of a group is well, if so.
+fn outage(group: &Group) -> Option<Reason> {
+    let upstreams = group.upstreams().iter();
+    let failures: Option<Vec<String>> = upstreams
+        .map(|upstream| {
+            let failure = upstream.health().why()?;
+            Some(format!("{}: {}", upstream.label(), failure.text()))
+        })
+        .collect();
+    let failures = failures?.join("; ");
+    Some(match group.is_default() {
+        true => Reason::NoUpstreamWell(failures),
+        false => Reason::GroupDown {
+            group: group.label().to_owned(),
+            failures,
+        },
+    })
 }
 
 fn worker_reasons(standings: &[Standing]) -> Vec<Reason> {

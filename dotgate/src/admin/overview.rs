@@ -255,6 +255,7 @@ mod tests {
     fn overview(uptime: f64, queries: u64) -> Overview {
         let upstream = json!({
             "upstream": "[2001:db8:1234:5678::853]@853#resolver.example",
+            "groups": ["default"],
             "answers": false,
             "state": "down",
             "state_seconds": 61.0,

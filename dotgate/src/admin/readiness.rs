@@ -49,8 +49,15 @@ pub(super) enum Reason {
     WorkerEnded(usize),
     /// All workers have ended.
     NoWorkerLeft,
-    /// No upstream is well; each with its failure.
+    /// No upstream of the default group is well; each with its failure.
     NoUpstreamWell(String),
+    /// The same of another group: the names of its route are not answered, all others are.
+    GroupDown {
+        /// The group.
+        group: String,
+        /// Its upstreams, each with its failure.
+        failures: String,
+    },
     /// No session to an upstream was opened yet, and the settings have this instance wait for one.
     NoUpstreamReached,
     /// This host does not have these listening addresses yet. A standby is to take them over when they come, so it is
@@ -66,9 +73,10 @@ impl Reason {
             | Reason::NoUpstreamReached
             | Reason::NoWorkerLeft
             | Reason::WorkerStill(_) => true,
-            Reason::WorkerEnded(_) | Reason::NoUpstreamWell(_) | Reason::AddressesAwaited(_) => {
-                false
-            }
+            Reason::WorkerEnded(_)
+            | Reason::NoUpstreamWell(_)
+            | Reason::GroupDown { .. }
+            | Reason::AddressesAwaited(_) => false,
         }
     }
 }
@@ -88,6 +96,9 @@ impl fmt::Display for Reason {
                 "no session to any upstream since the start (DOTGATE_SERVER_START=wait)"
             ),
             Reason::NoUpstreamWell(failures) => write!(f, "no upstream is well: {failures}"),
+            Reason::GroupDown { group, failures } => {
+                write!(f, "no upstream of group {group} is well: {failures}")
+            }
         }
     }
 }

@@ -4,9 +4,10 @@
 //! is ordered to probe it, at most once a second and upstream however many ask; all who ask wait for the news, at
 //! most `PATIENCE`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use dotgate_core::{Health, HealthState, Moment, Seen};
+use dotgate_core::{GroupSettings, Health, HealthState, Moment, Seen};
 use rustls::pki_types::UnixTime;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,7 +17,7 @@ use super::endpoint::Endpoint;
 use super::liveness::Standing;
 use super::now;
 use super::sources::Sources;
-use crate::upstreams::Upstream;
+use crate::upstreams::{Groups, Upstream};
 use crate::worker::Order;
 
 /// An upstream that answered within this time needs no probe.
@@ -34,6 +35,8 @@ const LOOK: Duration = Duration::from_millis(10);
 pub struct UpstreamReport {
     /// As in the settings.
     pub upstream: String,
+    /// The groups it is in: `default`, or the first suffix of a route.
+    pub groups: Vec<String>,
     /// Whether it is well and answered lately.
     pub answers: bool,
     /// `well`, `suspect`, `down`, or `unknown` before anything was heard of it.
@@ -67,9 +70,9 @@ pub(super) struct HealthReport {
 }
 
 impl HealthReport {
-    /// Whether an upstream answers.
+    /// Whether an upstream of the default group answers.
     pub(super) fn is_ok(&self) -> bool {
-        self.upstreams.iter().any(|upstream| upstream.answers)
+        is_ok(&self.upstreams)
     }
 
     /// JSON with one line for each upstream.
@@ -99,18 +102,28 @@ pub(super) async fn verify(endpoint: &Endpoint) -> HealthReport {
         sleep(LOOK).await;
     }
     let upstreams = reports(sources, start);
-    let answers = upstreams.iter().any(|upstream| upstream.answers);
     HealthReport {
-        status: if answers { "ok" } else { "failing" }.to_owned(),
+        status: if is_ok(&upstreams) { "ok" } else { "failing" }.to_owned(),
         upstreams,
     }
 }
 
 /// All upstreams as they are known to those who ask at `start`.
 pub fn reports(sources: &Sources, start: Moment) -> Vec<UpstreamReport> {
-    let upstreams = sources.upstreams();
-    let reports = upstreams.iter().map(|upstream| report(upstream, start));
+    let (upstreams, groups) = (sources.upstreams(), sources.groups());
+    let reports = upstreams
+        .iter()
+        .map(|upstream| report(upstream, &groups, start));
     reports.collect()
+}
+
+fn is_ok(upstreams: &[UpstreamReport]) -> bool {
+    let of_default = |upstream: &&UpstreamReport| {
+        let mut groups = upstream.groups.iter();
+        groups.any(|group| group == GroupSettings::DEFAULT_LABEL)
+    };
+    let mut upstreams = upstreams.iter().filter(of_default);
+    upstreams.any(|upstream| upstream.answers)
 }
 
 /// The body of `/healthz` as a line for people. None if it is something else.
@@ -161,7 +174,7 @@ fn is_open_question(health: &Health, start: Moment) -> bool {
     !answers(health, start) && evidence.seen_since(probed) == Seen::Nothing
 }
 
-fn report(upstream: &Upstream, start: Moment) -> UpstreamReport {
+fn report(upstream: &Arc<Upstream>, groups: &Groups, start: Moment) -> UpstreamReport {
     let health = upstream.health();
     let now = now();
     let ago = |moment: Moment| rounded(now.since(moment).as_secs_f64());
@@ -175,6 +188,16 @@ fn report(upstream: &Upstream, start: Moment) -> UpstreamReport {
     };
     UpstreamReport {
         upstream: upstream.label().to_owned(),
+        groups: groups
+            .iter()
+            .filter(|group| {
+                group
+                    .upstreams()
+                    .iter()
+                    .any(|held| Arc::ptr_eq(held, upstream))
+            })
+            .map(|group| group.label().to_owned())
+            .collect(),
         answers: answers(health, start),
         state: state.to_owned(),
         state_seconds: health.since().map(ago),

@@ -16,8 +16,7 @@ use super::fault::Fault;
 use super::kinds::{Amount, ByteCount, SocketPlace, shown_duration};
 use super::problem::Problem;
 use super::reader::Reader;
-use super::routes::{self, GroupConfig, Suffix};
-use super::setting::Subject;
+use super::routes::{self, GroupConfig};
 use super::settings as table;
 use super::spec::{Spec, Written};
 use super::upstream::UpstreamConfig;
@@ -206,24 +205,6 @@ impl Config {
     pub fn default_upstreams(&self) -> &[UpstreamConfig] {
         let first = self.groups.first();
         first.map_or(&[], |group| &group.upstreams)
-    }
-
-    /// Returns what the file's tables say in place of this setting, in its one-line form.
-    pub(super) fn shown_tables(&self, subject: Subject) -> String {
-        let labels = |group: &GroupConfig| {
-            let labels = group.upstreams.iter().map(|upstream| &*upstream.label);
-            labels.collect::<Vec<&str>>().join(",")
-        };
-        let mut groups = self.groups.iter();
-        let default = groups.next().map(labels).unwrap_or_default();
-        if subject.entry().variable() == table::DNS_HOST.entry.variable() {
-            return default;
-        }
-        let routes = groups.map(|group| {
-            let suffixes: Vec<String> = group.suffixes.iter().map(Suffix::to_string).collect();
-            format!("{}={}", suffixes.join(","), labels(group))
-        });
-        routes.collect::<Vec<String>>().join(" ")
     }
 
     /// Returns the name that upstreams are asked about to see whether they answer: uncompressed, in lower case.

@@ -16,7 +16,7 @@ use super::hints;
 use super::kinds::{Kind, items};
 use super::problem::{Problem, RoutesFault};
 use super::reader::Reader;
-use super::setting::TableKey;
+use super::setting::{Subject, TableKey};
 use super::settings::{DNS_HOST, ROUTE_SUFFIXES, ROUTE_UPSTREAMS, ROUTES};
 use super::spec::{KeyTable, Lookup, Origin, Written};
 use super::upstream::{UpstreamConfig, UpstreamSpec};
@@ -277,8 +277,12 @@ pub(super) fn groups(
 
 /// How the group of a route is called.
 fn label(route: &RouteSpec) -> String {
-    let first = route.suffixes.first();
-    first.map(Suffix::to_string).unwrap_or_default()
+    let first = route.suffixes.first().map(Suffix::to_string);
+    match first.unwrap_or_default() {
+        // So that it is not taken for the default group.
+        name if name == GroupSettings::DEFAULT_LABEL => format!("{name}."),
+        name => name,
+    }
 }
 
 /// All upstreams of these groups, each once. Finds upstreams that differ in nothing but their pins, and too many.
@@ -306,6 +310,24 @@ pub(super) fn all_upstreams(
         }
     }
     all
+}
+
+/// What the file's tables say in place of a setting, in its one-line form.
+pub(super) fn shown_tables(groups: &[GroupConfig], subject: Subject) -> String {
+    let labels = |group: &GroupConfig| {
+        let labels = group.upstreams.iter().map(|upstream| &*upstream.label);
+        labels.collect::<Vec<&str>>().join(",")
+    };
+    let mut groups = groups.iter();
+    let default = groups.next().map(labels).unwrap_or_default();
+    if subject.entry().variable() == DNS_HOST.entry.variable() {
+        return default;
+    }
+    let routes = groups.map(|group| {
+        let suffixes: Vec<String> = group.suffixes.iter().map(Suffix::to_string).collect();
+        format!("{}={}", suffixes.join(","), labels(group))
+    });
+    routes.collect::<Vec<String>>().join(" ")
 }
 
 #[cfg(test)]

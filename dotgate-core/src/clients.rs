@@ -7,6 +7,7 @@
 
 mod deliver;
 mod limit_log;
+mod local;
 mod query_log;
 mod receive;
 mod streams;
@@ -19,6 +20,7 @@ use dotgate_wire::{Query, write_shortened};
 
 pub(crate) use self::deliver::Relayed;
 use self::limit_log::LimitLog;
+pub(crate) use self::local::Local;
 use crate::admit::{ClientId, MalformedClients, Quotas};
 use crate::counters::Count;
 use crate::counters::labels::{ClientTransport, Limit};
@@ -39,6 +41,8 @@ pub(crate) struct Request<'m> {
     pub(crate) peer: IpAddr,
     pub(crate) query: Query<'m>,
     pub(crate) parameters: ClientParameters,
+    /// The local CNAME records that led it to another name, as a cache keeps an answer.
+    pub(crate) alias: Option<Arc<[u8]>>,
 }
 
 /// What became of a client's message that goes no further.
@@ -77,6 +81,10 @@ pub(crate) struct Clients {
     events: VecDeque<Event>,
     limit_log: LimitLog,
     log_detail: LogDetail,
+    /// The local answer under way.
+    local: Vec<u8>,
+    /// Local answers served, which give addresses in another order each time.
+    turn: u32,
 }
 
 impl Clients {
@@ -102,6 +110,8 @@ impl Clients {
             events: VecDeque::new(),
             limit_log: LimitLog::default(),
             log_detail: LogDetail::Usual,
+            local: Vec::new(),
+            turn: 0,
             memory,
             settings,
         }

@@ -56,6 +56,8 @@ pub(crate) struct Waiter {
     pub(crate) letter_case: LetterCase,
     pub(crate) edns: Option<ClientEdns>,
     pub(crate) exchange: ExchangeKey,
+    /// The local CNAME records that led here, as a cache keeps an answer: it is their question that is answered.
+    pub(crate) alias: Option<Arc<[u8]>>,
     /// The registrable domain it counts for, if it came while many waited.
     pub(crate) zone: Option<ZoneKey>,
     /// When it came.
@@ -112,17 +114,17 @@ impl Exchange {
         }
     }
 
-    /// Whether a query with this ID from this address and port waits already. `sender` hashes the three.
+    /// Whether a query with this ID from this address and port waits already, with or without an alias. `sender` hashes the three.
     pub(crate) fn has_waiter(
         &self,
-        (peer, id): (SocketAddr, u16),
+        (peer, id, has_alias): (SocketAddr, u16, bool),
         sender: u64,
         waiters: &Waiters,
     ) -> bool {
         let is_same = |key: WaiterKey| {
             waiters.get(key).is_some_and(|waiter| {
                 let from = waiter.client.peer();
-                waiter.id == id && from == Some(peer)
+                waiter.id == id && from == Some(peer) && waiter.alias.is_some() == has_alias
             })
         };
         if self.waiting_clients > limits::WAITERS_IN_LINE {

@@ -120,13 +120,19 @@ impl Exchanges {
     }
 
     /// Whether the same query waits already: over UDP clients send a query again when its response is late.
-    pub(crate) fn waits_already(&self, key: ExchangeKey, client: Client, id: u16) -> bool {
+    pub(crate) fn waits_already(
+        &self,
+        key: ExchangeKey,
+        client: Client,
+        id: u16,
+        has_alias: bool,
+    ) -> bool {
         let exchange = self.map.get(key);
         let is_sought = !cfg!(planted = "repeated-queries-are-answered-each");
         let peer = client.peer().filter(|_| is_sought);
         exchange.zip(peer).is_some_and(|(exchange, peer)| {
             let sender = hash_sender(self.hash_keys, peer, id);
-            exchange.has_waiter((peer, id), sender, &self.waiters)
+            exchange.has_waiter((peer, id, has_alias), sender, &self.waiters)
         })
     }
 

@@ -33,6 +33,16 @@ pub(crate) struct ClientParameters {
 }
 
 impl ClientParameters {
+    /// Of nobody: for a message that is read here again.
+    pub(crate) const PLAIN: ClientParameters = ClientParameters {
+        id: 0,
+        flags: Flags(0),
+        edns: None,
+        transport: Transport::Stream {
+            idle: Duration::ZERO,
+        },
+    };
+
     /// The terms of this client's response, with an EDE where there is one.
     pub(crate) fn hop<'e>(&self, ede: Option<Ede<'e>>, is_authenticated: bool) -> ClientHop<'e> {
         let wants_ad = self.flags.authentic_data() || self.edns.is_some_and(|edns| edns.dnssec_ok);

@@ -73,20 +73,34 @@ impl LocalZones {
         LocalZones { forwarded }
     }
 
-    /// The zone that holds the question's name, and what it says; none if the question is forwarded.
-    pub(crate) fn answer(self, question: &Question) -> Option<(&[u8], LocalData)> {
+    /// Whether the question is one about a zone that is answered here, whose answer is data of the zone's parent: the DS
+    /// records, which prove that the zone is not signed.
+    pub(crate) fn leaves_to_parent(self, question: &Question) -> bool {
+        let is_in_zone = || {
+            self.zone_of(question.name()).filter(|(zone, apex_at)| {
+                let is_delegated = matches!(zone, LocalZone::HomeArpa | LocalZone::PrivateReverse);
+                is_delegated && *apex_at == 0
+            })
+        };
+        question.rtype() == rtype::DS && is_in_zone().is_some()
+    }
+
+    /// The zone that holds a name, and where the zone's apex begins in it.
+    fn zone_of(self, name: &[u8]) -> Option<(LocalZone, usize)> {
         // Few names have such an end; whether it is a label of theirs is seen below.
-        let name = question.name();
         let (zone, apex_at) = if name.ends_with(b"\x04arpa\0") {
             below_arpa(&Labels::of(name))?
         } else {
             let (zone, apex) = TOP_LEVEL.iter().find(|(_, apex)| name.ends_with(apex))?;
-            let is_label = question.is_at_or_below(apex);
-            (*zone, is_label.then(|| name.len() - apex.len())?)
+            (*zone, start_of_suffix(name, apex)?)
         };
-        if self.forwarded & 1 << zone as u8 != 0 {
-            return None;
-        }
+        (self.forwarded & 1 << zone as u8 == 0).then_some((zone, apex_at))
+    }
+
+    /// The zone that holds the question's name, and what it says; none if the question is forwarded.
+    pub(crate) fn answer(self, question: &Question) -> Option<(&[u8], LocalData)> {
+        let name = question.name();
+        let (zone, apex_at) = self.zone_of(name)?;
         let is_apex = apex_at == 0;
         let data = match zone {
             // DS is data of the parent, which proves that there is none (RFC 4035 section 3.1.4.1).
@@ -123,6 +137,16 @@ impl LocalZones {
         };
         Some((name.get(apex_at..)?, data))
     }
+}
+
+/// Where a suffix of a name begins, if it begins with a label of the name.
+fn start_of_suffix(name: &[u8], suffix: &[u8]) -> Option<usize> {
+    let start = name.len().checked_sub(suffix.len())?;
+    let mut at = 0;
+    while at < start {
+        at += 1 + usize::from(*name.get(at)?);
+    }
+    (at == start && name.ends_with(suffix)).then_some(start)
 }
 
 /// The labels of a name from the right, the root left out.

@@ -12,6 +12,7 @@ use crate::counters::GroupCounters;
 use crate::failure::Failure;
 use crate::health::Health;
 use crate::key_exchange::Handshakes;
+use crate::local::LocalData;
 use crate::query::ForwardedClasses;
 use crate::route::LocalZones;
 use crate::routes::{RouteId, RouteTable};
@@ -189,6 +190,8 @@ pub struct Settings {
     pub access: AccessList,
     /// Names that are answered here and never forwarded.
     pub local_zones: LocalZones,
+    /// Names that are answered from data of the operator's, before all others.
+    pub local: Option<Arc<LocalData>>,
     /// Classes besides IN that are forwarded.
     pub forwarded_classes: ForwardedClasses,
     /// What of answers is kept.

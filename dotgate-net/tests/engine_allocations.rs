@@ -59,6 +59,7 @@ fn settings(cache: CacheSettings) -> Settings {
         probe: dotgate_wire::Question::root(dotgate_wire::rtype::NS),
         access: AccessList::new(["192.0.2.0/24".parse().unwrap()]),
         local_zones: LocalZones::all_but([]),
+        local: None,
         forwarded_classes: ForwardedClasses::default(),
         cache,
         udp_response_max: 1_232,

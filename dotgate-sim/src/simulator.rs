@@ -76,6 +76,7 @@ pub fn settings(upstreams: usize) -> Settings {
         probe: dotgate_wire::Question::root(dotgate_wire::rtype::NS),
         access: AccessList::new(prefixes),
         local_zones: LocalZones::all_but([]),
+        local: None,
         forwarded_classes: ForwardedClasses::default(),
         cache: CacheSettings::off(),
         udp_response_max: 1_232,

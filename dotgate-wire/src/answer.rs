@@ -178,6 +178,7 @@ impl Answer {
             rcode: self.rcode,
             is_authentic: self.flags().authentic_data() && self.strays == 0,
             is_truncated: self.flags().is_truncated(),
+            is_local: false,
         }
     }
 }

@@ -53,4 +53,4 @@ pub use respond::{
     ClientHop, Cut, Ede, LocalData, ResponseOpt, write_error, write_local, write_response,
     write_shortened, write_stored,
 };
-pub use stored::{Stored, Ttls, store_failure};
+pub use stored::{LocalResponse, LocalSet, Stored, Ttls, store_failure, store_joined, store_local};

@@ -20,11 +20,13 @@ use crate::question::LetterCase;
 use crate::stored::{Stored, Ttls};
 use opt_record::{OptRecord, put_fitting_opt};
 
+pub(crate) use compressed::NameWriter;
+pub(crate) use local::put_soa;
 pub use local::{LocalData, write_local};
 pub use shortened::write_shortened;
 
 /// The most octets a message can have: its length in a stream is a 16-bit number.
-const MESSAGE_MAX: usize = 65_535;
+pub(crate) const MESSAGE_MAX: usize = 65_535;
 
 /// What is this client's own in a response.
 #[derive(Clone, Copy, Debug)]
@@ -184,6 +186,8 @@ pub(crate) struct Parts<'a> {
     /// Whether the upstream's AD may pass.
     pub(crate) is_authentic: bool,
     pub(crate) is_truncated: bool,
+    /// Whether it is of local data, which dotgate is the authority for.
+    pub(crate) is_local: bool,
 }
 
 impl<'a> Parts<'a> {
@@ -245,6 +249,9 @@ fn put_records<'a>(out: &mut Vec<u8>, parts: &Parts<'_>, hop: &ClientHop<'a>) ->
     }
     if hop.authentic_data && parts.is_authentic && cut != Cut::Everything {
         flags |= Flags::AD;
+    }
+    if parts.is_local {
+        flags |= Flags::AA;
     }
     if !cfg!(planted = "client-gets-the-upstreams-id") {
         set_u16(message, 0, hop.id);

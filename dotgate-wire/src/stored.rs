@@ -8,14 +8,19 @@
 //! Limits: those of an answer. Follows RFC 1035 section 3.2.1 and RFC 8767 section 4 (TTLs only
 //! count down), RFC 6840 section 5.8 (AD).
 
+mod local;
+
 use core::ops::{Range, RangeInclusive};
 
 use crate::answer::{Answer, Entry, TTL_MAX};
 use crate::bytes::{length_u16, put_u16, set_u16, set_u32, u16_at, u32_at};
 use crate::consts::{ede as ede_codes, rcode as rcodes, rtype};
 use crate::header::{FLAGS_AT, Flags, HEADER_LEN, Header, QDCOUNT_AT};
-use crate::question::Question;
+use crate::name;
+use crate::question::{Question, TYPE_AND_CLASS_LEN};
 use crate::respond::{Ede, Parts};
+
+pub use local::{LocalResponse, LocalSet, store_joined, store_local};
 
 /// Octets of our header: the ends of the authority section and of the message, RCODE and
 /// [`HAS_EDE`], how many TTLs there are.
@@ -29,6 +34,9 @@ const HAS_EDE: u16 = 0x8000;
 
 /// Marks there that the set of addresses follows: the number of its first record, and of its records.
 const HAS_ADDRESSES: u16 = 0x4000;
+
+/// Marks there that the answer is of local data.
+const IS_LOCAL: u16 = 0x2000;
 
 /// Bytes between a record's TTL and its RDATA.
 const TTL_TO_RDATA: usize = 6;
@@ -59,11 +67,12 @@ pub struct Stored<'a> {
     /// How often the addresses were given before.
     turn: u32,
     ede: Option<Ede<'a>>,
+    is_local: bool,
     body: &'a [u8],
 }
 
 impl<'a> Stored<'a> {
-    /// Views octets that [`Answer::store`] or [`store_failure`] wrote; `None` for others, as far as
+    /// Views octets that [`Answer::store`], [`store_failure`], [`store_local`] or [`store_joined`] wrote; `None` for others, as far as
     /// that can be seen.
     pub fn read(octets: &'a [u8]) -> Option<Self> {
         let authority_end = usize::from(u16_at(octets, 0)?);
@@ -93,6 +102,7 @@ impl<'a> Stored<'a> {
             addresses,
             turn: 0,
             ede,
+            is_local: rcode & IS_LOCAL != 0,
             body: rest,
         })
     }
@@ -127,6 +137,13 @@ impl<'a> Stored<'a> {
             .is_some_and(|exact| question.matches(exact))
     }
 
+    /// Returns the exact bytes of its question.
+    pub fn question(&self) -> &'a [u8] {
+        let name_end = name::find_end(self.body, HEADER_LEN).unwrap_or(self.body.len());
+        let end = name_end + TYPE_AND_CLASS_LEN;
+        self.body.get(HEADER_LEN..end).unwrap_or_default()
+    }
+
     /// Returns the EDE of a stale answer (RFC 8914 sections 4.4 and 4.20).
     pub fn stale_ede(&self) -> u16 {
         if self.rcode == rcodes::NXDOMAIN {
@@ -145,6 +162,7 @@ impl<'a> Stored<'a> {
             rcode: self.rcode,
             is_authentic: flags.authentic_data(),
             is_truncated: false,
+            is_local: self.is_local,
         }
     }
 

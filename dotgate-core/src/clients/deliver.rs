@@ -89,7 +89,10 @@ impl Clients {
         let (client, query) = (request.client, &request.query);
         let terms = response.terms(&request.parameters);
         let stored = (response.bytes, &response.stored);
-        let rcode = self.deliver_stored(client, stored, query.question, &terms);
+        let rcode = match &request.alias {
+            None => self.deliver_stored(client, stored, query.question, &terms),
+            Some(alias) => self.deliver_behind(alias, client, stored.0, query.question, &terms),
+        };
         let outcome = response.outcome();
         self.tally
             .at_once(client.transport(), query.rtype, outcome, rcode);
@@ -98,7 +101,7 @@ impl Clients {
 
     /// Answers with a stored answer, which waits if the client has much to read already; with SERVFAIL if there is no
     /// memory for that. Returns the RCODE.
-    fn deliver_stored(
+    pub(super) fn deliver_stored(
         &mut self,
         client: Client,
         (bytes, stored): (&[u8], &Stored<'_>),
@@ -194,7 +197,11 @@ impl Clients {
             return stored.rcode();
         }
         let question = as_received(question, waiter);
-        let rcode = self.deliver_stored(waiter.client, (bytes, stored), &question, terms);
+        let client = waiter.client;
+        let rcode = match &waiter.alias {
+            None => self.deliver_stored(client, (bytes, stored), &question, terms),
+            Some(alias) => self.deliver_behind(alias, client, bytes, &question, terms),
+        };
         self.note_released(now, waiter);
         rcode
     }
@@ -219,6 +226,12 @@ impl Clients {
             let question = (question.as_slice(), opcode::QUERY);
             let error = Refusal { rcode, ede };
             self.deliver_error(waiter.client, &parameters, question, error);
+        } else if let Some(alias) = &waiter.alias {
+            let stored = relayed.stored.get_or_insert_with(|| stored(response, ede));
+            let terms = ResponseTerms::of_answer(parameters, false);
+            let question = as_received(question, waiter);
+            self.deliver_behind(alias, waiter.client, stored, &question, &terms);
+            self.note_released(now, waiter);
         } else if let Some(stream) = self.full_stream(waiter.client) {
             let stored = relayed.stored.get_or_insert_with(|| stored(response, ede));
             let pending = Pending {
@@ -387,6 +400,9 @@ impl Clients {
 
 /// The question as this client sent it.
 fn as_received(question: &Question, waiter: &Waiter) -> Vec<u8> {
+    if let Some(alias) = waiter.alias.as_deref().and_then(Stored::read) {
+        return alias.question().to_vec();
+    }
     let mut received = question.as_bytes().to_vec();
     waiter.letter_case.apply(&mut received);
     received

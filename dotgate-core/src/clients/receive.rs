@@ -54,6 +54,7 @@ impl Clients {
         let request = Request {
             client,
             peer,
+            alias: None,
             parameters: ClientParameters {
                 id: query.id,
                 flags: query.flags,

@@ -6,7 +6,7 @@ use dotgate_wire::{LetterCase, Question};
 
 use super::Engine;
 use crate::cache::Cached;
-use crate::clients::Request;
+use crate::clients::{Local, Request};
 use crate::counters::Count;
 use crate::counters::labels::Limit;
 use crate::exchange::{Lookup, Waiter};
@@ -41,19 +41,44 @@ impl Engine {
     pub(super) fn on_query(&mut self, now: Moment, request: &Request<'_>) {
         let query = &request.query;
         let question = Question::of(query);
-        let route = self.settings.routes.find(&question);
-        let local = self.settings.local_zones.answer(&question);
+        if self.settings.local.is_some() {
+            match self.clients.answer_locally(request, &question) {
+                Local::No => {}
+                Local::Answered => return,
+                Local::LeadsTo(target, alias) => {
+                    let request = Request {
+                        alias: Some(alias),
+                        ..*request
+                    };
+                    return self.find_answer(now, &request, &target);
+                }
+            }
+        }
+        self.find_answer(now, request, &question);
+    }
+
+    /// Answers a query with what is known of `question`: here for a name of special use, else from the cache or an upstream.
+    fn find_answer(&mut self, now: Moment, request: &Request<'_>, question: &Question) {
+        let query = &request.query;
+        let route = self.settings.routes.find(question);
+        let local = self.settings.local_zones.answer(question);
         // A route for a name of special use takes precedence over its answer here.
         let is_local = |zone: &[u8]| zone.len() > route.suffix_len || is_never_forwarded(zone);
         if let Some((zone, data)) = local.filter(|(zone, _)| is_local(zone)) {
-            return self.clients.deliver_local(request, zone, data);
+            return match &request.alias {
+                None => self.clients.deliver_local(request, zone, data),
+                Some(alias) => {
+                    let special = (question, zone, data);
+                    self.clients.deliver_local_behind(request, alias, special);
+                }
+            };
         }
         let dnssec_ok = query.edns.is_some_and(|edns| edns.dnssec_ok);
         let checking_disabled = query.flags.checking_disabled();
         let route = (route.group, self.groups.get(route.group).route);
         let lookup = self
             .cache
-            .lookup(&question, route, dnssec_ok, checking_disabled);
+            .lookup(question, route, dnssec_ok, checking_disabled);
         let served = self.serve_from_cache(now, request, &lookup);
         if served == Served::Response {
             return;
@@ -140,7 +165,9 @@ impl Engine {
     ) -> Result<(), Limit> {
         let (client, query) = (request.client, &request.query);
         let found = self.exchanges.find(lookup);
-        if found.is_some_and(|key| self.exchanges.waits_already(key, client, query.id)) {
+        let has_alias = request.alias.is_some();
+        let waits_already = |key| (self.exchanges).waits_already(key, client, query.id, has_alias);
+        if found.is_some_and(waits_already) {
             self.clients.on_repeated(request);
             return Ok(());
         }
@@ -174,6 +201,7 @@ impl Engine {
             edns: query.edns,
             asked_at: now,
             exchange,
+            alias: request.alias.clone(),
             zone: None,
             next: None,
         };

@@ -12,6 +12,7 @@ mod failover;
 mod handshakes;
 mod isolation;
 mod lab;
+mod local;
 mod malformed;
 mod measures;
 mod memory;

@@ -14,6 +14,7 @@ fn streams(max: usize, per_client: usize) -> Streams {
         probe: dotgate_wire::Question::root(dotgate_wire::rtype::NS),
         access: AccessList::new([]),
         local_zones: LocalZones::all_but([]),
+        local: None,
         forwarded_classes: ForwardedClasses::default(),
         udp_response_max: 1_232,
         query_deadline: Duration::from_secs(4),

@@ -106,6 +106,7 @@ fn settings(upstreams: usize, is_small: bool) -> Settings {
             ["192.0.2.0/24", "2001:db8::/32"].map(|prefix| prefix.parse().expect("a prefix")),
         ),
         local_zones: LocalZones::all_but([]),
+        local: None,
         forwarded_classes: ForwardedClasses::default(),
         cache: CacheSettings::off(),
         udp_response_max: 1_232,

@@ -45,14 +45,10 @@ fn compressed(whole: &[u8], limit: usize) -> Option<(Vec<u8>, Cut)> {
     if header.questions != 1 {
         return None;
     }
-    let question_end = name::find_end(whole, HEADER_LEN).ok()? + TYPE_AND_CLASS_LEN;
     // Room for a bare OPT record; whether there is one is seen last.
-    let mut writer = Writer::new(limit.checked_sub(OPT_LEN)?);
+    let mut writer = NameWriter::new(limit.checked_sub(OPT_LEN)?);
     writer.out.extend_from_slice(whole.get(..HEADER_LEN)?);
-    writer.name(whole, HEADER_LEN, true).ok()?;
-    let type_and_class = whole.get(question_end - TYPE_AND_CLASS_LEN..question_end)?;
-    writer.out.extend_from_slice(type_and_class);
-    let mut at = question_end;
+    let mut at = writer.question(whole)?;
     for _ in 0..usize::from(header.answers) + usize::from(header.authorities) {
         at = writer.record(whole, at)?;
     }
@@ -92,7 +88,7 @@ fn put_opt(message: &mut Vec<u8>, opt: &[u8], limit: usize) {
 }
 
 /// A message under way.
-struct Writer {
+pub(crate) struct NameWriter {
     out: Vec<u8>,
     limit: usize,
     /// Where a suffix stands, by the place of the suffix one label shorter, 0 for the root, and the label in lower case.
@@ -100,18 +96,32 @@ struct Writer {
     lookups_left: usize,
 }
 
-impl Writer {
-    fn new(limit: usize) -> Self {
+impl NameWriter {
+    /// Begins with nothing; no more than `limit` bytes are written.
+    pub(crate) fn new(limit: usize) -> Self {
         Self {
-            out: Vec::with_capacity(limit),
+            out: Vec::with_capacity(limit.min(LIMIT_MAX)),
             limit,
             suffixes: BTreeMap::new(),
             lookups_left: LOOKUPS_MAX,
         }
     }
 
+    /// Returns what was written.
+    pub(crate) fn finish(self) -> Vec<u8> {
+        self.out
+    }
+
+    /// Writes the question behind the header of `whole` and returns where it ends there.
+    pub(crate) fn question(&mut self, whole: &[u8]) -> Option<usize> {
+        let name_end = self.name(whole, HEADER_LEN, true).ok()?;
+        let end = name_end + TYPE_AND_CLASS_LEN;
+        self.copy(whole.get(name_end..end)?).ok()?;
+        Some(end)
+    }
+
     /// Writes the record at `at` and returns where it ends there; `None` if there is no room for it.
-    fn record(&mut self, whole: &[u8], at: usize) -> Option<usize> {
+    pub(crate) fn record(&mut self, whole: &[u8], at: usize) -> Option<usize> {
         let owner_end = self.name(whole, at, true).ok()?;
         let record = Record::read(whole, at, owner_end).ok()?;
         self.out
@@ -133,7 +143,7 @@ impl Writer {
     }
 
     /// Writes bytes, if there is room for them.
-    fn copy(&mut self, bytes: &[u8]) -> Result<(), NameFault> {
+    pub(crate) fn copy(&mut self, bytes: &[u8]) -> Result<(), NameFault> {
         if self.out.len() + bytes.len() > self.limit {
             return Err(NameFault::TooLong);
         }

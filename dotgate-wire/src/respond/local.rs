@@ -52,7 +52,7 @@ pub fn write_local(
     out.extend_from_slice(question);
     let count_at = match local {
         LocalData::NoData | LocalData::NxDomain => {
-            put_soa(out, question, zone);
+            put_soa(out, question, zone, LOCAL_TTL);
             NSCOUNT_AT
         }
         LocalData::Address(address) => {
@@ -99,25 +99,29 @@ fn put_record_of_qname(out: &mut Vec<u8>, rtype: u16, rdata: &[u8]) {
 
 /// The mailbox of RFC 6303 section 3: `nobody.invalid.`
 const NOBODY: &[u8] = b"\x06nobody\x07invalid\0";
-/// SERIAL, REFRESH, RETRY, EXPIRE and MINIMUM of RFC 6303 section 3.
-const SOA_NUMBERS: [u32; 5] = [1, 3_600, 1_200, 604_800, LOCAL_TTL];
+/// SERIAL, REFRESH, RETRY and EXPIRE of RFC 6303 section 3.
+const SOA_NUMBERS: [u32; 4] = [1, 3_600, 1_200, 604_800];
 
-/// Appends the SOA record of a locally served zone.
-fn put_soa(out: &mut Vec<u8>, question: &[u8], zone: &[u8]) {
+/// Appends the SOA record of a locally served zone, whose TTL and MINIMUM are `ttl` seconds, and returns where its TTL
+/// stands.
+pub(crate) fn put_soa(out: &mut Vec<u8>, question: &[u8], zone: &[u8], ttl: u32) -> usize {
     let apex = Apex::of(question, zone);
     apex.append(out);
     put_u16(out, rtype::SOA);
     put_u16(out, rclass::IN);
-    put_u32(out, LOCAL_TTL);
+    let ttl_at = out.len();
+    put_u32(out, ttl);
     put_u16(
         out,
-        length_u16(apex.len() + NOBODY.len() + 4 * SOA_NUMBERS.len()),
+        length_u16(apex.len() + NOBODY.len() + 4 * SOA_NUMBERS.len() + 4),
     );
     apex.append(out);
     out.extend_from_slice(NOBODY);
     for number in SOA_NUMBERS {
         put_u32(out, number);
     }
+    put_u32(out, ttl);
+    ttl_at
 }
 
 /// The name of a zone's apex in a response: a pointer into the question where that is possible.

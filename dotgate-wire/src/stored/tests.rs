@@ -1,5 +1,6 @@
 //! Answers kept and sent again: TTLs, spelling, AD, errors, life.
 
+mod local;
 mod rotation;
 
 use super::*;

@@ -46,6 +46,7 @@ fn worker_of(number: usize, shared: &Shared) -> World {
         probe: dotgate_wire::Question::root(dotgate_wire::rtype::NS),
         access: AccessList::new(["127.0.0.0/8".parse().unwrap()]),
         local_zones: LocalZones::all_but([]),
+        local: None,
         forwarded_classes: ForwardedClasses::default(),
         cache: CacheSettings::off(),
         udp_response_max: 1_232,

@@ -88,6 +88,7 @@ pub(super) fn settings(upstreams: usize) -> Settings {
         probe: dotgate_wire::Question::root(dotgate_wire::rtype::NS),
         access: AccessList::new(["192.0.2.0/24".parse().unwrap()]),
         local_zones: LocalZones::all_but([]),
+        local: None,
         forwarded_classes: ForwardedClasses::default(),
         cache: CacheSettings::off(),
         udp_response_max: 1_232,

@@ -1,0 +1,140 @@
+//! Local data: answered at once, or, behind CNAME records that lead out of it, with what an upstream says about the name
+//! they lead to.
+//!
+//! Such a query waits for the exchange of that name's question, with all others that ask it, and its CNAME records are
+//! put in front of the answer only when it is delivered. So the cache never holds local data.
+
+use std::sync::Arc;
+
+use dotgate_wire::{
+    Answer, Ede, LocalData, Question, Stored, TTL_MAX, Ttls, ede, rcode, store_failure,
+    store_joined, write_local,
+};
+
+use super::{Clients, Request};
+use crate::counters::Count;
+use crate::counters::labels::Outcome;
+use crate::exchange::Client;
+use crate::local::Answered;
+use crate::respond::ClientParameters;
+use crate::stream::ResponseTerms;
+
+/// What became of a query at local data.
+pub(crate) enum Local {
+    /// Its name is not local.
+    No,
+    /// The client has its response.
+    Answered,
+    /// CNAME records, as a cache keeps an answer, lead to a name that is not local.
+    LeadsTo(Box<Question>, Arc<[u8]>),
+}
+
+impl Clients {
+    /// Answers a query from local data, as far as that goes.
+    pub(crate) fn answer_locally(&mut self, request: &Request<'_>, question: &Question) -> Local {
+        let Some(data) = &self.settings.local else {
+            return Local::No;
+        };
+        if self.settings.local_zones.leaves_to_parent(question) {
+            return Local::No;
+        }
+        self.local.clear();
+        match data.answer(&mut self.local, request.query.question, question) {
+            Answered::No => Local::No,
+            Answered::Whole => {
+                self.deliver_local_data(request);
+                Local::Answered
+            }
+            Answered::LeadsTo(target) => Local::LeadsTo(target, self.local.as_slice().into()),
+        }
+    }
+
+    /// Sends the local answer in `local`.
+    fn deliver_local_data(&mut self, request: &Request<'_>) {
+        let (client, query) = (request.client, &request.query);
+        self.turn = self.turn.wrapping_add(1);
+        let mut terms = ResponseTerms::of_answer(request.parameters, false);
+        if self.settings.cache.rotates_addresses {
+            terms.turn = self.turn;
+        }
+        let bytes = std::mem::take(&mut self.local);
+        let rcode = self.deliver_bytes(client, &bytes, query.question, &terms);
+        self.local = bytes;
+        self.tally.count(Count::QueriesLocal);
+        let transport = client.transport();
+        self.tally
+            .at_once(transport, query.rtype, Outcome::Local, rcode);
+        self.trace_query(client, query.question, Outcome::Local, rcode);
+    }
+
+    /// Answers a query whose local CNAME records lead to a name of special use: its question, zone and answer.
+    pub(crate) fn deliver_local_behind(
+        &mut self,
+        request: &Request<'_>,
+        alias: &[u8],
+        (question, zone, data): (&Question, &[u8], LocalData),
+    ) {
+        let mut message = Vec::new();
+        let hop = ClientParameters::PLAIN.hop(None, false);
+        write_local(&mut message, question.as_bytes(), zone, data, &hop);
+        let mut answer = Answer::new();
+        let mut stored = Vec::new();
+        if answer.load(&message).is_ok() {
+            answer.store(&mut stored, 0..=TTL_MAX, None);
+        }
+        self.local = joined(alias, &stored, 0);
+        self.deliver_local_data(request);
+    }
+
+    /// Answers with a stored answer behind the local CNAME records that led there. Returns the RCODE.
+    pub(super) fn deliver_behind(
+        &mut self,
+        alias: &[u8],
+        client: Client,
+        bytes: &[u8],
+        question: &[u8],
+        terms: &ResponseTerms,
+    ) -> u16 {
+        let age = match terms.ttls {
+            Ttls::CountedDown(age) => age,
+            Ttls::All(_) => 0,
+        };
+        let terms = ResponseTerms {
+            // Nothing local is signed.
+            is_authenticated: false,
+            ..*terms
+        };
+        self.deliver_bytes(client, &joined(alias, bytes, age), question, &terms)
+    }
+
+    fn deliver_bytes(
+        &mut self,
+        client: Client,
+        bytes: &[u8],
+        question: &[u8],
+        terms: &ResponseTerms,
+    ) -> u16 {
+        // What was made here can be read here.
+        let stored = Stored::read(bytes);
+        stored.map_or(rcode::SERVFAIL, |stored| {
+            self.deliver_stored(client, (bytes, &stored), question, terms)
+        })
+    }
+}
+
+/// The local CNAME records in `alias` and then what `rest` says, both as a cache keeps an answer. `age` is the time in
+/// seconds by which TTLs are counted down when it is sent.
+fn joined(alias: &[u8], rest: &[u8], age: u32) -> Vec<u8> {
+    let mut out = Vec::new();
+    let (Some(alias), Some(rest)) = (Stored::read(alias), Stored::read(rest)) else {
+        return out;
+    };
+    if !store_joined(&mut out, &alias, &rest, age) {
+        let too_long = Ede {
+            code: ede::OTHER,
+            text: "too long with the local CNAME records in front of it",
+        };
+        store_failure(&mut out, alias.question(), rcode::SERVFAIL, Some(too_long));
+    }
+    out
+}

@@ -1,0 +1,93 @@
+//! What is stored for names, in one piece of memory: each name once, its bytes behind it.
+//!
+//! An entry is an uncompressed name, which ends at its root label, and what its owner appended; the table holds where
+//! entries begin. So a name costs its own bytes, what is stored for it, and 5 to 12 bytes.
+
+use foldhash::SharedSeed;
+use hashbrown::HashTable;
+
+use super::suffixes::hash_of;
+
+/// Names and what is stored for each. Made once, then only read.
+pub(crate) struct Table {
+    bytes: Box<[u8]>,
+    places: HashTable<u32>,
+    seed: SharedSeed,
+}
+
+impl Table {
+    /// What the hashes of names are keyed with.
+    pub(crate) fn seed(&self) -> &SharedSeed {
+        &self.seed
+    }
+
+    /// How many names it has.
+    pub(crate) fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// The memory it takes, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.len() + self.places.allocation_size()
+    }
+
+    /// What stands behind `name`, which has this hash. The end is the reader's to find.
+    #[inline]
+    pub(crate) fn find(&self, hash: u64, name: &[u8]) -> Option<&[u8]> {
+        let is_it = |place: &u32| {
+            let entry = self.bytes.get(*place as usize..).unwrap_or_default();
+            entry.starts_with(name)
+        };
+        let place = *self.places.find(hash, is_it)? as usize;
+        self.bytes.get(place + name.len()..)
+    }
+}
+
+/// Makes a table, name by name.
+pub(crate) struct TableBuilder {
+    bytes: Vec<u8>,
+    places: HashTable<u32>,
+    seed: SharedSeed,
+}
+
+impl TableBuilder {
+    /// Begins one for so many names and about so many bytes.
+    pub(crate) fn new(seed: u64, names: usize, bytes: usize) -> TableBuilder {
+        TableBuilder {
+            bytes: Vec::with_capacity(bytes),
+            places: HashTable::with_capacity(names),
+            seed: SharedSeed::from_u64(seed),
+        }
+    }
+
+    /// Adds a name that is not there yet; what is stored for it is then appended to what this returns. None if no more
+    /// than 4 GiB fit.
+    pub(crate) fn add(&mut self, name: &[u8]) -> Option<&mut Vec<u8>> {
+        let place = u32::try_from(self.bytes.len()).ok()?;
+        let hash = hash_of(&self.seed, name);
+        let (bytes, seed) = (&self.bytes, &self.seed);
+        self.places.insert_unique(hash, place, |place| {
+            hash_of(seed, name_at(bytes, *place as usize))
+        });
+        self.bytes.extend_from_slice(name);
+        Some(&mut self.bytes)
+    }
+
+    /// Ends it.
+    pub(crate) fn finish(self) -> Table {
+        Table {
+            bytes: self.bytes.into_boxed_slice(),
+            places: self.places,
+            seed: self.seed,
+        }
+    }
+}
+
+/// The name that begins at a place.
+fn name_at(bytes: &[u8], place: usize) -> &[u8] {
+    let mut end = place;
+    while let Some(length @ 1..) = bytes.get(end) {
+        end += 1 + usize::from(*length);
+    }
+    bytes.get(place..=end).unwrap_or_default()
+}

@@ -10,8 +10,7 @@ use crate::config::setting::Described;
 use crate::config::{
     Config, EXIT_STATUS, Effective, Escaped, GroupConfig, Loaded, Origin, Problems, Suffix,
 };
-use crate::tls::Roots;
-use crate::verify::{absent_addresses, token_problem, verify, warnings};
+use crate::verify::{Verified, absent_addresses, token_problem, verify, warnings};
 
 const SET: Style = Style::new().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
@@ -60,7 +59,7 @@ pub fn run(
 ) -> io::Result<u8> {
     let outcome = match loaded {
         Ok(loaded) => match verify(&loaded.config) {
-            Ok(roots) => Ok((loaded, roots)),
+            Ok(verified) => Ok((loaded, verified)),
             Err(problems) => Err((
                 "dotgate: the configuration cannot be used\n".to_owned(),
                 problems.iter().map(ToString::to_string).collect(),
@@ -75,9 +74,9 @@ pub fn run(
         return write_document(&outcome, shown, out);
     }
     match outcome {
-        Ok((loaded, roots)) => {
+        Ok((loaded, verified)) => {
             write_settings(&loaded.effective, shown, out)?;
-            write_meaning(loaded, &roots, out)?;
+            write_meaning(loaded, &verified, out)?;
             out.flush()?;
             Ok(0)
         }
@@ -93,7 +92,7 @@ pub fn run(
     }
 }
 
-type Outcome<'a> = Result<(&'a Loaded, Roots), (String, Vec<String>)>;
+type Outcome<'a> = Result<(&'a Loaded, Verified), (String, Vec<String>)>;
 
 fn write_document(outcome: &Outcome<'_>, shown: Shown, out: &mut dyn Write) -> io::Result<u8> {
     let mut document = Document {
@@ -206,7 +205,7 @@ fn name(subject: &dyn Described) -> String {
 }
 
 /// Writes what the settings come to.
-fn write_meaning(loaded: &Loaded, roots: &Roots, out: &mut dyn Write) -> io::Result<()> {
+fn write_meaning(loaded: &Loaded, verified: &Verified, out: &mut dyn Write) -> io::Result<()> {
     let config = &loaded.config;
     let server = config.server();
     writeln!(out)?;
@@ -218,7 +217,10 @@ fn write_meaning(loaded: &Loaded, roots: &Roots, out: &mut dyn Write) -> io::Res
         writeln!(out, "upstream {}: {}", upstream.label, upstream.demand())?;
     }
     write_routes(config, out)?;
-    writeln!(out, "authorities: {}", Escaped(&roots.describe()))?;
+    writeln!(out, "authorities: {}", Escaped(&verified.roots.describe()))?;
+    for line in verified.local.describe(config.local()) {
+        writeln!(out, "{}", Escaped(&line))?;
+    }
     for warning in all_warnings(loaded) {
         writeln!(out, "{WARNING}warning:{WARNING:#} {warning}")?;
     }

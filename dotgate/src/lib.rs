@@ -14,6 +14,7 @@ pub mod control;
 pub mod credentials;
 pub mod demo;
 pub mod healthcheck;
+pub mod local;
 pub mod log;
 pub mod metrics;
 pub mod query;

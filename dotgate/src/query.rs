@@ -39,6 +39,7 @@ use crate::config::{
     self, Config, EXIT_STATUS, Endpoint, Environment, Escaped, Loaded, Note, Problems,
     ScopedSocketAddress, UpstreamConfig,
 };
+use crate::local::{self, Local};
 use crate::tls::Roots;
 use crate::upstreams::{Upstream, Upstreams};
 
@@ -133,7 +134,7 @@ pub fn run(
         writeln!(err, "dotgate query: note: {note}")?;
     }
     match prepare(&loaded.config) {
-        Ok((roots, upstreams)) => shown.ask(&loaded.config, &roots, &upstreams, out, err),
+        Ok(prepared) => shown.ask(&loaded.config, &prepared, out, err),
         Err(problem) => {
             writeln!(err, "dotgate query: {problem}")?;
             Ok(FAILED)
@@ -150,8 +151,15 @@ fn notes(loaded: &Loaded) -> impl Iterator<Item = &Note> {
     loaded.notes.iter().filter(|note| note.is_logged())
 }
 
-/// What is needed to ask the upstreams of a configuration, or what is wrong.
-fn prepare(config: &Config) -> Result<(Roots, Upstreams), String> {
+/// What is needed to answer as serving would.
+struct Prepared {
+    roots: Roots,
+    upstreams: Upstreams,
+    local: Local,
+}
+
+/// Makes what a configuration needs, or says what is wrong.
+fn prepare(config: &Config) -> Result<Prepared, String> {
     let roots = Roots::load(&config.tls().authorities).map_err(|problem| problem.to_string())?;
     let numbered = config.upstreams().iter().enumerate();
     let upstreams: Result<Vec<Arc<Upstream>>, String> = numbered
@@ -160,7 +168,12 @@ fn prepare(config: &Config) -> Result<(Roots, Upstreams), String> {
             made.map_err(|problem| format!("upstream {}: {problem}", upstream.label))
         })
         .collect();
-    Ok((roots, upstreams?.into()))
+    let local = Local::load(config.local()).map_err(|problem| problem.to_string())?;
+    Ok(Prepared {
+        roots,
+        upstreams: upstreams?.into(),
+        local,
+    })
 }
 
 impl Shown<'_> {
@@ -171,13 +184,15 @@ impl Shown<'_> {
     fn ask(
         &self,
         config: &Config,
-        roots: &Roots,
-        upstreams: &Upstreams,
+        prepared: &Prepared,
         out: &mut dyn Write,
         err: &mut dyn Write,
     ) -> io::Result<u8> {
+        let Prepared {
+            roots, upstreams, ..
+        } = prepared;
         self.write_name(out)?;
-        let is_forwarded = forward::is_forwarded(config, upstreams, &self.asked)?;
+        let is_forwarded = forward::is_forwarded(config, prepared, &self.asked)?;
         let mut looked_at = Vec::new();
         if is_forwarded && self.request.form != Form::Short {
             for (upstream, shared) in config.upstreams().iter().zip(upstreams.iter()) {
@@ -192,8 +207,17 @@ impl Shown<'_> {
         } else if self.is_long() {
             writeln!(out, "dotgate answers this itself; no upstream is asked\n")?;
         }
+        if self.is_long() {
+            let rules = local::rules_for(config.local(), self.asked.name.as_slice());
+            for rule in &rules {
+                writeln!(out, "local data: {}", Escaped(rule))?;
+            }
+            if !rules.is_empty() {
+                writeln!(out)?;
+            }
+        }
         out.flush()?;
-        let through = forward::ask_through_worker(config, upstreams, &self.asked)?;
+        let through = forward::ask_through_worker(config, prepared, &self.asked)?;
         if self.is_long() {
             report::write_way(out, upstreams, &through)?;
         }

@@ -19,6 +19,7 @@ use crate::admin::{Access, Serving};
 use crate::config::setting::Reload;
 use crate::config::{self, Config, Effective, Environment, Loaded, Note, Problem, Problems};
 use crate::credentials::Credentials;
+use crate::local::{Local, LocalError};
 use crate::log::message::say;
 use crate::log::{self, with_hint};
 use crate::serve::{Forwarder, StartError};
@@ -56,6 +57,9 @@ pub enum Refused {
     /// There are no trust anchors to use.
     #[error(transparent)]
     Roots(#[from] RootsError),
+    /// The local data cannot be used.
+    #[error(transparent)]
+    Local(#[from] LocalError),
     /// It could not be served.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -165,7 +169,8 @@ impl InForce {
         let config = &loaded.config;
         let roots = Roots::load(&config.tls().authorities)?;
         let access = Access::load(config.admin());
-        let prepared = forwarder.prepare(config, &roots)?;
+        let local = Local::load(config.local())?;
+        let prepared = forwarder.prepare(config, &roots, &local)?;
         // Nothing can go wrong from here on.
         log_differences(&self.loaded, &loaded);
         forwarder.reconfigure(prepared);
@@ -224,6 +229,7 @@ fn files_of(loaded: &Loaded) -> Vec<PathBuf> {
         loaded.variables_file.as_ref(),
         config.tls().authorities.ca_file.as_ref(),
         config.admin().token_file.as_ref(),
+        config.local().hosts_file.as_ref(),
     ];
     files.into_iter().flatten().cloned().collect()
 }
@@ -234,6 +240,7 @@ fn tell_refused(why: &str, refused: &Refused) {
         Refused::Made => vec![refused],
         Refused::Settings(problems) => problems.iter().map(|it| it as _).collect(),
         Refused::Roots(problem) => vec![problem],
+        Refused::Local(problem) => vec![problem],
         Refused::Start(problem) => vec![problem],
     };
     for problem in problems {

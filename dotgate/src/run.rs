@@ -20,7 +20,8 @@ use crate::serve::{Forwarder, StartError};
 use crate::service::Service;
 use crate::take_over::{Inherited, Predecessor, Succession, TakeOverError};
 use crate::tls::Roots;
-use crate::{cache, check, demo, healthcheck, log, query, replace, status, verify};
+use crate::verify::{self, Verified};
+use crate::{cache, check, demo, healthcheck, log, query, replace, status};
 
 /// The exit status when serving could not begin, or did not end in good order.
 const FAILED: u8 = 1;
@@ -107,8 +108,8 @@ fn serve_loaded(
     for warning in verify::warnings(config) {
         say!(CONFIG_NOTE, note = warning);
     }
-    let roots = match verify::verify(config) {
-        Ok(roots) => roots,
+    let verified = match verify::verify(config) {
+        Ok(verified) => verified,
         Err(problems) => {
             for problem in problems {
                 log_start_failed(&problem);
@@ -117,11 +118,11 @@ fn serve_loaded(
         }
     };
     let (forwarder, admin, succession, watchdog) =
-        match start(config, &roots, before, &mut listening) {
+        match start(config, &verified, before, &mut listening) {
             Ok(started) => started,
             Err(failure) => return give_up(failure, config),
         };
-    tell_start(&forwarder, &admin, config, &roots);
+    tell_start(&forwarder, &admin, config, &verified.roots);
     let service = Service::of(environment).unwrap_or_else(|problem| {
         say!(NOTIFY_FAILED, reason = %problem);
         Service::default()
@@ -217,7 +218,7 @@ type Started = (Forwarder, Admin, Option<Succession>, Option<Duration>);
 /// Starts, in place of the process before this one if there is one.
 fn start(
     config: &Config,
-    roots: &Roots,
+    verified: &Verified,
     before: Before,
     listening: &mut Listening,
 ) -> Result<Started, Failure> {
@@ -235,7 +236,8 @@ fn start(
             .map_err(Failure::TakeOver)?;
     }
     let admin = Admin::bind(config.admin(), &mut inherited).map_err(Failure::Admin)?;
-    let started = Forwarder::take_over(config, roots, &mut inherited);
+    let Verified { roots, local } = verified;
+    let started = Forwarder::take_over(config, roots, local, &mut inherited);
     let mut forwarder = started.map_err(Failure::Start)?;
     if config.server().start == StartPolicy::Fail
         && let Err(reasons) = listening.await_upstream(&mut forwarder, config)

@@ -34,6 +34,7 @@ pub(crate) use self::settings::{cache_settings, settings};
 use self::upstream_log::UpstreamLog;
 use crate::admin::Sources;
 use crate::config::{Config, Endpoint};
+use crate::local::{Local, LocalError};
 use crate::take_over::{Inherited, ToHandOver};
 use crate::tls::{Roots, RootsError, TlsSetupError};
 use crate::upstreams::Upstreams;
@@ -57,6 +58,9 @@ pub enum StartError {
         /// The upstream.
         label: String,
     },
+    /// The local data cannot be used.
+    #[error(transparent)]
+    Local(#[from] LocalError),
     /// No datagram can be received or sent.
     #[error(
         "the system does not let this process use UDP: {0}\n  Allow recvmsg and sendmsg (or recvmmsg and sendmmsg, \
@@ -105,7 +109,8 @@ impl Forwarder {
     /// # Errors
     /// [`StartError`]; nothing is left running.
     pub fn start(config: &Config, roots: &Roots) -> Result<Forwarder, StartError> {
-        Forwarder::take_over(config, roots, &mut Inherited::default())
+        let local = Local::load(config.local())?;
+        Forwarder::take_over(config, roots, &local, &mut Inherited::default())
     }
 
     /// Starts to serve with the sockets of the process before this one, of which those that the settings do not
@@ -116,6 +121,7 @@ impl Forwarder {
     pub fn take_over(
         config: &Config,
         roots: &Roots,
+        local: &Local,
         inherited: &mut Inherited,
     ) -> Result<Forwarder, StartError> {
         let ((upstreams, groups), slots) = Slots::default().assign_all(&[], &[], config, roots)?;
@@ -126,7 +132,7 @@ impl Forwarder {
         refuse_loop(config, &listeners.addresses)?;
         let receive_buffer_bytes = listeners.receive_buffer_bytes();
         let handed_over = to_hand_over(config, &listeners).map_err(StartError::Worker)?;
-        let settings = Arc::new(settings(config, &groups, descriptors));
+        let settings = Arc::new(settings(config, &groups, local, descriptors));
         let shared = share(config)?;
         let (reports_in, reports) = mpsc::channel(REPORTS);
         let last_packet = Arc::new(AtomicU64::new(0));
@@ -153,13 +159,12 @@ impl Forwarder {
                 last_packet: Arc::clone(&last_packet),
             };
             let (worker, waker) = Worker::new(parts).map_err(StartError::Worker)?;
+            let letters = letters_in;
+            let postbox = Postbox { letters, waker };
             made.push(Made {
                 worker,
                 orders: orders_in,
-                postbox: Postbox {
-                    letters: letters_in,
-                    waker,
-                },
+                postbox,
                 pulse,
                 counters,
                 udp: watched,

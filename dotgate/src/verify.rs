@@ -13,6 +13,7 @@ use thiserror::Error;
 
 use crate::admin::{AdminError, Token};
 use crate::config::Config;
+use crate::local::{Local, LocalError};
 use crate::serve::{self, StartError};
 use crate::take_over::TakeOverError;
 use crate::tls::{Roots, RootsError};
@@ -23,6 +24,9 @@ pub enum Unusable {
     /// The trust anchors cannot be loaded.
     #[error(transparent)]
     Roots(#[from] RootsError),
+    /// The local data cannot be used.
+    #[error(transparent)]
+    Local(#[from] LocalError),
     /// An upstream cannot be used.
     #[error(transparent)]
     Upstream(#[from] StartError),
@@ -34,11 +38,20 @@ pub enum Unusable {
     TakeOver(#[from] TakeOverError),
 }
 
-/// Verifies `config`, and returns the trust anchors that it needs.
+/// What a configuration names, read and found to be right.
+#[derive(Debug)]
+pub struct Verified {
+    /// The trust anchors.
+    pub roots: Roots,
+    /// The local data.
+    pub local: Local,
+}
+
+/// Verifies `config`, and returns what it names.
 ///
 /// # Errors
 /// All that is wrong.
-pub fn verify(config: &Config) -> Result<Roots, Vec<Unusable>> {
+pub fn verify(config: &Config) -> Result<Verified, Vec<Unusable>> {
     let mut problems = Vec::new();
     let roots = Roots::load(&config.tls().authorities);
     if let Some(path) = &config.server().take_over_socket
@@ -53,16 +66,17 @@ pub fn verify(config: &Config) -> Result<Roots, Vec<Unusable>> {
         let path = socket.path.clone();
         problems.push(AdminError::Socket { path, source }.into());
     }
-    match roots {
-        Ok(roots) => {
-            if let Err(problem) = serve::verify_upstreams(config, &roots) {
-                problems.push(problem.into());
-            }
-            if problems.is_empty() {
-                return Ok(roots);
-            }
+    if let Ok(roots) = &roots
+        && let Err(problem) = serve::verify_upstreams(config, roots)
+    {
+        problems.push(problem.into());
+    }
+    match (roots, Local::load(config.local())) {
+        (Ok(roots), Ok(local)) if problems.is_empty() => return Ok(Verified { roots, local }),
+        (roots, local) => {
+            problems.extend(roots.err().map(Unusable::from));
+            problems.extend(local.err().map(Unusable::from));
         }
-        Err(problem) => problems.push(problem.into()),
     }
     Err(problems)
 }

@@ -114,7 +114,7 @@ labels! {
     Stale = "stale",
     /// Answered from the cache with a failure (RFC 9520).
     CachedFailure = "cached_failure",
-    /// Answered locally: a special-use name.
+    /// Answered locally: local data, or a special-use name.
     Local = "local",
     /// Waited for an upstream and got a locally generated error.
     Failed = "failed",

@@ -123,6 +123,15 @@ impl LocalDataBuilder {
         rdata: &[u8],
         id: RecordId,
     ) -> Result<(), LocalFault> {
+        let folded;
+        let rdata = match rtype {
+            // It is looked up.
+            rtype::CNAME => {
+                folded = rdata.to_ascii_lowercase();
+                &folded
+            }
+            _ => rdata,
+        };
         let is_wildcard = name.starts_with(ASTERISK);
         self.has_wildcards |= is_wildcard;
         self.push(name, (rtype, ttl, rdata), id, false)?;

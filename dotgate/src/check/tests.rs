@@ -128,6 +128,9 @@ tls.authentication              default                 strict
 tls.key_exchange                default                 auto
 bootstrap.addresses             -                       (not set)
 local.forward                   default                 (none)
+local.records                   -                       (not set)
+local.hosts_file                -                       (not set)
+local.ttl                       default                 60s
 admin.listen                    default                 127.0.0.1:9153
 admin.socket                    default                 auto
 admin.host_names                -                       (not set)

@@ -146,6 +146,14 @@ pub enum Fault {
         /// What is written.
         item: String,
     },
+    /// Not a DNS record.
+    #[error("{} is not a record that can be served: {why}", Shown(.item))]
+    NotARecord {
+        /// The record as written.
+        item: String,
+        /// Why it is none.
+        why: String,
+    },
     /// Not a number with a unit of size.
     #[error("it is not a number with a unit of size")]
     NotASize,

@@ -148,7 +148,7 @@ impl Reader<'_> {
                 .find(|subject| subject.entry().section_and_key() == names)
             {
                 Some(&subject) => {
-                    let written = self.written(value, subject.is_list(), |origin, found| {
+                    let written = self.written(value, subject.separator(), |origin, found| {
                         Problem::WrongType {
                             origin,
                             subject,
@@ -209,7 +209,8 @@ impl Reader<'_> {
                 table.is_broken = true;
                 continue;
             };
-            let written = self.written(value, key_of_table.is_list, |origin, found| {
+            let separator = key_of_table.is_list.then_some(',');
+            let written = self.written(value, separator, |origin, found| {
                 Problem::WrongTypeInTable {
                     origin,
                     key: key_of_table,
@@ -240,11 +241,11 @@ impl Reader<'_> {
     fn written(
         &mut self,
         value: &Spanned<DeValue<'_>>,
-        is_list: bool,
+        separator: Option<char>,
         wrong_type: impl FnOnce(Origin, &'static str) -> Problem,
     ) -> Option<Written> {
         let origin = self.origin(&value.span());
-        match text_of(value.get_ref(), is_list) {
+        match text_of(value.get_ref(), separator) {
             Ok(text) => Some(Written { text, origin }),
             Err(found) => {
                 self.problems.push(wrong_type(origin, found));
@@ -290,16 +291,16 @@ fn dotted(key: &str, value: &DeValue<'_>) -> Option<String> {
 }
 
 /// Returns a value as the environment would hold it, or the name of its type if it can hold no such thing.
-fn text_of(value: &DeValue<'_>, is_list: bool) -> Result<String, &'static str> {
+fn text_of(value: &DeValue<'_>, separator: Option<char>) -> Result<String, &'static str> {
     match value {
         DeValue::String(text) => Ok(text.trim().to_owned()),
         DeValue::Integer(integer) => Ok(decimal(integer)),
         DeValue::Boolean(boolean) => Ok(boolean.to_string()),
-        DeValue::Array(items) if is_list => {
-            let texts = items.iter().map(|item| text_of(item.get_ref(), false));
+        DeValue::Array(items) if let Some(separator) = separator => {
+            let texts = items.iter().map(|item| text_of(item.get_ref(), None));
             Ok(texts
                 .collect::<Result<Vec<String>, &'static str>>()?
-                .join(","))
+                .join(separator.encode_utf8(&mut [0; 4])))
         }
         DeValue::Array(_) | DeValue::Datetime(_) | DeValue::Float(_) | DeValue::Table(_) => {
             Err(value.type_str())

@@ -17,8 +17,8 @@ use serde_json::{Value, json};
 
 pub(super) use self::lists::items;
 pub(super) use self::lists::{
-    AdminAddresses, FolderPaths, HostNames, ListenAddresses, Prefixes, Resolvers, SomeOf, Suffixes,
-    Upstreams,
+    AdminAddresses, FolderPaths, HostNames, ListenAddresses, Prefixes, Records, Resolvers, SomeOf,
+    Suffixes, Upstreams,
 };
 use super::fault::Fault;
 use super::hints;
@@ -38,6 +38,11 @@ pub trait Kind: fmt::Debug + Sync + 'static {
     /// Whether the file may hold an array.
     fn is_list(&self) -> bool {
         false
+    }
+
+    /// What stands between the items of a list.
+    fn separator(&self) -> char {
+        ','
     }
 
     /// The JSON Schema of a value in the file.

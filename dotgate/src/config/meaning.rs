@@ -22,6 +22,7 @@ use super::spec::{Spec, Written};
 use super::upstream::UpstreamConfig;
 use super::upstreams;
 use super::words::{LocalName, LogFormat, LogLevel, Profile, QueryClass, StartPolicy};
+use crate::local::LocalConfig;
 use crate::tls::AuthoritySources;
 
 /// The most workers that `auto` makes: more are seldom of use, and each has sessions of its own.
@@ -41,6 +42,7 @@ pub struct Config {
     tls: TlsConfig,
     bootstrap: Vec<ScopedSocketAddress>,
     forwarded: Vec<LocalName>,
+    local: LocalConfig,
     admin: AdminConfig,
     cache: CacheConfig,
     is_watched: bool,
@@ -252,6 +254,11 @@ impl Config {
         self.forwarded.contains(&name)
     }
 
+    /// Returns what the settings say about local data.
+    pub fn local(&self) -> &LocalConfig {
+        &self.local
+    }
+
     /// Returns where the admin endpoint is and who may use it.
     pub fn admin(&self) -> &AdminConfig {
         &self.admin
@@ -348,6 +355,7 @@ impl Config {
             .optional(&table::BOOTSTRAP_ADDRESSES)
             .unwrap_or_default();
         let forwarded = reader.value(&table::LOCAL_FORWARD);
+        let local = read_local(&mut reader);
         let take_over_socket = server
             .as_ref()
             .and_then(|it| it.take_over_socket.as_deref());
@@ -386,6 +394,7 @@ impl Config {
             tls,
             bootstrap,
             forwarded: forwarded?,
+            local: local?,
             admin: admin?,
             cache: cache?,
             is_watched: is_watched?,
@@ -553,6 +562,17 @@ fn read_tls(reader: &mut Reader<'_>) -> Option<TlsConfig> {
         },
         authentication: authentication?,
         key_exchange: key_exchange?,
+    })
+}
+
+fn read_local(reader: &mut Reader<'_>) -> Option<LocalConfig> {
+    let records = reader.optional(&table::LOCAL_RECORDS);
+    let hosts_file = reader.optional(&table::LOCAL_HOSTS_FILE);
+    let ttl = reader.value(&table::LOCAL_TTL);
+    Some(LocalConfig {
+        records: records.unwrap_or_default(),
+        hosts_file,
+        ttl: ttl?,
     })
 }
 

@@ -420,7 +420,7 @@ fn write_value(f: &mut fmt::Formatter<'_>, subject: Subject, written: &Written) 
         Origin::Variable(variable) => write!(f, "{variable}={}", Shown(text)),
         Origin::File { .. } => {
             let (section, key) = subject.entry().section_and_key().unwrap_or_default();
-            let literal = file_literal(text, subject.is_list());
+            let literal = file_literal(text, subject.separator());
             write!(
                 f,
                 "{}: [{section}] {key} = {}",
@@ -456,7 +456,7 @@ fn write_invalid_key(
     written: &Written,
     fault: &Fault,
 ) -> fmt::Result {
-    let literal = Shown(&file_literal(&written.text, false)).to_string();
+    let literal = Shown(&file_literal(&written.text, None)).to_string();
     let (
         origin,
         TableKey {

@@ -6,14 +6,16 @@ use std::fmt::Write as _;
 use super::setting::TableKey;
 use super::setting::{Absent, Reload, Subject};
 use super::settings::{ROUTE_KEYS, TABLE, UPSTREAM_KEYS};
+use crate::local::split_records;
 
 /// Writes a value as the file would hold it: numbers and booleans bare, lists as arrays, the rest as strings.
-pub(super) fn file_literal(text: &str, is_list: bool) -> String {
-    if is_list {
-        let items = text
-            .split(',')
-            .map(str::trim)
-            .filter(|item| !item.is_empty());
+pub(super) fn file_literal(text: &str, separator: Option<char>) -> String {
+    if let Some(separator) = separator {
+        let items = match separator {
+            ';' => split_records(text),
+            _ => text.split(separator).map(str::trim).collect(),
+        };
+        let items = items.into_iter().filter(|item| !item.is_empty());
         let items: Vec<String> = items.map(quoted).collect();
         return format!("[{}]", items.join(", "));
     }
@@ -32,7 +34,7 @@ pub(super) fn example(subject: Subject, in_file: bool) -> String {
         Some((section, key)) if in_file => {
             format!(
                 "[{section}] {key} = {}",
-                file_literal(entry.example, subject.is_list())
+                file_literal(entry.example, subject.separator())
             )
         }
         Some(_) | None => format!("{}={}", entry.variable(), entry.example),
@@ -161,7 +163,7 @@ pub fn full_file() -> String {
                 Absent::Default(text) => ("", text),
                 Absent::Nothing => ("# ", entry.example),
             };
-            let literal = file_literal(value, subject.is_list());
+            let literal = file_literal(value, subject.separator());
             push(&mut page, format_args!("{comment}{key} = {literal}\n"));
         }
     }

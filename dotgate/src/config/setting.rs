@@ -117,8 +117,8 @@ pub trait Described: fmt::Debug + Sync {
     /// Says what values are expected.
     fn expected(&self) -> String;
 
-    /// Whether the file may hold an array.
-    fn is_list(&self) -> bool;
+    /// What stands between the items of a list; none for what is no list. The file may hold an array of them.
+    fn separator(&self) -> Option<char>;
 
     /// The JSON Schema of a value in the file.
     fn schema(&self) -> Value;
@@ -136,8 +136,8 @@ impl<K: Kind> Described for Setting<K> {
         self.kind.expected()
     }
 
-    fn is_list(&self) -> bool {
-        self.kind.is_list()
+    fn separator(&self) -> Option<char> {
+        self.kind.is_list().then(|| self.kind.separator())
     }
 
     fn schema(&self) -> Value {

@@ -8,6 +8,7 @@
 mod admin;
 mod cache;
 mod file;
+mod local;
 mod query;
 mod tables;
 mod tls;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 pub use self::admin::{ADMIN_HOST_NAMES, ADMIN_LISTEN, ADMIN_SOCKET, ADMIN_TOKEN_FILE};
 pub use self::file::{CONFIG_FILE, CONFIG_WATCH};
+pub use self::local::{LOCAL_FORWARD, LOCAL_HOSTS_FILE, LOCAL_RECORDS, LOCAL_TTL};
 pub use self::tables::{
     ROUTE_KEYS, ROUTE_SUFFIXES, ROUTE_UPSTREAMS, ROUTES, UPSTREAM_ADDRESS, UPSTREAM_AUTH_NAME,
     UPSTREAM_KEYS, UPSTREAM_NAME, UPSTREAM_PINS, UPSTREAM_PORT,
@@ -27,10 +29,10 @@ pub use self::tls::{
 };
 use super::kinds::{
     ByteCount, DomainName, FilePath, ListenAddresses, Number, OneOf, OrAuto, Prefixes, Resolvers,
-    Size, SomeOf, Time, Upstreams,
+    Size, Time, Upstreams,
 };
 use super::setting::{Absent, Entry, Names, Reload, Setting, Subject};
-use super::words::{LocalName, LogFormat, LogLevel, StartPolicy};
+use super::words::{LogFormat, LogLevel, StartPolicy};
 
 pub use cache::{
     CACHE_EXCEPT, CACHE_FAILURE_TTL_MAX, CACHE_NEGATIVE_TTL_MAX, CACHE_NXDOMAIN_ALL_TYPES,
@@ -79,6 +81,9 @@ pub static TABLE: &[Subject] = &[
     &TLS_KEY_EXCHANGE,
     &BOOTSTRAP_ADDRESSES,
     &LOCAL_FORWARD,
+    &LOCAL_RECORDS,
+    &LOCAL_HOSTS_FILE,
+    &LOCAL_TTL,
     &ADMIN_LISTEN,
     &ADMIN_SOCKET,
     &ADMIN_HOST_NAMES,
@@ -465,19 +470,4 @@ pub static BOOTSTRAP_ADDRESSES: Setting<Resolvers> = Setting {
         example: "192.168.1.1,9.9.9.9@53",
     },
     kind: Resolvers { most: 8, port: 53 },
-};
-
-/// `DOTGATE_LOCAL_FORWARD`.
-pub static LOCAL_FORWARD: Setting<SomeOf<LocalName>> = Setting {
-    entry: Entry {
-        names: Names::Prefixed {
-            section: "local",
-            key: "forward",
-        },
-        reload: Reload::Live,
-        absent: Absent::Default(""),
-        doc: "Special-use names to forward to upstreams. By default, dotgate answers them itself.",
-        example: "home.arpa,private-reverse",
-    },
-    kind: SomeOf(PhantomData),
 };

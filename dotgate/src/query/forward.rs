@@ -16,9 +16,10 @@ use dotgate_net::UdpPath;
 use ipnet::IpNet;
 use tokio::sync::mpsc;
 
+use super::Prepared;
 use super::client::{Asked, Response, ask, query};
 use crate::config::Config;
-use crate::upstreams::{RouteNumbers, Upstreams};
+use crate::upstreams::RouteNumbers;
 use crate::worker::{Order, Parts, Report, Worker};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -40,7 +41,7 @@ pub(super) struct Through {
 /// Whether serving would ask an upstream: not where dotgate has the answer itself, or refuses the type.
 pub(super) fn is_forwarded(
     config: &Config,
-    upstreams: &Upstreams,
+    prepared: &Prepared,
     asked: &Asked,
 ) -> io::Result<bool> {
     let counters = Arc::new(Counters::new());
@@ -48,7 +49,7 @@ pub(super) fn is_forwarded(
     let seed = [0; 32];
     let mut engine = Engine::new(
         0,
-        Arc::new(settings(config, upstreams)),
+        Arc::new(settings(config, prepared)),
         Shared::alone(),
         Arc::clone(&counters),
         seed,
@@ -67,9 +68,10 @@ pub(super) fn is_forwarded(
 /// Asks a worker.
 pub(super) fn ask_through_worker(
     config: &Config,
-    upstreams: &Upstreams,
+    prepared: &Prepared,
     asked: &Asked,
 ) -> io::Result<Through> {
+    let upstreams = &prepared.upstreams;
     let listener = dotgate_net::tcp::listen(SocketAddr::new(LOOPBACK, 0), false, 8)?;
     let address = listener.local_addr()?;
     let (reports_in, mut reports) = mpsc::channel(REPORTS);
@@ -77,7 +79,7 @@ pub(super) fn ask_through_worker(
     let counters = Arc::new(Counters::new());
     let parts = Parts {
         number: 0,
-        settings: Arc::new(settings(config, upstreams)),
+        settings: Arc::new(settings(config, prepared)),
         shared: Shared::alone(),
         letters: sync_channel(1).1,
         upstreams: Arc::clone(upstreams),
@@ -122,13 +124,17 @@ pub(super) fn ask_through_worker(
 }
 
 /// What serving would have, for this process alone.
-fn settings(config: &Config, upstreams: &Upstreams) -> Settings {
+fn settings(config: &Config, prepared: &Prepared) -> Settings {
+    let Prepared {
+        upstreams, local, ..
+    } = prepared;
     let groups = RouteNumbers::default().assign(&[], config.groups(), upstreams);
     Settings {
         access: AccessList::new([IpNet::from(LOOPBACK)]),
         ..crate::serve::settings(
             config,
             &groups.unwrap_or_default(),
+            local,
             crate::serve::DESCRIPTORS_AT_LEAST,
         )
     }

@@ -7,6 +7,7 @@ use dotgate_core::{Settings, limits};
 
 use super::{Forwarder, StartError, refuse_loop, settings};
 use crate::config::{Config, UpstreamConfig};
+use crate::local::Local;
 use crate::tls::Roots;
 use crate::upstreams::{Group, Groups, RouteNumbers, Upstream, Upstreams};
 use crate::worker::{Order, Reconfiguration};
@@ -25,7 +26,12 @@ impl Forwarder {
     ///
     /// # Errors
     /// [`StartError`], as at the start; nothing has changed then.
-    pub fn prepare(&self, config: &Config, roots: &Roots) -> Result<Prepared, StartError> {
+    pub fn prepare(
+        &self,
+        config: &Config,
+        roots: &Roots,
+        local: &Local,
+    ) -> Result<Prepared, StartError> {
         refuse_loop(config, &self.addresses())?;
         let slots = self.slots.clone();
         let (upstreams, groups) = (self.upstreams(), self.sources.groups());
@@ -33,7 +39,7 @@ impl Forwarder {
         Ok(Prepared {
             settings: Settings {
                 generation: slots.generation,
-                ..settings(config, &groups, self.descriptors)
+                ..settings(config, &groups, local, self.descriptors)
             },
             upstreams,
             groups,

@@ -8,10 +8,16 @@ use dotgate_core::{AccessList, CacheSettings, ForwardedClasses, LocalZone, Local
 use dotgate_wire::{Question, rclass, rtype};
 
 use crate::config::{Amount, CacheConfig, Config, LocalName};
+use crate::local::Local;
 use crate::upstreams::{Groups, route_table};
 
 /// What an engine needs of the configuration; bounds for all workers are divided among them.
-pub(crate) fn settings(config: &Config, groups: &Groups, descriptors: u64) -> Settings {
+pub(crate) fn settings(
+    config: &Config,
+    groups: &Groups,
+    local: &Local,
+    descriptors: u64,
+) -> Settings {
     let limits = config.connection_limits(descriptors);
     let workers = config.server().workers.get();
     let share = |all: u32| (all as usize).div_ceil(workers).max(1);
@@ -24,6 +30,7 @@ pub(crate) fn settings(config: &Config, groups: &Groups, descriptors: u64) -> Se
             .unwrap_or_else(|| Question::root(rtype::NS)),
         access: AccessList::new(config.allowed().iter().copied()),
         local_zones: local_zones(config),
+        local: local.data(),
         forwarded_classes: ForwardedClasses {
             any: query.forwards_class_any,
             private: query.forwards_private_classes,

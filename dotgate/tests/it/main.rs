@@ -20,6 +20,7 @@ mod certificates;
 mod clients;
 mod ends;
 mod exhaustion;
+mod local;
 mod log;
 mod metrics;
 mod misbehaviour;

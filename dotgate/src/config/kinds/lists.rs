@@ -16,6 +16,7 @@ use crate::config::hints;
 use crate::config::providers;
 use crate::config::upstream::{self, UpstreamSpec};
 use crate::config::words::Word;
+use crate::local::{LocalRecord, read_record, split_records};
 
 /// Words of a closed set, each at most once, or none.
 #[derive(Debug)]
@@ -260,6 +261,47 @@ impl Kind for HostNames {
 
     fn is_list(&self) -> bool {
         true
+    }
+}
+
+/// DNS records in presentation format, separated by semicolons.
+#[derive(Debug)]
+pub struct Records {
+    /// The most records allowed.
+    pub most: usize,
+}
+
+impl Kind for Records {
+    type Value = Vec<LocalRecord>;
+
+    fn read(&self, text: &str) -> Result<Self::Value, Fault> {
+        let records = split_records(text);
+        let found = records.len();
+        if found > self.most {
+            return Err(Fault::TooMany { found });
+        }
+        let read = |item: &str| {
+            read_record(item).map_err(|why| Fault::NotARecord {
+                item: item.to_owned(),
+                why,
+            })
+        };
+        records.into_iter().map(read).collect()
+    }
+
+    fn expected(&self) -> String {
+        format!(
+            "at most {} records, NAME [TTL] TYPE DATA as in a zone file, separated by semicolons",
+            self.most
+        )
+    }
+
+    fn is_list(&self) -> bool {
+        true
+    }
+
+    fn separator(&self) -> char {
+        ';'
     }
 }
 

@@ -1,0 +1,206 @@
+//! Local data read from settings and files, and what is said about those that are wrong.
+
+use std::fs;
+
+use super::*;
+
+fn config(records: &[&str], hosts_file: Option<PathBuf>) -> LocalConfig {
+    LocalConfig {
+        records: records
+            .iter()
+            .map(|record| read_record(record).unwrap())
+            .collect(),
+        hosts_file,
+        ttl: Duration::from_secs(60),
+    }
+}
+
+/// What is said about a hosts file with this text.
+fn hosts(text: &[u8]) -> Result<Local, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("hosts");
+    fs::write(&path, text).unwrap();
+    let place = format!("{}/", folder.path().display());
+    let loaded = Local::load(&config(&[], Some(path)));
+    loaded.map_err(|error| error.to_string().replace(&place, ""))
+}
+
+#[test]
+fn records_are_separated_by_semicolons_that_are_not_quoted() {
+    let text = r#" a A 10.0.0.1 ; b TXT "one; two" 'x' ;; c TXT back\;slash;d TXT "an \"; end" "#;
+    let expected = [
+        "a A 10.0.0.1",
+        r#"b TXT "one; two" 'x'"#,
+        r"c TXT back\;slash",
+        r#"d TXT "an \"; end""#,
+    ];
+    assert_eq!(split_records(text), expected);
+    assert_eq!(split_records(" ; "), [""; 0]);
+}
+
+#[test]
+fn a_record_is_what_a_zone_file_would_hold() {
+    let read = |text: &str| {
+        let record = read_record(text).unwrap();
+        (record.rtype, record.ttl, record.rdata)
+    };
+    assert_eq!(
+        read("nas.Home.arpa A 192.168.1.10"),
+        (1, None, vec![192, 168, 1, 10])
+    );
+    assert_eq!(read("nas.home.arpa. 300 IN A 192.168.1.10").1, Some(300));
+    assert_eq!(read("nas IN 0 A 192.168.1.10").1, Some(0));
+    assert_eq!(
+        read("mail MX 10 mx.Example.").2,
+        b"\0\x0a\x02mx\x07Example\0"
+    );
+    assert_eq!(read("_http._tcp.lab SRV 0 5 80 web.lab").0, 33);
+    assert_eq!(read("web HTTPS 1 . alpn=h2 ipv4hint=10.0.0.1").0, 65);
+    assert_eq!(read(r#"x TXT "a b" c"#).2, b"\x03a b\x01c");
+    assert_eq!(
+        read(r"x TYPE65280 \# 3 abcdef"),
+        (65_280, None, vec![0xab, 0xcd, 0xef])
+    );
+    assert_eq!(
+        read_record("*.Lab.example A 10.0.0.1").unwrap().name,
+        b"\x01*\x03lab\x07example\0"
+    );
+}
+
+#[test]
+fn what_is_no_record_says_why() {
+    for (text, why) in [
+        ("nas A", "unexpected end of entry"),
+        ("nas A 10.0.0.256", "expected IPv4 address"),
+        ("nas NOSUCH 1", "expected rtype"),
+        ("nas 10.0.0.1", "expected rtype"),
+        ("nas CH A 10.0.0.1", "different class: CH != IN"),
+        ("nas A 10.0.0.1 10.0.0.2", "trailing tokens"),
+        (r#"nas TXT "a""b""#, "a quoted text has no space around it"),
+        ("nas TXT (a)", "a record of the settings has no parentheses"),
+        (r#"nas TXT "a"#, "a quoted text or an escape has no end"),
+        (
+            "nas A 10.0.0.1\nb A 10.0.0.2",
+            "there is something behind it",
+        ),
+        ("$INCLUDE /etc/passwd", "it is a directive of zone files"),
+        (
+            "d DNAME x",
+            "records of type DNAME cannot be local: no names are made of it; write a wildcard, or a CNAME for each name",
+        ),
+        (
+            r"d TYPE41 \# 0",
+            "records of type OPT cannot be local: it is not a type of data",
+        ),
+        ("nas 2147483648 A 10.0.0.1", "a TTL is at most 2147483647"),
+    ] {
+        assert_eq!(read_record(text).map(|_| ()), Err(why.to_owned()), "{text}");
+    }
+}
+
+#[test]
+fn a_hosts_file_is_read_as_the_system_reads_it() {
+    let text = "\u{feff}# hosts\r\n127.0.0.1\tlocalhost\r\n\r\n192.168.1.10  nas.home.arpa. NAS # the box\n::1 ip6-localhost\nfe80::1%lo0 localhost\nfd00::10 nas.home.arpa";
+    let local = hosts(text.as_bytes()).unwrap();
+    assert_eq!(local.hosts, 5);
+    // localhost, nas.home.arpa, nas, ip6-localhost, two reverse names.
+    assert_eq!(local.data().unwrap().names(), 6);
+    assert!(hosts(b"").unwrap().data().is_none());
+}
+
+#[test]
+fn a_wrong_line_has_the_file_refused_with_its_number() {
+    for (text, told) in [
+        (
+            &b"127.0.0.1 a\n10.0.0 b"[..],
+            "hosts:2: 10.0.0 is not an IP address\n  expected: ADDRESS NAME [NAME]..., as in 192.168.1.10 nas.home.arpa",
+        ),
+        (
+            b"\n\n10.0.0.1 # nothing\n",
+            "hosts:3: the address has no name\n  expected: ADDRESS NAME [NAME]..., as in 192.168.1.10 nas.home.arpa",
+        ),
+        (
+            b"10.0.0.1 a..b",
+            "hosts:1: a..b is not a name: a label is empty\n  expected: labels of letters, digits, - and _, at most 63 of them, with dots between them",
+        ),
+        (
+            b"10.0.0.1 *.b",
+            "hosts:1: *.b is not a name: it has other characters\n  expected: labels of letters, digits, - and _, at most 63 of them, with dots between them",
+        ),
+        (
+            b"10.0.0.1 b\xc3\xbcro",
+            "hosts:1: b\u{fc}ro is not a name: names with other letters are written in their ASCII form (xn--...)\n  expected: labels of letters, digits, - and _, at most 63 of them, with dots between them",
+        ),
+        (
+            b"\xff\xfe\0",
+            "hosts:1: \u{fffd}\u{fffd}\\u{0} is not an IP address\n  expected: ADDRESS NAME [NAME]..., as in 192.168.1.10 nas.home.arpa",
+        ),
+    ] {
+        assert_eq!(hosts(text).err().as_deref(), Some(told));
+    }
+}
+
+#[test]
+fn records_that_cannot_stand_together_are_told_with_both_places() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("hosts");
+    fs::write(&path, "10.0.0.1 a\n10.0.0.2 b").unwrap();
+    let told = Local::load(&config(&["x A 10.0.0.9", "b CNAME a"], Some(path.clone())));
+    let told = told.unwrap_err().to_string();
+    let place = format!("{}:2: its name has a CNAME record", path.display());
+    assert!(told.starts_with(&place), "{told}");
+    assert!(
+        told.ends_with("the other one: DOTGATE_LOCAL_RECORDS: b CNAME a"),
+        "{told}"
+    );
+    let missing = Local::load(&config(&[], Some(folder.path().join("none"))));
+    assert!(
+        missing
+            .unwrap_err()
+            .to_string()
+            .contains("none: cannot be read: ")
+    );
+}
+
+/// Whatever a file or a setting holds, reading it ends, and what is read can be served.
+#[test]
+fn no_text_is_too_odd_to_be_read() {
+    let pieces: [&[u8]; 16] = [
+        b"10.0.0.1",
+        b" ",
+        b"\n",
+        b"a.b",
+        b"#",
+        b"\xff",
+        b"*",
+        b";",
+        b"\"",
+        b"\\",
+        b"TXT",
+        b"(",
+        b")",
+        b"TXT \"",
+        b"$TTL",
+        b"A 1.2.3.4",
+    ];
+    let mut state = 1_u64;
+    for _ in 0..20_000 {
+        let mut text = Vec::new();
+        for _ in 0..12 {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            text.extend_from_slice(pieces[(state >> 33) as usize % pieces.len()]);
+        }
+        let mut entries = 0;
+        let ended: Result<(), ()> = hosts::read(&text, |_, _| {
+            entries += 1;
+            Ok(())
+        });
+        assert!(ended.is_ok() && entries <= text.len());
+        let text = String::from_utf8_lossy(&text);
+        for record in split_records(&text) {
+            drop(read_record(record));
+        }
+    }
+}

@@ -7,17 +7,24 @@
 
 use std::collections::BTreeMap;
 use std::collections::hash_map::DefaultHasher;
-use std::fs::File;
+use std::fs::{self, File};
 use std::hash::{Hash, Hasher};
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How often it is looked.
 pub const EVERY: Duration = Duration::from_secs(2);
 
-/// Content beyond this does not count, in octets: no configuration and no bundle of certificates is so long.
-const LONGEST: u64 = 8 << 20;
+/// Content beyond this does not count, in bytes: no longer file is read.
+const LONGEST: u64 = crate::local::FILE_MAX;
+
+/// A file of more bytes is read again only if the system says that it changed: every look would cost milliseconds.
+const LARGE: u64 = 1 << 20;
+
+/// At how many looks a large file is read after a change: two changes may come within one tick of the system's clock.
+const SETTLED_AFTER: u32 = 5;
 
 /// The files, and what was in them.
 #[derive(Debug)]
@@ -26,23 +33,35 @@ pub(super) struct Watch {
     tried: Digests,
     /// The content seen last.
     seen: Digests,
+    /// What is known of large files.
+    large: BTreeMap<PathBuf, Large>,
 }
+
+/// What is known of a large file: its stamp, at how many looks it was read with that, the digest.
+type Large = (Stamp, u32, u64);
+
+/// What changes with a file's content, told by the system: device, inode, length, time of the last change in seconds and
+/// nanoseconds.
+type Stamp = (u64, u64, u64, i64, i64);
 
 type Digests = BTreeMap<PathBuf, u64>;
 
 impl Watch {
     /// Begins with files that were just read.
     pub(super) fn new(files: &[PathBuf]) -> Watch {
-        let digests = digests(files);
-        Watch {
-            tried: digests.clone(),
-            seen: digests,
-        }
+        let mut watch = Watch {
+            tried: Digests::new(),
+            seen: Digests::new(),
+            large: BTreeMap::new(),
+        };
+        watch.seen = watch.digests(files);
+        watch.tried.clone_from(&watch.seen);
+        watch
     }
 
     /// Looks. True if there is other content, complete, that was not tried.
     pub(super) fn look(&mut self, files: &[PathBuf]) -> bool {
-        let digests = digests(files);
+        let digests = self.digests(files);
         let mut others = digests.iter();
         let is_other = others.any(|(path, digest)| self.tried.get(path) != Some(digest));
         let is_settled = self.seen == digests;
@@ -52,13 +71,38 @@ impl Watch {
 
     /// Takes note that these files are about to be read; what changes from now on counts again.
     pub(super) fn note_tried(&mut self, files: &[PathBuf]) {
-        self.tried.extend(digests(files));
+        let digests = self.digests(files);
+        self.tried.extend(digests);
+    }
+
+    fn digests(&mut self, files: &[PathBuf]) -> Digests {
+        self.large.retain(|path, _| files.contains(path));
+        let pairs = files.iter().map(|path| (path.clone(), self.digest(path)));
+        pairs.collect()
+    }
+
+    fn digest(&mut self, path: &Path) -> u64 {
+        let Some(stamp) = stamp_of_large(path) else {
+            return digest(path);
+        };
+        let known = self.large.get(path).filter(|(known, ..)| *known == stamp);
+        let looks = match known {
+            Some((_, SETTLED_AFTER.., digest)) => return *digest,
+            Some((_, looks, _)) => looks + 1,
+            None => 1,
+        };
+        // Read after the stamp: a change meanwhile makes another one.
+        let digest = digest(path);
+        self.large.insert(path.to_owned(), (stamp, looks, digest));
+        digest
     }
 }
 
-fn digests(files: &[PathBuf]) -> Digests {
-    let pairs = files.iter().map(|path| (path.clone(), digest(path)));
-    pairs.collect()
+/// The stamp of a large file.
+fn stamp_of_large(path: &Path) -> Option<Stamp> {
+    let told = fs::metadata(path).ok().filter(|told| told.len() > LARGE)?;
+    let (length, seconds, nanos) = (told.len(), told.ctime(), told.ctime_nsec());
+    Some((told.dev(), told.ino(), length, seconds, nanos))
 }
 
 fn digest(path: &Path) -> u64 {

@@ -3,6 +3,8 @@
 //! A `Config` exists only if everything about it is right; nothing in it stands for "not set, find a default".
 //! Limits: 64 listeners, 64 groups of 16 upstreams, 64 upstreams in all.
 
+mod cache;
+
 use std::num::{NonZeroU16, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,13 +14,12 @@ use ipnet::IpNet;
 
 use super::ClientConfig;
 use super::address::ScopedSocketAddress;
-use super::fault::Fault;
-use super::kinds::{Amount, ByteCount, SocketPlace, shown_duration};
+use super::kinds::{Amount, ByteCount, SocketPlace};
 use super::problem::Problem;
 use super::reader::Reader;
 use super::routes::{self, GroupConfig};
 use super::settings as table;
-use super::spec::{Spec, Written};
+use super::spec::Spec;
 use super::upstream::UpstreamConfig;
 use super::upstreams;
 use super::words::{LocalName, LogFormat, LogLevel, Profile, QueryClass, StartPolicy};
@@ -360,7 +361,7 @@ impl Config {
             .as_ref()
             .and_then(|it| it.take_over_socket.as_deref());
         let admin = read_admin(&mut reader, take_over_socket);
-        let cache = read_cache(&mut reader);
+        let cache = cache::read(&mut reader);
         let of_routes = route_specs.iter().flatten();
         let of_routes = of_routes.flat_map(|(route, origin)| {
             route
@@ -499,52 +500,6 @@ fn read_tcp(reader: &mut Reader<'_>) -> Option<TcpConfig> {
         connections_per_client_max: connections_per_client_max?,
         idle: idle?,
         in_flight_max: in_flight_max?,
-    })
-}
-
-fn read_cache(reader: &mut Reader<'_>) -> Option<CacheConfig> {
-    let size = reader.value(&table::CACHE_SIZE);
-    let ttl_min = reader.value_with_origin(&table::CACHE_TTL_MIN);
-    let ttl_max = reader.value(&table::CACHE_TTL_MAX);
-    let negative_ttl_max = reader.value(&table::CACHE_NEGATIVE_TTL_MAX);
-    let failure_ttl_max = reader.value(&table::CACHE_FAILURE_TTL_MAX);
-    let stale_max = reader.value(&table::CACHE_STALE_MAX);
-    let stale_after = reader.value(&table::CACHE_STALE_AFTER);
-    let prefetch = reader.value(&table::CACHE_PREFETCH);
-    let nxdomain_all_types = reader.value(&table::CACHE_NXDOMAIN_ALL_TYPES);
-    let rotates_addresses = reader.value(&table::CACHE_ROTATE_ADDRESSES);
-    let except = reader.value(&table::CACHE_EXCEPT);
-    let snapshot_file = reader.optional(&table::CACHE_SNAPSHOT_FILE);
-    let (ttl_min, origin) = ttl_min?;
-    let (ttl_max, negative_ttl_max) = (ttl_max?, negative_ttl_max?);
-    for (longest, other) in [
-        (ttl_max, "DOTGATE_CACHE_TTL_MAX"),
-        (negative_ttl_max, "DOTGATE_CACHE_NEGATIVE_TTL_MAX"),
-    ] {
-        if ttl_min > longest {
-            reader.problems.push(Problem::Invalid {
-                subject: &table::CACHE_TTL_MIN,
-                written: Written {
-                    text: shown_duration(ttl_min),
-                    origin: origin.clone(),
-                },
-                fault: Fault::Above { other },
-            });
-        }
-    }
-    Some(CacheConfig {
-        size: size?,
-        ttl_min,
-        ttl_max,
-        negative_ttl_max,
-        failure_ttl_max: failure_ttl_max?,
-        stale_max: stale_max?,
-        stale_after: stale_after?,
-        prefetch: prefetch?,
-        nxdomain_all_types: nxdomain_all_types?,
-        rotates_addresses: rotates_addresses?,
-        except: except?,
-        snapshot_file,
     })
 }
 

@@ -13,11 +13,11 @@ use crate::world::program::{Program, authority_file, command, set_up, signal, wa
 use crate::world::upstream::{End, Form, Step, Upstream};
 use crate::world::wait::until;
 
-#[test]
-fn without_a_descriptor_left_it_goes_on_answering_does_not_spin_and_recovers() {
-    const OPEN_FILES: u32 = 48;
-    /// What tells of one pause in accepting.
-    const PAUSED: &str = "no file descriptor left";
+/// What tells of one pause in accepting.
+const PAUSED: &str = "no file descriptor left";
+
+/// One worker with so many open files, whose own limits let TCP clients take all of them and keep them.
+fn serve_without_limits_on_clients(open_files: u32) -> (Upstream, Program) {
     let authority = TestAuthority::new().unwrap();
     let upstream = Upstream::start(&authority);
     let variables = [
@@ -27,7 +27,14 @@ fn without_a_descriptor_left_it_goes_on_answering_does_not_spin_and_recovers() {
         ("DOTGATE_TCP_IDLE", "300s"),
     ];
     let hosts = upstream.written();
-    let program = Program::serve_with_open_files(OPEN_FILES, &authority, &hosts, &variables);
+    let program = Program::serve_with_open_files(open_files, &authority, &hosts, &variables);
+    (upstream, program)
+}
+
+#[test]
+fn without_a_descriptor_left_it_goes_on_answering_does_not_spin_and_recovers() {
+    const OPEN_FILES: u32 = 48;
+    let (upstream, program) = serve_without_limits_on_clients(OPEN_FILES);
     let mut client = program.udp();
     client.ask("before.test").assert_right();
     let streams: Vec<Client> = (0..2 * OPEN_FILES).map(|_| program.tcp()).collect();
@@ -67,19 +74,10 @@ fn with_its_own_limits_clients_leave_it_descriptors_for_upstreams() {
 #[test]
 fn clients_that_take_every_descriptor_leave_those_that_sessions_need() {
     const OPEN_FILES: u32 = 64;
-    let authority = TestAuthority::new().unwrap();
-    let upstream = Upstream::start(&authority);
-    let variables = [
-        ("DOTGATE_SERVER_WORKERS", "1"),
-        ("DOTGATE_TCP_CONNECTIONS_MAX", "1000"),
-        ("DOTGATE_TCP_CONNECTIONS_PER_CLIENT_MAX", "1000"),
-        ("DOTGATE_TCP_IDLE", "300s"),
-    ];
-    let hosts = upstream.written();
-    let program = Program::serve_with_open_files(OPEN_FILES, &authority, &hosts, &variables);
+    let (upstream, program) = serve_without_limits_on_clients(OPEN_FILES);
     let mut client = program.udp();
     let _streams: Vec<Client> = (0..2 * OPEN_FILES).map(|_| program.tcp()).collect();
-    program.wait_for_line("no file descriptor left");
+    program.wait_for_line(PAUSED);
     for number in 0..10 {
         upstream.end_all(End::Reset);
         client.ask(&format!("name-{number}.test")).assert_right();

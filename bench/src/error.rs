@@ -54,6 +54,9 @@ pub enum Error {
     /// A query was lost, or an instance did not get ready or did not end well.
     #[error("the rolling restarts failed: see their last lines")]
     RollFailed,
+    /// Memory grew too much, or a query of others was lost or slow.
+    #[error("the attack with unread responses did harm: see the last lines")]
+    UnreadFailed,
 }
 
 /// Names what was tried where a system call fails.

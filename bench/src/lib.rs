@@ -1,10 +1,10 @@
 //! Measures forwarders from plain DNS to DNS over TLS, side by side on one machine.
 //!
-//! Seven parts: an [`upstream`] that answers everything over TLS, a [`load`] of queries over UDP
+//! Eight parts: an [`upstream`] that answers everything over TLS, a [`load`] of queries over UDP
 //! that counts what comes back, [`compare`], which runs forwarders between the two in turns, an
 //! [`echo`] that shows what a query costs at least, [`soak`], which keeps dotgate between load
 //! and upstream for long while the upstream restarts, [`replace`], which replaces dotgate
-//! itself under load, and [`roll`], which restarts a fleet behind a balancer.
+//! itself under load, [`roll`], which restarts a fleet behind a balancer, and [`unread`], in which clients do not read.
 //! The figure that matters is the forwarder's CPU time per query: on loopback all three share the
 //! machine, so queries per second say as much about the other two.
 //!
@@ -22,6 +22,7 @@ pub mod message;
 pub mod replace;
 pub mod roll;
 pub mod soak;
+pub mod unread;
 pub mod upstream;
 pub mod usage;
 

@@ -1,4 +1,4 @@
-//! The `dotgate-bench` command: `upstream`, `load`, `echo`, `compare`, `soak`, `replace`, `roll`.
+//! The `dotgate-bench` command: `upstream`, `load`, `echo`, `compare`, `soak`, `replace`, `roll`, `unread`.
 
 #![forbid(unsafe_code)]
 
@@ -15,6 +15,7 @@ use dotgate_bench::load::{self, Load, Names, Pace, Popularity, Stop};
 use dotgate_bench::replace::{self, Replace};
 use dotgate_bench::roll::{self, Asking, Flows, Probing, Roll};
 use dotgate_bench::soak::{self, Soak};
+use dotgate_bench::unread::{self, Unread};
 use dotgate_bench::{Error, echo, upstream};
 
 fn main() -> ExitCode {
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         Some(("soak", arguments)) => run_soak(arguments),
         Some(("replace", arguments)) => run_replace(arguments),
         Some(("roll", arguments)) => run_roll(arguments),
+        Some(("unread", arguments)) => run_unread(arguments),
         _ => Ok(()),
     };
     match outcome {
@@ -102,6 +104,33 @@ fn command() -> Command {
         )
         .subcommand(replace_command())
         .subcommand(roll_command())
+        .subcommand(unread_command())
+}
+
+fn unread_command() -> Command {
+    let count = |name, help| option(name, help).value_parser(value_parser!(u32).range(1..=100_000));
+    Command::new("unread")
+        .about(
+            "Has TCP clients read nothing of long responses while dotgate has 256 MiB; needs root",
+        )
+        .arg(path("dotgate", "A release binary").required(true))
+        .arg(count("connections", "Connections that read nothing").default_value("1600"))
+        .arg(
+            option("addresses", "Their addresses")
+                .value_parser(value_parser!(u8).range(1..=250))
+                .default_value("1"),
+        )
+        .arg(count("queries", "Queries on each").default_value("4"))
+}
+
+fn run_unread(arguments: &ArgMatches) -> Result<(), Error> {
+    let unread = Unread {
+        dotgate: value(arguments, "dotgate"),
+        connections: value(arguments, "connections"),
+        addresses: value(arguments, "addresses"),
+        queries: value(arguments, "queries"),
+    };
+    unread::run(&unread, &mut io::stdout())
 }
 
 fn replace_command() -> Command {

@@ -20,7 +20,11 @@ const NUMBER: std::ops::Range<usize> = 25..37;
 pub const RECORD: &[u8; 16] = b"\xc0\x0c\x00\x01\x00\x01\x00\x01\x51\x80\x00\x04\xc0\x00\x02\x01";
 
 const TYPE_A: u16 = 1;
+const TYPE_TXT: u16 = 16;
 const TYPE_OPT: u16 = 41;
+
+/// Strings of 255 bytes in a TXT record, which is the long answer.
+const LONG_STRINGS: u16 = 226;
 const QR: u8 = 0x80;
 const RD: u8 = 0x01;
 const RA: u8 = 0x80;
@@ -55,6 +59,19 @@ pub fn query(id: u16, name: Name) -> [u8; QUERY_BYTES] {
 pub fn is_of_a_load(query: &[u8]) -> bool {
     query.get(HEADER_BYTES) == QUESTION.first()
         && query.get(NUMBER.end..QUERY_BYTES) == QUESTION.get(NUMBER.end - HEADER_BYTES..)
+}
+
+/// Writes the query for the long answer.
+#[must_use]
+pub fn long_query() -> [u8; QUERY_BYTES] {
+    let name = Name {
+        seed: 0,
+        socket: 0,
+        number: 0,
+    };
+    let mut message = query(1, name);
+    message[QUERY_BYTES - 4..QUERY_BYTES - 2].copy_from_slice(&TYPE_TXT.to_be_bytes());
+    message
 }
 
 /// What came back for a query.
@@ -100,24 +117,33 @@ pub fn response(message: &[u8]) -> Option<Response> {
     (is_response && is_ours).then_some(Response { id, name, verdict })
 }
 
-/// Appends the upstream's answer to `query`: its question, one A record if that is the type asked
+/// Appends the upstream's answer to `query`: its question, one record if A or TXT is the type asked
 /// for, and an OPT record if the query begins its additional section with one. False, and nothing
 /// appended, if it is no query with one question.
 pub fn answer(query: &[u8], output: &mut Vec<u8>) -> bool {
     let Some((question_end, kind)) = question(query) else {
         return false;
     };
-    let is_a = kind == TYPE_A;
+    let has_record = kind == TYPE_A || kind == TYPE_TXT;
     let has_opt = query[10..12] != [0, 0]
         && query.get(question_end..question_end + 3) == Some(&[0, 0, TYPE_OPT as u8]);
     output.extend_from_slice(&query[..2]);
     output.extend_from_slice(&[QR | (query[2] & RD), RA]);
-    for count in [1, u16::from(is_a), 0, u16::from(has_opt)] {
+    for count in [1, u16::from(has_record), 0, u16::from(has_opt)] {
         output.extend_from_slice(&count.to_be_bytes());
     }
     output.extend_from_slice(&query[HEADER_BYTES..question_end]);
-    if is_a {
-        output.extend_from_slice(RECORD);
+    match kind {
+        TYPE_A => output.extend_from_slice(RECORD),
+        TYPE_TXT => {
+            output.extend_from_slice(b"\xc0\x0c\x00\x10\x00\x01\x00\x01\x51\x80");
+            output.extend_from_slice(&(LONG_STRINGS * 256).to_be_bytes());
+            for _ in 0..LONG_STRINGS {
+                output.push(255);
+                output.extend_from_slice(&[b'x'; 255]);
+            }
+        }
+        _ => {}
     }
     if has_opt {
         // The root, OPT, 1232 octets, no extended RCODE, no flags, no options (RFC 6891).
@@ -226,6 +252,14 @@ mod tests {
         message.clear();
         assert!(answer(&edns, &mut message));
         assert_eq!(message[4..12], [0, 1, 0, 0, 0, 0, 0, 1]);
+    }
+
+    #[test]
+    fn the_long_answer_is_one_record_that_nearly_fills_a_message() {
+        let mut message = Vec::new();
+        assert!(answer(&long_query(), &mut message));
+        assert_eq!(message.len(), QUERY_BYTES + 12 + 226 * 256);
+        assert_eq!(message[4..12], [0, 1, 0, 1, 0, 0, 0, 0]);
     }
 
     #[test]

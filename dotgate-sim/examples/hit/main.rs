@@ -1,8 +1,9 @@
 //! Takes one message again and again, for callgrind to count: `hit KIND COUNT`.
 //!
 //! `local` asks for `localhost`, which dotgate answers itself; `cached` for a name that an upstream answered
-//! once; `excluded` is a datagram of a client that may not ask, `many-records` a query that is too long; the other
-//! kinds are those of [`crafted`]: each query gets one such response from the upstream.
+//! once; `excluded` is a datagram of a client that may not ask, `many-records` a query that is too long; `route-0`,
+//! `route-3` and `route-6` look up a name among no routes, or one of so many labels among 10,000; the other kinds are those of
+//! [`crafted`]: each query gets one such response from the upstream.
 //! The engine is driven by the calls of the program's worker, 32 queries to a turn, so that the difference
 //! between two runs with different counts is the work of that many messages and nothing else.
 //! `dotgate-sim/tests/instructions` does that.
@@ -13,6 +14,7 @@
 )]
 
 mod crafted;
+mod routes;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -64,6 +66,9 @@ fn main() -> ExitCode {
             bench.path.peer = ([198, 51, 100, 1], 1_000).into();
             bench.ask(&crafted::datagram(), count, HEADER_LEN)
         }
+        "route-0" => routes::look_up(0, count),
+        "route-3" => routes::look_up(3, count),
+        "route-6" => routes::look_up(6, count),
         "many-records" => bench.ask(&crafted::stream_query(), count, HEADER_LEN),
         other => {
             let kinds = crafted::RESPONSES.iter();
@@ -97,7 +102,7 @@ fn with_id_of(query: &[u8], response: &[u8]) -> Vec<u8> {
 
 fn usage() -> ExitCode {
     eprintln!(
-        "usage: hit cached|local|excluded|many-records|CRAFTED COUNT, where CRAFTED is one of"
+        "usage: hit cached|local|excluded|many-records|route-0|route-3|route-6|CRAFTED COUNT, where CRAFTED is one of"
     );
     for (name, _) in crafted::RESPONSES {
         eprintln!("    {name}");

@@ -86,6 +86,8 @@ pub(crate) struct Attempts {
     /// Whether such a session may have ended because our own question had the only answer that the upstream gives on
     /// one. The question is then asked without one before it.
     pub(crate) is_asked_first: bool,
+    /// The upstream whose response over UDP was truncated: it is asked over TCP.
+    pub(crate) over_tcp: Option<usize>,
     /// Since when it waits for a session. Its place in the queue counts only if it was taken then.
     pub(crate) waiting_since: Option<Moment>,
     /// The most telling failure so far, and the upstream it came from.
@@ -114,6 +116,7 @@ impl Attempts {
             suspects: None,
             strikes: 0,
             is_asked_first: false,
+            over_tcp: None,
             waiting_since: None,
             failure: Failure::NotReady,
             failed_upstream: None,
@@ -184,6 +187,7 @@ impl Attempts {
             set.remove(upstream);
         }
         self.failed_upstream = self.failed_upstream.filter(|failed| *failed != upstream);
+        self.over_tcp = self.over_tcp.filter(|truncating| *truncating != upstream);
     }
 
     /// What failed at this upstream was not its fault, nor this question's.
@@ -198,6 +202,18 @@ impl Attempts {
         self.end_all_on(is_gone);
         let taken_back = before - self.running().count();
         self.made = self.made.saturating_sub(taken_back as u8);
+    }
+
+    /// Takes back one attempt: what follows from its response belongs to it.
+    pub(crate) fn take_back_one(&mut self) {
+        self.made = self.made.saturating_sub(1);
+    }
+
+    /// The older of two running attempts, if one more may be made.
+    pub(crate) fn oldest_to_replace(&self) -> Option<Attempt> {
+        let may_replace = self.made < limits::ATTEMPTS && self.running.iter().all(Option::is_some);
+        let oldest = self.running().min_by_key(|attempt| attempt.sent_at);
+        oldest.filter(|_| may_replace)
     }
 
     /// Makes room for one more attempt: with two running, the older one ends and is returned, to be retired.

@@ -102,6 +102,19 @@ pub const ANSWERS_MAX_FOR: Duration = Duration::from_secs(300);
 /// A query unanswered this long on a session that answers others is asked once more beside.
 pub const BESIDE_AFTER: Duration = Duration::from_millis(1_500);
 
+/// A query over UDP that is unanswered this long is sent once more, from another port; at least, and no later than
+/// [`BESIDE_AFTER`].
+pub const DATAGRAM_AGAIN_AFTER: Duration = Duration::from_millis(250);
+
+/// Queries over UDP in flight to one upstream: each has a socket of its own.
+pub const DATAGRAM_QUERIES: u32 = 4_096;
+
+/// Datagrams on the socket of one query that do not answer it, after which it is asked over TCP: somebody guesses.
+pub const DATAGRAM_INVALID: u32 = 10;
+
+/// An upstream that answers no question of our own over UDP for this long, with three asked, cannot be reached.
+pub const DATAGRAM_OPENING_WAIT: Duration = Duration::from_secs(1);
+
 /// A handshake older than this gets one beside it.
 pub const HANDSHAKE_BESIDE_AFTER: Duration = Duration::from_millis(750);
 

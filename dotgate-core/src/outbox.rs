@@ -13,6 +13,7 @@ use crate::counters::labels::{ClientTransport, Ending, Limit, Outcome};
 use crate::failure::Failure;
 use crate::key_exchange::KeyExchange;
 use crate::keys::{SessionKey, StreamKey};
+use crate::link::Link;
 use crate::moment::Moment;
 
 /// How a datagram's response gets back: through the socket and from the address that were asked
@@ -32,13 +33,16 @@ pub struct ReturnPath {
 /// Something a driver does for the engine, in the order given.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Action {
-    /// Begin to open a session: connect, then TLS. Report with `Engine::session_connected`,
-    /// `session_opened` or `session_closed`.
+    /// Begin to open a session: connect, then TLS if its link says so. Report with `Engine::session_connected`,
+    /// `session_opened` or `session_closed`. One over UDP needs no connection: what its output says is sent at once, and it
+    /// opens by itself.
     OpenSession {
         /// The session.
         session: SessionKey,
         /// The upstream's slot.
         upstream: usize,
+        /// What carries it.
+        link: Link,
         /// How often this engine has tried since the upstream was last well: picks among several addresses.
         try_number: u32,
         /// Whether to offer ALPN `dot`.
@@ -46,7 +50,8 @@ pub enum Action {
         /// Which key exchange to offer.
         key_exchange: KeyExchange,
     },
-    /// Encrypt and write what `Engine::session_output` holds.
+    /// Encrypt and write what `Engine::session_output` holds. Over UDP: close the sockets of the queries that
+    /// `Engine::poll_released` names, then send each frame that `Engine::session_awaits`, from a socket of its own.
     FlushSession(SessionKey),
     /// Close a session in good order; the engine has forgotten it.
     CloseSession(SessionKey),

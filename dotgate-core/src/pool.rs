@@ -14,6 +14,7 @@ use crate::health::Health;
 use crate::key_exchange::{Fallback, Handshake, KeyExchange};
 use crate::keys::SessionKey;
 use crate::limits;
+use crate::link::{Link, Transport};
 use crate::moment::Moment;
 use crate::session::{Phase, Session};
 use crate::settings::{GroupSettings, Settings, UpstreamSettings};
@@ -253,7 +254,13 @@ impl Pool {
     ) -> Option<SessionKey> {
         let fit = |key: &&SessionKey| {
             sessions.get(**key).is_some_and(|session| {
-                session.takes_queries() && (after.is_none() || session.opened >= after)
+                let is_fresh = match session.link {
+                    Link::Tls => after.is_none() || session.opened >= after,
+                    Link::Tcp => false,
+                    // Each query is on a way of its own.
+                    Link::Datagrams => true,
+                };
+                session.takes_queries() && is_fresh
             })
         };
         let load = |key: &SessionKey| sessions.get(*key).map_or(u32::MAX, Session::in_flight);
@@ -270,6 +277,24 @@ impl Pool {
         )
     }
 
+    /// Whether there is a session for queries over UDP; one carries all.
+    pub(crate) fn has_datagrams(&self, sessions: &Sessions) -> bool {
+        let mut held = self.keys.iter().filter_map(|key| sessions.get(*key));
+        held.any(|session| session.link == Link::Datagrams && !session.is_draining())
+    }
+
+    /// The TCP connection to a plain upstream that takes the next query; and whether one is being opened.
+    pub(crate) fn tcp_with_room(&self, sessions: &Sessions) -> (Option<SessionKey>, bool) {
+        let is_tcp = |session: &&Session| session.link == Link::Tcp;
+        let held = || {
+            let keys = self.keys.iter();
+            keys.filter_map(|key| Some((*key, sessions.get(*key).filter(is_tcp)?)))
+        };
+        let with_room = held().find(|(_, session)| session.takes_queries());
+        let is_opening = held().any(|(_, session)| !session.is_open());
+        (with_room.map(|(key, _)| key), is_opening)
+    }
+
     /// Whether some session is being opened.
     pub(crate) fn is_opening(&self, sessions: &Sessions) -> bool {
         self.openings(sessions).next().is_some()
@@ -284,6 +309,12 @@ impl Pool {
     /// Whether another session may be opened at all, and now.
     /// Sessions that take no more queries make room for others, up to `limits::SESSIONS_SHARED` in all.
     pub(crate) fn may_grow(&self, sessions: &Sessions) -> bool {
+        if self.upstream.transport == Transport::Plain {
+            let mut held = self.keys.iter().filter_map(|key| sessions.get(*key));
+            let carries_all =
+                held.any(|session| session.link == Link::Datagrams && session.is_open());
+            return self.paused_until.is_none() && !carries_all;
+        }
         let max = match self.answers {
             AnswersPerSession::AtMost(..) => limits::SESSIONS_SHARED,
             AnswersPerSession::Unknown | AnswersPerSession::Seen(_) => {
@@ -299,6 +330,9 @@ impl Pool {
 
     /// Whether so few sessions are being opened that `waiting` queries are worth one more.
     pub(crate) fn wants_opening(&self, sessions: &Sessions, waiting: usize) -> bool {
+        if self.upstream.transport == Transport::Plain {
+            return !self.has_datagrams(sessions);
+        }
         let openings = self.openings(sessions).count();
         match self.answers {
             AnswersPerSession::AtMost(answers, _) => openings * (answers as usize) < waiting.max(1),
@@ -356,7 +390,7 @@ impl Pool {
         self.keys
             .iter()
             .filter_map(|key| sessions.get(*key))
-            .filter(|session| !session.is_open())
+            .filter(|session| !session.is_open() && session.link != Link::Tcp)
     }
 
     pub(crate) fn idle_limit(&self) -> Duration {

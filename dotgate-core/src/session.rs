@@ -1,4 +1,4 @@
-//! One DNS-over-TLS connection, above TLS and below the pool.
+//! One DNS-over-TLS connection, above TLS and below the pool; for plain upstreams, a TCP connection or the queries over UDP.
 //!
 //! Assigns message IDs, keeps many queries in flight, matches responses in any order, and decides when the
 //! connection is suspect, when an idle one should close, and how long a handshake may take. It sees decrypted
@@ -9,16 +9,22 @@
 //! Limits: `limits::SESSION_*`, `SUSPECT_*`, `HANDSHAKE_*`. Follows RFC 7766 (6.2.1, 7), RFC 7858 (3.3, 3.4)
 //! and RFC 7828 (3.2).
 
+mod datagrams;
+mod opening;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use dotgate_wire::{UpstreamQuery, write_query};
+pub(crate) use self::datagrams::CaseVerdict;
+use self::opening::OpeningNoted;
+use dotgate_wire::{LetterCase, UpstreamQuery, write_query};
 use hashbrown::HashTable;
 
 use crate::frames::Frames;
 use crate::key_exchange::Handshake;
 use crate::keys::ExchangeKey;
 use crate::limits;
+use crate::link::Link;
 use crate::moment::{Moment, earlier};
 use crate::random::Random;
 
@@ -44,6 +50,10 @@ struct Ticket {
     id: u16,
     sent_at: Moment,
     asker: Asker,
+    /// How the name was spelled.
+    letter_case: LetterCase,
+    /// Messages that came for it and do not answer it.
+    invalid: u32,
 }
 
 /// What a session is for.
@@ -81,6 +91,7 @@ pub(crate) enum Lapse {
 pub(crate) struct Session {
     pub(crate) upstream: usize,
     pub(crate) purpose: Purpose,
+    pub(crate) link: Link,
     pub(crate) phase: Phase,
     pub(crate) alpn: bool,
     pub(crate) handshake: Handshake,
@@ -125,13 +136,10 @@ pub(crate) struct Session {
     /// Of these, questions of clients.
     carried: u32,
     opening_noted: OpeningNoted,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum OpeningNoted {
-    Nothing,
-    Slow,
-    Late,
+    /// Over UDP: IDs that wait no more, whose sockets are to be closed.
+    released: Vec<u16>,
+    /// Over UDP: whether the upstream is known to keep the letter case of names.
+    keeps_case: Option<bool>,
 }
 
 impl Session {
@@ -139,6 +147,7 @@ impl Session {
         Session {
             upstream,
             purpose,
+            link: Link::Tls,
             phase: Phase::Connecting,
             alpn,
             handshake: Handshake::default(),
@@ -168,6 +177,8 @@ impl Session {
             sent_count: 0,
             carried: 0,
             opening_noted: OpeningNoted::Nothing,
+            released: Vec::new(),
+            keeps_case: None,
         }
     }
 
@@ -185,7 +196,7 @@ impl Session {
     pub(crate) fn takes_queries(&self) -> bool {
         (self.is_open() || cfg!(planted = "sent-before-authentication"))
             && !self.is_draining
-            && self.in_flight + self.retired < limits::SESSION_QUERIES
+            && self.in_flight + self.retired < self.queries_max()
             && self.outgoing.len() < limits::SESSION_UNSENT_BYTES
     }
 
@@ -264,7 +275,10 @@ impl Session {
     ) -> u16 {
         let id = self.free_id(random);
         query.id = id;
-        query.asks_keepalive = !self.has_sent() && query.edns;
+        query.asks_keepalive = !self.has_sent() && query.edns && self.link != Link::Datagrams;
+        query.pads = self.link == Link::Tls;
+        query.letter_case = self.pick_case(query.question, random);
+        let letter_case = query.letter_case;
         self.sent_count += 1;
         if matches!(asker, Asker::Exchange(_)) {
             self.carried += 1;
@@ -277,6 +291,8 @@ impl Session {
             id,
             sent_at: now,
             asker,
+            letter_case,
+            invalid: 0,
         };
         self.tickets
             .insert_unique(spread(id), ticket, |ticket| spread(ticket.id));
@@ -311,6 +327,7 @@ impl Session {
                 None => sample,
             });
             self.one_less_in_flight(now);
+            self.release(id);
         }
         self.responses = self.responses.saturating_add(1);
         self.invalid = 0;
@@ -345,8 +362,11 @@ impl Session {
     }
 
     /// Gives a query up: nobody waits for its response any more, but its ID stays taken.
+    /// Over UDP it is free: its socket is closed.
     pub(crate) fn retire(&mut self, id: u16, question_hash: u64, now: Moment) {
-        if let Some(ticket) = self.tickets.find_mut(spread(id), |ticket| ticket.id == id) {
+        if self.link == Link::Datagrams {
+            self.abandon(id, now);
+        } else if let Some(ticket) = self.tickets.find_mut(spread(id), |ticket| ticket.id == id) {
             ticket.asker = Asker::Retired(question_hash);
             self.retired += 1;
             self.one_less_in_flight(now);
@@ -384,7 +404,7 @@ impl Session {
             return Some(self.judge(now));
         }
         if let Some(&(sent_at, id)) = self.sent.front()
-            && sent_at + limits::BESIDE_AFTER <= now
+            && sent_at + self.again_after() <= now
         {
             self.sent.pop_front();
             let lapse = self.overdue(sent_at, id, now);
@@ -400,23 +420,18 @@ impl Session {
     /// When `poll_lapse` has something to say.
     pub(crate) fn next_deadline(&self) -> Option<Moment> {
         match self.phase {
-            Phase::Connecting | Phase::Handshaking => Some(
-                self.started
-                    + match self.opening_noted {
-                        OpeningNoted::Nothing => limits::OPENING_SLOW_AFTER,
-                        OpeningNoted::Slow => limits::HANDSHAKE_BESIDE_AFTER,
-                        OpeningNoted::Late => limits::HANDSHAKE_WAIT,
-                    },
-            ),
+            Phase::Connecting | Phase::Handshaking => Some(self.next_of_opening()),
             Phase::Open => {
                 let beside = self
                     .sent
                     .front()
-                    .map(|(sent_at, _)| *sent_at + limits::BESIDE_AFTER);
+                    .map(|(sent_at, _)| *sent_at + self.again_after());
                 let idle = (self.in_flight == 0).then(|| match self.is_draining {
                     true => self.idle_since,
                     false => self.idle_since + self.idle_limit,
                 });
+                // Without a connection nothing is held that an idle end would give back.
+                let idle = idle.filter(|_| self.is_draining || self.link != Link::Datagrams);
                 let idle = idle.filter(|_| {
                     self.is_draining || !cfg!(planted = "idle-session-is-never-closed")
                 });
@@ -458,6 +473,9 @@ impl Session {
 
     /// What is in flight may still be answered, but nothing more is asked here: a serial upstream may stall again at once.
     fn become_unresponsive(&mut self, now: Moment) -> Lapse {
+        if self.link == Link::Datagrams {
+            return self.begin_next_silence();
+        }
         self.unresponsive_since = Some(now);
         self.drain();
         Lapse::Unresponsive
@@ -479,28 +497,6 @@ impl Session {
         let round_trip = self.round_trip.or(connect);
         let round_trips = round_trip.map(|mean| mean * limits::WAIT_ROUND_TRIPS);
         round_trips.map_or(wait, |round_trips| wait.max(round_trips))
-    }
-
-    fn opening_lapse(&mut self, now: Moment) -> Lapse {
-        match self.opening_noted {
-            OpeningNoted::Nothing => {
-                self.opening_noted = OpeningNoted::Slow;
-                Lapse::OpeningIsSlow
-            }
-            OpeningNoted::Slow => {
-                self.opening_noted = OpeningNoted::Late;
-                Lapse::OpeningIsLate
-            }
-            OpeningNoted::Late => {
-                debug_assert!(now.since(self.started) >= limits::HANDSHAKE_WAIT);
-                Lapse::OpeningGivenUp
-            }
-        }
-    }
-
-    /// Whether its opening was noted as slow.
-    pub(crate) fn opens_slowly(&self) -> bool {
-        self.opening_noted != OpeningNoted::Nothing
     }
 
     /// What becomes of a query sent so long ago: an exchange is told; nobody waits for a probe, which would

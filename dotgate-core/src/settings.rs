@@ -12,6 +12,7 @@ use crate::counters::GroupCounters;
 use crate::failure::Failure;
 use crate::health::Health;
 use crate::key_exchange::Handshakes;
+use crate::link::Transport;
 use crate::local::LocalData;
 use crate::query::ForwardedClasses;
 use crate::route::LocalZones;
@@ -24,6 +25,8 @@ pub struct UpstreamSettings {
     pub slot: usize,
     /// The name in logs and in the text of failures, such as `9.9.9.9@853#dns.quad9.net`.
     pub label: Box<str>,
+    /// How it is asked.
+    pub transport: Transport,
     /// Whether its sessions are authenticated. If not, AD is never passed on (RFC 8310 section 5).
     pub is_authenticated: bool,
     /// What all workers know of it. An upstream is still the same after a reconfiguration if it has this still.
@@ -38,9 +41,19 @@ impl UpstreamSettings {
         UpstreamSettings {
             slot,
             label: label.into(),
+            transport: Transport::Dot,
             is_authenticated: true,
             health: Arc::new(Health::new()),
             handshakes: Arc::default(),
+        }
+    }
+
+    /// An upstream that is asked in the clear, of which nothing is known yet.
+    pub fn plain(slot: usize, label: &str) -> UpstreamSettings {
+        UpstreamSettings {
+            transport: Transport::Plain,
+            is_authenticated: false,
+            ..UpstreamSettings::new(slot, label)
         }
     }
 }

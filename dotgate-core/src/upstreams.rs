@@ -4,12 +4,13 @@
 //! have, which `receive` returns, or until nobody is left to ask, which `poll_given_up` returns. Knows no client: `end` is how
 //! it learns that nobody waits any more. `upstreams::forward` makes attempts and has them wait for a session,
 //! `upstreams::suspects` asks what a failed session carried, `upstreams::sessions` takes what sessions report,
-//! `upstreams::responses` their messages, `upstreams::detail` makes the events of `debug`, `upstreams::lost` judges sessions that failed.
+//! `upstreams::responses` their messages, `upstreams::plain` is what is different for plain upstreams, `upstreams::detail` makes the events of `debug`, `upstreams::lost` judges sessions that failed.
 
 mod detail;
 mod forward;
 mod handshakes;
 mod lost;
+mod plain;
 mod reconfigure;
 mod responses;
 mod sessions;
@@ -315,7 +316,14 @@ impl Upstreams {
             return;
         };
         session.retire(attempt.id, question_hash, now);
-        if session.purpose == Purpose::Isolation {
+        let (is_isolation, has_released) = (
+            session.purpose == Purpose::Isolation,
+            session.has_released(),
+        );
+        if has_released {
+            self.mark_dirty(attempt.session);
+        }
+        if is_isolation {
             self.settle_isolation(now, attempt.session);
         }
     }

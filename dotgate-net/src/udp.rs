@@ -6,6 +6,7 @@
 //! again. It never waits, never looks into a datagram and never holds one back.
 
 mod address;
+mod connected;
 mod control;
 mod memory;
 mod path;
@@ -16,6 +17,7 @@ mod socket;
 
 use std::net::{IpAddr, SocketAddr};
 
+pub use connected::connect;
 pub use path::{FoundPath, is_refusal};
 pub use receive::ReceiveBatch;
 pub use send::{SendBatch, Sent};

@@ -1,7 +1,7 @@
 //! The query towards an upstream, written afresh.
 //!
 //! Between an attempt and its session's frames. Takes nothing from the client's message but the
-//! question in lower case, DO and CD, so that no octet of a client (its OPT record, its other
+//! question, DO and CD, so that no octet of a client (its OPT record, its other
 //! records, what trails them) can reach an upstream. Limit: a message has at most 384 octets.
 //! Follows RFC 6891 section 6.2, RFC 7828 section 3.2.1, RFC 8467 section 4.1 (blocks of 128
 //! octets), RFC 9715 (size), RFC 6840 section 5.7 (AD asks for AD).
@@ -10,7 +10,7 @@ use crate::bytes::put_u16;
 use crate::frame::write_framed;
 use crate::header::{Flags, HEADER_LEN};
 use crate::opt::{OPT_LEN, OPTION_HEADER_LEN, code, put_opt, put_option};
-use crate::question::Question;
+use crate::question::{LetterCase, Question};
 
 /// Octets of which every padded query's length is a multiple (RFC 8467 section 4.1).
 pub const PADDING_BLOCK: usize = 128;
@@ -24,21 +24,25 @@ pub const UPSTREAM_UDP_SIZE: u16 = 1232;
 pub struct UpstreamQuery<'a> {
     /// The message ID, unique among the session's unanswered queries.
     pub id: u16,
-    /// The question; it is asked in lower case.
+    /// The question.
     pub question: &'a Question,
+    /// The letter case in which its name is asked.
+    pub letter_case: LetterCase,
     /// Whether DO is set; needs `edns`.
     pub dnssec_ok: bool,
     /// Whether CD is set.
     pub checking_disabled: bool,
-    /// Whether there is an OPT record, and with it padding.
+    /// Whether there is an OPT record.
     pub edns: bool,
+    /// Whether padding hides the length; needs `edns`, and an encrypted transport to be of use.
+    pub pads: bool,
     /// Whether an empty edns-tcp-keepalive option asks for the upstream's idle limit; needs `edns`.
     pub asks_keepalive: bool,
 }
 
 /// Appends the two-octet length and the message: RD and AD set, CD as given. With `edns` there is
-/// an OPT record with exactly one padding option, which makes the message's length a multiple of
-/// [`PADDING_BLOCK`].
+/// an OPT record; with `pads` that has exactly one padding option, which makes the message's length
+/// a multiple of [`PADDING_BLOCK`].
 pub fn write_query(out: &mut Vec<u8>, query: &UpstreamQuery<'_>) {
     write_framed(out, |out| {
         let question = query.question.as_bytes();
@@ -52,7 +56,11 @@ pub fn write_query(out: &mut Vec<u8>, query: &UpstreamQuery<'_>) {
         for count in [1, 0, 0, u16::from(query.edns)] {
             put_u16(out, count);
         }
+        let question_start = out.len();
         out.extend_from_slice(question);
+        if let Some(question) = out.get_mut(question_start..) {
+            query.letter_case.apply(question);
+        }
         if !query.edns {
             return;
         }
@@ -63,13 +71,19 @@ pub fn write_query(out: &mut Vec<u8>, query: &UpstreamQuery<'_>) {
         };
         let unpadded = HEADER_LEN + question.len() + OPT_LEN + keepalive_len + OPTION_HEADER_LEN;
         let padding = unpadded.next_multiple_of(PADDING_BLOCK) - unpadded;
-        let options_len = keepalive_len + OPTION_HEADER_LEN + padding;
+        let padding_len = match query.pads {
+            true => OPTION_HEADER_LEN + padding,
+            false => 0,
+        };
+        let options_len = keepalive_len + padding_len;
         put_opt(out, UPSTREAM_UDP_SIZE, 0, query.dnssec_ok, options_len);
         if query.asks_keepalive {
             put_option(out, code::KEEPALIVE, 0);
         }
-        put_option(out, code::PADDING, padding);
-        out.resize(out.len() + padding, 0);
+        if query.pads {
+            put_option(out, code::PADDING, padding);
+            out.resize(out.len() + padding, 0);
+        }
     });
 }
 

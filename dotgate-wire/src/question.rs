@@ -208,6 +208,19 @@ impl LetterCase {
         Self(words)
     }
 
+    /// Picks the letters of the name in `question` (name, type, class) that are upper case by the bits of `random`: what
+    /// somebody who does not see the question cannot guess.
+    pub fn mixed(question: &[u8], random: [u64; 4]) -> Self {
+        let (name, _) = split_question(question);
+        let mut words = [0_u64; 4];
+        for ((octets, word), random) in name.chunks(64).zip(&mut words).zip(random) {
+            for (bit, octet) in octets.iter().enumerate() {
+                *word |= (u64::from(octet.is_ascii_alphabetic()) << bit) & random;
+            }
+        }
+        Self(words)
+    }
+
     /// Spells the name of `question` (name, type, class) as it was noted, whatever its letters'
     /// case is now.
     pub fn apply(self, question: &mut [u8]) {

@@ -244,6 +244,8 @@ fn check_well_formed_query(message: &[u8], query: &Query<'_>) {
                 dnssec_ok: query.edns.is_some_and(|edns| edns.dnssec_ok),
                 checking_disabled: query.flags.checking_disabled(),
                 edns,
+                pads: true,
+                letter_case: LetterCase::LOWER,
                 asks_keepalive,
             });
         }

@@ -31,7 +31,7 @@ use self::forward::Through;
 pub(crate) use self::message::record_text;
 use self::message::write_response_of;
 pub use self::message::{Millis, write_response};
-use self::probe::{Probe, ProbeFailure, Target};
+use self::probe::{ProbeFailure, Target};
 pub use self::question::{AskedName, NotAskable, read_name, read_reverse, read_type};
 pub use self::server::read_server;
 use crate::bootstrap;
@@ -225,7 +225,7 @@ impl Shown<'_> {
         self.conclude(&through.response, by, looked_at, out, err)
     }
 
-    /// Looks at one upstream, and says what it found unless that goes into a document.
+    /// Looks at one upstream, at the first of its addresses that takes a connection, and says what it found unless that goes into a document.
     fn look_at(
         &self,
         config: &Config,
@@ -237,7 +237,26 @@ impl Shown<'_> {
             writeln!(out, "upstream {}", upstream.label)?;
             out.flush()?;
         }
-        let outcome = look_at(config, roots, upstream, shared, &self.asked)?;
+        let Some((authentication, tls)) = upstream.authentication.as_ref().zip(shared.tls()) else {
+            if self.is_long() {
+                report::write_plain(out)?;
+            }
+            return Ok(UpstreamDocument::of_plain(upstream));
+        };
+        let outcome = match addresses(config, upstream)? {
+            Ok(addresses) => {
+                shared.set_addresses(&addresses);
+                let target = Target {
+                    authentication,
+                    tls,
+                    roots,
+                    key_exchange: upstream.key_exchange,
+                    wait: config.query().deadline,
+                };
+                target.look_at_any(&addresses, &self.asked)
+            }
+            Err(problem) => Err(ProbeFailure::Name(problem)),
+        };
         if self.is_long() {
             match &outcome {
                 Ok(probe) => report::write_probe(out, upstream, probe)?,
@@ -332,29 +351,6 @@ fn by(upstreams: &Upstreams, through: &Through, is_forwarded: bool) -> By {
         Some(label) => By::Upstream(label),
         None => By::NoUpstream,
     }
-}
-
-/// Finds one upstream's addresses and looks at the first that takes a connection.
-fn look_at(
-    config: &Config,
-    roots: &Roots,
-    upstream: &UpstreamConfig,
-    shared: &Upstream,
-    asked: &Asked,
-) -> io::Result<Result<Probe, ProbeFailure>> {
-    let addresses = match addresses(config, upstream)? {
-        Ok(addresses) => addresses,
-        Err(problem) => return Ok(Err(ProbeFailure::Name(problem))),
-    };
-    shared.set_addresses(&addresses);
-    let target = Target {
-        authentication: &upstream.authentication,
-        tls: shared.tls(),
-        roots,
-        key_exchange: upstream.key_exchange,
-        wait: config.query().deadline,
-    };
-    Ok(target.look_at_any(&addresses, asked))
 }
 
 fn addresses(

@@ -25,7 +25,8 @@ pub struct Upstream {
     slot: usize,
     config: UpstreamConfig,
     roots: Roots,
-    tls: UpstreamTls,
+    /// None for one that is asked in the clear.
+    tls: Option<UpstreamTls>,
     health: Arc<Health>,
     handshakes: Arc<Handshakes>,
     /// Those of its name; none for one that is an address.
@@ -57,7 +58,10 @@ impl Upstream {
             slot,
             config: config.clone(),
             roots: roots.clone(),
-            tls: UpstreamTls::new(&config.authentication, roots)?,
+            tls: match &config.authentication {
+                Some(authentication) => Some(UpstreamTls::new(authentication, roots)?),
+                None => None,
+            },
             health: Arc::new(Health::new()),
             handshakes: Arc::new(Handshakes::new(config.key_exchange)),
             addresses: Addresses::default(),
@@ -72,10 +76,12 @@ impl Upstream {
 
     /// What engines need to know of it.
     pub fn settings(&self) -> UpstreamSettings {
+        let authentication = self.config.authentication.as_ref();
         UpstreamSettings {
             slot: self.slot,
             label: self.label().into(),
-            is_authenticated: self.config.authentication.strict,
+            transport: self.config.transport(),
+            is_authenticated: authentication.is_some_and(|authentication| authentication.strict),
             health: Arc::clone(&self.health),
             handshakes: Arc::clone(&self.handshakes),
         }
@@ -106,9 +112,9 @@ impl Upstream {
         &self.health
     }
 
-    /// The TLS of its sessions.
-    pub fn tls(&self) -> &UpstreamTls {
-        &self.tls
+    /// The TLS of its sessions; none for one that is asked in the clear.
+    pub fn tls(&self) -> Option<&UpstreamTls> {
+        self.tls.as_ref()
     }
 
     /// The address for the `try_number`th opening since it was well: each in turn of those that have not failed. None while its name is not resolved, or while there is no interface of its zone.

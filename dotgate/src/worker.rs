@@ -6,10 +6,12 @@
 //! session. It never logs, waits for nobody, and touches no other worker's sockets.
 //! Limits: `ROUNDS` batches or reads of one socket per turn, so that none starves the others.
 
+mod channel;
 mod control;
 mod datagrams;
 mod driver;
 mod places;
+mod plain;
 mod post;
 mod pulse;
 mod sessions;
@@ -39,6 +41,7 @@ pub use self::control::{
 use self::datagrams::Datagrams;
 use self::driver::WorkerIo;
 use self::places::{Owner, Places};
+use self::plain::Hands;
 use self::post::Post;
 pub use self::post::{LETTERS, Postbox};
 pub use self::pulse::Pulse;
@@ -219,6 +222,7 @@ impl Worker {
         self.accept_again(now);
         let (engine, mut io) = self.with_io();
         drive(engine, &mut io, now);
+        self.renew_sockets(now);
     }
 
     /// The engine, and everything that carries out what it wants.
@@ -270,6 +274,19 @@ impl Worker {
                     self.again.push(owner);
                 }
             }
+            Owner::Query(socket) => {
+                let hands = &mut Hands {
+                    registry: self.poll.registry(),
+                    places: &mut self.places,
+                    engine: &mut self.engine,
+                    outlet: &self.outlet,
+                    now,
+                };
+                let (plain, _) = self.sessions.plain();
+                if plain.serve(socket, &mut self.buffer, hands) {
+                    self.again.push(owner);
+                }
+            }
             Owner::Stream(key) => {
                 let Worker {
                     streams,
@@ -287,6 +304,18 @@ impl Worker {
                 }
             }
         }
+    }
+
+    /// Nobody waits for the sockets of queries to come.
+    fn renew_sockets(&mut self, now: Moment) {
+        let hands = &mut Hands {
+            registry: self.poll.registry(),
+            places: &mut self.places,
+            engine: &mut self.engine,
+            outlet: &self.outlet,
+            now,
+        };
+        self.sessions.plain().0.renew(hands);
     }
 
     fn accept(&mut self, listener: usize, now: Moment) -> Accepted {

@@ -161,7 +161,7 @@ fn every_variable_changes_what_it_says() {
         config
             .upstreams()
             .iter()
-            .all(|upstream| !upstream.authentication.strict)
+            .all(|upstream| !upstream.authentication.as_ref().unwrap().strict)
     );
     assert_eq!(
         (config.log().level, config.log().format),

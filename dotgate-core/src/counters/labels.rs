@@ -370,6 +370,10 @@ labels! {
     UpstreamWrongQuestion = "upstream_wrong_question",
     /// A message with an unknown ID.
     UpstreamUnknownId = "upstream_unknown_id",
+    /// A plain upstream that keeps the letter case of names seems to have sent another one: the response may be forged.
+    UpstreamWrongCase = "upstream_wrong_case",
+    /// A plain upstream does not keep the letter case of names, so that it is no proof against forged responses.
+    UpstreamCaseNotKept = "upstream_case_not_kept",
     /// Not a well-formed response.
     UpstreamMalformed = "upstream_malformed",
     /// A truncated response over TLS.

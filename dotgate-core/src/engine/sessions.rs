@@ -34,6 +34,25 @@ impl Engine {
         }
     }
 
+    /// Takes a datagram of a session over UDP, which came on the socket of the query with this ID.
+    pub fn session_datagram(&mut self, now: Moment, key: SessionKey, id: u16, message: &[u8]) {
+        let received = self.upstreams.receive_datagram(now, key, id, message);
+        if let Received::Response(completed) = received {
+            self.answer_all(now, &completed);
+        }
+        self.settle(now);
+    }
+
+    /// The next query of a session over UDP that waits no more: its socket is to be closed.
+    pub fn poll_released(&mut self, key: SessionKey) -> Option<u16> {
+        self.upstreams.poll_released(key)
+    }
+
+    /// Whether the query with this ID waits for its response, on a session over UDP.
+    pub fn session_awaits(&self, key: SessionKey, id: u16) -> bool {
+        self.upstreams.session_awaits(key, id)
+    }
+
     /// The frames that wait for a session's TLS, to be drained from the front. None once it is forgotten, and
     /// while it is not open: nothing leaves before the upstream is authenticated (RFC 8310 section 6.6).
     pub fn session_output(&mut self, key: SessionKey) -> Option<&mut Vec<u8>> {

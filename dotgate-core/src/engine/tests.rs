@@ -18,6 +18,7 @@ mod measures;
 mod memory;
 mod message;
 mod places;
+mod plain;
 mod protocol;
 mod query_log;
 mod reconfigure;

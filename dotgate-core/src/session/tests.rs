@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use dotgate_wire::Question;
+use dotgate_wire::{LetterCase, Question};
 use proptest::prelude::*;
 
 use super::*;
@@ -37,6 +37,8 @@ impl Model {
             dnssec_ok: false,
             checking_disabled: false,
             edns: true,
+            pads: true,
+            letter_case: LetterCase::LOWER,
             asks_keepalive: false,
         };
         let asker = Asker::Exchange(ExchangeKey::default());

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dotgate_wire::{Question, UpstreamQuery, rclass, rtype};
+use dotgate_wire::{LetterCase, Question, UpstreamQuery, rclass, rtype};
 
 use super::Upstreams;
 use crate::attempts::Attempt;
@@ -12,6 +12,7 @@ use crate::domain::registrable;
 use crate::failure::Failure;
 use crate::keys::{ExchangeKey, SessionKey};
 use crate::limits;
+use crate::link::{Link, Transport};
 use crate::moment::Moment;
 use crate::outbox::{Action, Event};
 use crate::pool::Pool;
@@ -48,11 +49,20 @@ impl Upstreams {
             }
             return;
         }
+        if let Some(upstream) = attempts.over_tcp
+            && self.advance_over_tcp(now, key, upstream)
+        {
+            return;
+        }
+        let Some(attempts) = self.attempts.get(key) else {
+            return;
+        };
         match choose(attempts, &self.pools, &self.sessions) {
             Choice::Ask(session) => self.send(now, key, session),
             Choice::Open(upstream) => {
                 self.open_session(now, upstream);
                 self.wait(now, key);
+                self.ask_on_opening(now, upstream);
             }
             Choice::Wait => self.wait(now, key),
             Choice::Nowhere => {
@@ -101,6 +111,8 @@ impl Upstreams {
             dnssec_ok: attempts.dnssec_ok,
             checking_disabled: attempts.checking_disabled,
             edns: !attempts.without_edns.has(upstream) && (attempts.dnssec_ok || !is_refusing),
+            pads: true,
+            letter_case: LetterCase::LOWER,
             asks_keepalive: false,
         };
         let edns = query.edns;
@@ -153,6 +165,10 @@ impl Upstreams {
         if !pool.may_grow(&self.sessions) || self.descriptor_pause.is_some() {
             return;
         }
+        if pool.upstream.transport == Transport::Plain {
+            self.open_datagrams(now, upstream);
+            return;
+        }
         pool.forget_old_bound(now);
         let mut session = Session::new(upstream, Purpose::Shared, pool.alpn, now);
         session.idle_limit = pool.idle_limit();
@@ -165,6 +181,7 @@ impl Upstreams {
         self.actions.push_back(Action::OpenSession {
             session: key,
             upstream,
+            link: Link::Tls,
             try_number: handshake.try_number,
             alpn,
             key_exchange: handshake.offer,
@@ -375,6 +392,8 @@ impl Upstreams {
             dnssec_ok: false,
             checking_disabled: false,
             edns: true,
+            pads: true,
+            letter_case: LetterCase::LOWER,
             asks_keepalive: false,
         };
         let (upstream, reuses) = (session.upstream, session.has_sent());

@@ -75,7 +75,12 @@ impl Upstreams {
     }
 
     /// An upstream that still answers on another session is not down because one more could not be opened.
-    fn upstream_failed_to_open(&mut self, now: Moment, upstream: usize, failure: Failure) {
+    pub(super) fn upstream_failed_to_open(
+        &mut self,
+        now: Moment,
+        upstream: usize,
+        failure: Failure,
+    ) {
         self.note_waiting(failure, upstream);
         let answers_still = self
             .pools

@@ -41,21 +41,43 @@ impl Upstreams {
         id: Option<u16>,
         is_well_formed: bool,
     ) -> Received {
-        let Some(session) = self.sessions.get_mut(key) else {
-            return Received::Nothing;
-        };
-        let asker = id.and_then(|id| session.asker(id).map(|asker| (id, asker)));
+        match self.check(key, id, is_well_formed) {
+            Ok((id, asker)) => self.accept(now, key, id, asker),
+            Err(reason) => self.on_invalid(now, key, reason),
+        }
+    }
+
+    /// Whether a message answers a question that was asked on its session, and which.
+    pub(super) fn check(
+        &mut self,
+        key: SessionKey,
+        id: Option<u16>,
+        is_well_formed: bool,
+    ) -> Result<(u16, Asker), Reason> {
+        let session = self.sessions.get(key);
+        let asker = id.and_then(|id| Some((id, session?.asker(id)?)));
         let Some((id, asker)) = asker else {
-            return self.on_invalid(now, key, Reason::UpstreamUnknownId);
+            return Err(Reason::UpstreamUnknownId);
         };
         if !is_well_formed {
             self.note_misbehaviour(asker, Misbehaviour::Malformed);
-            return self.on_invalid(now, key, Reason::UpstreamMalformed);
+            return Err(Reason::UpstreamMalformed);
         }
         if !self.answers_question_of(asker) {
             self.note_misbehaviour(asker, Misbehaviour::WrongQuestion);
-            return self.on_invalid(now, key, Reason::UpstreamWrongQuestion);
+            return Err(Reason::UpstreamWrongQuestion);
         }
+        Ok((id, asker))
+    }
+
+    /// The loaded message answers a question that was asked on its session.
+    pub(super) fn accept(
+        &mut self,
+        now: Moment,
+        key: SessionKey,
+        id: u16,
+        asker: Asker,
+    ) -> Received {
         let Some(session) = self.sessions.get_mut(key) else {
             return Received::Nothing;
         };
@@ -72,6 +94,7 @@ impl Upstreams {
         }
         self.take_keepalive(key);
         let has_recovered = self.judge_health(now, upstream, round_trip, asker);
+        self.on_opening_answered(now, key);
         if let Some(counters) = self.tally.upstream(upstream) {
             counters.add_response(self.response.rcode());
         }
@@ -97,10 +120,7 @@ impl Upstreams {
 
     /// A message that answers nothing: counted, and the wait goes on, until there are too many.
     fn on_invalid(&mut self, now: Moment, key: SessionKey, reason: Reason) -> Received {
-        self.tally.count(Count::ResponsesInvalid);
-        if let Some(session) = self.sessions.get(key) {
-            self.tally.error(session.upstream, reason);
-        }
+        self.count_invalid(key, reason);
         if !self.sessions.get_mut(key).is_some_and(Session::on_invalid) {
             return Received::Nothing;
         }
@@ -109,6 +129,13 @@ impl Upstreams {
             self.session_lost(now, key, &session, Failure::Misbehaved(Misbehaviour::Flood));
         }
         Received::Nothing
+    }
+
+    pub(super) fn count_invalid(&mut self, key: SessionKey, reason: Reason) {
+        self.tally.count(Count::ResponsesInvalid);
+        if let Some(session) = self.sessions.get(key) {
+            self.tally.error(session.upstream, reason);
+        }
     }
 
     fn note_misbehaviour(&mut self, asker: Asker, fault: Misbehaviour) {
@@ -202,13 +229,17 @@ impl Upstreams {
         let (upstream, edns, sent_at) = (ended.upstream, ended.edns, ended.sent_at);
         self.tally.response(upstream, now.since(sent_at));
         self.clear_suspicion(key);
-        let attempts = self.attempts.get_mut(key)?;
         if self.response.strays() > 0 {
             self.tally.count(Count::ResponsesStray);
         }
         if let Some(pool) = self.pools.get_mut(upstream) {
             pool.last_answer = Some(now);
         }
+        if self.response.flags().is_truncated() && self.is_over_udp(session) {
+            self.ask_over_tcp(now, key, upstream);
+            return None;
+        }
+        let attempts = self.attempts.get_mut(key)?;
         match judge(&self.response, edns) {
             Verdict::Deliver => {
                 let shows_refusal = attempts.without_edns.has(upstream) && !edns;

@@ -7,6 +7,7 @@ use crate::counters::labels::Ending;
 use crate::failure::{ConnectFault, Failure, SessionEnd, TlsFault};
 use crate::isolation::Isolation;
 use crate::keys::{ExchangeKey, SessionKey};
+use crate::link::Link;
 use crate::moment::Moment;
 use crate::outbox::Action;
 use crate::session::{Lapse, Phase, Purpose, Session};
@@ -37,6 +38,10 @@ impl Upstreams {
         };
         session.on_open(now);
         let (upstream, handshake) = (session.upstream, session.handshake);
+        if session.link != Link::Tls && session.purpose == Purpose::Shared {
+            self.plain_opened(now, upstream);
+            return;
+        }
         self.handshake_done(now, upstream, handshake);
         self.tally.count(Count::SessionsOpened);
         let mut is_isolation = false;
@@ -70,7 +75,11 @@ impl Upstreams {
     pub(crate) fn session_output(&mut self, key: SessionKey) -> Option<&mut Vec<u8>> {
         self.sessions
             .get_mut(key)
-            .filter(|session| session.is_open() || cfg!(planted = "sent-before-authentication"))
+            .filter(|session| {
+                session.is_open()
+                    || session.link == Link::Datagrams
+                    || cfg!(planted = "sent-before-authentication")
+            })
             .map(|session| &mut session.outgoing)
     }
 
@@ -87,7 +96,9 @@ impl Upstreams {
         let Some(session) = self.remove_session(key, ending) else {
             return;
         };
-        if !session.is_open() {
+        if session.link != Link::Tls && session.purpose == Purpose::Shared {
+            self.plain_ended(now, &session, end);
+        } else if !session.is_open() {
             self.opening_failed(now, key, &session, end);
         } else if session.in_flight() == 0 {
             self.tally.count(Count::SessionsEndedIdle);
@@ -167,10 +178,16 @@ impl Upstreams {
             while let Some(lapse) = self.sessions.get_mut(key).and_then(|s| s.poll_lapse(now)) {
                 self.on_lapse(now, key, lapse);
             }
+            if self.sessions.get(key).is_some_and(Session::has_released) {
+                self.mark_dirty(key);
+            }
         }
     }
 
     fn on_lapse(&mut self, now: Moment, key: SessionKey, lapse: Lapse) {
+        if self.on_plain_lapse(now, key, lapse) {
+            return;
+        }
         match lapse {
             Lapse::OpeningIsSlow => {
                 self.serve_waiting(now);

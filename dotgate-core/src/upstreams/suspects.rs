@@ -12,6 +12,7 @@ use crate::health::HealthState;
 use crate::isolation::{Group, Stage, Test};
 use crate::keys::{ExchangeKey, SessionKey};
 use crate::limits;
+use crate::link::{Link, Transport};
 use crate::moment::Moment;
 use crate::outbox::{Action, Event};
 use crate::pool::Pool;
@@ -196,6 +197,11 @@ impl Upstreams {
         let key_exchange = pool.upstream.handshakes.next(now);
         let mut session = Session::new(upstream, Purpose::Isolation, alpn, now);
         session.handshake.offer = key_exchange;
+        session.link = match pool.upstream.transport {
+            Transport::Dot => Link::Tls,
+            Transport::Plain => Link::Tcp,
+        };
+        let link = session.link;
         let session = self.sessions.insert(session);
         self.isolation.begin(Test {
             session,
@@ -206,6 +212,7 @@ impl Upstreams {
         self.actions.push_back(Action::OpenSession {
             session,
             upstream,
+            link,
             try_number,
             alpn,
             key_exchange,

@@ -24,6 +24,8 @@ fn query_without_edns_is_a_header_and_a_question() {
         dnssec_ok: true,
         checking_disabled: false,
         edns: false,
+        pads: true,
+        letter_case: LetterCase::LOWER,
         asks_keepalive: true,
     });
     let header = [0xab, 0xcd, 0x01, 0x20, 0, 1, 0, 0, 0, 0, 0, 0];
@@ -41,6 +43,8 @@ fn query_with_edns_is_padded_and_says_what_it_was_told() {
         dnssec_ok: true,
         checking_disabled: true,
         edns: true,
+        pads: true,
+        letter_case: LetterCase::LOWER,
         asks_keepalive: true,
     });
     let header = [0, 1, 0x01, 0x30, 0, 1, 0, 0, 0, 0, 0, 1];
@@ -74,6 +78,8 @@ fn length_is_a_multiple_of_128_for_every_length_of_name() {
                 dnssec_ok: false,
                 checking_disabled: false,
                 edns: true,
+                pads: true,
+                letter_case: LetterCase::LOWER,
                 asks_keepalive,
             });
             assert_eq!(message.len() % PADDING_BLOCK, 0);
@@ -92,6 +98,8 @@ fn padding_option_is_there_even_if_nothing_is_missing() {
         dnssec_ok: false,
         checking_disabled: false,
         edns: true,
+        pads: true,
+        letter_case: LetterCase::LOWER,
         asks_keepalive: false,
     });
     assert_eq!(message.len(), 128);
@@ -99,4 +107,25 @@ fn padding_option_is_there_even_if_nothing_is_missing() {
         message[128 - 15..],
         [0, 0, 41, 0x04, 0xd0, 0, 0, 0, 0, 0, 4, 0, 12, 0, 0]
     );
+}
+
+#[test]
+fn without_padding_the_question_stands_in_the_given_letter_case() {
+    let question = question("a-long.example");
+    let letter_case = LetterCase::mixed(question.as_bytes(), [0b1010_1010, 0, 0, 0]);
+    let message = written(&UpstreamQuery {
+        id: 1,
+        question: &question,
+        dnssec_ok: false,
+        checking_disabled: false,
+        edns: true,
+        pads: false,
+        letter_case,
+        asks_keepalive: false,
+    });
+    let mut expected = vec![0, 1, 0x01, 0x20, 0, 1, 0, 0, 0, 0, 0, 1];
+    expected.extend_from_slice(b"\x06A-LoNg\x07example\0\0\x1c\0\x01");
+    expected.extend_from_slice(&[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(message, expected);
+    assert_eq!(LetterCase::of(&expected[12..28 + 4]), letter_case);
 }

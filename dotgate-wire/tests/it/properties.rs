@@ -112,7 +112,8 @@ proptest! {
         prop_assume!(rclass != 0 && rclass != 254);
         let question = Question::new(&name, rtype, rclass).unwrap();
         check_upstream_query(&UpstreamQuery {
-            id, question: &question, dnssec_ok, checking_disabled, edns, asks_keepalive,
+            id, question: &question, letter_case: LetterCase::LOWER, dnssec_ok, checking_disabled, edns,
+            pads: true, asks_keepalive,
         });
     }
 

@@ -100,6 +100,7 @@ server.workers                  DOTGATE_SERVER_WORKERS  3
 tls.ca_file                     DOTGATE_TLS_CA_FILE     SHOWN
 
 dns.probe                       default                 .
+dns.allow_plain_default         default                 refuse
 DOTGATE_ROUTES                  default                 (none)
 DOTGATE_CONFIG_FILE             -                       (not set)
 config.watch                    default                 true

@@ -110,6 +110,12 @@ pub enum Fault {
     /// Not decimal digits.
     #[error("it is not a whole number")]
     NotANumber,
+    /// A plain upstream is not an address.
+    #[error("{} is not plain:ADDR or plain:ADDR@PORT", Shown(.item))]
+    NotAPlainUpstream {
+        /// The upstream as written.
+        item: String,
+    },
     /// Neither an address nor a name.
     #[error("{} is neither an IP address nor a DNS name", Shown(.item))]
     NotAnAddressOrName {

@@ -19,8 +19,8 @@ const SCHEMES: [(&str, &str); 7] = [
     ("quic://", "DNS over QUIC is not supported, DNS over TLS is"),
     ("doq://", "DNS over QUIC is not supported, DNS over TLS is"),
     ("sdns://", "DNS stamps are not supported; write ADDR#NAME"),
-    ("udp://", "plain DNS is not supported, DNS over TLS is"),
-    ("tcp://", "plain DNS is not supported, DNS over TLS is"),
+    ("udp://", "for plain DNS write plain:ADDR in a route"),
+    ("tcp://", "for plain DNS write plain:ADDR in a route"),
 ];
 
 /// Of an item of a list with white space in it.

@@ -345,6 +345,7 @@ impl Config {
         let route_specs = routes::read(&mut reader);
         let default_port = reader.value(&table::DNS_PORT);
         let probe = reader.value(&table::DNS_PROBE);
+        let plain_default = reader.value(&table::DNS_ALLOW_PLAIN_DEFAULT);
         reader.optional(&table::CONFIG_FILE);
         let is_watched = reader.value(&table::CONFIG_WATCH);
         let log = read_log(&mut reader);
@@ -376,6 +377,7 @@ impl Config {
         upstreams::refuse_names_without_bootstrap(&mut reader, all);
         let (server, tls, specs) = (server?, tls?, upstream_specs?);
         let (default_port, routes) = (default_port?, route_specs?);
+        upstreams::refuse_plain(&mut reader, &specs, plain_default?);
         upstreams::refuse_listener_as_bootstrap(&mut reader, &bootstrap, &server.listen);
         let mut understand =
             |specs| upstreams::understand(&mut reader, specs, default_port, &tls, &server.listen);

@@ -192,10 +192,13 @@ fn of_upstreams(config: &Config) -> Vec<Note> {
             Endpoint::Address(address) => address.port(),
             Endpoint::Name { port, .. } => *port,
         };
+        let Some(authentication) = &upstream.authentication else {
+            continue;
+        };
         if port == PLAIN_DNS {
             notes.push(Note::PortOfPlainDns { label: label() });
         }
-        if let Identity::Name(name) = &upstream.authentication.identity {
+        if let Identity::Name(name) = &authentication.identity {
             let name = name.to_str().into_owned();
             if !name.contains('.') {
                 let label = label();

@@ -178,6 +178,11 @@ pub enum UpstreamsFault {
         /// The name.
         name: String,
     },
+    /// A plain upstream is for all names, not only those of a route.
+    PlainDefault {
+        /// Its address.
+        address: String,
+    },
     /// There are more `[[upstream]]` tables than allowed.
     TooManyTables {
         /// How many there are.
@@ -400,6 +405,12 @@ impl fmt::Display for UpstreamsFault {
                 "the upstream {name} is a name, and nobody may be asked for its addresses\n  \
                  to do: write its address with it, as in ADDR#{name}, or set \
                  DOTGATE_BOOTSTRAP_ADDRESSES to resolvers that may be asked in the clear"
+            ),
+            Self::PlainDefault { address } => write!(
+                f,
+                "plain:{address} would send every name in the clear, where anyone on the network path can read and forge \
+                 it\n  to do: write plain: in a route for the names that it serves, as in \
+                 DOTGATE_ROUTES=lan=plain:{address}, or set DOTGATE_DNS_ALLOW_PLAIN_DEFAULT=insecure"
             ),
             Self::TooManyTables { found, most } => {
                 write!(

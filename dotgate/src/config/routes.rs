@@ -128,7 +128,7 @@ impl Kind for Routes {
 
     fn expected(&self) -> String {
         "SUFFIX[,SUFFIX]...=UPSTREAM[,UPSTREAM]..., separated by spaces; SUFFIX is a domain name or an address \
-         prefix, UPSTREAM is what DNS_HOST takes"
+         prefix, UPSTREAM is what DNS_HOST takes, or plain:ADDR[@PORT]"
             .to_owned()
     }
 }

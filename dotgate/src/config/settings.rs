@@ -32,7 +32,7 @@ use super::kinds::{
     Size, Time, Upstreams,
 };
 use super::setting::{Absent, Entry, Names, Reload, Setting, Subject};
-use super::words::{LogFormat, LogLevel, StartPolicy};
+use super::words::{LogFormat, LogLevel, PlainDefault, StartPolicy};
 
 pub use cache::{
     CACHE_EXCEPT, CACHE_FAILURE_TTL_MAX, CACHE_NEGATIVE_TTL_MAX, CACHE_NXDOMAIN_ALL_TYPES,
@@ -52,6 +52,7 @@ pub static TABLE: &[Subject] = &[
     &DNS_HOST,
     &DNS_PORT,
     &DNS_PROBE,
+    &DNS_ALLOW_PLAIN_DEFAULT,
     &ROUTES,
     &CONFIG_FILE,
     &CONFIG_WATCH,
@@ -194,6 +195,22 @@ pub static DNS_PROBE: Setting<DomainName> = Setting {
         example: "corp.example",
     },
     kind: DomainName,
+};
+
+/// `DOTGATE_DNS_ALLOW_PLAIN_DEFAULT`.
+pub static DNS_ALLOW_PLAIN_DEFAULT: Setting<OneOf<PlainDefault>> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "dns",
+            key: "allow_plain_default",
+        },
+        reload: Reload::Live,
+        absent: Absent::Default("refuse"),
+        doc: "Whether the upstreams of `DNS_HOST` may be `plain:`. With `insecure`, anyone on the network path can read \
+              and forge the responses to all names. Upstreams of routes may always be `plain:`.",
+        example: "refuse",
+    },
+    kind: OneOf(PhantomData),
 };
 
 /// `LOG_LEVEL`.

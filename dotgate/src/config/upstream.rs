@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
 use data_encoding::BASE64;
-use dotgate_core::KeyExchangePolicy;
+use dotgate_core::{KeyExchangePolicy, Transport};
 use rustls::pki_types::{DnsName, ServerName};
 
 use super::address::{ScopedAddress, ScopedSocketAddress};
@@ -20,6 +20,12 @@ use crate::tls::{Authentication, Identity};
 
 /// The most pins of one upstream: some in use, some in reserve.
 pub(super) const PINS_MAX: usize = 8;
+
+/// What stands before an upstream that is asked in the clear.
+const PLAIN: &str = "plain:";
+
+/// Its port, where none is written.
+const PLAIN_PORT: u16 = 53;
 
 /// The SHA-256 digest of a SubjectPublicKeyInfo (RFC 7858 section 4.2).
 type Pin = [u8; 32];
@@ -42,14 +48,19 @@ pub(super) enum Host {
     },
     /// A name to be resolved, which is the authentication domain name too.
     Name(DnsName<'static>),
+    /// An address that is asked in the clear.
+    Plain(ScopedAddress),
 }
 
 impl FromStr for UpstreamSpec {
     type Err = Fault;
 
     /// Reads `ADDR[@PORT][#AUTH-NAME][;pin=sha256/BASE64]...` or `NAME[@PORT][;pin=sha256/BASE64]...`, perhaps behind
-    /// `tls://`.
+    /// `tls://`; or `plain:ADDR[@PORT]`.
     fn from_str(text: &str) -> Result<Self, Fault> {
+        if let Some(rest) = text.strip_prefix(PLAIN) {
+            return read_plain(rest, text);
+        }
         if let Some(hint) = hints::of_upstream(text) {
             let item = text.to_owned();
             return Err(Fault::NotAnAddressOrName { item }.with_hint(Some(hint)));
@@ -77,8 +88,8 @@ impl FromStr for UpstreamSpec {
 pub struct UpstreamConfig {
     /// Where to connect.
     pub endpoint: Endpoint,
-    /// Who must be there.
-    pub authentication: Authentication,
+    /// Who must be there; none for one that is asked in the clear.
+    pub authentication: Option<Authentication>,
     /// Which key exchange it is offered.
     pub key_exchange: KeyExchangePolicy,
     /// How logs, metrics and `dotgate check` call it.
@@ -103,9 +114,20 @@ impl UpstreamConfig {
     /// Makes the meaning of `spec`, with `default_port` if it has no port of its own.
     pub(super) fn new(spec: UpstreamSpec, default_port: u16, profile: Profile) -> Self {
         let UpstreamSpec { host, port, pins } = spec;
-        let port = port.unwrap_or(default_port);
+        let port = port.unwrap_or(match host {
+            Host::Plain(_) => PLAIN_PORT,
+            Host::Address { .. } | Host::Name(_) => default_port,
+        });
         let label = label(&host, port);
         let (endpoint, identity) = match host {
+            Host::Plain(address) => {
+                return Self {
+                    endpoint: Endpoint::Address(address.with_port(port)),
+                    authentication: None,
+                    key_exchange: KeyExchangePolicy::default(),
+                    label,
+                };
+            }
             Host::Name(name) => (
                 Endpoint::Name {
                     name: name.as_ref().to_owned(),
@@ -131,23 +153,34 @@ impl UpstreamConfig {
         };
         Self {
             endpoint,
-            authentication: Authentication {
+            authentication: Some(Authentication {
                 identity,
                 pins,
                 strict,
-            },
+            }),
             key_exchange: KeyExchangePolicy::default(),
             label,
         }
     }
 
+    /// How it is asked.
+    pub fn transport(&self) -> Transport {
+        match self.authentication {
+            Some(_) => Transport::Dot,
+            None => Transport::Plain,
+        }
+    }
+
     /// Says in words what the certificate must be.
     pub fn demand(&self) -> String {
-        let Authentication {
+        let Some(Authentication {
             identity,
             pins,
             strict,
-        } = &self.authentication;
+        }) = &self.authentication
+        else {
+            return "plain DNS, NOT ENCRYPTED".to_owned();
+        };
         if !strict {
             return "any certificate, NOT AUTHENTICATED".to_owned();
         }
@@ -168,6 +201,10 @@ impl UpstreamConfig {
 fn label(host: &Host, port: u16) -> String {
     match host {
         Host::Name(name) => format!("{}@{port}", name.as_ref()),
+        Host::Plain(address) => match address.ip() {
+            IpAddr::V4(_) => format!("{PLAIN}{address}@{port}"),
+            IpAddr::V6(_) => format!("{PLAIN}[{address}]@{port}"),
+        },
         Host::Address {
             address,
             authentication_name,
@@ -182,6 +219,26 @@ fn label(host: &Host, port: u16) -> String {
             }
         }
     }
+}
+
+/// Reads `ADDR[@PORT]` of a plain upstream.
+fn read_plain(rest: &str, item: &str) -> Result<UpstreamSpec, Fault> {
+    let not_plain = || Fault::NotAPlainUpstream {
+        item: item.to_owned(),
+    };
+    if rest.contains(['#', ';']) {
+        return Err(not_plain());
+    }
+    let (address, port) = split_port(rest)?;
+    let address = read_address(address).map_err(|fault| match fault {
+        Fault::NotAnAddress { .. } => not_plain(),
+        fault => fault,
+    })?;
+    Ok(UpstreamSpec {
+        host: Host::Plain(address),
+        port,
+        pins: Vec::new(),
+    })
 }
 
 /// What follows `tls://` or `dot://`, with which other programs mark DNS over TLS.

@@ -17,6 +17,8 @@ use super::spec::{KeyTable, Lookup, Origin};
 use super::upstream::{
     Endpoint, Host, UpstreamConfig, UpstreamSpec, read_address, read_name, read_pins, read_port,
 };
+use super::words::PlainDefault;
+use crate::tls::Identity;
 
 /// Reads the upstreams with where each was written, or returns `None` after a problem.
 pub(super) fn read(reader: &mut Reader<'_>) -> Option<Vec<(UpstreamSpec, Origin)>> {
@@ -67,8 +69,7 @@ pub(super) fn understand(
         let mut upstream = UpstreamConfig::new(spec, default_port, tls.authentication);
         upstream.key_exchange = tls.key_exchange;
         let is_there = upstreams.iter().any(|earlier| {
-            earlier.endpoint == upstream.endpoint
-                && earlier.authentication.identity == upstream.authentication.identity
+            earlier.endpoint == upstream.endpoint && identity(earlier) == identity(&upstream)
         });
         let label = upstream.label.clone();
         if is_there {
@@ -114,6 +115,31 @@ pub(super) fn refuse_listener_as_bootstrap(
             let address = address.clone();
             let fault = UpstreamsFault::BootstrapIsListener { address, listener };
             reader.problems.push(Problem::Upstreams { origin, fault });
+        }
+    }
+}
+
+/// Who must be there; none for a plain upstream.
+fn identity(upstream: &UpstreamConfig) -> Option<&Identity> {
+    let authentication = upstream.authentication.as_ref();
+    authentication.map(|authentication| &authentication.identity)
+}
+
+/// Finds plain upstreams of the default route, which would send all names in the clear.
+pub(super) fn refuse_plain(
+    reader: &mut Reader<'_>,
+    specs: &[(UpstreamSpec, Origin)],
+    default: PlainDefault,
+) {
+    for (spec, origin) in specs {
+        match (&spec.host, default) {
+            (Host::Plain(address), PlainDefault::Refuse) => {
+                let (origin, address) = (origin.clone(), address.to_string());
+                let fault = UpstreamsFault::PlainDefault { address };
+                reader.problems.push(Problem::Upstreams { origin, fault });
+            }
+            (Host::Plain(_), PlainDefault::Insecure)
+            | (Host::Address { .. } | Host::Name(_), _) => {}
         }
     }
 }

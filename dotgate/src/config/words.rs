@@ -128,6 +128,26 @@ impl Word for Profile {
     }
 }
 
+/// Whether plain upstreams may be those of the default route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlainDefault {
+    /// Plain upstreams are for the names of routes.
+    Refuse,
+    /// All names may be asked in the clear.
+    Insecure,
+}
+
+impl Word for PlainDefault {
+    const ALL: &'static [Self] = &[Self::Refuse, Self::Insecure];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Refuse => "refuse",
+            Self::Insecure => "insecure",
+        }
+    }
+}
+
 impl Word for KeyExchangePolicy {
     const ALL: &'static [Self] = &[Self::Auto, Self::Hybrid, Self::Classical];
 

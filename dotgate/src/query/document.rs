@@ -45,6 +45,8 @@ pub(super) struct Document {
 #[derive(Debug, Default, Serialize)]
 pub(super) struct UpstreamDocument {
     upstream: String,
+    /// `dot` or `plain`.
+    transport: &'static str,
     /// What its certificate must be.
     demanded: String,
     address: Option<String>,
@@ -139,14 +141,23 @@ impl Document {
 }
 
 impl UpstreamDocument {
+    /// A plain upstream, of which nothing is known before it is asked.
+    pub(super) fn of_plain(upstream: &UpstreamConfig) -> UpstreamDocument {
+        UpstreamDocument {
+            upstream: upstream.label.clone(),
+            transport: "plain",
+            demanded: upstream.demand(),
+            ..UpstreamDocument::default()
+        }
+    }
+
     pub(super) fn of(
         upstream: &UpstreamConfig,
         outcome: &Result<Probe, ProbeFailure>,
     ) -> UpstreamDocument {
         let document = UpstreamDocument {
-            upstream: upstream.label.clone(),
-            demanded: upstream.demand(),
-            ..UpstreamDocument::default()
+            transport: "dot",
+            ..UpstreamDocument::of_plain(upstream)
         };
         match outcome {
             Ok(probe) => document.with_probe(probe),

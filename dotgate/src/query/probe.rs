@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use domain::base::iana::{Class, Rtype};
 use dotgate_core::{KeyExchange, KeyExchangePolicy};
-use dotgate_wire::{Answer, Question, UpstreamQuery, write_query};
+use dotgate_wire::{Answer, LetterCase, Question, UpstreamQuery, write_query};
 
 use super::client::Asked;
 use super::session::{Offer, Session, SessionFailure};
@@ -257,6 +257,8 @@ fn pipeline(
             dnssec_ok: false,
             checking_disabled: false,
             edns: true,
+            pads: true,
+            letter_case: LetterCase::LOWER,
             asks_keepalive: id == 0,
         };
         write_query(&mut frames, &query);

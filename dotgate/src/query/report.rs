@@ -23,6 +23,16 @@ fn write_line(out: &mut dyn Write, title: &str, value: impl Display) -> io::Resu
     writeln!(out, "  {title:<14}{value}")
 }
 
+/// Writes what there is to know of a plain upstream before it is asked.
+pub(super) fn write_plain(out: &mut dyn Write) -> io::Result<()> {
+    write_line(
+        out,
+        "transport",
+        "UDP, and TCP for long responses; NOT ENCRYPTED",
+    )?;
+    writeln!(out)
+}
+
 /// Writes what is known of an upstream that is well.
 pub(super) fn write_probe(
     out: &mut dyn Write,

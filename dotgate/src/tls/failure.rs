@@ -92,7 +92,7 @@ impl TlsFailure {
     }
 
     /// Sorts an error of the socket.
-    pub(super) fn from_io(error: &io::Error) -> Self {
+    pub(crate) fn from_io(error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::ConnectionReset
             | io::ErrorKind::ConnectionAborted

@@ -5,6 +5,7 @@ use mio::Registry;
 
 use super::datagrams::Datagrams;
 use super::places::{Owner, Places};
+use super::plain::Hands;
 use super::post::Post;
 use super::sessions::{Opening, Sessions};
 use super::streams::Streams;
@@ -37,6 +38,7 @@ impl Io for WorkerIo<'_> {
             Action::OpenSession {
                 session,
                 upstream,
+                link,
                 try_number,
                 alpn,
                 key_exchange,
@@ -44,11 +46,23 @@ impl Io for WorkerIo<'_> {
                 let opening = Opening {
                     session,
                     upstream,
+                    link,
                     try_number,
                     alpn,
                     key_exchange,
                 };
                 sessions.open(opening, registry, engine, places, outlet, now);
+            }
+            Action::FlushSession(key) if sessions.plain().0.has(key) => {
+                let hands = &mut Hands {
+                    registry,
+                    places,
+                    engine,
+                    outlet,
+                    now,
+                };
+                let (plain, spare) = sessions.plain();
+                plain.flush(key, spare, hands);
             }
             Action::FlushSession(session) => sessions.flush(session, engine, outlet, now),
             Action::CloseSession(session) => sessions.close(session, places, now),

@@ -3,6 +3,8 @@
 use dotgate_core::{SessionKey, StreamKey};
 use mio::Token;
 
+use super::plain::SocketKey;
+
 /// Who reads when a place is ready.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Owner {
@@ -12,6 +14,8 @@ pub(super) enum Owner {
     Udp(usize),
     /// The TCP listener with this number.
     Tcp(usize),
+    /// The socket of a query over UDP to a plain upstream.
+    Query(SocketKey),
     /// A session to an upstream.
     Session(SessionKey),
     /// A client's connection.
@@ -20,7 +24,7 @@ pub(super) enum Owner {
 
 impl Owner {
     pub(super) fn is_upstream(self) -> bool {
-        matches!(self, Owner::Session(_))
+        matches!(self, Owner::Session(_) | Owner::Query(_))
     }
 }
 

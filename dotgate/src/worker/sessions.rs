@@ -5,16 +5,20 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dotgate_core::{ConnectFault, Count, Engine, KeyExchange, Moment, SessionEnd, SessionKey};
+use dotgate_core::{
+    ConnectFault, Count, Engine, KeyExchange, Link, Moment, SessionEnd, SessionKey,
+};
 use dotgate_net::Named;
 use mio::Registry;
 use mio::net::TcpStream;
 use slotmap::SecondaryMap;
 
+use super::channel::Channel;
 use super::places::{Owner, Places};
+use super::plain::PlainQueries;
 use super::spare::Spare;
 use super::{Outlet, ROUNDS, Ready, Report, SessionOpened, register};
-use crate::tls::{ClientTls, TlsFailure};
+use crate::tls::TlsFailure;
 use crate::upstreams::{Upstream, Upstreams};
 
 /// An opening that the engine closes after this long has failed; one that it closes earlier was one too many.
@@ -25,6 +29,7 @@ const GIVEN_UP_AFTER: Duration = Duration::from_millis(2_500);
 pub(super) struct Opening {
     pub(super) session: SessionKey,
     pub(super) upstream: usize,
+    pub(super) link: Link,
     pub(super) try_number: u32,
     pub(super) alpn: bool,
     pub(super) key_exchange: KeyExchange,
@@ -32,11 +37,12 @@ pub(super) struct Opening {
 
 struct Connection {
     socket: TcpStream,
-    tls: ClientTls,
+    channel: Channel,
     place: usize,
     upstream: Arc<Upstream>,
     address: SocketAddr,
     is_connected: bool,
+    /// Whether it may carry queries; a plain upstream is asked without authentication.
     is_authenticated: bool,
     started: Moment,
 }
@@ -47,6 +53,7 @@ pub(super) struct Sessions {
     /// Places of connections that ended by themselves.
     given_back: Vec<usize>,
     spare: Spare,
+    plain: PlainQueries,
 }
 
 impl Sessions {
@@ -56,6 +63,7 @@ impl Sessions {
             connections: SecondaryMap::new(),
             given_back: Vec::new(),
             spare: Spare::filled(),
+            plain: PlainQueries::default(),
         }
     }
 
@@ -78,6 +86,19 @@ impl Sessions {
         outlet: &Outlet,
         now: Moment,
     ) {
+        if opening.link == Link::Datagrams {
+            match self.locate(opening) {
+                Ok((upstream, address)) => self.plain.open(opening.session, &upstream, address),
+                Err((end, reason)) => {
+                    outlet.tell(Report::SessionFailed {
+                        upstream: opening.upstream,
+                        reason,
+                    });
+                    engine.session_closed(now, opening.session, end);
+                }
+            }
+            return;
+        }
         let mut started = self.start(opening, registry, places, now);
         // Clients may have taken all others.
         let no_descriptor = SessionEnd::Connect(ConnectFault::NoDescriptor);
@@ -105,18 +126,14 @@ impl Sessions {
         places: &mut Places,
         now: Moment,
     ) -> Result<Connection, (SessionEnd, String)> {
-        let mut upstreams = self.upstreams.iter();
-        let upstream = upstreams.find(|upstream| upstream.slot() == opening.upstream);
-        let Some((upstream, address)) =
-            upstream.and_then(|upstream| Some((upstream, upstream.address(opening.try_number)?)))
-        else {
-            let fault = ConnectFault::NoAddress;
-            return Err((SessionEnd::Connect(fault), fault.text().to_owned()));
+        let (upstream, address) = self.locate(opening)?;
+        let channel = match upstream.tls() {
+            None => Channel::Plain,
+            Some(tls) => tls
+                .connect(opening.alpn, opening.key_exchange)
+                .map(|tls| Channel::Tls(Box::new(tls)))
+                .map_err(|failure| (SessionEnd::Tls(failure.fault()), failure.text()))?,
         };
-        let tls = upstream
-            .tls()
-            .connect(opening.alpn, opening.key_exchange)
-            .map_err(|failure| (SessionEnd::Tls(failure.fault()), failure.text()))?;
         let failed = |error: std::io::Error| {
             let fault = connect_fault(&error);
             if fault != ConnectFault::NoDescriptor {
@@ -133,14 +150,34 @@ impl Sessions {
         let place = register(registry, places, owner, &mut socket).map_err(failed)?;
         Ok(Connection {
             socket,
-            tls,
+            channel,
             place,
-            upstream: Arc::clone(upstream),
+            upstream: Arc::clone(&upstream),
             address,
             is_connected: false,
             is_authenticated: false,
             started: now,
         })
+    }
+
+    /// Where a session goes.
+    fn locate(
+        &self,
+        opening: Opening,
+    ) -> Result<(Arc<Upstream>, SocketAddr), (SessionEnd, String)> {
+        let mut upstreams = self.upstreams.iter();
+        let upstream = upstreams.find(|upstream| upstream.slot() == opening.upstream);
+        let located =
+            upstream.and_then(|it| Some((Arc::clone(it), it.address(opening.try_number)?)));
+        located.ok_or_else(|| {
+            let fault = ConnectFault::NoAddress;
+            (SessionEnd::Connect(fault), fault.text().to_owned())
+        })
+    }
+
+    /// The queries over UDP, and the descriptors that are held for them.
+    pub(super) fn plain(&mut self) -> (&mut PlainQueries, &mut Spare) {
+        (&mut self.plain, &mut self.spare)
     }
 
     /// Reads, and writes what waited for room. True if there may be more to read than its share of a turn.
@@ -159,7 +196,10 @@ impl Sessions {
         if !connection.is_connected {
             match connection.finish_connecting() {
                 Ok(false) => return false,
-                Ok(true) => engine.session_connected(now, key),
+                Ok(true) => {
+                    engine.session_connected(now, key);
+                    connection.open_if_plain(key, engine, now);
+                }
                 Err(error) => {
                     let reason = format!("connect to {}: {error}", Named(connection.address));
                     let end = SessionEnd::Connect(connect_fault(&error));
@@ -180,7 +220,7 @@ impl Sessions {
                 false
             }
             Ok(outcome) => {
-                let wants_write = connection.tls.wants_write();
+                let wants_write = connection.channel.wants_write();
                 if ready.is_writable || wants_write {
                     self.flush(key, engine, outlet, now);
                 }
@@ -206,7 +246,7 @@ impl Sessions {
         };
         let mut nothing = Vec::new();
         let frames = engine.session_output(key).unwrap_or(&mut nothing);
-        if let Err(failure) = connection.tls.write(&mut connection.socket, frames) {
+        if let Err(failure) = connection.channel.write(&mut connection.socket, frames) {
             let end = session_end(&failure);
             self.end(key, end, Some(failure.text()), engine, outlet, now);
         }
@@ -214,15 +254,16 @@ impl Sessions {
 
     /// Closes in good order what the engine has forgotten.
     pub(super) fn close(&mut self, key: SessionKey, places: &mut Places, now: Moment) {
+        self.plain.close(key);
         if let Some(mut connection) = self.connections.remove(key) {
             if !connection.is_authenticated && now.since(connection.started) >= GIVEN_UP_AFTER {
                 connection.upstream.note_failed(connection.address);
             }
-            connection.tls.close_notify();
+            connection.channel.close_notify();
             // The peer may be gone: then there is nobody to say goodbye to.
             drop(
                 connection
-                    .tls
+                    .channel
                     .write(&mut connection.socket, &mut Vec::new()),
             );
             places.give_back(connection.place);
@@ -237,6 +278,7 @@ impl Sessions {
     }
 
     pub(super) fn drop_all(&mut self, places: &mut Places) {
+        self.plain.drop_all(places);
         for (_, connection) in self.connections.drain() {
             places.give_back(connection.place);
         }
@@ -291,6 +333,17 @@ impl Connection {
         }
     }
 
+    /// A plain upstream is asked as soon as the connection stands.
+    fn open_if_plain(&mut self, key: SessionKey, engine: &mut Engine, now: Moment) {
+        match self.channel {
+            Channel::Tls(_) => {}
+            Channel::Plain => {
+                self.is_authenticated = true;
+                engine.session_opened(now, key);
+            }
+        }
+    }
+
     fn read(
         &mut self,
         key: SessionKey,
@@ -302,7 +355,7 @@ impl Connection {
     ) -> Result<Outcome, TlsFailure> {
         for _ in 0..ROUNDS {
             let mut take = |plaintext: &[u8]| engine.session_bytes(now, key, plaintext);
-            let progress = self.tls.read(&mut self.socket, buffer, &mut take)?;
+            let progress = self.channel.read(&mut self.socket, buffer, &mut take)?;
             if progress.handshake_done_now {
                 self.tell_opened(key, engine, outlet, now);
                 engine.session_opened(now, key);
@@ -321,7 +374,7 @@ impl Connection {
     fn tell_opened(&mut self, key: SessionKey, engine: &mut Engine, outlet: &Outlet, now: Moment) {
         self.is_authenticated = true;
         self.upstream.note_authenticated(self.address);
-        let Some(facts) = self.tls.facts() else {
+        let Some(facts) = self.channel.facts() else {
             return;
         };
         if facts.resumed {
@@ -348,7 +401,7 @@ fn session_end(failure: &TlsFailure) -> SessionEnd {
     }
 }
 
-fn connect_fault(error: &std::io::Error) -> ConnectFault {
+pub(super) fn connect_fault(error: &std::io::Error) -> ConnectFault {
     match error.kind() {
         ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset => ConnectFault::Refused,
         ErrorKind::TimedOut => ConnectFault::TimedOut,

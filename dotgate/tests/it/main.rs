@@ -26,6 +26,7 @@ mod metrics;
 mod misbehaviour;
 mod outage;
 mod peers;
+mod plain;
 mod program;
 mod prometheus;
 mod reload;

@@ -15,6 +15,7 @@ use crate::health::Evidence;
 use crate::key_exchange::KeyExchange;
 use crate::keys::{SessionKey, StreamKey};
 use crate::limits;
+use crate::link::Link;
 use crate::memory::ClientMemory;
 use crate::moment::Moment;
 use crate::outbox::{Action, Event, ReturnPath};
@@ -46,6 +47,7 @@ pub(super) struct Asked {
 pub(super) struct Opening {
     pub(super) session: SessionKey,
     pub(super) upstream: usize,
+    pub(super) link: Link,
     pub(super) alpn: bool,
     pub(super) key_exchange: KeyExchange,
     pub(super) try_number: u32,
@@ -312,6 +314,21 @@ impl Lab {
         }
     }
 
+    /// A datagram comes on the socket of a question that was asked over UDP.
+    pub(super) fn receive(&mut self, asked: &Asked, message: &[u8]) {
+        self.engine
+            .session_datagram(self.now, asked.session, asked.id, message);
+        self.settle();
+    }
+
+    /// Answers everything that was asked over UDP, and what follows from it.
+    pub(super) fn answer_all_datagrams(&mut self) {
+        while !self.asked.is_empty() {
+            let asked = self.next_asked();
+            self.receive(&asked, &answer(&asked.message, 0));
+        }
+    }
+
     pub(super) fn respond(&mut self, session: SessionKey, message: &[u8]) {
         self.last_answer = Some(session);
         self.engine
@@ -377,6 +394,13 @@ impl Lab {
                 Action::OpenSession {
                     session,
                     upstream,
+                    link: Link::Datagrams,
+                    ..
+                } => self.upstream_of.push((session, upstream)),
+                Action::OpenSession {
+                    session,
+                    upstream,
+                    link,
                     alpn,
                     key_exchange,
                     try_number,
@@ -384,6 +408,7 @@ impl Lab {
                     self.openings.push(Opening {
                         session,
                         upstream,
+                        link,
                         alpn,
                         key_exchange,
                         try_number,
@@ -433,6 +458,9 @@ impl Lab {
     }
 
     fn flush(&mut self, session: SessionKey) {
+        while let Some(id) = self.engine.poll_released(session) {
+            self.asked.retain(|it| (it.session, it.id) != (session, id));
+        }
         let Some(output) = self.engine.session_output(session) else {
             return;
         };

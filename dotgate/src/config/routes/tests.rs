@@ -45,6 +45,32 @@ fn shown(config: &Config) -> Vec<String> {
 }
 
 #[test]
+fn plain_upstreams_are_for_the_names_of_routes() {
+    let config = load("lan=plain:192.168.1.1").unwrap();
+    assert_eq!(shown(&config)[1], "lan: lan = plain:192.168.1.1@53");
+    let with = |more: &[(&'static str, &'static str)]| {
+        let fixed = [("HOST", "127.0.0.1"), ("PORT", "5300"), ("DNS_PORT", "853")];
+        let host = ("DNS_HOST", "9.9.9.9,plain:192.168.1.1");
+        let environment: Environment = fixed
+            .into_iter()
+            .chain([host])
+            .chain(more.iter().copied())
+            .collect();
+        config::load(&environment, None)
+    };
+    let refused = with(&[]).unwrap_err().to_string();
+    assert!(
+        refused.contains("DNS_HOST: plain:192.168.1.1 would send every name in the clear"),
+        "{refused}"
+    );
+    let allowed = with(&[("DOTGATE_DNS_ALLOW_PLAIN_DEFAULT", "insecure")]).unwrap();
+    assert_eq!(
+        allowed.config.upstreams()[1].demand(),
+        "plain DNS, NOT ENCRYPTED"
+    );
+}
+
+#[test]
 fn routes_are_read_from_one_line_and_from_tables() {
     let line = load(
         "Corp.Example.,10.0.0.0/8=10.0.0.53@8853#dns.corp.example,9.9.9.9#dns.quad9.net\n home.arpa=192.168.1.1",

@@ -11,8 +11,9 @@ pub static ROUTES: Setting<Routes> = Setting {
         absent: Absent::Default(""),
         doc: "Names to forward to upstreams of their own. A name at or below a `SUFFIX` is only ever sent to the \
               upstreams of that route, even if all of them fail; the longest suffix wins. An address prefix stands for \
-              its reverse zones. Every other name goes to `DNS_HOST`. In the file, use `[[route]]` tables.",
-        example: "corp.example,10.0.0.0/8=10.0.0.53#dns.corp.example home.arpa=192.168.1.1",
+              its reverse zones. Every other name goes to `DNS_HOST`. An upstream is written as there, or as \
+              `plain:ADDR[@PORT]` (port 53 by default) for a server without TLS. In the file, use `[[route]]` tables.",
+        example: "corp.example,10.0.0.0/8=10.0.0.53#dns.corp.example home.arpa=plain:192.168.1.1",
     },
     kind: Routes,
 };

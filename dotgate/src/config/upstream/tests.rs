@@ -18,7 +18,7 @@ fn meaning(text: &str) -> Meaning {
         identity,
         pins,
         strict,
-    } = upstream.authentication;
+    } = upstream.authentication.unwrap();
     assert!(strict);
     Meaning {
         label: upstream.label,
@@ -216,6 +216,32 @@ fn what_is_no_upstream_is_refused_with_the_reason() {
     ] {
         check_refused(text, reason);
     }
+}
+
+#[test]
+fn a_plain_upstream_is_an_address_with_port_53_and_nobody_to_authenticate() {
+    for (text, label) in [
+        ("plain:192.168.1.1", "plain:192.168.1.1@53"),
+        ("plain:192.168.1.1@5353", "plain:192.168.1.1@5353"),
+        ("plain:fe80::1%eth0", "plain:[fe80::1%eth0]@53"),
+        ("plain:[fd00::1]@54", "plain:[fd00::1]@54"),
+    ] {
+        let spec: UpstreamSpec = text.parse().unwrap();
+        let upstream = UpstreamConfig::new(spec, 853, Profile::Strict);
+        assert_eq!((&*upstream.label, upstream.authentication), (label, None));
+    }
+    for text in [
+        "plain:",
+        "plain:router.lan",
+        "plain:192.168.1.1#router.lan",
+        "plain:192.168.1.1:53",
+    ] {
+        check_refused(
+            text,
+            &format!("{text} is not plain:ADDR or plain:ADDR@PORT"),
+        );
+    }
+    check_refused("plain:192.168.1.1@0", "0 is not a port from 1 to 65535");
 }
 
 #[test]

@@ -1,0 +1,141 @@
+//! What is different where a session is not a connection but queries over UDP, each on a socket of its own.
+//!
+//! Opening it is a question of our own that is answered. It never ends for being idle, queries do not wait for one another,
+//! and a query that waits no more leaves nothing behind: its socket is closed, so that its port and ID are worth nothing to
+//! anybody. Follows RFC 5452 (ports, IDs) and draft-vixie-dnsext-dns0x20 (letter case).
+
+use std::time::Duration;
+
+use dotgate_wire::{LetterCase, Question};
+
+use super::{Asker, Lapse, Session, spread};
+use crate::limits;
+use crate::link::Link;
+use crate::moment::Moment;
+use crate::random::Random;
+
+/// What the letter case of a response says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum CaseVerdict {
+    /// It is that of the query.
+    Right,
+    /// It is not, and this shows that the upstream does not keep it.
+    NotKept,
+    /// It is not, though the upstream keeps it: somebody else may have sent the response.
+    Wrong,
+}
+
+impl Session {
+    /// How many queries may be in flight.
+    pub(super) fn queries_max(&self) -> u32 {
+        match self.link {
+            Link::Tls | Link::Tcp => limits::SESSION_QUERIES,
+            Link::Datagrams => limits::DATAGRAM_QUERIES,
+        }
+    }
+
+    /// Whether as many are in flight as may be.
+    pub(crate) fn is_full(&self) -> bool {
+        self.in_flight + self.retired >= self.queries_max()
+    }
+
+    /// After how long an unanswered query is asked once more.
+    pub(super) fn again_after(&self) -> Duration {
+        match self.link {
+            Link::Tls | Link::Tcp => limits::BESIDE_AFTER,
+            Link::Datagrams => self
+                .at_least(limits::DATAGRAM_AGAIN_AFTER)
+                .min(limits::BESIDE_AFTER),
+        }
+    }
+
+    /// How long opening may take.
+    pub(super) fn opening_wait(&self) -> Duration {
+        match self.link {
+            Link::Tls | Link::Tcp => limits::HANDSHAKE_WAIT,
+            Link::Datagrams => limits::DATAGRAM_OPENING_WAIT,
+        }
+    }
+
+    /// The letter case in which a name is asked: over UDP one that nobody can guess, unless the upstream does not keep it.
+    pub(super) fn pick_case(&self, question: &Question, random: &mut Random) -> LetterCase {
+        if self.link != Link::Datagrams || self.keeps_case == Some(false) {
+            return LetterCase::LOWER;
+        }
+        let bits = std::array::from_fn(|_| random.word());
+        LetterCase::mixed(question.as_bytes(), bits)
+    }
+
+    /// Compares the letter case of a response's question with that of the query, and learns from it.
+    pub(crate) fn judge_case(&mut self, id: u16, question: &[u8]) -> CaseVerdict {
+        let ticket = self.tickets.find(spread(id), |ticket| ticket.id == id);
+        let (Some(ticket), Link::Datagrams, false) = (ticket, self.link, question.is_empty())
+        else {
+            return CaseVerdict::Right;
+        };
+        let is_right = LetterCase::of(question) == ticket.letter_case;
+        let is_mixed = ticket.letter_case != LetterCase::LOWER;
+        match (is_right, self.keeps_case) {
+            (true, None) if is_mixed => {
+                self.keeps_case = Some(true);
+                CaseVerdict::Right
+            }
+            (true, _) | (false, Some(false)) => CaseVerdict::Right,
+            (false, None) => {
+                self.keeps_case = Some(false);
+                CaseVerdict::NotKept
+            }
+            (false, Some(true)) => CaseVerdict::Wrong,
+        }
+    }
+
+    /// Takes note of a datagram on the socket of this query that does not answer it. True when there were too many.
+    pub(crate) fn on_invalid_for(&mut self, id: u16) -> bool {
+        let ticket = self.tickets.find_mut(spread(id), |ticket| ticket.id == id);
+        ticket.is_some_and(|ticket| {
+            ticket.invalid += 1;
+            ticket.invalid == limits::DATAGRAM_INVALID
+        })
+    }
+
+    /// Whether a query waits for its response. One that does not is not sent any more.
+    pub(crate) fn awaits(&self, id: u16) -> bool {
+        matches!(self.asker(id), Some(Asker::Exchange(_) | Asker::Probe(_)))
+    }
+
+    /// Whether some query waits no more, and its socket is not closed yet.
+    pub(crate) fn has_released(&self) -> bool {
+        !self.released.is_empty()
+    }
+
+    /// The next query that waits no more.
+    pub(crate) fn poll_released(&mut self) -> Option<u16> {
+        self.released.pop()
+    }
+
+    pub(super) fn release(&mut self, id: u16) {
+        if self.link == Link::Datagrams {
+            self.released.push(id);
+        }
+    }
+
+    /// Forgets a query: nothing that comes for it is read any more.
+    pub(super) fn abandon(&mut self, id: u16, now: Moment) {
+        let ticket = self
+            .tickets
+            .find_entry(spread(id), |ticket| ticket.id == id);
+        if let Ok(entry) = ticket {
+            entry.remove();
+            self.one_less_in_flight(now);
+            self.release(id);
+            self.trim_sent();
+        }
+    }
+
+    /// The next silence is judged on its own: what was sent goes on, for each query has its own way.
+    pub(super) fn begin_next_silence(&mut self) -> Lapse {
+        self.silence = [None; 2];
+        self.probed_at = None;
+        Lapse::Unresponsive
+    }
+}

@@ -1,0 +1,398 @@
+//! Plain upstreams: queries over UDP, each from a port of its own, and over TCP where UDP does not carry the response.
+//!
+//! An upstream has one session for all queries over UDP, and TCP connections beside it while truncated responses ask for
+//! them. What is in flight fails with neither: no query there can be the cause, so nothing is isolated, and each is asked
+//! again. Follows RFC 5452 (what a response must match), RFC 7766 section 5 (TC) and RFC 6891 section 6.2.5.
+
+use dotgate_wire::message_id;
+
+use super::{Received, Upstreams};
+use crate::counters::Count;
+use crate::counters::labels::{Ending, Limit, Reason};
+use crate::failure::{ConnectFault, Failure, SessionEnd};
+use crate::key_exchange::KeyExchange;
+use crate::keys::{ExchangeKey, SessionKey};
+use crate::limits;
+use crate::link::Link;
+use crate::moment::Moment;
+use crate::outbox::Action;
+use crate::session::{Asker, CaseVerdict, Lapse, Purpose, Session};
+
+impl Upstreams {
+    /// Begins to ask a plain upstream: a question of our own shows whether it answers.
+    pub(super) fn open_datagrams(&mut self, now: Moment, upstream: usize) {
+        let key = self.begin_plain(now, upstream, Link::Datagrams);
+        self.send_probe(now, key);
+        self.ask_on_opening(now, upstream);
+    }
+
+    /// One that waits is asked meanwhile: a server that knows the names of its zone alone may not answer ours.
+    pub(super) fn ask_on_opening(&mut self, now: Moment, upstream: usize) {
+        let Some(pool) = self.pools.get(upstream) else {
+            return;
+        };
+        let sessions = pool.keys().iter();
+        let mut opening = sessions.filter_map(|key| Some((*key, self.sessions.get(*key)?)));
+        let is_free = |session: &Session| {
+            session.link == Link::Datagrams && !session.is_open() && session.carried() == 0
+        };
+        let Some((session, _)) = opening.find(|(_, session)| is_free(session)) else {
+            return;
+        };
+        let may_ask = |key: &ExchangeKey| {
+            let attempts = self.attempts.get(*key);
+            attempts.is_some_and(|it| it.waiting_since.is_some() && !it.is_suspect && it.may_ask())
+        };
+        let waiting = self.waiting.all_for(upstream).find(may_ask);
+        if let Some(key) = waiting {
+            self.send(now, key, session);
+        }
+    }
+
+    fn begin_plain(&mut self, now: Moment, upstream: usize, link: Link) -> SessionKey {
+        let mut session = Session::new(upstream, Purpose::Shared, false, now);
+        session.link = link;
+        let mut try_number = 0;
+        let pool = self.pools.get_mut(upstream);
+        if let Some(pool) = &pool {
+            session.idle_limit = pool.idle_limit();
+            try_number = pool.tries;
+        }
+        let key = self.sessions.insert(session);
+        if let Some(pool) = pool {
+            pool.add(key);
+        }
+        self.actions.push_back(Action::OpenSession {
+            session: key,
+            upstream,
+            link,
+            try_number,
+            alpn: false,
+            key_exchange: KeyExchange::Classical,
+        });
+        self.tally.count(Count::SessionsStarted);
+        key
+    }
+
+    /// Takes a datagram that came on the socket of the query with this ID.
+    pub(crate) fn receive_datagram(
+        &mut self,
+        now: Moment,
+        key: SessionKey,
+        id: u16,
+        message: &[u8],
+    ) -> Received {
+        let Some(session) = self.sessions.get(key) else {
+            return Received::Nothing;
+        };
+        if !session.awaits(id) {
+            return Received::Nothing;
+        }
+        let received_id = message_id(message).filter(|received| *received == id);
+        let is_well_formed = self.response.load(message).is_ok();
+        let was_full = session.is_full();
+        let checked = self.check(key, received_id, is_well_formed);
+        let checked = checked.and_then(|found| self.check_case(key, found));
+        let received = match checked {
+            Ok((id, asker)) => self.accept(now, key, id, asker),
+            Err(reason) => {
+                self.count_invalid(key, reason);
+                self.on_guess(now, key, id, reason);
+                Received::Nothing
+            }
+        };
+        if self.sessions.get(key).is_some_and(Session::has_released) {
+            self.mark_dirty(key);
+            if was_full && !self.waiting.is_empty() {
+                self.serve_waiting(now);
+            }
+        }
+        received
+    }
+
+    /// An upstream that keeps the letter case of names must send the one that was asked in.
+    fn check_case(
+        &mut self,
+        key: SessionKey,
+        (id, asker): (u16, Asker),
+    ) -> Result<(u16, Asker), Reason> {
+        let question = self.response.question();
+        let Some(session) = self.sessions.get_mut(key) else {
+            return Ok((id, asker));
+        };
+        match session.judge_case(id, question) {
+            CaseVerdict::Right => Ok((id, asker)),
+            CaseVerdict::NotKept => {
+                let upstream = session.upstream;
+                self.tally.error(upstream, Reason::UpstreamCaseNotKept);
+                Ok((id, asker))
+            }
+            CaseVerdict::Wrong => Err(Reason::UpstreamWrongCase),
+        }
+    }
+
+    /// A datagram does not answer the query on whose socket it came. Where somebody may be guessing, the question is asked
+    /// over TCP, which nobody can guess their way into.
+    fn on_guess(&mut self, now: Moment, key: SessionKey, id: u16, reason: Reason) {
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
+        let are_too_many = session.on_invalid_for(id);
+        if !are_too_many && reason != Reason::UpstreamWrongCase {
+            return;
+        }
+        let upstream = session.upstream;
+        let Some(Asker::Exchange(exchange)) = session.asker(id) else {
+            return;
+        };
+        session.retire(id, 0, now);
+        if let Some(attempts) = self.attempts.get_mut(exchange) {
+            attempts.end(key, id);
+            self.ask_over_tcp(now, exchange, upstream);
+        }
+    }
+
+    /// The next query of a session over UDP that waits no more.
+    pub(crate) fn poll_released(&mut self, key: SessionKey) -> Option<u16> {
+        self.sessions.get_mut(key)?.poll_released()
+    }
+
+    pub(crate) fn session_awaits(&self, key: SessionKey, id: u16) -> bool {
+        let session = self.sessions.get(key);
+        session.is_some_and(|session| session.awaits(id))
+    }
+
+    pub(super) fn is_over_udp(&self, key: SessionKey) -> bool {
+        let session = self.sessions.get(key);
+        session.is_some_and(|session| session.link == Link::Datagrams)
+    }
+
+    /// Asks a question over TCP, in place of an attempt over UDP that has ended.
+    pub(super) fn ask_over_tcp(&mut self, now: Moment, key: ExchangeKey, upstream: usize) {
+        if let Some(attempts) = self.attempts.get_mut(key) {
+            if attempts.over_tcp != Some(upstream) {
+                attempts.over_tcp = Some(upstream);
+                attempts.take_back_one();
+            }
+            self.advance(now, key);
+        }
+    }
+
+    /// Makes the next attempt over TCP, or has the question wait for a connection. False if it is not to be asked there.
+    pub(super) fn advance_over_tcp(
+        &mut self,
+        now: Moment,
+        key: ExchangeKey,
+        upstream: usize,
+    ) -> bool {
+        let Some(attempts) = self.attempts.get_mut(key) else {
+            return false;
+        };
+        let may_be_asked = self.pools.is_configured(upstream) && attempts.group.has(upstream);
+        if attempts.answered_by.has(upstream) || !may_be_asked {
+            attempts.over_tcp = None;
+            return false;
+        }
+        let Some(pool) = self.pools.get(upstream) else {
+            return false;
+        };
+        let (session, is_opening) = pool.tcp_with_room(&self.sessions);
+        let is_asked = |session| {
+            attempts
+                .running()
+                .any(|attempt| Some(attempt.session) == session)
+        };
+        match session {
+            // What is asked there already is not asked there twice.
+            Some(_) if is_asked(session) => return false,
+            Some(session) => self.send(now, key, session),
+            None => {
+                if !is_opening && self.descriptor_pause.is_none() {
+                    self.begin_plain(now, upstream, Link::Tcp);
+                }
+                self.wait(now, key);
+            }
+        }
+        true
+    }
+
+    /// A question was answered: if it was to show whether the upstream answers at all, it does.
+    pub(super) fn on_opening_answered(&mut self, now: Moment, key: SessionKey) {
+        let session = self.sessions.get(key);
+        if session.is_some_and(|session| session.link == Link::Datagrams && !session.is_open()) {
+            self.session_opened(now, key);
+        }
+    }
+
+    /// A plain upstream answers, or a TCP connection to it stands.
+    pub(super) fn plain_opened(&mut self, now: Moment, upstream: usize) {
+        self.tally.count(Count::SessionsOpened);
+        if let Some(pool) = self.pools.get_mut(upstream) {
+            pool.probe_ordered = false;
+            pool.health().evidence().note_session_opened();
+        }
+        self.serve_waiting(now);
+    }
+
+    /// What is different for plain upstreams when time passes. False if it is as for others.
+    pub(super) fn on_plain_lapse(&mut self, now: Moment, key: SessionKey, lapse: Lapse) -> bool {
+        let plain = |session: &&Session| session.purpose == Purpose::Shared;
+        let Some(session) = self.sessions.get(key).filter(plain) else {
+            return false;
+        };
+        let upstream = session.upstream;
+        match (session.link, lapse) {
+            (Link::Tls, _) => return false,
+            // A datagram may be lost.
+            (Link::Datagrams, Lapse::OpeningIsSlow | Lapse::OpeningIsLate) => {
+                self.send_probe(now, key);
+                self.serve_waiting(now);
+            }
+            (Link::Datagrams, Lapse::Unanswered(key) | Lapse::UnansweredWithLater(key)) => {
+                self.ask_again(now, key);
+            }
+            (Link::Datagrams, Lapse::Unresponsive) => {
+                self.tally.count(Count::SessionsUnresponsive);
+                let pool = self.pools.get(upstream);
+                let is_down = pool.is_some_and(|pool| pool.health().on_unresponsive_session(now));
+                if is_down {
+                    self.report_down(upstream, Failure::Silent);
+                }
+                if pool_is_unreachable(self, upstream) {
+                    self.stop_asking(now, key, Failure::Silent);
+                }
+            }
+            (Link::Tcp, Lapse::OpeningIsSlow | Lapse::OpeningIsLate) => {}
+            (Link::Tcp, Lapse::Unresponsive) => self.stop_asking(now, key, Failure::Silent),
+            (Link::Datagrams | Link::Tcp, Lapse::OpeningGivenUp) => {
+                self.actions.push_back(Action::CloseSession(key));
+                let end = SessionEnd::Connect(ConnectFault::TimedOut);
+                self.session_closed(now, key, end);
+            }
+            (
+                Link::Datagrams | Link::Tcp,
+                Lapse::NoResponse
+                | Lapse::UnresponsiveTooLong
+                | Lapse::Unanswered(_)
+                | Lapse::UnansweredWithLater(_)
+                | Lapse::Idle,
+            ) => return false,
+        }
+        true
+    }
+
+    /// Asks a question once more that may be lost, from another port: with two attempts running, in place of the older.
+    fn ask_again(&mut self, now: Moment, key: ExchangeKey) {
+        let Some(attempts) = self.attempts.get_mut(key) else {
+            return;
+        };
+        if attempts.waiting_since.is_some() || attempts.is_suspect {
+            return;
+        }
+        let oldest = attempts.oldest_to_replace();
+        let hash = attempts.hash;
+        if let Some(oldest) = oldest.filter(|oldest| self.is_over_udp(oldest.session)) {
+            if let Some(attempts) = self.attempts.get_mut(key) {
+                attempts.end(oldest.session, oldest.id);
+            }
+            self.retire_id(now, &oldest, hash);
+        }
+        self.advance(now, key);
+    }
+
+    fn stop_asking(&mut self, now: Moment, key: SessionKey, failure: Failure) {
+        if let Some(session) = self.remove_session(key, Ending::Silent) {
+            self.actions.push_back(Action::CloseSession(key));
+            self.plain_lost(now, &session, failure);
+        }
+    }
+
+    /// A session to a plain upstream ended, or never came to be.
+    pub(super) fn plain_ended(&mut self, now: Moment, session: &Session, end: SessionEnd) {
+        let upstream = session.upstream;
+        if end == SessionEnd::Connect(ConnectFault::NoDescriptor) {
+            self.tally.count(Count::DescriptorsExhausted);
+            self.tally.limit(Limit::Descriptors);
+            self.descriptor_pause = Some(now + limits::DESCRIPTOR_PAUSE);
+            self.note_waiting(end.into(), upstream);
+            self.ask_others(now, session, end.into());
+            return;
+        }
+        let failure = match (end, session.link) {
+            (SessionEnd::Connect(ConnectFault::TimedOut), Link::Datagrams) => Failure::Silent,
+            (end, _) => end.into(),
+        };
+        match (session.link, session.is_open()) {
+            (Link::Tcp, true) if session.in_flight() == 0 => {
+                self.tally.count(Count::SessionsEndedIdle);
+            }
+            (_, true) => {
+                self.tally.count(Count::SessionsLost);
+                self.tally.error(upstream, failure);
+                self.charge(now, session, failure);
+                self.plain_lost(now, session, failure);
+            }
+            (_, false) => {
+                self.tally.count(Count::SessionsFailed);
+                self.tally.error(upstream, failure);
+                self.charge(now, session, failure);
+                self.plain_lost(now, session, failure);
+                self.give_up_waiting_after_failure(now);
+            }
+        }
+    }
+
+    /// What cannot be sent by UDP says that the upstream cannot be reached; a failed TCP connection does not.
+    fn charge(&mut self, now: Moment, session: &Session, failure: Failure) {
+        let upstream = session.upstream;
+        match session.link {
+            Link::Tls | Link::Tcp => self.note_error(now, upstream, failure),
+            Link::Datagrams => self.upstream_failed_to_open(now, upstream, failure),
+        }
+    }
+
+    /// Asks again what was in flight on a session that is gone, and what waited for a TCP connection.
+    fn plain_lost(&mut self, now: Moment, session: &Session, failure: Failure) {
+        if session.link == Link::Tcp && !session.is_open() {
+            self.fail_over_tcp(session.upstream, failure);
+        }
+        self.ask_others(now, session, failure);
+        self.serve_waiting(now);
+    }
+
+    fn ask_others(&mut self, now: Moment, session: &Session, failure: Failure) {
+        for key in session.unanswered() {
+            let Some(attempts) = self.attempts.get_mut(key) else {
+                continue;
+            };
+            let is_gone = |key| !self.sessions.contains_key(key);
+            match session.link {
+                Link::Datagrams => attempts.take_back_on(is_gone),
+                Link::Tls | Link::Tcp => attempts.end_all_on(is_gone),
+            }
+            attempts.note(failure, Some(session.upstream));
+            attempts.failed_at.add(session.upstream);
+            if !attempts.is_running() && attempts.waiting_since.is_none() {
+                self.advance(now, key);
+            }
+        }
+    }
+
+    /// Those whose response does not fit into UDP have none from an upstream that cannot be asked over TCP.
+    fn fail_over_tcp(&mut self, upstream: usize, failure: Failure) {
+        for key in self.waiting.all_for(upstream) {
+            if let Some(attempts) = self.attempts.get_mut(key)
+                && attempts.over_tcp == Some(upstream)
+            {
+                attempts.over_tcp = None;
+                attempts.answered_by.add(upstream);
+                attempts.note(failure, Some(upstream));
+            }
+        }
+    }
+}
+
+fn pool_is_unreachable(upstreams: &Upstreams, upstream: usize) -> bool {
+    let pool = upstreams.pools.get(upstream);
+    pool.is_some_and(|pool| pool.health().is_unreachable())
+}

@@ -1,0 +1,188 @@
+//! Plain upstreams that others wrote: dnsmasq as a router, Unbound as a company's server, each behind a route.
+//!
+//! What is not installed is skipped. Counted are answers, and the system calls of a forwarded query.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use dotgate::demo::certificates::TestAuthority;
+use tempfile::TempDir;
+
+use crate::world::peer::{are_installed, find};
+use crate::world::program::Program;
+use crate::world::upstream::Upstream;
+use crate::world::wait::until;
+
+/// A plain server; it is killed when this is dropped.
+struct Server {
+    child: Child,
+    address: SocketAddr,
+    _folder: TempDir,
+}
+
+impl Server {
+    /// Starts what `command` makes of a port and a folder, and waits until it answers for `name`.
+    fn start(name: &str, command: impl Fn(u16, &Path) -> Command) -> Server {
+        let port = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = port.local_addr().unwrap();
+        drop(port);
+        let folder = TempDir::new().unwrap();
+        let mut command = command(address.port(), folder.path());
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null());
+        let child = child.spawn().unwrap();
+        let server = Server {
+            child,
+            address,
+            _folder: folder,
+        };
+        until("the plain server answers", || {
+            !dig(address, &[name, "A", "+short"]).is_empty()
+        });
+        server
+    }
+
+    fn dnsmasq() -> Server {
+        Server::start("nas.lan", |port, _| {
+            let text = ["x".repeat(200).as_str(); 15].join(",");
+            let mut command = Command::new(find("dnsmasq").unwrap());
+            command.args([
+                "--keep-in-foreground",
+                "--conf-file=/dev/null",
+                "--pid-file=",
+            ]);
+            command.args(["--no-resolv", "--no-hosts", "--bind-interfaces", "--user="]);
+            command.args(["--listen-address=127.0.0.1", &format!("--port={port}")]);
+            command.args(["--local=/lan/", "--address=/lan/192.0.2.10"]);
+            command.arg(format!("--txt-record=long.lan,{text}"));
+            command
+        })
+    }
+
+    fn unbound() -> Server {
+        Server::start("www.corp.test", |port, folder| {
+            let file = folder.join("unbound.conf");
+            let text = format!(
+                "server:\n do-daemonize: no\n use-syslog: no\n username: \"\"\n chroot: \"\"\n pidfile: \"\"\n \
+                 interface: 127.0.0.1@{port}\n module-config: iterator\n local-zone: corp.test static\n \
+                 local-data: \"www.corp.test 300 A 192.0.2.20\"\nremote-control:\n control-enable: no\n"
+            );
+            std::fs::write(&file, text).unwrap();
+            let mut command = Command::new(find("unbound").unwrap());
+            command.arg("-d").arg("-c").arg(file);
+            command
+        })
+    }
+
+    fn written(&self) -> String {
+        format!("plain:127.0.0.1@{}", self.address.port())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn dig(server: SocketAddr, options: &[&str]) -> String {
+    let mut command = Command::new(find("kdig").unwrap());
+    command.arg(format!("@{}", server.ip()));
+    command.args(["-p", &server.port().to_string(), "+timeout=5", "+retry=0"]);
+    let output = command.args(options).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn names_of_the_router_and_the_company_come_from_their_servers_and_never_go_elsewhere() {
+    if !are_installed(&[], &["dnsmasq", "unbound", "kdig"]) {
+        return;
+    }
+    let authority = TestAuthority::new().unwrap();
+    let public = Upstream::start(&authority);
+    let (router, company) = (Server::dnsmasq(), Server::unbound());
+    let routes = format!("lan={} corp.test={}", router.written(), company.written());
+    let program = Program::serve(
+        &authority,
+        &public.written(),
+        &[("DOTGATE_ROUTES", &routes), ("DOTGATE_CACHE_SIZE", "0")],
+    );
+    let ask = |options: &[&str]| dig(program.address(), options);
+    assert_eq!(ask(&["NAS.lan", "A", "+short"]), "192.0.2.10\n");
+    assert_eq!(ask(&["www.corp.test", "A", "+short"]), "192.0.2.20\n");
+    assert!(ask(&["none.corp.test", "A"]).contains("status: NXDOMAIN"));
+    let long = ask(&["long.lan", "TXT", "+tcp"]);
+    assert!(long.contains("status: NOERROR"), "{long}");
+    assert!(
+        long.matches("xxx").count() >= 15 * 66,
+        "it came by TCP, whole"
+    );
+    program.udp().ask("www.example.test").assert_right();
+    drop(company);
+    let failed = ask(&["www.corp.test", "A"]);
+    assert!(failed.contains("status: SERVFAIL"), "{failed}");
+    assert_eq!(ask(&["nas.lan", "A", "+short"]), "192.0.2.10\n");
+    for name in ["nas.lan", "www.corp.test", "none.corp.test", "long.lan"] {
+        assert_eq!(public.queries_for(name), 0, "{name}");
+    }
+}
+
+#[test]
+fn a_forwarded_query_costs_one_send_and_one_receive() {
+    if !are_installed(&[], &["dnsmasq", "kdig", "strace"]) {
+        return;
+    }
+    let authority = TestAuthority::new().unwrap();
+    let router = Server::dnsmasq();
+    let folder = TempDir::new().unwrap();
+    let trace = folder.path().join("trace");
+    // The tracer is a grandchild, so that the program is the child.
+    let mut command = Command::new(find("strace").unwrap());
+    command.args(["-f", "-D", "-s", "0", "-o"]).arg(&trace);
+    command.arg(env!("CARGO_BIN_EXE_dotgate")).env_clear();
+    let variables = [
+        ("DOTGATE_DNS_ALLOW_PLAIN_DEFAULT", "insecure"),
+        ("DOTGATE_SERVER_WORKERS", "1"),
+        ("DOTGATE_CACHE_SIZE", "0"),
+    ];
+    let mut program = Program::serve_with(&authority, &router.written(), &variables, command);
+    for number in 0..20 {
+        let name = format!("name-{number}.lan");
+        assert_eq!(dig(program.address(), &[&name, "+short"]), "192.0.2.10\n");
+    }
+    program.signal("TERM");
+    assert_eq!(program.wait().code(), Some(0));
+    let text = std::fs::read_to_string(&trace).unwrap();
+    let counted = calls_per_query(&text);
+    assert!(counted.len() >= 20, "{text}");
+    let cheap = counted
+        .iter()
+        .filter(|calls| **calls == ["sendto", "recvfrom"]);
+    // The first ones find no socket made ahead.
+    assert!(cheap.count() >= 18, "{counted:#?}");
+}
+
+/// The system calls between a worker's read of a query and its response, but for those that wait, and those that make the
+/// sockets of later queries once this one was sent.
+fn calls_per_query(trace: &str) -> Vec<Vec<&str>> {
+    let mut counted = Vec::new();
+    let mut open: Option<(&str, Vec<&str>)> = None;
+    for line in trace.lines() {
+        let (thread, rest) = line.split_once(' ').unwrap_or_default();
+        let call = rest.trim_start().split('(').next().unwrap_or_default();
+        let waits = call.starts_with("epoll_wait") || call.starts_with("<...");
+        match &mut open {
+            _ if call == "recvmmsg" && rest.ends_with("= 1") => open = Some((thread, Vec::new())),
+            Some((worker, calls)) if *worker == thread => match call {
+                "sendmmsg" => counted.extend(open.take().map(|(_, calls)| calls)),
+                "socket" | "connect" | "epoll_ctl" | "close" | "fcntl"
+                    if calls.contains(&"sendto") => {}
+                _ if waits => {}
+                _ => calls.push(call),
+            },
+            Some(_) | None => {}
+        }
+    }
+    counted
+}

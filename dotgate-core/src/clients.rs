@@ -220,7 +220,7 @@ impl Clients {
             if !self.shortened.push_if(datagram.path, write) {
                 continue;
             }
-            self.tally.count(Count::DatagramsShortened);
+            self.tally.count(Count::DatagramsTruncated);
             if *is_too_long {
                 let client = datagram.path.peer.ip();
                 self.path_limits.note_too_long(client, datagram.bytes.len());

@@ -80,9 +80,9 @@ counts! {
     /// Queries sent to upstreams, first and further attempts.
     Attempts = "attempts",
     /// Second attempts made while the first was still running.
-    AttemptsBeside = "attempts_beside",
+    AttemptsHedge = "attempts_hedge",
     /// Attempts made after another one had failed.
-    AttemptsAgain = "attempts_again",
+    AttemptsRetry = "attempts_retry",
     /// Probes: queries sent to check whether an upstream or a session still responds.
     Probes = "probes",
     /// Connection attempts to upstreams.
@@ -112,11 +112,11 @@ counts! {
     /// Invalid upstream messages: unknown ID, wrong question, or malformed.
     ResponsesInvalid = "responses_invalid",
     /// Upstream responses with answer records outside the question's CNAME chain.
-    ResponsesStray = "responses_stray",
+    ResponsesOffChain = "responses_off_chain",
     /// Queries answered with an upstream's response.
     Answered = "answered",
     /// Queries that waited for an upstream and were answered from the cache.
-    AnsweredKept = "answered_kept",
+    AnsweredFromCache = "answered_from_cache",
     /// Queries answered with a locally generated error.
     Failed = "failed",
     /// Responses discarded because the client had disconnected.
@@ -126,11 +126,11 @@ counts! {
     /// UDP responses that could not be sent.
     DatagramsUnsent = "datagrams_unsent",
     /// UDP responses truncated because the path MTU was too small.
-    DatagramsShortened = "datagrams_shortened",
+    DatagramsTruncated = "datagrams_truncated",
     /// Times the process ran out of file descriptors.
     DescriptorsExhausted = "descriptors_exhausted",
     /// Inter-worker messages dropped because the queue was full.
-    LettersDropped = "letters_dropped",
+    MailboxMessagesDropped = "mailbox_messages_dropped",
     /// Events dropped because the log queue was full.
     EventsDropped = "events_dropped",
 }

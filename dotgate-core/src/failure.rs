@@ -55,7 +55,7 @@ pub enum TlsFault {
     /// The peer ended the handshake with an alert.
     Alert(Alert),
     /// The peer knows no application protocol `dot`; asked once more without ALPN.
-    AlpnRefused,
+    AlpnRejected,
     /// The certificate is unusable in a way without a variant of its own.
     CertificateBad,
     /// The certificate's time is over.
@@ -84,7 +84,7 @@ impl TlsFault {
     /// All variants, for tables and tests; of the alerts, the one without a name.
     pub const ALL: [TlsFault; 13] = [
         TlsFault::Alert(Alert::Other),
-        TlsFault::AlpnRefused,
+        TlsFault::AlpnRejected,
         TlsFault::CertificateBad,
         TlsFault::CertificateExpired,
         TlsFault::CertificateName,
@@ -102,7 +102,7 @@ impl TlsFault {
     pub const fn text(self) -> &'static str {
         match self {
             TlsFault::Alert(alert) => alert.text(),
-            TlsFault::AlpnRefused => "tls: application protocol dot refused",
+            TlsFault::AlpnRejected => "tls: application protocol dot refused",
             TlsFault::CertificateBad => "tls: certificate unusable",
             TlsFault::CertificateExpired => "tls: certificate expired",
             TlsFault::CertificateName => "tls: certificate for another name",
@@ -129,7 +129,7 @@ impl TlsFault {
             | TlsFault::IssuerUnknown
             | TlsFault::PinMismatch => true,
             TlsFault::Alert(_)
-            | TlsFault::AlpnRefused
+            | TlsFault::AlpnRejected
             | TlsFault::Closed
             | TlsFault::Protocol
             | TlsFault::TimedOut => false,
@@ -141,7 +141,7 @@ impl TlsFault {
     pub const fn may_be_size(self) -> bool {
         match self {
             TlsFault::Alert(_) | TlsFault::Closed | TlsFault::TimedOut => true,
-            TlsFault::AlpnRefused
+            TlsFault::AlpnRejected
             | TlsFault::CertificateBad
             | TlsFault::CertificateExpired
             | TlsFault::CertificateName

@@ -1,10 +1,10 @@
 //! Whether an upstream is healthy: the little that all workers share about it.
 //!
 //! Stands next to the path: `pool` reports what it saw, `select` reads it, all through atomics.
-//!     Well --a session was unresponsive--> Suspect --another one, with no response between--> Down
-//!     Well --a handshake failed, sessions ended without any response--> Down
-//!     Well --errors that others did not make, of ten registrable domains--> Down
-//!     Suspect, Down --a response--> Well; after such errors, one without error to a client's question
+//!     Healthy --a session was unresponsive--> Suspect --another one, with no response between--> Down
+//!     Healthy --a handshake failed, sessions ended without any response--> Down
+//!     Healthy --errors that others did not make, of ten registrable domains--> Down
+//!     Suspect, Down --a response--> Healthy; after such errors, one without error to a client's question
 //! While it is not healthy it is tried every 250 ms for 10 s, then every 600 to 800 ms, all workers together; one that
 //! is down for its errors gets a client's query every second. What a session is judged by is a question of our own, so
 //! clients' names decide nothing. `health::evidence` is what an operator sees of it. Never decides for one query.
@@ -26,7 +26,7 @@ use crate::moment::Moment;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum HealthState {
     /// It answers, or nobody has asked yet.
-    Well,
+    Healthy,
     /// A session to it fell silent and no response has come since.
     Suspect,
     /// It cannot be reached, fails to authenticate, or stays silent.
@@ -36,7 +36,7 @@ pub enum HealthState {
 impl HealthState {
     fn code(self) -> u8 {
         match self {
-            HealthState::Well => 0,
+            HealthState::Healthy => 0,
             HealthState::Suspect => 1,
             HealthState::Down => 2,
         }
@@ -44,7 +44,7 @@ impl HealthState {
 
     fn from_code(code: u8) -> HealthState {
         match code {
-            0 => HealthState::Well,
+            0 => HealthState::Healthy,
             1 => HealthState::Suspect,
             _ => HealthState::Down,
         }
@@ -102,7 +102,7 @@ impl Health {
     }
 
     pub(crate) fn is_well(&self) -> bool {
-        self.state() == HealthState::Well
+        self.state() == HealthState::Healthy
     }
 
     /// Whether waiting a moment may be worth it: healthy, or it was until lately and the cause may pass. One that never
@@ -235,7 +235,7 @@ impl Health {
         self.ill_since.store(0, Relaxed);
         self.next_try.store(0, Relaxed);
         self.generation.fetch_add(1, Relaxed);
-        self.state.swap(HealthState::Well.code(), Relaxed) == HealthState::Down.code()
+        self.state.swap(HealthState::Healthy.code(), Relaxed) == HealthState::Down.code()
     }
 
     /// When an upstream that is not well may be tried next.
@@ -396,11 +396,11 @@ mod tests {
         assert!(health.on_unresponsive_session(START));
         assert_eq!(health.state(), HealthState::Down);
         assert!(health.on_right_response(START));
-        assert_eq!(health.state(), HealthState::Well);
+        assert_eq!(health.state(), HealthState::Healthy);
         assert!(!health.on_unresponsive_session(START));
         assert_eq!(health.state(), HealthState::Suspect);
         health.on_response(START);
-        assert_eq!(health.state(), HealthState::Well);
+        assert_eq!(health.state(), HealthState::Healthy);
     }
 
     #[test]

@@ -94,7 +94,7 @@ pub enum Event {
         upstream: usize,
     },
     /// An upstream refused ALPN and is asked without it.
-    AlpnRefused {
+    AlpnRejected {
         /// Its slot.
         upstream: usize,
     },
@@ -159,7 +159,7 @@ impl Event {
         match self {
             Event::UpstreamDown { .. }
             | Event::UpstreamWell { .. }
-            | Event::AlpnRefused { .. }
+            | Event::AlpnRejected { .. }
             | Event::KeyExchangeReduced { .. }
             | Event::LimitHit { .. }
             | Event::HarmfulQuestion { .. }

@@ -497,7 +497,7 @@ fn check_idle(sim: &Simulator, broken: &mut Vec<String>) {
             broken.push(format!("w{worker} waits for {}", shown(deadline)));
         }
         let count = |count| sim.count(worker, count);
-        let ended = count(Count::Answered) + count(Count::AnsweredKept) + count(Count::Failed);
+        let ended = count(Count::Answered) + count(Count::AnsweredFromCache) + count(Count::Failed);
         if count(Count::QueriesForwarded) != ended {
             broken.push(format!("w{worker} counts {ended} responses to its queries"));
         }

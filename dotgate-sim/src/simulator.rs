@@ -410,7 +410,7 @@ impl Simulator {
     pub fn health(&self, upstream: usize) -> HealthState {
         let mut all = self.settings.upstreams();
         let found = all.find(|held| held.slot == upstream);
-        found.map_or(HealthState::Well, |held| held.health.state())
+        found.map_or(HealthState::Healthy, |held| held.health.state())
     }
 
     /// Whether a connection lives, as far as its upstream and the network are concerned.

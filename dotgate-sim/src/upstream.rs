@@ -175,7 +175,7 @@ impl Network {
         let script = &self.upstreams[upstream].script;
         let (connect, handshake) = (script.connect_time, script.handshake_time);
         let opening = match script.opening {
-            Opening::Fails(SessionEnd::Tls(TlsFault::AlpnRefused)) if !alpn => Opening::Accepts,
+            Opening::Fails(SessionEnd::Tls(TlsFault::AlpnRejected)) if !alpn => Opening::Accepts,
             opening => opening,
         };
         let connect = self.random.time(connect);

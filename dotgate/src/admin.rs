@@ -140,7 +140,7 @@ impl Admin {
                     addresses.push(bound);
                 }
                 Err(reason) if is_absence(&reason) => {
-                    tell_awaited(address, &reason);
+                    log_awaited(address, &reason);
                     awaited.push(address.clone());
                 }
                 Err(source) => {
@@ -278,7 +278,7 @@ fn bind(
             }
             match listen(Presence::Ahead) {
                 Ok(listener) => {
-                    tell_awaited(address, &reason);
+                    log_awaited(address, &reason);
                     Ok(listener)
                 }
                 Err(error) if error.kind() == ErrorKind::AddrInUse => Err(error),
@@ -290,7 +290,7 @@ fn bind(
     Ok((listener, bound))
 }
 
-fn tell_awaited(address: &ScopedSocketAddress, reason: &io::Error) {
+fn log_awaited(address: &ScopedSocketAddress, reason: &io::Error) {
     say!(ADMIN_AWAITED, address = %address, reason = %reason);
 }
 

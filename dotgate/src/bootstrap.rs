@@ -145,7 +145,7 @@ impl Search {
         loop {
             let outcome = self.lookup.run().await;
             let asked = Instant::now();
-            self.tell_left_out(&outcome, &mut left_out);
+            self.log_left_out(&outcome, &mut left_out);
             let wait = match known.renew(outcome) {
                 Ok(life) => {
                     self.hand_over(&known, &mut told);
@@ -154,7 +154,7 @@ impl Search {
                 }
                 Err(problem) => {
                     if !std::mem::replace(&mut is_failing, true) {
-                        self.tell_failure(&known, &problem);
+                        self.log_failure(&known, &problem);
                     }
                     if known.is_empty() {
                         let now = pause;
@@ -194,7 +194,7 @@ impl Search {
         *told = addresses;
     }
 
-    fn tell_left_out(&self, outcome: &lookup::Outcome, before: &mut usize) {
+    fn log_left_out(&self, outcome: &lookup::Outcome, before: &mut usize) {
         let families = [&outcome.ipv4, &outcome.ipv6].into_iter().flatten();
         let left_out = families.map(|found| found.left_out).sum();
         if left_out > *before {
@@ -207,7 +207,7 @@ impl Search {
         *before = left_out;
     }
 
-    fn tell_failure(&self, known: &Known, problem: &LookupError) {
+    fn log_failure(&self, known: &Known, problem: &LookupError) {
         let upstream = self.upstream.label();
         if known.is_empty() && self.upstream.addresses().is_empty() {
             say!(NAME_UNRESOLVED, upstream = upstream, reason = %problem);

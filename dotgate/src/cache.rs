@@ -137,7 +137,7 @@ fn entry_text(name: &str, held: &HeldReport) -> String {
         (false, true) => " +cd",
         (true, true) => " +do +cd",
     };
-    let life = match held.life_left_seconds {
+    let remaining = match held.ttl_left_seconds {
         left @ 0.. => format!("{left} s left"),
         over => format!("stale for {} s", -over),
     };
@@ -145,16 +145,16 @@ fn entry_text(name: &str, held: &HeldReport) -> String {
         rcode,
         age_seconds,
         hits,
-        octets,
+        bytes,
         ..
     } = held;
     let kind = if held.is_failure {
         "a failure"
     } else {
-        "an answer"
+        "a response"
     };
     let mut text = format!(
-        "{name} {asked_for}{bits}: {rcode}, {kind}, stored {age_seconds} s ago, {life}, {hits} hits, {octets} octets\n"
+        "{name} {asked_for}{bits}: {rcode}, {kind}, stored {age_seconds} s ago, {remaining}, {hits} hits, {bytes} bytes\n"
     );
     for record in &held.records {
         text.push_str(&format!("  {record}\n"));

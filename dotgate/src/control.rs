@@ -1,6 +1,6 @@
 //! The control thread: signals, the admin endpoint, the service manager, the log, and the end.
 //!
-//! Stands beside the path of a query and never touches one. Draining on the first signal: everything is served
+//! Runs in a thread of its own and never touches a query. Draining on the first signal: everything is served
 //! until no packet came for `QUIET`, at most `server.drain_max`; then what is in flight is finished. A second
 //! signal ends the program at once. A process that is replaced drains likewise, but takes nothing new.
 
@@ -25,11 +25,11 @@ use crate::admin::{Admin, Serving, Sources};
 use crate::bootstrap::Bootstrap;
 use crate::config::{Config, StartPolicy};
 use crate::log::message::say;
-use crate::reload::{EVERY, InForce, Outcome};
+use crate::reload::{ActiveConfig, Outcome, POLL_INTERVAL};
 use crate::serve::{Forwarder, cache_settings};
 use crate::service::{Service, State, is_of_this_service};
 use crate::snapshot::Snapshot;
-use crate::take_over::{Legacy, Succession, Successor, Successors};
+use crate::take_over::{Handover, Legacy, Successor, Successors};
 use crate::worker::Order;
 
 /// Without a packet for this long, clients have gone elsewhere.
@@ -69,9 +69,9 @@ pub fn run(
     listening: Listening,
     mut forwarder: Forwarder,
     admin: Admin,
-    succession: Option<Succession>,
+    succession: Option<Handover>,
     service: Service,
-    in_force: InForce,
+    in_force: ActiveConfig,
 ) -> io::Result<End> {
     let Listening { runtime, signals } = listening;
     let service = Arc::new(service);
@@ -99,8 +99,8 @@ pub fn run(
         let waits = config.server().start == StartPolicy::Wait && !forwarder.has_reached_one();
         forwarder.sources().set_awaits_upstream(waits);
         let serving = admin.serve(forwarder.sources(), forwarder.to_hand_over())?;
-        tell_ready(&service, &forwarder);
-        let beside = Beside {
+        notify_ready(&service, &forwarder);
+        let tasks = ControlTasks {
             admin: serving,
             watchdog: Watchdog::start(&service, forwarder.sources()),
             service,
@@ -108,13 +108,13 @@ pub fn run(
             bootstrap: Bootstrap::start(config, &forwarder.upstreams()),
             in_force,
         };
-        let end = control(&mut forwarder, beside, signals, successors).await;
-        tell_totals(&forwarder, end);
+        let end = control(&mut forwarder, tasks, signals, successors).await;
+        log_totals(&forwarder, end);
         Ok(end)
     })
 }
 
-fn tell_ready(service: &Service, forwarder: &Forwarder) {
+fn notify_ready(service: &Service, forwarder: &Forwarder) {
     let addresses = forwarder.addresses();
     let addresses: Vec<String> = addresses.iter().map(|it| Named(*it).to_string()).collect();
     service.tell(State::Ready(&addresses.join(", ")));
@@ -225,17 +225,17 @@ enum Reason {
     Replaced(Successor),
 }
 
-/// What goes on beside the workers.
-struct Beside {
+/// What runs in addition to the workers.
+struct ControlTasks {
     admin: Serving,
     watchdog: Watchdog,
     service: Arc<Service>,
     snapshot: Option<Snapshot>,
     bootstrap: Bootstrap,
-    in_force: InForce,
+    in_force: ActiveConfig,
 }
 
-impl Beside {
+impl ControlTasks {
     /// Reads the configuration anew.
     /// Returns true: there may be upstreams that no session was opened to yet.
     fn reload(&mut self, why: &str, forwarder: &mut Forwarder) -> bool {
@@ -243,24 +243,24 @@ impl Beside {
         let since = dotgate_net::monotonic_nanos() / 1_000;
         self.service.tell(State::Reloading(since));
         match self.in_force.reload(why, forwarder, &self.admin) {
-            Outcome::Taken { .. } => {
+            Outcome::Applied { .. } => {
                 let config = self.in_force.config();
                 self.bootstrap = Bootstrap::start(config, &forwarder.upstreams());
             }
-            Outcome::Refused { .. } => {}
+            Outcome::Rejected { .. } => {}
         }
-        tell_ready(&self.service, forwarder);
+        notify_ready(&self.service, forwarder);
         true
     }
 }
 
 async fn control(
     forwarder: &mut Forwarder,
-    mut beside: Beside,
+    mut tasks: ControlTasks,
     mut signals: Signals,
     mut successors: Option<Successors>,
 ) -> End {
-    let mut looks = ticks(EVERY);
+    let mut looks = ticks(POLL_INTERVAL);
     let mut looks_for_addresses = ticks(ADDRESSES);
     let mut first_sessions = ticks(FIRST_SESSIONS);
     let mut opens_first_sessions = true;
@@ -268,12 +268,12 @@ async fn control(
         tokio::select! {
             asked = signals.next() => match asked {
                 Asked::Stop(name) => break Reason::Told(name),
-                Asked::Reload => opens_first_sessions = beside.reload("SIGHUP", forwarder),
+                Asked::Reload => opens_first_sessions = tasks.reload("SIGHUP", forwarder),
                 Asked::Status => log_status(forwarder.sources()),
             },
             _ = looks.tick() => {
-                if beside.in_force.look() {
-                    opens_first_sessions = beside.reload("other content", forwarder);
+                if tasks.in_force.look() {
+                    opens_first_sessions = tasks.reload("other content", forwarder);
                 }
             }
             _ = looks_for_addresses.tick(), if forwarder.is_awaiting() => {
@@ -289,20 +289,20 @@ async fn control(
             },
         }
     };
-    let config = beside.in_force.config().clone();
+    let config = tasks.in_force.config().clone();
     let is_replaced = matches!(reason, Reason::Replaced(_));
     let mut snapshot = None;
     match reason {
         Reason::Told(name) => {
             say!(STOPPING, reason = name);
-            beside.service.tell(State::Stopping);
+            tasks.service.tell(State::Stopping);
             forwarder.drain();
             // A process that is replaced has written its own before it left.
-            snapshot = beside.snapshot;
+            snapshot = tasks.snapshot;
         }
         Reason::Replaced(successor) => {
             say!(REPLACED, by = successor.process());
-            leave_to(forwarder, &successor, beside);
+            leave_to(forwarder, &successor, tasks);
         }
     }
     // From here on nobody replaces this process.
@@ -323,15 +323,15 @@ async fn control(
 }
 
 /// Leaves everything but connected clients to the process that replaces this one.
-fn leave_to(forwarder: &Forwarder, successor: &Successor, beside: Beside) {
-    let Beside {
+fn leave_to(forwarder: &Forwarder, successor: &Successor, tasks: ControlTasks) {
+    let ControlTasks {
         mut admin,
         watchdog,
         service,
         snapshot: _,
         bootstrap: _,
         in_force: _,
-    } = beside;
+    } = tasks;
     // From here on the service manager hears of the other one alone.
     drop(watchdog);
     if let Some(process) = successor.process().filter(|it| is_of_this_service(*it)) {
@@ -413,7 +413,7 @@ fn log_reports(forwarder: &mut Forwarder) {
     }
 }
 
-fn tell_totals(forwarder: &Forwarder, end: End) {
+fn log_totals(forwarder: &Forwarder, end: End) {
     let count = |count| forwarder.count(count);
     say!(
         STOPPED,

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 pub use self::record::{Outcome, Record, Reloads};
-pub use self::watch::EVERY;
+pub use self::watch::POLL_INTERVAL;
 use self::watch::Watch;
 use crate::admin::{Access, Serving};
 use crate::config::setting::Reload;
@@ -27,12 +27,12 @@ use crate::tls::{Roots, RootsError};
 
 /// The configuration in force, and where another one is read.
 #[derive(Debug)]
-pub struct InForce {
+pub struct ActiveConfig {
     source: Option<Source>,
     loaded: Loaded,
     watch: Watch,
     /// Files of a configuration that was refused: with other content they may be right.
-    named_in_vain: Vec<PathBuf>,
+    rejected_files: Vec<PathBuf>,
     /// What the program started with.
     started_with: Vec<Effective>,
     credentials: Credentials,
@@ -76,29 +76,29 @@ impl std::fmt::Display for OneLine<'_> {
     }
 }
 
-impl InForce {
+impl ActiveConfig {
     /// Takes what the program was started with.
     pub fn new(
         environment: &Environment,
         file: Option<PathBuf>,
         mut loaded: Loaded,
         credentials: Credentials,
-    ) -> InForce {
+    ) -> ActiveConfig {
         let environment = environment.clone();
         loaded.config = loaded.config.with_files_at(|it| credentials.locate(it));
-        InForce {
+        ActiveConfig {
             source: Some(Source { environment, file }),
             credentials,
-            ..InForce::made(loaded)
+            ..ActiveConfig::made(loaded)
         }
     }
 
     /// Takes a configuration that cannot be read anew.
-    pub fn made(loaded: Loaded) -> InForce {
-        InForce {
+    pub fn made(loaded: Loaded) -> ActiveConfig {
+        ActiveConfig {
             source: None,
             watch: Watch::new(&files_of(&loaded)),
-            named_in_vain: Vec::new(),
+            rejected_files: Vec::new(),
             started_with: loaded.effective.clone(),
             credentials: Credentials::None,
             loaded,
@@ -129,8 +129,8 @@ impl InForce {
     /// The files whose content is part of it, or of one that was refused since.
     fn files(&self) -> Vec<PathBuf> {
         let mut files = files_of(&self.loaded);
-        let named_in_vain = self.named_in_vain.iter();
-        files.extend(named_in_vain.cloned());
+        let rejected_files = self.rejected_files.iter();
+        files.extend(rejected_files.cloned());
         files
     }
 
@@ -140,12 +140,12 @@ impl InForce {
         let outcome = match self.try_reload(forwarder, admin) {
             Ok(waiting) => {
                 self.tell(why, forwarder, &waiting);
-                Outcome::Taken { waiting }
+                Outcome::Applied { waiting }
             }
             Err(refused) => {
-                tell_refused(why, &refused);
+                log_rejected(why, &refused);
                 let problem = refused.to_string();
-                Outcome::Refused { problem }
+                Outcome::Rejected { problem }
             }
         };
         forwarder.sources().reloads().note(outcome.clone());
@@ -163,9 +163,9 @@ impl InForce {
         let config = loaded.config.in_place_of(self.config());
         loaded.config = config.with_files_at(|it| self.credentials.locate(it));
         let held = files_of(&self.loaded);
-        self.named_in_vain = files_of(&loaded);
-        self.named_in_vain.retain(|file| !held.contains(file));
-        self.watch.note_tried(&self.named_in_vain);
+        self.rejected_files = files_of(&loaded);
+        self.rejected_files.retain(|file| !held.contains(file));
+        self.watch.note_tried(&self.rejected_files);
         let config = &loaded.config;
         let roots = Roots::load(&config.tls().authorities)?;
         let access = Access::load(config.admin());
@@ -177,7 +177,7 @@ impl InForce {
         admin.set_access(access);
         log::set(config.log());
         self.loaded = loaded;
-        self.named_in_vain.clear();
+        self.rejected_files.clear();
         Ok(self.waiting())
     }
 
@@ -234,7 +234,7 @@ fn files_of(loaded: &Loaded) -> Vec<PathBuf> {
     files.into_iter().flatten().cloned().collect()
 }
 
-fn tell_refused(why: &str, refused: &Refused) {
+fn log_rejected(why: &str, refused: &Refused) {
     say!(RELOAD_REJECTED, reason = why);
     let problems: Vec<&dyn std::fmt::Display> = match refused {
         Refused::Made => vec![refused],

@@ -15,10 +15,10 @@ use crate::control::{self, End, Listening};
 use crate::credentials::Credentials;
 use crate::log::message::say;
 use crate::log::{Output, with_hint, write_problems};
-use crate::reload::InForce;
+use crate::reload::ActiveConfig;
 use crate::serve::{Forwarder, StartError};
 use crate::service::Service;
-use crate::take_over::{Inherited, Predecessor, Succession, TakeOverError};
+use crate::take_over::{Handover, Inherited, Predecessor, TakeOverError};
 use crate::tls::Roots;
 use crate::verify::{self, Verified};
 use crate::{cache, check, demo, healthcheck, log, query, replace, status};
@@ -88,7 +88,7 @@ fn serve(
     let mut before = Before::ask(&loaded.config, announced.is_some());
     let credentials = Credentials::of(environment, before.inherited.take_credentials());
     let file = file.map(Path::to_owned);
-    let in_force = InForce::new(environment, file, loaded, credentials);
+    let in_force = ActiveConfig::new(environment, file, loaded, credentials);
     let status = serve_loaded(listening, in_force, before, environment, announced);
     log::flush();
     status
@@ -96,7 +96,7 @@ fn serve(
 
 fn serve_loaded(
     mut listening: Listening,
-    in_force: InForce,
+    in_force: ActiveConfig,
     before: Before,
     environment: &Environment,
     announced: Option<&mut dyn Write>,
@@ -122,7 +122,7 @@ fn serve_loaded(
             Ok(started) => started,
             Err(failure) => return give_up(failure, config),
         };
-    tell_start(&forwarder, &admin, config, &verified.roots);
+    log_start(&forwarder, &admin, config, &verified.roots);
     let service = Service::of(environment).unwrap_or_else(|problem| {
         say!(NOTIFY_FAILED, reason = %problem);
         Service::default()
@@ -213,7 +213,7 @@ enum Failure {
     NotRelieved(TakeOverError, Box<Forwarder>),
 }
 
-type Started = (Forwarder, Admin, Option<Succession>, Option<Duration>);
+type Started = (Forwarder, Admin, Option<Handover>, Option<Duration>);
 
 /// Starts, in place of the process before this one if there is one.
 fn start(
@@ -232,7 +232,7 @@ fn start(
         let listen = config.server().listen.iter();
         let listen: Vec<SocketAddr> = listen.filter_map(|it| it.resolve().ok()).collect();
         predecessor
-            .refuse_neighbour(&inherited, &listen)
+            .check_addresses(&inherited, &listen)
             .map_err(Failure::TakeOver)?;
     }
     let admin = Admin::bind(config.admin(), &mut inherited).map_err(Failure::Admin)?;
@@ -244,7 +244,7 @@ fn start(
     {
         return Err(Failure::NoUpstream(reasons, Box::new(forwarder)));
     }
-    let bind = |path| Succession::bind(path, &mut inherited);
+    let bind = |path| Handover::bind(path, &mut inherited);
     let relieved = path.map(bind).transpose().and_then(|succession| {
         let relieve = |predecessor: Predecessor| predecessor.relieve(&forwarder.addresses());
         predecessor.map_or(Ok(()), relieve)?;
@@ -270,7 +270,7 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     say!(PANICKED, thread = thread.name(), at = at, reason = reason);
 }
 
-fn tell_start(forwarder: &Forwarder, admin: &Admin, config: &Config, roots: &Roots) {
+fn log_start(forwarder: &Forwarder, admin: &Admin, config: &Config, roots: &Roots) {
     let texts = |addresses: &[SocketAddr]| {
         let texts = addresses.iter().map(|address| Named(*address).to_string());
         texts.collect::<Vec<String>>().join(",")

@@ -38,7 +38,7 @@ use crate::local::{Local, LocalError};
 use crate::take_over::{Inherited, ToHandOver};
 use crate::tls::{Roots, RootsError, TlsSetupError};
 use crate::upstreams::Upstreams;
-use crate::worker::{LETTERS, Order, Parts, Postbox, Pulse, Report, Worker};
+use crate::worker::{Heartbeat, LETTERS, Mailbox, Order, Parts, Report, Worker};
 
 /// Reports that may wait for the control thread.
 const REPORTS: usize = 1_024;
@@ -140,7 +140,7 @@ impl Forwarder {
         for (number, (udp, tcp)) in listeners.per_worker.into_iter().enumerate() {
             let (orders_in, orders) = channel();
             let (letters_in, letters) = sync_channel(LETTERS);
-            let (counters, pulse) = (Arc::new(Counters::new()), Arc::new(Pulse::default()));
+            let (counters, pulse) = (Arc::new(Counters::new()), Arc::new(Heartbeat::default()));
             let udp: Vec<Arc<dotgate_net::UdpSocket>> = udp.into_iter().map(Arc::new).collect();
             let watched = udp.iter().map(Arc::downgrade).collect();
             let parts = Parts {
@@ -160,17 +160,17 @@ impl Forwarder {
             };
             let (worker, waker) = Worker::new(parts).map_err(StartError::Worker)?;
             let letters = letters_in;
-            let postbox = Postbox { letters, waker };
+            let mailbox = Mailbox { letters, waker };
             made.push(Made {
                 worker,
                 orders: orders_in,
-                postbox,
+                mailbox,
                 pulse,
                 counters,
                 udp: watched,
             });
         }
-        let workers = running::set_to_work(made).map_err(StartError::Worker)?;
+        let workers = running::spawn_all(made).map_err(StartError::Worker)?;
         let sources = Sources::new(listeners.addresses, (upstreams, groups), shared, workers);
         let forwarder = Forwarder {
             sources: Arc::new(sources),
@@ -185,7 +185,7 @@ impl Forwarder {
             upstream_log: UpstreamLog::default(),
         };
         forwarder.publish_awaited();
-        forwarder.tell_awaited();
+        forwarder.log_awaited();
         Ok(forwarder)
     }
 

@@ -41,7 +41,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 pub use self::predecessor::{Inherited, Predecessor};
-pub use self::succession::{Legacy, Succession, Successor, Successors};
+pub use self::succession::{Handover, Legacy, Successor, Successors};
 pub use self::trust::FolderFault;
 pub(crate) use self::trust::{folder_fault, is_trusted, remove_socket};
 

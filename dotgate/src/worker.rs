@@ -43,8 +43,8 @@ use self::driver::WorkerIo;
 use self::places::{Owner, Places};
 use self::plain::Hands;
 use self::post::Post;
-pub use self::post::{LETTERS, Postbox};
-pub use self::pulse::Pulse;
+pub use self::post::{LETTERS, Mailbox};
+pub use self::pulse::Heartbeat;
 use self::sessions::Sessions;
 use self::streams::{Accepted, Streams};
 use crate::log;
@@ -81,8 +81,8 @@ pub struct Worker {
     orders: Receiver<Order>,
     letters: Receiver<Letter>,
     post: Post,
-    outlet: Outlet,
-    pulse: Arc<Pulse>,
+    outlet: ReportSender,
+    pulse: Arc<Heartbeat>,
     last_packet: Arc<AtomicU64>,
 }
 
@@ -94,13 +94,13 @@ enum Phase {
 }
 
 /// The way to the log.
-struct Outlet {
+struct ReportSender {
     number: usize,
     reports: Reports,
     counters: Arc<Counters>,
 }
 
-impl Outlet {
+impl ReportSender {
     /// What is of use at `debug` and `trace` alone leaves half of the room to what an operator must not miss.
     fn tell(&self, report: Report) {
         let is_detail =
@@ -146,7 +146,7 @@ impl Worker {
             orders: parts.orders,
             letters: parts.letters,
             post: Post::default(),
-            outlet: Outlet {
+            outlet: ReportSender {
                 number: parts.number,
                 reports: parts.reports,
                 counters: parts.counters,
@@ -158,8 +158,8 @@ impl Worker {
     }
 
     /// Tells the worker how to reach all workers, itself included, in the order of their numbers.
-    pub fn meet(&mut self, postboxes: Vec<Postbox>) {
-        self.post = Post::new(postboxes);
+    pub fn meet(&mut self, mailboxes: Vec<Mailbox>) {
+        self.post = Post::new(mailboxes);
     }
 
     /// Runs until it is told to finish.
@@ -173,10 +173,10 @@ impl Worker {
                 return;
             }
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.turn(&events))) {
-                self.begin_anew(panic.as_ref());
+                self.restart_engine(panic.as_ref());
             }
         }
-        self.say_goodbye();
+        self.shut_down();
     }
 
     /// Sleeps until something is ready or due.
@@ -440,7 +440,7 @@ impl Worker {
             .retain(|owner| !matches!(owner, Owner::Udp(_) | Owner::Tcp(_)));
     }
 
-    fn say_goodbye(&mut self) {
+    fn shut_down(&mut self) {
         let now = now();
         self.engine.close_all_sessions();
         self.engine.close_all_streams();
@@ -455,7 +455,7 @@ impl Worker {
     }
 
     /// After a bug of ours: those who wait get SERVFAIL, connections are dropped, and a new engine goes on.
-    fn begin_anew(&mut self, panic: &(dyn Any + Send)) {
+    fn restart_engine(&mut self, panic: &(dyn Any + Send)) {
         self.outlet.counters.add(Count::Panics);
         self.outlet.tell(Report::Panicked {
             message: panic_message(panic),

@@ -35,7 +35,7 @@ pub struct Held {
     /// Whole seconds since it was stored.
     pub age: u32,
     /// Seconds of its life that are left; below zero, for how long it has been over.
-    pub life_left: i64,
+    pub ttl_left: i64,
     /// How often it was served; from 65,535 on, no more is counted.
     pub hits: u16,
     /// Whether it is a failure and no answer.
@@ -91,7 +91,7 @@ impl Cache {
                 checking_disabled: entry.has(CHECKING_DISABLED),
                 route: entry.route,
                 age: seconds(now.since(entry.stored_at)),
-                life_left: i64::from(seconds(entry.fresh_until().since(now)))
+                ttl_left: i64::from(seconds(entry.fresh_until().since(now)))
                     - i64::from(seconds(now.since(entry.fresh_until()))),
                 hits: entry.hits,
                 is_failure: entry.has(FAILURE),

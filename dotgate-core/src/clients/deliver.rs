@@ -152,7 +152,7 @@ impl Clients {
             (response.bytes, &response.stored),
             &terms,
         );
-        self.tally.count(Count::AnsweredKept);
+        self.tally.count(Count::AnsweredFromCache);
         let ended = Ended {
             outcome: response.outcome(),
             rcode,

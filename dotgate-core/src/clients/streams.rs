@@ -252,7 +252,7 @@ impl Clients {
         while let Some(key) = self.streams.poll_lapsed(now) {
             let end = match self.streams.get(key) {
                 Some(stream) if !stream.outgoing.is_empty() => StreamEnd::Unread,
-                Some(stream) if !stream.frames.is_empty() => StreamEnd::HalfMessage,
+                Some(stream) if !stream.frames.is_empty() => StreamEnd::IncompleteQuery,
                 Some(_) | None => StreamEnd::Idle,
             };
             if end != StreamEnd::Idle {

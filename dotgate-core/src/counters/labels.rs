@@ -188,9 +188,9 @@ labels! {
     /// First attempt.
     First = "first",
     /// Retry after another attempt failed.
-    Again = "again",
+    Retry = "retry",
     /// Second attempt while the first is still running (hedge).
-    Beside = "beside",
+    Hedge = "hedge",
     /// Retry on an isolation session, after the previous session failed.
     Isolation = "isolation",
     /// Probe, to check whether the upstream responds.
@@ -203,7 +203,7 @@ labels! {
     /// The first attempt.
     First = "first",
     /// The second attempt (hedge).
-    Beside = "beside",
+    Hedge = "hedge",
 }
 
 labels! {
@@ -229,7 +229,7 @@ labels! {
     /// TLS error.
     Tls = "tls",
     /// Unresponsive.
-    Silent = "silent",
+    Unresponsive = "unresponsive",
     /// Too many invalid messages.
     Flood = "flood",
     /// Isolation session whose queries were all answered.
@@ -255,7 +255,7 @@ labels! {
     /// Idle timeout, which is shorter when most connections are in use.
     Idle = "idle",
     /// Incomplete query.
-    HalfMessage = "half_message",
+    IncompleteQuery = "incomplete_query",
     /// The client did not read its responses in time.
     Unread = "unread",
     /// Framing error: a frame shorter than a header, or a response.
@@ -337,7 +337,7 @@ labels! {
     /// The upstream demands a client certificate.
     TlsAlertCertificateRequired = "tls_alert_certificate_required",
     /// The upstream rejected ALPN `dot`.
-    TlsAlpnRefused = "tls_alpn_refused",
+    TlsAlpnRejected = "tls_alpn_rejected",
     /// The certificate is invalid in another way.
     TlsCertificateBad = "tls_certificate_bad",
     /// The certificate has expired.
@@ -365,7 +365,7 @@ labels! {
     /// The session ended before the response arrived.
     UpstreamClosed = "upstream_closed",
     /// No response in time.
-    UpstreamSilent = "upstream_silent",
+    UpstreamTimeout = "upstream_timeout",
     /// The ID matched, but the question did not.
     UpstreamWrongQuestion = "upstream_wrong_question",
     /// A message with an unknown ID.
@@ -399,7 +399,7 @@ impl From<Failure> for Reason {
             Failure::Misbehaved(fault) => fault.into(),
             Failure::NotReady => Reason::NotReady,
             Failure::Overload => Reason::Overload,
-            Failure::Silent => Reason::UpstreamSilent,
+            Failure::Silent => Reason::UpstreamTimeout,
             Failure::Tls(fault) => fault.into(),
         }
     }
@@ -442,7 +442,7 @@ impl From<TlsFault> for Reason {
     fn from(fault: TlsFault) -> Reason {
         match fault {
             TlsFault::Alert(alert) => alert.into(),
-            TlsFault::AlpnRefused => Reason::TlsAlpnRefused,
+            TlsFault::AlpnRejected => Reason::TlsAlpnRejected,
             TlsFault::CertificateBad => Reason::TlsCertificateBad,
             TlsFault::CertificateExpired => Reason::TlsCertificateExpired,
             TlsFault::CertificateName => Reason::TlsCertificateName,

@@ -121,10 +121,10 @@ impl Upstreams {
         let is_isolated = session.purpose == Purpose::Isolation;
         let is_busy = session.in_flight() >= limits::SESSION_BUSY && !is_isolated;
         let (kind, count) = match (attempts.is_running(), attempts.made()) {
-            _ if is_isolated => (AttemptKind::Isolation, Some(Count::AttemptsAgain)),
-            (true, _) => (AttemptKind::Beside, Some(Count::AttemptsBeside)),
+            _ if is_isolated => (AttemptKind::Isolation, Some(Count::AttemptsRetry)),
+            (true, _) => (AttemptKind::Hedge, Some(Count::AttemptsHedge)),
             (false, 0) => (AttemptKind::First, None),
-            (false, _) => (AttemptKind::Again, Some(Count::AttemptsAgain)),
+            (false, _) => (AttemptKind::Retry, Some(Count::AttemptsRetry)),
         };
         attempts.waiting_since = None;
         attempts.begin(Attempt {

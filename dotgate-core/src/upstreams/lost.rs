@@ -32,13 +32,13 @@ impl Upstreams {
         self.tally.count(Count::SessionsFailed);
         let upstream = session.upstream;
         match end {
-            SessionEnd::Tls(TlsFault::AlpnRefused) if session.alpn => {
+            SessionEnd::Tls(TlsFault::AlpnRejected) if session.alpn => {
                 if let Some(pool) = self.pools.get_mut(upstream)
                     && std::mem::replace(&mut pool.alpn, false)
                 {
-                    self.events.push_back(Event::AlpnRefused { upstream });
+                    self.events.push_back(Event::AlpnRejected { upstream });
                 }
-                self.tally.error(upstream, TlsFault::AlpnRefused);
+                self.tally.error(upstream, TlsFault::AlpnRejected);
                 match session.purpose {
                     Purpose::Shared => self.open_session(now, upstream),
                     Purpose::Isolation => self.isolation_failed_to_open(now, key, end.into()),

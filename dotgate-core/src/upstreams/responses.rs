@@ -230,7 +230,7 @@ impl Upstreams {
         self.tally.response(upstream, now.since(sent_at));
         self.clear_suspicion(key);
         if self.response.strays() > 0 {
-            self.tally.count(Count::ResponsesStray);
+            self.tally.count(Count::ResponsesOffChain);
         }
         if let Some(pool) = self.pools.get_mut(upstream) {
             pool.last_answer = Some(now);
@@ -278,7 +278,7 @@ impl Upstreams {
         let attempts = self.attempts.get(key)?;
         if let Some(other) = attempts.running().next() {
             let winner = match other.sent_at < sent_at {
-                true => Winner::Beside,
+                true => Winner::Hedge,
                 false => Winner::First,
             };
             self.tally.race(upstream, winner);

@@ -219,7 +219,7 @@ impl Upstreams {
             Lapse::NoResponse => self.send_probe(now, key),
             Lapse::Unresponsive => self.on_unresponsive(now, key),
             Lapse::UnresponsiveTooLong => {
-                if let Some(session) = self.remove_session(key, Ending::Silent) {
+                if let Some(session) = self.remove_session(key, Ending::Unresponsive) {
                     self.actions.push_back(Action::CloseSession(key));
                     self.session_lost(now, key, &session, Failure::Silent);
                 }

@@ -167,7 +167,7 @@ impl Upstreams {
             }
             all_answered = false;
             let state = match pool.health().state() {
-                HealthState::Well => 0,
+                HealthState::Healthy => 0,
                 HealthState::Suspect => 1,
                 HealthState::Down if pool.health().is_erring() => 2,
                 HealthState::Down => continue,
@@ -339,7 +339,7 @@ impl Upstreams {
             self.start_isolation(now);
             return;
         }
-        if let Some(session) = self.remove_session(key, Ending::Silent) {
+        if let Some(session) = self.remove_session(key, Ending::Unresponsive) {
             self.actions.push_back(Action::CloseSession(key));
             self.session_lost(now, key, &session, Failure::Silent);
         }

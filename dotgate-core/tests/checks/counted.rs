@@ -18,19 +18,19 @@ pub(crate) fn check(counters: &Counters, were_cleared: bool) {
     let attempts = |kind| sum(&|of| of.attempts(kind));
     let for_clients = [
         AttemptKind::First,
-        AttemptKind::Again,
-        AttemptKind::Beside,
+        AttemptKind::Retry,
+        AttemptKind::Hedge,
         AttemptKind::Isolation,
     ];
     let for_clients: u64 = for_clients.map(attempts).iter().sum();
     assert_eq!(for_clients, counters.get(Count::Attempts));
     assert_eq!(
-        attempts(AttemptKind::Again) + attempts(AttemptKind::Isolation),
-        counters.get(Count::AttemptsAgain)
+        attempts(AttemptKind::Retry) + attempts(AttemptKind::Isolation),
+        counters.get(Count::AttemptsRetry)
     );
     assert_eq!(
-        attempts(AttemptKind::Beside),
-        counters.get(Count::AttemptsBeside)
+        attempts(AttemptKind::Hedge),
+        counters.get(Count::AttemptsHedge)
     );
     assert_eq!(attempts(AttemptKind::Probe), counters.get(Count::Probes));
     let opened = counters.get(Count::SessionsOpened);

@@ -513,7 +513,7 @@ impl Worker {
             self.forsaken
         );
         let forwarded = self.count(Count::QueriesForwarded);
-        let ended = [Count::Answered, Count::AnsweredKept, Count::Failed];
+        let ended = [Count::Answered, Count::AnsweredFromCache, Count::Failed];
         let ended: u64 = ended.into_iter().map(|count| self.count(count)).sum();
         assert_eq!(forwarded, ended + in_flight as u64, "responses per query");
         let attempts = self.count(Count::Attempts);

@@ -207,7 +207,7 @@ fn what_is_not_so_is_found_with_its_line_and_what_is_so_instead() {
             "CHECK_ANSWER a.example NOERROR VERSION 1",
             "line 6: a.example. 1 was answered with the data [[b0, cd, d7, 22]]",
         ),
-        ("CHECK_UPSTREAM a down", "line 6: the upstream is Well"),
+        ("CHECK_UPSTREAM a down", "line 6: the upstream is Healthy"),
         (
             "REPLY a a.example",
             "line 6: the upstream holds no query for a.example",

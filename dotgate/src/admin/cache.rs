@@ -42,12 +42,12 @@ pub struct HeldReport {
     pub ede: Option<u16>,
     /// The time since it was stored.
     pub age_seconds: u32,
-    /// What is left of its life; below zero, for how long it has been over.
-    pub life_left_seconds: i64,
+    /// Seconds until it expires; negative if it has expired.
+    pub ttl_left_seconds: i64,
     /// How often it was served.
     pub hits: u16,
-    /// What is stored, in octets.
-    pub octets: usize,
+    /// Size of the stored response, in bytes.
+    pub bytes: usize,
     /// The records, with the TTLs they were stored with.
     pub records: Vec<String>,
 }
@@ -111,9 +111,9 @@ fn report(held: &Held) -> HeldReport {
         rcode: OptRcode::masked_from_int(rcode).to_string(),
         ede: stored.and_then(|stored| stored.ede()).map(|ede| ede.code),
         age_seconds: held.age,
-        life_left_seconds: held.life_left,
+        ttl_left_seconds: held.ttl_left,
         hits: held.hits,
-        octets: held.octets.len(),
+        bytes: held.octets.len(),
         records: stored.map_or_else(Vec::new, |stored| records(stored.body())),
     }
 }

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
-use super::liveness::{Liveness, Standing};
+use super::liveness::{Liveness, WorkerState};
 use super::now;
 use super::readiness::{Readiness, Reason, Verdict};
 use super::sources::Sources;
@@ -106,7 +106,7 @@ impl Access {
 pub(super) struct Report {
     /// `ready`, `degraded` or `not ready`; for `/livez`, `alive` or `not alive`.
     pub(super) status: String,
-    /// What is not well.
+    /// Why the state is not `ok`.
     pub(super) reasons: Vec<String>,
 }
 
@@ -142,7 +142,7 @@ impl Endpoint {
     }
 
     /// How each worker stands, by number. Those that sleep are woken.
-    pub(super) fn look_at_workers(&self, now: Moment) -> Vec<Standing> {
+    pub(super) fn look_at_workers(&self, now: Moment) -> Vec<WorkerState> {
         let mut liveness = self.liveness.lock().unwrap_or_else(PoisonError::into_inner);
         liveness.look(now, self.sources.workers())
     }
@@ -151,7 +151,7 @@ impl Endpoint {
     pub(super) async fn liveness(&self) -> (bool, Report) {
         let mut standings = self.look_at_workers(now());
         // Ends by itself: a woken worker turns, or stands still.
-        while standings.contains(&Standing::Woken) {
+        while standings.contains(&WorkerState::Waking) {
             sleep(LOOK).await;
             standings = self.look_at_workers(now());
         }
@@ -187,14 +187,14 @@ impl Endpoint {
         )
     }
 
-    /// The groups of which no upstream is well.
+    /// The groups of which no upstream is healthy.
     fn outages(&self) -> Vec<Reason> {
         let groups = self.sources.groups();
         groups.iter().filter_map(|group| outage(group)).collect()
     }
 }
 
-/// The reason that no upstream of a group is well, if so.
+/// The reason that no upstream of a group is healthy, if so.
 fn outage(group: &Group) -> Option<Reason> {
     let upstreams = group.upstreams().iter();
     let failures: Option<Vec<String>> = upstreams
@@ -205,7 +205,7 @@ fn outage(group: &Group) -> Option<Reason> {
         .collect();
     let failures = failures?.join("; ");
     Some(match group.is_default() {
-        true => Reason::NoUpstreamWell(failures),
+        true => Reason::NoHealthyUpstream(failures),
         false => Reason::GroupDown {
             group: group.label().to_owned(),
             failures,
@@ -213,17 +213,17 @@ fn outage(group: &Group) -> Option<Reason> {
     })
 }
 
-fn worker_reasons(standings: &[Standing]) -> Vec<Reason> {
+fn worker_reasons(standings: &[WorkerState]) -> Vec<Reason> {
     if standings
         .iter()
-        .all(|standing| *standing == Standing::Ended)
+        .all(|standing| *standing == WorkerState::Ended)
     {
         return vec![Reason::NoWorkerLeft];
     }
-    let reason = |(number, standing): (usize, &Standing)| match standing {
-        Standing::Turns | Standing::Woken => None,
-        Standing::Still => Some(Reason::WorkerStill(number)),
-        Standing::Ended => Some(Reason::WorkerEnded(number)),
+    let reason = |(number, standing): (usize, &WorkerState)| match standing {
+        WorkerState::Running | WorkerState::Waking => None,
+        WorkerState::Stuck => Some(Reason::WorkerStuck(number)),
+        WorkerState::Ended => Some(Reason::WorkerEnded(number)),
     };
     standings.iter().enumerate().filter_map(reason).collect()
 }

@@ -18,13 +18,13 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What is known of a worker.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Standing {
-    /// It turned lately.
-    Turns,
+pub(super) enum WorkerState {
+    /// It has completed a turn recently.
+    Running,
     /// It was woken and has not turned yet.
-    Woken,
-    /// It was woken and did not turn.
-    Still,
+    Waking,
+    /// It was woken and has completed no turn in time.
+    Stuck,
     /// Its thread has ended.
     Ended,
 }
@@ -39,14 +39,14 @@ impl Liveness {
     }
 
     /// Looks at all workers, and wakes those that have to show whether they live.
-    pub(super) fn look(&mut self, now: Moment, workers: &[RunningWorker]) -> Vec<Standing> {
+    pub(super) fn look(&mut self, now: Moment, workers: &[RunningWorker]) -> Vec<WorkerState> {
         let look = |(woken, worker): (&mut Option<Moment>, &RunningWorker)| {
             if worker.has_ended() {
-                return Standing::Ended;
+                return WorkerState::Ended;
             }
             let before = *woken;
             let standing = judge(woken, worker.last_turn(), now);
-            if standing == Standing::Woken && *woken != before {
+            if standing == WorkerState::Waking && *woken != before {
                 worker.wake();
             }
             standing
@@ -56,16 +56,16 @@ impl Liveness {
 }
 
 /// Judges a worker by its last turn; `woken` changes if it is to be woken now.
-fn judge(woken: &mut Option<Moment>, last_turn: Moment, now: Moment) -> Standing {
+fn judge(woken: &mut Option<Moment>, last_turn: Moment, now: Moment) -> WorkerState {
     if now.since(last_turn) <= LATELY {
-        return Standing::Turns;
+        return WorkerState::Running;
     }
     match *woken {
-        Some(at) if at > last_turn && now.since(at) >= PATIENCE => Standing::Still,
-        Some(at) if at > last_turn => Standing::Woken,
+        Some(at) if at > last_turn && now.since(at) >= PATIENCE => WorkerState::Stuck,
+        Some(at) if at > last_turn => WorkerState::Waking,
         Some(_) | None => {
             *woken = Some(now);
-            Standing::Woken
+            WorkerState::Waking
         }
     }
 }
@@ -83,18 +83,18 @@ mod tests {
     #[test]
     fn a_worker_that_turned_lately_is_not_woken() {
         let mut woken = None;
-        assert_eq!(judge(&mut woken, START, at(5)), Standing::Turns);
+        assert_eq!(judge(&mut woken, START, at(5)), WorkerState::Running);
         assert_eq!(woken, None);
     }
 
     #[test]
     fn a_sleeping_worker_is_woken_once_and_lives_as_soon_as_it_turns() {
         let mut woken = None;
-        assert_eq!(judge(&mut woken, START, at(60)), Standing::Woken);
-        assert_eq!(judge(&mut woken, START, at(61)), Standing::Woken);
+        assert_eq!(judge(&mut woken, START, at(60)), WorkerState::Waking);
+        assert_eq!(judge(&mut woken, START, at(61)), WorkerState::Waking);
         assert_eq!(woken, Some(at(60)));
-        assert_eq!(judge(&mut woken, at(61), at(62)), Standing::Turns);
-        assert_eq!(judge(&mut woken, at(61), at(90)), Standing::Woken);
+        assert_eq!(judge(&mut woken, at(61), at(62)), WorkerState::Running);
+        assert_eq!(judge(&mut woken, at(61), at(90)), WorkerState::Waking);
         assert_eq!(woken, Some(at(90)), "asleep again, woken again");
     }
 
@@ -102,8 +102,8 @@ mod tests {
     fn a_worker_that_does_not_turn_when_woken_stands_still_until_it_turns() {
         let mut woken = None;
         judge(&mut woken, START, at(10));
-        assert_eq!(judge(&mut woken, START, at(12)), Standing::Still);
-        assert_eq!(judge(&mut woken, START, at(99)), Standing::Still);
-        assert_eq!(judge(&mut woken, at(100), at(100)), Standing::Turns);
+        assert_eq!(judge(&mut woken, START, at(12)), WorkerState::Stuck);
+        assert_eq!(judge(&mut woken, START, at(99)), WorkerState::Stuck);
+        assert_eq!(judge(&mut woken, at(100), at(100)), WorkerState::Running);
     }
 }

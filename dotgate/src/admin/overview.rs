@@ -175,7 +175,7 @@ impl Overview {
             format_args!("{socket}, token {}", self.admin.token),
         );
         if let Some(problem) = &self.configuration.problem {
-            text.entry("reload", format_args!("refused: {problem}"));
+            text.entry("reload", format_args!("rejected: {problem}"));
         }
         if !self.configuration.waiting_for_restart.is_empty() {
             let settings = self.configuration.waiting_for_restart.join(", ");
@@ -270,7 +270,7 @@ mod tests {
         let status = json!({
             "version": "0.1.0",
             "uptime_seconds": uptime,
-            "ready": {"status": "degraded", "reasons": ["no upstream is well: \u{1b}[31m"]},
+            "ready": {"status": "degraded", "reasons": ["no upstream is healthy: \u{1b}[31m"]},
             "listen": ["127.0.0.1:53", "[::1]:53"],
             "listen_awaited": [],
             "admin": {"socket": null, "token": "broken"},
@@ -287,7 +287,7 @@ mod tests {
                 "tcp_connections": 0,
                 "limits": {"queries": 7}
             },
-            "workers": [{"state": "idle"}, {"state": "idle"}, {"state": "turns"}],
+            "workers": [{"state": "idle"}, {"state": "idle"}, {"state": "running"}],
             "members of a later version": 1
         });
         serde_json::from_value(status).unwrap()
@@ -299,13 +299,13 @@ mod tests {
         let text = overview.text(2.25);
         for line in [
             "dotgate 0.1.0: degraded, up 2 h 3 min\n",
-            "\nreason      no upstream is well: \\u{1b}[31m\n",
+            "\nreason      no upstream is healthy: \\u{1b}[31m\n",
             "\nqueries     2.2/s; 1000 in all, 81 % from the cache, 3 failed, 4 in flight\n",
             "\nlatency     p50 up to 12.5 ms, p99 up to 200 ms where upstreams were asked\n",
             "\nlimit hit   queries, 7 times\n",
             "\ncache       3 entries, 1.0 of 64.0 MiB\n",
             "\nlistening   127.0.0.1:53, [::1]:53\n",
-            "\nworkers     2 idle, 1 turns\n",
+            "\nworkers     2 idle, 1 running\n",
             "\nadmin       no socket, token broken\n",
             "\n[2001:db8:1234:5678::853]@853#resolver.example down       11.8 ms    2   54 days\n",
             "\n  last trouble 1 min 1 s ago: tls: certificate for another name",

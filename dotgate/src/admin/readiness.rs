@@ -43,14 +43,14 @@ impl Verdict {
 pub(super) enum Reason {
     /// The end was ordered.
     Draining,
-    /// A worker, by number, stands still: what the kernel gives it gets no response.
-    WorkerStill(usize),
+    /// A worker, by number, is stuck: what the kernel gives it gets no response.
+    WorkerStuck(usize),
     /// A worker, by number, has ended; the others have its share.
     WorkerEnded(usize),
     /// All workers have ended.
     NoWorkerLeft,
     /// No upstream of the default group is well; each with its failure.
-    NoUpstreamWell(String),
+    NoHealthyUpstream(String),
     /// The same of another group: the names of its route are not answered, all others are.
     GroupDown {
         /// The group.
@@ -72,9 +72,9 @@ impl Reason {
             Reason::Draining
             | Reason::NoUpstreamReached
             | Reason::NoWorkerLeft
-            | Reason::WorkerStill(_) => true,
+            | Reason::WorkerStuck(_) => true,
             Reason::WorkerEnded(_)
-            | Reason::NoUpstreamWell(_)
+            | Reason::NoHealthyUpstream(_)
             | Reason::GroupDown { .. }
             | Reason::AddressesAwaited(_) => false,
         }
@@ -85,7 +85,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Reason::Draining => write!(f, "stopping: what still comes is served"),
-            Reason::WorkerStill(number) => write!(f, "worker {number} stands still"),
+            Reason::WorkerStuck(number) => write!(f, "worker {number} is stuck"),
             Reason::WorkerEnded(number) => write!(f, "worker {number} has ended"),
             Reason::NoWorkerLeft => write!(f, "all workers have ended"),
             Reason::AddressesAwaited(addresses) => {
@@ -95,9 +95,9 @@ impl fmt::Display for Reason {
                 f,
                 "no session to any upstream since the start (DOTGATE_SERVER_START=wait)"
             ),
-            Reason::NoUpstreamWell(failures) => write!(f, "no upstream is well: {failures}"),
+            Reason::NoHealthyUpstream(failures) => write!(f, "no upstream is healthy: {failures}"),
             Reason::GroupDown { group, failures } => {
-                write!(f, "no upstream of group {group} is well: {failures}")
+                write!(f, "no upstream of group {group} is healthy: {failures}")
             }
         }
     }
@@ -151,7 +151,7 @@ impl Readiness {
 mod tests {
     use super::*;
 
-    const STILL: [Reason; 1] = [Reason::WorkerStill(0)];
+    const STILL: [Reason; 1] = [Reason::WorkerStuck(0)];
 
     fn at(milliseconds: u64) -> Moment {
         Moment::from_nanos(1_000_000_000) + Duration::from_millis(milliseconds)
@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn an_outage_of_all_upstreams_leaves_it_ready_and_degraded() {
         let mut readiness = Readiness::new();
-        let outage = [Reason::NoUpstreamWell("a: connect: refused".to_owned())];
+        let outage = [Reason::NoHealthyUpstream("a: connect: refused".to_owned())];
         for second in 0..100 {
             let verdict = readiness.judge(at(second * 1_000), &outage);
             assert_eq!(verdict, Verdict::Degraded);

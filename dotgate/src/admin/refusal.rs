@@ -38,7 +38,7 @@ pub(super) enum Refusal {
     #[error("this needs `Authorization: Bearer` and the token in DOTGATE_ADMIN_TOKEN_FILE")]
     Unauthorized,
     /// The body is longer than anything that is taken.
-    #[error("the body is longer than {BODY_OCTETS} octets")]
+    #[error("the body is longer than {BODY_OCTETS} bytes")]
     TooLong,
     /// The body did not come to its end in time.
     #[error("the body did not come in time")]

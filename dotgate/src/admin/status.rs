@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::cache::UsageReport;
 use super::endpoint::{Endpoint, Report};
-use super::liveness::Standing;
+use super::liveness::WorkerState;
 use super::now;
 use super::openapi::counts_schema;
 use super::traffic::Traffic;
@@ -52,11 +52,11 @@ pub(super) struct Status {
 struct ConfigurationReport {
     /// How often a new one was taken since the start.
     reloads: u64,
-    /// How often one was refused.
-    refused: u64,
-    /// `ok` or `refused`: what came of the last one read.
+    /// How often one was rejected.
+    rejected: u64,
+    /// `ok` or `rejected`: the result of the last reload.
     last: &'static str,
-    /// Why it was refused.
+    /// Why it was rejected.
     problem: Option<String>,
     /// Settings that have another value by now and need a restart.
     waiting_for_restart: Vec<String>,
@@ -65,12 +65,12 @@ struct ConfigurationReport {
 impl ConfigurationReport {
     fn of(reloads: Reloads) -> ConfigurationReport {
         let (last, problem, waiting_for_restart) = match reloads.last {
-            Outcome::Taken { waiting } => ("ok", None, waiting),
-            Outcome::Refused { problem } => ("refused", Some(problem), Vec::new()),
+            Outcome::Applied { waiting } => ("ok", None, waiting),
+            Outcome::Rejected { problem } => ("rejected", Some(problem), Vec::new()),
         };
         ConfigurationReport {
-            reloads: reloads.taken,
-            refused: reloads.refused,
+            reloads: reloads.applied,
+            rejected: reloads.rejected,
             last,
             problem,
             waiting_for_restart,
@@ -96,7 +96,7 @@ struct CacheStatus {
 
 #[derive(Debug, Serialize, JsonSchema)]
 struct LogReport {
-    /// The level in force; none before the log was started.
+    /// The current log level; null before the log was started.
     level: Option<&'static str>,
     lines_dropped: u64,
 }
@@ -104,7 +104,7 @@ struct LogReport {
 #[derive(Debug, Serialize, JsonSchema)]
 struct WorkerReport {
     number: usize,
-    /// `turns`, `idle` (it sleeps; it was woken to show that it lives), `still` or `ended`.
+    /// `running`, `idle` (asleep; it was woken to show that it responds), `stuck` or `ended`.
     state: &'static str,
     last_turn_seconds: f64,
     #[schemars(schema_with = "counts_schema")]
@@ -165,11 +165,11 @@ fn counts(value: impl Fn(Count) -> u64) -> BTreeMap<&'static str, u64> {
     pairs.collect()
 }
 
-fn word(standing: Standing) -> &'static str {
+fn word(standing: WorkerState) -> &'static str {
     match standing {
-        Standing::Turns => "turns",
-        Standing::Woken => "idle",
-        Standing::Still => "still",
-        Standing::Ended => "ended",
+        WorkerState::Running => "running",
+        WorkerState::Waking => "idle",
+        WorkerState::Stuck => "stuck",
+        WorkerState::Ended => "ended",
     }
 }

@@ -1,4 +1,4 @@
-//! A worker that stands still, as the endpoint sees it.
+//! A worker that is stuck, as the endpoint sees it.
 
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ fn a_worker_that_stands_still_is_told_of_until_it_turns_again() {
         }
     };
     let report = is_alive_until(false);
-    assert_eq!(report.reasons, ["worker 1 stands still"]);
+    assert_eq!(report.reasons, ["worker 1 is stuck"]);
     assert!(endpoint.readiness().1.status != "ready");
     drop(standing);
     is_alive_until(true);

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
 use super::endpoint::Endpoint;
-use super::liveness::Standing;
+use super::liveness::WorkerState;
 use super::now;
 use super::sources::Sources;
 use crate::upstreams::{Groups, Upstream};
@@ -37,11 +37,11 @@ pub struct UpstreamReport {
     pub upstream: String,
     /// The groups it is in: `default`, or the first suffix of a route.
     pub groups: Vec<String>,
-    /// Whether it is well and answered lately.
+    /// Whether it is healthy and has responded recently.
     pub answers: bool,
-    /// `well`, `suspect`, `down`, or `unknown` before anything was heard of it.
+    /// `healthy`, `suspect`, `down`, or `unknown` before its first response.
     pub state: String,
-    /// How long it is well, or is not.
+    /// How long it has been healthy, or not healthy.
     pub state_seconds: Option<f64>,
     /// When it last answered.
     pub last_response_seconds: Option<f64>,
@@ -152,8 +152,9 @@ fn probe_where_needed(endpoint: &Endpoint, start: Moment) {
             continue;
         }
         let standings = standings.get_or_insert_with(|| endpoint.look_at_workers(start));
-        let can_probe =
-            |standing: &&Standing| matches!(standing, Standing::Turns | Standing::Woken);
+        let can_probe = |standing: &&WorkerState| {
+            matches!(standing, WorkerState::Running | WorkerState::Waking)
+        };
         let place = standings.iter().position(|standing| can_probe(&standing));
         if let Some(worker) = place.and_then(|place| sources.workers().get(place)) {
             worker.order(Order::Probe(upstream.slot()));
@@ -164,7 +165,7 @@ fn probe_where_needed(endpoint: &Endpoint, start: Moment) {
 /// Whether an upstream is well and has answered lately.
 fn answers(health: &Health, start: Moment) -> bool {
     let last = health.evidence().last_response();
-    health.state() == HealthState::Well && last.is_some_and(|last| start.since(last) <= LATELY)
+    health.state() == HealthState::Healthy && last.is_some_and(|last| start.since(last) <= LATELY)
 }
 
 /// Whether nothing has come yet since the last probe, of this request or another.
@@ -181,8 +182,8 @@ fn report(upstream: &Arc<Upstream>, groups: &Groups, start: Moment) -> UpstreamR
     let evidence = health.evidence();
     let last_error = evidence.last_error();
     let state = match health.state() {
-        HealthState::Well if evidence.last_response().is_none() => "unknown",
-        HealthState::Well => "well",
+        HealthState::Healthy if evidence.last_response().is_none() => "unknown",
+        HealthState::Healthy => "healthy",
         HealthState::Suspect => "suspect",
         HealthState::Down => "down",
     };

@@ -14,51 +14,51 @@ use crate::config::settings::TABLE;
 const DATE: &str = "2026-11-23";
 
 const DESCRIPTION: &str = "\
-dotgate takes plain DNS over UDP and TCP from the clients near it and forwards every query over DNS over TLS. An upstream \
-that cannot be authenticated gets no query: it fails instead, with the reason as Extended DNS Error. Without a command \
-it serves until a signal ends it.";
+dotgate accepts plain DNS over UDP and TCP from local clients and forwards every query over DNS over TLS. If an upstream \
+cannot be authenticated, no query is sent to it: the query fails, and the response contains the reason as Extended DNS \
+Error. Without a command, dotgate serves until it receives a signal.";
 
 const SIGNALS: &[(&str, &str)] = &[
     (
         "SIGTERM, SIGINT",
-        "Serve until no packet came for two seconds, at most `DOTGATE_SERVER_DRAIN_MAX`; answer what is in flight; \
-         exit. A second one ends it at once.",
+        "Serve until no packet has arrived for two seconds, at most `DOTGATE_SERVER_DRAIN_MAX`; answer the queries in \
+         flight; exit. A second signal exits immediately.",
     ),
     (
         "SIGHUP",
-        "Read the configuration anew, and go over to it without closing a socket; one with a problem is refused as a \
-         whole. What it does not change says so in the log.",
+        "Reload the configuration without closing a socket. A configuration with an error is rejected as a whole. \
+         Changes that need a restart are logged.",
     ),
 ];
 
 const STATUS: &[(&str, &str)] = &[
     (
         "0",
-        "What was asked for is done; `query`: NOERROR, NXDOMAIN, or an answer of dotgate's own.",
+        "Success; `query`: NOERROR, NXDOMAIN, or a response that dotgate generates itself.",
     ),
     (
         "1",
-        "Serving could not begin or was cut short; `healthcheck`: not ready; `query`: another response code, or no \
-         response; `cache`, `replace`: not done.",
+        "The server could not start, or its shutdown was interrupted; `healthcheck`: not ready; `query`: another \
+         response code, or no response; `cache`, `replace`: failed.",
     ),
     (
         "2",
-        "The configuration or the command line is wrong; nothing was started.",
+        "The configuration or the command line is invalid; nothing was started.",
     ),
 ];
 
 const FILES: &[(&str, &str)] = &[
     (
         "/etc/dotgate/dotgate.toml",
-        "Settings, where neither `DOTGATE_CONFIG_FILE` nor `--config` names another file.",
+        "Settings, if neither `DOTGATE_CONFIG_FILE` nor `--config` names a file.",
     ),
     (
         "/run/dotgate/take-over.sock",
-        "Where the systemd unit has one process take over from the other.",
+        "Socket of the systemd unit over which a new process takes over from the running one.",
     ),
     (
         "/run/dotgate/admin.sock",
-        "Where commands ask the running instance under the systemd unit, without a token for root.",
+        "Admin socket of the systemd unit. Root needs no token there.",
     ),
 ];
 
@@ -68,15 +68,15 @@ const EXAMPLES: &[(&str, &str)] = &[
         "HOST=127.0.0.1 PORT=5300 DNS_HOST=9.9.9.9#dns.quad9.net DNS_PORT=853 dotgate",
     ),
     (
-        "See what is set, and from where:",
+        "Show every setting and its source:",
         "dotgate check --config /etc/dotgate/dotgate.toml",
     ),
     (
-        "Follow one question through TLS:",
+        "Show every step of a query:",
         "dotgate query example.org AAAA",
     ),
     (
-        "Try a resolver without any configuration, and get its pin:",
+        "Test a resolver without any configuration, and print its pin:",
         "dotgate query example.org --upstream '1.1.1.1#one.one.one.one'",
     ),
 ];
@@ -110,7 +110,7 @@ pub(super) fn page() -> String {
     page.section("ENVIRONMENT");
     page.text(
         "Every setting is a variable or a key of the TOML file that `DOTGATE_CONFIG_FILE` or `--config` names; the \
-         variable wins. The first four are required.",
+         variable takes precedence. The first four are required.",
     );
     for &subject in TABLE {
         page.setting(subject);

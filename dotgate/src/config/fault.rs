@@ -135,7 +135,7 @@ pub enum Fault {
         item: String,
     },
     /// Not `sha256/` and the base64 of 32 octets.
-    #[error("{} is not sha256/ and 32 octets in base64", Shown(.item))]
+    #[error("{} is not sha256/ and 32 bytes in base64", Shown(.item))]
     NotAPin {
         /// The pin as written.
         item: String,

@@ -585,7 +585,7 @@ FILE:3: [[upstream]] port = 0: 0 is not a port from 1 to 65535
   expected: a whole number from 1 to 65535
   example: port = 853
 
-FILE:9: [[upstream]] pins = \"sha256/AAAA\": sha256/AAAA is not sha256/ and 32 octets in base64
+FILE:9: [[upstream]] pins = \"sha256/AAAA\": sha256/AAAA is not sha256/ and 32 bytes in base64
   expected: at most 8 of sha256/BASE64, the digest of a SubjectPublicKeyInfo
   example: pins = [\"sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\"]
 

@@ -79,7 +79,7 @@ fn log_event(forwarder: &mut Forwarder, worker: usize, event: &Event) {
             say!(UPSTREAM_RECOVERED, upstream = label(upstream));
             log_preferred(forwarder);
         }
-        Event::AlpnRefused { upstream } => say!(ALPN_REJECTED, upstream = label(upstream)),
+        Event::AlpnRejected { upstream } => say!(ALPN_REJECTED, upstream = label(upstream)),
         Event::HarmfulQuestion { upstream } => say!(HARMFUL_QUERY, upstream = label(upstream)),
         Event::FewAnswers { upstream, answers } => {
             say!(
@@ -218,7 +218,7 @@ fn hint_for(failure: Failure) -> Option<&'static str> {
                 Some("tell the provider; `dotgate query` shows the certificate")
             }
             TlsFault::Alert(_)
-            | TlsFault::AlpnRefused
+            | TlsFault::AlpnRejected
             | TlsFault::Closed
             | TlsFault::Protocol
             | TlsFault::TimedOut => Some("check that this port speaks DNS over TLS"),

@@ -16,7 +16,7 @@ use crate::config::{self, Environment, Loaded, Problems};
 use crate::control::{self, End, Listening};
 use crate::log;
 use crate::query::{Asked, Transport, ask, write_response};
-use crate::reload::InForce;
+use crate::reload::ActiveConfig;
 use crate::serve::{Forwarder, StartError};
 use crate::service::Service;
 use crate::tls::{Roots, RootsError};
@@ -101,7 +101,7 @@ pub fn run(once: bool, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u
             Admin::default(),
             None,
             Service::default(),
-            InForce::made(loaded),
+            ActiveConfig::made(loaded),
         )?
     };
     log::flush();

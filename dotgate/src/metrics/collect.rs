@@ -16,7 +16,7 @@ use crate::reload;
 
 /// The states of an upstream by their words in metrics.
 const STATES: [(&str, HealthState); 3] = [
-    ("well", HealthState::Well),
+    ("healthy", HealthState::Healthy),
     ("suspect", HealthState::Suspect),
     ("down", HealthState::Down),
 ];
@@ -134,11 +134,11 @@ impl Reading<'_> {
             OfProcess::UdpDrops => whole(self.udp_drops),
             OfProcess::LogDrops => whole(Some(self.log_lines_dropped)),
             OfProcess::ConfigReloads => {
-                page.sample(&["ok"], self.reloads.taken);
-                page.sample(&["refused"], self.reloads.refused);
+                page.sample(&["ok"], self.reloads.applied);
+                page.sample(&["rejected"], self.reloads.rejected);
             }
             OfProcess::ConfigReloadOk => {
-                let is_ok = matches!(self.reloads.last, reload::Outcome::Taken { .. });
+                let is_ok = matches!(self.reloads.last, reload::Outcome::Applied { .. });
                 whole(Some(u64::from(is_ok)));
             }
             OfProcess::ConfigReloadTime => {

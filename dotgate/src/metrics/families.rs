@@ -23,7 +23,7 @@ const ENDING: Label = closed("reason", Ending::VALUES);
 const STATE: Label = closed(
     "state",
     &[
-        ("well", " It responds, or has not been queried yet."),
+        ("healthy", " It responds, or has not been queried yet."),
         (
             "suspect",
             " A session to it is unresponsive, and no response has arrived since.",
@@ -39,7 +39,7 @@ const RELOAD: Label = closed(
     &[
         ("ok", " The new configuration is active."),
         (
-            "refused",
+            "rejected",
             " The new configuration was rejected; the current one stays active.",
         ),
     ],
@@ -129,7 +129,7 @@ families! {
         "Close to DOTGATE_TCP_CONNECTIONS_MAX: new connections will soon be rejected.";
     StreamsClosed = Counter "dotgate_streams_closed" [STREAM_END]
         "Client TCP connections closed by dotgate, by reason.",
-        "unread, half_message, framing and malformed: faulty clients. displaced and memory: the limits are reached.";
+        "unread, incomplete_query, framing and malformed: faulty clients. displaced and memory: the limits are reached.";
     ClientMemory = Gauge "dotgate_client_memory_bytes" []
         "Memory used for clients: TCP connections including data buffered in dotgate and in the kernel, and queries in flight.",
         "Above half of dotgate_client_memory_max_bytes, each client is limited to its share. At the limit, connections are closed.";
@@ -160,7 +160,7 @@ families! {
         "Load on the upstreams. Kinds other than first are extra traffic.";
     Races = Counter "dotgate_upstream_races" [UPSTREAM, WINNER]
         "Responses received while two attempts for one question were running, by the attempt that was answered.",
-        "Whether second attempts help: `beside` wins where the first attempt was stuck.";
+        "Whether second attempts help: `hedge` wins where the first attempt was stuck.";
     UpstreamResponses = Counter "dotgate_upstream_responses" [UPSTREAM, RCODE]
         "Valid responses from an upstream.",
         "An upstream that returns SERVFAIL or REFUSED more often than the others.";
@@ -280,9 +280,9 @@ pub(super) fn alone(count: Count) -> Option<Metric> {
         | Count::QueriesLocal
         | Count::QueriesRepeated
         | Count::Answered
-        | Count::AnsweredKept
+        | Count::AnsweredFromCache
         | Count::Failed => return None, // Queries
-        Count::Attempts | Count::AttemptsBeside | Count::AttemptsAgain | Count::Probes => {
+        Count::Attempts | Count::AttemptsHedge | Count::AttemptsRetry | Count::Probes => {
             return None; // Attempts
         }
         Count::SessionsLost | Count::SessionsEndedIdle => return None, // SessionsClosed
@@ -304,7 +304,7 @@ pub(super) fn alone(count: Count) -> Option<Metric> {
         }
         Count::Prefetches => "Upstream load caused by refreshing popular responses.",
         Count::QueriesFollowing => "How often workers share one upstream query.",
-        Count::LettersDropped => "A worker is too busy to receive the responses of other workers.",
+        Count::MailboxMessagesDropped => "A worker is too busy to take the messages of others.",
         Count::SessionsStarted => {
             "Far above dotgate_sessions_opened_total: an upstream cannot be reached."
         }
@@ -317,7 +317,7 @@ pub(super) fn alone(count: Count) -> Option<Metric> {
             "A query makes an upstream close the connection. Other queries are not affected."
         }
         Count::ResponsesLate => "An upstream responds after its queries have timed out.",
-        Count::ResponsesStray => {
+        Count::ResponsesOffChain => {
             "An upstream adds unrelated records. They are not used for other questions."
         }
         Count::ClientsGone => "TCP clients disconnect before they get their responses.",
@@ -325,7 +325,7 @@ pub(super) fn alone(count: Count) -> Option<Metric> {
         Count::DatagramsUnsent => {
             "Responses lost locally: full socket buffers, or no route to the client."
         }
-        Count::DatagramsShortened => {
+        Count::DatagramsTruncated => {
             "Clients behind links whose MTU is too small for `DOTGATE_SERVER_UDP_RESPONSE_MAX`. They retry over TCP."
         }
         Count::EventsDropped => "Events occur faster than they can be logged.",

@@ -171,7 +171,7 @@ impl Target<'_> {
                         fell_back,
                     });
                 }
-                Err(SessionFailure::Tls(failure)) if offer.alpn && failure.is_alpn_refused() => {
+                Err(SessionFailure::Tls(failure)) if offer.alpn && failure.is_alpn_rejected() => {
                     offer.alpn = false;
                 }
                 Err(failure)

@@ -1,4 +1,4 @@
-//! What came of reading the configuration anew, for metrics and the status.
+//! What came of reloading the configuration, for metrics and the status.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -7,13 +7,13 @@ use rustls::pki_types::UnixTime;
 /// What came of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Outcome {
-    /// The new configuration is in force, but for these settings, which need a restart.
-    Taken {
+    /// The new configuration is active, except for these settings, which need a restart.
+    Applied {
         /// Their names.
         waiting: Vec<String>,
     },
-    /// The one before is still in force.
-    Refused {
+    /// The current configuration stays active.
+    Rejected {
         /// Why.
         problem: String,
     },
@@ -22,11 +22,11 @@ pub enum Outcome {
 /// What is known at one moment.
 #[derive(Clone, Debug)]
 pub struct Reloads {
-    /// How often a configuration was taken since the start.
-    pub taken: u64,
-    /// How often one was refused.
-    pub refused: u64,
-    /// What came last; that of the start counts as taken.
+    /// How often a configuration was applied since the start.
+    pub applied: u64,
+    /// How often one was rejected.
+    pub rejected: u64,
+    /// What came last; that of the start counts as applied.
     pub last: Outcome,
     /// When that was.
     pub last_at: UnixTime,
@@ -39,9 +39,9 @@ pub struct Record(Mutex<Reloads>);
 impl Default for Record {
     fn default() -> Record {
         Record(Mutex::new(Reloads {
-            taken: 0,
-            refused: 0,
-            last: Outcome::Taken {
+            applied: 0,
+            rejected: 0,
+            last: Outcome::Applied {
                 waiting: Vec::new(),
             },
             last_at: UnixTime::now(),
@@ -54,8 +54,8 @@ impl Record {
     pub(super) fn note(&self, outcome: Outcome) {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match outcome {
-            Outcome::Taken { .. } => held.taken += 1,
-            Outcome::Refused { .. } => held.refused += 1,
+            Outcome::Applied { .. } => held.applied += 1,
+            Outcome::Rejected { .. } => held.rejected += 1,
         }
         held.last = outcome;
         held.last_at = UnixTime::now();

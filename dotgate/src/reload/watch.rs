@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How often it is looked.
-pub const EVERY: Duration = Duration::from_secs(2);
+pub const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Content beyond this does not count, in bytes: no longer file is read.
 const LONGEST: u64 = crate::local::FILE_MAX;

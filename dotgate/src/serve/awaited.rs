@@ -39,7 +39,7 @@ impl Awaited {
 
 impl Forwarder {
     /// Logs which listening addresses are not there yet.
-    pub(super) fn tell_awaited(&self) {
+    pub(super) fn log_awaited(&self) {
         for awaited in &self.awaited {
             say!(
                 ADDRESS_AWAITED,

@@ -9,14 +9,14 @@ use dotgate_core::{Counters, Moment};
 use dotgate_net::UdpSocket;
 use mio::Waker;
 
-use crate::worker::{Order, Postbox, Pulse, Worker};
+use crate::worker::{Heartbeat, Mailbox, Order, Worker};
 
 /// A worker that is made and not yet started.
 pub(super) struct Made {
     pub(super) worker: Worker,
     pub(super) orders: Sender<Order>,
-    pub(super) postbox: Postbox,
-    pub(super) pulse: Arc<Pulse>,
+    pub(super) mailbox: Mailbox,
+    pub(super) pulse: Arc<Heartbeat>,
     pub(super) counters: Arc<Counters>,
     pub(super) udp: Vec<Weak<UdpSocket>>,
 }
@@ -25,17 +25,17 @@ pub(super) struct Made {
 ///
 /// # Errors
 /// The system's, if it gives no thread.
-pub(super) fn set_to_work(made: Vec<Made>) -> io::Result<Vec<RunningWorker>> {
-    let postboxes: Vec<Postbox> = made.iter().map(|made| made.postbox.clone()).collect();
+pub(super) fn spawn_all(made: Vec<Made>) -> io::Result<Vec<RunningWorker>> {
+    let mailboxes: Vec<Mailbox> = made.iter().map(|made| made.mailbox.clone()).collect();
     let start = |(number, mut made): (usize, Made)| {
-        made.worker.meet(postboxes.clone());
+        made.worker.meet(mailboxes.clone());
         let thread = thread::Builder::new()
             .name(format!("worker-{number}"))
             .spawn(move || made.worker.run())?;
         Ok(RunningWorker {
             thread,
             orders: made.orders,
-            waker: made.postbox.waker,
+            waker: made.mailbox.waker,
             pulse: made.pulse,
             counters: made.counters,
             udp: Mutex::new(made.udp),
@@ -50,7 +50,7 @@ pub struct RunningWorker {
     thread: JoinHandle<()>,
     orders: Sender<Order>,
     waker: Arc<Waker>,
-    pulse: Arc<Pulse>,
+    pulse: Arc<Heartbeat>,
     counters: Arc<Counters>,
     /// Weak, so that the sockets of a worker that ended take no datagrams from the others.
     udp: Mutex<Vec<Weak<UdpSocket>>>,

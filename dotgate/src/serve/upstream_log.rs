@@ -46,7 +46,7 @@ impl Forwarder {
         let upstreams = self.upstreams();
         let preferred = upstreams
             .iter()
-            .find(|upstream| upstream.health().state() == HealthState::Well)
+            .find(|upstream| upstream.health().state() == HealthState::Healthy)
             .map(|upstream| upstream.label().to_owned());
         let before = std::mem::replace(&mut self.upstream_log.preferred, preferred.clone());
         (preferred != before).then_some((preferred, before))

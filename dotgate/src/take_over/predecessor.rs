@@ -153,7 +153,7 @@ impl Predecessor {
     ///
     /// # Errors
     /// [`TakeOverError::Neighbour`].
-    pub fn refuse_neighbour(
+    pub fn check_addresses(
         &self,
         inherited: &Inherited,
         addresses: &[SocketAddr],

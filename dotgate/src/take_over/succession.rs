@@ -41,7 +41,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 
 /// The Unix socket for the next process, which nobody is heard on yet.
 #[derive(Debug)]
-pub struct Succession {
+pub struct Handover {
     listener: StdListener,
     file: SocketFile,
 }
@@ -90,13 +90,13 @@ impl Drop for SocketFile {
     }
 }
 
-impl Succession {
+impl Handover {
     /// Listens at `path`, or takes the listener of the process before this one, whose own it remains until
-    /// [`Succession::serve`]. A socket of this user that a process which was killed left there is removed.
+    /// [`Handover::serve`]. A socket of this user that a process which was killed left there is removed.
     ///
     /// # Errors
     /// [`TakeOverError::Listen`].
-    pub fn bind(path: &Path, inherited: &mut Inherited) -> Result<Succession, TakeOverError> {
+    pub fn bind(path: &Path, inherited: &mut Inherited) -> Result<Handover, TakeOverError> {
         let inherited = inherited.take(Role::TakeOver).pop();
         let is_own = inherited.is_none();
         let listener = inherited.map_or_else(|| bind(path), |it| Ok(StdListener::from(it)));
@@ -110,7 +110,7 @@ impl Succession {
             path: path.to_owned(),
             is_own,
         };
-        Ok(Succession { listener, file })
+        Ok(Handover { listener, file })
     }
 
     /// Hands `legacy` to whoever replaces this process, from now on. Call it inside a runtime.
@@ -118,7 +118,7 @@ impl Succession {
     /// # Errors
     /// The system's: the runtime cannot watch the socket.
     pub fn serve(self, legacy: Legacy) -> io::Result<Successors> {
-        let Succession { listener, mut file } = self;
+        let Handover { listener, mut file } = self;
         let listener = UnixListener::from_std(listener)?;
         file.is_own = true;
         let (told, serving) = mpsc::channel(1);

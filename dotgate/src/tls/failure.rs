@@ -57,7 +57,7 @@ pub enum TlsFailure {
     /// The upstream showed no certificate.
     NoCertificate,
     /// The upstream answered with the alert no_application_protocol (RFC 7301 section 3.2).
-    AlpnRefused,
+    AlpnRejected,
     /// The upstream sent another fatal alert.
     Alert(AlertDescription),
     /// The upstream has no protocol version, cipher suite or extension in common with dotgate.
@@ -80,7 +80,7 @@ impl TlsFailure {
         match error {
             Error::InvalidCertificate(error) => Self::from_certificate(error),
             Error::NoCertificatesPresented => Self::NoCertificate,
-            Error::AlertReceived(AlertDescription::NoApplicationProtocol) => Self::AlpnRefused,
+            Error::AlertReceived(AlertDescription::NoApplicationProtocol) => Self::AlpnRejected,
             Error::AlertReceived(alert) => Self::Alert(alert),
             Error::PeerIncompatible(reason) => Self::NothingInCommon(reason),
             Error::InvalidMessage(
@@ -143,8 +143,8 @@ impl TlsFailure {
 
     /// Returns whether the upstream refused the application protocol, so that a connection without ALPN
     /// may be tried.
-    pub const fn is_alpn_refused(&self) -> bool {
-        matches!(self, Self::AlpnRefused)
+    pub const fn is_alpn_rejected(&self) -> bool {
+        matches!(self, Self::AlpnRejected)
     }
 
     /// Returns the failure's name in metrics and log fields: one of a closed set, in snake case.
@@ -161,7 +161,7 @@ impl TlsFailure {
             Self::CertificateUnreadable => "certificate_unreadable",
             Self::CertificateRejected(_) => "certificate_rejected",
             Self::NoCertificate => "no_certificate",
-            Self::AlpnRefused => "alpn_refused",
+            Self::AlpnRejected => "alpn_rejected",
             Self::Alert(_) => "alert",
             Self::NothingInCommon(_) => "nothing_in_common",
             Self::NotTls => "not_tls",
@@ -185,7 +185,7 @@ impl TlsFailure {
             | Self::CertificateUnreadable
             | Self::CertificateRejected(_)
             | Self::NoCertificate => TlsFault::CertificateBad,
-            Self::AlpnRefused => TlsFault::AlpnRefused,
+            Self::AlpnRejected => TlsFault::AlpnRejected,
             Self::Alert(alert) => TlsFault::Alert(Alert::of((*alert).into())),
             Self::NothingInCommon(_) | Self::NotTls | Self::Protocol(_) => TlsFault::Protocol,
             Self::ClosedInHandshake | Self::Reset | Self::Io(_) => TlsFault::Closed,
@@ -254,7 +254,7 @@ impl fmt::Display for TlsFailure {
             Self::CertificateUnreadable => out.write_str("certificate cannot be parsed"),
             Self::CertificateRejected(error) => write!(out, "certificate rejected: {error}"),
             Self::NoCertificate => out.write_str("the upstream showed no certificate"),
-            Self::AlpnRefused => out.write_str(
+            Self::AlpnRejected => out.write_str(
                 "no common protocol (ALPN): the upstream does not take the protocol name \"dot\"",
             ),
             Self::Alert(alert) => {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use dotgate_core::{Counters, Letter, Settings, Shared};
 use dotgate_net::UdpSocket;
 
-use super::Pulse;
+use super::Heartbeat;
 use crate::upstreams::Upstreams;
 
 /// What the control thread asks of a worker.
@@ -133,7 +133,7 @@ pub struct Parts {
     /// Its own counters.
     pub counters: Arc<Counters>,
     /// Where it shows that it turns.
-    pub pulse: Arc<Pulse>,
+    pub pulse: Arc<Heartbeat>,
     /// Its UDP sockets.
     pub udp: Vec<Arc<UdpSocket>>,
     /// Its TCP listeners.

@@ -9,7 +9,7 @@ use super::plain::Hands;
 use super::post::Post;
 use super::sessions::{Opening, Sessions};
 use super::streams::Streams;
-use super::{Outlet, Report};
+use super::{Report, ReportSender};
 
 /// A worker but for its engine.
 pub(super) struct WorkerIo<'w> {
@@ -21,7 +21,7 @@ pub(super) struct WorkerIo<'w> {
     /// Owners that may have more to read than their share of a turn.
     pub(super) again: &'w mut Vec<Owner>,
     pub(super) post: &'w mut Post,
-    pub(super) outlet: &'w Outlet,
+    pub(super) outlet: &'w ReportSender,
 }
 
 impl Io for WorkerIo<'_> {

@@ -13,7 +13,7 @@ pub const LETTERS: usize = 4_096;
 
 /// The way to one worker.
 #[derive(Clone, Debug)]
-pub struct Postbox {
+pub struct Mailbox {
     /// Its mailbox.
     pub letters: SyncSender<Letter>,
     /// Wakes it.
@@ -23,16 +23,16 @@ pub struct Postbox {
 /// The way to all workers.
 #[derive(Debug, Default)]
 pub(super) struct Post {
-    postboxes: Vec<Postbox>,
+    mailboxes: Vec<Mailbox>,
     /// Who is to be woken, while letters are sent.
     has_mail: Vec<bool>,
 }
 
 impl Post {
-    pub(super) fn new(postboxes: Vec<Postbox>) -> Post {
-        let has_mail = vec![false; postboxes.len()];
+    pub(super) fn new(mailboxes: Vec<Mailbox>) -> Post {
+        let has_mail = vec![false; mailboxes.len()];
         Post {
-            postboxes,
+            mailboxes,
             has_mail,
         }
     }
@@ -40,17 +40,17 @@ impl Post {
     /// Sends what the engine has written.
     pub(super) fn send(&mut self, engine: &mut Engine) {
         while let Some((to, letter)) = engine.poll_letter() {
-            let postbox = self.postboxes.get(to);
-            let is_sent = postbox.is_some_and(|postbox| postbox.letters.try_send(letter).is_ok());
+            let mailbox = self.mailboxes.get(to);
+            let is_sent = mailbox.is_some_and(|mailbox| mailbox.letters.try_send(letter).is_ok());
             match self.has_mail.get_mut(to) {
                 Some(has_mail) if is_sent => *has_mail = true,
-                _ => engine.counters().add(Count::LettersDropped),
+                _ => engine.counters().add(Count::MailboxMessagesDropped),
             }
         }
-        for (postbox, has_mail) in self.postboxes.iter().zip(&mut self.has_mail) {
+        for (mailbox, has_mail) in self.mailboxes.iter().zip(&mut self.has_mail) {
             if std::mem::take(has_mail) {
                 // The waker fails only with its poll loop, and then the worker has ended.
-                drop(postbox.waker.wake());
+                drop(mailbox.waker.wake());
             }
         }
     }

@@ -7,9 +7,9 @@ use dotgate_core::Moment;
 /// A worker's sign of life, on a line of memory of its own.
 #[repr(align(128))]
 #[derive(Debug, Default)]
-pub struct Pulse(AtomicU64);
+pub struct Heartbeat(AtomicU64);
 
-impl Pulse {
+impl Heartbeat {
     /// Notes a turn.
     pub fn beat(&self, now: Moment) {
         self.0.store(now.nanos(), Relaxed);

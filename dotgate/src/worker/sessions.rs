@@ -17,7 +17,7 @@ use super::channel::Channel;
 use super::places::{Owner, Places};
 use super::plain::PlainQueries;
 use super::spare::Spare;
-use super::{Outlet, ROUNDS, Ready, Report, SessionOpened, register};
+use super::{ReportSender, ROUNDS, Ready, Report, SessionOpened, register};
 use crate::tls::TlsFailure;
 use crate::upstreams::{Upstream, Upstreams};
 
@@ -83,7 +83,7 @@ impl Sessions {
         registry: &Registry,
         engine: &mut Engine,
         places: &mut Places,
-        outlet: &Outlet,
+        outlet: &ReportSender,
         now: Moment,
     ) {
         if opening.link == Link::Datagrams {
@@ -187,7 +187,7 @@ impl Sessions {
         ready: Ready,
         engine: &mut Engine,
         buffer: &mut [u8],
-        outlet: &Outlet,
+        outlet: &ReportSender,
         now: Moment,
     ) -> bool {
         let Some(connection) = self.connections.get_mut(key) else {
@@ -234,7 +234,7 @@ impl Sessions {
         &mut self,
         key: SessionKey,
         engine: &mut Engine,
-        outlet: &Outlet,
+        outlet: &ReportSender,
         now: Moment,
     ) {
         let Some(connection) = self
@@ -290,7 +290,7 @@ impl Sessions {
         end: SessionEnd,
         reason: Option<String>,
         engine: &mut Engine,
-        outlet: &Outlet,
+        outlet: &ReportSender,
         now: Moment,
     ) {
         let Some(connection) = self.connections.remove(key) else {
@@ -350,14 +350,14 @@ impl Connection {
         ready: Ready,
         engine: &mut Engine,
         buffer: &mut [u8],
-        outlet: &Outlet,
+        outlet: &ReportSender,
         now: Moment,
     ) -> Result<Outcome, TlsFailure> {
         for _ in 0..ROUNDS {
             let mut take = |plaintext: &[u8]| engine.session_bytes(now, key, plaintext);
             let progress = self.channel.read(&mut self.socket, buffer, &mut take)?;
             if progress.handshake_done_now {
-                self.tell_opened(key, engine, outlet, now);
+                self.log_opened(key, engine, outlet, now);
                 engine.session_opened(now, key);
             }
             if progress.peer_closed.is_some() {
@@ -371,7 +371,13 @@ impl Connection {
         Ok(Outcome::MaybeMore)
     }
 
-    fn tell_opened(&mut self, key: SessionKey, engine: &mut Engine, outlet: &Outlet, now: Moment) {
+    fn log_opened(
+        &mut self,
+        key: SessionKey,
+        engine: &mut Engine,
+        outlet: &ReportSender,
+        now: Moment,
+    ) {
         self.is_authenticated = true;
         self.upstream.note_authenticated(self.address);
         let Some(facts) = self.channel.facts() else {

@@ -48,7 +48,7 @@ fn healthz_tells_which_upstream_answers_and_what_is_wrong_with_the_others() {
     assert_eq!(answers, [false, false, false, true], "{health}");
     assert_eq!(told(2, "last_error"), "tls: certificate authority unknown");
     assert_eq!(told(2, "state"), "down");
-    assert_eq!(told(3, "state"), "well");
+    assert_eq!(told(3, "state"), "healthy");
     assert_eq!(told(3, "sessions"), 1);
     assert!(told(3, "certificate_days_left").as_i64().is_some());
     assert!(told(3, "round_trip_ms").as_f64().is_some());
@@ -85,7 +85,7 @@ fn healthz_fails_when_no_upstream_answers_and_readyz_says_degraded_until_one_doe
         .unwrap();
     assert_eq!(output.status.code(), Some(0), "with no other setting");
     assert!(
-        said.starts_with("degraded: no upstream is well: "),
+        said.starts_with("degraded: no upstream is healthy: "),
         "{said}"
     );
     upstream.listen();

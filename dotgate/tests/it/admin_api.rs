@@ -242,7 +242,7 @@ fn the_cache_is_shown_to_those_with_the_token_alone() {
     let (status, said) = world.cache(&["show", "Kept.Test"]);
     assert_eq!(status, Some(0), "{said}");
     assert!(
-        said.starts_with("Kept.Test. A: NOERROR, an answer, stored "),
+        said.starts_with("Kept.Test. A: NOERROR, a response, stored "),
         "{said}"
     );
     let (status, said) = world.program.run(&["cache", "show", "kept.test"]);

@@ -224,7 +224,7 @@ fn slow_answers_of_two_workers_reach_their_own_clients() {
         }
     }
     let [attempts, again, beside] =
-        world.counts([Count::Attempts, Count::AttemptsAgain, Count::AttemptsBeside]);
+        world.counts([Count::Attempts, Count::AttemptsRetry, Count::AttemptsHedge]);
     assert_eq!(attempts - again - beside, 3_200);
     let record = world.upstreams[0].record();
     let of_worker = |number| {

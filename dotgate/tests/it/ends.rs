@@ -32,8 +32,8 @@ fn twenty_in_flight_survive(end: End, client: fn(&World) -> Client) {
     assert_all_right(&client.receive_all(), IN_FLIGHT);
     let counted = world.counts([
         Count::Attempts,
-        Count::AttemptsAgain,
-        Count::AttemptsBeside,
+        Count::AttemptsRetry,
+        Count::AttemptsHedge,
         Count::SessionsStarted,
         Count::SessionsOpened,
         Count::SessionsLost,
@@ -95,7 +95,7 @@ fn with_a_second_upstream_the_queries_in_flight_go_there() {
     assert_all_right(&client.receive_all(), IN_FLIGHT);
     assert_eq!(world.upstreams[0].queries(), 1 + IN_FLIGHT);
     assert_eq!(world.upstreams[1].queries(), IN_FLIGHT);
-    assert_eq!(world.counts([Count::AttemptsAgain, Count::Failed]), [20, 0]);
+    assert_eq!(world.counts([Count::AttemptsRetry, Count::Failed]), [20, 0]);
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn after_keepalive_zero_the_session_drains_and_the_next_query_goes_to_a_new_one(
     let connections: Vec<u64> = record.queries.iter().map(|(number, _)| *number).collect();
     assert_eq!(connections, [1, 1, 1, 1, 1, 1, 1, 2]);
     assert_eq!(
-        world.counts([Count::AttemptsAgain, Count::AttemptsBeside]),
+        world.counts([Count::AttemptsRetry, Count::AttemptsHedge]),
         [0, 0]
     );
     assert_eq!(
@@ -138,7 +138,7 @@ fn no_query_is_lost_in_the_race_with(end: End) {
         client.ask(&format!("race-{number}.test")).assert_right();
     }
     let [attempts, again, beside] =
-        world.counts([Count::Attempts, Count::AttemptsAgain, Count::AttemptsBeside]);
+        world.counts([Count::Attempts, Count::AttemptsRetry, Count::AttemptsHedge]);
     assert_eq!((attempts - again, beside), (QUERIES, 0));
     assert_eq!(
         world.upstreams[0].connections(),

@@ -61,7 +61,10 @@ fn an_answer_moves_every_stage_and_a_resumed_handshake_is_told_from_a_full_one()
         ),
         ("dotgate_session_reuses_total{upstream=\"0\"}", 1.0),
         ("dotgate_upstream_up{upstream=\"0\"}", 1.0),
-        ("dotgate_upstream_state{upstream=\"0\",state=\"well\"}", 1.0),
+        (
+            "dotgate_upstream_state{upstream=\"0\",state=\"healthy\"}",
+            1.0,
+        ),
         ("dotgate_workers", 1.0),
     ] {
         assert_eq!(world.metric(series), Some(value), "{series}");
@@ -180,7 +183,7 @@ fn a_frozen_upstream_loses_the_race_and_its_session() {
             world.metric(&format!(
                 "{series},{}}}",
                 if kind == "races" {
-                    "winner=\"beside\""
+                    "winner=\"hedge\""
                 } else {
                     "kind=\"isolation\""
                 }
@@ -191,11 +194,11 @@ fn a_frozen_upstream_loses_the_race_and_its_session() {
     assert!(sum("races") >= 1.0);
     assert!(sum("attempts") >= 1.0);
     world.wait_for_metric(
-        "dotgate_sessions_closed_total{upstream=\"0\",reason=\"silent\"}",
+        "dotgate_sessions_closed_total{upstream=\"0\",reason=\"unresponsive\"}",
         1.0,
     );
     world.wait_for_metric(
-        "dotgate_upstream_errors_total{upstream=\"0\",reason=\"upstream_silent\"}",
+        "dotgate_upstream_errors_total{upstream=\"0\",reason=\"upstream_timeout\"}",
         1.0,
     );
     assert!(world.metric("dotgate_sessions_unresponsive_total") >= Some(1.0));

@@ -94,7 +94,7 @@ fn a_flood_of_wrong_messages_ends_the_session_and_the_question_is_asked_again() 
         [100, 1]
     );
     assert_eq!(
-        world.counts([Count::AttemptsAgain, Count::SessionsOpened]),
+        world.counts([Count::AttemptsRetry, Count::SessionsOpened]),
         [1, 2]
     );
 }

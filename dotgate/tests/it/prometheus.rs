@@ -28,7 +28,7 @@ const STILL: [&str; 10] = [
     "dotgate_cache_evictions_total",
     "dotgate_udp_receive_drops_total",
     "dotgate_datagrams_unsent_total",
-    "dotgate_letters_dropped_total",
+    "dotgate_mailbox_messages_dropped_total",
     "dotgate_log_lines_dropped_total",
     "dotgate_events_dropped_total",
     "dotgate_panics_total",
@@ -52,7 +52,7 @@ const SILENT: [&str; 10] = [
 /// What a frozen upstream is seen by, in the words of the log and in those of metrics: first its sessions fall silent,
 /// then new ones do not open.
 const FROZEN: [(&str, &str); 2] = [
-    ("upstream: no response", "upstream_silent"),
+    ("upstream: no response", "upstream_timeout"),
     ("tls: handshake timed out", "tls_timed_out"),
 ];
 
@@ -258,7 +258,7 @@ fn healthz_metrics_and_the_log_each_tell_the_frozen_the_refusing_and_the_well_up
     let told = &health["upstreams"][2];
     assert_eq!(
         (&told["upstream"], &told["answers"], &told["state"]),
-        (&json!(well), &json!(true), &json!("well"))
+        (&json!(well), &json!(true), &json!("healthy"))
     );
     assert!(page.contains(&format!("dotgate_upstream_up{{upstream=\"{well}\"}} 1\n")));
     load.finish();

@@ -176,11 +176,11 @@ fn a_broken_file_is_refused_whole_with_its_line_and_the_one_before_goes_on_until
     program.udp().ask("a.test").assert_right();
     assert_eq!(house.queries(), [1, 0]);
     let status = configuration(&program);
-    assert_eq!(status["last"], "refused");
+    assert_eq!(status["last"], "rejected");
     assert!(status["problem"].as_str().unwrap().contains("conf:12"));
     let metrics = get(program.admin(), "/metrics").body;
     for series in [
-        "dotgate_config_reloads_total{result=\"refused\"} 1",
+        "dotgate_config_reloads_total{result=\"rejected\"} 1",
         "dotgate_config_last_reload_success 0",
     ] {
         assert!(metrics.contains(series), "{series}");
@@ -216,7 +216,7 @@ fn the_swap_of_a_symbolic_link_as_of_a_config_map_is_seen_and_a_broken_file_is_t
     program.wait_for_line(TAKEN);
     program.udp().ask("a.test").assert_right();
     assert_eq!(house.queries(), [0, 1]);
-    assert_eq!(configuration(&program)["refused"], 1);
+    assert_eq!(configuration(&program)["rejected"], 1);
 }
 
 #[test]
@@ -308,7 +308,7 @@ fn a_file_named_anew_is_watched_also_while_it_is_no_good_and_read_once() {
     program.wait_for_line("holds no certificate");
     let status = configuration(&program);
     assert_eq!(
-        (&status["reloads"], &status["refused"]),
+        (&status["reloads"], &status["rejected"]),
         (&1.into(), &2.into())
     );
 }

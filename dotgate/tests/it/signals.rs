@@ -29,7 +29,7 @@ fn usr1_logs_the_status_and_nothing_ends() {
         assert!(line.contains(field), "{field}: {line}");
     }
     let line = program.wait_for_line("status of an upstream");
-    for field in [&*upstream.written(), "state=\"well\"", "sessions=1"] {
+    for field in [&*upstream.written(), "state=\"healthy\"", "sessions=1"] {
         assert!(line.contains(field), "{field}: {line}");
     }
     program.udp().ask("after.test").assert_right();

@@ -28,7 +28,7 @@ fn a_connection_that_swallows_everything_is_replaced_and_its_queries_are_answere
     client.send_all(names(20));
     assert_all_right(&client.receive_all(), 20);
     assert_eq!(
-        world.counts([Count::Attempts, Count::AttemptsAgain]),
+        world.counts([Count::Attempts, Count::AttemptsRetry]),
         [41, 20]
     );
     assert_eq!(world.count(Count::SessionsUnresponsive), 1);
@@ -46,7 +46,7 @@ fn a_lone_query_on_a_connection_that_swallows_everything_is_answered_too() {
     world.upstreams[0].freeze_all();
     client.ask("lone.test").assert_right();
     assert_eq!(
-        world.counts([Count::Attempts, Count::AttemptsAgain]),
+        world.counts([Count::Attempts, Count::AttemptsRetry]),
         [3, 1]
     );
     assert!(world.upstreams[0].connections() <= 1 + 1 + 1);
@@ -71,7 +71,7 @@ fn a_name_that_one_upstream_does_not_answer_is_asked_at_the_next_and_disturbs_no
     let load = load.finish();
     assert_all_right(&load, load.len());
     assert_eq!(
-        world.counts([Count::AttemptsBeside, Count::AttemptsAgain]),
+        world.counts([Count::AttemptsHedge, Count::AttemptsRetry]),
         [2, 0]
     );
     assert_eq!(
@@ -122,7 +122,7 @@ fn a_spoiled_stream_is_replaced(how: &[Step]) {
     client.send_all(names(20));
     assert_all_right(&client.receive_all(), 21);
     assert_eq!(
-        world.counts([Count::Attempts, Count::AttemptsAgain]),
+        world.counts([Count::Attempts, Count::AttemptsRetry]),
         [43, 21]
     );
     assert_eq!(

@@ -186,7 +186,7 @@ impl Drop for World {
         let [taken, answered, kept, failed] = self.counts([
             Count::QueriesForwarded,
             Count::Answered,
-            Count::AnsweredKept,
+            Count::AnsweredFromCache,
             Count::Failed,
         ]);
         assert_eq!(

@@ -14,7 +14,7 @@ fn a_name_is_shown_with_all_that_is_held_of_it() {
     lab.pass(6);
     let mut held = lab.cache.held(lab.now, WWW);
     held.sort_by_key(|held| held.rtype);
-    let expected = |rtype, scope, life_left, hits, octets: &[u8]| Held {
+    let expected = |rtype, scope, ttl_left, hits, octets: &[u8]| Held {
         route: RouteId::DEFAULT,
         rtype,
         rclass: 1,
@@ -22,7 +22,7 @@ fn a_name_is_shown_with_all_that_is_held_of_it() {
         dnssec_ok: false,
         checking_disabled: false,
         age: 7,
-        life_left,
+        ttl_left,
         hits,
         is_failure: false,
         octets: octets.to_vec(),

@@ -132,7 +132,7 @@ fn records_outside_the_chain_are_counted_and_relayed_and_take_ad_away() {
     lab.respond(asked.session, &message);
     let told = Message::read(&lab.responses[0]);
     assert_eq!((told.records.len(), told.has(AD)), (2, false));
-    assert_eq!(lab.count(Count::ResponsesStray), 1);
+    assert_eq!(lab.count(Count::ResponsesOffChain), 1);
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn a_chain_in_any_order_keeps_ad() {
     lab.respond(asked.session, &message);
     let told = Message::read(&lab.responses[0]);
     assert_eq!((told.records.len(), told.has(AD)), (3, true));
-    assert_eq!(lab.count(Count::ResponsesStray), 0);
+    assert_eq!(lab.count(Count::ResponsesOffChain), 0);
 }
 
 #[test]

@@ -405,7 +405,7 @@ fn a_response_that_the_system_refuses_goes_out_shorter_and_the_limit_is_remember
         assert_eq!(ask(&mut lab, "192.0.2.7:1000").len(), whole.len());
         lab.engine.clear_datagrams();
     }
-    assert_eq!(lab.count(Count::DatagramsShortened), 2);
+    assert_eq!(lab.count(Count::DatagramsTruncated), 2);
     lab.pass(limits::PATH_LIMIT_FOR);
     assert_eq!(ask(&mut lab, "192.0.2.1:1000").len(), whole.len());
     // A refusal for another reason teaches no limit.

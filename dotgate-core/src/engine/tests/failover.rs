@@ -144,7 +144,7 @@ fn errors_are_asked_elsewhere_and_the_clients_never_see_them() {
         }
     }
     assert_eq!(lab.rcodes(), [0; 30]);
-    let wasted = lab.count(Count::AttemptsAgain);
+    let wasted = lab.count(Count::AttemptsRetry);
     assert_eq!(
         wasted,
         limits::AVOIDABLE_ERRORS as u64 + 1,

@@ -126,7 +126,7 @@ fn what_a_query_costs_the_upstreams_is_counted_with_who_won() {
     let beside = lab.next_asked();
     lab.answer(&beside);
     assert_eq!(upstream(&lab, 1).attempts(AttemptKind::Isolation), 2);
-    assert_eq!(upstream(&lab, 1).races(Winner::Beside), 1);
+    assert_eq!(upstream(&lab, 1).races(Winner::Hedge), 1);
     lab.answer(if beside.message[13] == b'a' {
         &slow_too
     } else {

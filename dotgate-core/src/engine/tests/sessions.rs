@@ -125,7 +125,7 @@ fn one_name_that_is_never_answered_is_asked_beside_and_fails_alone() {
         lab.answer_all();
     }
     assert_eq!(lab.rcodes(), [0; 30]);
-    assert_eq!(lab.count(Count::AttemptsBeside), 1, "after 1.5 s");
+    assert_eq!(lab.count(Count::AttemptsHedge), 1, "after 1.5 s");
     assert_eq!(lab.count(Count::SessionsUnresponsive), 0);
     assert_eq!(lab.count(Count::SessionsStarted), 1);
     lab.answer(&stuck);
@@ -280,12 +280,12 @@ fn alpn_is_given_up_once_it_was_refused_and_counts_as_no_failure() {
     let mut lab = Lab::new(1);
     lab.ask("a.example");
     assert!(lab.openings[0].alpn);
-    lab.fail_open(0, SessionEnd::Tls(TlsFault::AlpnRefused));
+    lab.fail_open(0, SessionEnd::Tls(TlsFault::AlpnRejected));
     assert!(!lab.openings[0].alpn);
     lab.open(0);
     lab.answer_all();
     assert_eq!(lab.rcodes(), [0]);
-    assert_eq!(lab.events, [Event::AlpnRefused { upstream: 0 }]);
+    assert_eq!(lab.events, [Event::AlpnRejected { upstream: 0 }]);
 }
 
 #[test]
@@ -368,7 +368,7 @@ fn both_attempts_on_one_session_end_with_it_and_cost_one_further_attempt() {
             .retain(|asked| asked.message[12..17] != *b"\x05stuc");
         lab.answer_all();
     }
-    assert_eq!(lab.count(Count::AttemptsBeside), 1);
+    assert_eq!(lab.count(Count::AttemptsHedge), 1);
     let attempts = lab.count(Count::Attempts);
     let session = lab.session_of_last_answer();
     lab.close(session);

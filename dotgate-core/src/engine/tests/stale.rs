@@ -32,7 +32,7 @@ fn roomy(cache: CacheSettings) -> Settings {
 }
 
 fn balance(lab: &Lab) -> (u64, u64) {
-    let ended = [Count::Answered, Count::Failed, Count::AnsweredKept];
+    let ended = [Count::Answered, Count::Failed, Count::AnsweredFromCache];
     let ended = ended.into_iter().map(|count| lab.count(count)).sum();
     (lab.count(Count::QueriesForwarded), ended)
 }

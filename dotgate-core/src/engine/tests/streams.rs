@@ -142,7 +142,7 @@ fn a_connection_that_is_closed_has_a_reason() {
     let ends = lab.engine.counters().clients();
     for (end, times) in [
         (StreamEnd::Idle, 1),
-        (StreamEnd::HalfMessage, 1),
+        (StreamEnd::IncompleteQuery, 1),
         (StreamEnd::Finished, 1),
         (StreamEnd::Framing, 1),
         (StreamEnd::Unread, 1),

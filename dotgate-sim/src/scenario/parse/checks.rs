@@ -137,7 +137,7 @@ impl Reader<'_> {
     fn health(&mut self) -> Result<Check, Mistake> {
         let upstream = self.upstream()?;
         let state = self.line.read("well, suspect or down", |word| match word {
-            "well" => Some(HealthState::Well),
+            "healthy" => Some(HealthState::Healthy),
             "suspect" => Some(HealthState::Suspect),
             "down" => Some(HealthState::Down),
             _ => None,

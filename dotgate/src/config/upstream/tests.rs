@@ -255,11 +255,11 @@ fn what_is_no_pin_is_refused_with_the_reason() {
         ),
         (
             "9.9.9.9;pin=sha1/AAAA",
-            "sha1/AAAA is not sha256/ and 32 octets in base64",
+            "sha1/AAAA is not sha256/ and 32 bytes in base64",
         ),
         (
             "9.9.9.9;pin=sha256/AAAA",
-            "sha256/AAAA is not sha256/ and 32 octets in base64",
+            "sha256/AAAA is not sha256/ and 32 bytes in base64",
         ),
         (&nine_pins, "an upstream has 9 pins, the most is 8"),
     ] {

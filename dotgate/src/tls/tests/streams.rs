@@ -80,8 +80,8 @@ fn a_refused_protocol_name_is_told_and_works_without_it() {
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
         let server = server_with(&certificate, &[version], &[b"h2"]);
         let failure = handshake(&upstream, &server, true).err().unwrap();
-        assert_eq!(failure, TlsFailure::AlpnRefused);
-        assert!(failure.is_alpn_refused());
+        assert_eq!(failure, TlsFailure::AlpnRejected);
+        assert!(failure.is_alpn_rejected());
         let pair = handshake(&upstream, &server, false).unwrap();
         assert_eq!(pair.facts().alpn, None);
     }
@@ -368,7 +368,7 @@ fn an_alert_is_told_by_its_name() {
         failure.fault().text(),
         "tls: the upstream sent the alert handshake_failure"
     );
-    assert!(!failure.is_alpn_refused());
+    assert!(!failure.is_alpn_rejected());
 }
 
 #[test]

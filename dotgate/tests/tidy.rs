@@ -9,6 +9,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+#[path = "tidy/words.rs"]
+mod words_used;
+
 /// Lines of a product file, tests not counted.
 const FILE_LINES_MAX: usize = 600;
 /// Lines of a product function, from its signature to its closing brace.

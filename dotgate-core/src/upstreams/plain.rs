@@ -301,7 +301,7 @@ impl Upstreams {
     }
 
     fn stop_asking(&mut self, now: Moment, key: SessionKey, failure: Failure) {
-        if let Some(session) = self.remove_session(key, Ending::Silent) {
+        if let Some(session) = self.remove_session(key, Ending::Unresponsive) {
             self.actions.push_back(Action::CloseSession(key));
             self.plain_lost(now, &session, failure);
         }

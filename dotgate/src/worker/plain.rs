@@ -19,7 +19,7 @@ use slotmap::{SecondaryMap, SlotMap, new_key_type};
 use super::places::{Owner, Places};
 use super::sessions::connect_fault;
 use super::spare::Spare;
-use super::{Outlet, ROUNDS, Report};
+use super::{ROUNDS, Report, ReportSender};
 use crate::upstreams::Upstream;
 
 /// Sockets made ahead for each upstream: as many queries are sent in one turn without making one.
@@ -52,7 +52,7 @@ pub(super) struct Hands<'a> {
     pub(super) registry: &'a Registry,
     pub(super) places: &'a mut Places,
     pub(super) engine: &'a mut Engine,
-    pub(super) outlet: &'a Outlet,
+    pub(super) outlet: &'a ReportSender,
     pub(super) now: Moment,
 }
 

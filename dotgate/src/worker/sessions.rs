@@ -17,7 +17,7 @@ use super::channel::Channel;
 use super::places::{Owner, Places};
 use super::plain::PlainQueries;
 use super::spare::Spare;
-use super::{ReportSender, ROUNDS, Ready, Report, SessionOpened, register};
+use super::{ROUNDS, Ready, Report, ReportSender, SessionOpened, register};
 use crate::tls::TlsFailure;
 use crate::upstreams::{Upstream, Upstreams};
 

@@ -317,7 +317,7 @@ impl<'s> Run<'s> {
         } = deed
         {
             for number in 0..times {
-                let host = if from_one_address { 0 } else { number };
+                let host = if from_one_address { 0 } else { 1 + number };
                 let worker = number % self.sim.workers();
                 let stream = self.sim.open_stream(worker, address(host));
                 self.streams

@@ -75,6 +75,7 @@ impl LocalZones {
 
     /// Whether the question is one about a zone that is answered here, whose answer is data of the zone's parent: the DS
     /// records, which prove that the zone is not signed.
+    #[inline(never)]
     pub(crate) fn leaves_to_parent(self, question: &Question) -> bool {
         let is_in_zone = || {
             self.zone_of(question.name()).filter(|(zone, apex_at)| {
@@ -86,6 +87,7 @@ impl LocalZones {
     }
 
     /// The zone that holds a name, and where the zone's apex begins in it.
+    #[inline(always)]
     fn zone_of(self, name: &[u8]) -> Option<(LocalZone, usize)> {
         // Few names have such an end; whether it is a label of theirs is seen below.
         let (zone, apex_at) = if name.ends_with(b"\x04arpa\0") {

@@ -36,8 +36,9 @@ const STILL: [&str; 10] = [
 ];
 
 /// Alerts about what does not befall this world.
-const SILENT: [&str; 10] = [
+const SILENT: [&str; 11] = [
     "DotgateDown",
+    "DotgateGroupDown",
     "DotgateAllUpstreamsDown",
     "DotgateServingStale",
     "DotgateCertificateExpiring",
@@ -108,7 +109,9 @@ impl World {
         let [frozen, refusing, well] = [(); 3].map(|()| Upstream::start(&authority));
         refusing.script(|script| script.opening = Opening::Close);
         let hosts = [&frozen, &refusing, &well].map(Upstream::written).join(",");
+        let route = format!("routed.test={}", well.written());
         let variables = [
+            ("DOTGATE_ROUTES", route.as_str()),
             ("DOTGATE_QUERY_IN_FLIGHT_PER_CLIENT_MAX", "100"),
             ("DOTGATE_QUERY_EXEMPT", "192.0.2.0/24"),
         ];

@@ -167,8 +167,8 @@ fn a_file_that_is_damaged_cut_foreign_of_another_version_or_from_later_is_told_o
     damaged[40] ^= 1;
     fs::write(house.file(), damaged).unwrap();
     house.assert_refused("its SHA-256 sum is wrong");
-    forge(&house.file(), |octets| octets[9] = 2);
-    house.assert_refused("in form 2, and this one reads form 1");
+    forge(&house.file(), |octets| octets[9] = 3);
+    house.assert_refused("in form 3, and this one reads form 2");
     write_later(&house.file(), 3_600_000);
     house.assert_refused("the clock went back");
     fs::write(house.file(), "nothing of ours").unwrap();

@@ -25,6 +25,7 @@ const EXAMPLE: Fate = Skipped("an address of an example network");
 /// The page, empty for every page, and how the command begins. The first row that fits holds.
 pub(crate) const FATES: &[(&str, &str, Fate)] = &[
     ("README.md", "HOST=127.0.0.1 PORT=5300 ", Serves),
+    ("docs/routes.md", "HOST=127.0.0.1 PORT=5300 ", Runs),
     ("", "cargo ", Elsewhere(".ci/run")),
     ("", "dotgate demo", Elsewhere(".ci/run")),
     (

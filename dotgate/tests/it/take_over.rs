@@ -11,56 +11,22 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use dotgate::demo::certificates::TestAuthority;
 use dotgate::take_over::Predecessor;
-use tempfile::TempDir;
 
 use crate::world::client::Client;
+use crate::world::house::House;
 use crate::world::http::get;
 use crate::world::load::Load;
 use crate::world::message::assert_all_right;
 use crate::world::peer::are_installed;
 use crate::world::program::{Program, authority_file, command, set_up};
-use crate::world::upstream::{Form, Step, Upstream};
+use crate::world::upstream::{Form, Step};
 use crate::world::wait::{BOUND, until};
 
 const MS: Duration = Duration::from_millis(1);
 
-/// Somewhere to take over, and an upstream for all who do.
-struct House {
-    authority: TestAuthority,
-    upstream: Upstream,
-    folder: TempDir,
-}
-
 impl House {
-    fn new() -> House {
-        let authority = TestAuthority::new().unwrap();
-        let upstream = Upstream::start(&authority);
-        let folder = TempDir::new().unwrap();
-        House {
-            authority,
-            upstream,
-            folder,
-        }
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.folder.path().join("take-over.sock")
-    }
-
-    /// Starts a process that takes over from whoever is there; the first one has a port of the system's choice.
-    fn serve(&self, port: &str, variables: &[(&str, &str)]) -> Program {
-        let socket = self.socket();
-        let own = [
-            ("PORT", port),
-            ("DOTGATE_SERVER_TAKE_OVER_SOCKET", socket.to_str().unwrap()),
-        ];
-        let all: Vec<_> = own.iter().chain(variables).copied().collect();
-        Program::serve(&self.authority, &self.upstream.written(), &all)
-    }
-
-    /// The same for one that must end by itself.
+    /// Starts a process that must end by itself.
     fn fail(&self, port: &str, variables: &[(&str, &str)], mut command: Command) -> String {
         let file = authority_file(&self.authority);
         std::fs::set_permissions(file.path(), PermissionsExt::from_mode(0o644)).unwrap();

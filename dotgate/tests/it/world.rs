@@ -1,6 +1,7 @@
 //! The world of a test: upstreams, the forwarder in this process, and clients.
 
 pub(crate) mod client;
+pub(crate) mod house;
 pub(crate) mod http;
 pub(crate) mod load;
 pub(crate) mod message;

@@ -14,17 +14,13 @@ use crate::settings::Settings;
 const TXT: u16 = 16;
 
 fn lab_for_attacks() -> Lab {
-    let mut lab = Lab::with(Settings {
+    Lab::with(Settings {
         queries_max: 20_000,
         queries_per_client_max: 1_000,
         client_memory: 256 << 20,
         ..settings(1)
-    });
-    lab.ask("warm-up");
-    lab.open(0);
-    lab.answer_all();
-    lab.responses.clear();
-    lab
+    })
+    .warmed_up()
 }
 
 /// Answers with 1,100 bytes of data.

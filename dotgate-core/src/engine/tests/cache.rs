@@ -34,12 +34,7 @@ pub(super) fn with_cache_and(cache: CacheSettings, upstreams: usize, workers: us
         cache,
         ..settings(upstreams)
     };
-    let mut lab = Lab::with_cache(settings, workers);
-    lab.ask("warm-up");
-    lab.open(0);
-    lab.answer_all();
-    lab.responses.clear();
-    lab
+    Lab::with_cache(settings, workers).warmed_up()
 }
 
 /// The TTL of the one A record of a response to a question with a name of this length.

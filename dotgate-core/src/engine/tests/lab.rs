@@ -182,12 +182,16 @@ impl Lab {
 
     /// With one session open to each upstream that has been asked for, in order.
     pub(super) fn opened(upstreams: usize) -> Lab {
-        let mut lab = Lab::new(upstreams);
-        lab.ask("warm-up");
-        lab.open(0);
-        lab.answer_all();
-        lab.responses.clear();
-        lab
+        Lab::new(upstreams).warmed_up()
+    }
+
+    /// The same with a session to the first upstream, which has answered one query.
+    pub(super) fn warmed_up(mut self) -> Lab {
+        self.ask("warm-up");
+        self.open(0);
+        self.answer_all();
+        self.responses.clear();
+        self
     }
 
     /// One query by UDP for an A record of `name`, with ID 1.

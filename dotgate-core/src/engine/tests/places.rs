@@ -10,16 +10,12 @@ use crate::settings::Settings;
 
 /// With 20 places and no other limit.
 fn lab() -> Lab {
-    let mut lab = Lab::with(Settings {
+    Lab::with(Settings {
         queries_max: 20,
         queries_per_client_max: 1_000,
         ..settings(1)
-    });
-    lab.ask("warm-up");
-    lab.open(0);
-    lab.answer_all();
-    lab.responses.clear();
-    lab
+    })
+    .warmed_up()
 }
 
 /// The IDs of all that got SERVFAIL.

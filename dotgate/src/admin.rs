@@ -36,6 +36,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use dotgate_config::{AdminConfig, ScopedSocketAddress};
+
 use crate::log::message::say;
 use dotgate_net::Presence;
 use dotgate_net::presence::is_absence;
@@ -54,7 +56,6 @@ use self::socket::{Socket, SocketFile};
 pub use self::sources::Sources;
 pub use self::token::{Token, TokenError};
 pub use self::upstreams::{UpstreamReport, health_line, reports as upstream_reports};
-use crate::config::{AdminConfig, ScopedSocketAddress};
 use crate::take_over::{Inherited, Role, ToHandOver};
 
 /// Connections that may wait to be accepted.

@@ -19,6 +19,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dotgate_config::{Config, Endpoint, ScopedSocketAddress};
+
 use crate::log::message::say;
 use domain::base::Name;
 use tokio::task::JoinSet;
@@ -26,7 +28,6 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use self::lookup::Lookup;
 pub use self::lookup::{LookupError, LookupFault};
-use crate::config::{Config, Endpoint, ScopedSocketAddress};
 use crate::upstreams::Upstream;
 
 /// How long things take at least and at most.

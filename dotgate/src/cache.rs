@@ -6,12 +6,12 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use domain::base::Name;
+use dotgate_config::{ClientConfig, Environment};
 use serde::Deserialize;
 
 use crate::admin::client;
 use crate::admin::command::{self, CommandError, body_of};
 use crate::admin::{CacheReport, Flush, HeldReport};
-use crate::config::{ClientConfig, Environment};
 
 /// What is asked of the cache.
 #[derive(Clone, PartialEq, Eq, Debug)]

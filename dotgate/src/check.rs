@@ -4,12 +4,12 @@
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
-use serde::Serialize;
-
-use crate::config::setting::Described;
-use crate::config::{
+use dotgate_config::setting::Described;
+use dotgate_config::{
     Config, EXIT_STATUS, Effective, Escaped, GroupConfig, Loaded, Origin, Problems, Suffix,
 };
+use serde::Serialize;
+
 use crate::verify::{Verified, absent_addresses, token_problem, verify, warnings};
 
 const SET: Style = Style::new().bold();
@@ -106,7 +106,8 @@ fn write_document(outcome: &Outcome<'_>, shown: Shown, out: &mut dyn Write) -> i
     let status = match outcome {
         Ok((loaded, _)) => {
             let config = &loaded.config;
-            let effective = loaded.effective.iter().filter(|it| it.is_shown(shown));
+            let effective = loaded.effective.iter();
+            let effective = effective.filter(|it| it.is_changed() || !shown.only_changed);
             document.settings = effective.map(SettingDocument::of).collect();
             let listen = config.server().listen.iter();
             document.listen = listen.map(ToString::to_string).collect();
@@ -135,17 +136,6 @@ impl SettingDocument {
             origin: effective.origin.to_string(),
             changed: effective.is_changed(),
         }
-    }
-}
-
-impl Effective {
-    /// Whether it was set, whatever its value.
-    fn is_changed(&self) -> bool {
-        self.origin != Origin::Default
-    }
-
-    fn is_shown(&self, shown: Shown) -> bool {
-        self.is_changed() || !shown.only_changed
     }
 }
 

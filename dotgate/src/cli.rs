@@ -19,12 +19,12 @@ use clap::error::ErrorKind;
 use clap_complete::Shell;
 use domain::base::iana::Rtype;
 use domain::base::name::Name;
+use dotgate_config::{EXIT_STATUS, ScopedSocketAddress};
 
 pub use self::page::Page;
 use crate::admin::Flush;
 use crate::cache::Request;
 use crate::check::Shown;
-use crate::config::{EXIT_STATUS, ScopedSocketAddress};
 use crate::query::{self, AskedName, Form, Respondent};
 use crate::replace::ANNOUNCE;
 use crate::status;

@@ -13,6 +13,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dotgate_config::{Config, StartPolicy};
 use dotgate_core::{Count, Moment};
 use dotgate_net::Named;
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -23,7 +24,6 @@ use self::status::log_status;
 use self::watchdog::Watchdog;
 use crate::admin::{Admin, Serving, Sources};
 use crate::bootstrap::Bootstrap;
-use crate::config::{Config, StartPolicy};
 use crate::log::message::say;
 use crate::reload::{ActiveConfig, Outcome, POLL_INTERVAL};
 use crate::serve::{Forwarder, cache_settings};

@@ -12,7 +12,7 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::config::Environment;
+use dotgate_config::Environment;
 
 /// Files that are handed over, at most.
 const MOST: usize = 64;

@@ -4,10 +4,11 @@
 use std::io::{self, Write};
 use std::path::Path;
 
+use dotgate_config::Environment;
+
 use crate::admin::client::{Request, ask};
 use crate::admin::command::{self, FAILED};
 use crate::admin::{health_line, readiness_line};
-use crate::config::Environment;
 
 /// Runs the command and returns the exit status: 0, 1 if all is not well, 2 for a wrong configuration.
 ///

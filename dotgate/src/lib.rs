@@ -1,4 +1,4 @@
-//! The program: command line, configuration, workers, TLS.
+//! The program: command line, workers, control thread.
 //!
 //! `main` reads the command line and the configuration; `serve` binds and starts the workers, which carry the
 //! path of a query between sockets and `dotgate_core`; `control` is the thread beside them.
@@ -9,7 +9,6 @@ pub mod bootstrap;
 pub mod cache;
 pub mod check;
 pub mod cli;
-pub mod config;
 pub mod control;
 pub mod credentials;
 pub mod demo;
@@ -26,7 +25,6 @@ pub mod service;
 pub mod snapshot;
 pub mod status;
 pub mod take_over;
-pub mod tls;
 pub mod upstreams;
 pub mod verify;
 pub mod worker;

@@ -8,7 +8,6 @@
 
 mod hosts;
 mod name;
-mod records;
 mod rules;
 
 use std::fmt;
@@ -17,32 +16,19 @@ use std::io::{self, Read};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
+use dotgate_config::{Escaped, LocalConfig};
 use dotgate_core::{LocalData, LocalDataBuilder, LocalFault, RecordId};
 use dotgate_wire::rtype;
 use thiserror::Error;
 
-pub use self::records::{LocalRecord, read_record, split_records};
 pub use self::rules::rules_for;
-use crate::config::Escaped;
 
 /// The longest file that is read, in bytes.
 pub const FILE_MAX: u64 = 64 << 20;
 
 /// The most names with an address in a hosts file.
 pub const HOSTS_MAX: usize = 1_000_000;
-
-/// What the settings say about local data.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct LocalConfig {
-    /// The records of the settings.
-    pub records: Vec<LocalRecord>,
-    /// The hosts file.
-    pub hosts_file: Option<PathBuf>,
-    /// The TTL of what is written without one, and of negative answers.
-    pub ttl: Duration,
-}
 
 /// Why local data cannot be used.
 #[derive(Debug, Error)]

@@ -22,6 +22,7 @@ use std::sync::{Arc, LazyLock, OnceLock};
 use std::thread;
 use std::time::Duration;
 
+use dotgate_config::{LogConfig, LogFormat, LogLevel, Word as _};
 use dotgate_core::LogDetail;
 use tracing::level_filters::LevelFilter;
 use tracing::{Level, Metadata};
@@ -36,7 +37,6 @@ use self::message::say;
 pub use self::output::Output;
 pub use self::page::reference_page;
 pub use self::problems::write_problems;
-use crate::config::{LogConfig, LogFormat, LogLevel, Word as _};
 
 /// Lines that may wait to be written.
 const QUEUE_MAX: usize = 1_024;

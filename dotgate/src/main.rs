@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use dotgate::cli;
-use dotgate::config::Environment;
+use dotgate_config::Environment;
 
 fn main() -> ExitCode {
     let (mut out, mut err) = (anstream::stdout().lock(), anstream::stderr());

@@ -23,6 +23,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use domain::base::iana::Rtype;
+use dotgate_config::{
+    Config, EXIT_STATUS, Endpoint, Environment, Escaped, Loaded, Note, Problems,
+    ScopedSocketAddress, UpstreamConfig,
+};
+use dotgate_tls::Roots;
 
 pub use self::client::{Asked, Response, Transport, ask};
 use self::conclusion::{By, Conclusion};
@@ -35,12 +40,7 @@ use self::probe::{ProbeFailure, Target};
 pub use self::question::{AskedName, NotAskable, read_name, read_reverse, read_type};
 pub use self::server::read_server;
 use crate::bootstrap;
-use crate::config::{
-    self, Config, EXIT_STATUS, Endpoint, Environment, Escaped, Loaded, Note, Problems,
-    ScopedSocketAddress, UpstreamConfig,
-};
 use crate::local::{self, Local};
-use crate::tls::Roots;
 use crate::upstreams::{Upstream, Upstreams};
 
 /// The exit status when no upstream answered, or nobody could be asked.
@@ -111,14 +111,14 @@ pub fn run(
         request,
     };
     let loaded = match &request.of {
-        Respondent::Configured => config::load(environment, file),
+        Respondent::Configured => dotgate_config::load(environment, file),
         Respondent::Upstreams(list) => {
-            config::load_for_upstreams(environment, file, UPSTREAM, list)
+            dotgate_config::load_for_upstreams(environment, file, UPSTREAM, list)
         }
         Respondent::Server(server) => {
             let listeners = match server {
                 Some(server) => Ok(vec![server.clone()]),
-                None => config::load_listeners(environment, file),
+                None => dotgate_config::load_listeners(environment, file),
             };
             return match listeners {
                 Ok(listeners) => shown.ask_server(&listeners, out, err),

@@ -10,20 +10,20 @@ mod watch;
 
 use std::path::PathBuf;
 
+use dotgate_config::setting::Reload;
+use dotgate_config::{Config, Effective, Environment, Loaded, Note, Problem, Problems};
+use dotgate_tls::{Roots, RootsError};
 use thiserror::Error;
 
 pub use self::record::{Outcome, Record, Reloads};
 pub use self::watch::POLL_INTERVAL;
 use self::watch::Watch;
 use crate::admin::{Access, Serving};
-use crate::config::setting::Reload;
-use crate::config::{self, Config, Effective, Environment, Loaded, Note, Problem, Problems};
 use crate::credentials::Credentials;
 use crate::local::{Local, LocalError};
 use crate::log::message::say;
 use crate::log::{self, with_hint};
 use crate::serve::{Forwarder, StartError};
-use crate::tls::{Roots, RootsError};
 
 /// The configuration in force, and where another one is read.
 #[derive(Debug)]
@@ -159,7 +159,7 @@ impl ActiveConfig {
         admin: &Serving,
     ) -> Result<Vec<String>, Refused> {
         let source = self.source.as_ref().ok_or(Refused::Made)?;
-        let mut loaded = config::load(&source.environment, source.file.as_deref())?;
+        let mut loaded = dotgate_config::load(&source.environment, source.file.as_deref())?;
         let config = loaded.config.in_place_of(self.config());
         loaded.config = config.with_files_at(|it| self.credentials.locate(it));
         let held = files_of(&self.loaded);

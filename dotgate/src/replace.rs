@@ -8,9 +8,9 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use dotgate_config::{EXIT_STATUS, Environment, LogFormat};
 use serde_json::json;
 
-use crate::config::{self, EXIT_STATUS, Environment, LogFormat};
 use crate::log::{Output, write_problems};
 
 /// The exit status when the new process does not serve.
@@ -29,10 +29,10 @@ pub fn run(
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> io::Result<u8> {
-    let loaded = match config::load(environment, file) {
+    let loaded = match dotgate_config::load(environment, file) {
         Ok(loaded) => loaded,
         Err(problems) => {
-            let format = config::log_format(environment, file);
+            let format = dotgate_config::log_format(environment, file);
             write_problems(&problems, format, Output::of(environment), err)?;
             return Ok(EXIT_STATUS);
         }

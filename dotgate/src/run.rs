@@ -6,11 +6,12 @@ use std::panic::PanicHookInfo;
 use std::path::Path;
 use std::time::Duration;
 
+use dotgate_config::{Config, EXIT_STATUS, Environment, StartPolicy};
 use dotgate_net::Named;
+use dotgate_tls::Roots;
 
 use crate::admin::{Admin, AdminError};
 use crate::cli::{self, Command};
-use crate::config::{self, Config, EXIT_STATUS, Environment, StartPolicy};
 use crate::control::{self, End, Listening};
 use crate::credentials::Credentials;
 use crate::log::message::say;
@@ -19,7 +20,6 @@ use crate::reload::ActiveConfig;
 use crate::serve::{Forwarder, StartError};
 use crate::service::Service;
 use crate::take_over::{Handover, Inherited, Predecessor, TakeOverError};
-use crate::tls::Roots;
 use crate::verify::{self, Verified};
 use crate::{cache, check, demo, healthcheck, log, query, replace, status};
 
@@ -42,7 +42,7 @@ pub fn run(
             serve(environment, config.as_deref(), announced, err)
         }
         Command::Check { config, shown } => check::run(
-            &config::load(environment, config.as_deref()),
+            &dotgate_config::load(environment, config.as_deref()),
             shown,
             out,
             err,
@@ -73,10 +73,10 @@ fn serve(
     announced: Option<&mut dyn Write>,
     err: &mut dyn Write,
 ) -> io::Result<u8> {
-    let loaded = match config::load(environment, file) {
+    let loaded = match dotgate_config::load(environment, file) {
         Ok(loaded) => loaded,
         Err(problems) => {
-            let format = config::log_format(environment, file);
+            let format = dotgate_config::log_format(environment, file);
             write_problems(&problems, format, Output::of(environment), err)?;
             return Ok(EXIT_STATUS);
         }

@@ -17,6 +17,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{channel, sync_channel};
 
+use dotgate_config::{Config, Endpoint};
+use dotgate_tls::{Roots, RootsError, TlsSetupError};
+
 use crate::log::message::say;
 use dotgate_core::{Cache, ClientMemory, Counters, Flights, Quotas, Shared};
 use dotgate_net::UdpPath;
@@ -33,10 +36,8 @@ pub use self::running::RunningWorker;
 pub(crate) use self::settings::{cache_settings, settings};
 use self::upstream_log::UpstreamLog;
 use crate::admin::Sources;
-use crate::config::{Config, Endpoint};
 use crate::local::{Local, LocalError};
 use crate::take_over::{Inherited, ToHandOver};
-use crate::tls::{Roots, RootsError, TlsSetupError};
 use crate::upstreams::Upstreams;
 use crate::worker::{Heartbeat, LETTERS, Mailbox, Order, Parts, Report, Worker};
 

@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
-use crate::config::Environment;
+use dotgate_config::Environment;
 
 /// The way to the service manager, if there is one.
 #[derive(Debug, Default)]

@@ -7,10 +7,11 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+use dotgate_config::{ClientConfig, Environment};
+
 use crate::admin::Overview;
 use crate::admin::client::{Request, ask};
 use crate::admin::command::{self, CommandError, body_of};
-use crate::config::{ClientConfig, Environment};
 
 /// The time between two looks: for one answer, and when it goes on.
 const BETWEEN: Duration = Duration::from_secs(1);

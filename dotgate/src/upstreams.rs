@@ -6,15 +6,14 @@ mod groups;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use dotgate_config::{Endpoint, UpstreamConfig};
 use dotgate_core::{Handshakes, Health, UpstreamSettings};
-use rustls::pki_types::{CertificateDer, UnixTime};
+use dotgate_tls::{CertificateDer, CertificateFacts, Roots, TlsSetupError, UnixTime, UpstreamTls};
 
 pub use self::groups::{Group, Groups};
 pub(crate) use self::groups::{RouteNumbers, route_table};
 
 use self::addresses::Addresses;
-use crate::config::{Endpoint, UpstreamConfig};
-use crate::tls::{CertificateFacts, Roots, TlsSetupError, UpstreamTls};
 
 /// All upstreams, in the order of the settings.
 pub type Upstreams = Arc<[Arc<Upstream>]>;

@@ -8,15 +8,15 @@ use std::net::SocketAddr;
 use std::os::unix::net;
 use std::path::Path;
 
+use dotgate_config::Config;
 use dotgate_net::presence::{is_absence, look_for};
+use dotgate_tls::{Roots, RootsError};
 use thiserror::Error;
 
 use crate::admin::{AdminError, Token};
-use crate::config::Config;
 use crate::local::{Local, LocalError};
 use crate::serve::{self, StartError};
 use crate::take_over::TakeOverError;
-use crate::tls::{Roots, RootsError};
 
 /// Why the program cannot run with a configuration.
 #[derive(Debug, Error)]

@@ -19,13 +19,13 @@ use domain::base::iana::{Rcode, Rtype};
 use domain::base::{Message, MessageBuilder, Name, Ttl};
 use domain::rdata::A;
 use dotgate::bootstrap::{Bootstrap, Pace};
-use dotgate::config::{Config, Environment, load};
-use dotgate::demo::resolver::{Resolver, ResolverConfig};
 use dotgate::query::{Asked, Response, Transport, ask};
 use dotgate::serve::Forwarder;
-use dotgate::tls::Roots;
 use dotgate::upstreams::Upstream;
 use dotgate::worker::Order;
+use dotgate_config::{Config, Environment, load};
+use dotgate_testbed::resolver::{Resolver, ResolverConfig};
+use dotgate_tls::Roots;
 
 /// Fast enough for tests, and still longer than anything on loopback takes.
 const PACE: Pace = Pace {

@@ -13,9 +13,9 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use dotgate::cli::Page;
-use dotgate::config::setting::Absent;
-use dotgate::config::settings::TABLE;
-use dotgate::config::{
+use dotgate_config::setting::Absent;
+use dotgate_config::settings::TABLE;
+use dotgate_config::{
     Amount, ByteCount, Config, ConnectionLimits, Endpoint, Environment, Loaded, LocalName,
     LogFormat, LogLevel, Note, Origin, Problem, Profile, StartPolicy, UpstreamsFault, load,
 };

@@ -15,7 +15,7 @@ use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use dotgate::config::schema::file_schema;
+use dotgate_config::schema::file_schema;
 use serde_json::Value;
 use tempfile::NamedTempFile;
 

@@ -10,8 +10,8 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::UdpSocket;
 use std::process::{Child, Command, Stdio};
 
-use dotgate::demo::resolver::{Resolver, ResolverConfig};
-use dotgate::tls::{pin_of, pin_text};
+use dotgate_testbed::resolver::{Resolver, ResolverConfig};
+use dotgate_tls::{pin_of, pin_text};
 use serde_json::Value;
 use tempfile::NamedTempFile;
 

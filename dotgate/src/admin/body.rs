@@ -4,6 +4,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use domain::base::Name;
+use dotgate_config::{LogLevel, Word};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes};
 use schemars::JsonSchema;
@@ -13,7 +14,6 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::refusal::Refusal;
-use crate::config::{LogLevel, Word};
 
 /// The longest body taken, in octets.
 pub(super) const BODY_OCTETS: usize = 4096;

@@ -10,6 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use dotgate_config::{ClientConfig, NoInterface, ScopedSocketAddress};
 use dotgate_core::Moment;
 use dotgate_net::Named;
 use thiserror::Error;
@@ -17,7 +18,6 @@ use thiserror::Error;
 use super::listeners::{Listening, Trusted, listening_at};
 use super::now;
 use super::token::{Token, TokenError};
-use crate::config::{ClientConfig, NoInterface, ScopedSocketAddress};
 
 /// What a request and its response may take.
 const WAIT: Duration = Duration::from_secs(6);

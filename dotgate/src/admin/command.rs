@@ -3,11 +3,11 @@
 use std::io::{self, Write};
 use std::path::Path;
 
+use dotgate_config::{ClientConfig, EXIT_STATUS, Environment};
 use thiserror::Error;
 
 use super::client::{ClientError, HttpResponse};
 use super::openapi::ErrorBody;
-use crate::config::{self, ClientConfig, EXIT_STATUS, Environment};
 
 /// The exit status when nothing answers, or not as it should.
 pub(crate) const FAILED: u8 = 1;
@@ -36,7 +36,7 @@ pub(crate) fn run(
     err: &mut dyn Write,
     command: impl FnOnce(&ClientConfig, &mut dyn Write) -> Result<u8, CommandError>,
 ) -> io::Result<u8> {
-    let config = match config::load_client(environment, file) {
+    let config = match dotgate_config::load_client(environment, file) {
         Ok(config) => config,
         Err(problems) => {
             write!(err, "{problems}")?;

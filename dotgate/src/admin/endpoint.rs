@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use dotgate_config::AdminConfig;
 use dotgate_core::Moment;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,6 @@ use super::now;
 use super::readiness::{Readiness, Reason, Verdict};
 use super::sources::Sources;
 use super::token::{Token, is_open_to_all};
-use crate::config::AdminConfig;
 use crate::log::message::say;
 use crate::log::with_hint;
 use crate::upstreams::Group;

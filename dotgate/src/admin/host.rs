@@ -3,11 +3,11 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
+use dotgate_config::is_interface_name;
 use hyper::header::HOST;
 use hyper::{Request, Version};
 
 use super::refusal::Refusal;
-use crate::config::is_interface_name;
 
 /// Checks that a request is for us: for an address, `localhost`, or one of `hosts`. HTTP/1.0 does not know Host, so
 /// that balancers' probes may come without; a browser always has it (RFC 9112 section 3.2).

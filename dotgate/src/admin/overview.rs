@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::time::Duration;
 
+use dotgate_config::Escaped;
 use serde::Deserialize;
 
 use super::traffic::Traffic;
 use super::upstreams::UpstreamReport;
-use crate::config::Escaped;
 
 /// The longest line.
 const WIDTH: usize = 80;

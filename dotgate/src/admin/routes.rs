@@ -5,6 +5,8 @@
 
 use std::error::Error;
 
+use dotgate_config::Word;
+
 use crate::log::message::say;
 use data_encoding::HEXUPPER_PERMISSIVE;
 use domain::base::Name;
@@ -23,7 +25,6 @@ use super::refusal::Refusal;
 use super::response::{Response, document, json_text, text, with_body};
 use super::status::Status;
 use super::{host, now, token, upstreams};
-use crate::config::Word;
 use crate::log;
 use crate::metrics::Format;
 

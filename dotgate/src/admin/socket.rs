@@ -11,7 +11,8 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use crate::config::AdminSocket;
+use dotgate_config::AdminSocket;
+
 use crate::log::message::say;
 use crate::take_over::{Inherited, Role, folder_fault, remove_socket};
 

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use dotgate_config::Word;
 use dotgate_core::Count;
 use dotgate_net::Named;
 use schemars::JsonSchema;
@@ -16,7 +17,6 @@ use super::now;
 use super::openapi::counts_schema;
 use super::traffic::Traffic;
 use super::upstreams::{self, UpstreamReport, rounded};
-use crate::config::Word;
 use crate::log;
 use crate::reload::{Outcome, Reloads};
 

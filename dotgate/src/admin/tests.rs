@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use dotgate_config::Environment;
+use dotgate_testbed::certificates::TestAuthority;
+use dotgate_tls::Roots;
+
 use super::*;
-use crate::config::{self, Environment};
-use crate::demo::certificates::TestAuthority;
 use crate::serve::Forwarder;
-use crate::tls::Roots;
 use crate::worker::{Order, STANDING};
 
 fn forwarder() -> Forwarder {
@@ -19,7 +20,7 @@ fn forwarder() -> Forwarder {
     ]
     .into_iter()
     .collect();
-    let config = config::load(&environment, None).unwrap().config;
+    let config = dotgate_config::load(&environment, None).unwrap().config;
     let authority = TestAuthority::new().unwrap();
     let roots = Roots::trusting(authority.certificate()).unwrap();
     Forwarder::start(&config, &roots).unwrap()

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dotgate_core::{GroupSettings, Health, HealthState, Moment, Seen};
-use rustls::pki_types::UnixTime;
+use dotgate_tls::UnixTime;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;

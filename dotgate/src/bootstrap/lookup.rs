@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use domain::base::Name;
 use domain::base::iana::{Rcode, Rtype};
+use dotgate_config::ScopedSocketAddress;
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
 use super::Found;
 use super::message::{Query, Reading};
-use crate::config::ScopedSocketAddress;
 
 /// Room for a datagram: without EDNS one has at most 512 octets (RFC 1035 section 4.2.1), and more is no answer.
 const DATAGRAM_MAX: usize = 4_096;

@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use anstream::StripStream;
+use dotgate_config::{Environment, load};
+use dotgate_testbed::certificates::TestAuthority;
 use serde_json::Value;
 
 use super::*;
-use crate::config::{Environment, load};
-use crate::demo::certificates::TestAuthority;
 
 /// Checks `variables`, with a file of authorities, in whose place the output has `CA`.
 fn checked(variables: &[(&str, &str)]) -> (u8, String, String) {
@@ -327,7 +327,7 @@ fn what_was_set_can_be_shown_alone_and_as_json() {
     let (_, all) = as_json(&right, false);
     assert_eq!(
         all["settings"].as_array().unwrap().len(),
-        crate::config::settings::TABLE.len()
+        dotgate_config::settings::TABLE.len()
     );
 
     let (status, document) = as_json(&right[1..], false);

@@ -5,10 +5,10 @@
 use std::fmt::Write as _;
 
 use clap::Arg;
+use dotgate_config::setting::{Absent, Subject};
+use dotgate_config::settings::TABLE;
 
 use super::parser;
-use crate::config::setting::{Absent, Subject};
-use crate::config::settings::TABLE;
 
 /// When the words of this file were last changed; man(7) wants a date.
 const DATE: &str = "2026-11-23";

@@ -2,9 +2,10 @@
 
 use std::io::{self, Write};
 
+use dotgate_config::{reference, schema};
+
 use super::manual;
 use crate::admin::openapi;
-use crate::config::{reference, schema};
 use crate::log;
 use crate::metrics;
 

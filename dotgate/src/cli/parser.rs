@@ -6,9 +6,9 @@ use clap::builder::styling::{AnsiColor, Style, Styles};
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Arg, ArgAction, ArgGroup, Command, value_parser};
 use clap_complete::Shell;
+use dotgate_config::reference;
 
 use super::page::Page;
-use crate::config::reference;
 use crate::query::{read_name, read_reverse, read_server, read_type};
 use crate::replace::ANNOUNCE;
 

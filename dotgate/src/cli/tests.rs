@@ -241,7 +241,7 @@ fn help_ends_with_every_variable_the_required_four_first() {
         })
         .filter_map(|line| line.split("  (").next())
         .collect();
-    let expected: Vec<String> = crate::config::settings::TABLE
+    let expected: Vec<String> = dotgate_config::settings::TABLE
         .iter()
         .map(|subject| subject.entry().variable().into_owned())
         .collect();

@@ -2,13 +2,13 @@
 
 use std::fmt;
 
+use dotgate_config::LogFormat;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::{Format, Full, Json, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::output::Output;
-use crate::config::LogFormat;
 
 /// Formats one line for each event.
 #[derive(Debug)]

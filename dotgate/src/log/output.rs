@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt as _;
 
-use crate::config::Environment;
+use dotgate_config::Environment;
 
 /// What reads standard error.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use dotgate_config::{LogFormat, Problem, Problems};
 use serde_json::json;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
@@ -9,7 +10,6 @@ use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use super::lines::priority;
 use super::messages::CONFIG_INVALID;
 use super::output::Output;
-use crate::config::{LogFormat, Problem, Problems};
 
 /// Writes all problems in the format of the log: for people with lines of their own for each, as JSON in one object.
 ///

@@ -6,9 +6,9 @@ use std::io;
 use domain::base::Message;
 use domain::base::iana::{OptRcode, OptionCode};
 use domain::base::opt::UnknownOptData;
+use dotgate_config::Escaped;
 
 use super::client::{Response, Transport};
-use crate::config::Escaped;
 
 /// The exit status of a question that was answered: with records, or with the news that there are none.
 const ANSWERED: u8 = 0;

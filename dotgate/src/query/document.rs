@@ -9,7 +9,8 @@ use domain::base::ToName as _;
 use domain::base::iana::{OptRcode, Rtype};
 use domain::base::message::RecordSection;
 use domain::base::wire::ParseError;
-use rustls::pki_types::UnixTime;
+use dotgate_config::UpstreamConfig;
+use dotgate_tls::{CertificateFacts, HandshakeFacts, UnixTime};
 use serde::Serialize;
 
 use super::client::Response;
@@ -18,8 +19,6 @@ use super::message::{data_text, flag_names};
 use super::probe::{Alpn, Pipelined, Probe, ProbeFailure, Resumption};
 use super::question::AskedName;
 use super::report::failure_text;
-use crate::config::UpstreamConfig;
-use crate::tls::{CertificateFacts, HandshakeFacts};
 
 /// The version of the schema.
 const SCHEMA: u32 = 1;

@@ -10,6 +10,7 @@ use std::sync::mpsc::{channel, sync_channel};
 use std::thread;
 use std::time::Duration;
 
+use dotgate_config::Config;
 use dotgate_core::labels;
 use dotgate_core::{AccessList, Count, Counters, Engine, Moment, ReturnPath, Settings, Shared};
 use dotgate_net::UdpPath;
@@ -18,7 +19,6 @@ use tokio::sync::mpsc;
 
 use super::Prepared;
 use super::client::{Asked, Response, ask, query};
-use crate::config::Config;
 use crate::upstreams::RouteNumbers;
 use crate::worker::{Order, Parts, Report, Worker};
 

@@ -14,9 +14,9 @@ use domain::base::opt::{OptRecord, UnknownOptData};
 use domain::base::zonefile_fmt::{DisplayKind, ZonefileFmt};
 use domain::base::{Header, Message, ParsedName, ParsedRecord, ToName};
 use domain::rdata::AllRecordData;
+use dotgate_config::Escaped;
 
 use super::client::{Response, Transport};
-use crate::config::Escaped;
 
 /// A time in milliseconds with one decimal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,13 +9,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use domain::base::iana::{Class, Rtype};
+use dotgate_config::Authentication;
 use dotgate_core::{KeyExchange, KeyExchangePolicy};
+use dotgate_tls::{HandshakeFacts, Roots, TlsFailure, UpstreamTls};
 use dotgate_wire::{Answer, LetterCase, Question, UpstreamQuery, write_query};
 
 use super::client::Asked;
 use super::session::{Offer, Session, SessionFailure};
 use crate::bootstrap::LookupError;
-use crate::tls::{Authentication, HandshakeFacts, Roots, TlsFailure, UpstreamTls};
 
 /// The wire form of the root.
 const ROOT: &[u8] = &[0];

@@ -8,14 +8,13 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use domain::base::iana::OptRcode;
-use rustls::pki_types::UnixTime;
+use dotgate_config::{Escaped, UpstreamConfig};
+use dotgate_tls::{CertificateFacts, HandshakeFacts, UnixTime};
 
 use super::forward::Through;
 use super::message::Millis;
 use super::probe::{Alpn, Pipelined, Probe, ProbeFailure, Resumption};
 use super::session::SessionFailure;
-use crate::config::{Escaped, UpstreamConfig};
-use crate::tls::{CertificateFacts, HandshakeFacts};
 use crate::upstreams::Upstream;
 use crate::worker::{Report, SessionOpened};
 

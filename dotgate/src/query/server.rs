@@ -6,8 +6,9 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use dotgate_config::{NoInterface, ScopedAddress, ScopedSocketAddress};
+
 use super::client::{Asked, Response, Transport, ask};
-use crate::config::{NoInterface, ScopedAddress, ScopedSocketAddress};
 
 /// What a response may take: dotgate answers within its deadline, which is 4 s unless it is set.
 const WAIT: Duration = Duration::from_secs(6);

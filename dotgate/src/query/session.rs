@@ -11,9 +11,8 @@ use std::time::Duration;
 use dotgate_core::limits::HANDSHAKE_WAIT;
 use dotgate_core::{KeyExchange, TlsFault};
 use dotgate_net::boottime_nanos;
+use dotgate_tls::{ClientTls, HandshakeFacts, TlsFailure, UpstreamTls};
 use dotgate_wire::split_frame;
-
-use crate::tls::{ClientTls, HandshakeFacts, TlsFailure, UpstreamTls};
 
 /// Room for one read of the socket, in octets.
 const READ_BYTES: usize = 64 * 1024;

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use rustls::pki_types::UnixTime;
+use dotgate_tls::UnixTime;
 
 /// What came of it.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -8,11 +8,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
+use dotgate_config::ScopedSocketAddress;
 use dotgate_net::presence::{is_absence, look_for};
 use dotgate_net::{Named, Presence};
 
 use super::Forwarder;
-use crate::config::ScopedSocketAddress;
 use crate::log::message::say;
 use crate::take_over::Inherited;
 use crate::worker::{LateSockets, Order};

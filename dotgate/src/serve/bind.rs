@@ -5,12 +5,12 @@ use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 
+use dotgate_config::{ScopedSocketAddress, ServerConfig};
 use dotgate_net::presence::{is_absence, look_for};
 use dotgate_net::tcp::probe_bind;
 use dotgate_net::{BindOptions, Presence, UdpSocket};
 
 use super::awaited::Awaited;
-use crate::config::{ScopedSocketAddress, ServerConfig};
 use crate::take_over::{Inherited, Role};
 
 /// Connections that may wait to be accepted; the kernel caps it.

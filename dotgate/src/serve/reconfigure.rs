@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use dotgate_config::{Config, UpstreamConfig};
 use dotgate_core::{Settings, limits};
+use dotgate_tls::Roots;
 
 use super::{Forwarder, StartError, refuse_loop, settings};
-use crate::config::{Config, UpstreamConfig};
 use crate::local::Local;
-use crate::tls::Roots;
 use crate::upstreams::{Group, Groups, RouteNumbers, Upstream, Upstreams};
 use crate::worker::{Order, Reconfiguration};
 
@@ -148,8 +148,8 @@ impl Slots {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{self, Environment};
-    use crate::demo::certificates::TestAuthority;
+    use dotgate_config::Environment;
+    use dotgate_testbed::certificates::TestAuthority;
 
     /// As many upstreams as there may be, all in this network.
     fn configured(network: u8) -> Vec<UpstreamConfig> {
@@ -171,7 +171,7 @@ mod tests {
         ]
         .into_iter()
         .collect();
-        let config = config::load(&environment, None).unwrap().config;
+        let config = dotgate_config::load(&environment, None).unwrap().config;
         config.upstreams().to_vec()
     }
 

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use dotgate_config::{Amount, CacheConfig, Config, LocalName};
 use dotgate_core::{AccessList, CacheSettings, ForwardedClasses, LocalZone, LocalZones, Settings};
 
 use dotgate_wire::{Question, rclass, rtype};
 
-use crate::config::{Amount, CacheConfig, Config, LocalName};
 use crate::local::Local;
 use crate::upstreams::{Groups, route_table};
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use dotgate_core::HealthState;
-use rustls::pki_types::UnixTime;
+use dotgate_tls::UnixTime;
 
 use super::Forwarder;
 use crate::upstreams::Upstream;

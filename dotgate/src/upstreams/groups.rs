@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use dotgate_config::{GroupConfig, Suffix};
 use dotgate_core::{GroupCounters, GroupSettings, HealthState, RouteId, RouteTable};
 
 use super::Upstream;
-use crate::config::{GroupConfig, Suffix};
 
 /// All groups, that of the default route first.
 pub type Groups = Arc<[Arc<Group>]>;

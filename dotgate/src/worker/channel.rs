@@ -2,7 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 
-use crate::tls::{ClientTls, Close, HandshakeFacts, Progress, TlsFailure};
+use dotgate_tls::{ClientTls, Close, HandshakeFacts, Progress, TlsFailure};
 
 /// Encrypts, or does not.
 pub(super) enum Channel {

@@ -9,6 +9,7 @@ use dotgate_core::{
     ConnectFault, Count, Engine, KeyExchange, Link, Moment, SessionEnd, SessionKey,
 };
 use dotgate_net::Named;
+use dotgate_tls::TlsFailure;
 use mio::Registry;
 use mio::net::TcpStream;
 use slotmap::SecondaryMap;
@@ -18,7 +19,6 @@ use super::places::{Owner, Places};
 use super::plain::PlainQueries;
 use super::spare::Spare;
 use super::{ROUNDS, Ready, Report, ReportSender, SessionOpened, register};
-use crate::tls::TlsFailure;
 use crate::upstreams::{Upstream, Upstreams};
 
 /// An opening that the engine closes after this long has failed; one that it closes earlier was one too many.

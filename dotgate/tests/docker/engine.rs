@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use data_encoding::BASE64;
-use dotgate::demo::certificates::{Leaf, TestAuthority};
+use dotgate_testbed::certificates::{Leaf, TestAuthority};
 use tempfile::TempDir;
 
 use crate::world::message::{Asked, Response, query};

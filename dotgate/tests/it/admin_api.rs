@@ -2,8 +2,8 @@
 
 use std::io::Write as _;
 
-use dotgate::demo::certificates::TestAuthority;
 use dotgate_core::Count;
+use dotgate_testbed::certificates::TestAuthority;
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 

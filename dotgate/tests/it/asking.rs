@@ -1,6 +1,6 @@
 //! `dotgate query` of upstreams that answer with errors.
 
-use dotgate::demo::certificates::TestAuthority;
+use dotgate_testbed::certificates::TestAuthority;
 
 use crate::world::program::{authority_file, command};
 use crate::world::together;

@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 
-use dotgate::demo::certificates::TestAuthority;
+use dotgate_testbed::certificates::TestAuthority;
 use tempfile::TempDir;
 
 use crate::world::peer::{are_installed, find};

@@ -6,8 +6,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use dotgate::demo::certificates::TestAuthority;
 use dotgate_core::Count;
+use dotgate_testbed::certificates::TestAuthority;
 
 use crate::world::World;
 use crate::world::client::Client;

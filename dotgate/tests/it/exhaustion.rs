@@ -5,7 +5,7 @@
 
 use std::io::Write as _;
 
-use dotgate::demo::certificates::TestAuthority;
+use dotgate_testbed::certificates::TestAuthority;
 
 use crate::world::client::Client;
 use crate::world::message::assert_all_right;

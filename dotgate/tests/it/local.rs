@@ -5,7 +5,7 @@ use std::fs;
 use std::net::Ipv4Addr;
 
 use domain::base::iana::Rcode;
-use dotgate::demo::certificates::TestAuthority;
+use dotgate_testbed::certificates::TestAuthority;
 
 use crate::world::message::{Asked, address_of};
 use crate::world::program::{Program, command};

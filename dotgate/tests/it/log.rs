@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::process::{Child, Command, Stdio};
 
-use dotgate::demo::certificates::TestAuthority;
+use dotgate_testbed::certificates::TestAuthority;
 use tempfile::NamedTempFile;
 
 use crate::world::program::{authority_file, command, set_up, wait};

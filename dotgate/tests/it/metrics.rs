@@ -2,7 +2,7 @@
 
 use std::net::UdpSocket;
 
-use dotgate::demo::certificates::TestAuthority;
+use dotgate_testbed::certificates::TestAuthority;
 
 use crate::world::World;
 use crate::world::http::{Response, ask};

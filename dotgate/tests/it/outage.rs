@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use dotgate::demo::certificates::TestAuthority;
 use dotgate_core::Count;
+use dotgate_testbed::certificates::TestAuthority;
 
 use crate::world::World;
 use crate::world::message::assert_all_right;

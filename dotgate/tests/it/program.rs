@@ -7,7 +7,7 @@ use std::net::{TcpListener, UdpSocket};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use dotgate::demo::certificates::TestAuthority;
+use dotgate_testbed::certificates::TestAuthority;
 
 use crate::world::message::assert_all_right;
 use crate::world::program::{Program, authority_file, command, set_up};

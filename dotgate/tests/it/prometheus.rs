@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::RwLockReadGuard;
 use std::time::Duration;
 
-use dotgate::demo::certificates::TestAuthority;
+use dotgate_testbed::certificates::TestAuthority;
 use serde_json::{Value, json};
 
 use crate::world::client::Client;

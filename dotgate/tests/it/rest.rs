@@ -3,7 +3,7 @@
 //! After a burst, with a client half-closed or not reading, with an upstream that never shakes hands, the built
 //! program answers a hundred queries in a second; counted are its processor ticks meanwhile.
 
-use dotgate::demo::certificates::TestAuthority;
+use dotgate_testbed::certificates::TestAuthority;
 
 use crate::world::client::{Client, framed};
 use crate::world::message::Asked;

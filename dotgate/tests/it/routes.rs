@@ -4,8 +4,8 @@
 use std::fs;
 
 use domain::base::iana::Rcode;
-use dotgate::demo::certificates::TestAuthority;
 use dotgate_core::Count;
+use dotgate_testbed::certificates::TestAuthority;
 
 use crate::reload::{House, UNWATCHED, reload};
 use crate::world::World;

@@ -1,6 +1,6 @@
 //! Signals that ask for something, or for nothing.
 
-use dotgate::demo::certificates::TestAuthority;
+use dotgate_testbed::certificates::TestAuthority;
 
 use crate::world::program::Program;
 use crate::world::upstream::Upstream;

@@ -226,7 +226,7 @@ impl Blackhole {
 #[test]
 fn an_upstream_whose_packets_vanish_costs_the_next_one_no_second_attempt() {
     let blackhole = Blackhole::new();
-    let authority = dotgate::demo::certificates::TestAuthority::new().unwrap();
+    let authority = dotgate_testbed::certificates::TestAuthority::new().unwrap();
     let healthy = Upstream::start(&authority);
     let hosts = format!("{},{}", blackhole.written(), healthy.written());
     let world = World::of(authority, vec![healthy], &[("DNS_HOST", &hosts)]);
@@ -241,7 +241,7 @@ fn an_upstream_whose_packets_vanish_costs_the_next_one_no_second_attempt() {
 #[test]
 fn behind_an_upstream_whose_packets_vanish_alone_clients_get_servfail_not_ready() {
     let blackhole = Blackhole::new();
-    let authority = dotgate::demo::certificates::TestAuthority::new().unwrap();
+    let authority = dotgate_testbed::certificates::TestAuthority::new().unwrap();
     let hosts = blackhole.written();
     let variables = [
         ("DNS_HOST", hosts.as_str()),

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-use dotgate::demo::certificates::TestAuthority;
+use dotgate_testbed::certificates::TestAuthority;
 
 use crate::world::http::get;
 use crate::world::program::{Program, authority_file, command, set_up};

@@ -4,7 +4,7 @@
 
 use std::process::{Command, Stdio};
 
-use dotgate::demo::certificates::TestAuthority;
+use dotgate_testbed::certificates::TestAuthority;
 
 use crate::world::client::Client;
 use crate::world::peer::{are_installed, find};

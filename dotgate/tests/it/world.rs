@@ -15,13 +15,13 @@ use std::net::SocketAddr;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-use dotgate::config::{self, Environment};
-use dotgate::demo::certificates::TestAuthority;
 use dotgate::metrics::Format;
 use dotgate::serve::Forwarder;
-use dotgate::tls::Roots;
 use dotgate::worker::Order;
+use dotgate_config::Environment;
 use dotgate_core::Count;
+use dotgate_testbed::certificates::TestAuthority;
+use dotgate_tls::Roots;
 
 use self::client::Client;
 use self::load::Load;
@@ -84,8 +84,8 @@ impl World {
             .filter(|(name, _)| !of_test(name))
             .chain(variables.iter().copied())
             .collect();
-        let loaded =
-            config::load(&environment, None).unwrap_or_else(|problems| panic!("{problems}"));
+        let loaded = dotgate_config::load(&environment, None)
+            .unwrap_or_else(|problems| panic!("{problems}"));
         let roots = Roots::trusting(authority.certificate()).unwrap();
         World {
             upstreams,

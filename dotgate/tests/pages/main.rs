@@ -29,7 +29,7 @@ mod shared {
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use dotgate::config::{self, Environment};
+use dotgate_config::Environment;
 use serde_json::Value;
 use shared::world;
 
@@ -173,7 +173,7 @@ fn every_value_on_the_page_of_resolvers_is_one_of_dns_host() {
         let base = BASE.iter().map(|(name, value, ..)| (*name, *value));
         let base = base.filter(|(name, _)| *name != "DNS_HOST");
         let environment: Environment = base.chain([("DNS_HOST", value)]).collect();
-        let loaded = config::load(&environment, None);
+        let loaded = dotgate_config::load(&environment, None);
         let loaded = loaded.unwrap_or_else(|problems| panic!("{value}: {problems}"));
         let upstreams = value.split(',').count();
         assert_eq!(loaded.config.upstreams().len(), upstreams, "{value}");

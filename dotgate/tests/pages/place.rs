@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
-use dotgate::demo::certificates::{Leaf, TestAuthority};
+use dotgate_testbed::certificates::{Leaf, TestAuthority};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use tempfile::{NamedTempFile, TempDir};

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpStream};
 use std::process::Stdio;
 
-use dotgate::demo::certificates::TestAuthority;
 use dotgate_net::interfaces;
+use dotgate_testbed::certificates::TestAuthority;
 
 use crate::namespaces::{FIRST, Network};
 use crate::world::client::Client;

@@ -5,7 +5,7 @@
 
 use std::fs;
 
-use dotgate::demo::certificates::TestAuthority;
+use dotgate_testbed::certificates::TestAuthority;
 
 use crate::world::client::Client;
 use crate::world::program::Program;

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use dotgate::demo::certificates::TestAuthority;
+use dotgate_testbed::certificates::TestAuthority;
 
 use crate::namespaces::{FIRST, FIRST_IPV6, Network, SECOND};
 use crate::world::load::Load;

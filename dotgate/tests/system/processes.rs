@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use dotgate::demo::certificates::{Leaf, TestAuthority};
+use dotgate_testbed::certificates::{Leaf, TestAuthority};
 
 use crate::world::client::Client;
 use crate::world::load::Load;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use dotgate::demo::certificates::TestAuthority;
+use dotgate_testbed::certificates::TestAuthority;
 use tempfile::TempDir;
 
 use super::program::Program;

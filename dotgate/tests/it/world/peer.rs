@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use data_encoding::BASE64;
-use dotgate::demo::certificates::{Leaf, TestAuthority};
+use dotgate_testbed::certificates::{Leaf, TestAuthority};
 use tempfile::TempDir;
 
 use super::program::signal;

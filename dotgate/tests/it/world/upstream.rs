@@ -14,7 +14,7 @@ use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use dotgate::demo::certificates::TestAuthority;
+use dotgate_testbed::certificates::TestAuthority;
 use mio::Waker;
 
 pub(crate) use self::credentials::{Certificate, Credentials};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dotgate::demo::certificates::{Leaf, TestAuthority, Validity};
+use dotgate_testbed::certificates::{Leaf, TestAuthority, Validity};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::NoServerSessionStorage;

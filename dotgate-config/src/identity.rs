@@ -1,0 +1,42 @@
+//! Who an upstream has to be, and whose certificates vouch for it (RFC 8310).
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use rustls_pki_types::ServerName;
+
+/// What an upstream's certificate has to carry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Identity {
+    /// An authentication domain name (RFC 8310 section 7.1), sent as SNI and looked for among the
+    /// certificate's subject alternative names; the common name is never read (RFC 8310 section 8.1).
+    Name(ServerName<'static>),
+    /// The upstream's own address, looked for among the certificate's IP alternative names.
+    Address(IpAddr),
+    /// Nothing: a pin alone authenticates the upstream (RFC 7858 section 4.2).
+    PinOnly,
+}
+
+/// How an upstream is authenticated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authentication {
+    /// What the certificate has to carry.
+    pub identity: Identity,
+    /// SHA-256 digests of the subject public key infos of which the end-entity certificate must have one.
+    /// With a name or an address both the certificate and a pin must pass. Empty: no pins.
+    pub pins: Vec<[u8; 32]>,
+    /// `false` only where the operator wrote `insecure-opportunistic` (RFC 8310 section 5): any
+    /// certificate passes, and the identity is used for SNI alone.
+    pub strict: bool,
+}
+
+/// Where the operator has trust anchors read from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AuthoritySources {
+    /// The file of the only authorities to trust (`DOTGATE_TLS_CA_FILE`), in place of all others.
+    pub ca_file: Option<PathBuf>,
+    /// The file that holds the system's authorities (`SSL_CERT_FILE`).
+    pub certificate_file: Option<PathBuf>,
+    /// The folders that hold further ones (`SSL_CERT_DIR`).
+    pub certificate_folders: Vec<PathBuf>,
+}

@@ -1,0 +1,219 @@
+//! The configuration: what the operator wrote, in the environment or a file, and what it means.
+//! Stands before everything else; nothing is started without a `Config`, and nothing takes a setting from elsewhere.
+//! Never changes the environment, never replaces a wrong value by a default, never stops at the first problem.
+//!
+//! ```text
+//! environment, file --names--> Spec --values--> Config
+//!                       \              \--> Problems (exit status 2)
+//!                        settings::TABLE (names, kinds, ranges, defaults, docs)
+//! ```
+//!
+//! The environment wins over the file. Limits: 1 MiB of file, 64 listeners, 16 upstreams; others are in the table.
+
+mod address;
+mod environment;
+mod fault;
+mod file;
+mod hints;
+mod identity;
+mod kinds;
+mod meaning;
+mod nearest;
+mod notes;
+mod problem;
+mod providers;
+mod reader;
+mod records;
+pub mod reference;
+mod routes;
+pub mod schema;
+pub mod setting;
+pub mod settings;
+mod spec;
+mod upstream;
+mod upstreams;
+mod words;
+
+use std::path::{Path, PathBuf};
+
+pub use address::{NoInterface, ScopedAddress, ScopedSocketAddress, is_interface_name};
+pub use environment::Environment;
+pub use fault::{Escaped, Fault};
+pub use identity::{Authentication, AuthoritySources, Identity};
+pub use kinds::{Amount, ByteCount, Kind};
+pub use meaning::{
+    AdminConfig, AdminSocket, CacheConfig, Config, ConnectionLimits, LogConfig, QueryConfig,
+    ServerConfig, TcpConfig, TlsConfig,
+};
+pub use notes::Note;
+pub use problem::{FileFault, Problem, Problems, RoutesFault, UpstreamsFault};
+pub use records::{LocalConfig, LocalRecord, read_record, split_records};
+pub use routes::{GroupConfig, Suffix};
+pub use spec::{Origin, Overridden, Written};
+pub use upstream::{Endpoint, UpstreamConfig, UpstreamSpec};
+pub use words::{LocalName, LogFormat, LogLevel, Profile, StartPolicy, Word};
+
+use setting::{Absent, Subject};
+use settings::TABLE;
+use spec::{Lookup, Spec};
+
+/// The exit status of a program whose configuration has problems.
+pub const EXIT_STATUS: u8 = 2;
+
+/// A configuration, with what `dotgate check` tells about it.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What it means.
+    pub config: Config,
+    /// Every setting in the order of the table.
+    pub effective: Vec<Effective>,
+    /// What the operator may not expect.
+    pub notes: Vec<Note>,
+    /// What the file says in vain.
+    pub overridden: Vec<Overridden>,
+    /// The file, if there is one.
+    pub file: Option<PathBuf>,
+    /// The default file of variables, which may be missing, if it is one of the sources.
+    pub variables_file: Option<PathBuf>,
+}
+
+/// A setting, as it holds.
+#[derive(Clone, Debug)]
+pub struct Effective {
+    /// The setting.
+    pub subject: Subject,
+    /// Its value as text; `None` if it is not set and nothing takes its place.
+    pub value: Option<String>,
+    /// Where the value was written.
+    pub origin: Origin,
+}
+
+impl Effective {
+    /// Whether it was set, whatever its value.
+    pub fn is_changed(&self) -> bool {
+        self.origin != Origin::Default
+    }
+}
+
+/// Finds out the configuration from `environment` and the file it names, or from `file` if the command line names one.
+/// Fails with all that is wrong; the program then starts nothing and exits with `EXIT_STATUS`.
+pub fn load(environment: &Environment, file: Option<&Path>) -> Result<Loaded, Problems> {
+    let mut problems = Vec::new();
+    let spec = Spec::collect(environment, file, &mut problems);
+    understand(spec, problems)
+}
+
+/// Finds out the configuration for asking `upstreams`, which were written behind `option`. Nothing is required, and no
+/// file is read that neither the environment nor the command line names.
+///
+/// # Errors
+/// All that is wrong with what is there.
+pub fn load_for_upstreams(
+    environment: &Environment,
+    file: Option<&Path>,
+    option: &'static str,
+    upstreams: &str,
+) -> Result<Loaded, Problems> {
+    let mut problems = Vec::new();
+    let environment = environment.clone().without_default_folder();
+    let mut spec = Spec::collect(&environment, file, &mut problems);
+    spec.replace_upstreams(option, upstreams);
+    understand(spec, problems)
+}
+
+fn understand(spec: Spec, mut problems: Vec<Problem>) -> Result<Loaded, Problems> {
+    match Config::understand(&spec, &mut problems) {
+        Some(config) => {
+            let effective = TABLE
+                .iter()
+                .map(|&subject| effective(&spec, &config, subject));
+            let effective = effective.collect();
+            let notes = notes::of(&config, spec.service_links.len());
+            Ok(Loaded {
+                config,
+                effective,
+                notes,
+                overridden: spec.overridden,
+                file: spec.file,
+                variables_file: spec.variables_file,
+            })
+        }
+        None => Err(Problems::new(problems)),
+    }
+}
+
+/// What a command needs to know to ask the running dotgate.
+#[derive(Clone, Debug)]
+pub struct ClientConfig {
+    /// The admin endpoint.
+    pub admin: AdminConfig,
+    /// Where the running process may be known by, too.
+    pub take_over_socket: Option<PathBuf>,
+}
+
+/// Finds out where the running dotgate is to be asked. What else is missing or wrong does not matter for that.
+/// Fails with what is wrong with these settings or keeps them from being read.
+pub fn load_client(
+    environment: &Environment,
+    file: Option<&Path>,
+) -> Result<ClientConfig, Problems> {
+    load_part(environment, file, ClientConfig::understand)
+}
+
+/// Finds out where the running dotgate listens for queries; at least one address.
+///
+/// # Errors
+/// What is wrong with these settings, or keeps them from being read.
+pub fn load_listeners(
+    environment: &Environment,
+    file: Option<&Path>,
+) -> Result<Vec<ScopedSocketAddress>, Problems> {
+    load_part(environment, file, meaning::understand_listeners)
+}
+
+fn load_part<T>(
+    environment: &Environment,
+    file: Option<&Path>,
+    understand: impl FnOnce(&Spec, &mut Vec<Problem>) -> Option<T>,
+) -> Result<T, Problems> {
+    let mut others = Vec::new();
+    let spec = Spec::collect(environment, file, &mut others);
+    let mut problems = Vec::new();
+    let found = understand(&spec, &mut problems);
+    if spec.file_is_unread {
+        problems.extend(others);
+    }
+    match found {
+        Some(part) if problems.is_empty() => Ok(part),
+        Some(_) | None => Err(Problems::new(problems)),
+    }
+}
+
+/// The format of the log, for problems of a configuration that is not used. The default if it is wrong itself.
+pub fn log_format(environment: &Environment, file: Option<&Path>) -> LogFormat {
+    let mut others = Vec::new();
+    let spec = Spec::collect(environment, file, &mut others);
+    Config::understand_log_format(&spec).unwrap_or(LogFormat::Text)
+}
+
+fn effective(spec: &Spec, config: &Config, subject: Subject) -> Effective {
+    let (value, origin) = match (spec.lookup(subject), spec.tables_of(subject).first()) {
+        (Lookup::Written(written), _) => (Some(written.text.clone()), written.origin.clone()),
+        (Lookup::Absent | Lookup::Broken, Some(table)) => (
+            Some(routes::shown_tables(config.groups(), subject)),
+            table.origin.clone(),
+        ),
+        (Lookup::Absent | Lookup::Broken, None) => match subject.entry().absent {
+            Absent::Default(text) => (Some(text.to_owned()), Origin::Default),
+            Absent::Required | Absent::Nothing => (None, Origin::Default),
+        },
+    };
+    Effective {
+        subject,
+        value,
+        origin,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,569 @@
+//! What the configuration means: typed, complete, and free of contradictions.
+//! Stands between what was written and the whole program, which takes its settings from here and from nowhere else.
+//! A `Config` exists only if everything about it is right; nothing in it stands for "not set, find a default".
+//! Limits: 64 listeners, 64 groups of 16 upstreams, 64 upstreams in all.
+
+mod cache;
+
+use std::num::{NonZeroU16, NonZeroUsize};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use dotgate_core::KeyExchangePolicy;
+use ipnet::IpNet;
+
+use super::ClientConfig;
+use super::address::ScopedSocketAddress;
+use super::kinds::{Amount, ByteCount, SocketPlace};
+use super::problem::Problem;
+use super::reader::Reader;
+use super::routes::{self, GroupConfig};
+use super::settings as table;
+use super::spec::Spec;
+use super::upstream::UpstreamConfig;
+use super::upstreams;
+use super::words::{LocalName, LogFormat, LogLevel, Profile, QueryClass, StartPolicy};
+use crate::identity::AuthoritySources;
+use crate::records::LocalConfig;
+
+/// The most workers that `auto` makes: more are seldom of use, and each has sessions of its own.
+const WORKERS_AUTO_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(3);
+
+/// A configuration that the program can run with. Only `load` makes one.
+#[derive(Clone, Debug)]
+pub struct Config {
+    server: ServerConfig,
+    upstreams: Vec<UpstreamConfig>,
+    groups: Vec<GroupConfig>,
+    probe: Vec<u8>,
+    log: LogConfig,
+    query: QueryConfig,
+    tcp: TcpConfig,
+    allowed: Vec<IpNet>,
+    tls: TlsConfig,
+    bootstrap: Vec<ScopedSocketAddress>,
+    forwarded: Vec<LocalName>,
+    local: LocalConfig,
+    admin: AdminConfig,
+    cache: CacheConfig,
+    is_watched: bool,
+}
+
+/// Where to listen, and how.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ServerConfig {
+    /// The UDP and TCP addresses, 1 to 64, all different. Port 0 is the kernel's choice.
+    pub listen: Vec<ScopedSocketAddress>,
+    /// The number of workers.
+    pub workers: NonZeroUsize,
+    /// The receive buffer to ask for, for each UDP socket.
+    pub udp_receive_buffer: ByteCount,
+    /// The longest response over UDP, in octets, 512 to 1400.
+    pub udp_response_max: u16,
+    /// The memory that clients may cost, all workers together.
+    pub client_memory: Amount<ByteCount>,
+    /// Where a new process takes the listening sockets over from the running one, if at all.
+    pub take_over_socket: Option<PathBuf>,
+    /// How long clients are still served after a signal to stop.
+    pub drain_max: Duration,
+    /// What to do at the start while no upstream is reachable.
+    pub start: StartPolicy,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct LogConfig {
+    /// The least important events logged.
+    pub level: LogLevel,
+    /// How they are written.
+    pub format: LogFormat,
+}
+
+/// The bounds of a query.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct QueryConfig {
+    /// The time from a query's arrival to its response.
+    pub deadline: Duration,
+    /// The queries in flight in one worker.
+    pub in_flight_max: u32,
+    /// The queries of one client address in flight over UDP, and as many over TCP.
+    pub in_flight_per_client_max: u32,
+    /// Whether questions of class ANY are forwarded.
+    pub forwards_class_any: bool,
+    /// Whether questions of classes for private use are forwarded.
+    pub forwards_private_classes: bool,
+    /// The clients for whom that does not hold.
+    pub exempt: Vec<IpNet>,
+}
+
+/// The bounds of clients' TCP connections.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct TcpConfig {
+    /// The connections of all clients, in all workers; see `Config::connection_limits`.
+    pub connections_max: Amount<u32>,
+    /// The connections of one client address; see `Config::connection_limits`.
+    pub connections_per_client_max: Amount<u32>,
+    /// How long a connection stays open with nothing asked on it.
+    pub idle: Duration,
+    /// The queries in flight on one connection.
+    pub in_flight_max: u32,
+}
+
+/// What is kept of answers.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct CacheConfig {
+    /// The memory that kept answers may take; 0 for no cache.
+    pub size: ByteCount,
+    /// The shortest time an answer is kept.
+    pub ttl_min: Duration,
+    /// The longest time an answer is kept, no shorter than `ttl_min`.
+    pub ttl_max: Duration,
+    /// The longest time a denial is kept.
+    pub negative_ttl_max: Duration,
+    /// The longest time a failure is kept.
+    pub failure_ttl_max: Duration,
+    /// How long after its end an answer is still given, as stale.
+    pub stale_max: Duration,
+    /// How long a client waits before it is given a stale answer.
+    pub stale_after: Duration,
+    /// Whether popular answers are asked for again before they end.
+    pub prefetch: bool,
+    /// Whether NXDOMAIN answers for all types of its name.
+    pub nxdomain_all_types: bool,
+    /// Whether the addresses of a cached answer stand in another order each time.
+    pub rotates_addresses: bool,
+    /// Names at and below which nothing is kept: uncompressed, in lower case.
+    pub except: Vec<Vec<u8>>,
+    /// The file that carries it over a restart, if any.
+    pub snapshot_file: Option<PathBuf>,
+}
+
+/// How upstreams are authenticated.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TlsConfig {
+    /// Where the authorities to trust are read from; the system's if it names nothing.
+    pub authorities: AuthoritySources,
+    /// Whether upstreams must be authenticated at all.
+    pub authentication: Profile,
+    /// Which key exchange they are offered.
+    pub key_exchange: KeyExchangePolicy,
+}
+
+/// The admin endpoint.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct AdminConfig {
+    /// Where it listens; nowhere if empty. Port 0 is the kernel's choice.
+    pub listen: Vec<ScopedSocketAddress>,
+    /// Its Unix socket, if it has one.
+    pub socket: Option<AdminSocket>,
+    /// The names by which it may be asked besides `localhost` and addresses, in lower case.
+    pub hosts: Vec<String>,
+    /// The file with the token for what is not for everybody.
+    pub token_file: Option<PathBuf>,
+}
+
+/// The Unix socket of the admin endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminSocket {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Whether the operator asked for it: then it must be had.
+    pub is_named: bool,
+}
+
+/// How many TCP connections clients may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionLimits {
+    /// All clients, in all workers.
+    pub all: u32,
+    /// One client address, in all workers.
+    pub per_client: u32,
+}
+
+impl Config {
+    /// Returns where to listen, and how.
+    pub fn server(&self) -> &ServerConfig {
+        &self.server
+    }
+
+    /// Returns the upstreams of all groups, each once, in the order in which they were written: 1 to 64, none a listener of
+    /// ours.
+    pub fn upstreams(&self) -> &[UpstreamConfig] {
+        &self.upstreams
+    }
+
+    /// Returns the groups of upstreams: that of the default route, then those of the routes. No suffix is in two of them.
+    pub fn groups(&self) -> &[GroupConfig] {
+        &self.groups
+    }
+
+    /// Returns the upstreams of the default route: 1 to 16.
+    pub fn default_upstreams(&self) -> &[UpstreamConfig] {
+        let first = self.groups.first();
+        first.map_or(&[], |group| &group.upstreams)
+    }
+
+    /// Returns the name that upstreams are asked about to see whether they answer: uncompressed, in lower case.
+    pub fn probe(&self) -> &[u8] {
+        &self.probe
+    }
+
+    /// Returns what is logged.
+    pub fn log(&self) -> &LogConfig {
+        &self.log
+    }
+
+    /// Returns the bounds of a query.
+    pub fn query(&self) -> &QueryConfig {
+        &self.query
+    }
+
+    /// Returns the bounds of clients' TCP connections.
+    pub fn tcp(&self) -> &TcpConfig {
+        &self.tcp
+    }
+
+    /// Returns the prefixes of the clients that may ask, in the order in which they were written.
+    pub fn allowed(&self) -> &[IpNet] {
+        &self.allowed
+    }
+
+    /// Returns how upstreams are authenticated.
+    pub fn tls(&self) -> &TlsConfig {
+        &self.tls
+    }
+
+    /// Returns the resolvers for the names of upstreams: at least one if an upstream is a name.
+    pub fn bootstrap(&self) -> &[ScopedSocketAddress] {
+        &self.bootstrap
+    }
+
+    /// Returns what is kept of answers.
+    pub fn cache(&self) -> &CacheConfig {
+        &self.cache
+    }
+
+    /// Whether what is asked about `name` goes to the upstreams and is not answered here.
+    pub fn forwards(&self, name: LocalName) -> bool {
+        self.forwarded.contains(&name)
+    }
+
+    /// Returns what the settings say about local data.
+    pub fn local(&self) -> &LocalConfig {
+        &self.local
+    }
+
+    /// Returns where the admin endpoint is and who may use it.
+    pub fn admin(&self) -> &AdminConfig {
+        &self.admin
+    }
+
+    /// Whether the files are watched, to be read anew.
+    pub fn is_watched(&self) -> bool {
+        self.is_watched
+    }
+
+    /// Returns this configuration with that of `running` where only a restart changes it (`Reload::Restart`).
+    #[must_use]
+    pub fn in_place_of(mut self, running: &Config) -> Config {
+        self.server = ServerConfig {
+            udp_response_max: self.server.udp_response_max,
+            client_memory: self.server.client_memory,
+            drain_max: self.server.drain_max,
+            ..running.server.clone()
+        };
+        self.admin.listen.clone_from(&running.admin.listen);
+        self.admin.socket.clone_from(&running.admin.socket);
+        self.cache.size = running.cache.size;
+        let snapshot_file = &running.cache.snapshot_file;
+        self.cache.snapshot_file.clone_from(snapshot_file);
+        self
+    }
+
+    /// Returns this configuration with each file that `locate` knows read from where it says.
+    #[must_use]
+    pub fn with_files_at(mut self, locate: impl Fn(&Path) -> Option<PathBuf>) -> Config {
+        let authorities = &mut self.tls.authorities;
+        let files = [
+            &mut authorities.ca_file,
+            &mut authorities.certificate_file,
+            &mut self.admin.token_file,
+        ];
+        for path in files.into_iter().flatten() {
+            if let Some(located) = locate(path) {
+                *path = located;
+            }
+        }
+        self
+    }
+
+    /// Returns how many TCP connections clients may have in a process that may open `descriptors` files.
+    /// `auto` leaves room for every listener and for four sessions to each upstream in each worker, is at least 16
+    /// and at most 65,536, and gives a client address a quarter. Numbers the operator wrote are returned as they are.
+    pub fn connection_limits(&self, descriptors: u64) -> ConnectionLimits {
+        const AUTO_MIN: u64 = 16;
+        const AUTO_MAX: u64 = 65_536;
+        const SESSIONS_OF_AN_UPSTREAM: u64 = 4;
+        // With those that are held ready for sessions.
+        const OTHER_FILES_OF_A_WORKER: u64 = 12;
+        const OTHER_FILES: u64 = 64;
+        const ADMIN_CONNECTIONS: u64 = 64;
+        let all = match self.tcp.connections_max {
+            Amount::Exactly(all) => all,
+            Amount::Auto => {
+                // A listener's UDP and TCP socket, and a second descriptor of each to hand over.
+                let of_a_listener = 2 + 2 * u64::from(self.server.take_over_socket.is_some());
+                let of_a_worker = of_a_listener * self.server.listen.len() as u64
+                    + SESSIONS_OF_AN_UPSTREAM * self.upstreams.len() as u64
+                    + OTHER_FILES_OF_A_WORKER;
+                let of_admin = ADMIN_CONNECTIONS * u64::from(!self.admin.listen.is_empty());
+                let taken = self.server.workers.get() as u64 * of_a_worker + of_admin + OTHER_FILES;
+                let left = descriptors.saturating_sub(taken).clamp(AUTO_MIN, AUTO_MAX);
+                u32::try_from(left).unwrap_or(u32::MAX)
+            }
+        };
+        let per_client = match self.tcp.connections_per_client_max {
+            Amount::Exactly(per_client) => per_client,
+            Amount::Auto => (all / 4).max(1),
+        };
+        ConnectionLimits { all, per_client }
+    }
+
+    /// Finds out what `spec` means, and everything that is wrong with it. `None` only if problems were added or were
+    /// there before.
+    pub(super) fn understand(spec: &Spec, problems: &mut Vec<Problem>) -> Option<Self> {
+        let mut reader = Reader { spec, problems };
+        let server = read_server(&mut reader);
+        let upstream_specs = upstreams::read(&mut reader);
+        let route_specs = routes::read(&mut reader);
+        let default_port = reader.value(&table::DNS_PORT);
+        let probe = reader.value(&table::DNS_PROBE);
+        let plain_default = reader.value(&table::DNS_ALLOW_PLAIN_DEFAULT);
+        reader.optional(&table::CONFIG_FILE);
+        let is_watched = reader.value(&table::CONFIG_WATCH);
+        let log = read_log(&mut reader);
+        let query = read_query(&mut reader);
+        let tcp = read_tcp(&mut reader);
+        let allowed = reader.value(&table::ACCESS_ALLOW);
+        let tls = read_tls(&mut reader);
+        let bootstrap = reader
+            .optional(&table::BOOTSTRAP_ADDRESSES)
+            .unwrap_or_default();
+        let forwarded = reader.value(&table::LOCAL_FORWARD);
+        let local = read_local(&mut reader);
+        let take_over_socket = server
+            .as_ref()
+            .and_then(|it| it.take_over_socket.as_deref());
+        let admin = read_admin(&mut reader, take_over_socket);
+        let cache = cache::read(&mut reader);
+        let of_routes = route_specs.iter().flatten();
+        let of_routes = of_routes.flat_map(|(route, origin)| {
+            route
+                .upstreams
+                .iter()
+                .map(move |upstream| (upstream, origin))
+        });
+        let of_default = upstream_specs.iter().flatten();
+        let all = of_default
+            .map(|(upstream, origin)| (upstream, origin))
+            .chain(of_routes);
+        upstreams::refuse_names_without_bootstrap(&mut reader, all);
+        let (server, tls, specs) = (server?, tls?, upstream_specs?);
+        let (default_port, routes) = (default_port?, route_specs?);
+        upstreams::refuse_plain(&mut reader, &specs, plain_default?);
+        upstreams::refuse_listener_as_bootstrap(&mut reader, &bootstrap, &server.listen);
+        let mut understand =
+            |specs| upstreams::understand(&mut reader, specs, default_port, &tls, &server.listen);
+        let default = GroupConfig::of_default_route(understand(specs));
+        let groups = routes::groups(default, &routes, understand);
+        routes::refuse_contradictions(&mut reader, &routes);
+        let upstreams = routes::all_upstreams(&mut reader, &groups);
+        let config = Self {
+            server,
+            upstreams,
+            groups: groups.into_iter().map(|(group, _)| group).collect(),
+            probe: probe?,
+            log: log?,
+            query: query?,
+            tcp: tcp?,
+            allowed: allowed?,
+            tls,
+            bootstrap,
+            forwarded: forwarded?,
+            local: local?,
+            admin: admin?,
+            cache: cache?,
+            is_watched: is_watched?,
+        };
+        problems.is_empty().then_some(config)
+    }
+}
+
+impl Config {
+    /// Finds out the format of the log, whatever else is wrong.
+    pub(super) fn understand_log_format(spec: &Spec) -> Option<LogFormat> {
+        let problems = &mut Vec::new();
+        Reader { spec, problems }.value(&table::LOG_FORMAT)
+    }
+}
+
+impl ClientConfig {
+    /// Finds out what `spec` means for a command that asks the running dotgate. `None` only if problems were added.
+    pub(super) fn understand(spec: &Spec, problems: &mut Vec<Problem>) -> Option<Self> {
+        const TAKE_OVER_OF_SERVICE: &str = "/run/dotgate/take-over.sock";
+        let mut reader = Reader { spec, problems };
+        let take_over_socket = reader.optional(&table::SERVER_TAKE_OVER_SOCKET);
+        let of_service = spec
+            .is_of_service
+            .then_some(Path::new(TAKE_OVER_OF_SERVICE));
+        let beside = take_over_socket.as_deref().or(of_service);
+        Some(Self {
+            admin: read_admin(&mut reader, beside)?,
+            take_over_socket,
+        })
+    }
+}
+
+/// Finds out where `spec` has the server listen. `None` only if problems were added.
+pub(super) fn understand_listeners(
+    spec: &Spec,
+    problems: &mut Vec<Problem>,
+) -> Option<Vec<ScopedSocketAddress>> {
+    read_listeners(&mut Reader { spec, problems })
+}
+
+fn read_listeners(reader: &mut Reader<'_>) -> Option<Vec<ScopedSocketAddress>> {
+    let hosts = reader.value(&table::SERVER_HOST);
+    let port = reader.value(&table::SERVER_PORT)?;
+    let listen = hosts?.into_iter().map(|host| host.with_port(port));
+    Some(listen.collect())
+}
+
+fn read_server(reader: &mut Reader<'_>) -> Option<ServerConfig> {
+    let listen = read_listeners(reader);
+    let workers = reader.value(&table::SERVER_WORKERS);
+    let udp_receive_buffer = reader.value(&table::SERVER_UDP_RECEIVE_BUFFER);
+    let udp_response_max = reader.value(&table::SERVER_UDP_RESPONSE_MAX);
+    let client_memory = reader.value(&table::SERVER_CLIENT_MEMORY);
+    let take_over_socket = reader.optional(&table::SERVER_TAKE_OVER_SOCKET);
+    let drain_max = reader.value(&table::SERVER_DRAIN_MAX);
+    let start = reader.value(&table::SERVER_START);
+    Some(ServerConfig {
+        listen: listen?,
+        workers: worker_count(workers?),
+        udp_receive_buffer: udp_receive_buffer?,
+        udp_response_max: udp_response_max?,
+        client_memory: client_memory?,
+        take_over_socket,
+        drain_max: drain_max?,
+        start: start?,
+    })
+}
+
+fn read_log(reader: &mut Reader<'_>) -> Option<LogConfig> {
+    let level = reader.value(&table::LOG_LEVEL);
+    let format = reader.value(&table::LOG_FORMAT);
+    Some(LogConfig {
+        level: level?,
+        format: format?,
+    })
+}
+
+fn read_query(reader: &mut Reader<'_>) -> Option<QueryConfig> {
+    let deadline = reader.value(&table::QUERY_DEADLINE);
+    let in_flight_max = reader.value(&table::QUERY_IN_FLIGHT_MAX);
+    let in_flight_per_client_max = reader.value(&table::QUERY_IN_FLIGHT_PER_CLIENT_MAX);
+    let classes = reader.value(&table::QUERY_FORWARD_CLASSES);
+    let exempt = reader.value(&table::QUERY_EXEMPT);
+    Some(QueryConfig {
+        deadline: deadline?,
+        in_flight_max: in_flight_max?,
+        in_flight_per_client_max: in_flight_per_client_max?,
+        forwards_class_any: classes.as_ref()?.contains(&QueryClass::Any),
+        forwards_private_classes: classes?.contains(&QueryClass::Private),
+        exempt: exempt?,
+    })
+}
+
+fn read_tcp(reader: &mut Reader<'_>) -> Option<TcpConfig> {
+    let connections_max = reader.value(&table::TCP_CONNECTIONS_MAX);
+    let connections_per_client_max = reader.value(&table::TCP_CONNECTIONS_PER_CLIENT_MAX);
+    let idle = reader.value(&table::TCP_IDLE);
+    let in_flight_max = reader.value(&table::TCP_IN_FLIGHT_MAX);
+    Some(TcpConfig {
+        connections_max: connections_max?,
+        connections_per_client_max: connections_per_client_max?,
+        idle: idle?,
+        in_flight_max: in_flight_max?,
+    })
+}
+
+fn read_tls(reader: &mut Reader<'_>) -> Option<TlsConfig> {
+    let ca_file = reader.optional(&table::TLS_CA_FILE);
+    let certificate_file = reader.optional(&table::SSL_CERT_FILE);
+    let certificate_folders = reader.optional(&table::SSL_CERT_DIR);
+    let authentication = reader.value(&table::TLS_AUTHENTICATION);
+    let key_exchange = reader.value(&table::TLS_KEY_EXCHANGE);
+    Some(TlsConfig {
+        authorities: AuthoritySources {
+            ca_file,
+            certificate_file,
+            certificate_folders: certificate_folders.unwrap_or_default(),
+        },
+        authentication: authentication?,
+        key_exchange: key_exchange?,
+    })
+}
+
+fn read_local(reader: &mut Reader<'_>) -> Option<LocalConfig> {
+    let records = reader.optional(&table::LOCAL_RECORDS);
+    let hosts_file = reader.optional(&table::LOCAL_HOSTS_FILE);
+    let ttl = reader.value(&table::LOCAL_TTL);
+    Some(LocalConfig {
+        records: records.unwrap_or_default(),
+        hosts_file,
+        ttl: ttl?,
+    })
+}
+
+fn read_admin(reader: &mut Reader<'_>, take_over: Option<&Path>) -> Option<AdminConfig> {
+    const NAME: &str = "admin.sock";
+    let listen = reader.value(&table::ADMIN_LISTEN);
+    let socket = match reader.value(&table::ADMIN_SOCKET)? {
+        SocketPlace::Off => None,
+        SocketPlace::At(path) => Some(AdminSocket {
+            path,
+            is_named: true,
+        }),
+        SocketPlace::Auto => take_over.map(|take_over| AdminSocket {
+            path: take_over.with_file_name(NAME),
+            is_named: false,
+        }),
+    };
+    let hosts = reader.optional(&table::ADMIN_HOST_NAMES);
+    let token_file = reader.optional(&table::ADMIN_TOKEN_FILE);
+    Some(AdminConfig {
+        listen: listen?,
+        socket,
+        hosts: hosts.unwrap_or_default(),
+        token_file,
+    })
+}
+
+/// Returns how many workers there are to be.
+fn worker_count(wanted: Amount<NonZeroU16>) -> NonZeroUsize {
+    match wanted {
+        Amount::Exactly(count) => count.into(),
+        Amount::Auto => {
+            let available = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+            available.min(WORKERS_AUTO_MAX)
+        }
+    }
+}

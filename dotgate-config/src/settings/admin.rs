@@ -1,0 +1,67 @@
+//! The settings of the admin endpoint.
+
+use crate::kinds::{AdminAddresses, FilePath, HostNames, SocketPath};
+use crate::setting::{Absent, Entry, Names, Reload, Setting};
+
+/// `DOTGATE_ADMIN_LISTEN`.
+pub static ADMIN_LISTEN: Setting<AdminAddresses> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "admin",
+            key: "listen",
+        },
+        reload: Reload::Restart,
+        absent: Absent::Default("127.0.0.1:9153"),
+        doc: "Addresses of the admin endpoint (HTTP: health, status, metrics). `off` disables it.",
+        example: "0.0.0.0:9153",
+    },
+    kind: AdminAddresses { most: 8 },
+};
+
+/// `DOTGATE_ADMIN_SOCKET`.
+pub static ADMIN_SOCKET: Setting<SocketPath> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "admin",
+            key: "socket",
+        },
+        reload: Reload::Restart,
+        absent: Absent::Default("auto"),
+        doc: "The Unix socket of the admin endpoint. The user that runs dotgate and root need no token there. `auto` is \
+              `admin.sock` in the folder of `DOTGATE_SERVER_TAKE_OVER_SOCKET`, and none where that is not set; `off` is \
+              none.",
+        example: "/run/dotgate/admin.sock",
+    },
+    kind: SocketPath,
+};
+
+/// `DOTGATE_ADMIN_HOST_NAMES`.
+pub static ADMIN_HOST_NAMES: Setting<HostNames> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "admin",
+            key: "host_names",
+        },
+        reload: Reload::Live,
+        absent: Absent::Nothing,
+        doc: "Names accepted in the `Host` header of requests to the admin endpoint, in addition to `localhost` \
+              and IP addresses. Requests with other names are refused, to stop DNS rebinding.",
+        example: "dotgate.example.net",
+    },
+    kind: HostNames { most: 16 },
+};
+
+/// `DOTGATE_ADMIN_TOKEN_FILE`.
+pub static ADMIN_TOKEN_FILE: Setting<FilePath> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "admin",
+            key: "token_file",
+        },
+        reload: Reload::Live,
+        absent: Absent::Nothing,
+        doc: "File with the admin token. Without it, changes and cache views at the admin endpoint are disabled.",
+        example: "/etc/dotgate/admin-token",
+    },
+    kind: FilePath,
+};

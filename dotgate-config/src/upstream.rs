@@ -1,0 +1,367 @@
+//! Upstreams as they are written, and what that means: where to connect and who must be there.
+//! Stands beside the other kinds of value; pools and TLS sessions are made from `UpstreamConfig`.
+//! Never resolves a name and never weakens authentication: what is not understood is a fault.
+//! Follows RFC 7858 section 4.2 (pins), RFC 8310 sections 6 to 8 (names) and RFC 6125 (addresses in certificates).
+//! Limits: 8 pins for an upstream, SHA-256 alone.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::str::FromStr;
+
+use data_encoding::BASE64;
+use dotgate_core::{KeyExchangePolicy, Transport};
+use rustls_pki_types::{DnsName, ServerName};
+
+use super::address::{ScopedAddress, ScopedSocketAddress};
+use super::fault::Fault;
+use super::hints;
+use super::kinds::digits;
+use super::words::Profile;
+use crate::identity::{Authentication, Identity};
+
+/// The most pins of one upstream: some in use, some in reserve.
+pub(super) const PINS_MAX: usize = 8;
+
+/// What stands before an upstream that is asked in the clear.
+const PLAIN: &str = "plain:";
+
+/// Its port, where none is written.
+const PLAIN_PORT: u16 = 53;
+
+/// The SHA-256 digest of a SubjectPublicKeyInfo (RFC 7858 section 4.2).
+type Pin = [u8; 32];
+
+/// An upstream as written: each part is right, but the port may be missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamSpec {
+    pub(super) host: Host,
+    pub(super) port: Option<u16>,
+    pub(super) pins: Vec<Pin>,
+}
+
+/// The machine an upstream is on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Host {
+    /// An address, and perhaps the authentication domain name that its certificate must carry.
+    Address {
+        address: ScopedAddress,
+        authentication_name: Option<DnsName<'static>>,
+    },
+    /// A name to be resolved, which is the authentication domain name too.
+    Name(DnsName<'static>),
+    /// An address that is asked in the clear.
+    Plain(ScopedAddress),
+}
+
+impl FromStr for UpstreamSpec {
+    type Err = Fault;
+
+    /// Reads `ADDR[@PORT][#AUTH-NAME][;pin=sha256/BASE64]...` or `NAME[@PORT][;pin=sha256/BASE64]...`, perhaps behind
+    /// `tls://`; or `plain:ADDR[@PORT]`.
+    fn from_str(text: &str) -> Result<Self, Fault> {
+        if let Some(rest) = text.strip_prefix(PLAIN) {
+            return read_plain(rest, text);
+        }
+        if let Some(hint) = hints::of_upstream(text) {
+            let item = text.to_owned();
+            return Err(Fault::NotAnAddressOrName { item }.with_hint(Some(hint)));
+        }
+        let mut parts = without_scheme(text).split(';').map(str::trim);
+        let head = parts.next().unwrap_or_default();
+        let (endpoint, authentication_name) = match head.split_once('#') {
+            Some((endpoint, name)) => (endpoint, Some(name)),
+            None => (head, None),
+        };
+        let (host, port) = split_port(endpoint)?;
+        let host = read_host(host, authentication_name, text)?;
+        let pins = read_pins(parts.map(|parameter| {
+            let pin = parameter.strip_prefix("pin=");
+            pin.ok_or_else(|| Fault::UnknownParameter {
+                item: parameter.to_owned(),
+            })
+        }))?;
+        Ok(Self { host, port, pins })
+    }
+}
+
+/// An upstream that queries may be sent to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamConfig {
+    /// Where to connect.
+    pub endpoint: Endpoint,
+    /// Who must be there; none for one that is asked in the clear.
+    pub authentication: Option<Authentication>,
+    /// Which key exchange it is offered.
+    pub key_exchange: KeyExchangePolicy,
+    /// How logs, metrics and `dotgate check` call it.
+    pub label: String,
+}
+
+/// Where an upstream is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// An address and port.
+    Address(ScopedSocketAddress),
+    /// A name, to be resolved by the bootstrap addresses alone, and a port.
+    Name {
+        /// The name in lower case, without a dot at its end.
+        name: String,
+        /// The port, 1 to 65535.
+        port: u16,
+    },
+}
+
+impl UpstreamConfig {
+    /// Makes the meaning of `spec`, with `default_port` if it has no port of its own.
+    pub(super) fn new(spec: UpstreamSpec, default_port: u16, profile: Profile) -> Self {
+        let UpstreamSpec { host, port, pins } = spec;
+        let port = port.unwrap_or(match host {
+            Host::Plain(_) => PLAIN_PORT,
+            Host::Address { .. } | Host::Name(_) => default_port,
+        });
+        let label = label(&host, port);
+        let (endpoint, identity) = match host {
+            Host::Plain(address) => {
+                return Self {
+                    endpoint: Endpoint::Address(address.with_port(port)),
+                    authentication: None,
+                    key_exchange: KeyExchangePolicy::default(),
+                    label,
+                };
+            }
+            Host::Name(name) => (
+                Endpoint::Name {
+                    name: name.as_ref().to_owned(),
+                    port,
+                },
+                Identity::Name(ServerName::DnsName(name)),
+            ),
+            Host::Address {
+                address,
+                authentication_name,
+            } => {
+                let identity = match authentication_name {
+                    Some(name) => Identity::Name(ServerName::DnsName(name)),
+                    None if pins.is_empty() => Identity::Address(address.ip()),
+                    None => Identity::PinOnly,
+                };
+                (Endpoint::Address(address.with_port(port)), identity)
+            }
+        };
+        let strict = match profile {
+            Profile::Strict => true,
+            Profile::InsecureOpportunistic => false,
+        };
+        Self {
+            endpoint,
+            authentication: Some(Authentication {
+                identity,
+                pins,
+                strict,
+            }),
+            key_exchange: KeyExchangePolicy::default(),
+            label,
+        }
+    }
+
+    /// How it is asked.
+    pub fn transport(&self) -> Transport {
+        match self.authentication {
+            Some(_) => Transport::Dot,
+            None => Transport::Plain,
+        }
+    }
+
+    /// Says in words what the certificate must be.
+    pub fn demand(&self) -> String {
+        let Some(Authentication {
+            identity,
+            pins,
+            strict,
+        }) = &self.authentication
+        else {
+            return "plain DNS, NOT ENCRYPTED".to_owned();
+        };
+        if !strict {
+            return "any certificate, NOT AUTHENTICATED".to_owned();
+        }
+        let whose = match identity {
+            Identity::Name(name) => format!("a certificate for {}", name.to_str()),
+            Identity::Address(address) => format!("a certificate for {address}"),
+            Identity::PinOnly => "any certificate".to_owned(),
+        };
+        match pins.len() {
+            0 => whose,
+            1 => format!("{whose} with the pinned key"),
+            count => format!("{whose} with one of {count} pinned keys"),
+        }
+    }
+}
+
+/// Writes an upstream as the operator would, with its port and without its pins.
+fn label(host: &Host, port: u16) -> String {
+    match host {
+        Host::Name(name) => format!("{}@{port}", name.as_ref()),
+        Host::Plain(address) => match address.ip() {
+            IpAddr::V4(_) => format!("{PLAIN}{address}@{port}"),
+            IpAddr::V6(_) => format!("{PLAIN}[{address}]@{port}"),
+        },
+        Host::Address {
+            address,
+            authentication_name,
+        } => {
+            let address = match address.ip() {
+                IpAddr::V4(_) => address.to_string(),
+                IpAddr::V6(_) => format!("[{address}]"),
+            };
+            match authentication_name {
+                Some(name) => format!("{address}@{port}#{}", name.as_ref()),
+                None => format!("{address}@{port}"),
+            }
+        }
+    }
+}
+
+/// Reads `ADDR[@PORT]` of a plain upstream.
+fn read_plain(rest: &str, item: &str) -> Result<UpstreamSpec, Fault> {
+    let not_plain = || Fault::NotAPlainUpstream {
+        item: item.to_owned(),
+    };
+    if rest.contains(['#', ';']) {
+        return Err(not_plain());
+    }
+    let (address, port) = split_port(rest)?;
+    let address = read_address(address).map_err(|fault| match fault {
+        Fault::NotAnAddress { .. } => not_plain(),
+        fault => fault,
+    })?;
+    Ok(UpstreamSpec {
+        host: Host::Plain(address),
+        port,
+        pins: Vec::new(),
+    })
+}
+
+/// What follows `tls://` or `dot://`, with which other programs mark DNS over TLS.
+fn without_scheme(text: &str) -> &str {
+    for scheme in ["tls://", "dot://"] {
+        if let Some((start, rest)) = text.split_at_checked(scheme.len())
+            && start.eq_ignore_ascii_case(scheme)
+        {
+            return rest;
+        }
+    }
+    text
+}
+
+/// Separates `HOST@PORT`.
+pub(super) fn split_port(text: &str) -> Result<(&str, Option<u16>), Fault> {
+    match text.split_once('@') {
+        None => Ok((text, None)),
+        Some((host, port)) => Ok((host, Some(read_port(port)?))),
+    }
+}
+
+/// Reads a port that can be connected to, 1 to 65535.
+pub(super) fn read_port(text: &str) -> Result<u16, Fault> {
+    let port = digits(text)
+        .and_then(|text| text.parse().ok())
+        .filter(|port| *port != 0);
+    port.ok_or_else(|| Fault::NotAPort {
+        item: text.to_owned(),
+    })
+}
+
+/// Reads an address that can be connected to.
+pub(super) fn read_address(text: &str) -> Result<ScopedAddress, Fault> {
+    let address: ScopedAddress = text.parse()?;
+    let ip = address.ip();
+    let is_broadcast = ip == IpAddr::V4(Ipv4Addr::BROADCAST);
+    if ip.is_unspecified() || ip.is_multicast() || is_broadcast {
+        return Err(Fault::NotConnectable {
+            item: text.to_owned(),
+        });
+    }
+    Ok(address)
+}
+
+/// Reads a DNS name that a certificate can be for: A-labels, a dot at its end dropped, in lower case. A name whose
+/// last label is a number is a mistyped address (RFC 3696 section 2).
+pub(super) fn read_name(text: &str) -> Result<DnsName<'static>, Fault> {
+    let not_a_name = || Fault::NotAName {
+        item: text.to_owned(),
+    };
+    let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
+    let last_label = name.rsplit('.').next().unwrap_or_default();
+    if digits(last_label).is_some() {
+        return Err(not_a_name());
+    }
+    DnsName::try_from(name).map_err(|_| not_a_name())
+}
+
+/// Reads pins, of which there may be none.
+pub(super) fn read_pins<'a>(
+    texts: impl Iterator<Item = Result<&'a str, Fault>>,
+) -> Result<Vec<Pin>, Fault> {
+    let pins = texts
+        .map(|text| read_pin(text?))
+        .collect::<Result<Vec<Pin>, Fault>>()?;
+    if pins.len() > PINS_MAX {
+        return Err(Fault::TooManyPins { found: pins.len() });
+    }
+    Ok(pins)
+}
+
+fn read_pin(text: &str) -> Result<Pin, Fault> {
+    let digest = text
+        .strip_prefix("sha256/")
+        .and_then(|text| BASE64.decode(text.as_bytes()).ok());
+    digest
+        .and_then(|digest| Pin::try_from(digest).ok())
+        .ok_or_else(|| Fault::NotAPin {
+            item: text.to_owned(),
+        })
+}
+
+fn read_host(host: &str, authentication_name: Option<&str>, item: &str) -> Result<Host, Fault> {
+    let address = match read_address(host) {
+        Ok(address) => Some(address),
+        Err(Fault::NotAnAddress { .. }) => None,
+        Err(fault) => return Err(fault),
+    };
+    if let Some(address) = address {
+        let authentication_name = authentication_name.map(read_name).transpose()?;
+        return Ok(Host::Address {
+            address,
+            authentication_name,
+        });
+    }
+    if let Some(instead) = port_moved_from_colon(host) {
+        let name = authentication_name
+            .map(|name| format!("#{name}"))
+            .unwrap_or_default();
+        return Err(Fault::PortAfterColon {
+            item: item.to_owned(),
+            instead: instead + &name,
+        });
+    }
+    let name = read_name(host).map_err(|_| Fault::NotAnAddressOrName {
+        item: host.to_owned(),
+    })?;
+    match authentication_name {
+        None => Ok(Host::Name(name)),
+        Some(_) => Err(Fault::AuthenticationNameOfAName {
+            item: item.to_owned(),
+        }),
+    }
+}
+
+/// Returns `HOST@PORT` if `text` is `HOST:PORT`.
+fn port_moved_from_colon(text: &str) -> Option<String> {
+    let (host, port) = text.rsplit_once(':')?;
+    read_port(port).ok()?;
+    let is_host = read_address(host).is_ok() || read_name(host).is_ok();
+    is_host.then(|| format!("{host}@{port}"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -14,15 +14,12 @@ mod connections;
 mod endpoint;
 mod host;
 pub mod listeners;
-mod liveness;
 pub mod openapi;
 mod overview;
-mod readiness;
 mod refusal;
 mod response;
 mod routes;
 mod socket;
-mod sources;
 mod status;
 mod token;
 mod traffic;
@@ -53,9 +50,9 @@ use self::endpoint::Endpoint;
 pub use self::endpoint::{Access, readiness_line};
 pub use self::overview::Overview;
 use self::socket::{Socket, SocketFile};
-pub use self::sources::Sources;
 pub use self::token::{Token, TokenError};
 pub use self::upstreams::{UpstreamReport, health_line, reports as upstream_reports};
+use crate::running::Running;
 use crate::take_over::{Inherited, Role, ToHandOver};
 
 /// Connections that may wait to be accepted.
@@ -196,11 +193,11 @@ impl Admin {
     /// The system's: the runtime cannot watch a listener.
     pub fn serve(
         self,
-        sources: &Arc<Sources>,
+        running: &Arc<Running>,
         to_hand_over: Option<&ToHandOver>,
     ) -> io::Result<Serving> {
         let socket = self.socket.as_ref().map(|it| it.file.path().to_owned());
-        let endpoint = Arc::new(Endpoint::new(Arc::clone(sources), self.access, socket));
+        let endpoint = Arc::new(Endpoint::new(Arc::clone(running), self.access, socket));
         let connections = Arc::new(Connections::default());
         let mut accepting = Vec::new();
         for listener in self.listeners {
@@ -328,10 +325,6 @@ async fn wait_for(
             }
         }
     }
-}
-
-fn now() -> dotgate_core::Moment {
-    dotgate_core::Moment::from_nanos(dotgate_net::boottime_nanos())
 }
 
 #[cfg(test)]

@@ -22,10 +22,12 @@ use self::log_events::log_report;
 use self::signals::{Asked, Signals};
 use self::status::log_status;
 use self::watchdog::Watchdog;
-use crate::admin::{Admin, Serving, Sources};
+use crate::admin::{Admin, Serving};
 use crate::bootstrap::Bootstrap;
+use crate::clock::now;
 use crate::log::message::say;
-use crate::reload::{ActiveConfig, Outcome, POLL_INTERVAL};
+use crate::reload::{ActiveConfig, POLL_INTERVAL};
+use crate::running::{Outcome, Running};
 use crate::serve::{Forwarder, cache_settings};
 use crate::service::{Service, State, is_of_this_service};
 use crate::snapshot::Snapshot;
@@ -82,7 +84,7 @@ pub fn run(
             snapshot.restore();
             let file = config.cache().snapshot_file.iter();
             let file = file.map(|path| path.display().to_string());
-            file.for_each(|file| forwarder.sources().note_snapshot(file));
+            file.for_each(|file| forwarder.running().note_snapshot(file));
         }
         let successors = match (succession, forwarder.to_hand_over()) {
             (Some(succession), Some(sockets)) => {
@@ -97,12 +99,12 @@ pub fn run(
             (Some(_), None) | (None, _) => None,
         };
         let waits = config.server().start == StartPolicy::Wait && !forwarder.has_reached_one();
-        forwarder.sources().set_awaits_upstream(waits);
-        let serving = admin.serve(forwarder.sources(), forwarder.to_hand_over())?;
+        forwarder.running().set_awaits_upstream(waits);
+        let serving = admin.serve(forwarder.running(), forwarder.to_hand_over())?;
         notify_ready(&service, &forwarder);
         let tasks = ControlTasks {
             admin: serving,
-            watchdog: Watchdog::start(&service, forwarder.sources()),
+            watchdog: Watchdog::start(&service, forwarder.running()),
             service,
             snapshot,
             bootstrap: Bootstrap::start(config, &forwarder.upstreams()),
@@ -124,7 +126,7 @@ fn notify_ready(service: &Service, forwarder: &Forwarder) {
 fn snapshot(forwarder: &Forwarder, config: &Config) -> Option<Snapshot> {
     let (path, cache) = (
         config.cache().snapshot_file.as_ref()?,
-        forwarder.sources().cache(),
+        forwarder.running().cache(),
     );
     let settings = cache_settings(config.cache());
     let is_on = cache.is_on();
@@ -205,14 +207,14 @@ impl Listening {
 }
 
 /// Waits for the next signal that asks for the end, while this process is about to end already.
-async fn next_stop(signals: &mut Signals, sources: &Sources) {
+async fn next_stop(signals: &mut Signals, running: &Running) {
     loop {
         match signals.next().await {
             Asked::Stop(_) => return,
             Asked::Reload => {
                 say!(RELOAD_WHILE_STOPPING);
             }
-            Asked::Status => log_status(sources),
+            Asked::Status => log_status(running),
         }
     }
 }
@@ -269,7 +271,7 @@ async fn control(
             asked = signals.next() => match asked {
                 Asked::Stop(name) => break Reason::Told(name),
                 Asked::Reload => opens_first_sessions = tasks.reload("SIGHUP", forwarder),
-                Asked::Status => log_status(forwarder.sources()),
+                Asked::Status => log_status(forwarder.running()),
             },
             _ = looks.tick() => {
                 if tasks.in_force.look() {
@@ -307,10 +309,10 @@ async fn control(
     }
     // From here on nobody replaces this process.
     drop(successors);
-    let sources = Arc::clone(forwarder.sources());
+    let running = Arc::clone(forwarder.running());
     tokio::select! {
         end = drain_and_save(forwarder, &config, snapshot) => return end,
-        () = next_stop(&mut signals, &sources) => {}
+        () = next_stop(&mut signals, &running) => {}
     }
     if !is_replaced {
         return End::CutShort;
@@ -318,7 +320,7 @@ async fn control(
     // The service ends, and this process was told of it for the first time.
     tokio::select! {
         end = finish(forwarder, &config) => end,
-        () = next_stop(&mut signals, &sources) => End::CutShort,
+        () = next_stop(&mut signals, &running) => End::CutShort,
     }
 }
 
@@ -343,8 +345,8 @@ fn leave_to(forwarder: &Forwarder, successor: &Successor, tasks: ControlTasks) {
 
 /// Opens sessions to upstreams that have had none yet. Whether there may be more to open later.
 fn open_first_sessions(forwarder: &Forwarder) -> bool {
-    let waits = forwarder.sources().awaits_upstream() && !forwarder.has_reached_one();
-    forwarder.sources().set_awaits_upstream(waits);
+    let waits = forwarder.running().awaits_upstream() && !forwarder.has_reached_one();
+    forwarder.running().set_awaits_upstream(waits);
     forwarder.open_first_sessions(waits)
 }
 
@@ -427,8 +429,4 @@ fn log_totals(forwarder: &Forwarder, end: End) {
         sessions = count(Count::SessionsOpened),
         resumed = count(Count::HandshakesResumed)
     );
-}
-
-fn now() -> Moment {
-    Moment::from_nanos(dotgate_net::boottime_nanos())
 }

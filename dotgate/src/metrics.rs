@@ -21,7 +21,9 @@ pub use self::reference::reference_page;
 pub use self::table::{Kind, Metric, table};
 
 use self::encoder::Page;
-use crate::reload::Reloads;
+use crate::clock::now;
+use crate::log;
+use crate::running::{Reloads, Running, RunningWorker};
 use crate::upstreams::Validity;
 
 /// Everything that metrics are made from, as it is when a scraper asks.
@@ -45,7 +47,7 @@ pub struct Reading<'a> {
     pub addresses_awaited: u64,
     /// Lines of the log that were dropped.
     pub log_lines_dropped: u64,
-    /// What came of reading the configuration anew.
+    /// The results of reloads.
     pub reloads: Reloads,
     /// What the system says of this process.
     pub process: Process,
@@ -75,7 +77,39 @@ pub struct GroupReading {
     pub counters: Arc<GroupCounters>,
 }
 
-impl Reading<'_> {
+impl<'a> Reading<'a> {
+    /// Everything that is measured, at this moment.
+    pub fn of(running: &'a Running) -> Reading<'a> {
+        let upstreams = running.upstreams();
+        let upstreams = upstreams.iter().map(|upstream| UpstreamReading {
+            slot: upstream.slot(),
+            label: upstream.label().to_owned(),
+            health: Arc::clone(upstream.health()),
+            certificate: upstream.certificate_validity(),
+        });
+        let groups = running.groups();
+        let groups = groups.iter().map(|group| GroupReading {
+            label: group.label().to_owned(),
+            is_up: group.is_up(),
+            counters: Arc::clone(group.counters()),
+        });
+        let workers = running.workers().iter();
+        let drops = workers.clone().filter_map(RunningWorker::dropped_datagrams);
+        Reading {
+            now: now(),
+            workers: workers.map(RunningWorker::counters).collect(),
+            upstreams: upstreams.collect(),
+            groups: groups.collect(),
+            cache: running.cache().usage(),
+            addresses_awaited: running.awaited().len() as u64,
+            client_memory: running.client_memory(),
+            udp_drops: drops.reduce(|all, more| all + more),
+            log_lines_dropped: log::dropped_lines(),
+            reloads: running.reloads().read(),
+            process: Process::read(),
+        }
+    }
+
     /// The page of all metrics.
     pub fn page(&self, format: Format) -> String {
         let mut page = Page::new(format);

@@ -2,10 +2,9 @@
 //!
 //! Stands beside the path of a query, on the control thread. A new configuration is made whole first, with its
 //! certificates, token and TLS; what is wrong with it has it refused as a whole, and the one in force goes on. `watch`
-//! tells when files have other content, `record` what came of it, for operators. It never closes a socket and never
+//! tells when files have other content, `running::reloads` records what came of it, for operators. It never closes a socket and never
 //! empties the cache.
 
-mod record;
 mod watch;
 
 use std::path::PathBuf;
@@ -15,7 +14,6 @@ use dotgate_config::{Config, Effective, Environment, Loaded, Note, Problem, Prob
 use dotgate_tls::{Roots, RootsError};
 use thiserror::Error;
 
-pub use self::record::{Outcome, Record, Reloads};
 pub use self::watch::POLL_INTERVAL;
 use self::watch::Watch;
 use crate::admin::{Access, Serving};
@@ -23,6 +21,7 @@ use crate::credentials::Credentials;
 use crate::local::{Local, LocalError};
 use crate::log::message::say;
 use crate::log::{self, with_hint};
+use crate::running::Outcome;
 use crate::serve::{Forwarder, StartError};
 
 /// The configuration in force, and where another one is read.
@@ -148,7 +147,7 @@ impl ActiveConfig {
                 Outcome::Rejected { problem }
             }
         };
-        forwarder.sources().reloads().note(outcome.clone());
+        forwarder.running().reloads().note(outcome.clone());
         outcome
     }
 

@@ -7,7 +7,6 @@ mod awaited;
 mod bind;
 mod memory;
 mod reconfigure;
-mod running;
 mod settings;
 mod upstream_log;
 
@@ -31,12 +30,10 @@ pub use self::bind::BindError;
 use self::bind::{Binding, Listeners};
 pub use self::reconfigure::Prepared;
 use self::reconfigure::Slots;
-use self::running::Made;
-pub use self::running::RunningWorker;
 pub(crate) use self::settings::{cache_settings, settings};
 use self::upstream_log::UpstreamLog;
-use crate::admin::Sources;
 use crate::local::{Local, LocalError};
+use crate::running::{self, PreparedWorker, Running, RunningWorker};
 use crate::take_over::{Inherited, ToHandOver};
 use crate::upstreams::Upstreams;
 use crate::worker::{Heartbeat, LETTERS, Mailbox, Order, Parts, Report, Worker};
@@ -90,7 +87,7 @@ pub enum StartError {
 /// A running forwarder.
 #[derive(Debug)]
 pub struct Forwarder {
-    sources: Arc<Sources>,
+    running: Arc<Running>,
     receive_buffer_bytes: usize,
     /// The sockets for a process that replaces this one; none if the settings name no place for that.
     handed_over: Option<ToHandOver>,
@@ -162,7 +159,7 @@ impl Forwarder {
             let (worker, waker) = Worker::new(parts).map_err(StartError::Worker)?;
             let letters = letters_in;
             let mailbox = Mailbox { letters, waker };
-            made.push(Made {
+            made.push(PreparedWorker {
                 worker,
                 orders: orders_in,
                 mailbox,
@@ -172,9 +169,9 @@ impl Forwarder {
             });
         }
         let workers = running::spawn_all(made).map_err(StartError::Worker)?;
-        let sources = Sources::new(listeners.addresses, (upstreams, groups), shared, workers);
+        let running = Running::new(listeners.addresses, (upstreams, groups), shared, workers);
         let forwarder = Forwarder {
-            sources: Arc::new(sources),
+            running: Arc::new(running),
             receive_buffer_bytes,
             handed_over,
             binding: Binding::new(config.server()),
@@ -191,13 +188,13 @@ impl Forwarder {
     }
 
     /// What the admin endpoint reads.
-    pub fn sources(&self) -> &Arc<Sources> {
-        &self.sources
+    pub fn running(&self) -> &Arc<Running> {
+        &self.running
     }
 
     /// The addresses in service, in the order of the settings; port 0 has become the port the system chose.
     pub fn addresses(&self) -> Arc<[SocketAddr]> {
-        self.sources.addresses()
+        self.running.addresses()
     }
 
     /// The receive buffer of each UDP socket as the system granted it, in bytes.
@@ -212,7 +209,7 @@ impl Forwarder {
 
     /// The upstreams, in the order of the settings.
     pub fn upstreams(&self) -> Upstreams {
-        self.sources.upstreams()
+        self.running.upstreams()
     }
 
     /// How logs call the upstream in this slot, or the one that was there last.
@@ -222,12 +219,12 @@ impl Forwarder {
 
     /// What all workers counted, added up.
     pub fn count(&self, count: dotgate_core::Count) -> u64 {
-        self.sources.count(count)
+        self.running.count(count)
     }
 
     /// How many workers there are.
     pub fn worker_count(&self) -> usize {
-        self.sources.workers().len()
+        self.running.workers().len()
     }
 
     /// The next report of a worker. None when all have ended.
@@ -247,20 +244,20 @@ impl Forwarder {
 
     /// Begins to drain: clients are served still, and all who ask are told that there will be an end.
     pub fn drain(&self) {
-        self.sources.begin_drain();
+        self.running.begin_drain();
         self.order(Order::Drain);
     }
 
     /// Gives all workers an order. A worker that has ended needs none.
     pub fn order(&self, order: Order) {
-        for worker in self.sources.workers() {
+        for worker in self.running.workers() {
             worker.order(order.clone());
         }
     }
 
     /// Whether all workers have ended.
     pub fn has_ended(&self) -> bool {
-        self.sources.workers().iter().all(RunningWorker::has_ended)
+        self.running.workers().iter().all(RunningWorker::has_ended)
     }
 }
 

@@ -47,6 +47,7 @@ pub use self::post::{LETTERS, Mailbox};
 pub use self::pulse::Heartbeat;
 use self::sessions::Sessions;
 use self::streams::{Accepted, Streams};
+use crate::clock::now;
 use crate::log;
 
 /// Reads or batches of one socket in one turn.
@@ -536,10 +537,6 @@ fn new_engine(
         Arc::clone(counters),
         seed,
     ))
-}
-
-fn now() -> Moment {
-    Moment::from_nanos(dotgate_net::boottime_nanos())
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> String {

@@ -8,15 +8,12 @@ use dotgate_config::{LogLevel, Word};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes};
 use schemars::JsonSchema;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::time::timeout;
 
-use super::refusal::Refusal;
-
-/// The longest body taken, in octets.
-pub(super) const BODY_OCTETS: usize = 4096;
+use super::refusal::{BODY_OCTETS, Refusal};
 
 /// What a body may take to come.
 const BODY_WAIT: Duration = Duration::from_secs(2);
@@ -39,6 +36,13 @@ pub(super) enum FlushBody {
     Name(String),
     /// Remove the entries of this name and of all names below it.
     Below(String),
+}
+
+/// The response to a flush.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Flushed {
+    /// Number of entries that were removed.
+    pub(super) flushed: usize,
 }
 
 /// What is to be forgotten.

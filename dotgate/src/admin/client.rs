@@ -16,8 +16,8 @@ use dotgate_net::Named;
 use thiserror::Error;
 
 use super::listeners::{Listening, Trusted, listening_at};
-use super::now;
 use super::token::{Token, TokenError};
+use crate::clock::now;
 
 /// What a request and its response may take.
 const WAIT: Duration = Duration::from_secs(6);

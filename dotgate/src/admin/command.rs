@@ -7,7 +7,7 @@ use dotgate_config::{ClientConfig, EXIT_STATUS, Environment};
 use thiserror::Error;
 
 use super::client::{ClientError, HttpResponse};
-use super::openapi::ErrorBody;
+use super::response::ErrorBody;
 
 /// The exit status when nothing answers, or not as it should.
 pub(crate) const FAILED: u8 = 1;

@@ -10,13 +10,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
-use super::liveness::{Liveness, WorkerState};
-use super::now;
-use super::readiness::{Readiness, Reason, Verdict};
-use super::sources::Sources;
-use super::token::{Token, is_open_to_all};
+use super::token::{Token, TokenState, is_open_to_all};
+use crate::clock::now;
 use crate::log::message::say;
 use crate::log::with_hint;
+use crate::running::{Liveness, Readiness, Reason, Running, Verdict, WorkerState};
 use crate::upstreams::Group;
 
 /// How often one who waits for a woken worker looks.
@@ -25,7 +23,7 @@ const LOOK: Duration = Duration::from_millis(10);
 /// What all connections share.
 #[derive(Debug)]
 pub(super) struct Endpoint {
-    sources: Arc<Sources>,
+    running: Arc<Running>,
     access: Mutex<Arc<Access>>,
     liveness: Mutex<Liveness>,
     readiness: Mutex<Readiness>,
@@ -39,29 +37,6 @@ pub struct Access {
     pub(super) hosts: Vec<String>,
     /// What those have who may do more than read.
     pub(super) token: TokenState,
-}
-
-/// The token, as its file has it.
-#[derive(Clone, Default, Debug)]
-pub(super) enum TokenState {
-    /// No file is named.
-    #[default]
-    NotSet,
-    /// There is one.
-    Set(Token),
-    /// The file cannot be read, or holds none: nobody has the token then.
-    Broken,
-}
-
-impl TokenState {
-    /// The word for programs.
-    pub(super) fn word(&self) -> &'static str {
-        match self {
-            TokenState::NotSet => "not set",
-            TokenState::Set(_) => "set",
-            TokenState::Broken => "broken",
-        }
-    }
 }
 
 /// Who asks.
@@ -111,13 +86,13 @@ pub(super) struct Report {
 }
 
 impl Endpoint {
-    pub(super) fn new(sources: Arc<Sources>, access: Access, socket: Option<PathBuf>) -> Endpoint {
+    pub(super) fn new(running: Arc<Running>, access: Access, socket: Option<PathBuf>) -> Endpoint {
         Endpoint {
             socket,
-            liveness: Mutex::new(Liveness::new(sources.workers().len())),
+            liveness: Mutex::new(Liveness::new(running.workers().len())),
             readiness: Mutex::new(Readiness::new()),
             access: Mutex::new(Arc::new(access)),
-            sources,
+            running,
         }
     }
 
@@ -126,8 +101,8 @@ impl Endpoint {
         self.socket.as_deref()
     }
 
-    pub(super) fn sources(&self) -> &Sources {
-        &self.sources
+    pub(super) fn running(&self) -> &Running {
+        &self.running
     }
 
     pub(super) fn access(&self) -> Arc<Access> {
@@ -144,7 +119,7 @@ impl Endpoint {
     /// How each worker stands, by number. Those that sleep are woken.
     pub(super) fn look_at_workers(&self, now: Moment) -> Vec<WorkerState> {
         let mut liveness = self.liveness.lock().unwrap_or_else(PoisonError::into_inner);
-        liveness.look(now, self.sources.workers())
+        liveness.look(now, self.running.workers())
     }
 
     /// Whether every worker turned lately, or does so when woken; what is wrong otherwise.
@@ -165,13 +140,13 @@ impl Endpoint {
     pub(super) fn readiness(&self) -> (bool, Report) {
         let now = now();
         let mut reasons = worker_reasons(&self.look_at_workers(now));
-        if self.sources.is_draining() {
+        if self.running.is_draining() {
             reasons.push(Reason::Draining);
         }
-        if self.sources.awaits_upstream() {
+        if self.running.awaits_upstream() {
             reasons.push(Reason::NoUpstreamReached);
         }
-        let awaited = self.sources.awaited();
+        let awaited = self.running.awaited();
         if !awaited.is_empty() {
             reasons.push(Reason::AddressesAwaited(awaited.join(", ")));
         }
@@ -189,7 +164,7 @@ impl Endpoint {
 
     /// The groups of which no upstream is healthy.
     fn outages(&self) -> Vec<Reason> {
-        let groups = self.sources.groups();
+        let groups = self.running.groups();
         groups.iter().filter_map(|group| outage(group)).collect()
     }
 }

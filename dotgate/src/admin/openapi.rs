@@ -2,32 +2,17 @@
 //!
 //! `docs/openapi.json` is this description; tests compare them, and hold it against what the paths take.
 
-use dotgate_core::Count;
+use schemars::Schema;
 use schemars::generate::{SchemaGenerator, SchemaSettings};
-use schemars::{JsonSchema, Schema, json_schema};
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::body::{FlushBody, LevelBody};
+use super::body::{FlushBody, Flushed, LevelBody};
 use super::cache::CacheReport;
 use super::endpoint::Report;
+use super::response::ErrorBody;
 use super::routes::{Path, Takes};
 use super::status::Status;
 use super::upstreams::HealthReport;
-
-/// The body of every error below `/api/`.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct ErrorBody {
-    /// What is wrong, and what to do.
-    pub error: String,
-}
-
-/// The response to a flush.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct Flushed {
-    /// Number of entries that were removed.
-    pub(super) flushed: usize,
-}
 
 /// What a path does.
 struct Operation {
@@ -185,15 +170,6 @@ fn written(takes: &Takes, operation: Operation, error: &Schema) -> Value {
         Takes::Get | Takes::GetWithToken => json!({ "get": written }),
         Takes::PostWithToken => json!({ "post": written }),
     }
-}
-
-/// The schema of counts: one member for each, with what it counts.
-pub(super) fn counts_schema(_: &mut SchemaGenerator) -> Schema {
-    let members = Count::ALL.iter().map(|count| {
-        let schema = json!({ "type": "integer", "minimum": 0, "description": count.about() });
-        (count.label().to_owned(), schema)
-    });
-    json_schema!({ "type": "object", "properties": members.collect::<Map<_, _>>() })
 }
 
 #[cfg(test)]

@@ -4,9 +4,10 @@ use hyper::StatusCode;
 use hyper::header::{ALLOW, HeaderValue, WWW_AUTHENTICATE};
 use thiserror::Error;
 
-use super::body::BODY_OCTETS;
-use super::openapi::ErrorBody;
-use super::response::{Response, document, words};
+use super::response::{ErrorBody, Response, document, words};
+
+/// The longest body taken, in octets.
+pub(super) const BODY_OCTETS: usize = 4096;
 
 /// Why a request is refused.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]

@@ -4,13 +4,21 @@ use http_body_util::Full;
 use hyper::StatusCode;
 use hyper::body::Bytes;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// A response with its whole body.
 pub(super) type Response = hyper::Response<Full<Bytes>>;
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// The body of every error below `/api/`.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub(super) struct ErrorBody {
+    /// What is wrong, and what to do.
+    pub(super) error: String,
+}
 
 /// A line for a person.
 pub(super) fn words(status: StatusCode, line: &str) -> Response {

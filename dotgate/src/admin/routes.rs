@@ -16,17 +16,17 @@ use hyper::{Method, Request, StatusCode};
 use serde::Deserialize as _;
 use serde_json::json;
 
-use super::body::{Flush, read_flush, read_level};
+use super::body::{Flush, Flushed, read_flush, read_level};
 use super::cache::{CacheReport, lower_case};
 use super::endpoint::{Endpoint, Peer};
-use super::openapi::Flushed;
 use super::overview::Overview;
 use super::refusal::Refusal;
 use super::response::{Response, document, json_text, text, with_body};
 use super::status::Status;
-use super::{host, now, token, upstreams};
+use super::{host, token, upstreams};
+use crate::clock::now;
 use crate::log;
-use crate::metrics::Format;
+use crate::metrics::{Format, Reading};
 
 /// Everything that can be asked for.
 pub(super) enum Path {
@@ -174,16 +174,16 @@ where
         }
         Path::Metrics => {
             let content_type = HeaderValue::from_static(format.content_type());
-            let page = endpoint.sources().reading().page(format);
+            let page = Reading::of(endpoint.running()).page(format);
             with_body(StatusCode::OK, content_type, page)
         }
         Path::Status => document(StatusCode::OK, &Status::of(endpoint)),
         Path::Cached(name) => {
-            let cache = endpoint.sources().cache();
+            let cache = endpoint.running().cache();
             document(StatusCode::OK, &CacheReport::of(cache, now(), &name))
         }
         Path::FlushCache => {
-            let cache = endpoint.sources().cache();
+            let cache = endpoint.running().cache();
             let flushed = match read_flush(body).await? {
                 Flush::All => cache.flush_all(),
                 Flush::Name(name) => cache.flush_name(&lower_case(&name)),

@@ -7,18 +7,18 @@ use std::collections::BTreeMap;
 use dotgate_config::Word;
 use dotgate_core::Count;
 use dotgate_net::Named;
-use schemars::JsonSchema;
+use schemars::generate::SchemaGenerator;
+use schemars::{JsonSchema, Schema, json_schema};
 use serde::Serialize;
+use serde_json::{Map, json};
 
 use super::cache::UsageReport;
 use super::endpoint::{Endpoint, Report};
-use super::liveness::WorkerState;
-use super::now;
-use super::openapi::counts_schema;
 use super::traffic::Traffic;
 use super::upstreams::{self, UpstreamReport, rounded};
+use crate::clock::now;
 use crate::log;
-use crate::reload::{Outcome, Reloads};
+use crate::running::{Outcome, Reloads, WorkerState};
 
 /// The version of the schema.
 const SCHEMA: u32 = 1;
@@ -114,22 +114,22 @@ struct WorkerReport {
 impl Status {
     /// What is known now.
     pub(super) fn of(endpoint: &Endpoint) -> Status {
-        let sources = endpoint.sources();
+        let running = endpoint.running();
         let now = now();
         let (_, ready) = endpoint.readiness();
         let standings = endpoint.look_at_workers(now);
-        let workers = sources.workers().iter().zip(standings).enumerate();
+        let workers = running.workers().iter().zip(standings).enumerate();
         Status {
             schema: SCHEMA,
             version: env!("CARGO_PKG_VERSION"),
-            uptime_seconds: rounded(now.since(sources.started()).as_secs_f64()),
+            uptime_seconds: rounded(now.since(running.started()).as_secs_f64()),
             ready,
-            listen: sources
+            listen: running
                 .addresses()
                 .iter()
                 .map(|address| Named(*address).to_string())
                 .collect(),
-            listen_awaited: sources.awaited().to_vec(),
+            listen_awaited: running.awaited().to_vec(),
             admin: AdminReport {
                 socket: endpoint.socket().map(|path| path.display().to_string()),
                 token: endpoint.access().token.word(),
@@ -138,13 +138,13 @@ impl Status {
                 level: log::level().map(Word::word),
                 lines_dropped: log::dropped_lines(),
             },
-            configuration: ConfigurationReport::of(sources.reloads().read()),
-            upstreams: upstreams::reports(sources, now),
+            configuration: ConfigurationReport::of(running.reloads().read()),
+            upstreams: upstreams::reports(running, now),
             cache: CacheStatus {
-                usage: UsageReport::of(sources.cache()),
-                snapshot_file: sources.snapshot().map(str::to_owned),
+                usage: UsageReport::of(running.cache()),
+                snapshot_file: running.snapshot().map(str::to_owned),
             },
-            traffic: Traffic::of(sources),
+            traffic: Traffic::of(running),
             workers: workers
                 .map(|(number, (worker, standing))| WorkerReport {
                     number,
@@ -153,7 +153,7 @@ impl Status {
                     counts: counts(|count| worker.counters().get(count)),
                 })
                 .collect(),
-            counts: counts(|count| sources.count(count)),
+            counts: counts(|count| running.count(count)),
         }
     }
 }
@@ -172,4 +172,13 @@ fn word(standing: WorkerState) -> &'static str {
         WorkerState::Stuck => "stuck",
         WorkerState::Ended => "ended",
     }
+}
+
+/// The schema of counts: one member for each, with what it counts.
+fn counts_schema(_: &mut SchemaGenerator) -> Schema {
+    let members = Count::ALL.iter().map(|count| {
+        let schema = json!({ "type": "integer", "minimum": 0, "description": count.about() });
+        (count.label().to_owned(), schema)
+    });
+    json_schema!({ "type": "object", "properties": members.collect::<Map<_, _>>() })
 }

@@ -7,6 +7,7 @@ use dotgate_testbed::certificates::TestAuthority;
 use dotgate_tls::Roots;
 
 use super::*;
+use crate::clock::now;
 use crate::serve::Forwarder;
 use crate::worker::{Order, STANDING};
 
@@ -33,11 +34,11 @@ fn a_worker_that_stands_still_is_told_of_until_it_turns_again() {
         .build()
         .unwrap();
     let forwarder = forwarder();
-    let endpoint = Endpoint::new(Arc::clone(forwarder.sources()), Access::default(), None);
+    let endpoint = Endpoint::new(Arc::clone(forwarder.running()), Access::default(), None);
     let said = || runtime.block_on(endpoint.liveness());
     assert!(said().0);
     let standing = STANDING.lock().unwrap();
-    forwarder.sources().workers()[1].order(Order::StandStill);
+    forwarder.running().workers()[1].order(Order::StandStill);
     let bound = now() + Duration::from_secs(30);
     let is_alive_until = |expected: bool| {
         loop {
@@ -58,7 +59,7 @@ fn a_worker_that_stands_still_is_told_of_until_it_turns_again() {
 #[test]
 fn with_all_workers_ended_it_is_neither_alive_nor_ready() {
     let forwarder = forwarder();
-    let endpoint = Endpoint::new(Arc::clone(forwarder.sources()), Access::default(), None);
+    let endpoint = Endpoint::new(Arc::clone(forwarder.running()), Access::default(), None);
     forwarder.order(Order::Finish);
     let bound = now() + Duration::from_secs(30);
     while !forwarder.has_ended() {

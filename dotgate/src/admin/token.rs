@@ -10,7 +10,6 @@ use hyper::header::AUTHORIZATION;
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 
-use super::endpoint::TokenState;
 use super::refusal::Refusal;
 
 /// A shorter one could be guessed.
@@ -76,6 +75,29 @@ impl Token {
     /// The value of an Authorization header with it.
     pub(super) fn authorization(&self) -> String {
         format!("Bearer {}", self.0)
+    }
+}
+
+/// The token, as its file has it.
+#[derive(Clone, Default, Debug)]
+pub(super) enum TokenState {
+    /// No file is named.
+    #[default]
+    NotSet,
+    /// There is one.
+    Set(Token),
+    /// The file cannot be read, or holds none: nobody has the token then.
+    Broken,
+}
+
+impl TokenState {
+    /// The word for programs.
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            TokenState::NotSet => "not set",
+            TokenState::Set(_) => "set",
+            TokenState::Broken => "broken",
+        }
     }
 }
 

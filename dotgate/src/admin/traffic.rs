@@ -7,7 +7,7 @@ use dotgate_core::{BUCKETS_MICROS, Distribution, Gauge, WAITED};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::sources::Sources;
+use crate::running::Running;
 
 /// The members of `traffic` in the status.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -31,8 +31,8 @@ pub(super) struct Traffic {
 }
 
 impl Traffic {
-    pub(super) fn of(sources: &Sources) -> Traffic {
-        let workers = || sources.workers().iter().map(|worker| worker.counters());
+    pub(super) fn of(running: &Running) -> Traffic {
+        let workers = || running.workers().iter().map(|worker| worker.counters());
         let gauge = |gauge| workers().map(|counters| counters.gauge(gauge)).sum();
         let outcomes = Outcome::ALL.iter().map(|outcome| {
             let counts = workers().map(|counters| {

@@ -14,9 +14,8 @@ use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
 use super::endpoint::Endpoint;
-use super::liveness::WorkerState;
-use super::now;
-use super::sources::Sources;
+use crate::clock::now;
+use crate::running::{Running, WorkerState};
 use crate::upstreams::{Groups, Upstream};
 use crate::worker::Order;
 
@@ -89,19 +88,19 @@ impl HealthReport {
 
 /// Makes sure that each upstream answers or does not, and reports.
 pub(super) async fn verify(endpoint: &Endpoint) -> HealthReport {
-    let sources = endpoint.sources();
+    let running = endpoint.running();
     let start = now();
     probe_where_needed(endpoint, start);
     let bound = start + PATIENCE;
     while now() < bound
-        && sources
+        && running
             .upstreams()
             .iter()
             .any(|upstream| is_open_question(upstream.health(), start))
     {
         sleep(LOOK).await;
     }
-    let upstreams = reports(sources, start);
+    let upstreams = reports(running, start);
     HealthReport {
         status: if is_ok(&upstreams) { "ok" } else { "failing" }.to_owned(),
         upstreams,
@@ -109,8 +108,8 @@ pub(super) async fn verify(endpoint: &Endpoint) -> HealthReport {
 }
 
 /// All upstreams as they are known to those who ask at `start`.
-pub fn reports(sources: &Sources, start: Moment) -> Vec<UpstreamReport> {
-    let (upstreams, groups) = (sources.upstreams(), sources.groups());
+pub fn reports(running: &Running, start: Moment) -> Vec<UpstreamReport> {
+    let (upstreams, groups) = (running.upstreams(), running.groups());
     let reports = upstreams
         .iter()
         .map(|upstream| report(upstream, &groups, start));
@@ -144,9 +143,9 @@ pub fn health_line(body: &str) -> Option<String> {
 }
 
 fn probe_where_needed(endpoint: &Endpoint, start: Moment) {
-    let sources = endpoint.sources();
+    let running = endpoint.running();
     let mut standings = None;
-    for upstream in sources.upstreams().iter() {
+    for upstream in running.upstreams().iter() {
         let health = upstream.health();
         if answers(health, start) || !health.evidence().claim_probe(start) {
             continue;
@@ -156,7 +155,7 @@ fn probe_where_needed(endpoint: &Endpoint, start: Moment) {
             matches!(standing, WorkerState::Running | WorkerState::Waking)
         };
         let place = standings.iter().position(|standing| can_probe(&standing));
-        if let Some(worker) = place.and_then(|place| sources.workers().get(place)) {
+        if let Some(worker) = place.and_then(|place| running.workers().get(place)) {
             worker.order(Order::Probe(upstream.slot()));
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use dotgate_core::labels::Limit;
 use dotgate_core::{ConnectFault, Event, Failure, QueryEvent, TlsFault};
 
-use super::now;
+use crate::clock::now;
 use crate::log::message::say;
 use crate::serve::Forwarder;
 use crate::worker::Report;

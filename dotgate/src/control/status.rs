@@ -3,21 +3,22 @@
 use dotgate_core::Gauge;
 use dotgate_core::labels::{ClientTransport, Outcome, RecordType};
 
-use super::now;
-use crate::admin::{Sources, upstream_reports};
+use crate::admin::upstream_reports;
+use crate::clock::now;
 use crate::log::message::say;
+use crate::running::Running;
 
 /// Logs what is known now: one line for this instance, and one for each upstream.
-pub(super) fn log_status(sources: &Sources) {
-    let queries = |outcomes: &[Outcome]| queries(sources, outcomes);
+pub(super) fn log_status(running: &Running) {
+    let queries = |outcomes: &[Outcome]| queries(running, outcomes);
     let gauge = |gauge| -> u64 {
-        let workers = sources.workers().iter();
+        let workers = running.workers().iter();
         workers.map(|worker| worker.counters().gauge(gauge)).sum()
     };
-    let cache = sources.cache().usage();
+    let cache = running.cache().usage();
     say!(
         STATUS,
-        uptime_seconds = now().since(sources.started()).as_secs(),
+        uptime_seconds = now().since(running.started()).as_secs(),
         queries = queries(Outcome::ALL),
         answered = queries(&[Outcome::Answered]),
         cached = queries(&[Outcome::Cached]),
@@ -28,9 +29,9 @@ pub(super) fn log_status(sources: &Sources) {
         cache_entries = cache.entries,
         cache_bytes = cache.bytes_used,
         cache_bytes_max = cache.bytes_max,
-        awaited = sources.awaited().join(",")
+        awaited = running.awaited().join(",")
     );
-    for report in upstream_reports(sources, now()) {
+    for report in upstream_reports(running, now()) {
         say!(
             UPSTREAM_STATUS,
             upstream = report.upstream,
@@ -48,9 +49,9 @@ pub(super) fn log_status(sources: &Sources) {
 }
 
 /// The queries that ended in one of these ways, of all clients.
-fn queries(sources: &Sources, outcomes: &[Outcome]) -> u64 {
+fn queries(running: &Running, outcomes: &[Outcome]) -> u64 {
     let mut count = 0;
-    for worker in sources.workers() {
+    for worker in running.workers() {
         let clients = worker.counters().clients();
         for via in ClientTransport::ALL {
             for asked in RecordType::ALL {

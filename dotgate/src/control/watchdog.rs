@@ -10,9 +10,8 @@ use dotgate_core::Moment;
 use tokio::task::JoinHandle;
 use tokio::time::interval;
 
-use super::now;
-use crate::admin::Sources;
-use crate::serve::RunningWorker;
+use crate::clock::now;
+use crate::running::{Running, RunningWorker};
 use crate::service::{Service, State};
 
 /// Looks within the time that the service manager waits.
@@ -24,8 +23,8 @@ pub(super) struct Watchdog(Option<JoinHandle<()>>);
 
 impl Watchdog {
     /// Begins to look, if the service manager wants it.
-    pub(super) fn start(service: &Arc<Service>, sources: &Arc<Sources>) -> Watchdog {
-        let (service, sources) = (Arc::clone(service), Arc::clone(sources));
+    pub(super) fn start(service: &Arc<Service>, running: &Arc<Running>) -> Watchdog {
+        let (service, running) = (Arc::clone(service), Arc::clone(running));
         let wait = service.watchdog();
         Watchdog(wait.map(|wait| {
             tokio::spawn(async move {
@@ -33,11 +32,11 @@ impl Watchdog {
                 let mut woken = now();
                 loop {
                     looks.tick().await;
-                    if all_live(&sources, woken) {
+                    if all_live(&running, woken) {
                         service.tell(State::Alive);
                     }
                     woken = now();
-                    sources.workers().iter().for_each(RunningWorker::wake);
+                    running.workers().iter().for_each(RunningWorker::wake);
                 }
             })
         }))
@@ -53,9 +52,9 @@ impl Drop for Watchdog {
 }
 
 /// Whether every worker has turned since it was woken.
-fn all_live(sources: &Sources, woken: Moment) -> bool {
+fn all_live(running: &Running, woken: Moment) -> bool {
     let lives = |worker: &RunningWorker| {
-        worker.last_turn() >= woken || (worker.has_ended() && sources.is_draining())
+        worker.last_turn() >= woken || (worker.has_ended() && running.is_draining())
     };
-    sources.workers().iter().all(lives)
+    running.workers().iter().all(lives)
 }

@@ -12,7 +12,7 @@ use super::encoder::{Page, seconds};
 use super::families::{OfCache, OfClients, OfGroup, OfProcess, OfUpstream};
 use super::table::{Metric, Source};
 use super::{GroupReading, Reading, UpstreamReading};
-use crate::reload;
+use crate::running;
 
 /// The states of an upstream by their words in metrics.
 const STATES: [(&str, HealthState); 3] = [
@@ -138,7 +138,7 @@ impl Reading<'_> {
                 page.sample(&["rejected"], self.reloads.rejected);
             }
             OfProcess::ConfigReloadOk => {
-                let is_ok = matches!(self.reloads.last, reload::Outcome::Applied { .. });
+                let is_ok = matches!(self.reloads.last, running::Outcome::Applied { .. });
                 whole(Some(u64::from(is_ok)));
             }
             OfProcess::ConfigReloadTime => {

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use dotgate_core::limits;
 
 use super::*;
-use crate::reload::Record;
+use crate::running::Record;
 use crate::upstreams::Validity;
 
 /// A label that needs every escape there is.

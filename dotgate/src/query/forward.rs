@@ -12,13 +12,14 @@ use std::time::Duration;
 
 use dotgate_config::Config;
 use dotgate_core::labels;
-use dotgate_core::{AccessList, Count, Counters, Engine, Moment, ReturnPath, Settings, Shared};
+use dotgate_core::{AccessList, Count, Counters, Engine, ReturnPath, Settings, Shared};
 use dotgate_net::UdpPath;
 use ipnet::IpNet;
 use tokio::sync::mpsc;
 
 use super::Prepared;
 use super::client::{Asked, Response, ask, query};
+use crate::clock::now;
 use crate::upstreams::RouteNumbers;
 use crate::worker::{Order, Parts, Report, Worker};
 
@@ -138,8 +139,4 @@ fn settings(config: &Config, prepared: &Prepared) -> Settings {
             crate::serve::DESCRIPTORS_AT_LEAST,
         )
     }
-}
-
-fn now() -> Moment {
-    Moment::from_nanos(dotgate_net::boottime_nanos())
 }

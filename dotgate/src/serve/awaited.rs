@@ -80,7 +80,7 @@ impl Forwarder {
     /// Lets the admin endpoint know which addresses are not there yet.
     pub(super) fn publish_awaited(&self) {
         let texts = self.awaited.iter().map(|it| it.address.to_string());
-        self.sources.set_awaited(texts.collect());
+        self.running.set_awaited(texts.collect());
     }
 
     /// Gives the workers the sockets of an address that is there now.
@@ -98,8 +98,8 @@ impl Forwarder {
             handed_over.add(bound.second_descriptors()?);
         }
         let address = bound.address;
-        self.sources.add_address(address);
-        let workers = self.sources.workers().iter();
+        self.running.add_address(address);
+        let workers = self.running.workers().iter();
         for (worker, (udp, tcp)) in workers.zip(bound.udp.into_iter().zip(bound.tcp)) {
             let udp = Arc::new(udp);
             worker.watch(&udp);

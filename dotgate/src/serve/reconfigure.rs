@@ -34,7 +34,7 @@ impl Forwarder {
     ) -> Result<Prepared, StartError> {
         refuse_loop(config, &self.addresses())?;
         let slots = self.slots.clone();
-        let (upstreams, groups) = (self.upstreams(), self.sources.groups());
+        let (upstreams, groups) = (self.upstreams(), self.running.groups());
         let ((upstreams, groups), slots) = slots.assign_all(&upstreams, &groups, config, roots)?;
         Ok(Prepared {
             settings: Settings {
@@ -56,7 +56,7 @@ impl Forwarder {
             slots,
         } = prepared;
         self.slots = slots;
-        self.sources.set_upstreams(Arc::clone(&upstreams), groups);
+        self.running.set_upstreams(Arc::clone(&upstreams), groups);
         self.order(Order::Reconfigure(Arc::new(Reconfiguration {
             settings: Arc::new(settings),
             upstreams,

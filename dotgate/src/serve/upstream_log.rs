@@ -62,7 +62,7 @@ impl Forwarder {
         };
         let mut unknown = upstreams.iter().filter(is_unknown).peekable();
         let are_left = unknown.peek().is_some();
-        if let Some(worker) = self.sources.workers().first() {
+        if let Some(worker) = self.running.workers().first() {
             for upstream in unknown.filter(|upstream| !upstream.addresses().is_empty()) {
                 worker.order(Order::OpenFirstSession(upstream.slot()));
             }

@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-use dotgate::metrics::Format;
+use dotgate::metrics::{Format, Reading};
 use dotgate::serve::Forwarder;
 use dotgate::worker::Order;
 use dotgate_config::Environment;
@@ -133,7 +133,7 @@ impl World {
             let label = |text: &str| format!("upstream=\"{text}\"");
             series = series.replace(&label(&number.to_string()), &label(upstream.label()));
         }
-        let page = self.forwarder.sources().reading().page(Format::Text);
+        let page = Reading::of(self.forwarder.running()).page(Format::Text);
         let value = page
             .lines()
             .find_map(|line| line.strip_prefix(&series)?.strip_prefix(' '));

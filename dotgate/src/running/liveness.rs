@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use dotgate_core::Moment;
 
-use crate::serve::RunningWorker;
+use super::RunningWorker;
 
 /// A worker that turned within this time lives.
 const LATELY: Duration = Duration::from_secs(5);
@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What is known of a worker.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum WorkerState {
+pub(crate) enum WorkerState {
     /// It has completed a turn recently.
     Running,
     /// It was woken and has not turned yet.
@@ -31,15 +31,15 @@ pub(super) enum WorkerState {
 
 /// When each worker was woken last.
 #[derive(Debug)]
-pub(super) struct Liveness(Vec<Option<Moment>>);
+pub(crate) struct Liveness(Vec<Option<Moment>>);
 
 impl Liveness {
-    pub(super) fn new(workers: usize) -> Liveness {
+    pub(crate) fn new(workers: usize) -> Liveness {
         Liveness(vec![None; workers])
     }
 
     /// Looks at all workers, and wakes those that have to show whether they live.
-    pub(super) fn look(&mut self, now: Moment, workers: &[RunningWorker]) -> Vec<WorkerState> {
+    pub(crate) fn look(&mut self, now: Moment, workers: &[RunningWorker]) -> Vec<WorkerState> {
         let look = |(woken, worker): (&mut Option<Moment>, &RunningWorker)| {
             if worker.has_ended() {
                 return WorkerState::Ended;

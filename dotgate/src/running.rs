@@ -1,22 +1,30 @@
-//! What the endpoints read of a running forwarder. Nothing here is written on the path of a query for their sake
-//! but what the workers keep anyway.
+//! The state of the running process, for all that read it: the admin endpoint, metrics, the log, the service manager.
+//!
+//! Workers write their counters and the time of their last turn; the control thread writes the rest. Readers change nothing
+//! on the path of a query.
+
+mod liveness;
+mod readiness;
+mod reloads;
+mod worker;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
-use dotgate_core::{Cache, Count, Moment, Shared};
+use dotgate_core::{Cache, ClientMemory, Count, Moment, Shared};
 
-use super::now;
-use crate::log;
-use crate::metrics::{GroupReading, Process, Reading, UpstreamReading};
-use crate::reload::Record;
-use crate::serve::RunningWorker;
+pub(crate) use self::liveness::{Liveness, WorkerState};
+pub(crate) use self::readiness::{Readiness, Reason, Verdict};
+pub use self::reloads::{Outcome, Record, Reloads};
+pub use self::worker::RunningWorker;
+pub(crate) use self::worker::{PreparedWorker, spawn_all};
+use crate::clock::now;
 use crate::upstreams::{Groups, Upstreams};
 
-/// The shared parts of a running forwarder, for all who tell about it.
+/// The state of a running forwarder.
 #[derive(Debug)]
-pub struct Sources {
+pub struct Running {
     started: Moment,
     addresses: RwLock<Arc<[SocketAddr]>>,
     /// Listening addresses that this host does not have yet.
@@ -30,15 +38,15 @@ pub struct Sources {
     snapshot: OnceLock<String>,
 }
 
-impl Sources {
+impl Running {
     /// Takes the parts of a forwarder that starts now.
     pub fn new(
         addresses: Vec<SocketAddr>,
         upstreams: (Upstreams, Groups),
         shared: Shared,
         workers: Vec<RunningWorker>,
-    ) -> Sources {
-        Sources {
+    ) -> Running {
+        Running {
             started: now(),
             addresses: RwLock::new(addresses.into()),
             awaited: RwLock::default(),
@@ -94,13 +102,18 @@ impl Sources {
         Arc::clone(&held.unwrap_or_else(PoisonError::into_inner).1)
     }
 
-    /// Goes over to other upstreams.
+    /// Replaces the upstreams.
     pub(crate) fn set_upstreams(&self, upstreams: Upstreams, groups: Groups) {
         let held = self.upstreams.write();
         *held.unwrap_or_else(PoisonError::into_inner) = (upstreams, groups);
     }
 
-    /// The answers kept.
+    /// The memory that clients take.
+    pub fn client_memory(&self) -> &ClientMemory {
+        &self.shared.memory
+    }
+
+    /// The cache.
     pub fn cache(&self) -> &Arc<Cache> {
         &self.shared.cache
     }
@@ -129,41 +142,7 @@ impl Sources {
         counts.sum()
     }
 
-    /// Everything that is measured, at this moment.
-    pub fn reading(&self) -> Reading<'_> {
-        let upstreams = self.upstreams();
-        let upstreams = upstreams.iter().map(|upstream| UpstreamReading {
-            slot: upstream.slot(),
-            label: upstream.label().to_owned(),
-            health: Arc::clone(upstream.health()),
-            certificate: upstream.certificate_validity(),
-        });
-        let groups = self.groups();
-        let groups = groups.iter().map(|group| GroupReading {
-            label: group.label().to_owned(),
-            is_up: group.is_up(),
-            counters: Arc::clone(group.counters()),
-        });
-        let drops = self
-            .workers
-            .iter()
-            .filter_map(RunningWorker::dropped_datagrams);
-        Reading {
-            now: now(),
-            workers: self.workers.iter().map(RunningWorker::counters).collect(),
-            upstreams: upstreams.collect(),
-            groups: groups.collect(),
-            cache: self.cache().usage(),
-            addresses_awaited: self.awaited().len() as u64,
-            client_memory: &self.shared.memory,
-            udp_drops: drops.reduce(|all, more| all + more),
-            log_lines_dropped: log::dropped_lines(),
-            reloads: self.reloads.read(),
-            process: Process::read(),
-        }
-    }
-
-    /// What came of reading the configuration anew.
+    /// The results of reloads.
     pub fn reloads(&self) -> &Record {
         &self.reloads
     }

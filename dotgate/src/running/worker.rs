@@ -12,22 +12,22 @@ use mio::Waker;
 use crate::worker::{Heartbeat, Mailbox, Order, Worker};
 
 /// A worker that is made and not yet started.
-pub(super) struct Made {
-    pub(super) worker: Worker,
-    pub(super) orders: Sender<Order>,
-    pub(super) mailbox: Mailbox,
-    pub(super) pulse: Arc<Heartbeat>,
-    pub(super) counters: Arc<Counters>,
-    pub(super) udp: Vec<Weak<UdpSocket>>,
+pub(crate) struct PreparedWorker {
+    pub(crate) worker: Worker,
+    pub(crate) orders: Sender<Order>,
+    pub(crate) mailbox: Mailbox,
+    pub(crate) pulse: Arc<Heartbeat>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) udp: Vec<Weak<UdpSocket>>,
 }
 
 /// Starts the workers, each of which then knows the way to all.
 ///
 /// # Errors
 /// The system's, if it gives no thread.
-pub(super) fn spawn_all(made: Vec<Made>) -> io::Result<Vec<RunningWorker>> {
+pub(crate) fn spawn_all(made: Vec<PreparedWorker>) -> io::Result<Vec<RunningWorker>> {
     let mailboxes: Vec<Mailbox> = made.iter().map(|made| made.mailbox.clone()).collect();
-    let start = |(number, mut made): (usize, Made)| {
+    let start = |(number, mut made): (usize, PreparedWorker)| {
         made.worker.meet(mailboxes.clone());
         let thread = thread::Builder::new()
             .name(format!("worker-{number}"))
@@ -58,7 +58,7 @@ pub struct RunningWorker {
 
 impl RunningWorker {
     /// Counts what one more socket of it drops.
-    pub(super) fn watch(&self, socket: &Arc<UdpSocket>) {
+    pub(crate) fn watch(&self, socket: &Arc<UdpSocket>) {
         let mut watched = self.udp.lock().unwrap_or_else(PoisonError::into_inner);
         watched.push(Arc::downgrade(socket));
     }

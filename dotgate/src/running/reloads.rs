@@ -51,7 +51,7 @@ impl Default for Record {
 
 impl Record {
     /// Adds one.
-    pub(super) fn note(&self, outcome: Outcome) {
+    pub(crate) fn note(&self, outcome: Outcome) {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match outcome {
             Outcome::Applied { .. } => held.applied += 1,

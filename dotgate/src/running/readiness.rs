@@ -18,7 +18,7 @@ const BACK_AFTER: Duration = Duration::from_secs(1);
 
 /// Whether queries are to be sent here.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     /// Yes.
     Ready,
     /// Yes, but not all is well.
@@ -29,7 +29,7 @@ pub(super) enum Verdict {
 
 impl Verdict {
     /// The word in bodies.
-    pub(super) fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Verdict::Ready => "ready",
             Verdict::Degraded => "degraded",
@@ -40,7 +40,7 @@ impl Verdict {
 
 /// Something that is not well.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Reason {
+pub(crate) enum Reason {
     /// The end was ordered.
     Draining,
     /// A worker, by number, is stuck: what the kernel gives it gets no response.
@@ -105,14 +105,14 @@ impl fmt::Display for Reason {
 
 /// What was last said, and since when the opposite holds.
 #[derive(Debug)]
-pub(super) struct Readiness {
+pub(crate) struct Readiness {
     is_ready: bool,
     differs_since: Option<Moment>,
 }
 
 impl Readiness {
     /// Ready: it is asked only once the workers run.
-    pub(super) fn new() -> Readiness {
+    pub(crate) fn new() -> Readiness {
         Readiness {
             is_ready: true,
             differs_since: None,
@@ -120,7 +120,7 @@ impl Readiness {
     }
 
     /// What to say now, for these reasons.
-    pub(super) fn judge(&mut self, now: Moment, reasons: &[Reason]) -> Verdict {
+    pub(crate) fn judge(&mut self, now: Moment, reasons: &[Reason]) -> Verdict {
         let can_serve = !reasons.iter().any(Reason::prevents_serving);
         if can_serve == self.is_ready {
             self.differs_since = None;

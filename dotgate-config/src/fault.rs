@@ -2,6 +2,7 @@
 //! Stands between the kinds of value, which find faults, and `Problem`, which adds where the value was written.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 use thiserror::Error;
@@ -140,6 +141,26 @@ pub enum Fault {
         /// The pin as written.
         item: String,
     },
+    /// Not a routing mark.
+    #[error("{} is not a mark from 0 to 4294967295, decimal or hexadecimal after 0x", Shown(.item))]
+    NotAMark {
+        /// The mark as written.
+        item: String,
+    },
+    /// Not the name of an interface.
+    #[error("{} is not the name of an interface (as in eth0)", Shown(.item))]
+    NotAnInterface {
+        /// What is written.
+        item: String,
+    },
+    /// A source address of the other address family.
+    #[error("from {from} no connection can be made to {target}: one is IPv4, the other IPv6")]
+    OtherFamily {
+        /// The source address.
+        from: IpAddr,
+        /// The upstream's address.
+        target: IpAddr,
+    },
     /// Not a port from 1 to 65535.
     #[error("{} is not a port from 1 to 65535", Shown(.item))]
     NotAPort {
@@ -201,8 +222,8 @@ pub enum Fault {
         /// How many there are.
         found: usize,
     },
-    /// Something other than `pin=` after a semicolon.
-    #[error("{} is not a parameter of an upstream (pin= is)", Shown(.item))]
+    /// Something that an upstream does not have after a semicolon.
+    #[error("{} is not a parameter of an upstream (pin=, source=, interface= and mark= are)", Shown(.item))]
     UnknownParameter {
         /// What is written.
         item: String,

@@ -4,11 +4,13 @@
 //! Follows RFC 7858 section 4.2 (pins), RFC 8310 sections 6 to 8 (names) and RFC 6125 (addresses in certificates).
 //! Limits: 8 pins for an upstream, SHA-256 alone.
 
+mod parameters;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
-use data_encoding::BASE64;
 use dotgate_core::{KeyExchangePolicy, Transport};
+use dotgate_net::Egress;
 use rustls_pki_types::{DnsName, ServerName};
 
 use super::address::{ScopedAddress, ScopedSocketAddress};
@@ -18,8 +20,9 @@ use super::kinds::digits;
 use super::words::Profile;
 use crate::identity::{Authentication, Identity};
 
-/// The most pins of one upstream: some in use, some in reserve.
-pub(super) const PINS_MAX: usize = 8;
+pub(super) use self::parameters::{
+    PINS_MAX, Parameters, read_interface, read_mark, read_pins, read_source,
+};
 
 /// What stands before an upstream that is asked in the clear.
 const PLAIN: &str = "plain:";
@@ -35,7 +38,7 @@ type Pin = [u8; 32];
 pub struct UpstreamSpec {
     pub(super) host: Host,
     pub(super) port: Option<u16>,
-    pub(super) pins: Vec<Pin>,
+    pub(super) parameters: Parameters,
 }
 
 /// The machine an upstream is on.
@@ -55,8 +58,8 @@ pub(super) enum Host {
 impl FromStr for UpstreamSpec {
     type Err = Fault;
 
-    /// Reads `ADDR[@PORT][#AUTH-NAME][;pin=sha256/BASE64]...` or `NAME[@PORT][;pin=sha256/BASE64]...`, perhaps behind
-    /// `tls://`; or `plain:ADDR[@PORT]`.
+    /// Reads `ADDR[@PORT][#AUTH-NAME][;KEY=VALUE]...` or `NAME[@PORT][;KEY=VALUE]...`, perhaps behind `tls://`; or
+    /// `plain:ADDR[@PORT][;KEY=VALUE]...`. The keys are those of [`Parameters`].
     fn from_str(text: &str) -> Result<Self, Fault> {
         if let Some(rest) = text.strip_prefix(PLAIN) {
             return read_plain(rest, text);
@@ -73,13 +76,30 @@ impl FromStr for UpstreamSpec {
         };
         let (host, port) = split_port(endpoint)?;
         let host = read_host(host, authentication_name, text)?;
-        let pins = read_pins(parts.map(|parameter| {
-            let pin = parameter.strip_prefix("pin=");
-            pin.ok_or_else(|| Fault::UnknownParameter {
-                item: parameter.to_owned(),
-            })
-        }))?;
-        Ok(Self { host, port, pins })
+        let parameters = Parameters::read(parts)?;
+        Self::new(host, port, parameters)
+    }
+}
+
+impl UpstreamSpec {
+    /// Puts the parts together, if they fit.
+    pub(super) fn new(
+        host: Host,
+        port: Option<u16>,
+        parameters: Parameters,
+    ) -> Result<Self, Fault> {
+        match &host {
+            Host::Address { address, .. } | Host::Plain(address) => {
+                parameters.check_source(address.ip())?;
+            }
+            // Addresses of the other family are passed over.
+            Host::Name(_) => {}
+        }
+        Ok(Self {
+            host,
+            port,
+            parameters,
+        })
     }
 }
 
@@ -92,6 +112,8 @@ pub struct UpstreamConfig {
     pub authentication: Option<Authentication>,
     /// Which key exchange it is offered.
     pub key_exchange: KeyExchangePolicy,
+    /// Where connections and queries to it leave from.
+    pub egress: Egress,
     /// How logs, metrics and `dotgate check` call it.
     pub label: String,
 }
@@ -113,18 +135,23 @@ pub enum Endpoint {
 impl UpstreamConfig {
     /// Makes the meaning of `spec`, with `default_port` if it has no port of its own.
     pub(super) fn new(spec: UpstreamSpec, default_port: u16, profile: Profile) -> Self {
-        let UpstreamSpec { host, port, pins } = spec;
+        let UpstreamSpec {
+            host,
+            port,
+            parameters: Parameters { pins, egress },
+        } = spec;
         let port = port.unwrap_or(match host {
             Host::Plain(_) => PLAIN_PORT,
             Host::Address { .. } | Host::Name(_) => default_port,
         });
-        let label = label(&host, port);
+        let label = label(&host, port) + &parameters::suffix(&egress);
         let (endpoint, identity) = match host {
             Host::Plain(address) => {
                 return Self {
                     endpoint: Endpoint::Address(address.with_port(port)),
                     authentication: None,
                     key_exchange: KeyExchangePolicy::default(),
+                    egress,
                     label,
                 };
             }
@@ -159,6 +186,7 @@ impl UpstreamConfig {
                 strict,
             }),
             key_exchange: KeyExchangePolicy::default(),
+            egress,
             label,
         }
     }
@@ -221,24 +249,26 @@ fn label(host: &Host, port: u16) -> String {
     }
 }
 
-/// Reads `ADDR[@PORT]` of a plain upstream.
+/// Reads `ADDR[@PORT][;KEY=VALUE]...` of a plain upstream.
 fn read_plain(rest: &str, item: &str) -> Result<UpstreamSpec, Fault> {
     let not_plain = || Fault::NotAPlainUpstream {
         item: item.to_owned(),
     };
-    if rest.contains(['#', ';']) {
+    let mut parts = rest.split(';').map(str::trim);
+    let endpoint = parts.next().unwrap_or_default();
+    if endpoint.contains('#') {
         return Err(not_plain());
     }
-    let (address, port) = split_port(rest)?;
+    let (address, port) = split_port(endpoint)?;
     let address = read_address(address).map_err(|fault| match fault {
         Fault::NotAnAddress { .. } => not_plain(),
         fault => fault,
     })?;
-    Ok(UpstreamSpec {
-        host: Host::Plain(address),
-        port,
-        pins: Vec::new(),
-    })
+    let parameters = Parameters::read(parts)?;
+    if !parameters.pins.is_empty() {
+        return Err(not_plain());
+    }
+    UpstreamSpec::new(Host::Plain(address), port, parameters)
 }
 
 /// What follows `tls://` or `dot://`, with which other programs mark DNS over TLS.
@@ -296,30 +326,6 @@ pub(super) fn read_name(text: &str) -> Result<DnsName<'static>, Fault> {
         return Err(not_a_name());
     }
     DnsName::try_from(name).map_err(|_| not_a_name())
-}
-
-/// Reads pins, of which there may be none.
-pub(super) fn read_pins<'a>(
-    texts: impl Iterator<Item = Result<&'a str, Fault>>,
-) -> Result<Vec<Pin>, Fault> {
-    let pins = texts
-        .map(|text| read_pin(text?))
-        .collect::<Result<Vec<Pin>, Fault>>()?;
-    if pins.len() > PINS_MAX {
-        return Err(Fault::TooManyPins { found: pins.len() });
-    }
-    Ok(pins)
-}
-
-fn read_pin(text: &str) -> Result<Pin, Fault> {
-    let digest = text
-        .strip_prefix("sha256/")
-        .and_then(|text| BASE64.decode(text.as_bytes()).ok());
-    digest
-        .and_then(|digest| Pin::try_from(digest).ok())
-        .ok_or_else(|| Fault::NotAPin {
-            item: text.to_owned(),
-        })
 }
 
 fn read_host(host: &str, authentication_name: Option<&str>, item: &str) -> Result<Host, Fault> {

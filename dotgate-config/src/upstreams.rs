@@ -3,6 +3,8 @@
 
 use std::net::IpAddr;
 
+use dotgate_net::Egress;
+
 use super::address::ScopedSocketAddress;
 use super::fault::Fault;
 use super::meaning::TlsConfig;
@@ -10,12 +12,13 @@ use super::problem::{Problem, UpstreamsFault};
 use super::reader::Reader;
 use super::setting::TableKey;
 use super::settings::{
-    BOOTSTRAP_ADDRESSES, DNS_HOST, UPSTREAM_ADDRESS, UPSTREAM_AUTH_NAME, UPSTREAM_NAME,
-    UPSTREAM_PINS, UPSTREAM_PORT,
+    BOOTSTRAP_ADDRESSES, DNS_HOST, UPSTREAM_ADDRESS, UPSTREAM_AUTH_NAME, UPSTREAM_INTERFACE,
+    UPSTREAM_MARK, UPSTREAM_NAME, UPSTREAM_PINS, UPSTREAM_PORT, UPSTREAM_SOURCE,
 };
 use super::spec::{KeyTable, Lookup, Origin};
 use super::upstream::{
-    Endpoint, Host, UpstreamConfig, UpstreamSpec, read_address, read_name, read_pins, read_port,
+    Endpoint, Host, Parameters, UpstreamConfig, UpstreamSpec, read_address, read_interface,
+    read_mark, read_name, read_pins, read_port, read_source,
 };
 use super::words::PlainDefault;
 use crate::identity::Identity;
@@ -69,7 +72,9 @@ pub(super) fn understand(
         let mut upstream = UpstreamConfig::new(spec, default_port, tls.authentication);
         upstream.key_exchange = tls.key_exchange;
         let is_there = upstreams.iter().any(|earlier| {
-            earlier.endpoint == upstream.endpoint && identity(earlier) == identity(&upstream)
+            earlier.endpoint == upstream.endpoint
+                && identity(earlier) == identity(&upstream)
+                && earlier.egress == upstream.egress
         });
         let label = upstream.label.clone();
         if is_there {
@@ -178,15 +183,18 @@ fn read_table(problems: &mut Vec<Problem>, table: &KeyTable) -> Option<UpstreamS
     let port = read_key(problems, table, &UPSTREAM_PORT, read_port);
     let authentication_name = read_key(problems, table, &UPSTREAM_AUTH_NAME, read_name);
     let pins = read_key(problems, table, &UPSTREAM_PINS, |text| {
-        read_pins(
-            text.split(',')
-                .map(str::trim)
-                .filter(|_| !text.is_empty())
-                .map(Ok),
-        )
+        read_pins(text.split(',').map(str::trim).filter(|_| !text.is_empty()))
     });
+    let source = read_key(problems, table, &UPSTREAM_SOURCE, read_source);
+    let interface = read_key(problems, table, &UPSTREAM_INTERFACE, read_interface);
+    let mark = read_key(problems, table, &UPSTREAM_MARK, read_mark);
     let (address, name, port) = (address?, name?, port?);
     let (authentication_name, pins) = (authentication_name?, pins?);
+    let egress = Egress {
+        source: source?,
+        interface: interface?,
+        mark: mark?,
+    };
     if table.is_broken {
         return None;
     }
@@ -213,11 +221,21 @@ fn read_table(problems: &mut Vec<Problem>, table: &KeyTable) -> Option<UpstreamS
             return None;
         }
     };
-    Some(UpstreamSpec {
-        host,
-        port,
+    let parameters = Parameters {
         pins: pins.unwrap_or_default(),
-    })
+        egress,
+    };
+    match UpstreamSpec::new(host, port, parameters) {
+        Ok(spec) => Some(spec),
+        Err(fault) => {
+            problems.push(Problem::InvalidTableKey {
+                key: &UPSTREAM_SOURCE,
+                written: table.values.get(UPSTREAM_SOURCE.key)?.clone(),
+                fault,
+            });
+            None
+        }
+    }
 }
 
 /// Reads one key: `None` after a problem, `Some(None)` if the table does not have it.

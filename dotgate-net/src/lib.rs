@@ -12,6 +12,7 @@
 
 pub mod clock;
 pub mod descriptors;
+mod egress;
 pub mod interfaces;
 pub mod limits;
 pub mod presence;
@@ -20,6 +21,7 @@ pub mod tcp;
 pub mod udp;
 
 pub use clock::{boottime_nanos, monotonic_nanos};
+pub use egress::Egress;
 pub use interfaces::Named;
 pub use limits::raise_descriptor_limit;
 pub use presence::Presence;

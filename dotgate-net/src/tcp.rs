@@ -9,11 +9,13 @@ mod buffers;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use self::buffers::bound_buffers;
 pub use self::buffers::{Buffered, buffered};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
+use crate::egress::Egress;
 use crate::presence::Presence;
 
 /// The longest segment towards and from an upstream, in octets: what every path carries, since the smallest MTU of
@@ -105,15 +107,28 @@ pub fn spare_descriptor() -> io::Result<OwnedFd> {
 /// Segments have at most 1,220 octets, so that no path is too narrow for them.
 ///
 /// # Errors
-/// What the system refuses at once, for instance `NetworkUnreachable`.
-pub fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-    let socket = stream_socket(address)?;
-    socket.set_tcp_nodelay(true)?;
-    socket.set_tcp_mss(SEGMENT_BYTES)?;
+/// What the system refuses at once, for instance `NetworkUnreachable`, or what `egress` names that it refuses.
+pub fn connect(address: SocketAddr, egress: &Egress) -> io::Result<TcpStream> {
+    let socket = upstream_socket(address, egress)?;
+    socket.set_nonblocking(true)?;
     match socket.connect(&SockAddr::from(address)) {
         Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
         Ok(()) | Err(_) => Ok(socket.into()),
     }
+}
+
+/// Connects to `address` as [`connect`] does, and waits for it, at most `wait`; the stream blocks.
+///
+/// # Errors
+/// As [`connect`], and `TimedOut` after `wait`.
+pub fn connect_within(
+    address: SocketAddr,
+    egress: &Egress,
+    wait: Duration,
+) -> io::Result<TcpStream> {
+    let socket = upstream_socket(address, egress)?;
+    socket.connect_timeout(&SockAddr::from(address), wait)?;
+    Ok(socket.into())
 }
 
 /// Whether an error of accepting is about the connection that waited, so that the next one may be there: the client
@@ -135,6 +150,18 @@ pub fn is_of_one_connection(error: &io::Error) -> bool {
                 | libc::ETIMEDOUT
         )
     )
+}
+
+fn upstream_socket(address: SocketAddr, egress: &Egress) -> io::Result<Socket> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_mss(SEGMENT_BYTES)?;
+    egress.apply(&socket, address)?;
+    Ok(socket)
 }
 
 fn stream_socket(address: SocketAddr) -> io::Result<Socket> {

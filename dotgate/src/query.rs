@@ -250,6 +250,7 @@ impl Shown<'_> {
                     authentication,
                     tls,
                     roots,
+                    egress: &upstream.egress,
                     key_exchange: upstream.key_exchange,
                     wait: config.query().deadline,
                 };

@@ -197,8 +197,8 @@ impl Kind for Upstreams {
     fn expected(&self) -> String {
         let most = self.most;
         format!(
-            "1 to {most} of ADDR[@PORT][#AUTH-NAME][;pin=sha256/BASE64]... or \
-             NAME[@PORT][;pin=sha256/BASE64]..., or of the words {}, separated by commas",
+            "1 to {most} of ADDR[@PORT][#AUTH-NAME][;PARAMETER]... or NAME[@PORT][;PARAMETER]..., or of the words {}, \
+             separated by commas; PARAMETER is pin=sha256/BASE64, source=ADDR, interface=NAME or mark=N",
             providers::words()
         )
     }

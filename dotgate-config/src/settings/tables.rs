@@ -92,11 +92,44 @@ pub static UPSTREAM_PINS: TableKey = TableKey {
     example: "[\"sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\"]",
 };
 
+/// `source` of an upstream.
+pub static UPSTREAM_SOURCE: TableKey = TableKey {
+    table: "upstream",
+    key: "source",
+    is_list: false,
+    expected: "an IP address of this host, of the same family as the upstream's",
+    doc: "Address that connections to the upstream come from.",
+    example: "\"192.0.2.10\"",
+};
+
+/// `interface` of an upstream.
+pub static UPSTREAM_INTERFACE: TableKey = TableKey {
+    table: "upstream",
+    key: "interface",
+    is_list: false,
+    expected: "the name of a network interface",
+    doc: "Interface that connections to the upstream leave through, whatever the routing table says (Linux).",
+    example: "\"wan2\"",
+};
+
+/// `mark` of an upstream.
+pub static UPSTREAM_MARK: TableKey = TableKey {
+    table: "upstream",
+    key: "mark",
+    is_list: false,
+    expected: "a whole number from 0 to 4294967295",
+    doc: "Mark of each packet to the upstream, for policy routing and packet filters (Linux; needs CAP_NET_ADMIN).",
+    example: "51820",
+};
+
 /// All keys of an `[[upstream]]` table.
-pub static UPSTREAM_KEYS: [&TableKey; 5] = [
+pub static UPSTREAM_KEYS: [&TableKey; 8] = [
     &UPSTREAM_ADDRESS,
     &UPSTREAM_NAME,
     &UPSTREAM_PORT,
     &UPSTREAM_AUTH_NAME,
     &UPSTREAM_PINS,
+    &UPSTREAM_SOURCE,
+    &UPSTREAM_INTERFACE,
+    &UPSTREAM_MARK,
 ];

@@ -235,6 +235,7 @@ fn a_plain_upstream_is_an_address_with_port_53_and_nobody_to_authenticate() {
         "plain:router.lan",
         "plain:192.168.1.1#router.lan",
         "plain:192.168.1.1:53",
+        &format!("plain:192.168.1.1;pin={PIN}"),
     ] {
         check_refused(
             text,
@@ -245,13 +246,82 @@ fn a_plain_upstream_is_an_address_with_port_53_and_nobody_to_authenticate() {
 }
 
 #[test]
+fn an_upstream_may_say_where_its_queries_leave_from() {
+    let upstream = |text: &str| UpstreamConfig::new(text.parse().unwrap(), 853, Profile::Strict);
+    for (text, label, egress) in [
+        (
+            "9.9.9.9#dot.test; source=192.0.2.1 ;interface=wan2;mark=0x1F",
+            "9.9.9.9@853#dot.test;source=192.0.2.1;interface=wan2;mark=31",
+            Egress {
+                source: Some("192.0.2.1".parse().unwrap()),
+                interface: Some("wan2".to_owned()),
+                mark: Some(31),
+            },
+        ),
+        (
+            "plain:fe80::1%eth0;source=fe80::2",
+            "plain:[fe80::1%eth0]@53;source=fe80::2",
+            Egress {
+                source: Some("fe80::2".parse().unwrap()),
+                ..Egress::default()
+            },
+        ),
+        (
+            "dot.test;interface=br-lan.7",
+            "dot.test@853;interface=br-lan.7",
+            Egress {
+                interface: Some("br-lan.7".to_owned()),
+                ..Egress::default()
+            },
+        ),
+    ] {
+        let upstream = upstream(text);
+        assert_eq!((&*upstream.label, upstream.egress), (label, egress));
+    }
+    for (text, reason) in [
+        (
+            "9.9.9.9;source=::1",
+            "from ::1 no connection can be made to 9.9.9.9: one is IPv4, the other IPv6",
+        ),
+        (
+            "9.9.9.9;source=0.0.0.0",
+            "no connection can be made to 0.0.0.0",
+        ),
+        ("9.9.9.9;source=eth0", "eth0 is not an IP address"),
+        (
+            "9.9.9.9;interface=",
+            "\"\" is not the name of an interface (as in eth0)",
+        ),
+        (
+            "9.9.9.9;interface=much-too-long-name",
+            "much-too-long-name is not the name of an interface (as in eth0)",
+        ),
+        (
+            "9.9.9.9;mark=-1",
+            "-1 is not a mark from 0 to 4294967295, decimal or hexadecimal after 0x",
+        ),
+        (
+            "9.9.9.9;mark=0x1g",
+            "0x1g is not a mark from 0 to 4294967295, decimal or hexadecimal after 0x",
+        ),
+        (
+            "9.9.9.9;mark=4294967296",
+            "4294967296 is not a mark from 0 to 4294967295, decimal or hexadecimal after 0x",
+        ),
+        ("9.9.9.9;mark=1;mark=2", "mark=2 is there twice"),
+    ] {
+        check_refused(text, reason);
+    }
+}
+
+#[test]
 fn what_is_no_pin_is_refused_with_the_reason() {
     let pins = |count| format!("9.9.9.9{}", format!(";pin={PIN}").repeat(count));
     let nine_pins = pins(9);
     for (text, reason) in [
         (
             "9.9.9.9;sni=x",
-            "sni=x is not a parameter of an upstream (pin= is)",
+            "sni=x is not a parameter of an upstream (pin=, source=, interface= and mark= are)",
         ),
         (
             "9.9.9.9;pin=sha1/AAAA",

@@ -23,7 +23,7 @@ fn a_stream_connects_to_a_listener_without_waiting() {
     for address in [V4, V6] {
         let listener = listen(address, true, 16).unwrap();
         assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
-        let stream = connect(listener.local_addr().unwrap()).unwrap();
+        let stream = connect(listener.local_addr().unwrap(), &Egress::default()).unwrap();
         assert!(stream.nodelay().unwrap());
         wait_until_connected(&stream);
         assert!(stream.take_error().unwrap().is_none());
@@ -40,7 +40,7 @@ fn a_refused_connection_is_seen_at_once_or_on_the_stream() {
     let listener = listen(V4, false, 16).unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let error = match connect(address) {
+    let error = match connect(address, &Egress::default()) {
         Err(error) => error,
         Ok(stream) => {
             wait_until_connected(&stream);

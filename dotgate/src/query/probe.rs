@@ -11,6 +11,7 @@ use std::time::Duration;
 use domain::base::iana::{Class, Rtype};
 use dotgate_config::Authentication;
 use dotgate_core::{KeyExchange, KeyExchangePolicy};
+use dotgate_net::Egress;
 use dotgate_tls::{HandshakeFacts, Roots, TlsFailure, UpstreamTls};
 use dotgate_wire::{Answer, LetterCase, Question, UpstreamQuery, write_query};
 
@@ -26,6 +27,8 @@ pub(super) struct Target<'a> {
     pub(super) authentication: &'a Authentication,
     pub(super) tls: &'a UpstreamTls,
     pub(super) roots: &'a Roots,
+    /// Where connections leave from.
+    pub(super) egress: &'a Egress,
     pub(super) key_exchange: KeyExchangePolicy,
     /// What all responses together may take.
     pub(super) wait: Duration,
@@ -164,7 +167,7 @@ impl Target<'_> {
         };
         let mut fell_back = None;
         loop {
-            match Session::open(address, self.tls, offer) {
+            match Session::open(address, self.egress, self.tls, offer) {
                 Ok(session) => {
                     return Ok(Opened {
                         session,
@@ -189,7 +192,7 @@ impl Target<'_> {
     }
 
     fn resume(&self, address: SocketAddr, offer: Offer) -> Resumption {
-        match Session::open(address, self.tls, offer) {
+        match Session::open(address, self.egress, self.tls, offer) {
             Ok(session) => {
                 let (resumed, handshake) = (session.facts.resumed, session.handshake);
                 session.close();
@@ -235,7 +238,7 @@ impl Target<'_> {
             alpn: true,
             key_exchange: self.key_exchange.first(),
         };
-        let session = Session::open(address, &tls, offer).ok()?;
+        let session = Session::open(address, self.egress, &tls, offer).ok()?;
         let facts = session.facts.clone();
         session.close();
         Some(Box::new(facts))

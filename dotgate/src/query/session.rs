@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use dotgate_core::limits::HANDSHAKE_WAIT;
 use dotgate_core::{KeyExchange, TlsFault};
-use dotgate_net::boottime_nanos;
+use dotgate_net::{Egress, boottime_nanos, tcp};
 use dotgate_tls::{ClientTls, HandshakeFacts, TlsFailure, UpstreamTls};
 use dotgate_wire::split_frame;
 
@@ -94,14 +94,14 @@ pub(super) struct Session {
 impl Session {
     pub(super) fn open(
         address: SocketAddr,
+        egress: &Egress,
         tls: &UpstreamTls,
         offer: Offer,
     ) -> Result<Session, SessionFailure> {
         let mut tls = tls.connect(offer.alpn, offer.key_exchange)?;
         let deadline = Deadline::in_(HANDSHAKE_WAIT);
         let start = boottime_nanos();
-        let mut stream = TcpStream::connect_timeout(&address, HANDSHAKE_WAIT)
-            .and_then(|stream| stream.set_nodelay(true).map(|()| stream))
+        let mut stream = tcp::connect_within(address, egress, HANDSHAKE_WAIT)
             .map_err(SessionFailure::Connect)?;
         let connect = since(start);
         let start = boottime_nanos();

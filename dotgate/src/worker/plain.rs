@@ -152,7 +152,10 @@ impl PlainQueries {
 
     fn make(&mut self, key: SessionKey, hands: &mut Hands<'_>) -> io::Result<SocketKey> {
         let session = self.sessions.get(key).ok_or(ErrorKind::NotFound)?;
-        let mut udp = UdpSocket::from_std(dotgate_net::udp::connect(session.address)?);
+        let mut udp = UdpSocket::from_std(dotgate_net::udp::connect(
+            session.address,
+            &session.upstream.config().egress,
+        )?);
         let (registry, places) = (hands.registry, &mut *hands.places);
         let mut registered = Ok(());
         let socket = self.sockets.insert_with_key(|socket| {

@@ -144,7 +144,8 @@ impl Sessions {
                 format!("connect to {}: {error}", Named(address)),
             )
         };
-        let socket = dotgate_net::tcp::connect(address).map_err(failed)?;
+        let socket =
+            dotgate_net::tcp::connect(address, &upstream.config().egress).map_err(failed)?;
         let mut socket = TcpStream::from_std(socket);
         let owner = Owner::Session(opening.session);
         let place = register(registry, places, owner, &mut socket).map_err(failed)?;

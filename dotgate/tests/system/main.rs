@@ -13,6 +13,7 @@
 
 mod addresses;
 mod crowd;
+mod egress;
 mod namespaces;
 mod network;
 mod processes;

@@ -1,0 +1,144 @@
+//! What follows an upstream, `;KEY=VALUE` each: the keys that it may have and where queries to it leave from.
+
+use std::net::IpAddr;
+
+use data_encoding::BASE64;
+use dotgate_net::Egress;
+
+use super::super::address::is_interface_name;
+use super::super::fault::Fault;
+use super::super::kinds::digits;
+use super::{Pin, read_address};
+
+/// The most pins of one upstream: some in use, some in reserve.
+pub(crate) const PINS_MAX: usize = 8;
+
+/// The parameters of one upstream.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Parameters {
+    pub(crate) pins: Vec<Pin>,
+    pub(crate) egress: Egress,
+}
+
+impl Parameters {
+    /// Reads `KEY=VALUE` items. Pins may be repeated, everything else is there once.
+    pub(super) fn read<'a>(items: impl Iterator<Item = &'a str>) -> Result<Parameters, Fault> {
+        let mut parameters = Parameters::default();
+        for item in items {
+            let egress = &mut parameters.egress;
+            match item.split_once('=') {
+                Some(("pin", value)) => parameters.pins.push(read_pin(value)?),
+                Some(("source", value)) => set(&mut egress.source, read_source(value)?, item)?,
+                Some(("interface", value)) => {
+                    set(&mut egress.interface, read_interface(value)?, item)?;
+                }
+                Some(("mark", value)) => set(&mut egress.mark, read_mark(value)?, item)?,
+                Some(_) | None => {
+                    let item = item.to_owned();
+                    return Err(Fault::UnknownParameter { item });
+                }
+            }
+        }
+        check_pins(&parameters.pins)?;
+        Ok(parameters)
+    }
+
+    /// Finds a source address that cannot reach `target`.
+    pub(crate) fn check_source(&self, target: IpAddr) -> Result<(), Fault> {
+        match self.egress.source {
+            Some(from) if from.is_ipv4() != target.is_ipv4() => {
+                Err(Fault::OtherFamily { from, target })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+/// How an upstream's label shows where its queries leave from: two upstreams may differ in that alone.
+pub(super) fn suffix(egress: &Egress) -> String {
+    let Egress {
+        source,
+        interface,
+        mark,
+    } = egress;
+    let mut text = String::new();
+    if let Some(source) = source {
+        text += &format!(";source={source}");
+    }
+    if let Some(interface) = interface {
+        text += &format!(";interface={interface}");
+    }
+    if let Some(mark) = mark {
+        text += &format!(";mark={mark}");
+    }
+    text
+}
+
+fn set<T>(place: &mut Option<T>, value: T, item: &str) -> Result<(), Fault> {
+    match place.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(Fault::Duplicate {
+            item: item.to_owned(),
+        }),
+    }
+}
+
+/// Reads pins, of which there may be none.
+pub(crate) fn read_pins<'a>(texts: impl Iterator<Item = &'a str>) -> Result<Vec<Pin>, Fault> {
+    let pins = texts.map(read_pin).collect::<Result<Vec<Pin>, Fault>>()?;
+    check_pins(&pins)?;
+    Ok(pins)
+}
+
+fn check_pins(pins: &[Pin]) -> Result<(), Fault> {
+    match pins.len() {
+        found if found > PINS_MAX => Err(Fault::TooManyPins { found }),
+        _ => Ok(()),
+    }
+}
+
+fn read_pin(text: &str) -> Result<Pin, Fault> {
+    let digest = text
+        .strip_prefix("sha256/")
+        .and_then(|text| BASE64.decode(text.as_bytes()).ok());
+    digest
+        .and_then(|digest| Pin::try_from(digest).ok())
+        .ok_or_else(|| Fault::NotAPin {
+            item: text.to_owned(),
+        })
+}
+
+/// Reads a source address. One that is link-local has the zone of the upstream's address.
+pub(crate) fn read_source(text: &str) -> Result<IpAddr, Fault> {
+    if let Ok(address) = text.parse::<IpAddr>()
+        && !address.is_unspecified()
+        && !address.is_multicast()
+    {
+        return Ok(address);
+    }
+    // Says what is wrong with it.
+    read_address(text).map(|address| address.ip())
+}
+
+/// Reads an interface's name, which need not exist yet.
+pub(crate) fn read_interface(text: &str) -> Result<String, Fault> {
+    is_interface_name(text)
+        .then(|| text.to_owned())
+        .ok_or_else(|| Fault::NotAnInterface {
+            item: text.to_owned(),
+        })
+}
+
+/// Reads a mark, decimal or hexadecimal after `0x`, as ip-rule(8) takes them.
+pub(crate) fn read_mark(text: &str) -> Result<u32, Fault> {
+    let mark = match text.strip_prefix("0x") {
+        Some(rest) if rest.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+            u32::from_str_radix(rest, 16).ok()
+        }
+        Some(_) => None,
+        None => digits(text).and_then(|text| text.parse().ok()),
+    };
+    mark.ok_or_else(|| Fault::NotAMark {
+        item: text.to_owned(),
+    })
+}

@@ -57,9 +57,6 @@ use setting::{Absent, Subject};
 use settings::TABLE;
 use spec::{Lookup, Spec};
 
-/// The exit status of a program whose configuration has problems.
-pub const EXIT_STATUS: u8 = 2;
-
 /// A configuration, with what `dotgate check` tells about it.
 #[derive(Clone, Debug)]
 pub struct Loaded {
@@ -96,7 +93,7 @@ impl Effective {
 }
 
 /// Finds out the configuration from `environment` and the file it names, or from `file` if the command line names one.
-/// Fails with all that is wrong; the program then starts nothing and exits with `EXIT_STATUS`.
+/// Fails with all that is wrong; the program then starts nothing.
 pub fn load(environment: &Environment, file: Option<&Path>) -> Result<Loaded, Problems> {
     let mut problems = Vec::new();
     let spec = Spec::collect(environment, file, &mut problems);

@@ -9,7 +9,6 @@
 mod body;
 mod cache;
 pub mod client;
-pub(crate) mod command;
 mod connections;
 mod endpoint;
 mod host;
@@ -49,6 +48,7 @@ use self::connections::{Connections, accept, accept_unix};
 use self::endpoint::Endpoint;
 pub use self::endpoint::{Access, readiness_line};
 pub use self::overview::Overview;
+pub(crate) use self::response::ErrorBody;
 use self::socket::{Socket, SocketFile};
 pub use self::token::{Token, TokenError};
 pub use self::upstreams::{UpstreamReport, health_line, reports as upstream_reports};

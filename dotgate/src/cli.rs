@@ -11,7 +11,6 @@ use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::ArgMatches;
 use clap::builder::StyledStr;
@@ -19,15 +18,15 @@ use clap::error::ErrorKind;
 use clap_complete::Shell;
 use domain::base::iana::Rtype;
 use domain::base::name::Name;
-use dotgate_config::{EXIT_STATUS, ScopedSocketAddress};
+use dotgate_config::ScopedSocketAddress;
 
 pub use self::page::Page;
 use crate::admin::Flush;
-use crate::cache::Request;
-use crate::check::Shown;
-use crate::query::{self, AskedName, Form, Respondent};
-use crate::replace::ANNOUNCE;
-use crate::status;
+use crate::commands::cache::Request;
+use crate::commands::check::Shown;
+use crate::commands::query::{self, AskedName, Form, Respondent};
+use crate::commands::replace::ANNOUNCE;
+use crate::commands::{ExitStatus, status};
 
 /// What the program is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,15 +104,15 @@ pub struct Usage {
 
 impl Usage {
     /// Writes the text: to `out` if it was asked for, to `err` if the command line is wrong. Returns the exit status.
-    pub fn write(&self, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+    pub fn write(&self, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<ExitStatus> {
         if self.is_asked_for {
             write!(out, "{}", self.text.ansi())?;
             out.flush()?;
-            return Ok(0);
+            return Ok(ExitStatus::Success);
         }
         write!(err, "{}", self.text.ansi())?;
         err.flush()?;
-        Ok(EXIT_STATUS)
+        Ok(ExitStatus::Unusable)
     }
 }
 
@@ -137,36 +136,24 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, U
     Ok(command(&matches))
 }
 
-/// Returns the exit status of a command that has written all it had to say, or failed to. A reader that has left
-/// (`dotgate check | head`) is no failure.
-pub fn exit_code(outcome: io::Result<u8>) -> ExitCode {
-    match outcome {
-        Ok(status) => ExitCode::from(status),
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
-    }
-}
-
-/// Writes the completions of a shell, and returns the exit status.
+/// Writes the completions of a shell.
 ///
 /// # Errors
 /// Those of writing to `out`.
-pub fn write_completions(shell: Shell, out: &mut dyn Write) -> io::Result<u8> {
+pub fn write_completions(shell: Shell, out: &mut dyn Write) -> io::Result<()> {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut parser::parser(), "dotgate", &mut text);
     out.write_all(&text)?;
-    out.flush()?;
-    Ok(0)
+    out.flush()
 }
 
-/// Writes the version, and returns the exit status.
+/// Writes the version.
 ///
 /// # Errors
 /// Those of writing to `out`.
-pub fn write_version(verbose: bool, out: &mut dyn Write) -> io::Result<u8> {
+pub fn write_version(verbose: bool, out: &mut dyn Write) -> io::Result<()> {
     out.write_all(version::text(verbose).as_bytes())?;
-    out.flush()?;
-    Ok(0)
+    out.flush()
 }
 
 fn cache_request(cache: &ArgMatches) -> Request {

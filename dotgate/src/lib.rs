@@ -6,26 +6,19 @@
 
 pub mod admin;
 pub mod bootstrap;
-pub mod cache;
-pub mod check;
 pub mod cli;
 mod clock;
+pub mod commands;
 pub mod control;
 pub mod credentials;
-pub mod demo;
-pub mod healthcheck;
 pub mod local;
 pub mod log;
 pub mod metrics;
-pub mod query;
 pub mod reload;
-pub mod replace;
-pub mod run;
 pub mod running;
 pub mod serve;
 pub mod service;
 pub mod snapshot;
-pub mod status;
 pub mod take_over;
 pub mod upstreams;
 pub mod verify;

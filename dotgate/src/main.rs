@@ -4,15 +4,15 @@
 
 use std::process::ExitCode;
 
-use dotgate::cli;
+use dotgate::{cli, commands};
 use dotgate_config::Environment;
 
 fn main() -> ExitCode {
     let (mut out, mut err) = (anstream::stdout().lock(), anstream::stderr());
-    cli::exit_code(match cli::parse(std::env::args_os()) {
+    commands::exit_code(match cli::parse(std::env::args_os()) {
         Ok(command) => {
             let environment = Environment::of_this_process();
-            dotgate::run::run(command, &environment, &mut out, &mut err)
+            commands::run(command, &environment, &mut out, &mut err)
         }
         Err(usage) => usage.write(&mut out, &mut err),
     })

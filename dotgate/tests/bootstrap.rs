@@ -19,7 +19,7 @@ use domain::base::iana::{Rcode, Rtype};
 use domain::base::{Message, MessageBuilder, Name, Ttl};
 use domain::rdata::A;
 use dotgate::bootstrap::{Bootstrap, Pace};
-use dotgate::query::{Asked, Response, Transport, ask};
+use dotgate::commands::query::{Asked, Response, Transport, ask};
 use dotgate::serve::Forwarder;
 use dotgate::upstreams::Upstream;
 use dotgate::worker::Order;
@@ -364,7 +364,7 @@ fn a_query_whose_upstream_is_never_found_gets_servfail_and_the_reason() {
     });
     assert_eq!(response.message.header().rcode(), Rcode::SERVFAIL);
     let mut shown = Vec::new();
-    dotgate::query::write_response(&mut shown, &response).unwrap();
+    dotgate::commands::query::write_response(&mut shown, &response).unwrap();
     let shown = String::from_utf8(shown).unwrap();
     let reason = format!(
         "; EDE: 14 (Not Ready): connect: the name has no address yet ({})\n",

@@ -19,7 +19,7 @@ use std::time::Duration;
 use domain::base::iana::{Rcode, Rtype};
 use domain::base::{Message, MessageBuilder, Name, Ttl};
 use domain::rdata::A;
-use dotgate::query::{Asked, Transport, ask};
+use dotgate::commands::query::{Asked, Transport, ask};
 use dotgate_testbed::certificates::{Leaf, ServerCertificate, TestAuthority, Validity};
 use dotgate_testbed::resolver::{Resolver, ResolverConfig};
 use dotgate_tls::{pin_of, pin_text};

@@ -176,7 +176,7 @@ fn source() -> String {
     for path in [
         "dotgate/src/control/log_events.rs",
         "dotgate/src/log/messages.rs",
-        "dotgate/src/run.rs",
+        "dotgate/src/commands/serve.rs",
         "dotgate-core/src/failure.rs",
     ] {
         let source = read(path);

@@ -8,7 +8,7 @@ use dotgate_wire::Stored;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::query::record_text;
+use crate::commands::query::record_text;
 
 /// What is held under a name.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]

@@ -15,9 +15,9 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// The body of every error below `/api/`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub(super) struct ErrorBody {
+pub(crate) struct ErrorBody {
     /// What is wrong, and what to do.
-    pub(super) error: String,
+    pub(crate) error: String,
 }
 
 /// A line for a person.

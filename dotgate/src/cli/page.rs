@@ -65,10 +65,9 @@ impl Page {
         }
     }
 
-    /// Writes the page and returns the exit status.
-    pub fn write(self, out: &mut dyn Write) -> io::Result<u8> {
+    /// Writes the page.
+    pub fn write(self, out: &mut dyn Write) -> io::Result<()> {
         out.write_all(self.text().as_bytes())?;
-        out.flush()?;
-        Ok(0)
+        out.flush()
     }
 }

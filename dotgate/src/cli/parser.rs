@@ -9,8 +9,8 @@ use clap_complete::Shell;
 use dotgate_config::reference;
 
 use super::page::Page;
-use crate::query::{read_name, read_reverse, read_server, read_type};
-use crate::replace::ANNOUNCE;
+use crate::commands::query::{read_name, read_reverse, read_server, read_type};
+use crate::commands::replace::ANNOUNCE;
 
 const TITLE: Style = AnsiColor::Green.on_default().bold();
 const WORD: Style = AnsiColor::Cyan.on_default().bold();

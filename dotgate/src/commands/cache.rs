@@ -2,15 +2,16 @@
 //!
 //! It asks the admin endpoint: at its Unix socket, or at its address with the token of `DOTGATE_ADMIN_TOKEN_FILE`.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::Path;
 
 use domain::base::Name;
 use dotgate_config::{ClientConfig, Environment};
 use serde::Deserialize;
 
-use crate::admin::client;
-use crate::admin::command::{self, CommandError, body_of};
+use super::client::{self, CommandError, body_of};
+use super::exit::{Ended, ExitStatus};
+use crate::admin::client as endpoint;
 use crate::admin::{CacheReport, Flush, HeldReport};
 
 /// What is asked of the cache.
@@ -22,20 +23,20 @@ pub enum Request {
     Flush(Flush),
 }
 
-/// Runs the command and returns the exit status: 0, 1 if nothing could be done, 2 for a wrong configuration.
+/// Runs the command and returns the exit status: 0, 1 if nothing could be done.
 ///
 /// # Errors
-/// Those of writing to `out` or `err`.
-pub fn run(
+/// [`Ended`]: the configuration is wrong, or the output cannot be written.
+pub(super) fn run(
     environment: &Environment,
     file: Option<&Path>,
     request: &Request,
     out: &mut dyn Write,
     err: &mut dyn Write,
-) -> io::Result<u8> {
-    command::run(environment, file, out, err, |config, out| {
+) -> Result<ExitStatus, Ended> {
+    client::run(environment, file, out, err, |config, out| {
         out.write_all(carry_out(config, request)?.as_bytes())?;
-        Ok(0)
+        Ok(ExitStatus::Success)
     })
 }
 
@@ -47,13 +48,19 @@ fn carry_out(config: &ClientConfig, request: &Request) -> Result<String, Command
     match request {
         Request::Show(name) => {
             let path = format!("/api/v1/cache/{}", percent_encoded(name));
-            let body = body_of(client::ask(config, client::Request::ReadWithToken(&path))?)?;
+            let body = body_of(endpoint::ask(
+                config,
+                endpoint::Request::ReadWithToken(&path),
+            )?)?;
             Ok(report_text(&serde_json::from_str(&body)?))
         }
         Request::Flush(flush) => {
             let path = "/api/v1/cache/flush";
             let body = flush.body();
-            let body = body_of(client::ask(config, client::Request::Change(path, &body))?)?;
+            let body = body_of(endpoint::ask(
+                config,
+                endpoint::Request::Change(path, &body),
+            )?)?;
             let Flushed { flushed } = serde_json::from_str(&body)?;
             Ok(match flushed {
                 1 => "1 entry flushed\n".to_owned(),

@@ -33,7 +33,7 @@ fn checked_and_shown(variables: &[(&str, &str)], shown: Shown) -> (u8, String, S
     let mut plain = StripStream::new(&mut out);
     let status = run(&load(&environment, None), shown, &mut plain, &mut err).unwrap();
     (
-        status,
+        status.code(),
         String::from_utf8(out).unwrap(),
         String::from_utf8(err).unwrap(),
     )

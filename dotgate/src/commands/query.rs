@@ -24,8 +24,7 @@ use std::sync::Arc;
 
 use domain::base::iana::Rtype;
 use dotgate_config::{
-    Config, EXIT_STATUS, Endpoint, Environment, Escaped, Loaded, Note, Problems,
-    ScopedSocketAddress, UpstreamConfig,
+    Config, Endpoint, Environment, Escaped, Loaded, Note, ScopedSocketAddress, UpstreamConfig,
 };
 use dotgate_tls::Roots;
 
@@ -39,12 +38,10 @@ pub use self::message::{Millis, write_response};
 use self::probe::{ProbeFailure, Target};
 pub use self::question::{AskedName, NotAskable, read_name, read_reverse, read_type};
 pub use self::server::read_server;
+use super::exit::{Ended, ExitStatus, loaded_or_exit};
 use crate::bootstrap;
 use crate::local::{self, Local};
 use crate::upstreams::{Upstream, Upstreams};
-
-/// The exit status when no upstream answered, or nobody could be asked.
-const FAILED: u8 = 1;
 
 /// The option of the command line that names upstreams.
 pub const UPSTREAM: &str = "--upstream";
@@ -90,18 +87,19 @@ struct Shown<'a> {
     asked: Asked,
 }
 
-/// Asks, and shows the way of the question. Returns the exit status: 0 for NOERROR, NXDOMAIN and what dotgate answers
-/// itself, 1 for another code and no response, 2 for a wrong configuration.
+/// Asks, and shows the way of the question. It succeeds for NOERROR, NXDOMAIN and what dotgate answers itself, and fails
+/// for another code and without a response.
 ///
 /// # Errors
-/// Those of writing to `out` or `err`, and of the system: no poll loop, no thread, no socket on loopback.
-pub fn run(
+/// [`Ended`]: the configuration is wrong, nothing can be written, or the system gives no poll loop, thread or socket on
+/// loopback.
+pub(super) fn run(
     environment: &Environment,
     file: Option<&Path>,
     request: &Request,
     out: &mut dyn Write,
     err: &mut dyn Write,
-) -> io::Result<u8> {
+) -> Result<ExitStatus, Ended> {
     let shown = Shown {
         asked: Asked {
             name: request.name.name.clone(),
@@ -117,34 +115,26 @@ pub fn run(
         }
         Respondent::Server(server) => {
             let listeners = match server {
-                Some(server) => Ok(vec![server.clone()]),
-                None => dotgate_config::load_listeners(environment, file),
+                Some(server) => vec![server.clone()],
+                None => {
+                    let listeners = dotgate_config::load_listeners(environment, file);
+                    loaded_or_exit(listeners, err)?
+                }
             };
-            return match listeners {
-                Ok(listeners) => shown.ask_server(&listeners, out, err),
-                Err(problems) => refuse(&problems, err),
-            };
+            return Ok(shown.ask_server(&listeners, out, err)?);
         }
     };
-    let loaded = match loaded {
-        Ok(loaded) => loaded,
-        Err(problems) => return refuse(&problems, err),
-    };
+    let loaded = loaded_or_exit(loaded, err)?;
     for note in notes(&loaded) {
         writeln!(err, "dotgate query: note: {note}")?;
     }
     match prepare(&loaded.config) {
-        Ok(prepared) => shown.ask(&loaded.config, &prepared, out, err),
+        Ok(prepared) => Ok(shown.ask(&loaded.config, &prepared, out, err)?),
         Err(problem) => {
             writeln!(err, "dotgate query: {problem}")?;
-            Ok(FAILED)
+            Ok(ExitStatus::Failed)
         }
     }
-}
-
-fn refuse(problems: &Problems, err: &mut dyn Write) -> io::Result<u8> {
-    write!(err, "{problems}")?;
-    Ok(EXIT_STATUS)
 }
 
 fn notes(loaded: &Loaded) -> impl Iterator<Item = &Note> {
@@ -187,7 +177,7 @@ impl Shown<'_> {
         prepared: &Prepared,
         out: &mut dyn Write,
         err: &mut dyn Write,
-    ) -> io::Result<u8> {
+    ) -> io::Result<ExitStatus> {
         let Prepared {
             roots, upstreams, ..
         } = prepared;
@@ -273,7 +263,7 @@ impl Shown<'_> {
         listeners: &[ScopedSocketAddress],
         out: &mut dyn Write,
         err: &mut dyn Write,
-    ) -> io::Result<u8> {
+    ) -> io::Result<ExitStatus> {
         let at = listeners.first().map(server::reached_at).transpose();
         let response = match at {
             Ok(Some(address)) => server::ask_server(address, &self.asked),
@@ -308,7 +298,7 @@ impl Shown<'_> {
         looked_at: Vec<UpstreamDocument>,
         out: &mut dyn Write,
         err: &mut dyn Write,
-    ) -> io::Result<u8> {
+    ) -> io::Result<ExitStatus> {
         let (server, over) = (by.server(), by.transport(response));
         let conclusion = Conclusion::of(response, by);
         match self.request.form {
@@ -334,7 +324,7 @@ impl Shown<'_> {
         }
         out.flush()?;
         let status = conclusion.exit_status();
-        if status != 0 {
+        if status != ExitStatus::Success {
             writeln!(err, "dotgate query: {conclusion}")?;
         }
         Ok(status)

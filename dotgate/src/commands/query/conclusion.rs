@@ -9,12 +9,7 @@ use domain::base::opt::UnknownOptData;
 use dotgate_config::Escaped;
 
 use super::client::{Response, Transport};
-
-/// The exit status of a question that was answered: with records, or with the news that there are none.
-const ANSWERED: u8 = 0;
-
-/// The exit status of a question that was not.
-const FAILED: u8 = 1;
+use crate::commands::ExitStatus;
 
 /// Who gave a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,23 +91,23 @@ impl Conclusion {
                 by: By::NoUpstream, ..
             }
             | Conclusion::None { .. } => "no response",
-            Conclusion::Response { .. } if self.exit_status() == ANSWERED => "answered",
+            Conclusion::Response { .. } if self.exit_status() == ExitStatus::Success => "answered",
             Conclusion::Response { .. } => "error",
         }
     }
 
-    pub(super) fn exit_status(&self) -> u8 {
+    pub(super) fn exit_status(&self) -> ExitStatus {
         match self {
             Conclusion::Response {
                 by: By::Dotgate, ..
-            } => ANSWERED,
+            } => ExitStatus::Success,
             Conclusion::Response {
                 by: By::NoUpstream, ..
             }
-            | Conclusion::None { .. } => FAILED,
+            | Conclusion::None { .. } => ExitStatus::Failed,
             Conclusion::Response { rcode, .. } => match *rcode {
-                OptRcode::NOERROR | OptRcode::NXDOMAIN => ANSWERED,
-                _ => FAILED,
+                OptRcode::NOERROR | OptRcode::NXDOMAIN => ExitStatus::Success,
+                _ => ExitStatus::Failed,
             },
         }
     }

@@ -5,11 +5,10 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 use dotgate_config::setting::Described;
-use dotgate_config::{
-    Config, EXIT_STATUS, Effective, Escaped, GroupConfig, Loaded, Origin, Problems, Suffix,
-};
+use dotgate_config::{Config, Effective, Escaped, GroupConfig, Loaded, Origin, Problems, Suffix};
 use serde::Serialize;
 
+use super::exit::ExitStatus;
 use crate::verify::{Verified, absent_addresses, token_problem, verify, warnings};
 
 const SET: Style = Style::new().bold();
@@ -56,7 +55,7 @@ pub fn run(
     shown: Shown,
     out: &mut dyn Write,
     err: &mut dyn Write,
-) -> io::Result<u8> {
+) -> io::Result<ExitStatus> {
     let outcome = match loaded {
         Ok(loaded) => match verify(&loaded.config) {
             Ok(verified) => Ok((loaded, verified)),
@@ -78,7 +77,7 @@ pub fn run(
             write_settings(&loaded.effective, shown, out)?;
             write_meaning(loaded, &verified, out)?;
             out.flush()?;
-            Ok(0)
+            Ok(ExitStatus::Success)
         }
         Err((title, problems)) => {
             let problems: Vec<String> = problems;
@@ -87,14 +86,18 @@ pub fn run(
                 writeln!(err, "\n{problem}")?;
             }
             err.flush()?;
-            Ok(EXIT_STATUS)
+            Ok(ExitStatus::Unusable)
         }
     }
 }
 
 type Outcome<'a> = Result<(&'a Loaded, Verified), (String, Vec<String>)>;
 
-fn write_document(outcome: &Outcome<'_>, shown: Shown, out: &mut dyn Write) -> io::Result<u8> {
+fn write_document(
+    outcome: &Outcome<'_>,
+    shown: Shown,
+    out: &mut dyn Write,
+) -> io::Result<ExitStatus> {
     let mut document = Document {
         schema: 1,
         settings: Vec::new(),
@@ -114,11 +117,11 @@ fn write_document(outcome: &Outcome<'_>, shown: Shown, out: &mut dyn Write) -> i
             let upstreams = config.upstreams().iter();
             document.upstreams = upstreams.map(|it| it.label.clone()).collect();
             document.warnings = all_warnings(loaded).collect();
-            0
+            ExitStatus::Success
         }
         Err((_, problems)) => {
             document.problems.clone_from(problems);
-            EXIT_STATUS
+            ExitStatus::Unusable
         }
     };
     serde_json::to_writer(&mut *out, &document)?;

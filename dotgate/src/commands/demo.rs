@@ -13,10 +13,11 @@ use dotgate_config::{Environment, Loaded, Problems};
 use dotgate_testbed::resolver::{Resolver, ResolverConfig, ResolverError};
 use dotgate_tls::{Roots, RootsError};
 
+use super::exit::ExitStatus;
+use super::query::{Asked, Transport, ask, write_response};
 use crate::admin::Admin;
 use crate::control::{self, End, Listening};
 use crate::log;
-use crate::query::{Asked, Transport, ask, write_response};
 use crate::reload::ActiveConfig;
 use crate::serve::{Forwarder, StartError};
 use crate::service::Service;
@@ -74,16 +75,16 @@ const SAMPLES: [Sample; 3] = [
 ];
 
 /// Serves in front of an embedded resolver and asks three questions: with `once` nothing more, else until a signal.
-/// Returns the exit status: 0, or 1 if it could not start or a question was not answered as it should be.
+/// It fails if it could not start or a question was not answered as it should be.
 ///
 /// # Errors
 /// Those of writing to `out` or `err`, and of the system: signals cannot be received.
-pub fn run(once: bool, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+pub(super) fn run(once: bool, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<ExitStatus> {
     let (resolver, forwarder, loaded) = match start() {
         Ok(started) => started,
         Err(problem) => {
             writeln!(err, "dotgate demo: {problem}")?;
-            return Ok(1);
+            return Ok(ExitStatus::Failed);
         }
     };
     write_start(out, &resolver, &forwarder)?;
@@ -105,7 +106,7 @@ pub fn run(once: bool, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u
         )?
     };
     log::flush();
-    Ok(u8::from(has_failed || end == End::CutShort))
+    Ok(ExitStatus::success_if(!has_failed && end == End::Finished))
 }
 
 fn start() -> Result<(Resolver, Forwarder, Loaded), DemoError> {

@@ -3,18 +3,16 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use dotgate_config::{ClientConfig, EXIT_STATUS, Environment};
+use dotgate_config::{ClientConfig, Environment};
 use thiserror::Error;
 
-use super::client::{ClientError, HttpResponse};
-use super::response::ErrorBody;
-
-/// The exit status when nothing answers, or not as it should.
-pub(crate) const FAILED: u8 = 1;
+use super::exit::{Ended, ExitStatus, loaded_or_exit};
+use crate::admin::ErrorBody;
+use crate::admin::client::{ClientError, HttpResponse};
 
 /// Why a command has no result.
 #[derive(Debug, Error)]
-pub(crate) enum CommandError {
+pub(super) enum CommandError {
     #[error(transparent)]
     Client(#[from] ClientError),
     #[error("{0}")]
@@ -25,30 +23,24 @@ pub(crate) enum CommandError {
     Output(#[from] io::Error),
 }
 
-/// Runs a command and returns the exit status: that of `command`, 1 where it fails, 2 for a wrong configuration.
+/// Runs a command and returns its exit status: that of `command`, or [`ExitStatus::Failed`] where it fails.
 ///
 /// # Errors
-/// Those of writing to `out` or `err`.
-pub(crate) fn run(
+/// [`Ended`]: the configuration is wrong, or the output cannot be written.
+pub(super) fn run(
     environment: &Environment,
     file: Option<&Path>,
     out: &mut dyn Write,
     err: &mut dyn Write,
-    command: impl FnOnce(&ClientConfig, &mut dyn Write) -> Result<u8, CommandError>,
-) -> io::Result<u8> {
-    let config = match dotgate_config::load_client(environment, file) {
-        Ok(config) => config,
-        Err(problems) => {
-            write!(err, "{problems}")?;
-            return Ok(EXIT_STATUS);
-        }
-    };
+    command: impl FnOnce(&ClientConfig, &mut dyn Write) -> Result<ExitStatus, CommandError>,
+) -> Result<ExitStatus, Ended> {
+    let config = loaded_or_exit(dotgate_config::load_client(environment, file), err)?;
     match command(&config, out) {
         Ok(status) => Ok(status),
-        Err(CommandError::Output(error)) => Err(error),
+        Err(CommandError::Output(error)) => Err(error.into()),
         Err(problem) => {
             writeln!(err, "{problem}")?;
-            Ok(FAILED)
+            Ok(ExitStatus::Failed)
         }
     }
 }
@@ -57,7 +49,7 @@ pub(crate) fn run(
 ///
 /// # Errors
 /// [`CommandError::Refused`] with what the endpoint said, for any status but 200.
-pub(crate) fn body_of(response: HttpResponse) -> Result<String, CommandError> {
+pub(super) fn body_of(response: HttpResponse) -> Result<String, CommandError> {
     if response.status == 200 {
         Ok(response.body)
     } else {

@@ -1,4 +1,4 @@
-//! What each command does, from the configuration to the exit status.
+//! Serving: from the configuration to the end of the process.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -6,81 +6,33 @@ use std::panic::PanicHookInfo;
 use std::path::Path;
 use std::time::Duration;
 
-use dotgate_config::{Config, EXIT_STATUS, Environment, StartPolicy};
+use dotgate_config::{Config, Environment, StartPolicy};
 use dotgate_net::Named;
 use dotgate_tls::Roots;
 
+use super::exit::{Ended, ExitStatus, load_or_exit};
 use crate::admin::{Admin, AdminError};
-use crate::cli::{self, Command};
 use crate::control::{self, End, Listening};
 use crate::credentials::Credentials;
 use crate::log::message::say;
-use crate::log::{Output, with_hint, write_problems};
+use crate::log::{self, Output, with_hint};
 use crate::reload::ActiveConfig;
 use crate::serve::{Forwarder, StartError};
 use crate::service::Service;
 use crate::take_over::{Handover, Inherited, Predecessor, TakeOverError};
 use crate::verify::{self, Verified};
-use crate::{cache, check, demo, healthcheck, log, query, replace, status};
 
-/// The exit status when serving could not begin, or did not end in good order.
-const FAILED: u8 = 1;
-
-/// Carries a command out and returns the exit status: 0, 1 for a failure, 2 for a wrong configuration.
+/// Serves until the process is to end.
 ///
 /// # Errors
-/// Those of writing to `out` or `err`.
-pub fn run(
-    command: Command,
-    environment: &Environment,
-    out: &mut dyn Write,
-    err: &mut dyn Write,
-) -> io::Result<u8> {
-    match command {
-        Command::Serve { config, announce } => {
-            let announced = announce.then_some(out);
-            serve(environment, config.as_deref(), announced, err)
-        }
-        Command::Check { config, shown } => check::run(
-            &dotgate_config::load(environment, config.as_deref()),
-            shown,
-            out,
-            err,
-        ),
-        Command::Print(page) => page.write(out),
-        Command::Demo { once } => demo::run(once, out, err),
-        Command::Replace { config } => replace::run(environment, config.as_deref(), out, err),
-        Command::Cache { config, request } => {
-            cache::run(environment, config.as_deref(), &request, out, err)
-        }
-        Command::Status { config, form } => {
-            status::run(environment, config.as_deref(), form, out, err)
-        }
-        Command::Healthcheck { config, upstreams } => {
-            healthcheck::run(environment, config.as_deref(), upstreams, out, err)
-        }
-        Command::Query { config, request } => {
-            query::run(environment, config.as_deref(), &request, out, err)
-        }
-        Command::Completions(shell) => cli::write_completions(shell, out),
-        Command::Version { verbose } => cli::write_version(verbose, out),
-    }
-}
-
-fn serve(
+/// [`Ended`]: the configuration is wrong, or the system refuses what the control thread needs.
+pub(super) fn run(
     environment: &Environment,
     file: Option<&Path>,
     announced: Option<&mut dyn Write>,
     err: &mut dyn Write,
-) -> io::Result<u8> {
-    let loaded = match dotgate_config::load(environment, file) {
-        Ok(loaded) => loaded,
-        Err(problems) => {
-            let format = dotgate_config::log_format(environment, file);
-            write_problems(&problems, format, Output::of(environment), err)?;
-            return Ok(EXIT_STATUS);
-        }
-    };
+) -> Result<ExitStatus, Ended> {
+    let loaded = load_or_exit(environment, file, err)?;
     log::start(loaded.config.log(), Output::of(environment));
     let listening = Listening::new()?;
     std::panic::set_hook(Box::new(log_panic));
@@ -91,7 +43,7 @@ fn serve(
     let in_force = ActiveConfig::new(environment, file, loaded, credentials);
     let status = serve_loaded(listening, in_force, before, environment, announced);
     log::flush();
-    status
+    Ok(status?)
 }
 
 fn serve_loaded(
@@ -100,7 +52,7 @@ fn serve_loaded(
     before: Before,
     environment: &Environment,
     announced: Option<&mut dyn Write>,
-) -> io::Result<u8> {
+) -> io::Result<ExitStatus> {
     let config = in_force.config();
     for note in in_force.notes().iter().filter(|note| note.is_logged()) {
         say!(CONFIG_NOTE, note = %note);
@@ -114,7 +66,7 @@ fn serve_loaded(
             for problem in problems {
                 log_start_failed(&problem);
             }
-            return Ok(EXIT_STATUS);
+            return Ok(ExitStatus::Unusable);
         }
     };
     let (forwarder, admin, succession, watchdog) =
@@ -135,14 +87,14 @@ fn serve_loaded(
     }
     Ok(
         match control::run(listening, forwarder, admin, succession, service, in_force)? {
-            End::Finished => 0,
-            End::CutShort => FAILED,
+            End::Finished => ExitStatus::Success,
+            End::CutShort => ExitStatus::Failed,
         },
     )
 }
 
 /// Logs why this process does not serve, and answers what it has read already.
-fn give_up(failure: Failure, config: &Config) -> io::Result<u8> {
+fn give_up(failure: Failure, config: &Config) -> io::Result<ExitStatus> {
     let forwarder = match failure {
         Failure::Start(problem) => {
             log_start_failed(&problem);
@@ -172,7 +124,7 @@ fn give_up(failure: Failure, config: &Config) -> io::Result<u8> {
     if let Some(forwarder) = forwarder {
         control::end(*forwarder, config)?;
     }
-    Ok(FAILED)
+    Ok(ExitStatus::Failed)
 }
 
 /// The process before this one, if there is one, and what it handed over.

@@ -1,28 +1,29 @@
 //! `dotgate healthcheck`: asks the running dotgate whether it is ready, or whether its upstreams answer, and says so
 //! in one line and the exit status. For containers without a shell.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::Path;
 
 use dotgate_config::Environment;
 
+use super::client;
+use super::exit::{Ended, ExitStatus};
 use crate::admin::client::{Request, ask};
-use crate::admin::command::{self, FAILED};
 use crate::admin::{health_line, readiness_line};
 
-/// Runs the command and returns the exit status: 0, 1 if all is not well, 2 for a wrong configuration.
+/// Runs the command and returns the exit status: 0, 1 if all is not well.
 ///
 /// # Errors
-/// Those of writing to `out` or `err`.
-pub fn run(
+/// [`Ended`]: the configuration is wrong, or the output cannot be written.
+pub(super) fn run(
     environment: &Environment,
     file: Option<&Path>,
     upstreams: bool,
     out: &mut dyn Write,
     err: &mut dyn Write,
-) -> io::Result<u8> {
+) -> Result<ExitStatus, Ended> {
     let path = if upstreams { "/healthz" } else { "/readyz" };
-    command::run(environment, file, out, err, |config, out| {
+    client::run(environment, file, out, err, |config, out| {
         let response = ask(config, Request::Read(path))?;
         let line = if upstreams {
             health_line(&response.body)
@@ -30,6 +31,6 @@ pub fn run(
             readiness_line(&response.body)
         };
         writeln!(out, "{}", line.as_deref().unwrap_or(response.body.trim()))?;
-        Ok(if response.status == 200 { 0 } else { FAILED })
+        Ok(ExitStatus::success_if(response.status == 200))
     })
 }

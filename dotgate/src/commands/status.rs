@@ -2,16 +2,17 @@
 //!
 //! It asks at the admin socket, or at the admin endpoint's address. Queries per second are those between two looks.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
 use dotgate_config::{ClientConfig, Environment};
 
+use super::client::{self, CommandError, body_of};
+use super::exit::{Ended, ExitStatus};
 use crate::admin::Overview;
 use crate::admin::client::{Request, ask};
-use crate::admin::command::{self, CommandError, body_of};
 
 /// The time between two looks: for one answer, and when it goes on.
 const BETWEEN: Duration = Duration::from_secs(1);
@@ -31,25 +32,25 @@ pub enum Form {
     Json,
 }
 
-/// Runs the command and returns the exit status: 0, 1 where nothing answers, 2 for a wrong configuration.
+/// Runs the command and returns the exit status: 0, 1 where nothing answers.
 ///
 /// # Errors
-/// Those of writing to `out` or `err`.
-pub fn run(
+/// [`Ended`]: the configuration is wrong, or the output cannot be written.
+pub(super) fn run(
     environment: &Environment,
     file: Option<&Path>,
     form: Form,
     out: &mut dyn Write,
     err: &mut dyn Write,
-) -> io::Result<u8> {
-    command::run(environment, file, out, err, |config, out| {
+) -> Result<ExitStatus, Ended> {
+    client::run(environment, file, out, err, |config, out| {
         match form {
             Form::Json => out.write_all(document(config)?.as_bytes())?,
             Form::Text => show(config, out)?,
             Form::Watch => watch(config, out)?,
         }
         out.flush()?;
-        Ok(0)
+        Ok(ExitStatus::Success)
     })
 }
 

@@ -3,47 +3,37 @@
 //! For service managers and scripts, which learn from the exit status whether the new process serves; it goes on in
 //! the background, with the same variables. Waits as long as a start takes: the take-over itself has bounds.
 
-use std::io::{self, BufRead as _, BufReader, Write};
+use std::io::{BufRead as _, BufReader, Write};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use dotgate_config::{EXIT_STATUS, Environment, LogFormat};
+use dotgate_config::{Environment, LogFormat};
 use serde_json::json;
 
-use crate::log::{Output, write_problems};
-
-/// The exit status when the new process does not serve.
-const FAILED: u8 = 1;
+use super::exit::{Ended, ExitStatus, load_or_exit};
 
 /// The option with which a process says that it serves.
 pub(crate) const ANNOUNCE: &str = "announce";
 
-/// Starts it and returns the exit status: 0, 1, or 2 for a wrong configuration.
+/// Starts it and returns the exit status.
 ///
 /// # Errors
-/// Those of writing, and the system's where it starts no process.
-pub fn run(
+/// [`Ended`]: the configuration is wrong, nothing can be written, or the system starts no process.
+pub(super) fn run(
     environment: &Environment,
     file: Option<&Path>,
     out: &mut dyn Write,
     err: &mut dyn Write,
-) -> io::Result<u8> {
-    let loaded = match dotgate_config::load(environment, file) {
-        Ok(loaded) => loaded,
-        Err(problems) => {
-            let format = dotgate_config::log_format(environment, file);
-            write_problems(&problems, format, Output::of(environment), err)?;
-            return Ok(EXIT_STATUS);
-        }
-    };
+) -> Result<ExitStatus, Ended> {
+    let loaded = load_or_exit(environment, file, err)?;
     if loaded.config.server().take_over_socket.is_none() {
         writeln!(
             err,
             "nothing can be replaced: DOTGATE_SERVER_TAKE_OVER_SOCKET is not set\n  Set it to the same path for \
              the running process and for this one, such as /run/dotgate/take-over.sock."
         )?;
-        return Ok(EXIT_STATUS);
+        return Ok(ExitStatus::Unusable);
     }
     let mut command = Command::new(std::env::current_exe()?);
     command.arg(format!("--{ANNOUNCE}"));
@@ -63,8 +53,11 @@ pub fn run(
         BufReader::new(said).read_line(&mut line)?;
     }
     if line.is_empty() {
-        let status = child.wait()?.code().and_then(|code| code.try_into().ok());
-        return Ok(status.filter(|status| *status != 0).unwrap_or(FAILED));
+        let unusable = i32::from(ExitStatus::Unusable.code());
+        return Ok(match child.wait()?.code() {
+            Some(code) if code == unusable => ExitStatus::Unusable,
+            Some(_) | None => ExitStatus::Failed,
+        });
     }
     match loaded.config.log().format {
         LogFormat::Text => writeln!(out, "process {} serves", child.id())?,
@@ -74,5 +67,5 @@ pub fn run(
         }
     }
     out.flush()?;
-    Ok(0)
+    Ok(ExitStatus::Success)
 }

@@ -23,7 +23,7 @@ use crate::error::Action;
 use crate::forwarder::WORKERS;
 use crate::message::{HEADER_BYTES, RECORD};
 
-/// The same as a worker of dotgate: batches of one turn, events, octets of the receive buffer.
+/// The same as a worker of dotgate: batches of one turn, events, bytes of the receive buffer.
 const ROUNDS: usize = 4;
 const EVENTS: usize = 1_024;
 const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
@@ -163,7 +163,7 @@ mod tests {
     use crate::message::{self, Name};
 
     #[test]
-    fn an_echo_is_octet_for_octet_what_the_upstream_answers() {
+    fn an_echo_is_byte_for_byte_what_the_upstream_answers() {
         let name = Name {
             seed: 1,
             socket: 2,

@@ -3,10 +3,10 @@
 //! Written apart from `dotgate-wire` on purpose: a forwarder is not to be measured and checked by
 //! its own code. RFC 1035 sections 4.1 and 4.2.2.
 
-/// Octets of a header.
+/// Bytes of a header.
 pub const HEADER_BYTES: usize = 12;
 
-/// Octets of a query.
+/// Bytes of a query.
 pub const QUERY_BYTES: usize = QUESTION.len() + HEADER_BYTES;
 
 /// One label of 24 hexadecimal digits below example.com, type A, class IN. The name is none of
@@ -146,7 +146,7 @@ pub fn answer(query: &[u8], output: &mut Vec<u8>) -> bool {
         _ => {}
     }
     if has_opt {
-        // The root, OPT, 1232 octets, no extended RCODE, no flags, no options (RFC 6891).
+        // The root, OPT, 1232 bytes, no extended RCODE, no flags, no options (RFC 6891).
         output.extend_from_slice(b"\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x00");
     }
     true

@@ -30,7 +30,7 @@ const COUNT: Token = Token(usize::MAX - 1);
 const PORTS_TRIED: usize = 16;
 const EVENTS_PER_POLL: usize = 256;
 const BACKLOG: i32 = 1024;
-/// Octets read from a connection per system call: four TLS records.
+/// Bytes read from a connection per system call: four TLS records.
 const READ_BYTES: usize = 65_536;
 
 /// An upstream that listens.

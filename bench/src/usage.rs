@@ -7,7 +7,7 @@ use crate::Error;
 /// What a process holds at one moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Usage {
-    /// Resident memory, in octets.
+    /// Resident memory, in bytes.
     pub resident: u64,
     /// Open descriptors.
     pub descriptors: usize,
@@ -32,7 +32,7 @@ impl Usage {
     }
 }
 
-/// The line `VmRSS`, which counts in units of 1,024 octets.
+/// The line `VmRSS`, which counts in units of 1,024 bytes.
 fn resident(status: &str) -> Option<u64> {
     let line = status
         .lines()

@@ -95,13 +95,13 @@ fn a_thousand_queries_in_one_write_are_answered_in_order() {
 }
 
 #[test]
-fn a_query_that_comes_octet_by_octet_is_answered() {
+fn a_query_that_comes_byte_by_byte_is_answered() {
     let folder = tempfile::tempdir().unwrap();
     let ca_file = folder.path().join("ca.pem");
     let mut stream = connect(start(&ca_file), &ca_file, AUTHENTICATION_NAME);
 
-    for octet in framed(&message::query(3, NAME)) {
-        stream.write_all(&[octet]).unwrap();
+    for byte in framed(&message::query(3, NAME)) {
+        stream.write_all(&[byte]).unwrap();
     }
     let response = read_message(&mut stream);
     assert_eq!(message::response(&response), Some(answered(3, NAME)));

@@ -85,7 +85,7 @@ impl Environment {
             .map(OsString::as_os_str)
     }
 
-    /// Returns the variables with dotgate's prefix; octets that are not UTF-8 are shown as replacement characters.
+    /// Returns the variables with dotgate's prefix; bytes that are not UTF-8 are shown as replacement characters.
     pub(super) fn prefixed(&self) -> impl Iterator<Item = (String, String)> {
         let shown = |text: &OsString| text.to_string_lossy().into_owned();
         let pairs = self

@@ -135,7 +135,7 @@ pub enum Fault {
         /// What is written.
         item: String,
     },
-    /// Not `sha256/` and the base64 of 32 octets.
+    /// Not `sha256/` and the base64 of 32 bytes.
     #[error("{} is not sha256/ and 32 bytes in base64", Shown(.item))]
     NotAPin {
         /// The pin as written.

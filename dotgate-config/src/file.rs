@@ -14,9 +14,9 @@ use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
 use super::problem::{FileFault, Problem, UpstreamsFault};
-use super::setting::{Subject, TableKey};
+use super::setting::{AnySetting, TableKey};
 use super::settings::{DNS_HOST, ROUTE_KEYS, TABLE, UPSTREAM_KEYS};
-use super::spec::{KeyTable, Lookup, Origin, Spec, Written};
+use super::spec::{KeyTable, Lookup, Origin, SourceValue, Spec};
 use super::{hints, nearest};
 
 /// The longest file that is read, in bytes: a thousand times a long one, so a wrong path does no harm.
@@ -130,7 +130,7 @@ impl Reader<'_> {
 
     fn read_section(&mut self, name: &Spanned<Cow<'_, str>>, keys: &DeTable<'_>) {
         let section = name.get_ref().as_ref();
-        let of_section = |subject: &Subject| {
+        let of_section = |subject: &AnySetting| {
             subject
                 .entry()
                 .section_and_key()
@@ -231,7 +231,7 @@ impl Reader<'_> {
         let Some(table) = self.spec.upstream_tables.first() else {
             return;
         };
-        if let Lookup::Written(written) = self.spec.lookup(&DNS_HOST) {
+        if let Lookup::Value(written) = self.spec.lookup(&DNS_HOST) {
             let (host, origin) = (written.origin.clone(), table.origin.clone());
             let fault = UpstreamsFault::InTwoForms { host };
             self.problems.push(Problem::Upstreams { origin, fault });
@@ -243,10 +243,10 @@ impl Reader<'_> {
         value: &Spanned<DeValue<'_>>,
         separator: Option<char>,
         wrong_type: impl FnOnce(Origin, &'static str) -> Problem,
-    ) -> Option<Written> {
+    ) -> Option<SourceValue> {
         let origin = self.origin(&value.span());
         match text_of(value.get_ref(), separator) {
-            Ok(text) => Some(Written { text, origin }),
+            Ok(text) => Some(SourceValue { text, origin }),
             Err(found) => {
                 self.problems.push(wrong_type(origin, found));
                 None
@@ -283,7 +283,7 @@ impl Reader<'_> {
 fn dotted(key: &str, value: &DeValue<'_>) -> Option<String> {
     let inner = value.as_table()?.keys().next()?;
     let names = Some((key, inner.get_ref().as_ref()));
-    let is_known = |subject: &&Subject| subject.entry().section_and_key() == names;
+    let is_known = |subject: &&AnySetting| subject.entry().section_and_key() == names;
     TABLE.iter().any(|subject| is_known(&subject)).then(|| {
         let inner = inner.get_ref();
         format!("[{key}] {inner}; dotted keys belong above the first section")

@@ -14,10 +14,10 @@ mod address;
 mod environment;
 mod fault;
 mod file;
+mod from_spec;
 mod hints;
 mod identity;
 mod kinds;
-mod meaning;
 mod nearest;
 mod notes;
 mod problem;
@@ -39,21 +39,21 @@ use std::path::{Path, PathBuf};
 pub use address::{NoInterface, ScopedAddress, ScopedSocketAddress, is_interface_name};
 pub use environment::Environment;
 pub use fault::{Escaped, Fault};
-pub use identity::{Authentication, AuthoritySources, Identity};
-pub use kinds::{Amount, ByteCount, Kind};
-pub use meaning::{
+pub use from_spec::{
     AdminConfig, AdminSocket, CacheConfig, Config, ConnectionLimits, LogConfig, QueryConfig,
     ServerConfig, TcpConfig, TlsConfig,
 };
+pub use identity::{Authentication, AuthoritySources, Identity};
+pub use kinds::{Amount, ByteCount, Kind};
 pub use notes::Note;
 pub use problem::{FileFault, Problem, Problems, RoutesFault, UpstreamsFault};
 pub use records::{LocalConfig, LocalRecord, read_record, split_records};
 pub use routes::{GroupConfig, Suffix};
-pub use spec::{Origin, Overridden, Written};
+pub use spec::{Origin, Overridden, SourceValue};
 pub use upstream::{Endpoint, UpstreamConfig, UpstreamSpec};
 pub use words::{LocalName, LogFormat, LogLevel, Profile, StartPolicy, Word};
 
-use setting::{Absent, Subject};
+use setting::{AnySetting, Unset};
 use settings::TABLE;
 use spec::{Lookup, Spec};
 
@@ -78,7 +78,7 @@ pub struct Loaded {
 #[derive(Clone, Debug)]
 pub struct Effective {
     /// The setting.
-    pub subject: Subject,
+    pub subject: AnySetting,
     /// Its value as text; `None` if it is not set and nothing takes its place.
     pub value: Option<String>,
     /// Where the value was written.
@@ -97,7 +97,7 @@ impl Effective {
 pub fn load(environment: &Environment, file: Option<&Path>) -> Result<Loaded, Problems> {
     let mut problems = Vec::new();
     let spec = Spec::collect(environment, file, &mut problems);
-    understand(spec, problems)
+    from_spec(spec, problems)
 }
 
 /// Finds out the configuration for asking `upstreams`, which were written behind `option`. Nothing is required, and no
@@ -115,11 +115,11 @@ pub fn load_for_upstreams(
     let environment = environment.clone().without_default_folder();
     let mut spec = Spec::collect(&environment, file, &mut problems);
     spec.replace_upstreams(option, upstreams);
-    understand(spec, problems)
+    from_spec(spec, problems)
 }
 
-fn understand(spec: Spec, mut problems: Vec<Problem>) -> Result<Loaded, Problems> {
-    match Config::understand(&spec, &mut problems) {
+fn from_spec(spec: Spec, mut problems: Vec<Problem>) -> Result<Loaded, Problems> {
+    match Config::from_spec(&spec, &mut problems) {
         Some(config) => {
             let effective = TABLE
                 .iter()
@@ -154,7 +154,7 @@ pub fn load_client(
     environment: &Environment,
     file: Option<&Path>,
 ) -> Result<ClientConfig, Problems> {
-    load_part(environment, file, ClientConfig::understand)
+    load_part(environment, file, ClientConfig::from_spec)
 }
 
 /// Finds out where the running dotgate listens for queries; at least one address.
@@ -165,18 +165,18 @@ pub fn load_listeners(
     environment: &Environment,
     file: Option<&Path>,
 ) -> Result<Vec<ScopedSocketAddress>, Problems> {
-    load_part(environment, file, meaning::understand_listeners)
+    load_part(environment, file, from_spec::listeners_from_spec)
 }
 
 fn load_part<T>(
     environment: &Environment,
     file: Option<&Path>,
-    understand: impl FnOnce(&Spec, &mut Vec<Problem>) -> Option<T>,
+    from_spec: impl FnOnce(&Spec, &mut Vec<Problem>) -> Option<T>,
 ) -> Result<T, Problems> {
     let mut others = Vec::new();
     let spec = Spec::collect(environment, file, &mut others);
     let mut problems = Vec::new();
-    let found = understand(&spec, &mut problems);
+    let found = from_spec(&spec, &mut problems);
     if spec.file_is_unread {
         problems.extend(others);
     }
@@ -190,19 +190,19 @@ fn load_part<T>(
 pub fn log_format(environment: &Environment, file: Option<&Path>) -> LogFormat {
     let mut others = Vec::new();
     let spec = Spec::collect(environment, file, &mut others);
-    Config::understand_log_format(&spec).unwrap_or(LogFormat::Text)
+    Config::read_log_format(&spec).unwrap_or(LogFormat::Text)
 }
 
-fn effective(spec: &Spec, config: &Config, subject: Subject) -> Effective {
+fn effective(spec: &Spec, config: &Config, subject: AnySetting) -> Effective {
     let (value, origin) = match (spec.lookup(subject), spec.tables_of(subject).first()) {
-        (Lookup::Written(written), _) => (Some(written.text.clone()), written.origin.clone()),
-        (Lookup::Absent | Lookup::Broken, Some(table)) => (
+        (Lookup::Value(written), _) => (Some(written.text.clone()), written.origin.clone()),
+        (Lookup::Unset | Lookup::Broken, Some(table)) => (
             Some(routes::shown_tables(config.groups(), subject)),
             table.origin.clone(),
         ),
-        (Lookup::Absent | Lookup::Broken, None) => match subject.entry().absent {
-            Absent::Default(text) => (Some(text.to_owned()), Origin::Default),
-            Absent::Required | Absent::Nothing => (None, Origin::Default),
+        (Lookup::Unset | Lookup::Broken, None) => match subject.entry().unset {
+            Unset::Default(text) => (Some(text.to_owned()), Origin::Default),
+            Unset::Required | Unset::Nothing => (None, Origin::Default),
         },
     };
     Effective {

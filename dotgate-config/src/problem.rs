@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use super::address::ScopedSocketAddress;
 use super::fault::{Fault, Shown};
 use super::reference::{example, file_literal};
-use super::setting::{Subject, TableKey};
-use super::spec::{Origin, Written};
+use super::setting::{AnySetting, TableKey};
+use super::spec::{Origin, SourceValue};
 
 /// One problem.
 #[derive(Debug)]
@@ -32,9 +32,9 @@ pub enum Problem {
     /// The value of a setting is wrong.
     Invalid {
         /// The setting.
-        subject: Subject,
+        subject: AnySetting,
         /// The value.
-        written: Written,
+        written: SourceValue,
         /// What is wrong with it.
         fault: Fault,
     },
@@ -43,7 +43,7 @@ pub enum Problem {
         /// The key.
         key: &'static TableKey,
         /// The value.
-        written: Written,
+        written: SourceValue,
         /// What is wrong with it.
         fault: Fault,
     },
@@ -55,19 +55,19 @@ pub enum Problem {
     /// A required setting is not set.
     Missing {
         /// The setting.
-        subject: Subject,
+        subject: AnySetting,
         /// The file that does not have it, if there is one.
         file: Option<PathBuf>,
     },
     /// A variable is not UTF-8.
     NotUtf8 {
         /// The setting.
-        subject: Subject,
+        subject: AnySetting,
     },
     /// A variable of ours has a value that Kubernetes injected.
     ServiceLink {
         /// The setting.
-        subject: Subject,
+        subject: AnySetting,
         /// The value.
         value: String,
     },
@@ -106,7 +106,7 @@ pub enum Problem {
         /// Where.
         origin: Origin,
         /// The setting.
-        subject: Subject,
+        subject: AnySetting,
         /// The type.
         found: &'static str,
     },
@@ -424,7 +424,11 @@ impl fmt::Display for UpstreamsFault {
 }
 
 /// Writes a value the way it was written, with where.
-fn write_value(f: &mut fmt::Formatter<'_>, subject: Subject, written: &Written) -> fmt::Result {
+fn write_value(
+    f: &mut fmt::Formatter<'_>,
+    subject: AnySetting,
+    written: &SourceValue,
+) -> fmt::Result {
     let text = &written.text;
     match &written.origin {
         Origin::Variable(variable) if text.is_empty() => write!(f, "{variable}="),
@@ -444,13 +448,13 @@ fn write_value(f: &mut fmt::Formatter<'_>, subject: Subject, written: &Written) 
     }
 }
 
-fn write_expected(f: &mut fmt::Formatter<'_>, subject: Subject, origin: &Origin) -> fmt::Result {
+fn write_expected(f: &mut fmt::Formatter<'_>, subject: AnySetting, origin: &Origin) -> fmt::Result {
     write_expected_in(f, subject, matches!(origin, Origin::File { .. }))
 }
 
 fn write_expected_in(
     f: &mut fmt::Formatter<'_>,
-    subject: Subject,
+    subject: AnySetting,
     is_in_file: bool,
 ) -> fmt::Result {
     let example = example(subject, is_in_file);
@@ -464,7 +468,7 @@ fn write_expected_in(
 fn write_invalid_key(
     f: &mut fmt::Formatter<'_>,
     key: &TableKey,
-    written: &Written,
+    written: &SourceValue,
     fault: &Fault,
 ) -> fmt::Result {
     let literal = Shown(&file_literal(&written.text, None)).to_string();
@@ -497,7 +501,11 @@ fn write_nearest(f: &mut fmt::Formatter<'_>, nearest: Option<&str>) -> fmt::Resu
 }
 
 /// Says that a required setting is not set, in the form in which the operator writes settings.
-fn write_missing(f: &mut fmt::Formatter<'_>, subject: Subject, file: Option<&Path>) -> fmt::Result {
+fn write_missing(
+    f: &mut fmt::Formatter<'_>,
+    subject: AnySetting,
+    file: Option<&Path>,
+) -> fmt::Result {
     let variable = subject.entry().variable();
     if let (Some(path), Some((section, key))) = (file, subject.entry().section_and_key()) {
         let path = path.display();
@@ -509,7 +517,7 @@ fn write_missing(f: &mut fmt::Formatter<'_>, subject: Subject, file: Option<&Pat
 }
 
 /// Tells an operator that it was not them who set a variable.
-fn write_service_link(f: &mut fmt::Formatter<'_>, subject: Subject, value: &str) -> fmt::Result {
+fn write_service_link(f: &mut fmt::Formatter<'_>, subject: AnySetting, value: &str) -> fmt::Result {
     let variable = subject.entry().variable();
     write!(f, "{variable}={}: Kubernetes injected this", Shown(value))?;
     if let Some(service) = variable.strip_suffix("_PORT") {

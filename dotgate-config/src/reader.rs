@@ -4,8 +4,8 @@
 use super::fault::Fault;
 use super::kinds::Kind;
 use super::problem::Problem;
-use super::setting::{Absent, Described, Setting};
-use super::spec::{Lookup, Origin, Spec, Written};
+use super::setting::{Described, Setting, Unset};
+use super::spec::{Lookup, Origin, SourceValue, Spec};
 
 /// Reads values and keeps the problems.
 pub(super) struct Reader<'a> {
@@ -26,13 +26,13 @@ impl Reader<'_> {
     ) -> Option<(K::Value, Origin)> {
         let written = match self.spec.lookup(setting) {
             Lookup::Broken => return None,
-            Lookup::Written(written) => written.clone(),
-            Lookup::Absent => match setting.entry.absent {
-                Absent::Default(text) => Written {
+            Lookup::Value(written) => written.clone(),
+            Lookup::Unset => match setting.entry.unset {
+                Unset::Default(text) => SourceValue {
                     text: text.to_owned(),
                     origin: Origin::Default,
                 },
-                Absent::Required => {
+                Unset::Required => {
                     // What is missing here may well be in the file that could not be read.
                     if !self.spec.file_is_unread {
                         self.problems.push(Problem::Missing {
@@ -42,7 +42,7 @@ impl Reader<'_> {
                     }
                     return None;
                 }
-                Absent::Nothing => return None,
+                Unset::Nothing => return None,
             },
         };
         let value = match unquoted(&written) {
@@ -78,14 +78,14 @@ impl Reader<'_> {
     /// Whether anything, right or wrong, was written for a setting.
     pub(super) fn is_written(&self, setting: &dyn Described) -> bool {
         match self.spec.lookup(setting) {
-            Lookup::Absent => false,
-            Lookup::Broken | Lookup::Written(_) => true,
+            Lookup::Unset => false,
+            Lookup::Broken | Lookup::Value(_) => true,
         }
     }
 }
 
 /// A variable's value without the quotes around it, if it has such: `docker --env-file` and others keep them.
-fn unquoted(written: &Written) -> Option<&str> {
+fn unquoted(written: &SourceValue) -> Option<&str> {
     let Origin::Variable(_) = written.origin else {
         return None;
     };

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use super::setting::TableKey;
-use super::setting::{Absent, Reload, Subject};
+use super::setting::{AnySetting, Reload, Unset};
 use super::settings::{ROUTE_KEYS, TABLE, UPSTREAM_KEYS};
 use crate::records::split_records;
 
@@ -28,7 +28,7 @@ pub(super) fn file_literal(text: &str, separator: Option<char>) -> String {
 }
 
 /// Writes an example of `subject` as a line of the file or as a variable.
-pub(super) fn example(subject: Subject, in_file: bool) -> String {
+pub(super) fn example(subject: AnySetting, in_file: bool) -> String {
     let entry = subject.entry();
     match entry.section_and_key() {
         Some((section, key)) if in_file => {
@@ -54,11 +54,11 @@ pub fn help_table() -> String {
     );
     for &subject in TABLE {
         let entry = subject.entry();
-        let absent = match entry.absent {
-            Absent::Required => "required".to_owned(),
-            Absent::Default("") => "default: none".to_owned(),
-            Absent::Default(text) => format!("default: {}", text.replace(',', ", ")),
-            Absent::Nothing => "optional".to_owned(),
+        let absent = match entry.unset {
+            Unset::Required => "required".to_owned(),
+            Unset::Default("") => "default: none".to_owned(),
+            Unset::Default(text) => format!("default: {}", text.replace(',', ", ")),
+            Unset::Nothing => "optional".to_owned(),
         };
         let variable = entry.variable();
         let mut push = |margin, text: &str| push_wrapped_at(&mut page, HELP_WIDTH, margin, text);
@@ -158,10 +158,10 @@ pub fn full_file() -> String {
                 "# ",
                 &format!("Expected: {}.", subject.expected()),
             );
-            let (comment, value) = match entry.absent {
-                Absent::Required => ("", entry.example),
-                Absent::Default(text) => ("", text),
-                Absent::Nothing => ("# ", entry.example),
+            let (comment, value) = match entry.unset {
+                Unset::Required => ("", entry.example),
+                Unset::Default(text) => ("", text),
+                Unset::Nothing => ("# ", entry.example),
             };
             let literal = file_literal(value, subject.separator());
             push(&mut page, format_args!("{comment}{key} = {literal}\n"));
@@ -186,7 +186,7 @@ pub fn full_file() -> String {
     page
 }
 
-fn push_setting(page: &mut String, subject: Subject) {
+fn push_setting(page: &mut String, subject: AnySetting) {
     let entry = subject.entry();
     let variable = entry.variable();
     push(
@@ -197,11 +197,11 @@ fn push_setting(page: &mut String, subject: Subject) {
         push(page, format_args!("* In the file: `[{section}] {key}`\n"));
     }
     push(page, format_args!("* Expected: {}\n", subject.expected()));
-    match entry.absent {
-        Absent::Required => {}
-        Absent::Default("") => page.push_str("* Default: none\n"),
-        Absent::Default(text) => push(page, format_args!("* Default: `{text}`\n")),
-        Absent::Nothing => page.push_str("* Default: not set\n"),
+    match entry.unset {
+        Unset::Required => {}
+        Unset::Default("") => page.push_str("* Default: none\n"),
+        Unset::Default(text) => push(page, format_args!("* Default: `{text}`\n")),
+        Unset::Nothing => page.push_str("* Default: not set\n"),
     }
     page.push_str(match entry.reload {
         Reload::Live => "* Applied by: reload\n",

@@ -16,9 +16,9 @@ use super::hints;
 use super::kinds::{Kind, items};
 use super::problem::{Problem, RoutesFault};
 use super::reader::Reader;
-use super::setting::{Subject, TableKey};
+use super::setting::{AnySetting, TableKey};
 use super::settings::{DNS_HOST, ROUTE_SUFFIXES, ROUTE_UPSTREAMS, ROUTES};
-use super::spec::{KeyTable, Lookup, Origin, Written};
+use super::spec::{KeyTable, Lookup, Origin, SourceValue};
 use super::upstream::{UpstreamConfig, UpstreamSpec};
 
 /// The most suffixes of all routes.
@@ -156,12 +156,12 @@ impl GroupConfig {
 }
 
 /// A route and where it was written.
-pub(super) type WrittenRoute = (RouteSpec, Origin);
+pub(super) type SourceRoute = (RouteSpec, Origin);
 
 /// Reads the routes, or returns `None` after a problem.
-pub(super) fn read(reader: &mut Reader<'_>) -> Option<Vec<WrittenRoute>> {
+pub(super) fn read(reader: &mut Reader<'_>) -> Option<Vec<SourceRoute>> {
     let spec = reader.spec;
-    if let Lookup::Broken | Lookup::Written(_) = spec.lookup(&ROUTES) {
+    if let Lookup::Broken | Lookup::Value(_) = spec.lookup(&ROUTES) {
         let (routes, origin) = reader.value_with_origin(&ROUTES)?;
         let routes = routes.into_iter();
         return Some(routes.map(|route| (route, origin.clone())).collect());
@@ -211,14 +211,14 @@ fn read_key<T>(
     };
     problems.push(Problem::InvalidTableKey {
         key,
-        written: Written::clone(written),
+        written: SourceValue::clone(written),
         fault,
     });
     None
 }
 
 /// Finds suffixes that are there twice, and more routes or suffixes than there may be.
-pub(super) fn refuse_contradictions(reader: &mut Reader<'_>, routes: &[WrittenRoute]) {
+pub(super) fn refuse_contradictions(reader: &mut Reader<'_>, routes: &[SourceRoute]) {
     let mut known: HashMap<&[u8], (&RouteSpec, &Origin)> = HashMap::new();
     let mut refuse = |origin: &Origin, fault| {
         let origin = origin.clone();
@@ -255,12 +255,12 @@ pub(super) fn refuse_contradictions(reader: &mut Reader<'_>, routes: &[WrittenRo
     }
 }
 
-/// The groups of the default route and of these routes, each with where it was written. `understand` makes the meaning of
+/// The groups of the default route and of these routes, each with where it was written. `from_specs` makes the meaning of
 /// the upstreams of one group.
 pub(super) fn groups(
     default: GroupConfig,
-    routes: &[WrittenRoute],
-    mut understand: impl FnMut(Vec<(UpstreamSpec, Origin)>) -> Vec<UpstreamConfig>,
+    routes: &[SourceRoute],
+    mut from_specs: impl FnMut(Vec<(UpstreamSpec, Origin)>) -> Vec<UpstreamConfig>,
 ) -> Vec<(GroupConfig, Origin)> {
     let mut groups = vec![(default, Origin::Default)];
     for (route, origin) in routes {
@@ -268,7 +268,7 @@ pub(super) fn groups(
         let group = GroupConfig {
             label: label(route),
             suffixes: route.suffixes.clone(),
-            upstreams: understand(specs.map(|spec| (spec, origin.clone())).collect()),
+            upstreams: from_specs(specs.map(|spec| (spec, origin.clone())).collect()),
         };
         groups.push((group, origin.clone()));
     }
@@ -313,7 +313,7 @@ pub(super) fn all_upstreams(
 }
 
 /// What the file's tables say in place of a setting, in its one-line form.
-pub(super) fn shown_tables(groups: &[GroupConfig], subject: Subject) -> String {
+pub(super) fn shown_tables(groups: &[GroupConfig], subject: AnySetting) -> String {
     let labels = |group: &GroupConfig| {
         let labels = group.upstreams.iter().map(|upstream| &*upstream.label);
         labels.collect::<Vec<&str>>().join(",")

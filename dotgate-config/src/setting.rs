@@ -27,7 +27,7 @@ pub struct Entry {
     /// When another value holds.
     pub reload: Reload,
     /// What holds if it is not set.
-    pub absent: Absent,
+    pub unset: Unset,
     /// What it does, in one sentence.
     pub doc: &'static str,
     /// A value for examples, other than the default where that shows more.
@@ -68,7 +68,7 @@ pub enum Reload {
 
 /// What holds if a setting is not set.
 #[derive(Debug)]
-pub enum Absent {
+pub enum Unset {
     /// The program does not start.
     Required,
     /// This value, as the operator would write it.
@@ -100,7 +100,7 @@ impl Entry {
 
     /// Whether the program starts only if it is set.
     pub fn is_required(&self) -> bool {
-        matches!(self.absent, Absent::Required)
+        matches!(self.unset, Unset::Required)
     }
 }
 
@@ -150,7 +150,7 @@ impl<K: Kind> Described for Setting<K> {
 }
 
 /// A setting of the table.
-pub type Subject = &'static dyn Described;
+pub type AnySetting = &'static dyn Described;
 
 /// One key of the file's tables that are there several times, such as `[[upstream]]`.
 #[derive(Debug)]

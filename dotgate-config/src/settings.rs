@@ -32,7 +32,7 @@ use super::kinds::{
     ByteCount, DomainName, FilePath, ListenAddresses, Number, OneOf, OrAuto, Prefixes, Resolvers,
     Size, Time, Upstreams,
 };
-use super::setting::{Absent, Entry, Names, Reload, Setting, Subject};
+use super::setting::{AnySetting, Entry, Names, Reload, Setting, Unset};
 use super::words::{LogFormat, LogLevel, PlainDefault, StartPolicy};
 
 pub use cache::{
@@ -47,7 +47,7 @@ pub use query::{
 };
 
 /// All settings, the required ones first, those of one section together.
-pub static TABLE: &[Subject] = &[
+pub static TABLE: &[AnySetting] = &[
     &SERVER_HOST,
     &SERVER_PORT,
     &DNS_HOST,
@@ -113,7 +113,7 @@ pub static SERVER_HOST: Setting<ListenAddresses> = Setting {
             key: "host",
         },
         reload: Reload::Restart,
-        absent: Absent::Required,
+        unset: Unset::Required,
         doc: "Addresses to listen on, over UDP and TCP. `::` is IPv6 only; `0.0.0.0,::` listens on all IPv4 and \
               IPv6 addresses. An IPv6 link-local address includes its interface, by name or index: `fe80::1%eth0`. \
               This holds wherever an address is set. An address that the host does not have yet is served as soon \
@@ -132,7 +132,7 @@ pub static SERVER_PORT: Setting<Number<u16>> = Setting {
             key: "port",
         },
         reload: Reload::Restart,
-        absent: Absent::Required,
+        unset: Unset::Required,
         doc: "UDP and TCP port to listen on. 0 lets the kernel choose a port.",
         example: "5300",
     },
@@ -152,7 +152,7 @@ pub static DNS_HOST: Setting<Upstreams> = Setting {
             key: "host",
         },
         reload: Reload::Live,
-        absent: Absent::Required,
+        unset: Unset::Required,
         doc: "Upstream DNS-over-TLS servers, in order of preference. With `ADDR` alone, the certificate must \
               contain that address. With a name and pins, both must match. With `ADDR` and pins only, a matching \
               key is enough. A `NAME` requires `DOTGATE_BOOTSTRAP_ADDRESSES`. The word of a provider stands for its \
@@ -171,7 +171,7 @@ pub static DNS_PORT: Setting<Number<u16>> = Setting {
             key: "port",
         },
         reload: Reload::Live,
-        absent: Absent::Required,
+        unset: Unset::Required,
         doc: "Port of upstreams that do not specify one. 853 is the standard DNS-over-TLS port.",
         example: "853",
     },
@@ -190,7 +190,7 @@ pub static DNS_PROBE: Setting<DomainName> = Setting {
             key: "probe",
         },
         reload: Reload::Live,
-        absent: Absent::Default("."),
+        unset: Unset::Default("."),
         doc: "Name for the NS queries that test whether an upstream responds. Any response counts, including an \
               error. Change it only for an upstream that never answers queries for the root.",
         example: "corp.example",
@@ -206,7 +206,7 @@ pub static DNS_ALLOW_PLAIN_DEFAULT: Setting<OneOf<PlainDefault>> = Setting {
             key: "allow_plain_default",
         },
         reload: Reload::Live,
-        absent: Absent::Default("refuse"),
+        unset: Unset::Default("refuse"),
         doc: "Whether the upstreams of `DNS_HOST` may be `plain:`. With `insecure`, anyone on the network path can read \
               and forge the responses to all names. Upstreams of routes may always be `plain:`.",
         example: "refuse",
@@ -223,7 +223,7 @@ pub static LOG_LEVEL: Setting<OneOf<LogLevel>> = Setting {
             key: "level",
         },
         reload: Reload::Live,
-        absent: Absent::Default("info"),
+        unset: Unset::Default("info"),
         doc: "Minimum log level.",
         example: "info",
     },
@@ -239,7 +239,7 @@ pub static LOG_FORMAT: Setting<OneOf<LogFormat>> = Setting {
             key: "format",
         },
         reload: Reload::Live,
-        absent: Absent::Default("text"),
+        unset: Unset::Default("text"),
         doc: "Log format: `text`, one line per event, or `json`, one JSON object per line.",
         example: "json",
     },
@@ -254,7 +254,7 @@ pub static SERVER_WORKERS: Setting<OrAuto<Number<NonZeroU16>>> = Setting {
             key: "workers",
         },
         reload: Reload::Restart,
-        absent: Absent::Default("auto"),
+        unset: Unset::Default("auto"),
         doc: "Number of worker threads that serve queries. `auto` is one per available CPU, at most 4.",
         example: "2",
     },
@@ -273,7 +273,7 @@ pub static SERVER_UDP_RECEIVE_BUFFER: Setting<Size> = Setting {
             key: "udp_receive_buffer",
         },
         reload: Reload::Restart,
-        absent: Absent::Default("4MiB"),
+        unset: Unset::Default("4MiB"),
         doc: "Receive buffer requested from the kernel for each UDP socket. The kernel grants at most \
               `net.core.rmem_max`.",
         example: "8MiB",
@@ -292,7 +292,7 @@ pub static SERVER_UDP_RESPONSE_MAX: Setting<Number<u16>> = Setting {
             key: "udp_response_max",
         },
         reload: Reload::Live,
-        absent: Absent::Default("1232"),
+        unset: Unset::Default("1232"),
         doc: "Maximum size of a UDP response. Longer responses are truncated (TC), and the client retries over \
               TCP.",
         example: "1400",
@@ -312,7 +312,7 @@ pub static SERVER_CLIENT_MEMORY: Setting<OrAuto<Size>> = Setting {
             key: "client_memory",
         },
         reload: Reload::Live,
-        absent: Absent::Default("auto"),
+        unset: Unset::Default("auto"),
         doc: "Memory limit for TCP connections, for their unread responses in dotgate and in the kernel, and for \
               queries in flight. Above half of the limit, one client address may use at most one eighth of it. At \
               the limit, connections of the address that uses most are closed. `auto` is a quarter of the cgroup's \
@@ -333,7 +333,7 @@ pub static SERVER_TAKE_OVER_SOCKET: Setting<FilePath> = Setting {
             key: "take_over_socket",
         },
         reload: Reload::Restart,
-        absent: Absent::Nothing,
+        unset: Unset::Nothing,
         doc: "Unix socket over which a new process takes over the listening sockets of the running one, which then \
               exits. No query is lost. Only processes of the same user and of root are accepted.",
         example: "/run/dotgate/take-over.sock",
@@ -349,7 +349,7 @@ pub static SERVER_DRAIN_MAX: Setting<Time> = Setting {
             key: "drain_max",
         },
         reload: Reload::Live,
-        absent: Absent::Default("8s"),
+        unset: Unset::Default("8s"),
         doc: "Maximum time to keep serving after a signal to stop, as long as clients still send queries.",
         example: "15s",
     },
@@ -367,7 +367,7 @@ pub static SERVER_START: Setting<OneOf<StartPolicy>> = Setting {
             key: "start",
         },
         reload: Reload::Restart,
-        absent: Absent::Default("serve-anyway"),
+        unset: Unset::Default("serve-anyway"),
         doc: "What to do at the start while no upstream is reachable. `serve-anyway`: serve, and report ready. `wait`: \
               serve, but `/readyz` returns 503 until a session to one upstream has been opened. `fail`: if none could \
               be opened within 8 seconds, exit with status 1 and the reasons; a replacement then leaves the running \
@@ -385,7 +385,7 @@ pub static TCP_CONNECTIONS_MAX: Setting<OrAuto<Number<u32>>> = Setting {
             key: "connections_max",
         },
         reload: Reload::Live,
-        absent: Absent::Default("auto"),
+        unset: Unset::Default("auto"),
         doc: "Maximum number of TCP connections, for all clients together. `auto` is what the limit on open files \
               leaves, at most 65536.",
         example: "1000",
@@ -405,7 +405,7 @@ pub static TCP_CONNECTIONS_PER_CLIENT_MAX: Setting<OrAuto<Number<u32>>> = Settin
             key: "connections_per_client_max",
         },
         reload: Reload::Live,
-        absent: Absent::Default("auto"),
+        unset: Unset::Default("auto"),
         doc: "Maximum number of TCP connections per client address. `auto` is a quarter of the limit for all \
               clients.",
         example: "100",
@@ -425,7 +425,7 @@ pub static TCP_IDLE: Setting<Time> = Setting {
             key: "idle",
         },
         reload: Reload::Live,
-        absent: Absent::Default("10s"),
+        unset: Unset::Default("10s"),
         doc: "Idle timeout of client TCP connections.",
         example: "30s",
     },
@@ -443,7 +443,7 @@ pub static TCP_IN_FLIGHT_MAX: Setting<Number<u32>> = Setting {
             key: "in_flight_max",
         },
         reload: Reload::Live,
-        absent: Absent::Default("1000"),
+        unset: Unset::Default("1000"),
         doc: "Maximum number of queries in flight on one client TCP connection. Further queries are not read until \
               some are answered.",
         example: "100",
@@ -463,7 +463,7 @@ pub static ACCESS_ALLOW: Setting<Prefixes> = Setting {
             key: "allow",
         },
         reload: Reload::Live,
-        absent: Absent::Default(
+        unset: Unset::Default(
             "127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,169.254.0.0/16,\
              fe80::/10,fc00::/7",
         ),
@@ -482,7 +482,7 @@ pub static BOOTSTRAP_ADDRESSES: Setting<Resolvers> = Setting {
             key: "addresses",
         },
         reload: Reload::Live,
-        absent: Absent::Nothing,
+        unset: Unset::Nothing,
         doc: "Resolvers that are queried, over plain DNS, for the addresses of upstreams given as a `NAME`. No \
               other resolver is used for this.",
         example: "192.168.1.1,9.9.9.9@53",

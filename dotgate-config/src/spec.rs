@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::environment::{Environment, is_service_link, is_service_link_value};
 use super::kinds::Kind;
 use super::problem::Problem;
-use super::setting::{Described, Subject};
+use super::setting::{AnySetting, Described};
 use super::settings::{
     ADMIN_LISTEN, CONFIG_FILE, DNS_HOST, DNS_PORT, ROUTES, SERVER_HOST, SERVER_PORT, TABLE,
 };
@@ -47,7 +47,7 @@ impl fmt::Display for Origin {
 
 /// One value as text, with no white space around it. The items of a list are separated by commas.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Written {
+pub struct SourceValue {
     /// The value.
     pub text: String,
     /// Where it was written.
@@ -68,7 +68,7 @@ pub struct Overridden {
 pub(super) struct KeyTable {
     pub(super) origin: Origin,
     /// By key; all keys are known ones.
-    pub(super) values: BTreeMap<&'static str, Written>,
+    pub(super) values: BTreeMap<&'static str, SourceValue>,
     /// A value or key was no good, which is a problem already told.
     pub(super) is_broken: bool,
 }
@@ -77,7 +77,7 @@ pub(super) struct KeyTable {
 #[derive(Debug, Default)]
 pub(super) struct Spec {
     /// By variable. `None` where something was written that cannot be a value, which is a problem already told.
-    values: BTreeMap<String, Option<Written>>,
+    values: BTreeMap<String, Option<SourceValue>>,
     /// The file's upstreams, unless the environment has some.
     pub(super) upstream_tables: Vec<KeyTable>,
     /// The file's routes, unless the environment has some.
@@ -99,11 +99,11 @@ pub(super) struct Spec {
 /// What there is for one setting.
 pub(super) enum Lookup<'a> {
     /// Nothing.
-    Absent,
+    Unset,
     /// Something that cannot be a value.
     Broken,
     /// A value.
-    Written(&'a Written),
+    Value(&'a SourceValue),
 }
 
 impl Spec {
@@ -133,7 +133,7 @@ impl Spec {
         spec.take_variables(&environment, problems);
         let written = |path: &Path, origin| {
             let text = path.display().to_string();
-            Some(Written { text, origin })
+            Some(SourceValue { text, origin })
         };
         if let Some(path) = file {
             spec.set(&CONFIG_FILE, written(path, Origin::Option("--config")));
@@ -153,7 +153,7 @@ impl Spec {
             (&DNS_HOST, upstreams),
             (&DNS_PORT, "853"),
         ] {
-            let written = Written {
+            let written = SourceValue {
                 text: text.to_owned(),
                 origin: Origin::Option(option),
             };
@@ -164,14 +164,14 @@ impl Spec {
     /// Returns what there is for `subject`.
     pub(super) fn lookup(&self, subject: &dyn Described) -> Lookup<'_> {
         match self.values.get(subject.entry().variable().as_ref()) {
-            None => Lookup::Absent,
+            None => Lookup::Unset,
             Some(None) => Lookup::Broken,
-            Some(Some(written)) => Lookup::Written(written),
+            Some(Some(written)) => Lookup::Value(written),
         }
     }
 
     /// Writes over what there is for `subject`.
-    pub(super) fn set(&mut self, subject: &dyn Described, written: Option<Written>) {
+    pub(super) fn set(&mut self, subject: &dyn Described, written: Option<SourceValue>) {
         self.values
             .insert(subject.entry().variable().into_owned(), written);
     }
@@ -201,7 +201,7 @@ impl Spec {
                 }
                 Some(value) => {
                     let origin = Origin::Variable(variable.into_owned());
-                    Some(Written {
+                    Some(SourceValue {
                         text: value.to_owned(),
                         origin,
                     })
@@ -226,7 +226,7 @@ impl Spec {
 
 impl Spec {
     /// The tables of the file that stand for a setting.
-    pub(super) fn tables_of(&self, subject: Subject) -> &[KeyTable] {
+    pub(super) fn tables_of(&self, subject: AnySetting) -> &[KeyTable] {
         let variable = subject.entry().variable();
         match variable.as_ref() {
             name if name == DNS_HOST.entry.variable() => &self.upstream_tables,
@@ -235,12 +235,12 @@ impl Spec {
         }
     }
 
-    fn note_overridden(&mut self, subject: Subject) {
+    fn note_overridden(&mut self, subject: AnySetting) {
         let tables = self.tables_of(subject);
         let origin = match (self.lookup(subject), tables.first()) {
-            (Lookup::Written(written), _) => written.origin.clone(),
-            (Lookup::Absent | Lookup::Broken, Some(table)) => table.origin.clone(),
-            (Lookup::Absent | Lookup::Broken, None) => return,
+            (Lookup::Value(written), _) => written.origin.clone(),
+            (Lookup::Unset | Lookup::Broken, Some(table)) => table.origin.clone(),
+            (Lookup::Unset | Lookup::Broken, None) => return,
         };
         let variable = subject.entry().variable().into_owned();
         self.overridden.push(Overridden { variable, origin });
@@ -248,7 +248,7 @@ impl Spec {
 }
 
 /// Returns the setting of a variable.
-fn variable_of(variable: &str) -> Option<Subject> {
+fn variable_of(variable: &str) -> Option<AnySetting> {
     TABLE
         .iter()
         .copied()

@@ -7,7 +7,7 @@ use dotgate_net::Egress;
 
 use super::address::ScopedSocketAddress;
 use super::fault::Fault;
-use super::meaning::TlsConfig;
+use super::from_spec::TlsConfig;
 use super::problem::{Problem, UpstreamsFault};
 use super::reader::Reader;
 use super::setting::TableKey;
@@ -27,8 +27,8 @@ use crate::identity::Identity;
 pub(super) fn read(reader: &mut Reader<'_>) -> Option<Vec<(UpstreamSpec, Origin)>> {
     let spec = reader.spec;
     let tables = match spec.lookup(&DNS_HOST) {
-        Lookup::Absent => spec.upstream_tables.as_slice(),
-        Lookup::Broken | Lookup::Written(_) => &[],
+        Lookup::Unset => spec.upstream_tables.as_slice(),
+        Lookup::Broken | Lookup::Value(_) => &[],
     };
     if tables.is_empty() {
         let (specs, origin) = reader.value_with_origin(&DNS_HOST)?;
@@ -60,7 +60,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<Vec<(UpstreamSpec, Origin)
 }
 
 /// Makes the upstreams' meaning, and finds those that are there twice or are listeners of ours.
-pub(super) fn understand(
+pub(super) fn from_specs(
     reader: &mut Reader<'_>,
     specs: Vec<(UpstreamSpec, Origin)>,
     default_port: u16,
@@ -114,7 +114,7 @@ pub(super) fn refuse_listener_as_bootstrap(
 ) {
     for address in bootstrap {
         if let Some(listener) = reached_listener(address, listen)
-            && let Lookup::Written(written) = reader.spec.lookup(&BOOTSTRAP_ADDRESSES)
+            && let Lookup::Value(written) = reader.spec.lookup(&BOOTSTRAP_ADDRESSES)
         {
             let origin = written.origin.clone();
             let address = address.clone();

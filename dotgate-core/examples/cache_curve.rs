@@ -18,10 +18,10 @@ use dotgate_core::cache::{Cache, Found, Key, Scope, Terms};
 use dotgate_core::{Moment, RouteId};
 use dotgate_wire::Question;
 
-/// Octets of an answer with one A record as it is stored.
+/// Bytes of an answer with one A record as it is stored.
 const ANSWER: [u8; 70] = [7; 70];
 
-/// Octets that one such entry takes.
+/// Bytes that one such entry takes.
 const ENTRY: usize = 201;
 
 const LOOKUPS: usize = 1_000_000;

@@ -1,6 +1,6 @@
 //! Stage `cache`: what was answered before, shared by all workers.
 //!
-//! Stands between `route` and `inflight`. Keeps octets that it does not read, under a question, DO, CD and
+//! Stands between `route` and `inflight`. Keeps bytes that it does not read, under a question, DO, CD and
 //! route, for the seconds it is told; hands them out with their age, fresh, stale or as a failure
 //! (RFC 2308, 8767, 9520). The names are spread over shards, each behind its own lock, which is held for one
 //! probe and one copy. A hit allocates nothing once `out` has room.
@@ -76,7 +76,7 @@ pub enum Scope {
     AllTypes,
 }
 
-/// What a lookup found. All but `Miss` have appended the entry's octets.
+/// What a lookup found. All but `Miss` have appended the entry's bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Found {
     /// Nothing that may be served.
@@ -104,7 +104,7 @@ pub enum Found {
 pub struct Usage {
     /// Answers and failures.
     pub entries: usize,
-    /// Octets that they take, with their share of the tables.
+    /// Bytes that they take, with their share of the tables.
     pub bytes_used: usize,
     /// The setting.
     pub bytes_max: usize,
@@ -150,7 +150,7 @@ impl Cache {
         QuestionHasher(self.keys)
     }
 
-    /// Looks for an answer and appends its octets to `out`. First what is fresh, the question's own before its
+    /// Looks for an answer and appends its bytes to `out`. First what is fresh, the question's own before its
     /// name's NXDOMAIN; then the later of the two as stale; then a failure.
     pub fn lookup(
         &self,
@@ -176,14 +176,14 @@ impl Cache {
         question: &Question,
         scope: Scope,
         life_seconds: u32,
-        octets: &[u8],
+        bytes: &[u8],
     ) {
         if let Some(mut shard) = self.shard(key) {
             let now = now + EARLIER;
             let fresh = Fresh {
                 stored_at: now,
                 life: life_seconds,
-                octets,
+                bytes,
             };
             let pair = Pair { key, question };
             shard.change(|shard| shard.insert(now, &pair, scope, fresh));
@@ -200,12 +200,12 @@ impl Cache {
         question: &Question,
         generation: u32,
         ttl_max: u32,
-        octets: &[u8],
+        bytes: &[u8],
     ) {
         if let Some(mut shard) = self.shard(key) {
             let pair = Pair { key, question };
             shard.change(|shard| {
-                shard.insert_failure(now + EARLIER, &pair, generation, ttl_max, octets);
+                shard.insert_failure(now + EARLIER, &pair, generation, ttl_max, bytes);
             });
         }
     }
@@ -241,7 +241,7 @@ impl Slot {
     /// Locks the shard. One that a panic left amid a change is emptied: it may be wrong.
     fn lock(&self) -> MutexGuard<'_, Shard> {
         let mut shard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if shard.is_torn() {
+        if shard.is_poisoned() {
             shard.clear();
         }
         shard

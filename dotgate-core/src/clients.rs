@@ -264,7 +264,7 @@ impl Clients {
 
     /// When time changes something here.
     pub(crate) fn next_deadline(&self) -> Option<Moment> {
-        earlier(self.streams.next_alarm(), self.streams.relief_again())
+        earlier(self.streams.next_deadline(), self.streams.relief_again())
     }
 
     /// Does everything that is due.

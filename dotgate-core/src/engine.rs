@@ -22,7 +22,7 @@ use crate::clients::Clients;
 use crate::counters::{Counters, Gauge};
 use crate::exchanges::Exchanges;
 use crate::failure::Failure;
-use crate::flights::{Flights, Letter};
+use crate::flights::{FlightMessage, Flights};
 use crate::groups::Groups;
 use crate::memory::ClientMemory;
 use crate::moment::{Moment, earlier};
@@ -177,9 +177,9 @@ impl Engine {
         event.or_else(|| self.clients.poll_event())
     }
 
-    /// The next letter to another worker, with that worker's number; there it goes into `on_letter`.
-    pub fn poll_letter(&mut self) -> Option<(usize, Letter)> {
-        self.exchanges.poll_letter()
+    /// The next message to another worker, with that worker's number; there it goes into `on_flight_message`.
+    pub fn poll_flight_message(&mut self) -> Option<(usize, FlightMessage)> {
+        self.exchanges.poll_flight_message()
     }
 
     /// The responses to be sent by UDP, in the order made. Forget them with `clear_datagrams`.

@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use dotgate_wire::{ClientEdns, Flags, LetterCase, Question};
+use dotgate_wire::{ClientEdns, Flags, NameCase, Question};
 use hashbrown::HashTable;
 use slotmap::SlotMap;
 
@@ -53,7 +53,7 @@ pub(crate) struct Waiter {
     pub(crate) client_id: ClientId,
     pub(crate) id: u16,
     pub(crate) flags: Flags,
-    pub(crate) letter_case: LetterCase,
+    pub(crate) name_case: NameCase,
     pub(crate) edns: Option<ClientEdns>,
     pub(crate) exchange: ExchangeKey,
     /// The local CNAME records that led here, as a cache keeps an answer: it is their question that is answered.

@@ -17,7 +17,7 @@ use crate::attempts::Cause;
 use crate::domain;
 use crate::due::DueQueue;
 use crate::exchange::{Client, Exchange, Lookup, Waiter, Waiters};
-use crate::flights::{Flights, Followers, Letter, Role};
+use crate::flights::{FlightMessage, Flights, Followers, Role};
 use crate::groups::Groups;
 use crate::inflight::Inflight;
 use crate::keys::{ExchangeKey, WaiterKey};
@@ -45,7 +45,7 @@ pub(crate) struct Exchanges {
     refreshes: DueQueue<ExchangeKey>,
     /// When exchanges that wait for another worker ask for themselves.
     following: DueQueue<ExchangeKey>,
-    letters: VecDeque<(usize, Letter)>,
+    messages: VecDeque<(usize, FlightMessage)>,
 }
 
 impl Exchanges {
@@ -63,7 +63,7 @@ impl Exchanges {
             client_timers: DueQueue::default(),
             refreshes: DueQueue::default(),
             following: DueQueue::default(),
-            letters: VecDeque::new(),
+            messages: VecDeque::new(),
         }
     }
 
@@ -319,7 +319,7 @@ impl Exchanges {
         self.following.push(until, key);
     }
 
-    /// The next exchange whose letter did not come in time. It is asked for itself from now on.
+    /// The next exchange whose flight message did not come in time. It is asked for itself from now on.
     pub(crate) fn pop_follower(&mut self, now: Moment) -> Option<ExchangeKey> {
         while let Some(key) = self.following.pop_due(now) {
             if let Some(exchange) = self.map.get_mut(key)
@@ -370,12 +370,12 @@ impl Exchanges {
             return;
         }
         for worker in followers.numbers() {
-            let letter = Letter::Answered {
+            let message = FlightMessage::Answered {
                 flight,
-                octets: Arc::clone(bytes),
+                bytes: Arc::clone(bytes),
                 is_authenticated,
             };
-            self.letters.push_back((worker, letter));
+            self.messages.push_back((worker, message));
         }
     }
 
@@ -391,18 +391,18 @@ impl Exchanges {
             return;
         };
         for worker in followers.numbers() {
-            let letter = Letter::Failed {
+            let message = FlightMessage::Failed {
                 flight,
                 failure: cause.failure,
                 upstream: cause.upstream,
                 is_final: cause.is_final,
             };
-            self.letters.push_back((worker, letter));
+            self.messages.push_back((worker, message));
         }
     }
 
-    pub(crate) fn poll_letter(&mut self) -> Option<(usize, Letter)> {
-        self.letters.pop_front()
+    pub(crate) fn poll_flight_message(&mut self) -> Option<(usize, FlightMessage)> {
+        self.messages.pop_front()
     }
 
     /// When the oldest query that still waits came.

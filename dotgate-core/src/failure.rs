@@ -218,7 +218,7 @@ pub enum Failure {
     /// A limit of this forwarder was reached.
     Overload,
     /// The upstream did not answer in time.
-    Silent,
+    NoResponse,
     /// TLS failed.
     Tls(TlsFault),
 }
@@ -234,7 +234,7 @@ impl Failure {
             | Failure::Harmful
             | Failure::Misbehaved(_)
             | Failure::NotReady
-            | Failure::Silent
+            | Failure::NoResponse
             | Failure::Tls(_) => true,
             Failure::Internal | Failure::Overload => false,
         }
@@ -260,7 +260,7 @@ impl Failure {
             | Failure::Misbehaved(_)
             | Failure::NotReady
             | Failure::Overload
-            | Failure::Silent
+            | Failure::NoResponse
             | Failure::Tls(_) => rcode::SERVFAIL,
         }
     }
@@ -278,7 +278,7 @@ impl Failure {
             | Failure::Harmful
             | Failure::Misbehaved(_)
             | Failure::Overload
-            | Failure::Silent => ede::NETWORK_ERROR,
+            | Failure::NoResponse => ede::NETWORK_ERROR,
         }
     }
 
@@ -309,7 +309,7 @@ impl Failure {
             Failure::Misbehaved(fault) => fault.text(),
             Failure::NotReady => "connect: no session to any upstream",
             Failure::Overload => "dotgate: too many queries in flight",
-            Failure::Silent => "upstream: no response",
+            Failure::NoResponse => "upstream: no response",
             Failure::Tls(fault) => fault.text(),
         }
     }
@@ -318,7 +318,7 @@ impl Failure {
     pub(crate) const fn weight(self) -> u8 {
         match self {
             Failure::NotReady => 0,
-            Failure::Silent => 1,
+            Failure::NoResponse => 1,
             Failure::Closed => 2,
             Failure::Connect(_) => 3,
             Failure::Misbehaved(_) => 4,
@@ -422,7 +422,7 @@ mod tests {
                 "dotgate: too many queries in flight",
             ),
             (
-                Failure::Silent,
+                Failure::NoResponse,
                 rcode::SERVFAIL,
                 23,
                 "upstream: no response",

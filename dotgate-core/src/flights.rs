@@ -1,8 +1,8 @@
 //! Stage `inflight` across workers: one worker asks, the others wait for what it learns.
 //!
 //! Shared by all engines of a process. The first worker with a question leads its flight; those that get the
-//! same question before it has landed follow, and the leader sends each of them one [`Letter`]. A flight is
-//! known by the keyed 64-bit hash of its question, and whoever gets a letter compares the question it speaks of.
+//! same question before it has landed follow, and the leader sends each of them one [`FlightMessage`]. A flight is
+//! known by the keyed 64-bit hash of its question, and whoever gets a flight message compares the question it speaks of.
 //! With a single worker there is nothing to share, and nothing is kept. Never holds a query: every worker keeps
 //! its own waiters and their deadlines.
 //!     nobody --join--> led --land--> nobody
@@ -23,13 +23,13 @@ const SHARDS: usize = 64;
 
 /// What a leader tells a follower.
 #[derive(Clone, Debug)]
-pub enum Letter {
+pub enum FlightMessage {
     /// The question was answered.
     Answered {
         /// The flight.
         flight: u64,
         /// The answer as a cache keeps it.
-        octets: Arc<[u8]>,
+        bytes: Arc<[u8]>,
         /// Whether AD may pass.
         is_authenticated: bool,
     },
@@ -51,13 +51,13 @@ pub enum Letter {
 pub(crate) enum Role {
     /// It asks, and will tell the others.
     Leads,
-    /// It waits for a letter.
+    /// It waits for a flight message.
     Follows,
-    /// It asks for itself: the letter was too long in coming.
+    /// It asks for itself: the flight message was too long in coming.
     Alone,
 }
 
-/// Who waits for a letter.
+/// Who waits for a flight message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Followers(u64);
 
@@ -115,7 +115,7 @@ impl Flights {
         }
     }
 
-    /// Ends the flight that `worker` leads, and returns who waits for a letter.
+    /// Ends the flight that `worker` leads, and returns who waits for a flight message.
     pub(crate) fn land(&self, hash: u64, worker: usize) -> Followers {
         let Some(shard) = self.shard(hash) else {
             return Followers::default();
@@ -128,7 +128,7 @@ impl Flights {
         }
     }
 
-    /// Waits for no letter any more.
+    /// Waits for no flight message any more.
     pub(crate) fn leave(&self, hash: u64, worker: usize) {
         let Some(shard) = self.shard(hash) else {
             return;

@@ -1,6 +1,6 @@
 //! Messages out of a byte stream, however the stream was cut (RFC 7766 section 8).
 //!
-//! Holds at most one unfinished frame (65,537 octets) beside what a paused reader left unread.
+//! Holds at most one unfinished frame (65,537 bytes) beside what a paused reader left unread.
 
 use std::borrow::Cow;
 
@@ -59,7 +59,7 @@ impl Frames {
         self.kept.extend_from_slice(bytes);
     }
 
-    /// Whether no octet of a further message is there.
+    /// Whether no byte of a further message is there.
     pub(crate) fn is_empty(&self) -> bool {
         self.unread().is_empty()
     }

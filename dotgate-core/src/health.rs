@@ -55,7 +55,7 @@ impl HealthState {
 #[derive(Debug, Default)]
 pub struct Health {
     state: AtomicU8,
-    silent_sessions: AtomicU32,
+    unresponsive_sessions: AtomicU32,
     /// When it was last well; 0 while it is.
     ill_since: AtomicU64,
     next_try: AtomicU64,
@@ -192,14 +192,14 @@ impl Health {
 
     /// A session was unresponsive, and no response came on another one meanwhile. True if this made it `Down`.
     pub(crate) fn on_unresponsive_session(&self, now: Moment) -> bool {
-        self.evidence.note_error(now, Failure::Silent);
-        if self.silent_sessions.fetch_add(1, Relaxed) == 0 {
+        self.evidence.note_error(now, Failure::NoResponse);
+        if self.unresponsive_sessions.fetch_add(1, Relaxed) == 0 {
             if self.is_well() {
-                self.fall_to(HealthState::Suspect, Failure::Silent, now, now);
+                self.fall_to(HealthState::Suspect, Failure::NoResponse, now, now);
             }
             return false;
         }
-        self.fall_to(HealthState::Down, Failure::Silent, now, now)
+        self.fall_to(HealthState::Down, Failure::NoResponse, now, now)
     }
 
     /// A response came: the upstream answers, whatever its RCODE. True if this ended a `Down`.
@@ -231,7 +231,7 @@ impl Health {
 
     fn recover(&self, now: Moment) -> bool {
         self.evidence.note_recovery(now);
-        self.silent_sessions.store(0, Relaxed);
+        self.unresponsive_sessions.store(0, Relaxed);
         self.ill_since.store(0, Relaxed);
         self.next_try.store(0, Relaxed);
         self.generation.fetch_add(1, Relaxed);
@@ -307,7 +307,7 @@ const ANSWERED: u8 = 0x40;
 fn code(cause: Failure) -> u8 {
     let place = |found: Option<usize>| found.map_or(0, |place| place as u8);
     match cause {
-        Failure::Silent => 1,
+        Failure::NoResponse => 1,
         Failure::Closed => 2,
         Failure::Connect(fault) => {
             CONNECT + place(ConnectFault::ALL.iter().position(|held| *held == fault))
@@ -342,7 +342,7 @@ fn failure_of(code: u8) -> Failure {
         return Failure::Connect(*fault);
     }
     match code {
-        1 => Failure::Silent,
+        1 => Failure::NoResponse,
         2 => Failure::Closed,
         4 => Failure::Misbehaved(Misbehaviour::Flood),
         _ => Failure::NotReady,
@@ -365,7 +365,7 @@ mod tests {
             rcode: rcode::REFUSED,
             ede: None,
         };
-        let others = [Failure::Silent, Failure::Closed, ERRING, refused];
+        let others = [Failure::NoResponse, Failure::Closed, ERRING, refused];
         for cause in connect.into_iter().chain(tls).chain(others) {
             let health = Health::new();
             assert_eq!(health.why(), None);

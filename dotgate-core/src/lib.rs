@@ -63,7 +63,7 @@ pub use counters::{
 };
 pub use engine::{Engine, Io, Load, Shared, carry_out, drive};
 pub use failure::{ConnectFault, Failure, Misbehaviour, SessionEnd, TlsFault};
-pub use flights::{Flights, Letter, WORKERS};
+pub use flights::{FlightMessage, Flights, WORKERS};
 pub use health::{Evidence, Health, HealthState, Seen};
 pub use key_exchange::{Handshakes, KeyExchange, KeyExchangePolicy};
 pub use keys::{SessionKey, StreamKey};
@@ -74,7 +74,7 @@ pub use moment::Moment;
 pub use outbox::{Action, Event, LogDetail, OutgoingDatagram, QueryEvent, ReturnPath};
 pub use quarantine::Quarantine;
 pub use query::ForwardedClasses;
-pub use restore::Restoration;
+pub use restore::CacheImporter;
 pub use route::{LocalZone, LocalZones};
 pub use routes::{Route, RouteId, RouteTable, reverse_zones};
 pub use settings::{CacheSettings, GroupSettings, Settings, UpstreamSettings};

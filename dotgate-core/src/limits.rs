@@ -33,7 +33,7 @@ pub const SESSION_QUERIES: u32 = 32_768;
 /// Retired message IDs after which a session is replaced.
 pub const SESSION_RETIRED_IDS: u32 = 4_096;
 
-/// Octets of frames waiting for a peer that does not read, beyond which a session takes no query.
+/// Bytes of frames waiting for a peer that does not read, beyond which a session takes no query.
 pub const SESSION_UNSENT_BYTES: usize = 256 * 1024;
 
 /// Invalid messages on a session without a valid response between that close it.
@@ -185,7 +185,7 @@ pub const CLASSICAL_FOR: Duration = Duration::from_secs(3_600);
 /// Waiters whose exchange used up its attempts get a new budget at most this often.
 pub const RENEW_AFTER: Duration = Duration::from_millis(1_500);
 
-/// Octets waiting for a client that does not read, beyond which nothing more is read from it and further responses
+/// Bytes waiting for a client that does not read, beyond which nothing more is read from it and further responses
 /// wait as one shared copy of each answer.
 pub const STREAM_UNSENT_BYTES: usize = 128 * 1024;
 
@@ -207,10 +207,10 @@ pub const CLIENT_MEMORY_SHARES: usize = 8;
 /// How often memory is looked at while more than half of it is in use.
 pub const RELIEF_EVERY: Duration = Duration::from_millis(100);
 
-/// A client that takes no octet of what waits for it this long is cut off.
+/// A client that takes no byte of what waits for it this long is cut off.
 pub const STREAM_STALLED: Duration = Duration::from_secs(10);
 
-/// A client's message must be complete this long after its first octet.
+/// A client's message must be complete this long after its first byte.
 pub const STREAM_MESSAGE_WAIT: Duration = Duration::from_secs(10);
 
 /// A client's idle connection may be closed for a new one after this long.
@@ -283,10 +283,10 @@ pub const PREFETCH_COST: u32 = 10;
 /// The most that is earned and not spent.
 pub const PREFETCH_CREDIT: u32 = 1_000;
 
-/// Octets of a reusable buffer that are kept when it empties; a larger one is given back.
+/// Bytes of a reusable buffer that are kept when it empties; a larger one is given back.
 pub const BUFFER_KEPT_BYTES: usize = 16 * 1024;
 
-/// Octets of a cached answer, with what is kept beside it such as the places of its TTLs; a longer one is not kept.
+/// Bytes of a cached answer, with what is kept beside it such as the places of its TTLs; a longer one is not kept.
 pub const CACHE_ENTRY_BYTES: usize = 65_535;
 
 /// How long it is remembered what the link to a client carries: as long as Linux remembers a path MTU.
@@ -295,14 +295,14 @@ pub const PATH_LIMIT_FOR: Duration = Duration::from_mins(10);
 /// Clients at most of which that is remembered.
 pub const PATH_LIMITS: usize = 1_024;
 
-/// Octets of an Extended DNS Error's text in a saved answer: one passed on, with the upstream's label before it,
+/// Bytes of an Extended DNS Error's text in a saved answer: one passed on, with the upstream's label before it,
 /// is shorter.
 pub const SAVED_EDE_BYTES: usize = 1_024;
 
 /// Shards of the cache at most: with four workers, two want the same one seldom.
 pub const CACHE_SHARDS: usize = 64;
 
-/// A shard has this many octets at least, so that the largest entry leaves room for others.
+/// A shard has this many bytes at least, so that the largest entry leaves room for others.
 pub const CACHE_SHARD_BYTES: usize = 256 * 1024;
 
 /// Buckets that are gone through under one lock, about 20 us, where all entries are looked at.

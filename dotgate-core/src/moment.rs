@@ -38,7 +38,7 @@ impl Add<Duration> for Moment {
     }
 }
 
-/// The earlier of two optional alarms.
+/// The earlier of two optional deadlines.
 pub(crate) fn earlier(a: Option<Moment>, b: Option<Moment>) -> Option<Moment> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.min(b)),

@@ -60,7 +60,7 @@ pub enum Action {
     /// Read from a client's connection again.
     ResumeStream(StreamKey),
     /// Report what the kernel holds for each client's connection with `Engine::stream_measured`, then call
-    /// `Engine::relieve`.
+    /// `Engine::free_client_memory`.
     MeasureStreams,
     /// Close a client's connection, after what was flushed; the engine has forgotten it.
     CloseStream(StreamKey),

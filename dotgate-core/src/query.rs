@@ -72,7 +72,7 @@ impl Refusal<'static> {
 
 /// Why a well-formed query is not forwarded, if it is not.
 pub(crate) fn refusal(query: &Query<'_>, classes: ForwardedClasses) -> Option<Refusal<'static>> {
-    match query.rtype {
+    match query.qtype {
         // RFC 9103 section 7.8: a forwarder transfers no zones.
         rtype::AXFR | rtype::IXFR => {
             return Some(Refusal::with_ede(
@@ -94,7 +94,7 @@ pub(crate) fn refusal(query: &Query<'_>, classes: ForwardedClasses) -> Option<Re
             "signed query",
         ));
     }
-    if !classes.has(query.rclass) {
+    if !classes.has(query.qclass) {
         return Some(Refusal::with_ede(
             rcode::REFUSED,
             ede::NOT_SUPPORTED,

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use dotgate_wire::{ClientEdns, ClientHop, Ede, Flags, ResponseOpt};
 
-/// Octets of a UDP response to a client without EDNS (RFC 1035 section 4.2.1).
+/// Bytes of a UDP response to a client without EDNS (RFC 1035 section 4.2.1).
 const PLAIN_UDP_MAX: usize = 512;
 
-/// Octets of a response over a stream.
+/// Bytes of a response over a stream.
 const STREAM_MAX: usize = 65_535;
 
 /// How a client's response travels.

@@ -16,21 +16,21 @@ use crate::verdict::{Verdict, judge};
 
 /// Puts saved entries into a cache.
 #[derive(Debug)]
-pub struct Restoration<'c> {
+pub struct CacheImporter<'c> {
     cache: &'c Cache,
     settings: &'c CacheSettings,
     answer: Answer,
-    octets: Vec<u8>,
+    bytes: Vec<u8>,
 }
 
-impl<'c> Restoration<'c> {
+impl<'c> CacheImporter<'c> {
     /// Into this cache, which is kept by these settings.
-    pub fn new(cache: &'c Cache, settings: &'c CacheSettings) -> Restoration<'c> {
-        Restoration {
+    pub fn new(cache: &'c Cache, settings: &'c CacheSettings) -> CacheImporter<'c> {
+        CacheImporter {
             cache,
             settings,
             answer: Answer::new(),
-            octets: Vec::new(),
+            bytes: Vec::new(),
         }
     }
 
@@ -48,17 +48,17 @@ impl<'c> Restoration<'c> {
         let checked = SavedEntry {
             scope,
             life_seconds,
-            octets: &self.octets,
+            bytes: &self.bytes,
             ..*entry
         };
         self.cache.import(now, checked)
     }
 
-    /// How long an entry may live, in seconds; what is to be stored is then in `octets`. None for one that is not
+    /// How long an entry may live, in seconds; what is to be stored is then in `bytes`. None for one that is not
     /// to be kept.
     fn check(&mut self, entry: &SavedEntry<'_>) -> Option<u32> {
-        let question = Question::new(entry.name, entry.rtype, entry.rclass)?;
-        let stored = Stored::read(entry.octets)?;
+        let question = Question::new(entry.name, entry.qtype, entry.qclass)?;
+        let stored = Stored::read(entry.bytes)?;
         self.answer.load(stored.body()).ok()?;
         let answer = &self.answer;
         let settings = self.settings;
@@ -82,9 +82,9 @@ impl<'c> Restoration<'c> {
         if life == 0 || entry.age >= Duration::from_secs(life.into()) + settings.stale_max {
             return None;
         }
-        self.octets.clear();
+        self.bytes.clear();
         let ttls = 0..=*settings.ttls(answer.life()).end();
-        answer.store(&mut self.octets, ttls, ede);
+        answer.store(&mut self.bytes, ttls, ede);
         Some(life)
     }
 }

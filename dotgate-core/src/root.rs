@@ -50,12 +50,12 @@ mod tests {
 
     #[test]
     fn the_servers_of_the_root_are_thirteen() {
-        let octets = root_servers();
-        let body = Stored::read(&octets).unwrap().body().to_vec();
+        let bytes = root_servers();
+        let body = Stored::read(&bytes).unwrap().body().to_vec();
         assert_eq!(body[6..8], [0, 13]);
         let mut answer = Answer::new();
         answer.load(&body).unwrap();
-        assert_eq!((answer.answer_count(), answer.strays()), (13, 0));
+        assert_eq!((answer.answer_count(), answer.off_chain_count()), (13, 0));
         assert!(is_root_servers(&Question::fold(&body[12..17]).unwrap()));
         assert!(body.ends_with(&[b'm', 0xc0, 30]));
         assert!(

@@ -83,7 +83,7 @@ impl LocalZones {
                 is_delegated && *apex_at == 0
             })
         };
-        question.rtype() == rtype::DS && is_in_zone().is_some()
+        question.qtype() == rtype::DS && is_in_zone().is_some()
     }
 
     /// The zone that holds a name, and where the zone's apex begins in it.
@@ -107,17 +107,17 @@ impl LocalZones {
         let data = match zone {
             // DS is data of the parent, which proves that there is none (RFC 4035 section 3.1.4.1).
             LocalZone::HomeArpa | LocalZone::PrivateReverse
-                if is_apex && question.rtype() == rtype::DS =>
+                if is_apex && question.qtype() == rtype::DS =>
             {
                 return None;
             }
-            LocalZone::Localhost => match question.rtype() {
+            LocalZone::Localhost => match question.qtype() {
                 rtype::A => LocalData::Address(IpAddr::V4(Ipv4Addr::LOCALHOST)),
                 rtype::AAAA => LocalData::Address(IpAddr::V6(Ipv6Addr::LOCALHOST)),
                 _ => LocalData::NoData,
             },
             LocalZone::ResolverArpa => LocalData::NoData,
-            LocalZone::PrivateReverse if LOOPBACK.contains(&name) => match question.rtype() {
+            LocalZone::PrivateReverse if LOOPBACK.contains(&name) => match question.qtype() {
                 rtype::PTR => LocalData::Localhost,
                 _ => LocalData::NoData,
             },
@@ -376,8 +376,8 @@ mod tests {
         assert_eq!(ask(forwarded, &v6, rtype::PTR), None);
     }
 
-    fn ask(zones: LocalZones, name: &str, rtype: u16) -> Option<LocalData> {
-        let question = Question::new(&wire(name), rtype, 1).unwrap();
+    fn ask(zones: LocalZones, name: &str, qtype: u16) -> Option<LocalData> {
+        let question = Question::new(&wire(name), qtype, 1).unwrap();
         zones.answer(&question).map(|(_, data)| data)
     }
 
@@ -386,7 +386,7 @@ mod tests {
         let zones = LocalZones::all_but([]);
         let v4 = LocalData::Address("127.0.0.1".parse().unwrap());
         let v6 = LocalData::Address("::1".parse().unwrap());
-        for (name, rtype, expected) in [
+        for (name, qtype, expected) in [
             ("localhost", rtype::A, Some(v4)),
             ("app.localhost", rtype::AAAA, Some(v6)),
             ("localhost", rtype::MX, Some(LocalData::NoData)),
@@ -417,7 +417,7 @@ mod tests {
             ("www.10\u{7}in-addr\u{4}arpa", rtype::PTR, None),
             ("", rtype::NS, None),
         ] {
-            assert_eq!(ask(zones, name, rtype), expected, "{name}");
+            assert_eq!(ask(zones, name, qtype), expected, "{name}");
         }
     }
 

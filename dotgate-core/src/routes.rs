@@ -109,11 +109,11 @@ impl RouteTable {
     }
 
     fn search(&self, question: &Question) -> Route {
-        let octets = question.as_bytes();
+        let bytes = question.as_bytes();
         let mut starts = [0_u8; LABELS];
         let mut labels = 0;
         let mut at = 0;
-        while let (Some(&length @ 1..), Some(start)) = (octets.get(at), starts.get_mut(labels)) {
+        while let (Some(&length @ 1..), Some(start)) = (bytes.get(at), starts.get_mut(labels)) {
             *start = u8::try_from(at).unwrap_or(u8::MAX);
             labels += 1;
             at += 1 + usize::from(length);
@@ -123,7 +123,7 @@ impl RouteTable {
         let mut end = at;
         for start in starts.get(..labels).unwrap_or_default().iter().rev() {
             let start = usize::from(*start);
-            hash = extend(hash, octets, start, end);
+            hash = extend(hash, bytes, start, end);
             end = start;
             match self.node(hash) {
                 Kind::Empty => break,
@@ -250,20 +250,20 @@ fn label_starts(name: &[u8]) -> Vec<usize> {
 }
 
 /// The hash of a suffix that begins at `start`, made from that of the one that begins at `end`.
-fn extend(mut hash: u64, octets: &[u8], start: usize, end: usize) -> u64 {
+fn extend(mut hash: u64, bytes: &[u8], start: usize, end: usize) -> u64 {
     let mut at = start;
     while end - at > WORD {
-        hash = mix(hash, word(octets, at));
+        hash = mix(hash, word(bytes, at));
         at += WORD;
     }
     let left = u32::try_from(end - at).unwrap_or(WORD as u32);
     let mask = u64::MAX >> (u64::BITS - 8 * left);
-    mix(hash, word(octets, at) & mask)
+    mix(hash, word(bytes, at) & mask)
 }
 
 /// The bytes from `at`, zeros behind the last one.
-fn word(octets: &[u8], at: usize) -> u64 {
-    let rest = octets.get(at..).unwrap_or_default();
+fn word(bytes: &[u8], at: usize) -> u64 {
+    let rest = bytes.get(at..).unwrap_or_default();
     match rest.first_chunk() {
         Some(chunk) => u64::from_le_bytes(*chunk),
         None => {

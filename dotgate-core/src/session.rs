@@ -17,7 +17,7 @@ use std::time::Duration;
 
 pub(crate) use self::datagrams::CaseVerdict;
 use self::opening::OpeningNoted;
-use dotgate_wire::{LetterCase, UpstreamQuery, write_query};
+use dotgate_wire::{NameCase, UpstreamQuery, write_query};
 use hashbrown::HashTable;
 
 use crate::frames::Frames;
@@ -51,7 +51,7 @@ struct Ticket {
     sent_at: Moment,
     asker: Asker,
     /// How the name was spelled.
-    letter_case: LetterCase,
+    name_case: NameCase,
     /// Messages that came for it and do not answer it.
     invalid: u32,
 }
@@ -67,7 +67,7 @@ pub(crate) enum Purpose {
 
 /// What the passing of time did to a session; each is reported once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Lapse {
+pub(crate) enum Timeout {
     /// The handshake takes long: queries go elsewhere meanwhile.
     OpeningIsSlow,
     /// The handshake takes so long that another one is begun beside it.
@@ -277,8 +277,8 @@ impl Session {
         query.id = id;
         query.asks_keepalive = !self.has_sent() && query.edns && self.link != Link::Datagrams;
         query.pads = self.link == Link::Tls;
-        query.letter_case = self.pick_case(query.question, random);
-        let letter_case = query.letter_case;
+        query.name_case = self.pick_case(query.question, random);
+        let name_case = query.name_case;
         self.sent_count += 1;
         if matches!(asker, Asker::Exchange(_)) {
             self.carried += 1;
@@ -291,7 +291,7 @@ impl Session {
             id,
             sent_at: now,
             asker,
-            letter_case,
+            name_case,
             invalid: 0,
         };
         self.tickets
@@ -392,13 +392,13 @@ impl Session {
     }
 
     /// The next thing that is due at `now`, if any.
-    pub(crate) fn poll_lapse(&mut self, now: Moment) -> Option<Lapse> {
+    pub(crate) fn poll_timeout(&mut self, now: Moment) -> Option<Timeout> {
         let due = self.next_deadline().is_some_and(|deadline| deadline <= now);
         if !due {
             return None;
         }
         if !self.is_open() {
-            return Some(self.opening_lapse(now));
+            return Some(self.opening_timeout(now));
         }
         if self.judgement().is_some_and(|due| due <= now) {
             return Some(self.judge(now));
@@ -407,17 +407,17 @@ impl Session {
             && sent_at + self.again_after() <= now
         {
             self.sent.pop_front();
-            let lapse = self.overdue(sent_at, id, now);
+            let timeout = self.overdue(sent_at, id, now);
             self.trim_sent();
-            return lapse.or_else(|| self.poll_lapse(now));
+            return timeout.or_else(|| self.poll_timeout(now));
         }
         Some(match self.unresponsive_since {
-            Some(_) => Lapse::UnresponsiveTooLong,
-            None => Lapse::Idle,
+            Some(_) => Timeout::UnresponsiveTooLong,
+            None => Timeout::Idle,
         })
     }
 
-    /// When `poll_lapse` has something to say.
+    /// When `poll_timeout` has something to say.
     pub(crate) fn next_deadline(&self) -> Option<Moment> {
         match self.phase {
             Phase::Connecting | Phase::Handshaking => Some(self.next_of_opening()),
@@ -452,10 +452,10 @@ impl Session {
         }
     }
 
-    fn judge(&mut self, now: Moment) -> Lapse {
+    fn judge(&mut self, now: Moment) -> Timeout {
         let is_long_past = |due: Moment| due + limits::UNRESPONSIVE_FOR <= now;
         match (self.unresponsive_since, self.probed_at) {
-            (Some(_), _) => Lapse::UnresponsiveTooLong,
+            (Some(_), _) => Timeout::UnresponsiveTooLong,
             (None, Some(_)) => self.become_unresponsive(now),
             // The system slept meanwhile: nothing came in all that time.
             (None, None) if self.suspicion().is_some_and(is_long_past) => {
@@ -466,19 +466,19 @@ impl Session {
             }
             (None, None) => {
                 self.probed_at = Some(now);
-                Lapse::NoResponse
+                Timeout::NoResponse
             }
         }
     }
 
     /// What is in flight may still be answered, but nothing more is asked here: a serial upstream may stall again at once.
-    fn become_unresponsive(&mut self, now: Moment) -> Lapse {
+    fn become_unresponsive(&mut self, now: Moment) -> Timeout {
         if self.link == Link::Datagrams {
-            return self.begin_next_silence();
+            return self.restart_unresponsive_timer();
         }
         self.unresponsive_since = Some(now);
         self.drain();
-        Lapse::Unresponsive
+        Timeout::Unresponsive
     }
 
     /// When silence becomes suspicious. The second query of a silence has the short limit, the first, which may be
@@ -501,7 +501,7 @@ impl Session {
 
     /// What becomes of a query sent so long ago: an exchange is told; nobody waits for a probe, which would
     /// keep the session from ever being idle.
-    fn overdue(&mut self, sent_at: Moment, id: u16, now: Moment) -> Option<Lapse> {
+    fn overdue(&mut self, sent_at: Moment, id: u16, now: Moment) -> Option<Timeout> {
         let ticket = self.tickets.find(spread(id), |ticket| ticket.id == id)?;
         if ticket.sent_at != sent_at {
             return None;
@@ -510,9 +510,9 @@ impl Session {
             Asker::Exchange(exchange) => {
                 let answers_others = self.newest_answered >= Some(sent_at);
                 Some(if answers_others {
-                    Lapse::Unanswered(exchange)
+                    Timeout::Unanswered(exchange)
                 } else {
-                    Lapse::UnansweredWithLater(exchange)
+                    Timeout::UnansweredWithLater(exchange)
                 })
             }
             Asker::Probe(hash) => {

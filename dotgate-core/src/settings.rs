@@ -209,7 +209,7 @@ pub struct Settings {
     pub forwarded_classes: ForwardedClasses,
     /// What of answers is kept.
     pub cache: CacheSettings,
-    /// The largest UDP response, in octets (RFC 9715 section 3.2).
+    /// The largest UDP response, in bytes (RFC 9715 section 3.2).
     pub udp_response_max: u16,
     /// The time from a query to its response, failures included.
     pub query_deadline: Duration,

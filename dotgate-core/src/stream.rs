@@ -48,7 +48,7 @@ pub(crate) struct Stream {
     waits_for_memory: bool,
     pub(crate) is_dirty: bool,
     pub(crate) in_flight: usize,
-    /// Whether the client has sent its last octet; it still gets its responses (section 6.2.4).
+    /// Whether the client has sent its last byte; it still gets its responses (section 6.2.4).
     pub(crate) has_ended: bool,
     /// Whether the driver was told to stop reading.
     pub(crate) is_paused: bool,
@@ -60,8 +60,8 @@ pub(crate) struct Stream {
     last_message: Moment,
     partial_since: Option<Moment>,
     unsent_since: Option<Moment>,
-    /// The earliest entry in the alarm queue.
-    alarm: Moment,
+    /// The earliest entry in the timer queue.
+    timer: Moment,
 }
 
 impl Stream {
@@ -144,7 +144,7 @@ pub(crate) struct Streams {
     relief_again: Option<Moment>,
     /// Connections that are not read or written because memory is scarce.
     waiting_for_memory: Vec<StreamKey>,
-    alarms: BinaryHeap<Reverse<(Moment, StreamKey)>>,
+    timers: BinaryHeap<Reverse<(Moment, StreamKey)>>,
 }
 
 impl Streams {
@@ -168,7 +168,7 @@ impl Streams {
             wants_relief: false,
             relief_again: None,
             waiting_for_memory: Vec::new(),
-            alarms: BinaryHeap::new(),
+            timers: BinaryHeap::new(),
         }
     }
 
@@ -190,7 +190,7 @@ impl Streams {
             return None;
         }
         let holder = self.holders.add(ClientId::of(peer));
-        let alarm = now + self.idle;
+        let timer = now + self.idle;
         let key = self.map.insert(Stream {
             peer,
             holder,
@@ -212,9 +212,9 @@ impl Streams {
             last_message: now,
             partial_since: None,
             unsent_since: None,
-            alarm,
+            timer,
         });
-        self.alarms.push(Reverse((alarm, key)));
+        self.timers.push(Reverse((timer, key)));
         let map = &self.map;
         let is_open = |key| map.contains_key(key);
         self.holders.enter(holder, key, now, is_open);
@@ -306,42 +306,42 @@ impl Streams {
         }
     }
 
-    /// Sets the alarm for a stream whose deadline may have moved closer.
+    /// Sets the timer for a stream whose deadline may have moved closer.
     pub(crate) fn watch(&mut self, key: StreamKey) {
         let idle = self.idle_limit();
         if let Some(stream) = self.map.get_mut(key)
             && let Some(deadline) = stream.deadline(idle)
-            && deadline < stream.alarm
+            && deadline < stream.timer
         {
-            stream.alarm = deadline;
-            self.alarms.push(Reverse((deadline, key)));
+            stream.timer = deadline;
+            self.timers.push(Reverse((deadline, key)));
         }
     }
 
     /// The next stream whose time is over at `now`, if any.
-    pub(crate) fn poll_lapsed(&mut self, now: Moment) -> Option<StreamKey> {
+    pub(crate) fn poll_expired(&mut self, now: Moment) -> Option<StreamKey> {
         let idle = self.idle_limit();
-        while let Some(&Reverse((alarm, key))) = self.alarms.peek() {
-            if alarm > now {
+        while let Some(&Reverse((timer, key))) = self.timers.peek() {
+            if timer > now {
                 return None;
             }
-            self.alarms.pop();
-            let Some(stream) = self.map.get_mut(key).filter(|stream| stream.alarm == alarm) else {
+            self.timers.pop();
+            let Some(stream) = self.map.get_mut(key).filter(|stream| stream.timer == timer) else {
                 continue;
             };
             match stream.deadline(idle) {
                 Some(deadline) if deadline <= now => return Some(key),
                 deadline => {
-                    stream.alarm = deadline.unwrap_or(now + idle).max(now + MIN_ALARM);
-                    self.alarms.push(Reverse((stream.alarm, key)));
+                    stream.timer = deadline.unwrap_or(now + idle).max(now + MIN_TIMER);
+                    self.timers.push(Reverse((stream.timer, key)));
                 }
             }
         }
         None
     }
 
-    pub(crate) fn next_alarm(&self) -> Option<Moment> {
-        self.alarms.peek().map(|Reverse((alarm, _))| *alarm)
+    pub(crate) fn next_deadline(&self) -> Option<Moment> {
+        self.timers.peek().map(|Reverse((timer, _))| *timer)
     }
 
     /// The connection that gives way to a new one of `newcomer` when all are taken. The clients with most connections
@@ -379,8 +379,8 @@ impl Streams {
     }
 }
 
-/// An alarm is never set closer than this, so that every turn moves on.
-const MIN_ALARM: Duration = Duration::from_millis(1);
+/// A timer is never set closer than this, so that every turn moves on.
+const MIN_TIMER: Duration = Duration::from_millis(1);
 
 #[cfg(test)]
 mod tests;

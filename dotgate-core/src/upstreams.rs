@@ -204,7 +204,7 @@ impl Upstreams {
         let attempts = self.attempts.get_mut(key)?;
         if attempts.made() > 0 || is_asked_elsewhere {
             let running = attempts.running().next();
-            attempts.note(Failure::Silent, running.map(|attempt| attempt.upstream));
+            attempts.note(Failure::NoResponse, running.map(|attempt| attempt.upstream));
         }
         self.cause_at_end(key)
     }

@@ -29,7 +29,7 @@ pub(crate) fn is_policy(ede: Option<u16>) -> bool {
 /// Judges a response to a question that was asked with EDNS or without.
 pub(crate) fn judge(answer: &Answer, asked_with_edns: bool) -> Verdict {
     if answer.flags().is_truncated() {
-        // TLS and TCP carry 65,535 octets; relaying TC would send a TCP client in circles.
+        // TLS and TCP carry 65,535 bytes; relaying TC would send a TCP client in circles.
         return Verdict::AskElsewhere(Failure::Misbehaved(Misbehaviour::Truncated));
     }
     let code = answer.ede().map(|(code, _)| code);

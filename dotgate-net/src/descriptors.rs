@@ -1,7 +1,7 @@
 //! Open sockets handed from one process to another, over a Unix socket (`SCM_RIGHTS`, unix(7)).
 //!
 //! Not on the path of a query: a new process gets its listeners so from the one it replaces. A descriptor travels
-//! with octets of its sender; this module says neither what they mean nor who may ask. At most `DESCRIPTORS_MAX`
+//! with bytes of its sender; this module says neither what they mean nor who may ask. At most `DESCRIPTORS_MAX`
 //! arrive in one read. The calls are rustix's safe ones: alignment and lengths of control messages are its affair.
 
 use std::io::{self, IoSlice, IoSliceMut};
@@ -35,8 +35,8 @@ pub fn send(stream: impl AsFd, bytes: &[u8], descriptor: BorrowedFd<'_>) -> io::
     Ok(())
 }
 
-/// Receives octets into `buffer`, appends descriptors that came with them to `received`, and returns the number of
-/// octets; 0 is the end. Descriptors are closed on exec.
+/// Receives bytes into `buffer`, appends descriptors that came with them to `received`, and returns the number of
+/// bytes; 0 is the end. Descriptors are closed on exec.
 ///
 /// # Errors
 /// Those of the system.

@@ -18,8 +18,8 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use crate::egress::Egress;
 use crate::presence::Presence;
 
-/// The longest segment towards and from an upstream, in octets: what every path carries, since the smallest MTU of
-/// IPv6 is 1,280 octets (RFC 8200 section 5), of which IP and TCP take 60. A path that drops longer packets and says
+/// The longest segment towards and from an upstream, in bytes: what every path carries, since the smallest MTU of
+/// IPv6 is 1,280 bytes (RFC 8200 section 5), of which IP and TCP take 60. A path that drops longer packets and says
 /// so to nobody (RFC 2923 section 2.1) would swallow handshakes.
 const SEGMENT_BYTES: u32 = 1_220;
 
@@ -104,7 +104,7 @@ pub fn spare_descriptor() -> io::Result<OwnedFd> {
 /// the stream becomes writable when it is done, and `take_error` then says how it went.
 ///
 /// Small writes are sent at once (`TCP_NODELAY`): a turn's records are written together already.
-/// Segments have at most 1,220 octets, so that no path is too narrow for them.
+/// Segments have at most 1,220 bytes, so that no path is too narrow for them.
 ///
 /// # Errors
 /// What the system refuses at once, for instance `NetworkUnreachable`, or what `egress` names that it refuses.

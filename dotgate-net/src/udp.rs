@@ -27,8 +27,8 @@ pub use socket::{BindOptions, UdpSocket};
 /// packs more queries into one TLS record. 32 slots of 2 KiB stay in a core's second-level cache.
 pub const BATCH: usize = 32;
 
-/// Octets a received datagram may have; what is longer is cut. Queries over UDP are far shorter,
-/// and responses are asked for at 1232 octets at most.
+/// Bytes a received datagram may have; what is longer is cut. Queries over UDP are far shorter,
+/// and responses are asked for at 1232 bytes at most.
 pub const RECEIVE_SLOT_BYTES: usize = 2048;
 
 /// Which system calls carry datagrams. Both behave alike but for their cost.
@@ -73,7 +73,7 @@ pub struct Datagram<'a> {
     pub peer: SocketAddr,
     /// Where it came in.
     pub local: LocalAddress,
-    /// Its payload, 0 to [`RECEIVE_SLOT_BYTES`] octets.
+    /// Its payload, 0 to [`RECEIVE_SLOT_BYTES`] bytes.
     pub bytes: &'a [u8],
     /// Whether it was longer than [`RECEIVE_SLOT_BYTES`] and the rest is lost.
     pub is_cut: bool,

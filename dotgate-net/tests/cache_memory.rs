@@ -26,12 +26,12 @@ fn question(number: usize) -> Question {
     Question::new(&name, 1, 1).unwrap()
 }
 
-fn insert(cache: &Cache, question: &Question, octets: &[u8]) {
+fn insert(cache: &Cache, question: &Question, bytes: &[u8]) {
     let key = cache.key(question, RouteId::DEFAULT, false, false);
-    cache.insert(NOW, &key, question, Scope::Exact, 60, octets);
+    cache.insert(NOW, &key, question, Scope::Exact, 60, bytes);
 }
 
-/// Octets of memory that the process has in use.
+/// Bytes of memory that the process has in use.
 #[cfg(target_os = "linux")]
 fn resident() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
@@ -69,16 +69,13 @@ fn a_filled_cache_has_grown_the_process_by_no_more_than_its_setting() {
     let cache = Cache::new(size, (1, 2));
     let empty = resident() - before;
     // The tables may be touched when they are made; the blocks are not.
-    assert!(empty < size / 10, "{empty} octets before anything is kept");
+    assert!(empty < size / 10, "{empty} bytes before anything is kept");
     for number in 0..600_000 {
         insert(&cache, &question(number), &[7; 300][..number % 300]);
     }
     assert!(cache.usage().evictions > 0);
     let grown = resident() - before;
     // Up to a page at each end of each shard's three arrays, and what else the test needs.
-    assert!(grown <= size + (1 << 20), "{grown} octets of {size}");
-    assert!(
-        grown > size * 9 / 10,
-        "{grown} octets of {size}: not filled"
-    );
+    assert!(grown <= size + (1 << 20), "{grown} bytes of {size}");
+    assert!(grown > size * 9 / 10, "{grown} bytes of {size}: not filled");
 }

@@ -27,7 +27,7 @@ const COUNTED: u32 = 5_000;
 const TURN: u32 = 32;
 /// Names that are asked for again and again, all of them in the cache.
 const HELD: u32 = 10 * TURN;
-/// The size of the cache, in octets, where there is one.
+/// The size of the cache, in bytes, where there is one.
 const CACHE_BYTES: usize = 1024 * 1024;
 /// The TTL of answers.
 const TTL: Duration = Duration::from_secs(300);

@@ -19,7 +19,7 @@ pub(crate) const CLIENT_LATENCY: Span = Span {
     most: Duration::from_micros(900),
 };
 
-/// Octets that the systems of both sides take for a client that does not read.
+/// Bytes that the systems of both sides take for a client that does not read.
 pub(crate) const CLIENT_WINDOW: usize = 64 * 1024;
 
 /// A client's connection.
@@ -31,13 +31,13 @@ pub(crate) struct Stream {
     pub(crate) key: Option<StreamKey>,
     /// What has arrived at the worker and was not read.
     pub(crate) arrived: VecDeque<Segment>,
-    /// Octets that were read by the engine.
+    /// Bytes that were read by the engine.
     pub(crate) fed: usize,
     /// Where each query ends in what the client sent, and its number.
     pub(crate) queries: VecDeque<(usize, usize)>,
-    /// Octets written for the client that it has not read.
+    /// Bytes written for the client that it has not read.
     pub(crate) unread: usize,
-    /// Octets that it has read.
+    /// Bytes that it has read.
     pub(crate) acknowledged: u64,
     /// Whether the worker waits for room.
     pub(crate) is_full: bool,
@@ -107,25 +107,25 @@ impl Network {
         query: Vec<u8>,
         segments: Segments,
     ) -> usize {
-        let octets = message::frame(&query);
+        let bytes = message::frame(&query);
         let number = self.record.queries.len();
         let state = &mut self.streams[stream];
-        let end = state.sent + octets.len();
+        let end = state.sent + bytes.len();
         if !state.is_mangled {
             state.queries.push_back((end, number));
         }
         let worker = state.worker;
         self.record
             .add_query(self.now, Path::Tcp(stream), worker, query);
-        self.stream_send(stream, octets, segments);
+        self.stream_send(stream, bytes, segments);
         number
     }
 
-    /// A client sends octets that need be no message.
-    pub(crate) fn stream_send(&mut self, stream: usize, octets: Vec<u8>, segments: Segments) {
-        self.streams[stream].sent += octets.len();
-        for piece in self.cut(octets, segments) {
-            self.stream_segment(stream, Segment::Octets(piece));
+    /// A client sends bytes that need be no message.
+    pub(crate) fn stream_send(&mut self, stream: usize, bytes: Vec<u8>, segments: Segments) {
+        self.streams[stream].sent += bytes.len();
+        for piece in self.cut(bytes, segments) {
+            self.stream_segment(stream, Segment::Bytes(piece));
         }
     }
 
@@ -137,7 +137,7 @@ impl Network {
         if end == Segment::Reset {
             let state = &mut self.streams[stream];
             (state.is_proper, state.is_mangled) = (false, true);
-            self.record.forsake(Path::Tcp(stream));
+            self.record.abandon(Path::Tcp(stream));
         }
         self.stream_segment(stream, end);
     }
@@ -170,13 +170,13 @@ impl Network {
         self.take_by_client(stream, held);
     }
 
-    /// A worker writes octets to a client.
-    pub(crate) fn stream_write(&mut self, stream: usize, octets: Vec<u8>) {
+    /// A worker writes bytes to a client.
+    pub(crate) fn stream_write(&mut self, stream: usize, bytes: Vec<u8>) {
         let now = self.now;
         let state = &mut self.streams[stream];
         let is_mangled = state.is_mangled;
-        state.unread += octets.len();
-        state.written.extend(&octets);
+        state.unread += bytes.len();
+        state.written.extend(&bytes);
         let mut written = std::mem::take(&mut state.written);
         while let Some((message, rest)) = message::unframe(&written) {
             let rest = rest.to_vec();
@@ -185,7 +185,7 @@ impl Network {
             written = rest;
         }
         self.streams[stream].written = written;
-        self.segment_to_client(stream, Segment::Octets(octets));
+        self.segment_to_client(stream, Segment::Bytes(bytes));
     }
 
     /// A worker closes a client's connection.
@@ -198,7 +198,7 @@ impl Network {
             let text = format!("tcp {stream} is closed though it keeps the rules and waits");
             self.record.complain(now, text);
         }
-        self.record.forsake(Path::Tcp(stream));
+        self.record.abandon(Path::Tcp(stream));
         self.streams[stream].is_over = true;
         self.segment_to_client(stream, Segment::Fin);
     }
@@ -212,11 +212,11 @@ impl Network {
     }
 
     pub(crate) fn stream_at_client(&mut self, stream: usize, segment: Segment) {
-        if let Segment::Octets(octets) = segment {
+        if let Segment::Bytes(bytes) = segment {
             if self.streams[stream].reads {
-                self.take_by_client(stream, octets.len());
+                self.take_by_client(stream, bytes.len());
             } else {
-                self.streams[stream].held += octets.len();
+                self.streams[stream].held += bytes.len();
             }
         }
     }

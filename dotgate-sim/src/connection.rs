@@ -1,6 +1,6 @@
 //! One connection between a worker and an upstream: what travels on it, in order, and what each side knows.
 //!
-//! Octets are those above TLS. Each direction is first in, first out; a reset overtakes.
+//! Bytes are those above TLS. Each direction is first in, first out; a reset overtakes.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -10,13 +10,13 @@ use crate::message;
 use crate::network::{Event, Network};
 use crate::record::{Answered, Attempt};
 
-/// Octets on their way to an upstream that does not read, beyond which a worker can write no more.
+/// Bytes on their way to an upstream that does not read, beyond which a worker can write no more.
 pub(crate) const WINDOW: usize = 128 * 1024;
 
 /// What travels.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Segment {
-    Octets(Vec<u8>),
+    Bytes(Vec<u8>),
     /// The end, in good order.
     Fin,
     /// The end, at once.
@@ -32,7 +32,7 @@ pub(crate) enum Arrival {
     Opened,
     /// It could not be opened.
     Failed(SessionEnd),
-    Octets(Vec<u8>),
+    Bytes(Vec<u8>),
     /// It ended.
     End(Segment),
     /// There is room to write again.
@@ -63,11 +63,11 @@ pub(crate) struct Connection {
     pub(crate) is_busy: bool,
     /// Queries that a serial upstream has read and not begun.
     pub(crate) waiting: VecDeque<Vec<u8>>,
-    /// Octets the upstream has not taken.
+    /// Bytes the upstream has not taken.
     pub(crate) unread: usize,
     /// Whether the worker waits for room.
     pub(crate) is_full: bool,
-    /// Octets that the upstream has read and not used.
+    /// Bytes that the upstream has read and not used.
     pub(crate) received: Vec<u8>,
     /// Message IDs the upstream has read and not answered.
     pub(crate) unanswered: BTreeMap<u16, Vec<u8>>,
@@ -75,9 +75,9 @@ pub(crate) struct Connection {
     pub(crate) active: Moment,
     up_clock: Moment,
     down_clock: Moment,
-    /// Octets written by the worker that are no whole frame yet.
+    /// Bytes written by the worker that are no whole frame yet.
     written: Vec<u8>,
-    /// Octets read by the worker that are no whole frame yet.
+    /// Bytes read by the worker that are no whole frame yet.
     delivered: Vec<u8>,
     /// Messages read by the worker since the last right one.
     invalid: u32,
@@ -116,23 +116,23 @@ impl Connection {
 }
 
 impl Network {
-    /// A worker writes octets, or closes.
+    /// A worker writes bytes, or closes.
     pub(crate) fn send_up(&mut self, connection: usize, segment: Segment) {
         let upstream = self.connections[connection].upstream;
         let script = &self.upstreams[upstream].script;
         let (latency, segments) = (script.latency, script.segments);
-        let octets = match segment {
-            Segment::Octets(octets) => octets,
+        let bytes = match segment {
+            Segment::Bytes(bytes) => bytes,
             Segment::Fin | Segment::Reset => {
                 let at = self.up_time(connection, latency);
                 return self.arrange(at, Event::AtUpstream(connection, segment));
             }
         };
-        self.note_written(connection, &octets);
-        self.connections[connection].unread += octets.len();
-        for piece in self.cut(octets, segments) {
+        self.note_written(connection, &bytes);
+        self.connections[connection].unread += bytes.len();
+        for piece in self.cut(bytes, segments) {
             let at = self.up_time(connection, latency);
-            self.arrange(at, Event::AtUpstream(connection, Segment::Octets(piece)));
+            self.arrange(at, Event::AtUpstream(connection, Segment::Bytes(piece)));
         }
     }
 
@@ -159,7 +159,7 @@ impl Network {
             Arrival::Connected
             | Arrival::Opened
             | Arrival::Failed(_)
-            | Arrival::Octets(_)
+            | Arrival::Bytes(_)
             | Arrival::End(_)
             | Arrival::Room => {
                 state.down_clock = state.down_clock.max(at) + extra;
@@ -170,9 +170,9 @@ impl Network {
     }
 
     /// Finds the attempts in what a worker writes.
-    fn note_written(&mut self, connection: usize, octets: &[u8]) {
+    fn note_written(&mut self, connection: usize, bytes: &[u8]) {
         let state = &mut self.connections[connection];
-        state.written.extend(octets);
+        state.written.extend(bytes);
         let mut written = std::mem::take(&mut state.written);
         while let Some((message, rest)) = message::unframe(&written) {
             let rest = rest.to_vec();
@@ -182,7 +182,7 @@ impl Network {
         self.connections[connection].written = written;
     }
 
-    fn note_attempt(&mut self, connection: usize, octets: &[u8]) {
+    fn note_attempt(&mut self, connection: usize, bytes: &[u8]) {
         let Network {
             connections,
             record,
@@ -191,7 +191,7 @@ impl Network {
         } = self;
         let state = &mut connections[connection];
         let (worker, upstream) = (state.worker, state.upstream);
-        let Some(seen) = message::read(octets).filter(|seen| !seen.question.is_empty()) else {
+        let Some(seen) = message::read(bytes).filter(|seen| !seen.question.is_empty()) else {
             return record.complain(*now, format!("malformed query to upstream {upstream}"));
         };
         record.say(*now, || {
@@ -226,7 +226,7 @@ impl Network {
     }
 
     /// Finds the right responses in what a worker reads.
-    pub(crate) fn note_delivered(&mut self, connection: usize, octets: &[u8]) {
+    pub(crate) fn note_delivered(&mut self, connection: usize, bytes: &[u8]) {
         let Network {
             connections,
             record,
@@ -234,9 +234,9 @@ impl Network {
             ..
         } = self;
         let state = &mut connections[connection];
-        state.delivered.extend(octets);
-        while let Some((octets, rest)) = message::unframe(&state.delivered) {
-            let seen = message::read(octets);
+        state.delivered.extend(bytes);
+        while let Some((bytes, rest)) = message::unframe(&state.delivered) {
+            let seen = message::read(bytes);
             state.delivered = rest.to_vec();
             // After a flood of what answers nothing the engine has closed the connection.
             if state.invalid >= limits::SESSION_INVALID_MESSAGES {

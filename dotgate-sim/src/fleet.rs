@@ -77,7 +77,7 @@ pub struct Cost {
     pub waking: f64,
     /// Queries per second at which waking costs all of that.
     pub waking_at: f64,
-    /// Octets of its cache.
+    /// Bytes of its cache.
     pub cache_bytes: u32,
     /// Seconds that a query takes upstream.
     pub round_trip: f64,

@@ -36,9 +36,9 @@ pub const TTL: u32 = 300;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct QueryForm {
     /// The type asked for.
-    pub rtype: u16,
+    pub qtype: u16,
     /// The class asked for.
-    pub rclass: u16,
+    pub qclass: u16,
     /// The UDP size of its OPT record, if it has one.
     pub edns: Option<u16>,
     /// The DO bit of its OPT record.
@@ -54,8 +54,8 @@ pub struct QueryForm {
 impl Default for QueryForm {
     fn default() -> QueryForm {
         QueryForm {
-            rtype: A,
-            rclass: 1,
+            qtype: A,
+            qclass: 1,
             edns: None,
             dnssec_ok: false,
             checking_disabled: false,
@@ -128,8 +128,8 @@ pub fn query(id: u16, name: &str, form: &QueryForm) -> Vec<u8> {
     message.push(u8::from(form.checking_disabled) << 4);
     message.extend([0, 1, 0, 0, 0, 0, 0, u8::from(form.edns.is_some())]);
     message.extend(wire_name(name));
-    message.extend(form.rtype.to_be_bytes());
-    message.extend(form.rclass.to_be_bytes());
+    message.extend(form.qtype.to_be_bytes());
+    message.extend(form.qclass.to_be_bytes());
     if let Some(size) = form.edns {
         message.extend([0, 0, 41]);
         message.extend(size.to_be_bytes());
@@ -146,13 +146,13 @@ pub fn frame(message: &[u8]) -> Vec<u8> {
     framed
 }
 
-/// The first whole message of a stream's octets, and what follows it.
-pub fn unframe(octets: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (length, rest) = octets.split_first_chunk::<2>()?;
+/// The first whole message of a stream's bytes, and what follows it.
+pub fn unframe(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_first_chunk::<2>()?;
     rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))
 }
 
-/// The exact octets of a message's one question: name, type and class. Empty if there is none.
+/// The exact bytes of a message's one question: name, type and class. Empty if there is none.
 pub fn question(message: &[u8]) -> &[u8] {
     if message.get(4..6) != Some(&[0, 1]) {
         return &[];
@@ -176,13 +176,13 @@ pub fn shown(question: &[u8]) -> String {
     let mut text = String::new();
     let mut at = 0;
     while let Some(&length) = question.get(at).filter(|length| **length != 0) {
-        for octet in question.iter().skip(at + 1).take(usize::from(length)) {
-            text.push(char::from(*octet));
+        for byte in question.iter().skip(at + 1).take(usize::from(length)) {
+            text.push(char::from(*byte));
         }
         text.push('.');
         at += 1 + usize::from(length);
     }
-    format!("{text} {}", rtype(question))
+    format!("{text} {}", qtype(question))
 }
 
 /// The data of the right answer to a question, whatever the letter case of its name, in its first version.
@@ -195,9 +195,9 @@ pub fn data_of_version(question: &[u8], version: u32) -> [u8; 4] {
     (hash(&folded(question)) ^ version).to_be_bytes()
 }
 
-fn hash(octets: &[u8]) -> u32 {
-    octets.iter().fold(0x811c_9dc5_u32, |hash, octet| {
-        (hash ^ u32::from(*octet)).wrapping_mul(0x0100_0193)
+fn hash(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5_u32, |hash, byte| {
+        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
     })
 }
 
@@ -230,10 +230,10 @@ pub fn right_rcode(question: &[u8], version: u32) -> u8 {
 
 /// Whether the right answer to a question holds a record of its type, if its name exists.
 pub fn has_data(question: &[u8]) -> bool {
-    !begins_with(question, NO_DATA) && rtype(question) != NS
+    !begins_with(question, NO_DATA) && qtype(question) != NS
 }
 
-/// Octets of the answer to a question with a huge one; none for all others.
+/// Bytes of the answer to a question with a huge one; none for all others.
 pub fn huge_size(question: &[u8]) -> Option<usize> {
     let [a, b, ..] = right_data(question);
     begins_with(question, HUGE).then(|| match a % 3 {
@@ -275,7 +275,7 @@ pub fn response(query: &[u8], form: &ResponseForm) -> Vec<u8> {
             false => question[..question.len() - 4].to_vec(),
         };
         let data = data_of_version(question, form.version);
-        record(&mut message, &name, (rtype(question), form.ttl), &data);
+        record(&mut message, &name, (qtype(question), form.ttl), &data);
         if let Some(size) = huge {
             let opt = if has_opt { 17 } else { 0 };
             let fill = size.saturating_sub(message.len() + 12 + opt);
@@ -343,7 +343,7 @@ pub struct Seen {
     pub ede: Option<(u16, String)>,
     /// The INFO-CODEs of all of them.
     pub edes: Vec<u16>,
-    /// Octets of the message.
+    /// Bytes of the message.
     pub length: usize,
 }
 
@@ -381,7 +381,7 @@ pub fn read(message: &[u8]) -> Option<Seen> {
         } else {
             let ttl = u32::from_be_bytes([head[4], head[5], head[6], head[7]]);
             seen.ttl = Some(seen.ttl.map_or(ttl, |lowest| lowest.min(ttl)));
-            if number < count(6) && !question.is_empty() && found == rtype(question) {
+            if number < count(6) && !question.is_empty() && found == qtype(question) {
                 seen.data.push(data.to_vec());
             }
         }
@@ -405,7 +405,7 @@ fn errors(mut options: &[u8]) -> Option<Vec<(u16, String)>> {
     Some(errors)
 }
 
-fn rtype(question: &[u8]) -> u16 {
+fn qtype(question: &[u8]) -> u16 {
     match question {
         [.., high, low, _, _] => u16::from_be_bytes([*high, *low]),
         _ => 0,

@@ -6,7 +6,7 @@
 //! A *harmful* question is one for which the world has a rule of its own at an upstream. That upstream is not sound for
 //! it, so it may fail; it stays sound for all others.
 //!
-//! 1. A response is right: its question is the query's, octet for octet; its data is what an upstream answered to
+//! 1. A response is right: its question is the query's, byte for byte; its data is what an upstream answered to
 //!    it, lately or as long ago as a cache may keep it, told with the TTL and the EDE of its age (`kept`).
 //! 2. It comes by the query's deadline, or in the first turn after it if the worker was kept from its work.
 //! 3. It is no failure if some upstream was sound, unless attempts that the engine could not know to be futile
@@ -47,7 +47,7 @@ pub enum Expected {
     /// This RCODE, at once.
     AtOnce(u8),
     /// No response at all.
-    Silence,
+    NoResponse,
 }
 
 /// How much an engine takes, according to its settings.
@@ -132,7 +132,7 @@ impl Model {
         }
         let expected = self.expected_of(response.query);
         match expected {
-            Expected::Silence => return Err(format!("{} deserves no response", what())),
+            Expected::NoResponse => return Err(format!("{} deserves no response", what())),
             Expected::AtOnce(rcode) if rcode != seen.rcode => {
                 return Err(format!("{} should have RCODE {rcode}", what()));
             }
@@ -287,8 +287,8 @@ impl Model {
 
     fn check_queries(&self, sim: &Simulator, broken: &mut Vec<String>) {
         for (number, query) in sim.record().queries.iter().enumerate() {
-            let is_silent = self.expected_of(number) == Expected::Silence;
-            let is_lost = query.response.is_none() && !query.is_forsaken && !is_silent;
+            let gets_no_response = self.expected_of(number) == Expected::NoResponse;
+            let is_lost = query.response.is_none() && !query.is_abandoned && !gets_no_response;
             let is_unread = query.given.is_none() && matches!(query.path, Path::Tcp(_));
             if is_lost && !is_unread {
                 let question = message::shown(message::question(&query.message));
@@ -432,7 +432,7 @@ fn check_cut(query: &ClientQuery, response: &ClientResponse) -> Result<(), Strin
         Path::Tcp(_) => huge.is_some_and(|size| size > 65_500),
     };
     match seen.is_truncated && !may_be {
-        true => Err(format!("truncated at {} octets", seen.length)),
+        true => Err(format!("truncated at {} bytes", seen.length)),
         false => Ok(()),
     }
 }

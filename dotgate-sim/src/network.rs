@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
-use dotgate_core::{Letter, Moment};
+use dotgate_core::{FlightMessage, Moment};
 
 use crate::client::Stream;
 use crate::connection::{Arrival, Connection, Segment};
@@ -19,7 +19,7 @@ use crate::upstream::Upstream;
 /// Something that will happen.
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
-    /// Octets, or the end, reach an upstream.
+    /// Bytes, or the end, reach an upstream.
     AtUpstream(usize, Segment),
     /// Something about a connection reaches its worker.
     AtWorker(usize, Arrival),
@@ -37,9 +37,9 @@ pub(crate) enum Event {
     Datagram(usize),
     /// A client's connection reaches its worker.
     StreamOpens(usize),
-    /// Octets of a client, or the end, reach its worker.
+    /// Bytes of a client, or the end, reach its worker.
     StreamAtWorker(usize, Segment),
-    /// So many octets of responses reach a client, or the end.
+    /// So many bytes of responses reach a client, or the end.
     StreamAtClient(usize, Segment),
 }
 
@@ -51,7 +51,7 @@ pub(crate) struct Inbox {
     pub(crate) datagrams: VecDeque<usize>,
     pub(crate) streams: VecDeque<usize>,
     /// From other workers of the same process.
-    pub(crate) letters: Vec<Letter>,
+    pub(crate) messages: Vec<FlightMessage>,
 }
 
 #[derive(Debug)]
@@ -123,9 +123,9 @@ impl Network {
         }
     }
 
-    /// Puts a letter into another worker's mailbox, which wakes it.
-    pub(crate) fn post(&mut self, to: usize, letter: Letter) {
-        self.inboxes[to].letters.push(letter);
+    /// Puts a flight message into another worker's mailbox, which wakes it.
+    pub(crate) fn send_flight_message(&mut self, to: usize, message: FlightMessage) {
+        self.inboxes[to].messages.push(message);
         self.woken.push(to);
     }
 
@@ -208,28 +208,28 @@ impl Network {
             // A reset discards what was received and not read.
             state
                 .arrived
-                .retain(|held| !matches!(held, Arrival::Octets(_)));
+                .retain(|held| !matches!(held, Arrival::Bytes(_)));
         }
         state.arrived.push_back(arrival);
         self.woken.push(state.worker);
     }
 
-    /// Cuts octets as the script wants it.
-    pub(crate) fn cut(&mut self, octets: Vec<u8>, segments: Segments) -> Vec<Vec<u8>> {
+    /// Cuts bytes as the script wants it.
+    pub(crate) fn cut(&mut self, bytes: Vec<u8>, segments: Segments) -> Vec<Vec<u8>> {
         let pieces = match segments {
-            Segments::Whole => return vec![octets],
+            Segments::Whole => return vec![bytes],
             Segments::Few => self.random.between(1, 4) as usize,
-            Segments::Octets => octets.len().min(300),
+            Segments::Bytes => bytes.len().min(300),
         };
-        let mut cuts: Vec<usize> = match octets.len() <= pieces {
-            true => (1..octets.len()).collect(),
+        let mut cuts: Vec<usize> = match bytes.len() <= pieces {
+            true => (1..bytes.len()).collect(),
             false => (1..pieces)
-                .map(|_| self.random.index(octets.len()))
+                .map(|_| self.random.index(bytes.len()))
                 .collect(),
         };
         cuts.sort_unstable();
         cuts.dedup();
-        let mut rest = octets;
+        let mut rest = bytes;
         let mut cut = Vec::new();
         for at in cuts.into_iter().rev() {
             let tail = rest.split_off(at);

@@ -1,4 +1,4 @@
-//! Seeded randomness: the same seed gives the same world, octet for octet.
+//! Seeded randomness: the same seed gives the same world, byte for byte.
 
 use std::time::Duration;
 

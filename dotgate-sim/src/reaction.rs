@@ -40,7 +40,7 @@ impl Network {
             }
             Reaction::Twice(later) => {
                 let second = message::frame(&message::response(query, &right));
-                let second = Event::Speak(connection, Segment::Octets(second));
+                let second = Event::Speak(connection, Segment::Bytes(second));
                 self.arrange_in(time + later, second);
                 (right, Duration::ZERO)
             }
@@ -95,10 +95,10 @@ impl Network {
             | Reaction::Close(_)
             | Reaction::Reset(_) => return self.misbehave(connection, query, reaction),
         };
-        let octets = message::frame(&message::response(query, &form));
+        let bytes = message::frame(&message::response(query, &form));
         self.arrange_in(
             time + later,
-            Event::Speak(connection, Segment::Octets(octets)),
+            Event::Speak(connection, Segment::Bytes(bytes)),
         );
         Some(time + later)
     }
@@ -147,16 +147,16 @@ impl Network {
         }
     }
 
-    /// Sends an answer octet by octet; nothing else of this connection comes between.
-    fn drip(&mut self, connection: usize, octets: &[u8], apart: Duration) -> Duration {
-        self.note_spoken(connection, octets);
+    /// Sends an answer byte by byte; nothing else of this connection comes between.
+    fn drip(&mut self, connection: usize, bytes: &[u8], apart: Duration) -> Duration {
+        self.note_spoken(connection, bytes);
         // A long answer drips no longer than a few minutes.
-        let piece = octets.len().div_ceil(4_000).max(1);
-        for octets in octets.chunks(piece) {
-            self.send_down(connection, Arrival::Octets(octets.to_vec()), apart);
+        let piece = bytes.len().div_ceil(4_000).max(1);
+        for bytes in bytes.chunks(piece) {
+            self.send_down(connection, Arrival::Bytes(bytes.to_vec()), apart);
         }
         self.check_answer_bound(connection);
-        apart * octets.len().div_ceil(piece) as u32
+        apart * bytes.len().div_ceil(piece) as u32
     }
 
     fn end(&mut self, connection: usize, answer: &[u8], place: Place, end: Segment) {
@@ -165,9 +165,9 @@ impl Network {
             Place::Within(per_mille) => answer.len() * usize::from(per_mille) / 1_000,
             Place::After => answer.len(),
         };
-        let octets = answer[..sent.min(answer.len())].to_vec();
-        if !octets.is_empty() {
-            self.speak(connection, Segment::Octets(octets));
+        let bytes = answer[..sent.min(answer.len())].to_vec();
+        if !bytes.is_empty() {
+            self.speak(connection, Segment::Bytes(bytes));
         }
         self.speak(connection, end);
     }
@@ -196,7 +196,7 @@ impl Network {
                 messages.push(message::response(&other, &ResponseForm::RIGHT));
             }
             Invalid::QueryBack => messages.push(query.to_vec()),
-            Invalid::Garbage(octets) => messages.push(self.garbage(octets)),
+            Invalid::Garbage(bytes) => messages.push(self.garbage(bytes)),
             Invalid::Half => messages.push(right[..right.len() / 2].to_vec()),
             Invalid::Flood(frames) => {
                 for _ in 0..frames {
@@ -204,12 +204,12 @@ impl Network {
                 }
             }
         }
-        let octets: Vec<u8> = messages.iter().flat_map(|m| message::frame(m)).collect();
-        self.arrange_in(time, Event::Speak(connection, Segment::Octets(octets)));
+        let bytes: Vec<u8> = messages.iter().flat_map(|m| message::frame(m)).collect();
+        self.arrange_in(time, Event::Speak(connection, Segment::Bytes(bytes)));
     }
 
-    fn garbage(&mut self, octets: u16) -> Vec<u8> {
-        (0..octets)
+    fn garbage(&mut self, bytes: u16) -> Vec<u8> {
+        (0..bytes)
             .map(|_| self.random.below(256) as u8 & 0x7f)
             .collect()
     }

@@ -60,7 +60,7 @@ pub struct ClientQuery {
     /// The place of its response in [`Record::responses`].
     pub response: Option<usize>,
     /// Whether its client left before the response.
-    pub is_forsaken: bool,
+    pub is_abandoned: bool,
 }
 
 /// One response to a client.
@@ -77,7 +77,7 @@ pub struct ClientResponse {
 /// One question on its way to an upstream.
 #[derive(Clone, Debug)]
 pub struct Attempt {
-    /// When its last octet left the worker.
+    /// When its last byte left the worker.
     pub at: Moment,
     /// The worker that asks.
     pub worker: usize,
@@ -120,7 +120,7 @@ pub struct Answered {
     pub is_truncated: bool,
     /// The lowest TTL of its records.
     pub ttl: Option<u32>,
-    /// The first four octets of the first data of the type asked for.
+    /// The first four bytes of the first data of the type asked for.
     pub data: Option<u32>,
 }
 
@@ -186,7 +186,7 @@ impl Record {
             in_flight_before: 0,
             ahead: 0,
             response: None,
-            is_forsaken: false,
+            is_abandoned: false,
         });
     }
 
@@ -233,12 +233,12 @@ impl Record {
     }
 
     /// A client of this path left, or was left: its open queries need no response.
-    pub(crate) fn forsake(&mut self, path: Path) {
+    pub(crate) fn abandon(&mut self, path: Path) {
         let range = (path, 0)..=(path, u16::MAX);
         let numbers: Vec<usize> = self.open.range(range).map(|(_, number)| *number).collect();
         for number in numbers {
             if let Some(query) = self.queries.get_mut(number) {
-                query.is_forsaken = true;
+                query.is_abandoned = true;
             }
         }
         self.open.retain(|(held, _), _| *held != path);
@@ -254,9 +254,9 @@ impl Record {
 
     /// A response leaves a worker. From then on that a client has sent what is no message, what it gets may
     /// answer anything.
-    pub(crate) fn on_response(&mut self, now: Moment, path: Path, octets: &[u8], is_mangled: bool) {
-        let Some(seen) = message::read(octets) else {
-            let text = format!("malformed response to {}: {octets:x?}", shown_path(path));
+    pub(crate) fn on_response(&mut self, now: Moment, path: Path, bytes: &[u8], is_mangled: bool) {
+        let Some(seen) = message::read(bytes) else {
+            let text = format!("malformed response to {}: {bytes:x?}", shown_path(path));
             return self.complain(now, text);
         };
         self.say(now, || {

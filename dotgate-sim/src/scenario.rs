@@ -41,7 +41,7 @@ pub struct Scenario {
     pub seeds: u64,
     upstreams: Vec<Upstream>,
     settings: Settings,
-    /// The size of the cache, in octets.
+    /// The size of the cache, in bytes.
     cache_bytes: usize,
     workers: usize,
     steps: Vec<StepLine>,
@@ -58,7 +58,7 @@ struct StepLine {
 struct Upstream {
     name: String,
     script: Script,
-    /// Whether the seed decides how octets are cut.
+    /// Whether the seed decides how bytes are cut.
     is_cut_by_seed: bool,
 }
 

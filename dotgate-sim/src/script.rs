@@ -19,7 +19,7 @@ pub struct Script {
     pub latency: Span,
     /// From a query to its response.
     pub answer_time: Span,
-    /// How its octets are cut on the way.
+    /// How its bytes are cut on the way.
     pub segments: Segments,
     /// Rules for queries, the first that fits is followed.
     pub rules: Vec<Rule>,
@@ -84,20 +84,20 @@ pub enum Opening {
     /// The system refuses in the very call.
     FailsAtOnce(ConnectFault),
     /// The TCP connection stands, then nothing.
-    AcceptsAndIsSilent,
+    AcceptsAndSendsNothing,
     /// Not even the TCP connection.
     Vanishes,
 }
 
-/// How octets are cut on the way; a worker that comes late finds several pieces merged.
+/// How bytes are cut on the way; a worker that comes late finds several pieces merged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Segments {
     /// As they were sent.
     Whole,
     /// Into a few pieces at random places.
     Few,
-    /// Every octet alone, up to some hundred of them.
-    Octets,
+    /// Every byte alone, up to some hundred of them.
+    Bytes,
 }
 
 /// A rule for queries.
@@ -150,7 +150,7 @@ pub enum Reaction {
     AnswerWithKeepalive(u16),
     /// The right answer without OPT.
     AnswerWithoutOpt,
-    /// The right answer, its octets so far apart.
+    /// The right answer, its bytes so far apart.
     Drip(Duration),
     /// The right answer, and once more so much later.
     Twice(Duration),
@@ -192,7 +192,7 @@ pub enum Invalid {
     WrongQuestion,
     /// The query itself: QR=0.
     QueryBack,
-    /// So many octets without meaning, framed.
+    /// So many bytes without meaning, framed.
     Garbage(u16),
     /// The right answer cut in half, in a frame of its own.
     Half,
@@ -203,10 +203,10 @@ pub enum Invalid {
 /// Where in a response a connection ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Place {
-    /// Before its first octet.
+    /// Before its first byte.
     Before,
-    /// After this many per mille of its octets.
+    /// After this many per mille of its bytes.
     Within(u16),
-    /// After its last octet.
+    /// After its last byte.
     After,
 }

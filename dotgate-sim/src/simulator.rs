@@ -35,7 +35,7 @@ pub struct Plan {
     pub is_routed: bool,
     /// How many workers, each with an engine of its own; they share the upstreams' health.
     pub workers: usize,
-    /// The size of the cache that they share, in octets.
+    /// The size of the cache that they share, in bytes.
     pub cache_bytes: usize,
     /// How long after something arrived a worker takes its turn.
     pub lag: Span,
@@ -264,14 +264,14 @@ impl Simulator {
         self.net.stream_ask(stream, query, segments)
     }
 
-    /// A client sends octets that are no whole message: its connection may be cut off for it.
-    pub fn send_on(&mut self, stream: usize, octets: Vec<u8>) {
+    /// A client sends bytes that are no whole message: its connection may be cut off for it.
+    pub fn send_on(&mut self, stream: usize, bytes: Vec<u8>) {
         let state = &mut self.net.streams[stream];
         (state.is_proper, state.is_mangled) = (false, true);
-        self.net.stream_send(stream, octets, Segments::Whole);
+        self.net.stream_send(stream, bytes, Segments::Whole);
     }
 
-    /// A client has sent its last octet and still reads.
+    /// A client has sent its last byte and still reads.
     pub fn end_stream(&mut self, stream: usize) {
         self.net.stream_end(stream, Segment::Fin);
     }
@@ -345,9 +345,9 @@ impl Simulator {
         true
     }
 
-    /// Lets the upstream's side of a connection send octets, framed or not.
-    pub fn say_on(&mut self, connection: usize, octets: Vec<u8>) {
-        self.net.speak(connection, Segment::Octets(octets));
+    /// Lets the upstream's side of a connection send bytes, framed or not.
+    pub fn say_on(&mut self, connection: usize, bytes: Vec<u8>) {
+        self.net.speak(connection, Segment::Bytes(bytes));
     }
 
     /// Whether the system has descriptors left for connections to upstreams.

@@ -31,7 +31,7 @@ pub(crate) struct Upstream {
 pub enum State {
     /// It does its script.
     Running,
-    /// Its process is stopped; its system still takes connections and octets.
+    /// Its process is stopped; its system still takes connections and bytes.
     Frozen,
     /// Packets are dropped on the way, both ways, and sent again when it is reached again.
     CutOff,
@@ -45,7 +45,7 @@ pub enum Death {
     /// The system resets them.
     Reset,
     /// Nobody hears of it; once it is up again, what reaches it on an old connection is answered by a reset.
-    Silent,
+    Unnoticed,
 }
 
 impl Upstream {
@@ -117,14 +117,14 @@ impl Network {
             .say(now, || format!("u{upstream} dies: {death:?}"));
         self.upstreams[upstream].script.opening = match death {
             Death::Fin | Death::Reset => Opening::Fails(SessionEnd::Connect(ConnectFault::Refused)),
-            Death::Silent => Opening::Vanishes,
+            Death::Unnoticed => Opening::Vanishes,
         };
         self.upstreams[upstream].held.clear();
         for connection in self.connections_of(upstream) {
             match death {
                 Death::Fin => self.speak(connection, Segment::Fin),
                 Death::Reset => self.speak(connection, Segment::Reset),
-                Death::Silent => {}
+                Death::Unnoticed => {}
             }
             let state = &mut self.connections[connection];
             state.is_ended = true;
@@ -190,7 +190,7 @@ impl Network {
                 return self.arrange_in(pause, Event::ConnectAgain(connection, alpn, pause));
             }
             Opening::FailsAtOnce(_) => (false, None),
-            Opening::AcceptsAndIsSilent => (true, None),
+            Opening::AcceptsAndSendsNothing => (true, None),
         };
         let mut extra = connect;
         if is_connected {
@@ -208,7 +208,7 @@ impl Network {
         }
     }
 
-    /// Octets reach an upstream.
+    /// Bytes reach an upstream.
     pub(crate) fn at_upstream(&mut self, connection: usize, segment: Segment) {
         let state = &mut self.connections[connection];
         if state.is_swallowed {
@@ -216,21 +216,21 @@ impl Network {
         }
         if state.is_forgotten || state.is_ended {
             let is_there = self.upstreams[state.upstream].script.opening != Opening::Vanishes;
-            if matches!(segment, Segment::Octets(_)) && !state.is_closed && is_there {
+            if matches!(segment, Segment::Bytes(_)) && !state.is_closed && is_there {
                 self.send_down(connection, Arrival::End(Segment::Reset), Duration::ZERO);
             }
             return;
         }
-        let Segment::Octets(octets) = segment else {
+        let Segment::Bytes(bytes) = segment else {
             state.is_ended = true;
             return;
         };
-        state.unread = state.unread.saturating_sub(octets.len());
+        state.unread = state.unread.saturating_sub(bytes.len());
         if std::mem::take(&mut state.is_full) {
             self.send_down(connection, Arrival::Room, Duration::ZERO);
         }
         let mut received = std::mem::take(&mut self.connections[connection].received);
-        received.extend(octets);
+        received.extend(bytes);
         while let Some((message, rest)) = message::unframe(&received) {
             let rest = rest.to_vec();
             self.on_query(connection, message);
@@ -258,7 +258,7 @@ impl Network {
         }
         let has_opt = query.get(10..12) == Some(&[0, 1]);
         if has_opt && !query.len().is_multiple_of(dotgate_wire::PADDING_BLOCK) {
-            let text = format!("u{upstream} reads a query of {} octets", query.len());
+            let text = format!("u{upstream} reads a query of {} bytes", query.len());
             self.record.complain(now, text);
         }
         let asks_routed = dotgate_wire::Question::fold(&question)
@@ -341,29 +341,29 @@ impl Network {
         script.otherwise
     }
 
-    /// An upstream sends octets or ends the connection.
+    /// An upstream sends bytes or ends the connection.
     pub(crate) fn speak(&mut self, connection: usize, segment: Segment) {
         if segment == OPENED {
             return self.finish_handshake(connection);
         }
         let state = &mut self.connections[connection];
-        if state.is_ended || (state.is_stalled && matches!(segment, Segment::Octets(_))) {
+        if state.is_ended || (state.is_stalled && matches!(segment, Segment::Bytes(_))) {
             return;
         }
         state.active = self.now;
         let upstream = state.upstream;
         match segment {
-            Segment::Octets(octets) => {
-                self.note_spoken(connection, &octets);
+            Segment::Bytes(bytes) => {
+                self.note_spoken(connection, &bytes);
                 let segments = self.upstreams[upstream].script.segments;
-                for (number, piece) in self.cut(octets, segments).into_iter().enumerate() {
+                for (number, piece) in self.cut(bytes, segments).into_iter().enumerate() {
                     let gap = match (segments, number) {
                         (Segments::Whole, _) | (_, 0) => Duration::ZERO,
-                        (Segments::Few | Segments::Octets, _) => {
+                        (Segments::Few | Segments::Bytes, _) => {
                             Duration::from_micros(self.random.below(20))
                         }
                     };
-                    self.send_down(connection, Arrival::Octets(piece), gap);
+                    self.send_down(connection, Arrival::Bytes(piece), gap);
                 }
                 self.watch_idle(connection);
                 self.check_answer_bound(connection);
@@ -387,12 +387,12 @@ impl Network {
     }
 
     /// The IDs of what an upstream has answered may be used again.
-    pub(crate) fn note_spoken(&mut self, connection: usize, octets: &[u8]) {
+    pub(crate) fn note_spoken(&mut self, connection: usize, bytes: &[u8]) {
         let state = &mut self.connections[connection];
-        let mut rest = octets;
-        while let Some((octets, after)) = message::unframe(rest) {
+        let mut rest = bytes;
+        while let Some((bytes, after)) = message::unframe(rest) {
             rest = after;
-            let Some(seen) = message::read(octets).filter(|seen| seen.is_response) else {
+            let Some(seen) = message::read(bytes).filter(|seen| seen.is_response) else {
                 continue;
             };
             let is_right = |held: &Vec<u8>| {
@@ -438,5 +438,5 @@ impl Network {
     }
 }
 
-/// Says that the handshake is over: no octets are sent that are empty.
-const OPENED: Segment = Segment::Octets(Vec::new());
+/// Says that the handshake is over: no bytes are sent that are empty.
+const OPENED: Segment = Segment::Bytes(Vec::new());

@@ -69,8 +69,8 @@ impl Worker {
         let asked_before = net.record.attempts.len();
         let probes_before = self.probes();
         self.wakes_at = None;
-        for letter in std::mem::take(&mut net.inboxes[self.number].letters) {
-            self.engine.on_letter(now, letter);
+        for message in std::mem::take(&mut net.inboxes[self.number].messages) {
+            self.engine.on_flight_message(now, message);
         }
         for (key, connection) in self.connections.clone() {
             self.serve_session(net, key, connection);
@@ -114,7 +114,7 @@ impl Worker {
             let number = self.number;
             net.record.say(now, || {
                 let what = match &arrival {
-                    Arrival::Octets(octets) => format!("{} octets", octets.len()),
+                    Arrival::Bytes(bytes) => format!("{} bytes", bytes.len()),
                     other => format!("{other:?}"),
                 };
                 format!("w{number} c{connection}: {what}")
@@ -126,19 +126,19 @@ impl Worker {
                     net.record.upstreams[net.connections[connection].upstream].opened += 1;
                     self.engine.session_opened(now, key);
                 }
-                Arrival::Octets(mut octets) => {
+                Arrival::Bytes(mut bytes) => {
                     // One read finds everything that has arrived.
-                    while let Some(Arrival::Octets(more)) =
+                    while let Some(Arrival::Bytes(more)) =
                         net.connections[connection].arrived.front_mut()
                     {
-                        if octets.len() + more.len() > 16 * 1024 {
+                        if bytes.len() + more.len() > 16 * 1024 {
                             break;
                         }
-                        octets.append(more);
+                        bytes.append(more);
                         net.connections[connection].arrived.pop_front();
                     }
-                    net.note_delivered(connection, &octets);
-                    self.engine.session_bytes(now, key, &octets);
+                    net.note_delivered(connection, &bytes);
+                    self.engine.session_bytes(now, key, &bytes);
                 }
                 Arrival::Failed(end) => return self.end_session(net, key, connection, end),
                 Arrival::End(Segment::Reset) => {
@@ -210,14 +210,13 @@ impl Worker {
             }
             match net.streams[stream].arrived.pop_front() {
                 None => return,
-                Some(Segment::Octets(mut octets)) => {
-                    while let Some(Segment::Octets(more)) = net.streams[stream].arrived.front_mut()
-                    {
-                        octets.append(more);
+                Some(Segment::Bytes(mut bytes)) => {
+                    while let Some(Segment::Bytes(more)) = net.streams[stream].arrived.front_mut() {
+                        bytes.append(more);
                         net.streams[stream].arrived.pop_front();
                     }
-                    self.note_fed(net, stream, octets.len());
-                    self.engine.stream_bytes(now, key, &octets);
+                    self.note_fed(net, stream, bytes.len());
+                    self.engine.stream_bytes(now, key, &bytes);
                 }
                 Some(Segment::Fin) => return self.engine.stream_ended(key),
                 Some(Segment::Reset) => {
@@ -228,7 +227,7 @@ impl Worker {
         }
     }
 
-    /// Notes which queries the engine has with these octets.
+    /// Notes which queries the engine has with these bytes.
     fn note_fed(&mut self, net: &mut Network, stream: usize, length: usize) {
         let in_flight = self.in_flight(net);
         let state = &mut net.streams[stream];

@@ -171,7 +171,7 @@ fn the_page_of_faults_is_the_one_the_scenarios_make() {
 }
 
 #[test]
-fn a_scenario_gives_the_same_run_again_to_the_octet() {
+fn a_scenario_gives_the_same_run_again_to_the_byte() {
     for scenario in scenarios().iter().take(3) {
         let (first, second) = (
             run(scenario, 2, true).unwrap(),

@@ -104,30 +104,30 @@ pub(super) fn parse<'a>(
 fn name_text(name: &GeneralName<'_>) -> Option<String> {
     match name {
         GeneralName::DNSName(name) => Some((*name).to_owned()),
-        GeneralName::IPAddress(octets) => address_text(octets),
+        GeneralName::IPAddress(bytes) => address_text(bytes),
         // Of the other kinds none can name a DNS server.
         _ => None,
     }
 }
 
-fn address_text(octets: &[u8]) -> Option<String> {
-    let address: Option<IpAddr> = match octets.len() {
-        4 => <[u8; 4]>::try_from(octets).ok().map(IpAddr::from),
-        16 => <[u8; 16]>::try_from(octets).ok().map(IpAddr::from),
+fn address_text(bytes: &[u8]) -> Option<String> {
+    let address: Option<IpAddr> = match bytes.len() {
+        4 => <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from),
+        16 => <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from),
         _ => None,
     };
     address.map(|address| address.to_string())
 }
 
 /// SHA-256 by the provider that the handshakes use: one cryptographic library in the program.
-pub(super) fn sha256(octets: &[u8]) -> [u8; 32] {
+pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
     let hash = match TLS13_AES_128_GCM_SHA256 {
         SupportedCipherSuite::Tls13(suite) => suite.common.hash_provider,
         SupportedCipherSuite::Tls12(suite) => suite.common.hash_provider,
     };
     let mut digest = [0; 32];
-    for (octet, computed) in digest.iter_mut().zip(hash.hash(octets).as_ref()) {
-        *octet = *computed;
+    for (byte, computed) in digest.iter_mut().zip(hash.hash(bytes).as_ref()) {
+        *byte = *computed;
     }
     digest
 }
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn octets_that_are_no_certificate_are_refused() {
+    fn bytes_that_are_no_certificate_are_refused() {
         let garbage = CertificateDer::from(vec![0x30, 0x03, 1, 2, 3]);
         assert_eq!(pin_of(&garbage), Err(CertificateUnreadable));
         assert_eq!(CertificateFacts::read(&garbage), Err(CertificateUnreadable));

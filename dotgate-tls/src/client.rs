@@ -1,7 +1,7 @@
 //! One session's TLS over a non-blocking stream, in the shape a poll loop wants.
 //!
 //! It stands between a *session* and its socket: frames of plaintext go in, records go out, and the other
-//! way round. It owns no socket and waits for nothing. Not one octet of a frame is encrypted, let alone
+//! way round. It owns no socket and waits for nothing. Not one byte of a frame is encrypted, let alone
 //! sent, before the upstream is authenticated (RFC 8310 section 6.6), and nothing follows a failure.
 //!
 //! Limits: rustls keeps at most 64 KiB of unsent records and 16 KiB of plaintext not yet taken, so the
@@ -308,9 +308,9 @@ struct Offer<'a, S> {
 }
 
 impl<S: Write> Write for Offer<'_, S> {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        let taken = self.socket.write(octets)?;
-        self.took_all = taken == octets.len();
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = self.socket.write(bytes)?;
+        self.took_all = taken == bytes.len();
         Ok(taken)
     }
 

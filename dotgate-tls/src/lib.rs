@@ -1,4 +1,4 @@
-//! TLS towards upstreams: who an upstream has to be, and one session's octets in and out.
+//! TLS towards upstreams: who an upstream has to be, and one session's bytes in and out.
 //!
 //! On the path of a query this stands under *session*: the core gives frames of plaintext and takes
 //! plaintext back, and what is on the wire is made here. It never opens a socket, reads no

@@ -1,4 +1,4 @@
-//! Handshakes and sessions against a rustls server: in memory, octet for octet, and over loopback.
+//! Handshakes and sessions against a rustls server: in memory, byte for byte, and over loopback.
 
 mod authentication;
 mod engine;
@@ -31,9 +31,9 @@ struct MemorySocket {
     outbound: Vec<u8>,
     /// All that was ever sent.
     sent: Vec<u8>,
-    /// Octets that one read brings at most.
+    /// Bytes that one read brings at most.
     segment: usize,
-    /// Octets that `outbound` can hold.
+    /// Bytes that `outbound` can hold.
     room: usize,
     write_calls: usize,
     ended: bool,
@@ -68,27 +68,27 @@ impl Read for MemorySocket {
             };
         }
         let length = buffer.len().min(self.segment).min(self.inbound.len());
-        for (octet, came) in buffer.iter_mut().zip(self.inbound.drain(..length)) {
-            *octet = came;
+        for (byte, came) in buffer.iter_mut().zip(self.inbound.drain(..length)) {
+            *byte = came;
         }
         Ok(length)
     }
 }
 
 impl Write for MemorySocket {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        self.write_vectored(&[io::IoSlice::new(octets)])
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_vectored(&[io::IoSlice::new(bytes)])
     }
 
     fn write_vectored(&mut self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
         self.write_calls += 1;
-        let octets: Vec<u8> = slices.iter().flat_map(|slice| slice.to_vec()).collect();
-        let length = octets.len().min(self.room - self.outbound.len());
+        let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.to_vec()).collect();
+        let length = bytes.len().min(self.room - self.outbound.len());
         if length == 0 {
             return Err(io::Error::from(ErrorKind::WouldBlock));
         }
-        self.outbound.extend_from_slice(&octets[..length]);
-        self.sent.extend_from_slice(&octets[..length]);
+        self.outbound.extend_from_slice(&bytes[..length]);
+        self.sent.extend_from_slice(&bytes[..length]);
         Ok(length)
     }
 
@@ -153,9 +153,9 @@ impl Pair {
     /// The server takes all that was sent and says what it has to say. Its own errors show at the client.
     fn serve(&mut self) {
         let outbound = std::mem::take(&mut self.socket.outbound);
-        let mut octets = outbound.as_slice();
-        while !octets.is_empty() {
-            let Ok(1..) = self.server.read_tls(&mut octets) else {
+        let mut bytes = outbound.as_slice();
+        while !bytes.is_empty() {
+            let Ok(1..) = self.server.read_tls(&mut bytes) else {
                 break;
             };
             if self.server.process_new_packets().is_err() {

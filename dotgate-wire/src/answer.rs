@@ -1,11 +1,11 @@
 //! An upstream's response, checked, and freed of everything that belongs to one hop.
 //!
-//! Between a session, which hands over the octets, and verdict, cache and respond, which only ever
+//! Between a session, which hands over the bytes, and verdict, cache and respond, which only ever
 //! see what is kept here: the message without its OPT record and without signatures of the message
 //! (TSIG, SIG(0)), TTLs bounded and equal within each RRset, Z clear, nothing behind the last
 //! record. It never decides whether the response answers anything.
 //!
-//! Limits: 65,535 octets, TTLs of [`TTL_MAX`] seconds, [`EDE_TEXT_MAX`] octets of an Extended DNS
+//! Limits: 65,535 bytes, TTLs of [`TTL_MAX`] seconds, [`EDE_TEXT_MAX`] bytes of an Extended DNS
 //! Error's text; work is linear (sorting aside) and buffers are kept for the next response. Follows
 //! RFC 1035 section 4.1, RFC 2181 sections 5.2 and 8, RFC 8767 section 4 (TTLs), RFC 3597 sections
 //! 3 and 4, RFC 6891 sections 6.1 and 7, RFC 8914 section 2.
@@ -37,7 +37,7 @@ pub struct Answer {
     edns: Option<UpstreamEdns>,
     ede_text: String,
     rcode: u16,
-    strays: u16,
+    off_chain: u16,
 }
 
 impl Answer {
@@ -47,7 +47,7 @@ impl Answer {
     }
 
     /// Checks the whole message and keeps it without what belongs to its hop. After an error
-    /// nothing is kept; the error says which rule the upstream broke. Octets behind the last record
+    /// nothing is kept; the error says which rule the upstream broke. Bytes behind the last record
     /// are left behind and are no error.
     pub fn load(&mut self, response: &[u8]) -> Result<(), ResponseFault> {
         self.clear();
@@ -63,7 +63,7 @@ impl Answer {
         self.scan.clear();
         self.edns = None;
         self.ede_text.clear();
-        (self.rcode, self.strays) = (0, 0);
+        (self.rcode, self.off_chain) = (0, 0);
     }
 
     fn fill(&mut self, response: &[u8]) -> Result<(), ResponseFault> {
@@ -78,12 +78,12 @@ impl Answer {
         if self.scan.names.leads_elsewhere {
             self.scan_with_other_ttls()?;
         }
-        self.strays = chain::count_strays(&self.body, &mut self.scan);
+        self.off_chain = chain::count_off_chain(&self.body, &mut self.scan);
         ttls::settle(&mut self.body, &mut self.scan);
         Ok(())
     }
 
-    /// Reads the body once more after octets of it have changed: every name must still be what it
+    /// Reads the body once more after bytes of it have changed: every name must still be what it
     /// was. `broken` says what is wrong if one is not. After records in the middle were cut out,
     /// this finds every offset anew.
     fn scan_again(&mut self, broken: ResponseFault) -> Result<(), ResponseFault> {
@@ -127,7 +127,7 @@ impl Answer {
         self.rcode
     }
 
-    /// Returns the exact octets of the question, empty if the response has none.
+    /// Returns the exact bytes of the question, empty if the response has none.
     pub fn question(&self) -> &[u8] {
         self.body
             .get(HEADER_LEN..self.scan.question_end)
@@ -137,8 +137,8 @@ impl Answer {
     /// Returns how many records of the answer section are owned by a name that is neither the QNAME
     /// nor reached from it through CNAME and DNAME records, in whatever order these stand. All of
     /// them, if there is no question.
-    pub fn strays(&self) -> u16 {
-        self.strays
+    pub fn off_chain_count(&self) -> u16 {
+        self.off_chain
     }
 
     /// Returns what the upstream's OPT record said, if there was one.
@@ -147,7 +147,7 @@ impl Answer {
     }
 
     /// Returns the INFO-CODE and the text of the first Extended DNS Error. The text is cut to
-    /// [`EDE_TEXT_MAX`] octets, at a character's end, and empty if there is none or it is not
+    /// [`EDE_TEXT_MAX`] bytes, at a character's end, and empty if there is none or it is not
     /// UTF-8.
     pub fn ede(&self) -> Option<(u16, &str)> {
         let ede = self.edns.as_ref()?.ede?;
@@ -176,7 +176,7 @@ impl Answer {
             question_end: self.scan.question_end,
             authority_end: self.scan.authority_end,
             rcode: self.rcode,
-            is_authentic: self.flags().authentic_data() && self.strays == 0,
+            is_authentic: self.flags().authentic_data() && self.off_chain == 0,
             is_truncated: self.flags().is_truncated(),
             is_local: false,
         }
@@ -186,7 +186,7 @@ impl Answer {
 /// Which rule an upstream's response breaks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ResponseFault {
-    /// The octets end before all that the header counts.
+    /// The bytes end before all that the header counts.
     CutShort,
     /// A TSIG is not in the additional section (RFC 8945 section 5.1).
     MisplacedSignature,
@@ -210,9 +210,9 @@ pub enum ResponseFault {
     QuestionCount,
     /// RDATA of a type with names is not made as its RFC says.
     Rdata,
-    /// There are fewer octets than a header.
+    /// There are fewer bytes than a header.
     Short,
-    /// There are more octets than a message can have.
+    /// There are more bytes than a message can have.
     TooLong,
     /// There are two OPT records (RFC 6891 section 6.1.1).
     TwoOpts,

@@ -1,9 +1,9 @@
-//! Messages for tests, put together octet by octet, right or wrong.
+//! Messages for tests, put together byte by byte, right or wrong.
 
 use crate::consts::rtype;
 use crate::header::HEADER_LEN;
 
-/// The question `www.example.org. A IN`: 21 octets, so that records begin at offset 33.
+/// The question `www.example.org. A IN`: 21 bytes, so that records begin at offset 33.
 pub(crate) const QUESTION: &[u8] = b"\x03www\x07example\x03org\0\0\x01\0\x01";
 
 /// A pointer to the question's name.

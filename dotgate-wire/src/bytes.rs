@@ -1,6 +1,6 @@
 //! Big-endian integers read from and written to slices, without a way to panic.
 
-/// Returns the octet at `at`.
+/// Returns the byte at `at`.
 pub(crate) fn u8_at(bytes: &[u8], at: usize) -> Option<u8> {
     bytes.get(at).copied()
 }
@@ -10,7 +10,7 @@ pub(crate) fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     bytes
         .get(at..)?
         .first_chunk()
-        .map(|octets| u16::from_be_bytes(*octets))
+        .map(|bytes| u16::from_be_bytes(*bytes))
 }
 
 /// Returns the 32-bit integer that begins at `at`.
@@ -18,20 +18,20 @@ pub(crate) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     bytes
         .get(at..)?
         .first_chunk()
-        .map(|octets| u32::from_be_bytes(*octets))
+        .map(|bytes| u32::from_be_bytes(*bytes))
 }
 
 /// Overwrites the 16-bit integer that begins at `at`; changes nothing where there is none.
 pub(crate) fn set_u16(bytes: &mut [u8], at: usize, value: u16) {
-    if let Some(octets) = bytes.get_mut(at..).and_then(<[u8]>::first_chunk_mut) {
-        *octets = value.to_be_bytes();
+    if let Some(bytes) = bytes.get_mut(at..).and_then(<[u8]>::first_chunk_mut) {
+        *bytes = value.to_be_bytes();
     }
 }
 
 /// Overwrites the 32-bit integer that begins at `at`; changes nothing where there is none.
 pub(crate) fn set_u32(bytes: &mut [u8], at: usize, value: u32) {
-    if let Some(octets) = bytes.get_mut(at..).and_then(<[u8]>::first_chunk_mut) {
-        *octets = value.to_be_bytes();
+    if let Some(bytes) = bytes.get_mut(at..).and_then(<[u8]>::first_chunk_mut) {
+        *bytes = value.to_be_bytes();
     }
 }
 

@@ -38,7 +38,7 @@ code_points! {
         MB = 7, "Mailbox, RFC 1035.";
         MG = 8, "Mail group, RFC 1035.";
         MR = 9, "Mail rename, RFC 1035.";
-        NULL = 10, "Any octets, RFC 1035.";
+        NULL = 10, "Any bytes, RFC 1035.";
         PTR = 12, "Pointer to a name, RFC 1035.";
         HINFO = 13, "Host information, RFC 1035 and RFC 8482.";
         MINFO = 14, "Mailbox information, RFC 1035.";

@@ -1,12 +1,12 @@
-//! Stream framing: a two-octet length in front of every message.
+//! Stream framing: a two-byte length in front of every message.
 //!
 //! Between a stream's bytes and the messages, on both sides of dotgate. Keeps no state: what is not
-//! complete stays with the caller. Limits: a message has at most 65,535 octets. Follows RFC 1035
+//! complete stays with the caller. Limits: a message has at most 65,535 bytes. Follows RFC 1035
 //! section 4.2.2 and RFC 7766 section 8.
 
 use crate::bytes::{length_u16, put_u16, set_u16, u16_at};
 
-/// Octets of the length in front of a message.
+/// Bytes of the length in front of a message.
 const PREFIX_LEN: usize = 2;
 
 /// Splits the first message off `bytes`: the message, and the bytes behind it. `None` while the
@@ -17,7 +17,7 @@ pub fn split_frame(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// Appends a length and the message that `write` appends, and returns what `write` returned. A
-/// message longer than 65,535 octets is our own bug: it is cut there, so that the stream stays in
+/// message longer than 65,535 bytes is our own bug: it is cut there, so that the stream stays in
 /// step.
 pub fn write_framed<R>(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
     let start = out.len();
@@ -26,7 +26,7 @@ pub fn write_framed<R>(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> R)
     let length = out.len().saturating_sub(start + PREFIX_LEN);
     debug_assert!(
         length <= usize::from(u16::MAX),
-        "a message of {length} octets"
+        "a message of {length} bytes"
     );
     let length = length_u16(length);
     out.truncate(start + PREFIX_LEN + usize::from(length));

@@ -1,4 +1,4 @@
-//! The header: the first twelve octets of every message.
+//! The header: the first twelve bytes of every message.
 //!
 //! Read first in queries and responses alike. Says nothing about what follows: its counts are
 //! promises that the record walk checks. Follows RFC 1035 section 4.1.1 and RFC 6840 section 5 (AD
@@ -6,7 +6,7 @@
 
 use crate::bytes::{u16_at, u32_at};
 
-/// Octets of a message header.
+/// Bytes of a message header.
 pub const HEADER_LEN: usize = 12;
 
 /// The raw second word of a header: QR, opcode, flags and the lower four bits of the RCODE.
@@ -73,7 +73,7 @@ impl Flags {
     }
 }
 
-/// Returns the message ID, or `None` for less than two octets.
+/// Returns the message ID, or `None` for less than two bytes.
 pub fn message_id(message: &[u8]) -> Option<u16> {
     u16_at(message, 0)
 }
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn header_needs_all_of_its_twelve_octets() {
+    fn header_needs_all_of_its_twelve_bytes() {
         assert!(Header::read(&[0; HEADER_LEN]).is_some());
         assert!(Header::read(&[0; HEADER_LEN - 1]).is_none());
         assert_eq!(message_id(&[0x12, 0x34]), Some(0x1234));

@@ -1,9 +1,9 @@
 //! DNS messages as bytes: checked views, in-place edits, stream framing.
 //!
-//! Everything a query passes on its way through dotgate and that is about octets, never about
+//! Everything a query passes on its way through dotgate and that is about bytes, never about
 //! policy. The modules stand in the order in which a query meets them. No code here reads a clock,
 //! touches a socket, or allocates for what a peer announced but did not send; no input makes it
-//! panic, and its work grows linearly with the octets given.
+//! panic, and its work grows linearly with the bytes given.
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),
@@ -19,7 +19,7 @@
 mod bytes; // big-endian integers in slices
 mod consts; // the code points of the IANA registries
 mod frame; // stream bytes to messages and back
-mod header; // the first twelve octets
+mod header; // the first twelve bytes
 mod name; // names in messages: pointers, folding, comparing, printing
 mod names; // all names of a message, each label read once
 mod opt; // the OPT record and its options
@@ -48,9 +48,9 @@ pub use query::{
     parse_front, parse_query,
 };
 pub use query_writer::{PADDING_BLOCK, UPSTREAM_UDP_SIZE, UpstreamQuery, write_query};
-pub use question::{LetterCase, QUESTION_MAX, Question};
+pub use question::{NameCase, QUESTION_MAX, Question};
 pub use respond::{
-    ClientHop, Cut, Ede, LocalData, ResponseOpt, write_error, write_local, write_response,
+    ClientHop, Ede, LocalData, ResponseOpt, Truncation, write_error, write_local, write_response,
     write_shortened, write_stored,
 };
 pub use stored::{LocalResponse, LocalSet, Stored, Ttls, store_failure, store_joined, store_local};

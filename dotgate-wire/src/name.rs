@@ -4,9 +4,9 @@
 //! Under every other module. A name is found by [`find`], the end of a question's name by [`find_end`], that of an
 //! owner in a query, which nobody needs, by [`skip`]. A message with many names is read by
 //! [`Names`](crate::names::Names), which knows the suffixes seen before.
-//! It never builds a name and never remembers one. Limits: labels of 63 octets, names of 255,
+//! It never builds a name and never remembers one. Limits: labels of 63 bytes, names of 255,
 //! [`HOPS_MAX`] compression pointers, each strictly backwards, so that no name costs more than 255
-//! octets and 127 hops. Follows RFC 1035 sections 3.1 and 4.1.4, RFC 4343 (letter case), RFC 9267
+//! bytes and 127 hops. Follows RFC 1035 sections 3.1 and 4.1.4, RFC 4343 (letter case), RFC 9267
 //! (what goes wrong with pointers).
 
 use core::fmt;
@@ -14,9 +14,9 @@ use core::fmt;
 use crate::bytes::{length_u8, length_u16, u8_at, u16_at};
 use crate::header::HEADER_LEN;
 
-/// The most octets a name may have, uncompressed and with its root label.
+/// The most bytes a name may have, uncompressed and with its root label.
 pub(crate) const NAME_MAX: usize = 255;
-/// The most compression pointers followed in one name. A name of 255 octets has at most 127 labels
+/// The most compression pointers followed in one name. A name of 255 bytes has at most 127 labels
 /// before its root, and nobody who compresses needs more than one pointer in front of each.
 const HOPS_MAX: usize = 127;
 
@@ -28,11 +28,11 @@ const LABELS_MAX: usize = 127;
 pub enum NameFault {
     /// A pointer leads forwards, to itself, or into the header.
     BadPointer,
-    /// The octets end within the name.
+    /// The bytes end within the name.
     CutShort,
     /// A label's first two bits are 01 or 10 (RFC 6891 section 5).
     LabelType,
-    /// The name has more than 255 octets.
+    /// The name has more than 255 bytes.
     TooLong,
     /// The names of the message that lead through anything but labels of its other names cost too much.
     TooCostly,
@@ -64,9 +64,9 @@ pub(crate) struct Pointer {
 /// A name that has been found correct.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct FoundName {
-    /// The offset of the name's first octet where it stands.
+    /// The offset of the name's first byte where it stands.
     pub(crate) start: usize,
-    /// The offset of the first octet behind the name where it stands.
+    /// The offset of the first byte behind the name where it stands.
     pub(crate) end: usize,
     /// The offset of the name's first label, wherever a leading pointer led.
     pub(crate) head: usize,
@@ -178,7 +178,7 @@ pub(crate) fn find(message: &[u8], at: usize) -> Result<FoundName, NameFault> {
     Ok(found)
 }
 
-/// Checks the name at `at` and returns the offset of the first octet behind it where it stands: much cheaper, for
+/// Checks the name at `at` and returns the offset of the first byte behind it where it stands: much cheaper, for
 /// names that are compared with no other one.
 pub(crate) fn find_end(message: &[u8], at: usize) -> Result<usize, NameFault> {
     walk(message, at, HOPS_MAX, |_| None, |_| {}).map(|walked| walked.name.end)
@@ -250,7 +250,7 @@ pub(crate) fn walk(
     // Each pointer must lead before the part of the name it ends, so that the walk cannot come
     // back.
     let mut part_start = at;
-    let mut octets = 0;
+    let mut bytes = 0;
     let mut hops = 0;
     let rest = loop {
         steps::count(1);
@@ -259,14 +259,14 @@ pub(crate) fn walk(
                 if found.pointer.is_none() {
                     found.end = position + 1;
                 }
-                octets += 1;
+                bytes += 1;
                 break None;
             }
             first @ 1..=63 => {
                 let length = usize::from(first) + 1;
-                octets += length;
-                // One more octet is the root's.
-                if octets + 1 > NAME_MAX {
+                bytes += length;
+                // One more byte is the root's.
+                if bytes + 1 > NAME_MAX {
                     return Err(NameFault::TooLong);
                 }
                 if position + length > message.len() {
@@ -284,7 +284,7 @@ pub(crate) fn walk(
                     found.head = suffix.map_or(target, |suffix| suffix.head.into());
                 }
                 if let Some(suffix) = suffix {
-                    octets += usize::from(suffix.length);
+                    bytes += usize::from(suffix.length);
                     found.labels = found.labels.saturating_add(suffix.labels);
                     break Some(suffix);
                 }
@@ -298,10 +298,10 @@ pub(crate) fn walk(
             64..=0xbf => return Err(NameFault::LabelType),
         }
     };
-    if octets > NAME_MAX {
+    if bytes > NAME_MAX {
         return Err(NameFault::TooLong);
     }
-    found.length = length_u8(octets);
+    found.length = length_u8(bytes);
     Ok(Walked {
         name: found,
         rest,
@@ -323,8 +323,8 @@ fn target_of(message: &[u8], position: usize, part_start: usize) -> Result<usize
 /// Continues an FNV-1a hash over a label and its length, letters in lower case.
 fn hash_label(start: u64, label: &[u8]) -> u64 {
     steps::count(label.len());
-    label.iter().fold(start, |hash, octet| {
-        (hash ^ u64::from(octet.to_ascii_lowercase())).wrapping_mul(0x0100_0000_01b3)
+    label.iter().fold(start, |hash, byte| {
+        (hash ^ u64::from(byte.to_ascii_lowercase())).wrapping_mul(0x0100_0000_01b3)
     })
 }
 
@@ -411,13 +411,13 @@ pub(crate) fn print(name: &[u8], out: &mut fmt::Formatter<'_>) -> fmt::Result {
     let mut is_root = true;
     for label in Labels::new(name, 0) {
         is_root = false;
-        for &octet in label {
-            match octet {
+        for &byte in label {
+            match byte {
                 b'.' | b'\\' | b'"' | b';' | b'(' | b')' | b'@' | b'$' => {
-                    write!(out, "\\{}", char::from(octet))?;
+                    write!(out, "\\{}", char::from(byte))?;
                 }
-                0x21..=0x7e => write!(out, "{}", char::from(octet))?,
-                _ => write!(out, "\\{octet:03}")?,
+                0x21..=0x7e => write!(out, "{}", char::from(byte))?,
+                _ => write!(out, "\\{byte:03}")?,
             }
         }
         out.write_str(".")?;
@@ -425,7 +425,7 @@ pub(crate) fn print(name: &[u8], out: &mut fmt::Formatter<'_>) -> fmt::Result {
     if is_root { out.write_str(".") } else { Ok(()) }
 }
 
-/// Work counted in octets and hops, so that tests can prove a bound on it. Costs nothing outside
+/// Work counted in bytes and hops, so that tests can prove a bound on it. Costs nothing outside
 /// tests.
 pub(crate) mod steps {
     #[cfg(test)]

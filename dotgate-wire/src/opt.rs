@@ -12,9 +12,9 @@ use crate::records::Record;
 /// sets no limit).
 pub const OPTIONS_MAX: usize = 512;
 
-/// Octets of an OPT record without options: root name, type, class, TTL, RDLENGTH.
+/// Bytes of an OPT record without options: root name, type, class, TTL, RDLENGTH.
 pub(crate) const OPT_LEN: usize = 11;
-/// Octets in front of an option's data: code and length.
+/// Bytes in front of an option's data: code and length.
 pub(crate) const OPTION_HEADER_LEN: usize = 4;
 
 /// The option codes dotgate knows.
@@ -33,7 +33,7 @@ const DNSSEC_OK: u16 = 0x8000;
 /// What is wrong with the options of an OPT record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OptionFault {
-    /// An option is longer than what is left of the record, or stray octets follow the last one.
+    /// An option is longer than what is left of the record, or bytes follow the last one.
     Overrun,
     /// There are more than [`OPTIONS_MAX`] options.
     TooMany,
@@ -89,7 +89,7 @@ impl<'a> Opt<'a> {
     }
 }
 
-/// Appends an OPT record, version 0, up to its RDLENGTH; the caller appends `options_len` octets of
+/// Appends an OPT record, version 0, up to its RDLENGTH; the caller appends `options_len` bytes of
 /// options.
 pub(crate) fn put_opt(
     out: &mut Vec<u8>,
@@ -106,7 +106,7 @@ pub(crate) fn put_opt(
     put_u16(out, length_u16(options_len));
 }
 
-/// Appends an option's code and length; the caller appends `data_len` octets of data.
+/// Appends an option's code and length; the caller appends `data_len` bytes of data.
 pub(crate) fn put_option(out: &mut Vec<u8>, code: u16, data_len: usize) {
     put_u16(out, code);
     put_u16(out, length_u16(data_len));

@@ -1,6 +1,6 @@
 //! A client's message: is it a query we can serve?
 //!
-//! Behind the listener, in front of admission. Decides from the octets alone between a query, an
+//! Behind the listener, in front of admission. Decides from the bytes alone between a query, an
 //! error response, and silence; which names, types and classes are served is decided later, by
 //! others. Keeps nothing but references into the message. Nothing of it is forwarded as it came:
 //! what goes upstream is written afresh from what is parsed here.
@@ -41,7 +41,7 @@ pub enum Received<'a> {
 /// Why a message gets no response at all.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Ignore {
-    /// It has fewer octets than a header: on a stream, framing is lost.
+    /// It has fewer bytes than a header: on a stream, framing is lost.
     TooShort,
     /// It is a response: answering it could start a loop.
     IsResponse,
@@ -54,12 +54,12 @@ pub struct Query<'a> {
     pub id: u16,
     /// The client's flags, as they came.
     pub flags: Flags,
-    /// The exact octets of the question: uncompressed name, type, class.
+    /// The exact bytes of the question: uncompressed name, type, class.
     pub question: &'a [u8],
     /// The question type.
-    pub rtype: u16,
+    pub qtype: u16,
     /// The question class; never 0 or NONE.
-    pub rclass: u16,
+    pub qclass: u16,
     /// What the client's OPT record says, if it sent one.
     pub edns: Option<ClientEdns>,
     /// Whether the last record is a TSIG or a SIG(0).
@@ -69,7 +69,7 @@ pub struct Query<'a> {
 /// What a client's OPT record says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ClientEdns {
-    /// The largest UDP response the client takes, in octets, at least 512.
+    /// The largest UDP response the client takes, in bytes, at least 512.
     pub udp_size: u16,
     /// Whether DO is set.
     pub dnssec_ok: bool,
@@ -101,7 +101,7 @@ pub struct Front<'a> {
     /// The exact bytes of the question, empty when there is not exactly one.
     pub question: &'a [u8],
     /// The question type, 0 without a question.
-    pub rtype: u16,
+    pub qtype: u16,
     /// What the fixed fields of an OPT record say, if one follows the question.
     pub edns: Option<ClientEdns>,
 }
@@ -115,7 +115,7 @@ pub struct Reject<'a> {
     pub id: u16,
     /// The client's flags, as they came.
     pub flags: Flags,
-    /// The exact octets of the question, empty when it cannot be echoed.
+    /// The exact bytes of the question, empty when it cannot be echoed.
     pub question: &'a [u8],
     /// What an OPT record says, if one was seen: the error response then carries one too (RFC 6891
     /// section 7).
@@ -156,7 +156,7 @@ impl QueryFault {
 /// Which rule of the format a query breaks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Malformed {
-    /// The octets end before all that the header counts.
+    /// The bytes end before all that the header counts.
     CutShort,
     /// QDCOUNT is more than 1 (RFC 9619 section 4).
     ManyQuestions,
@@ -217,7 +217,7 @@ impl From<RecordFault> for Malformed {
     }
 }
 
-/// Reads a client's message. Octets behind its last record are not looked at and never go anywhere.
+/// Reads a client's message. Bytes behind its last record are not looked at and never go anywhere.
 pub fn parse_query(message: &[u8]) -> Received<'_> {
     let Some(header) = Header::read(message) else {
         return Received::Ignore(Ignore::TooShort);
@@ -239,8 +239,8 @@ pub fn parse_query(message: &[u8]) -> Received<'_> {
     let Header { id, flags, .. } = header;
     let Scan {
         question,
-        rtype,
-        rclass,
+        qtype,
+        qclass,
         edns,
         is_signed,
         ..
@@ -257,8 +257,8 @@ pub fn parse_query(message: &[u8]) -> Received<'_> {
             id,
             flags,
             question,
-            rtype,
-            rclass,
+            qtype,
+            qclass,
             edns,
             is_signed,
         }),
@@ -276,7 +276,7 @@ pub fn parse_front(message: &[u8]) -> Result<Front<'_>, Ignore> {
         id: header.id,
         flags: header.flags,
         question: &[],
-        rtype: 0,
+        qtype: 0,
         edns: None,
     };
     if header.questions != 1 {
@@ -285,12 +285,12 @@ pub fn parse_front(message: &[u8]) -> Result<Front<'_>, Ignore> {
     let Ok(name_end) = name::find_end(message, HEADER_LEN) else {
         return Ok(front);
     };
-    let Some((rtype, _)) = type_and_class(message, name_end) else {
+    let Some((qtype, _)) = type_and_class(message, name_end) else {
         return Ok(front);
     };
     let end = name_end + TYPE_AND_CLASS_LEN;
     front.question = message.get(HEADER_LEN..end).unwrap_or_default();
-    front.rtype = rtype;
+    front.qtype = qtype;
     if (header.answers, header.authorities) == (0, 0) && header.additionals > 0 {
         front.edns = Record::read_skipping_owner(message, end)
             .ok()
@@ -310,8 +310,8 @@ fn is_owned_by_root(message: &[u8], record: &Record) -> bool {
 #[derive(Default)]
 struct Scan<'a> {
     question: &'a [u8],
-    rtype: u16,
-    rclass: u16,
+    qtype: u16,
+    qclass: u16,
     edns: Option<ClientEdns>,
     is_other_version: bool,
     is_signed: bool,
@@ -336,7 +336,7 @@ impl<'a> Scan<'a> {
                     Section::Additional => self.additional(message, &record),
                     // The SOA record that an IXFR query holds (RFC 1995 section 3) breaks no rule.
                     Section::Authority
-                        if (self.rtype, record.rtype) == (rtype::IXFR, rtype::SOA) => {}
+                        if (self.qtype, record.rtype) == (rtype::IXFR, rtype::SOA) => {}
                     Section::Answer | Section::Authority => {
                         self.note_broken(Malformed::RecordsInQuery);
                     }
@@ -363,12 +363,12 @@ impl<'a> Scan<'a> {
             } else {
                 name::skip(message, at)?
             };
-            let (rtype, rclass) = type_and_class(message, name_end).ok_or(Malformed::CutShort)?;
+            let (qtype, qclass) = type_and_class(message, name_end).ok_or(Malformed::CutShort)?;
             let end = name_end + TYPE_AND_CLASS_LEN;
             if count == 1 {
                 self.question = message.get(at..end).unwrap_or_default();
-                (self.rtype, self.rclass) = (rtype, rclass);
-                if rclass == 0 || rclass == rclass::NONE {
+                (self.qtype, self.qclass) = (qtype, qclass);
+                if qclass == 0 || qclass == rclass::NONE {
                     self.note_broken(Malformed::MetaClass);
                 }
             }

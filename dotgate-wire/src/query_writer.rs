@@ -1,21 +1,21 @@
 //! The query towards an upstream, written afresh.
 //!
 //! Between an attempt and its session's frames. Takes nothing from the client's message but the
-//! question, DO and CD, so that no octet of a client (its OPT record, its other
-//! records, what trails them) can reach an upstream. Limit: a message has at most 384 octets.
+//! question, DO and CD, so that no byte of a client (its OPT record, its other
+//! records, what trails them) can reach an upstream. Limit: a message has at most 384 bytes.
 //! Follows RFC 6891 section 6.2, RFC 7828 section 3.2.1, RFC 8467 section 4.1 (blocks of 128
-//! octets), RFC 9715 (size), RFC 6840 section 5.7 (AD asks for AD).
+//! bytes), RFC 9715 (size), RFC 6840 section 5.7 (AD asks for AD).
 
 use crate::bytes::put_u16;
 use crate::frame::write_framed;
 use crate::header::{Flags, HEADER_LEN};
 use crate::opt::{OPT_LEN, OPTION_HEADER_LEN, code, put_opt, put_option};
-use crate::question::{LetterCase, Question};
+use crate::question::{NameCase, Question};
 
-/// Octets of which every padded query's length is a multiple (RFC 8467 section 4.1).
+/// Bytes of which every padded query's length is a multiple (RFC 8467 section 4.1).
 pub const PADDING_BLOCK: usize = 128;
 
-/// The UDP payload size announced to upstreams, in octets. It means nothing on a stream, but an
+/// The UDP payload size announced to upstreams, in bytes. It means nothing on a stream, but an
 /// upstream may hand it on.
 pub const UPSTREAM_UDP_SIZE: u16 = 1232;
 
@@ -27,7 +27,7 @@ pub struct UpstreamQuery<'a> {
     /// The question.
     pub question: &'a Question,
     /// The letter case in which its name is asked.
-    pub letter_case: LetterCase,
+    pub name_case: NameCase,
     /// Whether DO is set; needs `edns`.
     pub dnssec_ok: bool,
     /// Whether CD is set.
@@ -40,7 +40,7 @@ pub struct UpstreamQuery<'a> {
     pub asks_keepalive: bool,
 }
 
-/// Appends the two-octet length and the message: RD and AD set, CD as given. With `edns` there is
+/// Appends the two-byte length and the message: RD and AD set, CD as given. With `edns` there is
 /// an OPT record; with `pads` that has exactly one padding option, which makes the message's length
 /// a multiple of [`PADDING_BLOCK`].
 pub fn write_query(out: &mut Vec<u8>, query: &UpstreamQuery<'_>) {
@@ -59,7 +59,7 @@ pub fn write_query(out: &mut Vec<u8>, query: &UpstreamQuery<'_>) {
         let question_start = out.len();
         out.extend_from_slice(question);
         if let Some(question) = out.get_mut(question_start..) {
-            query.letter_case.apply(question);
+            query.name_case.apply(question);
         }
         if !query.edns {
             return;

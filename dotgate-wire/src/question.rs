@@ -2,8 +2,8 @@
 //!
 //! Made from a checked query and used by every later step. Holds the name in lower case, so that
 //! two spellings are one question (RFC 4343); how a client that waits spelt it is kept beside it, in a
-//! [`LetterCase`], and put back into the response (draft-vixie-dnsext-dns0x20 clients compare it).
-//! Never decides whether a question may be asked. Limit: 259 octets.
+//! [`NameCase`], and put back into the response (draft-vixie-dnsext-dns0x20 clients compare it).
+//! Never decides whether a question may be asked. Limit: 259 bytes.
 
 use core::fmt;
 use core::hash::{Hash, Hasher};
@@ -14,19 +14,19 @@ use crate::header::type_and_class;
 use crate::name::{self, NAME_MAX};
 use crate::query::Query;
 
-/// Octets of type and class behind a question's name.
+/// Bytes of type and class behind a question's name.
 pub(crate) const TYPE_AND_CLASS_LEN: usize = 4;
 
-/// The most octets a question can have: a name of 255, type and class.
+/// The most bytes a question can have: a name of 255, type and class.
 pub const QUESTION_MAX: usize = NAME_MAX + TYPE_AND_CLASS_LEN;
 
-/// Octets of a name whose letters are folded at once.
+/// Bytes of a name whose letters are folded at once.
 const FOLDED_AT_ONCE: usize = 16;
 
 /// A question (uncompressed name, type, class) with letters folded to lower case, stored inline.
 #[derive(Clone)]
 pub struct Question {
-    octets: [u8; QUESTION_MAX],
+    bytes: [u8; QUESTION_MAX],
     length: u16,
 }
 
@@ -48,30 +48,30 @@ impl Question {
     fn folded(exact: &[u8]) -> Self {
         let (name, type_and_class) = split_question(exact);
         let mut question = Self {
-            octets: [0; QUESTION_MAX],
+            bytes: [0; QUESTION_MAX],
             length: length_u16(exact.len()),
         };
-        put(&mut question.octets, 0, name);
+        put(&mut question.bytes, 0, name);
         // In whole chunks, of which the processor folds each at once; behind the name are zeros. A
-        // length octet is at most 63 and so never looks like a letter.
-        let (chunks, _) = question.octets.as_chunks_mut::<FOLDED_AT_ONCE>();
+        // length byte is at most 63 and so never looks like a letter.
+        let (chunks, _) = question.bytes.as_chunks_mut::<FOLDED_AT_ONCE>();
         for chunk in chunks.iter_mut().take(name.len().div_ceil(FOLDED_AT_ONCE)) {
             chunk.make_ascii_lowercase();
         }
-        put(&mut question.octets, name.len(), type_and_class);
+        put(&mut question.bytes, name.len(), type_and_class);
         question
     }
 
     /// Makes a question from an uncompressed name; `None` if the name is not well formed.
-    pub fn new(name_wire: &[u8], rtype: u16, rclass: u16) -> Option<Self> {
+    pub fn new(name_wire: &[u8], qtype: u16, qclass: u16) -> Option<Self> {
         let mut exact = [0; QUESTION_MAX];
         let length = name_wire.len().checked_add(TYPE_AND_CLASS_LEN)?;
         let exact = exact.get_mut(..length)?;
         let (name, rest) = exact.split_at_mut_checked(name_wire.len())?;
         name.copy_from_slice(name_wire);
-        let (type_octets, class_octets) = rest.split_at_mut_checked(2)?;
-        type_octets.copy_from_slice(&rtype.to_be_bytes());
-        class_octets.copy_from_slice(&rclass.to_be_bytes());
+        let (type_bytes, class_bytes) = rest.split_at_mut_checked(2)?;
+        type_bytes.copy_from_slice(&qtype.to_be_bytes());
+        class_bytes.copy_from_slice(&qclass.to_be_bytes());
         Self::fold(exact)
     }
 
@@ -85,7 +85,7 @@ impl Question {
 
     /// Returns the whole question: name in lower case, type, class.
     pub fn as_bytes(&self) -> &[u8] {
-        self.octets
+        self.bytes
             .get(..usize::from(self.length))
             .unwrap_or_default()
     }
@@ -96,14 +96,14 @@ impl Question {
     }
 
     /// Returns the question type.
-    pub fn rtype(&self) -> u16 {
+    pub fn qtype(&self) -> u16 {
         type_and_class(self.as_bytes(), self.name().len())
             .unwrap_or_default()
             .0
     }
 
     /// Returns the question class.
-    pub fn rclass(&self) -> u16 {
+    pub fn qclass(&self) -> u16 {
         type_and_class(self.as_bytes(), self.name().len())
             .unwrap_or_default()
             .1
@@ -134,15 +134,15 @@ impl Question {
 }
 
 /// Returns whether this is a well-formed name, type and class, and nothing else. No pointer leads before the first
-/// octet, so that the name is uncompressed.
+/// byte, so that the name is uncompressed.
 fn is_question(exact: &[u8]) -> bool {
     name::find_end(exact, 0).is_ok_and(|end| end + TYPE_AND_CLASS_LEN == exact.len())
 }
 
-/// Writes octets to a place in a buffer that has room for them.
-fn put(buffer: &mut [u8], at: usize, octets: &[u8]) {
-    if let Some(room) = buffer.get_mut(at..at + octets.len()) {
-        room.copy_from_slice(octets);
+/// Writes bytes to a place in a buffer that has room for them.
+fn put(buffer: &mut [u8], at: usize, bytes: &[u8]) {
+    if let Some(room) = buffer.get_mut(at..at + bytes.len()) {
+        room.copy_from_slice(bytes);
     }
 }
 
@@ -171,13 +171,13 @@ impl Hash for Question {
 impl fmt::Display for Question {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         name::print(self.name(), out)?;
-        match rtype::mnemonic(self.rtype()) {
+        match rtype::mnemonic(self.qtype()) {
             Some(known) => write!(out, " {known}")?,
-            None => write!(out, " TYPE{}", self.rtype())?,
+            None => write!(out, " TYPE{}", self.qtype())?,
         }
-        match rclass::mnemonic(self.rclass()) {
+        match rclass::mnemonic(self.qclass()) {
             Some(known) => write!(out, " {known}"),
-            None => write!(out, " CLASS{}", self.rclass()),
+            None => write!(out, " CLASS{}", self.qclass()),
         }
     }
 }
@@ -188,11 +188,11 @@ impl fmt::Debug for Question {
     }
 }
 
-/// Which octets of a name were upper case letters, one bit each.
+/// Which bytes of a name were upper case letters, one bit each.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub struct LetterCase([u64; 4]);
+pub struct NameCase([u64; 4]);
 
-impl LetterCase {
+impl NameCase {
     /// A name without upper case letters.
     pub const LOWER: Self = Self([0; 4]);
 
@@ -200,9 +200,9 @@ impl LetterCase {
     pub fn of(question: &[u8]) -> Self {
         let (name, _) = split_question(question);
         let mut words = [0_u64; 4];
-        for (octets, word) in name.chunks(64).zip(&mut words) {
-            for (bit, octet) in octets.iter().enumerate() {
-                *word |= u64::from(octet.is_ascii_uppercase()) << bit;
+        for (bytes, word) in name.chunks(64).zip(&mut words) {
+            for (bit, byte) in bytes.iter().enumerate() {
+                *word |= u64::from(byte.is_ascii_uppercase()) << bit;
             }
         }
         Self(words)
@@ -213,9 +213,9 @@ impl LetterCase {
     pub fn mixed(question: &[u8], random: [u64; 4]) -> Self {
         let (name, _) = split_question(question);
         let mut words = [0_u64; 4];
-        for ((octets, word), random) in name.chunks(64).zip(&mut words).zip(random) {
-            for (bit, octet) in octets.iter().enumerate() {
-                *word |= (u64::from(octet.is_ascii_alphabetic()) << bit) & random;
+        for ((bytes, word), random) in name.chunks(64).zip(&mut words).zip(random) {
+            for (bit, byte) in bytes.iter().enumerate() {
+                *word |= (u64::from(byte.is_ascii_alphabetic()) << bit) & random;
             }
         }
         Self(words)
@@ -228,12 +228,12 @@ impl LetterCase {
         let Some(name) = question.get_mut(..name_length) else {
             return;
         };
-        for (octets, word) in name.chunks_mut(64).zip(self.0) {
-            for (bit, octet) in octets.iter_mut().enumerate() {
+        for (bytes, word) in name.chunks_mut(64).zip(self.0) {
+            for (bit, byte) in bytes.iter_mut().enumerate() {
                 if word >> bit & 1 == 1 {
-                    octet.make_ascii_uppercase();
+                    byte.make_ascii_uppercase();
                 } else {
-                    octet.make_ascii_lowercase();
+                    byte.make_ascii_lowercase();
                 }
             }
         }

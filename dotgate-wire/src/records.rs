@@ -1,7 +1,7 @@
 //! Resource records where they stand in a message, and the names inside their RDATA.
 //!
 //! Between names and whole messages. Checks a record against the real end of its message and tells
-//! which octets of RDATA are names that may be compressed; all other RDATA is opaque and passes bit
+//! which bytes of RDATA are names that may be compressed; all other RDATA is opaque and passes bit
 //! for bit. Never copies a record. Follows RFC 1035 sections 3.2.1, 3.3 and 4.1.3, and RFC 3597
 //! section 4, which closes the list of types with compressed names.
 
@@ -11,7 +11,7 @@ use crate::bytes::{u8_at, u16_at, u32_at};
 use crate::consts::rtype;
 use crate::name::{self, NameFault};
 
-/// Octets of type, class, TTL and RDLENGTH.
+/// Bytes of type, class, TTL and RDLENGTH.
 const FIXED_LEN: usize = 10;
 
 /// One of the three sections that hold records.
@@ -76,7 +76,7 @@ impl Record {
         Self::read(message, start, name::skip(message, start)?)
     }
 
-    /// Returns the octets the record takes in its message.
+    /// Returns the bytes the record takes in its message.
     pub(crate) fn range(&self) -> Range<usize> {
         self.start..self.end
     }
@@ -109,7 +109,7 @@ impl Record {
         let mut at = self.rdata_at;
         for field in fields {
             match field {
-                Field::Octets(count) => at += count,
+                Field::Bytes(count) => at += count,
                 Field::Text => {
                     let length = u8_at(message, at).ok_or(RecordFault::Rdata)?;
                     at += 1 + usize::from(length);
@@ -133,18 +133,18 @@ impl Record {
 enum Field {
     /// A name that may be compressed.
     Name,
-    /// A fixed number of octets.
-    Octets(usize),
+    /// A fixed number of bytes.
+    Bytes(usize),
     /// All that is left.
     Rest,
-    /// A character-string: a length octet and as many octets.
+    /// A character-string: a length byte and as many bytes.
     Text,
 }
 
 /// Returns the RDATA fields of a type whose names may be compressed on the wire; empty for all
 /// other types.
 fn fields_with_names(rtype: u16) -> &'static [Field] {
-    use Field::{Name, Octets, Rest, Text};
+    use Field::{Bytes, Name, Rest, Text};
     match rtype {
         rtype::NS
         | rtype::MD
@@ -155,14 +155,14 @@ fn fields_with_names(rtype: u16) -> &'static [Field] {
         | rtype::MR
         | rtype::PTR
         | rtype::DNAME => &[Name],
-        rtype::SOA => &[Name, Name, Octets(20)],
+        rtype::SOA => &[Name, Name, Bytes(20)],
         rtype::MINFO | rtype::RP => &[Name, Name],
-        rtype::MX | rtype::AFSDB | rtype::RT => &[Octets(2), Name],
-        rtype::SIG => &[Octets(18), Name, Rest],
-        rtype::PX => &[Octets(2), Name, Name],
+        rtype::MX | rtype::AFSDB | rtype::RT => &[Bytes(2), Name],
+        rtype::SIG => &[Bytes(18), Name, Rest],
+        rtype::PX => &[Bytes(2), Name, Name],
         rtype::NXT => &[Name, Rest],
-        rtype::SRV => &[Octets(6), Name],
-        rtype::NAPTR => &[Octets(4), Text, Text, Text, Name],
+        rtype::SRV => &[Bytes(6), Name],
+        rtype::NAPTR => &[Bytes(4), Text, Text, Text, Name],
         _ => &[],
     }
 }

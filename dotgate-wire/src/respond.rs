@@ -3,7 +3,7 @@
 //! The last step on the path before the listener. Writes what an answer holds, an error, or data of
 //! a locally served zone; decides nothing but what must be left out to fit. An OPT record is
 //! written if and only if the caller says what is in it, which is when the client sent one (RFC
-//! 6891 section 7). Limit: the caller's, at least 512 octets, at most 65,535. Follows RFC 1035
+//! 6891 section 7). Limit: the caller's, at least 512 bytes, at most 65,535. Follows RFC 1035
 //! section 4.1.1, RFC 2181 section 9 (TC), RFC 8914 section 3, RFC 7828 section 3.3.2, RFC 6303
 //! section 3.
 
@@ -16,7 +16,7 @@ use crate::answer::Answer;
 use crate::bytes::{put_u16, set_u16};
 use crate::consts::{opcode, rcode as rcodes};
 use crate::header::{ANCOUNT_AT, ARCOUNT_AT, FLAGS_AT, Flags, HEADER_LEN, NSCOUNT_AT};
-use crate::question::LetterCase;
+use crate::question::NameCase;
 use crate::stored::{Stored, Ttls};
 use opt_record::{OptRecord, put_fitting_opt};
 
@@ -25,7 +25,7 @@ pub(crate) use local::put_soa;
 pub use local::{LocalData, write_local};
 pub use shortened::write_shortened;
 
-/// The most octets a message can have: its length in a stream is a 16-bit number.
+/// The most bytes a message can have: its length in a stream is a 16-bit number.
 pub(crate) const MESSAGE_MAX: usize = 65_535;
 
 /// What is this client's own in a response.
@@ -42,14 +42,14 @@ pub struct ClientHop<'a> {
     pub authentic_data: bool,
     /// What the OPT record says; `None` for a client without EDNS.
     pub opt: Option<ResponseOpt<'a>>,
-    /// The most octets the message may have: 512 to 65,535.
+    /// The most bytes the message may have: 512 to 65,535.
     pub limit: usize,
 }
 
 /// What the OPT record of a response says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ResponseOpt<'a> {
-    /// The UDP payload size we take, in octets.
+    /// The UDP payload size we take, in bytes.
     pub udp_size: u16,
     /// DO of the query, copied (RFC 6840 section 5.6).
     pub dnssec_ok: bool,
@@ -70,18 +70,18 @@ pub struct Ede<'a> {
     pub text: &'a str,
 }
 
-/// What had to be left out of a response. An Extended DNS Error that was left out is not told.
+/// What had to be left out of a response. An Extended DNS Error that was left out is not reported.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Cut {
+pub enum Truncation {
     /// All records are there.
-    Nothing,
+    None,
     /// The additional section; TC is not set for it (RFC 2181 section 9).
     Additional,
     /// All records; TC is set.
-    Everything,
+    Full,
 }
 
-/// Appends an answer's response for one client, its question spelt by `letter_case`, and returns
+/// Appends an answer's response for one client, its question in `name_case`, and returns
 /// what was cut. The first of these that
 /// fits is written: all records; without the additional section; the same two with names compressed; without any
 /// record and with TC.
@@ -91,30 +91,32 @@ pub enum Cut {
 pub fn write_response(
     out: &mut Vec<u8>,
     answer: &Answer,
-    letter_case: LetterCase,
+    name_case: NameCase,
     hop: &ClientHop<'_>,
-) -> Cut {
+) -> Truncation {
     if answer.body().is_empty() {
         write_error(out, &[], opcode::QUERY, rcodes::SERVFAIL, hop);
-        return Cut::Everything;
+        return Truncation::Full;
     }
     write_fitting(out, hop, |out, hop| {
         let start = out.len();
         let parts = answer.parts();
-        let Written { cut, opt, .. } = put_records(out, &parts, hop);
+        let RecordsWritten {
+            truncation, opt, ..
+        } = put_records(out, &parts, hop);
         if let Some(question) = out.get_mut(start + HEADER_LEN..start + parts.question_end) {
             if !cfg!(planted = "letter-case-is-lost") {
-                letter_case.apply(question);
+                name_case.apply(question);
             } else {
-                LetterCase::default().apply(question);
+                NameCase::default().apply(question);
             }
         }
         opt.append(out, start, 0);
-        cut
+        truncation
     })
 }
 
-/// The same for an answer that was kept. Its question becomes `question`, the client's own octets,
+/// The same for an answer that was kept. Its question becomes `question`, the client's own bytes,
 /// whose name is the one it was kept under; every record that is left gets its TTL by `ttls`.
 pub fn write_stored(
     out: &mut Vec<u8>,
@@ -122,23 +124,27 @@ pub fn write_stored(
     question: &[u8],
     ttls: Ttls,
     hop: &ClientHop<'_>,
-) -> Cut {
+) -> Truncation {
     write_fitting(out, hop, |out, hop| {
         let start = out.len();
         let parts = stored.parts(question.len());
-        let Written { cut, kept, opt } = put_records(out, &parts, hop);
+        let RecordsWritten {
+            truncation,
+            end,
+            opt,
+        } = put_records(out, &parts, hop);
         if let Some(message) = out.get_mut(start..) {
             if let Some(echo) = message.get_mut(HEADER_LEN..parts.question_end)
                 && echo.len() == question.len()
             {
                 echo.copy_from_slice(question);
             }
-            let message = message.get_mut(..kept).unwrap_or_default();
+            let message = message.get_mut(..end).unwrap_or_default();
             stored.set_ttls(message, ttls);
             stored.rotate_addresses(message);
         }
         opt.append(out, start, 0);
-        cut
+        truncation
     })
 }
 
@@ -147,11 +153,11 @@ pub fn write_stored(
 fn write_fitting(
     out: &mut Vec<u8>,
     hop: &ClientHop<'_>,
-    write: impl Fn(&mut Vec<u8>, &ClientHop<'_>) -> Cut,
-) -> Cut {
+    write: impl Fn(&mut Vec<u8>, &ClientHop<'_>) -> Truncation,
+) -> Truncation {
     let start = out.len();
     let cut = write(out, hop);
-    if cut != Cut::Everything {
+    if cut != Truncation::Full {
         return cut;
     }
     write_compressed(out, start, hop, write).unwrap_or(cut)
@@ -163,16 +169,16 @@ fn write_compressed(
     out: &mut Vec<u8>,
     start: usize,
     hop: &ClientHop<'_>,
-    write: impl Fn(&mut Vec<u8>, &ClientHop<'_>) -> Cut,
-) -> Option<Cut> {
+    write: impl Fn(&mut Vec<u8>, &ClientHop<'_>) -> Truncation,
+) -> Option<Truncation> {
     let mut whole = Vec::new();
     let wide = ClientHop {
         limit: MESSAGE_MAX,
         ..*hop
     };
     match write(&mut whole, &wide) {
-        Cut::Nothing => compressed::replace(out, start, &whole, hop.limit),
-        Cut::Additional | Cut::Everything => None,
+        Truncation::None => compressed::replace(out, start, &whole, hop.limit),
+        Truncation::Additional | Truncation::Full => None,
     }
 }
 
@@ -192,48 +198,52 @@ pub(crate) struct Parts<'a> {
 
 impl<'a> Parts<'a> {
     /// Returns what is left of the message.
-    fn without(&self, cut: Cut) -> &'a [u8] {
-        let end = match cut {
-            Cut::Nothing => return self.body,
-            Cut::Additional => self.authority_end,
-            Cut::Everything => self.question_end,
+    fn without(&self, truncation: Truncation) -> &'a [u8] {
+        let end = match truncation {
+            Truncation::None => return self.body,
+            Truncation::Additional => self.authority_end,
+            Truncation::Full => self.question_end,
         };
         self.body.get(..end).unwrap_or_default()
     }
 }
 
 /// What `put_records` wrote, and what is still to be appended.
-struct Written<'a> {
-    cut: Cut,
-    /// Octets of the message without its OPT record.
-    kept: usize,
+struct RecordsWritten<'a> {
+    truncation: Truncation,
+    /// Bytes of the message without its OPT record.
+    end: usize,
     opt: OptRecord<'a>,
 }
 
 /// Appends as many records as the client may have, with its ID, flags and counts, and chooses the
 /// OPT record for which there is room.
-fn put_records<'a>(out: &mut Vec<u8>, parts: &Parts<'_>, hop: &ClientHop<'a>) -> Written<'a> {
-    let choices = [Cut::Nothing, Cut::Additional, Cut::Everything];
-    let fitting = choices.into_iter().find_map(|cut| {
-        let kept = parts.without(cut);
-        let room = hop.limit.min(MESSAGE_MAX).checked_sub(kept.len())?;
-        Some((cut, kept, OptRecord::fitting(hop, room)?))
+fn put_records<'a>(
+    out: &mut Vec<u8>,
+    parts: &Parts<'_>,
+    hop: &ClientHop<'a>,
+) -> RecordsWritten<'a> {
+    let choices = [Truncation::None, Truncation::Additional, Truncation::Full];
+    let fitting = choices.into_iter().find_map(|truncation| {
+        let records = parts.without(truncation);
+        let room = hop.limit.min(MESSAGE_MAX).checked_sub(records.len())?;
+        Some((truncation, records, OptRecord::fitting(hop, room)?))
     });
-    // No question and OPT record are longer than 512 octets together; below that, the caller's
+    // No question and OPT record are longer than 512 bytes together; below that, the caller's
     // limit gives way.
-    let (cut, kept, opt) = fitting.unwrap_or((
-        Cut::Everything,
-        parts.without(Cut::Everything),
+    let (truncation, records, opt) = fitting.unwrap_or((
+        Truncation::Full,
+        parts.without(Truncation::Full),
         OptRecord::bare(hop),
     ));
-    let written = Written {
-        cut,
-        kept: kept.len(),
+    let written = RecordsWritten {
+        truncation,
+        end: records.len(),
         opt,
     };
 
     let start = out.len();
-    out.extend_from_slice(kept);
+    out.extend_from_slice(records);
     let Some(message) = out.get_mut(start..) else {
         return written;
     };
@@ -243,11 +253,11 @@ fn put_records<'a>(out: &mut Vec<u8>, parts: &Parts<'_>, hop: &ClientHop<'a>) ->
         rcodes::SERVFAIL
     };
     let mut flags = hop_flags(hop) | rcode;
-    let is_cut = cut == Cut::Everything && !cfg!(planted = "cut-is-not-told");
+    let is_cut = truncation == Truncation::Full && !cfg!(planted = "cut-is-not-told");
     if is_cut || parts.is_truncated {
         flags |= Flags::TC;
     }
-    if hop.authentic_data && parts.is_authentic && cut != Cut::Everything {
+    if hop.authentic_data && parts.is_authentic && truncation != Truncation::Full {
         flags |= Flags::AD;
     }
     if parts.is_local {
@@ -257,10 +267,10 @@ fn put_records<'a>(out: &mut Vec<u8>, parts: &Parts<'_>, hop: &ClientHop<'a>) ->
         set_u16(message, 0, hop.id);
     }
     set_u16(message, FLAGS_AT, flags);
-    let cleared: &[usize] = match cut {
-        Cut::Nothing => &[],
-        Cut::Additional => &[ARCOUNT_AT],
-        Cut::Everything => &[ANCOUNT_AT, NSCOUNT_AT, ARCOUNT_AT],
+    let cleared: &[usize] = match truncation {
+        Truncation::None => &[],
+        Truncation::Additional => &[ARCOUNT_AT],
+        Truncation::Full => &[ANCOUNT_AT, NSCOUNT_AT, ARCOUNT_AT],
     };
     for &count_at in cleared {
         set_u16(message, count_at, 0);
@@ -268,7 +278,7 @@ fn put_records<'a>(out: &mut Vec<u8>, parts: &Parts<'_>, hop: &ClientHop<'a>) ->
     written
 }
 
-/// Appends a response without records. `question` is the exact octets to echo, and may be empty.
+/// Appends a response without records. `question` is the exact bytes to echo, and may be empty.
 /// `rcode` has up to 12 bits; for a client without EDNS, BADVERS becomes FORMERR and any other
 /// RCODE above 15 SERVFAIL.
 pub fn write_error(

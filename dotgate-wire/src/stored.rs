@@ -1,6 +1,6 @@
-//! An answer as a cache keeps it: octets that need no parsing to be sent again.
+//! An answer as a cache keeps it: bytes that need no parsing to be sent again.
 //!
-//! Written once when an answer is kept, read on every hit; between them the octets are opaque. They
+//! Written once when an answer is kept, read on every hit; between them the bytes are opaque. They
 //! are a header of ours, the places of all TTLs, which records are a set of addresses if there is one, an Extended DNS
 //! Error if there was one, and the message without its OPT record. Never checked again as a message: they come from
 //! [`Answer::store`] alone, and what was saved elsewhere meanwhile is loaded as an answer first.
@@ -22,7 +22,7 @@ use crate::respond::{Ede, Parts};
 
 pub use local::{LocalResponse, LocalSet, store_joined, store_local};
 
-/// Octets of our header: the ends of the authority section and of the message, RCODE and
+/// Bytes of our header: the ends of the authority section and of the message, RCODE and
 /// [`HAS_EDE`], how many TTLs there are.
 const OWN_HEADER_LEN: usize = 8;
 
@@ -44,7 +44,7 @@ const TTL_TO_RDATA: usize = 6;
 /// The most addresses of a set that change places.
 const ROTATED_MAX: usize = 256;
 
-/// Octets of one TTL's place.
+/// Bytes of one TTL's place.
 const PLACE_LEN: usize = 2;
 
 /// What the TTLs of a kept answer have become.
@@ -72,14 +72,14 @@ pub struct Stored<'a> {
 }
 
 impl<'a> Stored<'a> {
-    /// Views octets that [`Answer::store`], [`store_failure`], [`store_local`] or [`store_joined`] wrote; `None` for others, as far as
+    /// Views bytes that [`Answer::store`], [`store_failure`], [`store_local`] or [`store_joined`] wrote; `None` for others, as far as
     /// that can be seen.
-    pub fn read(octets: &'a [u8]) -> Option<Self> {
-        let authority_end = usize::from(u16_at(octets, 0)?);
-        let body_len = usize::from(u16_at(octets, 2)?);
-        let rcode = u16_at(octets, 4)?;
-        let places_len = usize::from(u16_at(octets, 6)?) * PLACE_LEN;
-        let (places, mut rest) = octets.get(OWN_HEADER_LEN..)?.split_at_checked(places_len)?;
+    pub fn read(bytes: &'a [u8]) -> Option<Self> {
+        let authority_end = usize::from(u16_at(bytes, 0)?);
+        let body_len = usize::from(u16_at(bytes, 2)?);
+        let rcode = u16_at(bytes, 4)?;
+        let places_len = usize::from(u16_at(bytes, 6)?) * PLACE_LEN;
+        let (places, mut rest) = bytes.get(OWN_HEADER_LEN..)?.split_at_checked(places_len)?;
         let mut addresses = &[][..];
         if rcode & HAS_ADDRESSES != 0 {
             let first = usize::from(u16_at(rest, 0)?) * PLACE_LEN;
@@ -207,8 +207,8 @@ impl Stored<'_> {
 }
 
 /// Reads the places of TTLs.
-fn places_in(octets: &[u8]) -> impl Iterator<Item = usize> {
-    let places = octets.chunks_exact(PLACE_LEN);
+fn places_in(bytes: &[u8]) -> impl Iterator<Item = usize> {
+    let places = bytes.chunks_exact(PLACE_LEN);
     places.map(|place| usize::from(u16_at(place, 0).unwrap_or(u16::MAX)))
 }
 
@@ -289,7 +289,7 @@ impl Answer {
     }
 }
 
-/// Appends an error without records for `question`, in its own octets, as a cache keeps it.
+/// Appends an error without records for `question`, in its own bytes, as a cache keeps it.
 pub fn store_failure(out: &mut Vec<u8>, question: &[u8], rcode: u16, ede: Option<Ede<'_>>) {
     let body_len = HEADER_LEN + question.len();
     let mut header = [0; HEADER_LEN];

@@ -1,13 +1,13 @@
 //! What must hold for every input, checked against the `domain` crate as the oracle.
 //!
-//! Each `check_*` takes any octets and panics where dotgate-wire is wrong. The tests in `it` feed
+//! Each `check_*` takes any bytes and panics where dotgate-wire is wrong. The tests in `it` feed
 //! them with messages that are right, nearly right and random; the targets in `fuzz` feed them with
 //! whatever a fuzzer finds.
 //!
 //! Whatever `domain` calls malformed we must refuse, but for one thing: RDATA of types without
-//! compressed names is opaque to us (RFC 3597), so we do not refuse an A record of three octets. We
+//! compressed names is opaque to us (RFC 3597), so we do not refuse an A record of three bytes. We
 //! refuse more than `domain` does: pointers that lead into their own name or into the header, two
-//! questions, misplaced or doubled OPT and TSIG records, stray octets in options, queries of many records, responses
+//! questions, misplaced or doubled OPT and TSIG records, stray bytes in options, queries of many records, responses
 //! whose names cost too much. Owners of a query's records are not read.
 
 use std::collections::HashMap;
@@ -20,10 +20,10 @@ use domain::base::wire::ParseError;
 use domain::base::{Message, Name};
 use domain::rdata::AllRecordData;
 use dotgate_wire::{
-    Answer, ClientEdns, ClientHop, Cut, Ede, HEADER_LEN, Ignore, LetterCase, OPTIONS_MAX,
-    PADDING_BLOCK, Query, Question, Received, Reject, ResponseOpt, TTL_MAX, UpstreamQuery,
-    message_id, parse_front, parse_query, rcode, rtype, split_frame, write_error, write_framed,
-    write_query, write_response,
+    Answer, ClientEdns, ClientHop, Ede, HEADER_LEN, Ignore, NameCase, OPTIONS_MAX, PADDING_BLOCK,
+    Query, Question, Received, Reject, ResponseOpt, TTL_MAX, Truncation, UpstreamQuery, message_id,
+    parse_front, parse_query, rcode, rtype, split_frame, write_error, write_framed, write_query,
+    write_response,
 };
 
 /// A record as `domain` reads it.
@@ -42,8 +42,8 @@ struct Seen {
 enum Rdata {
     /// Printed in lower case, for types that may hold compressed names.
     Printed(String),
-    /// The octets, for all other types.
-    Octets(Vec<u8>),
+    /// The bytes, for all other types.
+    Bytes(Vec<u8>),
     /// The type a SIG record covers, 0 if it signs the message; its other fields are not compared.
     SignatureOf(Option<[u8; 2]>),
     /// Not compared: the type may hold compressed names, but `domain` does not know it.
@@ -125,16 +125,16 @@ impl Rdata {
                 Self::Printed(typed.data().to_string().to_ascii_lowercase())
             }
             Rtype::AFSDB | Rtype::RT | Rtype::PX | Rtype::NXT => Self::Unseen,
-            Rtype::SIG => Self::SignatureOf(octets_of(record)?.first_chunk().copied()),
-            _ => Self::Octets(octets_of(record)?),
+            Rtype::SIG => Self::SignatureOf(bytes_of(record)?.first_chunk().copied()),
+            _ => Self::Bytes(bytes_of(record)?),
         })
     }
 }
 
-/// The octets of a record's RDATA.
-fn octets_of(record: &domain::base::ParsedRecord<'_, &[u8]>) -> Result<Vec<u8>, ParseError> {
+/// The bytes of a record's RDATA.
+fn bytes_of(record: &domain::base::ParsedRecord<'_, &[u8]>) -> Result<Vec<u8>, ParseError> {
     let record = record.to_record::<UnknownRecordData<_>>()?;
-    Ok(record.expect("octets that are none").data().data().to_vec())
+    Ok(record.expect("bytes that are none").data().data().to_vec())
 }
 
 /// Checks what is made of a client's message.
@@ -154,8 +154,8 @@ fn check_front(message: &[u8]) {
         (Err(ignored), received) => assert_eq!(Received::Ignore(ignored), received),
         (Ok(_), Received::Ignore(ignored)) => panic!("not ignored: {ignored:?}"),
         (Ok(front), Received::Query(query)) => {
-            let seen = (front.id, front.flags, front.question, front.rtype);
-            assert_eq!(seen, (query.id, query.flags, query.question, query.rtype));
+            let seen = (front.id, front.flags, front.question, front.qtype);
+            assert_eq!(seen, (query.id, query.flags, query.question, query.qtype));
             let sizes = |edns: Option<ClientEdns>| edns.map(|edns| (edns.udp_size, edns.dnssec_ok));
             if front.edns.is_some() {
                 assert_eq!(sizes(front.edns), sizes(query.edns));
@@ -216,20 +216,20 @@ fn check_well_formed_query(message: &[u8], query: &Query<'_>) {
     let message = &with_root_owners(message, query.question.len());
     let view = View::of(message, false).expect("domain refuses a query that we take");
     let question = Question::fold(query.question).expect("a question that is none");
-    let letter_case = LetterCase::of(query.question);
-    let asked = (question_name(query.question), query.rtype, query.rclass);
+    let name_case = NameCase::of(query.question);
+    let asked = (question_name(query.question), query.qtype, query.qclass);
     assert_eq!(view.questions, [asked]);
     assert_eq!(
-        (question.rtype(), question.rclass()),
-        (query.rtype, query.rclass)
+        (question.qtype(), question.qclass()),
+        (query.qtype, query.qclass)
     );
     assert!(question.matches(query.question));
-    let mut spelt = question.as_bytes().to_vec();
-    letter_case.apply(&mut spelt);
-    assert_eq!(spelt, query.question);
+    let mut as_received = question.as_bytes().to_vec();
+    name_case.apply(&mut as_received);
+    assert_eq!(as_received, query.question);
     assert_eq!(Some(query.id), message_id(message));
     let is_soa_of_transfer =
-        |record: &Seen| (query.rtype, record.rtype) == (rtype::IXFR, rtype::SOA);
+        |record: &Seen| (query.qtype, record.rtype) == (rtype::IXFR, rtype::SOA);
     assert!(
         view.records
             .iter()
@@ -245,7 +245,7 @@ fn check_well_formed_query(message: &[u8], query: &Query<'_>) {
                 checking_disabled: query.flags.checking_disabled(),
                 edns,
                 pads: true,
-                letter_case: LetterCase::LOWER,
+                name_case: NameCase::LOWER,
                 asks_keepalive,
             });
         }
@@ -283,7 +283,7 @@ pub(crate) fn check_upstream_query(query: &UpstreamQuery<'_>) {
     let name = Name::from_octets(query.question.name().to_vec()).unwrap();
     assert_eq!(
         view.questions,
-        [(name, query.question.rtype(), query.question.rclass())]
+        [(name, query.question.qtype(), query.question.qclass())]
     );
     assert_eq!(view.records.len(), usize::from(query.edns));
     let parsed = Message::from_octets(message).unwrap();
@@ -348,7 +348,7 @@ fn check_rejected_query(message: &[u8], reject: &Reject<'_>) {
     assert_eq!(parsed.header().opcode().to_int(), opcode);
 }
 
-/// The name of a question's octets.
+/// The name of a question's bytes.
 fn question_name(question: &[u8]) -> Name<Vec<u8>> {
     Name::from_octets(question[..question.len() - 4].to_vec()).unwrap()
 }
@@ -364,7 +364,7 @@ pub(crate) fn check_answer(message: &[u8]) -> bool {
     let kept = View::of(answer.body(), true).expect("domain refuses what we kept");
     assert_eq!(kept.questions, view.questions);
     assert_eq!(kept.records, settled(&view.records));
-    assert_eq!(answer.strays(), strays(&view));
+    assert_eq!(answer.off_chain_count(), off_chain(&view));
     let header = Message::from_octets(answer.body()).unwrap().header();
     assert!(header.qr() && !header.z());
     assert_eq!(
@@ -378,8 +378,8 @@ pub(crate) fn check_answer(message: &[u8]) -> bool {
     let mut again = Answer::new();
     assert_eq!(again.load(answer.body()), Ok(()));
     assert_eq!(
-        (again.body(), again.strays()),
-        (answer.body(), answer.strays())
+        (again.body(), again.off_chain_count()),
+        (answer.body(), answer.off_chain_count())
     );
     for limit in [512, 1232, 65_535] {
         check_response(
@@ -446,8 +446,8 @@ fn settled(records: &[Seen]) -> Vec<Seen> {
     kept
 }
 
-/// Counts the strays by comparing names with names.
-fn strays(view: &View) -> u16 {
+/// Counts off-chain records by comparing names with names.
+fn off_chain(view: &View) -> u16 {
     let mut left: Vec<&Seen> = view
         .records
         .iter()
@@ -482,9 +482,9 @@ fn target(cname: &Seen) -> Name<Vec<u8>> {
 /// Checks the response that is made of `answer`, which `kept` is the oracle's view of.
 fn check_response(answer: &Answer, kept: &View, hop: &ClientHop<'_>) {
     let mut out = vec![0xee; 2];
-    let cut = write_response(&mut out, answer, LetterCase::LOWER, hop);
+    let cut = write_response(&mut out, answer, NameCase::LOWER, hop);
     let response = &out[2..];
-    assert!(response.len() <= hop.limit, "{} octets", response.len());
+    assert!(response.len() <= hop.limit, "{} bytes", response.len());
     let view = View::of(response, true).expect("domain refuses our response");
     assert_eq!(view.questions, kept.questions);
     assert_eq!(view.of_type(rtype::OPT), usize::from(hop.opt.is_some()));
@@ -495,24 +495,24 @@ fn check_response(answer: &Answer, kept: &View, hop: &ClientHop<'_>) {
         .collect();
     let mut expected = kept.records.clone();
     match cut {
-        Cut::Nothing => {}
-        Cut::Additional => expected.retain(|seen| seen.section != ADDITIONAL),
-        Cut::Everything => expected.clear(),
+        Truncation::None => {}
+        Truncation::Additional => expected.retain(|seen| seen.section != ADDITIONAL),
+        Truncation::Full => expected.clear(),
     }
     assert_eq!(records, expected);
     let header = Message::from_octets(response).unwrap().header();
     let was_truncated = answer.flags().is_truncated();
-    assert_eq!(header.tc(), was_truncated || cut == Cut::Everything);
+    assert_eq!(header.tc(), was_truncated || cut == Truncation::Full);
     assert_eq!(
         (header.id(), header.qr(), header.rd(), header.ra()),
         (hop.id, true, true, true)
     );
     assert!(!header.z() && !header.aa());
-    assert!(!header.ad() || answer.flags().authentic_data() && answer.strays() == 0);
+    assert!(!header.ad() || answer.flags().authentic_data() && answer.off_chain_count() == 0);
     // Records go only after all of the OPT record that may go, and not if all fit when names are compressed.
     let opt_len = if hop.opt.is_some() { 11 } else { 0 };
     let fits = answer.body().len() + opt_len <= hop.limit;
-    assert!(cut == Cut::Nothing || !fits);
+    assert!(cut == Truncation::None || !fits);
 }
 
 /// Checks that frames are split as they were joined.

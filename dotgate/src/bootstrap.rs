@@ -7,7 +7,7 @@
 //! Until it has, the lie must not last: when all addresses have failed, the resolvers are asked again.
 //!     Searching --addresses--> Known --time to live over, or all failed--> asks again --nothing--> Known, as before
 //! Limits: [`Pace`], 32 addresses of each family. Follows RFC 1035, RFC 5452 section 9, RFC 7766 (truncation).
-//! *Not done*: EDNS (addresses fit into 512 octets, or come by TCP), and questions for aliases beyond one answer.
+//! *Not done*: EDNS (addresses fit into 512 bytes, or come by TCP), and questions for aliases beyond one answer.
 
 mod lookup;
 mod message;

@@ -36,7 +36,7 @@ use crate::local::{Local, LocalError};
 use crate::running::{self, PreparedWorker, Running, RunningWorker};
 use crate::take_over::{Inherited, ToHandOver};
 use crate::upstreams::Upstreams;
-use crate::worker::{Heartbeat, LETTERS, Mailbox, Order, Parts, Report, Worker};
+use crate::worker::{Heartbeat, MAILBOX_MESSAGES, Mailbox, Order, Parts, Report, Worker};
 
 /// Reports that may wait for the control thread.
 const REPORTS: usize = 1_024;
@@ -137,7 +137,7 @@ impl Forwarder {
         let mut made = Vec::new();
         for (number, (udp, tcp)) in listeners.per_worker.into_iter().enumerate() {
             let (orders_in, orders) = channel();
-            let (letters_in, letters) = sync_channel(LETTERS);
+            let (messages_in, messages) = sync_channel(MAILBOX_MESSAGES);
             let (counters, pulse) = (Arc::new(Counters::new()), Arc::new(Heartbeat::default()));
             let udp: Vec<Arc<dotgate_net::UdpSocket>> = udp.into_iter().map(Arc::new).collect();
             let watched = udp.iter().map(Arc::downgrade).collect();
@@ -152,13 +152,13 @@ impl Forwarder {
                 tcp,
                 udp_path,
                 orders,
-                letters,
+                messages,
                 reports: reports_in.clone(),
                 last_packet: Arc::clone(&last_packet),
             };
             let (worker, waker) = Worker::new(parts).map_err(StartError::Worker)?;
-            let letters = letters_in;
-            let mailbox = Mailbox { letters, waker };
+            let messages = messages_in;
+            let mailbox = Mailbox { messages, waker };
             made.push(PreparedWorker {
                 worker,
                 orders: orders_in,

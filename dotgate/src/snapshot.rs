@@ -2,7 +2,7 @@
 //!
 //! Beside the path of a query: threads of their own read and write, the control thread waits for a write for a while,
 //! workers never. `format` is what stands in the file, `place` how it is opened and replaced. The file is never
-//! trusted: whole or not at all, then entry by entry through `dotgate_core::Restoration`. What is wrong with it is
+//! trusted: whole or not at all, then entry by entry through `dotgate_core::CacheImporter`. What is wrong with it is
 //! one warning, and the cache begins empty. Time: ages grow by what the wall clock says has passed.
 
 mod format;
@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::log::message::say;
 use dotgate_core::cache::{Cache, SavedEntry};
-use dotgate_core::{CacheSettings, Moment, Restoration};
+use dotgate_core::{CacheImporter, CacheSettings, Moment};
 use thiserror::Error;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -40,12 +40,12 @@ enum NotRead {
     Unreadable(#[from] Unreadable),
     /// It would not fit.
     #[error(
-        "it has {length} octets and the cache {size}; it was written with a larger DOTGATE_CACHE_SIZE"
+        "it has {length} bytes and the cache {size}; it was written with a larger DOTGATE_CACHE_SIZE"
     )]
     TooLong {
-        /// Of the file, in octets.
+        /// Of the file, in bytes.
         length: u64,
-        /// Of the cache, in octets.
+        /// Of the cache, in bytes.
         size: usize,
     },
     /// Its age is unknown.
@@ -161,14 +161,14 @@ impl Snapshot {
         let verified = Verified::verify(file, length)?;
         let age = self.age(verified.written_at(), wall_clock())?;
         let now = Moment::from_nanos(dotgate_net::boottime_nanos());
-        let mut restoration = Restoration::new(&self.cache, &self.settings);
+        let mut importer = CacheImporter::new(&self.cache, &self.settings);
         let (mut entries, mut left_out) = (0, 0);
         verified.read(|entry| {
             let aged = SavedEntry {
                 age: entry.age.saturating_add(age),
                 ..entry
             };
-            if restoration.entry(now, &aged) {
+            if importer.entry(now, &aged) {
                 entries += 1;
             } else {
                 left_out += 1;

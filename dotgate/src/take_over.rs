@@ -160,7 +160,7 @@ pub enum Refusal {
     /// The new process took too long.
     Late,
     /// It said what is no line of ours, or nothing in time.
-    Silent,
+    NoResponse,
 }
 
 impl Refusal {
@@ -169,7 +169,7 @@ impl Refusal {
         Refusal::Refused,
         Refusal::Unknown,
         Refusal::Late,
-        Refusal::Silent,
+        Refusal::NoResponse,
     ];
 
     /// The line that says so; empty for what is never said.
@@ -179,13 +179,13 @@ impl Refusal {
             Refusal::Refused => "refused",
             Refusal::Unknown => "unknown",
             Refusal::Late => "late",
-            Refusal::Silent => "",
+            Refusal::NoResponse => "",
         }
     }
 
     fn of_line(line: &str) -> Refusal {
         let said = Refusal::ALL.into_iter().find(|it| it.line() == line);
-        said.unwrap_or(Refusal::Silent)
+        said.unwrap_or(Refusal::NoResponse)
     }
 }
 
@@ -196,7 +196,7 @@ impl fmt::Display for Refusal {
             Refusal::Refused => "it belongs to another user; start as that user, or as root",
             Refusal::Unknown => "it speaks another version of the take-over; stop it, then start this one",
             Refusal::Late => "this process took too long to serve; the other one goes on",
-            Refusal::Silent => "it does not answer as dotgate does; stop it, then start this one",
+            Refusal::NoResponse => "it does not answer as dotgate does; stop it, then start this one",
         })
     }
 }
@@ -283,7 +283,7 @@ impl FromStr for Role {
 
 /// Takes the first whole line out of what was received; `InvalidData` for one that is too long or no text.
 fn next_line(received: &mut Vec<u8>) -> io::Result<Option<String>> {
-    let Some(length) = received.iter().position(|octet| *octet == b'\n') else {
+    let Some(length) = received.iter().position(|byte| *byte == b'\n') else {
         return if received.len() > LINE_MAX {
             Err(io::ErrorKind::InvalidData.into())
         } else {

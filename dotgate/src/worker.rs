@@ -1,7 +1,7 @@
 //! A worker: one thread, one poll loop, and everything it owns.
 //!
-//! Carries the path of a query between sockets and the engine and decides nothing itself: datagrams and octets
-//! of streams go in with the time, datagrams and octets to write come out. One turn: read what upstreams sent;
+//! Carries the path of a query between sockets and the engine and decides nothing itself: datagrams and bytes
+//! of streams go in with the time, datagrams and bytes to write come out. One turn: read what upstreams sent;
 //! read batches of queries; let time pass; then carry out what the engine wants, with at most one write per
 //! session. It never logs, waits for nobody, and touches no other worker's sockets.
 //! Limits: `ROUNDS` batches or reads of one socket per turn, so that none starves the others.
@@ -10,9 +10,9 @@ mod channel;
 mod control;
 mod datagrams;
 mod driver;
+mod mailbox;
 mod places;
 mod plain;
-mod post;
 mod pulse;
 mod sessions;
 mod spare;
@@ -28,7 +28,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use dotgate_core::{
-    Count, Counters, Engine, Letter, LogDetail, Moment, Settings, Shared, carry_out, drive,
+    Count, Counters, Engine, FlightMessage, LogDetail, Moment, Settings, Shared, carry_out, drive,
 };
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Registry, Waker};
@@ -40,10 +40,10 @@ pub use self::control::{
 };
 use self::datagrams::Datagrams;
 use self::driver::WorkerIo;
+use self::mailbox::Mailboxes;
+pub use self::mailbox::{MAILBOX_MESSAGES, Mailbox};
 use self::places::{Owner, Places};
 use self::plain::Hands;
-use self::post::Post;
-pub use self::post::{LETTERS, Mailbox};
 pub use self::pulse::Heartbeat;
 use self::sessions::Sessions;
 use self::streams::{Accepted, Streams};
@@ -60,7 +60,7 @@ const LAST_ROUNDS: usize = 1_024;
 /// Readiness events taken from the system at once.
 const EVENTS: usize = 1_024;
 
-/// The room that reads of streams share, in octets.
+/// The room that reads of streams share, in bytes.
 const READ_BYTES: usize = 64 * 1024;
 
 /// One worker, before and while it runs.
@@ -80,8 +80,8 @@ pub struct Worker {
     settings: Arc<Settings>,
     shared: Shared,
     orders: Receiver<Order>,
-    letters: Receiver<Letter>,
-    post: Post,
+    messages: Receiver<FlightMessage>,
+    mailboxes: Mailboxes,
     outlet: ReportSender,
     pulse: Arc<Heartbeat>,
     last_packet: Arc<AtomicU64>,
@@ -145,8 +145,8 @@ impl Worker {
             settings: parts.settings,
             shared: parts.shared,
             orders: parts.orders,
-            letters: parts.letters,
-            post: Post::default(),
+            messages: parts.messages,
+            mailboxes: Mailboxes::default(),
             outlet: ReportSender {
                 number: parts.number,
                 reports: parts.reports,
@@ -160,7 +160,7 @@ impl Worker {
 
     /// Tells the worker how to reach all workers, itself included, in the order of their numbers.
     pub fn meet(&mut self, mailboxes: Vec<Mailbox>) {
-        self.post = Post::new(mailboxes);
+        self.mailboxes = Mailboxes::new(mailboxes);
     }
 
     /// Runs until it is told to finish.
@@ -235,7 +235,7 @@ impl Worker {
             sessions: &mut self.sessions,
             streams: &mut self.streams,
             again: &mut self.again,
-            post: &mut self.post,
+            mailboxes: &mut self.mailboxes,
             outlet: &self.outlet,
         };
         (&mut self.engine, io)
@@ -245,7 +245,7 @@ impl Worker {
         match owner {
             Owner::Orders => {
                 self.take_orders(now);
-                self.take_letters(now);
+                self.take_flight_messages(now);
             }
             Owner::Udp(socket) => {
                 let read = self.datagrams.receive(socket, &mut self.engine, now);
@@ -412,9 +412,9 @@ impl Worker {
     }
 
     /// What other workers have learned for this one. More than a mailbox holds can't be there.
-    fn take_letters(&mut self, now: Moment) {
-        for letter in self.letters.try_iter().take(LETTERS) {
-            self.engine.on_letter(now, letter);
+    fn take_flight_messages(&mut self, now: Moment) {
+        for message in self.messages.try_iter().take(MAILBOX_MESSAGES) {
+            self.engine.on_flight_message(now, message);
         }
     }
 
@@ -496,7 +496,7 @@ impl Worker {
 #[derive(Clone, Copy)]
 struct Ready {
     is_writable: bool,
-    /// The peer has sent its last octet: a short read is not the last one.
+    /// The peer has sent its last byte: a short read is not the last one.
     is_read_closed: bool,
 }
 

@@ -46,7 +46,7 @@ const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(127, 9, 9, 9);
 struct Got {
     id: u16,
     port: u16,
-    rtype: Rtype,
+    qtype: Rtype,
     by_tcp: bool,
 }
 
@@ -69,12 +69,12 @@ impl Scripted {
         let address = udp.local_addr().unwrap();
         let got = Arc::new(Mutex::new(Vec::new()));
         let noted = Arc::clone(&got);
-        let answers = Arc::new(move |octets: &[u8], port: u16, by_tcp: bool| {
-            let query = Message::from_octets(octets.to_vec()).unwrap();
+        let answers = Arc::new(move |bytes: &[u8], port: u16, by_tcp: bool| {
+            let query = Message::from_octets(bytes.to_vec()).unwrap();
             let got = Got {
                 id: query.header().id(),
                 port,
-                rtype: query.sole_question().unwrap().qtype(),
+                qtype: query.sole_question().unwrap().qtype(),
                 by_tcp,
             };
             noted.lock().unwrap().push(got);
@@ -266,8 +266,8 @@ fn every_question_has_an_id_and_a_port_of_its_own() {
     // Twenty random numbers of 16 bits may meet, but hardly four times.
     assert!(different(|got| got.id) > 16, "{got:?}");
     assert!(different(|got| got.port) > 16, "{got:?}");
-    for rtype in [Rtype::A, Rtype::AAAA] {
-        assert!(got.iter().any(|got| got.rtype == rtype), "{got:?}");
+    for qtype in [Rtype::A, Rtype::AAAA] {
+        assert!(got.iter().any(|got| got.qtype == qtype), "{got:?}");
     }
 }
 
@@ -308,7 +308,7 @@ fn a_truncated_answer_is_asked_for_over_tcp() {
         .into_iter()
         .filter(|got| got.by_tcp)
         .collect();
-    assert!(by_tcp.iter().any(|got| got.rtype == Rtype::A), "{by_tcp:?}");
+    assert!(by_tcp.iter().any(|got| got.qtype == Rtype::A), "{by_tcp:?}");
 }
 
 #[test]
@@ -377,7 +377,7 @@ fn a_query_whose_upstream_is_never_found_gets_servfail_and_the_reason() {
 fn when_all_addresses_of_a_name_fail_its_resolver_is_asked_again_before_their_time_is_over() {
     let asked = AtomicUsize::new(0);
     let scripted = Scripted::start(move |query, got| {
-        let is_first = got.rtype == Rtype::A && asked.fetch_add(1, Ordering::SeqCst) == 0;
+        let is_first = got.qtype == Rtype::A && asked.fetch_add(1, Ordering::SeqCst) == 0;
         let address = if is_first { ELSEWHERE } else { HERE };
         vec![addresses(query, &[address])]
     });

@@ -34,8 +34,8 @@ fn dotgate(arguments: &[&str]) -> Command {
 }
 
 #[track_caller]
-fn text(octets: &[u8]) -> &str {
-    str::from_utf8(octets).unwrap()
+fn text(bytes: &[u8]) -> &str {
+    str::from_utf8(bytes).unwrap()
 }
 
 /// The lines of a text that begin with `start`, without it.
@@ -327,7 +327,7 @@ fn query_shows_an_expired_certificate_and_sends_it_no_query() {
         1,
         "handshakes that were taken"
     );
-    assert_eq!(server.octets.load(Ordering::SeqCst), 0, "octets of queries");
+    assert_eq!(server.bytes.load(Ordering::SeqCst), 0, "bytes of queries");
 }
 
 #[test]
@@ -418,11 +418,11 @@ fn plain_resolver() -> SocketAddr {
     address
 }
 
-/// A TLS server that says nothing: it counts handshakes that were taken, and octets that came after them.
+/// A TLS server that says nothing: it counts handshakes that were taken, and bytes that came after them.
 struct Server {
     address: SocketAddr,
     finished: Arc<AtomicUsize>,
-    octets: Arc<AtomicUsize>,
+    bytes: Arc<AtomicUsize>,
 }
 
 impl Server {
@@ -439,9 +439,9 @@ impl Server {
         let server = Server {
             address: listener.local_addr().unwrap(),
             finished: Arc::default(),
-            octets: Arc::default(),
+            bytes: Arc::default(),
         };
-        let (finished, octets) = (Arc::clone(&server.finished), Arc::clone(&server.octets));
+        let (finished, bytes) = (Arc::clone(&server.finished), Arc::clone(&server.bytes));
         thread::spawn(move || {
             while let Ok((mut socket, _)) = listener.accept() {
                 let mut tls = ServerConnection::new(Arc::clone(&config)).unwrap();
@@ -455,7 +455,7 @@ impl Server {
                 let mut received = Vec::new();
                 // However it ends: what came counts.
                 drop(StreamOwned::new(tls, socket).read_to_end(&mut received));
-                octets.fetch_add(received.len(), Ordering::SeqCst);
+                bytes.fetch_add(received.len(), Ordering::SeqCst);
             }
         });
         server

@@ -13,7 +13,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use dotgate::cli::Page;
-use dotgate_config::setting::Absent;
+use dotgate_config::setting::Unset;
 use dotgate_config::settings::TABLE;
 use dotgate_config::{
     Amount, ByteCount, Config, ConnectionLimits, Endpoint, Environment, Loaded, LocalName,
@@ -411,7 +411,7 @@ fn every_default_and_every_example_of_the_table_can_be_read() {
         subject
             .check(entry.example)
             .unwrap_or_else(|fault| panic!("{entry:?}: {fault}"));
-        if let Absent::Default(text) = entry.absent {
+        if let Unset::Default(text) = entry.unset {
             subject
                 .check(text)
                 .unwrap_or_else(|fault| panic!("{entry:?}: {fault}"));
@@ -462,10 +462,10 @@ fn the_full_file_holds_every_key_and_says_what_holds_without_it() {
         };
         let in_section = text.split(&format!("\n[{section}]\n")).nth(1).unwrap();
         let in_section = in_section.split("\n[").next().unwrap();
-        let expected = match entry.absent {
-            Absent::Required => Some(entry.example),
-            Absent::Default(text) => Some(text),
-            Absent::Nothing => None,
+        let expected = match entry.unset {
+            Unset::Required => Some(entry.example),
+            Unset::Default(text) => Some(text),
+            Unset::Nothing => None,
         };
         let line = in_section
             .lines()

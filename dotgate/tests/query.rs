@@ -20,7 +20,7 @@ fn query(arguments: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String
     let mut command = Command::new(env!("CARGO_BIN_EXE_dotgate"));
     let command = command.env_clear().envs(variables.iter().copied());
     let output = command.arg("query").args(arguments).output().unwrap();
-    let text = |octets| String::from_utf8(octets).unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
     (
         output.status.code(),
         text(output.stdout),

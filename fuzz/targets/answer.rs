@@ -1,4 +1,4 @@
-//! An upstream's response: any octets.
+//! An upstream's response: any bytes.
 #![no_main]
 #![expect(dead_code, reason = "each target uses some of the checks")]
 
@@ -7,7 +7,7 @@ mod checks;
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     checks::check_answer(input);
-    // Most random octets are no response: what they hold is looked at as one, too.
+    // Most random bytes are no response: what they hold is looked at as one, too.
     if let Some(flags) = input.get(2)
         && flags & 0xf8 != 0x80
     {

@@ -1,4 +1,4 @@
-//! The bytes of a stream: any octets.
+//! The bytes of a stream: any bytes.
 #![no_main]
 #![expect(dead_code, reason = "each target uses some of the checks")]
 

@@ -1,4 +1,4 @@
-//! A client's message: any octets.
+//! A client's message: any bytes.
 #![no_main]
 #![expect(dead_code, reason = "each target uses some of the checks")]
 

@@ -22,7 +22,7 @@ pub(super) struct Verdict {
 }
 
 impl Memory {
-    /// Notes what is resident now, in octets.
+    /// Notes what is resident now, in bytes.
     pub(super) fn note(&mut self, resident: u64) {
         self.looks.push(resident);
     }

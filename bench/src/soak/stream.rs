@@ -74,7 +74,7 @@ struct Client<'a> {
     socket: u16,
     stream: Option<TcpStream>,
     writes: u32,
-    /// Octets that do not make a whole response yet.
+    /// Bytes that do not make a whole response yet.
     kept: Vec<u8>,
     next_number: u64,
     outcome: Outcome,
@@ -116,14 +116,14 @@ impl<'a> Client<'a> {
         let first = self.next_number;
         self.next_number += count;
         self.outcome.sent += count;
-        let mut octets = Vec::new();
+        let mut bytes = Vec::new();
         for number in first..self.next_number {
             let query = message::query(number as u16, self.name(number));
-            octets.extend_from_slice(&(query.len() as u16).to_be_bytes());
-            octets.extend_from_slice(&query);
+            bytes.extend_from_slice(&(query.len() as u16).to_be_bytes());
+            bytes.extend_from_slice(&query);
         }
         let sent_at = boottime_nanos();
-        self.connect()?.write_all(&octets)?;
+        self.connect()?.write_all(&bytes)?;
         let mut is_out = vec![true; count as usize];
         let deadline = sent_at + self.streams.timeout.as_nanos() as u64;
         while is_out.contains(&true) {

@@ -19,7 +19,7 @@ pub(super) enum State {
 pub(super) struct Connection {
     stream: TcpStream,
     tls: ServerConnection,
-    /// Decrypted octets that do not make a whole message yet.
+    /// Decrypted bytes that do not make a whole message yet.
     incoming: Vec<u8>,
     /// Answers of the current read.
     outgoing: Vec<u8>,
@@ -85,9 +85,9 @@ impl Connection {
             let mut reader = self.tls.reader();
             loop {
                 let length = match reader.fill_buf() {
-                    Ok(octets) => {
-                        self.incoming.extend_from_slice(octets);
-                        octets.len()
+                    Ok(bytes) => {
+                        self.incoming.extend_from_slice(bytes);
+                        bytes.len()
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     Err(error) => return Err(error),

@@ -24,7 +24,7 @@ fn a_number_is_decimal_digits_in_its_range() {
     let kind = Number::<u16> {
         lowest: 512,
         highest: 1400,
-        unit: "octets",
+        unit: "bytes",
     };
     check(&kind, "512", Ok(512));
     check(&kind, "1400", Ok(1400));
@@ -35,7 +35,7 @@ fn a_number_is_decimal_digits_in_its_range() {
     for text in ["", "+600", "-1", "6e2", "1_000", "0x200", "600 ", "six"] {
         check(&kind, text, Err(Fault::NotANumber));
     }
-    assert_eq!(kind.expected(), "a whole number of octets from 512 to 1400");
+    assert_eq!(kind.expected(), "a whole number of bytes from 512 to 1400");
 }
 
 #[test]

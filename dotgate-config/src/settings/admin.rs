@@ -1,7 +1,7 @@
 //! The settings of the admin endpoint.
 
 use crate::kinds::{AdminAddresses, FilePath, HostNames, SocketPath};
-use crate::setting::{Absent, Entry, Names, Reload, Setting};
+use crate::setting::{Entry, Names, Reload, Setting, Unset};
 
 /// `DOTGATE_ADMIN_LISTEN`.
 pub static ADMIN_LISTEN: Setting<AdminAddresses> = Setting {
@@ -11,7 +11,7 @@ pub static ADMIN_LISTEN: Setting<AdminAddresses> = Setting {
             key: "listen",
         },
         reload: Reload::Restart,
-        absent: Absent::Default("127.0.0.1:9153"),
+        unset: Unset::Default("127.0.0.1:9153"),
         doc: "Addresses of the admin endpoint (HTTP: health, status, metrics). `off` disables it.",
         example: "0.0.0.0:9153",
     },
@@ -26,7 +26,7 @@ pub static ADMIN_SOCKET: Setting<SocketPath> = Setting {
             key: "socket",
         },
         reload: Reload::Restart,
-        absent: Absent::Default("auto"),
+        unset: Unset::Default("auto"),
         doc: "The Unix socket of the admin endpoint. The user that runs dotgate and root need no token there. `auto` is \
               `admin.sock` in the folder of `DOTGATE_SERVER_TAKE_OVER_SOCKET`, and none where that is not set; `off` is \
               none.",
@@ -43,7 +43,7 @@ pub static ADMIN_HOST_NAMES: Setting<HostNames> = Setting {
             key: "host_names",
         },
         reload: Reload::Live,
-        absent: Absent::Nothing,
+        unset: Unset::Nothing,
         doc: "Names accepted in the `Host` header of requests to the admin endpoint, in addition to `localhost` \
               and IP addresses. Requests with other names are refused, to stop DNS rebinding.",
         example: "dotgate.example.net",
@@ -59,7 +59,7 @@ pub static ADMIN_TOKEN_FILE: Setting<FilePath> = Setting {
             key: "token_file",
         },
         reload: Reload::Live,
-        absent: Absent::Nothing,
+        unset: Unset::Nothing,
         doc: "File with the admin token. Without it, changes and cache views at the admin endpoint are disabled.",
         example: "/etc/dotgate/admin-token",
     },

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use crate::kinds::{ByteCount, FilePath, Size, Suffixes, Switch, Time};
-use crate::setting::{Absent, Entry, Names, Reload, Setting};
+use crate::setting::{Entry, Names, Reload, Setting, Unset};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -17,7 +17,7 @@ pub static CACHE_SIZE: Setting<Size> = Setting {
             key: "size",
         },
         reload: Reload::Restart,
-        absent: Absent::Default("64MiB"),
+        unset: Unset::Default("64MiB"),
         doc: "Cache size, including overhead. 0 disables the cache.",
         example: "256MiB",
     },
@@ -35,7 +35,7 @@ pub static CACHE_TTL_MIN: Setting<Time> = Setting {
             key: "ttl_min",
         },
         reload: Reload::Live,
-        absent: Absent::Default("0s"),
+        unset: Unset::Default("0s"),
         doc: "Minimum TTL of cached responses. Clients see the raised TTL. A response with TTL 0 is never cached.",
         example: "10s",
     },
@@ -53,7 +53,7 @@ pub static CACHE_TTL_MAX: Setting<Time> = Setting {
             key: "ttl_max",
         },
         reload: Reload::Live,
-        absent: Absent::Default("1d"),
+        unset: Unset::Default("1d"),
         doc: "Maximum TTL of cached responses.",
         example: "1h",
     },
@@ -71,7 +71,7 @@ pub static CACHE_NEGATIVE_TTL_MAX: Setting<Time> = Setting {
             key: "negative_ttl_max",
         },
         reload: Reload::Live,
-        absent: Absent::Default("1h"),
+        unset: Unset::Default("1h"),
         doc: "Maximum TTL of negative responses (RFC 2308).",
         example: "300s",
     },
@@ -89,7 +89,7 @@ pub static CACHE_FAILURE_TTL_MAX: Setting<Time> = Setting {
             key: "failure_ttl_max",
         },
         reload: Reload::Live,
-        absent: Absent::Default("5s"),
+        unset: Unset::Default("5s"),
         doc: "Maximum time a resolution failure is cached (RFC 9520). It starts at 1s and doubles with each \
               consecutive failure. Cached failures are dropped when an upstream recovers.",
         example: "30s",
@@ -108,7 +108,7 @@ pub static CACHE_STALE_MAX: Setting<Time> = Setting {
             key: "stale_max",
         },
         reload: Reload::Live,
-        absent: Absent::Default("1d"),
+        unset: Unset::Default("1d"),
         doc: "How long after expiry a response may still be served if no upstream has a newer one: the maximum \
               stale timer of RFC 8767. 0s disables stale responses.",
         example: "259200s",
@@ -127,7 +127,7 @@ pub static CACHE_STALE_AFTER: Setting<Time> = Setting {
             key: "stale_after",
         },
         reload: Reload::Live,
-        absent: Absent::Default("1800ms"),
+        unset: Unset::Default("1800ms"),
         doc: "How long a client waits for an upstream before it gets a stale response: the client response timer \
               of RFC 8767. While all upstreams are down, stale responses are served immediately.",
         example: "500ms",
@@ -146,7 +146,7 @@ pub static CACHE_PREFETCH: Setting<Switch> = Setting {
             key: "prefetch",
         },
         reload: Reload::Live,
-        absent: Absent::Default("true"),
+        unset: Unset::Default("true"),
         doc: "Refresh popular responses shortly before they expire. Refreshes add at most one query for every ten \
               client queries.",
         example: "false",
@@ -162,7 +162,7 @@ pub static CACHE_NXDOMAIN_ALL_TYPES: Setting<Switch> = Setting {
             key: "nxdomain_all_types",
         },
         reload: Reload::Live,
-        absent: Absent::Default("false"),
+        unset: Unset::Default("false"),
         doc: "Let a cached NXDOMAIN answer queries for every type of its name (RFC 2308 section 5). If false, it \
               answers only queries for the type it was received for: some servers return NXDOMAIN for AAAA, HTTPS \
               or DS of names that have addresses.",
@@ -179,7 +179,7 @@ pub static CACHE_ROTATE_ADDRESSES: Setting<Switch> = Setting {
             key: "rotate_addresses",
         },
         reload: Reload::Live,
-        absent: Absent::Default("true"),
+        unset: Unset::Default("true"),
         doc: "Rotate the order of the addresses in cached responses, so that clients that use the first address \
               are spread over all of them.",
         example: "false",
@@ -195,7 +195,7 @@ pub static CACHE_EXCEPT: Setting<Suffixes> = Setting {
             key: "except",
         },
         reload: Reload::Live,
-        absent: Absent::Default(""),
+        unset: Unset::Default(""),
         doc: "Domains that are not cached, including all names below them.",
         example: "internal.example,dyn.example",
     },
@@ -210,7 +210,7 @@ pub static CACHE_SNAPSHOT_FILE: Setting<FilePath> = Setting {
             key: "snapshot_file",
         },
         reload: Reload::Restart,
-        absent: Absent::Nothing,
+        unset: Unset::Nothing,
         doc: "File that preserves the cache across restarts. It is written at shutdown and when another process \
               takes over, and read at startup. It contains the names that clients looked up. If unset, nothing is \
               written.",

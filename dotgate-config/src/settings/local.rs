@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use crate::kinds::{FilePath, Records, SomeOf, Time};
-use crate::setting::{Absent, Entry, Names, Reload, Setting};
+use crate::setting::{Entry, Names, Reload, Setting, Unset};
 use crate::words::LocalName;
 
 /// `DOTGATE_LOCAL_FORWARD`.
@@ -15,7 +15,7 @@ pub static LOCAL_FORWARD: Setting<SomeOf<LocalName>> = Setting {
             key: "forward",
         },
         reload: Reload::Live,
-        absent: Absent::Default(""),
+        unset: Unset::Default(""),
         doc: "Special-use names to forward to upstreams. By default, dotgate answers them itself.",
         example: "home.arpa,private-reverse",
     },
@@ -30,7 +30,7 @@ pub static LOCAL_RECORDS: Setting<Records> = Setting {
             key: "records",
         },
         reload: Reload::Live,
-        absent: Absent::Nothing,
+        unset: Unset::Nothing,
         doc: "Records that are answered here. A name that has one is answered from them for every type and is never \
               forwarded; `*.lab.example` covers all names below `lab.example` that have no records of their own. PTR \
               records follow from addresses.",
@@ -47,7 +47,7 @@ pub static LOCAL_HOSTS_FILE: Setting<FilePath> = Setting {
             key: "hosts_file",
         },
         reload: Reload::Live,
-        absent: Absent::Nothing,
+        unset: Unset::Nothing,
         doc: "A hosts file (hosts(5)), whose names are answered here like those of `DOTGATE_LOCAL_RECORDS`. It is read \
               again when its content changes.",
         example: "/etc/hosts",
@@ -63,7 +63,7 @@ pub static LOCAL_TTL: Setting<Time> = Setting {
             key: "ttl",
         },
         reload: Reload::Live,
-        absent: Absent::Default("60s"),
+        unset: Unset::Default("60s"),
         doc: "The TTL of local records that are written without one, and of negative answers about local names.",
         example: "5m",
     },

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use super::super::kinds::{Number, Prefixes, SomeOf, Time};
-use super::super::setting::{Absent, Entry, Names, Reload, Setting};
+use super::super::setting::{Entry, Names, Reload, Setting, Unset};
 use super::super::words::QueryClass;
 
 /// `DOTGATE_QUERY_DEADLINE`.
@@ -15,7 +15,7 @@ pub static QUERY_DEADLINE: Setting<Time> = Setting {
             key: "deadline",
         },
         reload: Reload::Live,
-        absent: Absent::Default("4s"),
+        unset: Unset::Default("4s"),
         doc: "Maximum time from a query to its response. Use 1800ms for clients that give up after 2s, such as \
               CoreDNS.",
         example: "1800ms",
@@ -34,7 +34,7 @@ pub static QUERY_IN_FLIGHT_MAX: Setting<Number<u32>> = Setting {
             key: "in_flight_max",
         },
         reload: Reload::Live,
-        absent: Absent::Default("20000"),
+        unset: Unset::Default("20000"),
         doc: "Maximum number of queries in flight per worker. Above it, a query of the domain with the most \
               waiting queries that has waited for at least 200ms gets SERVFAIL; if there is none, the new query \
               does. The limit is also bounded by what fits into half of `DOTGATE_SERVER_CLIENT_MEMORY`, at 1600 \
@@ -56,7 +56,7 @@ pub static QUERY_IN_FLIGHT_PER_CLIENT_MAX: Setting<Number<u32>> = Setting {
             key: "in_flight_per_client_max",
         },
         reload: Reload::Live,
-        absent: Absent::Default("1000"),
+        unset: Unset::Default("1000"),
         doc: "Maximum number of queries in flight per client address over UDP, and as many over TCP, for all \
               workers together. Further queries get SERVFAIL immediately.",
         example: "500",
@@ -76,7 +76,7 @@ pub static QUERY_EXEMPT: Setting<Prefixes> = Setting {
             key: "exempt",
         },
         reload: Reload::Live,
-        absent: Absent::Default("127.0.0.0/8,::1"),
+        unset: Unset::Default("127.0.0.0/8,::1"),
         doc: "Clients without a limit on queries in flight, such as forwarders and load balancers that act for \
               many clients. For all other clients, a UDP response is sent without records (TC) after 1.9s, and \
               when more than 12KiB of delayed responses become ready for one address within 10ms, because the \
@@ -94,7 +94,7 @@ pub static QUERY_FORWARD_CLASSES: Setting<SomeOf<QueryClass>> = Setting {
             key: "forward_classes",
         },
         reload: Reload::Live,
-        absent: Absent::Default(""),
+        unset: Unset::Default(""),
         doc: "Query classes to forward in addition to IN: `any`, and `private` for 65280 to 65534. Queries of \
               other classes get REFUSED.",
         example: "private",

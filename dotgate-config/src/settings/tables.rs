@@ -1,14 +1,14 @@
 //! Routes, and the keys of the tables that stand for a list of upstreams or of routes.
 
 use super::super::routes::Routes;
-use super::super::setting::{Absent, Entry, Names, Reload, Setting, TableKey};
+use super::super::setting::{Entry, Names, Reload, Setting, TableKey, Unset};
 
 /// `DOTGATE_ROUTES`.
 pub static ROUTES: Setting<Routes> = Setting {
     entry: Entry {
         names: Names::VariableOnly("DOTGATE_ROUTES"),
         reload: Reload::Live,
-        absent: Absent::Default(""),
+        unset: Unset::Default(""),
         doc: "Names to forward to upstreams of their own. A name at or below a `SUFFIX` is only ever sent to the \
               upstreams of that route, even if all of them fail; the longest suffix wins. An address prefix stands for \
               its reverse zones. Every other name goes to `DNS_HOST`. An upstream is written as there, or as \

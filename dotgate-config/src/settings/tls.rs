@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use dotgate_core::KeyExchangePolicy;
 
 use crate::kinds::{FilePath, FolderPaths, OneOf};
-use crate::setting::{Absent, Entry, Names, Reload, Setting};
+use crate::setting::{Entry, Names, Reload, Setting, Unset};
 use crate::words::Profile;
 
 /// `DOTGATE_TLS_CA_FILE`.
@@ -16,7 +16,7 @@ pub static TLS_CA_FILE: Setting<FilePath> = Setting {
             key: "ca_file",
         },
         reload: Reload::Live,
-        absent: Absent::Nothing,
+        unset: Unset::Nothing,
         doc: "PEM file with the certificate authorities to trust, instead of the system's.",
         example: "/etc/dotgate/ca.pem",
     },
@@ -28,7 +28,7 @@ pub static SSL_CERT_FILE: Setting<FilePath> = Setting {
     entry: Entry {
         names: Names::VariableOnly("SSL_CERT_FILE"),
         reload: Reload::Restart,
-        absent: Absent::Nothing,
+        unset: Unset::Nothing,
         doc: "PEM file with the system's certificate authorities, as for OpenSSL. Those of `SSL_CERT_DIR` are \
               trusted as well. `DOTGATE_TLS_CA_FILE` takes precedence over both.",
         example: "/etc/ssl/certs/ca-certificates.crt",
@@ -41,7 +41,7 @@ pub static SSL_CERT_DIR: Setting<FolderPaths> = Setting {
     entry: Entry {
         names: Names::VariableOnly("SSL_CERT_DIR"),
         reload: Reload::Restart,
-        absent: Absent::Nothing,
+        unset: Unset::Nothing,
         doc: "Directories of PEM files with certificate authorities, as for OpenSSL. They are trusted in addition \
               to those of `SSL_CERT_FILE`. `DOTGATE_TLS_CA_FILE` takes precedence over both. `dotgate check` \
               prints how many authorities each source provides.",
@@ -58,7 +58,7 @@ pub static TLS_AUTHENTICATION: Setting<OneOf<Profile>> = Setting {
             key: "authentication",
         },
         reload: Reload::Live,
-        absent: Absent::Default("strict"),
+        unset: Unset::Default("strict"),
         doc: "Authentication of upstreams. With `insecure-opportunistic`, anyone on the network path can read and \
               forge responses.",
         example: "strict",
@@ -74,7 +74,7 @@ pub static TLS_KEY_EXCHANGE: Setting<OneOf<KeyExchangePolicy>> = Setting {
             key: "key_exchange",
         },
         reload: Reload::Live,
-        absent: Absent::Default("auto"),
+        unset: Unset::Default("auto"),
         doc: "Key exchange offered to upstreams: `hybrid` (X25519MLKEM768, whose ClientHello needs two TCP \
               segments), `classical` (one segment), or `auto`, which uses hybrid and falls back to classical if \
               hybrid handshakes fail.",

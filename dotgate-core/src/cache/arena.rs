@@ -1,19 +1,19 @@
-//! Where a shard keeps its entries: blocks of 64 octets, each a cache line, in one allocation.
+//! Where a shard keeps its entries: blocks of 64 bytes, each a cache line, in one allocation.
 //!
-//! An entry is its head, one block, followed by parts with the name and the octets. Free blocks form a list;
+//! An entry is its head, one block, followed by parts with the name and the bytes. Free blocks form a list;
 //! pages of the allocation are touched as they are first used. Knows nothing of time, order or what the
-//! octets say. A place that is no longer what its holder thinks gives nothing, never a panic.
-//! Limits: 2^32 - 1 blocks; 65,535 octets and a name of 255 per entry.
+//! bytes say. A place that is no longer what its holder thinks gives nothing, never a panic.
+//! Limits: 2^32 - 1 blocks; 65,535 bytes and a name of 255 per entry.
 
 use crate::moment::Moment;
 
 use super::key::{ALL_TYPES, CHECKING_DISABLED, DNSSEC_OK, Identity};
 use crate::routes::RouteId;
 
-/// Octets of a block.
+/// Bytes of a block.
 pub(super) const BLOCK_LEN: usize = 64;
 
-/// Octets of name and answer in one part.
+/// Bytes of name and answer in one part.
 const PART_LEN: usize = 59;
 
 /// Marks in [`Entry::flags`], beside those of its key.
@@ -54,9 +54,9 @@ pub(super) struct Entry {
     pub(super) chained: Place,
     pub(super) newer: Place,
     pub(super) older: Place,
-    octets_len: u16,
-    pub(super) rtype: u16,
-    pub(super) rclass: u16,
+    bytes_len: u16,
+    pub(super) qtype: u16,
+    pub(super) qclass: u16,
     /// Saturates.
     pub(super) hits: u16,
     name_len: u8,
@@ -82,9 +82,9 @@ impl Entry {
             chained: Place::NONE,
             newer: Place::NONE,
             older: Place::NONE,
-            octets_len: 0,
-            rtype: identity.rtype,
-            rclass: identity.rclass,
+            bytes_len: 0,
+            qtype: identity.qtype,
+            qclass: identity.qclass,
             hits: 0,
             name_len: 0,
             flags: identity.variant,
@@ -117,13 +117,13 @@ impl Entry {
 
     /// Blocks it takes, head and parts.
     pub(super) fn blocks(&self) -> u32 {
-        blocks_for(usize::from(self.name_len) + usize::from(self.octets_len))
+        blocks_for(usize::from(self.name_len) + usize::from(self.bytes_len))
     }
 }
 
-/// Blocks that an entry with so many octets of name and answer takes.
-pub(super) fn blocks_for(octets: usize) -> u32 {
-    u32::try_from(octets.div_ceil(PART_LEN) + 1).unwrap_or(u32::MAX)
+/// Blocks that an entry with so many bytes of name and answer takes.
+pub(super) fn blocks_for(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(PART_LEN) + 1).unwrap_or(u32::MAX)
 }
 
 #[derive(Debug)]
@@ -131,7 +131,7 @@ pub(super) fn blocks_for(octets: usize) -> u32 {
 enum Block {
     Free { next: Place },
     Head(Entry),
-    Part { next: Place, octets: [u8; PART_LEN] },
+    Part { next: Place, bytes: [u8; PART_LEN] },
 }
 
 const _: () = assert!(size_of::<Block>() == BLOCK_LEN);
@@ -200,25 +200,25 @@ impl Arena {
 
     fn part(&self, place: Place) -> Option<(Place, &[u8; PART_LEN])> {
         match self.block(place)? {
-            Block::Part { next, octets } => Some((*next, octets)),
+            Block::Part { next, bytes } => Some((*next, bytes)),
             Block::Free { .. } | Block::Head(_) => None,
         }
     }
 
-    /// Keeps an entry with its name and octets. None, and nothing changed, where they are too long or there
+    /// Keeps an entry with its name and bytes. None, and nothing changed, where they are too long or there
     /// is no room.
-    pub(super) fn insert(&mut self, mut entry: Entry, name: &[u8], octets: &[u8]) -> Option<Place> {
+    pub(super) fn insert(&mut self, mut entry: Entry, name: &[u8], bytes: &[u8]) -> Option<Place> {
         entry.name_len = u8::try_from(name.len()).ok()?;
-        entry.octets_len = u16::try_from(octets.len()).ok()?;
+        entry.bytes_len = u16::try_from(bytes.len()).ok()?;
         if entry.blocks() > self.room() {
             return None;
         }
         // From the last part to the head, so that each knows the next.
         let mut next = Place::NONE;
-        let parts = (name.len() + octets.len()).div_ceil(PART_LEN);
+        let parts = (name.len() + bytes.len()).div_ceil(PART_LEN);
         for number in (0..parts).rev() {
-            let octets = piece(name, octets, number * PART_LEN);
-            next = self.take(Block::Part { next, octets })?;
+            let bytes = piece(name, bytes, number * PART_LEN);
+            next = self.take(Block::Part { next, bytes })?;
         }
         entry.parts = next;
         self.take(Block::Head(entry))
@@ -269,8 +269,8 @@ impl Arena {
     pub(super) fn is(&self, entry: &Entry, identity: &Identity<'_>) -> bool {
         entry.hash == identity.hash
             && entry.variant() == identity.variant
-            && (entry.rtype == identity.rtype || entry.has(ALL_TYPES))
-            && entry.rclass == identity.rclass
+            && (entry.qtype == identity.qtype || entry.has(ALL_TYPES))
+            && entry.qclass == identity.qclass
             && entry.route == identity.route
             && self.has_name(entry, identity.name)
     }
@@ -279,11 +279,11 @@ impl Arena {
         let mut part = entry.parts;
         usize::from(entry.name_len) == name.len()
             && name.chunks(PART_LEN).all(|expected| {
-                let Some((next, octets)) = self.part(part) else {
+                let Some((next, bytes)) = self.part(part) else {
                     return false;
                 };
                 part = next;
-                octets.starts_with(expected)
+                bytes.starts_with(expected)
             })
     }
 
@@ -292,18 +292,18 @@ impl Arena {
         self.copy(entry, 0, entry.name_len.into(), out);
     }
 
-    pub(super) fn copy_octets(&self, entry: &Entry, out: &mut Vec<u8>) {
+    pub(super) fn copy_bytes(&self, entry: &Entry, out: &mut Vec<u8>) {
         let start = usize::from(entry.name_len);
-        self.copy(entry, start, start + usize::from(entry.octets_len), out);
+        self.copy(entry, start, start + usize::from(entry.bytes_len), out);
     }
 
     fn copy(&self, entry: &Entry, mut start: usize, mut end: usize, out: &mut Vec<u8>) {
         out.reserve(end.saturating_sub(start));
         let mut place = entry.parts;
         while end > 0
-            && let Some((next, octets)) = self.part(place)
+            && let Some((next, bytes)) = self.part(place)
         {
-            out.extend_from_slice(octets.get(start..end.min(PART_LEN)).unwrap_or_default());
+            out.extend_from_slice(bytes.get(start..end.min(PART_LEN)).unwrap_or_default());
             start = start.saturating_sub(PART_LEN);
             end = end.saturating_sub(PART_LEN);
             place = next;
@@ -311,15 +311,15 @@ impl Arena {
     }
 }
 
-/// The part of name and octets, one behind the other, that begins at `start`.
-fn piece(name: &[u8], octets: &[u8], start: usize) -> [u8; PART_LEN] {
+/// The part of name and bytes, one behind the other, that begins at `start`.
+fn piece(name: &[u8], bytes: &[u8], start: usize) -> [u8; PART_LEN] {
     let mut piece = [0; PART_LEN];
     let of_name = name.get(start..).unwrap_or_default();
-    let of_octets = octets
+    let of_bytes = bytes
         .get(start.saturating_sub(name.len())..)
         .unwrap_or_default();
     let mut room = piece.as_mut_slice();
-    for source in [of_name, of_octets] {
+    for source in [of_name, of_bytes] {
         let (taken, rest) = room.split_at_mut(source.len().min(room.len()));
         taken.copy_from_slice(source.get(..taken.len()).unwrap_or_default());
         room = rest;
@@ -357,8 +357,8 @@ mod tests {
         Identity {
             hash: 7,
             name,
-            rtype: 1,
-            rclass: 1,
+            qtype: 1,
+            qclass: 1,
             variant: 0,
             route: RouteId::DEFAULT,
         }
@@ -366,20 +366,20 @@ mod tests {
 
     #[test]
     fn entries_of_every_length_come_back_as_they_were() {
-        let octets: Vec<u8> = (0..400_u16).map(|number| number as u8).collect();
+        let bytes: Vec<u8> = (0..400_u16).map(|number| number as u8).collect();
         let mut arena = Arena::new(16);
         for name_len in [1, 2, 58, 59, 60, 118, 255] {
-            for octets_len in [0, 1, 57, 58, 59, 60, 117, 118, 119, 400] {
-                let (name, octets) = (&octets[..name_len], &octets[..octets_len]);
+            for bytes_len in [0, 1, 57, 58, 59, 60, 117, 118, 119, 400] {
+                let (name, bytes) = (&bytes[..name_len], &bytes[..bytes_len]);
                 let entry = Entry::new(&identity(name), Moment::default(), 1, 0);
-                let place = arena.insert(entry, name, octets).unwrap();
+                let place = arena.insert(entry, name, bytes).unwrap();
                 let entry = arena.entry(place).unwrap();
                 assert!(arena.is(entry, &identity(name)));
                 let (mut held_name, mut held) = (Vec::new(), Vec::new());
                 arena.copy_name(entry, &mut held_name);
-                arena.copy_octets(entry, &mut held);
-                assert_eq!((held_name.as_slice(), held.as_slice()), (name, octets));
-                assert_eq!(arena.used(), blocks_for(name_len + octets_len));
+                arena.copy_bytes(entry, &mut held);
+                assert_eq!((held_name.as_slice(), held.as_slice()), (name, bytes));
+                assert_eq!(arena.used(), blocks_for(name_len + bytes_len));
                 arena.remove(place);
                 assert_eq!(arena.used(), 0);
                 arena.check();
@@ -402,7 +402,7 @@ mod tests {
     fn a_place_that_was_given_up_gives_nothing() {
         let mut arena = Arena::new(4);
         let entry = Entry::new(&identity(b"\0"), Moment::default(), 1, 0);
-        let place = arena.insert(entry, b"\0", b"octets").unwrap();
+        let place = arena.insert(entry, b"\0", b"bytes").unwrap();
         arena.remove(place);
         arena.remove(place);
         assert!(arena.entry(place).is_none());

@@ -21,8 +21,8 @@ pub(super) const ALL_TYPES: u8 = 4;
 pub struct Key {
     hash: u64,
     name_hash: u64,
-    rtype: u16,
-    rclass: u16,
+    qtype: u16,
+    qclass: u16,
     variant: u8,
     route: RouteId,
 }
@@ -39,12 +39,12 @@ impl Key {
         let mark = |on, mark| if on { mark } else { 0 };
         let dnssec_ok = dnssec_ok && !cfg!(planted = "dnssec-ok-is-not-in-the-key");
         let variant = mark(dnssec_ok, DNSSEC_OK) | mark(checking_disabled, CHECKING_DISABLED);
-        let (rtype, rclass) = (question.rtype(), question.rclass());
+        let (qtype, qclass) = (question.qtype(), question.qclass());
         Key {
-            hash: mix(name_hash, (rtype, rclass), variant, route),
+            hash: mix(name_hash, (qtype, qclass), variant, route),
             name_hash,
-            rtype,
-            rclass,
+            qtype,
+            qclass,
             variant,
             route,
         }
@@ -57,7 +57,7 @@ impl Key {
 
     /// The hash of the question alone, for those who know DO, CD and route or do not care.
     pub(crate) fn question_hash(&self) -> u64 {
-        let asked = (self.rtype, self.rclass);
+        let asked = (self.qtype, self.qclass);
         mix(self.name_hash, asked, 0, RouteId::DEFAULT)
     }
 
@@ -73,7 +73,7 @@ impl Key {
     /// What an entry for all types of the question's name must be.
     pub(super) fn all_types<'q>(&self, question: &'q Question) -> Identity<'q> {
         let variant = self.variant | ALL_TYPES;
-        let hash = mix(self.name_hash, (0, self.rclass), variant, self.route);
+        let hash = mix(self.name_hash, (0, self.qclass), variant, self.route);
         self.identity(question, variant, hash)
     }
 
@@ -82,8 +82,8 @@ impl Key {
             // Shards are chosen by the name's hash; within one, 32 bits are enough.
             hash: hash as u32,
             name: question.name(),
-            rtype: self.rtype,
-            rclass: self.rclass,
+            qtype: self.qtype,
+            qclass: self.qclass,
             variant,
             route: self.route,
         }
@@ -106,17 +106,17 @@ pub(super) struct Identity<'q> {
     pub(super) hash: u32,
     pub(super) name: &'q [u8],
     /// The type asked for; for an entry of all types it tells nothing.
-    pub(super) rtype: u16,
-    pub(super) rclass: u16,
+    pub(super) qtype: u16,
+    pub(super) qclass: u16,
     pub(super) variant: u8,
     pub(super) route: RouteId,
 }
 
 /// Mixes what is asked into the secret hash of the name; different for everything of one name
 /// (each step can be undone, so no two inputs meet), with all bits of equal worth.
-fn mix(name_hash: u64, (rtype, rclass): (u16, u16), variant: u8, route: RouteId) -> u64 {
-    let asked = u64::from(rtype)
-        | u64::from(rclass) << 16
+fn mix(name_hash: u64, (qtype, qclass): (u16, u16), variant: u8, route: RouteId) -> u64 {
+    let asked = u64::from(qtype)
+        | u64::from(qclass) << 16
         | u64::from(variant) << 32
         | u64::from(route.0) << 40;
     let mut mixed = name_hash ^ asked;

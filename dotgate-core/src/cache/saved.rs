@@ -1,7 +1,7 @@
-//! An answer of the cache as octets in a file: all that tells it from others, its age, its life, what was stored.
+//! An answer of the cache as bytes in a file: all that tells it from others, its age, its life, what was stored.
 //!
 //! Written here, read here, believed nowhere: `restore` checks what was read. All numbers are big-endian.
-//! Limits: a name of 255 octets, [`limits::CACHE_ENTRY_BYTES`] of what was stored.
+//! Limits: a name of 255 bytes, [`limits::CACHE_ENTRY_BYTES`] of what was stored.
 
 use std::time::Duration;
 
@@ -15,9 +15,9 @@ pub struct SavedEntry<'e> {
     /// The name in lower case, uncompressed.
     pub name: &'e [u8],
     /// The type that was asked for.
-    pub rtype: u16,
+    pub qtype: u16,
     /// The class.
-    pub rclass: u16,
+    pub qclass: u16,
     /// For what it is kept.
     pub scope: Scope,
     /// Whether DO was set.
@@ -29,11 +29,11 @@ pub struct SavedEntry<'e> {
     /// Its whole life, in seconds.
     pub life_seconds: u32,
     /// What was stored.
-    pub octets: &'e [u8],
+    pub bytes: &'e [u8],
 }
 
 impl<'e> SavedEntry<'e> {
-    /// The most octets that an entry is written as.
+    /// The most bytes that an entry is written as.
     pub const BYTES_MAX: usize =
         1 + u8::MAX as usize + 2 + 2 + 1 + 8 + 4 + limits::CACHE_ENTRY_BYTES;
 
@@ -44,31 +44,31 @@ impl<'e> SavedEntry<'e> {
             | mark(self.checking_disabled, CHECKING_DISABLED)
             | mark(self.scope == Scope::AllTypes, ALL_TYPES);
         let age = u64::try_from(self.age.as_millis()).unwrap_or(u64::MAX);
-        // A name has 255 octets at most (RFC 1035 section 2.3.4).
+        // A name has 255 bytes at most (RFC 1035 section 2.3.4).
         out.push(u8::try_from(self.name.len()).unwrap_or(u8::MAX));
         out.extend_from_slice(self.name);
-        out.extend_from_slice(&self.rtype.to_be_bytes());
-        out.extend_from_slice(&self.rclass.to_be_bytes());
+        out.extend_from_slice(&self.qtype.to_be_bytes());
+        out.extend_from_slice(&self.qclass.to_be_bytes());
         out.push(marks);
         out.extend_from_slice(&age.to_be_bytes());
         out.extend_from_slice(&self.life_seconds.to_be_bytes());
-        out.extend_from_slice(self.octets);
+        out.extend_from_slice(self.bytes);
     }
 
-    /// Reads what [`SavedEntry::write`] wrote, which must be all of `octets`; `None` for what cannot be that.
-    pub fn read(octets: &'e [u8]) -> Option<SavedEntry<'e>> {
-        let (length, rest) = octets.split_first()?;
+    /// Reads what [`SavedEntry::write`] wrote, which must be all of `bytes`; `None` for what cannot be that.
+    pub fn read(bytes: &'e [u8]) -> Option<SavedEntry<'e>> {
+        let (length, rest) = bytes.split_first()?;
         let (name, rest) = rest.split_at_checked(usize::from(*length))?;
-        let (rtype, rest) = rest.split_first_chunk()?;
-        let (rclass, rest) = rest.split_first_chunk()?;
+        let (qtype, rest) = rest.split_first_chunk()?;
+        let (qclass, rest) = rest.split_first_chunk()?;
         let (marks, rest) = rest.split_first()?;
         let (age, rest) = rest.split_first_chunk()?;
-        let (life, octets) = rest.split_first_chunk()?;
+        let (life, bytes) = rest.split_first_chunk()?;
         let is_known = marks & !(DNSSEC_OK | CHECKING_DISABLED | ALL_TYPES) == 0;
         is_known.then(|| SavedEntry {
             name,
-            rtype: u16::from_be_bytes(*rtype),
-            rclass: u16::from_be_bytes(*rclass),
+            qtype: u16::from_be_bytes(*qtype),
+            qclass: u16::from_be_bytes(*qclass),
             scope: if marks & ALL_TYPES == 0 {
                 Scope::Exact
             } else {
@@ -78,7 +78,7 @@ impl<'e> SavedEntry<'e> {
             checking_disabled: marks & CHECKING_DISABLED != 0,
             age: Duration::from_millis(u64::from_be_bytes(*age)),
             life_seconds: u32::from_be_bytes(*life),
-            octets,
+            bytes,
         })
     }
 }

@@ -21,9 +21,9 @@ use super::{Cache, EARLIER, Pair, SavedEntry, Scope, Slot};
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Held {
     /// The type that was asked for.
-    pub rtype: u16,
+    pub qtype: u16,
     /// The class.
-    pub rclass: u16,
+    pub qclass: u16,
     /// Whether it answers for all types of the name.
     pub scope: Scope,
     /// Whether DO was set.
@@ -41,7 +41,7 @@ pub struct Held {
     /// Whether it is a failure and no answer.
     pub is_failure: bool,
     /// What was stored.
-    pub octets: Vec<u8>,
+    pub bytes: Vec<u8>,
 }
 
 impl Cache {
@@ -63,7 +63,7 @@ impl Cache {
         let mut is_below = |arena: &Arena, entry: &Entry| {
             name.clear();
             arena.copy_name(entry, &mut name);
-            let question = Question::new(&name, entry.rtype, entry.rclass);
+            let question = Question::new(&name, entry.qtype, entry.qclass);
             question.is_some_and(|question| question.is_at_or_below(suffix_wire_lower))
         };
         let shards = self.shards.iter();
@@ -81,11 +81,11 @@ impl Cache {
             if !arena.has_name(entry, name_wire_lower) {
                 return;
             }
-            let mut octets = Vec::new();
-            arena.copy_octets(entry, &mut octets);
+            let mut bytes = Vec::new();
+            arena.copy_bytes(entry, &mut bytes);
             found.push(Held {
-                rtype: entry.rtype,
-                rclass: entry.rclass,
+                qtype: entry.qtype,
+                qclass: entry.qclass,
                 scope: entry.scope(),
                 dnssec_ok: entry.has(DNSSEC_OK),
                 checking_disabled: entry.has(CHECKING_DISABLED),
@@ -95,7 +95,7 @@ impl Cache {
                     - i64::from(seconds(now.since(entry.fresh_until()))),
                 hits: entry.hits,
                 is_failure: entry.has(FAILURE),
-                octets,
+                bytes,
             });
         });
         found
@@ -118,20 +118,20 @@ impl Cache {
                     let start = copied.len();
                     arena.copy_name(entry, &mut copied);
                     let middle = copied.len();
-                    arena.copy_octets(entry, &mut copied);
+                    arena.copy_bytes(entry, &mut copied);
                     copies.push((entry.clone(), start..middle, middle..copied.len()));
                 });
-                for (entry, name, octets) in &copies {
+                for (entry, name, bytes) in &copies {
                     each(SavedEntry {
                         name: copied.get(name.clone()).unwrap_or_default(),
-                        rtype: entry.rtype,
-                        rclass: entry.rclass,
+                        qtype: entry.qtype,
+                        qclass: entry.qclass,
                         scope: entry.scope(),
                         dnssec_ok: entry.has(DNSSEC_OK),
                         checking_disabled: entry.has(CHECKING_DISABLED),
                         age: now.since(entry.stored_at),
                         life_seconds: entry.life,
-                        octets: copied.get(octets.clone()).unwrap_or_default(),
+                        bytes: copied.get(bytes.clone()).unwrap_or_default(),
                     });
                 }
             }
@@ -139,12 +139,12 @@ impl Cache {
     }
 
     /// Keeps what was exported, from here or elsewhere, unless something is known of its question. False if it was
-    /// not kept, also where the name is none. The octets are the caller's to check.
+    /// not kept, also where the name is none. The bytes are the caller's to check.
     pub fn import(&self, now: Moment, entry: SavedEntry<'_>) -> bool {
         let now = now + EARLIER;
         let age = u64::try_from(entry.age.as_nanos()).unwrap_or(u64::MAX);
         let stored_at = now.nanos().checked_sub(age).map(Moment::from_nanos);
-        let question = Question::new(entry.name, entry.rtype, entry.rclass);
+        let question = Question::new(entry.name, entry.qtype, entry.qclass);
         let (Some(stored_at), Some(question)) = (stored_at, question) else {
             return false;
         };
@@ -158,7 +158,7 @@ impl Cache {
         let old = Fresh {
             stored_at,
             life: entry.life_seconds,
-            octets: entry.octets,
+            bytes: entry.bytes,
         };
         let pair = Pair {
             key: &key,

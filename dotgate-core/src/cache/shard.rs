@@ -26,7 +26,7 @@ const BLOCKS_PER_BUCKET: u32 = 2;
 /// because only pages of such are left untouched until they are used.
 type Bucket = (u32, u16);
 
-/// Octets that each two blocks cost: themselves, a bucket, a fingerprint.
+/// Bytes that each two blocks cost: themselves, a bucket, a fingerprint.
 const PAIR_LEN: usize = 2 * BLOCK_LEN + size_of::<Bucket>() + size_of::<u16>();
 
 /// Buckets that are searched for a dead entry when there is no room: half as many after each search in vain,
@@ -40,7 +40,7 @@ pub(super) struct Fresh<'o> {
     pub(super) stored_at: Moment,
     /// In seconds.
     pub(super) life: u32,
-    pub(super) octets: &'o [u8],
+    pub(super) bytes: &'o [u8],
 }
 
 /// The two entries that may answer a question. The second is rarely looked for.
@@ -65,7 +65,7 @@ pub(super) struct Shard {
     entries: usize,
     evictions: u64,
     /// Set while a change is under way: still set under the lock, it was cut short by a panic.
-    is_torn: bool,
+    is_poisoned: bool,
 }
 
 /// What an entry handed on to the one that took its place.
@@ -91,11 +91,11 @@ impl Shard {
             stale_max: Duration::MAX,
             entries: 0,
             evictions: 0,
-            is_torn: false,
+            is_poisoned: false,
         })
     }
 
-    /// Octets in use: the blocks of entries with their share of the table.
+    /// Bytes in use: the blocks of entries with their share of the table.
     pub(super) fn bytes_used(&self) -> usize {
         self.arena.used() as usize * PAIR_LEN / BLOCKS_PER_BUCKET as usize
     }
@@ -112,25 +112,25 @@ impl Shard {
         self.buckets.len()
     }
 
-    pub(super) fn is_torn(&self) -> bool {
-        self.is_torn
+    pub(super) fn is_poisoned(&self) -> bool {
+        self.is_poisoned
     }
 
     /// Makes it empty, whatever state it is in; how many entries went.
     pub(super) fn clear(&mut self) -> usize {
-        self.is_torn = true;
+        self.is_poisoned = true;
         self.buckets.fill((0, 0));
         self.queues.clear();
         self.arena.clear();
-        self.is_torn = false;
+        self.is_poisoned = false;
         std::mem::take(&mut self.entries)
     }
 
-    /// Makes one change as a whole: after a panic amid it the shard counts as torn.
+    /// Makes one change as a whole: after a panic amid it the shard is poisoned.
     pub(super) fn change<T>(&mut self, change: impl FnOnce(&mut Shard) -> T) -> T {
-        self.is_torn = true;
+        self.is_poisoned = true;
         let done = change(self);
-        self.is_torn = false;
+        self.is_poisoned = false;
         done
     }
 
@@ -168,7 +168,7 @@ impl Shard {
         }
     }
 
-    /// Counts the hit, appends the octets and says what they are.
+    /// Counts the hit, appends the bytes and says what they are.
     fn serve(&mut self, place: Place, now: Moment, terms: &Terms, out: &mut Vec<u8>) -> Found {
         let Some(entry) = self.arena.entry_mut(place) else {
             return Found::Miss;
@@ -186,7 +186,7 @@ impl Shard {
             Found::Stale { age, ask }
         };
         if let Some(entry) = self.arena.entry(place) {
-            self.arena.copy_octets(entry, out);
+            self.arena.copy_bytes(entry, out);
         }
         found
     }
@@ -200,7 +200,7 @@ impl Shard {
         let standing = exact.or(all_types).unwrap_or_default();
         let entry = Entry::new(identity, fresh.stored_at, fresh.life, 0);
         if fresh.life > 0 {
-            self.add(now, identity, entry, standing, fresh.octets);
+            self.add(now, identity, entry, standing, fresh.bytes);
         }
     }
 
@@ -218,14 +218,14 @@ impl Shard {
             return false;
         }
         let entry = Entry::new(identity, old.stored_at, old.life, 0);
-        self.add(now, identity, entry, Standing::default(), old.octets)
+        self.add(now, identity, entry, Standing::default(), old.bytes)
     }
 
     /// Whether this very question was answered by the name's NXDOMAIN; one for another type says less than older data.
     fn is_denied(&self, pair: &Pair<'_>) -> bool {
         let denial = self.find(&pair.all_types());
         let denial = denial.and_then(|place| self.arena.entry(place));
-        denial.is_some_and(|denial| denial.rtype == pair.exact().rtype)
+        denial.is_some_and(|denial| denial.qtype == pair.exact().qtype)
     }
 
     /// Keeps a failure, or, beside data that can be served, the note that it was asked for in vain.
@@ -235,7 +235,7 @@ impl Shard {
         pair: &Pair<'_>,
         generation: u32,
         hold_max: u32,
-        octets: &[u8],
+        bytes: &[u8],
     ) {
         let exact = self.find(&pair.exact());
         let mut has_data = false;
@@ -259,7 +259,7 @@ impl Shard {
         let standing = self.supersede(&pair.exact()).unwrap_or_default();
         let mut entry = Entry::new(&pair.exact(), now, hold, generation);
         entry.mark(FAILURE, true);
-        self.add(now, &pair.exact(), entry, standing, octets);
+        self.add(now, &pair.exact(), entry, standing, bytes);
     }
 
     /// Removes the entries of some buckets for which `condition` holds; how many.
@@ -345,10 +345,10 @@ impl Shard {
         identity: &Identity<'_>,
         mut entry: Entry,
         standing: Standing,
-        octets: &[u8],
+        bytes: &[u8],
     ) -> bool {
-        let needed = blocks_for(identity.name.len() + octets.len());
-        if octets.len() > limits::CACHE_ENTRY_BYTES || needed > self.arena.limit() {
+        let needed = blocks_for(identity.name.len() + bytes.len());
+        if bytes.len() > limits::CACHE_ENTRY_BYTES || needed > self.arena.limit() {
             return false;
         }
         while self.arena.room() < needed {
@@ -361,7 +361,7 @@ impl Shard {
         entry.mark(IN_MAIN, standing.is_in_main || is_known);
         entry.set_frequency(standing.frequency);
         entry.chained = self.first_of(bucket);
-        let Some(place) = self.arena.insert(entry, identity.name, octets) else {
+        let Some(place) = self.arena.insert(entry, identity.name, bytes) else {
             return false;
         };
         if let Some((first, marks)) = self.buckets.get_mut(bucket) {

@@ -52,27 +52,27 @@ impl Lab {
         self.now = self.now + Duration::from_secs(seconds);
     }
 
-    fn put(&self, name: &[u8], rtype: u16, life: u32, octets: &[u8]) {
-        self.put_as(name, rtype, Scope::Exact, life, octets);
+    fn put(&self, name: &[u8], qtype: u16, life: u32, bytes: &[u8]) {
+        self.put_as(name, qtype, Scope::Exact, life, bytes);
     }
 
-    fn put_as(&self, name: &[u8], rtype: u16, scope: Scope, life: u32, octets: &[u8]) {
-        let question = question(name, rtype);
+    fn put_as(&self, name: &[u8], qtype: u16, scope: Scope, life: u32, bytes: &[u8]) {
+        let question = question(name, qtype);
         let key = self.cache.key(&question, RouteId::DEFAULT, false, false);
         self.cache
-            .insert(self.now, &key, &question, scope, life, octets);
+            .insert(self.now, &key, &question, scope, life, bytes);
     }
 
-    fn fail(&self, name: &[u8], rtype: u16) {
-        let question = question(name, rtype);
+    fn fail(&self, name: &[u8], qtype: u16) {
+        let question = question(name, qtype);
         let key = self.cache.key(&question, RouteId::DEFAULT, false, false);
         let generation = self.terms.generation;
         self.cache
             .insert_failure(self.now, &key, &question, generation, 30, b"failure");
     }
 
-    fn look(&mut self, name: &[u8], rtype: u16) -> Found {
-        let question = question(name, rtype);
+    fn look(&mut self, name: &[u8], qtype: u16) -> Found {
+        let question = question(name, qtype);
         let key = self.cache.key(&question, RouteId::DEFAULT, false, false);
         self.out.clear();
         self.cache
@@ -86,8 +86,8 @@ impl Lab {
     }
 }
 
-fn question(name: &[u8], rtype: u16) -> Question {
-    Question::new(name, rtype, 1).unwrap()
+fn question(name: &[u8], qtype: u16) -> Question {
+    Question::new(name, qtype, 1).unwrap()
 }
 
 /// The name of a number, below example.org.
@@ -144,9 +144,9 @@ fn every_part_of_the_key_tells_entries_apart() {
         let mut out = Vec::new();
         let found = lab.cache.lookup(lab.now, key, question, TERMS, &mut out);
         assert_eq!(found, Found::Miss);
-        let octets = [number as u8];
+        let bytes = [number as u8];
         lab.cache
-            .insert(lab.now, key, question, Scope::Exact, 60, &octets);
+            .insert(lab.now, key, question, Scope::Exact, 60, &bytes);
     }
     for (number, (question, key)) in keys.iter().enumerate() {
         let mut out = Vec::new();
@@ -175,9 +175,9 @@ fn two_questions_with_the_same_hash_are_two_entries() {
     });
     for (number, (question, key)) in questions.iter().zip(&keys).enumerate() {
         assert_eq!(key.hash(), 77);
-        let octets = [number as u8];
+        let bytes = [number as u8];
         lab.cache
-            .insert(lab.now, key, question, Scope::Exact, 60, &octets);
+            .insert(lab.now, key, question, Scope::Exact, 60, &bytes);
     }
     for (number, (question, key)) in questions.iter().zip(&keys).enumerate() {
         let mut out = Vec::new();
@@ -191,8 +191,8 @@ fn two_questions_with_the_same_hash_are_two_entries() {
 fn nxdomain_answers_for_all_types_until_the_name_has_an_answer() {
     let mut lab = Lab::new(1 << 20);
     lab.put_as(WWW, A, Scope::AllTypes, 60, b"nxdomain");
-    for rtype in [A, AAAA, TXT] {
-        assert_eq!(lab.look(WWW, rtype), fresh(0));
+    for qtype in [A, AAAA, TXT] {
+        assert_eq!(lab.look(WWW, qtype), fresh(0));
         assert_eq!(lab.out, b"nxdomain");
     }
     assert_eq!(lab.look(EXAMPLE, A), Found::Miss);
@@ -298,10 +298,10 @@ fn a_shard_that_a_panic_left_half_changed_is_emptied_and_serves_on() {
     for number in 0..100 {
         lab.put(&numbered(number), A, 60, b"answer");
     }
-    let torn = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+    let poisoned = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         lab.cache.shards[0].lock().tear();
     }));
-    assert!(torn.is_err());
+    assert!(poisoned.is_err());
     let left = lab.cache.usage().entries;
     assert!((20..80).contains(&left), "{left}: the other shard's");
     lab.check();

@@ -73,7 +73,7 @@ impl Clients {
         self.tally.count(Count::QueriesLocal);
         self.tally.at_once(
             client.transport(),
-            query.rtype,
+            query.qtype,
             Outcome::Local,
             data.rcode(),
         );
@@ -95,7 +95,7 @@ impl Clients {
         };
         let outcome = response.outcome();
         self.tally
-            .at_once(client.transport(), query.rtype, outcome, rcode);
+            .at_once(client.transport(), query.qtype, outcome, rcode);
         self.trace_query(client, query.question, outcome, rcode);
     }
 
@@ -250,7 +250,7 @@ impl Clients {
             let ede = ede.map(|(code, text)| Ede { code, text });
             let hop = parameters.hop(ede, relayed.is_authenticated);
             self.deliver(waiter.client, |out| {
-                write_response(out, response, waiter.letter_case, &hop);
+                write_response(out, response, waiter.name_case, &hop);
             });
             self.note_released(now, waiter);
         }
@@ -307,7 +307,7 @@ impl Clients {
         let transport = waiter.client.transport();
         let outcome = (ended.outcome, ended.rcode);
         self.tally
-            .waited(transport, question.rtype(), outcome, span);
+            .waited(transport, question.qtype(), outcome, span);
         exchange.group.counters.add_query(ended.outcome);
         self.log_waiter(now, waiter, question, ended);
         self.on_answered(waiter);
@@ -404,7 +404,7 @@ fn as_received(question: &Question, waiter: &Waiter) -> Vec<u8> {
         return alias.question().to_vec();
     }
     let mut received = question.as_bytes().to_vec();
-    waiter.letter_case.apply(&mut received);
+    waiter.name_case.apply(&mut received);
     received
 }
 

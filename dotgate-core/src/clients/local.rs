@@ -63,7 +63,7 @@ impl Clients {
         self.tally.count(Count::QueriesLocal);
         let transport = client.transport();
         self.tally
-            .at_once(transport, query.rtype, Outcome::Local, rcode);
+            .at_once(transport, query.qtype, Outcome::Local, rcode);
         self.trace_query(client, query.question, Outcome::Local, rcode);
     }
 

@@ -88,7 +88,7 @@ impl Clients {
         let refusal = Refusal::PROHIBITED;
         self.tally.at_once(
             client.transport(),
-            front.rtype,
+            front.qtype,
             Outcome::Prohibited,
             refusal.rcode,
         );
@@ -127,7 +127,7 @@ impl Clients {
         let client = request.client;
         self.tally.at_once(
             client.transport(),
-            request.query.rtype,
+            request.query.qtype,
             outcome,
             refusal.rcode,
         );
@@ -151,7 +151,7 @@ impl Clients {
     pub(crate) fn on_repeated(&mut self, request: &Request<'_>) {
         self.tally.count(Count::QueriesRepeated);
         self.tally
-            .repeated(request.client.transport(), request.query.rtype);
+            .repeated(request.client.transport(), request.query.qtype);
     }
 }
 

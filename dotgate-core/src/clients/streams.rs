@@ -192,7 +192,7 @@ impl Clients {
     }
 
     /// Closes connections if clients cost more memory than they may. Returns those that waited for memory and may go on.
-    pub(crate) fn relieve(&mut self, now: Moment) -> Vec<StreamKey> {
+    pub(crate) fn free_client_memory(&mut self, now: Moment) -> Vec<StreamKey> {
         for key in self.streams.to_be_closed(now) {
             if let Some(stream) = self.streams.get(key) {
                 let peer = stream.peer;
@@ -249,7 +249,7 @@ impl Clients {
 
     /// Closes connections whose time is over: idle, half-way through a message, or not reading.
     pub(super) fn expire_streams(&mut self, now: Moment) {
-        while let Some(key) = self.streams.poll_lapsed(now) {
+        while let Some(key) = self.streams.poll_expired(now) {
             let end = match self.streams.get(key) {
                 Some(stream) if !stream.outgoing.is_empty() => StreamEnd::Unread,
                 Some(stream) if !stream.frames.is_empty() => StreamEnd::IncompleteQuery,

@@ -399,7 +399,7 @@ impl From<Failure> for Reason {
             Failure::Misbehaved(fault) => fault.into(),
             Failure::NotReady => Reason::NotReady,
             Failure::Overload => Reason::Overload,
-            Failure::Silent => Reason::UpstreamTimeout,
+            Failure::NoResponse => Reason::UpstreamTimeout,
             Failure::Tls(fault) => fault.into(),
         }
     }

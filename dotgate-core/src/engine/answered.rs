@@ -7,7 +7,7 @@ use crate::attempts::Cause;
 use crate::clients::Relayed;
 use crate::exchange::Waiter;
 use crate::failure::Failure;
-use crate::flights::{Letter, Role};
+use crate::flights::{FlightMessage, Role};
 use crate::keys::{ExchangeKey, WaiterKey};
 use crate::moment::Moment;
 use crate::upstreams::{Completed, GivenUp};
@@ -69,19 +69,19 @@ impl Engine {
         }
     }
 
-    /// Takes a letter from another worker.
-    pub fn on_letter(&mut self, now: Moment, letter: Letter) {
-        match letter {
-            Letter::Answered {
+    /// Takes a flight message from another worker.
+    pub fn on_flight_message(&mut self, now: Moment, message: FlightMessage) {
+        match message {
+            FlightMessage::Answered {
                 flight,
-                octets,
+                bytes,
                 is_authenticated,
             } => {
                 if let Some(key) = self.exchanges.find_flight(flight) {
-                    self.answer_all_with(now, key, &octets, is_authenticated);
+                    self.answer_all_with(now, key, &bytes, is_authenticated);
                 }
             }
-            Letter::Failed {
+            FlightMessage::Failed {
                 flight,
                 failure,
                 upstream,
@@ -147,7 +147,7 @@ impl Engine {
         }
     }
 
-    /// Asks for those whose letter did not come in time.
+    /// Asks for those whose flight message did not come in time.
     pub(super) fn stop_following(&mut self, now: Moment) {
         while let Some(key) = self.exchanges.pop_follower(now) {
             self.upstreams.ask(now, key);
@@ -199,7 +199,7 @@ impl Engine {
                 continue;
             };
             let recoveries = exchange.group.recoveries();
-            let (cache, silent) = (&mut self.cache, Failure::Silent);
+            let (cache, silent) = (&mut self.cache, Failure::NoResponse);
             let Some(response) = cache.look_up_again(now, exchange, recoveries, silent) else {
                 continue;
             };
@@ -220,7 +220,7 @@ impl Engine {
     /// Gives up exchanges that were made or went on for the cache alone.
     pub(super) fn end_refreshes(&mut self, now: Moment) {
         while let Some(key) = self.exchanges.pop_refresh(now) {
-            self.upstreams.note(key, Failure::Silent, None);
+            self.upstreams.note(key, Failure::NoResponse, None);
             self.fail_with(now, key, None);
             self.settle(now);
         }

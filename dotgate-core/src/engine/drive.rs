@@ -12,8 +12,8 @@ pub trait Io {
     /// Sends what [`Engine::datagrams`] holds, then clears it.
     fn send_datagrams(&mut self, engine: &mut Engine, now: Moment);
 
-    /// Sends every [`Engine::poll_letter`] to its worker.
-    fn send_letters(&mut self, engine: &mut Engine);
+    /// Sends every [`Engine::poll_flight_message`] to its worker.
+    fn send_flight_messages(&mut self, engine: &mut Engine);
 
     /// Logs an event.
     fn log(&mut self, now: Moment, event: Event);
@@ -37,7 +37,7 @@ pub fn carry_out(engine: &mut Engine, io: &mut impl Io, now: Moment) {
         io.act(engine, now, action);
     }
     io.send_datagrams(engine, now);
-    io.send_letters(engine);
+    io.send_flight_messages(engine);
     engine.publish_load();
     while let Some(event) = engine.poll_event() {
         io.log(now, event);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dotgate_wire::{LetterCase, Question};
+use dotgate_wire::{NameCase, Question};
 
 use super::Engine;
 use crate::cache::Cached;
@@ -210,7 +210,7 @@ impl Engine {
             client_id,
             id: query.id,
             flags: query.flags,
-            letter_case: LetterCase::of(query.question),
+            name_case: NameCase::of(query.question),
             edns: query.edns,
             asked_at: now,
             exchange,

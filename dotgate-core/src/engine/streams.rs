@@ -67,8 +67,8 @@ impl Engine {
 
     /// Closes connections if clients cost more memory than they may, and lets those go on that waited for memory. To
     /// be called after `Action::MeasureStreams`.
-    pub fn relieve(&mut self, now: Moment) {
-        for key in self.clients.relieve(now) {
+    pub fn free_client_memory(&mut self, now: Moment) {
+        for key in self.clients.free_client_memory(now) {
             self.clients.write_waiting(key);
             self.resume_stream(now, key);
             self.clients.wait_again(key);

@@ -168,12 +168,12 @@ mod tests {
     fn a_response_after_an_error_is_noted_at_once() {
         let evidence = Evidence::default();
         evidence.note_response(START, None);
-        evidence.note_error(START + MS, Failure::Silent);
+        evidence.note_error(START + MS, Failure::NoResponse);
         assert_eq!(evidence.seen_since(START), Seen::Error);
         evidence.note_response(START + 2 * MS, None);
         assert_eq!(evidence.seen_since(START), Seen::Response);
         assert_eq!(evidence.seen_since(START + 3 * MS), Seen::Nothing);
-        let error = Some((START + MS, Failure::Silent));
+        let error = Some((START + MS, Failure::NoResponse));
         assert_eq!(evidence.last_error(), error);
     }
 

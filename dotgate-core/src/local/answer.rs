@@ -57,7 +57,7 @@ impl LocalData {
     /// Appends the answer to `question` to `out` as a cache keeps an answer, or the CNAME records of it that are local.
     /// `exact` is the question as the client sent it.
     pub(crate) fn answer(&self, out: &mut Vec<u8>, exact: &[u8], question: &Question) -> Answered {
-        if question.rclass() != rclass::IN {
+        if question.qclass() != rclass::IN {
             return Answered::No;
         }
         let mut chain = Chain::new();
@@ -74,10 +74,10 @@ impl LocalData {
                 }
                 Found::Records(records) => records,
             };
-            match asked_for(records, question.rtype()) {
+            match asked_for(records, question.qtype()) {
                 Some(set) => {
                     let is_alias = set.rtype == rtype::CNAME
-                        && !matches!(question.rtype(), rtype::CNAME | rtype::ANY);
+                        && !matches!(question.qtype(), rtype::CNAME | rtype::ANY);
                     if !chain.push(set) {
                         return endless(out, exact);
                     }
@@ -106,7 +106,7 @@ impl LocalData {
         chain: &Chain<'_>,
         (name, question): (&[u8], &Question),
     ) -> Answered {
-        let Some(left) = Question::new(name, question.rtype(), rclass::IN) else {
+        let Some(left) = Question::new(name, question.qtype(), rclass::IN) else {
             return endless(out, exact);
         };
         let local = LocalResponse {

@@ -50,9 +50,9 @@ fn address(ttl: u32) -> Vec<u8> {
 fn stored(response: &[u8], ede: Option<Ede<'_>>) -> Vec<u8> {
     let mut answer = Answer::new();
     answer.load(response).unwrap();
-    let mut octets = Vec::new();
-    answer.store(&mut octets, 0..=604_800, ede);
-    octets
+    let mut bytes = Vec::new();
+    answer.store(&mut bytes, 0..=604_800, ede);
+    bytes
 }
 
 fn right() -> Vec<u8> {
@@ -69,17 +69,17 @@ fn denial() -> Vec<u8> {
     stored(&response(NAME, 3, [0, 1], &soa), None)
 }
 
-fn entry(octets: &[u8]) -> SavedEntry<'_> {
+fn entry(bytes: &[u8]) -> SavedEntry<'_> {
     SavedEntry {
         name: NAME,
-        rtype: A,
-        rclass: 1,
+        qtype: A,
+        qclass: 1,
         scope: Scope::Exact,
         dnssec_ok: false,
         checking_disabled: false,
         age: Duration::from_secs(100),
         life_seconds: 300,
-        octets,
+        bytes,
     }
 }
 
@@ -90,15 +90,15 @@ struct Restored {
 
 fn restore(entry: &SavedEntry<'_>, settings: &CacheSettings) -> Restored {
     let cache = Cache::new(1 << 20, (1, 2));
-    let is_kept = Restoration::new(&cache, settings).entry(LATER, entry);
+    let is_kept = CacheImporter::new(&cache, settings).entry(LATER, entry);
     assert_eq!(cache.usage().entries, usize::from(is_kept));
     Restored { is_kept, cache }
 }
 
 impl Restored {
     /// What a client gets that asks now, and how old that is.
-    fn served(&self, rtype: u16) -> (Found, Vec<u8>) {
-        let question = Question::new(NAME, rtype, 1).unwrap();
+    fn served(&self, qtype: u16) -> (Found, Vec<u8>) {
+        let question = Question::new(NAME, qtype, 1).unwrap();
         let key = self.cache.key(&question, RouteId::DEFAULT, false, false);
         let terms = Terms {
             generation: 0,
@@ -106,30 +106,28 @@ impl Restored {
             may_prefetch: false,
             shares_nxdomain: true,
         };
-        let mut octets = Vec::new();
-        let found = self
-            .cache
-            .lookup(LATER, &key, &question, terms, &mut octets);
-        (found, octets)
+        let mut bytes = Vec::new();
+        let found = self.cache.lookup(LATER, &key, &question, terms, &mut bytes);
+        (found, bytes)
     }
 }
 
-fn is_refused(octets: &[u8], change: impl FnOnce(&mut SavedEntry<'_>)) -> bool {
-    let mut entry = entry(octets);
+fn is_refused(bytes: &[u8], change: impl FnOnce(&mut SavedEntry<'_>)) -> bool {
+    let mut entry = entry(bytes);
     change(&mut entry);
     !restore(&entry, &settings()).is_kept
 }
 
 #[test]
 fn an_entry_is_read_as_it_was_written() {
-    let octets = right();
+    let bytes = right();
     for scope in [Scope::Exact, Scope::AllTypes] {
         for (dnssec_ok, checking_disabled) in [(true, false), (false, true)] {
             let entry = SavedEntry {
                 scope,
                 dnssec_ok,
                 checking_disabled,
-                ..entry(&octets)
+                ..entry(&bytes)
             };
             let mut written = Vec::new();
             entry.write(&mut written);
@@ -140,13 +138,13 @@ fn an_entry_is_read_as_it_was_written() {
 
 #[test]
 fn an_answer_comes_back_with_its_age_and_denials_for_all_types() {
-    let octets = right();
-    let restored = restore(&entry(&octets), &settings());
+    let bytes = right();
+    let restored = restore(&entry(&bytes), &settings());
     let fresh = Found::Fresh {
         age: 100,
         prefetch: false,
     };
-    assert_eq!(restored.served(A), (fresh, octets));
+    assert_eq!(restored.served(A), (fresh, bytes));
     let denial = denial();
     let of_all_types = SavedEntry {
         scope: Scope::AllTypes,
@@ -159,7 +157,7 @@ fn an_answer_comes_back_with_its_age_and_denials_for_all_types() {
         ..settings()
     };
     let own = settings();
-    let found = |settings, rtype| restore(&of_all_types, settings).served(rtype).0;
+    let found = |settings, qtype| restore(&of_all_types, settings).served(qtype).0;
     assert!(matches!(found(&shared, 28), Found::Fresh { age: 30, .. }));
     // Without the setting it is one for its own type.
     assert_eq!(found(&own, 28), Found::Miss);
@@ -168,19 +166,19 @@ fn an_answer_comes_back_with_its_age_and_denials_for_all_types() {
 
 #[test]
 fn lives_are_those_of_todays_settings_and_never_longer_than_they_were() {
-    let octets = right();
+    let bytes = right();
     let mut today = settings();
     today.ttl_max = 90;
-    let restored = restore(&entry(&octets), &today);
+    let restored = restore(&entry(&bytes), &today);
     let (found, kept) = restored.served(A);
     assert!(matches!(found, Found::Stale { age: 100, .. }));
     let ttl_at = kept.len() - 10;
     assert_eq!(kept[ttl_at..ttl_at + 4], 90_u32.to_be_bytes());
     today = settings();
     today.ttl_min = 86_400;
-    let restored = restore(&entry(&octets), &today);
-    assert_eq!(restored.served(A).1, octets);
-    let mut longer = entry(&octets);
+    let restored = restore(&entry(&bytes), &today);
+    assert_eq!(restored.served(A).1, bytes);
+    let mut longer = entry(&bytes);
     (longer.age, longer.life_seconds) = (Duration::from_secs(301), u32::MAX);
     let restored = restore(&longer, &settings());
     assert!(matches!(
@@ -193,22 +191,22 @@ fn lives_are_those_of_todays_settings_and_never_longer_than_they_were() {
 
 #[test]
 fn what_is_no_answer_to_its_question_is_refused() {
-    let octets = right();
-    assert!(!is_refused(&octets, |_| {}));
-    assert!(is_refused(&octets, |entry| entry.name = b"\x02ww\x07example\0"));
-    assert!(is_refused(&octets, |entry| entry.name = b"\x03www"));
-    assert!(is_refused(&octets, |entry| entry.rtype = 28));
-    assert!(is_refused(&octets, |entry| entry.rclass = 3));
-    assert!(is_refused(&octets, |entry| entry.scope = Scope::AllTypes));
+    let bytes = right();
+    assert!(!is_refused(&bytes, |_| {}));
+    assert!(is_refused(&bytes, |entry| entry.name = b"\x02ww\x07example\0"));
+    assert!(is_refused(&bytes, |entry| entry.name = b"\x03www"));
+    assert!(is_refused(&bytes, |entry| entry.qtype = 28));
+    assert!(is_refused(&bytes, |entry| entry.qclass = 3));
+    assert!(is_refused(&bytes, |entry| entry.scope = Scope::AllTypes));
     assert!(!is_refused(&denial(), |_| {}));
-    assert!(is_refused(&octets, |entry| entry.life_seconds = 0));
-    assert!(is_refused(&octets, |entry| entry.age = Duration::from_secs(900)));
-    assert!(is_refused(&octets, |entry| entry.age = Duration::MAX));
-    assert!(is_refused(&octets[1..], |_| {}));
-    let mut truncated = octets.clone();
+    assert!(is_refused(&bytes, |entry| entry.life_seconds = 0));
+    assert!(is_refused(&bytes, |entry| entry.age = Duration::from_secs(900)));
+    assert!(is_refused(&bytes, |entry| entry.age = Duration::MAX));
+    assert!(is_refused(&bytes[1..], |_| {}));
+    let mut truncated = bytes.clone();
     truncated[8 + 2 + 2] |= 2;
     assert!(is_refused(&truncated, |_| {}), "TC is set");
-    let mut other_rcode = octets.clone();
+    let mut other_rcode = bytes.clone();
     other_rcode[5] = 3;
     assert!(is_refused(&other_rcode, |_| {}), "beside the message's own");
     let ended = stored(&response(NAME, 0, [1, 0], &address(0)), None);
@@ -227,20 +225,20 @@ fn what_is_no_answer_to_its_question_is_refused() {
 
 #[test]
 fn where_ttls_stand_is_not_believed() {
-    let octets = right();
-    let mut moved = octets.clone();
+    let bytes = right();
+    let mut moved = bytes.clone();
     moved[8..10].copy_from_slice(&[0, 0]);
     let restored = restore(&entry(&moved), &settings());
-    assert_eq!(restored.served(A).1, octets);
+    assert_eq!(restored.served(A).1, bytes);
 }
 
 #[test]
 fn what_is_known_already_is_not_replaced() {
-    let octets = right();
-    let restored = restore(&entry(&octets), &settings());
+    let bytes = right();
+    let restored = restore(&entry(&bytes), &settings());
     let settings = settings();
-    let mut again = Restoration::new(&restored.cache, &settings);
-    assert!(!again.entry(LATER, &entry(&octets)));
+    let mut again = CacheImporter::new(&restored.cache, &settings);
+    assert!(!again.entry(LATER, &entry(&bytes)));
     assert_eq!(restored.cache.usage().entries, 1);
 }
 
@@ -248,13 +246,13 @@ proptest! {
     #[test]
     fn whatever_is_restored_can_be_served_to_who_asks_for_it(
         place in any::<prop::sample::Index>(),
-        octet in any::<u8>(),
+        byte in any::<u8>(),
     ) {
-        let octets = right();
+        let bytes = right();
         let mut written = Vec::new();
-        entry(&octets).write(&mut written);
+        entry(&bytes).write(&mut written);
         let place = place.index(written.len());
-        written[place] = octet;
+        written[place] = byte;
         let Some(read) = SavedEntry::read(&written) else {
             return Ok(());
         };

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-/// Digits of a reverse name: an octet for each label below `in-addr.arpa`, a nibble below `ip6.arpa` (RFC 1035
+/// Digits of a reverse name: a byte for each label below `in-addr.arpa`, a nibble below `ip6.arpa` (RFC 1035
 /// section 3.5, RFC 3596 section 2.5).
 struct Digits {
     values: Vec<u8>,
@@ -42,7 +42,7 @@ fn digits(address: IpAddr) -> Digits {
             values: address
                 .octets()
                 .into_iter()
-                .flat_map(|octet| [octet >> 4, octet & 15])
+                .flat_map(|byte| [byte >> 4, byte & 15])
                 .collect(),
             bits: 4,
             apex: b"\x03ip6\x04arpa\0",

@@ -109,7 +109,7 @@ fn model(routes: &[(Box<[u8]>, usize)], name: &[u8]) -> usize {
 }
 
 fn name() -> impl Strategy<Value = Box<[u8]>> {
-    // Few letters, so that names meet; also the octets that look like lengths.
+    // Few letters, so that names meet; also the bytes that look like lengths.
     let label = vec(
         prop_oneof![Just(b'a'), Just(b'b'), Just(1_u8), Just(0_u8)],
         1..=10,

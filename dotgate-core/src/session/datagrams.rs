@@ -6,9 +6,9 @@
 
 use std::time::Duration;
 
-use dotgate_wire::{LetterCase, Question};
+use dotgate_wire::{NameCase, Question};
 
-use super::{Asker, Lapse, Session, spread};
+use super::{Asker, Session, Timeout, spread};
 use crate::limits;
 use crate::link::Link;
 use crate::moment::Moment;
@@ -58,12 +58,12 @@ impl Session {
     }
 
     /// The letter case in which a name is asked: over UDP one that nobody can guess, unless the upstream does not keep it.
-    pub(super) fn pick_case(&self, question: &Question, random: &mut Random) -> LetterCase {
+    pub(super) fn pick_case(&self, question: &Question, random: &mut Random) -> NameCase {
         if self.link != Link::Datagrams || self.keeps_case == Some(false) {
-            return LetterCase::LOWER;
+            return NameCase::LOWER;
         }
         let bits = std::array::from_fn(|_| random.word());
-        LetterCase::mixed(question.as_bytes(), bits)
+        NameCase::mixed(question.as_bytes(), bits)
     }
 
     /// Compares the letter case of a response's question with that of the query, and learns from it.
@@ -73,8 +73,8 @@ impl Session {
         else {
             return CaseVerdict::Right;
         };
-        let is_right = LetterCase::of(question) == ticket.letter_case;
-        let is_mixed = ticket.letter_case != LetterCase::LOWER;
+        let is_right = NameCase::of(question) == ticket.name_case;
+        let is_mixed = ticket.name_case != NameCase::LOWER;
         match (is_right, self.keeps_case) {
             (true, None) if is_mixed => {
                 self.keeps_case = Some(true);
@@ -133,9 +133,9 @@ impl Session {
     }
 
     /// The next silence is judged on its own: what was sent goes on, for each query has its own way.
-    pub(super) fn begin_next_silence(&mut self) -> Lapse {
+    pub(super) fn restart_unresponsive_timer(&mut self) -> Timeout {
         self.silence = [None; 2];
         self.probed_at = None;
-        Lapse::Unresponsive
+        Timeout::Unresponsive
     }
 }

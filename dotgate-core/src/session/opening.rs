@@ -1,6 +1,6 @@
 //! How long a session takes to open, and when that is noted.
 
-use super::{Lapse, Session};
+use super::{Session, Timeout};
 use crate::limits;
 use crate::moment::Moment;
 
@@ -22,19 +22,19 @@ impl Session {
             }
     }
 
-    pub(super) fn opening_lapse(&mut self, now: Moment) -> Lapse {
+    pub(super) fn opening_timeout(&mut self, now: Moment) -> Timeout {
         match self.opening_noted {
             OpeningNoted::Nothing => {
                 self.opening_noted = OpeningNoted::Slow;
-                Lapse::OpeningIsSlow
+                Timeout::OpeningIsSlow
             }
             OpeningNoted::Slow => {
                 self.opening_noted = OpeningNoted::Late;
-                Lapse::OpeningIsLate
+                Timeout::OpeningIsLate
             }
             OpeningNoted::Late => {
                 debug_assert!(now.since(self.started) >= self.opening_wait());
-                Lapse::OpeningGivenUp
+                Timeout::OpeningGivenUp
             }
         }
     }

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use dotgate_wire::{LetterCase, Question};
+use dotgate_wire::{NameCase, Question};
 use proptest::prelude::*;
 
 use super::*;
@@ -38,7 +38,7 @@ impl Model {
             checking_disabled: false,
             edns: true,
             pads: true,
-            letter_case: LetterCase::LOWER,
+            name_case: NameCase::LOWER,
             asks_keepalive: false,
         };
         let asker = Asker::Exchange(ExchangeKey::default());
@@ -165,5 +165,5 @@ fn a_session_with_4096_ids_given_up_drains() {
         model.retired.insert(id);
     }
     assert!(!model.session.takes_queries());
-    assert_eq!(model.session.poll_lapse(START), Some(Lapse::Idle));
+    assert_eq!(model.session.poll_timeout(START), Some(Timeout::Idle));
 }

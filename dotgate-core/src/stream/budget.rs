@@ -209,7 +209,7 @@ impl Streams {
         waiting
     }
 
-    /// Whether the driver is to measure and then call `Engine::relieve`; forgets that it is.
+    /// Whether the driver is to measure and then call `Engine::free_client_memory`; forgets that it is.
     pub(crate) fn take_wants_relief(&mut self) -> bool {
         std::mem::take(&mut self.wants_relief)
     }

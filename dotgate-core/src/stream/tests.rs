@@ -56,13 +56,13 @@ fn only_a_complete_message_resets_the_idle_clock() {
     let key = streams.open(ip(1), START).unwrap();
     let later = START + Duration::from_secs(9);
     streams.get_mut(key).unwrap().on_message(later);
-    assert_eq!(streams.poll_lapsed(START + Duration::from_secs(10)), None);
+    assert_eq!(streams.poll_expired(START + Duration::from_secs(10)), None);
     let due = later + Duration::from_secs(10);
-    assert_eq!(streams.next_alarm(), Some(due));
+    assert_eq!(streams.next_deadline(), Some(due));
     let stream = streams.get_mut(key).unwrap();
     stream.frames.keep(&[0]);
     stream.on_read(due + Duration::from_secs(5), 10);
-    assert_eq!(streams.poll_lapsed(due), Some(key));
+    assert_eq!(streams.poll_expired(due), Some(key));
 }
 
 #[test]
@@ -79,11 +79,11 @@ fn half_a_message_has_ten_seconds_whatever_the_idle_limit() {
     stream.frames.keep(&[9]);
     stream.on_read(drip, 10);
     assert_eq!(
-        streams.poll_lapsed(START + Duration::from_millis(9_999)),
+        streams.poll_expired(START + Duration::from_millis(9_999)),
         None
     );
     assert_eq!(
-        streams.poll_lapsed(START + Duration::from_secs(10)),
+        streams.poll_expired(START + Duration::from_secs(10)),
         Some(key)
     );
 }
@@ -93,11 +93,11 @@ fn a_connection_with_queries_in_flight_is_not_idle() {
     let mut streams = streams(8, 8);
     let key = streams.open(ip(1), START).unwrap();
     streams.get_mut(key).unwrap().in_flight = 1;
-    assert_eq!(streams.poll_lapsed(START + Duration::from_secs(10)), None);
-    assert!(streams.next_alarm().unwrap() > START + Duration::from_secs(10));
+    assert_eq!(streams.poll_expired(START + Duration::from_secs(10)), None);
+    assert!(streams.next_deadline().unwrap() > START + Duration::from_secs(10));
     streams.get_mut(key).unwrap().in_flight = 0;
     assert_eq!(
-        streams.poll_lapsed(START + Duration::from_secs(20)),
+        streams.poll_expired(START + Duration::from_secs(20)),
         Some(key)
     );
 }
@@ -113,11 +113,11 @@ fn a_client_that_does_not_read_is_cut_off_after_ten_seconds() {
     stream.on_unsent(false, START + Duration::from_secs(3));
     streams.watch(key);
     assert_eq!(
-        streams.poll_lapsed(START + Duration::from_millis(11_999)),
+        streams.poll_expired(START + Duration::from_millis(11_999)),
         None
     );
     assert_eq!(
-        streams.poll_lapsed(START + Duration::from_secs(12)),
+        streams.poll_expired(START + Duration::from_secs(12)),
         Some(key)
     );
 }

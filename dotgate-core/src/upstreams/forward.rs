@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dotgate_wire::{LetterCase, Question, UpstreamQuery, rclass, rtype};
+use dotgate_wire::{NameCase, Question, UpstreamQuery, rclass, rtype};
 
 use super::Upstreams;
 use crate::attempts::Attempt;
@@ -112,7 +112,7 @@ impl Upstreams {
             checking_disabled: attempts.checking_disabled,
             edns: !attempts.without_edns.has(upstream) && (attempts.dnssec_ok || !is_refusing),
             pads: true,
-            letter_case: LetterCase::LOWER,
+            name_case: NameCase::LOWER,
             asks_keepalive: false,
         };
         let edns = query.edns;
@@ -393,7 +393,7 @@ impl Upstreams {
             checking_disabled: false,
             edns: true,
             pads: true,
-            letter_case: LetterCase::LOWER,
+            name_case: NameCase::LOWER,
             asks_keepalive: false,
         };
         let (upstream, reuses) = (session.upstream, session.has_sent());

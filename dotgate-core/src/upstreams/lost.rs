@@ -121,7 +121,7 @@ impl Upstreams {
             }
             Some(_) | None => Vec::new(),
         };
-        let is_accused = session.carried() == 1 && failure != Failure::Silent;
+        let is_accused = session.carried() == 1 && failure != Failure::NoResponse;
         let mut spent = Vec::new();
         for key in unanswered {
             let Some(attempts) = self.attempts.get_mut(key) else {
@@ -212,7 +212,7 @@ impl Upstreams {
     /// could not be opened; where clients' questions were asked, one of these may be the cause.
     fn charge_lost_session(&mut self, now: Moment, session: &Session, failure: Failure) {
         let upstream = session.upstream;
-        if session.responses > 0 || failure == Failure::Silent {
+        if session.responses > 0 || failure == Failure::NoResponse {
             self.note_error(now, upstream, failure);
         } else if session.carried() == 0 {
             self.upstream_failed_to_open(now, upstream, failure);
@@ -272,7 +272,7 @@ impl Upstreams {
                 pool.last_response <= since && pool.health().on_unresponsive_session(now)
             });
         if is_charged {
-            self.report_down(upstream, Failure::Silent);
+            self.report_down(upstream, Failure::NoResponse);
         }
         if purpose == Purpose::Isolation {
             self.isolation_unresponsive(now, session_key);

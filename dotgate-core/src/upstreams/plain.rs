@@ -16,7 +16,7 @@ use crate::limits;
 use crate::link::Link;
 use crate::moment::Moment;
 use crate::outbox::Action;
-use crate::session::{Asker, CaseVerdict, Lapse, Purpose, Session};
+use crate::session::{Asker, CaseVerdict, Purpose, Session, Timeout};
 
 impl Upstreams {
     /// Begins to ask a plain upstream: a question of our own shows whether it answers.
@@ -235,47 +235,52 @@ impl Upstreams {
     }
 
     /// What is different for plain upstreams when time passes. False if it is as for others.
-    pub(super) fn on_plain_lapse(&mut self, now: Moment, key: SessionKey, lapse: Lapse) -> bool {
+    pub(super) fn on_plain_timeout(
+        &mut self,
+        now: Moment,
+        key: SessionKey,
+        timeout: Timeout,
+    ) -> bool {
         let plain = |session: &&Session| session.purpose == Purpose::Shared;
         let Some(session) = self.sessions.get(key).filter(plain) else {
             return false;
         };
         let upstream = session.upstream;
-        match (session.link, lapse) {
+        match (session.link, timeout) {
             (Link::Tls, _) => return false,
             // A datagram may be lost.
-            (Link::Datagrams, Lapse::OpeningIsSlow | Lapse::OpeningIsLate) => {
+            (Link::Datagrams, Timeout::OpeningIsSlow | Timeout::OpeningIsLate) => {
                 self.send_probe(now, key);
                 self.serve_waiting(now);
             }
-            (Link::Datagrams, Lapse::Unanswered(key) | Lapse::UnansweredWithLater(key)) => {
+            (Link::Datagrams, Timeout::Unanswered(key) | Timeout::UnansweredWithLater(key)) => {
                 self.ask_again(now, key);
             }
-            (Link::Datagrams, Lapse::Unresponsive) => {
+            (Link::Datagrams, Timeout::Unresponsive) => {
                 self.tally.count(Count::SessionsUnresponsive);
                 let pool = self.pools.get(upstream);
                 let is_down = pool.is_some_and(|pool| pool.health().on_unresponsive_session(now));
                 if is_down {
-                    self.report_down(upstream, Failure::Silent);
+                    self.report_down(upstream, Failure::NoResponse);
                 }
                 if pool_is_unreachable(self, upstream) {
-                    self.stop_asking(now, key, Failure::Silent);
+                    self.stop_asking(now, key, Failure::NoResponse);
                 }
             }
-            (Link::Tcp, Lapse::OpeningIsSlow | Lapse::OpeningIsLate) => {}
-            (Link::Tcp, Lapse::Unresponsive) => self.stop_asking(now, key, Failure::Silent),
-            (Link::Datagrams | Link::Tcp, Lapse::OpeningGivenUp) => {
+            (Link::Tcp, Timeout::OpeningIsSlow | Timeout::OpeningIsLate) => {}
+            (Link::Tcp, Timeout::Unresponsive) => self.stop_asking(now, key, Failure::NoResponse),
+            (Link::Datagrams | Link::Tcp, Timeout::OpeningGivenUp) => {
                 self.actions.push_back(Action::CloseSession(key));
                 let end = SessionEnd::Connect(ConnectFault::TimedOut);
                 self.session_closed(now, key, end);
             }
             (
                 Link::Datagrams | Link::Tcp,
-                Lapse::NoResponse
-                | Lapse::UnresponsiveTooLong
-                | Lapse::Unanswered(_)
-                | Lapse::UnansweredWithLater(_)
-                | Lapse::Idle,
+                Timeout::NoResponse
+                | Timeout::UnresponsiveTooLong
+                | Timeout::Unanswered(_)
+                | Timeout::UnansweredWithLater(_)
+                | Timeout::Idle,
             ) => return false,
         }
         true
@@ -319,7 +324,7 @@ impl Upstreams {
             return;
         }
         let failure = match (end, session.link) {
-            (SessionEnd::Connect(ConnectFault::TimedOut), Link::Datagrams) => Failure::Silent,
+            (SessionEnd::Connect(ConnectFault::TimedOut), Link::Datagrams) => Failure::NoResponse,
             (end, _) => end.into(),
         };
         match (session.link, session.is_open()) {

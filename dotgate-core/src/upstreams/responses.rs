@@ -229,7 +229,7 @@ impl Upstreams {
         let (upstream, edns, sent_at) = (ended.upstream, ended.edns, ended.sent_at);
         self.tally.response(upstream, now.since(sent_at));
         self.clear_suspicion(key);
-        if self.response.strays() > 0 {
+        if self.response.off_chain_count() > 0 {
             self.tally.count(Count::ResponsesOffChain);
         }
         if let Some(pool) = self.pools.get_mut(upstream) {

@@ -10,7 +10,7 @@ use crate::keys::{ExchangeKey, SessionKey};
 use crate::link::Link;
 use crate::moment::Moment;
 use crate::outbox::Action;
-use crate::session::{Lapse, Phase, Purpose, Session};
+use crate::session::{Phase, Purpose, Session, Timeout};
 
 impl Upstreams {
     /// The TCP connection of a session is there; TLS begins.
@@ -71,7 +71,7 @@ impl Upstreams {
     }
 
     /// The frames that wait for a session's TLS, to be drained from the front. None once it is forgotten, and
-    /// while it is not open: not one octet leaves before the upstream is authenticated (RFC 8310 section 6.6).
+    /// while it is not open: not one byte leaves before the upstream is authenticated (RFC 8310 section 6.6).
     pub(crate) fn session_output(&mut self, key: SessionKey) -> Option<&mut Vec<u8>> {
         self.sessions
             .get_mut(key)
@@ -175,8 +175,8 @@ impl Upstreams {
             .map(|(key, _)| key)
             .collect();
         for key in due {
-            while let Some(lapse) = self.sessions.get_mut(key).and_then(|s| s.poll_lapse(now)) {
-                self.on_lapse(now, key, lapse);
+            while let Some(timeout) = self.sessions.get_mut(key).and_then(|s| s.poll_timeout(now)) {
+                self.on_session_timeout(now, key, timeout);
             }
             if self.sessions.get(key).is_some_and(Session::has_released) {
                 self.mark_dirty(key);
@@ -184,16 +184,16 @@ impl Upstreams {
         }
     }
 
-    fn on_lapse(&mut self, now: Moment, key: SessionKey, lapse: Lapse) {
-        if self.on_plain_lapse(now, key, lapse) {
+    fn on_session_timeout(&mut self, now: Moment, key: SessionKey, timeout: Timeout) {
+        if self.on_plain_timeout(now, key, timeout) {
             return;
         }
-        match lapse {
-            Lapse::OpeningIsSlow => {
+        match timeout {
+            Timeout::OpeningIsSlow => {
                 self.serve_waiting(now);
                 self.isolation_opens_slowly(now, key);
             }
-            Lapse::OpeningIsLate => {
+            Timeout::OpeningIsLate => {
                 let shared = self.sessions.get(key);
                 let shared = shared.filter(|session| session.purpose == Purpose::Shared);
                 let upstream = shared.map(|session| session.upstream);
@@ -208,7 +208,7 @@ impl Upstreams {
                     self.open_another_session(now, upstream);
                 }
             }
-            Lapse::OpeningGivenUp => {
+            Timeout::OpeningGivenUp => {
                 let end = match self.sessions.get(key).map(|session| session.phase) {
                     Some(Phase::Connecting) => SessionEnd::Connect(ConnectFault::TimedOut),
                     _ => SessionEnd::Tls(TlsFault::TimedOut),
@@ -216,22 +216,22 @@ impl Upstreams {
                 self.actions.push_back(Action::CloseSession(key));
                 self.session_closed(now, key, end);
             }
-            Lapse::NoResponse => self.send_probe(now, key),
-            Lapse::Unresponsive => self.on_unresponsive(now, key),
-            Lapse::UnresponsiveTooLong => {
+            Timeout::NoResponse => self.send_probe(now, key),
+            Timeout::Unresponsive => self.on_unresponsive(now, key),
+            Timeout::UnresponsiveTooLong => {
                 if let Some(session) = self.remove_session(key, Ending::Unresponsive) {
                     self.actions.push_back(Action::CloseSession(key));
-                    self.session_lost(now, key, &session, Failure::Silent);
+                    self.session_lost(now, key, &session, Failure::NoResponse);
                 }
             }
-            Lapse::Unanswered(attempts) => self.ask_beside(now, attempts),
-            Lapse::UnansweredWithLater(key) => {
+            Timeout::Unanswered(attempts) => self.ask_beside(now, attempts),
+            Timeout::UnansweredWithLater(key) => {
                 if let Some(attempts) = self.attempts.get_mut(key) {
                     attempts.fresh_after = Some(now);
                 }
                 self.ask_beside(now, key);
             }
-            Lapse::Idle => {
+            Timeout::Idle => {
                 if let Some(session) = self.remove_session(key, Ending::Idle) {
                     self.actions.push_back(Action::CloseSession(key));
                     self.tally.count(Count::SessionsEndedIdle);

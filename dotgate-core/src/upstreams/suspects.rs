@@ -341,7 +341,7 @@ impl Upstreams {
         }
         if let Some(session) = self.remove_session(key, Ending::Unresponsive) {
             self.actions.push_back(Action::CloseSession(key));
-            self.session_lost(now, key, &session, Failure::Silent);
+            self.session_lost(now, key, &session, Failure::NoResponse);
         }
     }
 
@@ -384,7 +384,7 @@ impl Upstreams {
         if has_faster {
             self.remove_session(key, Ending::Stopped);
             self.actions.push_back(Action::CloseSession(key));
-            self.isolation_failed_to_open(now, key, Failure::Silent);
+            self.isolation_failed_to_open(now, key, Failure::NoResponse);
         }
     }
 

@@ -1,4 +1,4 @@
-//! DNS messages as octets, made and read without the code under test.
+//! DNS messages as bytes, made and read without the code under test.
 
 /// What a client asks.
 #[derive(Clone, Copy, Debug)]
@@ -32,13 +32,13 @@ pub(crate) fn query(ask: Ask) -> Vec<u8> {
 pub(crate) fn id(message: &[u8]) -> Option<u16> {
     message
         .first_chunk::<2>()
-        .map(|octets| u16::from_be_bytes(*octets))
+        .map(|bytes| u16::from_be_bytes(*bytes))
 }
 
 fn u16_at(message: &[u8], place: usize) -> u16 {
     message
         .get(place..place + 2)
-        .map_or(0, |octets| u16::from_be_bytes([octets[0], octets[1]]))
+        .map_or(0, |bytes| u16::from_be_bytes([bytes[0], bytes[1]]))
 }
 
 /// The question of a message without compression in it; empty if there is none.
@@ -54,17 +54,17 @@ pub(crate) fn question(message: &[u8]) -> &[u8] {
 }
 
 pub(crate) fn rcode(message: &[u8]) -> u8 {
-    message.get(3).map_or(0, |octet| octet & 0x0f)
+    message.get(3).map_or(0, |byte| byte & 0x0f)
 }
 
 pub(crate) fn is_truncated(message: &[u8]) -> bool {
-    message.get(2).is_some_and(|octet| octet & 2 != 0)
+    message.get(2).is_some_and(|byte| byte & 2 != 0)
 }
 
 /// The data that belongs to a question, whatever its letter case, so that no answer passes for another's.
 pub(crate) fn right_data(question: &[u8]) -> [u8; 4] {
-    let fold = |hash: u32, octet: &u8| {
-        (hash ^ u32::from(octet.to_ascii_lowercase())).wrapping_mul(0x0100_0193)
+    let fold = |hash: u32, byte: &u8| {
+        (hash ^ u32::from(byte.to_ascii_lowercase())).wrapping_mul(0x0100_0193)
     };
     question.iter().fold(0x811c_9dc5, fold).to_be_bytes()
 }
@@ -132,18 +132,18 @@ pub(crate) fn frame(message: &[u8]) -> Vec<u8> {
     [&length.to_be_bytes(), message].concat()
 }
 
-/// Takes the complete messages off the front of a stream's octets.
-pub(crate) fn take_frames(octets: &mut Vec<u8>) -> Vec<Vec<u8>> {
+/// Takes the complete messages off the front of a stream's bytes.
+pub(crate) fn take_frames(bytes: &mut Vec<u8>) -> Vec<Vec<u8>> {
     let mut messages = Vec::new();
     let mut start = 0;
-    while let Some(&[high, low]) = octets.get(start..).and_then(|rest| rest.first_chunk()) {
+    while let Some(&[high, low]) = bytes.get(start..).and_then(|rest| rest.first_chunk()) {
         let end = start + 2 + usize::from(u16::from_be_bytes([high, low]));
-        let Some(message) = octets.get(start + 2..end) else {
+        let Some(message) = bytes.get(start + 2..end) else {
             break;
         };
         messages.push(message.to_vec());
         start = end;
     }
-    octets.drain(..start);
+    bytes.drain(..start);
     messages
 }

@@ -1,6 +1,6 @@
 //! What must hold for every sequence of inputs to engines, however hostile or out of step.
 //!
-//! [`check_engine`] and [`check_session`] take any octets as a list of operations: clients that ask by UDP and
+//! [`check_engine`] and [`check_session`] take any bytes as a list of operations: clients that ask by UDP and
 //! TCP, well and badly; upstreams that accept, answer right, wrong, cut or not at all, and end sessions in every
 //! way; time that passes, at the engines' deadlines or past them; other settings. After each, and at the end when everybody has
 //! fallen silent, `worker` checks what the engines promise:
@@ -9,7 +9,7 @@
 //! - nothing leaves before a session is open; no message ID is in use twice; keys are known and never return;
 //! - all limits hold; idle engines hold nothing, give their whole room again, and answer again.
 //!
-//! The tests in `it` feed both with random octets and the kept inputs of `corpus`; the targets in `fuzz` with
+//! The tests in `it` feed both with random bytes and the kept inputs of `corpus`; the targets in `fuzz` with
 //! whatever a fuzzer finds.
 
 mod counted;
@@ -35,7 +35,7 @@ const TURNS: usize = 20_000;
 /// Any operations on up to two engines that share their upstreams' health.
 pub(crate) fn check_engine(input: &[u8]) {
     let mut world = World::new(input);
-    while let Some(operation) = world.octets.next() {
+    while let Some(operation) = world.bytes.next() {
         world.operate(operation);
     }
     world.end();
@@ -44,23 +44,23 @@ pub(crate) fn check_engine(input: &[u8]) {
 /// The same on one engine with one upstream, whose session is open from the start.
 pub(crate) fn check_session(input: &[u8]) {
     let mut world = World::with_one_session(input);
-    while let Some(operation) = world.octets.next() {
+    while let Some(operation) = world.bytes.next() {
         world.operate_session(operation);
     }
     world.end();
 }
 
-/// The octets of an input; zeros where they are used up amid an operation.
-struct Octets<'i>(&'i [u8]);
+/// The bytes of an input; zeros where they are used up amid an operation.
+struct Bytes<'i>(&'i [u8]);
 
-impl<'i> Octets<'i> {
+impl<'i> Bytes<'i> {
     fn next(&mut self) -> Option<u8> {
         let (first, rest) = self.0.split_first()?;
         self.0 = rest;
         Some(*first)
     }
 
-    fn octet(&mut self) -> u8 {
+    fn byte(&mut self) -> u8 {
         self.next().unwrap_or(0)
     }
 
@@ -72,7 +72,7 @@ impl<'i> Octets<'i> {
 }
 
 struct World<'i> {
-    octets: Octets<'i>,
+    bytes: Bytes<'i>,
     now: Moment,
     workers: Vec<Worker>,
     /// The worker of the present operation.
@@ -124,27 +124,27 @@ fn settings(upstreams: usize, is_small: bool) -> Settings {
 
 impl World<'_> {
     fn new(input: &[u8]) -> World<'_> {
-        let mut octets = Octets(input);
-        let shape = octets.octet();
+        let mut bytes = Bytes(input);
+        let shape = bytes.byte();
         let upstreams = 1 + usize::from(shape & 3) % 3;
         let workers = 1 + usize::from(shape >> 2 & 1);
-        World::of(octets, upstreams, workers, shape & 8 == 0)
+        World::of(bytes, upstreams, workers, shape & 8 == 0)
     }
 
     fn with_one_session(input: &[u8]) -> World<'_> {
-        let mut world = World::of(Octets(input), 1, 1, false);
+        let mut world = World::of(Bytes(input), 1, 1, false);
         world.ask(0);
         world.serve_all();
         world
     }
 
-    fn of(octets: Octets<'_>, upstreams: usize, workers: usize, is_small: bool) -> World<'_> {
+    fn of(bytes: Bytes<'_>, upstreams: usize, workers: usize, is_small: bool) -> World<'_> {
         let settings = Arc::new(settings(upstreams, is_small));
         let shared = Shared::alone();
         let worker =
             |number: u8| Worker::new(usize::from(number), &settings, &shared, [number; 32]);
         World {
-            octets,
+            bytes,
             now: Moment::from_nanos(1_000_000_000),
             workers: (0..workers as u8).map(worker).collect(),
             worker: 0,
@@ -160,15 +160,15 @@ impl World<'_> {
         &mut self.workers[self.worker]
     }
 
-    /// The session that an octet means, if there is any: lists are short, so that octets mean much.
+    /// The session that a byte means, if there is any: lists are short, so that bytes mean much.
     fn session(&mut self) -> Option<SessionKey> {
-        let place = usize::from(self.octets.octet());
+        let place = usize::from(self.bytes.byte());
         let keys: Vec<SessionKey> = self.this().sessions.keys().copied().collect();
         keys.get(place % keys.len().max(1)).copied()
     }
 
     fn stream(&mut self) -> Option<StreamKey> {
-        let place = usize::from(self.octets.octet());
+        let place = usize::from(self.bytes.byte());
         let keys: Vec<StreamKey> = self.this().streams.keys().copied().collect();
         keys.get(place % keys.len().max(1)).copied()
     }
@@ -178,14 +178,14 @@ impl World<'_> {
         self.next_id
     }
 
-    /// A well-formed query for one of eight names, spelt and wrapped as the octet says.
-    fn query(&mut self, octet: u8) -> Vec<u8> {
+    /// A well-formed query for one of eight names in the case and wrapping as the byte says.
+    fn query(&mut self, byte: u8) -> Vec<u8> {
         message::query(Ask {
             id: self.next_id(),
-            name: u16::from(octet & 7),
-            is_upper_case: octet & 8 != 0,
-            checking_disabled: octet & 0xf0 == 0x10,
-            edns: match octet >> 5 {
+            name: u16::from(byte & 7),
+            is_upper_case: byte & 8 != 0,
+            checking_disabled: byte & 0xf0 == 0x10,
+            edns: match byte >> 5 {
                 0..=2 => None,
                 3..=5 => Some(false),
                 _ => Some(true),
@@ -193,9 +193,9 @@ impl World<'_> {
         })
     }
 
-    fn ask(&mut self, octet: u8) {
-        let query = self.query(octet);
-        let (now, peer) = (self.now, client(octet >> 3));
+    fn ask(&mut self, byte: u8) {
+        let query = self.query(byte);
+        let (now, peer) = (self.now, client(byte >> 3));
         self.this().datagram(now, peer, &query);
         self.this().pump(now);
     }
@@ -348,8 +348,8 @@ impl World<'_> {
 }
 
 /// One of four clients; the last has no right to ask.
-fn client(octet: u8) -> SocketAddr {
-    let client = match octet & 3 {
+fn client(byte: u8) -> SocketAddr {
+    let client = match byte & 3 {
         0 => "192.0.2.1:5301",
         1 => "192.0.2.2:5302",
         2 => "[2001:db8::1]:5303",

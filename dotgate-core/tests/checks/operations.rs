@@ -1,4 +1,4 @@
-//! What an octet does to a world. Each operation takes the octets behind it as its particulars.
+//! What a byte does to a world. Each operation takes the bytes behind it as its particulars.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,18 +11,18 @@ use super::{World, client, upstream};
 
 impl World<'_> {
     /// Any operation, on the worker that the highest bit names.
-    pub(super) fn operate(&mut self, octet: u8) {
-        self.worker = usize::from(octet >> 7) % self.workers.len();
-        match octet & 0x3f {
+    pub(super) fn operate(&mut self, byte: u8) {
+        self.worker = usize::from(byte >> 7) % self.workers.len();
+        match byte & 0x3f {
             0..=7 => {
-                let octet = self.octets.octet();
-                self.ask(octet);
+                let byte = self.bytes.byte();
+                self.ask(byte);
             }
-            8 => self.datagram_of_octets(),
+            8 => self.datagram_of_bytes(),
             9 => self.changed_datagram(),
             10 | 11 => self.open_stream(),
             12..=15 => self.ask_by_stream(),
-            16 => self.stream_octets(),
+            16 => self.stream_bytes(),
             17 => self.feed_stream(),
             18 => self.end_stream(),
             19 => self.lose_stream(),
@@ -35,7 +35,7 @@ impl World<'_> {
             36 => self.answer_oddly(),
             37 => self.answer_invalidly(),
             38 => self.flood_session(),
-            39 => self.session_octets(),
+            39 => self.session_bytes(),
             40 => self.deliver_some(),
             41..=43 => self.close_session(),
             44 => self.block_session(),
@@ -55,19 +55,19 @@ impl World<'_> {
     }
 
     /// An operation that concerns sessions.
-    pub(super) fn operate_session(&mut self, octet: u8) {
+    pub(super) fn operate_session(&mut self, byte: u8) {
         self.worker = 0;
-        match octet & 0x1f {
+        match byte & 0x1f {
             0..=5 => {
-                let octet = self.octets.octet() & 0xe7;
-                self.ask(octet);
+                let byte = self.bytes.byte() & 0xe7;
+                self.ask(byte);
             }
             6..=11 => self.answer(Form::default()),
             12 => self.answer_with_error(),
             13 => self.answer_oddly(),
             14 | 15 => self.answer_invalidly(),
             16 => self.flood_session(),
-            17 | 18 => self.session_octets(),
+            17 | 18 => self.session_bytes(),
             19 => self.deliver_some(),
             20 => self.close_session(),
             21 => self.block_session(),
@@ -81,20 +81,20 @@ impl World<'_> {
         }
     }
 
-    /// A datagram of any octets, at times from port 0.
-    fn datagram_of_octets(&mut self) {
-        let octet = self.octets.octet();
-        let octets = self.octets.several(usize::from(octet >> 2));
-        let mut peer = client(octet);
-        if octet == 0xfc {
+    /// A datagram of any bytes, at times from port 0.
+    fn datagram_of_bytes(&mut self) {
+        let byte = self.bytes.byte();
+        let bytes = self.bytes.several(usize::from(byte >> 2));
+        let mut peer = client(byte);
+        if byte == 0xfc {
             peer.set_port(0);
         }
         let now = self.now;
-        self.this().datagram(now, peer, octets);
+        self.this().datagram(now, peer, bytes);
         self.this().pump(now);
     }
 
-    /// A query with one octet changed.
+    /// A query with one byte changed.
     fn changed_datagram(&mut self) {
         let query = self.changed_query();
         let (now, peer) = (self.now, client(0));
@@ -103,19 +103,19 @@ impl World<'_> {
     }
 
     fn changed_query(&mut self) -> Vec<u8> {
-        let (octet, place, mask) = (
-            self.octets.octet(),
-            usize::from(self.octets.octet()),
-            self.octets.octet(),
+        let (byte, place, mask) = (
+            self.bytes.byte(),
+            usize::from(self.bytes.byte()),
+            self.bytes.byte(),
         );
-        let mut query = self.query(octet);
+        let mut query = self.query(byte);
         let length = query.len();
         query[place % length] ^= mask;
         query
     }
 
     fn open_stream(&mut self) {
-        let (now, peer) = (self.now, client(self.octets.octet()));
+        let (now, peer) = (self.now, client(self.bytes.byte()));
         let _key = self.this().open_stream(now, peer.ip());
         self.this().pump(now);
     }
@@ -125,38 +125,38 @@ impl World<'_> {
         let Some(key) = self.stream() else {
             return;
         };
-        let octet = self.octets.octet();
-        let query = match octet & 0x80 == 0 {
-            true => self.query(octet),
+        let byte = self.bytes.byte();
+        let query = match byte & 0x80 == 0 {
+            true => self.query(byte),
             false => self.changed_query(),
         };
-        let length = if octet & 0x40 == 0 { usize::MAX } else { 9 };
+        let length = if byte & 0x40 == 0 { usize::MAX } else { 9 };
         self.send(key, &message::frame(&query), length);
     }
 
-    fn send(&mut self, key: dotgate_core::StreamKey, octets: &[u8], length: usize) {
+    fn send(&mut self, key: dotgate_core::StreamKey, bytes: &[u8], length: usize) {
         let now = self.now;
         if let Some(stream) = self.this().streams.get_mut(&key)
             && !stream.has_ended
         {
-            stream.unfed.extend(octets);
+            stream.unfed.extend(bytes);
             self.this().feed(now, key, length);
             self.this().pump(now);
         }
     }
 
-    fn stream_octets(&mut self) {
+    fn stream_bytes(&mut self) {
         let Some(key) = self.stream() else {
             return;
         };
-        let length = self.octets.octet();
-        let octets = self.octets.several(usize::from(length & 0x3f));
-        self.send(key, octets, usize::MAX);
+        let length = self.bytes.byte();
+        let bytes = self.bytes.several(usize::from(length & 0x3f));
+        self.send(key, bytes, usize::MAX);
     }
 
     fn feed_stream(&mut self) {
         if let Some(key) = self.stream() {
-            let length = usize::from(self.octets.octet());
+            let length = usize::from(self.bytes.byte());
             self.send(key, &[], length);
         }
     }
@@ -219,7 +219,7 @@ impl World<'_> {
         let Some(key) = self.session() else {
             return;
         };
-        let choice = self.octets.octet();
+        let choice = self.bytes.byte();
         let now = self.now;
         let Some(session) = self.this().sessions.get_mut(&key) else {
             return;
@@ -232,11 +232,11 @@ impl World<'_> {
         let Some(query) = query else {
             return;
         };
-        let octets = message::frame(&message::response(&query, form));
+        let bytes = message::frame(&message::response(&query, form));
         session.answered = Some(query);
         let times = if choice & 0xc0 == 0xc0 { 2 } else { 1 };
         for _ in 0..times {
-            session.undelivered.extend(&octets);
+            session.undelivered.extend(&bytes);
         }
         if choice & 0x30 != 0x30 {
             self.this().deliver(now, key, usize::MAX);
@@ -245,23 +245,23 @@ impl World<'_> {
     }
 
     fn answer_with_error(&mut self) {
-        let octet = self.octets.octet();
+        let byte = self.bytes.byte();
         self.answer(Form {
-            rcode: [2, 5, 1, 4, 3, 9, 2, 2][usize::from(octet & 7)],
+            rcode: [2, 5, 1, 4, 3, 9, 2, 2][usize::from(byte & 7)],
             ede: [None, None, Some(6), Some(15), Some(22), Some(0)]
-                .get(usize::from(octet >> 3 & 7))
+                .get(usize::from(byte >> 3 & 7))
                 .copied()
                 .flatten(),
-            lacks_question: octet & 0x40 != 0,
-            lacks_opt: octet & 0x80 != 0,
+            lacks_question: byte & 0x40 != 0,
+            lacks_opt: byte & 0x80 != 0,
             ..Form::default()
         });
     }
 
     fn answer_oddly(&mut self) {
-        let octet = self.octets.octet();
-        let size = u16::from(octet >> 3);
-        self.answer(match octet & 7 {
+        let byte = self.bytes.byte();
+        let size = u16::from(byte >> 3);
+        self.answer(match byte & 7 {
             0 | 1 => Form {
                 keepalive: Some(size * 20),
                 ..Form::default()
@@ -287,7 +287,7 @@ impl World<'_> {
 
     /// An upstream says something that answers nothing: a wrong ID, another question, or the query itself.
     fn answer_invalidly(&mut self) {
-        let (key, choice) = (self.session(), self.octets.octet());
+        let (key, choice) = (self.session(), self.bytes.byte());
         let now = self.now;
         let Some(key) = key else {
             return;
@@ -316,7 +316,7 @@ impl World<'_> {
 
     /// An upstream sends up to 255 empty messages.
     fn flood_session(&mut self) {
-        let (key, times) = (self.session(), usize::from(self.octets.octet()));
+        let (key, times) = (self.session(), usize::from(self.bytes.byte()));
         let now = self.now;
         if let Some(key) = key
             && let Some(session) = self.this().sessions.get_mut(&key)
@@ -327,11 +327,11 @@ impl World<'_> {
         }
     }
 
-    /// An upstream answers a query with octets changed, or sends any octets as a message.
-    fn session_octets(&mut self) {
-        let (key, choice) = (self.session(), self.octets.octet());
+    /// An upstream answers a query with bytes changed, or sends any bytes as a message.
+    fn session_bytes(&mut self) {
+        let (key, choice) = (self.session(), self.bytes.byte());
         let now = self.now;
-        let octets = self.octets.several(usize::from(choice & 0x1f));
+        let bytes = self.bytes.several(usize::from(choice & 0x1f));
         let Some(key) = key else {
             return;
         };
@@ -343,7 +343,7 @@ impl World<'_> {
             None => vec![0; 32],
         };
         let length = response.len();
-        for change in octets.chunks_exact(2) {
+        for change in bytes.chunks_exact(2) {
             response[2 + usize::from(change[0]) % (length - 2)] ^= change[1];
         }
         session.undelivered.extend(message::frame(&response));
@@ -353,7 +353,7 @@ impl World<'_> {
     }
 
     fn deliver_some(&mut self) {
-        let (key, length) = (self.session(), usize::from(self.octets.octet()));
+        let (key, length) = (self.session(), usize::from(self.bytes.byte()));
         let now = self.now;
         if let Some(key) = key {
             self.this().deliver(now, key, length);
@@ -363,7 +363,7 @@ impl World<'_> {
 
     fn close_session(&mut self) {
         let key = self.session();
-        let end = session_end(self.octets.octet());
+        let end = session_end(self.bytes.byte());
         let now = self.now;
         if let Some(key) = key {
             self.this().close_session(now, key, end);
@@ -389,7 +389,7 @@ impl World<'_> {
     }
 
     fn pass_for(&mut self, unit: Duration) {
-        let units = u32::from(self.octets.octet());
+        let units = u32::from(self.bytes.byte());
         self.pass(unit * units);
     }
 
@@ -405,7 +405,7 @@ impl World<'_> {
 
     /// Time passes during which no engine is called; afterwards they are, or what comes next is first.
     fn sleep(&mut self, calls_engines: bool) {
-        self.now = self.now + Duration::from_millis(60) * u32::from(self.octets.octet());
+        self.now = self.now + Duration::from_millis(60) * u32::from(self.bytes.byte());
         if calls_engines {
             for worker in &mut self.workers {
                 worker.on_timeout(self.now);
@@ -413,11 +413,11 @@ impl World<'_> {
         }
     }
 
-    /// Some queries for as many names; more than a session should carry if the octet is all ones.
+    /// Some queries for as many names; more than a session should carry if the byte is all ones.
     fn burst(&mut self) {
-        let count = match self.octets.octet() {
+        let count = match self.bytes.byte() {
             u8::MAX => 1_100,
-            octet => usize::from(octet / 4),
+            byte => usize::from(byte / 4),
         };
         let count = count.min(self.burst_room);
         self.burst_room -= count;
@@ -428,21 +428,21 @@ impl World<'_> {
 
     /// From now on sessions fail as soon as they are begun, or no more.
     fn fail_at_once(&mut self) {
-        let octet = self.octets.octet();
-        let fails = octet & 0x80 == 0 && self.this().fails_at_once.is_none();
-        self.this().fails_at_once = fails.then(|| session_end(octet));
+        let byte = self.bytes.byte();
+        let fails = byte & 0x80 == 0 && self.this().fails_at_once.is_none();
+        self.this().fails_at_once = fails.then(|| session_end(byte));
     }
 
     /// News of what the engine has forgotten change nothing.
     fn stale_keys(&mut self) {
         let now = self.now;
-        let octet = self.octets.octet();
+        let byte = self.bytes.byte();
         let worker = self.this();
         if let Some(key) = worker.old_sessions.last().copied() {
             worker.engine.session_connected(now, key);
             worker.engine.session_opened(now, key);
             worker.engine.session_bytes(now, key, &[0; 64]);
-            worker.engine.session_closed(now, key, session_end(octet));
+            worker.engine.session_closed(now, key, session_end(byte));
             assert!(worker.engine.session_output(key).is_none());
         }
         if let Some(key) = worker.old_streams.last().copied() {
@@ -457,12 +457,12 @@ impl World<'_> {
 
     /// Other upstreams, deadlines and idle times, for all workers.
     fn reconfigure(&mut self) {
-        let octet = self.octets.octet();
+        let byte = self.bytes.byte();
         let mut settings = Settings::clone(&self.settings);
         settings.generation += 1;
         let upstreams = &mut settings.groups[0].upstreams;
-        let takes_slots = octet & 3 == 3;
-        match octet & 3 {
+        let takes_slots = byte & 3 == 3;
+        match byte & 3 {
             0 => upstreams.rotate_left(1),
             1 if upstreams.len() > 1 => drop(upstreams.remove(0)),
             2 if self.next_slot < limits::UPSTREAM_SLOTS && upstreams.len() < limits::UPSTREAMS => {
@@ -472,8 +472,8 @@ impl World<'_> {
             3 => upstreams[0] = upstream(upstreams[0].slot),
             _ => {}
         }
-        settings.query_deadline = Duration::from_secs(1 + u64::from(octet >> 2 & 3));
-        settings.stream_idle = Duration::from_secs(5 + u64::from(octet >> 4 & 7));
+        settings.query_deadline = Duration::from_secs(1 + u64::from(byte >> 2 & 3));
+        settings.stream_idle = Duration::from_secs(5 + u64::from(byte >> 4 & 7));
         self.settings = Arc::new(settings);
         for worker in &mut self.workers {
             worker.reconfigure(self.now, &self.settings, takes_slots);
@@ -483,24 +483,24 @@ impl World<'_> {
     /// The end of a stop, or of a turn that panicked.
     fn fail_all(&mut self) {
         let now = self.now;
-        let octet = self.octets.octet();
+        let byte = self.bytes.byte();
         let worker = self.this();
         worker.engine.fail_all(now);
         assert_eq!(worker.engine.load().queries, 0);
         worker.pump(now);
-        if octet & 1 != 0 {
+        if byte & 1 != 0 {
             worker.engine.close_all_sessions();
         }
-        if octet & 2 != 0 {
+        if byte & 2 != 0 {
             worker.close_all_streams();
         }
         worker.pump(now);
     }
 }
 
-fn session_end(octet: u8) -> SessionEnd {
-    let place = usize::from(octet >> 2);
-    match octet & 3 {
+fn session_end(byte: u8) -> SessionEnd {
+    let place = usize::from(byte >> 2);
+    match byte & 3 {
         0 => SessionEnd::Closed,
         1 => SessionEnd::Reset,
         2 => SessionEnd::Connect(ConnectFault::ALL[place % ConnectFault::ALL.len()]),

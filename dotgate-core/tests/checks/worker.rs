@@ -41,11 +41,11 @@ pub(crate) struct Stream {
     messages: VecDeque<Vec<u8>>,
     pub(crate) is_read: bool,
     pub(crate) has_ended: bool,
-    /// Whether the client takes no octet.
+    /// Whether the client takes no byte.
     pub(crate) is_blocked: bool,
     /// Whether it may be closed although somebody waits: it does not read, or sent no message.
     is_excused: bool,
-    /// Octets of the engine's output that were looked at.
+    /// Bytes of the engine's output that were looked at.
     seen: usize,
     written: Vec<u8>,
 }
@@ -62,7 +62,7 @@ pub(crate) enum Phase {
 pub(crate) struct Session {
     pub(crate) upstream: usize,
     pub(crate) phase: Phase,
-    /// Whether the upstream takes no octet.
+    /// Whether the upstream takes no byte.
     pub(crate) is_blocked: bool,
     /// What the upstream has sent and the engine was not given.
     pub(crate) undelivered: Vec<u8>,
@@ -90,7 +90,7 @@ pub(crate) struct Worker {
     /// How many these are.
     waiting: usize,
     /// Queries whose client has left.
-    forsaken: usize,
+    abandoned: usize,
     settings: Arc<Settings>,
     /// Whether an upstream took another one's slot: attempts were taken back then, and counts begun anew.
     has_taken_slots: bool,
@@ -116,7 +116,7 @@ impl Worker {
             good: 0,
             pending: BTreeMap::new(),
             waiting: 0,
-            forsaken: 0,
+            abandoned: 0,
             settings: Arc::clone(settings),
             has_taken_slots: false,
             answer: Answer::new(),
@@ -180,20 +180,20 @@ impl Worker {
         Some(key)
     }
 
-    /// Gives the engine octets of a client, if it reads them.
+    /// Gives the engine bytes of a client, if it reads them.
     pub(crate) fn feed(&mut self, now: Moment, key: StreamKey, length: usize) {
         let Some(stream) = self.streams.get_mut(&key).filter(|stream| stream.is_read) else {
             return;
         };
-        let octets: Vec<u8> = stream
+        let bytes: Vec<u8> = stream
             .unfed
             .drain(..length.min(stream.unfed.len()))
             .collect();
-        stream.partial.extend(&octets);
+        stream.partial.extend(&bytes);
         let messages = message::take_frames(&mut stream.partial);
         stream.messages.extend(messages);
         let before = self.taken();
-        let reads_on = self.engine.stream_bytes(now, key, &octets);
+        let reads_on = self.engine.stream_bytes(now, key, &bytes);
         self.take(now, key, before);
         if let Some(stream) = self.streams.get_mut(&key) {
             stream.is_read = reads_on;
@@ -261,7 +261,7 @@ impl Worker {
         let client = Client::Stream(key);
         let range = (client, 0)..=(client, u16::MAX);
         let left: usize = self.pending.range(range).map(|(_, held)| held.len()).sum();
-        self.forsaken += left;
+        self.abandoned += left;
         self.waiting -= left;
         self.pending.retain(|(held, _), _| *held != client);
     }
@@ -274,15 +274,15 @@ impl Worker {
         self.engine.session_closed(now, key, end);
     }
 
-    /// Gives the engine octets that an upstream has sent.
+    /// Gives the engine bytes that an upstream has sent.
     pub(crate) fn deliver(&mut self, now: Moment, key: SessionKey, length: usize) {
         let Some(session) = self.sessions.get_mut(&key) else {
             return;
         };
         if session.phase == Phase::Open {
             let length = length.min(session.undelivered.len());
-            let octets: Vec<u8> = session.undelivered.drain(..length).collect();
-            self.engine.session_bytes(now, key, &octets);
+            let bytes: Vec<u8> = session.undelivered.drain(..length).collect();
+            self.engine.session_bytes(now, key, &bytes);
         }
     }
 
@@ -323,9 +323,9 @@ impl Worker {
             .map(|datagram| (datagram.path.peer, datagram.bytes.to_vec()))
             .collect();
         self.engine.clear_datagrams();
-        for (peer, octets) in datagrams {
-            assert!(octets.len() <= usize::from(self.settings.udp_response_max));
-            self.on_response(Client::Datagram(peer), &octets);
+        for (peer, bytes) in datagrams {
+            assert!(bytes.len() <= usize::from(self.settings.udp_response_max));
+            self.on_response(Client::Datagram(peer), &bytes);
         }
         while self.engine.poll_event().is_some() {}
         self.check();
@@ -355,7 +355,7 @@ impl Worker {
                         self.engine
                             .stream_measured(now, *key, KernelBuffers::default());
                     }
-                    self.engine.relieve(now);
+                    self.engine.free_client_memory(now);
                 }
                 Action::CloseStream(key) => {
                     let stream = self.streams.get(&key).expect("a stream that is known");
@@ -475,24 +475,24 @@ impl Worker {
         }
     }
 
-    fn on_response(&mut self, client: Client, octets: &[u8]) {
-        assert!(octets.len() >= 12 && octets[2] & 0x80 != 0, "{octets:x?}");
-        let id = message::id(octets).expect("a response with an ID");
-        let question = message::question(octets);
+    fn on_response(&mut self, client: Client, bytes: &[u8]) {
+        assert!(bytes.len() >= 12 && bytes[2] & 0x80 != 0, "{bytes:x?}");
+        let id = message::id(bytes).expect("a response with an ID");
+        let question = message::question(bytes);
         let waiting = self.pending.entry((client, id)).or_default();
         let place = waiting
             .iter()
             .position(|pending| pending.question == question);
-        let place = place.unwrap_or_else(|| panic!("{client:?} waits not for {octets:x?}"));
+        let place = place.unwrap_or_else(|| panic!("{client:?} waits not for {bytes:x?}"));
         let is_query = waiting.remove(place).is_query;
         self.waiting -= 1;
         if waiting.is_empty() {
             self.pending.remove(&(client, id));
         }
-        if message::rcode(octets) == 0 && is_query && !self.is_garbled {
-            let is_cut = message::is_truncated(octets) && message::data(octets).is_none();
-            let is_right = message::data(octets) == Some(message::right_data(question));
-            assert!(is_right || is_cut, "another question's data: {octets:x?}");
+        if message::rcode(bytes) == 0 && is_query && !self.is_garbled {
+            let is_cut = message::is_truncated(bytes) && message::data(bytes).is_none();
+            let is_right = message::data(bytes) == Some(message::right_data(question));
+            assert!(is_right || is_cut, "another question's data: {bytes:x?}");
             self.good += 1;
         }
     }
@@ -508,9 +508,9 @@ impl Worker {
         assert_eq!(engine.load().streams, self.streams.len());
         assert_eq!(engine.load().sessions, self.sessions.len());
         assert!(
-            (waiting..=waiting + self.forsaken).contains(&in_flight),
+            (waiting..=waiting + self.abandoned).contains(&in_flight),
             "{in_flight} in flight, {waiting} wait, {} left",
-            self.forsaken
+            self.abandoned
         );
         let forwarded = self.count(Count::QueriesForwarded);
         let ended = [Count::Answered, Count::AnsweredFromCache, Count::Failed];

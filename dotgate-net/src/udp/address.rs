@@ -3,7 +3,7 @@
 use std::mem;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
-/// Writes `address` where the kernel will read it and returns its length in octets.
+/// Writes `address` where the kernel will read it and returns its length in bytes.
 ///
 /// # Safety
 /// `storage` is valid for writes, aligned, and not accessed by anybody else meanwhile.

@@ -8,12 +8,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::LocalAddress;
 
-/// Room for either family's packet information with its header (40 octets on 64-bit Linux), and
+/// Room for either family's packet information with its header (40 bytes on 64-bit Linux), and
 /// as aligned as a control message's header has to be.
 #[repr(C, align(8))]
 pub(super) struct ControlBuffer([u8; CONTROL_BYTES]);
 
-/// Octets of a [`ControlBuffer`].
+/// Bytes of a [`ControlBuffer`].
 pub(super) const CONTROL_BYTES: usize = 64;
 
 /// Reads where the datagram of `header` came in, from its control messages.

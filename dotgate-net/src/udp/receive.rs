@@ -8,7 +8,7 @@ use super::slots::Slots;
 use super::{BATCH, Datagram, RECEIVE_SLOT_BYTES, UdpPath, UdpSocket};
 
 /// The datagrams of one turn's read, and the memory they are read into: [`BATCH`] slots of
-/// [`RECEIVE_SLOT_BYTES`] octets, allocated once. One batch serves any number of sockets.
+/// [`RECEIVE_SLOT_BYTES`] bytes, allocated once. One batch serves any number of sockets.
 pub struct ReceiveBatch {
     path: UdpPath,
     slots: Slots,
@@ -21,7 +21,7 @@ impl ReceiveBatch {
     /// Allocates a batch (72 KiB).
     #[must_use]
     pub fn new(path: UdpPath) -> Self {
-        // SAFETY: octets: zeros are valid, the size is not zero, there is nothing to destroy.
+        // SAFETY: bytes: zeros are valid, the size is not zero, there is nothing to destroy.
         let payload: Memory<[[u8; RECEIVE_SLOT_BYTES]; BATCH]> = unsafe { Memory::zeroed() };
         let mut slots = Slots::new();
         for slot in 0..BATCH {
@@ -90,7 +90,7 @@ impl ReceiveBatch {
 
     fn datagram(&self, slot: usize) -> Option<Datagram<'_>> {
         let (length, is_cut) = self.slots.length(slot);
-        // SAFETY: octets initialised from the start. The kernel writes them in `receive` alone,
+        // SAFETY: bytes initialised from the start. The kernel writes them in `receive` alone,
         // which needs `&mut self` and thus the end of this borrow.
         let payload = unsafe { &(&*self.payload.as_ptr())[slot] };
         Some(Datagram {

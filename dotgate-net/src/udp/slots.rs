@@ -16,7 +16,7 @@ use super::{BATCH, LocalAddress, UdpPath};
 #[cfg(target_os = "linux")]
 use libc::mmsghdr as MessageHeader;
 
-/// What Linux calls `mmsghdr`: a message header and the octets received or sent.
+/// What Linux calls `mmsghdr`: a message header and the bytes received or sent.
 #[cfg(not(target_os = "linux"))]
 #[repr(C)]
 struct MessageHeader {
@@ -43,7 +43,7 @@ unsafe impl Send for Slots {}
 impl Slots {
     /// Allocates the slots; their payload is empty.
     pub(super) fn new() -> Slots {
-        // SAFETY: C structs of integers and pointers and arrays of octets: zeros are valid, the
+        // SAFETY: C structs of integers and pointers and arrays of bytes: zeros are valid, the
         // size is not zero, and there is nothing to destroy.
         let fields = unsafe { Memory::zeroed() };
         let mut slots = Slots { fields };
@@ -67,7 +67,7 @@ impl Slots {
         unsafe { &raw mut (*self.fields.as_ptr()).headers[slot] }
     }
 
-    /// Makes the slot's payload `length` octets at `start`.
+    /// Makes the slot's payload `length` bytes at `start`.
     pub(super) fn set_payload(&mut self, slot: usize, start: *mut u8, length: usize) {
         let vector = libc::iovec {
             iov_base: start.cast(),
@@ -124,7 +124,7 @@ impl Slots {
         unsafe { control::read(&raw const (*self.header(slot)).msg_hdr) }
     }
 
-    /// Octets of the datagram received into the slot, and whether the rest of it is lost.
+    /// Bytes of the datagram received into the slot, and whether the rest of it is lost.
     pub(super) fn length(&self, slot: usize) -> (usize, bool) {
         let header = self.header(slot);
         // SAFETY: inside the allocation, initialised from the start, not being written.

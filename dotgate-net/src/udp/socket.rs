@@ -16,8 +16,8 @@ pub struct BindOptions {
     /// Sets `SO_REUSEPORT`: every worker has a socket of its own on one port, and the kernel
     /// spreads the datagrams by their source and destination.
     pub share_port: bool,
-    /// The receive buffer to ask for, in octets; 0 leaves the system's default. The kernel
-    /// charges a small datagram about 800 octets, and caps the buffer (`net.core.rmem_max`).
+    /// The receive buffer to ask for, in bytes; 0 leaves the system's default. The kernel
+    /// charges a small datagram about 800 bytes, and caps the buffer (`net.core.rmem_max`).
     pub receive_buffer_bytes: usize,
 }
 
@@ -111,7 +111,7 @@ impl UdpSocket {
             .ok_or_else(|| io::ErrorKind::Unsupported.into())
     }
 
-    /// Returns the effective receive buffer in octets, comparable to what was asked for: Linux
+    /// Returns the effective receive buffer in bytes, comparable to what was asked for: Linux
     /// doubles the number for its own bookkeeping, and this is the half without it.
     ///
     /// # Errors
@@ -156,7 +156,7 @@ const MEMINFO_DROPS: usize = 8;
 fn dropped_datagrams(socket: &Socket) -> Option<u32> {
     let mut numbers = [0_u32; MEMINFO_NUMBERS];
     let mut length = size_of_val(&numbers) as libc::socklen_t;
-    // SAFETY: the descriptor is open while `socket` lives; the kernel writes at most `length` octets into
+    // SAFETY: the descriptor is open while `socket` lives; the kernel writes at most `length` bytes into
     // `numbers`, in which every pattern of bits is a value, and the length it wrote into `length`.
     let outcome = unsafe {
         libc::getsockopt(

@@ -9,7 +9,7 @@ use super::SAMPLE;
 use super::names::Names;
 use crate::random::Random;
 
-/// Octets of an answer as it is kept: a CNAME and two addresses.
+/// Bytes of an answer as it is kept: a CNAME and two addresses.
 const ANSWER: [u8; 120] = [0; 120];
 
 /// What an instance was asked, and what it asked, as weights.
@@ -39,7 +39,7 @@ pub(super) struct Instance {
     /// Queries that are due and not yet whole.
     due: f64,
     prefetch_credit: u32,
-    octets: Vec<u8>,
+    bytes: Vec<u8>,
 }
 
 impl Instance {
@@ -50,7 +50,7 @@ impl Instance {
             now: Moment::from_nanos(0),
             due: 0.0,
             prefetch_credit: 0,
-            octets: Vec::new(),
+            bytes: Vec::new(),
         }
     }
 
@@ -86,10 +86,10 @@ impl Instance {
             may_prefetch: self.prefetch_credit >= limits::PREFETCH_COST,
             shares_nxdomain: false,
         };
-        self.octets.clear();
+        self.bytes.clear();
         let found = self
             .cache
-            .lookup(self.now, &key, question, terms, &mut self.octets);
+            .lookup(self.now, &key, question, terms, &mut self.bytes);
         seen.queries += name.weight;
         let is_asked_upstream = match found {
             Found::Fresh { prefetch, .. } => {

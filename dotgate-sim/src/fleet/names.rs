@@ -76,7 +76,7 @@ impl Names {
 
 fn name(rank: u32, load: &Load, weight: f64, random: &mut Random) -> Option<Name> {
     let wire = crate::message::wire_name(&format!("name-{rank:08}.example.com"));
-    let [a, aaaa] = TYPES.map(|rtype| Question::new(&wire, rtype, IN));
+    let [a, aaaa] = TYPES.map(|qtype| Question::new(&wire, qtype, IN));
     let mut drawn = random.below(100) as u32;
     let ttl = load.ttls.iter().find(|(_, percent)| {
         let is_it = drawn < *percent;

@@ -14,7 +14,7 @@ use crate::simulator::Simulator;
 
 use super::{Model, is_harmful_somewhere};
 
-/// Longer than a worker that is not kept from its work takes to read a letter.
+/// Longer than a worker that is not kept from its work takes to read a flight message.
 const SLACK: Duration = Duration::from_millis(5);
 
 /// INFO-CODE of a failure that was kept (RFC 9520).

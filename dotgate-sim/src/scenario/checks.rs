@@ -127,7 +127,7 @@ impl Run<'_> {
             Figure::Answered => count(self.queries(of).filter(is_answered)),
             Figure::Waiting => {
                 self.queries(of).next()?;
-                let waits = |query: &&ClientQuery| query.response.is_none() && !query.is_forsaken;
+                let waits = |query: &&ClientQuery| query.response.is_none() && !query.is_abandoned;
                 count(self.queries(of).filter(waits))
             }
             Figure::Stale => count(self.queries(of).filter(|query| {
@@ -239,14 +239,14 @@ impl Run<'_> {
         };
         let ede = form.ede.map(|code| format!(" (EDE {code})"));
         let ttl = form.ttl.map(|ttl| format!(" (TTL {ttl} s)"));
-        let octets = form.octets.map(|octets| format!(" of {octets} octets"));
+        let bytes = form.bytes.map(|bytes| format!(" of {bytes} bytes"));
         let truncated = if form.is_truncated { ", truncated" } else { "" };
         let words = format!(
             "`{names}` gets {}{}{}{}{truncated} in",
             rcode(form.rcode),
             ede.unwrap_or_default(),
             ttl.unwrap_or_default(),
-            octets.unwrap_or_default()
+            bytes.unwrap_or_default()
         );
         self.note(words, wanted, Amount::Time(slowest))
     }
@@ -302,10 +302,10 @@ fn check_form(seen: &Seen, form: &AnswerForm) -> Result<(), String> {
     if seen.is_truncated != form.is_truncated {
         return Err(format!("with TC={}", u8::from(seen.is_truncated)));
     }
-    if let Some(octets) = form.octets
-        && octets != seen.length as u64
+    if let Some(bytes) = form.bytes
+        && bytes != seen.length as u64
     {
-        return Err(format!("in {} octets", seen.length));
+        return Err(format!("in {} bytes", seen.length));
     }
     if form.ttl.is_some() && form.ttl != seen.ttl {
         return Err(format!("with TTL {:?}", seen.ttl));

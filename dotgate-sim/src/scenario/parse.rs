@@ -141,7 +141,7 @@ impl Reader<'_> {
             } else if self.line.takes("FROM_MANY_ADDRESSES") {
                 ask.by = By::ManyAddresses;
             } else if self.line.takes("TYPE") {
-                ask.rtype = self
+                ask.qtype = self
                     .line
                     .read("the number of a type", |word| word.parse().ok())?;
             } else if self.line.takes("DO") {
@@ -269,7 +269,7 @@ impl Ask {
             names,
             count,
             by: By::Udp,
-            rtype: message::A,
+            qtype: message::A,
             dnssec_ok: false,
             checking_disabled: false,
             opcode: 0,

@@ -224,7 +224,7 @@ impl<'s> Run<'s> {
         let name = ask.names.nth(*serial);
         *serial += 1;
         let form = QueryForm {
-            rtype: ask.rtype,
+            qtype: ask.qtype,
             edns: Some(1_232),
             dnssec_ok: ask.dnssec_ok,
             checking_disabled: ask.checking_disabled,

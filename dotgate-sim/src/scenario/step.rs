@@ -43,7 +43,7 @@ pub(super) struct Ask {
     pub(super) names: Names,
     pub(super) count: usize,
     pub(super) by: By,
-    pub(super) rtype: u16,
+    pub(super) qtype: u16,
     pub(super) dnssec_ok: bool,
     pub(super) checking_disabled: bool,
     pub(super) opcode: u8,
@@ -107,7 +107,7 @@ pub(super) enum ClientDeed {
     },
     StopsReading,
     ReadsAgain,
-    /// It has sent its last octet and still reads.
+    /// It has sent its last byte and still reads.
     Ends,
     /// It is gone at once.
     Leaves,
@@ -133,7 +133,7 @@ pub(super) enum Check {
 pub(super) struct AnswerForm {
     pub(super) rcode: u8,
     pub(super) is_truncated: bool,
-    pub(super) octets: Option<u64>,
+    pub(super) bytes: Option<u64>,
     pub(super) ede: Option<u16>,
     /// How the EXTRA-TEXT begins.
     pub(super) text: Option<String>,

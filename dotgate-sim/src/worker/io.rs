@@ -77,7 +77,7 @@ impl Io for SimulatedIo<'_> {
                     };
                     engine.stream_measured(now, *key, measured);
                 }
-                engine.relieve(now);
+                engine.free_client_memory(now);
             }
             Action::CloseStream(stream) => {
                 if let Some(stream) = self.streams.remove(&stream) {
@@ -93,9 +93,9 @@ impl Io for SimulatedIo<'_> {
         self.send(engine);
     }
 
-    fn send_letters(&mut self, engine: &mut Engine) {
-        while let Some((to, letter)) = engine.poll_letter() {
-            self.net.post(to, letter);
+    fn send_flight_messages(&mut self, engine: &mut Engine) {
+        while let Some((to, message)) = engine.poll_flight_message() {
+            self.net.send_flight_message(to, message);
         }
     }
 
@@ -125,7 +125,7 @@ impl SimulatedIo<'_> {
             Opening::FailsAtOnce(fault) => Some(fault),
             Opening::Accepts
             | Opening::Fails(_)
-            | Opening::AcceptsAndIsSilent
+            | Opening::AcceptsAndSendsNothing
             | Opening::Vanishes => None,
         };
         if let Some(fault) = fault {
@@ -169,9 +169,9 @@ impl SimulatedIo<'_> {
         }
         let room = WINDOW.saturating_sub(state.unread).min(output.len());
         state.is_full = room < output.len();
-        let octets: Vec<u8> = output.drain(..room).collect();
-        if !octets.is_empty() {
-            self.net.send_up(connection, Segment::Octets(octets));
+        let bytes: Vec<u8> = output.drain(..room).collect();
+        if !bytes.is_empty() {
+            self.net.send_up(connection, Segment::Bytes(bytes));
         }
     }
 
@@ -189,9 +189,9 @@ impl SimulatedIo<'_> {
         }
         let room = CLIENT_WINDOW.saturating_sub(state.unread).min(output.len());
         state.is_full = room < output.len();
-        let octets: Vec<u8> = output.drain(..room).collect();
-        if !octets.is_empty() {
-            self.net.stream_write(stream, octets);
+        let bytes: Vec<u8> = output.drain(..room).collect();
+        if !bytes.is_empty() {
+            self.net.stream_write(stream, bytes);
         }
         engine.stream_wrote(self.net.now, key, room);
     }
@@ -203,7 +203,7 @@ impl SimulatedIo<'_> {
                 peer: datagram.path.peer,
             };
             if datagram.bytes.len() > usize::from(self.settings.udp_response_max) {
-                let text = format!("a datagram of {} octets", datagram.bytes.len());
+                let text = format!("a datagram of {} bytes", datagram.bytes.len());
                 self.net.record.complain(self.net.now, text);
             }
             self.net
@@ -217,7 +217,7 @@ impl SimulatedIo<'_> {
     pub(super) fn end_stream(&mut self, engine: &mut Engine, key: StreamKey, stream: usize) {
         engine.stream_closed(key);
         self.streams.remove(&key);
-        self.net.record.forsake(Path::Tcp(stream));
+        self.net.record.abandon(Path::Tcp(stream));
         self.net.streams[stream].is_over = true;
     }
 

@@ -102,7 +102,7 @@ fn fault(random: &mut Random, has_harm: bool) -> Fault {
 }
 
 fn death(random: &mut Random) -> Death {
-    random.pick([Death::Fin, Death::Reset, Death::Silent])
+    random.pick([Death::Fin, Death::Reset, Death::Unnoticed])
 }
 
 fn bad_opening(random: &mut Random) -> Opening {
@@ -114,7 +114,7 @@ fn bad_opening(random: &mut Random) -> Opening {
             Opening::Fails(SessionEnd::Reset),
         ]),
         6 => Opening::FailsAtOnce(connect_fault(random)),
-        _ => random.pick([Opening::AcceptsAndIsSilent, Opening::Vanishes]),
+        _ => random.pick([Opening::AcceptsAndSendsNothing, Opening::Vanishes]),
     }
 }
 
@@ -208,7 +208,7 @@ pub(super) fn sound_script(random: &mut Random) -> Script {
             Segments::Whole,
             Segments::Whole,
             Segments::Few,
-            Segments::Octets,
+            Segments::Bytes,
         ]),
         rules,
         otherwise: Reaction::Answer,

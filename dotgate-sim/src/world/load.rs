@@ -24,11 +24,11 @@ pub(super) enum Act {
     AskOn { connection: usize, questions: u64 },
     /// Sends half a query.
     SendHalf { connection: usize },
-    /// Sends octets that are no query.
+    /// Sends bytes that are no query.
     SendJunk { connection: usize },
     /// Reads no more, or again.
     Read { connection: usize, reads: bool },
-    /// Has sent its last octet.
+    /// Has sent its last byte.
     Finish { connection: usize },
     /// Goes away at once.
     Leave { connection: usize },
@@ -197,9 +197,9 @@ impl Clients {
             .filter(|stream| !stream.has_finished)
     }
 
-    fn send(&mut self, sim: &mut Simulator, connection: usize, octets: Vec<u8>) {
+    fn send(&mut self, sim: &mut Simulator, connection: usize, bytes: Vec<u8>) {
         if let Some(stream) = self.open_stream(connection) {
-            sim.send_on(stream.number, octets);
+            sim.send_on(stream.number, bytes);
         }
     }
 
@@ -231,7 +231,7 @@ impl Clients {
             return;
         };
         // A message that deserves no response ends a connection.
-        if question.expected == Expected::Silence {
+        if question.expected == Expected::NoResponse {
             return sim.send_on(stream.number, message::frame(&question.message));
         }
         let number = sim.ask_on(stream.number, question.message, segments);
@@ -275,7 +275,7 @@ impl Clients {
         let (name, expected) = match random.below(100) {
             0..=4 => return odd(random, id),
             5..=79 if self.asks_again => {
-                form.rtype = random.pick([message::A, message::A, message::A, message::PRIVATE]);
+                form.qtype = random.pick([message::A, message::A, message::A, message::PRIVATE]);
                 (popular(random), Expected::Forwarded)
             }
             5..=14 => {
@@ -302,8 +302,8 @@ impl Clients {
 }
 
 const PLAIN: QueryForm = QueryForm {
-    rtype: message::A,
-    rclass: 1,
+    qtype: message::A,
+    qclass: 1,
     edns: None,
     dnssec_ok: false,
     checking_disabled: false,
@@ -313,7 +313,7 @@ const PLAIN: QueryForm = QueryForm {
 
 fn form(random: &mut Random) -> QueryForm {
     QueryForm {
-        rtype: random.pick([message::A, message::A, message::PRIVATE]),
+        qtype: random.pick([message::A, message::A, message::PRIVATE]),
         edns: random.pick([None, Some(0), Some(512), Some(1_232), Some(4_096)]),
         dnssec_ok: random.happens(300),
         checking_disabled: random.happens(100),
@@ -338,12 +338,12 @@ fn popular(random: &mut Random) -> String {
 /// Queries that are answered here, or not at all.
 fn odd(random: &mut Random, id: u16) -> Question {
     let query = |name: &str, form: QueryForm| message::query(id, name, &form);
-    let of_type = |rtype: u16| QueryForm { rtype, ..PLAIN };
+    let of_type = |qtype: u16| QueryForm { qtype, ..PLAIN };
     let (message, expected) = match random.below(8) {
         0 => (query("zone.example", of_type(252)), Expected::AtOnce(5)),
         1 => (query("opt.example", of_type(41)), Expected::AtOnce(1)),
         2 => {
-            let form = QueryForm { rclass: 3, ..PLAIN };
+            let form = QueryForm { qclass: 3, ..PLAIN };
             (query("version.bind", form), Expected::AtOnce(5))
         }
         3 => {
@@ -362,9 +362,9 @@ fn odd(random: &mut Random, id: u16) -> Question {
         6 => {
             let mut response = query("loop.example", PLAIN);
             response[2] |= 0x80;
-            (response, Expected::Silence)
+            (response, Expected::NoResponse)
         }
-        _ => (id.to_be_bytes().to_vec(), Expected::Silence),
+        _ => (id.to_be_bytes().to_vec(), Expected::NoResponse),
     };
     Question { message, expected }
 }

@@ -88,7 +88,7 @@ fn random_worlds_lose_nothing_and_keep_every_bound() {
 }
 
 #[test]
-fn a_seed_gives_the_same_world_again_to_the_octet() {
+fn a_seed_gives_the_same_world_again_to_the_byte() {
     for seed in 0..5 {
         let (first, second) = (run(seed, true), run(seed, true));
         assert!(first.log.len() > 50, "{}", first.log.len());

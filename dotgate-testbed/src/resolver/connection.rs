@@ -47,7 +47,7 @@ impl Connection {
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(SEND))?;
         let mut tls = ServerConnection::new(tls)?;
-        // What the client does not take is bounded by the write's time-out, not in octets.
+        // What the client does not take is bounded by the write's time-out, not in bytes.
         tls.set_buffer_limit(None);
         let late = VecDeque::new();
         Ok(Self {
@@ -104,8 +104,8 @@ impl Connection {
         left.max(Duration::from_millis(1))
     }
 
-    fn receive(&mut self, mut octets: &[u8], frames: &mut Vec<u8>) -> io::Result<()> {
-        while !octets.is_empty() && self.tls.read_tls(&mut octets)? > 0 {
+    fn receive(&mut self, mut bytes: &[u8], frames: &mut Vec<u8>) -> io::Result<()> {
+        while !bytes.is_empty() && self.tls.read_tls(&mut bytes)? > 0 {
             let outcome = self.tls.process_new_packets();
             if let Err(error) = outcome {
                 // The alert is a courtesy.
@@ -127,7 +127,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Answers every whole frame and returns how many octets they had.
+    /// Answers every whole frame and returns how many bytes they had.
     fn answer_whole_frames(&mut self, frames: &mut Vec<u8>) -> io::Result<usize> {
         let mut taken = 0;
         while let Some((length, rest)) = self.partial[taken..].split_first_chunk() {

@@ -15,13 +15,13 @@ enum Edns {
     Padded,
 }
 
-fn query(name: &str, rtype: Rtype, edns: Edns) -> Vec<u8> {
+fn query(name: &str, qtype: Rtype, edns: Edns) -> Vec<u8> {
     let mut builder = MessageBuilder::new_vec();
     builder.header_mut().set_id(0xbeef);
     builder.header_mut().set_rd(true);
     let mut question = builder.question();
     let name: Name<Vec<u8>> = name.parse().unwrap();
-    question.push(Question::new_in(name, rtype)).unwrap();
+    question.push(Question::new_in(name, qtype)).unwrap();
     let mut additional = question.additional();
     if edns != Edns::None {
         additional
@@ -38,8 +38,8 @@ fn query(name: &str, rtype: Rtype, edns: Edns) -> Vec<u8> {
     additional.finish()
 }
 
-fn ask(name: &str, rtype: Rtype, edns: Edns) -> Message<Vec<u8>> {
-    let (response, _) = answer(&query(name, rtype, edns)).unwrap();
+fn ask(name: &str, qtype: Rtype, edns: Edns) -> Message<Vec<u8>> {
+    let (response, _) = answer(&query(name, qtype, edns)).unwrap();
     Message::from_octets(response).unwrap()
 }
 
@@ -131,13 +131,13 @@ fn an_opt_record_comes_only_to_who_sent_one() {
 }
 
 #[test]
-fn a_response_to_a_padded_query_fills_blocks_of_468_octets() {
-    for (name, rtype) in [
+fn a_response_to_a_padded_query_fills_blocks_of_468_bytes() {
+    for (name, qtype) in [
         ("example.test", Rtype::A),
         ("alias.example.test", Rtype::TXT),
         ("no.example.test", Rtype::A),
     ] {
-        let response = ask(name, rtype, Edns::Padded);
+        let response = ask(name, qtype, Edns::Padded);
         assert_eq!(response.as_slice().len(), 468, "{name}");
         assert_eq!(
             response.opt().unwrap().opt().iter::<Padding<_>>().count(),

@@ -1,8 +1,8 @@
 //! What the embedded resolver knows: `example.test`, and that nothing else exists.
 //!
-//! It stands on the far side of a *session*, between a query's octets and its response's. It never splits
+//! It stands on the far side of a *session*, between a query's bytes and its response's. It never splits
 //! or truncates: the transport is a stream. RFC 1035, RFC 2308 (negative answers), RFC 6891, RFC 8467
-//! section 4.1 (responses padded to 468 octets if the query was padded).
+//! section 4.1 (responses padded to 468 bytes if the query was padded).
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -18,16 +18,16 @@ const TTL: Ttl = Ttl::from_secs(60);
 /// The TTL of negative answers, in seconds.
 const NEGATIVE_TTL: Ttl = Ttl::from_secs(30);
 
-/// The block a padded response fills (RFC 8467 section 4.1), in octets.
+/// The block a padded response fills (RFC 8467 section 4.1), in bytes.
 const PADDING_BLOCK: usize = 468;
 
-/// Octets of an OPT record without options (RFC 6891 section 6.1.2).
+/// Bytes of an OPT record without options (RFC 6891 section 6.1.2).
 const OPT_LENGTH: usize = 11;
 
-/// Octets of an option's code and length (RFC 6891 section 6.1.2).
+/// Bytes of an option's code and length (RFC 6891 section 6.1.2).
 const OPTION_HEADER: usize = 4;
 
-/// The UDP size the OPT record shows, in octets; of no meaning on a stream.
+/// The UDP size the OPT record shows, in bytes; of no meaning on a stream.
 const UDP_SIZE: u16 = 1232;
 
 /// When an answer leaves.
@@ -66,7 +66,7 @@ fn node(name: &str) -> Option<Node> {
     }
 }
 
-/// Returns the response and when it leaves; `None` for octets without a DNS header, or that are a response.
+/// Returns the response and when it leaves; `None` for bytes without a DNS header, or that are a response.
 pub(super) fn answer(query: &[u8]) -> Option<(Vec<u8>, Speed)> {
     let query = Message::from_octets(query).ok()?;
     if query.header().qr() {

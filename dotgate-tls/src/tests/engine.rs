@@ -20,7 +20,7 @@ const MS: Duration = Duration::from_millis(1);
 struct Peer {
     tls: UpstreamTls,
     server: Arc<ServerConfig>,
-    is_silent: bool,
+    is_unresponsive: bool,
 }
 
 struct World {
@@ -30,7 +30,7 @@ struct World {
     sessions: HashMap<SessionKey, (usize, Pair)>,
     /// Whether each session that opened was resumed.
     resumed: Vec<bool>,
-    /// Octets of plaintext that each upstream's servers received.
+    /// Bytes of plaintext that each upstream's servers received.
     arrived: Vec<usize>,
     rcodes: Vec<u8>,
     texts: Vec<String>,
@@ -40,7 +40,7 @@ fn peer(authority: &TestAuthority, leaf: &Leaf) -> Peer {
     Peer {
         tls: upstream(&strict(name(NAME)), authority),
         server: server(&authority.issue(leaf).unwrap()),
-        is_silent: false,
+        is_unresponsive: false,
     }
 }
 
@@ -159,7 +159,7 @@ impl World {
         }
     }
 
-    /// One exchange of octets on every session. True if anything was said.
+    /// One exchange of bytes on every session. True if anything was said.
     fn talk(&mut self) -> bool {
         let mut has_talked = false;
         for key in self.sessions.keys().copied().collect::<Vec<_>>() {
@@ -192,7 +192,7 @@ impl World {
         let mut nothing = Vec::new();
         let frames = self.engine.session_output(key).unwrap_or(&mut nothing);
         pair.client.write(&mut pair.socket, frames)?;
-        if self.peers[upstream].is_silent {
+        if self.peers[upstream].is_unresponsive {
             return Ok(None);
         }
         pair.serve();
@@ -231,7 +231,7 @@ fn answer(pair: &mut Pair) {
     let mut rest = &arrived[..];
     while let Some((query, after)) = dotgate_wire::split_frame(rest) {
         rest = after;
-        let end = 12 + query[12..].iter().position(|octet| *octet == 0).unwrap() + 5;
+        let end = 12 + query[12..].iter().position(|byte| *byte == 0).unwrap() + 5;
         response.extend_from_slice(&u16::try_from(end).unwrap().to_be_bytes());
         response.extend_from_slice(&query[..2]);
         response.extend_from_slice(&[0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0]);
@@ -256,7 +256,7 @@ fn opened(peers: Vec<Peer>) -> World {
 #[test]
 fn a_handshake_that_stalls_keeps_nobody_waiting_longer_than_a_quarter_second() {
     let mut peers = good_peers(2);
-    peers[0].is_silent = true;
+    peers[0].is_unresponsive = true;
     let mut world = World::new(peers);
     world.ask(1);
     world.pass(249 * MS);
@@ -271,11 +271,11 @@ fn a_handshake_that_stalls_keeps_nobody_waiting_longer_than_a_quarter_second() {
 #[test]
 fn an_alert_amid_a_session_costs_its_queries_one_more_attempt() {
     let mut world = opened(good_peers(1));
-    world.peers[0].is_silent = true;
+    world.peers[0].is_unresponsive = true;
     for id in 1..=20 {
         world.ask(id);
     }
-    world.peers[0].is_silent = false;
+    world.peers[0].is_unresponsive = false;
     let pair = world.only_session();
     // A record that cannot be read makes the server send a fatal alert.
     pair.socket.outbound = [&[23, 3, 3, 0, 32][..], &[7; 32]].concat();
@@ -288,9 +288,9 @@ fn an_alert_amid_a_session_costs_its_queries_one_more_attempt() {
 #[test]
 fn a_record_that_was_changed_on_the_way_costs_its_queries_one_more_attempt() {
     let mut world = opened(good_peers(1));
-    world.peers[0].is_silent = true;
+    world.peers[0].is_unresponsive = true;
     world.ask(1);
-    world.peers[0].is_silent = false;
+    world.peers[0].is_unresponsive = false;
     let pair = world.only_session();
     pair.socket
         .inbound
@@ -301,7 +301,7 @@ fn a_record_that_was_changed_on_the_way_costs_its_queries_one_more_attempt() {
 }
 
 #[test]
-fn an_expired_certificate_gets_no_octet_of_a_query_and_the_client_the_reason() {
+fn an_expired_certificate_gets_no_byte_of_a_query_and_the_client_the_reason() {
     let authority = TestAuthority::new().unwrap();
     let mut leaf = Leaf::for_name(NAME);
     leaf.validity = Validity::Past;
@@ -345,9 +345,9 @@ fn new_keys_amid_a_session_disturb_nothing() {
 #[test]
 fn an_end_without_a_goodbye_is_a_close_like_any_other() {
     let mut world = opened(good_peers(1));
-    world.peers[0].is_silent = true;
+    world.peers[0].is_unresponsive = true;
     world.ask(1);
-    world.peers[0].is_silent = false;
+    world.peers[0].is_unresponsive = false;
     let pair = world.only_session();
     // The query is lost on the way, then the connection ends.
     pair.socket.outbound.clear();

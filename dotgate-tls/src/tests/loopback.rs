@@ -77,15 +77,15 @@ fn frame(id: u16, name: &str) -> Vec<u8> {
 }
 
 /// The message IDs of all whole frames, in the order they came.
-fn ids(mut octets: &[u8]) -> Vec<u16> {
+fn ids(mut bytes: &[u8]) -> Vec<u16> {
     let mut ids = Vec::new();
-    while let Some((length, rest)) = octets.split_first_chunk() {
+    while let Some((length, rest)) = bytes.split_first_chunk() {
         let length = usize::from(u16::from_be_bytes(*length));
         let Some(message) = rest.get(..length) else {
             break;
         };
         ids.push(u16::from_be_bytes([message[0], message[1]]));
-        octets = &rest[length..];
+        bytes = &rest[length..];
     }
     ids
 }

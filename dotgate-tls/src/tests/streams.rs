@@ -1,20 +1,20 @@
-//! Octets through an open session, its two ends, and what a handshake lets out.
+//! Bytes through an open session, its two ends, and what a handshake lets out.
 
 use rustls::AlertDescription;
 
 use super::*;
 
-/// Octets that are easily told from any others.
+/// Bytes that are easily told from any others.
 fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|index| (index * 31 % 251) as u8).collect()
 }
 
-fn contains(octets: &[u8], wanted: &[u8]) -> bool {
-    octets.windows(wanted.len()).any(|window| window == wanted)
+fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
+    bytes.windows(wanted.len()).any(|window| window == wanted)
 }
 
 #[test]
-fn not_one_octet_of_a_query_leaves_before_the_handshake_is_done() {
+fn not_one_byte_of_a_query_leaves_before_the_handshake_is_done() {
     let authority = TestAuthority::new().unwrap();
     let certificate = authority.issue(&Leaf::for_name(NAME)).unwrap();
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
@@ -128,7 +128,7 @@ fn large_transfers_arrive_whole_in_any_segments() {
 }
 
 #[test]
-fn a_handshake_in_single_octets_works() {
+fn a_handshake_in_single_bytes_works() {
     let authority = TestAuthority::new().unwrap();
     let certificate = authority.issue(&Leaf::for_name(NAME)).unwrap();
     let upstream = upstream(&strict(name(NAME)), &authority);
@@ -171,8 +171,8 @@ fn a_flush_is_one_write_and_one_record_for_each_16_kib() {
                 wants_writable: false
             })
         );
-        assert_eq!(pair.socket.write_calls - calls, 1, "{length} octets");
-        // A record of TLS 1.3 adds five octets of header, a type and sixteen of authentication.
+        assert_eq!(pair.socket.write_calls - calls, 1, "{length} bytes");
+        // A record of TLS 1.3 adds five bytes of header, a type and sixteen of authentication.
         assert_eq!(pair.socket.sent.len() - sent, length + records * 22);
         assert_eq!(
             pair.write(),
@@ -292,9 +292,9 @@ fn our_close_notify_is_sent_once_and_nothing_after_it() {
     pair.write().unwrap();
     assert_eq!(pair.socket.sent.len(), sent);
     let outbound = std::mem::take(&mut pair.socket.outbound);
-    let mut octets = outbound.as_slice();
-    while !octets.is_empty() {
-        assert!(pair.server.read_tls(&mut octets).unwrap() > 0);
+    let mut bytes = outbound.as_slice();
+    while !bytes.is_empty() {
+        assert!(pair.server.read_tls(&mut bytes).unwrap() > 0);
         pair.server.process_new_packets().unwrap();
     }
     let mut arrived = Vec::new();
@@ -372,7 +372,7 @@ fn an_alert_is_told_by_its_name() {
 }
 
 #[test]
-fn an_altered_record_ends_the_session_and_gives_no_octet() {
+fn an_altered_record_ends_the_session_and_gives_no_byte() {
     let mut pair = open_pair();
     pair.server.writer().write_all(b"genuine").unwrap();
     pair.serve();

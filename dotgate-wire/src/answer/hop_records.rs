@@ -1,7 +1,7 @@
 //! Copying a response without the records that belong to its hop.
 //!
 //! The second step of loading an answer. These records usually stand last, and then this is a copy
-//! of what precedes them. If they do not, the octets are closed up and each pointer across the gap
+//! of what precedes them. If they do not, the bytes are closed up and each pointer across the gap
 //! is shortened by its width: no name is compressed anew, no record is rebuilt. Linear in the
 //! message.
 
@@ -55,14 +55,14 @@ pub(super) fn copy_without(
         .is_some_and(|entry| entry.record.start > first_gap))
 }
 
-/// The octets left out, by their offsets in the response; unused places are empty.
+/// The bytes left out, by their offsets in the response; unused places are empty.
 #[derive(Default)]
 struct Gaps {
     ranges: [Range<usize>; 3],
 }
 
 impl Gaps {
-    /// Returns how many octets are left out before `at`; fails if `at` itself is.
+    /// Returns how many bytes are left out before `at`; fails if `at` itself is.
     fn width_before(&self, at: usize) -> Result<usize, ResponseFault> {
         let mut width = 0;
         for gap in &self.ranges {

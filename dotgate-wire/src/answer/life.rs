@@ -10,7 +10,7 @@ use crate::consts::{rcode, rtype};
 use crate::question::split_question;
 use crate::records::Section;
 
-/// Octets of MINIMUM, the last field of an SOA record.
+/// Bytes of MINIMUM, the last field of an SOA record.
 const MINIMUM_LEN: usize = 4;
 
 /// How long an answer may be kept, in seconds.

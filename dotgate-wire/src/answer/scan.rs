@@ -1,7 +1,7 @@
 //! One walk over a response: every record checked and noted, records of the hop told apart.
 //!
 //! The first step of loading an answer; the later ones work on its notes and parse nothing again.
-//! Changes no octet.
+//! Changes no byte.
 
 use core::ops::Range;
 
@@ -15,7 +15,7 @@ use crate::opt::{Opt, code};
 use crate::question::TYPE_AND_CLASS_LEN;
 use crate::records::{Record, Section};
 
-/// The most octets kept of an Extended DNS Error's text (RFC 8914 sets no limit).
+/// The most bytes kept of an Extended DNS Error's text (RFC 8914 sets no limit).
 pub const EDE_TEXT_MAX: usize = 256;
 
 /// What an upstream's OPT record said.
@@ -67,7 +67,7 @@ pub(crate) struct Scan {
     pub(crate) pointers: Vec<Pointer>,
     /// A hash of all names of the records that stay, in message order.
     pub(crate) names_hash: u64,
-    /// These names and the question's. Where a pointer leads elsewhere, a name may also lead through octets that are
+    /// These names and the question's. Where a pointer leads elsewhere, a name may also lead through bytes that are
     /// no name at all.
     pub(crate) names: Names,
 }
@@ -275,8 +275,8 @@ impl Scan {
 /// Appends what is passed on of an Extended DNS Error's text: nothing but UTF-8 (RFC 8914 section 2), cut to
 /// [`EDE_TEXT_MAX`] bytes at the end of a character, without the zero byte in which it may end although it must not.
 /// The text of a stranger is printed on terminals: each character that does not print gets a replacement.
-fn push_ede_text(out: &mut String, octets: &[u8]) {
-    let text = str::from_utf8(octets)
+fn push_ede_text(out: &mut String, bytes: &[u8]) {
+    let text = str::from_utf8(bytes)
         .unwrap_or_default()
         .trim_end_matches('\0');
     let text = text

@@ -32,7 +32,11 @@ fn fault(response: &[u8]) -> ResponseFault {
         (0, Flags(0), 0)
     );
     assert_eq!(
-        (answer.strays(), answer.answer_count(), answer.ede()),
+        (
+            answer.off_chain_count(),
+            answer.answer_count(),
+            answer.ede()
+        ),
         (0, 0, None)
     );
     fault
@@ -63,7 +67,7 @@ fn answer_is_empty_until_something_is_loaded() {
 }
 
 #[test]
-fn plain_response_is_kept_octet_for_octet() {
+fn plain_response_is_kept_byte_for_byte() {
     let sent = response([&[address(1), address(2)], &[], &[]]);
     let answer = loaded(&sent);
     assert_eq!((answer.body(), answer.question()), (&sent[..], QUESTION));
@@ -72,7 +76,11 @@ fn plain_response_is_kept_octet_for_octet() {
         (0x1234, Flags(RESPONSE), 0)
     );
     assert_eq!(
-        (answer.answer_count(), answer.strays(), answer.edns()),
+        (
+            answer.answer_count(),
+            answer.off_chain_count(),
+            answer.edns()
+        ),
         (2, 0, None)
     );
 }
@@ -132,7 +140,7 @@ fn response_that_ends_early_is_refused_wherever_it_ends() {
 }
 
 #[test]
-fn longest_message_is_taken_and_one_octet_more_is_not() {
+fn longest_message_is_taken_and_one_byte_more_is_not() {
     let filled = |length: usize| {
         let text = record(QNAME, rtype::TXT, 1, &[]).len();
         let first = record(QNAME, rtype::NULL, 1, &[0; 60_000]);
@@ -157,7 +165,7 @@ fn counts_are_promises_that_must_be_kept() {
 }
 
 #[test]
-fn trailing_octets_are_left_behind() {
+fn trailing_bytes_are_left_behind() {
     let sent = response([&[address(1)], &[], &[]]);
     let smuggled = [sent.clone(), address(66), opt(0, &[])].concat();
     assert_eq!(
@@ -233,8 +241,8 @@ fn names_in_rdata_must_be_well_formed() {
 
 #[test]
 fn rdata_of_other_types_is_opaque() {
-    // Octets that would be a bad pointer in a type with names.
-    let octets = [0xc0, 0xff, 0x40, 0x80];
+    // Bytes that would be a bad pointer in a type with names.
+    let bytes = [0xc0, 0xff, 0x40, 0x80];
     for rtype in [
         rtype::TXT,
         rtype::RRSIG,
@@ -244,7 +252,7 @@ fn rdata_of_other_types_is_opaque() {
         65_280,
         0,
     ] {
-        let sent = response([&[record_in(QNAME, rtype, 7, 9, &octets)], &[], &[]]);
+        let sent = response([&[record_in(QNAME, rtype, 7, 9, &bytes)], &[], &[]]);
         assert_eq!(loaded(&sent).body(), sent, "type {rtype}");
     }
 }
@@ -299,7 +307,7 @@ fn signatures_form_no_rrset() {
 
 #[test]
 fn name_that_leads_through_a_ttl_is_a_fault() {
-    // TTL 300 is 0x012c: the name of one label, a comma, if the first octet of RDLENGTH ends it.
+    // TTL 300 is 0x012c: the name of one label, a comma, if the first byte of RDLENGTH ends it.
     let with = |ttl: u32, target: usize| {
         let first = record(QNAME, rtype::A, ttl, &[192, 0, 2, 1]);
         response([
@@ -311,12 +319,12 @@ fn name_that_leads_through_a_ttl_is_a_fault() {
     let ttl_at = RECORDS_AT + 6;
     assert_eq!(fault(&with(300, ttl_at + 2)), ResponseFault::NameThroughTtl);
     assert_eq!(fault(&with(0, ttl_at)), ResponseFault::NameThroughTtl);
-    // The type is 0x0001: the root, from its first octet; it never changes.
-    assert_eq!(loaded(&with(300, RECORDS_AT + 2)).strays(), 1);
+    // The type is 0x0001: the root, from its first byte; it never changes.
+    assert_eq!(loaded(&with(300, RECORDS_AT + 2)).off_chain_count(), 1);
 }
 
 #[test]
-fn name_that_leads_into_opaque_octets_is_a_name_like_any_other() {
+fn name_that_leads_into_opaque_bytes_is_a_name_like_any_other() {
     // Some servers compress against the signer's name in a signature.
     let signer_at = RECORDS_AT + 12 + 18;
     let signature = [&[0; 18], &name("example.test")[..], b"signature"].concat();

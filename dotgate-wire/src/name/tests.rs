@@ -3,25 +3,25 @@
 use super::*;
 use crate::build::{name, pointer};
 
-/// A message of a header and `octets`, whose first octet has offset 12.
-fn found(octets: &[u8], at: usize) -> Result<FoundName, NameFault> {
-    find(&[&[0; HEADER_LEN], octets].concat(), at)
+/// A message of a header and `bytes`, whose first byte has offset 12.
+fn found(bytes: &[u8], at: usize) -> Result<FoundName, NameFault> {
+    find(&[&[0; HEADER_LEN], bytes].concat(), at)
 }
 
-/// A name of `labels` labels of one octet.
+/// A name of `labels` labels of one byte.
 fn short_labels(labels: usize) -> Vec<u8> {
     [b"\x01a".repeat(labels), vec![0]].concat()
 }
 
 #[test]
-fn work_is_counted_in_octets_and_hops() {
-    // Two labels and a root: three first octets, and eight octets hashed.
+fn work_is_counted_in_bytes_and_hops() {
+    // Two labels and a root: three first bytes, and eight bytes hashed.
     let steps = steps::taken_by(|| assert!(find(b"\x03org\x03www\0", 0).is_ok()));
     assert_eq!(steps, 3 + 8);
 }
 
 #[test]
-fn label_has_at_most_63_octets() {
+fn label_has_at_most_63_bytes() {
     let with_label = |length: u8| [vec![length], vec![b'x'; length.into()], vec![0]].concat();
     assert_eq!(
         found(&with_label(63), 12).map(|name| (name.labels, name.end)),
@@ -33,21 +33,21 @@ fn label_has_at_most_63_octets() {
 #[test]
 fn label_types_01_and_10_are_no_names() {
     for first in [0x40, 0x41, 0x7f, 0x80, 0xbf] {
-        let octets = [vec![first], vec![0; 200]].concat();
-        assert_eq!(found(&octets, 12), Err(NameFault::LabelType), "{first:#x}");
+        let bytes = [vec![first], vec![0; 200]].concat();
+        assert_eq!(found(&bytes, 12), Err(NameFault::LabelType), "{first:#x}");
     }
 }
 
 #[test]
-fn name_has_at_most_255_octets() {
-    // 127 labels of two octets and the root.
+fn name_has_at_most_255_bytes() {
+    // 127 labels of two bytes and the root.
     assert_eq!(
         found(&short_labels(127), 12).map(|name| (name.labels, name.end)),
         Ok((127, 267))
     );
     assert_eq!(found(&short_labels(128), 12), Err(NameFault::TooLong));
-    let one_octet_more = [b"\x02ab".to_vec(), short_labels(126)].concat();
-    assert_eq!(found(&one_octet_more, 12), Err(NameFault::TooLong));
+    let one_byte_more = [b"\x02ab".to_vec(), short_labels(126)].concat();
+    assert_eq!(found(&one_byte_more, 12), Err(NameFault::TooLong));
 }
 
 #[test]
@@ -103,8 +103,8 @@ fn pointer_to_the_start_of_its_own_name_is_a_loop() {
 #[test]
 fn every_pointer_leads_before_the_part_of_the_name_it_ends() {
     // The name at 18 leads to 16, that to 12, and behind the label there it leads to 16 again.
-    let octets = [b"\x01a".to_vec(), pointer(16), pointer(12), pointer(16)].concat();
-    assert_eq!(found(&octets, 18), Err(NameFault::BadPointer));
+    let bytes = [b"\x01a".to_vec(), pointer(16), pointer(12), pointer(16)].concat();
+    assert_eq!(found(&bytes, 18), Err(NameFault::BadPointer));
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn names_are_compared_without_regard_to_case_or_compression() {
     assert_eq!(short.hash, long.hash);
     assert!(is_same(&message, &short, &long));
     assert!(!is_same(&message, &short, &example));
-    // Octets that differ in the same bit as letters of two cases do are not letters.
+    // Bytes that differ in the same bit as letters of two cases do are not letters.
     let odd = [name("a@b"), name("a`b")].concat();
     assert!(!is_same(
         &odd,

@@ -43,11 +43,11 @@ fn with(additionals: &[Vec<u8>]) -> Vec<u8> {
     message(RD, [&[], &[], additionals])
 }
 
-fn ask(rtype: u16, rclass: u16) -> Vec<u8> {
+fn ask(qtype: u16, qclass: u16) -> Vec<u8> {
     let mut out = header(RD, [1, 0, 0, 0]);
     out.extend(name("example.org"));
-    out.extend(rtype.to_be_bytes());
-    out.extend(rclass.to_be_bytes());
+    out.extend(qtype.to_be_bytes());
+    out.extend(qclass.to_be_bytes());
     out
 }
 
@@ -58,8 +58,8 @@ fn plain_query_is_understood() {
         id: 0x1234,
         flags: Flags(RD),
         question: QUESTION,
-        rtype: 1,
-        rclass: 1,
+        qtype: 1,
+        qclass: 1,
         edns: None,
         is_signed: false,
     };
@@ -67,7 +67,7 @@ fn plain_query_is_understood() {
 }
 
 #[test]
-fn fewer_than_twelve_octets_are_ignored() {
+fn fewer_than_twelve_bytes_are_ignored() {
     let message = header(RD, [0; 4]);
     for length in 0..HEADER_LEN {
         assert_eq!(
@@ -118,8 +118,8 @@ fn question_without_type_or_class_is_cut_short() {
 
 #[test]
 fn question_name_must_be_well_formed() {
-    let ask = |octets: &[u8]| {
-        malformed(&[header(RD, [1, 0, 0, 0]), octets.to_vec(), vec![0, 1, 0, 1]].concat())
+    let ask = |bytes: &[u8]| {
+        malformed(&[header(RD, [1, 0, 0, 0]), bytes.to_vec(), vec![0, 1, 0, 1]].concat())
     };
     let fault = |fault| (Malformed::Name(fault), false, false);
     assert_eq!(ask(&[0xc0, 12]), fault(NameFault::BadPointer));
@@ -186,7 +186,7 @@ fn soa_record_of_an_incremental_transfer_breaks_no_rule() {
     let mut message = ask(251, 1);
     message[9] = 1;
     message.extend(record(QNAME, 6, 0, &[&[0, 0][..], &[0; 20]].concat()));
-    assert_eq!(query(&message).rtype, 251);
+    assert_eq!(query(&message).qtype, 251);
     let mut another = message.clone();
     another[31] = 2;
     assert_eq!(malformed(&another).0, Malformed::RecordsInQuery);
@@ -224,7 +224,7 @@ fn records_that_are_counted_must_be_there() {
 }
 
 #[test]
-fn trailing_octets_are_tolerated_and_belong_to_nothing() {
+fn trailing_bytes_are_tolerated_and_belong_to_nothing() {
     let message = [with(&[]), opt(0, &[]), vec![0xff; 30]].concat();
     assert_eq!(
         (query(&message).question, query(&message).edns),
@@ -234,21 +234,21 @@ fn trailing_octets_are_tolerated_and_belong_to_nothing() {
 
 #[test]
 fn class_none_and_class_0_are_malformed() {
-    for rclass in [0, 254] {
+    for qclass in [0, 254] {
         assert_eq!(
-            malformed(&ask(1, rclass)),
+            malformed(&ask(1, qclass)),
             (Malformed::MetaClass, true, false)
         );
     }
-    for rclass in [1, 3, 253, 255, 65_280] {
-        assert_eq!(query(&ask(1, rclass)).rclass, rclass);
+    for qclass in [1, 3, 253, 255, 65_280] {
+        assert_eq!(query(&ask(1, qclass)).qclass, qclass);
     }
 }
 
 #[test]
 fn question_types_are_not_judged_here() {
-    for rtype in [0, 41, 249, 250, 251, 252, 253, 254, 255, 65_535] {
-        assert_eq!(query(&ask(rtype, 1)).rtype, rtype);
+    for qtype in [0, 41, 249, 250, 251, 252, 253, 254, 255, 65_535] {
+        assert_eq!(query(&ask(qtype, 1)).qtype, qtype);
     }
 }
 
@@ -325,9 +325,9 @@ fn options_must_fill_their_record_exactly() {
         let short = whole[..whole.len() - missing].to_vec();
         assert_eq!(malformed(&with(&[opt(0, &[short])])), overrun, "{missing}");
     }
-    for stray in 1..=3 {
-        let message = with(&[opt(0, &[whole.clone(), vec![0; stray]])]);
-        assert_eq!(malformed(&message), overrun, "{stray}");
+    for extra in 1..=3 {
+        let message = with(&[opt(0, &[whole.clone(), vec![0; extra]])]);
+        assert_eq!(malformed(&message), overrun, "{extra}");
     }
     assert!(query(&with(&[opt(0, &[whole])])).edns.is_some());
 }
@@ -465,7 +465,7 @@ fn the_front_of_a_message_is_all_that_a_refusal_repeats() {
     ]);
     let front = parse_front(&whole).unwrap();
     assert_eq!((front.id, front.flags), (0x1234, Flags(0x0100)));
-    assert_eq!((front.question, front.rtype), (QUESTION, rtype::A));
+    assert_eq!((front.question, front.qtype), (QUESTION, rtype::A));
     let edns = front.edns.map(|edns| (edns.udp_size, edns.dnssec_ok));
     assert_eq!(edns, Some((1232, true)));
     // What cannot be read is left out.

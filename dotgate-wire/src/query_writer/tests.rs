@@ -1,4 +1,4 @@
-//! Upstream queries, octet for octet.
+//! Upstream queries, byte for byte.
 
 use super::*;
 use crate::build::name;
@@ -25,7 +25,7 @@ fn query_without_edns_is_a_header_and_a_question() {
         checking_disabled: false,
         edns: false,
         pads: true,
-        letter_case: LetterCase::LOWER,
+        name_case: NameCase::LOWER,
         asks_keepalive: true,
     });
     let header = [0xab, 0xcd, 0x01, 0x20, 0, 1, 0, 0, 0, 0, 0, 0];
@@ -44,11 +44,11 @@ fn query_with_edns_is_padded_and_says_what_it_was_told() {
         checking_disabled: true,
         edns: true,
         pads: true,
-        letter_case: LetterCase::LOWER,
+        name_case: NameCase::LOWER,
         asks_keepalive: true,
     });
     let header = [0, 1, 0x01, 0x30, 0, 1, 0, 0, 0, 0, 0, 1];
-    // Header 12, question 17, OPT 11, keepalive 4, padding's own header 4: 80 octets are missing.
+    // Header 12, question 17, OPT 11, keepalive 4, padding's own header 4: 80 bytes are missing.
     let opt = [
         0, 0, 41, 0x04, 0xd0, 0, 0, 0x80, 0, 0, 88, 0, 11, 0, 0, 0, 12, 0, 80,
     ];
@@ -65,7 +65,7 @@ fn query_with_edns_is_padded_and_says_what_it_was_told() {
 #[test]
 fn length_is_a_multiple_of_128_for_every_length_of_name() {
     for length in 1..=250 {
-        // Labels of at most 50 octets.
+        // Labels of at most 50 bytes.
         let labels: Vec<String> = (0..length)
             .step_by(51)
             .map(|start| "a".repeat(50.min(length - start)))
@@ -79,7 +79,7 @@ fn length_is_a_multiple_of_128_for_every_length_of_name() {
                 checking_disabled: false,
                 edns: true,
                 pads: true,
-                letter_case: LetterCase::LOWER,
+                name_case: NameCase::LOWER,
                 asks_keepalive,
             });
             assert_eq!(message.len() % PADDING_BLOCK, 0);
@@ -90,7 +90,7 @@ fn length_is_a_multiple_of_128_for_every_length_of_name() {
 
 #[test]
 fn padding_option_is_there_even_if_nothing_is_missing() {
-    // 12 + 97 + 4 + 11 + 4 octets are 128.
+    // 12 + 97 + 4 + 11 + 4 bytes are 128.
     let labels = ["a".repeat(47), "b".repeat(47)].join(".");
     let message = written(&UpstreamQuery {
         id: 1,
@@ -99,7 +99,7 @@ fn padding_option_is_there_even_if_nothing_is_missing() {
         checking_disabled: false,
         edns: true,
         pads: true,
-        letter_case: LetterCase::LOWER,
+        name_case: NameCase::LOWER,
         asks_keepalive: false,
     });
     assert_eq!(message.len(), 128);
@@ -112,7 +112,7 @@ fn padding_option_is_there_even_if_nothing_is_missing() {
 #[test]
 fn without_padding_the_question_stands_in_the_given_letter_case() {
     let question = question("a-long.example");
-    let letter_case = LetterCase::mixed(question.as_bytes(), [0b1010_1010, 0, 0, 0]);
+    let name_case = NameCase::mixed(question.as_bytes(), [0b1010_1010, 0, 0, 0]);
     let message = written(&UpstreamQuery {
         id: 1,
         question: &question,
@@ -120,12 +120,12 @@ fn without_padding_the_question_stands_in_the_given_letter_case() {
         checking_disabled: false,
         edns: true,
         pads: false,
-        letter_case,
+        name_case,
         asks_keepalive: false,
     });
     let mut expected = vec![0, 1, 0x01, 0x20, 0, 1, 0, 0, 0, 0, 0, 1];
     expected.extend_from_slice(b"\x06A-LoNg\x07example\0\0\x1c\0\x01");
     expected.extend_from_slice(&[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0]);
     assert_eq!(message, expected);
-    assert_eq!(LetterCase::of(&expected[12..28 + 4]), letter_case);
+    assert_eq!(NameCase::of(&expected[12..28 + 4]), name_case);
 }

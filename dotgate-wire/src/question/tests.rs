@@ -5,11 +5,11 @@ use std::collections::HashSet;
 use super::*;
 use crate::build::name;
 
-fn exact(labels: &str, rtype: u16, rclass: u16) -> Vec<u8> {
+fn exact(labels: &str, qtype: u16, qclass: u16) -> Vec<u8> {
     [
         name(labels),
-        rtype.to_be_bytes().to_vec(),
-        rclass.to_be_bytes().to_vec(),
+        qtype.to_be_bytes().to_vec(),
+        qclass.to_be_bytes().to_vec(),
     ]
     .concat()
 }
@@ -23,7 +23,7 @@ fn folding_lowers_the_name_and_nothing_else() {
         exact("www.example.org", 0x4142, 0x4344)
     );
     assert_eq!(question.name(), name("www.example.org"));
-    assert_eq!((question.rtype(), question.rclass()), (0x4142, 0x4344));
+    assert_eq!((question.qtype(), question.qclass()), (0x4142, 0x4344));
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn folding_takes_one_whole_question_only() {
 }
 
 #[test]
-fn longest_question_has_259_octets() {
+fn longest_question_has_259_bytes() {
     let longest = exact(&"a.".repeat(127), 1, 1);
     assert_eq!(longest.len(), QUESTION_MAX);
     assert_eq!(Question::fold(&longest).unwrap().as_bytes(), longest);
@@ -55,8 +55,8 @@ fn question_is_made_from_a_name_type_and_class() {
 }
 
 #[test]
-fn questions_are_equal_by_the_octets_they_use() {
-    let new = |labels: &str, rtype| Question::new(&name(labels), rtype, 1).unwrap();
+fn questions_are_equal_by_the_bytes_they_use() {
+    let new = |labels: &str, qtype| Question::new(&name(labels), qtype, 1).unwrap();
     let mut set = HashSet::from([new("example.org", 1)]);
     assert!(!set.insert(new("EXAMPLE.org", 1)));
     assert!(set.insert(new("example.org", 28)));
@@ -91,7 +91,7 @@ fn question_lies_below_a_zone_on_label_boundaries_only() {
     ] {
         assert!(!question.is_at_or_below(&name(zone)), "{zone}");
     }
-    // The octets of a suffix inside a label are no suffix.
+    // The bytes of a suffix inside a label are no suffix.
     let trick = Question::new(b"\x05x\x03org\0", 1, 1).unwrap();
     assert!(!trick.is_at_or_below(&name("org")));
     assert!(!question.is_at_or_below(&[]));
@@ -101,43 +101,43 @@ fn question_lies_below_a_zone_on_label_boundaries_only() {
 fn spelling_comes_back_from_any_other_spelling() {
     for labels in ["", "a", "WWW.eXaMpLe.ORG", "x-1.\u{7f}Q", &"aB.".repeat(84)] {
         let sent = exact(labels, 0x4141, 0x6161);
-        let (question, letter_case) = (Question::fold(&sent).unwrap(), LetterCase::of(&sent));
+        let (question, name_case) = (Question::fold(&sent).unwrap(), NameCase::of(&sent));
         let mut lower = question.as_bytes().to_vec();
-        letter_case.apply(&mut lower);
+        name_case.apply(&mut lower);
         assert_eq!(lower, sent);
         let mut upper = exact(&labels.to_uppercase(), 0x4141, 0x6161);
-        letter_case.apply(&mut upper);
+        name_case.apply(&mut upper);
         assert_eq!(upper, sent);
     }
 }
 
 #[test]
-fn last_octet_of_the_longest_name_keeps_its_case() {
-    // Octet 254 is the root's, so the last letter is octet 253.
+fn last_byte_of_the_longest_name_keeps_its_case() {
+    // Byte 254 is the root's, so the last letter is byte 253.
     let sent = exact(&("a.".repeat(126) + "Z"), 1, 1);
     assert_eq!(sent.len(), QUESTION_MAX);
-    let (question, letter_case) = (Question::fold(&sent).unwrap(), LetterCase::of(&sent));
-    let mut spelt = question.as_bytes().to_vec();
-    assert_eq!(spelt[253], b'z');
-    letter_case.apply(&mut spelt);
-    assert_eq!(spelt, sent);
+    let (question, name_case) = (Question::fold(&sent).unwrap(), NameCase::of(&sent));
+    let mut as_received = question.as_bytes().to_vec();
+    assert_eq!(as_received[253], b'z');
+    name_case.apply(&mut as_received);
+    assert_eq!(as_received, sent);
 }
 
 #[test]
 fn spelling_leaves_alone_what_is_no_question() {
-    let letter_case = LetterCase::of(&exact("ABC", 1, 1));
-    for mut octets in [vec![], vec![b'a'], vec![b'a'; 4]] {
-        let before = octets.clone();
-        letter_case.apply(&mut octets);
-        assert_eq!(octets, before);
+    let name_case = NameCase::of(&exact("ABC", 1, 1));
+    for mut bytes in [vec![], vec![b'a'], vec![b'a'; 4]] {
+        let before = bytes.clone();
+        name_case.apply(&mut bytes);
+        assert_eq!(bytes, before);
     }
-    letter_case.apply(&mut [b'a'; 400]);
+    name_case.apply(&mut [b'a'; 400]);
 }
 
 #[test]
 fn question_is_printed_as_in_a_zone_file() {
-    let printed = |labels: &str, rtype, rclass| {
-        Question::new(&name(labels), rtype, rclass)
+    let printed = |labels: &str, qtype, qclass| {
+        Question::new(&name(labels), qtype, qclass)
             .unwrap()
             .to_string()
     };

@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Cut;
+use super::Truncation;
 use crate::bytes::{length_u16, put_u16, set_u16};
 use crate::consts::rtype;
 use crate::header::{ARCOUNT_AT, HEADER_LEN, Header};
@@ -24,12 +24,17 @@ const LIMIT_MAX: usize = 4_096;
 /// Labels looked for in one response.
 const LOOKUPS_MAX: usize = 8_192;
 
-/// Octets of a label with its length.
+/// Bytes of a label with its length.
 const LABEL_MAX: usize = 64;
 
 /// Writes `whole`, a response with all that belongs into it, in place of the shorter one that begins at `start`, if it
 /// fits when it is compressed, perhaps without its additional section. Returns what was cut.
-pub(super) fn replace(out: &mut Vec<u8>, start: usize, whole: &[u8], limit: usize) -> Option<Cut> {
+pub(super) fn replace(
+    out: &mut Vec<u8>,
+    start: usize,
+    whole: &[u8],
+    limit: usize,
+) -> Option<Truncation> {
     if limit > LIMIT_MAX {
         return None;
     }
@@ -40,7 +45,7 @@ pub(super) fn replace(out: &mut Vec<u8>, start: usize, whole: &[u8], limit: usiz
 }
 
 /// Returns the message in its compressed form, and what was cut of it.
-fn compressed(whole: &[u8], limit: usize) -> Option<(Vec<u8>, Cut)> {
+fn compressed(whole: &[u8], limit: usize) -> Option<(Vec<u8>, Truncation)> {
     let header = Header::read(whole)?;
     if header.questions != 1 {
         return None;
@@ -53,17 +58,17 @@ fn compressed(whole: &[u8], limit: usize) -> Option<(Vec<u8>, Cut)> {
         at = writer.record(whole, at)?;
     }
     let kept = writer.out.len();
-    let (mut additionals, mut cut, mut opt) = (0, Cut::Nothing, None);
+    let (mut additionals, mut cut, mut opt) = (0, Truncation::None, None);
     for _ in 0..header.additionals {
         let record = Record::read_skipping_owner(whole, at).ok()?;
         if record.rtype == rtype::OPT {
             opt = whole.get(record.range());
-        } else if cut == Cut::Nothing {
+        } else if cut == Truncation::None {
             if writer.record(whole, at).is_some() {
                 additionals += 1;
             } else {
                 writer.out.truncate(kept);
-                (additionals, cut) = (0, Cut::Additional);
+                (additionals, cut) = (0, Truncation::Additional);
             }
         }
         at = record.end;

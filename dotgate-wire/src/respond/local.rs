@@ -74,7 +74,7 @@ const QNAME_POINTER: u16 = 0xc00c;
 /// Appends an address record of the question's name.
 fn put_address(out: &mut Vec<u8>, address: IpAddr) {
     let (rtype, v4, v6);
-    let octets: &[u8] = match address {
+    let bytes: &[u8] = match address {
         IpAddr::V4(address) => {
             (rtype, v4) = (rtype::A, address.octets());
             &v4
@@ -84,7 +84,7 @@ fn put_address(out: &mut Vec<u8>, address: IpAddr) {
             &v6
         }
     };
-    put_record_of_qname(out, rtype, octets);
+    put_record_of_qname(out, rtype, bytes);
 }
 
 /// Appends a record of the question's name.
@@ -139,7 +139,7 @@ impl<'a> Apex<'a> {
             .and_then(|depth| Some((depth, name.get(depth..)?)))
             .filter(|(_, suffix)| suffix.eq_ignore_ascii_case(zone));
         match is_suffix {
-            // The root is one octet, a pointer to it two.
+            // The root is one byte, a pointer to it two.
             Some((depth, _)) if zone.len() > 1 => Self::Pointer(QNAME_POINTER + length_u16(depth)),
             Some(_) | None => Self::Name(zone),
         }

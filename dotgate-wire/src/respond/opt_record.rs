@@ -13,7 +13,7 @@ use crate::opt::{OPT_LEN, OPTION_HEADER_LEN, code, put_opt, put_option};
 pub(super) struct OptRecord<'a>(Option<ResponseOpt<'a>>);
 
 impl<'a> OptRecord<'a> {
-    /// Returns the fullest OPT record that takes at most `room` octets; `None` if not even a bare
+    /// Returns the fullest OPT record that takes at most `room` bytes; `None` if not even a bare
     /// one does.
     pub(super) fn fitting(hop: &ClientHop<'a>, room: usize) -> Option<Self> {
         let whole = Self(hop.opt);
@@ -30,7 +30,7 @@ impl<'a> OptRecord<'a> {
         Self(hop.opt.map(without_options))
     }
 
-    /// Returns the octets it takes, 0 if there is none.
+    /// Returns the bytes it takes, 0 if there is none.
     fn len(&self) -> usize {
         self.0.map_or(0, |opt| OPT_LEN + options_len(&opt))
     }

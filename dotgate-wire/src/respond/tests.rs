@@ -43,7 +43,7 @@ fn answer(response: &[u8]) -> Answer {
     answer
 }
 
-/// What `write` appends behind octets that are there already.
+/// What `write` appends behind bytes that are there already.
 fn written<R>(write: impl FnOnce(&mut Vec<u8>) -> R) -> (R, Vec<u8>) {
     let mut out = vec![0xee; 7];
     let result = write(&mut out);
@@ -51,12 +51,16 @@ fn written<R>(write: impl FnOnce(&mut Vec<u8>) -> R) -> (R, Vec<u8>) {
     (result, out.split_off(7))
 }
 
-fn respond(response: &[u8], hop: &ClientHop<'_>) -> (Cut, Vec<u8>) {
-    respond_spelt(response, LetterCase::LOWER, hop)
+fn respond(response: &[u8], hop: &ClientHop<'_>) -> (Truncation, Vec<u8>) {
+    respond_in_case(response, NameCase::LOWER, hop)
 }
 
-fn respond_spelt(response: &[u8], letter_case: LetterCase, hop: &ClientHop<'_>) -> (Cut, Vec<u8>) {
-    written(|out| write_response(out, &answer(response), letter_case, hop))
+fn respond_in_case(
+    response: &[u8],
+    name_case: NameCase,
+    hop: &ClientHop<'_>,
+) -> (Truncation, Vec<u8>) {
+    written(|out| write_response(out, &answer(response), name_case, hop))
 }
 
 fn error(question: &[u8], opcode: u8, rcode: u16, hop: &ClientHop<'_>) -> Vec<u8> {
@@ -79,7 +83,7 @@ fn counts(message: &[u8]) -> [u16; 4] {
 fn response_has_the_clients_id_and_the_answers_records() {
     let sent = response([&[address(1)], &[address(2)], &[address(3), opt(0, &[])]]);
     let (cut, mut got) = respond(&sent, &HOP);
-    assert_eq!((cut, &got[..2]), (Cut::Nothing, &[0xbe, 0xef][..]));
+    assert_eq!((cut, &got[..2]), (Truncation::None, &[0xbe, 0xef][..]));
     got[..2].copy_from_slice(&[0x12, 0x34]);
     assert_eq!(got, response([&[address(1)], &[address(2)], &[address(3)]]));
 }
@@ -168,18 +172,18 @@ fn rcode_of_another_hop_becomes_servfail() {
 
 #[test]
 fn question_is_spelt_as_the_client_spelt_it() {
-    let spelt = b"\x03wWw\x07eXAMPLE\x03oRG\0\0\x01\0\x01";
-    let letter_case = LetterCase::of(spelt);
+    let as_received = b"\x03wWw\x07eXAMPLE\x03oRG\0\0\x01\0\x01";
+    let name_case = NameCase::of(as_received);
     let sent = response([&[address(1)], &[], &[]]);
-    let (_, got) = respond_spelt(&sent, letter_case, &HOP);
-    assert_eq!(got[12..12 + spelt.len()], *spelt);
+    let (_, got) = respond_in_case(&sent, name_case, &HOP);
+    assert_eq!(got[12..12 + as_received.len()], *as_received);
     // Whatever the upstream made of it.
     let upper = [
         build::header(0x8180, [1, 0, 0, 0]),
         b"\x03WWW\x07Example\x03org\0\0\x01\0\x01".to_vec(),
     ];
-    let (_, got) = respond_spelt(&upper.concat(), letter_case, &HOP);
-    assert_eq!(got[12..], *spelt);
+    let (_, got) = respond_in_case(&upper.concat(), name_case, &HOP);
+    assert_eq!(got[12..], *as_received);
 }
 
 #[test]
@@ -222,14 +226,14 @@ fn extended_errors_text_goes_first_and_then_the_error_before_any_record() {
         (cut, got.len())
     };
     let (bare, code_only, full) = (records + 11, records + 17, records + 26);
-    assert_eq!(length(full), (Cut::Nothing, full));
-    assert_eq!(length(full - 1), (Cut::Nothing, code_only));
-    assert_eq!(length(code_only), (Cut::Nothing, code_only));
-    assert_eq!(length(code_only - 1), (Cut::Nothing, bare));
-    assert_eq!(length(bare), (Cut::Nothing, bare));
-    // The additional record's 16 octets make room for all of the error again.
-    assert_eq!(length(bare - 1), (Cut::Additional, full - 16));
-    assert_eq!(length(full - 17), (Cut::Additional, code_only - 16));
+    assert_eq!(length(full), (Truncation::None, full));
+    assert_eq!(length(full - 1), (Truncation::None, code_only));
+    assert_eq!(length(code_only), (Truncation::None, code_only));
+    assert_eq!(length(code_only - 1), (Truncation::None, bare));
+    assert_eq!(length(bare), (Truncation::None, bare));
+    // The additional record's 16 bytes make room for all of the error again.
+    assert_eq!(length(bare - 1), (Truncation::Additional, full - 16));
+    assert_eq!(length(full - 17), (Truncation::Additional, code_only - 16));
 }
 
 #[test]
@@ -253,10 +257,16 @@ fn idle_limit_goes_after_the_extended_error_and_before_any_record() {
         (cut, got.len() - sent.len())
     };
     let (bare, with_limit, full) = (11, 17, 23);
-    assert_eq!(length(sent.len() + full), (Cut::Nothing, full));
-    assert_eq!(length(sent.len() + full - 1), (Cut::Nothing, with_limit));
-    assert_eq!(length(sent.len() + with_limit - 1), (Cut::Nothing, bare));
-    assert_eq!(length(sent.len() + bare), (Cut::Nothing, bare));
+    assert_eq!(length(sent.len() + full), (Truncation::None, full));
+    assert_eq!(
+        length(sent.len() + full - 1),
+        (Truncation::None, with_limit)
+    );
+    assert_eq!(
+        length(sent.len() + with_limit - 1),
+        (Truncation::None, bare)
+    );
+    assert_eq!(length(sent.len() + bare), (Truncation::None, bare));
 }
 
 #[test]
@@ -271,7 +281,7 @@ fn additional_section_goes_before_the_others_and_without_tc() {
     let (cut, got) = respond(&sent, &hop);
     assert_eq!(
         (cut, counts(&got), got.len()),
-        (Cut::Additional, [1, 1, 1, 1], hop.limit)
+        (Truncation::Additional, [1, 1, 1, 1], hop.limit)
     );
     assert_eq!(flags(&got) & 0x0200, 0);
     let (cut, got) = respond(
@@ -281,7 +291,7 @@ fn additional_section_goes_before_the_others_and_without_tc() {
             ..hop
         },
     );
-    assert_eq!((cut, counts(&got)), (Cut::Everything, [1, 0, 0, 1]));
+    assert_eq!((cut, counts(&got)), (Truncation::Full, [1, 0, 0, 1]));
     assert_eq!(flags(&got) & 0x0200, 0x0200);
     assert_eq!(got.len(), 12 + QUESTION.len() + 11);
 }
@@ -290,9 +300,9 @@ fn additional_section_goes_before_the_others_and_without_tc() {
 fn response_that_just_fits_is_whole() {
     let sent = response([&[address(1)], &[], &[]]);
     let at = |limit: usize| respond(&sent, &ClientHop { limit, ..HOP });
-    assert_eq!(at(sent.len()).0, Cut::Nothing);
+    assert_eq!(at(sent.len()).0, Truncation::None);
     let (cut, got) = at(sent.len() - 1);
-    assert_eq!((cut, got.len()), (Cut::Everything, 12 + QUESTION.len()));
+    assert_eq!((cut, got.len()), (Truncation::Full, 12 + QUESTION.len()));
 }
 
 #[test]
@@ -313,12 +323,12 @@ fn message_never_outgrows_the_length_of_a_frame() {
     );
     assert_eq!(
         (cut, got.len()),
-        (Cut::Everything, 12 + QUESTION.len() + 11)
+        (Truncation::Full, 12 + QUESTION.len() + 11)
     );
 }
 
 #[test]
-fn longest_question_and_its_opt_record_fit_into_512_octets() {
+fn longest_question_and_its_opt_record_fit_into_512_bytes() {
     let longest = [name(&"a.".repeat(127)), vec![0, 1, 0, 1]].concat();
     let sent = [
         build::header(0x8180, [1, 20, 0, 0]),
@@ -335,15 +345,15 @@ fn longest_question_and_its_opt_record_fit_into_512_octets() {
         ..HOP
     };
     let (cut, got) = respond(&sent.concat(), &hop);
-    assert_eq!((cut, got.len()), (Cut::Everything, 12 + 259 + 11 + 6 + 6));
+    assert_eq!((cut, got.len()), (Truncation::Full, 12 + 259 + 11 + 6 + 6));
 }
 
 #[test]
 fn answer_that_holds_nothing_is_a_servfail() {
-    let (cut, got) = written(|out| write_response(out, &Answer::new(), LetterCase::LOWER, &HOP));
+    let (cut, got) = written(|out| write_response(out, &Answer::new(), NameCase::LOWER, &HOP));
     assert_eq!(
         (cut, flags(&got), counts(&got)),
-        (Cut::Everything, 0x8182, [0; 4])
+        (Truncation::Full, 0x8182, [0; 4])
     );
 }
 
@@ -464,10 +474,10 @@ fn local_zone_gives_addresses() {
         LocalData::Address(Ipv6Addr::LOCALHOST.into()),
         &HOP,
     );
-    let octets = Ipv6Addr::LOCALHOST.octets();
+    let bytes = Ipv6Addr::LOCALHOST.octets();
     assert_eq!(
         v6[12 + QUESTION.len()..],
-        record(QNAME, rtype::AAAA, 10_800, &octets)
+        record(QNAME, rtype::AAAA, 10_800, &bytes)
     );
 }
 

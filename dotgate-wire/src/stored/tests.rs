@@ -8,7 +8,7 @@ use crate::build::{
     QNAME, QUESTION, RECORDS_AT, RESPONSE, address, message, name, record, response,
 };
 use crate::consts::{rcode, rtype};
-use crate::{ClientHop, Cut, LetterCase, Life, ResponseOpt, write_response, write_stored};
+use crate::{ClientHop, Life, NameCase, ResponseOpt, Truncation, write_response, write_stored};
 
 const HOP: ClientHop<'_> = ClientHop {
     id: 0xbeef,
@@ -26,14 +26,14 @@ fn answer(response: &[u8]) -> Answer {
 }
 
 fn kept(answer: &Answer) -> Vec<u8> {
-    let mut octets = Vec::new();
-    answer.store(&mut octets, 0..=TTL_MAX, None);
-    octets
+    let mut bytes = Vec::new();
+    answer.store(&mut bytes, 0..=TTL_MAX, None);
+    bytes
 }
 
-fn sent_again(octets: &[u8], ttls: Ttls, hop: &ClientHop<'_>) -> (Cut, Vec<u8>) {
+fn sent_again(bytes: &[u8], ttls: Ttls, hop: &ClientHop<'_>) -> (Truncation, Vec<u8>) {
     let mut out = vec![0xee; 3];
-    let stored = Stored::read(octets).unwrap();
+    let stored = Stored::read(bytes).unwrap();
     let cut = write_stored(&mut out, &stored, QUESTION, ttls, hop);
     (cut, out.split_off(3))
 }
@@ -54,9 +54,9 @@ fn soa(ttl: u32, minimum: u32) -> Vec<u8> {
 fn a_kept_answer_is_sent_as_it_came_but_for_its_ttls() {
     let loaded = answer(&response([&[address(1), address(2)], &[], &[]]));
     let mut fresh = Vec::new();
-    write_response(&mut fresh, &loaded, LetterCase::LOWER, &HOP);
+    write_response(&mut fresh, &loaded, NameCase::LOWER, &HOP);
     let (cut, now) = sent_again(&kept(&loaded), Ttls::CountedDown(0), &HOP);
-    assert_eq!((cut, &now), (Cut::Nothing, &fresh));
+    assert_eq!((cut, &now), (Truncation::None, &fresh));
     let (_, later) = sent_again(&kept(&loaded), Ttls::CountedDown(299), &HOP);
     assert_eq!(ttl_at(&later, RECORDS_AT + 6), 1);
     assert_eq!(ttl_at(&later, RECORDS_AT + 16 + 6), 1);
@@ -68,24 +68,24 @@ fn a_kept_answer_is_sent_as_it_came_but_for_its_ttls() {
 
 #[test]
 fn the_question_is_spelt_as_the_client_spelt_it() {
-    let octets = kept(&answer(&response([&[address(1)], &[], &[]])));
-    let stored = Stored::read(&octets).unwrap();
-    let spelt = b"\x03wWw\x07EXAMPLE\x03org\0\0\x01\0\x01";
+    let bytes = kept(&answer(&response([&[address(1)], &[], &[]])));
+    let stored = Stored::read(&bytes).unwrap();
+    let as_received = b"\x03wWw\x07EXAMPLE\x03org\0\0\x01\0\x01";
     let mut out = Vec::new();
-    write_stored(&mut out, &stored, spelt, Ttls::CountedDown(0), &HOP);
-    assert_eq!(&out[HEADER_LEN..RECORDS_AT], spelt);
+    write_stored(&mut out, &stored, as_received, Ttls::CountedDown(0), &HOP);
+    assert_eq!(&out[HEADER_LEN..RECORDS_AT], as_received);
 }
 
 #[test]
 fn what_is_cut_off_has_no_ttl_to_set() {
     let many: Vec<_> = (0..100).map(address).collect();
-    let octets = kept(&answer(&response([&many, &[], &[]])));
+    let bytes = kept(&answer(&response([&many, &[], &[]])));
     let hop = ClientHop { limit: 512, ..HOP };
-    let (cut, out) = sent_again(&octets, Ttls::All(30), &hop);
-    assert_eq!((cut, out.len()), (Cut::Everything, RECORDS_AT));
-    let octets = kept(&answer(&response([&[address(1)], &[], &many])));
-    let (cut, out) = sent_again(&octets, Ttls::All(30), &hop);
-    assert_eq!((cut, out.len()), (Cut::Additional, RECORDS_AT + 16));
+    let (cut, out) = sent_again(&bytes, Ttls::All(30), &hop);
+    assert_eq!((cut, out.len()), (Truncation::Full, RECORDS_AT));
+    let bytes = kept(&answer(&response([&[address(1)], &[], &many])));
+    let (cut, out) = sent_again(&bytes, Ttls::All(30), &hop);
+    assert_eq!((cut, out.len()), (Truncation::Additional, RECORDS_AT + 16));
     assert_eq!(ttl_at(&out, RECORDS_AT + 6), 30);
 }
 
@@ -93,9 +93,9 @@ fn what_is_cut_off_has_no_ttl_to_set() {
 fn ttls_are_kept_within_the_bounds_of_the_operator() {
     let short = record(QNAME, rtype::A, 5, &[192, 0, 2, 1]);
     let long = record(QNAME, rtype::AAAA, 5_000, &[0; 16]);
-    let mut octets = Vec::new();
-    answer(&response([&[short, long], &[], &[]])).store(&mut octets, 60..=600, None);
-    let (_, out) = sent_again(&octets, Ttls::CountedDown(0), &HOP);
+    let mut bytes = Vec::new();
+    answer(&response([&[short, long], &[], &[]])).store(&mut bytes, 60..=600, None);
+    let (_, out) = sent_again(&bytes, Ttls::CountedDown(0), &HOP);
     assert_eq!(ttl_at(&out, RECORDS_AT + 6), 60);
     assert_eq!(ttl_at(&out, RECORDS_AT + 16 + 6), 600);
 }
@@ -106,9 +106,9 @@ fn ad_is_kept_unless_a_record_is_outside_the_chain() {
     let own = message(RESPONSE | AD, [&[address(1)], &[], &[]]);
     let (_, out) = sent_again(&kept(&answer(&own)), Ttls::CountedDown(0), &HOP);
     assert_eq!(u16_at(&out, FLAGS_AT).unwrap() & AD, AD);
-    let stray = record(&name("stray.example"), rtype::A, 300, &[192, 0, 2, 9]);
-    let with_stray = message(RESPONSE | AD, [&[address(1), stray], &[], &[]]);
-    let (_, out) = sent_again(&kept(&answer(&with_stray)), Ttls::CountedDown(0), &HOP);
+    let off_chain = record(&name("off_chain.example"), rtype::A, 300, &[192, 0, 2, 9]);
+    let with_off_chain = message(RESPONSE | AD, [&[address(1), off_chain], &[], &[]]);
+    let (_, out) = sent_again(&kept(&answer(&with_off_chain)), Ttls::CountedDown(0), &HOP);
     assert_eq!(u16_at(&out, FLAGS_AT).unwrap() & AD, 0);
 }
 
@@ -118,9 +118,9 @@ fn an_extended_error_is_kept_with_its_text() {
         code: 17,
         text: "filtered",
     };
-    let mut octets = Vec::new();
-    answer(&response([&[address(1)], &[], &[]])).store(&mut octets, 0..=TTL_MAX, Some(ede));
-    let stored = Stored::read(&octets).unwrap();
+    let mut bytes = Vec::new();
+    answer(&response([&[address(1)], &[], &[]])).store(&mut bytes, 0..=TTL_MAX, Some(ede));
+    let stored = Stored::read(&bytes).unwrap();
     assert_eq!(stored.ede(), Some(ede));
     assert_eq!(stored.rcode(), rcode::NOERROR);
 }
@@ -131,8 +131,8 @@ fn a_failure_is_kept_with_its_question_and_told_as_cached() {
         code: 22,
         text: "no route",
     };
-    let mut octets = Vec::new();
-    store_failure(&mut octets, QUESTION, rcode::SERVFAIL, Some(ede));
+    let mut bytes = Vec::new();
+    store_failure(&mut bytes, QUESTION, rcode::SERVFAIL, Some(ede));
     let opt = ResponseOpt {
         udp_size: 1232,
         dnssec_ok: false,
@@ -144,8 +144,8 @@ fn a_failure_is_kept_with_its_question_and_told_as_cached() {
         opt: Some(opt),
         ..HOP
     };
-    let (cut, out) = sent_again(&octets, Ttls::CountedDown(1), &hop);
-    assert_eq!(cut, Cut::Nothing);
+    let (cut, out) = sent_again(&bytes, Ttls::CountedDown(1), &hop);
+    assert_eq!(cut, Truncation::None);
     assert_eq!(
         out[..RECORDS_AT],
         [&[0xbe, 0xef, 0x81, 0x82, 0, 1, 0, 0, 0, 0, 0, 1], QUESTION].concat()
@@ -190,10 +190,10 @@ fn only_a_plain_nxdomain_denies_all_types() {
 }
 
 #[test]
-fn octets_that_are_not_a_kept_answer_are_not_read() {
-    let octets = kept(&answer(&response([&[address(1)], &[], &[]])));
-    for end in 0..octets.len() {
-        assert!(Stored::read(&octets[..end]).is_none(), "{end}");
+fn bytes_that_are_not_a_kept_answer_are_not_read() {
+    let bytes = kept(&answer(&response([&[address(1)], &[], &[]])));
+    for end in 0..bytes.len() {
+        assert!(Stored::read(&bytes[..end]).is_none(), "{end}");
     }
-    assert!(Stored::read(&[octets, vec![0]].concat()).is_none());
+    assert!(Stored::read(&[bytes, vec![0]].concat()).is_none());
 }

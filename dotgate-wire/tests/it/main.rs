@@ -1,7 +1,7 @@
 //! Tests of dotgate-wire from outside, against the `domain` crate as the oracle.
 //!
 //! Messages are made by `domain`'s builder with compression, then sent through dotgate-wire as they
-//! are, with octets changed, or not at all like messages. What must hold for each is in
+//! are, with bytes changed, or not at all like messages. What must hold for each is in
 //! `tests/checks.rs`, which the fuzz targets share.
 #![expect(
     clippy::expect_used,

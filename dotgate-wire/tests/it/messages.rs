@@ -9,9 +9,9 @@ use domain::rdata::{A, Aaaa, AllRecordData, Cname, Dname, Minfo, Mx, Ns, Ptr, So
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-/// A name: one of [`NAMES`], spelt with these letters in upper case.
+/// A name: one of [`NAMES`] with these letters in upper case.
 #[derive(Clone, Debug)]
-pub(crate) struct Spelt {
+pub(crate) struct CasedName {
     index: usize,
     upper: u64,
 }
@@ -30,7 +30,7 @@ const NAMES: [&str; 10] = [
     "x.y.z.a-long-label-that-takes-some-room.example.net",
 ];
 
-impl Spelt {
+impl CasedName {
     fn name(&self) -> Name<Vec<u8>> {
         let text: String = NAMES[self.index]
             .char_indices()
@@ -49,7 +49,7 @@ pub(crate) type Data = AllRecordData<Vec<u8>, Name<Vec<u8>>>;
 #[derive(Clone, Debug)]
 pub(crate) struct Described {
     section: usize,
-    owner: Spelt,
+    owner: CasedName,
     class: u16,
     ttl: u32,
     data: Data,
@@ -69,7 +69,7 @@ pub(crate) struct DescribedOpt {
 pub(crate) struct DescribedMessage {
     pub(crate) id: u16,
     pub(crate) flags: u16,
-    question: (Spelt, u16, u16),
+    question: (CasedName, u16, u16),
     records: Vec<Described>,
     opt: Option<DescribedOpt>,
 }
@@ -160,12 +160,12 @@ impl Described {
     }
 }
 
-fn spelt() -> impl Strategy<Value = Spelt> {
-    (0..NAMES.len(), any::<u64>()).prop_map(|(index, upper)| Spelt { index, upper })
+fn as_received() -> impl Strategy<Value = CasedName> {
+    (0..NAMES.len(), any::<u64>()).prop_map(|(index, upper)| CasedName { index, upper })
 }
 
 fn name() -> impl Strategy<Value = Name<Vec<u8>>> {
-    spelt().prop_map(|spelt| spelt.name())
+    as_received().prop_map(|as_received| as_received.name())
 }
 
 fn data() -> impl Strategy<Value = Data> {
@@ -174,8 +174,8 @@ fn data() -> impl Strategy<Value = Data> {
         vec(any::<u8>(), 0..60),
     );
     prop_oneof![
-        any::<[u8; 4]>().prop_map(|octets| A::new(octets.into()).into()),
-        any::<[u8; 16]>().prop_map(|octets| Aaaa::new(octets.into()).into()),
+        any::<[u8; 4]>().prop_map(|bytes| A::new(bytes.into()).into()),
+        any::<[u8; 16]>().prop_map(|bytes| Aaaa::new(bytes.into()).into()),
         name().prop_map(|name| Cname::new(name).into()),
         name().prop_map(|name| Cname::new(name).into()),
         name().prop_map(|name| Dname::new(name).into()),
@@ -197,8 +197,8 @@ fn data() -> impl Strategy<Value = Data> {
             )
             .into()
         }),
-        unknown.prop_map(|(rtype, octets)| {
-            UnknownRecordData::from_octets(Rtype::from_int(rtype), octets)
+        unknown.prop_map(|(rtype, bytes)| {
+            UnknownRecordData::from_octets(Rtype::from_int(rtype), bytes)
                 .unwrap()
                 .into()
         }),
@@ -216,15 +216,15 @@ fn ttl() -> impl Strategy<Value = u32> {
 
 fn described(sections: core::ops::Range<usize>) -> impl Strategy<Value = Described> {
     let class = prop_oneof![9 => Just(1_u16), 1 => Just(3_u16)];
-    (sections, spelt(), class, ttl(), data()).prop_map(|(section, owner, class, ttl, data)| {
-        Described {
+    (sections, as_received(), class, ttl(), data()).prop_map(
+        |(section, owner, class, ttl, data)| Described {
             section,
             owner,
             class,
             ttl,
             data,
-        }
-    })
+        },
+    )
 }
 
 fn described_opt() -> impl Strategy<Value = DescribedOpt> {
@@ -247,9 +247,9 @@ fn described_opt() -> impl Strategy<Value = DescribedOpt> {
     )
 }
 
-fn question() -> impl Strategy<Value = (Spelt, u16, u16)> {
+fn question() -> impl Strategy<Value = (CasedName, u16, u16)> {
     let class = prop_oneof![8 => Just(1_u16), 1 => Just(3_u16), 1 => Just(255_u16)];
-    (spelt(), prop_oneof![1_u16..70, any::<u16>()], class)
+    (as_received(), prop_oneof![1_u16..70, any::<u16>()], class)
 }
 
 /// Well-formed responses: opcode QUERY, any other flags.
@@ -290,11 +290,11 @@ pub(crate) fn queries() -> impl Strategy<Value = DescribedMessage> {
         })
 }
 
-/// One change to a message's octets.
+/// One change to a message's bytes.
 #[derive(Clone, Debug)]
 pub(crate) enum Change {
     Set(usize, u8),
-    Cut(usize),
+    CutAt(usize),
     Insert(usize, u8),
     Remove(usize),
     /// Makes a pointer where there was none.
@@ -306,9 +306,9 @@ pub(crate) enum Change {
 pub(crate) fn changes() -> impl Strategy<Value = Vec<Change>> {
     let at = || 0_usize..600;
     let change = prop_oneof![
-        4 => (at(), any::<u8>()).prop_map(|(at, octet)| Change::Set(at, octet)),
-        1 => at().prop_map(Change::Cut),
-        1 => (at(), any::<u8>()).prop_map(|(at, octet)| Change::Insert(at, octet)),
+        4 => (at(), any::<u8>()).prop_map(|(at, byte)| Change::Set(at, byte)),
+        1 => at().prop_map(Change::CutAt),
+        1 => (at(), any::<u8>()).prop_map(|(at, byte)| Change::Insert(at, byte)),
         1 => at().prop_map(Change::Remove),
         3 => (at(), at()).prop_map(|(at, target)| Change::Point(at, target)),
         1 => vec(any::<u8>(), 0..40).prop_map(Change::Append),
@@ -321,13 +321,13 @@ pub(crate) fn changed(mut message: Vec<u8>, changes: &[Change]) -> Vec<u8> {
     for change in changes {
         let length = message.len().max(1);
         match change {
-            Change::Set(at, octet) => {
+            Change::Set(at, byte) => {
                 if let Some(place) = message.get_mut(at % length) {
-                    *place = *octet;
+                    *place = *byte;
                 }
             }
-            Change::Cut(at) => message.truncate(at % length),
-            Change::Insert(at, octet) => message.insert(at % (message.len() + 1), *octet),
+            Change::CutAt(at) => message.truncate(at % length),
+            Change::Insert(at, byte) => message.insert(at % (message.len() + 1), *byte),
             Change::Remove(at) => drop(message.drain(at % length..).next()),
             Change::Point(at, target) => {
                 let pointer = 0xc000 | u16::try_from(target % length).unwrap();
@@ -338,7 +338,7 @@ pub(crate) fn changed(mut message: Vec<u8>, changes: &[Change]) -> Vec<u8> {
                     *place = pointer.to_be_bytes();
                 }
             }
-            Change::Append(octets) => message.extend(octets),
+            Change::Append(bytes) => message.extend(bytes),
         }
     }
     message

@@ -1,14 +1,14 @@
-//! Properties of every message: well formed, changed in a few octets, or random.
+//! Properties of every message: well formed, changed in a few bytes, or random.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use dotgate_wire::{Answer, LetterCase, Question, Received, UpstreamQuery, parse_query};
+use dotgate_wire::{Answer, NameCase, Question, Received, UpstreamQuery, parse_query};
 
 use crate::checks::{check_answer, check_frame, check_query, check_upstream_query};
 use crate::messages::{changed, changes, queries, responses};
 
-/// A header that announces little, so that random octets behind it are often taken for records.
+/// A header that announces little, so that random bytes behind it are often taken for records.
 fn random_message() -> impl Strategy<Value = Vec<u8>> {
     let count = || prop_oneof![3 => 0_u8..3, 1 => any::<u8>()];
     let counts = (0_u8..3, count(), count(), count());
@@ -19,7 +19,7 @@ fn random_message() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// A name of any octets, of any well-formed length.
+/// A name of any bytes, of any well-formed length.
 fn any_name() -> impl Strategy<Value = Vec<u8>> {
     vec(vec(any::<u8>(), 1..=63), 0..8).prop_map(|labels| {
         let mut name = Vec::new();
@@ -81,8 +81,8 @@ proptest! {
     }
 
     #[test]
-    fn random_octets_break_nothing(octets in vec(any::<u8>(), 0..300), message in random_message()) {
-        for input in [&octets, &message] {
+    fn random_bytes_break_nothing(bytes in vec(any::<u8>(), 0..300), message in random_message()) {
+        for input in [&bytes, &message] {
             check_query(input);
             check_answer(input);
             check_frame(input);
@@ -105,14 +105,14 @@ proptest! {
     #[test]
     fn query_towards_an_upstream_says_what_it_was_told(
         name in any_name(),
-        (rtype, rclass, id) in any::<(u16, u16, u16)>(),
+        (qtype, qclass, id) in any::<(u16, u16, u16)>(),
         (dnssec_ok, checking_disabled, edns, asks_keepalive) in any::<(bool, bool, bool, bool)>(),
     ) {
         // A client could not have asked in these classes.
-        prop_assume!(rclass != 0 && rclass != 254);
-        let question = Question::new(&name, rtype, rclass).unwrap();
+        prop_assume!(qclass != 0 && qclass != 254);
+        let question = Question::new(&name, qtype, qclass).unwrap();
         check_upstream_query(&UpstreamQuery {
-            id, question: &question, letter_case: LetterCase::LOWER, dnssec_ok, checking_disabled, edns,
+            id, question: &question, name_case: NameCase::LOWER, dnssec_ok, checking_disabled, edns,
             pads: true, asks_keepalive,
         });
     }
@@ -120,11 +120,11 @@ proptest! {
     #[test]
     fn spelling_of_any_name_comes_back(name in any_name()) {
         let exact = [&name[..], &[0x41, 0x61, 0x5a, 0x7a]].concat();
-        let (question, letter_case) = (Question::fold(&exact).unwrap(), LetterCase::of(&exact));
+        let (question, name_case) = (Question::fold(&exact).unwrap(), NameCase::of(&exact));
         prop_assert_eq!(question.as_bytes().len(), exact.len());
-        let mut spelt = question.as_bytes().to_vec();
-        letter_case.apply(&mut spelt);
-        prop_assert_eq!(&spelt, &exact);
+        let mut as_received = question.as_bytes().to_vec();
+        name_case.apply(&mut as_received);
+        prop_assert_eq!(&as_received, &exact);
         prop_assert!(question.matches(&exact));
     }
 }

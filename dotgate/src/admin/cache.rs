@@ -82,7 +82,7 @@ impl CacheReport {
     pub(super) fn of(cache: &Cache, now: Moment, name: &Name<Vec<u8>>) -> CacheReport {
         let mut held = cache.held(now, &lower_case(name));
         held.sort_by_key(|held| {
-            let asked = (held.rclass, held.rtype, held.dnssec_ok);
+            let asked = (held.qclass, held.qtype, held.dnssec_ok);
             (asked, held.checking_disabled, held.route)
         });
         CacheReport {
@@ -94,16 +94,16 @@ impl CacheReport {
 
 /// A name as the cache has it: uncompressed, in lower case.
 pub(super) fn lower_case(name: &Name<Vec<u8>>) -> Vec<u8> {
-    // Octets of lengths are below 64, where no letter is.
+    // Bytes of lengths are below 64, where no letter is.
     name.as_slice().to_ascii_lowercase()
 }
 
 fn report(held: &Held) -> HeldReport {
-    let stored = Stored::read(&held.octets);
+    let stored = Stored::read(&held.bytes);
     let rcode = stored.map_or(0, |stored| stored.rcode());
     HeldReport {
-        record_type: Rtype::from_int(held.rtype).to_string(),
-        class: Class::from_int(held.rclass).to_string(),
+        record_type: Rtype::from_int(held.qtype).to_string(),
+        class: Class::from_int(held.qclass).to_string(),
         for_all_types: held.scope == Scope::AllTypes,
         dnssec_ok: held.dnssec_ok,
         checking_disabled: held.checking_disabled,
@@ -113,7 +113,7 @@ fn report(held: &Held) -> HeldReport {
         age_seconds: held.age,
         ttl_left_seconds: held.ttl_left,
         hits: held.hits,
-        bytes: held.octets.len(),
+        bytes: held.bytes.len(),
         records: stored.map_or_else(Vec::new, |stored| records(stored.body())),
     }
 }

@@ -22,7 +22,7 @@ use crate::clock::now;
 /// What a request and its response may take.
 const WAIT: Duration = Duration::from_secs(6);
 
-/// The longest response read, in octets.
+/// The longest response read, in bytes.
 const RESPONSE_OCTETS: u64 = 16 * 1024 * 1024;
 
 /// Why there is no response.
@@ -284,8 +284,8 @@ fn transfer(mut stream: impl Bounded, request: &str, bound: Moment) -> io::Resul
 }
 
 /// Reads a response whose end is the end of its connection.
-fn read_response(octets: &[u8]) -> Option<HttpResponse> {
-    let text = std::str::from_utf8(octets).ok()?;
+fn read_response(bytes: &[u8]) -> Option<HttpResponse> {
+    let text = std::str::from_utf8(bytes).ok()?;
     let (head, body) = text.split_once("\r\n\r\n")?;
     let status = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
     Some(HttpResponse {
@@ -335,17 +335,17 @@ mod tests {
 
     #[test]
     fn what_is_no_response_is_none() {
-        for octets in [
+        for bytes in [
             &b""[..],
             b"SSH-2.0\r\n\r\n",
             b"HTTP/1.1 2",
             b"HTTP/1.1 200 OK\r\n",
         ] {
-            assert_eq!(read_response(octets), None);
+            assert_eq!(read_response(bytes), None);
         }
         let body = "yes".to_owned();
         let response = HttpResponse { status: 200, body };
-        let octets = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nyes";
-        assert_eq!(read_response(octets), Some(response));
+        let bytes = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nyes";
+        assert_eq!(read_response(bytes), Some(response));
     }
 }

@@ -31,7 +31,7 @@ const CONNECTIONS: usize = 64;
 /// What a client gets to send a request's header, from its connection or the response before.
 const HEADER_WAIT: Duration = Duration::from_secs(5);
 
-/// The longest header, in octets, and the most lines of it.
+/// The longest header, in bytes, and the most lines of it.
 const HEADER_OCTETS: usize = 16 * 1024;
 const HEADER_LINES: usize = 64;
 

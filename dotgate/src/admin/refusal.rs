@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::response::{ErrorBody, Response, document, words};
 
-/// The longest body taken, in octets.
+/// The longest body taken, in bytes.
 pub(super) const BODY_OCTETS: usize = 4096;
 
 /// Why a request is refused.

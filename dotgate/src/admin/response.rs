@@ -55,7 +55,7 @@ pub(super) fn json_text(status: StatusCode, text: Result<String, serde_json::Err
     }
 }
 
-/// A response with these octets.
+/// A response with these bytes.
 pub(super) fn with_body(
     status: StatusCode,
     content_type: HeaderValue,

@@ -228,19 +228,19 @@ fn accepted_format<B>(request: &Request<B>) -> Format {
 
 /// Reads a name as a part of a path has it, where `%2F` stands for a slash (RFC 3986 section 2.1).
 fn read_name(part: &str) -> Option<Name<Vec<u8>>> {
-    let mut octets = Vec::new();
+    let mut bytes = Vec::new();
     let mut rest = part.as_bytes();
     while let Some((first, behind)) = rest.split_first() {
         rest = behind;
         if *first == b'%' {
             let (digits, behind) = rest.split_at_checked(2)?;
-            octets.extend(HEXUPPER_PERMISSIVE.decode(digits).ok()?);
+            bytes.extend(HEXUPPER_PERMISSIVE.decode(digits).ok()?);
             rest = behind;
         } else {
-            octets.push(*first);
+            bytes.push(*first);
         }
     }
-    std::str::from_utf8(&octets).ok()?.parse().ok()
+    std::str::from_utf8(&bytes).ok()?.parse().ok()
 }
 
 fn ok_or_unavailable(is_ok: bool) -> StatusCode {

@@ -68,7 +68,7 @@ impl Token {
     fn read(text: &[u8]) -> Option<Token> {
         let token = std::str::from_utf8(text).ok()?.trim();
         let is_token = (SHORTEST..=LONGEST).contains(&token.len())
-            && token.bytes().all(|octet| octet.is_ascii_graphic());
+            && token.bytes().all(|byte| byte.is_ascii_graphic());
         is_token.then(|| Token(token.to_owned()))
     }
 

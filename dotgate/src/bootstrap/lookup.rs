@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use super::Found;
 use super::message::{Query, Reading};
 
-/// Room for a datagram: without EDNS one has at most 512 octets (RFC 1035 section 4.2.1), and more is no answer.
+/// Room for a datagram: without EDNS one has at most 512 bytes (RFC 1035 section 4.2.1), and more is no answer.
 const DATAGRAM_MAX: usize = 4_096;
 
 /// Why a resolver did not give addresses.
@@ -108,10 +108,10 @@ impl Lookup {
         Outcome { ipv4, ipv6 }
     }
 
-    async fn ask_in_turn(&self, rtype: Rtype) -> Result<Found, LookupError> {
+    async fn ask_in_turn(&self, qtype: Rtype) -> Result<Found, LookupError> {
         let mut last = LookupError::UNASKABLE;
         for resolver in &self.resolvers {
-            match self.ask(resolver, rtype).await {
+            match self.ask(resolver, qtype).await {
                 Ok(found) => return Ok(found),
                 Err(fault) => {
                     let resolver = Some(resolver.clone());
@@ -125,15 +125,15 @@ impl Lookup {
     async fn ask(
         &self,
         resolver: &ScopedSocketAddress,
-        rtype: Rtype,
+        qtype: Rtype,
     ) -> Result<Found, LookupFault> {
         let resolver = resolver.resolve().map_err(|error| system(error.into()))?;
-        let query = self.query(rtype)?;
+        let query = self.query(qtype)?;
         match self.limited(by_udp(resolver, &query)).await? {
             Reading::Found(found) => Ok(found),
             Reading::Rcode(rcode) => Err(LookupFault::Rcode(rcode)),
             Reading::Truncated => {
-                let query = self.query(rtype)?;
+                let query = self.query(qtype)?;
                 match self.limited(by_tcp(resolver, &query)).await? {
                     Reading::Found(found) => Ok(found),
                     Reading::Rcode(rcode) => Err(LookupFault::Rcode(rcode)),
@@ -143,10 +143,10 @@ impl Lookup {
         }
     }
 
-    fn query(&self, rtype: Rtype) -> Result<Query, LookupFault> {
+    fn query(&self, qtype: Rtype) -> Result<Query, LookupFault> {
         let mut id = [0; 2];
         getrandom::fill(&mut id).map_err(|_| LookupFault::CannotAsk)?;
-        Query::new(u16::from_be_bytes(id), &self.name, rtype).map_err(|_| LookupFault::CannotAsk)
+        Query::new(u16::from_be_bytes(id), &self.name, qtype).map_err(|_| LookupFault::CannotAsk)
     }
 
     async fn limited(
@@ -168,7 +168,7 @@ async fn by_udp(resolver: SocketAddr, query: &Query) -> Result<Reading, LookupFa
     let socket = UdpSocket::bind((here, 0)).await.map_err(system)?;
     // The kernel then passes on what comes from there alone.
     socket.connect(resolver).await.map_err(system)?;
-    socket.send(query.octets()).await.map_err(system)?;
+    socket.send(query.as_bytes()).await.map_err(system)?;
     let mut buffer = [0; DATAGRAM_MAX];
     loop {
         let length = socket.recv(&mut buffer).await.map_err(system)?;
@@ -181,7 +181,7 @@ async fn by_udp(resolver: SocketAddr, query: &Query) -> Result<Reading, LookupFa
 async fn by_tcp(resolver: SocketAddr, query: &Query) -> Result<Reading, LookupFault> {
     let stream = TcpStream::connect(resolver).await.map_err(system)?;
     let mut frame = Vec::new();
-    dotgate_wire::write_framed(&mut frame, |out| out.extend_from_slice(query.octets()));
+    dotgate_wire::write_framed(&mut frame, |out| out.extend_from_slice(query.as_bytes()));
     write_all(&stream, &frame).await?;
     let mut length = [0; 2];
     read_all(&stream, &mut length).await?;
@@ -190,11 +190,11 @@ async fn by_tcp(resolver: SocketAddr, query: &Query) -> Result<Reading, LookupFa
     query.read(&response).ok_or(LookupFault::Malformed)
 }
 
-async fn write_all(stream: &TcpStream, mut octets: &[u8]) -> Result<(), LookupFault> {
-    while !octets.is_empty() {
+async fn write_all(stream: &TcpStream, mut bytes: &[u8]) -> Result<(), LookupFault> {
+    while !bytes.is_empty() {
         stream.writable().await.map_err(system)?;
-        match stream.try_write(octets) {
-            Ok(length) => octets = octets.get(length..).unwrap_or_default(),
+        match stream.try_write(bytes) {
+            Ok(length) => bytes = bytes.get(length..).unwrap_or_default(),
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(error) => return Err(system(error)),
         }

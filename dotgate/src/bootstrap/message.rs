@@ -1,6 +1,6 @@
 //! The question for addresses, and what is taken from its answer.
 //!
-//! Stands between a lookup and its octets. Takes an answer only for the same ID, name, type and class, and of its
+//! Stands between a lookup and its bytes. Takes an answer only for the same ID, name, type and class, and of its
 //! records only addresses of the name that the answer's own aliases lead to. RFC 1034 section 3.6.2, RFC 1035,
 //! RFC 5452 section 9.1. Limits: 32 addresses, 20 aliases.
 
@@ -32,27 +32,27 @@ pub(super) enum Reading {
 /// A question as it is sent.
 pub(super) struct Query {
     message: Message<Vec<u8>>,
-    rtype: Rtype,
+    qtype: Rtype,
 }
 
 impl Query {
-    pub(super) fn new(id: u16, name: &Name<Vec<u8>>, rtype: Rtype) -> Result<Query, PushError> {
+    pub(super) fn new(id: u16, name: &Name<Vec<u8>>, qtype: Rtype) -> Result<Query, PushError> {
         let mut builder = MessageBuilder::new_vec();
         builder.header_mut().set_id(id);
         builder.header_mut().set_rd(true);
         let mut question = builder.question();
-        question.push(Question::new_in(name, rtype))?;
+        question.push(Question::new_in(name, qtype))?;
         let message = question.into_message();
-        Ok(Query { message, rtype })
+        Ok(Query { message, qtype })
     }
 
-    pub(super) fn octets(&self) -> &[u8] {
+    pub(super) fn as_bytes(&self) -> &[u8] {
         self.message.as_slice()
     }
 
     /// Reads a message; `None` if it does not answer this question, or cannot be read to its answers' end.
-    pub(super) fn read(&self, octets: &[u8]) -> Option<Reading> {
-        let answer = Message::from_octets(octets).ok()?;
+    pub(super) fn read(&self, bytes: &[u8]) -> Option<Reading> {
+        let answer = Message::from_octets(bytes).ok()?;
         let header = answer.header();
         if !answer.is_answer(&self.message) || header.opcode() != Opcode::QUERY {
             return None;
@@ -73,8 +73,8 @@ impl Query {
             match record.rtype() {
                 Rtype::CNAME => ttl = ttl.min(record.ttl()),
                 // A circle of aliases leads to no name, and so to no address.
-                rtype
-                    if rtype == self.rtype
+                qtype
+                    if qtype == self.qtype
                         && name.as_ref().is_some_and(|name| *name == record.owner()) =>
                 {
                     let usable = ip(&record)?.filter(|ip| can_be_connected_to(*ip));

@@ -24,7 +24,7 @@ fn query() -> Query {
 
 /// An answer to `query()` with aliases, then addresses, each with a TTL.
 fn answer(aliases: &[(&str, &str, u32)], addresses: &[(&str, Ipv4Addr, u32)]) -> Vec<u8> {
-    let message = domain::base::Message::from_octets(query().octets().to_vec()).unwrap();
+    let message = domain::base::Message::from_octets(query().as_bytes().to_vec()).unwrap();
     let builder = MessageBuilder::new_vec();
     let mut answer = builder.start_answer(&message, Rcode::NOERROR).unwrap();
     for (owner, target, ttl) in aliases {
@@ -52,13 +52,13 @@ fn found(addresses: &[Ipv4Addr], seconds: u64) -> Option<Reading> {
 fn aliases_are_followed_inside_the_answer_in_any_order() {
     let aliases = [("b.test", "c.test", 90), ("dns.test", "B.test", 300)];
     let addresses = [("C.test", FIRST, 200), ("c.test", SECOND, 400)];
-    let octets = answer(&aliases, &addresses);
-    assert_eq!(query().read(&octets), found(&[FIRST, SECOND], 90));
+    let bytes = answer(&aliases, &addresses);
+    assert_eq!(query().read(&bytes), found(&[FIRST, SECOND], 90));
 }
 
 #[test]
 fn addresses_of_other_names_and_addresses_that_are_none_are_left() {
-    let octets = answer(
+    let bytes = answer(
         &[],
         &[
             ("other.test", SECOND, 1),
@@ -68,15 +68,15 @@ fn addresses_of_other_names_and_addresses_that_are_none_are_left() {
             ("dns.test", Ipv4Addr::new(224, 0, 0, 1), 1),
         ],
     );
-    assert_eq!(query().read(&octets), found(&[FIRST], 80));
-    let octets = answer(
+    assert_eq!(query().read(&bytes), found(&[FIRST], 80));
+    let bytes = answer(
         &[("dns.test", "elsewhere.test", 60)],
         &[("dns.test", FIRST, 60)],
     );
-    assert_eq!(query().read(&octets), found(&[], 60));
+    assert_eq!(query().read(&bytes), found(&[], 60));
     let circle = [("dns.test", "b.test", 60), ("b.test", "dns.test", 60)];
-    let octets = answer(&circle, &[("dns.test", FIRST, 60)]);
-    assert_eq!(query().read(&octets), found(&[], 60));
+    let bytes = answer(&circle, &[("dns.test", FIRST, 60)]);
+    assert_eq!(query().read(&bytes), found(&[], 60));
 }
 
 #[test]
@@ -94,10 +94,10 @@ fn of_very_many_addresses_32_are_taken_and_the_others_counted() {
 fn only_an_answer_to_the_question_is_read() {
     let right = answer(&[], &[("dns.test", FIRST, 60)]);
     assert_eq!(query().read(&right), found(&[FIRST], 60));
-    let changed = |at: usize, octet: u8| {
-        let mut octets = right.clone();
-        octets[at] = octet;
-        query().read(&octets)
+    let changed = |at: usize, byte: u8| {
+        let mut bytes = right.clone();
+        bytes[at] = byte;
+        query().read(&bytes)
     };
     assert_eq!(changed(1, 8), None, "another ID");
     assert_eq!(changed(2, 0x01), None, "a query");
@@ -114,12 +114,12 @@ fn only_an_answer_to_the_question_is_read() {
 
 #[test]
 fn addresses_of_another_class_are_left() {
-    let mut octets = answer(&[], &[("dns.test", FIRST, 60)]);
-    let class_at = octets.len() - 4 - 2 - 4 - 1;
-    assert_eq!(octets[class_at], Class::IN.to_int() as u8);
-    octets[class_at] = Class::CH.to_int() as u8;
+    let mut bytes = answer(&[], &[("dns.test", FIRST, 60)]);
+    let class_at = bytes.len() - 4 - 2 - 4 - 1;
+    assert_eq!(bytes[class_at], Class::IN.to_int() as u8);
+    bytes[class_at] = Class::CH.to_int() as u8;
     assert!(
-        matches!(query().read(&octets), Some(Reading::Found(found)) if found.addresses.is_empty())
+        matches!(query().read(&bytes), Some(Reading::Found(found)) if found.addresses.is_empty())
     );
 }
 
@@ -193,7 +193,7 @@ fn families_take_turns_and_addresses_without_a_route_are_left_out() {
 #[test]
 fn addresses_in_the_form_of_ipv6_are_read() {
     let query = Query::new(7, &name("dns.test"), Rtype::AAAA).unwrap();
-    let message = domain::base::Message::from_octets(query.octets().to_vec()).unwrap();
+    let message = domain::base::Message::from_octets(query.as_bytes().to_vec()).unwrap();
     let builder = MessageBuilder::new_vec();
     let mut answer = builder.start_answer(&message, Rcode::NOERROR).unwrap();
     let owner = name("dns.test");

@@ -1,11 +1,11 @@
 //! The manual page, `docs/man/dotgate.8`, in roff (man(7)): commands and options from the parser of the command line,
 //! settings from their table.
-//! Written here rather than by clap_mangen, which knows the commands alone and would split the page in two.
+//! SourceValue here rather than by clap_mangen, which knows the commands alone and would split the page in two.
 
 use std::fmt::Write as _;
 
 use clap::Arg;
-use dotgate_config::setting::{Absent, Subject};
+use dotgate_config::setting::{AnySetting, Unset};
 use dotgate_config::settings::TABLE;
 
 use super::parser;
@@ -244,7 +244,7 @@ impl Roff {
         }
     }
 
-    fn setting(&mut self, subject: Subject) {
+    fn setting(&mut self, subject: AnySetting) {
         let entry = subject.entry();
         self.item(&entry.variable(), entry.doc);
         let mut facts = String::new();
@@ -253,11 +253,11 @@ impl Roff {
         }
         // Writing to a string has no way to fail.
         write!(facts, "Expected: {}. ", subject.expected()).unwrap_or_default();
-        facts.push_str(&match entry.absent {
-            Absent::Required => format!("Required, for example `{}`.", entry.example),
-            Absent::Default("") => "Default: none of them.".to_owned(),
-            Absent::Default(value) => format!("Default: `{}`.", value.replace(',', ", ")),
-            Absent::Nothing => format!("Not set by default; for example `{}`.", entry.example),
+        facts.push_str(&match entry.unset {
+            Unset::Required => format!("Required, for example `{}`.", entry.example),
+            Unset::Default("") => "Default: none of them.".to_owned(),
+            Unset::Default(value) => format!("Default: `{}`.", value.replace(',', ", ")),
+            Unset::Nothing => format!("Not set by default; for example `{}`.", entry.example),
         });
         self.line(".br");
         self.text(&facts);

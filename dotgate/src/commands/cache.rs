@@ -73,11 +73,11 @@ fn carry_out(config: &ClientConfig, request: &Request) -> Result<String, Command
 /// A name as a part of a path: all but letters, digits, `-`, `_` and `.` encoded (RFC 3986 section 2.3).
 fn percent_encoded(name: &Name<Vec<u8>>) -> String {
     let text = name.fmt_with_dot().to_string();
-    let encoded = text.bytes().map(|octet| match octet {
+    let encoded = text.bytes().map(|byte| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => {
-            char::from(octet).to_string()
+            char::from(byte).to_string()
         }
-        octet => format!("%{octet:02X}"),
+        byte => format!("%{byte:02X}"),
     });
     encoded.collect()
 }

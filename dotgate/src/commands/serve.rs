@@ -197,12 +197,12 @@ fn start(
         return Err(Failure::NoUpstream(reasons, Box::new(forwarder)));
     }
     let bind = |path| Handover::bind(path, &mut inherited);
-    let relieved = path.map(bind).transpose().and_then(|succession| {
-        let relieve = |predecessor: Predecessor| predecessor.relieve(&forwarder.addresses());
-        predecessor.map_or(Ok(()), relieve)?;
+    let completed = path.map(bind).transpose().and_then(|succession| {
+        let complete = |predecessor: Predecessor| predecessor.complete(&forwarder.addresses());
+        predecessor.map_or(Ok(()), complete)?;
         Ok(succession)
     });
-    match relieved {
+    match completed {
         Ok(succession) => Ok((forwarder, admin, succession, inherited.watchdog())),
         Err(problem) => Err(Failure::NotRelieved(problem, Box::new(forwarder))),
     }

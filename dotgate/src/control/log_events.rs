@@ -223,9 +223,10 @@ fn hint_for(failure: Failure) -> Option<&'static str> {
             | TlsFault::Protocol
             | TlsFault::TimedOut => Some("check that this port speaks DNS over TLS"),
         },
-        Failure::Answered { .. } | Failure::Closed | Failure::Misbehaved(_) | Failure::Silent => {
-            Some("ask the provider")
-        }
+        Failure::Answered { .. }
+        | Failure::Closed
+        | Failure::Misbehaved(_)
+        | Failure::NoResponse => Some("ask the provider"),
         Failure::Harmful | Failure::Internal | Failure::NotReady | Failure::Overload => None,
     }
 }

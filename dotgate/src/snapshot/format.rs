@@ -1,4 +1,4 @@
-//! A snapshot as octets, written and read as a stream.
+//! A snapshot as bytes, written and read as a stream.
 //!
 //! ```text
 //! magic      8   "dotgateC"
@@ -7,11 +7,11 @@
 //! entry      4   how long it is, not 0; then the entry, see `dotgate_core::cache::SavedEntry`
 //! ...
 //! end        4   0
-//! SHA-256   32   of all octets before it
+//! SHA-256   32   of all bytes before it
 //! ```
 //!
 //! Numbers are big-endian. Nothing is taken from a file before its sum is found right; the sum tells damage, not
-//! who wrote it, so every entry is then checked by `dotgate_core::Restoration` all the same. Memory: one entry.
+//! who wrote it, so every entry is then checked by `dotgate_core::CacheImporter` all the same. Memory: one entry.
 
 use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
 
@@ -30,10 +30,10 @@ const HEADER_LEN: usize = 18;
 /// What ends the entries.
 const END: [u8; 4] = [0; 4];
 
-/// Octets summed at once.
+/// Bytes summed at once.
 const CHUNK_LEN: usize = 64 * 1024;
 
-/// Why octets are not a snapshot to be read.
+/// Why bytes are not a snapshot to be read.
 #[derive(Debug, Error)]
 pub(super) enum Unreadable {
     /// It does not begin as one.
@@ -102,9 +102,9 @@ impl<W: Write> Writing<W> {
         Ok(self.entries)
     }
 
-    fn put(&mut self, octets: &[u8]) -> io::Result<()> {
-        self.sum.update(octets);
-        self.out.write_all(octets)
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.sum.update(bytes);
+        self.out.write_all(bytes)
     }
 }
 
@@ -113,12 +113,12 @@ impl<W: Write> Writing<W> {
 pub(super) struct Verified<F> {
     file: F,
     written_at: u64,
-    /// Octets from the first entry to the sum.
+    /// Bytes from the first entry to the sum.
     length: u64,
 }
 
 impl<F: Read + Seek> Verified<F> {
-    /// Reads all `length` octets of `file` once, and sums them.
+    /// Reads all `length` bytes of `file` once, and sums them.
     pub(super) fn verify(mut file: F, length: u64) -> Result<Verified<F>, Unreadable> {
         let mut header = Vec::new();
         file.by_ref()
@@ -166,7 +166,7 @@ impl<F: Read + Seek> Verified<F> {
     pub(super) fn read(mut self, mut each: impl FnMut(SavedEntry<'_>)) -> Result<(), Unreadable> {
         self.file.seek(SeekFrom::Start(HEADER_LEN as u64))?;
         let mut entries = BufReader::new(self.file.take(self.length));
-        let mut octets = Vec::new();
+        let mut bytes = Vec::new();
         loop {
             let mut length = [0; 4];
             entries.read_exact(&mut length).map_err(cut_short)?;
@@ -177,9 +177,9 @@ impl<F: Read + Seek> Verified<F> {
             if length > SavedEntry::BYTES_MAX {
                 return Err(Unreadable::Damaged);
             }
-            octets.resize(length, 0);
-            entries.read_exact(&mut octets).map_err(cut_short)?;
-            if let Some(entry) = SavedEntry::read(&octets) {
+            bytes.resize(length, 0);
+            entries.read_exact(&mut bytes).map_err(cut_short)?;
+            if let Some(entry) = SavedEntry::read(&bytes) {
                 each(entry);
             }
         }
@@ -204,32 +204,32 @@ mod tests {
 
     use super::*;
 
-    fn entry<'e>(name: &'e [u8], octets: &'e [u8]) -> SavedEntry<'e> {
+    fn entry<'e>(name: &'e [u8], bytes: &'e [u8]) -> SavedEntry<'e> {
         SavedEntry {
             name,
-            rtype: 1,
-            rclass: 1,
+            qtype: 1,
+            qclass: 1,
             scope: Scope::Exact,
             dnssec_ok: false,
             checking_disabled: true,
             age: Duration::from_millis(1_500),
             life_seconds: 300,
-            octets,
+            bytes,
         }
     }
 
     fn snapshot(entries: &[SavedEntry<'_>]) -> Vec<u8> {
-        let mut octets = Vec::new();
-        let mut writing = Writing::begin(&mut octets, 1_234).unwrap();
+        let mut bytes = Vec::new();
+        let mut writing = Writing::begin(&mut bytes, 1_234).unwrap();
         for entry in entries {
             writing.entry(entry).unwrap();
         }
         assert_eq!(writing.end().unwrap(), entries.len());
-        octets
+        bytes
     }
 
-    fn verify(octets: &[u8]) -> Result<Verified<Cursor<&[u8]>>, Unreadable> {
-        Verified::verify(Cursor::new(octets), octets.len() as u64)
+    fn verify(bytes: &[u8]) -> Result<Verified<Cursor<&[u8]>>, Unreadable> {
+        Verified::verify(Cursor::new(bytes), bytes.len() as u64)
     }
 
     #[test]
@@ -240,8 +240,8 @@ mod tests {
             vec![entry(b"\x01a\0", b"one"), entry(b"\x01b\0", &long)],
             vec![entry(b"\x01a\0", &long); 5],
         ] {
-            let octets = snapshot(&entries);
-            let verified = verify(&octets).unwrap();
+            let bytes = snapshot(&entries);
+            let verified = verify(&bytes).unwrap();
             assert_eq!(verified.written_at(), 1_234);
             let mut left = entries.iter();
             verified
@@ -253,10 +253,10 @@ mod tests {
 
     #[test]
     fn a_snapshot_with_any_bit_flipped_or_cut_anywhere_or_with_more_behind_it_is_refused() {
-        let octets = snapshot(&[entry(b"\x01a\0", b"one"), entry(b"\x01b\0", b"two")]);
-        for place in 0..octets.len() {
+        let bytes = snapshot(&[entry(b"\x01a\0", b"one"), entry(b"\x01b\0", b"two")]);
+        for place in 0..bytes.len() {
             for bit in 0..8 {
-                let mut flipped = octets.clone();
+                let mut flipped = bytes.clone();
                 flipped[place] ^= 1 << bit;
                 let refusal = verify(&flipped).unwrap_err();
                 assert_eq!(
@@ -266,12 +266,12 @@ mod tests {
                         matches!(refusal, Unreadable::Damaged),
                     ),
                     (place < 8, (8..10).contains(&place), place >= 10),
-                    "bit {bit} of octet {place}: {refusal}"
+                    "bit {bit} of byte {place}: {refusal}"
                 );
             }
-            assert!(verify(&octets[..place]).is_err(), "cut at {place}");
+            assert!(verify(&bytes[..place]).is_err(), "cut at {place}");
         }
-        let longer = [&octets[..], b"x"].concat();
+        let longer = [&bytes[..], b"x"].concat();
         assert!(matches!(verify(&longer), Err(Unreadable::Damaged)));
         assert!(matches!(verify(b""), Err(Unreadable::Foreign)));
     }

@@ -143,8 +143,8 @@ mod tests {
 
     use super::*;
 
-    fn write(octets: &[u8]) -> impl FnOnce(&mut File) -> io::Result<()> {
-        move |file| file.write_all(octets)
+    fn write(bytes: &[u8]) -> impl FnOnce(&mut File) -> io::Result<()> {
+        move |file| file.write_all(bytes)
     }
 
     fn names(folder: &TempDir) -> Vec<String> {

@@ -20,7 +20,7 @@ fn snapshot(folder: &TempDir, size: usize) -> Snapshot {
     Snapshot::new(&folder.path().join("cache"), cache, settings())
 }
 
-/// Keeps an answer for a name of its own, with a name of `padding` octets in it.
+/// Keeps an answer for a name of its own, with a name of `padding` bytes in it.
 fn keep(snapshot: &Snapshot, number: usize, padding: usize) {
     let name = format!("{number:08}");
     let name = [&[8], name.as_bytes(), b"\0"].concat();
@@ -34,15 +34,15 @@ fn keep(snapshot: &Snapshot, number: usize, padding: usize) {
     response.extend_from_slice(&[0xc0, 12, 0, 16, 0, 1, 0, 0, 1, 44]);
     response.extend_from_slice(&length);
     response.extend(vec![0; padding]);
-    let (mut answer, mut octets) = (Answer::new(), Vec::new());
+    let (mut answer, mut bytes) = (Answer::new(), Vec::new());
     answer.load(&response).unwrap();
-    answer.store(&mut octets, 0..=3_600, None);
+    answer.store(&mut bytes, 0..=3_600, None);
     let key = snapshot
         .cache
         .key(&question, RouteId::DEFAULT, false, false);
     let now = Moment::from_nanos(dotgate_net::boottime_nanos());
     let cache = &snapshot.cache;
-    cache.insert(now, &key, &question, Scope::Exact, 300, &octets);
+    cache.insert(now, &key, &question, Scope::Exact, 300, &bytes);
 }
 
 fn save(snapshot: &Snapshot) -> usize {
@@ -79,10 +79,10 @@ fn a_damaged_file_leaves_the_cache_empty() {
     let kept = snapshot(&folder, SIZE);
     (0..10).for_each(|number| keep(&kept, number, 10));
     save(&kept);
-    let mut octets = std::fs::read(&kept.path).unwrap();
-    let length = octets.len();
-    octets[length / 2] ^= 1;
-    std::fs::write(&kept.path, &octets).unwrap();
+    let mut bytes = std::fs::read(&kept.path).unwrap();
+    let length = bytes.len();
+    bytes[length / 2] ^= 1;
+    std::fs::write(&kept.path, &bytes).unwrap();
     let damaged = snapshot(&folder, SIZE);
     assert!(matches!(
         damaged.read(),

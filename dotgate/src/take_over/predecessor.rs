@@ -1,4 +1,4 @@
-//! The new process's side: asks the running one for its sockets, and relieves it once these are served.
+//! The new process's side: asks the running one for its sockets, and completes the handover once these are served.
 //!
 //! Runs before there is a control thread, so it waits; every wait is bounded by `PATIENCE`.
 
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::credentials::HandedOver;
 
-/// Octets read at once.
+/// Bytes read at once.
 const READ_BYTES: usize = 4_096;
 
 /// The sockets of the process before this one; what is not taken out is closed with it.
@@ -74,7 +74,7 @@ impl Inherited {
     }
 }
 
-/// The running process, which waits to be relieved.
+/// The running process, which waits to be replaced.
 #[derive(Debug)]
 pub struct Predecessor {
     path: PathBuf,
@@ -171,7 +171,7 @@ impl Predecessor {
     ///
     /// # Errors
     /// [`TakeOverError::Answered`]: it goes on, so this process must end.
-    pub fn relieve(mut self, addresses: &[SocketAddr]) -> Result<(), TakeOverError> {
+    pub fn complete(mut self, addresses: &[SocketAddr]) -> Result<(), TakeOverError> {
         let mut lines: String = addresses
             .iter()
             .map(|address| format!("keeps {address}\n"))

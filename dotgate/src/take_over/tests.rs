@@ -27,7 +27,7 @@ fn every_refusal_that_is_said_is_understood_and_what_is_none_is_silence() {
     for refusal in Refusal::ALL {
         assert_eq!(Refusal::of_line(refusal.line()), refusal);
     }
-    assert_eq!(Refusal::of_line("HTTP/1.1 400"), Refusal::Silent);
+    assert_eq!(Refusal::of_line("HTTP/1.1 400"), Refusal::NoResponse);
 }
 
 #[test]

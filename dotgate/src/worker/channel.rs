@@ -26,7 +26,7 @@ impl Channel {
         }
     }
 
-    /// Takes octets from the front of `frames` and writes what the socket takes.
+    /// Takes bytes from the front of `frames` and writes what the socket takes.
     pub(super) fn write(
         &mut self,
         socket: &mut impl Write,

@@ -6,7 +6,7 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use dotgate_core::{Counters, Letter, Settings, Shared};
+use dotgate_core::{Counters, FlightMessage, Settings, Shared};
 use dotgate_net::UdpSocket;
 
 use super::Heartbeat;
@@ -142,8 +142,8 @@ pub struct Parts {
     pub udp_path: dotgate_net::UdpPath,
     /// Where orders come from.
     pub orders: Receiver<Order>,
-    /// Where other workers' letters come from.
-    pub letters: Receiver<Letter>,
+    /// Where other workers' flight messages come from.
+    pub messages: Receiver<FlightMessage>,
     /// Where reports go.
     pub reports: Reports,
     /// When any worker last received a packet, in nanoseconds of the boot-time clock; kept while draining.

@@ -4,9 +4,9 @@ use dotgate_core::{Action, Engine, Event, Io, Moment};
 use mio::Registry;
 
 use super::datagrams::Datagrams;
+use super::mailbox::Mailboxes;
 use super::places::{Owner, Places};
 use super::plain::Hands;
-use super::post::Post;
 use super::sessions::{Opening, Sessions};
 use super::streams::Streams;
 use super::{Report, ReportSender};
@@ -20,7 +20,7 @@ pub(super) struct WorkerIo<'w> {
     pub(super) streams: &'w mut Streams,
     /// Owners that may have more to read than their share of a turn.
     pub(super) again: &'w mut Vec<Owner>,
-    pub(super) post: &'w mut Post,
+    pub(super) mailboxes: &'w mut Mailboxes,
     pub(super) outlet: &'w ReportSender,
 }
 
@@ -70,7 +70,7 @@ impl Io for WorkerIo<'_> {
             Action::ResumeStream(stream) => self.again.push(Owner::Stream(stream)),
             Action::MeasureStreams => {
                 streams.measure(engine, now);
-                engine.relieve(now);
+                engine.free_client_memory(now);
             }
             Action::CloseStream(stream) => streams.close(stream, places),
         }
@@ -81,8 +81,8 @@ impl Io for WorkerIo<'_> {
         self.datagrams.send(engine);
     }
 
-    fn send_letters(&mut self, engine: &mut Engine) {
-        self.post.send(engine);
+    fn send_flight_messages(&mut self, engine: &mut Engine) {
+        self.mailboxes.send(engine);
     }
 
     fn log(&mut self, _now: Moment, event: Event) {

@@ -67,7 +67,7 @@ fn worker_of(number: usize, shared: &Shared) -> World {
         number,
         settings: Arc::new(settings),
         shared: shared.clone(),
-        letters: channel().1,
+        messages: channel().1,
         upstreams: [].into(),
         counters: Arc::clone(&counters),
         pulse: Arc::default(),

@@ -349,14 +349,14 @@ pub(crate) fn ask_until_answered(forwarder: SocketAddr, name: &str) {
         socket
             .set_read_timeout(Some(Duration::from_secs(1)))
             .unwrap();
-        let mut octets = [0; 1_232];
+        let mut bytes = [0; 1_232];
         // Nobody may listen there yet, which the kernel tells as an error.
-        let length = socket.send(&query).and_then(|_| socket.recv(&mut octets));
+        let length = socket.send(&query).and_then(|_| socket.recv(&mut bytes));
         // An error is nothing to be read: it may be a balancer's that has no server yet.
-        let is_answer = |length: usize| length > 12 && octets[3] & 0x0f == 0;
+        let is_answer = |length: usize| length > 12 && bytes[3] & 0x0f == 0;
         let Some(length) = length.ok().filter(|length| is_answer(*length)) else {
             return false;
         };
-        Response::read(&octets[..length]).addresses == [ANSWER]
+        Response::read(&bytes[..length]).addresses == [ANSWER]
     });
 }

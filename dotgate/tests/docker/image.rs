@@ -13,8 +13,8 @@ fn the_image_is_small_and_holds_the_binary_alone() {
     };
     let format = "{{.Size}} {{len .RootFS.Layers}}";
     let said = engine.docker(&["image", "inspect", "--format", format, IMAGE]);
-    let (octets, layers) = said.split_once(' ').unwrap();
-    assert!(octets.parse::<u64>().unwrap() <= BYTES_MAX, "{octets}");
+    let (bytes, layers) = said.split_once(' ').unwrap();
+    assert!(bytes.parse::<u64>().unwrap() <= BYTES_MAX, "{bytes}");
     assert_eq!(layers, "1");
     let container = unique("content");
     engine.docker(&["create", "--name", &container, IMAGE]);

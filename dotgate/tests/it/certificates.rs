@@ -1,7 +1,7 @@
 //! Who an upstream must be: one that cannot be authenticated gets no query, and nothing leaves in the clear.
 //!
 //! Upstreams show certificates with every fault; recorded are queries that reached them, handshakes, and the first
-//! octet of every connection. RFC 8310 sections 6.6 and 8.1, RFC 7858 section 3.2, RFC 8446 section 4.6.1.
+//! byte of every connection. RFC 8310 sections 6.6 and 8.1, RFC 7858 section 3.2, RFC 8446 section 4.6.1.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::world::World;
 use crate::world::message::assert_all_right;
 use crate::world::upstream::{Certificate, Credentials, End, Form, Step};
 
-/// The first octet of a TLS handshake (RFC 8446 section 5.1).
+/// The first byte of a TLS handshake (RFC 8446 section 5.1).
 const HANDSHAKE: u8 = 22;
 
 const FAULTS: [Certificate; 4] = [
@@ -41,7 +41,7 @@ fn an_upstream_that_cannot_be_authenticated_gets_no_query_and_the_next_one_answe
             "{fault:?}"
         );
         assert!(
-            record.first_octets.iter().all(|octet| *octet == HANDSHAKE),
+            record.first_bytes.iter().all(|byte| *byte == HANDSHAKE),
             "{fault:?}"
         );
         assert_eq!(
@@ -76,7 +76,7 @@ fn without_an_upstream_that_can_be_authenticated_clients_get_servfail_and_the_re
         for upstream in &world.upstreams {
             let record = upstream.record();
             assert_eq!(record.queries.len(), 0);
-            assert!(record.first_octets.iter().all(|octet| *octet == HANDSHAKE));
+            assert!(record.first_bytes.iter().all(|byte| *byte == HANDSHAKE));
         }
         assert_eq!(world.count(Count::Attempts), 0);
     }

@@ -172,7 +172,7 @@ fn nothing_that_clients_do_is_logged_as_a_warning() {
         &upstream.written(),
         &[("DOTGATE_SERVER_DRAIN_MAX", "0s")],
     );
-    for octets in [
+    for bytes in [
         &[][..],
         &[0],
         &[0, 0],
@@ -181,7 +181,7 @@ fn nothing_that_clients_do_is_logged_as_a_warning() {
         b"GET / HTTP/1.1\r\n\r\n",
     ] {
         for mut client in [program.udp(), program.tcp()] {
-            client.send_octets(octets).unwrap();
+            client.send_bytes(bytes).unwrap();
             client.reset();
         }
     }

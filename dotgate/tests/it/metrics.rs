@@ -267,7 +267,7 @@ fn clients_outside_the_access_list_and_messages_without_form_have_outcomes_of_th
         world.metric("dotgate_responses_total{rcode=\"REFUSED\"}"),
         Some(1.0)
     );
-    world.udp().send_octets(b"short").unwrap();
+    world.udp().send_bytes(b"short").unwrap();
     let ignored = "dotgate_queries_total{transport=\"udp\",type=\"other\",outcome=\"ignored\"}";
     world.wait_for_metric(ignored, 1.0);
 }

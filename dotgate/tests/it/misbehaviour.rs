@@ -117,7 +117,7 @@ fn the_first_of_several_answers_counts_and_the_others_have_no_effect() {
 }
 
 #[test]
-fn an_answer_of_65535_octets_reaches_a_tcp_client_whole_and_a_udp_client_truncated() {
+fn an_answer_of_65535_bytes_reaches_a_tcp_client_whole_and_a_udp_client_truncated() {
     /// An OPT record without options.
     const OPT: usize = 11;
     let world = World::new(1);

@@ -50,13 +50,13 @@ fn with_clients_half_closed_half_way_and_not_reading_it_sleeps() {
     half_closed.send("held.test");
     half_closed.send_end();
     let mut half_way = program.tcp();
-    half_way.send_octets(&[0, 40, 1]).unwrap();
+    half_way.send_bytes(&[0, 40, 1]).unwrap();
     let mut deaf = Client::tcp_with_little_room(program.address());
     deaf.stop_waiting_for_room();
     for number in 0..5_000 {
         let name = format!("unread-{number}.test");
         let query = deaf.next_query(&name, Asked::Text);
-        if deaf.send_octets(&framed(&query)).is_err() {
+        if deaf.send_bytes(&framed(&query)).is_err() {
             break;
         }
     }

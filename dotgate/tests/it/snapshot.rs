@@ -71,20 +71,20 @@ fn stop(program: &mut Program, words: &str) {
 
 /// Changes a snapshot and its sum with it, as somebody would who wants it believed.
 fn forge(file: &Path, change: impl FnOnce(&mut Vec<u8>)) {
-    let mut octets = fs::read(file).unwrap();
-    octets.truncate(octets.len() - 32);
-    change(&mut octets);
-    let sum = digest(&SHA256, &octets);
-    octets.extend_from_slice(sum.as_ref());
-    fs::write(file, octets).unwrap();
+    let mut bytes = fs::read(file).unwrap();
+    bytes.truncate(bytes.len() - 32);
+    change(&mut bytes);
+    let sum = digest(&SHA256, &bytes);
+    bytes.extend_from_slice(sum.as_ref());
+    fs::write(file, bytes).unwrap();
 }
 
 /// Has a snapshot written so many milliseconds later than it was.
 fn write_later(file: &Path, milliseconds: i64) {
-    forge(file, |octets| {
-        let written_at = u64::from_be_bytes(octets[10..18].try_into().unwrap());
+    forge(file, |bytes| {
+        let written_at = u64::from_be_bytes(bytes[10..18].try_into().unwrap());
         let written_at = written_at.strict_add_signed(milliseconds);
-        octets[10..18].copy_from_slice(&written_at.to_be_bytes());
+        bytes[10..18].copy_from_slice(&written_at.to_be_bytes());
     });
 }
 
@@ -147,7 +147,7 @@ fn a_file_that_is_damaged_cut_foreign_of_another_version_or_from_later_is_told_o
     damaged[40] ^= 1;
     fs::write(house.file(), damaged).unwrap();
     house.assert_refused("its SHA-256 sum is wrong");
-    forge(&house.file(), |octets| octets[9] = 3);
+    forge(&house.file(), |bytes| bytes[9] = 3);
     house.assert_refused("in form 3, and this one reads form 2");
     write_later(&house.file(), 3_600_000);
     house.assert_refused("the clock went back");
@@ -161,9 +161,9 @@ fn a_file_that_is_damaged_cut_foreign_of_another_version_or_from_later_is_told_o
 fn an_answer_with_a_right_sum_that_answers_another_question_is_left_out() {
     let house = House::new();
     house.leave_snapshot();
-    forge(&house.file(), |octets| {
-        let kept = octets.windows(4).position(|it| it == b"kept").unwrap();
-        octets[kept..kept + 4].copy_from_slice(b"evil");
+    forge(&house.file(), |bytes| {
+        let kept = bytes.windows(4).position(|it| it == b"kept").unwrap();
+        bytes[kept..kept + 4].copy_from_slice(b"evil");
     });
     let second = house.serve_with_file();
     let line = second.wait_for_line("cache restored from its snapshot");

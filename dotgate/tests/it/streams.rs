@@ -27,20 +27,20 @@ fn answers_of_one_connection_come_as_they_are_ready() {
 }
 
 #[test]
-fn a_query_that_comes_octet_by_octet_is_answered() {
+fn a_query_that_comes_byte_by_byte_is_answered() {
     let world = World::new(1);
     let mut client = world.tcp();
     for name in ["one.test", "two.test"] {
         let query = client.next_query(name, Asked::AddressWithoutEdns);
-        for octet in framed(&query) {
-            client.send_octets(&[octet]).unwrap();
+        for byte in framed(&query) {
+            client.send_bytes(&[byte]).unwrap();
         }
     }
     assert_all_right(&client.receive_all(), 2);
 }
 
 #[test]
-fn a_client_that_has_sent_its_last_octet_still_gets_its_answers() {
+fn a_client_that_has_sent_its_last_byte_still_gets_its_answers() {
     let world = World::new(1);
     world.upstreams[0].script(|script| script.all = vec![Step::Hold]);
     let mut client = world.tcp();
@@ -74,12 +74,12 @@ fn a_client_that_only_drips_is_closed_when_its_idle_time_is_over() {
     let world = World::with(1, &[("DOTGATE_TCP_IDLE", "1s")]);
     let mut dripping = world.tcp();
     let query = dripping.next_query("never.test", Asked::Address);
-    let mut octets = framed(&query).into_iter().cycle();
-    // One octet at a time, never a whole message: its length says 65,535.
-    dripping.send_octets(&[0xff, 0xff]).unwrap();
+    let mut bytes = framed(&query).into_iter().cycle();
+    // One byte at a time, never a whole message: its length says 65,535.
+    dripping.send_bytes(&[0xff, 0xff]).unwrap();
     let mut others = world.tcp();
     while world.count(Count::StreamsCutOff) == 0 {
-        drop(dripping.send_octets(&[octets.next().unwrap()]));
+        drop(dripping.send_bytes(&[bytes.next().unwrap()]));
         others.ask("others.test").assert_right();
     }
     dripping.wait_for_close();
@@ -97,7 +97,7 @@ fn clients_half_way_through_a_query_or_not_reading_are_cut_off_and_disturb_no_ot
     let half_way = |_| {
         let mut client = world.tcp();
         let query = framed(&client.next_query("half.test", Asked::Address));
-        client.send_octets(&query[..query.len() / 2]).unwrap();
+        client.send_bytes(&query[..query.len() / 2]).unwrap();
         client
     };
     let mut half_way: Vec<Client> = (0..HALF_WAY).map(half_way).collect();
@@ -109,7 +109,7 @@ fn clients_half_way_through_a_query_or_not_reading_are_cut_off_and_disturb_no_ot
         queries.extend(framed(&deaf.next_query(&name, Asked::Text)));
     }
     // It fails once the forwarder reads no more, or succeeds into the kernel's buffers.
-    drop(deaf.send_octets(&queries));
+    drop(deaf.send_bytes(&queries));
     let load = world.load(20 * MS);
     let mut stream = world.tcp();
     let mut asked = 0;

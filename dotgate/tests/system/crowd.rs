@@ -18,7 +18,7 @@ const CROWD: usize = 10_000;
 /// What test and forwarder open besides.
 const OTHER_FILES: usize = 200;
 
-/// Resident octets that an idle connection may cost.
+/// Resident bytes that an idle connection may cost.
 const PER_CONNECTION: usize = 30 * 1_024;
 
 /// How many descriptors a process has.
@@ -27,7 +27,7 @@ fn descriptors(program: &Program) -> usize {
     fs::read_dir(folder).unwrap().count()
 }
 
-/// What a process has in memory, in octets.
+/// What a process has in memory, in bytes.
 fn resident(program: &Program) -> usize {
     let path = format!("/proc/{}/status", program.pid());
     let status = fs::read_to_string(path).unwrap();
@@ -39,8 +39,8 @@ fn resident(program: &Program) -> usize {
 #[track_caller]
 fn assert_small(program: &Program, before: usize, crowd: usize, when: &str) {
     let each = resident(program).saturating_sub(before) / crowd;
-    println!("measured: {crowd} connections, {when}: {each} octets each");
-    assert!(each <= PER_CONNECTION, "{when}: {each} octets each");
+    println!("measured: {crowd} connections, {when}: {each} bytes each");
+    assert!(each <= PER_CONNECTION, "{when}: {each} bytes each");
 }
 
 #[test]

@@ -18,19 +18,19 @@ use crate::world::upstream::{Form, Step};
 const GAP: Duration = Duration::from_millis(10);
 
 /// A way to cut the first link, and to mend it.
-struct Cut {
+struct Outage {
     cut: fn(&Network),
     mend: fn(&Network),
 }
 
 /// The cable is pulled at the other end.
-const FAR_LINK: Cut = Cut {
+const FAR_LINK: Outage = Outage {
     cut: |network| network.far("link set first down"),
     mend: |network| network.far("link set first up"),
 };
 
 /// Packets are dropped in both directions: what has no way back is not let in (RFC 3704 section 2.2).
-const PACKETS: Cut = Cut {
+const PACKETS: Outage = Outage {
     cut: |network| {
         network.set("far", "net/ipv4/conf/all/rp_filter", "1");
         network.far("route add blackhole 10.78.0.2/32");
@@ -39,7 +39,7 @@ const PACKETS: Cut = Cut {
 };
 
 /// The forwarder's own interface goes down, and its routes with it.
-const NEAR_LINK: Cut = Cut {
+const NEAR_LINK: Outage = Outage {
     cut: |network| network.near("link set first down"),
     mend: |network| network.near("link set first up"),
 };
@@ -53,7 +53,7 @@ fn load(program: &Program) -> Load {
 }
 
 /// The preferred one of two upstreams is cut off and comes back; every query is answered.
-fn one_of_two_is_cut_off(test: &str, Cut { cut, mend }: Cut) {
+fn one_of_two_is_cut_off(test: &str, Outage { cut, mend }: Outage) {
     let Some(network) = Network::enter(test) else {
         return;
     };
@@ -93,7 +93,7 @@ fn the_interface_towards_one_of_two_upstreams_goes_down_and_no_query_is_lost() {
 }
 
 /// The only upstream is cut off for a second; queries wait for it.
-fn the_only_one_is_cut_off(test: &str, Cut { cut, mend }: Cut) {
+fn the_only_one_is_cut_off(test: &str, Outage { cut, mend }: Outage) {
     let Some(network) = Network::enter(test) else {
         return;
     };
@@ -270,8 +270,8 @@ fn a_response_that_is_too_long_for_the_clients_link_comes_truncated() {
 }
 
 #[test]
-fn a_path_that_carries_1280_octets_and_tells_nobody_is_no_obstacle() {
-    let test = "network::a_path_that_carries_1280_octets_and_tells_nobody_is_no_obstacle";
+fn a_path_that_carries_1280_bytes_and_tells_nobody_is_no_obstacle() {
+    let test = "network::a_path_that_carries_1280_bytes_and_tells_nobody_is_no_obstacle";
     let Some(network) = Network::enter(test) else {
         return;
     };
@@ -280,14 +280,14 @@ fn a_path_that_carries_1280_octets_and_tells_nobody_is_no_obstacle() {
     let upstream = network.upstream([10, 91, 0, 2].into(), &authority);
     upstream.script(|script| script.on("long.test", &[Step::Send(Form::Long)]));
     let program = network.serve(&authority, &[&upstream]);
-    // The handshake needs more than 1,280 octets in both directions.
+    // The handshake needs more than 1,280 bytes in both directions.
     program.udp().ask("name.test").assert_right();
     let long = program.tcp().ask_for("long.test", Asked::Text);
     assert_eq!(long.length, 65_535);
     assert_eq!(upstream.connections(), 1);
 }
 
-/// Puts a router behind the second link whose other side, towards 10.91.0.2, carries 1,280 octets.
+/// Puts a router behind the second link whose other side, towards 10.91.0.2, carries 1,280 bytes.
 ///
 /// What is longer vanishes: from the far side at the router's interface, from the near side with an ICMP message
 /// that is never sent. Neither kernel looks for the path's MTU by itself.

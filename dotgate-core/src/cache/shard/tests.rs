@@ -6,7 +6,7 @@ use crate::cache::arena::FREQUENCY_MAX;
 impl Shard {
     /// Every entry stands in its bucket and in one queue, and every block belongs to one entry or is free.
     pub(in crate::cache) fn check(&self) {
-        assert!(!self.is_torn);
+        assert!(!self.is_poisoned);
         let mut seen = vec![false; self.arena.limit() as usize + 1];
         let mut entries = 0;
         let mut blocks = 0;
@@ -53,8 +53,8 @@ impl Shard {
         let identity = Identity {
             hash: entry.hash,
             name: &name,
-            rtype: entry.rtype,
-            rclass: entry.rclass,
+            qtype: entry.qtype,
+            qclass: entry.qclass,
             variant: entry.variant(),
             route: entry.route,
         };
@@ -65,7 +65,7 @@ impl Shard {
         }
     }
 
-    /// Octets of all that it has asked the allocator for.
+    /// Bytes of all that it has asked the allocator for.
     pub(in crate::cache) fn bytes_reserved(&self) -> usize {
         size_of::<Shard>()
             + self.arena.bytes_reserved()

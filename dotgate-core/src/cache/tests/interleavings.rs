@@ -13,12 +13,12 @@ const ORDERS: usize = 2_000;
 
 const NAMES: [&[u8]; 3] = [b"\x01a\0", b"\x01b\0", b"\x01a\x01b\0"];
 
-fn insert(cache: &Cache, now: Moment, name: &[u8], octet: u8) {
+fn insert(cache: &Cache, now: Moment, name: &[u8], byte: u8) {
     let question = question(name, A);
     let key = cache.key(&question, RouteId::DEFAULT, false, false);
-    // As long as it says, and of one octet: a mixture would show.
-    let octets = vec![octet; 60 + usize::from(octet)];
-    cache.insert(now, &key, &question, Scope::Exact, 100, &octets);
+    // As long as it says, and of one byte: a mixture would show.
+    let bytes = vec![byte; 60 + usize::from(byte)];
+    cache.insert(now, &key, &question, Scope::Exact, 100, &bytes);
 }
 
 fn look(cache: &Cache, now: Moment, name: &[u8]) -> (Found, Vec<u8>) {
@@ -51,13 +51,13 @@ fn write_read_and_flush() {
                 for round in 0..3_u8 {
                     let name = NAMES[usize::from(worker + round) % NAMES.len()];
                     insert(&cache, now, name, 10 * worker + round);
-                    let (found, octets) = look(&cache, now, NAMES[usize::from(round)]);
-                    let is_whole = octets.first().is_none_or(|first| {
-                        octets.len() == 60 + usize::from(*first)
-                            && octets.iter().all(|octet| octet == first)
+                    let (found, bytes) = look(&cache, now, NAMES[usize::from(round)]);
+                    let is_whole = bytes.first().is_none_or(|first| {
+                        bytes.len() == 60 + usize::from(*first)
+                            && bytes.iter().all(|byte| byte == first)
                     });
-                    assert!(is_whole, "{octets:?}");
-                    assert_eq!(found == Found::Miss, octets.is_empty());
+                    assert!(is_whole, "{bytes:?}");
+                    assert_eq!(found == Found::Miss, bytes.is_empty());
                 }
             })
         })
@@ -134,17 +134,17 @@ fn export_beside_others() {
     };
     let mut seen = 0;
     cache.export(now, |entry| {
-        seen += usize::from(entry.name == NAMES[0] && entry.octets == [7; 67]);
+        seen += usize::from(entry.name == NAMES[0] && entry.bytes == [7; 67]);
     });
     worker.join().unwrap();
     assert_eq!(seen, 1);
     assert_eq!(cache.usage().entries, 2);
 }
 
-/// Four workers have the same question, as engines do: they look, join, ask, insert, land, and send letters. The
-/// first one fails, the last one has no patience. Who waits for a letter that nobody sends would wait for ever.
+/// Four workers have the same question, as engines do: they look, join, ask, insert, land, and send flight messages. The
+/// first one fails, the last one has no patience. Who waits for a flight message that nobody sends would wait for ever.
 #[test]
-fn one_worker_asks_at_a_time_and_no_letter_is_lost() {
+fn one_worker_asks_at_a_time_and_no_flight_message_is_lost() {
     shuttle::check_random(ask_the_same, ORDERS);
     shuttle::check_pct(ask_the_same, ORDERS, 3);
 }
@@ -158,7 +158,7 @@ fn ask_the_same() {
     let workers: Vec<_> = mailboxes
         .into_iter()
         .enumerate()
-        .map(|(number, letters)| {
+        .map(|(number, messages)| {
             let (cache, flights) = (Arc::clone(&cache), Arc::clone(&flights));
             let (asking, senders) = (Arc::clone(&asking), senders.clone());
             thread::spawn(move || {
@@ -173,12 +173,12 @@ fn ask_the_same() {
                     if number == WORKERS - 1 {
                         return flights.leave(hash, number);
                     }
-                    let is_answered: bool = letters.recv().unwrap();
+                    let is_answered: bool = messages.recv().unwrap();
                     if is_answered {
                         assert_eq!(
                             look(&cache, now, name).0,
                             fresh(0),
-                            "kept before the letter"
+                            "kept before the message"
                         );
                         return;
                     }

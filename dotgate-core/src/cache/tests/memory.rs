@@ -2,12 +2,12 @@
 
 use super::*;
 
-/// Octets of a message with one A record, and of what is stored with it.
+/// Bytes of a message with one A record, and of what is stored with it.
 const MESSAGE: usize = 60;
 const STORED: usize = MESSAGE + 10;
 
 #[test]
-fn an_a_answer_costs_less_than_150_octets_beyond_its_message() {
+fn an_a_answer_costs_less_than_150_bytes_beyond_its_message() {
     let lab = Lab::new(1 << 20);
     lab.put(WWW, A, 60, &[0; STORED]);
     assert_eq!(lab.cache.usage().bytes_used, 3 * 64 + 15);

@@ -15,7 +15,7 @@ const TYPES: [u16; 3] = [A, AAAA, TXT];
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Asked {
     name: usize,
-    rtype: usize,
+    qtype: usize,
     dnssec_ok: bool,
 }
 
@@ -33,9 +33,9 @@ enum Operation {
 }
 
 fn asked() -> impl Strategy<Value = Asked> {
-    (0..NAMES.len(), 0..TYPES.len(), any::<bool>()).prop_map(|(name, rtype, dnssec_ok)| Asked {
+    (0..NAMES.len(), 0..TYPES.len(), any::<bool>()).prop_map(|(name, qtype, dnssec_ok)| Asked {
         name,
-        rtype,
+        qtype,
         dnssec_ok,
     })
 }
@@ -63,7 +63,7 @@ struct Known {
     is_for_all: bool,
     stored_at: Moment,
     life: u32,
-    octets: Vec<u8>,
+    bytes: Vec<u8>,
     /// The generation of a failure.
     failed_in: Option<u32>,
     /// Until when, and for which generation, it is known that asking is in vain.
@@ -83,7 +83,7 @@ impl Known {
         self.is_for_all == is_for_all
             && self.asked.name == asked.name
             && self.asked.dnssec_ok == asked.dnssec_ok
-            && (is_for_all || self.asked.rtype == asked.rtype)
+            && (is_for_all || self.asked.qtype == asked.qtype)
     }
 }
 
@@ -98,7 +98,7 @@ fn expected(
     let data = exact.filter(|known| known.failed_in.is_none());
     for known in [data, all].into_iter().flatten() {
         if now < known.end() {
-            return (fresh(age(known)), known.octets.clone());
+            return (fresh(age(known)), known.bytes.clone());
         }
     }
     let later = match (data, all) {
@@ -110,10 +110,10 @@ fn expected(
             .in_vain
             .is_some_and(|(until, then)| now < until && then == generation);
         let (age, ask) = (age(known), !is_in_vain);
-        return (Found::Stale { age, ask }, known.octets.clone());
+        return (Found::Stale { age, ask }, known.bytes.clone());
     }
     match exact.filter(|known| known.failed_in == Some(generation) && now < known.end()) {
-        Some(failure) => (Found::Failed, failure.octets.clone()),
+        Some(failure) => (Found::Failed, failure.bytes.clone()),
         None => (Found::Miss, Vec::new()),
     }
 }
@@ -146,7 +146,7 @@ impl World {
     }
 
     fn ask(&self, asked: Asked) -> (Question, Key) {
-        let question = question(NAMES[asked.name], TYPES[asked.rtype]);
+        let question = question(NAMES[asked.name], TYPES[asked.qtype]);
         let key = self
             .cache
             .key(&question, RouteId::DEFAULT, asked.dnssec_ok, false);
@@ -209,18 +209,18 @@ impl World {
     fn insert(&mut self, asked: Asked, is_for_all: bool, life: u32, len: usize) {
         let (question, key) = self.ask(asked);
         self.next = self.next.wrapping_add(1);
-        let octets = vec![self.next; len];
+        let bytes = vec![self.next; len];
         let scope = if is_for_all {
             Scope::AllTypes
         } else {
             Scope::Exact
         };
         self.cache
-            .insert(self.now, &key, &question, scope, life, &octets);
+            .insert(self.now, &key, &question, scope, life, &bytes);
         self.known
             .retain(|known| !known.is_of(asked, false) && !known.is_of(asked, true));
         if life > 0 {
-            self.know(asked, is_for_all, life, octets, None);
+            self.know(asked, is_for_all, life, bytes, None);
         }
     }
 
@@ -229,7 +229,7 @@ impl World {
         asked: Asked,
         is_for_all: bool,
         life: u32,
-        octets: Vec<u8>,
+        bytes: Vec<u8>,
         failed_in: Option<u32>,
     ) {
         self.known.push(Known {
@@ -237,7 +237,7 @@ impl World {
             is_for_all,
             stored_at: self.now,
             life,
-            octets,
+            bytes,
             failed_in,
             in_vain: None,
         });
@@ -249,9 +249,9 @@ impl World {
         let (question, key) = self.ask(asked);
         let (now, generation) = (self.now, self.generation);
         self.next = self.next.wrapping_add(1);
-        let octets = vec![self.next; 20];
+        let bytes = vec![self.next; 20];
         self.cache
-            .insert_failure(now, &key, &question, generation, 8, &octets);
+            .insert_failure(now, &key, &question, generation, 8, &bytes);
         let mut has_data = false;
         for known in &mut self.known {
             let is_meant = known.is_of(asked, false) || known.is_of(asked, true);
@@ -264,7 +264,7 @@ impl World {
         let row = before.filter(|known| known.failed_in == Some(generation));
         let is_held = row.as_ref().is_some_and(|failure| now < failure.end());
         if has_data || is_held {
-            return self.settle(asked, &octets);
+            return self.settle(asked, &bytes);
         }
         let hold = row.map_or(1, |failure| {
             let is_in_row = now < failure.end() + Duration::from_secs(8);
@@ -275,21 +275,21 @@ impl World {
             }
         });
         self.known.retain(|known| !known.is_of(asked, false));
-        self.know(asked, false, hold, octets, Some(generation));
+        self.know(asked, false, hold, bytes, Some(generation));
     }
 
     /// Without room the data, or the last failure, may have been lost, and a failure was kept in its place.
-    fn settle(&mut self, asked: Asked, octets: &[u8]) {
+    fn settle(&mut self, asked: Asked, bytes: &[u8]) {
         if self.has_room {
             return;
         }
         let held = self.cache.held(self.now, NAMES[asked.name]);
         let is_kept = held
             .iter()
-            .any(|held| held.octets == octets && held.is_failure);
+            .any(|held| held.bytes == bytes && held.is_failure);
         if is_kept {
             self.known.retain(|known| !known.is_of(asked, false));
-            self.know(asked, false, 1, octets.to_vec(), Some(self.generation));
+            self.know(asked, false, 1, bytes.to_vec(), Some(self.generation));
         }
     }
 

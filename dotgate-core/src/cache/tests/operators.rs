@@ -13,11 +13,11 @@ fn a_name_is_shown_with_all_that_is_held_of_it() {
     lab.look(WWW, A);
     lab.pass(6);
     let mut held = lab.cache.held(lab.now, WWW);
-    held.sort_by_key(|held| held.rtype);
-    let expected = |rtype, scope, ttl_left, hits, octets: &[u8]| Held {
+    held.sort_by_key(|held| held.qtype);
+    let expected = |qtype, scope, ttl_left, hits, bytes: &[u8]| Held {
         route: RouteId::DEFAULT,
-        rtype,
-        rclass: 1,
+        qtype,
+        qclass: 1,
         scope,
         dnssec_ok: false,
         checking_disabled: false,
@@ -25,7 +25,7 @@ fn a_name_is_shown_with_all_that_is_held_of_it() {
         ttl_left,
         hits,
         is_failure: false,
-        octets: octets.to_vec(),
+        bytes: bytes.to_vec(),
     };
     let answer = expected(A, Scope::Exact, 3, 2, b"answer");
     let nxdomain = expected(TXT, Scope::AllTypes, -2, 0, b"nxdomain");
@@ -40,8 +40,8 @@ fn names_are_flushed_one_all_below_or_all() {
     let mut lab = Lab::new(1 << 24);
     let fill = |lab: &Lab| {
         for name in [WWW, MAIL, EXAMPLE, b"\x0anotexample\x03org\0", b"\x03com\0"] {
-            for rtype in [A, AAAA] {
-                lab.put(name, rtype, 60, b"answer");
+            for qtype in [A, AAAA] {
+                lab.put(name, qtype, 60, b"answer");
             }
         }
     };
@@ -94,7 +94,7 @@ fn answers_outlive_a_restart_with_their_age_and_failures_do_not() {
     lab.cache.export(lab.now, |entry| {
         saved.push((
             entry.name.to_vec(),
-            entry.octets.to_vec(),
+            entry.bytes.to_vec(),
             entry.age,
             entry.scope,
         ));
@@ -127,14 +127,14 @@ fn what_is_imported_is_trusted_in_nothing() {
     let mut lab = Lab::new(1 << 20);
     let entry = SavedEntry {
         name: WWW,
-        rtype: A,
-        rclass: 1,
+        qtype: A,
+        qclass: 1,
         scope: Scope::Exact,
         dnssec_ok: false,
         checking_disabled: false,
         age: Duration::ZERO,
         life_seconds: 60,
-        octets: b"saved",
+        bytes: b"saved",
     };
     let too_long = vec![0; limits::CACHE_ENTRY_BYTES + 1];
     let name_too_long = [[1, b'a'].repeat(127), vec![1, b'a', 0]].concat();
@@ -161,7 +161,7 @@ fn what_is_imported_is_trusted_in_nothing() {
             ..entry
         },
         SavedEntry {
-            octets: &too_long,
+            bytes: &too_long,
             ..entry
         },
     ];
@@ -184,11 +184,11 @@ fn what_is_imported_is_trusted_in_nothing() {
     assert!(!lab.cache.import(lab.now, nxdomain));
     lab.look(MAIL, A);
     assert_eq!(lab.out, b"newer");
-    let spelt = SavedEntry {
+    let as_received = SavedEntry {
         name: b"\x03WWW\x07example\x03org\0",
         ..entry
     };
-    assert!(lab.cache.import(lab.now, spelt));
+    assert!(lab.cache.import(lab.now, as_received));
     assert_eq!(lab.look(WWW, A), fresh(0));
     lab.check();
 }

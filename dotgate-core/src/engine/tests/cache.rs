@@ -39,7 +39,7 @@ pub(super) fn with_cache_and(cache: CacheSettings, upstreams: usize, workers: us
 
 /// The TTL of the one A record of a response to a question with a name of this length.
 fn ttl_of(response: &[u8]) -> u32 {
-    let question_end = 12 + response[12..].iter().position(|octet| *octet == 0).unwrap() + 5;
+    let question_end = 12 + response[12..].iter().position(|byte| *byte == 0).unwrap() + 5;
     u32::from_be_bytes(
         response[question_end + 6..question_end + 10]
             .try_into()
@@ -49,7 +49,7 @@ fn ttl_of(response: &[u8]) -> u32 {
 
 /// The INFO-CODEs of the Extended DNS Errors in the OPT record at the end of a response without other options.
 pub(super) fn edes(response: &[u8]) -> Vec<u16> {
-    let opt = response.windows(3).rposition(|octets| octets == [0, 0, 41]);
+    let opt = response.windows(3).rposition(|bytes| bytes == [0, 0, 41]);
     let mut rest = &response[opt.unwrap() + 11..];
     let mut codes = Vec::new();
     while let [0, 15, high, low, code_high, code_low, ..] = *rest {
@@ -278,7 +278,7 @@ fn one_worker_asks_and_all_answer() {
     second.ask("a.example");
     assert_eq!((first.asked.len(), second.openings.len()), (1, 0));
     first.answer_all();
-    second.take_letters(&mut first);
+    second.take_flight_messages(&mut first);
     assert_eq!((first.rcodes(), second.rcodes()), (vec![0], vec![0, 0]));
     second.ask("a.example");
     assert_eq!(second.responses.len(), 3, "from the cache");
@@ -297,7 +297,7 @@ fn a_leaders_silence_is_not_everyones_failure() {
     assert_eq!(first.rcodes(), [2]);
     second.pass(SECOND);
     assert_eq!(second.count(Count::Attempts), 0, "it waits for the leader");
-    second.take_letters(&mut first);
+    second.take_flight_messages(&mut first);
     second.pass(SECOND);
     second.open_all();
     second.answer_all();
@@ -306,7 +306,7 @@ fn a_leaders_silence_is_not_everyones_failure() {
 }
 
 #[test]
-fn a_follower_asks_for_itself_when_no_letter_comes() {
+fn a_follower_asks_for_itself_when_no_flight_message_comes() {
     let first = {
         let mut first = with_cache(1, 2);
         first.ask("a.example");

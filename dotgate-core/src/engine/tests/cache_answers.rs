@@ -71,20 +71,20 @@ fn sharing() -> CacheSettings {
 #[test]
 fn a_negative_response_answers_the_type_that_it_was_asked_for_and_no_other() {
     // DS and NSEC3, which belong to the parent and to DNSSEC, old and unknown types, and those that load balancers deny.
-    for rtype in [43, 50, 25, 48, 65, AAAA, SOA, 255, 65_280] {
+    for qtype in [43, 50, 25, 48, 65, AAAA, SOA, 255, 65_280] {
         for rcode in [NXDOMAIN, 0] {
             let mut lab = with_cache(1, 1);
-            let asking = query_for("dual.example", rtype, 1);
+            let asking = query_for("dual.example", qtype, 1);
             lab.send(&asking);
             respond_with(&mut lab, rcode, [&[], &[soa(300, 300)], &[]]);
             assert_eq!(taken(&mut lab).rcode(), rcode);
             lab.ask("dual.example");
             lab.answer_all();
-            assert_eq!(taken(&mut lab).rcode(), 0, "type {rtype}");
+            assert_eq!(taken(&mut lab).rcode(), 0, "type {qtype}");
             lab.send(&asking);
-            assert_eq!(taken(&mut lab).rcode(), rcode, "type {rtype}");
+            assert_eq!(taken(&mut lab).rcode(), rcode, "type {qtype}");
             lab.ask("dual.example");
-            assert_eq!(taken(&mut lab).rcode(), 0, "type {rtype}");
+            assert_eq!(taken(&mut lab).rcode(), 0, "type {qtype}");
             assert!(lab.asked.is_empty());
         }
     }
@@ -178,7 +178,7 @@ fn a_ttl_of_zero_is_for_those_who_wait_at_every_worker_and_for_nobody_else() {
     second.ask("now.example");
     let data = record(QNAME, A, 1, 0, &[203, 0, 113, 5]);
     respond_with(&mut first, 0, [&[data], &[], &[]]);
-    second.take_letters(&mut first);
+    second.take_flight_messages(&mut first);
     assert_eq!((first.responses.len(), second.responses.len()), (2, 1));
     assert_eq!(taken(&mut second).records[0].ttl, 0);
     second.ask("now.example");
@@ -209,8 +209,11 @@ fn ttls_are_kept_within_the_bounds_that_are_set() {
 
 #[test]
 fn ad_is_kept_for_who_asks_for_it_and_never_beside_records_of_another_name() {
-    let stray = record(b"\x05stray\0", A, 1, 300, &[203, 0, 113, 6]);
-    for (records, is_kept) in [(vec![address(5)], true), (vec![address(5), stray], false)] {
+    let off_chain = record(b"\x05stray\0", A, 1, 300, &[203, 0, 113, 6]);
+    for (records, is_kept) in [
+        (vec![address(5)], true),
+        (vec![address(5), off_chain], false),
+    ] {
         let mut lab = with_cache(1, 1);
         lab.ask("a.example");
         respond_with(&mut lab, AD, [&records, &[], &[]]);

@@ -6,7 +6,7 @@ use super::lab::{Lab, MS, SECOND, answer, query, settings};
 use super::message::{
     A, CD, ECS, QNAME, RA, RD, address, query_for, record, response, with_flags, with_opt,
 };
-use crate::flights::Letter;
+use crate::flights::FlightMessage;
 use crate::limits;
 use crate::settings::{CacheSettings, Settings};
 
@@ -114,9 +114,9 @@ fn wrong_and_late_responses_are_not_kept() {
     assert!(lab.responses.is_empty(), "the late one was not kept");
 }
 
-/// Two questions whose flights have the same hash: the letter of one is no answer to the other.
+/// Two questions whose flights have the same hash: the flight message of one is no answer to the other.
 #[test]
-fn a_letter_about_another_question_answers_nothing() {
+fn a_flight_message_about_another_question_answers_nothing() {
     let mut first = with_cache(1, 2);
     let mut second = Lab::beside(&first);
     for name in ["a.example", "b.example"] {
@@ -124,17 +124,21 @@ fn a_letter_about_another_question_answers_nothing() {
         second.ask(name);
     }
     first.answer_all();
-    let mut letters: Vec<Letter> = first.letters.drain(..).map(|(_, letter)| letter).collect();
+    let mut messages: Vec<FlightMessage> = first
+        .messages
+        .drain(..)
+        .map(|(_, message)| message)
+        .collect();
     let [
-        Letter::Answered { octets: one, .. },
-        Letter::Answered { octets: other, .. },
-    ] = &mut letters[..]
+        FlightMessage::Answered { bytes: one, .. },
+        FlightMessage::Answered { bytes: other, .. },
+    ] = &mut messages[..]
     else {
-        panic!("{letters:?}");
+        panic!("{messages:?}");
     };
     std::mem::swap(one, other);
-    for letter in letters {
-        second.engine.on_letter(second.now, letter);
+    for message in messages {
+        second.engine.on_flight_message(second.now, message);
     }
     second.settle();
     assert!(second.responses.is_empty());
@@ -146,7 +150,7 @@ fn nxdomain_that_hangs_on_the_type_asked_for_is_of_that_type_alone() {
     let mut lab = with_cache(1, 1);
     lab.ask("gone.example");
     let mut odd = soa(300, 300);
-    // The first octet of the type is zero: the root, but for types above 255.
+    // The first byte of the type is zero: the root, but for types above 255.
     let type_at = u8::try_from(12 + b"\x04gone\x07example\0".len()).unwrap();
     odd.splice(..1, [0xc0, type_at]);
     respond_with(&mut lab, NXDOMAIN, [&[], &[odd], &[]]);

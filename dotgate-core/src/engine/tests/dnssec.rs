@@ -123,11 +123,11 @@ fn records_outside_the_chain_are_counted_and_relayed_and_take_ad_away() {
     let mut lab = Lab::opened(1);
     lab.send(&asking(true, 0));
     let asked = lab.next_asked();
-    let stray = record(b"\x05other\x07example\0", A, 1, 300, &[203, 0, 113, 9]);
+    let off_chain = record(b"\x05other\x07example\0", A, 1, 300, &[203, 0, 113, 9]);
     let message = response(
         &asked.message,
         RD | RA | AD,
-        [&[address(1), stray], &[], &[]],
+        [&[address(1), off_chain], &[], &[]],
     );
     lab.respond(asked.session, &message);
     let told = Message::read(&lab.responses[0]);

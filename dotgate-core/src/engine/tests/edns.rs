@@ -200,8 +200,8 @@ fn the_idle_time_an_upstream_tells_is_kept_with_a_margin() {
     }
 }
 
-/// The response to a client whose OPT record has this size: to an answer that has `octets` octets without OPT.
-fn told_of(octets: usize, udp_size: Option<u16>, cap: u16) -> Vec<u8> {
+/// The response to a client whose OPT record has this size: to an answer that has `bytes` bytes without OPT.
+fn told_of(bytes: usize, udp_size: Option<u16>, cap: u16) -> Vec<u8> {
     let mut settings = settings(1);
     settings.udp_response_max = cap;
     let mut lab = Lab::with(settings);
@@ -212,7 +212,7 @@ fn told_of(octets: usize, udp_size: Option<u16>, cap: u16) -> Vec<u8> {
     });
     lab.open(0);
     let asked = lab.next_asked();
-    let room = octets - response(&asked.message, 0, [&[], &[], &[]]).len() - 12;
+    let room = bytes - response(&asked.message, 0, [&[], &[], &[]]).len() - 12;
     let filler = record(QNAME, 16, 1, 300, &vec![7; room]);
     lab.respond(
         asked.session,
@@ -240,8 +240,8 @@ fn udp_responses_keep_to_the_clients_size_and_to_ours() {
             (limit, false),
             "{udp_size:?}"
         );
-        for octets in [limit - opt_len + 1, 13_000, 60_000] {
-            let cut = Message::read(&told_of(octets, udp_size, cap));
+        for bytes in [limit - opt_len + 1, 13_000, 60_000] {
+            let cut = Message::read(&told_of(bytes, udp_size, cap));
             assert_eq!(
                 (cut.has(TC), cut.records.len(), cut.rcode()),
                 (true, 0, 0),

@@ -73,7 +73,7 @@ fn a_probe_shows_who_refuses_and_who_is_silent() {
     lab.pass(UNRESPONSIVE_ALONE);
     assert_eq!(
         lab.evidence(1).last_error(),
-        Some((lab.now, Failure::Silent))
+        Some((lab.now, Failure::NoResponse))
     );
     assert_eq!(lab.evidence(1).last_response(), None);
 }

@@ -179,7 +179,7 @@ fn with_no_certificate_good_the_query_fails_at_once_and_says_why() {
         String::from_utf8_lossy(&lab.responses[0])
             .contains("tls: certificate for another name (up1)")
     );
-    assert_eq!(lab.count(Count::Attempts), 0, "not one octet of it left");
+    assert_eq!(lab.count(Count::Attempts), 0, "not one byte of it left");
     lab.send(&query_with_edns(2, "b.example"));
     lab.pass(SECOND);
     assert_eq!(lab.rcodes().len(), 2, "and within a second while it lasts");

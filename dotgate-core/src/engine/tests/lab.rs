@@ -10,7 +10,7 @@ use crate::cache::Cache;
 use crate::counters::{Count, Counters};
 use crate::engine::{Engine, Shared};
 use crate::failure::SessionEnd;
-use crate::flights::{Flights, Letter};
+use crate::flights::{FlightMessage, Flights};
 use crate::health::Evidence;
 use crate::key_exchange::KeyExchange;
 use crate::keys::{SessionKey, StreamKey};
@@ -69,7 +69,7 @@ pub(super) struct Lab {
     pub(super) streams: Vec<StreamKey>,
     pub(super) measured: usize,
     pub(super) events: Vec<Event>,
-    pub(super) letters: Vec<(usize, Letter)>,
+    pub(super) messages: Vec<(usize, FlightMessage)>,
     upstream_of: Vec<(SessionKey, usize)>,
     number: usize,
     pub(super) settings: Settings,
@@ -157,7 +157,7 @@ impl Lab {
             streams: Vec::new(),
             measured: 0,
             events: Vec::new(),
-            letters: Vec::new(),
+            messages: Vec::new(),
             upstream_of: Vec::new(),
             number,
             settings,
@@ -221,9 +221,9 @@ impl Lab {
     }
 
     /// Takes what another worker sends to this one.
-    pub(super) fn take_letters(&mut self, other: &mut Lab) {
-        for (_, letter) in other.letters.extract_if(.., |(to, _)| *to == self.number) {
-            self.engine.on_letter(self.now, letter);
+    pub(super) fn take_flight_messages(&mut self, other: &mut Lab) {
+        for (_, message) in other.messages.extract_if(.., |(to, _)| *to == self.number) {
+            self.engine.on_flight_message(self.now, message);
         }
         self.settle();
     }
@@ -353,7 +353,7 @@ impl Lab {
         stream
     }
 
-    /// Sends octets on a client's connection; tells whether it is read on.
+    /// Sends bytes on a client's connection; tells whether it is read on.
     pub(super) fn stream_send(&mut self, stream: StreamKey, bytes: &[u8]) -> bool {
         let reads_on = self.engine.stream_bytes(self.now, stream, bytes);
         self.settle();
@@ -442,7 +442,7 @@ impl Lab {
                             .stream_measured(self.now, *stream, KernelBuffers::default());
                     }
                     self.measured += 1;
-                    self.engine.relieve(self.now);
+                    self.engine.free_client_memory(self.now);
                 }
                 Action::CloseStream(stream) => self.closed_streams.push(stream),
             }
@@ -456,8 +456,8 @@ impl Lab {
         while let Some(event) = self.engine.poll_event() {
             self.events.push(event);
         }
-        while let Some(letter) = self.engine.poll_letter() {
-            self.letters.push(letter);
+        while let Some(message) = self.engine.poll_flight_message() {
+            self.messages.push(message);
         }
     }
 
@@ -547,7 +547,7 @@ pub(super) fn query_with_edns(id: u16, name: &str) -> Vec<u8> {
 
 /// A response to a query: one A record if the RCODE is 0, and an empty OPT.
 pub(super) fn answer(query: &[u8], rcode: u8) -> Vec<u8> {
-    let question_end = 12 + query[12..].iter().position(|octet| *octet == 0).unwrap() + 5;
+    let question_end = 12 + query[12..].iter().position(|byte| *byte == 0).unwrap() + 5;
     let mut message = query[..question_end].to_vec();
     let is_answer = rcode == 0;
     message[2..12].copy_from_slice(&[0x81, 0x80 | rcode, 0, 1, 0, u8::from(is_answer), 0, 0, 0, 1]);

@@ -76,8 +76,8 @@ fn a_local_name_is_answered_with_authority_and_never_asked_of_an_upstream() {
         matches!(addresses[..], [(60, 1), (60, 2)] | [(60, 2), (60, 1)]),
         "{addresses:?}"
     );
-    for rtype in [AAAA, 65, 43, TXT] {
-        lab.send(&query_for("host.lab", rtype, 1));
+    for qtype in [AAAA, 65, 43, TXT] {
+        lab.send(&query_for("host.lab", qtype, 1));
         let denied = taken(&mut lab);
         assert_eq!((denied.rcode(), denied.has(AA)), (0, true));
         let [soa] = &denied.records[..] else {

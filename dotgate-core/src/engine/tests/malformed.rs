@@ -12,7 +12,7 @@ use crate::limits;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Fate {
     /// No response; on a stream the connection is closed.
-    Silence,
+    NoResponse,
     /// An RCODE, and whether the question is echoed.
     Error(u16, bool),
     /// REFUSED with this EDE for clients with EDNS.
@@ -22,7 +22,7 @@ enum Fate {
     /// Asked upstream and answered as any other query.
     Forwarded,
 }
-use Fate::{Error, Forwarded, Local, Refused, Silence};
+use Fate::{Error, Forwarded, Local, NoResponse, Refused};
 
 const FORMERR: Fate = Error(1, true);
 const FORMERR_BARE: Fate = Error(1, false);
@@ -39,8 +39,8 @@ fn edns() -> Vec<u8> {
     query_with_edns(1, "a.example")
 }
 
-fn asking(octets: &[u8]) -> Vec<u8> {
-    [&plain()[..12], octets, &[0, 1, 0, 1]].concat()
+fn asking(bytes: &[u8]) -> Vec<u8> {
+    [&plain()[..12], bytes, &[0, 1, 0, 1]].concat()
 }
 
 fn counted(mut message: Vec<u8>, at: usize, count: u16) -> Vec<u8> {
@@ -58,11 +58,11 @@ fn headers() -> Vec<Row> {
     let header = plain()[..12].to_vec();
     let two = [&plain()[12..], &plain()[12..]].concat();
     vec![
-        ("no octet", vec![], Silence),
-        ("half a header", plain()[..6].to_vec(), Silence),
-        ("11 octets", plain()[..11].to_vec(), Silence),
-        ("a response", flags(QR | RD), Silence),
-        ("a response to an update", flags(QR | 5 << 11), Silence),
+        ("no byte", vec![], NoResponse),
+        ("half a header", plain()[..6].to_vec(), NoResponse),
+        ("11 bytes", plain()[..11].to_vec(), NoResponse),
+        ("a response", flags(QR | RD), NoResponse),
+        ("a response to an update", flags(QR | 5 << 11), NoResponse),
         ("a question that is not there", header.clone(), FORMERR_BARE),
         ("no question", counted(header.clone(), 4, 0), FORMERR_BARE),
         (
@@ -87,7 +87,7 @@ fn headers() -> Vec<Row> {
 
 /// Sections and names, and OPT records that cannot be read.
 fn bodies() -> Vec<Row> {
-    let counted_up = |at, octets: &[u8]| count_up(and(plain(), octets), at);
+    let counted_up = |at, bytes: &[u8]| count_up(and(plain(), bytes), at);
     let header = plain()[..12].to_vec();
     let long = wire_name(&"a.".repeat(128));
     let opt = record(&[0], OPT, 1_232, 0, &[]);
@@ -106,7 +106,7 @@ fn bodies() -> Vec<Row> {
         ("an OPT in the answer", counted_up(6, &opt), FORMERR),
         ("an OPT in the authority", counted_up(8, &opt), FORMERR),
         ("an OPT beyond the end", counted_up(10, &beyond), FORMERR),
-        ("trailing octets", and(plain(), &[0xff; 40]), Forwarded),
+        ("trailing bytes", and(plain(), &[0xff; 40]), Forwarded),
         ("a trailing record", and(plain(), &address(1)), Forwarded),
         ("a trailing OPT", and(plain(), &opt), Forwarded),
         ("a pointer to itself", asking(&[0xc0, 12]), FORMERR_BARE),
@@ -123,7 +123,7 @@ fn bodies() -> Vec<Row> {
         ),
         ("label type 01", asking(b"\x41a\0"), FORMERR_BARE),
         ("label type 10", asking(b"\x81a\0"), FORMERR_BARE),
-        ("a name of 257 octets", asking(&long), FORMERR_BARE),
+        ("a name of 257 bytes", asking(&long), FORMERR_BARE),
         ("a cut label", and(header, b"\x3fa"), FORMERR_BARE),
         (
             "no class",
@@ -135,33 +135,33 @@ fn bodies() -> Vec<Row> {
 
 /// Types and classes of the question.
 fn questions() -> Vec<Row> {
-    let rtype = |rtype| query_for("a.example", rtype, 1);
-    let rclass = |rclass| query_for("a.example", A, rclass);
+    let qtype = |qtype| query_for("a.example", qtype, 1);
+    let qclass = |qclass| query_for("a.example", A, qclass);
     let soa = record(QNAME, 6, 1, 0, &[&[0, 0][..], &[0; 20]].concat());
     let tsig = record(&wire_name("key"), 250, 255, 0, &[0; 32]);
     let sig0 = record(&[0], 24, 255, 0, &[0; 32]);
     vec![
-        ("class 0", rclass(0), FORMERR),
-        ("class NONE", rclass(254), FORMERR),
-        ("class ANY", rclass(255), Refused(21)),
+        ("class 0", qclass(0), FORMERR),
+        ("class NONE", qclass(254), FORMERR),
+        ("class ANY", qclass(255), Refused(21)),
         ("class CH", query_for("version.bind", 16, 3), Refused(21)),
-        ("a private class", rclass(65_280), Refused(21)),
-        ("type 0", rtype(0), Forwarded),
-        ("an unknown type", rtype(12_345), Forwarded),
-        ("type 65535", rtype(65_535), Forwarded),
-        ("type ANY", rtype(255), Forwarded),
-        ("AXFR", rtype(252), Refused(21)),
-        ("IXFR", rtype(251), Refused(21)),
+        ("a private class", qclass(65_280), Refused(21)),
+        ("type 0", qtype(0), Forwarded),
+        ("an unknown type", qtype(12_345), Forwarded),
+        ("type 65535", qtype(65_535), Forwarded),
+        ("type ANY", qtype(255), Forwarded),
+        ("AXFR", qtype(252), Refused(21)),
+        ("IXFR", qtype(251), Refused(21)),
         (
             "IXFR with its SOA record",
-            count_up(and(rtype(251), &soa), 8),
+            count_up(and(qtype(251), &soa), 8),
             Refused(21),
         ),
-        ("type OPT", rtype(41), FORMERR),
-        ("type TKEY", rtype(249), FORMERR),
-        ("type TSIG", rtype(250), FORMERR),
-        ("type MAILB", rtype(253), NOTIMP),
-        ("type MAILA", rtype(254), NOTIMP),
+        ("type OPT", qtype(41), FORMERR),
+        ("type TKEY", qtype(249), FORMERR),
+        ("type TSIG", qtype(250), FORMERR),
+        ("type MAILB", qtype(253), NOTIMP),
+        ("type MAILA", qtype(254), NOTIMP),
         ("a TSIG", count_up(and(plain(), &tsig), 10), Refused(21)),
         ("a SIG(0)", count_up(and(plain(), &sig0), 10), Refused(21)),
         (
@@ -178,7 +178,7 @@ fn questions() -> Vec<Row> {
         ("the root", query(1, ""), Forwarded),
         ("a single label", query(1, "intranet"), Forwarded),
         (
-            "octets that are no text",
+            "bytes that are no text",
             asking(b"\x04\0\xff. \0"),
             Forwarded,
         ),
@@ -189,7 +189,7 @@ fn questions() -> Vec<Row> {
 fn opts() -> Vec<Row> {
     let opcode = |opcode: u16| with_flags(edns(), opcode << 11 | RD);
     let options = |options: &[(u16, &[u8])]| with_opt(plain(), 1_232, 0, options);
-    let raw = |octets: &[u8]| count_up(and(plain(), &record(&[0], OPT, 1_232, 0, octets)), 10);
+    let raw = |bytes: &[u8]| count_up(and(plain(), &record(&[0], OPT, 1_232, 0, bytes)), 10);
     let field = |size, ttl| with_opt(plain(), size, ttl, &[]);
     let no_question = counted(plain()[..12].to_vec(), 4, 0);
     let opt = record(&[0], OPT, 1_232, 0, &[]);
@@ -239,7 +239,7 @@ fn opts() -> Vec<Row> {
         ("size 0", field(0, 0), Forwarded),
         ("size 65535", field(65_535, 0), Forwarded),
         ("an option that overruns", raw(&[0, 3, 0, 9, 1]), FORMERR),
-        ("octets behind the options", raw(&[0, 3, 0, 0, 1]), FORMERR),
+        ("bytes behind the options", raw(&[0, 3, 0, 0, 1]), FORMERR),
         ("a cookie of 7", options(&[(COOKIE, &[1; 7])]), Forwarded),
         ("a cookie of 12", options(&[(COOKIE, &[1; 12])]), Forwarded),
         ("a cookie of 41", options(&[(COOKIE, &[1; 41])]), Forwarded),
@@ -279,7 +279,7 @@ fn rows() -> impl Iterator<Item = (Row, bool)> {
         .chain(with.map(|row| (row, true)))
 }
 
-/// Checks a response that was made here: it parses to its last octet and tells no more than it may.
+/// Checks a response that was made here: it parses to its last byte and tells no more than it may.
 fn check_own_response((name, message, fate): &Row, has_opt: bool, response: &[u8]) {
     let fate = *fate;
     let told = Message::read(response);
@@ -291,7 +291,7 @@ fn check_own_response((name, message, fate): &Row, has_opt: bool, response: &[u8
         Error(rcode, has_question) => (rcode, has_question),
         Refused(_) => (5, true),
         Local => (0, true),
-        Silence | Forwarded => panic!("{name}: {told:?}"),
+        NoResponse | Forwarded => panic!("{name}: {told:?}"),
     };
     assert_eq!(told.rcode(), rcode, "{name}");
     let end = if has_question {
@@ -336,7 +336,7 @@ fn every_message_by_udp_meets_its_fate() {
         let mut lab = Lab::opened(1);
         lab.send(message);
         match *fate {
-            Silence => assert!(lab.responses.is_empty() && lab.asked.is_empty(), "{name}"),
+            NoResponse => assert!(lab.responses.is_empty() && lab.asked.is_empty(), "{name}"),
             Forwarded => {
                 assert!(lab.responses.is_empty(), "{name}: {:?}", lab.responses);
                 let asked = lab.next_asked();
@@ -379,7 +379,7 @@ fn every_message_by_tcp_meets_the_same_fate() {
             continue;
         }
         match *fate {
-            Silence => assert_eq!(lab.closed_streams, [stream], "{name}"),
+            NoResponse => assert_eq!(lab.closed_streams, [stream], "{name}"),
             Forwarded => {
                 check_forwarded(&row, &lab.next_asked().message);
                 assert!(lab.stream_bytes.is_empty(), "{name}");
@@ -393,13 +393,13 @@ fn every_message_by_tcp_meets_the_same_fate() {
 }
 
 #[test]
-fn random_octets_in_whole_frames_are_told_formerr_a_few_times_and_end_the_connection() {
+fn random_bytes_in_whole_frames_are_told_formerr_a_few_times_and_end_the_connection() {
     let mut lab = Lab::opened(1);
     let stream = lab.connect();
-    let mut octets = vec![0x5a; 60];
-    octets[2] = 0x01;
+    let mut bytes = vec![0x5a; 60];
+    bytes[2] = 0x01;
     for _ in 0..200 {
-        lab.stream_send(stream, &framed(&octets));
+        lab.stream_send(stream, &framed(&bytes));
     }
     let told: Vec<u16> = lab
         .stream_messages()

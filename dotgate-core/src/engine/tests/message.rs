@@ -1,4 +1,4 @@
-//! Messages as a client or an upstream sees them: put together octet by octet, and read by rules of their own,
+//! Messages as a client or an upstream sees them: put together byte by byte, and read by rules of their own,
 //! so that what the engine writes is not judged by the code that wrote it.
 
 use super::lab::query;
@@ -37,7 +37,7 @@ pub(super) struct Record {
     pub(super) rdata: Vec<u8>,
 }
 
-/// A message, every octet of it read.
+/// A message, every byte of it read.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Message {
     pub(super) id: u16,
@@ -49,7 +49,7 @@ pub(super) struct Message {
 }
 
 impl Message {
-    /// Reads a message; panics if it is not well formed or octets are left over.
+    /// Reads a message; panics if it is not well formed or bytes are left over.
     pub(super) fn read(bytes: &[u8]) -> Message {
         let word = |at: usize| u16::from_be_bytes([bytes[at], bytes[at + 1]]);
         let mut at = 12;
@@ -83,7 +83,7 @@ impl Message {
                 at = end;
             }
         }
-        assert_eq!(at, bytes.len(), "octets behind the last record");
+        assert_eq!(at, bytes.len(), "bytes behind the last record");
         message
     }
 
@@ -174,11 +174,11 @@ pub(super) fn with_flags(mut message: Vec<u8>, flags: u16) -> Vec<u8> {
 }
 
 /// A query, ID 1, for this type and class.
-pub(super) fn query_for(name: &str, rtype: u16, rclass: u16) -> Vec<u8> {
+pub(super) fn query_for(name: &str, qtype: u16, qclass: u16) -> Vec<u8> {
     let mut message = query(1, name);
     let end = message.len();
-    message[end - 4..end - 2].copy_from_slice(&rtype.to_be_bytes());
-    message[end - 2..].copy_from_slice(&rclass.to_be_bytes());
+    message[end - 4..end - 2].copy_from_slice(&qtype.to_be_bytes());
+    message[end - 2..].copy_from_slice(&qclass.to_be_bytes());
     message
 }
 

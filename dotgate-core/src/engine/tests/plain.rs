@@ -267,7 +267,7 @@ fn silence_takes_the_upstream_down_and_the_client_learns_why() {
     let mut lab = lab();
     lab.ask("some.example");
     lab.pass(4 * SECOND);
-    let failure = Failure::Silent;
+    let failure = Failure::NoResponse;
     assert!(lab.events.contains(&Event::UpstreamDown {
         upstream: 0,
         failure

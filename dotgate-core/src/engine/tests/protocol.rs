@@ -91,7 +91,7 @@ fn the_flags_of_a_response_are_ours_whatever_the_upstreams_are() {
 }
 
 #[test]
-fn records_of_any_type_are_relayed_complete_and_octet_for_octet_in_their_sections() {
+fn records_of_any_type_are_relayed_complete_and_byte_for_byte_in_their_sections() {
     let mut lab = Lab::opened(1);
     lab.send(&with_opt(query_for("a.example", 65_280, 1), 1_232, 0, &[]));
     let asked = lab.next_asked();
@@ -134,7 +134,7 @@ fn ttls_are_bounded_and_equal_within_a_set() {
 }
 
 #[test]
-fn octets_behind_a_response_reach_no_client() {
+fn bytes_behind_a_response_reach_no_client() {
     let mut lab = Lab::opened(1);
     lab.ask("a.example");
     let asked = lab.next_asked();

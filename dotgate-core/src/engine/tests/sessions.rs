@@ -327,15 +327,15 @@ fn an_upstream_that_knows_no_edns_is_asked_once_more_without() {
 }
 
 #[test]
-fn octets_may_come_one_at_a_time() {
+fn bytes_may_come_one_at_a_time() {
     let mut lab = Lab::opened(1);
     lab.ask("a.example");
     let asked = lab.next_asked();
     let message = answer(&asked.message, 0);
     let mut frame = u16::try_from(message.len()).unwrap().to_be_bytes().to_vec();
     frame.extend_from_slice(&message);
-    for octet in frame {
-        lab.engine.session_bytes(lab.now, asked.session, &[octet]);
+    for byte in frame {
+        lab.engine.session_bytes(lab.now, asked.session, &[byte]);
         lab.settle();
     }
     assert_eq!(lab.rcodes(), [0]);

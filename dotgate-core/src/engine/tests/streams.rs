@@ -29,18 +29,18 @@ fn pipelined_queries_are_answered_as_their_responses_come() {
 }
 
 #[test]
-fn octets_of_a_query_may_come_one_at_a_time() {
+fn bytes_of_a_query_may_come_one_at_a_time() {
     let mut lab = Lab::opened(1);
     let stream = lab.connect();
-    for octet in framed(&query(7, "a.example")) {
-        assert!(lab.stream_send(stream, &[octet]));
+    for byte in framed(&query(7, "a.example")) {
+        assert!(lab.stream_send(stream, &[byte]));
     }
     lab.answer_all();
     assert_eq!(lab.stream_ids(), [7]);
 }
 
 #[test]
-fn a_client_that_has_sent_its_last_octet_still_gets_its_responses() {
+fn a_client_that_has_sent_its_last_byte_still_gets_its_responses() {
     let mut lab = Lab::opened(1);
     let stream = lab.connect();
     lab.stream_send(stream, &framed(&query(1, "a.example")));

@@ -10,7 +10,7 @@ use super::message::{
 use crate::counters::Count;
 use crate::limits;
 
-/// NULL, whose RDATA is any octets (RFC 1035 section 3.3.10).
+/// NULL, whose RDATA is any bytes (RFC 1035 section 3.3.10).
 const NULL: u16 = 10;
 
 /// The keepalive values told so far, in units of 100 ms.

@@ -34,11 +34,11 @@ fn wrong_responses(asked: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
         ("QR clear", changed(2, 0x80)),
         ("opcode", changed(2, 0x20)),
         (
-            "random octets behind our ID",
+            "random bytes behind our ID",
             [&right[..2], &[0xa5; 60]].concat(),
         ),
         ("nothing", vec![]),
-        ("four octets", right[..4].to_vec()),
+        ("four bytes", right[..4].to_vec()),
         ("cut in a record", right[..right.len() - 12].to_vec()),
         ("two questions", changed(5, 3)),
         ("no error and no question", no_question(0)),

@@ -42,8 +42,8 @@ fn made(records: &[&str]) -> Result<LocalData, LocalFault> {
 }
 
 /// What the data says, in a word: `-` for nothing, `>NAME` where it leads, else the RCODE, `+` and how many records.
-fn says(data: &LocalData, name: &str, rtype: u16) -> String {
-    let question = Question::new(&wire(name), rtype, rclass::IN).unwrap();
+fn says(data: &LocalData, name: &str, qtype: u16) -> String {
+    let question = Question::new(&wire(name), qtype, rclass::IN).unwrap();
     let mut out = Vec::new();
     match data.answer(&mut out, question.as_bytes(), &question) {
         Answered::No => "-".to_owned(),

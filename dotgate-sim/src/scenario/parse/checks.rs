@@ -104,7 +104,7 @@ impl Reader<'_> {
         let mut form = AnswerForm {
             rcode: self.rcode()?,
             is_truncated: false,
-            octets: None,
+            bytes: None,
             ede: None,
             text: None,
             ttl: None,
@@ -114,8 +114,8 @@ impl Reader<'_> {
         while self.line.peek().is_some() {
             if self.line.takes("TC") {
                 form.is_truncated = true;
-            } else if self.line.takes("OCTETS") {
-                form.octets = Some(self.line.number()?);
+            } else if self.line.takes("BYTES") {
+                form.bytes = Some(self.line.number()?);
             } else if self.line.takes("EDE") {
                 form.ede = Some(self.line.number()? as u16);
             } else if self.line.takes("WITHIN") {
@@ -127,7 +127,7 @@ impl Reader<'_> {
             } else if self.line.takes("SAYS") {
                 form.text = Some(self.line.rest());
             } else {
-                let expected = "TC, OCTETS, EDE, TTL, VERSION, WITHIN, SAYS or nothing more";
+                let expected = "TC, BYTES, EDE, TTL, VERSION, WITHIN, SAYS or nothing more";
                 return Err(self.line.mistake(expected));
             }
         }

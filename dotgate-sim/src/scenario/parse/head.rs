@@ -102,10 +102,10 @@ impl Scenario {
                 script.is_serial = true;
             } else if line.takes("segments") {
                 upstream.is_cut_by_seed = false;
-                script.segments = line.read("whole, few or octets", |word| match word {
+                script.segments = line.read("whole, few or bytes", |word| match word {
                     "whole" => Some(Segments::Whole),
                     "few" => Some(Segments::Few),
-                    "octets" => Some(Segments::Octets),
+                    "bytes" => Some(Segments::Bytes),
                     _ => None,
                 })?;
             } else {

@@ -28,11 +28,11 @@ impl Reader<'_> {
             "OPENS" | "RETURNS" => Deed::Opening(Opening::Accepts),
             "REFUSES" => Deed::Opening(Opening::Fails(refused)),
             "FAILS" => Deed::Opening(self.failing_opening()?),
-            "ACCEPTS_AND_IS_SILENT" => Deed::Opening(Opening::AcceptsAndIsSilent),
+            "ACCEPTS_AND_SENDS_NOTHING" => Deed::Opening(Opening::AcceptsAndSendsNothing),
             "FREEZES" => Deed::State(State::Frozen),
             "IS_CUT_OFF" => Deed::State(State::CutOff),
             "THAWS" | "IS_REACHED" => Deed::State(State::Running),
-            "DIES" if self.line.takes("SILENTLY") => Deed::Dies(Death::Silent),
+            "DIES" if self.line.takes("UNNOTICED") => Deed::Dies(Death::Unnoticed),
             "DIES" if self.line.takes("BY_RESET") => Deed::Dies(Death::Reset),
             "DIES" => Deed::Dies(Death::Fin),
             "SWALLOWS" => Deed::Swallows,
@@ -53,7 +53,7 @@ impl Reader<'_> {
             "HAS_NEW_DATA" => Deed::HasNewData,
             "HOLDS" => self.rule(|_| Ok(Reaction::Hold))?,
             "DRIPS" => self.rule(|reader| {
-                reader.line.expect("AN_OCTET_EVERY")?;
+                reader.line.expect("A_BYTE_EVERY")?;
                 Ok(Reaction::Drip(reader.line.time()?))
             })?,
             "MISLEADS" => self.rule(Self::misleading)?,

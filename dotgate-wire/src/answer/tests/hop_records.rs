@@ -124,7 +124,11 @@ fn everything_known_of_the_records_is_true_of_their_new_place() {
     let short = record(&name("A.test"), rtype::A, 5, &[0; 4]);
     let answer = loaded(&response([&[address(1)], &[], &[opt(0, &[]), long, short]]));
     assert_eq!(
-        (ttls(&answer), answer.strays(), answer.answer_count()),
+        (
+            ttls(&answer),
+            answer.off_chain_count(),
+            answer.answer_count()
+        ),
         (vec![300, 5, 5], 0, 1)
     );
     assert!(answer.edns().is_some());
@@ -144,7 +148,7 @@ fn pointer_into_the_opt_record_is_a_fault() {
 }
 
 #[test]
-fn name_that_leads_through_opaque_octets_into_the_opt_record_is_a_fault() {
+fn name_that_leads_through_opaque_bytes_into_the_opt_record_is_a_fault() {
     // The text holds a pointer to the name in the OPT record, and the last record's owner points to
     // that pointer.
     let gap = opt(0, &[option(3, b"\x01a\0")]);
@@ -156,7 +160,7 @@ fn name_that_leads_through_opaque_octets_into_the_opt_record_is_a_fault() {
 }
 
 #[test]
-fn name_that_would_change_because_opaque_octets_do_not_move_is_a_fault() {
+fn name_that_would_change_because_opaque_bytes_do_not_move_is_a_fault() {
     // As above, but the hidden pointer leads to a name behind the gap, and there is another name
     // where it leads afterwards.
     let gap = opt(0, &[]);
@@ -221,8 +225,8 @@ fn signature_of_an_rrset_stays() {
 }
 
 #[test]
-fn signature_without_rdata_does_not_take_the_next_records_octets_for_its_own() {
-    // The next record begins with two octets of zero: the root and the upper half of its type.
+fn signature_without_rdata_does_not_take_the_next_records_bytes_for_its_own() {
+    // The next record begins with two bytes of zero: the root and the upper half of its type.
     let empty = record_in(&[0], rtype::SIG, 255, 0, &[]);
     let next = record(&[0], rtype::A, 60, &[0; 4]);
     assert_eq!(

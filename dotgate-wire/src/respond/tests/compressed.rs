@@ -31,11 +31,11 @@ fn names_are_compressed_when_the_records_would_not_fit_otherwise_and_only_then()
     let (cut, whole) = respond(&sent, &small(722));
     assert_eq!(
         (cut, whole.len()),
-        (Cut::Nothing, 722),
+        (Truncation::None, 722),
         "nothing is compressed"
     );
     let (cut, response) = respond(&sent, &small(512));
-    assert_eq!((cut, response.len()), (Cut::Nothing, 210));
+    assert_eq!((cut, response.len()), (Truncation::None, 210));
     assert_eq!(
         (flags(&response), counts(&response)),
         (0x8180, [1, 8, 0, 0])
@@ -45,8 +45,8 @@ fn names_are_compressed_when_the_records_would_not_fit_otherwise_and_only_then()
         assert_eq!(seen, expected);
     }
     // The client's own letters stand in the question, and so in every owner.
-    let spelt = LetterCase::of(&[&name(&LONG.to_uppercase())[..], &[0; 4]].concat());
-    let (_, response) = respond_spelt(&sent, spelt, &small(512));
+    let as_received = NameCase::of(&[&name(&LONG.to_uppercase())[..], &[0; 4]].concat());
+    let (_, response) = respond_in_case(&sent, as_received, &small(512));
     assert_eq!(&response[13..18], b"LOGIN");
     assert_eq!(response.len(), 210);
 }
@@ -55,13 +55,13 @@ fn names_are_compressed_when_the_records_would_not_fit_otherwise_and_only_then()
 fn what_does_not_fit_compressed_is_cut_as_ever() {
     let records: Vec<_> = (0..40).map(|last| a(LONG, last)).collect();
     let (cut, response) = respond(&uncompressed(&records), &small(512));
-    assert_eq!((cut, response.len()), (Cut::Everything, 82));
+    assert_eq!((cut, response.len()), (Truncation::Full, 82));
     assert_eq!(flags(&response) & Flags::TC, Flags::TC);
     // The additional section alone goes where the rest fits when it is compressed.
     let mut sent = uncompressed(&records[..30]);
     sent[6..12].copy_from_slice(&[0, 8, 0, 0, 0, 22]);
     let (cut, response) = respond(&sent, &small(500));
-    assert_eq!((cut, response.len()), (Cut::Additional, 210));
+    assert_eq!((cut, response.len()), (Truncation::Additional, 210));
     assert_eq!(counts(&response), [1, 8, 0, 0]);
 }
 
@@ -78,9 +78,9 @@ fn the_opt_record_gives_way_before_a_record_does() {
     let (cut, bare) = respond(&sent, &with(full - 1));
     assert_eq!(
         (cut, bare.len(), counts(&bare)),
-        (Cut::Nothing, 221, [1, 8, 0, 1])
+        (Truncation::None, 221, [1, 8, 0, 1])
     );
-    assert_eq!(respond(&sent, &with(220)).0, Cut::Everything);
+    assert_eq!(respond(&sent, &with(220)).0, Truncation::Full);
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn names_in_rdata_are_compressed_in_the_types_of_rfc_1035_alone() {
         record(&name(LONG), rtype::MX, 300, &mail),
     ];
     let (cut, response) = respond(&uncompressed(&records), &small(512));
-    assert_eq!(cut, Cut::Nothing);
+    assert_eq!(cut, Truncation::None);
     let count = |bytes: &[u8]| {
         response
             .windows(bytes.len())
@@ -157,7 +157,7 @@ fn the_work_is_bounded_by_the_limit_whatever_the_answer_holds() {
         for limit in [512, 1_232, 1_400] {
             let mut out = Vec::new();
             let steps = steps::taken_by(|| {
-                write_response(&mut out, &loaded, LetterCase::LOWER, &small(limit));
+                write_response(&mut out, &loaded, NameCase::LOWER, &small(limit));
             });
             assert!(
                 out.len() <= limit && steps < 60 * limit,

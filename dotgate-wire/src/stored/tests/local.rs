@@ -49,16 +49,16 @@ fn local_records_are_a_well_formed_message_with_aa() {
             soa,
             ede: None,
         };
-        let mut octets = Vec::new();
-        store_local(&mut octets, QUESTION, &local);
-        let (_, sent) = sent_again(&octets, Ttls::CountedDown(0), &HOP);
+        let mut bytes = Vec::new();
+        store_local(&mut bytes, QUESTION, &local);
+        let (_, sent) = sent_again(&bytes, Ttls::CountedDown(0), &HOP);
         assert_eq!(u16_at(&sent, FLAGS_AT).unwrap() & Flags::AA, Flags::AA);
         let read = answer(&sent);
         assert_eq!(
             usize::from(read.answer_count()),
             if soa.is_some() { 1 } else { 3 }
         );
-        assert_eq!((read.strays(), read.question()), (0, QUESTION));
+        assert_eq!((read.off_chain_count(), read.question()), (0, QUESTION));
         let ttls: Vec<u32> = read
             .ttl_places()
             .map(|at| ttl_at(read.body(), at))

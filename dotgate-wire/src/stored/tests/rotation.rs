@@ -9,8 +9,8 @@ use crate::records::Record;
 
 /// The message as it is given in a turn.
 fn given(loaded: &Answer, turn: u32, hop: &ClientHop<'_>) -> Vec<u8> {
-    let octets = kept(loaded);
-    let stored = Stored::read(&octets).unwrap().rotated(turn);
+    let bytes = kept(loaded);
+    let stored = Stored::read(&bytes).unwrap().rotated(turn);
     let mut out = Vec::new();
     let question = loaded.question().to_vec();
     write_stored(&mut out, &stored, &question, Ttls::CountedDown(0), hop);
@@ -83,7 +83,7 @@ fn only_the_addresses_move_and_all_else_is_as_it_was_kept() {
         &[glue.clone(), glue],
     ]));
     let before = given(&loaded, 0, &HOP);
-    let (octets, mut orders) = (kept(&loaded), Vec::new());
+    let (bytes, mut orders) = (kept(&loaded), Vec::new());
     for turn in 1..50 {
         let mut after = given(&loaded, turn, &HOP);
         let order = rdata(&after)[1..4].to_vec();
@@ -97,7 +97,7 @@ fn only_the_addresses_move_and_all_else_is_as_it_was_kept() {
     }
     orders.sort();
     orders.dedup();
-    assert_eq!((orders.len(), kept(&loaded)), (3, octets));
+    assert_eq!((orders.len(), kept(&loaded)), (3, bytes));
 }
 
 #[test]
@@ -162,9 +162,9 @@ fn a_response_without_its_records_has_none_to_move() {
 
 #[test]
 fn what_was_kept_without_a_set_of_addresses_is_still_read() {
-    let octets = kept(&answer(&response([&[address(1)], &[], &[]])));
-    assert_eq!(octets[4] & 0x40, 0);
-    assert!(Stored::read(&octets).is_some());
+    let bytes = kept(&answer(&response([&[address(1)], &[], &[]])));
+    assert_eq!(bytes[4] & 0x40, 0);
+    assert!(Stored::read(&bytes).is_some());
     let with_set = kept(&answer(&response([&[address(1), address(2)], &[], &[]])));
     assert_eq!(with_set[4] & 0x40, 0x40);
     // A set beyond the records is refused.

@@ -13,10 +13,10 @@ use domain::base::message_builder::PushError;
 use domain::base::{Message, MessageBuilder, Name, Question};
 use dotgate_net::boottime_nanos;
 
-/// The UDP payload size that the OPT record announces, in octets (RFC 9715).
+/// The UDP payload size that the OPT record announces, in bytes (RFC 9715).
 const UDP_SIZE: u16 = 1232;
 
-/// Room for any datagram and any message, in octets.
+/// Room for any datagram and any message, in bytes.
 const MESSAGE_MAX: usize = 65_535;
 
 /// What carries a question.
@@ -162,9 +162,9 @@ fn is_pause(error: &io::Error) -> bool {
     )
 }
 
-/// The message in `octets`, if it responds to `query`. Only an error may come without the question.
-fn response_to(query: &Message<Vec<u8>>, octets: &[u8]) -> Option<Message<Vec<u8>>> {
-    let response = Message::from_octets(octets.to_vec()).ok()?;
+/// The message in `bytes`, if it responds to `query`. Only an error may come without the question.
+fn response_to(query: &Message<Vec<u8>>, bytes: &[u8]) -> Option<Message<Vec<u8>>> {
+    let response = Message::from_octets(bytes.to_vec()).ok()?;
     let header = response.header();
     let is_ours = header.id() == query.header().id() && header.qr();
     let is_bare_error = header.rcode().to_int() != 0 && response.header_counts().qdcount() == 0;

@@ -82,7 +82,7 @@ pub(super) fn ask_through_worker(
         number: 0,
         settings: Arc::new(settings(config, prepared)),
         shared: Shared::alone(),
-        letters: sync_channel(1).1,
+        messages: sync_channel(1).1,
         upstreams: Arc::clone(upstreams),
         counters: Arc::clone(&counters),
         pulse: Arc::default(),

@@ -160,7 +160,7 @@ fn option_text(code: OptionCode, data: &[u8]) -> String {
             let tenths = u16::from_be_bytes([*high, *low]);
             format!("TCP KEEPALIVE: {}.{} s", tenths / 10, tenths % 10)
         }
-        (OptionCode::PADDING, _) => format!("PADDING: {} octets", data.len()),
+        (OptionCode::PADDING, _) => format!("PADDING: {} bytes", data.len()),
         (code, _) => {
             let hex = data_encoding::HEXLOWER.encode(data);
             format!("OPT={}: {hex}", code.to_int())
@@ -273,7 +273,7 @@ mod tests {
 ;; OPT PSEUDOSECTION:
 ; EDNS: version: 0, flags: do; udp: 1232
 ; EDE: 22 (No Reachable Authority): no \\u{1b}[31mway
-; PADDING: 3 octets
+; PADDING: 3 bytes
 
 ;; QUESTION SECTION:
 ;a.test.\t\tIN\tA
@@ -293,10 +293,10 @@ a.test.\t5\tIN\tTYPE65280\t\\# 2 01 02
 
     #[test]
     fn what_cannot_be_parsed_is_said_to_be_so() {
-        let mut octets = vec![0, 7, 0x80, 0, 0, 1, 0, 1, 0, 0, 0, 0];
-        octets.extend([1, b'a', 0, 0, 1, 0, 1]);
-        octets.extend([1, b'a', 0, 0, 1, 0, 1, 0, 0, 0, 5, 0, 4, 192]);
-        let shown = shown(Message::from_octets(octets).unwrap());
+        let mut bytes = vec![0, 7, 0x80, 0, 0, 1, 0, 1, 0, 0, 0, 0];
+        bytes.extend([1, b'a', 0, 0, 1, 0, 1]);
+        bytes.extend([1, b'a', 0, 0, 1, 0, 1, 0, 0, 0, 5, 0, 4, 192]);
+        let shown = shown(Message::from_octets(bytes).unwrap());
         assert!(shown.contains(";a.\t\tIN\tA\n"), "{shown}");
         let expected = "\n;; ANSWER SECTION:\n;; the rest cannot be parsed\n";
         assert!(shown.contains(expected), "{shown}");

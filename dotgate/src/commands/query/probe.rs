@@ -13,7 +13,7 @@ use dotgate_config::Authentication;
 use dotgate_core::{KeyExchange, KeyExchangePolicy};
 use dotgate_net::Egress;
 use dotgate_tls::{HandshakeFacts, Roots, TlsFailure, UpstreamTls};
-use dotgate_wire::{Answer, LetterCase, Question, UpstreamQuery, write_query};
+use dotgate_wire::{Answer, NameCase, Question, UpstreamQuery, write_query};
 
 use super::client::Asked;
 use super::session::{Offer, Session, SessionFailure};
@@ -262,7 +262,7 @@ fn pipeline(
             checking_disabled: false,
             edns: true,
             pads: true,
-            letter_case: LetterCase::LOWER,
+            name_case: NameCase::LOWER,
             asks_keepalive: id == 0,
         };
         write_query(&mut frames, &query);

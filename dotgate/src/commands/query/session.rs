@@ -14,7 +14,7 @@ use dotgate_net::{Egress, boottime_nanos, tcp};
 use dotgate_tls::{ClientTls, HandshakeFacts, TlsFailure, UpstreamTls};
 use dotgate_wire::split_frame;
 
-/// Room for one read of the socket, in octets.
+/// Room for one read of the socket, in bytes.
 const READ_BYTES: usize = 64 * 1024;
 
 /// How a session failed.

@@ -11,7 +11,7 @@ use socket2::{Domain, SockRef, Socket, Type};
 use super::message::{Asked, Response, query};
 use super::wait::{BOUND, now};
 
-/// The receive buffer asked of the kernel, in octets.
+/// The receive buffer asked of the kernel, in bytes.
 const ROOM: usize = 4 << 20;
 
 enum Link {
@@ -110,11 +110,11 @@ impl Client {
 
     /// Asks for several names' addresses with one write, on a TCP connection.
     pub(crate) fn send_together(&mut self, names: impl IntoIterator<Item = String>) {
-        let mut octets = Vec::new();
+        let mut bytes = Vec::new();
         for name in names {
-            octets.extend(framed(&self.next_query(&name, Asked::Address)));
+            bytes.extend(framed(&self.next_query(&name, Asked::Address)));
         }
-        self.send_octets(&octets).unwrap();
+        self.send_bytes(&bytes).unwrap();
     }
 
     /// Makes a query that is counted as sent.
@@ -158,8 +158,8 @@ impl Client {
 
     /// The next response that comes within `patience`.
     pub(crate) fn receive_within(&mut self, patience: Duration) -> Option<Response> {
-        let octets = self.receive_octets(now() + patience)?;
-        let mut response = Response::read(&octets);
+        let bytes = self.receive_bytes(now() + patience)?;
+        let mut response = Response::read(&bytes);
         response.expected = self.expected.unwrap_or(response.expected);
         let asked = self.waiting.remove(&response.id);
         assert_eq!(
@@ -177,7 +177,7 @@ impl Client {
         Some(response)
     }
 
-    fn receive_octets(&mut self, until: Duration) -> Option<Vec<u8>> {
+    fn receive_bytes(&mut self, until: Duration) -> Option<Vec<u8>> {
         let mut buffer = vec![0; 65_536];
         loop {
             if let Link::Tcp { kept, used, .. } = &mut self.link {
@@ -217,11 +217,11 @@ impl Client {
         }
     }
 
-    /// Sends octets as they are, on a TCP connection.
-    pub(crate) fn send_octets(&mut self, octets: &[u8]) -> std::io::Result<()> {
+    /// Sends bytes as they are, on a TCP connection.
+    pub(crate) fn send_bytes(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         match &mut self.link {
-            Link::Udp(socket) => socket.send(octets).map(|_| ()),
-            Link::Tcp { stream, .. } => stream.write_all(octets),
+            Link::Udp(socket) => socket.send(bytes).map(|_| ()),
+            Link::Tcp { stream, .. } => stream.write_all(bytes),
         }
     }
 

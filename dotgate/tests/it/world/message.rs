@@ -21,7 +21,7 @@ pub(crate) enum Asked {
     Address,
     /// Type A without EDNS.
     AddressWithoutEdns,
-    /// Type TXT with an OPT record that allows 1,232 octets.
+    /// Type TXT with an OPT record that allows 1,232 bytes.
     Text,
     /// Type TXT without EDNS.
     TextWithoutEdns,
@@ -43,8 +43,8 @@ impl Asked {
 /// The address that the right answer for a name has.
 pub(crate) fn address_of(name: &str) -> Ipv4Addr {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for octet in name.to_lowercase().bytes() {
-        hash = (hash ^ u64::from(octet)).wrapping_mul(0x0100_0000_01b3);
+    for byte in name.to_lowercase().bytes() {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     }
     Ipv4Addr::from((hash >> 32) as u32 ^ hash as u32)
 }
@@ -89,10 +89,10 @@ pub(crate) struct Response {
 
 impl Response {
     /// Reads a response; it must be well formed and have its question.
-    pub(crate) fn read(octets: &[u8]) -> Response {
-        let message = Message::from_octets(octets).expect("twelve octets");
+    pub(crate) fn read(bytes: &[u8]) -> Response {
+        let message = Message::from_octets(bytes).expect("twelve bytes");
         let header = message.header();
-        assert!(header.qr() && header.ra(), "{octets:?}");
+        assert!(header.qr() && header.ra(), "{bytes:?}");
         assert_eq!(header.opcode(), Opcode::QUERY);
         let question = message.sole_question().expect("one question");
         let answer = message.answer().unwrap();
@@ -116,7 +116,7 @@ impl Response {
                 .collect(),
             ttl: first.map(|record| record.unwrap().ttl().as_secs()),
             texts: texts.filter(|record| record.is_ok()).count(),
-            length: octets.len(),
+            length: bytes.len(),
             expected: address_of(&question.qname().to_string()),
         }
     }
@@ -165,13 +165,13 @@ pub(crate) struct Question {
     pub(crate) name: String,
     pub(crate) has_opt: bool,
     owner: Name<Vec<u8>>,
-    octets: Vec<u8>,
+    bytes: Vec<u8>,
 }
 
 impl Question {
     /// Reads what arrived over TLS: it must be a whole query.
-    pub(crate) fn read(octets: &[u8]) -> Question {
-        let message = Message::from_octets(octets).expect("twelve octets");
+    pub(crate) fn read(bytes: &[u8]) -> Question {
+        let message = Message::from_octets(bytes).expect("twelve bytes");
         assert!(!message.header().qr());
         let question = message.sole_question().expect("one question");
         Question {
@@ -179,12 +179,12 @@ impl Question {
             name: question.qname().to_string().to_lowercase(),
             has_opt: message.opt().is_some(),
             owner: question.qname().to_vec(),
-            octets: octets.to_vec(),
+            bytes: bytes.to_vec(),
         }
     }
 
     fn start(&self, rcode: Rcode) -> domain::base::message_builder::AnswerBuilder<Target> {
-        let message = Message::from_octets(&self.octets[..]).unwrap();
+        let message = Message::from_octets(&self.bytes[..]).unwrap();
         let builder = MessageBuilder::from_target(StaticCompressor::new(Vec::new())).unwrap();
         let mut answer = builder.start_answer(&message, rcode).unwrap();
         answer.header_mut().set_ra(true);
@@ -227,7 +227,7 @@ impl Question {
     }
 
     fn qtype(&self) -> Rtype {
-        let message = Message::from_octets(&self.octets[..]).unwrap();
+        let message = Message::from_octets(&self.bytes[..]).unwrap();
         message.sole_question().unwrap().qtype()
     }
 
@@ -246,7 +246,7 @@ impl Question {
         self.start(rcode).finish().into_target()
     }
 
-    /// An answer of exactly `length` octets: TXT records, the last of which fills what is left.
+    /// An answer of exactly `length` bytes: TXT records, the last of which fills what is left.
     pub(crate) fn long(&self, length: usize) -> Vec<u8> {
         /// A compressed owner, type, class, TTL, RDLENGTH and the length of one character string.
         const AROUND: usize = 2 + 2 + 2 + 4 + 2 + 1;

@@ -141,11 +141,11 @@ fn address_in(line: &str) -> Option<SocketAddr> {
 /// As it stands in the query of a URI (RFC 3986 section 2.1).
 fn encoded(text: &str) -> String {
     let mut encoded = String::new();
-    for octet in text.bytes() {
-        if octet.is_ascii_alphanumeric() {
-            encoded.push(octet.into());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() {
+            encoded.push(byte.into());
         } else {
-            write!(encoded, "%{octet:02X}").unwrap();
+            write!(encoded, "%{byte:02X}").unwrap();
         }
     }
     encoded

@@ -43,8 +43,8 @@ pub(crate) struct Record {
     pub(crate) reused_ids: u64,
     /// The queries, each with the number of its connection, from 1.
     pub(crate) queries: Vec<(u64, Question)>,
-    /// The first octet of each connection on which one came.
-    pub(crate) first_octets: Vec<u8>,
+    /// The first byte of each connection on which one came.
+    pub(crate) first_bytes: Vec<u8>,
 }
 
 /// What a test tells an upstream.

@@ -47,12 +47,12 @@ pub(super) struct Connection {
     tls: ServerConnection,
     phase: Phase,
     is_noted: bool,
-    has_sent_octets: bool,
+    has_sent_bytes: bool,
     plaintext: Vec<u8>,
     tasks: Vec<Task>,
     /// IDs of queries without an answer yet.
     unanswered: HashSet<u16>,
-    /// Octets that leave one by one, the pause between them, and when the next one is due.
+    /// Bytes that leave one by one, the pause between them, and when the next one is due.
     dripping: VecDeque<(u8, Duration)>,
     drip_due: Duration,
     /// Frames that wait for what drips.
@@ -74,7 +74,7 @@ impl Connection {
                 Opening::Ignore => Phase::Frozen,
             },
             is_noted: false,
-            has_sent_octets: false,
+            has_sent_bytes: false,
             plaintext: Vec::new(),
             tasks: Vec::new(),
             unanswered: HashSet::new(),
@@ -131,8 +131,8 @@ impl Connection {
                 Ok(0) => return Life::Over,
                 Ok(_) if self.phase == Phase::HalfClosed => {}
                 Ok(length) => {
-                    if !std::mem::replace(&mut self.has_sent_octets, true) {
-                        shared.record().first_octets.push(buffer[0]);
+                    if !std::mem::replace(&mut self.has_sent_bytes, true) {
+                        shared.record().first_bytes.push(buffer[0]);
                     }
                     if self.receive(&buffer[..length], shared) == Life::Over {
                         return Life::Over;
@@ -145,8 +145,8 @@ impl Connection {
         }
     }
 
-    fn receive(&mut self, mut octets: &[u8], shared: &Shared) -> Life {
-        while !octets.is_empty() && self.tls.read_tls(&mut octets).is_ok_and(|taken| taken > 0) {
+    fn receive(&mut self, mut bytes: &[u8], shared: &Shared) -> Life {
+        while !bytes.is_empty() && self.tls.read_tls(&mut bytes).is_ok_and(|taken| taken > 0) {
             let outcome = self.tls.process_new_packets();
             let mut reader = self.tls.reader();
             while let Ok(plaintext) = reader.fill_buf() {
@@ -218,7 +218,7 @@ impl Connection {
                     Step::Drip(pause) => {
                         let frame = framed(&task.question.answer());
                         self.dripping
-                            .extend(frame.into_iter().map(|octet| (octet, pause)));
+                            .extend(frame.into_iter().map(|byte| (byte, pause)));
                         self.drip_due = now;
                         self.unanswered.remove(&task.question.id);
                     }
@@ -260,10 +260,10 @@ impl Connection {
 
     fn drip(&mut self, now: Duration) {
         while self.drip_due <= now {
-            let Some((octet, pause)) = self.dripping.pop_front() else {
+            let Some((byte, pause)) = self.dripping.pop_front() else {
                 break;
             };
-            self.tls.writer().write_all(&[octet]).unwrap();
+            self.tls.writer().write_all(&[byte]).unwrap();
             self.drip_due = now + pause;
         }
         if self.dripping.is_empty() && !self.behind.is_empty() {

@@ -31,13 +31,13 @@ pub(crate) enum Form {
     WrongId,
     /// An answer to another question under the right ID.
     WrongQuestion,
-    /// The right octets with QR=0.
+    /// The right bytes with QR=0.
     NotAResponse,
     /// The right ID and then nothing that is DNS.
     Garbage,
     /// A frame of length zero.
     Empty,
-    /// Four octets.
+    /// Four bytes.
     Short,
     /// No answer and TC=1.
     Truncated,
@@ -49,9 +49,9 @@ pub(crate) enum Form {
     NoEdns,
     /// The right answer with edns-tcp-keepalive 0 (RFC 7828 section 3.3.2).
     KeepaliveZero,
-    /// An answer of 65,535 octets.
+    /// An answer of 65,535 bytes.
     Long,
-    /// A response of about 1,000 octets.
+    /// A response of about 1,000 bytes.
     Kilobyte,
     /// A frame's length, and nothing more on this connection.
     LengthAlone,
@@ -62,7 +62,7 @@ pub(crate) enum Form {
 pub(crate) enum Step {
     Send(Form),
     Wait(Duration),
-    /// The right answer, one octet at a time with this pause; nothing else leaves meanwhile.
+    /// The right answer, one byte at a time with this pause; nothing else leaves meanwhile.
     Drip(Duration),
     /// Nothing until the test releases it.
     Hold,

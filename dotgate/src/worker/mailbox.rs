@@ -5,33 +5,33 @@
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
-use dotgate_core::{Count, Engine, Letter};
+use dotgate_core::{Count, Engine, FlightMessage};
 use mio::Waker;
 
-/// Letters that may wait for a worker. One that does not fit is dropped: its reader loses patience in time.
-pub const LETTERS: usize = 4_096;
+/// Flight messages that may wait for a worker. One that does not fit is dropped: its reader loses patience in time.
+pub const MAILBOX_MESSAGES: usize = 4_096;
 
 /// The way to one worker.
 #[derive(Clone, Debug)]
 pub struct Mailbox {
     /// Its mailbox.
-    pub letters: SyncSender<Letter>,
+    pub messages: SyncSender<FlightMessage>,
     /// Wakes it.
     pub waker: Arc<Waker>,
 }
 
 /// The way to all workers.
 #[derive(Debug, Default)]
-pub(super) struct Post {
+pub(super) struct Mailboxes {
     mailboxes: Vec<Mailbox>,
-    /// Who is to be woken, while letters are sent.
+    /// Who is to be woken, while flight messages are sent.
     has_mail: Vec<bool>,
 }
 
-impl Post {
-    pub(super) fn new(mailboxes: Vec<Mailbox>) -> Post {
+impl Mailboxes {
+    pub(super) fn new(mailboxes: Vec<Mailbox>) -> Mailboxes {
         let has_mail = vec![false; mailboxes.len()];
-        Post {
+        Mailboxes {
             mailboxes,
             has_mail,
         }
@@ -39,9 +39,9 @@ impl Post {
 
     /// Sends what the engine has written.
     pub(super) fn send(&mut self, engine: &mut Engine) {
-        while let Some((to, letter)) = engine.poll_letter() {
+        while let Some((to, message)) = engine.poll_flight_message() {
             let mailbox = self.mailboxes.get(to);
-            let is_sent = mailbox.is_some_and(|mailbox| mailbox.letters.try_send(letter).is_ok());
+            let is_sent = mailbox.is_some_and(|mailbox| mailbox.messages.try_send(message).is_ok());
             match self.has_mail.get_mut(to) {
                 Some(has_mail) if is_sent => *has_mail = true,
                 _ => engine.counters().add(Count::MailboxMessagesDropped),

@@ -6,7 +6,7 @@ use crate::fault::Fault;
 use crate::kinds::shown_duration;
 use crate::problem::Problem;
 use crate::reader::Reader;
-use crate::spec::Written;
+use crate::spec::SourceValue;
 
 /// Reads the settings of the cache.
 pub(super) fn read(reader: &mut Reader<'_>) -> Option<CacheConfig> {
@@ -31,7 +31,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<CacheConfig> {
         if ttl_min > longest {
             reader.problems.push(Problem::Invalid {
                 subject: &table::CACHE_TTL_MIN,
-                written: Written {
+                written: SourceValue {
                     text: shown_duration(ttl_min),
                     origin: origin.clone(),
                 },

@@ -59,7 +59,7 @@ pub struct ServerConfig {
     pub workers: NonZeroUsize,
     /// The receive buffer to ask for, for each UDP socket.
     pub udp_receive_buffer: ByteCount,
-    /// The longest response over UDP, in octets, 512 to 1400.
+    /// The longest response over UDP, in bytes, 512 to 1400.
     pub udp_response_max: u16,
     /// The memory that clients may cost, all workers together.
     pub client_memory: Amount<ByteCount>,
@@ -338,7 +338,7 @@ impl Config {
 
     /// Finds out what `spec` means, and everything that is wrong with it. `None` only if problems were added or were
     /// there before.
-    pub(super) fn understand(spec: &Spec, problems: &mut Vec<Problem>) -> Option<Self> {
+    pub(super) fn from_spec(spec: &Spec, problems: &mut Vec<Problem>) -> Option<Self> {
         let mut reader = Reader { spec, problems };
         let server = read_server(&mut reader);
         let upstream_specs = upstreams::read(&mut reader);
@@ -379,10 +379,10 @@ impl Config {
         let (default_port, routes) = (default_port?, route_specs?);
         upstreams::refuse_plain(&mut reader, &specs, plain_default?);
         upstreams::refuse_listener_as_bootstrap(&mut reader, &bootstrap, &server.listen);
-        let mut understand =
-            |specs| upstreams::understand(&mut reader, specs, default_port, &tls, &server.listen);
-        let default = GroupConfig::of_default_route(understand(specs));
-        let groups = routes::groups(default, &routes, understand);
+        let mut from_spec =
+            |specs| upstreams::from_specs(&mut reader, specs, default_port, &tls, &server.listen);
+        let default = GroupConfig::of_default_route(from_spec(specs));
+        let groups = routes::groups(default, &routes, from_spec);
         routes::refuse_contradictions(&mut reader, &routes);
         let upstreams = routes::all_upstreams(&mut reader, &groups);
         let config = Self {
@@ -408,7 +408,7 @@ impl Config {
 
 impl Config {
     /// Finds out the format of the log, whatever else is wrong.
-    pub(super) fn understand_log_format(spec: &Spec) -> Option<LogFormat> {
+    pub(super) fn read_log_format(spec: &Spec) -> Option<LogFormat> {
         let problems = &mut Vec::new();
         Reader { spec, problems }.value(&table::LOG_FORMAT)
     }
@@ -416,7 +416,7 @@ impl Config {
 
 impl ClientConfig {
     /// Finds out what `spec` means for a command that asks the running dotgate. `None` only if problems were added.
-    pub(super) fn understand(spec: &Spec, problems: &mut Vec<Problem>) -> Option<Self> {
+    pub(super) fn from_spec(spec: &Spec, problems: &mut Vec<Problem>) -> Option<Self> {
         const TAKE_OVER_OF_SERVICE: &str = "/run/dotgate/take-over.sock";
         let mut reader = Reader { spec, problems };
         let take_over_socket = reader.optional(&table::SERVER_TAKE_OVER_SOCKET);
@@ -432,7 +432,7 @@ impl ClientConfig {
 }
 
 /// Finds out where `spec` has the server listen. `None` only if problems were added.
-pub(super) fn understand_listeners(
+pub(super) fn listeners_from_spec(
     spec: &Spec,
     problems: &mut Vec<Problem>,
 ) -> Option<Vec<ScopedSocketAddress>> {

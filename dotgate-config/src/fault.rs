@@ -223,7 +223,7 @@ pub enum Fault {
         found: usize,
     },
     /// Something that an upstream does not have after a semicolon.
-    #[error("{} is not a parameter of an upstream (pin=, source=, interface= and mark= are)", Shown(.item))]
+    #[error("{} is not a parameter of an upstream (pin=, pin-report=, source=, interface= and mark= are)", Shown(.item))]
     UnknownParameter {
         /// What is written.
         item: String,

@@ -22,9 +22,12 @@ pub enum Identity {
 pub struct Authentication {
     /// What the certificate has to carry.
     pub identity: Identity,
-    /// SHA-256 digests of the subject public key infos of which the end-entity certificate must have one.
-    /// With a name or an address both the certificate and a pin must pass. Empty: no pins.
+    /// SHA-256 digests of subject public key infos, of which one must be that of the end-entity certificate, or with a
+    /// name or an address that of an authority that vouches for it: then the certificate must pass as well. Empty: no
+    /// pins.
     pub pins: Vec<[u8; 32]>,
+    /// The same, except that a mismatch is reported and nothing fails.
+    pub report_pins: Vec<[u8; 32]>,
     /// `false` only where the operator wrote `insecure-opportunistic` (RFC 8310 section 5): any
     /// certificate passes, and the identity is used for SNI alone.
     pub strict: bool,

@@ -31,7 +31,7 @@ const PLAIN: &str = "plain:";
 const PLAIN_PORT: u16 = 53;
 
 /// The SHA-256 digest of a SubjectPublicKeyInfo (RFC 7858 section 4.2).
-type Pin = [u8; 32];
+pub(super) type Pin = [u8; 32];
 
 /// An upstream as written: each part is right, but the port may be missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,7 +138,12 @@ impl UpstreamConfig {
         let UpstreamSpec {
             host,
             port,
-            parameters: Parameters { pins, egress },
+            parameters:
+                Parameters {
+                    pins,
+                    report_pins,
+                    egress,
+                },
         } = spec;
         let port = port.unwrap_or(match host {
             Host::Plain(_) => PLAIN_PORT,
@@ -183,6 +188,7 @@ impl UpstreamConfig {
             authentication: Some(Authentication {
                 identity,
                 pins,
+                report_pins,
                 strict,
             }),
             key_exchange: KeyExchangePolicy::default(),
@@ -204,6 +210,7 @@ impl UpstreamConfig {
         let Some(Authentication {
             identity,
             pins,
+            report_pins: _,
             strict,
         }) = &self.authentication
         else {
@@ -265,7 +272,7 @@ fn read_plain(rest: &str, item: &str) -> Result<UpstreamSpec, Fault> {
         fault => fault,
     })?;
     let parameters = Parameters::read(parts)?;
-    if !parameters.pins.is_empty() {
+    if !parameters.pins.is_empty() || !parameters.report_pins.is_empty() {
         return Err(not_plain());
     }
     UpstreamSpec::new(Host::Plain(address), port, parameters)

@@ -13,11 +13,12 @@ use super::reader::Reader;
 use super::setting::TableKey;
 use super::settings::{
     BOOTSTRAP_ADDRESSES, DNS_HOST, UPSTREAM_ADDRESS, UPSTREAM_AUTH_NAME, UPSTREAM_INTERFACE,
-    UPSTREAM_MARK, UPSTREAM_NAME, UPSTREAM_PINS, UPSTREAM_PORT, UPSTREAM_SOURCE,
+    UPSTREAM_MARK, UPSTREAM_NAME, UPSTREAM_PINS, UPSTREAM_PORT, UPSTREAM_REPORT_PINS,
+    UPSTREAM_SOURCE,
 };
 use super::spec::{KeyTable, Lookup, Origin};
 use super::upstream::{
-    Endpoint, Host, Parameters, UpstreamConfig, UpstreamSpec, read_address, read_interface,
+    Endpoint, Host, Parameters, Pin, UpstreamConfig, UpstreamSpec, read_address, read_interface,
     read_mark, read_name, read_pins, read_port, read_source,
 };
 use super::words::PlainDefault;
@@ -182,14 +183,13 @@ fn read_table(problems: &mut Vec<Problem>, table: &KeyTable) -> Option<UpstreamS
     let name = read_key(problems, table, &UPSTREAM_NAME, read_name);
     let port = read_key(problems, table, &UPSTREAM_PORT, read_port);
     let authentication_name = read_key(problems, table, &UPSTREAM_AUTH_NAME, read_name);
-    let pins = read_key(problems, table, &UPSTREAM_PINS, |text| {
-        read_pins(text.split(',').map(str::trim).filter(|_| !text.is_empty()))
-    });
+    let pins = read_key(problems, table, &UPSTREAM_PINS, read_pin_list);
+    let report_pins = read_key(problems, table, &UPSTREAM_REPORT_PINS, read_pin_list);
     let source = read_key(problems, table, &UPSTREAM_SOURCE, read_source);
     let interface = read_key(problems, table, &UPSTREAM_INTERFACE, read_interface);
     let mark = read_key(problems, table, &UPSTREAM_MARK, read_mark);
     let (address, name, port) = (address?, name?, port?);
-    let (authentication_name, pins) = (authentication_name?, pins?);
+    let (authentication_name, pins, report_pins) = (authentication_name?, pins?, report_pins?);
     let egress = Egress {
         source: source?,
         interface: interface?,
@@ -223,6 +223,7 @@ fn read_table(problems: &mut Vec<Problem>, table: &KeyTable) -> Option<UpstreamS
     };
     let parameters = Parameters {
         pins: pins.unwrap_or_default(),
+        report_pins: report_pins.unwrap_or_default(),
         egress,
     };
     match UpstreamSpec::new(host, port, parameters) {
@@ -236,6 +237,10 @@ fn read_table(problems: &mut Vec<Problem>, table: &KeyTable) -> Option<UpstreamS
             None
         }
     }
+}
+
+fn read_pin_list(text: &str) -> Result<Vec<Pin>, Fault> {
+    read_pins(text.split(',').map(str::trim).filter(|_| !text.is_empty()))
 }
 
 /// Reads one key: `None` after a problem, `Some(None)` if the table does not have it.

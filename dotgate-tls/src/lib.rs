@@ -12,6 +12,7 @@
 mod certificate;
 mod client;
 mod failure;
+mod pins;
 mod roots;
 #[cfg(test)]
 mod tests;

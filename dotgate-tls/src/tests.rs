@@ -197,6 +197,7 @@ fn strict(identity: Identity) -> Authentication {
     Authentication {
         identity,
         pins: Vec::new(),
+        report_pins: Vec::new(),
         strict: true,
     }
 }

@@ -13,14 +13,16 @@ use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{ClientSessionMemoryCache, Resumption, Tls12Resumption, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{self, kx_group};
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, ClientConnection};
 use thiserror::Error;
 
+use super::certificate::pin_of;
 use super::client::ClientTls;
 use super::failure::TlsFailure;
+use super::pins::{Path, Pins};
 use super::roots::Roots;
 use super::verifier::{Check, Verifier};
 use super::window::Window;
@@ -57,6 +59,8 @@ pub struct UpstreamTls {
     check: Arc<Check>,
     time: Arc<dyn TimeProvider>,
     server_name: ServerName<'static>,
+    /// A mismatch with these is reported.
+    report_pins: Pins,
     current: ArcSwap<Generation>,
 }
 
@@ -77,7 +81,9 @@ impl UpstreamTls {
         time: Arc<dyn TimeProvider>,
     ) -> Result<Self, TlsSetupError> {
         let provider = aws_lc_rs::default_provider();
-        let check = Arc::new(check(authentication, roots, &Arc::new(provider.clone()))?);
+        let shared = Arc::new(provider.clone());
+        let check = Arc::new(check(authentication, roots, &shared)?);
+        let report_pins = Pins::new(&authentication.report_pins, roots, &shared);
         let few_groups = CryptoProvider {
             kx_groups: vec![kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1],
             ..provider.clone()
@@ -95,6 +101,7 @@ impl UpstreamTls {
             check,
             time,
             server_name: server_name(&authentication.identity),
+            report_pins,
             current: ArcSwap::from_pointee(first),
         })
     }
@@ -108,6 +115,20 @@ impl UpstreamTls {
         ClientConnection::new(config, self.server_name.clone())
             .map(ClientTls::new)
             .map_err(|error| TlsFailure::from_rustls(error, true))
+    }
+
+    /// Returns the pin of the upstream's key, if it has pins whose mismatch is to be reported and none of them is on the
+    /// path of `certificates`: those that it showed in a full handshake, its own first.
+    pub fn pin_to_report(&self, certificates: &[CertificateDer<'_>]) -> Option<[u8; 32]> {
+        let (end_entity, intermediates) = certificates.split_first()?;
+        let path = Path {
+            end_entity,
+            intermediates,
+            server_name: &self.server_name,
+            now: self.time.current_time()?,
+        };
+        let is_pinned = self.report_pins.is_empty() || self.report_pins.match_path(&path);
+        pin_of(end_entity).ok().filter(|_| !is_pinned)
     }
 
     /// The present generation, or the next one once the time of the present one is over: then all that is known of
@@ -206,7 +227,7 @@ fn check(
     roots: &Roots,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Check, TlsSetupError> {
-    let pins = authentication.pins.clone();
+    let pins = Pins::new(&authentication.pins, roots, provider);
     match (&authentication.identity, authentication.strict) {
         (_, false) if !pins.is_empty() => Err(TlsSetupError::PinsNotChecked),
         (_, false) => Ok(Check::Nothing),

@@ -19,7 +19,8 @@ use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, Signatu
 use thiserror::Error;
 use x509_parser::prelude::X509Certificate;
 
-use super::certificate::{is_self_issued, parse, pin_of, sha256};
+use super::certificate::{CertificateUnreadable, is_self_issued, parse, pin_of, sha256};
+use super::pins::{Path, Pins};
 use super::window::Window;
 
 /// Reasons to refuse a certificate that rustls has no word for.
@@ -45,10 +46,10 @@ pub(super) enum Check {
         verifier: Arc<WebPkiServerVerifier>,
         /// SHA-256 of each certificate that is a trust anchor.
         listed: Arc<HashSet<[u8; 32]>>,
-        pins: Vec<[u8; 32]>,
+        pins: Pins,
     },
     /// One of the pins, of the end-entity certificate: the key that the handshake proves.
-    Pin { pins: Vec<[u8; 32]> },
+    Pin { pins: Pins },
     /// Nothing (RFC 8310 section 5, opportunistic).
     Nothing,
 }
@@ -104,14 +105,22 @@ impl ServerCertVerifier for Verifier {
                     }
                     Err(error) => return Err(name_issuer(error, end_entity)),
                 }
-                if !pins.is_empty() {
-                    check_pin(end_entity, pins)?;
+                let path = Path {
+                    end_entity,
+                    intermediates,
+                    server_name,
+                    now,
+                };
+                if !pins.is_empty() && !pins.match_path(&path) {
+                    return Err(pin_mismatch(end_entity));
                 }
                 self.window
                     .narrow(now, end_of(end_entity, intermediates, now));
             }
             Check::Pin { pins } => {
-                check_pin(end_entity, pins)?;
+                if !pins.has(end_entity) {
+                    return Err(pin_mismatch(end_entity));
+                }
                 self.window.narrow(now, u64::MAX);
             }
             Check::Nothing => self.window.narrow(now, u64::MAX),
@@ -142,12 +151,10 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-fn check_pin(end_entity: &CertificateDer<'_>, pins: &[[u8; 32]]) -> Result<(), Error> {
-    let presented = pin_of(end_entity).map_err(|_| Error::from(CertificateError::BadEncoding))?;
-    if pins.contains(&presented) {
-        Ok(())
-    } else {
-        Err(Refusal::PinMismatch { presented }.into())
+fn pin_mismatch(end_entity: &CertificateDer<'_>) -> Error {
+    match pin_of(end_entity) {
+        Ok(presented) => Refusal::PinMismatch { presented }.into(),
+        Err(CertificateUnreadable) => CertificateError::BadEncoding.into(),
     }
 }
 

@@ -64,6 +64,9 @@ pub struct UpstreamReading {
     pub health: Arc<Health>,
     /// When its certificate is valid; none before the first full handshake.
     pub certificate: Option<Validity>,
+    /// Whether its key is none of those whose mismatch is to be reported; none without such, or before the first full
+    /// handshake.
+    pub has_pin_mismatch: Option<bool>,
 }
 
 /// What is known of one group of upstreams.
@@ -86,6 +89,7 @@ impl<'a> Reading<'a> {
             label: upstream.label().to_owned(),
             health: Arc::clone(upstream.health()),
             certificate: upstream.certificate_validity(),
+            has_pin_mismatch: upstream.pin_mismatch().map(|pin| pin.is_some()),
         });
         let groups = running.groups();
         let groups = groups.iter().map(|group| GroupReading {

@@ -30,8 +30,17 @@ pub struct Upstream {
     handshakes: Arc<Handshakes>,
     /// Those of its name; none for one that is an address.
     addresses: Addresses,
-    /// Of its certificate; none before the first full handshake.
-    validity: Mutex<Option<Validity>>,
+    /// Of the last full handshake.
+    presented: Mutex<Presented>,
+}
+
+/// What an upstream's certificates showed.
+#[derive(Clone, Copy, Default, Debug)]
+struct Presented {
+    /// None before the first full handshake.
+    validity: Option<Validity>,
+    /// The pin of its key, if that should have been another one.
+    pin_mismatch: Option<[u8; 32]>,
 }
 
 /// The first and the last second in which a certificate is valid, in seconds since 1970.
@@ -64,7 +73,7 @@ impl Upstream {
             health: Arc::new(Health::new()),
             handshakes: Arc::new(Handshakes::new(config.key_exchange)),
             addresses: Addresses::default(),
-            validity: Mutex::new(None),
+            presented: Mutex::default(),
         })
     }
 
@@ -157,20 +166,29 @@ impl Upstream {
         self.addresses.take_authenticated()
     }
 
-    /// Takes note of what it showed in a full handshake, its own certificate first.
-    pub fn note_certificates(&self, certificates: &[CertificateDer<'_>]) {
+    /// Takes note of what it showed in a full handshake, its own certificate first. Returns the pin of its key if that is
+    /// to be reported and was not reported last time.
+    pub fn note_certificates(&self, certificates: &[CertificateDer<'_>]) -> Option<[u8; 32]> {
         let own = certificates.first().map(CertificateFacts::read);
+        let tls = self.tls.as_ref();
+        let pin_mismatch = tls.and_then(|tls| tls.pin_to_report(certificates));
+        let mut presented = self.lock_presented();
         if let Some(Ok(facts)) = own {
-            let CertificateFacts {
-                not_before,
-                not_after,
-                ..
-            } = facts;
-            *self.lock_validity() = Some(Validity {
-                not_before,
-                not_after,
+            presented.validity = Some(Validity {
+                not_before: facts.not_before,
+                not_after: facts.not_after,
             });
         }
+        let before = std::mem::replace(&mut presented.pin_mismatch, pin_mismatch);
+        pin_mismatch.filter(|_| pin_mismatch != before)
+    }
+
+    /// The pin of its key, if none of its pins to report matched in the last full handshake; none without such pins.
+    pub fn pin_mismatch(&self) -> Option<Option<[u8; 32]>> {
+        let authentication = self.config.authentication.as_ref()?;
+        let presented = *self.lock_presented();
+        let is_known = presented.validity.is_some() && !authentication.report_pins.is_empty();
+        is_known.then_some(presented.pin_mismatch)
     }
 
     /// The whole days from `now` to its certificate's end, negative once it has ended; none before the first handshake.
@@ -182,11 +200,12 @@ impl Upstream {
 
     /// When its certificate is valid; none before the first full handshake.
     pub fn certificate_validity(&self) -> Option<Validity> {
-        *self.lock_validity()
+        self.lock_presented().validity
     }
 
-    fn lock_validity(&self) -> MutexGuard<'_, Option<Validity>> {
+    fn lock_presented(&self) -> MutexGuard<'_, Presented> {
         // A panic in between leaves a whole value.
-        self.validity.lock().unwrap_or_else(PoisonError::into_inner)
+        let presented = self.presented.lock();
+        presented.unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -88,7 +88,17 @@ pub static UPSTREAM_PINS: TableKey = TableKey {
     key: "pins",
     is_list: true,
     expected: "at most 8 of sha256/BASE64, the digest of a SubjectPublicKeyInfo",
-    doc: "Public keys that the upstream may present.",
+    doc: "Public keys, one of which must be that of the upstream, or with a name that of an authority that vouches for it.",
+    example: "[\"sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\"]",
+};
+
+/// `report_pins` of an upstream.
+pub static UPSTREAM_REPORT_PINS: TableKey = TableKey {
+    table: "upstream",
+    key: "report_pins",
+    is_list: true,
+    expected: "at most 8 of sha256/BASE64, the digest of a SubjectPublicKeyInfo",
+    doc: "As `pins`, except that a mismatch is reported and does not fail.",
     example: "[\"sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\"]",
 };
 
@@ -123,12 +133,13 @@ pub static UPSTREAM_MARK: TableKey = TableKey {
 };
 
 /// All keys of an `[[upstream]]` table.
-pub static UPSTREAM_KEYS: [&TableKey; 8] = [
+pub static UPSTREAM_KEYS: [&TableKey; 9] = [
     &UPSTREAM_ADDRESS,
     &UPSTREAM_NAME,
     &UPSTREAM_PORT,
     &UPSTREAM_AUTH_NAME,
     &UPSTREAM_PINS,
+    &UPSTREAM_REPORT_PINS,
     &UPSTREAM_SOURCE,
     &UPSTREAM_INTERFACE,
     &UPSTREAM_MARK,

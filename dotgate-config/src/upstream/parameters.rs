@@ -17,6 +17,7 @@ pub(crate) const PINS_MAX: usize = 8;
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub(crate) struct Parameters {
     pub(crate) pins: Vec<Pin>,
+    pub(crate) report_pins: Vec<Pin>,
     pub(crate) egress: Egress,
 }
 
@@ -28,6 +29,7 @@ impl Parameters {
             let egress = &mut parameters.egress;
             match item.split_once('=') {
                 Some(("pin", value)) => parameters.pins.push(read_pin(value)?),
+                Some(("pin-report", value)) => parameters.report_pins.push(read_pin(value)?),
                 Some(("source", value)) => set(&mut egress.source, read_source(value)?, item)?,
                 Some(("interface", value)) => {
                     set(&mut egress.interface, read_interface(value)?, item)?;
@@ -40,6 +42,7 @@ impl Parameters {
             }
         }
         check_pins(&parameters.pins)?;
+        check_pins(&parameters.report_pins)?;
         Ok(parameters)
     }
 

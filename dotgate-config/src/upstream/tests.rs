@@ -17,6 +17,7 @@ fn meaning(text: &str) -> Meaning {
     let Authentication {
         identity,
         pins,
+        report_pins: _,
         strict,
     } = upstream.authentication.unwrap();
     assert!(strict);
@@ -321,7 +322,7 @@ fn what_is_no_pin_is_refused_with_the_reason() {
     for (text, reason) in [
         (
             "9.9.9.9;sni=x",
-            "sni=x is not a parameter of an upstream (pin=, source=, interface= and mark= are)",
+            "sni=x is not a parameter of an upstream (pin=, pin-report=, source=, interface= and mark= are)",
         ),
         (
             "9.9.9.9;pin=sha1/AAAA",

@@ -37,6 +37,7 @@ fn pinned(identity: Identity, pins: &[[u8; 32]]) -> Authentication {
     Authentication {
         identity,
         pins: pins.to_vec(),
+        report_pins: Vec::new(),
         strict: true,
     }
 }
@@ -350,6 +351,49 @@ fn the_pin_of_a_certificate_above_is_not_enough() {
     assert_eq!(failure.err(), Some(TlsFailure::PinMismatch { presented }));
 }
 
+#[test]
+fn with_a_name_the_pin_of_the_authority_that_vouches_for_it_passes() {
+    let authority = TestAuthority::new().unwrap();
+    let certificate = authority.issue(&Leaf::for_name(NAME)).unwrap();
+    let above = pin_of(authority.certificate()).unwrap();
+    let by_authority = pinned(name(NAME), &[above]);
+    assert!(outcome(&by_authority, &authority, &certificate).is_ok());
+
+    let other = TestAuthority::new().unwrap();
+    let stranger = pin_of(other.certificate()).unwrap();
+    let mut shown = certificate.clone();
+    shown.chain.push(other.certificate().clone());
+    let failure = outcome(&pinned(name(NAME), &[stranger]), &authority, &shown);
+    let presented = pin(&certificate);
+    assert_eq!(
+        failure.err(),
+        Some(TlsFailure::PinMismatch { presented }),
+        "an authority that is merely shown proves nothing"
+    );
+}
+
+#[test]
+fn a_pin_to_report_fails_nothing_and_tells_the_key_that_came_instead() {
+    let authority = TestAuthority::new().unwrap();
+    let certificate = authority.issue(&Leaf::for_name(NAME)).unwrap();
+    let right = pin(&certificate);
+    let above = pin_of(authority.certificate()).unwrap();
+    for (report_pins, expected) in [
+        (vec![], None),
+        (vec![right], None),
+        (vec![above], None),
+        (vec![[7; 32]], Some(right)),
+    ] {
+        let authentication = Authentication {
+            report_pins,
+            ..strict(name(NAME))
+        };
+        let upstream = upstream(&authentication, &authority);
+        let pair = handshake(&upstream, &server(&certificate), true).unwrap();
+        assert_eq!(upstream.pin_to_report(&pair.facts().certificates), expected);
+    }
+}
+
 /// Shows one certificate and signs with the key of another.
 #[derive(Debug)]
 struct Impostor(Arc<rustls::sign::CertifiedKey>);
@@ -373,6 +417,7 @@ fn a_copied_certificate_without_its_key_never_passes() {
     let any = Authentication {
         identity: name(NAME),
         pins: Vec::new(),
+        report_pins: Vec::new(),
         strict: false,
     };
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
@@ -401,6 +446,7 @@ fn the_opportunistic_profile_takes_any_certificate() {
     let any = Authentication {
         identity: name(NAME),
         pins: Vec::new(),
+        report_pins: Vec::new(),
         strict: false,
     };
     let pair = outcome(&any, &authority, &certificate).unwrap();
@@ -418,6 +464,7 @@ fn what_could_authenticate_nobody_is_an_error_of_the_setup() {
     let contradiction = Authentication {
         identity: name(NAME),
         pins: vec![[7; 32]],
+        report_pins: Vec::new(),
         strict: false,
     };
     assert_eq!(

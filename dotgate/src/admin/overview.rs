@@ -208,6 +208,9 @@ fn write_upstream(text: &mut Text, width: usize, report: &UpstreamReport) {
     if let (Some(error), Some(ago)) = (&report.last_error, report.last_error_seconds) {
         text.line(format_args!("  last trouble {} ago: {error}", Span(ago)));
     }
+    if let Some(pin) = &report.pin_mismatch {
+        text.line(format_args!("  no pin-report matches {pin}"));
+    }
 }
 
 /// Lines of at most `WIDTH` characters; what is longer is cut.
@@ -265,7 +268,8 @@ mod tests {
             "round_trip_ms": 11.84,
             "sessions": 2,
             "handshakes": 7,
-            "certificate_days_left": 54
+            "certificate_days_left": 54,
+            "pin_mismatch": "sha256/ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0="
         });
         let status = json!({
             "version": "0.1.0",
@@ -309,6 +313,7 @@ mod tests {
             "\nadmin       no socket, token broken\n",
             "\n[2001:db8:1234:5678::853]@853#resolver.example down       11.8 ms    2   54 days\n",
             "\n  last trouble 1 min 1 s ago: tls: certificate for another name",
+            "\n  no pin-report matches sha256/ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=\n",
         ] {
             assert!(text.contains(line), "{line}\n{text}");
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dotgate_core::{GroupSettings, Health, HealthState, Moment, Seen};
-use dotgate_tls::UnixTime;
+use dotgate_tls::{UnixTime, pin_text};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
@@ -56,6 +56,8 @@ pub struct UpstreamReport {
     pub handshakes: u64,
     /// Whole days until its certificate ends; negative once it has.
     pub certificate_days_left: Option<i64>,
+    /// The pin of its key, if that is none of those in `pin-report`.
+    pub pin_mismatch: Option<String>,
 }
 
 /// The body of `/healthz`.
@@ -210,6 +212,7 @@ fn report(upstream: &Arc<Upstream>, groups: &Groups, start: Moment) -> UpstreamR
         sessions: evidence.open_sessions(),
         handshakes: evidence.handshakes(),
         certificate_days_left: upstream.certificate_days_left(UnixTime::now()),
+        pin_mismatch: upstream.pin_mismatch().flatten().map(|pin| pin_text(&pin)),
     }
 }
 

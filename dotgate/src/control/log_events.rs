@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use dotgate_core::labels::Limit;
 use dotgate_core::{ConnectFault, Event, Failure, QueryEvent, TlsFault};
+use dotgate_tls::pin_text;
 
 use crate::clock::now;
 use crate::log::message::say;
@@ -45,6 +46,11 @@ pub(super) fn log_report(forwarder: &mut Forwarder, worker: usize, report: &Repo
             );
             forwarder.note_failure(*upstream, reason);
         }
+        Report::PinMismatch { upstream, pin } => say!(
+            PIN_MISMATCH,
+            upstream = forwarder.label(*upstream),
+            pin = pin_text(pin)
+        ),
         Report::AcceptPaused => say!(
             ACCEPT_PAUSED,
             worker = worker,

@@ -59,6 +59,9 @@ messages! {
         UPSTREAM_RECOVERED: INFO "upstream answers again" ["upstream"] "An upstream that was down responded." "";
         UPSTREAM_PREFERRED: DEBUG "queries go to another upstream" ["upstream", "before"]
             "The first healthy upstream in the order of the settings has changed." "";
+        PIN_MISMATCH: WARN "upstream key matches none of its pin-report pins" ["upstream", "pin"]
+            "The certificate is valid and queries are sent, but neither the key of the upstream nor that of an authority above it is one that `pin-report=` expects. Logged when the key changes."
+            "Ask the provider whether the key was rotated. If so, write `pin` in its place.";
         ALPN_REJECTED: INFO "upstream rejected ALPN \"dot\"; retrying without ALPN" ["upstream"]
             "The server does not know the protocol name of RFC 7858. It works without." "";
         KEY_EXCHANGE_REDUCED: INFO "upstream does not receive a large TLS ClientHello; offering a classical key exchange for an hour at a time" ["upstream", "hint"]

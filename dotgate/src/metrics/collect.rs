@@ -265,18 +265,23 @@ fn write_upstream(
                 page.sample(&[name, word], u8::from(state == which));
             }
         }
-        OfUpstream::RoundTrip => {
-            if let Some(span) = upstream.health.evidence().round_trip() {
-                let micros = span.as_micros().try_into().unwrap_or(u64::MAX);
-                page.sample(&[name], seconds(micros));
-            }
-        }
+        OfUpstream::RoundTrip => write_round_trip(page, name, upstream),
         OfUpstream::CertificateBegins => {
             write_known(page, name, upstream.certificate.map(|it| it.not_before));
         }
         OfUpstream::CertificateEnds => {
             write_known(page, name, upstream.certificate.map(|it| it.not_after));
         }
+        OfUpstream::PinMismatch => {
+            write_known(page, name, upstream.has_pin_mismatch.map(i64::from));
+        }
+    }
+}
+
+fn write_round_trip(page: &mut Page, name: &str, upstream: &UpstreamReading) {
+    if let Some(span) = upstream.health.evidence().round_trip() {
+        let micros = span.as_micros().try_into().unwrap_or(u64::MAX);
+        page.sample(&[name], seconds(micros));
     }
 }
 

@@ -182,6 +182,9 @@ families! {
     CertificateEnds = Gauge "dotgate_upstream_certificate_not_after_timestamp_seconds" [UPSTREAM]
         "Expiry time of an upstream's certificate, in seconds since 1970. Absent before the first full handshake.",
         "Days left: (dotgate_upstream_certificate_not_after_timestamp_seconds - time()) / 86400.";
+    PinMismatch = Gauge "dotgate_upstream_pin_mismatch" [UPSTREAM]
+        "Whether the last full handshake showed none of the keys in `pin-report`. Absent for upstreams without it.",
+        "1: the provider has rotated its key, or somebody else has a valid certificate for its name. Queries are sent all the same.";
     UpstreamInFlight = Gauge "dotgate_upstream_questions_in_flight" [UPSTREAM]
         "Queries that an upstream has not answered yet.",
         "Grows if an upstream stalls.";

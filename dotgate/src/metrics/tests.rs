@@ -23,6 +23,7 @@ fn with_reading<T>(upstreams: usize, use_it: impl FnOnce(&Reading<'_>) -> T) -> 
             not_before: 1_790_000_000,
             not_after: 1_800_000_000,
         }),
+        has_pin_mismatch: Some(true),
     });
     let groups = (0..limits::GROUPS).map(|number| GroupReading {
         label: format!("{ODD}{number}"),
@@ -128,6 +129,7 @@ fn what_is_not_known_is_not_on_the_page() {
             label: "up".to_owned(),
             health: Arc::default(),
             certificate: None,
+            has_pin_mismatch: None,
         }],
         groups: Vec::new(),
         cache: Usage::default(),

@@ -73,6 +73,13 @@ pub enum Report {
         /// What happened.
         reason: String,
     },
+    /// None of the pins whose mismatch is to be reported matched.
+    PinMismatch {
+        /// The upstream's slot.
+        upstream: usize,
+        /// The pin of its key.
+        pin: [u8; 32],
+    },
     /// No file descriptor was left for a client's connection.
     AcceptPaused,
     /// The system accepts no connections, in its words. Said once for each reason.

@@ -387,8 +387,9 @@ impl Connection {
         if facts.resumed {
             engine.session_resumed(key);
             outlet.counters.add(Count::HandshakesResumed);
-        } else {
-            self.upstream.note_certificates(&facts.certificates);
+        } else if let Some(pin) = self.upstream.note_certificates(&facts.certificates) {
+            let upstream = self.upstream.slot();
+            outlet.tell(Report::PinMismatch { upstream, pin });
         }
         outlet.tell(Report::SessionOpened(SessionOpened {
             upstream: self.upstream.slot(),

@@ -109,7 +109,9 @@ impl World {
         let [frozen, refusing, well] = [(); 3].map(|()| Upstream::start(&authority));
         refusing.script(|script| script.opening = Opening::Close);
         let hosts = [&frozen, &refusing, &well].map(Upstream::written).join(",");
-        let route = format!("routed.test={}", well.written());
+        let pin = format!(";pin-report=sha256/{}=", "A".repeat(43));
+        let route = format!("routed.test={}{pin}", well.written());
+        let hosts = hosts + &pin;
         let variables = [
             ("DOTGATE_ROUTES", route.as_str()),
             ("DOTGATE_QUERY_IN_FLIGHT_PER_CLIENT_MAX", "100"),
@@ -208,7 +210,9 @@ fn a_real_prometheus_has_data_for_every_panel_and_alert_and_fires_those_it_shoul
     });
     let firing = prometheus.firing();
     let is_firing = |name: &str| firing.iter().any(|alert| alert.name == name);
-    assert!(is_firing("DotgateShedding"), "{firing:?}");
+    for alert in ["DotgateShedding", "DotgateReportedPinMismatch"] {
+        assert!(is_firing(alert), "{alert}: {firing:?}");
+    }
     for alert in SILENT {
         assert!(!is_firing(alert), "{firing:?}");
     }
@@ -238,7 +242,10 @@ fn healthz_metrics_and_the_log_each_tell_the_frozen_the_refusing_and_the_well_up
         let mut rows = rows.iter();
         rows.all(|(upstream, faults)| faults.iter().any(|fault| is_told(&said, upstream, fault)))
     });
-    let is_ill = |line: &String| line.contains(&well) && !line.contains("upstream reachable");
+    let is_ill = |line: &String| {
+        let expected = ["upstream reachable", "pin-report"];
+        line.contains(&well) && !expected.iter().any(|words| line.contains(words))
+    };
     assert!(!said.iter().any(is_ill), "{said:?}");
     let health = get(world.program.admin(), "/healthz").json();
     let page = get(world.program.admin(), "/metrics").body;

@@ -76,6 +76,8 @@ pub(super) struct Probe {
     pub(super) connect: Duration,
     pub(super) handshake: Duration,
     pub(super) facts: HandshakeFacts,
+    /// Whether none of its pins to report matches.
+    pub(super) has_pin_mismatch: bool,
     pub(super) alpn: Alpn,
     /// Why no hybrid handshake came about before this classical one.
     pub(super) fell_back: Option<SessionFailure>,
@@ -151,6 +153,7 @@ impl Target<'_> {
             address,
             connect,
             handshake,
+            has_pin_mismatch: self.tls.pin_to_report(&facts.certificates).is_some(),
             facts,
             alpn,
             fell_back,
@@ -231,6 +234,7 @@ impl Target<'_> {
         let anybody = Authentication {
             identity: self.authentication.identity.clone(),
             pins: Vec::new(),
+            report_pins: Vec::new(),
             strict: false,
         };
         let tls = UpstreamTls::new(&anybody, self.roots).ok()?;

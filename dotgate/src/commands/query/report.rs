@@ -58,6 +58,9 @@ pub(super) fn write_probe(
         write_line(out, "key exchange", told)?;
     }
     write_certificate(out, &probe.facts)?;
+    if probe.has_pin_mismatch {
+        write_line(out, "pin-report", "does not match")?;
+    }
     match &probe.pipelined {
         Ok(pipelined) => write_pipelined(out, pipelined)?,
         Err(failure) => write_line(out, "response", failure_text(failure))?,
@@ -128,6 +131,8 @@ pub(super) fn write_way(
             Report::AcceptRefused { reason } | Report::ReceiveRefused { reason } => {
                 writeln!(out, ";; {}", Escaped(reason))?;
             }
+            // The long form says so of the upstream.
+            Report::PinMismatch { .. } => {}
             Report::Event(_) | Report::AcceptPaused | Report::NotListening { .. } => {}
         }
     }

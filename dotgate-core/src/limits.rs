@@ -207,6 +207,12 @@ pub const CLIENT_MEMORY_SHARES: usize = 8;
 /// How often memory is looked at while more than half of it is in use.
 pub const RELIEF_EVERY: Duration = Duration::from_millis(100);
 
+/// The pause after memory was looked at, for which clients that reach the limit again wait.
+pub const RELIEF_PAUSE: Duration = Duration::from_millis(50);
+
+/// One of so many parts of the memory for clients is what they may cost beyond it before the pause is cut short.
+pub const RELIEF_BEYOND: usize = 32;
+
 /// A client that takes no byte of what waits for it this long is cut off.
 pub const STREAM_STALLED: Duration = Duration::from_secs(10);
 

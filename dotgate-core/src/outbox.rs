@@ -59,8 +59,8 @@ pub enum Action {
     FlushStream(StreamKey),
     /// Read from a client's connection again.
     ResumeStream(StreamKey),
-    /// Report what the kernel holds for each client's connection with `Engine::stream_measured`, then call
-    /// `Engine::free_client_memory`.
+    /// Report what the kernel holds for each client's connection with `Engine::stream_measured`, in this turn or in the
+    /// next ones, then call `Engine::free_client_memory`.
     MeasureStreams,
     /// Close a client's connection, after what was flushed; the engine has forgotten it.
     CloseStream(StreamKey),

@@ -142,6 +142,8 @@ pub(crate) struct Streams {
     bytes: usize,
     wants_relief: bool,
     relief_again: Option<Moment>,
+    /// Until when a limit that is reached again is no reason to look at once.
+    relief_pause: Option<Moment>,
     /// Connections that are not read or written because memory is scarce.
     waiting_for_memory: Vec<StreamKey>,
     timers: BinaryHeap<Reverse<(Moment, StreamKey)>>,
@@ -167,6 +169,7 @@ impl Streams {
             bytes: 0,
             wants_relief: false,
             relief_again: None,
+            relief_pause: None,
             waiting_for_memory: Vec::new(),
             timers: BinaryHeap::new(),
         }

@@ -2,8 +2,8 @@
 //!
 //! Carries the path of a query between sockets and the engine and decides nothing itself: datagrams and bytes
 //! of streams go in with the time, datagrams and bytes to write come out. One turn: read what upstreams sent;
-//! read batches of queries; let time pass; then carry out what the engine wants, with at most one write per
-//! session. It never logs, waits for nobody, and touches no other worker's sockets.
+//! read batches of queries; serve client connections, as far as their share of a turn goes; let time pass; then carry out
+//! what the engine wants, with at most one write per session. It never logs, waits for nobody, and touches no other worker's sockets.
 //! Limits: `ROUNDS` batches or reads of one socket per turn, so that none starves the others.
 
 mod channel;
@@ -14,6 +14,7 @@ mod mailbox;
 mod places;
 mod plain;
 mod pulse;
+mod ready;
 mod sessions;
 mod spare;
 mod streams;
@@ -182,7 +183,9 @@ impl Worker {
 
     /// Sleeps until something is ready or due.
     fn wait(&mut self, events: &mut Events) -> io::Result<()> {
-        let timeout = if self.again.is_empty() {
+        let is_done =
+            self.again.is_empty() && !self.streams.has_ready() && !self.streams.is_measuring();
+        let timeout = if is_done {
             let due = [self.engine.next_deadline(), self.streams.accept_again_at()];
             due.into_iter().flatten().min().map(|due| due.since(now()))
         } else {
@@ -220,6 +223,10 @@ impl Worker {
             }
         }
         self.unfinished.clear();
+        self.serve_streams(ready::TURN_SHARE, now);
+        if self.streams.measure_some(&mut self.engine, now) {
+            self.engine.free_client_memory(now);
+        }
         self.accept_again(now);
         let (engine, mut io) = self.with_io();
         drive(engine, &mut io, now);
@@ -234,7 +241,6 @@ impl Worker {
             datagrams: &mut self.datagrams,
             sessions: &mut self.sessions,
             streams: &mut self.streams,
-            again: &mut self.again,
             mailboxes: &mut self.mailboxes,
             outlet: &self.outlet,
         };
@@ -288,22 +294,21 @@ impl Worker {
                     self.again.push(owner);
                 }
             }
-            Owner::Stream(key) => {
-                let Worker {
-                    streams,
-                    engine,
-                    buffer,
-                    places,
-                    ..
-                } = self;
-                let read = streams.serve(key, ready, engine, buffer, places, now);
-                if read.count > 0 {
-                    self.note_packet(now);
-                }
-                if read.maybe_more {
-                    self.again.push(owner);
-                }
-            }
+            Owner::Stream(key) => self.streams.note_ready(key, ready),
+        }
+    }
+
+    /// Serves client connections that are ready, until they have had this share of the turn.
+    fn serve_streams(&mut self, share: usize, now: Moment) {
+        let Worker {
+            streams,
+            engine,
+            buffer,
+            places,
+            ..
+        } = self;
+        if streams.serve(share, engine, buffer, places, now) {
+            self.note_packet(now);
         }
     }
 
@@ -433,8 +438,9 @@ impl Worker {
                 }
             }
         }
-        for key in self.streams.keys() {
-            self.serve(Owner::Stream(key), Ready::AGAIN, now);
+        self.streams.note_all_ready();
+        for _ in 0..ROUNDS {
+            self.serve_streams(usize::MAX, now);
         }
         self.stop_taking(|_| true);
         self.again
@@ -501,6 +507,14 @@ struct Ready {
 }
 
 impl Ready {
+    /// For what either of these says.
+    fn and(self, other: Ready) -> Ready {
+        Ready {
+            is_writable: self.is_writable | other.is_writable,
+            is_read_closed: self.is_read_closed | other.is_read_closed,
+        }
+    }
+
     /// There may be more to read, and the end may be behind it.
     const AGAIN: Ready = Ready {
         is_writable: false,

@@ -193,6 +193,7 @@ impl Clients {
 
     /// Closes connections if clients cost more memory than they may. Returns those that waited for memory and may go on.
     pub(crate) fn free_client_memory(&mut self, now: Moment) -> Vec<StreamKey> {
+        self.streams.begin_relief_pause(now);
         for key in self.streams.to_be_closed(now) {
             if let Some(stream) = self.streams.get(key) {
                 let peer = stream.peer;

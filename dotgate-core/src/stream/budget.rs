@@ -79,7 +79,15 @@ impl Streams {
         self.bytes = (self.bytes + after).saturating_sub(before);
         self.memory.set_streams(self.worker, self.bytes);
         let (used, max) = (self.memory.used(), self.memory.max());
-        self.wants_relief |= used > max || (used > max / 2 && self.relief_again.is_none());
+        let is_far_beyond = used > max + max / limits::RELIEF_BEYOND;
+        match self.relief_pause {
+            Some(end) if used > max && !is_far_beyond => {
+                self.relief_again = earlier(self.relief_again, Some(end));
+            }
+            Some(_) | None => {
+                self.wants_relief |= used > max || (used > max / 2 && self.relief_again.is_none());
+            }
+        }
     }
 
     /// Whether this client may cost more than it does: anybody may while half of the memory is free, and one that has
@@ -219,15 +227,29 @@ impl Streams {
         self.relief_again
     }
 
+    /// Memory is looked at now. That measures all connections, so a limit that is reached again at once waits for a
+    /// while.
+    pub(crate) fn begin_relief_pause(&mut self, now: Moment) {
+        self.relief_pause = Some(now + limits::RELIEF_PAUSE);
+        // What was measured may have been the reason for it, and is known now.
+        self.wants_relief = false;
+    }
+
     /// Has memory looked at again after a while, as long as it is scarce and connections here cost some.
     pub(crate) fn plan_relief(&mut self, now: Moment) {
-        let is_scarce = self.memory.used() > self.memory.max() / 2;
-        let is_due = (is_scarce && !self.map.is_empty()) || !self.waiting_for_memory.is_empty();
-        self.relief_again = is_due.then(|| now + limits::RELIEF_EVERY);
+        let (used, max) = (self.memory.used(), self.memory.max());
+        let is_due =
+            (used > max / 2 && !self.map.is_empty()) || !self.waiting_for_memory.is_empty();
+        let after = match used > max {
+            true => limits::RELIEF_PAUSE,
+            false => limits::RELIEF_EVERY,
+        };
+        self.relief_again = is_due.then(|| now + after);
     }
 
     /// Has memory looked at now if its time has come.
     pub(crate) fn end_relief_pause(&mut self, now: Moment) {
+        self.relief_pause.take_if(|end| *end <= now);
         if self.relief_again.is_some_and(|due| due <= now) {
             self.relief_again = None;
             self.wants_relief = true;

@@ -5,11 +5,11 @@ use mio::Registry;
 
 use super::datagrams::Datagrams;
 use super::mailbox::Mailboxes;
-use super::places::{Owner, Places};
+use super::places::Places;
 use super::plain::Hands;
 use super::sessions::{Opening, Sessions};
 use super::streams::Streams;
-use super::{Report, ReportSender};
+use super::{Ready, Report, ReportSender};
 
 /// A worker but for its engine.
 pub(super) struct WorkerIo<'w> {
@@ -18,8 +18,6 @@ pub(super) struct WorkerIo<'w> {
     pub(super) datagrams: &'w mut Datagrams,
     pub(super) sessions: &'w mut Sessions,
     pub(super) streams: &'w mut Streams,
-    /// Owners that may have more to read than their share of a turn.
-    pub(super) again: &'w mut Vec<Owner>,
     pub(super) mailboxes: &'w mut Mailboxes,
     pub(super) outlet: &'w ReportSender,
 }
@@ -67,11 +65,8 @@ impl Io for WorkerIo<'_> {
             Action::FlushSession(session) => sessions.flush(session, engine, outlet, now),
             Action::CloseSession(session) => sessions.close(session, places, now),
             Action::FlushStream(stream) => streams.flush(stream, engine, places, now),
-            Action::ResumeStream(stream) => self.again.push(Owner::Stream(stream)),
-            Action::MeasureStreams => {
-                streams.measure(engine, now);
-                engine.free_client_memory(now);
-            }
+            Action::ResumeStream(stream) => streams.note_ready(stream, Ready::AGAIN),
+            Action::MeasureStreams => streams.begin_measuring(),
             Action::CloseStream(stream) => streams.close(stream, places),
         }
         self.sessions.forget_closed(self.places);

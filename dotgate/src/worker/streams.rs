@@ -11,10 +11,17 @@ use mio::net::{TcpListener, TcpStream};
 use slotmap::SecondaryMap;
 
 use super::places::{Owner, Places};
-use super::{ROUNDS, Read, Ready, register};
+use super::ready::{self, ReadyStreams};
+use super::{Ready, register};
 
 /// Connections accepted from one listener in one turn.
-const ACCEPTS: usize = 64;
+const ACCEPTS: usize = 32;
+
+/// Bytes of one connection that are read at once.
+const READ_BYTES: usize = 16 * 1024;
+
+/// Connections that are measured in one turn, in about half a millisecond.
+const MEASURED_PER_TURN: usize = 256;
 
 /// The pause in accepting after the system had no descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
@@ -28,6 +35,8 @@ pub(super) struct Streams {
     /// Each with its place in the loop; one that is closed leaves its number free.
     listeners: Vec<Option<(TcpListener, usize)>>,
     connections: SecondaryMap<StreamKey, Connection>,
+    ready: ReadyStreams,
+    to_measure: Vec<StreamKey>,
     accept_again_at: Option<Moment>,
     /// The error with which the system refused to accept, last time that it did.
     refused: Option<i32>,
@@ -55,6 +64,8 @@ impl Streams {
         let mut streams = Streams {
             listeners: Vec::new(),
             connections: SecondaryMap::new(),
+            ready: ReadyStreams::default(),
+            to_measure: Vec::new(),
             accept_again_at: None,
             refused: None,
         };
@@ -162,8 +173,55 @@ impl Streams {
         }
     }
 
-    /// Writes what waited for room, then reads.
+    /// Has a connection served in its turn.
+    pub(super) fn note_ready(&mut self, key: StreamKey, ready: Ready) {
+        if self.connections.contains_key(key) {
+            self.ready.add(key, ready);
+        }
+    }
+
+    /// Has every connection served in its turn.
+    pub(super) fn note_all_ready(&mut self) {
+        for key in self.connections.keys() {
+            self.ready.add(key, Ready::AGAIN);
+        }
+    }
+
+    pub(super) fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// Serves connections in the order in which they became ready, until they have had `share` of the turn. True if a
+    /// client has sent anything.
     pub(super) fn serve(
+        &mut self,
+        share: usize,
+        engine: &mut Engine,
+        buffer: &mut [u8],
+        places: &mut Places,
+        now: Moment,
+    ) -> bool {
+        let mut work = 0;
+        let mut has_read = false;
+        // Those that become ready meanwhile have their turn later.
+        for _ in 0..self.ready.len() {
+            if work >= share {
+                break;
+            }
+            let Some((key, ready)) = self.ready.next() else {
+                break;
+            };
+            let unsent = |engine: &mut Engine| engine.stream_output(key).map_or(0, |out| out.len());
+            let before = unsent(engine);
+            let read = self.serve_one(key, ready, engine, buffer, places, now);
+            has_read |= read > 0;
+            work += ready::work(read, unsent(engine).saturating_sub(before));
+        }
+        has_read
+    }
+
+    /// Writes what waited for room, then reads once. Returns how many bytes came.
+    fn serve_one(
         &mut self,
         key: StreamKey,
         ready: Ready,
@@ -171,7 +229,7 @@ impl Streams {
         buffer: &mut [u8],
         places: &mut Places,
         now: Moment,
-    ) -> Read {
+    ) -> usize {
         if ready.is_writable
             && engine
                 .stream_output(key)
@@ -179,38 +237,37 @@ impl Streams {
         {
             self.flush(key, engine, places, now);
         }
-        let mut read = Read::default();
-        for _ in 0..ROUNDS {
-            if !engine.stream_reads(key) {
-                return read;
+        let Some(connection) = self.connections.get_mut(key) else {
+            return 0;
+        };
+        if !engine.stream_reads(key) {
+            return 0;
+        }
+        let buffer = buffer.get_mut(..READ_BYTES).unwrap_or_default();
+        match connection.socket.read(buffer) {
+            Ok(0) => {
+                engine.stream_ended(key);
+                0
             }
-            let Some(connection) = self.connections.get_mut(key) else {
-                return read;
-            };
-            match connection.socket.read(buffer) {
-                Ok(0) => {
-                    engine.stream_ended(key);
-                    return read;
+            Ok(length) => {
+                engine.stream_bytes(now, key, buffer.get(..length).unwrap_or_default());
+                // A short read is the last one, unless the end is behind it.
+                if length == buffer.len() || ready.is_read_closed {
+                    self.ready.add(key, ready);
                 }
-                Ok(length) => {
-                    read.count += 1;
-                    let bytes = buffer.get(..length).unwrap_or_default();
-                    engine.stream_bytes(now, key, bytes);
-                    if length < buffer.len() && !ready.is_read_closed {
-                        return read;
-                    }
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return read,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => {
-                    engine.stream_closed(key);
-                    self.close(key, places);
-                    return read;
-                }
+                length
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {
+                self.ready.add(key, ready);
+                0
+            }
+            Err(_) => {
+                engine.stream_closed(key);
+                self.close(key, places);
+                0
             }
         }
-        read.maybe_more = true;
-        read
     }
 
     /// Writes what waits for a client, as far as the system takes it.
@@ -245,9 +302,27 @@ impl Streams {
         engine.stream_wrote(now, key, taken);
     }
 
-    /// Tells the engine what the kernel buffers for each client.
-    pub(super) fn measure(&self, engine: &mut Engine, now: Moment) {
-        for (key, connection) in &self.connections {
+    /// Has what the kernel buffers for each client measured, a part of them in each turn.
+    pub(super) fn begin_measuring(&mut self) {
+        if self.to_measure.is_empty() {
+            self.to_measure.extend(self.connections.keys());
+        }
+    }
+
+    pub(super) fn is_measuring(&self) -> bool {
+        !self.to_measure.is_empty()
+    }
+
+    /// Tells the engine what the kernel buffers for some of the clients. True if these were the last ones.
+    pub(super) fn measure_some(&mut self, engine: &mut Engine, now: Moment) -> bool {
+        if self.to_measure.is_empty() {
+            return false;
+        }
+        let left = self.to_measure.len().saturating_sub(MEASURED_PER_TURN);
+        for key in self.to_measure.drain(left..) {
+            let Some(connection) = self.connections.get(key) else {
+                continue;
+            };
             let is_full = engine
                 .stream_output(key)
                 .is_some_and(|output| !output.is_empty());
@@ -266,20 +341,19 @@ impl Streams {
             };
             engine.stream_measured(now, key, measured);
         }
+        left == 0
     }
 
     /// Closes a connection that the engine has forgotten.
     pub(super) fn close(&mut self, key: StreamKey, places: &mut Places) {
         if let Some(connection) = self.connections.remove(key) {
+            self.ready.remove(key);
             places.give_back(connection.place);
         }
     }
 
-    pub(super) fn keys(&self) -> Vec<StreamKey> {
-        self.connections.keys().collect()
-    }
-
     pub(super) fn drop_all(&mut self, places: &mut Places) {
+        self.ready = ReadyStreams::default();
         for (_, connection) in self.connections.drain() {
             places.give_back(connection.place);
         }

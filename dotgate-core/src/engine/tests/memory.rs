@@ -148,6 +148,9 @@ fn at_the_limit_the_client_that_costs_most_loses_connections() {
         lab.count(Count::StreamsCutOff),
         lab.closed_streams.len() as u64
     );
+    let connections = 16 + 19 * 8;
+    assert!(lab.measured < connections / 8, "{} times", lab.measured);
+    lab.pass(limits::RELIEF_PAUSE);
     assert!(lab.used() <= 8 * MIB);
 }
 

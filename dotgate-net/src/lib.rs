@@ -10,6 +10,7 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 #![deny(clippy::undocumented_unsafe_blocks)]
 
+pub mod allocator;
 pub mod clock;
 pub mod descriptors;
 mod egress;
@@ -20,6 +21,7 @@ pub mod signals;
 pub mod tcp;
 pub mod udp;
 
+pub use allocator::map_large_blocks;
 pub use clock::{boottime_nanos, monotonic_nanos};
 pub use egress::Egress;
 pub use interfaces::Named;

@@ -33,6 +33,7 @@ pub(super) fn run(
     err: &mut dyn Write,
 ) -> Result<ExitStatus, Ended> {
     let loaded = load_or_exit(environment, file, err)?;
+    dotgate_net::map_large_blocks();
     log::start(loaded.config.log(), Output::of(environment));
     let listening = Listening::new()?;
     std::panic::set_hook(Box::new(log_panic));

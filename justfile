@@ -26,6 +26,10 @@ fuzz target seconds="60":
 fuzz-keep target:
     cargo +nightly fuzz run {{target}} $(ls -d dotgate-*/tests/corpus/{{target}}) fuzz/corpus/{{target}} -- -merge=1 -use_counters=0 -max_len=400
 
+# Looks for responses, or queries, that cost more than those we know; the worst go to the folder. See dotgate-sim/tests/instructions.
+costly kind="response" seconds="600" folder="/tmp":
+    cargo run --release -p dotgate-sim --example hit -- search {{kind}} {{seconds}} {{folder}}
+
 # Random worlds around the engine until one breaks a rule; each prints its seed.
 sim:
     cargo run --release -p dotgate-sim --example soak

@@ -3,7 +3,8 @@
 //! `local` asks for `localhost`, which dotgate answers itself; `cached` for a name that an upstream answered
 //! once; `excluded` is a datagram of a client that may not ask, `many-records` a query that is too long; `route-0`,
 //! `route-3` and `route-6` look up a name among no routes, or one of so many labels among 10,000; the other kinds are those of
-//! [`crafted`]: each query gets one such response from the upstream.
+//! [`crafted`]: each query gets one such response from the upstream. `response:FILE` and `query:FILE` take the message of a
+//! stored [`recipe`], and `search` looks for worse ones.
 //! The engine is driven by the calls of the program's worker, 32 queries to a turn, so that the difference
 //! between two runs with different counts is the work of that many messages and nothing else.
 //! `dotgate-sim/tests/instructions` does that.
@@ -14,16 +15,22 @@
 )]
 
 mod crafted;
+mod recipe;
 mod routes;
+mod search;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dotgate_core::{
     Action, Cache, ClientMemory, Counters, Engine, Flights, Moment, Quotas, ReturnPath, Settings,
     Shared,
 };
 use dotgate_sim::message::{QueryForm, ResponseForm, frame, query, response, unframe};
+
+use crate::recipe::Cook;
 
 /// Queries to a turn, as in a full batch of the program.
 const BATCH: usize = 32;
@@ -34,6 +41,10 @@ const WORKERS: usize = 2;
 /// Bytes of a header, which every response has.
 const HEADER_LEN: usize = 12;
 
+/// The longest message, and the longest one that is read of a datagram.
+const MESSAGE_MAX: usize = 65_535;
+const DATAGRAM_MAX: usize = 2_048;
+
 /// The size of the cache.
 const CACHE_BYTES: usize = 1024 * 1024;
 
@@ -43,12 +54,19 @@ const LOCAL_NAME: &str = "localhost";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [kind, count] = arguments.as_slice() else {
-        return usage();
+    let (kind, count) = match arguments.as_slice() {
+        [kind, count] => (kind, count),
+        [word, kind, seconds, folder] if word == "search" => {
+            return search_for(kind, seconds, folder);
+        }
+        _ => return usage(),
     };
     let Ok(count) = count.parse::<usize>() else {
         return usage();
     };
+    if let Some((kind @ ("response" | "query"), file)) = kind.split_once(':') {
+        return take_recipe(kind, Path::new(file), count);
+    }
     let mut bench = Bench::new();
     let form = QueryForm::default();
     let right = |query: &[u8]| response(query, &ResponseForm::RIGHT);
@@ -93,6 +111,78 @@ fn main() -> ExitCode {
     }
 }
 
+fn search_for(kind: &str, seconds: &str, folder: &str) -> ExitCode {
+    let known = ["response", "query"].contains(&kind);
+    let Some(seconds) = seconds.parse().ok().filter(|_| known) else {
+        return usage();
+    };
+    match search::run(kind, Duration::from_secs(seconds), Path::new(folder)) {
+        0 => ExitCode::FAILURE,
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+/// Takes the message of a stored recipe so many times.
+fn take_recipe(kind: &str, file: &Path, count: usize) -> ExitCode {
+    let Ok(recipe) = std::fs::read(file) else {
+        eprintln!("cannot read {}", file.display());
+        return ExitCode::FAILURE;
+    };
+    let meal = Meal::new(kind, &recipe);
+    let mut bench = Bench::warm();
+    // One more is taken in any case, so that all memory is there.
+    for _ in 0..=count {
+        meal.take(&mut bench);
+    }
+    ExitCode::SUCCESS
+}
+
+/// What a recipe makes.
+enum Meal {
+    /// A response, for a client over TCP, and once more from the cache for one over UDP.
+    Response { query: Vec<u8>, response: Vec<u8> },
+    /// Queries over TCP and, as long as one may be, over UDP; they are refused.
+    Queries { long: Vec<u8>, short: Vec<u8> },
+}
+
+impl Meal {
+    fn new(kind: &str, recipe: &[u8]) -> Meal {
+        let query = query(1, &crafted::long_name(), &QueryForm::default());
+        match kind {
+            "response" => Meal::Response {
+                response: Cook::response(recipe, &query, MESSAGE_MAX),
+                query,
+            },
+            _ => Meal::Queries {
+                long: Cook::query(recipe, &query, MESSAGE_MAX),
+                short: Cook::query(recipe, &query, DATAGRAM_MAX),
+            },
+        }
+    }
+
+    fn take(&self, bench: &mut Bench) {
+        bench.cache.flush_all();
+        match self {
+            Meal::Response { query, response } => {
+                let answer = |query: &[u8]| with_id_of(query, response);
+                bench.ask_by_stream(query, answer);
+                bench.ask_upstream(query, answer);
+            }
+            Meal::Queries { long, short } => {
+                bench.ask_by_stream(long, refusal);
+                bench.ask_upstream(short, refusal);
+            }
+        }
+    }
+}
+
+/// A response that refuses a query.
+fn refusal(query: &[u8]) -> Vec<u8> {
+    let mut response = query.get(..HEADER_LEN).unwrap_or_default().to_vec();
+    response[2..].copy_from_slice(&[0x81, 0x85, 0, 0, 0, 0, 0, 0, 0, 0]);
+    response
+}
+
 /// The response, with the message ID of a query.
 fn with_id_of(query: &[u8], response: &[u8]) -> Vec<u8> {
     let mut response = response.to_vec();
@@ -102,7 +192,8 @@ fn with_id_of(query: &[u8], response: &[u8]) -> Vec<u8> {
 
 fn usage() -> ExitCode {
     eprintln!(
-        "usage: hit cached|local|excluded|many-records|route-0|route-3|route-6|CRAFTED COUNT, where CRAFTED is one of"
+        "usage: hit cached|local|excluded|many-records|route-0|route-3|route-6|response:FILE|query:FILE|CRAFTED COUNT\n       \
+         hit search response|query SECONDS FOLDER\nwhere CRAFTED is one of"
     );
     for (name, _) in crafted::RESPONSES {
         eprintln!("    {name}");
@@ -145,9 +236,32 @@ impl Bench {
         }
     }
 
+    /// With a session that is open.
+    fn warm() -> Bench {
+        let mut bench = Bench::new();
+        let message = query(1, CACHED_NAME, &QueryForm::default());
+        bench.ask_upstream(&message, |query| response(query, &ResponseForm::RIGHT));
+        bench
+    }
+
+    /// Asks on a connection of its own.
+    fn ask_by_stream(&mut self, message: &[u8], answer: impl Fn(&[u8]) -> Vec<u8>) {
+        let Some(stream) = self.engine.stream_opened(self.now, self.path.peer.ip()) else {
+            return;
+        };
+        self.engine.stream_bytes(self.now, stream, &frame(message));
+        self.carry_out(answer);
+        self.engine.stream_closed(stream);
+    }
+
     /// Asks once and answers as an upstream would, if the engine wants one.
     fn ask_upstream(&mut self, message: &[u8], answer: impl Fn(&[u8]) -> Vec<u8>) {
         self.engine.on_datagram(self.now, self.path, message);
+        self.carry_out(answer);
+        self.engine.clear_datagrams();
+    }
+
+    fn carry_out(&mut self, answer: impl Fn(&[u8]) -> Vec<u8>) {
         while let Some(action) = self.engine.poll_action() {
             match action {
                 Action::OpenSession { session, .. } => {
@@ -171,7 +285,6 @@ impl Bench {
                 | Action::CloseStream(_) => {}
             }
         }
-        self.engine.clear_datagrams();
     }
 
     /// Asks so many times, in turns of the worker, and returns how many responses of more than `shortest` bytes came at

@@ -16,7 +16,7 @@ pub(super) const TURN_SHARE: usize = 1 << 20;
 /// What each connection that is served costs, however little it sends.
 const WORK_EACH: usize = 2_048;
 
-/// What a byte of queries costs beside a byte of responses: a short query costs as much as 2 KiB of a response.
+/// What a byte of queries costs in bytes of responses: a short query costs as much as 2 KiB of a response.
 const WORK_PER_BYTE_READ: usize = 64;
 
 /// What it costs to serve a connection that has sent so many bytes, for which so many bytes of responses were written;

@@ -13,7 +13,7 @@ use ipnet::IpNet;
 use thiserror::Error;
 
 use super::fault::Fault;
-use super::kinds::digits;
+use super::numbers::digits;
 
 /// The longest name of an interface, in bytes (`IFNAMSIZ` without the zero).
 const INTERFACE_NAME_MAX: usize = 15;

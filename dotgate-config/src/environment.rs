@@ -6,11 +6,9 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
+use super::origin::Origin;
 use super::problem::{FileFault, Problem};
-use super::spec::Origin;
-
-/// The beginning of all variables that are dotgate's own.
-pub(super) const PREFIX: &str = "DOTGATE_";
+use super::setting::PREFIX;
 
 /// Variables and their values.
 #[derive(Clone, Debug, Default)]

@@ -7,7 +7,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use thiserror::Error;
 
-use super::upstream::PINS_MAX;
+/// The most pins of one upstream: some in use, some in reserve.
+pub(crate) const PINS_MAX: usize = 8;
 
 /// What is wrong with a value. Where it holds an item, it is the one of the list at fault.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

@@ -13,10 +13,11 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
+use super::origin::{Origin, SourceValue};
 use super::problem::{FileFault, Problem, UpstreamsFault};
 use super::setting::{AnySetting, TableKey};
 use super::settings::{DNS_HOST, ROUTE_KEYS, TABLE, UPSTREAM_KEYS};
-use super::spec::{KeyTable, Lookup, Origin, SourceValue, Spec};
+use super::spec::{KeyTable, Lookup, Spec};
 use super::{hints, nearest};
 
 /// The longest file that is read, in bytes: a thousand times a long one, so a wrong path does no harm.

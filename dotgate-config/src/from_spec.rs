@@ -12,7 +12,6 @@ use std::time::Duration;
 use dotgate_core::KeyExchangePolicy;
 use ipnet::IpNet;
 
-use super::ClientConfig;
 use super::address::ScopedSocketAddress;
 use super::kinds::{Amount, ByteCount, SocketPlace};
 use super::problem::Problem;
@@ -412,6 +411,15 @@ impl Config {
         let problems = &mut Vec::new();
         Reader { spec, problems }.value(&table::LOG_FORMAT)
     }
+}
+
+/// What a command needs to know to ask the running dotgate.
+#[derive(Clone, Debug)]
+pub struct ClientConfig {
+    /// The admin endpoint.
+    pub admin: AdminConfig,
+    /// Where the running process may be known by, too.
+    pub take_over_socket: Option<PathBuf>,
 }
 
 impl ClientConfig {

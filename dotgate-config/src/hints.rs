@@ -7,7 +7,7 @@ use std::path::Path;
 
 use dotgate_net::interfaces;
 
-use super::kinds::{bytes, milliseconds, number_and_unit};
+use super::numbers::{bytes, milliseconds, number_and_unit};
 
 /// Schemes of addresses of resolvers, and what is to be said of them.
 const SCHEMES: [(&str, &str); 7] = [

@@ -5,6 +5,7 @@
 //! 1024), `KB`, `MB` or `GB` (powers of 1000), in any letter case.
 
 mod lists;
+mod routes;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -20,8 +21,11 @@ pub(super) use self::lists::{
     AdminAddresses, FolderPaths, HostNames, ListenAddresses, Prefixes, Records, Resolvers, SomeOf,
     Suffixes, Upstreams,
 };
+pub use self::routes::Suffix;
+pub(super) use self::routes::{RouteSpec, Routes, SUFFIXES_MAX, read_suffixes, read_upstreams};
 use super::fault::Fault;
 use super::hints;
+use super::numbers::{bytes, digits, milliseconds, number_and_unit};
 use super::words::Word;
 
 /// How a value is read and described.
@@ -362,32 +366,6 @@ pub(super) fn shown_duration(duration: Duration) -> String {
     }
 }
 
-/// How long a unit of time is.
-pub(super) fn milliseconds(unit: &str) -> Option<u64> {
-    Some(match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return None,
-    })
-}
-
-/// How much a unit of size is. A `K`, `M` or `G` alone is none: it stands for either power.
-pub(super) fn bytes(unit: &str) -> Option<u64> {
-    Some(match unit.to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "kib" => 1 << 10,
-        "mib" => 1 << 20,
-        "gib" => 1 << 30,
-        "kb" => 1_000,
-        "mb" => 1_000_000,
-        "gb" => 1_000_000_000,
-        _ => return None,
-    })
-}
-
 fn read_word<W: Word>(text: &str) -> Result<W, Fault> {
     let is_meant = |candidate: &&W| candidate.word().eq_ignore_ascii_case(text);
     let found = W::ALL.iter().find(is_meant);
@@ -416,18 +394,6 @@ fn within<T: PartialOrd>(value: T, lowest: &T, highest: &T) -> Result<T, Fault> 
     } else {
         Ok(value)
     }
-}
-
-/// Returns `text` if it is decimal digits and nothing else (`+5` is for Rust, not for operators).
-pub(super) fn digits(text: &str) -> Option<&str> {
-    (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())).then_some(text)
-}
-
-pub(super) fn number_and_unit(text: &str) -> (&str, &str) {
-    let end = text
-        .find(|character: char| !character.is_ascii_digit())
-        .unwrap_or(text.len());
-    text.split_at(end)
 }
 
 fn scaled(digits: &str, each: u64) -> Result<u64, Fault> {

@@ -20,6 +20,8 @@ mod identity;
 mod kinds;
 mod nearest;
 mod notes;
+mod numbers;
+mod origin;
 mod problem;
 mod providers;
 mod reader;
@@ -40,16 +42,17 @@ pub use address::{NoInterface, ScopedAddress, ScopedSocketAddress, is_interface_
 pub use environment::Environment;
 pub use fault::{Escaped, Fault};
 pub use from_spec::{
-    AdminConfig, AdminSocket, CacheConfig, Config, ConnectionLimits, LogConfig, QueryConfig,
-    ServerConfig, TcpConfig, TlsConfig,
+    AdminConfig, AdminSocket, CacheConfig, ClientConfig, Config, ConnectionLimits, LogConfig,
+    QueryConfig, ServerConfig, TcpConfig, TlsConfig,
 };
 pub use identity::{Authentication, AuthoritySources, Identity};
-pub use kinds::{Amount, ByteCount, Kind};
+pub use kinds::{Amount, ByteCount, Kind, Suffix};
 pub use notes::Note;
+pub use origin::{Origin, SourceValue};
 pub use problem::{FileFault, Problem, Problems, RoutesFault, UpstreamsFault};
 pub use records::{LocalConfig, LocalRecord, read_record, split_records};
-pub use routes::{GroupConfig, Suffix};
-pub use spec::{Origin, Overridden, SourceValue};
+pub use routes::GroupConfig;
+pub use spec::Overridden;
 pub use upstream::{Endpoint, UpstreamConfig, UpstreamSpec};
 pub use words::{LocalName, LogFormat, LogLevel, Profile, StartPolicy, Word};
 
@@ -137,15 +140,6 @@ fn from_spec(spec: Spec, mut problems: Vec<Problem>) -> Result<Loaded, Problems>
         }
         None => Err(Problems::new(problems)),
     }
-}
-
-/// What a command needs to know to ask the running dotgate.
-#[derive(Clone, Debug)]
-pub struct ClientConfig {
-    /// The admin endpoint.
-    pub admin: AdminConfig,
-    /// Where the running process may be known by, too.
-    pub take_over_socket: Option<PathBuf>,
 }
 
 /// Finds out where the running dotgate is to be asked. What else is missing or wrong does not matter for that.

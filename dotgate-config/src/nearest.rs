@@ -1,9 +1,8 @@
 //! Finds the name an operator may have meant.
 //! Stands beside `Spec`, for names that are not in the table. Offers nothing that is less than half alike.
 
-use super::environment::PREFIX;
 use super::setting::TableKey;
-use super::setting::prefixed;
+use super::setting::{PREFIX, prefixed};
 use super::settings::TABLE;
 
 /// How much alike two names must be, of 1.

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use super::address::ScopedSocketAddress;
 use super::fault::{Fault, Shown};
+use super::origin::{Origin, SourceValue};
 use super::reference::{example, file_literal};
 use super::setting::{AnySetting, TableKey};
-use super::spec::{Origin, SourceValue};
 
 /// One problem.
 #[derive(Debug)]

@@ -3,9 +3,10 @@
 
 use super::fault::Fault;
 use super::kinds::Kind;
+use super::origin::{Origin, SourceValue};
 use super::problem::Problem;
 use super::setting::{Described, Setting, Unset};
-use super::spec::{Lookup, Origin, SourceValue, Spec};
+use super::spec::{Lookup, Spec};
 
 /// Reads values and keeps the problems.
 pub(super) struct Reader<'a> {

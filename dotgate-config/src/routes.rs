@@ -3,135 +3,18 @@
 //! reverse zones. What is refused here would send a name to two groups, or to nobody.
 
 use std::collections::HashMap;
-use std::fmt;
-use std::str::FromStr;
 
-use domain::base::Name;
-use dotgate_core::{GroupSettings, limits, reverse_zones};
-use ipnet::IpNet;
+use dotgate_core::{GroupSettings, limits};
 
-use super::address::read_prefix;
 use super::fault::Fault;
-use super::hints;
-use super::kinds::{Kind, items};
+use super::kinds::{RouteSpec, SUFFIXES_MAX, Suffix, read_suffixes, read_upstreams};
+use super::origin::{Origin, SourceValue};
 use super::problem::{Problem, RoutesFault};
 use super::reader::Reader;
 use super::setting::{AnySetting, TableKey};
 use super::settings::{DNS_HOST, ROUTE_SUFFIXES, ROUTE_UPSTREAMS, ROUTES};
-use super::spec::{KeyTable, Lookup, Origin, SourceValue};
+use super::spec::{KeyTable, Lookup};
 use super::upstream::{UpstreamConfig, UpstreamSpec};
-
-/// The most suffixes of all routes.
-const SUFFIXES_MAX: usize = 65_536;
-
-/// The names that a route is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Suffix {
-    text: String,
-    zones: Vec<Box<[u8]>>,
-}
-
-impl Suffix {
-    /// The zones that it stands for: uncompressed, in lower case, with the root label. A name is one zone; a prefix that does
-    /// not end at a byte or nibble has several.
-    pub fn zones(&self) -> &[Box<[u8]>] {
-        &self.zones
-    }
-}
-
-impl fmt::Display for Suffix {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-impl FromStr for Suffix {
-    type Err = Fault;
-
-    fn from_str(text: &str) -> Result<Suffix, Fault> {
-        let item = || text.to_owned();
-        if text.contains('/') {
-            let prefix: IpNet = read_prefix(text)?;
-            return Ok(Suffix {
-                text: prefix.to_string(),
-                zones: reverse_zones(prefix),
-            });
-        }
-        if text.parse::<std::net::IpAddr>().is_ok() {
-            return Err(Fault::AddressAsSuffix { item: item() });
-        }
-        if !text.is_ascii() {
-            let a_label = idna::domain_to_ascii(text).ok();
-            return Err(Fault::NotAnALabel {
-                item: item(),
-                a_label,
-            });
-        }
-        let name =
-            Name::<Vec<u8>>::from_str(text).map_err(|_| Fault::NotASuffix { item: item() })?;
-        if name.is_root() {
-            return Err(Fault::RootAsSuffix);
-        }
-        Ok(Suffix {
-            text: name.to_string().to_ascii_lowercase(),
-            zones: vec![name.as_slice().to_ascii_lowercase().into()],
-        })
-    }
-}
-
-/// A route as written: each part is right.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RouteSpec {
-    pub(super) suffixes: Vec<Suffix>,
-    pub(super) upstreams: Vec<UpstreamSpec>,
-}
-
-impl FromStr for RouteSpec {
-    type Err = Fault;
-
-    /// Reads `SUFFIX[,SUFFIX]...=UPSTREAM[,UPSTREAM]...`.
-    fn from_str(text: &str) -> Result<RouteSpec, Fault> {
-        // A pin has equals signs too, but stands behind the first one.
-        let (suffixes, upstreams) = text.split_once('=').ok_or_else(|| Fault::NotARoute {
-            item: text.to_owned(),
-        })?;
-        Ok(RouteSpec {
-            suffixes: read_suffixes(suffixes)?,
-            upstreams: read_upstreams(upstreams)?,
-        })
-    }
-}
-
-fn read_suffixes(text: &str) -> Result<Vec<Suffix>, Fault> {
-    items(text, SUFFIXES_MAX, str::parse)
-}
-
-fn read_upstreams(text: &str) -> Result<Vec<UpstreamSpec>, Fault> {
-    DNS_HOST.kind.read(text)
-}
-
-/// Routes in their one-line form, separated by white space.
-#[derive(Debug)]
-pub struct Routes;
-
-impl Kind for Routes {
-    type Value = Vec<RouteSpec>;
-
-    fn read(&self, text: &str) -> Result<Self::Value, Fault> {
-        text.split_whitespace()
-            .map(|item| {
-                item.parse::<RouteSpec>()
-                    .map_err(|fault| fault.with_hint(hints::of_route(item)))
-            })
-            .collect()
-    }
-
-    fn expected(&self) -> String {
-        "SUFFIX[,SUFFIX]...=UPSTREAM[,UPSTREAM]..., separated by spaces; SUFFIX is a domain name or an address \
-         prefix, UPSTREAM is what DNS_HOST takes, or plain:ADDR[@PORT]"
-            .to_owned()
-    }
-}
 
 /// A group of upstreams, and what is asked there.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,9 +6,11 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::environment::PREFIX;
 use super::fault::Fault;
 use super::kinds::Kind;
+
+/// The beginning of all variables that are dotgate's own.
+pub(super) const PREFIX: &str = "DOTGATE_";
 
 /// One setting and how its value is read.
 #[derive(Debug)]

@@ -159,7 +159,7 @@ pub static DNS_HOST: Setting<Upstreams> = Setting {
               upstreams (`docs/resolvers.md`).",
         example: "9.9.9.9#dns.quad9.net,1.1.1.1#one.one.one.one",
     },
-    kind: Upstreams { most: 16 },
+    kind: Upstreams::OF_A_GROUP,
 };
 
 /// `DNS_PORT`.

@@ -3,56 +3,17 @@
 //! Only finds what is wrong with names; values are looked at by the conversion to `Config`.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use super::environment::{Environment, is_service_link, is_service_link_value};
 use super::kinds::Kind;
+use super::origin::{Origin, SourceValue};
 use super::problem::Problem;
 use super::setting::{AnySetting, Described};
 use super::settings::{
     ADMIN_LISTEN, CONFIG_FILE, DNS_HOST, DNS_PORT, ROUTES, SERVER_HOST, SERVER_PORT, TABLE,
 };
 use super::{file, nearest};
-
-/// Where a value was written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// Nowhere: it is the table's.
-    Default,
-    /// On the command line, behind this option.
-    Option(&'static str),
-    /// In this variable.
-    Variable(String),
-    /// In the file.
-    File {
-        /// The file as it was named.
-        path: Arc<Path>,
-        /// The line, counted from 1.
-        line: usize,
-    },
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Default => write!(f, "default"),
-            Self::Option(option) => write!(f, "{option}"),
-            Self::Variable(variable) => write!(f, "{variable}"),
-            Self::File { path, line } => write!(f, "{}:{line}", path.display()),
-        }
-    }
-}
-
-/// One value as text, with no white space around it. The items of a list are separated by commas.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SourceValue {
-    /// The value.
-    pub text: String,
-    /// Where it was written.
-    pub origin: Origin,
-}
 
 /// A setting of the file that is of no effect, for a variable decides it.
 #[derive(Clone, Debug, PartialEq, Eq)]

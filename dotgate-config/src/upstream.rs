@@ -16,13 +16,11 @@ use rustls_pki_types::{DnsName, ServerName};
 use super::address::{ScopedAddress, ScopedSocketAddress};
 use super::fault::Fault;
 use super::hints;
-use super::kinds::digits;
+use super::numbers::digits;
 use super::words::Profile;
 use crate::identity::{Authentication, Identity};
 
-pub(super) use self::parameters::{
-    PINS_MAX, Parameters, read_interface, read_mark, read_pins, read_source,
-};
+pub(super) use self::parameters::{Parameters, read_interface, read_mark, read_pins, read_source};
 
 /// What stands before an upstream that is asked in the clear.
 const PLAIN: &str = "plain:";

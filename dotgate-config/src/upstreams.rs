@@ -8,6 +8,7 @@ use dotgate_net::Egress;
 use super::address::ScopedSocketAddress;
 use super::fault::Fault;
 use super::from_spec::TlsConfig;
+use super::origin::Origin;
 use super::problem::{Problem, UpstreamsFault};
 use super::reader::Reader;
 use super::setting::TableKey;
@@ -16,7 +17,7 @@ use super::settings::{
     UPSTREAM_MARK, UPSTREAM_NAME, UPSTREAM_PINS, UPSTREAM_PORT, UPSTREAM_REPORT_PINS,
     UPSTREAM_SOURCE,
 };
-use super::spec::{KeyTable, Lookup, Origin};
+use super::spec::{KeyTable, Lookup};
 use super::upstream::{
     Endpoint, Host, Parameters, Pin, UpstreamConfig, UpstreamSpec, read_address, read_interface,
     read_mark, read_name, read_pins, read_port, read_source,

@@ -26,6 +26,7 @@ mod opt; // the OPT record and its options
 mod records; // resource records, and which RDATA holds names
 
 mod answer; // what an upstream sent, freed of its hop
+mod parts; // an answer taken apart
 mod query; // what a client sent
 mod query_writer; // the query towards an upstream
 mod question; // what is asked: key of cache and of queries in flight

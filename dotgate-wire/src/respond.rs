@@ -8,6 +8,7 @@
 //! section 3.
 
 mod compressed;
+mod hop;
 mod local;
 mod opt_record;
 mod shortened;
@@ -16,70 +17,19 @@ use crate::answer::Answer;
 use crate::bytes::{put_u16, set_u16};
 use crate::consts::{opcode, rcode as rcodes};
 use crate::header::{ANCOUNT_AT, ARCOUNT_AT, FLAGS_AT, Flags, HEADER_LEN, NSCOUNT_AT};
+use crate::parts::Parts;
 use crate::question::NameCase;
 use crate::stored::{Stored, Ttls};
 use opt_record::{OptRecord, put_fitting_opt};
 
 pub(crate) use compressed::NameWriter;
+pub use hop::{ClientHop, Ede, ResponseOpt, Truncation};
 pub(crate) use local::put_soa;
 pub use local::{LocalData, write_local};
 pub use shortened::write_shortened;
 
 /// The most bytes a message can have: its length in a stream is a 16-bit number.
 pub(crate) const MESSAGE_MAX: usize = 65_535;
-
-/// What is this client's own in a response.
-#[derive(Clone, Copy, Debug)]
-pub struct ClientHop<'a> {
-    /// The client's message ID.
-    pub id: u16,
-    /// RD of the query, copied.
-    pub recursion_desired: bool,
-    /// CD of the query, copied.
-    pub checking_disabled: bool,
-    /// Whether AD may pass. It is set only if the upstream set it too and every answer belongs to
-    /// the question.
-    pub authentic_data: bool,
-    /// What the OPT record says; `None` for a client without EDNS.
-    pub opt: Option<ResponseOpt<'a>>,
-    /// The most bytes the message may have: 512 to 65,535.
-    pub limit: usize,
-}
-
-/// What the OPT record of a response says.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ResponseOpt<'a> {
-    /// The UDP payload size we take, in bytes.
-    pub udp_size: u16,
-    /// DO of the query, copied (RFC 6840 section 5.6).
-    pub dnssec_ok: bool,
-    /// Our idle limit in units of 100 ms, for clients on a stream (RFC 7828).
-    pub keepalive: Option<u16>,
-    /// An Extended DNS Error.
-    pub ede: Option<Ede<'a>>,
-    /// The INFO-CODE of a second one without text: RFC 8914 section 2 allows several.
-    pub ede_beside: Option<u16>,
-}
-
-/// An Extended DNS Error (RFC 8914).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Ede<'a> {
-    /// The INFO-CODE, one of [`ede`](crate::ede).
-    pub code: u16,
-    /// The EXTRA-TEXT, which may be empty.
-    pub text: &'a str,
-}
-
-/// What had to be left out of a response. An Extended DNS Error that was left out is not reported.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Truncation {
-    /// All records are there.
-    None,
-    /// The additional section; TC is not set for it (RFC 2181 section 9).
-    Additional,
-    /// All records; TC is set.
-    Full,
-}
 
 /// Appends an answer's response for one client, its question in `name_case`, and returns
 /// what was cut. The first of these that
@@ -179,32 +129,6 @@ fn write_compressed(
     match write(&mut whole, &wide) {
         Truncation::None => compressed::replace(out, start, &whole, hop.limit),
         Truncation::Additional | Truncation::Full => None,
-    }
-}
-
-/// An answer taken apart, wherever it is kept.
-pub(crate) struct Parts<'a> {
-    /// The message without its OPT record.
-    pub(crate) body: &'a [u8],
-    pub(crate) question_end: usize,
-    pub(crate) authority_end: usize,
-    pub(crate) rcode: u16,
-    /// Whether the upstream's AD may pass.
-    pub(crate) is_authentic: bool,
-    pub(crate) is_truncated: bool,
-    /// Whether it is of local data, which dotgate is the authority for.
-    pub(crate) is_local: bool,
-}
-
-impl<'a> Parts<'a> {
-    /// Returns what is left of the message.
-    fn without(&self, truncation: Truncation) -> &'a [u8] {
-        let end = match truncation {
-            Truncation::None => return self.body,
-            Truncation::Additional => self.authority_end,
-            Truncation::Full => self.question_end,
-        };
-        self.body.get(..end).unwrap_or_default()
     }
 }
 

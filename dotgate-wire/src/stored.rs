@@ -17,8 +17,9 @@ use crate::bytes::{length_u16, put_u16, set_u16, set_u32, u16_at, u32_at};
 use crate::consts::{ede as ede_codes, rcode as rcodes, rtype};
 use crate::header::{FLAGS_AT, Flags, HEADER_LEN, Header, QDCOUNT_AT};
 use crate::name;
+use crate::parts::Parts;
 use crate::question::{Question, TYPE_AND_CLASS_LEN};
-use crate::respond::{Ede, Parts};
+use crate::respond::Ede;
 
 pub use local::{LocalResponse, LocalSet, store_joined, store_local};
 

@@ -5,9 +5,11 @@
 
 mod awaited;
 mod bind;
+mod error;
 mod memory;
 mod reconfigure;
 mod settings;
+mod slots;
 mod upstream_log;
 
 use std::io;
@@ -17,22 +19,21 @@ use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{channel, sync_channel};
 
 use dotgate_config::{Config, Endpoint};
-use dotgate_tls::{Roots, RootsError, TlsSetupError};
+use dotgate_tls::Roots;
 
 use crate::log::message::say;
 use dotgate_core::{Cache, ClientMemory, Counters, Flights, Quotas, Shared};
 use dotgate_net::UdpPath;
-use thiserror::Error;
 use tokio::sync::mpsc;
 
-use self::awaited::Awaited;
 pub use self::bind::BindError;
-use self::bind::{Binding, Listeners};
+use self::bind::{Awaited, Binding, Listeners};
+pub use self::error::StartError;
 pub use self::reconfigure::Prepared;
-use self::reconfigure::Slots;
 pub(crate) use self::settings::{cache_settings, settings};
+use self::slots::Slots;
 use self::upstream_log::UpstreamLog;
-use crate::local::{Local, LocalError};
+use crate::local::Local;
 use crate::running::{self, PreparedWorker, Running, RunningWorker};
 use crate::take_over::{Inherited, ToHandOver};
 use crate::upstreams::Upstreams;
@@ -40,49 +41,6 @@ use crate::worker::{Heartbeat, MAILBOX_MESSAGES, Mailbox, Order, Parts, Report, 
 
 /// Reports that may wait for the control thread.
 const REPORTS: usize = 1_024;
-
-/// Why serving could not begin.
-#[derive(Debug, Error)]
-pub enum StartError {
-    /// A listener could not be bound.
-    #[error(transparent)]
-    Bind(#[from] BindError),
-    /// An upstream is this program itself: every query would come back for ever.
-    #[error(
-        "upstream {label} is an address of this host that dotgate itself listens on: its queries would come \
-         back to it for ever\n  Name a resolver elsewhere in DNS_HOST, or listen on single addresses in HOST."
-    )]
-    Loop {
-        /// The upstream.
-        label: String,
-    },
-    /// The local data cannot be used.
-    #[error(transparent)]
-    Local(#[from] LocalError),
-    /// No datagram can be received or sent.
-    #[error(
-        "the system does not let this process use UDP: {0}\n  Allow recvmsg and sendmsg (or recvmmsg and sendmmsg, \
-         which are faster) in the filter of system calls (seccomp; SystemCallFilter= of systemd)."
-    )]
-    NoUdp(#[source] io::Error),
-    /// Routes have changed so often that no number is left for another one.
-    #[error("the routes have changed 65,534 times since the start: restart dotgate")]
-    RoutesUsedUp,
-    /// The trust anchors could not be loaded.
-    #[error(transparent)]
-    Roots(#[from] RootsError),
-    /// The TLS towards an upstream cannot be set up.
-    #[error("upstream {label}: {source}")]
-    Tls {
-        /// The upstream.
-        label: String,
-        /// What is wrong.
-        source: TlsSetupError,
-    },
-    /// The system refused a thread, a poll loop or randomness.
-    #[error("start a worker: {0}")]
-    Worker(#[source] io::Error),
-}
 
 /// A running forwarder.
 #[derive(Debug)]

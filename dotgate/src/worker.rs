@@ -13,6 +13,7 @@ mod driver;
 mod mailbox;
 mod places;
 mod plain;
+mod poll;
 mod pulse;
 mod ready;
 mod sessions;
@@ -29,11 +30,11 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use dotgate_core::{
-    Count, Counters, Engine, FlightMessage, LogDetail, Moment, Settings, Shared, carry_out, drive,
+    Count, Counters, Engine, FlightMessage, Moment, Settings, Shared, carry_out, drive,
 };
-use mio::event::Event;
-use mio::{Events, Interest, Poll, Registry, Waker};
+use mio::{Events, Poll, Waker};
 
+use self::control::ReportSender;
 #[cfg(test)]
 pub(crate) use self::control::STANDING;
 pub use self::control::{
@@ -45,18 +46,12 @@ use self::mailbox::Mailboxes;
 pub use self::mailbox::{MAILBOX_MESSAGES, Mailbox};
 use self::places::{Owner, Places};
 use self::plain::Hands;
+use self::poll::{LAST_ROUNDS, ROUNDS, Ready};
 pub use self::pulse::Heartbeat;
 use self::sessions::Sessions;
 use self::streams::{Accepted, Streams};
 use crate::clock::now;
 use crate::log;
-
-/// Reads or batches of one socket in one turn.
-const ROUNDS: usize = 4;
-
-/// The same for the last time, when everything that is queued is read: as much as a socket can queue, so that a
-/// flood cannot put off the end.
-const LAST_ROUNDS: usize = 1_024;
 
 /// Readiness events taken from the system at once.
 const EVENTS: usize = 1_024;
@@ -93,25 +88,6 @@ enum Phase {
     Serving,
     Draining,
     Finishing,
-}
-
-/// The way to the log.
-struct ReportSender {
-    number: usize,
-    reports: Reports,
-    counters: Arc<Counters>,
-}
-
-impl ReportSender {
-    /// What is of use at `debug` and `trace` alone leaves half of the room to what an operator must not miss.
-    fn tell(&self, report: Report) {
-        let is_detail =
-            matches!(&report, Report::Event(event) if event.detail() > LogDetail::Usual);
-        let is_half_full = self.reports.capacity() < self.reports.max_capacity() / 2;
-        if is_detail && is_half_full || self.reports.try_send((self.number, report)).is_err() {
-            self.counters.add(Count::EventsDropped);
-        }
-    }
 }
 
 impl Worker {
@@ -498,44 +474,6 @@ impl Worker {
     }
 }
 
-/// What a socket is ready for.
-#[derive(Clone, Copy)]
-struct Ready {
-    is_writable: bool,
-    /// The peer has sent its last byte: a short read is not the last one.
-    is_read_closed: bool,
-}
-
-impl Ready {
-    /// For what either of these says.
-    fn and(self, other: Ready) -> Ready {
-        Ready {
-            is_writable: self.is_writable | other.is_writable,
-            is_read_closed: self.is_read_closed | other.is_read_closed,
-        }
-    }
-
-    /// There may be more to read, and the end may be behind it.
-    const AGAIN: Ready = Ready {
-        is_writable: false,
-        is_read_closed: true,
-    };
-
-    fn of(event: &Event) -> Ready {
-        Ready {
-            is_writable: event.is_writable(),
-            is_read_closed: event.is_read_closed(),
-        }
-    }
-}
-
-/// What one read of an owner brought.
-#[derive(Clone, Copy, Default)]
-struct Read {
-    count: usize,
-    maybe_more: bool,
-}
-
 fn new_engine(
     number: usize,
     settings: &Arc<Settings>,
@@ -557,21 +495,6 @@ fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "no message".to_owned())
-}
-
-/// Watches a socket, edge-triggered, under a place of its own.
-fn register(
-    registry: &Registry,
-    places: &mut Places,
-    owner: Owner,
-    source: &mut impl mio::event::Source,
-) -> io::Result<usize> {
-    let token = places.take(owner);
-    let registered = registry.register(source, token, Interest::READABLE | Interest::WRITABLE);
-    if registered.is_err() {
-        places.give_back(token.0);
-    }
-    registered.map(|()| token.0)
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+#[path = "tidy/circles.rs"]
+mod circles;
 #[path = "tidy/words.rs"]
 mod words_used;
 
@@ -77,7 +79,8 @@ fn product_files() -> Vec<(String, String)> {
 
 /// Source code up to the tests at its end.
 fn without_tests(source: &str) -> &str {
-    let end = source.find("#[cfg(test)]\nmod tests");
+    let tests = ["#[cfg(test)]\nmod tests", "#[cfg(all(test"];
+    let end = tests.iter().filter_map(|start| source.find(start)).min();
     &source[..end.unwrap_or(source.len())]
 }
 

@@ -4,9 +4,9 @@ use super::CacheConfig;
 use super::table;
 use crate::fault::Fault;
 use crate::kinds::shown_duration;
+use crate::origin::SourceValue;
 use crate::problem::Problem;
 use crate::reader::Reader;
-use crate::spec::SourceValue;
 
 /// Reads the settings of the cache.
 pub(super) fn read(reader: &mut Reader<'_>) -> Option<CacheConfig> {

@@ -181,6 +181,11 @@ pub struct Upstreams {
     pub most: usize,
 }
 
+impl Upstreams {
+    /// Those of one group.
+    pub(crate) const OF_A_GROUP: Upstreams = Upstreams { most: 16 };
+}
+
 impl Kind for Upstreams {
     type Value = Vec<UpstreamSpec>;
 

@@ -1,6 +1,6 @@
 //! Routes, and the keys of the tables that stand for a list of upstreams or of routes.
 
-use super::super::routes::Routes;
+use super::super::kinds::Routes;
 use super::super::setting::{Entry, Names, Reload, Setting, TableKey, Unset};
 
 /// `DOTGATE_ROUTES`.

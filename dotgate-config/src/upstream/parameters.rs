@@ -6,12 +6,9 @@ use data_encoding::BASE64;
 use dotgate_net::Egress;
 
 use super::super::address::is_interface_name;
-use super::super::fault::Fault;
-use super::super::kinds::digits;
+use super::super::fault::{Fault, PINS_MAX};
+use super::super::numbers::digits;
 use super::{Pin, read_address};
-
-/// The most pins of one upstream: some in use, some in reserve.
-pub(crate) const PINS_MAX: usize = 8;
 
 /// The parameters of one upstream.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]

@@ -10,6 +10,8 @@ use crate::build::{
     record, record_in, response,
 };
 use crate::consts::rtype;
+use crate::name::NameFault;
+use crate::opt::OptionFault;
 
 #[track_caller]
 fn loaded(response: &[u8]) -> Answer {

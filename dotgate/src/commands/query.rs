@@ -11,6 +11,7 @@ mod conclusion;
 mod document;
 mod forward;
 mod message;
+mod prepared;
 mod probe;
 mod question;
 mod report;
@@ -20,7 +21,6 @@ mod session;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 
 use domain::base::iana::Rtype;
 use dotgate_config::{
@@ -35,12 +35,13 @@ use self::forward::Through;
 pub(crate) use self::message::record_text;
 use self::message::write_response_of;
 pub use self::message::{Millis, write_response};
+use self::prepared::{Prepared, prepare};
 use self::probe::{ProbeFailure, Target};
 pub use self::question::{AskedName, NotAskable, read_name, read_reverse, read_type};
 pub use self::server::read_server;
 use super::exit::{Ended, ExitStatus, loaded_or_exit};
 use crate::bootstrap;
-use crate::local::{self, Local};
+use crate::local;
 use crate::upstreams::{Upstream, Upstreams};
 
 /// The option of the command line that names upstreams.
@@ -139,31 +140,6 @@ pub(super) fn run(
 
 fn notes(loaded: &Loaded) -> impl Iterator<Item = &Note> {
     loaded.notes.iter().filter(|note| note.is_logged())
-}
-
-/// What is needed to answer as serving would.
-struct Prepared {
-    roots: Roots,
-    upstreams: Upstreams,
-    local: Local,
-}
-
-/// Makes what a configuration needs, or says what is wrong.
-fn prepare(config: &Config) -> Result<Prepared, String> {
-    let roots = Roots::load(&config.tls().authorities).map_err(|problem| problem.to_string())?;
-    let numbered = config.upstreams().iter().enumerate();
-    let upstreams: Result<Vec<Arc<Upstream>>, String> = numbered
-        .map(|(slot, upstream)| {
-            let made = Upstream::new(slot, upstream, &roots).map(Arc::new);
-            made.map_err(|problem| format!("upstream {}: {problem}", upstream.label))
-        })
-        .collect();
-    let local = Local::load(config.local()).map_err(|problem| problem.to_string())?;
-    Ok(Prepared {
-        roots,
-        upstreams: upstreams?.into(),
-        local,
-    })
 }
 
 impl Shown<'_> {

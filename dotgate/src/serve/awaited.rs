@@ -8,34 +8,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use dotgate_config::ScopedSocketAddress;
 use dotgate_net::presence::{is_absence, look_for};
 use dotgate_net::{Named, Presence};
 
 use super::Forwarder;
+use super::bind::Awaited;
 use crate::log::message::say;
 use crate::take_over::Inherited;
 use crate::worker::{LateSockets, Order};
-
-/// A listening address that this host does not have now.
-#[derive(Clone, Debug)]
-pub(super) struct Awaited {
-    address: ScopedSocketAddress,
-    /// Its sockets are bound already.
-    is_bound: bool,
-    /// Why it cannot be listened on.
-    reason: String,
-}
-
-impl Awaited {
-    pub(super) fn new(address: ScopedSocketAddress, is_bound: bool, reason: String) -> Awaited {
-        Awaited {
-            address,
-            is_bound,
-            reason,
-        }
-    }
-}
 
 impl Forwarder {
     /// Logs which listening addresses are not there yet.

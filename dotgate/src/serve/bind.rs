@@ -10,7 +10,6 @@ use dotgate_net::presence::{is_absence, look_for};
 use dotgate_net::tcp::probe_bind;
 use dotgate_net::{BindOptions, Presence, UdpSocket};
 
-use super::awaited::Awaited;
 use crate::take_over::{Inherited, Role};
 
 /// Connections that may wait to be accepted; the kernel caps it.
@@ -80,6 +79,16 @@ pub(super) struct Listeners {
     pub(super) awaited: Vec<Awaited>,
 }
 
+/// A listening address that this host does not have now.
+#[derive(Clone, Debug)]
+pub(super) struct Awaited {
+    pub(super) address: ScopedSocketAddress,
+    /// Its sockets are bound already.
+    pub(super) is_bound: bool,
+    /// Why it cannot be listened on.
+    pub(super) reason: String,
+}
+
 /// How the sockets of every address are bound.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Binding {
@@ -146,8 +155,11 @@ impl Listeners {
             if let Some(reason) = absence {
                 let reason = reason.to_string();
                 let address = address.at_port(port.unwrap_or(address.port()));
-                let awaited = Awaited::new(address, is_bound, reason);
-                listeners.awaited.push(awaited);
+                listeners.awaited.push(Awaited {
+                    address,
+                    is_bound,
+                    reason,
+                });
             }
         }
         Ok(listeners)

@@ -1,15 +1,15 @@
 //! Going over to another configuration while serving: everything that can be wrong is found before anything changes.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
-use dotgate_config::{Config, UpstreamConfig};
-use dotgate_core::{Settings, limits};
+use dotgate_config::Config;
+use dotgate_core::Settings;
 use dotgate_tls::Roots;
 
+use super::slots::Slots;
 use super::{Forwarder, StartError, refuse_loop, settings};
 use crate::local::Local;
-use crate::upstreams::{Group, Groups, RouteNumbers, Upstream, Upstreams};
+use crate::upstreams::{Groups, Upstreams};
 use crate::worker::{Order, Reconfiguration};
 
 /// Everything for another configuration, made and found to be right.
@@ -61,156 +61,5 @@ impl Forwarder {
             settings: Arc::new(settings),
             upstreams,
         })));
-    }
-}
-
-/// Which upstream is in which slot of the engines.
-#[derive(Clone, Debug)]
-pub(super) struct Slots {
-    labels: Vec<String>,
-    /// Those that no upstream has, the one left longest ago first: what was in flight there has ended long since.
-    free: VecDeque<usize>,
-    /// How often slots were assigned.
-    generation: u32,
-    routes: RouteNumbers,
-}
-
-impl Default for Slots {
-    fn default() -> Slots {
-        Slots {
-            labels: vec![String::new(); limits::UPSTREAM_SLOTS],
-            free: (0..limits::UPSTREAM_SLOTS).collect(),
-            generation: 0,
-            routes: RouteNumbers::default(),
-        }
-    }
-}
-
-impl Slots {
-    /// Makes the upstreams and the groups of a configuration.
-    pub(super) fn assign_all(
-        self,
-        upstreams: &[Arc<Upstream>],
-        groups: &[Arc<Group>],
-        config: &Config,
-        roots: &Roots,
-    ) -> Result<((Upstreams, Groups), Slots), StartError> {
-        let (upstreams, mut slots) = self.assign(upstreams, config.upstreams(), roots)?;
-        let groups = slots.routes.assign(groups, config.groups(), &upstreams);
-        let groups = groups.ok_or(StartError::RoutesUsedUp)?;
-        Ok(((upstreams, groups), slots))
-    }
-
-    /// Makes the upstreams of a configuration, in their order. Of those in force until now the ones that are the same
-    /// stay; the slots of the others become free.
-    pub(super) fn assign(
-        mut self,
-        before: &[Arc<Upstream>],
-        configured: &[UpstreamConfig],
-        roots: &Roots,
-    ) -> Result<(Upstreams, Slots), StartError> {
-        let mut upstreams = Vec::new();
-        for config in configured {
-            let same = before.iter().find(|upstream| upstream.is_of(config, roots));
-            let upstream = match same {
-                Some(upstream) => Arc::clone(upstream),
-                None => Arc::new(self.make(config, roots)?),
-            };
-            upstreams.push(upstream);
-        }
-        let is_left = |upstream: &&Arc<Upstream>| {
-            let mut kept = upstreams.iter();
-            !kept.any(|kept| kept.slot() == upstream.slot())
-        };
-        let left = before.iter().filter(is_left);
-        self.free.extend(left.map(|upstream| upstream.slot()));
-        self.generation = self.generation.wrapping_add(1);
-        Ok((upstreams.into(), self))
-    }
-
-    /// There is always a free slot: half of them are enough for all upstreams.
-    fn make(&mut self, config: &UpstreamConfig, roots: &Roots) -> Result<Upstream, StartError> {
-        let slot = self.free.pop_front().unwrap_or_default();
-        if let Some(label) = self.labels.get_mut(slot) {
-            label.clone_from(&config.label);
-        }
-        Upstream::new(slot, config, roots).map_err(|source| StartError::Tls {
-            label: config.label.clone(),
-            source,
-        })
-    }
-
-    pub(super) fn label(&self, slot: usize) -> &str {
-        self.labels.get(slot).map_or("unknown", String::as_str)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use dotgate_config::Environment;
-    use dotgate_testbed::certificates::TestAuthority;
-
-    /// As many upstreams as there may be, all in this network.
-    fn configured(network: u8) -> Vec<UpstreamConfig> {
-        let hosts = (1..=limits::UPSTREAMS).map(|host| format!("192.0.{network}.{host}"));
-        let hosts: Vec<String> = hosts.collect();
-        let mut groups = hosts
-            .chunks(limits::GROUP_UPSTREAMS)
-            .map(|group| group.join(","));
-        let default = groups.next().unwrap();
-        let routes = groups.enumerate();
-        let routes = routes.map(|(number, group)| format!("n{number}.example={group}"));
-        let routes: Vec<String> = routes.collect();
-        let environment: Environment = [
-            ("HOST", "127.0.0.1"),
-            ("PORT", "0"),
-            ("DNS_HOST", &default),
-            ("DNS_PORT", "853"),
-            ("DOTGATE_ROUTES", &routes.join(" ")),
-        ]
-        .into_iter()
-        .collect();
-        let config = dotgate_config::load(&environment, None).unwrap().config;
-        config.upstreams().to_vec()
-    }
-
-    #[test]
-    fn new_upstreams_never_take_the_slots_of_those_they_replace() {
-        let authority = TestAuthority::new().unwrap();
-        let roots = Roots::trusting(authority.certificate()).unwrap();
-        let mut slots = Slots::default();
-        let mut before: Upstreams = [].into();
-        for change in 0..6 {
-            let configured = configured(change % 3);
-            let assigned = slots.assign(&before, &configured, &roots).unwrap();
-            let upstreams = assigned.0;
-            slots = assigned.1;
-            for upstream in upstreams.iter() {
-                assert!(before.iter().all(|it| it.slot() != upstream.slot()));
-                assert_eq!(slots.label(upstream.slot()), upstream.label());
-            }
-            before = upstreams;
-        }
-    }
-
-    #[test]
-    fn an_upstream_that_is_the_same_stays_wherever_it_stands() {
-        let authority = TestAuthority::new().unwrap();
-        let roots = Roots::trusting(authority.certificate()).unwrap();
-        let mut configured = configured(2);
-        let (before, slots) = Slots::default().assign(&[], &configured, &roots).unwrap();
-        configured.reverse();
-        let (after, slots) = slots.assign(&before, &configured, &roots).unwrap();
-        for (upstream, same) in after.iter().zip(before.iter().rev()) {
-            assert!(Arc::ptr_eq(upstream, same));
-        }
-        let others = Roots::trusting(TestAuthority::new().unwrap().certificate()).unwrap();
-        let (others, _) = slots.assign(&after, &configured, &others).unwrap();
-        assert!(
-            others
-                .iter()
-                .all(|it| after.iter().all(|old| old.slot() != it.slot()))
-        );
     }
 }

@@ -6,10 +6,10 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use dotgate_core::{Counters, FlightMessage, Settings, Shared};
+use dotgate_core::{Count, Counters, FlightMessage, LogDetail, Settings, Shared};
 use dotgate_net::UdpSocket;
 
-use super::Heartbeat;
+use super::pulse::Heartbeat;
 use crate::upstreams::Upstreams;
 
 /// What the control thread asks of a worker.
@@ -155,4 +155,23 @@ pub struct Parts {
     pub reports: Reports,
     /// When any worker last received a packet, in nanoseconds of the boot-time clock; kept while draining.
     pub last_packet: Arc<AtomicU64>,
+}
+
+/// The way to the log.
+pub(super) struct ReportSender {
+    pub(super) number: usize,
+    pub(super) reports: Reports,
+    pub(super) counters: Arc<Counters>,
+}
+
+impl ReportSender {
+    /// What is of use at `debug` and `trace` alone leaves half of the room to what an operator must not miss.
+    pub(super) fn tell(&self, report: Report) {
+        let is_detail =
+            matches!(&report, Report::Event(event) if event.detail() > LogDetail::Usual);
+        let is_half_full = self.reports.capacity() < self.reports.max_capacity() / 2;
+        if is_detail && is_half_full || self.reports.try_send((self.number, report)).is_err() {
+            self.counters.add(Count::EventsDropped);
+        }
+    }
 }

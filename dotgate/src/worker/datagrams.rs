@@ -12,7 +12,7 @@ use mio::unix::SourceFd;
 use mio::{Interest, Registry};
 
 use super::places::{Owner, Places};
-use super::{LAST_ROUNDS, ROUNDS, Read};
+use super::poll::{LAST_ROUNDS, ROUNDS, Read};
 
 /// A socket and its place in the loop; without one it is not read any more, but responses leave through it.
 struct Listener {

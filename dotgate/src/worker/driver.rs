@@ -3,13 +3,14 @@
 use dotgate_core::{Action, Engine, Event, Io, Moment};
 use mio::Registry;
 
+use super::control::{Report, ReportSender};
 use super::datagrams::Datagrams;
 use super::mailbox::Mailboxes;
 use super::places::Places;
 use super::plain::Hands;
+use super::poll::Ready;
 use super::sessions::{Opening, Sessions};
 use super::streams::Streams;
-use super::{Ready, Report, ReportSender};
 
 /// A worker but for its engine.
 pub(super) struct WorkerIo<'w> {

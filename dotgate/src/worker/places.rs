@@ -2,8 +2,12 @@
 
 use dotgate_core::{SessionKey, StreamKey};
 use mio::Token;
+use slotmap::new_key_type;
 
-use super::plain::SocketKey;
+new_key_type! {
+    /// Names the socket of one query.
+    pub(super) struct SocketKey;
+}
 
 /// Who reads when a place is ready.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

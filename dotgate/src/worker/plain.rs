@@ -14,21 +14,16 @@ use dotgate_net::Named;
 use dotgate_wire::{message_id, split_frame};
 use mio::net::UdpSocket;
 use mio::{Interest, Registry};
-use slotmap::{SecondaryMap, SlotMap, new_key_type};
+use slotmap::{SecondaryMap, SlotMap};
 
-use super::places::{Owner, Places};
-use super::sessions::connect_fault;
-use super::spare::Spare;
-use super::{ROUNDS, Report, ReportSender};
+use super::control::{Report, ReportSender};
+use super::places::{Owner, Places, SocketKey};
+use super::poll::ROUNDS;
+use super::spare::{Spare, connect_fault};
 use crate::upstreams::Upstream;
 
 /// Sockets made ahead for each upstream: as many queries are sent in one turn without making one.
 const AHEAD: usize = 16;
-
-new_key_type! {
-    /// Names the socket of one query.
-    pub(super) struct SocketKey;
-}
 
 struct Socket {
     udp: UdpSocket,

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use dotgate_core::StreamKey;
 use slotmap::SecondaryMap;
 
-use super::Ready;
+use super::poll::Ready;
 
 /// What connections may cost in one turn, as [`work`] counts it: about a millisecond.
 pub(super) const TURN_SHARE: usize = 1 << 20;

@@ -15,10 +15,11 @@ use mio::net::TcpStream;
 use slotmap::SecondaryMap;
 
 use super::channel::Channel;
+use super::control::{Report, ReportSender, SessionOpened};
 use super::places::{Owner, Places};
 use super::plain::PlainQueries;
-use super::spare::Spare;
-use super::{ROUNDS, Ready, Report, ReportSender, SessionOpened, register};
+use super::poll::{ROUNDS, Ready, register};
+use super::spare::{Spare, connect_fault};
 use crate::upstreams::{Upstream, Upstreams};
 
 /// An opening that the engine closes after this long has failed; one that it closes earlier was one too many.
@@ -406,18 +407,5 @@ fn session_end(failure: &TlsFailure) -> SessionEnd {
         TlsFailure::Reset => SessionEnd::Reset,
         TlsFailure::Io(_) => SessionEnd::Reset,
         other => SessionEnd::Tls(other.fault()),
-    }
-}
-
-pub(super) fn connect_fault(error: &std::io::Error) -> ConnectFault {
-    match error.kind() {
-        ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset => ConnectFault::Refused,
-        ErrorKind::TimedOut => ConnectFault::TimedOut,
-        ErrorKind::HostUnreachable
-        | ErrorKind::NetworkUnreachable
-        | ErrorKind::NetworkDown
-        | ErrorKind::AddrNotAvailable => ConnectFault::Unreachable,
-        _ if super::streams::is_out_of_descriptors(error) => ConnectFault::NoDescriptor,
-        _ => ConnectFault::Other,
     }
 }

@@ -3,7 +3,10 @@
 //! Before a client's connection is accepted, as many as are missing are taken again; while that fails nobody is
 //! accepted. One is let go when the system has none left for a session.
 
+use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
+
+use dotgate_core::ConnectFault;
 
 /// Descriptors that are held: a worker opens seldom more sessions than these before others have ended.
 pub(super) const SPARE: usize = 4;
@@ -34,4 +37,25 @@ impl Spare {
     pub(super) fn release_one(&mut self) -> bool {
         self.0.pop().is_some()
     }
+}
+
+/// Why a connection to an upstream cannot be had.
+pub(super) fn connect_fault(error: &io::Error) -> ConnectFault {
+    match error.kind() {
+        ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset => ConnectFault::Refused,
+        ErrorKind::TimedOut => ConnectFault::TimedOut,
+        ErrorKind::HostUnreachable
+        | ErrorKind::NetworkUnreachable
+        | ErrorKind::NetworkDown
+        | ErrorKind::AddrNotAvailable => ConnectFault::Unreachable,
+        _ if is_out_of_descriptors(error) => ConnectFault::NoDescriptor,
+        _ => ConnectFault::Other,
+    }
+}
+
+/// Whether the process or the system has too many files open.
+pub(super) fn is_out_of_descriptors(error: &io::Error) -> bool {
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
 }

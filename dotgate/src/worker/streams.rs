@@ -11,8 +11,9 @@ use mio::net::{TcpListener, TcpStream};
 use slotmap::SecondaryMap;
 
 use super::places::{Owner, Places};
+use super::poll::{Ready, register};
 use super::ready::{self, ReadyStreams};
-use super::{Ready, register};
+use super::spare::is_out_of_descriptors;
 
 /// Connections accepted from one listener in one turn.
 const ACCEPTS: usize = 32;
@@ -377,11 +378,4 @@ impl Streams {
             }
         }
     }
-}
-
-/// Whether the process or the system has too many files open.
-pub(super) fn is_out_of_descriptors(error: &io::Error) -> bool {
-    const ENFILE: i32 = 23;
-    const EMFILE: i32 = 24;
-    matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
 }

@@ -4,6 +4,7 @@
 mod search;
 
 use super::*;
+use crate::name::NameFault;
 use crate::name::steps;
 
 /// Steps for each byte of the message, however often it is read. A record has at least 11 bytes; each time it is read

@@ -17,8 +17,8 @@ use dotgate_net::UdpPath;
 use ipnet::IpNet;
 use tokio::sync::mpsc;
 
-use super::Prepared;
 use super::client::{Asked, Response, ask, query};
+use super::prepared::Prepared;
 use crate::clock::now;
 use crate::upstreams::RouteNumbers;
 use crate::worker::{Order, Parts, Report, Worker};

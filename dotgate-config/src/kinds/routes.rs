@@ -1,0 +1,126 @@
+//! Routes in their one-line form. A suffix is a domain name or an address prefix, which stands for its reverse zones.
+
+use std::fmt;
+use std::str::FromStr;
+
+use domain::base::Name;
+use dotgate_core::reverse_zones;
+use ipnet::IpNet;
+
+use super::{Kind, Upstreams, items};
+use crate::address::read_prefix;
+use crate::fault::Fault;
+use crate::hints;
+use crate::upstream::UpstreamSpec;
+
+/// The most suffixes of all routes.
+pub(crate) const SUFFIXES_MAX: usize = 65_536;
+
+/// The names that a route is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suffix {
+    text: String,
+    pub(crate) zones: Vec<Box<[u8]>>,
+}
+
+impl Suffix {
+    /// The zones that it stands for: uncompressed, in lower case, with the root label. A name is one zone; a prefix that does
+    /// not end at a byte or nibble has several.
+    pub fn zones(&self) -> &[Box<[u8]>] {
+        &self.zones
+    }
+}
+
+impl fmt::Display for Suffix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl FromStr for Suffix {
+    type Err = Fault;
+
+    fn from_str(text: &str) -> Result<Suffix, Fault> {
+        let item = || text.to_owned();
+        if text.contains('/') {
+            let prefix: IpNet = read_prefix(text)?;
+            return Ok(Suffix {
+                text: prefix.to_string(),
+                zones: reverse_zones(prefix),
+            });
+        }
+        if text.parse::<std::net::IpAddr>().is_ok() {
+            return Err(Fault::AddressAsSuffix { item: item() });
+        }
+        if !text.is_ascii() {
+            let a_label = idna::domain_to_ascii(text).ok();
+            return Err(Fault::NotAnALabel {
+                item: item(),
+                a_label,
+            });
+        }
+        let name =
+            Name::<Vec<u8>>::from_str(text).map_err(|_| Fault::NotASuffix { item: item() })?;
+        if name.is_root() {
+            return Err(Fault::RootAsSuffix);
+        }
+        Ok(Suffix {
+            text: name.to_string().to_ascii_lowercase(),
+            zones: vec![name.as_slice().to_ascii_lowercase().into()],
+        })
+    }
+}
+
+/// A route as written: each part is right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteSpec {
+    pub(crate) suffixes: Vec<Suffix>,
+    pub(crate) upstreams: Vec<UpstreamSpec>,
+}
+
+impl FromStr for RouteSpec {
+    type Err = Fault;
+
+    /// Reads `SUFFIX[,SUFFIX]...=UPSTREAM[,UPSTREAM]...`.
+    fn from_str(text: &str) -> Result<RouteSpec, Fault> {
+        // A pin has equals signs too, but stands behind the first one.
+        let (suffixes, upstreams) = text.split_once('=').ok_or_else(|| Fault::NotARoute {
+            item: text.to_owned(),
+        })?;
+        Ok(RouteSpec {
+            suffixes: read_suffixes(suffixes)?,
+            upstreams: read_upstreams(upstreams)?,
+        })
+    }
+}
+
+pub(crate) fn read_suffixes(text: &str) -> Result<Vec<Suffix>, Fault> {
+    items(text, SUFFIXES_MAX, str::parse)
+}
+
+pub(crate) fn read_upstreams(text: &str) -> Result<Vec<UpstreamSpec>, Fault> {
+    Upstreams::OF_A_GROUP.read(text)
+}
+
+/// Routes in their one-line form, separated by white space.
+#[derive(Debug)]
+pub struct Routes;
+
+impl Kind for Routes {
+    type Value = Vec<RouteSpec>;
+
+    fn read(&self, text: &str) -> Result<Self::Value, Fault> {
+        text.split_whitespace()
+            .map(|item| {
+                item.parse::<RouteSpec>()
+                    .map_err(|fault| fault.with_hint(hints::of_route(item)))
+            })
+            .collect()
+    }
+
+    fn expected(&self) -> String {
+        "SUFFIX[,SUFFIX]...=UPSTREAM[,UPSTREAM]..., separated by spaces; SUFFIX is a domain name or an address \
+         prefix, UPSTREAM is what DNS_HOST takes, or plain:ADDR[@PORT]"
+            .to_owned()
+    }
+}

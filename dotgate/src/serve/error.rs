@@ -1,0 +1,52 @@
+//! Why serving could not begin.
+
+use std::io;
+
+use dotgate_tls::{RootsError, TlsSetupError};
+use thiserror::Error;
+
+use super::bind::BindError;
+use crate::local::LocalError;
+
+/// Why serving could not begin.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// A listener could not be bound.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// An upstream is this program itself: every query would come back for ever.
+    #[error(
+        "upstream {label} is an address of this host that dotgate itself listens on: its queries would come \
+         back to it for ever\n  Name a resolver elsewhere in DNS_HOST, or listen on single addresses in HOST."
+    )]
+    Loop {
+        /// The upstream.
+        label: String,
+    },
+    /// The local data cannot be used.
+    #[error(transparent)]
+    Local(#[from] LocalError),
+    /// No datagram can be received or sent.
+    #[error(
+        "the system does not let this process use UDP: {0}\n  Allow recvmsg and sendmsg (or recvmmsg and sendmmsg, \
+         which are faster) in the filter of system calls (seccomp; SystemCallFilter= of systemd)."
+    )]
+    NoUdp(#[source] io::Error),
+    /// Routes have changed so often that no number is left for another one.
+    #[error("the routes have changed 65,534 times since the start: restart dotgate")]
+    RoutesUsedUp,
+    /// The trust anchors could not be loaded.
+    #[error(transparent)]
+    Roots(#[from] RootsError),
+    /// The TLS towards an upstream cannot be set up.
+    #[error("upstream {label}: {source}")]
+    Tls {
+        /// The upstream.
+        label: String,
+        /// What is wrong.
+        source: TlsSetupError,
+    },
+    /// The system refused a thread, a poll loop or randomness.
+    #[error("start a worker: {0}")]
+    Worker(#[source] io::Error),
+}

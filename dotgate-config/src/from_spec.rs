@@ -269,23 +269,6 @@ impl Config {
         self.is_watched
     }
 
-    /// Returns this configuration with that of `running` where only a restart changes it (`Reload::Restart`).
-    #[must_use]
-    pub fn in_place_of(mut self, running: &Config) -> Config {
-        self.server = ServerConfig {
-            udp_response_max: self.server.udp_response_max,
-            client_memory: self.server.client_memory,
-            drain_max: self.server.drain_max,
-            ..running.server.clone()
-        };
-        self.admin.listen.clone_from(&running.admin.listen);
-        self.admin.socket.clone_from(&running.admin.socket);
-        self.cache.size = running.cache.size;
-        let snapshot_file = &running.cache.snapshot_file;
-        self.cache.snapshot_file.clone_from(snapshot_file);
-        self
-    }
-
     /// Returns this configuration with each file that `locate` knows read from where it says.
     #[must_use]
     pub fn with_files_at(mut self, locate: impl Fn(&Path) -> Option<PathBuf>) -> Config {

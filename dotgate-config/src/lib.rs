@@ -27,6 +27,7 @@ mod providers;
 mod reader;
 mod records;
 pub mod reference;
+mod reload;
 mod routes;
 pub mod schema;
 pub mod setting;
@@ -51,6 +52,7 @@ pub use notes::Note;
 pub use origin::{Origin, SourceValue};
 pub use problem::{FileFault, Problem, Problems, RoutesFault, UpstreamsFault};
 pub use records::{LocalConfig, LocalRecord, read_record, split_records};
+pub use reload::reload;
 pub use routes::GroupConfig;
 pub use spec::Overridden;
 pub use upstream::{Endpoint, UpstreamConfig, UpstreamSpec};
@@ -93,6 +95,13 @@ impl Effective {
     pub fn is_changed(&self) -> bool {
         self.origin != Origin::Default
     }
+
+    /// What was written; none if its default holds.
+    fn written(&self) -> Option<SourceValue> {
+        let text = self.value.clone().filter(|_| self.is_changed())?;
+        let origin = self.origin.clone();
+        Some(SourceValue { text, origin })
+    }
 }
 
 /// Finds out the configuration from `environment` and the file it names, or from `file` if the command line names one.
@@ -100,7 +109,7 @@ impl Effective {
 pub fn load(environment: &Environment, file: Option<&Path>) -> Result<Loaded, Problems> {
     let mut problems = Vec::new();
     let spec = Spec::collect(environment, file, &mut problems);
-    from_spec(spec, problems)
+    from_spec(&spec, problems)
 }
 
 /// Finds out the configuration for asking `upstreams`, which were written behind `option`. Nothing is required, and no
@@ -118,24 +127,24 @@ pub fn load_for_upstreams(
     let environment = environment.clone().without_default_folder();
     let mut spec = Spec::collect(&environment, file, &mut problems);
     spec.replace_upstreams(option, upstreams);
-    from_spec(spec, problems)
+    from_spec(&spec, problems)
 }
 
-fn from_spec(spec: Spec, mut problems: Vec<Problem>) -> Result<Loaded, Problems> {
-    match Config::from_spec(&spec, &mut problems) {
+fn from_spec(spec: &Spec, mut problems: Vec<Problem>) -> Result<Loaded, Problems> {
+    match Config::from_spec(spec, &mut problems) {
         Some(config) => {
             let effective = TABLE
                 .iter()
-                .map(|&subject| effective(&spec, &config, subject));
+                .map(|&subject| effective(spec, &config, subject));
             let effective = effective.collect();
             let notes = notes::of(&config, spec.service_links.len());
             Ok(Loaded {
                 config,
                 effective,
                 notes,
-                overridden: spec.overridden,
-                file: spec.file,
-                variables_file: spec.variables_file,
+                overridden: spec.overridden.clone(),
+                file: spec.file.clone(),
+                variables_file: spec.variables_file.clone(),
             })
         }
         None => Err(Problems::new(problems)),

@@ -137,6 +137,15 @@ impl Spec {
             .insert(subject.entry().variable().into_owned(), written);
     }
 
+    /// Writes over what there is for `subject`; with `None` it is not set.
+    pub(super) fn replace(&mut self, subject: &dyn Described, written: Option<SourceValue>) {
+        let variable = subject.entry().variable().into_owned();
+        match written {
+            Some(written) => drop(self.values.insert(variable, Some(written))),
+            None => drop(self.values.remove(&variable)),
+        }
+    }
+
     fn take_variables(&mut self, environment: &Environment, problems: &mut Vec<Problem>) {
         for &subject in TABLE {
             let variable = subject.entry().variable();

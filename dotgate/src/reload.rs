@@ -158,9 +158,11 @@ impl ActiveConfig {
         admin: &Serving,
     ) -> Result<Vec<String>, Refused> {
         let source = self.source.as_ref().ok_or(Refused::Made)?;
-        let mut loaded = dotgate_config::load(&source.environment, source.file.as_deref())?;
-        let config = loaded.config.in_place_of(self.config());
-        loaded.config = config.with_files_at(|it| self.credentials.locate(it));
+        let file = source.file.as_deref();
+        let mut loaded = dotgate_config::reload(&source.environment, file, &self.started_with)?;
+        loaded.config = loaded
+            .config
+            .with_files_at(|it| self.credentials.locate(it));
         let held = files_of(&self.loaded);
         self.rejected_files = files_of(&loaded);
         self.rejected_files.retain(|file| !held.contains(file));

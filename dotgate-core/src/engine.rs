@@ -119,7 +119,7 @@ impl Engine {
         let (query_keys, client_keys) = (keys(), keys());
         let tally = Tally::new(counters);
         let to_own = || (Arc::clone(&settings), tally.clone());
-        let (for_clients, for_upstreams) = (to_own(), to_own());
+        let for_clients = to_own();
         let cache = CacheStage::new(cache, Arc::clone(&settings));
         Engine {
             clients: Clients::new(
@@ -131,7 +131,12 @@ impl Engine {
             ),
             groups: Groups::new(&settings),
             exchanges: Exchanges::new(number, flights, query_keys),
-            upstreams: Upstreams::new(for_upstreams, random, cache.hasher(), quarantine),
+            upstreams: Upstreams::new(
+                (&settings, tally.clone()),
+                random,
+                cache.hasher(),
+                quarantine,
+            ),
             cache,
             settings,
             tally,

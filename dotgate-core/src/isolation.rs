@@ -8,9 +8,15 @@
 //! Limits: `limits::ISOLATION_SESSIONS`, `limits::ISOLATION_CREDIT`.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
+use crate::health::HealthState;
 use crate::keys::{ExchangeKey, SessionKey};
 use crate::limits;
+use crate::moment::Moment;
+use crate::quarantine::{Admission, Quarantine};
+use crate::questions::Questions;
+use crate::sessions::Sessions;
 
 /// Tells one group of suspects from another.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -43,8 +49,20 @@ pub(crate) struct Test {
     pub(crate) stage: Stage,
 }
 
+/// What came of the search for an upstream that suspects can be asked at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Site {
+    /// This one.
+    Upstream(usize),
+    /// None can be reached now.
+    Unreachable,
+    /// Each has answered one of them with an error.
+    AllAnswered,
+}
+
 /// The suspects of one worker.
 pub(crate) struct Isolation {
+    quarantine: Arc<Quarantine>,
     pending: VecDeque<Group>,
     tests: Vec<Test>,
     next_id: GroupId,
@@ -52,12 +70,75 @@ pub(crate) struct Isolation {
 }
 
 impl Isolation {
-    pub(crate) fn new() -> Isolation {
+    pub(crate) fn new(quarantine: Arc<Quarantine>) -> Isolation {
         Isolation {
+            quarantine,
             pending: VecDeque::new(),
             tests: Vec::new(),
             next_id: GroupId::default(),
             credit: limits::ISOLATION_CREDIT,
+        }
+    }
+
+    /// Whether a question may be asked with others; takes its turn if it may be asked alone.
+    pub(crate) fn admit(&self, now: Moment, hash: u64) -> Admission {
+        self.quarantine.admit(now, hash)
+    }
+
+    /// A question proved harmful. True if that was not known before.
+    pub(crate) fn quarantine(&self, now: Moment, hash: u64) -> bool {
+        self.quarantine.insert(now, hash)
+    }
+
+    /// A suspect was answered.
+    pub(crate) fn acquit(&self, hash: u64) {
+        self.quarantine.remove(hash);
+    }
+
+    /// Ends all tests: their sessions are closed.
+    pub(crate) fn stop(&mut self) {
+        *self = Isolation::new(Arc::clone(&self.quarantine));
+    }
+
+    /// Where suspects of one group of upstreams are asked: a healthy upstream before one that is not, one that has not
+    /// failed them before one that has, then the one with the fewest isolation sessions. One that is down must recover first.
+    pub(crate) fn site_of(
+        &self,
+        suspects: &[ExchangeKey],
+        questions: &Questions,
+        sessions: &Sessions,
+    ) -> Site {
+        let attempts = || suspects.iter().filter_map(|key| questions.get(*key));
+        let mut best = None;
+        let mut all_answered = true;
+        let group = attempts().next().map(|attempts| &*attempts.group);
+        let upstreams = group.into_iter();
+        let upstreams = upstreams.flat_map(|group| sessions.pools().in_order(group));
+        for (upstream, pool) in upstreams {
+            if attempts().any(|attempts| attempts.answered_by.has(upstream)) {
+                continue;
+            }
+            all_answered = false;
+            let state = match pool.health().state() {
+                HealthState::Healthy => 0,
+                HealthState::Suspect => 1,
+                HealthState::Down if pool.health().is_erring() => 2,
+                HealthState::Down => continue,
+            };
+            if pool.paused_until.is_some() || sessions.lacks_descriptors() {
+                continue;
+            }
+            let has_failed = attempts().any(|attempts| attempts.failed_at.has(upstream));
+            let load = self.sessions_of(upstream).count();
+            let rank = (state, has_failed, load);
+            if best.is_none_or(|(found, _)| rank < found) {
+                best = Some((rank, upstream));
+            }
+        }
+        match best {
+            Some((_, upstream)) => Site::Upstream(upstream),
+            None if all_answered => Site::AllAnswered,
+            None => Site::Unreachable,
         }
     }
 
@@ -159,7 +240,7 @@ mod tests {
             (1_000, vec![125; 8]),
         ] {
             let suspects: Vec<ExchangeKey> = (0..count).map(|_| keys.insert(())).collect();
-            let mut isolation = Isolation::new();
+            let mut isolation = Isolation::new(Arc::default());
             let members: Vec<_> = isolation.split(&suspects).collect();
             assert_eq!(members.len(), count);
             let groups: Vec<Group> = std::iter::from_fn(|| isolation.next_group()).collect();
@@ -172,7 +253,7 @@ mod tests {
 
     #[test]
     fn attempts_for_suspects_are_earned_by_forwarded_queries() {
-        let mut isolation = Isolation::new();
+        let mut isolation = Isolation::new(Arc::default());
         for _ in 0..limits::ISOLATION_CREDIT {
             assert!(isolation.pay());
         }

@@ -19,7 +19,7 @@ use crate::moment::Moment;
 use crate::session::{Phase, Session};
 use crate::settings::{GroupSettings, Settings, UpstreamSettings};
 
-pub(crate) type Sessions = SlotMap<SessionKey, Session>;
+pub(crate) type SessionTable = SlotMap<SessionKey, Session>;
 
 /// The pools of all upstreams by slot, and which of them are configured.
 pub(crate) struct Pools {
@@ -213,7 +213,7 @@ impl Pool {
     }
 
     /// Takes the next try: to which address, and with what handshake.
-    pub(crate) fn next_handshake(&mut self, now: Moment, sessions: &Sessions) -> Handshake {
+    pub(crate) fn next_handshake(&mut self, now: Moment, sessions: &SessionTable) -> Handshake {
         if let Some(try_number) = self.failed_hybrid.take() {
             return Handshake {
                 offer: KeyExchange::Classical,
@@ -249,7 +249,7 @@ impl Pool {
     /// With `after`, only sessions that became open no earlier count: they have shown that the upstream lives.
     pub(crate) fn with_room(
         &self,
-        sessions: &Sessions,
+        sessions: &SessionTable,
         after: Option<Moment>,
     ) -> Option<SessionKey> {
         let fit = |key: &&SessionKey| {
@@ -278,13 +278,13 @@ impl Pool {
     }
 
     /// Whether there is a session for queries over UDP; one carries all.
-    pub(crate) fn has_datagrams(&self, sessions: &Sessions) -> bool {
+    pub(crate) fn has_datagrams(&self, sessions: &SessionTable) -> bool {
         let mut held = self.keys.iter().filter_map(|key| sessions.get(*key));
         held.any(|session| session.link == Link::Datagrams && !session.is_draining())
     }
 
     /// The TCP connection to a plain upstream that takes the next query; and whether one is being opened.
-    pub(crate) fn tcp_with_room(&self, sessions: &Sessions) -> (Option<SessionKey>, bool) {
+    pub(crate) fn tcp_with_room(&self, sessions: &SessionTable) -> (Option<SessionKey>, bool) {
         let is_tcp = |session: &&Session| session.link == Link::Tcp;
         let held = || {
             let keys = self.keys.iter();
@@ -296,19 +296,19 @@ impl Pool {
     }
 
     /// Whether some session is being opened.
-    pub(crate) fn is_opening(&self, sessions: &Sessions) -> bool {
+    pub(crate) fn is_opening(&self, sessions: &SessionTable) -> bool {
         self.openings(sessions).next().is_some()
     }
 
     /// Whether all openings under way take long already.
-    pub(crate) fn opens_slowly(&self, sessions: &Sessions) -> bool {
+    pub(crate) fn opens_slowly(&self, sessions: &SessionTable) -> bool {
         let mut openings = self.openings(sessions).peekable();
         openings.peek().is_some() && openings.all(Session::opens_slowly)
     }
 
     /// Whether another session may be opened at all, and now.
     /// Sessions that take no more queries make room for others, up to `limits::SESSIONS_SHARED` in all.
-    pub(crate) fn may_grow(&self, sessions: &Sessions) -> bool {
+    pub(crate) fn may_grow(&self, sessions: &SessionTable) -> bool {
         if self.upstream.transport == Transport::Plain {
             let mut held = self.keys.iter().filter_map(|key| sessions.get(*key));
             let carries_all =
@@ -329,7 +329,7 @@ impl Pool {
     }
 
     /// Whether so few sessions are being opened that `waiting` queries are worth one more.
-    pub(crate) fn wants_opening(&self, sessions: &Sessions, waiting: usize) -> bool {
+    pub(crate) fn wants_opening(&self, sessions: &SessionTable, waiting: usize) -> bool {
         if self.upstream.transport == Transport::Plain {
             return !self.has_datagrams(sessions);
         }
@@ -385,7 +385,7 @@ impl Pool {
 
     pub(crate) fn openings<'s>(
         &'s self,
-        sessions: &'s Sessions,
+        sessions: &'s SessionTable,
     ) -> impl Iterator<Item = &'s Session> + 's {
         self.keys
             .iter()

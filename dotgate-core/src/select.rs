@@ -6,7 +6,7 @@
 
 use crate::attempts::Attempts;
 use crate::keys::SessionKey;
-use crate::pool::{Pools, Sessions};
+use crate::pool::{Pools, SessionTable};
 
 /// What to do for an exchange that needs an attempt.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,7 +23,7 @@ pub(crate) enum Choice {
 
 /// Chooses for a question, in this order: a well upstream that has not failed it; one that is recovering and
 /// has a session open; a fresh session to one that failed it; else a session must be opened first.
-pub(crate) fn choose(attempts: &Attempts, pools: &Pools, sessions: &Sessions) -> Choice {
+pub(crate) fn choose(attempts: &Attempts, pools: &Pools, sessions: &SessionTable) -> Choice {
     let upstreams = || pools.in_order(&attempts.group);
     let is_untried = |upstream: usize| {
         !attempts.answered_by.has(upstream)

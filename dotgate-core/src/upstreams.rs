@@ -1,28 +1,26 @@
-//! All upstreams as one worker sees them: their sessions, and the attempts for every question in flight.
+//! Upstreams as one worker asks them: every question in flight, from its first attempt to its response.
 //!
 //! Stands between `inflight` and `respond`. `ask` makes attempts for a question until a response comes that its clients can
 //! have, which `receive` returns, or until nobody is left to ask, which `poll_given_up` returns. Knows no client: `end` is how
-//! it learns that nobody waits any more. `upstreams::forward` makes attempts and has them wait for a session,
-//! `upstreams::suspects` asks what a failed session carried, `upstreams::sessions` takes what sessions report,
-//! `upstreams::responses` their messages, `upstreams::plain` is what is different for plain upstreams, `upstreams::detail` makes the events of `debug`, `upstreams::lost` judges sessions that failed.
+//! it learns that nobody waits any more. The state has four owners: `questions`, `sessions`, `waiting` (the queues for a
+//! session) and `isolation`. Calls go from here to them, never from one to another. `upstreams::forward` makes attempts and has
+//! them wait for a session, `upstreams::suspects` asks what a failed session carried, `upstreams::reports` takes what sessions
+//! report, `upstreams::responses` their messages, `upstreams::plain` is what is different for plain upstreams,
+//! `upstreams::lost` handles sessions that failed.
 
-mod detail;
 mod forward;
-mod handshakes;
 mod lost;
 mod plain;
 mod reconfigure;
+mod reports;
 mod responses;
-mod sessions;
 mod suspects;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use dotgate_wire::Answer;
-use slotmap::{SecondaryMap, SlotMap};
 
-use crate::attempts::{Attempt, Attempts, Cause};
+use crate::attempts::{Attempt, Cause};
 use crate::cache::QuestionHasher;
 use crate::exchange::Lookup;
 use crate::failure::Failure;
@@ -31,11 +29,13 @@ use crate::keys::{ExchangeKey, SessionKey};
 use crate::limits;
 use crate::moment::{Moment, earlier};
 use crate::outbox::{Action, Event, LogDetail};
-use crate::pool::{Pools, Sessions};
 use crate::quarantine::Quarantine;
+pub(crate) use crate::questions::GivenUp;
+use crate::questions::{Questions, cause_of};
 use crate::random::Random;
 use crate::routes::RouteId;
 use crate::session::Purpose;
+use crate::sessions::Sessions;
 use crate::settings::{GroupSettings, Settings};
 use crate::tally::Tally;
 use crate::waiting::WaitingQueues;
@@ -59,71 +59,34 @@ pub(crate) struct Completed {
     pub(crate) lacks_signatures: bool,
 }
 
-/// A question that gets no response.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct GivenUp {
-    pub(crate) exchange: ExchangeKey,
-    pub(crate) failure: Failure,
-    /// What its attempts show.
-    pub(crate) noted: Cause,
-}
-
 /// What one worker knows of upstreams, and asks them.
 pub(crate) struct Upstreams {
-    settings: Arc<Settings>,
     tally: Tally,
-    random: Random,
     hasher: QuestionHasher,
-    pools: Pools,
+    questions: Questions,
     sessions: Sessions,
-    attempts: SecondaryMap<ExchangeKey, Attempts>,
     /// Questions that wait for a session.
     waiting: WaitingQueues,
     isolation: Isolation,
-    quarantine: Arc<Quarantine>,
-    /// Recoveries of upstreams, by any worker, that those who wait have been told of.
-    recoveries_seen: u64,
-    /// When to look for further ones, while something waits.
-    next_review: Option<Moment>,
-    /// Until when no session is opened, because no file descriptor was left.
-    descriptor_pause: Option<Moment>,
     /// The message of an upstream that came last.
     response: Answer,
-    given_up: VecDeque<GivenUp>,
-    /// Sessions with something to write.
-    dirty: Vec<SessionKey>,
-    actions: VecDeque<Action>,
-    events: VecDeque<Event>,
-    log_detail: LogDetail,
 }
 
 impl Upstreams {
     pub(crate) fn new(
-        (settings, tally): (Arc<Settings>, Tally),
+        (settings, tally): (&Settings, Tally),
         random: Random,
         hasher: QuestionHasher,
         quarantine: Arc<Quarantine>,
     ) -> Upstreams {
         Upstreams {
+            sessions: Sessions::new(settings, tally.clone(), random, &hasher),
             tally,
-            random,
             hasher,
-            pools: Pools::new(&settings),
-            sessions: SlotMap::with_key(),
-            attempts: SecondaryMap::new(),
+            questions: Questions::default(),
             waiting: WaitingQueues::default(),
-            isolation: Isolation::new(),
-            quarantine,
-            recoveries_seen: 0,
-            next_review: None,
-            descriptor_pause: None,
+            isolation: Isolation::new(quarantine),
             response: Answer::new(),
-            given_up: VecDeque::new(),
-            dirty: Vec::new(),
-            actions: VecDeque::new(),
-            events: VecDeque::new(),
-            log_detail: LogDetail::Usual,
-            settings,
         }
     }
 
@@ -135,7 +98,7 @@ impl Upstreams {
         lookup: &Lookup<'_>,
         group: Arc<GroupSettings>,
     ) {
-        self.attempts.insert(key, Attempts::new(lookup, group, now));
+        self.questions.begin(now, key, lookup, group);
     }
 
     /// Asks a question.
@@ -146,15 +109,15 @@ impl Upstreams {
     /// Ends the attempts for a question: its clients have a response, or wait no more. Returns what they showed; none if
     /// they had ended before.
     pub(crate) fn end(&mut self, now: Moment, key: ExchangeKey) -> Option<Cause> {
-        let attempts = self.attempts.remove(key)?;
-        let cause = self.cause_of(&attempts);
+        let attempts = self.questions.end(key)?;
+        let cause = cause_of(&attempts, self.sessions.pools());
         self.retire_all(now, attempts.running(), attempts.question_hash);
         Some(cause)
     }
 
     /// The next question that gets no response; its attempts have ended.
     pub(crate) fn poll_given_up(&mut self) -> Option<GivenUp> {
-        self.given_up.pop_front()
+        self.questions.poll_given_up()
     }
 
     /// Gives a question up with the most telling failure that it has seen.
@@ -165,20 +128,15 @@ impl Upstreams {
     }
 
     fn give_up_for(&mut self, now: Moment, key: ExchangeKey, failure: Failure) {
-        let Some(attempts) = self.attempts.remove(key) else {
-            return;
-        };
-        self.given_up.push_back(GivenUp {
-            exchange: key,
-            failure,
-            noted: self.cause_of(&attempts),
-        });
-        self.retire_all(now, attempts.running(), attempts.question_hash);
+        let given_up = self.questions.give_up(key, failure, self.sessions.pools());
+        if let Some(attempts) = given_up {
+            self.retire_all(now, attempts.running(), attempts.question_hash);
+        }
     }
 
     /// Gives those who still wait for a question at the end of the first one's time new attempts, if these are used up.
     pub(crate) fn renew(&mut self, now: Moment, key: ExchangeKey) {
-        let Some(attempts) = self.attempts.get_mut(key) else {
+        let Some(attempts) = self.questions.get_mut(key) else {
             return;
         };
         let (running, hash) = (attempts.running(), attempts.question_hash);
@@ -190,9 +148,7 @@ impl Upstreams {
 
     /// Notes why a question has no answer yet.
     pub(crate) fn note(&mut self, key: ExchangeKey, failure: Failure, upstream: Option<usize>) {
-        if let Some(attempts) = self.attempts.get_mut(key) {
-            attempts.note(failure, upstream);
-        }
+        self.questions.note(key, failure, upstream);
     }
 
     /// A waiter's time is over: no response came to what was asked, here or, with `is_asked_elsewhere`, by another worker.
@@ -201,7 +157,7 @@ impl Upstreams {
         key: ExchangeKey,
         is_asked_elsewhere: bool,
     ) -> Option<Cause> {
-        let attempts = self.attempts.get_mut(key)?;
+        let attempts = self.questions.get_mut(key)?;
         if attempts.made() > 0 || is_asked_elsewhere {
             let running = attempts.running().next();
             attempts.note(Failure::NoResponse, running.map(|attempt| attempt.upstream));
@@ -211,38 +167,17 @@ impl Upstreams {
 
     /// Why a question has no answer, if it ends now. Where nothing was tried, it is why upstreams are not healthy.
     pub(crate) fn cause_at_end(&mut self, key: ExchangeKey) -> Option<Cause> {
-        let attempts = self.attempts.get_mut(key)?;
-        if attempts.failure().0 == Failure::NotReady {
-            let group = Arc::clone(&attempts.group);
-            for (upstream, pool) in self.pools.in_order(&group) {
-                if let Some(failure) = pool.health().why() {
-                    attempts.note(failure, Some(upstream));
-                }
-            }
-        }
-        self.cause(key)
+        self.questions.cause_at_end(key, self.sessions.pools())
     }
 
     /// Why a question has no answer yet, as far as its attempts show.
     pub(crate) fn cause(&self, key: ExchangeKey) -> Option<Cause> {
-        let attempts = self.attempts.get(key)?;
-        Some(self.cause_of(attempts))
-    }
-
-    fn cause_of(&self, attempts: &Attempts) -> Cause {
-        let (failure, upstream) = attempts.failure();
-        let mut upstreams = self.pools.in_order(&attempts.group);
-        Cause {
-            failure,
-            upstream,
-            is_final: failure == Failure::Harmful
-                || upstreams.all(|(upstream, _)| attempts.answered_by.has(upstream)),
-        }
+        self.questions.cause(key, self.sessions.pools())
     }
 
     /// Whether an attempt for this question runs.
     pub(crate) fn is_running(&self, key: ExchangeKey) -> bool {
-        self.attempts.get(key).is_some_and(Attempts::is_running)
+        self.questions.is_running(key)
     }
 
     /// The response that came last.
@@ -254,7 +189,7 @@ impl Upstreams {
     /// text would not survive a word before it, so it is dropped.
     pub(crate) fn relayed_ede(&self, upstream: usize) -> Option<(u16, String)> {
         let (code, text) = self.response.ede()?;
-        let Some(pool) = self.pools.get(upstream) else {
+        let Some(pool) = self.sessions.pool(upstream) else {
             return Some((code, String::new()));
         };
         let label = &pool.upstream.label;
@@ -273,7 +208,7 @@ impl Upstreams {
         upstream: Option<usize>,
     ) -> String {
         let text = failure.text();
-        let pool = upstream.and_then(|upstream| self.pools.get(upstream));
+        let pool = upstream.and_then(|upstream| self.sessions.pool(upstream));
         let upstream = pool.map(|pool| &pool.upstream.label);
         match (upstream, group.route) {
             (None, RouteId::DEFAULT) => text.to_owned(),
@@ -291,7 +226,7 @@ impl Upstreams {
 
     /// A query came that the upstreams of a group should answer: those that are not healthy are tried on.
     pub(crate) fn on_demand(&mut self, now: Moment, group: &GroupSettings) {
-        self.pools.note_query(now, group);
+        self.sessions.note_query(now, group);
     }
 
     #[cfg(test)]
@@ -301,7 +236,7 @@ impl Upstreams {
 
     /// Sessions in any phase.
     pub(crate) fn session_count(&self) -> usize {
-        self.sessions.len()
+        self.sessions.count()
     }
 
     /// Gives up the IDs of attempts for a question.
@@ -312,64 +247,45 @@ impl Upstreams {
     }
 
     fn retire_id(&mut self, now: Moment, attempt: &Attempt, question_hash: u64) {
-        let Some(session) = self.sessions.get_mut(attempt.session) else {
-            return;
-        };
-        session.retire(attempt.id, question_hash, now);
-        let (is_isolation, has_released) = (
-            session.purpose == Purpose::Isolation,
-            session.has_released(),
-        );
-        if has_released {
-            self.mark_dirty(attempt.session);
-        }
-        if is_isolation {
+        let purpose = self.sessions.retire(now, attempt, question_hash);
+        if purpose == Some(Purpose::Isolation) {
             self.settle_isolation(now, attempt.session);
         }
     }
 
     /// The next thing for the driver to do; flushes come late.
     pub(crate) fn poll_action(&mut self) -> Option<Action> {
-        self.actions.pop_front()
+        self.sessions.poll_action()
     }
 
     /// The next session with something to write.
     pub(crate) fn poll_dirty(&mut self) -> Option<SessionKey> {
-        let key = self.dirty.pop()?;
-        if let Some(session) = self.sessions.get_mut(key) {
-            session.is_dirty = false;
-        }
-        Some(key)
+        self.sessions.poll_dirty()
     }
 
     /// The next thing worth a line in the log.
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        self.sessions.poll_event()
     }
 
-    fn mark_dirty(&mut self, key: SessionKey) {
-        if let Some(session) = self.sessions.get_mut(key)
-            && !std::mem::replace(&mut session.is_dirty, true)
-        {
-            self.dirty.push(key);
-        }
+    /// How much the log is to say from now on.
+    pub(crate) fn set_log_detail(&mut self, detail: LogDetail) {
+        self.sessions.set_log_detail(detail);
     }
 
     /// When time changes something here.
     pub(crate) fn next_deadline(&self) -> Option<Moment> {
-        let sessions = self.sessions.values();
-        let mut next = sessions.filter_map(|session| session.next_deadline()).min();
-        next = earlier(next, self.next_upstream_try());
-        next = earlier(next, self.next_review);
-        let pauses = self.pools.all().filter_map(|(_, pool)| pool.paused_until);
-        next = earlier(next, pauses.min());
+        let next = earlier(self.sessions.next_deadline(), self.next_upstream_try());
+        let next = earlier(next, self.waiting.next_review());
         earlier(next, self.next_waiting_check())
     }
 
     /// Serves those who wait for a session where a pause is over, or another worker found an upstream healthy. Comes before
     /// the deadlines of clients, and `on_timeout` after them.
     pub(crate) fn resume(&mut self, now: Moment) {
-        self.end_pauses(now);
+        if self.sessions.end_pauses(now) {
+            self.serve_waiting(now);
+        }
         self.review_recoveries(now);
     }
 
@@ -380,32 +296,16 @@ impl Upstreams {
         self.give_up_waiting(now);
     }
 
-    /// Opens sessions again, where a pause in that is over.
-    fn end_pauses(&mut self, now: Moment) {
-        let is_over = |pause: &mut Option<Moment>| pause.take_if(|until| *until <= now).is_some();
-        let mut some_are_over = is_over(&mut self.descriptor_pause);
-        for pool in self.pools.all_mut() {
-            some_are_over |= is_over(&mut pool.paused_until);
-        }
-        if some_are_over {
-            self.serve_waiting(now);
-        }
-    }
-
     /// Another worker may have found an upstream healthy for which questions wait here.
     fn review_recoveries(&mut self, now: Moment) {
-        if self.next_review.is_none_or(|due| due > now) {
-            return;
-        }
-        let upstreams = self.pools.configured();
-        let recoveries = upstreams.map(|(_, pool)| pool.health().generation()).sum();
-        let has_recovered = std::mem::replace(&mut self.recoveries_seen, recoveries) != recoveries;
+        let upstreams = self.sessions.pools().configured();
+        let count = || upstreams.map(|(_, pool)| pool.health().generation()).sum();
+        let has_recovered = self.waiting.finds_recoveries(now, count);
         if has_recovered && !cfg!(planted = "recovery-elsewhere-is-not-seen") {
             self.serve_waiting(now);
         }
         // Those who were answered elsewhere meanwhile wait no more.
-        self.waiting.drop_served(&self.attempts);
-        self.next_review = (!self.waiting.is_empty()).then(|| now + limits::RECOVERY_REVIEW);
+        self.waiting.end_review(now, &self.questions);
     }
 
     /// When the oldest waiting question of a group has waited long enough, while no upstream of it is hopeful.
@@ -414,36 +314,14 @@ impl Upstreams {
             let check = since + limits::OUTAGE_WAIT;
             (!self.is_hopeful(check, group)).then_some(check)
         });
-        let pause = self.descriptor_pause.filter(|_| !self.waiting.is_empty());
+        let pause = self.sessions.descriptor_pause();
+        let pause = pause.filter(|_| !self.waiting.is_empty());
         earlier(checks.min(), pause)
     }
 
     /// Lets others read how much is in flight at each upstream.
     pub(crate) fn publish_load(&self) {
-        for (upstream, pool) in self.pools.all() {
-            let keys = pool.keys().iter().copied();
-            let keys = keys.chain(self.isolation.sessions_of(upstream));
-            let sessions = keys.filter_map(|key| self.sessions.get(key));
-            let (mut open, mut in_flight) = (0, 0);
-            for session in sessions.filter(|session| session.is_open()) {
-                open += 1;
-                in_flight += u64::from(session.in_flight());
-            }
-            if let Some(counters) = self.tally.upstream(upstream) {
-                counters.set_load(open, in_flight);
-            }
-        }
-    }
-}
-
-impl Drop for Upstreams {
-    /// Its sessions go with it, also after a bug.
-    fn drop(&mut self) {
-        let open = self.sessions.values().filter(|session| session.is_open());
-        for session in open {
-            if let Some(pool) = self.pools.get(session.upstream) {
-                pool.health().evidence().note_session_ended();
-            }
-        }
+        self.sessions
+            .publish_load(|upstream| self.isolation.sessions_of(upstream));
     }
 }

@@ -8,12 +8,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use slotmap::SecondaryMap;
-
-use crate::attempts::Attempts;
 use crate::groups::Groups;
 use crate::keys::ExchangeKey;
+use crate::limits;
 use crate::moment::Moment;
+use crate::questions::Questions;
 use crate::settings::GroupSettings;
 
 /// One that waits, and since when.
@@ -29,9 +28,21 @@ struct GroupQueue {
 #[derive(Default)]
 pub(crate) struct WaitingQueues {
     queues: Vec<GroupQueue>,
+    /// When to look for upstreams that another worker found healthy, while something waits.
+    next_review: Option<Moment>,
+    /// Recoveries of upstreams, by any worker, that were seen in reviews.
+    recoveries_seen: u64,
 }
 
 impl WaitingQueues {
+    /// Adds one that begins to wait.
+    pub(crate) fn begin(&mut self, group: &Arc<GroupSettings>, waiting: Waiting) {
+        self.push(group, waiting);
+        self.next_review
+            .get_or_insert(waiting.0 + limits::RECOVERY_REVIEW);
+    }
+
+    /// Adds one.
     pub(crate) fn push(&mut self, group: &Arc<GroupSettings>, waiting: Waiting) {
         let mut queues = self.queues.iter_mut();
         match queues.find(|held| held.group.route == group.route) {
@@ -114,15 +125,30 @@ impl WaitingQueues {
         taken
     }
 
-    /// Drops those that were served or ended meanwhile.
-    pub(crate) fn drop_served(&mut self, attempts: &SecondaryMap<ExchangeKey, Attempts>) {
+    /// When `review` is due.
+    pub(crate) fn next_review(&self) -> Option<Moment> {
+        self.next_review
+    }
+
+    /// Whether it is time to look for recoveries; `count` says how many there were so far. True if there are new ones.
+    pub(crate) fn finds_recoveries(&mut self, now: Moment, count: impl FnOnce() -> u64) -> bool {
+        if self.next_review.is_none_or(|due| due > now) {
+            return false;
+        }
+        let recoveries = count();
+        std::mem::replace(&mut self.recoveries_seen, recoveries) != recoveries
+    }
+
+    /// Ends a review that was due: drops those that were served or ended meanwhile.
+    pub(crate) fn end_review(&mut self, now: Moment, questions: &Questions) {
+        if self.next_review.is_none_or(|due| due > now) {
+            return;
+        }
         for held in &mut self.queues {
-            held.queue.retain(|(since, key)| {
-                let attempts = attempts.get(*key);
-                attempts.is_some_and(|attempts| attempts.waiting_since == Some(*since))
-            });
+            held.queue.retain(|waiting| questions.waits(*waiting));
         }
         self.drop_empty();
+        self.next_review = (!self.is_empty()).then(|| now + limits::RECOVERY_REVIEW);
     }
 
     /// Other groups are configured from now on.

@@ -12,20 +12,18 @@ use crate::domain::registrable;
 use crate::failure::Failure;
 use crate::keys::{ExchangeKey, SessionKey};
 use crate::limits;
-use crate::link::{Link, Transport};
 use crate::moment::Moment;
-use crate::outbox::{Action, Event};
 use crate::pool::Pool;
 use crate::routes::RouteId;
 use crate::select::{Choice, choose};
-use crate::session::{Asker, Purpose, Session};
+use crate::session::Purpose;
 use crate::settings::GroupSettings;
 use crate::waiting::Waiting;
 
 impl Upstreams {
     /// Makes the next attempt for a question, or queues it for a session, or gives it up.
     pub(super) fn advance(&mut self, now: Moment, key: ExchangeKey) {
-        let Some(attempts) = self.attempts.get(key) else {
+        let Some(attempts) = self.questions.get(key) else {
             return;
         };
         if attempts.is_suspect {
@@ -33,14 +31,14 @@ impl Upstreams {
             return;
         }
         let is_first = attempts.made() == 0;
-        if is_first && !self.quarantine.is_empty() && !self.passes_quarantine(now, key) {
+        if is_first && !self.passes_quarantine(now, key) {
             return;
         }
         if is_first && let Some(session) = self.trial_session(now, key) {
             self.send(now, key, session);
             return;
         }
-        let Some(attempts) = self.attempts.get(key) else {
+        let Some(attempts) = self.questions.get(key) else {
             return;
         };
         if !attempts.may_ask() {
@@ -54,10 +52,10 @@ impl Upstreams {
         {
             return;
         }
-        let Some(attempts) = self.attempts.get(key) else {
+        let Some(attempts) = self.questions.get(key) else {
             return;
         };
-        match choose(attempts, &self.pools, &self.sessions) {
+        match choose(attempts, self.sessions.pools(), self.sessions.table()) {
             Choice::Ask(session) => self.send(now, key, session),
             Choice::Open(upstream) => {
                 self.open_session(now, upstream);
@@ -75,10 +73,10 @@ impl Upstreams {
 
     /// A session to an upstream that is down for its errors, if this question is to show whether it still makes them.
     fn trial_session(&self, now: Moment, key: ExchangeKey) -> Option<SessionKey> {
-        let attempts = self.attempts.get(key)?;
-        let mut upstreams = self.pools.in_order(&attempts.group);
+        let attempts = self.questions.get(key)?;
+        let mut upstreams = self.sessions.pools().in_order(&attempts.group);
         let (_, pool) = upstreams.find(|(_, pool)| pool.health().is_erring())?;
-        let session = pool.with_room(&self.sessions, None)?;
+        let session = pool.with_room(self.sessions.table(), None)?;
         let domain = self.domain_hash(attempts.question.name());
         pool.health().claim_trial(now, domain).then_some(session)
     }
@@ -93,14 +91,14 @@ impl Upstreams {
     }
 
     pub(super) fn send(&mut self, now: Moment, key: ExchangeKey, session_key: SessionKey) {
-        let Some(attempts) = self.attempts.get_mut(key) else {
+        let Some(attempts) = self.questions.get_mut(key) else {
             return;
         };
-        let Some(session) = self.sessions.get_mut(session_key) else {
+        let Some(session) = self.sessions.get(session_key) else {
             return;
         };
         let upstream = session.upstream;
-        let Some(pool) = self.pools.get(upstream) else {
+        let Some(pool) = self.sessions.pool(upstream) else {
             return;
         };
         // DNSSEC needs EDNS, so a remembered refusal does not count for a query with DO.
@@ -117,9 +115,11 @@ impl Upstreams {
         };
         let edns = query.edns;
         let reuses = session.has_sent();
-        let id = session.send(Asker::Exchange(key), query, &mut self.random, now);
         let is_isolated = session.purpose == Purpose::Isolation;
-        let is_busy = session.in_flight() >= limits::SESSION_BUSY && !is_isolated;
+        let is_busy = session.in_flight() + 1 >= limits::SESSION_BUSY && !is_isolated;
+        let Some(id) = self.sessions.send(now, session_key, key, query) else {
+            return;
+        };
         let (kind, count) = match (attempts.is_running(), attempts.made()) {
             _ if is_isolated => (AttemptKind::Isolation, Some(Count::AttemptsRetry)),
             (true, _) => (AttemptKind::Hedge, Some(Count::AttemptsHedge)),
@@ -139,7 +139,6 @@ impl Upstreams {
         if let Some(count) = count {
             self.tally.count(count);
         }
-        self.mark_dirty(session_key);
         if is_busy {
             self.open_session(now, upstream);
         }
@@ -148,58 +147,17 @@ impl Upstreams {
     /// Begins to open a session, unless one is being opened or there are enough.
     pub(super) fn open_session(&mut self, now: Moment, upstream: usize) {
         let waiting = self.waiting.count_for(upstream);
-        if self
-            .pools
-            .get(upstream)
-            .is_some_and(|pool| pool.wants_opening(&self.sessions, waiting))
-        {
-            self.open_another_session(now, upstream);
-        }
-    }
-
-    /// The same even if one is being opened.
-    pub(super) fn open_another_session(&mut self, now: Moment, upstream: usize) {
-        let Some(pool) = self.pools.get_mut(upstream) else {
-            return;
-        };
-        if !pool.may_grow(&self.sessions) || self.descriptor_pause.is_some() {
-            return;
-        }
-        if pool.upstream.transport == Transport::Plain {
-            self.open_datagrams(now, upstream);
-            return;
-        }
-        pool.forget_old_bound(now);
-        let mut session = Session::new(upstream, Purpose::Shared, pool.alpn, now);
-        session.idle_limit = pool.idle_limit();
-        session.answers_max = pool.answers_max();
-        let handshake = pool.next_handshake(now, &self.sessions);
-        session.handshake = handshake;
-        let key = self.sessions.insert(session);
-        let alpn = pool.alpn;
-        pool.add(key);
-        self.actions.push_back(Action::OpenSession {
-            session: key,
-            upstream,
-            link: Link::Tls,
-            try_number: handshake.try_number,
-            alpn,
-            key_exchange: handshake.offer,
-        });
-        self.tally.count(Count::SessionsStarted);
-        if handshake.fallback.is_some() {
-            self.tally.count(Count::HandshakesFellBack);
+        if self.sessions.open(now, upstream, waiting) {
+            self.ask_on_opening(now, upstream);
         }
     }
 
     pub(super) fn wait(&mut self, now: Moment, key: ExchangeKey) {
-        if let Some(attempts) = self.attempts.get_mut(key)
+        if let Some(attempts) = self.questions.get_mut(key)
             && attempts.waiting_since.is_none()
         {
             attempts.waiting_since = Some(now);
-            self.waiting.push(&attempts.group, (now, key));
-            self.next_review
-                .get_or_insert(now + limits::RECOVERY_REVIEW);
+            self.waiting.begin(&attempts.group, (now, key));
         }
     }
 
@@ -223,7 +181,7 @@ impl Upstreams {
     /// The same for one that was taken from a queue. True for a suspect that is to be isolated.
     fn serve_one_waiting(&mut self, now: Moment, queue: usize, waiting: Waiting) -> bool {
         let (since, key) = waiting;
-        let Some(attempts) = self.attempts.get_mut(key) else {
+        let Some(attempts) = self.questions.get_mut(key) else {
             return false;
         };
         if attempts.waiting_since != Some(since) {
@@ -231,7 +189,7 @@ impl Upstreams {
         }
         if attempts.is_suspect {
             let may_be_isolated = self.may_isolate(key);
-            if !may_be_isolated && let Some(attempts) = self.attempts.get(key) {
+            if !may_be_isolated && let Some(attempts) = self.questions.get(key) {
                 self.waiting.push(&attempts.group, waiting);
             }
             return may_be_isolated;
@@ -240,7 +198,7 @@ impl Upstreams {
         // Waiting on keeps the place and the time it has waited.
         self.advance(now, key);
         if self.waiting.keep_since(queue, waiting)
-            && let Some(attempts) = self.attempts.get_mut(key)
+            && let Some(attempts) = self.questions.get_mut(key)
         {
             attempts.waiting_since = Some(since);
         }
@@ -250,7 +208,7 @@ impl Upstreams {
     /// Ends the wait of exchanges that no session will serve: at once if nothing is being opened, else after
     /// `limits::OUTAGE_WAIT`. A young outage may be a restart, which is waited for until the deadline.
     pub(super) fn give_up_waiting(&mut self, now: Moment) {
-        let pools = &self.pools;
+        let pools = self.sessions.pools();
         let is_hopeless =
             |group: &GroupSettings| !pools.health_of(group).any(|health| health.is_hopeful(now));
         let given_up = self
@@ -261,13 +219,13 @@ impl Upstreams {
 
     /// Whether an upstream of a group may be worth waiting for until then.
     pub(super) fn is_hopeful(&self, then: Moment, group: &GroupSettings) -> bool {
-        let mut health = self.pools.health_of(group);
+        let mut health = self.sessions.pools().health_of(group);
         health.any(|health| health.is_hopeful(then))
     }
 
     /// The same right after an opening failed: if no other one is under way, nothing is left to wait for.
     pub(super) fn give_up_waiting_after_failure(&mut self, now: Moment) {
-        let (pools, sessions) = (&self.pools, &self.sessions);
+        let (pools, sessions) = (self.sessions.pools(), self.sessions.table());
         let is_hopeless = |group: &GroupSettings| {
             !pools.in_order(group).any(|(_, pool)| {
                 let health = pool.health();
@@ -279,15 +237,9 @@ impl Upstreams {
     }
 
     fn end_waits(&mut self, now: Moment, given_up: Vec<Waiting>) {
-        for (since, key) in given_up {
-            let Some(attempts) = self.attempts.get_mut(key) else {
-                continue;
-            };
-            if attempts.waiting_since != Some(since) {
-                continue;
-            }
-            attempts.waiting_since = None;
-            if !attempts.is_running() {
+        for waiting in given_up {
+            let (_, key) = waiting;
+            if self.questions.stop_waiting(waiting) && !self.questions.is_running(key) {
                 self.give_up(now, key);
             }
         }
@@ -296,32 +248,31 @@ impl Upstreams {
     /// Remembers for every question that waits for this upstream why no session could be opened.
     pub(super) fn note_waiting(&mut self, failure: Failure, upstream: usize) {
         for key in self.waiting.all_for(upstream) {
-            if let Some(attempts) = self.attempts.get_mut(key) {
-                attempts.note(failure, Some(upstream));
-            }
+            self.questions.note(key, failure, Some(upstream));
         }
     }
 
     /// Tries upstreams that are not well, while there is traffic, in turn with all other workers.
     pub(super) fn try_unhealthy(&mut self, now: Moment) {
-        for place in 0..self.pools.configured().count() {
-            let Some((upstream, pool)) = self.pools.configured().nth(place) else {
+        for place in 0..self.sessions.pools().configured().count() {
+            let found = self.sessions.pools().configured().nth(place);
+            let Some((upstream, pool)) = found else {
                 continue;
             };
-            let health = pool.health();
-            let is_due = !health.is_well() && self.try_is_wanted(upstream, pool);
-            if !is_due || !health.claim_try(now, self.random.word()) {
+            let is_due = !pool.health().is_well() && self.try_is_wanted(upstream, pool);
+            if !is_due || !self.sessions.claim_try(now, upstream) {
                 continue;
             }
-            let is_erring = health.is_erring();
-            match pool.with_room(&self.sessions, None) {
+            let Some(pool) = self.sessions.pool(upstream) else {
+                continue;
+            };
+            let table = self.sessions.table();
+            match pool.with_room(table, None) {
                 // What shows whether it still errs is a client's query.
-                Some(_) if is_erring => {}
+                Some(_) if pool.health().is_erring() => {}
                 // Those who wait could have asked on that session: they need a fresh one.
-                Some(session)
-                    if self.waiting.count_for(upstream) == 0 || !pool.may_grow(&self.sessions) =>
-                {
-                    self.send_probe(now, session);
+                Some(session) if self.waiting.count_for(upstream) == 0 || !pool.may_grow(table) => {
+                    self.sessions.send_probe(now, session);
                 }
                 Some(_) | None => self.open_session(now, upstream),
             }
@@ -330,7 +281,7 @@ impl Upstreams {
 
     /// When the next of them is due.
     pub(super) fn next_upstream_try(&self) -> Option<Moment> {
-        let upstreams = self.pools.configured();
+        let upstreams = self.sessions.pools().configured();
         let wanted = upstreams.filter(|(upstream, pool)| {
             !pool.health().is_well() && self.try_is_wanted(*upstream, pool)
         });
@@ -344,15 +295,17 @@ impl Upstreams {
             .last_query
             .is_some_and(|last| due < last + limits::TRAFFIC_WITHIN);
         let is_wanted = has_traffic || self.waiting.count_for(upstream) > 0;
-        self.descriptor_pause.is_none()
+        !self.sessions.lacks_descriptors()
             && is_wanted
             && !cfg!(planted = "ill-upstream-is-never-tried")
     }
 
     /// Opens a session to an upstream that has none, before a client asks.
     pub(crate) fn open_first_session(&mut self, now: Moment, upstream: usize) {
-        let is_configured = self.pools.is_configured(upstream);
-        let pool = self.pools.get(upstream).filter(|_| is_configured);
+        let pools = self.sessions.pools();
+        let pool = pools
+            .get(upstream)
+            .filter(|_| pools.is_configured(upstream));
         if pool.is_some_and(|pool| pool.keys().is_empty()) {
             self.open_session(now, upstream);
         }
@@ -361,54 +314,8 @@ impl Upstreams {
     /// Finds out whether an upstream answers, for somebody who asks about it. Where something is in flight to it
     /// already, that will show it.
     pub(crate) fn probe(&mut self, now: Moment, upstream: usize) {
-        if !self.pools.is_configured(upstream) {
-            return;
-        }
-        let Some(pool) = self.pools.get_mut(upstream) else {
-            return;
-        };
-        let Some(key) = pool.with_room(&self.sessions, None) else {
-            pool.probe_ordered = true;
+        if self.sessions.order_probe(now, upstream) {
             self.open_session(now, upstream);
-            return;
-        };
-        let session = self.sessions.get(key);
-        if session.is_some_and(|session| session.in_flight() == 0) {
-            self.send_probe(now, key);
-        }
-    }
-
-    /// Asks our own question on a session.
-    pub(super) fn send_probe(&mut self, now: Moment, key: SessionKey) {
-        let question = &self.settings.probe;
-        let key_of_probe = self.hasher.key(question, RouteId::DEFAULT, false, false);
-        let hash = key_of_probe.question_hash();
-        let Some(session) = self.sessions.get_mut(key) else {
-            return;
-        };
-        let query = UpstreamQuery {
-            id: 0,
-            question,
-            dnssec_ok: false,
-            checking_disabled: false,
-            edns: true,
-            pads: true,
-            name_case: NameCase::LOWER,
-            asks_keepalive: false,
-        };
-        let (upstream, reuses) = (session.upstream, session.has_sent());
-        session.send(Asker::Probe(hash), query, &mut self.random, now);
-        self.tally.attempt(upstream, AttemptKind::Probe, reuses);
-        self.tally.count(Count::Probes);
-        self.log_probe(upstream, None);
-        self.mark_dirty(key);
-    }
-
-    /// Reports that an upstream went down, once for all workers.
-    pub(super) fn report_down(&mut self, upstream: usize, failure: Failure) {
-        if self.pools.is_configured(upstream) {
-            self.events
-                .push_back(Event::UpstreamDown { upstream, failure });
         }
     }
 }

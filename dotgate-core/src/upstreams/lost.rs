@@ -9,14 +9,13 @@ use crate::isolation::Stage;
 use crate::keys::{ExchangeKey, SessionKey};
 use crate::limits;
 use crate::moment::Moment;
-use crate::outbox::Event;
 use crate::pool::Closing;
 use crate::session::{Phase, Purpose, Session};
 
 impl Upstreams {
     /// Where an upstream gives few answers per session, the end of one makes room for the next.
     pub(super) fn serve_few_answers(&mut self, now: Moment, upstream: usize) {
-        let pool = self.pools.get(upstream);
+        let pool = self.sessions.pool(upstream);
         if !self.waiting.is_empty() && pool.is_some_and(|pool| pool.answers_max().is_some()) {
             self.serve_waiting(now);
         }
@@ -33,11 +32,7 @@ impl Upstreams {
         let upstream = session.upstream;
         match end {
             SessionEnd::Tls(TlsFault::AlpnRejected) if session.alpn => {
-                if let Some(pool) = self.pools.get_mut(upstream)
-                    && std::mem::replace(&mut pool.alpn, false)
-                {
-                    self.events.push_back(Event::AlpnRejected { upstream });
-                }
+                self.sessions.stop_alpn(upstream);
                 self.tally.error(upstream, TlsFault::AlpnRejected);
                 match session.purpose {
                     Purpose::Shared => self.open_session(now, upstream),
@@ -48,7 +43,7 @@ impl Upstreams {
             SessionEnd::Connect(ConnectFault::NoDescriptor) => {
                 self.tally.count(Count::DescriptorsExhausted);
                 self.tally.limit(Limit::Descriptors);
-                self.descriptor_pause = Some(now + limits::DESCRIPTOR_PAUSE);
+                self.sessions.pause_for_descriptors(now);
                 self.note_waiting(end.into(), upstream);
                 self.isolation_failed_to_open(now, key, end.into());
                 return;
@@ -65,8 +60,11 @@ impl Upstreams {
             (end, _) => end.into(),
         };
         self.tally.error(upstream, failure);
-        if self.falls_back(now, session, failure) {
-            return;
+        if self.sessions.falls_back(session, failure) {
+            self.open_session(now, upstream);
+            if self.sessions.is_opening(upstream) {
+                return;
+            }
         }
         self.upstream_failed_to_open(now, upstream, failure);
         self.isolation_failed_to_open(now, key, failure);
@@ -82,23 +80,7 @@ impl Upstreams {
         failure: Failure,
     ) {
         self.note_waiting(failure, upstream);
-        let answers_still = self
-            .pools
-            .get(upstream)
-            .is_some_and(|pool| pool.with_room(&self.sessions, None).is_some());
-        if answers_still {
-            self.note_error(now, upstream, failure);
-            // Those who wait for a fresh session would have it try again at once, and in vain.
-            if let Some(pool) = self.pools.get_mut(upstream) {
-                pool.paused_until = Some(now + limits::TRY_EVERY);
-            }
-        } else if self
-            .pools
-            .get(upstream)
-            .is_some_and(|pool| pool.health().on_open_failed(now, failure))
-        {
-            self.report_down(upstream, failure);
-        }
+        self.sessions.on_open_failed(now, upstream, failure);
     }
 
     /// A session ended with queries in flight. What it carried is suspect, unless the upstream had given all the
@@ -114,20 +96,22 @@ impl Upstreams {
         self.tally.error(session.upstream, failure);
         self.charge_lost_session(now, session, failure);
         let unanswered = session.unanswered();
-        let closing = self.judge_closing(now, session, unanswered.len(), failure);
+        let closing = self
+            .sessions
+            .judge_closing(now, session, unanswered.len(), failure);
         let mut suspects = match self.isolation.end(key) {
             Some(test) if test.stage != Stage::Asked && session.carried() == 0 => {
-                self.leave_group(&test.group)
+                self.questions.leave_group(&test.group)
             }
             Some(_) | None => Vec::new(),
         };
         let is_accused = session.carried() == 1 && failure != Failure::NoResponse;
         let mut spent = Vec::new();
         for key in unanswered {
-            let Some(attempts) = self.attempts.get_mut(key) else {
+            let Some(attempts) = self.questions.get_mut(key) else {
                 continue;
             };
-            attempts.take_back_on(|key| !self.sessions.contains_key(key));
+            attempts.take_back_on(|key| !self.sessions.has(key));
             attempts.note(failure, Some(session.upstream));
             if closing != Closing::Suspicious {
                 attempts.clear_suspicion();
@@ -163,10 +147,10 @@ impl Upstreams {
     /// question before it may have had the only answer that the upstream gives on a session: then it is asked first next
     /// time.
     fn proves_harmful(&mut self, key: ExchangeKey, session: &Session) -> bool {
-        let pool = self.pools.get(session.upstream);
+        let pool = self.sessions.pool(session.upstream);
         let may_answer_once =
             session.responses == 1 && pool.is_some_and(|pool| !pool.answers_repeatedly);
-        let Some(attempts) = self.attempts.get_mut(key) else {
+        let Some(attempts) = self.questions.get_mut(key) else {
             return false;
         };
         if may_answer_once && !attempts.is_asked_first {
@@ -181,7 +165,7 @@ impl Upstreams {
     /// Whether a query whose session failed is to be isolated now. One that runs elsewhere too needs no further attempt
     /// yet; one that is in a group, or waits, gets its turn.
     fn becomes_suspect(&mut self, now: Moment, key: ExchangeKey, carried_by: Purpose) -> bool {
-        let Some(attempts) = self.attempts.get_mut(key) else {
+        let Some(attempts) = self.questions.get_mut(key) else {
             return false;
         };
         if carried_by == Purpose::Isolation {
@@ -194,17 +178,13 @@ impl Upstreams {
 
     /// Whether a query has a young attempt on a responsive session, other than this one.
     fn runs_well(&self, now: Moment, key: ExchangeKey, except: Option<SessionKey>) -> bool {
-        let is_responsive = |key: SessionKey| {
-            let session = self.sessions.get(key);
-            session.is_some_and(|session| !session.is_unresponsive())
-        };
-        let Some(attempts) = self.attempts.get(key) else {
+        let Some(attempts) = self.questions.get(key) else {
             return false;
         };
         attempts.running().any(|attempt| {
             Some(attempt.session) != except
                 && attempt.sent_at + limits::BESIDE_AFTER > now
-                && is_responsive(attempt.session)
+                && self.sessions.is_responsive(attempt.session)
         })
     }
 
@@ -213,47 +193,13 @@ impl Upstreams {
     fn charge_lost_session(&mut self, now: Moment, session: &Session, failure: Failure) {
         let upstream = session.upstream;
         if session.responses > 0 || failure == Failure::NoResponse {
-            self.note_error(now, upstream, failure);
+            self.sessions.note_error(now, upstream, failure);
         } else if session.carried() == 0 {
             self.upstream_failed_to_open(now, upstream, failure);
         } else {
             self.note_waiting(failure, upstream);
-            let pool = self.pools.get(upstream);
-            if pool.is_some_and(|pool| pool.health().on_barren_session(now, failure)) {
-                self.report_down(upstream, failure);
-            }
+            self.sessions.on_barren(now, upstream, failure);
         }
-    }
-
-    fn judge_closing(
-        &mut self,
-        now: Moment,
-        session: &Session,
-        unanswered: usize,
-        failure: Failure,
-    ) -> Closing {
-        let is_closed_by_peer = matches!(failure, Failure::Closed | Failure::Tls(_));
-        let Some(pool) = self
-            .pools
-            .get_mut(session.upstream)
-            .filter(|_| is_closed_by_peer)
-        else {
-            return Closing::Suspicious;
-        };
-        let closing = pool.on_closed_after(session.responses, unanswered, now);
-        if let Closing::SpentLearned(answers) = closing {
-            let max = Some(answers);
-            for key in pool.keys() {
-                if let Some(session) = self.sessions.get_mut(*key) {
-                    session.answers_max = max;
-                }
-            }
-            self.events.push_back(Event::FewAnswers {
-                upstream: session.upstream,
-                answers,
-            });
-        }
-        closing
     }
 
     /// A session is unresponsive: our own question was not answered on it either. What it carries is suspect; it may
@@ -267,12 +213,8 @@ impl Upstreams {
         let (since, purpose) = (session.no_response_since(), session.purpose);
         // Of a serial upstream, which may be busy with this very question, a single suspect proves nothing.
         let is_single_suspect = purpose == Purpose::Isolation && session.carried() == 1;
-        let is_charged = !is_single_suspect
-            && self.pools.get(upstream).is_some_and(|pool| {
-                pool.last_response <= since && pool.health().on_unresponsive_session(now)
-            });
-        if is_charged {
-            self.report_down(upstream, Failure::NoResponse);
+        if !is_single_suspect {
+            self.sessions.on_unresponsive(now, upstream, since);
         }
         if purpose == Purpose::Isolation {
             self.isolation_unresponsive(now, session_key);
@@ -280,7 +222,7 @@ impl Upstreams {
         }
         let mut suspects = Vec::new();
         for key in unanswered {
-            if let Some(attempts) = self.attempts.get_mut(key) {
+            if let Some(attempts) = self.questions.get_mut(key) {
                 attempts.failed_at.add(upstream);
                 attempts.fresh_after = Some(now);
             }

@@ -10,25 +10,16 @@ use super::{Received, Upstreams};
 use crate::counters::Count;
 use crate::counters::labels::{Ending, Limit, Reason};
 use crate::failure::{ConnectFault, Failure, SessionEnd};
-use crate::key_exchange::KeyExchange;
+use crate::health::Health;
 use crate::keys::{ExchangeKey, SessionKey};
-use crate::limits;
 use crate::link::Link;
 use crate::moment::Moment;
-use crate::outbox::Action;
 use crate::session::{Asker, CaseVerdict, Purpose, Session, Timeout};
 
 impl Upstreams {
-    /// Begins to ask a plain upstream: a question of our own shows whether it answers.
-    pub(super) fn open_datagrams(&mut self, now: Moment, upstream: usize) {
-        let key = self.begin_plain(now, upstream, Link::Datagrams);
-        self.send_probe(now, key);
-        self.ask_on_opening(now, upstream);
-    }
-
     /// One that waits is asked meanwhile: a server that knows the names of its zone alone may not answer ours.
     pub(super) fn ask_on_opening(&mut self, now: Moment, upstream: usize) {
-        let Some(pool) = self.pools.get(upstream) else {
+        let Some(pool) = self.sessions.pool(upstream) else {
             return;
         };
         let sessions = pool.keys().iter();
@@ -40,38 +31,13 @@ impl Upstreams {
             return;
         };
         let may_ask = |key: &ExchangeKey| {
-            let attempts = self.attempts.get(*key);
+            let attempts = self.questions.get(*key);
             attempts.is_some_and(|it| it.waiting_since.is_some() && !it.is_suspect && it.may_ask())
         };
         let waiting = self.waiting.all_for(upstream).find(may_ask);
         if let Some(key) = waiting {
             self.send(now, key, session);
         }
-    }
-
-    fn begin_plain(&mut self, now: Moment, upstream: usize, link: Link) -> SessionKey {
-        let mut session = Session::new(upstream, Purpose::Shared, false, now);
-        session.link = link;
-        let mut try_number = 0;
-        let pool = self.pools.get_mut(upstream);
-        if let Some(pool) = &pool {
-            session.idle_limit = pool.idle_limit();
-            try_number = pool.tries;
-        }
-        let key = self.sessions.insert(session);
-        if let Some(pool) = pool {
-            pool.add(key);
-        }
-        self.actions.push_back(Action::OpenSession {
-            session: key,
-            upstream,
-            link,
-            try_number,
-            alpn: false,
-            key_exchange: KeyExchange::Classical,
-        });
-        self.tally.count(Count::SessionsStarted);
-        key
     }
 
     /// Takes a datagram that came on the socket of the query with this ID.
@@ -101,11 +67,9 @@ impl Upstreams {
                 Received::Nothing
             }
         };
-        if self.sessions.get(key).is_some_and(Session::has_released) {
-            self.mark_dirty(key);
-            if was_full && !self.waiting.is_empty() {
-                self.serve_waiting(now);
-            }
+        let has_released = self.sessions.flush_released(key);
+        if has_released && was_full && !self.waiting.is_empty() {
+            self.serve_waiting(now);
         }
         received
     }
@@ -116,18 +80,16 @@ impl Upstreams {
         key: SessionKey,
         (id, asker): (u16, Asker),
     ) -> Result<(u16, Asker), Reason> {
-        let question = self.response.question();
-        let Some(session) = self.sessions.get_mut(key) else {
-            return Ok((id, asker));
-        };
-        match session.judge_case(id, question) {
-            CaseVerdict::Right => Ok((id, asker)),
-            CaseVerdict::NotKept => {
-                let upstream = session.upstream;
-                self.tally.error(upstream, Reason::UpstreamCaseNotKept);
+        match self.sessions.judge_case(key, id, self.response.question()) {
+            Some(CaseVerdict::Right) | None => Ok((id, asker)),
+            Some(CaseVerdict::NotKept) => {
+                if let Some(session) = self.sessions.get(key) {
+                    let upstream = session.upstream;
+                    self.tally.error(upstream, Reason::UpstreamCaseNotKept);
+                }
                 Ok((id, asker))
             }
-            CaseVerdict::Wrong => Err(Reason::UpstreamWrongCase),
+            Some(CaseVerdict::Wrong) => Err(Reason::UpstreamWrongCase),
         }
     }
 
@@ -146,7 +108,7 @@ impl Upstreams {
             return;
         };
         session.retire(id, 0, now);
-        if let Some(attempts) = self.attempts.get_mut(exchange) {
+        if let Some(attempts) = self.questions.get_mut(exchange) {
             attempts.end(key, id);
             self.ask_over_tcp(now, exchange, upstream);
         }
@@ -154,22 +116,16 @@ impl Upstreams {
 
     /// The next query of a session over UDP that waits no more.
     pub(crate) fn poll_released(&mut self, key: SessionKey) -> Option<u16> {
-        self.sessions.get_mut(key)?.poll_released()
+        self.sessions.poll_released(key)
     }
 
     pub(crate) fn session_awaits(&self, key: SessionKey, id: u16) -> bool {
-        let session = self.sessions.get(key);
-        session.is_some_and(|session| session.awaits(id))
-    }
-
-    pub(super) fn is_over_udp(&self, key: SessionKey) -> bool {
-        let session = self.sessions.get(key);
-        session.is_some_and(|session| session.link == Link::Datagrams)
+        self.sessions.awaits(key, id)
     }
 
     /// Asks a question over TCP, in place of an attempt over UDP that has ended.
     pub(super) fn ask_over_tcp(&mut self, now: Moment, key: ExchangeKey, upstream: usize) {
-        if let Some(attempts) = self.attempts.get_mut(key) {
+        if let Some(attempts) = self.questions.get_mut(key) {
             if attempts.over_tcp != Some(upstream) {
                 attempts.over_tcp = Some(upstream);
                 attempts.take_back_one();
@@ -185,18 +141,19 @@ impl Upstreams {
         key: ExchangeKey,
         upstream: usize,
     ) -> bool {
-        let Some(attempts) = self.attempts.get_mut(key) else {
+        let Some(attempts) = self.questions.get_mut(key) else {
             return false;
         };
-        let may_be_asked = self.pools.is_configured(upstream) && attempts.group.has(upstream);
+        let may_be_asked =
+            self.sessions.pools().is_configured(upstream) && attempts.group.has(upstream);
         if attempts.answered_by.has(upstream) || !may_be_asked {
             attempts.over_tcp = None;
             return false;
         }
-        let Some(pool) = self.pools.get(upstream) else {
+        let Some(pool) = self.sessions.pool(upstream) else {
             return false;
         };
-        let (session, is_opening) = pool.tcp_with_room(&self.sessions);
+        let (session, is_opening) = pool.tcp_with_room(self.sessions.table());
         let is_asked = |session| {
             attempts
                 .running()
@@ -207,8 +164,8 @@ impl Upstreams {
             Some(_) if is_asked(session) => return false,
             Some(session) => self.send(now, key, session),
             None => {
-                if !is_opening && self.descriptor_pause.is_none() {
-                    self.begin_plain(now, upstream, Link::Tcp);
+                if !is_opening && !self.sessions.lacks_descriptors() {
+                    self.sessions.open_plain(now, upstream, Link::Tcp);
                 }
                 self.wait(now, key);
             }
@@ -222,16 +179,6 @@ impl Upstreams {
         if session.is_some_and(|session| session.link == Link::Datagrams && !session.is_open()) {
             self.session_opened(now, key);
         }
-    }
-
-    /// A plain upstream answers, or a TCP connection to it stands.
-    pub(super) fn plain_opened(&mut self, now: Moment, upstream: usize) {
-        self.tally.count(Count::SessionsOpened);
-        if let Some(pool) = self.pools.get_mut(upstream) {
-            pool.probe_ordered = false;
-            pool.health().evidence().note_session_opened();
-        }
-        self.serve_waiting(now);
     }
 
     /// What is different for plain upstreams when time passes. False if it is as for others.
@@ -250,7 +197,7 @@ impl Upstreams {
             (Link::Tls, _) => return false,
             // A datagram may be lost.
             (Link::Datagrams, Timeout::OpeningIsSlow | Timeout::OpeningIsLate) => {
-                self.send_probe(now, key);
+                self.sessions.send_probe(now, key);
                 self.serve_waiting(now);
             }
             (Link::Datagrams, Timeout::Unanswered(key) | Timeout::UnansweredWithLater(key)) => {
@@ -258,19 +205,16 @@ impl Upstreams {
             }
             (Link::Datagrams, Timeout::Unresponsive) => {
                 self.tally.count(Count::SessionsUnresponsive);
-                let pool = self.pools.get(upstream);
-                let is_down = pool.is_some_and(|pool| pool.health().on_unresponsive_session(now));
-                if is_down {
-                    self.report_down(upstream, Failure::NoResponse);
-                }
-                if pool_is_unreachable(self, upstream) {
+                self.sessions.on_unresponsive_datagrams(now, upstream);
+                let health = self.sessions.health(upstream);
+                if health.is_some_and(Health::is_unreachable) {
                     self.stop_asking(now, key, Failure::NoResponse);
                 }
             }
             (Link::Tcp, Timeout::OpeningIsSlow | Timeout::OpeningIsLate) => {}
             (Link::Tcp, Timeout::Unresponsive) => self.stop_asking(now, key, Failure::NoResponse),
             (Link::Datagrams | Link::Tcp, Timeout::OpeningGivenUp) => {
-                self.actions.push_back(Action::CloseSession(key));
+                self.sessions.push_close(key);
                 let end = SessionEnd::Connect(ConnectFault::TimedOut);
                 self.session_closed(now, key, end);
             }
@@ -288,7 +232,7 @@ impl Upstreams {
 
     /// Asks a question once more that may be lost, from another port: with two attempts running, in place of the older.
     fn ask_again(&mut self, now: Moment, key: ExchangeKey) {
-        let Some(attempts) = self.attempts.get_mut(key) else {
+        let Some(attempts) = self.questions.get_mut(key) else {
             return;
         };
         if attempts.waiting_since.is_some() || attempts.is_suspect {
@@ -296,8 +240,8 @@ impl Upstreams {
         }
         let oldest = attempts.oldest_to_replace();
         let hash = attempts.hash;
-        if let Some(oldest) = oldest.filter(|oldest| self.is_over_udp(oldest.session)) {
-            if let Some(attempts) = self.attempts.get_mut(key) {
+        if let Some(oldest) = oldest.filter(|oldest| self.sessions.is_over_udp(oldest.session)) {
+            if let Some(attempts) = self.questions.get_mut(key) {
                 attempts.end(oldest.session, oldest.id);
             }
             self.retire_id(now, &oldest, hash);
@@ -306,8 +250,7 @@ impl Upstreams {
     }
 
     fn stop_asking(&mut self, now: Moment, key: SessionKey, failure: Failure) {
-        if let Some(session) = self.remove_session(key, Ending::Unresponsive) {
-            self.actions.push_back(Action::CloseSession(key));
+        if let Some(session) = self.sessions.close(key, Ending::Unresponsive) {
             self.plain_lost(now, &session, failure);
         }
     }
@@ -318,7 +261,7 @@ impl Upstreams {
         if end == SessionEnd::Connect(ConnectFault::NoDescriptor) {
             self.tally.count(Count::DescriptorsExhausted);
             self.tally.limit(Limit::Descriptors);
-            self.descriptor_pause = Some(now + limits::DESCRIPTOR_PAUSE);
+            self.sessions.pause_for_descriptors(now);
             self.note_waiting(end.into(), upstream);
             self.ask_others(now, session, end.into());
             return;
@@ -351,7 +294,7 @@ impl Upstreams {
     fn charge(&mut self, now: Moment, session: &Session, failure: Failure) {
         let upstream = session.upstream;
         match session.link {
-            Link::Tls | Link::Tcp => self.note_error(now, upstream, failure),
+            Link::Tls | Link::Tcp => self.sessions.note_error(now, upstream, failure),
             Link::Datagrams => self.upstream_failed_to_open(now, upstream, failure),
         }
     }
@@ -367,10 +310,10 @@ impl Upstreams {
 
     fn ask_others(&mut self, now: Moment, session: &Session, failure: Failure) {
         for key in session.unanswered() {
-            let Some(attempts) = self.attempts.get_mut(key) else {
+            let Some(attempts) = self.questions.get_mut(key) else {
                 continue;
             };
-            let is_gone = |key| !self.sessions.contains_key(key);
+            let is_gone = |key| !self.sessions.has(key);
             match session.link {
                 Link::Datagrams => attempts.take_back_on(is_gone),
                 Link::Tls | Link::Tcp => attempts.end_all_on(is_gone),
@@ -386,7 +329,7 @@ impl Upstreams {
     /// Those whose response does not fit into UDP have none from an upstream that cannot be asked over TCP.
     fn fail_over_tcp(&mut self, upstream: usize, failure: Failure) {
         for key in self.waiting.all_for(upstream) {
-            if let Some(attempts) = self.attempts.get_mut(key)
+            if let Some(attempts) = self.questions.get_mut(key)
                 && attempts.over_tcp == Some(upstream)
             {
                 attempts.over_tcp = None;
@@ -395,9 +338,4 @@ impl Upstreams {
             }
         }
     }
-}
-
-fn pool_is_unreachable(upstreams: &Upstreams, upstream: usize) -> bool {
-    let pool = upstreams.pools.get(upstream);
-    pool.is_some_and(|pool| pool.health().is_unreachable())
 }

@@ -1,7 +1,5 @@
 //! Messages of upstreams: what each answers, what it says of its upstream, and whether clients get it.
 
-use std::time::Duration;
-
 use dotgate_wire::{message_id, rcode};
 
 use super::{Completed, Received, Upstreams};
@@ -11,8 +9,6 @@ use crate::failure::{Failure, Misbehaviour};
 use crate::keys::{ExchangeKey, SessionKey};
 use crate::limits;
 use crate::moment::Moment;
-use crate::outbox::{Action, Event};
-use crate::pool::Pool;
 use crate::routes::RouteId;
 use crate::session::{Asker, Purpose, Session};
 use crate::verdict::{Verdict, judge};
@@ -60,11 +56,13 @@ impl Upstreams {
             return Err(Reason::UpstreamUnknownId);
         };
         if !is_well_formed {
-            self.note_misbehaviour(asker, Misbehaviour::Malformed);
+            self.questions
+                .note_misbehaviour(asker, Misbehaviour::Malformed);
             return Err(Reason::UpstreamMalformed);
         }
         if !self.answers_question_of(asker) {
-            self.note_misbehaviour(asker, Misbehaviour::WrongQuestion);
+            self.questions
+                .note_misbehaviour(asker, Misbehaviour::WrongQuestion);
             return Err(Reason::UpstreamWrongQuestion);
         }
         Ok((id, asker))
@@ -78,22 +76,17 @@ impl Upstreams {
         id: u16,
         asker: Asker,
     ) -> Received {
-        let Some(session) = self.sessions.get_mut(key) else {
+        let Some(session) = self.sessions.get(key) else {
             return Received::Nothing;
         };
-        let upstream = session.upstream;
-        match asker {
-            Asker::Retired(_) => session.on_late_response(id),
-            Asker::Exchange(_) | Asker::Probe(_) => session.on_response(id, now),
+        let (upstream, purpose) = (session.upstream, session.purpose);
+        let round_trip = self.sessions.on_response(now, key, id, asker);
+        if let Some(tenths) = self.response.edns().and_then(|edns| edns.keepalive) {
+            self.sessions.take_keepalive(key, tenths);
         }
-        let (round_trip, purpose) = (session.round_trip(), session.purpose);
-        let is_repeated = session.responses > 1;
-        if let Some(pool) = self.pools.get_mut(upstream) {
-            pool.last_response = Some(now);
-            pool.answers_repeatedly |= is_repeated;
-        }
-        self.take_keepalive(key);
-        let has_recovered = self.judge_health(now, upstream, round_trip, asker);
+        let is_right = matches!(self.response.rcode(), rcode::NOERROR | rcode::NXDOMAIN);
+        let seen = (asker, is_right);
+        let has_recovered = self.sessions.judge_health(now, upstream, round_trip, seen);
         self.on_opening_answered(now, key);
         if let Some(counters) = self.tally.upstream(upstream) {
             counters.add_response(self.response.rcode());
@@ -101,7 +94,7 @@ impl Upstreams {
         let mut received = Received::Nothing;
         match asker {
             Asker::Retired(_) => self.tally.count(Count::ResponsesLate),
-            Asker::Probe(_) => self.log_probe(upstream, round_trip),
+            Asker::Probe(_) => self.sessions.log_probe(upstream, round_trip),
             Asker::Exchange(exchange) => {
                 self.tally.count(Count::Responses);
                 if let Some(completed) = self.on_response(now, exchange, key, id) {
@@ -124,8 +117,7 @@ impl Upstreams {
         if !self.sessions.get_mut(key).is_some_and(Session::on_invalid) {
             return Received::Nothing;
         }
-        if let Some(session) = self.remove_session(key, Ending::Flood) {
-            self.actions.push_back(Action::CloseSession(key));
+        if let Some(session) = self.sessions.close(key, Ending::Flood) {
             self.session_lost(now, key, &session, Failure::Misbehaved(Misbehaviour::Flood));
         }
         Received::Nothing
@@ -138,14 +130,6 @@ impl Upstreams {
         }
     }
 
-    fn note_misbehaviour(&mut self, asker: Asker, fault: Misbehaviour) {
-        if let Asker::Exchange(key) = asker
-            && let Some(attempts) = self.attempts.get_mut(key)
-        {
-            attempts.note(Failure::Misbehaved(fault), None);
-        }
-    }
-
     /// Whether the loaded answer is for the question that was asked (RFC 7766 section 7). Only an error may come
     /// without a question.
     fn answers_question_of(&self, asker: Asker) -> bool {
@@ -155,7 +139,7 @@ impl Upstreams {
                 && self.response.rcode() != rcode::NXDOMAIN;
         }
         match asker {
-            Asker::Exchange(key) => self.attempts.get(key).is_some_and(|attempts| {
+            Asker::Exchange(key) => self.questions.get(key).is_some_and(|attempts| {
                 attempts.question.matches(exact) || cfg!(planted = "any-question-matches")
             }),
             Asker::Probe(hash) | Asker::Retired(hash) => self.is_hash_of(hash, exact),
@@ -170,53 +154,6 @@ impl Upstreams {
         key.question_hash() == hash
     }
 
-    /// RFC 7828 section 3.2.2: close before the peer does; at 0 send nothing more.
-    fn take_keepalive(&mut self, key: SessionKey) {
-        let Some(tenths) = self.response.edns().and_then(|edns| edns.keepalive) else {
-            return;
-        };
-        let Some(session) = self.sessions.get_mut(key) else {
-            return;
-        };
-        if tenths == 0 {
-            if !cfg!(planted = "keepalive-zero-is-ignored") {
-                session.drain();
-            }
-            return;
-        }
-        let told = Duration::from_millis(u64::from(tenths) * 100) * 9 / 10;
-        session.idle_limit = told.min(limits::SESSION_IDLE_LONGEST);
-    }
-
-    /// Takes note of what a response says of its upstream. True if it was down and is not any more.
-    fn judge_health(
-        &mut self,
-        now: Moment,
-        upstream: usize,
-        round_trip: Option<Duration>,
-        asker: Asker,
-    ) -> bool {
-        let Some(health) = self.pools.get(upstream).map(Pool::health) else {
-            return false;
-        };
-        let is_right = matches!(self.response.rcode(), rcode::NOERROR | rcode::NXDOMAIN);
-        if is_right || matches!(asker, Asker::Probe(_)) {
-            health.evidence().note_response(now, round_trip);
-        }
-        // An error to a client's question may be the question's, so it proves life and no more.
-        let has_recovered = match asker {
-            Asker::Exchange(_) if is_right => health.on_right_response(now),
-            Asker::Exchange(_) | Asker::Probe(_) | Asker::Retired(_) => health.on_response(now),
-        };
-        if has_recovered {
-            self.events.push_back(Event::UpstreamWell { upstream });
-            if let Some(pool) = self.pools.get_mut(upstream) {
-                pool.tries = 0;
-            }
-        }
-        has_recovered
-    }
-
     /// A response to a question in flight. Returns what it completes, if its clients may have it.
     fn on_response(
         &mut self,
@@ -225,26 +162,24 @@ impl Upstreams {
         session: SessionKey,
         id: u16,
     ) -> Option<Completed> {
-        let ended = self.attempts.get_mut(key)?.end(session, id)?;
+        let ended = self.questions.end_attempt(key, session, id)?;
         let (upstream, edns, sent_at) = (ended.upstream, ended.edns, ended.sent_at);
         self.tally.response(upstream, now.since(sent_at));
         self.clear_suspicion(key);
         if self.response.off_chain_count() > 0 {
             self.tally.count(Count::ResponsesOffChain);
         }
-        if let Some(pool) = self.pools.get_mut(upstream) {
-            pool.last_answer = Some(now);
-        }
-        if self.response.flags().is_truncated() && self.is_over_udp(session) {
+        self.sessions.note_answer(now, upstream);
+        if self.response.flags().is_truncated() && self.sessions.is_over_udp(session) {
             self.ask_over_tcp(now, key, upstream);
             return None;
         }
-        let attempts = self.attempts.get_mut(key)?;
+        let attempts = self.questions.get_mut(key)?;
         match judge(&self.response, edns) {
             Verdict::Deliver => {
                 let shows_refusal = attempts.without_edns.has(upstream) && !edns;
-                if shows_refusal && let Some(pool) = self.pools.get_mut(upstream) {
-                    pool.without_edns_until = Some(now + limits::WITHOUT_EDNS_FOR);
+                if shows_refusal {
+                    self.sessions.note_edns_refused(now, upstream);
                 }
                 self.note_avoidable_errors(now, key, upstream);
                 self.complete(now, key, upstream, sent_at)
@@ -275,7 +210,7 @@ impl Upstreams {
         upstream: usize,
         sent_at: Moment,
     ) -> Option<Completed> {
-        let attempts = self.attempts.get(key)?;
+        let attempts = self.questions.get(key)?;
         if let Some(other) = attempts.running().next() {
             let winner = match other.sent_at < sent_at {
                 true => Winner::Hedge,
@@ -285,7 +220,7 @@ impl Upstreams {
         }
         // Asked without EDNS it has no signatures, and is not for others who want them (RFC 4035 section 3.2.1).
         let lacks_signatures = attempts.dnssec_ok && attempts.without_edns.has(upstream);
-        let pool = self.pools.get(upstream);
+        let pool = self.sessions.pool(upstream);
         let completed = Completed {
             exchange: key,
             upstream,
@@ -296,21 +231,15 @@ impl Upstreams {
         Some(completed)
     }
 
-    pub(super) fn note_error(&self, now: Moment, upstream: usize, failure: Failure) {
-        if let Some(pool) = self.pools.get(upstream) {
-            pool.health().evidence().note_error(now, failure);
-        }
-    }
-
     /// An upstream has answered what others answered with an error; or not at all, while they answered no other client
     /// either.
     fn note_avoidable_errors(&mut self, now: Moment, key: ExchangeKey, answering: usize) {
-        let Some(attempts) = self.attempts.get(key) else {
+        let Some(attempts) = self.questions.get(key) else {
             return;
         };
         let mut avoidable = attempts.answered_by;
         for attempt in attempts.running() {
-            let pool = self.pools.get(attempt.upstream);
+            let pool = self.sessions.pool(attempt.upstream);
             let is_old = |last: Moment| last + limits::NO_ANSWER_FOR <= now;
             let answers_none = pool.is_some_and(|pool| pool.last_answer.is_none_or(is_old));
             let is_overdue = attempt.sent_at + limits::BESIDE_AFTER <= now;
@@ -322,7 +251,7 @@ impl Upstreams {
             return;
         }
         let domain = self.domain_hash(attempts.question.name());
-        let erring = self.pools.in_order(&attempts.group);
+        let erring = self.sessions.pools().in_order(&attempts.group);
         let erring = erring.filter(|(upstream, _)| avoidable.has(*upstream));
         let down: Vec<usize> = erring
             .filter(|(_, pool)| pool.health().on_avoidable_error(now, domain))
@@ -333,7 +262,7 @@ impl Upstreams {
                 rcode: rcode::SERVFAIL,
                 ede: None,
             };
-            self.report_down(upstream, failure);
+            self.sessions.report_down(upstream, failure);
         }
     }
 }

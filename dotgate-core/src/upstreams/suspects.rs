@@ -8,40 +8,24 @@ use super::Upstreams;
 use crate::counters::Count;
 use crate::counters::labels::Ending;
 use crate::failure::Failure;
-use crate::health::HealthState;
-use crate::isolation::{Group, Stage, Test};
+use crate::isolation::{Group, Site, Stage, Test};
 use crate::keys::{ExchangeKey, SessionKey};
 use crate::limits;
-use crate::link::{Link, Transport};
 use crate::moment::Moment;
-use crate::outbox::{Action, Event};
 use crate::pool::Pool;
 use crate::quarantine::Admission;
-use crate::routes::RouteId;
-use crate::session::{Purpose, Session};
-
-/// What came of the search for an upstream that suspects can be asked at.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Site {
-    /// This one.
-    Upstream(usize),
-    /// None can be reached now.
-    Unreachable,
-    /// Each has answered one of them with an error.
-    AllAnswered,
-}
 
 impl Upstreams {
     /// Has suspects asked in groups, each on a session of its own. What is asked together has the same upstreams.
     pub(super) fn isolate(&mut self, now: Moment, suspects: &[ExchangeKey]) {
         let mut left = suspects.to_vec();
         while let Some(first) = left.first() {
-            let route = self.route_of(*first);
+            let route = self.questions.route(*first);
             let (together, others) = left
                 .into_iter()
-                .partition::<Vec<_>, _>(|key| self.route_of(*key) == route);
+                .partition::<Vec<_>, _>(|key| self.questions.route(*key) == route);
             for (group, key) in self.isolation.split(&together) {
-                if let Some(attempts) = self.attempts.get_mut(key) {
+                if let Some(attempts) = self.questions.get_mut(key) {
                     attempts.is_suspect = true;
                     attempts.suspects = Some(group);
                     attempts.waiting_since = None;
@@ -52,14 +36,9 @@ impl Upstreams {
         self.start_isolation(now);
     }
 
-    fn route_of(&self, key: ExchangeKey) -> Option<RouteId> {
-        let attempts = self.attempts.get(key)?;
-        Some(attempts.group.route)
-    }
-
     /// The same for one that is in no group and does not wait for an upstream.
     pub(super) fn advance_suspect(&mut self, now: Moment, key: ExchangeKey) {
-        let is_free = self.attempts.get(key).is_some_and(|attempts| {
+        let is_free = self.questions.get(key).is_some_and(|attempts| {
             attempts.suspects.is_none() && attempts.waiting_since.is_none()
         });
         if is_free {
@@ -70,7 +49,7 @@ impl Upstreams {
     /// A suspect that one upstream has not answered for long is asked at another one too, if that is healthy: which may
     /// be the only one that answers.
     pub(super) fn isolate_elsewhere(&mut self, now: Moment, key: ExchangeKey) {
-        let Some(attempts) = self.attempts.get_mut(key) else {
+        let Some(attempts) = self.questions.get_mut(key) else {
             return;
         };
         if !attempts.is_suspect || attempts.waiting_since.is_some() {
@@ -89,10 +68,10 @@ impl Upstreams {
 
     /// Whether a question may be asked with others. One in quarantine is asked alone, or fails.
     pub(super) fn passes_quarantine(&mut self, now: Moment, key: ExchangeKey) -> bool {
-        let Some(attempts) = self.attempts.get_mut(key) else {
+        let Some(attempts) = self.questions.get_mut(key) else {
             return false;
         };
-        match self.quarantine.admit(now, attempts.hash) {
+        match self.isolation.admit(now, attempts.hash) {
             Admission::Free => true,
             Admission::Alone => {
                 attempts.strikes = limits::HARMFUL_STRIKES - 1;
@@ -117,12 +96,7 @@ impl Upstreams {
             self.stop_isolation_session(session);
         }
         while let Some(mut group) = self.isolation.next_group() {
-            let id = group.id;
-            let exchanges = &self.attempts;
-            group.suspects.retain(|key| {
-                let attempts = exchanges.get(*key);
-                attempts.is_some_and(|attempts| attempts.suspects == Some(id))
-            });
+            self.questions.retain_members(&mut group);
             if group.suspects.is_empty() {
                 continue;
             }
@@ -137,7 +111,7 @@ impl Upstreams {
     fn release_group(&mut self, now: Moment, group: &Group) {
         for key in &group.suspects {
             let site = self.site_of(&[*key]);
-            let Some(attempts) = self.attempts.get_mut(*key) else {
+            let Some(attempts) = self.questions.get_mut(*key) else {
                 continue;
             };
             attempts.suspects = None;
@@ -151,74 +125,20 @@ impl Upstreams {
         }
     }
 
-    /// Where suspects of one group of upstreams are asked: a healthy upstream before one that is not, one that has not failed them before one
-    /// that has, then the one with the fewest isolation sessions. One that is down must recover first.
     fn site_of(&self, suspects: &[ExchangeKey]) -> Site {
-        let exchanges = || suspects.iter().filter_map(|key| self.attempts.get(*key));
-        let mut best = None;
-        let mut all_answered = true;
-        let group = exchanges().next().map(|attempts| &*attempts.group);
-        let upstreams = group
-            .into_iter()
-            .flat_map(|group| self.pools.in_order(group));
-        for (upstream, pool) in upstreams {
-            if exchanges().any(|attempts| attempts.answered_by.has(upstream)) {
-                continue;
-            }
-            all_answered = false;
-            let state = match pool.health().state() {
-                HealthState::Healthy => 0,
-                HealthState::Suspect => 1,
-                HealthState::Down if pool.health().is_erring() => 2,
-                HealthState::Down => continue,
-            };
-            if pool.paused_until.is_some() || self.descriptor_pause.is_some() {
-                continue;
-            }
-            let has_failed = exchanges().any(|attempts| attempts.failed_at.has(upstream));
-            let load = self.isolation.sessions_of(upstream).count();
-            let rank = (state, has_failed, load);
-            if best.is_none_or(|(found, _)| rank < found) {
-                best = Some((rank, upstream));
-            }
-        }
-        match best {
-            Some((_, upstream)) => Site::Upstream(upstream),
-            None if all_answered => Site::AllAnswered,
-            None => Site::Unreachable,
-        }
+        self.isolation
+            .site_of(suspects, &self.questions, &self.sessions)
     }
 
     fn open_isolation(&mut self, now: Moment, upstream: usize, group: Group) {
-        let Some(pool) = self.pools.get(upstream) else {
-            return;
-        };
-        let (try_number, alpn) = (pool.tries, pool.alpn);
-        let key_exchange = pool.upstream.handshakes.next(now);
-        let mut session = Session::new(upstream, Purpose::Isolation, alpn, now);
-        session.handshake.offer = key_exchange;
-        session.link = match pool.upstream.transport {
-            Transport::Dot => Link::Tls,
-            Transport::Plain => Link::Tcp,
-        };
-        let link = session.link;
-        let session = self.sessions.insert(session);
-        self.isolation.begin(Test {
-            session,
-            upstream,
-            group,
-            stage: Stage::Opening,
-        });
-        self.actions.push_back(Action::OpenSession {
-            session,
-            upstream,
-            link,
-            try_number,
-            alpn,
-            key_exchange,
-        });
-        self.tally.count(Count::SessionsStarted);
-        self.tally.count(Count::SessionsIsolating);
+        if let Some(session) = self.sessions.open_isolated(now, upstream) {
+            self.isolation.begin(Test {
+                session,
+                upstream,
+                group,
+                stage: Stage::Opening,
+            });
+        }
     }
 
     /// An isolation session is open. What may be harmful is asked after a question of our own, so that it is known
@@ -228,19 +148,19 @@ impl Upstreams {
         let Some(test) = self.isolation.get_mut(session) else {
             return;
         };
-        let pool = self.pools.get(test.upstream);
+        let pool = self.sessions.pool(test.upstream);
         let answers_once = pool.is_some_and(|pool| pool.answers_max() == Some(1));
         let is_accused = !answers_once
             && match test.group.suspects.as_slice() {
                 [key] => {
-                    let attempts = self.attempts.get(*key);
+                    let attempts = self.questions.get(*key);
                     attempts.is_some_and(|it| it.strikes > 0 && !it.is_asked_first)
                 }
                 _ => false,
             };
         if is_accused {
             test.stage = Stage::Probing;
-            self.send_probe(now, session);
+            self.sessions.send_probe(now, session);
         } else {
             self.ask_suspects(now, session);
         }
@@ -262,7 +182,7 @@ impl Upstreams {
         test.stage = Stage::Asked;
         let id = test.group.id;
         for key in test.group.suspects.clone() {
-            let Some(attempts) = self.attempts.get_mut(key) else {
+            let Some(attempts) = self.questions.get_mut(key) else {
                 continue;
             };
             if attempts.suspects != Some(id) {
@@ -299,31 +219,10 @@ impl Upstreams {
             return;
         }
         self.isolation.end(key);
-        if !self.share_session(key) && self.remove_session(key, Ending::Isolated).is_some() {
-            self.actions.push_back(Action::CloseSession(key));
+        if !self.sessions.share(key) {
+            self.sessions.close(key, Ending::Isolated);
         }
         self.start_isolation(now);
-    }
-
-    /// Makes an isolation session one for all clients. False if there is one already, or it is not fit for it.
-    fn share_session(&mut self, key: SessionKey) -> bool {
-        let Some(session) = self.sessions.get_mut(key) else {
-            return false;
-        };
-        let is_fit = session.takes_queries() && session.retired() == 0;
-        let upstream = session.upstream;
-        let is_configured = self.pools.is_configured(upstream);
-        let Some(pool) = self.pools.get_mut(upstream) else {
-            return false;
-        };
-        if !is_fit || !is_configured || !pool.keys().is_empty() {
-            return false;
-        }
-        session.purpose = Purpose::Shared;
-        session.answers_max = pool.answers_max();
-        session.idle_limit = pool.idle_limit();
-        pool.add(key);
-        true
     }
 
     /// An isolation session is unresponsive. What it carries is split again; a query that is alone goes on waiting.
@@ -339,8 +238,7 @@ impl Upstreams {
             self.start_isolation(now);
             return;
         }
-        if let Some(session) = self.remove_session(key, Ending::Unresponsive) {
-            self.actions.push_back(Action::CloseSession(key));
+        if let Some(session) = self.sessions.close(key, Ending::Unresponsive) {
             self.session_lost(now, key, &session, Failure::NoResponse);
         }
     }
@@ -355,12 +253,10 @@ impl Upstreams {
         let Some(test) = self.isolation.end(key) else {
             return;
         };
-        if let Some(pool) = self.pools.get_mut(test.upstream) {
-            pool.tries = pool.tries.saturating_add(1);
-        }
-        let suspects = self.leave_group(&test.group);
+        self.sessions.try_next_address(test.upstream);
+        let suspects = self.questions.leave_group(&test.group);
         for key in &suspects {
-            if let Some(attempts) = self.attempts.get_mut(*key) {
+            if let Some(attempts) = self.questions.get_mut(*key) {
                 attempts.failed_at.add(test.upstream);
                 attempts.note(failure, Some(test.upstream));
             }
@@ -375,46 +271,32 @@ impl Upstreams {
         };
         let upstream = test.upstream;
         let mut suspects = test.group.suspects.iter();
-        let Some(attempts) = suspects.find_map(|key| self.attempts.get(*key)) else {
+        let Some(attempts) = suspects.find_map(|key| self.questions.get(*key)) else {
             return;
         };
         let is_faster =
             |(other, pool): (usize, &Pool)| other != upstream && pool.health().is_well();
-        let has_faster = self.pools.in_order(&attempts.group).any(is_faster);
+        let has_faster = self
+            .sessions
+            .pools()
+            .in_order(&attempts.group)
+            .any(is_faster);
         if has_faster {
-            self.remove_session(key, Ending::Stopped);
-            self.actions.push_back(Action::CloseSession(key));
+            self.sessions.close(key, Ending::Stopped);
             self.isolation_failed_to_open(now, key, Failure::NoResponse);
         }
     }
 
-    /// Takes the suspects out of a group that is no longer asked together. Returns those that still are in it.
-    pub(super) fn leave_group(&mut self, group: &Group) -> Vec<ExchangeKey> {
-        let mut members = group.suspects.clone();
-        members.retain(|key| {
-            let attempts = self.attempts.get_mut(*key);
-            attempts.is_some_and(|attempts| {
-                let is_member = attempts.suspects == Some(group.id);
-                if is_member {
-                    attempts.suspects = None;
-                }
-                is_member
-            })
-        });
-        members
-    }
-
     /// Closes an isolation session whose place is needed. What it carries is asked again after the others.
     fn stop_isolation_session(&mut self, key: SessionKey) {
-        self.remove_session(key, Ending::Isolated);
-        self.actions.push_back(Action::CloseSession(key));
+        self.sessions.close(key, Ending::Isolated);
         let Some(test) = self.isolation.end(key) else {
             return;
         };
-        let suspects = self.leave_group(&test.group);
+        let suspects = self.questions.leave_group(&test.group);
         for (group, key) in self.isolation.split(&suspects) {
-            if let Some(attempts) = self.attempts.get_mut(key) {
-                attempts.take_back_on(|session| !self.sessions.contains_key(session));
+            if let Some(attempts) = self.questions.get_mut(key) {
+                attempts.take_back_on(|session| !self.sessions.has(session));
                 attempts.suspects = Some(group);
             }
         }
@@ -425,28 +307,24 @@ impl Upstreams {
         let keys: Vec<SessionKey> = self.isolation.sessions_of(upstream).collect();
         let mut orphans = Vec::new();
         for key in keys {
-            self.remove_session(key, Ending::Stopped);
-            self.actions.push_back(Action::CloseSession(key));
+            self.sessions.close(key, Ending::Stopped);
             if let Some(test) = self.isolation.end(key) {
-                orphans.extend(self.leave_group(&test.group));
+                orphans.extend(self.questions.leave_group(&test.group));
             }
         }
-        for key in &orphans {
-            if let Some(attempts) = self.attempts.get_mut(*key) {
-                attempts.take_back_on(|session| !self.sessions.contains_key(session));
-            }
-        }
+        let is_gone = |session| !self.sessions.has(session);
+        self.questions.take_back(&orphans, is_gone);
         orphans
     }
 
     /// A question was alone, again, on a session that the upstream ended: it fails and goes into quarantine.
     pub(super) fn quarantine(&mut self, now: Moment, key: ExchangeKey, upstream: usize) {
-        let Some(attempts) = self.attempts.get_mut(key) else {
+        let Some(attempts) = self.questions.get_mut(key) else {
             return;
         };
         attempts.note(Failure::Harmful, Some(upstream));
-        if self.quarantine.insert(now, attempts.hash) {
-            self.events.push_back(Event::HarmfulQuestion { upstream });
+        if self.isolation.quarantine(now, attempts.hash) {
+            self.sessions.report_harmful(upstream);
         }
         self.tally.count(Count::QuestionsQuarantined);
         self.tally.error(upstream, Failure::Harmful);
@@ -455,10 +333,10 @@ impl Upstreams {
 
     /// An upstream answered a question in any way: it is no suspect.
     pub(super) fn clear_suspicion(&mut self, key: ExchangeKey) {
-        if let Some(attempts) = self.attempts.get_mut(key)
+        if let Some(attempts) = self.questions.get_mut(key)
             && attempts.clear_suspicion()
         {
-            self.quarantine.remove(attempts.hash);
+            self.isolation.acquit(attempts.hash);
         }
     }
 }

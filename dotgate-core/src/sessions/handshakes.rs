@@ -1,36 +1,30 @@
 //! Handshakes that were large and did not get through: one further try with a small one, and what it teaches.
 
-use super::Upstreams;
+use super::Sessions;
 use crate::failure::Failure;
 use crate::key_exchange::{Handshake, KeyExchange};
 use crate::moment::Moment;
 use crate::outbox::Event;
 use crate::session::{Phase, Purpose, Session};
 
-impl Upstreams {
+impl Sessions {
     /// After a failed opening: the next one to the same address has a classical handshake, if the hybrid one may have
-    /// been too large for a middlebox. True if it is under way at once, so that the upstream has not failed yet. While
+    /// been too large for a middlebox. True if it is to be made at once, so that the upstream has not failed yet. While
     /// it is not healthy its tries have a pace of their own, so they take turns.
-    pub(super) fn falls_back(&mut self, now: Moment, session: &Session, failure: Failure) -> bool {
+    pub(crate) fn falls_back(&mut self, session: &Session, failure: Failure) -> bool {
         let was_large = session.purpose == Purpose::Shared
             && session.phase == Phase::Handshaking
             && session.handshake.offer == KeyExchange::Hybrid
             && matches!(failure, Failure::Tls(fault) if fault.may_be_size());
-        let upstream = session.upstream;
-        let Some(pool) = self.pools.get_mut(upstream).filter(|_| was_large) else {
+        let pool = self.pools.get_mut(session.upstream);
+        let Some(pool) = pool.filter(|_| was_large) else {
             return false;
         };
         if !pool.upstream.handshakes.may_fall_back() {
             return false;
         }
         pool.failed_hybrid = Some(session.handshake.try_number);
-        if !pool.health().is_well() {
-            return false;
-        }
-        self.open_session(now, upstream);
-        self.pools
-            .get(upstream)
-            .is_some_and(|pool| pool.is_opening(&self.sessions))
+        pool.health().is_well()
     }
 
     /// A handshake was done: what it says about large ones counts for all workers.

@@ -1,13 +1,14 @@
-//! What the log says of single sessions and probes at `debug`. At other levels nothing is built.
+//! Events: upstreams that went down, and at `debug` single sessions and probes. At other levels nothing is built for these.
 
 use std::time::Duration;
 
-use super::Upstreams;
+use super::Sessions;
 use crate::counters::labels::Ending;
+use crate::failure::Failure;
 use crate::outbox::{Event, LogDetail};
 use crate::session::Session;
 
-impl Upstreams {
+impl Sessions {
     /// How much the log is to say from now on.
     pub(crate) fn set_log_detail(&mut self, detail: LogDetail) {
         self.log_detail = detail;
@@ -26,7 +27,7 @@ impl Upstreams {
         }
     }
 
-    pub(super) fn log_probe(&mut self, upstream: usize, round_trip: Option<Duration>) {
+    pub(crate) fn log_probe(&mut self, upstream: usize, round_trip: Option<Duration>) {
         if self.log_detail >= LogDetail::Debug {
             self.events.push_back(match round_trip {
                 None => Event::ProbeSent { upstream },
@@ -36,5 +37,18 @@ impl Upstreams {
                 },
             });
         }
+    }
+
+    /// Reports that an upstream went down, once for all workers.
+    pub(crate) fn report_down(&mut self, upstream: usize, failure: Failure) {
+        if self.pools.is_configured(upstream) {
+            let event = Event::UpstreamDown { upstream, failure };
+            self.events.push_back(event);
+        }
+    }
+
+    /// Reports that a question makes upstreams end their sessions.
+    pub(crate) fn report_harmful(&mut self, upstream: usize) {
+        self.events.push_back(Event::HarmfulQuestion { upstream });
     }
 }

@@ -1,0 +1,205 @@
+//! The questions that upstreams are asked, each with its attempts, and those that got no response.
+//!
+//! Knows what was asked of whom and why it failed. Does not know how questions are asked; `upstreams` decides on each next
+//! attempt.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use slotmap::SecondaryMap;
+
+use crate::attempts::{Attempt, Attempts, Cause};
+use crate::exchange::Lookup;
+use crate::failure::{Failure, Misbehaviour};
+use crate::groups::Groups;
+use crate::isolation::Group;
+use crate::keys::{ExchangeKey, SessionKey};
+use crate::moment::Moment;
+use crate::pool::Pools;
+use crate::routes::RouteId;
+use crate::session::Asker;
+use crate::settings::GroupSettings;
+use crate::waiting::Waiting;
+
+/// A question that gets no response.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GivenUp {
+    pub(crate) exchange: ExchangeKey,
+    pub(crate) failure: Failure,
+    /// What its attempts show.
+    pub(crate) noted: Cause,
+}
+
+/// The questions of one worker.
+#[derive(Default)]
+pub(crate) struct Questions {
+    attempts: SecondaryMap<ExchangeKey, Attempts>,
+    given_up: VecDeque<GivenUp>,
+}
+
+impl Questions {
+    /// Takes a question, which only the upstreams of this group are asked.
+    pub(crate) fn begin(
+        &mut self,
+        now: Moment,
+        key: ExchangeKey,
+        lookup: &Lookup<'_>,
+        group: Arc<GroupSettings>,
+    ) {
+        self.attempts.insert(key, Attempts::new(lookup, group, now));
+    }
+
+    pub(crate) fn get(&self, key: ExchangeKey) -> Option<&Attempts> {
+        self.attempts.get(key)
+    }
+
+    pub(crate) fn get_mut(&mut self, key: ExchangeKey) -> Option<&mut Attempts> {
+        self.attempts.get_mut(key)
+    }
+
+    /// Ends the attempts for a question. None if they had ended before.
+    pub(crate) fn end(&mut self, key: ExchangeKey) -> Option<Attempts> {
+        self.attempts.remove(key)
+    }
+
+    /// Ends the attempts for a question that gets no response, for this reason.
+    pub(crate) fn give_up(
+        &mut self,
+        key: ExchangeKey,
+        failure: Failure,
+        pools: &Pools,
+    ) -> Option<Attempts> {
+        let attempts = self.attempts.remove(key)?;
+        self.given_up.push_back(GivenUp {
+            exchange: key,
+            failure,
+            noted: cause_of(&attempts, pools),
+        });
+        Some(attempts)
+    }
+
+    /// The next question that gets no response; its attempts have ended.
+    pub(crate) fn poll_given_up(&mut self) -> Option<GivenUp> {
+        self.given_up.pop_front()
+    }
+
+    /// Notes why a question has no answer yet.
+    pub(crate) fn note(&mut self, key: ExchangeKey, failure: Failure, upstream: Option<usize>) {
+        if let Some(attempts) = self.attempts.get_mut(key) {
+            attempts.note(failure, upstream);
+        }
+    }
+
+    /// Notes that what came for a question does not answer it.
+    pub(crate) fn note_misbehaviour(&mut self, asker: Asker, fault: Misbehaviour) {
+        if let Asker::Exchange(key) = asker {
+            self.note(key, Failure::Misbehaved(fault), None);
+        }
+    }
+
+    /// Why a question has no answer, if it ends now. Where nothing was tried, it is why upstreams are not healthy.
+    pub(crate) fn cause_at_end(&mut self, key: ExchangeKey, pools: &Pools) -> Option<Cause> {
+        let attempts = self.attempts.get_mut(key)?;
+        if attempts.failure().0 == Failure::NotReady {
+            let group = Arc::clone(&attempts.group);
+            for (upstream, pool) in pools.in_order(&group) {
+                if let Some(failure) = pool.health().why() {
+                    attempts.note(failure, Some(upstream));
+                }
+            }
+        }
+        Some(cause_of(attempts, pools))
+    }
+
+    /// Why a question has no answer yet, as far as its attempts show.
+    pub(crate) fn cause(&self, key: ExchangeKey, pools: &Pools) -> Option<Cause> {
+        Some(cause_of(self.attempts.get(key)?, pools))
+    }
+
+    /// Whether an attempt for this question runs.
+    pub(crate) fn is_running(&self, key: ExchangeKey) -> bool {
+        self.attempts.get(key).is_some_and(Attempts::is_running)
+    }
+
+    /// Whether it waits for a session since then, and still does.
+    pub(crate) fn waits(&self, (since, key): Waiting) -> bool {
+        let attempts = self.attempts.get(key);
+        attempts.is_some_and(|attempts| attempts.waiting_since == Some(since))
+    }
+
+    /// A question waits no more. True if it waited since then.
+    pub(crate) fn stop_waiting(&mut self, (since, key): Waiting) -> bool {
+        let attempts = self.attempts.get_mut(key);
+        attempts.is_some_and(|it| it.waiting_since.take_if(|held| *held == since).is_some())
+    }
+
+    /// Ends an attempt whose response came. None if it had ended.
+    pub(crate) fn end_attempt(
+        &mut self,
+        key: ExchangeKey,
+        session: SessionKey,
+        id: u16,
+    ) -> Option<Attempt> {
+        self.attempts.get_mut(key)?.end(session, id)
+    }
+
+    /// The route of a question's group.
+    pub(crate) fn route(&self, key: ExchangeKey) -> Option<RouteId> {
+        let attempts = self.attempts.get(key)?;
+        Some(attempts.group.route)
+    }
+
+    /// Drops from a group of suspects those that are in it no more.
+    pub(crate) fn retain_members(&self, group: &mut Group) {
+        let id = group.id;
+        let is_member = |attempts: &Attempts| attempts.suspects == Some(id);
+        group
+            .suspects
+            .retain(|key| self.attempts.get(*key).is_some_and(is_member));
+    }
+
+    /// Takes the suspects out of a group that is no longer asked together. Returns those that still were in it.
+    pub(crate) fn leave_group(&mut self, group: &Group) -> Vec<ExchangeKey> {
+        let mut members = group.suspects.clone();
+        members.retain(|key| {
+            let attempts = self.attempts.get_mut(*key);
+            attempts.is_some_and(|it| it.suspects.take_if(|id| *id == group.id).is_some())
+        });
+        members
+    }
+
+    /// Of these questions, takes back the attempts on sessions that are gone.
+    pub(crate) fn take_back(&mut self, keys: &[ExchangeKey], is_gone: impl Fn(SessionKey) -> bool) {
+        for key in keys {
+            if let Some(attempts) = self.attempts.get_mut(*key) {
+                attempts.take_back_on(&is_gone);
+            }
+        }
+    }
+
+    /// What an upstream did is forgotten: its slot is another one's now.
+    pub(crate) fn forget_upstream(&mut self, upstream: usize) {
+        for (_, attempts) in &mut self.attempts {
+            attempts.forget_upstream(upstream);
+        }
+    }
+
+    /// Other groups are configured from now on.
+    pub(crate) fn renew_groups(&mut self, groups: &Groups) {
+        for (_, attempts) in &mut self.attempts {
+            groups.renew(&mut attempts.group);
+        }
+    }
+}
+
+/// Why a question has no answer yet.
+pub(crate) fn cause_of(attempts: &Attempts, pools: &Pools) -> Cause {
+    let (failure, upstream) = attempts.failure();
+    let mut upstreams = pools.in_order(&attempts.group);
+    Cause {
+        failure,
+        upstream,
+        is_final: failure == Failure::Harmful
+            || upstreams.all(|(upstream, _)| attempts.answered_by.has(upstream)),
+    }
+}

@@ -1,0 +1,400 @@
+//! All sessions of one worker, to all upstreams: what opens, carries and ends them.
+//!
+//! Owns the pools, what is to be written on each session, and what the driver is to do. Knows questions only as bytes to send,
+//! and decides nothing about them: `upstreams` does, and calls in. `sessions::open` opens sessions, `sessions::handshakes`
+//! decides on a further try with a smaller handshake, `sessions::evidence` takes note of what sessions show of their
+//! upstreams, `sessions::log` makes events.
+
+mod evidence;
+mod handshakes;
+mod log;
+mod open;
+
+use std::collections::VecDeque;
+
+use dotgate_wire::{NameCase, Question, UpstreamQuery};
+use slotmap::SlotMap;
+
+use crate::attempts::Attempt;
+use crate::cache::QuestionHasher;
+use crate::counters::Count;
+use crate::counters::labels::{AttemptKind, Ending};
+use crate::health::Health;
+use crate::keys::{ExchangeKey, SessionKey};
+use crate::limits;
+use crate::link::Link;
+use crate::moment::{Moment, earlier};
+use crate::outbox::{Action, Event, LogDetail};
+use crate::pool::{Pool, Pools, SessionTable};
+use crate::random::Random;
+use crate::routes::RouteId;
+use crate::session::{Asker, CaseVerdict, Purpose, Session, Timeout};
+use crate::settings::{GroupSettings, Settings};
+use crate::tally::Tally;
+
+/// The sessions of one worker.
+pub(crate) struct Sessions {
+    tally: Tally,
+    random: Random,
+    probe: Probe,
+    pools: Pools,
+    table: SessionTable,
+    /// Until when no session is opened, because no file descriptor was left.
+    descriptor_pause: Option<Moment>,
+    /// Sessions with something to write.
+    dirty: Vec<SessionKey>,
+    actions: VecDeque<Action>,
+    events: VecDeque<Event>,
+    log_detail: LogDetail,
+}
+
+/// The question that upstreams are asked to see whether they answer, with its keyed hash.
+struct Probe {
+    question: Question,
+    hash: u64,
+}
+
+impl Probe {
+    fn new(settings: &Settings, hasher: &QuestionHasher) -> Probe {
+        let question = settings.probe.clone();
+        let key = hasher.key(&question, RouteId::DEFAULT, false, false);
+        Probe {
+            hash: key.question_hash(),
+            question,
+        }
+    }
+}
+
+impl Sessions {
+    pub(crate) fn new(
+        settings: &Settings,
+        tally: Tally,
+        random: Random,
+        hasher: &QuestionHasher,
+    ) -> Sessions {
+        Sessions {
+            tally,
+            random,
+            probe: Probe::new(settings, hasher),
+            pools: Pools::new(settings),
+            table: SlotMap::with_key(),
+            descriptor_pause: None,
+            dirty: Vec::new(),
+            actions: VecDeque::new(),
+            events: VecDeque::new(),
+            log_detail: LogDetail::Usual,
+        }
+    }
+
+    /// Uses these settings from now on; upstreams that are the same keep their pools.
+    pub(crate) fn reconfigure(&mut self, settings: &Settings, hasher: &QuestionHasher) {
+        self.probe = Probe::new(settings, hasher);
+        self.pools.reconfigure(settings);
+    }
+
+    pub(crate) fn pools(&self) -> &Pools {
+        &self.pools
+    }
+
+    pub(crate) fn pool(&self, upstream: usize) -> Option<&Pool> {
+        self.pools.get(upstream)
+    }
+
+    pub(crate) fn health(&self, upstream: usize) -> Option<&Health> {
+        self.pools.get(upstream).map(Pool::health)
+    }
+
+    pub(crate) fn table(&self) -> &SessionTable {
+        &self.table
+    }
+
+    pub(crate) fn get(&self, key: SessionKey) -> Option<&Session> {
+        self.table.get(key)
+    }
+
+    pub(crate) fn get_mut(&mut self, key: SessionKey) -> Option<&mut Session> {
+        self.table.get_mut(key)
+    }
+
+    pub(crate) fn has(&self, key: SessionKey) -> bool {
+        self.table.contains_key(key)
+    }
+
+    /// Sessions in any phase.
+    pub(crate) fn count(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether the system had no file descriptor left a moment ago.
+    pub(crate) fn lacks_descriptors(&self) -> bool {
+        self.descriptor_pause.is_some()
+    }
+
+    /// When descriptors are asked for again.
+    pub(crate) fn descriptor_pause(&self) -> Option<Moment> {
+        self.descriptor_pause
+    }
+
+    /// Clients ask for what the upstreams of this group may answer.
+    pub(crate) fn note_query(&mut self, now: Moment, group: &GroupSettings) {
+        self.pools.note_query(now, group);
+    }
+
+    /// The next thing for the driver to do; flushes come late.
+    pub(crate) fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// The next session with something to write.
+    pub(crate) fn poll_dirty(&mut self) -> Option<SessionKey> {
+        let key = self.dirty.pop()?;
+        if let Some(session) = self.table.get_mut(key) {
+            session.is_dirty = false;
+        }
+        Some(key)
+    }
+
+    /// The next thing worth a line in the log.
+    pub(crate) fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    fn mark_dirty(&mut self, key: SessionKey) {
+        if let Some(session) = self.table.get_mut(key)
+            && !std::mem::replace(&mut session.is_dirty, true)
+        {
+            self.dirty.push(key);
+        }
+    }
+
+    /// Has the sockets closed of queries over UDP that wait no more. True if some did.
+    pub(crate) fn flush_released(&mut self, key: SessionKey) -> bool {
+        let has_released = self.table.get(key).is_some_and(Session::has_released);
+        if has_released {
+            self.mark_dirty(key);
+        }
+        has_released
+    }
+
+    /// The frames that wait for a session's TLS, to be drained from the front. None once it is forgotten, and
+    /// while it is not open: not one byte leaves before the upstream is authenticated (RFC 8310 section 6.6).
+    pub(crate) fn output(&mut self, key: SessionKey) -> Option<&mut Vec<u8>> {
+        self.table
+            .get_mut(key)
+            .filter(|session| {
+                session.is_open()
+                    || session.link == Link::Datagrams
+                    || cfg!(planted = "sent-before-authentication")
+            })
+            .map(|session| &mut session.outgoing)
+    }
+
+    /// The next query of a session over UDP that waits no more.
+    pub(crate) fn poll_released(&mut self, key: SessionKey) -> Option<u16> {
+        self.table.get_mut(key)?.poll_released()
+    }
+
+    pub(crate) fn awaits(&self, key: SessionKey, id: u16) -> bool {
+        let session = self.table.get(key);
+        session.is_some_and(|session| session.awaits(id))
+    }
+
+    pub(crate) fn is_over_udp(&self, key: SessionKey) -> bool {
+        let session = self.table.get(key);
+        session.is_some_and(|session| session.link == Link::Datagrams)
+    }
+
+    /// Whether what was asked on it may still be answered there.
+    pub(crate) fn is_responsive(&self, key: SessionKey) -> bool {
+        let session = self.table.get(key);
+        session.is_some_and(|session| !session.is_unresponsive())
+    }
+
+    /// Puts a question on a session. Returns the message ID.
+    pub(crate) fn send(
+        &mut self,
+        now: Moment,
+        key: SessionKey,
+        exchange: ExchangeKey,
+        query: UpstreamQuery<'_>,
+    ) -> Option<u16> {
+        let session = self.table.get_mut(key)?;
+        let id = session.send(Asker::Exchange(exchange), query, &mut self.random, now);
+        self.mark_dirty(key);
+        Some(id)
+    }
+
+    /// Asks our own question on a session.
+    pub(crate) fn send_probe(&mut self, now: Moment, key: SessionKey) {
+        let Some(session) = self.table.get_mut(key) else {
+            return;
+        };
+        let query = UpstreamQuery {
+            id: 0,
+            question: &self.probe.question,
+            dnssec_ok: false,
+            checking_disabled: false,
+            edns: true,
+            pads: true,
+            name_case: NameCase::LOWER,
+            asks_keepalive: false,
+        };
+        let (upstream, reuses) = (session.upstream, session.has_sent());
+        session.send(Asker::Probe(self.probe.hash), query, &mut self.random, now);
+        self.tally.attempt(upstream, AttemptKind::Probe, reuses);
+        self.tally.count(Count::Probes);
+        self.log_probe(upstream, None);
+        self.mark_dirty(key);
+    }
+
+    /// Gives up the ID of an attempt. Returns what its session is for.
+    pub(crate) fn retire(&mut self, now: Moment, attempt: &Attempt, hash: u64) -> Option<Purpose> {
+        let session = self.table.get_mut(attempt.session)?;
+        session.retire(attempt.id, hash, now);
+        let purpose = session.purpose;
+        self.flush_released(attempt.session);
+        Some(purpose)
+    }
+
+    /// Compares the letter case of a response's question with that of the query: an upstream that keeps it must send the
+    /// one that was asked in.
+    pub(crate) fn judge_case(
+        &mut self,
+        key: SessionKey,
+        id: u16,
+        question: &[u8],
+    ) -> Option<CaseVerdict> {
+        Some(self.table.get_mut(key)?.judge_case(id, question))
+    }
+
+    /// Forgets a session. `ending` is why it ends, should it be open.
+    pub(crate) fn remove(&mut self, key: SessionKey, ending: Ending) -> Option<Session> {
+        let session = self.table.remove(key)?;
+        if session.is_open()
+            && let Some(counters) = self.tally.upstream(session.upstream)
+        {
+            counters.add_ending(ending);
+            self.log_session_ended(&session, ending);
+        }
+        if let Some(pool) = self.pools.get_mut(session.upstream) {
+            pool.remove(key);
+            if session.is_open() {
+                pool.health().evidence().note_session_ended();
+            }
+        }
+        Some(session)
+    }
+
+    /// Closes a session in good order.
+    pub(crate) fn close(&mut self, key: SessionKey, ending: Ending) -> Option<Session> {
+        let session = self.remove(key, ending)?;
+        self.actions.push_back(Action::CloseSession(key));
+        Some(session)
+    }
+
+    /// Has the driver close a session, which is then reported as ended.
+    pub(crate) fn push_close(&mut self, key: SessionKey) {
+        self.actions.push_back(Action::CloseSession(key));
+    }
+
+    /// Closes all, as at the end of a stop.
+    pub(crate) fn close_all(&mut self) {
+        let keys: Vec<SessionKey> = self.table.keys().collect();
+        for key in keys {
+            self.close(key, Ending::Stopped);
+        }
+    }
+
+    /// Closes the shared sessions to an upstream. Returns the questions that waited on them.
+    pub(crate) fn close_all_to(&mut self, upstream: usize) -> Vec<ExchangeKey> {
+        let keys = self.pools.get(upstream).map(|pool| pool.keys().to_vec());
+        let mut waited = Vec::new();
+        for key in keys.unwrap_or_default() {
+            let session = self.close(key, Ending::Stopped);
+            waited.extend(session.map(|it| it.unanswered()).unwrap_or_default());
+        }
+        waited
+    }
+
+    /// Asks nothing more of upstreams that are no longer configured. Returns their slots.
+    pub(crate) fn leave_upstreams(&mut self) -> Vec<usize> {
+        let left = self.pools.all();
+        let left = left.filter(|(slot, _)| !self.pools.is_configured(*slot));
+        let (slots, keys): (Vec<usize>, Vec<Vec<SessionKey>>) = left
+            .map(|(slot, pool)| (slot, pool.keys().to_vec()))
+            .unzip();
+        for key in keys.into_iter().flatten() {
+            match self.table.get_mut(key) {
+                Some(session) if session.in_flight() > 0 => session.drain(),
+                Some(_) | None => drop(self.close(key, Ending::Stopped)),
+            }
+        }
+        slots
+    }
+
+    /// The sessions on which time changes something at `now`.
+    pub(crate) fn due(&self, now: Moment) -> Vec<SessionKey> {
+        let is_due = |session: &Session| session.next_deadline().is_some_and(|due| due <= now);
+        let due = self.table.iter().filter(|(_, session)| is_due(session));
+        due.map(|(key, _)| key).collect()
+    }
+
+    /// The next thing that the time did to this session.
+    pub(crate) fn poll_timeout(&mut self, now: Moment, key: SessionKey) -> Option<Timeout> {
+        self.table.get_mut(key)?.poll_timeout(now)
+    }
+
+    /// When time changes something here.
+    pub(crate) fn next_deadline(&self) -> Option<Moment> {
+        let sessions = self.table.values();
+        let next = sessions.filter_map(Session::next_deadline).min();
+        let pauses = self.pools.all().filter_map(|(_, pool)| pool.paused_until);
+        earlier(next, pauses.min())
+    }
+
+    /// Opens sessions again, where a pause in that is over. True if one is.
+    pub(crate) fn end_pauses(&mut self, now: Moment) -> bool {
+        let is_over = |pause: &mut Option<Moment>| pause.take_if(|until| *until <= now).is_some();
+        let mut some_are_over = is_over(&mut self.descriptor_pause);
+        for pool in self.pools.all_mut() {
+            some_are_over |= is_over(&mut pool.paused_until);
+        }
+        some_are_over
+    }
+
+    /// No file descriptor was left.
+    pub(crate) fn pause_for_descriptors(&mut self, now: Moment) {
+        self.descriptor_pause = Some(now + limits::DESCRIPTOR_PAUSE);
+    }
+
+    /// Lets others read how much is in flight at each upstream. `isolation` are its isolation sessions.
+    pub(crate) fn publish_load<I: Iterator<Item = SessionKey>>(
+        &self,
+        isolation: impl Fn(usize) -> I,
+    ) {
+        for (upstream, pool) in self.pools.all() {
+            let keys = pool.keys().iter().copied().chain(isolation(upstream));
+            let sessions = keys.filter_map(|key| self.table.get(key));
+            let (mut open, mut in_flight) = (0, 0);
+            for session in sessions.filter(|session| session.is_open()) {
+                open += 1;
+                in_flight += u64::from(session.in_flight());
+            }
+            if let Some(counters) = self.tally.upstream(upstream) {
+                counters.set_load(open, in_flight);
+            }
+        }
+    }
+}
+
+impl Drop for Sessions {
+    /// What all workers count of open sessions is given back, also after a bug.
+    fn drop(&mut self) {
+        let open = self.table.values().filter(|session| session.is_open());
+        for session in open {
+            if let Some(pool) = self.pools.get(session.upstream) {
+                pool.health().evidence().note_session_ended();
+            }
+        }
+    }
+}

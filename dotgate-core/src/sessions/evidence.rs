@@ -1,0 +1,179 @@
+//! What sessions show of their upstreams: health, idle life, answers per session, EDNS.
+
+use std::time::Duration;
+
+use super::Sessions;
+use crate::failure::Failure;
+use crate::keys::SessionKey;
+use crate::limits;
+use crate::moment::Moment;
+use crate::outbox::Event;
+use crate::pool::Closing;
+use crate::session::{Asker, Session};
+
+impl Sessions {
+    /// A message answers the query with this ID. Returns the smoothed round trip of the session.
+    pub(crate) fn on_response(
+        &mut self,
+        now: Moment,
+        key: SessionKey,
+        id: u16,
+        asker: Asker,
+    ) -> Option<Duration> {
+        let session = self.table.get_mut(key)?;
+        match asker {
+            Asker::Retired(_) => session.on_late_response(id),
+            Asker::Exchange(_) | Asker::Probe(_) => session.on_response(id, now),
+        }
+        if let Some(pool) = self.pools.get_mut(session.upstream) {
+            pool.last_response = Some(now);
+            pool.answers_repeatedly |= session.responses > 1;
+        }
+        session.round_trip()
+    }
+
+    /// RFC 7828 section 3.2.2: close before the peer does; at 0 send nothing more.
+    pub(crate) fn take_keepalive(&mut self, key: SessionKey, tenths: u16) {
+        let Some(session) = self.table.get_mut(key) else {
+            return;
+        };
+        if tenths == 0 {
+            if !cfg!(planted = "keepalive-zero-is-ignored") {
+                session.drain();
+            }
+            return;
+        }
+        let told = Duration::from_millis(u64::from(tenths) * 100) * 9 / 10;
+        session.idle_limit = told.min(limits::SESSION_IDLE_LONGEST);
+    }
+
+    /// Takes note of what a response says of its upstream. True if it was down and is not any more.
+    pub(crate) fn judge_health(
+        &mut self,
+        now: Moment,
+        upstream: usize,
+        round_trip: Option<Duration>,
+        (asker, is_right): (Asker, bool),
+    ) -> bool {
+        let Some(pool) = self.pools.get_mut(upstream) else {
+            return false;
+        };
+        let health = pool.health();
+        if is_right || matches!(asker, Asker::Probe(_)) {
+            health.evidence().note_response(now, round_trip);
+        }
+        // An error to a client's question may be the question's, so it proves life and no more.
+        let has_recovered = match asker {
+            Asker::Exchange(_) if is_right => health.on_right_response(now),
+            Asker::Exchange(_) | Asker::Probe(_) | Asker::Retired(_) => health.on_response(now),
+        };
+        if has_recovered {
+            pool.tries = 0;
+            self.events.push_back(Event::UpstreamWell { upstream });
+        }
+        has_recovered
+    }
+
+    /// A client's question was answered by this upstream.
+    pub(crate) fn note_answer(&mut self, now: Moment, upstream: usize) {
+        if let Some(pool) = self.pools.get_mut(upstream) {
+            pool.last_answer = Some(now);
+        }
+    }
+
+    /// An upstream answered a question without EDNS that it had refused with EDNS.
+    pub(crate) fn note_edns_refused(&mut self, now: Moment, upstream: usize) {
+        if let Some(pool) = self.pools.get_mut(upstream) {
+            pool.without_edns_until = Some(now + limits::WITHOUT_EDNS_FOR);
+        }
+    }
+
+    pub(crate) fn note_error(&self, now: Moment, upstream: usize, failure: Failure) {
+        if let Some(health) = self.health(upstream) {
+            health.evidence().note_error(now, failure);
+        }
+    }
+
+    /// A session could not be opened. An upstream that still answers on another one is not down for that.
+    pub(crate) fn on_open_failed(&mut self, now: Moment, upstream: usize, failure: Failure) {
+        let Some(pool) = self.pools.get_mut(upstream) else {
+            return;
+        };
+        if pool.with_room(&self.table, None).is_some() {
+            pool.health().evidence().note_error(now, failure);
+            // Those who wait for a fresh session would have it try again at once, and in vain.
+            pool.paused_until = Some(now + limits::TRY_EVERY);
+        } else if pool.health().on_open_failed(now, failure) {
+            self.report_down(upstream, failure);
+        }
+    }
+
+    /// A session ended on which questions of clients had no response at all.
+    pub(crate) fn on_barren(&mut self, now: Moment, upstream: usize, failure: Failure) {
+        let health = self.health(upstream);
+        if health.is_some_and(|health| health.on_barren_session(now, failure)) {
+            self.report_down(upstream, failure);
+        }
+    }
+
+    /// A session was unresponsive since then; nothing came on another one meanwhile unless the pool knows better.
+    pub(crate) fn on_unresponsive(&mut self, now: Moment, upstream: usize, since: Option<Moment>) {
+        let pool = self.pools.get(upstream);
+        let is_down = pool.is_some_and(|pool| {
+            pool.last_response <= since && pool.health().on_unresponsive_session(now)
+        });
+        if is_down {
+            self.report_down(upstream, Failure::NoResponse);
+        }
+    }
+
+    /// The same of all queries over UDP.
+    pub(crate) fn on_unresponsive_datagrams(&mut self, now: Moment, upstream: usize) {
+        let health = self.health(upstream);
+        if health.is_some_and(|health| health.on_unresponsive_session(now)) {
+            self.report_down(upstream, Failure::NoResponse);
+        }
+    }
+
+    /// The peer closed a session that was idle for so long.
+    pub(crate) fn on_idle_closed_by_peer(&mut self, upstream: usize, idle: Duration) {
+        if let Some(pool) = self.pools.get_mut(upstream) {
+            pool.on_idle_closed_by_peer(idle);
+        }
+    }
+
+    /// A session was closed for being idle before its peer did.
+    pub(crate) fn on_idle_limit_reached(&mut self, upstream: usize) {
+        if let Some(pool) = self.pools.get_mut(upstream) {
+            pool.on_idle_limit_reached();
+        }
+    }
+
+    /// Why a session may have been closed with so many queries unanswered. A bound on the answers per session that is
+    /// learned by it holds for the sessions that are open.
+    pub(crate) fn judge_closing(
+        &mut self,
+        now: Moment,
+        session: &Session,
+        unanswered: usize,
+        failure: Failure,
+    ) -> Closing {
+        let is_closed_by_peer = matches!(failure, Failure::Closed | Failure::Tls(_));
+        let upstream = session.upstream;
+        let pool = self.pools.get_mut(upstream);
+        let Some(pool) = pool.filter(|_| is_closed_by_peer) else {
+            return Closing::Suspicious;
+        };
+        let closing = pool.on_closed_after(session.responses, unanswered, now);
+        if let Closing::SpentLearned(answers) = closing {
+            for key in pool.keys() {
+                if let Some(session) = self.table.get_mut(*key) {
+                    session.answers_max = Some(answers);
+                }
+            }
+            let event = Event::FewAnswers { upstream, answers };
+            self.events.push_back(event);
+        }
+        closing
+    }
+}

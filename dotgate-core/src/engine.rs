@@ -15,7 +15,7 @@ mod streams;
 use std::fmt;
 use std::sync::Arc;
 
-pub use self::drive::{Io, carry_out, drive};
+pub use self::drive::{Driver, carry_out, drive};
 use crate::admit::{MalformedClients, Quotas};
 use crate::cache::{Cache, CacheStage};
 use crate::clients::Clients;

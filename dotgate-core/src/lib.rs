@@ -63,7 +63,7 @@ pub use counters::{
     BUCKETS_MICROS, ClientCounters, Count, Counters, Distribution, Gauge, GroupCounters,
     UpstreamCounters, WAITED, labels,
 };
-pub use engine::{Engine, Io, Load, Shared, carry_out, drive};
+pub use engine::{Driver, Engine, Load, Shared, carry_out, drive};
 pub use failure::{ConnectFault, Failure, Misbehaviour, SessionEnd, TlsFault};
 pub use flights::{FlightMessage, Flights, WORKERS};
 pub use health::{Evidence, Health, HealthState, Seen};

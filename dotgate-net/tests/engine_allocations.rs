@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use counting::allocations;
 use dotgate_core::{
-    AccessList, Action, Cache, CacheSettings, Count, Counters, Engine, ForwardedClasses,
-    GroupSettings, LocalZones, Moment, ReturnPath, SessionKey, Settings, Shared, StreamKey,
-    UpstreamSettings,
+    AccessList, Action, Cache, CacheSettings, Count, Counters, Driver, Engine, Event,
+    ForwardedClasses, GroupSettings, LocalZones, Moment, ReturnPath, SessionKey, Settings, Shared,
+    StreamKey, UpstreamSettings, drive,
 };
 use dotgate_wire::split_frame;
 
@@ -44,7 +44,7 @@ struct World {
     answers: Vec<u8>,
     /// What the upstream answers.
     rcode: u8,
-    /// Allocations inside the engine.
+    /// Allocations of the engine, and of this driver, which has none of its own once warm.
     counted: usize,
     responses: u32,
 }
@@ -163,7 +163,7 @@ impl World {
                 None => self.counting(|engine, query| engine.on_datagram(now, path, query)),
             }
         }
-        self.act();
+        self.drive();
         self.now = self.now + Duration::from_millis(1);
         if let Some(session) = self.session {
             let answers = std::mem::take(&mut self.answers);
@@ -172,17 +172,13 @@ impl World {
             self.answers = answers;
             self.answers.clear();
         }
-        self.act();
+        self.drive();
+    }
+
+    fn drive(&mut self) {
         let now = self.now;
-        if self
-            .engine
-            .next_deadline()
-            .is_some_and(|deadline| deadline <= now)
-        {
-            self.counting(|engine, _| engine.on_timeout(now));
-        }
-        self.responses += u32::try_from(self.engine.datagram_count()).unwrap();
-        self.counting(|engine, _| engine.clear_datagrams());
+        let count = allocations(|| drive(self, now));
+        self.counted += count;
     }
 
     fn open_stream(&mut self) {
@@ -208,41 +204,55 @@ impl World {
         assert_eq!(self.ask_for_held(COUNTED, over_tcp), 0);
         assert_eq!(self.counted, 0, "allocations in {} hits", self.responses);
     }
+}
 
-    fn act(&mut self) {
-        while let Some(action) = self.counting(|engine, _| engine.poll_action()) {
-            match action {
-                Action::OpenSession { session, .. } => {
-                    self.engine.session_connected(self.now, session);
-                    self.engine.session_opened(self.now, session);
-                    self.session = Some(session);
-                }
-                Action::FlushSession(session) => {
-                    let frames = self.engine.session_output(session).unwrap();
-                    let mut rest = &frames[..];
-                    while let Some((message, after)) = split_frame(rest) {
-                        rest = after;
-                        write_answer(&mut self.answers, message, self.rcode);
-                    }
-                    frames.clear();
-                }
-                Action::FlushStream(stream) => {
-                    let output = self.engine.stream_output(stream).unwrap();
-                    let mut rest = &output[..];
-                    while let Some((_, after)) = split_frame(rest) {
-                        rest = after;
-                        self.responses += 1;
-                    }
-                    let taken = output.len();
-                    output.clear();
-                    let now = self.now;
-                    self.counting(|engine, _| engine.stream_wrote(now, stream, taken));
-                }
-                Action::CloseSession(_) => self.session = None,
-                other => panic!("unexpected {other:?}"),
+impl Driver for World {
+    fn engine(&mut self) -> &mut Engine {
+        &mut self.engine
+    }
+
+    fn act(&mut self, now: Moment, action: Action) {
+        match action {
+            Action::OpenSession { session, .. } => {
+                self.engine.session_connected(now, session);
+                self.engine.session_opened(now, session);
+                self.session = Some(session);
             }
+            Action::FlushSession(session) => {
+                let frames = self.engine.session_output(session).unwrap();
+                let mut rest = &frames[..];
+                while let Some((message, after)) = split_frame(rest) {
+                    rest = after;
+                    write_answer(&mut self.answers, message, self.rcode);
+                }
+                frames.clear();
+            }
+            Action::FlushStream(stream) => {
+                let output = self.engine.stream_output(stream).unwrap();
+                let mut rest = &output[..];
+                while let Some((_, after)) = split_frame(rest) {
+                    rest = after;
+                    self.responses += 1;
+                }
+                let taken = output.len();
+                output.clear();
+                self.engine.stream_wrote(now, stream, taken);
+            }
+            Action::CloseSession(_) => self.session = None,
+            other => panic!("unexpected {other:?}"),
         }
     }
+
+    fn send_datagrams(&mut self, _now: Moment) {
+        self.responses += u32::try_from(self.engine.datagram_count()).unwrap();
+        self.engine.clear_datagrams();
+    }
+
+    fn send_flight_messages(&mut self) {
+        assert!(self.engine.poll_flight_message().is_none());
+    }
+
+    fn log(&mut self, _now: Moment, _event: Event) {}
 }
 
 /// A framed response with an OPT, and one A record if it is no error.

@@ -3,7 +3,7 @@
 //! One turn: read what upstreams sent; read streams and datagrams; let time pass; then carry out what the
 //! engine wants, then send datagrams. After every turn the engine's promises are checked.
 
-mod io;
+mod driver;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -14,7 +14,7 @@ use dotgate_core::{
     SessionKey, Settings, Shared, StreamKey, drive,
 };
 
-use self::io::SimulatedIo;
+use self::driver::SimulatedDriver;
 use crate::connection::{Arrival, Segment};
 use crate::network::Network;
 use crate::record::Path;
@@ -80,16 +80,16 @@ impl Worker {
             self.serve_stream(net, key, stream);
         }
         self.receive(net);
-        let (engine, mut io) = self.with_io(net);
-        drive(engine, &mut io, now);
+        drive(&mut self.driver(net), now);
         let probes = self.probes() - probes_before;
         net.record.tell_probes(asked_before, probes as usize);
         self.check(net);
     }
 
     /// The engine, and everything that carries out what it wants.
-    fn with_io<'w>(&'w mut self, net: &'w mut Network) -> (&'w mut Engine, SimulatedIo<'w>) {
-        let io = SimulatedIo {
+    fn driver<'w>(&'w mut self, net: &'w mut Network) -> SimulatedDriver<'w> {
+        SimulatedDriver {
+            engine: &mut self.engine,
             number: self.number,
             settings: &self.settings,
             memory: &self.memory,
@@ -97,8 +97,7 @@ impl Worker {
             streams: &mut self.streams,
             actions: 0,
             net,
-        };
-        (&mut self.engine, io)
+        }
     }
 
     fn probes(&self) -> u64 {
@@ -148,8 +147,7 @@ impl Worker {
                     return self.end_session(net, key, connection, SessionEnd::Closed);
                 }
                 Arrival::Room => {
-                    let (engine, mut io) = self.with_io(net);
-                    io.flush_session(engine, key);
+                    self.driver(net).flush_session(key);
                 }
             }
         }
@@ -200,8 +198,7 @@ impl Worker {
     fn serve_stream(&mut self, net: &mut Network, key: StreamKey, stream: usize) {
         let now = net.now;
         if std::mem::take(&mut net.streams[stream].has_room) {
-            let (engine, mut io) = self.with_io(net);
-            io.flush_stream(engine, key);
+            self.driver(net).flush_stream(key);
         }
         net.streams[stream].reads_again = false;
         loop {
@@ -220,8 +217,7 @@ impl Worker {
                 }
                 Some(Segment::Fin) => return self.engine.stream_ended(key),
                 Some(Segment::Reset) => {
-                    let (engine, mut io) = self.with_io(net);
-                    return io.end_stream(engine, key, stream);
+                    return self.driver(net).end_stream(key, stream);
                 }
             }
         }
@@ -265,8 +261,7 @@ impl Worker {
             self.engine.on_datagram(net.now, path, &message);
             count += 1;
             if count % BATCH == 0 && self.engine.datagram_count() >= BATCH {
-                let (engine, mut io) = self.with_io(net);
-                io.send(engine);
+                self.driver(net).send();
             }
         }
     }

@@ -41,7 +41,7 @@ pub use self::control::{
     LateSockets, Order, Parts, Reconfiguration, Report, Reports, SessionOpened,
 };
 use self::datagrams::Datagrams;
-use self::driver::WorkerIo;
+use self::driver::WorkerDriver;
 use self::mailbox::Mailboxes;
 pub use self::mailbox::{MAILBOX_MESSAGES, Mailbox};
 use self::places::{Owner, Places};
@@ -204,14 +204,14 @@ impl Worker {
             self.engine.free_client_memory(now);
         }
         self.accept_again(now);
-        let (engine, mut io) = self.with_io();
-        drive(engine, &mut io, now);
+        drive(&mut self.driver(), now);
         self.renew_sockets(now);
     }
 
     /// The engine, and everything that carries out what it wants.
-    fn with_io(&mut self) -> (&mut Engine, WorkerIo<'_>) {
-        let io = WorkerIo {
+    fn driver(&mut self) -> WorkerDriver<'_> {
+        WorkerDriver {
+            engine: &mut self.engine,
             registry: self.poll.registry(),
             places: &mut self.places,
             datagrams: &mut self.datagrams,
@@ -219,8 +219,7 @@ impl Worker {
             streams: &mut self.streams,
             mailboxes: &mut self.mailboxes,
             outlet: &self.outlet,
-        };
-        (&mut self.engine, io)
+        }
     }
 
     fn serve(&mut self, owner: Owner, ready: Ready, now: Moment) {
@@ -427,8 +426,7 @@ impl Worker {
         let now = now();
         self.engine.close_all_sessions();
         self.engine.close_all_streams();
-        let (engine, mut io) = self.with_io();
-        carry_out(engine, &mut io, now);
+        carry_out(&mut self.driver(), now);
     }
 
     fn note_packet(&self, now: Moment) {
@@ -446,8 +444,7 @@ impl Worker {
         let farewell = catch_unwind(AssertUnwindSafe(|| {
             let now = now();
             self.engine.fail_all(now);
-            let (engine, mut io) = self.with_io();
-            carry_out(engine, &mut io, now);
+            carry_out(&mut self.driver(), now);
         }));
         // A second panic leaves clients without this answer; they ask again.
         drop(farewell);

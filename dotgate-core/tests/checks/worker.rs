@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use dotgate_core::{
-    Action, Count, Counters, Engine, KernelBuffers, Moment, ReturnPath, SessionEnd, SessionKey,
-    Settings, Shared, StreamKey, limits,
+    Action, Count, Counters, Driver, Engine, Event, KernelBuffers, Moment, ReturnPath, SessionEnd,
+    SessionKey, Settings, Shared, StreamKey, carry_out, drive, limits,
 };
 use dotgate_wire::{Answer, Received, parse_query};
 
@@ -95,6 +95,8 @@ pub(crate) struct Worker {
     /// Whether an upstream took another one's slot: attempts were taken back then, and counts begun anew.
     has_taken_slots: bool,
     answer: Answer,
+    /// Actions of the turn that is being carried out.
+    actions: usize,
 }
 
 impl Worker {
@@ -120,6 +122,7 @@ impl Worker {
             settings: Arc::clone(settings),
             has_taken_slots: false,
             answer: Answer::new(),
+            actions: 0,
         }
     }
 
@@ -299,10 +302,10 @@ impl Worker {
 
     /// Does all that is due, and what the engine wants then.
     pub(crate) fn on_timeout(&mut self, now: Moment) {
-        self.engine.on_timeout(now);
+        drive(self, now);
         let next = self.engine.next_deadline();
         assert!(next.is_none_or(|next| next > now), "due at once: {next:?}");
-        self.pump(now);
+        self.check();
         for ((client, id), waiting) in &self.pending {
             for pending in waiting {
                 let due = pending.due;
@@ -316,60 +319,8 @@ impl Worker {
 
     /// Does what the engine wants, and checks what it says.
     pub(crate) fn pump(&mut self, now: Moment) {
-        self.carry_out(now);
-        let datagrams: Vec<(SocketAddr, Vec<u8>)> = self
-            .engine
-            .datagrams()
-            .map(|datagram| (datagram.path.peer, datagram.bytes.to_vec()))
-            .collect();
-        self.engine.clear_datagrams();
-        for (peer, bytes) in datagrams {
-            assert!(bytes.len() <= usize::from(self.settings.udp_response_max));
-            self.on_response(Client::Datagram(peer), &bytes);
-        }
-        while self.engine.poll_event().is_some() {}
+        carry_out(self, now);
         self.check();
-    }
-
-    fn carry_out(&mut self, now: Moment) {
-        for _ in 0..ACTIONS {
-            let Some(action) = self.engine.poll_action() else {
-                return;
-            };
-            match action {
-                Action::OpenSession {
-                    session, upstream, ..
-                } => self.open_session(now, session, upstream),
-                Action::FlushSession(key) => self.flush_session(key),
-                Action::CloseSession(key) => {
-                    assert!(self.sessions.remove(&key).is_some(), "{key:?} is unknown");
-                    self.old_sessions.push(key);
-                }
-                Action::FlushStream(key) => self.flush_stream(now, key),
-                Action::ResumeStream(key) => {
-                    let stream = self.streams.get_mut(&key).expect("a stream that is known");
-                    stream.is_read = true;
-                }
-                Action::MeasureStreams => {
-                    for key in self.streams.keys() {
-                        self.engine
-                            .stream_measured(now, *key, KernelBuffers::default());
-                    }
-                    self.engine.free_client_memory(now);
-                }
-                Action::CloseStream(key) => {
-                    let stream = self.streams.get(&key).expect("a stream that is known");
-                    let is_excused =
-                        stream.is_excused || stream.is_blocked || !stream.partial.is_empty();
-                    assert!(
-                        is_excused || !self.waits(key),
-                        "{key:?} is closed but waits"
-                    );
-                    self.forget_stream(key);
-                }
-            }
-        }
-        panic!("a turn has more than {ACTIONS} actions");
     }
 
     fn waits(&self, key: StreamKey) -> bool {
@@ -536,4 +487,70 @@ impl Worker {
         assert_eq!(engine.load().streams, 0);
         assert_eq!(self.pending.len(), 0);
     }
+}
+
+impl Driver for Worker {
+    fn engine(&mut self) -> &mut Engine {
+        &mut self.engine
+    }
+
+    fn act(&mut self, now: Moment, action: Action) {
+        self.actions += 1;
+        assert!(
+            self.actions <= ACTIONS,
+            "a turn has more than {ACTIONS} actions"
+        );
+        match action {
+            Action::OpenSession {
+                session, upstream, ..
+            } => self.open_session(now, session, upstream),
+            Action::FlushSession(key) => self.flush_session(key),
+            Action::CloseSession(key) => {
+                assert!(self.sessions.remove(&key).is_some(), "{key:?} is unknown");
+                self.old_sessions.push(key);
+            }
+            Action::FlushStream(key) => self.flush_stream(now, key),
+            Action::ResumeStream(key) => {
+                let stream = self.streams.get_mut(&key).expect("a stream that is known");
+                stream.is_read = true;
+            }
+            Action::MeasureStreams => {
+                for key in self.streams.keys() {
+                    self.engine
+                        .stream_measured(now, *key, KernelBuffers::default());
+                }
+                self.engine.free_client_memory(now);
+            }
+            Action::CloseStream(key) => {
+                let stream = self.streams.get(&key).expect("a stream that is known");
+                let is_excused =
+                    stream.is_excused || stream.is_blocked || !stream.partial.is_empty();
+                assert!(
+                    is_excused || !self.waits(key),
+                    "{key:?} is closed but waits"
+                );
+                self.forget_stream(key);
+            }
+        }
+    }
+
+    fn send_datagrams(&mut self, _now: Moment) {
+        self.actions = 0;
+        let datagrams = self.engine.datagrams();
+        let datagrams: Vec<(SocketAddr, Vec<u8>)> = datagrams
+            .map(|datagram| (datagram.path.peer, datagram.bytes.to_vec()))
+            .collect();
+        self.engine.clear_datagrams();
+        for (peer, bytes) in datagrams {
+            assert!(bytes.len() <= usize::from(self.settings.udp_response_max));
+            self.on_response(Client::Datagram(peer), &bytes);
+        }
+    }
+
+    fn send_flight_messages(&mut self) {
+        let letter = self.engine.poll_flight_message();
+        assert!(letter.is_none(), "these workers share no flights");
+    }
+
+    fn log(&mut self, _now: Moment, _event: Event) {}
 }

@@ -5,7 +5,7 @@
 //! `route-3` and `route-6` look up a name among no routes, or one of so many labels among 10,000; the other kinds are those of
 //! [`crafted`]: each query gets one such response from the upstream. `response:FILE` and `query:FILE` take the message of a
 //! stored [`recipe`], and `search` looks for worse ones.
-//! The engine is driven by the calls of the program's worker, 32 queries to a turn, so that the difference
+//! The engine is driven as by the program's worker, 32 queries to a turn, so that the difference
 //! between two runs with different counts is the work of that many messages and nothing else.
 //! `dotgate-sim/tests/instructions` does that.
 #![expect(
@@ -25,8 +25,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dotgate_core::{
-    Action, Cache, ClientMemory, Counters, Engine, Flights, Moment, Quotas, ReturnPath, Settings,
-    Shared,
+    Action, Cache, ClientMemory, Counters, Driver, Engine, Event, Flights, Moment, Quotas,
+    ReturnPath, Settings, Shared, drive,
 };
 use dotgate_sim::message::{QueryForm, ResponseForm, frame, query, response, unframe};
 
@@ -250,41 +250,15 @@ impl Bench {
             return;
         };
         self.engine.stream_bytes(self.now, stream, &frame(message));
-        self.carry_out(answer);
+        drive(&mut Turn::new(&mut self.engine, answer), self.now);
         self.engine.stream_closed(stream);
     }
 
     /// Asks once and answers as an upstream would, if the engine wants one.
     fn ask_upstream(&mut self, message: &[u8], answer: impl Fn(&[u8]) -> Vec<u8>) {
         self.engine.on_datagram(self.now, self.path, message);
-        self.carry_out(answer);
-        self.engine.clear_datagrams();
-    }
-
-    fn carry_out(&mut self, answer: impl Fn(&[u8]) -> Vec<u8>) {
-        while let Some(action) = self.engine.poll_action() {
-            match action {
-                Action::OpenSession { session, .. } => {
-                    self.engine.session_connected(self.now, session);
-                    self.engine.session_opened(self.now, session);
-                }
-                Action::FlushSession(session) => {
-                    let asked = self.engine.session_output(session).map(std::mem::take);
-                    let asked = asked.unwrap_or_default();
-                    let mut rest = asked.as_slice();
-                    while let Some((query, behind)) = unframe(rest) {
-                        let answer = frame(&answer(query));
-                        self.engine.session_bytes(self.now, session, &answer);
-                        rest = behind;
-                    }
-                }
-                Action::CloseSession(_)
-                | Action::MeasureStreams
-                | Action::FlushStream(_)
-                | Action::ResumeStream(_)
-                | Action::CloseStream(_) => {}
-            }
-        }
+        let mut turn = Turn::new(&mut self.engine, answer);
+        drive(&mut turn, self.now);
     }
 
     /// Asks so many times, in turns of the worker, and returns how many responses of more than `shortest` bytes came at
@@ -298,24 +272,85 @@ impl Bench {
             for _ in 0..batch {
                 self.engine.on_datagram(self.now, self.path, message);
             }
-            if self
-                .engine
-                .next_deadline()
-                .is_some_and(|due| due <= self.now)
-            {
-                self.engine.on_timeout(self.now);
-            }
-            if self.engine.poll_action().is_some() || self.engine.poll_event().is_some() {
+            let mut turn = Turn::new(&mut self.engine, <[u8]>::to_vec);
+            turn.shortest = shortest;
+            drive(&mut turn, self.now);
+            if turn.others > 0 {
                 return answered;
             }
-            let sent = self
-                .engine
-                .datagrams()
-                .filter(|datagram| datagram.bytes.len() > shortest);
-            answered += sent.count();
-            self.engine.clear_datagrams();
-            self.engine.publish_load();
+            answered += turn.sent;
         }
         answered
+    }
+}
+
+/// The end of a turn, with an upstream that answers at once.
+struct Turn<'b, A> {
+    engine: &'b mut Engine,
+    answer: A,
+    /// Responses that are no longer do not count as sent.
+    shortest: usize,
+    sent: usize,
+    /// What else the engine wanted done.
+    others: usize,
+}
+
+impl<'b, A: Fn(&[u8]) -> Vec<u8>> Turn<'b, A> {
+    fn new(engine: &'b mut Engine, answer: A) -> Turn<'b, A> {
+        Turn {
+            engine,
+            answer,
+            shortest: 0,
+            sent: 0,
+            others: 0,
+        }
+    }
+}
+
+impl<A: Fn(&[u8]) -> Vec<u8>> Driver for Turn<'_, A> {
+    fn engine(&mut self) -> &mut Engine {
+        self.engine
+    }
+
+    fn act(&mut self, now: Moment, action: Action) {
+        self.others += 1;
+        match action {
+            Action::OpenSession { session, .. } => {
+                self.engine.session_connected(now, session);
+                self.engine.session_opened(now, session);
+            }
+            Action::FlushSession(session) => {
+                let asked = self.engine.session_output(session).map(std::mem::take);
+                let asked = asked.unwrap_or_default();
+                let mut rest = asked.as_slice();
+                while let Some((query, behind)) = unframe(rest) {
+                    let answer = frame(&(self.answer)(query));
+                    self.engine.session_bytes(now, session, &answer);
+                    rest = behind;
+                }
+            }
+            Action::CloseSession(_)
+            | Action::MeasureStreams
+            | Action::FlushStream(_)
+            | Action::ResumeStream(_)
+            | Action::CloseStream(_) => {}
+        }
+    }
+
+    fn send_datagrams(&mut self, _now: Moment) {
+        let sent = self.engine.datagrams();
+        let sent = sent.filter(|datagram| datagram.bytes.len() > self.shortest);
+        self.sent += sent.count();
+        self.engine.clear_datagrams();
+    }
+
+    fn send_flight_messages(&mut self) {
+        while self.engine.poll_flight_message().is_some() {
+            self.others += 1;
+        }
+    }
+
+    fn log(&mut self, _now: Moment, _event: Event) {
+        self.others += 1;
     }
 }

@@ -6,9 +6,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use dotgate_core::{
-    AccessList, Action, CacheSettings, ConnectFault, Count, Counters, Engine, ForwardedClasses,
-    GroupSettings, LocalZones, Moment, ReturnPath, SessionEnd, SessionKey, Settings, Shared,
-    UpstreamSettings,
+    AccessList, Action, CacheSettings, ConnectFault, Count, Counters, Driver, Engine, Event,
+    ForwardedClasses, GroupSettings, LocalZones, Moment, ReturnPath, SessionEnd, SessionKey,
+    Settings, Shared, UpstreamSettings, carry_out, drive,
 };
 use dotgate_testbed::certificates::Validity;
 
@@ -113,49 +113,19 @@ impl World {
         let end = self.now + span;
         while let Some(due) = self.engine.next_deadline().filter(|due| *due <= end) {
             self.now = self.now.max(due);
-            self.engine.on_timeout(self.now);
+            drive(self, self.now);
             self.carry_out();
         }
         self.now = end;
     }
 
+    /// Carries out what the engine wants, until upstreams have said all that they say to it.
     fn carry_out(&mut self) {
         loop {
-            while let Some(action) = self.engine.poll_action() {
-                self.act(action);
-            }
+            carry_out(self, self.now);
             if !self.talk() {
-                break;
+                return;
             }
-        }
-        for datagram in self.engine.datagrams() {
-            self.rcodes.push(datagram.bytes[3] & 15);
-            self.texts
-                .push(String::from_utf8_lossy(datagram.bytes).into_owned());
-        }
-        self.engine.clear_datagrams();
-    }
-
-    fn act(&mut self, action: Action) {
-        match action {
-            Action::OpenSession {
-                session,
-                upstream,
-                alpn,
-                ..
-            } => {
-                let peer = &self.peers[upstream];
-                let pair = Pair::new(
-                    peer.tls.connect(alpn, KeyExchange::Hybrid).unwrap(),
-                    &peer.server,
-                );
-                self.sessions.insert(session, (upstream, pair));
-                self.engine.session_connected(self.now, session);
-            }
-            Action::CloseSession(session) => drop(self.sessions.remove(&session)),
-            // What waits is written in `talk`.
-            Action::FlushSession(_) => {}
-            other => panic!("unexpected {other:?}"),
         }
     }
 
@@ -222,6 +192,50 @@ impl World {
     fn count(&self, count: Count) -> u64 {
         self.engine.counters().get(count)
     }
+}
+
+impl Driver for World {
+    fn engine(&mut self) -> &mut Engine {
+        &mut self.engine
+    }
+
+    fn act(&mut self, now: Moment, action: Action) {
+        match action {
+            Action::OpenSession {
+                session,
+                upstream,
+                alpn,
+                ..
+            } => {
+                let peer = &self.peers[upstream];
+                let pair = Pair::new(
+                    peer.tls.connect(alpn, KeyExchange::Hybrid).unwrap(),
+                    &peer.server,
+                );
+                self.sessions.insert(session, (upstream, pair));
+                self.engine.session_connected(now, session);
+            }
+            Action::CloseSession(session) => drop(self.sessions.remove(&session)),
+            // What waits is written in `talk`.
+            Action::FlushSession(_) => {}
+            other => panic!("unexpected {other:?}"),
+        }
+    }
+
+    fn send_datagrams(&mut self, _now: Moment) {
+        for datagram in self.engine.datagrams() {
+            self.rcodes.push(datagram.bytes[3] & 15);
+            self.texts
+                .push(String::from_utf8_lossy(datagram.bytes).into_owned());
+        }
+        self.engine.clear_datagrams();
+    }
+
+    fn send_flight_messages(&mut self) {
+        assert!(self.engine.poll_flight_message().is_none());
+    }
+
+    fn log(&mut self, _now: Moment, _event: Event) {}
 }
 
 /// The server answers every whole query it has: NOERROR, with the question alone.

@@ -1,6 +1,6 @@
 //! Carries out what the engine wants, with the sockets of a worker.
 
-use dotgate_core::{Action, Engine, Event, Io, Moment};
+use dotgate_core::{Action, Driver, Engine, Event, Moment};
 use mio::Registry;
 
 use super::control::{Report, ReportSender};
@@ -12,8 +12,9 @@ use super::poll::Ready;
 use super::sessions::{Opening, Sessions};
 use super::streams::Streams;
 
-/// A worker but for its engine.
-pub(super) struct WorkerIo<'w> {
+/// A worker at the end of a turn.
+pub(super) struct WorkerDriver<'w> {
+    pub(super) engine: &'w mut Engine,
     pub(super) registry: &'w Registry,
     pub(super) places: &'w mut Places,
     pub(super) datagrams: &'w mut Datagrams,
@@ -23,9 +24,14 @@ pub(super) struct WorkerIo<'w> {
     pub(super) outlet: &'w ReportSender,
 }
 
-impl Io for WorkerIo<'_> {
-    fn act(&mut self, engine: &mut Engine, now: Moment, action: Action) {
-        let WorkerIo {
+impl Driver for WorkerDriver<'_> {
+    fn engine(&mut self) -> &mut Engine {
+        self.engine
+    }
+
+    fn act(&mut self, now: Moment, action: Action) {
+        let WorkerDriver {
+            engine,
             registry,
             sessions,
             streams,
@@ -73,12 +79,12 @@ impl Io for WorkerIo<'_> {
         self.sessions.forget_closed(self.places);
     }
 
-    fn send_datagrams(&mut self, engine: &mut Engine, _now: Moment) {
-        self.datagrams.send(engine);
+    fn send_datagrams(&mut self, _now: Moment) {
+        self.datagrams.send(self.engine);
     }
 
-    fn send_flight_messages(&mut self, engine: &mut Engine) {
-        self.mailboxes.send(engine);
+    fn send_flight_messages(&mut self) {
+        self.mailboxes.send(self.engine);
     }
 
     fn log(&mut self, _now: Moment, event: Event) {

@@ -8,7 +8,7 @@ use dotgate_wire::{Flags, message_id, split_frame};
 use crate::admit::{AccessList, Quotas};
 use crate::cache::Cache;
 use crate::counters::{Count, Counters};
-use crate::engine::{Engine, Shared};
+use crate::engine::{Driver, Engine, Shared, carry_out, drive};
 use crate::failure::SessionEnd;
 use crate::flights::{FlightMessage, Flights};
 use crate::health::Evidence;
@@ -381,84 +381,14 @@ impl Lab {
             .filter(|deadline| *deadline <= end)
         {
             self.now = self.now.max(deadline);
-            self.engine.on_timeout(self.now);
-            self.settle();
-            let next = self.engine.next_deadline();
-            assert!(
-                next.is_none_or(|next| next > self.now),
-                "the deadline did not move on"
-            );
+            drive(self, self.now);
         }
         self.now = end;
     }
 
+    /// Carries out what the engine wants.
     pub(super) fn settle(&mut self) {
-        while let Some(action) = self.engine.poll_action() {
-            match action {
-                Action::OpenSession {
-                    session,
-                    upstream,
-                    link: Link::Datagrams,
-                    ..
-                } => self.upstream_of.push((session, upstream)),
-                Action::OpenSession {
-                    session,
-                    upstream,
-                    link,
-                    alpn,
-                    key_exchange,
-                    try_number,
-                } => {
-                    self.openings.push(Opening {
-                        session,
-                        upstream,
-                        link,
-                        alpn,
-                        key_exchange,
-                        try_number,
-                    });
-                    self.upstream_of.push((session, upstream));
-                }
-                Action::FlushSession(session) => self.flush(session),
-                Action::CloseSession(session) => {
-                    self.openings.retain(|opening| opening.session != session);
-                    self.asked.retain(|asked| asked.session != session);
-                    self.closed.push(session);
-                }
-                Action::FlushStream(stream) => {
-                    if let Some(output) = self.engine.stream_output(stream) {
-                        let mut taken = 0;
-                        if self.client_reads {
-                            taken = output.len();
-                            self.stream_bytes.append(output);
-                        }
-                        self.engine.stream_wrote(self.now, stream, taken);
-                    }
-                }
-                Action::ResumeStream(_) => self.resumed += 1,
-                Action::MeasureStreams => {
-                    for stream in &self.streams {
-                        self.engine
-                            .stream_measured(self.now, *stream, KernelBuffers::default());
-                    }
-                    self.measured += 1;
-                    self.engine.free_client_memory(self.now);
-                }
-                Action::CloseStream(stream) => self.closed_streams.push(stream),
-            }
-        }
-        self.responses.extend(
-            self.engine
-                .datagrams()
-                .map(|datagram| datagram.bytes.to_vec()),
-        );
-        self.engine.clear_datagrams();
-        while let Some(event) = self.engine.poll_event() {
-            self.events.push(event);
-        }
-        while let Some(message) = self.engine.poll_flight_message() {
-            self.messages.push(message);
-        }
+        carry_out(self, self.now);
     }
 
     fn flush(&mut self, session: SessionKey) {
@@ -505,6 +435,84 @@ impl Lab {
     pub(super) fn expect_idle(&self) {
         assert_eq!(self.engine.load().queries, 0);
         assert_eq!(self.engine.load().questions, 0);
+    }
+}
+
+impl Driver for Lab {
+    fn engine(&mut self) -> &mut Engine {
+        &mut self.engine
+    }
+
+    fn act(&mut self, _now: Moment, action: Action) {
+        match action {
+            Action::OpenSession {
+                session,
+                upstream,
+                link: Link::Datagrams,
+                ..
+            } => self.upstream_of.push((session, upstream)),
+            Action::OpenSession {
+                session,
+                upstream,
+                link,
+                alpn,
+                key_exchange,
+                try_number,
+            } => {
+                self.openings.push(Opening {
+                    session,
+                    upstream,
+                    link,
+                    alpn,
+                    key_exchange,
+                    try_number,
+                });
+                self.upstream_of.push((session, upstream));
+            }
+            Action::FlushSession(session) => self.flush(session),
+            Action::CloseSession(session) => {
+                self.openings.retain(|opening| opening.session != session);
+                self.asked.retain(|asked| asked.session != session);
+                self.closed.push(session);
+            }
+            Action::FlushStream(stream) => {
+                if let Some(output) = self.engine.stream_output(stream) {
+                    let mut taken = 0;
+                    if self.client_reads {
+                        taken = output.len();
+                        self.stream_bytes.append(output);
+                    }
+                    self.engine.stream_wrote(self.now, stream, taken);
+                }
+            }
+            Action::ResumeStream(_) => self.resumed += 1,
+            Action::MeasureStreams => {
+                for stream in &self.streams {
+                    self.engine
+                        .stream_measured(self.now, *stream, KernelBuffers::default());
+                }
+                self.measured += 1;
+                self.engine.free_client_memory(self.now);
+            }
+            Action::CloseStream(stream) => self.closed_streams.push(stream),
+        }
+    }
+
+    fn send_datagrams(&mut self, _now: Moment) {
+        let datagrams = self.engine.datagrams();
+        self.responses
+            .extend(datagrams.map(|datagram| datagram.bytes.to_vec()));
+        self.engine.clear_datagrams();
+    }
+
+    fn send_flight_messages(&mut self) {
+        while let Some(message) = self.engine.poll_flight_message() {
+            self.messages.push(message);
+        }
+    }
+
+    fn log(&mut self, _now: Moment, event: Event) {
+        self.events.push(event);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use dotgate_core::{
-    Action, ClientMemory, ConnectFault, Engine, Event, Io, KernelBuffers, Moment, SessionEnd,
+    Action, ClientMemory, ConnectFault, Driver, Engine, Event, KernelBuffers, Moment, SessionEnd,
     SessionKey, Settings, StreamKey, limits,
 };
 
@@ -19,8 +19,9 @@ const ACTIONS: usize = 100_000;
 /// What clients below their share may cost beyond the limit within a turn, which answers what upstreams sent.
 const MEMORY_BEYOND: usize = 2 * 1024 * 1024;
 
-/// A worker but for its engine, and the network.
-pub(super) struct SimulatedIo<'w> {
+/// A worker at the end of a turn, and the network.
+pub(super) struct SimulatedDriver<'w> {
+    pub(super) engine: &'w mut Engine,
     pub(super) number: usize,
     pub(super) settings: &'w Settings,
     pub(super) memory: &'w ClientMemory,
@@ -31,8 +32,12 @@ pub(super) struct SimulatedIo<'w> {
     pub(super) net: &'w mut Network,
 }
 
-impl Io for SimulatedIo<'_> {
-    fn act(&mut self, engine: &mut Engine, now: Moment, action: Action) {
+impl Driver for SimulatedDriver<'_> {
+    fn engine(&mut self) -> &mut Engine {
+        self.engine
+    }
+
+    fn act(&mut self, now: Moment, action: Action) {
         if self.actions == 0 {
             self.check_memory();
         }
@@ -48,8 +53,8 @@ impl Io for SimulatedIo<'_> {
                 upstream,
                 alpn,
                 ..
-            } => self.open_session(engine, session, upstream, alpn),
-            Action::FlushSession(session) => self.flush_session(engine, session),
+            } => self.open_session(session, upstream, alpn),
+            Action::FlushSession(session) => self.flush_session(session),
             Action::CloseSession(session) => {
                 if let Some(connection) = self.connections.remove(&session) {
                     let number = self.number;
@@ -60,7 +65,7 @@ impl Io for SimulatedIo<'_> {
                     self.net.send_up(connection, Segment::Fin);
                 }
             }
-            Action::FlushStream(stream) => self.flush_stream(engine, stream),
+            Action::FlushStream(stream) => self.flush_stream(stream),
             Action::ResumeStream(stream) => {
                 if let Some(&stream) = self.streams.get(&stream) {
                     self.net.streams[stream].reads_again = true;
@@ -75,9 +80,9 @@ impl Io for SimulatedIo<'_> {
                         is_sending: state.unread > 0,
                         acknowledged: state.acknowledged,
                     };
-                    engine.stream_measured(now, *key, measured);
+                    self.engine.stream_measured(now, *key, measured);
                 }
-                engine.free_client_memory(now);
+                self.engine.free_client_memory(now);
             }
             Action::CloseStream(stream) => {
                 if let Some(stream) = self.streams.remove(&stream) {
@@ -87,14 +92,14 @@ impl Io for SimulatedIo<'_> {
         }
     }
 
-    fn send_datagrams(&mut self, engine: &mut Engine, _now: Moment) {
+    fn send_datagrams(&mut self, _now: Moment) {
         self.check_memory();
-        self.net.inboxes[self.number].in_flight = engine.load().queries;
-        self.send(engine);
+        self.net.inboxes[self.number].in_flight = self.engine.load().queries;
+        self.send();
     }
 
-    fn send_flight_messages(&mut self, engine: &mut Engine) {
-        while let Some((to, message)) = engine.poll_flight_message() {
+    fn send_flight_messages(&mut self) {
+        while let Some((to, message)) = self.engine.poll_flight_message() {
             self.net.send_flight_message(to, message);
         }
     }
@@ -108,14 +113,8 @@ impl Io for SimulatedIo<'_> {
     }
 }
 
-impl SimulatedIo<'_> {
-    fn open_session(
-        &mut self,
-        engine: &mut Engine,
-        session: SessionKey,
-        upstream: usize,
-        alpn: bool,
-    ) {
+impl SimulatedDriver<'_> {
+    fn open_session(&mut self, session: SessionKey, upstream: usize, alpn: bool) {
         let (now, number) = (self.net.now, self.number);
         let known = &mut self.net.record.upstreams[upstream];
         known.started += 1;
@@ -133,7 +132,7 @@ impl SimulatedIo<'_> {
                 .record
                 .say(now, || format!("w{number} cannot connect to u{upstream}"));
             let end = SessionEnd::Connect(fault);
-            return engine.session_closed(now, session, end);
+            return self.engine.session_closed(now, session, end);
         }
         let connection = self.net.connections.len();
         self.net.record.say(now, || {
@@ -155,12 +154,12 @@ impl SimulatedIo<'_> {
             .connect(connection, alpn, std::time::Duration::from_secs(1));
     }
 
-    pub(super) fn flush_session(&mut self, engine: &mut Engine, session: SessionKey) {
+    pub(super) fn flush_session(&mut self, session: SessionKey) {
         let Some(&connection) = self.connections.get(&session) else {
             return;
         };
         let state = &mut self.net.connections[connection];
-        let Some(output) = engine.session_output(session) else {
+        let Some(output) = self.engine.session_output(session) else {
             return;
         };
         if !state.is_open {
@@ -175,17 +174,17 @@ impl SimulatedIo<'_> {
         }
     }
 
-    pub(super) fn flush_stream(&mut self, engine: &mut Engine, key: StreamKey) {
+    pub(super) fn flush_stream(&mut self, key: StreamKey) {
         let Some(&stream) = self.streams.get(&key) else {
             return;
         };
-        let Some(output) = engine.stream_output(key) else {
+        let Some(output) = self.engine.stream_output(key) else {
             return;
         };
         let state = &mut self.net.streams[stream];
         if state.arrived.contains(&Segment::Reset) {
             // A write to a connection that was reset fails.
-            return self.end_stream(engine, key, stream);
+            return self.end_stream(key, stream);
         }
         let room = CLIENT_WINDOW.saturating_sub(state.unread).min(output.len());
         state.is_full = room < output.len();
@@ -193,11 +192,11 @@ impl SimulatedIo<'_> {
         if !bytes.is_empty() {
             self.net.stream_write(stream, bytes);
         }
-        engine.stream_wrote(self.net.now, key, room);
+        self.engine.stream_wrote(self.net.now, key, room);
     }
 
-    pub(super) fn send(&mut self, engine: &mut Engine) {
-        for datagram in engine.datagrams() {
+    pub(super) fn send(&mut self) {
+        for datagram in self.engine.datagrams() {
             let path = Path::Udp {
                 worker: self.number,
                 peer: datagram.path.peer,
@@ -210,12 +209,12 @@ impl SimulatedIo<'_> {
                 .record
                 .on_response(self.net.now, path, datagram.bytes, false);
         }
-        engine.clear_datagrams();
+        self.engine.clear_datagrams();
     }
 
     /// A client's connection was reset.
-    pub(super) fn end_stream(&mut self, engine: &mut Engine, key: StreamKey, stream: usize) {
-        engine.stream_closed(key);
+    pub(super) fn end_stream(&mut self, key: StreamKey, stream: usize) {
+        self.engine.stream_closed(key);
         self.streams.remove(&key);
         self.net.record.abandon(Path::Tcp(stream));
         self.net.streams[stream].is_over = true;

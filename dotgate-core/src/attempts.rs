@@ -11,7 +11,7 @@ use dotgate_wire::Question;
 use crate::exchange::Lookup;
 use crate::failure::Failure;
 use crate::isolation::GroupId;
-use crate::keys::SessionKey;
+use crate::keys::{SessionKey, UpstreamId};
 use crate::limits;
 use crate::moment::Moment;
 use crate::settings::GroupSettings;
@@ -20,32 +20,32 @@ use crate::settings::GroupSettings;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Attempt {
     pub(crate) session: SessionKey,
-    pub(crate) upstream: usize,
+    pub(crate) upstream: UpstreamId,
     pub(crate) id: u16,
     /// Whether it was asked with EDNS.
     pub(crate) edns: bool,
     pub(crate) sent_at: Moment,
 }
 
-/// A set of upstreams, by slot.
+/// A set of upstreams, by ID.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct UpstreamSet(u128);
 
 impl UpstreamSet {
-    pub(crate) fn add(&mut self, upstream: usize) {
-        self.0 |= 1 << upstream;
+    pub(crate) fn add(&mut self, upstream: UpstreamId) {
+        self.0 |= 1 << upstream.0;
     }
 
-    pub(crate) fn has(self, upstream: usize) -> bool {
-        self.0 & 1 << upstream != 0
+    pub(crate) fn has(self, upstream: UpstreamId) -> bool {
+        self.0 & 1 << upstream.0 != 0
     }
 
     pub(crate) fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    fn remove(&mut self, upstream: usize) {
-        self.0 &= !(1 << upstream);
+    fn remove(&mut self, upstream: UpstreamId) {
+        self.0 &= !(1 << upstream.0);
     }
 }
 
@@ -54,7 +54,7 @@ impl UpstreamSet {
 pub(crate) struct Cause {
     pub(crate) failure: Failure,
     /// Whose fault that was.
-    pub(crate) upstream: Option<usize>,
+    pub(crate) upstream: Option<UpstreamId>,
     /// Whether nobody is left to ask.
     pub(crate) is_final: bool,
 }
@@ -87,12 +87,12 @@ pub(crate) struct Attempts {
     /// one. The question is then asked without one before it.
     pub(crate) is_asked_first: bool,
     /// The upstream whose response over UDP was truncated: it is asked over TCP.
-    pub(crate) over_tcp: Option<usize>,
+    pub(crate) over_tcp: Option<UpstreamId>,
     /// Since when it waits for a session. Its place in the queue counts only if it was taken then.
     pub(crate) waiting_since: Option<Moment>,
     /// The most telling failure so far, and the upstream it came from.
     failure: Failure,
-    failed_upstream: Option<usize>,
+    failed_upstream: Option<UpstreamId>,
     running: [Option<Attempt>; 2],
     made: u8,
     renewed: Moment,
@@ -130,7 +130,7 @@ impl Attempts {
         self.running.into_iter().flatten()
     }
 
-    pub(crate) fn runs_at(&self, upstream: usize) -> bool {
+    pub(crate) fn runs_at(&self, upstream: UpstreamId) -> bool {
         self.running().any(|attempt| attempt.upstream == upstream)
     }
 
@@ -177,8 +177,8 @@ impl Attempts {
         }
     }
 
-    /// Forgets what an earlier upstream of this slot did.
-    pub(crate) fn forget_upstream(&mut self, upstream: usize) {
+    /// Forgets what an earlier upstream of this ID did.
+    pub(crate) fn forget_upstream(&mut self, upstream: UpstreamId) {
         for set in [
             &mut self.without_edns,
             &mut self.answered_by,
@@ -191,7 +191,7 @@ impl Attempts {
     }
 
     /// What failed at this upstream was not its fault, nor this question's.
-    pub(crate) fn forgive(&mut self, upstream: usize) {
+    pub(crate) fn forgive(&mut self, upstream: UpstreamId) {
         self.failed_at.remove(upstream);
         self.fresh_after = None;
     }
@@ -238,7 +238,7 @@ impl Attempts {
     }
 
     /// Remembers why an attempt failed, unless something more telling is known.
-    pub(crate) fn note(&mut self, failure: Failure, upstream: Option<usize>) {
+    pub(crate) fn note(&mut self, failure: Failure, upstream: Option<UpstreamId>) {
         let (new, old) = (failure.weight(), self.failure.weight());
         if new > old || (new == old && upstream.is_some()) {
             self.failure = failure;
@@ -247,7 +247,7 @@ impl Attempts {
     }
 
     /// Why it failed, if it ends now, and whose fault that was.
-    pub(crate) fn failure(&self) -> (Failure, Option<usize>) {
+    pub(crate) fn failure(&self) -> (Failure, Option<UpstreamId>) {
         (self.failure, self.failed_upstream)
     }
 

@@ -25,7 +25,7 @@ use crate::admit::{ClientId, MalformedClients, Quotas};
 use crate::counters::Count;
 use crate::counters::labels::{ClientTransport, Limit};
 use crate::exchange::{Client, Waiter};
-use crate::keys::StreamKey;
+use crate::keys::{StreamKey, WorkerId};
 use crate::memory::ClientMemory;
 use crate::moment::{Moment, earlier};
 use crate::outbox::{Action, Event, LogDetail, Outbox};
@@ -63,7 +63,7 @@ pub(crate) enum Handled {
 pub(crate) struct Clients {
     settings: Arc<Settings>,
     tally: Tally,
-    worker: usize,
+    worker: WorkerId,
     memory: Arc<ClientMemory>,
     quotas: Arc<Quotas>,
     malformed: Arc<MalformedClients>,
@@ -89,7 +89,7 @@ pub(crate) struct Clients {
 
 impl Clients {
     pub(crate) fn new(
-        worker: usize,
+        worker: WorkerId,
         (settings, tally): (Arc<Settings>, Tally),
         memory: Arc<ClientMemory>,
         (quotas, malformed): (Arc<Quotas>, Arc<MalformedClients>),

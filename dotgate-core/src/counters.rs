@@ -18,6 +18,7 @@ pub use self::upstreams::UpstreamCounters;
 use std::time::Duration;
 
 use self::cells::Cells;
+use crate::keys::UpstreamId;
 use crate::limits;
 use crate::moment::Moment;
 
@@ -141,7 +142,7 @@ counts! {
 pub struct Counters {
     counts: Cells<{ Count::ALL.len() }>,
     clients: ClientCounters,
-    upstreams: [UpstreamCounters; limits::UPSTREAM_SLOTS],
+    upstreams: [UpstreamCounters; limits::UPSTREAM_IDS],
     gauges: Cells<{ Gauge::ALL.len() }>,
 }
 
@@ -199,9 +200,9 @@ impl Counters {
         &self.clients
     }
 
-    /// What is counted of an upstream, by its slot. None beyond [`limits::UPSTREAM_SLOTS`].
-    pub fn upstream(&self, upstream: usize) -> Option<&UpstreamCounters> {
-        self.upstreams.get(upstream)
+    /// What is counted of an upstream, by its ID. None beyond [`limits::UPSTREAM_IDS`].
+    pub fn upstream(&self, upstream: UpstreamId) -> Option<&UpstreamCounters> {
+        self.upstreams.get(upstream.index())
     }
 
     /// The value at the end of the last turn.

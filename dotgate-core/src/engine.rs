@@ -24,6 +24,7 @@ use crate::exchanges::Exchanges;
 use crate::failure::Failure;
 use crate::flights::{FlightMessage, Flights};
 use crate::groups::Groups;
+use crate::keys::WorkerId;
 use crate::memory::ClientMemory;
 use crate::moment::{Moment, earlier};
 use crate::outbox::{Action, Event, LogDetail, OutgoingDatagram};
@@ -97,10 +98,9 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Makes the engine of worker `number`, which is below [`crate::WORKERS`] and its alone; an earlier engine
-    /// of that number is gone. `seed` must be unpredictable in production.
+    /// Makes the engine of a worker; an earlier engine of that worker is gone. `seed` must be unpredictable in production.
     pub fn new(
-        number: usize,
+        worker: WorkerId,
         settings: Arc<Settings>,
         shared: Shared,
         counters: Arc<Counters>,
@@ -123,14 +123,14 @@ impl Engine {
         let cache = CacheStage::new(cache, Arc::clone(&settings));
         Engine {
             clients: Clients::new(
-                number,
+                worker,
                 for_clients,
                 memory,
                 (quotas, malformed),
                 client_keys,
             ),
             groups: Groups::new(&settings),
-            exchanges: Exchanges::new(number, flights, query_keys),
+            exchanges: Exchanges::new(worker, flights, query_keys),
             upstreams: Upstreams::new(
                 (&settings, tally.clone()),
                 random,
@@ -183,7 +183,7 @@ impl Engine {
     }
 
     /// The next message to another worker, with that worker's number; there it goes into `on_flight_message`.
-    pub fn poll_flight_message(&mut self) -> Option<(usize, FlightMessage)> {
+    pub fn poll_flight_message(&mut self) -> Option<(WorkerId, FlightMessage)> {
         self.exchanges.poll_flight_message()
     }
 

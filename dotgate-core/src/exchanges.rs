@@ -20,7 +20,7 @@ use crate::exchange::{Client, Exchange, Lookup, Waiter, Waiters};
 use crate::flights::{FlightMessage, Flights, Followers, Role};
 use crate::groups::Groups;
 use crate::inflight::Inflight;
-use crate::keys::{ExchangeKey, WaiterKey};
+use crate::keys::{ExchangeKey, WaiterKey, WorkerId};
 use crate::limits;
 use crate::moment::{Moment, earlier};
 use crate::settings::GroupSettings;
@@ -28,8 +28,8 @@ use crate::zones::Zones;
 
 /// The questions in flight of one worker.
 pub(crate) struct Exchanges {
-    /// This worker's number, from 0, among those that share `flights`.
-    worker: usize,
+    /// This worker, among those that share `flights`.
+    worker: WorkerId,
     flights: Arc<Flights>,
     /// Keys of hashes that clients must not foresee.
     hash_keys: (u64, u64),
@@ -45,11 +45,11 @@ pub(crate) struct Exchanges {
     refreshes: DueQueue<ExchangeKey>,
     /// When exchanges that wait for another worker ask for themselves.
     following: DueQueue<ExchangeKey>,
-    messages: VecDeque<(usize, FlightMessage)>,
+    messages: VecDeque<(WorkerId, FlightMessage)>,
 }
 
 impl Exchanges {
-    pub(crate) fn new(worker: usize, flights: Arc<Flights>, hash_keys: (u64, u64)) -> Exchanges {
+    pub(crate) fn new(worker: WorkerId, flights: Arc<Flights>, hash_keys: (u64, u64)) -> Exchanges {
         flights.forget(worker);
         Exchanges {
             worker,
@@ -369,7 +369,7 @@ impl Exchanges {
         if cfg!(planted = "followers-are-not-told") {
             return;
         }
-        for worker in followers.numbers() {
+        for worker in followers.ids() {
             let message = FlightMessage::Answered {
                 flight,
                 bytes: Arc::clone(bytes),
@@ -390,7 +390,7 @@ impl Exchanges {
         let Some(cause) = cause else {
             return;
         };
-        for worker in followers.numbers() {
+        for worker in followers.ids() {
             let message = FlightMessage::Failed {
                 flight,
                 failure: cause.failure,
@@ -401,7 +401,7 @@ impl Exchanges {
         }
     }
 
-    pub(crate) fn poll_flight_message(&mut self) -> Option<(usize, FlightMessage)> {
+    pub(crate) fn poll_flight_message(&mut self) -> Option<(WorkerId, FlightMessage)> {
         self.messages.pop_front()
     }
 

@@ -13,6 +13,7 @@ use std::sync::{Arc, PoisonError};
 use hashbrown::HashTable;
 
 use crate::failure::Failure;
+use crate::keys::{UpstreamId, WorkerId};
 use crate::sync::{Mutex, MutexGuard};
 
 /// Workers at most: followers are bit masks of this width.
@@ -40,7 +41,7 @@ pub enum FlightMessage {
         /// Why.
         failure: Failure,
         /// Whose fault that was.
-        upstream: Option<usize>,
+        upstream: Option<UpstreamId>,
         /// Whether every upstream has answered, so that nobody is left to ask.
         is_final: bool,
     },
@@ -66,14 +67,15 @@ impl Followers {
         self.0 == 0
     }
 
-    pub(crate) fn numbers(self) -> impl Iterator<Item = usize> {
-        (0..WORKERS).filter(move |worker| self.0 >> worker & 1 == 1)
+    pub(crate) fn ids(self) -> impl Iterator<Item = WorkerId> {
+        let all = (0..WORKERS as u8).map(WorkerId);
+        all.filter(move |worker| self.0 >> worker.0 & 1 == 1)
     }
 }
 
 struct Flight {
     hash: u64,
-    leader: usize,
+    leader: WorkerId,
     followers: Followers,
 }
 
@@ -92,14 +94,14 @@ impl Flights {
     }
 
     /// Takes part in the flight with this hash; whoever is first leads it.
-    pub(crate) fn join(&self, hash: u64, worker: usize) -> Role {
+    pub(crate) fn join(&self, hash: u64, worker: WorkerId) -> Role {
         let Some(shard) = self.shard(hash) else {
             return Role::Leads;
         };
         let mut flights = lock(shard);
         match flights.find_mut(hash, |flight| flight.hash == hash) {
             Some(flight) if flight.leader != worker => {
-                flight.followers.0 |= 1 << worker;
+                flight.followers.0 |= 1 << worker.0;
                 Role::Follows
             }
             Some(_) => Role::Leads,
@@ -116,7 +118,7 @@ impl Flights {
     }
 
     /// Ends the flight that `worker` leads, and returns who waits for a flight message.
-    pub(crate) fn land(&self, hash: u64, worker: usize) -> Followers {
+    pub(crate) fn land(&self, hash: u64, worker: WorkerId) -> Followers {
         let Some(shard) = self.shard(hash) else {
             return Followers::default();
         };
@@ -129,20 +131,20 @@ impl Flights {
     }
 
     /// Waits for no flight message any more.
-    pub(crate) fn leave(&self, hash: u64, worker: usize) {
+    pub(crate) fn leave(&self, hash: u64, worker: WorkerId) {
         let Some(shard) = self.shard(hash) else {
             return;
         };
         if let Some(flight) = lock(shard).find_mut(hash, |flight| flight.hash == hash) {
-            flight.followers.0 &= !(1 << worker);
+            flight.followers.0 &= !(1 << worker.0);
         }
     }
 
     /// Forgets a worker that begins anew. Who follows it loses patience in time.
-    pub(crate) fn forget(&self, worker: usize) {
+    pub(crate) fn forget(&self, worker: WorkerId) {
         for shard in &self.shards {
             lock(shard).retain(|flight| {
-                flight.followers.0 &= !(1 << worker);
+                flight.followers.0 &= !(1 << worker.0);
                 flight.leader != worker
             });
         }
@@ -168,41 +170,45 @@ mod tests {
     #[test]
     fn the_first_worker_leads_and_lands_with_all_who_joined_since() {
         let flights = Flights::new(4);
-        assert_eq!(flights.join(9, 1), Role::Leads);
-        assert_eq!(flights.join(9, 3), Role::Follows);
-        assert_eq!(flights.join(9, 0), Role::Follows);
-        assert_eq!(flights.join(8, 0), Role::Leads, "another question");
-        flights.leave(9, 3);
-        let followers: Vec<usize> = flights.land(9, 1).numbers().collect();
-        assert_eq!(followers, [0]);
-        assert_eq!(flights.join(9, 3), Role::Leads, "the next flight");
+        assert_eq!(flights.join(9, WorkerId(1)), Role::Leads);
+        assert_eq!(flights.join(9, WorkerId(3)), Role::Follows);
+        assert_eq!(flights.join(9, WorkerId(0)), Role::Follows);
+        assert_eq!(
+            flights.join(8, WorkerId(0)),
+            Role::Leads,
+            "another question"
+        );
+        flights.leave(9, WorkerId(3));
+        let followers: Vec<WorkerId> = flights.land(9, WorkerId(1)).ids().collect();
+        assert_eq!(followers, [WorkerId(0)]);
+        assert_eq!(flights.join(9, WorkerId(3)), Role::Leads, "the next flight");
     }
 
     #[test]
     fn only_the_leader_lands_a_flight() {
         let flights = Flights::new(2);
-        assert_eq!(flights.join(9, 0), Role::Leads);
-        assert_eq!(flights.join(9, 1), Role::Follows);
-        assert!(flights.land(9, 1).is_empty());
-        assert!(!flights.land(9, 0).is_empty());
+        assert_eq!(flights.join(9, WorkerId(0)), Role::Leads);
+        assert_eq!(flights.join(9, WorkerId(1)), Role::Follows);
+        assert!(flights.land(9, WorkerId(1)).is_empty());
+        assert!(!flights.land(9, WorkerId(0)).is_empty());
     }
 
     #[test]
     fn a_worker_that_begins_anew_leads_and_follows_nothing() {
         let flights = Flights::new(2);
-        assert_eq!(flights.join(9, 0), Role::Leads);
-        assert_eq!(flights.join(8, 1), Role::Leads);
-        assert_eq!(flights.join(8, 0), Role::Follows);
-        flights.forget(0);
-        assert_eq!(flights.join(9, 1), Role::Leads);
-        assert!(flights.land(8, 1).is_empty());
+        assert_eq!(flights.join(9, WorkerId(0)), Role::Leads);
+        assert_eq!(flights.join(8, WorkerId(1)), Role::Leads);
+        assert_eq!(flights.join(8, WorkerId(0)), Role::Follows);
+        flights.forget(WorkerId(0));
+        assert_eq!(flights.join(9, WorkerId(1)), Role::Leads);
+        assert!(flights.land(8, WorkerId(1)).is_empty());
     }
 
     #[test]
     fn a_single_worker_always_leads() {
         let flights = Flights::new(1);
-        assert_eq!(flights.join(9, 0), Role::Leads);
-        assert_eq!(flights.join(9, 0), Role::Leads);
-        assert!(flights.land(9, 0).is_empty());
+        assert_eq!(flights.join(9, WorkerId(0)), Role::Leads);
+        assert_eq!(flights.join(9, WorkerId(0)), Role::Leads);
+        assert!(flights.land(9, WorkerId(0)).is_empty());
     }
 }

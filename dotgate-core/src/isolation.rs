@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::health::HealthState;
-use crate::keys::{ExchangeKey, SessionKey};
+use crate::keys::{ExchangeKey, SessionKey, UpstreamId};
 use crate::limits;
 use crate::moment::Moment;
 use crate::quarantine::{Admission, Quarantine};
@@ -44,7 +44,7 @@ pub(crate) enum Stage {
 /// A group with its session.
 pub(crate) struct Test {
     pub(crate) session: SessionKey,
-    pub(crate) upstream: usize,
+    pub(crate) upstream: UpstreamId,
     pub(crate) group: Group,
     pub(crate) stage: Stage,
 }
@@ -53,7 +53,7 @@ pub(crate) struct Test {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Site {
     /// This one.
-    Upstream(usize),
+    Upstream(UpstreamId),
     /// None can be reached now.
     Unreachable,
     /// Each has answered one of them with an error.
@@ -203,7 +203,10 @@ impl Isolation {
     }
 
     /// The sessions of an upstream's tests.
-    pub(crate) fn sessions_of(&self, upstream: usize) -> impl Iterator<Item = SessionKey> + '_ {
+    pub(crate) fn sessions_of(
+        &self,
+        upstream: UpstreamId,
+    ) -> impl Iterator<Item = SessionKey> + '_ {
         let tests = self.tests.iter();
         tests
             .filter(move |test| test.upstream == upstream)

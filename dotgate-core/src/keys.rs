@@ -23,3 +23,26 @@ new_key_type! {
     /// Names a registrable domain while queries for names in it wait.
     pub(crate) struct ZoneKey;
 }
+
+/// Names an upstream for as long as it is configured, and until its last session has ended: a number below
+/// [`crate::limits::UPSTREAM_IDS`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct UpstreamId(pub u8);
+
+impl UpstreamId {
+    /// Its place in tables of upstreams.
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// Names a worker of a process, and its engine: a number below [`crate::WORKERS`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct WorkerId(pub u8);
+
+impl WorkerId {
+    /// Its place in tables of workers.
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}

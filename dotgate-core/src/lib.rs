@@ -68,7 +68,7 @@ pub use failure::{ConnectFault, Failure, Misbehaviour, SessionEnd, TlsFault};
 pub use flights::{FlightMessage, Flights, WORKERS};
 pub use health::{Evidence, Health, HealthState, Seen};
 pub use key_exchange::{Handshakes, KeyExchange, KeyExchangePolicy};
-pub use keys::{SessionKey, StreamKey};
+pub use keys::{SessionKey, StreamKey, UpstreamId, WorkerId};
 pub use link::{Link, Transport};
 pub use local::{LocalData, LocalDataBuilder, LocalFault, RecordId};
 pub use memory::ClientMemory;

@@ -15,7 +15,7 @@ pub const UPSTREAMS: usize = 64;
 
 /// Slots of upstreams: room for as many as are configured beside as many whose last sessions end. Sets of upstreams
 /// are bit masks of this width.
-pub const UPSTREAM_SLOTS: usize = 2 * UPSTREAMS;
+pub const UPSTREAM_IDS: usize = 2 * UPSTREAMS;
 
 /// Attempts per query, fall-backs included. One, one after its session died, one beside.
 pub const ATTEMPTS: u8 = 3;

@@ -10,6 +10,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::keys::WorkerId;
 use crate::limits;
 
 /// What one worker has published. Only that worker writes it.
@@ -63,25 +64,25 @@ impl ClientMemory {
     }
 
     /// Publishes what the connections of a worker cost.
-    pub(crate) fn set_streams(&self, worker: usize, bytes: usize) {
-        if let Some(published) = self.workers.get(worker) {
+    pub(crate) fn set_streams(&self, worker: WorkerId, bytes: usize) {
+        if let Some(published) = self.workers.get(worker.index()) {
             self.publish(&published.streams, bytes);
         }
     }
 
     /// Publishes how many queries a worker has in flight.
-    pub(crate) fn set_queries(&self, worker: usize, queries: usize) {
-        if let Some(published) = self.workers.get(worker) {
+    pub(crate) fn set_queries(&self, worker: WorkerId, queries: usize) {
+        if let Some(published) = self.workers.get(worker.index()) {
             self.publish(&published.queries, queries * limits::QUERY_BYTES);
         }
     }
 
     /// Whether the connections of this worker cost at least as much as those of the average worker, so that it is the
     /// one to close some. This is true of one worker at least.
-    pub(crate) fn is_among_largest(&self, worker: usize) -> bool {
+    pub(crate) fn is_among_largest(&self, worker: WorkerId) -> bool {
         let of = |published: &Published| published.streams.load(Ordering::Relaxed);
         let all: usize = self.workers.iter().map(of).sum();
-        let own = self.workers.get(worker).map_or(0, of);
+        let own = self.workers.get(worker.index()).map_or(0, of);
         own.saturating_mul(self.workers.len()) >= all
     }
 
@@ -104,17 +105,17 @@ mod tests {
     fn the_sum_follows_what_each_worker_publishes() {
         let memory = ClientMemory::new(2);
         memory.set_max(1 << 20);
-        memory.set_streams(0, 1_000);
-        memory.set_streams(1, 500);
-        memory.set_queries(1, 1);
+        memory.set_streams(WorkerId(0), 1_000);
+        memory.set_streams(WorkerId(1), 500);
+        memory.set_queries(WorkerId(1), 1);
         assert_eq!(memory.used(), 1_500 + limits::QUERY_BYTES);
-        assert!(memory.is_among_largest(0) && !memory.is_among_largest(1));
-        memory.set_streams(0, 0);
-        memory.set_queries(1, 0);
+        assert!(memory.is_among_largest(WorkerId(0)) && !memory.is_among_largest(WorkerId(1)));
+        memory.set_streams(WorkerId(0), 0);
+        memory.set_queries(WorkerId(1), 0);
         assert_eq!(memory.used(), 500);
-        assert!(memory.is_among_largest(1));
-        memory.set_streams(1, 0);
+        assert!(memory.is_among_largest(WorkerId(1)));
+        memory.set_streams(WorkerId(1), 0);
         assert_eq!(memory.used(), 0);
-        assert!(memory.is_among_largest(0), "nobody is larger");
+        assert!(memory.is_among_largest(WorkerId(0)), "nobody is larger");
     }
 }

@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use crate::counters::labels::{ClientTransport, Ending, Limit, Outcome};
 use crate::failure::Failure;
 use crate::key_exchange::KeyExchange;
-use crate::keys::{SessionKey, StreamKey};
+use crate::keys::{SessionKey, StreamKey, UpstreamId};
 use crate::link::Link;
 use crate::moment::Moment;
 
@@ -39,8 +39,8 @@ pub enum Action {
     OpenSession {
         /// The session.
         session: SessionKey,
-        /// The upstream's slot.
-        upstream: usize,
+        /// The upstream.
+        upstream: UpstreamId,
         /// What carries it.
         link: Link,
         /// How often this engine has tried since the upstream was last well: picks among several addresses.
@@ -83,25 +83,25 @@ pub enum LogDetail {
 pub enum Event {
     /// An upstream takes no more queries while another one is well.
     UpstreamDown {
-        /// Its slot.
-        upstream: usize,
+        /// The upstream.
+        upstream: UpstreamId,
         /// Why.
         failure: Failure,
     },
     /// An upstream answers again.
     UpstreamWell {
-        /// Its slot.
-        upstream: usize,
+        /// The upstream.
+        upstream: UpstreamId,
     },
     /// An upstream refused ALPN and is asked without it.
     AlpnRejected {
-        /// Its slot.
-        upstream: usize,
+        /// The upstream.
+        upstream: UpstreamId,
     },
     /// A hybrid key exchange does not get through to an upstream, a classical one does; said once.
     KeyExchangeReduced {
-        /// Its slot.
-        upstream: usize,
+        /// The upstream.
+        upstream: UpstreamId,
     },
     /// Something of clients was turned away at a limit; at once, then every ten seconds while it lasts.
     LimitHit {
@@ -117,19 +117,19 @@ pub enum Event {
     /// A question makes an upstream end each session that carries it; it is asked apart from now on.
     HarmfulQuestion {
         /// The upstream that ended the last one.
-        upstream: usize,
+        upstream: UpstreamId,
     },
     /// An upstream closes its connections after so many answers, and gets no more queries on each.
     FewAnswers {
-        /// Its slot.
-        upstream: usize,
+        /// The upstream.
+        upstream: UpstreamId,
         /// How many.
         answers: u32,
     },
     /// A session that was open has ended. From `LogDetail::Debug` on.
     SessionEnded {
-        /// The upstream's slot.
-        upstream: usize,
+        /// The upstream.
+        upstream: UpstreamId,
         /// Why.
         ending: Ending,
         /// Since when it was open.
@@ -139,13 +139,13 @@ pub enum Event {
     },
     /// A question of our own was sent. From `LogDetail::Debug` on.
     ProbeSent {
-        /// The upstream's slot.
-        upstream: usize,
+        /// The upstream.
+        upstream: UpstreamId,
     },
     /// A question of our own was answered. From `LogDetail::Debug` on.
     ProbeAnswered {
-        /// The upstream's slot.
-        upstream: usize,
+        /// The upstream.
+        upstream: UpstreamId,
         /// The usual round trip on its session, this one included.
         round_trip: Duration,
     },
@@ -188,8 +188,8 @@ pub struct QueryEvent {
     pub rcode: u16,
     /// How long it waited.
     pub waited: Duration,
-    /// The slot of the upstream that answered, or that is at fault.
-    pub upstream: Option<usize>,
+    /// The upstream that answered, or that is at fault.
+    pub upstream: Option<UpstreamId>,
     /// Why it failed.
     pub failure: Option<Failure>,
 }

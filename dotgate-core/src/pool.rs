@@ -2,8 +2,8 @@
 //!
 //! Stands between `select` and `session`. Knows which session has room, whether another one may be opened, how
 //! long the upstream keeps idle connections, and whether it takes ALPN and EDNS. The pool of an upstream that is no
-//! longer configured stays in its slot, out of the order, until another upstream needs it. Never chooses between
-//! upstreams. Limits: `limits::UPSTREAM_SLOTS`, `SESSIONS_PER_UPSTREAM`, `SESSION_BUSY`.
+//! longer configured stays, out of the order, until another upstream needs its ID. Never chooses between
+//! upstreams. Limits: `limits::UPSTREAM_IDS`, `SESSIONS_PER_UPSTREAM`, `SESSION_BUSY`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use slotmap::SlotMap;
 
 use crate::health::Health;
 use crate::key_exchange::{Fallback, Handshake, KeyExchange};
-use crate::keys::SessionKey;
+use crate::keys::{SessionKey, UpstreamId};
 use crate::limits;
 use crate::link::{Link, Transport};
 use crate::moment::Moment;
@@ -21,16 +21,16 @@ use crate::settings::{GroupSettings, Settings, UpstreamSettings};
 
 pub(crate) type SessionTable = SlotMap<SessionKey, Session>;
 
-/// The pools of all upstreams by slot, and which of them are configured.
+/// The pools of all upstreams by ID, and which of them are configured.
 pub(crate) struct Pools {
-    slots: Vec<Option<Pool>>,
-    configured: Vec<usize>,
+    by_id: Vec<Option<Pool>>,
+    configured: Vec<UpstreamId>,
 }
 
 impl Pools {
     pub(crate) fn new(settings: &Settings) -> Pools {
         let mut pools = Pools {
-            slots: Vec::new(),
+            by_id: Vec::new(),
             configured: Vec::new(),
         };
         pools.reconfigure(settings);
@@ -39,12 +39,12 @@ impl Pools {
 
     /// Goes over to these upstreams. Those that are the same keep their pool; others get a new one.
     pub(crate) fn reconfigure(&mut self, settings: &Settings) {
-        self.configured = settings.upstreams().map(|upstream| upstream.slot).collect();
+        self.configured = settings.upstreams().map(|upstream| upstream.id).collect();
         for upstream in settings.upstreams() {
-            if self.slots.len() <= upstream.slot {
-                self.slots.resize_with(upstream.slot + 1, || None);
+            if self.by_id.len() <= upstream.id.index() {
+                self.by_id.resize_with(upstream.id.index() + 1, || None);
             }
-            match self.slots.get_mut(upstream.slot) {
+            match self.by_id.get_mut(upstream.id.index()) {
                 Some(Some(pool)) if pool.is_of(upstream) => pool.upstream.clone_from(upstream),
                 Some(place) => *place = Some(Pool::new(upstream.clone())),
                 None => {}
@@ -52,43 +52,43 @@ impl Pools {
         }
     }
 
-    /// The slots that these upstreams take from others.
-    pub(crate) fn taken_by(&self, settings: &Settings) -> Vec<usize> {
+    /// The IDs that these upstreams take over from others.
+    pub(crate) fn taken_by(&self, settings: &Settings) -> Vec<UpstreamId> {
         let is_taken = |upstream: &&UpstreamSettings| {
-            self.get(upstream.slot)
+            self.get(upstream.id)
                 .is_some_and(|pool| !pool.is_of(upstream))
         };
         let taken = settings.upstreams().filter(is_taken);
-        taken.map(|upstream| upstream.slot).collect()
+        taken.map(|upstream| upstream.id).collect()
     }
 
-    pub(crate) fn get(&self, slot: usize) -> Option<&Pool> {
-        self.slots.get(slot)?.as_ref()
+    pub(crate) fn get(&self, id: UpstreamId) -> Option<&Pool> {
+        self.by_id.get(id.index())?.as_ref()
     }
 
-    pub(crate) fn get_mut(&mut self, slot: usize) -> Option<&mut Pool> {
-        self.slots.get_mut(slot)?.as_mut()
+    pub(crate) fn get_mut(&mut self, id: UpstreamId) -> Option<&mut Pool> {
+        self.by_id.get_mut(id.index())?.as_mut()
     }
 
-    /// The upstreams of a group that may be asked, with their slots, in order of preference: all of them, but for those
-    /// that are no longer configured and those whose slot is another upstream's now.
+    /// The upstreams of a group that may be asked, with their IDs, in order of preference: all of them, but for those
+    /// that are no longer configured and those whose ID is another upstream's now.
     pub(crate) fn in_order(
         &self,
         group: &GroupSettings,
-    ) -> impl Iterator<Item = (usize, &Pool)> + Clone {
-        let strangers: &[usize] = match cfg!(planted = "questions-leave-their-group") {
+    ) -> impl Iterator<Item = (UpstreamId, &Pool)> + Clone {
+        let strangers: &[UpstreamId] = match cfg!(planted = "questions-leave-their-group") {
             true => &self.configured,
             false => &[],
         };
-        let strangers = strangers.iter().map(|slot| (*slot, self.get(*slot)));
+        let strangers = strangers.iter().map(|id| (*id, self.get(*id)));
         let own = group.upstreams.iter().map(|upstream| {
-            let pool = self.get(upstream.slot);
+            let pool = self.get(upstream.id);
             let may_be_asked =
-                |pool: &&Pool| pool.is_of(upstream) && self.is_configured(upstream.slot);
-            (upstream.slot, pool.filter(may_be_asked))
+                |pool: &&Pool| pool.is_of(upstream) && self.is_configured(upstream.id);
+            (upstream.id, pool.filter(may_be_asked))
         });
         let all = own.chain(strangers);
-        all.filter_map(|(slot, pool)| Some((slot, pool?)))
+        all.filter_map(|(id, pool)| Some((id, pool?)))
     }
 
     /// The health of these.
@@ -96,33 +96,33 @@ impl Pools {
         self.in_order(group).map(|(_, pool)| pool.health())
     }
 
-    /// The configured upstreams of all groups with their slots.
-    pub(crate) fn configured(&self) -> impl Iterator<Item = (usize, &Pool)> + Clone {
-        let slots = self.configured.iter();
-        slots.filter_map(|slot| Some((*slot, self.get(*slot)?)))
+    /// The configured upstreams of all groups with their IDs.
+    pub(crate) fn configured(&self) -> impl Iterator<Item = (UpstreamId, &Pool)> + Clone {
+        let ids = self.configured.iter();
+        ids.filter_map(|id| Some((*id, self.get(*id)?)))
     }
 
-    pub(crate) fn is_configured(&self, slot: usize) -> bool {
-        self.configured.contains(&slot)
+    pub(crate) fn is_configured(&self, id: UpstreamId) -> bool {
+        self.configured.contains(&id)
     }
 
     /// Clients ask for what these upstreams may answer.
     pub(crate) fn note_query(&mut self, now: Moment, group: &GroupSettings) {
         for upstream in &group.upstreams {
-            if let Some(pool) = self.get_mut(upstream.slot) {
+            if let Some(pool) = self.get_mut(upstream.id) {
                 pool.last_query = Some(now);
             }
         }
     }
 
-    /// All pools with their slots.
-    pub(crate) fn all(&self) -> impl Iterator<Item = (usize, &Pool)> {
-        let slots = self.slots.iter().enumerate();
-        slots.filter_map(|(slot, pool)| Some((slot, pool.as_ref()?)))
+    /// All pools with their IDs.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (UpstreamId, &Pool)> {
+        let pools = self.by_id.iter().flatten();
+        pools.map(|pool| (pool.upstream.id, pool))
     }
 
     pub(crate) fn all_mut(&mut self) -> impl Iterator<Item = &mut Pool> {
-        self.slots.iter_mut().flatten()
+        self.by_id.iter_mut().flatten()
     }
 }
 
@@ -418,7 +418,7 @@ mod tests {
     #[test]
     fn two_sessions_closed_after_as_many_answers_teach_a_bound_that_is_forgotten() {
         let start = Moment::from_nanos(1_000_000_000);
-        let mut pool = Pool::new(UpstreamSettings::new(0, "up0"));
+        let mut pool = Pool::new(UpstreamSettings::new(UpstreamId(0), "up0"));
         assert_eq!(pool.on_closed_after(5, 9, start), Closing::Suspicious);
         assert_eq!(pool.on_closed_after(6, 9, start), Closing::Suspicious);
         assert_eq!(pool.on_closed_after(6, 1, start), Closing::Suspicious);
@@ -433,7 +433,7 @@ mod tests {
 
     #[test]
     fn the_idle_life_of_a_peer_is_learned_and_slowly_forgotten() {
-        let mut pool = Pool::new(UpstreamSettings::new(0, "up0"));
+        let mut pool = Pool::new(UpstreamSettings::new(UpstreamId(0), "up0"));
         pool.on_idle_closed_by_peer(Duration::from_secs(4));
         assert_eq!(pool.idle_limit(), Duration::from_millis(3_600));
         pool.on_idle_closed_by_peer(Duration::from_secs(6));

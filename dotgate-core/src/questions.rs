@@ -13,7 +13,7 @@ use crate::exchange::Lookup;
 use crate::failure::{Failure, Misbehaviour};
 use crate::groups::Groups;
 use crate::isolation::Group;
-use crate::keys::{ExchangeKey, SessionKey};
+use crate::keys::{ExchangeKey, SessionKey, UpstreamId};
 use crate::moment::Moment;
 use crate::pool::Pools;
 use crate::routes::RouteId;
@@ -84,7 +84,12 @@ impl Questions {
     }
 
     /// Notes why a question has no answer yet.
-    pub(crate) fn note(&mut self, key: ExchangeKey, failure: Failure, upstream: Option<usize>) {
+    pub(crate) fn note(
+        &mut self,
+        key: ExchangeKey,
+        failure: Failure,
+        upstream: Option<UpstreamId>,
+    ) {
         if let Some(attempts) = self.attempts.get_mut(key) {
             attempts.note(failure, upstream);
         }
@@ -177,8 +182,8 @@ impl Questions {
         }
     }
 
-    /// What an upstream did is forgotten: its slot is another one's now.
-    pub(crate) fn forget_upstream(&mut self, upstream: usize) {
+    /// What an upstream did is forgotten: its ID is another one's now.
+    pub(crate) fn forget_upstream(&mut self, upstream: UpstreamId) {
         for (_, attempts) in &mut self.attempts {
             attempts.forget_upstream(upstream);
         }

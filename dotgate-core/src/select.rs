@@ -5,7 +5,7 @@
 //! engine carries the choice out.
 
 use crate::attempts::Attempts;
-use crate::keys::SessionKey;
+use crate::keys::{SessionKey, UpstreamId};
 use crate::pool::{Pools, SessionTable};
 
 /// What to do for an exchange that needs an attempt.
@@ -14,7 +14,7 @@ pub(crate) enum Choice {
     /// Ask on this session.
     Ask(SessionKey),
     /// Open a session to this upstream and wait for the first that becomes open.
-    Open(usize),
+    Open(UpstreamId),
     /// Wait: sessions are being opened, or will be tried when their time has come.
     Wait,
     /// Every upstream has answered with an error: there is nobody left to ask.
@@ -25,7 +25,7 @@ pub(crate) enum Choice {
 /// has a session open; a fresh session to one that failed it; else a session must be opened first.
 pub(crate) fn choose(attempts: &Attempts, pools: &Pools, sessions: &SessionTable) -> Choice {
     let upstreams = || pools.in_order(&attempts.group);
-    let is_untried = |upstream: usize| {
+    let is_untried = |upstream: UpstreamId| {
         !attempts.answered_by.has(upstream)
             && !attempts.failed_at.has(upstream)
             && !attempts.runs_at(upstream)
@@ -49,7 +49,7 @@ pub(crate) fn choose(attempts: &Attempts, pools: &Pools, sessions: &SessionTable
             return Choice::Ask(session);
         }
     }
-    let may_ask_again = |upstream: usize| !attempts.answered_by.has(upstream);
+    let may_ask_again = |upstream: UpstreamId| !attempts.answered_by.has(upstream);
     for (upstream, pool) in upstreams() {
         if may_ask_again(upstream)
             && let Some(session) = pool.with_room(sessions, attempts.fresh_after)

@@ -22,7 +22,7 @@ use hashbrown::HashTable;
 
 use crate::frames::Frames;
 use crate::key_exchange::Handshake;
-use crate::keys::ExchangeKey;
+use crate::keys::{ExchangeKey, UpstreamId};
 use crate::limits;
 use crate::link::Link;
 use crate::moment::{Moment, earlier};
@@ -89,7 +89,7 @@ pub(crate) enum Timeout {
 }
 
 pub(crate) struct Session {
-    pub(crate) upstream: usize,
+    pub(crate) upstream: UpstreamId,
     pub(crate) purpose: Purpose,
     pub(crate) link: Link,
     pub(crate) phase: Phase,
@@ -143,7 +143,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(upstream: usize, purpose: Purpose, alpn: bool, now: Moment) -> Session {
+    pub(crate) fn new(upstream: UpstreamId, purpose: Purpose, alpn: bool, now: Moment) -> Session {
         Session {
             upstream,
             purpose,

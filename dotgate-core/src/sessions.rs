@@ -20,7 +20,7 @@ use crate::cache::QuestionHasher;
 use crate::counters::Count;
 use crate::counters::labels::{AttemptKind, Ending};
 use crate::health::Health;
-use crate::keys::{ExchangeKey, SessionKey};
+use crate::keys::{ExchangeKey, SessionKey, UpstreamId};
 use crate::limits;
 use crate::link::Link;
 use crate::moment::{Moment, earlier};
@@ -96,11 +96,11 @@ impl Sessions {
         &self.pools
     }
 
-    pub(crate) fn pool(&self, upstream: usize) -> Option<&Pool> {
+    pub(crate) fn pool(&self, upstream: UpstreamId) -> Option<&Pool> {
         self.pools.get(upstream)
     }
 
-    pub(crate) fn health(&self, upstream: usize) -> Option<&Health> {
+    pub(crate) fn health(&self, upstream: UpstreamId) -> Option<&Health> {
         self.pools.get(upstream).map(Pool::health)
     }
 
@@ -306,7 +306,7 @@ impl Sessions {
     }
 
     /// Closes the shared sessions to an upstream. Returns the questions that waited on them.
-    pub(crate) fn close_all_to(&mut self, upstream: usize) -> Vec<ExchangeKey> {
+    pub(crate) fn close_all_to(&mut self, upstream: UpstreamId) -> Vec<ExchangeKey> {
         let keys = self.pools.get(upstream).map(|pool| pool.keys().to_vec());
         let mut waited = Vec::new();
         for key in keys.unwrap_or_default() {
@@ -316,12 +316,12 @@ impl Sessions {
         waited
     }
 
-    /// Asks nothing more of upstreams that are no longer configured. Returns their slots.
-    pub(crate) fn leave_upstreams(&mut self) -> Vec<usize> {
+    /// Asks nothing more of upstreams that are no longer configured. Returns these.
+    pub(crate) fn leave_upstreams(&mut self) -> Vec<UpstreamId> {
         let left = self.pools.all();
-        let left = left.filter(|(slot, _)| !self.pools.is_configured(*slot));
-        let (slots, keys): (Vec<usize>, Vec<Vec<SessionKey>>) = left
-            .map(|(slot, pool)| (slot, pool.keys().to_vec()))
+        let left = left.filter(|(upstream, _)| !self.pools.is_configured(*upstream));
+        let (upstreams, keys): (Vec<UpstreamId>, Vec<Vec<SessionKey>>) = left
+            .map(|(upstream, pool)| (upstream, pool.keys().to_vec()))
             .unzip();
         for key in keys.into_iter().flatten() {
             match self.table.get_mut(key) {
@@ -329,7 +329,7 @@ impl Sessions {
                 Some(_) | None => drop(self.close(key, Ending::Stopped)),
             }
         }
-        slots
+        upstreams
     }
 
     /// The sessions on which time changes something at `now`.
@@ -370,7 +370,7 @@ impl Sessions {
     /// Lets others read how much is in flight at each upstream. `isolation` are its isolation sessions.
     pub(crate) fn publish_load<I: Iterator<Item = SessionKey>>(
         &self,
-        isolation: impl Fn(usize) -> I,
+        isolation: impl Fn(UpstreamId) -> I,
     ) {
         for (upstream, pool) in self.pools.all() {
             let keys = pool.keys().iter().copied().chain(isolation(upstream));

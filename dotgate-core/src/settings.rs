@@ -12,6 +12,7 @@ use crate::counters::GroupCounters;
 use crate::failure::Failure;
 use crate::health::Health;
 use crate::key_exchange::Handshakes;
+use crate::keys::UpstreamId;
 use crate::link::Transport;
 use crate::local::LocalData;
 use crate::query::ForwardedClasses;
@@ -21,8 +22,8 @@ use crate::routes::{RouteId, RouteTable};
 /// One upstream as the engine knows it; addresses and certificates are the driver's.
 #[derive(Clone, Debug)]
 pub struct UpstreamSettings {
-    /// What drivers, counters and events call it by: below [`crate::limits::UPSTREAM_SLOTS`], its alone.
-    pub slot: usize,
+    /// What drivers, counters and events call it by: below [`crate::limits::UPSTREAM_IDS`], its alone.
+    pub id: UpstreamId,
     /// The name in logs and in the text of failures, such as `9.9.9.9@853#dns.quad9.net`.
     pub label: Box<str>,
     /// How it is asked.
@@ -37,9 +38,9 @@ pub struct UpstreamSettings {
 
 impl UpstreamSettings {
     /// An authenticated upstream of which nothing is known yet.
-    pub fn new(slot: usize, label: &str) -> UpstreamSettings {
+    pub fn new(id: UpstreamId, label: &str) -> UpstreamSettings {
         UpstreamSettings {
-            slot,
+            id,
             label: label.into(),
             transport: Transport::Dot,
             is_authenticated: true,
@@ -49,11 +50,11 @@ impl UpstreamSettings {
     }
 
     /// An upstream that is asked in the clear, of which nothing is known yet.
-    pub fn plain(slot: usize, label: &str) -> UpstreamSettings {
+    pub fn plain(id: UpstreamId, label: &str) -> UpstreamSettings {
         UpstreamSettings {
             transport: Transport::Plain,
             is_authenticated: false,
-            ..UpstreamSettings::new(slot, label)
+            ..UpstreamSettings::new(id, label)
         }
     }
 }
@@ -65,7 +66,7 @@ pub struct GroupSettings {
     pub route: RouteId,
     /// The name in counters and in the text of failures, such as `corp.example`.
     pub label: Box<str>,
-    /// 1 to [`crate::limits::GROUP_UPSTREAMS`]. An upstream may be in several groups, with the same slot.
+    /// 1 to [`crate::limits::GROUP_UPSTREAMS`]. An upstream may be in several groups, with the same ID.
     pub upstreams: Vec<UpstreamSettings>,
     /// What all workers count of it.
     pub counters: Arc<GroupCounters>,
@@ -113,8 +114,8 @@ impl GroupSettings {
         })
     }
 
-    pub(crate) fn has(&self, upstream: usize) -> bool {
-        self.upstreams.iter().any(|held| held.slot == upstream)
+    pub(crate) fn has(&self, upstream: UpstreamId) -> bool {
+        self.upstreams.iter().any(|held| held.id == upstream)
     }
 }
 
@@ -237,8 +238,8 @@ impl Settings {
         let mut seen = UpstreamSet::default();
         let all = self.groups.iter().flat_map(|group| &group.upstreams);
         all.filter(move |upstream| {
-            let is_new = !seen.has(upstream.slot);
-            seen.add(upstream.slot);
+            let is_new = !seen.has(upstream.id);
+            seen.add(upstream.id);
             is_new
         })
     }

@@ -23,7 +23,7 @@ pub(crate) use self::pending::{Pending, PendingEde, PendingQueue, ResponseTerms}
 use crate::admit::ClientId;
 use crate::counters::labels::StreamEnd;
 use crate::frames::Frames;
-use crate::keys::{HolderKey, StreamKey};
+use crate::keys::{HolderKey, StreamKey, WorkerId};
 use crate::limits;
 use crate::memory::ClientMemory;
 use crate::moment::{Moment, earlier};
@@ -136,7 +136,7 @@ pub(crate) struct Streams {
     idle: Duration,
     queries_max: usize,
     /// This worker's number, under which it publishes its cost.
-    worker: usize,
+    worker: WorkerId,
     memory: Arc<ClientMemory>,
     /// What all connections cost.
     bytes: usize,
@@ -153,7 +153,7 @@ impl Streams {
     pub(crate) fn new(
         settings: &Settings,
         keys: (u64, u64),
-        worker: usize,
+        worker: WorkerId,
         memory: Arc<ClientMemory>,
     ) -> Streams {
         memory.set_max(settings.client_memory);

@@ -11,6 +11,7 @@ use crate::counters::labels::{
 };
 use crate::counters::{Count, Counters, Gauge, UpstreamCounters};
 use crate::failure::Failure;
+use crate::keys::UpstreamId;
 
 /// The counters of one engine, as its stages use them.
 #[derive(Clone)]
@@ -83,21 +84,21 @@ impl Tally {
     }
 
     /// How long a client waited for the response of an upstream.
-    pub(crate) fn total(&self, upstream: usize, span: Duration) {
+    pub(crate) fn total(&self, upstream: UpstreamId, span: Duration) {
         if let Some(counters) = self.upstream(upstream) {
             counters.observe_total(span);
         }
     }
 
     /// Something that an upstream did wrong.
-    pub(crate) fn error(&self, upstream: usize, reason: impl Into<Reason>) {
+    pub(crate) fn error(&self, upstream: UpstreamId, reason: impl Into<Reason>) {
         if let Some(counters) = self.upstream(upstream) {
             counters.add_error(reason.into());
         }
     }
 
     /// A session became open, so long after its TCP connection stood.
-    pub(crate) fn opened(&self, upstream: usize, is_resumed: bool, span: Duration) {
+    pub(crate) fn opened(&self, upstream: UpstreamId, is_resumed: bool, span: Duration) {
         if let Some(counters) = self.upstream(upstream) {
             let kind = match is_resumed {
                 true => Handshake::Resumed,
@@ -108,27 +109,27 @@ impl Tally {
     }
 
     /// A question is sent; `reuses`: on a session that has carried one before.
-    pub(crate) fn attempt(&self, upstream: usize, kind: AttemptKind, reuses: bool) {
+    pub(crate) fn attempt(&self, upstream: UpstreamId, kind: AttemptKind, reuses: bool) {
         if let Some(counters) = self.upstream(upstream) {
             counters.add_attempt(kind, reuses);
         }
     }
 
     /// The right response to a question that was sent so long ago.
-    pub(crate) fn response(&self, upstream: usize, span: Duration) {
+    pub(crate) fn response(&self, upstream: UpstreamId, span: Duration) {
         if let Some(counters) = self.upstream(upstream) {
             counters.observe_wait(span);
         }
     }
 
     /// An answer that is delivered while another attempt runs.
-    pub(crate) fn race(&self, upstream: usize, winner: Winner) {
+    pub(crate) fn race(&self, upstream: UpstreamId, winner: Winner) {
         if let Some(counters) = self.upstream(upstream) {
             counters.add_race(winner);
         }
     }
 
-    pub(crate) fn upstream(&self, upstream: usize) -> Option<&UpstreamCounters> {
+    pub(crate) fn upstream(&self, upstream: UpstreamId) -> Option<&UpstreamCounters> {
         self.0.upstream(upstream)
     }
 

@@ -25,7 +25,7 @@ use crate::cache::QuestionHasher;
 use crate::exchange::Lookup;
 use crate::failure::Failure;
 use crate::isolation::Isolation;
-use crate::keys::{ExchangeKey, SessionKey};
+use crate::keys::{ExchangeKey, SessionKey, UpstreamId};
 use crate::limits;
 use crate::moment::{Moment, earlier};
 use crate::outbox::{Action, Event, LogDetail};
@@ -53,7 +53,7 @@ pub(crate) enum Received {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Completed {
     pub(crate) exchange: ExchangeKey,
-    pub(crate) upstream: usize,
+    pub(crate) upstream: UpstreamId,
     pub(crate) is_authenticated: bool,
     /// Whether signatures were wanted and could not be asked for.
     pub(crate) lacks_signatures: bool,
@@ -147,7 +147,12 @@ impl Upstreams {
     }
 
     /// Notes why a question has no answer yet.
-    pub(crate) fn note(&mut self, key: ExchangeKey, failure: Failure, upstream: Option<usize>) {
+    pub(crate) fn note(
+        &mut self,
+        key: ExchangeKey,
+        failure: Failure,
+        upstream: Option<UpstreamId>,
+    ) {
         self.questions.note(key, failure, upstream);
     }
 
@@ -187,7 +192,7 @@ impl Upstreams {
 
     /// Its Extended DNS Error as it is passed on: the text says where it came from first (RFC 8914 section 3). Structured
     /// text would not survive a word before it, so it is dropped.
-    pub(crate) fn relayed_ede(&self, upstream: usize) -> Option<(u16, String)> {
+    pub(crate) fn relayed_ede(&self, upstream: UpstreamId) -> Option<(u16, String)> {
         let (code, text) = self.response.ede()?;
         let Some(pool) = self.sessions.pool(upstream) else {
             return Some((code, String::new()));
@@ -205,7 +210,7 @@ impl Upstreams {
         &self,
         group: &GroupSettings,
         failure: Failure,
-        upstream: Option<usize>,
+        upstream: Option<UpstreamId>,
     ) -> String {
         let text = failure.text();
         let pool = upstream.and_then(|upstream| self.sessions.pool(upstream));

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::groups::Groups;
-use crate::keys::ExchangeKey;
+use crate::keys::{ExchangeKey, UpstreamId};
 use crate::limits;
 use crate::moment::Moment;
 use crate::questions::Questions;
@@ -59,7 +59,7 @@ impl WaitingQueues {
     }
 
     /// How many wait for a group with this upstream, at most.
-    pub(crate) fn count_for(&self, upstream: usize) -> usize {
+    pub(crate) fn count_for(&self, upstream: UpstreamId) -> usize {
         let queues = self.queues.iter();
         let queues = queues.filter(|held| held.group.has(upstream));
         queues.map(|held| held.queue.len()).sum()
@@ -72,7 +72,7 @@ impl WaitingQueues {
     }
 
     /// All that wait for a group with this upstream.
-    pub(crate) fn all_for(&self, upstream: usize) -> impl Iterator<Item = ExchangeKey> {
+    pub(crate) fn all_for(&self, upstream: UpstreamId) -> impl Iterator<Item = ExchangeKey> {
         let queues = self.queues.iter();
         let queues = queues.filter(move |held| held.group.has(upstream));
         queues.flat_map(|held| held.queue.iter().map(|(_, key)| *key))

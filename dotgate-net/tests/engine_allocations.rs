@@ -16,7 +16,7 @@ use counting::allocations;
 use dotgate_core::{
     AccessList, Action, Cache, CacheSettings, Count, Counters, Driver, Engine, Event,
     ForwardedClasses, GroupSettings, LocalZones, Moment, ReturnPath, SessionKey, Settings, Shared,
-    StreamKey, UpstreamSettings, drive,
+    StreamKey, UpstreamId, UpstreamSettings, WorkerId, drive,
 };
 use dotgate_wire::split_frame;
 
@@ -53,7 +53,7 @@ fn settings(cache: CacheSettings) -> Settings {
     Settings {
         generation: 0,
         groups: vec![GroupSettings::of_default_route(vec![
-            UpstreamSettings::new(0, "upstream"),
+            UpstreamSettings::new(UpstreamId(0), "upstream"),
         ])],
         routes: Arc::default(),
         probe: dotgate_wire::Question::root(dotgate_wire::rtype::NS),
@@ -108,7 +108,7 @@ impl World {
         };
         let settings = Arc::new(settings(cache));
         World {
-            engine: Engine::new(0, settings, shared, counters, [1; 32]),
+            engine: Engine::new(WorkerId(0), settings, shared, counters, [1; 32]),
             now: Moment::from_nanos(1_000_000_000),
             session: None,
             stream: None,

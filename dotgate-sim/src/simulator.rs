@@ -7,7 +7,7 @@ use std::time::Duration;
 use dotgate_core::{
     AccessList, Cache, CacheSettings, ClientMemory, Count, Flights, ForwardedClasses,
     GroupSettings, HealthState, LocalZones, Moment, Quotas, RouteId, RouteTable, SessionEnd,
-    Settings, Shared, UpstreamSettings,
+    Settings, Shared, UpstreamId, UpstreamSettings,
 };
 use ipnet::IpNet;
 
@@ -59,6 +59,11 @@ impl Plan {
     }
 }
 
+/// What engines call the upstream with this number; of a number that is too large, one that no upstream has.
+pub(crate) fn id_of(upstream: usize) -> UpstreamId {
+    UpstreamId(u8::try_from(upstream).unwrap_or(u8::MAX))
+}
+
 /// The program's own settings, for clients in 192.0.2.0/24 and 2001:db8::/32.
 pub fn settings(upstreams: usize) -> Settings {
     let prefixes = [
@@ -69,7 +74,7 @@ pub fn settings(upstreams: usize) -> Settings {
         generation: 0,
         groups: vec![GroupSettings::of_default_route(
             (0..upstreams)
-                .map(|number| UpstreamSettings::new(number, &format!("u{number}")))
+                .map(|number| UpstreamSettings::new(id_of(number), &format!("u{number}")))
                 .collect(),
         )],
         routes: Arc::default(),
@@ -95,7 +100,7 @@ pub fn settings(upstreams: usize) -> Settings {
 /// Makes the upstreams those of a route for [`ROUTED`], and gives the default group one of its own.
 fn give_route(settings: &mut Settings) {
     let private = std::mem::take(&mut settings.groups[0].upstreams);
-    let public = UpstreamSettings::new(private.len(), "public");
+    let public = UpstreamSettings::new(id_of(private.len()), "public");
     settings.groups[0].upstreams.push(public);
     let group = GroupSettings::new(RouteId(1), "private", private);
     settings.groups.push(group);
@@ -370,7 +375,7 @@ impl Simulator {
         let now = self.net.now;
         self.workers[worker]
             .engine
-            .open_first_session(now, upstream);
+            .open_first_session(now, id_of(upstream));
         self.net.woken.push(worker);
     }
 
@@ -409,7 +414,7 @@ impl Simulator {
     /// What the workers think of an upstream.
     pub fn health(&self, upstream: usize) -> HealthState {
         let mut all = self.settings.upstreams();
-        let found = all.find(|held| held.slot == upstream);
+        let found = all.find(|held| held.id.index() == upstream);
         found.map_or(HealthState::Healthy, |held| held.health.state())
     }
 

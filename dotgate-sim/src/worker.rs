@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use dotgate_core::{
     ClientMemory, ConnectFault, Count, Counters, Engine, Moment, ReturnPath, SessionEnd,
-    SessionKey, Settings, Shared, StreamKey, drive,
+    SessionKey, Settings, Shared, StreamKey, WorkerId, drive,
 };
 
 use self::driver::SimulatedDriver;
@@ -46,7 +46,7 @@ impl Worker {
     ) -> Worker {
         let memory = Arc::clone(&shared.memory);
         let engine = Engine::new(
-            number,
+            WorkerId(u8::try_from(number).unwrap_or(u8::MAX)),
             Arc::clone(&settings),
             shared,
             Arc::new(Counters::new()),

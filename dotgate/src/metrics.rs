@@ -13,7 +13,7 @@ mod table;
 use dotgate_core::cache::Usage;
 use std::sync::Arc;
 
-use dotgate_core::{ClientMemory, Counters, GroupCounters, Health, Moment};
+use dotgate_core::{ClientMemory, Counters, GroupCounters, Health, Moment, UpstreamId};
 
 pub use self::encoder::Format;
 pub use self::process::Process;
@@ -57,7 +57,7 @@ pub struct Reading<'a> {
 #[derive(Clone, Debug)]
 pub struct UpstreamReading {
     /// What its counters are called by.
-    pub slot: usize,
+    pub id: UpstreamId,
     /// How logs call it.
     pub label: String,
     /// Its health.
@@ -85,7 +85,7 @@ impl<'a> Reading<'a> {
     pub fn of(running: &'a Running) -> Reading<'a> {
         let upstreams = running.upstreams();
         let upstreams = upstreams.iter().map(|upstream| UpstreamReading {
-            slot: upstream.slot(),
+            id: upstream.id(),
             label: upstream.label().to_owned(),
             health: Arc::clone(upstream.health()),
             certificate: upstream.certificate_validity(),

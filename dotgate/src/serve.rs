@@ -22,7 +22,7 @@ use dotgate_config::{Config, Endpoint};
 use dotgate_tls::Roots;
 
 use crate::log::message::say;
-use dotgate_core::{Cache, ClientMemory, Counters, Flights, Quotas, Shared};
+use dotgate_core::{Cache, ClientMemory, Counters, Flights, Quotas, Shared, UpstreamId, WorkerId};
 use dotgate_net::UdpPath;
 use tokio::sync::mpsc;
 
@@ -54,7 +54,7 @@ pub struct Forwarder {
     /// How many files this process may open.
     descriptors: u64,
     slots: Slots,
-    reports: mpsc::Receiver<(usize, Report)>,
+    reports: mpsc::Receiver<(WorkerId, Report)>,
     last_packet: Arc<AtomicU64>,
     upstream_log: UpstreamLog,
 }
@@ -93,14 +93,14 @@ impl Forwarder {
         let (reports_in, reports) = mpsc::channel(REPORTS);
         let last_packet = Arc::new(AtomicU64::new(0));
         let mut made = Vec::new();
-        for (number, (udp, tcp)) in listeners.per_worker.into_iter().enumerate() {
+        for (id, (udp, tcp)) in (0..).map(WorkerId).zip(listeners.per_worker) {
             let (orders_in, orders) = channel();
             let (messages_in, messages) = sync_channel(MAILBOX_MESSAGES);
             let (counters, pulse) = (Arc::new(Counters::new()), Arc::new(Heartbeat::default()));
             let udp: Vec<Arc<dotgate_net::UdpSocket>> = udp.into_iter().map(Arc::new).collect();
             let watched = udp.iter().map(Arc::downgrade).collect();
             let parts = Parts {
-                number,
+                id,
                 settings: Arc::clone(&settings),
                 shared: shared.clone(),
                 upstreams: Arc::clone(&upstreams),
@@ -170,9 +170,9 @@ impl Forwarder {
         self.running.upstreams()
     }
 
-    /// How logs call the upstream in this slot, or the one that was there last.
-    pub fn label(&self, slot: usize) -> &str {
-        self.slots.label(slot)
+    /// How logs call the upstream with this ID, or the one that had it last.
+    pub fn label(&self, id: UpstreamId) -> &str {
+        self.slots.label(id)
     }
 
     /// What all workers counted, added up.
@@ -186,12 +186,12 @@ impl Forwarder {
     }
 
     /// The next report of a worker. None when all have ended.
-    pub async fn next_report(&mut self) -> Option<(usize, Report)> {
+    pub async fn next_report(&mut self) -> Option<(WorkerId, Report)> {
         self.reports.recv().await
     }
 
     /// A report that is there already, if any.
-    pub fn try_next_report(&mut self) -> Option<(usize, Report)> {
+    pub fn try_next_report(&mut self) -> Option<(WorkerId, Report)> {
         self.reports.try_recv().ok()
     }
 

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dotgate_config::{Endpoint, UpstreamConfig};
-use dotgate_core::{Handshakes, Health, UpstreamSettings};
+use dotgate_core::{Handshakes, Health, UpstreamId, UpstreamSettings};
 use dotgate_tls::{CertificateDer, CertificateFacts, Roots, TlsSetupError, UnixTime, UpstreamTls};
 
 pub use self::groups::{Group, Groups};
@@ -21,7 +21,7 @@ pub type Upstreams = Arc<[Arc<Upstream>]>;
 /// One upstream. Its addresses may change while the program runs; with other TLS or a pin more it is another one.
 #[derive(Debug)]
 pub struct Upstream {
-    slot: usize,
+    id: UpstreamId,
     config: UpstreamConfig,
     roots: Roots,
     /// None for one that is asked in the clear.
@@ -53,17 +53,17 @@ pub struct Validity {
 }
 
 impl Upstream {
-    /// Makes the shared state of one upstream. One that is a name has no address yet. Engines call it by its `slot`.
+    /// Makes the shared state of one upstream. One that is a name has no address yet. Engines call it by its `id`.
     ///
     /// # Errors
     /// Those of [`UpstreamTls::new`].
     pub fn new(
-        slot: usize,
+        id: UpstreamId,
         config: &UpstreamConfig,
         roots: &Roots,
     ) -> Result<Upstream, TlsSetupError> {
         Ok(Upstream {
-            slot,
+            id,
             config: config.clone(),
             roots: roots.clone(),
             tls: match &config.authentication {
@@ -86,7 +86,7 @@ impl Upstream {
     pub fn settings(&self) -> UpstreamSettings {
         let authentication = self.config.authentication.as_ref();
         UpstreamSettings {
-            slot: self.slot,
+            id: self.id,
             label: self.label().into(),
             transport: self.config.transport(),
             is_authenticated: authentication.is_some_and(|authentication| authentication.strict),
@@ -101,8 +101,8 @@ impl Upstream {
     }
 
     /// What engines call it by.
-    pub fn slot(&self) -> usize {
-        self.slot
+    pub fn id(&self) -> UpstreamId {
+        self.id
     }
 
     /// How logs call it.

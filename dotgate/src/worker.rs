@@ -30,7 +30,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use dotgate_core::{
-    Count, Counters, Engine, FlightMessage, Moment, Settings, Shared, carry_out, drive,
+    Count, Counters, Engine, FlightMessage, Moment, Settings, Shared, WorkerId, carry_out, drive,
 };
 use mio::{Events, Poll, Waker};
 
@@ -101,12 +101,7 @@ impl Worker {
         let waker = Waker::new(poll.registry(), places.take(Owner::Orders))?;
         let datagrams = Datagrams::new(poll.registry(), &mut places, parts.udp, parts.udp_path)?;
         let streams = Streams::new(poll.registry(), &mut places, parts.tcp)?;
-        let engine = new_engine(
-            parts.number,
-            &parts.settings,
-            &parts.shared,
-            &parts.counters,
-        )?;
+        let engine = new_engine(parts.id, &parts.settings, &parts.shared, &parts.counters)?;
         parts.pulse.beat(now());
         let worker = Worker {
             poll,
@@ -125,7 +120,7 @@ impl Worker {
             messages: parts.messages,
             mailboxes: Mailboxes::default(),
             outlet: ReportSender {
-                number: parts.number,
+                id: parts.id,
                 reports: parts.reports,
                 counters: parts.counters,
             },
@@ -453,7 +448,7 @@ impl Worker {
         self.sessions.drop_all(&mut self.places);
         self.streams.drop_all(&mut self.places);
         match new_engine(
-            self.outlet.number,
+            self.outlet.id,
             &self.settings,
             &self.shared,
             &self.outlet.counters,
@@ -472,7 +467,7 @@ impl Worker {
 }
 
 fn new_engine(
-    number: usize,
+    id: WorkerId,
     settings: &Arc<Settings>,
     shared: &Shared,
     counters: &Arc<Counters>,
@@ -480,7 +475,7 @@ fn new_engine(
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(io::Error::other)?;
     Ok(Engine::new(
-        number,
+        id,
         Arc::clone(settings),
         shared.clone(),
         Arc::clone(counters),

@@ -15,7 +15,7 @@ use crate::counters::Count;
 use crate::counters::labels::{Limit, Outcome};
 use crate::exchange::{Client, Exchange, Waiter};
 use crate::failure::Failure;
-use crate::keys::StreamKey;
+use crate::keys::{StreamKey, UpstreamId};
 use crate::limits;
 use crate::moment::Moment;
 use crate::query::Refusal;
@@ -29,7 +29,7 @@ const TRUNCATED: u8 = 0x02;
 /// The response of an upstream on its way to those who wait for it.
 pub(crate) struct Relayed<'r> {
     pub(crate) response: &'r Answer,
-    pub(crate) upstream: usize,
+    pub(crate) upstream: UpstreamId,
     pub(crate) is_authenticated: bool,
     pub(crate) ede: Option<(u16, &'r str)>,
     /// The same as stored, once somebody has to wait for it.
@@ -272,7 +272,7 @@ impl Clients {
         now: Moment,
         waiter: &Waiter,
         exchange: &Exchange,
-        (failure, upstream): (Failure, Option<usize>),
+        (failure, upstream): (Failure, Option<UpstreamId>),
         text: &str,
     ) {
         let question = &exchange.question;

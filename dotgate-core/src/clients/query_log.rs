@@ -10,6 +10,7 @@ use super::Clients;
 use crate::counters::labels::{ClientTransport, Outcome};
 use crate::exchange::{Client, Waiter};
 use crate::failure::Failure;
+use crate::keys::UpstreamId;
 use crate::moment::Moment;
 use crate::outbox::{Event, LogDetail, QueryEvent};
 
@@ -19,7 +20,7 @@ pub(super) struct Ended {
     pub(super) outcome: Outcome,
     pub(super) rcode: u16,
     /// The upstream that answered, or that is at fault; none if that is known to another worker alone.
-    pub(super) upstream: Option<usize>,
+    pub(super) upstream: Option<UpstreamId>,
     pub(super) failure: Option<Failure>,
 }
 
@@ -71,7 +72,7 @@ impl Clients {
         question: &[u8],
         outcome: Outcome,
         rcode: u16,
-        waited: Option<(Duration, Option<usize>, Option<Failure>)>,
+        waited: Option<(Duration, Option<UpstreamId>, Option<Failure>)>,
     ) {
         let (peer, transport) = match client {
             Client::Datagram(path) => (Some(path.peer.ip()), ClientTransport::Udp),

@@ -8,7 +8,7 @@ use crate::clients::Relayed;
 use crate::exchange::Waiter;
 use crate::failure::Failure;
 use crate::flights::{FlightMessage, Role};
-use crate::keys::{ExchangeKey, WaiterKey};
+use crate::keys::{ExchangeKey, UpstreamId, WaiterKey};
 use crate::moment::Moment;
 use crate::upstreams::{Completed, GivenUp};
 use crate::verdict::is_policy;
@@ -131,7 +131,7 @@ impl Engine {
         &mut self,
         now: Moment,
         key: ExchangeKey,
-        (failure, upstream): (Failure, Option<usize>),
+        (failure, upstream): (Failure, Option<UpstreamId>),
         is_final: bool,
     ) {
         let exchange = self.exchanges.get(key);
@@ -268,7 +268,7 @@ impl Engine {
         &mut self,
         now: Moment,
         waiter: &Waiter,
-        (failure, upstream): (Failure, Option<usize>),
+        (failure, upstream): (Failure, Option<UpstreamId>),
     ) {
         if self.answer_stale(now, waiter, failure) {
             return;
@@ -286,7 +286,7 @@ impl Engine {
         &mut self,
         now: Moment,
         key: ExchangeKey,
-        (failure, upstream): (Failure, Option<usize>),
+        (failure, upstream): (Failure, Option<UpstreamId>),
     ) {
         let Some(exchange) = self.exchanges.get(key) else {
             return;

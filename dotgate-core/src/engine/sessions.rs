@@ -2,7 +2,7 @@
 
 use super::Engine;
 use crate::failure::SessionEnd;
-use crate::keys::SessionKey;
+use crate::keys::{SessionKey, UpstreamId};
 use crate::moment::Moment;
 use crate::upstreams::Received;
 
@@ -72,14 +72,14 @@ impl Engine {
 
     /// Opens a session to an upstream that has none, before a client asks: so the first of them need not wait for it, and
     /// an operator learns at the start of the program whether the upstream can be reached.
-    pub fn open_first_session(&mut self, now: Moment, upstream: usize) {
+    pub fn open_first_session(&mut self, now: Moment, upstream: UpstreamId) {
         self.upstreams.open_first_session(now, upstream);
         self.settle(now);
     }
 
     /// Finds out whether an upstream answers, for somebody who asks about it. Where something is in flight to it
     /// already, that will show it.
-    pub fn probe(&mut self, now: Moment, upstream: usize) {
+    pub fn probe(&mut self, now: Moment, upstream: UpstreamId) {
         self.upstreams.probe(now, upstream);
         self.settle(now);
     }

@@ -4,6 +4,7 @@ use dotgate_wire::{NameCase, Question};
 use proptest::prelude::*;
 
 use super::*;
+use crate::keys::UpstreamId;
 
 const START: Moment = Moment::from_nanos(1_000_000_000);
 
@@ -18,7 +19,7 @@ struct Model {
 
 impl Model {
     fn new(seed: u8) -> Model {
-        let mut session = Session::new(0, Purpose::Shared, true, START);
+        let mut session = Session::new(UpstreamId(0), Purpose::Shared, true, START);
         session.on_open(START);
         Model {
             session,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Sessions;
 use crate::failure::Failure;
-use crate::keys::SessionKey;
+use crate::keys::{SessionKey, UpstreamId};
 use crate::limits;
 use crate::moment::Moment;
 use crate::outbox::Event;
@@ -51,7 +51,7 @@ impl Sessions {
     pub(crate) fn judge_health(
         &mut self,
         now: Moment,
-        upstream: usize,
+        upstream: UpstreamId,
         round_trip: Option<Duration>,
         (asker, is_right): (Asker, bool),
     ) -> bool {
@@ -75,27 +75,27 @@ impl Sessions {
     }
 
     /// A client's question was answered by this upstream.
-    pub(crate) fn note_answer(&mut self, now: Moment, upstream: usize) {
+    pub(crate) fn note_answer(&mut self, now: Moment, upstream: UpstreamId) {
         if let Some(pool) = self.pools.get_mut(upstream) {
             pool.last_answer = Some(now);
         }
     }
 
     /// An upstream answered a question without EDNS that it had refused with EDNS.
-    pub(crate) fn note_edns_refused(&mut self, now: Moment, upstream: usize) {
+    pub(crate) fn note_edns_refused(&mut self, now: Moment, upstream: UpstreamId) {
         if let Some(pool) = self.pools.get_mut(upstream) {
             pool.without_edns_until = Some(now + limits::WITHOUT_EDNS_FOR);
         }
     }
 
-    pub(crate) fn note_error(&self, now: Moment, upstream: usize, failure: Failure) {
+    pub(crate) fn note_error(&self, now: Moment, upstream: UpstreamId, failure: Failure) {
         if let Some(health) = self.health(upstream) {
             health.evidence().note_error(now, failure);
         }
     }
 
     /// A session could not be opened. An upstream that still answers on another one is not down for that.
-    pub(crate) fn on_open_failed(&mut self, now: Moment, upstream: usize, failure: Failure) {
+    pub(crate) fn on_open_failed(&mut self, now: Moment, upstream: UpstreamId, failure: Failure) {
         let Some(pool) = self.pools.get_mut(upstream) else {
             return;
         };
@@ -109,7 +109,7 @@ impl Sessions {
     }
 
     /// A session ended on which questions of clients had no response at all.
-    pub(crate) fn on_barren(&mut self, now: Moment, upstream: usize, failure: Failure) {
+    pub(crate) fn on_barren(&mut self, now: Moment, upstream: UpstreamId, failure: Failure) {
         let health = self.health(upstream);
         if health.is_some_and(|health| health.on_barren_session(now, failure)) {
             self.report_down(upstream, failure);
@@ -117,7 +117,12 @@ impl Sessions {
     }
 
     /// A session was unresponsive since then; nothing came on another one meanwhile unless the pool knows better.
-    pub(crate) fn on_unresponsive(&mut self, now: Moment, upstream: usize, since: Option<Moment>) {
+    pub(crate) fn on_unresponsive(
+        &mut self,
+        now: Moment,
+        upstream: UpstreamId,
+        since: Option<Moment>,
+    ) {
         let pool = self.pools.get(upstream);
         let is_down = pool.is_some_and(|pool| {
             pool.last_response <= since && pool.health().on_unresponsive_session(now)
@@ -128,7 +133,7 @@ impl Sessions {
     }
 
     /// The same of all queries over UDP.
-    pub(crate) fn on_unresponsive_datagrams(&mut self, now: Moment, upstream: usize) {
+    pub(crate) fn on_unresponsive_datagrams(&mut self, now: Moment, upstream: UpstreamId) {
         let health = self.health(upstream);
         if health.is_some_and(|health| health.on_unresponsive_session(now)) {
             self.report_down(upstream, Failure::NoResponse);
@@ -136,14 +141,14 @@ impl Sessions {
     }
 
     /// The peer closed a session that was idle for so long.
-    pub(crate) fn on_idle_closed_by_peer(&mut self, upstream: usize, idle: Duration) {
+    pub(crate) fn on_idle_closed_by_peer(&mut self, upstream: UpstreamId, idle: Duration) {
         if let Some(pool) = self.pools.get_mut(upstream) {
             pool.on_idle_closed_by_peer(idle);
         }
     }
 
     /// A session was closed for being idle before its peer did.
-    pub(crate) fn on_idle_limit_reached(&mut self, upstream: usize) {
+    pub(crate) fn on_idle_limit_reached(&mut self, upstream: UpstreamId) {
         if let Some(pool) = self.pools.get_mut(upstream) {
             pool.on_idle_limit_reached();
         }

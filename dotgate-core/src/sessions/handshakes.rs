@@ -3,6 +3,7 @@
 use super::Sessions;
 use crate::failure::Failure;
 use crate::key_exchange::{Handshake, KeyExchange};
+use crate::keys::UpstreamId;
 use crate::moment::Moment;
 use crate::outbox::Event;
 use crate::session::{Phase, Purpose, Session};
@@ -28,7 +29,12 @@ impl Sessions {
     }
 
     /// A handshake was done: what it says about large ones counts for all workers.
-    pub(super) fn handshake_done(&mut self, now: Moment, upstream: usize, handshake: Handshake) {
+    pub(super) fn handshake_done(
+        &mut self,
+        now: Moment,
+        upstream: UpstreamId,
+        handshake: Handshake,
+    ) {
         let Some(pool) = self.pools.get_mut(upstream) else {
             return;
         };

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Sessions;
 use crate::counters::labels::Ending;
 use crate::failure::Failure;
+use crate::keys::UpstreamId;
 use crate::outbox::{Event, LogDetail};
 use crate::session::Session;
 
@@ -27,7 +28,7 @@ impl Sessions {
         }
     }
 
-    pub(crate) fn log_probe(&mut self, upstream: usize, round_trip: Option<Duration>) {
+    pub(crate) fn log_probe(&mut self, upstream: UpstreamId, round_trip: Option<Duration>) {
         if self.log_detail >= LogDetail::Debug {
             self.events.push_back(match round_trip {
                 None => Event::ProbeSent { upstream },
@@ -40,7 +41,7 @@ impl Sessions {
     }
 
     /// Reports that an upstream went down, once for all workers.
-    pub(crate) fn report_down(&mut self, upstream: usize, failure: Failure) {
+    pub(crate) fn report_down(&mut self, upstream: UpstreamId, failure: Failure) {
         if self.pools.is_configured(upstream) {
             let event = Event::UpstreamDown { upstream, failure };
             self.events.push_back(event);
@@ -48,7 +49,7 @@ impl Sessions {
     }
 
     /// Reports that a question makes upstreams end their sessions.
-    pub(crate) fn report_harmful(&mut self, upstream: usize) {
+    pub(crate) fn report_harmful(&mut self, upstream: UpstreamId) {
         self.events.push_back(Event::HarmfulQuestion { upstream });
     }
 }

@@ -4,7 +4,7 @@ use super::Sessions;
 use crate::counters::Count;
 use crate::counters::labels::Ending;
 use crate::key_exchange::{Handshake, KeyExchange};
-use crate::keys::SessionKey;
+use crate::keys::{SessionKey, UpstreamId};
 use crate::link::{Link, Transport};
 use crate::moment::Moment;
 use crate::outbox::{Action, Event};
@@ -13,14 +13,14 @@ use crate::session::{Phase, Purpose, Session};
 impl Sessions {
     /// Begins to open a session for `waiting` questions, unless one is being opened or there are enough. True if queries
     /// over UDP may be sent on it before it is open.
-    pub(crate) fn open(&mut self, now: Moment, upstream: usize, waiting: usize) -> bool {
+    pub(crate) fn open(&mut self, now: Moment, upstream: UpstreamId, waiting: usize) -> bool {
         let pool = self.pools.get(upstream);
         let is_wanted = pool.is_some_and(|pool| pool.wants_opening(&self.table, waiting));
         is_wanted && self.open_another(now, upstream)
     }
 
     /// The same even if one is being opened.
-    pub(crate) fn open_another(&mut self, now: Moment, upstream: usize) -> bool {
+    pub(crate) fn open_another(&mut self, now: Moment, upstream: UpstreamId) -> bool {
         let Some(pool) = self.pools.get_mut(upstream) else {
             return false;
         };
@@ -45,7 +45,12 @@ impl Sessions {
     }
 
     /// Begins to open a session to a plain upstream: the one for its queries over UDP, or a TCP connection.
-    pub(crate) fn open_plain(&mut self, now: Moment, upstream: usize, link: Link) -> SessionKey {
+    pub(crate) fn open_plain(
+        &mut self,
+        now: Moment,
+        upstream: UpstreamId,
+        link: Link,
+    ) -> SessionKey {
         let mut session = Session::new(upstream, Purpose::Shared, false, now);
         session.link = link;
         session.handshake.offer = KeyExchange::Classical;
@@ -57,7 +62,11 @@ impl Sessions {
     }
 
     /// Begins to open a session for suspects alone.
-    pub(crate) fn open_isolated(&mut self, now: Moment, upstream: usize) -> Option<SessionKey> {
+    pub(crate) fn open_isolated(
+        &mut self,
+        now: Moment,
+        upstream: UpstreamId,
+    ) -> Option<SessionKey> {
         let pool = self.pools.get(upstream)?;
         let mut session = Session::new(upstream, Purpose::Isolation, pool.alpn, now);
         session.handshake = Handshake {
@@ -137,7 +146,7 @@ impl Sessions {
     }
 
     /// Ends openings that were begun beside one that has succeeded.
-    pub(crate) fn close_other_openings(&mut self, upstream: usize, opened: SessionKey) {
+    pub(crate) fn close_other_openings(&mut self, upstream: UpstreamId, opened: SessionKey) {
         let pool = self.pools.get(upstream);
         let Some(pool) = pool.filter(|pool| pool.answers_max().is_none()) else {
             return;
@@ -156,7 +165,7 @@ impl Sessions {
     }
 
     /// Asks our own question on a session that has just opened, if somebody wants to know or its upstream is not healthy.
-    pub(crate) fn probe_if_wanted(&mut self, now: Moment, key: SessionKey, upstream: usize) {
+    pub(crate) fn probe_if_wanted(&mut self, now: Moment, key: SessionKey, upstream: UpstreamId) {
         let Some(pool) = self.pools.get_mut(upstream) else {
             return;
         };
@@ -168,7 +177,7 @@ impl Sessions {
 
     /// Finds out whether an upstream answers. Where something is in flight to it already, that will show it. True if it has
     /// no session on which to ask, and will be asked on the next one.
-    pub(crate) fn order_probe(&mut self, now: Moment, upstream: usize) -> bool {
+    pub(crate) fn order_probe(&mut self, now: Moment, upstream: UpstreamId) -> bool {
         if !self.pools.is_configured(upstream) {
             return false;
         }
@@ -187,7 +196,7 @@ impl Sessions {
     }
 
     /// An upstream rejected ALPN: no session offers it any more.
-    pub(crate) fn stop_alpn(&mut self, upstream: usize) {
+    pub(crate) fn stop_alpn(&mut self, upstream: UpstreamId) {
         if let Some(pool) = self.pools.get_mut(upstream)
             && std::mem::replace(&mut pool.alpn, false)
         {
@@ -196,20 +205,20 @@ impl Sessions {
     }
 
     /// An isolation session could not be opened: the next one goes to another address.
-    pub(crate) fn try_next_address(&mut self, upstream: usize) {
+    pub(crate) fn try_next_address(&mut self, upstream: UpstreamId) {
         if let Some(pool) = self.pools.get_mut(upstream) {
             pool.tries = pool.tries.saturating_add(1);
         }
     }
 
     /// Whether some session to it is being opened.
-    pub(crate) fn is_opening(&self, upstream: usize) -> bool {
+    pub(crate) fn is_opening(&self, upstream: UpstreamId) -> bool {
         let pool = self.pools.get(upstream);
         pool.is_some_and(|pool| pool.is_opening(&self.table))
     }
 
     /// Takes the turn to try an upstream that is not healthy.
-    pub(crate) fn claim_try(&mut self, now: Moment, upstream: usize) -> bool {
+    pub(crate) fn claim_try(&mut self, now: Moment, upstream: UpstreamId) -> bool {
         let random = self.random.word();
         let health = self.health(upstream);
         health.is_some_and(|health| health.claim_try(now, random))

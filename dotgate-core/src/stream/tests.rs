@@ -1,5 +1,6 @@
 use super::*;
 use crate::admit::AccessList;
+use crate::keys::WorkerId;
 use crate::query::ForwardedClasses;
 use crate::route::LocalZones;
 
@@ -27,7 +28,12 @@ fn streams(max: usize, per_client: usize) -> Streams {
         stream_queries_max: 10,
         stream_idle: Duration::from_secs(10),
     };
-    Streams::new(&settings, (1, 2), 0, Arc::new(ClientMemory::new(1)))
+    Streams::new(
+        &settings,
+        (1, 2),
+        WorkerId(0),
+        Arc::new(ClientMemory::new(1)),
+    )
 }
 
 fn ip(last: u8) -> IpAddr {

@@ -10,7 +10,7 @@ use crate::counters::Count;
 use crate::counters::labels::AttemptKind;
 use crate::domain::registrable;
 use crate::failure::Failure;
-use crate::keys::{ExchangeKey, SessionKey};
+use crate::keys::{ExchangeKey, SessionKey, UpstreamId};
 use crate::limits;
 use crate::moment::Moment;
 use crate::pool::Pool;
@@ -145,7 +145,7 @@ impl Upstreams {
     }
 
     /// Begins to open a session, unless one is being opened or there are enough.
-    pub(super) fn open_session(&mut self, now: Moment, upstream: usize) {
+    pub(super) fn open_session(&mut self, now: Moment, upstream: UpstreamId) {
         let waiting = self.waiting.count_for(upstream);
         if self.sessions.open(now, upstream, waiting) {
             self.ask_on_opening(now, upstream);
@@ -246,7 +246,7 @@ impl Upstreams {
     }
 
     /// Remembers for every question that waits for this upstream why no session could be opened.
-    pub(super) fn note_waiting(&mut self, failure: Failure, upstream: usize) {
+    pub(super) fn note_waiting(&mut self, failure: Failure, upstream: UpstreamId) {
         for key in self.waiting.all_for(upstream) {
             self.questions.note(key, failure, Some(upstream));
         }
@@ -289,7 +289,7 @@ impl Upstreams {
     }
 
     /// Whether the next try of an upstream is worth it when it is due: somebody waits for it, or asked shortly before.
-    fn try_is_wanted(&self, upstream: usize, pool: &Pool) -> bool {
+    fn try_is_wanted(&self, upstream: UpstreamId, pool: &Pool) -> bool {
         let due = pool.health().next_try();
         let has_traffic = pool
             .last_query
@@ -301,7 +301,7 @@ impl Upstreams {
     }
 
     /// Opens a session to an upstream that has none, before a client asks.
-    pub(crate) fn open_first_session(&mut self, now: Moment, upstream: usize) {
+    pub(crate) fn open_first_session(&mut self, now: Moment, upstream: UpstreamId) {
         let pools = self.sessions.pools();
         let pool = pools
             .get(upstream)
@@ -313,7 +313,7 @@ impl Upstreams {
 
     /// Finds out whether an upstream answers, for somebody who asks about it. Where something is in flight to it
     /// already, that will show it.
-    pub(crate) fn probe(&mut self, now: Moment, upstream: usize) {
+    pub(crate) fn probe(&mut self, now: Moment, upstream: UpstreamId) {
         if self.sessions.order_probe(now, upstream) {
             self.open_session(now, upstream);
         }

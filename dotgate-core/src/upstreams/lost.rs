@@ -6,7 +6,7 @@ use crate::counters::Count;
 use crate::counters::labels::Limit;
 use crate::failure::{ConnectFault, Failure, SessionEnd, TlsFault};
 use crate::isolation::Stage;
-use crate::keys::{ExchangeKey, SessionKey};
+use crate::keys::{ExchangeKey, SessionKey, UpstreamId};
 use crate::limits;
 use crate::moment::Moment;
 use crate::pool::Closing;
@@ -14,7 +14,7 @@ use crate::session::{Phase, Purpose, Session};
 
 impl Upstreams {
     /// Where an upstream gives few answers per session, the end of one makes room for the next.
-    pub(super) fn serve_few_answers(&mut self, now: Moment, upstream: usize) {
+    pub(super) fn serve_few_answers(&mut self, now: Moment, upstream: UpstreamId) {
         let pool = self.sessions.pool(upstream);
         if !self.waiting.is_empty() && pool.is_some_and(|pool| pool.answers_max().is_some()) {
             self.serve_waiting(now);
@@ -76,7 +76,7 @@ impl Upstreams {
     pub(super) fn upstream_failed_to_open(
         &mut self,
         now: Moment,
-        upstream: usize,
+        upstream: UpstreamId,
         failure: Failure,
     ) {
         self.note_waiting(failure, upstream);

@@ -11,14 +11,14 @@ use crate::counters::Count;
 use crate::counters::labels::{Ending, Limit, Reason};
 use crate::failure::{ConnectFault, Failure, SessionEnd};
 use crate::health::Health;
-use crate::keys::{ExchangeKey, SessionKey};
+use crate::keys::{ExchangeKey, SessionKey, UpstreamId};
 use crate::link::Link;
 use crate::moment::Moment;
 use crate::session::{Asker, CaseVerdict, Purpose, Session, Timeout};
 
 impl Upstreams {
     /// One that waits is asked meanwhile: a server that knows the names of its zone alone may not answer ours.
-    pub(super) fn ask_on_opening(&mut self, now: Moment, upstream: usize) {
+    pub(super) fn ask_on_opening(&mut self, now: Moment, upstream: UpstreamId) {
         let Some(pool) = self.sessions.pool(upstream) else {
             return;
         };
@@ -124,7 +124,7 @@ impl Upstreams {
     }
 
     /// Asks a question over TCP, in place of an attempt over UDP that has ended.
-    pub(super) fn ask_over_tcp(&mut self, now: Moment, key: ExchangeKey, upstream: usize) {
+    pub(super) fn ask_over_tcp(&mut self, now: Moment, key: ExchangeKey, upstream: UpstreamId) {
         if let Some(attempts) = self.questions.get_mut(key) {
             if attempts.over_tcp != Some(upstream) {
                 attempts.over_tcp = Some(upstream);
@@ -139,7 +139,7 @@ impl Upstreams {
         &mut self,
         now: Moment,
         key: ExchangeKey,
-        upstream: usize,
+        upstream: UpstreamId,
     ) -> bool {
         let Some(attempts) = self.questions.get_mut(key) else {
             return false;
@@ -327,7 +327,7 @@ impl Upstreams {
     }
 
     /// Those whose response does not fit into UDP have none from an upstream that cannot be asked over TCP.
-    fn fail_over_tcp(&mut self, upstream: usize, failure: Failure) {
+    fn fail_over_tcp(&mut self, upstream: UpstreamId, failure: Failure) {
         for key in self.waiting.all_for(upstream) {
             if let Some(attempts) = self.questions.get_mut(key)
                 && attempts.over_tcp == Some(upstream)

@@ -14,7 +14,7 @@ impl Upstreams {
     /// A group that is configured has the upstreams of now for what it was asked; what was asked of another group stays with
     /// that one to its end, for it may not be asked elsewhere.
     pub(crate) fn reconfigure(&mut self, now: Moment, settings: &Settings, groups: &Groups) {
-        let orphans = self.vacate_slots(settings);
+        let orphans = self.vacate_ids(settings);
         self.sessions.reconfigure(settings, &self.hasher);
         self.questions.renew_groups(groups);
         self.waiting.renew_groups(groups);
@@ -28,9 +28,9 @@ impl Upstreams {
         self.serve_waiting(now);
     }
 
-    /// Ends the sessions of upstreams whose slots other upstreams need. Returns the exchanges that were asked there
+    /// Ends the sessions of upstreams whose IDs other upstreams need. Returns the exchanges that were asked there
     /// and nowhere else.
-    fn vacate_slots(&mut self, settings: &Settings) -> Vec<ExchangeKey> {
+    fn vacate_ids(&mut self, settings: &Settings) -> Vec<ExchangeKey> {
         let taken = self.sessions.pools().taken_by(settings);
         let mut orphans = HashSet::new();
         for upstream in taken {

@@ -5,7 +5,7 @@ use crate::attempts::Attempts;
 use crate::counters::Count;
 use crate::counters::labels::Ending;
 use crate::failure::{ConnectFault, Failure, SessionEnd, TlsFault};
-use crate::keys::{ExchangeKey, SessionKey};
+use crate::keys::{ExchangeKey, SessionKey, UpstreamId};
 use crate::link::Link;
 use crate::moment::Moment;
 use crate::session::{Phase, Purpose, Timeout};
@@ -99,7 +99,7 @@ impl Upstreams {
                 let shared = self.sessions.get(key);
                 let shared = shared.filter(|session| session.purpose == Purpose::Shared);
                 let upstream = shared.map(|session| session.upstream);
-                let is_alone = |upstream: &usize| {
+                let is_alone = |upstream: &UpstreamId| {
                     let pool = self.sessions.pool(*upstream);
                     pool.is_some_and(|pool| pool.openings(self.sessions.table()).count() == 1)
                 };

@@ -6,7 +6,7 @@ use super::{Completed, Received, Upstreams};
 use crate::counters::Count;
 use crate::counters::labels::{Ending, Reason, Winner};
 use crate::failure::{Failure, Misbehaviour};
-use crate::keys::{ExchangeKey, SessionKey};
+use crate::keys::{ExchangeKey, SessionKey, UpstreamId};
 use crate::limits;
 use crate::moment::Moment;
 use crate::routes::RouteId;
@@ -207,7 +207,7 @@ impl Upstreams {
         &mut self,
         now: Moment,
         key: ExchangeKey,
-        upstream: usize,
+        upstream: UpstreamId,
         sent_at: Moment,
     ) -> Option<Completed> {
         let attempts = self.questions.get(key)?;
@@ -233,7 +233,7 @@ impl Upstreams {
 
     /// An upstream has answered what others answered with an error; or not at all, while they answered no other client
     /// either.
-    fn note_avoidable_errors(&mut self, now: Moment, key: ExchangeKey, answering: usize) {
+    fn note_avoidable_errors(&mut self, now: Moment, key: ExchangeKey, answering: UpstreamId) {
         let Some(attempts) = self.questions.get(key) else {
             return;
         };
@@ -253,7 +253,7 @@ impl Upstreams {
         let domain = self.domain_hash(attempts.question.name());
         let erring = self.sessions.pools().in_order(&attempts.group);
         let erring = erring.filter(|(upstream, _)| avoidable.has(*upstream));
-        let down: Vec<usize> = erring
+        let down: Vec<UpstreamId> = erring
             .filter(|(_, pool)| pool.health().on_avoidable_error(now, domain))
             .map(|(upstream, _)| upstream)
             .collect();

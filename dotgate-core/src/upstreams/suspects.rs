@@ -9,7 +9,7 @@ use crate::counters::Count;
 use crate::counters::labels::Ending;
 use crate::failure::Failure;
 use crate::isolation::{Group, Site, Stage, Test};
-use crate::keys::{ExchangeKey, SessionKey};
+use crate::keys::{ExchangeKey, SessionKey, UpstreamId};
 use crate::limits;
 use crate::moment::Moment;
 use crate::pool::Pool;
@@ -55,7 +55,7 @@ impl Upstreams {
         if !attempts.is_suspect || attempts.waiting_since.is_some() {
             return;
         }
-        let asked: Vec<usize> = attempts.running().map(|attempt| attempt.upstream).collect();
+        let asked: Vec<UpstreamId> = attempts.running().map(|attempt| attempt.upstream).collect();
         for upstream in &asked {
             attempts.failed_at.add(*upstream);
         }
@@ -130,7 +130,7 @@ impl Upstreams {
             .site_of(suspects, &self.questions, &self.sessions)
     }
 
-    fn open_isolation(&mut self, now: Moment, upstream: usize, group: Group) {
+    fn open_isolation(&mut self, now: Moment, upstream: UpstreamId, group: Group) {
         if let Some(session) = self.sessions.open_isolated(now, upstream) {
             self.isolation.begin(Test {
                 session,
@@ -275,7 +275,7 @@ impl Upstreams {
             return;
         };
         let is_faster =
-            |(other, pool): (usize, &Pool)| other != upstream && pool.health().is_well();
+            |(other, pool): (UpstreamId, &Pool)| other != upstream && pool.health().is_well();
         let has_faster = self
             .sessions
             .pools()
@@ -303,7 +303,7 @@ impl Upstreams {
     }
 
     /// Ends all tests at an upstream that is no longer to be asked. Returns the suspects that must be asked elsewhere.
-    pub(super) fn stop_isolation_at(&mut self, upstream: usize) -> Vec<ExchangeKey> {
+    pub(super) fn stop_isolation_at(&mut self, upstream: UpstreamId) -> Vec<ExchangeKey> {
         let keys: Vec<SessionKey> = self.isolation.sessions_of(upstream).collect();
         let mut orphans = Vec::new();
         for key in keys {
@@ -318,7 +318,7 @@ impl Upstreams {
     }
 
     /// A question was alone, again, on a session that the upstream ended: it fails and goes into quarantine.
-    pub(super) fn quarantine(&mut self, now: Moment, key: ExchangeKey, upstream: usize) {
+    pub(super) fn quarantine(&mut self, now: Moment, key: ExchangeKey, upstream: UpstreamId) {
         let Some(attempts) = self.questions.get_mut(key) else {
             return;
         };

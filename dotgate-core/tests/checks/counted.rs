@@ -3,7 +3,7 @@
 use dotgate_core::labels::{
     AttemptKind, ClientTransport, Ending, Handshake, Outcome, Rcode, Reason, RecordType, Stage,
 };
-use dotgate_core::{Count, Counters, UpstreamCounters, limits};
+use dotgate_core::{Count, Counters, UpstreamCounters, UpstreamId, limits};
 
 /// Checks the counters of an engine that holds nothing any more; those of upstreams unless some were begun anew.
 pub(crate) fn check(counters: &Counters, were_cleared: bool) {
@@ -12,7 +12,8 @@ pub(crate) fn check(counters: &Counters, were_cleared: bool) {
         return;
     }
     let sum = |count: &dyn Fn(&UpstreamCounters) -> u64| -> u64 {
-        let blocks = (0..limits::UPSTREAM_SLOTS).map(|slot| counters.upstream(slot).unwrap());
+        let ids = (0..limits::UPSTREAM_IDS as u8).map(UpstreamId);
+        let blocks = ids.map(|id| counters.upstream(id).unwrap());
         blocks.map(count).sum()
     };
     let attempts = |kind| sum(&|of| of.attempts(kind));

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use dotgate_core::{
     AccessList, CacheSettings, Count, ForwardedClasses, GroupSettings, LocalZones, Moment,
-    SessionKey, Settings, Shared, StreamKey, UpstreamSettings,
+    SessionKey, Settings, Shared, StreamKey, UpstreamId, UpstreamSettings, WorkerId,
 };
 
 use message::{Ask, Form};
@@ -78,27 +78,27 @@ struct World<'i> {
     /// The worker of the present operation.
     worker: usize,
     settings: Arc<Settings>,
-    /// A slot that no upstream has had.
-    next_slot: usize,
+    /// An ID that no upstream has had.
+    next_upstream: UpstreamId,
     next_id: u16,
     next_name: u16,
     /// Queries that bursts may still make.
     burst_room: usize,
 }
 
-fn upstream(slot: usize) -> UpstreamSettings {
+fn upstream(id: UpstreamId) -> UpstreamSettings {
     UpstreamSettings {
-        is_authenticated: slot == 0,
-        ..UpstreamSettings::new(slot, &format!("u{slot}"))
+        is_authenticated: id == UpstreamId(0),
+        ..UpstreamSettings::new(id, &format!("u{}", id.0))
     }
 }
 
-fn settings(upstreams: usize, is_small: bool) -> Settings {
+fn settings(upstreams: u8, is_small: bool) -> Settings {
     let limit = |small, large| if is_small { small } else { large };
     Settings {
         generation: 0,
         groups: vec![GroupSettings::of_default_route(
-            (0..upstreams).map(upstream).collect(),
+            (0..upstreams).map(UpstreamId).map(upstream).collect(),
         )],
         routes: Arc::default(),
         probe: dotgate_wire::Question::root(dotgate_wire::rtype::NS),
@@ -126,7 +126,7 @@ impl World<'_> {
     fn new(input: &[u8]) -> World<'_> {
         let mut bytes = Bytes(input);
         let shape = bytes.byte();
-        let upstreams = 1 + usize::from(shape & 3) % 3;
+        let upstreams = 1 + (shape & 3) % 3;
         let workers = 1 + usize::from(shape >> 2 & 1);
         World::of(bytes, upstreams, workers, shape & 8 == 0)
     }
@@ -138,18 +138,17 @@ impl World<'_> {
         world
     }
 
-    fn of(bytes: Bytes<'_>, upstreams: usize, workers: usize, is_small: bool) -> World<'_> {
+    fn of(bytes: Bytes<'_>, upstreams: u8, workers: usize, is_small: bool) -> World<'_> {
         let settings = Arc::new(settings(upstreams, is_small));
         let shared = Shared::alone();
-        let worker =
-            |number: u8| Worker::new(usize::from(number), &settings, &shared, [number; 32]);
+        let worker = |number: u8| Worker::new(WorkerId(number), &settings, &shared, [number; 32]);
         World {
             bytes,
             now: Moment::from_nanos(1_000_000_000),
             workers: (0..workers as u8).map(worker).collect(),
             worker: 0,
             settings,
-            next_slot: upstreams,
+            next_upstream: UpstreamId(upstreams),
             next_id: 0,
             next_name: 1_000,
             burst_room: 2_400,

@@ -461,22 +461,24 @@ impl World<'_> {
         let mut settings = Settings::clone(&self.settings);
         settings.generation += 1;
         let upstreams = &mut settings.groups[0].upstreams;
-        let takes_slots = byte & 3 == 3;
+        let takes_ids = byte & 3 == 3;
         match byte & 3 {
             0 => upstreams.rotate_left(1),
             1 if upstreams.len() > 1 => drop(upstreams.remove(0)),
-            2 if self.next_slot < limits::UPSTREAM_SLOTS && upstreams.len() < limits::UPSTREAMS => {
-                upstreams.insert(0, upstream(self.next_slot));
-                self.next_slot += 1;
+            2 if self.next_upstream.index() < limits::UPSTREAM_IDS
+                && upstreams.len() < limits::UPSTREAMS =>
+            {
+                upstreams.insert(0, upstream(self.next_upstream));
+                self.next_upstream.0 += 1;
             }
-            3 => upstreams[0] = upstream(upstreams[0].slot),
+            3 => upstreams[0] = upstream(upstreams[0].id),
             _ => {}
         }
         settings.query_deadline = Duration::from_secs(1 + u64::from(byte >> 2 & 3));
         settings.stream_idle = Duration::from_secs(5 + u64::from(byte >> 4 & 7));
         self.settings = Arc::new(settings);
         for worker in &mut self.workers {
-            worker.reconfigure(self.now, &self.settings, takes_slots);
+            worker.reconfigure(self.now, &self.settings, takes_ids);
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use dotgate_core::{
     Action, Count, Counters, Driver, Engine, Event, KernelBuffers, Moment, ReturnPath, SessionEnd,
-    SessionKey, Settings, Shared, StreamKey, carry_out, drive, limits,
+    SessionKey, Settings, Shared, StreamKey, UpstreamId, WorkerId, carry_out, drive, limits,
 };
 use dotgate_wire::{Answer, Received, parse_query};
 
@@ -60,7 +60,7 @@ pub(crate) enum Phase {
 /// The upstream's end of a session.
 #[derive(Debug)]
 pub(crate) struct Session {
-    pub(crate) upstream: usize,
+    pub(crate) upstream: UpstreamId,
     pub(crate) phase: Phase,
     /// Whether the upstream takes no byte.
     pub(crate) is_blocked: bool,
@@ -92,8 +92,8 @@ pub(crate) struct Worker {
     /// Queries whose client has left.
     abandoned: usize,
     settings: Arc<Settings>,
-    /// Whether an upstream took another one's slot: attempts were taken back then, and counts begun anew.
-    has_taken_slots: bool,
+    /// Whether an upstream took another one's ID: attempts were taken back then, and counts begun anew.
+    has_taken_ids: bool,
     answer: Answer,
     /// Actions of the turn that is being carried out.
     actions: usize,
@@ -101,14 +101,14 @@ pub(crate) struct Worker {
 
 impl Worker {
     pub(crate) fn new(
-        number: usize,
+        worker: WorkerId,
         settings: &Arc<Settings>,
         shared: &Shared,
         seed: [u8; 32],
     ) -> Worker {
         let counters = Arc::new(Counters::new());
         Worker {
-            engine: Engine::new(number, Arc::clone(settings), shared.clone(), counters, seed),
+            engine: Engine::new(worker, Arc::clone(settings), shared.clone(), counters, seed),
             sessions: BTreeMap::new(),
             streams: BTreeMap::new(),
             old_sessions: Vec::new(),
@@ -120,14 +120,14 @@ impl Worker {
             waiting: 0,
             abandoned: 0,
             settings: Arc::clone(settings),
-            has_taken_slots: false,
+            has_taken_ids: false,
             answer: Answer::new(),
             actions: 0,
         }
     }
 
-    pub(crate) fn reconfigure(&mut self, now: Moment, settings: &Arc<Settings>, takes_slots: bool) {
-        self.has_taken_slots |= takes_slots;
+    pub(crate) fn reconfigure(&mut self, now: Moment, settings: &Arc<Settings>, takes_ids: bool) {
+        self.has_taken_ids |= takes_ids;
         self.settings = Arc::clone(settings);
         self.engine.reconfigure(now, Arc::clone(settings));
         self.pump(now);
@@ -303,8 +303,6 @@ impl Worker {
     /// Does all that is due, and what the engine wants then.
     pub(crate) fn on_timeout(&mut self, now: Moment) {
         drive(self, now);
-        let next = self.engine.next_deadline();
-        assert!(next.is_none_or(|next| next > now), "due at once: {next:?}");
         self.check();
         for ((client, id), waiting) in &self.pending {
             for pending in waiting {
@@ -329,9 +327,9 @@ impl Worker {
         waiting.any(|(_, waiting)| !waiting.is_empty())
     }
 
-    fn open_session(&mut self, now: Moment, key: SessionKey, upstream: usize) {
+    fn open_session(&mut self, now: Moment, key: SessionKey, upstream: UpstreamId) {
         let mut configured = self.settings.upstreams();
-        assert!(configured.any(|held| held.slot == upstream));
+        assert!(configured.any(|held| held.id == upstream));
         assert!(!self.old_sessions.contains(&key), "{key:?} lives twice");
         if self.engine.session_output(key).is_some() {
             panic!("{key:?} has output before it is open");
@@ -469,7 +467,7 @@ impl Worker {
         assert_eq!(forwarded, ended + in_flight as u64, "responses per query");
         let attempts = self.count(Count::Attempts);
         let most = u64::from(limits::ATTEMPTS + 4 + limits::HARMFUL_STRIKES);
-        assert!(self.has_taken_slots || attempts <= forwarded * most);
+        assert!(self.has_taken_ids || attempts <= forwarded * most);
         for key in self.streams.keys() {
             let reads = self.streams[key].is_read && !self.streams[key].has_ended;
             assert_eq!(engine.stream_reads(*key), reads, "{key:?}");
@@ -479,7 +477,7 @@ impl Worker {
     /// What holds once nothing has happened for long.
     pub(crate) fn check_idle(&self) {
         let engine = &self.engine;
-        super::counted::check(engine.counters(), self.has_taken_slots);
+        super::counted::check(engine.counters(), self.has_taken_ids);
         assert_eq!(engine.next_deadline(), None);
         assert_eq!(engine.load().queries, 0);
         assert_eq!(engine.load().questions, 0);

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use dotgate_core::{
     Action, Cache, ClientMemory, Counters, Driver, Engine, Event, Flights, Moment, Quotas,
-    ReturnPath, Settings, Shared, drive,
+    ReturnPath, Settings, Shared, WorkerId, drive,
 };
 use dotgate_sim::message::{QueryForm, ResponseForm, frame, query, response, unframe};
 
@@ -225,7 +225,7 @@ impl Bench {
         let counters = Arc::new(Counters::new());
         Bench {
             cache,
-            engine: Engine::new(0, Arc::new(settings), shared, counters, [7; 32]),
+            engine: Engine::new(WorkerId(0), Arc::new(settings), shared, counters, [7; 32]),
             now: Moment::from_nanos(1_000_000_000_000),
             path: ReturnPath {
                 socket: 0,

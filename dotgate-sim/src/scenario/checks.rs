@@ -161,7 +161,7 @@ impl Run<'_> {
             }
             Figure::DownEvents => count(self.sim.record().events[since.events..].iter().filter(
                 |(_, _, event)| {
-                    matches!(event, Event::UpstreamDown { upstream, .. } if at.is_none_or(|at| at == *upstream))
+                    matches!(event, Event::UpstreamDown { upstream, .. } if at.is_none_or(|at| at == upstream.index()))
                 },
             )),
             Figure::Closed(client) => {

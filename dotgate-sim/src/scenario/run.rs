@@ -10,7 +10,7 @@ use crate::message::{self, QueryForm, ResponseForm};
 use crate::random::Span;
 use crate::record::BEGINNING;
 use crate::script::{Data, Opening, Segments};
-use crate::simulator::{Plan, Simulator};
+use crate::simulator::{Plan, Simulator, id_of};
 
 use super::checks::Finding;
 use super::step::{Ask, By, Check, ClientDeed, Deed, ReplyForm, Step};
@@ -116,8 +116,8 @@ impl<'s> Run<'s> {
                 script.segments = Segments::Few;
             }
             plan.upstreams.push(script);
-            let slot = plan.settings.groups[0].upstreams.len();
-            let settings = UpstreamSettings::new(slot, &upstream.name);
+            let id = id_of(plan.settings.groups[0].upstreams.len());
+            let settings = UpstreamSettings::new(id, &upstream.name);
             plan.settings.groups[0].upstreams.push(settings);
         }
         plan.is_routed = is_routed;

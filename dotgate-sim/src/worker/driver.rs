@@ -53,7 +53,7 @@ impl Driver for SimulatedDriver<'_> {
                 upstream,
                 alpn,
                 ..
-            } => self.open_session(session, upstream, alpn),
+            } => self.open_session(session, upstream.index(), alpn),
             Action::FlushSession(session) => self.flush_session(session),
             Action::CloseSession(session) => {
                 if let Some(connection) = self.connections.remove(&session) {
@@ -100,7 +100,7 @@ impl Driver for SimulatedDriver<'_> {
 
     fn send_flight_messages(&mut self) {
         while let Some((to, message)) = self.engine.poll_flight_message() {
-            self.net.send_flight_message(to, message);
+            self.net.send_flight_message(to.index(), message);
         }
     }
 

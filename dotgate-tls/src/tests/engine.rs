@@ -8,7 +8,7 @@ use std::time::Duration;
 use dotgate_core::{
     AccessList, Action, CacheSettings, ConnectFault, Count, Counters, Driver, Engine, Event,
     ForwardedClasses, GroupSettings, LocalZones, Moment, ReturnPath, SessionEnd, SessionKey,
-    Settings, Shared, UpstreamSettings, carry_out, drive,
+    Settings, Shared, UpstreamId, UpstreamSettings, WorkerId, carry_out, drive,
 };
 use dotgate_testbed::certificates::Validity;
 
@@ -50,12 +50,12 @@ fn good_peers(count: usize) -> Vec<Peer> {
     (0..count).map(|_| peer(&authority, &leaf)).collect()
 }
 
-fn settings(upstreams: usize) -> Settings {
+fn settings(upstreams: u8) -> Settings {
     Settings {
         generation: 0,
         groups: vec![GroupSettings::of_default_route(
             (0..upstreams)
-                .map(|number| UpstreamSettings::new(number, &format!("up{number}")))
+                .map(|number| UpstreamSettings::new(UpstreamId(number), &format!("up{number}")))
                 .collect(),
         )],
         routes: Arc::default(),
@@ -81,9 +81,9 @@ fn settings(upstreams: usize) -> Settings {
 impl World {
     fn new(peers: Vec<Peer>) -> World {
         let counters = Arc::new(Counters::new());
-        let settings = Arc::new(settings(peers.len()));
+        let settings = Arc::new(settings(peers.len() as u8));
         World {
-            engine: Engine::new(0, settings, Shared::alone(), counters, [3; 32]),
+            engine: Engine::new(WorkerId(0), settings, Shared::alone(), counters, [3; 32]),
             now: Moment::from_nanos(1_000_000_000_000),
             arrived: vec![0; peers.len()],
             peers,
@@ -203,16 +203,16 @@ impl Driver for World {
         match action {
             Action::OpenSession {
                 session,
-                upstream,
+                upstream: UpstreamId(upstream),
                 alpn,
                 ..
             } => {
-                let peer = &self.peers[upstream];
+                let peer = &self.peers[usize::from(upstream)];
                 let pair = Pair::new(
                     peer.tls.connect(alpn, KeyExchange::Hybrid).unwrap(),
                     &peer.server,
                 );
-                self.sessions.insert(session, (upstream, pair));
+                self.sessions.insert(session, (upstream.into(), pair));
                 self.engine.session_connected(now, session);
             }
             Action::CloseSession(session) => drop(self.sessions.remove(&session)),

@@ -158,7 +158,7 @@ fn probe_where_needed(endpoint: &Endpoint, start: Moment) {
         };
         let place = standings.iter().position(|standing| can_probe(&standing));
         if let Some(worker) = place.and_then(|place| running.workers().get(place)) {
-            worker.order(Order::Probe(upstream.slot()));
+            worker.order(Order::Probe(upstream.id()));
         }
     }
 }

@@ -309,8 +309,8 @@ impl Shown<'_> {
 
 /// Whose response the worker's client got.
 fn by(upstreams: &Upstreams, through: &Through, is_forwarded: bool) -> By {
-    let label = through.answered_by.and_then(|slot| {
-        let upstream = upstreams.iter().find(|upstream| upstream.slot() == slot);
+    let label = through.answered_by.and_then(|id| {
+        let upstream = upstreams.iter().find(|upstream| upstream.id() == id);
         upstream.map(|upstream| upstream.label().to_owned())
     });
     match label {

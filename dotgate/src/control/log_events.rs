@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dotgate_core::labels::Limit;
-use dotgate_core::{ConnectFault, Event, Failure, QueryEvent, TlsFault};
+use dotgate_core::{ConnectFault, Event, Failure, QueryEvent, TlsFault, UpstreamId, WorkerId};
 use dotgate_tls::pin_text;
 
 use crate::clock::now;
@@ -12,14 +12,14 @@ use crate::serve::Forwarder;
 use crate::worker::Report;
 
 /// Logs one report.
-pub(super) fn log_report(forwarder: &mut Forwarder, worker: usize, report: &Report) {
+pub(super) fn log_report(forwarder: &mut Forwarder, worker: WorkerId, report: &Report) {
     match report {
         Report::Event(event) => log_event(forwarder, worker, event),
         Report::SessionOpened(opened) => {
             let time_ms = milliseconds(opened.time);
             say!(
                 SESSION_OPENED,
-                worker = worker,
+                worker = worker.0,
                 upstream = forwarder.label(opened.upstream),
                 tls = opened.tls,
                 key_exchange = opened.key_exchange.as_deref(),
@@ -40,7 +40,7 @@ pub(super) fn log_report(forwarder: &mut Forwarder, worker: usize, report: &Repo
         Report::SessionFailed { upstream, reason } => {
             say!(
                 SESSION_FAILED,
-                worker = worker,
+                worker = worker.0,
                 upstream = forwarder.label(*upstream),
                 reason = reason
             );
@@ -53,23 +53,23 @@ pub(super) fn log_report(forwarder: &mut Forwarder, worker: usize, report: &Repo
         ),
         Report::AcceptPaused => say!(
             ACCEPT_PAUSED,
-            worker = worker,
+            worker = worker.0,
             hint = "raise the limit of open files (LimitNOFILE=, ulimit -n)"
         ),
         Report::AcceptRefused { reason } => {
-            say!(ACCEPT_REFUSED, worker = worker, reason = reason);
+            say!(ACCEPT_REFUSED, worker = worker.0, reason = reason);
         }
         Report::ReceiveRefused { reason } => {
-            say!(RECEIVE_REFUSED, worker = worker, reason = reason);
+            say!(RECEIVE_REFUSED, worker = worker.0, reason = reason);
         }
-        Report::NotListening { reason } => say!(NOT_LISTENING, worker = worker, reason = reason),
-        Report::Panicked { message } => say!(WORKER_PANICKED, worker = worker, reason = message),
-        Report::Broken { reason } => say!(WORKER_ENDED, worker = worker, reason = reason),
+        Report::NotListening { reason } => say!(NOT_LISTENING, worker = worker.0, reason = reason),
+        Report::Panicked { message } => say!(WORKER_PANICKED, worker = worker.0, reason = message),
+        Report::Broken { reason } => say!(WORKER_ENDED, worker = worker.0, reason = reason),
     }
 }
 
-fn log_event(forwarder: &mut Forwarder, worker: usize, event: &Event) {
-    let label = |upstream: &usize| forwarder.label(*upstream);
+fn log_event(forwarder: &mut Forwarder, worker: WorkerId, event: &Event) {
+    let label = |upstream: &UpstreamId| forwarder.label(*upstream);
     match event {
         Event::UpstreamDown { upstream, failure } => {
             say!(
@@ -124,7 +124,7 @@ fn log_event(forwarder: &mut Forwarder, worker: usize, event: &Event) {
 }
 
 /// What is logged of single sessions.
-fn log_detail<'l>(worker: usize, event: &Event, label: impl Fn(&usize) -> &'l str) {
+fn log_detail<'l>(worker: WorkerId, event: &Event, label: impl Fn(&UpstreamId) -> &'l str) {
     if let Event::SessionEnded {
         upstream,
         ending,
@@ -134,14 +134,14 @@ fn log_detail<'l>(worker: usize, event: &Event, label: impl Fn(&usize) -> &'l st
     {
         say!(
             SESSION_CLOSED,
-            worker = worker,
+            worker = worker.0,
             upstream = label(upstream),
             reason = ending.label(),
             lifetime_ms = milliseconds(now().since(*opened)),
             responses = responses
         );
     } else if let Event::ProbeSent { upstream } = event {
-        say!(PROBE_SENT, worker = worker, upstream = label(upstream));
+        say!(PROBE_SENT, worker = worker.0, upstream = label(upstream));
     } else if let Event::ProbeAnswered {
         upstream,
         round_trip,
@@ -149,7 +149,7 @@ fn log_detail<'l>(worker: usize, event: &Event, label: impl Fn(&usize) -> &'l st
     {
         say!(
             PROBE_ANSWERED,
-            worker = worker,
+            worker = worker.0,
             upstream = label(upstream),
             round_trip_ms = milliseconds(*round_trip)
         );
@@ -164,7 +164,7 @@ fn log_preferred(forwarder: &mut Forwarder) {
 }
 
 /// A query that failed, or any query at `trace`.
-fn log_query<'l>(query: &QueryEvent, label: impl Fn(&usize) -> &'l str) {
+fn log_query<'l>(query: &QueryEvent, label: impl Fn(&UpstreamId) -> &'l str) {
     let client = query.client.map(|client| client.to_string());
     let question = query.question.as_ref().map(ToString::to_string);
     let upstream = query.upstream.as_ref().map(label);

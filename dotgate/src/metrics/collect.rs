@@ -5,7 +5,8 @@ use dotgate_core::labels::{
     Stage, StreamEnd, Winner,
 };
 use dotgate_core::{
-    ClientCounters, Counters, Distribution, Gauge, HealthState, UpstreamCounters, WAITED,
+    ClientCounters, Counters, Distribution, Gauge, HealthState, UpstreamCounters, UpstreamId,
+    WAITED,
 };
 
 use super::encoder::{Page, seconds};
@@ -32,7 +33,7 @@ impl Reading<'_> {
                 for upstream in &self.upstreams {
                     let counted = Counted {
                         workers: &self.workers,
-                        slot: upstream.slot,
+                        id: upstream.id,
                     };
                     write_upstream(page, family, upstream, &counted);
                 }
@@ -175,23 +176,17 @@ fn part(page: &mut Page, value: Option<f64>) {
 /// What all workers counted of one upstream.
 struct Counted<'a> {
     workers: &'a [&'a Counters],
-    slot: usize,
+    id: UpstreamId,
 }
 
 impl Counted<'_> {
     fn sum(&self, count: impl Fn(&UpstreamCounters) -> u64) -> u64 {
-        let blocks = self
-            .workers
-            .iter()
-            .filter_map(|all| all.upstream(self.slot));
+        let blocks = self.workers.iter().filter_map(|all| all.upstream(self.id));
         blocks.map(count).sum()
     }
 
     fn merged(&self, held: impl Fn(&UpstreamCounters) -> Distribution) -> Distribution {
-        let blocks = self
-            .workers
-            .iter()
-            .filter_map(|all| all.upstream(self.slot));
+        let blocks = self.workers.iter().filter_map(|all| all.upstream(self.id));
         blocks
             .map(held)
             .fold(Distribution::default(), Distribution::with)

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use dotgate_core::limits;
+use dotgate_core::{UpstreamId, limits};
 
 use super::*;
 use crate::running::Record;
@@ -13,11 +13,11 @@ use crate::upstreams::Validity;
 /// A label that needs every escape there is.
 const ODD: &str = "a\\b\"c\nd";
 
-fn with_reading<T>(upstreams: usize, use_it: impl FnOnce(&Reading<'_>) -> T) -> T {
+fn with_reading<T>(upstreams: u8, use_it: impl FnOnce(&Reading<'_>) -> T) -> T {
     let counters = [Counters::new(), Counters::new()];
-    let upstreams = (0..upstreams).map(|slot| UpstreamReading {
-        slot,
-        label: format!("{ODD}{slot}"),
+    let upstreams = (0..upstreams).map(|number| UpstreamReading {
+        id: UpstreamId(number),
+        label: format!("{ODD}{number}"),
         health: Arc::default(),
         certificate: Some(Validity {
             not_before: 1_790_000_000,
@@ -53,7 +53,7 @@ fn with_reading<T>(upstreams: usize, use_it: impl FnOnce(&Reading<'_>) -> T) -> 
     })
 }
 
-fn page(upstreams: usize, format: Format) -> String {
+fn page(upstreams: u8, format: Format) -> String {
     with_reading(upstreams, |reading| reading.page(format))
 }
 
@@ -90,7 +90,7 @@ fn the_number_of_series_is_the_one_the_table_allows() {
         .filter(|metric| !absent.contains(&metric.name.as_str()))
         .map(Metric::most_series)
         .sum();
-    let page = page(limits::UPSTREAMS, Format::Text);
+    let page = page(limits::UPSTREAMS as u8, Format::Text);
     let series: BTreeSet<&str> = samples(&page)
         .filter_map(|line| line.rsplit_once(' '))
         .map(|(series, _)| series)
@@ -125,7 +125,7 @@ fn what_is_not_known_is_not_on_the_page() {
         now: Moment::from_nanos(1),
         workers: vec![&counters],
         upstreams: vec![UpstreamReading {
-            slot: 0,
+            id: UpstreamId(0),
             label: "up".to_owned(),
             health: Arc::default(),
             certificate: None,

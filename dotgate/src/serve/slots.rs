@@ -1,22 +1,22 @@
-//! Which upstream is in which slot of the engines, over all configurations of the process.
+//! Which upstream has which ID in the engines, over all configurations of the process.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use dotgate_config::{Config, UpstreamConfig};
-use dotgate_core::limits;
+use dotgate_core::{UpstreamId, limits};
 use dotgate_tls::Roots;
 
 use super::error::StartError;
 use crate::upstreams::{Group, Groups, RouteNumbers, Upstream, Upstreams};
 
-/// Which upstream is in which slot of the engines.
+/// Which upstream has which ID in the engines.
 #[derive(Clone, Debug)]
 pub(super) struct Slots {
     labels: Vec<String>,
     /// Those that no upstream has, the one left longest ago first: what was in flight there has ended long since.
-    free: VecDeque<usize>,
-    /// How often slots were assigned.
+    free: VecDeque<UpstreamId>,
+    /// How often IDs were assigned.
     pub(super) generation: u32,
     routes: RouteNumbers,
 }
@@ -24,8 +24,8 @@ pub(super) struct Slots {
 impl Default for Slots {
     fn default() -> Slots {
         Slots {
-            labels: vec![String::new(); limits::UPSTREAM_SLOTS],
-            free: (0..limits::UPSTREAM_SLOTS).collect(),
+            labels: vec![String::new(); limits::UPSTREAM_IDS],
+            free: (0..limits::UPSTREAM_IDS as u8).map(UpstreamId).collect(),
             generation: 0,
             routes: RouteNumbers::default(),
         }
@@ -48,7 +48,7 @@ impl Slots {
     }
 
     /// Makes the upstreams of a configuration, in their order. Of those in force until now the ones that are the same
-    /// stay; the slots of the others become free.
+    /// stay; the IDs of the others become free.
     pub(super) fn assign(
         mut self,
         before: &[Arc<Upstream>],
@@ -66,28 +66,30 @@ impl Slots {
         }
         let is_left = |upstream: &&Arc<Upstream>| {
             let mut kept = upstreams.iter();
-            !kept.any(|kept| kept.slot() == upstream.slot())
+            !kept.any(|kept| kept.id() == upstream.id())
         };
         let left = before.iter().filter(is_left);
-        self.free.extend(left.map(|upstream| upstream.slot()));
+        self.free.extend(left.map(|upstream| upstream.id()));
         self.generation = self.generation.wrapping_add(1);
         Ok((upstreams.into(), self))
     }
 
-    /// There is always a free slot: half of them are enough for all upstreams.
+    /// There is always a free ID: half of them are enough for all upstreams.
     fn make(&mut self, config: &UpstreamConfig, roots: &Roots) -> Result<Upstream, StartError> {
-        let slot = self.free.pop_front().unwrap_or_default();
-        if let Some(label) = self.labels.get_mut(slot) {
+        let id = self.free.pop_front().unwrap_or(UpstreamId(0));
+        if let Some(label) = self.labels.get_mut(id.index()) {
             label.clone_from(&config.label);
         }
-        Upstream::new(slot, config, roots).map_err(|source| StartError::Tls {
+        Upstream::new(id, config, roots).map_err(|source| StartError::Tls {
             label: config.label.clone(),
             source,
         })
     }
 
-    pub(super) fn label(&self, slot: usize) -> &str {
-        self.labels.get(slot).map_or("unknown", String::as_str)
+    pub(super) fn label(&self, id: UpstreamId) -> &str {
+        self.labels
+            .get(id.index())
+            .map_or("unknown", String::as_str)
     }
 }
 
@@ -122,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn new_upstreams_never_take_the_slots_of_those_they_replace() {
+    fn new_upstreams_never_take_the_ids_of_those_they_replace() {
         let authority = TestAuthority::new().unwrap();
         let roots = Roots::trusting(authority.certificate()).unwrap();
         let mut slots = Slots::default();
@@ -133,8 +135,8 @@ mod tests {
             let upstreams = assigned.0;
             slots = assigned.1;
             for upstream in upstreams.iter() {
-                assert!(before.iter().all(|it| it.slot() != upstream.slot()));
-                assert_eq!(slots.label(upstream.slot()), upstream.label());
+                assert!(before.iter().all(|it| it.id() != upstream.id()));
+                assert_eq!(slots.label(upstream.id()), upstream.label());
             }
             before = upstreams;
         }
@@ -156,7 +158,7 @@ mod tests {
         assert!(
             others
                 .iter()
-                .all(|it| after.iter().all(|old| old.slot() != it.slot()))
+                .all(|it| after.iter().all(|old| old.id() != it.id()))
         );
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use dotgate_core::HealthState;
+use dotgate_core::{HealthState, UpstreamId};
 use dotgate_tls::UnixTime;
 
 use super::Forwarder;
@@ -15,30 +15,30 @@ use crate::worker::Order;
 pub(super) struct UpstreamLog {
     /// The labels of those that were reached.
     reached: BTreeSet<String>,
-    /// The last failure of a session to each slot, in the words of the system or of TLS.
-    failures: BTreeMap<usize, String>,
+    /// The last failure of a session to each upstream, in the words of the system or of TLS.
+    failures: BTreeMap<UpstreamId, String>,
     preferred: Option<String>,
 }
 
 impl Forwarder {
     /// Notes that a session to an upstream is open: its label and the days until its certificate expires, if it is the
     /// first one.
-    pub(crate) fn note_reached(&mut self, slot: usize) -> Option<(String, Option<i64>)> {
+    pub(crate) fn note_reached(&mut self, id: UpstreamId) -> Option<(String, Option<i64>)> {
         let upstreams = self.upstreams();
-        let upstream = upstreams.iter().find(|upstream| upstream.slot() == slot)?;
+        let upstream = upstreams.iter().find(|upstream| upstream.id() == id)?;
         let label = upstream.label().to_owned();
         let is_first = self.upstream_log.reached.insert(label.clone());
         is_first.then(|| (label, upstream.certificate_days_left(UnixTime::now())))
     }
 
     /// Notes why a session failed.
-    pub(crate) fn note_failure(&mut self, slot: usize, reason: &str) {
-        self.upstream_log.failures.insert(slot, reason.to_owned());
+    pub(crate) fn note_failure(&mut self, id: UpstreamId, reason: &str) {
+        self.upstream_log.failures.insert(id, reason.to_owned());
     }
 
-    /// Why the last session to this slot failed that did.
-    pub(crate) fn last_failure(&self, slot: usize) -> Option<&str> {
-        self.upstream_log.failures.get(&slot).map(String::as_str)
+    /// Why the last session to this upstream failed that did.
+    pub(crate) fn last_failure(&self, id: UpstreamId) -> Option<&str> {
+        self.upstream_log.failures.get(&id).map(String::as_str)
     }
 
     /// Which upstream queries go to now, and to which before, if that has changed.
@@ -64,7 +64,7 @@ impl Forwarder {
         let are_left = unknown.peek().is_some();
         if let Some(worker) = self.running.workers().first() {
             for upstream in unknown.filter(|upstream| !upstream.addresses().is_empty()) {
-                worker.order(Order::OpenFirstSession(upstream.slot()));
+                worker.order(Order::OpenFirstSession(upstream.id()));
             }
         }
         are_left

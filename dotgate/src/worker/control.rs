@@ -6,7 +6,9 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use dotgate_core::{Count, Counters, FlightMessage, LogDetail, Settings, Shared};
+use dotgate_core::{
+    Count, Counters, FlightMessage, LogDetail, Settings, Shared, UpstreamId, WorkerId,
+};
 use dotgate_net::UdpSocket;
 
 use super::pulse::Heartbeat;
@@ -23,10 +25,10 @@ pub enum Order {
     Finish,
     /// Serve these sockets, too.
     Listen(Arc<LateSockets>),
-    /// Open a session to the upstream in this slot, if there is none.
-    OpenFirstSession(usize),
-    /// Find out whether the upstream in this slot answers.
-    Probe(usize),
+    /// Open a session to this upstream, if there is none.
+    OpenFirstSession(UpstreamId),
+    /// Find out whether this upstream answers.
+    Probe(UpstreamId),
     /// Go over to other settings.
     Reconfigure(Arc<Reconfiguration>),
     /// Fail as a bug would.
@@ -68,15 +70,15 @@ pub enum Report {
     SessionOpened(SessionOpened),
     /// A session failed, in the words of its TLS or of the system.
     SessionFailed {
-        /// The upstream's slot.
-        upstream: usize,
+        /// The upstream.
+        upstream: UpstreamId,
         /// What happened.
         reason: String,
     },
     /// None of the pins whose mismatch is to be reported matched.
     PinMismatch {
-        /// The upstream's slot.
-        upstream: usize,
+        /// The upstream.
+        upstream: UpstreamId,
         /// The pin of its key.
         pin: [u8; 32],
     },
@@ -112,8 +114,8 @@ pub enum Report {
 /// A session that became open.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SessionOpened {
-    /// The upstream's slot.
-    pub upstream: usize,
+    /// The upstream.
+    pub upstream: UpstreamId,
     /// The TLS version.
     pub tls: &'static str,
     /// The key exchange's group.
@@ -125,12 +127,12 @@ pub struct SessionOpened {
 }
 
 /// Takes the reports of all workers; a full one drops them, counted.
-pub type Reports = tokio::sync::mpsc::Sender<(usize, Report)>;
+pub type Reports = tokio::sync::mpsc::Sender<(WorkerId, Report)>;
 
 /// What a worker is made of.
 pub struct Parts {
     /// Its number, for reports.
-    pub number: usize,
+    pub id: WorkerId,
     /// The engine's settings.
     pub settings: Arc<Settings>,
     /// What all workers share of the path of a query.
@@ -159,7 +161,7 @@ pub struct Parts {
 
 /// The way to the log.
 pub(super) struct ReportSender {
-    pub(super) number: usize,
+    pub(super) id: WorkerId,
     pub(super) reports: Reports,
     pub(super) counters: Arc<Counters>,
 }
@@ -170,7 +172,7 @@ impl ReportSender {
         let is_detail =
             matches!(&report, Report::Event(event) if event.detail() > LogDetail::Usual);
         let is_half_full = self.reports.capacity() < self.reports.max_capacity() / 2;
-        if is_detail && is_half_full || self.reports.try_send((self.number, report)).is_err() {
+        if is_detail && is_half_full || self.reports.try_send((self.id, report)).is_err() {
             self.counters.add(Count::EventsDropped);
         }
     }

@@ -40,9 +40,9 @@ impl Mailboxes {
     /// Sends what the engine has written.
     pub(super) fn send(&mut self, engine: &mut Engine) {
         while let Some((to, message)) = engine.poll_flight_message() {
-            let mailbox = self.mailboxes.get(to);
+            let mailbox = self.mailboxes.get(to.index());
             let is_sent = mailbox.is_some_and(|mailbox| mailbox.messages.try_send(message).is_ok());
-            match self.has_mail.get_mut(to) {
+            match self.has_mail.get_mut(to.index()) {
                 Some(has_mail) if is_sent => *has_mail = true,
                 _ => engine.counters().add(Count::MailboxMessagesDropped),
             }

@@ -213,7 +213,7 @@ impl PlainQueries {
         };
         let reason = format!("send to {} over UDP: {error}", Named(session.address));
         hands.outlet.tell(Report::SessionFailed {
-            upstream: session.upstream.slot(),
+            upstream: session.upstream.id(),
             reason,
         });
         self.close(key);

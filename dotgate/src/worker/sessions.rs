@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dotgate_core::{
-    ConnectFault, Count, Engine, KeyExchange, Link, Moment, SessionEnd, SessionKey,
+    ConnectFault, Count, Engine, KeyExchange, Link, Moment, SessionEnd, SessionKey, UpstreamId,
 };
 use dotgate_net::Named;
 use dotgate_tls::TlsFailure;
@@ -29,7 +29,7 @@ const GIVEN_UP_AFTER: Duration = Duration::from_millis(2_500);
 #[derive(Clone, Copy)]
 pub(super) struct Opening {
     pub(super) session: SessionKey,
-    pub(super) upstream: usize,
+    pub(super) upstream: UpstreamId,
     pub(super) link: Link,
     pub(super) try_number: u32,
     pub(super) alpn: bool,
@@ -168,7 +168,7 @@ impl Sessions {
         opening: Opening,
     ) -> Result<(Arc<Upstream>, SocketAddr), (SessionEnd, String)> {
         let mut upstreams = self.upstreams.iter();
-        let upstream = upstreams.find(|upstream| upstream.slot() == opening.upstream);
+        let upstream = upstreams.find(|upstream| upstream.id() == opening.upstream);
         let located =
             upstream.and_then(|it| Some((Arc::clone(it), it.address(opening.try_number)?)));
         located.ok_or_else(|| {
@@ -304,7 +304,7 @@ impl Sessions {
         }
         if let Some(reason) = reason {
             outlet.tell(Report::SessionFailed {
-                upstream: connection.upstream.slot(),
+                upstream: connection.upstream.id(),
                 reason,
             });
         }
@@ -389,11 +389,11 @@ impl Connection {
             engine.session_resumed(key);
             outlet.counters.add(Count::HandshakesResumed);
         } else if let Some(pin) = self.upstream.note_certificates(&facts.certificates) {
-            let upstream = self.upstream.slot();
+            let upstream = self.upstream.id();
             outlet.tell(Report::PinMismatch { upstream, pin });
         }
         outlet.tell(Report::SessionOpened(SessionOpened {
-            upstream: self.upstream.slot(),
+            upstream: self.upstream.id(),
             tls: facts.version.trim_start_matches("TLS "),
             key_exchange: facts.key_exchange,
             resumed: facts.resumed,

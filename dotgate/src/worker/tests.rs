@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 
 use dotgate_core::{
     AccessList, CacheSettings, ClientMemory, Flights, ForwardedClasses, GroupSettings, LocalZones,
-    UpstreamSettings,
+    UpstreamId, UpstreamSettings, WorkerId,
 };
 use dotgate_net::{BindOptions, UdpPath};
 
@@ -18,7 +18,7 @@ struct World {
     thread: JoinHandle<()>,
     orders: std::sync::mpsc::Sender<Order>,
     waker: Arc<Waker>,
-    reports: tokio::sync::mpsc::Receiver<(usize, Report)>,
+    reports: tokio::sync::mpsc::Receiver<(WorkerId, Report)>,
     counters: Arc<Counters>,
     address: SocketAddr,
     client: UdpSocket,
@@ -26,11 +26,11 @@ struct World {
 
 /// A worker whose one upstream has no address, so that queries wait.
 fn world() -> World {
-    worker_of(0, &Shared::alone())
+    worker_of(WorkerId(0), &Shared::alone())
 }
 
 /// The same as worker `number` of those that share this.
-fn worker_of(number: usize, shared: &Shared) -> World {
+fn worker_of(id: WorkerId, shared: &Shared) -> World {
     let options = BindOptions {
         share_port: true,
         receive_buffer_bytes: 0,
@@ -40,7 +40,7 @@ fn worker_of(number: usize, shared: &Shared) -> World {
     let settings = Settings {
         generation: 0,
         groups: vec![GroupSettings::of_default_route(vec![
-            UpstreamSettings::new(0, "nowhere"),
+            UpstreamSettings::new(UpstreamId(0), "nowhere"),
         ])],
         routes: Arc::default(),
         probe: dotgate_wire::Question::root(dotgate_wire::rtype::NS),
@@ -64,7 +64,7 @@ fn worker_of(number: usize, shared: &Shared) -> World {
     let (reports_in, reports) = tokio::sync::mpsc::channel(100);
     let counters = Arc::new(Counters::new());
     let parts = Parts {
-        number,
+        id,
         settings: Arc::new(settings),
         shared: shared.clone(),
         messages: channel().1,
@@ -130,7 +130,7 @@ fn after_a_bug_those_who_wait_get_servfail_and_the_worker_goes_on() {
     let told = std::iter::from_fn(|| world.reports.try_recv().ok()).collect::<Vec<_>>();
     let message = "ordered by a test".to_owned();
     assert!(
-        told.contains(&(0, Report::Panicked { message })),
+        told.contains(&(WorkerId(0), Report::Panicked { message })),
         "{told:?}"
     );
     world.order(Order::Finish);
@@ -144,7 +144,7 @@ fn after_a_bug_in_one_worker_the_others_go_on_and_nothing_of_it_is_left_in_what_
         memory: Arc::new(ClientMemory::new(2)),
         ..Shared::alone()
     };
-    let [mut broken, mut sound] = [0, 1].map(|number| worker_of(number, &shared));
+    let [mut broken, mut sound] = [0, 1].map(|number| worker_of(WorkerId(number), &shared));
     for (world, id) in [(&broken, 1), (&sound, 2)] {
         world.ask(id, b"\x07waiting\x07example\0");
         while world.counters.get(Count::QueriesForwarded) == 0 {

@@ -1,6 +1,7 @@
 use super::lab::{Lab, MS, SECOND, UNRESPONSIVE, query_with_edns};
 use crate::counters::Count;
 use crate::failure::{ConnectFault, Failure, SessionEnd, TlsFault};
+use crate::keys::UpstreamId;
 use crate::limits;
 use crate::outbox::Event;
 
@@ -37,7 +38,7 @@ fn when_the_first_is_killed_the_second_answers_and_the_first_is_tried_until_it_i
     assert_eq!(
         lab.events,
         [Event::UpstreamDown {
-            upstream: 0,
+            upstream: UpstreamId(0),
             failure: Failure::Connect(ConnectFault::Refused)
         }]
     );
@@ -62,7 +63,12 @@ fn when_the_first_is_killed_the_second_answers_and_the_first_is_tried_until_it_i
     lab.answer(&probe);
     lab.ask("e.example");
     assert_eq!(lab.next_asked().upstream, 0, "back to the first");
-    assert_eq!(lab.events[1..], [Event::UpstreamWell { upstream: 0 }]);
+    assert_eq!(
+        lab.events[1..],
+        [Event::UpstreamWell {
+            upstream: UpstreamId(0)
+        }]
+    );
 }
 
 #[test]

@@ -6,10 +6,13 @@ use super::lab::{Lab, MS, SECOND};
 use crate::counters::Count;
 use crate::failure::{ConnectFault, SessionEnd, TlsFault};
 use crate::key_exchange::{Handshakes, KeyExchange, KeyExchangePolicy};
+use crate::keys::UpstreamId;
 use crate::limits;
 use crate::outbox::Event;
 
-const REDUCED: Event = Event::KeyExchangeReduced { upstream: 0 };
+const REDUCED: Event = Event::KeyExchangeReduced {
+    upstream: UpstreamId(0),
+};
 
 fn offers(lab: &Lab) -> Vec<KeyExchange> {
     let openings = lab.openings.iter();

@@ -6,6 +6,7 @@ use super::lab::{Lab, MS, SECOND, UNRESPONSIVE, answer, query_with_edns};
 use super::message::Message;
 use crate::counters::Count;
 use crate::counters::labels::AttemptKind;
+use crate::keys::UpstreamId;
 use crate::limits;
 use crate::outbox::Event;
 
@@ -54,7 +55,12 @@ fn a_question_that_ends_two_sessions_alone_fails_with_its_reason_and_no_other_qu
             "upstream: ends the connection whenever it is asked this (up0)".to_owned()
         ))
     );
-    assert_eq!(lab.events, [Event::HarmfulQuestion { upstream: 0 }]);
+    assert_eq!(
+        lab.events,
+        [Event::HarmfulQuestion {
+            upstream: UpstreamId(0)
+        }]
+    );
     lab.expect_idle();
 }
 
@@ -255,7 +261,7 @@ fn an_unresponsive_sessions_queries_may_be_answered_on_either_session() {
     lab.answer(&first);
     lab.answer(&second);
     assert_eq!(lab.rcodes(), [0, 0]);
-    let counters = lab.engine.counters().upstream(0).unwrap();
+    let counters = lab.engine.counters().upstream(UpstreamId(0)).unwrap();
     assert_eq!(counters.attempts(AttemptKind::Isolation), 2);
     lab.expect_idle();
 }
@@ -276,7 +282,7 @@ fn a_suspect_that_one_upstream_does_not_answer_is_asked_at_another_one() {
         // The second upstream answers nothing, our own questions included.
         lab.asked.retain(|asked| {
             let session = lab.engine.upstreams.session(asked.session);
-            session.is_some_and(|session| session.upstream == 0)
+            session.is_some_and(|session| session.upstream == UpstreamId(0))
         });
         lab.answer_all();
     }
@@ -337,7 +343,7 @@ fn teach_one_answer_per_session(lab: &mut Lab) {
         answer_once_per_session(lab);
     }
     assert!(lab.events.contains(&Event::FewAnswers {
-        upstream: 0,
+        upstream: UpstreamId(0),
         answers: 1
     }));
 }

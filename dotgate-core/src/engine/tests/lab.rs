@@ -13,7 +13,7 @@ use crate::failure::SessionEnd;
 use crate::flights::{FlightMessage, Flights};
 use crate::health::Evidence;
 use crate::key_exchange::KeyExchange;
-use crate::keys::{SessionKey, StreamKey};
+use crate::keys::{SessionKey, StreamKey, UpstreamId, WorkerId};
 use crate::limits;
 use crate::link::Link;
 use crate::memory::ClientMemory;
@@ -69,9 +69,9 @@ pub(super) struct Lab {
     pub(super) streams: Vec<StreamKey>,
     pub(super) measured: usize,
     pub(super) events: Vec<Event>,
-    pub(super) messages: Vec<(usize, FlightMessage)>,
+    pub(super) messages: Vec<(WorkerId, FlightMessage)>,
     upstream_of: Vec<(SessionKey, usize)>,
-    number: usize,
+    worker: WorkerId,
     pub(super) settings: Settings,
     pub(super) shared: Shared,
     last_answer: Option<SessionKey>,
@@ -83,7 +83,7 @@ pub(super) fn settings(upstreams: usize) -> Settings {
         generation: 0,
         groups: vec![GroupSettings::of_default_route(
             (0..upstreams)
-                .map(|n| UpstreamSettings::new(n, &format!("up{n}")))
+                .map(|n| UpstreamSettings::new(id(n), &format!("up{n}")))
                 .collect(),
         )],
         routes: Arc::default(),
@@ -112,7 +112,7 @@ impl Lab {
     }
 
     pub(super) fn with(settings: Settings) -> Lab {
-        Lab::sharing(0, settings, Shared::alone())
+        Lab::sharing(WorkerId(0), settings, Shared::alone())
     }
 
     /// With a cache, and sharing what it must with this many workers in all.
@@ -124,22 +124,22 @@ impl Lab {
             quotas: Arc::new(Quotas::new((3, 4))),
             ..Shared::alone()
         };
-        Lab::sharing(0, settings, shared)
+        Lab::sharing(WorkerId(0), settings, shared)
     }
 
     /// The lab of another worker of the same process.
     pub(super) fn beside(other: &Lab) -> Lab {
         let settings = other.settings.clone();
-        let mut beside = Lab::sharing(other.number + 1, settings, other.shared.clone());
+        let mut beside = Lab::sharing(WorkerId(other.worker.0 + 1), settings, other.shared.clone());
         beside.now = other.now;
         beside
     }
 
-    fn sharing(number: usize, settings: Settings, shared: Shared) -> Lab {
+    fn sharing(worker: WorkerId, settings: Settings, shared: Shared) -> Lab {
         let counters = Arc::new(Counters::new());
         Lab {
             engine: Engine::new(
-                number,
+                worker,
                 Arc::new(settings.clone()),
                 shared.clone(),
                 counters,
@@ -159,7 +159,7 @@ impl Lab {
             events: Vec::new(),
             messages: Vec::new(),
             upstream_of: Vec::new(),
-            number,
+            worker,
             settings,
             shared,
             last_answer: None,
@@ -222,7 +222,7 @@ impl Lab {
 
     /// Takes what another worker sends to this one.
     pub(super) fn take_flight_messages(&mut self, other: &mut Lab) {
-        for (_, message) in other.messages.extract_if(.., |(to, _)| *to == self.number) {
+        for (_, message) in other.messages.extract_if(.., |(to, _)| *to == self.worker) {
             self.engine.on_flight_message(self.now, message);
         }
         self.settle();
@@ -298,7 +298,7 @@ impl Lab {
 
     /// Has an upstream probed, as for somebody who asks about it.
     pub(super) fn probe(&mut self, upstream: usize) {
-        self.engine.probe(self.now, upstream);
+        self.engine.probe(self.now, id(upstream));
         self.settle();
     }
 
@@ -450,7 +450,7 @@ impl Driver for Lab {
                 upstream,
                 link: Link::Datagrams,
                 ..
-            } => self.upstream_of.push((session, upstream)),
+            } => self.upstream_of.push((session, upstream.index())),
             Action::OpenSession {
                 session,
                 upstream,
@@ -461,13 +461,13 @@ impl Driver for Lab {
             } => {
                 self.openings.push(Opening {
                     session,
-                    upstream,
+                    upstream: upstream.index(),
                     link,
                     alpn,
                     key_exchange,
                     try_number,
                 });
-                self.upstream_of.push((session, upstream));
+                self.upstream_of.push((session, upstream.index()));
             }
             Action::FlushSession(session) => self.flush(session),
             Action::CloseSession(session) => {
@@ -514,6 +514,11 @@ impl Driver for Lab {
     fn log(&mut self, _now: Moment, event: Event) {
         self.events.push(event);
     }
+}
+
+/// The ID of the upstream with this number.
+pub(super) fn id(upstream: usize) -> UpstreamId {
+    UpstreamId(u8::try_from(upstream).unwrap())
 }
 
 /// A message behind its length.

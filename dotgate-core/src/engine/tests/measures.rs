@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::lab::{Lab, MS, SECOND, UNRESPONSIVE, framed, query, settings};
+use super::lab::{Lab, MS, SECOND, UNRESPONSIVE, framed, id, query, settings};
 use crate::counters::Gauge;
 use crate::counters::labels::{
     AttemptKind, ClientTransport, Ending, Handshake, Limit, Outcome, Rcode, Reason, RecordType,
@@ -15,7 +15,7 @@ fn clients(lab: &Lab) -> &ClientCounters {
 }
 
 fn upstream(lab: &Lab, upstream: usize) -> &UpstreamCounters {
-    lab.engine.counters().upstream(upstream).unwrap()
+    lab.engine.counters().upstream(id(upstream)).unwrap()
 }
 
 /// How many took how long in all.

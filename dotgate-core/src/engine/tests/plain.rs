@@ -1,8 +1,9 @@
 //! Plain upstreams: what is asked over UDP and TCP, and what is believed of what comes back.
 
-use super::lab::{Asked, Lab, MS, SECOND, answer, query, rcode_of, settings};
+use super::lab::{Asked, Lab, MS, SECOND, answer, id, query, rcode_of, settings};
 use crate::counters::labels::Reason;
 use crate::failure::{ConnectFault, Failure, SessionEnd};
+use crate::keys::UpstreamId;
 use crate::limits;
 use crate::link::Link;
 use crate::outbox::Event;
@@ -25,7 +26,7 @@ fn lab() -> Lab {
 
 fn plain_settings(upstreams: usize) -> crate::settings::Settings {
     let mut settings = settings(0);
-    let names = (0..upstreams).map(|n| UpstreamSettings::plain(n, &format!("plain{n}")));
+    let names = (0..upstreams).map(|n| UpstreamSettings::plain(id(n), &format!("plain{n}")));
     settings.groups[0].upstreams = names.collect();
     settings
 }
@@ -45,7 +46,11 @@ fn truncated(message: &[u8]) -> Vec<u8> {
 }
 
 fn errors(lab: &Lab, reason: Reason) -> u64 {
-    lab.engine.counters().upstream(0).unwrap().errors(reason)
+    lab.engine
+        .counters()
+        .upstream(UpstreamId(0))
+        .unwrap()
+        .errors(reason)
 }
 
 #[test]
@@ -233,14 +238,16 @@ fn a_refusing_host_is_noticed_at_once_and_its_queries_are_answered_when_it_is_ba
     lab.settle();
     let failure = Failure::Connect(ConnectFault::Refused);
     assert!(lab.events.contains(&Event::UpstreamDown {
-        upstream: 0,
+        upstream: UpstreamId(0),
         failure
     }));
     lab.pass(limits::TRY_EVERY);
     let probe = lab.next_asked();
     assert!(is_probe(&probe));
     lab.receive(&probe, &answer(&probe.message, 0));
-    assert!(lab.events.contains(&Event::UpstreamWell { upstream: 0 }));
+    assert!(lab.events.contains(&Event::UpstreamWell {
+        upstream: UpstreamId(0)
+    }));
     lab.answer_all_datagrams();
     assert_eq!(lab.rcodes(), [0]);
     lab.expect_idle();
@@ -269,7 +276,7 @@ fn silence_takes_the_upstream_down_and_the_client_learns_why() {
     lab.pass(4 * SECOND);
     let failure = Failure::NoResponse;
     assert!(lab.events.contains(&Event::UpstreamDown {
-        upstream: 0,
+        upstream: UpstreamId(0),
         failure
     }));
     assert_eq!(lab.rcodes(), [2]);
@@ -280,7 +287,9 @@ fn silence_takes_the_upstream_down_and_the_client_learns_why() {
     lab.pass(limits::TRY_EVERY * 4);
     let probe = lab.next_asked();
     lab.receive(&probe, &answer(&probe.message, 0));
-    assert!(lab.events.contains(&Event::UpstreamWell { upstream: 0 }));
+    assert!(lab.events.contains(&Event::UpstreamWell {
+        upstream: UpstreamId(0)
+    }));
     lab.answer_all_datagrams();
     assert_eq!(lab.rcodes(), [2, 0]);
     lab.pass(MS);

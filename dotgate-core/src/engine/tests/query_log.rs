@@ -3,6 +3,7 @@
 use super::lab::{Lab, MS, SECOND};
 use crate::counters::labels::{ClientTransport, Ending, Outcome};
 use crate::failure::{ConnectFault, Failure, SessionEnd};
+use crate::keys::UpstreamId;
 use crate::outbox::{Event, LogDetail, QueryEvent};
 
 /// A query that is answered, one that is refused, one that fails, a probe, and the end of the session.
@@ -38,7 +39,13 @@ fn queries(events: &[Event]) -> Vec<&QueryEvent> {
 fn at_the_usual_detail_nothing_of_a_single_query_is_an_event() {
     let events = events_at(LogDetail::Usual);
     assert_eq!(events.len(), 1, "{events:?}");
-    assert!(matches!(events[0], Event::UpstreamDown { upstream: 0, .. }));
+    assert!(matches!(
+        events[0],
+        Event::UpstreamDown {
+            upstream: UpstreamId(0),
+            ..
+        }
+    ));
 }
 
 #[test]
@@ -51,12 +58,22 @@ fn at_debug_failed_queries_probes_and_ended_sessions_are_events() {
         failed.failure,
         Some(Failure::Connect(ConnectFault::Refused))
     );
-    assert_eq!(failed.upstream, Some(0));
+    assert_eq!(failed.upstream, Some(UpstreamId(0)));
     let question = failed.question.as_ref().unwrap();
     assert!(question.to_string().starts_with("lost.example. A"));
-    let is_answered = |event: &Event| matches!(event, Event::ProbeAnswered { upstream: 0, .. });
+    let is_answered = |event: &Event| {
+        matches!(
+            event,
+            Event::ProbeAnswered {
+                upstream: UpstreamId(0),
+                ..
+            }
+        )
+    };
     assert!(events.iter().any(is_answered), "{events:?}");
-    assert!(events.contains(&Event::ProbeSent { upstream: 0 }));
+    assert!(events.contains(&Event::ProbeSent {
+        upstream: UpstreamId(0)
+    }));
     let ended = events.iter().any(|event| {
         matches!(
             event,
@@ -79,7 +96,7 @@ fn at_trace_every_query_is_an_event_with_its_outcome() {
         [Outcome::Answered, Outcome::Malformed, Outcome::Failed]
     );
     let right = queries(&events)[0];
-    assert_eq!((right.upstream, right.rcode), (Some(0), 0));
+    assert_eq!((right.upstream, right.rcode), (Some(UpstreamId(0)), 0));
     assert_eq!(right.waited, 20 * MS);
     assert_eq!(right.transport, ClientTransport::Udp);
     assert!(right.client.is_some());

@@ -1,6 +1,7 @@
 use super::lab::{Lab, MS, SECOND, query, settings};
 use crate::counters::Count;
 use crate::failure::{ConnectFault, SessionEnd};
+use crate::keys::UpstreamId;
 use crate::limits;
 use crate::outbox::Event;
 use crate::settings::{GroupSettings, Settings, UpstreamSettings};
@@ -23,7 +24,7 @@ fn what_is_in_flight_to_an_upstream_that_is_taken_out_is_answered_by_it() {
         lab.ask(&format!("n{n}.example"));
     }
     let old = lab.asked[0].session;
-    let new = UpstreamSettings::new(1, "new");
+    let new = UpstreamSettings::new(UpstreamId(1), "new");
     lab.reconfigure(with_upstreams(&lab, &[&new]));
     assert!(lab.closed.is_empty(), "its queries are not answered yet");
     lab.ask("later.example");
@@ -63,7 +64,10 @@ fn a_session_that_is_left_ends_with_the_deadline_of_what_it_never_answered() {
 fn an_idle_session_to_an_upstream_that_is_taken_out_is_closed_at_once() {
     let mut lab = Lab::opened(1);
     let session = lab.session_of_last_answer();
-    lab.reconfigure(with_upstreams(&lab, &[&UpstreamSettings::new(1, "new")]));
+    lab.reconfigure(with_upstreams(
+        &lab,
+        &[&UpstreamSettings::new(UpstreamId(1), "new")],
+    ));
     assert_eq!(lab.closed, [session]);
     assert_eq!(lab.count(Count::SessionsLost), 0);
 }
@@ -74,8 +78,8 @@ fn an_upstream_that_stays_keeps_its_session_whatever_comes_beside_it_and_before_
     let session = lab.session_of_last_answer();
     let kept = lab.settings.groups[0].upstreams[0].clone();
     let (first, last) = (
-        UpstreamSettings::new(4, "first"),
-        UpstreamSettings::new(2, "last"),
+        UpstreamSettings::new(UpstreamId(4), "first"),
+        UpstreamSettings::new(UpstreamId(2), "last"),
     );
     lab.reconfigure(with_upstreams(&lab, &[&kept, &last]));
     lab.ask("a.example");
@@ -98,10 +102,13 @@ fn an_upstream_that_stays_is_as_ill_as_it_was_and_a_new_one_is_well() {
     lab.fail_open(0, refused);
     assert!(matches!(
         lab.events[..],
-        [Event::UpstreamDown { upstream: 0, .. }]
+        [Event::UpstreamDown {
+            upstream: UpstreamId(0),
+            ..
+        }]
     ));
     let kept = lab.settings.groups[0].upstreams[0].clone();
-    let new = UpstreamSettings::new(1, "new");
+    let new = UpstreamSettings::new(UpstreamId(1), "new");
     lab.reconfigure(with_upstreams(&lab, &[&kept, &new]));
     lab.open(1);
     assert_eq!(
@@ -119,7 +126,10 @@ fn queries_that_wait_for_a_session_to_an_upstream_that_is_taken_out_go_to_the_ot
         lab.ask(&format!("n{n}.example"));
     }
     let opening = lab.openings[0].session;
-    lab.reconfigure(with_upstreams(&lab, &[&UpstreamSettings::new(1, "new")]));
+    lab.reconfigure(with_upstreams(
+        &lab,
+        &[&UpstreamSettings::new(UpstreamId(1), "new")],
+    ));
     assert_eq!(lab.closed, [opening]);
     lab.open(1);
     lab.answer_all();
@@ -127,7 +137,7 @@ fn queries_that_wait_for_a_session_to_an_upstream_that_is_taken_out_go_to_the_ot
 }
 
 #[test]
-fn a_slot_that_another_upstream_needs_is_left_at_once_and_what_was_asked_there_is_asked_again() {
+fn an_id_that_another_upstream_needs_is_left_at_once_and_what_was_asked_there_is_asked_again() {
     let mut lab = Lab::opened(1);
     for n in 0..5 {
         lab.ask(&format!("n{n}.example"));
@@ -135,7 +145,7 @@ fn a_slot_that_another_upstream_needs_is_left_at_once_and_what_was_asked_there_i
     let old = lab.asked[0].session;
     let attempts = lab.count(Count::Attempts);
     for _ in 0..limits::ATTEMPTS {
-        let new = UpstreamSettings::new(0, "another in the same slot");
+        let new = UpstreamSettings::new(UpstreamId(0), "another of the same ID");
         lab.reconfigure(with_upstreams(&lab, &[&new]));
         lab.open(0);
     }
@@ -225,7 +235,10 @@ fn a_failure_that_was_kept_is_void_after_a_reconfiguration_and_an_answer_is_not(
     lab.ask("bad.example");
     assert_eq!(lab.rcodes(), [0, 2, 2]);
     assert!(lab.asked.is_empty(), "the failure is kept");
-    lab.reconfigure(with_upstreams(&lab, &[&UpstreamSettings::new(1, "new")]));
+    lab.reconfigure(with_upstreams(
+        &lab,
+        &[&UpstreamSettings::new(UpstreamId(1), "new")],
+    ));
     lab.ask("bad.example");
     lab.open(1);
     lab.answer_all();

@@ -3,6 +3,7 @@ use super::lab::{
 };
 use crate::counters::Count;
 use crate::failure::{ConnectFault, SessionEnd, TlsFault};
+use crate::keys::UpstreamId;
 use crate::limits;
 use crate::outbox::Event;
 
@@ -285,7 +286,12 @@ fn alpn_is_given_up_once_it_was_refused_and_counts_as_no_failure() {
     lab.open(0);
     lab.answer_all();
     assert_eq!(lab.rcodes(), [0]);
-    assert_eq!(lab.events, [Event::AlpnRejected { upstream: 0 }]);
+    assert_eq!(
+        lab.events,
+        [Event::AlpnRejected {
+            upstream: UpstreamId(0)
+        }]
+    );
 }
 
 #[test]

@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use dotgate_config::Config;
 use dotgate_core::labels;
-use dotgate_core::{AccessList, Count, Counters, Engine, ReturnPath, Settings, Shared};
+use dotgate_core::{
+    AccessList, Count, Counters, Engine, ReturnPath, Settings, Shared, UpstreamId, WorkerId,
+};
 use dotgate_net::UdpPath;
 use ipnet::IpNet;
 use tokio::sync::mpsc;
@@ -34,8 +36,8 @@ const GRACE: Duration = Duration::from_secs(1);
 /// What the client got, and what happened on the way.
 pub(super) struct Through {
     pub(super) response: io::Result<Response>,
-    /// The slot of the upstream that sent a response with the code that the client got.
-    pub(super) answered_by: Option<usize>,
+    /// The upstream that sent a response with the code that the client got.
+    pub(super) answered_by: Option<UpstreamId>,
     pub(super) reports: Vec<Report>,
 }
 
@@ -49,7 +51,7 @@ pub(super) fn is_forwarded(
     // It is asked one question and forgotten: nothing of it needs to be unpredictable.
     let seed = [0; 32];
     let mut engine = Engine::new(
-        0,
+        WorkerId(0),
         Arc::new(settings(config, prepared)),
         Shared::alone(),
         Arc::clone(&counters),
@@ -79,7 +81,7 @@ pub(super) fn ask_through_worker(
     let (orders_in, orders) = channel();
     let counters = Arc::new(Counters::new());
     let parts = Parts {
-        number: 0,
+        id: WorkerId(0),
         settings: Arc::new(settings(config, prepared)),
         shared: Shared::alone(),
         messages: sync_channel(1).1,
@@ -110,12 +112,12 @@ pub(super) fn ask_through_worker(
     }
     let answered_by = response.as_ref().ok().and_then(|response| {
         let rcode = labels::Rcode::of(response.message.opt_rcode().to_int());
-        let slots = upstreams.iter().map(|upstream| upstream.slot());
-        let has_sent = |slot: &usize| {
-            let counters = counters.upstream(*slot);
+        let ids = upstreams.iter().map(|upstream| upstream.id());
+        let has_sent = |id: &UpstreamId| {
+            let counters = counters.upstream(*id);
             counters.is_some_and(|it| it.responses(rcode) > 0)
         };
-        slots.rev().find(has_sent)
+        ids.rev().find(has_sent)
     });
     Ok(Through {
         response,

@@ -1,5 +1,6 @@
 //! What a configuration needs to be asked through, made without serving.
 
+use dotgate_core::UpstreamId;
 use std::sync::Arc;
 
 use dotgate_config::Config;
@@ -18,10 +19,10 @@ pub(super) struct Prepared {
 /// Makes what a configuration needs, or says what is wrong.
 pub(super) fn prepare(config: &Config) -> Result<Prepared, String> {
     let roots = Roots::load(&config.tls().authorities).map_err(|problem| problem.to_string())?;
-    let numbered = config.upstreams().iter().enumerate();
+    let numbered = (0..).map(UpstreamId).zip(config.upstreams());
     let upstreams: Result<Vec<Arc<Upstream>>, String> = numbered
-        .map(|(slot, upstream)| {
-            let made = Upstream::new(slot, upstream, &roots).map(Arc::new);
+        .map(|(id, upstream)| {
+            let made = Upstream::new(id, upstream, &roots).map(Arc::new);
             made.map_err(|problem| format!("upstream {}: {problem}", upstream.label))
         })
         .collect();

@@ -3,6 +3,7 @@
 //! Stands at the end of the command. What an upstream's certificate says is printed with its control characters
 //! escaped; what nobody vouches for is marked.
 
+use dotgate_core::UpstreamId;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -113,7 +114,10 @@ pub(super) fn write_way(
     upstreams: &[Arc<Upstream>],
     through: &Through,
 ) -> io::Result<()> {
-    let label = |upstream: usize| upstreams.get(upstream).map_or("unknown", |it| it.label());
+    let label = |upstream: UpstreamId| {
+        let found = upstreams.iter().find(|it| it.id() == upstream);
+        found.map_or("unknown", |it| it.label())
+    };
     for report in &through.reports {
         match report {
             Report::SessionOpened(SessionOpened {

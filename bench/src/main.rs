@@ -321,7 +321,7 @@ fn run_roll(arguments: &ArgMatches) -> Result<(), Error> {
         asking: Asking {
             queries: value(arguments, "queries"),
             rate: value(arguments, "rate"),
-            long_life: Duration::from_secs(5),
+            connection_lifetime: Duration::from_secs(5),
             endless: value(arguments, "endless"),
         },
     };

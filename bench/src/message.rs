@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_of_a_load_is_told_from_others() {
+    fn a_query_of_a_load_is_distinguished_from_others() {
         let query = query(ID, NAME);
         assert!(is_of_a_load(&query));
         let mut other = query;

@@ -107,8 +107,8 @@ pub fn run(replace: &Replace, output: &mut (dyn Write + Send)) -> Result<(), Err
                 let due = pause * (number as u32 + 1);
                 let now = || Duration::from_nanos(boottime_nanos() - start);
                 thread::sleep(due.saturating_sub(now()));
-                let told = host.carry_out(*change)?;
-                writeln!(output, "{:.1} s: {told}", now().as_secs_f64())
+                let reported = host.carry_out(*change)?;
+                writeln!(output, "{:.1} s: {reported}", now().as_secs_f64())
                     .and_then(|()| output.flush())
                     .to("write the result")?;
             }

@@ -108,11 +108,11 @@ pub fn run(roll: &Roll, output: &mut (dyn Write + Send)) -> Result<Rolled, Error
         drains: std::mem::take(&mut fleet.drains),
         dropped: balancer.dropped(),
     };
-    tell(&rolled, output).to("write the result")?;
+    write_result(&rolled, output).to("write the result")?;
     Ok(rolled)
 }
 
-fn tell(rolled: &Rolled, output: &mut dyn Write) -> io::Result<()> {
+fn write_result(rolled: &Rolled, output: &mut dyn Write) -> io::Result<()> {
     for kind in Kind::ALL {
         let counts = rolled.outcome[kind as usize];
         writeln!(

@@ -114,14 +114,14 @@ pub fn run(soak: &Soak, output: &mut dyn Write) -> Result<(), Error> {
         let watch = scope.spawn(|| watch(soak, &mut upstream, dotgate.pid(), &is_over, &restarts));
         let mut soaked = Ok(());
         for number in 1..=soak.minutes {
-            let told = minute(soak, &dotgate, number, &restarts).and_then(|minute| {
+            let reported = minute(soak, &dotgate, number, &restarts).and_then(|minute| {
                 failures += minute.failures();
                 writeln!(output, "minute {number}: {}", minute.line())
                     .and_then(|()| output.flush())
                     .to("write the result")
             });
-            if told.is_err() || watch.is_finished() {
-                soaked = told;
+            if reported.is_err() || watch.is_finished() {
+                soaked = reported;
                 break;
             }
         }

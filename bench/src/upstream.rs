@@ -109,7 +109,7 @@ impl Upstream {
             for event in &events {
                 match event.token() {
                     LISTENER => self.accept_all()?,
-                    COUNT => self.tell_count()?,
+                    COUNT => self.send_count()?,
                     token => self.serve(token, event.is_read_closed(), &mut buffer),
                 }
             }
@@ -138,7 +138,7 @@ impl Upstream {
         }
     }
 
-    fn tell_count(&mut self) -> Result<(), Error> {
+    fn send_count(&mut self) -> Result<(), Error> {
         loop {
             let peer = match self.count.recv_from(&mut []) {
                 Ok((_, peer)) => peer,
@@ -147,7 +147,7 @@ impl Upstream {
             };
             self.count
                 .send_to(self.answered.to_string().as_bytes(), peer)
-                .to("tell the count")?;
+                .to("send the count")?;
         }
     }
 
@@ -191,7 +191,7 @@ pub fn run(
     output: &mut dyn Write,
 ) -> Result<(), Error> {
     let upstream = Upstream::bind(address, ca_file, kept)?;
-    writeln!(output, "{}", upstream.local_addr()?).to("tell where the upstream listens")?;
-    output.flush().to("tell where the upstream listens")?;
+    writeln!(output, "{}", upstream.local_addr()?).to("print where the upstream listens")?;
+    output.flush().to("print where the upstream listens")?;
     upstream.run()
 }

@@ -108,7 +108,7 @@ fn a_query_that_comes_byte_by_byte_is_answered() {
 }
 
 #[test]
-fn the_upstream_tells_over_udp_how_many_queries_of_a_load_it_answered() {
+fn the_upstream_reports_over_udp_how_many_queries_of_a_load_it_answered() {
     let folder = tempfile::tempdir().unwrap();
     let ca_file = folder.path().join("ca.pem");
     let address = start(&ca_file);

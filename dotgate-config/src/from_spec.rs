@@ -414,9 +414,9 @@ impl ClientConfig {
         let of_service = spec
             .is_of_service
             .then_some(Path::new(TAKE_OVER_OF_SERVICE));
-        let beside = take_over_socket.as_deref().or(of_service);
+        let sibling = take_over_socket.as_deref().or(of_service);
         Some(Self {
-            admin: read_admin(&mut reader, beside)?,
+            admin: read_admin(&mut reader, sibling)?,
             take_over_socket,
         })
     }

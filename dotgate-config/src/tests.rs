@@ -19,7 +19,7 @@ fn environment(variables: &[(&str, &str)]) -> Environment {
 }
 
 /// The problems' text, without the first line.
-fn told(environment: &Environment, file: Option<&Path>) -> String {
+fn reported(environment: &Environment, file: Option<&Path>) -> String {
     let problems = load(environment, file).unwrap_err().to_string();
     let (first, rest) = problems.split_once("\n\n").unwrap();
     let count = rest.split("\n\n").count();
@@ -34,7 +34,7 @@ fn told(environment: &Environment, file: Option<&Path>) -> String {
 /// Expects that `variables` beside the right four are told to be wrong in exactly these words.
 #[track_caller]
 fn check(variables: &[(&str, &str)], expected: &str) {
-    assert_eq!(told(&environment(variables), None), expected);
+    assert_eq!(reported(&environment(variables), None), expected);
 }
 
 /// Expects that a file with `text`, beside the right four but `without`, is told to be wrong in exactly these words,
@@ -46,15 +46,15 @@ fn check_file(without: &[&str], text: &[u8], expected: &str) {
     let right = RIGHT
         .into_iter()
         .filter(|(variable, _)| !without.contains(variable));
-    let told = told(&right.collect(), Some(file.path()));
+    let reported = reported(&right.collect(), Some(file.path()));
     assert_eq!(
-        told.replace(file.path().to_str().unwrap(), "FILE"),
+        reported.replace(file.path().to_str().unwrap(), "FILE"),
         expected
     );
 }
 
 #[test]
-fn all_that_is_missing_is_told_at_once() {
+fn all_that_is_missing_is_reported_at_once() {
     let problems = load(&Environment::default(), None).unwrap_err().to_string();
     assert_eq!(
         problems,
@@ -82,7 +82,7 @@ DNS_PORT is not set
 }
 
 #[test]
-fn a_wrong_value_an_unknown_variable_and_a_missing_one_are_told_together() {
+fn a_wrong_value_an_unknown_variable_and_a_missing_one_are_reported_together() {
     let environment: Environment = [
         ("HOST", "localhost"),
         ("PORT", "5300"),
@@ -92,7 +92,7 @@ fn a_wrong_value_an_unknown_variable_and_a_missing_one_are_told_together() {
     .into_iter()
     .collect();
     assert_eq!(
-        told(&environment, None),
+        reported(&environment, None),
         "\
 DOTGATE_WORKERS is not a setting
   nearest: DOTGATE_SERVER_WORKERS
@@ -109,7 +109,7 @@ DNS_PORT is not set
 }
 
 #[test]
-fn what_is_wrong_with_a_value_is_told_in_one_line() {
+fn an_invalid_value_is_reported_in_one_line() {
     for (variable, value, reason) in [
         ("HOST", "", "it is empty"),
         ("PORT", "", "it is empty"),
@@ -159,16 +159,16 @@ fn what_is_wrong_with_a_value_is_told_in_one_line() {
             "opportunistic is not a valid value",
         ),
     ] {
-        let told = told(&environment(&[(variable, value)]), None);
+        let reported = reported(&environment(&[(variable, value)]), None);
         assert_eq!(
-            told.lines().next(),
+            reported.lines().next(),
             Some(&*format!("{variable}={value}: {reason}"))
         );
     }
 }
 
 #[test]
-fn what_people_write_by_habit_is_told_with_what_to_write() {
+fn common_mistakes_are_reported_with_what_to_write() {
     for (variable, value, reason) in [
         (
             "DNS_HOST",
@@ -259,9 +259,9 @@ fn what_people_write_by_habit_is_told_with_what_to_write() {
             "the quotes are part of the value; nothing removes them here (write 64MiB)",
         ),
     ] {
-        let told = told(&environment(&[(variable, value)]), None);
+        let reported = reported(&environment(&[(variable, value)]), None);
         assert_eq!(
-            told.lines().next(),
+            reported.lines().next(),
             Some(&*format!("{variable}={value}: {reason}"))
         );
     }
@@ -295,7 +295,7 @@ fn an_optional_variable_that_is_empty_is_not_set() {
 }
 
 #[test]
-fn a_file_in_another_language_or_without_quotes_is_told_with_what_to_write() {
+fn a_file_in_another_format_or_without_quotes_is_reported_with_what_to_write() {
     for text in [&b"server:\n  host: 127.0.0.1\n"[..], b"# x\n---\na: b\n"] {
         check_file(
             &[],
@@ -315,12 +315,15 @@ fn a_file_in_another_language_or_without_quotes_is_told_with_what_to_write() {
     );
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(b"[server]\nhost = 127.0.0.1\n").unwrap();
-    let told = told(&environment(&[]), Some(file.path()));
-    assert!(told.contains("(write host = \"127.0.0.1\")"), "{told}");
+    let reported = reported(&environment(&[]), Some(file.path()));
+    assert!(
+        reported.contains("(write host = \"127.0.0.1\")"),
+        "{reported}"
+    );
 }
 
 #[test]
-fn keys_of_a_file_are_told_as_keys_of_a_file() {
+fn keys_of_a_file_are_reported_as_keys_of_a_file() {
     check_file(
         &["DNS_PORT"],
         b"HOST = \"127.0.0.1\"\n[dns]\ncache.size = \"64MiB\"\n",
@@ -341,8 +344,8 @@ FILE: [dns] port is not set, nor is DNS_PORT
 #[test]
 fn a_long_value_is_cut_and_control_characters_are_escaped() {
     let first_line = |variable, value: &str| {
-        let told = told(&environment(&[(variable, value)]), None);
-        told.lines().next().unwrap().to_owned()
+        let reported = reported(&environment(&[(variable, value)]), None);
+        reported.lines().next().unwrap().to_owned()
     };
     let shown = "x".repeat(200);
     for (value, shown) in [
@@ -356,26 +359,27 @@ fn a_long_value_is_cut_and_control_characters_are_escaped() {
 }
 
 #[test]
-fn more_listeners_or_upstreams_than_allowed_are_told() {
+fn more_listeners_or_upstreams_than_allowed_are_reported() {
     let addresses = |count| {
         let all: Vec<String> = (1..=count).map(|last| format!("127.0.0.{last}")).collect();
         all.join(",")
     };
     for (variable, most) in [("HOST", 64), ("DNS_HOST", 16)] {
         assert!(load(&environment(&[(variable, &addresses(most))]), None).is_ok());
-        let told = told(&environment(&[(variable, &addresses(most + 1))]), None);
+        let reported = reported(&environment(&[(variable, &addresses(most + 1))]), None);
         let expected = format!(": there are {}", most + 1);
         assert!(
-            told.lines()
+            reported
+                .lines()
                 .next()
                 .is_some_and(|line| line.ends_with(&expected)),
-            "{told}"
+            "{reported}"
         );
     }
 }
 
 #[test]
-fn a_value_that_kubernetes_injected_is_told_to_be_that() {
+fn a_value_that_kubernetes_injected_is_reported_as_such() {
     check(
         &[("DNS_PORT", "tcp://10.0.0.1:53")],
         "\
@@ -397,7 +401,7 @@ HOST=udp://10.0.0.1:53: Kubernetes injected this
 }
 
 #[test]
-fn an_unknown_variable_is_told_with_the_nearest_known_one_if_one_is_near() {
+fn an_unknown_variable_is_reported_with_the_nearest_known_one_if_one_is_near() {
     check(
         &[("DOTGATE_PORT", "5300"), ("DOTGATE_XYZZY", "")],
         "\
@@ -412,7 +416,7 @@ DOTGATE_XYZZY is not a setting
 
 #[cfg(unix)]
 #[test]
-fn a_variable_that_is_not_utf8_is_told() {
+fn a_variable_that_is_not_utf8_is_reported() {
     use std::os::unix::ffi::OsStringExt as _;
     let variables = RIGHT.map(|(name, value)| (OsString::from(name), OsString::from(value)));
     let not_utf8 = (
@@ -421,7 +425,7 @@ fn a_variable_that_is_not_utf8_is_told() {
     );
     let environment = variables.into_iter().chain([not_utf8]).collect();
     assert_eq!(
-        told(&environment, None),
+        reported(&environment, None),
         "\
 LOG_LEVEL is not UTF-8
   expected: error, warn, info, debug or trace
@@ -431,7 +435,7 @@ LOG_LEVEL is not UTF-8
 }
 
 #[test]
-fn upstreams_that_cannot_be_are_told() {
+fn invalid_upstreams_are_reported() {
     check(
         &[("DNS_HOST", "dot.test")],
         "\
@@ -456,7 +460,7 @@ resolvers that may be asked in the clear
 }
 
 #[test]
-fn a_wrong_value_in_the_file_is_told_with_its_line() {
+fn a_wrong_value_in_the_file_is_reported_with_its_line() {
     check_file(
         &["HOST", "PORT"],
         b"# first line\n[server]\nhost = [\"127.0.0.1\", \"x\"]\nport = 70000\n\n[query]\ndeadline = \"1h\"\n",
@@ -490,7 +494,7 @@ FILE:4: [server] workers is of type float
 }
 
 #[test]
-fn an_unknown_key_is_told_with_its_line_and_the_nearest_known_one() {
+fn an_unknown_key_is_reported_with_its_line_and_the_nearest_known_one() {
     check_file(
         &[],
         b"host = 1\n[server]\nworker = 2\ndeadline = \"4s\"\n[servers]\n[dns]\nxyzzy = 1\n[upstream]\n",
@@ -517,7 +521,7 @@ FILE:8: [upstream] is not a setting
 }
 
 #[test]
-fn a_file_that_cannot_be_understood_is_told_and_hides_no_other_problem() {
+fn an_unparsable_file_is_reported_and_hides_no_other_problem() {
     check_file(
         &["HOST"],
         b"[server]\nhost = \n",
@@ -531,9 +535,9 @@ fn a_file_that_cannot_be_understood_is_told_and_hides_no_other_problem() {
     );
     let folder = tempfile::tempdir().unwrap();
     let absent = folder.path().join("absent.toml");
-    let told = told(&environment(&[("LOG_LEVEL", "3")]), Some(&absent));
+    let reported = reported(&environment(&[("LOG_LEVEL", "3")]), Some(&absent));
     assert_eq!(
-        told.replace(absent.to_str().unwrap(), "FILE"),
+        reported.replace(absent.to_str().unwrap(), "FILE"),
         "\
 FILE: cannot be read: No such file or directory (os error 2)
 
@@ -545,7 +549,7 @@ LOG_LEVEL=3: 3 is not a valid value
 }
 
 #[test]
-fn a_wrong_upstream_table_is_told() {
+fn a_wrong_upstream_table_is_reported() {
     check_file(
         &["DNS_HOST"],
         b"\

@@ -31,7 +31,7 @@ use crate::sync::{Mutex, MutexGuard};
 pub use key::Key;
 pub(crate) use key::QuestionHasher;
 pub use saved::SavedEntry;
-pub use scan::Held;
+pub use scan::CachedEntry;
 use shard::{Fresh, Pair, Shard};
 pub(crate) use stage::{CacheStage, Cached, CachedResponse};
 
@@ -166,7 +166,7 @@ impl Cache {
         }
     }
 
-    /// Keeps an answer for `life_seconds`, in place of what was known of its question, and of an NXDOMAIN of its
+    /// Keeps an answer for `ttl_seconds`, in place of what was known of its question, and of an NXDOMAIN of its
     /// name. With a life of 0, or more than [`limits::CACHE_ENTRY_BYTES`], it is not kept, but what it
     /// supersedes goes all the same.
     pub fn insert(
@@ -175,14 +175,14 @@ impl Cache {
         key: &Key,
         question: &Question,
         scope: Scope,
-        life_seconds: u32,
+        ttl_seconds: u32,
         bytes: &[u8],
     ) {
         if let Some(mut shard) = self.shard(key) {
             let now = now + EARLIER;
             let fresh = Fresh {
                 stored_at: now,
-                life: life_seconds,
+                ttl: ttl_seconds,
                 bytes,
             };
             let pair = Pair { key, question };

@@ -185,7 +185,7 @@ impl Clients {
                 Transport::Udp { max }
             }
             Client::Stream(_) => Transport::Stream {
-                idle: self.streams.told_idle(),
+                idle: self.streams.advertised_idle(),
             },
         }
     }

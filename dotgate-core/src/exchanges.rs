@@ -348,7 +348,7 @@ impl Exchanges {
         match exchange.role {
             Role::Leads => {
                 exchange.role = Role::Alone;
-                self.flights.land(exchange.key.hash(), self.worker)
+                self.flights.complete(exchange.key.hash(), self.worker)
             }
             Role::Follows => {
                 self.flights.leave(exchange.key.hash(), self.worker);
@@ -366,7 +366,7 @@ impl Exchanges {
         bytes: &Arc<[u8]>,
         is_authenticated: bool,
     ) {
-        if cfg!(planted = "followers-are-not-told") {
+        if cfg!(planted = "followers-get-no-flight-message") {
             return;
         }
         for worker in followers.ids() {

@@ -226,7 +226,7 @@ pub enum Failure {
 impl Failure {
     /// Whether it is remembered for a while (RFC 9520 section 2): it says something about the question or its
     /// upstreams, not about this program.
-    pub(crate) const fn is_kept(self) -> bool {
+    pub(crate) const fn is_cacheable(self) -> bool {
         match self {
             Failure::Answered { .. }
             | Failure::Closed

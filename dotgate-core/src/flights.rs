@@ -5,7 +5,7 @@
 //! known by the keyed 64-bit hash of its question, and whoever gets a flight message compares the question it speaks of.
 //! With a single worker there is nothing to share, and nothing is kept. Never holds a query: every worker keeps
 //! its own waiters and their deadlines.
-//!     nobody --join--> led --land--> nobody
+//!     nobody --join--> led --complete--> nobody
 //! Limits: one entry per question in flight, [`WORKERS`] workers. Follows RFC 5452 section 5.
 
 use std::sync::{Arc, PoisonError};
@@ -118,7 +118,7 @@ impl Flights {
     }
 
     /// Ends the flight that `worker` leads, and returns who waits for a flight message.
-    pub(crate) fn land(&self, hash: u64, worker: WorkerId) -> Followers {
+    pub(crate) fn complete(&self, hash: u64, worker: WorkerId) -> Followers {
         let Some(shard) = self.shard(hash) else {
             return Followers::default();
         };
@@ -179,7 +179,7 @@ mod tests {
             "another question"
         );
         flights.leave(9, WorkerId(3));
-        let followers: Vec<WorkerId> = flights.land(9, WorkerId(1)).ids().collect();
+        let followers: Vec<WorkerId> = flights.complete(9, WorkerId(1)).ids().collect();
         assert_eq!(followers, [WorkerId(0)]);
         assert_eq!(flights.join(9, WorkerId(3)), Role::Leads, "the next flight");
     }
@@ -189,19 +189,19 @@ mod tests {
         let flights = Flights::new(2);
         assert_eq!(flights.join(9, WorkerId(0)), Role::Leads);
         assert_eq!(flights.join(9, WorkerId(1)), Role::Follows);
-        assert!(flights.land(9, WorkerId(1)).is_empty());
-        assert!(!flights.land(9, WorkerId(0)).is_empty());
+        assert!(flights.complete(9, WorkerId(1)).is_empty());
+        assert!(!flights.complete(9, WorkerId(0)).is_empty());
     }
 
     #[test]
-    fn a_worker_that_begins_anew_leads_and_follows_nothing() {
+    fn a_restarted_worker_leads_and_follows_nothing() {
         let flights = Flights::new(2);
         assert_eq!(flights.join(9, WorkerId(0)), Role::Leads);
         assert_eq!(flights.join(8, WorkerId(1)), Role::Leads);
         assert_eq!(flights.join(8, WorkerId(0)), Role::Follows);
         flights.forget(WorkerId(0));
         assert_eq!(flights.join(9, WorkerId(1)), Role::Leads);
-        assert!(flights.land(8, WorkerId(1)).is_empty());
+        assert!(flights.complete(8, WorkerId(1)).is_empty());
     }
 
     #[test]
@@ -209,6 +209,6 @@ mod tests {
         let flights = Flights::new(1);
         assert_eq!(flights.join(9, WorkerId(0)), Role::Leads);
         assert_eq!(flights.join(9, WorkerId(0)), Role::Leads);
-        assert!(flights.land(9, WorkerId(0)).is_empty());
+        assert!(flights.complete(9, WorkerId(0)).is_empty());
     }
 }

@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_for_later_is_taken_first() {
+    fn early_data_is_read_first() {
         let mut frames = Frames::default();
         let mut input: &[u8] = &[0, 1, b'a', 0, 1, b'b', 0];
         let first = frames.next_owned(&mut input);

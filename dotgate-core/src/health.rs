@@ -57,7 +57,7 @@ pub struct Health {
     state: AtomicU8,
     unresponsive_sessions: AtomicU32,
     /// When it was last well; 0 while it is.
-    ill_since: AtomicU64,
+    unhealthy_since: AtomicU64,
     next_try: AtomicU64,
     /// Why it is not well, as a `code` of a failure.
     cause: AtomicU8,
@@ -90,7 +90,7 @@ impl Health {
 
     /// Since when it is well, or is not; none while it is well as at the start.
     pub fn since(&self) -> Option<Moment> {
-        match self.ill_since.load(Relaxed) {
+        match self.unhealthy_since.load(Relaxed) {
             0 => self.evidence.recovered(),
             since => Some(Moment::from_nanos(since)),
         }
@@ -101,14 +101,14 @@ impl Health {
         self.generation.load(Relaxed)
     }
 
-    pub(crate) fn is_well(&self) -> bool {
+    pub(crate) fn is_healthy(&self) -> bool {
         self.state() == HealthState::Healthy
     }
 
     /// Whether waiting a moment may be worth it: healthy, or it was until lately and the cause may pass. One that never
     /// answered is not restarting.
     pub(crate) fn is_hopeful(&self, now: Moment) -> bool {
-        self.is_well() || (self.may_return(now) && self.evidence.last_response().is_some())
+        self.is_healthy() || (self.may_return(now) && self.evidence.last_response().is_some())
     }
 
     /// Whether another try may find it healthy: its outage is young, and time may cure the cause.
@@ -119,7 +119,7 @@ impl Health {
             true => limits::REFUSAL_FRESH,
             false => limits::OUTAGE_FRESH,
         };
-        self.ill_for(now) < fresh && !is_lasting(cause)
+        self.unhealthy_for(now) < fresh && !is_lasting(cause)
     }
 
     /// Whether it is down for errors that others did not make; it answers all the same.
@@ -134,7 +134,7 @@ impl Health {
 
     /// Why it is not well; none if it is.
     pub fn why(&self) -> Option<Failure> {
-        (!self.is_well()).then(|| self.cause())
+        (!self.is_healthy()).then(|| self.cause())
     }
 
     /// A handshake or a connection failed. True if this made it `Down`.
@@ -194,7 +194,7 @@ impl Health {
     pub(crate) fn on_unresponsive_session(&self, now: Moment) -> bool {
         self.evidence.note_error(now, Failure::NoResponse);
         if self.unresponsive_sessions.fetch_add(1, Relaxed) == 0 {
-            if self.is_well() {
+            if self.is_healthy() {
                 self.fall_to(HealthState::Suspect, Failure::NoResponse, now, now);
             }
             return false;
@@ -208,7 +208,7 @@ impl Health {
             self.barren_sessions.store(0, Relaxed);
         }
         let is_for_ever = cfg!(planted = "down-for-ever") && self.state() == HealthState::Down;
-        !self.is_well() && !self.is_erring() && !is_for_ever && self.recover(now)
+        !self.is_healthy() && !self.is_erring() && !is_for_ever && self.recover(now)
     }
 
     /// A client's question was answered without error. True if this ended a `Down`.
@@ -232,7 +232,7 @@ impl Health {
     fn recover(&self, now: Moment) -> bool {
         self.evidence.note_recovery(now);
         self.unresponsive_sessions.store(0, Relaxed);
-        self.ill_since.store(0, Relaxed);
+        self.unhealthy_since.store(0, Relaxed);
         self.next_try.store(0, Relaxed);
         self.generation.fetch_add(1, Relaxed);
         self.state.swap(HealthState::Healthy.code(), Relaxed) == HealthState::Down.code()
@@ -251,7 +251,7 @@ impl Health {
         }
         let pause = if self.is_erring() {
             limits::TRIAL_EVERY
-        } else if self.ill_for(now) < limits::OUTAGE_FRESH {
+        } else if self.unhealthy_for(now) < limits::OUTAGE_FRESH {
             limits::TRY_EVERY
         } else {
             let third = limits::TRY_EVERY_LATER.as_nanos() as u64 / 3;
@@ -262,8 +262,8 @@ impl Health {
             .is_ok()
     }
 
-    fn ill_for(&self, now: Moment) -> Duration {
-        match self.ill_since.load(Relaxed) {
+    fn unhealthy_for(&self, now: Moment) -> Duration {
+        match self.unhealthy_since.load(Relaxed) {
             0 => Duration::ZERO,
             since => now.since(Moment::from_nanos(since)),
         }
@@ -271,11 +271,11 @@ impl Health {
 
     fn fall_to(&self, state: HealthState, cause: Failure, now: Moment, first_try: Moment) -> bool {
         self.cause.store(code(cause), Relaxed);
-        let was_well = self
-            .ill_since
+        let was_healthy = self
+            .unhealthy_since
             .compare_exchange(0, now.nanos().max(1), Relaxed, Relaxed)
             .is_ok();
-        if was_well {
+        if was_healthy {
             self.next_try.store(first_try.nanos(), Relaxed);
         }
         let before = self.state.swap(state.code(), Relaxed);
@@ -358,7 +358,7 @@ mod tests {
     const EXPIRED: Failure = Failure::Tls(TlsFault::CertificateExpired);
 
     #[test]
-    fn the_cause_is_kept_as_it_was() {
+    fn the_cause_is_stored_as_it_was() {
         let connect = ConnectFault::ALL.map(Failure::Connect);
         let tls = tls_faults().map(Failure::Tls);
         let refused = Failure::Answered {
@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_well_or_ill_since_the_moment_that_changed_it() {
+    fn it_is_healthy_or_unhealthy_since_the_moment_that_changed_it() {
         let health = Health::new();
         assert_eq!(health.since(), None);
         let later = |seconds| START + Duration::from_secs(seconds);
@@ -422,7 +422,7 @@ mod tests {
         );
         assert!(health.is_erring() && !health.is_unreachable());
         assert!(health.on_right_response(START));
-        assert!(health.is_well());
+        assert!(health.is_healthy());
     }
 
     #[test]
@@ -431,7 +431,7 @@ mod tests {
         for _ in 0..1_000 {
             assert!(!health.on_avoidable_error(START, 7));
         }
-        assert!(health.is_well());
+        assert!(health.is_healthy());
     }
 
     #[test]

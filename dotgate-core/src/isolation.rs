@@ -36,7 +36,7 @@ pub(crate) enum Stage {
     /// A question of our own shows first that the upstream answers on it.
     Probing,
     /// The suspects have been asked.
-    Asked,
+    Sent,
     /// Its only suspect is not answered; that may be a slow name, and nothing else waits behind it.
     Stalled,
 }

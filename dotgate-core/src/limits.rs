@@ -321,7 +321,7 @@ pub const STALE_ASK_AGAIN: Duration = Duration::from_secs(30);
 pub const PREFETCH_HITS: u32 = 2;
 
 /// The shortest life of an entry that is refreshed before it ends.
-pub const PREFETCH_LIFE: Duration = Duration::from_secs(10);
+pub const PREFETCH_TTL: Duration = Duration::from_secs(10);
 
 /// It is refreshed in the last of so many parts of its life.
 pub const PREFETCH_LAST_PART: u32 = 10;

@@ -89,7 +89,7 @@ pub enum Event {
         failure: Failure,
     },
     /// An upstream answers again.
-    UpstreamWell {
+    UpstreamHealthy {
         /// The upstream.
         upstream: UpstreamId,
     },
@@ -158,7 +158,7 @@ impl Event {
     pub fn detail(&self) -> LogDetail {
         match self {
             Event::UpstreamDown { .. }
-            | Event::UpstreamWell { .. }
+            | Event::UpstreamHealthy { .. }
             | Event::AlpnRejected { .. }
             | Event::KeyExchangeReduced { .. }
             | Event::LimitHit { .. }

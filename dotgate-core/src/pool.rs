@@ -432,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn the_idle_life_of_a_peer_is_learned_and_slowly_forgotten() {
+    fn the_idle_timeout_of_a_peer_is_learned_and_slowly_forgotten() {
         let mut pool = Pool::new(UpstreamSettings::new(UpstreamId(0), "up0"));
         pool.on_idle_closed_by_peer(Duration::from_secs(4));
         assert_eq!(pool.idle_limit(), Duration::from_millis(3_600));

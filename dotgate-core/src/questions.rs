@@ -17,7 +17,7 @@ use crate::keys::{ExchangeKey, SessionKey, UpstreamId};
 use crate::moment::Moment;
 use crate::pool::Pools;
 use crate::routes::RouteId;
-use crate::session::Asker;
+use crate::session::QueryOwner;
 use crate::settings::GroupSettings;
 use crate::waiting::Waiting;
 
@@ -96,8 +96,8 @@ impl Questions {
     }
 
     /// Notes that what came for a question does not answer it.
-    pub(crate) fn note_misbehaviour(&mut self, asker: Asker, fault: Misbehaviour) {
-        if let Asker::Exchange(key) = asker {
+    pub(crate) fn note_misbehaviour(&mut self, owner: QueryOwner, fault: Misbehaviour) {
+        if let QueryOwner::Exchange(key) = owner {
             self.note(key, Failure::Misbehaved(fault), None);
         }
     }

@@ -62,7 +62,7 @@ impl ClientParameters {
                     Transport::Stream { idle } => Some(tenths_of_a_second(idle)),
                 },
                 ede,
-                ede_beside: None,
+                second_ede: None,
             }),
             limit: self.limit(),
         }

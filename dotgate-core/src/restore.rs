@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use dotgate_wire::{Answer, Life, Question, Stored, is_printable_text};
+use dotgate_wire::{Answer, CacheTtl, Question, Stored, is_printable_text};
 
 use crate::cache::{Cache, SavedEntry, Scope};
 use crate::limits;
@@ -37,7 +37,7 @@ impl<'c> CacheImporter<'c> {
     /// Keeps an entry whose age is that of `now`. False if it was not kept: it is no answer to its question, must
     /// not be kept, is too old to be served, or something newer is known.
     pub fn entry(&mut self, now: Moment, entry: &SavedEntry<'_>) -> bool {
-        let Some(life_seconds) = self.check(entry) else {
+        let Some(ttl_seconds) = self.check(entry) else {
             return false;
         };
         let scope = if self.settings.nxdomain_all_types {
@@ -47,7 +47,7 @@ impl<'c> CacheImporter<'c> {
         };
         let checked = SavedEntry {
             scope,
-            life_seconds,
+            ttl_seconds,
             bytes: &self.bytes,
             ..*entry
         };
@@ -74,18 +74,18 @@ impl<'c> CacheImporter<'c> {
             return None;
         }
         // Neither the settings of today nor the file make a life longer than its records say.
-        let (Life::Positive(lowest) | Life::Negative(lowest)) = answer.life() else {
+        let (CacheTtl::Positive(lowest) | CacheTtl::Negative(lowest)) = answer.cache_ttl() else {
             return None;
         };
-        let life = settings.life(answer.life());
-        let life = life.min(lowest).min(entry.life_seconds);
-        if life == 0 || entry.age >= Duration::from_secs(life.into()) + settings.stale_max {
+        let ttl = settings.cache_ttl(answer.cache_ttl());
+        let ttl = ttl.min(lowest).min(entry.ttl_seconds);
+        if ttl == 0 || entry.age >= Duration::from_secs(ttl.into()) + settings.stale_max {
             return None;
         }
         self.bytes.clear();
-        let ttls = 0..=*settings.ttls(answer.life()).end();
+        let ttls = 0..=*settings.ttls(answer.cache_ttl()).end();
         answer.store(&mut self.bytes, ttls, ede);
-        Some(life)
+        Some(ttl)
     }
 }
 

@@ -35,11 +35,11 @@ pub(crate) fn root_servers() -> Vec<u8> {
         message.extend_from_slice(&name);
     }
     let mut answer = Answer::new();
-    let mut kept = Vec::new();
+    let mut cached = Vec::new();
     if answer.load(&message).is_ok() {
-        answer.store(&mut kept, 0..=limits::STALE_TTL, None);
+        answer.store(&mut cached, 0..=limits::STALE_TTL, None);
     }
-    kept
+    cached
 }
 
 #[cfg(test)]

@@ -31,9 +31,9 @@ pub(crate) fn choose(attempts: &Attempts, pools: &Pools, sessions: &SessionTable
             && !attempts.runs_at(upstream)
     };
     for (upstream, pool) in upstreams() {
-        let comes_first =
-            cfg!(planted = "ill-upstream-comes-first") && pool.with_room(sessions, None).is_some();
-        if is_untried(upstream) && (pool.health().is_well() || comes_first) {
+        let comes_first = cfg!(planted = "unhealthy-upstream-comes-first")
+            && pool.with_room(sessions, None).is_some();
+        if is_untried(upstream) && (pool.health().is_healthy() || comes_first) {
             if let Some(session) = pool.with_room(sessions, None) {
                 return Choice::Ask(session);
             }
@@ -59,7 +59,7 @@ pub(crate) fn choose(attempts: &Attempts, pools: &Pools, sessions: &SessionTable
     }
     for (upstream, pool) in upstreams() {
         if may_ask_again(upstream)
-            && pool.health().is_well()
+            && pool.health().is_healthy()
             && !pool.is_opening(sessions)
             && pool.may_grow(sessions)
         {

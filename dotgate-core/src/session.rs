@@ -37,7 +37,7 @@ pub(crate) enum Phase {
 
 /// Who waits for the response to a message ID.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Asker {
+pub(crate) enum QueryOwner {
     Exchange(ExchangeKey),
     /// Nobody: the forwarder asks the question with this hash to see whether the upstream answers.
     Probe(u64),
@@ -49,7 +49,7 @@ pub(crate) enum Asker {
 struct Ticket {
     id: u16,
     sent_at: Moment,
-    asker: Asker,
+    owner: QueryOwner,
     /// How the name was spelled.
     name_case: NameCase,
     /// Messages that came for it and do not answer it.
@@ -119,7 +119,7 @@ pub(crate) struct Session {
     /// IDs in the order of sending; those answered leave when they reach the front.
     sent: VecDeque<(Moment, u16)>,
     /// When the first and the second query since the last response were sent.
-    silence: [Option<Moment>; 2],
+    unanswered: [Option<Moment>; 2],
     /// When a question of our own was asked into this silence.
     probed_at: Option<Moment>,
     /// Since when it is unresponsive.
@@ -166,7 +166,7 @@ impl Session {
             retired: 0,
             invalid: 0,
             sent: VecDeque::new(),
-            silence: [None; 2],
+            unanswered: [None; 2],
             probed_at: None,
             unresponsive_since: None,
             is_excused: false,
@@ -217,7 +217,7 @@ impl Session {
 
     /// When the first query was sent to which nothing came since.
     pub(crate) fn no_response_since(&self) -> Option<Moment> {
-        self.silence[0]
+        self.unanswered[0]
     }
 
     /// Whether our own question was not answered on it.
@@ -268,7 +268,7 @@ impl Session {
     /// Puts a question in flight and returns its message ID. The caller has seen `takes_queries`.
     pub(crate) fn send(
         &mut self,
-        asker: Asker,
+        owner: QueryOwner,
         mut query: UpstreamQuery<'_>,
         random: &mut Random,
         now: Moment,
@@ -280,7 +280,7 @@ impl Session {
         query.name_case = self.pick_case(query.question, random);
         let name_case = query.name_case;
         self.sent_count += 1;
-        if matches!(asker, Asker::Exchange(_)) {
+        if matches!(owner, QueryOwner::Exchange(_)) {
             self.carried += 1;
         }
         if self.is_spent() {
@@ -290,7 +290,7 @@ impl Session {
         let ticket = Ticket {
             id,
             sent_at: now,
-            asker,
+            owner,
             name_case,
             invalid: 0,
         };
@@ -298,7 +298,7 @@ impl Session {
             .insert_unique(spread(id), ticket, |ticket| spread(ticket.id));
         self.in_flight += 1;
         self.sent.push_back((now, id));
-        match &mut self.silence {
+        match &mut self.unanswered {
             [first @ None, _] => *first = Some(now),
             [Some(_), second @ None] => *second = Some(now),
             [Some(_), Some(_)] => {}
@@ -307,10 +307,10 @@ impl Session {
     }
 
     /// Who waits for a response with this ID.
-    pub(crate) fn asker(&self, id: u16) -> Option<Asker> {
+    pub(crate) fn owner(&self, id: u16) -> Option<QueryOwner> {
         self.tickets
             .find(spread(id), |ticket| ticket.id == id)
-            .map(|ticket| ticket.asker)
+            .map(|ticket| ticket.owner)
     }
 
     /// Takes note of the right response to a query in flight; its ID is free again.
@@ -331,7 +331,7 @@ impl Session {
         }
         self.responses = self.responses.saturating_add(1);
         self.invalid = 0;
-        self.silence = match self.purpose {
+        self.unanswered = match self.purpose {
             Purpose::Shared => [None; 2],
             // No later query will show that the others are not answered.
             Purpose::Isolation => [1, 2].map(|left| (self.in_flight >= left).then_some(now)),
@@ -367,7 +367,7 @@ impl Session {
         if self.link == Link::Datagrams {
             self.abandon(id, now);
         } else if let Some(ticket) = self.tickets.find_mut(spread(id), |ticket| ticket.id == id) {
-            ticket.asker = Asker::Retired(question_hash);
+            ticket.owner = QueryOwner::Retired(question_hash);
             self.retired += 1;
             self.one_less_in_flight(now);
             self.trim_sent();
@@ -382,9 +382,9 @@ impl Session {
         let mut waiting: Vec<(Moment, ExchangeKey)> = self
             .tickets
             .iter()
-            .filter_map(|ticket| match ticket.asker {
-                Asker::Exchange(exchange) => Some((ticket.sent_at, exchange)),
-                Asker::Probe(_) | Asker::Retired(_) => None,
+            .filter_map(|ticket| match ticket.owner {
+                QueryOwner::Exchange(exchange) => Some((ticket.sent_at, exchange)),
+                QueryOwner::Probe(_) | QueryOwner::Retired(_) => None,
             })
             .collect();
         waiting.sort_unstable();
@@ -422,7 +422,7 @@ impl Session {
         match self.phase {
             Phase::Connecting | Phase::Handshaking => Some(self.next_of_opening()),
             Phase::Open => {
-                let beside = self
+                let hedge = self
                     .sent
                     .front()
                     .map(|(sent_at, _)| *sent_at + self.again_after());
@@ -435,7 +435,7 @@ impl Session {
                 let idle = idle.filter(|_| {
                     self.is_draining || !cfg!(planted = "idle-session-is-never-closed")
                 });
-                earlier(earlier(self.judgement(), beside), idle)
+                earlier(earlier(self.judgement(), hedge), idle)
             }
         }
     }
@@ -461,7 +461,7 @@ impl Session {
             (None, None) if self.suspicion().is_some_and(is_long_past) => {
                 self.become_unresponsive(now)
             }
-            (None, None) if cfg!(planted = "silence-alone-condemns-a-session") => {
+            (None, None) if cfg!(planted = "no-response-alone-closes-a-session") => {
                 self.become_unresponsive(now)
             }
             (None, None) => {
@@ -484,8 +484,8 @@ impl Session {
     /// When silence becomes suspicious. The second query of a silence has the short limit, the first, which may be
     /// one slow name, the long one.
     fn suspicion(&self) -> Option<Moment> {
-        let first = self.silence[0].map(|sent| sent + self.at_least(limits::NO_RESPONSE_ALONE));
-        let second = self.silence[1].map(|sent| sent + self.at_least(limits::NO_RESPONSE));
+        let first = self.unanswered[0].map(|sent| sent + self.at_least(limits::NO_RESPONSE_ALONE));
+        let second = self.unanswered[1].map(|sent| sent + self.at_least(limits::NO_RESPONSE));
         earlier(first, second).filter(|_| !cfg!(planted = "session-is-never-unresponsive"))
     }
 
@@ -506,8 +506,8 @@ impl Session {
         if ticket.sent_at != sent_at {
             return None;
         }
-        match ticket.asker {
-            Asker::Exchange(exchange) => {
+        match ticket.owner {
+            QueryOwner::Exchange(exchange) => {
                 let answers_others = self.newest_answered >= Some(sent_at);
                 Some(if answers_others {
                     Timeout::Unanswered(exchange)
@@ -515,16 +515,16 @@ impl Session {
                     Timeout::UnansweredWithLater(exchange)
                 })
             }
-            Asker::Probe(hash) => {
+            QueryOwner::Probe(hash) => {
                 self.retire(id, hash, now);
                 None
             }
-            Asker::Retired(_) => None,
+            QueryOwner::Retired(_) => None,
         }
     }
 
     fn free_id(&self, random: &mut Random) -> u16 {
-        let is_retired = |ticket: &&Ticket| matches!(ticket.asker, Asker::Retired(_));
+        let is_retired = |ticket: &&Ticket| matches!(ticket.owner, QueryOwner::Retired(_));
         if cfg!(planted = "retired-id-is-given-again")
             && let Some(ticket) = self.tickets.iter().find(is_retired)
         {
@@ -553,7 +553,7 @@ impl Session {
         while let Some(&(sent_at, id)) = self.sent.front() {
             let ticket = self.tickets.find(spread(id), |ticket| ticket.id == id);
             let waits = ticket.is_some_and(|ticket| {
-                ticket.sent_at == sent_at && !matches!(ticket.asker, Asker::Retired(_))
+                ticket.sent_at == sent_at && !matches!(ticket.owner, QueryOwner::Retired(_))
             });
             if waits {
                 break;

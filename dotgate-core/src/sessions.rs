@@ -28,7 +28,7 @@ use crate::outbox::{Action, Event, LogDetail};
 use crate::pool::{Pool, Pools, SessionTable};
 use crate::random::Random;
 use crate::routes::RouteId;
-use crate::session::{Asker, CaseVerdict, Purpose, Session, Timeout};
+use crate::session::{CaseVerdict, Purpose, QueryOwner, Session, Timeout};
 use crate::settings::{GroupSettings, Settings};
 use crate::tally::Tally;
 
@@ -219,7 +219,7 @@ impl Sessions {
         query: UpstreamQuery<'_>,
     ) -> Option<u16> {
         let session = self.table.get_mut(key)?;
-        let id = session.send(Asker::Exchange(exchange), query, &mut self.random, now);
+        let id = session.send(QueryOwner::Exchange(exchange), query, &mut self.random, now);
         self.mark_dirty(key);
         Some(id)
     }
@@ -240,7 +240,12 @@ impl Sessions {
             asks_keepalive: false,
         };
         let (upstream, reuses) = (session.upstream, session.has_sent());
-        session.send(Asker::Probe(self.probe.hash), query, &mut self.random, now);
+        session.send(
+            QueryOwner::Probe(self.probe.hash),
+            query,
+            &mut self.random,
+            now,
+        );
         self.tally.attempt(upstream, AttemptKind::Probe, reuses);
         self.tally.count(Count::Probes);
         self.log_probe(upstream, None);

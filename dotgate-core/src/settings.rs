@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dotgate_wire::{Life, Question, TTL_MAX};
+use dotgate_wire::{CacheTtl, Question, TTL_MAX};
 
 use crate::admit::AccessList;
 use crate::attempts::UpstreamSet;
@@ -170,20 +170,20 @@ impl CacheSettings {
     }
 
     /// How long an answer is kept, in seconds; 0 if it is not.
-    pub(crate) fn life(&self, life: Life) -> u32 {
-        match life {
-            Life::None | Life::Negative(0) | Life::Positive(0) => 0,
-            Life::Negative(ttl) => ttl.max(self.ttl_min).min(self.negative_ttl_max),
-            Life::Positive(ttl) => ttl.max(self.ttl_min).min(self.ttl_max),
+    pub(crate) fn cache_ttl(&self, ttl: CacheTtl) -> u32 {
+        match ttl {
+            CacheTtl::None | CacheTtl::Negative(0) | CacheTtl::Positive(0) => 0,
+            CacheTtl::Negative(ttl) => ttl.max(self.ttl_min).min(self.negative_ttl_max),
+            CacheTtl::Positive(ttl) => ttl.max(self.ttl_min).min(self.ttl_max),
         }
     }
 
     /// The TTLs that a kept answer may tell, in seconds: none longer than it is kept.
-    pub(crate) fn ttls(&self, life: Life) -> RangeInclusive<u32> {
-        match life {
-            _ if self.life(life) == 0 => 0..=TTL_MAX,
-            Life::None | Life::Negative(_) => self.ttl_min..=self.negative_ttl_max,
-            Life::Positive(_) => self.ttl_min..=self.ttl_max,
+    pub(crate) fn ttls(&self, ttl: CacheTtl) -> RangeInclusive<u32> {
+        match ttl {
+            _ if self.cache_ttl(ttl) == 0 => 0..=TTL_MAX,
+            CacheTtl::None | CacheTtl::Negative(_) => self.ttl_min..=self.negative_ttl_max,
+            CacheTtl::Positive(_) => self.ttl_min..=self.ttl_max,
         }
     }
 }

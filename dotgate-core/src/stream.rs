@@ -301,7 +301,7 @@ impl Streams {
 
     /// The idle time told to clients: none when the next connection would have to displace one, which asks them
     /// to close (RFC 7828 section 3.4).
-    pub(crate) fn told_idle(&self) -> Duration {
+    pub(crate) fn advertised_idle(&self) -> Duration {
         if self.map.len() >= self.max {
             Duration::ZERO
         } else {

@@ -247,7 +247,7 @@ fn nothing_to_send_makes_no_system_call() {
 }
 
 #[test]
-fn empty_cut_and_just_fitting_datagrams_are_told_apart() {
+fn empty_truncated_and_just_fitting_datagrams_are_distinguished() {
     on_all(|path, ip| {
         let (server, client) = (bind(ip), bind(ip));
         let long: Vec<u8> = (0..=RECEIVE_SLOT_BYTES).map(|i| i as u8).collect();
@@ -417,7 +417,7 @@ fn a_response_leaves_from_the_ipv4_address_its_query_came_to() {
 }
 
 #[test]
-fn a_wildcard_socket_tells_the_address_of_either_family() {
+fn a_wildcard_socket_reports_the_address_of_either_family() {
     on_both_paths(|path| {
         for (any, ip) in [(V4_ANY, V4), (V6_ANY, V6)] {
             let (server, client) = (bind(any), bind(ip));
@@ -594,7 +594,7 @@ fn datagrams_leave_unfragmented_whatever_icmp_says() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn datagrams_that_found_the_buffer_full_are_told() {
+fn datagrams_that_found_the_buffer_full_are_reported() {
     let options = BindOptions {
         share_port: false,
         receive_buffer_bytes: 1,

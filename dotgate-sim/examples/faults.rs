@@ -18,8 +18,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         let run = |seed| scenario::run(&scenario, seed, false);
         let outcomes: Vec<_> = scenario.all_seeds().map(run).collect();
         for outcome in &outcomes {
-            let tell = |text| format!("{}, seed {}, {text}", scenario.file, outcome.seed);
-            failures.extend(outcome.failures.iter().map(tell));
+            let describe = |text| format!("{}, seed {}, {text}", scenario.file, outcome.seed);
+            failures.extend(outcome.failures.iter().map(describe));
         }
         all.push((scenario, outcomes));
     }

@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_lives_for_l_seconds_is_asked_for_once_in_about_l_seconds() {
+    fn an_answer_with_a_ttl_of_l_seconds_is_fetched_once_in_about_l_seconds() {
         // Two questions of 5 a second each, whose answers live for 1 or 2 seconds: 2 / 1.5 misses a second.
         let share = one_name(10.0, &[(2, 100)]);
         assert!((0.84..0.90).contains(&share), "{share}");

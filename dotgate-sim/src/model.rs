@@ -18,7 +18,7 @@
 //!    while the first of them still waits.
 //! 7. At the end nothing is left.
 
-mod kept;
+mod cached;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -29,8 +29,8 @@ use crate::message::{self, Seen};
 use crate::record::{Answered, Attempt, BEGINNING, ClientQuery, ClientResponse, Path, shown};
 use crate::simulator::Simulator;
 
-pub use kept::Memory;
-use kept::{Past, variant};
+pub use cached::Memory;
+use cached::{Past, variant};
 
 /// The time after which an upstream that was ill is thought well again: a handshake that hangs, the pause
 /// between two tries, and what a new try takes.
@@ -98,7 +98,7 @@ impl Model {
     }
 
     /// Says that an upstream is not sound any more.
-    pub fn is_ill(&mut self, upstream: usize) {
+    pub fn note_unhealthy(&mut self, upstream: usize) {
         self.sound_since[upstream] = None;
     }
 
@@ -158,8 +158,13 @@ impl Model {
                 let is_taken_along = made.iter().any(|attempt| {
                     attempt.lost.is_some() && self.was_sound(attempt.upstream, given)
                 });
-                let ill = self.count_ill(sim, &asked, given) + usize::from(is_taken_along);
-                if ill <= 1 && has_budget && sim.upstreams() > 1 && elapsed > SWIFT && !was_stalled
+                let unhealthy =
+                    self.count_unhealthy(sim, &asked, given) + usize::from(is_taken_along);
+                if unhealthy <= 1
+                    && has_budget
+                    && sim.upstreams() > 1
+                    && elapsed > SWIFT
+                    && !was_stalled
                 {
                     return Err(format!("{} took {elapsed:?}", what()));
                 }
@@ -217,7 +222,7 @@ impl Model {
         }
         self.judge_loss(sim, &question, &attempts, given)?;
         if elapsed < self.deadline {
-            judge_patience(sim, &attempts)
+            judge_timeouts(sim, &attempts)
                 .map_err(|text| format!("given up after {elapsed:?}: {text}"))?;
         }
         Ok(())
@@ -265,7 +270,7 @@ impl Model {
             attempt.is_good() || (was_sound(attempt.upstream) && !sim.is_cut(attempt.connection))
         };
         let futile = attempts.iter().filter(|a| !is_fruitful(a)).count();
-        if futile >= 3 || (futile == 2 && self.count_ill(sim, question, given) >= 2) {
+        if futile >= 3 || (futile == 2 && self.count_unhealthy(sim, question, given) >= 2) {
             return Ok(());
         }
         Err(format!("u{sound} was sound, {futile} attempts were futile"))
@@ -323,7 +328,7 @@ impl Model {
     }
 
     /// Upstreams that were not sound for this question.
-    fn count_ill(&self, sim: &Simulator, question: &[u8], given: Moment) -> usize {
+    fn count_unhealthy(&self, sim: &Simulator, question: &[u8], given: Moment) -> usize {
         let all = 0..self.sound_since.len();
         all.filter(|upstream| !self.was_sound_for(sim, question, *upstream, given))
             .count()
@@ -368,7 +373,7 @@ fn was_harmful(sim: &Simulator, question: &[u8], variant: (bool, bool), at: Mome
 }
 
 /// A failure before its deadline needs a reason.
-fn judge_patience(sim: &Simulator, attempts: &[&Attempt]) -> Result<(), String> {
+fn judge_timeouts(sim: &Simulator, attempts: &[&Attempt]) -> Result<(), String> {
     let all = sim.record().attempts.iter();
     let seen = all.filter(|attempt| !attempt.is_probe).count();
     // An attempt whose session ends in the turn that made it is never seen.

@@ -192,7 +192,7 @@ impl Record {
 
     /// Of the attempts from `first` on, which one turn of a worker made, so many were probes: those that ask for the
     /// servers of the root come first, then the first ones of a connection that ask what was asked before.
-    pub(crate) fn tell_probes(&mut self, first: usize, probes: usize) {
+    pub(crate) fn note_probes(&mut self, first: usize, probes: usize) {
         if probes == 0 {
             return;
         }

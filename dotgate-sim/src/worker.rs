@@ -82,7 +82,7 @@ impl Worker {
         self.receive(net);
         drive(&mut self.driver(net), now);
         let probes = self.probes() - probes_before;
-        net.record.tell_probes(asked_before, probes as usize);
+        net.record.note_probes(asked_before, probes as usize);
         self.check(net);
     }
 

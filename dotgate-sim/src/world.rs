@@ -20,7 +20,7 @@ use crate::record::BEGINNING;
 use crate::script::Data;
 use crate::simulator::{Plan, Simulator, settings};
 
-use faults::{Fault, cure, fall_ill, sound_script};
+use faults::{Fault, cure, make_unhealthy, sound_script};
 use load::{Act, Clients};
 
 /// How a world ended.
@@ -70,7 +70,7 @@ struct World {
     /// The end of the load.
     end: Moment,
     /// Upstreams that something has befallen.
-    ill: BTreeSet<usize>,
+    unhealthy: BTreeSet<usize>,
     has_descriptors: bool,
 }
 
@@ -195,7 +195,7 @@ impl World {
             clients: Clients::new(has_cache),
             timeline,
             end,
-            ill: BTreeSet::new(),
+            unhealthy: BTreeSet::new(),
             has_descriptors: true,
         }
     }
@@ -225,9 +225,9 @@ impl World {
                         .play(act, &mut self.sim, &mut self.model, &mut self.random);
                 }
                 Event::Fault(upstream, fault) => {
-                    self.model.is_ill(upstream);
-                    self.ill.insert(upstream);
-                    fall_ill(&mut self.sim, &mut self.random, upstream, fault);
+                    self.model.note_unhealthy(upstream);
+                    self.unhealthy.insert(upstream);
+                    make_unhealthy(&mut self.sim, &mut self.random, upstream, fault);
                 }
                 Event::Cure(upstream) => self.cure(upstream),
                 Event::Stall(worker, span) => self.sim.stall(worker, span),
@@ -247,8 +247,8 @@ impl World {
                 self.sim.swallow(upstream);
             }
             // What was in flight has waited for nobody, and connections may be dead.
-            self.model.is_ill(upstream);
-            if self.has_descriptors && !self.ill.contains(&upstream) {
+            self.model.note_unhealthy(upstream);
+            if self.has_descriptors && !self.unhealthy.contains(&upstream) {
                 self.model.is_sound_from(self.sim.now() + span, upstream);
             }
         }
@@ -259,16 +259,16 @@ impl World {
         self.sim.set_descriptors(are_left);
         self.has_descriptors = are_left;
         for upstream in 0..self.sim.upstreams() {
-            match are_left && !self.ill.contains(&upstream) {
+            match are_left && !self.unhealthy.contains(&upstream) {
                 true => self.model.is_sound_from(self.sim.now(), upstream),
-                false => self.model.is_ill(upstream),
+                false => self.model.note_unhealthy(upstream),
             }
         }
     }
 
     fn cure(&mut self, upstream: usize) {
         cure(&mut self.sim, &mut self.random, upstream);
-        self.ill.remove(&upstream);
+        self.unhealthy.remove(&upstream);
         if !self.has_descriptors {
             return;
         }
@@ -303,7 +303,10 @@ impl World {
                 .response
                 .is_some_and(|place| record.responses[place].seen.rcode == 0);
             if !is_answered {
-                let (now, text) = (self.sim.now(), format!("w{} is ill for ever", query.worker));
+                let (now, text) = (
+                    self.sim.now(),
+                    format!("w{} is unhealthy for ever", query.worker),
+                );
                 self.sim.record_mut().complain(now, text);
             }
         }

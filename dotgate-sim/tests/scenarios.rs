@@ -72,7 +72,7 @@ fn outcomes() -> &'static [(Scenario, Vec<Outcome>)] {
 }
 
 /// Prints the end of a log, what failed, and how to see the whole.
-fn tell(scenario: &Scenario, outcome: &Outcome) {
+fn describe(scenario: &Scenario, outcome: &Outcome) {
     let file = &scenario.file;
     println!("== {file} with seed {}", outcome.seed);
     if let Ok(replayed) = run(scenario, outcome.seed, true) {
@@ -126,7 +126,7 @@ fn every_scenario_holds_with_every_seed() {
             .filter(|outcome| !outcome.failures.is_empty())
             .collect();
         if let Some(first) = bad.first() {
-            tell(scenario, first);
+            describe(scenario, first);
             failed.push(format!(
                 "{} ({} of {} seeds)",
                 scenario.file,

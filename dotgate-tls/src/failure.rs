@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_record_are_told_apart_from_a_broken_session() {
+    fn bytes_that_are_no_record_are_distinguished_from_a_broken_session() {
         let error = || Error::InvalidMessage(InvalidMessage::InvalidContentType);
         assert_eq!(TlsFailure::from_rustls(error(), true), TlsFailure::NotTls);
         assert_eq!(

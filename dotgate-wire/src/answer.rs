@@ -10,21 +10,21 @@
 //! RFC 1035 section 4.1, RFC 2181 sections 5.2 and 8, RFC 8767 section 4 (TTLs), RFC 3597 sections
 //! 3 and 4, RFC 6891 sections 6.1 and 7, RFC 8914 section 2.
 
+mod cache_ttl;
 mod chain;
 mod fault;
 mod hop_records;
-mod life;
 mod scan;
 mod ttls;
 
 use crate::header::{Flags, HEADER_LEN, Header};
-use crate::parts::Parts;
+use crate::parts::MessageParts;
 use hop_records::copy_without;
 pub(crate) use scan::Entry;
 use scan::Scan;
 
+pub use cache_ttl::CacheTtl;
 pub use fault::ResponseFault;
-pub use life::Life;
 pub use scan::{EDE_TEXT_MAX, EdeRef, UpstreamEdns, is_printable_text};
 pub use ttls::TTL_MAX;
 
@@ -169,8 +169,8 @@ impl Answer {
     }
 
     /// Returns what a response is made of.
-    pub(crate) fn parts(&self) -> Parts<'_> {
-        Parts {
+    pub(crate) fn parts(&self) -> MessageParts<'_> {
+        MessageParts {
             body: &self.body,
             question_end: self.scan.question_end,
             authority_end: self.scan.authority_end,

@@ -37,7 +37,7 @@ mod stored; // an answer as a cache keeps it
 mod build; // messages for the tests of this crate
 
 pub use answer::{
-    Answer, EDE_TEXT_MAX, EdeRef, Life, ResponseFault, TTL_MAX, UpstreamEdns, is_printable_text,
+    Answer, CacheTtl, EDE_TEXT_MAX, EdeRef, ResponseFault, TTL_MAX, UpstreamEdns, is_printable_text,
 };
 pub use consts::{ede, opcode, rclass, rcode, rtype};
 pub use frame::{split_frame, write_framed};

@@ -3,7 +3,7 @@
 use crate::respond::Truncation;
 
 /// An answer taken apart, wherever it is kept.
-pub(crate) struct Parts<'a> {
+pub(crate) struct MessageParts<'a> {
     /// The message without its OPT record.
     pub(crate) body: &'a [u8],
     pub(crate) question_end: usize,
@@ -16,7 +16,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) is_local: bool,
 }
 
-impl<'a> Parts<'a> {
+impl<'a> MessageParts<'a> {
     /// Returns what is left of the message.
     pub(crate) fn without(&self, truncation: Truncation) -> &'a [u8] {
         let end = match truncation {

@@ -17,7 +17,7 @@ use crate::answer::Answer;
 use crate::bytes::{put_u16, set_u16};
 use crate::consts::{opcode, rcode as rcodes};
 use crate::header::{ANCOUNT_AT, ARCOUNT_AT, FLAGS_AT, Flags, HEADER_LEN, NSCOUNT_AT};
-use crate::parts::Parts;
+use crate::parts::MessageParts;
 use crate::question::NameCase;
 use crate::stored::{Stored, Ttls};
 use opt_record::{OptRecord, put_fitting_opt};
@@ -55,7 +55,7 @@ pub fn write_response(
             truncation, opt, ..
         } = put_records(out, &parts, hop);
         if let Some(question) = out.get_mut(start + HEADER_LEN..start + parts.question_end) {
-            if !cfg!(planted = "letter-case-is-lost") {
+            if !cfg!(planted = "name-case-is-lost") {
                 name_case.apply(question);
             } else {
                 NameCase::default().apply(question);
@@ -144,7 +144,7 @@ struct RecordsWritten<'a> {
 /// OPT record for which there is room.
 fn put_records<'a>(
     out: &mut Vec<u8>,
-    parts: &Parts<'_>,
+    parts: &MessageParts<'_>,
     hop: &ClientHop<'a>,
 ) -> RecordsWritten<'a> {
     let choices = [Truncation::None, Truncation::Additional, Truncation::Full];
@@ -177,7 +177,7 @@ fn put_records<'a>(
         rcodes::SERVFAIL
     };
     let mut flags = hop_flags(hop) | rcode;
-    let is_cut = truncation == Truncation::Full && !cfg!(planted = "cut-is-not-told");
+    let is_cut = truncation == Truncation::Full && !cfg!(planted = "truncation-is-not-signaled");
     if is_cut || parts.is_truncated {
         flags |= Flags::TC;
     }

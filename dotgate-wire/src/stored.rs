@@ -17,7 +17,7 @@ use crate::bytes::{length_u16, put_u16, set_u16, set_u32, u16_at, u32_at};
 use crate::consts::{ede as ede_codes, rcode as rcodes, rtype};
 use crate::header::{FLAGS_AT, Flags, HEADER_LEN, Header, QDCOUNT_AT};
 use crate::name;
-use crate::parts::Parts;
+use crate::parts::MessageParts;
 use crate::question::{Question, TYPE_AND_CLASS_LEN};
 use crate::respond::Ede;
 
@@ -154,9 +154,9 @@ impl<'a> Stored<'a> {
         }
     }
 
-    pub(crate) fn parts(&self, question_len: usize) -> Parts<'a> {
+    pub(crate) fn parts(&self, question_len: usize) -> MessageParts<'a> {
         let flags = Header::read(self.body).map_or(Flags(0), |header| header.flags);
-        Parts {
+        MessageParts {
             body: self.body,
             question_end: (HEADER_LEN + question_len).min(self.body.len()),
             authority_end: self.authority_end,
@@ -170,12 +170,12 @@ impl<'a> Stored<'a> {
     /// Sets the TTLs of a message that begins as the kept one does.
     pub(crate) fn set_ttls(&self, message: &mut [u8], ttls: Ttls) {
         for at in places_in(self.places) {
-            let Some(kept) = u32_at(message, at) else {
+            let Some(cached) = u32_at(message, at) else {
                 // The places are in order, and the rest was cut.
                 return;
             };
             let ttl = match ttls {
-                Ttls::CountedDown(seconds) => kept.saturating_sub(seconds),
+                Ttls::CountedDown(seconds) => cached.saturating_sub(seconds),
                 Ttls::All(seconds) => seconds,
             };
             set_u32(message, at, ttl);
@@ -309,7 +309,7 @@ fn mark(is_set: bool, mark: u16) -> u16 {
     if is_set { mark } else { 0 }
 }
 
-fn put_own_header(out: &mut Vec<u8>, parts: &Parts<'_>, marks: u16, places: usize) {
+fn put_own_header(out: &mut Vec<u8>, parts: &MessageParts<'_>, marks: u16, places: usize) {
     put_u16(out, length_u16(parts.authority_end));
     put_u16(out, length_u16(parts.body.len()));
     put_u16(out, parts.rcode & RCODE | marks);

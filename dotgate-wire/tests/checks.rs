@@ -208,7 +208,7 @@ fn plain_opt() -> ResponseOpt<'static> {
         dnssec_ok: true,
         keepalive: None,
         ede: None,
-        ede_beside: None,
+        second_ede: None,
     }
 }
 
@@ -361,9 +361,9 @@ pub(crate) fn check_answer(message: &[u8]) -> bool {
         return false;
     }
     let view = View::of(message, true).expect("domain refuses a response that we take");
-    let kept = View::of(answer.body(), true).expect("domain refuses what we kept");
-    assert_eq!(kept.questions, view.questions);
-    assert_eq!(kept.records, settled(&view.records));
+    let cached = View::of(answer.body(), true).expect("domain refuses what we cached");
+    assert_eq!(cached.questions, view.questions);
+    assert_eq!(cached.records, settled(&view.records));
     assert_eq!(answer.off_chain_count(), off_chain(&view));
     let header = Message::from_octets(answer.body()).unwrap().header();
     assert!(header.qr() && !header.z());
@@ -384,7 +384,7 @@ pub(crate) fn check_answer(message: &[u8]) -> bool {
     for limit in [512, 1232, 65_535] {
         check_response(
             &answer,
-            &kept,
+            &cached,
             &ClientHop {
                 limit,
                 ..plain_hop(7)
@@ -401,7 +401,7 @@ pub(crate) fn check_answer(message: &[u8]) -> bool {
         });
         check_response(
             &answer,
-            &kept,
+            &cached,
             &ClientHop {
                 limit,
                 opt,
@@ -419,7 +419,7 @@ fn settled(records: &[Seen]) -> Vec<Seen> {
             && (matches!(record.rtype, rtype::OPT | rtype::TSIG)
                 || record.rdata == Rdata::SignatureOf(Some([0, 0])))
     };
-    let mut kept: Vec<Seen> = records
+    let mut cached: Vec<Seen> = records
         .iter()
         .filter(|record| !is_hop(record))
         .cloned()
@@ -433,17 +433,17 @@ fn settled(records: &[Seen]) -> Vec<Seen> {
             record.class,
         )
     };
-    for record in &mut kept {
+    for record in &mut cached {
         record.ttl = record.ttl.min(TTL_MAX);
         let ttl = lowest.entry(set(record)).or_insert(record.ttl);
         *ttl = record.ttl.min(*ttl);
     }
-    for record in &mut kept {
+    for record in &mut cached {
         if !matches!(record.rtype, rtype::RRSIG | rtype::SIG) {
             record.ttl = lowest[&set(record)];
         }
     }
-    kept
+    cached
 }
 
 /// Counts off-chain records by comparing names with names.
@@ -480,20 +480,20 @@ fn target(cname: &Seen) -> Name<Vec<u8>> {
 }
 
 /// Checks the response that is made of `answer`, which `kept` is the oracle's view of.
-fn check_response(answer: &Answer, kept: &View, hop: &ClientHop<'_>) {
+fn check_response(answer: &Answer, cached: &View, hop: &ClientHop<'_>) {
     let mut out = vec![0xee; 2];
     let cut = write_response(&mut out, answer, NameCase::LOWER, hop);
     let response = &out[2..];
     assert!(response.len() <= hop.limit, "{} bytes", response.len());
     let view = View::of(response, true).expect("domain refuses our response");
-    assert_eq!(view.questions, kept.questions);
+    assert_eq!(view.questions, cached.questions);
     assert_eq!(view.of_type(rtype::OPT), usize::from(hop.opt.is_some()));
     let records: Vec<_> = view
         .records
         .into_iter()
         .filter(|seen| seen.rtype != rtype::OPT)
         .collect();
-    let mut expected = kept.records.clone();
+    let mut expected = cached.records.clone();
     match cut {
         Truncation::None => {}
         Truncation::Additional => expected.retain(|seen| seen.section != ADDITIONAL),

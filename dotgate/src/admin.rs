@@ -43,7 +43,7 @@ use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
 pub use self::body::Flush;
-pub use self::cache::{CacheReport, HeldReport};
+pub use self::cache::{CacheEntry, CacheReport};
 use self::connections::{Connections, accept, accept_unix};
 use self::endpoint::Endpoint;
 pub use self::endpoint::{Access, readiness_line};

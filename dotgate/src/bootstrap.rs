@@ -41,9 +41,9 @@ pub struct Pace {
     pub longest_pause: Duration,
     /// How long addresses are kept at least, whatever their TTL; also the pause before a failed renewal is tried
     /// again.
-    pub shortest_life: Duration,
+    pub ttl_min: Duration,
     /// How long addresses are kept at most.
-    pub longest_life: Duration,
+    pub ttl_max: Duration,
     /// The pause before the second question in a row that is asked because all addresses have failed; the first has
     /// none. It doubles.
     pub first_retry: Duration,
@@ -58,8 +58,8 @@ impl Default for Pace {
             resolver_wait: Duration::from_secs(1),
             first_pause: Duration::from_millis(250),
             longest_pause: Duration::from_secs(10),
-            shortest_life: Duration::from_secs(60),
-            longest_life: Duration::from_secs(3_600),
+            ttl_min: Duration::from_secs(60),
+            ttl_max: Duration::from_secs(3_600),
             first_retry: Duration::from_secs(1),
             longest_retry: Duration::from_secs(60),
         }
@@ -138,7 +138,7 @@ impl Search {
     async fn run(self) {
         let mut known = Known::default();
         // They are known already where a search is begun anew.
-        let mut told = self.upstream.addresses();
+        let mut reported = self.upstream.addresses();
         let mut pause = self.pace.first_pause;
         let mut is_failing = false;
         let mut left_out = 0;
@@ -148,10 +148,10 @@ impl Search {
             let asked = Instant::now();
             self.log_left_out(&outcome, &mut left_out);
             let wait = match known.renew(outcome) {
-                Ok(life) => {
-                    self.hand_over(&known, &mut told);
+                Ok(ttl) => {
+                    self.hand_over(&known, &mut reported);
                     (pause, is_failing) = (self.pace.first_pause, false);
-                    life.clamp(self.pace.shortest_life, self.pace.longest_life)
+                    ttl.clamp(self.pace.ttl_min, self.pace.ttl_max)
                 }
                 Err(problem) => {
                     if !std::mem::replace(&mut is_failing, true) {
@@ -162,7 +162,7 @@ impl Search {
                         pause = (pause * 2).min(self.pace.longest_pause);
                         now
                     } else {
-                        self.pace.shortest_life
+                        self.pace.ttl_min
                     }
                 }
             };
@@ -179,10 +179,10 @@ impl Search {
         }
     }
 
-    fn hand_over(&self, known: &Known, told: &mut Vec<SocketAddr>) {
+    fn hand_over(&self, known: &Known, reported: &mut Vec<SocketAddr>) {
         let upstream = &self.upstream;
         let addresses = known.in_order(self.port, has_route);
-        if addresses != *told {
+        if addresses != *reported {
             let list: Vec<String> = addresses.iter().map(ToString::to_string).collect();
             let addresses = list.join(",");
             say!(
@@ -192,7 +192,7 @@ impl Search {
             );
         }
         upstream.set_addresses(&addresses);
-        *told = addresses;
+        *reported = addresses;
     }
 
     fn log_left_out(&self, outcome: &lookup::Outcome, before: &mut usize) {
@@ -226,7 +226,7 @@ struct Found {
     /// How many more it has.
     left_out: usize,
     /// How long they hold; of no meaning without addresses.
-    life: Duration,
+    ttl: Duration,
 }
 
 /// The last good addresses of a name.
@@ -279,7 +279,7 @@ impl Known {
 fn newer(found: &Result<Found, LookupError>, kept: &[IpAddr]) -> (Vec<IpAddr>, Duration) {
     match found {
         Ok(found) if found.addresses.is_empty() => (Vec::new(), Duration::MAX),
-        Ok(found) => (found.addresses.clone(), found.life),
+        Ok(found) => (found.addresses.clone(), found.ttl),
         Err(_) => (kept.to_vec(), Duration::ZERO),
     }
 }

@@ -24,7 +24,7 @@ pub use self::page::Page;
 use crate::admin::Flush;
 use crate::commands::cache::Request;
 use crate::commands::check::Shown;
-use crate::commands::query::{self, AskedName, Form, Respondent};
+use crate::commands::query::{self, Form, QueryName, Respondent};
 use crate::commands::replace::ANNOUNCE;
 use crate::commands::{ExitStatus, status};
 
@@ -158,7 +158,7 @@ pub fn write_version(verbose: bool, out: &mut dyn Write) -> io::Result<()> {
 
 fn cache_request(cache: &ArgMatches) -> Request {
     let name = |matches: &ArgMatches, id: &str| {
-        let asked = matches.get_one::<AskedName>(id);
+        let asked = matches.get_one::<QueryName>(id);
         asked.map(|asked| asked.name.clone())
     };
     let named = |matches: &ArgMatches| name(matches, "name").unwrap_or_else(Name::root_vec);
@@ -174,8 +174,8 @@ fn cache_request(cache: &ArgMatches) -> Request {
 }
 
 fn query_request(query: &ArgMatches) -> query::Request {
-    let reverse = query.get_one::<AskedName>("reverse");
-    let named = reverse.or_else(|| query.get_one::<AskedName>("name"));
+    let reverse = query.get_one::<QueryName>("reverse");
+    let named = reverse.or_else(|| query.get_one::<QueryName>("name"));
     let record_type = query.get_one::<Rtype>("type").copied();
     let upstreams = query.get_many::<String>("upstream");
     let of = match upstreams {
@@ -190,7 +190,7 @@ fn query_request(query: &ArgMatches) -> query::Request {
         None => Respondent::Configured,
     };
     query::Request {
-        name: named.cloned().unwrap_or_else(|| AskedName {
+        name: named.cloned().unwrap_or_else(|| QueryName {
             name: Name::root_vec(),
             typed: None,
         }),

@@ -19,7 +19,7 @@ use dotgate_net::Named;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use self::log_events::log_report;
-use self::signals::{Asked, Signals};
+use self::signals::{SignalRequest, Signals};
 use self::status::log_status;
 use self::watchdog::Watchdog;
 use crate::admin::{Admin, Serving};
@@ -32,7 +32,7 @@ use crate::serve::{Forwarder, cache_settings};
 use crate::service::{Service, State, is_of_this_service};
 use crate::snapshot::Snapshot;
 use crate::take_over::{Handover, Legacy, Successor, Successors};
-use crate::worker::Order;
+use crate::worker::WorkerCommand;
 
 /// Without a packet for this long, clients have gone elsewhere.
 const QUIET: Duration = Duration::from_secs(2);
@@ -119,7 +119,7 @@ pub fn run(
 fn notify_ready(service: &Service, forwarder: &Forwarder) {
     let addresses = forwarder.addresses();
     let addresses: Vec<String> = addresses.iter().map(|it| Named(*it).to_string()).collect();
-    service.tell(State::Ready(&addresses.join(", ")));
+    service.notify(State::Ready(&addresses.join(", ")));
 }
 
 /// What carries the cache over a restart, if that is wanted.
@@ -187,8 +187,8 @@ impl Listening {
             loop {
                 tokio::select! {
                     asked = signals.next() => match asked {
-                        Asked::Stop(name) => return Err(name.to_owned()),
-                        Asked::Reload | Asked::Status => {}
+                        SignalRequest::Stop(name) => return Err(name.to_owned()),
+                        SignalRequest::Reload | SignalRequest::Status => {}
                     },
                     _ = tick.tick() => {
                         log_reports(forwarder);
@@ -210,11 +210,11 @@ impl Listening {
 async fn next_stop(signals: &mut Signals, running: &Running) {
     loop {
         match signals.next().await {
-            Asked::Stop(_) => return,
-            Asked::Reload => {
+            SignalRequest::Stop(_) => return,
+            SignalRequest::Reload => {
                 say!(RELOAD_WHILE_STOPPING);
             }
-            Asked::Status => log_status(running),
+            SignalRequest::Status => log_status(running),
         }
     }
 }
@@ -222,7 +222,7 @@ async fn next_stop(signals: &mut Signals, running: &Running) {
 /// Why this process ends.
 enum Reason {
     /// In these words.
-    Told(&'static str),
+    Requested(&'static str),
     /// Another process serves.
     Replaced(Successor),
 }
@@ -243,7 +243,7 @@ impl ControlTasks {
     fn reload(&mut self, why: &str, forwarder: &mut Forwarder) -> bool {
         // Of the clock that the service manager compares it with (sd_notify(3)).
         let since = dotgate_net::monotonic_nanos() / 1_000;
-        self.service.tell(State::Reloading(since));
+        self.service.notify(State::Reloading(since));
         match self.in_force.reload(why, forwarder, &self.admin) {
             Outcome::Applied { .. } => {
                 let config = self.in_force.config();
@@ -269,9 +269,9 @@ async fn control(
     let reason = loop {
         tokio::select! {
             asked = signals.next() => match asked {
-                Asked::Stop(name) => break Reason::Told(name),
-                Asked::Reload => opens_first_sessions = tasks.reload("SIGHUP", forwarder),
-                Asked::Status => log_status(forwarder.running()),
+                SignalRequest::Stop(name) => break Reason::Requested(name),
+                SignalRequest::Reload => opens_first_sessions = tasks.reload("SIGHUP", forwarder),
+                SignalRequest::Status => log_status(forwarder.running()),
             },
             _ = looks.tick() => {
                 if tasks.in_force.look() {
@@ -287,7 +287,7 @@ async fn control(
             successor = next_successor(&mut successors) => break Reason::Replaced(successor),
             report = forwarder.next_report() => match report {
                 Some((worker, report)) => log_report(forwarder, worker, &report),
-                None => break Reason::Told("end of all workers"),
+                None => break Reason::Requested("end of all workers"),
             },
         }
     };
@@ -295,9 +295,9 @@ async fn control(
     let is_replaced = matches!(reason, Reason::Replaced(_));
     let mut snapshot = None;
     match reason {
-        Reason::Told(name) => {
+        Reason::Requested(name) => {
             say!(STOPPING, reason = name);
-            tasks.service.tell(State::Stopping);
+            tasks.service.notify(State::Stopping);
             forwarder.drain();
             // A process that is replaced has written its own before it left.
             snapshot = tasks.snapshot;
@@ -337,10 +337,10 @@ fn leave_to(forwarder: &Forwarder, successor: &Successor, tasks: ControlTasks) {
     // From here on the service manager hears of the other one alone.
     drop(watchdog);
     if let Some(process) = successor.process().filter(|it| is_of_this_service(*it)) {
-        service.tell(State::ReplacedBy(process));
+        service.notify(State::ReplacedBy(process));
     }
     admin.stop_accepting();
-    forwarder.order(Order::HandOver(Arc::clone(successor.addresses())));
+    forwarder.command(WorkerCommand::HandOver(Arc::clone(successor.addresses())));
 }
 
 /// Opens sessions to upstreams that have had none yet. Whether there may be more to open later.
@@ -388,7 +388,7 @@ async fn drain(forwarder: &mut Forwarder, config: &Config) -> End {
 
 /// Has the workers answer what is in flight, and waits for their end.
 async fn finish(forwarder: &mut Forwarder, config: &Config) -> End {
-    forwarder.order(Order::Finish);
+    forwarder.command(WorkerCommand::Finish);
     let given_up = now() + config.query().deadline + ENDING;
     let mut tick = ticks(TICK);
     loop {

@@ -174,7 +174,7 @@ pub fn dropped_lines() -> u64 {
 }
 
 fn write_lines(lines: &Receiver<Line>, queue: &Queue) {
-    let mut told = 0;
+    let mut reported = 0;
     for line in lines {
         match line {
             Line::Text(text) => {
@@ -185,10 +185,10 @@ fn write_lines(lines: &Receiver<Line>, queue: &Queue) {
             Line::Flush(done) => drop(done.try_send(())),
         }
         let lost = queue.dropped.load(Ordering::Relaxed);
-        if lost != told {
+        if lost != reported {
             // It goes through the queue like any other, and is counted again if it does not fit.
-            say!(LINES_DROPPED, lines = lost - told);
-            told = lost;
+            say!(LINES_DROPPED, lines = lost - reported);
+            reported = lost;
         }
     }
 }

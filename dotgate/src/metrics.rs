@@ -28,15 +28,15 @@ use crate::upstreams::Validity;
 
 /// Everything that metrics are made from, as it is when a scraper asks.
 #[derive(Clone, Debug)]
-pub struct Reading<'a> {
+pub struct MetricsSnapshot<'a> {
     /// The time.
     pub now: Moment,
     /// The counters of each worker.
     pub workers: Vec<&'a Counters>,
     /// The upstreams, in the order of the settings.
-    pub upstreams: Vec<UpstreamReading>,
+    pub upstreams: Vec<UpstreamSnapshot>,
     /// The groups of upstreams, that of the default route first.
-    pub groups: Vec<GroupReading>,
+    pub groups: Vec<GroupSnapshot>,
     /// How full the cache is.
     pub cache: Usage,
     /// The memory that clients take.
@@ -55,7 +55,7 @@ pub struct Reading<'a> {
 
 /// What is known of one upstream beside its counters.
 #[derive(Clone, Debug)]
-pub struct UpstreamReading {
+pub struct UpstreamSnapshot {
     /// What its counters are called by.
     pub id: UpstreamId,
     /// How logs call it.
@@ -71,7 +71,7 @@ pub struct UpstreamReading {
 
 /// What is known of one group of upstreams.
 #[derive(Clone, Debug)]
-pub struct GroupReading {
+pub struct GroupSnapshot {
     /// How logs call it.
     pub label: String,
     /// Whether an upstream of it is not down.
@@ -80,11 +80,11 @@ pub struct GroupReading {
     pub counters: Arc<GroupCounters>,
 }
 
-impl<'a> Reading<'a> {
+impl<'a> MetricsSnapshot<'a> {
     /// Everything that is measured, at this moment.
-    pub fn of(running: &'a Running) -> Reading<'a> {
+    pub fn of(running: &'a Running) -> MetricsSnapshot<'a> {
         let upstreams = running.upstreams();
-        let upstreams = upstreams.iter().map(|upstream| UpstreamReading {
+        let upstreams = upstreams.iter().map(|upstream| UpstreamSnapshot {
             id: upstream.id(),
             label: upstream.label().to_owned(),
             health: Arc::clone(upstream.health()),
@@ -92,14 +92,14 @@ impl<'a> Reading<'a> {
             has_pin_mismatch: upstream.pin_mismatch().map(|pin| pin.is_some()),
         });
         let groups = running.groups();
-        let groups = groups.iter().map(|group| GroupReading {
+        let groups = groups.iter().map(|group| GroupSnapshot {
             label: group.label().to_owned(),
             is_up: group.is_up(),
             counters: Arc::clone(group.counters()),
         });
         let workers = running.workers().iter();
         let drops = workers.clone().filter_map(RunningWorker::dropped_datagrams);
-        Reading {
+        MetricsSnapshot {
             now: now(),
             workers: workers.map(RunningWorker::counters).collect(),
             upstreams: upstreams.collect(),

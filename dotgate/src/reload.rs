@@ -49,7 +49,7 @@ struct Source {
 pub enum Refused {
     /// It comes from nowhere.
     #[error("this configuration was made for this run; there is nothing to read anew")]
-    Made,
+    Fixed,
     /// Settings are wrong.
     #[error("{}", OneLine(.0))]
     Settings(#[from] Problems),
@@ -138,7 +138,7 @@ impl ActiveConfig {
         self.watch.note_tried(&self.files());
         let outcome = match self.try_reload(forwarder, admin) {
             Ok(waiting) => {
-                self.tell(why, forwarder, &waiting);
+                self.log_outcome(why, forwarder, &waiting);
                 Outcome::Applied { waiting }
             }
             Err(refused) => {
@@ -157,7 +157,7 @@ impl ActiveConfig {
         forwarder: &mut Forwarder,
         admin: &Serving,
     ) -> Result<Vec<String>, Refused> {
-        let source = self.source.as_ref().ok_or(Refused::Made)?;
+        let source = self.source.as_ref().ok_or(Refused::Fixed)?;
         let file = source.file.as_deref();
         let mut loaded = dotgate_config::reload(&source.environment, file, &self.started_with)?;
         loaded.config = loaded
@@ -191,7 +191,7 @@ impl ActiveConfig {
         changed.map(|(now, _)| name(now)).collect()
     }
 
-    fn tell(&self, why: &str, forwarder: &Forwarder, waiting: &[String]) {
+    fn log_outcome(&self, why: &str, forwarder: &Forwarder, waiting: &[String]) {
         let upstreams = forwarder.upstreams();
         let upstreams: Vec<&str> = upstreams.iter().map(|upstream| upstream.label()).collect();
         let upstreams = upstreams.join(",");
@@ -238,7 +238,7 @@ fn files_of(loaded: &Loaded) -> Vec<PathBuf> {
 fn log_rejected(why: &str, refused: &Refused) {
     say!(RELOAD_REJECTED, reason = why);
     let problems: Vec<&dyn std::fmt::Display> = match refused {
-        Refused::Made => vec![refused],
+        Refused::Fixed => vec![refused],
         Refused::Settings(problems) => problems.iter().map(|it| it as _).collect(),
         Refused::Roots(problem) => vec![problem],
         Refused::Local(problem) => vec![problem],

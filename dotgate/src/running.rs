@@ -92,20 +92,20 @@ impl Running {
 
     /// The upstreams of all groups, in the order of the settings.
     pub fn upstreams(&self) -> Upstreams {
-        let held = self.upstreams.read();
-        Arc::clone(&held.unwrap_or_else(PoisonError::into_inner).0)
+        let guard = self.upstreams.read();
+        Arc::clone(&guard.unwrap_or_else(PoisonError::into_inner).0)
     }
 
     /// The groups of upstreams, that of the default route first.
     pub fn groups(&self) -> Groups {
-        let held = self.upstreams.read();
-        Arc::clone(&held.unwrap_or_else(PoisonError::into_inner).1)
+        let guard = self.upstreams.read();
+        Arc::clone(&guard.unwrap_or_else(PoisonError::into_inner).1)
     }
 
     /// Replaces the upstreams.
     pub(crate) fn set_upstreams(&self, upstreams: Upstreams, groups: Groups) {
-        let held = self.upstreams.write();
-        *held.unwrap_or_else(PoisonError::into_inner) = (upstreams, groups);
+        let guard = self.upstreams.write();
+        *guard.unwrap_or_else(PoisonError::into_inner) = (upstreams, groups);
     }
 
     /// The memory that clients take.

@@ -37,7 +37,9 @@ use crate::local::Local;
 use crate::running::{self, PreparedWorker, Running, RunningWorker};
 use crate::take_over::{Inherited, ToHandOver};
 use crate::upstreams::Upstreams;
-use crate::worker::{Heartbeat, MAILBOX_MESSAGES, Mailbox, Order, Parts, Report, Worker};
+use crate::worker::{
+    Heartbeat, MAILBOX_MESSAGES, Mailbox, Worker, WorkerCommand, WorkerEvent, WorkerSetup,
+};
 
 /// Reports that may wait for the control thread.
 const REPORTS: usize = 1_024;
@@ -54,7 +56,7 @@ pub struct Forwarder {
     /// How many files this process may open.
     descriptors: u64,
     slots: Slots,
-    reports: mpsc::Receiver<(WorkerId, Report)>,
+    reports: mpsc::Receiver<(WorkerId, WorkerEvent)>,
     last_packet: Arc<AtomicU64>,
     upstream_log: UpstreamLog,
 }
@@ -94,12 +96,12 @@ impl Forwarder {
         let last_packet = Arc::new(AtomicU64::new(0));
         let mut made = Vec::new();
         for (id, (udp, tcp)) in (0..).map(WorkerId).zip(listeners.per_worker) {
-            let (orders_in, orders) = channel();
+            let (commands_in, commands) = channel();
             let (messages_in, messages) = sync_channel(MAILBOX_MESSAGES);
             let (counters, pulse) = (Arc::new(Counters::new()), Arc::new(Heartbeat::default()));
             let udp: Vec<Arc<dotgate_net::UdpSocket>> = udp.into_iter().map(Arc::new).collect();
             let watched = udp.iter().map(Arc::downgrade).collect();
-            let parts = Parts {
+            let parts = WorkerSetup {
                 id,
                 settings: Arc::clone(&settings),
                 shared: shared.clone(),
@@ -109,7 +111,7 @@ impl Forwarder {
                 udp,
                 tcp,
                 udp_path,
-                orders,
+                commands,
                 messages,
                 reports: reports_in.clone(),
                 last_packet: Arc::clone(&last_packet),
@@ -119,7 +121,7 @@ impl Forwarder {
             let mailbox = Mailbox { messages, waker };
             made.push(PreparedWorker {
                 worker,
-                orders: orders_in,
+                commands: commands_in,
                 mailbox,
                 pulse,
                 counters,
@@ -186,12 +188,12 @@ impl Forwarder {
     }
 
     /// The next report of a worker. None when all have ended.
-    pub async fn next_report(&mut self) -> Option<(WorkerId, Report)> {
+    pub async fn next_report(&mut self) -> Option<(WorkerId, WorkerEvent)> {
         self.reports.recv().await
     }
 
     /// A report that is there already, if any.
-    pub fn try_next_report(&mut self) -> Option<(WorkerId, Report)> {
+    pub fn try_next_report(&mut self) -> Option<(WorkerId, WorkerEvent)> {
         self.reports.try_recv().ok()
     }
 
@@ -203,13 +205,13 @@ impl Forwarder {
     /// Begins to drain: clients are served still, and all who ask are told that there will be an end.
     pub fn drain(&self) {
         self.running.begin_drain();
-        self.order(Order::Drain);
+        self.command(WorkerCommand::Drain);
     }
 
     /// Gives all workers an order. A worker that has ended needs none.
-    pub fn order(&self, order: Order) {
+    pub fn command(&self, command: WorkerCommand) {
         for worker in self.running.workers() {
-            worker.order(order.clone());
+            worker.command(command.clone());
         }
     }
 
@@ -222,7 +224,7 @@ impl Forwarder {
 impl Drop for Forwarder {
     /// Workers end with the one who could order them to.
     fn drop(&mut self) {
-        self.order(Order::Finish);
+        self.command(WorkerCommand::Finish);
     }
 }
 

@@ -82,7 +82,7 @@ impl Service {
     }
 
     /// Tells it.
-    pub fn tell(&self, state: State<'_>) {
+    pub fn notify(&self, state: State<'_>) {
         if let Some(socket) = &self.socket {
             // A service manager that does not listen loses what it is told, and nothing else.
             drop(socket.send(state.message().as_bytes()));
@@ -124,9 +124,9 @@ mod tests {
     }
 
     #[test]
-    fn without_a_service_manager_nothing_is_told_to_nobody() {
+    fn without_a_service_manager_nobody_is_notified() {
         let service = Service::of(&Environment::default()).unwrap();
-        service.tell(State::Stopping);
+        service.notify(State::Stopping);
         assert_eq!(service.watchdog(), None);
     }
 
@@ -137,7 +137,7 @@ mod tests {
         let manager = UnixDatagram::bind(&path).unwrap();
         let service = service(path.to_str().unwrap(), &[]);
         let heard = |state: State<'_>| {
-            service.tell(state);
+            service.notify(state);
             let mut buffer = [0; 256];
             let length = manager.recv(&mut buffer).unwrap();
             String::from_utf8(buffer[..length].to_vec()).unwrap()
@@ -151,7 +151,7 @@ mod tests {
         assert!(heard(State::Ready("here")).starts_with("READY=1\nSTATUS=serving here\n"));
         assert!(heard(State::Stopping).starts_with("STOPPING=1\n"));
         drop(manager);
-        service.tell(State::Alive);
+        service.notify(State::Alive);
     }
 
     #[cfg(target_os = "linux")]
@@ -162,7 +162,7 @@ mod tests {
         let name = format!("dotgate-test-{}", std::process::id());
         let address = SocketAddr::from_abstract_name(&name).unwrap();
         let manager = UnixDatagram::bind_addr(&address).unwrap();
-        service(&format!("@{name}"), &[]).tell(State::Alive);
+        service(&format!("@{name}"), &[]).notify(State::Alive);
         let mut buffer = [0; 64];
         assert_eq!(manager.recv(&mut buffer).unwrap(), 11);
         assert!(

@@ -5,8 +5,8 @@
 //! trusted: whole or not at all, then entry by entry through `dotgate_core::CacheImporter`. What is wrong with it is
 //! one warning, and the cache begins empty. Time: ages grow by what the wall clock says has passed.
 
+mod file;
 mod format;
-mod place;
 
 use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind};
@@ -23,8 +23,8 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use self::file::Refused;
 use self::format::{Unreadable, Verified, Writing};
-use self::place::Refused;
 
 /// How long an end waits for a slow disk.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -151,7 +151,7 @@ impl Snapshot {
     }
 
     fn read(&self) -> Result<Option<Restored>, NotRead> {
-        let Some((file, length)) = place::open(&self.path)? else {
+        let Some((file, length)) = file::open(&self.path)? else {
             return Ok(None);
         };
         let size = self.cache.usage().bytes_max;
@@ -194,7 +194,7 @@ impl Snapshot {
     }
 
     fn write(&self, is_given_up: &AtomicBool) -> Result<usize, Refused> {
-        place::replace(&self.path, |file| {
+        file::replace(&self.path, |file| {
             let entries = self.write_to(file, is_given_up)?;
             file.sync_all()?;
             // A process that goes on must not replace the file of a later one.

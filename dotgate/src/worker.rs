@@ -11,7 +11,6 @@ mod control;
 mod datagrams;
 mod driver;
 mod mailbox;
-mod places;
 mod plain;
 mod poll;
 mod pulse;
@@ -19,6 +18,7 @@ mod ready;
 mod sessions;
 mod spare;
 mod streams;
+mod tokens;
 
 use std::any::Any;
 use std::io;
@@ -38,18 +38,19 @@ use self::control::ReportSender;
 #[cfg(test)]
 pub(crate) use self::control::STANDING;
 pub use self::control::{
-    LateSockets, Order, Parts, Reconfiguration, Report, Reports, SessionOpened,
+    LateSockets, Reconfiguration, SessionOpened, WorkerCommand, WorkerEvent, WorkerEvents,
+    WorkerSetup,
 };
 use self::datagrams::Datagrams;
 use self::driver::WorkerDriver;
 use self::mailbox::Mailboxes;
 pub use self::mailbox::{MAILBOX_MESSAGES, Mailbox};
-use self::places::{Owner, Places};
 use self::plain::Hands;
 use self::poll::{LAST_ROUNDS, ROUNDS, Ready};
 pub use self::pulse::Heartbeat;
 use self::sessions::Sessions;
 use self::streams::{Accepted, Streams};
+use self::tokens::{Owner, TokenTable};
 use crate::clock::now;
 use crate::log;
 
@@ -62,7 +63,7 @@ const READ_BYTES: usize = 64 * 1024;
 /// One worker, before and while it runs.
 pub struct Worker {
     poll: Poll,
-    places: Places,
+    places: TokenTable,
     engine: Engine,
     datagrams: Datagrams,
     sessions: Sessions,
@@ -75,7 +76,7 @@ pub struct Worker {
     phase: Phase,
     settings: Arc<Settings>,
     shared: Shared,
-    orders: Receiver<Order>,
+    commands: Receiver<WorkerCommand>,
     messages: Receiver<FlightMessage>,
     mailboxes: Mailboxes,
     outlet: ReportSender,
@@ -95,10 +96,10 @@ impl Worker {
     ///
     /// # Errors
     /// Those of the system: no descriptor for the poll loop, or no randomness.
-    pub fn new(parts: Parts) -> io::Result<(Worker, Arc<Waker>)> {
+    pub fn new(parts: WorkerSetup) -> io::Result<(Worker, Arc<Waker>)> {
         let poll = Poll::new()?;
-        let mut places = Places::default();
-        let waker = Waker::new(poll.registry(), places.take(Owner::Orders))?;
+        let mut places = TokenTable::default();
+        let waker = Waker::new(poll.registry(), places.take(Owner::Commands))?;
         let datagrams = Datagrams::new(poll.registry(), &mut places, parts.udp, parts.udp_path)?;
         let streams = Streams::new(poll.registry(), &mut places, parts.tcp)?;
         let engine = new_engine(parts.id, &parts.settings, &parts.shared, &parts.counters)?;
@@ -116,7 +117,7 @@ impl Worker {
             phase: Phase::Serving,
             settings: parts.settings,
             shared: parts.shared,
-            orders: parts.orders,
+            commands: parts.commands,
             messages: parts.messages,
             mailboxes: Mailboxes::default(),
             outlet: ReportSender {
@@ -140,7 +141,7 @@ impl Worker {
         let mut events = Events::with_capacity(EVENTS);
         while self.phase != Phase::Finishing || self.engine.load().queries > 0 {
             if let Err(error) = self.wait(&mut events) {
-                self.outlet.tell(Report::Broken {
+                self.outlet.send(WorkerEvent::Broken {
                     reason: error.to_string(),
                 });
                 return;
@@ -219,7 +220,7 @@ impl Worker {
 
     fn serve(&mut self, owner: Owner, ready: Ready, now: Moment) {
         match owner {
-            Owner::Orders => {
+            Owner::Commands => {
                 self.take_orders(now);
                 self.take_flight_messages(now);
             }
@@ -228,7 +229,7 @@ impl Worker {
                 if read.count > 0 {
                     self.note_packet(now);
                 } else if let Some(reason) = self.datagrams.take_refusal() {
-                    self.outlet.tell(Report::ReceiveRefused { reason });
+                    self.outlet.send(WorkerEvent::ReceiveRefused { reason });
                 }
                 if read.maybe_more {
                     self.again.push(owner);
@@ -309,8 +310,8 @@ impl Worker {
         };
         match &accepted {
             Accepted::All | Accepted::Some => {}
-            Accepted::NoDescriptor => self.outlet.tell(Report::AcceptPaused),
-            Accepted::Refused(reason) => self.outlet.tell(Report::AcceptRefused {
+            Accepted::NoDescriptor => self.outlet.send(WorkerEvent::AcceptPaused),
+            Accepted::Refused(reason) => self.outlet.send(WorkerEvent::AcceptRefused {
                 reason: reason.clone(),
             }),
         }
@@ -328,21 +329,23 @@ impl Worker {
 
     fn take_orders(&mut self, now: Moment) {
         loop {
-            match self.orders.try_recv() {
-                Ok(Order::Drain) => self.phase = Phase::Draining,
-                Ok(Order::HandOver(addresses)) => self.hand_over(&addresses),
-                Ok(Order::Listen(sockets)) => self.listen(&sockets),
-                Ok(Order::OpenFirstSession(upstream)) => {
+            match self.commands.try_recv() {
+                Ok(WorkerCommand::Drain) => self.phase = Phase::Draining,
+                Ok(WorkerCommand::HandOver(addresses)) => self.hand_over(&addresses),
+                Ok(WorkerCommand::Listen(sockets)) => self.listen(&sockets),
+                Ok(WorkerCommand::OpenFirstSession(upstream)) => {
                     self.engine.open_first_session(now, upstream);
                 }
-                Ok(Order::Probe(upstream)) => self.engine.probe(now, upstream),
-                Ok(Order::Reconfigure(to)) => self.reconfigure(now, &to),
+                Ok(WorkerCommand::Probe(upstream)) => self.engine.probe(now, upstream),
+                Ok(WorkerCommand::Reconfigure(to)) => self.reconfigure(now, &to),
                 #[cfg(test)]
-                Ok(Order::StandStill) => drop(STANDING.lock()),
+                Ok(WorkerCommand::StandStill) => drop(STANDING.lock()),
                 #[cfg(test)]
-                Ok(Order::Panic) => panic!("ordered by a test"),
+                Ok(WorkerCommand::Panic) => panic!("ordered by a test"),
                 // Without a control thread nobody could tell this worker to end.
-                Ok(Order::Finish) | Err(TryRecvError::Disconnected) => return self.finish(),
+                Ok(WorkerCommand::Finish) | Err(TryRecvError::Disconnected) => {
+                    return self.finish();
+                }
                 Err(TryRecvError::Empty) => return,
             }
         }
@@ -362,7 +365,7 @@ impl Worker {
             .and_then(|()| self.streams.add_listener(registry, places, tcp));
         if let Err(error) = added {
             let reason = error.to_string();
-            self.outlet.tell(Report::NotListening { reason });
+            self.outlet.send(WorkerEvent::NotListening { reason });
         }
     }
 
@@ -433,7 +436,7 @@ impl Worker {
     /// After a bug of ours: those who wait get SERVFAIL, connections are dropped, and a new engine goes on.
     fn restart_engine(&mut self, panic: &(dyn Any + Send)) {
         self.outlet.counters.add(Count::Panics);
-        self.outlet.tell(Report::Panicked {
+        self.outlet.send(WorkerEvent::Panicked {
             message: panic_message(panic),
         });
         let farewell = catch_unwind(AssertUnwindSafe(|| {
@@ -454,7 +457,7 @@ impl Worker {
             &self.outlet.counters,
         ) {
             Ok(engine) => self.engine = engine,
-            Err(error) => self.outlet.tell(Report::Broken {
+            Err(error) => self.outlet.send(WorkerEvent::Broken {
                 reason: error.to_string(),
             }),
         }

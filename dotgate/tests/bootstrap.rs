@@ -19,10 +19,10 @@ use domain::base::iana::{Rcode, Rtype};
 use domain::base::{Message, MessageBuilder, Name, Ttl};
 use domain::rdata::A;
 use dotgate::bootstrap::{Bootstrap, Pace};
-use dotgate::commands::query::{Asked, Response, Transport, ask};
+use dotgate::commands::query::{QueryParameters, Response, Transport, ask};
 use dotgate::serve::Forwarder;
 use dotgate::upstreams::Upstream;
-use dotgate::worker::Order;
+use dotgate::worker::WorkerCommand;
 use dotgate_config::{Config, Environment, load};
 use dotgate_testbed::resolver::{Resolver, ResolverConfig};
 use dotgate_tls::Roots;
@@ -32,8 +32,8 @@ const PACE: Pace = Pace {
     resolver_wait: Duration::from_millis(300),
     first_pause: Duration::from_millis(10),
     longest_pause: Duration::from_millis(40),
-    shortest_life: Duration::from_millis(20),
-    longest_life: Duration::from_secs(3_600),
+    ttl_min: Duration::from_millis(20),
+    ttl_max: Duration::from_secs(3_600),
     first_retry: Duration::from_millis(10),
     longest_retry: Duration::from_millis(40),
 };
@@ -195,7 +195,7 @@ impl World {
 
     fn asking(&self) -> impl FnOnce() -> Response + Send + 'static {
         let address = self.forwarder.addresses()[0];
-        let asked = Asked {
+        let asked = QueryParameters {
             name: Name::from_str("example.test").unwrap(),
             record_type: Rtype::A,
             transport: Transport::Udp,
@@ -206,7 +206,7 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        self.forwarder.order(Order::Finish);
+        self.forwarder.command(WorkerCommand::Finish);
     }
 }
 
@@ -272,16 +272,16 @@ fn every_question_has_an_id_and_a_port_of_its_own() {
 }
 
 #[test]
-fn resolvers_that_are_closed_silent_or_refuse_are_followed_by_the_next() {
+fn resolvers_that_are_closed_unresponsive_or_refuse_are_followed_by_the_next() {
     let closed = UdpSocket::bind((HERE, 0)).unwrap();
     // From now on it takes datagrams from itself alone, and the system refuses all others.
     closed.connect(closed.local_addr().unwrap()).unwrap();
-    let silent = UdpSocket::bind((HERE, 0)).unwrap();
+    let unresponsive = UdpSocket::bind((HERE, 0)).unwrap();
     let refusing = Scripted::start(|query, _| vec![response(query, Rcode::REFUSED, &[])]);
     let answering = Scripted::start(|query, _| vec![addresses(query, &[HERE])]);
     let resolvers = [
         closed.local_addr().unwrap(),
-        silent.local_addr().unwrap(),
+        unresponsive.local_addr().unwrap(),
         refusing.address,
         answering.address,
     ];
@@ -314,8 +314,8 @@ fn a_truncated_answer_is_asked_for_over_tcp() {
 #[test]
 fn a_name_that_moves_is_followed_and_its_last_address_outlives_its_resolver() {
     let place = Arc::new(Mutex::new(Some(ELSEWHERE)));
-    let told = Arc::clone(&place);
-    let scripted = Scripted::start(move |query, _| match *told.lock().unwrap() {
+    let reported = Arc::clone(&place);
+    let scripted = Scripted::start(move |query, _| match *reported.lock().unwrap() {
         Some(address) => vec![addresses(query, &[address])],
         None => vec![response(query, Rcode::SERVFAIL, &[])],
     });
@@ -335,7 +335,7 @@ fn a_name_that_moves_is_followed_and_its_last_address_outlives_its_resolver() {
 }
 
 #[test]
-fn a_query_that_comes_before_the_address_is_held_until_it_is_there() {
+fn a_query_that_comes_before_the_address_waits_until_it_is_there() {
     let is_open = Arc::new(AtomicBool::new(false));
     let opened = Arc::clone(&is_open);
     let scripted = Scripted::start(move |query, _| match opened.load(Ordering::SeqCst) {
@@ -356,8 +356,8 @@ fn a_query_that_comes_before_the_address_is_held_until_it_is_there() {
 
 #[test]
 fn a_query_whose_upstream_is_never_found_gets_servfail_and_the_reason() {
-    let silent = UdpSocket::bind((HERE, 0)).unwrap();
-    let world = World::start(&[silent.local_addr().unwrap()], "500ms");
+    let unresponsive = UdpSocket::bind((HERE, 0)).unwrap();
+    let world = World::start(&[unresponsive.local_addr().unwrap()], "500ms");
     let response = block_on(async {
         let _bootstrap = Bootstrap::with_pace(&world.config, &world.forwarder.upstreams(), PACE);
         tokio::task::spawn_blocking(world.asking()).await.unwrap()
@@ -383,7 +383,7 @@ fn when_all_addresses_of_a_name_fail_its_resolver_is_asked_again_before_their_ti
     });
     let world = World::start(&[scripted.address], "10s");
     let pace = Pace {
-        shortest_life: Duration::from_secs(3_600),
+        ttl_min: Duration::from_secs(3_600),
         ..PACE
     };
     block_on(async {

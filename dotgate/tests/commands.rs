@@ -19,7 +19,7 @@ use std::time::Duration;
 use domain::base::iana::{Rcode, Rtype};
 use domain::base::{Message, MessageBuilder, Name, Ttl};
 use domain::rdata::A;
-use dotgate::commands::query::{Asked, Transport, ask};
+use dotgate::commands::query::{QueryParameters, Transport, ask};
 use dotgate_testbed::certificates::{Leaf, ServerCertificate, TestAuthority, Validity};
 use dotgate_testbed::resolver::{Resolver, ResolverConfig};
 use dotgate_tls::{pin_of, pin_text};
@@ -97,7 +97,7 @@ fn demo_serves_until_a_signal_even_where_its_port_is_taken() {
     let last = lines.find(|line| line.as_ref().unwrap().contains("slow.example.test"));
     assert!(last.is_some(), "the hints come when it serves");
 
-    let asked = Asked {
+    let asked = QueryParameters {
         name: Name::from_str("slow.example.test").unwrap(),
         record_type: Rtype::A,
         transport: Transport::Udp,
@@ -111,7 +111,7 @@ fn demo_serves_until_a_signal_even_where_its_port_is_taken() {
 }
 
 #[test]
-fn a_reader_that_leaves_ends_the_demo_in_silence() {
+fn a_reader_that_leaves_ends_the_demo_without_a_message() {
     let mut command = dotgate(&["demo"]);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = Running(command.spawn().unwrap());

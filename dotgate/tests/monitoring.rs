@@ -97,7 +97,7 @@ fn values_named(text: &str) -> Vec<&str> {
 }
 
 #[test]
-fn every_metric_and_value_of_a_label_that_operators_are_told_of_exists() {
+fn every_documented_metric_and_label_value_exists() {
     let page = read("docs/metrics.md");
     let known = rows(&page);
     for (path, text) in texts() {

@@ -140,9 +140,9 @@ fn a_load_stops_after_its_time() {
 #[test]
 fn a_load_without_a_server_loses_everything_and_ends() {
     // Bound and never read: nothing comes back.
-    let silent = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let unresponsive = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let responder = Responder::start();
-    let target = silent.local_addr().unwrap();
+    let target = unresponsive.local_addr().unwrap();
     for pace in [Pace::Window(8), Pace::PerSecond(1000)] {
         let outcome = run(&Load {
             target,

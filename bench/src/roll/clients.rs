@@ -36,7 +36,7 @@ pub struct Asking {
     /// Queries per second.
     pub rate: u32,
     /// How long a long flow keeps its port.
-    pub long_life: Duration,
+    pub connection_lifetime: Duration,
     /// How many flows never change it; a quarter of the queries is theirs if there are any.
     pub endless: u32,
 }
@@ -173,11 +173,11 @@ impl Clients {
 
     /// The long flow whose turn it is, or a new one in its place.
     fn long_flow(&mut self, now: u64) -> Result<usize, Error> {
-        let life = self.asking.long_life.as_nanos() as u64;
+        let lifetime = self.asking.connection_lifetime.as_nanos() as u64;
         let next = (self.long.len() == LONG_FLOWS)
             .then(|| self.long.pop_front())
             .flatten();
-        let is_young = |flow: &Flow| now - flow.opened_at < life;
+        let is_young = |flow: &Flow| now - flow.opened_at < lifetime;
         let slot = match next {
             Some(slot) if self.flows[slot].as_ref().is_some_and(is_young) => slot,
             Some(old) => {

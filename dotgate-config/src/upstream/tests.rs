@@ -127,7 +127,7 @@ fn an_endpoint_keeps_zone_and_port() {
 }
 
 #[test]
-fn what_the_certificate_must_be_is_told_in_words() {
+fn requirements_of_the_certificate_are_described() {
     let demand =
         |text: &str, profile| UpstreamConfig::new(text.parse().unwrap(), 853, profile).demand();
     let pinned = format!("9.9.9.9;pin={PIN}");

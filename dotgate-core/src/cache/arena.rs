@@ -46,7 +46,7 @@ pub(super) struct Entry {
     pub(super) quiet_until: Moment,
     pub(super) hash: u32,
     /// Seconds from `stored_at` in which it is fresh.
-    pub(super) life: u32,
+    pub(super) ttl: u32,
     /// Of a failure or a note: void for any other generation.
     pub(super) generation: u32,
     parts: Place,
@@ -69,14 +69,14 @@ impl Entry {
     pub(super) fn new(
         identity: &Identity<'_>,
         stored_at: Moment,
-        life: u32,
+        ttl: u32,
         generation: u32,
     ) -> Entry {
         Entry {
             stored_at,
             quiet_until: Moment::default(),
             hash: identity.hash,
-            life,
+            ttl,
             generation,
             parts: Place::NONE,
             chained: Place::NONE,

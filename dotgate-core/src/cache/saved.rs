@@ -27,7 +27,7 @@ pub struct SavedEntry<'e> {
     /// The time since it was stored.
     pub age: Duration,
     /// Its whole life, in seconds.
-    pub life_seconds: u32,
+    pub ttl_seconds: u32,
     /// What was stored.
     pub bytes: &'e [u8],
 }
@@ -51,7 +51,7 @@ impl<'e> SavedEntry<'e> {
         out.extend_from_slice(&self.qclass.to_be_bytes());
         out.push(marks);
         out.extend_from_slice(&age.to_be_bytes());
-        out.extend_from_slice(&self.life_seconds.to_be_bytes());
+        out.extend_from_slice(&self.ttl_seconds.to_be_bytes());
         out.extend_from_slice(self.bytes);
     }
 
@@ -63,7 +63,7 @@ impl<'e> SavedEntry<'e> {
         let (qclass, rest) = rest.split_first_chunk()?;
         let (marks, rest) = rest.split_first()?;
         let (age, rest) = rest.split_first_chunk()?;
-        let (life, bytes) = rest.split_first_chunk()?;
+        let (ttl, bytes) = rest.split_first_chunk()?;
         let is_known = marks & !(DNSSEC_OK | CHECKING_DISABLED | ALL_TYPES) == 0;
         is_known.then(|| SavedEntry {
             name,
@@ -77,7 +77,7 @@ impl<'e> SavedEntry<'e> {
             dnssec_ok: marks & DNSSEC_OK != 0,
             checking_disabled: marks & CHECKING_DISABLED != 0,
             age: Duration::from_millis(u64::from_be_bytes(*age)),
-            life_seconds: u32::from_be_bytes(*life),
+            ttl_seconds: u32::from_be_bytes(*ttl),
             bytes,
         })
     }

@@ -19,7 +19,7 @@ use super::{Cache, EARLIER, Pair, SavedEntry, Scope, Slot};
 
 /// An entry as an operator sees it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Held {
+pub struct CachedEntry {
     /// The type that was asked for.
     pub qtype: u16,
     /// The class.
@@ -71,7 +71,7 @@ impl Cache {
     }
 
     /// All entries of a name (uncompressed, lower case), in no order.
-    pub fn held(&self, now: Moment, name_wire_lower: &[u8]) -> Vec<Held> {
+    pub fn held(&self, now: Moment, name_wire_lower: &[u8]) -> Vec<CachedEntry> {
         let now = now + EARLIER;
         let mut found = Vec::new();
         let Some(slot) = self.slot_of_name(name_wire_lower) else {
@@ -83,7 +83,7 @@ impl Cache {
             }
             let mut bytes = Vec::new();
             arena.copy_bytes(entry, &mut bytes);
-            found.push(Held {
+            found.push(CachedEntry {
                 qtype: entry.qtype,
                 qclass: entry.qclass,
                 scope: entry.scope(),
@@ -130,7 +130,7 @@ impl Cache {
                         dnssec_ok: entry.has(DNSSEC_OK),
                         checking_disabled: entry.has(CHECKING_DISABLED),
                         age: now.since(entry.stored_at),
-                        life_seconds: entry.life,
+                        ttl_seconds: entry.ttl,
                         bytes: copied.get(bytes.clone()).unwrap_or_default(),
                     });
                 }
@@ -157,7 +157,7 @@ impl Cache {
         let key = self.key(&question, route, dnssec_ok, checking_disabled);
         let old = Fresh {
             stored_at,
-            life: entry.life_seconds,
+            ttl: entry.ttl_seconds,
             bytes: entry.bytes,
         };
         let pair = Pair {

@@ -39,7 +39,7 @@ const SEARCHED_FEWEST: usize = 4;
 pub(super) struct Fresh<'o> {
     pub(super) stored_at: Moment,
     /// In seconds.
-    pub(super) life: u32,
+    pub(super) ttl: u32,
     pub(super) bytes: &'o [u8],
 }
 
@@ -59,7 +59,7 @@ pub(super) struct Shard {
     /// The bucket where the search for dead entries goes on.
     searched: usize,
     /// In how many buckets the next search looks.
-    patience: usize,
+    search_limit: usize,
     /// What the last lookup allowed; decides which entries are dead. None are before the first one.
     stale_max: Duration,
     entries: usize,
@@ -70,7 +70,7 @@ pub(super) struct Shard {
 
 /// What an entry handed on to the one that took its place.
 #[derive(Clone, Copy, Default)]
-struct Standing {
+struct Inherited {
     is_in_main: bool,
     frequency: u8,
 }
@@ -87,7 +87,7 @@ impl Shard {
             queues: Queues::new(pairs as usize),
             buckets: vec![(0, 0); pairs as usize],
             searched: 0,
-            patience: SEARCHED_MOST,
+            search_limit: SEARCHED_MOST,
             stale_max: Duration::MAX,
             entries: 0,
             evictions: 0,
@@ -158,11 +158,11 @@ impl Shard {
         if let Some(place) = stale.filter(|place| self.is_servable(*place, now)) {
             return self.serve(place, now, terms, out);
         }
-        let is_held = |place: &Place| {
+        let is_fresh = |place: &Place| {
             let entry = self.arena.entry(*place);
-            entry.is_some_and(|entry| is_held_failure(entry, now, terms.generation))
+            entry.is_some_and(|entry| is_fresh_failure(entry, now, terms.generation))
         };
-        match exact.filter(is_held) {
+        match exact.filter(is_fresh) {
             Some(place) => self.serve(place, now, terms, out),
             None => Found::Miss,
         }
@@ -197,10 +197,10 @@ impl Shard {
         let exact = self.supersede(&pair.exact());
         let all_types = self.supersede(&pair.all_types());
         let identity = &pair.of(scope);
-        let standing = exact.or(all_types).unwrap_or_default();
-        let entry = Entry::new(identity, fresh.stored_at, fresh.life, 0);
-        if fresh.life > 0 {
-            self.add(now, identity, entry, standing, fresh.bytes);
+        let inherited = exact.or(all_types).unwrap_or_default();
+        let entry = Entry::new(identity, fresh.stored_at, fresh.ttl, 0);
+        if fresh.ttl > 0 {
+            self.add(now, identity, entry, inherited, fresh.bytes);
         }
     }
 
@@ -214,18 +214,18 @@ impl Shard {
     ) -> bool {
         let identity = &pair.of(scope);
         let known = self.find(&pair.exact()).or(self.find(identity));
-        if old.life == 0 || known.is_some() || self.is_denied(pair) {
+        if old.ttl == 0 || known.is_some() || self.is_denied(pair) {
             return false;
         }
-        let entry = Entry::new(identity, old.stored_at, old.life, 0);
-        self.add(now, identity, entry, Standing::default(), old.bytes)
+        let entry = Entry::new(identity, old.stored_at, old.ttl, 0);
+        self.add(now, identity, entry, Inherited::default(), old.bytes)
     }
 
     /// Whether this very question was answered by the name's NXDOMAIN; one for another type says less than older data.
     fn is_denied(&self, pair: &Pair<'_>) -> bool {
-        let denial = self.find(&pair.all_types());
-        let denial = denial.and_then(|place| self.arena.entry(place));
-        denial.is_some_and(|denial| denial.qtype == pair.exact().qtype)
+        let negative = self.find(&pair.all_types());
+        let negative = negative.and_then(|place| self.arena.entry(place));
+        negative.is_some_and(|negative| negative.qtype == pair.exact().qtype)
     }
 
     /// Keeps a failure, or, beside data that can be served, the note that it was asked for in vain.
@@ -256,10 +256,10 @@ impl Shard {
         if keeps_data || hold == 0 {
             return;
         }
-        let standing = self.supersede(&pair.exact()).unwrap_or_default();
+        let inherited = self.supersede(&pair.exact()).unwrap_or_default();
         let mut entry = Entry::new(&pair.exact(), now, hold, generation);
         entry.mark(FAILURE, true);
-        self.add(now, &pair.exact(), entry, standing, bytes);
+        self.add(now, &pair.exact(), entry, inherited, bytes);
     }
 
     /// Removes the entries of some buckets for which `condition` holds; how many.
@@ -327,15 +327,15 @@ impl Shard {
     }
 
     /// Removes the entry whose place a new one takes.
-    fn supersede(&mut self, identity: &Identity<'_>) -> Option<Standing> {
+    fn supersede(&mut self, identity: &Identity<'_>) -> Option<Inherited> {
         let place = self.find(identity)?;
         let entry = self.arena.entry(place)?;
-        let standing = Standing {
+        let inherited = Inherited {
             is_in_main: entry.has(IN_MAIN),
             frequency: entry.frequency(),
         };
         self.remove(place);
-        Some(standing)
+        Some(inherited)
     }
 
     /// Adds an entry that is not there. Whether it found room: one that is larger than the shard does not.
@@ -344,7 +344,7 @@ impl Shard {
         now: Moment,
         identity: &Identity<'_>,
         mut entry: Entry,
-        standing: Standing,
+        inherited: Inherited,
         bytes: &[u8],
     ) -> bool {
         let needed = blocks_for(identity.name.len() + bytes.len());
@@ -358,8 +358,8 @@ impl Shard {
         }
         let bucket = slot(identity.hash, self.buckets.len());
         let is_known = self.queues.recall(identity.hash);
-        entry.mark(IN_MAIN, standing.is_in_main || is_known);
-        entry.set_frequency(standing.frequency);
+        entry.mark(IN_MAIN, inherited.is_in_main || is_known);
+        entry.set_frequency(inherited.frequency);
         entry.chained = self.first_of(bucket);
         let Some(place) = self.arena.insert(entry, identity.name, bytes) else {
             return false;
@@ -404,15 +404,15 @@ impl Shard {
     /// Removes what can never be served again from the next bucket that has any, a few on. False if there is none.
     fn reclaim_dead(&mut self, now: Moment) -> bool {
         let stale_max = self.stale_max;
-        for _ in 0..self.patience {
+        for _ in 0..self.search_limit {
             let bucket = self.searched;
             self.searched = (bucket + 1) % self.buckets.len().max(1);
             if self.remove_where(bucket..bucket + 1, |_, entry| entry.is_dead(now, stale_max)) > 0 {
-                self.patience = SEARCHED_MOST;
+                self.search_limit = SEARCHED_MOST;
                 return true;
             }
         }
-        self.patience = (self.patience / 2).max(SEARCHED_FEWEST);
+        self.search_limit = (self.search_limit / 2).max(SEARCHED_FEWEST);
         false
     }
 
@@ -458,7 +458,7 @@ impl<'q> Pair<'q> {
 
 impl Entry {
     pub(super) fn fresh_until(&self) -> Moment {
-        self.stored_at + Duration::from_secs(self.life.into())
+        self.stored_at + Duration::from_secs(self.ttl.into())
     }
 
     /// Whether nothing can make it be served again.
@@ -487,9 +487,9 @@ impl Entry {
         if !terms.may_prefetch || u32::from(self.hits) < limits::PREFETCH_HITS {
             return false;
         }
-        let life = Duration::from_secs(self.life.into());
+        let ttl = Duration::from_secs(self.ttl.into());
         let left = self.fresh_until().since(now);
-        let is_due = life >= limits::PREFETCH_LIFE && left < life / limits::PREFETCH_LAST_PART;
+        let is_due = ttl >= limits::PREFETCH_TTL && left < ttl / limits::PREFETCH_LAST_PART;
         let is_claimed = !self.has(NOTED) && now < self.quiet_until;
         if !is_due || is_claimed || self.is_noted(now, terms.generation) {
             return false;
@@ -505,7 +505,7 @@ fn mark_of(hash: u32) -> u16 {
     1 << (hash % u16::BITS)
 }
 
-fn is_held_failure(entry: &Entry, now: Moment, generation: u32) -> bool {
+fn is_fresh_failure(entry: &Entry, now: Moment, generation: u32) -> bool {
     entry.has(FAILURE) && entry.generation == generation && now < entry.fresh_until()
 }
 
@@ -522,7 +522,7 @@ fn next_hold(before: Option<&Entry>, now: Moment, generation: u32, hold_max: u32
     }
     let remembered = Duration::from_secs(hold_max.into());
     if now < before.fresh_until() + remembered {
-        Some(before.life.saturating_mul(2).min(hold_max))
+        Some(before.ttl.saturating_mul(2).min(hold_max))
     } else {
         Some(first)
     }

@@ -298,8 +298,8 @@ impl CacheStage {
         let limits = &self.settings.cache;
         if matches!(response.rcode(), rcode::NOERROR | rcode::NXDOMAIN) {
             // One that is not cached still ends the lifetime of what it supersedes.
-            let least = u32::from(cfg!(planted = "answer-without-a-life-is-kept"));
-            let life = limits.life(response.life()).max(least);
+            let least = u32::from(cfg!(planted = "ttl-of-zero-is-cached"));
+            let ttl = limits.cache_ttl(response.cache_ttl()).max(least);
             let covers_all_types =
                 limits.nxdomain_all_types || cfg!(planted = "nxdomain-is-of-all-types");
             let scope = if covers_all_types && response.denies_all_types() {
@@ -308,7 +308,7 @@ impl CacheStage {
                 Scope::Exact
             };
             self.cache
-                .insert(now, key, question, scope, life, &self.buffer);
+                .insert(now, key, question, scope, ttl, &self.buffer);
         } else if Failure::is_failure(response.rcode()) {
             if is_policy(response.ede().map(|(code, _)| code)) {
                 self.cache.insert(now, key, question, Scope::Exact, 0, &[]);
@@ -359,7 +359,7 @@ impl CacheStage {
 
     /// Writes a response into the buffer.
     fn store(&mut self, question: &Question, response: &Answer, ede: Option<Ede<'_>>) {
-        let ttls = self.settings.cache.ttls(response.life());
+        let ttls = self.settings.cache.ttls(response.cache_ttl());
         self.buffer.clear();
         if response.question().is_empty() {
             let question = question.as_bytes();

@@ -52,15 +52,15 @@ impl Lab {
         self.now = self.now + Duration::from_secs(seconds);
     }
 
-    fn put(&self, name: &[u8], qtype: u16, life: u32, bytes: &[u8]) {
-        self.put_as(name, qtype, Scope::Exact, life, bytes);
+    fn put(&self, name: &[u8], qtype: u16, ttl: u32, bytes: &[u8]) {
+        self.put_as(name, qtype, Scope::Exact, ttl, bytes);
     }
 
-    fn put_as(&self, name: &[u8], qtype: u16, scope: Scope, life: u32, bytes: &[u8]) {
+    fn put_as(&self, name: &[u8], qtype: u16, scope: Scope, ttl: u32, bytes: &[u8]) {
         let question = question(name, qtype);
         let key = self.cache.key(&question, RouteId::DEFAULT, false, false);
         self.cache
-            .insert(self.now, &key, &question, scope, life, bytes);
+            .insert(self.now, &key, &question, scope, ttl, bytes);
     }
 
     fn fail(&self, name: &[u8], qtype: u16) {
@@ -102,7 +102,7 @@ fn fresh(age: u32) -> Found {
 }
 
 #[test]
-fn an_answer_is_fresh_for_its_life_and_tells_its_age_in_whole_seconds() {
+fn an_answer_is_fresh_for_its_ttl_and_shows_its_age_in_whole_seconds() {
     let mut lab = Lab::new(1 << 20);
     assert_eq!(lab.look(WWW, A), Found::Miss);
     lab.put(WWW, A, 10, b"answer");
@@ -119,7 +119,7 @@ fn an_answer_is_fresh_for_its_life_and_tells_its_age_in_whole_seconds() {
 }
 
 #[test]
-fn every_part_of_the_key_tells_entries_apart() {
+fn every_part_of_the_key_distinguishes_entries() {
     let lab = Lab::new(1 << 20);
     let questions = [
         Question::new(WWW, A, 1).unwrap(),
@@ -157,7 +157,7 @@ fn every_part_of_the_key_tells_entries_apart() {
 }
 
 #[test]
-fn spellings_of_a_name_are_one_name() {
+fn names_are_equal_in_any_case() {
     let mut lab = Lab::new(1 << 20);
     lab.put(b"\x03wWw\x07EXAMPLE\x03org\0", A, 10, b"answer");
     assert_eq!(lab.look(WWW, A), fresh(0));
@@ -204,7 +204,7 @@ fn nxdomain_answers_for_all_types_until_the_name_has_an_answer() {
 }
 
 #[test]
-fn nxdomain_supersedes_the_answer_to_its_question_and_leaves_other_types_their_life() {
+fn nxdomain_supersedes_the_answer_to_its_question_and_leaves_other_types_their_ttl() {
     let mut lab = Lab::new(1 << 20);
     lab.put(WWW, A, 60, b"answer");
     lab.put(WWW, AAAA, 60, b"answer");
@@ -244,7 +244,7 @@ fn nxdomain_of_one_variant_says_nothing_of_another() {
 }
 
 #[test]
-fn an_answer_that_may_not_be_kept_still_supersedes_the_old_one() {
+fn an_answer_that_may_not_be_cached_still_supersedes_the_old_one() {
     let mut lab = Lab::new(1 << 20);
     lab.put(WWW, A, 10, b"old");
     lab.put(WWW, A, 0, b"new");
@@ -257,7 +257,7 @@ fn an_answer_that_may_not_be_kept_still_supersedes_the_old_one() {
 }
 
 #[test]
-fn one_caller_is_told_to_refresh_a_popular_answer_before_its_end() {
+fn one_caller_refreshes_a_popular_answer_before_it_expires() {
     let mut lab = Lab::new(1 << 20);
     lab.terms.may_prefetch = true;
     let told = |age| Found::Fresh {
@@ -288,7 +288,7 @@ fn one_caller_is_told_to_refresh_a_popular_answer_before_its_end() {
     lab.put(MAIL, A, 9, b"short");
     lab.pass(8);
     for _ in 0..3 {
-        assert_eq!(lab.look(MAIL, A), fresh(8), "too short a life");
+        assert_eq!(lab.look(MAIL, A), fresh(8), "too short a ttl");
     }
 }
 

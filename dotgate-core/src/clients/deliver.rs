@@ -317,8 +317,7 @@ impl Clients {
     /// for its source may be forged, and who holds it back may choose when it leaves.
     fn must_truncate(&self, now: Moment, waiter: &Waiter) -> bool {
         let waited = now.since(waiter.asked_at);
-        if waited <= limits::RELEASE_PACED_AFTER || cfg!(planted = "held-back-answers-leave-whole")
-        {
+        if waited <= limits::RELEASE_PACED_AFTER || cfg!(planted = "deferred-answers-leave-whole") {
             return false;
         }
         let Client::Datagram(path) = waiter.client else {

@@ -199,8 +199,9 @@ impl Engine {
                 continue;
             };
             let recoveries = exchange.group.recoveries();
-            let (cache, silent) = (&mut self.cache, Failure::NoResponse);
-            let Some(response) = cache.look_up_again(now, exchange, recoveries, silent) else {
+            let (cache, unresponsive) = (&mut self.cache, Failure::NoResponse);
+            let Some(response) = cache.look_up_again(now, exchange, recoveries, unresponsive)
+            else {
                 continue;
             };
             while let Some(waiter) = self.exchanges.take_first_after(key, now, timer) {
@@ -292,7 +293,7 @@ impl Engine {
             return;
         };
         let is_ours = exchange.role != Role::Follows;
-        if exchange.is_cacheable && failure.is_kept() && is_ours {
+        if exchange.is_cacheable && failure.is_cacheable() && is_ours {
             let group = &exchange.group;
             let text = self.upstreams.failure_text(group, failure, upstream);
             let recoveries = group.recoveries();

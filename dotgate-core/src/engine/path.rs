@@ -42,7 +42,7 @@ impl Engine {
         let query = &request.query;
         let question = Question::of(query);
         if self.settings.local.is_some() {
-            self.on_query_beside_local_data(now, request, &question);
+            self.on_query_with_local_data(now, request, &question);
         } else {
             self.find_answer(now, request, &question);
         }
@@ -50,7 +50,7 @@ impl Engine {
 
     /// The same where there is local data, which comes first. Apart, so that others do not pay for it.
     #[inline(never)]
-    fn on_query_beside_local_data(
+    fn on_query_with_local_data(
         &mut self,
         now: Moment,
         request: &Request<'_>,

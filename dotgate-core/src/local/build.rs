@@ -189,7 +189,7 @@ impl LocalDataBuilder {
             names.0.cmp(names.1).then_with(|| key(one).cmp(&key(other)))
         });
         let mut others = if has_wildcards {
-            beside_wildcards(&bytes, &added)
+            next_to_wildcards(&bytes, &added)
         } else {
             BTreeMap::new()
         };
@@ -261,7 +261,7 @@ fn address_of(rtype: u16, rdata: &[u8]) -> Option<IpAddr> {
 
 /// The parents of wildcards, and the names between them and the names below them that have records: what is to be
 /// marked at each.
-fn beside_wildcards(bytes: &[u8], added: &[Added]) -> BTreeMap<Vec<u8>, u8> {
+fn next_to_wildcards(bytes: &[u8], added: &[Added]) -> BTreeMap<Vec<u8>, u8> {
     let names = || added.iter().map(|it| name_of(bytes, it));
     let parents: BTreeSet<&[u8]> = names()
         .filter_map(|name| name.strip_prefix(ASTERISK))

@@ -59,7 +59,7 @@ fn right() -> Vec<u8> {
     stored(&response(NAME, 0, [1, 0], &address(300)), None)
 }
 
-fn denial() -> Vec<u8> {
+fn negative() -> Vec<u8> {
     let soa = [
         &[0, 0, 6, 0, 1, 0, 0, 1, 44, 0, 22, 0, 0][..],
         &[0; 16],
@@ -78,21 +78,21 @@ fn entry(bytes: &[u8]) -> SavedEntry<'_> {
         dnssec_ok: false,
         checking_disabled: false,
         age: Duration::from_secs(100),
-        life_seconds: 300,
+        ttl_seconds: 300,
         bytes,
     }
 }
 
 struct Restored {
-    is_kept: bool,
+    is_cached: bool,
     cache: Cache,
 }
 
 fn restore(entry: &SavedEntry<'_>, settings: &CacheSettings) -> Restored {
     let cache = Cache::new(1 << 20, (1, 2));
-    let is_kept = CacheImporter::new(&cache, settings).entry(LATER, entry);
-    assert_eq!(cache.usage().entries, usize::from(is_kept));
-    Restored { is_kept, cache }
+    let is_cached = CacheImporter::new(&cache, settings).entry(LATER, entry);
+    assert_eq!(cache.usage().entries, usize::from(is_cached));
+    Restored { is_cached, cache }
 }
 
 impl Restored {
@@ -115,7 +115,7 @@ impl Restored {
 fn is_refused(bytes: &[u8], change: impl FnOnce(&mut SavedEntry<'_>)) -> bool {
     let mut entry = entry(bytes);
     change(&mut entry);
-    !restore(&entry, &settings()).is_kept
+    !restore(&entry, &settings()).is_cached
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn an_entry_is_read_as_it_was_written() {
 }
 
 #[test]
-fn an_answer_comes_back_with_its_age_and_denials_for_all_types() {
+fn an_answer_comes_back_with_its_age_and_negative_ones_for_all_types() {
     let bytes = right();
     let restored = restore(&entry(&bytes), &settings());
     let fresh = Found::Fresh {
@@ -145,12 +145,12 @@ fn an_answer_comes_back_with_its_age_and_denials_for_all_types() {
         prefetch: false,
     };
     assert_eq!(restored.served(A), (fresh, bytes));
-    let denial = denial();
+    let negative = negative();
     let of_all_types = SavedEntry {
         scope: Scope::AllTypes,
         age: Duration::from_secs(30),
-        life_seconds: 60,
-        ..entry(&denial)
+        ttl_seconds: 60,
+        ..entry(&negative)
     };
     let shared = CacheSettings {
         nxdomain_all_types: true,
@@ -165,28 +165,28 @@ fn an_answer_comes_back_with_its_age_and_denials_for_all_types() {
 }
 
 #[test]
-fn lives_are_those_of_todays_settings_and_never_longer_than_they_were() {
+fn restored_ttls_follow_the_current_settings_and_are_never_longer_than_they_were() {
     let bytes = right();
     let mut today = settings();
     today.ttl_max = 90;
     let restored = restore(&entry(&bytes), &today);
-    let (found, kept) = restored.served(A);
+    let (found, cached) = restored.served(A);
     assert!(matches!(found, Found::Stale { age: 100, .. }));
-    let ttl_at = kept.len() - 10;
-    assert_eq!(kept[ttl_at..ttl_at + 4], 90_u32.to_be_bytes());
+    let ttl_at = cached.len() - 10;
+    assert_eq!(cached[ttl_at..ttl_at + 4], 90_u32.to_be_bytes());
     today = settings();
     today.ttl_min = 86_400;
     let restored = restore(&entry(&bytes), &today);
     assert_eq!(restored.served(A).1, bytes);
     let mut longer = entry(&bytes);
-    (longer.age, longer.life_seconds) = (Duration::from_secs(301), u32::MAX);
+    (longer.age, longer.ttl_seconds) = (Duration::from_secs(301), u32::MAX);
     let restored = restore(&longer, &settings());
     assert!(matches!(
         restored.served(A).0,
         Found::Stale { age: 301, .. }
     ));
     today.stale_max = Duration::ZERO;
-    assert!(!restore(&longer, &today).is_kept);
+    assert!(!restore(&longer, &today).is_cached);
 }
 
 #[test]
@@ -198,8 +198,8 @@ fn what_is_no_answer_to_its_question_is_refused() {
     assert!(is_refused(&bytes, |entry| entry.qtype = 28));
     assert!(is_refused(&bytes, |entry| entry.qclass = 3));
     assert!(is_refused(&bytes, |entry| entry.scope = Scope::AllTypes));
-    assert!(!is_refused(&denial(), |_| {}));
-    assert!(is_refused(&bytes, |entry| entry.life_seconds = 0));
+    assert!(!is_refused(&negative(), |_| {}));
+    assert!(is_refused(&bytes, |entry| entry.ttl_seconds = 0));
     assert!(is_refused(&bytes, |entry| entry.age = Duration::from_secs(900)));
     assert!(is_refused(&bytes, |entry| entry.age = Duration::MAX));
     assert!(is_refused(&bytes[1..], |_| {}));
@@ -244,7 +244,7 @@ fn what_is_known_already_is_not_replaced() {
 
 proptest! {
     #[test]
-    fn whatever_is_restored_can_be_served_to_who_asks_for_it(
+    fn whatever_is_restored_can_be_served(
         place in any::<prop::sample::Index>(),
         byte in any::<u8>(),
     ) {
@@ -257,9 +257,9 @@ proptest! {
             return Ok(());
         };
         let restored = restore(&read, &settings());
-        let (found, kept) = restored.served(A);
+        let (found, cached) = restored.served(A);
         if found != Found::Miss {
-            let stored = Stored::read(&kept).unwrap();
+            let stored = Stored::read(&cached).unwrap();
             prop_assert!(stored.answers(&Question::new(NAME, A, 1).unwrap()));
             let mut answer = Answer::new();
             prop_assert!(answer.load(stored.body()).is_ok());
@@ -267,7 +267,7 @@ proptest! {
         restored.cache.export(LATER, |saved| {
             let again = restore(&saved, &settings());
             again.cache.export(LATER, |same| assert_eq!(same, saved));
-            assert!(again.is_kept);
+            assert!(again.is_cached);
         });
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use dotgate_wire::{NameCase, Question};
 
-use super::{Asker, Session, Timeout, spread};
+use super::{QueryOwner, Session, Timeout, spread};
 use crate::limits;
 use crate::link::Link;
 use crate::moment::Moment;
@@ -100,7 +100,10 @@ impl Session {
 
     /// Whether a query waits for its response. One that does not is not sent any more.
     pub(crate) fn awaits(&self, id: u16) -> bool {
-        matches!(self.asker(id), Some(Asker::Exchange(_) | Asker::Probe(_)))
+        matches!(
+            self.owner(id),
+            Some(QueryOwner::Exchange(_) | QueryOwner::Probe(_))
+        )
     }
 
     /// Whether some query waits no more, and its socket is not closed yet.
@@ -134,7 +137,7 @@ impl Session {
 
     /// The next silence is judged on its own: what was sent goes on, for each query has its own way.
     pub(super) fn restart_unresponsive_timer(&mut self) -> Timeout {
-        self.silence = [None; 2];
+        self.unanswered = [None; 2];
         self.probed_at = None;
         Timeout::Unresponsive
     }

@@ -42,8 +42,8 @@ impl Model {
             name_case: NameCase::LOWER,
             asks_keepalive: false,
         };
-        let asker = Asker::Exchange(ExchangeKey::default());
-        let id = self.session.send(asker, query, &mut self.random, START);
+        let owner = QueryOwner::Exchange(ExchangeKey::default());
+        let id = self.session.send(owner, query, &mut self.random, START);
         self.session.outgoing.clear();
         self.in_flight.insert(id) && !self.retired.contains(&id)
     }
@@ -97,7 +97,7 @@ proptest! {
                     if let Some(id) = model.pick(place) {
                         model.session.on_response(id, START);
                         model.in_flight.remove(&id);
-                        prop_assert_eq!(model.session.asker(id), None, "free again");
+                        prop_assert_eq!(model.session.owner(id), None, "free again");
                     }
                 }
                 Step::GiveUp(place) => {
@@ -112,14 +112,14 @@ proptest! {
                     if let Some(id) = model.retired.iter().nth(place % count).copied() {
                         model.session.on_late_response(id);
                         model.retired.remove(&id);
-                        prop_assert_eq!(model.session.asker(id), None, "free again");
+                        prop_assert_eq!(model.session.owner(id), None, "free again");
                     }
                 }
             }
             prop_assert_eq!(model.session.in_flight() as usize, model.in_flight.len());
         }
         for id in model.retired {
-            prop_assert_eq!(model.session.asker(id), Some(Asker::Retired(7)));
+            prop_assert_eq!(model.session.owner(id), Some(QueryOwner::Retired(7)));
         }
     }
 }

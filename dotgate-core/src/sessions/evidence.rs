@@ -9,7 +9,7 @@ use crate::limits;
 use crate::moment::Moment;
 use crate::outbox::Event;
 use crate::pool::Closing;
-use crate::session::{Asker, Session};
+use crate::session::{QueryOwner, Session};
 
 impl Sessions {
     /// A message answers the query with this ID. Returns the smoothed round trip of the session.
@@ -18,12 +18,12 @@ impl Sessions {
         now: Moment,
         key: SessionKey,
         id: u16,
-        asker: Asker,
+        owner: QueryOwner,
     ) -> Option<Duration> {
         let session = self.table.get_mut(key)?;
-        match asker {
-            Asker::Retired(_) => session.on_late_response(id),
-            Asker::Exchange(_) | Asker::Probe(_) => session.on_response(id, now),
+        match owner {
+            QueryOwner::Retired(_) => session.on_late_response(id),
+            QueryOwner::Exchange(_) | QueryOwner::Probe(_) => session.on_response(id, now),
         }
         if let Some(pool) = self.pools.get_mut(session.upstream) {
             pool.last_response = Some(now);
@@ -53,23 +53,25 @@ impl Sessions {
         now: Moment,
         upstream: UpstreamId,
         round_trip: Option<Duration>,
-        (asker, is_right): (Asker, bool),
+        (owner, is_right): (QueryOwner, bool),
     ) -> bool {
         let Some(pool) = self.pools.get_mut(upstream) else {
             return false;
         };
         let health = pool.health();
-        if is_right || matches!(asker, Asker::Probe(_)) {
+        if is_right || matches!(owner, QueryOwner::Probe(_)) {
             health.evidence().note_response(now, round_trip);
         }
         // An error to a client's question may be the question's, so it proves life and no more.
-        let has_recovered = match asker {
-            Asker::Exchange(_) if is_right => health.on_right_response(now),
-            Asker::Exchange(_) | Asker::Probe(_) | Asker::Retired(_) => health.on_response(now),
+        let has_recovered = match owner {
+            QueryOwner::Exchange(_) if is_right => health.on_right_response(now),
+            QueryOwner::Exchange(_) | QueryOwner::Probe(_) | QueryOwner::Retired(_) => {
+                health.on_response(now)
+            }
         };
         if has_recovered {
             pool.tries = 0;
-            self.events.push_back(Event::UpstreamWell { upstream });
+            self.events.push_back(Event::UpstreamHealthy { upstream });
         }
         has_recovered
     }

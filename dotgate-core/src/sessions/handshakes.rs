@@ -25,7 +25,7 @@ impl Sessions {
             return false;
         }
         pool.failed_hybrid = Some(session.handshake.try_number);
-        pool.health().is_well()
+        pool.health().is_healthy()
     }
 
     /// A handshake was done: what it says about large ones counts for all workers.

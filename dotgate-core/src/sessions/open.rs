@@ -170,7 +170,7 @@ impl Sessions {
             return;
         };
         let is_ordered = std::mem::take(&mut pool.probe_ordered);
-        if is_ordered || !pool.health().is_well() {
+        if is_ordered || !pool.health().is_healthy() {
             self.send_probe(now, key);
         }
     }

@@ -52,7 +52,7 @@ impl ResponseTerms {
         };
         let mut hop = self.parameters.hop(ede, self.is_authenticated);
         if let Some(opt) = &mut hop.opt {
-            opt.ede_beside = second;
+            opt.second_ede = second;
         }
         write_stored(out, &stored.rotated(self.turn), question, self.ttls, &hop);
     }

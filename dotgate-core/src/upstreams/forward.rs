@@ -229,7 +229,7 @@ impl Upstreams {
         let is_hopeless = |group: &GroupSettings| {
             !pools.in_order(group).any(|(_, pool)| {
                 let health = pool.health();
-                health.is_well() || health.may_return(now) || pool.is_opening(sessions)
+                health.is_healthy() || health.may_return(now) || pool.is_opening(sessions)
             })
         };
         let given_up = self.waiting.take_hopeless(now, Duration::ZERO, is_hopeless);
@@ -259,7 +259,7 @@ impl Upstreams {
             let Some((upstream, pool)) = found else {
                 continue;
             };
-            let is_due = !pool.health().is_well() && self.try_is_wanted(upstream, pool);
+            let is_due = !pool.health().is_healthy() && self.try_is_wanted(upstream, pool);
             if !is_due || !self.sessions.claim_try(now, upstream) {
                 continue;
             }
@@ -283,7 +283,7 @@ impl Upstreams {
     pub(super) fn next_upstream_try(&self) -> Option<Moment> {
         let upstreams = self.sessions.pools().configured();
         let wanted = upstreams.filter(|(upstream, pool)| {
-            !pool.health().is_well() && self.try_is_wanted(*upstream, pool)
+            !pool.health().is_healthy() && self.try_is_wanted(*upstream, pool)
         });
         wanted.map(|(_, pool)| pool.health().next_try()).min()
     }
@@ -297,7 +297,7 @@ impl Upstreams {
         let is_wanted = has_traffic || self.waiting.count_for(upstream) > 0;
         !self.sessions.lacks_descriptors()
             && is_wanted
-            && !cfg!(planted = "ill-upstream-is-never-tried")
+            && !cfg!(planted = "unhealthy-upstream-is-never-tried")
     }
 
     /// Opens a session to an upstream that has none, before a client asks.

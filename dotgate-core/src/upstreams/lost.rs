@@ -100,7 +100,7 @@ impl Upstreams {
             .sessions
             .judge_closing(now, session, unanswered.len(), failure);
         let mut suspects = match self.isolation.end(key) {
-            Some(test) if test.stage != Stage::Asked && session.carried() == 0 => {
+            Some(test) if test.stage != Stage::Sent && session.carried() == 0 => {
                 self.questions.leave_group(&test.group)
             }
             Some(_) | None => Vec::new(),
@@ -117,7 +117,7 @@ impl Upstreams {
                 attempts.clear_suspicion();
                 attempts.forgive(session.upstream);
                 let (waits, is_running) = (attempts.waiting_since.is_some(), attempts.is_running());
-                if !is_running || (!waits && !self.runs_well(now, key, None)) {
+                if !is_running || (!waits && !self.runs_on_healthy_session(now, key, None)) {
                     spent.push(key);
                 }
                 continue;
@@ -173,11 +173,16 @@ impl Upstreams {
         }
         attempts.is_suspect = true;
         let has_its_turn = attempts.suspects.is_some() || attempts.waiting_since.is_some();
-        !has_its_turn && !self.runs_well(now, key, None)
+        !has_its_turn && !self.runs_on_healthy_session(now, key, None)
     }
 
     /// Whether a query has a young attempt on a responsive session, other than this one.
-    fn runs_well(&self, now: Moment, key: ExchangeKey, except: Option<SessionKey>) -> bool {
+    fn runs_on_healthy_session(
+        &self,
+        now: Moment,
+        key: ExchangeKey,
+        except: Option<SessionKey>,
+    ) -> bool {
         let Some(attempts) = self.questions.get(key) else {
             return false;
         };
@@ -226,7 +231,7 @@ impl Upstreams {
                 attempts.failed_at.add(upstream);
                 attempts.fresh_after = Some(now);
             }
-            if !self.runs_well(now, key, Some(session_key)) {
+            if !self.runs_on_healthy_session(now, key, Some(session_key)) {
                 suspects.push(key);
             }
         }

@@ -14,7 +14,7 @@ use crate::health::Health;
 use crate::keys::{ExchangeKey, SessionKey, UpstreamId};
 use crate::link::Link;
 use crate::moment::Moment;
-use crate::session::{Asker, CaseVerdict, Purpose, Session, Timeout};
+use crate::session::{CaseVerdict, Purpose, QueryOwner, Session, Timeout};
 
 impl Upstreams {
     /// One that waits is asked meanwhile: a server that knows the names of its zone alone may not answer ours.
@@ -60,7 +60,7 @@ impl Upstreams {
         let checked = self.check(key, received_id, is_well_formed);
         let checked = checked.and_then(|found| self.check_case(key, found));
         let received = match checked {
-            Ok((id, asker)) => self.accept(now, key, id, asker),
+            Ok((id, owner)) => self.accept(now, key, id, owner),
             Err(reason) => {
                 self.count_invalid(key, reason);
                 self.on_guess(now, key, id, reason);
@@ -78,16 +78,16 @@ impl Upstreams {
     fn check_case(
         &mut self,
         key: SessionKey,
-        (id, asker): (u16, Asker),
-    ) -> Result<(u16, Asker), Reason> {
+        (id, owner): (u16, QueryOwner),
+    ) -> Result<(u16, QueryOwner), Reason> {
         match self.sessions.judge_case(key, id, self.response.question()) {
-            Some(CaseVerdict::Right) | None => Ok((id, asker)),
+            Some(CaseVerdict::Right) | None => Ok((id, owner)),
             Some(CaseVerdict::NotKept) => {
                 if let Some(session) = self.sessions.get(key) {
                     let upstream = session.upstream;
                     self.tally.error(upstream, Reason::UpstreamCaseNotKept);
                 }
-                Ok((id, asker))
+                Ok((id, owner))
             }
             Some(CaseVerdict::Wrong) => Err(Reason::UpstreamWrongCase),
         }
@@ -104,7 +104,7 @@ impl Upstreams {
             return;
         }
         let upstream = session.upstream;
-        let Some(Asker::Exchange(exchange)) = session.asker(id) else {
+        let Some(QueryOwner::Exchange(exchange)) = session.owner(id) else {
             return;
         };
         session.retire(id, 0, now);

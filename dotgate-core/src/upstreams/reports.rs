@@ -125,12 +125,12 @@ impl Upstreams {
                     self.session_lost(now, key, &session, Failure::NoResponse);
                 }
             }
-            Timeout::Unanswered(attempts) => self.ask_beside(now, attempts),
+            Timeout::Unanswered(attempts) => self.hedge(now, attempts),
             Timeout::UnansweredWithLater(key) => {
                 if let Some(attempts) = self.questions.get_mut(key) {
                     attempts.fresh_after = Some(now);
                 }
-                self.ask_beside(now, key);
+                self.hedge(now, key);
             }
             Timeout::Idle => {
                 if let Some(session) = self.sessions.close(key, Ending::Idle) {
@@ -143,10 +143,9 @@ impl Upstreams {
         }
     }
 
-    fn ask_beside(&mut self, now: Moment, key: ExchangeKey) {
+    fn hedge(&mut self, now: Moment, key: ExchangeKey) {
         let attempts = self.questions.get(key);
-        let never_hedged =
-            |e: &Attempts| cfg!(planted = "nothing-is-asked-beside") && e.is_running();
+        let never_hedged = |e: &Attempts| cfg!(planted = "nothing-is-hedged") && e.is_running();
         let is_free = |e: &Attempts| e.waiting_since.is_none() && !e.is_suspect && !never_hedged(e);
         if attempts.is_some_and(is_free) {
             self.advance(now, key);

@@ -10,7 +10,7 @@ use crate::keys::{ExchangeKey, SessionKey, UpstreamId};
 use crate::limits;
 use crate::moment::Moment;
 use crate::routes::RouteId;
-use crate::session::{Asker, Purpose, Session};
+use crate::session::{Purpose, QueryOwner, Session};
 use crate::verdict::{Verdict, judge};
 
 impl Upstreams {
@@ -38,7 +38,7 @@ impl Upstreams {
         is_well_formed: bool,
     ) -> Received {
         match self.check(key, id, is_well_formed) {
-            Ok((id, asker)) => self.accept(now, key, id, asker),
+            Ok((id, owner)) => self.accept(now, key, id, owner),
             Err(reason) => self.on_invalid(now, key, reason),
         }
     }
@@ -49,23 +49,23 @@ impl Upstreams {
         key: SessionKey,
         id: Option<u16>,
         is_well_formed: bool,
-    ) -> Result<(u16, Asker), Reason> {
+    ) -> Result<(u16, QueryOwner), Reason> {
         let session = self.sessions.get(key);
-        let asker = id.and_then(|id| Some((id, session?.asker(id)?)));
-        let Some((id, asker)) = asker else {
+        let owner = id.and_then(|id| Some((id, session?.owner(id)?)));
+        let Some((id, owner)) = owner else {
             return Err(Reason::UpstreamUnknownId);
         };
         if !is_well_formed {
             self.questions
-                .note_misbehaviour(asker, Misbehaviour::Malformed);
+                .note_misbehaviour(owner, Misbehaviour::Malformed);
             return Err(Reason::UpstreamMalformed);
         }
-        if !self.answers_question_of(asker) {
+        if !self.answers_question_of(owner) {
             self.questions
-                .note_misbehaviour(asker, Misbehaviour::WrongQuestion);
+                .note_misbehaviour(owner, Misbehaviour::WrongQuestion);
             return Err(Reason::UpstreamWrongQuestion);
         }
-        Ok((id, asker))
+        Ok((id, owner))
     }
 
     /// The loaded message answers a question that was asked on its session.
@@ -74,28 +74,28 @@ impl Upstreams {
         now: Moment,
         key: SessionKey,
         id: u16,
-        asker: Asker,
+        owner: QueryOwner,
     ) -> Received {
         let Some(session) = self.sessions.get(key) else {
             return Received::Nothing;
         };
         let (upstream, purpose) = (session.upstream, session.purpose);
-        let round_trip = self.sessions.on_response(now, key, id, asker);
+        let round_trip = self.sessions.on_response(now, key, id, owner);
         if let Some(tenths) = self.response.edns().and_then(|edns| edns.keepalive) {
             self.sessions.take_keepalive(key, tenths);
         }
         let is_right = matches!(self.response.rcode(), rcode::NOERROR | rcode::NXDOMAIN);
-        let seen = (asker, is_right);
+        let seen = (owner, is_right);
         let has_recovered = self.sessions.judge_health(now, upstream, round_trip, seen);
         self.on_opening_answered(now, key);
         if let Some(counters) = self.tally.upstream(upstream) {
             counters.add_response(self.response.rcode());
         }
         let mut received = Received::Nothing;
-        match asker {
-            Asker::Retired(_) => self.tally.count(Count::ResponsesLate),
-            Asker::Probe(_) => self.sessions.log_probe(upstream, round_trip),
-            Asker::Exchange(exchange) => {
+        match owner {
+            QueryOwner::Retired(_) => self.tally.count(Count::ResponsesLate),
+            QueryOwner::Probe(_) => self.sessions.log_probe(upstream, round_trip),
+            QueryOwner::Exchange(exchange) => {
                 self.tally.count(Count::Responses);
                 if let Some(completed) = self.on_response(now, exchange, key, id) {
                     received = Received::Response(completed);
@@ -132,17 +132,17 @@ impl Upstreams {
 
     /// Whether the loaded answer is for the question that was asked (RFC 7766 section 7). Only an error may come
     /// without a question.
-    fn answers_question_of(&self, asker: Asker) -> bool {
+    fn answers_question_of(&self, owner: QueryOwner) -> bool {
         let exact = self.response.question();
         if exact.is_empty() {
             return self.response.rcode() != rcode::NOERROR
                 && self.response.rcode() != rcode::NXDOMAIN;
         }
-        match asker {
-            Asker::Exchange(key) => self.questions.get(key).is_some_and(|attempts| {
+        match owner {
+            QueryOwner::Exchange(key) => self.questions.get(key).is_some_and(|attempts| {
                 attempts.question.matches(exact) || cfg!(planted = "any-question-matches")
             }),
-            Asker::Probe(hash) | Asker::Retired(hash) => self.is_hash_of(hash, exact),
+            QueryOwner::Probe(hash) | QueryOwner::Retired(hash) => self.is_hash_of(hash, exact),
         }
     }
 

@@ -170,7 +170,7 @@ impl Upstreams {
     pub(super) fn isolation_answered(&mut self, now: Moment, session: SessionKey) {
         match self.isolation.get(session).map(|test| test.stage) {
             Some(Stage::Probing) => self.ask_suspects(now, session),
-            Some(Stage::Asked | Stage::Stalled) => self.settle_isolation(now, session),
+            Some(Stage::Sent | Stage::Stalled) => self.settle_isolation(now, session),
             Some(Stage::Opening) | None => {}
         }
     }
@@ -179,7 +179,7 @@ impl Upstreams {
         let Some(test) = self.isolation.get_mut(session) else {
             return;
         };
-        test.stage = Stage::Asked;
+        test.stage = Stage::Sent;
         let id = test.group.id;
         for key in test.group.suspects.clone() {
             let Some(attempts) = self.questions.get_mut(key) else {
@@ -210,7 +210,7 @@ impl Upstreams {
         let is_over = self
             .isolation
             .get(key)
-            .is_some_and(|test| matches!(test.stage, Stage::Asked | Stage::Stalled))
+            .is_some_and(|test| matches!(test.stage, Stage::Sent | Stage::Stalled))
             && self
                 .sessions
                 .get(key)
@@ -275,7 +275,7 @@ impl Upstreams {
             return;
         };
         let is_faster =
-            |(other, pool): (UpstreamId, &Pool)| other != upstream && pool.health().is_well();
+            |(other, pool): (UpstreamId, &Pool)| other != upstream && pool.health().is_healthy();
         let has_faster = self
             .sessions
             .pools()

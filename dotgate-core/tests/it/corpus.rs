@@ -24,11 +24,11 @@ fn run(folder: &str, check: impl Fn(&[u8])) -> usize {
 }
 
 #[test]
-fn every_kept_engine_input_passes_its_checks() {
+fn every_corpus_engine_input_passes_its_checks() {
     assert!(run("engine", check_engine) > 0);
 }
 
 #[test]
-fn every_kept_session_input_passes_its_checks() {
+fn every_corpus_session_input_passes_its_checks() {
     assert!(run("session", check_session) > 0);
 }

@@ -135,7 +135,7 @@ mod tests {
 
     /// No datagram is longer than 65,507 bytes over IPv4 and 65,527 over IPv6.
     #[test]
-    fn datagrams_that_are_too_long_are_told_by_their_numbers_and_all_others_leave() {
+    fn datagrams_that_are_too_long_are_reported_by_their_numbers_and_all_others_leave() {
         for (address, path) in ["127.0.0.1:0", "[::1]:0"]
             .into_iter()
             .flat_map(|address| [(address, UdpPath::Batched), (address, UdpPath::Portable)])

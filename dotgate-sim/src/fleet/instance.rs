@@ -104,9 +104,9 @@ impl Instance {
         };
         if is_asked_upstream {
             // The upstream has it in its own cache, for some time already.
-            let life = random.between(1, name.ttl.into()) as u32;
+            let ttl = random.between(1, name.ttl.into()) as u32;
             self.cache
-                .insert(self.now, &key, question, Scope::Exact, life, &ANSWER);
+                .insert(self.now, &key, question, Scope::Exact, ttl, &ANSWER);
         }
     }
 }

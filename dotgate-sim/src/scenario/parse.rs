@@ -129,12 +129,12 @@ impl Reader<'_> {
             None => (1, self.line.names()?),
         };
         let mut ask = Ask::new(names, count);
-        self.asker(&mut ask)?;
+        self.owner(&mut ask)?;
         Ok(ask)
     }
 
     /// Who asks, and for what type.
-    fn asker(&mut self, ask: &mut Ask) -> Result<(), Mistake> {
+    fn owner(&mut self, ask: &mut Ask) -> Result<(), Mistake> {
         while self.line.peek().is_some() {
             if self.line.takes("BY") {
                 ask.by = By::Client(self.known_client()?);
@@ -181,7 +181,7 @@ impl Reader<'_> {
         let every = std::time::Duration::from_secs(1) / rate as u32;
         let count = (span.as_millis() * u128::from(rate) / 1_000) as usize;
         let mut ask = Ask::new(names, count);
-        self.asker(&mut ask)?;
+        self.owner(&mut ask)?;
         Ok(Step::Load { ask, every })
     }
 

@@ -166,7 +166,7 @@ impl<'s> Run<'s> {
                 }
             }
             Step::CountAnew(words) => self.mark = mark(&self.sim, words.clone()),
-            Step::Upstream(upstream, deed) => self.befall(*upstream, deed),
+            Step::Upstream(upstream, deed) => self.apply(*upstream, deed),
             Step::Reply(upstream, names, form) => {
                 if !self.reply(*upstream, names, *form) {
                     self.fail(line, format!("the upstream holds no query for {names}"));
@@ -259,7 +259,7 @@ impl<'s> Run<'s> {
         }
     }
 
-    fn befall(&mut self, upstream: usize, deed: &Deed) {
+    fn apply(&mut self, upstream: usize, deed: &Deed) {
         let mut script = self.sim.script(upstream).clone();
         match deed {
             Deed::Opening(opening) => script.opening = *opening,

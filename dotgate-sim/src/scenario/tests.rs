@@ -18,7 +18,7 @@ fn failures(steps: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_line_that_cannot_be_understood_is_told_with_its_place_and_what_should_stand_there() {
+fn an_invalid_line_is_reported_with_its_position_and_what_is_expected() {
     let rows = [
         (
             "TIME_PASES 1s",
@@ -220,7 +220,7 @@ fn what_is_not_so_is_found_with_its_line_and_what_is_so_instead() {
 }
 
 #[test]
-fn counting_anew_forgets_what_was_before() {
+fn reset_counts_forgets_what_was_before() {
     let steps = "\
         QUERY a.example\n\
         TIME_PASSES 1s\n\

@@ -219,7 +219,12 @@ pub(super) fn sound_script(random: &mut Random) -> Script {
     }
 }
 
-pub(super) fn fall_ill(sim: &mut Simulator, random: &mut Random, upstream: usize, fault: Fault) {
+pub(super) fn make_unhealthy(
+    sim: &mut Simulator,
+    random: &mut Random,
+    upstream: usize,
+    fault: Fault,
+) {
     let mut script = sim.script(upstream).clone();
     match fault {
         Fault::Reacts(per_mille, reaction) => {

@@ -52,7 +52,7 @@ fn told(outcome: &Outcome, lines: usize) -> String {
 }
 
 #[test]
-fn random_worlds_lose_nothing_and_keep_every_bound() {
+fn random_worlds_lose_nothing_and_stay_within_every_bound() {
     if let Ok(seed) = std::env::var("DOTGATE_SIM_SEED") {
         let outcome = run(seed.parse().expect("DOTGATE_SIM_SEED is a number"), true);
         if outcome.violations.is_empty() {

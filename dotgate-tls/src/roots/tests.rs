@@ -130,7 +130,7 @@ fn a_system_without_certificates_leaves_those_built_in() {
 }
 
 #[test]
-fn a_certificate_of_the_system_that_cannot_be_used_is_told() {
+fn an_unusable_system_certificate_is_reported() {
     let good = TestAuthority::new().unwrap().certificate().clone();
     let mut found = CertificateResult::default();
     found.certs = vec![good, CertificateDer::from(vec![1, 2, 3])];

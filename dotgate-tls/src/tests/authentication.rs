@@ -47,7 +47,7 @@ fn pin(certificate: &ServerCertificate) -> [u8; 32] {
 }
 
 #[test]
-fn the_right_name_passes_and_the_facts_tell_the_session() {
+fn the_right_name_passes_and_the_facts_describe_the_session() {
     let authority = TestAuthority::new().unwrap();
     let certificate = authority.issue(&Leaf::for_name(NAME)).unwrap();
     let pair = outcome(&strict(name(NAME)), &authority, &certificate).unwrap();
@@ -151,7 +151,7 @@ impl TimeProvider for NeverSet {
 }
 
 #[test]
-fn a_clock_far_in_the_past_is_told_apart_from_a_bad_certificate() {
+fn a_clock_far_in_the_past_is_distinguished_from_a_bad_certificate() {
     let authority = TestAuthority::new().unwrap();
     let leaf = Leaf {
         validity: Validity::Future,
@@ -182,7 +182,7 @@ fn an_authority_that_is_not_trusted_is_an_unknown_issuer() {
 }
 
 #[test]
-fn a_certificate_that_signed_itself_is_told_as_such() {
+fn a_self_signed_certificate_is_reported_as_such() {
     let certificate = ServerCertificate::self_signed(&Leaf::for_name(NAME)).unwrap();
     let trusted = TestAuthority::new().unwrap();
     let failure = outcome(&strict(name(NAME)), &trusted, &certificate)
@@ -474,7 +474,7 @@ fn what_could_authenticate_nobody_is_an_error_of_the_setup() {
 }
 
 #[test]
-fn a_certificate_tells_its_names_days_and_pin() {
+fn a_certificate_shows_its_names_days_and_pin() {
     let authority = TestAuthority::new().unwrap();
     let leaf = Leaf {
         addresses: vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],

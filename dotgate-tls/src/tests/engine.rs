@@ -357,7 +357,7 @@ fn new_keys_amid_a_session_disturb_nothing() {
 }
 
 #[test]
-fn an_end_without_a_goodbye_is_a_close_like_any_other() {
+fn an_end_without_close_notify_is_a_close_like_any_other() {
     let mut world = opened(good_peers(1));
     world.peers[0].is_unresponsive = true;
     world.ask(1);

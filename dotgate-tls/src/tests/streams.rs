@@ -73,7 +73,7 @@ fn a_refused_upstream_gets_an_alert_and_nothing_else_ever() {
 }
 
 #[test]
-fn a_refused_protocol_name_is_told_and_works_without_it() {
+fn a_rejected_alpn_protocol_is_reported_and_works_without_it() {
     let authority = TestAuthority::new().unwrap();
     let certificate = authority.issue(&Leaf::for_name(NAME)).unwrap();
     let upstream = upstream(&strict(name(NAME)), &authority);
@@ -142,7 +142,7 @@ fn a_handshake_in_single_bytes_works() {
 }
 
 #[test]
-fn a_read_tells_whether_the_socket_may_have_more() {
+fn a_read_shows_whether_the_socket_may_have_more() {
     let mut pair = open_pair();
     pair.server.writer().write_all(&pattern(100)).unwrap();
     pair.serve();
@@ -243,7 +243,7 @@ fn a_full_socket_keeps_the_rest_for_later() {
 }
 
 #[test]
-fn close_notify_and_the_end_of_the_stream_are_told_apart() {
+fn close_notify_and_the_end_of_the_stream_are_distinguished() {
     let mut pair = open_pair();
     pair.socket.ended = true;
     assert_eq!(pair.read().unwrap().peer_closed, Some(Close::Fin));
@@ -304,7 +304,7 @@ fn our_close_notify_is_sent_once_and_nothing_after_it() {
 }
 
 #[test]
-fn an_upstream_that_goes_away_in_the_handshake_is_told() {
+fn an_upstream_that_closes_in_the_handshake_is_reported() {
     let authority = TestAuthority::new().unwrap();
     let certificate = authority.issue(&Leaf::for_name(NAME)).unwrap();
     let upstream = upstream(&strict(name(NAME)), &authority);
@@ -327,7 +327,7 @@ fn an_upstream_that_goes_away_in_the_handshake_is_told() {
 }
 
 #[test]
-fn what_does_not_speak_tls_is_told() {
+fn a_peer_that_does_not_speak_tls_is_reported() {
     let authority = TestAuthority::new().unwrap();
     let certificate = authority.issue(&Leaf::for_name(NAME)).unwrap();
     let upstream = upstream(&strict(name(NAME)), &authority);
@@ -344,7 +344,7 @@ fn what_does_not_speak_tls_is_told() {
 }
 
 #[test]
-fn an_alert_is_told_by_its_name() {
+fn an_alert_is_reported_by_its_name() {
     let authority = TestAuthority::new().unwrap();
     let certificate = authority.issue(&Leaf::for_name(NAME)).unwrap();
     let upstream = upstream(&strict(name(NAME)), &authority);

@@ -69,7 +69,7 @@ fn answer_is_empty_until_something_is_loaded() {
 }
 
 #[test]
-fn plain_response_is_kept_byte_for_byte() {
+fn plain_response_is_stored_byte_for_byte() {
     let sent = response([&[address(1), address(2)], &[], &[]]);
     let answer = loaded(&sent);
     assert_eq!((answer.body(), answer.question()), (&sent[..], QUESTION));
@@ -154,7 +154,7 @@ fn longest_message_is_taken_and_one_byte_more_is_not() {
 }
 
 #[test]
-fn counts_are_promises_that_must_be_kept() {
+fn records_that_are_counted_must_follow() {
     let lie = [
         header(RESPONSE, [1, 65_535, 65_535, 65_535]),
         QUESTION.to_vec(),
@@ -177,7 +177,7 @@ fn trailing_bytes_are_left_behind() {
 }
 
 #[test]
-fn z_is_cleared_and_every_other_flag_is_kept() {
+fn z_is_cleared_and_every_other_flag_is_unchanged() {
     let answer = loaded(&message(0x87ff, [&[], &[], &[]]));
     assert_eq!((answer.flags(), answer.rcode()), (Flags(0x87bf), 15));
     assert_eq!(answer.body()[2..4], [0x87, 0xbf]);
@@ -379,7 +379,7 @@ fn opt_record_is_read() {
 }
 
 #[test]
-fn first_extended_error_is_kept() {
+fn first_extended_error_is_returned() {
     let ede = |code: u16, text: &[u8]| option(15, &[&code.to_be_bytes(), text].concat());
     let with = |options: &[Vec<u8>]| loaded(&response([&[], &[], &[opt(0, options)]]));
     let answer = with(&[ede(22, "no one there".as_bytes()), ede(23, b"second")]);

@@ -140,7 +140,7 @@ fn name_that_ends_early_is_cut_short_wherever_it_ends() {
 }
 
 #[test]
-fn what_is_found_tells_where_the_name_stands_and_leads() {
+fn what_is_found_shows_where_the_name_is_and_leads() {
     let message = [
         vec![0; 12],
         name("example.org"),

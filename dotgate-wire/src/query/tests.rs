@@ -52,7 +52,7 @@ fn ask(qtype: u16, qclass: u16) -> Vec<u8> {
 }
 
 #[test]
-fn plain_query_is_understood() {
+fn plain_query_is_read() {
     let message = with(&[]);
     let expected = Query {
         id: 0x1234,
@@ -354,7 +354,7 @@ fn signature_is_noted_if_it_is_last() {
 }
 
 #[test]
-fn first_broken_rule_is_told() {
+fn first_broken_rule_is_reported() {
     let message = message(RD, [&[address(1)], &[], &[opt(0, &[]), opt(1 << 16, &[])]]);
     assert_eq!(malformed(&message), (Malformed::RecordsInQuery, true, true));
 }

@@ -36,7 +36,7 @@ fn query_without_edns_is_a_header_and_a_question() {
 }
 
 #[test]
-fn query_with_edns_is_padded_and_says_what_it_was_told() {
+fn query_with_edns_is_padded_and_has_the_given_flags() {
     let message = written(&UpstreamQuery {
         id: 1,
         question: &question("example.org"),

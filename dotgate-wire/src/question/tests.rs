@@ -64,7 +64,7 @@ fn questions_are_equal_by_the_bytes_they_use() {
 }
 
 #[test]
-fn question_matches_any_spelling_of_itself() {
+fn question_matches_itself_in_any_case() {
     let question = Question::new(&name("www.example.org"), 65, 1).unwrap();
     assert!(question.matches(&exact("wWw.eXample.org", 65, 1)));
     assert!(!question.matches(&exact("www.example.net", 65, 1)));
@@ -98,7 +98,7 @@ fn question_lies_below_a_zone_on_label_boundaries_only() {
 }
 
 #[test]
-fn spelling_comes_back_from_any_other_spelling() {
+fn name_case_is_restored_from_any_other() {
     for labels in ["", "a", "WWW.eXaMpLe.ORG", "x-1.\u{7f}Q", &"aB.".repeat(84)] {
         let sent = exact(labels, 0x4141, 0x6161);
         let (question, name_case) = (Question::fold(&sent).unwrap(), NameCase::of(&sent));
@@ -124,7 +124,7 @@ fn last_byte_of_the_longest_name_keeps_its_case() {
 }
 
 #[test]
-fn spelling_leaves_alone_what_is_no_question() {
+fn name_case_leaves_alone_what_is_no_question() {
     let name_case = NameCase::of(&exact("ABC", 1, 1));
     for mut bytes in [vec![], vec![b'a'], vec![b'a'; 4]] {
         let before = bytes.clone();

@@ -30,7 +30,7 @@ pub struct ResponseOpt<'a> {
     /// An Extended DNS Error.
     pub ede: Option<Ede<'a>>,
     /// The INFO-CODE of a second one without text: RFC 8914 section 2 allows several.
-    pub ede_beside: Option<u16>,
+    pub second_ede: Option<u16>,
 }
 
 /// An Extended DNS Error (RFC 8914).

@@ -54,9 +54,9 @@ impl<'a> OptRecord<'a> {
             put_u16(out, ede.code);
             out.extend_from_slice(ede.text.as_bytes());
         }
-        if let Some(beside) = opt.ede_beside {
-            put_option(out, code::EDE, size_of_val(&beside));
-            put_u16(out, beside);
+        if let Some(second) = opt.second_ede {
+            put_option(out, code::EDE, size_of_val(&second));
+            put_u16(out, second);
         }
         let additionals = u16_at(out, start + ARCOUNT_AT).unwrap_or_default();
         set_u16(out, start + ARCOUNT_AT, additionals.saturating_add(1));
@@ -83,10 +83,10 @@ fn options_len(opt: &ResponseOpt<'_>) -> usize {
     let ede = opt.ede.map_or(0, |ede| {
         OPTION_HEADER_LEN + size_of_val(&ede.code) + ede.text.len()
     });
-    let beside = opt
-        .ede_beside
+    let second = opt
+        .second_ede
         .map_or(0, |code| OPTION_HEADER_LEN + size_of_val(&code));
-    keepalive + ede + beside
+    keepalive + ede + second
 }
 
 fn without_text(opt: ResponseOpt<'_>) -> ResponseOpt<'_> {
@@ -99,7 +99,7 @@ fn without_text(opt: ResponseOpt<'_>) -> ResponseOpt<'_> {
 fn without_ede(opt: ResponseOpt<'_>) -> ResponseOpt<'_> {
     ResponseOpt {
         ede: None,
-        ede_beside: None,
+        second_ede: None,
         ..opt
     }
 }

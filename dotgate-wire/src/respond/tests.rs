@@ -13,7 +13,7 @@ const RESPONSE_OPT: ResponseOpt<'_> = ResponseOpt {
     dnssec_ok: false,
     keepalive: None,
     ede: None,
-    ede_beside: None,
+    second_ede: None,
 };
 
 /// A client without EDNS that takes any length.
@@ -171,7 +171,7 @@ fn rcode_of_another_hop_becomes_servfail() {
 }
 
 #[test]
-fn question_is_spelt_as_the_client_spelt_it() {
+fn question_has_the_clients_name_case() {
     let as_received = b"\x03wWw\x07eXAMPLE\x03oRG\0\0\x01\0\x01";
     let name_case = NameCase::of(as_received);
     let sent = response([&[address(1)], &[], &[]]);
@@ -195,7 +195,7 @@ fn client_without_edns_gets_none_and_client_with_edns_gets_ours() {
         dnssec_ok: true,
         keepalive: Some(100),
         ede: None,
-        ede_beside: None,
+        second_ede: None,
     };
     let (_, got) = respond(
         &sent,
@@ -377,7 +377,7 @@ fn error_echoes_question_opcode_and_the_clients_bits() {
 }
 
 #[test]
-fn error_does_not_respell_its_question() {
+fn error_does_not_change_the_case_of_its_question() {
     let exact = b"\x03wWw\0\0\x01\0\x01";
     assert_eq!(error(exact, 0, 1, &HOP)[12..], *exact);
 }
@@ -448,7 +448,7 @@ fn local_zone_denies_with_its_soa_record() {
 }
 
 #[test]
-fn soa_record_of_a_zone_that_is_no_suffix_is_spelt_out() {
+fn soa_record_of_a_zone_that_is_no_suffix_is_written_in_full() {
     for zone in ["other.test", ""] {
         let got = local(QUESTION, zone, LocalData::NoData, &HOP);
         let zone = name(zone);

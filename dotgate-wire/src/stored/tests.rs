@@ -8,7 +8,7 @@ use crate::build::{
     QNAME, QUESTION, RECORDS_AT, RESPONSE, address, message, name, record, response,
 };
 use crate::consts::{rcode, rtype};
-use crate::{ClientHop, Life, NameCase, ResponseOpt, Truncation, write_response, write_stored};
+use crate::{CacheTtl, ClientHop, NameCase, ResponseOpt, Truncation, write_response, write_stored};
 
 const HOP: ClientHop<'_> = ClientHop {
     id: 0xbeef,
@@ -25,7 +25,7 @@ fn answer(response: &[u8]) -> Answer {
     answer
 }
 
-fn kept(answer: &Answer) -> Vec<u8> {
+fn cached(answer: &Answer) -> Vec<u8> {
     let mut bytes = Vec::new();
     answer.store(&mut bytes, 0..=TTL_MAX, None);
     bytes
@@ -51,24 +51,24 @@ fn soa(ttl: u32, minimum: u32) -> Vec<u8> {
 }
 
 #[test]
-fn a_kept_answer_is_sent_as_it_came_but_for_its_ttls() {
+fn a_cached_answer_is_sent_as_it_came_but_for_its_ttls() {
     let loaded = answer(&response([&[address(1), address(2)], &[], &[]]));
     let mut fresh = Vec::new();
     write_response(&mut fresh, &loaded, NameCase::LOWER, &HOP);
-    let (cut, now) = sent_again(&kept(&loaded), Ttls::CountedDown(0), &HOP);
+    let (cut, now) = sent_again(&cached(&loaded), Ttls::CountedDown(0), &HOP);
     assert_eq!((cut, &now), (Truncation::None, &fresh));
-    let (_, later) = sent_again(&kept(&loaded), Ttls::CountedDown(299), &HOP);
+    let (_, later) = sent_again(&cached(&loaded), Ttls::CountedDown(299), &HOP);
     assert_eq!(ttl_at(&later, RECORDS_AT + 6), 1);
     assert_eq!(ttl_at(&later, RECORDS_AT + 16 + 6), 1);
-    let (_, too_late) = sent_again(&kept(&loaded), Ttls::CountedDown(301), &HOP);
+    let (_, too_late) = sent_again(&cached(&loaded), Ttls::CountedDown(301), &HOP);
     assert_eq!(ttl_at(&too_late, RECORDS_AT + 6), 0);
-    let (_, stale) = sent_again(&kept(&loaded), Ttls::All(30), &HOP);
+    let (_, stale) = sent_again(&cached(&loaded), Ttls::All(30), &HOP);
     assert_eq!(ttl_at(&stale, RECORDS_AT + 6), 30);
 }
 
 #[test]
-fn the_question_is_spelt_as_the_client_spelt_it() {
-    let bytes = kept(&answer(&response([&[address(1)], &[], &[]])));
+fn the_question_has_the_clients_name_case() {
+    let bytes = cached(&answer(&response([&[address(1)], &[], &[]])));
     let stored = Stored::read(&bytes).unwrap();
     let as_received = b"\x03wWw\x07EXAMPLE\x03org\0\0\x01\0\x01";
     let mut out = Vec::new();
@@ -79,18 +79,18 @@ fn the_question_is_spelt_as_the_client_spelt_it() {
 #[test]
 fn what_is_cut_off_has_no_ttl_to_set() {
     let many: Vec<_> = (0..100).map(address).collect();
-    let bytes = kept(&answer(&response([&many, &[], &[]])));
+    let bytes = cached(&answer(&response([&many, &[], &[]])));
     let hop = ClientHop { limit: 512, ..HOP };
     let (cut, out) = sent_again(&bytes, Ttls::All(30), &hop);
     assert_eq!((cut, out.len()), (Truncation::Full, RECORDS_AT));
-    let bytes = kept(&answer(&response([&[address(1)], &[], &many])));
+    let bytes = cached(&answer(&response([&[address(1)], &[], &many])));
     let (cut, out) = sent_again(&bytes, Ttls::All(30), &hop);
     assert_eq!((cut, out.len()), (Truncation::Additional, RECORDS_AT + 16));
     assert_eq!(ttl_at(&out, RECORDS_AT + 6), 30);
 }
 
 #[test]
-fn ttls_are_kept_within_the_bounds_of_the_operator() {
+fn ttls_stay_within_the_bounds_of_the_operator() {
     let short = record(QNAME, rtype::A, 5, &[192, 0, 2, 1]);
     let long = record(QNAME, rtype::AAAA, 5_000, &[0; 16]);
     let mut bytes = Vec::new();
@@ -101,19 +101,23 @@ fn ttls_are_kept_within_the_bounds_of_the_operator() {
 }
 
 #[test]
-fn ad_is_kept_unless_a_record_is_outside_the_chain() {
+fn ad_is_cached_unless_a_record_is_off_chain() {
     const AD: u16 = 0x0020;
     let own = message(RESPONSE | AD, [&[address(1)], &[], &[]]);
-    let (_, out) = sent_again(&kept(&answer(&own)), Ttls::CountedDown(0), &HOP);
+    let (_, out) = sent_again(&cached(&answer(&own)), Ttls::CountedDown(0), &HOP);
     assert_eq!(u16_at(&out, FLAGS_AT).unwrap() & AD, AD);
     let off_chain = record(&name("off_chain.example"), rtype::A, 300, &[192, 0, 2, 9]);
     let with_off_chain = message(RESPONSE | AD, [&[address(1), off_chain], &[], &[]]);
-    let (_, out) = sent_again(&kept(&answer(&with_off_chain)), Ttls::CountedDown(0), &HOP);
+    let (_, out) = sent_again(
+        &cached(&answer(&with_off_chain)),
+        Ttls::CountedDown(0),
+        &HOP,
+    );
     assert_eq!(u16_at(&out, FLAGS_AT).unwrap() & AD, 0);
 }
 
 #[test]
-fn an_extended_error_is_kept_with_its_text() {
+fn an_extended_error_is_cached_with_its_text() {
     let ede = Ede {
         code: 17,
         text: "filtered",
@@ -126,7 +130,7 @@ fn an_extended_error_is_kept_with_its_text() {
 }
 
 #[test]
-fn a_failure_is_kept_with_its_question_and_told_as_cached() {
+fn a_failure_is_cached_with_its_question_and_served_as_cached() {
     let ede = Ede {
         code: 22,
         text: "no route",
@@ -138,7 +142,7 @@ fn a_failure_is_kept_with_its_question_and_told_as_cached() {
         dnssec_ok: false,
         keepalive: None,
         ede: Some(ede),
-        ede_beside: Some(13),
+        second_ede: Some(13),
     };
     let hop = ClientHop {
         opt: Some(opt),
@@ -155,23 +159,26 @@ fn a_failure_is_kept_with_its_question_and_told_as_cached() {
 }
 
 #[test]
-fn the_lowest_ttl_is_the_life_of_an_answer() {
+fn the_lowest_ttl_is_the_ttl_of_an_answer() {
     let alias = record(QNAME, rtype::CNAME, 20, &name("a.example"));
     let address = record(&name("a.example"), rtype::A, 300, &[192, 0, 2, 1]);
-    let life = |sections: [&[Vec<u8>]; 3]| answer(&response(sections)).life();
+    let ttl = |sections: [&[Vec<u8>]; 3]| answer(&response(sections)).cache_ttl();
     assert_eq!(
-        life([&[alias.clone(), address], &[], &[]]),
-        Life::Positive(20)
+        ttl([&[alias.clone(), address], &[], &[]]),
+        CacheTtl::Positive(20)
     );
-    assert_eq!(life([&[], &[], &[]]), Life::None, "no data, no SOA");
+    assert_eq!(ttl([&[], &[], &[]]), CacheTtl::None, "no data, no SOA");
     assert_eq!(
-        life([std::slice::from_ref(&alias), &[], &[]]),
-        Life::None,
+        ttl([std::slice::from_ref(&alias), &[], &[]]),
+        CacheTtl::None,
         "an alias without its end"
     );
-    assert_eq!(life([&[], &[soa(300, 60)], &[]]), Life::Negative(60));
-    assert_eq!(life([&[], &[soa(30, 60)], &[]]), Life::Negative(30));
-    assert_eq!(life([&[alias], &[soa(300, 60)], &[]]), Life::Negative(20));
+    assert_eq!(ttl([&[], &[soa(300, 60)], &[]]), CacheTtl::Negative(60));
+    assert_eq!(ttl([&[], &[soa(30, 60)], &[]]), CacheTtl::Negative(30));
+    assert_eq!(
+        ttl([&[alias], &[soa(300, 60)], &[]]),
+        CacheTtl::Negative(20)
+    );
 }
 
 #[test]
@@ -179,19 +186,19 @@ fn only_a_plain_nxdomain_denies_all_types() {
     let nxdomain =
         |answers: &[Vec<u8>]| answer(&message(RESPONSE | 3, [answers, &[soa(300, 60)], &[]]));
     assert!(nxdomain(&[]).denies_all_types());
-    assert_eq!(nxdomain(&[]).life(), Life::Negative(60));
+    assert_eq!(nxdomain(&[]).cache_ttl(), CacheTtl::Negative(60));
     let alias = record(QNAME, rtype::CNAME, 20, &name("a.example"));
     assert!(!nxdomain(&[alias]).denies_all_types());
     assert!(!answer(&response([&[], &[soa(300, 60)], &[]])).denies_all_types());
     assert_eq!(
-        answer(&message(RESPONSE | 2, [&[], &[soa(300, 60)], &[]])).life(),
-        Life::None
+        answer(&message(RESPONSE | 2, [&[], &[soa(300, 60)], &[]])).cache_ttl(),
+        CacheTtl::None
     );
 }
 
 #[test]
-fn bytes_that_are_not_a_kept_answer_are_not_read() {
-    let bytes = kept(&answer(&response([&[address(1)], &[], &[]])));
+fn bytes_that_are_not_a_stored_answer_are_not_read() {
+    let bytes = cached(&answer(&response([&[address(1)], &[], &[]])));
     for end in 0..bytes.len() {
         assert!(Stored::read(&bytes[..end]).is_none(), "{end}");
     }

@@ -22,12 +22,12 @@ fn run(folder: &str, check: impl Fn(&[u8])) -> usize {
 }
 
 #[test]
-fn every_kept_query_passes_its_checks() {
+fn every_corpus_query_passes_its_checks() {
     assert!(run("query", check_query) > 0);
 }
 
 #[test]
-fn every_kept_answer_passes_its_checks() {
+fn every_corpus_answer_passes_its_checks() {
     assert!(
         run("answer", |input| {
             check_answer(input);
@@ -36,6 +36,6 @@ fn every_kept_answer_passes_its_checks() {
 }
 
 #[test]
-fn every_kept_frame_passes_its_checks() {
+fn every_corpus_frame_passes_its_checks() {
     assert!(run("frame", check_frame) > 0);
 }

@@ -38,7 +38,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn well_formed_response_is_taken_and_kept_as_domain_reads_it(described in responses()) {
+    fn well_formed_response_is_accepted_and_stored_as_domain_reads_it(described in responses()) {
         let message = described.build();
         prop_assert!(check_answer(&message));
         let mut answer = Answer::new();
@@ -56,7 +56,7 @@ proptest! {
     }
 
     #[test]
-    fn well_formed_query_is_understood_as_domain_reads_it(described in queries()) {
+    fn well_formed_query_is_read_as_domain_reads_it(described in queries()) {
         let message = described.build();
         check_query(&message);
         let Received::Query(query) = parse_query(&message) else {
@@ -103,7 +103,7 @@ proptest! {
     }
 
     #[test]
-    fn query_towards_an_upstream_says_what_it_was_told(
+    fn query_towards_an_upstream_has_the_given_flags(
         name in any_name(),
         (qtype, qclass, id) in any::<(u16, u16, u16)>(),
         (dnssec_ok, checking_disabled, edns, asks_keepalive) in any::<(bool, bool, bool, bool)>(),
@@ -118,7 +118,7 @@ proptest! {
     }
 
     #[test]
-    fn spelling_of_any_name_comes_back(name in any_name()) {
+    fn name_case_of_any_name_is_restored(name in any_name()) {
         let exact = [&name[..], &[0x41, 0x61, 0x5a, 0x7a]].concat();
         let (question, name_case) = (Question::fold(&exact).unwrap(), NameCase::of(&exact));
         prop_assert_eq!(question.as_bytes().len(), exact.len());

@@ -3,7 +3,7 @@
 use domain::base::iana::{Class, OptRcode, Rtype};
 use domain::base::{Message, Name};
 use dotgate_core::Moment;
-use dotgate_core::cache::{Cache, Held, Scope, Usage};
+use dotgate_core::cache::{Cache, CachedEntry, Scope, Usage};
 use dotgate_wire::Stored;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,13 +17,13 @@ pub struct CacheReport {
     /// The name, with its last dot.
     pub name: String,
     /// The entries, by type.
-    pub held: Vec<HeldReport>,
+    pub held: Vec<CacheEntry>,
 }
 
 /// An entry. Times are in seconds.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct HeldReport {
+pub struct CacheEntry {
     /// The type that was asked for.
     pub record_type: String,
     /// The class.
@@ -98,10 +98,10 @@ pub(super) fn lower_case(name: &Name<Vec<u8>>) -> Vec<u8> {
     name.as_slice().to_ascii_lowercase()
 }
 
-fn report(held: &Held) -> HeldReport {
+fn report(held: &CachedEntry) -> CacheEntry {
     let stored = Stored::read(&held.bytes);
     let rcode = stored.map_or(0, |stored| stored.rcode());
-    HeldReport {
+    CacheEntry {
         record_type: Rtype::from_int(held.qtype).to_string(),
         class: Class::from_int(held.qclass).to_string(),
         for_all_types: held.scope == Scope::AllTypes,

@@ -78,7 +78,7 @@ impl Access {
 /// The body of `/livez` and `/readyz`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Report {
+pub(super) struct StatusReport {
     /// `ready`, `degraded` or `not ready`; for `/livez`, `alive` or `not alive`.
     pub(super) status: String,
     /// Why the state is not `ok`.
@@ -106,14 +106,14 @@ impl Endpoint {
     }
 
     pub(super) fn access(&self) -> Arc<Access> {
-        let held = self.access.lock();
-        Arc::clone(&held.unwrap_or_else(PoisonError::into_inner))
+        let guard = self.access.lock();
+        Arc::clone(&guard.unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Goes over to other names and another token, for the requests that come from now on.
     pub(super) fn set_access(&self, access: Access) {
-        let held = self.access.lock();
-        *held.unwrap_or_else(PoisonError::into_inner) = Arc::new(access);
+        let guard = self.access.lock();
+        *guard.unwrap_or_else(PoisonError::into_inner) = Arc::new(access);
     }
 
     /// How each worker stands, by number. Those that sleep are woken.
@@ -123,7 +123,7 @@ impl Endpoint {
     }
 
     /// Whether every worker turned lately, or does so when woken; what is wrong otherwise.
-    pub(super) async fn liveness(&self) -> (bool, Report) {
+    pub(super) async fn liveness(&self) -> (bool, StatusReport) {
         let mut standings = self.look_at_workers(now());
         // Ends by itself: a woken worker turns, or stands still.
         while standings.contains(&WorkerState::Waking) {
@@ -137,7 +137,7 @@ impl Endpoint {
     }
 
     /// Whether this instance is to be sent queries, and why not, or what is wrong all the same.
-    pub(super) fn readiness(&self) -> (bool, Report) {
+    pub(super) fn readiness(&self) -> (bool, StatusReport) {
         let now = now();
         let mut reasons = worker_reasons(&self.look_at_workers(now));
         if self.running.is_draining() {
@@ -203,8 +203,8 @@ fn worker_reasons(standings: &[WorkerState]) -> Vec<Reason> {
     standings.iter().enumerate().filter_map(reason).collect()
 }
 
-fn report(status: &str, reasons: &[Reason]) -> Report {
-    Report {
+fn report(status: &str, reasons: &[Reason]) -> StatusReport {
+    StatusReport {
         status: status.to_owned(),
         reasons: reasons.iter().map(ToString::to_string).collect(),
     }
@@ -212,7 +212,7 @@ fn report(status: &str, reasons: &[Reason]) -> Report {
 
 /// The body of `/readyz` as a line for people. None if it is something else.
 pub fn readiness_line(body: &str) -> Option<String> {
-    let Report { status, reasons } = serde_json::from_str(body).ok()?;
+    let StatusReport { status, reasons } = serde_json::from_str(body).ok()?;
     if reasons.is_empty() {
         return Some(status);
     }

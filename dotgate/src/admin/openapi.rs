@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::body::{FlushBody, Flushed, LevelBody};
 use super::cache::CacheReport;
-use super::endpoint::Report;
+use super::endpoint::StatusReport;
 use super::response::ErrorBody;
 use super::routes::{Path, Takes};
 use super::status::Status;
@@ -75,11 +75,11 @@ fn operation(path: &Path, generator: &mut SchemaGenerator) -> Operation {
     match path {
         Path::Root => get("/", "The status as text.", None, false),
         Path::Livez => {
-            let gives = Some(generator.subschema_for::<Report>());
+            let gives = Some(generator.subschema_for::<StatusReport>());
             get("/livez", "Whether every worker responds.", gives, true)
         }
         Path::Readyz => {
-            let gives = Some(generator.subschema_for::<Report>());
+            let gives = Some(generator.subschema_for::<StatusReport>());
             get("/readyz", "Whether queries can be sent here.", gives, true)
         }
         Path::Healthz => {

@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_is_told_in_lines_of_80_columns() {
+    fn everything_is_written_in_lines_of_80_columns() {
         let overview = overview(7_384.0, 1_000);
         let text = overview.text(2.25);
         for line in [

@@ -26,7 +26,7 @@ use super::status::Status;
 use super::{host, token, upstreams};
 use crate::clock::now;
 use crate::log;
-use crate::metrics::{Format, Reading};
+use crate::metrics::{Format, MetricsSnapshot};
 
 /// Everything that can be asked for.
 pub(super) enum Path {
@@ -174,7 +174,7 @@ where
         }
         Path::Metrics => {
             let content_type = HeaderValue::from_static(format.content_type());
-            let page = Reading::of(endpoint.running()).page(format);
+            let page = MetricsSnapshot::of(endpoint.running()).page(format);
             with_body(StatusCode::OK, content_type, page)
         }
         Path::Status => document(StatusCode::OK, &Status::of(endpoint)),

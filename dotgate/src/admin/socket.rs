@@ -91,14 +91,14 @@ impl Socket {
                 Ok((Some(inherited), None))
             }
             (Some(wanted), inherited) => {
-                let socket = Socket::bind_anew(wanted)?;
+                let socket = Socket::bind_new(wanted)?;
                 Ok((socket, inherited.map(|it| it.file)))
             }
             (None, inherited) => Ok((None, inherited.map(|it| it.file))),
         }
     }
 
-    fn bind_anew(wanted: &AdminSocket) -> io::Result<Option<Socket>> {
+    fn bind_new(wanted: &AdminSocket) -> io::Result<Option<Socket>> {
         match bind(&wanted.path) {
             Ok(listener) => {
                 let file = SocketFile::new(&wanted.path, true);

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::{Map, json};
 
 use super::cache::UsageReport;
-use super::endpoint::{Endpoint, Report};
+use super::endpoint::{Endpoint, StatusReport};
 use super::traffic::Traffic;
 use super::upstreams::{self, UpstreamReport, rounded};
 use crate::clock::now;
@@ -30,7 +30,7 @@ pub(super) struct Status {
     version: &'static str,
     uptime_seconds: f64,
     /// As `/readyz` says it.
-    ready: Report,
+    ready: StatusReport,
     /// The addresses in service.
     listen: Vec<String>,
     /// The listening addresses that this host does not have yet.

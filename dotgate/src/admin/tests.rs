@@ -9,7 +9,7 @@ use dotgate_tls::Roots;
 use super::*;
 use crate::clock::now;
 use crate::serve::Forwarder;
-use crate::worker::{Order, STANDING};
+use crate::worker::{STANDING, WorkerCommand};
 
 fn forwarder() -> Forwarder {
     let environment: Environment = [
@@ -28,7 +28,7 @@ fn forwarder() -> Forwarder {
 }
 
 #[test]
-fn a_worker_that_stands_still_is_told_of_until_it_turns_again() {
+fn a_stuck_worker_is_reported_until_it_runs_again() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
@@ -38,7 +38,7 @@ fn a_worker_that_stands_still_is_told_of_until_it_turns_again() {
     let said = || runtime.block_on(endpoint.liveness());
     assert!(said().0);
     let standing = STANDING.lock().unwrap();
-    forwarder.running().workers()[1].order(Order::StandStill);
+    forwarder.running().workers()[1].command(WorkerCommand::StandStill);
     let bound = now() + Duration::from_secs(30);
     let is_alive_until = |expected: bool| {
         loop {
@@ -60,7 +60,7 @@ fn a_worker_that_stands_still_is_told_of_until_it_turns_again() {
 fn with_all_workers_ended_it_is_neither_alive_nor_ready() {
     let forwarder = forwarder();
     let endpoint = Endpoint::new(Arc::clone(forwarder.running()), Access::default(), None);
-    forwarder.order(Order::Finish);
+    forwarder.command(WorkerCommand::Finish);
     let bound = now() + Duration::from_secs(30);
     while !forwarder.has_ended() {
         assert!(now() < bound);

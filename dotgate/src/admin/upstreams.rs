@@ -17,7 +17,7 @@ use super::endpoint::Endpoint;
 use crate::clock::now;
 use crate::running::{Running, WorkerState};
 use crate::upstreams::{Groups, Upstream};
-use crate::worker::Order;
+use crate::worker::WorkerCommand;
 
 /// An upstream that answered within this time needs no probe.
 const LATELY: Duration = Duration::from_secs(5);
@@ -132,14 +132,17 @@ pub fn health_line(body: &str) -> Option<String> {
     let HealthReport { upstreams, .. } = serde_json::from_str(body).ok()?;
     let answering = upstreams.iter().filter(|upstream| upstream.answers).count();
     let mut line = format!("{answering} of {} upstreams answer", upstreams.len());
-    for (place, silent) in upstreams
+    for (place, unresponsive) in upstreams
         .iter()
         .filter(|upstream| !upstream.answers)
         .enumerate()
     {
         line.push_str(if place == 0 { "; not " } else { ", " });
-        let error = silent.last_error.as_deref().unwrap_or("no response yet");
-        line.push_str(&format!("{} ({error})", silent.upstream));
+        let error = unresponsive
+            .last_error
+            .as_deref()
+            .unwrap_or("no response yet");
+        line.push_str(&format!("{} ({error})", unresponsive.upstream));
     }
     Some(line)
 }
@@ -158,7 +161,7 @@ fn probe_where_needed(endpoint: &Endpoint, start: Moment) {
         };
         let place = standings.iter().position(|standing| can_probe(&standing));
         if let Some(worker) = place.and_then(|place| running.workers().get(place)) {
-            worker.order(Order::Probe(upstream.id()));
+            worker.command(WorkerCommand::Probe(upstream.id()));
         }
     }
 }

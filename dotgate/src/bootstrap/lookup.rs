@@ -16,7 +16,7 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
 use super::Found;
-use super::message::{Query, Reading};
+use super::message::{LookupResponse, Query};
 
 /// Room for a datagram: without EDNS one has at most 512 bytes (RFC 1035 section 4.2.1), and more is no answer.
 const DATAGRAM_MAX: usize = 4_096;
@@ -35,7 +35,7 @@ pub enum LookupFault {
     /// The resolver answered with an error.
     Rcode(Rcode),
     /// No answer came in time.
-    Silent,
+    TimedOut,
     /// The system refused.
     System(ErrorKind),
 }
@@ -48,7 +48,7 @@ impl fmt::Display for LookupFault {
             LookupFault::NoAddress => out.write_str("the name has no address"),
             LookupFault::Malformed => out.write_str("malformed answer"),
             LookupFault::Rcode(rcode) => write!(out, "answered {rcode}"),
-            LookupFault::Silent => out.write_str("no answer in time"),
+            LookupFault::TimedOut => out.write_str("no answer in time"),
             LookupFault::System(kind) => write!(out, "{kind}"),
         }
     }
@@ -130,14 +130,14 @@ impl Lookup {
         let resolver = resolver.resolve().map_err(|error| system(error.into()))?;
         let query = self.query(qtype)?;
         match self.limited(by_udp(resolver, &query)).await? {
-            Reading::Found(found) => Ok(found),
-            Reading::Rcode(rcode) => Err(LookupFault::Rcode(rcode)),
-            Reading::Truncated => {
+            LookupResponse::Found(found) => Ok(found),
+            LookupResponse::Rcode(rcode) => Err(LookupFault::Rcode(rcode)),
+            LookupResponse::Truncated => {
                 let query = self.query(qtype)?;
                 match self.limited(by_tcp(resolver, &query)).await? {
-                    Reading::Found(found) => Ok(found),
-                    Reading::Rcode(rcode) => Err(LookupFault::Rcode(rcode)),
-                    Reading::Truncated => Err(LookupFault::Malformed),
+                    LookupResponse::Found(found) => Ok(found),
+                    LookupResponse::Rcode(rcode) => Err(LookupFault::Rcode(rcode)),
+                    LookupResponse::Truncated => Err(LookupFault::Malformed),
                 }
             }
         }
@@ -151,16 +151,16 @@ impl Lookup {
 
     async fn limited(
         &self,
-        exchange: impl Future<Output = Result<Reading, LookupFault>>,
-    ) -> Result<Reading, LookupFault> {
+        exchange: impl Future<Output = Result<LookupResponse, LookupFault>>,
+    ) -> Result<LookupResponse, LookupFault> {
         match timeout(self.wait, exchange).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(LookupFault::Silent),
+            Err(_) => Err(LookupFault::TimedOut),
         }
     }
 }
 
-async fn by_udp(resolver: SocketAddr, query: &Query) -> Result<Reading, LookupFault> {
+async fn by_udp(resolver: SocketAddr, query: &Query) -> Result<LookupResponse, LookupFault> {
     let here: IpAddr = match resolver {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
@@ -178,7 +178,7 @@ async fn by_udp(resolver: SocketAddr, query: &Query) -> Result<Reading, LookupFa
     }
 }
 
-async fn by_tcp(resolver: SocketAddr, query: &Query) -> Result<Reading, LookupFault> {
+async fn by_tcp(resolver: SocketAddr, query: &Query) -> Result<LookupResponse, LookupFault> {
     let stream = TcpStream::connect(resolver).await.map_err(system)?;
     let mut frame = Vec::new();
     dotgate_wire::write_framed(&mut frame, |out| out.extend_from_slice(query.as_bytes()));

@@ -20,7 +20,7 @@ const ADDRESSES_MAX: usize = 32;
 
 /// What an answer says.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Reading {
+pub(super) enum LookupResponse {
     /// The addresses, perhaps none.
     Found(Found),
     /// An error.
@@ -51,16 +51,16 @@ impl Query {
     }
 
     /// Reads a message; `None` if it does not answer this question, or cannot be read to its answers' end.
-    pub(super) fn read(&self, bytes: &[u8]) -> Option<Reading> {
+    pub(super) fn read(&self, bytes: &[u8]) -> Option<LookupResponse> {
         let answer = Message::from_octets(bytes).ok()?;
         let header = answer.header();
         if !answer.is_answer(&self.message) || header.opcode() != Opcode::QUERY {
             return None;
         }
         match header.rcode() {
-            _ if header.tc() => Some(Reading::Truncated),
-            Rcode::NOERROR => self.addresses(&answer).ok().map(Reading::Found),
-            rcode => Some(Reading::Rcode(rcode)),
+            _ if header.tc() => Some(LookupResponse::Truncated),
+            Rcode::NOERROR => self.addresses(&answer).ok().map(LookupResponse::Found),
+            rcode => Some(LookupResponse::Rcode(rcode)),
         }
     }
 
@@ -90,11 +90,11 @@ impl Query {
                 _ => {}
             }
         }
-        let life = Duration::from_secs(ttl.as_secs().into());
+        let ttl = Duration::from_secs(ttl.as_secs().into());
         Ok(Found {
             addresses,
             left_out,
-            life,
+            ttl,
         })
     }
 }

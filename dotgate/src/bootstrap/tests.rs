@@ -7,7 +7,7 @@ use domain::base::{MessageBuilder, Ttl};
 use domain::rdata::{A, Aaaa, Cname};
 
 use super::lookup::Outcome;
-use super::message::{Query, Reading};
+use super::message::{LookupResponse, Query};
 use super::*;
 
 const FIRST: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
@@ -40,11 +40,11 @@ fn answer(aliases: &[(&str, &str, u32)], addresses: &[(&str, Ipv4Addr, u32)]) ->
     answer.finish()
 }
 
-fn found(addresses: &[Ipv4Addr], seconds: u64) -> Option<Reading> {
-    Some(Reading::Found(Found {
+fn found(addresses: &[Ipv4Addr], seconds: u64) -> Option<LookupResponse> {
+    Some(LookupResponse::Found(Found {
         addresses: addresses.iter().map(|ip| IpAddr::from(*ip)).collect(),
         left_out: 0,
-        life: Duration::from_secs(seconds),
+        ttl: Duration::from_secs(seconds),
     }))
 }
 
@@ -84,7 +84,7 @@ fn of_very_many_addresses_32_are_taken_and_the_others_counted() {
     let many: Vec<(&str, Ipv4Addr, u32)> = (0..40)
         .map(|last| ("dns.test", Ipv4Addr::new(192, 0, 2, last), 60))
         .collect();
-    let Some(Reading::Found(found)) = query().read(&answer(&[], &many)) else {
+    let Some(LookupResponse::Found(found)) = query().read(&answer(&[], &many)) else {
         panic!("addresses are found");
     };
     assert_eq!((found.addresses.len(), found.left_out), (32, 8));
@@ -107,9 +107,9 @@ fn only_an_answer_to_the_question_is_read() {
     assert_eq!(changed(25, 3), None, "another class");
     assert_eq!(changed(7, 2), None, "a record less than announced");
     assert_eq!(query().read(&right[..11]), None, "no header");
-    let refused = Some(Reading::Rcode(Rcode::REFUSED));
+    let refused = Some(LookupResponse::Rcode(Rcode::REFUSED));
     assert_eq!(changed(3, 0x85), refused);
-    assert_eq!(changed(2, 0x83), Some(Reading::Truncated));
+    assert_eq!(changed(2, 0x83), Some(LookupResponse::Truncated));
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn addresses_of_another_class_are_left() {
     assert_eq!(bytes[class_at], Class::IN.to_int() as u8);
     bytes[class_at] = Class::CH.to_int() as u8;
     assert!(
-        matches!(query().read(&bytes), Some(Reading::Found(found)) if found.addresses.is_empty())
+        matches!(query().read(&bytes), Some(LookupResponse::Found(found)) if found.addresses.is_empty())
     );
 }
 
@@ -127,36 +127,36 @@ fn ok(addresses: &[IpAddr], seconds: u64) -> Result<Found, LookupError> {
     Ok(Found {
         addresses: addresses.to_vec(),
         left_out: 0,
-        life: Duration::from_secs(seconds),
+        ttl: Duration::from_secs(seconds),
     })
 }
 
-fn silent() -> Result<Found, LookupError> {
+fn timed_out() -> Result<Found, LookupError> {
     Err(LookupError {
         resolver: None,
-        fault: LookupFault::Silent,
+        fault: LookupFault::TimedOut,
     })
 }
 
 #[test]
-fn last_good_addresses_are_kept_family_by_family() {
+fn last_good_addresses_are_retained_family_by_family() {
     let (four, six) = (IpAddr::from(FIRST), IpAddr::from(SIXTH));
     let other = IpAddr::from(SECOND);
     let mut known = Known::default();
     let mut renew = |ipv4, ipv6| {
         let outcome = known.renew(Outcome { ipv4, ipv6 });
         let addresses: Vec<IpAddr> = known.ipv4.iter().chain(&known.ipv6).copied().collect();
-        let outcome = outcome.map(|life| life.as_secs());
+        let outcome = outcome.map(|ttl| ttl.as_secs());
         (outcome.map_err(|problem| problem.fault), addresses)
     };
     let failed = |fault| Err(fault);
     assert_eq!(
-        renew(silent(), silent()),
-        (failed(LookupFault::Silent), vec![])
+        renew(timed_out(), timed_out()),
+        (failed(LookupFault::TimedOut), vec![])
     );
     assert_eq!(
-        renew(silent(), ok(&[], 5)),
-        (failed(LookupFault::Silent), vec![])
+        renew(timed_out(), ok(&[], 5)),
+        (failed(LookupFault::TimedOut), vec![])
     );
     let nothing = (failed(LookupFault::NoAddress), vec![]);
     assert_eq!(renew(ok(&[], 5), ok(&[], 5)), nothing);
@@ -164,12 +164,15 @@ fn last_good_addresses_are_kept_family_by_family() {
         renew(ok(&[four], 70), ok(&[six], 90)),
         (Ok(70), vec![four, six])
     );
-    assert_eq!(renew(ok(&[other], 70), silent()), (Ok(0), vec![other, six]));
+    assert_eq!(
+        renew(ok(&[other], 70), timed_out()),
+        (Ok(0), vec![other, six])
+    );
     assert_eq!(renew(ok(&[four], 70), ok(&[], 5)), (Ok(70), vec![four]));
     let kept = (failed(LookupFault::NoAddress), vec![four]);
     assert_eq!(renew(ok(&[], 5), ok(&[], 5)), kept);
-    let kept = (failed(LookupFault::Silent), vec![four]);
-    assert_eq!(renew(silent(), silent()), kept);
+    let kept = (failed(LookupFault::TimedOut), vec![four]);
+    assert_eq!(renew(timed_out(), timed_out()), kept);
 }
 
 #[test]
@@ -206,7 +209,10 @@ fn addresses_in_the_form_of_ipv6_are_read() {
     let expected = Found {
         addresses: vec![SIXTH.into()],
         left_out: 0,
-        life: Duration::from_secs(60),
+        ttl: Duration::from_secs(60),
     };
-    assert_eq!(query.read(&answer.finish()), Some(Reading::Found(expected)));
+    assert_eq!(
+        query.read(&answer.finish()),
+        Some(LookupResponse::Found(expected))
+    );
 }

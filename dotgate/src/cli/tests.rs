@@ -14,7 +14,7 @@ fn read(line: &str) -> Result<Command, Usage> {
 fn each_command_line_means_one_command() {
     let file = Some(PathBuf::from("x.toml"));
     let request = |name: &str, record_type, of, form| query::Request {
-        name: AskedName {
+        name: QueryName {
             name: Name::from_str(name).unwrap(),
             typed: None,
         },
@@ -289,7 +289,7 @@ fn help_has_colors_that_can_be_taken_out() {
 }
 
 #[test]
-fn the_version_is_the_packages_and_tells_what_it_was_built_from() {
+fn the_version_is_the_packages_and_shows_what_it_was_built_from() {
     let version = |verbose| {
         let mut out = Vec::new();
         write_version(verbose, &mut out).unwrap();

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::client::{self, CommandError, body_of};
 use super::exit::{Ended, ExitStatus};
 use crate::admin::client as endpoint;
-use crate::admin::{CacheReport, Flush, HeldReport};
+use crate::admin::{CacheEntry, CacheReport, Flush};
 
 /// What is asked of the cache.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -94,7 +94,7 @@ fn report_text(report: &CacheReport) -> String {
 }
 
 /// An entry as a line for itself, and one for each record.
-fn entry_text(name: &str, held: &HeldReport) -> String {
+fn entry_text(name: &str, held: &CacheEntry) -> String {
     let asked_for = if held.for_all_types {
         "all types"
     } else {
@@ -110,7 +110,7 @@ fn entry_text(name: &str, held: &HeldReport) -> String {
         left @ 0.. => format!("{left} s left"),
         over => format!("stale for {} s", -over),
     };
-    let HeldReport {
+    let CacheEntry {
         rcode,
         age_seconds,
         hits,

@@ -14,14 +14,14 @@ use dotgate_testbed::resolver::{Resolver, ResolverConfig, ResolverError};
 use dotgate_tls::{Roots, RootsError};
 
 use super::exit::ExitStatus;
-use super::query::{Asked, Transport, ask, write_response};
+use super::query::{QueryParameters, Transport, ask, write_response};
 use crate::admin::Admin;
 use crate::control::{self, End, Listening};
 use crate::log;
 use crate::reload::ActiveConfig;
 use crate::serve::{Forwarder, StartError};
 use crate::service::Service;
-use crate::worker::Order;
+use crate::worker::WorkerCommand;
 
 /// The port that is taken if it is free: it needs no right, and 5353 belongs to mDNS.
 const PORT: u16 = 5300;
@@ -169,7 +169,7 @@ fn show(out: &mut dyn Write, forwarder: &Forwarder, sample: &Sample) -> io::Resu
     ) else {
         return Ok(false);
     };
-    let asked = Asked {
+    let asked = QueryParameters {
         name,
         record_type: Rtype::A,
         transport: sample.transport,
@@ -206,7 +206,7 @@ fn write_hints(out: &mut dyn Write, forwarder: &Forwarder) -> io::Result<()> {
 
 /// Ends the forwarder and waits until its workers have ended.
 fn finish(mut forwarder: Forwarder) -> io::Result<End> {
-    forwarder.order(Order::Finish);
+    forwarder.command(WorkerCommand::Finish);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()?;

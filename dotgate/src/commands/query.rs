@@ -28,7 +28,7 @@ use dotgate_config::{
 };
 use dotgate_tls::Roots;
 
-pub use self::client::{Asked, Response, Transport, ask};
+pub use self::client::{QueryParameters, Response, Transport, ask};
 use self::conclusion::{By, Conclusion};
 use self::document::{Document, UpstreamDocument};
 use self::forward::Through;
@@ -37,7 +37,7 @@ use self::message::write_response_of;
 pub use self::message::{Millis, write_response};
 use self::prepared::{Prepared, prepare};
 use self::probe::{ProbeFailure, Target};
-pub use self::question::{AskedName, NotAskable, read_name, read_reverse, read_type};
+pub use self::question::{NotAskable, QueryName, read_name, read_reverse, read_type};
 pub use self::server::read_server;
 use super::exit::{Ended, ExitStatus, loaded_or_exit};
 use crate::bootstrap;
@@ -51,7 +51,7 @@ pub const UPSTREAM: &str = "--upstream";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// The name.
-    pub name: AskedName,
+    pub name: QueryName,
     /// The type.
     pub record_type: Rtype,
     /// Who is asked.
@@ -85,7 +85,7 @@ pub enum Form {
 /// The question, as far as its outcome is shown.
 struct Shown<'a> {
     request: &'a Request,
-    asked: Asked,
+    asked: QueryParameters,
 }
 
 /// Asks, and shows the way of the question. It succeeds for NOERROR, NXDOMAIN and what dotgate answers itself, and fails
@@ -102,7 +102,7 @@ pub(super) fn run(
     err: &mut dyn Write,
 ) -> Result<ExitStatus, Ended> {
     let shown = Shown {
-        asked: Asked {
+        asked: QueryParameters {
             name: request.name.name.clone(),
             record_type: request.record_type,
             transport: Transport::Tcp,

@@ -9,13 +9,13 @@ use dotgate_tls::pin_text;
 use crate::clock::now;
 use crate::log::message::say;
 use crate::serve::Forwarder;
-use crate::worker::Report;
+use crate::worker::WorkerEvent;
 
 /// Logs one report.
-pub(super) fn log_report(forwarder: &mut Forwarder, worker: WorkerId, report: &Report) {
+pub(super) fn log_report(forwarder: &mut Forwarder, worker: WorkerId, report: &WorkerEvent) {
     match report {
-        Report::Event(event) => log_event(forwarder, worker, event),
-        Report::SessionOpened(opened) => {
+        WorkerEvent::Event(event) => log_event(forwarder, worker, event),
+        WorkerEvent::SessionOpened(opened) => {
             let time_ms = milliseconds(opened.time);
             say!(
                 SESSION_OPENED,
@@ -37,7 +37,7 @@ pub(super) fn log_report(forwarder: &mut Forwarder, worker: WorkerId, report: &R
                 );
             }
         }
-        Report::SessionFailed { upstream, reason } => {
+        WorkerEvent::SessionFailed { upstream, reason } => {
             say!(
                 SESSION_FAILED,
                 worker = worker.0,
@@ -46,25 +46,29 @@ pub(super) fn log_report(forwarder: &mut Forwarder, worker: WorkerId, report: &R
             );
             forwarder.note_failure(*upstream, reason);
         }
-        Report::PinMismatch { upstream, pin } => say!(
+        WorkerEvent::PinMismatch { upstream, pin } => say!(
             PIN_MISMATCH,
             upstream = forwarder.label(*upstream),
             pin = pin_text(pin)
         ),
-        Report::AcceptPaused => say!(
+        WorkerEvent::AcceptPaused => say!(
             ACCEPT_PAUSED,
             worker = worker.0,
             hint = "raise the limit of open files (LimitNOFILE=, ulimit -n)"
         ),
-        Report::AcceptRefused { reason } => {
+        WorkerEvent::AcceptRefused { reason } => {
             say!(ACCEPT_REFUSED, worker = worker.0, reason = reason);
         }
-        Report::ReceiveRefused { reason } => {
+        WorkerEvent::ReceiveRefused { reason } => {
             say!(RECEIVE_REFUSED, worker = worker.0, reason = reason);
         }
-        Report::NotListening { reason } => say!(NOT_LISTENING, worker = worker.0, reason = reason),
-        Report::Panicked { message } => say!(WORKER_PANICKED, worker = worker.0, reason = message),
-        Report::Broken { reason } => say!(WORKER_ENDED, worker = worker.0, reason = reason),
+        WorkerEvent::NotListening { reason } => {
+            say!(NOT_LISTENING, worker = worker.0, reason = reason)
+        }
+        WorkerEvent::Panicked { message } => {
+            say!(WORKER_PANICKED, worker = worker.0, reason = message)
+        }
+        WorkerEvent::Broken { reason } => say!(WORKER_ENDED, worker = worker.0, reason = reason),
     }
 }
 
@@ -81,7 +85,7 @@ fn log_event(forwarder: &mut Forwarder, worker: WorkerId, event: &Event) {
             );
             log_preferred(forwarder);
         }
-        Event::UpstreamWell { upstream } => {
+        Event::UpstreamHealthy { upstream } => {
             say!(UPSTREAM_RECOVERED, upstream = label(upstream));
             log_preferred(forwarder);
         }

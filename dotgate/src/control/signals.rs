@@ -24,7 +24,7 @@ pub(super) struct Signals {
 
 /// What a signal asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Asked {
+pub(super) enum SignalRequest {
     /// The end, by the signal of this name.
     Stop(&'static str),
     /// That the configuration is read again.
@@ -59,14 +59,14 @@ impl Signals {
     }
 
     /// The next signal that asks for something. Of two that are pending, the one that asks for the end comes first.
-    pub(super) async fn next(&mut self) -> Asked {
+    pub(super) async fn next(&mut self) -> SignalRequest {
         loop {
             tokio::select! {
                 biased;
-                _ = self.terminate.recv() => return Asked::Stop("SIGTERM"),
-                _ = self.interrupt.recv() => return Asked::Stop("SIGINT"),
-                _ = self.hang_up.recv() => return Asked::Reload,
-                _ = self.report.recv() => return Asked::Status,
+                _ = self.terminate.recv() => return SignalRequest::Stop("SIGTERM"),
+                _ = self.interrupt.recv() => return SignalRequest::Stop("SIGINT"),
+                _ = self.hang_up.recv() => return SignalRequest::Reload,
+                _ = self.report.recv() => return SignalRequest::Status,
                 Some(signal) = self.meaningless.recv() => {
                     say!(SIGNAL_IGNORED, signal = signal);
                 }

@@ -33,7 +33,7 @@ impl Watchdog {
                 loop {
                     looks.tick().await;
                     if all_live(&running, woken) {
-                        service.tell(State::Alive);
+                        service.notify(State::Alive);
                     }
                     woken = now();
                     running.workers().iter().for_each(RunningWorker::wake);
@@ -53,8 +53,8 @@ impl Drop for Watchdog {
 
 /// Whether every worker has turned since it was woken.
 fn all_live(running: &Running, woken: Moment) -> bool {
-    let lives = |worker: &RunningWorker| {
+    let is_alive = |worker: &RunningWorker| {
         worker.last_turn() >= woken || (worker.has_ended() && running.is_draining())
     };
-    running.workers().iter().all(lives)
+    running.workers().iter().all(is_alive)
 }

@@ -40,7 +40,7 @@ fn a_hosts_file_is_read_as_the_system_reads_it() {
 
 #[test]
 fn a_wrong_line_has_the_file_refused_with_its_number() {
-    for (text, told) in [
+    for (text, reported) in [
         (
             &b"127.0.0.1 a\n10.0.0 b"[..],
             "hosts:2: 10.0.0 is not an IP address\n  expected: ADDRESS NAME [NAME]..., as in 192.168.1.10 nas.home.arpa",
@@ -66,22 +66,22 @@ fn a_wrong_line_has_the_file_refused_with_its_number() {
             "hosts:1: \u{fffd}\u{fffd}\\u{0} is not an IP address\n  expected: ADDRESS NAME [NAME]..., as in 192.168.1.10 nas.home.arpa",
         ),
     ] {
-        assert_eq!(hosts(text).err().as_deref(), Some(told));
+        assert_eq!(hosts(text).err().as_deref(), Some(reported));
     }
 }
 
 #[test]
-fn records_that_cannot_stand_together_are_told_with_both_places() {
+fn conflicting_records_are_reported_with_both_positions() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("hosts");
     fs::write(&path, "10.0.0.1 a\n10.0.0.2 b").unwrap();
-    let told = Local::load(&config(&["x A 10.0.0.9", "b CNAME a"], Some(path.clone())));
-    let told = told.unwrap_err().to_string();
+    let reported = Local::load(&config(&["x A 10.0.0.9", "b CNAME a"], Some(path.clone())));
+    let reported = reported.unwrap_err().to_string();
     let place = format!("{}:2: its name has a CNAME record", path.display());
-    assert!(told.starts_with(&place), "{told}");
+    assert!(reported.starts_with(&place), "{reported}");
     assert!(
-        told.ends_with("the other one: DOTGATE_LOCAL_RECORDS: b CNAME a"),
-        "{told}"
+        reported.ends_with("the other one: DOTGATE_LOCAL_RECORDS: b CNAME a"),
+        "{reported}"
     );
     let missing = Local::load(&config(&[], Some(folder.path().join("none"))));
     assert!(

@@ -12,7 +12,7 @@ use dotgate_core::{
 use super::encoder::{Page, seconds};
 use super::families::{OfCache, OfClients, OfGroup, OfProcess, OfUpstream};
 use super::table::{Metric, Source};
-use super::{GroupReading, Reading, UpstreamReading};
+use super::{GroupSnapshot, MetricsSnapshot, UpstreamSnapshot};
 use crate::running;
 
 /// The states of an upstream by their words in metrics.
@@ -22,7 +22,7 @@ const STATES: [(&str, HealthState); 3] = [
     ("down", HealthState::Down),
 ];
 
-impl Reading<'_> {
+impl MetricsSnapshot<'_> {
     /// Writes one metric and all its samples; nothing where the system does not tell.
     pub(super) fn write(&self, page: &mut Page, metric: Metric) {
         let source = metric.source;
@@ -62,10 +62,10 @@ impl Reading<'_> {
             OfClients::QueryDuration => {
                 for via in ClientTransport::ALL {
                     for outcome in WAITED {
-                        let held = self.workers.iter();
-                        let held = held.filter_map(|all| all.clients().durations(*via, outcome));
-                        let held = held.fold(Distribution::default(), Distribution::with);
-                        page.histogram(&[via.label(), outcome.label()], &held);
+                        let guard = self.workers.iter();
+                        let guard = guard.filter_map(|all| all.clients().durations(*via, outcome));
+                        let guard = guard.fold(Distribution::default(), Distribution::with);
+                        page.histogram(&[via.label(), outcome.label()], &guard);
                     }
                 }
             }
@@ -185,15 +185,15 @@ impl Counted<'_> {
         blocks.map(count).sum()
     }
 
-    fn merged(&self, held: impl Fn(&UpstreamCounters) -> Distribution) -> Distribution {
+    fn merged(&self, guard: impl Fn(&UpstreamCounters) -> Distribution) -> Distribution {
         let blocks = self.workers.iter().filter_map(|all| all.upstream(self.id));
         blocks
-            .map(held)
+            .map(guard)
             .fold(Distribution::default(), Distribution::with)
     }
 }
 
-fn write_group(page: &mut Page, family: OfGroup, group: &GroupReading) {
+fn write_group(page: &mut Page, family: OfGroup, group: &GroupSnapshot) {
     match family {
         OfGroup::Up => page.sample(&[&group.label], u64::from(group.is_up)),
         OfGroup::Queries => {
@@ -208,7 +208,7 @@ fn write_group(page: &mut Page, family: OfGroup, group: &GroupReading) {
 fn write_upstream(
     page: &mut Page,
     family: OfUpstream,
-    upstream: &UpstreamReading,
+    upstream: &UpstreamSnapshot,
     counted: &Counted<'_>,
 ) {
     let name = upstream.label.as_str();
@@ -216,14 +216,14 @@ fn write_upstream(
     match family {
         OfUpstream::StageDuration => {
             for stage in Stage::ALL {
-                let held = counted.merged(|all| all.stage(*stage));
-                page.histogram(&[stage.label(), name], &held);
+                let guard = counted.merged(|all| all.stage(*stage));
+                page.histogram(&[stage.label(), name], &guard);
             }
         }
         OfUpstream::HandshakeDuration => {
             for kind in Handshake::ALL {
-                let held = counted.merged(|all| all.handshakes(*kind));
-                page.histogram(&[name, kind.label()], &held);
+                let guard = counted.merged(|all| all.handshakes(*kind));
+                page.histogram(&[name, kind.label()], &guard);
             }
         }
         OfUpstream::Attempts => {
@@ -273,7 +273,7 @@ fn write_upstream(
     }
 }
 
-fn write_round_trip(page: &mut Page, name: &str, upstream: &UpstreamReading) {
+fn write_round_trip(page: &mut Page, name: &str, upstream: &UpstreamSnapshot) {
     if let Some(span) = upstream.health.evidence().round_trip() {
         let micros = span.as_micros().try_into().unwrap_or(u64::MAX);
         page.sample(&[name], seconds(micros));

@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn this_process_is_told_of() {
+    fn this_process_is_reported() {
         let process = Process::read();
         assert!(process.resident_bytes > Some(0), "{process:?}");
         assert!(process.open_fds > Some(0) && process.open_fds < process.max_fds);

@@ -13,9 +13,9 @@ use crate::upstreams::Validity;
 /// A label that needs every escape there is.
 const ODD: &str = "a\\b\"c\nd";
 
-fn with_reading<T>(upstreams: u8, use_it: impl FnOnce(&Reading<'_>) -> T) -> T {
+fn with_reading<T>(upstreams: u8, use_it: impl FnOnce(&MetricsSnapshot<'_>) -> T) -> T {
     let counters = [Counters::new(), Counters::new()];
-    let upstreams = (0..upstreams).map(|number| UpstreamReading {
+    let upstreams = (0..upstreams).map(|number| UpstreamSnapshot {
         id: UpstreamId(number),
         label: format!("{ODD}{number}"),
         health: Arc::default(),
@@ -25,12 +25,12 @@ fn with_reading<T>(upstreams: u8, use_it: impl FnOnce(&Reading<'_>) -> T) -> T {
         }),
         has_pin_mismatch: Some(true),
     });
-    let groups = (0..limits::GROUPS).map(|number| GroupReading {
+    let groups = (0..limits::GROUPS).map(|number| GroupSnapshot {
         label: format!("{ODD}{number}"),
         is_up: true,
         counters: Arc::default(),
     });
-    use_it(&Reading {
+    use_it(&MetricsSnapshot {
         now: Moment::from_nanos(1),
         workers: counters.iter().collect(),
         upstreams: upstreams.collect(),
@@ -121,10 +121,10 @@ fn the_formats_differ_in_comments_alone() {
 #[test]
 fn what_is_not_known_is_not_on_the_page() {
     let counters = Counters::new();
-    let page = Reading {
+    let page = MetricsSnapshot {
         now: Moment::from_nanos(1),
         workers: vec![&counters],
-        upstreams: vec![UpstreamReading {
+        upstreams: vec![UpstreamSnapshot {
             id: UpstreamId(0),
             label: "up".to_owned(),
             health: Arc::default(),

@@ -100,9 +100,11 @@ impl Watch {
 
 /// The stamp of a large file.
 fn stamp_of_large(path: &Path) -> Option<Stamp> {
-    let told = fs::metadata(path).ok().filter(|told| told.len() > LARGE)?;
-    let (length, seconds, nanos) = (told.len(), told.ctime(), told.ctime_nsec());
-    Some((told.dev(), told.ino(), length, seconds, nanos))
+    let reported = fs::metadata(path)
+        .ok()
+        .filter(|reported| reported.len() > LARGE)?;
+    let (length, seconds, nanos) = (reported.len(), reported.ctime(), reported.ctime_nsec());
+    Some((reported.dev(), reported.ino(), length, seconds, nanos))
 }
 
 fn digest(path: &Path) -> u64 {

@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sleeping_worker_is_woken_once_and_lives_as_soon_as_it_turns() {
+    fn a_sleeping_worker_is_woken_once_and_runs_as_soon_as_it_turns() {
         let mut woken = None;
         assert_eq!(judge(&mut woken, START, at(60)), WorkerState::Waking);
         assert_eq!(judge(&mut woken, START, at(61)), WorkerState::Waking);
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_that_does_not_turn_when_woken_stands_still_until_it_turns() {
+    fn a_worker_that_does_not_run_when_woken_is_stuck_until_it_runs() {
         let mut woken = None;
         judge(&mut woken, START, at(10));
         assert_eq!(judge(&mut woken, START, at(12)), WorkerState::Stuck);

@@ -1,6 +1,6 @@
 //! Whether this instance is to be sent queries.
 //!
-//! It is unless it drains or cannot serve. An outage of all upstreams does not make it unready: it would befall all
+//! It is unless it drains or cannot serve. An outage of all upstreams does not make it unready: it would apply all
 //! instances at once, and a balancer without any has no better answer than the SERVFAIL and its reason given here;
 //! the verdict is then `Degraded`. So that a balancer does not see it flap, it takes `LOST_AFTER` of being unable to
 //! become unready and `BACK_AFTER` of being able to become ready again. This module reads no clock.
@@ -126,7 +126,7 @@ impl Readiness {
             self.differs_since = None;
         } else {
             let since = *self.differs_since.get_or_insert(now);
-            let patience = if self.is_ready {
+            let delay = if self.is_ready {
                 LOST_AFTER
             } else {
                 BACK_AFTER
@@ -134,7 +134,7 @@ impl Readiness {
             let is_at_once = reasons
                 .iter()
                 .any(|it| matches!(it, Reason::Draining | Reason::NoUpstreamReached));
-            if is_at_once || now.since(since) >= patience {
+            if is_at_once || now.since(since) >= delay {
                 self.is_ready = can_serve;
                 self.differs_since = None;
             }
@@ -190,8 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_that_stands_still_makes_it_unready_after_three_seconds_and_ready_one_after_it_turns()
-     {
+    fn a_stuck_worker_makes_it_unready_after_three_seconds_and_ready_one_after_it_runs() {
         let mut readiness = Readiness::new();
         assert_eq!(readiness.judge(at(0), &STILL), Verdict::Degraded);
         assert_eq!(readiness.judge(at(2_999), &STILL), Verdict::Degraded);

@@ -52,18 +52,18 @@ impl Default for Record {
 impl Record {
     /// Adds one.
     pub(crate) fn note(&self, outcome: Outcome) {
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match outcome {
-            Outcome::Applied { .. } => held.applied += 1,
-            Outcome::Rejected { .. } => held.rejected += 1,
+            Outcome::Applied { .. } => guard.applied += 1,
+            Outcome::Rejected { .. } => guard.rejected += 1,
         }
-        held.last = outcome;
-        held.last_at = UnixTime::now();
+        guard.last = outcome;
+        guard.last_at = UnixTime::now();
     }
 
     /// What is known now.
     pub fn read(&self) -> Reloads {
-        let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        held.clone()
+        let guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        guard.clone()
     }
 }

@@ -9,12 +9,12 @@ use dotgate_core::{Counters, Moment};
 use dotgate_net::UdpSocket;
 use mio::Waker;
 
-use crate::worker::{Heartbeat, Mailbox, Order, Worker};
+use crate::worker::{Heartbeat, Mailbox, Worker, WorkerCommand};
 
 /// A worker that is made and not yet started.
 pub(crate) struct PreparedWorker {
     pub(crate) worker: Worker,
-    pub(crate) orders: Sender<Order>,
+    pub(crate) commands: Sender<WorkerCommand>,
     pub(crate) mailbox: Mailbox,
     pub(crate) pulse: Arc<Heartbeat>,
     pub(crate) counters: Arc<Counters>,
@@ -34,7 +34,7 @@ pub(crate) fn spawn_all(made: Vec<PreparedWorker>) -> io::Result<Vec<RunningWork
             .spawn(move || made.worker.run())?;
         Ok(RunningWorker {
             thread,
-            orders: made.orders,
+            commands: made.commands,
             waker: made.mailbox.waker,
             pulse: made.pulse,
             counters: made.counters,
@@ -48,7 +48,7 @@ pub(crate) fn spawn_all(made: Vec<PreparedWorker>) -> io::Result<Vec<RunningWork
 #[derive(Debug)]
 pub struct RunningWorker {
     thread: JoinHandle<()>,
-    orders: Sender<Order>,
+    commands: Sender<WorkerCommand>,
     waker: Arc<Waker>,
     pulse: Arc<Heartbeat>,
     counters: Arc<Counters>,
@@ -64,8 +64,8 @@ impl RunningWorker {
     }
 
     /// Gives it an order. One that has ended needs none.
-    pub fn order(&self, order: Order) {
-        if self.orders.send(order).is_ok() {
+    pub fn command(&self, command: WorkerCommand) {
+        if self.commands.send(command).is_ok() {
             self.wake();
         }
     }

@@ -15,7 +15,7 @@ use super::Forwarder;
 use super::bind::Awaited;
 use crate::log::message::say;
 use crate::take_over::Inherited;
-use crate::worker::{LateSockets, Order};
+use crate::worker::{LateSockets, WorkerCommand};
 
 impl Forwarder {
     /// Logs which listening addresses are not there yet.
@@ -83,7 +83,7 @@ impl Forwarder {
         for (worker, (udp, tcp)) in workers.zip(bound.udp.into_iter().zip(bound.tcp)) {
             let udp = Arc::new(udp);
             worker.watch(&udp);
-            worker.order(Order::Listen(Arc::new(LateSockets {
+            worker.command(WorkerCommand::Listen(Arc::new(LateSockets {
                 udp,
                 tcp: Mutex::new(Some(tcp)),
             })));

@@ -10,7 +10,7 @@ use super::slots::Slots;
 use super::{Forwarder, StartError, refuse_loop, settings};
 use crate::local::Local;
 use crate::upstreams::{Groups, Upstreams};
-use crate::worker::{Order, Reconfiguration};
+use crate::worker::{Reconfiguration, WorkerCommand};
 
 /// Everything for another configuration, made and found to be right.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ impl Forwarder {
         } = prepared;
         self.slots = slots;
         self.running.set_upstreams(Arc::clone(&upstreams), groups);
-        self.order(Order::Reconfigure(Arc::new(Reconfiguration {
+        self.command(WorkerCommand::Reconfigure(Arc::new(Reconfiguration {
             settings: Arc::new(settings),
             upstreams,
         })));

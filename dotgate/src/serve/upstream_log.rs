@@ -8,7 +8,7 @@ use dotgate_tls::UnixTime;
 
 use super::Forwarder;
 use crate::upstreams::Upstream;
-use crate::worker::Order;
+use crate::worker::WorkerCommand;
 
 /// What was logged.
 #[derive(Debug, Default)]
@@ -64,7 +64,7 @@ impl Forwarder {
         let are_left = unknown.peek().is_some();
         if let Some(worker) = self.running.workers().first() {
             for upstream in unknown.filter(|upstream| !upstream.addresses().is_empty()) {
-                worker.order(Order::OpenFirstSession(upstream.id()));
+                worker.command(WorkerCommand::OpenFirstSession(upstream.id()));
             }
         }
         are_left

@@ -133,8 +133,8 @@ impl<F: Read + Seek> Verified<F> {
             return Err(Unreadable::Version { found });
         }
         let written_at = time.try_into().map_err(|_| Unreadable::Damaged)?;
-        let beside = (HEADER_LEN + SHA256_OUTPUT_LEN) as u64;
-        let length = length.checked_sub(beside).ok_or(Unreadable::Damaged)?;
+        let overhead = (HEADER_LEN + SHA256_OUTPUT_LEN) as u64;
+        let length = length.checked_sub(overhead).ok_or(Unreadable::Damaged)?;
         let mut sum = Context::new(&SHA256);
         sum.update(&header);
         let (mut left, mut chunk) = (length, vec![0; CHUNK_LEN]);
@@ -213,7 +213,7 @@ mod tests {
             dnssec_ok: false,
             checking_disabled: true,
             age: Duration::from_millis(1_500),
-            life_seconds: 300,
+            ttl_seconds: 300,
             bytes,
         }
     }

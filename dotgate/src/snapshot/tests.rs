@@ -76,20 +76,20 @@ fn a_full_cache_is_written_and_read_back_by_one_of_the_same_size() {
 #[test]
 fn a_damaged_file_leaves_the_cache_empty() {
     let folder = TempDir::new().unwrap();
-    let kept = snapshot(&folder, SIZE);
-    (0..10).for_each(|number| keep(&kept, number, 10));
-    save(&kept);
-    let mut bytes = std::fs::read(&kept.path).unwrap();
+    let cached = snapshot(&folder, SIZE);
+    (0..10).for_each(|number| keep(&cached, number, 10));
+    save(&cached);
+    let mut bytes = std::fs::read(&cached.path).unwrap();
     let length = bytes.len();
     bytes[length / 2] ^= 1;
-    std::fs::write(&kept.path, &bytes).unwrap();
+    std::fs::write(&cached.path, &bytes).unwrap();
     let damaged = snapshot(&folder, SIZE);
     assert!(matches!(
         damaged.read(),
         Err(NotRead::Unreadable(Unreadable::Damaged))
     ));
     assert_eq!(damaged.cache.usage().entries, 0);
-    save(&kept);
+    save(&cached);
     assert_eq!(damaged.read().unwrap().unwrap().entries, 10);
 }
 
@@ -113,11 +113,11 @@ fn a_file_from_later_or_from_long_ago_is_not_read() {
 #[test]
 fn a_write_that_was_given_up_replaces_nothing() {
     let folder = TempDir::new().unwrap();
-    let kept = snapshot(&folder, SIZE);
-    keep(&kept, 1, 10);
-    save(&kept);
-    keep(&kept, 2, 10);
-    assert!(kept.write(&AtomicBool::new(true)).is_err());
+    let cached = snapshot(&folder, SIZE);
+    keep(&cached, 1, 10);
+    save(&cached);
+    keep(&cached, 2, 10);
+    assert!(cached.write(&AtomicBool::new(true)).is_err());
     assert_eq!(snapshot(&folder, SIZE).read().unwrap().unwrap().entries, 1);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }

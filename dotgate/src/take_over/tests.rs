@@ -23,7 +23,7 @@ fn every_role_is_read_as_it_is_written() {
 }
 
 #[test]
-fn every_refusal_that_is_said_is_understood_and_what_is_none_is_silence() {
+fn every_refusal_is_recognized_and_anything_else_is_no_response() {
     for refusal in Refusal::ALL {
         assert_eq!(Refusal::of_line(refusal.line()), refusal);
     }

@@ -94,8 +94,8 @@ impl RouteNumbers {
         let mut groups = Vec::new();
         for (place, config) in configured.iter().enumerate() {
             let is_same = |group: &&Arc<Group>| {
-                let held = &group.config;
-                held.label == config.label && held.upstreams == config.upstreams
+                let guard = &group.config;
+                guard.label == config.label && guard.upstreams == config.upstreams
             };
             let same = match place {
                 0 => before.first(),

@@ -16,7 +16,7 @@ use crate::upstreams::Upstreams;
 
 /// What the control thread asks of a worker.
 #[derive(Clone, Debug)]
-pub enum Order {
+pub enum WorkerCommand {
     /// Note the time of every packet from now on.
     Drain,
     /// The same, and take no more from the sockets of these addresses, which another process reads.
@@ -57,13 +57,13 @@ pub struct LateSockets {
     pub tcp: Mutex<Option<TcpListener>>,
 }
 
-/// Held by a test that wants a worker to stand still.
+/// CachedEntry by a test that wants a worker to stand still.
 #[cfg(test)]
 pub(crate) static STANDING: Mutex<()> = Mutex::new(());
 
 /// What a worker tells the control thread, which logs it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Report {
+pub enum WorkerEvent {
     /// The engine saw something rare.
     Event(dotgate_core::Event),
     /// A session became open.
@@ -127,10 +127,10 @@ pub struct SessionOpened {
 }
 
 /// Takes the reports of all workers; a full one drops them, counted.
-pub type Reports = tokio::sync::mpsc::Sender<(WorkerId, Report)>;
+pub type WorkerEvents = tokio::sync::mpsc::Sender<(WorkerId, WorkerEvent)>;
 
 /// What a worker is made of.
-pub struct Parts {
+pub struct WorkerSetup {
     /// Its number, for reports.
     pub id: WorkerId,
     /// The engine's settings.
@@ -150,11 +150,11 @@ pub struct Parts {
     /// How datagrams are read and written.
     pub udp_path: dotgate_net::UdpPath,
     /// Where orders come from.
-    pub orders: Receiver<Order>,
+    pub commands: Receiver<WorkerCommand>,
     /// Where other workers' flight messages come from.
     pub messages: Receiver<FlightMessage>,
     /// Where reports go.
-    pub reports: Reports,
+    pub reports: WorkerEvents,
     /// When any worker last received a packet, in nanoseconds of the boot-time clock; kept while draining.
     pub last_packet: Arc<AtomicU64>,
 }
@@ -162,15 +162,15 @@ pub struct Parts {
 /// The way to the log.
 pub(super) struct ReportSender {
     pub(super) id: WorkerId,
-    pub(super) reports: Reports,
+    pub(super) reports: WorkerEvents,
     pub(super) counters: Arc<Counters>,
 }
 
 impl ReportSender {
     /// What is of use at `debug` and `trace` alone leaves half of the room to what an operator must not miss.
-    pub(super) fn tell(&self, report: Report) {
+    pub(super) fn send(&self, report: WorkerEvent) {
         let is_detail =
-            matches!(&report, Report::Event(event) if event.detail() > LogDetail::Usual);
+            matches!(&report, WorkerEvent::Event(event) if event.detail() > LogDetail::Usual);
         let is_half_full = self.reports.capacity() < self.reports.max_capacity() / 2;
         if is_detail && is_half_full || self.reports.try_send((self.id, report)).is_err() {
             self.counters.add(Count::EventsDropped);

@@ -11,8 +11,8 @@ use dotgate_net::{BATCH, LocalAddress, Outgoing, ReceiveBatch, SendBatch, UdpPat
 use mio::unix::SourceFd;
 use mio::{Interest, Registry};
 
-use super::places::{Owner, Places};
 use super::poll::{LAST_ROUNDS, ROUNDS, Read};
+use super::tokens::{Owner, TokenTable};
 
 /// A socket and its place in the loop; without one it is not read any more, but responses leave through it.
 struct Listener {
@@ -35,7 +35,7 @@ pub(super) struct Datagrams {
 impl Datagrams {
     pub(super) fn new(
         registry: &Registry,
-        places: &mut Places,
+        places: &mut TokenTable,
         sockets: Vec<Arc<UdpSocket>>,
         path: UdpPath,
     ) -> io::Result<Datagrams> {
@@ -57,7 +57,7 @@ impl Datagrams {
     pub(super) fn add(
         &mut self,
         registry: &Registry,
-        places: &mut Places,
+        places: &mut TokenTable,
         socket: Arc<UdpSocket>,
     ) -> io::Result<()> {
         let token = places.take(Owner::Udp(self.sockets.len()));
@@ -196,7 +196,7 @@ impl Datagrams {
     pub(super) fn stop(
         &mut self,
         registry: &Registry,
-        places: &mut Places,
+        places: &mut TokenTable,
         is_meant: impl Fn(SocketAddr) -> bool,
     ) {
         for Listener { socket, place } in &mut self.sockets {

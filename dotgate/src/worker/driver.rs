@@ -3,20 +3,20 @@
 use dotgate_core::{Action, Driver, Engine, Event, Moment};
 use mio::Registry;
 
-use super::control::{Report, ReportSender};
+use super::control::{ReportSender, WorkerEvent};
 use super::datagrams::Datagrams;
 use super::mailbox::Mailboxes;
-use super::places::Places;
 use super::plain::Hands;
 use super::poll::Ready;
 use super::sessions::{Opening, Sessions};
 use super::streams::Streams;
+use super::tokens::TokenTable;
 
 /// A worker at the end of a turn.
 pub(super) struct WorkerDriver<'w> {
     pub(super) engine: &'w mut Engine,
     pub(super) registry: &'w Registry,
-    pub(super) places: &'w mut Places,
+    pub(super) places: &'w mut TokenTable,
     pub(super) datagrams: &'w mut Datagrams,
     pub(super) sessions: &'w mut Sessions,
     pub(super) streams: &'w mut Streams,
@@ -88,6 +88,6 @@ impl Driver for WorkerDriver<'_> {
     }
 
     fn log(&mut self, _now: Moment, event: Event) {
-        self.outlet.tell(Report::Event(event));
+        self.outlet.send(WorkerEvent::Event(event));
     }
 }

@@ -16,10 +16,10 @@ use mio::net::UdpSocket;
 use mio::{Interest, Registry};
 use slotmap::{SecondaryMap, SlotMap};
 
-use super::control::{Report, ReportSender};
-use super::places::{Owner, Places, SocketKey};
+use super::control::{ReportSender, WorkerEvent};
 use super::poll::ROUNDS;
 use super::spare::{Spare, connect_fault};
+use super::tokens::{Owner, SocketKey, TokenTable};
 use crate::upstreams::Upstream;
 
 /// Sockets made ahead for each upstream: as many queries are sent in one turn without making one.
@@ -45,7 +45,7 @@ struct Session {
 /// What the parts of a worker do for these sockets.
 pub(super) struct Hands<'a> {
     pub(super) registry: &'a Registry,
-    pub(super) places: &'a mut Places,
+    pub(super) places: &'a mut TokenTable,
     pub(super) engine: &'a mut Engine,
     pub(super) outlet: &'a ReportSender,
     pub(super) now: Moment,
@@ -212,7 +212,7 @@ impl PlainQueries {
             return;
         };
         let reason = format!("send to {} over UDP: {error}", Named(session.address));
-        hands.outlet.tell(Report::SessionFailed {
+        hands.outlet.send(WorkerEvent::SessionFailed {
             upstream: session.upstream.id(),
             reason,
         });
@@ -229,7 +229,7 @@ impl PlainQueries {
         }
     }
 
-    pub(super) fn drop_all(&mut self, places: &mut Places) {
+    pub(super) fn drop_all(&mut self, places: &mut TokenTable) {
         self.sessions.clear();
         self.used.clear();
         self.wanting.clear();
@@ -260,7 +260,7 @@ impl PlainQueries {
         }
     }
 
-    fn forget(&mut self, key: SocketKey, places: &mut Places) {
+    fn forget(&mut self, key: SocketKey, places: &mut TokenTable) {
         if let Some(socket) = self.sockets.remove(key) {
             places.give_back(socket.place);
         }

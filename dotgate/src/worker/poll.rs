@@ -5,7 +5,7 @@ use std::io;
 use mio::event::{Event, Source};
 use mio::{Interest, Registry};
 
-use super::places::{Owner, Places};
+use super::tokens::{Owner, TokenTable};
 
 /// Reads or batches of one socket in one turn.
 pub(super) const ROUNDS: usize = 4;
@@ -55,7 +55,7 @@ pub(super) struct Read {
 /// Watches a socket, edge-triggered, under a place of its own.
 pub(super) fn register(
     registry: &Registry,
-    places: &mut Places,
+    places: &mut TokenTable,
     owner: Owner,
     source: &mut impl Source,
 ) -> io::Result<usize> {

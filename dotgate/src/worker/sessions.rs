@@ -15,11 +15,11 @@ use mio::net::TcpStream;
 use slotmap::SecondaryMap;
 
 use super::channel::Channel;
-use super::control::{Report, ReportSender, SessionOpened};
-use super::places::{Owner, Places};
+use super::control::{ReportSender, SessionOpened, WorkerEvent};
 use super::plain::PlainQueries;
 use super::poll::{ROUNDS, Ready, register};
 use super::spare::{Spare, connect_fault};
+use super::tokens::{Owner, TokenTable};
 use crate::upstreams::{Upstream, Upstreams};
 
 /// An opening that the engine closes after this long has failed; one that it closes earlier was one too many.
@@ -51,7 +51,7 @@ struct Connection {
 pub(super) struct Sessions {
     upstreams: Upstreams,
     connections: SecondaryMap<SessionKey, Connection>,
-    /// Places of connections that ended by themselves.
+    /// TokenTable of connections that ended by themselves.
     given_back: Vec<usize>,
     spare: Spare,
     plain: PlainQueries,
@@ -83,7 +83,7 @@ impl Sessions {
         opening: Opening,
         registry: &Registry,
         engine: &mut Engine,
-        places: &mut Places,
+        places: &mut TokenTable,
         outlet: &ReportSender,
         now: Moment,
     ) {
@@ -91,7 +91,7 @@ impl Sessions {
             match self.locate(opening) {
                 Ok((upstream, address)) => self.plain.open(opening.session, &upstream, address),
                 Err((end, reason)) => {
-                    outlet.tell(Report::SessionFailed {
+                    outlet.send(WorkerEvent::SessionFailed {
                         upstream: opening.upstream,
                         reason,
                     });
@@ -111,7 +111,7 @@ impl Sessions {
                 self.connections.insert(opening.session, connection);
             }
             Err((end, reason)) => {
-                outlet.tell(Report::SessionFailed {
+                outlet.send(WorkerEvent::SessionFailed {
                     upstream: opening.upstream,
                     reason,
                 });
@@ -124,7 +124,7 @@ impl Sessions {
         &self,
         opening: Opening,
         registry: &Registry,
-        places: &mut Places,
+        places: &mut TokenTable,
         now: Moment,
     ) -> Result<Connection, (SessionEnd, String)> {
         let (upstream, address) = self.locate(opening)?;
@@ -255,7 +255,7 @@ impl Sessions {
     }
 
     /// Closes in good order what the engine has forgotten.
-    pub(super) fn close(&mut self, key: SessionKey, places: &mut Places, now: Moment) {
+    pub(super) fn close(&mut self, key: SessionKey, places: &mut TokenTable, now: Moment) {
         self.plain.close(key);
         if let Some(mut connection) = self.connections.remove(key) {
             if !connection.is_authenticated && now.since(connection.started) >= GIVEN_UP_AFTER {
@@ -273,13 +273,13 @@ impl Sessions {
     }
 
     /// Gives back the places of connections that ended by themselves.
-    pub(super) fn forget_closed(&mut self, places: &mut Places) {
+    pub(super) fn forget_closed(&mut self, places: &mut TokenTable) {
         for place in self.given_back.drain(..) {
             places.give_back(place);
         }
     }
 
-    pub(super) fn drop_all(&mut self, places: &mut Places) {
+    pub(super) fn drop_all(&mut self, places: &mut TokenTable) {
         self.plain.drop_all(places);
         for (_, connection) in self.connections.drain() {
             places.give_back(connection.place);
@@ -303,7 +303,7 @@ impl Sessions {
             connection.upstream.note_failed(connection.address);
         }
         if let Some(reason) = reason {
-            outlet.tell(Report::SessionFailed {
+            outlet.send(WorkerEvent::SessionFailed {
                 upstream: connection.upstream.id(),
                 reason,
             });
@@ -390,9 +390,9 @@ impl Connection {
             outlet.counters.add(Count::HandshakesResumed);
         } else if let Some(pin) = self.upstream.note_certificates(&facts.certificates) {
             let upstream = self.upstream.id();
-            outlet.tell(Report::PinMismatch { upstream, pin });
+            outlet.send(WorkerEvent::PinMismatch { upstream, pin });
         }
-        outlet.tell(Report::SessionOpened(SessionOpened {
+        outlet.send(WorkerEvent::SessionOpened(SessionOpened {
             upstream: self.upstream.id(),
             tls: facts.version.trim_start_matches("TLS "),
             key_exchange: facts.key_exchange,

@@ -10,10 +10,10 @@ use mio::Registry;
 use mio::net::{TcpListener, TcpStream};
 use slotmap::SecondaryMap;
 
-use super::places::{Owner, Places};
 use super::poll::{Ready, register};
 use super::ready::{self, ReadyStreams};
 use super::spare::is_out_of_descriptors;
+use super::tokens::{Owner, TokenTable};
 
 /// Connections accepted from one listener in one turn.
 const ACCEPTS: usize = 32;
@@ -59,7 +59,7 @@ pub(super) enum Accepted {
 impl Streams {
     pub(super) fn new(
         registry: &Registry,
-        places: &mut Places,
+        places: &mut TokenTable,
         listeners: Vec<std::net::TcpListener>,
     ) -> io::Result<Streams> {
         let mut streams = Streams {
@@ -80,7 +80,7 @@ impl Streams {
     pub(super) fn add_listener(
         &mut self,
         registry: &Registry,
-        places: &mut Places,
+        places: &mut TokenTable,
         listener: Option<std::net::TcpListener>,
     ) -> io::Result<()> {
         let Some(listener) = listener else {
@@ -111,7 +111,7 @@ impl Streams {
         number: usize,
         registry: &Registry,
         engine: &mut Engine,
-        places: &mut Places,
+        places: &mut TokenTable,
         now: Moment,
     ) -> Accepted {
         if self.accept_again_at.is_some() {
@@ -164,7 +164,7 @@ impl Streams {
         mut socket: TcpStream,
         registry: &Registry,
         engine: &mut Engine,
-        places: &mut Places,
+        places: &mut TokenTable,
     ) {
         match register(registry, places, Owner::Stream(key), &mut socket) {
             Ok(place) => {
@@ -199,7 +199,7 @@ impl Streams {
         share: usize,
         engine: &mut Engine,
         buffer: &mut [u8],
-        places: &mut Places,
+        places: &mut TokenTable,
         now: Moment,
     ) -> bool {
         let mut work = 0;
@@ -228,7 +228,7 @@ impl Streams {
         ready: Ready,
         engine: &mut Engine,
         buffer: &mut [u8],
-        places: &mut Places,
+        places: &mut TokenTable,
         now: Moment,
     ) -> usize {
         if ready.is_writable
@@ -276,7 +276,7 @@ impl Streams {
         &mut self,
         key: StreamKey,
         engine: &mut Engine,
-        places: &mut Places,
+        places: &mut TokenTable,
         now: Moment,
     ) {
         let Some(connection) = self.connections.get_mut(key) else {
@@ -346,14 +346,14 @@ impl Streams {
     }
 
     /// Closes a connection that the engine has forgotten.
-    pub(super) fn close(&mut self, key: StreamKey, places: &mut Places) {
+    pub(super) fn close(&mut self, key: StreamKey, places: &mut TokenTable) {
         if let Some(connection) = self.connections.remove(key) {
             self.ready.remove(key);
             places.give_back(connection.place);
         }
     }
 
-    pub(super) fn drop_all(&mut self, places: &mut Places) {
+    pub(super) fn drop_all(&mut self, places: &mut TokenTable) {
         self.ready = ReadyStreams::default();
         for (_, connection) in self.connections.drain() {
             places.give_back(connection.place);
@@ -364,7 +364,7 @@ impl Streams {
     pub(super) fn stop_accepting(
         &mut self,
         registry: &Registry,
-        places: &mut Places,
+        places: &mut TokenTable,
         is_meant: impl Fn(SocketAddr) -> bool,
     ) {
         for slot in &mut self.listeners {

@@ -16,9 +16,9 @@ const WAIT: Duration = Duration::from_secs(10);
 
 struct World {
     thread: JoinHandle<()>,
-    orders: std::sync::mpsc::Sender<Order>,
+    commands: std::sync::mpsc::Sender<WorkerCommand>,
     waker: Arc<Waker>,
-    reports: tokio::sync::mpsc::Receiver<(WorkerId, Report)>,
+    reports: tokio::sync::mpsc::Receiver<(WorkerId, WorkerEvent)>,
     counters: Arc<Counters>,
     address: SocketAddr,
     client: UdpSocket,
@@ -60,10 +60,10 @@ fn worker_of(id: WorkerId, shared: &Shared) -> World {
         stream_queries_max: 10,
         stream_idle: Duration::from_secs(10),
     };
-    let (orders, orders_out) = channel();
+    let (commands, orders_out) = channel();
     let (reports_in, reports) = tokio::sync::mpsc::channel(100);
     let counters = Arc::new(Counters::new());
-    let parts = Parts {
+    let parts = WorkerSetup {
         id,
         settings: Arc::new(settings),
         shared: shared.clone(),
@@ -74,7 +74,7 @@ fn worker_of(id: WorkerId, shared: &Shared) -> World {
         udp: vec![Arc::new(udp)],
         tcp: Vec::new(),
         udp_path: UdpPath::default(),
-        orders: orders_out,
+        commands: orders_out,
         reports: reports_in,
         last_packet: Arc::new(AtomicU64::new(0)),
     };
@@ -84,7 +84,7 @@ fn worker_of(id: WorkerId, shared: &Shared) -> World {
     client.set_read_timeout(Some(WAIT)).unwrap();
     World {
         thread,
-        orders,
+        commands,
         waker,
         reports,
         counters,
@@ -109,8 +109,8 @@ impl World {
         (buffer[1], buffer[3] & 15)
     }
 
-    fn order(&self, order: Order) {
-        self.orders.send(order).unwrap();
+    fn command(&self, command: WorkerCommand) {
+        self.commands.send(command).unwrap();
         self.waker.wake().unwrap();
     }
 }
@@ -122,18 +122,18 @@ fn after_a_bug_those_who_wait_get_servfail_and_the_worker_goes_on() {
     while world.counters.get(Count::QueriesForwarded) == 0 {
         std::thread::yield_now();
     }
-    world.order(Order::Panic);
+    world.command(WorkerCommand::Panic);
     assert_eq!(world.next_response(), (1, 2));
     world.ask(2, b"\x09localhost\0");
     assert_eq!(world.next_response(), (2, 0));
     assert_eq!(world.counters.get(Count::Panics), 1);
-    let told = std::iter::from_fn(|| world.reports.try_recv().ok()).collect::<Vec<_>>();
+    let reported = std::iter::from_fn(|| world.reports.try_recv().ok()).collect::<Vec<_>>();
     let message = "ordered by a test".to_owned();
     assert!(
-        told.contains(&(WorkerId(0), Report::Panicked { message })),
-        "{told:?}"
+        reported.contains(&(WorkerId(0), WorkerEvent::Panicked { message })),
+        "{reported:?}"
     );
-    world.order(Order::Finish);
+    world.command(WorkerCommand::Finish);
     world.thread.join().unwrap();
 }
 
@@ -151,7 +151,7 @@ fn after_a_bug_in_one_worker_the_others_go_on_and_nothing_of_it_is_left_in_what_
             std::thread::yield_now();
         }
     }
-    broken.order(Order::Panic);
+    broken.command(WorkerCommand::Panic);
     assert_eq!(broken.next_response(), (1, 2));
     for (world, id) in [(&broken, 3), (&sound, 4)] {
         world.ask(id, b"\x09localhost\0");
@@ -160,7 +160,7 @@ fn after_a_bug_in_one_worker_the_others_go_on_and_nothing_of_it_is_left_in_what_
     assert_eq!(sound.counters.get(Count::Panics), 0);
     assert_eq!(sound.next_response(), (2, 2), "at its own time");
     for world in [&mut broken, &mut sound] {
-        world.order(Order::Finish);
+        world.command(WorkerCommand::Finish);
         // The reports end with the worker.
         while world.reports.blocking_recv().is_some() {}
     }

@@ -11,7 +11,7 @@ use data_encoding::BASE64;
 use dotgate_testbed::certificates::{Leaf, TestAuthority};
 use tempfile::TempDir;
 
-use crate::world::message::{Asked, Response, query};
+use crate::world::message::{QueryType, Response, query};
 use crate::world::upstream::AUTHENTICATION_NAME;
 use crate::world::wait::until;
 
@@ -63,7 +63,7 @@ impl Engine {
     }
 
     /// Whether the health check of a container says so, for the instance or for the upstreams behind it.
-    pub(crate) fn is_well(self, container: &str, options: &[&str]) -> bool {
+    pub(crate) fn is_healthy(self, container: &str, options: &[&str]) -> bool {
         let check = ["exec", container, "/dotgate", "healthcheck"];
         docker(&[&check, options].concat()).status.success()
     }
@@ -342,7 +342,7 @@ fn pem(der: &[u8]) -> String {
 /// Asks over UDP, again and again as a stub resolver does, until the upstream's answer is there.
 #[track_caller]
 pub(crate) fn ask_until_answered(forwarder: SocketAddr, name: &str) {
-    let query = query(1, name, Asked::Address);
+    let query = query(1, name, QueryType::Address);
     until(name, || {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.connect(forwarder).unwrap();

@@ -45,18 +45,18 @@ fn the_stack_says_when_its_upstream_is_cut_off_and_heals_when_it_is_back() {
         &container,
     ];
     until("the health check", || engine.docker(&state) == "healthy");
-    assert!(engine.is_well(&container, &["--upstreams"]));
+    assert!(engine.is_healthy(&container, &["--upstreams"]));
 
     engine.docker(&["network", "disconnect", server.name(), server.name()]);
     until("the upstream's end", || {
-        !engine.is_well(&container, &["--upstreams"])
+        !engine.is_healthy(&container, &["--upstreams"])
     });
     let mut client = Client::udp(forwarder);
     let response = client.ask("third.test");
     assert_eq!(response.rcode, Rcode::SERVFAIL);
     assert!(response.ede.is_some(), "{response:?}");
     // The instance is as good as another one would be, and stays.
-    assert!(engine.is_well(&container, &[]));
+    assert!(engine.is_healthy(&container, &[]));
 
     let back = address(1).to_string();
     engine.docker(&[
@@ -68,7 +68,7 @@ fn the_stack_says_when_its_upstream_is_cut_off_and_heals_when_it_is_back() {
         server.name(),
     ]);
     until("the upstream's return", || {
-        engine.is_well(&container, &["--upstreams"])
+        engine.is_healthy(&container, &["--upstreams"])
     });
     ask_until_answered(forwarder, "fourth.test");
 

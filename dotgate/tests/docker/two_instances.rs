@@ -34,6 +34,6 @@ fn either_of_two_instances_stops_and_every_client_is_answered() {
         client.ask(&format!("{instance}-tcp.test")).assert_right();
         project.compose(&["start", instance]);
         let container = project.container(instance);
-        until(instance, || engine.is_well(&container, &[]));
+        until(instance, || engine.is_healthy(&container, &[]));
     }
 }

@@ -27,7 +27,7 @@ fn serve_one() -> (Upstream, Program) {
 }
 
 #[test]
-fn healthz_tells_which_upstream_answers_and_what_is_wrong_with_the_others() {
+fn healthz_shows_which_upstream_answers_and_what_is_wrong_with_the_others() {
     let authority = TestAuthority::new().unwrap();
     let upstreams: Vec<Upstream> = (0..4).map(|_| Upstream::start(&authority)).collect();
     upstreams[0].script(|script| script.opening = Opening::Ignore);
@@ -120,7 +120,7 @@ fn live_traffic_is_evidence_enough_and_healthz_asks_nothing() {
 }
 
 #[test]
-fn livez_is_well_while_all_sleeps_and_readyz_turns_as_soon_as_the_end_is_ordered() {
+fn livez_is_ok_while_all_workers_sleep_and_readyz_fails_as_soon_as_the_end_is_ordered() {
     let authority = TestAuthority::new().unwrap();
     let upstream = Upstream::start(&authority);
     upstream.script(|script| script.on_beginning("held", &[Step::Hold]));
@@ -270,7 +270,7 @@ fn queries_are_served_while_the_endpoint_is_flooded() {
 }
 
 #[test]
-fn a_second_instance_on_the_same_admin_port_is_refused_and_told_which_setting_to_change() {
+fn a_second_instance_on_the_same_admin_port_is_refused_and_names_the_setting_to_change() {
     let (_upstream, program) = serve_one();
     let file = authority_file(&TestAuthority::new().unwrap());
     let mut second: Command = command(&[]);

@@ -100,14 +100,14 @@ fn one_that_a_killed_process_left_is_replaced_and_one_that_is_served_is_not() {
     let program = house.serve("0", &[]);
     assert_eq!(house.run(&["healthcheck"]).0, Some(0));
     let other = house.path("other.sock");
-    let beside = house.serve(
+    let second = house.serve(
         "0",
         &[("DOTGATE_SERVER_TAKE_OVER_SOCKET", other.to_str().unwrap())],
     );
-    let warned = beside.lines_of_the_start().iter();
+    let warned = second.lines_of_the_start().iter();
     let warned = warned.filter(|line| line.contains("no admin socket"));
     assert_eq!(warned.count(), 1);
-    drop(beside);
+    drop(second);
     assert_eq!(house.run(&["healthcheck"]).0, Some(0));
     drop(program);
 }

@@ -18,7 +18,7 @@ use crate::world::upstream::{Form, Opening, Step, Upstream};
 const MS: Duration = Duration::from_millis(1);
 
 #[test]
-fn a_question_that_many_ask_at_once_is_asked_once_and_each_gets_its_own_letters_back() {
+fn identical_questions_are_sent_once_and_each_client_gets_its_own_name_case() {
     const CLIENTS: usize = 50;
     let world = World::new(1);
     world.upstreams[0].script(|script| script.all = vec![Step::Hold]);
@@ -225,9 +225,9 @@ fn slow_answers_of_two_workers_reach_their_own_clients() {
             assert_all_right(&client.receive_all(), 10);
         }
     }
-    let [attempts, again, beside] =
+    let [attempts, again, hedge] =
         world.counts([Count::Attempts, Count::AttemptsRetry, Count::AttemptsHedge]);
-    assert_eq!(attempts - again - beside, 3_200);
+    assert_eq!(attempts - again - hedge, 3_200);
     let record = world.upstreams[0].record();
     let of_worker = |number| {
         record

@@ -137,9 +137,9 @@ fn no_query_is_lost_in_the_race_with(end: End) {
     for number in 0..QUERIES {
         client.ask(&format!("race-{number}.test")).assert_right();
     }
-    let [attempts, again, beside] =
+    let [attempts, again, hedge] =
         world.counts([Count::Attempts, Count::AttemptsRetry, Count::AttemptsHedge]);
-    assert_eq!((attempts - again, beside), (QUERIES, 0));
+    assert_eq!((attempts - again, hedge), (QUERIES, 0));
     assert_eq!(
         world.upstreams[0].connections(),
         QUERIES,

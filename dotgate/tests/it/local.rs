@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use domain::base::iana::Rcode;
 use dotgate_testbed::certificates::TestAuthority;
 
-use crate::world::message::{Asked, address_of};
+use crate::world::message::{QueryType, address_of};
 use crate::world::program::{Program, command};
 use crate::world::upstream::Upstream;
 
@@ -37,9 +37,9 @@ fn names_of_the_settings_and_of_a_watched_hosts_file_are_answered_and_no_upstrea
         );
         assert_eq!(answer.ttl, Some(60));
     }
-    assert_eq!(client.ask_for("nas.home.arpa", Asked::Text).texts, 1);
+    assert_eq!(client.ask_for("nas.home.arpa", QueryType::Text).texts, 1);
     assert_eq!(
-        client.ask_for("x.lab.test", Asked::Text).rcode,
+        client.ask_for("x.lab.test", QueryType::Text).rcode,
         Rcode::NOERROR
     );
     assert_eq!(upstream.queries(), 0);

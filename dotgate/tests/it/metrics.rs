@@ -6,13 +6,13 @@ use dotgate_testbed::certificates::TestAuthority;
 
 use crate::world::World;
 use crate::world::http::{Response, ask};
-use crate::world::message::{Asked, query};
+use crate::world::message::{QueryType, query};
 use crate::world::program::Program;
 use crate::world::upstream::{Credentials, End, Form, Step, Upstream};
 use crate::world::wait::until;
 
 #[test]
-fn an_answer_moves_every_stage_and_a_resumed_handshake_is_told_from_a_full_one() {
+fn an_answer_counts_in_every_stage_and_a_resumed_handshake_is_distinguished_from_a_full_one() {
     let world = World::new(1);
     world.udp().ask("a.test").assert_right();
     world.tcp().ask("b.test").assert_right();
@@ -127,7 +127,7 @@ fn a_query_that_waits_is_seen_with_its_age_and_those_beyond_the_limit_as_shed() 
 }
 
 #[test]
-fn an_answer_from_the_cache_is_told_from_an_upstreams() {
+fn an_answer_from_the_cache_is_distinguished_from_an_upstreams() {
     let world = World::new(1);
     for _ in 0..3 {
         world.udp().ask("a.test").assert_right();
@@ -235,7 +235,7 @@ fn an_upstream_that_cannot_be_authenticated_is_down_for_a_reason() {
 }
 
 #[test]
-fn wrong_messages_and_errors_of_an_upstream_are_told_apart() {
+fn wrong_messages_and_errors_of_an_upstream_are_distinguished() {
     let world = World::new(2);
     world.upstreams[0].script(|script| {
         let wrong = [Form::WrongId, Form::WrongQuestion, Form::Garbage];
@@ -322,14 +322,14 @@ fn metrics_are_served_as_openmetrics_or_as_text() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn datagrams_that_the_kernel_dropped_are_told() {
+fn datagrams_that_the_kernel_dropped_are_reported() {
     let authority = TestAuthority::new().unwrap();
     let upstream = Upstream::start(&authority);
     let little = [("DOTGATE_SERVER_UDP_RECEIVE_BUFFER", "64KiB")];
     let program = Program::serve(&authority, &upstream.written(), &little);
     program.signal("STOP");
     let client = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let message = query(1, "a.test", Asked::Address);
+    let message = query(1, "a.test", QueryType::Address);
     for _ in 0..5_000 {
         client.send_to(&message, program.address()).unwrap();
     }

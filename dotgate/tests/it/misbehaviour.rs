@@ -8,7 +8,7 @@ use dotgate_core::Count;
 
 use crate::world::World;
 use crate::world::client::Client;
-use crate::world::message::{Asked, assert_all_right};
+use crate::world::message::{QueryType, assert_all_right};
 use crate::world::upstream::{Form, Step};
 
 /// Messages that answer nothing.
@@ -123,15 +123,15 @@ fn an_answer_of_65535_bytes_reaches_a_tcp_client_whole_and_a_udp_client_truncate
     let world = World::new(1);
     world.upstreams[0].script(|script| script.all = vec![Step::Send(Form::Long)]);
     let mut stream = world.tcp();
-    let whole = stream.ask_for("long.test", Asked::TextWithoutEdns);
+    let whole = stream.ask_for("long.test", QueryType::TextWithoutEdns);
     assert_eq!((whole.length, whole.is_truncated), (65_535 - OPT, false));
-    let with_opt = stream.ask_for("long.test", Asked::Text);
+    let with_opt = stream.ask_for("long.test", QueryType::Text);
     assert_eq!(
         (with_opt.texts, with_opt.is_truncated),
         (whole.texts, false)
     );
     let mut datagrams = world.udp();
-    for asked in [Asked::Text, Asked::TextWithoutEdns] {
+    for asked in [QueryType::Text, QueryType::TextWithoutEdns] {
         let cut = datagrams.ask_for("long.test", asked);
         assert_eq!((cut.rcode, cut.is_truncated), (Rcode::NOERROR, true));
         assert!(cut.length <= 1_232);

@@ -85,7 +85,7 @@ fn a_second_copy_is_refused() {
 }
 
 #[test]
-fn told_to_stop_under_load_it_answers_everything_and_ends_with_status_0() {
+fn sigterm_under_load_answers_everything_and_ends_with_status_0() {
     let authority = TestAuthority::new().unwrap();
     let upstream = Upstream::start(&authority);
     upstream.script(|script| {
@@ -115,7 +115,7 @@ fn told_to_stop_under_load_it_answers_everything_and_ends_with_status_0() {
 }
 
 #[test]
-fn told_to_stop_without_patience_it_still_answers_what_is_in_flight() {
+fn sigterm_with_a_short_drain_time_still_answers_what_is_in_flight() {
     let authority = TestAuthority::new().unwrap();
     let upstream = Upstream::start(&authority);
     upstream.script(|script| script.all = vec![Step::Hold]);
@@ -135,7 +135,7 @@ fn told_to_stop_without_patience_it_still_answers_what_is_in_flight() {
 }
 
 #[test]
-fn told_to_stop_in_front_of_a_silent_upstream_it_answers_servfail_and_ends_with_status_0() {
+fn sigterm_with_an_unresponsive_upstream_answers_servfail_and_ends_with_status_0() {
     let authority = TestAuthority::new().unwrap();
     let upstream = Upstream::start(&authority);
     upstream.script(|script| script.all = vec![Step::Hold]);

@@ -35,7 +35,7 @@ const STILL: [&str; 10] = [
     "tls_pin_mismatch",
 ];
 
-/// Alerts about what does not befall this world.
+/// Alerts about what does not apply this world.
 const SILENT: [&str; 11] = [
     "DotgateDown",
     "DotgateGroupDown",
@@ -97,7 +97,7 @@ fn without_threshold(alert: &str) -> String {
 struct World {
     frozen: Upstream,
     refusing: Upstream,
-    well: Upstream,
+    healthy: Upstream,
     program: Program,
     _processors: RwLockReadGuard<'static, ()>,
 }
@@ -106,11 +106,13 @@ impl World {
     fn new() -> World {
         let processors = together();
         let authority = TestAuthority::new().unwrap();
-        let [frozen, refusing, well] = [(); 3].map(|()| Upstream::start(&authority));
+        let [frozen, refusing, healthy] = [(); 3].map(|()| Upstream::start(&authority));
         refusing.script(|script| script.opening = Opening::Close);
-        let hosts = [&frozen, &refusing, &well].map(Upstream::written).join(",");
+        let hosts = [&frozen, &refusing, &healthy]
+            .map(Upstream::written)
+            .join(",");
         let pin = format!(";pin-report=sha256/{}=", "A".repeat(43));
-        let route = format!("routed.test={}{pin}", well.written());
+        let route = format!("routed.test={}{pin}", healthy.written());
         let hosts = hosts + &pin;
         let variables = [
             ("DOTGATE_ROUTES", route.as_str()),
@@ -121,7 +123,7 @@ impl World {
         World {
             frozen,
             refusing,
-            well,
+            healthy,
             program,
             _processors: processors,
         }
@@ -138,7 +140,7 @@ impl World {
         self.frozen.freeze_all();
         client.ask("meanwhile.test").assert_right();
         self.flood(&mut client);
-        self.well
+        self.healthy
             .script(|script| script.on("broken.test", &[Step::Send(Form::ServerFailure)]));
         for _ in 0..3 {
             assert!(!client.ask("broken.test").is_right());
@@ -148,16 +150,16 @@ impl World {
 
     /// More queries at once than a client may have in flight, each name twice.
     fn flood(&self, client: &mut Client) {
-        self.well
+        self.healthy
             .script(|script| script.on_beginning("held", &[Step::Hold]));
         client.send_all((0..300).map(|number| format!("held-{}.test", number / 2)));
-        self.well.wait_until("a query of the flood", |record| {
+        self.healthy.wait_until("a query of the flood", |record| {
             let mut names = record.queries.iter().map(|(_, question)| &question.name);
             names.any(|name| name.starts_with("held"))
         });
-        self.well
+        self.healthy
             .script(|script| script.on_beginning("held", &[Step::Send(Form::Right)]));
-        self.well.release_all();
+        self.healthy.release_all();
         client.receive_all();
     }
 }
@@ -225,28 +227,32 @@ fn a_real_prometheus_has_data_for_every_panel_and_alert_and_fires_those_it_shoul
 }
 
 #[test]
-fn healthz_metrics_and_the_log_each_tell_the_frozen_the_refusing_and_the_well_upstream_apart() {
+fn healthz_metrics_and_the_log_each_distinguish_the_frozen_the_refusing_and_the_healthy_upstream() {
     let world = World::new();
     let load = world.program.load(Duration::from_millis(10));
     world.misfortunes();
-    let [frozen, refusing, well] =
-        [&world.frozen, &world.refusing, &world.well].map(Upstream::written);
+    let [frozen, refusing, healthy] =
+        [&world.frozen, &world.refusing, &world.healthy].map(Upstream::written);
     let rows = [(&frozen, &FROZEN[..]), (&refusing, &REFUSING[..])];
     let mut said = BTreeSet::new();
-    let is_told = |said: &BTreeSet<String>, upstream: &str, (words, _): &(&str, &str)| {
+    let is_reported = |said: &BTreeSet<String>, upstream: &str, (words, _): &(&str, &str)| {
         let told = format!("upstream is down upstream=\"{upstream}\" reason=\"{words}\"");
         said.iter().any(|line| line.contains(&told))
     };
     until("both in the log", || {
         said.extend(world.program.new_lines());
         let mut rows = rows.iter();
-        rows.all(|(upstream, faults)| faults.iter().any(|fault| is_told(&said, upstream, fault)))
+        rows.all(|(upstream, faults)| {
+            faults
+                .iter()
+                .any(|fault| is_reported(&said, upstream, fault))
+        })
     });
-    let is_ill = |line: &String| {
+    let is_problem = |line: &String| {
         let expected = ["upstream reachable", "pin-report"];
-        line.contains(&well) && !expected.iter().any(|words| line.contains(words))
+        line.contains(&healthy) && !expected.iter().any(|words| line.contains(words))
     };
-    assert!(!said.iter().any(is_ill), "{said:?}");
+    assert!(!said.iter().any(is_problem), "{said:?}");
     let health = get(world.program.admin(), "/healthz").json();
     let page = get(world.program.admin(), "/metrics").body;
     for (place, (upstream, faults)) in rows.into_iter().enumerate() {
@@ -268,8 +274,10 @@ fn healthz_metrics_and_the_log_each_tell_the_frozen_the_refusing_and_the_well_up
     let told = &health["upstreams"][2];
     assert_eq!(
         (&told["upstream"], &told["answers"], &told["state"]),
-        (&json!(well), &json!(true), &json!("healthy"))
+        (&json!(healthy), &json!(true), &json!("healthy"))
     );
-    assert!(page.contains(&format!("dotgate_upstream_up{{upstream=\"{well}\"}} 1\n")));
+    assert!(page.contains(&format!(
+        "dotgate_upstream_up{{upstream=\"{healthy}\"}} 1\n"
+    )));
     load.finish();
 }

@@ -152,7 +152,7 @@ fn an_upstream_that_stays_keeps_its_connection_and_one_that_is_gone_loses_its_ow
 }
 
 #[test]
-fn the_cache_is_kept() {
+fn the_cache_is_retained() {
     let house = House::new(2);
     house.write(&[0], UNWATCHED);
     let program = house.serve(&[]);
@@ -198,7 +198,7 @@ fn a_broken_file_is_refused_whole_with_its_line_and_the_one_before_goes_on_until
 }
 
 #[test]
-fn the_swap_of_a_symbolic_link_as_of_a_config_map_is_seen_and_a_broken_file_is_told_once() {
+fn the_swap_of_a_symbolic_link_as_of_a_config_map_is_seen_and_a_broken_file_is_reported_once() {
     let house = House::new(2);
     let at = |name: &str| house.path(name);
     let put = |name: &str, text: &str| {
@@ -291,7 +291,7 @@ fn another_token_holds_from_then_on() {
 }
 
 #[test]
-fn a_file_named_anew_is_watched_also_while_it_is_no_good_and_read_once() {
+fn a_file_under_a_new_path_is_watched_while_invalid_and_read_once() {
     let house = House::new(1);
     house.write(&[0], "");
     let program = house.serve(&[]);
@@ -314,7 +314,7 @@ fn a_file_named_anew_is_watched_also_while_it_is_no_good_and_read_once() {
 }
 
 #[test]
-fn the_service_manager_is_told_that_it_reads_and_that_it_has_read() {
+fn the_service_manager_is_notified_of_reloading_and_ready() {
     let house = House::new(1);
     house.write(&[0], UNWATCHED);
     let manager = UnixDatagram::bind(house.path("notify")).unwrap();

@@ -6,7 +6,7 @@
 use dotgate_testbed::certificates::TestAuthority;
 
 use crate::world::client::{Client, framed};
-use crate::world::message::Asked;
+use crate::world::message::QueryType;
 use crate::world::program::Program;
 use crate::world::upstream::{Form, Opening, Step, Upstream};
 
@@ -29,7 +29,7 @@ fn after_a_burst_of_long_answers_it_sleeps() {
     let held_and_long = [Step::Hold, Step::Send(Form::Long)];
     upstreams[0].script(|script| script.on_beginning("long", &held_and_long));
     for number in 0..30 {
-        client.send_for(&format!("long-{number}.test"), Asked::TextWithoutEdns);
+        client.send_for(&format!("long-{number}.test"), QueryType::TextWithoutEdns);
     }
     upstreams[0].wait_for_queries(31);
     upstreams[0].release_all();
@@ -55,7 +55,7 @@ fn with_clients_half_closed_half_way_and_not_reading_it_sleeps() {
     deaf.stop_waiting_for_room();
     for number in 0..5_000 {
         let name = format!("unread-{number}.test");
-        let query = deaf.next_query(&name, Asked::Text);
+        let query = deaf.next_query(&name, QueryType::Text);
         if deaf.send_bytes(&framed(&query)).is_err() {
             break;
         }

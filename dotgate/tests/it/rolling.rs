@@ -31,7 +31,7 @@ fn ten_rolling_restarts_behind_a_balancer_lose_no_query_of_clients_whose_flows_e
     let roll = roll(Asking {
         queries: 10_000,
         rate: 1_000,
-        long_life: 500 * MS,
+        connection_lifetime: 500 * MS,
         endless: 0,
     });
     let mut said = Vec::new();
@@ -50,7 +50,7 @@ fn the_same_restarts_without_a_drain_lose_queries() {
     let mut roll = roll(Asking {
         queries: 2_000,
         rate: 1_000,
-        long_life: 500 * MS,
+        connection_lifetime: 500 * MS,
         endless: 0,
     });
     roll.drain_max = Duration::ZERO;

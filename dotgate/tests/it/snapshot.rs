@@ -34,7 +34,7 @@ impl House {
     fn leave_snapshot(&self) -> u32 {
         let mut first = self.serve_with_file();
         first.wait_for_line("the cache starts empty");
-        let response = first.udp().ask("kept.test");
+        let response = first.udp().ask("cached.test");
         response.assert_right();
         stop(&mut first, "cache saved to its snapshot");
         response.ttl.unwrap()
@@ -49,9 +49,9 @@ impl House {
             "{line}"
         );
         assert!(line.contains(words), "{line}");
-        let before = self.upstream.queries_for("kept.test");
-        program.udp().ask("kept.test").assert_right();
-        assert_eq!(self.upstream.queries_for("kept.test"), before + 1);
+        let before = self.upstream.queries_for("cached.test");
+        program.udp().ask("cached.test").assert_right();
+        assert_eq!(self.upstream.queries_for("cached.test"), before + 1);
         program.signal("TERM");
         assert_eq!(program.wait().code(), Some(0));
         let warnings = program
@@ -97,10 +97,10 @@ fn what_was_answered_before_a_restart_is_answered_after_it_without_the_upstream(
     let mut second = house.serve_with_file();
     let line = second.wait_for_line("cache restored from its snapshot");
     assert!(line.contains("entries=1"), "{line}");
-    let response = second.udp().ask("kept.test");
+    let response = second.udp().ask("cached.test");
     response.assert_right();
     assert!(response.ttl.unwrap() <= ttl - 10, "{response:?}");
-    assert_eq!(house.upstream.queries_for("kept.test"), 1);
+    assert_eq!(house.upstream.queries_for("cached.test"), 1);
     stop(&mut second, "cache saved to its snapshot");
     let mode = fs::metadata(house.file()).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
@@ -115,7 +115,7 @@ fn what_has_expired_meanwhile_is_stale() {
     house.upstream.kill();
     let second = house.serve_with_file();
     second.wait_for_line("cache restored from its snapshot");
-    let response = second.udp().ask("kept.test");
+    let response = second.udp().ask("cached.test");
     response.assert_right();
     assert_eq!((response.ttl, response.ede.unwrap().0), (Some(30), 3));
 }
@@ -137,7 +137,8 @@ fn a_process_that_is_killed_leaves_the_file_of_the_one_before_it() {
 }
 
 #[test]
-fn a_file_that_is_damaged_cut_foreign_of_another_version_or_from_later_is_told_once_and_not_read() {
+fn a_file_that_is_damaged_truncated_foreign_of_another_version_or_from_later_is_reported_once_and_not_read()
+ {
     let house = House::new();
     house.leave_snapshot();
     let whole = fs::read(house.file()).unwrap();
@@ -162,8 +163,8 @@ fn an_answer_with_a_right_sum_that_answers_another_question_is_left_out() {
     let house = House::new();
     house.leave_snapshot();
     forge(&house.file(), |bytes| {
-        let kept = bytes.windows(4).position(|it| it == b"kept").unwrap();
-        bytes[kept..kept + 4].copy_from_slice(b"evil");
+        let cached = bytes.windows(4).position(|it| it == b"cached").unwrap();
+        bytes[cached..cached + 4].copy_from_slice(b"evil");
     });
     let second = house.serve_with_file();
     let line = second.wait_for_line("cache restored from its snapshot");
@@ -171,11 +172,11 @@ fn an_answer_with_a_right_sum_that_answers_another_question_is_left_out() {
 }
 
 #[test]
-fn where_nothing_can_be_written_a_stop_warns_and_ends_in_good_order() {
+fn where_nothing_can_be_written_a_stop_warns_and_ends_cleanly() {
     let house = House::new();
     let nowhere = house.path("missing/cache");
     let mut program = house.serve_with_snapshot(&nowhere, &[]);
-    program.udp().ask("kept.test").assert_right();
+    program.udp().ask("cached.test").assert_right();
     stop(&mut program, "cannot save the snapshot");
 }
 
@@ -183,7 +184,7 @@ fn where_nothing_can_be_written_a_stop_warns_and_ends_in_good_order() {
 fn without_the_setting_or_without_a_cache_nothing_is_written() {
     let house = House::new();
     let mut program = house.serve_with_snapshot(&house.file(), &[("DOTGATE_CACHE_SIZE", "0")]);
-    program.udp().ask("kept.test").assert_right();
+    program.udp().ask("cached.test").assert_right();
     stop(&mut program, "stopped");
     assert!(!house.file().exists());
 }
@@ -194,7 +195,7 @@ fn a_process_that_takes_over_has_the_cache_of_the_one_before_it() {
     let socket = house.socket();
     let take_over = ("DOTGATE_SERVER_TAKE_OVER_SOCKET", socket.to_str().unwrap());
     let mut first = house.serve_with_snapshot(&house.file(), &[take_over]);
-    first.udp().ask("kept.test").assert_right();
+    first.udp().ask("cached.test").assert_right();
     let port = first.address().port().to_string();
     let mut second = house.serve_with_snapshot(&house.file(), &[take_over, ("PORT", &port)]);
     first.wait_for_line("cache saved to its snapshot");
@@ -206,7 +207,7 @@ fn a_process_that_takes_over_has_the_cache_of_the_one_before_it() {
         !again.contains("snapshot"),
         "it has left that to the other: {again}"
     );
-    second.udp().ask("kept.test").assert_right();
-    assert_eq!(house.upstream.queries_for("kept.test"), 1);
+    second.udp().ask("cached.test").assert_right();
+    assert_eq!(house.upstream.queries_for("cached.test"), 1);
     stop(&mut second, "cache saved to its snapshot");
 }

@@ -9,7 +9,7 @@ use dotgate_core::Count;
 
 use crate::world::World;
 use crate::world::client::{Client, framed};
-use crate::world::message::{Asked, assert_all_right};
+use crate::world::message::{QueryType, assert_all_right};
 use crate::world::upstream::{Form, Step};
 
 const MS: Duration = Duration::from_millis(1);
@@ -31,7 +31,7 @@ fn a_query_that_comes_byte_by_byte_is_answered() {
     let world = World::new(1);
     let mut client = world.tcp();
     for name in ["one.test", "two.test"] {
-        let query = client.next_query(name, Asked::AddressWithoutEdns);
+        let query = client.next_query(name, QueryType::AddressWithoutEdns);
         for byte in framed(&query) {
             client.send_bytes(&[byte]).unwrap();
         }
@@ -73,7 +73,7 @@ fn a_client_that_goes_away_takes_nothing_with_it() {
 fn a_client_that_only_drips_is_closed_when_its_idle_time_is_over() {
     let world = World::with(1, &[("DOTGATE_TCP_IDLE", "1s")]);
     let mut dripping = world.tcp();
-    let query = dripping.next_query("never.test", Asked::Address);
+    let query = dripping.next_query("never.test", QueryType::Address);
     let mut bytes = framed(&query).into_iter().cycle();
     // One byte at a time, never a whole message: its length says 65,535.
     dripping.send_bytes(&[0xff, 0xff]).unwrap();
@@ -96,7 +96,7 @@ fn clients_half_way_through_a_query_or_not_reading_are_cut_off_and_disturb_no_ot
     });
     let half_way = |_| {
         let mut client = world.tcp();
-        let query = framed(&client.next_query("half.test", Asked::Address));
+        let query = framed(&client.next_query("half.test", QueryType::Address));
         client.send_bytes(&query[..query.len() / 2]).unwrap();
         client
     };
@@ -106,7 +106,7 @@ fn clients_half_way_through_a_query_or_not_reading_are_cut_off_and_disturb_no_ot
     let mut queries = Vec::new();
     for number in 0..PIPELINED {
         let name = format!("unread-{number}.test");
-        queries.extend(framed(&deaf.next_query(&name, Asked::Text)));
+        queries.extend(framed(&deaf.next_query(&name, QueryType::Text)));
     }
     // It fails once the forwarder reads no more, or succeeds into the kernel's buffers.
     drop(deaf.send_bytes(&queries));

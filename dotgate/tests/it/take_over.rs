@@ -116,7 +116,7 @@ fn connected_clients_and_queries_in_flight_stay_with_the_process_that_took_them(
 }
 
 #[test]
-fn told_to_stop_while_it_is_being_replaced_it_answers_what_is_in_flight() {
+fn sigterm_while_being_replaced_answers_what_is_in_flight() {
     let house = House::new();
     house
         .upstream
@@ -166,7 +166,7 @@ fn a_new_process_that_dies_before_it_serves_changes_nothing() {
 }
 
 #[test]
-fn of_two_new_processes_at_once_one_is_told_that_the_other_is_there() {
+fn of_two_new_processes_at_once_one_is_refused() {
     let house = House::new();
     let first = house.serve("0", &[]);
     let asked = Predecessor::ask(&house.socket()).unwrap().unwrap();
@@ -181,7 +181,7 @@ fn of_two_new_processes_at_once_one_is_told_that_the_other_is_there() {
 }
 
 #[test]
-fn who_does_not_speak_its_language_is_told_so_and_gets_nothing() {
+fn a_peer_with_another_protocol_is_refused_and_gets_nothing() {
     let house = House::new();
     let first = house.serve("0", &[]);
     let endless = "x".repeat(10_000);
@@ -387,7 +387,7 @@ impl Manager {
 }
 
 #[test]
-fn a_service_manager_hears_that_it_serves_lives_was_replaced_and_stops() {
+fn a_service_manager_is_notified_of_ready_watchdog_main_pid_and_stopping() {
     let house = House::new();
     let manager = Manager::new(&house);
     let variables = [

@@ -15,9 +15,9 @@ use std::net::SocketAddr;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-use dotgate::metrics::{Format, Reading};
+use dotgate::metrics::{Format, MetricsSnapshot};
 use dotgate::serve::Forwarder;
-use dotgate::worker::Order;
+use dotgate::worker::WorkerCommand;
 use dotgate_config::Environment;
 use dotgate_core::Count;
 use dotgate_testbed::certificates::TestAuthority;
@@ -133,7 +133,7 @@ impl World {
             let label = |text: &str| format!("upstream=\"{text}\"");
             series = series.replace(&label(&number.to_string()), &label(upstream.label()));
         }
-        let page = Reading::of(self.forwarder.running()).page(Format::Text);
+        let page = MetricsSnapshot::of(self.forwarder.running()).page(Format::Text);
         let value = page
             .lines()
             .find_map(|line| line.strip_prefix(&series)?.strip_prefix(' '));
@@ -159,10 +159,10 @@ impl World {
 
     /// Tells the workers to take no more, and to end.
     pub(crate) fn finish(&self) {
-        self.forwarder.order(Order::Finish);
+        self.forwarder.command(WorkerCommand::Finish);
     }
 
-    fn tell(&self) {
+    fn send(&self) {
         for count in Count::ALL {
             if self.count(*count) > 0 {
                 eprintln!("{}: {}", count.label(), self.count(*count));
@@ -178,11 +178,11 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.tell();
-            self.forwarder.order(Order::Finish);
+            self.send();
+            self.forwarder.command(WorkerCommand::Finish);
             return;
         }
-        self.forwarder.order(Order::Finish);
+        self.forwarder.command(WorkerCommand::Finish);
         until("the workers' end", || self.forwarder.has_ended());
         let [taken, answered, kept, failed] = self.counts([
             Count::QueriesForwarded,

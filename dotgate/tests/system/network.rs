@@ -10,7 +10,7 @@ use dotgate_testbed::certificates::TestAuthority;
 
 use crate::namespaces::{FIRST, FIRST_IPV6, Network, SECOND};
 use crate::world::load::Load;
-use crate::world::message::{Asked, assert_all_right};
+use crate::world::message::{QueryType, assert_all_right};
 use crate::world::program::Program;
 use crate::world::upstream::{Form, Step};
 
@@ -152,8 +152,8 @@ fn the_forwarder_gets_another_address_and_no_query_is_lost() {
 }
 
 #[test]
-fn without_a_route_clients_are_told_so_and_with_one_again_they_are_answered() {
-    let test = "network::without_a_route_clients_are_told_so_and_with_one_again_they_are_answered";
+fn without_a_network_route_clients_get_an_error_and_with_one_again_an_answer() {
+    let test = "network::without_a_network_route_clients_get_an_error_and_with_one_again_an_answer";
     let Some(network) = Network::enter(test) else {
         return;
     };
@@ -262,16 +262,16 @@ fn a_response_that_is_too_long_for_the_clients_link_comes_truncated() {
     network.near("link set clients mtu 900");
     // Fresh, from the cache, and again when the limit is known.
     for name in ["long.test", "long.test", "other.test", "long.test"] {
-        let response = program.udp().ask_for(name, Asked::Text);
+        let response = program.udp().ask_for(name, QueryType::Text);
         assert!(response.is_truncated && response.texts == 0, "{response:?}");
         program.udp().ask("name.test").assert_right();
     }
-    assert_eq!(program.tcp().ask_for("long.test", Asked::Text).texts, 4);
+    assert_eq!(program.tcp().ask_for("long.test", QueryType::Text).texts, 4);
 }
 
 #[test]
-fn a_path_that_carries_1280_bytes_and_tells_nobody_is_no_obstacle() {
-    let test = "network::a_path_that_carries_1280_bytes_and_tells_nobody_is_no_obstacle";
+fn a_path_with_an_mtu_of_1280_and_no_icmp_is_no_obstacle() {
+    let test = "network::a_path_with_an_mtu_of_1280_and_no_icmp_is_no_obstacle";
     let Some(network) = Network::enter(test) else {
         return;
     };
@@ -282,7 +282,7 @@ fn a_path_that_carries_1280_bytes_and_tells_nobody_is_no_obstacle() {
     let program = network.serve(&authority, &[&upstream]);
     // The handshake needs more than 1,280 bytes in both directions.
     program.udp().ask("name.test").assert_right();
-    let long = program.tcp().ask_for("long.test", Asked::Text);
+    let long = program.tcp().ask_for("long.test", QueryType::Text);
     assert_eq!(long.length, 65_535);
     assert_eq!(upstream.connections(), 1);
 }

@@ -125,7 +125,7 @@ fn an_upstream_that_restarts_with_another_valid_certificate_loses_no_query() {
 }
 
 #[test]
-fn an_upstream_that_restarts_as_somebody_else_is_not_asked_and_clients_are_told_why() {
+fn an_upstream_that_restarts_as_somebody_else_is_not_used_and_clients_learn_why() {
     if !are_installed(&[Product::Dnsdist], &[]) {
         return;
     }

@@ -60,7 +60,7 @@ impl Shard {
         };
         let mut place = entry.chained;
         while let Some(other) = self.arena.entry(place) {
-            assert!(!self.arena.is(other, &identity), "kept twice");
+            assert!(!self.arena.is(other, &identity), "cached twice");
             place = other.chained;
         }
     }

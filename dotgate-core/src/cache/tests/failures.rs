@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_failure_is_held_a_second_and_twice_as_long_with_each_in_a_row_up_to_the_setting() {
+fn a_failure_is_cached_for_a_second_and_twice_as_long_with_each_in_a_row_up_to_the_setting() {
     let mut lab = Lab::new(1 << 20);
     for hold in [1, 2, 4, 8, 16, 30, 30] {
         lab.fail(WWW, A);
@@ -74,7 +74,7 @@ fn a_failure_does_not_hide_what_is_learnt_after_it() {
 }
 
 #[test]
-fn failures_are_not_kept_where_the_setting_is_zero() {
+fn failures_are_not_cached_where_the_setting_is_zero() {
     let mut lab = Lab::new(1 << 20);
     let question = question(WWW, A);
     let key = lab.cache.key(&question, RouteId::DEFAULT, false, false);

@@ -36,7 +36,7 @@ fn look(cache: &Cache, now: Moment, name: &[u8]) -> (Found, Vec<u8>) {
 
 /// Two workers write and read few names in a cache with room for two, an operator empties it.
 #[test]
-fn answers_stay_whole_beside_insertions_and_flushes() {
+fn answers_stay_whole_during_insertions_and_flushes() {
     shuttle::check_random(write_read_and_flush, ORDERS);
     shuttle::check_pct(write_read_and_flush, ORDERS, 3);
 }
@@ -85,7 +85,7 @@ fn write_read_and_flush() {
 
 /// Three workers hit the same answer shortly before its end.
 #[test]
-fn one_caller_alone_is_told_to_refresh() {
+fn one_caller_alone_refreshes() {
     shuttle::check_random(hit_shortly_before_the_end, ORDERS);
 }
 
@@ -94,14 +94,14 @@ fn hit_shortly_before_the_end() {
     let start = Moment::from_nanos(1);
     insert(&cache, start, NAMES[0], 1);
     look(&cache, start, NAMES[0]);
-    let told = Arc::new(AtomicUsize::new(0));
+    let reported = Arc::new(AtomicUsize::new(0));
     let workers: Vec<_> = (0..3)
         .map(|_| {
-            let (cache, told) = (Arc::clone(&cache), Arc::clone(&told));
+            let (cache, reported) = (Arc::clone(&cache), Arc::clone(&reported));
             thread::spawn(move || {
                 let (found, _) = look(&cache, start + Duration::from_secs(95), NAMES[0]);
                 let prefetch = true;
-                told.fetch_add(
+                reported.fetch_add(
                     usize::from(found == Found::Fresh { age: 95, prefetch }),
                     Relaxed,
                 );
@@ -111,16 +111,16 @@ fn hit_shortly_before_the_end() {
     for worker in workers {
         worker.join().unwrap();
     }
-    assert_eq!(told.load(Relaxed), 1);
+    assert_eq!(reported.load(Relaxed), 1);
 }
 
 /// A snapshot is taken while other names come and go.
 #[test]
 fn what_nobody_removes_is_exported() {
-    shuttle::check_random(export_beside_others, ORDERS);
+    shuttle::check_random(export_during_insertions, ORDERS);
 }
 
-fn export_beside_others() {
+fn export_during_insertions() {
     let cache = Arc::new(Cache::new(100_000, (1, 2)));
     let now = Moment::from_nanos(1);
     insert(&cache, now, NAMES[0], 7);
@@ -141,7 +141,7 @@ fn export_beside_others() {
     assert_eq!(cache.usage().entries, 2);
 }
 
-/// Four workers have the same question, as engines do: they look, join, ask, insert, land, and send flight messages. The
+/// Four workers have the same question, as engines do: they look, join, ask, insert, complete, and send flight messages. The
 /// first one fails, the last one has no patience. Who waits for a flight message that nobody sends would wait for ever.
 #[test]
 fn one_worker_asks_at_a_time_and_no_flight_message_is_lost() {
@@ -178,7 +178,7 @@ fn ask_the_same() {
                         assert_eq!(
                             look(&cache, now, name).0,
                             fresh(0),
-                            "kept before the message"
+                            "cached before the message"
                         );
                         return;
                     }
@@ -189,7 +189,7 @@ fn ask_the_same() {
                     insert(&cache, now, name, 7);
                 }
                 asking.fetch_sub(1, Relaxed);
-                for follower in flights.land(hash, number).numbers() {
+                for follower in flights.complete(hash, number).numbers() {
                     assert!(follower != number);
                     // Who has lost patience may be gone.
                     senders[follower].send(is_answered).ok();

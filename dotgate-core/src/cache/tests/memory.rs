@@ -87,7 +87,7 @@ fn a_cache_of_few_blocks_holds_the_newest() {
 }
 
 #[test]
-fn an_entry_larger_than_a_shard_is_not_kept_and_costs_the_others_nothing() {
+fn an_entry_larger_than_a_shard_is_not_cached_and_costs_the_others_nothing() {
     let mut lab = Lab::new(10_000);
     for number in 0..20 {
         lab.put(&numbered(number), A, 60, b"answer");

@@ -13,7 +13,7 @@ const TYPES: [u16; 3] = [A, AAAA, TXT];
 
 /// A question by its place in the tables; DO is set for every second one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Asked {
+struct QuestionIndex {
     name: usize,
     qtype: usize,
     dnssec_ok: bool,
@@ -22,9 +22,9 @@ struct Asked {
 #[derive(Clone, Debug)]
 enum Operation {
     Pass(u64),
-    Lookup(Asked),
-    Insert(Asked, bool, u32, usize),
-    Fail(Asked),
+    Lookup(QuestionIndex),
+    Insert(QuestionIndex, bool, u32, usize),
+    Fail(QuestionIndex),
     Recover,
     FlushName(usize),
     FlushBelow(usize),
@@ -32,11 +32,13 @@ enum Operation {
     Restart,
 }
 
-fn asked() -> impl Strategy<Value = Asked> {
-    (0..NAMES.len(), 0..TYPES.len(), any::<bool>()).prop_map(|(name, qtype, dnssec_ok)| Asked {
-        name,
-        qtype,
-        dnssec_ok,
+fn asked() -> impl Strategy<Value = QuestionIndex> {
+    (0..NAMES.len(), 0..TYPES.len(), any::<bool>()).prop_map(|(name, qtype, dnssec_ok)| {
+        QuestionIndex {
+            name,
+            qtype,
+            dnssec_ok,
+        }
     })
 }
 
@@ -46,7 +48,7 @@ fn operation() -> impl Strategy<Value = Operation> {
     prop_oneof![
         4 => millis.prop_map(Operation::Pass),
         8 => asked().prop_map(Operation::Lookup),
-        6 => insert.prop_map(|(asked, all, life, len)| Operation::Insert(asked, all, life, len)),
+        6 => insert.prop_map(|(asked, all, ttl, len)| Operation::Insert(asked, all, ttl, len)),
         4 => asked().prop_map(Operation::Fail),
         1 => Just(Operation::Recover),
         1 => (0..NAMES.len()).prop_map(Operation::FlushName),
@@ -59,27 +61,27 @@ fn operation() -> impl Strategy<Value = Operation> {
 /// An entry as the list has it.
 #[derive(Clone, Debug)]
 struct Known {
-    asked: Asked,
+    asked: QuestionIndex,
     is_for_all: bool,
     stored_at: Moment,
-    life: u32,
+    ttl: u32,
     bytes: Vec<u8>,
     /// The generation of a failure.
     failed_in: Option<u32>,
     /// Until when, and for which generation, it is known that asking is in vain.
-    in_vain: Option<(Moment, u32)>,
+    refresh_failed: Option<(Moment, u32)>,
 }
 
 impl Known {
     fn end(&self) -> Moment {
-        self.stored_at + Duration::from_secs(self.life.into())
+        self.stored_at + Duration::from_secs(self.ttl.into())
     }
 
     fn is_servable(&self, now: Moment) -> bool {
         self.failed_in.is_none() && now < self.end() + TERMS.stale_max
     }
 
-    fn is_of(&self, asked: Asked, is_for_all: bool) -> bool {
+    fn is_of(&self, asked: QuestionIndex, is_for_all: bool) -> bool {
         self.is_for_all == is_for_all
             && self.asked.name == asked.name
             && self.asked.dnssec_ok == asked.dnssec_ok
@@ -106,10 +108,10 @@ fn expected(
         (data, all) => all.or(data),
     };
     if let Some(known) = later.filter(|known| known.is_servable(now)) {
-        let is_in_vain = known
-            .in_vain
+        let has_failed_refresh = known
+            .refresh_failed
             .is_some_and(|(until, then)| now < until && then == generation);
-        let (age, ask) = (age(known), !is_in_vain);
+        let (age, ask) = (age(known), !has_failed_refresh);
         return (Found::Stale { age, ask }, known.bytes.clone());
     }
     match exact.filter(|known| known.failed_in == Some(generation) && now < known.end()) {
@@ -139,13 +141,13 @@ impl World {
         }
     }
 
-    fn find(&self, asked: Asked, is_for_all: bool) -> Option<&Known> {
+    fn find(&self, asked: QuestionIndex, is_for_all: bool) -> Option<&Known> {
         self.known
             .iter()
             .find(|known| known.is_of(asked, is_for_all))
     }
 
-    fn ask(&self, asked: Asked) -> (Question, Key) {
+    fn ask(&self, asked: QuestionIndex) -> (Question, Key) {
         let question = question(NAMES[asked.name], TYPES[asked.qtype]);
         let key = self
             .cache
@@ -157,8 +159,8 @@ impl World {
         match *operation {
             Operation::Pass(millis) => self.now = self.now + Duration::from_millis(millis),
             Operation::Lookup(asked) => self.look(asked),
-            Operation::Insert(asked, is_for_all, life, len) => {
-                self.insert(asked, is_for_all, life, len);
+            Operation::Insert(asked, is_for_all, ttl, len) => {
+                self.insert(asked, is_for_all, ttl, len);
             }
             Operation::Fail(asked) => self.fail(asked),
             Operation::Recover => self.generation += 1,
@@ -184,7 +186,7 @@ impl World {
         }
     }
 
-    fn look(&self, asked: Asked) {
+    fn look(&self, asked: QuestionIndex) {
         let (question, key) = self.ask(asked);
         let mut out = Vec::new();
         let generation = self.generation;
@@ -206,7 +208,7 @@ impl World {
         }
     }
 
-    fn insert(&mut self, asked: Asked, is_for_all: bool, life: u32, len: usize) {
+    fn insert(&mut self, asked: QuestionIndex, is_for_all: bool, ttl: u32, len: usize) {
         let (question, key) = self.ask(asked);
         self.next = self.next.wrapping_add(1);
         let bytes = vec![self.next; len];
@@ -216,19 +218,19 @@ impl World {
             Scope::Exact
         };
         self.cache
-            .insert(self.now, &key, &question, scope, life, &bytes);
+            .insert(self.now, &key, &question, scope, ttl, &bytes);
         self.known
             .retain(|known| !known.is_of(asked, false) && !known.is_of(asked, true));
-        if life > 0 {
-            self.know(asked, is_for_all, life, bytes, None);
+        if ttl > 0 {
+            self.know(asked, is_for_all, ttl, bytes, None);
         }
     }
 
     fn know(
         &mut self,
-        asked: Asked,
+        asked: QuestionIndex,
         is_for_all: bool,
-        life: u32,
+        ttl: u32,
         bytes: Vec<u8>,
         failed_in: Option<u32>,
     ) {
@@ -236,14 +238,14 @@ impl World {
             asked,
             is_for_all,
             stored_at: self.now,
-            life,
+            ttl,
             bytes,
             failed_in,
-            in_vain: None,
+            refresh_failed: None,
         });
     }
 
-    fn fail(&mut self, asked: Asked) {
+    fn fail(&mut self, asked: QuestionIndex) {
         // Which entries can be served is known from lookups alone.
         self.look(asked);
         let (question, key) = self.ask(asked);
@@ -256,20 +258,20 @@ impl World {
         for known in &mut self.known {
             let is_meant = known.is_of(asked, false) || known.is_of(asked, true);
             if is_meant && known.is_servable(now) {
-                known.in_vain = Some((now + Duration::from_secs(30), generation));
+                known.refresh_failed = Some((now + Duration::from_secs(30), generation));
                 has_data = true;
             }
         }
         let before = self.find(asked, false).cloned();
         let row = before.filter(|known| known.failed_in == Some(generation));
-        let is_held = row.as_ref().is_some_and(|failure| now < failure.end());
-        if has_data || is_held {
+        let is_fresh = row.as_ref().is_some_and(|failure| now < failure.end());
+        if has_data || is_fresh {
             return self.settle(asked, &bytes);
         }
         let hold = row.map_or(1, |failure| {
             let is_in_row = now < failure.end() + Duration::from_secs(8);
             if is_in_row {
-                (failure.life * 2).min(8)
+                (failure.ttl * 2).min(8)
             } else {
                 1
             }
@@ -279,15 +281,15 @@ impl World {
     }
 
     /// Without room the data, or the last failure, may have been lost, and a failure was kept in its place.
-    fn settle(&mut self, asked: Asked, bytes: &[u8]) {
+    fn settle(&mut self, asked: QuestionIndex, bytes: &[u8]) {
         if self.has_room {
             return;
         }
         let held = self.cache.held(self.now, NAMES[asked.name]);
-        let is_kept = held
+        let is_cached = held
             .iter()
             .any(|held| held.bytes == bytes && held.is_failure);
-        if is_kept {
+        if is_cached {
             self.known.retain(|known| !known.is_of(asked, false));
             self.know(asked, false, 1, bytes.to_vec(), Some(self.generation));
         }
@@ -312,7 +314,7 @@ impl World {
         self.cache = next;
         self.known.retain(|known| known.failed_in.is_none());
         for known in &mut self.known {
-            known.in_vain = None;
+            known.refresh_failed = None;
         }
     }
 }

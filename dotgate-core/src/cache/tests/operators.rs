@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_name_is_shown_with_all_that_is_held_of_it() {
+fn a_name_is_shown_with_all_its_cache_entries() {
     let mut lab = Lab::new(1 << 20);
     lab.put(WWW, A, 10, b"answer");
     lab.put(MAIL, A, 10, b"other");
@@ -14,7 +14,7 @@ fn a_name_is_shown_with_all_that_is_held_of_it() {
     lab.pass(6);
     let mut held = lab.cache.held(lab.now, WWW);
     held.sort_by_key(|held| held.qtype);
-    let expected = |qtype, scope, ttl_left, hits, bytes: &[u8]| Held {
+    let expected = |qtype, scope, ttl_left, hits, bytes: &[u8]| CachedEntry {
         route: RouteId::DEFAULT,
         qtype,
         qclass: 1,
@@ -133,7 +133,7 @@ fn what_is_imported_is_trusted_in_nothing() {
         dnssec_ok: false,
         checking_disabled: false,
         age: Duration::ZERO,
-        life_seconds: 60,
+        ttl_seconds: 60,
         bytes: b"saved",
     };
     let too_long = vec![0; limits::CACHE_ENTRY_BYTES + 1];
@@ -157,7 +157,7 @@ fn what_is_imported_is_trusted_in_nothing() {
             ..entry
         },
         SavedEntry {
-            life_seconds: 0,
+            ttl_seconds: 0,
             ..entry
         },
         SavedEntry {

@@ -20,7 +20,7 @@ fn stale_data_is_served_up_to_its_bound_and_no_longer() {
 }
 
 #[test]
-fn a_refresh_in_vain_is_not_tried_again_for_thirty_seconds() {
+fn a_failed_refresh_is_not_retried_for_thirty_seconds() {
     let mut lab = Lab::new(1 << 20);
     lab.put(WWW, A, 10, b"answer");
     lab.pass(10);
@@ -42,7 +42,7 @@ fn a_refresh_in_vain_is_not_tried_again_for_thirty_seconds() {
 }
 
 #[test]
-fn no_number_of_refreshes_in_vain_makes_data_outlive_its_bound() {
+fn no_number_of_failed_refreshes_makes_data_outlive_its_bound() {
     let mut lab = Lab::new(1 << 20);
     lab.put(WWW, A, 10, b"answer");
     for _ in 0..1_009 {
@@ -71,7 +71,7 @@ fn fresh_nxdomain_comes_before_stale_data_and_stale_data_never_after_it() {
 }
 
 #[test]
-fn a_refresh_in_vain_of_nxdomain_is_noted_with_it() {
+fn a_failed_refresh_of_nxdomain_is_noted_with_it() {
     let mut lab = Lab::new(1 << 20);
     lab.put_as(WWW, A, Scope::AllTypes, 20, b"nxdomain");
     lab.pass(20);
@@ -81,7 +81,7 @@ fn a_refresh_in_vain_of_nxdomain_is_noted_with_it() {
 }
 
 #[test]
-fn a_new_answer_begins_a_new_life() {
+fn a_new_answer_has_a_new_ttl() {
     let mut lab = Lab::new(1 << 20);
     lab.put(WWW, A, 10, b"old");
     lab.pass(10);

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::lab::{Asked, Lab, MS, SECOND, query, query_with_edns, settings};
+use super::lab::{ForwardedQuery, Lab, MS, SECOND, query, query_with_edns, settings};
 use super::message::{QNAME, RA, RD, record, response};
 use crate::admit::AccessList;
 use crate::counters::labels::Limit;
@@ -24,10 +24,10 @@ fn lab_for_attacks() -> Lab {
 }
 
 /// Answers with 1,100 bytes of data.
-fn answer_long(lab: &mut Lab, asked: &Asked) {
+fn answer_long(lab: &mut Lab, forwarded: &ForwardedQuery) {
     let long = record(QNAME, TXT, 1, 300, &[7; 1_100]);
-    let message = response(&asked.message, RD | RA, [&[long], &[], &[]]);
-    lab.respond(asked.session, &message);
+    let message = response(&forwarded.message, RD | RA, [&[long], &[], &[]]);
+    lab.respond(forwarded.session, &message);
 }
 
 /// The upstream answers others, so that it is not thought to be dead.
@@ -37,12 +37,12 @@ fn answer_another_client(lab: &mut Lab, number: u64) {
         "192.0.2.99:1000",
         &query(1, &format!("another{number}.example")),
     );
-    if let Some(place) = lab.asked.iter().position(|asked| {
-        let name = asked.message.get(13..20);
+    if let Some(place) = lab.forwarded.iter().position(|forwarded| {
+        let name = forwarded.message.get(13..20);
         name == Some(b"another")
     }) {
-        let asked = lab.asked.remove(place);
-        lab.answer(&asked);
+        let forwarded = lab.forwarded.remove(place);
+        lab.answer(&forwarded);
     }
     lab.responses = before;
 }
@@ -87,9 +87,9 @@ fn attack(lab: &mut Lab, queries: usize, span_ms: u64, held_ms: u64) -> Toll {
     let mut sent = 0;
     for ms in 0..held_ms + 5_000 {
         if ms == held_ms {
-            while !lab.asked.is_empty() {
-                let asked = lab.next_asked();
-                answer_long(lab, &asked);
+            while !lab.forwarded.is_empty() {
+                let forwarded = lab.next_forwarded();
+                answer_long(lab, &forwarded);
             }
         }
         while ms < span_ms && sent < queries * (ms as usize + 1) / span_ms as usize {
@@ -112,7 +112,7 @@ fn attack(lab: &mut Lab, queries: usize, span_ms: u64, held_ms: u64) -> Toll {
 }
 
 #[test]
-fn answers_that_were_held_back_leave_for_one_address_a_few_at_a_time() {
+fn deferred_answers_leave_for_one_address_a_few_at_a_time() {
     let mut lab = lab_for_attacks();
     let toll = attack(&mut lab, 8_999, 1_500, 1_600);
     let (bytes, pulse) = (toll.byte_gain(), toll.pulse_gain());
@@ -190,7 +190,7 @@ fn a_query_that_comes_again_while_it_waits_is_answered_once() {
     assert_eq!(
         lab.responses.len(),
         24,
-        "once answered it may be asked again"
+        "once answered it may be forwarded again"
     );
     lab.expect_idle();
 }

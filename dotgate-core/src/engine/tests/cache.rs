@@ -66,7 +66,7 @@ fn a_question_asked_before_is_answered_without_the_upstream_and_its_ttl_counts_d
     lab.answer_all();
     lab.pass(Duration::from_millis(10_900));
     lab.send(&query(77, "A.eXample"));
-    assert!(lab.asked.is_empty());
+    assert!(lab.forwarded.is_empty());
     let [first, second] = &lab.responses[..] else {
         panic!("{:?}", lab.responses);
     };
@@ -75,7 +75,11 @@ fn a_question_asked_before_is_answered_without_the_upstream_and_its_ttl_counts_d
     assert_eq!(&second[12..23], b"\x01A\x07eXample\0");
     lab.pass(300 * SECOND);
     lab.ask("a.example");
-    assert_eq!(lab.asked.len() + lab.openings.len(), 1, "it has expired");
+    assert_eq!(
+        lab.forwarded.len() + lab.openings.len(),
+        1,
+        "it has expired"
+    );
 }
 
 #[test]
@@ -91,10 +95,10 @@ fn dnssec_and_checking_make_other_questions() {
     for dnssec_ok in [false, true] {
         for checking_disabled in [false, true] {
             lab.send(&with(dnssec_ok, checking_disabled));
-            assert_eq!(lab.asked.len(), 1, "{dnssec_ok} {checking_disabled}");
+            assert_eq!(lab.forwarded.len(), 1, "{dnssec_ok} {checking_disabled}");
             lab.answer_all();
             lab.send(&with(dnssec_ok, checking_disabled));
-            assert!(lab.asked.is_empty());
+            assert!(lab.forwarded.is_empty());
         }
     }
 }
@@ -146,30 +150,30 @@ fn a_refresh_that_failed_is_not_tried_again_for_half_a_minute() {
     lab.responses.clear();
     lab.ask("a.example");
     lab.open(0);
-    let asked = lab.next_asked();
-    lab.answer_with_rcode(&asked, 2);
+    let forwarded = lab.next_forwarded();
+    lab.answer_with_rcode(&forwarded, 2);
     assert_eq!(lab.rcodes(), [0], "the stale answer");
     lab.ask("a.example");
     assert_eq!(lab.rcodes(), [0, 0]);
-    assert!(lab.asked.is_empty());
+    assert!(lab.forwarded.is_empty());
     lab.pass(31 * SECOND);
     lab.ask("a.example");
-    assert_eq!(lab.asked.len() + lab.openings.len(), 1);
+    assert_eq!(lab.forwarded.len() + lab.openings.len(), 1);
 }
 
 #[test]
-fn a_failure_is_remembered_for_a_second_and_told_as_cached() {
+fn a_failure_is_cached_for_a_second_and_served_as_cached() {
     let mut lab = with_cache(1, 1);
     lab.send(&query_with_edns(1, "broken.example"));
-    let asked = lab.next_asked();
-    lab.answer_with_rcode(&asked, 2);
+    let forwarded = lab.next_forwarded();
+    lab.answer_with_rcode(&forwarded, 2);
     lab.send(&query_with_edns(1, "broken.example"));
-    assert!(lab.asked.is_empty());
+    assert!(lab.forwarded.is_empty());
     assert_eq!(lab.rcodes(), [2, 2]);
     assert_eq!(edes(&lab.responses[1])[1..], [13]);
     lab.pass(SECOND);
     lab.ask("broken.example");
-    assert_eq!(lab.asked.len(), 1);
+    assert_eq!(lab.forwarded.len(), 1);
 }
 
 #[test]
@@ -198,14 +202,14 @@ fn what_is_popular_is_asked_for_again_before_it_ends_and_once() {
     for _ in 0..20 {
         lab.ask("a.example");
     }
-    assert!(lab.asked.is_empty());
+    assert!(lab.forwarded.is_empty());
     lab.pass(275 * SECOND);
     lab.responses.clear();
     lab.ask("a.example");
     lab.ask("a.example");
     assert_eq!(lab.responses.len(), 2);
     lab.open(0);
-    assert_eq!((lab.asked.len(), lab.count(Count::Prefetches)), (1, 1));
+    assert_eq!((lab.forwarded.len(), lab.count(Count::Prefetches)), (1, 1));
     lab.answer_all();
     assert_eq!(lab.responses.len(), 2, "nobody waits for it");
     lab.ask("a.example");
@@ -214,18 +218,18 @@ fn what_is_popular_is_asked_for_again_before_it_ends_and_once() {
 }
 
 #[test]
-fn an_answer_that_is_not_kept_ends_what_was_kept_before() {
+fn an_answer_that_is_not_cached_removes_the_cached_one() {
     let mut lab = with_cache(1, 1);
     lab.ask("a.example");
     lab.answer_all();
     lab.pass(301 * SECOND);
     lab.ask("a.example");
     lab.open(0);
-    let asked = lab.next_asked();
-    let mut answer = super::lab::answer(&asked.message, 0);
+    let forwarded = lab.next_forwarded();
+    let mut answer = super::lab::answer(&forwarded.message, 0);
     let ttl_at = answer.len() - 21;
     answer[ttl_at..ttl_at + 4].fill(0);
-    lab.respond(asked.session, &answer);
+    lab.respond(forwarded.session, &answer);
     lab.responses.clear();
     lab.ask("a.example");
     lab.pass(1_800 * MS);
@@ -239,13 +243,13 @@ fn names_left_out_of_the_cache_are_asked_every_time() {
     let mut lab = with_cache(1, 1);
     for _ in 0..2 {
         lab.ask("a.private.example");
-        assert_eq!(lab.asked.len(), 1);
+        assert_eq!(lab.forwarded.len(), 1);
         lab.answer_all();
     }
 }
 
 #[test]
-fn the_servers_of_the_root_are_told_at_once_even_before_an_upstream_is_reached() {
+fn the_root_servers_are_returned_even_before_an_upstream_is_reached() {
     let mut lab = Lab::with_cache(
         Settings {
             cache: cache_settings(),
@@ -259,11 +263,11 @@ fn the_servers_of_the_root_are_told_at_once_even_before_an_upstream_is_reached()
     assert_eq!((rcode_of(&lab.responses[0]), lab.responses[0][7]), (0, 13));
     assert_eq!(edes(&lab.responses[0]), [3]);
     lab.open(0);
-    let asked = lab.next_asked();
+    let forwarded = lab.next_forwarded();
     let mut answer = vec![0, 0, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 2, 0, 1];
-    answer[..2].copy_from_slice(&asked.id.to_be_bytes());
+    answer[..2].copy_from_slice(&forwarded.id.to_be_bytes());
     answer.extend_from_slice(&[0, 0, 2, 0, 1, 0, 0, 1, 44, 0, 3, 1, b'a', 0]);
-    lab.respond(asked.session, &answer);
+    lab.respond(forwarded.session, &answer);
     lab.send(&root);
     assert_eq!(lab.responses[1][7], 1, "what the upstream said");
     assert!(edes(&lab.responses[1]).is_empty());
@@ -272,11 +276,11 @@ fn the_servers_of_the_root_are_told_at_once_even_before_an_upstream_is_reached()
 #[test]
 fn one_worker_asks_and_all_answer() {
     let mut first = with_cache(1, 2);
-    let mut second = Lab::beside(&first);
+    let mut second = Lab::sharing_with(&first);
     first.ask("a.example");
     second.ask("a.example");
     second.ask("a.example");
-    assert_eq!((first.asked.len(), second.openings.len()), (1, 0));
+    assert_eq!((first.forwarded.len(), second.openings.len()), (1, 0));
     first.answer_all();
     second.take_flight_messages(&mut first);
     assert_eq!((first.rcodes(), second.rcodes()), (vec![0], vec![0, 0]));
@@ -286,9 +290,9 @@ fn one_worker_asks_and_all_answer() {
 }
 
 #[test]
-fn a_leaders_silence_is_not_everyones_failure() {
+fn a_leader_that_does_not_report_fails_no_follower() {
     let mut first = with_cache(1, 2);
-    let mut second = Lab::beside(&first);
+    let mut second = Lab::sharing_with(&first);
     first.ask("a.example");
     first.pass(3 * SECOND);
     second.now = first.now;
@@ -312,7 +316,7 @@ fn a_follower_asks_for_itself_when_no_flight_message_comes() {
         first.ask("a.example");
         first
     };
-    let mut second = Lab::beside(&first);
+    let mut second = Lab::sharing_with(&first);
     second.ask("a.example");
     second.pass(2 * SECOND);
     second.open(0);

@@ -23,9 +23,9 @@ pub(super) fn soa(ttl: u32, minimum: u32) -> Vec<u8> {
 
 /// Answers what was asked last with these records.
 pub(super) fn respond_with(lab: &mut Lab, flags: u16, sections: [&[Vec<u8>]; 3]) {
-    let asked = lab.next_asked();
-    let message = response(&asked.message, RD | RA | flags, sections);
-    lab.respond(asked.session, &message);
+    let forwarded = lab.next_forwarded();
+    let message = response(&forwarded.message, RD | RA | flags, sections);
+    lab.respond(forwarded.session, &message);
 }
 
 /// The only response since the last call.
@@ -56,7 +56,7 @@ fn addresses_from_the_cache_take_turns_unless_the_setting_says_otherwise() {
         firsts.sort();
         firsts.dedup();
         assert_eq!(firsts.len(), if rotates_addresses { 4 } else { 1 });
-        assert!(lab.asked.is_empty());
+        assert!(lab.forwarded.is_empty());
     }
 }
 
@@ -85,7 +85,7 @@ fn a_negative_response_answers_the_type_that_it_was_asked_for_and_no_other() {
             assert_eq!(taken(&mut lab).rcode(), rcode, "type {qtype}");
             lab.ask("dual.example");
             assert_eq!(taken(&mut lab).rcode(), 0, "type {qtype}");
-            assert!(lab.asked.is_empty());
+            assert!(lab.forwarded.is_empty());
         }
     }
 }
@@ -117,11 +117,11 @@ fn nxdomain_is_shared_until_the_setting_says_otherwise() {
     settings.cache.nxdomain_all_types = false;
     lab.reconfigure(settings);
     lab.send(&query_for("gone.example", AAAA, 1));
-    assert_eq!((lab.responses.len(), lab.asked.len()), (0, 1));
+    assert_eq!((lab.responses.len(), lab.forwarded.len()), (0, 1));
 }
 
 #[test]
-fn nxdomain_is_kept_for_all_types_by_a_setting_and_no_data_for_its_own() {
+fn nxdomain_is_cached_for_all_types_by_a_setting_and_no_data_for_its_own() {
     let mut lab = with_cache_and(sharing(), 1, 1);
     lab.ask("gone.example");
     respond_with(&mut lab, NXDOMAIN, [&[], &[soa(300, 300)], &[]]);
@@ -132,18 +132,18 @@ fn nxdomain_is_kept_for_all_types_by_a_setting_and_no_data_for_its_own() {
     assert_eq!(taken(&mut lab).rcode(), NXDOMAIN);
     lab.ask("bare.example");
     assert_eq!(taken(&mut lab).rcode(), 0);
-    assert!(lab.asked.is_empty());
+    assert!(lab.forwarded.is_empty());
     lab.send(&query_for("bare.example", AAAA, 1));
-    assert_eq!(lab.asked.len(), 1, "another type may have data");
+    assert_eq!(lab.forwarded.len(), 1, "another type may have data");
     lab.answer_all();
     lab.ask("www.gone.example");
-    assert_eq!(lab.asked.len(), 1, "what lies below is asked for");
+    assert_eq!(lab.forwarded.len(), 1, "what lies below is forwarded for");
 }
 
 #[test]
-fn a_denial_lives_and_is_told_as_its_soa_record_and_the_setting_say() {
+fn a_negative_response_is_cached_and_served_as_its_soa_record_and_the_setting_say() {
     let rows = [(300, 60, 60), (60, 300, 60), (86_400, 86_400, 3_600)];
-    for (ttl, minimum, life) in rows {
+    for (ttl, minimum, lifetime) in rows {
         let mut lab = with_cache(1, 1);
         lab.ask("gone.example");
         respond_with(&mut lab, NXDOMAIN, [&[], &[soa(ttl, minimum)], &[]]);
@@ -153,14 +153,14 @@ fn a_denial_lives_and_is_told_as_its_soa_record_and_the_setting_say() {
         let again = taken(&mut lab);
         assert_eq!((again.records.len(), again.records[0].rtype), (1, SOA));
         assert!(again.records[0].ttl <= ttl.min(3_600) - 10, "{again:?}");
-        lab.pass((life - 10) * SECOND);
+        lab.pass((lifetime - 10) * SECOND);
         lab.ask("gone.example");
-        assert_eq!(lab.asked.len() + lab.openings.len(), 1, "{life}");
+        assert_eq!(lab.forwarded.len() + lab.openings.len(), 1, "{lifetime}");
     }
 }
 
 #[test]
-fn a_denial_without_its_soa_record_is_asked_for_every_time() {
+fn a_negative_response_without_its_soa_record_is_not_cached() {
     let mut lab = with_cache(1, 1);
     for _ in 0..2 {
         lab.ask("gone.example");
@@ -172,7 +172,7 @@ fn a_denial_without_its_soa_record_is_asked_for_every_time() {
 #[test]
 fn a_ttl_of_zero_is_for_those_who_wait_at_every_worker_and_for_nobody_else() {
     let mut first = with_cache(1, 2);
-    let mut second = Lab::beside(&first);
+    let mut second = Lab::sharing_with(&first);
     first.ask("now.example");
     first.ask("now.example");
     second.ask("now.example");
@@ -189,28 +189,28 @@ fn a_ttl_of_zero_is_for_those_who_wait_at_every_worker_and_for_nobody_else() {
 }
 
 #[test]
-fn ttls_are_kept_within_the_bounds_that_are_set() {
+fn ttls_stay_within_the_bounds_that_are_set() {
     let cache = CacheSettings {
         ttl_min: 20,
         ttl_max: 60,
         ..cache_settings()
     };
     let mut lab = with_cache_and(cache, 1, 1);
-    for (ttl, kept) in [(1, 20), (30, 30), (86_400, 60)] {
-        let name = format!("life{ttl}.example");
+    for (ttl, cached) in [(1, 20), (30, 30), (86_400, 60)] {
+        let name = format!("lifetime{ttl}.example");
         lab.ask(&name);
         let data = record(QNAME, A, 1, ttl, &[203, 0, 113, 5]);
         respond_with(&mut lab, 0, [&[data], &[], &[]]);
         lab.responses.clear();
         lab.ask(&name);
-        assert_eq!(taken(&mut lab).records[0].ttl, kept);
+        assert_eq!(taken(&mut lab).records[0].ttl, cached);
     }
 }
 
 #[test]
-fn ad_is_kept_for_who_asks_for_it_and_never_beside_records_of_another_name() {
+fn ad_is_set_for_clients_that_request_it_and_never_with_off_chain_records() {
     let off_chain = record(b"\x05stray\0", A, 1, 300, &[203, 0, 113, 6]);
-    for (records, is_kept) in [
+    for (records, is_cached) in [
         (vec![address(5)], true),
         (vec![address(5), off_chain], false),
     ] {
@@ -219,31 +219,31 @@ fn ad_is_kept_for_who_asks_for_it_and_never_beside_records_of_another_name() {
         respond_with(&mut lab, AD, [&records, &[], &[]]);
         lab.responses.clear();
         lab.send(&with_flags(query(1, "a.example"), RD | AD));
-        assert_eq!(taken(&mut lab).has(AD), is_kept);
+        assert_eq!(taken(&mut lab).has(AD), is_cached);
         lab.ask("a.example");
         assert!(!taken(&mut lab).has(AD), "it did not ask for it");
-        assert!(lab.asked.is_empty());
+        assert!(lab.forwarded.is_empty());
     }
 }
 
 #[test]
-fn an_extended_error_is_told_from_the_cache_with_its_source() {
+fn an_extended_error_is_served_from_the_cache_with_its_source() {
     let mut lab = with_cache(1, 1);
     for _ in 0..2 {
         lab.send(&query_with_edns(1, "a.example"));
-        if let Some(asked) = lab.asked.pop() {
+        if let Some(forwarded) = lab.forwarded.pop() {
             let data = [&4_u16.to_be_bytes()[..], b"forged"].concat();
             let sections: [&[Vec<u8>]; 3] = [&[address(5)], &[], &[]];
-            let message = response_with_opt(&asked.message, RD | RA, sections, &[(EDE, &data)]);
-            lab.respond(asked.session, &message);
+            let message = response_with_opt(&forwarded.message, RD | RA, sections, &[(EDE, &data)]);
+            lab.respond(forwarded.session, &message);
         }
-        let told = taken(&mut lab).ede();
-        assert_eq!(told, Some((4, "from up0: forged".to_owned())));
+        let response = taken(&mut lab).ede();
+        assert_eq!(response, Some((4, "from up0: forged".to_owned())));
     }
     lab.send(&query_with_edns(1, "bogus.example"));
-    let asked = lab.next_asked();
-    let message = error_with_ede(&asked.message, 2, 6, "");
-    lab.respond(asked.session, &message);
+    let forwarded = lab.next_forwarded();
+    let message = error_with_ede(&forwarded.message, 2, 6, "");
+    lab.respond(forwarded.session, &message);
     lab.responses.clear();
     lab.send(&query_with_edns(1, "bogus.example"));
     assert_eq!(edes(&lab.responses[0]), [6, 13]);
@@ -264,26 +264,26 @@ fn a_stream_gets_whole_from_the_cache_what_udp_gets_cut() {
     let whole = Message::read(&lab.stream_messages()[0]);
     assert!(!whole.has(TC));
     assert_eq!(whole.records[0].rdata, [7; 1_500]);
-    assert!(lab.asked.is_empty());
+    assert!(lab.forwarded.is_empty());
 }
 
 #[test]
-fn an_answer_that_was_asked_for_without_edns_is_not_kept_for_who_wants_signatures() {
+fn an_answer_fetched_without_edns_is_not_cached_for_clients_that_want_signatures() {
     let mut lab = with_cache(1, 1);
     let with_do = with_opt(query(1, "a.example"), 1_232, DO, &[]);
     lab.send(&with_do);
-    let asked = lab.next_asked();
+    let forwarded = lab.next_forwarded();
     lab.respond(
-        asked.session,
-        &response(&asked.message, RD | RA | 1, [&[], &[], &[]]),
+        forwarded.session,
+        &response(&forwarded.message, RD | RA | 1, [&[], &[], &[]]),
     );
-    let asked = lab.next_asked();
-    assert!(Message::read(&asked.message).opt.is_none());
-    lab.answer(&asked);
+    let forwarded = lab.next_forwarded();
+    assert!(Message::read(&forwarded.message).opt.is_none());
+    lab.answer(&forwarded);
     assert_eq!(taken(&mut lab).rcode(), 0);
     lab.send(&with_do);
     assert!(lab.responses.is_empty());
-    assert_eq!(lab.asked.len(), 1);
+    assert_eq!(lab.forwarded.len(), 1);
 }
 
 #[test]
@@ -311,7 +311,7 @@ fn stale_data_comes_before_the_failure_where_both_are_due_at_once() {
 }
 
 #[test]
-fn at_the_end_who_waits_gets_stale_data_or_a_failure_and_the_failure_is_not_kept() {
+fn on_shutdown_waiters_get_stale_data_or_a_failure_that_is_not_cached() {
     let mut lab = with_cache(1, 1);
     lab.ask("old.example");
     lab.answer_all();
@@ -326,7 +326,7 @@ fn at_the_end_who_waits_gets_stale_data_or_a_failure_and_the_failure_is_not_kept
     assert_eq!(rcodes, [0, 2]);
     lab.expect_idle();
     lab.ask("new.example");
-    assert_eq!(lab.engine.load().queries, 1, "it is asked for anew");
+    assert_eq!(lab.engine.load().queries, 1, "it is forwarded again");
 }
 
 #[test]
@@ -344,8 +344,8 @@ fn without_a_cache_everything_is_asked_for_every_time_and_nothing_is_prefetched(
     let mut lab = Lab::opened(1);
     for _ in 0..3 {
         lab.ask("a.example");
-        let asked = lab.next_asked();
-        lab.respond(asked.session, &answer(&asked.message, 0));
+        let forwarded = lab.next_forwarded();
+        lab.respond(forwarded.session, &answer(&forwarded.message, 0));
     }
     assert_eq!(lab.rcodes(), [0, 0, 0]);
     assert_eq!(

@@ -15,7 +15,7 @@ const NXDOMAIN: u16 = 3;
 
 /// CVE-2022-30698, CVE-2026-40622: data that outlives its end because somebody goes on asking.
 #[test]
-fn no_asking_keeps_a_name_alive_beyond_its_life_and_the_bound_for_stale_data() {
+fn no_queries_keep_a_name_beyond_its_ttl_and_the_maximum_stale_timer() {
     let cache = CacheSettings {
         stale_max: 60 * SECOND,
         ..cache_settings()
@@ -32,9 +32,9 @@ fn no_asking_keeps_a_name_alive_beyond_its_life_and_the_bound_for_stale_data() {
         if !lab.openings.is_empty() {
             lab.open(0);
         }
-        while !lab.asked.is_empty() {
-            let asked = lab.next_asked();
-            lab.answer_with_rcode(&asked, 2);
+        while !lab.forwarded.is_empty() {
+            let forwarded = lab.next_forwarded();
+            lab.answer_with_rcode(&forwarded, 2);
         }
         lab.pass(1_900 * MS);
         if lab.rcodes() == [0] {
@@ -67,13 +67,13 @@ fn planted_records_answer_no_other_question() {
         lab.responses.clear();
         lab.send(&question);
         assert!(lab.responses.is_empty());
-        assert_eq!(lab.asked.len(), 1);
+        assert_eq!(lab.forwarded.len(), 1);
         lab.answer_all();
     }
 }
 
 #[test]
-fn nothing_is_kept_of_an_upstream_that_is_not_authenticated() {
+fn nothing_is_cached_from_an_upstream_that_is_not_authenticated() {
     let mut settings = Settings {
         cache: cache_settings(),
         ..settings(1)
@@ -85,40 +85,40 @@ fn nothing_is_kept_of_an_upstream_that_is_not_authenticated() {
     for _ in 0..2 {
         lab.answer_all();
         lab.ask("a.example");
-        assert_eq!(lab.asked.len(), 1);
+        assert_eq!(lab.forwarded.len(), 1);
     }
 }
 
 /// DNSpooq, CVE-2020-25684 and its like: what is taken for an answer and is none.
 #[test]
-fn wrong_and_late_responses_are_not_kept() {
+fn wrong_and_late_responses_are_not_cached() {
     let mut lab = with_cache(1, 1);
     lab.ask("a.example");
-    let asked = lab.next_asked();
+    let forwarded = lab.next_forwarded();
     let mut wrong = answer(&query(1, "b.example"), 0);
-    wrong[..2].copy_from_slice(&asked.id.to_be_bytes());
-    lab.respond(asked.session, &wrong);
+    wrong[..2].copy_from_slice(&forwarded.id.to_be_bytes());
+    lab.respond(forwarded.session, &wrong);
     assert!(lab.responses.is_empty());
     lab.ask("b.example");
-    assert_eq!(lab.asked.len(), 1, "the answer to b in response to a");
+    assert_eq!(lab.forwarded.len(), 1, "the answer to b in response to a");
     lab.answer_all();
     lab.pass(1_400 * MS);
     lab.responses.clear();
-    let session = asked.session;
+    let session = forwarded.session;
     lab.pass(3 * SECOND);
     assert_eq!(lab.rcodes(), [2]);
     lab.pass(2 * SECOND);
-    lab.respond(session, &answer(&asked.message, 0));
+    lab.respond(session, &answer(&forwarded.message, 0));
     lab.responses.clear();
     lab.ask("a.example");
-    assert!(lab.responses.is_empty(), "the late one was not kept");
+    assert!(lab.responses.is_empty(), "the late one was not cached");
 }
 
 /// Two questions whose flights have the same hash: the flight message of one is no answer to the other.
 #[test]
 fn a_flight_message_about_another_question_answers_nothing() {
     let mut first = with_cache(1, 2);
-    let mut second = Lab::beside(&first);
+    let mut second = Lab::sharing_with(&first);
     for name in ["a.example", "b.example"] {
         first.ask(name);
         second.ask(name);
@@ -157,7 +157,7 @@ fn nxdomain_that_hangs_on_the_type_asked_for_is_of_that_type_alone() {
     assert_eq!(taken(&mut lab).rcode(), NXDOMAIN);
     lab.send(&query_for("gone.example", 257, 1));
     assert!(lab.responses.is_empty());
-    assert_eq!(lab.asked.len(), 1);
+    assert_eq!(lab.forwarded.len(), 1);
 }
 
 /// NXDOMAIN at the end of an alias speaks of another name.
@@ -187,7 +187,7 @@ fn a_clients_subnet_makes_no_other_question() {
             &with_opt(query(1, "a.example"), 1_232, 0, &[(ECS, &option)]),
         );
     }
-    assert_eq!(lab.asked.len(), 1);
+    assert_eq!(lab.forwarded.len(), 1);
     lab.answer_all();
     assert_eq!(lab.responses.len(), 20);
     lab.send(&with_opt(
@@ -196,7 +196,7 @@ fn a_clients_subnet_makes_no_other_question() {
         0,
         &[(ECS, &[0, 1, 8, 0, 10])],
     ));
-    assert!(lab.asked.is_empty());
+    assert!(lab.forwarded.is_empty());
 }
 
 /// RFC 6840 section 5.9: who checks for itself is not told what others could not have.
@@ -204,14 +204,18 @@ fn a_clients_subnet_makes_no_other_question() {
 fn a_failure_without_cd_is_none_for_who_checks_for_itself() {
     let mut lab = with_cache(1, 1);
     lab.ask("bogus.example");
-    let asked = lab.next_asked();
-    lab.answer_with_rcode(&asked, 2);
+    let forwarded = lab.next_forwarded();
+    lab.answer_with_rcode(&forwarded, 2);
     lab.send(&with_flags(query(1, "bogus.example"), RD | CD));
-    assert_eq!(lab.asked.len(), 1);
+    assert_eq!(lab.forwarded.len(), 1);
     lab.answer_all();
     assert_eq!(lab.rcodes(), [2, 0]);
     lab.ask("bogus.example");
-    assert_eq!(lab.rcodes(), [2, 0, 2], "nor is its data told to others");
+    assert_eq!(
+        lab.rcodes(),
+        [2, 0, 2],
+        "nor is its data response to others"
+    );
 }
 
 /// CVE-2024-25590, CVE-2023-2828: a cache that is filled with names nobody asks twice.
@@ -231,7 +235,7 @@ fn a_flood_of_random_names_leaves_popular_names_where_they_are() {
         lab.answer_all();
         if number % 10 == 0 {
             lab.ask(&popular[number / 10 % popular.len()]);
-            hits += usize::from(lab.asked.is_empty());
+            hits += usize::from(lab.forwarded.is_empty());
             lab.answer_all();
         }
         lab.responses.clear();
@@ -241,7 +245,7 @@ fn a_flood_of_random_names_leaves_popular_names_where_they_are() {
 
 /// DNSBomb, CVE-2024-33655: what is held back must not come out as a pulse of any size.
 #[test]
-fn what_one_client_can_have_held_back_is_bounded() {
+fn deferred_answers_of_one_client_are_bounded() {
     let mut lab = Lab::with_cache(
         Settings {
             cache: cache_settings(),
@@ -263,19 +267,19 @@ fn what_one_client_can_have_held_back_is_bounded() {
 
 /// Nothing of the message that carries a truncated answer may be kept (RFC 2181 section 9).
 #[test]
-fn what_was_cut_is_not_kept() {
+fn truncated_responses_are_not_cached() {
     let mut lab = with_cache(1, 1);
     lab.ask("a.example");
-    let asked = lab.next_asked();
+    let forwarded = lab.next_forwarded();
     let cut = response(
-        &asked.message,
+        &forwarded.message,
         RD | RA | super::message::TC,
         [&[address(5)], &[], &[]],
     );
-    lab.respond(asked.session, &cut);
+    lab.respond(forwarded.session, &cut);
     lab.responses.clear();
     lab.pass(2 * SECOND);
-    lab.asked.clear();
+    lab.forwarded.clear();
     lab.ask("a.example");
     assert!(!lab.rcodes().contains(&0));
 }

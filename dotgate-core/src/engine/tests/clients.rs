@@ -8,15 +8,15 @@ fn a_query_is_asked_upstream_and_its_response_comes_back_under_its_own_id() {
     let mut lab = Lab::new(1);
     lab.send(&query(0x1234, "Example.ORG"));
     let session = lab.open(0);
-    let asked = lab.next_asked();
-    assert_eq!(asked.session, session);
+    let forwarded = lab.next_forwarded();
+    assert_eq!(forwarded.session, session);
     assert_eq!(
-        asked.message.len() % 128,
+        forwarded.message.len() % 128,
         0,
         "padded (RFC 8467 section 4.1)"
     );
-    assert_eq!(&asked.message[12..25], b"\x07example\x03org\0");
-    lab.answer(&asked);
+    assert_eq!(&forwarded.message[12..25], b"\x07example\x03org\0");
+    lab.answer(&forwarded);
     assert_eq!(lab.responses.len(), 1);
     assert_eq!(lab.responses[0][..2], [0x12, 0x34]);
     assert_eq!(&lab.responses[0][12..25], b"\x07Example\x03ORG\0");
@@ -30,7 +30,7 @@ fn identical_questions_in_flight_cost_one_attempt_and_each_client_gets_its_own_c
     lab.send_from("192.0.2.1:1000", &query(1, "a.example"));
     lab.send_from("192.0.2.2:1000", &query_with_edns(2, "A.example"));
     lab.send_from("192.0.2.2:1001", &query(3, "a.EXAMPLE"));
-    assert_eq!(lab.asked.len(), 1);
+    assert_eq!(lab.forwarded.len(), 1);
     lab.answer_all();
     let seen: Vec<(u8, &[u8])> = lab.responses.iter().map(|r| (r[1], &r[12..23])).collect();
     assert_eq!(
@@ -61,11 +61,11 @@ fn questions_with_other_dnssec_bits_are_other_questions() {
     lab.send(&query(1, "a.example"));
     lab.send(&with_cd);
     lab.send(&with_do);
-    assert_eq!(lab.asked.len(), 3);
+    assert_eq!(lab.forwarded.len(), 3);
     let cd: Vec<bool> = lab
-        .asked
+        .forwarded
         .iter()
-        .map(|asked| asked.message[3] & 0x10 != 0)
+        .map(|forwarded| forwarded.message[3] & 0x10 != 0)
         .collect();
     assert_eq!(cd, [false, true, false]);
 }
@@ -90,7 +90,7 @@ fn a_later_waiter_keeps_its_own_deadline_and_gets_attempts_of_its_own() {
     lab.ask("a.example");
     lab.pass(3_500 * MS);
     lab.send_from("192.0.2.2:1", &query(2, "a.example"));
-    lab.asked.clear();
+    lab.forwarded.clear();
     lab.pass(500 * MS);
     assert_eq!(lab.rcodes(), [2], "the first one's deadline");
     lab.pass(10 * MS);
@@ -107,12 +107,12 @@ fn clients_outside_the_access_list_are_refused_before_any_work() {
     let mut lab = Lab::opened(1);
     lab.send_from("198.51.100.1:53", &query(1, "a.example"));
     assert_eq!(lab.rcodes(), [5]);
-    assert!(lab.asked.is_empty());
+    assert!(lab.forwarded.is_empty());
     assert_eq!(lab.count(Count::ClientsRefused), 1);
 }
 
 #[test]
-fn beyond_its_quota_a_client_is_told_so_and_others_are_served() {
+fn beyond_its_quota_a_client_gets_an_error_and_others_are_served() {
     let mut settings = settings(1);
     settings.queries_per_client_max = 2;
     settings.queries_max = 4;
@@ -150,7 +150,7 @@ fn names_of_special_use_never_reach_an_upstream() {
     lab.ask("app.localhost");
     lab.ask("printer.local");
     assert_eq!(lab.rcodes(), [0, 3]);
-    assert!(lab.asked.is_empty());
+    assert!(lab.forwarded.is_empty());
 }
 
 #[test]

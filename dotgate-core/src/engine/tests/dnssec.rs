@@ -34,8 +34,8 @@ fn do_and_cd_are_passed_up_as_asked_and_copied_into_the_response() {
         for cd in [0, CD] {
             let mut lab = Lab::opened(1);
             lab.send(&asking(dnssec_ok, cd));
-            let asked = lab.next_asked();
-            let sent = Message::read(&asked.message);
+            let forwarded = lab.next_forwarded();
+            let sent = Message::read(&forwarded.message);
             let edns_flags = if dnssec_ok { DO } else { 0 };
             assert_eq!(
                 (sent.edns_flags(), sent.flags),
@@ -43,14 +43,14 @@ fn do_and_cd_are_passed_up_as_asked_and_copied_into_the_response() {
             );
             let not_ours = CD ^ cd;
             let message = response(
-                &asked.message,
+                &forwarded.message,
                 RD | RA | not_ours,
                 [&[address(1)], &[], &[]],
             );
-            lab.respond(asked.session, &message);
-            let told = Message::read(&lab.responses[0]);
+            lab.respond(forwarded.session, &message);
+            let response = Message::read(&lab.responses[0]);
             assert_eq!(
-                (told.edns_flags(), told.has(CD)),
+                (response.edns_flags(), response.has(CD)),
                 (Some(edns_flags), cd != 0)
             );
         }
@@ -58,7 +58,7 @@ fn do_and_cd_are_passed_up_as_asked_and_copied_into_the_response() {
 }
 
 #[test]
-fn errors_of_our_own_copy_do_and_cd_as_well_and_never_have_ad() {
+fn local_errors_copy_do_and_cd_and_never_have_ad() {
     let mut lab = Lab::new(1);
     let refused = with_opt(
         with_flags(query_for("a.example", 252, 1), RD | CD | AD),
@@ -78,9 +78,9 @@ fn errors_of_our_own_copy_do_and_cd_as_well_and_never_have_ad() {
     lab.pass(super::lab::SECOND * 4);
     assert_eq!(lab.rcodes(), [5, 0, 2]);
     for response in &lab.responses {
-        let told = Message::read(response);
-        assert_eq!(told.edns_flags(), Some(DO));
-        assert_eq!((told.has(CD), told.has(AD)), (true, false));
+        let response = Message::read(response);
+        assert_eq!(response.edns_flags(), Some(DO));
+        assert_eq!((response.has(CD), response.has(AD)), (true, false));
     }
 }
 
@@ -101,15 +101,18 @@ fn ad_reaches_who_asked_for_it_from_an_authenticated_upstream_that_set_it() {
                 let mut lab = Lab::with(settings);
                 lab.send(&client);
                 lab.open(0);
-                let asked = lab.next_asked();
-                assert!(Message::read(&asked.message).has(AD), "always asked for");
+                let forwarded = lab.next_forwarded();
+                assert!(
+                    Message::read(&forwarded.message).has(AD),
+                    "always forwarded for"
+                );
                 let ad = if upstream_sets { AD } else { 0 };
-                let message = response(&asked.message, RD | RA | ad, [&[address(1)], &[], &[]]);
-                lab.respond(asked.session, &message);
-                let told = Message::read(&lab.responses[0]);
+                let message = response(&forwarded.message, RD | RA | ad, [&[address(1)], &[], &[]]);
+                lab.respond(forwarded.session, &message);
+                let response = Message::read(&lab.responses[0]);
                 let expected = is_told && upstream_sets && is_authenticated;
                 assert_eq!(
-                    told.has(AD),
+                    response.has(AD),
                     expected,
                     "{client:?} {upstream_sets} {is_authenticated}"
                 );
@@ -122,16 +125,16 @@ fn ad_reaches_who_asked_for_it_from_an_authenticated_upstream_that_set_it() {
 fn records_outside_the_chain_are_counted_and_relayed_and_take_ad_away() {
     let mut lab = Lab::opened(1);
     lab.send(&asking(true, 0));
-    let asked = lab.next_asked();
+    let forwarded = lab.next_forwarded();
     let off_chain = record(b"\x05other\x07example\0", A, 1, 300, &[203, 0, 113, 9]);
     let message = response(
-        &asked.message,
+        &forwarded.message,
         RD | RA | AD,
         [&[address(1), off_chain], &[], &[]],
     );
-    lab.respond(asked.session, &message);
-    let told = Message::read(&lab.responses[0]);
-    assert_eq!((told.records.len(), told.has(AD)), (2, false));
+    lab.respond(forwarded.session, &message);
+    let response = Message::read(&lab.responses[0]);
+    assert_eq!((response.records.len(), response.has(AD)), (2, false));
     assert_eq!(lab.count(Count::ResponsesOffChain), 1);
 }
 
@@ -139,34 +142,34 @@ fn records_outside_the_chain_are_counted_and_relayed_and_take_ad_away() {
 fn a_chain_in_any_order_keeps_ad() {
     let mut lab = Lab::opened(1);
     lab.send(&asking(true, 0));
-    let asked = lab.next_asked();
+    let forwarded = lab.next_forwarded();
     let target = b"\x05other\x07example\0";
     let cname = record(QNAME, 5, 1, 300, target);
     let end = record(target, A, 1, 300, &[203, 0, 113, 9]);
     let message = response(
-        &asked.message,
+        &forwarded.message,
         RD | RA | AD,
         [&[end, cname, signature()], &[], &[]],
     );
-    lab.respond(asked.session, &message);
-    let told = Message::read(&lab.responses[0]);
-    assert_eq!((told.records.len(), told.has(AD)), (3, true));
+    lab.respond(forwarded.session, &message);
+    let response = Message::read(&lab.responses[0]);
+    assert_eq!((response.records.len(), response.has(AD)), (3, true));
     assert_eq!(lab.count(Count::ResponsesOffChain), 0);
 }
 
 #[test]
-fn signatures_are_relayed_to_who_set_do_and_to_who_asks_for_their_type() {
+fn signatures_are_relayed_to_clients_with_do_and_for_queries_of_their_type() {
     let by_type = with_opt(query_for("a.example", RRSIG, 1), 1_232, 0, &[]);
     for message in [asking(true, 0), by_type, query_for("a.example", RRSIG, 1)] {
         let mut lab = Lab::opened(1);
         lab.send(&message);
-        let asked = lab.next_asked();
+        let forwarded = lab.next_forwarded();
         let sections: [&[Vec<u8>]; 3] =
             [&[address(1), signature()], &[signature()], &[signature()]];
-        let message = response_with_opt(&asked.message, RD | RA, sections, &[]);
-        lab.respond(asked.session, &message);
-        let told = Message::read(&lab.responses[0]);
-        assert_eq!(told.records, Message::read(&message).records);
+        let message = response_with_opt(&forwarded.message, RD | RA, sections, &[]);
+        lab.respond(forwarded.session, &message);
+        let response = Message::read(&lab.responses[0]);
+        assert_eq!(response.records, Message::read(&message).records);
     }
 }
 
@@ -175,9 +178,9 @@ fn an_answer_to_cd_never_answers_a_client_without_it() {
     let mut lab = Lab::opened(1);
     lab.send(&asking(true, CD));
     lab.send_from("192.0.2.2:1", &asking(true, 0));
-    assert_eq!(lab.asked.len(), 2, "two questions");
-    let checked = lab.asked.pop().unwrap();
-    let unchecked = lab.next_asked();
+    assert_eq!(lab.forwarded.len(), 2, "two questions");
+    let checked = lab.forwarded.pop().unwrap();
+    let unchecked = lab.next_forwarded();
     lab.respond(
         unchecked.session,
         &response(&unchecked.message, RD | RA | CD, [&[address(1)], &[], &[]]),

@@ -20,9 +20,9 @@ fn formerr(query: &[u8]) -> Vec<u8> {
 fn one_upstream_without_edns_takes_do_from_no_other_upstream() {
     let mut lab = Lab::opened(2);
     lab.send(&with_opt(query(1, "a.example"), 1_232, DO, &[]));
-    let first = lab.next_asked();
+    let first = lab.next_forwarded();
     lab.respond(first.session, &formerr(&first.message));
-    let again = lab.next_asked();
+    let again = lab.next_forwarded();
     assert_eq!(
         (again.upstream, again.message[11]),
         (0, 0),
@@ -33,7 +33,7 @@ fn one_upstream_without_edns_takes_do_from_no_other_upstream() {
         &response(&again.message, RD | RA | 5, [&[], &[], &[]]),
     );
     lab.open(1);
-    let second = Message::read(&lab.next_asked().message);
+    let second = Message::read(&lab.next_forwarded().message);
     assert_eq!(second.edns_flags(), Some(DO));
 }
 
@@ -42,47 +42,50 @@ fn edns_is_given_up_for_an_upstream_only_after_it_answered_without() {
     let mut lab = Lab::opened(2);
     lab.ask("a.example");
     for _ in 0..2 {
-        let asked = lab.next_asked();
-        lab.respond(asked.session, &formerr(&asked.message));
+        let forwarded = lab.next_forwarded();
+        lab.respond(forwarded.session, &formerr(&forwarded.message));
     }
     lab.open(1);
     lab.answer_all();
     assert_eq!(lab.rcodes(), [0]);
     lab.ask("b.example");
-    assert_eq!(lab.asked[0].message[11], 1, "it was the question, not EDNS");
-    let asked = lab.next_asked();
-    lab.respond(asked.session, &formerr(&asked.message));
+    assert_eq!(
+        lab.forwarded[0].message[11], 1,
+        "it was the question, not EDNS"
+    );
+    let forwarded = lab.next_forwarded();
+    lab.respond(forwarded.session, &formerr(&forwarded.message));
     lab.answer_all();
     lab.ask("c.example");
-    let asked = lab.next_asked();
-    assert_eq!(asked.message[11], 0, "remembered");
-    lab.respond(asked.session, &formerr(&asked.message));
+    let forwarded = lab.next_forwarded();
+    assert_eq!(forwarded.message[11], 0, "remembered");
+    lab.respond(forwarded.session, &formerr(&forwarded.message));
     assert_eq!(
-        lab.next_asked().upstream,
+        lab.next_forwarded().upstream,
         1,
-        "asked without already: no second try without"
+        "forwarded without already: no second try without"
     );
     lab.pass(300_000 * MS);
     lab.ask("d.example");
     lab.open(0);
-    assert_eq!(lab.next_asked().message[11], 1, "not for ever");
+    assert_eq!(lab.next_forwarded().message[11], 1, "not for ever");
 }
 
 #[test]
-fn a_last_attempt_that_fails_for_edns_is_told_as_what_it_was() {
+fn a_last_attempt_that_fails_for_edns_is_reported_as_what_it_was() {
     let mut lab = Lab::opened(3);
     lab.send(&query_with_edns(1, "a.example"));
     for upstream in [0, 1] {
-        let asked = lab.next_asked();
-        assert_eq!(asked.upstream, upstream);
-        lab.answer_with_rcode(&asked, 2);
+        let forwarded = lab.next_forwarded();
+        assert_eq!(forwarded.upstream, upstream);
+        lab.answer_with_rcode(&forwarded, 2);
         lab.open(upstream + 1);
     }
-    let third = lab.next_asked();
+    let third = lab.next_forwarded();
     lab.respond(third.session, &formerr(&third.message));
-    let told = Message::read(&lab.responses[0]);
+    let response = Message::read(&lab.responses[0]);
     assert_eq!(
-        (told.rcode(), told.ede().unwrap().1.as_str()),
+        (response.rcode(), response.ede().unwrap().1.as_str()),
         (2, "upstream: answered FORMERR (up2)")
     );
 }
@@ -109,7 +112,7 @@ fn no_option_of_a_client_reaches_an_upstream() {
         0xffff,
         &ALL_OPTIONS,
     ));
-    let sent = Message::read(&lab.asked[0].message);
+    let sent = Message::read(&lab.forwarded[0].message);
     assert_eq!(sent.option_codes(), [PADDING]);
     let opt = sent.opt.clone().unwrap();
     assert_eq!(
@@ -129,21 +132,25 @@ fn no_option_of_an_upstream_reaches_a_client_and_its_size_is_ours() {
             false => lab.send(&message),
             true => assert!(lab.stream_send(stream, &framed(&message))),
         }
-        let asked = lab.next_asked();
+        let forwarded = lab.next_forwarded();
         let sections: [&[Vec<u8>]; 3] = [&[address(1)], &[], &[]];
-        let plain = response(&asked.message, RD | RA, sections);
+        let plain = response(&forwarded.message, RD | RA, sections);
         let mut options = ALL_OPTIONS;
         options[4].1 = &[0, 9];
-        lab.respond(asked.session, &with_opt(plain, 4_000, 0xffff, &options));
-        let told = if by_tcp {
+        lab.respond(forwarded.session, &with_opt(plain, 4_000, 0xffff, &options));
+        let response = if by_tcp {
             lab.stream_messages().remove(0)
         } else {
             lab.responses.remove(0)
         };
-        let told = Message::read(&told);
+        let response = Message::read(&response);
         let expected: &[u16] = if by_tcp { &[KEEPALIVE] } else { &[] };
-        assert_eq!(told.option_codes(), expected, "neither padded nor copied");
-        let opt = told.opt.unwrap();
+        assert_eq!(
+            response.option_codes(),
+            expected,
+            "neither padded nor copied"
+        );
+        let opt = response.opt.unwrap();
         assert_eq!((opt.rclass, opt.ttl), (1_232, 0));
     }
 }
@@ -157,9 +164,9 @@ fn a_sessions_first_query_asks_for_keepalive_and_each_is_padded_exactly_once() {
     }
     lab.open(0);
     let sent: Vec<Message> = lab
-        .asked
+        .forwarded
         .iter()
-        .map(|asked| Message::read(&asked.message))
+        .map(|forwarded| Message::read(&forwarded.message))
         .collect();
     assert_eq!(
         sent[0].options()[0],
@@ -167,14 +174,14 @@ fn a_sessions_first_query_asks_for_keepalive_and_each_is_padded_exactly_once() {
         "no value from a client"
     );
     assert_eq!(sent[0].option_codes(), [KEEPALIVE, PADDING]);
-    for (sent, asked) in sent[1..].iter().zip(&lab.asked[1..]) {
+    for (sent, forwarded) in sent[1..].iter().zip(&lab.forwarded[1..]) {
         assert_eq!(sent.option_codes(), [PADDING]);
-        assert_eq!(asked.message.len() % 128, 0);
+        assert_eq!(forwarded.message.len() % 128, 0);
     }
 }
 
 #[test]
-fn the_idle_time_an_upstream_tells_is_kept_with_a_margin() {
+fn the_idle_timeout_an_upstream_advertises_is_used_with_a_margin() {
     for (tenths, limit) in [
         (20_u16, 1_800 * MS),
         (200, 18_000 * MS),
@@ -183,11 +190,11 @@ fn the_idle_time_an_upstream_tells_is_kept_with_a_margin() {
         let mut lab = Lab::new(1);
         lab.ask("a.example");
         let session = lab.open(0);
-        let asked = lab.next_asked();
+        let forwarded = lab.next_forwarded();
         let options: [(u16, &[u8]); 1] = [(KEEPALIVE, &tenths.to_be_bytes())];
         lab.respond(
             session,
-            &response_with_opt(&asked.message, RD | RA, [&[], &[], &[]], &options),
+            &response_with_opt(&forwarded.message, RD | RA, [&[], &[], &[]], &options),
         );
         lab.pass(limit - MS);
         assert!(lab.closed.is_empty(), "{tenths}");
@@ -201,7 +208,7 @@ fn the_idle_time_an_upstream_tells_is_kept_with_a_margin() {
 }
 
 /// The response to a client whose OPT record has this size: to an answer that has `bytes` bytes without OPT.
-fn told_of(bytes: usize, udp_size: Option<u16>, cap: u16) -> Vec<u8> {
+fn response_of(bytes: usize, udp_size: Option<u16>, cap: u16) -> Vec<u8> {
     let mut settings = settings(1);
     settings.udp_response_max = cap;
     let mut lab = Lab::with(settings);
@@ -211,12 +218,12 @@ fn told_of(bytes: usize, udp_size: Option<u16>, cap: u16) -> Vec<u8> {
         None => plain,
     });
     lab.open(0);
-    let asked = lab.next_asked();
-    let room = bytes - response(&asked.message, 0, [&[], &[], &[]]).len() - 12;
+    let forwarded = lab.next_forwarded();
+    let room = bytes - response(&forwarded.message, 0, [&[], &[], &[]]).len() - 12;
     let filler = record(QNAME, 16, 1, 300, &vec![7; room]);
     lab.respond(
-        asked.session,
-        &response(&asked.message, RD | RA, [&[filler], &[], &[]]),
+        forwarded.session,
+        &response(&forwarded.message, RD | RA, [&[filler], &[], &[]]),
     );
     lab.responses.remove(0)
 }
@@ -234,14 +241,14 @@ fn udp_responses_keep_to_the_clients_size_and_to_ours() {
         (Some(65_535), 1_400, 1_400),
     ] {
         let opt_len = if udp_size.is_some() { 11 } else { 0 };
-        let fits = told_of(limit - opt_len, udp_size, cap);
+        let fits = response_of(limit - opt_len, udp_size, cap);
         assert_eq!(
             (fits.len(), Message::read(&fits).has(TC)),
             (limit, false),
             "{udp_size:?}"
         );
         for bytes in [limit - opt_len + 1, 13_000, 60_000] {
-            let cut = Message::read(&told_of(bytes, udp_size, cap));
+            let cut = Message::read(&response_of(bytes, udp_size, cap));
             assert_eq!(
                 (cut.has(TC), cut.records.len(), cut.rcode()),
                 (true, 0, 0),
@@ -256,12 +263,15 @@ fn udp_responses_keep_to_the_clients_size_and_to_ours() {
 fn tc_is_not_set_for_additional_records_alone() {
     let mut lab = Lab::opened(1);
     lab.send(&query_with_edns(1, "a.example"));
-    let asked = lab.next_asked();
+    let forwarded = lab.next_forwarded();
     let additional = record(QNAME, 16, 1, 300, &[7; 1_200]);
     let sections: [&[Vec<u8>]; 3] = [&[address(1)], &[address(2)], &[additional]];
-    lab.respond(asked.session, &response(&asked.message, RD | RA, sections));
-    let told = Message::read(&lab.responses[0]);
-    assert_eq!((told.has(TC), told.records.len()), (false, 2));
+    lab.respond(
+        forwarded.session,
+        &response(&forwarded.message, RD | RA, sections),
+    );
+    let response = Message::read(&lab.responses[0]);
+    assert_eq!((response.has(TC), response.records.len()), (false, 2));
 }
 
 #[test]
@@ -270,25 +280,29 @@ fn extended_rcodes_are_the_upstreams_hop_and_are_asked_elsewhere() {
         let mut lab = Lab::opened(2);
         lab.send(&query_with_edns(1, "a.example"));
         for upstream in [0, 1] {
-            let asked = lab.next_asked();
-            assert_eq!(asked.upstream, upstream);
-            let plain = response(&asked.message, RD | RA | rcode & 15, [&[], &[], &[]]);
+            let forwarded = lab.next_forwarded();
+            assert_eq!(forwarded.upstream, upstream);
+            let plain = response(&forwarded.message, RD | RA | rcode & 15, [&[], &[], &[]]);
             lab.respond(
-                asked.session,
+                forwarded.session,
                 &with_opt(plain, 1_232, u32::from(rcode >> 4) << 24, &[]),
             );
             if upstream == 0 {
                 lab.open(1);
             }
         }
-        let told = Message::read(&lab.responses[0]);
-        assert_eq!((told.rcode(), told.edns_flags()), (2, Some(0)), "{rcode}");
+        let response = Message::read(&lab.responses[0]);
+        assert_eq!(
+            (response.rcode(), response.edns_flags()),
+            (2, Some(0)),
+            "{rcode}"
+        );
     }
 }
 
 #[test]
 fn an_extended_error_is_passed_on_with_its_source_and_only_to_clients_with_edns() {
-    for (text, told) in [
+    for (text, response) in [
         ("", "from up0"),
         ("signature expired", "from up0: signature expired"),
         (r#"{"c":["mailto:a@example"]}"#, "from up0"),
@@ -296,10 +310,16 @@ fn an_extended_error_is_passed_on_with_its_source_and_only_to_clients_with_edns(
         let mut lab = Lab::opened(1);
         lab.send(&query_with_edns(1, "a.example"));
         lab.send_from("192.0.2.2:1", &query(2, "a.example"));
-        let asked = lab.next_asked();
-        lab.respond(asked.session, &error_with_ede(&asked.message, 3, 19, text));
+        let forwarded = lab.next_forwarded();
+        lab.respond(
+            forwarded.session,
+            &error_with_ede(&forwarded.message, 3, 19, text),
+        );
         let with = Message::read(&lab.responses[0]);
-        assert_eq!((with.rcode(), with.ede()), (3, Some((19, told.to_owned()))));
+        assert_eq!(
+            (with.rcode(), with.ede()),
+            (3, Some((19, response.to_owned())))
+        );
         let without = Message::read(&lab.responses[1]);
         assert_eq!((without.rcode(), without.opt), (3, None));
     }
@@ -309,57 +329,60 @@ fn an_extended_error_is_passed_on_with_its_source_and_only_to_clients_with_edns(
 fn an_extended_error_gives_way_before_any_record_does() {
     let mut lab = Lab::opened(1);
     lab.send(&with_opt(query(1, "a.example"), 512, 0, &[]));
-    let asked = lab.next_asked();
-    let empty = response(&asked.message, RD | RA, [&[], &[], &[]]).len();
+    let forwarded = lab.next_forwarded();
+    let empty = response(&forwarded.message, RD | RA, [&[], &[], &[]]).len();
     let filler = record(QNAME, 16, 1, 300, &vec![7; 512 - 11 - 12 - empty]);
     let data = [&[0, 3][..], b"stale"].concat();
     let message = response_with_opt(
-        &asked.message,
+        &forwarded.message,
         RD | RA,
         [&[filler], &[], &[]],
         &[(EDE, &data)],
     );
-    lab.respond(asked.session, &message);
+    lab.respond(forwarded.session, &message);
     assert_eq!(lab.responses[0].len(), 512);
-    let told = Message::read(&lab.responses[0]);
+    let response = Message::read(&lab.responses[0]);
     assert_eq!(
-        (told.has(TC), told.records.len(), told.ede()),
+        (response.has(TC), response.records.len(), response.ede()),
         (false, 1, None)
     );
 }
 
 #[test]
-fn every_failure_of_ours_tells_its_extended_error() {
-    let told = |lab: &Lab| Message::read(lab.responses.last().unwrap()).ede().unwrap();
+fn every_local_failure_has_its_extended_error() {
+    let response = |lab: &Lab| Message::read(lab.responses.last().unwrap()).ede().unwrap();
     let ask = query_with_edns(1, "a.example");
     let mut settings = settings(1);
     settings.queries_max = 1;
     let mut lab = Lab::with(settings);
     lab.send_from("198.51.100.1:1", &ask);
-    assert_eq!(told(&lab), (18, "client not in access list".to_owned()));
+    assert_eq!(response(&lab), (18, "client not in access list".to_owned()));
     lab.send(&ask);
     lab.send(&query_with_edns(1, "b.example"));
     assert_eq!(
-        told(&lab),
+        response(&lab),
         (23, "dotgate: too many queries in flight".to_owned())
     );
     lab.pass(4_000 * MS);
     assert_eq!(
-        told(&lab),
+        response(&lab),
         (14, "connect: no session to any upstream".to_owned())
     );
     let mut lab = Lab::new(1);
     lab.send(&ask);
     lab.fail_open(0, SessionEnd::Tls(TlsFault::PinMismatch));
-    assert_eq!(told(&lab), (22, "tls: no pin matches (up0)".to_owned()));
+    assert_eq!(response(&lab), (22, "tls: no pin matches (up0)".to_owned()));
     let mut lab = Lab::opened(1);
     lab.send(&ask);
     lab.pass(4_000 * MS);
-    assert_eq!(told(&lab), (23, "upstream: no response (up0)".to_owned()));
+    assert_eq!(
+        response(&lab),
+        (23, "upstream: no response (up0)".to_owned())
+    );
     lab.send(&with_flags(query_with_edns(1, "a.example"), 0));
-    assert_eq!(told(&lab), (20, "recursion not desired".to_owned()));
+    assert_eq!(response(&lab), (20, "recursion not desired".to_owned()));
     lab.send(&with_opt(query_for("a.example", 252, 1), 1_232, 0, &[]));
-    assert_eq!(told(&lab), (21, "no zone transfers".to_owned()));
+    assert_eq!(response(&lab), (21, "no zone transfers".to_owned()));
 }
 
 #[test]
@@ -368,9 +391,9 @@ fn a_response_that_the_system_refuses_goes_out_shorter_and_the_limit_is_remember
     let asking = with_opt(query_for("long.example", 16, 1), 1_232, DO, &[]);
     lab.send(&asking);
     let filler = record(QNAME, 16, 1, 3_000, &[7; 900]);
-    let asked = lab.next_asked();
-    let message = response(&asked.message, RD | RA, [&[filler], &[], &[]]);
-    lab.respond(asked.session, &message);
+    let forwarded = lab.next_forwarded();
+    let message = response(&forwarded.message, RD | RA, [&[filler], &[], &[]]);
+    lab.respond(forwarded.session, &message);
     let whole = lab.responses.remove(0);
     let path = |client: &str| ReturnPath {
         socket: 0,

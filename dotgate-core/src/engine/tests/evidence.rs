@@ -27,17 +27,17 @@ fn live_traffic_shows_that_an_upstream_answers_and_how_fast() {
 }
 
 #[test]
-fn an_error_to_a_clients_question_is_no_evidence_and_any_response_to_our_own_proves_life() {
+fn an_error_to_a_clients_question_is_no_evidence_and_any_response_to_a_probe_is() {
     let mut lab = Lab::opened(1);
     lab.pass(SECOND);
     let start = lab.now;
     lab.ask("broken.example");
-    let asked = lab.next_asked();
-    lab.answer_with_rcode(&asked, 2);
+    let forwarded = lab.next_forwarded();
+    lab.answer_with_rcode(&forwarded, 2);
     assert_eq!(lab.evidence(0).seen_since(start), Seen::Nothing);
     lab.probe(0);
-    let asked = lab.next_asked();
-    lab.answer_with_rcode(&asked, 5);
+    let forwarded = lab.next_forwarded();
+    lab.answer_with_rcode(&forwarded, 5);
     assert_eq!(lab.evidence(0).seen_since(start), Seen::Response);
 }
 
@@ -46,14 +46,14 @@ fn a_probe_goes_over_an_idle_session_or_a_fresh_one_and_only_one_at_a_time() {
     let mut lab = Lab::opened(2);
     lab.pass(SECOND);
     lab.probe(0);
-    assert_eq!(lab.next_asked().upstream, 0);
+    assert_eq!(lab.next_forwarded().upstream, 0);
     lab.probe(1);
     lab.probe(1);
     assert_eq!(lab.openings.len(), 1);
     lab.open(1);
     lab.probe(1);
-    let probe = lab.next_asked();
-    assert_eq!((probe.upstream, lab.asked.len()), (1, 0));
+    let probe = lab.next_forwarded();
+    assert_eq!((probe.upstream, lab.forwarded.len()), (1, 0));
     lab.answer(&probe);
     assert_eq!(lab.evidence(1).last_response(), Some(lab.now));
     assert_eq!(lab.count(Count::Probes), 2);
@@ -61,7 +61,7 @@ fn a_probe_goes_over_an_idle_session_or_a_fresh_one_and_only_one_at_a_time() {
 }
 
 #[test]
-fn a_probe_shows_who_refuses_and_who_is_silent() {
+fn a_probe_shows_which_upstream_refuses_and_which_is_unresponsive() {
     let mut lab = Lab::new(2);
     let start = lab.now;
     lab.probe(0);
@@ -81,7 +81,7 @@ fn a_probe_shows_who_refuses_and_who_is_silent() {
 #[test]
 fn open_sessions_are_counted_over_all_workers_until_they_end() {
     let mut first = Lab::opened(1);
-    let mut second = Lab::beside(&first);
+    let mut second = Lab::sharing_with(&first);
     second.ask("a.example");
     let session = second.open(0);
     assert_eq!(first.evidence(0).open_sessions(), 2);

@@ -11,8 +11,8 @@ const REFUSED: SessionEnd = SessionEnd::Connect(ConnectFault::Refused);
 fn upstreams_are_asked_in_order_and_only_one_of_them() {
     let mut lab = Lab::opened(3);
     lab.ask("a.example");
-    assert_eq!(lab.asked.len(), 1);
-    assert_eq!(lab.next_asked().upstream, 0);
+    assert_eq!(lab.forwarded.len(), 1);
+    assert_eq!(lab.next_forwarded().upstream, 0);
     assert!(lab.openings.is_empty());
 }
 
@@ -20,10 +20,10 @@ fn upstreams_are_asked_in_order_and_only_one_of_them() {
 fn when_the_first_is_killed_the_second_answers_and_the_first_is_tried_until_it_is_back() {
     let mut lab = Lab::opened(2);
     lab.ask("a.example");
-    let session = lab.asked[0].session;
+    let session = lab.forwarded[0].session;
     lab.close(session);
     lab.open(1);
-    let second = lab.next_asked();
+    let second = lab.next_forwarded();
     assert_eq!(second.upstream, 1, "at once, not after a wait");
     lab.answer(&second);
     lab.ask("b.example");
@@ -32,7 +32,7 @@ fn when_the_first_is_killed_the_second_answers_and_the_first_is_tried_until_it_i
         "one lost connection does not condemn it"
     );
     lab.fail_open(0, REFUSED);
-    let second = lab.next_asked();
+    let second = lab.next_forwarded();
     assert_eq!(second.upstream, 1);
     lab.answer(&second);
     assert_eq!(
@@ -43,12 +43,12 @@ fn when_the_first_is_killed_the_second_answers_and_the_first_is_tried_until_it_i
         }]
     );
     lab.ask("c.example");
-    let second = lab.next_asked();
+    let second = lab.next_forwarded();
     assert_eq!(second.upstream, 1, "it is not waited for");
     lab.answer(&second);
     lab.pass(limits::TRY_EVERY);
     lab.open(0);
-    let probe = lab.next_asked();
+    let probe = lab.next_forwarded();
     assert_eq!(
         (probe.upstream, &probe.message[12..15]),
         (0, &[0, 0, 2][..]),
@@ -56,16 +56,16 @@ fn when_the_first_is_killed_the_second_answers_and_the_first_is_tried_until_it_i
     );
     lab.ask("d.example");
     assert_eq!(
-        lab.next_asked().upstream,
+        lab.next_forwarded().upstream,
         1,
         "not well before it has answered"
     );
     lab.answer(&probe);
     lab.ask("e.example");
-    assert_eq!(lab.next_asked().upstream, 0, "back to the first");
+    assert_eq!(lab.next_forwarded().upstream, 0, "back to the first");
     assert_eq!(
         lab.events[1..],
-        [Event::UpstreamWell {
+        [Event::UpstreamHealthy {
             upstream: UpstreamId(0)
         }]
     );
@@ -80,17 +80,17 @@ fn when_the_first_freezes_its_queries_are_answered_by_the_second_after_three_ten
         sent.push(lab.now);
         lab.pass(20 * MS);
     }
-    lab.asked.clear();
+    lab.forwarded.clear();
     lab.pass(220 * MS);
     assert_eq!(lab.count(Count::SessionsUnresponsive), 1);
     lab.open_all();
-    lab.asked.retain(|asked| asked.upstream == 1);
-    assert_eq!(lab.asked.len(), 5);
+    lab.forwarded.retain(|forwarded| forwarded.upstream == 1);
+    assert_eq!(lab.forwarded.len(), 5);
     lab.answer_all();
     assert_eq!(lab.rcodes(), [0; 5]);
     lab.ask("next.example");
     assert_eq!(
-        lab.next_asked().upstream,
+        lab.next_forwarded().upstream,
         1,
         "the silent one takes no new ones"
     );
@@ -104,14 +104,18 @@ fn while_the_first_stays_frozen_nothing_waits_for_it_again() {
     lab.ask("b.example");
     lab.pass(UNRESPONSIVE);
     lab.open_all();
-    lab.asked.retain(|asked| asked.upstream == 1);
+    lab.forwarded.retain(|forwarded| forwarded.upstream == 1);
     lab.answer_all();
     for n in 0..500 {
         lab.pass(20 * MS);
-        lab.asked.clear();
+        lab.forwarded.clear();
         lab.ask(&format!("n{n}.example"));
-        let asked = lab.asked.iter().find(|asked| asked.upstream == 1).cloned();
-        lab.answer(&asked.unwrap_or_else(|| panic!("query {n} waits for the frozen one")));
+        let forwarded = lab
+            .forwarded
+            .iter()
+            .find(|forwarded| forwarded.upstream == 1)
+            .cloned();
+        lab.answer(&forwarded.unwrap_or_else(|| panic!("query {n} waits for the frozen one")));
     }
     assert_eq!(lab.rcodes(), [0; 502]);
     let tries = lab.count(Count::SessionsStarted) - lab.count(Count::SessionsIsolating);
@@ -126,9 +130,9 @@ fn a_black_hole_is_left_after_a_quarter_second() {
     assert_eq!(lab.openings.len(), 1);
     lab.pass(MS);
     lab.open(1);
-    assert_eq!(lab.next_asked().upstream, 1);
+    assert_eq!(lab.next_forwarded().upstream, 1);
     lab.ask("b.example");
-    assert_eq!(lab.next_asked().upstream, 1, "at once");
+    assert_eq!(lab.next_forwarded().upstream, 1, "at once");
 }
 
 #[test]
@@ -136,13 +140,13 @@ fn errors_are_asked_elsewhere_and_the_clients_never_see_them() {
     let mut lab = Lab::opened(2);
     for n in 0..30 {
         lab.ask(&format!("n{n}.example"));
-        let first = lab.next_asked();
+        let first = lab.next_forwarded();
         if first.upstream == 0 {
             lab.answer_with_rcode(&first, 2);
-            if lab.asked.is_empty() {
+            if lab.forwarded.is_empty() {
                 lab.open(1);
             }
-            let second = lab.next_asked();
+            let second = lab.next_forwarded();
             assert_eq!(second.upstream, 1);
             lab.answer(&second);
         } else {
@@ -159,13 +163,13 @@ fn errors_are_asked_elsewhere_and_the_clients_never_see_them() {
 }
 
 #[test]
-fn an_error_that_all_upstreams_give_is_told_with_its_source() {
+fn an_error_that_all_upstreams_give_is_passed_on_with_its_source() {
     let mut lab = Lab::opened(2);
     lab.send(&query_with_edns(1, "a.example"));
-    let first = lab.next_asked();
+    let first = lab.next_forwarded();
     lab.answer_with_rcode(&first, 5);
     lab.open(1);
-    let second = lab.next_asked();
+    let second = lab.next_forwarded();
     lab.answer_with_rcode(&second, 2);
     assert_eq!(lab.rcodes(), [2]);
     assert!(
@@ -175,7 +179,7 @@ fn an_error_that_all_upstreams_give_is_told_with_its_source() {
 }
 
 #[test]
-fn with_no_certificate_good_the_query_fails_at_once_and_says_why() {
+fn without_a_valid_certificate_the_query_fails_at_once_and_says_why() {
     let mut lab = Lab::new(2);
     lab.send(&query_with_edns(1, "a.example"));
     lab.fail_open(0, SessionEnd::Tls(TlsFault::CertificateExpired));
@@ -198,26 +202,26 @@ fn a_restart_is_waited_for_and_loses_nothing() {
     for n in 0..50 {
         lab.ask(&format!("n{n}.example"));
     }
-    let session = lab.asked[0].session;
+    let session = lab.forwarded[0].session;
     lab.close(session);
     for _ in 0..8 {
         lab.fail_open(0, REFUSED);
         lab.pass(limits::TRY_EVERY);
     }
     lab.open(0);
-    assert_eq!(lab.asked.len(), 1, "our own question first");
+    assert_eq!(lab.forwarded.len(), 1, "our own question first");
     lab.answer_all();
     lab.open_all();
-    assert_eq!(lab.asked.len(), 50);
+    assert_eq!(lab.forwarded.len(), 50);
     lab.answer_all();
     assert_eq!(lab.rcodes(), [0; 50]);
     lab.expect_idle();
 }
 
 #[test]
-fn what_one_worker_finds_well_serves_those_who_wait_at_another() {
+fn an_upstream_that_one_worker_finds_healthy_serves_waiters_of_another() {
     let mut one = Lab::new(1);
-    let mut other = Lab::beside(&one);
+    let mut other = Lab::sharing_with(&one);
     one.ask("a.example");
     one.fail_open(0, REFUSED);
     other.ask("b.example");
@@ -235,7 +239,7 @@ fn what_one_worker_finds_well_serves_those_who_wait_at_another() {
 #[test]
 fn a_worker_that_left_the_tries_to_another_knows_why_they_failed() {
     let mut one = Lab::new(1);
-    let mut other = Lab::beside(&one);
+    let mut other = Lab::sharing_with(&one);
     one.ask("a.example");
     one.fail_open(0, SessionEnd::Tls(TlsFault::CertificateExpired));
     other.send(&query_with_edns(2, "b.example"));
@@ -246,7 +250,7 @@ fn a_worker_that_left_the_tries_to_another_knows_why_they_failed() {
 }
 
 #[test]
-fn an_upstream_that_was_cut_off_is_well_again_whatever_it_answers() {
+fn an_upstream_that_was_cut_off_is_healthy_again_whatever_it_answers() {
     let mut lab = Lab::new(2);
     lab.ask("a.example");
     lab.fail_open(0, REFUSED);
@@ -254,10 +258,10 @@ fn an_upstream_that_was_cut_off_is_well_again_whatever_it_answers() {
     lab.answer_all();
     lab.pass(limits::TRY_EVERY);
     lab.open(0);
-    let probe = lab.next_asked();
+    let probe = lab.next_forwarded();
     lab.answer_with_rcode(&probe, 5);
     lab.ask("b.example");
-    assert_eq!(lab.next_asked().upstream, 0);
+    assert_eq!(lab.next_forwarded().upstream, 0);
 }
 
 #[test]

@@ -49,9 +49,9 @@ fn a_large_handshake_that_is_reset_is_tried_again_with_a_small_one_at_the_same_a
 
         reopen(&mut lab);
         assert_eq!(offers(&lab), [KeyExchange::Classical], "remembered");
-        let mut beside = Lab::beside(&lab);
-        beside.ask("b.example");
-        assert_eq!(offers(&beside), [KeyExchange::Classical], "by all workers");
+        let mut second = Lab::sharing_with(&lab);
+        second.ask("b.example");
+        assert_eq!(offers(&second), [KeyExchange::Classical], "by all workers");
         lab.open(0);
         lab.answer_all();
         lab.pass(limits::CLASSICAL_FOR);

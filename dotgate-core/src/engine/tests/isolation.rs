@@ -14,16 +14,19 @@ use crate::outbox::Event;
 fn play(lab: &mut Lab, harmful: &str) {
     loop {
         lab.open_all();
-        if lab.asked.is_empty() {
+        if lab.forwarded.is_empty() {
             return;
         }
         let is_harmful = |message: &[u8]| message[13..].starts_with(harmful.as_bytes());
-        let spoiled = lab.asked.iter().find(|asked| is_harmful(&asked.message));
-        match spoiled.map(|asked| asked.session) {
+        let spoiled = lab
+            .forwarded
+            .iter()
+            .find(|forwarded| is_harmful(&forwarded.message));
+        match spoiled.map(|forwarded| forwarded.session) {
             Some(session) => lab.close(session),
             None => {
-                let asked = lab.next_asked();
-                lab.answer(&asked);
+                let forwarded = lab.next_forwarded();
+                lab.answer(&forwarded);
             }
         }
     }
@@ -32,7 +35,7 @@ fn play(lab: &mut Lab, harmful: &str) {
 /// Lets time pass while the upstream answers our own questions alone.
 fn pass_answering_probes(lab: &mut Lab, span: Duration) {
     for _ in 0..span.as_millis() / 10 {
-        lab.asked.retain(|asked| asked.message[12] == 0);
+        lab.forwarded.retain(|forwarded| forwarded.message[12] == 0);
         lab.answer_all();
         lab.pass(10 * MS);
     }
@@ -74,7 +77,7 @@ fn a_harmful_question_is_asked_once_a_second_and_alone() {
     let started = lab.count(Count::SessionsStarted);
     for _ in 0..100 {
         lab.ask("harm.example");
-        assert!(lab.asked.is_empty());
+        assert!(lab.forwarded.is_empty());
         lab.pass(9 * MS);
     }
     assert_eq!(lab.count(Count::SessionsStarted), started);
@@ -108,8 +111,8 @@ fn a_question_leaves_quarantine_with_its_first_answer() {
 fn what_one_upstream_ends_sessions_for_another_one_answers() {
     let mut lab = Lab::opened(2);
     lab.ask("harm.example");
-    let asked = lab.next_asked();
-    lab.close(asked.session);
+    let forwarded = lab.next_forwarded();
+    lab.close(forwarded.session);
     lab.open(1);
     lab.answer_all();
     lab.answer_all();
@@ -123,17 +126,20 @@ fn suspects_never_share_a_session_with_other_queries() {
     for n in 0..20 {
         lab.ask(&format!("n{n}.example"));
     }
-    let session = lab.asked[0].session;
+    let session = lab.forwarded[0].session;
     lab.close(session);
     lab.ask("new.example");
     lab.open_all();
     let shared = lab
-        .asked
+        .forwarded
         .iter()
-        .find(|asked| asked.message[13..].starts_with(b"new"))
+        .find(|forwarded| forwarded.message[13..].starts_with(b"new"))
         .unwrap()
         .session;
-    let on_it = lab.asked.iter().filter(|asked| asked.session == shared);
+    let on_it = lab
+        .forwarded
+        .iter()
+        .filter(|forwarded| forwarded.session == shared);
     assert_eq!(on_it.count(), 1);
     lab.answer_all();
     assert_eq!(lab.rcodes(), [0; 21]);
@@ -145,7 +151,7 @@ fn an_upstream_that_ends_every_session_is_down_and_no_question_is_harmful() {
     for n in 0..20 {
         lab.ask(&format!("n{n}.example"));
     }
-    let session = lab.asked[0].session;
+    let session = lab.forwarded[0].session;
     lab.close(session);
     for _ in 0..40 {
         let Some(upstream) = lab.openings.first().map(|opening| opening.upstream) else {
@@ -190,7 +196,7 @@ fn a_dead_name_costs_two_questions_per_deadline() {
 fn a_repeated_response_to_an_id_given_up_counts_as_unknown_and_keeps_no_session() {
     let mut lab = Lab::opened(1);
     lab.ask("dead.example");
-    let dead = lab.next_asked();
+    let dead = lab.next_forwarded();
     pass_answering_probes(&mut lab, 5 * SECOND);
     let late = answer(&dead.message, 0);
     lab.respond(dead.session, &late);
@@ -207,9 +213,9 @@ fn one_zone_that_one_upstream_fails_moves_nobody_to_another_upstream() {
     let mut lab = Lab::opened(2);
     for n in 0..60 {
         lab.ask(&format!("n{n}.zone.co.uk"));
-        let asked = lab.next_asked();
-        assert_eq!(asked.upstream, 0);
-        lab.answer_with_rcode(&asked, 2);
+        let forwarded = lab.next_forwarded();
+        assert_eq!(forwarded.upstream, 0);
+        lab.answer_with_rcode(&forwarded, 2);
         if !lab.openings.is_empty() {
             lab.open(1);
         }
@@ -224,15 +230,15 @@ fn an_upstream_that_fails_many_zones_gets_one_query_a_second_until_it_answers_on
     let mut lab = Lab::opened(2);
     let ask = |lab: &mut Lab, name: &str| {
         lab.ask(name);
-        let asked = lab.next_asked();
-        if asked.upstream == 0 {
-            lab.answer_with_rcode(&asked, 2);
+        let forwarded = lab.next_forwarded();
+        if forwarded.upstream == 0 {
+            lab.answer_with_rcode(&forwarded, 2);
             lab.open_all();
         } else {
-            lab.answer(&asked);
+            lab.answer(&forwarded);
         }
         lab.answer_all();
-        asked.upstream
+        forwarded.upstream
     };
     for n in 0..limits::AVOIDABLE_ERRORS {
         assert_eq!(ask(&mut lab, &format!("n{n}.example")), 0);
@@ -243,11 +249,11 @@ fn an_upstream_that_fails_many_zones_gets_one_query_a_second_until_it_answers_on
     lab.answer_all();
     assert_eq!(ask(&mut lab, "n1.example"), 1, "it took part in the errors");
     lab.ask("second-trial.example");
-    let trial = lab.next_asked();
+    let trial = lab.next_forwarded();
     assert_eq!(trial.upstream, 0);
     lab.answer(&trial);
     lab.ask("later.example");
-    assert_eq!(lab.next_asked().upstream, 0);
+    assert_eq!(lab.next_forwarded().upstream, 0);
 }
 
 #[test]
@@ -255,7 +261,7 @@ fn an_unresponsive_sessions_queries_may_be_answered_on_either_session() {
     let mut lab = Lab::opened(1);
     lab.ask("a.example");
     lab.ask("b.example");
-    let (first, second) = (lab.next_asked(), lab.next_asked());
+    let (first, second) = (lab.next_forwarded(), lab.next_forwarded());
     lab.pass(UNRESPONSIVE);
     lab.open_all();
     lab.answer(&first);
@@ -271,17 +277,17 @@ fn a_suspect_that_one_upstream_does_not_answer_is_asked_at_another_one() {
     let mut lab = Lab::opened(2);
     lab.ask("a.example");
     lab.ask("b.example");
-    let asked = lab.next_asked();
-    lab.close(asked.session);
+    let forwarded = lab.next_forwarded();
+    lab.close(forwarded.session);
     lab.open(1);
     lab.open(1);
-    lab.asked.clear();
+    lab.forwarded.clear();
     for _ in 0..(limits::BESIDE_AFTER + SECOND).as_millis() / 10 {
         lab.pass(10 * MS);
         lab.open_all();
         // The second upstream answers nothing, our own questions included.
-        lab.asked.retain(|asked| {
-            let session = lab.engine.upstreams.session(asked.session);
+        lab.forwarded.retain(|forwarded| {
+            let session = lab.engine.upstreams.session(forwarded.session);
             session.is_some_and(|session| session.upstream == UpstreamId(0))
         });
         lab.answer_all();
@@ -304,7 +310,7 @@ fn an_innocent_question_is_not_harmful_where_our_own_takes_the_only_answer_of_a_
     let mut lab = Lab::opened(1);
     lab.ask("innocent.example");
     for _ in 0..2 {
-        let session = lab.next_asked().session;
+        let session = lab.next_forwarded().session;
         lab.close(session);
         lab.open_all();
     }
@@ -321,11 +327,11 @@ fn a_dead_name_alone_on_the_last_answer_of_a_session_is_not_asked_again_and_agai
     lab.ask("dead.example");
     for _ in 0..500 {
         lab.open_all();
-        for asked in std::mem::take(&mut lab.asked) {
+        for forwarded in std::mem::take(&mut lab.forwarded) {
             // A question of our own has the only answer.
-            if asked.message[12] == 0 {
-                lab.answer(&asked);
-                lab.close(asked.session);
+            if forwarded.message[12] == 0 {
+                lab.answer(&forwarded);
+                lab.close(forwarded.session);
             }
         }
         lab.pass(10 * MS);
@@ -352,14 +358,15 @@ fn teach_one_answer_per_session(lab: &mut Lab) {
 fn answer_once_per_session(lab: &mut Lab) {
     for _ in 0..50 {
         lab.open_all();
-        if lab.asked.is_empty() {
+        if lab.forwarded.is_empty() {
             return;
         }
-        let asked = lab.next_asked();
-        if !asked.message[13..].starts_with(b"harm") {
-            lab.answer(&asked);
+        let forwarded = lab.next_forwarded();
+        if !forwarded.message[13..].starts_with(b"harm") {
+            lab.answer(&forwarded);
         }
-        lab.asked.retain(|other| other.session != asked.session);
-        lab.close(asked.session);
+        lab.forwarded
+            .retain(|other| other.session != forwarded.session);
+        lab.close(forwarded.session);
     }
 }

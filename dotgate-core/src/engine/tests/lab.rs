@@ -36,7 +36,7 @@ pub(super) const UNRESPONSIVE: Duration = limits::NO_RESPONSE.saturating_add(lim
 
 /// A question that reached an upstream.
 #[derive(Clone, Debug)]
-pub(super) struct Asked {
+pub(super) struct ForwardedQuery {
     pub(super) session: SessionKey,
     pub(super) upstream: usize,
     pub(super) id: u16,
@@ -57,7 +57,7 @@ pub(super) struct Lab {
     pub(super) engine: Engine,
     pub(super) now: Moment,
     pub(super) openings: Vec<Opening>,
-    pub(super) asked: Vec<Asked>,
+    pub(super) forwarded: Vec<ForwardedQuery>,
     pub(super) closed: Vec<SessionKey>,
     pub(super) responses: Vec<Vec<u8>>,
     pub(super) stream_bytes: Vec<u8>,
@@ -128,11 +128,11 @@ impl Lab {
     }
 
     /// The lab of another worker of the same process.
-    pub(super) fn beside(other: &Lab) -> Lab {
+    pub(super) fn sharing_with(other: &Lab) -> Lab {
         let settings = other.settings.clone();
-        let mut beside = Lab::sharing(WorkerId(other.worker.0 + 1), settings, other.shared.clone());
-        beside.now = other.now;
-        beside
+        let mut second = Lab::sharing(WorkerId(other.worker.0 + 1), settings, other.shared.clone());
+        second.now = other.now;
+        second
     }
 
     fn sharing(worker: WorkerId, settings: Settings, shared: Shared) -> Lab {
@@ -147,7 +147,7 @@ impl Lab {
             ),
             now: Moment::from_nanos(1_000_000_000_000),
             openings: Vec::new(),
-            asked: Vec::new(),
+            forwarded: Vec::new(),
             closed: Vec::new(),
             responses: Vec::new(),
             stream_bytes: Vec::new(),
@@ -246,7 +246,8 @@ impl Lab {
 
     /// Forgets our own questions among those that reached an upstream, unanswered.
     pub(super) fn swallow_probes(&mut self) {
-        self.asked.retain(|asked| asked.message[12] != 0);
+        self.forwarded
+            .retain(|forwarded| forwarded.message[12] != 0);
     }
 
     /// The TCP connection of the oldest opening of this upstream stands; its handshake goes on.
@@ -273,20 +274,21 @@ impl Lab {
     }
 
     pub(super) fn close(&mut self, session: SessionKey) {
-        self.asked.retain(|asked| asked.session != session);
+        self.forwarded
+            .retain(|forwarded| forwarded.session != session);
         self.engine
             .session_closed(self.now, session, SessionEnd::Closed);
         self.settle();
     }
 
     /// Takes the oldest question that reached an upstream.
-    pub(super) fn next_asked(&mut self) -> Asked {
-        assert!(!self.asked.is_empty(), "nothing was asked");
-        self.asked.remove(0)
+    pub(super) fn next_forwarded(&mut self) -> ForwardedQuery {
+        assert!(!self.forwarded.is_empty(), "nothing was forwarded");
+        self.forwarded.remove(0)
     }
 
-    pub(super) fn answer(&mut self, asked: &Asked) {
-        self.respond(asked.session, &answer(&asked.message, 0));
+    pub(super) fn answer(&mut self, forwarded: &ForwardedQuery) {
+        self.respond(forwarded.session, &answer(&forwarded.message, 0));
     }
 
     /// What is known of an upstream.
@@ -307,29 +309,29 @@ impl Lab {
         self.last_answer.unwrap()
     }
 
-    pub(super) fn answer_with_rcode(&mut self, asked: &Asked, rcode: u8) {
-        self.respond(asked.session, &answer(&asked.message, rcode));
+    pub(super) fn answer_with_rcode(&mut self, forwarded: &ForwardedQuery, rcode: u8) {
+        self.respond(forwarded.session, &answer(&forwarded.message, rcode));
     }
 
     pub(super) fn answer_all(&mut self) {
-        while !self.asked.is_empty() {
-            let asked = self.next_asked();
-            self.answer(&asked);
+        while !self.forwarded.is_empty() {
+            let forwarded = self.next_forwarded();
+            self.answer(&forwarded);
         }
     }
 
     /// A datagram comes on the socket of a question that was asked over UDP.
-    pub(super) fn receive(&mut self, asked: &Asked, message: &[u8]) {
+    pub(super) fn receive(&mut self, forwarded: &ForwardedQuery, message: &[u8]) {
         self.engine
-            .session_datagram(self.now, asked.session, asked.id, message);
+            .session_datagram(self.now, forwarded.session, forwarded.id, message);
         self.settle();
     }
 
     /// Answers everything that was asked over UDP, and what follows from it.
     pub(super) fn answer_all_datagrams(&mut self) {
-        while !self.asked.is_empty() {
-            let asked = self.next_asked();
-            self.receive(&asked, &answer(&asked.message, 0));
+        while !self.forwarded.is_empty() {
+            let forwarded = self.next_forwarded();
+            self.receive(&forwarded, &answer(&forwarded.message, 0));
         }
     }
 
@@ -393,7 +395,8 @@ impl Lab {
 
     fn flush(&mut self, session: SessionKey) {
         while let Some(id) = self.engine.poll_released(session) {
-            self.asked.retain(|it| (it.session, it.id) != (session, id));
+            self.forwarded
+                .retain(|it| (it.session, it.id) != (session, id));
         }
         let Some(output) = self.engine.session_output(session) else {
             return;
@@ -409,7 +412,7 @@ impl Lab {
         while let Some((message, after)) = split_frame(rest) {
             rest = after;
             let id = message_id(message).unwrap();
-            self.asked.push(Asked {
+            self.forwarded.push(ForwardedQuery {
                 session,
                 upstream,
                 id,
@@ -472,7 +475,8 @@ impl Driver for Lab {
             Action::FlushSession(session) => self.flush(session),
             Action::CloseSession(session) => {
                 self.openings.retain(|opening| opening.session != session);
-                self.asked.retain(|asked| asked.session != session);
+                self.forwarded
+                    .retain(|forwarded| forwarded.session != session);
                 self.closed.push(session);
             }
             Action::FlushStream(stream) => {

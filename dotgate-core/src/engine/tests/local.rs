@@ -65,7 +65,7 @@ fn a_local_name_is_answered_with_authority_and_never_asked_of_an_upstream() {
     );
     assert!(
         answer.question.starts_with(b"\x04HOST\x03lab\0"),
-        "as it was asked"
+        "as it was forwarded"
     );
     let addresses: Vec<_> = answer
         .records
@@ -88,7 +88,7 @@ fn a_local_name_is_answered_with_authority_and_never_asked_of_an_upstream() {
     }
     lab.send(&query_for("x.wild.lab", A, 1));
     assert_eq!(taken(&mut lab).records[0].rdata, [10, 0, 0, 3]);
-    assert!(lab.asked.is_empty() && lab.openings.is_empty());
+    assert!(lab.forwarded.is_empty() && lab.openings.is_empty());
     assert_eq!(lab.count(Count::QueriesLocal), 6);
     // Another class is another name space (RFC 1034 section 3.6).
     lab.send(&query_for("host.lab", A, 3));
@@ -134,7 +134,7 @@ fn what_was_cached_for_a_name_is_not_served_once_the_name_is_local() {
     lab.pass(400 * SECOND);
     lab.send(&query_for("host.lab", AAAA, 1));
     assert!(taken(&mut lab).has(AA));
-    assert!(lab.asked.is_empty());
+    assert!(lab.forwarded.is_empty());
     lab.reconfigure(without);
     lab.ask("host.lab");
     lab.open_all();
@@ -147,10 +147,10 @@ fn an_alias_that_leads_upstream_is_answered_with_what_the_upstream_says() {
     let mut lab = lab();
     lab.ask("Alias.lab");
     lab.open(0);
-    let asked = lab.asked[0].message.clone();
+    let forwarded = lab.forwarded[0].message.clone();
     assert!(
-        asked[12..].starts_with(b"\x03www\x07example\0"),
-        "what is asked"
+        forwarded[12..].starts_with(b"\x03www\x07example\0"),
+        "what is forwarded"
     );
     lab.answer_all();
     let first = taken(&mut lab);
@@ -162,7 +162,7 @@ fn an_alias_that_leads_upstream_is_answered_with_what_the_upstream_says() {
     lab.send(&with_flags(query(1, "alias.lab"), AD | RD));
     let again = taken(&mut lab);
     assert_eq!((again.records[0].ttl, again.records[1].ttl), (60, 293));
-    assert!(!again.has(AD) && lab.asked.is_empty());
+    assert!(!again.has(AD) && lab.forwarded.is_empty());
     lab.ask("www.example");
     assert_eq!(taken(&mut lab).records.len(), 1);
     lab.send(&query_for("alias.lab", CNAME, 1));
@@ -177,7 +177,7 @@ fn an_alias_and_its_target_share_a_question_in_flight_and_each_client_gets_its_o
     lab.send_from("192.0.2.1:5000", &query(1, "www.example"));
     lab.send_from("192.0.2.1:5000", &query(1, "alias.lab"));
     lab.open(0);
-    assert_eq!(lab.asked.len(), 1);
+    assert_eq!(lab.forwarded.len(), 1);
     lab.answer_all();
     let mut questions: Vec<usize> = lab.responses.iter().map(|it| usize::from(it[12])).collect();
     questions.sort_unstable();
@@ -203,9 +203,9 @@ fn an_alias_whose_target_has_no_answer_fails_as_the_target_does() {
         "RFC 6604 section 2.1"
     );
     lab.send(&with_opt(query_for("alias.lab", AAAA, 1), 1_232, 0, &[]));
-    while !lab.asked.is_empty() {
-        let asked = lab.next_asked();
-        lab.answer_with_rcode(&asked, 2);
+    while !lab.forwarded.is_empty() {
+        let forwarded = lab.next_forwarded();
+        lab.answer_with_rcode(&forwarded, 2);
     }
     lab.pass(5 * SECOND);
     let failed = taken(&mut lab);
@@ -266,7 +266,7 @@ fn the_proof_that_home_arpa_is_not_signed_is_still_its_parents() {
     assert_eq!(taken(&mut lab).records.len(), 1);
     lab.send(&query_for("home.arpa", 43, 1));
     lab.open(0);
-    assert_eq!(lab.asked.len(), 1);
+    assert_eq!(lab.forwarded.len(), 1);
     lab.answer_all();
     // Local data comes before the names of special use, and those stay what they are beside it.
     lab.responses.clear();

@@ -282,38 +282,42 @@ fn rows() -> impl Iterator<Item = (Row, bool)> {
 /// Checks a response that was made here: it parses to its last byte and tells no more than it may.
 fn check_own_response((name, message, fate): &Row, has_opt: bool, response: &[u8]) {
     let fate = *fate;
-    let told = Message::read(response);
-    assert_eq!(told.id, 1, "{name}");
+    let response = Message::read(response);
+    assert_eq!(response.id, 1, "{name}");
     let copied = u16::from_be_bytes([message[2], message[3]]) & (0x7800 | RD | CD);
     let own = if fate == Local { AA } else { 0 };
-    assert_eq!(told.flags & !15, QR | RA | own | copied, "{name}: flags");
+    assert_eq!(
+        response.flags & !15,
+        QR | RA | own | copied,
+        "{name}: flags"
+    );
     let (rcode, has_question) = match fate {
         Error(rcode, has_question) => (rcode, has_question),
         Refused(_) => (5, true),
         Local => (0, true),
-        NoResponse | Forwarded => panic!("{name}: {told:?}"),
+        NoResponse | Forwarded => panic!("{name}: {response:?}"),
     };
-    assert_eq!(told.rcode(), rcode, "{name}");
+    assert_eq!(response.rcode(), rcode, "{name}");
     let end = if has_question {
-        12 + told.question.len()
+        12 + response.question.len()
     } else {
         12
     };
-    assert_eq!(told.question.is_empty(), !has_question, "{name}");
-    assert_eq!(told.question, message[12..end], "{name}: question");
-    assert_eq!(told.opt.is_some(), has_opt, "{name}: OPT");
-    assert_eq!(told.records.len(), usize::from(fate == Local), "{name}");
+    assert_eq!(response.question.is_empty(), !has_question, "{name}");
+    assert_eq!(response.question, message[12..end], "{name}: question");
+    assert_eq!(response.opt.is_some(), has_opt, "{name}: OPT");
+    assert_eq!(response.records.len(), usize::from(fate == Local), "{name}");
     if let (Refused(code), true) = (fate, has_opt) {
-        assert_eq!(told.ede().map(|(code, _)| code), Some(code), "{name}");
+        assert_eq!(response.ede().map(|(code, _)| code), Some(code), "{name}");
     }
-    if let Some(flags) = told.edns_flags() {
+    if let Some(flags) = response.edns_flags() {
         assert_eq!(flags & !DO, 0, "{name}: version 0, no unknown flag");
     }
 }
 
 /// Checks that only what is ours went upstream: question, DO, CD.
-fn check_forwarded((name, message, _): &Row, asked: &[u8]) {
-    let sent = Message::read(asked);
+fn check_forwarded((name, message, _): &Row, forwarded: &[u8]) {
+    let sent = Message::read(forwarded);
     let question_end = 12 + sent.question.len();
     assert_eq!(
         sent.question,
@@ -326,7 +330,7 @@ fn check_forwarded((name, message, _): &Row, asked: &[u8]) {
     assert_eq!(sent.option_codes(), [PADDING], "{name}");
     let edns_flags = sent.edns_flags().unwrap();
     assert_eq!(edns_flags & !DO, 0, "{name}: no flag but DO");
-    assert_eq!(asked.len() % 128, 0, "{name}");
+    assert_eq!(forwarded.len() % 128, 0, "{name}");
 }
 
 #[test]
@@ -336,29 +340,32 @@ fn every_message_by_udp_meets_its_fate() {
         let mut lab = Lab::opened(1);
         lab.send(message);
         match *fate {
-            NoResponse => assert!(lab.responses.is_empty() && lab.asked.is_empty(), "{name}"),
+            NoResponse => assert!(
+                lab.responses.is_empty() && lab.forwarded.is_empty(),
+                "{name}"
+            ),
             Forwarded => {
                 assert!(lab.responses.is_empty(), "{name}: {:?}", lab.responses);
-                let asked = lab.next_asked();
-                check_forwarded(&row, &asked.message);
-                let right = response(&asked.message, RD | RA, [&[address(1)], &[], &[]]);
-                lab.respond(asked.session, &right);
-                let told = Message::read(&lab.responses[0]);
+                let forwarded = lab.next_forwarded();
+                check_forwarded(&row, &forwarded.message);
+                let right = response(&forwarded.message, RD | RA, [&[address(1)], &[], &[]]);
+                lab.respond(forwarded.session, &right);
+                let response = Message::read(&lab.responses[0]);
                 assert_eq!(
-                    (told.id, told.rcode(), told.records.len()),
+                    (response.id, response.rcode(), response.records.len()),
                     (1, 0, 1),
                     "{name}"
                 );
                 assert_eq!(
-                    told.question,
-                    message[12..12 + told.question.len()],
+                    response.question,
+                    message[12..12 + response.question.len()],
                     "{name}"
                 );
-                assert_eq!(told.opt.is_some(), has_opt, "{name}");
-                assert_eq!(told.option_codes(), [], "{name}");
+                assert_eq!(response.opt.is_some(), has_opt, "{name}");
+                assert_eq!(response.option_codes(), [], "{name}");
             }
             Error(..) | Refused(_) | Local => {
-                assert!(lab.asked.is_empty(), "{name}");
+                assert!(lab.forwarded.is_empty(), "{name}");
                 assert_eq!(lab.responses.len(), 1, "{name}");
                 check_own_response(&row, has_opt, &lab.responses[0]);
             }
@@ -381,11 +388,11 @@ fn every_message_by_tcp_meets_the_same_fate() {
         match *fate {
             NoResponse => assert_eq!(lab.closed_streams, [stream], "{name}"),
             Forwarded => {
-                check_forwarded(&row, &lab.next_asked().message);
+                check_forwarded(&row, &lab.next_forwarded().message);
                 assert!(lab.stream_bytes.is_empty(), "{name}");
             }
             Error(..) | Refused(_) | Local => {
-                assert!(lab.asked.is_empty(), "{name}");
+                assert!(lab.forwarded.is_empty(), "{name}");
                 check_own_response(&row, has_opt, &lab.stream_messages()[0]);
             }
         }
@@ -393,7 +400,7 @@ fn every_message_by_tcp_meets_the_same_fate() {
 }
 
 #[test]
-fn random_bytes_in_whole_frames_are_told_formerr_a_few_times_and_end_the_connection() {
+fn random_bytes_in_whole_frames_get_formerr_a_few_times_and_end_the_connection() {
     let mut lab = Lab::opened(1);
     let stream = lab.connect();
     let mut bytes = vec![0x5a; 60];
@@ -401,13 +408,13 @@ fn random_bytes_in_whole_frames_are_told_formerr_a_few_times_and_end_the_connect
     for _ in 0..200 {
         lab.stream_send(stream, &framed(&bytes));
     }
-    let told: Vec<u16> = lab
+    let response: Vec<u16> = lab
         .stream_messages()
         .iter()
         .map(|message| Message::read(message).rcode())
         .collect();
-    assert_eq!(told, vec![1; limits::STREAM_REJECTED as usize]);
-    assert_eq!(lab.count(Count::QueriesMalformed), told.len() as u64);
+    assert_eq!(response, vec![1; limits::STREAM_REJECTED as usize]);
+    assert_eq!(lab.count(Count::QueriesMalformed), response.len() as u64);
     assert_eq!(lab.closed_streams, [stream]);
 }
 

@@ -83,7 +83,7 @@ fn every_message_of_a_client_has_one_outcome() {
         let of = |via: &ClientTransport| {
             let types = RecordType::ALL.iter();
             types
-                .map(|asked| clients(&lab).queries(*via, *asked, outcome))
+                .map(|forwarded| clients(&lab).queries(*via, *forwarded, outcome))
                 .sum::<u64>()
         };
         ClientTransport::ALL.iter().map(of).sum::<u64>()
@@ -119,15 +119,15 @@ fn what_a_query_costs_the_upstreams_is_counted_with_who_won() {
     let mut lab = Lab::opened(2);
     lab.ask("a.example");
     lab.ask("b.example");
-    let [slow, slow_too] = [lab.next_asked(), lab.next_asked()];
+    let [slow, slow_too] = [lab.next_forwarded(), lab.next_forwarded()];
     lab.pass(UNRESPONSIVE);
     lab.open_all();
     lab.swallow_probes();
-    let beside = lab.next_asked();
-    lab.answer(&beside);
+    let hedge = lab.next_forwarded();
+    lab.answer(&hedge);
     assert_eq!(upstream(&lab, 1).attempts(AttemptKind::Isolation), 2);
     assert_eq!(upstream(&lab, 1).races(Winner::Hedge), 1);
-    lab.answer(if beside.message[13] == b'a' {
+    lab.answer(if hedge.message[13] == b'a' {
         &slow_too
     } else {
         &slow
@@ -192,7 +192,7 @@ fn the_load_is_published_with_the_age_of_the_oldest_query() {
     );
     let age = |lab: &Lab| lab.engine.counters().oldest_query_age(lab.now);
     assert_eq!(age(&lab), 100 * MS);
-    let oldest = lab.next_asked();
+    let oldest = lab.next_forwarded();
     lab.answer(&oldest);
     lab.engine.publish_load();
     assert_eq!(age(&lab), Duration::ZERO);

@@ -40,10 +40,13 @@ impl Lab {
     fn ask_long(&mut self, stream: StreamKey, name: &str, bytes: usize) {
         self.stream_send(stream, &framed(&query(1, name)));
         let long = record(QNAME, NULL, 1, 300, &vec![7; bytes]);
-        while !self.asked.is_empty() {
-            let asked = self.next_asked();
+        while !self.forwarded.is_empty() {
+            let forwarded = self.next_forwarded();
             let sections = [std::slice::from_ref(&long), &[], &[]];
-            self.respond(asked.session, &response(&asked.message, RD | RA, sections));
+            self.respond(
+                forwarded.session,
+                &response(&forwarded.message, RD | RA, sections),
+            );
         }
     }
 
@@ -142,7 +145,7 @@ fn at_the_limit_the_client_that_costs_most_loses_connections() {
     assert!(!lab.closed_streams.contains(&innocent));
     assert!(
         lab.measured > 0,
-        "what the kernel holds was asked for first"
+        "what the kernel holds was forwarded for first"
     );
     assert_eq!(
         lab.count(Count::StreamsCutOff),
@@ -168,12 +171,12 @@ fn a_client_that_waits_for_memory_goes_on_when_there_is_some() {
         !lab.stream_send(last, &framed(&query(9, "later.example"))),
         "not read"
     );
-    assert!(lab.asked.is_empty());
+    assert!(lab.forwarded.is_empty());
     for stream in &greedy[..greedy.len() - 1] {
         lab.engine.stream_closed(*stream);
     }
     lab.pass(limits::RELIEF_EVERY + MS);
-    assert_eq!(lab.asked.len(), 1, "its query was read");
+    assert_eq!(lab.forwarded.len(), 1, "its query was read");
     assert!(lab.resumed > 0);
 }
 
@@ -190,9 +193,9 @@ fn a_thousand_queries_for_one_name_cost_its_answer_once_until_it_is_read() {
         .collect();
     lab.stream_send(stream, &burst);
     let long = record(QNAME, NULL, 1, 300, &[7; 1_900]);
-    let asked = lab.next_asked();
-    let message = response(&asked.message, RD | RA, [&[long], &[], &[]]);
-    lab.respond(asked.session, &message);
+    let forwarded = lab.next_forwarded();
+    let message = response(&forwarded.message, RD | RA, [&[long], &[], &[]]);
+    lab.respond(forwarded.session, &message);
     assert!(lab.closed_streams.is_empty());
     assert!(lab.used() < 600_000, "{} of 1.9 MB", lab.used());
     let first: Vec<u8> = std::mem::take(lab.engine.stream_output(stream).unwrap());
@@ -221,7 +224,7 @@ fn the_worker_whose_clients_cost_most_is_the_one_to_close_connections() {
         },
         2,
     );
-    let mut second = Lab::beside(&first);
+    let mut second = Lab::sharing_with(&first);
     for lab in [&mut first, &mut second] {
         lab.client_reads = false;
         lab.ask("warm-up");

@@ -125,7 +125,7 @@ impl Message {
     pub(super) fn ede(&self) -> Option<(u16, String)> {
         let mut errors = self.options();
         errors.retain(|(code, _)| *code == EDE);
-        assert!(errors.len() <= 1, "two errors told");
+        assert!(errors.len() <= 1, "two errors response");
         let (_, data) = errors.pop()?;
         let text = String::from_utf8(data[2..].to_vec()).unwrap();
         Some((u16::from_be_bytes([data[0], data[1]]), text))

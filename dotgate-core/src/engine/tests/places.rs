@@ -127,7 +127,7 @@ fn a_clients_queries_are_counted_over_all_workers() {
         },
         2,
     );
-    let mut second = Lab::beside(&first);
+    let mut second = Lab::sharing_with(&first);
     for id in 0..8 {
         first.send(&query(id, &format!("n{id}.example")));
         second.send(&query(id, &format!("m{id}.example")));

@@ -16,33 +16,40 @@ use crate::query::ForwardedClasses;
 fn an_error_without_a_question_reaches_the_client_with_its_own_question() {
     let mut lab = Lab::opened(1);
     lab.send(&query_with_edns(7, "Blocked.example"));
-    let asked = lab.next_asked();
-    let mut bare = error_with_ede(&asked.message[..], 5, 17, "family filter");
+    let forwarded = lab.next_forwarded();
+    let mut bare = error_with_ede(&forwarded.message[..], 5, 17, "family filter");
     bare.drain(12..12 + 21);
     bare[5] = 0;
-    lab.respond(asked.session, &bare);
-    let told = Message::read(&lab.responses[0]);
-    assert_eq!((told.id, told.flags), (7, QR | RD | RA | 5));
-    assert_eq!(told.question, query(7, "Blocked.example")[12..]);
-    assert_eq!(told.ede(), Some((17, "from up0: family filter".to_owned())));
+    lab.respond(forwarded.session, &bare);
+    let response = Message::read(&lab.responses[0]);
+    assert_eq!((response.id, response.flags), (7, QR | RD | RA | 5));
+    assert_eq!(response.question, query(7, "Blocked.example")[12..]);
+    assert_eq!(
+        response.ede(),
+        Some((17, "from up0: family filter".to_owned()))
+    );
 }
 
 #[test]
-fn an_attempt_beside_on_the_same_session_leaves_nothing_in_flight() {
+fn a_hedge_on_the_same_session_leaves_nothing_in_flight() {
     let mut lab = Lab::opened(1);
     lab.ask("stuck.example");
-    let stuck = lab.next_asked();
+    let stuck = lab.next_forwarded();
     for n in 0..30 {
         lab.pass(50 * MS);
         lab.ask(&format!("n{n}.example"));
-        while let Some(place) = lab.asked.iter().position(|asked| asked.message[13] == b'n') {
-            let asked = lab.asked.remove(place);
-            lab.answer(&asked);
+        while let Some(place) = lab
+            .forwarded
+            .iter()
+            .position(|forwarded| forwarded.message[13] == b'n')
+        {
+            let forwarded = lab.forwarded.remove(place);
+            lab.answer(&forwarded);
         }
     }
-    let beside = lab.next_asked();
-    assert_eq!((beside.session, beside.message[13]), (stuck.session, b's'));
-    lab.answer(&beside);
+    let hedge = lab.next_forwarded();
+    assert_eq!((hedge.session, hedge.message[13]), (stuck.session, b's'));
+    lab.answer(&hedge);
     assert_eq!(lab.rcodes(), [0; 31]);
     lab.answer(&stuck);
     assert_eq!(lab.responses.len(), 31);
@@ -61,7 +68,7 @@ fn ids_towards_upstreams_are_ours_and_each_client_gets_its_own_back() {
     for n in 0..40 {
         lab.send(&query(0x4242, &format!("n{n}.example")));
     }
-    let ids: BTreeSet<u16> = lab.asked.iter().map(|asked| asked.id).collect();
+    let ids: BTreeSet<u16> = lab.forwarded.iter().map(|forwarded| forwarded.id).collect();
     assert_eq!(ids.len(), 40);
     assert!(ids.iter().filter(|id| **id == 0x4242).count() <= 1);
     lab.answer_all();
@@ -77,10 +84,10 @@ fn the_flags_of_a_response_are_ours_whatever_the_upstreams_are() {
     for flags in [0, RA, RD | RA, AA | RA, Z | RA] {
         let mut lab = Lab::opened(1);
         lab.ask("a.example");
-        let asked = lab.next_asked();
+        let forwarded = lab.next_forwarded();
         lab.respond(
-            asked.session,
-            &response(&asked.message, flags, [&[address(1)], &[], &[]]),
+            forwarded.session,
+            &response(&forwarded.message, flags, [&[address(1)], &[], &[]]),
         );
         assert_eq!(
             Message::read(&lab.responses[0]).flags,
@@ -94,9 +101,9 @@ fn the_flags_of_a_response_are_ours_whatever_the_upstreams_are() {
 fn records_of_any_type_are_relayed_complete_and_byte_for_byte_in_their_sections() {
     let mut lab = Lab::opened(1);
     lab.send(&with_opt(query_for("a.example", 65_280, 1), 1_232, 0, &[]));
-    let asked = lab.next_asked();
+    let forwarded = lab.next_forwarded();
     assert_eq!(
-        Message::read(&asked.message).question,
+        Message::read(&forwarded.message).question,
         query_for("a.example", 65_280, 1)[12..]
     );
     // What looks like a pointer in RDATA of an unknown type is none (RFC 3597 section 4).
@@ -107,8 +114,8 @@ fn records_of_any_type_are_relayed_complete_and_byte_for_byte_in_their_sections(
         &[record(b"\x07example\0", 2, 1, 60, b"\x02ns\xc0\x0e")],
         &[address(7), unknown],
     ];
-    let message = response_with_opt(&asked.message, RD | RA, sections, &[]);
-    lab.respond(asked.session, &message);
+    let message = response_with_opt(&forwarded.message, RD | RA, sections, &[]);
+    lab.respond(forwarded.session, &message);
     let (got, sent) = (Message::read(&lab.responses[0]), Message::read(&message));
     assert_eq!((got.records.len(), &got.records), (6, &sent.records));
     let end = message.len() - 11;
@@ -119,7 +126,7 @@ fn records_of_any_type_are_relayed_complete_and_byte_for_byte_in_their_sections(
 fn ttls_are_bounded_and_equal_within_a_set() {
     let mut lab = Lab::opened(1);
     lab.ask("a.example");
-    let asked = lab.next_asked();
+    let forwarded = lab.next_forwarded();
     let a = |ttl, last| record(QNAME, A, 1, ttl, &[203, 0, 113, last]);
     let text = |ttl| record(QNAME, 16, 1, ttl, b"\x01t");
     let sections: [&[Vec<u8>]; 3] = [
@@ -127,9 +134,12 @@ fn ttls_are_bounded_and_equal_within_a_set() {
         &[text(0x8000_0000)],
         &[record(QNAME, 15, 1, u32::MAX, b"\0\x01\0")],
     ];
-    lab.respond(asked.session, &response(&asked.message, RD | RA, sections));
-    let told = Message::read(&lab.responses[0]);
-    let ttls: Vec<u32> = told.records.iter().map(|record| record.ttl).collect();
+    lab.respond(
+        forwarded.session,
+        &response(&forwarded.message, RD | RA, sections),
+    );
+    let response = Message::read(&lab.responses[0]);
+    let ttls: Vec<u32> = response.records.iter().map(|record| record.ttl).collect();
     assert_eq!(ttls, [60, 60, 604_800, 604_800]);
 }
 
@@ -137,23 +147,26 @@ fn ttls_are_bounded_and_equal_within_a_set() {
 fn bytes_behind_a_response_reach_no_client() {
     let mut lab = Lab::opened(1);
     lab.ask("a.example");
-    let asked = lab.next_asked();
-    let right = response(&asked.message, RD | RA, [&[address(1)], &[], &[]]);
-    lab.respond(asked.session, &[&right[..], &address(66)].concat());
+    let forwarded = lab.next_forwarded();
+    let right = response(&forwarded.message, RD | RA, [&[address(1)], &[], &[]]);
+    lab.respond(forwarded.session, &[&right[..], &address(66)].concat());
     assert_eq!(lab.responses[0].len(), right.len());
     assert_eq!(Message::read(&lab.responses[0]).records.len(), 1);
 }
 
 #[test]
-fn what_comes_beside_an_answer_answers_no_other_question() {
+fn additional_records_of_an_answer_answer_no_other_question() {
     let mut lab = Lab::opened(1);
     lab.ask("a.example");
-    let asked = lab.next_asked();
+    let forwarded = lab.next_forwarded();
     let planted = record(b"\x01b\x07example\0", A, 1, 86_400, &[203, 0, 113, 66]);
     let sections: [&[Vec<u8>]; 3] = [&[address(1)], &[], &[planted]];
-    lab.respond(asked.session, &response(&asked.message, RD | RA, sections));
+    lab.respond(
+        forwarded.session,
+        &response(&forwarded.message, RD | RA, sections),
+    );
     lab.ask("b.example");
-    assert_eq!(lab.asked.len(), 1, "asked, not taken from there");
+    assert_eq!(lab.forwarded.len(), 1, "forwarded, not taken from there");
 }
 
 #[test]
@@ -171,7 +184,7 @@ fn questions_merge_whatever_edns_their_clients_speak() {
     }
     lab.send(&with_opt(plain.clone(), 4_096, 0, &[]));
     lab.send(&plain);
-    assert_eq!(lab.asked.len(), 1);
+    assert_eq!(lab.forwarded.len(), 1);
     lab.answer_all();
     assert_eq!(lab.rcodes(), [0; 5]);
 }
@@ -182,15 +195,15 @@ fn bogus_data_and_policy_stand_and_other_errors_are_asked_elsewhere() {
         for rcode in [2, 5] {
             let mut lab = Lab::opened(2);
             lab.send(&query_with_edns(1, "a.example"));
-            let asked = lab.next_asked();
+            let forwarded = lab.next_forwarded();
             lab.respond(
-                asked.session,
-                &error_with_ede(&asked.message, rcode, code, "why"),
+                forwarded.session,
+                &error_with_ede(&forwarded.message, rcode, code, "why"),
             );
             if matches!(code, 6..=12 | 15..=18) {
-                let told = Message::read(&lab.responses[0]);
-                assert_eq!(told.rcode(), rcode);
-                assert_eq!(told.ede(), Some((code, "from up0: why".to_owned())));
+                let response = Message::read(&lab.responses[0]);
+                assert_eq!(response.rcode(), rcode);
+                assert_eq!(response.ede(), Some((code, "from up0: why".to_owned())));
             } else {
                 lab.open(1);
                 lab.answer_all();
@@ -205,14 +218,14 @@ fn errors_of_all_upstreams_pass_and_those_about_our_own_query_become_servfail() 
     for (rcode, passed) in [(1, 2), (2, 2), (4, 2), (5, 5)] {
         let mut lab = Lab::opened(1);
         lab.send(&query_with_edns(1, "a.example"));
-        let asked = lab.next_asked();
+        let forwarded = lab.next_forwarded();
         lab.respond(
-            asked.session,
-            &error_with_ede(&asked.message, rcode, 22, ""),
+            forwarded.session,
+            &error_with_ede(&forwarded.message, rcode, 22, ""),
         );
-        let told = Message::read(&lab.responses[0]);
+        let response = Message::read(&lab.responses[0]);
         assert_eq!(
-            (told.rcode(), told.ede().unwrap().0),
+            (response.rcode(), response.ede().unwrap().0),
             (passed, 22),
             "{rcode}"
         );
@@ -224,14 +237,14 @@ fn rcodes_that_are_answers_are_passed_as_they_are() {
     for rcode in [0, 3, 6, 7, 8, 9, 10, 11, 15] {
         let mut lab = Lab::opened(2);
         lab.ask("a.example");
-        let asked = lab.next_asked();
+        let forwarded = lab.next_forwarded();
         let soa = record(QNAME, 6, 1, 300, &[&[0, 0][..], &[0; 20]].concat());
         lab.respond(
-            asked.session,
-            &response(&asked.message, RD | RA | rcode, [&[], &[soa], &[]]),
+            forwarded.session,
+            &response(&forwarded.message, RD | RA | rcode, [&[], &[soa], &[]]),
         );
-        let told = Message::read(&lab.responses[0]);
-        assert_eq!((told.rcode(), told.records.len()), (rcode, 1));
+        let response = Message::read(&lab.responses[0]);
+        assert_eq!((response.rcode(), response.records.len()), (rcode, 1));
     }
 }
 
@@ -240,15 +253,15 @@ fn a_short_answer_to_any_is_passed_as_it_is_and_answers_no_other_type() {
     let mut lab = Lab::opened(1);
     lab.send(&query_for("a.example", 255, 1));
     lab.send(&query_for("a.example", A, 1));
-    assert_eq!(lab.asked.len(), 2);
-    let asked = lab.next_asked();
+    assert_eq!(lab.forwarded.len(), 2);
+    let forwarded = lab.next_forwarded();
     let hinfo = record(QNAME, 13, 1, 3_600, b"\x07RFC8482\0");
     lab.respond(
-        asked.session,
-        &response(&asked.message, RD | RA, [&[hinfo], &[], &[]]),
+        forwarded.session,
+        &response(&forwarded.message, RD | RA, [&[hinfo], &[], &[]]),
     );
-    let told = Message::read(&lab.responses[0]);
-    assert_eq!((told.records.len(), told.records[0].rtype), (1, 13));
+    let response = Message::read(&lab.responses[0]);
+    assert_eq!((response.records.len(), response.records[0].rtype), (1, 13));
     assert_eq!(lab.responses.len(), 1);
 }
 
@@ -257,9 +270,12 @@ fn short_names_are_forwarded_as_they_are() {
     let mut lab = Lab::opened(1);
     for name in ["", "intranet", "host.corp"] {
         lab.ask(name);
-        let asked = lab.next_asked();
-        assert_eq!(Message::read(&asked.message).question, query(1, name)[12..]);
-        lab.answer(&asked);
+        let forwarded = lab.next_forwarded();
+        assert_eq!(
+            Message::read(&forwarded.message).question,
+            query(1, name)[12..]
+        );
+        lab.answer(&forwarded);
     }
 }
 
@@ -278,11 +294,11 @@ fn thousands_of_questions_to_a_stalled_upstream_share_no_id_and_all_end_at_their
         }
     }
     let ids: BTreeSet<_> = lab
-        .asked
+        .forwarded
         .iter()
-        .map(|asked| (asked.session, asked.id))
+        .map(|forwarded| (forwarded.session, forwarded.id))
         .collect();
-    assert_eq!((lab.asked.len(), ids.len()), (20_000, 20_000));
+    assert_eq!((lab.forwarded.len(), ids.len()), (20_000, 20_000));
     assert!(lab.engine.load().sessions <= limits::SESSIONS_PER_UPSTREAM);
     assert_eq!(
         lab.rcodes(),
@@ -295,7 +311,7 @@ fn thousands_of_questions_to_a_stalled_upstream_share_no_id_and_all_end_at_their
 }
 
 #[test]
-fn what_is_told_to_the_log_names_no_client_and_no_question() {
+fn log_messages_name_no_client_and_no_question() {
     let mut lab = Lab::new(2);
     lab.ask("private.example");
     lab.fail_open(0, SessionEnd::Connect(ConnectFault::Refused));
@@ -303,9 +319,9 @@ fn what_is_told_to_the_log_names_no_client_and_no_question() {
     lab.close(session);
     lab.pass(5 * SECOND);
     assert!(!lab.events.is_empty());
-    let told = format!("{:?}", lab.events);
+    let response = format!("{:?}", lab.events);
     for word in ["private", "example", "192.0.2", "192, 0, 2"] {
-        assert!(!told.contains(word), "{told}");
+        assert!(!response.contains(word), "{response}");
     }
 }
 

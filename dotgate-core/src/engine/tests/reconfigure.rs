@@ -23,19 +23,23 @@ fn what_is_in_flight_to_an_upstream_that_is_taken_out_is_answered_by_it() {
     for n in 0..20 {
         lab.ask(&format!("n{n}.example"));
     }
-    let old = lab.asked[0].session;
+    let old = lab.forwarded[0].session;
     let new = UpstreamSettings::new(UpstreamId(1), "new");
     lab.reconfigure(with_upstreams(&lab, &[&new]));
     assert!(lab.closed.is_empty(), "its queries are not answered yet");
     lab.ask("later.example");
     lab.open(1);
-    let later = lab.asked.pop().unwrap();
+    let later = lab.forwarded.pop().unwrap();
     assert_eq!(later.upstream, 1);
     lab.answer(&later);
     lab.answer_all();
     lab.pass(MS);
     assert_eq!(lab.rcodes(), [0; 21]);
-    assert_eq!(lab.count(Count::Attempts), 1 + 21, "nothing asked twice");
+    assert_eq!(
+        lab.count(Count::Attempts),
+        1 + 21,
+        "nothing forwarded twice"
+    );
     assert_eq!(lab.closed, [old]);
     lab.expect_idle();
 }
@@ -45,16 +49,19 @@ fn a_session_that_is_left_ends_with_the_deadline_of_what_it_never_answered() {
     let mut lab = Lab::opened(2);
     lab.ask("mute.example");
     lab.ask("a.example");
-    let old = lab.asked[0].session;
+    let old = lab.forwarded[0].session;
     let kept = lab.settings.groups[0].upstreams[1].clone();
     lab.reconfigure(with_upstreams(&lab, &[&kept]));
-    let answered = lab.asked.remove(1);
+    let answered = lab.forwarded.remove(1);
     lab.answer(&answered);
     lab.pass(limits::BESIDE_AFTER);
     lab.open(1);
-    let beside = lab.asked.pop().unwrap();
-    assert_eq!(beside.upstream, 1, "asked beside where it may be asked");
-    lab.answer(&beside);
+    let hedge = lab.forwarded.pop().unwrap();
+    assert_eq!(
+        hedge.upstream, 1,
+        "forwarded hedge where it may be forwarded"
+    );
+    lab.answer(&hedge);
     lab.pass(MS);
     assert_eq!(lab.rcodes(), [0, 0]);
     assert_eq!(lab.closed, [old]);
@@ -73,7 +80,7 @@ fn an_idle_session_to_an_upstream_that_is_taken_out_is_closed_at_once() {
 }
 
 #[test]
-fn an_upstream_that_stays_keeps_its_session_whatever_comes_beside_it_and_before_it() {
+fn an_upstream_that_stays_keeps_its_session_whatever_is_added_around_it() {
     let mut lab = Lab::opened(1);
     let session = lab.session_of_last_answer();
     let kept = lab.settings.groups[0].upstreams[0].clone();
@@ -83,19 +90,19 @@ fn an_upstream_that_stays_keeps_its_session_whatever_comes_beside_it_and_before_
     );
     lab.reconfigure(with_upstreams(&lab, &[&kept, &last]));
     lab.ask("a.example");
-    assert_eq!(lab.next_asked().session, session);
+    assert_eq!(lab.next_forwarded().session, session);
     lab.reconfigure(with_upstreams(&lab, &[&first, &kept, &last]));
     lab.ask("b.example");
     lab.open(4);
-    assert_eq!(lab.next_asked().upstream, 4, "the order is the new one");
+    assert_eq!(lab.next_forwarded().upstream, 4, "the order is the new one");
     lab.reconfigure(with_upstreams(&lab, &[&kept]));
     lab.ask("c.example");
-    assert_eq!(lab.asked.pop().unwrap().session, session);
+    assert_eq!(lab.forwarded.pop().unwrap().session, session);
     assert_eq!(lab.count(Count::SessionsOpened), 2);
 }
 
 #[test]
-fn an_upstream_that_stays_is_as_ill_as_it_was_and_a_new_one_is_well() {
+fn an_upstream_that_stays_has_its_former_health_and_a_new_one_is_healthy() {
     let mut lab = Lab::new(1);
     lab.ask("a.example");
     let refused = SessionEnd::Connect(ConnectFault::Refused);
@@ -112,7 +119,7 @@ fn an_upstream_that_stays_is_as_ill_as_it_was_and_a_new_one_is_well() {
     lab.reconfigure(with_upstreams(&lab, &[&kept, &new]));
     lab.open(1);
     assert_eq!(
-        lab.next_asked().upstream,
+        lab.next_forwarded().upstream,
         1,
         "the query that waits goes to it"
     );
@@ -142,7 +149,7 @@ fn an_id_that_another_upstream_needs_is_left_at_once_and_what_was_asked_there_is
     for n in 0..5 {
         lab.ask(&format!("n{n}.example"));
     }
-    let old = lab.asked[0].session;
+    let old = lab.forwarded[0].session;
     let attempts = lab.count(Count::Attempts);
     for _ in 0..limits::ATTEMPTS {
         let new = UpstreamSettings::new(UpstreamId(0), "another of the same ID");
@@ -162,7 +169,7 @@ fn an_id_that_another_upstream_needs_is_left_at_once_and_what_was_asked_there_is
 }
 
 #[test]
-fn a_shorter_deadline_holds_for_those_who_ask_from_then_on_also_beside_an_older_one() {
+fn a_shorter_deadline_applies_to_later_queries_of_the_same_exchange() {
     let mut lab = Lab::opened(1);
     lab.send(&query(1, "a.example"));
     lab.send(&query(2, "b.example"));
@@ -187,7 +194,7 @@ fn a_shorter_deadline_holds_for_those_who_ask_from_then_on_also_beside_an_older_
 }
 
 #[test]
-fn those_who_may_ask_change_at_once_and_who_is_connected_stays() {
+fn an_access_list_change_applies_at_once_and_connected_clients_stay() {
     let mut lab = Lab::opened(1);
     let stream = lab.connect();
     let closed_to_them = Settings {
@@ -220,7 +227,7 @@ fn a_shorter_idle_time_holds_for_those_who_are_connected() {
 }
 
 #[test]
-fn a_failure_that_was_kept_is_void_after_a_reconfiguration_and_an_answer_is_not() {
+fn a_cached_failure_is_void_after_a_reconfiguration_and_an_answer_is_not() {
     let mut before = settings(1);
     before.cache.failure_ttl_max = 30;
     before.cache.ttl_max = 300;
@@ -230,11 +237,11 @@ fn a_failure_that_was_kept_is_void_after_a_reconfiguration_and_an_answer_is_not(
     lab.open(0);
     lab.answer_all();
     lab.ask("bad.example");
-    let asked = lab.next_asked();
-    lab.answer_with_rcode(&asked, 2);
+    let forwarded = lab.next_forwarded();
+    lab.answer_with_rcode(&forwarded, 2);
     lab.ask("bad.example");
     assert_eq!(lab.rcodes(), [0, 2, 2]);
-    assert!(lab.asked.is_empty(), "the failure is kept");
+    assert!(lab.forwarded.is_empty(), "the failure is kept");
     lab.reconfigure(with_upstreams(
         &lab,
         &[&UpstreamSettings::new(UpstreamId(1), "new")],
@@ -244,7 +251,7 @@ fn a_failure_that_was_kept_is_void_after_a_reconfiguration_and_an_answer_is_not(
     lab.answer_all();
     lab.ask("good.example");
     assert_eq!(lab.rcodes(), [0, 2, 2, 0, 0]);
-    assert!(lab.asked.is_empty(), "the answer is kept");
+    assert!(lab.forwarded.is_empty(), "the answer is kept");
 }
 
 #[test]

@@ -47,9 +47,12 @@ fn without_route(lab: &Lab, is_shared: bool) -> Settings {
     settings
 }
 
-fn upstreams_asked(lab: &Lab) -> Vec<usize> {
-    let clients = lab.asked.iter().filter(|asked| asked.message[12] != 0);
-    clients.map(|asked| asked.upstream).collect()
+fn upstreams_queried(lab: &Lab) -> Vec<usize> {
+    let clients = lab
+        .forwarded
+        .iter()
+        .filter(|forwarded| forwarded.message[12] != 0);
+    clients.map(|forwarded| forwarded.upstream).collect()
 }
 
 fn holds(message: &[u8], text: &str) -> bool {
@@ -70,13 +73,13 @@ fn each_name_is_asked_at_the_upstream_of_its_route() {
         lab.ask(name);
     }
     lab.open(1);
-    assert_eq!(upstreams_asked(&lab), [1; 3], "two of them ask the same");
+    assert_eq!(upstreams_queried(&lab), [1; 3], "two of them ask the same");
     lab.answer_all();
     for name in ["example", "mycorp.example", "www.example.org"] {
         lab.ask(name);
     }
     lab.open(0);
-    assert_eq!(upstreams_asked(&lab), [0; 3]);
+    assert_eq!(upstreams_queried(&lab), [0; 3]);
     lab.answer_all();
     assert_eq!(lab.rcodes(), [0; 7]);
     let counted = |group: usize| {
@@ -105,7 +108,7 @@ fn a_name_of_special_use_is_answered_here_unless_its_own_route_says_otherwise() 
     lab.ask("printer.local");
     lab.ask("1.2.0.8.in-addr.arpa");
     lab.open(1);
-    assert_eq!(upstreams_asked(&lab), [1; 2]);
+    assert_eq!(upstreams_queried(&lab), [1; 2]);
 }
 
 #[test]
@@ -126,7 +129,7 @@ fn a_group_that_is_down_fails_its_names_and_no_others() {
     assert_eq!(lab.rcodes(), [0, 2]);
     let failed = lab.responses.last().unwrap();
     assert!(holds(failed, "connect: refused (up1, group corp.example)"));
-    assert_eq!(upstreams_asked(&lab), [0_usize; 0]);
+    assert_eq!(upstreams_queried(&lab), [0_usize; 0]);
     assert_eq!(lab.settings.groups[1].counters.queries(Outcome::Failed), 1);
     // Nobody waits for the private server any more, so it is left alone whatever others ask.
     lab.pass(2 * limits::TRAFFIC_WITHIN);
@@ -150,7 +153,7 @@ fn a_certificate_that_is_wrong_fails_its_group_at_once_while_the_other_one_waits
         "the other group's opening is no hope for it"
     );
     lab.open(0);
-    assert_eq!(upstreams_asked(&lab), [0]);
+    assert_eq!(upstreams_queried(&lab), [0]);
     lab.answer_all();
     assert_eq!(lab.rcodes(), [2, 0]);
 }
@@ -160,11 +163,11 @@ fn errors_of_a_group_are_not_asked_about_elsewhere() {
     let mut lab = Lab::with(with_route());
     lab.ask("www.corp.example");
     lab.open(1);
-    let asked = lab.next_asked();
-    lab.answer_with_rcode(&asked, rcode::SERVFAIL as u8);
+    let forwarded = lab.next_forwarded();
+    lab.answer_with_rcode(&forwarded, rcode::SERVFAIL as u8);
     lab.pass(5 * SECOND);
     assert_eq!(lab.rcodes(), [2]);
-    assert!(lab.asked.is_empty() && lab.openings.is_empty());
+    assert!(lab.forwarded.is_empty() && lab.openings.is_empty());
 }
 
 #[test]
@@ -179,16 +182,16 @@ fn what_a_failed_session_carried_is_isolated_within_each_group() {
         lab.ask(&format!("n{n}.example.org"));
     }
     let session = lab.open(1);
-    assert_eq!(upstreams_asked(&lab), [1; 12], "they share the session");
+    assert_eq!(upstreams_queried(&lab), [1; 12], "they share the session");
     lab.close(session);
     for _ in 0..40 {
         lab.open_all();
-        let private = |asked: &&super::lab::Asked| holds(&asked.message, "corp");
+        let private = |forwarded: &&super::lab::ForwardedQuery| holds(&forwarded.message, "corp");
         assert!(
-            lab.asked
+            lab.forwarded
                 .iter()
                 .filter(private)
-                .all(|asked| asked.upstream == 1)
+                .all(|forwarded| forwarded.upstream == 1)
         );
         lab.answer_all();
         lab.pass(MS);
@@ -205,7 +208,7 @@ fn a_query_in_flight_stays_with_its_group_when_a_reload_removes_its_route() {
         lab.ask("answered.corp.example");
         let session = lab.open(1);
         lab.reconfigure(without_route(&lab, is_shared));
-        let answered = lab.asked.pop().unwrap();
+        let answered = lab.forwarded.pop().unwrap();
         lab.answer(&answered);
         assert_eq!(lab.rcodes(), [0]);
         lab.close(session);
@@ -214,7 +217,7 @@ fn a_query_in_flight_stays_with_its_group_when_a_reload_removes_its_route() {
                 lab.fail_open(opening.upstream, REFUSED);
             }
             lab.pass(100 * MS);
-            assert!(!upstreams_asked(&lab).contains(&0), "it left its group");
+            assert!(!upstreams_queried(&lab).contains(&0), "it left its group");
         }
         assert_eq!(lab.rcodes(), [0, 2]);
         assert!(holds(lab.responses.last().unwrap(), "group corp.example"));

@@ -13,12 +13,16 @@ fn queries_of_a_session_that_ends_are_asked_once_more_on_fresh_ones() {
     for n in 0..20 {
         lab.ask(&format!("n{n}.example"));
     }
-    let session = lab.asked[0].session;
+    let session = lab.forwarded[0].session;
     lab.close(session);
     assert!(lab.responses.is_empty());
     lab.open_all();
-    assert!(lab.asked.iter().all(|asked| asked.session != session));
-    assert_eq!(lab.asked.len(), 20);
+    assert!(
+        lab.forwarded
+            .iter()
+            .all(|forwarded| forwarded.session != session)
+    );
+    assert_eq!(lab.forwarded.len(), 20);
     lab.answer_all();
     assert_eq!(lab.rcodes(), [0; 20]);
     assert_eq!(lab.count(Count::Attempts), 1 + 40);
@@ -27,7 +31,7 @@ fn queries_of_a_session_that_ends_are_asked_once_more_on_fresh_ones() {
 }
 
 #[test]
-fn a_close_with_nothing_in_flight_is_no_failure_and_teaches_the_idle_life() {
+fn a_close_with_nothing_in_flight_is_no_failure_and_shows_the_idle_timeout() {
     let mut lab = Lab::new(1);
     lab.ask("a.example");
     let session = lab.open(0);
@@ -51,10 +55,10 @@ fn responses_are_matched_in_any_order() {
     lab.ask("a.example");
     lab.ask("b.example");
     lab.ask("c.example");
-    let mut asked = std::mem::take(&mut lab.asked);
-    asked.reverse();
-    for asked in &asked {
-        lab.answer(asked);
+    let mut forwarded = std::mem::take(&mut lab.forwarded);
+    forwarded.reverse();
+    for forwarded in &forwarded {
+        lab.answer(forwarded);
     }
     let names: Vec<u8> = lab.responses.iter().map(|response| response[13]).collect();
     assert_eq!(names, *b"cba");
@@ -64,8 +68,8 @@ fn responses_are_matched_in_any_order() {
 fn wrong_ids_wrong_questions_and_garbage_are_counted_and_the_wait_goes_on() {
     let mut lab = Lab::opened(1);
     lab.ask("a.example");
-    let asked = lab.next_asked();
-    let right = answer(&asked.message, 0);
+    let forwarded = lab.next_forwarded();
+    let right = answer(&forwarded.message, 0);
     let mut wrong_id = right.clone();
     wrong_id[0] ^= 0x55;
     let mut wrong_question = right.clone();
@@ -81,12 +85,12 @@ fn wrong_ids_wrong_questions_and_garbage_are_counted_and_the_wait_goes_on() {
         &right[..2],
         &[],
     ] {
-        lab.respond(asked.session, bad);
+        lab.respond(forwarded.session, bad);
     }
     assert!(lab.responses.is_empty());
     assert_eq!(lab.count(Count::ResponsesInvalid), 6);
-    lab.respond(asked.session, &right);
-    lab.respond(asked.session, &right);
+    lab.respond(forwarded.session, &right);
+    lab.respond(forwarded.session, &right);
     assert_eq!(lab.rcodes(), [0]);
     assert_eq!(
         lab.count(Count::ResponsesInvalid),
@@ -99,30 +103,30 @@ fn wrong_ids_wrong_questions_and_garbage_are_counted_and_the_wait_goes_on() {
 fn a_hundred_invalid_messages_without_a_response_between_close_the_session() {
     let mut lab = Lab::opened(1);
     lab.ask("a.example");
-    let asked = lab.next_asked();
-    let mut wrong = answer(&asked.message, 0);
+    let forwarded = lab.next_forwarded();
+    let mut wrong = answer(&forwarded.message, 0);
     wrong[0] ^= 0x55;
     for _ in 1..limits::SESSION_INVALID_MESSAGES {
-        lab.respond(asked.session, &wrong);
+        lab.respond(forwarded.session, &wrong);
     }
     assert!(lab.closed.is_empty());
-    lab.respond(asked.session, &wrong);
-    assert_eq!(lab.closed, [asked.session]);
+    lab.respond(forwarded.session, &wrong);
+    assert_eq!(lab.closed, [forwarded.session]);
     lab.open(0);
     lab.answer_all();
     assert_eq!(lab.rcodes(), [0]);
 }
 
 #[test]
-fn one_name_that_is_never_answered_is_asked_beside_and_fails_alone() {
+fn one_name_that_is_never_answered_is_hedged_and_fails_alone() {
     let mut lab = Lab::opened(1);
     lab.ask("stuck.example");
-    let stuck = lab.next_asked();
+    let stuck = lab.next_forwarded();
     for n in 0..30 {
         lab.pass(50 * MS);
         lab.ask(&format!("n{n}.example"));
-        lab.asked
-            .retain(|asked| asked.message[12..17] != *b"\x05stuc");
+        lab.forwarded
+            .retain(|forwarded| forwarded.message[12..17] != *b"\x05stuc");
         lab.answer_all();
     }
     assert_eq!(lab.rcodes(), [0; 30]);
@@ -138,12 +142,12 @@ fn one_name_that_is_never_answered_is_asked_beside_and_fails_alone() {
 fn the_id_of_a_query_that_was_given_up_stays_taken_and_its_late_response_is_dropped() {
     let mut lab = Lab::opened(1);
     lab.ask("stuck.example");
-    let stuck = lab.next_asked();
+    let stuck = lab.next_forwarded();
     for n in 0..90 {
         lab.pass(50 * MS);
         lab.ask(&format!("n{n}.example"));
-        lab.asked
-            .retain(|asked| asked.message[12..17] != *b"\x05stuc");
+        lab.forwarded
+            .retain(|forwarded| forwarded.message[12..17] != *b"\x05stuc");
         lab.answer_all();
     }
     let failed = lab.rcodes().iter().filter(|rcode| **rcode == 2).count();
@@ -160,20 +164,21 @@ fn queries_of_an_unresponsive_session_are_asked_once_more_on_fresh_ones() {
     let mut lab = Lab::opened(1);
     lab.ask("a.example");
     lab.ask("b.example");
-    let silent = lab.asked[0].session;
+    let unresponsive = lab.forwarded[0].session;
     lab.pass(UNRESPONSIVE - MS);
     assert!(lab.openings.is_empty());
     lab.pass(MS);
     assert_eq!(lab.count(Count::SessionsUnresponsive), 1);
     lab.open_all();
     lab.swallow_probes();
-    assert_eq!(lab.asked.len(), 2 + 2, "both hedged");
-    lab.asked.retain(|asked| asked.session != silent);
+    assert_eq!(lab.forwarded.len(), 2 + 2, "both hedged");
+    lab.forwarded
+        .retain(|forwarded| forwarded.session != unresponsive);
     lab.answer_all();
     assert_eq!(lab.rcodes(), [0, 0]);
-    assert!(!lab.closed.contains(&silent));
+    assert!(!lab.closed.contains(&unresponsive));
     lab.pass(1_500 * MS);
-    assert!(lab.closed.contains(&silent));
+    assert!(lab.closed.contains(&unresponsive));
     lab.expect_idle();
 }
 
@@ -187,12 +192,12 @@ fn a_query_that_is_alone_has_longer_before_its_session_is_judged() {
     assert_eq!(lab.count(Count::SessionsUnresponsive), 1);
     lab.open_all();
     lab.swallow_probes();
-    let beside = lab
-        .asked
+    let hedge = lab
+        .forwarded
         .iter()
-        .find(|asked| asked.session != lab.asked[0].session)
+        .find(|forwarded| forwarded.session != lab.forwarded[0].session)
         .cloned();
-    lab.answer(&beside.unwrap());
+    lab.answer(&hedge.unwrap());
     assert_eq!(lab.rcodes(), [0], "within a second of a half-open death");
 }
 
@@ -201,14 +206,18 @@ fn an_unresponsive_session_that_answers_again_is_left_once_all_is_answered() {
     let mut lab = Lab::opened(1);
     lab.ask("a.example");
     lab.ask("b.example");
-    let (first, second) = (lab.next_asked(), lab.next_asked());
+    let (first, second) = (lab.next_forwarded(), lab.next_forwarded());
     lab.pass(UNRESPONSIVE);
     lab.swallow_probes();
     lab.answer(&first);
     lab.pass(SECOND);
     assert!(!lab.closed.contains(&first.session));
     lab.ask("c.example");
-    assert!(lab.asked.iter().all(|asked| asked.session != first.session));
+    assert!(
+        lab.forwarded
+            .iter()
+            .all(|forwarded| forwarded.session != first.session)
+    );
     lab.answer(&second);
     assert_eq!(lab.rcodes(), [0, 0]);
     lab.pass(limits::PROBE_WAIT);
@@ -217,7 +226,7 @@ fn an_unresponsive_session_that_answers_again_is_left_once_all_is_answered() {
 }
 
 #[test]
-fn a_handshake_that_takes_long_gets_one_beside_it_and_is_given_up_at_five_seconds() {
+fn a_slow_handshake_gets_a_second_one_and_is_given_up_at_five_seconds() {
     let mut lab = Lab::new(1);
     lab.ask("a.example");
     lab.pass(749 * MS);
@@ -239,7 +248,7 @@ fn a_keepalive_of_zero_drains_the_session() {
     let mut lab = Lab::opened(1);
     lab.ask("a.example");
     lab.ask("b.example");
-    let first = lab.next_asked();
+    let first = lab.next_forwarded();
     let mut response = answer(&first.message, 0);
     let end = response.len();
     response[end - 1] = 6;
@@ -247,8 +256,8 @@ fn a_keepalive_of_zero_drains_the_session() {
     lab.respond(first.session, &response);
     lab.ask("c.example");
     lab.open(0);
-    assert_eq!(lab.asked.len(), 2);
-    assert_ne!(lab.asked[1].session, first.session);
+    assert_eq!(lab.forwarded.len(), 2);
+    assert_ne!(lab.forwarded[1].session, first.session);
     lab.answer_all();
     lab.pass(MS);
     assert_eq!(lab.closed, [first.session]);
@@ -256,7 +265,7 @@ fn a_keepalive_of_zero_drains_the_session() {
 }
 
 #[test]
-fn a_busy_session_gets_a_second_one_beside_it() {
+fn a_busy_session_gets_a_second_one() {
     let mut settings = super::lab::settings(1);
     settings.queries_max = 5_000;
     settings.queries_per_client_max = 5_000;
@@ -271,7 +280,10 @@ fn a_busy_session_gets_a_second_one_beside_it() {
     lab.ask("one-more.example");
     let second = lab.open(0);
     lab.ask("and-one.example");
-    assert_eq!(lab.asked.last().map(|asked| asked.session), Some(second));
+    assert_eq!(
+        lab.forwarded.last().map(|forwarded| forwarded.session),
+        Some(second)
+    );
     lab.answer_all();
     lab.expect_idle();
 }
@@ -311,23 +323,23 @@ fn without_a_file_descriptor_opening_is_tried_again_after_a_pause() {
 fn an_upstream_that_knows_no_edns_is_asked_once_more_without() {
     let mut lab = Lab::opened(1);
     lab.ask("a.example");
-    let asked = lab.next_asked();
-    let mut formerr = query(asked.id, "a.example");
+    let forwarded = lab.next_forwarded();
+    let mut formerr = query(forwarded.id, "a.example");
     formerr[2..4].copy_from_slice(&[0x81, 0x81]);
-    lab.respond(asked.session, &formerr);
-    let plain = lab.next_asked();
+    lab.respond(forwarded.session, &formerr);
+    let plain = lab.next_forwarded();
     assert_eq!(plain.message[11], 0, "no OPT");
     lab.answer(&plain);
     assert_eq!(lab.rcodes(), [0]);
     lab.ask("b.example");
-    assert_eq!(lab.asked[0].message[11], 0, "remembered");
+    assert_eq!(lab.forwarded[0].message[11], 0, "remembered");
     lab.answer_all();
     let mut with_do = query_with_edns(3, "c.example");
     let flags = with_do.len() - 4;
     with_do[flags] = 0x80;
     lab.send(&with_do);
     assert_eq!(
-        lab.asked[0].message[11], 1,
+        lab.forwarded[0].message[11], 1,
         "DNSSEC needs EDNS, so it is tried"
     );
 }
@@ -336,12 +348,13 @@ fn an_upstream_that_knows_no_edns_is_asked_once_more_without() {
 fn bytes_may_come_one_at_a_time() {
     let mut lab = Lab::opened(1);
     lab.ask("a.example");
-    let asked = lab.next_asked();
-    let message = answer(&asked.message, 0);
+    let forwarded = lab.next_forwarded();
+    let message = answer(&forwarded.message, 0);
     let mut frame = u16::try_from(message.len()).unwrap().to_be_bytes().to_vec();
     frame.extend_from_slice(&message);
     for byte in frame {
-        lab.engine.session_bytes(lab.now, asked.session, &[byte]);
+        lab.engine
+            .session_bytes(lab.now, forwarded.session, &[byte]);
         lab.settle();
     }
     assert_eq!(lab.rcodes(), [0]);
@@ -352,11 +365,11 @@ fn a_query_that_runs_elsewhere_too_is_not_asked_a_third_time_when_one_session_en
     let mut lab = Lab::opened(2);
     lab.ask("a.example");
     lab.ask("b.example");
-    let silent = lab.asked[0].session;
+    let unresponsive = lab.forwarded[0].session;
     lab.pass(UNRESPONSIVE);
     lab.open_all();
     assert_eq!(lab.count(Count::SessionsIsolating), 2);
-    lab.close(silent);
+    lab.close(unresponsive);
     assert_eq!(lab.count(Count::Attempts), 1 + 2 + 2);
     lab.answer_all();
     assert_eq!(lab.rcodes(), [0, 0]);
@@ -370,8 +383,8 @@ fn both_attempts_on_one_session_end_with_it_and_cost_one_further_attempt() {
     for n in 0..31 {
         lab.pass(50 * MS);
         lab.ask(&format!("n{n}.example"));
-        lab.asked
-            .retain(|asked| asked.message[12..17] != *b"\x05stuc");
+        lab.forwarded
+            .retain(|forwarded| forwarded.message[12..17] != *b"\x05stuc");
         lab.answer_all();
     }
     assert_eq!(lab.count(Count::AttemptsHedge), 1);
@@ -389,29 +402,29 @@ fn both_attempts_on_one_session_end_with_it_and_cost_one_further_attempt() {
 fn a_session_with_an_unanswered_probe_still_ends_idle() {
     let mut lab = Lab::opened(1);
     lab.ask("a.example");
-    lab.close(lab.asked[0].session);
+    lab.close(lab.forwarded[0].session);
     lab.fail_open(0, SessionEnd::Connect(ConnectFault::Refused));
     lab.pass(5 * SECOND);
     let session = lab.open(0);
-    assert_eq!(lab.next_asked().session, session, "the probe");
+    assert_eq!(lab.next_forwarded().session, session, "the probe");
     lab.pass(100 * MS);
     lab.ask("b.example");
-    let asked = lab.next_asked();
-    lab.answer(&asked);
+    let forwarded = lab.next_forwarded();
+    lab.answer(&forwarded);
     lab.pass(limits::BESIDE_AFTER + limits::SESSION_IDLE);
     assert!(lab.closed.contains(&session));
     assert_eq!(lab.engine.load().sessions, 0);
 }
 
 #[test]
-fn what_waits_on_a_session_that_answers_nothing_later_is_asked_beside_on_a_fresh_one() {
+fn queries_on_a_session_that_answers_nothing_later_are_hedged_on_a_fresh_one() {
     let mut lab = Lab::new(1);
     lab.ask("slow.example");
     let session = lab.open(0);
     lab.pass(500 * MS);
     lab.answer_all();
     lab.ask("stuck.example");
-    let stuck = lab.next_asked();
+    let stuck = lab.next_forwarded();
     lab.pass(limits::BESIDE_AFTER);
     assert_eq!(
         lab.count(Count::SessionsUnresponsive),
@@ -419,7 +432,7 @@ fn what_waits_on_a_session_that_answers_nothing_later_is_asked_beside_on_a_fresh
         "so slow is no silence"
     );
     let fresh = lab.open(0);
-    let again = lab.next_asked();
+    let again = lab.next_forwarded();
     assert_eq!((again.session, stuck.session), (fresh, session));
     assert_eq!(again.message[12..30], stuck.message[12..30]);
     lab.answer(&again);
@@ -427,7 +440,7 @@ fn what_waits_on_a_session_that_answers_nothing_later_is_asked_beside_on_a_fresh
 }
 
 #[test]
-fn a_failed_opening_beside_a_session_that_answers_is_tried_again_after_a_pause() {
+fn a_failed_opening_is_retried_after_a_pause_while_another_session_answers() {
     let mut lab = Lab::new(1);
     lab.ask("slow.example");
     lab.open(0);
@@ -452,7 +465,7 @@ fn an_upstream_is_not_tried_for_queries_that_have_their_response() {
     lab.ask("a.example");
     lab.pass(60 * SECOND);
     assert_eq!(lab.rcodes(), [2]);
-    assert_eq!(lab.count(Count::SessionsStarted), 2, "one, and one beside");
+    assert_eq!(lab.count(Count::SessionsStarted), 2, "one, and one hedge");
     assert_eq!(lab.engine.next_deadline(), None);
 }
 
@@ -461,26 +474,26 @@ fn a_query_lost_on_one_session_is_asked_again_though_it_runs_on_one_that_is_over
     let mut lab = Lab::opened(2);
     lab.ask("a.example");
     lab.pass(UNRESPONSIVE_ALONE);
-    let beside = lab.open(1);
+    let hedge = lab.open(1);
     lab.ask("b.example");
-    let other = lab.asked.pop().unwrap();
+    let other = lab.forwarded.pop().unwrap();
     lab.answer(&other);
     lab.pass(limits::BESIDE_AFTER - UNRESPONSIVE_ALONE);
-    lab.close(beside);
+    lab.close(hedge);
     let fresh = lab.open(1);
-    lab.asked.retain(|asked| asked.session == fresh);
+    lab.forwarded.retain(|forwarded| forwarded.session == fresh);
     lab.answer_all();
     assert_eq!(lab.rcodes(), [0, 0]);
 }
 
 #[test]
-fn a_query_on_a_silent_session_gets_a_fresh_one_though_an_older_one_is_open() {
+fn a_query_on_an_unresponsive_session_gets_a_fresh_one_though_an_older_one_is_open() {
     let mut lab = Lab::opened(1);
     lab.ask("late.example");
-    let late = lab.next_asked();
+    let late = lab.next_forwarded();
     lab.pass(UNRESPONSIVE_ALONE);
     let older = lab.open(0);
-    let again = lab.next_asked();
+    let again = lab.next_forwarded();
     lab.answer(&again);
     lab.answer(&late);
     lab.ask("a.example");

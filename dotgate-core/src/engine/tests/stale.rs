@@ -54,7 +54,7 @@ fn one_refresh_goes_on_for_all_who_were_given_the_same_stale_answer() {
 }
 
 #[test]
-fn without_a_client_timer_one_refresh_goes_on_for_all_who_ask_meanwhile() {
+fn without_a_client_timer_one_refresh_serves_all_clients_meanwhile() {
     let mut lab = with_stale(roomy(CacheSettings {
         stale_after: Duration::ZERO,
         ..cache_settings()
@@ -100,11 +100,11 @@ fn error(query: &[u8], rcode: u8, ede: u8) -> Vec<u8> {
 }
 
 #[test]
-fn an_error_that_stands_does_not_hide_what_is_held_from_the_first_who_asks() {
+fn a_final_error_does_not_hide_stale_data_from_the_first_client() {
     let mut lab = with_stale(roomy(cache_settings()));
     lab.send(&query_with_edns(1, "a.example"));
-    let asked = lab.next_asked();
-    lab.respond(asked.session, &error(&asked.message, 2, 6));
+    let forwarded = lab.next_forwarded();
+    lab.respond(forwarded.session, &error(&forwarded.message, 2, 6));
     lab.send(&query_with_edns(1, "a.example"));
     assert_eq!(lab.rcodes(), [0, 0]);
     lab.expect_idle();
@@ -112,19 +112,19 @@ fn an_error_that_stands_does_not_hide_what_is_held_from_the_first_who_asks() {
 }
 
 #[test]
-fn a_policy_ends_what_is_held_for_a_name() {
+fn a_policy_error_removes_the_cached_answer_of_a_name() {
     let mut lab = with_stale(roomy(cache_settings()));
     lab.send(&query_with_edns(1, "a.example"));
-    let asked = lab.next_asked();
-    lab.respond(asked.session, &error(&asked.message, 5, 15));
+    let forwarded = lab.next_forwarded();
+    lab.respond(forwarded.session, &error(&forwarded.message, 5, 15));
     lab.send(&query_with_edns(1, "a.example"));
     assert_eq!(lab.rcodes(), [5, 5], "the second one from the cache");
-    assert!(lab.asked.is_empty());
+    assert!(lab.forwarded.is_empty());
     lab.expect_idle();
 }
 
 #[test]
-fn a_client_timer_that_no_query_lives_to_see_is_not_wound_up() {
+fn a_client_response_timer_beyond_the_deadline_is_not_set() {
     let mut lab = with_stale(roomy(CacheSettings {
         stale_after: 30 * SECOND,
         ..cache_settings()

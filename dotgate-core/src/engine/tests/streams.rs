@@ -21,7 +21,7 @@ fn pipelined_queries_are_answered_as_their_responses_come() {
     bytes.extend(framed(&query(2, "fast.example")));
     bytes.extend(framed(&query(3, "x.localhost")));
     assert!(lab.stream_send(stream, &bytes));
-    let slow = lab.next_asked();
+    let slow = lab.next_forwarded();
     lab.answer_all();
     assert_eq!(lab.stream_ids(), [3, 2]);
     lab.answer(&slow);
@@ -65,7 +65,7 @@ fn beyond_its_limit_a_connection_is_not_read_and_nothing_of_it_is_lost() {
     assert!(!lab.stream_send(stream, &bytes), "paused");
     lab.engine.stream_ended(stream);
     lab.open(0);
-    assert_eq!(lab.asked.len(), 2);
+    assert_eq!(lab.forwarded.len(), 2);
     lab.answer_all();
     assert_eq!(lab.stream_ids(), [1, 2, 3, 4, 5]);
     assert_eq!(lab.closed_streams, [stream]);
@@ -270,7 +270,7 @@ fn nobody_gives_way_to_a_client_that_has_as_many_connections() {
 }
 
 #[test]
-fn keepalive_is_told_to_clients_with_edns_alone() {
+fn keepalive_is_sent_to_clients_with_edns_alone() {
     let mut lab = Lab::opened(1);
     let stream = lab.connect();
     lab.stream_send(stream, &framed(&query(1, "x.localhost")));
@@ -302,7 +302,7 @@ fn a_client_that_reconnects_with_malformed_messages_is_paced_unless_it_is_exempt
             assert_eq!(lab.closed_streams.last(), Some(&stream));
         }
         // The process is one client's target as a whole, whichever worker takes its connection.
-        let mut other = Lab::beside(&lab);
+        let mut other = Lab::sharing_with(&lab);
         let connect = |lab: &mut Lab| {
             let stream = lab.connect_from("192.0.2.9");
             stream.map(|stream| lab.engine.stream_closed(stream))

@@ -14,7 +14,7 @@ use crate::limits;
 const NULL: u16 = 10;
 
 /// The keepalive values told so far, in units of 100 ms.
-fn told_keepalives(lab: &Lab) -> Vec<u16> {
+fn advertised_keepalives(lab: &Lab) -> Vec<u16> {
     let messages = lab.stream_messages();
     let options = messages
         .iter()
@@ -60,13 +60,13 @@ fn the_longest_answer_reaches_tcp_whole_and_udp_with_tc() {
         let ask = if has_edns { query_with_edns } else { query };
         lab.stream_send(stream, &framed(&ask(1, "a.example")));
         lab.send(&ask(2, "a.example"));
-        let asked = lab.next_asked();
-        let room = 65_535 - response_with_opt(&asked.message, 0, [&[], &[], &[]], &[]).len();
+        let forwarded = lab.next_forwarded();
+        let room = 65_535 - response_with_opt(&forwarded.message, 0, [&[], &[], &[]], &[]).len();
         let rdata = vec![0xc0; room - 12];
         let long = record(QNAME, NULL, 1, 300, &rdata);
-        let message = response_with_opt(&asked.message, RD | RA, [&[long], &[], &[]], &[]);
+        let message = response_with_opt(&forwarded.message, RD | RA, [&[long], &[], &[]], &[]);
         assert_eq!(message.len(), 65_535);
-        lab.respond(asked.session, &message);
+        lab.respond(forwarded.session, &message);
         let whole = lab.stream_messages().remove(0);
         assert_eq!(whole.len(), if has_edns { 65_535 } else { 65_524 });
         let whole = Message::read(&whole);
@@ -82,7 +82,7 @@ fn the_longest_answer_reaches_tcp_whole_and_udp_with_tc() {
 }
 
 #[test]
-fn the_keepalive_told_is_the_limit_in_force_shorter_under_load_and_0_when_full() {
+fn the_advertised_keepalive_is_the_current_limit_shorter_under_load_and_0_when_full() {
     let mut settings = settings(1);
     settings.streams_per_client_max = 10;
     let mut lab = Lab::with(settings);
@@ -92,24 +92,24 @@ fn the_keepalive_told_is_the_limit_in_force_shorter_under_load_and_0_when_full()
         lab.stream_send(stream, &ask);
     }
     assert_eq!(
-        told_keepalives(&lab),
+        advertised_keepalives(&lab),
         [100, 100, 100, 100, 100, 100, 25, 25, 25, 0]
     );
 }
 
 #[test]
-fn keepalive_is_told_whether_or_not_the_query_has_that_option() {
+fn keepalive_is_sent_whether_or_not_the_query_has_that_option() {
     let mut lab = Lab::opened(1);
     let stream = lab.connect();
     let plain = query(1, "x.localhost");
     lab.stream_send(stream, &framed(&plain));
-    assert_eq!(told_keepalives(&lab), [], "no OPT, no option");
+    assert_eq!(advertised_keepalives(&lab), [], "no OPT, no option");
     lab.stream_send(
         stream,
         &framed(&with_opt(plain.clone(), 1_232, 0, &[(KEEPALIVE, &[])])),
     );
     lab.stream_send(stream, &framed(&with_opt(plain, 1_232, 0, &[])));
-    assert_eq!(told_keepalives(&lab), [100, 100]);
+    assert_eq!(advertised_keepalives(&lab), [100, 100]);
 }
 
 #[test]
@@ -182,14 +182,14 @@ fn responses_that_outgrow_the_buffer_of_a_client_wait_until_it_reads_or_is_cut_o
         lab.stream_send(never_reads, &framed(&query(n, &format!("n{n}.example"))));
     }
     let long = record(QNAME, NULL, 1, 300, &vec![7; 60_000]);
-    while !lab.asked.is_empty() {
-        let asked = lab.next_asked();
+    while !lab.forwarded.is_empty() {
+        let forwarded = lab.next_forwarded();
         let message = response(
-            &asked.message,
+            &forwarded.message,
             RD | RA,
             [std::slice::from_ref(&long), &[], &[]],
         );
-        lab.respond(asked.session, &message);
+        lab.respond(forwarded.session, &message);
     }
     lab.expect_idle();
     for stream in [reads_later, never_reads] {
@@ -223,7 +223,7 @@ fn responses_that_outgrow_the_buffer_of_a_client_wait_until_it_reads_or_is_cut_o
 #[test]
 fn what_clients_do_to_their_connections_is_no_event_for_the_log() {
     let mut lab = Lab::opened(1);
-    let [gone, ended, dripping, silent] = [(); 4].map(|()| lab.connect());
+    let [gone, ended, dripping, idle] = [(); 4].map(|()| lab.connect());
     for stream in [gone, ended] {
         lab.stream_send(stream, &framed(&query(1, "a.example")));
     }
@@ -232,7 +232,7 @@ fn what_clients_do_to_their_connections_is_no_event_for_the_log() {
     lab.stream_send(dripping, &[0]);
     lab.answer_all();
     lab.pass(20 * SECOND);
-    assert_eq!(lab.engine.load().streams, 0, "{silent:?} too");
+    assert_eq!(lab.engine.load().streams, 0, "{idle:?} too");
     assert_eq!(lab.events, []);
 }
 
@@ -251,16 +251,16 @@ fn transfers_and_other_opcodes_are_refused_on_tcp_as_on_udp() {
     for (message, rcode, ede) in rows {
         lab.stream_bytes.clear();
         lab.stream_send(stream, &framed(&message));
-        let told = Message::read(&lab.stream_messages()[0]);
-        assert_eq!(told.rcode(), rcode);
-        assert_eq!(told.ede().map(|(code, _)| code), ede);
+        let response = Message::read(&lab.stream_messages()[0]);
+        assert_eq!(response.rcode(), rcode);
+        assert_eq!(response.ede().map(|(code, _)| code), ede);
         assert_eq!(
-            told.flags & 0x7800,
+            response.flags & 0x7800,
             u16::from(message[2] & 0x78) << 8,
             "same opcode"
         );
     }
-    assert!(lab.asked.is_empty() && lab.closed_streams.is_empty());
+    assert!(lab.forwarded.is_empty() && lab.closed_streams.is_empty());
 }
 
 #[test]
@@ -272,20 +272,20 @@ fn the_last_of_pipelined_queries_may_be_answered_first_by_its_own_question() {
         .collect();
     let bytes: Vec<u8> = queries.iter().flat_map(|message| framed(message)).collect();
     lab.stream_send(stream, &bytes);
-    while let Some(asked) = lab.asked.pop() {
-        let message = response(&asked.message, RD | RA | AD, [&[address(1)], &[], &[]]);
-        lab.respond(asked.session, &message);
+    while let Some(forwarded) = lab.forwarded.pop() {
+        let message = response(&forwarded.message, RD | RA | AD, [&[address(1)], &[], &[]]);
+        lab.respond(forwarded.session, &message);
     }
-    let told: Vec<Message> = lab
+    let response: Vec<Message> = lab
         .stream_messages()
         .iter()
         .map(|m| Message::read(m))
         .collect();
-    assert_eq!(told.len(), 20);
-    for (told, asked) in told.iter().rev().zip(&queries) {
+    assert_eq!(response.len(), 20);
+    for (response, forwarded) in response.iter().rev().zip(&queries) {
         assert_eq!(
-            (told.id, &told.question[..]),
-            (u16::from(asked[1]), &asked[12..])
+            (response.id, &response.question[..]),
+            (u16::from(forwarded[1]), &forwarded[12..])
         );
     }
 }

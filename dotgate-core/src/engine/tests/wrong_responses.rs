@@ -6,8 +6,8 @@ use crate::counters::Count;
 use crate::limits;
 
 /// Messages of an upstream that are no response to this question, and their names.
-fn wrong_responses(asked: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
-    let right = answer(asked, 0);
+fn wrong_responses(forwarded: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
+    let right = answer(forwarded, 0);
     let changed = |at: usize, bits: u8| {
         let mut message = right.clone();
         message[at] ^= bits;
@@ -20,7 +20,7 @@ fn wrong_responses(asked: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     );
     let overrun = record(&[0], OPT, 1_232, 0, &[0, 15, 0, 9]);
     let no_question = |rcode: u16| {
-        let mut message = response(asked, RD | RA | rcode, [&[], &[], &[]]);
+        let mut message = response(forwarded, RD | RA | rcode, [&[], &[], &[]]);
         message.truncate(12);
         message[5] = 0;
         message
@@ -48,13 +48,13 @@ fn wrong_responses(asked: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
         (
             "an option that overruns",
             count_up(
-                [response(asked, RD | RA, [&[], &[], &[]]), overrun].concat(),
+                [response(forwarded, RD | RA, [&[], &[], &[]]), overrun].concat(),
                 10,
             ),
         ),
         (
             "a name that leads into itself",
-            response(asked, RD | RA, [&[looping], &[], &[]]),
+            response(forwarded, RD | RA, [&[looping], &[], &[]]),
         ),
     ]
 }
@@ -65,13 +65,13 @@ fn a_wrong_response_neither_answers_nor_fails_and_the_right_one_is_still_taken()
     for kind in 0..kinds {
         let mut lab = Lab::opened(1);
         lab.ask("a.example");
-        let asked = lab.next_asked();
-        let (name, wrong) = wrong_responses(&asked.message).swap_remove(kind);
-        lab.respond(asked.session, &wrong);
+        let forwarded = lab.next_forwarded();
+        let (name, wrong) = wrong_responses(&forwarded.message).swap_remove(kind);
+        lab.respond(forwarded.session, &wrong);
         assert_eq!(lab.count(Count::ResponsesInvalid), 1, "{name}");
         lab.pass(50 * MS);
         assert!(lab.responses.is_empty(), "{name}");
-        lab.answer(&asked);
+        lab.answer(&forwarded);
         assert_eq!(lab.rcodes(), [0], "{name}");
         assert_eq!(Message::read(&lab.responses[0]).records.len(), 1, "{name}");
         lab.expect_idle();
@@ -84,13 +84,13 @@ fn an_upstream_that_answers_wrongly_alone_costs_time_and_no_answer() {
     for kind in 0..kinds {
         let mut lab = Lab::opened(2);
         lab.ask("a.example");
-        let asked = lab.next_asked();
-        let (name, wrong) = wrong_responses(&asked.message).swap_remove(kind);
-        lab.respond(asked.session, &wrong);
+        let forwarded = lab.next_forwarded();
+        let (name, wrong) = wrong_responses(&forwarded.message).swap_remove(kind);
+        lab.respond(forwarded.session, &wrong);
         lab.pass(UNRESPONSIVE_ALONE);
         lab.open(1);
         lab.swallow_probes();
-        let second = lab.next_asked();
+        let second = lab.next_forwarded();
         assert_eq!(second.upstream, 1, "{name}");
         lab.answer(&second);
         assert_eq!(lab.rcodes(), [0], "{name}");
@@ -102,11 +102,11 @@ fn wrong_responses_to_the_end_are_a_servfail_that_says_so_at_the_deadline() {
     let mut lab = Lab::opened(1);
     lab.send(&query_with_edns(1, "a.example"));
     for _ in 0..40 {
-        while !lab.asked.is_empty() {
-            let asked = lab.next_asked();
+        while !lab.forwarded.is_empty() {
+            let forwarded = lab.next_forwarded();
             let mut garbage = vec![0xa5; 62];
-            garbage[..2].copy_from_slice(&asked.id.to_be_bytes());
-            lab.respond(asked.session, &garbage);
+            garbage[..2].copy_from_slice(&forwarded.id.to_be_bytes());
+            lab.respond(forwarded.session, &garbage);
         }
         assert!(lab.responses.is_empty());
         lab.pass(100 * MS);
@@ -114,10 +114,10 @@ fn wrong_responses_to_the_end_are_a_servfail_that_says_so_at_the_deadline() {
             lab.open(0);
         }
     }
-    let told = Message::read(&lab.responses[0]);
-    assert_eq!((told.rcode(), told.records.len()), (2, 0));
+    let response = Message::read(&lab.responses[0]);
+    assert_eq!((response.rcode(), response.records.len()), (2, 0));
     assert_eq!(
-        told.ede(),
+        response.ede(),
         Some((23, "upstream: malformed response".to_owned()))
     );
     lab.expect_idle();
@@ -127,7 +127,7 @@ fn wrong_responses_to_the_end_are_a_servfail_that_says_so_at_the_deadline() {
 fn two_thousand_wrong_ids_before_the_answer_lose_nothing() {
     let mut lab = Lab::opened(1);
     lab.ask("a.example");
-    let first = lab.next_asked();
+    let first = lab.next_forwarded();
     let mut wrong = answer(&first.message, 0);
     wrong[0] ^= 0x55;
     let flood: Vec<u8> = (0..2_000).flat_map(|_| framed(&wrong)).collect();
@@ -149,27 +149,27 @@ fn two_thousand_wrong_ids_before_the_answer_lose_nothing() {
 fn tc_over_tls_is_a_failure_of_that_upstream() {
     let mut lab = Lab::opened(2);
     lab.send(&query_with_edns(1, "a.example"));
-    let asked = lab.next_asked();
+    let forwarded = lab.next_forwarded();
     lab.respond(
-        asked.session,
-        &response(&asked.message, RD | RA | TC, [&[address(1)], &[], &[]]),
+        forwarded.session,
+        &response(&forwarded.message, RD | RA | TC, [&[address(1)], &[], &[]]),
     );
     assert!(lab.responses.is_empty());
     lab.open(1);
-    let asked = lab.next_asked();
-    assert_eq!(asked.upstream, 1);
+    let forwarded = lab.next_forwarded();
+    assert_eq!(forwarded.upstream, 1);
     lab.respond(
-        asked.session,
-        &response(&asked.message, RD | RA | TC, [&[], &[], &[]]),
+        forwarded.session,
+        &response(&forwarded.message, RD | RA | TC, [&[], &[], &[]]),
     );
-    let told = Message::read(&lab.responses[0]);
+    let response = Message::read(&lab.responses[0]);
     assert_eq!(
-        told.flags,
+        response.flags,
         QR | RD | RA | 2,
         "no TC, which would send a client in circles"
     );
     assert_eq!(
-        told.ede(),
+        response.ede(),
         Some((23, "upstream: truncated response over tls (up1)".to_owned()))
     );
 }
@@ -178,10 +178,10 @@ fn tc_over_tls_is_a_failure_of_that_upstream() {
 fn of_two_responses_the_first_wins() {
     let mut lab = Lab::opened(1);
     lab.ask("a.example");
-    let asked = lab.next_asked();
+    let forwarded = lab.next_forwarded();
     for last in [1, 2] {
-        let message = response(&asked.message, RD | RA, [&[address(last)], &[], &[]]);
-        lab.respond(asked.session, &message);
+        let message = response(&forwarded.message, RD | RA, [&[address(last)], &[], &[]]);
+        lab.respond(forwarded.session, &message);
     }
     assert_eq!(lab.responses.len(), 1);
     assert_eq!(

@@ -1,4 +1,4 @@
-//! What can befall an upstream: the line `UPSTREAM a ...`.
+//! What can apply an upstream: the line `UPSTREAM a ...`.
 
 use std::time::Duration;
 

@@ -64,7 +64,7 @@ fn signature_of_a_chain_name_belongs_and_another_does_not() {
 }
 
 #[test]
-fn records_of_other_names_are_strays() {
+fn records_of_other_names_are_off_chain() {
     assert_eq!(
         off_chain(&[
             address(1),
@@ -130,13 +130,13 @@ fn chain_is_followed_for_31_hops() {
 }
 
 #[test]
-fn without_a_question_every_answer_is_a_stray() {
+fn without_a_question_every_answer_is_off_chain() {
     let sent = [header(RESPONSE, [0, 1, 0, 0]), a("www.example.org")].concat();
     assert_eq!(loaded(&sent).off_chain_count(), 1);
 }
 
 #[test]
-fn name_that_only_shares_the_qnames_hash_is_a_stray() {
+fn record_whose_name_only_shares_the_qnames_hash_is_off_chain() {
     let body = response([&[a("other.test"), address(1)], &[], &[]]);
     let mut scan = Scan::default();
     scan.run(&body, &Header::read(&body).unwrap(), &mut String::new())
@@ -148,7 +148,7 @@ fn name_that_only_shares_the_qnames_hash_is_a_stray() {
 }
 
 #[test]
-fn other_sections_have_no_strays() {
+fn other_sections_have_no_off_chain_records() {
     let other = [a("other.test")];
     assert_eq!(
         loaded(&response([&[address(1)], &other, &other])).off_chain_count(),

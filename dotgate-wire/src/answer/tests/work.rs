@@ -271,10 +271,10 @@ fn response_with_common_compression_is_read_once() {
     let target_at = RECORDS_AT + 12;
     let at_target = record(&pointer(target_at), rtype::A, 60, &[0; 4]);
     let soa = [&b"\x02ns"[..], &pointer(target_at), &pointer(24), &[0; 20]].concat();
-    let denial = record(&pointer(24), rtype::SOA, 60, &soa);
+    let negative = record(&pointer(24), rtype::SOA, 60, &soa);
     let answer = loaded(&response([
         &[alias, at_target],
-        &[denial],
+        &[negative],
         &[address(1), opt(0, &[])],
     ]));
     assert!(!answer.scan.names.leads_elsewhere);
@@ -293,7 +293,7 @@ fn message_with_an_endless_claim_of_records_costs_what_is_there() {
 }
 
 #[test]
-fn buffers_are_kept_for_the_next_response() {
+fn buffers_are_reused_for_the_next_response() {
     let (message, _) = filled(&[], 0, |_, _| address(1));
     let mut answer = loaded(&message);
     let room = |answer: &Answer| {

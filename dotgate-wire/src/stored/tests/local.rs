@@ -76,7 +76,7 @@ fn local_records_are_a_well_formed_message_with_aa() {
 fn a_joined_answer_is_the_records_of_both_and_an_error_has_none() {
     let local = cname_to(&name("www.example.net"));
     let local = Stored::read(&local).unwrap();
-    let rest = kept(&answer(&response([&[address(1)], &[soa(100, 100)], &[]])));
+    let rest = cached(&answer(&response([&[address(1)], &[soa(100, 100)], &[]])));
     let mut out = Vec::new();
     assert!(store_joined(
         &mut out,
@@ -109,7 +109,7 @@ fn a_joined_answer_is_the_records_of_both_and_an_error_has_none() {
 fn what_is_too_long_with_local_records_in_front_is_not_joined() {
     let local = cname_to(&name("www.example.net"));
     let filler = record(&[0xc0, 12], 65_280, 60, &[0; 30_000]);
-    let long = kept(&answer(&response([
+    let long = cached(&answer(&response([
         &[
             filler.clone(),
             record(&[0xc0, 12], 65_280, 60, &[1; 35_450]),

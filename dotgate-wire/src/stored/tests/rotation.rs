@@ -9,7 +9,7 @@ use crate::records::Record;
 
 /// The message as it is given in a turn.
 fn given(loaded: &Answer, turn: u32, hop: &ClientHop<'_>) -> Vec<u8> {
-    let bytes = kept(loaded);
+    let bytes = cached(loaded);
     let stored = Stored::read(&bytes).unwrap().rotated(turn);
     let mut out = Vec::new();
     let question = loaded.question().to_vec();
@@ -66,7 +66,7 @@ fn every_address_comes_first_in_its_turn_and_none_is_lost() {
 }
 
 #[test]
-fn only_the_addresses_move_and_all_else_is_as_it_was_kept() {
+fn only_the_addresses_move_and_all_else_is_as_it_was_stored() {
     let alias_target = pointer(RECORDS_AT + 12);
     let alias = record(
         QNAME,
@@ -83,7 +83,7 @@ fn only_the_addresses_move_and_all_else_is_as_it_was_kept() {
         &[glue.clone(), glue],
     ]));
     let before = given(&loaded, 0, &HOP);
-    let (bytes, mut orders) = (kept(&loaded), Vec::new());
+    let (bytes, mut orders) = (cached(&loaded), Vec::new());
     for turn in 1..50 {
         let mut after = given(&loaded, turn, &HOP);
         let order = rdata(&after)[1..4].to_vec();
@@ -97,7 +97,7 @@ fn only_the_addresses_move_and_all_else_is_as_it_was_kept() {
     }
     orders.sort();
     orders.dedup();
-    assert_eq!((orders.len(), kept(&loaded)), (3, bytes));
+    assert_eq!((orders.len(), cached(&loaded)), (3, bytes));
 }
 
 #[test]
@@ -161,11 +161,11 @@ fn a_response_without_its_records_has_none_to_move() {
 }
 
 #[test]
-fn what_was_kept_without_a_set_of_addresses_is_still_read() {
-    let bytes = kept(&answer(&response([&[address(1)], &[], &[]])));
+fn an_entry_stored_without_a_set_of_addresses_is_still_read() {
+    let bytes = cached(&answer(&response([&[address(1)], &[], &[]])));
     assert_eq!(bytes[4] & 0x40, 0);
     assert!(Stored::read(&bytes).is_some());
-    let with_set = kept(&answer(&response([&[address(1), address(2)], &[], &[]])));
+    let with_set = cached(&answer(&response([&[address(1), address(2)], &[], &[]])));
     assert_eq!(with_set[4] & 0x40, 0x40);
     // A set beyond the records is refused.
     let mut broken = with_set.clone();

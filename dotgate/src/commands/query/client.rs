@@ -30,7 +30,7 @@ pub enum Transport {
 
 /// A question, and how it is asked. It has an OPT record, and AD set: whether data are authentic is of interest.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asked {
+pub struct QueryParameters {
     /// The name.
     pub name: Name<Vec<u8>>,
     /// The type.
@@ -57,7 +57,7 @@ pub struct Response {
 /// # Errors
 /// `TimedOut` where no response to the question came within `wait`; else what the system says, and `InvalidData`
 /// for a TCP response to something else.
-pub fn ask(server: SocketAddr, asked: &Asked, wait: Duration) -> io::Result<Response> {
+pub fn ask(server: SocketAddr, asked: &QueryParameters, wait: Duration) -> io::Result<Response> {
     let start = boottime_nanos();
     let id = random_id()?;
     let query = query(id, asked)?;
@@ -172,7 +172,7 @@ fn response_to(query: &Message<Vec<u8>>, bytes: &[u8]) -> Option<Message<Vec<u8>
 }
 
 /// The query with which something is asked.
-pub(super) fn query(id: u16, asked: &Asked) -> io::Result<Message<Vec<u8>>> {
+pub(super) fn query(id: u16, asked: &QueryParameters) -> io::Result<Message<Vec<u8>>> {
     let build = || -> Result<Message<Vec<u8>>, PushError> {
         let mut builder = MessageBuilder::new_vec();
         builder.header_mut().set_id(id);

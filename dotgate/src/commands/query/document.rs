@@ -17,7 +17,7 @@ use super::client::Response;
 use super::conclusion::{Conclusion, extended_error};
 use super::message::{data_text, flag_names};
 use super::probe::{Alpn, Pipelined, Probe, ProbeFailure, Resumption};
-use super::question::AskedName;
+use super::question::QueryName;
 use super::report::failure_text;
 
 /// The version of the schema.
@@ -114,7 +114,7 @@ struct RecordDocument {
 
 impl Document {
     pub(super) fn new(
-        asked: &AskedName,
+        asked: &QueryName,
         record_type: Rtype,
         upstreams: Vec<UpstreamDocument>,
         response: Option<(&Response, String)>,

@@ -19,11 +19,11 @@ use dotgate_net::UdpPath;
 use ipnet::IpNet;
 use tokio::sync::mpsc;
 
-use super::client::{Asked, Response, ask, query};
+use super::client::{QueryParameters, Response, ask, query};
 use super::prepared::Prepared;
 use crate::clock::now;
 use crate::upstreams::RouteNumbers;
-use crate::worker::{Order, Parts, Report, Worker};
+use crate::worker::{Worker, WorkerCommand, WorkerEvent, WorkerSetup};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -38,14 +38,14 @@ pub(super) struct Through {
     pub(super) response: io::Result<Response>,
     /// The upstream that sent a response with the code that the client got.
     pub(super) answered_by: Option<UpstreamId>,
-    pub(super) reports: Vec<Report>,
+    pub(super) reports: Vec<WorkerEvent>,
 }
 
 /// Whether serving would ask an upstream: not where dotgate has the answer itself, or refuses the type.
 pub(super) fn is_forwarded(
     config: &Config,
     prepared: &Prepared,
-    asked: &Asked,
+    asked: &QueryParameters,
 ) -> io::Result<bool> {
     let counters = Arc::new(Counters::new());
     // It is asked one question and forgotten: nothing of it needs to be unpredictable.
@@ -72,15 +72,15 @@ pub(super) fn is_forwarded(
 pub(super) fn ask_through_worker(
     config: &Config,
     prepared: &Prepared,
-    asked: &Asked,
+    asked: &QueryParameters,
 ) -> io::Result<Through> {
     let upstreams = &prepared.upstreams;
     let listener = dotgate_net::tcp::listen(SocketAddr::new(LOOPBACK, 0), false, 8)?;
     let address = listener.local_addr()?;
     let (reports_in, mut reports) = mpsc::channel(REPORTS);
-    let (orders_in, orders) = channel();
+    let (commands_in, commands) = channel();
     let counters = Arc::new(Counters::new());
-    let parts = Parts {
+    let parts = WorkerSetup {
         id: WorkerId(0),
         settings: Arc::new(settings(config, prepared)),
         shared: Shared::alone(),
@@ -91,7 +91,7 @@ pub(super) fn ask_through_worker(
         udp: Vec::new(),
         tcp: vec![listener],
         udp_path: UdpPath::default(),
-        orders,
+        commands,
         reports: reports_in,
         last_packet: Arc::default(),
     };
@@ -100,7 +100,7 @@ pub(super) fn ask_through_worker(
         .name("worker-0".to_owned())
         .spawn(move || worker.run())?;
     let response = ask(address, asked, config.query().deadline + GRACE);
-    if orders_in.send(Order::Finish).is_ok() {
+    if commands_in.send(WorkerCommand::Finish).is_ok() {
         // The waker fails only with its poll loop, and then the worker has ended.
         drop(waker.wake());
     }

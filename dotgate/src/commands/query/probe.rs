@@ -15,7 +15,7 @@ use dotgate_net::Egress;
 use dotgate_tls::{HandshakeFacts, Roots, TlsFailure, UpstreamTls};
 use dotgate_wire::{Answer, NameCase, Question, UpstreamQuery, write_query};
 
-use super::client::Asked;
+use super::client::QueryParameters;
 use super::session::{Offer, Session, SessionFailure};
 use crate::bootstrap::LookupError;
 
@@ -114,7 +114,7 @@ impl Target<'_> {
     pub(super) fn look_at_any(
         &self,
         addresses: &[SocketAddr],
-        asked: &Asked,
+        asked: &QueryParameters,
     ) -> Result<Probe, ProbeFailure> {
         let mut last = Err(ProbeFailure::Name(LookupError::NO_ADDRESS));
         for &address in addresses {
@@ -133,7 +133,7 @@ impl Target<'_> {
         last
     }
 
-    fn look_at(&self, address: SocketAddr, asked: &Asked) -> Result<Probe, ProbeFailure> {
+    fn look_at(&self, address: SocketAddr, asked: &QueryParameters) -> Result<Probe, ProbeFailure> {
         let opened = self.open(address);
         let Opened {
             mut session,
@@ -253,7 +253,7 @@ impl Target<'_> {
 /// those that every resolver has at hand.
 fn pipeline(
     session: &mut Session,
-    asked: &Asked,
+    asked: &QueryParameters,
     wait: Duration,
 ) -> Result<Pipelined, SessionFailure> {
     let questions = questions(asked);
@@ -301,7 +301,7 @@ fn pipeline(
 }
 
 /// The question of interest, then others about names that tell nobody more.
-fn questions(asked: &Asked) -> Vec<Question> {
+fn questions(asked: &QueryParameters) -> Vec<Question> {
     let name = asked.name.as_slice();
     let mut questions: Vec<Question> = Vec::new();
     for (name, rtype) in [

@@ -13,7 +13,7 @@ use thiserror::Error;
 
 /// A name to ask about.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AskedName {
+pub struct QueryName {
     /// The name that is asked.
     pub name: Name<Vec<u8>>,
     /// What was typed, where it has letters that DNS does not.
@@ -46,13 +46,13 @@ pub enum NotAskable {
 ///
 /// # Errors
 /// [`NotAskable`].
-pub fn read_name(text: &str) -> Result<AskedName, NotAskable> {
+pub fn read_name(text: &str) -> Result<QueryName, NotAskable> {
     refuse_dig(text)?;
     let parse =
         |text: &str| Name::from_str(text).map_err(|error| NotAskable::NotAName(error.to_string()));
     if text.is_ascii() {
         let name = parse(text)?;
-        return Ok(AskedName { name, typed: None });
+        return Ok(QueryName { name, typed: None });
     }
     let label = idna::domain_to_ascii_cow(text.as_bytes(), AsciiDenyList::EMPTY);
     let label = label.map_err(|_| {
@@ -60,7 +60,7 @@ pub fn read_name(text: &str) -> Result<AskedName, NotAskable> {
             "an internationalized name with letters that are not allowed".to_owned(),
         )
     })?;
-    Ok(AskedName {
+    Ok(QueryName {
         name: parse(&label)?,
         typed: Some(text.to_owned()),
     })
@@ -79,11 +79,11 @@ pub fn read_type(text: &str) -> Result<Rtype, NotAskable> {
 ///
 /// # Errors
 /// [`NotAskable`].
-pub fn read_reverse(text: &str) -> Result<AskedName, NotAskable> {
+pub fn read_reverse(text: &str) -> Result<QueryName, NotAskable> {
     let address: IpAddr = text.parse().map_err(|_| NotAskable::NotAnAddress)?;
     let name = Name::reverse_from_addr(address);
     let name = name.map_err(|error| NotAskable::NotAName(error.to_string()))?;
-    Ok(AskedName { name, typed: None })
+    Ok(QueryName { name, typed: None })
 }
 
 /// Refuses what `dig` takes in this place.
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn other_letters_are_asked_as_an_a_label() {
+    fn other_letters_are_sent_as_an_a_label() {
         let asked = read_name("BÜCHER.example").unwrap();
         assert_eq!(asked.name.to_string(), "xn--bcher-kva.example");
         assert_eq!(asked.typed.as_deref(), Some("BÜCHER.example"));

@@ -17,7 +17,7 @@ use super::message::Millis;
 use super::probe::{Alpn, Pipelined, Probe, ProbeFailure, Resumption};
 use super::session::SessionFailure;
 use crate::upstreams::Upstream;
-use crate::worker::{Report, SessionOpened};
+use crate::worker::{SessionOpened, WorkerEvent};
 
 fn write_line(out: &mut dyn Write, title: &str, value: impl Display) -> io::Result<()> {
     writeln!(out, "  {title:<14}{value}")
@@ -120,24 +120,26 @@ pub(super) fn write_way(
     };
     for report in &through.reports {
         match report {
-            Report::SessionOpened(SessionOpened {
+            WorkerEvent::SessionOpened(SessionOpened {
                 upstream, resumed, ..
             }) => {
                 let how = if *resumed { "resumed" } else { "new" };
                 writeln!(out, ";; asked {} on a session ({how})", label(*upstream))?;
             }
-            Report::SessionFailed { upstream, reason } => {
+            WorkerEvent::SessionFailed { upstream, reason } => {
                 let (label, reason) = (label(*upstream), Escaped(reason));
                 writeln!(out, ";; no session to {label}: {reason}")?;
             }
-            Report::Panicked { message } => writeln!(out, ";; a bug: {}", Escaped(message))?,
-            Report::Broken { reason } => writeln!(out, ";; {reason}")?,
-            Report::AcceptRefused { reason } | Report::ReceiveRefused { reason } => {
+            WorkerEvent::Panicked { message } => writeln!(out, ";; a bug: {}", Escaped(message))?,
+            WorkerEvent::Broken { reason } => writeln!(out, ";; {reason}")?,
+            WorkerEvent::AcceptRefused { reason } | WorkerEvent::ReceiveRefused { reason } => {
                 writeln!(out, ";; {}", Escaped(reason))?;
             }
             // The long form says so of the upstream.
-            Report::PinMismatch { .. } => {}
-            Report::Event(_) | Report::AcceptPaused | Report::NotListening { .. } => {}
+            WorkerEvent::PinMismatch { .. } => {}
+            WorkerEvent::Event(_)
+            | WorkerEvent::AcceptPaused
+            | WorkerEvent::NotListening { .. } => {}
         }
     }
     Ok(())

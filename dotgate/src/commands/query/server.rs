@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use dotgate_config::{NoInterface, ScopedAddress, ScopedSocketAddress};
 
-use super::client::{Asked, Response, Transport, ask};
+use super::client::{QueryParameters, Response, Transport, ask};
 
 /// What a response may take: dotgate answers within its deadline, which is 4 s unless it is set.
 const WAIT: Duration = Duration::from_secs(6);
@@ -48,8 +48,8 @@ pub(super) fn reached_at(listener: &ScopedSocketAddress) -> Result<SocketAddr, N
 ///
 /// # Errors
 /// As [`ask`].
-pub(super) fn ask_server(server: SocketAddr, asked: &Asked) -> io::Result<Response> {
-    let over = |transport| Asked {
+pub(super) fn ask_server(server: SocketAddr, asked: &QueryParameters) -> io::Result<Response> {
+    let over = |transport| QueryParameters {
         transport,
         ..asked.clone()
     };

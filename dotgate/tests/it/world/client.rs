@@ -8,7 +8,7 @@ use std::time::Duration;
 use dotgate_wire::split_frame;
 use socket2::{Domain, SockRef, Socket, Type};
 
-use super::message::{Asked, Response, query};
+use super::message::{QueryType, Response, query};
 use super::wait::{BOUND, now};
 
 /// The receive buffer asked of the kernel, in bytes.
@@ -87,7 +87,7 @@ impl Client {
 
     /// Asks for a name's address.
     pub(crate) fn send(&mut self, name: &str) {
-        self.send_for(name, Asked::Address);
+        self.send_for(name, QueryType::Address);
     }
 
     /// Asks for several names' addresses at once.
@@ -98,7 +98,7 @@ impl Client {
     }
 
     /// Asks for something about a name.
-    pub(crate) fn send_for(&mut self, name: &str, asked: Asked) {
+    pub(crate) fn send_for(&mut self, name: &str, asked: QueryType) {
         let message = self.next_query(name, asked);
         match &mut self.link {
             Link::Udp(socket) => {
@@ -112,13 +112,13 @@ impl Client {
     pub(crate) fn send_together(&mut self, names: impl IntoIterator<Item = String>) {
         let mut bytes = Vec::new();
         for name in names {
-            bytes.extend(framed(&self.next_query(&name, Asked::Address)));
+            bytes.extend(framed(&self.next_query(&name, QueryType::Address)));
         }
         self.send_bytes(&bytes).unwrap();
     }
 
     /// Makes a query that is counted as sent.
-    pub(crate) fn next_query(&mut self, name: &str, asked: Asked) -> Vec<u8> {
+    pub(crate) fn next_query(&mut self, name: &str, asked: QueryType) -> Vec<u8> {
         let id = self.next_id;
         self.next_id = self.next_id.wrapping_add(1);
         let earlier = self.waiting.insert(id, name.to_owned());
@@ -133,7 +133,7 @@ impl Client {
     }
 
     /// Asks for something and waits for the response.
-    pub(crate) fn ask_for(&mut self, name: &str, asked: Asked) -> Response {
+    pub(crate) fn ask_for(&mut self, name: &str, asked: QueryType) -> Response {
         self.send_for(name, asked);
         self.receive()
     }
@@ -156,9 +156,9 @@ impl Client {
         (0..self.waiting.len()).map(|_| self.receive()).collect()
     }
 
-    /// The next response that comes within `patience`.
-    pub(crate) fn receive_within(&mut self, patience: Duration) -> Option<Response> {
-        let bytes = self.receive_bytes(now() + patience)?;
+    /// The next response that comes within `limit`.
+    pub(crate) fn receive_within(&mut self, limit: Duration) -> Option<Response> {
+        let bytes = self.receive_bytes(now() + limit)?;
         let mut response = Response::read(&bytes);
         response.expected = self.expected.unwrap_or(response.expected);
         let asked = self.waiting.remove(&response.id);

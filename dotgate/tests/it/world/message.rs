@@ -16,7 +16,7 @@ const TTL: Ttl = Ttl::from_secs(60);
 
 /// The type a client asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Asked {
+pub(crate) enum QueryType {
     /// Type A with an OPT record.
     Address,
     /// Type A without EDNS.
@@ -27,16 +27,16 @@ pub(crate) enum Asked {
     TextWithoutEdns,
 }
 
-impl Asked {
+impl QueryType {
     fn rtype(self) -> Rtype {
         match self {
-            Asked::Address | Asked::AddressWithoutEdns => Rtype::A,
-            Asked::Text | Asked::TextWithoutEdns => Rtype::TXT,
+            QueryType::Address | QueryType::AddressWithoutEdns => Rtype::A,
+            QueryType::Text | QueryType::TextWithoutEdns => Rtype::TXT,
         }
     }
 
     fn has_edns(self) -> bool {
-        matches!(self, Asked::Address | Asked::Text)
+        matches!(self, QueryType::Address | QueryType::Text)
     }
 }
 
@@ -50,7 +50,7 @@ pub(crate) fn address_of(name: &str) -> Ipv4Addr {
 }
 
 /// A client's query.
-pub(crate) fn query(id: u16, name: &str, asked: Asked) -> Vec<u8> {
+pub(crate) fn query(id: u16, name: &str, asked: QueryType) -> Vec<u8> {
     let mut builder = MessageBuilder::new_vec();
     builder.header_mut().set_id(id);
     builder.header_mut().set_rd(true);

@@ -191,28 +191,28 @@ impl Upstream {
 
     /// Ends all open connections in one way.
     pub(crate) fn end_all(&self, end: End) {
-        self.tell(Command::EndAll(end));
+        self.send(Command::EndAll(end));
     }
 
     /// Reads and writes nothing more on the connections that are open now.
     pub(crate) fn freeze_all(&self) {
-        self.tell(Command::FreezeAll);
+        self.send(Command::FreezeAll);
     }
 
     /// Goes on with every query that is held.
     pub(crate) fn release_all(&self) {
-        self.tell(Command::ReleaseAll);
+        self.send(Command::ReleaseAll);
     }
 
     /// Takes connections from now on.
     pub(crate) fn listen(&self) {
-        self.tell(Command::Listen);
+        self.send(Command::Listen);
     }
 
     /// Dies, as a process does: connections are reset, new ones refused.
     pub(crate) fn kill(&self) {
-        self.tell(Command::StopListening);
-        self.tell(Command::EndAll(End::Reset));
+        self.send(Command::StopListening);
+        self.send(Command::EndAll(End::Reset));
     }
 
     /// One line about what reached it.
@@ -229,7 +229,7 @@ impl Upstream {
         )
     }
 
-    fn tell(&self, command: Command) {
+    fn send(&self, command: Command) {
         let (done, wait) = sync_channel(1);
         self.commands.send((command, done)).unwrap();
         self.waker.wake().unwrap();

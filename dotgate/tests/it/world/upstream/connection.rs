@@ -19,7 +19,7 @@ use crate::world::wait::now;
 
 /// Whether a connection goes on.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Life {
+pub(super) enum Progress {
     GoesOn,
     Over,
 }
@@ -110,42 +110,42 @@ impl Connection {
     }
 
     /// Reads what came, does what is due, writes.
-    pub(super) fn serve(&mut self, shared: &Shared) -> Life {
+    pub(super) fn serve(&mut self, shared: &Shared) -> Progress {
         if self.phase == Phase::Frozen {
-            return Life::GoesOn;
+            return Progress::GoesOn;
         }
         let read = self.read(shared);
-        if self.phase == Phase::HalfClosed || read == Life::Over {
+        if self.phase == Phase::HalfClosed || read == Progress::Over {
             return read;
         }
-        if self.act() == Life::Over {
-            return Life::Over;
+        if self.act() == Progress::Over {
+            return Progress::Over;
         }
         self.write()
     }
 
-    fn read(&mut self, shared: &Shared) -> Life {
+    fn read(&mut self, shared: &Shared) -> Progress {
         let mut buffer = vec![0; 65_536];
         loop {
             match self.socket.read(&mut buffer) {
-                Ok(0) => return Life::Over,
+                Ok(0) => return Progress::Over,
                 Ok(_) if self.phase == Phase::HalfClosed => {}
                 Ok(length) => {
                     if !std::mem::replace(&mut self.has_sent_bytes, true) {
                         shared.record().first_bytes.push(buffer[0]);
                     }
-                    if self.receive(&buffer[..length], shared) == Life::Over {
-                        return Life::Over;
+                    if self.receive(&buffer[..length], shared) == Progress::Over {
+                        return Progress::Over;
                     }
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Life::GoesOn,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Progress::GoesOn,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return Life::Over,
+                Err(_) => return Progress::Over,
             }
         }
     }
 
-    fn receive(&mut self, mut bytes: &[u8], shared: &Shared) -> Life {
+    fn receive(&mut self, mut bytes: &[u8], shared: &Shared) -> Progress {
         while !bytes.is_empty() && self.tls.read_tls(&mut bytes).is_ok_and(|taken| taken > 0) {
             let outcome = self.tls.process_new_packets();
             let mut reader = self.tls.reader();
@@ -162,7 +162,7 @@ impl Connection {
                     shared.record().failed_handshakes += 1;
                 }
                 drop(self.tls.write_tls(&mut self.socket));
-                return Life::Over;
+                return Progress::Over;
             }
         }
         if !self.tls.is_handshaking() && !std::mem::replace(&mut self.is_noted, true) {
@@ -173,7 +173,7 @@ impl Connection {
             }
         }
         self.take_queries(shared);
-        Life::GoesOn
+        Progress::GoesOn
     }
 
     fn take_queries(&mut self, shared: &Shared) {
@@ -198,7 +198,7 @@ impl Connection {
         self.plaintext = rest.to_vec();
     }
 
-    fn act(&mut self) -> Life {
+    fn act(&mut self) -> Progress {
         let now = now();
         let mut tasks = std::mem::take(&mut self.tasks);
         for task in &mut tasks {
@@ -223,10 +223,10 @@ impl Connection {
                         self.unanswered.remove(&task.question.id);
                     }
                     Step::End(end) => {
-                        if self.write() == Life::Over || self.end(end) == Life::Over {
-                            return Life::Over;
+                        if self.write() == Progress::Over || self.end(end) == Progress::Over {
+                            return Progress::Over;
                         }
-                        return Life::GoesOn;
+                        return Progress::GoesOn;
                     }
                 }
             }
@@ -234,7 +234,7 @@ impl Connection {
         tasks.retain(|task| !task.steps.is_empty());
         self.tasks.append(&mut tasks);
         self.drip(now);
-        Life::GoesOn
+        Progress::GoesOn
     }
 
     fn send(&mut self, question: &Question, form: Form) {
@@ -272,21 +272,21 @@ impl Connection {
         }
     }
 
-    fn write(&mut self) -> Life {
+    fn write(&mut self) -> Progress {
         while self.tls.wants_write() {
             match self.tls.write_tls(&mut self.socket) {
-                Ok(0) => return Life::Over,
+                Ok(0) => return Progress::Over,
                 Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Life::GoesOn,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Progress::GoesOn,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return Life::Over,
+                Err(_) => return Progress::Over,
             }
         }
-        Life::GoesOn
+        Progress::GoesOn
     }
 
     /// Ends it in one way. Where it said FIN it still takes what comes, so that FIN is not overtaken by RST.
-    pub(super) fn end(&mut self, end: End) -> Life {
+    pub(super) fn end(&mut self, end: End) -> Progress {
         match end {
             End::Fin => {}
             End::Notify => self.tls.send_close_notify(),
@@ -294,7 +294,7 @@ impl Connection {
                 SockRef::from(&self.socket)
                     .set_linger(Some(Duration::ZERO))
                     .unwrap();
-                return Life::Over;
+                return Progress::Over;
             }
             End::MidFrame => {
                 let held = self
@@ -317,11 +317,11 @@ impl Connection {
             }
         }
         let written = self.write();
-        if written == Life::Over || self.socket.shutdown(Shutdown::Write).is_err() {
-            return Life::Over;
+        if written == Progress::Over || self.socket.shutdown(Shutdown::Write).is_err() {
+            return Progress::Over;
         }
         self.phase = Phase::HalfClosed;
-        Life::GoesOn
+        Progress::GoesOn
     }
 }
 

@@ -11,7 +11,7 @@ use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
 use socket2::SockRef;
 
-use super::connection::{Connection, Life};
+use super::connection::{Connection, Progress};
 use super::script::{End, Form, Opening, Step};
 use super::{Command, Shared};
 use crate::world::wait::now;
@@ -117,8 +117,8 @@ impl Server {
         let Some(connection) = self.connections.get_mut(&number) else {
             return;
         };
-        let life = connection.serve(&self.shared);
-        self.settle(number, life);
+        let progress = connection.serve(&self.shared);
+        self.settle(number, progress);
         let end = {
             let mut script = self.shared.script();
             let count = self.shared.record().queries.len();
@@ -133,8 +133,8 @@ impl Server {
         }
     }
 
-    fn settle(&mut self, number: usize, life: Life) {
-        if life == Life::Over && self.connections.remove(&number).is_some() {
+    fn settle(&mut self, number: usize, progress: Progress) {
+        if progress == Progress::Over && self.connections.remove(&number).is_some() {
             self.shared.record().ended += 1;
         }
     }
@@ -143,8 +143,8 @@ impl Server {
         let open: Vec<usize> = self.connections.keys().copied().collect();
         for number in open {
             if let Some(connection) = self.connections.get_mut(&number) {
-                let life = connection.end(end);
-                self.settle(number, life);
+                let progress = connection.end(end);
+                self.settle(number, progress);
             }
         }
     }

@@ -13,7 +13,7 @@ new_key_type! {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Owner {
     /// The control thread has orders.
-    Orders,
+    Commands,
     /// The UDP socket with this number.
     Udp(usize),
     /// The TCP listener with this number.
@@ -35,12 +35,12 @@ impl Owner {
 /// The table. An event for a place that was given away meanwhile costs its new owner one read that finds
 /// nothing.
 #[derive(Default)]
-pub(super) struct Places {
+pub(super) struct TokenTable {
     owners: Vec<Option<Owner>>,
     free: Vec<usize>,
 }
 
-impl Places {
+impl TokenTable {
     pub(super) fn take(&mut self, owner: Owner) -> Token {
         if let Some(place) = self.free.pop()
             && let Some(slot) = self.owners.get_mut(place)

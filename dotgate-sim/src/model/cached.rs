@@ -37,9 +37,9 @@ pub struct Memory {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Source {
     /// It came while the query waited.
-    Asked,
+    Upstream,
     /// From the cache.
-    Kept,
+    Cache,
 }
 
 /// Attempts and queries by name, in the order of time.
@@ -81,7 +81,7 @@ impl Memory {
     }
 
     /// The TTL with which an answer is kept, in seconds. None if it is not.
-    fn life(&self, answered: &Answered) -> Option<u32> {
+    fn cache_ttl(&self, answered: &Answered) -> Option<u32> {
         let ttl = answered.ttl.filter(|ttl| *ttl > 0 && self.is_on)?;
         let most = match answered.data {
             Some(_) => self.ttl_max,
@@ -170,7 +170,7 @@ impl Model {
                 continue;
             }
             match self.judge_age(sim, query, response, &answered) {
-                Ok(Source::Kept) if is_bare => "its answer has no signatures".clone_into(&mut why),
+                Ok(Source::Cache) if is_bare => "its answer has no signatures".clone_into(&mut why),
                 Ok(_) => return Ok(()),
                 Err(text) => why = text,
             }
@@ -222,9 +222,9 @@ impl Model {
         let has_waited = given <= answered.at + SLACK || was_stalled;
         let raw = answered.ttl.map(|ttl| ttl.max(self.memory.ttl_min));
         if has_waited && seen.ttl <= raw {
-            return Ok(Source::Asked);
+            return Ok(Source::Upstream);
         }
-        let Some(life) = self.memory.life(answered) else {
+        let Some(seconds) = self.memory.cache_ttl(answered) else {
             return Err("it may not be kept".to_owned());
         };
         // What waits for a client that does not read was written earlier.
@@ -233,24 +233,26 @@ impl Model {
             Path::Tcp(_) => given.max(answered.at),
         };
         let age = told_at.since(answered.at);
-        let whole_life = Duration::from_secs(life.into());
-        let left = u64::from(life).saturating_sub(age.as_secs());
-        if age < whole_life && seen.ttl.is_none_or(|ttl| u64::from(ttl) <= left) {
-            return Ok(Source::Kept);
+        let lifetime = Duration::from_secs(seconds.into());
+        let left = u64::from(seconds).saturating_sub(age.as_secs());
+        if age < lifetime && seen.ttl.is_none_or(|ttl| u64::from(ttl) <= left) {
+            return Ok(Source::Cache);
         }
         let ede = if seen.rcode == 3 { 19 } else { 3 };
         let is_told = !seen.has_opt || seen.edes.contains(&ede);
         if seen.ttl != Some(limits::STALE_TTL) || !is_told {
             let (ttl, edes) = (seen.ttl, &seen.edes);
             return Err(format!(
-                "of {age:?} with a life of {life} s is told with TTL {ttl:?} and EDE {edes:?}"
+                "of {age:?} with a cached TTL of {seconds} s is served with TTL {ttl:?} and EDE {edes:?}"
             ));
         }
-        if age < whole_life || age > whole_life + self.memory.stale_max {
-            return Err(format!("is stale at {age:?} with a life of {life} s"));
+        if age < lifetime || age > lifetime + self.memory.stale_max {
+            return Err(format!(
+                "is stale at {age:?} with a cached TTL of {seconds} s"
+            ));
         }
         self.judge_stale(sim, query, response)
-            .map(|()| Source::Kept)
+            .map(|()| Source::Cache)
     }
 
     /// Stale answers are for those who have waited, or could not be helped.
@@ -271,13 +273,13 @@ impl Model {
         }
         let question = message::folded(&response.seen.question);
         let mut attempts = self.past.attempts(sim.record(), &question);
-        let was_in_vain = attempts.any(|attempt| {
+        let refresh_failed = attempts.any(|attempt| {
             attempt.question == question
                 && attempt.variant == variant(query)
                 && !attempt.is_good()
                 && attempt.at + self.deadline + limits::STALE_ASK_AGAIN >= given
         });
-        match was_in_vain {
+        match refresh_failed {
             true => Ok(()),
             false => Err("is stale though an upstream was sound".to_owned()),
         }

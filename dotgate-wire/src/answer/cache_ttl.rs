@@ -15,7 +15,7 @@ const MINIMUM_LEN: usize = 4;
 
 /// How long an answer may be kept, in seconds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Life {
+pub enum CacheTtl {
     /// It holds what was asked for.
     Positive(u32),
     /// The name, or the type at this name, does not exist.
@@ -26,17 +26,19 @@ pub enum Life {
 
 impl Answer {
     /// Returns how long the answer may be kept by its own records.
-    pub fn life(&self) -> Life {
+    pub fn cache_ttl(&self) -> CacheTtl {
         let records = || self.scan.entries.iter().map(|entry| &entry.record);
         let Some(lowest) = records().map(|record| record.ttl).min() else {
-            return Life::None;
+            return CacheTtl::None;
         };
         match self.rcode {
-            rcode::NOERROR if self.has_type_asked() => Life::Positive(lowest),
-            rcode::NOERROR | rcode::NXDOMAIN => self
-                .soa_minimum()
-                .map_or(Life::None, |minimum| Life::Negative(lowest.min(minimum))),
-            _ => Life::None,
+            rcode::NOERROR if self.has_type_asked() => CacheTtl::Positive(lowest),
+            rcode::NOERROR | rcode::NXDOMAIN => {
+                self.soa_minimum().map_or(CacheTtl::None, |minimum| {
+                    CacheTtl::Negative(lowest.min(minimum))
+                })
+            }
+            _ => CacheTtl::None,
         }
     }
 

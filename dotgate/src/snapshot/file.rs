@@ -60,9 +60,9 @@ pub(super) fn replace<T>(
     write: impl FnOnce(&mut File) -> io::Result<T>,
 ) -> Result<T, Refused> {
     refuse_other(path)?;
-    let beside = beside(path);
+    let temporary_path = temporary_path(path);
     // Left by an earlier process of the same number that was killed.
-    match fs::remove_file(&beside) {
+    match fs::remove_file(&temporary_path) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
         Ok(()) | Err(_) => {}
     }
@@ -71,15 +71,15 @@ pub(super) fn replace<T>(
         .write(true)
         .create_new(true)
         .mode(0o600)
-        .open(&beside)?;
+        .open(&temporary_path)?;
     let replaced = write(&mut file).and_then(|written| {
         file.sync_all()?;
-        fs::rename(&beside, path)?;
+        fs::rename(&temporary_path, path)?;
         Ok(written)
     });
     replaced.map_err(|error| {
         // The first error tells more than one about what is left.
-        drop(fs::remove_file(&beside));
+        drop(fs::remove_file(&temporary_path));
         error.into()
     })
 }
@@ -128,7 +128,7 @@ fn check(metadata: &Metadata) -> Result<(), Refused> {
 }
 
 /// The name of the new file until it is whole; every process has its own.
-fn beside(path: &Path) -> PathBuf {
+fn temporary_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{}.new", std::process::id()));
     PathBuf::from(name)

@@ -25,6 +25,12 @@ pub enum Fault {
         /// The upstream as written.
         item: String,
     },
+    /// The key of a client certificate that is not there.
+    #[error("{} is a client-key without a client-cert", Shown(.item))]
+    ClientKeyAlone {
+        /// The file of the key.
+        item: String,
+    },
     /// An item stands twice.
     #[error("{} is there twice", Shown(.item))]
     Duplicate {
@@ -224,7 +230,7 @@ pub enum Fault {
         found: usize,
     },
     /// Something that an upstream does not have after a semicolon.
-    #[error("{} is not a parameter of an upstream (pin=, pin-report=, source=, interface= and mark= are)", Shown(.item))]
+    #[error("{} is not a parameter of an upstream (pin=, pin-report=, client-cert=, client-key=, source=, interface= and mark= are)", Shown(.item))]
     UnknownParameter {
         /// What is written.
         item: String,

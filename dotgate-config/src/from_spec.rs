@@ -198,6 +198,16 @@ impl Config {
         &self.upstreams
     }
 
+    /// Returns the files of the certificates that upstreams may ask for.
+    pub fn client_files(&self) -> impl Iterator<Item = &PathBuf> {
+        let authentications = self
+            .upstreams
+            .iter()
+            .filter_map(|it| it.authentication.as_ref());
+        let clients = authentications.filter_map(|it| it.client.as_ref());
+        clients.flat_map(|files| std::iter::once(&files.certificate).chain(&files.key))
+    }
+
     /// Returns the groups of upstreams: that of the default route, then those of the routes. No suffix is in two of them.
     pub fn groups(&self) -> &[GroupConfig] {
         &self.groups
@@ -278,7 +288,13 @@ impl Config {
             &mut authorities.certificate_file,
             &mut self.admin.token_file,
         ];
-        for path in files.into_iter().flatten() {
+        let files = files.into_iter().flatten();
+        let in_groups = self
+            .groups
+            .iter_mut()
+            .flat_map(|group| &mut group.upstreams);
+        let upstreams = self.upstreams.iter_mut().chain(in_groups);
+        for path in files.chain(upstreams.flat_map(UpstreamConfig::client_files_mut)) {
             if let Some(located) = locate(path) {
                 *path = located;
             }

@@ -28,9 +28,20 @@ pub struct Authentication {
     pub pins: Vec<[u8; 32]>,
     /// The same, except that a mismatch is reported and nothing fails.
     pub report_pins: Vec<[u8; 32]>,
+    /// What the upstream gets if it asks for a certificate.
+    pub client: Option<ClientFiles>,
     /// `false` only where the operator wrote `insecure-opportunistic` (RFC 8310 section 5): any
     /// certificate passes, and the identity is used for SNI alone.
     pub strict: bool,
+}
+
+/// Where a certificate of this program is, and its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientFiles {
+    /// The certificate and those above it, in PEM form.
+    pub certificate: PathBuf,
+    /// The key, in PEM form. None: it is in the file of the certificate.
+    pub key: Option<PathBuf>,
 }
 
 /// Where the operator has trust anchors read from.

@@ -46,7 +46,7 @@ pub use from_spec::{
     AdminConfig, AdminSocket, CacheConfig, ClientConfig, Config, ConnectionLimits, LogConfig,
     QueryConfig, ServerConfig, TcpConfig, TlsConfig,
 };
-pub use identity::{Authentication, AuthoritySources, Identity};
+pub use identity::{Authentication, AuthoritySources, ClientFiles, Identity};
 pub use kinds::{Amount, ByteCount, Kind, Suffix};
 pub use notes::Note;
 pub use origin::{Origin, SourceValue};

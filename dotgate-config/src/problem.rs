@@ -208,8 +208,8 @@ pub enum RoutesFault {
         /// Where that is.
         other_origin: Origin,
     },
-    /// An upstream has other pins than in another route.
-    OtherPins {
+    /// An upstream has other pins or another client certificate than in another route.
+    OtherAuthentication {
         /// The upstream.
         label: String,
     },
@@ -356,9 +356,9 @@ impl fmt::Display for RoutesFault {
                 "the suffix {suffix} has two routes: that of {route} here, and that of {other} ({other_origin})\n  \
                  to do: keep it in one of them"
             ),
-            Self::OtherPins { label } => write!(
+            Self::OtherAuthentication { label } => write!(
                 f,
-                "the upstream {label} has other pins here than in another group\n  to do: write it the same everywhere"
+                "the upstream {label} has other pins or another client certificate here than in another group\n  to do: write it the same everywhere"
             ),
             Self::TooManyRoutes { found, most } => {
                 write!(f, "there are {found} routes\n  expected: at most {most}")

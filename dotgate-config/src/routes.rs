@@ -168,7 +168,7 @@ fn label(route: &RouteSpec) -> String {
     }
 }
 
-/// All upstreams of these groups, each once. Finds upstreams that differ in nothing but their pins, and too many.
+/// All upstreams of these groups, each once. Finds upstreams that differ in nothing but their pins or client certificate, and too many.
 pub(super) fn all_upstreams(
     reader: &mut Reader<'_>,
     groups: &[(GroupConfig, Origin)],
@@ -181,7 +181,7 @@ pub(super) fn all_upstreams(
             }
             if all.iter().any(|held| held.label == upstream.label) {
                 let (origin, label) = (origin.clone(), upstream.label.clone());
-                let fault = RoutesFault::OtherPins { label };
+                let fault = RoutesFault::OtherAuthentication { label };
                 reader.problems.push(Problem::Routes { origin, fault });
             }
             all.push(upstream.clone());

@@ -7,6 +7,7 @@
 mod parameters;
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use dotgate_core::{KeyExchangePolicy, Transport};
@@ -18,9 +19,11 @@ use super::fault::Fault;
 use super::hints;
 use super::numbers::digits;
 use super::words::Profile;
-use crate::identity::{Authentication, Identity};
+use crate::identity::{Authentication, ClientFiles, Identity};
 
-pub(super) use self::parameters::{Parameters, read_interface, read_mark, read_pins, read_source};
+pub(super) use self::parameters::{
+    Parameters, read_interface, read_mark, read_path, read_pins, read_source,
+};
 
 /// What stands before an upstream that is asked in the clear.
 const PLAIN: &str = "plain:";
@@ -86,6 +89,7 @@ impl UpstreamSpec {
         port: Option<u16>,
         parameters: Parameters,
     ) -> Result<Self, Fault> {
+        parameters.check_client()?;
         match &host {
             Host::Address { address, .. } | Host::Plain(address) => {
                 parameters.check_source(address.ip())?;
@@ -140,6 +144,8 @@ impl UpstreamConfig {
                 Parameters {
                     pins,
                     report_pins,
+                    client_cert,
+                    client_key,
                     egress,
                 },
         } = spec;
@@ -187,6 +193,10 @@ impl UpstreamConfig {
                 identity,
                 pins,
                 report_pins,
+                client: client_cert.map(|certificate| ClientFiles {
+                    certificate,
+                    key: client_key,
+                }),
                 strict,
             }),
             key_exchange: KeyExchangePolicy::default(),
@@ -203,12 +213,23 @@ impl UpstreamConfig {
         }
     }
 
+    /// The files of the certificate that it may ask for.
+    pub(super) fn client_files_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        let files = self
+            .authentication
+            .as_mut()
+            .and_then(|it| it.client.as_mut());
+        let files = files.into_iter();
+        files.flat_map(|files| std::iter::once(&mut files.certificate).chain(&mut files.key))
+    }
+
     /// Says in words what the certificate must be.
     pub fn demand(&self) -> String {
         let Some(Authentication {
             identity,
             pins,
             report_pins: _,
+            client: _,
             strict,
         }) = &self.authentication
         else {
@@ -270,7 +291,7 @@ fn read_plain(rest: &str, item: &str) -> Result<UpstreamSpec, Fault> {
         fault => fault,
     })?;
     let parameters = Parameters::read(parts)?;
-    if !parameters.pins.is_empty() || !parameters.report_pins.is_empty() {
+    if parameters.are_of_tls() {
         return Err(not_plain());
     }
     UpstreamSpec::new(Host::Plain(address), port, parameters)

@@ -13,14 +13,14 @@ use super::problem::{Problem, UpstreamsFault};
 use super::reader::Reader;
 use super::setting::TableKey;
 use super::settings::{
-    BOOTSTRAP_ADDRESSES, DNS_HOST, UPSTREAM_ADDRESS, UPSTREAM_AUTH_NAME, UPSTREAM_INTERFACE,
-    UPSTREAM_MARK, UPSTREAM_NAME, UPSTREAM_PINS, UPSTREAM_PORT, UPSTREAM_REPORT_PINS,
-    UPSTREAM_SOURCE,
+    BOOTSTRAP_ADDRESSES, DNS_HOST, UPSTREAM_ADDRESS, UPSTREAM_AUTH_NAME, UPSTREAM_CLIENT_CERT,
+    UPSTREAM_CLIENT_KEY, UPSTREAM_INTERFACE, UPSTREAM_MARK, UPSTREAM_NAME, UPSTREAM_PINS,
+    UPSTREAM_PORT, UPSTREAM_REPORT_PINS, UPSTREAM_SOURCE,
 };
 use super::spec::{KeyTable, Lookup};
 use super::upstream::{
     Endpoint, Host, Parameters, Pin, UpstreamConfig, UpstreamSpec, read_address, read_interface,
-    read_mark, read_name, read_pins, read_port, read_source,
+    read_mark, read_name, read_path, read_pins, read_port, read_source,
 };
 use super::words::PlainDefault;
 use crate::identity::Identity;
@@ -186,6 +186,8 @@ fn read_table(problems: &mut Vec<Problem>, table: &KeyTable) -> Option<UpstreamS
     let authentication_name = read_key(problems, table, &UPSTREAM_AUTH_NAME, read_name);
     let pins = read_key(problems, table, &UPSTREAM_PINS, read_pin_list);
     let report_pins = read_key(problems, table, &UPSTREAM_REPORT_PINS, read_pin_list);
+    let client_cert = read_key(problems, table, &UPSTREAM_CLIENT_CERT, read_path);
+    let client_key = read_key(problems, table, &UPSTREAM_CLIENT_KEY, read_path);
     let source = read_key(problems, table, &UPSTREAM_SOURCE, read_source);
     let interface = read_key(problems, table, &UPSTREAM_INTERFACE, read_interface);
     let mark = read_key(problems, table, &UPSTREAM_MARK, read_mark);
@@ -225,14 +227,21 @@ fn read_table(problems: &mut Vec<Problem>, table: &KeyTable) -> Option<UpstreamS
     let parameters = Parameters {
         pins: pins.unwrap_or_default(),
         report_pins: report_pins.unwrap_or_default(),
+        client_cert: client_cert?,
+        client_key: client_key?,
         egress,
     };
     match UpstreamSpec::new(host, port, parameters) {
         Ok(spec) => Some(spec),
         Err(fault) => {
+            let key = match fault {
+                Fault::ClientKeyAlone { .. } => &UPSTREAM_CLIENT_KEY,
+                _ => &UPSTREAM_SOURCE,
+            };
+            let written = table.values.get(key.key)?.clone();
             problems.push(Problem::InvalidTableKey {
-                key: &UPSTREAM_SOURCE,
-                written: table.values.get(UPSTREAM_SOURCE.key)?.clone(),
+                key,
+                written,
                 fault,
             });
             None

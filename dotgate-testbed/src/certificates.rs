@@ -23,7 +23,17 @@ pub enum Validity {
     Future,
 }
 
-/// What a server's certificate says.
+/// Whose certificate it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Purpose {
+    /// A server's.
+    #[default]
+    Server,
+    /// A client's.
+    Client,
+}
+
+/// What a certificate says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Leaf {
     /// The names among its subject alternative names.
@@ -34,6 +44,8 @@ pub struct Leaf {
     pub common_name: Option<String>,
     /// When it is valid.
     pub validity: Validity,
+    /// Whose it is.
+    pub purpose: Purpose,
 }
 
 impl Leaf {
@@ -63,7 +75,10 @@ impl Leaf {
                 .push(DnType::CommonName, name.as_str());
         }
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.extended_key_usages = vec![match self.purpose {
+            Purpose::Server => ExtendedKeyUsagePurpose::ServerAuth,
+            Purpose::Client => ExtendedKeyUsagePurpose::ClientAuth,
+        }];
         Ok(params)
     }
 }
@@ -77,6 +92,8 @@ pub struct ServerCertificate {
     pub key: PrivateKeyDer<'static>,
     /// The server's own certificate in PEM form.
     pub pem: String,
+    /// Its key in PEM form.
+    pub key_pem: String,
 }
 
 impl Clone for ServerCertificate {
@@ -85,6 +102,7 @@ impl Clone for ServerCertificate {
             chain: self.chain.clone(),
             key: self.key.clone_key(),
             pem: self.pem.clone(),
+            key_pem: self.key_pem.clone(),
         }
     }
 }
@@ -105,6 +123,7 @@ impl ServerCertificate {
         Ok(Self {
             chain: vec![certificate.der().clone()],
             pem: certificate.pem(),
+            key_pem: key.serialize_pem(),
             key: PrivateKeyDer::Pkcs8(key.serialize_der().into()),
         })
     }
@@ -152,6 +171,7 @@ impl TestAuthority {
         Ok(ServerCertificate {
             chain: vec![certificate.der().clone()],
             pem: certificate.pem(),
+            key_pem: key.serialize_pem(),
             key: PrivateKeyDer::Pkcs8(key.serialize_der().into()),
         })
     }

@@ -12,6 +12,7 @@
 mod certificate;
 mod client;
 mod failure;
+mod identity;
 mod pins;
 mod roots;
 #[cfg(test)]
@@ -25,5 +26,6 @@ pub use rustls::pki_types::{CertificateDer, UnixTime};
 
 pub use client::{ClientTls, Close, HandshakeFacts, Progress, WriteState};
 pub use failure::TlsFailure;
+pub use identity::ClientIdentityError;
 pub use roots::{Roots, RootsError};
 pub use upstream::{TlsSetupError, UpstreamTls};

@@ -198,6 +198,7 @@ fn strict(identity: Identity) -> Authentication {
         identity,
         pins: Vec::new(),
         report_pins: Vec::new(),
+        client: None,
         strict: true,
     }
 }

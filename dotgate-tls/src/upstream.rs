@@ -22,6 +22,7 @@ use thiserror::Error;
 use super::certificate::pin_of;
 use super::client::ClientTls;
 use super::failure::TlsFailure;
+use super::identity::{ClientIdentity, ClientIdentityError};
 use super::pins::{Path, Pins};
 use super::roots::Roots;
 use super::verifier::{Check, Verifier};
@@ -35,7 +36,7 @@ const ALPN: &[u8] = b"dot";
 const TICKETS: usize = 8;
 
 /// Why an upstream's TLS cannot be set up.
-#[derive(Debug, Clone, PartialEq, Error)]
+#[derive(Debug, Error)]
 pub enum TlsSetupError {
     /// Neither a name nor an address nor a pin: there is nothing that could authenticate the upstream.
     #[error("the upstream has no name, no address and no pin to be authenticated by")]
@@ -46,6 +47,9 @@ pub enum TlsSetupError {
     /// The set of trust anchors is empty.
     #[error("there is no trusted certificate authority")]
     NoRoots,
+    /// The certificate for the upstream's request cannot be used.
+    #[error("the client certificate cannot be used: {0}")]
+    Client(#[from] ClientIdentityError),
     /// rustls refused the set-up.
     #[error("TLS cannot be set up: {0}")]
     Tls(#[from] rustls::Error),
@@ -61,6 +65,8 @@ pub struct UpstreamTls {
     server_name: ServerName<'static>,
     /// A mismatch with these is reported.
     report_pins: Pins,
+    /// What the upstream may ask for.
+    client: Option<ClientIdentity>,
     current: ArcSwap<Generation>,
 }
 
@@ -84,11 +90,16 @@ impl UpstreamTls {
         let shared = Arc::new(provider.clone());
         let check = Arc::new(check(authentication, roots, &shared)?);
         let report_pins = Pins::new(&authentication.report_pins, roots, &shared);
+        let client = authentication.client.as_ref();
+        let client = client.map(ClientIdentity::load).transpose()?;
         let few_groups = CryptoProvider {
             kx_groups: vec![kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1],
             ..provider.clone()
         };
-        let hybrid = template(provider, &check, &time)?;
+        let mut hybrid = template(provider, &check, &time)?;
+        if let Some((client, files)) = client.as_ref().zip(authentication.client.as_ref()) {
+            hybrid.client_auth_cert_resolver = client.resolver(files, &shared)?;
+        }
         let mut classical = template(few_groups, &check, &time)?;
         // A session is resumed only where both are the same objects.
         classical
@@ -102,8 +113,19 @@ impl UpstreamTls {
             time,
             server_name: server_name(&authentication.identity),
             report_pins,
+            client,
             current: ArcSwap::from_pointee(first),
         })
+    }
+
+    /// Whether the files of the client certificate, if there are any, still hold what they held when this was made.
+    pub fn has_certificate_of(&self, authentication: &Authentication) -> bool {
+        let now = authentication.client.as_ref().map(ClientIdentity::load);
+        match (now, &self.client) {
+            (None, None) => true,
+            (Some(Ok(now)), Some(client)) => now == *client,
+            (Some(_), _) | (None, Some(_)) => false,
+        }
     }
 
     /// Starts one session's TLS, with the protocol name "dot" offered if `alpn` is set.

@@ -232,7 +232,8 @@ fn files_of(loaded: &Loaded) -> Vec<PathBuf> {
         config.admin().token_file.as_ref(),
         config.local().hosts_file.as_ref(),
     ];
-    files.into_iter().flatten().cloned().collect()
+    let files = files.into_iter().flatten();
+    files.chain(config.client_files()).cloned().collect()
 }
 
 fn log_rejected(why: &str, refused: &Refused) {

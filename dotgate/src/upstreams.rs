@@ -79,7 +79,12 @@ impl Upstream {
 
     /// Whether it is what these settings and trust anchors would make.
     pub fn is_of(&self, config: &UpstreamConfig, roots: &Roots) -> bool {
-        self.config == *config && self.roots.trusts_the_same(roots)
+        let has_same_certificate = || {
+            let authentication = config.authentication.as_ref();
+            let both = self.tls.as_ref().zip(authentication);
+            both.is_none_or(|(tls, authentication)| tls.has_certificate_of(authentication))
+        };
+        self.config == *config && self.roots.trusts_the_same(roots) && has_same_certificate()
     }
 
     /// What engines need to know of it.

@@ -156,7 +156,7 @@ fn what_is_wrong_with_a_route_is_said_with_what_to_write() {
         ),
         (
             "a.example=9.9.9.9#dns.quad9.net;pin=sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
-            "has other pins here than in another group",
+            "has other pins or another client certificate here than in another group",
         ),
     ] {
         let problem = load(routes).unwrap_err();

@@ -102,6 +102,26 @@ pub static UPSTREAM_REPORT_PINS: TableKey = TableKey {
     example: "[\"sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\"]",
 };
 
+/// `client_cert` of an upstream.
+pub static UPSTREAM_CLIENT_CERT: TableKey = TableKey {
+    table: "upstream",
+    key: "client_cert",
+    is_list: false,
+    expected: "a path",
+    doc: "PEM file with the certificate that is shown to an upstream that asks for one. It is read again when it changes.",
+    example: "\"/etc/dotgate/client.pem\"",
+};
+
+/// `client_key` of an upstream.
+pub static UPSTREAM_CLIENT_KEY: TableKey = TableKey {
+    table: "upstream",
+    key: "client_key",
+    is_list: false,
+    expected: "a path",
+    doc: "PEM file with the key of `client_cert`, if it is not in the same file.",
+    example: "\"/etc/dotgate/client-key.pem\"",
+};
+
 /// `source` of an upstream.
 pub static UPSTREAM_SOURCE: TableKey = TableKey {
     table: "upstream",
@@ -133,13 +153,15 @@ pub static UPSTREAM_MARK: TableKey = TableKey {
 };
 
 /// All keys of an `[[upstream]]` table.
-pub static UPSTREAM_KEYS: [&TableKey; 9] = [
+pub static UPSTREAM_KEYS: [&TableKey; 11] = [
     &UPSTREAM_ADDRESS,
     &UPSTREAM_NAME,
     &UPSTREAM_PORT,
     &UPSTREAM_AUTH_NAME,
     &UPSTREAM_PINS,
     &UPSTREAM_REPORT_PINS,
+    &UPSTREAM_CLIENT_CERT,
+    &UPSTREAM_CLIENT_KEY,
     &UPSTREAM_SOURCE,
     &UPSTREAM_INTERFACE,
     &UPSTREAM_MARK,

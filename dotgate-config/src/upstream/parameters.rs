@@ -1,6 +1,7 @@
 //! What follows an upstream, `;KEY=VALUE` each: the keys that it may have and where queries to it leave from.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use data_encoding::BASE64;
 use dotgate_net::Egress;
@@ -15,6 +16,8 @@ use super::{Pin, read_address};
 pub(crate) struct Parameters {
     pub(crate) pins: Vec<Pin>,
     pub(crate) report_pins: Vec<Pin>,
+    pub(crate) client_cert: Option<PathBuf>,
+    pub(crate) client_key: Option<PathBuf>,
     pub(crate) egress: Egress,
 }
 
@@ -27,6 +30,12 @@ impl Parameters {
             match item.split_once('=') {
                 Some(("pin", value)) => parameters.pins.push(read_pin(value)?),
                 Some(("pin-report", value)) => parameters.report_pins.push(read_pin(value)?),
+                Some(("client-cert", value)) => {
+                    set(&mut parameters.client_cert, read_path(value)?, item)?;
+                }
+                Some(("client-key", value)) => {
+                    set(&mut parameters.client_key, read_path(value)?, item)?;
+                }
                 Some(("source", value)) => set(&mut egress.source, read_source(value)?, item)?,
                 Some(("interface", value)) => {
                     set(&mut egress.interface, read_interface(value)?, item)?;
@@ -41,6 +50,22 @@ impl Parameters {
         check_pins(&parameters.pins)?;
         check_pins(&parameters.report_pins)?;
         Ok(parameters)
+    }
+
+    /// Whether one of them is about TLS.
+    pub(super) fn are_of_tls(&self) -> bool {
+        let has_pins = !self.pins.is_empty() || !self.report_pins.is_empty();
+        has_pins || self.client_cert.is_some() || self.client_key.is_some()
+    }
+
+    /// Finds a key without its certificate.
+    pub(super) fn check_client(&self) -> Result<(), Fault> {
+        match (&self.client_cert, &self.client_key) {
+            (None, Some(key)) => Err(Fault::ClientKeyAlone {
+                item: key.display().to_string(),
+            }),
+            (Some(_), _) | (None, None) => Ok(()),
+        }
     }
 
     /// Finds a source address that cannot reach `target`.
@@ -106,6 +131,14 @@ fn read_pin(text: &str) -> Result<Pin, Fault> {
         .ok_or_else(|| Fault::NotAPin {
             item: text.to_owned(),
         })
+}
+
+/// Reads the path of a file.
+pub(crate) fn read_path(text: &str) -> Result<PathBuf, Fault> {
+    match text {
+        "" => Err(Fault::Empty),
+        _ => Ok(PathBuf::from(text)),
+    }
 }
 
 /// Reads a source address. One that is link-local has the zone of the upstream's address.

@@ -18,6 +18,7 @@ fn meaning(text: &str) -> Meaning {
         identity,
         pins,
         report_pins: _,
+        client: _,
         strict,
     } = upstream.authentication.unwrap();
     assert!(strict);
@@ -310,6 +311,10 @@ fn an_upstream_may_say_where_its_queries_leave_from() {
             "4294967296 is not a mark from 0 to 4294967295, decimal or hexadecimal after 0x",
         ),
         ("9.9.9.9;mark=1;mark=2", "mark=2 is there twice"),
+        (
+            "9.9.9.9;client-key=/k.pem",
+            "/k.pem is a client-key without a client-cert",
+        ),
     ] {
         check_refused(text, reason);
     }
@@ -322,7 +327,7 @@ fn what_is_no_pin_is_refused_with_the_reason() {
     for (text, reason) in [
         (
             "9.9.9.9;sni=x",
-            "sni=x is not a parameter of an upstream (pin=, pin-report=, source=, interface= and mark= are)",
+            "sni=x is not a parameter of an upstream (pin=, pin-report=, client-cert=, client-key=, source=, interface= and mark= are)",
         ),
         (
             "9.9.9.9;pin=sha1/AAAA",

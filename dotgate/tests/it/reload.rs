@@ -10,14 +10,14 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use dotgate_testbed::certificates::TestAuthority;
+use dotgate_testbed::certificates::{Leaf, Purpose, TestAuthority};
 use tempfile::TempDir;
 
 use crate::world::http::get;
 use crate::world::load::Load;
 use crate::world::message::assert_all_right;
 use crate::world::program::{Program, authority_file, command};
-use crate::world::upstream::{Form, Step, Upstream};
+use crate::world::upstream::{Credentials, Form, Step, Upstream};
 use crate::world::wait::{BOUND, until};
 
 const MS: Duration = Duration::from_millis(1);
@@ -233,6 +233,47 @@ fn another_authority_in_its_file_is_trusted_and_the_one_before_no_more() {
     house.trust(&house.authority);
     reload(&program);
     house.trust(&other);
+    reload(&program);
+    program.udp().ask("c.test").assert_right();
+}
+
+#[test]
+fn the_certificate_that_an_upstream_asks_for_is_read_again_when_it_is_renewed() {
+    let house = House::new(1);
+    let demanding = Credentials {
+        demands_certificate: true,
+        gives_tickets: false,
+        ..Credentials::default()
+    };
+    house.upstreams[0].show(&demanding, &house.authority);
+    let path = house.path("client.pem");
+    let renew = |authority: &TestAuthority| {
+        let leaf = Leaf {
+            purpose: Purpose::Client,
+            ..Leaf::for_name("client.test")
+        };
+        let certificate = authority.issue(&leaf).unwrap();
+        fs::write(&path, certificate.pem + &certificate.key_pem).unwrap();
+    };
+    renew(&house.authority);
+    house.write(&[0], UNWATCHED);
+    let upstream = house.upstreams[0].written();
+    let parameter = format!(";client-cert={}", path.display());
+    let hosts = format!("{upstream}{parameter}");
+    let program = house.serve(&[("DOTGATE_SERVER_WORKERS", "1"), ("DNS_HOST", &hosts)]);
+    program.udp().ask("a.test").assert_right();
+    let before = house.upstreams[0].connections();
+    reload(&program);
+    program.udp().ask("the-same.test").assert_right();
+    assert_eq!(house.upstreams[0].connections(), before);
+
+    renew(&TestAuthority::new().unwrap());
+    reload(&program);
+    assert!(!program.udp().ask("b.test").is_right());
+    fs::write(&path, "no certificate").unwrap();
+    program.signal("HUP");
+    program.wait_for_line("client.pem has no certificate in PEM form");
+    renew(&house.authority);
     reload(&program);
     program.udp().ask("c.test").assert_right();
 }

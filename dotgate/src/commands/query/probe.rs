@@ -235,6 +235,7 @@ impl Target<'_> {
             identity: self.authentication.identity.clone(),
             pins: Vec::new(),
             report_pins: Vec::new(),
+            client: None,
             strict: false,
         };
         let tls = UpstreamTls::new(&anybody, self.roots).ok()?;

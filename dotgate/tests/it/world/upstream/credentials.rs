@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use dotgate_testbed::certificates::{Leaf, TestAuthority, Validity};
-use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
-use rustls::server::NoServerSessionStorage;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::{RootCertStore, ServerConfig};
 
 use super::AUTHENTICATION_NAME;
 
@@ -25,6 +25,8 @@ pub(crate) struct Credentials {
     pub(crate) certificate: Certificate,
     pub(crate) alpn: Vec<&'static str>,
     pub(crate) gives_tickets: bool,
+    /// Whether clients must show a certificate of the same authority.
+    pub(crate) demands_certificate: bool,
 }
 
 impl Default for Credentials {
@@ -33,6 +35,7 @@ impl Default for Credentials {
             certificate: Certificate::Right,
             alpn: vec!["dot"],
             gives_tickets: true,
+            demands_certificate: false,
         }
     }
 }
@@ -65,13 +68,20 @@ impl Credentials {
             _ => authority.issue(&leaf),
         };
         let shown = shown.unwrap();
-        let mut config =
-            ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-                .with_safe_default_protocol_versions()
-                .unwrap()
-                .with_no_client_auth()
-                .with_single_cert(shown.chain, shown.key)
-                .unwrap();
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .unwrap();
+        let builder = if self.demands_certificate {
+            let mut roots = RootCertStore::empty();
+            roots.add(authority.certificate().clone()).unwrap();
+            let verifier =
+                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+            builder.with_client_cert_verifier(verifier.unwrap())
+        } else {
+            builder.with_no_client_auth()
+        };
+        let mut config = builder.with_single_cert(shown.chain, shown.key).unwrap();
         config.alpn_protocols = self
             .alpn
             .iter()

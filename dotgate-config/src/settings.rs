@@ -192,7 +192,8 @@ pub static DNS_PROBE: Setting<DomainName> = Setting {
         reload: Reload::Live,
         unset: Unset::Default("."),
         doc: "Name for the NS queries that test whether an upstream responds. Any response counts, including an \
-              error. Change it only for an upstream that never answers queries for the root.",
+              error. Change it only for an upstream that never answers queries for the root. A plain upstream of a route is \
+              asked for the route's first suffix instead.",
         example: "corp.example",
     },
     kind: DomainName,

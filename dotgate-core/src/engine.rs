@@ -25,6 +25,7 @@ use crate::failure::Failure;
 use crate::flights::{FlightMessage, Flights};
 use crate::groups::Groups;
 use crate::keys::WorkerId;
+use crate::loops::OwnQueries;
 use crate::memory::ClientMemory;
 use crate::moment::{Moment, earlier};
 use crate::outbox::{Action, Event, LogDetail, OutgoingDatagram};
@@ -49,6 +50,8 @@ pub struct Shared {
     pub quarantine: Arc<Quarantine>,
     /// The queries that clients have in flight.
     pub quotas: Arc<Quotas>,
+    /// The queries that were sent lately to plain upstreams.
+    pub own_queries: Arc<OwnQueries>,
 }
 
 impl fmt::Debug for Shared {
@@ -67,6 +70,7 @@ impl Shared {
             malformed: Arc::new(MalformedClients::new()),
             quarantine: Arc::new(Quarantine::new()),
             quotas: Arc::new(Quotas::new((0, 0))),
+            own_queries: Arc::default(),
         }
     }
 }
@@ -113,6 +117,7 @@ impl Engine {
             malformed,
             quarantine,
             quotas,
+            own_queries,
         } = shared;
         let mut random = Random::new(seed);
         let mut keys = || (random.word(), random.word());
@@ -135,7 +140,7 @@ impl Engine {
                 (&settings, tally.clone()),
                 random,
                 cache.hasher(),
-                quarantine,
+                (quarantine, own_queries),
             ),
             cache,
             settings,

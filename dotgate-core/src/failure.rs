@@ -211,6 +211,8 @@ pub enum Failure {
     Harmful,
     /// A bug of ours.
     Internal,
+    /// The upstream sends dotgate's own queries back to it.
+    Loop,
     /// The upstream broke the protocol.
     Misbehaved(Misbehaviour),
     /// No session to any upstream was open yet.
@@ -232,6 +234,7 @@ impl Failure {
             | Failure::Closed
             | Failure::Connect(_)
             | Failure::Harmful
+            | Failure::Loop
             | Failure::Misbehaved(_)
             | Failure::NotReady
             | Failure::NoResponse
@@ -257,6 +260,7 @@ impl Failure {
             | Failure::Connect(_)
             | Failure::Harmful
             | Failure::Internal
+            | Failure::Loop
             | Failure::Misbehaved(_)
             | Failure::NotReady
             | Failure::Overload
@@ -273,7 +277,7 @@ impl Failure {
             } => code,
             Failure::Answered { ede: None, .. } | Failure::Internal => ede::OTHER,
             Failure::Connect(ConnectFault::NoAddress) | Failure::NotReady => ede::NOT_READY,
-            Failure::Connect(_) | Failure::Tls(_) => ede::NO_REACHABLE_AUTHORITY,
+            Failure::Connect(_) | Failure::Loop | Failure::Tls(_) => ede::NO_REACHABLE_AUTHORITY,
             Failure::Closed
             | Failure::Harmful
             | Failure::Misbehaved(_)
@@ -306,6 +310,7 @@ impl Failure {
             Failure::Connect(fault) => fault.text(),
             Failure::Harmful => "upstream: ends the connection whenever it is asked this",
             Failure::Internal => "dotgate: internal error",
+            Failure::Loop => "upstream: sends queries back to dotgate (loop)",
             Failure::Misbehaved(fault) => fault.text(),
             Failure::NotReady => "connect: no session to any upstream",
             Failure::Overload => "dotgate: too many queries in flight",
@@ -325,8 +330,9 @@ impl Failure {
             Failure::Tls(_) => 5,
             Failure::Overload => 6,
             Failure::Answered { .. } => 7,
-            Failure::Harmful => 8,
-            Failure::Internal => 9,
+            Failure::Loop => 8,
+            Failure::Harmful => 9,
+            Failure::Internal => 10,
         }
     }
 }
@@ -402,6 +408,12 @@ mod tests {
                 rcode::SERVFAIL,
                 0,
                 "dotgate: internal error",
+            ),
+            (
+                Failure::Loop,
+                rcode::SERVFAIL,
+                22,
+                "upstream: sends queries back to dotgate (loop)",
             ),
             (
                 Failure::Misbehaved(Misbehaviour::Malformed),

@@ -316,7 +316,11 @@ fn code(cause: Failure) -> u8 {
         Failure::Misbehaved(_) => 4,
         Failure::Answered { rcode, ede: _ } if rcode < 16 => ANSWERED + rcode as u8,
         Failure::Answered { .. } => ANSWERED + rcode::SERVFAIL as u8,
-        Failure::Harmful | Failure::Internal | Failure::NotReady | Failure::Overload => 0,
+        Failure::Harmful
+        | Failure::Internal
+        | Failure::Loop
+        | Failure::NotReady
+        | Failure::Overload => 0,
     }
 }
 

@@ -115,6 +115,9 @@ pub const DATAGRAM_INVALID: u32 = 10;
 /// An upstream that answers no question of our own over UDP for this long, with three asked, cannot be reached.
 pub const DATAGRAM_OPENING_WAIT: Duration = Duration::from_secs(1);
 
+/// A loop is reported at most once in this time, by each worker.
+pub const LOOP_REPORT_EVERY: Duration = Duration::from_secs(60);
+
 /// A handshake older than this gets one beside it.
 pub const HANDSHAKE_BESIDE_AFTER: Duration = Duration::from_millis(750);
 

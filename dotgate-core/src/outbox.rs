@@ -119,6 +119,11 @@ pub enum Event {
         /// The upstream that ended the last one.
         upstream: UpstreamId,
     },
+    /// A query that was sent to an upstream of this group came back as a client's query.
+    Loop {
+        /// The group's name.
+        group: Box<str>,
+    },
     /// An upstream closes its connections after so many answers, and gets no more queries on each.
     FewAnswers {
         /// The upstream.
@@ -163,6 +168,7 @@ impl Event {
             | Event::KeyExchangeReduced { .. }
             | Event::LimitHit { .. }
             | Event::HarmfulQuestion { .. }
+            | Event::Loop { .. }
             | Event::FewAnswers { .. } => LogDetail::Usual,
             Event::SessionEnded { .. } | Event::ProbeSent { .. } | Event::ProbeAnswered { .. } => {
                 LogDetail::Debug

@@ -3,14 +3,16 @@
 //! Owns the pools, what is to be written on each session, and what the driver is to do. Knows questions only as bytes to send,
 //! and decides nothing about them: `upstreams` does, and calls in. `sessions::open` opens sessions, `sessions::handshakes`
 //! decides on a further try with a smaller handshake, `sessions::evidence` takes note of what sessions show of their
-//! upstreams, `sessions::log` makes events.
+//! upstreams, `sessions::log` makes events, `sessions::loops` recognizes queries that come back.
 
 mod evidence;
 mod handshakes;
 mod log;
+mod loops;
 mod open;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use dotgate_wire::{NameCase, Question, UpstreamQuery};
 use slotmap::SlotMap;
@@ -23,6 +25,7 @@ use crate::health::Health;
 use crate::keys::{ExchangeKey, SessionKey, UpstreamId};
 use crate::limits;
 use crate::link::Link;
+use crate::loops::OwnQueries;
 use crate::moment::{Moment, earlier};
 use crate::outbox::{Action, Event, LogDetail};
 use crate::pool::{Pool, Pools, SessionTable};
@@ -36,7 +39,11 @@ use crate::tally::Tally;
 pub(crate) struct Sessions {
     tally: Tally,
     random: Random,
+    hasher: QuestionHasher,
     probe: Probe,
+    own_queries: Arc<OwnQueries>,
+    /// When a loop was last reported.
+    loop_reported: Option<Moment>,
     pools: Pools,
     table: SessionTable,
     /// Until when no session is opened, because no file descriptor was left.
@@ -55,12 +62,11 @@ struct Probe {
 }
 
 impl Probe {
-    fn new(settings: &Settings, hasher: &QuestionHasher) -> Probe {
-        let question = settings.probe.clone();
-        let key = hasher.key(&question, RouteId::DEFAULT, false, false);
+    fn new(question: &Question, hasher: QuestionHasher) -> Probe {
+        let key = hasher.key(question, RouteId::DEFAULT, false, false);
         Probe {
             hash: key.question_hash(),
-            question,
+            question: question.clone(),
         }
     }
 }
@@ -70,12 +76,16 @@ impl Sessions {
         settings: &Settings,
         tally: Tally,
         random: Random,
-        hasher: &QuestionHasher,
+        hasher: QuestionHasher,
+        own_queries: Arc<OwnQueries>,
     ) -> Sessions {
         Sessions {
             tally,
             random,
-            probe: Probe::new(settings, hasher),
+            hasher,
+            probe: Probe::new(&settings.probe, hasher),
+            own_queries,
+            loop_reported: None,
             pools: Pools::new(settings),
             table: SlotMap::with_key(),
             descriptor_pause: None,
@@ -87,8 +97,8 @@ impl Sessions {
     }
 
     /// Uses these settings from now on; upstreams that are the same keep their pools.
-    pub(crate) fn reconfigure(&mut self, settings: &Settings, hasher: &QuestionHasher) {
-        self.probe = Probe::new(settings, hasher);
+    pub(crate) fn reconfigure(&mut self, settings: &Settings) {
+        self.probe = Probe::new(&settings.probe, self.hasher);
         self.pools.reconfigure(settings);
     }
 
@@ -219,7 +229,9 @@ impl Sessions {
         query: UpstreamQuery<'_>,
     ) -> Option<u16> {
         let session = self.table.get_mut(key)?;
+        let question = query.question;
         let id = session.send(QueryOwner::Exchange(exchange), query, &mut self.random, now);
+        self.remember(now, key, id, question);
         self.mark_dirty(key);
         Some(id)
     }
@@ -229,9 +241,13 @@ impl Sessions {
         let Some(session) = self.table.get_mut(key) else {
             return;
         };
+        let pool = self.pools.get(session.upstream);
+        let of_upstream = pool.and_then(|pool| pool.upstream.probe.as_ref());
+        let of_upstream = of_upstream.map(|question| Probe::new(question, self.hasher));
+        let probe = of_upstream.as_ref().unwrap_or(&self.probe);
         let query = UpstreamQuery {
             id: 0,
-            question: &self.probe.question,
+            question: &probe.question,
             dnssec_ok: false,
             checking_disabled: false,
             edns: true,
@@ -240,12 +256,10 @@ impl Sessions {
             asks_keepalive: false,
         };
         let (upstream, reuses) = (session.upstream, session.has_sent());
-        session.send(
-            QueryOwner::Probe(self.probe.hash),
-            query,
-            &mut self.random,
-            now,
-        );
+        let id = session.send(QueryOwner::Probe(probe.hash), query, &mut self.random, now);
+        if let Some(probe) = of_upstream {
+            self.remember(now, key, id, &probe.question);
+        }
         self.tally.attempt(upstream, AttemptKind::Probe, reuses);
         self.tally.count(Count::Probes);
         self.log_probe(upstream, None);

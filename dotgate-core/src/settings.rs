@@ -34,6 +34,8 @@ pub struct UpstreamSettings {
     pub health: Arc<Health>,
     /// What all workers know of its handshakes.
     pub handshakes: Arc<Handshakes>,
+    /// The probe of this upstream alone, in place of [`Settings::probe`]: a name that it must know.
+    pub probe: Option<Question>,
 }
 
 impl UpstreamSettings {
@@ -46,6 +48,7 @@ impl UpstreamSettings {
             is_authenticated: true,
             health: Arc::new(Health::new()),
             handshakes: Arc::default(),
+            probe: None,
         }
     }
 

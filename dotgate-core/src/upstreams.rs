@@ -27,6 +27,7 @@ use crate::failure::Failure;
 use crate::isolation::Isolation;
 use crate::keys::{ExchangeKey, SessionKey, UpstreamId};
 use crate::limits;
+use crate::loops::OwnQueries;
 use crate::moment::{Moment, earlier};
 use crate::outbox::{Action, Event, LogDetail};
 use crate::quarantine::Quarantine;
@@ -77,10 +78,10 @@ impl Upstreams {
         (settings, tally): (&Settings, Tally),
         random: Random,
         hasher: QuestionHasher,
-        quarantine: Arc<Quarantine>,
+        (quarantine, own_queries): (Arc<Quarantine>, Arc<OwnQueries>),
     ) -> Upstreams {
         Upstreams {
-            sessions: Sessions::new(settings, tally.clone(), random, &hasher),
+            sessions: Sessions::new(settings, tally.clone(), random, hasher, own_queries),
             tally,
             hasher,
             questions: Questions::default(),
@@ -227,6 +228,20 @@ impl Upstreams {
     pub(crate) fn on_query(&mut self, now: Moment, group: &GroupSettings) {
         self.isolation.earn();
         self.on_demand(now, group);
+    }
+
+    /// Whether a client's query is one of dotgate's own that came back; if so, reports the loop.
+    pub(crate) fn is_loop(
+        &mut self,
+        now: Moment,
+        (lookup, received): (&Lookup<'_>, &[u8]),
+        group: &GroupSettings,
+    ) -> bool {
+        let is_loop = self.sessions.is_own_query(now, lookup, received);
+        if is_loop {
+            self.sessions.report_loop(now, group);
+        }
+        is_loop
     }
 
     /// A query came that the upstreams of a group should answer: those that are not healthy are tried on.

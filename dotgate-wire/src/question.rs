@@ -196,6 +196,11 @@ impl NameCase {
     /// A name without upper case letters.
     pub const LOWER: Self = Self([0; 4]);
 
+    /// One bit for each byte of the name.
+    pub fn words(self) -> [u64; 4] {
+        self.0
+    }
+
     /// Notes the upper case letters in the name of `question` (name, type, class).
     pub fn of(question: &[u8]) -> Self {
         let (name, _) = split_question(question);

@@ -97,6 +97,7 @@ impl Upstream {
             is_authenticated: authentication.is_some_and(|authentication| authentication.strict),
             health: Arc::clone(&self.health),
             handshakes: Arc::clone(&self.handshakes),
+            probe: None,
         }
     }
 

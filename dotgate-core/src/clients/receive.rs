@@ -147,6 +147,13 @@ impl Clients {
         self.hit_limit(now, limit, request.peer);
     }
 
+    /// Fails a query that is dotgate's own, so that the loop ends here.
+    pub(crate) fn break_loop(&mut self, request: &Request<'_>) {
+        self.tally.failure(Failure::Loop);
+        let refusal = Refusal::of_failure(Failure::Loop);
+        self.refuse(request, Outcome::Refused, refusal);
+    }
+
     /// A query that waits already, which gets one response.
     pub(crate) fn on_repeated(&mut self, request: &Request<'_>) {
         self.tally.count(Count::QueriesRepeated);

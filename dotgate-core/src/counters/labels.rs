@@ -118,7 +118,7 @@ labels! {
     Local = "local",
     /// Waited for an upstream and got a locally generated error.
     Failed = "failed",
-    /// Refused because of its type, class, signature or RD flag.
+    /// Refused because of its type, class, signature or RD flag, or because it is dotgate's own (loop).
     Refused = "refused",
     /// Refused because the client is not in the access list.
     Prohibited = "prohibited",
@@ -382,6 +382,8 @@ labels! {
     UpstreamFlood = "upstream_flood",
     /// The upstream closed two sessions that carried only this query.
     UpstreamHarmful = "upstream_harmful_question",
+    /// The upstream sends queries back to dotgate (loop).
+    UpstreamLoop = "upstream_loop",
     /// A limit of dotgate was reached.
     Overload = "overload",
     /// A bug in dotgate.
@@ -396,6 +398,7 @@ impl From<Failure> for Reason {
             Failure::Connect(fault) => fault.into(),
             Failure::Harmful => Reason::UpstreamHarmful,
             Failure::Internal => Reason::Internal,
+            Failure::Loop => Reason::UpstreamLoop,
             Failure::Misbehaved(fault) => fault.into(),
             Failure::NotReady => Reason::NotReady,
             Failure::Overload => Reason::Overload,

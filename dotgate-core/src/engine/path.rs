@@ -96,6 +96,11 @@ impl Engine {
         if served == Served::Response {
             return;
         }
+        let group = self.groups.get(lookup.group);
+        let received = (&lookup, query.question);
+        if self.upstreams.is_loop(now, received, group) {
+            return self.clients.break_loop(request);
+        }
         if let Err(limit) = self.wait(now, request, &lookup, served) {
             if served == Served::NotYet {
                 let recoveries = self.groups.get(lookup.group).recoveries();

@@ -13,6 +13,7 @@ mod handshakes;
 mod isolation;
 mod lab;
 mod local;
+mod loops;
 mod malformed;
 mod measures;
 mod memory;

@@ -66,6 +66,12 @@ impl Session {
         NameCase::mixed(question.as_bytes(), bits)
     }
 
+    /// The letter case in which the query with this ID was asked.
+    pub(crate) fn name_case(&self, id: u16) -> NameCase {
+        let ticket = self.tickets.find(spread(id), |ticket| ticket.id == id);
+        ticket.map_or(NameCase::LOWER, |ticket| ticket.name_case)
+    }
+
     /// Compares the letter case of a response's question with that of the query, and learns from it.
     pub(crate) fn judge_case(&mut self, id: u16, question: &[u8]) -> CaseVerdict {
         let ticket = self.tickets.find(spread(id), |ticket| ticket.id == id);

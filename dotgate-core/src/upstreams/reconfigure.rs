@@ -15,7 +15,7 @@ impl Upstreams {
     /// that one to its end, for it may not be asked elsewhere.
     pub(crate) fn reconfigure(&mut self, now: Moment, settings: &Settings, groups: &Groups) {
         let orphans = self.vacate_ids(settings);
-        self.sessions.reconfigure(settings, &self.hasher);
+        self.sessions.reconfigure(settings);
         self.questions.renew_groups(groups);
         self.waiting.renew_groups(groups);
         let left = self.sessions.leave_upstreams().into_iter();

@@ -90,6 +90,11 @@ fn log_event(forwarder: &mut Forwarder, worker: WorkerId, event: &Event) {
             log_preferred(forwarder);
         }
         Event::AlpnRejected { upstream } => say!(ALPN_REJECTED, upstream = label(upstream)),
+        Event::Loop { group } => say!(
+            LOOP,
+            group = group,
+            hint = "the servers of this route must not forward its names to dotgate, directly or through others"
+        ),
         Event::HarmfulQuestion { upstream } => say!(HARMFUL_QUERY, upstream = label(upstream)),
         Event::FewAnswers { upstream, answers } => {
             say!(
@@ -237,7 +242,11 @@ fn hint_for(failure: Failure) -> Option<&'static str> {
         | Failure::Closed
         | Failure::Misbehaved(_)
         | Failure::NoResponse => Some("ask the provider"),
-        Failure::Harmful | Failure::Internal | Failure::NotReady | Failure::Overload => None,
+        Failure::Harmful
+        | Failure::Internal
+        | Failure::Loop
+        | Failure::NotReady
+        | Failure::Overload => None,
     }
 }
 

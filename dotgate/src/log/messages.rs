@@ -71,6 +71,9 @@ messages! {
         HARMFUL_QUERY: WARN "a query makes the upstream close every connection; it gets SERVFAIL and is sent at most once a second" ["upstream"]
             "Two connections that carried this query alone were closed. Other queries are not affected."
             "Report it to the provider; `debug` names the query.";
+        LOOP: ERROR "loop: a query to an upstream came back as a query of a client" ["group", "hint"]
+            "A server of the route sends its names to dotgate, directly or through others. Such a query gets SERVFAIL at once. At most one line a minute and worker."
+            "See [A loop](troubleshooting.md#a-loop).";
         NAME_RESOLVED: INFO "upstream name resolved" ["upstream", "addresses"] "The addresses of the name are new or have changed." "";
         NAME_HAS_MORE: WARN "upstream name has more addresses than are used" ["upstream", "left_out"] "At most 32 addresses of each family are used." "";
         NAME_UNRESOLVED: WARN "cannot resolve the upstream name; retrying" ["upstream", "reason"]

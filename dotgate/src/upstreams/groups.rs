@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use dotgate_config::{GroupConfig, Suffix};
-use dotgate_core::{GroupCounters, GroupSettings, HealthState, RouteId, RouteTable};
+use dotgate_core::{
+    GroupCounters, GroupSettings, HealthState, RouteId, RouteTable, Transport, UpstreamSettings,
+};
+use dotgate_wire::{Question, rclass, rtype};
 
 use super::Upstream;
 
@@ -53,13 +56,26 @@ impl Group {
 
     /// What engines need to know of it.
     pub(crate) fn settings(&self) -> GroupSettings {
-        let upstreams = self.upstreams.iter().map(|upstream| upstream.settings());
+        let mut zones = self.suffixes().iter().flat_map(Suffix::zones);
+        let zone = zones.next();
+        let upstreams = self.upstreams.iter().map(|upstream| UpstreamSettings {
+            probe: zone.and_then(|zone| probe_in(zone, upstream)),
+            ..upstream.settings()
+        });
         GroupSettings {
             route: self.route,
             label: self.label().into(),
             upstreams: upstreams.collect(),
             counters: Arc::clone(&self.counters),
         }
+    }
+}
+
+/// The probe of a plain upstream of a route: its zone, for the server may know nothing else and not answer at all.
+fn probe_in(zone: &[u8], upstream: &Upstream) -> Option<Question> {
+    match upstream.config().transport() {
+        Transport::Dot => None,
+        Transport::Plain => Question::new(zone, rtype::NS, rclass::IN),
     }
 }
 

@@ -18,6 +18,7 @@ mod asking;
 mod balancer;
 mod certificates;
 mod clients;
+mod coredns;
 mod ends;
 mod exhaustion;
 mod local;

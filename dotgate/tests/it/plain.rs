@@ -2,97 +2,15 @@
 //!
 //! What is not installed is skipped. Counted are answers, and the system calls of a forwarded query.
 
-use std::net::{SocketAddr, UdpSocket};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use dotgate_testbed::certificates::TestAuthority;
 use tempfile::TempDir;
 
 use crate::world::peer::{are_installed, find};
 use crate::world::program::Program;
+use crate::world::server::{Server, dig};
 use crate::world::upstream::Upstream;
-use crate::world::wait::until;
-
-/// A plain server; it is killed when this is dropped.
-struct Server {
-    child: Child,
-    address: SocketAddr,
-    _folder: TempDir,
-}
-
-impl Server {
-    /// Starts what `command` makes of a port and a folder, and waits until it answers for `name`.
-    fn start(name: &str, command: impl Fn(u16, &Path) -> Command) -> Server {
-        let port = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let address = port.local_addr().unwrap();
-        drop(port);
-        let folder = TempDir::new().unwrap();
-        let mut command = command(address.port(), folder.path());
-        let child = command.stdout(Stdio::null()).stderr(Stdio::null());
-        let child = child.spawn().unwrap();
-        let server = Server {
-            child,
-            address,
-            _folder: folder,
-        };
-        until("the plain server answers", || {
-            !dig(address, &[name, "A", "+short"]).is_empty()
-        });
-        server
-    }
-
-    fn dnsmasq() -> Server {
-        Server::start("nas.lan", |port, _| {
-            let text = ["x".repeat(200).as_str(); 15].join(",");
-            let mut command = Command::new(find("dnsmasq").unwrap());
-            command.args([
-                "--keep-in-foreground",
-                "--conf-file=/dev/null",
-                "--pid-file=",
-            ]);
-            command.args(["--no-resolv", "--no-hosts", "--bind-interfaces", "--user="]);
-            command.args(["--listen-address=127.0.0.1", &format!("--port={port}")]);
-            command.args(["--local=/lan/", "--address=/lan/192.0.2.10"]);
-            command.arg(format!("--txt-record=long.lan,{text}"));
-            command
-        })
-    }
-
-    fn unbound() -> Server {
-        Server::start("www.corp.test", |port, folder| {
-            let file = folder.join("unbound.conf");
-            let text = format!(
-                "server:\n do-daemonize: no\n use-syslog: no\n username: \"\"\n chroot: \"\"\n pidfile: \"\"\n \
-                 interface: 127.0.0.1@{port}\n module-config: iterator\n local-zone: corp.test static\n \
-                 local-data: \"www.corp.test 300 A 192.0.2.20\"\nremote-control:\n control-enable: no\n"
-            );
-            std::fs::write(&file, text).unwrap();
-            let mut command = Command::new(find("unbound").unwrap());
-            command.arg("-d").arg("-c").arg(file);
-            command
-        })
-    }
-
-    fn written(&self) -> String {
-        format!("plain:127.0.0.1@{}", self.address.port())
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
-fn dig(server: SocketAddr, options: &[&str]) -> String {
-    let mut command = Command::new(find("kdig").unwrap());
-    command.arg(format!("@{}", server.ip()));
-    command.args(["-p", &server.port().to_string(), "+timeout=5", "+retry=0"]);
-    let output = command.args(options).output().unwrap();
-    String::from_utf8(output.stdout).unwrap()
-}
 
 #[test]
 fn names_of_the_router_and_the_company_come_from_their_servers_and_never_go_elsewhere() {

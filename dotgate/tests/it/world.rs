@@ -8,6 +8,7 @@ pub(crate) mod message;
 pub(crate) mod peer;
 pub(crate) mod program;
 pub(crate) mod prometheus;
+pub(crate) mod server;
 pub(crate) mod upstream;
 pub(crate) mod wait;
 

@@ -54,6 +54,20 @@ pub(crate) fn are_installed(products: &[Product], tools: &[&str]) -> bool {
     true
 }
 
+/// The same for a program that has to be built: the variable names it where it must be there.
+pub(crate) fn is_installed_or_skipped(program: &str) -> bool {
+    let is_installed = find(program).is_some();
+    let strict = std::env::var(NO_SKIP).unwrap_or_default();
+    assert!(
+        is_installed || !strict.contains(program),
+        "{program} is not installed"
+    );
+    if !is_installed {
+        println!("skipped: {program} is not installed");
+    }
+    is_installed
+}
+
 /// A program's path, also where only the administrator looks.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();

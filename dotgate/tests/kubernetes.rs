@@ -26,7 +26,7 @@ const OLDEST: &str = "1.27.0";
 const NO_SKIP: &str = "DOTGATE_TEST_NO_SKIP";
 
 /// Values that take every branch of the templates.
-const VALUES: [&str; 8] = [
+const VALUES: [&str; 10] = [
     "",
     "kind=DaemonSet,priorityClassName=system-node-critical,tolerations[0].operator=Exists",
     "autoscaling.enabled=true,service.trafficDistribution=PreferClose,service.clusterIP=10.96.0.53",
@@ -50,10 +50,20 @@ const VALUES: [&str; 8] = [
      serviceMonitor.relabelings[0].action=labelmap,serviceMonitor.metricRelabelings[0].action=drop,\
      prometheusRule.enabled=true,prometheusRule.runbookBase=https://wiki.example/dotgate/,\
      settings.cache.size=128MB,resources.limits.memory=192Mi,resources.requests.memory=192Mi",
+    "kind=DaemonSet,hostNetwork=true,nodeLocal.addresses[0]=169.254.20.10,nodeLocal.addresses[1]=fd00::a,\
+     routes[0].suffixes[0]=cluster.local,routes[0].suffixes[1]=10.96.0.0/12,\
+     routes[0].upstreams[0].address=10.96.0.10,routes[0].upstreams[0].plain=true,\
+     routes[1].suffixes[0]=corp.example,routes[1].upstreams[0].address=fd00::53,\
+     routes[1].upstreams[0].name=dns.corp.example,routes[1].upstreams[0].port=8853,\
+     routes[1].upstreams[0].pins[0]=sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+    "kind=DaemonSet,hostPort=53,networkPolicy.egress[0].to[0].podSelector.matchLabels.app=dns,\
+     routes[0].suffixes[0]=corp.example,routes[0].upstreams[0].name=dns.corp.example,\
+     routes[0].upstreams[1].address=fd00::5353,routes[0].upstreams[1].plain=true,routes[0].upstreams[1].port=5353,\
+     settings.bootstrap.addresses[0]=192.0.2.1",
 ];
 
 /// Values that are wrong, and the value that the message names.
-const WRONG: [(&str, &str); 19] = [
+const WRONG: [(&str, &str); 25] = [
     (
         "upstreams[0].address=dns.quad9.net",
         "upstreams[0].address: dns.quad9.net is not an IP address",
@@ -85,6 +95,25 @@ const WRONG: [(&str, &str); 19] = [
     ("replicas=two", "replicas"),
     ("colour=red", "colour"),
     ("kind=DaemonSet,autoscaling.enabled=true", "autoscaling"),
+    (
+        "routes[0].suffixes[0]=lan,routes[0].upstreams[0].address=router",
+        "routes[0].upstreams[0].address: router is not an IP address",
+    ),
+    (
+        "routes[0].suffixes[0]=lan,routes[0].upstreams[0].plain=true",
+        "routes[0].upstreams[0]: set address to the IP address of the plain upstream",
+    ),
+    (
+        "routes[0].suffixes[0]=lan,routes[0].upstreams[0].plain=true,routes[0].upstreams[0].address=192.0.2.1,\
+         routes[0].upstreams[0].name=router.lan",
+        "routes[0].upstreams[0]: a plain upstream has no certificate",
+    ),
+    ("routes[0].upstreams[0].address=192.0.2.1", "suffixes"),
+    ("upstreams[0].plain=true", "plain"),
+    (
+        "nodeLocal.addresses[0]=169.254.20.10",
+        "nodeLocal.addresses: set kind to DaemonSet and hostNetwork to true",
+    ),
 ];
 
 /// Labels that the plain manifests do not have.
@@ -146,7 +175,7 @@ fn what_the_chart_renders_fits_the_schemas_of_kubernetes() {
         let said = String::from_utf8(said).unwrap();
         assert!(output.status.success(), "{values}: {said}\n{all}");
         let passed = said.matches(" passed for resource ").count();
-        assert!(passed >= 5, "{values}: {said}");
+        assert!(passed >= 4, "{values}: {said}");
     }
 }
 
@@ -235,14 +264,19 @@ fn dotgate_takes_the_file_and_the_variables_of_the_chart() {
     }
 }
 
+/// The egress rules of the NetworkPolicy.
+fn egress(values: &str) -> Vec<String> {
+    let policy = rendered(values, &["--show-only", "templates/networkpolicy.yaml"]);
+    let (_, out) = policy.split_once("  egress:\n").unwrap();
+    out.lines().map(|line| line.trim().to_owned()).collect()
+}
+
 #[test]
 fn the_network_policy_lets_out_the_upstreams_alone() {
     if !are_installed(&["helm"]) {
         return;
     }
-    let policy = rendered(VALUES[4], &["--show-only", "templates/networkpolicy.yaml"]);
-    let (_, out) = policy.split_once("  egress:\n").unwrap();
-    let lines: Vec<&str> = out.lines().map(str::trim).collect();
+    let lines = egress(VALUES[4]);
     let expected = [
         "- to:",
         "- ipBlock: {cidr: \"fd00::53/128\"}",
@@ -254,6 +288,75 @@ fn the_network_policy_lets_out_the_upstreams_alone() {
         "- {port: 853, protocol: TCP}",
     ];
     assert_eq!(lines, expected);
+    let lines = egress(VALUES[9]).join("\n");
+    let of_the_route = "# dns.corp.example, wherever it is.\n- ports:\n- {port: 853, protocol: TCP}\n\
+                        - to:\n- ipBlock: {cidr: \"fd00::5353/128\"}\nports:\n\
+                        - {port: 5353, protocol: UDP}\n- {port: 5353, protocol: TCP}\n\
+                        - to:\n- podSelector:\nmatchLabels:\napp: dns\n";
+    assert!(lines.contains(of_the_route), "{lines}");
+}
+
+#[test]
+fn node_local_instances_listen_on_their_addresses_alone_and_have_the_routes_of_the_values() {
+    if !are_installed(&["helm"]) {
+        return;
+    }
+    let values = VALUES[8];
+    let routes = configuration(values);
+    let (_, routes) = routes.split_once("[[route]]\n").unwrap();
+    let expected = "suffixes = [\"cluster.local\",\"10.96.0.0/12\"]\n\
+                    upstreams = [\"plain:10.96.0.10\"]\n\
+                    [[route]]\n\
+                    suffixes = [\"corp.example\"]\n\
+                    upstreams = [\"fd00::53@8853#dns.corp.example;pin=\
+                    sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\"]\n";
+    assert_eq!(routes, expected);
+    let variables = variables(values);
+    let is_set = |name: &str, value: &str| {
+        let mut set = variables.iter();
+        set.any(|(it, to)| (it.as_str(), to.as_str()) == (name, value))
+    };
+    assert!(is_set("HOST", "169.254.20.10,fd00::a"), "{variables:?}");
+    assert!(is_set("PORT", "53"), "{variables:?}");
+    let all = rendered(values, &[]);
+    assert!(
+        !all.contains("kind: Service\n"),
+        "nothing behind a Service listens"
+    );
+    assert!(all.contains("--via-server=169.254.20.10"), "{all}");
+}
+
+#[test]
+fn the_values_of_the_page_are_those_of_the_chart() {
+    if !are_installed(&["helm"]) {
+        return;
+    }
+    let page = fs::read_to_string(root().join("docs/kubernetes.md")).unwrap();
+    let blocks = page.split("```yaml\n").skip(1);
+    let blocks: Vec<&str> = blocks.map(|it| it.split("```").next().unwrap()).collect();
+    assert!(blocks.iter().any(|block| block.contains("nodeLocal:")));
+    for block in blocks {
+        let mut file = NamedTempFile::with_suffix(".yaml").unwrap();
+        file.write_all(block.as_bytes()).unwrap();
+        rendered("", &["--values", file.path().to_str().unwrap()]);
+    }
+}
+
+#[test]
+fn instances_that_have_a_port_of_their_node_make_room_before_the_next_one_starts() {
+    if !are_installed(&["helm"]) {
+        return;
+    }
+    let options = ["--show-only", "templates/workload.yaml"];
+    for (values, has_port_of_node) in [(VALUES[1], false), (VALUES[8], true), (VALUES[9], true)] {
+        let workload = rendered(values, &options);
+        let surge = [
+            "{maxUnavailable: 0, maxSurge: 1}",
+            "{maxUnavailable: 1, maxSurge: 0}",
+        ];
+        let expected = surge[usize::from(has_port_of_node)];
+        assert!(workload.contains(expected), "{values}: {workload}");
+    }
 }
 
 #[test]

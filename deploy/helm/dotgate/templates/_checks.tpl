@@ -1,15 +1,12 @@
 {{- /* What a schema cannot say, each with a message that says what to do. */ -}}
 {{- define "dotgate.checks" -}}
 {{- range $index, $upstream := .Values.upstreams }}
-{{- $where := printf "upstreams[%d]" $index }}
-{{- if $upstream.address }}
-{{- if not (regexMatch "^([0-9]{1,3}([.][0-9]{1,3}){3}|[0-9a-fA-F:]*:[0-9a-fA-F:.]*)$" $upstream.address) }}
-{{- fail (printf "%s.address: %s is not an IP address. Set address to the IP address and name to the name in its certificate" $where $upstream.address) }}
+{{- include "dotgate.checkUpstream" (dict "where" (printf "upstreams[%d]" $index) "upstream" $upstream "settings" $.Values.settings) }}
 {{- end }}
-{{- else if not $upstream.name }}
-{{- fail (printf "%s: set address, or name together with settings.bootstrap.addresses" $where) }}
-{{- else if not (dig "bootstrap" "addresses" "" $.Values.settings) }}
-{{- fail (printf "%s: the upstream %s has no address. Set address, or settings.bootstrap.addresses to the resolvers that find it" $where $upstream.name) }}
+{{- range $number, $route := .Values.routes }}
+{{- range $index, $upstream := $route.upstreams }}
+{{- $where := printf "routes[%d].upstreams[%d]" $number $index }}
+{{- include "dotgate.checkUpstream" (dict "where" $where "upstream" $upstream "settings" $.Values.settings) }}
 {{- end }}
 {{- end }}
 {{- $cache := dig "cache" "size" "64MiB" .Values.settings }}
@@ -25,6 +22,9 @@
 {{- if and .Values.hostNetwork .Values.hostPort }}
 {{- fail "hostNetwork and hostPort: set only one of them" }}
 {{- end }}
+{{- if and .Values.nodeLocal.addresses (not (and .Values.hostNetwork (eq .Values.kind "DaemonSet"))) }}
+{{- fail "nodeLocal.addresses: set kind to DaemonSet and hostNetwork to true" }}
+{{- end }}
 {{- if and .Values.networkPolicy.enabled (not .Values.networkPolicy.monitoring) }}
 {{- fail "networkPolicy.monitoring: an empty list would let everyone read the admin endpoint. List who may, such as [{namespaceSelector: {}}]" }}
 {{- end }}
@@ -37,4 +37,23 @@
 {{- $number := regexFind "^[0-9.]+" $text }}
 {{- $unit := trimPrefix $number $text | lower }}
 {{- if kindIs "string" . }}{{ mulf (float64 $number) (get $units $unit | default 1) | int64 }}{{ else }}{{ int64 . }}{{ end }}
+{{- end }}
+
+{{- define "dotgate.checkUpstream" -}}
+{{- $where := .where }}
+{{- $upstream := .upstream }}
+{{- if $upstream.address }}
+{{- if not (regexMatch "^([0-9]{1,3}([.][0-9]{1,3}){3}|[0-9a-fA-F:]*:[0-9a-fA-F:.]*)$" $upstream.address) }}
+{{- fail (printf "%s.address: %s is not an IP address. Set address to the IP address and name to the name in its certificate" $where $upstream.address) }}
+{{- end }}
+{{- else if $upstream.plain }}
+{{- fail (printf "%s: set address to the IP address of the plain upstream" $where) }}
+{{- else if not $upstream.name }}
+{{- fail (printf "%s: set address, or name together with settings.bootstrap.addresses" $where) }}
+{{- else if not (dig "bootstrap" "addresses" "" .settings) }}
+{{- fail (printf "%s: the upstream %s has no address. Set address, or settings.bootstrap.addresses to the resolvers that find it" $where $upstream.name) }}
+{{- end }}
+{{- if and $upstream.plain (or $upstream.name $upstream.pins) }}
+{{- fail (printf "%s: a plain upstream has no certificate. Remove name and pins, or plain" $where) }}
+{{- end }}
 {{- end }}

@@ -46,6 +46,32 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
+{{- /* An upstream in one line, as in [[route]]. */ -}}
+{{- define "dotgate.upstream" -}}
+{{ ternary "plain:" "" (default false .plain) }}{{ .address | default .name }}
+{{- with .port }}@{{ . }}{{ end }}
+{{- if and .address .name }}#{{ .name }}{{ end }}
+{{- range .pins }};pin={{ . }}{{ end }}
+{{- end }}
+
+{{- /* The egress rule of the NetworkPolicy for an upstream; `port` is that of DNS over TLS where it has none. */ -}}
+{{- define "dotgate.egress" -}}
+{{- $upstream := .upstream }}
+{{- $port := $upstream.port | default (ternary 53 .port (default false $upstream.plain)) }}
+{{- if $upstream.address }}
+- to:
+    - ipBlock: {cidr: {{ include "dotgate.cidr" $upstream.address }}}
+  ports:
+{{- else }}
+# {{ $upstream.name }}, wherever it is.
+- ports:
+{{- end }}
+{{- if $upstream.plain }}
+    - {port: {{ $port }}, protocol: UDP}
+{{- end }}
+    - {port: {{ $port }}, protocol: TCP}
+{{- end }}
+
 {{- define "dotgate.cidr" -}}
 {{ printf "%s/%s" (trimAll "[]" .) (ternary "128" "32" (contains ":" .)) | quote }}
 {{- end }}

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dotgate_wire::{CacheTtl, Question, TTL_MAX};
+use dotgate_wire::{CacheTtl, Question, TTL_MAX, rtype};
 
 use crate::admit::AccessList;
 use crate::attempts::UpstreamSet;
@@ -236,6 +236,32 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Settings for these upstreams in the default group, with nothing local and no cache. Limits are those of a program that
+    /// sets none, except that no client may ask: see `access`.
+    pub fn for_upstreams(upstreams: Vec<UpstreamSettings>) -> Settings {
+        Settings {
+            generation: 0,
+            groups: vec![GroupSettings::of_default_route(upstreams)],
+            routes: Arc::default(),
+            probe: Question::root(rtype::NS),
+            access: AccessList::new([]),
+            local_zones: LocalZones::all_but([]),
+            local: None,
+            forwarded_classes: ForwardedClasses::default(),
+            cache: CacheSettings::off(),
+            udp_response_max: 1_232,
+            query_deadline: Duration::from_secs(4),
+            queries_max: 20_000,
+            queries_per_client_max: 1_000,
+            exempt: AccessList::new([]),
+            client_memory: 64 << 20,
+            streams_max: 1_000,
+            streams_per_client_max: 250,
+            stream_queries_max: 100,
+            stream_idle: Duration::from_secs(10),
+        }
+    }
+
     /// All upstreams, each once, those of the default group first.
     pub fn upstreams(&self) -> impl Iterator<Item = &UpstreamSettings> {
         let mut seen = UpstreamSet::default();

@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use counting::allocations;
 use dotgate_core::{
-    AccessList, Action, Cache, CacheSettings, Count, Counters, Driver, Engine, Event,
-    ForwardedClasses, GroupSettings, LocalZones, Moment, ReturnPath, SessionKey, Settings, Shared,
-    StreamKey, UpstreamId, UpstreamSettings, WorkerId, drive,
+    AccessList, Action, Cache, CacheSettings, Count, Counters, Driver, Engine, Event, Moment,
+    ReturnPath, SessionKey, Settings, Shared, StreamKey, UpstreamId, UpstreamSettings, WorkerId,
+    drive,
 };
 use dotgate_wire::split_frame;
 
@@ -51,27 +51,13 @@ struct World {
 
 fn settings(cache: CacheSettings) -> Settings {
     Settings {
-        generation: 0,
-        groups: vec![GroupSettings::of_default_route(vec![
-            UpstreamSettings::new(UpstreamId(0), "upstream"),
-        ])],
-        routes: Arc::default(),
-        probe: dotgate_wire::Question::root(dotgate_wire::rtype::NS),
         access: AccessList::new(["192.0.2.0/24".parse().unwrap()]),
-        local_zones: LocalZones::all_but([]),
-        local: None,
-        forwarded_classes: ForwardedClasses::default(),
         cache,
-        udp_response_max: 1_232,
-        query_deadline: Duration::from_secs(4),
         queries_max: 1_000,
-        queries_per_client_max: 1_000,
-        exempt: AccessList::new([]),
-        client_memory: 64 << 20,
         streams_max: 10,
         streams_per_client_max: 10,
         stream_queries_max: 1_000,
-        stream_idle: Duration::from_secs(10),
+        ..Settings::for_upstreams(vec![UpstreamSettings::new(UpstreamId(0), "upstream")])
     }
 }
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dotgate_core::{
-    AccessList, Cache, CacheSettings, ClientMemory, Count, Flights, ForwardedClasses,
-    GroupSettings, HealthState, LocalZones, Moment, Quotas, RouteId, RouteTable, SessionEnd,
-    Settings, Shared, UpstreamId, UpstreamSettings,
+    AccessList, Cache, CacheSettings, ClientMemory, Count, Flights, GroupSettings, HealthState,
+    Moment, Quotas, RouteId, RouteTable, SessionEnd, Settings, Shared, UpstreamId,
+    UpstreamSettings,
 };
 use ipnet::IpNet;
 
@@ -71,29 +71,13 @@ pub fn settings(upstreams: usize) -> Settings {
         IpNet::new_assert(IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0]), 32),
     ];
     Settings {
-        generation: 0,
-        groups: vec![GroupSettings::of_default_route(
+        access: AccessList::new(prefixes),
+        queries_per_client_max: 5_000,
+        ..Settings::for_upstreams(
             (0..upstreams)
                 .map(|number| UpstreamSettings::new(id_of(number), &format!("u{number}")))
                 .collect(),
-        )],
-        routes: Arc::default(),
-        probe: dotgate_wire::Question::root(dotgate_wire::rtype::NS),
-        access: AccessList::new(prefixes),
-        local_zones: LocalZones::all_but([]),
-        local: None,
-        forwarded_classes: ForwardedClasses::default(),
-        cache: CacheSettings::off(),
-        udp_response_max: 1_232,
-        query_deadline: Duration::from_secs(4),
-        queries_max: 20_000,
-        queries_per_client_max: 5_000,
-        exempt: AccessList::new([]),
-        client_memory: 64 << 20,
-        streams_max: 1_000,
-        streams_per_client_max: 250,
-        stream_queries_max: 100,
-        stream_idle: Duration::from_secs(10),
+        )
     }
 }
 

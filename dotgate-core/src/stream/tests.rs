@@ -1,32 +1,16 @@
 use super::*;
-use crate::admit::AccessList;
 use crate::keys::WorkerId;
-use crate::query::ForwardedClasses;
-use crate::route::LocalZones;
 
 const START: Moment = Moment::from_nanos(1_000_000_000);
 
 fn streams(max: usize, per_client: usize) -> Streams {
     let settings = Settings {
-        generation: 0,
-        cache: crate::settings::CacheSettings::off(),
-        groups: Vec::new(),
-        routes: Arc::default(),
-        probe: dotgate_wire::Question::root(dotgate_wire::rtype::NS),
-        access: AccessList::new([]),
-        local_zones: LocalZones::all_but([]),
-        local: None,
-        forwarded_classes: ForwardedClasses::default(),
-        udp_response_max: 1_232,
-        query_deadline: Duration::from_secs(4),
         queries_max: 10,
         queries_per_client_max: 10,
-        exempt: AccessList::new([]),
-        client_memory: 64 << 20,
         streams_max: max,
         streams_per_client_max: per_client,
         stream_queries_max: 10,
-        stream_idle: Duration::from_secs(10),
+        ..Settings::for_upstreams(Vec::new())
     };
     Streams::new(
         &settings,

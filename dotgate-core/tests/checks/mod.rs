@@ -22,8 +22,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dotgate_core::{
-    AccessList, CacheSettings, Count, ForwardedClasses, GroupSettings, LocalZones, Moment,
-    SessionKey, Settings, Shared, StreamKey, UpstreamId, UpstreamSettings, WorkerId,
+    AccessList, Count, Moment, SessionKey, Settings, Shared, StreamKey, UpstreamId,
+    UpstreamSettings, WorkerId,
 };
 
 use message::{Ask, Form};
@@ -96,29 +96,15 @@ fn upstream(id: UpstreamId) -> UpstreamSettings {
 fn settings(upstreams: u8, is_small: bool) -> Settings {
     let limit = |small, large| if is_small { small } else { large };
     Settings {
-        generation: 0,
-        groups: vec![GroupSettings::of_default_route(
-            (0..upstreams).map(UpstreamId).map(upstream).collect(),
-        )],
-        routes: Arc::default(),
-        probe: dotgate_wire::Question::root(dotgate_wire::rtype::NS),
         access: AccessList::new(
             ["192.0.2.0/24", "2001:db8::/32"].map(|prefix| prefix.parse().expect("a prefix")),
         ),
-        local_zones: LocalZones::all_but([]),
-        local: None,
-        forwarded_classes: ForwardedClasses::default(),
-        cache: CacheSettings::off(),
-        udp_response_max: 1_232,
-        query_deadline: Duration::from_secs(4),
         queries_max: limit(6, 20_000),
         queries_per_client_max: limit(4, 5_000),
-        exempt: AccessList::new([]),
-        client_memory: 64 << 20,
         streams_max: limit(4, 100),
         streams_per_client_max: limit(2, 25),
         stream_queries_max: limit(2, 100),
-        stream_idle: Duration::from_secs(10),
+        ..Settings::for_upstreams((0..upstreams).map(UpstreamId).map(upstream).collect())
     }
 }
 

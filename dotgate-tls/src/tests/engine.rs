@@ -6,9 +6,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use dotgate_core::{
-    AccessList, Action, CacheSettings, ConnectFault, Count, Counters, Driver, Engine, Event,
-    ForwardedClasses, GroupSettings, LocalZones, Moment, ReturnPath, SessionEnd, SessionKey,
-    Settings, Shared, UpstreamId, UpstreamSettings, WorkerId, carry_out, drive,
+    AccessList, Action, ConnectFault, Count, Counters, Driver, Engine, Event, Moment, ReturnPath,
+    SessionEnd, SessionKey, Settings, Shared, UpstreamId, UpstreamSettings, WorkerId, carry_out,
+    drive,
 };
 use dotgate_testbed::certificates::Validity;
 
@@ -52,29 +52,15 @@ fn good_peers(count: usize) -> Vec<Peer> {
 
 fn settings(upstreams: u8) -> Settings {
     Settings {
-        generation: 0,
-        groups: vec![GroupSettings::of_default_route(
+        access: AccessList::new(["192.0.2.0/24".parse().unwrap()]),
+        queries_max: 1_000,
+        streams_max: 10,
+        streams_per_client_max: 10,
+        ..Settings::for_upstreams(
             (0..upstreams)
                 .map(|number| UpstreamSettings::new(UpstreamId(number), &format!("up{number}")))
                 .collect(),
-        )],
-        routes: Arc::default(),
-        probe: dotgate_wire::Question::root(dotgate_wire::rtype::NS),
-        access: AccessList::new(["192.0.2.0/24".parse().unwrap()]),
-        local_zones: LocalZones::all_but([]),
-        local: None,
-        forwarded_classes: ForwardedClasses::default(),
-        cache: CacheSettings::off(),
-        udp_response_max: 1_232,
-        query_deadline: Duration::from_secs(4),
-        queries_max: 1_000,
-        queries_per_client_max: 1_000,
-        exempt: AccessList::new([]),
-        client_memory: 64 << 20,
-        streams_max: 10,
-        streams_per_client_max: 10,
-        stream_queries_max: 100,
-        stream_idle: Duration::from_secs(10),
+        )
     }
 }
 

@@ -4,10 +4,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
 
-use dotgate_core::{
-    AccessList, CacheSettings, ClientMemory, Flights, ForwardedClasses, GroupSettings, LocalZones,
-    UpstreamId, UpstreamSettings, WorkerId,
-};
+use dotgate_core::{AccessList, ClientMemory, Flights, UpstreamId, UpstreamSettings, WorkerId};
 use dotgate_net::{BindOptions, UdpPath};
 
 use super::*;
@@ -38,27 +35,13 @@ fn worker_of(id: WorkerId, shared: &Shared) -> World {
     let udp = dotgate_net::UdpSocket::bind("127.0.0.1:0".parse().unwrap(), &options).unwrap();
     let address = udp.local_addr().unwrap();
     let settings = Settings {
-        generation: 0,
-        groups: vec![GroupSettings::of_default_route(vec![
-            UpstreamSettings::new(UpstreamId(0), "nowhere"),
-        ])],
-        routes: Arc::default(),
-        probe: dotgate_wire::Question::root(dotgate_wire::rtype::NS),
         access: AccessList::new(["127.0.0.0/8".parse().unwrap()]),
-        local_zones: LocalZones::all_but([]),
-        local: None,
-        forwarded_classes: ForwardedClasses::default(),
-        cache: CacheSettings::off(),
-        udp_response_max: 1_232,
-        query_deadline: Duration::from_secs(4),
         queries_max: 100,
         queries_per_client_max: 100,
-        exempt: AccessList::new([]),
-        client_memory: 64 << 20,
         streams_max: 10,
         streams_per_client_max: 10,
         stream_queries_max: 10,
-        stream_idle: Duration::from_secs(10),
+        ..Settings::for_upstreams(vec![UpstreamSettings::new(UpstreamId(0), "nowhere")])
     };
     let (commands, orders_out) = channel();
     let (reports_in, reports) = tokio::sync::mpsc::channel(100);

@@ -19,9 +19,7 @@ use crate::link::Link;
 use crate::memory::ClientMemory;
 use crate::moment::Moment;
 use crate::outbox::{Action, Event, ReturnPath};
-use crate::query::ForwardedClasses;
-use crate::route::LocalZones;
-use crate::settings::{CacheSettings, GroupSettings, Settings, UpstreamSettings};
+use crate::settings::{Settings, UpstreamSettings};
 use crate::stream::KernelBuffers;
 
 pub(super) const MS: Duration = Duration::from_millis(1);
@@ -80,29 +78,16 @@ pub(super) struct Lab {
 
 pub(super) fn settings(upstreams: usize) -> Settings {
     Settings {
-        generation: 0,
-        groups: vec![GroupSettings::of_default_route(
+        access: AccessList::new(["192.0.2.0/24".parse().unwrap()]),
+        queries_max: 1_000,
+        queries_per_client_max: 800,
+        streams_max: 10,
+        streams_per_client_max: 4,
+        ..Settings::for_upstreams(
             (0..upstreams)
                 .map(|n| UpstreamSettings::new(id(n), &format!("up{n}")))
                 .collect(),
-        )],
-        routes: Arc::default(),
-        probe: dotgate_wire::Question::root(dotgate_wire::rtype::NS),
-        access: AccessList::new(["192.0.2.0/24".parse().unwrap()]),
-        local_zones: LocalZones::all_but([]),
-        local: None,
-        forwarded_classes: ForwardedClasses::default(),
-        cache: CacheSettings::off(),
-        udp_response_max: 1_232,
-        query_deadline: 4 * SECOND,
-        queries_max: 1_000,
-        queries_per_client_max: 800,
-        exempt: AccessList::new([]),
-        client_memory: 64 << 20,
-        streams_max: 10,
-        streams_per_client_max: 4,
-        stream_queries_max: 100,
-        stream_idle: 10 * SECOND,
+        )
     }
 }
 

@@ -4,6 +4,91 @@
 //! datagrams, bytes to write and [`Action`]s. The seam towards upstreams lies at the decrypted bytes of
 //! one TLS stream, so that reconnecting, pipelining and retrying can be simulated.
 //! This crate never touches a socket, a clock, a thread, the system's randomness or TLS.
+//!
+//! # How to drive an engine
+//!
+//! One thread owns an engine, and calls it with a time that never goes back. A turn has three parts:
+//!
+//! 1. Input: [`Engine::on_datagram`] for queries over UDP, `stream_*` for clients over TCP, `session_*` for upstreams. It does
+//!    no work for the outside and may be repeated.
+//! 2. [`drive`], once: processes timeouts, then has an [`Io`] carry out each [`Action`], send the datagrams and the messages to
+//!    other workers, and log events. What an action brings at once, such as a refused connection, is input of the same turn.
+//! 3. Sleep until input arrives or [`Engine::next_deadline`] is reached, which is later than the time of the turn.
+//!
+//! Every query that is accepted gets one response, by its deadline at the latest, if turns happen when they are due. Bytes of a
+//! session are plaintext: a driver reports [`Engine::session_opened`] only after the upstream is authenticated, and the engine
+//! has no byte for it before. Nothing here blocks, and no input makes it panic.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use dotgate_core::{
+//!     AccessList, Action, Counters, Engine, Event, Io, Moment, ReturnPath, SessionKey, Settings,
+//!     Shared, UpstreamId, UpstreamSettings, WorkerId, drive,
+//! };
+//!
+//! /// A network with one upstream, which answers everything that it is asked.
+//! #[derive(Default)]
+//! struct Network {
+//!     opened: Option<SessionKey>,
+//!     responses: Vec<Vec<u8>>,
+//! }
+//!
+//! impl Io for Network {
+//!     fn act(&mut self, engine: &mut Engine, now: Moment, action: Action) {
+//!         match action {
+//!             Action::OpenSession { session, .. } => {
+//!                 engine.session_connected(now, session);
+//!                 engine.session_opened(now, session);
+//!                 self.opened = Some(session);
+//!             }
+//!             Action::FlushSession(session) => {
+//!                 let Some(output) = engine.session_output(session) else { return };
+//!                 // Each query in its frame, with QR and RA set, is a response without records.
+//!                 let mut frame = std::mem::take(output);
+//!                 frame[4] |= 0x80;
+//!                 frame[5] |= 0x80;
+//!                 engine.session_bytes(now, session, &frame);
+//!             }
+//!             _ => {}
+//!         }
+//!     }
+//!
+//!     fn send_datagrams(&mut self, engine: &mut Engine, _now: Moment) {
+//!         self.responses.extend(engine.datagrams().map(|datagram| datagram.bytes.to_vec()));
+//!         engine.clear_datagrams();
+//!     }
+//!
+//!     fn send_flight_messages(&mut self, _engine: &mut Engine) {}
+//!
+//!     fn log(&mut self, _now: Moment, _event: Event) {}
+//! }
+//!
+//! let settings = Settings {
+//!     access: AccessList::new(["192.0.2.0/24".parse()?]),
+//!     ..Settings::for_upstreams(vec![UpstreamSettings::new(UpstreamId(0), "upstream")])
+//! };
+//! let counters = Arc::new(Counters::new());
+//! let mut engine = Engine::new(WorkerId(0), Arc::new(settings), Shared::alone(), counters, [7; 32]);
+//! let mut network = Network::default();
+//!
+//! let now = Moment::from_nanos(1_000_000_000);
+//! let path = ReturnPath {
+//!     socket: 0,
+//!     peer: "192.0.2.1:5300".parse()?,
+//!     local_ip: None,
+//!     interface: 0,
+//! };
+//! let query = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x07example\0\0\x01\0\x01";
+//! engine.on_datagram(now, path, query);
+//! drive(&mut engine, &mut network, now);
+//!
+//! assert!(network.opened.is_some());
+//! let response = network.responses.pop().ok_or("no response")?;
+//! assert_eq!(response[..2], query[..2], "the client's message ID");
+//! assert!(engine.next_deadline().is_none_or(|deadline| deadline > now));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 #![forbid(unsafe_code)]
 #![warn(clippy::iter_over_hash_type, clippy::wildcard_enum_match_arm)]
 

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use dotgate_testbed::certificates::CertificateError;
+
 /// Why a measurement could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -15,7 +17,7 @@ pub enum Error {
     },
     /// The upstream's certificate could not be made.
     #[error("cannot make a certificate: {0}")]
-    Certificate(#[from] rcgen::Error),
+    Certificate(#[from] CertificateError),
     /// The upstream's TLS settings were refused.
     #[error("cannot set up TLS: {0}")]
     Tls(#[from] rustls::Error),

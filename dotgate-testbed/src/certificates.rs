@@ -11,6 +11,9 @@ use rcgen::{
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+/// Why a certificate cannot be made.
+pub use rcgen::Error as CertificateError;
+
 /// When a certificate is valid.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Validity {
@@ -57,7 +60,7 @@ impl Leaf {
         }
     }
 
-    fn params(&self) -> Result<CertificateParams, rcgen::Error> {
+    fn params(&self) -> Result<CertificateParams, CertificateError> {
         let addresses = self.addresses.iter().map(IpAddr::to_string);
         let alternative_names: Vec<String> = self.names.iter().cloned().chain(addresses).collect();
         let mut params = CertificateParams::new(alternative_names)?;
@@ -111,8 +114,8 @@ impl ServerCertificate {
     /// Makes a certificate that signs itself, as a server by default of many products has.
     ///
     /// # Errors
-    /// [`rcgen::Error`] where a name is not one, or there is no randomness.
-    pub fn self_signed(leaf: &Leaf) -> Result<Self, rcgen::Error> {
+    /// [`CertificateError`] where a name is not one, or there is no randomness.
+    pub fn self_signed(leaf: &Leaf) -> Result<Self, CertificateError> {
         let key = KeyPair::generate()?;
         let mut params = leaf.params()?;
         params
@@ -141,8 +144,8 @@ impl TestAuthority {
     /// Makes an authority with a new key.
     ///
     /// # Errors
-    /// [`rcgen::Error`] where there is no randomness.
-    pub fn new() -> Result<Self, rcgen::Error> {
+    /// [`CertificateError`] where there is no randomness.
+    pub fn new() -> Result<Self, CertificateError> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::new(Vec::new())?;
         params.not_before = date_time_ymd(1970, 1, 1);
@@ -164,8 +167,8 @@ impl TestAuthority {
     /// Signs a certificate for a server with a new key.
     ///
     /// # Errors
-    /// [`rcgen::Error`] where a name is not one, or there is no randomness.
-    pub fn issue(&self, leaf: &Leaf) -> Result<ServerCertificate, rcgen::Error> {
+    /// [`CertificateError`] where a name is not one, or there is no randomness.
+    pub fn issue(&self, leaf: &Leaf) -> Result<ServerCertificate, CertificateError> {
         let key = KeyPair::generate()?;
         let certificate = leaf.params()?.signed_by(&key, &self.issuer)?;
         Ok(ServerCertificate {

@@ -25,7 +25,7 @@ use rustls::pki_types::CertificateDer;
 use thiserror::Error;
 
 use self::connection::Connection;
-use super::certificates::{Leaf, ServerCertificate, TestAuthority};
+use super::certificates::{CertificateError, Leaf, ServerCertificate, TestAuthority};
 
 /// Connections served at once; further ones are closed as they come.
 const MAX_CONNECTIONS: usize = 64;
@@ -57,7 +57,7 @@ impl Default for ResolverConfig {
 pub enum ResolverError {
     /// The name is no name, or there is no randomness.
     #[error("no certificate can be made: {0}")]
-    Certificate(#[from] rcgen::Error),
+    Certificate(#[from] CertificateError),
     /// rustls refused the set-up.
     #[error("TLS cannot be set up: {0}")]
     Tls(#[from] rustls::Error),

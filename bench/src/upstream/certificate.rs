@@ -2,14 +2,15 @@
 
 use std::fs;
 use std::io;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use dotgate_testbed::certificates::{Leaf, TestAuthority};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::Error;
 use crate::error::Action;
@@ -21,11 +22,11 @@ pub const AUTHENTICATION_NAME: &str = "dot.test";
 const ALPN: &[u8] = b"dot";
 
 /// What the upstream shows, and its key.
-type Credentials = (CertificateDer<'static>, PrivateKeyDer<'static>);
+type Credentials = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 /// Returns the TLS settings of the certificate kept in `kept`, or of one that [`issue`] makes.
 pub(super) fn server_config(ca_file: &Path, kept: Option<&Path>) -> Result<ServerConfig, Error> {
-    let (certificate, key) = match kept.filter(|file| file.exists()) {
+    let (chain, key) = match kept.filter(|file| file.exists()) {
         Some(file) => read(file)?,
         None => issue(ca_file, kept)?,
     };
@@ -33,7 +34,7 @@ pub(super) fn server_config(ca_file: &Path, kept: Option<&Path>) -> Result<Serve
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
-        .with_single_cert(vec![certificate], key)?;
+        .with_single_cert(chain, key)?;
     config.alpn_protocols = vec![ALPN.to_vec()];
     Ok(config)
 }
@@ -42,34 +43,21 @@ fn read(file: &Path) -> Result<Credentials, Error> {
     let certificate = CertificateDer::from_pem_file(file).map_err(io::Error::other);
     let key = PrivateKeyDer::from_pem_file(file).map_err(io::Error::other);
     let what = "read the certificate that was kept";
-    Ok((certificate.to(what)?, key.to(what)?))
+    Ok((vec![certificate.to(what)?], key.to(what)?))
 }
 
 /// Makes an authority and a certificate, writes the former to `ca_file`, and the latter with its
 /// key to `kept`.
 fn issue(ca_file: &Path, kept: Option<&Path>) -> Result<Credentials, Error> {
-    let authority_key = KeyPair::generate()?;
-    let mut authority = CertificateParams::new(Vec::new())?;
-    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    authority
-        .distinguished_name
-        .push(DnType::CommonName, "dotgate-bench");
-    let authority_certificate = authority.self_signed(&authority_key)?;
-    fs::write(ca_file, authority_certificate.pem()).to("write the authority's certificate")?;
-
-    let key = KeyPair::generate()?;
-    let names = vec![AUTHENTICATION_NAME.to_owned(), "127.0.0.1".to_owned()];
-    let mut parameters = CertificateParams::new(names)?;
-    parameters
-        .distinguished_name
-        .push(DnType::CommonName, AUTHENTICATION_NAME);
-    let certificate = parameters.signed_by(&key, &Issuer::new(authority, authority_key))?;
-
+    let authority = TestAuthority::new()?;
+    fs::write(ca_file, authority.pem()).to("write the authority's certificate")?;
+    let certificate = authority.issue(&Leaf {
+        addresses: vec![Ipv4Addr::LOCALHOST.into()],
+        ..Leaf::for_name(AUTHENTICATION_NAME)
+    })?;
     if let Some(file) = kept {
-        let text = certificate.pem() + &key.serialize_pem();
+        let text = certificate.pem + &certificate.key_pem;
         fs::write(file, text).to("keep the certificate")?;
     }
-    let private_key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    Ok((certificate.der().clone(), private_key))
+    Ok((certificate.chain, certificate.key))
 }

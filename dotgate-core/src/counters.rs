@@ -1,7 +1,7 @@
 //! What happened, counted: one block per engine, written by its worker alone, read by anyone.
 //!
 //! An increment is a load and a store of the owner, not a locked addition; readers see each counter whole and add
-//! up those of all workers. Plain counts are a [`Count`]; what has labels is in [`ClientCounters`],
+//! up those of all workers. Plain counts are a [`Count`], of which some are sums over labels; what has labels is in [`ClientCounters`],
 //! [`UpstreamCounters`] and, of all workers together, [`GroupCounters`]. All labels are closed sets, so the block has one size.
 
 mod cells;
@@ -18,6 +18,7 @@ pub use self::upstreams::UpstreamCounters;
 use std::time::Duration;
 
 use self::cells::Cells;
+use self::labels::Outcome;
 use crate::keys::UpstreamId;
 use crate::limits;
 use crate::moment::Moment;
@@ -136,6 +137,25 @@ counts! {
     EventsDropped = "events_dropped",
 }
 
+/// The counts that are those of one outcome of queries: they are counted there, by labels.
+const OF_OUTCOMES: [(Count, Outcome); 8] = [
+    (Count::QueriesIgnored, Outcome::Ignored),
+    (Count::QueriesMalformed, Outcome::Malformed),
+    (Count::QueriesRefused, Outcome::Refused),
+    (Count::QueriesShed, Outcome::Shed),
+    (Count::QueriesLocal, Outcome::Local),
+    (Count::QueriesRepeated, Outcome::Repeated),
+    (Count::Answered, Outcome::Answered),
+    (Count::Failed, Outcome::Failed),
+];
+
+impl Count {
+    fn outcome(self) -> Option<Outcome> {
+        let mut pairs = OF_OUTCOMES.into_iter();
+        pairs.find_map(|(count, outcome)| (count == self).then_some(outcome))
+    }
+}
+
 /// One engine's counters.
 #[repr(align(128))]
 #[derive(Debug)]
@@ -187,12 +207,16 @@ impl Counters {
 
     /// Adds `times`; only the worker that owns the block may do so.
     pub fn add_many(&self, count: Count, times: u64) {
+        debug_assert!(count.outcome().is_none(), "{count:?} is counted by labels");
         self.counts.add(count as usize, times);
     }
 
     /// The present value.
     pub fn get(&self, count: Count) -> u64 {
-        self.counts.at(count as usize)
+        match count.outcome() {
+            Some(outcome) => self.clients.outcome(outcome),
+            None => self.counts.at(count as usize),
+        }
     }
 
     /// What is counted of clients.

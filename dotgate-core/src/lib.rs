@@ -11,7 +11,7 @@
 //!
 //! 1. Input: [`Engine::on_datagram`] for queries over UDP, `stream_*` for clients over TCP, `session_*` for upstreams. It does
 //!    no work for the outside and may be repeated.
-//! 2. [`drive`], once: processes timeouts, then has an [`Io`] carry out each [`Action`], send the datagrams and the messages to
+//! 2. [`drive`], once: processes timeouts, then has the [`Driver`] carry out each [`Action`], send the datagrams and the messages to
 //!    other workers, and log events. What an action brings at once, such as a refused connection, is input of the same turn.
 //! 3. Sleep until input arrives or [`Engine::next_deadline`] is reached, which is later than the time of the turn.
 //!
@@ -23,43 +23,48 @@
 //! use std::sync::Arc;
 //!
 //! use dotgate_core::{
-//!     AccessList, Action, Counters, Engine, Event, Io, Moment, ReturnPath, SessionKey, Settings,
-//!     Shared, UpstreamId, UpstreamSettings, WorkerId, drive,
+//!     AccessList, Action, Counters, Driver, Engine, Event, Moment, ReturnPath, SessionKey,
+//!     Settings, Shared, UpstreamId, UpstreamSettings, WorkerId, drive,
 //! };
 //!
-//! /// A network with one upstream, which answers everything that it is asked.
-//! #[derive(Default)]
-//! struct Network {
+//! /// An engine in a network with one upstream, which answers everything that it is asked.
+//! struct World {
+//!     engine: Engine,
 //!     opened: Option<SessionKey>,
 //!     responses: Vec<Vec<u8>>,
 //! }
 //!
-//! impl Io for Network {
-//!     fn act(&mut self, engine: &mut Engine, now: Moment, action: Action) {
+//! impl Driver for World {
+//!     fn engine(&mut self) -> &mut Engine {
+//!         &mut self.engine
+//!     }
+//!
+//!     fn act(&mut self, now: Moment, action: Action) {
 //!         match action {
 //!             Action::OpenSession { session, .. } => {
-//!                 engine.session_connected(now, session);
-//!                 engine.session_opened(now, session);
+//!                 self.engine.session_connected(now, session);
+//!                 self.engine.session_opened(now, session);
 //!                 self.opened = Some(session);
 //!             }
 //!             Action::FlushSession(session) => {
-//!                 let Some(output) = engine.session_output(session) else { return };
+//!                 let Some(output) = self.engine.session_output(session) else { return };
 //!                 // Each query in its frame, with QR and RA set, is a response without records.
 //!                 let mut frame = std::mem::take(output);
 //!                 frame[4] |= 0x80;
 //!                 frame[5] |= 0x80;
-//!                 engine.session_bytes(now, session, &frame);
+//!                 self.engine.session_bytes(now, session, &frame);
 //!             }
 //!             _ => {}
 //!         }
 //!     }
 //!
-//!     fn send_datagrams(&mut self, engine: &mut Engine, _now: Moment) {
-//!         self.responses.extend(engine.datagrams().map(|datagram| datagram.bytes.to_vec()));
-//!         engine.clear_datagrams();
+//!     fn send_datagrams(&mut self, _now: Moment) {
+//!         let datagrams = self.engine.datagrams();
+//!         self.responses.extend(datagrams.map(|datagram| datagram.bytes.to_vec()));
+//!         self.engine.clear_datagrams();
 //!     }
 //!
-//!     fn send_flight_messages(&mut self, _engine: &mut Engine) {}
+//!     fn send_flight_messages(&mut self) {}
 //!
 //!     fn log(&mut self, _now: Moment, _event: Event) {}
 //! }
@@ -69,8 +74,11 @@
 //!     ..Settings::for_upstreams(vec![UpstreamSettings::new(UpstreamId(0), "upstream")])
 //! };
 //! let counters = Arc::new(Counters::new());
-//! let mut engine = Engine::new(WorkerId(0), Arc::new(settings), Shared::alone(), counters, [7; 32]);
-//! let mut network = Network::default();
+//! let mut world = World {
+//!     engine: Engine::new(WorkerId(0), Arc::new(settings), Shared::alone(), counters, [7; 32]),
+//!     opened: None,
+//!     responses: Vec::new(),
+//! };
 //!
 //! let now = Moment::from_nanos(1_000_000_000);
 //! let path = ReturnPath {
@@ -80,13 +88,13 @@
 //!     interface: 0,
 //! };
 //! let query = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x07example\0\0\x01\0\x01";
-//! engine.on_datagram(now, path, query);
-//! drive(&mut engine, &mut network, now);
+//! world.engine.on_datagram(now, path, query);
+//! drive(&mut world, now);
 //!
-//! assert!(network.opened.is_some());
-//! let response = network.responses.pop().ok_or("no response")?;
+//! assert!(world.opened.is_some());
+//! let response = world.responses.pop().ok_or("no response")?;
 //! assert_eq!(response[..2], query[..2], "the client's message ID");
-//! assert!(engine.next_deadline().is_none_or(|deadline| deadline > now));
+//! assert!(world.engine.next_deadline().is_none_or(|deadline| deadline > now));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 #![forbid(unsafe_code)]

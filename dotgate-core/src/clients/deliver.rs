@@ -70,7 +70,6 @@ impl Clients {
     /// Answers a query for a name of special use.
     pub(crate) fn deliver_local(&mut self, request: &Request<'_>, zone: &[u8], data: LocalData) {
         let (client, query) = (request.client, &request.query);
-        self.tally.count(Count::QueriesLocal);
         self.tally.at_once(
             client.transport(),
             query.qtype,
@@ -174,7 +173,6 @@ impl Clients {
         let question = &exchange.question;
         let terms = ResponseTerms::of_answer(self.parameters_of(waiter), is_authenticated);
         self.deliver_stored_to(now, waiter, question, stored, &terms);
-        self.tally.count(Count::Answered);
         let ended = Ended {
             outcome: Outcome::Answered,
             rcode: stored.1.rcode(),
@@ -254,7 +252,6 @@ impl Clients {
             });
             self.note_released(now, waiter);
         }
-        self.tally.count(Count::Answered);
         self.tally
             .total(relayed.upstream, now.since(waiter.asked_at));
         let ended = Ended {
@@ -289,7 +286,6 @@ impl Clients {
         let received = as_received(question, waiter);
         let received = (received.as_slice(), opcode::QUERY);
         self.deliver_error(waiter.client, &parameters, received, error);
-        self.tally.count(Count::Failed);
         self.tally.failure(failure);
         let ended = Ended {
             outcome: Outcome::Failed,

@@ -12,7 +12,6 @@ use dotgate_wire::{
 };
 
 use super::{Clients, Request};
-use crate::counters::Count;
 use crate::counters::labels::Outcome;
 use crate::exchange::Client;
 use crate::local::Answered;
@@ -60,7 +59,6 @@ impl Clients {
         let bytes = std::mem::take(&mut self.local);
         let rcode = self.deliver_bytes(client, &bytes, query.question, &terms);
         self.local = bytes;
-        self.tally.count(Count::QueriesLocal);
         let transport = client.transport();
         self.tally
             .at_once(transport, query.qtype, Outcome::Local, rcode);

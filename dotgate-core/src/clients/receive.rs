@@ -65,7 +65,6 @@ impl Clients {
         };
         match refusal(&request.query, self.settings.forwarded_classes) {
             Some(refusal) => {
-                self.tally.count(Count::QueriesRefused);
                 self.refuse(&request, Outcome::Refused, refusal);
                 Err(Handled::Answered)
             }
@@ -74,7 +73,6 @@ impl Clients {
     }
 
     fn ignore(&mut self, client: Client) -> Handled {
-        self.tally.count(Count::QueriesIgnored);
         self.tally.ignored(client.transport());
         Handled::Ignored
     }
@@ -106,7 +104,6 @@ impl Clients {
 
     fn reject(&mut self, client: Client, reject: &Reject<'_>) -> Handled {
         let refusal = Refusal::of_fault(&reject.fault);
-        self.tally.count(Count::QueriesMalformed);
         self.tally
             .at_once(client.transport(), 0, Outcome::Malformed, refusal.rcode);
         self.trace_query(client, reject.question, Outcome::Malformed, refusal.rcode);
@@ -138,7 +135,6 @@ impl Clients {
 
     /// Turns a query away for which there is no room.
     pub(crate) fn turn_away(&mut self, now: Moment, request: &Request<'_>, limit: Limit) {
-        self.tally.count(Count::QueriesShed);
         self.refuse(
             request,
             Outcome::Shed,
@@ -156,7 +152,6 @@ impl Clients {
 
     /// A query that waits already, which gets one response.
     pub(crate) fn on_repeated(&mut self, request: &Request<'_>) {
-        self.tally.count(Count::QueriesRepeated);
         self.tally
             .repeated(request.client.transport(), request.query.qtype);
     }

@@ -65,6 +65,15 @@ impl ClientCounters {
         self.queries.at(place_of_query(via, asked, outcome))
     }
 
+    /// Messages of all clients that ended so.
+    pub fn outcome(&self, outcome: Outcome) -> u64 {
+        let of = |via: &ClientTransport| -> u64 {
+            let types = RecordType::ALL.iter();
+            types.map(|it| self.queries(*via, *it, outcome)).sum()
+        };
+        ClientTransport::ALL.iter().map(of).sum()
+    }
+
     /// Responses to clients.
     pub fn responses(&self, rcode: Rcode) -> u64 {
         self.responses.at(rcode as usize)

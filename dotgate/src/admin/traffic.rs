@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dotgate_core::labels::{ClientTransport, Limit, Outcome, RecordType};
+use dotgate_core::labels::{ClientTransport, Limit, Outcome};
 use dotgate_core::{BUCKETS_MICROS, Distribution, Gauge, WAITED};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -35,15 +35,7 @@ impl Traffic {
         let workers = || running.workers().iter().map(|worker| worker.counters());
         let gauge = |gauge| workers().map(|counters| counters.gauge(gauge)).sum();
         let outcomes = Outcome::ALL.iter().map(|outcome| {
-            let counts = workers().map(|counters| {
-                let of = |via: &ClientTransport| -> u64 {
-                    let types = RecordType::ALL.iter();
-                    types
-                        .map(|it| counters.clients().queries(*via, *it, *outcome))
-                        .sum()
-                };
-                ClientTransport::ALL.iter().map(of).sum::<u64>()
-            });
+            let counts = workers().map(|counters| counters.clients().outcome(*outcome));
             (*outcome, counts.sum())
         });
         let outcomes: Vec<(Outcome, u64)> = outcomes.collect();

@@ -1,12 +1,12 @@
 //! The status in the log, for those who ask by SIGUSR1: what `/api/v1/status` has, in a few lines.
 
 use dotgate_core::Gauge;
-use dotgate_core::labels::{ClientTransport, Outcome, RecordType};
+use dotgate_core::labels::Outcome;
 
 use crate::admin::upstream_reports;
 use crate::clock::now;
 use crate::log::message::say;
-use crate::running::Running;
+use crate::running::{Running, RunningWorker};
 
 /// Logs what is known now: one line for this instance, and one for each upstream.
 pub(super) fn log_status(running: &Running) {
@@ -50,15 +50,10 @@ pub(super) fn log_status(running: &Running) {
 
 /// The queries that ended in one of these ways, of all clients.
 fn queries(running: &Running, outcomes: &[Outcome]) -> u64 {
-    let mut count = 0;
-    for worker in running.workers() {
+    let workers = running.workers().iter();
+    let of_worker = |worker: &RunningWorker| -> u64 {
         let clients = worker.counters().clients();
-        for via in ClientTransport::ALL {
-            for asked in RecordType::ALL {
-                let of_this = outcomes.iter().map(|it| clients.queries(*via, *asked, *it));
-                count += of_this.sum::<u64>();
-            }
-        }
-    }
-    count
+        outcomes.iter().map(|it| clients.outcome(*it)).sum()
+    };
+    workers.map(of_worker).sum()
 }

@@ -10,8 +10,7 @@ use dotgate_wire::Question;
 
 use crate::exchange::Lookup;
 use crate::failure::Failure;
-use crate::isolation::GroupId;
-use crate::keys::{SessionKey, UpstreamId};
+use crate::keys::{GroupId, SessionKey, UpstreamId, UpstreamSet};
 use crate::limits;
 use crate::moment::Moment;
 use crate::settings::GroupSettings;
@@ -25,28 +24,6 @@ pub(crate) struct Attempt {
     /// Whether it was asked with EDNS.
     pub(crate) edns: bool,
     pub(crate) sent_at: Moment,
-}
-
-/// A set of upstreams, by ID.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct UpstreamSet(u128);
-
-impl UpstreamSet {
-    pub(crate) fn add(&mut self, upstream: UpstreamId) {
-        self.0 |= 1 << upstream.0;
-    }
-
-    pub(crate) fn has(self, upstream: UpstreamId) -> bool {
-        self.0 & 1 << upstream.0 != 0
-    }
-
-    pub(crate) fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    fn remove(&mut self, upstream: UpstreamId) {
-        self.0 &= !(1 << upstream.0);
-    }
 }
 
 /// Why a question has no answer, as far as its attempts show.

@@ -11,16 +11,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::health::HealthState;
-use crate::keys::{ExchangeKey, SessionKey, UpstreamId};
+use crate::keys::{ExchangeKey, GroupId, SessionKey, UpstreamId};
 use crate::limits;
 use crate::moment::Moment;
 use crate::quarantine::{Admission, Quarantine};
 use crate::questions::Questions;
 use crate::sessions::Sessions;
-
-/// Tells one group of suspects from another.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct GroupId(u64);
 
 /// Suspects that are asked on one session.
 pub(crate) struct Group {

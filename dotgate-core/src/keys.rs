@@ -46,3 +46,29 @@ impl WorkerId {
         usize::from(self.0)
     }
 }
+
+/// A set of upstreams, by ID.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct UpstreamSet(u128);
+
+impl UpstreamSet {
+    pub(crate) fn add(&mut self, upstream: UpstreamId) {
+        self.0 |= 1 << upstream.0;
+    }
+
+    pub(crate) fn has(self, upstream: UpstreamId) -> bool {
+        self.0 & 1 << upstream.0 != 0
+    }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    pub(crate) fn remove(&mut self, upstream: UpstreamId) {
+        self.0 &= !(1 << upstream.0);
+    }
+}
+
+/// Tells one group of suspects from another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct GroupId(pub(crate) u64);

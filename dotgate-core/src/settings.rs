@@ -7,12 +7,11 @@ use std::time::Duration;
 use dotgate_wire::{CacheTtl, Question, TTL_MAX, rtype};
 
 use crate::admit::AccessList;
-use crate::attempts::UpstreamSet;
 use crate::counters::GroupCounters;
 use crate::failure::Failure;
 use crate::health::Health;
 use crate::key_exchange::Handshakes;
-use crate::keys::UpstreamId;
+use crate::keys::{UpstreamId, UpstreamSet};
 use crate::link::Transport;
 use crate::local::LocalData;
 use crate::query::ForwardedClasses;

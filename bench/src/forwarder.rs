@@ -2,7 +2,7 @@
 //!
 //! All get two workers or threads, share the port between them, and check the upstream's certificate
 //! and name. dotgate keeps its cache as it comes; dnsdist and Unbound get one where names are asked
-//! again, large enough and without refresh, and none where no name is asked twice. The echo, beside
+//! again, large enough and without refresh, and none where no name is asked twice. The echo, next to
 //! them, is no forwarder but the floor below all.
 
 use std::env;

@@ -28,7 +28,7 @@ use clients::Clients;
 pub use clients::{Asking, Counts, Kind, Outcome};
 
 /// What an instance has to get ready, or to end.
-const PATIENCE: Duration = Duration::from_secs(60);
+const WAIT_MAX: Duration = Duration::from_secs(60);
 /// How often it is looked whether something has come or gone.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -63,7 +63,7 @@ pub struct Rolled {
 }
 
 impl Rolled {
-    /// Queries without an answer from flows that end; those of endless ones are told and not counted.
+    /// Queries without an answer from flows that end; those of endless ones are reported and not counted.
     #[must_use]
     pub fn unanswered(&self) -> u64 {
         let [short, long, _] = self.outcome;
@@ -139,7 +139,7 @@ fn write_result(rolled: &Rolled, output: &mut dyn Write) -> io::Result<()> {
 struct Instance {
     number: u32,
     child: Child,
-    /// When it was told to stop.
+    /// When it was stopped.
     stopped_at: u64,
 }
 
@@ -232,7 +232,7 @@ impl<'a> Fleet<'a> {
 
     /// Waits for something, while instances that end are taken from the balancer.
     fn wait(&mut self, is_met: impl Fn(&Fleet<'_>) -> bool) -> Result<(), Error> {
-        let given_up = boottime_nanos() + PATIENCE.as_nanos() as u64;
+        let given_up = boottime_nanos() + WAIT_MAX.as_nanos() as u64;
         while !is_met(self) {
             if boottime_nanos() > given_up {
                 return Err(Error::RollFailed);

@@ -162,7 +162,7 @@ pub(super) fn is_service_link_value(value: &str) -> bool {
         .any(|scheme| value.starts_with(scheme))
 }
 
-/// Whether `rest` is `53_UDP`, perhaps followed by what is told about it.
+/// Whether `rest` is `53_UDP`, perhaps followed by an attribute.
 fn is_number_and_protocol(rest: &str) -> bool {
     let mut parts = rest.split('_');
     let number = parts.next().unwrap_or_default();

@@ -122,7 +122,7 @@ pub struct CacheConfig {
     pub ttl_min: Duration,
     /// The longest time an answer is kept, no shorter than `ttl_min`.
     pub ttl_max: Duration,
-    /// The longest time a denial is kept.
+    /// The longest time a negative response is cached.
     pub negative_ttl_max: Duration,
     /// The longest time a failure is kept.
     pub failure_ttl_max: Duration,
@@ -274,7 +274,7 @@ impl Config {
         &self.admin
     }
 
-    /// Whether the files are watched, to be read anew.
+    /// Whether the files are watched, to be reloaded.
     pub fn is_watched(&self) -> bool {
         self.is_watched
     }

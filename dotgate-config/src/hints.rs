@@ -1,5 +1,5 @@
 //! What an operator may have meant by a value that cannot be read: the end of the message that says so.
-//! Stands beside the kinds of value, which find the fault. A hint never changes what is wrong, and is never a guess that
+//! Serves the kinds of value, which find the fault. A hint never changes what is wrong, and is never a guess that
 //! would do something else than what was written.
 
 use std::net::{IpAddr, SocketAddr};
@@ -157,7 +157,7 @@ pub(super) fn of_toml_line(line: &str) -> Option<String> {
     is_meant.then(|| format!("write {key} = \"{value}\""))
 }
 
-/// The language of a file that is not TOML, if it can be told.
+/// The language of a file that is not TOML, if it is recognized.
 pub(super) fn other_language(path: &Path, text: &str) -> Option<&'static str> {
     let extension = path.extension().and_then(|extension| extension.to_str());
     match extension.map(str::to_ascii_lowercase).as_deref() {

@@ -71,7 +71,7 @@ pub struct Loaded {
     pub effective: Vec<Effective>,
     /// What the operator may not expect.
     pub notes: Vec<Note>,
-    /// What the file says in vain.
+    /// Settings of the file that have no effect.
     pub overridden: Vec<Overridden>,
     /// The file, if there is one.
     pub file: Option<PathBuf>,

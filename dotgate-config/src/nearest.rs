@@ -1,5 +1,5 @@
 //! Finds the name an operator may have meant.
-//! Stands beside `Spec`, for names that are not in the table. Offers nothing that is less than half alike.
+//! Serves `Spec`, for names that are not in the table. Offers nothing that is less than half alike.
 
 use super::setting::TableKey;
 use super::setting::{PREFIX, prefixed};

@@ -1,5 +1,5 @@
 //! Public resolvers that may be written by a word. `docs/resolvers.md` has the same lists; a test compares them.
-//! Stands beside the kinds of value. A word is nothing but its list of upstreams, each authenticated by its name.
+//! Serves the kinds of value. A word is nothing but its list of upstreams, each authenticated by its name.
 
 use super::fault::Fault;
 use super::upstream::UpstreamSpec;
@@ -68,7 +68,7 @@ pub(super) fn read(item: &str) -> Result<Vec<UpstreamSpec>, Fault> {
     }
 }
 
-/// The words, for those who are told what may be written.
+/// The words, for messages that list what may be written.
 pub(super) fn words() -> String {
     let words: Vec<&str> = PROVIDERS.iter().map(|provider| provider.word).collect();
     words.join(", ")

@@ -1,5 +1,5 @@
 //! Pages made from the table of settings: for `--help`, for `docs/settings.md` and for `etc/full.toml`.
-//! Stands beside the configuration and takes no part in it.
+//! Uses the configuration and takes no part in it.
 
 use std::fmt::Write as _;
 

@@ -62,9 +62,9 @@ pub enum Names {
 /// When another value of a setting holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Reload {
-    /// As soon as the configuration is read anew.
+    /// As soon as the configuration is reloaded.
     Live,
-    /// Once the program starts anew, or is replaced.
+    /// Once the program restarts, or is replaced.
     Restart,
 }
 

@@ -30,14 +30,14 @@ pub(super) struct KeyTable {
     pub(super) origin: Origin,
     /// By key; all keys are known ones.
     pub(super) values: BTreeMap<&'static str, SourceValue>,
-    /// A value or key was no good, which is a problem already told.
+    /// A value or key was no good, which is a problem already reported.
     pub(super) is_broken: bool,
 }
 
 /// All that was written.
 #[derive(Debug, Default)]
 pub(super) struct Spec {
-    /// By variable. `None` where something was written that cannot be a value, which is a problem already told.
+    /// By variable. `None` where something was written that cannot be a value, which is a problem already reported.
     values: BTreeMap<String, Option<SourceValue>>,
     /// The file's upstreams, unless the environment has some.
     pub(super) upstream_tables: Vec<KeyTable>,
@@ -153,7 +153,7 @@ impl Spec {
                 continue;
             };
             let value = value.to_str().map(str::trim);
-            // As `${LOG_LEVEL}` in a compose file leaves it; a required one is told to be empty.
+            // As `${LOG_LEVEL}` in a compose file leaves it; a required one is reported as empty.
             if value == Some("") && !subject.entry().is_required() {
                 continue;
             }

@@ -31,13 +31,13 @@ fn reported(environment: &Environment, file: Option<&Path>) -> String {
     rest.to_owned()
 }
 
-/// Expects that `variables` beside the right four are told to be wrong in exactly these words.
+/// Expects that `variables`, added to the valid four, are reported as wrong in exactly these words.
 #[track_caller]
 fn check(variables: &[(&str, &str)], expected: &str) {
     assert_eq!(reported(&environment(variables), None), expected);
 }
 
-/// Expects that a file with `text`, beside the right four but `without`, is told to be wrong in exactly these words,
+/// Expects that a file with `text`, added to the valid four but `without`, is reported as wrong in exactly these words,
 /// where `FILE` stands for its path.
 #[track_caller]
 fn check_file(without: &[&str], text: &[u8], expected: &str) {

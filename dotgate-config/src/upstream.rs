@@ -1,5 +1,5 @@
 //! Upstreams as they are written, and what that means: where to connect and who must be there.
-//! Stands beside the other kinds of value; pools and TLS sessions are made from `UpstreamConfig`.
+//! One of the kinds of value; pools and TLS sessions are made from `UpstreamConfig`.
 //! Never resolves a name and never weakens authentication: what is not understood is a fault.
 //! Follows RFC 7858 section 4.2 (pins), RFC 8310 sections 6 to 8 (names) and RFC 6125 (addresses in certificates).
 //! Limits: 8 pins for an upstream, SHA-256 alone.

@@ -1,5 +1,5 @@
 //! The closed sets of words that settings choose from.
-//! Stands beside the kinds of value; the program matches on these enums, never on text.
+//! Serves the kinds of value; the program matches on these enums, never on text.
 
 use std::fmt;
 

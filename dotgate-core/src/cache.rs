@@ -1,7 +1,7 @@
 //! Stage `cache`: what was answered before, shared by all workers.
 //!
 //! Stands between `route` and `inflight`. Keeps bytes that it does not read, under a question, DO, CD and
-//! route, for the seconds it is told; hands them out with their age, fresh, stale or as a failure
+//! route, for the given seconds; returns them with their age, fresh, stale or as a failure
 //! (RFC 2308, 8767, 9520). The names are spread over shards, each behind its own lock, which is held for one
 //! probe and one copy. A hit allocates nothing once `out` has room.
 //! Memory: one budget, within which blocks, tables and the memory of evicted names lie; see `arena`, `queues`.
@@ -94,7 +94,7 @@ pub enum Found {
     Stale {
         /// Whole seconds since it was stored.
         age: u32,
-        /// Whether to ask for a better one first: false soon after that was in vain.
+        /// Whether to ask for a better one first: false soon after that failed.
         ask: bool,
     },
 }

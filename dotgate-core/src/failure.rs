@@ -1,6 +1,6 @@
-//! Why a question could not be answered: the upstream's faults and what a client is told of them.
+//! Why a question could not be answered: the upstream's faults and what a client learns of them.
 //!
-//! Stands beside the path: `session`, `pool` and `verdict` make failures, `exchange` keeps the most telling
+//! Serves the path: `session`, `pool` and `verdict` make failures, `exchange` keeps the most telling
 //! one, `respond` turns it into an RCODE and an Extended DNS Error (RFC 8914 section 4). A response code
 //! from an upstream is data and becomes [`Failure::Answered`], never an error of ours.
 

@@ -140,7 +140,7 @@ impl Flights {
         }
     }
 
-    /// Forgets a worker that begins anew. Who follows it loses patience in time.
+    /// Forgets a worker that restarts. Its followers time out.
     pub(crate) fn forget(&self, worker: WorkerId) {
         for shard in &self.shards {
             lock(shard).retain(|flight| {

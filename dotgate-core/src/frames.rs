@@ -1,6 +1,6 @@
 //! Messages out of a byte stream, however the stream was cut (RFC 7766 section 8).
 //!
-//! Holds at most one unfinished frame (65,537 bytes) beside what a paused reader left unread.
+//! Holds at most one unfinished frame (65,537 bytes) in addition to what a paused reader left unread.
 
 use std::borrow::Cow;
 

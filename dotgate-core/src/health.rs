@@ -300,7 +300,7 @@ fn is_lasting(cause: Failure) -> bool {
 
 const CONNECT: u8 = 0x10;
 const TLS: u8 = 0x20;
-/// Followed by the response code; those beyond four bits are told as SERVFAIL.
+/// Followed by the response code; those beyond four bits are reported as SERVFAIL.
 const ANSWERED: u8 = 0x40;
 
 /// A failure as a number that fits into an atomic; only what an upstream can be at fault for has one of its own.

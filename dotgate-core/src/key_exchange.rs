@@ -1,6 +1,6 @@
 //! How large the first message of a TLS handshake is, and which upstreams never get a large one.
 //!
-//! Stands beside `pool`. The hybrid key exchange X25519MLKEM768 makes a ClientHello of about 1,480 bytes, which leaves
+//! Serves `pool`. The hybrid key exchange X25519MLKEM768 makes a ClientHello of about 1,480 bytes, which leaves
 //! in two segments; some middleboxes reset or drop a connection that begins so. Unless the settings decide, a handshake
 //! that failed or got no response is tried once more with a classical key share, and where that works it is remembered
 //! for all workers, for [`limits::CLASSICAL_FOR`].

@@ -13,11 +13,11 @@ pub const GROUPS: usize = 64;
 /// Upstreams of all groups at most.
 pub const UPSTREAMS: usize = 64;
 
-/// Slots of upstreams: room for as many as are configured beside as many whose last sessions end. Sets of upstreams
+/// Slots of upstreams: room for as many as are configured and as many whose last sessions end. Sets of upstreams
 /// are bit masks of this width.
 pub const UPSTREAM_IDS: usize = 2 * UPSTREAMS;
 
-/// Attempts per query, fall-backs included. One, one after its session died, one beside.
+/// Attempts per query, fall-backs included. One, one after its session died, one hedge.
 pub const ATTEMPTS: u8 = 3;
 
 /// Sessions per upstream and worker: a full one, a suspect one and their replacements.
@@ -99,7 +99,7 @@ pub const ANSWERS_MAX: u32 = 10_000;
 /// A learned bound of answers per session is forgotten after this time.
 pub const ANSWERS_MAX_FOR: Duration = Duration::from_secs(300);
 
-/// A query unanswered this long on a session that answers others is asked once more beside.
+/// A query unanswered this long on a session that answers others is hedged.
 pub const BESIDE_AFTER: Duration = Duration::from_millis(1_500);
 
 /// A query over UDP that is unanswered this long is sent once more, from another port; at least, and no later than
@@ -118,7 +118,7 @@ pub const DATAGRAM_OPENING_WAIT: Duration = Duration::from_secs(1);
 /// A loop is reported at most once in this time, by each worker.
 pub const LOOP_REPORT_EVERY: Duration = Duration::from_secs(60);
 
-/// A handshake older than this gets one beside it.
+/// A handshake older than this gets a second one.
 pub const HANDSHAKE_BESIDE_AFTER: Duration = Duration::from_millis(750);
 
 /// A handshake older than this is given up: slow paths work, dead ones end.
@@ -255,7 +255,7 @@ pub const PACED_STREAMS: u32 = 5;
 /// The time in which [`PACED_STREAMS`] may be opened.
 pub const PACED_STREAMS_PER: Duration = Duration::from_secs(1);
 
-/// What goes on, such as queries turned away at a limit, is told to the log this often.
+/// What goes on, such as queries turned away at a limit, is logged this often.
 pub const TELL_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// The TTL of stale answers, in seconds (RFC 8767 section 4).
@@ -295,7 +295,7 @@ pub const PREFETCH_CREDIT: u32 = 1_000;
 /// Bytes of a reusable buffer that are kept when it empties; a larger one is given back.
 pub const BUFFER_KEPT_BYTES: usize = 16 * 1024;
 
-/// Bytes of a cached answer, with what is kept beside it such as the places of its TTLs; a longer one is not kept.
+/// Bytes of a cached answer, with its metadata such as the positions of its TTLs; a longer one is not cached.
 pub const CACHE_ENTRY_BYTES: usize = 65_535;
 
 /// How long it is remembered what the link to a client carries: as long as Linux remembers a path MTU.
@@ -317,7 +317,7 @@ pub const CACHE_SHARD_BYTES: usize = 256 * 1024;
 /// Buckets that are gone through under one lock, about 20 us, where all entries are looked at.
 pub const CACHE_SCAN_BUCKETS: usize = 128;
 
-/// After a refresh in vain the next one waits this long (RFC 8767 section 5: 30 s).
+/// After a failed refresh the next one waits this long (RFC 8767 section 5: 30 s).
 pub const STALE_ASK_AGAIN: Duration = Duration::from_secs(30);
 
 /// Hits that make an entry worth refreshing before it ends.
@@ -329,5 +329,5 @@ pub const PREFETCH_TTL: Duration = Duration::from_secs(10);
 /// It is refreshed in the last of so many parts of its life.
 pub const PREFETCH_LAST_PART: u32 = 10;
 
-/// Nobody else is told to refresh the same entry for this long.
+/// Nobody else refreshes the same entry for this long.
 pub const PREFETCH_AGAIN: Duration = Duration::from_secs(5);

@@ -1,6 +1,6 @@
 //! How long a response over UDP may be for clients behind links that carry little.
 //!
-//! Stands beside `respond`. The system refuses a datagram that is longer than the link to its client carries, and only
+//! Serves `respond`. The system refuses a datagram that is longer than the link to its client carries, and only
 //! then is the limit known. It is remembered for [`limits::PATH_LIMIT_FOR`], as systems remember a path MTU, for
 //! [`limits::PATH_LIMITS`] client addresses at most. Almost always it is empty, and then costs nothing.
 
@@ -13,7 +13,7 @@ use crate::moment::Moment;
 /// The limits known.
 #[derive(Debug, Default)]
 pub(crate) struct PathLimits {
-    /// The longest response in bytes for a client, and until when that holds; not dated before time has been told.
+    /// The longest response in bytes for a client, and until when that holds; not dated before the first time is known.
     limits: BTreeMap<IpAddr, (u16, Option<Moment>)>,
     /// When the first of them ends.
     next_end: Option<Moment>,

@@ -37,7 +37,7 @@ impl Pools {
         pools
     }
 
-    /// Goes over to these upstreams. Those that are the same keep their pool; others get a new one.
+    /// Switches to these upstreams. Those that are the same keep their pool; others get a new one.
     pub(crate) fn reconfigure(&mut self, settings: &Settings) {
         self.configured = settings.upstreams().map(|upstream| upstream.id).collect();
         for upstream in settings.upstreams() {

@@ -19,7 +19,7 @@ const STREAM_MAX: usize = 65_535;
 pub(crate) enum Transport {
     /// UDP, with the largest response that the settings allow.
     Udp { max: u16 },
-    /// TCP, with the idle time that the client is told (RFC 7828 section 3.3.2).
+    /// TCP, with the idle timeout that is advertised to the client (RFC 7828 section 3.3.2).
     Stream { idle: Duration },
 }
 
@@ -79,7 +79,7 @@ impl ClientParameters {
     }
 }
 
-/// The UDP size told to clients of a stream, for their later queries over UDP (RFC 9715 section 3.2).
+/// The UDP size advertised to clients of a stream, for their later queries over UDP (RFC 9715 section 3.2).
 const DEFAULT_UDP_SIZE: u16 = 1_232;
 
 fn tenths_of_a_second(span: Duration) -> u16 {

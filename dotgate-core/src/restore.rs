@@ -1,8 +1,8 @@
 //! From a file back into the cache: every entry is checked as if a stranger had sent it.
 //!
-//! Beside the path of a query. An entry must be an answer that could be kept today: well formed, for the question
+//! Not on the path of a query. An entry must be an answer that could be cached today: well formed, for the question
 //! it is filed under, of a life within the settings and not past what may still be served. Where its TTLs stand is
-//! found anew, never believed. Whether the file as a whole is one of ours is decided before, by who reads it.
+//! computed again, never trusted. Whether the file as a whole is one of ours is decided before, by who reads it.
 
 use std::time::Duration;
 

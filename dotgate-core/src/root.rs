@@ -1,6 +1,6 @@
 //! The servers of the root zone, as everybody has known them for decades.
 //!
-//! Beside the cache: what `. NS` is answered with before an upstream has told. Forwarders in front of this one ask
+//! The response to `. NS` before an upstream has responded. Forwarders in front of this one ask
 //! that question to learn whether it lives, which must not depend on an upstream. The names are those of IANA's
 //! root hints (RFC 9609 section 2); they are never used to ask anybody.
 

@@ -2,7 +2,7 @@
 //!
 //! Assigns message IDs, keeps many queries in flight, matches responses in any order, and decides when the
 //! connection is suspect, when an idle one should close, and how long a handshake may take. It sees decrypted
-//! bytes and the time it is told; it owns no socket and no clock.
+//! bytes and the time it is given; it owns no socket and no clock.
 //!     Connecting --> Handshaking --> Open --> (removed by the engine)
 //!     Open --silence--> suspect --any response--> Open;  suspect for 1.5 s --> closed
 //!     Open --keepalive 0, or too many retired IDs--> draining --last response--> closed
@@ -70,7 +70,7 @@ pub(crate) enum Purpose {
 pub(crate) enum Timeout {
     /// The handshake takes long: queries go elsewhere meanwhile.
     OpeningIsSlow,
-    /// The handshake takes so long that another one is begun beside it.
+    /// The handshake takes so long that a second one is started.
     OpeningIsLate,
     /// The handshake is given up.
     OpeningGivenUp,
@@ -80,7 +80,7 @@ pub(crate) enum Timeout {
     Unresponsive,
     /// It stayed unresponsive, or all that it carried was answered elsewhere: it is closed.
     UnresponsiveTooLong,
-    /// This exchange alone was not answered: it is asked beside.
+    /// This exchange alone was not answered: it is hedged.
     Unanswered(ExchangeKey),
     /// The same, and nothing asked later was answered either: what is asked here again would wait behind it.
     UnansweredWithLater(ExchangeKey),
@@ -499,7 +499,7 @@ impl Session {
         round_trips.map_or(wait, |round_trips| wait.max(round_trips))
     }
 
-    /// What becomes of a query sent so long ago: an exchange is told; nobody waits for a probe, which would
+    /// What becomes of a query sent so long ago: an exchange is notified; nobody waits for a probe, which would
     /// keep the session from ever being idle.
     fn overdue(&mut self, sent_at: Moment, id: u16, now: Moment) -> Option<Timeout> {
         let ticket = self.tickets.find(spread(id), |ticket| ticket.id == id)?;

@@ -1,4 +1,4 @@
-//! What an engine is told at its making, and anew when it is reconfigured.
+//! Settings of an engine, at its creation and on each reconfiguration.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;

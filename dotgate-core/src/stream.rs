@@ -50,7 +50,7 @@ pub(crate) struct Stream {
     pub(crate) in_flight: usize,
     /// Whether the client has sent its last byte; it still gets its responses (section 6.2.4).
     pub(crate) has_ended: bool,
-    /// Whether the driver was told to stop reading.
+    /// Whether the driver was asked to stop reading.
     pub(crate) is_paused: bool,
     pub(crate) empty_frames: u32,
     /// Messages that were answered with FORMERR, NOTIMP or BADVERS.
@@ -175,7 +175,7 @@ impl Streams {
         }
     }
 
-    /// Goes over to other settings. Those who are connected stay, with the idle time in force now.
+    /// Switches to other settings. Connected clients stay, with the current idle timeout.
     pub(crate) fn reconfigure(&mut self, settings: &Settings) {
         self.per_client_max = settings.streams_per_client_max;
         self.max = settings.streams_max;
@@ -290,7 +290,7 @@ impl Streams {
         self.map.len()
     }
 
-    /// The idle time in force: a quarter when three quarters of the connections are taken (RFC 9210 section 4.5).
+    /// The current idle timeout: a quarter when three quarters of the connections are taken (RFC 9210 section 4.5).
     pub(crate) fn idle_limit(&self) -> Duration {
         if self.map.len() > self.max / 4 * 3 {
             self.idle / 4
@@ -299,7 +299,7 @@ impl Streams {
         }
     }
 
-    /// The idle time told to clients: none when the next connection would have to displace one, which asks them
+    /// The idle timeout advertised to clients: none when the next connection would have to displace one, which asks them
     /// to close (RFC 7828 section 3.4).
     pub(crate) fn advertised_idle(&self) -> Duration {
         if self.map.len() >= self.max {

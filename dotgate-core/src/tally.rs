@@ -1,7 +1,7 @@
 //! What is counted about the path of a query, each with one call where it happens.
 //!
 //! Counts from values that are handed in. A query has exactly one outcome, and one RCODE unless it is ignored. Durations
-//! are differences of the moments that the engine was told; what is answered within the turn it came in has none.
+//! are differences of the times that the engine was given; what is answered within the turn it came in has none.
 
 use std::sync::Arc;
 use std::time::Duration;

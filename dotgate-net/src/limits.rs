@@ -17,7 +17,7 @@ fn attainable(hard_limit: libc::rlim_t) -> libc::rlim_t {
 }
 
 /// Raises the soft limit on open descriptors (`RLIMIT_NOFILE`) to the hard limit and returns the
-/// soft limit in force afterwards, in descriptors.
+/// soft limit that applies afterwards, in descriptors.
 ///
 /// # Errors
 /// What the system says where it refuses to tell or to raise the limit.

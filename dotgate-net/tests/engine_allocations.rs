@@ -304,7 +304,7 @@ fn a_stale_answer_allocates_nothing() {
     let mut world = World::with_cache();
     assert_eq!(world.ask_for_held(HELD, false), u64::from(HELD));
     world.now = world.now + TTL;
-    // Each is asked for in vain once; then it is given without asking for some time.
+    // Each is requested once without success; then it is given without asking for some time.
     world.rcode = SERVFAIL;
     assert_eq!(world.ask_for_held(HELD, false), u64::from(HELD));
     world.count_hits(false);

@@ -460,8 +460,8 @@ fn a_wildcard_socket_reports_the_address_of_either_family() {
     });
 }
 
-/// The kernel would have sent it from another address without being told: the refusal shows that
-/// it was told, in IPv6 too, where loopback has one address only.
+/// The kernel would have sent it from another address without it: the refusal shows that
+/// it was given, in IPv6 too, where loopback has one address only.
 #[test]
 fn a_local_address_that_is_not_this_machines_is_refused() {
     on_both_paths(|path| {

@@ -41,9 +41,9 @@ pub(crate) struct Stream {
     pub(crate) acknowledged: u64,
     /// Whether the worker waits for room.
     pub(crate) is_full: bool,
-    /// Whether there is room again and the worker was not told yet.
+    /// Whether there is room again and the worker was not notified yet.
     pub(crate) has_room: bool,
-    /// Whether the worker reads again without being told.
+    /// Whether the worker reads again without a notice.
     pub(crate) reads_again: bool,
     /// Whether the client keeps the rules: it reads, and has sent no half message.
     pub(crate) is_proper: bool,

@@ -45,7 +45,7 @@ pub(crate) struct Connection {
     pub(crate) upstream: usize,
     /// What the worker has not read yet.
     pub(crate) arrived: VecDeque<Arrival>,
-    /// Whether the worker was told that it is open.
+    /// Whether the worker was notified that it is open.
     pub(crate) is_open: bool,
     /// Whether the worker has closed it or read its end.
     pub(crate) is_closed: bool,

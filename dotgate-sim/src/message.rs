@@ -7,7 +7,7 @@
 pub const A: u16 = 1;
 /// The type of name servers, which probes ask for.
 pub const NS: u16 = 2;
-/// The type of the record in which a zone begins, which denials carry.
+/// The type of the record in which a zone begins, which negative responses contain.
 pub const SOA: u16 = 6;
 /// The type of the EDNS record.
 pub const OPT: u16 = 41;
@@ -69,7 +69,7 @@ impl Default for QueryForm {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OptForm {
     /// None at all.
-    Absent,
+    None,
     /// One without options.
     Plain,
     /// One with edns-tcp-keepalive, in tenths of a second (RFC 7828).
@@ -91,7 +91,7 @@ pub struct ResponseForm {
     pub is_truncated: bool,
     /// The TTL of its records, in seconds.
     pub ttl: u32,
-    /// Whether a denial carries its SOA record.
+    /// Whether a negative response contains its SOA record.
     pub has_soa: bool,
     /// Counts changes of the data.
     pub version: u32,
@@ -246,7 +246,7 @@ pub fn huge_size(question: &[u8]) -> Option<usize> {
 /// An upstream's response to a query.
 pub fn response(query: &[u8], form: &ResponseForm) -> Vec<u8> {
     let question = question(query);
-    let has_opt = query.get(10..12) != Some(&[0, 0]) && form.opt != OptForm::Absent;
+    let has_opt = query.get(10..12) != Some(&[0, 0]) && form.opt != OptForm::None;
     let rcode = match form.rcode {
         0 => right_rcode(question, form.version),
         rcode => rcode,
@@ -306,7 +306,7 @@ fn record(message: &mut Vec<u8>, name: &[u8], (rtype, ttl): (u16, u32), data: &[
 fn write_opt(message: &mut Vec<u8>, form: OptForm) {
     message.extend([0, 0, 41, 4, 208, 0, 0, 0, 0]);
     match form {
-        OptForm::Absent | OptForm::Plain => message.extend([0, 0]),
+        OptForm::None | OptForm::Plain => message.extend([0, 0]),
         OptForm::Keepalive(tenths) => {
             message.extend([0, 6, 0, 11, 0, 2]);
             message.extend(tenths.to_be_bytes());

@@ -7,7 +7,7 @@
 //! it, so it may fail; it stays sound for all others.
 //!
 //! 1. A response is right: its question is the query's, byte for byte; its data is what an upstream answered to
-//!    it, lately or as long ago as a cache may keep it, told with the TTL and the EDE of its age (`kept`).
+//!    it, lately or as long ago as a cache may retain it, served with the TTL and the EDE of its age (`cached`).
 //! 2. It comes by the query's deadline, or in the first turn after it if the worker was kept from its work.
 //! 3. It is no failure if some upstream was sound, unless attempts that the engine could not know to be futile
 //!    used the budget up: two at once that nobody answers, or three in all.

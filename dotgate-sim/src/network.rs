@@ -43,7 +43,7 @@ pub(crate) enum Event {
     StreamAtClient(usize, Segment),
 }
 
-/// What waits for a worker beside its connections.
+/// What waits for a worker in addition to its connections.
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
     /// Queries that the worker had in flight after its last turn.

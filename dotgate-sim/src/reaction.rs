@@ -35,7 +35,7 @@ impl Network {
                 (ResponseForm { opt, ..right }, Duration::ZERO)
             }
             Reaction::AnswerWithoutOpt => {
-                let opt = OptForm::Absent;
+                let opt = OptForm::None;
                 (ResponseForm { opt, ..right }, Duration::ZERO)
             }
             Reaction::Twice(later) => {
@@ -61,7 +61,7 @@ impl Network {
             }
             Reaction::KnowsNoEdns => {
                 let rcode = u8::from(query.get(10..12) == Some(&[0, 1]));
-                let opt = OptForm::Absent;
+                let opt = OptForm::None;
                 (
                     ResponseForm {
                         rcode,

@@ -99,7 +99,7 @@ pub struct Attempt {
     pub lost: Option<Moment>,
 }
 
-/// How a probe is told from the question of a client.
+/// How a probe is distinguished from the question of a client.
 #[derive(Clone, Copy)]
 enum ProbeKind {
     Root,

@@ -2,7 +2,7 @@
 //!
 #![doc = include_str!("../../scenarios/README.md")]
 
-mod checks; // what was seen, beside what was wanted
+mod checks; // what was seen, compared with what was expected
 mod parse; // from text to steps
 mod report; // the table of docs/faults.md
 mod run; // from steps to what was seen
@@ -33,7 +33,7 @@ pub struct Scenario {
     pub file: String,
     /// The first line.
     pub shows: String,
-    /// What befalls whom, in the words of the table.
+    /// The injected fault, in the words of the table.
     pub fault: String,
     /// The first seed.
     pub seed: u64,

@@ -142,7 +142,7 @@ pub enum Reaction {
     Answer,
     /// The right answer, its records with this TTL in seconds.
     AnswerWithTtl(u32),
-    /// The right answer, without the SOA record that a denial has.
+    /// The right answer, without the SOA record that a negative response has.
     AnswerWithoutSoa,
     /// The right answer, so much later.
     AnswerAfter(Duration),

@@ -254,7 +254,7 @@ impl World {
         }
     }
 
-    /// Without descriptors no upstream can be reached anew, as if all were ill.
+    /// Without descriptors no upstream can be connected to, as if all were unhealthy.
     fn set_descriptors(&mut self, are_left: bool) {
         self.sim.set_descriptors(are_left);
         self.has_descriptors = are_left;

@@ -1,6 +1,6 @@
 //! What a certificate says of itself, for `dotgate query`, and the pin of its key.
 //!
-//! It stands beside the path of a query and authenticates nothing: the verifier does that, and asks this
+//! It is not on the path of a query and authenticates nothing: the verifier does that, and asks this
 //! module only for pins. RFC 5280 (certificates), RFC 7858 section 4.2 (pins).
 
 use std::net::IpAddr;

@@ -31,7 +31,7 @@ pub struct Progress {
     /// Set from the read on in which the upstream's end was seen.
     pub peer_closed: Option<Close>,
     /// Whether the read filled the buffer, so that the socket may have more. A shorter read has emptied
-    /// the socket, but for a FIN: a caller told by its poll that the read side is closed reads once more.
+    /// the socket, but for a FIN: a caller notified by its poll that the read side is closed reads once more.
     pub maybe_more: bool,
     /// Whether the socket had nothing, not even its end: whatever comes is announced by the poll.
     pub would_block: bool,

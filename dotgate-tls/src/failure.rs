@@ -23,12 +23,12 @@ const DAY: u64 = 86_400;
 pub enum TlsFailure {
     /// The certificate, or one above it, ended this many whole days ago.
     CertificateExpired {
-        /// Whole days since its end; `None` where it was not told.
+        /// Whole days since its end; `None` where it is not known.
         days: Option<u64>,
     },
     /// The certificate, or one above it, starts in this many whole days.
     CertificateNotYetValid {
-        /// Whole days until its start; `None` where it was not told.
+        /// Whole days until its start; `None` where it is not known.
         days: Option<u64>,
     },
     /// The certificate is not valid yet, and the system's clock shows a time before 2026: the clock is at
@@ -172,7 +172,7 @@ impl TlsFailure {
         }
     }
 
-    /// Returns what the engine is told of it.
+    /// Returns what the engine needs of it.
     pub fn fault(&self) -> TlsFault {
         match self {
             Self::CertificateExpired { .. } => TlsFault::CertificateExpired,
@@ -199,11 +199,11 @@ impl TlsFailure {
 }
 
 /// A name as people write it: the TLS library tells `DnsName("dns.example")` and `IpAddress(192.0.2.1)`.
-fn bare_name(told: &str) -> String {
-    let inner = told
+fn bare_name(reported: &str) -> String {
+    let inner = reported
         .split_once('(')
         .and_then(|(_, rest)| rest.strip_suffix(')'));
-    inner.unwrap_or(told).trim_matches('"').to_owned()
+    inner.unwrap_or(reported).trim_matches('"').to_owned()
 }
 
 impl std::error::Error for TlsFailure {}

@@ -2,7 +2,7 @@
 //!
 //! A pin may be of the upstream's own key or of an authority's. That of an authority counts only where it vouches for the
 //! certificate: the path is verified once more with that authority as the only trust anchor, so that a certificate that
-//! is merely shown beside the path proves nothing.
+//! is merely shown next to the path proves nothing.
 
 use std::sync::Arc;
 

@@ -216,7 +216,7 @@ fn seconds(timestamp: i64) -> u64 {
 
 /// Names the two mistakes about issuers. A self-signed certificate is of an unknown issuer or, with the CA
 /// flag that `openssl req -x509` sets, a CA in a server's place. One signed by an authority with a trusted
-/// one's name and another key (made anew, or forged) shows as a bad signature.
+/// one's name and another key (generated again, or forged) shows as a bad signature.
 fn name_issuer(error: Error, end_entity: &CertificateDer<'_>) -> Error {
     match error {
         Error::InvalidCertificate(

@@ -84,7 +84,7 @@ impl Answer {
 
     /// Reads the body once more after bytes of it have changed: every name must still be what it
     /// was. `broken` says what is wrong if one is not. After records in the middle were cut out,
-    /// this finds every offset anew.
+    /// this computes every offset again.
     fn scan_again(&mut self, broken: ResponseFault) -> Result<(), ResponseFault> {
         let names_before = self.scan.names_hash;
         let header = Header::read(&self.body).ok_or(ResponseFault::Short)?;

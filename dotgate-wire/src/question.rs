@@ -1,7 +1,7 @@
 //! A question: what is asked, and the key under which it is cached and kept in flight.
 //!
 //! Made from a checked query and used by every later step. Holds the name in lower case, so that
-//! two spellings are one question (RFC 4343); how a client that waits spelt it is kept beside it, in a
+//! two spellings are one question (RFC 4343); the name case of a waiting client is stored separately, in a
 //! [`NameCase`], and put back into the response (draft-vixie-dnsext-dns0x20 clients compare it).
 //! Never decides whether a question may be asked. Limit: 259 bytes.
 

@@ -113,7 +113,7 @@ fn write_fitting(
     write_compressed(out, start, hop, write).unwrap_or(cut)
 }
 
-/// Writes a response anew with its names compressed, in place of the one that begins at `start`, if it then fits.
+/// Writes a response again with its names compressed, in place of the one that begins at `start`, if it then fits.
 #[cold]
 fn write_compressed(
     out: &mut Vec<u8>,

@@ -257,7 +257,7 @@ impl Answer {
     }
 
     /// Appends the answer as a cache keeps it, each TTL within `ttls`, in seconds. AD is kept only
-    /// if it may be told: not with records outside the question's chain. An answer without its
+    /// if it may be sent: not with records outside the question's chain. An answer without its
     /// question is an error, for [`store_failure`].
     pub fn store(&self, out: &mut Vec<u8>, ttls: RangeInclusive<u32>, ede: Option<Ede<'_>>) {
         let parts = self.parts();

@@ -273,7 +273,7 @@ fn option_codes(opt: &OptRecord<&[u8]>) -> Vec<u16> {
         .collect()
 }
 
-/// Checks that a query towards an upstream says what it was told to, and nothing more.
+/// Checks that a query towards an upstream has the given flags, and nothing more.
 pub(crate) fn check_upstream_query(query: &UpstreamQuery<'_>) {
     let mut stream = vec![0xee];
     write_query(&mut stream, query);

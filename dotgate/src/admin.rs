@@ -1,6 +1,6 @@
 //! The admin endpoint: HTTP on an address of its own, for probes, operators and metrics.
 //!
-//! Stands beside the path of a query, on the control thread, and reads what the workers write anyway: it never
+//! Not on the path of a query: it runs on the control thread, and reads what the workers write anyway: it never
 //! waits for one and never costs a query anything. `routes` says what is where, `endpoint` what all connections
 //! share, `client` is the other end, for the commands that ask.
 //! Bounds of connections, sizes and times are in `connections`. HTTP/1.1 (RFC 9112), and HTTP/1.0 for the probes of
@@ -247,7 +247,7 @@ pub struct Serving {
 }
 
 impl Serving {
-    /// Goes over to other names and another token; open connections stay.
+    /// Switches to other names and another token; open connections stay.
     pub fn set_access(&self, access: Access) {
         self.endpoint.set_access(access);
     }

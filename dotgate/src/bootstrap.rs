@@ -3,7 +3,7 @@
 //! Stands before the path of a query, on the control thread: it gives addresses to the upstreams, from which
 //! sessions are opened. It owns one task per name. It asks, in the clear, the resolvers of
 //! `DOTGATE_BOOTSTRAP_ADDRESSES` and nobody else, never the system's resolver, which may be dotgate itself.
-//! A lie told here reaches no client: the upstream must still prove its name in TLS.
+//! A forged answer here reaches no client: the upstream must still prove its name in TLS.
 //! Until it has, the lie must not last: when all addresses have failed, the resolvers are asked again.
 //!     Searching --addresses--> Known --time to live over, or all failed--> asks again --nothing--> Known, as before
 //! Limits: [`Pace`], 32 addresses of each family. Follows RFC 1035, RFC 5452 section 9, RFC 7766 (truncation).
@@ -137,7 +137,7 @@ struct Search {
 impl Search {
     async fn run(self) {
         let mut known = Known::default();
-        // They are known already where a search is begun anew.
+        // They are known already where a search is restarted.
         let mut reported = self.upstream.addresses();
         let mut pause = self.pace.first_pause;
         let mut is_failing = false;

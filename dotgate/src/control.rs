@@ -238,7 +238,7 @@ struct ControlTasks {
 }
 
 impl ControlTasks {
-    /// Reads the configuration anew.
+    /// Reloads the configuration.
     /// Returns true: there may be upstreams that no session was opened to yet.
     fn reload(&mut self, why: &str, forwarder: &mut Forwarder) -> bool {
         // Of the clock that the service manager compares it with (sd_notify(3)).
@@ -317,7 +317,7 @@ async fn control(
     if !is_replaced {
         return End::CutShort;
     }
-    // The service ends, and this process was told of it for the first time.
+    // The service ends, and this process learned of it for the first time.
     tokio::select! {
         end = finish(forwarder, &config) => end,
         () = next_stop(&mut signals, &running) => End::CutShort,

@@ -1,6 +1,6 @@
 //! Secrets that systemd gives a service at its start (systemd.exec(5), `LoadCredential=`).
 //!
-//! Stands beside the configuration, whose paths may lead to them. systemd shows their folder to the process that it starts
+//! Serves the configuration, whose paths may lead to them. systemd shows their folder to the process that it starts
 //! as the service, and hides it from commands such as that of `ExecReload=`. Therefore a process that is replaced hands
 //! an open file of each to the one that takes over, which reads these files in place of the hidden paths.
 //! Nothing here looks at their content.

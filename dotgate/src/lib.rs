@@ -1,7 +1,7 @@
 //! The program: command line, workers, control thread.
 //!
 //! `main` reads the command line and the configuration; `serve` binds and starts the workers, which carry the
-//! path of a query between sockets and `dotgate_core`; `control` is the thread beside them.
+//! path of a query between sockets and `dotgate_core`; `control` is the thread that supervises them.
 #![forbid(unsafe_code)]
 
 pub mod admin;

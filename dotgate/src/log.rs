@@ -3,7 +3,7 @@
 //! For the journal each line begins with its priority and has no time of its own, unless it is JSON.
 //!
 //! Lines go through a bounded queue to a thread of their own, so that a full disk or a blocked pipe costs lines
-//! and nothing else; those that did not fit are counted and told of later. No line above `debug` holds a
+//! and nothing else; those that did not fit are counted and reported later. No line above `debug` holds a
 //! query's name or a client's address (RFC 9076 section 6.1).
 //! Limit: `QUEUE_MAX` lines, of which those at `debug` and `trace` take half.
 
@@ -70,7 +70,7 @@ static QUEUE: LazyLock<Option<Queue>> = LazyLock::new(|| {
     Some(queue)
 });
 
-/// The filter in force, once the log has started.
+/// The current filter, once the log has started.
 static FILTER: OnceLock<reload::Handle<LevelFilter, Registry>> = OnceLock::new();
 
 /// Lines of one format or the other, and how to go over.
@@ -101,7 +101,7 @@ fn lines(format: LogFormat, output: Output) -> Format {
     Box::new(lines)
 }
 
-/// Goes over to another level and format, if the log has started.
+/// Switches to another level and format, if the log has started.
 pub fn set(config: &LogConfig) {
     set_level(config.level);
     if let (Some(handle), Some(output)) = (FORMAT.get(), OUTPUT.get()) {
@@ -110,7 +110,7 @@ pub fn set(config: &LogConfig) {
     }
 }
 
-/// The level in force; none before the start.
+/// The current level; none before the start.
 pub fn level() -> Option<LogLevel> {
     let filter = FILTER.get()?.clone_current()?;
     let levels = LogLevel::ALL.iter().copied();
@@ -125,7 +125,7 @@ pub fn set_level(level: LogLevel) {
     }
 }
 
-/// What the workers are to report, for the level in force. They read it once a turn.
+/// What the workers are to report, for the current level. They read it once a turn.
 pub(crate) fn detail() -> LogDetail {
     match LevelFilter::current() {
         LevelFilter::TRACE => LogDetail::Trace,

@@ -1,6 +1,6 @@
 //! What is measured, as scrapers and readers see it: one table, two formats, one page of documentation.
 //!
-//! Stands beside the path of a query, on the control thread: it reads the counters that workers keep anyway, the
+//! Not on the path of a query: it runs on the control thread, reads the counters that workers keep anyway, the
 //! upstreams' health and what the system says of the process. It writes nothing but its page.
 
 mod collect;
@@ -53,7 +53,7 @@ pub struct MetricsSnapshot<'a> {
     pub process: Process,
 }
 
-/// What is known of one upstream beside its counters.
+/// What is known of one upstream in addition to its counters.
 #[derive(Clone, Debug)]
 pub struct UpstreamSnapshot {
     /// What its counters are called by.

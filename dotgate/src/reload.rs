@@ -1,7 +1,7 @@
-//! Reading the configuration anew while everything is served.
+//! Reloading the configuration while everything is served.
 //!
-//! Stands beside the path of a query, on the control thread. A new configuration is made whole first, with its
-//! certificates, token and TLS; what is wrong with it has it refused as a whole, and the one in force goes on. `watch`
+//! Not on the path of a query: it runs on the control thread. A new configuration is made whole first, with its
+//! certificates, token and TLS; what is wrong with it has it rejected as a whole, and the current one stays active. `watch`
 //! tells when files have other content, `running::reloads` records what came of it, for operators. It never closes a socket and never
 //! empties the cache.
 
@@ -24,7 +24,7 @@ use crate::log::{self, with_hint};
 use crate::running::Outcome;
 use crate::serve::{Forwarder, StartError};
 
-/// The configuration in force, and where another one is read.
+/// The active configuration, and where another one is read.
 #[derive(Debug)]
 pub struct ActiveConfig {
     source: Option<Source>,
@@ -48,7 +48,7 @@ struct Source {
 #[derive(Debug, Error)]
 pub enum Refused {
     /// It comes from nowhere.
-    #[error("this configuration was made for this run; there is nothing to read anew")]
+    #[error("this configuration was made for this run; there is nothing to reload")]
     Fixed,
     /// Settings are wrong.
     #[error("{}", OneLine(.0))]
@@ -92,7 +92,7 @@ impl ActiveConfig {
         }
     }
 
-    /// Takes a configuration that cannot be read anew.
+    /// Takes a configuration that cannot be reloaded.
     pub fn made(loaded: Loaded) -> ActiveConfig {
         ActiveConfig {
             source: None,
@@ -133,7 +133,7 @@ impl ActiveConfig {
         files
     }
 
-    /// Reads the configuration anew and goes over to it, or changes nothing. Tells the log and the record.
+    /// Reloads the configuration, or changes nothing. Reports to the log and the record.
     pub fn reload(&mut self, why: &str, forwarder: &mut Forwarder, admin: &Serving) -> Outcome {
         self.watch.note_tried(&self.files());
         let outcome = match self.try_reload(forwarder, admin) {

@@ -84,7 +84,7 @@ impl Forwarder {
     ) -> Result<Forwarder, StartError> {
         let ((upstreams, groups), slots) = Slots::default().assign_all(&[], &[], config, roots)?;
         let udp_path = find_udp_path()?;
-        // Not fatal: the limit in force is then the one we were given.
+        // Not fatal: the current limit is then the one we were given.
         let descriptors = dotgate_net::raise_descriptor_limit().unwrap_or(DESCRIPTORS_AT_LEAST);
         let listeners = Listeners::bind(config.server(), inherited)?;
         refuse_loop(config, &listeners.addresses)?;
@@ -202,7 +202,7 @@ impl Forwarder {
         self.last_packet.load(std::sync::atomic::Ordering::Relaxed)
     }
 
-    /// Begins to drain: clients are served still, and all who ask are told that there will be an end.
+    /// Begins to drain: clients are served still, and readiness checks fail.
     pub fn drain(&self) {
         self.running.begin_drain();
         self.command(WorkerCommand::Drain);

@@ -1,6 +1,6 @@
-//! What the service manager is told: ready, alive, replaced by, stopping (sd_notify(3), systemd.service(5)).
+//! Notifications to the service manager: ready, alive, replaced by, stopping (sd_notify(3), systemd.service(5)).
 //!
-//! Beside the path of a query, on the control thread. Without `NOTIFY_SOCKET`, that is without a service manager,
+//! Not on the path of a query, but on the control thread. Without `NOTIFY_SOCKET`, that is without a service manager,
 //! everything here does nothing. A message is one datagram; nobody waits for an answer, and one that cannot be sent
 //! is not sent again.
 
@@ -23,7 +23,7 @@ pub struct Service {
 pub enum State<'a> {
     /// Clients are served; this is where, for people.
     Ready(&'a str),
-    /// The configuration is read anew, since this time of the monotonic clock, in microseconds.
+    /// The configuration is being reloaded, since this time of the monotonic clock, in microseconds.
     Reloading(u64),
     /// All workers turn.
     Alive,
@@ -66,8 +66,8 @@ impl Service {
         })
     }
 
-    /// The same, where the service manager told the process before this one how long its watchdog waits: it tells that
-    /// only to a process that it starts itself, and goes on to expect signs of life from the one that it follows.
+    /// The same, with the watchdog interval of the process before this one: the service manager passes it only to a
+    /// process that it starts itself, and expects notifications from the process that it follows.
     pub fn with_watchdog(self, inherited: Option<Duration>) -> Service {
         let inherited = inherited.filter(|_| self.socket.is_some());
         Service {
@@ -84,7 +84,7 @@ impl Service {
     /// Tells it.
     pub fn notify(&self, state: State<'_>) {
         if let Some(socket) = &self.socket {
-            // A service manager that does not listen loses what it is told, and nothing else.
+            // A service manager that does not listen loses the notifications, and nothing else.
             drop(socket.send(state.message().as_bytes()));
         }
     }

@@ -1,6 +1,6 @@
 //! The cache over a restart: written into a file at the end, read from it at the start.
 //!
-//! Beside the path of a query: threads of their own read and write, the control thread waits for a write for a while,
+//! Not on the path of a query: threads of their own read and write, the control thread waits for a write for a while,
 //! workers never. `format` is what stands in the file, `place` how it is opened and replaced. The file is never
 //! trusted: whole or not at all, then entry by entry through `dotgate_core::CacheImporter`. What is wrong with it is
 //! one warning, and the cache begins empty. Time: ages grow by what the wall clock says has passed.
@@ -27,7 +27,7 @@ use self::file::Refused;
 use self::format::{Unreadable, Verified, Writing};
 
 /// How long an end waits for a slow disk.
-const PATIENCE: Duration = Duration::from_secs(5);
+const WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Why a snapshot was not read.
 #[derive(Debug, Error)]
@@ -90,7 +90,7 @@ impl Snapshot {
         }
     }
 
-    /// Begins to read the file into the cache, beside everything else. How it went is in the log.
+    /// Begins to read the file into the cache, while queries are served. How it went is in the log.
     pub fn restore(&self) {
         let snapshot = self.clone();
         let begun = in_thread(move || {
@@ -116,7 +116,7 @@ impl Snapshot {
         }
     }
 
-    /// Writes the cache into the file; waits for that, but no longer than `PATIENCE`. How it went is in the log.
+    /// Writes the cache into the file; waits for that, but no longer than `WAIT_MAX`. How it went is in the log.
     pub async fn save(&self) {
         let given_up = Arc::new(AtomicBool::new(false));
         let (done, outcome) = oneshot::channel();
@@ -131,7 +131,7 @@ impl Snapshot {
             say!(SNAPSHOT_UNSAVED, file = %file, reason = %error);
             return;
         }
-        match timeout(PATIENCE, outcome).await {
+        match timeout(WAIT_MAX, outcome).await {
             Ok(Ok(Ok(entries))) => say!(SNAPSHOT_SAVED, file = %file, entries = entries),
             Ok(Ok(Err(problem))) => {
                 say!(SNAPSHOT_UNSAVED, file = %file, reason = %problem);
@@ -143,7 +143,7 @@ impl Snapshot {
                 given_up.store(true, Relaxed);
                 let reason = format!(
                     "writing it takes more than {} s: name a file on a faster disk",
-                    PATIENCE.as_secs()
+                    WAIT_MAX.as_secs()
                 );
                 say!(SNAPSHOT_UNSAVED, file = %file, reason = reason);
             }
@@ -233,7 +233,7 @@ fn in_thread(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
 /// Milliseconds since 1970.
 #[expect(
     clippy::disallowed_methods,
-    reason = "the boot-time clock begins anew with the machine, and a file does not"
+    reason = "the boot-time clock restarts with the machine, and a file does not"
 )]
 fn wall_clock() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);

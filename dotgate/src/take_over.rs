@@ -1,7 +1,7 @@
 //! Replacing the running process on one host: the new one gets its listening sockets and serves, then the old one
 //! stops reading them and ends. The sockets themselves live on, so no packet in their queues is lost.
 //!
-//! Stands beside `serve`: `predecessor` is the new process's side, `succession` the old one's. They talk in lines
+//! Serves `serve`: `predecessor` is the new process's side, `succession` the old one's. They talk in lines
 //! over a Unix socket; the new one begins:
 //!
 //! ```text
@@ -15,7 +15,7 @@
 //! old: credential admin-token     one line for each file in it, which travels with it
 //! old: end
 //! new: keeps 192.0.2.1:53         one line for each address it goes on to serve
-//! new: serving                    its workers read the sockets, beside those of the old one
+//! new: serving                    its workers read the sockets, as those of the old one do
 //! old: yours                      it has written its cache into the snapshot, and stops reading them
 //! ```
 //!
@@ -58,7 +58,7 @@ const CREDENTIALS: &str = "credentials ";
 const CREDENTIAL: &str = "credential ";
 
 /// How long one side waits for the other.
-const PATIENCE: Duration = Duration::from_secs(10);
+const WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// Bytes of a line, of which the longest is the name of a file.
 const LINE_MAX: usize = 512;

@@ -136,7 +136,7 @@ impl Worker {
         self.mailboxes = Mailboxes::new(mailboxes);
     }
 
-    /// Runs until it is told to finish.
+    /// Runs until it gets the command to finish.
     pub fn run(mut self) {
         let mut events = Events::with_capacity(EVENTS);
         while self.phase != Phase::Finishing || self.engine.load().queries > 0 {

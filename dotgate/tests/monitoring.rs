@@ -273,7 +273,7 @@ fn the_dashboard_needs_no_plugin_and_asks_the_chosen_instances() {
 
 #[test]
 fn promtool_finds_no_fault_with_the_alerts_and_each_fires_when_it_should() {
-    let told = |arguments: &[&str]| {
+    let reported = |arguments: &[&str]| {
         let mut promtool = Command::new("promtool");
         let folder = root().join("deploy/prometheus");
         match promtool.args(arguments).current_dir(folder).output() {
@@ -292,7 +292,7 @@ fn promtool_finds_no_fault_with_the_alerts_and_each_fires_when_it_should() {
             }
         }
     };
-    if told(&["check", "rules", "alerts.yml"]) {
-        told(&["test", "rules", "alerts.test.yml"]);
+    if reported(&["check", "rules", "alerts.yml"]) {
+        reported(&["test", "rules", "alerts.test.yml"]);
     }
 }

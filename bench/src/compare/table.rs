@@ -95,7 +95,7 @@ pub(super) fn write(pace: Pace, runs: &[Runs], output: &mut dyn Write) -> io::Re
     output.flush()
 }
 
-/// dotgate's CPU time beside the floor and beside the better of those that others wrote.
+/// dotgate's CPU time compared with the floor and with the better of those that others wrote.
 fn verdict(runs: &[Runs]) -> Option<String> {
     let cpu_of = |name: &str| {
         let row = runs.iter().find(|row| row.name == name)?;

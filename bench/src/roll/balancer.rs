@@ -37,7 +37,7 @@ const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
 pub enum Flows {
     /// They stay with it until it is gone.
     Stay,
-    /// They are forgotten: the next packet chooses anew, and what is in flight comes back to nobody. So does
+    /// They are forgotten: the next packet chooses again, and what is in flight comes back to nobody. So does
     /// kube-proxy, which deletes the entries of connection tracking.
     Cleared,
 }
@@ -182,7 +182,7 @@ fn probe_all(shared: &Shared, probing: Probing) {
     }
 }
 
-/// Asks `/readyz`; an error is as good as no.
+/// Asks `/readyz`; an error counts as no.
 fn says_ready(admin: SocketAddr) -> io::Result<bool> {
     let mut stream = TcpStream::connect_timeout(&admin, PROBE_TIMEOUT)?;
     stream.set_read_timeout(Some(PROBE_TIMEOUT))?;

@@ -1,4 +1,4 @@
-//! Whether memory is flat: what is resident in the second half of a soak beside the first.
+//! Whether memory is flat: what is resident in the second half of a soak, compared with the first.
 
 use std::fmt;
 

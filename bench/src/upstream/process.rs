@@ -45,10 +45,10 @@ impl UpstreamProcess {
 
     /// Queries of a load that it answered since its start.
     pub(crate) fn answered(&self) -> Result<u64, Error> {
-        const PATIENCE: Duration = Duration::from_secs(5);
+        const WAIT_MAX: Duration = Duration::from_secs(5);
         let ask = || {
             let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-            socket.set_read_timeout(Some(PATIENCE))?;
+            socket.set_read_timeout(Some(WAIT_MAX))?;
             socket.send_to(&[], self.address)?;
             let mut count = [0; 20];
             let length = socket.recv(&mut count)?;

@@ -16,9 +16,9 @@ pub(super) const BLOCK_LEN: usize = 64;
 /// Bytes of name and answer in one part.
 const PART_LEN: usize = 59;
 
-/// Marks in [`Entry::flags`], beside those of its key.
+/// Marks in [`Entry::flags`], in addition to those of its key.
 pub(super) const FAILURE: u8 = 8;
-/// The same: `quiet_until` was set by a refresh in vain, and holds for `generation` alone.
+/// The same: `quiet_until` was set by a failed refresh, and applies to `generation` alone.
 pub(super) const NOTED: u8 = 16;
 /// The same: the entry is in the main queue.
 pub(super) const IN_MAIN: u8 = 32;
@@ -42,7 +42,7 @@ impl Place {
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) stored_at: Moment,
-    /// Nobody is told to refresh it before.
+    /// Nobody refreshes it before.
     pub(super) quiet_until: Moment,
     pub(super) hash: u32,
     /// Seconds from `stored_at` in which it is fresh.

@@ -29,7 +29,7 @@ type Bucket = (u32, u16);
 /// Bytes that each two blocks cost: themselves, a bucket, a fingerprint.
 const PAIR_LEN: usize = 2 * BLOCK_LEN + size_of::<Bucket>() + size_of::<u16>();
 
-/// Buckets that are searched for a dead entry when there is no room: half as many after each search in vain,
+/// Buckets that are searched for a dead entry when there is no room: half as many after each search without success,
 /// down to the fewest, and the most again after a find.
 const SEARCHED_MOST: usize = 64;
 const SEARCHED_FEWEST: usize = 4;
@@ -228,7 +228,7 @@ impl Shard {
         negative.is_some_and(|negative| negative.qtype == pair.exact().qtype)
     }
 
-    /// Keeps a failure, or, beside data that can be served, the note that it was asked for in vain.
+    /// Inserts a failure, or, where there is data to serve, the note that a refresh failed.
     pub(super) fn insert_failure(
         &mut self,
         now: Moment,
@@ -471,7 +471,7 @@ impl Entry {
         now >= self.fresh_until() + stale_max
     }
 
-    /// Whether a refresh was tried in vain so lately that it is not worth another one.
+    /// Whether a refresh failed so recently that another one is not tried.
     fn is_noted(&self, now: Moment, generation: u32) -> bool {
         self.has(NOTED) && self.generation == generation && now < self.quiet_until
     }

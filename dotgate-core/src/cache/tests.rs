@@ -260,7 +260,7 @@ fn an_answer_that_may_not_be_cached_still_supersedes_the_old_one() {
 fn one_caller_refreshes_a_popular_answer_before_it_expires() {
     let mut lab = Lab::new(1 << 20);
     lab.terms.may_prefetch = true;
-    let told = |age| Found::Fresh {
+    let reported = |age| Found::Fresh {
         age,
         prefetch: true,
     };
@@ -268,15 +268,15 @@ fn one_caller_refreshes_a_popular_answer_before_it_expires() {
     lab.pass(90);
     assert_eq!(lab.look(WWW, A), fresh(90), "a tenth is left");
     lab.pass(1);
-    assert_eq!(lab.look(WWW, A), told(91));
+    assert_eq!(lab.look(WWW, A), reported(91));
     assert_eq!(lab.look(WWW, A), fresh(91), "somebody is at it");
     lab.pass(5);
-    assert_eq!(lab.look(WWW, A), told(96));
+    assert_eq!(lab.look(WWW, A), reported(96));
     lab.fail(WWW, A);
     lab.pass(3);
-    assert_eq!(lab.look(WWW, A), fresh(99), "it was in vain");
+    assert_eq!(lab.look(WWW, A), fresh(99), "the refresh failed");
     lab.terms.generation += 1;
-    assert_eq!(lab.look(WWW, A), told(99));
+    assert_eq!(lab.look(WWW, A), reported(99));
 
     lab.put(MAIL, A, 100, b"answer");
     lab.pass(95);
@@ -284,7 +284,7 @@ fn one_caller_refreshes_a_popular_answer_before_it_expires() {
     lab.terms.may_prefetch = false;
     assert_eq!(lab.look(MAIL, A), fresh(95));
     lab.terms.may_prefetch = true;
-    assert_eq!(lab.look(MAIL, A), told(95));
+    assert_eq!(lab.look(MAIL, A), reported(95));
     lab.put(MAIL, A, 9, b"short");
     lab.pass(8);
     for _ in 0..3 {

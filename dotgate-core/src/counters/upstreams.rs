@@ -41,7 +41,7 @@ impl UpstreamCounters {
         }
     }
 
-    /// Begins anew, for another upstream.
+    /// Resets all counts, for another upstream.
     pub(crate) fn clear(&self) {
         self.attempts.clear();
         self.reuses.clear();

@@ -57,7 +57,7 @@ impl Engine {
             let recoveries = exchange.group.recoveries();
             self.cache.insert(now, exchange, response, ede, recoveries);
         }
-        // In this order, so that who looks in vain finds the flight.
+        // In this order, so that a worker that misses the cache finds the flight.
         let flight = exchange.key.hash();
         let followers = self.exchanges.end_flight(completed.exchange);
         if !followers.is_empty()

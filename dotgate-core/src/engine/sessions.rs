@@ -77,7 +77,7 @@ impl Engine {
         self.settle(now);
     }
 
-    /// Finds out whether an upstream answers, for somebody who asks about it. Where something is in flight to it
+    /// Finds out whether an upstream answers, for a health check. Where something is in flight to it
     /// already, that will show it.
     pub fn probe(&mut self, now: Moment, upstream: UpstreamId) {
         self.upstreams.probe(now, upstream);

@@ -1,6 +1,6 @@
 //! What was last seen of an upstream, for those who ask whether it answers.
 //!
-//! Stands beside the path: all workers write it, nothing on the path reads it. A response is noted at most every
+//! Not on the path: all workers write it, nothing on the path reads it. A response is noted at most every
 //! `limits::EVIDENCE_EVERY`, so that busy workers do not take one line of memory from each other.
 
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};

@@ -45,7 +45,7 @@ impl fmt::Display for LocalFault {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             LocalFault::CnameAndOther(..) => out.write_str(
-                "its name has a CNAME record and another record; beside a CNAME there may be none \
+                "its name has a CNAME record and another record; next to a CNAME there may be none \
                  (RFC 1034 section 3.6.2)",
             ),
             LocalFault::LongChain(_) => write!(

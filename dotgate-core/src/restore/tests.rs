@@ -208,7 +208,10 @@ fn what_is_no_answer_to_its_question_is_refused() {
     assert!(is_refused(&truncated, |_| {}), "TC is set");
     let mut other_rcode = bytes.clone();
     other_rcode[5] = 3;
-    assert!(is_refused(&other_rcode, |_| {}), "beside the message's own");
+    assert!(
+        is_refused(&other_rcode, |_| {}),
+        "in addition to the message's own"
+    );
     let ended = stored(&response(NAME, 0, [1, 0], &address(0)), None);
     assert!(is_refused(&ended, |_| {}), "TTL 0");
     let failure = stored(&response(NAME, 2, [0, 0], &[]), None);

@@ -43,8 +43,8 @@ impl Sessions {
             }
             return;
         }
-        let told = Duration::from_millis(u64::from(tenths) * 100) * 9 / 10;
-        session.idle_limit = told.min(limits::SESSION_IDLE_LONGEST);
+        let reported = Duration::from_millis(u64::from(tenths) * 100) * 9 / 10;
+        session.idle_limit = reported.min(limits::SESSION_IDLE_LONGEST);
     }
 
     /// Takes note of what a response says of its upstream. True if it was down and is not any more.
@@ -103,7 +103,7 @@ impl Sessions {
         };
         if pool.with_room(&self.table, None).is_some() {
             pool.health().evidence().note_error(now, failure);
-            // Those who wait for a fresh session would have it try again at once, and in vain.
+            // Those who wait for a fresh session would have it retry at once, without success.
             pool.paused_until = Some(now + limits::TRY_EVERY);
         } else if pool.health().on_open_failed(now, failure) {
             self.report_down(upstream, failure);

@@ -145,7 +145,7 @@ impl Sessions {
         self.table.get(key)
     }
 
-    /// Ends openings that were begun beside one that has succeeded.
+    /// Ends openings that became unnecessary because another one succeeded.
     pub(crate) fn close_other_openings(&mut self, upstream: UpstreamId, opened: SessionKey) {
         let pool = self.pools.get(upstream);
         let Some(pool) = pool.filter(|pool| pool.answers_max().is_none()) else {

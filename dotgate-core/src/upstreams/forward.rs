@@ -161,7 +161,7 @@ impl Upstreams {
         }
     }
 
-    /// Chooses anew for every attempts that waits for a session.
+    /// Chooses again for every attempts that waits for a session.
     pub(super) fn serve_waiting(&mut self, now: Moment) {
         let mut suspects = Vec::new();
         for queue in 0..self.waiting.queues() {
@@ -311,7 +311,7 @@ impl Upstreams {
         }
     }
 
-    /// Finds out whether an upstream answers, for somebody who asks about it. Where something is in flight to it
+    /// Finds out whether an upstream answers, for a health check. Where something is in flight to it
     /// already, that will show it.
     pub(crate) fn probe(&mut self, now: Moment, upstream: UpstreamId) {
         if self.sessions.order_probe(now, upstream) {

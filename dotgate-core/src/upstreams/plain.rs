@@ -1,6 +1,6 @@
 //! Plain upstreams: queries over UDP, each from a port of its own, and over TCP where UDP does not carry the response.
 //!
-//! An upstream has one session for all queries over UDP, and TCP connections beside it while truncated responses ask for
+//! An upstream has one session for all queries over UDP, and TCP connections in addition while truncated responses ask for
 //! them. What is in flight fails with neither: no query there can be the cause, so nothing is isolated, and each is asked
 //! again. Follows RFC 5452 (what a response must match), RFC 7766 section 5 (TC) and RFC 6891 section 6.2.5.
 

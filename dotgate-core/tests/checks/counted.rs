@@ -5,7 +5,7 @@ use dotgate_core::labels::{
 };
 use dotgate_core::{Count, Counters, UpstreamCounters, UpstreamId, limits};
 
-/// Checks the counters of an engine that holds nothing any more; those of upstreams unless some were begun anew.
+/// Checks the counters of an engine that holds nothing any more; those of upstreams unless some were reset.
 pub(crate) fn check(counters: &Counters, were_cleared: bool) {
     check_clients(counters);
     if were_cleared {

@@ -87,7 +87,7 @@ pub(crate) struct Form {
     pub(crate) is_truncated: bool,
     pub(crate) lacks_question: bool,
     pub(crate) lacks_opt: bool,
-    /// Records in the answer beside the first.
+    /// Records in the answer after the first.
     pub(crate) more_records: u16,
 }
 

@@ -77,7 +77,7 @@ pub(crate) struct Worker {
     pub(crate) engine: Engine,
     pub(crate) sessions: BTreeMap<SessionKey, Session>,
     pub(crate) streams: BTreeMap<StreamKey, Stream>,
-    /// Keys that the engine has forgotten, or was told to forget.
+    /// Keys that the engine has forgotten, or was asked to forget.
     pub(crate) old_sessions: Vec<SessionKey>,
     pub(crate) old_streams: Vec<StreamKey>,
     /// How every opening fails, at once, if it does.
@@ -92,7 +92,7 @@ pub(crate) struct Worker {
     /// Queries whose client has left.
     abandoned: usize,
     settings: Arc<Settings>,
-    /// Whether an upstream took another one's ID: attempts were taken back then, and counts begun anew.
+    /// Whether an upstream took another one's ID: attempts were taken back then, and counts were reset.
     has_taken_ids: bool,
     answer: Answer,
     /// Actions of the turn that is being carried out.

@@ -1,6 +1,6 @@
 //! Packet information: the one control message that travels with a datagram.
 //!
-//! On a socket bound to an unspecified address the kernel says where a query came to, and is told
+//! On a socket bound to an unspecified address the kernel says where a query came to, and is given
 //! where the response leaves from (RFC 3542 section 6 for IPv6; `ip(7)` for IPv4).
 
 use std::mem;

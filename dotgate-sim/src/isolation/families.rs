@@ -39,7 +39,7 @@ impl Harm {
         }
     }
 
-    /// The name of the query, and how its upstream is told.
+    /// The name of the query, and how its upstream is named.
     fn name(self) -> &'static str {
         match self {
             Harm::Close => "harm-close",
@@ -231,7 +231,7 @@ fn answered_elsewhere(harm: Harm) -> Row {
 fn asked_again(harm: Harm) -> Row {
     let name = harm.name();
     let mut parts = Vec::new();
-    for (phase, mark) in [("from the first on", ""), ("after 5 s", "COUNT_ANEW\n")] {
+    for (phase, mark) in [("from the first on", ""), ("after 5 s", "RESET_COUNTS\n")] {
         let is_whole = mark.is_empty();
         let (connects, wait) = if is_whole { (15 + 21, 670) } else { (11, 30) };
         let mut scenarios = Vec::new();
@@ -305,14 +305,14 @@ fn bounded(answers: u32) -> [Row; 2] {
         };
         let at_once = || {
             format!(
-                "COUNT_ANEW at once\nQUERY 160 names other*\nTIME_PASSES 5s\n{checks}\
-                 COUNT_ANEW and again\nQUERY 160 names more*\nTIME_PASSES 5s\n{checks}",
+                "RESET_COUNTS at once\nQUERY 160 names other*\nTIME_PASSES 5s\n{checks}\
+                 RESET_COUNTS and again\nQUERY 160 names more*\nTIME_PASSES 5s\n{checks}",
                 checks = checks("2s")
             )
         };
         let steady = || {
             format!(
-                "COUNT_ANEW\nLOAD 100/s unique names for 1.6s\nTIME_PASSES 6s\n{}",
+                "RESET_COUNTS\nLOAD 100/s unique names for 1.6s\nTIME_PASSES 6s\n{}",
                 checks("500ms")
             )
         };
@@ -373,9 +373,9 @@ fn dead_names() -> Vec<Row> {
                 let others = format!("LOAD 2/s unique names for 30s\n{others}");
                 let text = format!(
                     "cache: 4000000\n{head}{rule}{short}\
-                     COUNT_ANEW quiet\n{others}TIME_PASSES 32s\n\
+                     RESET_COUNTS quiet\n{others}TIME_PASSES 32s\n\
                      CHECK_USUAL_WAIT OF unique* <= 17ms\n\
-                     COUNT_ANEW with dead names\n{others}LOAD {rate}/s names dead* for 30s\nTIME_PASSES 40s\n\
+                     RESET_COUNTS with dead names\n{others}LOAD {rate}/s names dead* for 30s\nTIME_PASSES 40s\n\
                      CHECK_USUAL_WAIT OF unique* <= 17ms\n\
                      CHECK_LONGEST_WAIT OF unique* <= 670ms\n\
                      CHECK_LOST OF unique* 0\n\

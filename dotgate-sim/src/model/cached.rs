@@ -1,7 +1,7 @@
 //! Where an answer may come from: an upstream that was just asked, or the cache, fresh or stale.
 //!
 //! Every answer to a client must be the one that some attempt brought, for the same question, CD and DO; how old
-//! that attempt is decides what may be told of it. The rules are those of RFC 2308, 8767 and 9520, and of the settings.
+//! that attempt is decides what may be served. The rules are those of RFC 2308, 8767 and 9520, and of the settings.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -72,7 +72,7 @@ impl Memory {
         }
     }
 
-    /// For how long a failure may be told again.
+    /// For how long a failure may be served again.
     pub(super) fn failure_max(&self) -> Duration {
         match self.is_on {
             true => self.failure_max,
@@ -208,7 +208,7 @@ impl Model {
         before.max()
     }
 
-    /// Whether an answer of this age may be told as it was.
+    /// Whether an answer of this age may be served as it was.
     fn judge_age(
         &self,
         sim: &Simulator,
@@ -239,8 +239,8 @@ impl Model {
             return Ok(Source::Cache);
         }
         let ede = if seen.rcode == 3 { 19 } else { 3 };
-        let is_told = !seen.has_opt || seen.edes.contains(&ede);
-        if seen.ttl != Some(limits::STALE_TTL) || !is_told {
+        let is_reported = !seen.has_opt || seen.edes.contains(&ede);
+        if seen.ttl != Some(limits::STALE_TTL) || !is_reported {
             let (ttl, edes) = (seen.ttl, &seen.edes);
             return Err(format!(
                 "of {age:?} with a cached TTL of {seconds} s is served with TTL {ttl:?} and EDE {edes:?}"
@@ -285,7 +285,7 @@ impl Model {
         }
     }
 
-    /// Whether a failure may be one that was told before, and is told again.
+    /// Whether a failure may be one that was served before, and is served again.
     pub(super) fn is_cached_failure(
         &self,
         sim: &Simulator,
@@ -295,8 +295,8 @@ impl Model {
         let record = sim.record();
         let seen = &response.seen;
         let given = query.given.unwrap_or(response.at);
-        let is_told = !seen.has_opt || seen.edes.contains(&CACHED_ERROR);
-        let may_be = self.memory.is_on && is_told && response.at == given;
+        let is_reported = !seen.has_opt || seen.edes.contains(&CACHED_ERROR);
+        let may_be = self.memory.is_on && is_reported && response.at == given;
         let asked = message::folded(&seen.question);
         let mut same = self.past.queries(record, &seen.question).filter(|other| {
             variant(other) == variant(query)

@@ -1,4 +1,4 @@
-//! What was seen in a run, beside what was wanted.
+//! What was seen in a run, compared with what was expected.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::words::Names;
 /// A figure that was wanted, and what was seen instead.
 #[derive(Clone, Debug)]
 pub(super) struct Finding {
-    /// The words of the last `COUNT_ANEW`.
+    /// The words of the last `RESET_COUNTS`.
     pub(super) phase: String,
     /// What was measured.
     pub(super) words: String,
@@ -258,7 +258,7 @@ impl Run<'_> {
             let seen = &response.seen;
             let has_data = seen.rcode == 0 && !seen.is_truncated;
             let is_right = match seen.data.first() {
-                // The servers of the root are told from memory.
+                // The root servers are returned from memory.
                 Some(_) if seen.question == message::ROOT_SERVERS => has_data,
                 Some(data) => {
                     has_data

@@ -10,7 +10,7 @@ use super::step::{Ask, By, ClientDeed, ReplyForm, Step};
 use super::words::{Line, Mistake, Names};
 use super::{Scenario, StepLine, Upstream};
 
-const STEPS: &str = "QUERY, LOAD, TIME_PASSES, SUSPEND, STALL, START, UPSTREAM, REPLY, CLIENT, COUNT_ANEW or a CHECK_...";
+const STEPS: &str = "QUERY, LOAD, TIME_PASSES, SUSPEND, STALL, START, UPSTREAM, REPLY, CLIENT, RESET_COUNTS or a CHECK_...";
 
 /// Names that clients ask for once each where nothing else is said.
 const UNIQUE: &str = "unique-*";
@@ -76,7 +76,7 @@ impl Reader<'_> {
             "SUSPEND" => Step::Suspend(self.line.time()?),
             "STALL" => Step::Stall(self.worker()?, self.line.time()?),
             "START" => Step::Start,
-            "COUNT_ANEW" => Step::CountAnew(self.line.rest()),
+            "RESET_COUNTS" => Step::CountAnew(self.line.rest()),
             "UPSTREAM" => Step::Upstream(self.upstream()?, self.deed()?),
             "REPLY" => self.reply()?,
             "CLIENT" => self.client()?,
@@ -133,7 +133,7 @@ impl Reader<'_> {
         Ok(ask)
     }
 
-    /// Who asks, and for what type.
+    /// The client, and the type of its query.
     fn owner(&mut self, ask: &mut Ask) -> Result<(), Mistake> {
         while self.line.peek().is_some() {
             if self.line.takes("BY") {
@@ -165,7 +165,7 @@ impl Reader<'_> {
         if ask.repeats > 0 && matches!(ask.by, By::Client(_)) {
             return Err(self
                 .line
-                .mistake("no REPEATED beside BY: nothing is repeated over TCP"));
+                .mistake("no REPEATED with BY: nothing is repeated over TCP"));
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use super::{Outcome, Scenario};
 /// A fault that the engine cannot see: it needs a real system.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Elsewhere {
-    /// What befalls whom.
+    /// The injected fault.
     pub fault: String,
     /// Tests that show it: the file, from the root of the repository, and the name.
     pub shown_by: Vec<(String, String)>,

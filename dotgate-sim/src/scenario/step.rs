@@ -53,7 +53,7 @@ pub(super) struct Ask {
     pub(super) worker: Option<usize>,
 }
 
-/// Who asks, and over what.
+/// The client, and its transport.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum By {
     /// One address over UDP, each query from a port of its own.
@@ -158,7 +158,7 @@ pub(super) enum Figure {
     LongestWait,
     /// The wait that nine of ten queries do not exceed.
     UsualWait,
-    /// From the last `COUNT_ANEW` to the next answer that is no failure.
+    /// From the last `RESET_COUNTS` to the next answer that is no failure.
     FirstAnswer,
     Attempts,
     /// The same for each query of a client, on average.

@@ -22,7 +22,7 @@ fn an_invalid_line_is_reported_with_its_position_and_what_is_expected() {
     let rows = [
         (
             "TIME_PASES 1s",
-            "QUERY, LOAD, TIME_PASSES, SUSPEND, STALL, START, UPSTREAM, REPLY, CLIENT, COUNT_ANEW or a CHECK_..., found \"TIME_PASES\"",
+            "QUERY, LOAD, TIME_PASSES, SUSPEND, STALL, START, UPSTREAM, REPLY, CLIENT, RESET_COUNTS or a CHECK_..., found \"TIME_PASES\"",
         ),
         (
             "TIME_PASSES 1",
@@ -224,7 +224,7 @@ fn reset_counts_forgets_what_was_before() {
     let steps = "\
         QUERY a.example\n\
         TIME_PASSES 1s\n\
-        COUNT_ANEW later\n\
+        RESET_COUNTS later\n\
         CHECK_ATTEMPTS 0\n\
         CHECK_HANDSHAKES 0\n\
         CHECK_COUNT datagrams 0\n\
@@ -296,7 +296,7 @@ fn an_upstream_sends_as_many_wrong_ids_and_errors_as_late_as_a_scenario_says() {
         TIME_PASSES 1s\n\
         CHECK_LOST 0\n\
         CHECK_COUNT responses_invalid = 60\n\
-        COUNT_ANEW late\n\
+        RESET_COUNTS late\n\
         QUERY broken.example\n\
         TIME_PASSES 699ms\n\
         CHECK_WAITING 1\n\
@@ -324,7 +324,7 @@ fn waits_of_nine_queries_in_ten_and_stale_answers_are_figures() {
         TIME_PASSES 1s\n\
         CHECK_STALE 1\n\
         CHECK_STALE OF busy* 0\n\
-        COUNT_ANEW in an outage\n\
+        RESET_COUNTS in an outage\n\
         UPSTREAM a DIES\n\
         QUERY late.example\n\
         TIME_PASSES 5s\n\

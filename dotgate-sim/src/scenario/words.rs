@@ -1,4 +1,4 @@
-//! The words of one line of a scenario, read one after the other, and what is told about a wrong one.
+//! The words of one line of a scenario, read one after the other, and the messages about wrong ones.
 
 use std::fmt;
 use std::time::Duration;

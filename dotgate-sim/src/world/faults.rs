@@ -1,4 +1,4 @@
-//! What befalls upstreams in a random world, and what a sound one is like.
+//! Faults of upstreams in a random world, and what a sound one is like.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::upstream::{Death, State};
 
 use super::harm;
 
-/// What befalls an upstream until it is cured.
+/// A fault of an upstream until it is repaired.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Fault {
     /// It reacts like this to so many of a thousand queries.
@@ -34,7 +34,7 @@ pub(super) enum Fault {
     OpensSlowly(Span),
 }
 
-/// The upstreams that something befalls: most often one, so that others are sound throughout.
+/// The upstreams with faults: most often one, so that others are sound throughout.
 pub(super) fn victims(random: &mut Random, upstreams: usize) -> Vec<usize> {
     let all: Vec<usize> = (0..upstreams).collect();
     match random.below(10) {
@@ -47,7 +47,7 @@ pub(super) fn victims(random: &mut Random, upstreams: usize) -> Vec<usize> {
     }
 }
 
-/// What befalls one upstream, from when till when.
+/// A fault of one upstream, with its start and end.
 pub(super) fn episodes(
     random: &mut Random,
     span: Duration,

@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use dotgate_sim::world::{self, Outcome};
 
-/// Seeds that every run of the tests tries, beside those kept because they once found a bug.
+/// Seeds that every run of the tests tries, in addition to those recorded because they once found a bug.
 const SEEDS: u64 = 2_000;
 
 /// Of these, how many are tried with a route.
@@ -36,7 +36,7 @@ fn kept_seeds() -> Vec<u64> {
 }
 
 /// Prints the end of a log and says how to have it again.
-fn told(outcome: &Outcome, lines: usize) -> String {
+fn reported(outcome: &Outcome, lines: usize) -> String {
     let skipped = outcome.log.len().saturating_sub(lines);
     for line in &outcome.log[skipped..] {
         println!("{line}");
@@ -59,7 +59,7 @@ fn random_worlds_lose_nothing_and_stay_within_every_bound() {
             outcome.log.iter().for_each(|line| println!("{line}"));
             return;
         }
-        panic!("{}", told(&outcome, usize::MAX));
+        panic!("{}", reported(&outcome, usize::MAX));
     }
     let mut seeds = kept_seeds();
     seeds.extend(0..SEEDS);
@@ -83,7 +83,7 @@ fn random_worlds_lose_nothing_and_stay_within_every_bound() {
         found.filter_map(|seed| seed.unwrap_or(None)).collect()
     });
     if let Some(seed) = found.first() {
-        panic!("{}", told(&run(*seed, true), LINES));
+        panic!("{}", reported(&run(*seed, true), LINES));
     }
 }
 

@@ -4,7 +4,7 @@ use rustls::AlertDescription;
 
 use super::*;
 
-/// Bytes that are easily told from any others.
+/// Bytes that are easily distinguished from any others.
 fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|index| (index * 31 % 251) as u8).collect()
 }
@@ -298,7 +298,7 @@ fn our_close_notify_is_sent_once_and_nothing_after_it() {
         pair.server.process_new_packets().unwrap();
     }
     let mut arrived = Vec::new();
-    // No error: the end was told by close_notify.
+    // No error: the end was announced by close_notify.
     pair.server.reader().read_to_end(&mut arrived).unwrap();
     assert_eq!(arrived, pattern(50));
 }

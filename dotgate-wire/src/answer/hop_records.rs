@@ -2,7 +2,7 @@
 //!
 //! The second step of loading an answer. These records usually stand last, and then this is a copy
 //! of what precedes them. If they do not, the bytes are closed up and each pointer across the gap
-//! is shortened by its width: no name is compressed anew, no record is rebuilt. Linear in the
+//! is shortened by its width: no name is compressed again, no record is rebuilt. Linear in the
 //! message.
 
 use core::ops::Range;

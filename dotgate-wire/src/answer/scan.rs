@@ -1,4 +1,4 @@
-//! One walk over a response: every record checked and noted, records of the hop told apart.
+//! One walk over a response: every record checked and noted, records of the hop distinguished.
 //!
 //! The first step of loading an answer; the later ones work on its notes and parse nothing again.
 //! Changes no byte.

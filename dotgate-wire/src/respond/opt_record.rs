@@ -1,7 +1,7 @@
 //! The OPT record of a response: as much of it as fits.
 //!
 //! An Extended DNS Error is a comment: its text is the first thing to leave out, then the rest of
-//! it (RFC 8914 section 3). Our idle limit goes before a record does, because it may be told but
+//! it (RFC 8914 section 3). Our idle limit goes before a record does, because it may be sent but
 //! need not be (RFC 7828 section 3.3.2).
 
 use super::{ClientHop, Ede, ResponseOpt};

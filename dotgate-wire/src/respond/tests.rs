@@ -240,7 +240,7 @@ fn extended_errors_text_goes_first_and_then_the_error_before_any_record() {
 fn idle_limit_goes_after_the_extended_error_and_before_any_record() {
     let sent = response([&[address(1)], &[], &[]]);
     let ede = Some(Ede { code: 22, text: "" });
-    let told = ResponseOpt {
+    let reported = ResponseOpt {
         keepalive: Some(9),
         ede,
         ..RESPONSE_OPT
@@ -249,7 +249,7 @@ fn idle_limit_goes_after_the_extended_error_and_before_any_record() {
         let (cut, got) = respond(
             &sent,
             &ClientHop {
-                opt: Some(told),
+                opt: Some(reported),
                 limit,
                 ..HOP
             },

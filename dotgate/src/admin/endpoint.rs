@@ -39,7 +39,7 @@ pub struct Access {
     pub(super) token: TokenState,
 }
 
-/// Who asks.
+/// The sender of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Peer {
     /// Whoever reached the address.
@@ -110,7 +110,7 @@ impl Endpoint {
         Arc::clone(&guard.unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Goes over to other names and another token, for the requests that come from now on.
+    /// Switches to other names and another token, for the requests that come from now on.
     pub(super) fn set_access(&self, access: Access) {
         let guard = self.access.lock();
         *guard.unwrap_or_else(PoisonError::into_inner) = Arc::new(access);

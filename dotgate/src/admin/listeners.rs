@@ -108,7 +108,7 @@ fn is_reached(local: SocketAddr, address: SocketAddr) -> bool {
     let (ip, wanted) = (local.ip().to_canonical(), address.ip().to_canonical());
     let takes_all = match (ip, wanted) {
         (IpAddr::V4(ip), IpAddr::V4(_)) => ip.is_unspecified(),
-        // Unless it was told otherwise, a wildcard of IPv6 takes IPv4 too.
+        // By default, a wildcard of IPv6 takes IPv4 too.
         (IpAddr::V6(ip), IpAddr::V4(_) | IpAddr::V6(_)) => ip.is_unspecified(),
         (IpAddr::V4(_), IpAddr::V6(_)) => false,
     };

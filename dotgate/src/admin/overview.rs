@@ -15,7 +15,7 @@ use super::upstreams::UpstreamReport;
 /// The longest line.
 const WIDTH: usize = 80;
 
-/// The columns of upstreams' names: as wide as the longest, but the others must fit beside it.
+/// The columns of upstreams' names: as wide as the longest, but the others must fit next to it.
 const LABEL_MIN: usize = 20;
 const LABEL_MAX: usize = 46;
 

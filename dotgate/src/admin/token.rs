@@ -115,12 +115,12 @@ pub(super) fn check(headers: &HeaderMap, token: &TokenState) -> Result<(), Refus
         TokenState::Set(token) => token,
     };
     let value = headers.get(AUTHORIZATION).ok_or(Refusal::Unauthorized)?;
-    let (scheme, told) = value
+    let (scheme, reported) = value
         .to_str()
         .ok()
         .and_then(|value| value.split_once(' '))
         .ok_or(Refusal::Unauthorized)?;
-    let is_right = bool::from(told.trim().as_bytes().ct_eq(token.as_bytes()));
+    let is_right = bool::from(reported.trim().as_bytes().ct_eq(token.as_bytes()));
     if scheme.eq_ignore_ascii_case("bearer") && is_right {
         Ok(())
     } else {

@@ -2,7 +2,7 @@
 //!
 //! Live traffic is the evidence. Only where an upstream has not answered within `LATELY`, or is not well, a worker
 //! is ordered to probe it, at most once a second and upstream however many ask; all who ask wait for the news, at
-//! most `PATIENCE`.
+//! most `WAIT_MAX`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::worker::WorkerCommand;
 const LATELY: Duration = Duration::from_secs(5);
 
 /// How long the news of a probe are waited for.
-const PATIENCE: Duration = Duration::from_secs(2);
+const WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// How often one who waits looks.
 const LOOK: Duration = Duration::from_millis(10);
@@ -93,7 +93,7 @@ pub(super) async fn verify(endpoint: &Endpoint) -> HealthReport {
     let running = endpoint.running();
     let start = now();
     probe_where_needed(endpoint, start);
-    let bound = start + PATIENCE;
+    let bound = start + WAIT_MAX;
     while now() < bound
         && running
             .upstreams()

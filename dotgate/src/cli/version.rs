@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-/// The commit that the program was built from, where the build was told.
+/// The commit that the program was built from, where the build knows it.
 const COMMIT: Option<&str> = option_env!("BUILD_COMMIT");
 
 /// The version; with `verbose`, also what the program was built from and by.

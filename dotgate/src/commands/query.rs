@@ -1,6 +1,6 @@
 //! `dotgate query`: one question through the same engine and the same TLS, with every step of the way shown.
 //!
-//! Stands beside the path of a query. Each upstream is first looked at by sessions of this module's own, for what a
+//! Not on the path of a query. Each upstream is first looked at by sessions of this module's own, for what a
 //! worker never needs to know; then a worker of this process's own asks, as it would for a client, and what that
 //! client gets is shown as `dig` shows it. The upstreams are those of the command line, which need no other setting, or
 //! those of the configuration. It listens on nothing, and sends no query to an upstream that does not pass what is

@@ -1,6 +1,6 @@
 //! Signs of life for the service manager's watchdog: as long as every worker turns.
 //!
-//! Four times in the time that the service manager waits, all workers are woken, and it is told that the program is
+//! Four times in the time that the service manager waits, all workers are woken, and it is notified that the program is
 //! alive if all have turned since they were last. A worker whose thread has ended never turns again; while the
 //! program ends, that is as it should be.
 

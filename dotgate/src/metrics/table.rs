@@ -10,7 +10,7 @@ use super::families::{OfCache, OfClients, OfGroup, OfProcess, OfUpstream, alone}
 /// What kind of metric one is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
-    /// It only grows, until the program starts anew.
+    /// It only grows, until the program restarts.
     Counter,
     /// It goes up and down.
     Gauge,

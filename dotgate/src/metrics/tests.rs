@@ -173,10 +173,10 @@ fn checked_by(command: &mut Command, page: &str) -> Option<(bool, String)> {
     stdin.write_all(page.as_bytes()).unwrap();
     drop(stdin);
     let output = child.wait_with_output().unwrap();
-    let told = [output.stdout, output.stderr].concat();
+    let reported = [output.stdout, output.stderr].concat();
     Some((
         output.status.success(),
-        String::from_utf8_lossy(&told).into_owned(),
+        String::from_utf8_lossy(&reported).into_owned(),
     ))
 }
 
@@ -184,8 +184,8 @@ fn checked_by(command: &mut Command, page: &str) -> Option<(bool, String)> {
 fn promtool_finds_no_fault_with_the_text_format() {
     let mut promtool = Command::new("promtool");
     promtool.args(["check", "metrics"]);
-    if let Some((is_good, told)) = checked_by(&mut promtool, &page(3, Format::Text)) {
-        assert!(is_good && told.is_empty(), "{told}");
+    if let Some((is_good, reported)) = checked_by(&mut promtool, &page(3, Format::Text)) {
+        assert!(is_good && reported.is_empty(), "{reported}");
     }
 }
 
@@ -207,11 +207,12 @@ fn the_reference_parser_of_openmetrics_reads_every_metric() {
     };
     let python = ["python3", "/usr/bin/python3"].into_iter().find(has_parser);
     let python = python.unwrap_or("python3 with prometheus_client");
-    let Some((is_good, told)) = checked_by(Command::new(python).args(["-c", PARSER]), &page) else {
+    let Some((is_good, reported)) = checked_by(Command::new(python).args(["-c", PARSER]), &page)
+    else {
         return;
     };
-    assert!(is_good, "{told}");
-    let read: BTreeMap<&str, &str> = told
+    assert!(is_good, "{reported}");
+    let read: BTreeMap<&str, &str> = reported
         .lines()
         .filter_map(|line| line.split_once(' '))
         .collect();
@@ -224,10 +225,10 @@ fn the_reference_parser_of_openmetrics_reads_every_metric() {
         };
         let unit = metric.unit.unwrap_or("-");
         if name != "dotgate_upstream_round_trip_seconds" {
-            let told = read.get(name).copied().unwrap_or_default();
+            let reported = read.get(name).copied().unwrap_or_default();
             assert!(
-                told.starts_with(&format!("{kind} {unit} ")),
-                "{name}: {told}"
+                reported.starts_with(&format!("{kind} {unit} ")),
+                "{name}: {reported}"
             );
         }
     }

@@ -40,7 +40,7 @@ pub(super) struct Watch {
 /// What is known of a large file: its stamp, at how many looks it was read with that, the digest.
 type Large = (Stamp, u32, u64);
 
-/// What changes with a file's content, told by the system: device, inode, length, time of the last change in seconds and
+/// What changes with a file's content, as the system reports it: device, inode, length, time of the last change in seconds and
 /// nanoseconds.
 type Stamp = (u64, u64, u64, i64, i64);
 

@@ -1,7 +1,7 @@
 //! Whether the workers' loops turn.
 //!
 //! A worker that has nothing to do sleeps and is well all the same, so one that has not turned for `LATELY` is
-//! woken, and only one that does not turn within `PATIENCE` of that stands still. Nobody is woken unless somebody
+//! woken, and only one that does not turn within `WAIT_MAX` of that stands still. Nobody is woken unless somebody
 //! asks. Whoever holds a `Liveness` has the times; this module reads no clock.
 
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::RunningWorker;
 const LATELY: Duration = Duration::from_secs(5);
 
 /// What a woken worker gets to turn.
-const PATIENCE: Duration = Duration::from_secs(2);
+const WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// What is known of a worker.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,7 +61,7 @@ fn judge(woken: &mut Option<Moment>, last_turn: Moment, now: Moment) -> WorkerSt
         return WorkerState::Running;
     }
     match *woken {
-        Some(at) if at > last_turn && now.since(at) >= PATIENCE => WorkerState::Stuck,
+        Some(at) if at > last_turn && now.since(at) >= WAIT_MAX => WorkerState::Stuck,
         Some(at) if at > last_turn => WorkerState::Waking,
         Some(_) | None => {
             *woken = Some(now);

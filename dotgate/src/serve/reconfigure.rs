@@ -47,7 +47,7 @@ impl Forwarder {
         })
     }
 
-    /// Goes over to it, without closing a socket that a client knows and without losing what is in flight.
+    /// Switches to it, without closing a socket that a client knows and without losing what is in flight.
     pub fn reconfigure(&mut self, prepared: Prepared) {
         let Prepared {
             settings,

@@ -47,7 +47,7 @@ impl Slots {
         Ok(((upstreams, groups), slots))
     }
 
-    /// Makes the upstreams of a configuration, in their order. Of those in force until now the ones that are the same
+    /// Makes the upstreams of a configuration, in their order. Of the current ones those that are the same
     /// stay; the IDs of the others become free.
     pub(super) fn assign(
         mut self,

@@ -1,6 +1,6 @@
 //! The snapshot's place among the files: opened only if it is ours alone, replaced as a whole or not at all.
 //!
-//! A file is replaced by a new one beside it, which is written, brought to the disk, and given its name at last: who
+//! A file is replaced by a new one in the same folder, which is written, brought to the disk, and given its name at last: who
 //! reads finds the old one or the new one, whenever this process is killed.
 
 use std::fs::{self, File, Metadata, OpenOptions};

@@ -1,6 +1,6 @@
 //! The new process's side: asks the running one for its sockets, and completes the handover once these are served.
 //!
-//! Runs before there is a control thread, so it waits; every wait is bounded by `PATIENCE`.
+//! Runs before there is a control thread, so it waits; every wait is bounded by `WAIT_MAX`.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Write as _};
@@ -14,7 +14,7 @@ use dotgate_net::descriptors;
 
 use super::trust::{folder_fault, is_as_said, stranger};
 use super::{
-    CREDENTIAL, CREDENTIALS, GREETING, PATIENCE, Refusal, Role, TakeOverError, WATCHDOG, next_line,
+    CREDENTIAL, CREDENTIALS, GREETING, Refusal, Role, TakeOverError, WAIT_MAX, WATCHDOG, next_line,
 };
 use crate::credentials::HandedOver;
 
@@ -37,7 +37,7 @@ impl Inherited {
         taken.map(|(_, descriptor)| descriptor).collect()
     }
 
-    /// How long the service manager waits for a sign of life, as it told the process before this one.
+    /// How long the service manager waits for a sign of life, as the process before this one knew it.
     pub fn watchdog(&self) -> Option<Duration> {
         self.watchdog
     }
@@ -111,7 +111,7 @@ impl Predecessor {
             let path = path.to_owned();
             return Err(TakeOverError::Stranger { path, user });
         }
-        let bound = Some(PATIENCE);
+        let bound = Some(WAIT_MAX);
         stream.set_read_timeout(bound).map_err(failed)?;
         stream.set_write_timeout(bound).map_err(failed)?;
         let mut predecessor = Predecessor {

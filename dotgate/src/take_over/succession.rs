@@ -29,8 +29,8 @@ use crate::snapshot::Snapshot;
 
 use super::trust::{is_trusted, remove_socket};
 use super::{
-    CREDENTIAL, CREDENTIALS, GREETING, Inherited, PATIENCE, Refusal, Role, TakeOverError,
-    ToHandOver, WATCHDOG, next_line,
+    CREDENTIAL, CREDENTIALS, GREETING, Inherited, Refusal, Role, TakeOverError, ToHandOver,
+    WAIT_MAX, WATCHDOG, next_line,
 };
 
 /// Addresses that a new process may keep: as many as it may listen on.
@@ -121,9 +121,9 @@ impl Handover {
         let Handover { listener, mut file } = self;
         let listener = UnixListener::from_std(listener)?;
         file.is_own = true;
-        let (told, serving) = mpsc::channel(1);
+        let (reported, serving) = mpsc::channel(1);
         Ok(Successors {
-            task: tokio::spawn(serve(listener, legacy, told)),
+            task: tokio::spawn(serve(listener, legacy, reported)),
             serving,
             file,
         })
@@ -169,7 +169,7 @@ fn bind(path: &Path) -> io::Result<StdListener> {
 }
 
 /// Hands over to one process after the other, until one of them serves.
-async fn serve(listener: UnixListener, legacy: Legacy, told: mpsc::Sender<Successor>) {
+async fn serve(listener: UnixListener, legacy: Legacy, reported: mpsc::Sender<Successor>) {
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -200,7 +200,7 @@ async fn serve(listener: UnixListener, legacy: Legacy, told: mpsc::Sender<Succes
         match outcome {
             Ok(Ok(addresses)) => {
                 // Without a control thread this process ends anyway.
-                drop(told.send(Successor { process, addresses }).await);
+                drop(reported.send(Successor { process, addresses }).await);
                 return;
             }
             Ok(Err(error)) => {
@@ -231,16 +231,16 @@ async fn leave_to(
     legacy: &Legacy,
     listener: &UnixListener,
 ) -> Result<io::Result<Arc<[SocketAddr]>>, Elapsed> {
-    let addresses = match timeout(PATIENCE, hand_over(stream, legacy, listener)).await? {
+    let addresses = match timeout(WAIT_MAX, hand_over(stream, legacy, listener)).await? {
         Ok(addresses) => addresses,
         Err(error) => return Ok(Err(error)),
     };
     if let Some(snapshot) = &legacy.snapshot {
-        // Bounded by less than the other one's patience.
+        // Bounded by less than the other one's timeout.
         snapshot.save().await;
     }
-    // A process that has ended since cannot be told, and then it is none that serves.
-    let said = timeout(PATIENCE, say(stream, "yours")).await?;
+    // A process that has ended since cannot be notified, and then it is none that serves.
+    let said = timeout(WAIT_MAX, say(stream, "yours")).await?;
     Ok(said.map(|()| addresses))
 }
 

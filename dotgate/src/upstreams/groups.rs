@@ -99,7 +99,7 @@ impl RouteNumbers {
     /// The most numbers that routes may have had.
     const MOST: u16 = u16::MAX - 1;
 
-    /// Makes the groups of a configuration. Of those in force until now the ones that are the same stay. None if there is
+    /// Makes the groups of a configuration. Of the current ones those that are the same stay. None if there is
     /// no number left.
     pub(crate) fn assign(
         &mut self,

@@ -1,4 +1,4 @@
-//! What a worker is made of, what it is told, and what it tells: its side towards the control thread.
+//! The setup of a worker, its commands and its events: its side towards the control thread.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::AtomicU64;
@@ -29,7 +29,7 @@ pub enum WorkerCommand {
     OpenFirstSession(UpstreamId),
     /// Find out whether this upstream answers.
     Probe(UpstreamId),
-    /// Go over to other settings.
+    /// Switch to other settings.
     Reconfigure(Arc<Reconfiguration>),
     /// Fail as a bug would.
     #[cfg(test)]

@@ -28,7 +28,7 @@ pub(super) struct Datagrams {
     unsendable: Vec<(usize, bool)>,
     /// Whether the system has refused to give datagrams.
     is_refused: bool,
-    /// Why, until somebody is told.
+    /// Why, until it is reported.
     refused: Option<String>,
 }
 

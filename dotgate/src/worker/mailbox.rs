@@ -8,7 +8,7 @@ use std::sync::mpsc::SyncSender;
 use dotgate_core::{Count, Engine, FlightMessage};
 use mio::Waker;
 
-/// Flight messages that may wait for a worker. One that does not fit is dropped: its reader loses patience in time.
+/// Flight messages that may wait for a worker. One that does not fit is dropped: its reader times out.
 pub const MAILBOX_MESSAGES: usize = 4_096;
 
 /// The way to one worker.

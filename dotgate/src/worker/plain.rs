@@ -238,7 +238,7 @@ impl PlainQueries {
         }
     }
 
-    /// Closes what was used and makes as many ahead, once nobody waits for this worker's turn. What fails here is told when
+    /// Closes what was used and makes as many ahead, once nobody waits for this worker's turn. What fails here is reported when
     /// a query needs a socket.
     pub(super) fn renew(&mut self, hands: &mut Hands<'_>) {
         for socket in std::mem::take(&mut self.used) {

@@ -290,7 +290,7 @@ impl Server {
         &self.name
     }
 
-    /// Writes a file beside those of the server.
+    /// Writes a file next to those of the server.
     pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.folder.path().join(name);
         fs::write(&path, text).unwrap();

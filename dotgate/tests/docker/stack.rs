@@ -55,7 +55,7 @@ fn the_stack_says_when_its_upstream_is_cut_off_and_heals_when_it_is_back() {
     let response = client.ask("third.test");
     assert_eq!(response.rcode, Rcode::SERVFAIL);
     assert!(response.ede.is_some(), "{response:?}");
-    // The instance is as good as another one would be, and stays.
+    // The instance works like any other, and stays.
     assert!(engine.is_healthy(&container, &[]));
 
     let back = address(1).to_string();

@@ -43,15 +43,18 @@ fn healthz_shows_which_upstream_answers_and_what_is_wrong_with_the_others() {
     let lines = health.body.lines().count();
     assert_eq!(lines, 6, "one line each: {health:?}");
     let health = health.json();
-    let told = |place: usize, key: &str| health["upstreams"][place][key].clone();
-    let answers: Vec<Value> = (0..4).map(|place| told(place, "answers")).collect();
+    let reported = |place: usize, key: &str| health["upstreams"][place][key].clone();
+    let answers: Vec<Value> = (0..4).map(|place| reported(place, "answers")).collect();
     assert_eq!(answers, [false, false, false, true], "{health}");
-    assert_eq!(told(2, "last_error"), "tls: certificate authority unknown");
-    assert_eq!(told(2, "state"), "down");
-    assert_eq!(told(3, "state"), "healthy");
-    assert_eq!(told(3, "sessions"), 1);
-    assert!(told(3, "certificate_days_left").as_i64().is_some());
-    assert!(told(3, "round_trip_ms").as_f64().is_some());
+    assert_eq!(
+        reported(2, "last_error"),
+        "tls: certificate authority unknown"
+    );
+    assert_eq!(reported(2, "state"), "down");
+    assert_eq!(reported(3, "state"), "healthy");
+    assert_eq!(reported(3, "sessions"), 1);
+    assert!(reported(3, "certificate_days_left").as_i64().is_some());
+    assert!(reported(3, "round_trip_ms").as_f64().is_some());
     let (status, said) = program.run(&["healthcheck", "--upstreams"]);
     assert_eq!(status, Some(0));
     assert!(said.starts_with("1 of 4 upstreams answer; not "), "{said}");

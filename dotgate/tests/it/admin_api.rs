@@ -58,14 +58,14 @@ impl World {
     }
 }
 
-/// Where `told` is of another shape than `expected`: other members, or other kinds of value. What one of the two has
+/// Where `found` is of another shape than `expected`: other members, or other kinds of value. What one of the two has
 /// as null may be anything in the other; of counts, the example has some.
-fn differences(path: &str, expected: &Value, told: &Value) -> Vec<String> {
-    match (expected, told) {
-        (Value::Object(expected), Value::Object(told)) => {
+fn differences(path: &str, expected: &Value, reported: &Value) -> Vec<String> {
+    match (expected, reported) {
+        (Value::Object(expected), Value::Object(reported)) => {
             let is_counts = path.ends_with(".counts");
-            let missing = expected.keys().filter(|key| !told.contains_key(*key));
-            let new = told
+            let missing = expected.keys().filter(|key| !reported.contains_key(*key));
+            let new = reported
                 .keys()
                 .filter(|key| !is_counts && !expected.contains_key(*key));
             let mut found: Vec<String> = missing
@@ -73,20 +73,24 @@ fn differences(path: &str, expected: &Value, told: &Value) -> Vec<String> {
                 .collect();
             found.extend(new.map(|key| format!("{path}.{key} is new")));
             for (key, value) in expected {
-                if let Some(told) = told.get(key) {
-                    found.extend(differences(&format!("{path}.{key}"), value, told));
+                if let Some(reported) = reported.get(key) {
+                    found.extend(differences(&format!("{path}.{key}"), value, reported));
                 }
             }
             found
         }
-        (Value::Array(expected), Value::Array(told)) => match (expected.first(), told.first()) {
-            (Some(expected), Some(told)) => differences(&format!("{path}[0]"), expected, told),
-            (None, _) | (_, None) => Vec::new(),
-        },
+        (Value::Array(expected), Value::Array(reported)) => {
+            match (expected.first(), reported.first()) {
+                (Some(expected), Some(reported)) => {
+                    differences(&format!("{path}[0]"), expected, reported)
+                }
+                (None, _) | (_, None) => Vec::new(),
+            }
+        }
         (Value::Null, _) | (_, Value::Null) => Vec::new(),
-        (expected, told) => {
-            let is_same = std::mem::discriminant(expected) == std::mem::discriminant(told);
-            let differ = || format!("{path} is {told}, in the example {expected}");
+        (expected, reported) => {
+            let is_same = std::mem::discriminant(expected) == std::mem::discriminant(reported);
+            let differ = || format!("{path} is {reported}, in the example {expected}");
             if is_same { Vec::new() } else { vec![differ()] }
         }
     }
@@ -96,8 +100,8 @@ fn differences(path: &str, expected: &Value, told: &Value) -> Vec<String> {
 fn the_status_is_as_the_documentation_shows_it() {
     let world = world();
     world.program.udp().ask("a.test").assert_right();
-    let told = get(world.program.admin(), "/api/v1/status");
-    assert_eq!(told.status, 200);
+    let reported = get(world.program.admin(), "/api/v1/status");
+    assert_eq!(reported.status, 200);
     let page =
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/admin.md")).unwrap();
     let mut examples = page
@@ -106,13 +110,16 @@ fn the_status_is_as_the_documentation_shows_it() {
     let example = examples.find(|example| example.contains("\"schema\""));
     let example = example.expect("an example");
     let example: Value = serde_json::from_str(example).unwrap();
-    assert_eq!(differences("status", &example, &told.json()), [""; 0]);
-    let told = told.json();
-    assert_eq!(told["schema"], 1);
-    assert_eq!(told["counts"]["answered"], 1);
-    assert_eq!(told["upstreams"][0]["answers"], true);
-    assert_eq!(told["ready"]["status"], "ready");
-    assert_eq!(told["listen"], json!([world.program.address().to_string()]));
+    assert_eq!(differences("status", &example, &reported.json()), [""; 0]);
+    let reported = reported.json();
+    assert_eq!(reported["schema"], 1);
+    assert_eq!(reported["counts"]["answered"], 1);
+    assert_eq!(reported["upstreams"][0]["answers"], true);
+    assert_eq!(reported["ready"]["status"], "ready");
+    assert_eq!(
+        reported["listen"],
+        json!([world.program.address().to_string()])
+    );
 }
 
 #[test]

@@ -120,9 +120,12 @@ fn a_token_that_cannot_be_used_does_not_keep_dns_from_being_served() {
     for path in [short.to_str().unwrap(), "/nowhere/token"] {
         let program = house.serve("0", &[("DOTGATE_ADMIN_TOKEN_FILE", path)]);
         program.udp().ask("a.test").assert_right();
-        let told = program.lines_of_the_start().iter();
-        let told: Vec<_> = told.filter(|line| line.contains("ERROR")).collect();
-        assert!(told.len() == 1 && told[0].contains(path), "{told:?}");
+        let reported = program.lines_of_the_start().iter();
+        let reported: Vec<_> = reported.filter(|line| line.contains("ERROR")).collect();
+        assert!(
+            reported.len() == 1 && reported[0].contains(path),
+            "{reported:?}"
+        );
         let status = get(program.admin(), "/api/v1/status").json();
         assert_eq!(status["admin"]["token"], "broken");
         let refused = get(program.admin(), "/api/v1/cache/a.test");

@@ -70,8 +70,8 @@ fn without_an_upstream_that_can_be_authenticated_clients_get_servfail_and_the_re
         for mut client in [world.udp(), world.tcp()] {
             let response = client.ask("name.test");
             response.assert_failed(22);
-            let told = response.ede.unwrap().1;
-            assert!(told.starts_with(text), "{told}");
+            let reported = response.ede.unwrap().1;
+            assert!(reported.starts_with(text), "{reported}");
         }
         for upstream in &world.upstreams {
             let record = upstream.record();

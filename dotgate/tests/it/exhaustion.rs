@@ -92,7 +92,7 @@ fn clients_that_take_every_descriptor_leave_those_that_sessions_need() {
 fn with_a_log_that_nobody_reads_it_answers_everything_and_ends_with_status_0() {
     /// What a pipe holds (`pipe(7)`), but for a page.
     const NEARLY_FULL: usize = 60 * 1_024;
-    /// More sessions than lines that wait to be written, each of which is told of at this level.
+    /// More sessions than lines that wait to be written, each of which is logged at this level.
     const SESSIONS: usize = 2_000;
     let authority = TestAuthority::new().unwrap();
     let upstream = Upstream::start(&authority);

@@ -1,6 +1,6 @@
 //! The forwarder with real sockets and real TLS between scripted upstreams and clients.
 //!
-//! Every test builds a `world`: upstreams that speak DNS over TLS and misbehave when told to, the forwarder with a
+//! Every test builds a `world`: upstreams that speak DNS over TLS and misbehave on command, the forwarder with a
 //! configuration written as text, clients over UDP and TCP. Asserted is what a person outside can count (answers,
 //! queries and connections that reached an upstream, counters, exit statuses), never a time. Every wait has a bound.
 #![expect(

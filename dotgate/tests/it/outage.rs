@@ -109,6 +109,6 @@ fn without_a_network_at_the_start_clients_get_servfail_and_the_reason_until_ther
     assert_eq!(
         world.counts([Count::Answered, Count::Failed]),
         [2, 1],
-        "the second client was told of the first one's failure"
+        "the second client got the reason of the first one's failure"
     );
 }

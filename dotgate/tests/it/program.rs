@@ -1,4 +1,4 @@
-//! The program from start to end: what it refuses to start with, and what it owes to clients when it is told to stop.
+//! The program from start to end: what it refuses to start with, and what it owes to clients when it is stopped.
 //!
 //! The built binary is run with variables, sockets in its way, and signals; asserted are exit statuses, what it
 //! says on standard error, and that every query sent before the end has its answer.

@@ -129,7 +129,7 @@ impl World {
         }
     }
 
-    /// Everything that befalls this world.
+    /// Every fault of this world.
     fn misfortunes(&self) {
         let mut client = self.program.udp();
         for _ in 0..3 {
@@ -219,9 +219,9 @@ fn a_real_prometheus_has_data_for_every_panel_and_alert_and_fires_those_it_shoul
         assert!(!is_firing(alert), "{firing:?}");
     }
     for alert in &firing {
-        let told = alert.annotations.to_string();
-        assert!(!told.contains("error expanding"), "{told}");
-        assert!(!told.contains("no value"), "{told}");
+        let reported = alert.annotations.to_string();
+        assert!(!reported.contains("error expanding"), "{reported}");
+        assert!(!reported.contains("no value"), "{reported}");
     }
     load.finish();
 }
@@ -236,8 +236,8 @@ fn healthz_metrics_and_the_log_each_distinguish_the_frozen_the_refusing_and_the_
     let rows = [(&frozen, &FROZEN[..]), (&refusing, &REFUSING[..])];
     let mut said = BTreeSet::new();
     let is_reported = |said: &BTreeSet<String>, upstream: &str, (words, _): &(&str, &str)| {
-        let told = format!("upstream is down upstream=\"{upstream}\" reason=\"{words}\"");
-        said.iter().any(|line| line.contains(&told))
+        let reported = format!("upstream is down upstream=\"{upstream}\" reason=\"{words}\"");
+        said.iter().any(|line| line.contains(&reported))
     };
     until("both in the log", || {
         said.extend(world.program.new_lines());
@@ -256,13 +256,20 @@ fn healthz_metrics_and_the_log_each_distinguish_the_frozen_the_refusing_and_the_
     let health = get(world.program.admin(), "/healthz").json();
     let page = get(world.program.admin(), "/metrics").body;
     for (place, (upstream, faults)) in rows.into_iter().enumerate() {
-        let told = &health["upstreams"][place];
+        let reported = &health["upstreams"][place];
         assert_eq!(
-            (&told["upstream"], &told["answers"], &told["state"]),
+            (
+                &reported["upstream"],
+                &reported["answers"],
+                &reported["state"]
+            ),
             (&json!(upstream), &json!(false), &json!("down"))
         );
         let mut words = faults.iter().map(|(words, _)| words);
-        assert!(words.any(|words| told["last_error"] == *words), "{told}");
+        assert!(
+            words.any(|words| reported["last_error"] == *words),
+            "{reported}"
+        );
         assert!(page.contains(&format!(
             "dotgate_upstream_up{{upstream=\"{upstream}\"}} 0\n"
         )));
@@ -271,9 +278,13 @@ fn healthz_metrics_and_the_log_each_distinguish_the_frozen_the_refusing_and_the_
             !page.contains(&format!("{errors} 0\n"))
         }));
     }
-    let told = &health["upstreams"][2];
+    let reported = &health["upstreams"][2];
     assert_eq!(
-        (&told["upstream"], &told["answers"], &told["state"]),
+        (
+            &reported["upstream"],
+            &reported["answers"],
+            &reported["state"]
+        ),
         (&json!(healthy), &json!(true), &json!("healthy"))
     );
     assert!(page.contains(&format!(

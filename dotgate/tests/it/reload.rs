@@ -1,7 +1,7 @@
-//! The configuration is read anew while everything is served.
+//! The configuration is reloaded while everything is served.
 //!
 //! The built binary runs with a file of settings, which is changed under load; asserted is that every query sent at
-//! any time has its answer, that clients stay connected, and what is told of a file that is no good.
+//! any time has its answer, that clients stay connected, and what is reported of an invalid file.
 
 use std::fs;
 use std::os::unix::fs::symlink;

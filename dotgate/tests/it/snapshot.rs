@@ -1,7 +1,7 @@
 //! The cache outlives the process: a stop writes it into a file, and the next process answers from that.
 //!
 //! The built binary is stopped, killed, replaced, given files that are not its own, and started again; asserted is
-//! what reaches the upstream, the TTL a client is told, exit statuses and the one line that says what was wrong.
+//! what reaches the upstream, the TTL in a client's response, exit statuses and the one line that says what was wrong.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -30,7 +30,7 @@ impl House {
         self.serve_with_snapshot(&self.file(), &[])
     }
 
-    /// A process that has written a snapshot with one answer, and the TTL that clients were told.
+    /// A process that has written a snapshot with one answer, and the TTL that clients got.
     fn leave_snapshot(&self) -> u32 {
         let mut first = self.serve_with_file();
         first.wait_for_line("the cache starts empty");

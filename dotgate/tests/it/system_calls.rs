@@ -72,10 +72,10 @@ fn without_batched_calls_datagrams_go_one_by_one_and_the_log_says_so_once() {
             Client::udp(program.address()).ask(&name).assert_right();
         }
         let said = program.lines_of_the_start();
-        let told = said
+        let reported = said
             .iter()
             .filter(|line| line.contains("datagrams are not batched"));
-        assert_eq!(told.count(), 1, "{said:#?}");
+        assert_eq!(reported.count(), 1, "{said:#?}");
         program.signal("TERM");
         assert_eq!(program.wait().code(), Some(0));
     }

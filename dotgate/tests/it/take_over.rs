@@ -359,7 +359,7 @@ fn addresses_come_and_go_with_a_replacement() {
     second.tcp().ask("stream.test").assert_right();
 }
 
-/// What a service manager hears, in the order in which it is told.
+/// What a service manager hears, in the order of the notifications.
 struct Manager {
     socket: UnixDatagram,
     path: PathBuf,

@@ -111,7 +111,7 @@ fn a_slow_name_holds_up_none_behind_it() {
     assert_eq!(world.upstreams[0].connections(), 1);
 }
 
-/// The first query for `broken.test` spoils the stream; those behind it and itself are asked beside.
+/// The first query for `broken.test` spoils the stream; it and those behind it are hedged.
 fn a_spoiled_stream_is_replaced(how: &[Step]) {
     let world = World::new(1);
     let mut client = world.warm_up();

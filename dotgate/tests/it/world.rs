@@ -111,7 +111,7 @@ impl World {
         Client::tcp(self.address())
     }
 
-    /// Clients that ask a new name every `gap`, until told to stop.
+    /// Clients that ask a new name every `gap`, until stopped.
     pub(crate) fn load(&self, gap: Duration) -> Load {
         Load::start(self.udp(), gap)
     }

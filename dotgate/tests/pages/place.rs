@@ -1,7 +1,7 @@
 //! A network and a file system for the commands of the pages: loopback with the addresses of the README's resolvers,
 //! and an `/etc` and a `/run` whose changes stay here.
 //!
-//! The test starts itself anew in namespaces made by `unshare`; without the right to, it is skipped and says so.
+//! The test starts itself again in namespaces made by `unshare`; without the right to, it is skipped and says so.
 
 use std::fs;
 use std::net::{SocketAddr, TcpStream};

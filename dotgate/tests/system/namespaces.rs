@@ -1,6 +1,6 @@
 //! A network of its own for a test: the forwarder in one namespace, upstreams and clients in another.
 //!
-//! A test that needs one runs twice: outside, where it makes the namespaces and starts itself anew in one of them,
+//! A test that needs one runs twice: outside, where it makes the namespaces and starts itself again in one of them,
 //! and there, where all its sockets are on the far side of the links. Without root or iproute2 it is skipped, and
 //! says so. Nothing of the machine's own network is touched.
 //!
@@ -220,14 +220,14 @@ fn run_inside(test: &str) {
         output.status.success() && said.contains("test result: ok. 1 passed"),
         "inside: {said}\n{failed}"
     );
-    print!("{}", told(&said));
+    print!("{}", reported(&said));
 }
 
 /// What a test printed, without the words of its runner.
-fn told(said: &str) -> String {
-    let is_told = |line: &&str| line.starts_with("measured:");
+fn reported(said: &str) -> String {
+    let is_reported = |line: &&str| line.starts_with("measured:");
     said.lines()
-        .filter(is_told)
+        .filter(is_reported)
         .map(|line| format!("{line}\n"))
         .collect()
 }

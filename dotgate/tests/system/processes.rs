@@ -159,8 +159,8 @@ fn an_upstream_that_restarts_as_somebody_else_is_not_used_and_clients_learn_why(
         peer.start_again();
         let response = client.ask(name);
         response.assert_failed(22);
-        let told = response.ede.unwrap().1;
-        assert!(told.starts_with(reason), "{told}");
+        let reported = response.ede.unwrap().1;
+        assert!(reported.starts_with(reason), "{reported}");
     }
     peer.kill();
     peer.keep(&own, &authority);
@@ -191,8 +191,8 @@ fn an_upstream_that_restarts_with_a_certificate_that_is_not_valid_gets_no_query(
         }
         for response in client.receive_all() {
             response.assert_failed(22);
-            let told = response.ede.unwrap().1;
-            assert!(told.starts_with(reason), "{told}");
+            let reported = response.ede.unwrap().1;
+            assert!(reported.starts_with(reason), "{reported}");
         }
         assert_eq!(upstream.queries(), 1, "the one before");
     }

@@ -23,7 +23,7 @@ mod snapshot;
 #[expect(
     dead_code,
     unused_imports,
-    reason = "parts of it are for the tests beside these alone"
+    reason = "parts of it are for the other tests alone"
 )]
 #[path = "../it"]
 mod shared {

@@ -25,7 +25,7 @@ struct File {
 /// The files of a crate by their modules.
 type Crate = BTreeMap<Path, File>;
 
-/// The module of a file below `src`; none for a program beside the library.
+/// The module of a file below `src`; none for a program next to the library.
 fn module_of(name: &str) -> Option<Path> {
     let path = name.strip_suffix(".rs")?;
     match path {

@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{code_of, product_files, read, root, words};
+use super::{code_of, read, root, rust_files, words};
 
 /// Words that do not appear in prose, and what to write.
 const PHRASES: &[(&str, &str)] = &[
@@ -51,22 +51,86 @@ const NAMES: &[(&str, &str)] = &[
     ("winner=\"beside\"", "winner=\"hedge\""),
 ];
 
-/// Identifiers of the product's code that were replaced, and what replaced them.
+/// Identifiers that were replaced in all code, and what replaced them.
 const IDENTIFIERS: &[(&str, &str)] = &[
+    ("Absent", "Unset"),
+    ("Asked", "a name for what was sent, such as ForwardedQuery"),
+    ("AskedName", "QueryName"),
+    ("Asker", "QueryOwner"),
+    ("Asks", "a name for the lookup"),
     ("Beside", "Hedge"),
+    ("Cut", "Truncation"),
+    ("HeldReport", "CacheEntry"),
     ("InForce", "ActiveConfig"),
+    ("Lapse", "Timeout"),
+    ("Letter", "FlightMessage"),
+    ("LetterCase", "NameCase"),
+    ("Life", "CacheTtl"),
     ("NoUpstreamWell", "NoHealthyUpstream"),
+    ("Octet", "Byte"),
+    ("Octets", "Bytes"),
+    ("Order", "WorkerCommand"),
+    ("Parts", "MessageParts or WorkerSetup"),
+    ("Places", "TokenTable"),
+    ("Post", "Mailboxes"),
     ("Postbox", "Mailbox"),
     ("Pulse", "Heartbeat"),
+    ("Reading", "MetricsSnapshot"),
+    ("Report", "WorkerEvent"),
+    ("Restoration", "CacheImporter"),
+    ("Silence", "NoResponse"),
+    ("Silent", "NoResponse"),
+    ("Spelt", "CasedName"),
+    ("Standing", "WorkerState"),
+    ("Subject", "AnySetting"),
     ("Succession", "Handover"),
+    ("Told", "Requested"),
+    ("UpstreamReading", "UpstreamSnapshot"),
+    ("UpstreamWell", "UpstreamHealthy"),
+    ("Written", "SourceValue"),
+    ("ask_beside", "hedge"),
+    ("asker", "owner"),
     ("begin_anew", "restart_engine"),
+    ("beside", "hedge, or second"),
+    ("bind_anew", "bind_new"),
+    ("count_strays", "count_off_chain"),
+    ("denial", "negative"),
+    ("ede_beside", "second_ede"),
+    ("forsake", "abandon"),
+    ("forsaken", "abandoned"),
+    ("ill", "unhealthy"),
+    ("ill_since", "unhealthy_since"),
+    ("in_vain", "refresh_failed"),
     ("is_alpn_refused", "is_alpn_rejected"),
+    ("is_forsaken", "is_abandoned"),
+    ("is_kept", "is_cached or is_cacheable"),
+    ("is_silent", "is_unresponsive"),
+    ("is_told", "is_reported"),
+    ("is_torn", "is_poisoned"),
+    ("is_well", "is_healthy"),
+    ("lapse", "timeout"),
+    ("letter_case", "name_case"),
+    ("life", "ttl"),
+    ("life_seconds", "ttl_seconds"),
     ("named_in_vain", "rejected_files"),
+    ("next_alarm", "next_deadline"),
+    ("octet", "byte"),
+    ("on_lapse", "on_session_timeout"),
+    ("on_letter", "on_flight_message"),
+    ("patience", "limit or delay"),
+    ("poll_lapse", "poll_timeout"),
+    ("poll_letter", "poll_flight_message"),
     ("postbox", "mailbox"),
     ("refuse_neighbour", "check_addresses"),
+    ("relieve", "complete"),
     ("say_goodbye", "shut_down"),
     ("set_to_work", "spawn_all"),
+    ("silence", "unanswered"),
+    ("spelt", "as_received"),
+    ("strays", "off_chain"),
     ("tell_refused", "log_rejected"),
+    ("told", "reported, or response"),
+    ("understand", "from_spec"),
 ];
 
 /// Files and folders with pages for readers.
@@ -82,13 +146,8 @@ const PAGES: &[&str] = &[
 ];
 
 /// Pages whose prose is not checked yet, and why. Their names are.
-const EXEMPT_PROSE: &[(&str, &str)] = &[
-    (
-        "docs/faults.md",
-        "made from the titles in `scenarios/`, which keep the words of that language",
-    ),
-    ("docs/rfc-coverage.md", "quotes RFCs, which count octets"),
-];
+const EXEMPT_PROSE: &[(&str, &str)] =
+    &[("docs/rfc-coverage.md", "quotes RFCs, which count octets")];
 
 /// Text files below a folder, or the file itself.
 fn files(path: &Path) -> Vec<PathBuf> {
@@ -143,10 +202,29 @@ fn pages_use_the_words_of_the_glossary() {
     assert!(found.is_empty(), "{found:#?}");
 }
 
+/// Every Rust file of the repository but this one.
+fn all_code() -> Vec<(String, String)> {
+    let crates = fs::read_dir(root()).unwrap().map(|entry| entry.unwrap());
+    let crates = crates.filter(|entry| {
+        let name = entry.file_name();
+        name == "bench" || name == "fuzz" || name.to_string_lossy().starts_with("dotgate")
+    });
+    let files = crates.flat_map(|entry| rust_files(&entry.path()));
+    let names = files.map(|path| {
+        let name = path.strip_prefix(root()).unwrap().display().to_string();
+        (name, read(&path))
+    });
+    names
+        .filter(|(name, _)| !name.ends_with("tests/tidy/words.rs") && !name.contains("target/"))
+        .collect()
+}
+
 #[test]
 fn code_uses_the_names_that_replaced_others() {
     let mut found = Vec::new();
-    for (name, source) in product_files() {
+    let files = all_code();
+    assert!(files.len() > 300, "{} files", files.len());
+    for (name, source) in files {
         for (number, line) in source.lines().enumerate() {
             let code = code_of(line);
             let old = IDENTIFIERS
@@ -155,6 +233,30 @@ fn code_uses_the_names_that_replaced_others() {
             let names = NAMES.iter().filter(|(old, _)| line.contains(old));
             for (old, new) in old.chain(names) {
                 found.push(format!("{name}:{}: {old}: write {new}", number + 1));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn comments_and_scenarios_use_the_words_of_the_glossary() {
+    let mut texts = all_code();
+    let scenarios = files(&root().join("scenarios")).into_iter();
+    texts.extend(scenarios.map(|path| (path.display().to_string(), read(&path))));
+    let mut found = Vec::new();
+    for (name, text) in texts {
+        for (number, line) in text.lines().enumerate() {
+            let comment = match line.split_once("//") {
+                Some((_, comment)) => comment,
+                None if name.ends_with(".rs") => continue,
+                None => line,
+            };
+            let comment = prose(comment);
+            for (old, new) in PHRASES {
+                if has_phrase(&comment, old) {
+                    found.push(format!("{name}:{}: {old}: write {new}", number + 1));
+                }
             }
         }
     }

@@ -29,7 +29,7 @@ impl Zipf {
     }
 }
 
-/// Share of the draws of a Zipf load that hit, beside `scan` names for each draw that are asked but once.
+/// Share of the draws of a Zipf load that hit, with `scan` names for each draw that are asked but once.
 fn hit_rate(scan: usize) -> f64 {
     let mut lab = Lab::new(1 << 20);
     let mut zipf = Zipf::new(20_000);
@@ -57,7 +57,7 @@ fn hit_rate(scan: usize) -> f64 {
 #[test]
 fn a_flood_of_unique_names_leaves_the_popular_ones() {
     let (alone, with_others) = (hit_rate(0), hit_rate(3));
-    // 5,200 of 20,000 names have room; the best of them make 87 % of the draws. Measured: 0.843 and 0.771; beside
+    // 5,200 of 20,000 names have room; the best of them make 87 % of the draws. Measured: 0.843 and 0.771; with
     // the same scan a list of the least recently used gave 0.58.
     assert!(alone > 0.80, "{alone}");
     assert!(

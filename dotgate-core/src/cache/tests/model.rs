@@ -1,4 +1,4 @@
-//! Any sequence of calls, beside a plain list of what was said to the cache.
+//! Any sequence of calls, compared with a plain list of what was inserted.
 //!
 //! A cache with room says exactly what the list says. One without may have lost any entry, but what it says is then
 //! still what the list says of those that are left.
@@ -68,7 +68,7 @@ struct Known {
     bytes: Vec<u8>,
     /// The generation of a failure.
     failed_in: Option<u32>,
-    /// Until when, and for which generation, it is known that asking is in vain.
+    /// Until when, and for which generation, it is known that a refresh fails.
     refresh_failed: Option<(Moment, u32)>,
 }
 

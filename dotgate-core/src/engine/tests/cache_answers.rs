@@ -1,4 +1,4 @@
-//! What is kept of answers, and how it is told again.
+//! Which answers are cached, and how they are served.
 
 use super::cache::{cache_settings, edes, with_cache, with_cache_and};
 use super::lab::{Lab, SECOND, answer, query, query_with_edns, rcode_of, settings};

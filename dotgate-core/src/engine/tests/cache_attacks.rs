@@ -45,7 +45,7 @@ fn no_queries_keep_a_name_beyond_its_ttl_and_the_maximum_stale_timer() {
     assert!((340..=362).contains(&lived.as_secs()), "{lived:?}");
 }
 
-/// What comes beside an answer (MaginotDNS, RFC 2181 section 5.4.1).
+/// Additional records of an answer (MaginotDNS, RFC 2181 section 5.4.1).
 #[test]
 fn planted_records_answer_no_other_question() {
     let mut lab = with_cache(1, 1);
@@ -199,7 +199,7 @@ fn a_clients_subnet_makes_no_other_question() {
     assert!(lab.forwarded.is_empty());
 }
 
-/// RFC 6840 section 5.9: who checks for itself is not told what others could not have.
+/// RFC 6840 section 5.9: a validating client does not get what others could not have.
 #[test]
 fn a_failure_without_cd_is_none_for_who_checks_for_itself() {
     let mut lab = with_cache(1, 1);

@@ -86,7 +86,7 @@ fn local_errors_copy_do_and_cd_and_never_have_ad() {
 
 #[test]
 fn ad_reaches_who_asked_for_it_from_an_authenticated_upstream_that_set_it() {
-    for (client, is_told) in [
+    for (client, is_reported) in [
         (with_flags(query(1, "a.example"), RD), false),
         (with_flags(query(1, "a.example"), RD | AD), true),
         (asking(false, 0), false),
@@ -110,7 +110,7 @@ fn ad_reaches_who_asked_for_it_from_an_authenticated_upstream_that_set_it() {
                 let message = response(&forwarded.message, RD | RA | ad, [&[address(1)], &[], &[]]);
                 lab.respond(forwarded.session, &message);
                 let response = Message::read(&lab.responses[0]);
-                let expected = is_told && upstream_sets && is_authenticated;
+                let expected = is_reported && upstream_sets && is_authenticated;
                 assert_eq!(
                     response.has(AD),
                     expected,

@@ -91,7 +91,11 @@ fn open_sessions_are_counted_over_all_workers_until_they_end() {
     second.ask("b.example");
     second.open(0);
     drop(second);
-    assert_eq!(first.evidence(0).open_sessions(), 1, "a worker began anew");
+    assert_eq!(
+        first.evidence(0).open_sessions(),
+        1,
+        "a worker was restarted"
+    );
     first.pass(limits::SESSION_IDLE);
     assert_eq!(first.evidence(0).open_sessions(), 0);
     assert_eq!(first.evidence(0).handshakes(), 3);

@@ -280,7 +280,7 @@ fn in_a_long_outage_queries_fail_within_a_second_and_recover_with_the_upstream()
     lab.ask("c.example");
     lab.pass(500 * MS);
     let attempts = lab.openings.len();
-    assert!(attempts <= 2, "one try, and one beside it");
+    assert!(attempts <= 2, "one try, and one hedge");
     lab.ask("d.example");
     lab.open(0);
     lab.answer_all();

@@ -1,4 +1,4 @@
-//! An engine with its world played by hand: upstreams that open, answer and close when told to.
+//! An engine with its world played by hand: upstreams that open, answer and close on command.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -157,7 +157,7 @@ impl Lab {
         Arc::clone(&self.shared.memory)
     }
 
-    /// Goes over to other settings.
+    /// Switches to other settings.
     pub(super) fn reconfigure(&mut self, settings: Settings) {
         self.settings = settings.clone();
         self.engine.reconfigure(self.now, Arc::new(settings));
@@ -283,7 +283,7 @@ impl Lab {
             .evidence()
     }
 
-    /// Has an upstream probed, as for somebody who asks about it.
+    /// Has an upstream probed, as for a health check.
     pub(super) fn probe(&mut self, upstream: usize) {
         self.engine.probe(self.now, id(upstream));
         self.settle();

@@ -268,7 +268,7 @@ fn the_proof_that_home_arpa_is_not_signed_is_still_its_parents() {
     lab.open(0);
     assert_eq!(lab.forwarded.len(), 1);
     lab.answer_all();
-    // Local data comes before the names of special use, and those stay what they are beside it.
+    // Local data comes before the names of special use, and those stay what they are.
     lab.responses.clear();
     lab.ask("x.home.arpa");
     assert_eq!(taken(&mut lab).rcode(), 3);

@@ -197,7 +197,7 @@ pub(super) fn address(last: u8) -> Vec<u8> {
     record(QNAME, A, 1, 300, &[203, 0, 113, last])
 }
 
-/// The response to a query with these flags beside QR, and records in its three sections. No OPT record.
+/// The response to a query with these flags in addition to QR, and records in its three sections. No OPT record.
 pub(super) fn response(query: &[u8], flags: u16, sections: [&[Vec<u8>]; 3]) -> Vec<u8> {
     let mut out = query[..name_end(query, 12) + 4].to_vec();
     out[2..4].copy_from_slice(&(QR | flags).to_be_bytes());

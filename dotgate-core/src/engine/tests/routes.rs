@@ -221,7 +221,7 @@ fn a_query_in_flight_stays_with_its_group_when_a_reload_removes_its_route() {
         }
         assert_eq!(lab.rcodes(), [0, 2]);
         assert!(holds(lab.responses.last().unwrap(), "group corp.example"));
-        // Who asks from now on asks the default group.
+        // Later queries go to the default group.
         lab.ask("lost.corp.example");
         lab.openings.retain(|opening| opening.upstream == 0);
         assert_eq!(lab.openings.len(), 1, "another question, not the same one");

@@ -66,7 +66,7 @@ fn without_a_client_timer_one_refresh_serves_all_clients_meanwhile() {
     }
     assert_eq!(lab.responses.len(), limits::REFRESHES + 1);
     assert_eq!(lab.engine.exchanges.refreshes(), 1);
-    // The first attempt is asked beside, for want of a response.
+    // The first attempt is hedged, for want of a response.
     assert!(lab.count(Count::Attempts) - attempts <= 2);
     lab.pass(4 * SECOND);
     lab.expect_idle();

@@ -13,7 +13,7 @@ use crate::limits;
 /// NULL, whose RDATA is any bytes (RFC 1035 section 3.3.10).
 const NULL: u16 = 10;
 
-/// The keepalive values told so far, in units of 100 ms.
+/// The keepalive values sent so far, in units of 100 ms.
 fn advertised_keepalives(lab: &Lab) -> Vec<u16> {
     let messages = lab.stream_messages();
     let options = messages

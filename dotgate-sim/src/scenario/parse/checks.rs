@@ -136,12 +136,14 @@ impl Reader<'_> {
 
     fn health(&mut self) -> Result<Check, Mistake> {
         let upstream = self.upstream()?;
-        let state = self.line.read("well, suspect or down", |word| match word {
-            "healthy" => Some(HealthState::Healthy),
-            "suspect" => Some(HealthState::Suspect),
-            "down" => Some(HealthState::Down),
-            _ => None,
-        })?;
+        let state = self
+            .line
+            .read("healthy, suspect or down", |word| match word {
+                "healthy" => Some(HealthState::Healthy),
+                "suspect" => Some(HealthState::Suspect),
+                "down" => Some(HealthState::Down),
+                _ => None,
+            })?;
         Ok(Check::Health(upstream, state))
     }
 }

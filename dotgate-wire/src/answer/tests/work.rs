@@ -44,7 +44,7 @@ fn assert_bounded(message: &[u8], records: usize) -> usize {
     steps
 }
 
-/// Fills a message with records from `next`, which is told each record's number and offset.
+/// Fills a message with records from `next`, which is given each record's number and offset.
 fn filled(
     first: &[Vec<u8>],
     section: usize,

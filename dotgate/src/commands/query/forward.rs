@@ -106,9 +106,9 @@ pub(super) fn ask_through_worker(
     }
     // A panic is caught and reported by the worker itself.
     drop(worker.join());
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     while let Ok((_, report)) = reports.try_recv() {
-        told.push(report);
+        reported.push(report);
     }
     let answered_by = response.as_ref().ok().and_then(|response| {
         let rcode = labels::Rcode::of(response.message.opt_rcode().to_int());
@@ -122,7 +122,7 @@ pub(super) fn ask_through_worker(
     Ok(Through {
         response,
         answered_by,
-        reports: told,
+        reports: reported,
     })
 }
 

@@ -48,7 +48,7 @@ pub(super) enum Alpn {
 pub(super) enum Resumption {
     /// It resumed the first.
     Resumed(Duration),
-    /// It began anew.
+    /// It started again.
     Full(Duration),
     /// It did not come about.
     Failed(SessionFailure),

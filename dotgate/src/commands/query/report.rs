@@ -55,8 +55,8 @@ pub(super) fn write_probe(
     }
     if let Some(failure) = &probe.fell_back {
         let failure = failure_text(failure);
-        let told = format_args!("classical, after a hybrid handshake failed: {failure}");
-        write_line(out, "key exchange", told)?;
+        let reported = format_args!("classical, after a hybrid handshake failed: {failure}");
+        write_line(out, "key exchange", reported)?;
     }
     write_certificate(out, &probe.facts)?;
     if probe.has_pin_mismatch {

@@ -1,4 +1,4 @@
-//! A client that asks new names at a steady pace, beside whatever a test does.
+//! A client that asks new names at a steady pace, while a test does something else.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

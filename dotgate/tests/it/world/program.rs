@@ -111,7 +111,7 @@ impl Program {
         Client::tcp(self.address)
     }
 
-    /// A client that asks a new name every `gap`, until told to stop.
+    /// A client that asks a new name every `gap`, until stopped.
     pub(crate) fn load(&self, gap: Duration) -> Load {
         Load::start(self.udp(), gap)
     }

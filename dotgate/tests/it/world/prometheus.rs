@@ -69,9 +69,9 @@ impl Prometheus {
     /// Evaluates an expression; returns the value of each series, none of them NaN.
     #[track_caller]
     pub(crate) fn values(&self, expression: &str) -> Vec<f64> {
-        let told = self.get(&format!("query?query={}", encoded(expression)));
-        assert_eq!(told["status"], "success", "{expression}: {told}");
-        let results = told["data"]["result"].as_array().unwrap();
+        let reported = self.get(&format!("query?query={}", encoded(expression)));
+        assert_eq!(reported["status"], "success", "{expression}: {reported}");
+        let results = reported["data"]["result"].as_array().unwrap();
         let values = results.iter().map(|result| &result["value"][1]);
         let values = values.map(|value| value.as_str().unwrap().parse().unwrap());
         values.filter(|value: &f64| !value.is_nan()).collect()
@@ -79,8 +79,8 @@ impl Prometheus {
 
     /// The expressions of all rules, as it has read them.
     pub(crate) fn rules(&self) -> Vec<String> {
-        let told = self.get("rules");
-        let groups = told["data"]["groups"].as_array().unwrap().iter();
+        let reported = self.get("rules");
+        let groups = reported["data"]["groups"].as_array().unwrap().iter();
         let rules = groups.flat_map(|group| group["rules"].as_array().unwrap());
         rules
             .map(|rule| rule["query"].as_str().unwrap().to_owned())
@@ -89,8 +89,8 @@ impl Prometheus {
 
     /// The alerts that fire.
     pub(crate) fn firing(&self) -> Vec<Alert> {
-        let told = self.get("alerts");
-        let alerts = told["data"]["alerts"].as_array().unwrap().iter();
+        let reported = self.get("alerts");
+        let alerts = reported["data"]["alerts"].as_array().unwrap().iter();
         let firing = alerts.filter(|alert| alert["state"] == "firing");
         firing
             .map(|alert| Alert {

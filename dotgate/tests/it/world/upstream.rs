@@ -178,7 +178,7 @@ impl Upstream {
             .wait_timeout_while(record, BOUND, |record| !is_met(record));
         assert!(
             !waited.unwrap().1.timed_out(),
-            "waited in vain for {what}: {}",
+            "timed out waiting for {what}: {}",
             self.describe()
         );
     }

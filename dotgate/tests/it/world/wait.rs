@@ -17,7 +17,7 @@ pub(crate) fn now() -> Duration {
 pub(crate) fn until(what: &str, mut is_met: impl FnMut() -> bool) {
     let bound = now() + BOUND;
     while !is_met() {
-        assert!(now() < bound, "waited {BOUND:?} in vain: {what}");
+        assert!(now() < bound, "timed out after {BOUND:?}: {what}");
         std::thread::sleep(LOOK);
     }
 }

@@ -60,7 +60,7 @@ impl FromStr for UpstreamSpec {
     type Err = Fault;
 
     /// Reads `ADDR[@PORT][#AUTH-NAME][;KEY=VALUE]...` or `NAME[@PORT][;KEY=VALUE]...`, perhaps behind `tls://`; or
-    /// `plain:ADDR[@PORT][;KEY=VALUE]...`. The keys are those of [`Parameters`].
+    /// `plain:ADDR[@PORT][;KEY=VALUE]...`. The keys are those of `Parameters`.
     fn from_str(text: &str) -> Result<Self, Fault> {
         if let Some(rest) = text.strip_prefix(PLAIN) {
             return read_plain(rest, text);

@@ -23,6 +23,12 @@ use crate::presence::Presence;
 /// so to nobody (RFC 2923 section 2.1) would swallow handshakes.
 const SEGMENT_BYTES: u32 = 1_220;
 
+/// How long data towards an upstream may stay unacknowledged (RFC 5482; `TCP_USER_TIMEOUT`, tcp(7); Linux). Sessions are
+/// judged by their responses long before. This is for connections that were closed on a path that swallows everything: the
+/// system would go on sending what was not acknowledged, and keep memory and port, for minutes (`tcp_orphan_retries`).
+#[cfg(target_os = "linux")]
+const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(10);
+
 /// Listens on `address`, non-blocking; an IPv6 listener takes IPv6 alone.
 ///
 /// `share_port` sets `SO_REUSEPORT`, so that every worker has a listener of its own on one port
@@ -160,6 +166,8 @@ fn upstream_socket(address: SocketAddr, egress: &Egress) -> io::Result<Socket> {
     )?;
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_mss(SEGMENT_BYTES)?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX))?;
     egress.apply(&socket, address)?;
     Ok(socket)
 }

@@ -30,6 +30,11 @@ fn a_stream_connects_to_a_listener_without_waiting() {
         // Options of TCP may take their part of it.
         let segment = socket2::SockRef::from(&stream).tcp_mss().unwrap();
         assert!((1_000..=1_220).contains(&segment), "{segment}");
+        #[cfg(target_os = "linux")]
+        assert_eq!(
+            socket2::SockRef::from(&stream).tcp_user_timeout().unwrap(),
+            Some(UNACKNOWLEDGED_MAX)
+        );
         let (_, peer) = listener.accept().unwrap();
         assert_eq!(peer, stream.local_addr().unwrap());
     }

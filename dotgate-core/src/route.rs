@@ -57,6 +57,26 @@ impl LocalZone {
     }
 }
 
+impl LocalZone {
+    /// Where the answer is specified.
+    pub const fn reference(self) -> &'static str {
+        match self {
+            LocalZone::HomeArpa => "RFC 8375",
+            LocalZone::Invalid | LocalZone::Localhost => "RFC 6761",
+            LocalZone::Local => "RFC 6762",
+            LocalZone::Onion => "RFC 7686",
+            LocalZone::PrivateReverse => "RFC 6303",
+            LocalZone::ResolverArpa => "RFC 9462",
+        }
+    }
+}
+
+/// The group of names of special use that a question's name is in.
+pub fn special_use(question: &Question) -> Option<LocalZone> {
+    let zone = LocalZones::all_but([]).zone_of(question.name());
+    zone.map(|(zone, _)| zone)
+}
+
 /// The groups of names that are answered here.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LocalZones {

@@ -15,6 +15,7 @@ mod prepared;
 mod probe;
 mod question;
 mod report;
+mod rule;
 mod server;
 mod session;
 
@@ -38,10 +39,10 @@ pub use self::message::{Millis, write_response};
 use self::prepared::{Prepared, prepare};
 use self::probe::{ProbeFailure, Target};
 pub use self::question::{NotAskable, QueryName, read_name, read_reverse, read_type};
+use self::rule::Rule;
 pub use self::server::read_server;
 use super::exit::{Ended, ExitStatus, loaded_or_exit};
 use crate::bootstrap;
-use crate::local;
 use crate::upstreams::{Upstream, Upstreams};
 
 /// The option of the command line that names upstreams.
@@ -159,27 +160,23 @@ impl Shown<'_> {
         } = prepared;
         self.write_name(out)?;
         let is_forwarded = forward::is_forwarded(config, prepared, &self.asked)?;
-        let mut looked_at = Vec::new();
-        if is_forwarded && self.request.form != Form::Short {
-            for (upstream, shared) in config.upstreams().iter().zip(upstreams.iter()) {
-                looked_at.push(self.look_at(config, roots, (upstream, shared), out)?);
-            }
-        } else if is_forwarded {
-            for (upstream, shared) in config.upstreams().iter().zip(upstreams.iter()) {
-                if let Ok(addresses) = addresses(config, upstream)? {
-                    shared.set_addresses(&addresses);
-                }
-            }
-        } else if self.is_long() {
-            writeln!(out, "dotgate answers this itself; no upstream is asked\n")?;
-        }
+        let rule = Rule::of(config, &self.asked, is_forwarded);
         if self.is_long() {
-            let rules = local::rules_for(config.local(), self.asked.name.as_slice());
-            for rule in &rules {
-                writeln!(out, "local data: {}", Escaped(rule))?;
+            if !is_forwarded {
+                writeln!(out, "dotgate answers this itself; no upstream is asked\n")?;
             }
-            if !rules.is_empty() {
-                writeln!(out)?;
+            rule.write(config, out)?;
+        }
+        let mut looked_at = Vec::new();
+        // A name is sent to the upstreams of its group alone.
+        let group = rule.group(config);
+        let of_group =
+            |upstream: &UpstreamConfig| group.is_some_and(|it| it.upstreams.contains(upstream));
+        for (upstream, shared) in config.upstreams().iter().zip(upstreams.iter()) {
+            if of_group(upstream) && self.request.form != Form::Short {
+                looked_at.push(self.look_at(config, roots, (upstream, shared), out)?);
+            } else if is_forwarded && let Ok(addresses) = addresses(config, upstream)? {
+                shared.set_addresses(&addresses);
             }
         }
         out.flush()?;
@@ -188,7 +185,7 @@ impl Shown<'_> {
             report::write_way(out, upstreams, &through)?;
         }
         let by = by(upstreams, &through, is_forwarded);
-        self.conclude(&through.response, by, looked_at, out, err)
+        self.conclude(&through.response, by, (looked_at, rule), out, err)
     }
 
     /// Looks at one upstream, at the first of its addresses that takes a connection, and says what it found unless that goes into a document.
@@ -252,7 +249,7 @@ impl Shown<'_> {
             (Err(_), None) => String::new(),
         };
         self.write_name(out)?;
-        self.conclude(&response, By::Server(server), Vec::new(), out, err)
+        self.conclude(&response, By::Server(server), Default::default(), out, err)
     }
 
     /// Says which name is asked where another one was typed.
@@ -271,7 +268,7 @@ impl Shown<'_> {
         &self,
         response: &io::Result<Response>,
         by: By,
-        looked_at: Vec<UpstreamDocument>,
+        before: (Vec<UpstreamDocument>, Rule),
         out: &mut dyn Write,
         err: &mut dyn Write,
     ) -> io::Result<ExitStatus> {
@@ -295,7 +292,7 @@ impl Shown<'_> {
             Form::Json => {
                 let (name, record_type) = (&self.request.name, self.request.record_type);
                 let response = response.as_ref().ok().map(|response| (response, server));
-                Document::new(name, record_type, looked_at, response, &conclusion).write(out)?;
+                Document::new(name, record_type, before, response, &conclusion).write(out)?;
             }
         }
         out.flush()?;
@@ -309,13 +306,13 @@ impl Shown<'_> {
 
 /// Whose response the worker's client got.
 fn by(upstreams: &Upstreams, through: &Through, is_forwarded: bool) -> By {
-    let label = through.answered_by.and_then(|id| {
+    let upstream = through.answered_by.and_then(|id| {
         let upstream = upstreams.iter().find(|upstream| upstream.id() == id);
-        upstream.map(|upstream| upstream.label().to_owned())
+        upstream.map(|upstream| (upstream.label().to_owned(), upstream.config().transport()))
     });
-    match label {
+    match upstream {
         _ if !is_forwarded => By::Dotgate,
-        Some(label) => By::Upstream(label),
+        Some((label, transport)) => By::Upstream(label, transport),
         None => By::NoUpstream,
     }
 }

@@ -10,6 +10,7 @@ use dotgate_testbed::certificates::TestAuthority;
 use crate::reload::{House, UNWATCHED, reload};
 use crate::world::World;
 use crate::world::client::Client;
+use crate::world::program::command;
 use crate::world::upstream::{Opening, Step, Upstream};
 
 /// The first upstream is the public one, the second that of `corp.test`, `home.arpa` and 10.0.0.0/8.
@@ -104,4 +105,49 @@ fn a_reload_that_moves_a_suffix_makes_what_was_cached_for_it_unreachable() {
     program.signal("HUP");
     program.wait_for_line("the suffix corp.test has two routes");
     ask([1, 2, 1]);
+}
+
+#[test]
+fn the_query_command_says_which_rule_decides_and_sends_a_name_to_its_group_alone() {
+    let house = House::new(2);
+    let route = format!(
+        "[[route]]\nsuffixes = [\"corp.test\", \"10.0.0.0/8\"]\nupstreams = [{:?}]\n",
+        house.upstreams[1].written()
+    );
+    house.write(&[0], &route);
+    let query = |arguments: &[&str]| {
+        let mut command = command(&[("DOTGATE_CONFIG_FILE", house.path("conf").to_str().unwrap())]);
+        let output = command.arg("query").args(arguments).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for (arguments, line, asked) in [
+        (
+            ["www.corp.test", "A"],
+            "route corp.test: group corp.test\n",
+            1,
+        ),
+        (["-x", "10.1.2.3"], "route 10.0.0.0/8: group corp.test\n", 1),
+        (["www.example.test", "A"], "route .: group default\n", 0),
+    ] {
+        let said = query(&arguments);
+        assert!(said.contains(line), "{said}");
+        let (own, other) = (house.upstreams[asked].written(), 1 - asked);
+        assert!(said.contains(&format!("\nupstream {own}\n")), "{said}");
+        assert!(!said.contains(&house.upstreams[other].written()), "{said}");
+    }
+    assert_eq!(house.upstreams[0].queries_for("www.corp.test"), 0);
+    assert_eq!(house.upstreams[0].queries_for("3.2.1.10.in-addr.arpa"), 0);
+    assert_eq!(house.upstreams[1].queries_for("www.example.test"), 0);
+    assert!(house.upstreams[1].queries_for("www.corp.test") > 0);
+    let special = query(&["nas.home.arpa"]);
+    assert!(
+        special.contains("special-use name: home.arpa (RFC 8375)\n"),
+        "{special}"
+    );
+    let json: serde_json::Value =
+        serde_json::from_str(&query(&["www.corp.test", "--json"])).unwrap();
+    assert_eq!(json["route"]["suffix"], "corp.test");
+    assert_eq!(json["route"]["group"], "corp.test");
+    assert_eq!(json["special_use"], serde_json::Value::Null);
+    assert_eq!(json["upstreams"].as_array().unwrap().len(), 1);
 }

@@ -14,8 +14,8 @@ use crate::commands::ExitStatus;
 /// Who gave a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum By {
-    /// This upstream.
-    Upstream(String),
+    /// This upstream, over this transport.
+    Upstream(String, dotgate_core::Transport),
     /// dotgate itself, without asking an upstream.
     Dotgate,
     /// dotgate itself, because no upstream answered.
@@ -51,7 +51,7 @@ impl By {
     /// Where a response came from.
     pub(super) fn server(&self) -> String {
         match self {
-            By::Upstream(label) => label.clone(),
+            By::Upstream(label, _) => label.clone(),
             By::Dotgate | By::NoUpstream => "dotgate".to_owned(),
             By::Server(address) => address.clone(),
         }
@@ -60,7 +60,8 @@ impl By {
     /// What carried it, for the end of a line.
     pub(super) fn transport(&self, response: &io::Result<Response>) -> &'static str {
         match (self, response.as_ref().map(|response| response.transport)) {
-            (By::Upstream(_), _) => " (DNS over TLS)",
+            (By::Upstream(_, dotgate_core::Transport::Dot), _) => " (DNS over TLS)",
+            (By::Upstream(_, dotgate_core::Transport::Plain), _) => " (plain DNS)",
             (By::Server(_), Ok(Transport::Udp)) => " (UDP)",
             (By::Server(_), Ok(Transport::Tcp)) => " (TCP)",
             (By::Server(_), Err(_)) | (By::Dotgate | By::NoUpstream, _) => "",
@@ -116,7 +117,7 @@ impl Conclusion {
 impl fmt::Display for By {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            By::Upstream(label) => write!(f, "the upstream {label}"),
+            By::Upstream(label, _) => write!(f, "the upstream {label}"),
             By::Dotgate | By::NoUpstream => write!(f, "dotgate itself"),
             By::Server(address) => write!(f, "the server {address}"),
         }

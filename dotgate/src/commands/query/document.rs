@@ -19,6 +19,7 @@ use super::message::{data_text, flag_names};
 use super::probe::{Alpn, Pipelined, Probe, ProbeFailure, Resumption};
 use super::question::QueryName;
 use super::report::failure_text;
+use super::rule::Rule;
 
 /// The version of the schema.
 const SCHEMA: u32 = 1;
@@ -32,6 +33,9 @@ pub(super) struct Document {
     /// The name that was typed, where it has other letters.
     typed: Option<String>,
     record_type: String,
+    /// What decides who answers; empty if another server was asked.
+    #[serde(flatten)]
+    rule: Rule,
     /// Each upstream, as it was looked at before the question was asked.
     upstreams: Vec<UpstreamDocument>,
     response: Option<ResponseDocument>,
@@ -116,7 +120,7 @@ impl Document {
     pub(super) fn new(
         asked: &QueryName,
         record_type: Rtype,
-        upstreams: Vec<UpstreamDocument>,
+        (upstreams, rule): (Vec<UpstreamDocument>, Rule),
         response: Option<(&Response, String)>,
         conclusion: &Conclusion,
     ) -> Document {
@@ -125,6 +129,7 @@ impl Document {
             name: asked.name.fmt_with_dot().to_string(),
             typed: asked.typed.clone(),
             record_type: record_type.to_string(),
+            rule,
             upstreams,
             response: response.map(|(response, server)| ResponseDocument::of(response, server)),
             outcome: conclusion.word(),

@@ -237,7 +237,9 @@ impl Upstreams {
         (lookup, received): (&Lookup<'_>, &[u8]),
         group: &GroupSettings,
     ) -> bool {
-        let is_loop = self.sessions.is_own_query(now, lookup, received);
+        let is_loop = self
+            .sessions
+            .is_own_query(now, lookup.key.question_hash(), received);
         if is_loop {
             self.sessions.report_loop(now, group);
         }

@@ -3,7 +3,6 @@
 use dotgate_wire::{NameCase, Question};
 
 use super::Sessions;
-use crate::exchange::Lookup;
 use crate::keys::SessionKey;
 use crate::limits;
 use crate::link::Link;
@@ -25,9 +24,9 @@ impl Sessions {
     }
 
     /// Whether a client's query is one of dotgate's own that came back: `received` is its question in its letter case.
-    pub(crate) fn is_own_query(&self, now: Moment, lookup: &Lookup<'_>, received: &[u8]) -> bool {
+    pub(crate) fn is_own_query(&self, now: Moment, question_hash: u64, received: &[u8]) -> bool {
         let case = NameCase::of(received);
-        self.own_queries.has(now, lookup.key.question_hash(), case)
+        self.own_queries.has(now, question_hash, case)
     }
 
     /// Reports a loop, at most one in a while.

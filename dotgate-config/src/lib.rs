@@ -47,7 +47,7 @@ pub use from_spec::{
     QueryConfig, ServerConfig, TcpConfig, TlsConfig,
 };
 pub use identity::{Authentication, AuthoritySources, ClientFiles, Identity};
-pub use kinds::{Amount, ByteCount, Kind, Suffix};
+pub use kinds::{Amount, ByteCount, Kind, Suffix, Time};
 pub use notes::Note;
 pub use origin::{Origin, SourceValue};
 pub use problem::{FileFault, Problem, Problems, RoutesFault, UpstreamsFault};

@@ -7,9 +7,10 @@
 //!     Suspect, Down --a response--> Healthy; after such errors, one without error to a client's question
 //! While it is not healthy it is tried every 250 ms for 10 s, then every 600 to 800 ms, all workers together; one that
 //! is down for its errors gets a client's query every second. What a session is judged by is a question of our own, so
-//! clients' names decide nothing. `health::evidence` is what an operator sees of it. Never decides for one query.
+//! clients' names decide nothing. `health::evidence` is what an operator sees of it, `health::recorder` what failed. Never decides for one query.
 
 mod evidence;
+mod recorder;
 
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use dotgate_wire::rcode;
 
 pub use self::evidence::{Evidence, Seen};
+pub use self::recorder::{Incident, IncidentKind, NextStep, Recorder, Stage};
 use crate::alert::Alert;
 use crate::failure::{ConnectFault, Failure, Misbehaviour, TlsFault};
 use crate::limits;
@@ -70,6 +72,7 @@ pub struct Health {
     /// Counts recoveries; a change voids what was remembered of failures.
     generation: AtomicU64,
     evidence: Evidence,
+    recorder: Recorder,
 }
 
 impl Health {
@@ -86,6 +89,11 @@ impl Health {
     /// What was last seen of it.
     pub fn evidence(&self) -> &Evidence {
         &self.evidence
+    }
+
+    /// What failed, and what was done next.
+    pub fn recorder(&self) -> &Recorder {
+        &self.recorder
     }
 
     /// Since when it is well, or is not; none while it is well as at the start.

@@ -160,7 +160,9 @@ pub use counters::{
 pub use engine::{Driver, Engine, Load, Shared, carry_out, drive};
 pub use failure::{ConnectFault, Failure, Misbehaviour, SessionEnd, TlsFault};
 pub use flights::{FlightMessage, Flights, WORKERS};
-pub use health::{Evidence, Health, HealthState, Seen};
+pub use health::{
+    Evidence, Health, HealthState, Incident, IncidentKind, NextStep, Recorder, Seen, Stage,
+};
 pub use key_exchange::{Handshakes, KeyExchange, KeyExchangePolicy};
 pub use keys::{SessionKey, StreamKey, UpstreamId, WorkerId};
 pub use link::{Link, Transport};

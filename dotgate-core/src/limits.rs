@@ -207,6 +207,9 @@ pub const QUERY_BYTES: usize = 1_600;
 /// One of so many parts of the memory for clients is what one client may have when half of it is in use.
 pub const CLIENT_MEMORY_SHARES: usize = 8;
 
+/// Failures and recoveries of an upstream that are recorded for operators, in about 16 KiB.
+pub const INCIDENTS: usize = 200;
+
 /// How often memory is looked at while more than half of it is in use.
 pub const RELIEF_EVERY: Duration = Duration::from_millis(100);
 

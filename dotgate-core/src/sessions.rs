@@ -3,10 +3,12 @@
 //! Owns the pools, what is to be written on each session, and what the driver is to do. Knows questions only as bytes to send,
 //! and decides nothing about them: `upstreams` does, and calls in. `sessions::open` opens sessions, `sessions::handshakes`
 //! decides on a further try with a smaller handshake, `sessions::evidence` takes note of what sessions show of their
-//! upstreams, `sessions::log` makes events, `sessions::loops` recognizes queries that come back.
+//! upstreams, `sessions::incidents` records failures, `sessions::log` makes events, `sessions::loops` recognizes queries that
+//! come back.
 
 mod evidence;
 mod handshakes;
+mod incidents;
 mod log;
 mod loops;
 mod open;
@@ -17,6 +19,7 @@ use std::sync::Arc;
 use dotgate_wire::{NameCase, Question, UpstreamQuery};
 use slotmap::SlotMap;
 
+pub(crate) use self::incidents::Attempted;
 use crate::attempts::Attempt;
 use crate::cache::QuestionHasher;
 use crate::counters::Count;

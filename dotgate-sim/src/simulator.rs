@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dotgate_core::{
     AccessList, Cache, CacheSettings, ClientMemory, Count, Flights, GroupSettings, HealthState,
-    Moment, Quotas, RouteId, RouteTable, SessionEnd, Settings, Shared, UpstreamId,
+    Incident, Moment, Quotas, RouteId, RouteTable, SessionEnd, Settings, Shared, UpstreamId,
     UpstreamSettings,
 };
 use ipnet::IpNet;
@@ -400,6 +400,13 @@ impl Simulator {
         let mut all = self.settings.upstreams();
         let found = all.find(|held| held.id.index() == upstream);
         found.map_or(HealthState::Healthy, |held| held.health.state())
+    }
+
+    /// What the workers have recorded of an upstream.
+    pub fn incidents(&self, upstream: usize) -> Vec<Incident> {
+        let mut all = self.settings.upstreams();
+        let found = all.find(|held| held.id.index() == upstream);
+        found.map_or_else(Vec::new, |held| held.health.recorder().read())
     }
 
     /// Whether a connection lives, as far as its upstream and the network are concerned.

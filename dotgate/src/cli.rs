@@ -11,6 +11,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::ArgMatches;
 use clap::builder::StyledStr;
@@ -26,7 +27,7 @@ use crate::commands::cache::Request;
 use crate::commands::check::Shown;
 use crate::commands::query::{self, Form, QueryName, Respondent};
 use crate::commands::replace::ANNOUNCE;
-use crate::commands::{ExitStatus, status};
+use crate::commands::{ExitStatus, status, why};
 
 /// What the program is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +78,13 @@ pub enum Command {
         config: Option<PathBuf>,
         /// How it is shown.
         form: status::Form,
+    },
+    /// Print what failed at the upstreams of the running instance.
+    Why {
+        /// The configuration file, if the command line names one.
+        config: Option<PathBuf>,
+        /// What is asked.
+        request: why::Request,
     },
     /// Ask the running instance whether it is ready.
     Healthcheck {
@@ -234,6 +242,14 @@ fn command(matches: &ArgMatches) -> Command {
                 (true, _) => status::Form::Json,
                 (false, true) => status::Form::Watch,
                 (false, false) => status::Form::Text,
+            },
+        },
+        Some(("why", why)) => Command::Why {
+            config,
+            request: why::Request {
+                upstream: why.get_one::<String>("upstream").cloned(),
+                since: why.get_one::<Duration>("since").copied(),
+                is_json: why.get_flag("json"),
             },
         },
         Some(("healthcheck", healthcheck)) => Command::Healthcheck {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Sessions;
 use crate::failure::Failure;
+use crate::health::IncidentKind;
 use crate::keys::{SessionKey, UpstreamId};
 use crate::limits;
 use crate::moment::Moment;
@@ -70,6 +71,7 @@ impl Sessions {
             }
         };
         if has_recovered {
+            health.recorder().record(now, IncidentKind::Recovered);
             pool.tries = 0;
             self.events.push_back(Event::UpstreamHealthy { upstream });
         }

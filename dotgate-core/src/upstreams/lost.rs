@@ -5,12 +5,14 @@ use super::Upstreams;
 use crate::counters::Count;
 use crate::counters::labels::Limit;
 use crate::failure::{ConnectFault, Failure, SessionEnd, TlsFault};
+use crate::health::NextStep;
 use crate::isolation::Stage;
 use crate::keys::{ExchangeKey, SessionKey, UpstreamId};
 use crate::limits;
 use crate::moment::Moment;
 use crate::pool::Closing;
 use crate::session::{Phase, Purpose, Session};
+use crate::sessions::Attempted;
 
 impl Upstreams {
     /// Where an upstream gives few answers per session, the end of one makes room for the next.
@@ -34,6 +36,9 @@ impl Upstreams {
             SessionEnd::Tls(TlsFault::AlpnRejected) if session.alpn => {
                 self.sessions.stop_alpn(upstream);
                 self.tally.error(upstream, TlsFault::AlpnRejected);
+                let attempted = Attempted::session(now, session, end.into());
+                let next = NextStep::AskedDifferently;
+                self.sessions.record(now, attempted, end.into(), next);
                 match session.purpose {
                     Purpose::Shared => self.open_session(now, upstream),
                     Purpose::Isolation => self.isolation_failed_to_open(now, key, end.into()),
@@ -60,13 +65,19 @@ impl Upstreams {
             (end, _) => end.into(),
         };
         self.tally.error(upstream, failure);
+        let attempted = Attempted::session(now, session, failure);
         if self.sessions.falls_back(session, failure) {
             self.open_session(now, upstream);
             if self.sessions.is_opening(upstream) {
+                let next = NextStep::AskedDifferently;
+                self.sessions.record(now, attempted, failure, next);
                 return;
             }
         }
+        let before = self.sessions.state(upstream);
         self.upstream_failed_to_open(now, upstream, failure);
+        self.sessions
+            .record_reported(now, attempted, failure, before);
         self.isolation_failed_to_open(now, key, failure);
         self.serve_waiting(now);
         self.give_up_waiting_after_failure(now);
@@ -94,7 +105,14 @@ impl Upstreams {
     ) {
         self.tally.count(Count::SessionsLost);
         self.tally.error(session.upstream, failure);
+        let before = self.sessions.state(session.upstream);
         self.charge_lost_session(now, session, failure);
+        // One that was unresponsive was recorded when it became so.
+        if failure != Failure::NoResponse {
+            let attempted = Attempted::session(now, session, failure);
+            self.sessions
+                .record_reported(now, attempted, failure, before);
+        }
         let unanswered = session.unanswered();
         let closing = self
             .sessions
@@ -218,9 +236,13 @@ impl Upstreams {
         let (since, purpose) = (session.no_response_since(), session.purpose);
         // Of a serial upstream, which may be busy with this very question, a single suspect proves nothing.
         let is_single_suspect = purpose == Purpose::Isolation && session.carried() == 1;
+        let attempted = Attempted::unanswered(now, upstream, since);
+        let before = self.sessions.state(upstream);
         if !is_single_suspect {
             self.sessions.on_unresponsive(now, upstream, since);
         }
+        self.sessions
+            .record_reported(now, attempted, Failure::NoResponse, before);
         if purpose == Purpose::Isolation {
             self.isolation_unresponsive(now, session_key);
             return;

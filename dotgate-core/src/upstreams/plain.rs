@@ -15,6 +15,7 @@ use crate::keys::{ExchangeKey, SessionKey, UpstreamId};
 use crate::link::Link;
 use crate::moment::Moment;
 use crate::session::{CaseVerdict, Purpose, QueryOwner, Session, Timeout};
+use crate::sessions::Attempted;
 
 impl Upstreams {
     /// One that waits is asked meanwhile: a server that knows the names of its zone alone may not answer ours.
@@ -192,7 +193,7 @@ impl Upstreams {
         let Some(session) = self.sessions.get(key).filter(plain) else {
             return false;
         };
-        let upstream = session.upstream;
+        let (upstream, since) = (session.upstream, session.no_response_since());
         match (session.link, timeout) {
             (Link::Tls, _) => return false,
             // A datagram may be lost.
@@ -205,7 +206,11 @@ impl Upstreams {
             }
             (Link::Datagrams, Timeout::Unresponsive) => {
                 self.tally.count(Count::SessionsUnresponsive);
+                let before = self.sessions.state(upstream);
                 self.sessions.on_unresponsive_datagrams(now, upstream);
+                let attempted = Attempted::unanswered(now, upstream, since);
+                self.sessions
+                    .record_reported(now, attempted, Failure::NoResponse, before);
                 let health = self.sessions.health(upstream);
                 if health.is_some_and(Health::is_unreachable) {
                     self.stop_asking(now, key, Failure::NoResponse);
@@ -270,9 +275,12 @@ impl Upstreams {
             (SessionEnd::Connect(ConnectFault::TimedOut), Link::Datagrams) => Failure::NoResponse,
             (end, _) => end.into(),
         };
+        let attempted = Attempted::session(now, session, failure);
+        let before = self.sessions.state(upstream);
         match (session.link, session.is_open()) {
             (Link::Tcp, true) if session.in_flight() == 0 => {
                 self.tally.count(Count::SessionsEndedIdle);
+                return;
             }
             (_, true) => {
                 self.tally.count(Count::SessionsLost);
@@ -288,6 +296,8 @@ impl Upstreams {
                 self.give_up_waiting_after_failure(now);
             }
         }
+        self.sessions
+            .record_reported(now, attempted, failure, before);
     }
 
     /// What cannot be sent by UDP says that the upstream cannot be reached; a failed TCP connection does not.

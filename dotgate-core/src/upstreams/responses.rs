@@ -6,11 +6,13 @@ use super::{Completed, Received, Upstreams};
 use crate::counters::Count;
 use crate::counters::labels::{Ending, Reason, Winner};
 use crate::failure::{Failure, Misbehaviour};
+use crate::health::NextStep;
 use crate::keys::{ExchangeKey, SessionKey, UpstreamId};
 use crate::limits;
 use crate::moment::Moment;
 use crate::routes::RouteId;
 use crate::session::{Purpose, QueryOwner, Session};
+use crate::sessions::Attempted;
 use crate::verdict::{Verdict, judge};
 
 impl Upstreams {
@@ -175,6 +177,11 @@ impl Upstreams {
             return None;
         }
         let attempts = self.questions.get_mut(key)?;
+        let attempted = Attempted {
+            upstream,
+            took: now.since(sent_at),
+            number: Some(attempts.made().into()),
+        };
         match judge(&self.response, edns) {
             Verdict::Deliver => {
                 let shows_refusal = attempts.without_edns.has(upstream) && !edns;
@@ -189,6 +196,8 @@ impl Upstreams {
                 attempts.without_edns.add(upstream);
                 attempts.note(failure, Some(upstream));
                 self.tally.error(upstream, failure);
+                self.sessions
+                    .record(now, attempted, failure, NextStep::AskedDifferently);
                 self.advance(now, key);
                 None
             }
@@ -196,6 +205,8 @@ impl Upstreams {
                 attempts.answered_by.add(upstream);
                 attempts.note(failure, Some(upstream));
                 self.tally.error(upstream, failure);
+                self.sessions
+                    .record(now, attempted, failure, NextStep::AskedOthers);
                 self.advance(now, key);
                 None
             }
@@ -263,6 +274,9 @@ impl Upstreams {
                 ede: None,
             };
             self.sessions.report_down(upstream, failure);
+            let attempted = Attempted::unanswered(now, upstream, None);
+            self.sessions
+                .record(now, attempted, failure, NextStep::MarkedDown);
         }
     }
 }

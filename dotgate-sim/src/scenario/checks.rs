@@ -164,6 +164,12 @@ impl Run<'_> {
                     matches!(event, Event::UpstreamDown { upstream, .. } if at.is_none_or(|at| at == upstream.index()))
                 },
             )),
+            Figure::Incidents => {
+                let places = 0..self.scenario.upstreams.len();
+                let meant = places.filter(|place| at.is_none_or(|at| at == *place));
+                let incidents = meant.flat_map(|place| self.sim.incidents(place));
+                Amount::Count(incidents.map(|incident| u64::from(incident.count)).sum())
+            }
             Figure::Closed(client) => {
                 let streams = self.streams.get(client)?.iter();
                 count(streams.filter(|stream| self.sim.is_over(**stream)))

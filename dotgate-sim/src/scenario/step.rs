@@ -171,6 +171,8 @@ pub(super) enum Figure {
     Sessions,
     /// How often the log said that an upstream is down.
     DownEvents,
+    /// Failures and recoveries that are recorded for operators.
+    Incidents,
     /// Connections of a client that are closed now.
     Closed(String),
     Counter(Count),
@@ -187,6 +189,7 @@ impl Figure {
             Figure::UsualWait => "wait of nine in ten".to_owned(),
             Figure::Stale => "stale".to_owned(),
             Figure::DownEvents => "upstream down events".to_owned(),
+            Figure::Incidents => "recorded incidents".to_owned(),
             Figure::FirstAnswer => "first answer after".to_owned(),
             Figure::Attempts => "attempts".to_owned(),
             Figure::AttemptsPerQuery => "attempts per query".to_owned(),

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::body::{FlushBody, Flushed, LevelBody};
 use super::cache::CacheReport;
 use super::endpoint::StatusReport;
+use super::failures::FailuresReport;
 use super::response::ErrorBody;
 use super::routes::{Path, Takes};
 use super::status::Status;
@@ -95,6 +96,11 @@ fn operation(path: &Path, generator: &mut SchemaGenerator) -> Operation {
         Path::Status => {
             let gives = Some(generator.subschema_for::<Status>());
             get("/api/v1/status", "The complete status.", gives, false)
+        }
+        Path::Failures => {
+            let gives = Some(generator.subschema_for::<FailuresReport>());
+            let summary = "The last failures of each upstream.";
+            get("/api/v1/failures", summary, gives, false)
         }
         Path::Cached(_) => {
             let gives = Some(generator.subschema_for::<CacheReport>());

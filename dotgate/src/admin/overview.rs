@@ -233,7 +233,7 @@ impl Text {
 }
 
 /// A time as people say it.
-struct Span(f64);
+pub(crate) struct Span(pub(crate) f64);
 
 impl Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -19,6 +19,7 @@ use serde_json::json;
 use super::body::{Flush, Flushed, read_flush, read_level};
 use super::cache::{CacheReport, lower_case};
 use super::endpoint::{Endpoint, Peer};
+use super::failures::FailuresReport;
 use super::overview::Overview;
 use super::refusal::Refusal;
 use super::response::{Response, document, json_text, text, with_body};
@@ -36,6 +37,7 @@ pub(super) enum Path {
     Healthz,
     Metrics,
     Status,
+    Failures,
     Cached(Name<Vec<u8>>),
     FlushCache,
     LogLevel,
@@ -53,7 +55,7 @@ pub(super) enum Takes {
 
 impl Path {
     /// One of each.
-    pub(super) fn samples() -> [Path; 9] {
+    pub(super) fn samples() -> [Path; 10] {
         [
             Path::Root,
             Path::Livez,
@@ -61,6 +63,7 @@ impl Path {
             Path::Healthz,
             Path::Metrics,
             Path::Status,
+            Path::Failures,
             Path::Cached(Name::root_vec()),
             Path::FlushCache,
             Path::LogLevel,
@@ -75,6 +78,7 @@ impl Path {
             "/healthz" => Ok(Path::Healthz),
             "/metrics" => Ok(Path::Metrics),
             "/api/v1/status" => Ok(Path::Status),
+            "/api/v1/failures" => Ok(Path::Failures),
             "/api/v1/cache/flush" => Ok(Path::FlushCache),
             "/api/v1/log-level" => Ok(Path::LogLevel),
             _ => match path.strip_prefix("/api/v1/cache/") {
@@ -91,7 +95,8 @@ impl Path {
             | Path::Readyz
             | Path::Healthz
             | Path::Metrics
-            | Path::Status => Takes::Get,
+            | Path::Status
+            | Path::Failures => Takes::Get,
             Path::Cached(_) => Takes::GetWithToken,
             Path::FlushCache | Path::LogLevel => Takes::PostWithToken,
         }
@@ -178,6 +183,7 @@ where
             with_body(StatusCode::OK, content_type, page)
         }
         Path::Status => document(StatusCode::OK, &Status::of(endpoint)),
+        Path::Failures => document(StatusCode::OK, &FailuresReport::of(endpoint.running())),
         Path::Cached(name) => {
             let cache = endpoint.running().cache();
             document(StatusCode::OK, &CacheReport::of(cache, now(), &name))
@@ -208,6 +214,7 @@ const PATHS: &str = "
 /healthz               do the upstreams answer?
 /metrics               for Prometheus
 /api/v1/status         all of this and more, as JSON
+/api/v1/failures       what failed at each upstream, and what was done next
 /api/v1/cache/NAME     what is cached for a name; needs the token
 docs/admin.md          describes them
 ";

@@ -185,12 +185,7 @@ fn report(upstream: &Arc<Upstream>, groups: &Groups, start: Moment) -> UpstreamR
     let ago = |moment: Moment| rounded(now.since(moment).as_secs_f64());
     let evidence = health.evidence();
     let last_error = evidence.last_error();
-    let state = match health.state() {
-        HealthState::Healthy if evidence.last_response().is_none() => "unknown",
-        HealthState::Healthy => "healthy",
-        HealthState::Suspect => "suspect",
-        HealthState::Down => "down",
-    };
+    let (state, state_seconds) = state_of(health, now);
     UpstreamReport {
         upstream: upstream.label().to_owned(),
         groups: groups
@@ -205,7 +200,7 @@ fn report(upstream: &Arc<Upstream>, groups: &Groups, start: Moment) -> UpstreamR
             .collect(),
         answers: answers(health, start),
         state: state.to_owned(),
-        state_seconds: health.since().map(ago),
+        state_seconds,
         last_response_seconds: evidence.last_response().map(ago),
         last_error: last_error.map(|(_, failure)| failure.text().to_owned()),
         last_error_seconds: last_error.map(|(at, _)| ago(at)),
@@ -217,6 +212,18 @@ fn report(upstream: &Arc<Upstream>, groups: &Groups, start: Moment) -> UpstreamR
         certificate_days_left: upstream.certificate_days_left(UnixTime::now()),
         pin_mismatch: upstream.pin_mismatch().flatten().map(|pin| pin_text(&pin)),
     }
+}
+
+/// The state of an upstream in a word, and for how many seconds it has been in it.
+pub(super) fn state_of(health: &Health, now: Moment) -> (&'static str, Option<f64>) {
+    let state = match health.state() {
+        HealthState::Healthy if health.evidence().last_response().is_none() => "unknown",
+        HealthState::Healthy => "healthy",
+        HealthState::Suspect => "suspect",
+        HealthState::Down => "down",
+    };
+    let ago = |moment| rounded(now.since(moment).as_secs_f64());
+    (state, health.since().map(ago))
 }
 
 /// Milliseconds are exact enough for people.

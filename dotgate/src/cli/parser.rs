@@ -11,6 +11,7 @@ use dotgate_config::reference;
 use super::page::Page;
 use crate::commands::query::{read_name, read_reverse, read_server, read_type};
 use crate::commands::replace::ANNOUNCE;
+use crate::commands::why::read_span;
 
 const TITLE: Style = AnsiColor::Green.on_default().bold();
 const WORD: Style = AnsiColor::Cyan.on_default().bold();
@@ -59,6 +60,17 @@ Examples:
   dotgate query bücher.example --json
   dotgate query example.org --via-server
   dotgate query example.org --via-server=192.0.2.53:53
+";
+
+const WHY_EXAMPLES: &str = "\
+The running instance records the last 200 failures and recoveries of each
+upstream in memory, without names or addresses of clients. Times of day are
+in UTC.
+
+Examples:
+  dotgate why
+  dotgate why dns.quad9.net --since 1h
+  dotgate why --json | jq '.upstreams[] | select(.state != \"healthy\")'
 ";
 
 const CACHE_EXAMPLES: &str = "\
@@ -116,6 +128,7 @@ pub(super) fn parser() -> Command {
             check_parser(),
             query_parser(),
             status_parser(),
+            why_parser(),
             healthcheck_parser(),
             cache_parser(),
             replace_parser(),
@@ -190,6 +203,25 @@ fn status_parser() -> Command {
         .arg(flag("watch").help("Print it again every two seconds"))
         .arg(flag("json").help("Print the JSON document of /api/v1/status"))
         .group(ArgGroup::new("form").args(["watch", "json"]))
+}
+
+fn why_parser() -> Command {
+    let upstream = Arg::new("upstream")
+        .value_name("UPSTREAM")
+        .help("Only this one: its name in the settings, or a part of that");
+    let since = Arg::new("since")
+        .long("since")
+        .value_name("TIME")
+        .value_parser(read_span)
+        .help("Look back this far, such as 10m, and not at the last outage alone");
+    let json = Arg::new("json")
+        .long("json")
+        .action(ArgAction::SetTrue)
+        .help("Print the JSON document of /api/v1/failures");
+    Command::new("why")
+        .about("Print what failed at each upstream, and what was done next")
+        .after_long_help(WHY_EXAMPLES)
+        .args([upstream, since, json])
 }
 
 fn healthcheck_parser() -> Command {

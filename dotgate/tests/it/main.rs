@@ -21,6 +21,7 @@ mod clients;
 mod coredns;
 mod ends;
 mod exhaustion;
+mod failures;
 mod local;
 mod log;
 mod metrics;

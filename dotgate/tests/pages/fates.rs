@@ -55,6 +55,7 @@ pub(crate) const FATES: &[(&str, &str, Fate)] = &[
         Skipped("it goes on until a signal"),
     ),
     ("", "dotgate status", Runs),
+    ("", "dotgate why", Runs),
     ("", "target/release/dotgate check", Runs),
     (
         "",

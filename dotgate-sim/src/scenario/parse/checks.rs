@@ -9,7 +9,8 @@ use super::Reader;
 
 const CHECKS: &str = "CHECK_OUT_QUERY, CHECK_ANSWER, CHECK_NO_ANSWER, CHECK_UPSTREAM, CHECK_LOST, \
     CHECK_ANSWERED, CHECK_STALE, CHECK_WAITING, CHECK_LONGEST_WAIT, CHECK_USUAL_WAIT, CHECK_FIRST_ANSWER, \
-    CHECK_ATTEMPTS, CHECK_ATTEMPTS_PER_QUERY, CHECK_CONNECTS, CHECK_HANDSHAKES, CHECK_SESSIONS, CHECK_DOWN_EVENTS, CHECK_CLOSED or \
+    CHECK_ATTEMPTS, CHECK_ATTEMPTS_PER_QUERY, CHECK_CONNECTS, CHECK_HANDSHAKES, CHECK_SESSIONS, CHECK_DOWN_EVENTS, CHECK_INCIDENTS, \
+    CHECK_CLOSED or \
     CHECK_COUNT";
 
 impl Reader<'_> {
@@ -24,6 +25,7 @@ impl Reader<'_> {
             "STALE" => Figure::Stale,
             "USUAL_WAIT" => Figure::UsualWait,
             "DOWN_EVENTS" => Figure::DownEvents,
+            "INCIDENTS" => Figure::Incidents,
             "WAITING" => Figure::Waiting,
             "LONGEST_WAIT" => Figure::LongestWait,
             "FIRST_ANSWER" => Figure::FirstAnswer,
@@ -50,7 +52,11 @@ impl Reader<'_> {
         );
         let is_about_upstreams = matches!(
             figure,
-            Figure::Attempts | Figure::Connects | Figure::Handshakes | Figure::DownEvents
+            Figure::Attempts
+                | Figure::Connects
+                | Figure::Handshakes
+                | Figure::DownEvents
+                | Figure::Incidents
         );
         let takes_names = is_about_queries || figure == Figure::Attempts;
         let of = match takes_names && self.line.takes("OF") {
@@ -88,6 +94,7 @@ impl Reader<'_> {
             | Figure::Answered
             | Figure::Stale
             | Figure::DownEvents
+            | Figure::Incidents
             | Figure::Waiting
             | Figure::Attempts
             | Figure::Connects

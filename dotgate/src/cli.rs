@@ -226,6 +226,7 @@ fn command(matches: &ArgMatches) -> Command {
             let shown = Shown {
                 only_changed: check.get_flag("changed"),
                 is_json: check.get_flag("json"),
+                is_probing: check.get_flag("probe"),
             };
             page.map_or(Command::Check { config, shown }, Command::Print)
         }

@@ -35,11 +35,13 @@ Examples:
 ";
 
 const CHECK_EXAMPLES: &str = "\
-Exit status: 0 for a configuration that can be used, 2 for one that cannot.
+Exit status: 0 for a configuration that can be used, 2 for one that cannot;
+with --probe 1 if an upstream does not respond or fails to authenticate.
 
 Examples:
   dotgate check --config /etc/dotgate/dotgate.toml
   dotgate check --changed
+  dotgate check --probe
   dotgate check --json | jq '.settings[] | select(.changed)'
   dotgate check --print settings.md | less
 ";
@@ -150,6 +152,9 @@ fn check_parser() -> Command {
         .args([
             flag("changed").help("Print only settings that were set, not defaults"),
             flag("json").help("Print one JSON object"),
+            flag("probe")
+                .conflicts_with_all(["json", "print"])
+                .help("Ask every upstream, and print its TLS facts, its response and its pin"),
             print,
         ])
         .group(ArgGroup::new("form").args(["json", "print"]))

@@ -35,6 +35,7 @@ fn each_command_line_means_one_command() {
         shown: Shown {
             only_changed,
             is_json,
+            is_probing: false,
         },
     };
     let serve = |config: &Option<PathBuf>, announce| Command::Serve {

@@ -9,6 +9,7 @@ use dotgate_config::{Config, Effective, Escaped, GroupConfig, Loaded, Origin, Pr
 use serde::Serialize;
 
 use super::exit::ExitStatus;
+use super::query::probe_all;
 use crate::verify::{Verified, absent_addresses, token_problem, verify, warnings};
 
 const SET: Style = Style::new().bold();
@@ -22,6 +23,8 @@ pub struct Shown {
     pub only_changed: bool,
     /// As one JSON object.
     pub is_json: bool,
+    /// With a question to every upstream.
+    pub is_probing: bool,
 }
 
 /// The JSON object. `docs/settings.md` names the settings. Within `schema` 1 members are added, none changes.
@@ -48,8 +51,8 @@ struct SettingDocument {
     changed: bool,
 }
 
-/// Writes the settings to `out`, or the problems to `err`, and returns the exit status: 0 or 2. As JSON both go to
-/// `out`.
+/// Writes the settings to `out`, or the problems to `err`, and returns the exit status: 0 or 2, and 1 if an
+/// upstream that was probed fails. As JSON both go to `out`.
 pub fn run(
     loaded: &Result<Loaded, Problems>,
     shown: Shown,
@@ -77,7 +80,8 @@ pub fn run(
             write_settings(&loaded.effective, shown, out)?;
             write_meaning(loaded, &verified, out)?;
             out.flush()?;
-            Ok(ExitStatus::Success)
+            let are_all_well = !shown.is_probing || probe_all(&loaded.config, out)?;
+            Ok(ExitStatus::success_if(are_all_well))
         }
         Err((title, problems)) => {
             let problems: Vec<String> = problems;

@@ -9,6 +9,7 @@
 mod client;
 mod conclusion;
 mod document;
+mod every;
 mod forward;
 mod message;
 mod prepared;
@@ -32,6 +33,7 @@ use dotgate_tls::Roots;
 pub use self::client::{QueryParameters, Response, Transport, ask};
 use self::conclusion::{By, Conclusion};
 use self::document::{Document, UpstreamDocument};
+pub(crate) use self::every::probe_all;
 use self::forward::Through;
 pub(crate) use self::message::record_text;
 use self::message::write_response_of;

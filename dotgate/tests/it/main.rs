@@ -29,6 +29,7 @@ mod misbehaviour;
 mod outage;
 mod peers;
 mod plain;
+mod probing;
 mod program;
 mod prometheus;
 mod reload;

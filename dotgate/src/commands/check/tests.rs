@@ -296,7 +296,7 @@ fn what_was_set_can_be_shown_alone_and_as_json() {
     ];
     let only_changed = Shown {
         only_changed: true,
-        is_json: false,
+        ..Shown::default()
     };
     let (status, out, _) = checked_and_shown(&right, only_changed);
     assert_eq!(status, 0);
@@ -310,6 +310,7 @@ fn what_was_set_can_be_shown_alone_and_as_json() {
         let shown = Shown {
             only_changed,
             is_json,
+            is_probing: false,
         };
         let (status, out, err) = checked_and_shown(variables, shown);
         assert_eq!(err, "");

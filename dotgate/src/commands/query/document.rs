@@ -155,6 +155,60 @@ impl UpstreamDocument {
         }
     }
 
+    /// A plain upstream that was asked over UDP, with its response or the reason for none.
+    pub(super) fn of_plain_asked(
+        upstream: &UpstreamConfig,
+        outcome: Result<Response, String>,
+    ) -> UpstreamDocument {
+        let document = UpstreamDocument::of_plain(upstream);
+        match outcome {
+            Ok(response) => UpstreamDocument {
+                address: Some(response.server.to_string()),
+                response_rcode: Some(response.message.opt_rcode().to_string()),
+                response_ms: Some(millis(response.took)),
+                ..document
+            },
+            Err(failure) => UpstreamDocument {
+                failure: Some(failure),
+                ..document
+            },
+        }
+    }
+
+    /// Whether it responded without error, and is what is demanded.
+    pub(super) fn is_healthy(&self) -> bool {
+        self.failure.is_none() && self.response_rcode.as_deref() == Some("NOERROR")
+    }
+
+    /// It in one line.
+    pub(super) fn line(&self) -> String {
+        let mut parts = Vec::new();
+        parts.extend(self.failure.clone());
+        parts.extend(self.address.clone());
+        let in_time = |what: &str, time: f64| format!("{what} {time:.1} ms");
+        parts.extend(self.connect_ms.map(|time| in_time("connect", time)));
+        parts.extend(self.handshake_ms.map(|time| in_time("handshake", time)));
+        if let Some(tls) = &self.tls {
+            parts.push(tls.version.to_owned());
+            parts.extend(tls.key_exchange.clone());
+            let certificate = tls.certificate.as_ref();
+            parts.extend(certificate.map(|it| format!("certificate {} days", it.days_left)));
+        }
+        if let (Some(rcode), Some(time)) = (&self.response_rcode, self.response_ms) {
+            parts.push(in_time(&format!("response {rcode}"), time));
+        } else if self.failure.is_none() {
+            parts.push("no response".to_owned());
+        }
+        let outcome = if self.is_healthy() { "OK" } else { "FAILED" };
+        format!("{}: {outcome}: {}", self.upstream, parts.join(", "))
+    }
+
+    /// What to write behind an upstream to pin its key.
+    pub(super) fn pin(&self) -> Option<String> {
+        let certificate = self.tls.as_ref()?.certificate.as_ref()?;
+        Some(format!("{};pin={}", self.upstream, certificate.pin))
+    }
+
     pub(super) fn of(
         upstream: &UpstreamConfig,
         outcome: &Result<Probe, ProbeFailure>,

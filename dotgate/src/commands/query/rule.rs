@@ -62,7 +62,7 @@ impl Rule {
         config.groups().get(self.route.as_ref()?.place)
     }
 
-    /// Writes it in lines for a person, who need not be told of the default route if there is no other.
+    /// Writes it in lines for a person. The default route is left out if there is no other.
     pub(super) fn write(&self, config: &Config, out: &mut dyn Write) -> io::Result<()> {
         let route = self.route.as_ref().filter(|_| config.groups().len() > 1);
         for place in &self.local_data {

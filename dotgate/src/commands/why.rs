@@ -3,13 +3,14 @@
 use std::fmt::Write as _;
 use std::io::Write;
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use dotgate_config::{ClientConfig, Environment, Escaped, Kind as _, Time};
+use dotgate_tls::UnixTime;
 
 use super::client::{self, CommandError, body_of};
 use super::exit::{Ended, ExitStatus};
-use crate::admin::client::{Request as QueryParameters, ask};
+use crate::admin::client::{Request as AdminRequest, ask};
 use crate::admin::{FailureReport, FailuresReport, IncidentReport, Span, UpstreamFailures};
 
 /// Incidents that are further apart belong to different outages.
@@ -66,14 +67,13 @@ pub(super) fn run(
 }
 
 fn report(config: &ClientConfig) -> Result<FailuresReport, CommandError> {
-    let body = body_of(ask(config, QueryParameters::Read("/api/v1/failures"))?)?;
+    let body = body_of(ask(config, AdminRequest::Read("/api/v1/failures"))?)?;
     Ok(serde_json::from_str(&body)?)
 }
 
 /// Seconds since 1970 by this system's clock.
 fn now() -> f64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.map_or(0.0, |now| now.as_secs_f64())
+    UnixTime::now().as_secs() as f64
 }
 
 /// Leaves out the upstreams and incidents that were not asked for.

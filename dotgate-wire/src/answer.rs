@@ -12,6 +12,7 @@
 
 mod cache_ttl;
 mod chain;
+mod content;
 mod fault;
 mod hop_records;
 mod scan;

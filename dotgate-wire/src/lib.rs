@@ -54,4 +54,7 @@ pub use respond::{
     ClientHop, Ede, LocalData, ResponseOpt, Truncation, write_error, write_local, write_response,
     write_shortened, write_stored,
 };
-pub use stored::{LocalResponse, LocalSet, Stored, Ttls, store_failure, store_joined, store_local};
+pub use stored::{
+    LocalResponse, LocalSet, Stored, Ttls, is_judged, judged, store_failure, store_joined,
+    store_local,
+};

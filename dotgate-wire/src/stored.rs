@@ -13,7 +13,7 @@ mod local;
 use core::ops::{Range, RangeInclusive};
 
 use crate::answer::{Answer, Entry, TTL_MAX};
-use crate::bytes::{length_u16, put_u16, set_u16, set_u32, u16_at, u32_at};
+use crate::bytes::{length_u16, put_u16, put_u32, set_u16, set_u32, u16_at, u32_at};
 use crate::consts::{ede as ede_codes, rcode as rcodes, rtype};
 use crate::header::{FLAGS_AT, Flags, HEADER_LEN, Header, QDCOUNT_AT};
 use crate::name;
@@ -39,6 +39,12 @@ const HAS_ADDRESSES: u16 = 0x4000;
 /// Marks there that the answer is of local data.
 const IS_LOCAL: u16 = 0x2000;
 
+/// Marks there that the number follows under which the answer was judged.
+const IS_JUDGED: u16 = 0x1000;
+
+/// Marks of what follows the TTLs' places.
+const HAS_MORE: u16 = HAS_ADDRESSES | IS_JUDGED | HAS_EDE;
+
 /// Bytes between a record's TTL and its RDATA.
 const TTL_TO_RDATA: usize = 6;
 
@@ -55,6 +61,37 @@ pub enum Ttls {
     CountedDown(u32),
     /// All are these seconds (RFC 8767 section 4: 30 for stale answers).
     All(u32),
+}
+
+/// What of a kept answer few have.
+#[derive(Default)]
+struct More<'a> {
+    addresses: &'a [u8],
+    ede: Option<Ede<'a>>,
+}
+
+impl<'a> More<'a> {
+    /// Reads it by the marks, from in front of the message; returns the message, too.
+    fn read(marks: u16, places: &'a [u8], mut rest: &'a [u8]) -> Option<(Self, &'a [u8])> {
+        let mut more = Self::default();
+        if marks & HAS_ADDRESSES != 0 {
+            let first = usize::from(u16_at(rest, 0)?) * PLACE_LEN;
+            let length = usize::from(u16_at(rest, 2)?) * PLACE_LEN;
+            more.addresses = places.get(first..first + length)?;
+            rest = rest.get(4..)?;
+        }
+        if marks & IS_JUDGED != 0 {
+            rest = rest.get(4..)?;
+        }
+        if marks & HAS_EDE != 0 {
+            let code = u16_at(rest, 0)?;
+            let length = usize::from(u16_at(rest, 2)?);
+            let (text, behind) = rest.get(4..)?.split_at_checked(length)?;
+            let text = str::from_utf8(text).ok()?;
+            (more.ede, rest) = (Some(Ede { code, text }), behind);
+        }
+        Some((more, rest))
+    }
 }
 
 /// A view of a kept answer.
@@ -81,28 +118,17 @@ impl<'a> Stored<'a> {
         let rcode = u16_at(bytes, 4)?;
         let places_len = usize::from(u16_at(bytes, 6)?) * PLACE_LEN;
         let (places, mut rest) = bytes.get(OWN_HEADER_LEN..)?.split_at_checked(places_len)?;
-        let mut addresses = &[][..];
-        if rcode & HAS_ADDRESSES != 0 {
-            let first = usize::from(u16_at(rest, 0)?) * PLACE_LEN;
-            let length = usize::from(u16_at(rest, 2)?) * PLACE_LEN;
-            addresses = places.get(first..first + length)?;
-            rest = rest.get(4..)?;
-        }
-        let mut ede = None;
-        if rcode & HAS_EDE != 0 {
-            let code = u16_at(rest, 0)?;
-            let length = usize::from(u16_at(rest, 2)?);
-            let (text, behind) = rest.get(4..)?.split_at_checked(length)?;
-            let text = str::from_utf8(text).ok()?;
-            (ede, rest) = (Some(Ede { code, text }), behind);
+        let mut more = More::default();
+        if rcode & HAS_MORE != 0 {
+            (more, rest) = More::read(rcode, places, rest)?;
         }
         (rest.len() == body_len && body_len >= HEADER_LEN).then_some(Self {
             authority_end,
             rcode: rcode & RCODE,
             places,
-            addresses,
+            addresses: more.addresses,
             turn: 0,
-            ede,
+            ede: more.ede,
             is_local: rcode & IS_LOCAL != 0,
             body: rest,
         })
@@ -128,6 +154,14 @@ impl<'a> Stored<'a> {
     /// Returns the message, without an OPT record and with the TTLs it was kept with.
     pub fn body(&self) -> &'a [u8] {
         self.body
+    }
+
+    /// Returns the message as an upstream would have sent it, an RCODE of 4 bits in its header.
+    pub fn response(&self) -> Vec<u8> {
+        let mut message = self.body.to_vec();
+        let flags = u16_at(&message, FLAGS_AT).unwrap_or_default();
+        set_u16(&mut message, FLAGS_AT, (flags & !0xf) | (self.rcode & 0xf));
+        message
     }
 
     /// Returns whether it is kept for this question, whatever the letter case.
@@ -260,10 +294,23 @@ impl Answer {
     /// if it may be sent: not with records outside the question's chain. An answer without its
     /// question is an error, for [`store_failure`].
     pub fn store(&self, out: &mut Vec<u8>, ttls: RangeInclusive<u32>, ede: Option<Ede<'_>>) {
+        self.store_judged(out, ttls, ede, 0);
+    }
+
+    /// The same with a number for [`judged`], 0 for none.
+    pub fn store_judged(
+        &self,
+        out: &mut Vec<u8>,
+        ttls: RangeInclusive<u32>,
+        ede: Option<Ede<'_>>,
+        judged: u32,
+    ) {
         let parts = self.parts();
         let places = self.ttl_places();
         let addresses = self.addresses();
-        let marks = mark(ede.is_some(), HAS_EDE) | mark(!addresses.is_empty(), HAS_ADDRESSES);
+        let marks = mark(ede.is_some(), HAS_EDE)
+            | mark(!addresses.is_empty(), HAS_ADDRESSES)
+            | mark(judged != 0, IS_JUDGED);
         put_own_header(out, &parts, marks, places.len());
         for place in places {
             put_u16(out, length_u16(place));
@@ -271,6 +318,9 @@ impl Answer {
         if !addresses.is_empty() {
             put_u16(out, length_u16(addresses.start));
             put_u16(out, length_u16(addresses.len()));
+        }
+        if judged != 0 {
+            put_u32(out, judged);
         }
         put_ede(out, ede);
         let start = out.len();
@@ -303,6 +353,21 @@ pub fn store_failure(out: &mut Vec<u8>, question: &[u8], rcode: u16, ede: Option
     put_ede(out, ede);
     out.extend_from_slice(&header);
     out.extend_from_slice(question);
+}
+
+/// Returns whether a kept answer, in the bytes that [`Stored::read`] reads, has a number for [`judged`].
+#[inline]
+pub fn is_judged(bytes: &[u8]) -> bool {
+    u16_at(bytes, 4).is_some_and(|marks| marks & IS_JUDGED != 0)
+}
+
+/// Returns the number with which [`Answer::store_judged`] kept an answer; 0 if there is none.
+pub fn judged(bytes: &[u8]) -> u32 {
+    let marks = u16_at(bytes, 4).unwrap_or_default();
+    let places = usize::from(u16_at(bytes, 6).unwrap_or_default());
+    let addresses = if marks & HAS_ADDRESSES == 0 { 0 } else { 4 };
+    let number = u32_at(bytes, OWN_HEADER_LEN + places * PLACE_LEN + addresses);
+    number.filter(|_| is_judged(bytes)).unwrap_or_default()
 }
 
 fn mark(is_set: bool, mark: u16) -> u16 {

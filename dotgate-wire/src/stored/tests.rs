@@ -204,3 +204,19 @@ fn bytes_that_are_not_a_stored_answer_are_not_read() {
     }
     assert!(Stored::read(&[bytes, vec![0]].concat()).is_none());
 }
+
+#[test]
+fn the_number_of_a_judgement_is_read_as_it_was_stored_whatever_stands_beside_it() {
+    let loaded = answer(&response([&[address(1), address(2)], &[], &[]]));
+    let ede = Ede {
+        code: 15,
+        text: "blocked",
+    };
+    for (judged, ede) in [(0, None), (7, None), (u32::MAX, Some(ede)), (0, Some(ede))] {
+        let mut bytes = Vec::new();
+        loaded.store_judged(&mut bytes, 0..=TTL_MAX, ede, judged);
+        let stored = Stored::read(&bytes).unwrap();
+        assert_eq!((super::judged(&bytes), stored.ede()), (judged, ede));
+        assert_eq!(stored.body(), loaded.body());
+    }
+}

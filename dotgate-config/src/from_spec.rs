@@ -4,6 +4,7 @@
 //! Limits: 64 listeners, 64 groups of 16 upstreams, 64 upstreams in all.
 
 mod cache;
+mod local;
 
 use std::num::{NonZeroU16, NonZeroUsize};
 use std::path::{Path, PathBuf};
@@ -355,7 +356,8 @@ impl Config {
             .optional(&table::BOOTSTRAP_ADDRESSES)
             .unwrap_or_default();
         let forwarded = reader.value(&table::LOCAL_FORWARD);
-        let local = read_local(&mut reader);
+        let local = local::read(&mut reader);
+        let public_routes = reader.value_with_origin(&table::LOCAL_REBIND_ROUTES);
         let take_over_socket = server
             .as_ref()
             .and_then(|it| it.take_over_socket.as_deref());
@@ -380,7 +382,8 @@ impl Config {
         let mut from_spec =
             |specs| upstreams::from_specs(&mut reader, specs, default_port, &tls, &server.listen);
         let default = GroupConfig::of_default_route(from_spec(specs));
-        let groups = routes::groups(default, &routes, from_spec);
+        let mut groups = routes::groups(default, &routes, from_spec);
+        local::mark_public(&mut reader, &mut groups, public_routes?);
         routes::refuse_contradictions(&mut reader, &routes);
         let upstreams = routes::all_upstreams(&mut reader, &groups);
         let config = Self {
@@ -526,17 +529,6 @@ fn read_tls(reader: &mut Reader<'_>) -> Option<TlsConfig> {
         },
         authentication: authentication?,
         key_exchange: key_exchange?,
-    })
-}
-
-fn read_local(reader: &mut Reader<'_>) -> Option<LocalConfig> {
-    let records = reader.optional(&table::LOCAL_RECORDS);
-    let hosts_file = reader.optional(&table::LOCAL_HOSTS_FILE);
-    let ttl = reader.value(&table::LOCAL_TTL);
-    Some(LocalConfig {
-        records: records.unwrap_or_default(),
-        hosts_file,
-        ttl: ttl?,
     })
 }
 

@@ -18,8 +18,8 @@ use serde_json::{Value, json};
 
 pub(super) use self::lists::items;
 pub(super) use self::lists::{
-    AdminAddresses, FolderPaths, HostNames, ListenAddresses, Prefixes, Records, Resolvers, SomeOf,
-    Suffixes, Upstreams,
+    AdminAddresses, FilePaths, FolderPaths, HostNames, ListenAddresses, Prefixes, Records,
+    Resolvers, SomeOf, Suffixes, Upstreams,
 };
 pub use self::routes::Suffix;
 pub(super) use self::routes::{RouteSpec, Routes, SUFFIXES_MAX, read_suffixes, read_upstreams};

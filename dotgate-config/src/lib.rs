@@ -14,6 +14,7 @@ mod address;
 mod environment;
 mod fault;
 mod file;
+mod filter;
 mod from_spec;
 mod hints;
 mod identity;
@@ -42,6 +43,7 @@ use std::path::{Path, PathBuf};
 pub use address::{NoInterface, ScopedAddress, ScopedSocketAddress, is_interface_name};
 pub use environment::Environment;
 pub use fault::{Escaped, Fault};
+pub use filter::FilterConfig;
 pub use from_spec::{
     AdminConfig, AdminSocket, CacheConfig, ClientConfig, Config, ConnectionLimits, LogConfig,
     QueryConfig, ServerConfig, TcpConfig, TlsConfig,

@@ -213,6 +213,11 @@ pub enum RoutesFault {
         /// The upstream.
         label: String,
     },
+    /// A setting names a route that there is not.
+    NoSuchRoute {
+        /// The suffix that it names.
+        suffix: String,
+    },
     /// There are more routes than allowed.
     TooManyRoutes {
         /// How many there are.
@@ -355,6 +360,10 @@ impl fmt::Display for RoutesFault {
                 f,
                 "the suffix {suffix} has two routes: that of {route} here, and that of {other} ({other_origin})\n  \
                  to do: keep it in one of them"
+            ),
+            Self::NoSuchRoute { suffix } => write!(
+                f,
+                "no route has the suffix {suffix}\n  expected: suffixes of routes in DOTGATE_ROUTES, such as the first of each"
             ),
             Self::OtherAuthentication { label } => write!(
                 f,

@@ -14,6 +14,8 @@ use domain::base::{Name, Ttl};
 use domain::zonefile::inplace::{Entry, ScannedRecord, Zonefile};
 use dotgate_wire::rtype;
 
+use crate::filter::FilterConfig;
+
 /// What stands for a TTL that is not written: more than any may be (RFC 2181 section 8).
 const NO_TTL: u32 = u32::MAX;
 
@@ -29,6 +31,8 @@ pub struct LocalConfig {
     pub hosts_file: Option<PathBuf>,
     /// The TTL of what is written without one, and of negative answers.
     pub ttl: Duration,
+    /// What is filtered.
+    pub filter: FilterConfig,
 }
 
 /// A record of the settings.

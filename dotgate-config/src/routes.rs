@@ -25,6 +25,8 @@ pub struct GroupConfig {
     pub suffixes: Vec<Suffix>,
     /// Its upstreams, in order of preference.
     pub upstreams: Vec<UpstreamConfig>,
+    /// Whether its answers are checked for private addresses, if any are.
+    pub is_public: bool,
 }
 
 impl GroupConfig {
@@ -34,6 +36,7 @@ impl GroupConfig {
             label: GroupSettings::DEFAULT_LABEL.to_owned(),
             suffixes: Vec::new(),
             upstreams,
+            is_public: true,
         }
     }
 }
@@ -152,6 +155,7 @@ pub(super) fn groups(
             label: label(route),
             suffixes: route.suffixes.clone(),
             upstreams: from_specs(specs.map(|spec| (spec, origin.clone())).collect()),
+            is_public: false,
         };
         groups.push((group, origin.clone()));
     }

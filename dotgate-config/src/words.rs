@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use dotgate_core::KeyExchangePolicy;
+use dotgate_core::{KeyExchangePolicy, Substitute};
 
 /// A closed set of words.
 pub trait Word: Copy + fmt::Debug + PartialEq + Sync + 'static {
@@ -156,6 +156,59 @@ impl Word for KeyExchangePolicy {
             Self::Auto => "auto",
             Self::Hybrid => "hybrid",
             Self::Classical => "classical",
+        }
+    }
+}
+
+impl Word for Substitute {
+    const ALL: &'static [Self] = &[
+        Self::NxDomain,
+        Self::NoData,
+        Self::NullAddress,
+        Self::Refused,
+    ];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::NxDomain => "nxdomain",
+            Self::NoData => "nodata",
+            Self::NullAddress => "null",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// What becomes of private addresses in public answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RebindProtect {
+    /// Clients get them.
+    Off,
+    /// Clients get this instead.
+    Deny(Substitute),
+}
+
+impl RebindProtect {
+    /// What clients get instead, if anything.
+    pub(crate) fn substitute(self) -> Option<Substitute> {
+        match self {
+            Self::Off => None,
+            Self::Deny(substitute) => Some(substitute),
+        }
+    }
+}
+
+impl Word for RebindProtect {
+    const ALL: &'static [Self] = &[
+        Self::Off,
+        Self::Deny(Substitute::NxDomain),
+        Self::Deny(Substitute::NoData),
+        Self::Deny(Substitute::Refused),
+    ];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Deny(substitute) => substitute.word(),
         }
     }
 }

@@ -112,6 +112,7 @@ mod engine;
 mod exchange;
 mod exchanges;
 mod failure;
+mod filter;
 mod flights;
 mod frames;
 mod groups;
@@ -159,6 +160,9 @@ pub use counters::{
 };
 pub use engine::{Driver, Engine, Load, Shared, carry_out, drive};
 pub use failure::{ConnectFault, Failure, Misbehaviour, SessionEnd, TlsFault};
+pub use filter::{
+    Filter, ListAction, ListCount, ListFault, ListScope, Lists, ListsBuilder, Rebinding, Substitute,
+};
 pub use flights::{FlightMessage, Flights, WORKERS};
 pub use health::{
     Evidence, Health, HealthState, Incident, IncidentKind, NextStep, Recorder, Seen, Stage,

@@ -320,6 +320,9 @@ pub const CACHE_SHARD_BYTES: usize = 256 * 1024;
 /// Buckets that are gone through under one lock, about 20 us, where all entries are looked at.
 pub const CACHE_SCAN_BUCKETS: usize = 128;
 
+/// Names of block and allow lists together: with names of 22 characters they take about 72 MB.
+pub const LISTED_NAMES: usize = 2_000_000;
+
 /// After a failed refresh the next one waits this long (RFC 8767 section 5: 30 s).
 pub const STALE_ASK_AGAIN: Duration = Duration::from_secs(30);
 

@@ -19,8 +19,9 @@ pub use self::build::{LocalDataBuilder, LocalFault, RecordId};
 
 use dotgate_wire::LocalSet;
 
-use self::suffixes::{Suffix, Suffixes, hash_below};
-use self::table::Table;
+pub(crate) use self::suffixes::Suffixes;
+use self::suffixes::{Suffix, hash_below};
+pub(crate) use self::table::{Table, TableBuilder};
 
 /// The most CNAME records that are followed from one name (RFC 1034 section 3.6.2 asks for few).
 pub(crate) const CNAMES_MAX: usize = 8;

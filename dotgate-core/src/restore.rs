@@ -6,9 +6,10 @@
 
 use std::time::Duration;
 
-use dotgate_wire::{Answer, CacheTtl, Question, Stored, is_printable_text};
+use dotgate_wire::{Answer, CacheTtl, Question, Stored, is_printable_text, judged};
 
 use crate::cache::{Cache, SavedEntry, Scope};
+use crate::filter::Filter;
 use crate::limits;
 use crate::moment::Moment;
 use crate::settings::CacheSettings;
@@ -19,16 +20,22 @@ use crate::verdict::{Verdict, judge};
 pub struct CacheImporter<'c> {
     cache: &'c Cache,
     settings: &'c CacheSettings,
+    filter: &'c Filter,
     answer: Answer,
     bytes: Vec<u8>,
 }
 
 impl<'c> CacheImporter<'c> {
-    /// Into this cache, which is kept by these settings.
-    pub fn new(cache: &'c Cache, settings: &'c CacheSettings) -> CacheImporter<'c> {
+    /// Into this cache, which is kept by these settings, what this filter lets pass.
+    pub fn new(
+        cache: &'c Cache,
+        settings: &'c CacheSettings,
+        filter: &'c Filter,
+    ) -> CacheImporter<'c> {
         CacheImporter {
             cache,
             settings,
+            filter,
             answer: Answer::new(),
             bytes: Vec::new(),
         }
@@ -73,6 +80,11 @@ impl<'c> CacheImporter<'c> {
         if !(is_answer && is_filed_rightly && is_bounded && settings.keeps(&question)) {
             return None;
         }
+        // All saved answers are of the default group.
+        let is_denied = self.filter.judge(&question, answer, true).is_some();
+        if is_denied || Filter::is_made_here(judged(entry.bytes)) {
+            return None;
+        }
         // Neither the settings of today nor the file make a life longer than its records say.
         let (CacheTtl::Positive(lowest) | CacheTtl::Negative(lowest)) = answer.cache_ttl() else {
             return None;
@@ -84,7 +96,8 @@ impl<'c> CacheImporter<'c> {
         }
         self.bytes.clear();
         let ttls = 0..=*settings.ttls(answer.cache_ttl()).end();
-        answer.store(&mut self.bytes, ttls, ede);
+        let mark = self.filter.mark(answer, false);
+        answer.store_judged(&mut self.bytes, ttls, ede, mark);
         Some(ttl)
     }
 }

@@ -9,6 +9,7 @@ use dotgate_wire::{CacheTtl, Question, TTL_MAX, rtype};
 use crate::admit::AccessList;
 use crate::counters::GroupCounters;
 use crate::failure::Failure;
+use crate::filter::Filter;
 use crate::health::Health;
 use crate::key_exchange::Handshakes;
 use crate::keys::{UpstreamId, UpstreamSet};
@@ -70,6 +71,8 @@ pub struct GroupSettings {
     pub label: Box<str>,
     /// 1 to [`crate::limits::GROUP_UPSTREAMS`]. An upstream may be in several groups, with the same ID.
     pub upstreams: Vec<UpstreamSettings>,
+    /// Whether its answers may not hold private addresses, where that is set at all.
+    pub is_public: bool,
     /// What all workers count of it.
     pub counters: Arc<GroupCounters>,
 }
@@ -83,12 +86,13 @@ impl GroupSettings {
         GroupSettings::new(RouteId::DEFAULT, GroupSettings::DEFAULT_LABEL, upstreams)
     }
 
-    /// A group of which nothing is counted yet.
+    /// A group of which nothing is counted yet; that of the default route is public.
     pub fn new(route: RouteId, label: &str, upstreams: Vec<UpstreamSettings>) -> GroupSettings {
         GroupSettings {
             route,
             label: label.into(),
             upstreams,
+            is_public: route == RouteId::DEFAULT,
             counters: Arc::default(),
         }
     }
@@ -208,6 +212,8 @@ pub struct Settings {
     pub local_zones: LocalZones,
     /// Names that are answered from data of the operator's, before all others.
     pub local: Option<Arc<LocalData>>,
+    /// What of the names and answers of others clients do not get.
+    pub filter: Filter,
     /// Classes besides IN that are forwarded.
     pub forwarded_classes: ForwardedClasses,
     /// What of answers is kept.
@@ -246,6 +252,7 @@ impl Settings {
             access: AccessList::new([]),
             local_zones: LocalZones::all_but([]),
             local: None,
+            filter: Filter::off(),
             forwarded_classes: ForwardedClasses::default(),
             cache: CacheSettings::off(),
             udp_response_max: 1_232,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::counters::labels::{
-    AttemptKind, ClientTransport, Handshake, Limit, Outcome, Reason, RecordType, Winner,
+    AttemptKind, ClientTransport, Filtering, Handshake, Limit, Outcome, Reason, RecordType, Winner,
 };
 use crate::counters::{Count, Counters, Gauge, UpstreamCounters};
 use crate::failure::Failure;
@@ -37,6 +37,11 @@ impl Tally {
     /// Somebody was turned away at a limit, or something was cut to it.
     pub(crate) fn limit(&self, limit: Limit) {
         self.0.clients().add_limit(limit);
+    }
+
+    /// Something that a client does not get as an upstream has it.
+    pub(crate) fn filtered(&self, why: Filtering) {
+        self.0.clients().add_filtered(why);
     }
 
     /// A message that gets no response.

@@ -191,6 +191,11 @@ impl Upstreams {
         &self.response
     }
 
+    /// Has another message stand in its place, which was made here. False if that is no response.
+    pub(crate) fn replace_response(&mut self, message: &[u8]) -> bool {
+        self.response.load(message).is_ok()
+    }
+
     /// Its Extended DNS Error as it is passed on: the text says where it came from first (RFC 8914 section 3). Structured
     /// text would not survive a word before it, so it is dropped.
     pub(crate) fn relayed_ede(&self, upstream: UpstreamId) -> Option<(u16, String)> {

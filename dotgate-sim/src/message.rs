@@ -7,6 +7,8 @@
 pub const A: u16 = 1;
 /// The type of name servers, which probes ask for.
 pub const NS: u16 = 2;
+/// The type of aliases.
+const CNAME: u16 = 5;
 /// The type of the record in which a zone begins, which negative responses contain.
 pub const SOA: u16 = 6;
 /// The type of the EDNS record.
@@ -19,6 +21,12 @@ pub const ROOT_SERVERS: [u8; 5] = [0, 0, 2, 0, 1];
 
 /// Names that begin with this have an answer that fits no datagram.
 pub const HUGE: &str = "huge";
+
+/// Names that begin with this are aliases of [`TARGET`].
+pub const ALIAS: &str = "alias";
+
+/// What aliases lead to.
+pub const TARGET: &str = "target.example";
 
 /// Names that begin with this do not exist.
 pub const NO_SUCH_NAME: &str = "nx";
@@ -254,13 +262,14 @@ pub fn response(query: &[u8], form: &ResponseForm) -> Vec<u8> {
     let has_data = rcode == 0 && !question.is_empty() && has_data(question);
     let has_soa = form.has_soa && !has_data && matches!(rcode, 0 | 3);
     let huge = huge_size(question).filter(|_| has_data && !form.is_truncated);
+    let is_alias = has_data && form.has_question && begins_with(question, ALIAS);
     let mut message = query.get(..2).unwrap_or(&[0, 0]).to_vec();
     message.push(0x81 | u8::from(form.is_truncated) << 1);
     message.push(0x80 | rcode & 15);
     message.extend([0, u8::from(form.has_question)]);
     message.extend([
         0,
-        u8::from(has_data) + u8::from(huge.is_some()),
+        u8::from(has_data) + u8::from(huge.is_some()) + u8::from(is_alias),
         0,
         u8::from(has_soa),
         0,
@@ -275,6 +284,13 @@ pub fn response(query: &[u8], form: &ResponseForm) -> Vec<u8> {
             false => question[..question.len() - 4].to_vec(),
         };
         let data = data_of_version(question, form.version);
+        let name = match is_alias {
+            true => {
+                record(&mut message, &name, (CNAME, form.ttl), &wire_name(TARGET));
+                wire_name(TARGET)
+            }
+            false => name,
+        };
         record(&mut message, &name, (qtype(question), form.ttl), &data);
         if let Some(size) = huge {
             let opt = if has_opt { 17 } else { 0 };

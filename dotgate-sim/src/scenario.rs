@@ -4,6 +4,7 @@
 
 mod checks; // what was seen, compared with what was expected
 mod parse; // from text to steps
+mod reload; // lists, private addresses, local data
 mod report; // the table of docs/faults.md
 mod run; // from steps to what was seen
 mod step;

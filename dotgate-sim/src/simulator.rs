@@ -86,7 +86,9 @@ fn give_route(settings: &mut Settings) {
     let private = std::mem::take(&mut settings.groups[0].upstreams);
     let public = UpstreamSettings::new(id_of(private.len()), "public");
     settings.groups[0].upstreams.push(public);
-    let group = GroupSettings::new(RouteId(1), "private", private);
+    let mut group = GroupSettings::new(RouteId(1), "private", private);
+    // What a scenario shows of public answers holds behind a route, too.
+    group.is_public = true;
     settings.groups.push(group);
     settings.routes = Arc::new(RouteTable::new([(ROUTED.into(), 1)]));
 }
@@ -361,6 +363,16 @@ impl Simulator {
             .engine
             .open_first_session(now, id_of(upstream));
         self.net.woken.push(worker);
+    }
+
+    /// All workers use other settings from now on.
+    pub fn reconfigure(&mut self, change: impl FnOnce(&mut Settings)) {
+        change(Arc::make_mut(&mut self.settings));
+        let now = self.net.now;
+        for (number, worker) in self.workers.iter_mut().enumerate() {
+            worker.engine.reconfigure(now, Arc::clone(&self.settings));
+            self.net.woken.push(number);
+        }
     }
 
     /// How many workers there are.

@@ -14,6 +14,7 @@ mod endpoint;
 mod failures;
 mod host;
 pub mod listeners;
+mod local;
 pub mod openapi;
 mod overview;
 mod refusal;

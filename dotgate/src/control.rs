@@ -130,7 +130,8 @@ fn snapshot(forwarder: &Forwarder, config: &Config) -> Option<Snapshot> {
     );
     let settings = cache_settings(config.cache());
     let is_on = cache.is_on();
-    is_on.then(|| Snapshot::new(path, Arc::clone(cache), settings))
+    let filter = forwarder.running().local().filter().filter().clone();
+    is_on.then(|| Snapshot::new(path, Arc::clone(cache), settings, filter))
 }
 
 /// Answers what is in flight and ends: for a start that turned out to be of no use.

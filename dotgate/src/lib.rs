@@ -11,6 +11,8 @@ mod clock;
 pub mod commands;
 pub mod control;
 pub mod credentials;
+pub mod filter;
+pub mod lines;
 pub mod local;
 pub mod log;
 pub mod metrics;

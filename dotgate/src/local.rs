@@ -4,15 +4,12 @@
 //! Stands between the configuration and the start, a reload, and `dotgate check`, all of which read it here. Whatever is
 //! wrong has the whole refused, with file and line. Never on the path of a query.
 //!
-//! Limits: [`FILE_MAX`] bytes of a file, [`HOSTS_MAX`] names with an address in a hosts file.
+//! Limits: [`FILE_MAX`](crate::lines::FILE_MAX) bytes of a file, [`HOSTS_MAX`] names with an address in a hosts file.
 
 mod hosts;
-mod name;
 mod rules;
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,9 +20,8 @@ use dotgate_wire::rtype;
 use thiserror::Error;
 
 pub use self::rules::rules_for;
-
-/// The longest file that is read, in bytes.
-pub const FILE_MAX: u64 = 64 << 20;
+use crate::filter::{ListError, LoadedFilter};
+use crate::lines::{FileError, NameFault, read_file};
 
 /// The most names with an address in a hosts file.
 pub const HOSTS_MAX: usize = 1_000_000;
@@ -34,19 +30,8 @@ pub const HOSTS_MAX: usize = 1_000_000;
 #[derive(Debug, Error)]
 pub enum LocalError {
     /// A file cannot be read.
-    #[error("{}: cannot be read: {source}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A file is longer than any that is meant.
-    #[error("{}: longer than {} MiB", path.display(), FILE_MAX >> 20)]
-    TooLong {
-        /// The file.
-        path: PathBuf,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A line of a file is wrong.
     #[error("{}:{line}: {fault}", path.display())]
     Line {
@@ -57,6 +42,9 @@ pub enum LocalError {
         /// What is wrong with it.
         fault: LineFault,
     },
+    /// A list cannot be used.
+    #[error(transparent)]
+    List(#[from] ListError),
     /// Records are right one by one, but cannot be served together.
     #[error("{place}: {fault}{}", Other(.other.as_deref()))]
     Records {
@@ -93,24 +81,20 @@ pub enum LineFault {
     )]
     NoName,
     /// It has something that is not a name.
-    #[error("{} is not a name: {why}\n  expected: labels of letters, digits, - and _, at most 63 of them, with dots between them", Escaped(.name))]
-    NotAName {
-        /// What it has.
-        name: String,
-        /// Why it is none.
-        why: &'static str,
-    },
+    #[error(transparent)]
+    NotAName(#[from] NameFault),
     /// It is one too many.
     #[error("more than {HOSTS_MAX} names with an address")]
     TooMany,
 }
 
 /// Local data, read and found to be right.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Local {
     data: Option<Arc<LocalData>>,
     /// Names with an address in the hosts file.
     hosts: usize,
+    filter: LoadedFilter,
 }
 
 impl Local {
@@ -119,6 +103,15 @@ impl Local {
     /// # Errors
     /// The first [`LocalError`].
     pub fn load(config: &LocalConfig) -> Result<Local, LocalError> {
+        Local::load_after(config, &LoadedFilter::default())
+    }
+
+    /// The same where a filter is active, which stays if nothing about it has changed.
+    ///
+    /// # Errors
+    /// As [`Local::load`].
+    pub fn load_after(config: &LocalConfig, before: &LoadedFilter) -> Result<Local, LocalError> {
+        let filter = LoadedFilter::load(&config.filter, config.ttl, before)?;
         let ttl = u32::try_from(config.ttl.as_secs()).unwrap_or(u32::MAX);
         let mut loading = Loading {
             config,
@@ -135,7 +128,11 @@ impl Local {
         }
         let Loading { builder, .. } = loading;
         if builder.is_empty() {
-            return Ok(Local { data: None, hosts });
+            return Ok(Local {
+                data: None,
+                hosts,
+                filter,
+            });
         }
         // Without randomness of the system the hashes are known to all, which is no more than a nuisance.
         let seed = getrandom::u64().unwrap_or_default();
@@ -144,12 +141,18 @@ impl Local {
         Ok(Local {
             data: Some(Arc::new(data)),
             hosts,
+            filter,
         })
     }
 
     /// What the engines answer from; none if no name is local.
     pub fn data(&self) -> Option<Arc<LocalData>> {
         self.data.clone()
+    }
+
+    /// What is filtered.
+    pub fn filter(&self) -> &LoadedFilter {
+        &self.filter
     }
 
     /// Says what there is, in lines for people.
@@ -170,6 +173,7 @@ impl Local {
                 data.bytes()
             ));
         }
+        lines.extend(self.filter.describe());
         lines
     }
 }
@@ -250,26 +254,6 @@ fn error_of(config: &LocalConfig, fault: LocalFault) -> LocalError {
         fault,
         other: other.map(|id| place_of(config, id)),
     }
-}
-
-/// Reads a whole file.
-fn read_file(path: &Path) -> Result<Vec<u8>, LocalError> {
-    let unreadable = |source| LocalError::Unreadable {
-        path: path.to_owned(),
-        source,
-    };
-    let file = File::open(path).map_err(unreadable)?;
-    let mut text = Vec::new();
-    let length = file
-        .take(FILE_MAX + 1)
-        .read_to_end(&mut text)
-        .map_err(unreadable)?;
-    if length as u64 > FILE_MAX {
-        return Err(LocalError::TooLong {
-            path: path.to_owned(),
-        });
-    }
-    Ok(text)
 }
 
 #[cfg(test)]

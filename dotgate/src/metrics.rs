@@ -22,6 +22,7 @@ pub use self::table::{Kind, Metric, table};
 
 use self::encoder::Page;
 use crate::clock::now;
+use crate::local::Local;
 use crate::log;
 use crate::running::{Reloads, Running, RunningWorker};
 use crate::upstreams::Validity;
@@ -39,6 +40,8 @@ pub struct MetricsSnapshot<'a> {
     pub groups: Vec<GroupSnapshot>,
     /// How full the cache is.
     pub cache: Usage,
+    /// Local data and lists.
+    pub local: Arc<Local>,
     /// The memory that clients take.
     pub client_memory: &'a ClientMemory,
     /// Datagrams the kernel dropped for want of room, on all our sockets; none where it does not tell.
@@ -105,6 +108,7 @@ impl<'a> MetricsSnapshot<'a> {
             upstreams: upstreams.collect(),
             groups: groups.collect(),
             cache: running.cache().usage(),
+            local: running.local(),
             addresses_awaited: running.awaited().len() as u64,
             client_memory: running.client_memory(),
             udp_drops: drops.reduce(|all, more| all + more),

@@ -170,7 +170,8 @@ impl ActiveConfig {
         let config = &loaded.config;
         let roots = Roots::load(&config.tls().authorities)?;
         let access = Access::load(config.admin());
-        let local = Local::load(config.local())?;
+        let active = forwarder.running().local();
+        let local = Local::load_after(config.local(), active.filter())?;
         let prepared = forwarder.prepare(config, &roots, &local)?;
         // Nothing can go wrong from here on.
         log_differences(&self.loaded, &loaded);
@@ -233,7 +234,9 @@ fn files_of(loaded: &Loaded) -> Vec<PathBuf> {
         config.local().hosts_file.as_ref(),
     ];
     let files = files.into_iter().flatten();
-    files.chain(config.client_files()).cloned().collect()
+    let lists = config.local().filter.files();
+    let all = files.chain(config.client_files()).chain(lists);
+    all.cloned().collect()
 }
 
 fn log_rejected(why: &str, refused: &Refused) {

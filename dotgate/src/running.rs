@@ -20,6 +20,7 @@ pub use self::reloads::{Outcome, Record, Reloads};
 pub use self::worker::RunningWorker;
 pub(crate) use self::worker::{PreparedWorker, spawn_all};
 use crate::clock::now;
+use crate::local::Local;
 use crate::upstreams::{Groups, Upstreams};
 
 /// The state of a running forwarder.
@@ -30,6 +31,8 @@ pub struct Running {
     /// Listening addresses that this host does not have yet.
     awaited: RwLock<Arc<[String]>>,
     upstreams: RwLock<(Upstreams, Groups)>,
+    /// Local data and lists.
+    local: RwLock<Arc<Local>>,
     shared: Shared,
     workers: Vec<RunningWorker>,
     is_draining: AtomicBool,
@@ -51,6 +54,7 @@ impl Running {
             addresses: RwLock::new(addresses.into()),
             awaited: RwLock::default(),
             upstreams: RwLock::new(upstreams),
+            local: RwLock::default(),
             shared,
             workers,
             is_draining: AtomicBool::new(false),
@@ -111,6 +115,25 @@ impl Running {
     /// The memory that clients take.
     pub fn client_memory(&self) -> &ClientMemory {
         &self.shared.memory
+    }
+
+    /// Local data and lists.
+    pub fn local(&self) -> Arc<Local> {
+        let guard = self.local.read();
+        Arc::clone(&guard.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The same with this local data and lists.
+    #[must_use]
+    pub(crate) fn with_local(self, local: &Local) -> Running {
+        self.set_local(local.clone());
+        self
+    }
+
+    /// Uses other local data and lists.
+    pub(crate) fn set_local(&self, local: Local) {
+        let guard = self.local.write();
+        *guard.unwrap_or_else(PoisonError::into_inner) = Arc::new(local);
     }
 
     /// The cache.

@@ -131,7 +131,7 @@ impl Forwarder {
         let workers = running::spawn_all(made).map_err(StartError::Worker)?;
         let running = Running::new(listeners.addresses, (upstreams, groups), shared, workers);
         let forwarder = Forwarder {
-            running: Arc::new(running),
+            running: Arc::new(running.with_local(local)),
             receive_buffer_bytes,
             handed_over,
             binding: Binding::new(config.server()),

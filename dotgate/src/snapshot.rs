@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::log::message::say;
 use dotgate_core::cache::{Cache, SavedEntry};
-use dotgate_core::{CacheImporter, CacheSettings, Moment};
+use dotgate_core::{CacheImporter, CacheSettings, Filter, Moment};
 use thiserror::Error;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -75,17 +75,24 @@ pub struct Snapshot {
     path: PathBuf,
     cache: Arc<Cache>,
     settings: CacheSettings,
+    filter: Filter,
     /// One thread at a time: nothing is written before all that was there has been read.
     turn: Arc<Mutex<()>>,
 }
 
 impl Snapshot {
-    /// Of this cache, which is kept by `settings`, in the file at `path`.
-    pub fn new(path: &Path, cache: Arc<Cache>, settings: CacheSettings) -> Snapshot {
+    /// Of this cache, which is kept by `settings`, what `filter` lets pass, in the file at `path`.
+    pub fn new(
+        path: &Path,
+        cache: Arc<Cache>,
+        settings: CacheSettings,
+        filter: Filter,
+    ) -> Snapshot {
         Snapshot {
             path: path.to_owned(),
             cache,
             settings,
+            filter,
             turn: Arc::default(),
         }
     }
@@ -161,7 +168,7 @@ impl Snapshot {
         let verified = Verified::verify(file, length)?;
         let age = self.age(verified.written_at(), wall_clock())?;
         let now = Moment::from_nanos(dotgate_net::boottime_nanos());
-        let mut importer = CacheImporter::new(&self.cache, &self.settings);
+        let mut importer = CacheImporter::new(&self.cache, &self.settings, &self.filter);
         let (mut entries, mut left_out) = (0, 0);
         verified.read(|entry| {
             let aged = SavedEntry {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use dotgate_core::cache::{Cache, SavedEntry};
-use dotgate_core::{CacheSettings, Moment, CacheImporter};
+use dotgate_core::{CacheSettings, Filter, Moment, CacheImporter};
 
 const NOW: Moment = Moment::from_nanos(1_000_000_000);
 
@@ -22,13 +22,13 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     entry.write(&mut written);
     assert_eq!(written, input);
     let cache = Cache::new(1 << 20, (1, 2));
-    if !CacheImporter::new(&cache, &settings).entry(NOW, &entry) {
+    if !CacheImporter::new(&cache, &settings, &Filter::off()).entry(NOW, &entry) {
         return;
     }
     let mut entries = 0;
     cache.export(NOW, |saved| {
         let again = Cache::new(1 << 20, (3, 4));
-        assert!(CacheImporter::new(&again, &settings).entry(NOW, &saved));
+        assert!(CacheImporter::new(&again, &settings, &Filter::off()).entry(NOW, &saved));
         again.export(NOW, |same| assert_eq!(same, saved));
         entries += 1;
     });

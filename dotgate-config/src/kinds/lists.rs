@@ -310,6 +310,29 @@ impl Kind for Records {
     }
 }
 
+/// The paths of files.
+#[derive(Debug)]
+pub struct FilePaths {
+    /// The most files allowed.
+    pub most: usize,
+}
+
+impl Kind for FilePaths {
+    type Value = Vec<PathBuf>;
+
+    fn read(&self, text: &str) -> Result<Self::Value, Fault> {
+        distinct(text, self.most, |item| Ok(PathBuf::from(item)))
+    }
+
+    fn expected(&self) -> String {
+        format!("the paths of 1 to {} files, separated by commas", self.most)
+    }
+
+    fn is_list(&self) -> bool {
+        true
+    }
+}
+
 /// The paths of folders, separated by colons as in `PATH`.
 #[derive(Debug)]
 pub struct FolderPaths;

@@ -3,9 +3,11 @@
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use crate::kinds::{FilePath, Records, SomeOf, Time};
+use dotgate_core::Substitute;
+
+use crate::kinds::{FilePath, FilePaths, OneOf, Records, SomeOf, Suffixes, Time};
 use crate::setting::{Entry, Names, Reload, Setting, Unset};
-use crate::words::LocalName;
+use crate::words::{LocalName, RebindProtect};
 
 /// `DOTGATE_LOCAL_FORWARD`.
 pub static LOCAL_FORWARD: Setting<SomeOf<LocalName>> = Setting {
@@ -71,4 +73,104 @@ pub static LOCAL_TTL: Setting<Time> = Setting {
         lowest: Duration::ZERO,
         highest: Duration::from_secs(86_400),
     },
+};
+
+/// The most files of one kind.
+const FILES_MAX: usize = 32;
+
+/// `DOTGATE_LOCAL_BLOCK_FILE`.
+pub static LOCAL_BLOCK_FILE: Setting<FilePaths> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "local",
+            key: "block_file",
+        },
+        reload: Reload::Live,
+        unset: Unset::Nothing,
+        doc: "Files with names that are blocked, together with all names below them: a name in each line, or lines of a \
+              hosts file (`0.0.0.0 NAME`), or an RPZ zone. They are read again when their content changes.",
+        example: "/etc/dotgate/block/ads.txt,/etc/dotgate/block/urlhaus.rpz",
+    },
+    kind: FilePaths { most: FILES_MAX },
+};
+
+/// `DOTGATE_LOCAL_ALLOW_FILE`.
+pub static LOCAL_ALLOW_FILE: Setting<FilePaths> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "local",
+            key: "allow_file",
+        },
+        reload: Reload::Live,
+        unset: Unset::Nothing,
+        doc: "Files with names that are not blocked, whatever the files of `DOTGATE_LOCAL_BLOCK_FILE` say, together with \
+              all names below them: a name in each line. They are read again when their content changes.",
+        example: "/etc/dotgate/allow.txt",
+    },
+    kind: FilePaths { most: FILES_MAX },
+};
+
+/// `DOTGATE_LOCAL_BLOCK_ANSWER`.
+pub static LOCAL_BLOCK_ANSWER: Setting<OneOf<Substitute>> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "local",
+            key: "block_answer",
+        },
+        reload: Reload::Live,
+        unset: Unset::Default("nxdomain"),
+        doc: "Response for a blocked name. `null`: the addresses `0.0.0.0` and `::`, and no records of other types. An \
+              RPZ rule says itself what it responds.",
+        example: "null",
+    },
+    kind: OneOf(PhantomData),
+};
+
+/// `DOTGATE_LOCAL_REBIND_PROTECT`.
+pub static LOCAL_REBIND_PROTECT: Setting<OneOf<RebindProtect>> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "local",
+            key: "rebind_protect",
+        },
+        reload: Reload::Live,
+        unset: Unset::Default("off"),
+        doc: "Response that replaces an answer with a private, shared, loopback, link-local or unspecified address from \
+              the upstreams of `DNS_HOST`. Such an address would give a web page of the Internet access to hosts of the \
+              local network (DNS rebinding).",
+        example: "nxdomain",
+    },
+    kind: OneOf(PhantomData),
+};
+
+/// `DOTGATE_LOCAL_REBIND_EXCEPT`.
+pub static LOCAL_REBIND_EXCEPT: Setting<Suffixes> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "local",
+            key: "rebind_except",
+        },
+        reload: Reload::Live,
+        unset: Unset::Default(""),
+        doc: "Names that may have private addresses despite `DOTGATE_LOCAL_REBIND_PROTECT`, together with all names below \
+              them.",
+        example: "plex.direct,vpn.example.com",
+    },
+    kind: Suffixes { most: 1_000 },
+};
+
+/// `DOTGATE_LOCAL_REBIND_ROUTES`.
+pub static LOCAL_REBIND_ROUTES: Setting<Suffixes> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "local",
+            key: "rebind_routes",
+        },
+        reload: Reload::Live,
+        unset: Unset::Default(""),
+        doc: "Routes, by one of their suffixes, whose answers are checked for private addresses too. By default, only \
+              answers of `DNS_HOST` are.",
+        example: "partner.example",
+    },
+    kind: Suffixes { most: 64 },
 };

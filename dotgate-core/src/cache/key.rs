@@ -61,6 +61,10 @@ impl Key {
         mix(self.name_hash, asked, 0, RouteId::DEFAULT)
     }
 
+    pub(super) fn route(&self) -> RouteId {
+        self.route
+    }
+
     pub(super) fn name_hash(&self) -> u64 {
         self.name_hash
     }

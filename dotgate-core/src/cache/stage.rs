@@ -7,12 +7,15 @@
 
 use std::sync::Arc;
 
-use dotgate_wire::{Answer, Ede, Question, Stored, Ttls, ede, rcode, store_failure};
+use dotgate_wire::{
+    Answer, Ede, Question, Stored, Ttls, ede, is_judged, judged, rcode, store_failure,
+};
 
 use super::{Cache, Found, Key, QuestionHasher, Scope, Terms};
 use crate::counters::labels::Outcome;
 use crate::exchange::{Exchange, Lookup};
 use crate::failure::Failure;
+use crate::filter::Filter;
 use crate::limits;
 use crate::moment::Moment;
 use crate::respond::ClientParameters;
@@ -65,6 +68,8 @@ pub(crate) struct CacheStage {
     settings: Arc<Settings>,
     /// The entry that was found last, or is about to be inserted.
     buffer: Vec<u8>,
+    /// The answer that is judged again.
+    judged: Answer,
     /// The servers of the root, as if cached long ago.
     root_servers: Vec<u8>,
     /// What clients' queries have earned for prefetching.
@@ -124,6 +129,7 @@ impl CacheStage {
             cache,
             settings,
             buffer: Vec::new(),
+            judged: Answer::new(),
             root_servers: root_servers(),
             prefetch_credit: 0,
             turn: 0,
@@ -262,8 +268,29 @@ impl CacheStage {
                 || cfg!(planted = "nxdomain-is-of-all-types"),
         };
         self.buffer.clear();
-        self.cache
-            .lookup(now, key, question, terms, &mut self.buffer)
+        let found = self
+            .cache
+            .lookup(now, key, question, terms, &mut self.buffer);
+        if is_judged(&self.buffer) && !self.passes(key, question) {
+            return Found::Miss;
+        }
+        found
+    }
+
+    /// Whether what is in the buffer passes the filter. What another filter has judged is judged again.
+    #[inline(never)]
+    fn passes(&mut self, key: &Key, question: &Question) -> bool {
+        let (settings, mark) = (&self.settings, judged(&self.buffer));
+        if settings.filter.has_judged(mark) {
+            return true;
+        }
+        let mut groups = settings.groups.iter();
+        let group = groups.find(|group| group.route == key.route());
+        let is_public = group.is_none_or(|group| group.is_public);
+        let stored = Stored::read(&self.buffer);
+        let is_loaded = stored.is_some_and(|it| self.judged.load(it.body()).is_ok());
+        let denied = settings.filter.judge(question, &self.judged, is_public);
+        is_loaded && denied.is_none() && !Filter::is_made_here(mark)
     }
 
     /// The response that is in the buffer.
@@ -289,11 +316,11 @@ impl CacheStage {
         &mut self,
         now: Moment,
         exchange: &Exchange,
-        response: &Answer,
-        ede: Option<Ede<'_>>,
+        relayed: (&Answer, Option<Ede<'_>>, bool),
         recoveries: u32,
     ) {
-        self.store(&exchange.question, response, ede);
+        self.store(&exchange.question, relayed);
+        let (response, _, is_made_here) = relayed;
         let (key, question) = (&exchange.key, &exchange.question);
         let limits = &self.settings.cache;
         if matches!(response.rcode(), rcode::NOERROR | rcode::NXDOMAIN) {
@@ -302,7 +329,9 @@ impl CacheStage {
             let ttl = limits.cache_ttl(response.cache_ttl()).max(least);
             let covers_all_types =
                 limits.nxdomain_all_types || cfg!(planted = "nxdomain-is-of-all-types");
-            let scope = if covers_all_types && response.denies_all_types() {
+            // What is filtered is one answer, not the name.
+            let denies_name = response.denies_all_types() && !is_made_here;
+            let scope = if covers_all_types && denies_name {
                 Scope::AllTypes
             } else {
                 Scope::Exact
@@ -310,7 +339,7 @@ impl CacheStage {
             self.cache
                 .insert(now, key, question, scope, ttl, &self.buffer);
         } else if Failure::is_failure(response.rcode()) {
-            if is_policy(response.ede().map(|(code, _)| code)) {
+            if is_made_here || is_policy(response.ede().map(|(code, _)| code)) {
                 self.cache.insert(now, key, question, Scope::Exact, 0, &[]);
             }
             let longest = limits.failure_ttl_max;
@@ -350,22 +379,26 @@ impl CacheStage {
     pub(crate) fn stored(
         &mut self,
         question: &Question,
-        response: &Answer,
-        ede: Option<Ede<'_>>,
+        relayed: (&Answer, Option<Ede<'_>>, bool),
     ) -> Arc<[u8]> {
-        self.store(question, response, ede);
+        self.store(question, relayed);
         self.buffer.as_slice().into()
     }
 
-    /// Writes a response into the buffer.
-    fn store(&mut self, question: &Question, response: &Answer, ede: Option<Ede<'_>>) {
+    /// Writes a response into the buffer, with the error that clients get with it, and whether it was made here.
+    fn store(
+        &mut self,
+        question: &Question,
+        (response, ede, is_made_here): (&Answer, Option<Ede<'_>>, bool),
+    ) {
         let ttls = self.settings.cache.ttls(response.cache_ttl());
         self.buffer.clear();
         if response.question().is_empty() {
             let question = question.as_bytes();
             store_failure(&mut self.buffer, question, response.rcode(), ede);
         } else {
-            response.store(&mut self.buffer, ttls, ede);
+            let mark = self.settings.filter.mark(response, is_made_here);
+            response.store_judged(&mut self.buffer, ttls, ede, mark);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Local data: answered at once, or, behind CNAME records that lead out of it, with what an upstream says about the name
+//! Local data and lists: answered at once, or, behind CNAME records that lead out of it, with what an upstream says about the name
 //! they lead to.
 //!
 //! Such a query waits for the exchange of that name's question, with all others that ask it, and its CNAME records are
@@ -7,13 +7,14 @@
 use std::sync::Arc;
 
 use dotgate_wire::{
-    Answer, Ede, LocalData, Question, Stored, TTL_MAX, Ttls, ede, rcode, store_failure,
-    store_joined, write_local,
+    Answer, Ede, LocalData, LocalResponse, LocalSet, Question, Stored, TTL_MAX, Ttls, ede, rclass,
+    rcode, rtype, store_failure, store_joined, store_local, write_local,
 };
 
 use super::{Clients, Request};
-use crate::counters::labels::Outcome;
+use crate::counters::labels::{Filtering, Outcome};
 use crate::exchange::Client;
+use crate::filter::{Listed, store_substitute};
 use crate::local::Answered;
 use crate::respond::ClientParameters;
 use crate::stream::ResponseTerms;
@@ -29,27 +30,85 @@ pub(crate) enum Local {
 }
 
 impl Clients {
-    /// Answers a query from local data, as far as that goes.
+    /// Answers a query from local data and lists, as far as these go.
     pub(crate) fn answer_locally(&mut self, request: &Request<'_>, question: &Question) -> Local {
-        let Some(data) = &self.settings.local else {
-            return Local::No;
-        };
-        if self.settings.local_zones.leaves_to_parent(question) {
-            return Local::No;
+        if let Some(data) = &self.settings.local
+            && !self.settings.local_zones.leaves_to_parent(question)
+            && !cfg!(planted = "local-names-are-forwarded")
+        {
+            self.local.clear();
+            match data.answer(&mut self.local, request.query.question, question) {
+                Answered::No => {}
+                Answered::Whole => {
+                    self.deliver_local_data(request, Outcome::Local);
+                    return Local::Answered;
+                }
+                Answered::LeadsTo(target) => {
+                    return Local::LeadsTo(target, self.local.as_slice().into());
+                }
+            }
         }
-        self.local.clear();
-        match data.answer(&mut self.local, request.query.question, question) {
-            Answered::No => Local::No,
-            Answered::Whole => {
-                self.deliver_local_data(request);
+        self.filter_query(request, question)
+    }
+
+    /// Answers a query whose name is on a list.
+    fn filter_query(&mut self, request: &Request<'_>, question: &Question) -> Local {
+        let filter = &self.settings.filter;
+        let exact = request.query.question;
+        let name = question.name();
+        match filter.listed(question) {
+            Listed::No | Listed::Allowed => Local::No,
+            Listed::Denied(how, suffix_len) => {
+                let substitute = how.unwrap_or(filter.substitute);
+                let zone = name.get(name.len().saturating_sub(suffix_len)..);
+                let soa = (zone.unwrap_or_default(), filter.ttl);
+                self.local.clear();
+                let ede = Filtering::BlockList.ede();
+                store_substitute(&mut self.local, (exact, question), substitute, soa, ede);
+                self.tally.filtered(Filtering::BlockList);
+                self.deliver_local_data(request, Outcome::Blocked);
                 Local::Answered
             }
-            Answered::LeadsTo(target) => Local::LeadsTo(target, self.local.as_slice().into()),
+            Listed::Redirected(target) => {
+                let ttl = filter.ttl;
+                let target = Question::new(target, question.qtype(), rclass::IN);
+                self.tally.filtered(Filtering::Redirect);
+                self.redirect(request, target, ttl)
+            }
         }
     }
 
+    /// Answers a query with a CNAME record, and has what it leads to looked up.
+    fn redirect(&mut self, request: &Request<'_>, target: Option<Question>, ttl: u32) -> Local {
+        let Some(target) = target else {
+            return Local::No;
+        };
+        // A name has 255 bytes at most.
+        let length = (target.name().len() as u16).to_be_bytes();
+        let rdata = [&length, target.name()].concat();
+        let set = LocalSet {
+            rtype: rtype::CNAME,
+            ttl,
+            count: 1,
+            rdata: &rdata,
+        };
+        let response = LocalResponse {
+            rcode: rcode::NOERROR,
+            sets: &[set],
+            soa: None,
+            ede: None,
+        };
+        self.local.clear();
+        store_local(&mut self.local, request.query.question, &response);
+        if matches!(target.qtype(), rtype::CNAME | rtype::ANY) {
+            self.deliver_local_data(request, Outcome::Blocked);
+            return Local::Answered;
+        }
+        Local::LeadsTo(Box::new(target), self.local.as_slice().into())
+    }
+
     /// Sends the local answer in `local`.
-    fn deliver_local_data(&mut self, request: &Request<'_>) {
+    fn deliver_local_data(&mut self, request: &Request<'_>, outcome: Outcome) {
         let (client, query) = (request.client, &request.query);
         self.turn = self.turn.wrapping_add(1);
         let mut terms = ResponseTerms::of_answer(request.parameters, false);
@@ -60,9 +119,8 @@ impl Clients {
         let rcode = self.deliver_bytes(client, &bytes, query.question, &terms);
         self.local = bytes;
         let transport = client.transport();
-        self.tally
-            .at_once(transport, query.qtype, Outcome::Local, rcode);
-        self.trace_query(client, query.question, Outcome::Local, rcode);
+        self.tally.at_once(transport, query.qtype, outcome, rcode);
+        self.trace_query(client, query.question, outcome, rcode);
     }
 
     /// Answers a query whose local CNAME records lead to a name of special use: its question, zone and answer.
@@ -81,7 +139,7 @@ impl Clients {
             answer.store(&mut stored, 0..=TTL_MAX, None);
         }
         self.local = joined(alias, &stored, 0);
-        self.deliver_local_data(request);
+        self.deliver_local_data(request, Outcome::Local);
     }
 
     /// Answers with a stored answer behind the local CNAME records that led there. Returns the RCODE.

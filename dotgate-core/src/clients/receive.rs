@@ -34,7 +34,8 @@ impl Clients {
         self.receive(client, path.peer.ip(), message)
     }
 
-    /// Takes one message of a client.
+    /// Takes one message of a client. A part of its callers: a request is too large to be copied from one to the other.
+    #[inline(always)]
     pub(crate) fn receive<'m>(
         &mut self,
         client: Client,

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::cells::{Cells, Distribution, Histogram};
-use super::labels::{ClientTransport, Limit, Outcome, Rcode, Reason, RecordType, StreamEnd};
+use super::labels::{
+    ClientTransport, Filtering, Limit, Outcome, Rcode, Reason, RecordType, StreamEnd,
+};
 
 const QUERIES: usize = ClientTransport::COUNT * RecordType::COUNT * Outcome::COUNT;
 
@@ -17,6 +19,7 @@ pub struct ClientCounters {
     responses: Cells<{ Rcode::COUNT }>,
     failures: Cells<{ Reason::COUNT }>,
     limits: Cells<{ Limit::COUNT }>,
+    filtered: Cells<{ Filtering::COUNT }>,
     stream_ends: Cells<{ StreamEnd::COUNT }>,
     durations: [[Histogram; WAITED.len()]; ClientTransport::COUNT],
 }
@@ -28,6 +31,7 @@ impl ClientCounters {
             responses: Cells::new(),
             failures: Cells::new(),
             limits: Cells::new(),
+            filtered: Cells::new(),
             stream_ends: Cells::new(),
             durations: std::array::from_fn(|_| std::array::from_fn(|_| Histogram::new())),
         }
@@ -47,6 +51,10 @@ impl ClientCounters {
 
     pub(crate) fn add_limit(&self, limit: Limit) {
         self.limits.add(limit as usize, 1);
+    }
+
+    pub(crate) fn add_filtered(&self, why: Filtering) {
+        self.filtered.add(why as usize, 1);
     }
 
     pub(crate) fn add_stream_end(&self, end: StreamEnd) {
@@ -87,6 +95,11 @@ impl ClientCounters {
     /// Times a limit was hit.
     pub fn limits(&self, limit: Limit) -> u64 {
         self.limits.at(limit as usize)
+    }
+
+    /// Queries and responses that were filtered.
+    pub fn filtered(&self, why: Filtering) -> u64 {
+        self.filtered.at(why as usize)
     }
 
     /// Connections that we closed.

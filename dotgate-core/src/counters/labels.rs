@@ -116,6 +116,8 @@ labels! {
     CachedFailure = "cached_failure",
     /// Answered locally: local data, or a special-use name.
     Local = "local",
+    /// Blocked by a list.
+    Blocked = "blocked",
     /// Waited for an upstream and got a locally generated error.
     Failed = "failed",
     /// Refused because of its type, class, signature or RD flag, or because it is dotgate's own (loop).
@@ -130,6 +132,19 @@ labels! {
     Repeated = "repeated",
     /// Not answered: too short, a response itself, or from port 0.
     Ignored = "ignored",
+}
+
+labels! {
+    /// Why a client did not get what an upstream says.
+    Filtering:
+    /// Queries for a name on a block list.
+    BlockList = "block_list",
+    /// Queries that an RPZ rule redirected to another name.
+    Redirect = "redirect",
+    /// Responses in which an alias leads to a blocked name.
+    Alias = "alias",
+    /// Responses of a public group that hold a private address.
+    Rebinding = "rebinding",
 }
 
 labels! {

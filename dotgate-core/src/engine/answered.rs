@@ -7,6 +7,7 @@ use crate::attempts::Cause;
 use crate::clients::Relayed;
 use crate::exchange::Waiter;
 use crate::failure::Failure;
+use crate::filter::store_substitute;
 use crate::flights::{FlightMessage, Role};
 use crate::keys::{ExchangeKey, UpstreamId, WaiterKey};
 use crate::moment::Moment;
@@ -17,9 +18,12 @@ impl Engine {
     /// Delivers the response that came last to all who wait for it, and ends the exchange.
     pub(super) fn answer_all(&mut self, now: Moment, completed: &Completed) {
         let key = completed.exchange;
+        let denied = self.filter_response(key);
         let ede = self.upstreams.relayed_ede(completed.upstream);
         let ede = ede.as_ref().map(|(code, text)| (*code, text.as_str()));
-        self.share(now, completed, ede.map(|(code, text)| Ede { code, text }));
+        let ede = denied.map(|ede| (ede.code, ede.text)).or(ede);
+        let relayed = ede.map(|(code, text)| Ede { code, text });
+        self.share(now, completed, (relayed, denied.is_some()));
         let rcode = self.upstreams.response().rcode();
         let error = (rcode, ede.map(|(code, _)| code));
         let mut stored = None;
@@ -46,8 +50,32 @@ impl Engine {
         self.remove_exchange(now, key, None);
     }
 
+    /// Replaces the response that came last if clients may not have it; returns the error that they get.
+    fn filter_response(&mut self, key: ExchangeKey) -> Option<Ede<'static>> {
+        let exchange = self.exchanges.get(key)?;
+        let (question, group) = (&exchange.question, &exchange.group);
+        let filter = &self.settings.filter;
+        let denied = filter.judge(question, self.upstreams.response(), group.is_public)?;
+        let ede = denied.why.ede();
+        let mut stored = Vec::new();
+        let soa = (question.name(), filter.ttl);
+        let asked = (question.as_bytes(), question);
+        store_substitute(&mut stored, asked, denied.substitute, soa, ede);
+        let stored = Stored::read(&stored)?;
+        if !self.upstreams.replace_response(&stored.response()) {
+            return None;
+        }
+        self.tally.filtered(denied.why);
+        Some(ede)
+    }
+
     /// Caches the response that came last, and sends it to the workers that wait for it.
-    fn share(&mut self, now: Moment, completed: &Completed, ede: Option<Ede<'_>>) {
+    fn share(
+        &mut self,
+        now: Moment,
+        completed: &Completed,
+        (ede, is_made_here): (Option<Ede<'_>>, bool),
+    ) {
         let Some(exchange) = self.exchanges.get(completed.exchange) else {
             return;
         };
@@ -55,7 +83,8 @@ impl Engine {
         let response = self.upstreams.response();
         if exchange.is_cacheable && is_authenticated && !completed.lacks_signatures {
             let recoveries = exchange.group.recoveries();
-            self.cache.insert(now, exchange, response, ede, recoveries);
+            let relayed = (response, ede, is_made_here);
+            self.cache.insert(now, exchange, relayed, recoveries);
         }
         // In this order, so that a worker that misses the cache finds the flight.
         let flight = exchange.key.hash();
@@ -63,7 +92,8 @@ impl Engine {
         if !followers.is_empty()
             && let Some(exchange) = self.exchanges.get(completed.exchange)
         {
-            let stored = self.cache.stored(&exchange.question, response, ede);
+            let relayed = (response, ede, is_made_here);
+            let stored = self.cache.stored(&exchange.question, relayed);
             self.exchanges
                 .send_answered(flight, followers, &stored, is_authenticated);
         }

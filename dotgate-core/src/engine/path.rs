@@ -37,18 +37,19 @@ impl Engine {
         }
     }
 
-    /// Answers a query, or has its client wait.
+    /// Answers a query, or has its client wait. A part of its callers, for the same reason as `Clients::receive`.
+    #[inline(always)]
     pub(super) fn on_query(&mut self, now: Moment, request: &Request<'_>) {
         let query = &request.query;
         let question = Question::of(query);
-        if self.settings.local.is_some() {
+        if self.settings.local.is_some() || self.settings.filter.lists.is_some() {
             self.on_query_with_local_data(now, request, &question);
         } else {
             self.find_answer(now, request, &question);
         }
     }
 
-    /// The same where there is local data, which comes first. Apart, so that others do not pay for it.
+    /// The same where there are local data or lists, which come first. Apart, so that others do not pay for it.
     #[inline(never)]
     fn on_query_with_local_data(
         &mut self,

@@ -9,6 +9,7 @@ mod dnssec;
 mod edns;
 mod evidence;
 mod failover;
+mod filter;
 mod handshakes;
 mod isolation;
 mod lab;

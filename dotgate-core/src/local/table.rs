@@ -5,6 +5,7 @@
 
 use foldhash::SharedSeed;
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 use super::suffixes::hash_of;
 
@@ -34,12 +35,19 @@ impl Table {
     /// What stands behind `name`, which has this hash. The end is the reader's to find.
     #[inline]
     pub(crate) fn find(&self, hash: u64, name: &[u8]) -> Option<&[u8]> {
+        self.find_with_place(hash, name).map(|(_, found)| found)
+    }
+
+    /// The same, and where the name stands.
+    #[inline]
+    pub(crate) fn find_with_place(&self, hash: u64, name: &[u8]) -> Option<(u32, &[u8])> {
         let is_it = |place: &u32| {
             let entry = self.bytes.get(*place as usize..).unwrap_or_default();
             entry.starts_with(name)
         };
-        let place = *self.places.find(hash, is_it)? as usize;
-        self.bytes.get(place + name.len()..)
+        let place = *self.places.find(hash, is_it)?;
+        let found = self.bytes.get(place as usize + name.len()..)?;
+        Some((place, found))
     }
 }
 
@@ -73,8 +81,40 @@ impl TableBuilder {
         Some(&mut self.bytes)
     }
 
+    /// How many names were added.
+    pub(crate) fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// The one byte that is stored for a name, and where the name stands. A name that is not there yet is added with 0.
+    /// None if no more than 4 GiB fit.
+    pub(crate) fn entry(&mut self, name: &[u8]) -> Option<(u32, &mut u8)> {
+        let end = u32::try_from(self.bytes.len()).ok()?;
+        let hash = hash_of(&self.seed, name);
+        let (bytes, seed) = (&self.bytes, &self.seed);
+        let is_it = |place: &u32| {
+            let entry = bytes.get(*place as usize..).unwrap_or_default();
+            entry.starts_with(name)
+        };
+        let hash_at = |place: &u32| hash_of(seed, name_at(bytes, *place as usize));
+        let place = match self.places.entry(hash, is_it, hash_at) {
+            Entry::Occupied(found) => *found.get(),
+            Entry::Vacant(vacant) => {
+                vacant.insert(end);
+                self.bytes.extend_from_slice(name);
+                self.bytes.push(0);
+                end
+            }
+        };
+        let stored = self.bytes.get_mut(place as usize + name.len())?;
+        Some((place, stored))
+    }
+
     /// Ends it.
-    pub(crate) fn finish(self) -> Table {
+    pub(crate) fn finish(mut self) -> Table {
+        let (bytes, seed) = (&self.bytes, &self.seed);
+        self.places
+            .shrink_to_fit(|place| hash_of(seed, name_at(bytes, *place as usize)));
         Table {
             bytes: self.bytes.into_boxed_slice(),
             places: self.places,

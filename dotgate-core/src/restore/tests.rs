@@ -90,7 +90,7 @@ struct Restored {
 
 fn restore(entry: &SavedEntry<'_>, settings: &CacheSettings) -> Restored {
     let cache = Cache::new(1 << 20, (1, 2));
-    let is_cached = CacheImporter::new(&cache, settings).entry(LATER, entry);
+    let is_cached = CacheImporter::new(&cache, settings, &Filter::off()).entry(LATER, entry);
     assert_eq!(cache.usage().entries, usize::from(is_cached));
     Restored { is_cached, cache }
 }
@@ -240,7 +240,8 @@ fn what_is_known_already_is_not_replaced() {
     let bytes = right();
     let restored = restore(&entry(&bytes), &settings());
     let settings = settings();
-    let mut again = CacheImporter::new(&restored.cache, &settings);
+    let filter = Filter::off();
+    let mut again = CacheImporter::new(&restored.cache, &settings, &filter);
     assert!(!again.entry(LATER, &entry(&bytes)));
     assert_eq!(restored.cache.usage().entries, 1);
 }

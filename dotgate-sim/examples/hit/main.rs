@@ -1,7 +1,8 @@
 //! Takes one message again and again, for callgrind to count: `hit KIND COUNT`.
 //!
 //! `local` asks for `localhost`, which dotgate answers itself; `cached` for a name that an upstream answered
-//! once; `excluded` is a datagram of a client that may not ask, `many-records` a query that is too long; `route-0`,
+//! once, `cached-listed` the same where there are block lists that do not have it; `blocked` for a name on a list,
+//! `local-data` for one of 10,000 with local data; `excluded` is a datagram of a client that may not ask, `many-records` a query that is too long; `route-0`,
 //! `route-3` and `route-6` look up a name among no routes, or one of so many labels among 10,000; the other kinds are those of
 //! [`crafted`]: each query gets one such response from the upstream. `response:FILE` and `query:FILE` take the message of a
 //! stored [`recipe`], and `search` looks for worse ones.
@@ -15,6 +16,7 @@
 )]
 
 mod crafted;
+mod operator;
 mod recipe;
 mod routes;
 mod search;
@@ -67,13 +69,17 @@ fn main() -> ExitCode {
     if let Some((kind @ ("response" | "query"), file)) = kind.split_once(':') {
         return take_recipe(kind, Path::new(file), count);
     }
-    let mut bench = Bench::new();
+    let mut bench = Bench::new(operator::change_for(kind));
     let form = QueryForm::default();
     let right = |query: &[u8]| response(query, &ResponseForm::RIGHT);
     let answered = match kind.as_str() {
-        "cached" => {
+        "cached" | "cached-listed" => {
             let message = query(1, CACHED_NAME, &form);
             bench.ask_upstream(&message, right);
+            bench.ask(&message, count, message.len())
+        }
+        "blocked" | "local-data" => {
+            let message = query(1, operator::NAME, &form);
             bench.ask(&message, count, message.len())
         }
         "local" => {
@@ -192,7 +198,7 @@ fn with_id_of(query: &[u8], response: &[u8]) -> Vec<u8> {
 
 fn usage() -> ExitCode {
     eprintln!(
-        "usage: hit cached|local|excluded|many-records|route-0|route-3|route-6|response:FILE|query:FILE|CRAFTED COUNT\n       \
+        "usage: hit cached|cached-listed|blocked|local-data|local|excluded|many-records|route-0|route-3|route-6|response:FILE|query:FILE|CRAFTED COUNT\n       \
          hit search response|query SECONDS FOLDER\nwhere CRAFTED is one of"
     );
     for (name, _) in crafted::RESPONSES {
@@ -209,11 +215,12 @@ struct Bench {
 }
 
 impl Bench {
-    fn new() -> Bench {
-        let settings = Settings {
+    fn new(change: impl FnOnce(&mut Settings)) -> Bench {
+        let mut settings = Settings {
             cache: dotgate_sim::cache_settings(),
             ..dotgate_sim::settings(1)
         };
+        change(&mut settings);
         let cache = Arc::new(Cache::new(CACHE_BYTES, (1, 2)));
         let shared = Shared {
             cache: Arc::clone(&cache),
@@ -238,7 +245,7 @@ impl Bench {
 
     /// With a session that is open.
     fn warm() -> Bench {
-        let mut bench = Bench::new();
+        let mut bench = Bench::new(|_| {});
         let message = query(1, CACHED_NAME, &QueryForm::default());
         bench.ask_upstream(&message, |query| response(query, &ResponseForm::RIGHT));
         bench

@@ -6,11 +6,12 @@ mod upstream;
 
 use crate::message;
 
+use super::reload::ReloadForm;
 use super::step::{Ask, By, ClientDeed, ReplyForm, Step};
 use super::words::{Line, Mistake, Names};
 use super::{Scenario, StepLine, Upstream};
 
-const STEPS: &str = "QUERY, LOAD, TIME_PASSES, SUSPEND, STALL, START, UPSTREAM, REPLY, CLIENT, RESET_COUNTS or a CHECK_...";
+const STEPS: &str = "QUERY, LOAD, TIME_PASSES, SUSPEND, STALL, START, RELOAD, UPSTREAM, REPLY, CLIENT, RESET_COUNTS or a CHECK_...";
 
 /// Names that clients ask for once each where nothing else is said.
 const UNIQUE: &str = "unique-*";
@@ -76,6 +77,7 @@ impl Reader<'_> {
             "SUSPEND" => Step::Suspend(self.line.time()?),
             "STALL" => Step::Stall(self.worker()?, self.line.time()?),
             "START" => Step::Start,
+            "RELOAD" => Step::Reload(ReloadForm::read(&mut self.line)?),
             "RESET_COUNTS" => Step::CountAnew(self.line.rest()),
             "UPSTREAM" => Step::Upstream(self.upstream()?, self.deed()?),
             "REPLY" => self.reply()?,

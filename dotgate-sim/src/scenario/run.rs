@@ -165,6 +165,7 @@ impl<'s> Run<'s> {
                     self.sim.open_first_session(0, upstream);
                 }
             }
+            Step::Reload(form) => self.sim.reconfigure(|settings| form.apply(settings)),
             Step::CountAnew(words) => self.mark = mark(&self.sim, words.clone()),
             Step::Upstream(upstream, deed) => self.apply(*upstream, deed),
             Step::Reply(upstream, names, form) => {

@@ -8,6 +8,7 @@ use crate::random::Span;
 use crate::script::{AnswerBound, Opening, Rule};
 use crate::upstream::{Death, State};
 
+use super::reload::ReloadForm;
 use super::words::Names;
 
 /// One line of a scenario.
@@ -28,6 +29,8 @@ pub(super) enum Step {
     Stall(usize, Duration),
     /// The first worker opens a session to each upstream, as at the start of the program.
     Start,
+    /// The workers get other lists and local data.
+    Reload(ReloadForm),
     /// What is checked from now on begins here. The words stand before it in the table.
     CountAnew(String),
     Upstream(usize, Deed),

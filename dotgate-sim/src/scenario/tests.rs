@@ -22,7 +22,7 @@ fn an_invalid_line_is_reported_with_its_position_and_what_is_expected() {
     let rows = [
         (
             "TIME_PASES 1s",
-            "QUERY, LOAD, TIME_PASSES, SUSPEND, STALL, START, UPSTREAM, REPLY, CLIENT, RESET_COUNTS or a CHECK_..., found \"TIME_PASES\"",
+            "QUERY, LOAD, TIME_PASSES, SUSPEND, STALL, START, RELOAD, UPSTREAM, REPLY, CLIENT, RESET_COUNTS or a CHECK_..., found \"TIME_PASES\"",
         ),
         (
             "TIME_PASSES 1",

@@ -14,6 +14,7 @@ use serde_json::{Map, json};
 
 use super::cache::UsageReport;
 use super::endpoint::{Endpoint, StatusReport};
+use super::local::LocalReport;
 use super::traffic::Traffic;
 use super::upstreams::{self, UpstreamReport, rounded};
 use crate::clock::now;
@@ -41,6 +42,7 @@ pub(super) struct Status {
     /// As `/healthz` has them, without a probe.
     upstreams: Vec<UpstreamReport>,
     cache: CacheStatus,
+    local: LocalReport,
     traffic: Traffic,
     workers: Vec<WorkerReport>,
     /// What all workers counted since the start.
@@ -144,6 +146,7 @@ impl Status {
                 usage: UsageReport::of(running.cache()),
                 snapshot_file: running.snapshot().map(str::to_owned),
             },
+            local: LocalReport::of(&running.local()),
             traffic: Traffic::of(running),
             workers: workers
                 .map(|(number, (worker, standing))| WorkerReport {

@@ -76,6 +76,7 @@ fn hit_ratio(outcomes: &[(Outcome, u64)]) -> Option<f64> {
             }
             Outcome::Answered | Outcome::Failed => all += count,
             Outcome::Local
+            | Outcome::Blocked
             | Outcome::Refused
             | Outcome::Prohibited
             | Outcome::Malformed

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::LineFault;
-use super::name::WireName;
+use crate::lines::{WireName, lines, words};
 
 /// A name and an address of it.
 #[derive(Debug)]
@@ -36,24 +36,11 @@ pub(super) fn read<E>(
         }
         for word in words {
             let name = WireName::read(word);
+            let name = name.map_err(LineFault::from);
             each(number, name.map(|name| HostEntry { address, name }))?;
         }
     }
     Ok(())
-}
-
-/// The lines of a file, from 1, without comments and the white space around them.
-pub(super) fn lines(text: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
-    let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text);
-    let lines = text.split(|byte| *byte == b'\n');
-    let bare = lines.map(|line| line.split(|byte| *byte == b'#').next().unwrap_or_default());
-    (1..).zip(bare.map(<[u8]>::trim_ascii))
-}
-
-/// The words of a line.
-pub(super) fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let words = line.split(u8::is_ascii_whitespace);
-    words.filter(|word| !word.is_empty())
 }
 
 /// Reads an address; none for one with an interface, which means nothing elsewhere.

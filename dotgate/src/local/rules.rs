@@ -2,7 +2,10 @@
 
 use std::convert::Infallible;
 
-use super::{LocalConfig, hosts, read_file};
+use dotgate_config::LocalConfig;
+
+use super::hosts;
+use crate::lines::read_file;
 
 /// The records and lines that answer for a name (uncompressed), each with its place. None if it is not local; the files
 /// are read again, so that one that changed meanwhile may say something else.

@@ -3,7 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
-use dotgate_config::{read_record, split_records};
+use dotgate_config::{FilterConfig, read_record, split_records};
+use dotgate_core::Substitute;
 
 use super::*;
 
@@ -15,6 +16,13 @@ fn config(records: &[&str], hosts_file: Option<PathBuf>) -> LocalConfig {
             .collect(),
         hosts_file,
         ttl: Duration::from_secs(60),
+        filter: FilterConfig {
+            block_files: Vec::new(),
+            allow_files: Vec::new(),
+            substitute: Substitute::NxDomain,
+            rebinding: None,
+            rebinding_except: Vec::new(),
+        },
     }
 }
 

@@ -1,8 +1,8 @@
 //! Fills a page: the numbers of every metric, added up over the workers.
 
 use dotgate_core::labels::{
-    AttemptKind, ClientTransport, Ending, Handshake, Limit, Outcome, Rcode, Reason, RecordType,
-    Stage, StreamEnd, Winner,
+    AttemptKind, ClientTransport, Ending, Filtering, Handshake, Limit, Outcome, Rcode, Reason,
+    RecordType, Stage, StreamEnd, Winner,
 };
 use dotgate_core::{
     ClientCounters, Counters, Distribution, Gauge, HealthState, UpstreamCounters, UpstreamId,
@@ -74,6 +74,11 @@ impl MetricsSnapshot<'_> {
                     page.sample(&[reason.label()], clients(&|all| all.failures(*reason)));
                 }
             }
+            OfClients::Filtered => {
+                for why in Filtering::ALL {
+                    page.sample(&[why.label()], clients(&|all| all.filtered(*why)));
+                }
+            }
             OfClients::LimitsHit => {
                 for limit in Limit::ALL {
                     page.sample(&[limit.label()], clients(&|all| all.limits(*limit)));
@@ -126,6 +131,8 @@ impl MetricsSnapshot<'_> {
 
     fn write_process(&self, page: &mut Page, family: OfProcess) {
         let process = &self.process;
+        let (local, lists) = (self.local.data(), self.local.filter().count());
+        let local = local.as_ref();
         let mut whole = |value: Option<u64>| {
             if let Some(value) = value {
                 page.sample(&[], value);
@@ -146,6 +153,10 @@ impl MetricsSnapshot<'_> {
                 whole(Some(self.reloads.last_at.as_secs()));
             }
             OfProcess::AddressesAwaited => whole(Some(self.addresses_awaited)),
+            OfProcess::LocalNames => whole(Some(local.map_or(0, |data| data.names() as u64))),
+            OfProcess::LocalBytes => whole(Some(local.map_or(0, |data| data.bytes() as u64))),
+            OfProcess::ListedNames => whole(Some(lists.names as u64)),
+            OfProcess::ListedBytes => whole(Some(lists.bytes as u64)),
             OfProcess::Workers => whole(Some(self.workers.len() as u64)),
             OfProcess::Build => {
                 let commit = option_env!("BUILD_COMMIT").unwrap_or_default();

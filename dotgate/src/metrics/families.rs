@@ -2,8 +2,8 @@
 
 use dotgate_core::Count;
 use dotgate_core::labels::{
-    AttemptKind, ClientTransport, Ending, Handshake, Limit, Outcome, Rcode, Reason, RecordType,
-    Stage, StreamEnd, Winner,
+    AttemptKind, ClientTransport, Ending, Filtering, Handshake, Limit, Outcome, Rcode, Reason,
+    RecordType, Stage, StreamEnd, Winner,
 };
 
 use super::table::{Kind, Label, Metric, Source, Values, row};
@@ -13,6 +13,7 @@ const TYPE: Label = closed("type", RecordType::VALUES);
 const OUTCOME: Label = closed("outcome", Outcome::VALUES);
 const RCODE: Label = closed("rcode", Rcode::VALUES);
 const REASON: Label = closed("reason", Reason::VALUES);
+const FILTERING: Label = closed("reason", Filtering::VALUES);
 const LIMIT: Label = closed("limit", Limit::VALUES);
 const STREAM_END: Label = closed("reason", StreamEnd::VALUES);
 const STAGE: Label = closed("stage", Stage::VALUES);
@@ -112,6 +113,9 @@ families! {
     Failures = Counter "dotgate_failures" [REASON]
         "Queries answered with a locally generated error, by primary cause.",
         "Why clients get SERVFAIL. The Extended DNS Error in the response has the same reason.";
+    Filtered = Counter "dotgate_filtered" [FILTERING]
+        "Queries and responses that were filtered: blocked names, aliases of blocked names, private addresses.",
+        "How much lists and rebinding protection deny. A sudden rise after a list has changed may be a mistake in it.";
     LimitsHit = Counter "dotgate_limits_hit" [LIMIT]
         "Times a limit was reached and something was rejected or delayed.",
         "A limit is too low for the load, or a client sends too much.";
@@ -243,6 +247,18 @@ families! {
     AddressesAwaited = Gauge "dotgate_listen_addresses_awaited" []
         "Addresses in HOST that this host does not currently have.",
         "Above 0: queries to these addresses get no response. The log and /api/v1/status list them.";
+    LocalNames = Gauge "dotgate_local_names" []
+        "Names with local data, reverse names included.",
+        "Whether the records and the hosts file were read as expected.";
+    LocalBytes = Gauge "dotgate_local_bytes" []
+        "Memory used by local data.",
+        "While a reload is under way, it is needed twice.";
+    ListedNames = Gauge "dotgate_listed_names" []
+        "Names on the block and allow lists.",
+        "A fall to a fraction: a list was published or downloaded incompletely.";
+    ListedBytes = Gauge "dotgate_listed_bytes" []
+        "Memory used by the block and allow lists.",
+        "While a reload is under way, it is needed twice, and the files too.";
     Workers = Gauge "dotgate_workers" []
         "Worker threads.",
         "Multiply limits that apply per worker by this number.";

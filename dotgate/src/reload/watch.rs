@@ -18,7 +18,7 @@ use std::time::Duration;
 pub const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Content beyond this does not count, in bytes: no longer file is read.
-const LONGEST: u64 = crate::local::FILE_MAX;
+const LONGEST: u64 = crate::lines::FILE_MAX;
 
 /// A file of more bytes is read again only if the system says that it changed: every look would cost milliseconds.
 const LARGE: u64 = 1 << 20;

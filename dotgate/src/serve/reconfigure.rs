@@ -18,6 +18,7 @@ pub struct Prepared {
     settings: Settings,
     upstreams: Upstreams,
     groups: Groups,
+    local: Local,
     slots: Slots,
 }
 
@@ -43,6 +44,7 @@ impl Forwarder {
             },
             upstreams,
             groups,
+            local: local.clone(),
             slots,
         })
     }
@@ -53,10 +55,12 @@ impl Forwarder {
             settings,
             upstreams,
             groups,
+            local,
             slots,
         } = prepared;
         self.slots = slots;
         self.running.set_upstreams(Arc::clone(&upstreams), groups);
+        self.running.set_local(local);
         self.command(WorkerCommand::Reconfigure(Arc::new(Reconfiguration {
             settings: Arc::new(settings),
             upstreams,

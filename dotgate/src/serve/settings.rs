@@ -31,6 +31,7 @@ pub(crate) fn settings(
         access: AccessList::new(config.allowed().iter().copied()),
         local_zones: local_zones(config),
         local: local.data(),
+        filter: local.filter().filter().clone(),
         forwarded_classes: ForwardedClasses {
             any: query.forwards_class_any,
             private: query.forwards_private_classes,

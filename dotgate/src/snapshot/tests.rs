@@ -17,7 +17,12 @@ fn settings() -> CacheSettings {
 
 fn snapshot(folder: &TempDir, size: usize) -> Snapshot {
     let cache = Arc::new(Cache::new(size, (1, 2)));
-    Snapshot::new(&folder.path().join("cache"), cache, settings())
+    Snapshot::new(
+        &folder.path().join("cache"),
+        cache,
+        settings(),
+        Filter::off(),
+    )
 }
 
 /// Keeps an answer for a name of its own, with a name of `padding` bytes in it.

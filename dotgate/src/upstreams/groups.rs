@@ -66,6 +66,7 @@ impl Group {
             route: self.route,
             label: self.label().into(),
             upstreams: upstreams.collect(),
+            is_public: self.config.is_public,
             counters: Arc::clone(&self.counters),
         }
     }

@@ -22,6 +22,7 @@ mod coredns;
 mod ends;
 mod exhaustion;
 mod failures;
+mod filter;
 mod local;
 mod log;
 mod metrics;

@@ -41,6 +41,16 @@ pub(crate) const FATES: &[(&str, &str, Fate)] = &[
         "dotgate check --config new.toml",
         Skipped("a file of the reader"),
     ),
+    (
+        "docs/filtering.md",
+        "dotgate check && mv",
+        Skipped("a file of the reader"),
+    ),
+    (
+        "docs/filtering.md",
+        "curl ",
+        Skipped("a list of the Internet"),
+    ),
     ("", "dotgate check", Runs),
     (
         "docs/query.md",

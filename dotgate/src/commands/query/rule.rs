@@ -8,6 +8,7 @@ use dotgate_wire::{Question, rclass};
 use serde::Serialize;
 
 use super::client::QueryParameters;
+use crate::filter;
 use crate::local;
 
 /// What decides, as far as it is known before the question is asked.
@@ -15,6 +16,8 @@ use crate::local;
 pub(super) struct Rule {
     /// The records and lines of local data, each with its place.
     local_data: Vec<String>,
+    /// The lines of lists that speak of it.
+    lists: Vec<String>,
     special_use: Option<SpecialUse>,
     route: Option<RouteRule>,
 }
@@ -37,6 +40,12 @@ struct RouteRule {
 
 impl Rule {
     pub(super) fn of(config: &Config, asked: &QueryParameters, is_forwarded: bool) -> Rule {
+        let lists = filter::rules_for(&config.local().filter, asked.name.as_slice());
+        let rule = Rule::without_lists(config, asked, is_forwarded);
+        Rule { lists, ..rule }
+    }
+
+    fn without_lists(config: &Config, asked: &QueryParameters, is_forwarded: bool) -> Rule {
         let local_data = local::rules_for(config.local(), asked.name.as_slice());
         if !local_data.is_empty() {
             let rule = Rule::default();
@@ -68,13 +77,17 @@ impl Rule {
         for place in &self.local_data {
             writeln!(out, "local data: {}", Escaped(place))?;
         }
+        for place in &self.lists {
+            writeln!(out, "list: {}", Escaped(place))?;
+        }
         if let Some(SpecialUse { name, reference }) = &self.special_use {
             writeln!(out, "special-use name: {name} ({reference})")?;
         }
         if let Some(RouteRule { suffix, group, .. }) = route {
             writeln!(out, "route {suffix}: group {group}")?;
         }
-        let is_empty = self.local_data.is_empty() && self.special_use.is_none() && route.is_none();
+        let has_lines = !self.local_data.is_empty() || !self.lists.is_empty();
+        let is_empty = !has_lines && self.special_use.is_none() && route.is_none();
         if is_empty { Ok(()) } else { writeln!(out) }
     }
 }

@@ -1,21 +1,32 @@
-//! Names in lists: read straight into the form that they have in messages.
+//! Names in files: read straight into the form that they have in messages.
 
-use super::LineFault;
+use dotgate_config::Escaped;
+use thiserror::Error;
 
 /// Bytes of a name at most, with its root label (RFC 1035 section 2.3.4).
 const NAME_MAX: usize = 255;
 
+/// What is wrong with a name.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[error("{} is not a name: {why}\n  expected: labels of letters, digits, - and _, at most 63 of them, with dots between them", Escaped(.name))]
+pub struct NameFault {
+    /// The name.
+    name: String,
+    /// Why it is none.
+    why: &'static str,
+}
+
 /// A name, uncompressed and in lower case.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct WireName {
+pub(crate) struct WireName {
     bytes: [u8; NAME_MAX],
     length: u8,
 }
 
 impl WireName {
     /// Reads a name of labels of letters, digits, `-` and `_`; a dot at its end means nothing.
-    pub(super) fn read(text: &[u8]) -> Result<WireName, LineFault> {
-        let fault = |why| LineFault::NotAName {
+    pub(crate) fn read(text: &[u8]) -> Result<WireName, NameFault> {
+        let fault = |why| NameFault {
             name: String::from_utf8_lossy(text).into_owned(),
             why,
         };
@@ -52,6 +63,14 @@ impl WireName {
         Ok(name)
     }
 
+    /// The root.
+    pub(crate) fn root() -> WireName {
+        WireName {
+            bytes: [0; NAME_MAX],
+            length: 1,
+        }
+    }
+
     /// Appends bytes in lower case. False if there is no room.
     fn push(&mut self, more: &[u8]) -> bool {
         let start = usize::from(self.length);
@@ -66,7 +85,7 @@ impl WireName {
     }
 
     /// Its bytes.
-    pub(super) fn as_slice(&self) -> &[u8] {
+    pub(crate) fn as_slice(&self) -> &[u8] {
         self.bytes
             .get(..usize::from(self.length))
             .unwrap_or_default()

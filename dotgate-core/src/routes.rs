@@ -8,7 +8,7 @@
 
 mod reverse;
 
-use dotgate_wire::Question;
+use dotgate_wire::{QUESTION_MAX, Question};
 
 pub use self::reverse::reverse_zones;
 
@@ -74,6 +74,9 @@ const LABELS: usize = 128;
 /// Bytes that are hashed at once.
 const WORD: usize = 8;
 
+/// An odd number without a pattern in its bits.
+const MULTIPLIER: u64 = 0xc4ce_b9fe_1a85_ec53;
+
 impl RouteTable {
     /// Routes from suffixes (uncompressed, lower case, with their root label) to the places of their groups in
     /// [`crate::Settings::groups`]. Of one suffix that is there twice, the first counts.
@@ -109,12 +112,13 @@ impl RouteTable {
     }
 
     fn search(&self, question: &Question) -> Route {
-        let bytes = question.as_bytes();
+        let bytes = question.padded();
         let mut starts = [0_u8; LABELS];
         let mut labels = 0;
         let mut at = 0;
         while let (Some(&length @ 1..), Some(start)) = (bytes.get(at), starts.get_mut(labels)) {
-            *start = u8::try_from(at).unwrap_or(u8::MAX);
+            // A name has 255 bytes at most.
+            *start = at as u8;
             labels += 1;
             at += 1 + usize::from(length);
         }
@@ -177,10 +181,14 @@ impl RouteTable {
     fn fill(&mut self) -> bool {
         let mut ends: Vec<(u64, &[u8], Kind)> = Vec::new();
         for (number, (name, _)) in (0..).zip(&self.suffixes) {
+            let mut padded = [0; QUESTION_MAX];
+            for (to, from) in padded.iter_mut().zip(name) {
+                *to = *from;
+            }
             let mut hash = self.seed;
             let mut end = name.len().saturating_sub(1);
             for start in label_starts(name).into_iter().rev() {
-                hash = extend(hash, name, start, end);
+                hash = extend(hash, &padded, start, end);
                 end = start;
                 let kind = if start == 0 {
                     Kind::Suffix(number)
@@ -249,37 +257,51 @@ fn label_starts(name: &[u8]) -> Vec<usize> {
     starts
 }
 
-/// The hash of a suffix that begins at `start`, made from that of the one that begins at `end`.
-fn extend(mut hash: u64, bytes: &[u8], start: usize, end: usize) -> u64 {
+/// The hash of a suffix that begins at `start`, made from that of the one that begins at `end`. Labels have their length
+/// in front, so that words which overlap, or lack what lies behind, still tell them apart.
+#[inline]
+fn extend(mut hash: u64, bytes: &[u8; QUESTION_MAX], start: usize, end: usize) -> u64 {
+    let length = end - start;
+    if length <= WORD {
+        // Without what lies behind the label, which has two bytes at least with its length.
+        return mix(
+            hash,
+            word(bytes, start) << (u64::BITS as usize - 8 * length),
+            MULTIPLIER,
+        );
+    }
     let mut at = start;
-    while end - at > WORD {
-        hash = mix(hash, word(bytes, at));
+    while end - at > 2 * WORD {
+        hash = mix(hash, word(bytes, at), MULTIPLIER);
         at += WORD;
     }
-    let left = u32::try_from(end - at).unwrap_or(WORD as u32);
-    let mask = u64::MAX >> (u64::BITS - 8 * left);
-    mix(hash, word(bytes, at) & mask)
+    mix(hash, word(bytes, at), word(bytes, end - WORD) ^ MULTIPLIER)
 }
 
-/// The bytes from `at`, zeros behind the last one.
-fn word(bytes: &[u8], at: usize) -> u64 {
-    let rest = bytes.get(at..).unwrap_or_default();
-    match rest.first_chunk() {
+/// The bytes from `at`.
+#[inline]
+fn word(bytes: &[u8; QUESTION_MAX], at: usize) -> u64 {
+    match bytes.get(at..at + WORD).and_then(<[u8]>::first_chunk) {
         Some(chunk) => u64::from_le_bytes(*chunk),
-        None => {
-            let mut chunk = [0; WORD];
-            for (to, from) in chunk.iter_mut().zip(rest) {
-                *to = *from;
-            }
-            u64::from_le_bytes(chunk)
-        }
+        None => last_word(bytes, at),
     }
 }
 
-/// Of two words, or of the same with two hashes, the results differ; all bits of both count in the upper ones.
-fn mix(hash: u64, word: u64) -> u64 {
-    let mixed = (hash ^ word).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    (mixed ^ mixed >> 32).wrapping_mul(0xc4ce_b9fe_1a85_ec53)
+/// The bytes from where fewer than a word are left, zeros behind the last one.
+#[cold]
+fn last_word(bytes: &[u8; QUESTION_MAX], at: usize) -> u64 {
+    let mut chunk = [0; WORD];
+    for (to, from) in chunk.iter_mut().zip(bytes.iter().skip(at)) {
+        *to = *from;
+    }
+    u64::from_le_bytes(chunk)
+}
+
+/// Mixes a word into a hash: the two halves of a product, of which each has all bits of both factors.
+#[inline]
+fn mix(hash: u64, word: u64, factor: u64) -> u64 {
+    let product = u128::from(hash ^ word) * u128::from(factor);
+    product as u64 ^ (product >> u64::BITS) as u64
 }
 
 #[cfg(test)]

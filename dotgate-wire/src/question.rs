@@ -90,6 +90,11 @@ impl Question {
             .unwrap_or_default()
     }
 
+    /// Returns the whole question with zeros behind it.
+    pub fn padded(&self) -> &[u8; QUESTION_MAX] {
+        &self.bytes
+    }
+
     /// Returns the name in lower case, with its root label.
     pub fn name(&self) -> &[u8] {
         split_question(self.as_bytes()).0

@@ -163,8 +163,8 @@ fn an_answer_with_a_right_sum_that_answers_another_question_is_left_out() {
     let house = House::new();
     house.leave_snapshot();
     forge(&house.file(), |bytes| {
-        let cached = bytes.windows(4).position(|it| it == b"cached").unwrap();
-        bytes[cached..cached + 4].copy_from_slice(b"evil");
+        let cached = bytes.windows(6).position(|it| it == b"cached").unwrap();
+        bytes[cached..cached + 6].copy_from_slice(b"forged");
     });
     let second = house.serve_with_file();
     let line = second.wait_for_line("cache restored from its snapshot");

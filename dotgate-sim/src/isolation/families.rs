@@ -177,7 +177,7 @@ fn incident(harms: &[Harm]) -> Row {
                 count_of(count, "upstream")
             );
             let text = format!(
-                "{head}{rules}QUERY warm.example\nTIME_PASSES 1s\nCOUNT_ANEW\n\
+                "{head}{rules}QUERY warm.example\nTIME_PASSES 1s\nRESET_COUNTS\n\
                  QUERY {others} names other*\n{asked}TIME_PASSES 6s\n\
                  CHECK_LOST OF other* 0\n\
                  CHECK_LONGEST_WAIT OF other* <= {wait}ms\n\
@@ -208,7 +208,7 @@ fn answered_elsewhere(harm: Harm) -> Row {
     let name = harm.name();
     let scenarios = [2, 3].map(|count| {
         let text = format!(
-            "{head}{rule}QUERY warm.example\nTIME_PASSES 1s\nCOUNT_ANEW\n\
+            "{head}{rule}QUERY warm.example\nTIME_PASSES 1s\nRESET_COUNTS\n\
              QUERY 20 names other*\nQUERY {name}.example\nTIME_PASSES 6s\n\
              CHECK_LOST OF other* 0\n\
              CHECK_LOST OF harm* 0\n\
@@ -333,7 +333,7 @@ fn serial(words: &str, slow: usize, rule: &str) -> Row {
             .map(|number| format!("QUERY slow{number}.example\nTIME_PASSES 100ms\n"))
             .collect();
         let text = format!(
-            "{head}{rule}QUERY 30 names warm*\nTIME_PASSES 1s\nCOUNT_ANEW\n\
+            "{head}{rule}QUERY 30 names warm*\nTIME_PASSES 1s\nRESET_COUNTS\n\
              LOAD 50/s unique names for 3s\nTIME_PASSES 800ms\n{asked}TIME_PASSES 8s\n\
              CHECK_LOST OF unique* 0\n\
              CHECK_LONGEST_WAIT OF unique* <= {wait}ms\n\

@@ -77,6 +77,14 @@ impl Place {
         fs::write("/etc/dotgate/ca.pem", authority.pem()).unwrap();
         fs::write("/etc/dotgate/admin-token", "of-the-test-of-the-pages\n").unwrap();
         fs::write("/etc/dotgate/hosts", "192.168.1.10 nas.home.arpa\n").unwrap();
+        fs::create_dir_all("/etc/dotgate/block").unwrap();
+        for (name, text) in [
+            ("block/ads.txt", "ads.example\n"),
+            ("block/threats.rpz", "$TTL 30\nmalware.example CNAME .\n"),
+            ("allow.txt", "good.ads.example\n"),
+        ] {
+            fs::write(format!("/etc/dotgate/{name}"), text).unwrap();
+        }
         fs::write("/etc/dotgate/dotgate.toml", settings()).unwrap();
         Some(Place {
             upstreams: upstreams.into(),

@@ -96,8 +96,9 @@ impl Isolation {
         *self = Isolation::new(Arc::clone(&self.quarantine));
     }
 
-    /// Where suspects of one group of upstreams are asked: a healthy upstream before one that is not, one that has not
-    /// failed them before one that has, then the one with the fewest isolation sessions. One that is down must recover first.
+    /// Where suspects of one group of upstreams are asked: a healthy upstream before one that is not, one that opened its
+    /// last session in time before one that did not, one that has not failed them before one that has, then the one with
+    /// the fewest isolation sessions. One that is down must recover first.
     pub(crate) fn site_of(
         &self,
         suspects: &[ExchangeKey],
@@ -126,7 +127,7 @@ impl Isolation {
             }
             let has_failed = attempts().any(|attempts| attempts.failed_at.has(upstream));
             let load = self.sessions_of(upstream).count();
-            let rank = (state, has_failed, load);
+            let rank = (state, pool.was_slow, has_failed, load);
             if best.is_none_or(|(found, _)| rank < found) {
                 best = Some((rank, upstream));
             }

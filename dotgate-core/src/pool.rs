@@ -138,6 +138,8 @@ pub(crate) struct Pool {
     pub(crate) failed_hybrid: Option<u32>,
     /// Until when it is asked without EDNS.
     pub(crate) without_edns_until: Option<Moment>,
+    /// Whether a session for suspects last took long to open, and none has opened since.
+    pub(crate) was_slow: bool,
     /// Until when no session is opened, because the last try failed while another session answered.
     pub(crate) paused_until: Option<Moment>,
     /// When a query was last forwarded to a group it is in.
@@ -185,6 +187,7 @@ impl Pool {
             alpn: true,
             failed_hybrid: None,
             without_edns_until: None,
+            was_slow: false,
             paused_until: None,
             last_query: None,
             probe_ordered: false,
@@ -311,8 +314,9 @@ impl Pool {
     pub(crate) fn may_grow(&self, sessions: &SessionTable) -> bool {
         if self.upstream.transport == Transport::Plain {
             let mut held = self.keys.iter().filter_map(|key| sessions.get(*key));
-            let carries_all =
-                held.any(|session| session.link == Link::Datagrams && session.is_open());
+            let carries_all = held.any(|session| {
+                session.link == Link::Datagrams && session.is_open() && !session.is_draining()
+            });
             return self.paused_until.is_none() && !carries_all;
         }
         let max = match self.answers {

@@ -138,6 +138,7 @@ impl Sessions {
         self.tally.count(Count::SessionsOpened);
         if let Some(pool) = self.pools.get_mut(upstream) {
             pool.health().evidence().note_session_opened();
+            pool.was_slow = false;
             if is_plain {
                 pool.probe_ordered = false;
             }
@@ -201,6 +202,13 @@ impl Sessions {
             && std::mem::replace(&mut pool.alpn, false)
         {
             self.events.push_back(Event::AlpnRejected { upstream });
+        }
+    }
+
+    /// A session for suspects takes long to open: others are asked at another upstream.
+    pub(crate) fn note_slow_opening(&mut self, upstream: UpstreamId) {
+        if let Some(pool) = self.pools.get_mut(upstream) {
+            pool.was_slow = true;
         }
     }
 

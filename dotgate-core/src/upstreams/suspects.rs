@@ -282,6 +282,7 @@ impl Upstreams {
             .in_order(&attempts.group)
             .any(is_faster);
         if has_faster {
+            self.sessions.note_slow_opening(upstream);
             self.sessions.close(key, Ending::Stopped);
             self.isolation_failed_to_open(now, key, Failure::NoResponse);
         }

@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsRawFd;
 
 use dotgate_net::{
-    BATCH, BindOptions, Datagram, LocalAddress, Outgoing, RECEIVE_SLOT_BYTES, ReceiveBatch,
+    BATCH, BindOptions, Datagram, Egress, LocalAddress, Outgoing, RECEIVE_SLOT_BYTES, ReceiveBatch,
     SendBatch, Sent, UdpPath, UdpSocket,
 };
 
@@ -613,4 +613,22 @@ fn datagrams_that_found_the_buffer_full_are_reported() {
     }
     assert!(dropped > 0);
     assert_eq!(dropped + received, 100);
+}
+
+/// The socket of a query to a plain upstream: whoever knows its port, and answers from another address or port, is not heard.
+#[test]
+fn a_connected_socket_takes_datagrams_of_its_peer_alone() {
+    for ip in [V4, V6] {
+        let bind = || std::net::UdpSocket::bind(SocketAddr::new(ip, 0)).unwrap();
+        let (server, stranger) = (bind(), bind());
+        let socket =
+            dotgate_net::udp::connect(server.local_addr().unwrap(), &Egress::default()).unwrap();
+        let port = socket.local_addr().unwrap();
+        stranger.send_to(b"forged", port).unwrap();
+        server.send_to(b"right", port).unwrap();
+        socket.set_nonblocking(false).unwrap();
+        let mut received = [0; 16];
+        let length = socket.recv(&mut received).unwrap();
+        assert_eq!(&received[..length], b"right");
+    }
 }

@@ -2,9 +2,9 @@
 //!
 //! Bytes are those above TLS. Each direction is first in, first out; a reset overtakes.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use dotgate_core::{Moment, SessionEnd, limits};
+use dotgate_core::{Link, Moment, SessionEnd, limits};
 
 use crate::message;
 use crate::network::{Event, Network};
@@ -17,6 +17,8 @@ pub(crate) const WINDOW: usize = 128 * 1024;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Segment {
     Bytes(Vec<u8>),
+    /// A message over UDP, on the socket of the query with this ID.
+    Datagram(u16, Vec<u8>),
     /// The end, in good order.
     Fin,
     /// The end, at once.
@@ -33,6 +35,8 @@ pub(crate) enum Arrival {
     /// It could not be opened.
     Failed(SessionEnd),
     Bytes(Vec<u8>),
+    /// A message over UDP, on the socket of the query with this ID.
+    Datagram(u16, Vec<u8>),
     /// It ended.
     End(Segment),
     /// There is room to write again.
@@ -43,6 +47,10 @@ pub(crate) enum Arrival {
 pub(crate) struct Connection {
     pub(crate) worker: usize,
     pub(crate) upstream: usize,
+    /// What carries it; over UDP, it stands for the sockets of all queries to its upstream.
+    pub(crate) link: Link,
+    /// Over UDP: the queries whose sockets are open.
+    pub(crate) sockets: BTreeSet<u16>,
     /// What the worker has not read yet.
     pub(crate) arrived: VecDeque<Arrival>,
     /// Whether the worker was notified that it is open.
@@ -86,12 +94,14 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(worker: usize, upstream: usize, now: Moment) -> Self {
+    pub(crate) fn new(worker: usize, upstream: usize, link: Link, now: Moment) -> Self {
         Connection {
             worker,
             upstream,
+            link,
+            sockets: BTreeSet::new(),
             arrived: VecDeque::new(),
-            is_open: false,
+            is_open: link == Link::Datagrams,
             is_closed: false,
             is_ended: false,
             is_swallowed: false,
@@ -123,7 +133,7 @@ impl Network {
         let (latency, segments) = (script.latency, script.segments);
         let bytes = match segment {
             Segment::Bytes(bytes) => bytes,
-            Segment::Fin | Segment::Reset => {
+            Segment::Datagram(..) | Segment::Fin | Segment::Reset => {
                 let at = self.up_time(connection, latency);
                 return self.arrange(at, Event::AtUpstream(connection, segment));
             }
@@ -160,6 +170,7 @@ impl Network {
             | Arrival::Opened
             | Arrival::Failed(_)
             | Arrival::Bytes(_)
+            | Arrival::Datagram(..)
             | Arrival::End(_)
             | Arrival::Room => {
                 state.down_clock = state.down_clock.max(at) + extra;
@@ -217,6 +228,7 @@ impl Network {
             upstream,
             connection,
             question,
+            sent_as: seen.question,
             variant: seen.variant,
             has_opt: seen.has_opt,
             is_probe: false,
@@ -239,7 +251,8 @@ impl Network {
             let seen = message::read(bytes);
             state.delivered = rest.to_vec();
             // After a flood of what answers nothing the engine has closed the connection.
-            if state.invalid >= limits::SESSION_INVALID_MESSAGES {
+            let is_stream = state.link != Link::Datagrams;
+            if is_stream && state.invalid >= limits::SESSION_INVALID_MESSAGES {
                 return;
             }
             state.invalid += 1;
@@ -252,6 +265,7 @@ impl Network {
             let attempt = &mut record.attempts[number];
             let is_right = match seen.question.is_empty() {
                 true => seen.rcode != 0 && seen.rcode != 3,
+                false if state.link == Link::Datagrams => seen.question == attempt.sent_as,
                 false => message::folded(&seen.question) == attempt.question,
             };
             if is_right {
@@ -277,6 +291,27 @@ impl Network {
                     upstream.responses += 1;
                 }
             }
+        }
+    }
+
+    /// A worker sends a query over UDP, from a socket of its own.
+    pub(crate) fn send_datagram(&mut self, connection: usize, id: u16, message: &[u8]) {
+        let framed = message::frame(message);
+        self.note_written(connection, &framed);
+        let state = &mut self.connections[connection];
+        state.sockets.insert(id);
+        let latency = self.upstreams[state.upstream].script.latency;
+        let at = self.now + self.random.time(latency);
+        self.arrange(at, Event::AtUpstream(connection, Segment::Bytes(framed)));
+    }
+
+    /// A worker closes the socket of a query over UDP: what comes for it is not read any more.
+    pub(crate) fn close_socket(&mut self, connection: usize, id: u16) {
+        let state = &mut self.connections[connection];
+        state.sockets.remove(&id);
+        state.unanswered.remove(&id);
+        if let Some(number) = state.asked.remove(&id) {
+            self.record.attempts[number].lost = Some(self.now);
         }
     }
 

@@ -6,6 +6,7 @@
 //! Nothing here opens a socket, reads a clock or is part of the product.
 #![forbid(unsafe_code)]
 
+mod bystander;
 mod client; // clients over TCP
 mod connection; // between a worker and an upstream
 pub mod fleet; // a million clients, a few instances, and the page about them

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use dotgate_core::{FlightMessage, Moment};
 
+use crate::bystander::Bystander;
 use crate::client::Stream;
 use crate::connection::{Arrival, Connection, Segment};
 use crate::random::Random;
@@ -96,7 +97,7 @@ pub(crate) struct Network {
     pub(crate) woken: Vec<usize>,
     pub(crate) record: Record,
     /// The upstream that must not be asked a routed name.
-    pub(crate) bystander: Option<usize>,
+    pub(crate) bystander: Option<Bystander>,
 }
 
 impl Network {

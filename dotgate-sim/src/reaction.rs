@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use dotgate_core::Link;
+
 use crate::connection::{Arrival, Segment};
 use crate::message::{self, OptForm, ResponseForm};
 use crate::network::{Event, Network};
@@ -22,7 +24,13 @@ impl Network {
         time: Duration,
     ) -> Option<Duration> {
         let right = self.right_form(connection, query);
+        let is_over_udp = self.connections[connection].link == Link::Datagrams;
         let (form, later) = match reaction {
+            Reaction::Invalid(Invalid::WrongCase, _) | Reaction::TruncatedOverUdp
+                if !is_over_udp =>
+            {
+                (right, Duration::ZERO)
+            }
             Reaction::Answer => (right, Duration::ZERO),
             Reaction::AnswerAfter(later) => (right, later),
             Reaction::AnswerWithTtl(ttl) => (ResponseForm { ttl, ..right }, Duration::ZERO),
@@ -39,9 +47,8 @@ impl Network {
                 (ResponseForm { opt, ..right }, Duration::ZERO)
             }
             Reaction::Twice(later) => {
-                let second = message::frame(&message::response(query, &right));
-                let second = Event::Speak(connection, Segment::Bytes(second));
-                self.arrange_in(time + later, second);
+                let second = message::response(query, &right);
+                self.say_in(time + later, connection, query, vec![second]);
                 (right, Duration::ZERO)
             }
             Reaction::Error {
@@ -71,7 +78,7 @@ impl Network {
                     Duration::ZERO,
                 )
             }
-            Reaction::Truncated => {
+            Reaction::Truncated | Reaction::TruncatedOverUdp => {
                 let is_truncated = true;
                 (
                     ResponseForm {
@@ -95,12 +102,24 @@ impl Network {
             | Reaction::Close(_)
             | Reaction::Reset(_) => return self.misbehave(connection, query, reaction),
         };
-        let bytes = message::frame(&message::response(query, &form));
-        self.arrange_in(
-            time + later,
-            Event::Speak(connection, Segment::Bytes(bytes)),
-        );
+        let response = message::response(query, &form);
+        self.say_in(time + later, connection, query, vec![response]);
         Some(time + later)
+    }
+
+    /// Arranges that the upstream sends these messages on the connection of a query, or to its socket.
+    fn say_in(&mut self, span: Duration, connection: usize, query: &[u8], messages: Vec<Vec<u8>>) {
+        if self.connections[connection].link != Link::Datagrams {
+            let bytes = messages.iter().flat_map(|it| message::frame(it)).collect();
+            return self.arrange_in(span, Event::Speak(connection, Segment::Bytes(bytes)));
+        }
+        let id = query.first_chunk().map_or(0, |id| u16::from_be_bytes(*id));
+        for message in messages {
+            self.arrange_in(
+                span,
+                Event::Speak(connection, Segment::Datagram(id, message)),
+            );
+        }
     }
 
     /// What concerns the connection more than the query.
@@ -112,7 +131,15 @@ impl Network {
     ) -> Option<Duration> {
         let right = self.right_form(connection, query);
         let answer = || message::frame(&message::response(query, &right));
+        let is_stream = self.connections[connection].link != Link::Datagrams;
         match reaction {
+            // A datagram is whole, and one that is not answered keeps nothing else.
+            Reaction::Drip(_) if !is_stream => {
+                let right = message::response(query, &right);
+                self.say_in(Duration::ZERO, connection, query, vec![right]);
+                return Some(Duration::ZERO);
+            }
+            Reaction::Stall if !is_stream => {}
             Reaction::Drip(apart) => return Some(self.drip(connection, &answer(), apart)),
             Reaction::Hold => {
                 let upstream = self.connections[connection].upstream;
@@ -195,6 +222,14 @@ impl Network {
                 let other = message::query(id, "planted.example", &message::QueryForm::default());
                 messages.push(message::response(&other, &ResponseForm::RIGHT));
             }
+            Invalid::WrongCase => {
+                let mut asked = query.to_vec();
+                asked[12..].make_ascii_lowercase();
+                let planted = self.right_form(connection, query);
+                let version = planted.version + 1_000;
+                let planted = ResponseForm { version, ..planted };
+                messages.push(message::response(&asked, &planted));
+            }
             Invalid::QueryBack => messages.push(query.to_vec()),
             Invalid::Garbage(bytes) => messages.push(self.garbage(bytes)),
             Invalid::Half => messages.push(right[..right.len() / 2].to_vec()),
@@ -204,8 +239,7 @@ impl Network {
                 }
             }
         }
-        let bytes: Vec<u8> = messages.iter().flat_map(|m| message::frame(m)).collect();
-        self.arrange_in(time, Event::Speak(connection, Segment::Bytes(bytes)));
+        self.say_in(time, connection, query, messages);
     }
 
     fn garbage(&mut self, bytes: u16) -> Vec<u8> {

@@ -87,6 +87,8 @@ pub struct Attempt {
     pub connection: usize,
     /// The question, in lower case.
     pub question: Vec<u8>,
+    /// The same as it was sent, in its letter case.
+    pub sent_as: Vec<u8>,
     /// Its CD and DO bits.
     pub variant: (bool, bool),
     /// Whether it has an OPT record.

@@ -59,6 +59,8 @@ struct StepLine {
 struct Upstream {
     name: String,
     script: Script,
+    /// Whether it is asked in the clear.
+    is_plain: bool,
     /// Whether the seed decides how bytes are cut.
     is_cut_by_seed: bool,
 }

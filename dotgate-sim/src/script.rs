@@ -175,6 +175,8 @@ pub enum Reaction {
     KnowsNoEdns,
     /// TC set.
     Truncated,
+    /// TC set over UDP, and the right answer over TCP.
+    TruncatedOverUdp,
     /// Something that is no response to the query; then, perhaps, the right answer so much later.
     Invalid(Invalid, Option<Duration>),
     /// The connection closes (FIN).
@@ -190,6 +192,9 @@ pub enum Invalid {
     WrongIds(u16),
     /// The right ID with the answer to another question.
     WrongQuestion,
+    /// Over UDP, other data for the question in lower case, as somebody would send it who guesses; over TCP, which nobody
+    /// can guess their way into, the right answer.
+    WrongCase,
     /// The query itself: QR=0.
     QueryBack,
     /// So many bytes without meaning, framed.

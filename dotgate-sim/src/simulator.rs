@@ -6,17 +6,18 @@ use std::time::Duration;
 
 use dotgate_core::{
     AccessList, Cache, CacheSettings, ClientMemory, Count, Flights, GroupSettings, HealthState,
-    Incident, Moment, Quotas, RouteId, RouteTable, SessionEnd, Settings, Shared, UpstreamId,
+    Incident, Link, Moment, Quotas, RouteId, RouteTable, SessionEnd, Settings, Shared, UpstreamId,
     UpstreamSettings,
 };
 use ipnet::IpNet;
 
+use crate::bystander::Bystander;
 use crate::client::CLIENT_LATENCY;
 use crate::connection::Segment;
 use crate::message::{self, ResponseForm};
 use crate::network::{Event, Network};
 use crate::random::{Random, Span};
-use crate::record::{BEGINNING, Path, Record};
+use crate::record::{BEGINNING, ClientQuery, Path, Record};
 use crate::script::{Script, Segments};
 use crate::upstream::{Death, State, Upstream};
 use crate::worker::Worker;
@@ -33,6 +34,8 @@ pub struct Plan {
     /// Whether the upstreams are those of a route, which has all names that clients ask, and the default group has another
     /// upstream: a good one, which must not be asked one of these names.
     pub is_routed: bool,
+    /// Whether the upstreams are asked in the clear.
+    pub is_plain: bool,
     /// How many workers, each with an engine of its own; they share the upstreams' health.
     pub workers: usize,
     /// The size of the cache that they share, in bytes.
@@ -51,6 +54,7 @@ impl Plan {
             settings: settings(upstreams.len()),
             upstreams,
             is_routed: false,
+            is_plain: false,
             workers: 1,
             cache_bytes: 0,
             lag: Span::exactly(Duration::ZERO),
@@ -119,6 +123,8 @@ pub struct Simulator {
     /// Those of the plan.
     upstreams: usize,
     settings: Arc<Settings>,
+    /// The group of the route, while that is gone.
+    private: Option<GroupSettings>,
     lag: Span,
 }
 
@@ -135,6 +141,11 @@ impl Simulator {
         };
         let (mut settings, mut scripts) = (plan.settings, plan.upstreams);
         let upstreams = scripts.len();
+        if plan.is_plain {
+            for upstream in &mut settings.groups[0].upstreams {
+                *upstream = UpstreamSettings::plain(upstream.id, &upstream.label);
+            }
+        }
         if plan.is_routed {
             give_route(&mut settings);
             scripts.push(Script::good());
@@ -152,7 +163,7 @@ impl Simulator {
             })
             .collect();
         let record = Record::new(scripts.len(), plan.with_log);
-        let bystander = plan.is_routed.then_some(upstreams);
+        let bystander = plan.is_routed.then(|| Bystander::new(upstreams));
         let all = scripts.into_iter().map(Upstream::new).collect();
         let mut net = Network::new(BEGINNING, random, all, plan.workers, record);
         net.bystander = bystander;
@@ -161,6 +172,7 @@ impl Simulator {
             workers,
             upstreams,
             settings,
+            private: None,
             lag: plan.lag,
         }
     }
@@ -344,6 +356,71 @@ impl Simulator {
     /// Whether the system has descriptors left for connections to upstreams.
     pub fn set_descriptors(&mut self, are_left: bool) {
         self.net.has_descriptors = are_left;
+    }
+
+    /// A reload takes the route away, so that its names belong to the default group, or gives it back.
+    pub fn set_route(&mut self, is_there: bool) {
+        let now = self.net.now;
+        self.net.record.say(now, || match is_there {
+            true => "the route is back".to_owned(),
+            false => "the route is gone".to_owned(),
+        });
+        if let Some(bystander) = &mut self.net.bystander {
+            bystander.set_route(now, is_there);
+        }
+        let mut settings = Settings::clone(&self.settings);
+        settings.generation += 1;
+        match is_there {
+            true => {
+                settings.groups.extend(self.private.take());
+                settings.routes = Arc::new(RouteTable::new([(ROUTED.into(), 1)]));
+            }
+            false => {
+                self.private = settings.groups.pop();
+                settings.routes = Arc::default();
+            }
+        }
+        self.settings = Arc::new(settings);
+        for worker in 0..self.workers.len() {
+            self.workers[worker].reconfigure(now, &self.settings);
+            self.net.woken.push(worker);
+        }
+    }
+
+    /// Whether a reload took the route away or gave it back in this time.
+    pub(crate) fn has_rerouted(&self, from: Moment, till: Moment) -> bool {
+        let bystander = self.net.bystander.as_ref();
+        bystander.is_some_and(|bystander| bystander.changed_between(from, till))
+    }
+
+    /// Whether an upstream was in the group of the names that clients ask, when this query was read.
+    pub(crate) fn was_in_group(&self, upstream: usize, query: &ClientQuery, at: Moment) -> bool {
+        let Some(bystander) = &self.net.bystander else {
+            return true;
+        };
+        let given = query.given.unwrap_or(at);
+        // On a connection a query may have been read later than it came.
+        let is_either = matches!(query.path, Path::Tcp(_)) && bystander.changed_between(given, at);
+        is_either || bystander.is(upstream) == bystander.was_unrouted(given)
+    }
+
+    /// Whether two upstreams are in one group.
+    pub(crate) fn are_in_one_group(&self, one: usize, other: usize) -> bool {
+        let bystander = self.net.bystander.as_ref();
+        bystander.is_none_or(|it| it.is(one) == it.is(other))
+    }
+
+    /// Whether a connection stands for the sockets of queries over UDP.
+    pub(crate) fn is_over_udp(&self, connection: usize) -> bool {
+        self.net.connections[connection].link == Link::Datagrams
+    }
+
+    /// Sessions over UDP of a worker, which have no end of their own.
+    pub(crate) fn datagram_sessions(&self, worker: usize) -> usize {
+        let connections = self.net.connections.iter();
+        let held = connections
+            .filter(|it| it.worker == worker && it.link == Link::Datagrams && !it.is_closed);
+        held.count()
     }
 
     /// Keeps a worker from its work for so long, as a suspended system would.

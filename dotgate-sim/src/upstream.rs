@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dotgate_core::{ConnectFault, SessionEnd, TlsFault};
+use dotgate_core::{ConnectFault, Link, SessionEnd, TlsFault};
 
 use crate::connection::{Arrival, Connection, Segment};
 use crate::message;
@@ -121,6 +121,10 @@ impl Network {
         };
         self.upstreams[upstream].held.clear();
         for connection in self.connections_of(upstream) {
+            // Queries over UDP know no process: the next one to listen there answers them.
+            if self.connections[connection].link == Link::Datagrams {
+                continue;
+            }
             match death {
                 Death::Fin => self.speak(connection, Segment::Fin),
                 Death::Reset => self.speak(connection, Segment::Reset),
@@ -138,6 +142,9 @@ impl Network {
         self.record
             .say(now, || format!("u{upstream}: connections end: {end:?}"));
         for connection in self.connections_of(upstream) {
+            if self.connections[connection].link == Link::Datagrams {
+                continue;
+            }
             match end {
                 SessionEnd::Closed => self.speak(connection, Segment::Fin),
                 SessionEnd::Reset => self.speak(connection, Segment::Reset),
@@ -158,7 +165,8 @@ impl Network {
             format!("u{upstream}: connections are half-open now")
         });
         for connection in self.connections_of(upstream) {
-            self.connections[connection].is_swallowed = true;
+            let state = &mut self.connections[connection];
+            state.is_swallowed = state.link != Link::Datagrams;
         }
     }
 
@@ -179,7 +187,10 @@ impl Network {
             opening => opening,
         };
         let connect = self.random.time(connect);
-        let handshake = self.random.time(handshake);
+        let handshake = match self.connections[connection].link {
+            Link::Tls => self.random.time(handshake),
+            Link::Tcp | Link::Datagrams => Duration::ZERO,
+        };
         let (is_connected, outcome) = match opening {
             Opening::Accepts => (true, Some(Arrival::Opened)),
             Opening::Fails(SessionEnd::Connect(fault)) => {
@@ -214,6 +225,10 @@ impl Network {
         if state.is_swallowed {
             return;
         }
+        if state.link == Link::Datagrams && !self.hears_datagrams(connection) {
+            return;
+        }
+        let state = &mut self.connections[connection];
         if state.is_forgotten || state.is_ended {
             let is_there = self.upstreams[state.upstream].script.opening != Opening::Vanishes;
             if matches!(segment, Segment::Bytes(_)) && !state.is_closed && is_there {
@@ -239,6 +254,23 @@ impl Network {
         self.connections[connection].received = received;
     }
 
+    /// Whether somebody listens where a datagram arrives. The system of a host says so if nobody does.
+    fn hears_datagrams(&mut self, connection: usize) -> bool {
+        let state = &self.connections[connection];
+        match self.upstreams[state.upstream].script.opening {
+            Opening::Accepts => true,
+            Opening::Fails(SessionEnd::Connect(ConnectFault::Refused)) => {
+                let end = SessionEnd::Connect(ConnectFault::Refused);
+                self.send_down(connection, Arrival::Failed(end), Duration::ZERO);
+                false
+            }
+            Opening::Fails(_)
+            | Opening::FailsAtOnce(_)
+            | Opening::AcceptsAndSendsNothing
+            | Opening::Vanishes => false,
+        }
+    }
+
     fn on_query(&mut self, connection: usize, query: &[u8]) {
         let now = self.now;
         let state = &mut self.connections[connection];
@@ -257,19 +289,22 @@ impl Network {
             self.record.complain(now, text);
         }
         let has_opt = query.get(10..12) == Some(&[0, 1]);
-        if has_opt && !query.len().is_multiple_of(dotgate_wire::PADDING_BLOCK) {
+        let pads = state.link == Link::Tls;
+        if pads && has_opt && !query.len().is_multiple_of(dotgate_wire::PADDING_BLOCK) {
             let text = format!("u{upstream} reads a query of {} bytes", query.len());
             self.record.complain(now, text);
         }
         let asks_routed = dotgate_wire::Question::fold(&question)
             .is_some_and(|question| question.is_at_or_below(ROUTED));
-        if self.bystander == Some(upstream) && asks_routed {
+        let bystander = self.bystander.as_ref().filter(|it| it.is(upstream));
+        if asks_routed && bystander.is_some_and(|it| !it.may_be_asked(&question, &self.record)) {
             let question = message::shown(&question);
             let text = format!("{question} has a route and reached the default group");
             self.record.complain(now, text);
         }
-        let is_serial = self.upstreams[upstream].script.is_serial;
         let state = &mut self.connections[connection];
+        let is_stream = state.link != Link::Datagrams;
+        let is_serial = self.upstreams[upstream].script.is_serial && is_stream;
         if is_serial && std::mem::replace(&mut state.is_busy, true) {
             self.record.say(now, || {
                 format!("u{upstream} c{connection} lets {id:04x} wait")
@@ -350,6 +385,9 @@ impl Network {
         if state.is_ended || (state.is_stalled && matches!(segment, Segment::Bytes(_))) {
             return;
         }
+        if state.link == Link::Datagrams {
+            return self.speak_datagram(connection, segment);
+        }
         state.active = self.now;
         let upstream = state.upstream;
         match segment {
@@ -368,6 +406,8 @@ impl Network {
                 self.watch_idle(connection);
                 self.check_answer_bound(connection);
             }
+            // A connection has no datagrams.
+            Segment::Datagram(..) => {}
             end @ (Segment::Fin | Segment::Reset) => {
                 let now = self.now;
                 self.record
@@ -376,6 +416,19 @@ impl Network {
                 self.send_down(connection, Arrival::End(end), Duration::ZERO);
             }
         }
+    }
+
+    /// A datagram travels on its own; there is no connection that could end.
+    fn speak_datagram(&mut self, connection: usize, segment: Segment) {
+        let Segment::Datagram(id, message) = segment else {
+            return;
+        };
+        self.note_spoken(connection, &message::frame(&message));
+        let upstream = self.connections[connection].upstream;
+        let latency = self.upstreams[upstream].script.latency;
+        let at = self.now + self.random.time(latency);
+        let arrival = Arrival::Datagram(id, message);
+        self.arrange(at, Event::AtWorker(connection, arrival));
     }
 
     fn finish_handshake(&mut self, connection: usize) {

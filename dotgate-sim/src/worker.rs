@@ -10,12 +10,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use dotgate_core::{
-    ClientMemory, ConnectFault, Count, Counters, Engine, Moment, ReturnPath, SessionEnd,
+    ClientMemory, ConnectFault, Count, Counters, Engine, Link, Moment, ReturnPath, SessionEnd,
     SessionKey, Settings, Shared, StreamKey, WorkerId, drive,
 };
 
 use self::driver::SimulatedDriver;
 use crate::connection::{Arrival, Segment};
+use crate::message;
 use crate::network::Network;
 use crate::record::Path;
 
@@ -62,6 +63,12 @@ impl Worker {
             streams: BTreeMap::new(),
             memory,
         }
+    }
+
+    /// Uses other settings from now on.
+    pub(crate) fn reconfigure(&mut self, now: Moment, settings: &Arc<Settings>) {
+        self.settings = Arc::clone(settings);
+        self.engine.reconfigure(now, Arc::clone(settings));
     }
 
     pub(crate) fn turn(&mut self, net: &mut Network) {
@@ -139,6 +146,12 @@ impl Worker {
                     net.note_delivered(connection, &bytes);
                     self.engine.session_bytes(now, key, &bytes);
                 }
+                Arrival::Datagram(id, message) => {
+                    if net.connections[connection].sockets.contains(&id) {
+                        net.note_delivered(connection, &message::frame(&message));
+                        self.engine.session_datagram(now, key, id, &message);
+                    }
+                }
                 Arrival::Failed(end) => return self.end_session(net, key, connection, end),
                 Arrival::End(Segment::Reset) => {
                     return self.end_session(net, key, connection, SessionEnd::Reset);
@@ -162,7 +175,7 @@ impl Worker {
     ) {
         let now = net.now;
         let state = &net.connections[connection];
-        if !state.is_open {
+        if !state.is_open || state.link == Link::Datagrams {
             net.record.upstreams[state.upstream].is_lasting =
                 matches!(end, SessionEnd::Tls(fault) if fault.is_lasting());
             net.record.upstreams[state.upstream].is_refusing =
@@ -215,6 +228,7 @@ impl Worker {
                     self.note_fed(net, stream, bytes.len());
                     self.engine.stream_bytes(now, key, &bytes);
                 }
+                Some(Segment::Datagram(..)) => {}
                 Some(Segment::Fin) => return self.engine.stream_ended(key),
                 Some(Segment::Reset) => {
                     return self.driver(net).end_stream(key, stream);

@@ -2,7 +2,8 @@
 //!
 //! A world has one to four upstreams and one to three workers; half of the worlds have a cache. Upstreams fall ill in every way a script can
 //! name, for a while; clients ask by UDP and TCP, well and badly. Some worlds have harmful questions, and upstreams that
-//! give few answers per connection or serve one query at a time. At its end all upstreams are sound again,
+//! give few answers per connection or serve one query at a time. With a route, a third of all worlds have plain upstreams, and two
+//! thirds have reloads that take the route away and give it back. At its end all upstreams are sound again,
 //! every worker must answer once more, and when the clients have left nothing may be left of them.
 
 mod faults;
@@ -51,6 +52,10 @@ enum Event {
     Suspend {
         span: Duration,
         is_cut: bool,
+    },
+    /// A reload takes the route away, or gives it back.
+    Route {
+        is_there: bool,
     },
     /// The system has descriptors for connections to upstreams, or none.
     Descriptors {
@@ -111,6 +116,7 @@ impl World {
         let mut plan = Plan::new(seed, Vec::new());
         plan.with_log = with_log;
         plan.is_routed = is_routed;
+        plan.is_plain = is_routed && seed % 3 == 1;
         plan.workers = workers;
         plan.upstreams = (0..upstreams).map(|_| sound_script(&mut random)).collect();
         plan.lag = Span {
@@ -187,6 +193,9 @@ impl World {
             let is_cut = random.happens(500);
             timeline.push((at, Event::Suspend { span, is_cut }));
         }
+        if is_routed && seed % 3 != 0 {
+            give_reloads(&mut random, span, &mut timeline);
+        }
         timeline.sort_by_key(|(at, _)| *at);
         World {
             sim: Simulator::new(plan),
@@ -232,6 +241,7 @@ impl World {
                 Event::Cure(upstream) => self.cure(upstream),
                 Event::Stall(worker, span) => self.sim.stall(worker, span),
                 Event::Suspend { span, is_cut } => self.suspend(span, is_cut),
+                Event::Route { is_there } => self.sim.set_route(is_there),
                 Event::Descriptors { are_left } => self.set_descriptors(are_left),
             }
         }
@@ -316,6 +326,17 @@ impl World {
         self.clients.leave(&mut self.sim);
         self.pass_until(self.sim.now() + Duration::from_secs(100));
         self.model.finish(&mut self.sim);
+    }
+}
+
+/// Reloads that take the route away for a while, most of them while queries are in flight.
+fn give_reloads(random: &mut Random, span: Duration, timeline: &mut Vec<(Moment, Event)>) {
+    let mut at = BEGINNING;
+    for _ in 0..random.between(1, 4) {
+        let from = at + random.time(Span::exactly(span / 4));
+        at = from + random.time(Span::millis(1, 2_000));
+        timeline.push((from, Event::Route { is_there: false }));
+        timeline.push((at, Event::Route { is_there: true }));
     }
 }
 

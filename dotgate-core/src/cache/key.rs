@@ -140,6 +140,10 @@ impl QuestionHasher {
         dnssec_ok: bool,
         checking_disabled: bool,
     ) -> Key {
+        let route = match cfg!(planted = "route-is-not-in-the-key") {
+            true => RouteId::DEFAULT,
+            false => route,
+        };
         Key::new(self.0, question, route, dnssec_ok, checking_disabled)
     }
 }

@@ -91,6 +91,9 @@ impl Session {
                 self.keeps_case = Some(false);
                 CaseVerdict::NotKept
             }
+            (false, Some(true)) if cfg!(planted = "wrong-letter-case-is-taken") => {
+                CaseVerdict::Right
+            }
             (false, Some(true)) => CaseVerdict::Wrong,
         }
     }

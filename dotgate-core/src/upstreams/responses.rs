@@ -172,7 +172,9 @@ impl Upstreams {
             self.tally.count(Count::ResponsesOffChain);
         }
         self.sessions.note_answer(now, upstream);
-        if self.response.flags().is_truncated() && self.sessions.is_over_udp(session) {
+        let is_truncated = self.response.flags().is_truncated()
+            && !cfg!(planted = "truncated-answer-is-not-asked-over-tcp");
+        if is_truncated && self.sessions.is_over_udp(session) {
             self.ask_over_tcp(now, key, upstream);
             return None;
         }

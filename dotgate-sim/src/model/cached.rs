@@ -148,7 +148,10 @@ impl Model {
         let question = message::folded(&seen.question);
         let variant = variant(query);
         let data = seen.data.first().and_then(|data| data.first_chunk());
+        // With the route its group changes: what another group said since is no reason.
+        let given = query.given.unwrap_or(response.at);
         let newest = self.newest_delivered(sim, query, &question);
+        let newest = newest.filter(|_| !sim.has_rerouted(given, response.at));
         let mut why = "no upstream has said so".to_owned();
         for attempt in self.past.attempts(record, &question) {
             // Where EDNS is given up nothing says DO: such an answer is for those who wait alone.
@@ -163,6 +166,10 @@ impl Model {
             let is_same = answered.rcode == seen.rcode
                 && (seen.is_truncated || answered.data.map(u32::to_be_bytes).as_ref() == data);
             if !is_of_it || !is_same || answered.at > response.at {
+                continue;
+            }
+            if !sim.was_in_group(attempt.upstream, query, response.at) {
+                "another group has said so".clone_into(&mut why);
                 continue;
             }
             if newest.is_some_and(|newest| answered.at < newest) {
@@ -199,7 +206,10 @@ impl Model {
         };
         let all = self.past.attempts(record, question);
         let of_it = all.filter(|attempt| {
-            attempt.question == question && attempt.variant == variant && attempt.is_good()
+            attempt.question == question
+                && attempt.variant == variant
+                && attempt.is_good()
+                && sim.was_in_group(attempt.upstream, query, given)
         });
         let before = of_it.filter_map(|attempt| {
             let at = attempt.answered?.at;
@@ -340,6 +350,7 @@ impl Model {
             };
             let is_double = same.iter().any(|one| {
                 one.worker != later.worker
+                    && sim.are_in_one_group(one.upstream, later.upstream)
                     && one.at <= later.at
                     && !std::ptr::eq(*one, &raw const record.attempts[number])
                     && one.runs_at(later.at)

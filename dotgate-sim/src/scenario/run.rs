@@ -117,7 +117,10 @@ impl<'s> Run<'s> {
             }
             plan.upstreams.push(script);
             let id = id_of(plan.settings.groups[0].upstreams.len());
-            let settings = UpstreamSettings::new(id, &upstream.name);
+            let settings = match upstream.is_plain {
+                true => UpstreamSettings::plain(id, &upstream.name),
+                false => UpstreamSettings::new(id, &upstream.name),
+            };
             plan.settings.groups[0].upstreams.push(settings);
         }
         plan.is_routed = is_routed;
@@ -359,7 +362,8 @@ impl<'s> Run<'s> {
         let mut wrong = self.check_answers();
         for worker in 0..self.sim.workers() {
             let load = self.sim.load(worker);
-            let left = [load.queries, load.questions, load.sessions, load.streams];
+            let sessions = load.sessions - self.sim.datagram_sessions(worker);
+            let left = [load.queries, load.questions, sessions, load.streams];
             if left != [0; 4] || load.next_deadline.is_some() {
                 wrong.push(format!("afterwards something is left: {load:?}"));
             }

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use dotgate_core::{
-    Action, ClientMemory, ConnectFault, Driver, Engine, Event, KernelBuffers, Moment, SessionEnd,
-    SessionKey, Settings, StreamKey, limits,
+    Action, ClientMemory, ConnectFault, Driver, Engine, Event, KernelBuffers, Link, Moment,
+    SessionEnd, SessionKey, Settings, StreamKey, limits,
 };
 
 use crate::client::CLIENT_WINDOW;
 use crate::connection::{Connection, Segment, WINDOW};
+use crate::message;
 use crate::network::Network;
 use crate::record::Path;
 use crate::script::Opening;
@@ -51,9 +52,10 @@ impl Driver for SimulatedDriver<'_> {
             Action::OpenSession {
                 session,
                 upstream,
+                link,
                 alpn,
                 ..
-            } => self.open_session(session, upstream.index(), alpn),
+            } => self.open_session(session, upstream.index(), (link, alpn)),
             Action::FlushSession(session) => self.flush_session(session),
             Action::CloseSession(session) => {
                 if let Some(connection) = self.connections.remove(&session) {
@@ -114,7 +116,7 @@ impl Driver for SimulatedDriver<'_> {
 }
 
 impl SimulatedDriver<'_> {
-    fn open_session(&mut self, session: SessionKey, upstream: usize, alpn: bool) {
+    fn open_session(&mut self, session: SessionKey, upstream: usize, (link, alpn): (Link, bool)) {
         let (now, number) = (self.net.now, self.number);
         let known = &mut self.net.record.upstreams[upstream];
         known.started += 1;
@@ -140,7 +142,7 @@ impl SimulatedDriver<'_> {
         });
         self.net
             .connections
-            .push(Connection::new(number, upstream, now));
+            .push(Connection::new(number, upstream, link, now));
         self.connections.insert(session, connection);
         let held = self
             .connections
@@ -150,14 +152,19 @@ impl SimulatedDriver<'_> {
             let text = format!("w{number} has too many sessions to u{upstream}");
             self.net.record.complain(now, text);
         }
-        self.net
-            .connect(connection, alpn, std::time::Duration::from_secs(1));
+        if link != Link::Datagrams {
+            let pause = std::time::Duration::from_secs(1);
+            self.net.connect(connection, alpn, pause);
+        }
     }
 
     pub(super) fn flush_session(&mut self, session: SessionKey) {
         let Some(&connection) = self.connections.get(&session) else {
             return;
         };
+        if self.net.connections[connection].link == Link::Datagrams {
+            return self.flush_datagrams(session, connection);
+        }
         let state = &mut self.net.connections[connection];
         let Some(output) = self.engine.session_output(session) else {
             return;
@@ -171,6 +178,25 @@ impl SimulatedDriver<'_> {
         let bytes: Vec<u8> = output.drain(..room).collect();
         if !bytes.is_empty() {
             self.net.send_up(connection, Segment::Bytes(bytes));
+        }
+    }
+
+    /// Each query has a socket of its own, which is closed when it waits no more.
+    fn flush_datagrams(&mut self, session: SessionKey, connection: usize) {
+        while let Some(id) = self.engine.poll_released(session) {
+            self.net.close_socket(connection, id);
+        }
+        let output = self.engine.session_output(session).map(std::mem::take);
+        let output = output.unwrap_or_default();
+        let mut rest = &output[..];
+        while let Some((message, after)) = message::unframe(rest) {
+            rest = after;
+            let id = message
+                .first_chunk()
+                .map_or(0, |id| u16::from_be_bytes(*id));
+            if self.engine.session_awaits(session, id) {
+                self.net.send_datagram(connection, id, message);
+            }
         }
     }
 

@@ -152,7 +152,7 @@ fn bad_reaction(random: &mut Random) -> Reaction {
             after: Duration::ZERO,
         },
         8 => Reaction::KnowsNoEdns,
-        9 => Reaction::Truncated,
+        9 => random.pick([Reaction::Truncated, Reaction::TruncatedOverUdp]),
         10..=12 => {
             let invalid = random.pick([
                 Invalid::WrongIds(1),

@@ -86,6 +86,7 @@ impl Scenario {
         let mut upstream = Upstream {
             name,
             script: at_distance(Script::good(), Span::exactly(ROUND_TRIP)),
+            is_plain: false,
             is_cut_by_seed: true,
         };
         let parts = text.split_once(':').map_or("", |(_, parts)| parts);
@@ -98,6 +99,8 @@ impl Scenario {
                 script.handshake_time = line.span()?;
             } else if line.takes("answers in") {
                 script.answer_time = line.span()?;
+            } else if line.takes("plain") {
+                upstream.is_plain = true;
             } else if line.takes("one query at a time") {
                 script.is_serial = true;
             } else if line.takes("segments") {
@@ -109,7 +112,7 @@ impl Scenario {
                     _ => None,
                 })?;
             } else {
-                let expected = "\"round trip\", \"handshake\", \"answers in\", \"one query at a time\" or \
+                let expected = "\"round trip\", \"handshake\", \"answers in\", \"plain\", \"one query at a time\" or \
                     \"segments\"";
                 return Err(line.mistake(expected));
             }

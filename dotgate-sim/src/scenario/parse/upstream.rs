@@ -14,7 +14,7 @@ use super::Reader;
 const DEEDS: &str =
     "what happens to the upstream, such as CLOSES, REFUSES, FREEZES or ANSWERS slow* AFTER 1s";
 
-const MISLEADING: &str = "wrong id, wrong question, the query, garbage, half an answer, N wrong ids or N frames of \
+const MISLEADING: &str = "wrong id, wrong question, wrong case, the query, garbage, half an answer, N wrong ids or N frames of \
     garbage";
 
 const CAUSES: &str = "a cause in the words of an EDE, such as \"tls: certificate expired\"";
@@ -115,6 +115,8 @@ impl Reader<'_> {
         } else if line.takes("WITH KEEPALIVE") {
             let tenths = line.time()?.as_millis() / 100;
             Ok(Reaction::AnswerWithKeepalive(tenths.min(65_535) as u16))
+        } else if line.takes("WITH TC OVER_UDP") {
+            Ok(Reaction::TruncatedOverUdp)
         } else if line.takes("WITH TC") {
             Ok(Reaction::Truncated)
         } else if line.takes("WITH") {
@@ -156,6 +158,8 @@ impl Reader<'_> {
             Invalid::WrongIds(1)
         } else if line.takes("wrong question") {
             Invalid::WrongQuestion
+        } else if line.takes("wrong case") {
+            Invalid::WrongCase
         } else if line.takes("the query") {
             Invalid::QueryBack
         } else if line.takes("garbage") {

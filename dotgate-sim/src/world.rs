@@ -193,7 +193,7 @@ impl World {
             let is_cut = random.happens(500);
             timeline.push((at, Event::Suspend { span, is_cut }));
         }
-        if is_routed && seed % 3 != 0 {
+        if is_routed && !seed.is_multiple_of(3) {
             give_reloads(&mut random, span, &mut timeline);
         }
         timeline.sort_by_key(|(at, _)| *at);

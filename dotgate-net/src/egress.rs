@@ -106,9 +106,9 @@ mod tests {
     use super::*;
     use crate::{tcp, udp};
 
-    fn from(source: &str) -> Egress {
+    fn from(source: impl Into<IpAddr>) -> Egress {
         Egress {
-            source: Some(source.parse().unwrap()),
+            source: Some(source.into()),
             ..Egress::default()
         }
     }
@@ -117,7 +117,7 @@ mod tests {
     fn connections_and_queries_leave_from_the_source_address() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let target = listener.local_addr().unwrap();
-        let mut stream = tcp::connect(target, &from("127.0.0.9")).unwrap();
+        let mut stream = tcp::connect(target, &from([127, 0, 0, 9])).unwrap();
         let (mut accepted, peer) = listener.accept().unwrap();
         assert_eq!(peer.ip().to_string(), "127.0.0.9");
         stream.set_nonblocking(false).unwrap();
@@ -126,7 +126,7 @@ mod tests {
 
         let server = UdpSocket::bind("127.0.0.1:0").unwrap();
         let target = server.local_addr().unwrap();
-        let client = udp::connect(target, &from("127.0.0.9")).unwrap();
+        let client = udp::connect(target, &from([127, 0, 0, 9])).unwrap();
         client.send(b"x").unwrap();
         let (_, peer) = server.recv_from(&mut [0; 8]).unwrap();
         assert_eq!(peer, client.local_addr().unwrap());
@@ -136,14 +136,14 @@ mod tests {
     #[test]
     fn what_cannot_be_set_is_named() {
         let target: SocketAddr = "127.0.0.1:9".parse().unwrap();
-        let absent = tcp::connect(target, &from("192.0.2.77")).unwrap_err();
+        let absent = tcp::connect(target, &from([192, 0, 2, 77])).unwrap_err();
         assert_eq!(absent.kind(), ErrorKind::AddrNotAvailable);
         assert!(
             absent.to_string().starts_with("source 192.0.2.77: "),
             "{absent}"
         );
 
-        let other_family = udp::connect(target, &from("::1")).unwrap_err();
+        let other_family = udp::connect(target, &from([0, 0, 0, 0, 0, 0, 0, 1_u16])).unwrap_err();
         assert!(
             other_family.to_string().starts_with("source ::1: "),
             "{other_family}"

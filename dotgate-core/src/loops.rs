@@ -15,11 +15,12 @@ use crate::moment::Moment;
 /// Queries that are remembered.
 const PLACES: usize = 1_024;
 
-/// How long a query is remembered: longer than a query waits for its response by default.
-const REMEMBERED: Duration = Duration::from_secs(8);
+/// How long a query is remembered. A loop brings it back within round trips between neighbors; a client that mixes the case
+/// of its names, too, and repeats its question later than that is never taken for dotgate.
+const REMEMBERED: Duration = Duration::from_secs(1);
 
-/// Letters of a name in fewer of which the case of a client that mixes it, too, could be ours by chance.
-const LETTERS_MIN: usize = 8;
+/// Letters of a name in fewer of which the case of such a client could be ours by chance. A reverse name has ten.
+const LETTERS_MIN: usize = 10;
 
 /// A time is counted in 2^26 ns, about 67 ms, in the low 16 bits of a place.
 const TIME_SHIFT: u32 = 26;
@@ -110,8 +111,11 @@ mod tests {
         let (question, case) = case_of("wWw.CorP.exAMple");
         own.add(NOW, &question, 7, case);
         assert!(own.has(NOW, 7, case));
-        assert!(own.has(NOW + Duration::from_secs(5), 7, case));
-        assert!(!own.has(NOW + Duration::from_secs(9), 7, case), "too old");
+        assert!(own.has(NOW + Duration::from_millis(900), 7, case));
+        assert!(
+            !own.has(NOW + Duration::from_millis(1_200), 7, case),
+            "too old"
+        );
         assert!(!own.has(NOW, 8, case), "another question");
         for other in ["www.corp.example", "wWw.CorP.exAMplE"] {
             assert!(!own.has(NOW, 7, case_of(other).1), "{other}");

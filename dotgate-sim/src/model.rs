@@ -177,7 +177,6 @@ impl Model {
             // Nobody can answer while the system sleeps.
             2 if elapsed > self.deadline => Ok(()),
             2 | 5 if is_rerouted => Ok(()),
-            2 if is_cased_as_ours(sim, seen) => Ok(()),
             2 | 5 if self.is_cached_failure(sim, query, response) => Ok(()),
             2 | 5 => self
                 .judge_failure(sim, query, response)
@@ -408,13 +407,6 @@ fn judge_timeouts(sim: &Simulator, attempts: &[&Attempt]) -> Result<(), String> 
         Some(upstream) => Err(format!("u{upstream} may be well again")),
         None => Ok(()),
     }
-}
-
-/// Whether a client has the letter case of a query that was sent over UDP, so that its own may be taken for that one, which
-/// came back. Clients mix the case of short names here.
-fn is_cased_as_ours(sim: &Simulator, seen: &Seen) -> bool {
-    let mut attempts = sim.record().attempts.iter();
-    attempts.any(|it| it.sent_as == seen.question && sim.is_over_udp(it.connection))
 }
 
 /// Whether some upstream gave this RCODE, which is neither an answer nor an error that others may not make.

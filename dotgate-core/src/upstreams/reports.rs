@@ -78,11 +78,18 @@ impl Upstreams {
 
     /// Does what is due on all sessions.
     pub(super) fn expire_sessions(&mut self, now: Moment) {
-        for key in self.sessions.due(now) {
-            while let Some(timeout) = self.sessions.poll_timeout(now, key) {
-                self.on_session_timeout(now, key, timeout);
+        // What ends on one session may leave another, which drains, with nothing to wait for.
+        loop {
+            let due = self.sessions.due(now);
+            if due.is_empty() {
+                return;
             }
-            self.sessions.flush_released(key);
+            for key in due {
+                while let Some(timeout) = self.sessions.poll_timeout(now, key) {
+                    self.on_session_timeout(now, key, timeout);
+                }
+                self.sessions.flush_released(key);
+            }
         }
     }
 

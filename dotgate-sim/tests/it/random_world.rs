@@ -101,6 +101,8 @@ fn a_seed_gives_the_same_world_again_to_the_byte() {
 fn random_worlds_keep_a_routed_name_within_its_group() {
     let seeds = kept_seeds().into_iter().chain(0..ROUTED_SEEDS);
     for seed in seeds {
+        // Shown where the engine itself panics.
+        println!("seed {seed}");
         let violations = world::run_routed(seed, false).violations;
         assert!(violations.is_empty(), "seed {seed}: {violations:?}");
     }

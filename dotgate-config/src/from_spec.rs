@@ -22,7 +22,7 @@ use super::settings as table;
 use super::spec::Spec;
 use super::upstream::UpstreamConfig;
 use super::upstreams;
-use super::words::{LocalName, LogFormat, LogLevel, Profile, QueryClass, StartPolicy};
+use super::words::{LogFormat, LogLevel, Profile, QueryClass, StartPolicy};
 use crate::identity::AuthoritySources;
 use crate::records::LocalConfig;
 
@@ -42,7 +42,6 @@ pub struct Config {
     allowed: Vec<IpNet>,
     tls: TlsConfig,
     bootstrap: Vec<ScopedSocketAddress>,
-    forwarded: Vec<LocalName>,
     local: LocalConfig,
     admin: AdminConfig,
     cache: CacheConfig,
@@ -260,11 +259,6 @@ impl Config {
         &self.cache
     }
 
-    /// Whether what is asked about `name` goes to the upstreams and is not answered here.
-    pub fn forwards(&self, name: LocalName) -> bool {
-        self.forwarded.contains(&name)
-    }
-
     /// Returns what the settings say about local data.
     pub fn local(&self) -> &LocalConfig {
         &self.local
@@ -355,7 +349,6 @@ impl Config {
         let bootstrap = reader
             .optional(&table::BOOTSTRAP_ADDRESSES)
             .unwrap_or_default();
-        let forwarded = reader.value(&table::LOCAL_FORWARD);
         let local = local::read(&mut reader);
         let public_routes = reader.value_with_origin(&table::LOCAL_REBIND_ROUTES);
         let take_over_socket = server
@@ -397,7 +390,6 @@ impl Config {
             allowed: allowed?,
             tls,
             bootstrap,
-            forwarded: forwarded?,
             local: local?,
             admin: admin?,
             cache: cache?,

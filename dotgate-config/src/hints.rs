@@ -1,4 +1,4 @@
-//! What an operator may have meant by a value that cannot be read: the end of the message that says so.
+//! What an operator may have meant by a value that cannot be read, or a setting that does not exist: the end of the message that says so.
 //! Serves the kinds of value, which find the fault. A hint never changes what is wrong, and is never a guess that
 //! would do something else than what was written.
 
@@ -22,6 +22,16 @@ const SCHEMES: [(&str, &str); 7] = [
     ("udp://", "for plain DNS write plain:ADDR in a route"),
     ("tcp://", "for plain DNS write plain:ADDR in a route"),
 ];
+
+/// Of a setting that was removed, as a variable or a key of the file.
+pub(super) fn of_removed_setting(name: &str) -> Option<&'static str> {
+    ["DOTGATE_LOCAL_FORWARD", "[local] forward"]
+        .contains(&name)
+        .then_some(
+            "remove it. Names with a route are forwarded, such as DOTGATE_ROUTES=home.arpa=plain:192.168.1.1; \
+             others are not",
+        )
+}
 
 /// Of an item of a list with white space in it.
 pub(super) fn of_spaces(item: &str) -> Option<String> {

@@ -58,7 +58,7 @@ pub use reload::reload;
 pub use routes::GroupConfig;
 pub use spec::Overridden;
 pub use upstream::{Endpoint, UpstreamConfig, UpstreamSpec};
-pub use words::{LocalName, LogFormat, LogLevel, Profile, StartPolicy, Word};
+pub use words::{LogFormat, LogLevel, Profile, StartPolicy, Word};
 
 use setting::{AnySetting, Unset};
 use settings::TABLE;

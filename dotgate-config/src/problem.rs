@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::address::ScopedSocketAddress;
 use super::fault::{Fault, Shown};
+use super::hints;
 use super::origin::{Origin, SourceValue};
 use super::reference::{example, file_literal};
 use super::setting::{AnySetting, TableKey};
@@ -306,11 +307,11 @@ impl fmt::Display for Problem {
                 nearest,
             } => {
                 write!(f, "{origin}: {} is not a setting", Shown(key))?;
-                write_nearest(f, nearest.as_deref())
+                write_nearest(f, key, nearest.as_deref())
             }
             Self::UnknownVariable { variable, nearest } => {
                 write!(f, "{} is not a setting", Shown(variable))?;
-                write_nearest(f, nearest.as_deref())
+                write_nearest(f, variable, nearest.as_deref())
             }
             Self::Routes { origin, fault } => write!(f, "{origin}: {fault}"),
             Self::Upstreams { origin, fault } => write!(f, "{origin}: {fault}"),
@@ -499,7 +500,10 @@ fn write_expected_in_table(f: &mut fmt::Formatter<'_>, key: &TableKey) -> fmt::R
     )
 }
 
-fn write_nearest(f: &mut fmt::Formatter<'_>, nearest: Option<&str>) -> fmt::Result {
+fn write_nearest(f: &mut fmt::Formatter<'_>, unknown: &str, nearest: Option<&str>) -> fmt::Result {
+    if let Some(advice) = hints::of_removed_setting(unknown) {
+        return write!(f, "\n  to do: {advice}");
+    }
     match nearest {
         Some(nearest) => write!(f, "\n  nearest: {nearest}"),
         None => write!(

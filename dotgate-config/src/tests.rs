@@ -149,11 +149,6 @@ fn an_invalid_value_is_reported_in_one_line() {
              that if it is meant)",
         ),
         (
-            "DOTGATE_LOCAL_FORWARD",
-            "resolver.arpa",
-            "resolver.arpa is not a valid value (all other names are forwarded already)",
-        ),
-        (
             "DOTGATE_TLS_AUTHENTICATION",
             "opportunistic",
             "opportunistic is not a valid value",
@@ -242,11 +237,6 @@ fn common_mistakes_are_reported_with_what_to_write() {
             "DOTGATE_ADMIN_LISTEN",
             "::1",
             "::1 is not a valid ADDR:PORT (write [::1]:9153)",
-        ),
-        (
-            "DOTGATE_LOCAL_FORWARD",
-            "lan",
-            "lan is not a valid value (all other names are forwarded already)",
         ),
         (
             "HOST",
@@ -410,6 +400,25 @@ DOTGATE_PORT is not a setting
 
 DOTGATE_XYZZY is not a setting
   to do: remove it, or find the right one in `dotgate --help`
+",
+    );
+}
+
+#[test]
+fn a_setting_that_was_removed_is_reported_with_what_replaces_it() {
+    check(
+        &[("DOTGATE_LOCAL_FORWARD", "home.arpa")],
+        "\
+DOTGATE_LOCAL_FORWARD is not a setting
+  to do: remove it. Names with a route are forwarded, such as DOTGATE_ROUTES=home.arpa=plain:192.168.1.1; others are not
+",
+    );
+    check_file(
+        &[],
+        b"[local]\nforward = [\"home.arpa\"]\n",
+        "\
+FILE:2: [local] forward is not a setting
+  to do: remove it. Names with a route are forwarded, such as DOTGATE_ROUTES=home.arpa=plain:192.168.1.1; others are not
 ",
     );
 }

@@ -178,7 +178,7 @@ pub use outbox::{Action, Event, LogDetail, OutgoingDatagram, QueryEvent, ReturnP
 pub use quarantine::Quarantine;
 pub use query::ForwardedClasses;
 pub use restore::CacheImporter;
-pub use route::{LocalZone, LocalZones, special_use};
+pub use route::{LocalZone, special_use};
 pub use routes::{Route, RouteId, RouteTable, reverse_zones};
 pub use settings::{CacheSettings, GroupSettings, Settings, UpstreamSettings};
 pub use stream::KernelBuffers;

@@ -1,7 +1,7 @@
 //! Stage `route`: which upstreams serve this name, or is it answered here?
 //!
-//! Stands between `admit` and `inflight`. Names of special use (RFC 6761 and others) are answered here and
-//! leave no host; every other name has the one route that there is. Never touches the network.
+//! Stands between `admit` and `inflight`. Names of special use (RFC 6761 and others) are answered here unless a route
+//! names them; `routes` finds the group of all others. Never touches the network.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -12,7 +12,7 @@ pub(crate) fn is_never_forwarded(zone: &[u8]) -> bool {
     zone == RESOLVER_ARPA
 }
 
-/// A group of names that is answered here unless an operator has it forwarded.
+/// A group of names that is answered here unless they have a route.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LocalZone {
     /// `home.arpa` (RFC 8375): a home network's own names.
@@ -32,18 +32,7 @@ pub enum LocalZone {
 }
 
 impl LocalZone {
-    /// All groups.
-    pub const ALL: [LocalZone; 7] = [
-        LocalZone::HomeArpa,
-        LocalZone::Invalid,
-        LocalZone::Local,
-        LocalZone::Localhost,
-        LocalZone::Onion,
-        LocalZone::PrivateReverse,
-        LocalZone::ResolverArpa,
-    ];
-
-    /// The word in settings.
+    /// Its name for operators.
     pub const fn label(self) -> &'static str {
         match self {
             LocalZone::HomeArpa => "home.arpa",
@@ -55,9 +44,7 @@ impl LocalZone {
             LocalZone::ResolverArpa => "resolver.arpa",
         }
     }
-}
 
-impl LocalZone {
     /// Where the answer is specified.
     pub const fn reference(self) -> &'static str {
         match self {
@@ -73,92 +60,73 @@ impl LocalZone {
 
 /// The group of names of special use that a question's name is in.
 pub fn special_use(question: &Question) -> Option<LocalZone> {
-    let zone = LocalZones::all_but([]).zone_of(question.name());
-    zone.map(|(zone, _)| zone)
+    zone_of(question.name()).map(|(zone, _)| zone)
 }
 
-/// The groups of names that are answered here.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct LocalZones {
-    forwarded: u8,
+/// Whether the question is one about a zone that is answered here, whose answer is data of the zone's parent: the DS
+/// records, which prove that the zone is not signed.
+#[inline(never)]
+pub(crate) fn leaves_to_parent(question: &Question) -> bool {
+    let is_in_zone = || {
+        zone_of(question.name()).filter(|(zone, apex_at)| {
+            let is_delegated = matches!(zone, LocalZone::HomeArpa | LocalZone::PrivateReverse);
+            is_delegated && *apex_at == 0
+        })
+    };
+    question.qtype() == rtype::DS && is_in_zone().is_some()
 }
 
-impl LocalZones {
-    /// All groups but `forwarded`; `resolver.arpa` is never forwarded.
-    pub fn all_but(forwarded: impl IntoIterator<Item = LocalZone>) -> LocalZones {
-        let forwarded = forwarded
-            .into_iter()
-            .filter(|zone| *zone != LocalZone::ResolverArpa)
-            .fold(0, |set, zone| set | 1 << zone as u8);
-        LocalZones { forwarded }
+/// The zone that holds a name, and where the zone's apex begins in it.
+#[inline(always)]
+fn zone_of(name: &[u8]) -> Option<(LocalZone, usize)> {
+    // Few names have such an end; whether it is a label of theirs is seen below.
+    if name.ends_with(b"\x04arpa\0") {
+        return below_arpa(&Labels::of(name));
     }
+    let (zone, apex) = TOP_LEVEL.iter().find(|(_, apex)| name.ends_with(apex))?;
+    Some((*zone, start_of_suffix(name, apex)?))
+}
 
-    /// Whether the question is one about a zone that is answered here, whose answer is data of the zone's parent: the DS
-    /// records, which prove that the zone is not signed.
-    #[inline(never)]
-    pub(crate) fn leaves_to_parent(self, question: &Question) -> bool {
-        let is_in_zone = || {
-            self.zone_of(question.name()).filter(|(zone, apex_at)| {
-                let is_delegated = matches!(zone, LocalZone::HomeArpa | LocalZone::PrivateReverse);
-                is_delegated && *apex_at == 0
-            })
-        };
-        question.qtype() == rtype::DS && is_in_zone().is_some()
-    }
-
-    /// The zone that holds a name, and where the zone's apex begins in it.
-    #[inline(always)]
-    fn zone_of(self, name: &[u8]) -> Option<(LocalZone, usize)> {
-        // Few names have such an end; whether it is a label of theirs is seen below.
-        let (zone, apex_at) = if name.ends_with(b"\x04arpa\0") {
-            below_arpa(&Labels::of(name))?
-        } else {
-            let (zone, apex) = TOP_LEVEL.iter().find(|(_, apex)| name.ends_with(apex))?;
-            (*zone, start_of_suffix(name, apex)?)
-        };
-        (self.forwarded & 1 << zone as u8 == 0).then_some((zone, apex_at))
-    }
-
-    /// The zone that holds the question's name, and what it says; none if the question is forwarded.
-    pub(crate) fn answer(self, question: &Question) -> Option<(&[u8], LocalData)> {
-        let name = question.name();
-        let (zone, apex_at) = self.zone_of(name)?;
-        let is_apex = apex_at == 0;
-        let data = match zone {
-            // DS is data of the parent, which proves that there is none (RFC 4035 section 3.1.4.1).
-            LocalZone::HomeArpa | LocalZone::PrivateReverse
-                if is_apex && question.qtype() == rtype::DS =>
-            {
-                return None;
-            }
-            LocalZone::Localhost => match question.qtype() {
-                rtype::A => LocalData::Address(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-                rtype::AAAA => LocalData::Address(IpAddr::V6(Ipv6Addr::LOCALHOST)),
-                _ => LocalData::NoData,
-            },
-            LocalZone::ResolverArpa => LocalData::NoData,
-            LocalZone::PrivateReverse if LOOPBACK.contains(&name) => match question.qtype() {
-                rtype::PTR => LocalData::Localhost,
-                _ => LocalData::NoData,
-            },
-            // What stands between the apex and that name.
-            LocalZone::PrivateReverse if LOOPBACK.iter().any(|below| below.ends_with(name)) => {
+/// The zone that holds the question's name, and what it says; none if the question is forwarded.
+#[inline]
+pub(crate) fn special_use_answer(question: &Question) -> Option<(&[u8], LocalData)> {
+    let name = question.name();
+    let (zone, apex_at) = zone_of(name)?;
+    let is_apex = apex_at == 0;
+    let data = match zone {
+        // DS is data of the parent, which proves that there is none (RFC 4035 section 3.1.4.1).
+        LocalZone::HomeArpa | LocalZone::PrivateReverse
+            if is_apex && question.qtype() == rtype::DS =>
+        {
+            return None;
+        }
+        LocalZone::Localhost => match question.qtype() {
+            rtype::A => LocalData::Address(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            rtype::AAAA => LocalData::Address(IpAddr::V6(Ipv6Addr::LOCALHOST)),
+            _ => LocalData::NoData,
+        },
+        LocalZone::ResolverArpa => LocalData::NoData,
+        LocalZone::PrivateReverse if LOOPBACK.contains(&name) => match question.qtype() {
+            rtype::PTR => LocalData::Localhost,
+            _ => LocalData::NoData,
+        },
+        // What stands between the apex and that name.
+        LocalZone::PrivateReverse if LOOPBACK.iter().any(|below| below.ends_with(name)) => {
+            LocalData::NoData
+        }
+        LocalZone::HomeArpa
+        | LocalZone::Invalid
+        | LocalZone::Local
+        | LocalZone::Onion
+        | LocalZone::PrivateReverse => {
+            if is_apex {
                 LocalData::NoData
+            } else {
+                LocalData::NxDomain
             }
-            LocalZone::HomeArpa
-            | LocalZone::Invalid
-            | LocalZone::Local
-            | LocalZone::Onion
-            | LocalZone::PrivateReverse => {
-                if is_apex {
-                    LocalData::NoData
-                } else {
-                    LocalData::NxDomain
-                }
-            }
-        };
-        Some((name.get(apex_at..)?, data))
-    }
+        }
+    };
+    Some((name.get(apex_at..)?, data))
 }
 
 /// Where a suffix of a name begins, if it begins with a label of the name.
@@ -301,7 +269,6 @@ mod tests {
 
     #[test]
     fn ds_of_a_zone_belongs_to_its_parent_and_is_forwarded() {
-        let zones = LocalZones::all_but([]);
         for apex in [
             "home.arpa",
             "10.in-addr.arpa",
@@ -311,27 +278,22 @@ mod tests {
             "255.255.255.255.in-addr.arpa",
             "d.f.ip6.arpa",
         ] {
-            assert_eq!(ask(zones, apex, rtype::DS), None, "{apex}");
+            assert_eq!(ask(apex, rtype::DS), None, "{apex}");
             for other in [rtype::SOA, rtype::NS, rtype::DNSKEY, rtype::A] {
-                assert_eq!(ask(zones, apex, other), Some(LocalData::NoData), "{apex}");
+                assert_eq!(ask(apex, other), Some(LocalData::NoData), "{apex}");
             }
             let below = format!("x.{apex}");
-            assert_eq!(ask(zones, &below, rtype::DS), Some(LocalData::NxDomain));
+            assert_eq!(ask(&below, rtype::DS), Some(LocalData::NxDomain));
         }
         // Nobody is asked about these (RFC 6761, RFC 6762, RFC 7686, RFC 9462).
         for apex in ["localhost", "invalid", "local", "onion", "resolver.arpa"] {
-            assert_eq!(
-                ask(zones, apex, rtype::DS),
-                Some(LocalData::NoData),
-                "{apex}"
-            );
+            assert_eq!(ask(apex, rtype::DS), Some(LocalData::NoData), "{apex}");
         }
     }
 
     #[test]
     fn reverse_names_of_private_and_shared_addresses_are_answered_up_to_the_edges() {
-        let zones = LocalZones::all_but([]);
-        let ptr = |name: &str| ask(zones, &format!("{name}.arpa"), rtype::PTR);
+        let ptr = |name: &str| ask(&format!("{name}.arpa"), rtype::PTR);
         for inside in [
             "1.0.64.100.in-addr",
             "255.255.127.100.in-addr",
@@ -375,13 +337,12 @@ mod tests {
 
     #[test]
     fn the_loopback_addresses_are_called_localhost() {
-        let zones = LocalZones::all_but([]);
         let v6 = format!("1.{}ip6.arpa", "0.".repeat(31));
         for name in ["1.0.0.127.in-addr.arpa", &v6] {
-            assert_eq!(ask(zones, name, rtype::PTR), Some(LocalData::Localhost));
-            assert_eq!(ask(zones, name, rtype::TXT), Some(LocalData::NoData));
+            assert_eq!(ask(name, rtype::PTR), Some(LocalData::Localhost));
+            assert_eq!(ask(name, rtype::TXT), Some(LocalData::NoData));
             let below = format!("x.{name}");
-            assert_eq!(ask(zones, &below, rtype::PTR), Some(LocalData::NxDomain));
+            assert_eq!(ask(&below, rtype::PTR), Some(LocalData::NxDomain));
         }
         for (name, expected) in [
             ("0.0.127.in-addr.arpa", LocalData::NoData),
@@ -390,20 +351,17 @@ mod tests {
             ("2.0.0.127.in-addr.arpa", LocalData::NxDomain),
             ("1.127.in-addr.arpa", LocalData::NxDomain),
         ] {
-            assert_eq!(ask(zones, name, rtype::PTR), Some(expected), "{name}");
+            assert_eq!(ask(name, rtype::PTR), Some(expected), "{name}");
         }
-        let forwarded = LocalZones::all_but([LocalZone::PrivateReverse]);
-        assert_eq!(ask(forwarded, &v6, rtype::PTR), None);
     }
 
-    fn ask(zones: LocalZones, name: &str, qtype: u16) -> Option<LocalData> {
+    fn ask(name: &str, qtype: u16) -> Option<LocalData> {
         let question = Question::new(&wire(name), qtype, 1).unwrap();
-        zones.answer(&question).map(|(_, data)| data)
+        special_use_answer(&question).map(|(_, data)| data)
     }
 
     #[test]
     fn names_of_special_use_are_answered_here() {
-        let zones = LocalZones::all_but([]);
         let v4 = LocalData::Address("127.0.0.1".parse().unwrap());
         let v6 = LocalData::Address("::1".parse().unwrap());
         for (name, qtype, expected) in [
@@ -437,32 +395,7 @@ mod tests {
             ("www.10\u{7}in-addr\u{4}arpa", rtype::PTR, None),
             ("", rtype::NS, None),
         ] {
-            assert_eq!(ask(zones, name, qtype), expected, "{name}");
+            assert_eq!(ask(name, qtype), expected, "{name}");
         }
-    }
-
-    #[test]
-    fn each_group_but_resolver_arpa_can_be_forwarded() {
-        for (zone, name) in [
-            (LocalZone::HomeArpa, "nas.home.arpa"),
-            (LocalZone::Invalid, "x.invalid"),
-            (LocalZone::Local, "x.local"),
-            (LocalZone::Localhost, "x.localhost"),
-            (LocalZone::Onion, "x.onion"),
-            (LocalZone::PrivateReverse, "1.168.192.in-addr.arpa"),
-        ] {
-            assert_eq!(
-                ask(LocalZones::all_but([zone]), name, rtype::A),
-                None,
-                "{name}"
-            );
-            let others = LocalZones::all_but(LocalZone::ALL.into_iter().filter(|z| *z != zone));
-            assert!(ask(others, name, rtype::A).is_some(), "{name}");
-        }
-        let forwarded = LocalZones::all_but([LocalZone::ResolverArpa]);
-        assert_eq!(
-            ask(forwarded, "resolver.arpa", rtype::A),
-            Some(LocalData::NoData)
-        );
     }
 }

@@ -16,7 +16,6 @@ use crate::keys::{UpstreamId, UpstreamSet};
 use crate::link::Transport;
 use crate::local::LocalData;
 use crate::query::ForwardedClasses;
-use crate::route::LocalZones;
 use crate::routes::{RouteId, RouteTable};
 
 /// One upstream as the engine knows it; addresses and certificates are the driver's.
@@ -208,8 +207,6 @@ pub struct Settings {
     pub probe: Question,
     /// Who may ask.
     pub access: AccessList,
-    /// Names that are answered here and never forwarded.
-    pub local_zones: LocalZones,
     /// Names that are answered from data of the operator's, before all others.
     pub local: Option<Arc<LocalData>>,
     /// What of the names and answers of others clients do not get.
@@ -250,7 +247,6 @@ impl Settings {
             routes: Arc::default(),
             probe: Question::root(rtype::NS),
             access: AccessList::new([]),
-            local_zones: LocalZones::all_but([]),
             local: None,
             filter: Filter::off(),
             forwarded_classes: ForwardedClasses::default(),

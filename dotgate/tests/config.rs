@@ -16,8 +16,8 @@ use dotgate::cli::Page;
 use dotgate_config::setting::Unset;
 use dotgate_config::settings::TABLE;
 use dotgate_config::{
-    Amount, ByteCount, Config, ConnectionLimits, Endpoint, Environment, Loaded, LocalName,
-    LogFormat, LogLevel, Note, Origin, Problem, Profile, StartPolicy, UpstreamsFault, load,
+    Amount, ByteCount, Config, ConnectionLimits, Endpoint, Environment, Loaded, LogFormat,
+    LogLevel, Note, Origin, Problem, Profile, StartPolicy, UpstreamsFault, load,
 };
 
 const RIGHT: [(&str, &str); 4] = [
@@ -87,7 +87,6 @@ fn what_is_not_set_has_the_documented_default() {
         (LogLevel::Info, LogFormat::Text)
     );
     assert!(config.bootstrap().is_empty());
-    assert!(!config.forwards(LocalName::Localhost));
     assert_eq!(labels(&config), ["192.0.2.1@853"]);
     assert_eq!(config.admin().listen, ["127.0.0.1:9153".parse().unwrap()]);
     assert!(config.admin().hosts.is_empty());
@@ -119,7 +118,6 @@ fn every_variable_changes_what_it_says() {
         ("DOTGATE_TLS_CA_FILE", "ca.pem"),
         ("DOTGATE_TLS_AUTHENTICATION", "insecure-opportunistic"),
         ("DOTGATE_BOOTSTRAP_ADDRESSES", "192.0.2.53"),
-        ("DOTGATE_LOCAL_FORWARD", "home.arpa"),
         ("DOTGATE_ADMIN_LISTEN", "0.0.0.0:1, [::1]:2"),
         ("DOTGATE_ADMIN_HOST_NAMES", "Dotgate.Test"),
         ("DOTGATE_ADMIN_TOKEN_FILE", "token"),
@@ -168,7 +166,6 @@ fn every_variable_changes_what_it_says() {
         (LogLevel::Debug, LogFormat::Json)
     );
     assert_eq!(config.bootstrap(), ["192.0.2.53:53".parse().unwrap()]);
-    assert!(config.forwards(LocalName::HomeArpa) && !config.forwards(LocalName::Local));
     assert_eq!(labels(&config), ["192.0.2.1@853#dot.test", "dns.test@8853"]);
     let admin = config.admin();
     assert_eq!(

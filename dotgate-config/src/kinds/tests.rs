@@ -140,7 +140,7 @@ fn a_switch_is_true_or_false() {
 
 #[test]
 fn a_word_is_one_of_its_set() {
-    use crate::words::{LocalName, LogLevel};
+    use crate::words::{LogLevel, QueryClass};
     let not_a_word = |item: &str| Fault::NotAWord {
         item: item.to_owned(),
     };
@@ -150,23 +150,23 @@ fn a_word_is_one_of_its_set() {
     check(&one, "Trace", Ok(LogLevel::Trace));
     check(&one, "verbose", Err(not_a_word("verbose")));
     check(&one, "", Err(not_a_word("")));
-    let some = SomeOf::<LocalName>(PhantomData);
+    let some = SomeOf::<QueryClass>(PhantomData);
     check(&some, "", Ok(Vec::new()));
     check(
         &some,
-        "local, onion",
-        Ok(vec![LocalName::Local, LocalName::Onion]),
+        "any, private",
+        Ok(vec![QueryClass::Any, QueryClass::Private]),
     );
     check(
         &some,
-        "local,local",
+        "any,any",
         Err(Fault::Duplicate {
-            item: "local".to_owned(),
+            item: "any".to_owned(),
         }),
     );
-    check(&some, "resolver.arpa", Err(not_a_word("resolver.arpa")));
-    check(&some, "LOCAL,", Ok(vec![LocalName::Local]));
-    check(&some, "local,,", Err(Fault::EmptyItem));
+    check(&some, "in", Err(not_a_word("in")));
+    check(&some, "ANY,", Ok(vec![QueryClass::Any]));
+    check(&some, "any,,", Err(Fault::EmptyItem));
 }
 
 #[test]

@@ -5,24 +5,9 @@ use std::time::Duration;
 
 use dotgate_core::Substitute;
 
-use crate::kinds::{FilePath, FilePaths, OneOf, Records, SomeOf, Suffixes, Time};
+use crate::kinds::{FilePath, FilePaths, OneOf, Records, Suffixes, Time};
 use crate::setting::{Entry, Names, Reload, Setting, Unset};
-use crate::words::{LocalName, RebindProtect};
-
-/// `DOTGATE_LOCAL_FORWARD`.
-pub static LOCAL_FORWARD: Setting<SomeOf<LocalName>> = Setting {
-    entry: Entry {
-        names: Names::Prefixed {
-            section: "local",
-            key: "forward",
-        },
-        reload: Reload::Live,
-        unset: Unset::Default(""),
-        doc: "Special-use names to forward to upstreams. By default, dotgate answers them itself.",
-        example: "home.arpa,private-reverse",
-    },
-    kind: SomeOf(PhantomData),
-};
+use crate::words::RebindProtect;
 
 /// `DOTGATE_LOCAL_RECORDS`.
 pub static LOCAL_RECORDS: Setting<Records> = Setting {

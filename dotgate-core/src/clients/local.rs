@@ -17,6 +17,7 @@ use crate::exchange::Client;
 use crate::filter::{Listed, store_substitute};
 use crate::local::Answered;
 use crate::respond::ClientParameters;
+use crate::route::leaves_to_parent;
 use crate::stream::ResponseTerms;
 
 /// What became of a query at local data.
@@ -33,7 +34,7 @@ impl Clients {
     /// Answers a query from local data and lists, as far as these go.
     pub(crate) fn answer_locally(&mut self, request: &Request<'_>, question: &Question) -> Local {
         if let Some(data) = &self.settings.local
-            && !self.settings.local_zones.leaves_to_parent(question)
+            && !leaves_to_parent(question)
             && !cfg!(planted = "local-names-are-forwarded")
         {
             self.local.clear();

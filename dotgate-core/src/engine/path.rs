@@ -15,7 +15,7 @@ use crate::flights::Role;
 use crate::keys::ExchangeKey;
 use crate::moment::Moment;
 use crate::outbox::ReturnPath;
-use crate::route::is_never_forwarded;
+use crate::route::{is_never_forwarded, special_use_answer};
 
 /// What the cache had for a query.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -75,7 +75,7 @@ impl Engine {
     fn find_answer(&mut self, now: Moment, request: &Request<'_>, question: &Question) {
         let query = &request.query;
         let route = self.settings.routes.find(question);
-        let local = self.settings.local_zones.answer(question);
+        let local = special_use_answer(question);
         // A route for a name of special use takes precedence over its answer here.
         let is_local = |zone: &[u8]| zone.len() > route.suffix_len || is_never_forwarded(zone);
         if let Some((zone, data)) = local.filter(|(zone, _)| is_local(zone)) {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dotgate_config::{Amount, CacheConfig, Config, LocalName};
-use dotgate_core::{AccessList, CacheSettings, ForwardedClasses, LocalZone, LocalZones, Settings};
+use dotgate_config::{Amount, CacheConfig, Config};
+use dotgate_core::{AccessList, CacheSettings, ForwardedClasses, Settings};
 
 use dotgate_wire::{Question, rclass, rtype};
 
@@ -29,7 +29,6 @@ pub(crate) fn settings(
         probe: Question::new(config.probe(), rtype::NS, rclass::IN)
             .unwrap_or_else(|| Question::root(rtype::NS)),
         access: AccessList::new(config.allowed().iter().copied()),
-        local_zones: local_zones(config),
         local: local.data(),
         filter: local.filter().filter().clone(),
         forwarded_classes: ForwardedClasses {
@@ -87,17 +86,4 @@ pub(crate) fn cache_settings(cache: &CacheConfig) -> CacheSettings {
             .map(|name| name.as_slice().into())
             .collect(),
     }
-}
-
-fn local_zones(config: &Config) -> LocalZones {
-    let names = [
-        (LocalName::HomeArpa, LocalZone::HomeArpa),
-        (LocalName::Invalid, LocalZone::Invalid),
-        (LocalName::Local, LocalZone::Local),
-        (LocalName::Localhost, LocalZone::Localhost),
-        (LocalName::Onion, LocalZone::Onion),
-        (LocalName::PrivateReverse, LocalZone::PrivateReverse),
-    ];
-    let forwarded = names.into_iter().filter(|(name, _)| config.forwards(*name));
-    LocalZones::all_but(forwarded.map(|(_, zone)| zone))
 }

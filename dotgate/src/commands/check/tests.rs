@@ -128,10 +128,15 @@ SSL_CERT_DIR                    -                       (not set)
 tls.authentication              default                 strict
 tls.key_exchange                default                 auto
 bootstrap.addresses             -                       (not set)
-local.forward                   default                 (none)
 local.records                   -                       (not set)
 local.hosts_file                -                       (not set)
 local.ttl                       default                 60s
+local.block_file                -                       (not set)
+local.allow_file                -                       (not set)
+local.block_answer              default                 nxdomain
+local.rebind_protect            default                 off
+local.rebind_except             default                 (none)
+local.rebind_routes             default                 (none)
 admin.listen                    default                 127.0.0.1:9153
 admin.socket                    default                 auto
 admin.host_names                -                       (not set)

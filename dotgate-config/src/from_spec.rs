@@ -10,7 +10,8 @@ use std::num::{NonZeroU16, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use dotgate_core::KeyExchangePolicy;
+use dotgate_core::limits::PLAIN_SOCKETS_AHEAD;
+use dotgate_core::{KeyExchangePolicy, Transport};
 use ipnet::IpNet;
 
 use super::address::ScopedSocketAddress;
@@ -298,8 +299,8 @@ impl Config {
     }
 
     /// Returns how many TCP connections clients may have in a process that may open `descriptors` files.
-    /// `auto` leaves room for every listener and for four sessions to each upstream in each worker, is at least 16
-    /// and at most 65,536, and gives a client address a quarter. Numbers the operator wrote are returned as they are.
+    /// `auto` leaves room for every listener, for four sessions to each upstream in each worker and for the sockets that it makes
+    /// ahead for plain ones, is at least 16 and at most 65,536, and gives a client address a quarter. Numbers the operator wrote are returned as they are.
     pub fn connection_limits(&self, descriptors: u64) -> ConnectionLimits {
         const AUTO_MIN: u64 = 16;
         const AUTO_MAX: u64 = 65_536;
@@ -313,8 +314,11 @@ impl Config {
             Amount::Auto => {
                 // A listener's UDP and TCP socket, and a second descriptor of each to hand over.
                 let of_a_listener = 2 + 2 * u64::from(self.server.take_over_socket.is_some());
+                let plain = self.upstreams.iter();
+                let plain = plain.filter(|upstream| upstream.transport() == Transport::Plain);
                 let of_a_worker = of_a_listener * self.server.listen.len() as u64
                     + SESSIONS_OF_AN_UPSTREAM * self.upstreams.len() as u64
+                    + PLAIN_SOCKETS_AHEAD as u64 * plain.count() as u64
                     + OTHER_FILES_OF_A_WORKER;
                 let of_admin = ADMIN_CONNECTIONS * u64::from(!self.admin.listen.is_empty());
                 let taken = self.server.workers.get() as u64 * of_a_worker + of_admin + OTHER_FILES;

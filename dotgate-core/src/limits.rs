@@ -207,6 +207,9 @@ pub const QUERY_BYTES: usize = 1_600;
 /// One of so many parts of the memory for clients is what one client may have when half of it is in use.
 pub const CLIENT_MEMORY_SHARES: usize = 8;
 
+/// Sockets that a worker makes ahead for each plain upstream: as many queries are sent in one turn without making one.
+pub const PLAIN_SOCKETS_AHEAD: usize = 16;
+
 /// Failures and recoveries of an upstream that are recorded for operators, in about 16 KiB.
 pub const INCIDENTS: usize = 200;
 

@@ -383,6 +383,20 @@ fn automatic_connection_limits_leave_room_for_sessions_and_listeners() {
 }
 
 #[test]
+fn automatic_connection_limits_leave_room_for_the_sockets_of_plain_upstreams() {
+    let all = |routes: &str| {
+        let own = [("DOTGATE_SERVER_WORKERS", "2"), ("DOTGATE_ROUTES", routes)];
+        config(&own).connection_limits(1024).all
+    };
+    let none = all("");
+    assert_eq!(all("corp.test=192.0.2.7"), none - 2 * 4);
+    assert_eq!(all("lan=plain:192.0.2.7"), none - 2 * (4 + 16));
+    // A server in two groups shares its sockets.
+    let two = "lan=plain:192.0.2.7,plain:192.0.2.8 corp.test=plain:192.0.2.7";
+    assert_eq!(all(two), none - 2 * 2 * (4 + 16));
+}
+
+#[test]
 fn no_name_is_twice_in_the_table_and_none_looks_injected() {
     let variables: Vec<String> = TABLE
         .iter()

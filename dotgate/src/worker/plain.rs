@@ -2,13 +2,14 @@
 //!
 //! While somebody waits a query costs one send and one receive. Its socket is closed, and the next one made, at the end of
 //! the turn. Sockets that were made ahead go with the session they were made for, so that none outlives a change of the
-//! network by much. Limits: `AHEAD` sockets wait for each upstream.
+//! network by much. Limits: `PLAIN_SOCKETS_AHEAD` sockets wait for each upstream.
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use dotgate_core::limits::PLAIN_SOCKETS_AHEAD;
 use dotgate_core::{ConnectFault, Engine, Moment, SessionEnd, SessionKey};
 use dotgate_net::Named;
 use dotgate_wire::{message_id, split_frame};
@@ -21,9 +22,6 @@ use super::poll::ROUNDS;
 use super::spare::{Spare, connect_fault};
 use super::tokens::{Owner, SocketKey, TokenTable};
 use crate::upstreams::Upstream;
-
-/// Sockets made ahead for each upstream: as many queries are sent in one turn without making one.
-const AHEAD: usize = 16;
 
 struct Socket {
     udp: UdpSocket,
@@ -248,7 +246,7 @@ impl PlainQueries {
             while self
                 .sessions
                 .get(key)
-                .is_some_and(|it| it.ahead.len() < AHEAD)
+                .is_some_and(|it| it.ahead.len() < PLAIN_SOCKETS_AHEAD)
             {
                 let Ok(socket) = self.make(key, hands) else {
                     break;

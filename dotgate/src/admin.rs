@@ -12,6 +12,7 @@ pub mod client;
 mod connections;
 mod endpoint;
 mod failures;
+mod groups;
 mod host;
 pub mod listeners;
 mod local;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use dotgate_config::Escaped;
 use serde::Deserialize;
 
+use super::groups::GroupReport;
 use super::traffic::Traffic;
 use super::upstreams::UpstreamReport;
 
@@ -30,6 +31,9 @@ pub struct Overview {
     admin: Admin,
     configuration: Configuration,
     upstreams: Vec<UpstreamReport>,
+    /// Older instances do not have them.
+    #[serde(default)]
+    groups: Vec<GroupReport>,
     cache: Cache,
     traffic: Traffic,
     workers: Vec<Worker>,
@@ -96,6 +100,7 @@ impl Overview {
         }
         self.write_traffic(&mut text, rate);
         self.write_settings(&mut text);
+        self.write_groups(&mut text);
         text.line("");
         let labels = self.upstreams.iter().map(|it| it.upstream.chars().count());
         let width = labels.max().unwrap_or_default().clamp(LABEL_MIN, LABEL_MAX);
@@ -104,6 +109,23 @@ impl Overview {
             write_upstream(&mut text, width, upstream);
         }
         text.0
+    }
+
+    /// Writes the groups, if there are others than the default one.
+    fn write_groups(&self, text: &mut Text) {
+        if self.groups.len() < 2 {
+            return;
+        }
+        let row = |label: &str, state: &str, queries: &str, failed: &str| {
+            let width = LABEL_MAX;
+            format!("{label:<width$.width$} {state:<8} {queries:>10} {failed:>9}")
+        };
+        text.line("");
+        text.line(row("group", "state", "queries", "failed"));
+        for group in &self.groups {
+            let counts = [group.queries, group.failed].map(|count| count.to_string());
+            text.line(row(&group.group, &group.state, &counts[0], &counts[1]));
+        }
     }
 
     fn write_traffic(&self, text: &mut Text, rate: f64) {
@@ -280,6 +302,11 @@ mod tests {
             "admin": {"socket": null, "token": "broken"},
             "configuration": {"problem": null, "waiting_for_restart": []},
             "upstreams": [upstream],
+            "groups": [
+                {"group": "default", "state": "up", "queries": 1_234_567, "failed": 3},
+                {"group": "corp.example", "state": "down", "queries": 12, "failed": 11},
+                {"group": "x".repeat(63), "state": "up", "queries": 0, "failed": 0},
+            ],
             "cache": {"entries": 3, "bytes_used": 1_048_576, "bytes_max": 67_108_864, "snapshot_file": null},
             "traffic": {
                 "queries": queries,
@@ -311,6 +338,10 @@ mod tests {
             "\nlistening   127.0.0.1:53, [::1]:53\n",
             "\nworkers     2 idle, 1 running\n",
             "\nadmin       no socket, token broken\n",
+            "\n\ngroup                                          state       queries    failed\n",
+            "\ndefault                                        up          1234567         3\n",
+            "\ncorp.example                                   down             12        11\n",
+            "xxx up                0         0\n",
             "\n[2001:db8:1234:5678::853]@853#resolver.example down       11.8 ms    2   54 days\n",
             "\n  last trouble 1 min 1 s ago: tls: certificate for another name",
             "\n  no pin-report matches sha256/ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=\n",
@@ -319,6 +350,17 @@ mod tests {
         }
         assert!(
             text.lines().all(|line| line.chars().count() <= WIDTH),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn the_default_group_alone_is_not_shown() {
+        let mut overview = overview(1.0, 1);
+        overview.groups.truncate(1);
+        let text = overview.text(0.0);
+        assert!(
+            !text.contains("group") && !text.contains("default"),
             "{text}"
         );
     }

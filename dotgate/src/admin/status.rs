@@ -14,6 +14,7 @@ use serde_json::{Map, json};
 
 use super::cache::UsageReport;
 use super::endpoint::{Endpoint, StatusReport};
+use super::groups::GroupReport;
 use super::local::LocalReport;
 use super::traffic::Traffic;
 use super::upstreams::{self, UpstreamReport, rounded};
@@ -41,6 +42,8 @@ pub(super) struct Status {
     configuration: ConfigurationReport,
     /// As `/healthz` has them, without a probe.
     upstreams: Vec<UpstreamReport>,
+    /// That of the default route first.
+    groups: Vec<GroupReport>,
     cache: CacheStatus,
     local: LocalReport,
     traffic: Traffic,
@@ -142,6 +145,7 @@ impl Status {
             },
             configuration: ConfigurationReport::of(running.reloads().read()),
             upstreams: upstreams::reports(running, now),
+            groups: GroupReport::all(running),
             cache: CacheStatus {
                 usage: UsageReport::of(running.cache()),
                 snapshot_file: running.snapshot().map(str::to_owned),

@@ -74,6 +74,29 @@ fn a_private_name_fails_when_its_server_is_down_and_never_goes_elsewhere() {
 }
 
 #[test]
+fn the_status_shows_each_group_with_its_queries_and_failures_if_there_are_routes() {
+    let house = House::new(2);
+    let route = format!(
+        "[[route]]\nsuffixes = [\"corp.test\"]\nupstreams = [{:?}]\n",
+        house.upstreams[1].written()
+    );
+    house.write(&[0], &(route + UNWATCHED));
+    let program = house.serve(&[]);
+    let mut client = Client::udp(program.address());
+    client.ask("www.example.test").assert_right();
+    client.ask("a.corp.test").assert_right();
+    house.upstreams[1].kill();
+    assert_eq!(client.ask("b.corp.test").rcode, Rcode::SERVFAIL);
+    let (code, status) = program.run(&["status"]);
+    assert_eq!(code, Some(0), "{status}");
+    let lines = status.lines().map(|line| line.split_whitespace().collect());
+    let lines: Vec<Vec<&str>> = lines.collect();
+    assert!(lines.contains(&vec!["default", "up", "1", "0"]), "{status}");
+    let down = vec!["corp.test", "down", "2", "1"];
+    assert!(lines.contains(&down), "{status}");
+}
+
+#[test]
 fn a_reload_that_moves_a_suffix_makes_what_was_cached_for_it_unreachable() {
     let house = House::new(3);
     let route = |number: usize| {

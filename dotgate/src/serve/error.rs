@@ -17,7 +17,7 @@ pub enum StartError {
     /// An upstream is this program itself: every query would come back for ever.
     #[error(
         "upstream {label} is an address of this host that dotgate itself listens on: its queries would come \
-         back to it for ever\n  Name a resolver elsewhere in DNS_HOST, or listen on single addresses in HOST."
+         back to it for ever\n  Name a resolver elsewhere in DNS_HOST or the route, or listen on single addresses in HOST."
     )]
     Loop {
         /// The upstream.

@@ -174,3 +174,43 @@ fn the_query_command_says_which_rule_decides_and_sends_a_name_to_its_group_alone
     assert_eq!(json["special_use"], serde_json::Value::Null);
     assert_eq!(json["upstreams"].as_array().unwrap().len(), 1);
 }
+
+#[test]
+fn a_route_to_its_own_listener_is_refused_at_the_start_and_by_check_and_a_reload_with_it_changes_nothing()
+ {
+    let house = House::new(1);
+    let write = |address: &str| {
+        let route = format!("[[route]]\nsuffixes = [\"lan\"]\nupstreams = [{address:?}]\n");
+        house.write(&[0], &(route + UNWATCHED));
+    };
+    for (listen, address, expected) in [
+        ("127.0.0.1", "127.0.0.1@5300", Some(2)),
+        ("::1", "[::1]@5300", Some(2)),
+        ("0.0.0.0", "127.3.2.1@5300", Some(2)),
+        ("127.0.0.1", "127.3.2.1@5300", Some(0)),
+    ] {
+        write(&format!("plain:{address}"));
+        let run = |arguments: &[&str]| {
+            let mut command = command(&[("HOST", listen), ("PORT", "5300")]);
+            command.arg("--config").arg(house.path("conf"));
+            let output = command.args(arguments).output().unwrap();
+            let said = [output.stdout, output.stderr].concat();
+            (output.status.code(), String::from_utf8(said).unwrap())
+        };
+        let (status, said) = run(&["check"]);
+        assert_eq!(status, expected, "{said}");
+        if expected == Some(2) {
+            let reason = said.lines().find(|line| line.contains(address)).unwrap();
+            let (status, said) = run(&[]);
+            assert_eq!(status, Some(2), "{said}");
+            assert!(said.contains(reason), "{reason}: {said}");
+        }
+    }
+    house.write(&[0], UNWATCHED);
+    let program = house.serve(&[]);
+    write(&format!("plain:127.0.0.1@{}", program.address().port()));
+    program.signal("HUP");
+    program.wait_for_line("is an address of this host that dotgate itself listens on");
+    program.udp().ask("nas.lan").assert_right();
+    assert_eq!(house.upstreams[0].queries_for("nas.lan"), 1);
+}

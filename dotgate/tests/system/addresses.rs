@@ -227,3 +227,61 @@ fn what_came_late_is_handed_over_too() {
     }
     assert_eq!(readiness(&second), (200, vec![]));
 }
+
+#[test]
+fn a_route_to_another_address_of_the_host_behind_a_wildcard_listener_is_refused() {
+    let Some(network) = Network::enter(
+        "addresses::a_route_to_another_address_of_the_host_behind_a_wildcard_listener_is_refused",
+    ) else {
+        return;
+    };
+    network.near("address add fd00:78::2/64 dev first nodad");
+    let authority = TestAuthority::new().unwrap();
+    let upstream = network.upstream(FIRST, &authority);
+    let run = |listen: &str, route: &str, arguments: &[&str]| {
+        let file = authority_file(&authority);
+        let routes = format!("lan=plain:{route}");
+        let variables = [
+            ("HOST", listen),
+            ("PORT", "5300"),
+            ("DOTGATE_ROUTES", &routes),
+        ];
+        let mut command = network.command();
+        set_up(&mut command, &file, &upstream.written(), &variables);
+        let output = command.args(arguments).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), said)
+    };
+    const LOOP: &str = "is an address of this host that dotgate itself listens on";
+    for (listen, route) in [("0.0.0.0", "10.79.0.2@5300"), ("::", "fd00:78::2@5300")] {
+        for arguments in [&[][..], &["check"]] {
+            let (status, said) = run(listen, route, arguments);
+            assert_eq!(status, Some(2), "{route}: {said}");
+            assert!(said.contains(LOOP), "{said}");
+        }
+    }
+    let (status, said) = run("0.0.0.0", "10.79.0.1@5300", &["check"]);
+    assert_eq!(status, Some(0), "another host's address: {said}");
+
+    let configuration = tempfile::NamedTempFile::with_suffix(".toml").unwrap();
+    let unwatched = "[config]\nwatch = false\n";
+    std::fs::write(configuration.path(), unwatched).unwrap();
+    let variables = [
+        ("HOST", "0.0.0.0"),
+        (
+            "DOTGATE_CONFIG_FILE",
+            configuration.path().to_str().unwrap(),
+        ),
+    ];
+    let program = network.serve_at(&authority, &upstream.written(), &variables);
+    let port = program.address().port();
+    let route = format!(
+        "{unwatched}[[route]]\nsuffixes = [\"lan\"]\nupstreams = [\"plain:10.79.0.2@{port}\"]\n"
+    );
+    std::fs::write(configuration.path(), route).unwrap();
+    program.signal("HUP");
+    program.wait_for_line(LOOP);
+    let listener = SocketAddr::from(([10, 77, 0, 2], port));
+    Client::udp(listener).ask("nas.lan").assert_right();
+    assert_eq!(upstream.queries_for("nas.lan"), 1);
+}

@@ -124,8 +124,8 @@ pub static SERVER_HOST: Setting<ListenAddresses> = Setting {
         unset: Unset::Required,
         doc: "Addresses to listen on, over UDP and TCP. `::` is IPv6 only; `0.0.0.0,::` listens on all IPv4 and \
               IPv6 addresses. An IPv6 link-local address includes its interface, by name or index: `fe80::1%eth0`. \
-              This holds wherever an address is set. An address that the host does not have yet is served as soon \
-              as it appears; the other addresses are served in the meantime.",
+              This applies to all settings with addresses. An address that the host does not have yet is served as \
+              soon as it appears; the other addresses are served in the meantime.",
         example: "127.0.0.1,::1",
     },
     kind: ListenAddresses { most: 64 },
@@ -163,8 +163,8 @@ pub static DNS_HOST: Setting<Upstreams> = Setting {
         unset: Unset::Required,
         doc: "Upstream DNS-over-TLS servers, in order of preference. With `ADDR` alone, the certificate must \
               contain that address. With a name and pins, both must match. With `ADDR` and pins only, a matching \
-              key is enough. A `NAME` requires `DOTGATE_BOOTSTRAP_ADDRESSES`. The word of a provider stands for its \
-              upstreams (`docs/resolvers.md`).",
+              key is enough. A `NAME` requires `DOTGATE_BOOTSTRAP_ADDRESSES`. The name of a provider, such as \
+              `quad9`, selects its upstreams (`docs/resolvers.md`).",
         example: "9.9.9.9#dns.quad9.net,1.1.1.1#one.one.one.one",
     },
     kind: Upstreams::OF_A_GROUP,
@@ -200,8 +200,8 @@ pub static DNS_PROBE: Setting<DomainName> = Setting {
         reload: Reload::Live,
         unset: Unset::Default("."),
         doc: "Name for the NS queries that test whether an upstream responds. Any response counts, including an \
-              error. Change it only for an upstream that never answers queries for the root. A plain upstream of a route is \
-              asked for the route's first suffix instead.",
+              error. Change it only for an upstream that never answers queries for the root. A plain upstream of a \
+              route is queried for the route's first suffix instead.",
         example: "corp.example",
     },
     kind: DomainName,
@@ -216,8 +216,8 @@ pub static DNS_ALLOW_PLAIN_DEFAULT: Setting<OneOf<PlainDefault>> = Setting {
         },
         reload: Reload::Live,
         unset: Unset::Default("refuse"),
-        doc: "Whether the upstreams of `DNS_HOST` may be `plain:`. With `insecure`, anyone on the network path can read \
-              and forge the responses to all names. Upstreams of routes may always be `plain:`.",
+        doc: "Whether the upstreams of `DNS_HOST` may be `plain:`. With `insecure`, anyone on the network path can \
+              read and forge the responses to all names. Upstreams of routes may always be `plain:`.",
         example: "refuse",
     },
     kind: OneOf(PhantomData),
@@ -377,10 +377,10 @@ pub static SERVER_START: Setting<OneOf<StartPolicy>> = Setting {
         },
         reload: Reload::Restart,
         unset: Unset::Default("serve-anyway"),
-        doc: "What to do at the start while no upstream is reachable. `serve-anyway`: serve, and report ready. `wait`: \
-              serve, but `/readyz` returns 503 until a session to one upstream has been opened. `fail`: if none could \
-              be opened within 8 seconds, exit with status 1 and the reasons; a replacement then leaves the running \
-              process in place.",
+        doc: "What to do at startup if no upstream is reachable. `serve-anyway`: serve, and report ready. `wait`: \
+              serve, but `/readyz` returns 503 until a session to one upstream has been opened. `fail`: if none \
+              could be opened within 8 seconds, exit with status 1 and the reasons; a replacement then leaves the \
+              running process in place.",
         example: "wait",
     },
     kind: OneOf(PhantomData),
@@ -476,8 +476,8 @@ pub static ACCESS_ALLOW: Setting<Prefixes> = Setting {
             "127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,169.254.0.0/16,\
              fe80::/10,fc00::/7",
         ),
-        doc: "Clients that may send queries. All others get REFUSED. `any` is every client: an open resolver where the \
-              Internet reaches it.",
+        doc: "Clients that may send queries. All others get REFUSED. `any` allows every client, which makes an \
+              open resolver if dotgate can be reached from the Internet.",
         example: "127.0.0.1,192.168.1.0/24",
     },
     kind: Prefixes { most: 256 },

@@ -27,9 +27,9 @@ pub static ADMIN_SOCKET: Setting<SocketPath> = Setting {
         },
         reload: Reload::Restart,
         unset: Unset::Default("auto"),
-        doc: "The Unix socket of the admin endpoint. The user that runs dotgate and root need no token there. `auto` is \
-              `admin.sock` in the folder of `DOTGATE_SERVER_TAKE_OVER_SOCKET`, and none where that is not set; `off` is \
-              none.",
+        doc: "Unix socket of the admin endpoint. The user that runs dotgate and root need no token there. `auto` \
+              is `admin.sock` in the folder of `DOTGATE_SERVER_TAKE_OVER_SOCKET`, or no socket if that is not set; \
+              `off` disables it.",
         example: "/run/dotgate/admin.sock",
     },
     kind: SocketPath,

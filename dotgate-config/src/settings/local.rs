@@ -18,9 +18,9 @@ pub static LOCAL_RECORDS: Setting<Records> = Setting {
         },
         reload: Reload::Live,
         unset: Unset::Nothing,
-        doc: "Records that are answered here. A name that has one is answered from them for every type and is never \
-              forwarded; `*.lab.example` covers all names below `lab.example` that have no records of their own. PTR \
-              records follow from addresses.",
+        doc: "Local records. Queries of any type for a name with a local record are answered from these and never \
+              forwarded; `*.lab.example` covers all names below `lab.example` that have no records of their own. \
+              PTR records are derived from addresses.",
         example: "nas.home.arpa A 192.168.1.10; *.lab.example 300 CNAME nas.home.arpa",
     },
     kind: Records { most: 10_000 },
@@ -35,8 +35,8 @@ pub static LOCAL_HOSTS_FILE: Setting<FilePath> = Setting {
         },
         reload: Reload::Live,
         unset: Unset::Nothing,
-        doc: "A hosts file (hosts(5)), whose names are answered here like those of `DOTGATE_LOCAL_RECORDS`. It is read \
-              again when its content changes.",
+        doc: "Hosts file (hosts(5)). Its names are answered like those of `DOTGATE_LOCAL_RECORDS`. It is reloaded \
+              when its content changes.",
         example: "/etc/hosts",
     },
     kind: FilePath,
@@ -51,7 +51,7 @@ pub static LOCAL_TTL: Setting<Time> = Setting {
         },
         reload: Reload::Live,
         unset: Unset::Default("60s"),
-        doc: "The TTL of local records that are written without one, and of negative answers about local names.",
+        doc: "TTL of local records without one, and of negative answers for local names.",
         example: "5m",
     },
     kind: Time {
@@ -72,8 +72,8 @@ pub static LOCAL_BLOCK_FILE: Setting<FilePaths> = Setting {
         },
         reload: Reload::Live,
         unset: Unset::Nothing,
-        doc: "Files with names that are blocked, together with all names below them: a name in each line, or lines of a \
-              hosts file (`0.0.0.0 NAME`), or an RPZ zone. They are read again when their content changes.",
+        doc: "Files with blocked names, which includes all names below them: one name per line, a hosts file \
+              (`0.0.0.0 NAME`), or an RPZ zone. They are reloaded when their content changes.",
         example: "/etc/dotgate/block/ads.txt,/etc/dotgate/block/urlhaus.rpz",
     },
     kind: FilePaths { most: FILES_MAX },
@@ -88,8 +88,8 @@ pub static LOCAL_ALLOW_FILE: Setting<FilePaths> = Setting {
         },
         reload: Reload::Live,
         unset: Unset::Nothing,
-        doc: "Files with names that are not blocked, whatever the files of `DOTGATE_LOCAL_BLOCK_FILE` say, together with \
-              all names below them: a name in each line. They are read again when their content changes.",
+        doc: "Files with names that are never blocked, which includes all names below them: one name per line. \
+              They take precedence over `DOTGATE_LOCAL_BLOCK_FILE`, and are reloaded when their content changes.",
         example: "/etc/dotgate/allow.txt",
     },
     kind: FilePaths { most: FILES_MAX },
@@ -104,8 +104,8 @@ pub static LOCAL_BLOCK_ANSWER: Setting<OneOf<Substitute>> = Setting {
         },
         reload: Reload::Live,
         unset: Unset::Default("nxdomain"),
-        doc: "Response for a blocked name. `null`: the addresses `0.0.0.0` and `::`, and no records of other types. An \
-              RPZ rule says itself what it responds.",
+        doc: "Response for a blocked name. `null`: the addresses `0.0.0.0` and `::`, and no records of other \
+              types. RPZ rules specify their own response.",
         example: "null",
     },
     kind: OneOf(PhantomData),
@@ -120,9 +120,9 @@ pub static LOCAL_REBIND_PROTECT: Setting<OneOf<RebindProtect>> = Setting {
         },
         reload: Reload::Live,
         unset: Unset::Default("off"),
-        doc: "Response that replaces an answer with a private, shared, loopback, link-local or unspecified address from \
-              the upstreams of `DNS_HOST`. Such an address would give a web page of the Internet access to hosts of the \
-              local network (DNS rebinding).",
+        doc: "Response that replaces an answer with a private, shared, loopback, link-local or unspecified address \
+              from the upstreams of `DNS_HOST`. Such an address would give a web page on the Internet access to \
+              hosts of the local network (DNS rebinding).",
         example: "nxdomain",
     },
     kind: OneOf(PhantomData),
@@ -137,8 +137,8 @@ pub static LOCAL_REBIND_EXCEPT: Setting<Suffixes> = Setting {
         },
         reload: Reload::Live,
         unset: Unset::Default(""),
-        doc: "Names that may have private addresses despite `DOTGATE_LOCAL_REBIND_PROTECT`, together with all names below \
-              them.",
+        doc: "Names that may have private addresses despite `DOTGATE_LOCAL_REBIND_PROTECT`, together with all \
+              names below them.",
         example: "plex.direct,vpn.example.com",
     },
     kind: Suffixes { most: 1_000 },
@@ -153,8 +153,8 @@ pub static LOCAL_REBIND_ROUTES: Setting<Suffixes> = Setting {
         },
         reload: Reload::Live,
         unset: Unset::Default(""),
-        doc: "Routes, by one of their suffixes, whose answers are checked for private addresses too. By default, only \
-              answers of `DNS_HOST` are.",
+        doc: "Routes, by one of their suffixes, whose answers are checked for private addresses too. By default, \
+              only answers of `DNS_HOST` are.",
         example: "partner.example",
     },
     kind: Suffixes { most: 64 },

@@ -10,9 +10,10 @@ pub static ROUTES: Setting<Routes> = Setting {
         reload: Reload::Live,
         unset: Unset::Default(""),
         doc: "Names to forward to upstreams of their own. A name at or below a `SUFFIX` is only ever sent to the \
-              upstreams of that route, even if all of them fail; the longest suffix wins. An address prefix stands for \
-              its reverse zones. Every other name goes to `DNS_HOST`. An upstream is written as there, or as \
-              `plain:ADDR[@PORT]` (port 53 by default) for a server without TLS. In the file, use `[[route]]` tables.",
+              upstreams of that route, even if all of them fail; the longest suffix is used. An address prefix \
+              matches its reverse zones. Every other name goes to `DNS_HOST`. An upstream is written as there, or \
+              as `plain:ADDR[@PORT]` (port 53 by default) for a server without TLS. In the file, use `[[route]]` \
+              tables.",
         example: "corp.example,10.0.0.0/8=10.0.0.53#dns.corp.example home.arpa=plain:192.168.1.1",
     },
     kind: Routes,
@@ -88,7 +89,7 @@ pub static UPSTREAM_PINS: TableKey = TableKey {
     key: "pins",
     is_list: true,
     expected: "at most 8 of sha256/BASE64, the digest of a SubjectPublicKeyInfo",
-    doc: "Public keys, one of which must be that of the upstream, or with a name that of an authority that vouches for it.",
+    doc: "Public keys, one of which must be that of the upstream, or, with a name, that of an authority that issued its certificate.",
     example: "[\"sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\"]",
 };
 

@@ -28,17 +28,17 @@ messages! {
         NOTIFY_FAILED: WARN "cannot notify the service manager" ["reason"]
             "`NOTIFY_SOCKET` names a socket that cannot be reached." "Check the unit, or unset `NOTIFY_SOCKET`.";
         ANNOUNCE_FAILED: WARN "cannot report that this process serves" ["reason"]
-            "The command that started this process (`dotgate replace`) has gone." "";
+            "The command that started this process (`dotgate replace`) has exited." "";
         ADDRESS_AWAITED: WARN "listening address is not on this host yet; it is served as soon as it is" ["address", "reason"]
-            "The address comes late (DHCP, VPN, IPv6 duplicate detection) or is wrong." "If it does not come, check `HOST`.";
+            "The address appears late (DHCP, VPN, IPv6 duplicate detection) or is wrong." "If it does not appear, check `HOST`.";
         NO_ADDRESS: WARN "none of the listening addresses is on this host: no client is served" []
             "Every address in `HOST` is missing." "Check `HOST`.";
         ADDRESS_FOUND: INFO "listening address is on this host now; clients are served there" ["address"]
-            "An awaited address has come." "";
+            "The address has appeared." "";
         ADDRESS_UNUSABLE: ERROR "cannot listen on the address; retrying" ["address", "reason"]
-            "The address has come, but cannot be used." "See `reason`; often another process has the port.";
+            "The address has appeared, but cannot be used." "See `reason`; often another process uses the port.";
         ADMIN_AWAITED: WARN "admin address is not on this host yet; it is served as soon as it is" ["address", "reason"]
-            "As for listening addresses." "If it does not come, check `DOTGATE_ADMIN_LISTEN`.";
+            "As for listening addresses." "If it does not appear, check `DOTGATE_ADMIN_LISTEN`.";
         ADMIN_FOUND: INFO "admin address is on this host now" ["address"] "An awaited address has come." "";
         ADMIN_UNUSABLE: DEBUG "admin address is not usable yet; retrying" ["address", "reason"]
             "dotgate looks for the address once a second." "";
@@ -54,7 +54,7 @@ messages! {
         UPSTREAM_REACHABLE: INFO "upstream reachable" ["upstream", "tls", "key_exchange", "time_ms", "certificate_days"]
             "The first session to the upstream is open: TLS version, key exchange, time of connection and handshake, days until its certificate expires. Once for each upstream." "";
         UPSTREAM_DOWN: WARN "upstream is down" ["upstream", "reason", "detail", "hint"]
-            "Queries go to the other upstreams. dotgate keeps trying this one. `detail` has the words of the system or of TLS."
+            "Queries go to the other upstreams. dotgate keeps trying this one. `detail` is the error of the system or of TLS."
             "See [An upstream is down](troubleshooting.md#an-upstream-is-down).";
         UPSTREAM_RECOVERED: INFO "upstream answers again" ["upstream"] "An upstream that was down responded." "";
         UPSTREAM_PREFERRED: DEBUG "queries go to another upstream" ["upstream", "before"]
@@ -118,17 +118,17 @@ messages! {
         WORKER_PANICKED: ERROR "worker panicked and was restarted; its in-flight queries were answered with SERVFAIL" ["worker", "reason"]
             "A bug in dotgate." "Report it, with the line before.";
         WORKER_ENDED: ERROR "worker cannot continue" ["worker", "reason"]
-            "The other workers go on, with their share of the sockets." "Restart dotgate.";
+            "The other workers continue with their own sockets." "Restart dotgate.";
         PANICKED: ERROR "a thread panicked" ["thread", "at", "reason"] "A bug in dotgate." "Report it.";
         LINES_DROPPED: WARN "log lines were dropped: standard error was blocked" ["lines"]
-            "What reads the log is stuck or too slow. Nothing waits for it." "";
+            "The reader of the log is stuck or too slow. dotgate does not wait for it." "";
         CACHE_FLUSHED: INFO "cache flushed on request" ["entries"] "An operator flushed the cache." "";
         LEVEL_CHANGED: WARN "log level was changed, until the next reload or start" ["level"] "An operator changed it at the admin endpoint." "";
     ]
     /// Reload
     [
         RELOADED: INFO "configuration reloaded" ["reason", "upstreams"] "The new configuration is active." "";
-        SETTING_CHANGED: DEBUG "setting changed" ["setting", "before", "now"] "One difference of a reload." "";
+        SETTING_CHANGED: DEBUG "setting changed" ["setting", "before", "now"] "One change by a reload." "";
         RELOAD_REJECTED: ERROR "reload rejected; keeping the current configuration" ["reason"]
             "The new configuration has errors. Nothing has changed. A line for each error follows."
             "Fix every problem before the next start, which would fail.";
@@ -140,16 +140,16 @@ messages! {
     ]
     /// Stop and takeover
     [
-        STOPPING: INFO "stopping: serving clients until they have gone elsewhere" ["reason"] "A signal asked for the end." "";
+        STOPPING: INFO "stopping: serving clients until they have gone elsewhere" ["reason"] "dotgate received a signal to stop." "";
         REPLACED: INFO "stopping: another process serves; connected clients are served until they are idle" ["by"]
             "A new process took the listening sockets over." "";
         STOPPED: INFO "stopped" ["finished", "forwarded", "answered", "failed", "refused", "malformed", "attempts", "sessions", "resumed"]
-            "The end, with the totals. `finished=false`: a second signal or a stuck worker cut it short." "";
-        TAKEOVER_BEGUN: DEBUG "takeover begun" ["process"] "A new process asked for the sockets." "";
+            "The process has stopped; totals since startup. `finished=false`: a second signal or a stuck worker ended it early." "";
+        TAKEOVER_BEGUN: DEBUG "takeover begun" ["process"] "A new process requested the sockets." "";
         TAKEOVER_DENIED: WARN "takeover denied: the process belongs to another user" [] "Only processes of the same user or root may take over." "Find out who it was.";
         CREDENTIALS_NOT_HANDED_OVER: WARN "cannot pass on the credentials of the service manager" ["reason"] "The new process fails to start if its settings name one of them." "`systemctl restart dotgate`.";
         TAKEOVER_UNHEARD: WARN "cannot accept a takeover; retrying" ["reason"] "The take-over socket fails." "See `reason`.";
-        TAKEOVER_FAILED: INFO "takeover failed: the new process exited; still serving" ["reason"] "The new process did not get as far as serving." "Its own log says why.";
+        TAKEOVER_FAILED: INFO "takeover failed: the new process exited; still serving" ["reason"] "The new process exited before it served." "Its own log says why.";
         TAKEOVER_LATE: WARN "takeover failed: the new process took too long; still serving" [] "The new process did not serve within 10 s." "Its own log says why.";
     ]
     /// Snapshot of the cache

@@ -18,12 +18,11 @@ pub fn reference_page() -> String {
 
 const HEAD: &str = "# Log messages\n\n\
     <!-- Made by `dotgate check --print log-messages.md` from dotgate/src/log/messages.rs. -->\n\n\
-    dotgate logs to standard error, one line for each event, with `LOG_FORMAT=json` one JSON object a line. The text of a\n\
-    message never changes with its values: these are fields. A field without a value is left out. `hint` says what to\n\
-    do.\n\n\
-    Names that clients ask for and addresses of clients occur at `debug` and `trace` alone, in the messages that say so;\n\
-    `client` in warnings is a prefix. Lines that find the queue full are dropped and counted\n\
-    (`dotgate_log_lines_dropped_total`, `dotgate_events_dropped_total`); `debug` and `trace` use half of the queue at most.\n";
+    dotgate logs to standard error: one line for each event, or one JSON object with `LOG_FORMAT=json`. The text of a\n\
+    message is fixed; variable parts are fields. A field without a value is omitted. The field `hint` says what to do.\n\n\
+    Names in queries and addresses of clients occur only at `debug` and `trace`, in the messages that say so; `client` in\n\
+    warnings is a prefix. Lines are dropped and counted when the queue is full (`dotgate_log_lines_dropped_total`,\n\
+    `dotgate_events_dropped_total`); `debug` and `trace` use at most half of the queue.\n";
 
 fn push_row(page: &mut String, message: &Message) {
     let fields = message.fields.iter().map(|field| format!("`{field}`"));

@@ -1,5 +1,5 @@
 //! IP addresses and prefixes as settings hold them.
-//! Stands under the kinds of value, which make lists of them.
+//! It is under the kinds of value, which make lists of them.
 //! Never resolves a DNS name. A zone (RFC 4007 section 11) is the number or the name of an interface, as `ip link`
 //! shows them; a name becomes a number when a socket needs it, since interfaces come and go.
 

@@ -1,5 +1,5 @@
 //! The variables the program was started with, as a map that tests can fill.
-//! Stands at the beginning of the configuration. Never changes the process's own environment.
+//! It is the first step of the configuration. Never changes the process's own environment.
 //! Variables that Kubernetes injects for a Service called `dotgate` or `dotgate-...` are known by their shape.
 
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
 //! What can be wrong with one written value, as a closed set.
-//! Stands between the kinds of value, which find faults, and `Problem`, which adds where the value was written.
+//! It is between the kinds of value, which find faults, and `Problem`, which adds where the value was written.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -31,7 +31,7 @@ pub enum Fault {
         /// The file of the key.
         item: String,
     },
-    /// An item stands twice.
+    /// A duplicate item.
     #[error("{} is there twice", Shown(.item))]
     Duplicate {
         /// The second one as written.

@@ -1,5 +1,5 @@
 //! The configuration file: TOML, with the settings of the table, `[[upstream]]` and `[[route]]` tables.
-//! Stands under `Spec`, which it fills with text and line numbers. Never gives a value a meaning and knows no default.
+//! It is under `Spec`, which it fills with text and line numbers. Never gives a value a meaning and knows no default.
 //! Limit: a file of more than 1 MiB is refused.
 
 use std::borrow::Cow;

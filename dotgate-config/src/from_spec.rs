@@ -1,6 +1,6 @@
 //! What the configuration means: typed, complete, and free of contradictions.
-//! Stands between what was written and the whole program, which takes its settings from here and from nowhere else.
-//! A `Config` exists only if everything about it is right; nothing in it stands for "not set, find a default".
+//! It is between what was written and the whole program, which takes its settings from here and from nowhere else.
+//! A `Config` exists only if everything about it is right; no value in it means "not set, find a default".
 //! Limits: 64 listeners, 64 groups of 16 upstreams, 64 upstreams in all.
 
 mod cache;
@@ -113,19 +113,19 @@ pub struct TcpConfig {
     pub in_flight_max: u32,
 }
 
-/// What is kept of answers.
+/// Settings of the cache.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct CacheConfig {
-    /// The memory that kept answers may take; 0 for no cache.
+    /// Size of the cache in bytes; 0 for no cache.
     pub size: ByteCount,
-    /// The shortest time an answer is kept.
+    /// The shortest time an answer is cached.
     pub ttl_min: Duration,
-    /// The longest time an answer is kept, no shorter than `ttl_min`.
+    /// The longest time an answer is cached, no shorter than `ttl_min`.
     pub ttl_max: Duration,
     /// The longest time a negative response is cached.
     pub negative_ttl_max: Duration,
-    /// The longest time a failure is kept.
+    /// The longest time a failure is cached.
     pub failure_ttl_max: Duration,
     /// How long after its end an answer is still given, as stale.
     pub stale_max: Duration,
@@ -135,9 +135,9 @@ pub struct CacheConfig {
     pub prefetch: bool,
     /// Whether NXDOMAIN answers for all types of its name.
     pub nxdomain_all_types: bool,
-    /// Whether the addresses of a cached answer stand in another order each time.
+    /// Whether the addresses of a cached answer rotate.
     pub rotates_addresses: bool,
-    /// Names at and below which nothing is kept: uncompressed, in lower case.
+    /// Names at and below which nothing is cached: uncompressed, in lower case.
     pub except: Vec<Vec<u8>>,
     /// The file that carries it over a restart, if any.
     pub snapshot_file: Option<PathBuf>,
@@ -255,7 +255,7 @@ impl Config {
         &self.bootstrap
     }
 
-    /// Returns what is kept of answers.
+    /// Returns the settings of the cache.
     pub fn cache(&self) -> &CacheConfig {
         &self.cache
     }
@@ -305,7 +305,7 @@ impl Config {
         const AUTO_MIN: u64 = 16;
         const AUTO_MAX: u64 = 65_536;
         const SESSIONS_OF_AN_UPSTREAM: u64 = 4;
-        // With those that are held ready for sessions.
+        // Including those reserved for sessions.
         const OTHER_FILES_OF_A_WORKER: u64 = 12;
         const OTHER_FILES: u64 = 64;
         const ADMIN_CONNECTIONS: u64 = 64;

@@ -1,4 +1,4 @@
-//! Who an upstream has to be, and whose certificates vouch for it (RFC 8310).
+//! How an upstream is authenticated, and by which authorities (RFC 8310).
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -22,9 +22,9 @@ pub enum Identity {
 pub struct Authentication {
     /// What the certificate has to carry.
     pub identity: Identity,
-    /// SHA-256 digests of subject public key infos, of which one must be that of the end-entity certificate, or with a
-    /// name or an address that of an authority that vouches for it: then the certificate must pass as well. Empty: no
-    /// pins.
+    /// SHA-256 digests of subject public key infos, of which one must be that of the end-entity certificate, or with
+    /// a name or an address that of an authority that issued its certificate: then the certificate must pass as well.
+    /// Empty: no pins.
     pub pins: Vec<[u8; 32]>,
     /// The same, except that a mismatch is reported and nothing fails.
     pub report_pins: Vec<[u8; 32]>,

@@ -1,5 +1,5 @@
 //! The kinds of value a setting can have: how each is read from text, and how it is described to an operator.
-//! Stands under the table of settings, which gives every kind its range; above it is the conversion to `Config`.
+//! It is under the table of settings, which gives every kind its range; above it is the conversion to `Config`.
 //! A kind never reads a file, a clock or the environment, and never replaces a wrong value by another one.
 //! Units: durations are written with `ms`, `s`, `m`, `h` or `d`; sizes with nothing (bytes), `KiB`, `MiB`, `GiB` (powers of
 //! 1024), `KB`, `MB` or `GB` (powers of 1000), in any letter case.

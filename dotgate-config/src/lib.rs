@@ -1,5 +1,5 @@
 //! The configuration: what the operator wrote, in the environment or a file, and what it means.
-//! Stands before everything else; nothing is started without a `Config`, and nothing takes a setting from elsewhere.
+//! It is before everything else; nothing is started without a `Config`, and nothing takes a setting from elsewhere.
 //! Never changes the environment, never replaces a wrong value by a default, never stops at the first problem.
 //!
 //! ```text

@@ -1,5 +1,5 @@
 //! What stops the program from starting, in words that tell an operator what to do.
-//! Stands at the end of the configuration; all problems are collected and printed together.
+//! It is at the end of the configuration; all problems are collected and printed together.
 //! Never prints a control character that somebody else wrote.
 
 use std::fmt;
@@ -65,7 +65,7 @@ pub enum Problem {
         /// The setting.
         subject: AnySetting,
     },
-    /// A variable of ours has a value that Kubernetes injected.
+    /// A setting has a value that Kubernetes injected.
     ServiceLink {
         /// The setting.
         subject: AnySetting,
@@ -150,7 +150,7 @@ pub enum FileFault {
 /// What is wrong with upstreams that are right one by one.
 #[derive(Debug)]
 pub enum UpstreamsFault {
-    /// A resolver for bootstrap is one of our own listeners.
+    /// A resolver for bootstrap is one of dotgate's own listeners.
     BootstrapIsListener {
         /// The resolver.
         address: ScopedSocketAddress,
@@ -167,14 +167,14 @@ pub enum UpstreamsFault {
         /// Where `[dns] host` is.
         host: Origin,
     },
-    /// An upstream is one of our own listeners.
+    /// An upstream is one of dotgate's own listeners.
     IsListener {
         /// The upstream.
         label: String,
         /// The listener.
         listener: ScopedSocketAddress,
     },
-    /// An upstream is a name and there is nobody to resolve it.
+    /// An upstream is given by name, and there is no resolver for it.
     NameWithoutBootstrap {
         /// The name.
         name: String,

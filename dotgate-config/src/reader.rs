@@ -1,5 +1,5 @@
 //! Takes the values of settings from what was written, or from the table where nothing was.
-//! Stands between `Spec` and `Config`. Goes on after a problem, so that all are found at once.
+//! It is between `Spec` and `Config`. Continues after a problem, so that all are found at once.
 
 use super::fault::Fault;
 use super::kinds::Kind;

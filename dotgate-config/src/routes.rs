@@ -1,5 +1,5 @@
 //! Routes: which names go to which group of upstreams, from the one-line form or from `[[route]]` tables.
-//! Stands above single upstreams and under `Config`. A suffix is a domain name or an address prefix, which stands for its
+//! It is above single upstreams and under `Config`. A suffix is a domain name or an address prefix, which stands for its
 //! reverse zones. What is refused here would send a name to two groups, or to nobody.
 
 use std::collections::HashMap;
@@ -172,7 +172,8 @@ fn label(route: &RouteSpec) -> String {
     }
 }
 
-/// All upstreams of these groups, each once. Finds upstreams that differ in nothing but their pins or client certificate, and too many.
+/// All upstreams of these groups, each once. Finds upstreams that differ in nothing but their pins or client
+/// certificate, and too many.
 pub(super) fn all_upstreams(
     reader: &mut Reader<'_>,
     groups: &[(GroupConfig, Origin)],

@@ -1,5 +1,5 @@
 //! What the table of settings holds for each: its names, what holds without it, and its kind.
-//! Stands under the table; whoever goes through all settings does so by `Described`.
+//! It is under the table; code that iterates over all settings uses `Described`.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,5 +1,5 @@
 //! What the operator wrote, with where it was written, before anything is known about its meaning.
-//! Stands between the environment and the file on one side and `Config` on the other.
+//! It is between the environment and the file on one side and `Config` on the other.
 //! Only finds what is wrong with names; values are looked at by the conversion to `Config`.
 
 use std::collections::BTreeMap;
@@ -30,7 +30,7 @@ pub(super) struct KeyTable {
     pub(super) origin: Origin,
     /// By key; all keys are known ones.
     pub(super) values: BTreeMap<&'static str, SourceValue>,
-    /// A value or key was no good, which is a problem already reported.
+    /// A value or key was invalid; the problem has been reported.
     pub(super) is_broken: bool,
 }
 

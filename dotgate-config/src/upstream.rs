@@ -25,7 +25,7 @@ pub(super) use self::parameters::{
     Parameters, read_interface, read_mark, read_path, read_pins, read_source,
 };
 
-/// What stands before an upstream that is asked in the clear.
+/// The prefix of an upstream that is queried without TLS.
 const PLAIN: &str = "plain:";
 
 /// Its port, where none is written.
@@ -52,7 +52,7 @@ pub(super) enum Host {
     },
     /// A name to be resolved, which is the authentication domain name too.
     Name(DnsName<'static>),
-    /// An address that is asked in the clear.
+    /// An address that is queried without TLS.
     Plain(ScopedAddress),
 }
 
@@ -110,7 +110,7 @@ impl UpstreamSpec {
 pub struct UpstreamConfig {
     /// Where to connect.
     pub endpoint: Endpoint,
-    /// Who must be there; none for one that is asked in the clear.
+    /// Who must be there; none for one that is queried without TLS.
     pub authentication: Option<Authentication>,
     /// Which key exchange it is offered.
     pub key_exchange: KeyExchangePolicy,

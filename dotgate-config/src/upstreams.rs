@@ -1,5 +1,5 @@
 //! The list of upstreams, from its one-line form or from `[[upstream]]` tables, and what must not be in it.
-//! Stands above single upstreams and under `Config`. What it refuses would loop, hang or ask one upstream twice.
+//! It is above single upstreams and under `Config`. What it refuses would loop, hang or ask one upstream twice.
 
 use std::net::IpAddr;
 
@@ -61,7 +61,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<Vec<(UpstreamSpec, Origin)
     all
 }
 
-/// Makes the upstreams' meaning, and finds those that are there twice or are listeners of ours.
+/// Converts the upstreams, and finds those that are duplicates or dotgate's own listeners.
 pub(super) fn from_specs(
     reader: &mut Reader<'_>,
     specs: Vec<(UpstreamSpec, Origin)>,
@@ -91,7 +91,7 @@ pub(super) fn from_specs(
     upstreams
 }
 
-/// Finds upstreams whose names nobody may be asked for.
+/// Finds upstreams given by name although no resolver may be used.
 pub(super) fn refuse_names_without_bootstrap<'s>(
     reader: &mut Reader<'_>,
     specs: impl Iterator<Item = (&'s UpstreamSpec, &'s Origin)>,
@@ -108,7 +108,7 @@ pub(super) fn refuse_names_without_bootstrap<'s>(
     }
 }
 
-/// Finds resolvers for bootstrap that are listeners of ours: they would wait for themselves.
+/// Finds resolvers for bootstrap that are dotgate's own listeners: they would wait for themselves.
 pub(super) fn refuse_listener_as_bootstrap(
     reader: &mut Reader<'_>,
     bootstrap: &[ScopedSocketAddress],

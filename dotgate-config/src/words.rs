@@ -133,7 +133,7 @@ impl Word for Profile {
 pub enum PlainDefault {
     /// Plain upstreams are for the names of routes.
     Refuse,
-    /// All names may be asked in the clear.
+    /// All names may be queried without TLS.
     Insecure,
 }
 
@@ -178,7 +178,7 @@ impl Word for Substitute {
     }
 }
 
-/// What becomes of private addresses in public answers.
+/// What happens to private addresses in public answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RebindProtect {
     /// Clients get them.

@@ -1,8 +1,9 @@
 //! Stage `admit`: may this client ask, and this often?
 //!
-//! Stands between `query` and `route`. Owns the access list; `admit::quotas` has the number of queries each client
-//! address has in flight, `admit::malformed` who sends malformed messages over TCP. Never looks into a message. Limits: `Settings::queries_max` and
-//! `queries_per_client_max`; an IPv6 client is its /64, which one host can hold alone.
+//! It is between `query` and `route`. Owns the access list; `admit::quotas` has the number of queries each client
+//! address has in flight, `admit::malformed` who sends malformed messages over TCP. Never looks into a message.
+//! Limits: `Settings::queries_max` and `queries_per_client_max`; an IPv6 client is its /64, which one host can hold
+//! alone.
 
 mod malformed;
 mod quotas;
@@ -70,14 +71,14 @@ pub(crate) struct ClientId(u64);
 impl ClientId {
     pub(crate) fn of(ip: IpAddr) -> ClientId {
         match ip.to_canonical() {
-            // ::/32 holds no /64 of a client, so the two families do not meet.
+            // No client has a /64 within ::/32, so the two families do not collide.
             IpAddr::V4(ip) => ClientId(u64::from(u32::from(ip))),
             IpAddr::V6(ip) => ClientId((u128::from(ip) >> 64) as u64),
         }
     }
 }
 
-/// A keyed hash, so that nobody can choose clients whose hashes meet.
+/// A keyed hash, so that no one can choose addresses whose hashes collide.
 pub(crate) fn hash(keys: (u64, u64), client: ClientId) -> u64 {
     let mut hasher = SipHasher13::new_with_keys(keys.0, keys.1);
     hasher.write_u64(client.0);

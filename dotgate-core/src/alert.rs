@@ -1,13 +1,13 @@
 //! The TLS alerts that upstreams end handshakes with (RFC 8446 section 6).
 
-/// An alert of an upstream: those that tell an operator something, and all others as one.
+/// An alert of an upstream: those that matter to an operator, and all others as one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Alert {
-    /// The upstream did not expect a message of ours.
+    /// The upstream did not expect a message of dotgate.
     UnexpectedMessage,
     /// Nothing that is offered suits the upstream.
     HandshakeFailure,
-    /// The upstream refused a certificate of ours, though none is sent.
+    /// The upstream rejected a client certificate, although none is sent.
     BadCertificate,
     /// The upstream found a value out of range.
     IllegalParameter,

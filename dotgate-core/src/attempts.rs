@@ -1,7 +1,7 @@
 //! All attempts made for one question: which upstreams were asked, which run, and what came of them.
 //!
-//! Stands between `inflight` and `select`. The attempts of an exchange end with the first response that can be delivered,
-//! or when nobody waits for one any more. A deadline belongs to the waiter and never moves; an attempt extends nothing.
+//! It is between `inflight` and `select`. The attempts of an exchange end with the first response that can be delivered,
+//! or when no client waits any longer. A deadline belongs to the waiter; attempts do not extend it.
 //! Limits: `limits::ATTEMPTS` in all, two at once.
 
 use std::sync::Arc;
@@ -32,7 +32,7 @@ pub(crate) struct Cause {
     pub(crate) failure: Failure,
     /// Whose fault that was.
     pub(crate) upstream: Option<UpstreamId>,
-    /// Whether nobody is left to ask.
+    /// Whether no upstream is left to try.
     pub(crate) is_final: bool,
 }
 
@@ -60,7 +60,7 @@ pub(crate) struct Attempts {
     pub(crate) suspects: Option<GroupId>,
     /// Sessions that the upstream ended while it was the only question on them.
     pub(crate) strikes: u8,
-    /// Whether such a session may have ended because our own question had the only answer that the upstream gives on
+    /// Whether such a session may have ended because the probe had the only answer that the upstream gives on
     /// one. The question is then asked without one before it.
     pub(crate) is_asked_first: bool,
     /// The upstream whose response over UDP was truncated: it is asked over TCP.
@@ -154,7 +154,7 @@ impl Attempts {
         }
     }
 
-    /// Forgets what an earlier upstream of this ID did.
+    /// Discards what an earlier upstream with this ID did.
     pub(crate) fn forget_upstream(&mut self, upstream: UpstreamId) {
         for set in [
             &mut self.without_edns,
@@ -214,7 +214,7 @@ impl Attempts {
         std::mem::take(&mut self.is_suspect)
     }
 
-    /// Remembers why an attempt failed, unless something more telling is known.
+    /// Records why an attempt failed, unless a more informative reason is known.
     pub(crate) fn note(&mut self, failure: Failure, upstream: Option<UpstreamId>) {
         let (new, old) = (failure.weight(), self.failure.weight());
         if new > old || (new == old && upstream.is_some()) {

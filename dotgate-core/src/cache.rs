@@ -1,12 +1,12 @@
 //! Stage `cache`: what was answered before, shared by all workers.
 //!
-//! Stands between `route` and `inflight`. Keeps bytes that it does not read, under a question, DO, CD and
+//! It is between `route` and `inflight`. Keeps bytes that it does not read, under a question, DO, CD and
 //! route, for the given seconds; returns them with their age, fresh, stale or as a failure
 //! (RFC 2308, 8767, 9520). The names are spread over shards, each behind its own lock, which is held for one
 //! probe and one copy. A hit allocates nothing once `out` has room.
 //! Memory: one budget, within which blocks, tables and the memory of evicted names lie; see `arena`, `queues`.
 //! Time: what the caller says; an entry holds moments, so nothing drifts.
-//! Never decides what may be kept, or whether stale data is served: its caller does.
+//! Does not decide what may be cached, or whether stale data is served: its caller does.
 
 mod arena;
 mod key;
@@ -58,7 +58,7 @@ struct Slot(Mutex<Shard>);
 pub struct Terms {
     /// Counts recoveries of upstreams; failures and notes of another generation are void.
     pub generation: u32,
-    /// How long after its life data is served as stale; zero for never.
+    /// How long after its TTL data is served as stale; zero for never.
     pub stale_max: Duration,
     /// Whether the caller would refresh an entry before its end.
     pub may_prefetch: bool,
@@ -66,7 +66,7 @@ pub struct Terms {
     pub shares_nxdomain: bool,
 }
 
-/// For what an answer is kept.
+/// The question that an answer is cached for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Scope {
     /// For its own question.
@@ -83,14 +83,14 @@ pub enum Found {
     Miss,
     /// A failure that is not worth trying again yet (RFC 9520).
     Failed,
-    /// An answer within its life.
+    /// An answer whose TTL has not expired.
     Fresh {
         /// Whole seconds since it was stored.
         age: u32,
         /// Whether the caller, alone, should refresh it now.
         prefetch: bool,
     },
-    /// An answer past its life, to be served if there is no better one (RFC 8767).
+    /// An expired answer, to be served if there is no better one (RFC 8767).
     Stale {
         /// Whole seconds since it was stored.
         age: u32,
@@ -166,9 +166,9 @@ impl Cache {
         }
     }
 
-    /// Keeps an answer for `ttl_seconds`, in place of what was known of its question, and of an NXDOMAIN of its
-    /// name. With a life of 0, or more than [`limits::CACHE_ENTRY_BYTES`], it is not kept, but what it
-    /// supersedes goes all the same.
+    /// Inserts an answer for `ttl_seconds`, in place of what was known of its question, and of an NXDOMAIN of its
+    /// name. With a TTL of 0, or more than [`limits::CACHE_ENTRY_BYTES`], it is not cached, but what it
+    /// supersedes is removed nevertheless.
     pub fn insert(
         &self,
         now: Moment,
@@ -191,7 +191,7 @@ impl Cache {
     }
 
     /// Notes that a question found no answer. Data that can be served stays, and is not worth asking for again for
-    /// [`limits::STALE_ASK_AGAIN`]; otherwise the failure is held for a second, and for twice as long with each
+    /// [`limits::FAILURE_RECHECK`]; otherwise the failure is cached for a second, and for twice as long with each
     /// one in a row, up to `ttl_max` seconds. All of it is void once the caller's generation is another one.
     pub fn insert_failure(
         &self,
@@ -238,7 +238,7 @@ impl Cache {
 }
 
 impl Slot {
-    /// Locks the shard. One that a panic left amid a change is emptied: it may be wrong.
+    /// Locks the shard. One that a panic left in the middle of a change is emptied, because it may be inconsistent.
     fn lock(&self) -> MutexGuard<'_, Shard> {
         let mut shard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if shard.is_poisoned() {

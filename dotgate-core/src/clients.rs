@@ -1,6 +1,6 @@
 //! Clients: their queries in, their responses out, and what each of them may have.
 //!
-//! Stands at both ends of the path: stages `query` and `admit` on the way in, `respond` on the way out. Owns the responses
+//! It is at both ends of the path: stages `query` and `admit` on the way in, `respond` on the way out. Owns the responses
 //! by UDP, the connections, the quotas and what is logged of limits. Knows no question in flight. `clients::receive` takes
 //! messages, `clients::deliver` writes responses, `clients::streams` serves connections, `clients::limit_log` says what was
 //! turned away, `clients::query_log` makes the events of single queries.
@@ -41,7 +41,7 @@ pub(crate) struct Request<'m> {
     pub(crate) peer: IpAddr,
     pub(crate) query: Query<'m>,
     pub(crate) parameters: ClientParameters,
-    /// The local CNAME records that led it to another name, as a cache keeps an answer.
+    /// The local CNAME records that led it to another name, in the form that a cache stores.
     pub(crate) alias: Option<Arc<[u8]>>,
 }
 
@@ -205,7 +205,7 @@ impl Clients {
         &self.outbox
     }
 
-    /// Forgets the responses that were sent; their room is used again.
+    /// Discards the responses that were sent, and reuses their space.
     pub(crate) fn clear_outbox(&mut self) {
         self.outbox.clear();
     }
@@ -247,7 +247,7 @@ impl Clients {
         Some(Action::FlushStream(key))
     }
 
-    /// The next thing worth a line in the log.
+    /// The next event for the log.
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
     }

@@ -1,10 +1,10 @@
 //! The path of a query, put together: one engine per worker, which owns all state of its queries.
 //!
-//! Each part of the state has an owner with private fields: `clients`, the cache stage, `exchanges` and `upstreams`. Calls go
-//! from the engine to an owner, never from one owner to another. `engine::path` takes a query from the listener to its
-//! attempts, `engine::answered` ends exchanges; `engine::streams` and `engine::sessions` hand on what connections report. The
-//! worker that receives a query owns it to the end.
-//! The driver calls in with input and the time; `engine::drive` has the order of everything after that.
+//! Each part of the state has an owner with private fields: `clients`, the cache stage, `exchanges` and `upstreams`.
+//! Calls go from the engine to an owner, never from one owner to another. `engine::path` takes a query from the
+//! listener to its attempts, `engine::answered` ends exchanges; `engine::streams` and `engine::sessions` hand on what
+//! connections report. The worker that receives a query owns it to the end. The driver calls in with input and the
+//! time; `engine::drive` has the order of everything after that.
 
 mod answered;
 mod drive;
@@ -38,7 +38,7 @@ use crate::upstreams::Upstreams;
 /// What the engines of a process share.
 #[derive(Clone)]
 pub struct Shared {
-    /// The answers kept.
+    /// The cache stage.
     pub cache: Arc<Cache>,
     /// The questions in flight.
     pub flights: Arc<Flights>,
@@ -148,7 +148,7 @@ impl Engine {
         }
     }
 
-    /// Uses other settings from now on. No query is lost by it, and no client's connection. A deadline that was given holds;
+    /// Uses other settings from now on. No query and no client's connection is lost. Existing deadlines stay;
     /// a shorter one is for those who ask from now on. The cache keeps what it has, also of upstreams that are gone: it was
     /// right, and it ends with its TTL. Call `on_timeout` afterwards if `next_deadline` says so.
     pub fn reconfigure(&mut self, now: Moment, settings: Arc<Settings>) {
@@ -181,7 +181,7 @@ impl Engine {
         action.or_else(|| clients.poll_late_action())
     }
 
-    /// The next thing worth a line in the log.
+    /// The next event for the log.
     pub fn poll_event(&mut self) -> Option<Event> {
         let event = self.upstreams.poll_event();
         event.or_else(|| self.clients.poll_event())
@@ -192,7 +192,7 @@ impl Engine {
         self.exchanges.poll_flight_message()
     }
 
-    /// The responses to be sent by UDP, in the order made. Forget them with `clear_datagrams`.
+    /// The responses to be sent by UDP, in the order made. Discard them with `clear_datagrams`.
     pub fn datagrams(&self) -> impl Iterator<Item = OutgoingDatagram<'_>> {
         self.clients.outbox().iter()
     }
@@ -209,7 +209,7 @@ impl Engine {
         self.clients.shorten_refused(refused);
     }
 
-    /// Forgets the responses that were sent; their room is used again.
+    /// Discards the responses that were sent, and reuses their space.
     pub fn clear_datagrams(&mut self) {
         self.clients.clear_outbox();
     }
@@ -264,7 +264,7 @@ impl Engine {
         self.upstreams.publish_load();
     }
 
-    /// Answers every waiting query with SERVFAIL, as at the end of a stop or after a bug of ours.
+    /// Answers every waiting query with SERVFAIL, as at the end of a stop or after a bug in dotgate.
     pub fn fail_all(&mut self, now: Moment) {
         for key in self.exchanges.keys() {
             self.fail_with(now, key, Some(Failure::Internal));

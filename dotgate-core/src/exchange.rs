@@ -56,7 +56,7 @@ pub(crate) struct Waiter {
     pub(crate) name_case: NameCase,
     pub(crate) edns: Option<ClientEdns>,
     pub(crate) exchange: ExchangeKey,
-    /// The local CNAME records that led here, as a cache keeps an answer: it is their question that is answered.
+    /// The local CNAME records that led here, in the form that a cache stores: it is their question that is answered.
     pub(crate) alias: Option<Arc<[u8]>>,
     /// The registrable domain it counts for, if it came while many waited.
     pub(crate) zone: Option<ZoneKey>,
@@ -88,7 +88,7 @@ pub(crate) struct Exchange {
     pub(crate) is_cacheable: bool,
     /// What this worker is to the question's flight.
     pub(crate) role: Role,
-    /// Whether it is in the queue of those that go on for the cache alone.
+    /// Whether it is in the queue of those that continue for the cache alone.
     pub(crate) is_refresh: bool,
     waiting_clients: usize,
     first: Option<WaiterKey>,
@@ -114,7 +114,8 @@ impl Exchange {
         }
     }
 
-    /// Whether a query with this ID from this address and port waits already, with or without an alias. `sender` hashes the three.
+    /// Whether a query with this ID from this address and port waits already, with or without an alias. `sender`
+    /// hashes the three.
     pub(crate) fn has_waiter(
         &self,
         (peer, id, has_alias): (SocketAddr, u16, bool),

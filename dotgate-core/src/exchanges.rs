@@ -258,8 +258,8 @@ impl Exchanges {
         exchange.is_some_and(|exchange| exchange.first_waiter().is_some())
     }
 
-    /// Lets an exchange go on for the cache alone, if no client waits for it and it does not already. False if there is no
-    /// room for that.
+    /// Lets an exchange continue for the cache alone, if no client waits for it and it does not already. False if
+    /// there is no room for that.
     pub(crate) fn go_on_as_refresh(&mut self, key: ExchangeKey, given_up_at: Moment) -> bool {
         let may_refresh = self.may_refresh();
         let Some(exchange) = self.map.get_mut(key) else {
@@ -301,7 +301,7 @@ impl Exchanges {
         self.client_timers.move_all(change);
     }
 
-    /// The next exchange without a client whose time is over. One for which a client waits by now goes on.
+    /// The next exchange without a client whose time is over. One for which a client waits by now continues.
     pub(crate) fn pop_refresh(&mut self, now: Moment) -> Option<ExchangeKey> {
         while let Some(key) = self.refreshes.pop_due(now) {
             if let Some(exchange) = self.map.get_mut(key) {
@@ -379,7 +379,7 @@ impl Exchanges {
         }
     }
 
-    /// Forgets an exchange, and tells the workers that follow it why it has no answer, if that is so.
+    /// Removes an exchange. If it has no answer, the workers that follow it get the reason.
     pub(crate) fn remove(&mut self, key: ExchangeKey, cause: Option<Cause>) {
         let followers = self.end_flight(key);
         let Some(exchange) = self.map.remove(key) else {
@@ -435,7 +435,7 @@ impl Exchanges {
     }
 }
 
-/// A keyed hash of what tells one query over UDP from another one for the same question.
+/// A keyed hash of what distinguishes two UDP queries for the same question.
 fn hash_sender(keys: (u64, u64), peer: SocketAddr, id: u16) -> u64 {
     let mut hasher = SipHasher13::new_with_keys(keys.0, keys.1);
     peer.hash(&mut hasher);

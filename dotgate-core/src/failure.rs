@@ -1,8 +1,8 @@
 //! Why a question could not be answered: the upstream's faults and what a client learns of them.
 //!
-//! Serves the path: `session`, `pool` and `verdict` make failures, `exchange` keeps the most telling
+//! Serves the path: `session`, `pool` and `verdict` make failures, `exchange` keeps the most informative
 //! one, `respond` turns it into an RCODE and an Extended DNS Error (RFC 8914 section 4). A response code
-//! from an upstream is data and becomes [`Failure::Answered`], never an error of ours.
+//! from an upstream is data and becomes [`Failure::Answered`], never an error of dotgate.
 
 use dotgate_wire::{ede, rcode};
 
@@ -17,7 +17,7 @@ pub enum ConnectFault {
     NoDescriptor,
     /// The system refused in a way without a variant of its own.
     Other,
-    /// Nobody listens there.
+    /// No process listens there.
     Refused,
     /// No answer from the network within the handshake's limit.
     TimedOut,
@@ -66,7 +66,7 @@ pub enum TlsFault {
     CertificateNotYetValid,
     /// The certificate was revoked.
     CertificateRevoked,
-    /// The system's clock stands before this program was made, so no certificate can be judged.
+    /// The system's clock is earlier than the build of this program, so no certificate can be judged.
     ClockWrong,
     /// The peer closed the connection in the handshake.
     Closed,
@@ -158,7 +158,7 @@ impl TlsFault {
 /// A rule of the protocol that an upstream broke.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Misbehaviour {
-    /// A response to another question, under the ID of ours.
+    /// A response with the ID of a query, for another question.
     WrongQuestion,
     /// Not a well-formed response.
     Malformed,
@@ -209,7 +209,7 @@ pub enum Failure {
     Connect(ConnectFault),
     /// The upstream ends each session on which it is asked this.
     Harmful,
-    /// A bug of ours.
+    /// A bug in dotgate.
     Internal,
     /// The upstream sends dotgate's own queries back to it.
     Loop,
@@ -226,7 +226,7 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// Whether it is remembered for a while (RFC 9520 section 2): it says something about the question or its
+    /// Whether it is cached for a while (RFC 9520 section 2): it says something about the question or its
     /// upstreams, not about this program.
     pub(crate) const fn is_cacheable(self) -> bool {
         match self {
@@ -319,7 +319,7 @@ impl Failure {
         }
     }
 
-    /// How much a failure tells an operator: of several the highest is shown.
+    /// How informative a failure is for an operator: the highest of several is shown.
     pub(crate) const fn weight(self) -> u8 {
         match self {
             Failure::NotReady => 0,

@@ -1,10 +1,10 @@
 //! What of the public name space clients do not get: names on lists, and private addresses in public answers.
 //!
-//! Stands at two places of the path. A name is looked up on the way in, behind local data and before the cache, so that
-//! what a list says holds at once and is never cached. A response is judged on the way back, before it is cached: its
-//! aliases may lead to a listed name, and its addresses may be private ones. One that is denied is replaced as a whole. A
-//! cached answer that another filter might judge differently carries the generation of the filter that judged it, and is
-//! judged again when that is not the present one.
+//! It is at two places of the path. A name is looked up on the way in, behind local data and before the cache, so
+//! that a change of the lists applies at once and nothing of them is cached. A response is judged on the way back,
+//! before it is cached: its aliases may lead to a listed name, and its addresses may be private ones. One that is
+//! denied is replaced as a whole. A cached answer that another filter might judge differently carries the generation
+//! of the filter that judged it, and is judged again when that is not the present one.
 //!
 //! [`lists`] has the names, [`addresses`] knows which addresses are private, [`substitute`] makes responses.
 
@@ -14,7 +14,7 @@ mod substitute;
 
 use std::sync::Arc;
 
-use dotgate_wire::{Answer, Ede, Question, ede, rclass};
+use dotgate_wire::{Ede, Question, UpstreamResponse, ede, rclass};
 
 pub(crate) use self::lists::Listed;
 pub use self::lists::{ListAction, ListCount, ListFault, ListScope, Lists, ListsBuilder};
@@ -45,7 +45,7 @@ pub struct Filter {
     pub substitute: Substitute,
     /// The TTL of what a client gets in place of an answer, in seconds.
     pub ttl: u32,
-    /// What becomes of private addresses from groups that are not trusted with them; none if they pass.
+    /// What happens to private addresses from groups that are not trusted with them; none if they pass.
     pub rebinding: Option<Rebinding>,
 }
 
@@ -93,7 +93,7 @@ impl Filter {
     pub(crate) fn judge(
         &self,
         question: &Question,
-        response: &Answer,
+        response: &UpstreamResponse,
         is_public: bool,
     ) -> Option<Denied> {
         if question.qclass() != rclass::IN {
@@ -103,7 +103,7 @@ impl Filter {
         denied.or_else(|| self.judge_addresses(question, response, is_public))
     }
 
-    fn judge_aliases(&self, question: &Question, response: &Answer) -> Option<Denied> {
+    fn judge_aliases(&self, question: &Question, response: &UpstreamResponse) -> Option<Denied> {
         let lists = self.lists.as_ref()?;
         if !response.has_alias()
             || lists.find(question.name()) == Listed::Allowed
@@ -127,7 +127,7 @@ impl Filter {
     fn judge_addresses(
         &self,
         question: &Question,
-        response: &Answer,
+        response: &UpstreamResponse,
         is_public: bool,
     ) -> Option<Denied> {
         let rebinding = self.rebinding.as_ref().filter(|_| is_public)?;
@@ -144,7 +144,7 @@ impl Filter {
     }
 
     /// The number with which an answer is cached: 0 if every filter would let it pass.
-    pub(crate) fn mark(&self, answer: &Answer, is_made_here: bool) -> u32 {
+    pub(crate) fn mark(&self, answer: &UpstreamResponse, is_made_here: bool) -> u32 {
         if is_made_here {
             self.generation | MADE_HERE
         } else if answer.has_alias() || answer.any_address(addresses::is_private) {

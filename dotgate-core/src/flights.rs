@@ -1,11 +1,11 @@
-//! Stage `inflight` across workers: one worker asks, the others wait for what it learns.
+//! Stage `inflight` across workers: one worker sends the query, the others wait for its result.
 //!
 //! Shared by all engines of a process. The first worker with a question leads its flight; those that get the
-//! same question before it has landed follow, and the leader sends each of them one [`FlightMessage`]. A flight is
-//! known by the keyed 64-bit hash of its question, and whoever gets a flight message compares the question it speaks of.
-//! With a single worker there is nothing to share, and nothing is kept. Never holds a query: every worker keeps
+//! same question before it completes follow, and the leader sends each of them one [`FlightMessage`]. A flight is
+//! known by the keyed 64-bit hash of its question, and the receiver of a flight message compares the question in it.
+//! With a single worker, nothing is stored. Does not contain queries: every worker keeps
 //! its own waiters and their deadlines.
-//!     nobody --join--> led --complete--> nobody
+//!     none --join--> led --complete--> none
 //! Limits: one entry per question in flight, [`WORKERS`] workers. Follows RFC 5452 section 5.
 
 use std::sync::{Arc, PoisonError};
@@ -19,17 +19,17 @@ use crate::sync::{Mutex, MutexGuard};
 /// Workers at most: followers are bit masks of this width.
 pub const WORKERS: usize = 64;
 
-/// Locks, so that workers seldom meet at one.
+/// Locks, enough that workers rarely wait for one another.
 const SHARDS: usize = 64;
 
-/// What a leader tells a follower.
+/// What a leader sends to a follower.
 #[derive(Clone, Debug)]
 pub enum FlightMessage {
     /// The question was answered.
     Answered {
         /// The flight.
         flight: u64,
-        /// The answer as a cache keeps it.
+        /// The answer in the form that a cache stores.
         bytes: Arc<[u8]>,
         /// Whether AD may pass.
         is_authenticated: bool,
@@ -42,7 +42,7 @@ pub enum FlightMessage {
         failure: Failure,
         /// Whose fault that was.
         upstream: Option<UpstreamId>,
-        /// Whether every upstream has answered, so that nobody is left to ask.
+        /// Whether every upstream has answered, so that no upstream is left to try.
         is_final: bool,
     },
 }
@@ -50,11 +50,11 @@ pub enum FlightMessage {
 /// What a worker is to a flight.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Role {
-    /// It asks, and will tell the others.
+    /// It sends the query, and will notify the others.
     Leads,
     /// It waits for a flight message.
     Follows,
-    /// It asks for itself: the flight message was too long in coming.
+    /// It sends its own query, because the flight message did not arrive in time.
     Alone,
 }
 
@@ -93,7 +93,7 @@ impl Flights {
         }
     }
 
-    /// Takes part in the flight with this hash; whoever is first leads it.
+    /// Joins the flight with this hash; the first one leads it.
     pub(crate) fn join(&self, hash: u64, worker: WorkerId) -> Role {
         let Some(shard) = self.shard(hash) else {
             return Role::Leads;
@@ -140,7 +140,7 @@ impl Flights {
         }
     }
 
-    /// Forgets a worker that restarts. Its followers time out.
+    /// Removes a worker that restarts. Its followers time out.
     pub(crate) fn forget(&self, worker: WorkerId) {
         for shard in &self.shards {
             lock(shard).retain(|flight| {

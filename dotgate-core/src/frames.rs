@@ -16,11 +16,11 @@ pub(crate) struct Frames {
     start: usize,
 }
 
-/// Before each message stands its length.
+/// Each message is preceded by its length.
 const LENGTH_BYTES: usize = 2;
 
 impl Frames {
-    /// Takes the next complete message of what is kept and of `input`. None if there is none: then all of it is kept.
+    /// Takes the next complete message from the buffer and `input`. None if there is none: then all of `input` is buffered.
     pub(crate) fn next<'a, 'b: 'a>(&'a mut self, input: &mut &'b [u8]) -> Option<&'a [u8]> {
         if self.unread().is_empty() {
             self.release();
@@ -40,7 +40,7 @@ impl Frames {
         self.kept.get(start + LENGTH_BYTES..end)
     }
 
-    /// The same for who goes on using it while more is read: a message that lies in what is kept is copied.
+    /// The same for callers that use it while more is read: a message in the buffer is copied.
     pub(crate) fn next_owned<'b>(&mut self, input: &mut &'b [u8]) -> Option<Cow<'b, [u8]>> {
         if self.unread().is_empty()
             && let Some((message, rest)) = split_frame(input)
@@ -52,7 +52,7 @@ impl Frames {
         self.next(input).map(|message| Cow::Owned(message.to_vec()))
     }
 
-    /// Keeps `bytes` for later.
+    /// Buffers `bytes`.
     pub(crate) fn keep(&mut self, bytes: &[u8]) {
         self.kept.drain(..self.start);
         self.start = 0;
@@ -78,11 +78,11 @@ impl Frames {
         self.kept.get(self.start..).unwrap_or_default()
     }
 
-    /// Forgets what was taken, and the memory of it if that was much.
+    /// Discards what was taken, and frees its memory if that was much.
     fn release(&mut self) {
         self.kept.clear();
         self.start = 0;
-        if self.kept.capacity() > limits::BUFFER_KEPT_BYTES {
+        if self.kept.capacity() > limits::BUFFER_IDLE_BYTES {
             self.kept = Vec::new();
         }
     }

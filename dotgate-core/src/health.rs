@@ -1,13 +1,14 @@
-//! Whether an upstream is healthy: the little that all workers share about it.
+//! Whether an upstream is healthy: the state that all workers share.
 //!
-//! Stands next to the path: `pool` reports what it saw, `select` reads it, all through atomics.
+//! It is not on the path of a query: `pool` reports what it saw, `select` reads it, all through atomics.
 //!     Healthy --a session was unresponsive--> Suspect --another one, with no response between--> Down
 //!     Healthy --a handshake failed, sessions ended without any response--> Down
 //!     Healthy --errors that others did not make, of ten registrable domains--> Down
 //!     Suspect, Down --a response--> Healthy; after such errors, one without error to a client's question
-//! While it is not healthy it is tried every 250 ms for 10 s, then every 600 to 800 ms, all workers together; one that
-//! is down for its errors gets a client's query every second. What a session is judged by is a question of our own, so
-//! clients' names decide nothing. `health::evidence` is what an operator sees of it, `health::recorder` what failed. Never decides for one query.
+//! While it is not healthy it is tried every 250 ms for 10 s, then every 600 to 800 ms, all workers together; one
+//! that is down for its errors gets a client's query every second. Sessions are judged by probes, so clients' names
+//! decide nothing. `health::evidence` is what an operator sees of it, `health::recorder` what failed. Never decides
+//! for one query.
 
 mod evidence;
 mod recorder;
@@ -27,11 +28,11 @@ use crate::moment::Moment;
 /// The state of an upstream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum HealthState {
-    /// It answers, or nobody has asked yet.
+    /// It responds, or has not been queried yet.
     Healthy,
-    /// A session to it fell silent and no response has come since.
+    /// A session to it was unresponsive, and no response has arrived since.
     Suspect,
-    /// It cannot be reached, fails to authenticate, or stays silent.
+    /// It cannot be reached, fails to authenticate, or does not respond.
     Down,
 }
 
@@ -58,10 +59,10 @@ impl HealthState {
 pub struct Health {
     state: AtomicU8,
     unresponsive_sessions: AtomicU32,
-    /// When it was last well; 0 while it is.
+    /// When it was last healthy; 0 while it is.
     unhealthy_since: AtomicU64,
     next_try: AtomicU64,
-    /// Why it is not well, as a `code` of a failure.
+    /// Why it is not healthy, as a `code` of a failure.
     cause: AtomicU8,
     /// Sessions in a row that ended without a single response.
     barren_sessions: AtomicU32,
@@ -69,14 +70,14 @@ pub struct Health {
     erring_domains: [AtomicU64; limits::AVOIDABLE_ERRORS],
     /// When it gets the next client's query as a trial, while it is down for such errors.
     next_trial: AtomicU64,
-    /// Counts recoveries; a change voids what was remembered of failures.
+    /// Counts recoveries; a change invalidates cached failures.
     generation: AtomicU64,
     evidence: Evidence,
     recorder: Recorder,
 }
 
 impl Health {
-    /// An upstream of which nothing bad is known.
+    /// An upstream without known failures.
     pub fn new() -> Health {
         Health::default()
     }
@@ -96,7 +97,7 @@ impl Health {
         &self.recorder
     }
 
-    /// Since when it is well, or is not; none while it is well as at the start.
+    /// Since when it is healthy, or is not; none if that has not changed since the start.
     pub fn since(&self) -> Option<Moment> {
         match self.unhealthy_since.load(Relaxed) {
             0 => self.evidence.recovered(),
@@ -113,13 +114,13 @@ impl Health {
         self.state() == HealthState::Healthy
     }
 
-    /// Whether waiting a moment may be worth it: healthy, or it was until lately and the cause may pass. One that never
+    /// Whether waiting briefly may help: it is healthy, or was until recently and the cause may pass. One that never
     /// answered is not restarting.
     pub(crate) fn is_hopeful(&self, now: Moment) -> bool {
         self.is_healthy() || (self.may_return(now) && self.evidence.last_response().is_some())
     }
 
-    /// Whether another try may find it healthy: its outage is young, and time may cure the cause.
+    /// Whether another try may find it healthy: its outage is recent, and the cause may pass.
     pub(crate) fn may_return(&self, now: Moment) -> bool {
         let cause = self.cause();
         let is_refusing = cause == Failure::Connect(ConnectFault::Refused);
@@ -130,7 +131,7 @@ impl Health {
         self.unhealthy_for(now) < fresh && !is_lasting(cause)
     }
 
-    /// Whether it is down for errors that others did not make; it answers all the same.
+    /// Whether it is down for errors that others did not make; it answers nevertheless.
     pub(crate) fn is_erring(&self) -> bool {
         self.state() == HealthState::Down && self.cause() == ERRING
     }
@@ -140,7 +141,7 @@ impl Health {
         self.state() == HealthState::Down && self.cause() != ERRING
     }
 
-    /// Why it is not well; none if it is.
+    /// Why it is not healthy; none if it is.
     pub fn why(&self) -> Option<Failure> {
         (!self.is_healthy()).then(|| self.cause())
     }
@@ -246,12 +247,12 @@ impl Health {
         self.state.swap(HealthState::Healthy.code(), Relaxed) == HealthState::Down.code()
     }
 
-    /// When an upstream that is not well may be tried next.
+    /// When an upstream that is not healthy may be tried next.
     pub(crate) fn next_try(&self) -> Moment {
         Moment::from_nanos(self.next_try.load(Relaxed))
     }
 
-    /// Takes the turn to try it, if its time has come and no other worker was faster.
+    /// Claims the next try, if it is due and no other worker has claimed it.
     pub(crate) fn claim_try(&self, now: Moment, random: u64) -> bool {
         let due = self.next_try.load(Relaxed);
         if due > now.nanos() {
@@ -301,7 +302,7 @@ const ERRING: Failure = Failure::Answered {
     ede: None,
 };
 
-/// Whether time alone does not cure it.
+/// Whether it does not pass by itself.
 fn is_lasting(cause: Failure) -> bool {
     matches!(cause, Failure::Tls(fault) if fault.is_lasting())
 }

@@ -1,6 +1,6 @@
 //! Stage `inflight`: is the same question already out? Then wait for it.
 //!
-//! Stands between `cache` and `exchange`. The same question is the same name (whatever its letter case), type,
+//! It is between `cache` and `exchange`. The same question is the same name (whatever its letter case), type,
 //! class, DO, CD and route: two such questions in flight would double an attacker's chance to forge one of them
 //! (RFC 5452 section 5). Knows the questions of one worker; `flights` those of all. Never holds an answer.
 

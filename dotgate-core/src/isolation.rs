@@ -3,7 +3,7 @@
 //! Many queries share a session, so one that makes the upstream close, reset, stall or flood it takes the others with
 //! it. The queries in flight on a session that failed are *suspects*. They are split into
 //! [`limits::ISOLATION_SPLIT`] groups, each asked on a session of its own; the group of a session that fails again is
-//! split again, until the harmful query is alone. A suspect that is answered is cleared. Stands between `exchange` and
+//! split again, until the harmful query is alone. A suspect that is answered is cleared. It is between `exchange` and
 //! `session`, in place of `select` and `pool`; the engine carries out what is decided here.
 //! Limits: `limits::ISOLATION_SESSIONS`, `limits::ISOLATION_CREDIT`.
 
@@ -29,7 +29,7 @@ pub(crate) struct Group {
 pub(crate) enum Stage {
     /// It is being opened.
     Opening,
-    /// A question of our own shows first that the upstream answers on it.
+    /// A probe shows first that the upstream answers on it.
     Probing,
     /// The suspects have been asked.
     Sent,

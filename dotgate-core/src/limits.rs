@@ -39,14 +39,14 @@ pub const SESSION_UNSENT_BYTES: usize = 256 * 1024;
 /// Invalid messages on a session without a valid response between that close it.
 pub const SESSION_INVALID_MESSAGES: u32 = 100;
 
-/// A question of our own is asked on a session when nothing came for this long after the second query of a silence,
+/// A probe is sent on a session when no response arrived for this long after the second unanswered query,
 /// at least.
 pub const NO_RESPONSE: Duration = Duration::from_millis(150);
 
 /// The same for a query that is alone on its session: one slow name is no sign of a dead session.
 pub const NO_RESPONSE_ALONE: Duration = Duration::from_millis(400);
 
-/// A session is unresponsive when our own question is not answered within this time, at least.
+/// A session is unresponsive when the probe is not answered within this time, at least.
 pub const PROBE_WAIT: Duration = Duration::from_millis(125);
 
 /// These waits in smoothed round trips, where these are longer.
@@ -96,14 +96,14 @@ pub const SESSIONS_AT_MOST: usize = SESSIONS_SHARED + ISOLATION_SESSIONS;
 /// The most answers per session that are learned as an upstream's bound.
 pub const ANSWERS_MAX: u32 = 10_000;
 
-/// A learned bound of answers per session is forgotten after this time.
+/// A learned limit of responses per session expires after this time.
 pub const ANSWERS_MAX_FOR: Duration = Duration::from_secs(300);
 
 /// A query unanswered this long on a session that answers others is hedged.
-pub const BESIDE_AFTER: Duration = Duration::from_millis(1_500);
+pub const HEDGE_AFTER: Duration = Duration::from_millis(1_500);
 
 /// A query over UDP that is unanswered this long is sent once more, from another port; at least, and no later than
-/// [`BESIDE_AFTER`].
+/// [`HEDGE_AFTER`].
 pub const DATAGRAM_AGAIN_AFTER: Duration = Duration::from_millis(250);
 
 /// Queries over UDP in flight to one upstream: each has a socket of its own.
@@ -112,14 +112,14 @@ pub const DATAGRAM_QUERIES: u32 = 4_096;
 /// Datagrams on the socket of one query that do not answer it, after which it is asked over TCP: somebody guesses.
 pub const DATAGRAM_INVALID: u32 = 10;
 
-/// An upstream that answers no question of our own over UDP for this long, with three asked, cannot be reached.
+/// An upstream that answers no probe over UDP for this long, with three sent, cannot be reached.
 pub const DATAGRAM_OPENING_WAIT: Duration = Duration::from_secs(1);
 
 /// A loop is reported at most once in this time, by each worker.
 pub const LOOP_REPORT_EVERY: Duration = Duration::from_secs(60);
 
 /// A handshake older than this gets a second one.
-pub const HANDSHAKE_BESIDE_AFTER: Duration = Duration::from_millis(750);
+pub const HANDSHAKE_HEDGE_AFTER: Duration = Duration::from_millis(750);
 
 /// A handshake older than this is given up: slow paths work, dead ones end.
 pub const HANDSHAKE_WAIT: Duration = match cfg!(planted = "handshake-is-never-given-up") {
@@ -131,10 +131,10 @@ pub const HANDSHAKE_WAIT: Duration = match cfg!(planted = "handshake-is-never-gi
 /// Public resolvers were seen to close after 8 to 11 s.
 pub const SESSION_IDLE: Duration = Duration::from_secs(8);
 
-/// The shortest idle life that is learned from a peer, so that a restart teaches nothing lasting.
+/// The shortest idle timeout that is learned from a peer, so that a restart of the peer has no lasting effect.
 pub const SESSION_IDLE_SHORTEST: Duration = Duration::from_secs(1);
 
-/// The longest idle life taken from a peer's keepalive option (RFC 7828).
+/// The longest idle timeout taken from a peer's keepalive option (RFC 7828).
 pub const SESSION_IDLE_LONGEST: Duration = Duration::from_secs(60);
 
 /// Errors in a row to questions that another upstream then answered, which take an upstream down. Those below one
@@ -147,14 +147,14 @@ pub const NO_ANSWER_FOR: Duration = Duration::from_secs(4);
 /// Pause between two client queries that an upstream gets as trials while it is down for its errors.
 pub const TRIAL_EVERY: Duration = Duration::from_secs(1);
 
-/// Pause between two tries of an upstream that is not well, all workers together.
+/// Pause between two tries of an upstream that is not healthy, all workers together.
 pub const TRY_EVERY: Duration = Duration::from_millis(250);
 
 /// The same once the outage is older than [`OUTAGE_FRESH`]; up to a third is added at random. A query that
 /// waits for [`OUTAGE_WAIT`] sees one of these tries, with 200 ms left for its handshake.
 pub const TRY_EVERY_LATER: Duration = Duration::from_millis(600);
 
-/// How often an engine whose queries wait looks whether another worker found an upstream well.
+/// How often an engine whose queries wait checks whether another worker found an upstream healthy.
 pub const RECOVERY_REVIEW: Duration = Duration::from_millis(50);
 
 /// An outage this young may be a restart: queries wait for its end until their deadline.
@@ -167,7 +167,7 @@ pub const REFUSAL_FRESH: Duration = Duration::from_secs(3);
 /// In an older outage, or one that waiting does not cure, a query waits this long for a session.
 pub const OUTAGE_WAIT: Duration = Duration::from_secs(1);
 
-/// Upstreams that are not well are tried only while a query came within this time.
+/// Upstreams that are not healthy are tried only while a query came within this time.
 pub const TRAFFIC_WITHIN: Duration = Duration::from_secs(2);
 
 /// How often a response is noted as evidence that an upstream answers.
@@ -252,7 +252,7 @@ pub const MALFORMED_STREAMS: u32 = 5;
 /// Such connections count until there was none for this long.
 pub const MALFORMED_FOR: Duration = Duration::from_secs(10);
 
-/// Addresses at most of which that is remembered.
+/// Maximum number of such addresses.
 pub const MALFORMED_CLIENTS: usize = 1_024;
 
 /// Connections that an address with malformed messages may open in [`PACED_STREAMS_PER`].
@@ -261,8 +261,8 @@ pub const PACED_STREAMS: u32 = 5;
 /// The time in which [`PACED_STREAMS`] may be opened.
 pub const PACED_STREAMS_PER: Duration = Duration::from_secs(1);
 
-/// What goes on, such as queries turned away at a limit, is logged this often.
-pub const TELL_AGAIN_AFTER: Duration = Duration::from_secs(10);
+/// Continuing events, such as queries rejected at a limit, are logged this often.
+pub const LOG_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// The TTL of stale answers, in seconds (RFC 8767 section 4).
 pub const STALE_TTL: u32 = 30;
@@ -274,7 +274,7 @@ pub const WAITERS_PER_QUESTION: usize = 5_000;
 pub const GIVE_WAY_AFTER: Duration = Duration::from_millis(200);
 
 /// A response over UDP to a query that waited longer is sent without records: a client of today asks again after two
-/// seconds at most, and whoever holds answers back to have them leave at once gains nothing (DNSBomb, CVE-2024-33655).
+/// seconds at most, and delaying responses to release them at once has no effect (DNSBomb, CVE-2024-33655).
 pub const UDP_WAIT_MAX: Duration = Duration::from_millis(1_900);
 
 /// Responses over UDP to queries that waited longer than this are paced.
@@ -298,16 +298,16 @@ pub const PREFETCH_COST: u32 = 10;
 /// The most that is earned and not spent.
 pub const PREFETCH_CREDIT: u32 = 1_000;
 
-/// Bytes of a reusable buffer that are kept when it empties; a larger one is given back.
-pub const BUFFER_KEPT_BYTES: usize = 16 * 1024;
+/// Maximum capacity of an empty reusable buffer, in bytes; a larger one is freed.
+pub const BUFFER_IDLE_BYTES: usize = 16 * 1024;
 
 /// Bytes of a cached answer, with its metadata such as the positions of its TTLs; a longer one is not cached.
 pub const CACHE_ENTRY_BYTES: usize = 65_535;
 
-/// How long it is remembered what the link to a client carries: as long as Linux remembers a path MTU.
+/// How long the path MTU to a client is stored: as long as Linux stores one.
 pub const PATH_LIMIT_FOR: Duration = Duration::from_mins(10);
 
-/// Clients at most of which that is remembered.
+/// Maximum number of such clients.
 pub const PATH_LIMITS: usize = 1_024;
 
 /// Bytes of an Extended DNS Error's text in a saved answer: one passed on, with the upstream's label before it,
@@ -327,16 +327,16 @@ pub const CACHE_SCAN_BUCKETS: usize = 128;
 pub const LISTED_NAMES: usize = 2_000_000;
 
 /// After a failed refresh the next one waits this long (RFC 8767 section 5: 30 s).
-pub const STALE_ASK_AGAIN: Duration = Duration::from_secs(30);
+pub const FAILURE_RECHECK: Duration = Duration::from_secs(30);
 
-/// Hits that make an entry worth refreshing before it ends.
+/// Hits after which an entry is refreshed before it expires.
 pub const PREFETCH_HITS: u32 = 2;
 
-/// The shortest life of an entry that is refreshed before it ends.
+/// The shortest TTL of an entry that is refreshed before it expires.
 pub const PREFETCH_TTL: Duration = Duration::from_secs(10);
 
-/// It is refreshed in the last of so many parts of its life.
+/// It is refreshed in this last fraction of its TTL.
 pub const PREFETCH_LAST_PART: u32 = 10;
 
-/// Nobody else refreshes the same entry for this long.
+/// The same entry is not refreshed again for this long.
 pub const PREFETCH_AGAIN: Duration = Duration::from_secs(5);

@@ -1,6 +1,6 @@
 //! Local data: names that the operator gave records to, which are answered here and never forwarded.
 //!
-//! Stands in stage `route`, before the names of special use and the cache. A name with local data is answered from it
+//! It is in stage `route`, before the names of special use and the cache. A name with local data is answered from it
 //! for every type: what it does not have is denied, so that an address of one family cannot be asked of an upstream
 //! because only the other one is set. The data is made outside the path of a query, never changes, and is shared by all
 //! workers; a reload replaces it as a whole.

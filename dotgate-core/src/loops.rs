@@ -1,8 +1,9 @@
-//! Queries of our own that come back as clients' queries, because the server of a route sends them to dotgate again.
+//! Queries to upstreams that return as clients' queries, because the server of a route sends them to dotgate again.
 //!
-//! A query over UDP has letters in random case, which forwarders preserve. So a client's query for the same name, in the same
-//! case and at the same time is our own, whoever forwarded it. All workers share what they sent lately: the query may come
-//! back to another one. Limits: [`PLACES`] queries are remembered, for [`REMEMBERED`]; a later one may take the place of another.
+//! A query over UDP has letters in random case, which forwarders preserve. So a client's query for the same name, in
+//! the same case and at the same time is dotgate's own, no matter who forwarded it. All workers share what they sent
+//! lately: the query may come back to another one. Limits: [`PLACES`] queries are stored, for [`STORED_FOR`]; a later
+//! one may replace another.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -12,12 +13,12 @@ use dotgate_wire::{NameCase, Question};
 
 use crate::moment::Moment;
 
-/// Queries that are remembered.
+/// Number of stored queries.
 const PLACES: usize = 1_024;
 
-/// How long a query is remembered. A loop brings it back within round trips between neighbors; a client that mixes the case
-/// of its names, too, and repeats its question later than that is never taken for dotgate.
-const REMEMBERED: Duration = Duration::from_secs(1);
+/// How long a query is stored. A loop returns it within a few round trips between neighbors. A client that also mixes the
+/// case of its names, and repeats its question later than that, is never mistaken for dotgate.
+const STORED_FOR: Duration = Duration::from_secs(1);
 
 /// Letters of a name in fewer of which the case of such a client could be ours by chance. A reverse name has ten.
 const LETTERS_MIN: usize = 10;
@@ -46,7 +47,7 @@ impl fmt::Debug for OwnQueries {
 }
 
 impl OwnQueries {
-    /// Remembers that a question, whose secret hash this is, was sent in this case.
+    /// Stores that a question with this keyed hash was sent in this letter case.
     pub(crate) fn add(&self, now: Moment, question: &Question, hash: u64, case: NameCase) {
         let is_letter = |byte: &&u8| byte.is_ascii_alphabetic();
         let letters = question.name().iter().filter(is_letter).count();
@@ -67,7 +68,7 @@ impl OwnQueries {
         let mark = mark(hash, case);
         let held = self.place(mark).map_or(0, |place| place.load(Relaxed));
         let age = time(now).wrapping_sub(held) & TIME_MASK;
-        let oldest = REMEMBERED.as_nanos() as u64 >> TIME_SHIFT;
+        let oldest = STORED_FOR.as_nanos() as u64 >> TIME_SHIFT;
         (held ^ mark) & !TIME_MASK == 0 && age <= oldest
     }
 

@@ -1,6 +1,6 @@
 //! The core's time: a point on a clock that counts suspend and never jumps.
 //!
-//! Whoever drives the engine reads the clock (`CLOCK_BOOTTIME` in production, a counter in simulations);
+//! The driver of the engine reads the clock (`CLOCK_BOOTTIME` in production, a counter in simulations);
 //! nothing in this crate does.
 
 use std::ops::Add;

@@ -43,7 +43,7 @@ pub enum Action {
         upstream: UpstreamId,
         /// What carries it.
         link: Link,
-        /// How often this engine has tried since the upstream was last well: picks among several addresses.
+        /// How often this engine has tried since the upstream was last healthy: picks among several addresses.
         try_number: u32,
         /// Whether to offer ALPN `dot`.
         alpn: bool,
@@ -53,7 +53,7 @@ pub enum Action {
     /// Encrypt and write what `Engine::session_output` holds. Over UDP: close the sockets of the queries that
     /// `Engine::poll_released` names, then send each frame that `Engine::session_awaits`, from a socket of its own.
     FlushSession(SessionKey),
-    /// Close a session in good order; the engine has forgotten it.
+    /// Close a session in good order; the engine has removed it.
     CloseSession(SessionKey),
     /// Write what `Engine::stream_output` holds.
     FlushStream(StreamKey),
@@ -62,7 +62,7 @@ pub enum Action {
     /// Report what the kernel holds for each client's connection with `Engine::stream_measured`, in this turn or in the
     /// next ones, then call `Engine::free_client_memory`.
     MeasureStreams,
-    /// Close a client's connection, after what was flushed; the engine has forgotten it.
+    /// Close a client's connection, after what was flushed; the engine has removed it.
     CloseStream(StreamKey),
 }
 
@@ -81,7 +81,7 @@ pub enum LogDetail {
 /// Something that an operator should read in the log.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Event {
-    /// An upstream takes no more queries while another one is well.
+    /// An upstream gets no more queries while another one is healthy.
     UpstreamDown {
         /// The upstream.
         upstream: UpstreamId,
@@ -142,12 +142,12 @@ pub enum Event {
         /// How many responses came on it.
         responses: u32,
     },
-    /// A question of our own was sent. From `LogDetail::Debug` on.
+    /// A probe was sent. From `LogDetail::Debug` on.
     ProbeSent {
         /// The upstream.
         upstream: UpstreamId,
     },
-    /// A question of our own was answered. From `LogDetail::Debug` on.
+    /// A probe was answered. From `LogDetail::Debug` on.
     ProbeAnswered {
         /// The upstream.
         upstream: UpstreamId,

@@ -1,7 +1,7 @@
 //! How long a response over UDP may be for clients behind links that carry little.
 //!
 //! Serves `respond`. The system refuses a datagram that is longer than the link to its client carries, and only
-//! then is the limit known. It is remembered for [`limits::PATH_LIMIT_FOR`], as systems remember a path MTU, for
+//! then is the limit known. It is stored for [`limits::PATH_LIMIT_FOR`], as systems store a path MTU, for
 //! [`limits::PATH_LIMITS`] client addresses at most. Almost always it is empty, and then costs nothing.
 
 use std::collections::BTreeMap;
@@ -42,7 +42,7 @@ impl PathLimits {
         known.map_or(max, |(limit, _)| max.min(*limit))
     }
 
-    /// Dates what is new, and forgets what is over.
+    /// Dates new entries, and removes expired ones.
     pub(crate) fn pass(&mut self, now: Moment) {
         if self.next_end.is_none_or(|end| end > now) {
             return;

@@ -1,6 +1,6 @@
 //! All sessions of this engine to one upstream, and what was learned about it.
 //!
-//! Stands between `select` and `session`. Knows which session has room, whether another one may be opened, how
+//! It is between `select` and `session`. Knows which session has room, whether another one may be opened, how
 //! long the upstream keeps idle connections, and whether it takes ALPN and EDNS. The pool of an upstream that is no
 //! longer configured stays, out of the order, until another upstream needs its ID. Never chooses between
 //! upstreams. Limits: `limits::UPSTREAM_IDS`, `SESSIONS_PER_UPSTREAM`, `SESSION_BUSY`.
@@ -130,7 +130,7 @@ pub(crate) struct Pool {
     /// What the settings say of the upstream, or said last.
     pub(crate) upstream: UpstreamSettings,
     keys: Vec<SessionKey>,
-    /// Openings since it was last well.
+    /// Openings since it was last healthy.
     pub(crate) tries: u32,
     /// Whether ALPN is offered: not once it was refused.
     pub(crate) alpn: bool,
@@ -163,7 +163,7 @@ enum AnswersPerSession {
     Unknown,
     /// A session was closed after so many; once more, and that is the bound.
     Seen(u32),
-    /// So many, until this is forgotten.
+    /// So many, until this expires.
     AtMost(u32, Moment),
 }
 
@@ -249,7 +249,7 @@ impl Pool {
 
     /// The session that should take the next query: the first that is not busy, else the least busy.
     /// Filling one before the next makes larger records and fewer system calls.
-    /// With `after`, only sessions that became open no earlier count: they have shown that the upstream lives.
+    /// With `after`, only sessions that became open no earlier count: they have shown that the upstream responds.
     pub(crate) fn with_room(
         &self,
         sessions: &SessionTable,
@@ -260,7 +260,7 @@ impl Pool {
                 let is_fresh = match session.link {
                     Link::Tls => after.is_none() || session.opened >= after,
                     Link::Tcp => false,
-                    // Each query is on a way of its own.
+                    // Each query has its own socket.
                     Link::Datagrams => true,
                 };
                 session.takes_queries() && is_fresh
@@ -332,7 +332,7 @@ impl Pool {
             && self.keys.len() - draining < max
     }
 
-    /// Whether so few sessions are being opened that `waiting` queries are worth one more.
+    /// Whether `waiting` queries justify opening one more session.
     pub(crate) fn wants_opening(&self, sessions: &SessionTable, waiting: usize) -> bool {
         if self.upstream.transport == Transport::Plain {
             return !self.has_datagrams(sessions);
@@ -380,7 +380,7 @@ impl Pool {
         }
     }
 
-    /// Forgets a bound that was learned long ago. To be called before a session is opened.
+    /// Removes a limit that was learned long ago. To be called before a session is opened.
     pub(crate) fn forget_old_bound(&mut self, now: Moment) {
         if matches!(self.answers, AnswersPerSession::AtMost(_, until) if until <= now) {
             self.answers = AnswersPerSession::Unknown;

@@ -1,6 +1,6 @@
 //! Stage `query`: is it a query that can be served?
 //!
-//! Stands between the listener and `admit`. `dotgate_wire::parse_query` has checked the form; this decides
+//! It is between the listener and `admit`. `dotgate_wire::parse_query` has checked the form; this decides
 //! what the form asks for. Never touches state; every refusal is final and reaches no upstream.
 
 use dotgate_wire::{Query, QueryFault, ede, rclass, rcode, rtype};

@@ -182,7 +182,7 @@ impl Questions {
         }
     }
 
-    /// What an upstream did is forgotten: its ID is another one's now.
+    /// Discards what an upstream did: its ID belongs to another one now.
     pub(crate) fn forget_upstream(&mut self, upstream: UpstreamId) {
         for (_, attempts) in &mut self.attempts {
             attempts.forget_upstream(upstream);

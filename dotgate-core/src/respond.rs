@@ -1,6 +1,6 @@
 //! Stage `respond`: what this client may have of a response: its ID, its question's case, its size, its EDNS.
 //!
-//! Stands between `exchange` and the listener. An OPT is written only to a client that sent one (RFC 6891
+//! It is between `exchange` and the listener. An OPT is written only to a client that sent one (RFC 6891
 //! section 7); AD passes only to a client that asked for it with DO or AD, and only from an upstream that was
 //! authenticated (RFC 6840 section 5.8, RFC 8310 section 5). Never touches a query that still waits.
 
@@ -33,7 +33,7 @@ pub(crate) struct ClientParameters {
 }
 
 impl ClientParameters {
-    /// Of nobody: for a message that is read here again.
+    /// None: for a message that is read here again.
     pub(crate) const PLAIN: ClientParameters = ClientParameters {
         id: 0,
         flags: Flags(0),

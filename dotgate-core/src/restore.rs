@@ -1,12 +1,12 @@
 //! From a file back into the cache: every entry is checked as if a stranger had sent it.
 //!
 //! Not on the path of a query. An entry must be an answer that could be cached today: well formed, for the question
-//! it is filed under, of a life within the settings and not past what may still be served. Where its TTLs stand is
+//! it is filed under, with a TTL within the settings, and not too old to be served. The places of its TTLs are
 //! computed again, never trusted. Whether the file as a whole is one of ours is decided before, by who reads it.
 
 use std::time::Duration;
 
-use dotgate_wire::{Answer, CacheTtl, Question, Stored, is_printable_text, judged};
+use dotgate_wire::{CacheTtl, Question, Stored, UpstreamResponse, is_printable_text, judged};
 
 use crate::cache::{Cache, SavedEntry, Scope};
 use crate::filter::Filter;
@@ -21,12 +21,12 @@ pub struct CacheImporter<'c> {
     cache: &'c Cache,
     settings: &'c CacheSettings,
     filter: &'c Filter,
-    answer: Answer,
+    answer: UpstreamResponse,
     bytes: Vec<u8>,
 }
 
 impl<'c> CacheImporter<'c> {
-    /// Into this cache, which is kept by these settings, what this filter lets pass.
+    /// The target cache with its settings, and the filter that entries must pass.
     pub fn new(
         cache: &'c Cache,
         settings: &'c CacheSettings,
@@ -36,13 +36,13 @@ impl<'c> CacheImporter<'c> {
             cache,
             settings,
             filter,
-            answer: Answer::new(),
+            answer: UpstreamResponse::new(),
             bytes: Vec::new(),
         }
     }
 
-    /// Keeps an entry whose age is that of `now`. False if it was not kept: it is no answer to its question, must
-    /// not be kept, is too old to be served, or something newer is known.
+    /// Inserts an entry whose age is that of `now`. False if it was not cached: it is no answer to its question, must
+    /// not be cached, is too old to be served, or something newer is known.
     pub fn entry(&mut self, now: Moment, entry: &SavedEntry<'_>) -> bool {
         let Some(ttl_seconds) = self.check(entry) else {
             return false;
@@ -61,8 +61,8 @@ impl<'c> CacheImporter<'c> {
         self.cache.import(now, checked)
     }
 
-    /// How long an entry may live, in seconds; what is to be stored is then in `bytes`. None for one that is not
-    /// to be kept.
+    /// The TTL of an entry, in seconds; what is to be stored is then in `bytes`. None for one that is not
+    /// to be cached.
     fn check(&mut self, entry: &SavedEntry<'_>) -> Option<u32> {
         let question = Question::new(entry.name, entry.qtype, entry.qclass)?;
         let stored = Stored::read(entry.bytes)?;
@@ -85,7 +85,7 @@ impl<'c> CacheImporter<'c> {
         if is_denied || Filter::is_made_here(judged(entry.bytes)) {
             return None;
         }
-        // Neither the settings of today nor the file make a life longer than its records say.
+        // Neither the current settings nor the file can extend a TTL beyond that of the records.
         let (CacheTtl::Positive(lowest) | CacheTtl::Negative(lowest)) = answer.cache_ttl() else {
             return None;
         };

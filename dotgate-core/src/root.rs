@@ -1,10 +1,10 @@
 //! The servers of the root zone, as everybody has known them for decades.
 //!
 //! The response to `. NS` before an upstream has responded. Forwarders in front of this one ask
-//! that question to learn whether it lives, which must not depend on an upstream. The names are those of IANA's
+//! that question to learn whether dotgate responds, which must not depend on an upstream. The names are those of IANA's
 //! root hints (RFC 9609 section 2); they are never used to ask anybody.
 
-use dotgate_wire::{Answer, Question};
+use dotgate_wire::{Question, UpstreamResponse};
 
 use crate::limits;
 
@@ -16,7 +16,7 @@ pub(crate) fn is_root_servers(question: &Question) -> bool {
     question.as_bytes() == QUESTION
 }
 
-/// The answer as a cache keeps it.
+/// The answer in the form that a cache stores.
 pub(crate) fn root_servers() -> Vec<u8> {
     let mut message = vec![0, 0, 0x81, 0x80, 0, 1, 0, 13, 0, 0, 0, 0];
     message.extend_from_slice(QUESTION);
@@ -34,7 +34,7 @@ pub(crate) fn root_servers() -> Vec<u8> {
         message.extend_from_slice(&u16::try_from(name.len()).unwrap_or_default().to_be_bytes());
         message.extend_from_slice(&name);
     }
-    let mut answer = Answer::new();
+    let mut answer = UpstreamResponse::new();
     let mut cached = Vec::new();
     if answer.load(&message).is_ok() {
         answer.store(&mut cached, 0..=limits::STALE_TTL, None);
@@ -53,7 +53,7 @@ mod tests {
         let bytes = root_servers();
         let body = Stored::read(&bytes).unwrap().body().to_vec();
         assert_eq!(body[6..8], [0, 13]);
-        let mut answer = Answer::new();
+        let mut answer = UpstreamResponse::new();
         answer.load(&body).unwrap();
         assert_eq!((answer.answer_count(), answer.off_chain_count()), (13, 0));
         assert!(is_root_servers(&Question::fold(&body[12..17]).unwrap()));

@@ -1,6 +1,6 @@
 //! Stage `route`: which upstreams serve this name, or is it answered here?
 //!
-//! Stands between `admit` and `inflight`. Names of special use (RFC 6761 and others) are answered here unless a route
+//! It is between `admit` and `inflight`. Names of special use (RFC 6761 and others) are answered here unless a route
 //! names them; `routes` finds the group of all others. Never touches the network.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -285,7 +285,7 @@ mod tests {
             let below = format!("x.{apex}");
             assert_eq!(ask(&below, rtype::DS), Some(LocalData::NxDomain));
         }
-        // Nobody is asked about these (RFC 6761, RFC 6762, RFC 7686, RFC 9462).
+        // These are never forwarded (RFC 6761, RFC 6762, RFC 7686, RFC 9462).
         for apex in ["localhost", "invalid", "local", "onion", "resolver.arpa"] {
             assert_eq!(ask(apex, rtype::DS), Some(LocalData::NoData), "{apex}");
         }

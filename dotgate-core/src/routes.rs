@@ -1,8 +1,8 @@
 //! Stage `route`: which group of upstreams serves this name?
 //!
-//! Stands between `admit` and `cache`. A route maps a suffix, which ends at a label, to a group; the longest suffix
+//! It is between `admit` and `cache`. A route maps a suffix, which ends at a label, to a group; the longest suffix
 //! wins, and every other name belongs to the default group. The search goes from the root of the name to its first
-//! label and ends where no suffix goes on, so that it costs nothing without routes and little with thousands.
+//! label and ends where no suffix continues, so that it costs nothing without routes and little with thousands.
 //! Names are compared by hashes while it goes and as a whole at its end: a client that makes hashes collide has its
 //! name searched for by comparison. Never touches the network. `routes::reverse` has the suffixes of address prefixes.
 

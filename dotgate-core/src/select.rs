@@ -1,7 +1,7 @@
-//! Which upstream now, on which session?
+//! Selects the upstream and the session for an attempt.
 //!
-//! Stands between a question and `pool`. The upstreams of the question's group, and no others, are asked in the order of
-//! the settings; one that is not healthy, opens slowly, or has failed this question already stands back. Reads only; the
+//! It is between a question and `pool`. The upstreams of the question's group, and no others, are asked in the order of
+//! the settings; one that is not healthy, opens slowly, or has failed this question already comes last. Reads only; the
 //! engine carries the choice out.
 
 use crate::attempts::Attempts;
@@ -17,11 +17,11 @@ pub(crate) enum Choice {
     Open(UpstreamId),
     /// Wait: sessions are being opened, or will be tried when their time has come.
     Wait,
-    /// Every upstream has answered with an error: there is nobody left to ask.
+    /// Every upstream has answered with an error: none is left to try.
     Nowhere,
 }
 
-/// Chooses for a question, in this order: a well upstream that has not failed it; one that is recovering and
+/// Chooses for a question, in this order: a healthy upstream that has not failed it; one that is recovering and
 /// has a session open; a fresh session to one that failed it; else a session must be opened first.
 pub(crate) fn choose(attempts: &Attempts, pools: &Pools, sessions: &SessionTable) -> Choice {
     let upstreams = || pools.in_order(&attempts.group);

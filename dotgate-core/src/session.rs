@@ -4,7 +4,7 @@
 //! connection is suspect, when an idle one should close, and how long a handshake may take. It sees decrypted
 //! bytes and the time it is given; it owns no socket and no clock.
 //!     Connecting --> Handshaking --> Open --> (removed by the engine)
-//!     Open --silence--> suspect --any response--> Open;  suspect for 1.5 s --> closed
+//!     Open --no response--> suspect --any response--> Open;  suspect for 1.5 s --> closed
 //!     Open --keepalive 0, or too many retired IDs--> draining --last response--> closed
 //! Limits: `limits::SESSION_*`, `SUSPECT_*`, `HANDSHAKE_*`. Follows RFC 7766 (6.2.1, 7), RFC 7858 (3.3, 3.4)
 //! and RFC 7828 (3.2).
@@ -39,9 +39,9 @@ pub(crate) enum Phase {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum QueryOwner {
     Exchange(ExchangeKey),
-    /// Nobody: the forwarder asks the question with this hash to see whether the upstream answers.
+    /// A probe: the question with this hash, sent to test whether the upstream responds.
     Probe(u64),
-    /// Nobody any more. The ID stays taken until the session ends, for its response may still come
+    /// No one any longer. The ID stays reserved until the session ends, because its response may still arrive
     /// (RFC 7766 section 6.2.1). The question's hash tells a late response from a wrong one.
     Retired(u64),
 }
@@ -50,7 +50,7 @@ struct Ticket {
     id: u16,
     sent_at: Moment,
     owner: QueryOwner,
-    /// How the name was spelled.
+    /// The letter case of the name.
     name_case: NameCase,
     /// Messages that came for it and do not answer it.
     invalid: u32,
@@ -74,9 +74,9 @@ pub(crate) enum Timeout {
     OpeningIsLate,
     /// The handshake is given up.
     OpeningGivenUp,
-    /// Nothing came for a while: a question of our own finds out whether the upstream still answers here.
+    /// No response for a while: a probe tests whether the upstream still responds on this session.
     NoResponse,
-    /// That question was not answered either: the session is unresponsive.
+    /// The probe was not answered either: the session is unresponsive.
     Unresponsive,
     /// It stayed unresponsive, or all that it carried was answered elsewhere: it is closed.
     UnresponsiveTooLong,
@@ -97,7 +97,7 @@ pub(crate) struct Session {
     pub(crate) handshake: Handshake,
     /// When its opening began.
     pub(crate) started: Moment,
-    /// When its TCP connection stood.
+    /// When its TCP connection was established.
     pub(crate) connected: Option<Moment>,
     /// Whether its handshake resumed an earlier session.
     pub(crate) is_resumed: bool,
@@ -120,7 +120,7 @@ pub(crate) struct Session {
     sent: VecDeque<(Moment, u16)>,
     /// When the first and the second query since the last response were sent.
     unanswered: [Option<Moment>; 2],
-    /// When a question of our own was asked into this silence.
+    /// When a probe was sent since the last response.
     probed_at: Option<Moment>,
     /// Since when it is unresponsive.
     unresponsive_since: Option<Moment>,
@@ -220,12 +220,12 @@ impl Session {
         self.unanswered[0]
     }
 
-    /// Whether our own question was not answered on it.
+    /// Whether a probe was not answered on it.
     pub(crate) fn is_unresponsive(&self) -> bool {
         self.unresponsive_since.is_some()
     }
 
-    /// Stops judging it by its silence: what it carries alone may be slow, and nothing else waits behind it.
+    /// Stops testing whether it responds: its only query may be slow, and no other query waits behind it.
     pub(crate) fn excuse(&mut self) {
         self.is_excused = true;
         self.unresponsive_since = None;
@@ -313,7 +313,7 @@ impl Session {
             .map(|ticket| ticket.owner)
     }
 
-    /// Takes note of the right response to a query in flight; its ID is free again.
+    /// Records the right response to a query in flight; its ID is free again.
     pub(crate) fn on_response(&mut self, id: u16, now: Moment) {
         if let Ok(entry) = self
             .tickets
@@ -341,7 +341,7 @@ impl Session {
         self.trim_sent();
     }
 
-    /// Takes note of the right response to a retired ID, which is free again (RFC 7766 section 6.2.1): a second one
+    /// Records the right response to a retired ID, which is free again (RFC 7766 section 6.2.1): a second one
     /// has an unknown ID. It proves nothing about what is in flight.
     pub(crate) fn on_late_response(&mut self, id: u16) {
         let ticket = self
@@ -354,14 +354,14 @@ impl Session {
         }
     }
 
-    /// Takes note of a message that answers nothing. True when there were too many of them.
+    /// Records a message that matches no query. True when there were too many of them.
     pub(crate) fn on_invalid(&mut self) -> bool {
         self.invalid += 1;
         self.invalid >= limits::SESSION_INVALID_MESSAGES
             && !cfg!(planted = "invalid-messages-are-borne")
     }
 
-    /// Gives a query up: nobody waits for its response any more, but its ID stays taken.
+    /// Gives up a query: no one waits for its response, but its ID stays reserved.
     /// Over UDP it is free: its socket is closed.
     pub(crate) fn retire(&mut self, id: u16, question_hash: u64, now: Moment) {
         if self.link == Link::Datagrams {
@@ -417,7 +417,7 @@ impl Session {
         })
     }
 
-    /// When `poll_timeout` has something to say.
+    /// When `poll_timeout` next returns something.
     pub(crate) fn next_deadline(&self) -> Option<Moment> {
         match self.phase {
             Phase::Connecting | Phase::Handshaking => Some(self.next_of_opening()),
@@ -430,7 +430,7 @@ impl Session {
                     true => self.idle_since,
                     false => self.idle_since + self.idle_limit,
                 });
-                // Without a connection nothing is held that an idle end would give back.
+                // Without a connection, closing it when idle would free nothing.
                 let idle = idle.filter(|_| self.is_draining || self.link != Link::Datagrams);
                 let idle = idle.filter(|_| {
                     self.is_draining || !cfg!(planted = "idle-session-is-never-closed")
@@ -440,13 +440,13 @@ impl Session {
         }
     }
 
-    /// When its silence is judged next.
+    /// When it is next tested for a lack of responses.
     fn judgement(&self) -> Option<Moment> {
         match (self.unresponsive_since, self.probed_at) {
             _ if self.is_excused => None,
             (Some(since), _) => Some(since + limits::UNRESPONSIVE_FOR),
             (None, Some(probed)) => Some(probed + self.at_least(limits::PROBE_WAIT)),
-            // The answer to a question of our own would be the last one, in place of the only client's.
+            // The response to a probe could be the last one that the upstream gives, in place of the only client's.
             (None, None) if self.is_spent() && self.in_flight == 1 => None,
             (None, None) => self.suspicion(),
         }
@@ -481,7 +481,7 @@ impl Session {
         Timeout::Unresponsive
     }
 
-    /// When silence becomes suspicious. The second query of a silence has the short limit, the first, which may be
+    /// When a lack of responses becomes suspicious. The second unanswered query has the short limit; the first, which may be
     /// one slow name, the long one.
     fn suspicion(&self) -> Option<Moment> {
         let first = self.unanswered[0].map(|sent| sent + self.at_least(limits::NO_RESPONSE_ALONE));
@@ -499,7 +499,7 @@ impl Session {
         round_trips.map_or(wait, |round_trips| wait.max(round_trips))
     }
 
-    /// What becomes of a query sent so long ago: an exchange is notified; nobody waits for a probe, which would
+    /// Expires a query: an exchange is notified; no one waits for a probe, which would
     /// keep the session from ever being idle.
     fn overdue(&mut self, sent_at: Moment, id: u16, now: Moment) -> Option<Timeout> {
         let ticket = self.tickets.find(spread(id), |ticket| ticket.id == id)?;

@@ -1,10 +1,10 @@
-//! All sessions of one worker, to all upstreams: what opens, carries and ends them.
+//! All sessions of one worker, to all upstreams: how they are opened, used and closed.
 //!
-//! Owns the pools, what is to be written on each session, and what the driver is to do. Knows questions only as bytes to send,
-//! and decides nothing about them: `upstreams` does, and calls in. `sessions::open` opens sessions, `sessions::handshakes`
-//! decides on a further try with a smaller handshake, `sessions::evidence` takes note of what sessions show of their
-//! upstreams, `sessions::incidents` records failures, `sessions::log` makes events, `sessions::loops` recognizes queries that
-//! come back.
+//! Owns the pools, what is to be written on each session, and what the driver is to do. Knows questions only as bytes
+//! to send, and decides nothing about them: `upstreams` does, and calls in. `sessions::open` opens sessions,
+//! `sessions::handshakes` decides on a further try with a smaller handshake, `sessions::evidence` records what
+//! sessions show of their upstreams, `sessions::incidents` records failures, `sessions::log` makes events,
+//! `sessions::loops` recognizes queries that come back.
 
 mod evidence;
 mod handshakes;
@@ -148,7 +148,7 @@ impl Sessions {
         self.descriptor_pause
     }
 
-    /// Clients ask for what the upstreams of this group may answer.
+    /// Clients send queries for this group.
     pub(crate) fn note_query(&mut self, now: Moment, group: &GroupSettings) {
         self.pools.note_query(now, group);
     }
@@ -167,7 +167,7 @@ impl Sessions {
         Some(key)
     }
 
-    /// The next thing worth a line in the log.
+    /// The next event for the log.
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
     }
@@ -180,7 +180,7 @@ impl Sessions {
         }
     }
 
-    /// Has the sockets closed of queries over UDP that wait no more. True if some did.
+    /// Closes the sockets of UDP queries that have ended. True if there were any.
     pub(crate) fn flush_released(&mut self, key: SessionKey) -> bool {
         let has_released = self.table.get(key).is_some_and(Session::has_released);
         if has_released {
@@ -189,7 +189,7 @@ impl Sessions {
         has_released
     }
 
-    /// The frames that wait for a session's TLS, to be drained from the front. None once it is forgotten, and
+    /// The frames that wait for a session's TLS, to be drained from the front. None once it is removed, and
     /// while it is not open: not one byte leaves before the upstream is authenticated (RFC 8310 section 6.6).
     pub(crate) fn output(&mut self, key: SessionKey) -> Option<&mut Vec<u8>> {
         self.table
@@ -239,7 +239,7 @@ impl Sessions {
         Some(id)
     }
 
-    /// Asks our own question on a session.
+    /// Sends a probe on a session.
     pub(crate) fn send_probe(&mut self, now: Moment, key: SessionKey) {
         let Some(session) = self.table.get_mut(key) else {
             return;
@@ -289,7 +289,7 @@ impl Sessions {
         Some(self.table.get_mut(key)?.judge_case(id, question))
     }
 
-    /// Forgets a session. `ending` is why it ends, should it be open.
+    /// Removes a session. If it is open, `ending` is the reason.
     pub(crate) fn remove(&mut self, key: SessionKey, ending: Ending) -> Option<Session> {
         let session = self.table.remove(key)?;
         if session.is_open()
@@ -314,7 +314,7 @@ impl Sessions {
         Some(session)
     }
 
-    /// Has the driver close a session, which is then reported as ended.
+    /// Asks the driver to close a session, which is then reported as ended.
     pub(crate) fn push_close(&mut self, key: SessionKey) {
         self.actions.push_back(Action::CloseSession(key));
     }

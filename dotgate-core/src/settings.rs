@@ -29,7 +29,7 @@ pub struct UpstreamSettings {
     pub transport: Transport,
     /// Whether its sessions are authenticated. If not, AD is never passed on (RFC 8310 section 5).
     pub is_authenticated: bool,
-    /// What all workers know of it. An upstream is still the same after a reconfiguration if it has this still.
+    /// State shared by all workers. An upstream is still the same after a reconfiguration if it has this still.
     pub health: Arc<Health>,
     /// What all workers know of its handshakes.
     pub handshakes: Arc<Handshakes>,
@@ -51,7 +51,7 @@ impl UpstreamSettings {
         }
     }
 
-    /// An upstream that is asked in the clear, of which nothing is known yet.
+    /// An upstream that is queried without TLS, of which nothing is known yet.
     pub fn plain(id: UpstreamId, label: &str) -> UpstreamSettings {
         UpstreamSettings {
             transport: Transport::Plain,
@@ -124,18 +124,18 @@ impl GroupSettings {
     }
 }
 
-/// What may be kept of answers, and how long.
+/// Settings of the cache.
 #[derive(Clone, Debug)]
 pub struct CacheSettings {
-    /// The shortest life of an answer, in seconds; one of 0 is not kept all the same.
+    /// The minimum TTL of an answer, in seconds; a TTL of 0 is never cached.
     pub ttl_min: u32,
-    /// The longest life of an answer, in seconds.
+    /// The maximum TTL of an answer, in seconds.
     pub ttl_max: u32,
-    /// The longest life of an answer that denies something, in seconds (RFC 2308 section 5).
+    /// The maximum TTL of a negative answer, in seconds (RFC 2308 section 5).
     pub negative_ttl_max: u32,
-    /// The longest time a failure is remembered, in seconds (RFC 9520 section 3.2).
+    /// The maximum time that a failure is cached, in seconds (RFC 9520 section 3.2).
     pub failure_ttl_max: u32,
-    /// How long after its end an answer may still be given, as stale; zero for never (RFC 8767 section 5).
+    /// How long after it has expired an answer may be served as stale; zero for never (RFC 8767 section 5).
     pub stale_max: Duration,
     /// The time after which a client that waits is given a stale answer (RFC 8767 section 5).
     pub stale_after: Duration,
@@ -143,9 +143,9 @@ pub struct CacheSettings {
     pub prefetch: bool,
     /// Whether NXDOMAIN answers for all types of its name and not only for the one that was asked for.
     pub nxdomain_all_types: bool,
-    /// Whether the addresses of an answer stand in another order each time.
+    /// Whether the addresses of an answer rotate.
     pub rotates_addresses: bool,
-    /// Names at and below which nothing is kept: uncompressed, in lower case.
+    /// Names at and below which nothing is cached: uncompressed, in lower case.
     pub except: Vec<Box<[u8]>>,
 }
 
@@ -166,7 +166,7 @@ impl CacheSettings {
         }
     }
 
-    /// Whether answers to this question may be kept.
+    /// Whether answers to this question may be cached.
     pub(crate) fn keeps(&self, question: &Question) -> bool {
         !self
             .except
@@ -174,7 +174,7 @@ impl CacheSettings {
             .any(|suffix| question.is_at_or_below(suffix))
     }
 
-    /// How long an answer is kept, in seconds; 0 if it is not.
+    /// How long an answer is cached, in seconds; 0 if it is not.
     pub(crate) fn cache_ttl(&self, ttl: CacheTtl) -> u32 {
         match ttl {
             CacheTtl::None | CacheTtl::Negative(0) | CacheTtl::Positive(0) => 0,
@@ -183,7 +183,7 @@ impl CacheSettings {
         }
     }
 
-    /// The TTLs that a kept answer may tell, in seconds: none longer than it is kept.
+    /// The range of TTLs in a cached answer, in seconds, at most the time for which it is cached.
     pub(crate) fn ttls(&self, ttl: CacheTtl) -> RangeInclusive<u32> {
         match ttl {
             _ if self.cache_ttl(ttl) == 0 => 0..=TTL_MAX,
@@ -196,7 +196,7 @@ impl CacheSettings {
 /// The settings of one engine; every value comes from the program's configuration, which checks the ranges.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// How often the settings were changed: what was kept of failures before is void.
+    /// How often the settings were changed: failures cached before are invalid.
     pub generation: u32,
     /// The groups of upstreams, 1 to [`crate::limits::GROUPS`]; the first is that of the default route. There are
     /// [`crate::limits::UPSTREAMS`] in all of them at most.
@@ -213,7 +213,7 @@ pub struct Settings {
     pub filter: Filter,
     /// Classes besides IN that are forwarded.
     pub forwarded_classes: ForwardedClasses,
-    /// What of answers is kept.
+    /// Settings of the cache.
     pub cache: CacheSettings,
     /// The largest UDP response, in bytes (RFC 9715 section 3.2).
     pub udp_response_max: u16,
@@ -238,8 +238,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Settings for these upstreams in the default group, with nothing local and no cache. Limits are those of a program that
-    /// sets none, except that no client may ask: see `access`.
+    /// Settings for these upstreams in the default group, with nothing local and no cache. Limits are those of a
+    /// program that sets none, except that no client may ask: see `access`.
     pub fn for_upstreams(upstreams: Vec<UpstreamSettings>) -> Settings {
         Settings {
             generation: 0,

@@ -1,6 +1,6 @@
 //! Client connections (TCP): bytes in, complete messages out, responses back in any order (RFC 7766).
 //!
-//! Stands at both ends of the path. Owns what a client has sent of its next message, what waits to be written
+//! It is at both ends of the path. Owns what a client has sent of its next message, what waits to be written
 //! to it, and its clocks; only a complete message resets the idle clock (section 6.2.3). A client that has
 //! too much in flight or does not read is not read from. Never looks into a message.
 //! Limits: `Settings::stream*`, `limits::STREAM_*`.
@@ -80,9 +80,9 @@ impl Stream {
         self.last_message = now;
     }
 
-    /// Takes note of what is left after a read.
+    /// Records what is left after a read.
     pub(crate) fn on_read(&mut self, now: Moment, queries_max: usize) {
-        // Half a message of a client that costs too much memory waits for the client all the same.
+        // An incomplete message of a client above its share of memory still waits for the client.
         let has_message = self.frames.has_message();
         let waits_for_us = self.is_paused && (has_message || !self.may_read(queries_max));
         self.partial_since = match (self.frames.is_empty() || waits_for_us, self.partial_since) {
@@ -92,7 +92,7 @@ impl Stream {
         };
     }
 
-    /// Takes note of what the client has taken, or of a response that waits for it.
+    /// Records what the client has taken, or of a response that waits for it.
     pub(crate) fn on_unsent(&mut self, took_some: bool, now: Moment) {
         self.unsent_since = match (self.outgoing.is_empty(), self.unsent_since) {
             (true, _) => None,
@@ -349,7 +349,7 @@ impl Streams {
 
     /// The connection that gives way to a new one of `newcomer` when all are taken. The clients with most connections
     /// give way first, each with the connection that was active least recently; one that has long been idle comes
-    /// before any that is in use. None if nobody has clearly more than the newcomer.
+    /// before any that is in use. None if no client has clearly more than the newcomer.
     pub(crate) fn displaced_by(&mut self, newcomer: IpAddr, now: Moment) -> Option<StreamKey> {
         let map = &self.map;
         let look = |key| map.get(key).map(Stream::activity);

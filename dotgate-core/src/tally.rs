@@ -102,7 +102,7 @@ impl Tally {
         }
     }
 
-    /// A session became open, so long after its TCP connection stood.
+    /// A session became open, so long after its TCP connection was established.
     pub(crate) fn opened(&self, upstream: UpstreamId, is_resumed: bool, span: Duration) {
         if let Some(counters) = self.upstream(upstream) {
             let kind = match is_resumed {

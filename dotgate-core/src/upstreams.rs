@@ -1,12 +1,12 @@
 //! Upstreams as one worker asks them: every question in flight, from its first attempt to its response.
 //!
-//! Stands between `inflight` and `respond`. `ask` makes attempts for a question until a response comes that its clients can
-//! have, which `receive` returns, or until nobody is left to ask, which `poll_given_up` returns. Knows no client: `end` is how
-//! it learns that nobody waits any more. The state has four owners: `questions`, `sessions`, `waiting` (the queues for a
-//! session) and `isolation`. Calls go from here to them, never from one to another. `upstreams::forward` makes attempts and has
-//! them wait for a session, `upstreams::suspects` asks what a failed session carried, `upstreams::reports` takes what sessions
-//! report, `upstreams::responses` their messages, `upstreams::plain` is what is different for plain upstreams,
-//! `upstreams::lost` handles sessions that failed.
+//! It is between `inflight` and `respond`. `ask` makes attempts for a question until a response comes that its
+//! clients can have, which `receive` returns, or until no upstream is left to try, which `poll_given_up` returns.
+//! Knows no client: `end` is how it learns that no client waits any longer. The state has four owners: `questions`,
+//! `sessions`, `waiting` (the queues for a session) and `isolation`. Calls go from here to them, never from one to
+//! another. `upstreams::forward` makes attempts and has them wait for a session, `upstreams::suspects` asks what a
+//! failed session carried, `upstreams::reports` takes what sessions report, `upstreams::responses` their messages,
+//! `upstreams::plain` is what is different for plain upstreams, `upstreams::lost` handles sessions that failed.
 
 mod forward;
 mod lost;
@@ -18,7 +18,7 @@ mod suspects;
 
 use std::sync::Arc;
 
-use dotgate_wire::Answer;
+use dotgate_wire::UpstreamResponse;
 
 use crate::attempts::{Attempt, Cause};
 use crate::cache::QuestionHasher;
@@ -70,7 +70,7 @@ pub(crate) struct Upstreams {
     waiting: WaitingQueues,
     isolation: Isolation,
     /// The message of an upstream that came last.
-    response: Answer,
+    response: UpstreamResponse,
 }
 
 impl Upstreams {
@@ -87,7 +87,7 @@ impl Upstreams {
             questions: Questions::default(),
             waiting: WaitingQueues::default(),
             isolation: Isolation::new(quarantine),
-            response: Answer::new(),
+            response: UpstreamResponse::new(),
         }
     }
 
@@ -187,11 +187,11 @@ impl Upstreams {
     }
 
     /// The response that came last.
-    pub(crate) fn response(&self) -> &Answer {
+    pub(crate) fn response(&self) -> &UpstreamResponse {
         &self.response
     }
 
-    /// Has another message stand in its place, which was made here. False if that is no response.
+    /// Replaces it by another message, which was made here. False if that is no response.
     pub(crate) fn replace_response(&mut self, message: &[u8]) -> bool {
         self.response.load(message).is_ok()
     }
@@ -290,7 +290,7 @@ impl Upstreams {
         self.sessions.poll_dirty()
     }
 
-    /// The next thing worth a line in the log.
+    /// The next event for the log.
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
         self.sessions.poll_event()
     }

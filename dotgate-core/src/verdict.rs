@@ -1,9 +1,9 @@
 //! What an upstream's response means: an answer, a reason to ask elsewhere, or misbehaviour.
 //!
-//! Stands between `session` and `respond`. The response is well formed and answers the question asked;
-//! `dotgate_wire::Answer` has seen to that. Never touches state.
+//! It is between `session` and `respond`. The response is well formed and answers the question asked;
+//! `dotgate_wire::UpstreamResponse` has seen to that. Never touches state.
 
-use dotgate_wire::{Answer, ede, rcode};
+use dotgate_wire::{UpstreamResponse, ede, rcode};
 
 use crate::failure::{Failure, Misbehaviour};
 
@@ -27,9 +27,9 @@ pub(crate) fn is_policy(ede: Option<u16>) -> bool {
 }
 
 /// Judges a response to a question that was asked with EDNS or without.
-pub(crate) fn judge(answer: &Answer, asked_with_edns: bool) -> Verdict {
+pub(crate) fn judge(answer: &UpstreamResponse, asked_with_edns: bool) -> Verdict {
     if answer.flags().is_truncated() {
-        // TLS and TCP carry 65,535 bytes; relaying TC would send a TCP client in circles.
+        // TLS and TCP carry 65,535 bytes; a TCP client could not retry after TC.
         return Verdict::AskElsewhere(Failure::Misbehaved(Misbehaviour::Truncated));
     }
     let code = answer.ede().map(|(code, _)| code);
@@ -39,7 +39,7 @@ pub(crate) fn judge(answer: &Answer, asked_with_edns: bool) -> Verdict {
     };
     match answer.rcode() {
         rcode::SERVFAIL | rcode::REFUSED => match code {
-            // 6 to 12: the data is bogus, and asking on would shop for a worse answer.
+            // 6 to 12: the data is bogus, and another upstream might return it without validation.
             // 15 to 18: somebody's policy (RFC 8914 section 4).
             Some(ede::DNSSEC_BOGUS..=ede::NSEC_MISSING | ede::BLOCKED..=ede::PROHIBITED)
                 if !cfg!(planted = "bogus-data-is-asked-elsewhere") =>

@@ -1,6 +1,6 @@
 //! The questions that wait for a session, by group, each group's oldest first.
 //!
-//! Stands between `select` and `pool`: a question waits while no upstream of its group has a session with room. Groups
+//! It is between `select` and `pool`: a question waits while no upstream of its group has a session with room. Groups
 //! wait apart, so that an outage of one is neither waited for nor given up by another. A question that was served or
 //! ended stays in its queue until it is its turn; its place counts only if it waits since then still.
 
@@ -158,7 +158,7 @@ impl WaitingQueues {
         }
     }
 
-    /// Forgets the queues that are empty.
+    /// Removes empty queues.
     pub(crate) fn drop_empty(&mut self) {
         self.queues.retain(|held| !held.queue.is_empty());
     }

@@ -3,7 +3,7 @@
 //! A worker reads it at the start of a turn and once after its flush, and tells the core; nothing
 //! else asks for the time. It never goes back and counts the time the machine was suspended,
 //! which `std::time::Instant` does not on Linux: a query's deadline, a session's idle time and a
-//! record's TTL go on while a laptop sleeps. It has no relation to the time of day.
+//! record's TTL continue while a laptop sleeps. It has no relation to the time of day.
 
 /// CLOCK_BOOTTIME counts suspend.
 #[cfg(target_os = "linux")]

@@ -20,7 +20,7 @@ fn attainable(hard_limit: libc::rlim_t) -> libc::rlim_t {
 /// soft limit that applies afterwards, in descriptors.
 ///
 /// # Errors
-/// What the system says where it refuses to tell or to raise the limit.
+/// The system's error if the limit cannot be read or raised.
 pub fn raise_descriptor_limit() -> io::Result<u64> {
     let mut limit = libc::rlimit {
         rlim_cur: 0,

@@ -1,4 +1,4 @@
-//! Signals that would end a process which does not listen to them, and that nobody means by that.
+//! Signals whose default action would end the process although senders do not intend that.
 //!
 //! Not on the path of a query. The numbers differ between systems and processors.
 

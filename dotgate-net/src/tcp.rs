@@ -25,7 +25,7 @@ const SEGMENT_BYTES: u32 = 1_220;
 
 /// How long data towards an upstream may stay unacknowledged (RFC 5482; `TCP_USER_TIMEOUT`, tcp(7); Linux). Sessions are
 /// judged by their responses long before. This is for connections that were closed on a path that swallows everything: the
-/// system would go on sending what was not acknowledged, and keep memory and port, for minutes (`tcp_orphan_retries`).
+/// system would continue sending what was not acknowledged, and keep memory and port, for minutes (`tcp_orphan_retries`).
 #[cfg(target_os = "linux")]
 const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(10);
 
@@ -80,7 +80,7 @@ pub fn adopt(descriptor: OwnedFd) -> io::Result<TcpListener> {
 /// Fails if anybody, a second copy of this program included, has the UDP or TCP port of `address`.
 ///
 /// Binds both without `SO_REUSEPORT` and closes them again. Call it before the first shared bind:
-/// a copy started by mistake would otherwise take a part of the queries in silence.
+/// a copy started by mistake would otherwise take a part of the queries silently.
 ///
 /// # Errors
 /// `AddrInUse` where the UDP or the TCP port is taken; else what a bind there would fail with.

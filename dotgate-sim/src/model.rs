@@ -2,18 +2,18 @@
 //!
 //! The model knows what the world did to its upstreams and clients, never what an engine thinks.
 //! *Sound* is an upstream that takes connections within a quarter second, answers every question right in less,
-//! and has done so since [`LEARNING`] before the query: what was wrong with it must be forgotten by then.
+//! and has done so since [`LEARNING`] before the query: earlier faults must have expired by then.
 //! A *harmful* question is one for which the world has a rule of its own at an upstream. That upstream is not sound for
 //! it, so it may fail; it stays sound for all others.
 //!
 //! 1. A response is right: its question is the query's, byte for byte; its data is what an upstream answered to
 //!    it, lately or as long ago as a cache may retain it, served with the TTL and the EDE of its age (`cached`).
-//! 2. It comes by the query's deadline, or in the first turn after it if the worker was kept from its work.
+//! 2. It comes by the query's deadline, or in the first turn after it if the worker was stalled.
 //! 3. It is no failure if some upstream was sound, unless attempts that the engine could not know to be futile
 //!    used the budget up: two at once that nobody answers, or three in all.
 //! 4. With all upstreams but one sound it comes within [`SWIFT`].
 //! 5. A failure before the deadline has a reason: three attempts, errors of every upstream, or upstreams that
-//!    have been ill for ten seconds or cannot be authenticated.
+//!    have been unhealthy for ten seconds or cannot be authenticated.
 //! 6. No question is asked more often than its queries' budgets allow, nor thrice at once, nor by two workers
 //!    while the first of them still waits.
 //! 7. At the end nothing is left.
@@ -34,7 +34,7 @@ use crate::simulator::Simulator;
 pub use cached::Memory;
 use cached::{Past, variant};
 
-/// The time after which an upstream that was ill is thought well again: a handshake that hangs, the pause
+/// The time after which an upstream counts as healthy again: a handshake that hangs, the pause
 /// between two tries, and what a new try takes.
 pub const LEARNING: Duration = Duration::from_secs(7);
 
@@ -174,7 +174,7 @@ impl Model {
                 }
                 Ok(())
             }
-            // Nobody can answer while the system sleeps.
+            // No response can be sent while the system is suspended.
             2 if elapsed > self.deadline => Ok(()),
             2 | 5 if is_rerouted => Ok(()),
             2 | 5 if self.is_cached_failure(sim, query, response) => Ok(()),

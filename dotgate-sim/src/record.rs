@@ -93,7 +93,7 @@ pub struct Attempt {
     pub variant: (bool, bool),
     /// Whether it has an OPT record.
     pub has_opt: bool,
-    /// Whether it is a probe: a question asked again to see whether an upstream is well.
+    /// Whether it is a probe: a question asked again to test whether an upstream responds.
     pub is_probe: bool,
     /// Its response, once it has reached the engine.
     pub answered: Option<Answered>,
@@ -129,7 +129,7 @@ pub struct Answered {
 /// What is known of an upstream from the engines' side.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct UpstreamRecord {
-    /// Since when it may count as ill: the first opening, question or failure after its last right response.
+    /// Since when it may count as unhealthy: the first opening, question or failure after its last right response.
     pub troubled_since: Option<Moment>,
     /// Whether the last failure was one that time does not cure.
     pub is_lasting: bool,

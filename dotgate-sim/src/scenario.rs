@@ -59,7 +59,7 @@ struct StepLine {
 struct Upstream {
     name: String,
     script: Script,
-    /// Whether it is asked in the clear.
+    /// Whether it is queried without TLS.
     is_plain: bool,
     /// Whether the seed decides how bytes are cut.
     is_cut_by_seed: bool,

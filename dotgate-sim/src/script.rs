@@ -107,7 +107,7 @@ pub struct Rule {
     pub name: String,
     /// In so many of a thousand cases.
     pub per_mille: u64,
-    /// For so many queries; none for ever.
+    /// Number of queries; none for no limit.
     pub times: Option<u32>,
     /// What is done.
     pub reaction: Reaction,

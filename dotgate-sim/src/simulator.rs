@@ -34,7 +34,7 @@ pub struct Plan {
     /// Whether the upstreams are those of a route, which has all names that clients ask, and the default group has another
     /// upstream: a good one, which must not be asked one of these names.
     pub is_routed: bool,
-    /// Whether the upstreams are asked in the clear.
+    /// Whether the upstreams are queried without TLS.
     pub is_plain: bool,
     /// How many workers, each with an engine of its own; they share the upstreams' health.
     pub workers: usize,

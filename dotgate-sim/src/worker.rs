@@ -29,7 +29,7 @@ pub(crate) struct Worker {
     pub(crate) engine: Engine,
     /// When it takes its next turn because something arrived.
     pub(crate) wakes_at: Option<Moment>,
-    /// Until when it is kept from its work.
+    /// Until when it is stalled.
     pub(crate) busy_until: Moment,
     settings: Arc<Settings>,
     connections: BTreeMap<SessionKey, usize>,

@@ -1,10 +1,11 @@
 //! A world from a seed: topology, faults over time, and load; run to its end and judged by the model.
 //!
-//! A world has one to four upstreams and one to three workers; half of the worlds have a cache. Upstreams fall ill in every way a script can
-//! name, for a while; clients ask by UDP and TCP, well and badly. Some worlds have harmful questions, and upstreams that
-//! give few answers per connection or serve one query at a time. With a route, a third of all worlds have plain upstreams, and two
-//! thirds have reloads that take the route away and give it back. At its end all upstreams are sound again,
-//! every worker must answer once more, and when the clients have left nothing may be left of them.
+//! A world has one to four upstreams and one to three workers; half of the worlds have a cache. Upstreams fail in
+//! every way a script can name, for a while; clients send valid and invalid queries over UDP and TCP. Some worlds
+//! have harmful questions, and upstreams that give few answers per connection or serve one query at a time. With a
+//! route, a third of all worlds have plain upstreams, and two thirds have reloads that take the route away and give
+//! it back. At its end all upstreams are sound again, every worker must answer once more, and when the clients have
+//! left nothing may be left of them.
 
 mod faults;
 mod harm;
@@ -256,7 +257,7 @@ impl World {
             if is_cut {
                 self.sim.swallow(upstream);
             }
-            // What was in flight has waited for nobody, and connections may be dead.
+            // Queries in flight may have expired, and connections may be dead.
             self.model.note_unhealthy(upstream);
             if self.has_descriptors && !self.unhealthy.contains(&upstream) {
                 self.model.is_sound_from(self.sim.now() + span, upstream);

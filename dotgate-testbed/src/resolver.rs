@@ -1,6 +1,6 @@
 //! The embedded resolver: DNS over TLS on loopback with a small zone of its own.
 //!
-//! It stands where an upstream stands. One thread accepts and one serves each connection; queries may be
+//! It takes the place of an upstream. One thread accepts and one serves each connection; queries may be
 //! pipelined, and a slow answer does not hold up those behind it (RFC 7766 sections 6.2.1.1 and 7). It
 //! never asks anybody else.
 //!
@@ -138,7 +138,7 @@ impl Resolver {
         &self.name
     }
 
-    /// Returns the certificate of the authority that vouches for it.
+    /// Returns the certificate of the authority that issued its certificate.
     pub const fn authority(&self) -> &CertificateDer<'static> {
         self.authority.certificate()
     }

@@ -1,6 +1,6 @@
 //! One session's TLS over a non-blocking stream, in the shape a poll loop wants.
 //!
-//! It stands between a *session* and its socket: frames of plaintext go in, records go out, and the other
+//! It is between a *session* and its socket: frames of plaintext go in, records go out, and the other
 //! way round. It owns no socket and waits for nothing. Not one byte of a frame is encrypted, let alone
 //! sent, before the upstream is authenticated (RFC 8310 section 6.6), and nothing follows a failure.
 //!
@@ -126,7 +126,7 @@ impl ClientTls {
     ///
     /// One write call, and a further one only where the socket took all of the one before and more is
     /// there. What was encrypted and not taken is kept; what was not encrypted stays in `frames`: all of
-    /// it while the handshake goes on and after [`Self::close_notify`].
+    /// it while the handshake continues and after [`Self::close_notify`].
     ///
     /// # Errors
     /// [`TlsFailure`] of the socket, or the one of an earlier call.
@@ -185,7 +185,7 @@ impl ClientTls {
         self.connection.wants_write()
     }
 
-    /// Returns the handshake's outcome; `None` while it goes on.
+    /// Returns the handshake's outcome; `None` while it continues.
     pub fn facts(&self) -> Option<HandshakeFacts> {
         if self.is_handshaking() {
             return None;

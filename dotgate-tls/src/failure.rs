@@ -1,6 +1,6 @@
 //! Why a TLS session towards an upstream failed, precisely enough for an operator to act on.
 //!
-//! It stands where *session* ends: every error of rustls and of the socket becomes one of these. It
+//! This is the end of a *session*: every error of rustls and of the socket becomes one of these. It
 //! decides nothing about what happens next; the core does.
 
 use std::fmt;
@@ -64,7 +64,7 @@ pub enum TlsFailure {
     NothingInCommon(rustls::PeerIncompatible),
     /// What answered does not speak TLS.
     NotTls,
-    /// The upstream broke the protocol, or rustls could not go on.
+    /// The upstream broke the protocol, or rustls could not continue.
     Protocol(Error),
     /// The upstream closed the connection before the handshake was done.
     ClosedInHandshake,
@@ -198,7 +198,7 @@ impl TlsFailure {
     }
 }
 
-/// A name as people write it: the TLS library tells `DnsName("dns.example")` and `IpAddress(192.0.2.1)`.
+/// A name as people write it: the TLS library prints `DnsName("dns.example")` and `IpAddress(192.0.2.1)`.
 fn bare_name(reported: &str) -> String {
     let inner = reported
         .split_once('(')

@@ -1,6 +1,6 @@
 //! Pinned keys, and the certificates on an upstream's verified path that may have one (RFC 7858 section 4.2).
 //!
-//! A pin may be of the upstream's own key or of an authority's. That of an authority counts only where it vouches for the
+//! A pin may be of the upstream's own key or of an authority's. That of an authority counts only if it issued the
 //! certificate: the path is verified once more with that authority as the only trust anchor, so that a certificate that
 //! is merely shown next to the path proves nothing.
 
@@ -62,7 +62,7 @@ impl Pins {
         self.keys.is_empty()
     }
 
-    /// Whether one of them is the key of the upstream or of an authority that vouches for it.
+    /// Whether one of them is the key of the upstream or of an authority that issued its certificate.
     pub(super) fn match_path(&self, path: &Path<'_>) -> bool {
         self.has(path.end_entity)
             || self.anchors.as_ref().is_some_and(|it| path.passes(it))

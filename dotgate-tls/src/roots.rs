@@ -1,6 +1,6 @@
 //! The trust anchors: from the operator's file, from the system, or built in.
 //!
-//! It stands before the path of a query, read at start and at a reload. It never falls back in silence:
+//! It is before the path of a query, read at start and at a reload. It never falls back silently:
 //! what was named and cannot be used is an error (RFC 8310 section 5.1: strict stays strict).
 
 use std::collections::HashSet;

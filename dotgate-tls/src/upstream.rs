@@ -1,6 +1,6 @@
 //! What all sessions to one upstream share: verifier, ticket store and configurations.
 //!
-//! It stands under *pool*: made once per upstream and generation of the configuration, shared by all
+//! It is under *pool*: made once per upstream and generation of the configuration, shared by all
 //! workers. Tickets never cross from one upstream to another (RFC 8446 section 4.6.1), end with the certificate and a
 //! day after the full handshake, and early data is never sent. Limits: 8 tickets.
 

@@ -1,6 +1,6 @@
 //! The check of an upstream's certificate: chain, name and pins.
 //!
-//! It stands inside the handshake of a *session*. rustls calls it in full handshakes alone and resumes a
+//! It is inside the handshake of a *session*. rustls calls it in full handshakes alone and resumes a
 //! session only under the same verifier, so a pin checked here holds for resumed sessions as well; other
 //! roots or pins need another verifier. What it accepts ends in time: it narrows the window in which the
 //! tickets of these sessions may be used. It never accepts a handshake whose signature the certificate's
@@ -209,7 +209,7 @@ fn ends(certificate: &X509Certificate<'_>) -> u64 {
     seconds(certificate.validity().not_after.timestamp())
 }
 
-/// No certificate of ours is valid before 1970.
+/// No certificate is valid before 1970.
 fn seconds(timestamp: i64) -> u64 {
     u64::try_from(timestamp).unwrap_or(0)
 }

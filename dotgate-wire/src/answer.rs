@@ -1,7 +1,7 @@
 //! An upstream's response, checked, and freed of everything that belongs to one hop.
 //!
 //! Between a session, which hands over the bytes, and verdict, cache and respond, which only ever
-//! see what is kept here: the message without its OPT record and without signatures of the message
+//! see what is stored here: the message without its OPT record and without signatures of the message
 //! (TSIG, SIG(0)), TTLs bounded and equal within each RRset, Z clear, nothing behind the last
 //! record. It never decides whether the response answers anything.
 //!
@@ -29,9 +29,9 @@ pub use fault::ResponseFault;
 pub use scan::{EDE_TEXT_MAX, EdeRef, UpstreamEdns, is_printable_text};
 pub use ttls::TTL_MAX;
 
-/// A reusable buffer for one upstream response. Empty until [`Answer::load`] succeeds.
+/// A reusable buffer for one upstream response. Empty until [`UpstreamResponse::load`] succeeds.
 #[derive(Clone, Debug, Default)]
-pub struct Answer {
+pub struct UpstreamResponse {
     body: Vec<u8>,
     pub(crate) scan: Scan,
     edns: Option<UpstreamEdns>,
@@ -40,14 +40,14 @@ pub struct Answer {
     off_chain: u16,
 }
 
-impl Answer {
+impl UpstreamResponse {
     /// Makes an empty buffer.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Checks the whole message and keeps it without what belongs to its hop. After an error
-    /// nothing is kept; the error says which rule the upstream broke. Bytes behind the last record
+    /// Checks the whole message and stores it without the records of its hop. After an error
+    /// nothing is stored; the error says which rule the upstream broke. Bytes behind the last record
     /// are left behind and are no error.
     pub fn load(&mut self, response: &[u8]) -> Result<(), ResponseFault> {
         self.clear();
@@ -154,7 +154,7 @@ impl Answer {
         Some((ede.code, &self.ede_text))
     }
 
-    /// Returns the message as kept; empty if nothing is.
+    /// Returns the message as stored; empty if nothing is.
     pub fn body(&self) -> &[u8] {
         &self.body
     }

@@ -17,7 +17,7 @@ pub fn split_frame(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// Appends a length and the message that `write` appends, and returns what `write` returned. A
-/// message longer than 65,535 bytes is our own bug: it is cut there, so that the stream stays in
+/// message longer than 65,535 bytes is a bug in dotgate: it is cut there, so that the stream stays in
 /// step.
 pub fn write_framed<R>(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
     let start = out.len();

@@ -1,7 +1,7 @@
 //! DNS messages as bytes: checked views, in-place edits, stream framing.
 //!
 //! Everything a query passes on its way through dotgate and that is about bytes, never about
-//! policy. The modules stand in the order in which a query meets them. No code here reads a clock,
+//! policy. The modules are in the order of the path of a query. No code here reads a clock,
 //! touches a socket, or allocates for what a peer announced but did not send; no input makes it
 //! panic, and its work grows linearly with the bytes given.
 #![forbid(unsafe_code)]
@@ -37,7 +37,8 @@ mod stored; // an answer as a cache keeps it
 mod build; // messages for the tests of this crate
 
 pub use answer::{
-    Answer, CacheTtl, EDE_TEXT_MAX, EdeRef, ResponseFault, TTL_MAX, UpstreamEdns, is_printable_text,
+    CacheTtl, EDE_TEXT_MAX, EdeRef, ResponseFault, TTL_MAX, UpstreamEdns, UpstreamResponse,
+    is_printable_text,
 };
 pub use consts::{ede, opcode, rclass, rcode, rtype};
 pub use frame::{split_frame, write_framed};

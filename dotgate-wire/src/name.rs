@@ -2,9 +2,9 @@
 //! copied.
 //!
 //! Under every other module. A name is found by [`find`], the end of a question's name by [`find_end`], that of an
-//! owner in a query, which nobody needs, by [`skip`]. A message with many names is read by
+//! owner in a query, which is not needed, by [`skip`]. A message with many names is read by
 //! [`Names`](crate::names::Names), which knows the suffixes seen before.
-//! It never builds a name and never remembers one. Limits: labels of 63 bytes, names of 255,
+//! It never builds or stores a name. Limits: labels of 63 bytes, names of 255,
 //! [`HOPS_MAX`] compression pointers, each strictly backwards, so that no name costs more than 255
 //! bytes and 127 hops. Follows RFC 1035 sections 3.1 and 4.1.4, RFC 4343 (letter case), RFC 9267
 //! (what goes wrong with pointers).
@@ -17,7 +17,7 @@ use crate::header::HEADER_LEN;
 /// The most bytes a name may have, uncompressed and with its root label.
 pub(crate) const NAME_MAX: usize = 255;
 /// The most compression pointers followed in one name. A name of 255 bytes has at most 127 labels
-/// before its root, and nobody who compresses needs more than one pointer in front of each.
+/// before its root, and compression needs at most one pointer in front of each.
 const HOPS_MAX: usize = 127;
 
 /// The most labels of a name, the root not counted.

@@ -32,7 +32,7 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// Forgets everything but the room of the vector, for a message of `length` bytes.
+    /// Clears everything except the capacity of the vector, for a message of `length` bytes.
     pub(crate) fn begin(&mut self, length: usize) {
         self.starts.clear();
         self.work_left = length / 4 + WORK_FLOOR;
@@ -44,7 +44,7 @@ impl Names {
         (self.starts.len(), self.leads_elsewhere)
     }
 
-    /// Forgets the names read since the mark was made.
+    /// Discards the names read since the mark was made.
     pub(crate) fn forget_since(&mut self, (length, leads_elsewhere): (usize, bool)) {
         self.starts.truncate(length);
         self.leads_elsewhere = leads_elsewhere;

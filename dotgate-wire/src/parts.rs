@@ -2,7 +2,7 @@
 
 use crate::respond::Truncation;
 
-/// An answer taken apart, wherever it is kept.
+/// The parts of an answer, wherever it is stored.
 pub(crate) struct MessageParts<'a> {
     /// The message without its OPT record.
     pub(crate) body: &'a [u8],

@@ -1,12 +1,12 @@
 //! A client's message: is it a query we can serve?
 //!
 //! Behind the listener, in front of admission. Decides from the bytes alone between a query, an
-//! error response, and silence; which names, types and classes are served is decided later, by
-//! others. Keeps nothing but references into the message. Nothing of it is forwarded as it came:
+//! error response, and no response; which names, types and classes are served is decided later, by
+//! others. Keeps nothing but references into the message. Nothing of it is forwarded unchanged:
 //! what goes upstream is written afresh from what is parsed here.
 //!
 //! Limits: one question, [`RECORDS_MAX`] records, [`OPTIONS_MAX`](crate::OPTIONS_MAX) options. The owner of a record is
-//! skipped and its pointer not followed: nobody needs it, and it could be made expensive. Follows RFC 1035 section 4.1,
+//! skipped and its pointer not followed: it is not needed, and could be made expensive. Follows RFC 1035 section 4.1,
 //! RFC 9619 section 4 (one question), RFC 6891 sections 6.1 and 7, RFC 5625 section 4.1 (unexpected
 //! flags are ignored).
 //! *Not done*: a signature (TSIG, SIG(0)) is seen, never verified.
@@ -91,7 +91,7 @@ impl ClientEdns {
     }
 }
 
-/// What an error response repeats of a message that nobody has read any further.
+/// What an error response repeats of a message that is not parsed any further.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Front<'a> {
     /// The client's message ID.
@@ -377,7 +377,7 @@ impl<'a> Scan<'a> {
         Ok(at)
     }
 
-    /// Takes note of an additional record: the OPT record and signatures count, others are ignored.
+    /// Records an additional record: the OPT record and signatures count, others are ignored.
     fn additional(&mut self, message: &'a [u8], record: &Record) {
         if self.is_signed {
             self.note_broken(Malformed::MisplacedSignature);

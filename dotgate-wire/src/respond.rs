@@ -13,7 +13,7 @@ mod local;
 mod opt_record;
 mod shortened;
 
-use crate::answer::Answer;
+use crate::answer::UpstreamResponse;
 use crate::bytes::{put_u16, set_u16};
 use crate::consts::{opcode, rcode as rcodes};
 use crate::header::{ANCOUNT_AT, ARCOUNT_AT, FLAGS_AT, Flags, HEADER_LEN, NSCOUNT_AT};
@@ -40,7 +40,7 @@ pub(crate) const MESSAGE_MAX: usize = 65_535;
 /// (RFC 6891 section 6.1.3). An answer that holds nothing is a SERVFAIL.
 pub fn write_response(
     out: &mut Vec<u8>,
-    answer: &Answer,
+    answer: &UpstreamResponse,
     name_case: NameCase,
     hop: &ClientHop<'_>,
 ) -> Truncation {

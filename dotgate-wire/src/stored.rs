@@ -1,9 +1,9 @@
-//! An answer as a cache keeps it: bytes that need no parsing to be sent again.
+//! An answer in the form that a cache stores: bytes that can be sent without parsing.
 //!
-//! Written once when an answer is kept, read on every hit; between them the bytes are opaque. They
-//! are a header of ours, the places of all TTLs, which records are a set of addresses if there is one, an Extended DNS
+//! Written once when an answer is cached, read on every hit; between them the bytes are opaque. They
+//! are an internal header, the places of all TTLs, which records are a set of addresses if there is one, an Extended DNS
 //! Error if there was one, and the message without its OPT record. Never checked again as a message: they come from
-//! [`Answer::store`] alone, and what was saved elsewhere meanwhile is loaded as an answer first.
+//! [`UpstreamResponse::store`] alone, and what was saved elsewhere meanwhile is loaded as an answer first.
 //!
 //! Limits: those of an answer. Follows RFC 1035 section 3.2.1 and RFC 8767 section 4 (TTLs only
 //! count down), RFC 6840 section 5.8 (AD).
@@ -12,7 +12,7 @@ mod local;
 
 use core::ops::{Range, RangeInclusive};
 
-use crate::answer::{Answer, Entry, TTL_MAX};
+use crate::answer::{Entry, TTL_MAX, UpstreamResponse};
 use crate::bytes::{length_u16, put_u16, put_u32, set_u16, set_u32, u16_at, u32_at};
 use crate::consts::{ede as ede_codes, rcode as rcodes, rtype};
 use crate::header::{FLAGS_AT, Flags, HEADER_LEN, Header, QDCOUNT_AT};
@@ -54,7 +54,7 @@ const ROTATED_MAX: usize = 256;
 /// Bytes of one TTL's place.
 const PLACE_LEN: usize = 2;
 
-/// What the TTLs of a kept answer have become.
+/// The current TTLs of a cached answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Ttls {
     /// Each is lower by these seconds, and at least 0.
@@ -63,7 +63,7 @@ pub enum Ttls {
     All(u32),
 }
 
-/// What of a kept answer few have.
+/// Optional parts of a cached answer.
 #[derive(Default)]
 struct More<'a> {
     addresses: &'a [u8],
@@ -94,7 +94,7 @@ impl<'a> More<'a> {
     }
 }
 
-/// A view of a kept answer.
+/// A view of a cached answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Stored<'a> {
     authority_end: usize,
@@ -110,8 +110,8 @@ pub struct Stored<'a> {
 }
 
 impl<'a> Stored<'a> {
-    /// Views bytes that [`Answer::store`], [`store_failure`], [`store_local`] or [`store_joined`] wrote; `None` for others, as far as
-    /// that can be seen.
+    /// Views bytes that [`UpstreamResponse::store`], [`store_failure`], [`store_local`] or [`store_joined`] wrote; `None` for
+    /// others, as far as that can be seen.
     pub fn read(bytes: &'a [u8]) -> Option<Self> {
         let authority_end = usize::from(u16_at(bytes, 0)?);
         let body_len = usize::from(u16_at(bytes, 2)?);
@@ -151,7 +151,7 @@ impl<'a> Stored<'a> {
         self.rcode
     }
 
-    /// Returns the message, without an OPT record and with the TTLs it was kept with.
+    /// Returns the message, without an OPT record and with the TTLs it was cached with.
     pub fn body(&self) -> &'a [u8] {
         self.body
     }
@@ -164,7 +164,7 @@ impl<'a> Stored<'a> {
         message
     }
 
-    /// Returns whether it is kept for this question, whatever the letter case.
+    /// Returns whether it is cached for this question, whatever the letter case.
     pub fn answers(&self, question: &Question) -> bool {
         let end = HEADER_LEN + question.as_bytes().len();
         self.body
@@ -201,7 +201,7 @@ impl<'a> Stored<'a> {
         }
     }
 
-    /// Sets the TTLs of a message that begins as the kept one does.
+    /// Sets the TTLs of a message that begins as the cached one does.
     pub(crate) fn set_ttls(&self, message: &mut [u8], ttls: Ttls) {
         for at in places_in(self.places) {
             let Some(cached) = u32_at(message, at) else {
@@ -218,7 +218,7 @@ impl<'a> Stored<'a> {
 }
 
 impl Stored<'_> {
-    /// Moves the RDATA of the addresses on, in a message that begins as the kept one does. All else of an address's
+    /// Moves the RDATA of the addresses on, in a message that begins as the cached one does. All else of an address's
     /// record is the same in each of the set.
     pub(crate) fn rotate_addresses(&self, message: &mut [u8]) {
         let count = self.addresses.len() / PLACE_LEN;
@@ -254,7 +254,7 @@ fn first_of_turn(turn: u32, count: usize) -> usize {
     (spread as usize * count) >> 16
 }
 
-impl Answer {
+impl UpstreamResponse {
     /// Returns which records are the first run of addresses of one name, where they are what was asked for and there
     /// are several. None where a name may lead through their RDATA.
     fn addresses(&self) -> Range<usize> {
@@ -290,7 +290,7 @@ impl Answer {
         }
     }
 
-    /// Appends the answer as a cache keeps it, each TTL within `ttls`, in seconds. AD is kept only
+    /// Appends the answer in the form that a cache stores, each TTL within `ttls`, in seconds. AD is stored only
     /// if it may be sent: not with records outside the question's chain. An answer without its
     /// question is an error, for [`store_failure`].
     pub fn store(&self, out: &mut Vec<u8>, ttls: RangeInclusive<u32>, ede: Option<Ede<'_>>) {
@@ -340,7 +340,7 @@ impl Answer {
     }
 }
 
-/// Appends an error without records for `question`, in its own bytes, as a cache keeps it.
+/// Appends an error without records for `question`, in its own bytes, in the form that a cache stores.
 pub fn store_failure(out: &mut Vec<u8>, question: &[u8], rcode: u16, ede: Option<Ede<'_>>) {
     let body_len = HEADER_LEN + question.len();
     let mut header = [0; HEADER_LEN];
@@ -355,13 +355,13 @@ pub fn store_failure(out: &mut Vec<u8>, question: &[u8], rcode: u16, ede: Option
     out.extend_from_slice(question);
 }
 
-/// Returns whether a kept answer, in the bytes that [`Stored::read`] reads, has a number for [`judged`].
+/// Returns whether a cached answer, in the bytes that [`Stored::read`] reads, has a number for [`judged`].
 #[inline]
 pub fn is_judged(bytes: &[u8]) -> bool {
     u16_at(bytes, 4).is_some_and(|marks| marks & IS_JUDGED != 0)
 }
 
-/// Returns the number with which [`Answer::store_judged`] kept an answer; 0 if there is none.
+/// Returns the number with which [`UpstreamResponse::store_judged`] kept an answer; 0 if there is none.
 pub fn judged(bytes: &[u8]) -> u32 {
     let marks = u16_at(bytes, 4).unwrap_or_default();
     let places = usize::from(u16_at(bytes, 6).unwrap_or_default());

@@ -20,10 +20,10 @@ use domain::base::wire::ParseError;
 use domain::base::{Message, Name};
 use domain::rdata::AllRecordData;
 use dotgate_wire::{
-    Answer, ClientEdns, ClientHop, Ede, HEADER_LEN, Ignore, NameCase, OPTIONS_MAX, PADDING_BLOCK,
-    Query, Question, Received, Reject, ResponseOpt, TTL_MAX, Truncation, UpstreamQuery, message_id,
-    parse_front, parse_query, rcode, rtype, split_frame, write_error, write_framed, write_query,
-    write_response,
+    ClientEdns, ClientHop, Ede, HEADER_LEN, Ignore, NameCase, OPTIONS_MAX, PADDING_BLOCK, Query,
+    Question, Received, Reject, ResponseOpt, TTL_MAX, Truncation, UpstreamQuery, UpstreamResponse,
+    message_id, parse_front, parse_query, rcode, rtype, split_frame, write_error, write_framed,
+    write_query, write_response,
 };
 
 /// A record as `domain` reads it.
@@ -355,7 +355,7 @@ fn question_name(question: &[u8]) -> Name<Vec<u8>> {
 
 /// Checks what is made of an upstream's message. Returns whether it was taken.
 pub(crate) fn check_answer(message: &[u8]) -> bool {
-    let mut answer = Answer::new();
+    let mut answer = UpstreamResponse::new();
     if answer.load(message).is_err() {
         assert!(answer.body().is_empty());
         return false;
@@ -375,7 +375,7 @@ pub(crate) fn check_answer(message: &[u8]) -> bool {
     assert!(answer.ede().is_none_or(|(_, text)| text.len() <= 256));
 
     // What was kept is a message like any other, with nothing left to change.
-    let mut again = Answer::new();
+    let mut again = UpstreamResponse::new();
     assert_eq!(again.load(answer.body()), Ok(()));
     assert_eq!(
         (again.body(), again.off_chain_count()),
@@ -480,7 +480,7 @@ fn target(cname: &Seen) -> Name<Vec<u8>> {
 }
 
 /// Checks the response that is made of `answer`, which `kept` is the oracle's view of.
-fn check_response(answer: &Answer, cached: &View, hop: &ClientHop<'_>) {
+fn check_response(answer: &UpstreamResponse, cached: &View, hop: &ClientHop<'_>) {
     let mut out = vec![0xee; 2];
     let cut = write_response(&mut out, answer, NameCase::LOWER, hop);
     let response = &out[2..];

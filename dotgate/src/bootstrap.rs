@@ -1,11 +1,11 @@
 //! Finding the addresses of upstreams that are given by name, for as long as the program runs.
 //!
-//! Stands before the path of a query, on the control thread: it gives addresses to the upstreams, from which
+//! It is before the path of a query, on the control thread: it gives addresses to the upstreams, from which
 //! sessions are opened. It owns one task per name. It asks, in the clear, the resolvers of
-//! `DOTGATE_BOOTSTRAP_ADDRESSES` and nobody else, never the system's resolver, which may be dotgate itself.
+//! `DOTGATE_BOOTSTRAP_ADDRESSES` alone, never from the system's resolver, which may be dotgate itself.
 //! A forged answer here reaches no client: the upstream must still prove its name in TLS.
 //! Until it has, the lie must not last: when all addresses have failed, the resolvers are asked again.
-//!     Searching --addresses--> Known --time to live over, or all failed--> asks again --nothing--> Known, as before
+//!     Searching --addresses--> Known --TTL expired, or all failed--> asks again --no result--> Known, as before
 //! Limits: [`Pace`], 32 addresses of each family. Follows RFC 1035, RFC 5452 section 9, RFC 7766 (truncation).
 //! *Not done*: EDNS (addresses fit into 512 bytes, or come by TCP), and questions for aliases beyond one answer.
 

@@ -1,5 +1,5 @@
 //! The command line, turned into one `Command`.
-//! Stands before the configuration; every setting is a variable or a key of the file, so there are few options here.
+//! It is before the configuration; every setting is a variable or a key of the file, so there are few options here.
 //! Never prints and never exits: what is to be said is returned with the stream and the status it goes with.
 
 mod manual;
@@ -102,7 +102,7 @@ pub enum Command {
     },
 }
 
-/// What is said in place of doing anything: help, or what is wrong with the command line. It has colors; whoever
+/// Output in place of a command: help, or what is wrong with the command line. It has colors; whoever
 /// writes it takes them out where they do not belong.
 #[derive(Debug)]
 pub struct Usage {

@@ -148,7 +148,7 @@ fn runtime() -> io::Result<tokio::runtime::Runtime> {
         .build()
 }
 
-/// The control thread's ear, open from its making on: a signal that comes while the program starts is kept.
+/// Signal input of the control thread. A signal that arrives while the program starts is not lost.
 #[derive(Debug)]
 pub struct Listening {
     runtime: tokio::runtime::Runtime,
@@ -308,7 +308,7 @@ async fn control(
             leave_to(forwarder, &successor, tasks);
         }
     }
-    // From here on nobody replaces this process.
+    // From here on, this process cannot be replaced.
     drop(successors);
     let running = Arc::clone(forwarder.running());
     tokio::select! {
@@ -358,7 +358,7 @@ async fn next_successor(successors: &mut Option<Successors>) -> Successor {
     }
 }
 
-/// Drains, and then keeps the cache for the next start.
+/// Drains, then saves the cache for the next start.
 async fn drain_and_save(
     forwarder: &mut Forwarder,
     config: &Config,
@@ -387,7 +387,7 @@ async fn drain(forwarder: &mut Forwarder, config: &Config) -> End {
     finish(forwarder, config).await
 }
 
-/// Has the workers answer what is in flight, and waits for their end.
+/// Lets the workers answer their queries in flight, and waits until they have ended.
 async fn finish(forwarder: &mut Forwarder, config: &Config) -> End {
     forwarder.command(WorkerCommand::Finish);
     let given_up = now() + config.query().deadline + ENDING;

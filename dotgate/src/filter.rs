@@ -1,6 +1,6 @@
 //! Lists of names that are blocked or allowed, as the operator wrote them, made into what the engines judge by.
 //!
-//! Stands between the configuration and the start, a reload, and `dotgate check`, next to local data. Whatever is wrong with
+//! It is between the configuration and the start, a reload, and `dotgate check`, next to local data. Whatever is wrong with
 //! a file has all of them refused, with file and line. Files that have not changed are not read into a new filter, so
 //! that a reload for another reason voids no judgement. Never on the path of a query.
 //!

@@ -1,7 +1,7 @@
 //! Local data as the operator wrote it: the records of the settings and the hosts file, made into what the engines
 //! answer from.
 //!
-//! Stands between the configuration and the start, a reload, and `dotgate check`, all of which read it here. Whatever is
+//! It is between the configuration and the start, a reload, and `dotgate check`, all of which read it here. Whatever is
 //! wrong has the whole refused, with file and line. Never on the path of a query.
 //!
 //! Limits: [`FILE_MAX`](crate::lines::FILE_MAX) bytes of a file, [`HOSTS_MAX`] names with an address in a hosts file.

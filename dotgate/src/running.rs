@@ -146,7 +146,7 @@ impl Running {
         self.snapshot.get().map(String::as_str)
     }
 
-    /// Takes note of the file that carries the cache over a restart; it stays the same while this process runs.
+    /// Records the file that carries the cache over a restart; it stays the same while this process runs.
     pub(crate) fn note_snapshot(&self, file: String) {
         self.snapshot.get_or_init(|| file);
     }
@@ -185,7 +185,7 @@ impl Running {
         self.awaits_upstream.store(awaits, Relaxed);
     }
 
-    /// Takes note that the end was ordered.
+    /// Records that the end was ordered.
     pub(crate) fn begin_drain(&self) {
         self.is_draining.store(true, Relaxed);
     }

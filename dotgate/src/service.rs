@@ -1,7 +1,7 @@
 //! Notifications to the service manager: ready, alive, replaced by, stopping (sd_notify(3), systemd.service(5)).
 //!
 //! Not on the path of a query, but on the control thread. Without `NOTIFY_SOCKET`, that is without a service manager,
-//! everything here does nothing. A message is one datagram; nobody waits for an answer, and one that cannot be sent
+//! everything here does nothing. A message is one datagram without a response, and one that cannot be sent
 //! is not sent again.
 
 use std::fs;
@@ -18,7 +18,7 @@ pub struct Service {
     watchdog: Option<Duration>,
 }
 
-/// Something to tell.
+/// A notification.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum State<'a> {
     /// Clients are served; this is where, for people.
@@ -76,12 +76,12 @@ impl Service {
         }
     }
 
-    /// How long the service manager waits for a sign of life before it starts the program again, if it does.
+    /// How long the service manager waits for a watchdog notification before it restarts the program, if it does.
     pub fn watchdog(&self) -> Option<Duration> {
         self.watchdog
     }
 
-    /// Tells it.
+    /// Sends a notification.
     pub fn notify(&self, state: State<'_>) {
         if let Some(socket) = &self.socket {
             // A service manager that does not listen loses the notifications, and nothing else.

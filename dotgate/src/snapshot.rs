@@ -81,7 +81,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Of this cache, which is kept by `settings`, what `filter` lets pass, in the file at `path`.
+    /// Imports from the file at `path` into this cache with these `settings` what `filter` permits.
     pub fn new(
         path: &Path,
         cache: Arc<Cache>,
@@ -130,7 +130,7 @@ impl Snapshot {
         let (snapshot, is_given_up) = (self.clone(), Arc::clone(&given_up));
         let begun = in_thread(move || {
             let _turn = snapshot.turn.lock().unwrap_or_else(PoisonError::into_inner);
-            // Nobody hears it who has given up.
+            // The receiver may have given up.
             drop(done.send(snapshot.write(&is_given_up)));
         });
         let file = self.path.display();
@@ -204,7 +204,7 @@ impl Snapshot {
         file::replace(&self.path, |file| {
             let entries = self.write_to(file, is_given_up)?;
             file.sync_all()?;
-            // A process that goes on must not replace the file of a later one.
+            // A process that continues must not replace the file of a later one.
             go_on(is_given_up)?;
             Ok(entries)
         })

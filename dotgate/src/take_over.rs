@@ -10,11 +10,11 @@
 //! old: tcp 192.0.2.1:53
 //! old: admin-socket               the Unix socket of the admin endpoint, if it has one
 //! old: take-over                  the Unix socket itself
-//! old: watchdog 30000000          how long the service manager waits for a sign of life, in microseconds, if it does
+//! old: watchdog 30000000          interval of the service manager's watchdog in microseconds, if there is one
 //! old: credentials /run/credentials/dotgate.service     the folder of the secrets that the service manager gave it, if any
 //! old: credential admin-token     one line for each file in it, which travels with it
 //! old: end
-//! new: keeps 192.0.2.1:53         one line for each address it goes on to serve
+//! new: keeps 192.0.2.1:53         one line for each address it continues to serve
 //! new: serving                    its workers read the sockets, as those of the old one do
 //! old: yours                      it has written its cache into the snapshot, and stops reading them
 //! ```
@@ -22,7 +22,7 @@
 //! Each line of the old process up to `end` travels with a descriptor, so that a new process can pass over lines that
 //! it does not know; those of `watchdog` and `credentials` have no meaning.
 //!
-//! Until `serving` the old process goes on as if nobody had asked, whatever becomes of the new one. In place of a
+//! Until `serving` the old process continues unchanged, even if the new one fails. In place of a
 //! line it may say why not: `busy`, `refused`, `unknown`, `late`. Nothing here touches a query.
 
 mod predecessor;
@@ -126,7 +126,7 @@ pub enum TakeOverError {
         /// The Unix socket.
         path: PathBuf,
     },
-    /// Nobody is there to be replaced.
+    /// There is no process to replace.
     #[error(
         "no dotgate listens at {path}, so there is none to replace\n  Start one, with `dotgate` or `systemctl start \
          dotgate`. If one is running, it has another DOTGATE_SERVER_TAKE_OVER_SOCKET."
@@ -159,7 +159,7 @@ pub enum Refusal {
     Unknown,
     /// The new process took too long.
     Late,
-    /// It said what is no line of ours, or nothing in time.
+    /// It sent an unknown line, or nothing in time.
     NoResponse,
 }
 

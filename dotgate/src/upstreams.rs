@@ -24,7 +24,7 @@ pub struct Upstream {
     id: UpstreamId,
     config: UpstreamConfig,
     roots: Roots,
-    /// None for one that is asked in the clear.
+    /// None for one that is queried without TLS.
     tls: Option<UpstreamTls>,
     health: Arc<Health>,
     handshakes: Arc<Handshakes>,
@@ -126,12 +126,13 @@ impl Upstream {
         &self.health
     }
 
-    /// The TLS of its sessions; none for one that is asked in the clear.
+    /// The TLS of its sessions; none for one that is queried without TLS.
     pub fn tls(&self) -> Option<&UpstreamTls> {
         self.tls.as_ref()
     }
 
-    /// The address for the `try_number`th opening since it was well: each in turn of those that have not failed. None while its name is not resolved, or while there is no interface of its zone.
+    /// The address for the `try_number`th opening since it was healthy: each in turn of those that have not failed. None
+    /// while its name is not resolved, or while there is no interface of its zone.
     pub fn address(&self, try_number: u32) -> Option<SocketAddr> {
         if let Endpoint::Address(address) = &self.config.endpoint {
             return address.resolve().ok();
@@ -172,7 +173,7 @@ impl Upstream {
         self.addresses.take_authenticated()
     }
 
-    /// Takes note of what it showed in a full handshake, its own certificate first. Returns the pin of its key if that is
+    /// Records the certificates of a full handshake, its own certificate first. Returns the pin of its key if that is
     /// to be reported and was not reported last time.
     pub fn note_certificates(&self, certificates: &[CertificateDer<'_>]) -> Option<[u8; 32]> {
         let own = certificates.first().map(CertificateFacts::read);

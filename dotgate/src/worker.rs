@@ -1,10 +1,10 @@
 //! A worker: one thread, one poll loop, and everything it owns.
 //!
-//! Carries the path of a query between sockets and the engine and decides nothing itself: datagrams and bytes
-//! of streams go in with the time, datagrams and bytes to write come out. One turn: read what upstreams sent;
-//! read batches of queries; serve client connections, as far as their share of a turn goes; let time pass; then carry out
-//! what the engine wants, with at most one write per session. It never logs, waits for nobody, and touches no other worker's sockets.
-//! Limits: `ROUNDS` batches or reads of one socket per turn, so that none starves the others.
+//! Carries the path of a query between sockets and the engine and decides nothing itself: datagrams and bytes of
+//! streams go in with the time, datagrams and bytes to write come out. One turn: read what upstreams sent; read
+//! batches of queries; serve client connections, as far as their share of a turn goes; let time pass; then carry out
+//! what the engine wants, with at most one write per session. It never logs, waits for nobody, and touches no other
+//! worker's sockets. Limits: `ROUNDS` batches or reads of one socket per turn, so that none starves the others.
 
 mod channel;
 mod control;
@@ -131,7 +131,7 @@ impl Worker {
         Ok((worker, Arc::new(waker)))
     }
 
-    /// Tells the worker how to reach all workers, itself included, in the order of their numbers.
+    /// Passes the worker the mailboxes of all workers, itself included, in the order of their numbers.
     pub fn meet(&mut self, mailboxes: Vec<Mailbox>) {
         self.mailboxes = Mailboxes::new(mailboxes);
     }
@@ -283,7 +283,7 @@ impl Worker {
         }
     }
 
-    /// Nobody waits for the sockets of queries to come.
+    /// No query waits for sockets that are opened ahead.
     fn renew_sockets(&mut self, now: Moment) {
         let hands = &mut Hands {
             registry: self.poll.registry(),
@@ -342,7 +342,7 @@ impl Worker {
                 Ok(WorkerCommand::StandStill) => drop(STANDING.lock()),
                 #[cfg(test)]
                 Ok(WorkerCommand::Panic) => panic!("ordered by a test"),
-                // Without a control thread nobody could tell this worker to end.
+                // Without a control thread, this worker could not be stopped.
                 Ok(WorkerCommand::Finish) | Err(TryRecvError::Disconnected) => {
                     return self.finish();
                 }
@@ -389,7 +389,7 @@ impl Worker {
         self.streams.stop_accepting(registry, places, &is_meant);
     }
 
-    /// What other workers have learned for this one. More than a mailbox holds can't be there.
+    /// Flight messages of other workers, at most as many as a mailbox holds.
     fn take_flight_messages(&mut self, now: Moment) {
         for message in self.messages.try_iter().take(MAILBOX_MESSAGES) {
             self.engine.on_flight_message(now, message);
@@ -433,7 +433,7 @@ impl Worker {
         }
     }
 
-    /// After a bug of ours: those who wait get SERVFAIL, connections are dropped, and a new engine goes on.
+    /// After a bug in dotgate: those who wait get SERVFAIL, connections are dropped, and a new engine continues.
     fn restart_engine(&mut self, panic: &(dyn Any + Send)) {
         self.outlet.counters.add(Count::Panics);
         self.outlet.send(WorkerEvent::Panicked {

@@ -48,7 +48,7 @@ pub enum Kind {
     Short,
     /// For a while.
     Long,
-    /// For ever.
+    /// Without end.
     Endless,
 }
 

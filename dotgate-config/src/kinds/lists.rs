@@ -74,7 +74,7 @@ impl Kind for ListenAddresses {
     }
 }
 
-/// Resolvers asked in the clear, with their ports.
+/// Resolvers queried without TLS, with their ports.
 #[derive(Debug)]
 pub struct Resolvers {
     /// The most addresses allowed.

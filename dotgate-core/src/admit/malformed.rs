@@ -3,7 +3,7 @@
 //! Shared by all engines of a process. A connection is closed after a few malformed messages, and a client that
 //! reconnects at once would cost as much again. After `limits::MALFORMED_STREAMS` such connections an address may open
 //! `limits::PACED_STREAMS` a second, until it has sent nothing malformed for `limits::MALFORMED_FOR`. Limit:
-//! `limits::MALFORMED_CLIENTS` addresses; if there are more, the one whose time ends first is forgotten.
+//! `limits::MALFORMED_CLIENTS` addresses; if there are more, the one whose time ends first is removed.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,7 +19,7 @@ use crate::sync::{Mutex, MutexGuard};
 struct Entry {
     /// Connections on which a message was malformed.
     malformed: u32,
-    /// When the client is forgotten.
+    /// When the client is removed.
     ends: Moment,
     /// When the second ends in which connections are counted, and how many were opened in it.
     second_ends: Moment,

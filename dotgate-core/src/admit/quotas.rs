@@ -12,7 +12,7 @@ use crate::limits;
 use crate::moment::Moment;
 use crate::sync::{Mutex, MutexGuard};
 
-/// Locks, so that workers seldom meet at one.
+/// Locks, enough that workers rarely wait for one another.
 const SHARDS: usize = 64;
 
 /// How a client's query came, as far as its quota goes.

@@ -2,7 +2,7 @@
 //!
 //! An entry is its head, one block, followed by parts with the name and the bytes. Free blocks form a list;
 //! pages of the allocation are touched as they are first used. Knows nothing of time, order or what the
-//! bytes say. A place that is no longer what its holder thinks gives nothing, never a panic.
+//! bytes say. A place that has been reused returns nothing, and never panics.
 //! Limits: 2^32 - 1 blocks; 65,535 bytes and a name of 255 per entry.
 
 use crate::moment::Moment;
@@ -42,7 +42,7 @@ impl Place {
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) stored_at: Moment,
-    /// Nobody refreshes it before.
+    /// It is not refreshed before.
     pub(super) quiet_until: Moment,
     pub(super) hash: u32,
     /// Seconds from `stored_at` in which it is fresh.
@@ -205,7 +205,7 @@ impl Arena {
         }
     }
 
-    /// Keeps an entry with its name and bytes. None, and nothing changed, where they are too long or there
+    /// Inserts an entry with its name and bytes. None, and nothing changed, where they are too long or there
     /// is no room.
     pub(super) fn insert(&mut self, mut entry: Entry, name: &[u8], bytes: &[u8]) -> Option<Place> {
         entry.name_len = u8::try_from(name.len()).ok()?;

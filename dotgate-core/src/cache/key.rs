@@ -1,4 +1,4 @@
-//! Under what an entry is kept: the question, DO, CD and the route.
+//! The key of an entry: the question, DO, CD and the route.
 //!
 //! The name is hashed once per query, keyed, because clients choose the names (SipHash-1-3); type, class and
 //! the rest are mixed in. So all entries of a name lie in one shard, and the key of its NXDOMAIN costs
@@ -104,12 +104,12 @@ impl Key {
     }
 }
 
-/// All that tells an entry from every other one.
+/// All that distinguishes an entry from others.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Identity<'q> {
     pub(super) hash: u32,
     pub(super) name: &'q [u8],
-    /// The type asked for; for an entry of all types it tells nothing.
+    /// The type asked for; it means nothing for an entry of all types.
     pub(super) qtype: u16,
     pub(super) qclass: u16,
     pub(super) variant: u8,
@@ -117,7 +117,7 @@ pub(super) struct Identity<'q> {
 }
 
 /// Mixes what is asked into the secret hash of the name; different for everything of one name
-/// (each step can be undone, so no two inputs meet), with all bits of equal worth.
+/// (each step can be undone, so no two inputs collide), and all bits are equally good.
 fn mix(name_hash: u64, (qtype, qclass): (u16, u16), variant: u8, route: RouteId) -> u64 {
     let asked = u64::from(qtype)
         | u64::from(qclass) << 16

@@ -1,7 +1,7 @@
 //! Which entry goes when there is no room: S3-FIFO.
 //!
 //! New entries enter a small queue, a tenth of the room. Those hit twice before they reach its end move to the
-//! main queue, the others go, and a fingerprint of each is remembered for a while: who comes back then enters the
+//! main queue, the others go, and a fingerprint of each is stored for a while: an entry that comes back then enters the
 //! main queue at once. There, a hit since the last round buys another one. So names that are asked once, however
 //! many, pass through the small queue and touch nothing else. A hit only raises a count.
 //! Yang and others, "FIFO queues are all you need for cache eviction", SOSP 2023.
@@ -130,14 +130,14 @@ impl Queues {
         (place != Place::NONE).then_some(place)
     }
 
-    /// Remembers an entry that leaves the small queue.
+    /// Stores the fingerprint of an entry that leaves the small queue.
     pub(super) fn remember(&mut self, hash: u32) {
         if let Some(ghost) = self.ghost(hash) {
             *ghost = fingerprint(hash);
         }
     }
 
-    /// Whether an entry with this hash left lately; it is then forgotten.
+    /// Whether an entry with this hash left recently; its fingerprint is then removed.
     pub(super) fn recall(&mut self, hash: u32) -> bool {
         self.ghost(hash)
             .is_some_and(|ghost| *ghost == fingerprint(hash) && std::mem::take(ghost) != 0)

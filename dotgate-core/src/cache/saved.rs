@@ -1,4 +1,4 @@
-//! An answer of the cache as bytes in a file: all that tells it from others, its age, its life, what was stored.
+//! An answer of the cache as bytes in a file: its key, its age, its TTL and the stored bytes.
 //!
 //! Written here, read here, believed nowhere: `restore` checks what was read. All numbers are big-endian.
 //! Limits: a name of 255 bytes, [`limits::CACHE_ENTRY_BYTES`] of what was stored.
@@ -18,7 +18,7 @@ pub struct SavedEntry<'e> {
     pub qtype: u16,
     /// The class.
     pub qclass: u16,
-    /// For what it is kept.
+    /// The question that it is cached for.
     pub scope: Scope,
     /// Whether DO was set.
     pub dnssec_ok: bool,
@@ -26,7 +26,7 @@ pub struct SavedEntry<'e> {
     pub checking_disabled: bool,
     /// The time since it was stored.
     pub age: Duration,
-    /// Its whole life, in seconds.
+    /// Its original TTL, in seconds.
     pub ttl_seconds: u32,
     /// What was stored.
     pub bytes: &'e [u8],

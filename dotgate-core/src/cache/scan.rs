@@ -34,7 +34,7 @@ pub struct CachedEntry {
     pub route: RouteId,
     /// Whole seconds since it was stored.
     pub age: u32,
-    /// Seconds of its life that are left; below zero, for how long it has been over.
+    /// Remaining TTL in seconds; below zero, the time since it expired.
     pub ttl_left: i64,
     /// How often it was served; from 65,535 on, no more is counted.
     pub hits: u16,
@@ -139,7 +139,7 @@ impl Cache {
     }
 
     /// Keeps what was exported, from here or elsewhere, unless something is known of its question. False if it was
-    /// not kept, also where the name is none. The bytes are the caller's to check.
+    /// not cached, also where the name is none. The bytes are the caller's to check.
     pub fn import(&self, now: Moment, entry: SavedEntry<'_>) -> bool {
         let now = now + EARLIER;
         let age = u64::try_from(entry.age.as_nanos()).unwrap_or(u64::MAX);

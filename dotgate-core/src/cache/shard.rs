@@ -56,7 +56,7 @@ pub(super) struct Shard {
     pub(super) arena: Arena,
     queues: Queues,
     buckets: Vec<Bucket>,
-    /// The bucket where the search for dead entries goes on.
+    /// The bucket where the search for dead entries continues.
     searched: usize,
     /// In how many buckets the next search looks.
     search_limit: usize,
@@ -126,7 +126,7 @@ impl Shard {
         std::mem::take(&mut self.entries)
     }
 
-    /// Makes one change as a whole: after a panic amid it the shard is poisoned.
+    /// Makes one change as a whole: after a panic within it the shard is poisoned.
     pub(super) fn change<T>(&mut self, change: impl FnOnce(&mut Shard) -> T) -> T {
         self.is_poisoned = true;
         let done = change(self);
@@ -191,7 +191,7 @@ impl Shard {
         found
     }
 
-    /// Keeps an answer in place of what it supersedes.
+    /// Inserts an answer in place of what it supersedes.
     pub(super) fn insert(&mut self, now: Moment, pair: &Pair<'_>, scope: Scope, fresh: Fresh<'_>) {
         // A name that has an answer exists; one that does not has none for this type either.
         let exact = self.supersede(&pair.exact());
@@ -204,7 +204,7 @@ impl Shard {
         }
     }
 
-    /// Keeps an answer that is older than what is here: it supersedes nothing. Whether it was kept.
+    /// Inserts an answer that is older than what is here: it supersedes nothing. Whether it was cached.
     pub(super) fn restore(
         &mut self,
         now: Moment,
@@ -244,7 +244,7 @@ impl Shard {
                 continue;
             }
             if let Some(entry) = self.arena.entry_mut(place) {
-                entry.note(now + limits::STALE_ASK_AGAIN, generation);
+                entry.note(now + limits::FAILURE_RECHECK, generation);
                 has_data = true;
             }
         }
@@ -416,7 +416,7 @@ impl Shard {
         false
     }
 
-    /// Removes the entry that is worth least. False if there is none.
+    /// Removes the least valuable entry. False if there is none.
     fn evict(&mut self, now: Moment) -> bool {
         let stale_max = self.stale_max;
         let is_dead = |arena: &Arena, place| {
@@ -482,7 +482,7 @@ impl Entry {
         self.generation = generation;
     }
 
-    /// Takes the turn to refresh it before its end, if it is wanted and nobody else has.
+    /// Claims the refresh before it expires, if it is popular and no one else has claimed it.
     fn claim_prefetch(&mut self, now: Moment, terms: &Terms) -> bool {
         if !terms.may_prefetch || u32::from(self.hits) < limits::PREFETCH_HITS {
             return false;
@@ -509,8 +509,8 @@ fn is_fresh_failure(entry: &Entry, now: Moment, generation: u32) -> bool {
     entry.has(FAILURE) && entry.generation == generation && now < entry.fresh_until()
 }
 
-/// Seconds for which the next failure is held: twice the last one's. None while that is still held. It no
-/// longer counts after a recovery, or when it has been over for longer than any is held (RFC 9520 section 3.2).
+/// Seconds for which the next failure is cached: twice the last time. None while that one is still cached. It no
+/// longer counts after a recovery, or when it expired longer ago than any failure is cached (RFC 9520 section 3.2).
 fn next_hold(before: Option<&Entry>, now: Moment, generation: u32, hold_max: u32) -> Option<u32> {
     let first = hold_max.min(1);
     let Some(before) = before.filter(|held| held.has(FAILURE) && held.generation == generation)

@@ -1,6 +1,6 @@
 //! The cache as a stage of the path: what it may serve, and what of a response goes into it.
 //!
-//! Stands between `route` and `inflight` on the way out, between `exchange` and `respond` on the way back. Only
+//! It is between `route` and `inflight` on the way out, between `exchange` and `respond` on the way back. Only
 //! answers from authenticated upstreams are cached, as wholes and for the question that was asked (RFC 5452
 //! section 6, RFC 2181 section 5.4.1). Stale answers follow RFC 8767: served when a refresh has failed, when it
 //! takes longer than the client response timer, or at once while every upstream is down; the engine decides which.
@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use dotgate_wire::{
-    Answer, Ede, Question, Stored, Ttls, ede, is_judged, judged, rcode, store_failure,
+    Ede, Question, Stored, Ttls, UpstreamResponse, ede, is_judged, judged, rcode, store_failure,
 };
 
 use super::{Cache, Found, Key, QuestionHasher, Scope, Terms};
@@ -25,7 +25,7 @@ use crate::settings::Settings;
 use crate::stream::{PendingEde, ResponseTerms};
 use crate::verdict::is_policy;
 
-/// Keeps a change of the settings and a recovery from looking the same.
+/// Distinguishes a change of the settings from a recovery.
 const SPREAD: u32 = 0x9e37_79b9;
 
 /// As what a cached answer is served.
@@ -69,7 +69,7 @@ pub(crate) struct CacheStage {
     /// The entry that was found last, or is about to be inserted.
     buffer: Vec<u8>,
     /// The answer that is judged again.
-    judged: Answer,
+    judged: UpstreamResponse,
     /// The servers of the root, as if cached long ago.
     root_servers: Vec<u8>,
     /// What clients' queries have earned for prefetching.
@@ -129,7 +129,7 @@ impl CacheStage {
             cache,
             settings,
             buffer: Vec::new(),
-            judged: Answer::new(),
+            judged: UpstreamResponse::new(),
             root_servers: root_servers(),
             prefetch_credit: 0,
             turn: 0,
@@ -207,7 +207,7 @@ impl CacheStage {
         }
     }
 
-    /// `. NS` is how forwarders in front ask whether we live.
+    /// Forwarders in front send `. NS` to test whether dotgate responds.
     fn root(&mut self, found: Found) -> Cached<'_> {
         if matches!(found, Found::Failed | Found::Miss) {
             self.buffer.clear();
@@ -316,7 +316,7 @@ impl CacheStage {
         &mut self,
         now: Moment,
         exchange: &Exchange,
-        relayed: (&Answer, Option<Ede<'_>>, bool),
+        relayed: (&UpstreamResponse, Option<Ede<'_>>, bool),
         recoveries: u32,
     ) {
         self.store(&exchange.question, relayed);
@@ -379,7 +379,7 @@ impl CacheStage {
     pub(crate) fn stored(
         &mut self,
         question: &Question,
-        relayed: (&Answer, Option<Ede<'_>>, bool),
+        relayed: (&UpstreamResponse, Option<Ede<'_>>, bool),
     ) -> Arc<[u8]> {
         self.store(question, relayed);
         self.buffer.as_slice().into()
@@ -389,7 +389,7 @@ impl CacheStage {
     fn store(
         &mut self,
         question: &Question,
-        (response, ede, is_made_here): (&Answer, Option<Ede<'_>>, bool),
+        (response, ede, is_made_here): (&UpstreamResponse, Option<Ede<'_>>, bool),
     ) {
         let ttls = self.settings.cache.ttls(response.cache_ttl());
         self.buffer.clear();

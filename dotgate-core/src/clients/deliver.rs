@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dotgate_wire::{
-    Answer, Ede, LocalData, Question, Stored, TTL_MAX, opcode, write_error, write_framed,
+    Ede, LocalData, Question, Stored, TTL_MAX, UpstreamResponse, opcode, write_error, write_framed,
     write_local, write_response,
 };
 
@@ -28,7 +28,7 @@ const TRUNCATED: u8 = 0x02;
 
 /// The response of an upstream on its way to those who wait for it.
 pub(crate) struct Relayed<'r> {
-    pub(crate) response: &'r Answer,
+    pub(crate) response: &'r UpstreamResponse,
     pub(crate) upstream: UpstreamId,
     pub(crate) is_authenticated: bool,
     pub(crate) ede: Option<(u16, &'r str)>,
@@ -52,7 +52,7 @@ impl Clients {
         }
     }
 
-    /// Answers with an RCODE of ours, and the EDE where the client can read one.
+    /// Answers with a locally generated RCODE, and the EDE where the client can read one.
     pub(super) fn deliver_error(
         &mut self,
         client: Client,
@@ -404,7 +404,7 @@ fn as_received(question: &Question, waiter: &Waiter) -> Vec<u8> {
 }
 
 /// A response as a cache stores it, with the TTLs it came with.
-fn stored(response: &Answer, ede: Option<(u16, &str)>) -> Arc<[u8]> {
+fn stored(response: &UpstreamResponse, ede: Option<(u16, &str)>) -> Arc<[u8]> {
     let mut stored = Vec::new();
     let ede = ede.map(|(code, text)| Ede { code, text });
     response.store(&mut stored, 0..=TTL_MAX, ede);

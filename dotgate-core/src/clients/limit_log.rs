@@ -1,6 +1,6 @@
 //! What the log says of limits at which something was turned away: which limit, how often, and for which clients.
 //!
-//! One event at once, then one every ten seconds while it goes on. Clients are named by prefix, never by address.
+//! One event at once, then one every ten seconds while it continues. Clients are named by prefix, never by address.
 //! Limits: eight prefixes are counted for each limit; a prefix that is hit most of the time is never missed.
 
 use std::net::IpAddr;
@@ -69,7 +69,7 @@ impl Clients {
         hits.add(prefix_of(client));
         let is_due = hits
             .logged
-            .is_none_or(|logged| now.since(logged) >= limits::TELL_AGAIN_AFTER);
+            .is_none_or(|logged| now.since(logged) >= limits::LOG_AGAIN_AFTER);
         if is_due && let Some(client) = hits.most() {
             self.events.push_back(Event::LimitHit {
                 limit,

@@ -1,5 +1,5 @@
-//! Local data and lists: answered at once, or, behind CNAME records that lead out of it, with what an upstream says about the name
-//! they lead to.
+//! Local data and lists: answered at once, or, behind CNAME records that lead out of it, with what an upstream says
+//! about the name they lead to.
 //!
 //! Such a query waits for the exchange of that name's question, with all others that ask it, and its CNAME records are
 //! put in front of the answer only when it is delivered. So the cache never holds local data.
@@ -7,8 +7,8 @@
 use std::sync::Arc;
 
 use dotgate_wire::{
-    Answer, Ede, LocalData, LocalResponse, LocalSet, Question, Stored, TTL_MAX, Ttls, ede, rclass,
-    rcode, rtype, store_failure, store_joined, store_local, write_local,
+    Ede, LocalData, LocalResponse, LocalSet, Question, Stored, TTL_MAX, Ttls, UpstreamResponse,
+    ede, rclass, rcode, rtype, store_failure, store_joined, store_local, write_local,
 };
 
 use super::{Clients, Request};
@@ -26,7 +26,7 @@ pub(crate) enum Local {
     No,
     /// The client has its response.
     Answered,
-    /// CNAME records, as a cache keeps an answer, lead to a name that is not local.
+    /// CNAME records, in the form that a cache stores, lead to a name that is not local.
     LeadsTo(Box<Question>, Arc<[u8]>),
 }
 
@@ -134,7 +134,7 @@ impl Clients {
         let mut message = Vec::new();
         let hop = ClientParameters::PLAIN.hop(None, false);
         write_local(&mut message, question.as_bytes(), zone, data, &hop);
-        let mut answer = Answer::new();
+        let mut answer = UpstreamResponse::new();
         let mut stored = Vec::new();
         if answer.load(&message).is_ok() {
             answer.store(&mut stored, 0..=TTL_MAX, None);
@@ -179,7 +179,7 @@ impl Clients {
     }
 }
 
-/// The local CNAME records in `alias` and then what `rest` says, both as a cache keeps an answer. `age` is the time in
+/// The local CNAME records in `alias` and then what `rest` says, both in the form that a cache stores. `age` is the time in
 /// seconds by which TTLs are counted down when it is sent.
 fn joined(alias: &[u8], rest: &[u8], age: u32) -> Vec<u8> {
     let mut out = Vec::new();

@@ -27,7 +27,7 @@ impl Clients {
         self.tally.count(Count::Datagrams);
         self.path_limits.pass(now);
         let client = Client::Datagram(path);
-        // Nobody can be answered at port 0: such a source is forged.
+        // Port 0 cannot be a source port: the address is forged.
         if path.peer.port() == 0 {
             return Err(self.ignore(client));
         }

@@ -1,4 +1,4 @@
-//! Client connections: messages in, responses out, limits kept (RFC 7766, RFC 9210 section 4).
+//! Client connections: messages in, responses out, limits (RFC 7766, RFC 9210 section 4).
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -81,7 +81,7 @@ impl Clients {
         Some((stream.peer, message))
     }
 
-    /// Takes note of what became of a connection's message.
+    /// Records the outcome of a connection's message.
     pub(crate) fn on_handled(
         &mut self,
         now: Moment,
@@ -124,7 +124,7 @@ impl Clients {
         }
     }
 
-    /// Takes note that all messages were taken that may be taken now. False: read no more until `Action::ResumeStream`.
+    /// Records that all messages were taken that may be taken now. False: read no more until `Action::ResumeStream`.
     pub(crate) fn end_read(&mut self, now: Moment, key: StreamKey) -> bool {
         self.streams.charge(key);
         let max = self.settings.stream_queries_max;
@@ -159,19 +159,19 @@ impl Clients {
         }
     }
 
-    /// The responses that wait for a client, to be drained from the front. None once it is forgotten.
+    /// The responses that wait for a client, to be drained from the front. None once it is removed.
     pub(crate) fn output(&mut self, key: StreamKey) -> Option<&mut Vec<u8>> {
         self.streams.get_mut(key).map(|stream| &mut stream.outgoing)
     }
 
-    /// Takes note of a write, of which the system took `taken` bytes.
+    /// Records a write, of which the system took `taken` bytes.
     pub(crate) fn wrote(&mut self, now: Moment, key: StreamKey, taken: usize) {
         let Some(stream) = self.streams.get_mut(key) else {
             return;
         };
         stream.on_unsent(taken > 0, now);
         stream.kernel_bytes = (stream.kernel_bytes + taken).min(limits::STREAM_KERNEL_BYTES);
-        if stream.outgoing.is_empty() && stream.outgoing.capacity() > limits::BUFFER_KEPT_BYTES {
+        if stream.outgoing.is_empty() && stream.outgoing.capacity() > limits::BUFFER_IDLE_BYTES {
             stream.outgoing = Vec::new();
         }
         self.streams.charge(key);
@@ -186,12 +186,12 @@ impl Clients {
         }
     }
 
-    /// Takes note of what the kernel buffers for a client's connection.
+    /// Records what the kernel buffers for a client's connection.
     pub(crate) fn on_measured(&mut self, now: Moment, key: StreamKey, measured: KernelBuffers) {
         self.streams.on_measured(now, key, measured);
     }
 
-    /// Closes connections if clients cost more memory than they may. Returns those that waited for memory and may go on.
+    /// Closes connections if clients cost more memory than they may. Returns those that waited for memory and may continue.
     pub(crate) fn free_client_memory(&mut self, now: Moment) -> Vec<StreamKey> {
         self.streams.begin_relief_pause(now);
         for key in self.streams.to_be_closed(now) {
@@ -236,7 +236,7 @@ impl Clients {
         true
     }
 
-    /// Has the driver read from a connection again.
+    /// Asks the driver to read from a connection again.
     pub(crate) fn resume(&mut self, key: StreamKey) {
         self.actions.push_back(Action::ResumeStream(key));
     }
@@ -270,7 +270,7 @@ impl Clients {
         }
     }
 
-    /// Forgets a connection and the responses that waited for it. False if it was forgotten before.
+    /// Removes a connection and the responses that waited for it. False if it was forgotten before.
     pub(crate) fn forget_stream(&mut self, key: StreamKey) -> bool {
         let stream = self.streams.remove(key);
         let unsent = stream.as_ref().map_or(0, |stream| stream.pending.len());

@@ -1,4 +1,4 @@
-//! The end of an exchange: its response delivered to all who wait, or the failure that stands for it.
+//! The end of an exchange: its response delivered to all who wait, or the failure in its place.
 
 use dotgate_wire::{Ede, Stored};
 
@@ -221,7 +221,7 @@ impl Engine {
     }
 
     /// Gives clients that have waited for the client response timer what is cached for them (RFC 8767 section 5). The
-    /// exchange goes on without them, to refresh it.
+    /// exchange continues without them, to refresh it.
     pub(super) fn serve_stale(&mut self, now: Moment) {
         let timer = self.settings.cache.stale_after;
         while let Some(key) = self.exchanges.pop_client_timer(now) {
@@ -347,7 +347,7 @@ impl Engine {
         is_cached
     }
 
-    /// Forgets an exchange; `given_up` is what its attempts showed, if they have ended.
+    /// Removes an exchange; `given_up` is the result of its attempts, if they have ended.
     pub(super) fn remove_exchange(
         &mut self,
         now: Moment,

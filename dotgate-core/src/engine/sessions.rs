@@ -53,13 +53,13 @@ impl Engine {
         self.upstreams.session_awaits(key, id)
     }
 
-    /// The frames that wait for a session's TLS, to be drained from the front. None once it is forgotten, and
+    /// The frames that wait for a session's TLS, to be drained from the front. None once it is removed, and
     /// while it is not open: nothing leaves before the upstream is authenticated (RFC 8310 section 6.6).
     pub fn session_output(&mut self, key: SessionKey) -> Option<&mut Vec<u8>> {
         self.upstreams.session_output(key)
     }
 
-    /// A session ended, or never came to be. The engine forgets it.
+    /// A session ended, or never came to be. The engine removes it.
     pub fn session_closed(&mut self, now: Moment, key: SessionKey, end: SessionEnd) {
         self.upstreams.session_closed(now, key, end);
         self.settle(now);

@@ -41,17 +41,17 @@ impl Engine {
         self.clients.end_stream(key);
     }
 
-    /// The connection is gone. Its queries go on without it.
+    /// The connection is gone. Its queries continue without it.
     pub fn stream_closed(&mut self, key: StreamKey) {
         self.clients.forget_stream(key);
     }
 
-    /// The responses that wait for a client, to be drained from the front. None once it is forgotten.
+    /// The responses that wait for a client, to be drained from the front. None once it is removed.
     pub fn stream_output(&mut self, key: StreamKey) -> Option<&mut Vec<u8>> {
         self.clients.output(key)
     }
 
-    /// Takes note of a write, of which the system took `taken` bytes.
+    /// Records a write, of which the system took `taken` bytes.
     pub fn stream_wrote(&mut self, now: Moment, key: StreamKey, taken: usize) {
         self.clients.wrote(now, key, taken);
         if !cfg!(planted = "paused-stream-is-never-resumed") {
@@ -60,12 +60,12 @@ impl Engine {
         self.clients.close_if_finished(key);
     }
 
-    /// Takes note of what the kernel buffers for a client's connection.
+    /// Records what the kernel buffers for a client's connection.
     pub fn stream_measured(&mut self, now: Moment, key: StreamKey, measured: KernelBuffers) {
         self.clients.on_measured(now, key, measured);
     }
 
-    /// Closes connections if clients cost more memory than they may, and lets those go on that waited for memory. To
+    /// Closes connections if clients cost more memory than they may, and lets those continue that waited for memory. To
     /// be called after `Action::MeasureStreams`.
     pub fn free_client_memory(&mut self, now: Moment) {
         for key in self.clients.free_client_memory(now) {

@@ -1,4 +1,4 @@
-//! What a client gets in place of an answer, in the form in which a cache keeps one.
+//! What a client gets in place of an answer, in the form that a cache stores.
 
 use dotgate_wire::{
     Ede, LocalResponse, LocalSet, Question, rcode, rtype, store_failure, store_local,

@@ -1,7 +1,8 @@
 //! The last failures of an upstream, and what was done next, for operators.
 //!
-//! Stands next to the path: workers write here when something failed, and nothing on the path reads it. Contains neither names nor
-//! addresses of clients. Limits: `limits::INCIDENTS` entries; equal ones in a row are one entry.
+//! It is not on the path of a query: workers write here when something failed, and nothing on the path reads it.
+//! Contains neither names nor addresses of clients. Limits: `limits::INCIDENTS` entries; equal ones in a row are one
+//! entry.
 
 use std::collections::VecDeque;
 use std::sync::PoisonError;

@@ -54,7 +54,7 @@ impl<'a> Chain<'a> {
 }
 
 impl LocalData {
-    /// Appends the answer to `question` to `out` as a cache keeps an answer, or the CNAME records of it that are local.
+    /// Appends the answer to `question` to `out` in the form that a cache stores, or the CNAME records of it that are local.
     /// `exact` is the question as the client sent it.
     pub(crate) fn answer(&self, out: &mut Vec<u8>, exact: &[u8], question: &Question) -> Answered {
         if question.qclass() != rclass::IN {

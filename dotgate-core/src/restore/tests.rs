@@ -48,7 +48,7 @@ fn address(ttl: u32) -> Vec<u8> {
 
 /// What the engine would keep of a response.
 fn stored(response: &[u8], ede: Option<Ede<'_>>) -> Vec<u8> {
-    let mut answer = Answer::new();
+    let mut answer = UpstreamResponse::new();
     answer.load(response).unwrap();
     let mut bytes = Vec::new();
     answer.store(&mut bytes, 0..=604_800, ede);
@@ -265,7 +265,7 @@ proptest! {
         if found != Found::Miss {
             let stored = Stored::read(&cached).unwrap();
             prop_assert!(stored.answers(&Question::new(NAME, A, 1).unwrap()));
-            let mut answer = Answer::new();
+            let mut answer = UpstreamResponse::new();
             prop_assert!(answer.load(stored.body()).is_ok());
         }
         restored.cache.export(LATER, |saved| {

@@ -1,7 +1,7 @@
 //! What is different where a session is not a connection but queries over UDP, each on a socket of its own.
 //!
-//! Opening it is a question of our own that is answered. It never ends for being idle, queries do not wait for one another,
-//! and a query that waits no more leaves nothing behind: its socket is closed, so that its port and ID are worth nothing to
+//! It is open once a probe is answered. It never ends for being idle, queries do not wait for one another,
+//! and a query that waits no more leaves nothing behind: its socket is closed, so that its port and ID are useless to
 //! anybody. Follows RFC 5452 (ports, IDs) and draft-vixie-dnsext-dns0x20 (letter case).
 
 use std::time::Duration;
@@ -42,10 +42,10 @@ impl Session {
     /// After how long an unanswered query is asked once more.
     pub(super) fn again_after(&self) -> Duration {
         match self.link {
-            Link::Tls | Link::Tcp => limits::BESIDE_AFTER,
+            Link::Tls | Link::Tcp => limits::HEDGE_AFTER,
             Link::Datagrams => self
                 .at_least(limits::DATAGRAM_AGAIN_AFTER)
-                .min(limits::BESIDE_AFTER),
+                .min(limits::HEDGE_AFTER),
         }
     }
 
@@ -57,7 +57,7 @@ impl Session {
         }
     }
 
-    /// The letter case in which a name is asked: over UDP one that nobody can guess, unless the upstream does not keep it.
+    /// The letter case in which a name is asked: over UDP a random one, unless the upstream does not preserve it.
     pub(super) fn pick_case(&self, question: &Question, random: &mut Random) -> NameCase {
         if self.link != Link::Datagrams || self.keeps_case == Some(false) {
             return NameCase::LOWER;
@@ -98,7 +98,7 @@ impl Session {
         }
     }
 
-    /// Takes note of a datagram on the socket of this query that does not answer it. True when there were too many.
+    /// Records a datagram on the socket of this query that does not answer it. True when there were too many.
     pub(crate) fn on_invalid_for(&mut self, id: u16) -> bool {
         let ticket = self.tickets.find_mut(spread(id), |ticket| ticket.id == id);
         ticket.is_some_and(|ticket| {
@@ -131,7 +131,7 @@ impl Session {
         }
     }
 
-    /// Forgets a query: nothing that comes for it is read any more.
+    /// Removes a query: later datagrams for it are not read.
     pub(super) fn abandon(&mut self, id: u16, now: Moment) {
         let ticket = self
             .tickets
@@ -144,7 +144,7 @@ impl Session {
         }
     }
 
-    /// The next silence is judged on its own: what was sent goes on, for each query has its own way.
+    /// Later queries are judged separately, because each has its own socket.
     pub(super) fn restart_unresponsive_timer(&mut self) -> Timeout {
         self.unanswered = [None; 2];
         self.probed_at = None;

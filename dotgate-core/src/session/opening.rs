@@ -17,7 +17,7 @@ impl Session {
         self.started
             + match self.opening_noted {
                 OpeningNoted::Nothing => limits::OPENING_SLOW_AFTER,
-                OpeningNoted::Slow => limits::HANDSHAKE_BESIDE_AFTER,
+                OpeningNoted::Slow => limits::HANDSHAKE_HEDGE_AFTER,
                 OpeningNoted::Late => self.opening_wait(),
             }
     }

@@ -1,4 +1,4 @@
-//! What sessions show of their upstreams: health, idle life, answers per session, EDNS.
+//! What sessions show of their upstreams: health, idle timeout, responses per session, EDNS.
 
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ impl Sessions {
         session.idle_limit = reported.min(limits::SESSION_IDLE_LONGEST);
     }
 
-    /// Takes note of what a response says of its upstream. True if it was down and is not any more.
+    /// Records what a response says of its upstream. True if it was down and is not any more.
     pub(crate) fn judge_health(
         &mut self,
         now: Moment,
@@ -63,7 +63,7 @@ impl Sessions {
         if is_right || matches!(owner, QueryOwner::Probe(_)) {
             health.evidence().note_response(now, round_trip);
         }
-        // An error to a client's question may be the question's, so it proves life and no more.
+        // An error to a client's question may be the question's, so it only proves that the upstream responds.
         let has_recovered = match owner {
             QueryOwner::Exchange(_) if is_right => health.on_right_response(now),
             QueryOwner::Exchange(_) | QueryOwner::Probe(_) | QueryOwner::Retired(_) => {

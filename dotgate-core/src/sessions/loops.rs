@@ -12,7 +12,7 @@ use crate::routes::RouteId;
 use crate::settings::GroupSettings;
 
 impl Sessions {
-    /// Remembers in which case a question was sent over UDP.
+    /// Stores the letter case in which a question was sent over UDP.
     pub(super) fn remember(&self, now: Moment, key: SessionKey, id: u16, question: &Question) {
         let session = self.table.get(key);
         if let Some(session) = session.filter(|session| session.link == Link::Datagrams) {

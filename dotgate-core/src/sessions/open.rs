@@ -165,7 +165,7 @@ impl Sessions {
         }
     }
 
-    /// Asks our own question on a session that has just opened, if somebody wants to know or its upstream is not healthy.
+    /// Sends a probe on a new session, if one was requested or its upstream is not healthy.
     pub(crate) fn probe_if_wanted(&mut self, now: Moment, key: SessionKey, upstream: UpstreamId) {
         let Some(pool) = self.pools.get_mut(upstream) else {
             return;

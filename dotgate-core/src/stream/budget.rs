@@ -32,7 +32,7 @@ impl Stream {
             + self.kernel_bytes
     }
 
-    /// Takes note of what the kernel buffers for the connection.
+    /// Records what the kernel buffers for the connection.
     fn on_measured(&mut self, now: Moment, measured: KernelBuffers) {
         self.kernel_bytes = measured.bytes;
         let is_moving = measured.acknowledged != self.acknowledged;
@@ -65,7 +65,7 @@ impl Streams {
         }
     }
 
-    /// Takes note of what the kernel buffers for a connection.
+    /// Records what the kernel buffers for a connection.
     pub(crate) fn on_measured(&mut self, now: Moment, key: StreamKey, measured: KernelBuffers) {
         if let Some(stream) = self.map.get_mut(key) {
             stream.on_measured(now, measured);

@@ -217,7 +217,7 @@ impl Upstreams {
         self.end_waits(now, given_up);
     }
 
-    /// Whether an upstream of a group may be worth waiting for until then.
+    /// Whether waiting for an upstream of a group until then may help.
     pub(super) fn is_hopeful(&self, then: Moment, group: &GroupSettings) -> bool {
         let mut health = self.sessions.pools().health_of(group);
         health.any(|health| health.is_hopeful(then))
@@ -245,14 +245,14 @@ impl Upstreams {
         }
     }
 
-    /// Remembers for every question that waits for this upstream why no session could be opened.
+    /// Records, for every question that waits for this upstream, why no session could be opened.
     pub(super) fn note_waiting(&mut self, failure: Failure, upstream: UpstreamId) {
         for key in self.waiting.all_for(upstream) {
             self.questions.note(key, failure, Some(upstream));
         }
     }
 
-    /// Tries upstreams that are not well, while there is traffic, in turn with all other workers.
+    /// Tries upstreams that are not healthy, while there is traffic, in turn with all other workers.
     pub(super) fn try_unhealthy(&mut self, now: Moment) {
         for place in 0..self.sessions.pools().configured().count() {
             let found = self.sessions.pools().configured().nth(place);
@@ -288,7 +288,7 @@ impl Upstreams {
         wanted.map(|(_, pool)| pool.health().next_try()).min()
     }
 
-    /// Whether the next try of an upstream is worth it when it is due: somebody waits for it, or asked shortly before.
+    /// Whether to try an upstream when that is due: a query waits for it, or did shortly before.
     fn try_is_wanted(&self, upstream: UpstreamId, pool: &Pool) -> bool {
         let due = pool.health().next_try();
         let has_traffic = pool

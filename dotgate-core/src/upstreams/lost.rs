@@ -206,12 +206,12 @@ impl Upstreams {
         };
         attempts.running().any(|attempt| {
             Some(attempt.session) != except
-                && attempt.sent_at + limits::BESIDE_AFTER > now
+                && attempt.sent_at + limits::HEDGE_AFTER > now
                 && self.sessions.is_responsive(attempt.session)
         })
     }
 
-    /// What a lost session says of its upstream. One on which our own question alone was not answered is as one that
+    /// What a lost session shows about its upstream. One on which the probe alone was not answered is as one that
     /// could not be opened; where clients' questions were asked, one of these may be the cause.
     fn charge_lost_session(&mut self, now: Moment, session: &Session, failure: Failure) {
         let upstream = session.upstream;
@@ -225,7 +225,7 @@ impl Upstreams {
         }
     }
 
-    /// A session is unresponsive: our own question was not answered on it either. What it carries is suspect; it may
+    /// A session is unresponsive: the probe was not answered on it either. What it carries is suspect; it may
     /// still be answered here. The upstream is charged if nothing came from it on another session meanwhile.
     pub(super) fn on_unresponsive(&mut self, now: Moment, session_key: SessionKey) {
         self.tally.count(Count::SessionsUnresponsive);

@@ -95,7 +95,7 @@ impl Upstreams {
     }
 
     /// A datagram does not answer the query on whose socket it came. Where somebody may be guessing, the question is asked
-    /// over TCP, which nobody can guess their way into.
+    /// over TCP, which is hard to spoof.
     fn on_guess(&mut self, now: Moment, key: SessionKey, id: u16, reason: Reason) {
         let Some(session) = self.sessions.get_mut(key) else {
             return;

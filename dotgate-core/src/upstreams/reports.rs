@@ -43,7 +43,7 @@ impl Upstreams {
         self.sessions.output(key)
     }
 
-    /// A session ended, or never came to be. The engine forgets it.
+    /// A session ended, or never came to be. The engine removes it.
     pub(crate) fn session_closed(&mut self, now: Moment, key: SessionKey, end: SessionEnd) {
         let is_idle = self
             .sessions

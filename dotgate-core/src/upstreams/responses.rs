@@ -16,7 +16,7 @@ use crate::sessions::Attempted;
 use crate::verdict::{Verdict, judge};
 
 impl Upstreams {
-    /// Takes the next message of a session out of `input`, which is cut anywhere, and takes note of what it says. None if
+    /// Takes the next message of a session out of `input`, which is cut anywhere, and records what it says. None if
     /// there is no whole message; `input` is empty then.
     pub(crate) fn receive(
         &mut self,
@@ -113,7 +113,7 @@ impl Upstreams {
         received
     }
 
-    /// A message that answers nothing: counted, and the wait goes on, until there are too many.
+    /// A message that matches no query is counted and ignored, until there are too many.
     fn on_invalid(&mut self, now: Moment, key: SessionKey, reason: Reason) -> Received {
         self.count_invalid(key, reason);
         if !self.sessions.get_mut(key).is_some_and(Session::on_invalid) {
@@ -255,7 +255,7 @@ impl Upstreams {
             let pool = self.sessions.pool(attempt.upstream);
             let is_old = |last: Moment| last + limits::NO_ANSWER_FOR <= now;
             let answers_none = pool.is_some_and(|pool| pool.last_answer.is_none_or(is_old));
-            let is_overdue = attempt.sent_at + limits::BESIDE_AFTER <= now;
+            let is_overdue = attempt.sent_at + limits::HEDGE_AFTER <= now;
             if attempt.upstream != answering && is_overdue && answers_none {
                 avoidable.add(attempt.upstream);
             }

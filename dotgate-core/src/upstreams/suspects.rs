@@ -141,7 +141,7 @@ impl Upstreams {
         }
     }
 
-    /// An isolation session is open. What may be harmful is asked after a question of our own, so that it is known
+    /// An isolation session is open. A question that may be harmful is sent after a probe, so that it is known
     /// that the upstream answers on this session; unless it answers once per session, which would leave nothing for the
     /// question.
     pub(super) fn isolation_opened(&mut self, now: Moment, session: SessionKey) {
@@ -225,7 +225,7 @@ impl Upstreams {
         self.start_isolation(now);
     }
 
-    /// An isolation session is unresponsive. What it carries is split again; a query that is alone goes on waiting.
+    /// An isolation session is unresponsive. What it carries is split again; a query that is alone continues waiting.
     pub(super) fn isolation_unresponsive(&mut self, now: Moment, key: SessionKey) {
         let Some(session) = self.sessions.get_mut(key) else {
             return;

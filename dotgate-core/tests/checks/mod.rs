@@ -50,7 +50,7 @@ pub(crate) fn check_session(input: &[u8]) {
     world.end();
 }
 
-/// The bytes of an input; zeros where they are used up amid an operation.
+/// The bytes of an input; zeros where they are used up within an operation.
 struct Bytes<'i>(&'i [u8]);
 
 impl<'i> Bytes<'i> {
@@ -232,7 +232,7 @@ impl World<'_> {
             let Some(session) = self.this().sessions.get_mut(&key) else {
                 continue;
             };
-            // What was cut off amid a message would swallow the first answer.
+            // A message that was cut off would swallow the first answer.
             for query in std::mem::take(&mut session.asked).into_values() {
                 let answer = message::response(&query, Form::default());
                 session.undelivered.extend(message::frame(&answer));
@@ -328,7 +328,7 @@ impl World<'_> {
                 self.pass(Duration::from_millis(50));
             }
         }
-        panic!("upstreams are ill for ever");
+        panic!("upstreams stay unhealthy");
     }
 }
 

@@ -8,7 +8,7 @@ use dotgate_core::{
     Action, Count, Counters, Driver, Engine, Event, KernelBuffers, Moment, ReturnPath, SessionEnd,
     SessionKey, Settings, Shared, StreamKey, UpstreamId, WorkerId, carry_out, drive, limits,
 };
-use dotgate_wire::{Answer, Received, parse_query};
+use dotgate_wire::{Received, UpstreamResponse, parse_query};
 
 use super::message;
 
@@ -94,7 +94,7 @@ pub(crate) struct Worker {
     settings: Arc<Settings>,
     /// Whether an upstream took another one's ID: attempts were taken back then, and counts were reset.
     has_taken_ids: bool,
-    answer: Answer,
+    answer: UpstreamResponse,
     /// Actions of the turn that is being carried out.
     actions: usize,
 }
@@ -121,7 +121,7 @@ impl Worker {
             abandoned: 0,
             settings: Arc::clone(settings),
             has_taken_ids: false,
-            answer: Answer::new(),
+            answer: UpstreamResponse::new(),
             actions: 0,
         }
     }

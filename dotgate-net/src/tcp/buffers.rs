@@ -14,7 +14,8 @@ const SEND_BUFFER_BYTES: usize = 32 * 1024;
 /// The receive buffer to ask for, in bytes. Twice that is what Linux starts with anyway; asking ends its growth.
 const RECEIVE_BUFFER_BYTES: usize = 64 * 1024;
 
-/// Bytes that the kernel has not sent yet at which it takes no more: they are as well with us, where they are counted.
+/// Bytes that the kernel has not sent yet at which it takes no more: they can as well stay in dotgate, where they are
+/// counted.
 #[cfg(target_os = "linux")]
 const UNSENT_BYTES: u32 = 16 * 1024;
 
@@ -41,7 +42,7 @@ pub struct Buffered {
     pub acknowledged: u64,
 }
 
-/// What the kernel buffers for a connection now. None where the system does not tell.
+/// What the kernel buffers for a connection now. None where the system does not report it.
 #[cfg(target_os = "linux")]
 pub fn buffered(stream: impl AsFd) -> Option<Buffered> {
     // The places in what SO_MEMINFO writes (linux/sock_diag.h): received, reserved, queued to be sent.
@@ -93,7 +94,7 @@ fn option<const WORDS: usize>(
     (outcome == 0).then_some(words)
 }
 
-/// What the kernel buffers for a connection now. None where the system does not tell.
+/// What the kernel buffers for a connection now. None where the system does not report it.
 #[cfg(not(target_os = "linux"))]
 pub fn buffered(_: impl AsFd) -> Option<Buffered> {
     None

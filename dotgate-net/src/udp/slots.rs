@@ -149,7 +149,7 @@ impl Slots {
             UdpPath::Batched => {
                 let (count, flags) = (self.count(&range), libc::MSG_DONTWAIT as _);
                 // SAFETY: `count` headers follow from here; each points to its own vector, address
-                // and control buffer, and to payload the caller vouches for. No timeout: it would
+                // and control buffer, and to payload that the caller guarantees. No timeout: it would
                 // be looked at only between datagrams.
                 let received =
                     unsafe { libc::recvmmsg(socket, header, count, flags, std::ptr::null_mut()) };
@@ -186,7 +186,7 @@ impl Slots {
             UdpPath::Batched => {
                 let (count, flags) = (self.count(&range), libc::MSG_DONTWAIT as _);
                 // SAFETY: `count` headers follow from here; each points to its own vector, address
-                // and control message, and to payload the caller vouches for.
+                // and control message, and to payload that the caller guarantees.
                 let sent = unsafe { libc::sendmmsg(socket, header, count, flags) };
                 usize::try_from(sent).map_err(|_| io::Error::last_os_error())
             }

@@ -126,7 +126,7 @@ impl UdpSocket {
     }
 
     /// Returns how many datagrams the kernel has dropped because the receive buffer was full, since the
-    /// socket was made, modulo 2^32. None where the system does not tell (Linux does since 4.12).
+    /// socket was made, modulo 2^32. None where the system does not report it (Linux does since 4.12).
     pub fn dropped_datagrams(&self) -> Option<u32> {
         dropped_datagrams(&self.socket)
     }

@@ -1,4 +1,4 @@
-//! Half of a fleet dies in one moment, with its nodes: what the others bear, until all is well again.
+//! Half of a fleet dies in one moment, with its nodes: the load of the others until all instances have recovered.
 
 use super::instance::Instance;
 use super::names::Names;
@@ -21,7 +21,7 @@ pub struct Phase {
     pub to: i64,
     /// What happens in it.
     pub what: &'static str,
-    /// Queries per second of an instance that lives.
+    /// Queries per second of a running instance.
     pub queries: f64,
     /// The share it answers from its cache.
     pub hit_share: f64,
@@ -29,7 +29,7 @@ pub struct Phase {
     pub new_hit_share: Option<f64>,
     /// Queries per second to upstreams, of all instances together.
     pub upstream: f64,
-    /// Processors of an instance that lives.
+    /// Processors of a running instance.
     pub processors: f64,
     /// Queries per second that get no answer, though the client asked again.
     pub unanswered: f64,
@@ -51,7 +51,7 @@ struct Stretch {
     from: u64,
     to: u64,
     what: &'static str,
-    /// Queries per second of an instance that lives.
+    /// Queries per second of a running instance.
     queries: f64,
 }
 
@@ -136,7 +136,7 @@ pub fn half_die(load: &Load, names: &Names, cost: &Cost, instances: u32) -> Outa
             new_hit_share: new_seen.map(|seen| seen.hit_share()),
             upstream: (of_old + of_new) * queries,
             processors: cost.processors(queries, seen.hit_share()),
-            // Both times a client asks, it meets a dead one.
+            // Both queries of a client reach a dead instance.
             unanswered: if is_noticed {
                 0.0
             } else {

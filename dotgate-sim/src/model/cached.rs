@@ -14,7 +14,7 @@ use crate::simulator::Simulator;
 
 use super::{Model, is_harmful_somewhere};
 
-/// Longer than a worker that is not kept from its work takes to read a flight message.
+/// Longer than a worker that is not stalled takes to read a flight message.
 const SLACK: Duration = Duration::from_millis(5);
 
 /// INFO-CODE of a failure that was kept (RFC 9520).
@@ -287,7 +287,7 @@ impl Model {
             attempt.question == question
                 && attempt.variant == variant(query)
                 && !attempt.is_good()
-                && attempt.at + self.deadline + limits::STALE_ASK_AGAIN >= given
+                && attempt.at + self.deadline + limits::FAILURE_RECHECK >= given
         });
         match refresh_failed {
             true => Ok(()),

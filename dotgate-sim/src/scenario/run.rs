@@ -31,7 +31,7 @@ const LAG: Span = Span {
 pub struct Outcome {
     /// The seed.
     pub seed: u64,
-    /// What was not as it must be, each with its line. None if all is well.
+    /// Failed checks, each with its line. Empty if all checks pass.
     pub failures: Vec<String>,
     /// The log in simulated time, if one was kept.
     pub log: Vec<String>,
@@ -194,7 +194,7 @@ impl<'s> Run<'s> {
         self.failures.push(text);
     }
 
-    /// Lets time pass, while loads go on.
+    /// Lets time pass, while loads continue.
     fn pass(&mut self, span: Duration) {
         let end = self.sim.now() + span;
         while let Some((at, ask)) = self.timeline.pop_front() {

@@ -23,9 +23,9 @@ pub(super) enum Step {
         every: Duration,
     },
     TimePasses(Span),
-    /// The system sleeps with all its workers; the world goes on.
+    /// The host is suspended with all its workers; everything else continues.
     Suspend(Duration),
-    /// One worker is kept from its work.
+    /// One worker is stalled.
     Stall(usize, Duration),
     /// The first worker opens a session to each upstream, as at the start of the program.
     Start,

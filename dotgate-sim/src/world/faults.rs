@@ -16,7 +16,7 @@ use super::harm;
 pub(super) enum Fault {
     /// It reacts like this to so many of a thousand queries.
     Reacts(u64, Reaction),
-    /// Those who connect meet this; present connections go on.
+    /// Those who connect meet this; present connections continue.
     Opens(Opening),
     /// The same, after it has died.
     Rises(Death, Opening),

@@ -64,7 +64,7 @@ fn harm(random: &mut Random) -> Reaction {
     }
 }
 
-/// What an ill upstream of such a world does beyond what those of other worlds do.
+/// What a faulty upstream of such a world does beyond what those of other worlds do.
 pub(super) fn bad_reaction(random: &mut Random) -> Reaction {
     match random.below(3) {
         0 => Reaction::Stall,
@@ -90,7 +90,7 @@ fn late_error(random: &mut Random) -> Reaction {
 }
 
 /// Some upstreams end a connection behind a number of answers, or serve one query of a connection at a time; they are
-/// sound all the same.
+/// sound nevertheless.
 pub(super) fn give_traits(random: &mut Random, script: &mut Script, lag: Span) {
     if random.happens(300) {
         script.answer_bound = Some(AnswerBound {

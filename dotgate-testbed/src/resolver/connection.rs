@@ -1,6 +1,6 @@
 //! One connection of the embedded resolver: TLS, framing, and answers in the order they are ready.
 //!
-//! It stands on the far side of a *session*. It blocks in its own thread and wakes for what the client
+//! It is on the far side of a *session*. It blocks in its own thread and wakes for what the client
 //! sends and for the next late answer. RFC 7766 sections 6.2.1.1, 7 and 8; RFC 7858 section 3.3.
 
 use std::collections::VecDeque;
@@ -16,7 +16,7 @@ use rustls::{ServerConfig, ServerConnection};
 use super::zone::{Speed, answer};
 use super::{Counters, ResolverError};
 
-/// How long a connection may be silent.
+/// Idle timeout of a connection.
 const IDLE: Duration = Duration::from_secs(30);
 
 /// How long a client may take nothing of what it is sent.
@@ -60,7 +60,7 @@ impl Connection {
         })
     }
 
-    /// Serves until the client closes, misbehaves or is silent for too long.
+    /// Serves until the client closes, misbehaves or is idle for too long.
     pub(super) fn run(mut self) -> io::Result<()> {
         let mut buffer = vec![0; 65_536];
         loop {
@@ -95,7 +95,7 @@ impl Connection {
         frames
     }
 
-    /// How long to wait for the client: at least a millisecond, as zero would mean "for ever".
+    /// How long to wait for the client: at least a millisecond, as zero would mean no timeout.
     fn wait(&self) -> Duration {
         let Some((moment, _)) = self.late.front() else {
             return IDLE;

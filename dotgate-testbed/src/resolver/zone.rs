@@ -1,6 +1,6 @@
 //! What the embedded resolver knows: `example.test`, and that nothing else exists.
 //!
-//! It stands on the far side of a *session*, between a query's bytes and its response's. It never splits
+//! It is on the far side of a *session*, between a query's bytes and its response's. It never splits
 //! or truncates: the transport is a stream. RFC 1035, RFC 2308 (negative answers), RFC 6891, RFC 8467
 //! section 4.1 (responses padded to 468 bytes if the query was padded).
 

@@ -1,5 +1,5 @@
 //! The engine above real TLS, in memory and simulated time: handshakes that stall or fail, alerts, new keys,
-//! refused resumption, ends without a goodbye. Exact replay is not possible here, for TLS draws keys of its own.
+//! refused resumption, ends without close_notify. Exact replay is not possible here, for TLS draws keys of its own.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -1,10 +1,10 @@
-//! How long an answer may be kept.
+//! How long an answer may be cached.
 //!
-//! Read from a loaded answer by a cache; changes nothing. An answer is kept as a whole, so its
-//! shortest-lived record decides. A negative answer lives as long as its SOA record says, and
-//! without one it is not kept (RFC 2308 section 5). Bounds of the operator's are applied elsewhere.
+//! Read from a loaded answer by a cache; changes nothing. An answer is cached as a whole, so its
+//! lowest TTL decides. The TTL of a negative answer is in its SOA record;
+//! without one, it is not cached (RFC 2308 section 5). Bounds of the operator's are applied elsewhere.
 
-use super::Answer;
+use super::UpstreamResponse;
 use crate::bytes::{u16_at, u32_at};
 use crate::consts::{rcode, rtype};
 use crate::question::split_question;
@@ -13,19 +13,19 @@ use crate::records::Section;
 /// Bytes of MINIMUM, the last field of an SOA record.
 const MINIMUM_LEN: usize = 4;
 
-/// How long an answer may be kept, in seconds.
+/// How long an answer may be cached, in seconds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CacheTtl {
     /// It holds what was asked for.
     Positive(u32),
     /// The name, or the type at this name, does not exist.
     Negative(u32),
-    /// It is not to be kept: an error, or negative without an SOA record.
+    /// It is not to be cached: an error, or negative without an SOA record.
     None,
 }
 
-impl Answer {
-    /// Returns how long the answer may be kept by its own records.
+impl UpstreamResponse {
+    /// Returns how long the answer may be cached by its own records.
     pub fn cache_ttl(&self) -> CacheTtl {
         let records = || self.scan.entries.iter().map(|entry| &entry.record);
         let Some(lowest) = records().map(|record| record.ttl).min() else {

@@ -5,7 +5,7 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::Answer;
+use super::UpstreamResponse;
 use super::scan::Entry;
 use crate::bytes::{length_u8, u16_at};
 use crate::consts::{rclass, rtype};
@@ -19,7 +19,7 @@ const ALIASES_MAX: usize = 64;
 const IPV4_HINT: u16 = 4;
 const IPV6_HINT: u16 = 6;
 
-impl Answer {
+impl UpstreamResponse {
     /// Returns whether the answer section has a record that leads to another name.
     pub fn has_alias(&self) -> bool {
         self.aliases().next().is_some()
@@ -118,13 +118,13 @@ mod tests {
     use super::*;
     use crate::build::{QNAME, name, pointer, record, response};
 
-    fn answer(sections: [&[Vec<u8>]; 3]) -> Answer {
-        let mut answer = Answer::new();
+    fn answer(sections: [&[Vec<u8>]; 3]) -> UpstreamResponse {
+        let mut answer = UpstreamResponse::new();
         answer.load(&response(sections)).unwrap();
         answer
     }
 
-    fn targets(answer: &Answer) -> Vec<Vec<u8>> {
+    fn targets(answer: &UpstreamResponse) -> Vec<Vec<u8>> {
         let mut targets = Vec::new();
         answer.any_target(|target| {
             targets.push(target.to_vec());
@@ -133,7 +133,7 @@ mod tests {
         targets
     }
 
-    fn addresses(answer: &Answer) -> Vec<String> {
+    fn addresses(answer: &UpstreamResponse) -> Vec<String> {
         let mut addresses = Vec::new();
         answer.any_address(|address| {
             addresses.push(address.to_string());

@@ -28,7 +28,7 @@ pub struct UpstreamEdns {
     /// The idle limit of the connection in units of 100 ms (RFC 7828); 0 asks for the connection to
     /// be closed.
     pub keepalive: Option<u16>,
-    /// The first Extended DNS Error (RFC 8914); its text is in [`Answer::ede`](super::Answer::ede).
+    /// The first Extended DNS Error (RFC 8914); its text is in [`UpstreamResponse::ede`](super::UpstreamResponse::ede).
     pub ede: Option<EdeRef>,
 }
 
@@ -93,7 +93,7 @@ impl HopRecords {
 }
 
 impl Scan {
-    /// Forgets everything but the room of the vectors.
+    /// Clears everything except the capacity of the vectors.
     pub(crate) fn clear(&mut self) {
         self.entries.clear();
         self.order.clear();

@@ -14,8 +14,8 @@ use crate::name::NameFault;
 use crate::opt::OptionFault;
 
 #[track_caller]
-fn loaded(response: &[u8]) -> Answer {
-    let mut answer = Answer::new();
+fn loaded(response: &[u8]) -> UpstreamResponse {
+    let mut answer = UpstreamResponse::new();
     assert_eq!(answer.load(response), Ok(()));
     answer
 }
@@ -45,7 +45,7 @@ fn fault(response: &[u8]) -> ResponseFault {
 }
 
 /// The TTLs of all records, in order.
-fn ttls(answer: &Answer) -> Vec<u32> {
+fn ttls(answer: &UpstreamResponse) -> Vec<u32> {
     let body = answer.body();
     let counts = Header::read(body).unwrap();
     let mut at = answer.parts().question_end;
@@ -61,7 +61,7 @@ fn ttls(answer: &Answer) -> Vec<u32> {
 
 #[test]
 fn answer_is_empty_until_something_is_loaded() {
-    let answer = Answer::new();
+    let answer = UpstreamResponse::new();
     assert_eq!(
         (answer.body(), answer.question(), answer.id()),
         (&[][..], &[][..], 0)

@@ -37,8 +37,8 @@ fn with_ede(text: &str) -> ClientHop<'_> {
     }
 }
 
-fn answer(response: &[u8]) -> Answer {
-    let mut answer = Answer::new();
+fn answer(response: &[u8]) -> UpstreamResponse {
+    let mut answer = UpstreamResponse::new();
     answer.load(response).unwrap();
     answer
 }
@@ -350,7 +350,8 @@ fn longest_question_and_its_opt_record_fit_into_512_bytes() {
 
 #[test]
 fn answer_that_holds_nothing_is_a_servfail() {
-    let (cut, got) = written(|out| write_response(out, &Answer::new(), NameCase::LOWER, &HOP));
+    let (cut, got) =
+        written(|out| write_response(out, &UpstreamResponse::new(), NameCase::LOWER, &HOP));
     assert_eq!(
         (cut, flags(&got), counts(&got)),
         (Truncation::Full, 0x8182, [0; 4])

@@ -1,4 +1,4 @@
-//! Answers made of local data, in the form in which a cache keeps an answer.
+//! Answers made of local data, in the form that a cache stores.
 //!
 //! Behind the lookup of local data, in front of the response. Knows how such an answer is laid out, not which names are
 //! local. An answer may begin with CNAME records, each for the name that the one before it leads to; where the last of
@@ -11,7 +11,7 @@ use super::{
     HAS_ADDRESSES, HAS_EDE, IS_LOCAL, OWN_HEADER_LEN, PLACE_LEN, RCODE, ROTATED_MAX, Stored, mark,
     places_in, put_ede, store_failure,
 };
-use crate::answer::{Answer, TTL_MAX};
+use crate::answer::{TTL_MAX, UpstreamResponse};
 use crate::bytes::{length_u16, put_u16, put_u32, set_u16, set_u32, u16_at, u32_at};
 use crate::consts::{rclass, rcode as rcodes, rtype};
 use crate::header::{
@@ -50,7 +50,7 @@ pub struct LocalResponse<'a> {
     pub ede: Option<Ede<'a>>,
 }
 
-/// Appends what local data says about `question`, which is as the client sent it, as a cache keeps an answer. The
+/// Appends what local data says about `question`, which is as the client sent it, in the form that a cache stores. The
 /// response made of it has AA set.
 pub fn store_local(out: &mut Vec<u8>, question: &[u8], local: &LocalResponse<'_>) {
     let start = out.len();
@@ -138,7 +138,7 @@ impl Body<'_> {
     }
 }
 
-/// Appends, as a cache keeps an answer, the CNAME records of `local` and then what `rest` says about the name to which
+/// Appends, in the form that a cache stores, the CNAME records of `local` and then what `rest` says about the name to which
 /// the last of them leads. `age` is the time in seconds by which the TTLs are counted down when this is sent: those of
 /// the CNAME records are that much higher, so that they are sent as they are set. False, with nothing appended, if that
 /// would be too long.
@@ -150,7 +150,7 @@ pub fn store_joined(out: &mut Vec<u8>, local: &Stored<'_>, rest: &Stored<'_>, ag
     let Some(message) = joined(local, rest, age) else {
         return false;
     };
-    let mut answer = Answer::new();
+    let mut answer = UpstreamResponse::new();
     let is_loaded = answer.load(&message).is_ok();
     if is_loaded {
         answer.store(out, 0..=TTL_MAX, rest.ede);

@@ -19,13 +19,13 @@ const HOP: ClientHop<'_> = ClientHop {
     limit: 65_535,
 };
 
-fn answer(response: &[u8]) -> Answer {
-    let mut answer = Answer::new();
+fn answer(response: &[u8]) -> UpstreamResponse {
+    let mut answer = UpstreamResponse::new();
     answer.load(response).unwrap();
     answer
 }
 
-fn cached(answer: &Answer) -> Vec<u8> {
+fn cached(answer: &UpstreamResponse) -> Vec<u8> {
     let mut bytes = Vec::new();
     answer.store(&mut bytes, 0..=TTL_MAX, None);
     bytes

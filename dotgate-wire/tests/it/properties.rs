@@ -3,7 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use dotgate_wire::{Answer, NameCase, Question, Received, UpstreamQuery, parse_query};
+use dotgate_wire::{NameCase, Question, Received, UpstreamQuery, UpstreamResponse, parse_query};
 
 use crate::checks::{check_answer, check_frame, check_query, check_upstream_query};
 use crate::messages::{changed, changes, queries, responses};
@@ -41,7 +41,7 @@ proptest! {
     fn well_formed_response_is_accepted_and_stored_as_domain_reads_it(described in responses()) {
         let message = described.build();
         prop_assert!(check_answer(&message));
-        let mut answer = Answer::new();
+        let mut answer = UpstreamResponse::new();
         prop_assert_eq!(answer.load(&message), Ok(()));
         prop_assert_eq!((answer.id(), answer.flags().0), (described.id, described.flags & !0x0040));
         let dnssec_ok = answer.edns().map(|edns| (edns.version, edns.dnssec_ok));

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::time::timeout;
 
-use super::refusal::{BODY_OCTETS, Refusal};
+use super::refusal::{BODY_BYTES, Refusal};
 
 /// What a body may take to come.
 const BODY_WAIT: Duration = Duration::from_secs(2);
@@ -45,14 +45,14 @@ pub(super) struct Flushed {
     pub(super) flushed: usize,
 }
 
-/// What is to be forgotten.
+/// What to flush.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Flush {
     /// Everything.
     All,
-    /// All that is held under a name.
+    /// All entries of a name.
     Name(Name<Vec<u8>>),
-    /// All that is held under a name and those below it.
+    /// All entries of a name and the names below it.
     Below(Name<Vec<u8>>),
 }
 
@@ -68,7 +68,7 @@ impl Flush {
     }
 }
 
-/// Reads what is to be forgotten.
+/// Reads what to flush.
 pub(super) async fn read_flush<B>(body: B) -> Result<Flush, Refusal>
 where
     B: Body<Data = Bytes>,
@@ -110,7 +110,7 @@ where
     B: Body<Data = Bytes>,
     B::Error: Error + Send + Sync + 'static,
 {
-    let limited = Limited::new(body, BODY_OCTETS).collect();
+    let limited = Limited::new(body, BODY_BYTES).collect();
     let whole = timeout(BODY_WAIT, limited)
         .await
         .map_err(|_| Refusal::TooSlow)?

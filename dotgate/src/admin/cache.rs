@@ -1,4 +1,4 @@
-//! What the cache holds under a name, for those with the token: it tells what somebody asked for.
+//! The cache entries of a name. They need the token, because they show what clients looked up.
 
 use domain::base::iana::{Class, OptRcode, Rtype};
 use domain::base::{Message, Name};
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::commands::query::record_text;
 
-/// What is held under a name.
+/// The entries of a name.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CacheReport {
@@ -34,7 +34,7 @@ pub struct CacheEntry {
     pub dnssec_ok: bool,
     /// Whether it is for queries with CD set.
     pub checking_disabled: bool,
-    /// Whether it is a failure, held for a moment, and no answer.
+    /// Whether it is a cached failure.
     pub is_failure: bool,
     /// The response code.
     pub rcode: String,

@@ -2,7 +2,7 @@
 //! Its Unix socket comes first: it needs no token and belongs to this user or root. Where there is none, or it is not for
 //! this user, the address is asked.
 //!
-//! Limits: `WAIT` for all of it, `RESPONSE_OCTETS`.
+//! Limits: `WAIT` for all of it, `RESPONSE_BYTES`.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -23,7 +23,7 @@ use crate::clock::now;
 const WAIT: Duration = Duration::from_secs(6);
 
 /// The longest response read, in bytes.
-const RESPONSE_OCTETS: u64 = 16 * 1024 * 1024;
+const RESPONSE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Why there is no response.
 #[derive(Debug, Error)]
@@ -62,7 +62,7 @@ pub enum ClientError {
         /// Whose process it is.
         user: u32,
     },
-    /// Nobody can say to whom the token would go.
+    /// It is unknown which process would get the token.
     #[error(
         "it cannot be found out whose process answers at {0} (DOTGATE_ADMIN_LISTEN), so the token was not sent\n  Run \
          this command on the host, and in the container, in which dotgate runs."
@@ -145,7 +145,7 @@ pub struct HttpResponse {
 /// Asks the running instance.
 ///
 /// # Errors
-/// [`ClientError`]; a status that tells of a failure is none.
+/// [`ClientError`]; a status that reports a failure is not an error.
 pub fn ask(config: &ClientConfig, request: Request<'_>) -> Result<HttpResponse, ClientError> {
     if let Some(socket) = &config.admin.socket
         && let Some(response) = ask_socket(&socket.path, request)?
@@ -162,7 +162,7 @@ pub fn ask(config: &ClientConfig, request: Request<'_>) -> Result<HttpResponse, 
     exchange(address, request, Some(Proof { token, trusted }))
 }
 
-/// Asks at the Unix socket. None where nobody listens, or not for this user.
+/// Asks at the Unix socket. None if no process listens, or not for this user.
 fn ask_socket(path: &Path, request: Request<'_>) -> Result<Option<HttpResponse>, ClientError> {
     let failed = |source| ClientError::Socket {
         path: path.to_owned(),
@@ -274,7 +274,7 @@ fn transfer(mut stream: impl Bounded, request: &str, bound: Moment) -> io::Resul
             Err(error) => return Err(error),
         };
         response.extend_from_slice(piece.get(..length).unwrap_or_default());
-        if length == 0 || response.len() as u64 > RESPONSE_OCTETS {
+        if length == 0 || response.len() as u64 > RESPONSE_BYTES {
             return Ok(response);
         }
         if now() >= bound {

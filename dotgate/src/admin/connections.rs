@@ -1,8 +1,8 @@
 //! Connections of HTTP clients: accepted, bounded, timed.
 //!
-//! Limits: `CONNECTIONS` at once, of which the oldest is closed for a new one, so that nobody keeps others out by
+//! Limits: `CONNECTIONS` at once, of which the oldest is closed for a new one, so that no client can exclude others by
 //! holding on; a request's header within `HEADER_WAIT`, which is also how long an idle connection is kept, and within
-//! `HEADER_OCTETS`; a response within `RESPONSE_WAIT`; a connection for `LIFE`.
+//! `HEADER_BYTES`; a response within `RESPONSE_WAIT`; a connection for `CONNECTION_MAX`.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -32,14 +32,14 @@ const CONNECTIONS: usize = 64;
 const HEADER_WAIT: Duration = Duration::from_secs(5);
 
 /// The longest header, in bytes, and the most lines of it.
-const HEADER_OCTETS: usize = 16 * 1024;
+const HEADER_BYTES: usize = 16 * 1024;
 const HEADER_LINES: usize = 64;
 
 /// What a response may take to be made; `/livez` and `/healthz` wait for two seconds at most.
 const RESPONSE_WAIT: Duration = Duration::from_secs(5);
 
-/// How long a connection lives, and what it then gets to end the response it is in.
-const LIFE: Duration = Duration::from_secs(60);
+/// Maximum duration of a connection, and of the response that it is then sending.
+const CONNECTION_MAX: Duration = Duration::from_secs(60);
 const GRACE: Duration = Duration::from_secs(5);
 
 /// The pause after the system had no file descriptor left.
@@ -113,13 +113,13 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_WAIT)
         .max_headers(HEADER_LINES)
-        .max_buf_size(HEADER_OCTETS)
+        .max_buf_size(HEADER_BYTES)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     tokio::select! {
         // How it ended is the client's business.
         _ = connection.as_mut() => return,
-        () = sleep(LIFE) => {}
+        () = sleep(CONNECTION_MAX) => {}
     }
     connection.as_mut().graceful_shutdown();
     drop(timeout(GRACE, connection).await);

@@ -42,7 +42,7 @@ pub struct Access {
 /// The sender of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Peer {
-    /// Whoever reached the address.
+    /// Any client of the address.
     Anybody,
     /// This user or root, at the Unix socket.
     Owner,
@@ -50,7 +50,7 @@ pub(super) enum Peer {
 
 impl Access {
     /// Finds out what the settings say, and reads the token's file. DNS does not depend on the token: one that cannot be
-    /// used is logged, and nobody has it.
+    /// used is logged, and no request is accepted with it.
     pub fn load(config: &AdminConfig) -> Access {
         if let Some(file) = config.token_file.as_deref().filter(|it| is_open_to_all(it)) {
             say!(
@@ -116,7 +116,7 @@ impl Endpoint {
         *guard.unwrap_or_else(PoisonError::into_inner) = Arc::new(access);
     }
 
-    /// How each worker stands, by number. Those that sleep are woken.
+    /// The state of each worker, by number. Those that sleep are woken.
     pub(super) fn look_at_workers(&self, now: Moment) -> Vec<WorkerState> {
         let mut liveness = self.liveness.lock().unwrap_or_else(PoisonError::into_inner);
         liveness.look(now, self.running.workers())
@@ -125,7 +125,7 @@ impl Endpoint {
     /// Whether every worker turned lately, or does so when woken; what is wrong otherwise.
     pub(super) async fn liveness(&self) -> (bool, StatusReport) {
         let mut standings = self.look_at_workers(now());
-        // Ends by itself: a woken worker turns, or stands still.
+        // This ends: a woken worker runs, or is stuck.
         while standings.contains(&WorkerState::Waking) {
             sleep(LOOK).await;
             standings = self.look_at_workers(now());
@@ -136,7 +136,7 @@ impl Endpoint {
         (is_alive, report(word, &reasons))
     }
 
-    /// Whether this instance is to be sent queries, and why not, or what is wrong all the same.
+    /// Whether this instance is ready, the reasons if not, and other problems.
     pub(super) fn readiness(&self) -> (bool, StatusReport) {
         let now = now();
         let mut reasons = worker_reasons(&self.look_at_workers(now));

@@ -1,4 +1,4 @@
-//! Whose process listens at the admin endpoint's address, so that the token goes to nobody else.
+//! Whose process listens at the admin endpoint's address, so that the token is sent to no other process.
 //!
 //! While dotgate is stopped any user may listen on its port, and would be sent the token by the next command. The
 //! system's table of sockets says which user began to listen.

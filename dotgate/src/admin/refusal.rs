@@ -7,7 +7,7 @@ use thiserror::Error;
 use super::response::{ErrorBody, Response, document, words};
 
 /// The longest body taken, in bytes.
-pub(super) const BODY_OCTETS: usize = 4096;
+pub(super) const BODY_BYTES: usize = 4096;
 
 /// Why a request is refused.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
@@ -23,13 +23,13 @@ pub(super) enum Refusal {
     /// Nothing is at this path.
     #[error("there is nothing here; docs/admin.md says what is where")]
     NoPath,
-    /// No token is set, so nobody may.
+    /// No token is configured.
     #[error(
         "this needs the admin token, and none is set: run the command as root or as the user of dotgate where it has a \
          DOTGATE_ADMIN_SOCKET, or write a token to a file, name it in DOTGATE_ADMIN_TOKEN_FILE, and restart"
     )]
     NoToken,
-    /// The file of the token cannot be used, so nobody may.
+    /// The token file cannot be used.
     #[error(
         "this needs the admin token, and the file in DOTGATE_ADMIN_TOKEN_FILE cannot be used; the log says why, \
          and so does `dotgate check`"
@@ -39,7 +39,7 @@ pub(super) enum Refusal {
     #[error("this needs `Authorization: Bearer` and the token in DOTGATE_ADMIN_TOKEN_FILE")]
     Unauthorized,
     /// The body is longer than anything that is taken.
-    #[error("the body is longer than {BODY_OCTETS} bytes")]
+    #[error("the body is longer than {BODY_BYTES} bytes")]
     TooLong,
     /// The body did not come to its end in time.
     #[error("the body did not come in time")]

@@ -45,7 +45,7 @@ pub(super) enum Path {
 
 /// How a path is asked for.
 pub(super) enum Takes {
-    /// It is read, by whoever reaches it; also by HEAD.
+    /// Read-only, for all clients; HEAD is allowed.
     Get,
     /// It is read, by those with the token or at the Unix socket; also by HEAD.
     GetWithToken,

@@ -1,6 +1,6 @@
 //! The Unix socket of the admin endpoint: the same HTTP for this user and root, who need no token there.
 //!
-//! The folder is one that nobody else may write to, the socket is of mode 0600, and whoever connects is asked for by
+//! No one else may write to the folder, the socket has mode 0600, and a client is identified by
 //! the kernel (SO_PEERCRED). A process that replaces this one takes the listening socket over; the file is removed by
 //! the last process that has it, and only while it is the one that this socket was bound to.
 

@@ -87,7 +87,7 @@ impl ConfigurationReport {
 struct AdminReport {
     /// Where its Unix socket is.
     socket: Option<String>,
-    /// `set`, `not set`, or `broken`: its file cannot be used, so nobody has it.
+    /// `set`, `not set`, or `broken`: its file cannot be used.
     token: &'static str,
 }
 

@@ -39,7 +39,7 @@ pub enum TokenError {
         /// The system's words.
         source: io::Error,
     },
-    /// What it holds is no token.
+    /// Its content is no token.
     #[error(
         "DOTGATE_ADMIN_TOKEN_FILE: {}: expected one line of {SHORTEST} to {LONGEST} visible ASCII characters\n  \
          Make one: `head -c 32 /dev/urandom | base64 > {}`", path.display(), path.display()
@@ -86,7 +86,7 @@ pub(super) enum TokenState {
     NotSet,
     /// There is one.
     Set(Token),
-    /// The file cannot be read, or holds none: nobody has the token then.
+    /// The file cannot be read, or contains no token.
     Broken,
 }
 

@@ -1,6 +1,6 @@
 //! What is known of each upstream, and `/healthz`, which makes sure of it.
 //!
-//! Live traffic is the evidence. Only where an upstream has not answered within `LATELY`, or is not well, a worker
+//! Responses to clients are the evidence. Only if an upstream has not answered within `LATELY`, or is not healthy, a worker
 //! is ordered to probe it, at most once a second and upstream however many ask; all who ask wait for the news, at
 //! most `WAIT_MAX`.
 
@@ -166,7 +166,7 @@ fn probe_where_needed(endpoint: &Endpoint, start: Moment) {
     }
 }
 
-/// Whether an upstream is well and has answered lately.
+/// Whether an upstream is healthy and has answered lately.
 fn answers(health: &Health, start: Moment) -> bool {
     let last = health.evidence().last_response();
     health.state() == HealthState::Healthy && last.is_some_and(|last| start.since(last) <= LATELY)

@@ -1,6 +1,6 @@
 //! One lookup: both address types of a name, asked of each resolver in turn until one answers.
 //!
-//! Stands between the search and the sockets. Each question has an ID of the system's randomness and a socket, and
+//! It is between the search and the sockets. Each question has an ID of the system's randomness and a socket, and
 //! so a port, of its own; what does not answer it is passed over while its time lasts (RFC 5452 section 9).
 //! It never asks a resolver twice, but for what was truncated (RFC 7766 section 5).
 

@@ -1,6 +1,6 @@
 //! The question for addresses, and what is taken from its answer.
 //!
-//! Stands between a lookup and its bytes. Takes an answer only for the same ID, name, type and class, and of its
+//! It is between a lookup and its bytes. Takes an answer only for the same ID, name, type and class, and of its
 //! records only addresses of the name that the answer's own aliases lead to. RFC 1034 section 3.6.2, RFC 1035,
 //! RFC 5452 section 9.1. Limits: 32 addresses, 20 aliases.
 

@@ -1,4 +1,4 @@
-//! `dotgate cache`: looks into the running dotgate's cache, or has it forget something.
+//! `dotgate cache`: inspects or flushes the cache of the running dotgate.
 //!
 //! It asks the admin endpoint: at its Unix socket, or at its address with the token of `DOTGATE_ADMIN_TOKEN_FILE`.
 
@@ -17,9 +17,9 @@ use crate::admin::{CacheEntry, CacheReport, Flush};
 /// What is asked of the cache.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Request {
-    /// What it holds under a name.
+    /// Print the entries of a name.
     Show(Name<Vec<u8>>),
-    /// To forget something.
+    /// Flush entries.
     Flush(Flush),
 }
 

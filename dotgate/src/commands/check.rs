@@ -1,5 +1,5 @@
-//! `dotgate check`: tells what the configuration is, or what is wrong with it.
-//! Stands after the configuration and starts nothing. It verifies what the start verifies (`verify`).
+//! `dotgate check`: prints the configuration, or its errors.
+//! It follows the configuration and starts nothing. It verifies what the start verifies (`verify`).
 
 use std::io::{self, Write};
 
@@ -35,7 +35,7 @@ struct Document {
     listen: Vec<String>,
     upstreams: Vec<String>,
     warnings: Vec<String>,
-    /// What keeps the program from starting; the rest is empty then.
+    /// Errors that prevent the start; the rest is empty then.
     problems: Vec<String>,
 }
 

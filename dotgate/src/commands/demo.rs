@@ -1,6 +1,6 @@
 //! `dotgate demo`: the real forwarder in front of the embedded resolver, with three questions asked through both.
 //!
-//! Stands on both sides of the path of a query: it is the client and, with the embedded resolver, the upstream.
+//! It is on both sides of the path of a query: it is the client and, with the embedded resolver, the upstream.
 //! It leaves loopback never and needs no privilege. Limit: 5 s for each question.
 
 use std::io::{self, Write};

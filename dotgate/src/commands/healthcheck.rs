@@ -11,7 +11,7 @@ use super::exit::{Ended, ExitStatus};
 use crate::admin::client::{Request, ask};
 use crate::admin::{health_line, readiness_line};
 
-/// Runs the command and returns the exit status: 0, 1 if all is not well.
+/// Runs the command and returns the exit status: 0, or 1 if the check fails.
 ///
 /// # Errors
 /// [`Ended`]: the configuration is wrong, or the output cannot be written.

@@ -1,6 +1,6 @@
 //! `dotgate replace`: starts a process that takes over from the running one, and returns when it serves.
 //!
-//! For service managers and scripts, which learn from the exit status whether the new process serves; it goes on in
+//! For service managers and scripts, which learn from the exit status whether the new process serves; it continues in
 //! the background, with the same variables. Waits as long as a start takes: the take-over itself has bounds.
 
 use std::io::{BufRead as _, BufReader, Write};
@@ -42,7 +42,7 @@ pub(super) fn run(
     }
     // A watchdog waits for the service, not for the process that runs this command.
     command.env_remove("WATCHDOG_PID");
-    // What a terminal sends to this command is not meant for a process that goes on without it.
+    // What a terminal sends to this command is not meant for a process that continues without it.
     command.process_group(0);
     let mut child = command
         .stdin(Stdio::null())

@@ -162,7 +162,7 @@ enum Failure {
     TakeOver(TakeOverError),
     /// No upstream is reachable. It has read queries already, which are owed a response.
     NoUpstream(String, Box<Forwarder>),
-    /// The same, as the process before it goes on.
+    /// The same, as the process before it continues.
     NotRelieved(TakeOverError, Box<Forwarder>),
 }
 

@@ -14,7 +14,7 @@ use super::exit::{Ended, ExitStatus};
 use crate::admin::Overview;
 use crate::admin::client::{Request, ask};
 
-/// The time between two looks: for one answer, and when it goes on.
+/// The time between two looks: for one answer, and when it continues.
 const BETWEEN: Duration = Duration::from_secs(1);
 const BETWEEN_REPEATED: Duration = Duration::from_secs(2);
 
@@ -70,7 +70,7 @@ fn show(config: &ClientConfig, out: &mut dyn Write) -> Result<(), CommandError> 
     Ok(out.write_all(text.as_bytes())?)
 }
 
-/// Goes on until a signal, the end of the instance or of the reader.
+/// Continues until a signal, the end of the instance or of the reader.
 fn watch(config: &ClientConfig, out: &mut dyn Write) -> Result<(), CommandError> {
     let mut earlier = None;
     loop {

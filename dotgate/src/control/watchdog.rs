@@ -1,4 +1,4 @@
-//! Signs of life for the service manager's watchdog: as long as every worker turns.
+//! Notifies the service manager's watchdog while every worker runs.
 //!
 //! Four times in the time that the service manager waits, all workers are woken, and it is notified that the program is
 //! alive if all have turned since they were last. A worker whose thread has ended never turns again; while the

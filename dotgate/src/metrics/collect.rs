@@ -23,7 +23,7 @@ const STATES: [(&str, HealthState); 3] = [
 ];
 
 impl MetricsSnapshot<'_> {
-    /// Writes one metric and all its samples; nothing where the system does not tell.
+    /// Writes one metric and all its samples; nothing where the system does not report it.
     pub(super) fn write(&self, page: &mut Page, metric: Metric) {
         let source = metric.source;
         page.begin(metric);

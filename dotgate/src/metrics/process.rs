@@ -5,7 +5,7 @@ use std::fs;
 /// Clock ticks per second in `/proc/*/stat`: `USER_HZ`, 100 on every architecture Linux has today.
 const TICKS: f64 = 100.0;
 
-/// The standard metrics of a process, each absent where the system does not tell.
+/// The standard metrics of a process, each absent where the system does not report it.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
 pub struct Process {
     /// Time spent on a CPU by all threads, for us and in the kernel, in seconds.

@@ -40,8 +40,8 @@ pub(super) struct Watch {
 /// What is known of a large file: its stamp, at how many looks it was read with that, the digest.
 type Large = (Stamp, u32, u64);
 
-/// What changes with a file's content, as the system reports it: device, inode, length, time of the last change in seconds and
-/// nanoseconds.
+/// What changes with a file's content, as the system reports it: device, inode, length, time of the last change in
+/// seconds and nanoseconds.
 type Stamp = (u64, u64, u64, i64, i64);
 
 type Digests = BTreeMap<PathBuf, u64>;
@@ -69,7 +69,7 @@ impl Watch {
         is_settled && is_other
     }
 
-    /// Takes note that these files are about to be read; what changes from now on counts again.
+    /// Records that these files are about to be read; what changes from now on counts again.
     pub(super) fn note_tried(&mut self, files: &[PathBuf]) {
         let digests = self.digests(files);
         self.tried.extend(digests);

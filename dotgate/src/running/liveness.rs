@@ -1,8 +1,8 @@
 //! Whether the workers' loops turn.
 //!
-//! A worker that has nothing to do sleeps and is well all the same, so one that has not turned for `LATELY` is
-//! woken, and only one that does not turn within `WAIT_MAX` of that stands still. Nobody is woken unless somebody
-//! asks. Whoever holds a `Liveness` has the times; this module reads no clock.
+//! An idle worker sleeps, so one that has not run for `LATELY` is
+//! woken, and only one that does not run within `WAIT_MAX` after that is stuck. Workers are woken only on request.
+//! The caller provides the time; this module reads no clock.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use dotgate_core::Moment;
 
 use super::RunningWorker;
 
-/// A worker that turned within this time lives.
+/// A worker that ran within this time is alive.
 const LATELY: Duration = Duration::from_secs(5);
 
 /// What a woken worker gets to turn.
@@ -38,7 +38,7 @@ impl Liveness {
         Liveness(vec![None; workers])
     }
 
-    /// Looks at all workers, and wakes those that have to show whether they live.
+    /// Checks all workers, and wakes those that have not run recently.
     pub(crate) fn look(&mut self, now: Moment, workers: &[RunningWorker]) -> Vec<WorkerState> {
         let look = |(woken, worker): (&mut Option<Moment>, &RunningWorker)| {
             if worker.has_ended() {

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use dotgate_core::Moment;
 
-/// How long an instance is unable to serve before it says so.
+/// How long an instance must be unable to serve before it reports that.
 const LOST_AFTER: Duration = Duration::from_secs(3);
 
-/// How long it is able again before it says so.
+/// How long it must be able to serve again before it reports that.
 const BACK_AFTER: Duration = Duration::from_secs(1);
 
 /// Whether queries are to be sent here.
@@ -21,7 +21,7 @@ const BACK_AFTER: Duration = Duration::from_secs(1);
 pub(crate) enum Verdict {
     /// Yes.
     Ready,
-    /// Yes, but not all is well.
+    /// Ready, with problems.
     Degraded,
     /// No.
     NotReady,
@@ -38,7 +38,7 @@ impl Verdict {
     }
 }
 
-/// Something that is not well.
+/// A problem.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Reason {
     /// The end was ordered.
@@ -49,7 +49,7 @@ pub(crate) enum Reason {
     WorkerEnded(usize),
     /// All workers have ended.
     NoWorkerLeft,
-    /// No upstream of the default group is well; each with its failure.
+    /// No upstream of the default group is healthy; each with its failure.
     NoHealthyUpstream(String),
     /// The same of another group: the names of its route are not answered, all others are.
     GroupDown {
@@ -103,7 +103,7 @@ impl fmt::Display for Reason {
     }
 }
 
-/// What was last said, and since when the opposite holds.
+/// What was last reported, and since when the opposite is true.
 #[derive(Debug)]
 pub(crate) struct Readiness {
     is_ready: bool,

@@ -1,4 +1,4 @@
-//! A running worker as other threads reach it: orders in, signs of life and counts out.
+//! A running worker as other threads see it: commands in, heartbeats and counts out.
 
 use std::io;
 use std::sync::mpsc::Sender;

@@ -1,6 +1,6 @@
 //! Listening addresses that this host does not have yet: late DHCP, an IPv6 address in duplicate detection, a VPN.
 //!
-//! One missing address keeps nobody else from being served. Where the system can do that, its sockets are bound ahead
+//! One missing address does not prevent serving the others. Where the system can do that, its sockets are bound ahead
 //! and serve from the moment the address is there; elsewhere they are bound and given to the workers as soon as the
 //! control thread finds it. Only a port that somebody else has is an error.
 

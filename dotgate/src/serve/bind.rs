@@ -109,7 +109,7 @@ impl Listeners {
     /// the ports, unless there is such a process, which has them until it ends. An address that this host does not
     /// have is bound ahead where the system can do that, and is awaited in any case.
     ///
-    /// All inherited sockets of an address are kept, also where there are fewer workers: the kernel goes on to
+    /// All inherited sockets of an address are kept, also where there are fewer workers: the kernel continues to
     /// spread packets over them, and one that was closed would take its queue with it.
     pub(super) fn bind(
         config: &ServerConfig,

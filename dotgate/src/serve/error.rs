@@ -14,10 +14,10 @@ pub enum StartError {
     /// A listener could not be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// An upstream is this program itself: every query would come back for ever.
+    /// An upstream is this program itself: every query would loop.
     #[error(
         "upstream {label} is an address of this host that dotgate itself listens on: its queries would come \
-         back to it for ever\n  Name a resolver elsewhere in DNS_HOST or the route, or listen on single addresses in HOST."
+         back to it without end\n  Name a resolver elsewhere in DNS_HOST or the route, or listen on single addresses in HOST."
     )]
     Loop {
         /// The upstream.

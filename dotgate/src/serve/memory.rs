@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// A limit of version 1 that is none: the largest number that fits, less what rounding to pages took.
 const NO_LIMIT: u64 = i64::MAX as u64 / 2;
 
-/// The lowest limit that applies to this process, in bytes. None if there is none or the system does not tell.
+/// The lowest limit that applies to this process, in bytes. None if there is none or the system does not report it.
 pub(super) fn limit() -> Option<u64> {
     let own = fs::read_to_string("/proc/self/cgroup").ok()?;
     lowest(&own, Path::new("/sys/fs/cgroup"))

@@ -10,8 +10,8 @@
 //! SHA-256   32   of all bytes before it
 //! ```
 //!
-//! Numbers are big-endian. Nothing is taken from a file before its sum is found right; the sum tells damage, not
-//! who wrote it, so every entry is then checked by `dotgate_core::CacheImporter` all the same. Memory: one entry.
+//! Numbers are big-endian. Nothing is taken from a file before its sum is found right; the sum detects damage, not
+//! who wrote it, so every entry is then checked by `dotgate_core::CacheImporter` nevertheless. Memory: one entry.
 
 use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
 

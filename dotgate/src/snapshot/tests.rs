@@ -1,6 +1,6 @@
 use dotgate_core::RouteId;
 use dotgate_core::cache::Scope;
-use dotgate_wire::{Answer, Question};
+use dotgate_wire::{Question, UpstreamResponse};
 use tempfile::TempDir;
 
 use super::*;
@@ -39,7 +39,7 @@ fn keep(snapshot: &Snapshot, number: usize, padding: usize) {
     response.extend_from_slice(&[0xc0, 12, 0, 16, 0, 1, 0, 0, 1, 44]);
     response.extend_from_slice(&length);
     response.extend(vec![0; padding]);
-    let (mut answer, mut bytes) = (Answer::new(), Vec::new());
+    let (mut answer, mut bytes) = (UpstreamResponse::new(), Vec::new());
     answer.load(&response).unwrap();
     answer.store(&mut bytes, 0..=3_600, None);
     let key = snapshot

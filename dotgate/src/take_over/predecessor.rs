@@ -37,7 +37,7 @@ impl Inherited {
         taken.map(|(_, descriptor)| descriptor).collect()
     }
 
-    /// How long the service manager waits for a sign of life, as the process before this one knew it.
+    /// Interval of the service manager's watchdog, as passed on by the process before this one.
     pub fn watchdog(&self) -> Option<Duration> {
         self.watchdog
     }
@@ -166,11 +166,11 @@ impl Predecessor {
         })
     }
 
-    /// Tells it that these addresses are served here, and waits for its word that it leaves them to this process. A process that ended
-    /// meanwhile reads nothing either.
+    /// Tells it that these addresses are served here, and waits for its word that it leaves them to this process. A
+    /// process that ended meanwhile reads nothing either.
     ///
     /// # Errors
-    /// [`TakeOverError::Answered`]: it goes on, so this process must end.
+    /// [`TakeOverError::Answered`]: it continues, so this process must end.
     pub fn complete(mut self, addresses: &[SocketAddr]) -> Result<(), TakeOverError> {
         let mut lines: String = addresses
             .iter()

@@ -39,7 +39,7 @@ const KEPT_MAX: usize = 64;
 /// The pause after the system refused a connection.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// The Unix socket for the next process, which nobody is heard on yet.
+/// The Unix socket for the next process, on which no connection is accepted yet.
 #[derive(Debug)]
 pub struct Handover {
     listener: StdListener,
@@ -113,7 +113,7 @@ impl Handover {
         Ok(Handover { listener, file })
     }
 
-    /// Hands `legacy` to whoever replaces this process, from now on. Call it inside a runtime.
+    /// Passes `legacy` to the process that replaces this one, from now on. Call it inside a runtime.
     ///
     /// # Errors
     /// The system's: the runtime cannot watch the socket.
@@ -312,7 +312,7 @@ async fn say(stream: &UnixStream, line: &str) -> io::Result<()> {
 }
 
 async fn refuse(stream: &UnixStream, refusal: Refusal) {
-    // Whoever does not wait for the reason need not have it.
+    // A process that does not wait for the reason does not need it.
     drop(say(stream, refusal.line()).await);
 }
 

@@ -1,7 +1,8 @@
-//! Whom a take-over trusts: a folder that nobody else may write to, a process of the own user or of root, sockets that
+//! What a take-over trusts: a folder that no one else may write to, a process of the own user or of root, sockets that
 //! are what they are said to be. Of files at its path it removes only a socket of the own user.
 //!
-//! Without this, whoever listens at the path first hands a new process his own sockets, and answers its clients.
+//! Without this, a process that listens at the path first could pass its own sockets to the new process, and answer
+//! its clients.
 
 use std::fmt;
 use std::fs::{self, Metadata};
@@ -50,7 +51,7 @@ pub(crate) fn is_trusted(user: u32) -> bool {
     user == ROOT || user == own_user()
 }
 
-/// Finds out whether others may put a socket into the folder of `path`. One that is not there is no fault: nobody
+/// Finds out whether others may put a socket into the folder of `path`. A missing one is no fault: nobody
 /// listens in it.
 pub(crate) fn folder_fault(path: &Path) -> Option<FolderFault> {
     let folder = match path.parent() {

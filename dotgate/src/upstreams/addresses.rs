@@ -1,6 +1,6 @@
 //! The addresses of an upstream's name, and what became of the connections to each.
 //!
-//! Stands between the search for them, which sets them, and the workers, which open sessions to them and report what
+//! It is between the search for them, which sets them, and the workers, which open sessions to them and report what
 //! happened. An address that failed is passed over while another one has not. Addresses that led to the authenticated
 //! upstream stay in use after the name has others: the answer about these may be false, and it came in the clear.
 //! Limits: `FORMER`.

@@ -34,7 +34,7 @@ pub enum WorkerCommand {
     /// Fail as a bug would.
     #[cfg(test)]
     Panic,
-    /// Stand still until `STANDING` is free.
+    /// Block until `STANDING` is free.
     #[cfg(test)]
     StandStill,
 }
@@ -57,11 +57,11 @@ pub struct LateSockets {
     pub tcp: Mutex<Option<TcpListener>>,
 }
 
-/// CachedEntry by a test that wants a worker to stand still.
+/// Held by a test that wants a worker to be stuck.
 #[cfg(test)]
 pub(crate) static STANDING: Mutex<()> = Mutex::new(());
 
-/// What a worker tells the control thread, which logs it.
+/// What a worker reports to the control thread, which logs it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum WorkerEvent {
     /// The engine saw something rare.
@@ -104,7 +104,7 @@ pub enum WorkerEvent {
         /// The panic's message.
         message: String,
     },
-    /// The poll loop cannot go on.
+    /// The poll loop failed.
     Broken {
         /// The system's words.
         reason: String,

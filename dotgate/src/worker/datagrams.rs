@@ -117,7 +117,7 @@ impl Datagrams {
         if listener.place.is_none() {
             return 0;
         }
-        // Most errors of a UDP socket speak of an earlier datagram (ICMP); the next read goes on.
+        // Most errors of a UDP socket speak of an earlier datagram (ICMP); the next read continues.
         let count = self.incoming.receive(&listener.socket);
         let count = count.unwrap_or_else(|error| {
             if is_refusal(&error) && !self.is_refused {

@@ -1,6 +1,6 @@
 //! The mailboxes between workers: bounded, and a worker that sleeps is woken once per turn of the sender.
 //!
-//! Carries what one engine tells another of a question that both have; nothing of a client's.
+//! Carries messages about questions that two engines share; nothing about clients.
 
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;

@@ -219,7 +219,7 @@ impl PlainQueries {
         hands.engine.session_closed(hands.now, key, end);
     }
 
-    /// Forgets a session; its sockets are closed at the end of the turn.
+    /// Removes a session; its sockets are closed at the end of the turn.
     pub(super) fn close(&mut self, key: SessionKey) {
         if let Some(session) = self.sessions.remove(key) {
             self.used.extend(session.ahead);
@@ -236,7 +236,7 @@ impl PlainQueries {
         }
     }
 
-    /// Closes what was used and makes as many ahead, once nobody waits for this worker's turn. What fails here is reported when
+    /// Closes used sockets and opens as many new ones, after responses have been sent. What fails here is reported when
     /// a query needs a socket.
     pub(super) fn renew(&mut self, hands: &mut Hands<'_>) {
         for socket in std::mem::take(&mut self.used) {

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use dotgate_core::Moment;
 
-/// A worker's sign of life, on a line of memory of its own.
+/// The heartbeat of a worker, on its own cache line.
 #[repr(align(128))]
 #[derive(Debug, Default)]
 pub struct Heartbeat(AtomicU64);

@@ -33,7 +33,7 @@ pub(super) struct ReadyStreams {
 }
 
 impl ReadyStreams {
-    /// Takes note that a connection is ready for this, too.
+    /// Records that a connection is ready for this, too.
     pub(super) fn add(&mut self, key: StreamKey, ready: Ready) {
         if let Some(known) = self.ready.get_mut(key) {
             *known = known.and(ready);
@@ -42,7 +42,7 @@ impl ReadyStreams {
         }
     }
 
-    /// Forgets a connection.
+    /// Removes a connection.
     pub(super) fn remove(&mut self, key: StreamKey) {
         self.ready.remove(key);
     }

@@ -177,7 +177,7 @@ impl Sessions {
         })
     }
 
-    /// The queries over UDP, and the descriptors that are held for them.
+    /// The queries over UDP, and the descriptors reserved for them.
     pub(super) fn plain(&mut self) -> (&mut PlainQueries, &mut Spare) {
         (&mut self.plain, &mut self.spare)
     }
@@ -254,7 +254,7 @@ impl Sessions {
         }
     }
 
-    /// Closes in good order what the engine has forgotten.
+    /// Closes in good order what the engine has removed.
     pub(super) fn close(&mut self, key: SessionKey, places: &mut TokenTable, now: Moment) {
         self.plain.close(key);
         if let Some(mut connection) = self.connections.remove(key) {
@@ -262,7 +262,7 @@ impl Sessions {
                 connection.upstream.note_failed(connection.address);
             }
             connection.channel.close_notify();
-            // The peer may be gone: then there is nobody to say goodbye to.
+            // The peer may be gone; then close_notify cannot be sent.
             drop(
                 connection
                     .channel
@@ -320,7 +320,7 @@ enum Outcome {
 }
 
 impl Connection {
-    /// Whether the TCP connection stands by now.
+    /// Whether the TCP connection is established.
     fn finish_connecting(&mut self) -> std::io::Result<bool> {
         if let Some(error) = self.socket.take_error()? {
             return Err(error);
@@ -335,7 +335,7 @@ impl Connection {
         }
     }
 
-    /// A plain upstream is asked as soon as the connection stands.
+    /// A plain upstream is queried as soon as the connection is established.
     fn open_if_plain(&mut self, key: SessionKey, engine: &mut Engine, now: Moment) {
         match self.channel {
             Channel::Tls(_) => {}

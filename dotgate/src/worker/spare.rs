@@ -1,6 +1,6 @@
-//! Descriptors held ready for sessions to upstreams, so that clients can never take the last ones.
+//! Descriptors reserved for sessions to upstreams, so that clients cannot use the last ones.
 //!
-//! Before a client's connection is accepted, as many as are missing are taken again; while that fails nobody is
+//! Before a client's connection is accepted, missing ones are reserved again; while that fails no client is
 //! accepted. One is let go when the system has none left for a session.
 
 use std::io::{self, ErrorKind};
@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 
 use dotgate_core::ConnectFault;
 
-/// Descriptors that are held: a worker opens seldom more sessions than these before others have ended.
+/// Number of reserved descriptors: a worker rarely opens more sessions before others have ended.
 pub(super) const SPARE: usize = 4;
 
 #[derive(Default)]

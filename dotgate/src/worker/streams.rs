@@ -46,7 +46,7 @@ pub(super) struct Streams {
 /// How far accepting came.
 #[derive(PartialEq, Eq)]
 pub(super) enum Accepted {
-    /// Nobody waits any more.
+    /// No one waits any longer.
     All,
     /// Others may wait.
     Some,
@@ -97,7 +97,7 @@ impl Streams {
         self.listeners.len()
     }
 
-    /// When accepting goes on after a pause.
+    /// When accepting continues after a pause.
     pub(super) fn accept_again_at(&self) -> Option<Moment> {
         self.accept_again_at
     }
@@ -148,7 +148,7 @@ impl Streams {
         Accepted::Some
     }
 
-    /// Accepts nobody for a while: the system has no descriptor for a client.
+    /// Stops accepting for a while: the system has no descriptor for a client.
     pub(super) fn pause_accepting(&mut self, engine: &Engine, now: Moment) -> Accepted {
         if self.accept_again_at.is_some() {
             return Accepted::All;
@@ -314,7 +314,7 @@ impl Streams {
         !self.to_measure.is_empty()
     }
 
-    /// Tells the engine what the kernel buffers for some of the clients. True if these were the last ones.
+    /// Reports to the engine what the kernel buffers for some of the clients. True if these were the last ones.
     pub(super) fn measure_some(&mut self, engine: &mut Engine, now: Moment) -> bool {
         if self.to_measure.is_empty() {
             return false;
@@ -333,7 +333,7 @@ impl Streams {
                     is_sending: buffered.is_sending,
                     acknowledged: buffered.acknowledged,
                 },
-                // Where the system does not tell, its buffer is full or nearly empty.
+                // Where the system does not report it, its buffer is full or nearly empty.
                 None if is_full => KernelBuffers {
                     bytes: limits::STREAM_KERNEL_BYTES,
                     ..KernelBuffers::default()
@@ -345,7 +345,7 @@ impl Streams {
         left == 0
     }
 
-    /// Closes a connection that the engine has forgotten.
+    /// Closes a connection that the engine has removed.
     pub(super) fn close(&mut self, key: StreamKey, places: &mut TokenTable) {
         if let Some(connection) = self.connections.remove(key) {
             self.ready.remove(key);
@@ -360,7 +360,7 @@ impl Streams {
         }
     }
 
-    /// Accepts nobody any more at these addresses and closes the listeners; those who are connected go on.
+    /// Stops accepting at these addresses and closes the listeners; existing connections continue.
     pub(super) fn stop_accepting(
         &mut self,
         registry: &Registry,

@@ -61,7 +61,7 @@ fn the_story_tells_a_frozen_upstream_one_that_ends_handshakes_and_a_healthy_one_
         second.contains("the TLS handshake failed: closed in the handshake"),
         "{second}"
     );
-    // A machine that stands still for a while may make a session of it look unresponsive.
+    // a machine that is suspended for a while may make a session of it look unresponsive.
     assert!(!third.contains("marked down"), "{third}");
     assert!(!story.contains("name-"), "{story}");
 

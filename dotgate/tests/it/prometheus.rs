@@ -21,7 +21,7 @@ use crate::world::together;
 use crate::world::upstream::{Form, Opening, Step, Upstream};
 use crate::world::wait::until;
 
-/// What expressions look at that stands still here, as it should: none of this happens.
+/// Metrics in expressions that do not change here, because none of this happens.
 const STILL: [&str; 10] = [
     "outcome=\"stale\"",
     "dotgate_prefetches_total",

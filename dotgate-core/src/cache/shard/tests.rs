@@ -73,7 +73,7 @@ impl Shard {
             + self.buckets.capacity() * size_of::<Bucket>()
     }
 
-    /// As a panic amid a change leaves it.
+    /// As a panic in the middle of a change leaves it.
     pub(in crate::cache) fn tear(&mut self) {
         self.change(|shard| {
             shard.buckets.fill((1, u16::MAX));

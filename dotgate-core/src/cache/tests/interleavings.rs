@@ -142,7 +142,7 @@ fn export_during_insertions() {
 }
 
 /// Four workers have the same question, as engines do: they look, join, ask, insert, complete, and send flight messages. The
-/// first one fails, the last one does not wait. Who waits for a flight message that nobody sends would wait for ever.
+/// first one fails, the last one does not wait. Waiting for a flight message that is never sent would have no end.
 #[test]
 fn one_worker_asks_at_a_time_and_no_flight_message_is_lost() {
     shuttle::check_random(ask_the_same, ORDERS);

@@ -83,7 +83,7 @@ fn a_large_handshake_without_a_response_is_hedged_by_a_small_one_and_two_wins_ar
     lab.ask("a.example");
     for round in 0..2 {
         lab.connect_opening(0);
-        lab.pass(limits::HANDSHAKE_BESIDE_AFTER);
+        lab.pass(limits::HANDSHAKE_HEDGE_AFTER);
         assert_eq!(
             offers(&lab),
             [KeyExchange::Hybrid, KeyExchange::Classical],
@@ -105,7 +105,7 @@ fn a_large_handshake_that_succeeds_between_makes_a_lost_one_chance() {
     lab.ask("a.example");
     for _ in 0..2 {
         lab.connect_opening(0);
-        lab.pass(limits::HANDSHAKE_BESIDE_AFTER);
+        lab.pass(limits::HANDSHAKE_HEDGE_AFTER);
         lab.openings.swap(0, 1);
         lab.open(0);
         lab.answer_all();
@@ -136,7 +136,7 @@ fn what_has_nothing_to_do_with_the_size_is_not_tried_again() {
     // A connection that is refused after it stood, and one that never stood.
     let mut lab = Lab::new(1);
     lab.ask("a.example");
-    lab.pass(limits::HANDSHAKE_BESIDE_AFTER);
+    lab.pass(limits::HANDSHAKE_HEDGE_AFTER);
     assert_eq!(offers(&lab), [KeyExchange::Hybrid, KeyExchange::Hybrid]);
 }
 

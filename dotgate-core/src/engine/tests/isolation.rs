@@ -282,7 +282,7 @@ fn a_suspect_that_one_upstream_does_not_answer_is_asked_at_another_one() {
     lab.open(1);
     lab.open(1);
     lab.forwarded.clear();
-    for _ in 0..(limits::BESIDE_AFTER + SECOND).as_millis() / 10 {
+    for _ in 0..(limits::HEDGE_AFTER + SECOND).as_millis() / 10 {
         lab.pass(10 * MS);
         lab.open_all();
         // The second upstream answers nothing, our own questions included.
@@ -328,7 +328,7 @@ fn a_dead_name_alone_on_the_last_answer_of_a_session_is_not_asked_again_and_agai
     for _ in 0..500 {
         lab.open_all();
         for forwarded in std::mem::take(&mut lab.forwarded) {
-            // A question of our own has the only answer.
+            // The probe gets the only response.
             if forwarded.message[12] == 0 {
                 lab.answer(&forwarded);
                 lab.close(forwarded.session);

@@ -9,7 +9,7 @@ use crate::link::Link;
 use crate::outbox::Event;
 use crate::settings::UpstreamSettings;
 
-/// A lab with one plain upstream, which has answered our own question.
+/// A lab with one plain upstream, which has answered a probe.
 fn lab() -> Lab {
     let mut lab = Lab::with(plain_settings(1));
     lab.ask("warm-up");

@@ -54,7 +54,7 @@ fn a_session_that_is_left_ends_with_the_deadline_of_what_it_never_answered() {
     lab.reconfigure(with_upstreams(&lab, &[&kept]));
     let answered = lab.forwarded.remove(1);
     lab.answer(&answered);
-    lab.pass(limits::BESIDE_AFTER);
+    lab.pass(limits::HEDGE_AFTER);
     lab.open(1);
     let hedge = lab.forwarded.pop().unwrap();
     assert_eq!(

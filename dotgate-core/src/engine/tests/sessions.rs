@@ -221,7 +221,7 @@ fn an_unresponsive_session_that_answers_again_is_left_once_all_is_answered() {
     lab.answer(&second);
     assert_eq!(lab.rcodes(), [0, 0]);
     lab.pass(limits::PROBE_WAIT);
-    lab.pass(limits::BESIDE_AFTER);
+    lab.pass(limits::HEDGE_AFTER);
     assert!(lab.closed.contains(&first.session));
 }
 
@@ -411,7 +411,7 @@ fn a_session_with_an_unanswered_probe_still_ends_idle() {
     lab.ask("b.example");
     let forwarded = lab.next_forwarded();
     lab.answer(&forwarded);
-    lab.pass(limits::BESIDE_AFTER + limits::SESSION_IDLE);
+    lab.pass(limits::HEDGE_AFTER + limits::SESSION_IDLE);
     assert!(lab.closed.contains(&session));
     assert_eq!(lab.engine.load().sessions, 0);
 }
@@ -425,7 +425,7 @@ fn queries_on_a_session_that_answers_nothing_later_are_hedged_on_a_fresh_one() {
     lab.answer_all();
     lab.ask("stuck.example");
     let stuck = lab.next_forwarded();
-    lab.pass(limits::BESIDE_AFTER);
+    lab.pass(limits::HEDGE_AFTER);
     assert_eq!(
         lab.count(Count::SessionsUnresponsive),
         0,
@@ -447,7 +447,7 @@ fn a_failed_opening_is_retried_after_a_pause_while_another_session_answers() {
     lab.pass(500 * MS);
     lab.answer_all();
     lab.ask("stuck.example");
-    lab.pass(limits::BESIDE_AFTER);
+    lab.pass(limits::HEDGE_AFTER);
     for _ in 0..3 {
         lab.fail_open(0, SessionEnd::Connect(ConnectFault::Refused));
         assert!(lab.openings.is_empty(), "not at once, and not for ever");
@@ -478,7 +478,7 @@ fn a_query_lost_on_one_session_is_asked_again_though_it_runs_on_one_that_is_over
     lab.ask("b.example");
     let other = lab.forwarded.pop().unwrap();
     lab.answer(&other);
-    lab.pass(limits::BESIDE_AFTER - UNRESPONSIVE_ALONE);
+    lab.pass(limits::HEDGE_AFTER - UNRESPONSIVE_ALONE);
     lab.close(hedge);
     let fresh = lab.open(1);
     lab.forwarded.retain(|forwarded| forwarded.session == fresh);

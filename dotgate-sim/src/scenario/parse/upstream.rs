@@ -51,7 +51,7 @@ impl Reader<'_> {
             "GOES_UNRESPONSIVE_AT" => self.rule(|_| Ok(Reaction::Stall))?,
             "IGNORES" => self.rule(|_| Ok(Reaction::Never))?,
             "HAS_NEW_DATA" => Deed::HasNewData,
-            "HOLDS" => self.rule(|_| Ok(Reaction::Hold))?,
+            "WITHHOLDS" => self.rule(|_| Ok(Reaction::Hold))?,
             "DRIPS" => self.rule(|reader| {
                 reader.line.expect("A_BYTE_EVERY")?;
                 Ok(Reaction::Drip(reader.line.time()?))

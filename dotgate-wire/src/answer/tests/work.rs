@@ -27,7 +27,7 @@ fn bounded(message: &[u8], records: usize) -> (Result<(), ResponseFault>, usize)
         "{} bytes",
         message.len()
     );
-    let mut answer = Answer::new();
+    let mut answer = UpstreamResponse::new();
     let mut loaded = Ok(());
     let steps = steps::taken_by(|| loaded = answer.load(message));
     assert!(
@@ -121,7 +121,11 @@ fn a_name_has_at_most_16_pointers_into_opaque_bytes() {
     ] {
         let (first, name_at) = opaque_name(pointers);
         let message = response([&[first, with_three_names(name_at)(0, 0)], &[], &[]]);
-        assert_eq!(Answer::new().load(&message), expected, "{pointers}");
+        assert_eq!(
+            UpstreamResponse::new().load(&message),
+            expected,
+            "{pointers}"
+        );
     }
 }
 
@@ -133,7 +137,7 @@ fn names_in_opaque_bytes_are_too_costly_in_great_number_and_fine_in_a_small_one(
     assert_eq!(loaded, Err(ResponseFault::Name(NameFault::TooCostly)));
     let some = vec![with_three_names(name_at)(0, 0); 5];
     let message = response([&[vec![first], some].concat(), &[], &[]]);
-    assert_eq!(Answer::new().load(&message), Ok(()));
+    assert_eq!(UpstreamResponse::new().load(&message), Ok(()));
 }
 
 #[test]
@@ -282,7 +286,7 @@ fn response_with_common_compression_is_read_once() {
 
 #[test]
 fn message_with_an_endless_claim_of_records_costs_what_is_there() {
-    let mut answer = Answer::new();
+    let mut answer = UpstreamResponse::new();
     let lie = [
         header(RESPONSE, [1, 65_535, 65_535, 65_535]),
         QUESTION.to_vec(),
@@ -296,7 +300,7 @@ fn message_with_an_endless_claim_of_records_costs_what_is_there() {
 fn buffers_are_reused_for_the_next_response() {
     let (message, _) = filled(&[], 0, |_, _| address(1));
     let mut answer = loaded(&message);
-    let room = |answer: &Answer| {
+    let room = |answer: &UpstreamResponse| {
         (
             answer.body.capacity(),
             answer.scan.entries.capacity(),

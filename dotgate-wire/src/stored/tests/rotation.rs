@@ -8,7 +8,7 @@ use crate::header::HEADER_LEN;
 use crate::records::Record;
 
 /// The message as it is given in a turn.
-fn given(loaded: &Answer, turn: u32, hop: &ClientHop<'_>) -> Vec<u8> {
+fn given(loaded: &UpstreamResponse, turn: u32, hop: &ClientHop<'_>) -> Vec<u8> {
     let bytes = cached(loaded);
     let stored = Stored::read(&bytes).unwrap().rotated(turn);
     let mut out = Vec::new();

@@ -1,6 +1,6 @@
 //! A client of plain DNS that asks one question and waits for its response.
 //!
-//! Stands before *listener*, where clients are. Each question has a random ID and a port of its own; what does
+//! It is before *listener*, where clients are. Each question has a random ID and a port of its own; what does
 //! not answer it is passed over while time is left. It never asks twice and never changes the transport.
 //! RFC 1035 section 4.2, RFC 5452 section 9, RFC 6891.
 

@@ -56,7 +56,7 @@ pub(super) struct UpstreamDocument {
     connect_ms: Option<f64>,
     handshake_ms: Option<f64>,
     tls: Option<TlsDocument>,
-    /// Whether it is what is demanded. If not, `tls` tells what it shows, which nobody vouches for.
+    /// Whether it is what is demanded. If not, the data in `tls` is not verified.
     authenticated: bool,
     /// Where it ended, and why.
     failure: Option<String>,

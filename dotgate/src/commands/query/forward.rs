@@ -1,6 +1,6 @@
 //! The question as a client's: asked over loopback of a worker of this process's own.
 //!
-//! Stands before *listener*. The worker is the one that serves, with the configuration's upstreams and its query
+//! It is before *listener*. The worker is the one that serves, with the configuration's upstreams and its query
 //! deadline; only who may ask and where it listens are this module's.
 
 use std::io;
@@ -48,7 +48,7 @@ pub(super) fn is_forwarded(
     asked: &QueryParameters,
 ) -> io::Result<bool> {
     let counters = Arc::new(Counters::new());
-    // It is asked one question and forgotten: nothing of it needs to be unpredictable.
+    // It sends one query and is dropped: nothing in it needs to be unpredictable.
     let seed = [0; 32];
     let mut engine = Engine::new(
         WorkerId(0),

@@ -1,6 +1,6 @@
 //! A response in the form that users of `dig` know.
 //!
-//! Stands at the very end, before a person's eyes. What somebody else wrote is printed with its control characters
+//! It is the last step of the output. Text from others is printed with its control characters
 //! escaped, and what cannot be parsed is said to be so. It never judges. RFC 1035 section 5.1 (presentation
 //! format), RFC 3597 (unknown types), RFC 8914 (Extended DNS Errors).
 

@@ -1,9 +1,9 @@
 //! A look at one upstream: what its handshake shows, how it answers several questions at once, whether it resumes.
 //!
-//! Stands between the command and its sessions. It opens two sessions to an upstream that is well, and one more
-//! where ALPN is refused or a large ClientHello does not get through. Where the certificate does not pass, one session without authentication shows it, and on
-//! that no query is ever sent. RFC 7766 section 6.2.1.1 (order of responses), RFC 7828 (keepalive), RFC 8446
-//! section 2.2 (resumption).
+//! It is between the command and its sessions. It opens two sessions to an upstream that is healthy, and one more
+//! where ALPN is refused or a large ClientHello does not get through. Where the certificate does not pass, one
+//! session without authentication shows it, and on that no query is ever sent. RFC 7766 section 6.2.1.1 (order of
+//! responses), RFC 7828 (keepalive), RFC 8446 section 2.2 (resumption).
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use dotgate_config::Authentication;
 use dotgate_core::{KeyExchange, KeyExchangePolicy};
 use dotgate_net::Egress;
 use dotgate_tls::{HandshakeFacts, Roots, TlsFailure, UpstreamTls};
-use dotgate_wire::{Answer, NameCase, Question, UpstreamQuery, write_query};
+use dotgate_wire::{NameCase, Question, UpstreamQuery, UpstreamResponse, write_query};
 
 use super::client::QueryParameters;
 use super::session::{Offer, Session, SessionFailure};
@@ -69,7 +69,7 @@ pub(super) struct Pipelined {
     pub(super) keepalive: Option<u16>,
 }
 
-/// What is known of an upstream that is well.
+/// What is known of an upstream that is healthy.
 #[derive(Debug)]
 pub(super) struct Probe {
     pub(super) address: SocketAddr,
@@ -97,7 +97,7 @@ pub(super) enum ProbeFailure {
         address: SocketAddr,
         /// Why.
         failure: SessionFailure,
-        /// What nobody vouches for.
+        /// Unverified data.
         shown: Option<Box<HandshakeFacts>>,
     },
 }
@@ -276,7 +276,7 @@ fn pipeline(
         asked: questions.len(),
         ..Pipelined::default()
     };
-    let mut answer = Answer::new();
+    let mut answer = UpstreamResponse::new();
     let mut waiting: Vec<u16> = (0..).take(questions.len()).collect();
     session.exchange(frames, wait, |message, took| {
         let place = answer.load(message).ok().and_then(|()| {
@@ -301,7 +301,7 @@ fn pipeline(
     Ok(pipelined)
 }
 
-/// The question of interest, then others about names that tell nobody more.
+/// The question of interest, then others for names that reveal nothing else.
 fn questions(asked: &QueryParameters) -> Vec<Question> {
     let name = asked.name.as_slice();
     let mut questions: Vec<Question> = Vec::new();

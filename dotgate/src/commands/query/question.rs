@@ -1,6 +1,6 @@
 //! The name and the type as a person types them, and why they cannot be asked.
 //!
-//! Stands before the command. A name with other letters than ASCII is asked as its A-label (RFC 5891, UTS 46); one
+//! It is before the command. A name with other letters than ASCII is asked as its A-label (RFC 5891, UTS 46); one
 //! that means something to `dig` alone is refused with what to write instead.
 
 use std::net::IpAddr;

@@ -1,7 +1,7 @@
 //! What a look at an upstream found, in lines for a person.
 //!
-//! Stands at the end of the command. What an upstream's certificate says is printed with its control characters
-//! escaped; what nobody vouches for is marked.
+//! It is at the end of the command. What an upstream's certificate says is printed with its control characters
+//! escaped; unverified data is marked.
 
 use dotgate_core::UpstreamId;
 use std::fmt::Display;
@@ -33,7 +33,7 @@ pub(super) fn write_plain(out: &mut dyn Write) -> io::Result<()> {
     writeln!(out)
 }
 
-/// Writes what is known of an upstream that is well.
+/// Writes what is known of an upstream that is healthy.
 pub(super) fn write_probe(
     out: &mut dyn Write,
     upstream: &UpstreamConfig,

@@ -1,6 +1,6 @@
 //! The question to a running dotgate, as its clients ask.
 //!
-//! Stands where clients are: over UDP, and over TCP where the response is truncated. Limits: `WAIT` for each.
+//! It is where clients are: over UDP, and over TCP where the response is truncated. Limits: `WAIT` for each.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

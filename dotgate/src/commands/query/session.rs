@@ -1,6 +1,6 @@
 //! One session to an upstream for a person who waits: blocking, and timed step by step.
 //!
-//! Stands where a worker's session stands, over the same TLS, so nothing is sent before the upstream is
+//! It works like a session of a worker, with the same TLS, so nothing is sent before the upstream is
 //! authenticated. It never opens a second connection by itself. Limits: `limits::HANDSHAKE_WAIT` for connection and
 //! handshake together, as for a worker's.
 
@@ -159,7 +159,7 @@ impl Session {
         }
     }
 
-    /// Says goodbye, as far as the upstream still listens.
+    /// Sends close_notify, if the upstream still reads.
     pub(super) fn close(mut self) {
         self.tls.close_notify();
         drop(self.tls.write(&mut self.stream, &mut Vec::new()));

@@ -182,7 +182,7 @@ fn changed(forms: &[RecordForm], random: &mut Random) -> Vec<RecordForm> {
 
 #[test]
 fn no_message_is_found_that_costs_more_steps_than_are_allowed() {
-    let mut answer = Answer::new();
+    let mut answer = UpstreamResponse::new();
     let (mut accepted, mut most) = (0, 0);
     for seed in 1..=SEARCHES {
         let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));

@@ -18,7 +18,7 @@ pub struct Environment {
     default_folder: Option<PathBuf>,
 }
 
-/// The folder of the system's files of settings, as the unit of systemd has it.
+/// The system's configuration folder, as in the systemd unit.
 const DEFAULT_FOLDER: &str = "/etc/dotgate";
 
 /// The file of settings in the default folder.

@@ -9,7 +9,7 @@ use dotgate_core::Substitute;
 pub struct FilterConfig {
     /// Files with names that are blocked.
     pub block_files: Vec<PathBuf>,
-    /// Files with names that are not, whatever the others say.
+    /// Files with names that are never blocked.
     pub allow_files: Vec<PathBuf>,
     /// What clients get for a blocked name.
     pub substitute: Substitute,

@@ -95,7 +95,7 @@ pub struct QueryConfig {
     pub forwards_class_any: bool,
     /// Whether questions of classes for private use are forwarded.
     pub forwards_private_classes: bool,
-    /// The clients for whom that does not hold.
+    /// The clients without that limit.
     pub exempt: Vec<IpNet>,
 }
 
@@ -298,9 +298,10 @@ impl Config {
         self
     }
 
-    /// Returns how many TCP connections clients may have in a process that may open `descriptors` files.
-    /// `auto` leaves room for every listener, for four sessions to each upstream in each worker and for the sockets that it makes
-    /// ahead for plain ones, is at least 16 and at most 65,536, and gives a client address a quarter. Numbers the operator wrote are returned as they are.
+    /// Returns how many TCP connections clients may have in a process that may open `descriptors` files. `auto`
+    /// leaves room for every listener, for four sessions to each upstream in each worker and for the sockets that it
+    /// makes ahead for plain ones, is at least 16 and at most 65,536, and gives a client address a quarter. Numbers
+    /// the operator wrote are returned as they are.
     pub fn connection_limits(&self, descriptors: u64) -> ConnectionLimits {
         const AUTO_MIN: u64 = 16;
         const AUTO_MAX: u64 = 65_536;

@@ -1,4 +1,4 @@
-//! All attempts made for one question: which upstreams were asked, which run, and what came of them.
+//! All attempts made for one question: which upstreams were tried, which attempts run, and their results.
 //!
 //! It is between `inflight` and `select`. The attempts of an exchange end with the first response that can be delivered,
 //! or when no client waits any longer. A deadline belongs to the waiter; attempts do not extend it.

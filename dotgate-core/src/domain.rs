@@ -1,6 +1,6 @@
 //! The registrable domain of a name: the part that one owner has, such as `example.co.uk`.
 //!
-//! What one owner's names do is one piece of evidence, however many names there are. Public suffixes are those of
+//! All names of one owner count as one piece of evidence. Public suffixes are those of
 //! the Public Suffix List (publicsuffix.org), as of the version of the crate `psl`.
 
 use psl::{List, Psl};

@@ -82,7 +82,7 @@ pub struct Load {
     pub queries: usize,
     /// Questions that wait for an answer: several queries may ask the same, and a refresh is no query's.
     pub questions: usize,
-    /// Of these, questions that are asked for the cache alone, or were when a client began to wait for them too.
+    /// Of these, questions sent only to refresh the cache, or that began that way before a client joined.
     pub refreshes: usize,
     /// Client connections.
     pub streams: usize,

@@ -66,7 +66,7 @@ pub(crate) struct Waiter {
     pub(crate) next: Option<WaiterKey>,
 }
 
-/// What an exchange is to find out.
+/// The purpose and parameters of an exchange.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lookup<'q> {
     pub(crate) question: &'q Question,
@@ -86,7 +86,7 @@ pub(crate) struct Exchange {
     pub(crate) group: Arc<GroupSettings>,
     /// Whether its answer may go into the cache.
     pub(crate) is_cacheable: bool,
-    /// What this worker is to the question's flight.
+    /// The role of this worker in the question's flight.
     pub(crate) role: Role,
     /// Whether it is in the queue of those that continue for the cache alone.
     pub(crate) is_refresh: bool,

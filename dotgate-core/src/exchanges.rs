@@ -1,4 +1,4 @@
-//! The questions in flight of one worker, those who wait for each, and when their time is over.
+//! The questions in flight of one worker, their waiters and their deadlines.
 //!
 //! Stage `inflight`: knows which questions are out, here or in another worker, and who waits for them. Does not know how
 //! they are asked, nor how a client gets its response. Limits: `limits::WAITERS_PER_QUESTION`, `limits::REFRESHES`.
@@ -102,7 +102,7 @@ impl Exchanges {
         self.inflight.len()
     }
 
-    /// Of these, questions that are asked for the cache alone, or were when a client began to wait for them too.
+    /// Of these, questions sent only to refresh the cache, or that began that way before a client joined.
     pub(crate) fn refreshes(&self) -> usize {
         let all = self.refreshes.keys();
         all.filter(|key| self.map.contains_key(*key)).count()
@@ -170,7 +170,7 @@ impl Exchanges {
         key
     }
 
-    /// Has a client wait for an exchange. With `counts_domain`, its query counts for the registrable domain of its name.
+    /// Adds a client to an exchange. With `counts_domain`, its query counts for the registrable domain of its name.
     pub(crate) fn join(
         &mut self,
         mut waiter: Waiter,
@@ -204,7 +204,7 @@ impl Exchanges {
         exchange.note_senders(waiters, |peer, id| hash_sender(keys, peer, id));
     }
 
-    /// The query that gives way when there is no room: that which has waited longest at the domain with most that wait,
+    /// The query that is shed at the limit: the one that has waited longest, of the domain with most that wait,
     /// or, if no domain has two, longest of all. None if it has not waited for long.
     pub(crate) fn longest_waiting(&mut self, now: Moment) -> Option<(WaiterKey, ExchangeKey)> {
         let waiters = &self.waiters;
@@ -301,7 +301,7 @@ impl Exchanges {
         self.client_timers.move_all(change);
     }
 
-    /// The next exchange without a client whose time is over. One for which a client waits by now continues.
+    /// The next exchange without a client that has expired. One that a client has joined continues.
     pub(crate) fn pop_refresh(&mut self, now: Moment) -> Option<ExchangeKey> {
         while let Some(key) = self.refreshes.pop_due(now) {
             if let Some(exchange) = self.map.get_mut(key) {

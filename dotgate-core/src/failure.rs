@@ -58,7 +58,7 @@ pub enum TlsFault {
     AlpnRejected,
     /// The certificate is unusable in a way without a variant of its own.
     CertificateBad,
-    /// The certificate's time is over.
+    /// The certificate has expired.
     CertificateExpired,
     /// The certificate is for another name or address.
     CertificateName,

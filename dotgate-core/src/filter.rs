@@ -80,7 +80,7 @@ impl Filter {
         }
     }
 
-    /// What lists say about a name that is asked for.
+    /// The entry of the lists for a name in a query.
     pub(crate) fn listed(&self, question: &Question) -> Listed<'_> {
         match &self.lists {
             Some(lists) if question.qclass() == rclass::IN => lists.find(question.name()),

@@ -47,7 +47,7 @@ pub enum FlightMessage {
     },
 }
 
-/// What a worker is to a flight.
+/// The role of a worker in a flight.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Role {
     /// It sends the query, and will notify the others.

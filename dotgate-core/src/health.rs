@@ -87,7 +87,7 @@ impl Health {
         HealthState::from_code(self.state.load(Relaxed))
     }
 
-    /// What was last seen of it.
+    /// The latest evidence about it.
     pub fn evidence(&self) -> &Evidence {
         &self.evidence
     }

@@ -45,7 +45,7 @@ pub(crate) struct Test {
     pub(crate) stage: Stage,
 }
 
-/// What came of the search for an upstream that suspects can be asked at.
+/// The result of the search for an upstream for suspects.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Site {
     /// This one.
@@ -96,7 +96,7 @@ impl Isolation {
         *self = Isolation::new(Arc::clone(&self.quarantine));
     }
 
-    /// Where suspects of one group of upstreams are asked: a healthy upstream before one that is not, one that opened its
+    /// Selects the upstream for suspects of one group: a healthy upstream before one that is not, one that opened its
     /// last session in time before one that did not, one that has not failed them before one that has, then the one with
     /// the fewest isolation sessions. One that is down must recover first.
     pub(crate) fn site_of(

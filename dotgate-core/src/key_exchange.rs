@@ -102,7 +102,7 @@ impl Handshakes {
         self.policy.falls_back()
     }
 
-    /// What the next handshake offers, as far as nothing has failed.
+    /// The key exchange that the next handshake offers, if nothing has failed.
     pub(crate) fn next(&self, now: Moment) -> KeyExchange {
         if self.may_fall_back() && now.nanos() < self.classical_until.load(Relaxed) {
             KeyExchange::Classical

@@ -173,7 +173,7 @@ pub const TRAFFIC_WITHIN: Duration = Duration::from_secs(2);
 /// How often a response is noted as evidence that an upstream answers.
 pub const EVIDENCE_EVERY: Duration = Duration::from_millis(100);
 
-/// An upstream that is asked about is probed at most this often, however often it is asked about.
+/// Minimum time between two probes of an upstream on request.
 pub const PROBE_EVERY: Duration = Duration::from_secs(1);
 
 /// Pause after the system had no file descriptor left, before one is asked for again.
@@ -267,10 +267,10 @@ pub const LOG_AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// The TTL of stale answers, in seconds (RFC 8767 section 4).
 pub const STALE_TTL: u32 = 30;
 
-/// Clients that wait for one question; more are turned away.
+/// Maximum number of clients that wait for one question; more are rejected.
 pub const WAITERS_PER_QUESTION: usize = 5_000;
 
-/// A query that has waited this long may give way to another one when as many wait as may.
+/// A query that has waited this long may be shed for another one at the limit of queries in flight.
 pub const GIVE_WAY_AFTER: Duration = Duration::from_millis(200);
 
 /// A response over UDP to a query that waited longer is sent without records: a client of today asks again after two

@@ -1,4 +1,4 @@
-//! What an engine wants done: datagrams to send, connections to open, flush and close, things to log.
+//! The output of an engine: datagrams to send, connections to open, flush and close, things to log.
 //!
 //! Buffers are reused: once warm, a response costs no allocation.
 
@@ -103,7 +103,7 @@ pub enum Event {
         /// The upstream.
         upstream: UpstreamId,
     },
-    /// Something of clients was turned away at a limit; at once, then every ten seconds while it lasts.
+    /// A limit was reached; reported at once, then every ten seconds while it lasts.
     LimitHit {
         /// Which limit.
         limit: Limit,
@@ -186,9 +186,9 @@ pub struct QueryEvent {
     pub client: Option<IpAddr>,
     /// How the query came.
     pub transport: ClientTransport,
-    /// What was asked, in lower case; none if that could not be read.
+    /// The question in lower case; none if it could not be parsed.
     pub question: Option<Question>,
-    /// What became of it.
+    /// Its outcome.
     pub outcome: Outcome,
     /// The RCODE of the response.
     pub rcode: u16,

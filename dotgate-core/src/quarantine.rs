@@ -55,7 +55,7 @@ impl Quarantine {
         self.len() == 0
     }
 
-    /// Whether the question with this hash may be asked at `now`; takes the turn if it may.
+    /// Whether the question with this hash may be sent at `now`; claims the turn if so.
     pub(crate) fn admit(&self, now: Moment, question_hash: u64) -> Admission {
         if self.is_empty() || cfg!(planted = "quarantine-is-forgotten") {
             return Admission::Free;

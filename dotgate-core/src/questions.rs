@@ -1,7 +1,7 @@
 //! The questions that upstreams are asked, each with its attempts, and those that got no response.
 //!
-//! Knows what was asked of whom and why it failed. Does not know how questions are asked; `upstreams` decides on each next
-//! attempt.
+//! Knows which upstreams were tried and why they failed. Does not know how questions are sent; `upstreams` decides on
+//! each next attempt.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -338,7 +338,7 @@ impl Sessions {
         waited
     }
 
-    /// Asks nothing more of upstreams that are no longer configured. Returns these.
+    /// Stops sending queries to upstreams that are no longer configured. Returns these.
     pub(crate) fn leave_upstreams(&mut self) -> Vec<UpstreamId> {
         let left = self.pools.all();
         let left = left.filter(|(upstream, _)| !self.pools.is_configured(*upstream));
@@ -374,7 +374,7 @@ impl Sessions {
         earlier(next, pauses.min())
     }
 
-    /// Opens sessions again, where a pause in that is over. True if one is.
+    /// Resumes opening sessions after a pause. True if a pause has ended.
     pub(crate) fn end_pauses(&mut self, now: Moment) -> bool {
         let is_over = |pause: &mut Option<Moment>| pause.take_if(|until| *until <= now).is_some();
         let mut some_are_over = is_over(&mut self.descriptor_pause);

@@ -31,7 +31,7 @@ pub struct UpstreamSettings {
     pub is_authenticated: bool,
     /// State shared by all workers. An upstream is still the same after a reconfiguration if it has this still.
     pub health: Arc<Health>,
-    /// What all workers know of its handshakes.
+    /// Handshake state shared by all workers.
     pub handshakes: Arc<Handshakes>,
     /// The probe of this upstream alone, in place of [`Settings::probe`]: a name that it must know.
     pub probe: Option<Question>,
@@ -72,7 +72,7 @@ pub struct GroupSettings {
     pub upstreams: Vec<UpstreamSettings>,
     /// Whether its answers may not hold private addresses, where that is set at all.
     pub is_public: bool,
-    /// What all workers count of it.
+    /// Counters shared by all workers.
     pub counters: Arc<GroupCounters>,
 }
 
@@ -203,7 +203,7 @@ pub struct Settings {
     pub groups: Vec<GroupSettings>,
     /// Which names belong to the other groups.
     pub routes: Arc<RouteTable>,
-    /// What upstreams are asked to see whether they answer; never a client's question.
+    /// The question of probes; never a client's question.
     pub probe: Question,
     /// Who may ask.
     pub access: AccessList,
@@ -223,7 +223,7 @@ pub struct Settings {
     pub queries_max: usize,
     /// Queries in flight from one client address over UDP, and as many over TCP, all workers together.
     pub queries_per_client_max: usize,
-    /// Clients for whom that limit does not hold, and whose late responses over UDP are sent whole.
+    /// Clients without that limit, whose late responses over UDP are sent with all records.
     pub exempt: AccessList,
     /// The memory that clients may cost, in bytes, all workers together.
     pub client_memory: usize,

@@ -65,7 +65,7 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// Whether nothing more can come or go.
+    /// Whether it can neither receive nor send any more.
     pub(crate) fn is_finished(&self) -> bool {
         self.has_ended && self.in_flight == 0 && self.outgoing.is_empty()
     }
@@ -321,7 +321,7 @@ impl Streams {
         }
     }
 
-    /// The next stream whose time is over at `now`, if any.
+    /// The next stream that has timed out at `now`, if any.
     pub(crate) fn poll_expired(&mut self, now: Moment) -> Option<StreamKey> {
         let idle = self.idle_limit();
         while let Some(&Reverse((timer, key))) = self.timers.peek() {
@@ -347,8 +347,8 @@ impl Streams {
         self.timers.peek().map(|Reverse((timer, _))| *timer)
     }
 
-    /// The connection that gives way to a new one of `newcomer` when all are taken. The clients with most connections
-    /// give way first, each with the connection that was active least recently; one that has long been idle comes
+    /// The connection that is displaced by a new one of `newcomer` when all are taken. The clients with most connections
+    /// lose one first, each the connection that was active least recently; one that has long been idle comes
     /// before any that is in use. None if no client has clearly more than the newcomer.
     pub(crate) fn displaced_by(&mut self, newcomer: IpAddr, now: Moment) -> Option<StreamKey> {
         let map = &self.map;

@@ -34,12 +34,12 @@ impl Tally {
         self.0.add_many(count, times);
     }
 
-    /// Somebody was turned away at a limit, or something was cut to it.
+    /// A client was rejected at a limit, or something was truncated to it.
     pub(crate) fn limit(&self, limit: Limit) {
         self.0.clients().add_limit(limit);
     }
 
-    /// Something that a client does not get as an upstream has it.
+    /// A response that was replaced or blocked.
     pub(crate) fn filtered(&self, why: Filtering) {
         self.0.clients().add_filtered(why);
     }

@@ -157,7 +157,8 @@ impl Upstreams {
         self.questions.note(key, failure, upstream);
     }
 
-    /// A waiter's time is over: no response came to what was asked, here or, with `is_asked_elsewhere`, by another worker.
+    /// A waiter's deadline has passed without a response to its question, here or, with `is_asked_elsewhere`, by
+    /// another worker.
     pub(crate) fn cause_at_deadline(
         &mut self,
         key: ExchangeKey,

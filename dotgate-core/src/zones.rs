@@ -1,4 +1,4 @@
-//! Which registrable domains the queries in flight are for, so that one of the domain with most can give way.
+//! Which registrable domains the queries in flight are for, so that one of the domain with most can be shed.
 //!
 //! Kept for queries that come while more than half of the places are taken, and for no others. Entries of queries that
 //! have ended leave a domain's queue lazily; it never has more than twice as many as queries wait.

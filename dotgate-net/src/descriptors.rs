@@ -57,7 +57,7 @@ pub fn receive(
     Ok(message.bytes)
 }
 
-/// The user as whom this process acts.
+/// The effective user of this process.
 #[must_use]
 pub fn own_user() -> u32 {
     rustix::process::geteuid().as_raw()

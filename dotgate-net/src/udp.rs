@@ -82,7 +82,7 @@ pub struct Datagram<'a> {
 /// A datagram to send.
 #[derive(Clone, Copy, Debug)]
 pub struct Outgoing<'a> {
-    /// Whom it goes to.
+    /// Its destination.
     pub peer: SocketAddr,
     /// The address it leaves from: what the query's [`Datagram::local`] said.
     pub local: LocalAddress,

@@ -184,7 +184,7 @@ impl TestAuthority {
         &self.certificate
     }
 
-    /// Returns the authority's own certificate in PEM form, as a file of authorities has it.
+    /// Returns the authority's own certificate in PEM form, as in a CA file.
     pub fn pem(&self) -> &str {
         &self.pem
     }

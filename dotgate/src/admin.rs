@@ -168,7 +168,7 @@ impl Admin {
         })
     }
 
-    /// Where it listens; port 0 has become the port the system chose.
+    /// Its listening addresses; port 0 is replaced by the port that the system chose.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }

@@ -79,7 +79,7 @@ pub struct GroupSnapshot {
     pub label: String,
     /// Whether an upstream of it is not down.
     pub is_up: bool,
-    /// What is counted of it.
+    /// Its counters.
     pub counters: Arc<GroupCounters>,
 }
 

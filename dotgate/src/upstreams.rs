@@ -87,7 +87,7 @@ impl Upstream {
         self.config == *config && self.roots.trusts_the_same(roots) && has_same_certificate()
     }
 
-    /// What engines need to know of it.
+    /// The data for engines.
     pub fn settings(&self) -> UpstreamSettings {
         let authentication = self.config.authentication.as_ref();
         UpstreamSettings {
@@ -101,7 +101,7 @@ impl Upstream {
         }
     }
 
-    /// What the settings say of it.
+    /// Its settings.
     pub fn config(&self) -> &UpstreamConfig {
         &self.config
     }
@@ -121,7 +121,7 @@ impl Upstream {
         &self.config.endpoint
     }
 
-    /// What all workers know of it.
+    /// State shared by all workers.
     pub fn health(&self) -> &Arc<Health> {
         &self.health
     }

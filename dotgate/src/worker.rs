@@ -177,7 +177,7 @@ impl Worker {
         self.pulse.beat(now);
         self.engine.set_log_detail(log::detail());
         std::mem::swap(&mut self.again, &mut self.unfinished);
-        // What upstreams sent answers clients that wait already, so it comes first.
+        // Responses of upstreams answer clients that wait already, so they come first.
         for is_upstreams_turn in [true, false] {
             for index in 0..self.unfinished.len() {
                 if let Some(&owner) = self.unfinished.get(index)

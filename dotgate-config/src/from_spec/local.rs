@@ -63,7 +63,7 @@ pub(super) fn mark_public(
     }
 }
 
-/// A name as a setting has it.
+/// A name as written in a setting.
 fn suffix_text(name: &[u8]) -> String {
     Name::from_slice(name).map_or_else(|_| String::new(), ToString::to_string)
 }

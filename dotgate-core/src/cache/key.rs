@@ -2,7 +2,7 @@
 //!
 //! The name is hashed once per query, keyed, because clients choose the names (SipHash-1-3); type, class and
 //! the rest are mixed in. So all entries of a name lie in one shard, and the key of its NXDOMAIN costs
-//! nothing. A hash is never taken for the question itself: [`Identity`] has it whole.
+//! nothing. A hash never replaces the question: [`Identity`] has all of it.
 
 use dotgate_wire::Question;
 use siphasher::sip::SipHasher13;

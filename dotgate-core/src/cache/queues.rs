@@ -14,7 +14,7 @@ const HITS_TO_MAIN: u8 = 2;
 /// The small queue's share of all blocks: one in so many.
 const SMALL_SHARE: u32 = 10;
 
-/// Entries that one call may spare; then the next goes, whatever its hits. Bounds the time under the lock.
+/// Entries that one call may spare; then the next is evicted regardless of its hits. Bounds the time under the lock.
 const SPARED_MAX: u32 = 64;
 
 /// One queue, linked through the entries.

@@ -176,7 +176,7 @@ impl Cache {
 }
 
 impl Slot {
-    /// All buckets, in parts of which each is short work.
+    /// All buckets, in parts that each take little time.
     fn slices(&self) -> impl Iterator<Item = Range<usize>> + use<> {
         let end = self.lock().buckets();
         let starts = (0..end).step_by(limits::CACHE_SCAN_BUCKETS);

@@ -116,7 +116,7 @@ impl Shard {
         self.is_poisoned
     }
 
-    /// Makes it empty, whatever state it is in; how many entries went.
+    /// Empties it, whatever its state. Returns the number of removed entries.
     pub(super) fn clear(&mut self) -> usize {
         self.is_poisoned = true;
         self.buckets.fill((0, 0));

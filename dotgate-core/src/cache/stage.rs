@@ -48,7 +48,7 @@ pub(crate) struct CachedResponse<'c> {
     turn: u32,
 }
 
-/// What the cache has for a query.
+/// The result of a look-up.
 pub(crate) enum Cached<'c> {
     /// An answer, and whether it is to be refreshed now.
     Fresh(CachedResponse<'c>, bool),
@@ -146,7 +146,7 @@ impl CacheStage {
         self.cache.hasher()
     }
 
-    /// What is to be found out for a question, which belongs to the group in this place.
+    /// The lookup for a question, which belongs to the group in this place.
     pub(crate) fn lookup<'q>(
         &self,
         question: &'q Question,
@@ -238,7 +238,7 @@ impl CacheStage {
         }
     }
 
-    /// The same for a query that is turned away.
+    /// The same for a query that is rejected.
     pub(crate) fn look_up_overloaded(
         &mut self,
         now: Moment,

@@ -355,7 +355,7 @@ impl Clients {
         }
     }
 
-    /// Has a response wait until the client has taken what is ready before it. False if the client costs too much
+    /// Queues a response until the client has taken those before it. False if the client costs too much
     /// memory for that.
     fn defer_response(&mut self, key: StreamKey, pending: Pending) -> bool {
         let may_wait = self.streams.may_wait(key, &pending);

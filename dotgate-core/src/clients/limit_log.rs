@@ -1,4 +1,4 @@
-//! What the log says of limits at which something was turned away: which limit, how often, and for which clients.
+//! Log events for limits that were reached: which limit, how often, and for which clients.
 //!
 //! One event at once, then one every ten seconds while it continues. Clients are named by prefix, never by address.
 //! Limits: eight prefixes are counted for each limit; a prefix that is hit most of the time is never missed.
@@ -59,7 +59,7 @@ impl Hits {
 pub(super) struct LimitLog([Hits; Limit::COUNT]);
 
 impl Clients {
-    /// Counts that a client was turned away, or lost a connection, at a limit.
+    /// Counts a client that was rejected, or lost a connection, at a limit.
     pub(crate) fn hit_limit(&mut self, now: Moment, limit: Limit, client: IpAddr) {
         self.tally.limit(limit);
         let max = self.value_of(limit);

@@ -210,7 +210,7 @@ impl Clients {
         self.write_out_pending(key);
     }
 
-    /// Has a connection wait for memory again if it still needs some.
+    /// Queues a connection for memory again if it still needs some.
     pub(crate) fn wait_again(&mut self, key: StreamKey) {
         let max = self.settings.stream_queries_max;
         let waits = |stream: &Stream| stream.is_paused && stream.may_read(max);
@@ -248,7 +248,7 @@ impl Clients {
         }
     }
 
-    /// Closes connections whose time is over: idle, half-way through a message, or not reading.
+    /// Closes connections that have timed out: idle, half-way through a message, or not reading.
     pub(super) fn expire_streams(&mut self, now: Moment) {
         while let Some(key) = self.streams.poll_expired(now) {
             let end = match self.streams.get(key) {

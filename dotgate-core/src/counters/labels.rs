@@ -40,7 +40,7 @@ labels! {
 }
 
 labels! {
-    /// What a query asked for: the types that tell something apart, and all others as one.
+    /// The type of a query: types of interest, and all others as one.
     RecordType:
     /// IPv4 address.
     A = "A",
@@ -104,7 +104,7 @@ impl RecordType {
 }
 
 labels! {
-    /// What became of a client's message. Each has one outcome, counted when it is known.
+    /// The outcome of a client's message. Each has one outcome, counted when it is known.
     Outcome:
     /// Answered with an upstream's response.
     Answered = "answered",
@@ -288,7 +288,7 @@ labels! {
 }
 
 labels! {
-    /// A limit of ours at which something was turned away or put off.
+    /// A limit at which something was rejected or deferred.
     Limit:
     /// Queries in flight, all clients.
     Queries = "queries",

@@ -9,7 +9,7 @@ pub trait Driver {
     /// The engine that is driven.
     fn engine(&mut self) -> &mut Engine;
 
-    /// Carries out one action; what comes of it at once is reported to the engine.
+    /// Executes one action; immediate results are reported to the engine.
     fn act(&mut self, now: Moment, action: Action);
 
     /// Sends what [`Engine::datagrams`] holds, then clears it.
@@ -35,7 +35,7 @@ pub fn drive(driver: &mut impl Driver, now: Moment) {
     carry_out(driver, now);
 }
 
-/// Carries out what the engine wants, until it wants nothing more.
+/// Executes the engine's actions until there are no more.
 pub fn carry_out(driver: &mut impl Driver, now: Moment) {
     while let Some(action) = driver.engine().poll_action() {
         driver.act(now, action);

@@ -17,7 +17,7 @@ use crate::moment::Moment;
 use crate::outbox::ReturnPath;
 use crate::route::{is_never_forwarded, special_use_answer};
 
-/// What the cache had for a query.
+/// What was served from the cache.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Served {
     /// Its response.
@@ -174,7 +174,7 @@ impl Engine {
         }
     }
 
-    /// Has a client wait for the exchange of its question, unless it is to be turned away at a limit.
+    /// Adds a client to the exchange of its question, unless a limit is reached.
     fn wait(
         &mut self,
         now: Moment,
@@ -241,7 +241,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Has the query give way that has waited longest where most wait. False if it has not waited for long.
+    /// Sheds the query that has waited longest, of the domain with most. False if it has not waited long enough.
     fn make_room(&mut self, now: Moment) -> bool {
         let Some((waiter, key)) = self.exchanges.longest_waiting(now) else {
             return false;

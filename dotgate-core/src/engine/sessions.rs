@@ -1,4 +1,4 @@
-//! What sessions report, handed on to `upstreams`; what comes of it for clients.
+//! Passes reports of sessions to `upstreams`, and the results to clients.
 
 use super::Engine;
 use crate::failure::SessionEnd;

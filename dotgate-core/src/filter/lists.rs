@@ -25,7 +25,7 @@ pub enum ListScope {
 /// What an entry of a list says.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ListAction {
-    /// The name passes, whatever other entries say.
+    /// The name is allowed, regardless of other entries.
     Allow,
     /// The name passes, unless an entry for a longer name says otherwise.
     Pass,

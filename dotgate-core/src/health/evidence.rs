@@ -1,4 +1,4 @@
-//! What was last seen of an upstream, for those who ask whether it answers.
+//! The latest evidence about an upstream, for operators and probes.
 //!
 //! Not on the path: all workers write it, nothing on the path reads it. A response is noted at most every
 //! `limits::EVIDENCE_EVERY`, so that busy workers do not take one line of memory from each other.
@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::limits;
 use crate::moment::Moment;
 
-/// What was last seen of an upstream. A time of 0 stands for never.
+/// The latest evidence about an upstream. A time of 0 means never.
 #[derive(Debug, Default)]
 pub struct Evidence {
     last_response: AtomicU64,
@@ -26,7 +26,7 @@ pub struct Evidence {
     handshakes: AtomicU64,
 }
 
-/// What has come from an upstream since some moment.
+/// The responses of an upstream since some moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Seen {
     /// Neither a response nor an error.
@@ -67,7 +67,7 @@ impl Evidence {
         self.handshakes.load(Relaxed)
     }
 
-    /// What has come since `start`.
+    /// The responses since `start`.
     pub fn seen_since(&self, start: Moment) -> Seen {
         let since = |time: Option<Moment>| time.filter(|time| *time >= start);
         match (since(self.last_response()), since(moment(&self.last_error))) {
@@ -84,7 +84,7 @@ impl Evidence {
         moment(&self.last_probe)
     }
 
-    /// Takes the turn to have it probed: true for one caller in `limits::PROBE_EVERY`, however many ask.
+    /// Claims a probe: true for one caller per `limits::PROBE_EVERY`.
     pub fn claim_probe(&self, now: Moment) -> bool {
         let last = self.last_probe.load(Relaxed);
         let is_due = last == 0 || now.since(Moment::from_nanos(last)) >= limits::PROBE_EVERY;

@@ -104,7 +104,7 @@ pub enum IncidentKind {
 }
 
 impl IncidentKind {
-    /// Whether both are the same, whatever their time and number.
+    /// Whether both are equal apart from time and number.
     fn is_like(self, other: IncidentKind) -> bool {
         match (self, other) {
             (

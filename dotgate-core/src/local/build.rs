@@ -1,4 +1,4 @@
-//! Makes local data from records, in whatever order they come.
+//! Builds local data from records in any order.
 //!
 //! Outside the path of a query. What cannot be served as it is written is refused, with the records at fault, by the
 //! numbers under which they were added: a name with a CNAME and other data (RFC 1034 section 3.6.2), CNAME records that

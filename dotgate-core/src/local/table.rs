@@ -32,7 +32,7 @@ impl Table {
         self.bytes.len() + self.places.allocation_size()
     }
 
-    /// What stands behind `name`, which has this hash. The end is the reader's to find.
+    /// The data after `name`, which has this hash. The reader finds its end.
     #[inline]
     pub(crate) fn find(&self, hash: u64, name: &[u8]) -> Option<&[u8]> {
         self.find_with_place(hash, name).map(|(_, found)| found)

@@ -1,4 +1,4 @@
-//! What is different where a session is not a connection but queries over UDP, each on a socket of its own.
+//! Sessions that are not a connection but queries over UDP, each on its own socket.
 //!
 //! It is open once a probe is answered. It never ends for being idle, queries do not wait for one another,
 //! and a query that waits no more leaves nothing behind: its socket is closed, so that its port and ID are useless to

@@ -225,7 +225,7 @@ impl Sessions {
         pool.is_some_and(|pool| pool.is_opening(&self.table))
     }
 
-    /// Takes the turn to try an upstream that is not healthy.
+    /// Claims the next try of an upstream that is not healthy.
     pub(crate) fn claim_try(&mut self, now: Moment, upstream: UpstreamId) -> bool {
         let random = self.random.word();
         let health = self.health(upstream);

@@ -1,4 +1,4 @@
-//! What connections cost in memory, and which of them end when it is used up.
+//! The memory of connections, and which of them are closed at the limit.
 //!
 //! Every change of a connection's cost goes through `charge`. Limits: `Settings::client_memory`.
 
@@ -235,7 +235,7 @@ impl Streams {
         self.wants_relief = false;
     }
 
-    /// Has memory looked at again after a while, as long as it is scarce and connections here cost some.
+    /// Schedules another check of memory, as long as it is scarce and connections here use some.
     pub(crate) fn plan_relief(&mut self, now: Moment) {
         let (used, max) = (self.memory.used(), self.memory.max());
         let is_due =
@@ -247,7 +247,7 @@ impl Streams {
         self.relief_again = is_due.then(|| now + after);
     }
 
-    /// Has memory looked at now if its time has come.
+    /// Requests a check of memory if it is due.
     pub(crate) fn end_relief_pause(&mut self, now: Moment) {
         self.relief_pause.take_if(|end| *end <= now);
         if self.relief_again.is_some_and(|due| due <= now) {

@@ -1,9 +1,9 @@
 //! What each client address holds of the connections: how many, how much memory, and which one was active least
 //! recently.
 //!
-//! Decides who gives way when there is no room. Opening and closing a connection costs a logarithm of the number of
-//! clients. Entries of closed connections leave a client's queue lazily; a queue never has more than twice as many
-//! entries as there are connections.
+//! Selects the client that loses a connection when there is no room. Opening and closing a connection costs a
+//! logarithm of the number of clients. Entries of closed connections leave a client's queue lazily; a queue never has
+//! more than twice as many entries as there are connections.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
@@ -18,7 +18,7 @@ use crate::moment::Moment;
 /// Connections in use that are looked at before the search for an idle one of the same client ends.
 const BUSY_CONNECTIONS: usize = 8;
 
-/// What matters of a connection when one must give way.
+/// The data of a connection that decides which one is closed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Activity {
     /// When the last complete message came.

@@ -33,7 +33,7 @@ pub(crate) struct ResponseTerms {
 }
 
 impl ResponseTerms {
-    /// For an answer that has just come, with the Extended DNS Error that it came with.
+    /// For an upstream response that has just arrived, with its Extended DNS Error.
     pub(crate) fn of_answer(parameters: ClientParameters, is_authenticated: bool) -> ResponseTerms {
         ResponseTerms {
             parameters,

@@ -161,7 +161,7 @@ impl Upstreams {
                 .any(|attempt| Some(attempt.session) == session)
         };
         match session {
-            // What is asked there already is not asked there twice.
+            // A question is not sent twice on it.
             Some(_) if is_asked(session) => return false,
             Some(session) => self.send(now, key, session),
             None => {

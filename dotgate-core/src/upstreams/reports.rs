@@ -78,7 +78,7 @@ impl Upstreams {
 
     /// Does what is due on all sessions.
     pub(super) fn expire_sessions(&mut self, now: Moment) {
-        // What ends on one session may leave another, which drains, with nothing to wait for.
+        // A query that ends on one session may be the last on another session, which drains.
         loop {
             let due = self.sessions.due(now);
             if due.is_empty() {

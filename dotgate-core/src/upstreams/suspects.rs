@@ -16,7 +16,7 @@ use crate::pool::Pool;
 use crate::quarantine::Admission;
 
 impl Upstreams {
-    /// Has suspects asked in groups, each on a session of its own. What is asked together has the same upstreams.
+    /// Sends suspects in groups, each on its own session. The suspects of a group have the same upstreams.
     pub(super) fn isolate(&mut self, now: Moment, suspects: &[ExchangeKey]) {
         let mut left = suspects.to_vec();
         while let Some(first) = left.first() {

@@ -90,7 +90,7 @@ impl Slots {
         }
     }
 
-    /// Makes the slot's datagram go to whom its socket is connected to.
+    /// Sends the slot's datagram to the address that its socket is connected to.
     pub(super) fn set_no_addresses(&mut self, slot: usize) {
         let header = self.header(slot);
         // SAFETY: the header is inside the allocation, and `&mut self` makes us its only user.

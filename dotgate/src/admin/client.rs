@@ -87,14 +87,14 @@ pub enum ClientError {
     NotHttp(SocketAddr),
 }
 
-/// What is asked of the running instance.
+/// A request to the running instance.
 #[derive(Clone, Copy, Debug)]
 pub enum Request<'a> {
     /// To read what everybody may.
     Read(&'a str),
     /// To read what only those with the token may.
     ReadWithToken(&'a str),
-    /// To change something: the path and the body.
+    /// A change: the path and the body.
     Change(&'a str, &'a str),
 }
 
@@ -124,7 +124,7 @@ impl Request<'_> {
     }
 }
 
-/// What a request is allowed by, and to whom that may be shown.
+/// The authorization of a request, and the processes that may see it.
 #[derive(Clone, Copy, Debug)]
 struct Proof<'a> {
     /// The token.

@@ -35,7 +35,7 @@ pub(super) struct Endpoint {
 pub struct Access {
     /// The names by which it may be asked.
     pub(super) hosts: Vec<String>,
-    /// What those have who may do more than read.
+    /// The token for restricted requests.
     pub(super) token: TokenState,
 }
 

@@ -1,4 +1,4 @@
-//! What is where: every path, who may ask and by which method, and who answers.
+//! All paths, with their method, authorization and handler.
 //!
 //! A new path is a variant of `Path`, its line in `Path::samples`, `Path::read` and `Path::takes`, its arm in
 //! `respond_to`, and its description in `openapi`.
@@ -139,7 +139,7 @@ where
     response.unwrap_or_else(|refusal| refusal.response(is_api))
 }
 
-/// What is asked for, if it may be.
+/// The requested resource, if it is permitted.
 fn route<B>(endpoint: &Endpoint, peer: Peer, request: &Request<B>) -> Result<Path, Refusal> {
     let access = endpoint.access();
     host::check(request, &access.hosts)?;

@@ -1,4 +1,4 @@
-//! What clients asked since the start and what became of it, for people: totals by outcome, percentiles, limits.
+//! Traffic since the start, for people: totals by outcome, percentiles, limits.
 
 use std::collections::BTreeMap;
 

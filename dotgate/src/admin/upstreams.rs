@@ -1,4 +1,4 @@
-//! What is known of each upstream, and `/healthz`, which makes sure of it.
+//! The state of each upstream, and `/healthz`, which tests it.
 //!
 //! Responses to clients are the evidence. Only if an upstream has not answered within `LATELY`, or is not healthy, a worker
 //! is ordered to probe it, at most once a second and upstream however many ask; all who ask wait for the news, at

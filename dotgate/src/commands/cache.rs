@@ -14,7 +14,7 @@ use super::exit::{Ended, ExitStatus};
 use crate::admin::client as endpoint;
 use crate::admin::{CacheEntry, CacheReport, Flush};
 
-/// What is asked of the cache.
+/// The operation on the cache.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Request {
     /// Print the entries of a name.

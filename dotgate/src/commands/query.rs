@@ -50,7 +50,7 @@ use crate::upstreams::{Upstream, Upstreams};
 /// The option of the command line that names upstreams.
 pub const UPSTREAM: &str = "--upstream";
 
-/// What is asked, of whom, and how the outcome is shown.
+/// The question, the server, and the output format.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// The name.
@@ -190,7 +190,8 @@ impl Shown<'_> {
         self.conclude(&through.response, by, (looked_at, rule), out, err)
     }
 
-    /// Looks at one upstream, at the first of its addresses that takes a connection, and says what it found unless that goes into a document.
+    /// Looks at one upstream, at the first of its addresses that takes a connection, and says what it found unless
+    /// that goes into a document.
     fn look_at(
         &self,
         config: &Config,

@@ -1,4 +1,4 @@
-//! What the system says of this process, from `/proc`; nothing on a system without it.
+//! Metrics of this process from `/proc`; none on a system without it.
 
 use std::fs;
 

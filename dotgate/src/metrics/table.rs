@@ -72,7 +72,7 @@ pub struct Metric {
     pub labels: &'static [Label],
     /// What it is.
     pub help: &'static str,
-    /// What it tells an operator.
+    /// What an operator learns from it.
     pub tells: &'static str,
 }
 

@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use dotgate_tls::UnixTime;
 
-/// What came of it.
+/// Its result.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Outcome {
     /// The new configuration is active, except for these settings, which need a restart.

@@ -62,7 +62,7 @@ fn client_memory(config: &Config) -> usize {
     }
 }
 
-/// What `auto` is where nothing limits the memory of the process, and what it is at least and at most.
+/// The value of `auto` without a memory limit, its minimum and its maximum.
 const CLIENT_MEMORY_AUTO: u64 = 64 << 20;
 const CLIENT_MEMORY_AUTO_MIN: u64 = 4 << 20;
 const CLIENT_MEMORY_AUTO_MAX: u64 = 1 << 30;

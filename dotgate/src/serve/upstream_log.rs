@@ -1,4 +1,4 @@
-//! What the log has said of the upstreams, so that it says each thing once.
+//! What has been logged about upstreams, so that each event is logged once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -52,7 +52,7 @@ impl Forwarder {
         (preferred != before).then_some((preferred, before))
     }
 
-    /// Has one worker open a session to each upstream of which nothing is known yet, or if `again` to each that was not
+    /// Lets one worker open a session to each upstream of which nothing is known yet, or if `again` to each that was not
     /// reached. Whether there are such, also without an address.
     pub(crate) fn open_first_sessions(&self, again: bool) -> bool {
         let upstreams = self.upstreams();

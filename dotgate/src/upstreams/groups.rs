@@ -49,12 +49,12 @@ impl Group {
         upstreams.any(|upstream| upstream.health().state() != HealthState::Down)
     }
 
-    /// What is counted of it.
+    /// Its counters.
     pub fn counters(&self) -> &Arc<GroupCounters> {
         &self.counters
     }
 
-    /// What engines need to know of it.
+    /// The data for engines.
     pub(crate) fn settings(&self) -> GroupSettings {
         let mut zones = self.suffixes().iter().flat_map(Suffix::zones);
         let zone = zones.next();

@@ -1,4 +1,4 @@
-//! What a connection to an upstream is written and read through: TLS, or nothing for a plain upstream.
+//! The layer above the TCP connection to an upstream: TLS, or none for a plain upstream.
 
 use std::io::{ErrorKind, Read, Write};
 

@@ -24,7 +24,7 @@ pub struct Mailbox {
 #[derive(Debug, Default)]
 pub(super) struct Mailboxes {
     mailboxes: Vec<Mailbox>,
-    /// Who is to be woken, while flight messages are sent.
+    /// The workers to wake after flight messages are sent.
     has_mail: Vec<bool>,
 }
 

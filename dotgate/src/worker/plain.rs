@@ -137,7 +137,7 @@ impl PlainQueries {
         socket.id = Some(id);
         session.asked.insert(id, socket_key);
         match socket.udp.send(message) {
-            // What does not leave is lost, and asked again.
+            // A datagram that cannot be sent is lost, and sent again later.
             Err(error) if is_loss(&error) => Ok(()),
             sent => sent.map(drop),
         }
@@ -182,7 +182,7 @@ impl PlainQueries {
             let (session, Some(id)) = (socket.session, socket.id) else {
                 return false;
             };
-            // What waits no more is not read: a second response costs nothing.
+            // Sockets without a waiting query are not read, so a second response costs nothing.
             if !hands.engine.session_awaits(session, id) {
                 return false;
             }

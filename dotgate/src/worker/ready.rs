@@ -19,7 +19,7 @@ const WORK_EACH: usize = 2_048;
 /// What a byte of queries costs in bytes of responses: a short query costs as much as 2 KiB of a response.
 const WORK_PER_BYTE_READ: usize = 64;
 
-/// What it costs to serve a connection that has sent so many bytes, for which so many bytes of responses were written;
+/// The cost of serving a connection that has sent so many bytes, for which so many bytes of responses were written;
 /// a unit is about a nanosecond.
 pub(super) fn work(read: usize, written: usize) -> usize {
     WORK_EACH + WORK_PER_BYTE_READ * read + written

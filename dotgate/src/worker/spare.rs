@@ -15,7 +15,7 @@ pub(super) const SPARE: usize = 4;
 pub(super) struct Spare(Vec<OwnedFd>);
 
 impl Spare {
-    /// As many as the system has left.
+    /// All that the system has left.
     pub(super) fn filled() -> Spare {
         let mut spare = Spare::default();
         spare.refill();

@@ -303,7 +303,7 @@ impl Streams {
         engine.stream_wrote(now, key, taken);
     }
 
-    /// Has what the kernel buffers for each client measured, a part of them in each turn.
+    /// Measures what the kernel buffers for each client, a part of them in each turn.
     pub(super) fn begin_measuring(&mut self) {
         if self.to_measure.is_empty() {
             self.to_measure.extend(self.connections.keys());

@@ -1,4 +1,4 @@
-//! What a configuration needs to be asked through, made without serving.
+//! A configuration prepared for queries without serving.
 
 use dotgate_core::UpstreamId;
 use std::sync::Arc;

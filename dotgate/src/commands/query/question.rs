@@ -16,7 +16,7 @@ use thiserror::Error;
 pub struct QueryName {
     /// The name that is asked.
     pub name: Name<Vec<u8>>,
-    /// What was typed, where it has letters that DNS does not.
+    /// The name as typed, if it has non-ASCII letters.
     pub typed: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What decides who answers a name: local data, a rule for names of special use, or a route.
+//! The rule that decides who answers a name: local data, a rule for names of special use, or a route.
 
 use std::io::{self, Write};
 
@@ -11,7 +11,7 @@ use super::client::QueryParameters;
 use crate::filter;
 use crate::local;
 
-/// What decides, as far as it is known before the question is asked.
+/// The rule, as far as it is known before the query is sent.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Rule {
     /// The records and lines of local data, each with its place.

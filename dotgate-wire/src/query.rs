@@ -217,7 +217,9 @@ impl From<RecordFault> for Malformed {
     }
 }
 
-/// Reads a client's message. Bytes behind its last record are not looked at and never go anywhere.
+/// Reads a client's message. Bytes behind its last record are not looked at and never go anywhere. A part of its callers:
+/// what it returns is too large to be copied for every query.
+#[inline(always)]
 pub fn parse_query(message: &[u8]) -> Received<'_> {
     let Some(header) = Header::read(message) else {
         return Received::Ignore(Ignore::TooShort);
@@ -320,6 +322,7 @@ struct Scan<'a> {
 
 impl<'a> Scan<'a> {
     /// Reads the whole message, or as much of it as a query may have; fails where reading on is impossible.
+    #[inline(always)]
     fn message(&mut self, message: &'a [u8], header: &Header) -> Result<(), Malformed> {
         let mut at = self.questions(message, header.questions)?;
         let mut left = RECORDS_MAX;

@@ -19,6 +19,7 @@ mod scan;
 mod ttls;
 
 use crate::header::{Flags, HEADER_LEN, Header};
+use crate::name::NameFault;
 use crate::parts::MessageParts;
 use hop_records::copy_without;
 pub(crate) use scan::Entry;
@@ -28,6 +29,10 @@ pub use cache_ttl::CacheTtl;
 pub use fault::ResponseFault;
 pub use scan::{EDE_TEXT_MAX, EdeRef, UpstreamEdns, is_printable_text};
 pub use ttls::TTL_MAX;
+
+/// The most bytes of a response that is read three times: because records in its middle are cut out, and because names
+/// lead into opaque bytes. Servers do one or the other, if any.
+const READ_THRICE_MAX: usize = 16 * 1024;
 
 /// A reusable buffer for one upstream response. Empty until [`UpstreamResponse::load`] succeeds.
 #[derive(Clone, Debug, Default)]
@@ -72,6 +77,9 @@ impl UpstreamResponse {
         self.rcode = self.scan.rcode;
         self.edns = self.scan.edns.take();
         let moved = copy_without(&mut self.body, response, &self.scan)?;
+        if moved && self.scan.names.leads_elsewhere && self.body.len() > READ_THRICE_MAX {
+            return Err(ResponseFault::Name(NameFault::TooCostly));
+        }
         if moved {
             self.scan_again(ResponseFault::PointerIntoHopRecord)?;
         }

@@ -34,7 +34,8 @@ pub enum NameFault {
     LabelType,
     /// The name has more than 255 bytes.
     TooLong,
-    /// The names of the message that lead through anything but labels of its other names cost too much.
+    /// The names of the message that lead through anything but labels of its other names cost too much, by themselves or
+    /// because the message would have to be read too often for them.
     TooCostly,
     /// The name is spread over too many pointers.
     TooManyPointers,

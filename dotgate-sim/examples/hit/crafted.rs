@@ -110,7 +110,6 @@ const CNAME: u16 = 5;
 const NULL: u16 = 10;
 const RP: u16 = 17;
 const DNAME: u16 = 39;
-const OPT: u16 = 41;
 
 /// Addresses of the QNAME, each owner a pointer.
 fn addresses(query: &[u8]) -> Vec<u8> {
@@ -152,7 +151,7 @@ fn opaque(query: &[u8]) -> Vec<u8> {
 }
 
 /// As many names as are allowed that lead through as many pointers as are allowed into opaque bytes, and as many
-/// other records as have room, with an OPT record in front of them.
+/// other records as have room.
 fn odd(query: &[u8]) -> Vec<u8> {
     opaque_with(query, 15, 75)
 }
@@ -168,18 +167,13 @@ fn opaque_with(query: &[u8], pointers: usize, names: usize) -> Vec<u8> {
         last = at;
     }
     message.add(0, &pointer(QNAME), NULL, &rdata);
-    let is_odd = names < usize::MAX;
-    if is_odd {
-        message.add(2, &[0], OPT, &[]);
-    }
-    let section = usize::from(is_odd) * 2;
     let name = pointer(last);
     for _ in 0..names {
-        if !message.add_fitting(section, &name, NULL, &[]) {
+        if !message.add_fitting(0, &name, NULL, &[]) {
             break;
         }
     }
-    while message.add_fitting(section, &pointer(QNAME), NS, &pointer(QNAME)) {}
+    while message.add_fitting(0, &pointer(QNAME), NS, &pointer(QNAME)) {}
     message.done()
 }
 

@@ -145,7 +145,7 @@ fn take_recipe(kind: &str, file: &Path, count: usize) -> ExitCode {
 
 /// What a recipe makes.
 enum Meal {
-    /// A response, for a client over TCP, and once more from the cache for one over UDP.
+    /// A response, for a client over UDP and one over TCP, which wait for it together: it may be too large for the cache.
     Response { query: Vec<u8>, response: Vec<u8> },
     /// Queries over TCP and, as long as one may be, over UDP; they are refused.
     Queries { long: Vec<u8>, short: Vec<u8> },
@@ -171,8 +171,8 @@ impl Meal {
         match self {
             Meal::Response { query, response } => {
                 let answer = |query: &[u8]| with_id_of(query, response);
+                bench.engine.on_datagram(bench.now, bench.path, query);
                 bench.ask_by_stream(query, answer);
-                bench.ask_upstream(query, answer);
             }
             Meal::Queries { long, short } => {
                 bench.ask_by_stream(long, refusal);

@@ -9,7 +9,7 @@ use crate::name::steps;
 
 /// Steps for each byte of the message, however often it is read. A record has at least 11 bytes; each time it is read
 /// its names cost their own bytes twice, and a search of 16 steps for each pointer. It is read once, again if records
-/// in the middle are cut out, again if names lead into opaque bytes; then each hop of the chain looks at it.
+/// in the middle are cut out or if names lead into opaque bytes; then each hop of the chain looks at it.
 const STEPS_PER_BYTE: usize = 16;
 
 /// Steps that every message may cost: what is allowed for odd names and comparisons, each time it is read.
@@ -138,6 +138,27 @@ fn names_in_opaque_bytes_are_too_costly_in_great_number_and_fine_in_a_small_one(
     let some = vec![with_three_names(name_at)(0, 0); 5];
     let message = response([&[vec![first], some].concat(), &[], &[]]);
     assert_eq!(UpstreamResponse::new().load(&message), Ok(()));
+}
+
+#[test]
+fn a_large_response_is_not_read_three_times() {
+    // Once more because an OPT record is cut out in the middle, and once more because a name leads into opaque bytes.
+    let (first, name_at) = opaque_name(2);
+    let odd = record(&pointer(name_at), rtype::A, 1, &[0; 4]);
+    let load = |before: usize, behind: usize| {
+        let additional = [
+            vec![address(1); before],
+            vec![opt(0, &[])],
+            vec![address(1); behind],
+        ];
+        let additional = additional.concat();
+        UpstreamResponse::new().load(&response([&[first.clone(), odd.clone()], &[], &additional]))
+    };
+    let too_costly = Err(ResponseFault::Name(NameFault::TooCostly));
+    assert_eq!(load(0, 900), Ok(()));
+    assert_eq!(load(0, 1_100), too_costly);
+    assert_eq!(load(1_099, 1), too_costly);
+    assert_eq!(load(1_100, 0), Ok(()));
 }
 
 #[test]

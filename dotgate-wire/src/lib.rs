@@ -26,6 +26,7 @@ mod opt; // the OPT record and its options
 mod records; // resource records, and which RDATA holds names
 
 mod answer; // what an upstream sent, freed of its hop
+mod dns64; // IPv4 addresses as IPv6 addresses, and answers made of them
 mod parts; // an answer taken apart
 mod query; // what a client sent
 mod query_writer; // the query towards an upstream
@@ -41,6 +42,7 @@ pub use answer::{
     is_printable_text,
 };
 pub use consts::{ede, opcode, rclass, rcode, rtype};
+pub use dns64::Nat64Prefix;
 pub use frame::{split_frame, write_framed};
 pub use header::{Flags, HEADER_LEN, message_id};
 pub use name::NameFault;

@@ -156,6 +156,17 @@ impl<'a> Stored<'a> {
         self.body
     }
 
+    /// Returns the message with its TTLs counted down by `age` seconds.
+    pub fn aged_body(&self, age: u32) -> Vec<u8> {
+        let mut body = self.body.to_vec();
+        for place in places_in(self.places) {
+            if let Some(ttl) = u32_at(&body, place) {
+                set_u32(&mut body, place, ttl.saturating_sub(age));
+            }
+        }
+        body
+    }
+
     /// Returns the message as an upstream would have sent it, an RCODE of 4 bits in its header.
     pub fn response(&self) -> Vec<u8> {
         let mut message = self.body.to_vec();

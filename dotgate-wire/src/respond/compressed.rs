@@ -24,6 +24,9 @@ const LIMIT_MAX: usize = 4_096;
 /// Labels looked for in one response.
 const LOOKUPS_MAX: usize = 8_192;
 
+/// Where a pointer cannot lead any more.
+const POINTER_END: u16 = 0x4000;
+
 /// Bytes of a label with its length.
 const LABEL_MAX: usize = 64;
 
@@ -125,6 +128,11 @@ impl NameWriter {
         Some(end)
     }
 
+    /// Writes the name at `at`, which owns a record; `None` if there is no room for it.
+    pub(crate) fn owner(&mut self, whole: &[u8], at: usize) -> Option<usize> {
+        self.name(whole, at, true).ok()
+    }
+
     /// Writes the record at `at` and returns where it ends there; `None` if there is no room for it.
     pub(crate) fn record(&mut self, whole: &[u8], at: usize) -> Option<usize> {
         let owner_end = self.name(whole, at, true).ok()?;
@@ -182,6 +190,9 @@ impl NameWriter {
             let (Some(place), Some(own_start)) = (places.get(own), starts.get(own)) else {
                 break;
             };
+            if *own_start >= POINTER_END {
+                break;
+            }
             self.suffixes
                 .insert((parent, folded(label_at(whole, *place))), *own_start);
             parent = *own_start;

@@ -180,6 +180,15 @@ pub enum Fault {
         /// What is written.
         item: String,
     },
+    /// Not a prefix that a NAT64 may have.
+    #[error(
+        "{} is not an IPv6 prefix of 32, 40, 48, 56, 64 or 96 bits whose bits 64 to 71 are zero (RFC 6052 section 2.2)",
+        Shown(.item)
+    )]
+    NotANat64Prefix {
+        /// What is written.
+        item: String,
+    },
     /// Not a DNS record.
     #[error("{} is not a record that can be served: {why}", Shown(.item))]
     NotARecord {

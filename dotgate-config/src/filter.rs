@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use dotgate_core::Substitute;
+use dotgate_wire::Nat64Prefix;
 
 /// What is filtered.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -17,6 +18,8 @@ pub struct FilterConfig {
     pub rebinding: Option<Substitute>,
     /// Names at and below which private addresses are right: uncompressed, in lower case.
     pub rebinding_except: Vec<Vec<u8>>,
+    /// The prefix for DNS64 of the default group: cached answers are judged again when it changes.
+    pub dns64: Option<Nat64Prefix>,
 }
 
 impl FilterConfig {

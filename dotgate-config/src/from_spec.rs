@@ -379,7 +379,8 @@ impl Config {
         upstreams::refuse_listener_as_bootstrap(&mut reader, &bootstrap, &server.listen);
         let mut from_spec =
             |specs| upstreams::from_specs(&mut reader, specs, default_port, &tls, &server.listen);
-        let default = GroupConfig::of_default_route(from_spec(specs));
+        let dns64 = local.as_ref().and_then(|local| local.filter.dns64);
+        let default = GroupConfig::of_default_route(from_spec(specs), dns64);
         let mut groups = routes::groups(default, &routes, from_spec);
         local::mark_public(&mut reader, &mut groups, public_routes?);
         routes::refuse_contradictions(&mut reader, &routes);

@@ -22,7 +22,9 @@ pub(super) use self::lists::{
     Resolvers, SomeOf, Suffixes, Upstreams,
 };
 pub use self::routes::Suffix;
-pub(super) use self::routes::{RouteSpec, Routes, SUFFIXES_MAX, read_suffixes, read_upstreams};
+pub(super) use self::routes::{
+    Nat64, RouteSpec, Routes, SUFFIXES_MAX, read_nat64_prefix, read_suffixes, read_upstreams,
+};
 use super::fault::Fault;
 use super::hints;
 use super::numbers::{bytes, digits, milliseconds, number_and_unit};

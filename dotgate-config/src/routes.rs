@@ -5,14 +5,17 @@
 use std::collections::HashMap;
 
 use dotgate_core::{GroupSettings, limits};
+use dotgate_wire::Nat64Prefix;
 
 use super::fault::Fault;
-use super::kinds::{RouteSpec, SUFFIXES_MAX, Suffix, read_suffixes, read_upstreams};
+use super::kinds::{
+    RouteSpec, SUFFIXES_MAX, Suffix, read_nat64_prefix, read_suffixes, read_upstreams,
+};
 use super::origin::{Origin, SourceValue};
 use super::problem::{Problem, RoutesFault};
 use super::reader::Reader;
 use super::setting::{AnySetting, TableKey};
-use super::settings::{DNS_HOST, ROUTE_SUFFIXES, ROUTE_UPSTREAMS, ROUTES};
+use super::settings::{DNS_HOST, ROUTE_DNS64, ROUTE_SUFFIXES, ROUTE_UPSTREAMS, ROUTES};
 use super::spec::{KeyTable, Lookup};
 use super::upstream::{UpstreamConfig, UpstreamSpec};
 
@@ -27,16 +30,22 @@ pub struct GroupConfig {
     pub upstreams: Vec<UpstreamConfig>,
     /// Whether its answers are checked for private addresses, if any are.
     pub is_public: bool,
+    /// The prefix of AAAA records that are made of A records where there are none; none if none are made.
+    pub dns64: Option<Nat64Prefix>,
 }
 
 impl GroupConfig {
     /// The group of the default route.
-    pub(super) fn of_default_route(upstreams: Vec<UpstreamConfig>) -> GroupConfig {
+    pub(super) fn of_default_route(
+        upstreams: Vec<UpstreamConfig>,
+        dns64: Option<Nat64Prefix>,
+    ) -> GroupConfig {
         GroupConfig {
             label: GroupSettings::DEFAULT_LABEL.to_owned(),
             suffixes: Vec::new(),
             upstreams,
             is_public: true,
+            dns64,
         }
     }
 }
@@ -70,14 +79,19 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<Vec<SourceRoute>> {
 fn read_table(problems: &mut Vec<Problem>, table: &KeyTable) -> Option<RouteSpec> {
     let suffixes = read_key(problems, table, &ROUTE_SUFFIXES, read_suffixes);
     let upstreams = read_key(problems, table, &ROUTE_UPSTREAMS, read_upstreams);
+    let dns64 = match table.values.contains_key(ROUTE_DNS64.key) {
+        true => read_key(problems, table, &ROUTE_DNS64, read_nat64_prefix),
+        false => Some(None),
+    };
     Some(RouteSpec {
         suffixes: suffixes?,
         upstreams: upstreams?,
+        dns64: dns64?,
     })
     .filter(|_| !table.is_broken)
 }
 
-/// Reads a key that a route must have.
+/// Reads a key that is missing only by mistake.
 fn read_key<T>(
     problems: &mut Vec<Problem>,
     table: &KeyTable,
@@ -156,6 +170,7 @@ pub(super) fn groups(
             suffixes: route.suffixes.clone(),
             upstreams: from_specs(specs.map(|spec| (spec, origin.clone())).collect()),
             is_public: false,
+            dns64: route.dns64,
         };
         groups.push((group, origin.clone()));
     }

@@ -24,16 +24,17 @@ pub use self::local::{
     LOCAL_REBIND_PROTECT, LOCAL_REBIND_ROUTES, LOCAL_RECORDS, LOCAL_TTL,
 };
 pub use self::tables::{
-    ROUTE_KEYS, ROUTE_SUFFIXES, ROUTE_UPSTREAMS, ROUTES, UPSTREAM_ADDRESS, UPSTREAM_AUTH_NAME,
-    UPSTREAM_CLIENT_CERT, UPSTREAM_CLIENT_KEY, UPSTREAM_INTERFACE, UPSTREAM_KEYS, UPSTREAM_MARK,
-    UPSTREAM_NAME, UPSTREAM_PINS, UPSTREAM_PORT, UPSTREAM_REPORT_PINS, UPSTREAM_SOURCE,
+    ROUTE_DNS64, ROUTE_KEYS, ROUTE_SUFFIXES, ROUTE_UPSTREAMS, ROUTES, UPSTREAM_ADDRESS,
+    UPSTREAM_AUTH_NAME, UPSTREAM_CLIENT_CERT, UPSTREAM_CLIENT_KEY, UPSTREAM_INTERFACE,
+    UPSTREAM_KEYS, UPSTREAM_MARK, UPSTREAM_NAME, UPSTREAM_PINS, UPSTREAM_PORT,
+    UPSTREAM_REPORT_PINS, UPSTREAM_SOURCE,
 };
 pub use self::tls::{
     SSL_CERT_DIR, SSL_CERT_FILE, TLS_AUTHENTICATION, TLS_CA_FILE, TLS_KEY_EXCHANGE,
 };
 use super::kinds::{
-    ByteCount, DomainName, FilePath, ListenAddresses, Number, OneOf, OrAuto, Prefixes, Resolvers,
-    Size, Time, Upstreams,
+    ByteCount, DomainName, FilePath, ListenAddresses, Nat64, Number, OneOf, OrAuto, Prefixes,
+    Resolvers, Size, Time, Upstreams,
 };
 use super::setting::{AnySetting, Entry, Names, Reload, Setting, Unset};
 use super::words::{LogFormat, LogLevel, PlainDefault, StartPolicy};
@@ -57,6 +58,7 @@ pub static TABLE: &[AnySetting] = &[
     &DNS_PORT,
     &DNS_PROBE,
     &DNS_ALLOW_PLAIN_DEFAULT,
+    &DNS_DNS64,
     &ROUTES,
     &CONFIG_FILE,
     &CONFIG_WATCH,
@@ -221,6 +223,23 @@ pub static DNS_ALLOW_PLAIN_DEFAULT: Setting<OneOf<PlainDefault>> = Setting {
         example: "refuse",
     },
     kind: OneOf(PhantomData),
+};
+
+/// `DOTGATE_DNS_DNS64`.
+pub static DNS_DNS64: Setting<Nat64> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "dns",
+            key: "dns64",
+        },
+        reload: Reload::Live,
+        unset: Unset::Default("off"),
+        doc: "Prefix of the network's NAT64 (RFC 6052). A name of `DNS_HOST` that has A records and no AAAA records then gets \
+              AAAA records made of the prefix and the A records (DNS64, RFC 6147), so that clients without IPv4 reach it. \
+              A query with both DO and CD gets the records that there are. In the file, a `[[route]]` has a prefix of its own.",
+        example: "64:ff9b::/96",
+    },
+    kind: Nat64,
 };
 
 /// `LOG_LEVEL`.

@@ -7,6 +7,7 @@
 //! time; `engine::drive` has the order of everything after that.
 
 mod answered;
+mod dns64;
 mod drive;
 mod path;
 mod sessions;
@@ -93,6 +94,8 @@ pub struct Load {
 /// Everything one worker knows.
 pub struct Engine {
     settings: Arc<Settings>,
+    /// Of the settings: whether queries pass the stage `local`.
+    has_local_stage: bool,
     tally: Tally,
     clients: Clients,
     cache: CacheStage,
@@ -143,6 +146,7 @@ impl Engine {
                 (quarantine, own_queries),
             ),
             cache,
+            has_local_stage: settings.has_local_stage(),
             settings,
             tally,
         }
@@ -163,6 +167,7 @@ impl Engine {
         self.groups = Groups::new(&settings);
         self.exchanges.renew_groups(&self.groups);
         self.upstreams.reconfigure(now, &settings, &self.groups);
+        self.has_local_stage = settings.has_local_stage();
         self.settings = settings;
         self.settle(now);
     }

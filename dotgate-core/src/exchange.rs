@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use dotgate_wire::{ClientEdns, Flags, NameCase, Question};
+use dotgate_wire::{ClientEdns, Flags, NameCase, Nat64Prefix, Question};
 use hashbrown::HashTable;
 use slotmap::SlotMap;
 
@@ -79,6 +79,14 @@ pub(crate) struct Lookup<'q> {
     pub(crate) is_cacheable: bool,
 }
 
+/// How AAAA records are made of A records.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Synthesis {
+    pub(crate) prefix: Nat64Prefix,
+    /// Their longest TTL, in seconds.
+    pub(crate) ttl_max: u32,
+}
+
 pub(crate) struct Exchange {
     pub(crate) question: Question,
     pub(crate) key: Key,
@@ -90,6 +98,8 @@ pub(crate) struct Exchange {
     pub(crate) role: Role,
     /// Whether it is in the queue of those that continue for the cache alone.
     pub(crate) is_refresh: bool,
+    /// What its response is made of, if upstreams are asked for A records in its place.
+    pub(crate) synthesis: Option<Synthesis>,
     waiting_clients: usize,
     first: Option<WaiterKey>,
     last: Option<WaiterKey>,
@@ -107,6 +117,7 @@ impl Exchange {
             is_cacheable: lookup.is_cacheable,
             role,
             is_refresh: false,
+            synthesis: None,
             waiting_clients: 0,
             first: None,
             last: None,

@@ -16,7 +16,7 @@ use slotmap::SlotMap;
 use crate::attempts::Cause;
 use crate::domain;
 use crate::due::DueQueue;
-use crate::exchange::{Client, Exchange, Lookup, Waiter, Waiters};
+use crate::exchange::{Client, Exchange, Lookup, Synthesis, Waiter, Waiters};
 use crate::flights::{FlightMessage, Flights, Followers, Role};
 use crate::groups::Groups;
 use crate::inflight::Inflight;
@@ -85,6 +85,13 @@ impl Exchanges {
     pub(crate) fn renew_groups(&mut self, groups: &Groups) {
         for (_, exchange) in &mut self.map {
             groups.renew(&mut exchange.group);
+        }
+    }
+
+    /// Has the response of an exchange made of A records, for which upstreams are asked.
+    pub(crate) fn synthesize(&mut self, key: ExchangeKey, synthesis: Synthesis) {
+        if let Some(exchange) = self.map.get_mut(key) {
+            exchange.synthesis = Some(synthesis);
         }
     }
 

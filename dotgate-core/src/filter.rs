@@ -5,6 +5,7 @@
 //! before it is cached: its aliases may lead to a listed name, and its addresses may be private ones. One that is
 //! denied is replaced as a whole. A cached answer that another filter might judge differently carries the generation
 //! of the filter that judged it, and is judged again when that is not the present one.
+//! A response without AAAA records carries it too, because DNS64 may be configured by then.
 //!
 //! [`lists`] has the names, [`addresses`] knows which addresses are private, [`substitute`] makes responses.
 
@@ -14,7 +15,7 @@ mod substitute;
 
 use std::sync::Arc;
 
-use dotgate_wire::{Ede, Question, UpstreamResponse, ede, rclass};
+use dotgate_wire::{Ede, Nat64Prefix, Question, UpstreamResponse, ede, rclass};
 
 pub(crate) use self::lists::Listed;
 pub use self::lists::{ListAction, ListCount, ListFault, ListScope, Lists, ListsBuilder};
@@ -47,6 +48,8 @@ pub struct Filter {
     pub ttl: u32,
     /// What happens to private addresses from groups that are not trusted with them; none if they pass.
     pub rebinding: Option<Rebinding>,
+    /// The prefix for DNS64 of the default group, which changes what a cached answer is worth: see [`Filter::mark`].
+    pub dns64: Option<Nat64Prefix>,
 }
 
 impl Filtering {
@@ -77,6 +80,7 @@ impl Filter {
             substitute: Substitute::NxDomain,
             ttl: 60,
             rebinding: None,
+            dns64: None,
         }
     }
 
@@ -147,7 +151,10 @@ impl Filter {
     pub(crate) fn mark(&self, answer: &UpstreamResponse, is_made_here: bool) -> u32 {
         if is_made_here {
             self.generation | MADE_HERE
-        } else if answer.has_alias() || answer.any_address(addresses::is_private) {
+        } else if answer.has_alias()
+            || answer.any_address(addresses::is_private)
+            || answer.lacks_aaaa()
+        {
             self.generation
         } else {
             0

@@ -19,6 +19,7 @@ pub use self::build::{LocalDataBuilder, LocalFault, RecordId};
 
 use dotgate_wire::LocalSet;
 
+pub(crate) use self::reverse::{address_of_reverse, reverse_name};
 pub(crate) use self::suffixes::Suffixes;
 use self::suffixes::{Suffix, hash_below};
 pub(crate) use self::table::{Table, TableBuilder};

@@ -82,7 +82,8 @@ impl<'c> CacheImporter<'c> {
         }
         // All saved answers are of the default group.
         let is_denied = self.filter.judge(&question, answer, true).is_some();
-        if is_denied || Filter::is_made_here(judged(entry.bytes)) {
+        let may_be_synthesized = self.filter.dns64.is_some() && answer.lacks_aaaa();
+        if is_denied || may_be_synthesized || Filter::is_made_here(judged(entry.bytes)) {
             return None;
         }
         // Neither the current settings nor the file can extend a TTL beyond that of the records.

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dotgate_wire::{CacheTtl, Question, TTL_MAX, rtype};
+use dotgate_wire::{CacheTtl, Nat64Prefix, Question, TTL_MAX, rtype};
 
 use crate::admit::AccessList;
 use crate::counters::GroupCounters;
@@ -72,6 +72,8 @@ pub struct GroupSettings {
     pub upstreams: Vec<UpstreamSettings>,
     /// Whether its answers may not hold private addresses, where that is set at all.
     pub is_public: bool,
+    /// The prefix of AAAA records that are made of A records where there are none; none if none are made (RFC 6147).
+    pub dns64: Option<Nat64Prefix>,
     /// Counters shared by all workers.
     pub counters: Arc<GroupCounters>,
 }
@@ -92,6 +94,7 @@ impl GroupSettings {
             label: label.into(),
             upstreams,
             is_public: route == RouteId::DEFAULT,
+            dns64: None,
             counters: Arc::default(),
         }
     }
@@ -262,6 +265,15 @@ impl Settings {
             stream_queries_max: 100,
             stream_idle: Duration::from_secs(10),
         }
+    }
+
+    /// Whether something may be known of a name before the cache is asked: there are local data, lists, or a prefix whose
+    /// reverse names are translated.
+    pub(crate) fn has_local_stage(&self) -> bool {
+        let mut groups = self.groups.iter();
+        self.local.is_some()
+            || self.filter.lists.is_some()
+            || groups.any(|group| group.dns64.is_some())
     }
 
     /// All upstreams, each once, those of the default group first.

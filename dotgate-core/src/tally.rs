@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::counters::labels::{
-    AttemptKind, ClientTransport, Filtering, Handshake, Limit, Outcome, Reason, RecordType, Winner,
+    AttemptKind, ClientTransport, Dns64, Filtering, Handshake, Limit, Outcome, Reason, RecordType,
+    Winner,
 };
 use crate::counters::{Count, Counters, Gauge, UpstreamCounters};
 use crate::failure::Failure;
@@ -42,6 +43,11 @@ impl Tally {
     /// A response that was replaced or blocked.
     pub(crate) fn filtered(&self, why: Filtering) {
         self.0.clients().add_filtered(why);
+    }
+
+    /// What DNS64 did for a question.
+    pub(crate) fn dns64(&self, result: Dns64) {
+        self.0.clients().add_dns64(result);
     }
 
     /// A message that gets no response.

@@ -11,6 +11,8 @@ pub const NS: u16 = 2;
 const CNAME: u16 = 5;
 /// The type of the record in which a zone begins, which negative responses contain.
 pub const SOA: u16 = 6;
+/// The type of host addresses of IPv6.
+const AAAA: u16 = 28;
 /// The type of the EDNS record.
 pub const OPT: u16 = 41;
 /// A type for private use; its data is opaque (RFC 3597).
@@ -33,6 +35,12 @@ pub const NO_SUCH_NAME: &str = "nx";
 
 /// Names that begin with this have no data of any type.
 pub const NO_DATA: &str = "nodata";
+
+/// Names that begin with this have addresses of IPv4 and no data of another type.
+pub const V4_ONLY: &str = "v4only";
+
+/// The prefix of addresses that DNS64 makes of those of IPv4, which is the well-known one (RFC 6052 section 2.1).
+pub const DNS64_PREFIX: [u8; 12] = [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0];
 
 /// Names that begin with this exist in every second version of the data.
 pub const FLEETING: &str = "fleeting";
@@ -238,7 +246,15 @@ pub fn right_rcode(question: &[u8], version: u32) -> u8 {
 
 /// Whether the right answer to a question holds a record of its type, if its name exists.
 pub fn has_data(question: &[u8]) -> bool {
-    !begins_with(question, NO_DATA) && qtype(question) != NS
+    let has_type = qtype(question) == A || !begins_with(question, V4_ONLY);
+    has_type && !begins_with(question, NO_DATA) && qtype(question) != NS
+}
+
+/// The address that DNS64 makes for a question: the prefix, and the data of the right answer about addresses of IPv4.
+pub fn mapped_address(question: &[u8]) -> Option<Vec<u8>> {
+    let is_of_aaaa = begins_with(question, V4_ONLY) && qtype(question) == AAAA;
+    let about_a = [name(question), vec![0, 1, 0, 1]].concat();
+    is_of_aaaa.then(|| [&DNS64_PREFIX[..], &right_data(&about_a)].concat())
 }
 
 /// Bytes of the answer to a question with a huge one; none for all others.

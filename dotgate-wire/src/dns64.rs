@@ -7,7 +7,7 @@
 use core::fmt;
 use core::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::answer::{Answer, CacheTtl};
+use crate::answer::{CacheTtl, UpstreamResponse};
 use crate::bytes::{set_u16, u16_at, u32_at};
 use crate::consts::{rclass, rcode, rtype};
 use crate::header::{ANCOUNT_AT, ARCOUNT_AT, FLAGS_AT, Flags, HEADER_LEN, NSCOUNT_AT, QDCOUNT_AT};
@@ -110,7 +110,7 @@ enum Change {
     Aaaa(Ipv6Addr),
 }
 
-impl Answer {
+impl UpstreamResponse {
     /// Returns whether this is a response without error about AAAA records of class IN that has none of use.
     pub fn lacks_aaaa(&self) -> bool {
         let mut addresses = self.of_aaaa();

@@ -99,6 +99,7 @@ impl LoadedFilter {
                 substitute,
                 except: exceptions(&config.rebinding_except),
             }),
+            dns64: config.dns64,
         };
         Ok(LoadedFilter {
             filter,

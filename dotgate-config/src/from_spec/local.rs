@@ -30,12 +30,14 @@ fn read_filter(reader: &mut Reader<'_>) -> Option<FilterConfig> {
     let substitute = reader.value(&table::LOCAL_BLOCK_ANSWER);
     let rebinding = reader.value(&table::LOCAL_REBIND_PROTECT);
     let rebinding_except = reader.value(&table::LOCAL_REBIND_EXCEPT);
+    let dns64 = reader.value(&table::DNS_DNS64);
     Some(FilterConfig {
         block_files: block_files.unwrap_or_default(),
         allow_files: allow_files.unwrap_or_default(),
         substitute: substitute?,
         rebinding: rebinding?.substitute(),
         rebinding_except: rebinding_except?,
+        dns64: dns64?,
     })
 }
 

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use domain::base::Name;
 use dotgate_core::reverse_zones;
+use dotgate_wire::Nat64Prefix;
 use ipnet::IpNet;
 
 use super::{Kind, Upstreams, items};
@@ -76,6 +77,7 @@ impl FromStr for Suffix {
 pub struct RouteSpec {
     pub(crate) suffixes: Vec<Suffix>,
     pub(crate) upstreams: Vec<UpstreamSpec>,
+    pub(crate) dns64: Option<Nat64Prefix>,
 }
 
 impl FromStr for RouteSpec {
@@ -90,6 +92,8 @@ impl FromStr for RouteSpec {
         Ok(RouteSpec {
             suffixes: read_suffixes(suffixes)?,
             upstreams: read_upstreams(upstreams)?,
+            // One line has room for suffixes and upstreams alone.
+            dns64: None,
         })
     }
 }
@@ -100,6 +104,37 @@ pub(crate) fn read_suffixes(text: &str) -> Result<Vec<Suffix>, Fault> {
 
 pub(crate) fn read_upstreams(text: &str) -> Result<Vec<UpstreamSpec>, Fault> {
     Upstreams::OF_A_GROUP.read(text)
+}
+
+/// Reads the prefix of a NAT64, or `off`.
+pub(crate) fn read_nat64_prefix(text: &str) -> Result<Option<Nat64Prefix>, Fault> {
+    if text.eq_ignore_ascii_case("off") {
+        return Ok(None);
+    }
+    let not_a_prefix = || Fault::NotANat64Prefix {
+        item: text.to_owned(),
+    };
+    let IpNet::V6(prefix) = read_prefix(text)? else {
+        return Err(not_a_prefix());
+    };
+    let prefix = Nat64Prefix::new(prefix.network(), prefix.prefix_len());
+    prefix.map(Some).ok_or_else(not_a_prefix)
+}
+
+/// The prefix of a NAT64, or `off`.
+#[derive(Debug)]
+pub struct Nat64;
+
+impl Kind for Nat64 {
+    type Value = Option<Nat64Prefix>;
+
+    fn read(&self, text: &str) -> Result<Self::Value, Fault> {
+        read_nat64_prefix(text)
+    }
+
+    fn expected(&self) -> String {
+        "off, or an IPv6 prefix of 32, 40, 48, 56, 64 or 96 bits".to_owned()
+    }
 }
 
 /// Routes in their one-line form, separated by white space.

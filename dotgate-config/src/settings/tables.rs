@@ -39,8 +39,18 @@ pub static ROUTE_UPSTREAMS: TableKey = TableKey {
     example: "[\"10.0.0.53#dns.corp.example\"]",
 };
 
+/// `dns64` of a route.
+pub static ROUTE_DNS64: TableKey = TableKey {
+    table: "route",
+    key: "dns64",
+    is_list: false,
+    expected: "off, or an IPv6 prefix of 32, 40, 48, 56, 64 or 96 bits",
+    doc: "Prefix of the NAT64 for names of this route, as in `DOTGATE_DNS_DNS64`, which is for `DNS_HOST` alone.",
+    example: "\"64:ff9b::/96\"",
+};
+
 /// All keys of a `[[route]]` table.
-pub static ROUTE_KEYS: [&TableKey; 2] = [&ROUTE_SUFFIXES, &ROUTE_UPSTREAMS];
+pub static ROUTE_KEYS: [&TableKey; 3] = [&ROUTE_SUFFIXES, &ROUTE_UPSTREAMS, &ROUTE_DNS64];
 
 /// `address` of an upstream.
 pub static UPSTREAM_ADDRESS: TableKey = TableKey {

@@ -65,6 +65,16 @@ impl Key {
         self.route
     }
 
+    /// Whether DO was set.
+    pub(crate) fn dnssec_ok(&self) -> bool {
+        self.variant & DNSSEC_OK != 0
+    }
+
+    /// Whether CD was set.
+    pub(crate) fn checking_disabled(&self) -> bool {
+        self.variant & CHECKING_DISABLED != 0
+    }
+
     pub(super) fn name_hash(&self) -> u64 {
         self.name_hash
     }

@@ -220,6 +220,22 @@ impl CacheStage {
         }
     }
 
+    /// The message that is cached for a question, if it is fresh and an upstream's.
+    pub(crate) fn fresh_response(
+        &mut self,
+        now: Moment,
+        lookup: &Lookup<'_>,
+        recoveries: u32,
+    ) -> Option<Vec<u8>> {
+        let found = self.find(now, &lookup.key, lookup.question, recoveries, false);
+        let (Found::Fresh { age, .. }, true) = (found, lookup.is_cacheable) else {
+            return None;
+        };
+        let is_of_upstream = !Filter::is_made_here(judged(&self.buffer));
+        let stored = Stored::read(&self.buffer).filter(|_| is_of_upstream)?;
+        Some(stored.aged_body(age))
+    }
+
     /// What a client gets whose query failed, or has waited for the client response timer; none if nothing is cached for it.
     pub(crate) fn look_up_again(
         &mut self,
@@ -287,10 +303,12 @@ impl CacheStage {
         let mut groups = settings.groups.iter();
         let group = groups.find(|group| group.route == key.route());
         let is_public = group.is_none_or(|group| group.is_public);
+        let has_dns64 = group.is_some_and(|group| group.dns64.is_some());
         let stored = Stored::read(&self.buffer);
         let is_loaded = stored.is_some_and(|it| self.judged.load(it.body()).is_ok());
         let denied = settings.filter.judge(question, &self.judged, is_public);
-        is_loaded && denied.is_none() && !Filter::is_made_here(mark)
+        let is_complete = !(has_dns64 && self.judged.lacks_aaaa());
+        is_loaded && denied.is_none() && is_complete && !Filter::is_made_here(mark)
     }
 
     /// The response that is in the buffer.

@@ -79,6 +79,29 @@ impl Clients {
         }
     }
 
+    /// Answers a query for a reverse name with a CNAME record, and with local data for the name that it leads to, or has
+    /// that looked up.
+    pub(crate) fn redirect_reverse(
+        &mut self,
+        request: &Request<'_>,
+        target: Option<Question>,
+        ttl: u32,
+    ) -> Local {
+        let local = self.redirect(request, target, ttl);
+        let Local::LeadsTo(target, alias) = &local else {
+            return local;
+        };
+        let mut rest = Vec::new();
+        let data = self.settings.local.as_ref();
+        let answered = data.map(|data| data.answer(&mut rest, target.as_bytes(), target));
+        if !matches!(answered, Some(Answered::Whole)) {
+            return local;
+        }
+        self.local = joined(alias, &rest, 0);
+        self.deliver_local_data(request, Outcome::Local);
+        Local::Answered
+    }
+
     /// Answers a query with a CNAME record, and has what it leads to looked up.
     fn redirect(&mut self, request: &Request<'_>, target: Option<Question>, ttl: u32) -> Local {
         let Some(target) = target else {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::cells::{Cells, Distribution, Histogram};
 use super::labels::{
-    ClientTransport, Filtering, Limit, Outcome, Rcode, Reason, RecordType, StreamEnd,
+    ClientTransport, Dns64, Filtering, Limit, Outcome, Rcode, Reason, RecordType, StreamEnd,
 };
 
 const QUERIES: usize = ClientTransport::COUNT * RecordType::COUNT * Outcome::COUNT;
@@ -20,6 +20,7 @@ pub struct ClientCounters {
     failures: Cells<{ Reason::COUNT }>,
     limits: Cells<{ Limit::COUNT }>,
     filtered: Cells<{ Filtering::COUNT }>,
+    dns64: Cells<{ Dns64::COUNT }>,
     stream_ends: Cells<{ StreamEnd::COUNT }>,
     durations: [[Histogram; WAITED.len()]; ClientTransport::COUNT],
 }
@@ -32,6 +33,7 @@ impl ClientCounters {
             failures: Cells::new(),
             limits: Cells::new(),
             filtered: Cells::new(),
+            dns64: Cells::new(),
             stream_ends: Cells::new(),
             durations: std::array::from_fn(|_| std::array::from_fn(|_| Histogram::new())),
         }
@@ -55,6 +57,10 @@ impl ClientCounters {
 
     pub(crate) fn add_filtered(&self, why: Filtering) {
         self.filtered.add(why as usize, 1);
+    }
+
+    pub(crate) fn add_dns64(&self, result: Dns64) {
+        self.dns64.add(result as usize, 1);
     }
 
     pub(crate) fn add_stream_end(&self, end: StreamEnd) {
@@ -100,6 +106,11 @@ impl ClientCounters {
     /// Queries and responses that were filtered.
     pub fn filtered(&self, why: Filtering) -> u64 {
         self.filtered.at(why as usize)
+    }
+
+    /// Questions that DNS64 did something for.
+    pub fn dns64(&self, result: Dns64) -> u64 {
+        self.dns64.at(result as usize)
     }
 
     /// Connections that we closed.

@@ -148,6 +148,17 @@ labels! {
 }
 
 labels! {
+    /// What DNS64 did for a question.
+    Dns64:
+    /// AAAA records were made of A records.
+    Synthesized = "synthesized",
+    /// There was no A record either, or none that can be mapped.
+    NoAddress = "no_address",
+    /// A reverse name of the prefix was answered with a CNAME record.
+    Reverse = "reverse",
+}
+
+labels! {
     /// The RCODE of a response.
     Rcode:
     /// No error.

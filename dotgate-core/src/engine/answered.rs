@@ -3,6 +3,7 @@
 use dotgate_wire::{Ede, Stored};
 
 use super::Engine;
+use super::dns64::Dns64Step;
 use crate::attempts::Cause;
 use crate::clients::Relayed;
 use crate::exchange::Waiter;
@@ -20,10 +21,19 @@ impl Engine {
         let key = completed.exchange;
         let denied = self.filter_response(key);
         let ede = self.upstreams.relayed_ede(completed.upstream);
+        let is_changed = match denied {
+            Some(_) => true,
+            None => match self.apply_dns64(now, key) {
+                Dns64Step::Unchanged => false,
+                Dns64Step::Changed => true,
+                Dns64Step::AsksForA => return,
+                Dns64Step::Failed => return self.fail_with(now, key, Some(Failure::Internal)),
+            },
+        };
         let ede = ede.as_ref().map(|(code, text)| (*code, text.as_str()));
         let ede = denied.map(|ede| (ede.code, ede.text)).or(ede);
         let relayed = ede.map(|(code, text)| Ede { code, text });
-        self.share(now, completed, (relayed, denied.is_some()));
+        self.share(now, completed, (relayed, is_changed));
         let rcode = self.upstreams.response().rcode();
         let error = (rcode, ede.map(|(code, _)| code));
         let mut stored = None;
@@ -260,7 +270,9 @@ impl Engine {
     /// Fails the clients of questions that upstreams did not answer. To be called whenever upstreams may have given some up.
     pub(super) fn settle(&mut self, now: Moment) {
         while let Some(given_up) = self.upstreams.poll_given_up() {
-            self.fail(now, given_up);
+            if !self.asks_for_a_instead(now, &given_up) {
+                self.fail(now, given_up);
+            }
         }
     }
 

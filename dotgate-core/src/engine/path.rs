@@ -42,14 +42,14 @@ impl Engine {
     pub(super) fn on_query(&mut self, now: Moment, request: &Request<'_>) {
         let query = &request.query;
         let question = Question::of(query);
-        if self.settings.local.is_some() || self.settings.filter.lists.is_some() {
+        if self.has_local_stage {
             self.on_query_with_local_data(now, request, &question);
         } else {
             self.find_answer(now, request, &question);
         }
     }
 
-    /// The same where there are local data or lists, which come first. Apart, so that others do not pay for it.
+    /// The same where there are local data, lists or DNS64, which come first. Apart, so that others do not pay for it.
     #[inline(never)]
     fn on_query_with_local_data(
         &mut self,
@@ -57,7 +57,11 @@ impl Engine {
         request: &Request<'_>,
         question: &Question,
     ) {
-        match self.clients.answer_locally(request, question) {
+        let local = match self.clients.answer_locally(request, question) {
+            Local::No => self.translate_reverse(request, question),
+            local @ (Local::Answered | Local::LeadsTo(..)) => local,
+        };
+        match local {
             Local::No => self.find_answer(now, request, question),
             Local::Answered => {}
             Local::LeadsTo(target, alias) => {

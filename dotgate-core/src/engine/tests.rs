@@ -5,6 +5,7 @@ mod cache;
 mod cache_answers;
 mod cache_attacks;
 mod clients;
+mod dns64;
 mod dnssec;
 mod edns;
 mod evidence;

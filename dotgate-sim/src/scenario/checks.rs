@@ -266,6 +266,9 @@ impl Run<'_> {
             let is_right = match seen.data.first() {
                 // The root servers are returned from memory.
                 Some(_) if seen.question == message::ROOT_SERVERS => has_data,
+                Some(data) if message::mapped_address(&seen.question).is_some() => {
+                    has_data && message::mapped_address(&seen.question).as_ref() == Some(data)
+                }
                 Some(data) => {
                     has_data
                         && (0..=LAST_VERSION).any(|version| {

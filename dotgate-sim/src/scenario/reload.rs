@@ -1,4 +1,4 @@
-//! What a reload brings in a scenario: lists, rebinding protection, local data.
+//! What a reload brings in a scenario: lists, rebinding protection, DNS64, local data.
 
 use std::sync::Arc;
 
@@ -6,8 +6,10 @@ use dotgate_core::{
     Filter, ListAction, ListScope, ListsBuilder, LocalDataBuilder, Rebinding, Settings, Substitute,
 };
 
+use dotgate_wire::Nat64Prefix;
+
 use super::words::{Line, Mistake};
-use crate::message::{A, right_data, wire_name};
+use crate::message::{A, DNS64_PREFIX, right_data, wire_name};
 
 /// The TTL of local data, in seconds.
 const LOCAL_TTL: u32 = 60;
@@ -19,12 +21,13 @@ pub(super) struct ReloadForm {
     allows: Vec<String>,
     local: Vec<String>,
     has_protection: bool,
+    has_dns64: bool,
 }
 
 impl ReloadForm {
     /// Reads what stands behind `RELOAD`.
     pub(super) fn read(line: &mut Line<'_>) -> Result<ReloadForm, Mistake> {
-        const WORDS: &str = "BLOCKS NAME, ALLOWS NAME, LOCAL NAME or PRIVATE_ADDRESSES";
+        const WORDS: &str = "BLOCKS NAME, ALLOWS NAME, LOCAL NAME, PRIVATE_ADDRESSES or DNS64";
         let mut form = ReloadForm::default();
         while line.peek().is_some() {
             if line.takes("BLOCKS") {
@@ -35,6 +38,8 @@ impl ReloadForm {
                 form.local.push(line.word("a name")?.to_owned());
             } else if line.takes("PRIVATE_ADDRESSES") {
                 form.has_protection = true;
+            } else if line.takes("DNS64") {
+                form.has_dns64 = true;
             } else {
                 return Err(line.mistake(WORDS));
             }
@@ -51,6 +56,10 @@ impl ReloadForm {
             let added = lists.add(&wire_name(name), ListScope::Subtree, action);
             assert_eq!(added, Ok(()), "{name}");
         }
+        let mut prefix = [0; 16];
+        prefix[..DNS64_PREFIX.len()].copy_from_slice(&DNS64_PREFIX);
+        let prefix = Nat64Prefix::new(prefix.into(), 96).filter(|_| self.has_dns64);
+        settings.groups[0].dns64 = prefix;
         settings.filter = Filter {
             generation: settings.filter.generation + 1,
             lists: (!lists.is_empty()).then(|| Arc::new(lists.finish())),
@@ -58,6 +67,7 @@ impl ReloadForm {
                 substitute: Substitute::NxDomain,
                 except: None,
             }),
+            dns64: prefix,
             ..Filter::off()
         };
         let mut data = LocalDataBuilder::new();

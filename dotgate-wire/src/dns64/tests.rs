@@ -9,8 +9,8 @@ fn prefix(text: &str) -> Nat64Prefix {
     Nat64Prefix::new(address.parse().unwrap(), length.parse().unwrap()).unwrap()
 }
 
-fn loaded(message: &[u8]) -> Answer {
-    let mut answer = Answer::new();
+fn loaded(message: &[u8]) -> UpstreamResponse {
+    let mut answer = UpstreamResponse::new();
     answer.load(message).unwrap();
     answer
 }
@@ -21,7 +21,7 @@ fn question() -> Vec<u8> {
     [qname, AAAA_IN].concat()
 }
 
-fn about_aaaa(flags: u16, sections: [&[Vec<u8>]; 3]) -> Answer {
+fn about_aaaa(flags: u16, sections: [&[Vec<u8>]; 3]) -> UpstreamResponse {
     let mut message = message(flags, sections);
     let end = HEADER_LEN + QUESTION.len();
     message[end - AAAA_IN.len()..end].copy_from_slice(AAAA_IN);
@@ -34,7 +34,7 @@ fn soa(ttl: u32, minimum: u32) -> Vec<u8> {
 }
 
 /// Section, type, TTL and RDATA of each record.
-fn records(answer: &Answer) -> Vec<(Section, u16, u32, Vec<u8>)> {
+fn records(answer: &UpstreamResponse) -> Vec<(Section, u16, u32, Vec<u8>)> {
     let entries = answer.scan.entries.iter();
     let read = |record: &Record| {
         (
@@ -51,7 +51,11 @@ fn records(answer: &Answer) -> Vec<(Section, u16, u32, Vec<u8>)> {
         .collect()
 }
 
-fn synthesized(answer: &Answer, prefix: Nat64Prefix, ttl_max: u32) -> (Answer, usize) {
+fn synthesized(
+    answer: &UpstreamResponse,
+    prefix: Nat64Prefix,
+    ttl_max: u32,
+) -> (UpstreamResponse, usize) {
     let made = answer.synthesized(&question(), prefix, ttl_max);
     let (message, count) = made.unwrap();
     let made = loaded(&message);
@@ -247,7 +251,7 @@ fn a_long_response_has_the_names_that_it_had() {
     let answer = loaded(&response([&answers, &[], &[]]));
     let (made, count) = synthesized(&answer, prefix("64:ff9b::/96"), 600);
     assert_eq!(count, 1_200);
-    let owners = |answer: &Answer| {
+    let owners = |answer: &UpstreamResponse| {
         let entries = answer.scan.entries.iter();
         entries.map(|entry| entry.owner.hash).collect::<Vec<_>>()
     };

@@ -163,6 +163,7 @@ fn a_filter_stays_the_same_while_nothing_of_it_changes() {
         substitute: dotgate_core::Substitute::NxDomain,
         rebinding: None,
         rebinding_except: Vec::new(),
+        dns64: None,
     };
     let ttl = Duration::from_secs(60);
     let load = |config: &FilterConfig, before: &LoadedFilter| {
@@ -205,6 +206,7 @@ fn the_lines_that_speak_of_a_name_are_found() {
         substitute: dotgate_core::Substitute::NxDomain,
         rebinding: None,
         rebinding_except: Vec::new(),
+        dns64: None,
     };
     let rules = rules_for(&config, b"\x03WWW\x03ads\x07example\0");
     let shown = |name: &str, rest: &str| format!("{}:{rest}", at(name).display());

@@ -22,6 +22,7 @@ fn config(records: &[&str], hosts_file: Option<PathBuf>) -> LocalConfig {
             substitute: Substitute::NxDomain,
             rebinding: None,
             rebinding_except: Vec::new(),
+            dns64: None,
         },
     }
 }

@@ -1,8 +1,8 @@
 //! Fills a page: the numbers of every metric, added up over the workers.
 
 use dotgate_core::labels::{
-    AttemptKind, ClientTransport, Ending, Filtering, Handshake, Limit, Outcome, Rcode, Reason,
-    RecordType, Stage, StreamEnd, Winner,
+    AttemptKind, ClientTransport, Dns64, Ending, Filtering, Handshake, Limit, Outcome, Rcode,
+    Reason, RecordType, Stage, StreamEnd, Winner,
 };
 use dotgate_core::{
     ClientCounters, Counters, Distribution, Gauge, HealthState, UpstreamCounters, UpstreamId,
@@ -77,6 +77,11 @@ impl MetricsSnapshot<'_> {
             OfClients::Filtered => {
                 for why in Filtering::ALL {
                     page.sample(&[why.label()], clients(&|all| all.filtered(*why)));
+                }
+            }
+            OfClients::Dns64 => {
+                for result in Dns64::ALL {
+                    page.sample(&[result.label()], clients(&|all| all.dns64(*result)));
                 }
             }
             OfClients::LimitsHit => {

@@ -2,8 +2,8 @@
 
 use dotgate_core::Count;
 use dotgate_core::labels::{
-    AttemptKind, ClientTransport, Ending, Filtering, Handshake, Limit, Outcome, Rcode, Reason,
-    RecordType, Stage, StreamEnd, Winner,
+    AttemptKind, ClientTransport, Dns64, Ending, Filtering, Handshake, Limit, Outcome, Rcode,
+    Reason, RecordType, Stage, StreamEnd, Winner,
 };
 
 use super::table::{Kind, Label, Metric, Source, Values, row};
@@ -14,6 +14,7 @@ const OUTCOME: Label = closed("outcome", Outcome::VALUES);
 const RCODE: Label = closed("rcode", Rcode::VALUES);
 const REASON: Label = closed("reason", Reason::VALUES);
 const FILTERING: Label = closed("reason", Filtering::VALUES);
+const DNS64: Label = closed("result", Dns64::VALUES);
 const LIMIT: Label = closed("limit", Limit::VALUES);
 const STREAM_END: Label = closed("reason", StreamEnd::VALUES);
 const STAGE: Label = closed("stage", Stage::VALUES);
@@ -116,6 +117,9 @@ families! {
     Filtered = Counter "dotgate_filtered" [FILTERING]
         "Queries and responses that were filtered: blocked names, aliases of blocked names, private addresses.",
         "How much lists and rebinding protection deny. A sudden rise after a list has changed may be a mistake in it.";
+    Dns64 = Counter "dotgate_dns64" [DNS64]
+        "Responses about AAAA records that DNS64 made, and reverse names that it translated.",
+        "How much clients depend on the NAT64. Only no_address: upstreams have no A records either.";
     LimitsHit = Counter "dotgate_limits_hit" [LIMIT]
         "Times a limit was reached and something was rejected or delayed.",
         "A limit is too low for the load, or a client sends too much.";

@@ -67,6 +67,7 @@ impl Group {
             label: self.label().into(),
             upstreams: upstreams.collect(),
             is_public: self.config.is_public,
+            dns64: self.config.dns64,
             counters: Arc::clone(&self.counters),
         }
     }
@@ -89,8 +90,8 @@ pub(crate) fn route_table(groups: &Groups) -> RouteTable {
     }))
 }
 
-/// Which numbers routes have had. A group has the same one as long as its label and its upstreams are the same, and no
-/// other group ever has it: what was cached for a group is out of reach once it means something else.
+/// Which numbers routes have had. A group has the same one as long as its label, its upstreams and its DNS64 are the same, and
+/// no other group ever has it: what was cached for a group is out of reach once it means something else.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct RouteNumbers {
     last: u16,
@@ -112,7 +113,9 @@ impl RouteNumbers {
         for (place, config) in configured.iter().enumerate() {
             let is_same = |group: &&Arc<Group>| {
                 let guard = &group.config;
-                guard.label == config.label && guard.upstreams == config.upstreams
+                guard.label == config.label
+                    && guard.upstreams == config.upstreams
+                    && guard.dns64 == config.dns64
             };
             let same = match place {
                 0 => before.first(),

@@ -7,6 +7,7 @@ use std::process::Command;
 use dotgate_testbed::certificates::TestAuthority;
 use tempfile::TempDir;
 
+use crate::world::http::get;
 use crate::world::peer::{are_installed, find};
 use crate::world::program::Program;
 use crate::world::server::{Server, dig};
@@ -44,6 +45,44 @@ fn names_of_the_router_and_the_company_come_from_their_servers_and_never_go_else
     for name in ["nas.lan", "www.corp.test", "none.corp.test", "long.lan"] {
         assert_eq!(public.queries_for(name), 0, "{name}");
     }
+}
+
+#[test]
+fn names_without_ipv6_addresses_get_those_of_the_nat64_of_their_group() {
+    if !are_installed(&[], &["dnsmasq", "unbound", "kdig"]) {
+        return;
+    }
+    let authority = TestAuthority::new().unwrap();
+    let (router, company) = (Server::dnsmasq(), Server::unbound());
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("dotgate.toml");
+    let route = format!(
+        "[[route]]\nsuffixes = [\"corp.test\"]\nupstreams = [\"{}\"]\ndns64 = \"2001:db8:64::/96\"\n",
+        company.written()
+    );
+    std::fs::write(&file, route).unwrap();
+    let variables = [
+        ("DOTGATE_CONFIG_FILE", file.to_str().unwrap()),
+        ("DOTGATE_DNS_ALLOW_PLAIN_DEFAULT", "insecure"),
+        ("DOTGATE_DNS_DNS64", "64:ff9b::/96"),
+    ];
+    let program = Program::serve(&authority, &router.written(), &variables);
+    let ask = |options: &[&str]| dig(program.address(), options);
+    for _ in 0..2 {
+        assert_eq!(ask(&["nas.lan", "AAAA", "+short"]), "64:ff9b::c000:20a\n");
+        let of_company = ask(&["www.corp.test", "AAAA", "+short"]);
+        assert_eq!(of_company, "2001:db8:64::c000:214\n");
+    }
+    assert_eq!(ask(&["nas.lan", "A", "+short"]), "192.0.2.10\n");
+    assert!(ask(&["none.corp.test", "AAAA"]).contains("status: NXDOMAIN"));
+    let checked = ask(&["nas.lan", "AAAA", "+dnssec", "+cd", "+short"]);
+    assert_eq!(checked, "", "who checks signatures gets what there is");
+    let reverse = ask(&["-x", "64:ff9b::c000:20a"]);
+    assert!(reverse.contains("10.2.0.192.in-addr.arpa."), "{reverse}");
+    let metrics = get(program.admin(), "/metrics").body;
+    // Answers of plain upstreams are not cached.
+    let made = "dotgate_dns64_total{result=\"synthesized\"} 4\n";
+    assert!(metrics.contains(made), "{metrics}");
 }
 
 #[test]

@@ -41,6 +41,7 @@ pub(crate) const FATES: &[(&str, &str, Fate)] = &[
         "dotgate check --config new.toml",
         Skipped("a file of the reader"),
     ),
+    ("docs/recipes.md", "dig @2001:db8::53", EXAMPLE),
     ("docs/filtering.md", "mv ", Skipped("a file of the reader")),
     (
         "docs/filtering.md",

@@ -48,7 +48,7 @@ pub struct Filter {
     pub ttl: u32,
     /// What happens to private addresses from groups that are not trusted with them; none if they pass.
     pub rebinding: Option<Rebinding>,
-    /// The prefix for DNS64 of the default group, which changes what a cached answer is worth: see [`Filter::mark`].
+    /// The prefix for DNS64 of the default group, which changes what a cached answer is worth: see `Filter::mark`.
     pub dns64: Option<Nat64Prefix>,
 }
 

@@ -7,6 +7,7 @@ use shuttle::thread;
 
 use super::*;
 use crate::flights::{Flights, Role};
+use crate::keys::WorkerId;
 
 /// Orders of threads that are tried, at random and by priorities.
 const ORDERS: usize = 2_000;
@@ -161,6 +162,7 @@ fn ask_the_same() {
         .map(|(number, messages)| {
             let (cache, flights) = (Arc::clone(&cache), Arc::clone(&flights));
             let (asking, senders) = (Arc::clone(&asking), senders.clone());
+            let worker = WorkerId(number as u8);
             thread::spawn(move || {
                 let (now, name) = (Moment::from_nanos(1), NAMES[0]);
                 let hash = cache
@@ -169,9 +171,9 @@ fn ask_the_same() {
                 if look(&cache, now, name).0 == fresh(0) {
                     return;
                 }
-                while flights.join(hash, number) == Role::Follows {
+                while flights.join(hash, worker) == Role::Follows {
                     if number == WORKERS - 1 {
-                        return flights.leave(hash, number);
+                        return flights.leave(hash, worker);
                     }
                     let is_answered: bool = messages.recv().unwrap();
                     if is_answered {
@@ -189,10 +191,10 @@ fn ask_the_same() {
                     insert(&cache, now, name, 7);
                 }
                 asking.fetch_sub(1, Relaxed);
-                for follower in flights.complete(hash, number).numbers() {
-                    assert!(follower != number);
+                for follower in flights.complete(hash, worker).ids() {
+                    assert!(follower != worker);
                     // A follower that gave up may be gone.
-                    senders[follower].send(is_answered).ok();
+                    senders[follower.index()].send(is_answered).ok();
                 }
             })
         })
@@ -203,5 +205,9 @@ fn ask_the_same() {
     let hash = cache
         .key(&question(NAMES[0], A), RouteId::DEFAULT, false, false)
         .hash();
-    assert_eq!(flights.join(hash, 0), Role::Leads, "nothing is left");
+    assert_eq!(
+        flights.join(hash, WorkerId(0)),
+        Role::Leads,
+        "nothing is left"
+    );
 }

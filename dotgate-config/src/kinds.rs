@@ -28,6 +28,7 @@ pub(super) use self::routes::{
 use super::fault::Fault;
 use super::hints;
 use super::numbers::{bytes, digits, milliseconds, number_and_unit};
+use super::upstream::read_path;
 use super::words::Word;
 
 /// How a value is read and described.
@@ -311,11 +312,7 @@ impl Kind for FilePath {
     type Value = PathBuf;
 
     fn read(&self, text: &str) -> Result<PathBuf, Fault> {
-        if text.is_empty() {
-            Err(Fault::Empty)
-        } else {
-            Ok(PathBuf::from(text))
-        }
+        read_path(text)
     }
 
     fn expected(&self) -> String {

@@ -116,7 +116,6 @@ pub fn spare_descriptor() -> io::Result<OwnedFd> {
 /// What the system refuses at once, for instance `NetworkUnreachable`, or what `egress` names that it refuses.
 pub fn connect(address: SocketAddr, egress: &Egress) -> io::Result<TcpStream> {
     let socket = upstream_socket(address, egress)?;
-    socket.set_nonblocking(true)?;
     match socket.connect(&SockAddr::from(address)) {
         Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
         Ok(()) | Err(_) => Ok(socket.into()),
@@ -133,6 +132,7 @@ pub fn connect_within(
     wait: Duration,
 ) -> io::Result<TcpStream> {
     let socket = upstream_socket(address, egress)?;
+    // The stream blocks once this returns.
     socket.connect_timeout(&SockAddr::from(address), wait)?;
     Ok(socket.into())
 }
@@ -159,11 +159,7 @@ pub fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 fn upstream_socket(address: SocketAddr, egress: &Egress) -> io::Result<Socket> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
+    let socket = stream_socket(address)?;
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_mss(SEGMENT_BYTES)?;
     #[cfg(target_os = "linux")]

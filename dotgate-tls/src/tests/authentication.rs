@@ -35,11 +35,8 @@ fn failure_of(identity: Identity, leaf: &Leaf) -> TlsFailure {
 
 fn pinned(identity: Identity, pins: &[[u8; 32]]) -> Authentication {
     Authentication {
-        identity,
         pins: pins.to_vec(),
-        report_pins: Vec::new(),
-        client: None,
-        strict: true,
+        ..strict(identity)
     }
 }
 
@@ -417,11 +414,8 @@ fn a_copied_certificate_without_its_key_never_passes() {
     let key = aws_lc_rs::sign::any_supported_type(&own.key).unwrap();
     let copied = Arc::new(rustls::sign::CertifiedKey::new(genuine.chain.clone(), key));
     let any = Authentication {
-        identity: name(NAME),
-        pins: Vec::new(),
-        report_pins: Vec::new(),
-        client: None,
         strict: false,
+        ..strict(name(NAME))
     };
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
         let server = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
@@ -447,11 +441,8 @@ fn the_opportunistic_profile_takes_any_certificate() {
     let certificate = ServerCertificate::self_signed(&Leaf::for_name("elsewhere.test")).unwrap();
     let authority = TestAuthority::new().unwrap();
     let any = Authentication {
-        identity: name(NAME),
-        pins: Vec::new(),
-        report_pins: Vec::new(),
-        client: None,
         strict: false,
+        ..strict(name(NAME))
     };
     let pair = outcome(&any, &authority, &certificate).unwrap();
     assert_eq!(pair.server.server_name(), Some(NAME));
@@ -466,11 +457,8 @@ fn what_could_authenticate_nobody_is_an_error_of_the_setup() {
         Err(TlsSetupError::NothingToCheck)
     ));
     let contradiction = Authentication {
-        identity: name(NAME),
-        pins: vec![[7; 32]],
-        report_pins: Vec::new(),
-        client: None,
         strict: false,
+        ..pinned(name(NAME), &[[7; 32]])
     };
     assert!(matches!(
         UpstreamTls::new(&contradiction, &roots),

@@ -17,7 +17,7 @@ struct Session {
 }
 
 impl Session {
-    fn open(resolver: &Resolver, tls: ClientTls) -> Self {
+    fn open(resolver: &Resolver, upstream: &UpstreamTls) -> Self {
         let socket = StdStream::connect(resolver.address()).unwrap();
         socket.set_nonblocking(true).unwrap();
         let mut socket = TcpStream::from_std(socket);
@@ -29,7 +29,7 @@ impl Session {
         Self {
             poll,
             socket,
-            tls,
+            tls: upstream.connect(true, KeyExchange::Hybrid).unwrap(),
             received: Vec::new(),
         }
     }
@@ -96,10 +96,7 @@ fn a_slow_answer_comes_last_over_a_real_socket_and_the_next_session_is_resumed()
     let roots = Roots::trusting(resolver.authority()).unwrap();
     let upstream = UpstreamTls::new(&strict(name(resolver.name())), &roots).unwrap();
 
-    let mut session = Session::open(
-        &resolver,
-        upstream.connect(true, KeyExchange::Hybrid).unwrap(),
-    );
+    let mut session = Session::open(&resolver, &upstream);
     let queries = [
         frame(1, "slow.example.test"),
         frame(2, "example.test"),
@@ -111,10 +108,7 @@ fn a_slow_answer_comes_last_over_a_real_socket_and_the_next_session_is_resumed()
     assert_eq!(ids(&session.received), [2, 3, 1]);
     assert!(!session.tls.facts().unwrap().resumed);
 
-    let mut session = Session::open(
-        &resolver,
-        upstream.connect(true, KeyExchange::Hybrid).unwrap(),
-    );
+    let mut session = Session::open(&resolver, &upstream);
     session.run(frame(4, "example.test"), |session| {
         ids(&session.received).len() == 1
     });
@@ -128,10 +122,7 @@ fn ten_thousand_queries_through_one_session_are_all_answered() {
     let resolver = Resolver::start(&ResolverConfig::default()).unwrap();
     let roots = Roots::trusting(resolver.authority()).unwrap();
     let upstream = UpstreamTls::new(&strict(name(resolver.name())), &roots).unwrap();
-    let mut session = Session::open(
-        &resolver,
-        upstream.connect(true, KeyExchange::Hybrid).unwrap(),
-    );
+    let mut session = Session::open(&resolver, &upstream);
     let queries: Vec<u8> = (0..10_000)
         .flat_map(|id| frame(id, "example.test"))
         .collect();
@@ -145,10 +136,7 @@ fn a_resolver_that_stops_is_seen_as_the_end_of_the_stream() {
     let address = resolver.address();
     let roots = Roots::trusting(resolver.authority()).unwrap();
     let upstream = UpstreamTls::new(&strict(name(resolver.name())), &roots).unwrap();
-    let mut session = Session::open(
-        &resolver,
-        upstream.connect(true, KeyExchange::Hybrid).unwrap(),
-    );
+    let mut session = Session::open(&resolver, &upstream);
     session.run(frame(1, "example.test"), |session| {
         ids(&session.received).len() == 1
     });

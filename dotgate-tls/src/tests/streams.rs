@@ -303,41 +303,33 @@ fn our_close_notify_is_sent_once_and_nothing_after_it() {
     assert_eq!(arrived, pattern(50));
 }
 
-#[test]
-fn an_upstream_that_closes_in_the_handshake_is_reported() {
+/// A session whose ClientHello is sent and not answered.
+fn greeted_pair() -> Pair {
     let authority = TestAuthority::new().unwrap();
     let certificate = authority.issue(&Leaf::for_name(NAME)).unwrap();
     let upstream = upstream(&strict(name(NAME)), &authority);
-
-    let mut pair = Pair::new(
-        upstream.connect(true, KeyExchange::Hybrid).unwrap(),
-        &server(&certificate),
-    );
+    let tls = upstream.connect(true, KeyExchange::Hybrid).unwrap();
+    let mut pair = Pair::new(tls, &server(&certificate));
     pair.write().unwrap();
+    pair
+}
+
+#[test]
+fn an_upstream_that_closes_in_the_handshake_is_reported() {
+    let mut pair = greeted_pair();
     pair.socket.ended = true;
     assert_eq!(pair.read(), Err(TlsFailure::ClosedInHandshake));
 
-    let mut pair = Pair::new(
-        upstream.connect(true, KeyExchange::Hybrid).unwrap(),
-        &server(&certificate),
-    );
-    pair.write().unwrap();
+    let mut pair = greeted_pair();
     pair.socket.reset = true;
     assert_eq!(pair.read(), Err(TlsFailure::Reset));
 }
 
 #[test]
 fn a_peer_that_does_not_speak_tls_is_reported() {
-    let authority = TestAuthority::new().unwrap();
-    let certificate = authority.issue(&Leaf::for_name(NAME)).unwrap();
-    let upstream = upstream(&strict(name(NAME)), &authority);
     let dns: &[u8] = &[0, 12, 0xab, 0xcd, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     for answer in [b"HTTP/1.1 400 Bad Request\r\n\r\n".as_slice(), dns] {
-        let mut pair = Pair::new(
-            upstream.connect(true, KeyExchange::Hybrid).unwrap(),
-            &server(&certificate),
-        );
-        pair.write().unwrap();
+        let mut pair = greeted_pair();
         pair.socket.inbound.extend(answer);
         assert_eq!(pair.read(), Err(TlsFailure::NotTls));
     }
@@ -345,14 +337,7 @@ fn a_peer_that_does_not_speak_tls_is_reported() {
 
 #[test]
 fn an_alert_is_reported_by_its_name() {
-    let authority = TestAuthority::new().unwrap();
-    let certificate = authority.issue(&Leaf::for_name(NAME)).unwrap();
-    let upstream = upstream(&strict(name(NAME)), &authority);
-    let mut pair = Pair::new(
-        upstream.connect(true, KeyExchange::Hybrid).unwrap(),
-        &server(&certificate),
-    );
-    pair.write().unwrap();
+    let mut pair = greeted_pair();
     // A record of type alert with the fatal alert handshake_failure.
     pair.socket.inbound.extend([0x15, 3, 3, 0, 2, 2, 40]);
     let failure = pair.read().unwrap_err();

@@ -39,16 +39,7 @@ pub(crate) fn registrable(name: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn wire(name: &str) -> Vec<u8> {
-        let mut wire = Vec::new();
-        for label in name.split('.').filter(|label| !label.is_empty()) {
-            wire.push(label.len() as u8);
-            wire.extend_from_slice(label.as_bytes());
-        }
-        wire.push(0);
-        wire
-    }
+    use crate::wire_name as wire;
 
     #[test]
     fn names_of_one_owner_have_one_registrable_domain() {

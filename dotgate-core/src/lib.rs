@@ -182,3 +182,15 @@ pub use route::{LocalZone, special_use};
 pub use routes::{Route, RouteId, RouteTable, reverse_zones};
 pub use settings::{CacheSettings, GroupSettings, Settings, UpstreamSettings};
 pub use stream::KernelBuffers;
+
+/// A name in wire form, for tests.
+#[cfg(test)]
+fn wire_name(name: &str) -> Vec<u8> {
+    let mut wire = Vec::new();
+    for label in name.split('.').filter(|label| !label.is_empty()) {
+        wire.push(label.len() as u8);
+        wire.extend_from_slice(label.as_bytes());
+    }
+    wire.push(0);
+    wire
+}

@@ -256,16 +256,7 @@ const TOP_LEVEL: &[(LocalZone, &[u8])] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn wire(name: &str) -> Vec<u8> {
-        let mut wire = Vec::new();
-        for label in name.split('.').filter(|label| !label.is_empty()) {
-            wire.push(u8::try_from(label.len()).unwrap());
-            wire.extend_from_slice(label.as_bytes());
-        }
-        wire.push(0);
-        wire
-    }
+    use crate::wire_name as wire;
 
     #[test]
     fn ds_of_a_zone_belongs_to_its_parent_and_is_forwarded() {

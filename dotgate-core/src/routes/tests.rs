@@ -5,13 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn wire(name: &str) -> Box<[u8]> {
-    let mut wire = Vec::new();
-    for label in name.split('.').filter(|label| !label.is_empty()) {
-        wire.push(label.len() as u8);
-        wire.extend_from_slice(label.as_bytes());
-    }
-    wire.push(0);
-    wire.into()
+    crate::wire_name(name).into()
 }
 
 fn question(name: &[u8]) -> Question {

@@ -21,6 +21,7 @@ use crate::moment::Moment;
 use crate::outbox::{Action, Event, ReturnPath};
 use crate::settings::{Settings, UpstreamSettings};
 use crate::stream::KernelBuffers;
+pub(super) use crate::wire_name;
 
 pub(super) const MS: Duration = Duration::from_millis(1);
 pub(super) const SECOND: Duration = Duration::from_secs(1);
@@ -519,16 +520,6 @@ pub(super) fn framed(message: &[u8]) -> Vec<u8> {
 
 pub(super) fn rcode_of(response: &[u8]) -> u8 {
     Flags(u16::from_be_bytes([response[2], response[3]])).rcode()
-}
-
-pub(super) fn wire_name(name: &str) -> Vec<u8> {
-    let mut wire = Vec::new();
-    for label in name.split('.').filter(|label| !label.is_empty()) {
-        wire.push(u8::try_from(label.len()).unwrap());
-        wire.extend_from_slice(label.as_bytes());
-    }
-    wire.push(0);
-    wire
 }
 
 pub(super) fn query(id: u16, name: &str) -> Vec<u8> {

@@ -4,16 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-
-fn wire(name: &str) -> Vec<u8> {
-    let mut wire = Vec::new();
-    for label in name.split('.').filter(|label| !label.is_empty()) {
-        wire.push(label.len() as u8);
-        wire.extend_from_slice(label.as_bytes());
-    }
-    wire.push(0);
-    wire
-}
+use crate::wire_name as wire;
 
 fn lists(entries: &[(&str, ListScope, ListAction)]) -> Lists {
     let mut builder = ListsBuilder::new(7);

@@ -7,16 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::local::answer::Answered;
-
-pub(in crate::local) fn wire(name: &str) -> Vec<u8> {
-    let mut wire = Vec::new();
-    for label in name.split('.').filter(|label| !label.is_empty()) {
-        wire.push(u8::try_from(label.len()).unwrap());
-        wire.extend_from_slice(label.as_bytes());
-    }
-    wire.push(0);
-    wire
-}
+pub(in crate::local) use crate::wire_name as wire;
 
 /// Data of records in the form `NAME TYPE VALUE`, numbered from 0.
 fn made(records: &[&str]) -> Result<LocalData, LocalFault> {

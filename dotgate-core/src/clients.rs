@@ -152,7 +152,7 @@ impl Clients {
 
     /// A client's query waits from now on.
     pub(crate) fn on_waiting(&mut self, client: Client) {
-        if let Client::Stream(key) = client
+        if let Client::Stream(key, _) = client
             && let Some(stream) = self.streams.get_mut(key)
         {
             stream.in_flight += 1;
@@ -162,7 +162,7 @@ impl Clients {
     /// A client's query waits no more.
     fn on_answered(&mut self, waiter: &Waiter) {
         self.release_quota(waiter.client_id, waiter.client);
-        if let Client::Stream(key) = waiter.client
+        if let Client::Stream(key, _) = waiter.client
             && let Some(stream) = self.streams.get_mut(key)
         {
             stream.in_flight = stream.in_flight.saturating_sub(1);
@@ -173,7 +173,7 @@ impl Clients {
     pub(crate) fn address_of(&self, client: Client) -> Option<IpAddr> {
         match client {
             Client::Datagram(path) => Some(path.peer.ip()),
-            Client::Stream(key) => self.streams.get(key).map(|stream| stream.peer),
+            Client::Stream(key, _) => self.streams.get(key).map(|stream| stream.peer),
         }
     }
 
@@ -184,8 +184,9 @@ impl Clients {
                 let max = self.path_limits.limit(path.peer.ip(), max);
                 Transport::Udp { max }
             }
-            Client::Stream(_) => Transport::Stream {
-                idle: self.streams.advertised_idle(),
+            Client::Stream(_, kind) => Transport::Stream {
+                idle: self.streams.advertised_idle(kind),
+                is_encrypted: kind.is_encrypted(),
             },
         }
     }
@@ -286,7 +287,7 @@ impl Client {
     pub(crate) fn transport(self) -> ClientTransport {
         match self {
             Client::Datagram(_) => ClientTransport::Udp,
-            Client::Stream(_) => ClientTransport::Tcp,
+            Client::Stream(_, kind) => kind.transport(),
         }
     }
 }

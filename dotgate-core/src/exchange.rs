@@ -19,6 +19,7 @@ use crate::limits;
 use crate::moment::Moment;
 use crate::outbox::ReturnPath;
 use crate::settings::GroupSettings;
+use crate::stream::StreamKind;
 
 pub(crate) type Waiters = SlotMap<WaiterKey, Waiter>;
 
@@ -26,7 +27,7 @@ pub(crate) type Waiters = SlotMap<WaiterKey, Waiter>;
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Client {
     Datagram(ReturnPath),
-    Stream(StreamKey),
+    Stream(StreamKey, StreamKind),
 }
 
 impl Client {
@@ -34,7 +35,7 @@ impl Client {
     pub(crate) fn peer(self) -> Option<SocketAddr> {
         match self {
             Client::Datagram(path) => Some(path.peer),
-            Client::Stream(_) => None,
+            Client::Stream(..) => None,
         }
     }
 
@@ -42,7 +43,7 @@ impl Client {
     pub(crate) fn via(self) -> Via {
         match self {
             Client::Datagram(_) => Via::Datagram,
-            Client::Stream(_) => Via::Stream,
+            Client::Stream(..) => Via::Stream,
         }
     }
 }

@@ -181,7 +181,7 @@ pub use restore::CacheImporter;
 pub use route::{LocalZone, special_use};
 pub use routes::{Route, RouteId, RouteTable, reverse_zones};
 pub use settings::{CacheSettings, GroupSettings, Settings, UpstreamSettings};
-pub use stream::KernelBuffers;
+pub use stream::{KernelBuffers, StreamKind};
 
 /// A name in wire form, for tests.
 #[cfg(test)]

@@ -196,6 +196,19 @@ pub const STREAM_UNSENT_BYTES: usize = 128 * 1024;
 /// and less than 1 KiB here.
 pub const STREAM_BYTES: usize = 4 * 1024;
 
+/// What TLS costs on top for a client's connection, in bytes, once the handshake is done: state, keys and buffers of
+/// rustls.
+pub const TLS_STREAM_BYTES: usize = 12 * 1024;
+
+/// The TLS handshake of a client must be complete this long after the connection was accepted.
+pub const STREAM_HANDSHAKE: Duration = Duration::from_secs(5);
+
+/// TLS handshakes of clients in progress in one worker; the one that began first gives way to another one.
+pub const STREAM_HANDSHAKES: usize = 256;
+
+/// Of these, handshakes of one client address.
+pub const STREAM_HANDSHAKES_PER_CLIENT: usize = STREAM_HANDSHAKES / 4;
+
 /// The most that the kernel buffers of what a client has not acknowledged, in bytes as the kernel counts them: the
 /// send buffer that the driver asks for.
 pub const STREAM_KERNEL_BYTES: usize = 64 * 1024;

@@ -19,8 +19,8 @@ const STREAM_MAX: usize = 65_535;
 pub(crate) enum Transport {
     /// UDP, with the largest response that the settings allow.
     Udp { max: u16 },
-    /// TCP, with the idle timeout that is advertised to the client (RFC 7828 section 3.3.2).
-    Stream { idle: Duration },
+    /// A connection, with the idle timeout that is advertised to the client (RFC 7828 section 3.3.2).
+    Stream { idle: Duration, is_encrypted: bool },
 }
 
 /// What of a client's query its response depends on.
@@ -40,6 +40,7 @@ impl ClientParameters {
         edns: None,
         transport: Transport::Stream {
             idle: Duration::ZERO,
+            is_encrypted: false,
         },
     };
 
@@ -59,10 +60,14 @@ impl ClientParameters {
                 dnssec_ok: edns.dnssec_ok,
                 keepalive: match self.transport {
                     Transport::Udp { .. } => None,
-                    Transport::Stream { idle } => Some(tenths_of_a_second(idle)),
+                    Transport::Stream { idle, .. } => Some(tenths_of_a_second(idle)),
                 },
                 ede,
                 second_ede: None,
+                pads: match self.transport {
+                    Transport::Udp { .. } => false,
+                    Transport::Stream { is_encrypted, .. } => is_encrypted && edns.asks_padding,
+                },
             }),
             limit: self.limit(),
         }
@@ -124,6 +129,7 @@ mod tests {
         }
         let stream = Transport::Stream {
             idle: Duration::from_secs(10),
+            is_encrypted: false,
         };
         assert_eq!(parameters(None, stream).hop(None, true).limit, 65_535);
     }
@@ -133,6 +139,7 @@ mod tests {
         let udp = Transport::Udp { max: 1_232 };
         let stream = Transport::Stream {
             idle: Duration::from_secs(10),
+            is_encrypted: false,
         };
         assert!(parameters(None, stream).hop(None, true).opt.is_none());
         assert_eq!(
@@ -151,6 +158,23 @@ mod tests {
                 .keepalive,
             Some(100)
         );
+    }
+
+    #[test]
+    fn only_encrypted_responses_to_padded_queries_are_padded() {
+        let idle = Duration::from_secs(10);
+        let stream = |is_encrypted| Transport::Stream { idle, is_encrypted };
+        for (transport, asks_padding, pads) in [
+            (stream(true), true, true),
+            (stream(true), false, false),
+            (stream(false), true, false),
+            (Transport::Udp { max: 1_232 }, true, false),
+        ] {
+            let mut parameters = parameters(Some(1_232), transport);
+            parameters.edns.as_mut().unwrap().asks_padding = asks_padding;
+            let opt = parameters.hop(None, true).opt.unwrap();
+            assert_eq!(opt.pads, pads, "{transport:?}");
+        }
     }
 
     #[test]

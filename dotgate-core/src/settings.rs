@@ -238,6 +238,8 @@ pub struct Settings {
     pub stream_queries_max: usize,
     /// The time after the last complete message at which a client's connection is closed.
     pub stream_idle: Duration,
+    /// The same for connections of DNS over TLS.
+    pub dot_idle: Duration,
 }
 
 impl Settings {
@@ -264,6 +266,7 @@ impl Settings {
             streams_per_client_max: 250,
             stream_queries_max: 100,
             stream_idle: Duration::from_secs(10),
+            dot_idle: Duration::from_secs(30),
         }
     }
 

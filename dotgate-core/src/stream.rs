@@ -1,4 +1,4 @@
-//! Client connections (TCP): bytes in, complete messages out, responses back in any order (RFC 7766).
+//! Client connections (TCP, TLS): bytes in, complete messages out, responses back in any order (RFC 7766).
 //!
 //! It is at both ends of the path. Owns what a client has sent of its next message, what waits to be written
 //! to it, and its clocks; only a complete message resets the idle clock (section 6.2.3). A client that has
@@ -6,6 +6,7 @@
 //! Limits: `Settings::stream*`, `limits::STREAM_*`.
 
 mod budget;
+mod handshake;
 mod holders;
 mod pending;
 
@@ -18,6 +19,8 @@ use std::time::Duration;
 use slotmap::SlotMap;
 
 pub use self::budget::KernelBuffers;
+pub use self::handshake::StreamKind;
+use self::handshake::{Handshakes, IdleTimeouts};
 use self::holders::{Activity, Holders};
 pub(crate) use self::pending::{Pending, PendingEde, PendingQueue, ResponseTerms};
 use crate::admit::ClientId;
@@ -31,10 +34,15 @@ use crate::settings::Settings;
 
 pub(crate) struct Stream {
     pub(crate) peer: IpAddr,
+    pub(crate) kind: StreamKind,
+    /// Since when its TLS handshake is in progress, if it is.
+    handshake_since: Option<Moment>,
     holder: HolderKey,
     pub(crate) frames: Frames,
     /// Responses that the system has not taken yet.
     pub(crate) outgoing: Vec<u8>,
+    /// Bytes that the driver has encrypted, or is to, and that the system has not taken yet.
+    pub(crate) encrypted: usize,
     /// Responses behind them; each still counts as in flight.
     pub(crate) pending: PendingQueue,
     /// What the kernel buffers of the connection take, as far as known.
@@ -67,12 +75,21 @@ pub(crate) struct Stream {
 impl Stream {
     /// Whether it can neither receive nor send any more.
     pub(crate) fn is_finished(&self) -> bool {
-        self.has_ended && self.in_flight == 0 && self.outgoing.is_empty()
+        self.has_ended && self.in_flight == 0 && self.unsent() == 0
+    }
+
+    /// Bytes that the system has not taken yet.
+    pub(crate) fn unsent(&self) -> usize {
+        self.outgoing.len() + self.encrypted
+    }
+
+    /// Whether the TLS handshake is in progress.
+    pub(crate) fn is_handshaking(&self) -> bool {
+        self.handshake_since.is_some()
     }
 
     pub(crate) fn may_read(&self, queries_max: usize) -> bool {
-        let has_room =
-            self.in_flight < queries_max && self.outgoing.len() < limits::STREAM_UNSENT_BYTES;
+        let has_room = self.in_flight < queries_max && self.unsent() < limits::STREAM_UNSENT_BYTES;
         has_room || cfg!(planted = "full-stream-is-read-on")
     }
 
@@ -94,7 +111,7 @@ impl Stream {
 
     /// Records what the client has taken, or of a response that waits for it.
     pub(crate) fn on_unsent(&mut self, took_some: bool, now: Moment) {
-        self.unsent_since = match (self.outgoing.is_empty(), self.unsent_since) {
+        self.unsent_since = match (self.unsent() == 0, self.unsent_since) {
             (true, _) => None,
             (false, Some(since)) if !took_some => Some(since),
             (false, _) => Some(now),
@@ -104,12 +121,17 @@ impl Stream {
     fn activity(&self) -> Activity {
         Activity {
             last_message: self.last_message,
-            is_idle: self.in_flight == 0 && self.outgoing.is_empty(),
+            is_idle: self.in_flight == 0 && self.unsent() == 0,
         }
     }
 
     /// When it is to be closed if nothing happens; none while only responses are awaited.
     fn deadline(&self, idle: Duration) -> Option<Moment> {
+        if let Some(since) = self.handshake_since
+            && !cfg!(planted = "handshake-has-no-deadline")
+        {
+            return Some(since + limits::STREAM_HANDSHAKE);
+        }
         let stalled = self
             .unsent_since
             .map(|since| since + limits::STREAM_STALLED);
@@ -133,7 +155,8 @@ pub(crate) struct Streams {
     holders: Holders,
     max: usize,
     per_client_max: usize,
-    idle: Duration,
+    handshakes: Handshakes,
+    idle: IdleTimeouts,
     queries_max: usize,
     /// This worker's number, under which it publishes its cost.
     worker: WorkerId,
@@ -162,7 +185,8 @@ impl Streams {
             holders: Holders::new(keys),
             max: settings.streams_max,
             per_client_max: settings.streams_per_client_max,
-            idle: settings.stream_idle,
+            handshakes: Handshakes::default(),
+            idle: IdleTimeouts::of(settings),
             queries_max: settings.stream_queries_max,
             worker,
             memory,
@@ -179,7 +203,7 @@ impl Streams {
     pub(crate) fn reconfigure(&mut self, settings: &Settings) {
         self.per_client_max = settings.streams_per_client_max;
         self.max = settings.streams_max;
-        self.idle = settings.stream_idle;
+        self.idle = IdleTimeouts::of(settings);
         self.queries_max = settings.stream_queries_max;
         self.memory.set_max(settings.client_memory);
         for key in self.keys() {
@@ -188,17 +212,29 @@ impl Streams {
     }
 
     /// Takes a new connection, unless this client or all together have too many.
-    pub(crate) fn open(&mut self, peer: IpAddr, now: Moment) -> Option<StreamKey> {
+    pub(crate) fn open(
+        &mut self,
+        peer: IpAddr,
+        kind: StreamKind,
+        now: Moment,
+    ) -> Option<StreamKey> {
         if self.map.len() >= self.max || self.has_its_share(peer) {
             return None;
         }
         let holder = self.holders.add(ClientId::of(peer));
-        let timer = now + self.idle;
+        let timer = now
+            + match kind {
+                StreamKind::Tcp => self.idle.for_kind(kind),
+                StreamKind::Dot => limits::STREAM_HANDSHAKE,
+            };
         let key = self.map.insert(Stream {
             peer,
+            kind,
+            handshake_since: None,
             holder,
             frames: Frames::default(),
             outgoing: Vec::new(),
+            encrypted: 0,
             pending: PendingQueue::default(),
             kernel_bytes: 0,
             acknowledged: 0,
@@ -221,6 +257,9 @@ impl Streams {
         let map = &self.map;
         let is_open = |key| map.contains_key(key);
         self.holders.enter(holder, key, now, is_open);
+        if kind.is_encrypted() {
+            self.begin_handshake(now, key);
+        }
         self.charge(key);
         Some(key)
     }
@@ -247,7 +286,7 @@ impl Streams {
     pub(crate) fn is_full(&self, key: StreamKey) -> bool {
         self.map.get(key).is_some_and(|stream| {
             !stream.pending.is_empty()
-                || stream.outgoing.len() >= limits::STREAM_UNSENT_BYTES
+                || stream.unsent() >= limits::STREAM_UNSENT_BYTES
                 || !self.may_grow(stream.holder)
         })
     }
@@ -257,7 +296,7 @@ impl Streams {
         let Some(stream) = self.map.get(key) else {
             return false;
         };
-        if stream.pending.is_empty() || stream.outgoing.len() >= limits::STREAM_UNSENT_BYTES {
+        if stream.pending.is_empty() || stream.unsent() >= limits::STREAM_UNSENT_BYTES {
             return false;
         }
         let may_grow = self.may_grow(stream.holder);
@@ -276,6 +315,7 @@ impl Streams {
     }
 
     pub(crate) fn remove(&mut self, key: StreamKey) -> Option<Stream> {
+        self.end_handshake(key);
         let stream = self.map.remove(key)?;
         self.change_bytes(stream.holder, stream.charged, 0);
         self.holders.remove(stream.holder);
@@ -290,10 +330,10 @@ impl Streams {
         self.map.len()
     }
 
-    /// The current idle timeout: a quarter when three quarters of the connections are taken (RFC 9210 section 4.5).
-    pub(crate) fn idle_limit(&self) -> Duration {
+    /// The current idle timeouts: a quarter when three quarters of the connections are taken (RFC 9210 section 4.5).
+    fn idle_limits(&self) -> IdleTimeouts {
         if self.map.len() > self.max / 4 * 3 {
-            self.idle / 4
+            self.idle.quarter()
         } else {
             self.idle
         }
@@ -301,19 +341,19 @@ impl Streams {
 
     /// The idle timeout advertised to clients: none when the next connection would have to displace one, which asks them
     /// to close (RFC 7828 section 3.4).
-    pub(crate) fn advertised_idle(&self) -> Duration {
+    pub(crate) fn advertised_idle(&self, kind: StreamKind) -> Duration {
         if self.map.len() >= self.max {
             Duration::ZERO
         } else {
-            self.idle_limit()
+            self.idle_limits().for_kind(kind)
         }
     }
 
     /// Sets the timer for a stream whose deadline may have moved closer.
     pub(crate) fn watch(&mut self, key: StreamKey) {
-        let idle = self.idle_limit();
+        let idle = self.idle_limits();
         if let Some(stream) = self.map.get_mut(key)
-            && let Some(deadline) = stream.deadline(idle)
+            && let Some(deadline) = stream.deadline(idle.for_kind(stream.kind))
             && deadline < stream.timer
         {
             stream.timer = deadline;
@@ -323,7 +363,7 @@ impl Streams {
 
     /// The next stream that has timed out at `now`, if any.
     pub(crate) fn poll_expired(&mut self, now: Moment) -> Option<StreamKey> {
-        let idle = self.idle_limit();
+        let idle = self.idle_limits();
         while let Some(&Reverse((timer, key))) = self.timers.peek() {
             if timer > now {
                 return None;
@@ -332,6 +372,7 @@ impl Streams {
             let Some(stream) = self.map.get_mut(key).filter(|stream| stream.timer == timer) else {
                 continue;
             };
+            let idle = idle.for_kind(stream.kind);
             match stream.deadline(idle) {
                 Some(deadline) if deadline <= now => return Some(key),
                 deadline => {

@@ -15,8 +15,8 @@ use std::time::Duration;
 use counting::allocations;
 use dotgate_core::{
     AccessList, Action, Cache, CacheSettings, Count, Counters, Driver, Engine, Event, Moment,
-    ReturnPath, SessionKey, Settings, Shared, StreamKey, UpstreamId, UpstreamSettings, WorkerId,
-    drive,
+    ReturnPath, SessionKey, Settings, Shared, StreamKey, StreamKind, UpstreamId, UpstreamSettings,
+    WorkerId, drive,
 };
 use dotgate_wire::split_frame;
 
@@ -169,7 +169,7 @@ impl World {
 
     fn open_stream(&mut self) {
         let client = "192.0.2.7".parse().unwrap();
-        self.stream = self.engine.stream_opened(self.now, client);
+        self.stream = self.engine.stream_opened(self.now, client, StreamKind::Tcp);
     }
 
     /// Asks so often, for `HELD` names in turn, and returns how many queries went to the upstream.
@@ -222,7 +222,7 @@ impl Driver for World {
                 }
                 let taken = output.len();
                 output.clear();
-                self.engine.stream_wrote(now, stream, taken);
+                self.engine.stream_wrote(now, stream, taken, 0);
             }
             Action::CloseSession(_) => self.session = None,
             other => panic!("unexpected {other:?}"),

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use dotgate_core::{Moment, StreamKey};
+use dotgate_core::{Moment, StreamKey, StreamKind};
 
 use crate::connection::Segment;
 use crate::message;
@@ -27,6 +27,7 @@ pub(crate) const CLIENT_WINDOW: usize = 64 * 1024;
 pub(crate) struct Stream {
     pub(crate) worker: usize,
     pub(crate) peer: IpAddr,
+    pub(crate) kind: StreamKind,
     /// The engine's name for it, once accepted.
     pub(crate) key: Option<StreamKey>,
     /// What has arrived at the worker and was not read.
@@ -60,10 +61,11 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    pub(crate) fn new(worker: usize, peer: IpAddr, now: Moment) -> Stream {
+    pub(crate) fn new(worker: usize, peer: IpAddr, kind: StreamKind, now: Moment) -> Stream {
         Stream {
             worker,
             peer,
+            kind,
             key: None,
             arrived: VecDeque::new(),
             fed: 0,
@@ -87,9 +89,9 @@ impl Stream {
 }
 
 impl Network {
-    pub(crate) fn open_stream(&mut self, worker: usize, peer: IpAddr) -> usize {
+    pub(crate) fn open_stream(&mut self, worker: usize, peer: IpAddr, kind: StreamKind) -> usize {
         let number = self.streams.len();
-        let mut stream = Stream::new(worker, peer, self.now);
+        let mut stream = Stream::new(worker, peer, kind, self.now);
         stream.clock = self.now + self.random.time(CLIENT_LATENCY);
         self.arrange(stream.clock, Event::StreamOpens(number));
         self.streams.push(stream);
@@ -127,6 +129,11 @@ impl Network {
         for piece in self.cut(bytes, segments) {
             self.stream_segment(stream, Segment::Bytes(piece));
         }
+    }
+
+    /// A client completes its TLS handshake.
+    pub(crate) fn stream_secure(&mut self, stream: usize) {
+        self.stream_segment(stream, Segment::TlsFinished);
     }
 
     /// A client ends its side, or all of it at once.

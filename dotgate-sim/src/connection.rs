@@ -19,6 +19,8 @@ pub(crate) enum Segment {
     Bytes(Vec<u8>),
     /// A message over UDP, on the socket of the query with this ID.
     Datagram(u16, Vec<u8>),
+    /// The last message of a client's TLS handshake.
+    TlsFinished,
     /// The end, in good order.
     Fin,
     /// The end, at once.
@@ -133,7 +135,7 @@ impl Network {
         let (latency, segments) = (script.latency, script.segments);
         let bytes = match segment {
             Segment::Bytes(bytes) => bytes,
-            Segment::Datagram(..) | Segment::Fin | Segment::Reset => {
+            Segment::Datagram(..) | Segment::TlsFinished | Segment::Fin | Segment::Reset => {
                 let at = self.up_time(connection, latency);
                 return self.arrange(at, Event::AtUpstream(connection, segment));
             }

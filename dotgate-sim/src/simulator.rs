@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use dotgate_core::{
     AccessList, Cache, CacheSettings, ClientMemory, Count, Flights, GroupSettings, HealthState,
-    Incident, Link, Moment, Quotas, RouteId, RouteTable, SessionEnd, Settings, Shared, UpstreamId,
-    UpstreamSettings,
+    Incident, Link, Moment, Quotas, RouteId, RouteTable, SessionEnd, Settings, Shared, StreamKind,
+    UpstreamId, UpstreamSettings,
 };
 use ipnet::IpNet;
 
@@ -257,9 +257,14 @@ impl Simulator {
         self.net.arrange_in(latency, Event::Datagram(query));
     }
 
-    /// A client connects by TCP. Returns the number of its connection.
-    pub fn open_stream(&mut self, worker: usize, peer: IpAddr) -> usize {
-        self.net.open_stream(worker, peer)
+    /// A client connects. Returns the number of its connection.
+    pub fn open_stream(&mut self, worker: usize, peer: IpAddr, kind: StreamKind) -> usize {
+        self.net.open_stream(worker, peer, kind)
+    }
+
+    /// A client completes its TLS handshake.
+    pub fn secure_stream(&mut self, stream: usize) {
+        self.net.stream_secure(stream);
     }
 
     /// A client sends a query by TCP. Returns its number in [`Record::queries`].

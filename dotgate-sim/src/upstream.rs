@@ -407,7 +407,7 @@ impl Network {
                 self.check_answer_bound(connection);
             }
             // A connection has no datagrams.
-            Segment::Datagram(..) => {}
+            Segment::Datagram(..) | Segment::TlsFinished => {}
             end @ (Segment::Fin | Segment::Reset) => {
                 let now = self.now;
                 self.record

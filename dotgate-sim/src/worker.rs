@@ -188,14 +188,14 @@ impl Worker {
 
     fn accept(&mut self, net: &mut Network) {
         while let Some(stream) = net.inboxes[self.number].streams.pop_front() {
-            let peer = net.streams[stream].peer;
+            let (peer, kind) = (net.streams[stream].peer, net.streams[stream].kind);
             if self.streams.len() >= self.settings.streams_max {
                 // Whoever has more connections than this client may lose one to it, also with queries in flight.
                 for held in self.streams.values() {
                     net.streams[*held].is_proper = false;
                 }
             }
-            match self.engine.stream_opened(net.now, peer) {
+            match self.engine.stream_opened(net.now, peer, kind) {
                 Some(key) => {
                     net.streams[stream].key = Some(key);
                     self.streams.insert(key, stream);
@@ -229,6 +229,7 @@ impl Worker {
                     self.engine.stream_bytes(now, key, &bytes);
                 }
                 Some(Segment::Datagram(..)) => {}
+                Some(Segment::TlsFinished) => self.engine.stream_secured(now, key, false),
                 Some(Segment::Fin) => return self.engine.stream_ended(key),
                 Some(Segment::Reset) => {
                     return self.driver(net).end_stream(key, stream);

@@ -209,6 +209,7 @@ fn plain_opt() -> ResponseOpt<'static> {
         keepalive: None,
         ede: None,
         second_ede: None,
+        pads: false,
     }
 }
 
@@ -397,6 +398,7 @@ pub(crate) fn check_answer(message: &[u8]) -> bool {
         let opt = Some(ResponseOpt {
             keepalive: Some(80),
             ede,
+            pads: limit > 1_232,
             ..plain_opt()
         });
         check_response(

@@ -41,7 +41,7 @@ impl Clients {
     fn deliver(&mut self, client: Client, write: impl FnOnce(&mut Vec<u8>)) {
         match client {
             Client::Datagram(path) => self.outbox.push(path, write),
-            Client::Stream(key) => match self.streams.get_mut(key) {
+            Client::Stream(key, _) => match self.streams.get_mut(key) {
                 Some(stream) => {
                     write_framed(&mut stream.outgoing, write);
                     self.streams.charge(key);
@@ -351,7 +351,7 @@ impl Clients {
     fn full_stream(&self, client: Client) -> Option<StreamKey> {
         match client {
             Client::Datagram(_) => None,
-            Client::Stream(key) => self.streams.is_full(key).then_some(key),
+            Client::Stream(key, _) => self.streams.is_full(key).then_some(key),
         }
     }
 

@@ -91,6 +91,7 @@ impl Clients {
             Limit::Streams => self.settings.streams_max,
             Limit::StreamsPerClient => self.settings.streams_per_client_max,
             Limit::StreamsMalformed => limits::PACED_STREAMS as usize,
+            Limit::Handshakes => limits::STREAM_HANDSHAKES,
             Limit::ClientMemory => self.settings.client_memory,
             Limit::UdpRelease | Limit::Descriptors => 0,
         }

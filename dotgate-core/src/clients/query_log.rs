@@ -7,7 +7,7 @@ use std::time::Duration;
 use dotgate_wire::Question;
 
 use super::Clients;
-use crate::counters::labels::{ClientTransport, Outcome};
+use crate::counters::labels::Outcome;
 use crate::exchange::{Client, Waiter};
 use crate::failure::Failure;
 use crate::keys::UpstreamId;
@@ -74,17 +74,10 @@ impl Clients {
         rcode: u16,
         waited: Option<(Duration, Option<UpstreamId>, Option<Failure>)>,
     ) {
-        let (peer, transport) = match client {
-            Client::Datagram(path) => (Some(path.peer.ip()), ClientTransport::Udp),
-            Client::Stream(key) => {
-                let stream = self.streams.get_mut(key);
-                (stream.map(|stream| stream.peer), ClientTransport::Tcp)
-            }
-        };
         let (waited, upstream, failure) = waited.unwrap_or_default();
         self.events.push_back(Event::Query(Box::new(QueryEvent {
-            client: peer,
-            transport,
+            client: self.address_of(client),
+            transport: client.transport(),
             question: Question::fold(question),
             outcome,
             rcode,

@@ -1,4 +1,4 @@
-//! Client connections: messages in, responses out, limits (RFC 7766, RFC 9210 section 4).
+//! Client connections: messages in, responses out, limits (RFC 7766, RFC 7858, RFC 9210 section 4).
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -6,23 +6,31 @@ use std::net::IpAddr;
 use super::{Clients, Handled};
 use crate::admit::ClientId;
 use crate::counters::Count;
-use crate::counters::labels::{Limit, StreamEnd};
+use crate::counters::labels::{ClientHandshake, Limit, StreamEnd};
 use crate::frames::Frames;
 use crate::keys::StreamKey;
 use crate::limits;
 use crate::moment::Moment;
 use crate::outbox::Action;
-use crate::stream::{KernelBuffers, Stream};
+use crate::stream::{KernelBuffers, Stream, StreamKind};
 
 impl Clients {
     /// Takes a new client connection. None: close it at once, for the client may not ask or a limit is reached.
-    pub(crate) fn open_stream(&mut self, now: Moment, peer: IpAddr) -> Option<StreamKey> {
+    pub(crate) fn open_stream(
+        &mut self,
+        now: Moment,
+        peer: IpAddr,
+        kind: StreamKind,
+    ) -> Option<StreamKey> {
         if !self.settings.access.allows(peer) {
             self.tally.count(Count::ClientsRefused);
             return None;
         }
         if !self.may_reconnect(now, peer) {
             self.refuse_stream(now, peer, Limit::StreamsMalformed);
+            return None;
+        }
+        if kind.is_encrypted() && !self.make_room_for_handshake(now, peer) {
             return None;
         }
         if self.streams.len() >= self.settings.streams_max
@@ -35,7 +43,7 @@ impl Clients {
             self.refuse_stream(now, peer, Limit::ClientMemory);
             return None;
         }
-        let opened = self.streams.open(peer, now);
+        let opened = self.streams.open(peer, kind, now);
         match opened {
             Some(_) => self.tally.count(Count::StreamsAccepted),
             None if self.streams.has_its_share(peer) => {
@@ -53,6 +61,51 @@ impl Clients {
             || self.malformed.may_open(now, ClientId::of(peer))
     }
 
+    /// Makes room for one more TLS handshake, unless this client has enough of them.
+    fn make_room_for_handshake(&mut self, now: Moment, peer: IpAddr) -> bool {
+        if self.streams.has_its_handshakes(peer) {
+            self.refuse_stream(now, peer, Limit::Handshakes);
+            return false;
+        }
+        if let Some(first) = self.streams.displaced_handshake() {
+            self.hit_limit(now, Limit::Handshakes, peer);
+            self.close_stream(first, StreamEnd::Displaced);
+        }
+        true
+    }
+
+    /// The TLS handshake of a connection is complete: the client may ask.
+    pub(crate) fn secure_stream(&mut self, now: Moment, key: StreamKey, is_resumed: bool) {
+        if self.streams.end_handshake(key)
+            && let Some(stream) = self.streams.get_mut(key)
+        {
+            stream.on_message(now);
+            self.count_handshake(match is_resumed {
+                true => ClientHandshake::Resumed,
+                false => ClientHandshake::Full,
+            });
+            self.streams.watch(key);
+        }
+    }
+
+    /// TLS has failed on a connection, which is gone: `outcome` says how if that was in the handshake.
+    pub(crate) fn fail_stream(&mut self, key: StreamKey, outcome: ClientHandshake) {
+        if self.streams.end_handshake(key) {
+            self.count_handshake(outcome);
+        } else if self.streams.get(key).is_some() {
+            self.tally
+                .counters()
+                .clients()
+                .add_stream_end(StreamEnd::Tls);
+            self.tally.count(Count::StreamsCutOff);
+        }
+        self.forget_stream(key);
+    }
+
+    fn count_handshake(&self, outcome: ClientHandshake) {
+        self.tally.counters().clients().add_handshake(outcome);
+    }
+
     fn refuse_stream(&mut self, now: Moment, peer: IpAddr, limit: Limit) {
         self.tally.count(Count::StreamsRefused);
         self.hit_limit(now, limit, peer);
@@ -64,7 +117,7 @@ impl Clients {
         &mut self,
         key: StreamKey,
         input: &mut &'b [u8],
-    ) -> Option<(IpAddr, Cow<'b, [u8]>)> {
+    ) -> Option<(IpAddr, StreamKind, Cow<'b, [u8]>)> {
         let may_read = self.streams.may_read(key);
         let stream = self.streams.get_mut(key)?;
         if stream.end == StreamEnd::Malformed {
@@ -78,7 +131,7 @@ impl Clients {
             return None;
         }
         let message = stream.frames.next_owned(input)?;
-        Some((stream.peer, message))
+        Some((stream.peer, stream.kind, message))
     }
 
     /// Records the outcome of a connection's message.
@@ -164,11 +217,13 @@ impl Clients {
         self.streams.get_mut(key).map(|stream| &mut stream.outgoing)
     }
 
-    /// Records a write, of which the system took `taken` bytes.
-    pub(crate) fn wrote(&mut self, now: Moment, key: StreamKey, taken: usize) {
+    /// Records a write, of which the system took `taken` bytes. `encrypted` bytes have left the output and are still
+    /// the driver's.
+    pub(crate) fn wrote(&mut self, now: Moment, key: StreamKey, taken: usize, encrypted: usize) {
         let Some(stream) = self.streams.get_mut(key) else {
             return;
         };
+        stream.encrypted = encrypted;
         stream.on_unsent(taken > 0, now);
         stream.kernel_bytes = (stream.kernel_bytes + taken).min(limits::STREAM_KERNEL_BYTES);
         if stream.outgoing.is_empty() && stream.outgoing.capacity() > limits::BUFFER_IDLE_BYTES {
@@ -252,7 +307,8 @@ impl Clients {
     pub(super) fn expire_streams(&mut self, now: Moment) {
         while let Some(key) = self.streams.poll_expired(now) {
             let end = match self.streams.get(key) {
-                Some(stream) if !stream.outgoing.is_empty() => StreamEnd::Unread,
+                Some(stream) if stream.is_handshaking() => StreamEnd::Handshake,
+                Some(stream) if stream.unsent() > 0 => StreamEnd::Unread,
                 Some(stream) if !stream.frames.is_empty() => StreamEnd::IncompleteQuery,
                 Some(_) | None => StreamEnd::Idle,
             };
@@ -264,10 +320,33 @@ impl Clients {
     }
 
     fn close_stream(&mut self, key: StreamKey, end: StreamEnd) {
+        if self.streams.end_handshake(key) {
+            self.count_handshake(match end {
+                StreamEnd::Handshake => ClientHandshake::Timeout,
+                StreamEnd::Finished => ClientHandshake::Closed,
+                StreamEnd::Idle
+                | StreamEnd::IncompleteQuery
+                | StreamEnd::Unread
+                | StreamEnd::Framing
+                | StreamEnd::Malformed
+                | StreamEnd::Tls
+                | StreamEnd::Displaced
+                | StreamEnd::Memory
+                | StreamEnd::Stopped => ClientHandshake::Displaced,
+            });
+        }
         if self.forget_stream(key) {
             self.tally.counters().clients().add_stream_end(end);
             self.actions.push_back(Action::CloseStream(key));
         }
+    }
+
+    /// The client is gone.
+    pub(crate) fn lose_stream(&mut self, key: StreamKey) {
+        if self.streams.end_handshake(key) {
+            self.count_handshake(ClientHandshake::Closed);
+        }
+        self.forget_stream(key);
     }
 
     /// Removes a connection and the responses that waited for it. False if it was forgotten before.

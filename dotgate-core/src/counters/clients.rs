@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::cells::{Cells, Distribution, Histogram};
 use super::labels::{
-    ClientTransport, Dns64, Filtering, Limit, Outcome, Rcode, Reason, RecordType, StreamEnd,
+    ClientHandshake, ClientTransport, Dns64, Filtering, Limit, Outcome, Rcode, Reason, RecordType,
+    StreamEnd,
 };
 
 const QUERIES: usize = ClientTransport::COUNT * RecordType::COUNT * Outcome::COUNT;
@@ -22,6 +23,7 @@ pub struct ClientCounters {
     filtered: Cells<{ Filtering::COUNT }>,
     dns64: Cells<{ Dns64::COUNT }>,
     stream_ends: Cells<{ StreamEnd::COUNT }>,
+    handshakes: Cells<{ ClientHandshake::COUNT }>,
     durations: [[Histogram; WAITED.len()]; ClientTransport::COUNT],
 }
 
@@ -35,6 +37,7 @@ impl ClientCounters {
             filtered: Cells::new(),
             dns64: Cells::new(),
             stream_ends: Cells::new(),
+            handshakes: Cells::new(),
             durations: std::array::from_fn(|_| std::array::from_fn(|_| Histogram::new())),
         }
     }
@@ -65,6 +68,10 @@ impl ClientCounters {
 
     pub(crate) fn add_stream_end(&self, end: StreamEnd) {
         self.stream_ends.add(end as usize, 1);
+    }
+
+    pub(crate) fn add_handshake(&self, outcome: ClientHandshake) {
+        self.handshakes.add(outcome as usize, 1);
     }
 
     /// Nothing is observed of an outcome that does not wait: its time is that of one turn, which no clock shows.
@@ -116,6 +123,11 @@ impl ClientCounters {
     /// Connections that we closed.
     pub fn stream_ends(&self, end: StreamEnd) -> u64 {
         self.stream_ends.at(end as usize)
+    }
+
+    /// TLS handshakes of clients.
+    pub fn handshakes(&self, outcome: ClientHandshake) -> u64 {
+        self.handshakes.at(outcome as usize)
     }
 
     /// From query to response. None for outcomes that wait for nothing.

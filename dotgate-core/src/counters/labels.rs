@@ -37,6 +37,8 @@ labels! {
     Udp = "udp",
     /// TCP.
     Tcp = "tcp",
+    /// DNS over TLS.
+    Dot = "dot",
 }
 
 labels! {
@@ -288,6 +290,10 @@ labels! {
     Framing = "framing",
     /// A truncated message, or several malformed ones.
     Malformed = "malformed",
+    /// The TLS handshake was not completed in time.
+    Handshake = "handshake",
+    /// The client broke TLS after the handshake.
+    Tls = "tls",
     /// Closed to make room for another client when all connections were in use.
     Displaced = "displaced",
     /// Memory limit reached; this client used the most.
@@ -296,6 +302,33 @@ labels! {
     Finished = "finished",
     /// Shutdown.
     Stopped = "stopped",
+}
+
+labels! {
+    /// What became of the TLS handshake of a client's connection.
+    ClientHandshake:
+    /// It was completed.
+    Full = "full",
+    /// It was completed by resuming an earlier connection.
+    Resumed = "resumed",
+    /// The client closed the connection.
+    Closed = "closed",
+    /// It took too long.
+    Timeout = "timeout",
+    /// Closed to make room for another handshake when too many were in progress, or at shutdown.
+    Displaced = "displaced",
+    /// What the client sent is not TLS.
+    NotTls = "not_tls",
+    /// No TLS version, cipher suite or key exchange in common.
+    NothingInCommon = "nothing_in_common",
+    /// The client offered application protocols (ALPN), and none that is served.
+    Alpn = "alpn",
+    /// The client sent an alert, for instance because it does not trust the certificate.
+    Alert = "alert",
+    /// The client's certificate is missing or not valid.
+    Certificate = "certificate",
+    /// The client broke the protocol.
+    Protocol = "protocol",
 }
 
 labels! {
@@ -311,6 +344,8 @@ labels! {
     StreamsPerClient = "streams_per_client",
     /// New TCP connections of an address that sent malformed messages on several.
     StreamsMalformed = "streams_malformed",
+    /// TLS handshakes in progress, all clients or one address.
+    Handshakes = "handshakes",
     /// Memory used for clients: connections, incomplete queries and unread responses.
     ClientMemory = "client_memory",
     /// UDP responses sent without records (TC), because they were late or too many became ready for one address.

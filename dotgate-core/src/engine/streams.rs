@@ -4,22 +4,40 @@ use std::net::IpAddr;
 
 use super::Engine;
 use crate::clients::Handled;
+use crate::counters::labels::ClientHandshake;
 use crate::exchange::Client;
 use crate::keys::StreamKey;
 use crate::moment::Moment;
-use crate::stream::KernelBuffers;
+use crate::stream::{KernelBuffers, StreamKind};
 
 impl Engine {
-    /// Takes a new client connection. None: close it at once, for the client may not ask or a limit is reached.
-    pub fn stream_opened(&mut self, now: Moment, peer: IpAddr) -> Option<StreamKey> {
-        self.clients.open_stream(now, peer)
+    /// Takes a new client connection. None: close it at once, for the client may not ask or a limit is reached. One of
+    /// DNS over TLS begins with the handshake, which ends with `stream_secured` or `stream_failed`.
+    pub fn stream_opened(
+        &mut self,
+        now: Moment,
+        peer: IpAddr,
+        kind: StreamKind,
+    ) -> Option<StreamKey> {
+        self.clients.open_stream(now, peer, kind)
+    }
+
+    /// The TLS handshake of a connection is complete. What the client sends is for `stream_bytes` from now on.
+    pub fn stream_secured(&mut self, now: Moment, key: StreamKey, is_resumed: bool) {
+        self.clients.secure_stream(now, key, is_resumed);
+    }
+
+    /// TLS has failed on a connection, which is gone. `outcome` says how if that was in the handshake.
+    pub fn stream_failed(&mut self, key: StreamKey, outcome: ClientHandshake) {
+        self.clients.fail_stream(key, outcome);
     }
 
     /// Takes bytes of a client, cut anywhere. False: read no more until `Action::ResumeStream`.
     pub fn stream_bytes(&mut self, now: Moment, key: StreamKey, bytes: &[u8]) -> bool {
         let mut input = bytes;
-        while let Some((peer, message)) = self.clients.next_message(key, &mut input) {
-            let handled = match self.clients.receive(Client::Stream(key), peer, &message) {
+        while let Some((peer, kind, message)) = self.clients.next_message(key, &mut input) {
+            let client = Client::Stream(key, kind);
+            let handled = match self.clients.receive(client, peer, &message) {
                 Ok(request) => {
                     self.on_query(now, &request);
                     Handled::Answered
@@ -43,7 +61,7 @@ impl Engine {
 
     /// The connection is gone. Its queries continue without it.
     pub fn stream_closed(&mut self, key: StreamKey) {
-        self.clients.forget_stream(key);
+        self.clients.lose_stream(key);
     }
 
     /// The responses that wait for a client, to be drained from the front. None once it is removed.
@@ -51,9 +69,10 @@ impl Engine {
         self.clients.output(key)
     }
 
-    /// Records a write, of which the system took `taken` bytes.
-    pub fn stream_wrote(&mut self, now: Moment, key: StreamKey, taken: usize) {
-        self.clients.wrote(now, key, taken);
+    /// Records a write, of which the system took `taken` bytes. With TLS, up to `encrypted` bytes have left the output
+    /// and wait with the driver for the system to take them.
+    pub fn stream_wrote(&mut self, now: Moment, key: StreamKey, taken: usize, encrypted: usize) {
+        self.clients.wrote(now, key, taken, encrypted);
         if !cfg!(planted = "paused-stream-is-never-resumed") {
             self.resume_stream(now, key);
         }

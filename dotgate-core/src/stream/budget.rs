@@ -25,9 +25,10 @@ pub struct KernelBuffers {
 impl Stream {
     /// What it costs, in bytes.
     fn cost(&self) -> usize {
-        limits::STREAM_BYTES
+        self.kind.bytes()
             + self.frames.capacity()
             + self.outgoing.capacity()
+            + self.encrypted
             + self.pending.bytes()
             + self.kernel_bytes
     }

@@ -30,6 +30,7 @@ pub(super) struct Activity {
 struct Holder {
     client: ClientId,
     connections: u32,
+    handshakes: u32,
     bytes: usize,
     /// Its connections by the last message that was seen when the entry was made, which may be out of date.
     by_age: BinaryHeap<Reverse<(Moment, StreamKey)>>,
@@ -73,6 +74,7 @@ impl Holders {
             let holder = Holder {
                 client,
                 connections: 0,
+                handshakes: 0,
                 bytes: 0,
                 by_age: BinaryHeap::new(),
             };
@@ -116,6 +118,19 @@ impl Holders {
         let hash = hash(self.keys, client);
         if let Ok(entry) = self.index.find_entry(hash, |entry| entry.0 == client) {
             entry.remove();
+        }
+    }
+
+    /// How many TLS handshakes of a client are in progress.
+    pub(super) fn handshakes_of(&self, client: ClientId) -> usize {
+        self.find(client)
+            .map_or(0, |holder| holder.handshakes as usize)
+    }
+
+    /// Counts so many more handshakes of a client, or less.
+    pub(super) fn change_handshakes(&mut self, key: HolderKey, by: i32) {
+        if let Some(holder) = self.holders.get_mut(key) {
+            holder.handshakes = holder.handshakes.saturating_add_signed(by);
         }
     }
 

@@ -145,6 +145,7 @@ mod tests {
             edns: None,
             transport: Transport::Stream {
                 idle: Duration::ZERO,
+                is_encrypted: false,
             },
         };
         let terms = ResponseTerms::of_answer(parameters, true);

@@ -447,7 +447,7 @@ impl World<'_> {
         }
         if let Some(key) = worker.old_streams.last().copied() {
             assert!(!worker.engine.stream_bytes(now, key, &[0; 64]));
-            worker.engine.stream_wrote(now, key, 1);
+            worker.engine.stream_wrote(now, key, 1, 0);
             worker.engine.stream_ended(key);
             worker.engine.stream_closed(key);
             assert!(worker.engine.stream_output(key).is_none());

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use dotgate_core::{
     Action, Count, Counters, Driver, Engine, Event, KernelBuffers, Moment, ReturnPath, SessionEnd,
-    SessionKey, Settings, Shared, StreamKey, UpstreamId, WorkerId, carry_out, drive, limits,
+    SessionKey, Settings, Shared, StreamKey, StreamKind, UpstreamId, WorkerId, carry_out, drive,
+    limits,
 };
 use dotgate_wire::{Received, UpstreamResponse, parse_query};
 
@@ -173,7 +174,7 @@ impl Worker {
                 stream.is_excused = true;
             }
         }
-        let key = self.engine.stream_opened(now, peer)?;
+        let key = self.engine.stream_opened(now, peer, StreamKind::Tcp)?;
         let stream = Stream {
             is_read: true,
             ..Stream::default()
@@ -398,7 +399,7 @@ impl Worker {
             stream.seen = 0;
         }
         let before = self.taken();
-        self.engine.stream_wrote(now, key, taken);
+        self.engine.stream_wrote(now, key, taken, 0);
         self.take(now, key, before);
     }
 

@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use dotgate_core::{
     Action, Cache, ClientMemory, Counters, Driver, Engine, Event, Flights, Moment, Quotas,
-    ReturnPath, Settings, Shared, WorkerId, drive,
+    ReturnPath, Settings, Shared, StreamKind, WorkerId, drive,
 };
 use dotgate_sim::message::{QueryForm, ResponseForm, frame, query, response, unframe};
 
@@ -253,7 +253,10 @@ impl Bench {
 
     /// Asks on a connection of its own.
     fn ask_by_stream(&mut self, message: &[u8], answer: impl Fn(&[u8]) -> Vec<u8>) {
-        let Some(stream) = self.engine.stream_opened(self.now, self.path.peer.ip()) else {
+        let Some(stream) =
+            self.engine
+                .stream_opened(self.now, self.path.peer.ip(), StreamKind::Tcp)
+        else {
             return;
         };
         self.engine.stream_bytes(self.now, stream, &frame(message));

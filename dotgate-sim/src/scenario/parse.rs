@@ -4,6 +4,8 @@ mod checks;
 mod head;
 mod upstream;
 
+use dotgate_core::StreamKind;
+
 use crate::message;
 
 use super::reload::ReloadForm;
@@ -214,17 +216,23 @@ impl Reader<'_> {
     fn client(&mut self) -> Result<Step, Mistake> {
         let at_name = self.line.clone();
         let name = self.line.word("the name of a client")?.to_owned();
-        let expected = "CONNECTS, SENDS_HALF_A_QUERY, SENDS_MALFORMED, STOPS_READING, READS_AGAIN, ENDS or LEAVES";
+        let expected = "CONNECTS, COMPLETES_TLS, SENDS_HALF_A_QUERY, SENDS_MALFORMED, STOPS_READING, READS_AGAIN, ENDS or LEAVES";
         let at_deed = self.line.clone();
         let deed = match self.line.word(expected)? {
             "CONNECTS" => {
                 let times = self.times()?.unwrap_or(1) as usize;
                 let from_one_address = self.line.takes("FROM_ONE_ADDRESS");
+                let kind = match self.line.takes("OVER_TLS") {
+                    true => StreamKind::Dot,
+                    false => StreamKind::Tcp,
+                };
                 ClientDeed::Connects {
                     times,
                     from_one_address,
+                    kind,
                 }
             }
+            "COMPLETES_TLS" => ClientDeed::CompletesTls,
             "SENDS_HALF_A_QUERY" => ClientDeed::SendsHalfAQuery,
             "SENDS_MALFORMED" => ClientDeed::SendsMalformed {
                 times: self.times()?.unwrap_or(1),

@@ -318,12 +318,13 @@ impl<'s> Run<'s> {
         if let ClientDeed::Connects {
             times,
             from_one_address,
+            kind,
         } = deed
         {
             for number in 0..times {
                 let host = if from_one_address { 0 } else { 1 + number };
                 let worker = number % self.sim.workers();
-                let stream = self.sim.open_stream(worker, address(host));
+                let stream = self.sim.open_stream(worker, address(host), kind);
                 self.streams
                     .entry(name.to_owned())
                     .or_default()
@@ -334,6 +335,7 @@ impl<'s> Run<'s> {
         for stream in self.streams.get(name).cloned().unwrap_or_default() {
             match deed {
                 ClientDeed::Connects { .. } => {}
+                ClientDeed::CompletesTls => self.sim.secure_stream(stream),
                 ClientDeed::SendsHalfAQuery => {
                     let query = message::query(1, "half.example", &QueryForm::default());
                     let mut framed = message::frame(&query);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dotgate_core::{Count, HealthState, SessionEnd};
+use dotgate_core::{Count, HealthState, SessionEnd, StreamKind};
 
 use crate::random::Span;
 use crate::script::{AnswerBound, Opening, Rule};
@@ -102,7 +102,10 @@ pub(super) enum ClientDeed {
     Connects {
         times: usize,
         from_one_address: bool,
+        kind: StreamKind,
     },
+    /// Their TLS handshakes are complete.
+    CompletesTls,
     SendsHalfAQuery,
     /// So many messages that no query is: every second one has no question, the others another opcode.
     SendsMalformed {

@@ -218,7 +218,7 @@ impl SimulatedDriver<'_> {
         if !bytes.is_empty() {
             self.net.stream_write(stream, bytes);
         }
-        self.engine.stream_wrote(self.net.now, key, room);
+        self.engine.stream_wrote(self.net.now, key, room, 0);
     }
 
     pub(super) fn send(&mut self) {

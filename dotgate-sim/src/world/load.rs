@@ -3,6 +3,8 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use dotgate_core::StreamKind;
+
 use crate::message::{self, QueryForm};
 use crate::model::{Expected, Model};
 use crate::random::Random;
@@ -149,7 +151,7 @@ impl Clients {
                 sim.ask(worker, self.peer(friend(random)), query);
             }
             Act::Connect { worker } => {
-                let number = sim.open_stream(worker, friend(random));
+                let number = sim.open_stream(worker, friend(random), StreamKind::Tcp);
                 self.streams.push(Stream {
                     number,
                     has_finished: false,

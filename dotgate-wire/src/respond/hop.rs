@@ -31,6 +31,9 @@ pub struct ResponseOpt<'a> {
     pub ede: Option<Ede<'a>>,
     /// The INFO-CODE of a second one without text: RFC 8914 section 2 allows several.
     pub second_ede: Option<u16>,
+    /// Whether padding hides the length: only to a client whose query had padding, on an encrypted transport (RFC 7830
+    /// section 4).
+    pub pads: bool,
 }
 
 /// An Extended DNS Error (RFC 8914).

@@ -4,10 +4,13 @@
 //! it (RFC 8914 section 3). Our idle limit goes before a record does, because it may be sent but
 //! need not be (RFC 7828 section 3.3.2).
 
-use super::{ClientHop, Ede, ResponseOpt};
+use super::{ClientHop, Ede, MESSAGE_MAX, ResponseOpt};
 use crate::bytes::{put_u16, set_u16, u16_at};
 use crate::header::ARCOUNT_AT;
 use crate::opt::{OPT_LEN, OPTION_HEADER_LEN, code, put_opt, put_option};
+
+/// Responses are padded to a multiple of this many bytes (RFC 8467 section 4.1).
+const PADDING_BLOCK: usize = 468;
 
 /// The OPT record chosen for a response, if there is one.
 pub(super) struct OptRecord<'a>(Option<ResponseOpt<'a>>);
@@ -38,12 +41,18 @@ impl<'a> OptRecord<'a> {
     /// Appends it to the message that begins at `start`, and counts it in ARCOUNT.
     pub(super) fn append(&self, out: &mut Vec<u8>, start: usize, extended_rcode: u8) {
         let Some(opt) = self.0 else { return };
+        let options_len = options_len(&opt);
+        let padding = match opt.pads {
+            true => padding_for(out.len() - start + OPT_LEN + options_len),
+            false => None,
+        };
+        let padding_len = padding.map_or(0, |padding| OPTION_HEADER_LEN + padding);
         put_opt(
             out,
             opt.udp_size,
             extended_rcode,
             opt.dnssec_ok,
-            options_len(&opt),
+            options_len + padding_len,
         );
         if let Some(limit) = opt.keepalive {
             put_option(out, code::KEEPALIVE, size_of_val(&limit));
@@ -57,6 +66,10 @@ impl<'a> OptRecord<'a> {
         if let Some(second) = opt.second_ede {
             put_option(out, code::EDE, size_of_val(&second));
             put_u16(out, second);
+        }
+        if let Some(padding) = padding {
+            put_option(out, code::PADDING, padding);
+            out.resize(out.len() + padding, 0);
         }
         let additionals = u16_at(out, start + ARCOUNT_AT).unwrap_or_default();
         set_u16(out, start + ARCOUNT_AT, additionals.saturating_add(1));
@@ -74,6 +87,13 @@ pub(super) fn put_fitting_opt(
     OptRecord::fitting(hop, room)
         .unwrap_or_else(|| OptRecord::bare(hop))
         .append(out, start, extended_rcode);
+}
+
+/// The bytes of padding for a message that has so many without the option; `None` if there is no room for it.
+fn padding_for(unpadded: usize) -> Option<usize> {
+    let with_option = unpadded + OPTION_HEADER_LEN;
+    let padded = with_option.next_multiple_of(PADDING_BLOCK).min(MESSAGE_MAX);
+    padded.checked_sub(with_option)
 }
 
 fn options_len(opt: &ResponseOpt<'_>) -> usize {

@@ -14,6 +14,7 @@ const RESPONSE_OPT: ResponseOpt<'_> = ResponseOpt {
     keepalive: None,
     ede: None,
     second_ede: None,
+    pads: false,
 };
 
 /// A client without EDNS that takes any length.
@@ -196,6 +197,7 @@ fn client_without_edns_gets_none_and_client_with_edns_gets_ours() {
         keepalive: Some(100),
         ede: None,
         second_ede: None,
+        pads: false,
     };
     let (_, got) = respond(
         &sent,
@@ -207,6 +209,35 @@ fn client_without_edns_gets_none_and_client_with_edns_gets_ours() {
     assert_eq!(counts(&got), [1, 1, 0, 1]);
     let expected = build::record_in(&[0], rtype::OPT, 1400, 0x8000, &option(11, &[0, 100]));
     assert_eq!(got[got.len() - expected.len()..], expected);
+}
+
+#[test]
+fn padding_is_the_last_option_and_makes_the_length_a_multiple_of_468_where_that_fits() {
+    let padded = |records: usize, length: usize| {
+        let texts = vec![record(&[0xc0, 12], rtype::TXT, 9, &vec![0; length]); records];
+        let sent = response([&texts, &[], &[]]);
+        let opt = Some(ResponseOpt {
+            keepalive: Some(9),
+            pads: true,
+            ..RESPONSE_OPT
+        });
+        (sent.len(), respond(&sent, &ClientHop { opt, ..HOP }))
+    };
+    for records in [0, 1, 2, 7, 200] {
+        let (_, (cut, got)) = padded(records, 250);
+        assert_eq!((cut, got.len() % 468), (Truncation::None, 0), "{records}");
+        assert_eq!(counts(&got)[3], 1);
+    }
+    let (unpadded, (_, got)) = padded(1, 250);
+    let at = unpadded + 11 + 6;
+    let padding = u16::try_from(468 - at - 4).unwrap();
+    let option = [[0, 12], padding.to_be_bytes()].concat();
+    assert_eq!(got[at..at + 4], option);
+    assert!(got[at + 4..].iter().all(|byte| *byte == 0));
+    // Between the last multiple of 468 and the length that a message may have.
+    let (unpadded, (cut, got)) = padded(4, 16_357);
+    assert!(unpadded + 21 > 140 * 468 && unpadded + 21 <= 65_535);
+    assert_eq!((cut, got.len()), (Truncation::None, 65_535));
 }
 
 #[test]

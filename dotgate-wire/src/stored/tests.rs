@@ -143,6 +143,7 @@ fn a_failure_is_cached_with_its_question_and_served_as_cached() {
         keepalive: None,
         ede: Some(ede),
         second_ede: Some(13),
+        pads: false,
     };
     let hop = ClientHop {
         opt: Some(opt),

@@ -273,6 +273,10 @@ fn effect_of(limit: Limit) -> (Option<&'static str>, &'static str) {
             None,
             "TCP connections per second of one client that sends malformed messages; further ones were closed at once",
         ),
+        Limit::Handshakes => (
+            None,
+            "TLS handshakes of clients in progress in one worker; the first ones gave way, or one address had a quarter of them",
+        ),
         Limit::ClientMemory => (
             Some("DOTGATE_SERVER_CLIENT_MEMORY"),
             "memory for TCP clients that do not read their responses or have many connections; some were closed",

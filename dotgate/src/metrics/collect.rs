@@ -1,8 +1,8 @@
 //! Fills a page: the numbers of every metric, added up over the workers.
 
 use dotgate_core::labels::{
-    AttemptKind, ClientTransport, Dns64, Ending, Filtering, Handshake, Limit, Outcome, Rcode,
-    Reason, RecordType, Stage, StreamEnd, Winner,
+    AttemptKind, ClientHandshake, ClientTransport, Dns64, Ending, Filtering, Handshake, Limit,
+    Outcome, Rcode, Reason, RecordType, Stage, StreamEnd, Winner,
 };
 use dotgate_core::{
     ClientCounters, Counters, Distribution, Gauge, HealthState, UpstreamCounters, UpstreamId,
@@ -106,6 +106,11 @@ impl MetricsSnapshot<'_> {
             OfClients::StreamsClosed => {
                 for end in StreamEnd::ALL {
                     page.sample(&[end.label()], clients(&|all| all.stream_ends(*end)));
+                }
+            }
+            OfClients::ClientHandshakes => {
+                for result in ClientHandshake::ALL {
+                    page.sample(&[result.label()], clients(&|all| all.handshakes(*result)));
                 }
             }
             OfClients::ClientMemory => page.sample(&[], self.client_memory.used()),

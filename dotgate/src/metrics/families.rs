@@ -2,8 +2,8 @@
 
 use dotgate_core::Count;
 use dotgate_core::labels::{
-    AttemptKind, ClientTransport, Dns64, Ending, Filtering, Handshake, Limit, Outcome, Rcode,
-    Reason, RecordType, Stage, StreamEnd, Winner,
+    AttemptKind, ClientHandshake, ClientTransport, Dns64, Ending, Filtering, Handshake, Limit,
+    Outcome, Rcode, Reason, RecordType, Stage, StreamEnd, Winner,
 };
 
 use super::table::{Kind, Label, Metric, Source, Values, row};
@@ -17,6 +17,7 @@ const FILTERING: Label = closed("reason", Filtering::VALUES);
 const DNS64: Label = closed("result", Dns64::VALUES);
 const LIMIT: Label = closed("limit", Limit::VALUES);
 const STREAM_END: Label = closed("reason", StreamEnd::VALUES);
+const CLIENT_HANDSHAKE: Label = closed("result", ClientHandshake::VALUES);
 const STAGE: Label = closed("stage", Stage::VALUES);
 const ATTEMPT: Label = closed("kind", AttemptKind::VALUES);
 const HANDSHAKE: Label = closed("kind", Handshake::VALUES);
@@ -136,8 +137,11 @@ families! {
         "Open client TCP connections.",
         "Close to DOTGATE_TCP_CONNECTIONS_MAX: new connections will soon be rejected.";
     StreamsClosed = Counter "dotgate_streams_closed" [STREAM_END]
-        "Client TCP connections closed by dotgate, by reason.",
+        "Client TCP and TLS connections closed by dotgate, by reason.",
         "unread, incomplete_query, framing and malformed: faulty clients. displaced and memory: the limits are reached.";
+    ClientHandshakes = Counter "dotgate_client_handshakes" [CLIENT_HANDSHAKE]
+        "TLS handshakes of clients, by result.",
+        "Many failures of one kind: alert, when clients do not trust the certificate; timeout, displaced and closed, in a flood of connections.";
     ClientMemory = Gauge "dotgate_client_memory_bytes" []
         "Memory used for clients: TCP connections including data buffered in dotgate and in the kernel, and queries in flight.",
         "Above half of dotgate_client_memory_max_bytes, each client is limited to its share. At the limit, connections are closed.";

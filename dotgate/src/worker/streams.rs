@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use dotgate_core::{Count, Engine, KernelBuffers, Moment, StreamKey, limits};
+use dotgate_core::{Count, Engine, KernelBuffers, Moment, StreamKey, StreamKind, limits};
 use dotgate_net::tcp::is_of_one_connection;
 use mio::Registry;
 use mio::net::{TcpListener, TcpStream};
@@ -123,7 +123,7 @@ impl Streams {
             };
             match listener.accept() {
                 Ok((socket, peer)) => {
-                    if let Some(key) = engine.stream_opened(now, peer.ip()) {
+                    if let Some(key) = engine.stream_opened(now, peer.ip(), StreamKind::Tcp) {
                         self.add(key, socket, registry, engine, places);
                     }
                 }
@@ -300,7 +300,7 @@ impl Streams {
             }
         }
         output.drain(..taken);
-        engine.stream_wrote(now, key, taken);
+        engine.stream_wrote(now, key, taken, 0);
     }
 
     /// Measures what the kernel buffers for each client, a part of them in each turn.

@@ -20,7 +20,7 @@ use crate::memory::ClientMemory;
 use crate::moment::Moment;
 use crate::outbox::{Action, Event, ReturnPath};
 use crate::settings::{Settings, UpstreamSettings};
-use crate::stream::KernelBuffers;
+use crate::stream::{KernelBuffers, StreamKind};
 pub(super) use crate::wire_name;
 
 pub(super) const MS: Duration = Duration::from_millis(1);
@@ -335,7 +335,13 @@ impl Lab {
 
     /// Opens a connection of another client, if there is room.
     pub(super) fn connect_from(&mut self, peer: &str) -> Option<StreamKey> {
-        let stream = self.engine.stream_opened(self.now, peer.parse().unwrap());
+        self.connect_by(StreamKind::Tcp, peer)
+    }
+
+    /// The same of this kind.
+    pub(super) fn connect_by(&mut self, kind: StreamKind, peer: &str) -> Option<StreamKey> {
+        let peer = peer.parse().unwrap();
+        let stream = self.engine.stream_opened(self.now, peer, kind);
         self.streams.extend(stream);
         self.settle();
         stream
@@ -472,7 +478,7 @@ impl Driver for Lab {
                         taken = output.len();
                         self.stream_bytes.append(output);
                     }
-                    self.engine.stream_wrote(self.now, stream, taken);
+                    self.engine.stream_wrote(self.now, stream, taken, 0);
                 }
             }
             Action::ResumeStream(_) => self.resumed += 1,

@@ -201,7 +201,7 @@ fn a_thousand_queries_for_one_name_cost_its_answer_once_until_it_is_read() {
     let first: Vec<u8> = std::mem::take(lab.engine.stream_output(stream).unwrap());
     lab.stream_bytes.extend_from_slice(&first);
     lab.client_reads = true;
-    lab.engine.stream_wrote(lab.now, stream, first.len());
+    lab.engine.stream_wrote(lab.now, stream, first.len(), 0);
     lab.settle();
     let messages = lab.stream_messages();
     assert_eq!(messages.len(), 1_000);

@@ -4,6 +4,7 @@ use crate::counters::Count;
 use crate::counters::labels::{Limit, StreamEnd};
 use crate::limits;
 use crate::outbox::Event;
+use crate::stream::StreamKind;
 
 impl Lab {
     /// The IDs of the responses written to the client's connection.
@@ -183,15 +184,25 @@ fn at_the_limit_the_longest_idle_connection_makes_room() {
     let mut streams = Vec::new();
     for n in 0..10_u8 {
         let peer = std::net::IpAddr::from([192, 0, 2, n]);
-        streams.push(lab.engine.stream_opened(lab.now, peer).unwrap());
+        streams.push(
+            lab.engine
+                .stream_opened(lab.now, peer, StreamKind::Tcp)
+                .unwrap(),
+        );
     }
     let newcomer = std::net::IpAddr::from([192, 0, 2, 77]);
     assert!(
-        lab.engine.stream_opened(lab.now, newcomer).is_none(),
+        lab.engine
+            .stream_opened(lab.now, newcomer, StreamKind::Tcp)
+            .is_none(),
         "none is idle yet"
     );
     lab.pass(SECOND);
-    assert!(lab.engine.stream_opened(lab.now, newcomer).is_some());
+    assert!(
+        lab.engine
+            .stream_opened(lab.now, newcomer, StreamKind::Tcp)
+            .is_some()
+    );
     lab.settle();
     assert_eq!(lab.closed_streams, [streams[0]]);
 }
@@ -208,17 +219,27 @@ fn newcomers_find_room_among_idle_connections_whatever_was_closed_before() {
     let mut lab = Lab::with(settings);
     let mut earlier = Vec::new();
     for n in 0..100 {
-        earlier.push(lab.engine.stream_opened(lab.now, client(n % 4)).unwrap());
+        earlier.push(
+            lab.engine
+                .stream_opened(lab.now, client(n % 4), StreamKind::Tcp)
+                .unwrap(),
+        );
     }
     for stream in earlier.drain(..50) {
         lab.engine.stream_closed(stream);
     }
     for n in 0..50 {
-        assert!(lab.engine.stream_opened(lab.now, client(n % 4)).is_some());
+        assert!(
+            lab.engine
+                .stream_opened(lab.now, client(n % 4), StreamKind::Tcp)
+                .is_some()
+        );
     }
     lab.pass(1_500 * MS);
     for n in 10..20 {
-        let newcomer = lab.engine.stream_opened(lab.now, client(n));
+        let newcomer = lab
+            .engine
+            .stream_opened(lab.now, client(n), StreamKind::Tcp);
         assert!(newcomer.is_some(), "newcomer {n}");
         lab.settle();
     }
@@ -231,23 +252,37 @@ fn the_client_with_most_connections_gives_way_first_even_if_all_are_in_use() {
     let mut settings = super::lab::settings(1);
     (settings.streams_max, settings.streams_per_client_max) = (10, 9);
     let mut lab = Lab::with(settings);
-    let modest = lab.engine.stream_opened(lab.now, client(1)).unwrap();
+    let modest = lab
+        .engine
+        .stream_opened(lab.now, client(1), StreamKind::Tcp)
+        .unwrap();
     lab.pass(MS);
     let mut greedy = Vec::new();
     for n in 0..9 {
-        let stream = lab.engine.stream_opened(lab.now, client(2)).unwrap();
+        let stream = lab
+            .engine
+            .stream_opened(lab.now, client(2), StreamKind::Tcp)
+            .unwrap();
         lab.stream_send(stream, &framed(&query(n, &format!("n{n}.example"))));
         greedy.push(stream);
         lab.pass(MS);
     }
     lab.pass(500 * MS);
     for n in 3..7 {
-        assert!(lab.engine.stream_opened(lab.now, client(n)).is_some());
+        assert!(
+            lab.engine
+                .stream_opened(lab.now, client(n), StreamKind::Tcp)
+                .is_some()
+        );
         lab.settle();
     }
     assert_eq!(lab.closed_streams, greedy[..4], "the earliest first");
     lab.pass(SECOND);
-    assert!(lab.engine.stream_opened(lab.now, client(8)).is_some());
+    assert!(
+        lab.engine
+            .stream_opened(lab.now, client(8), StreamKind::Tcp)
+            .is_some()
+    );
     lab.settle();
     assert_eq!(
         lab.closed_streams[4..],
@@ -262,9 +297,17 @@ fn nobody_gives_way_to_a_client_that_has_as_many_connections() {
     (settings.streams_max, settings.streams_per_client_max) = (4, 4);
     let mut lab = Lab::with(settings);
     for n in [1, 1, 2, 2] {
-        assert!(lab.engine.stream_opened(lab.now, client(n)).is_some());
+        assert!(
+            lab.engine
+                .stream_opened(lab.now, client(n), StreamKind::Tcp)
+                .is_some()
+        );
     }
-    assert!(lab.engine.stream_opened(lab.now, client(1)).is_none());
+    assert!(
+        lab.engine
+            .stream_opened(lab.now, client(1), StreamKind::Tcp)
+            .is_none()
+    );
     lab.settle();
     assert!(lab.closed_streams.is_empty());
 }

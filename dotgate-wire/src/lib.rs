@@ -27,6 +27,7 @@ mod records; // resource records, and which RDATA holds names
 
 mod answer; // what an upstream sent, freed of its hop
 mod dns64; // IPv4 addresses as IPv6 addresses, and answers made of them
+mod freshness; // how long an HTTP cache may hold a response
 mod parts; // an answer taken apart
 mod query; // what a client sent
 mod query_writer; // the query towards an upstream
@@ -44,6 +45,7 @@ pub use answer::{
 pub use consts::{ede, opcode, rclass, rcode, rtype};
 pub use dns64::Nat64Prefix;
 pub use frame::{split_frame, write_framed};
+pub use freshness::freshness;
 pub use header::{Flags, HEADER_LEN, message_id};
 pub use name::NameFault;
 pub use opt::{OPTIONS_MAX, OptionFault};

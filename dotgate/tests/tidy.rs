@@ -19,10 +19,11 @@ const FILE_LINES_MAX: usize = 600;
 /// Lines of a product function, from its signature to its closing brace.
 const FUNCTION_LINES_MAX: usize = 70;
 /// Crates that are shipped.
-const PRODUCT: [&str; 7] = [
+const PRODUCT: [&str; 8] = [
     "dotgate",
     "dotgate-config",
     "dotgate-core",
+    "dotgate-http",
     "dotgate-net",
     "dotgate-testbed",
     "dotgate-tls",

@@ -22,6 +22,7 @@ pub use self::lists::{ListAction, ListCount, ListFault, ListScope, Lists, ListsB
 pub use self::substitute::Substitute;
 pub(crate) use self::substitute::store_substitute;
 use crate::counters::labels::Filtering;
+use crate::suffixes::{Labels, Starts};
 
 /// Marks the generation of an answer that was made here in place of a response.
 const MADE_HERE: u32 = 1 << 31;
@@ -87,7 +88,9 @@ impl Filter {
     /// The entry of the lists for a name in a query.
     pub(crate) fn listed(&self, question: &Question) -> Listed<'_> {
         match &self.lists {
-            Some(lists) if question.qclass() == rclass::IN => lists.find(question.name()),
+            Some(lists) if question.qclass() == rclass::IN => {
+                lists.find_labels(&Labels::of_question(question, &mut Starts::new()))
+            }
             Some(_) | None => Listed::No,
         }
     }

@@ -144,6 +144,7 @@ mod session;
 mod sessions;
 mod settings;
 mod stream;
+mod suffixes;
 mod sync;
 mod tally;
 mod upstreams;

@@ -5,13 +5,11 @@
 //! because only the other one is set. The data is made outside the path of a query, never changes, and is shared by all
 //! workers; a reload replaces it as a whole.
 //!
-//! [`suffixes`] hashes a name and all its suffixes in one pass, [`table`] finds what is stored for one, [`build`] makes
-//! the data, [`answer`] answers from it.
+//! [`table`] finds what is stored for a name, [`build`] makes the data, [`answer`] answers from it.
 
 mod answer;
 mod build;
 mod reverse;
-mod suffixes;
 mod table;
 
 pub(crate) use self::answer::Answered;
@@ -20,9 +18,8 @@ pub use self::build::{LocalDataBuilder, LocalFault, RecordId};
 use dotgate_wire::LocalSet;
 
 pub(crate) use self::reverse::{address_of_reverse, reverse_name};
-pub(crate) use self::suffixes::Suffixes;
-use self::suffixes::{Suffix, hash_below};
 pub(crate) use self::table::{Table, TableBuilder};
+use crate::suffixes::{Labels, Suffix};
 
 /// The most CNAME records that are followed from one name (RFC 1034 section 3.6.2 asks for few).
 pub(crate) const CNAMES_MAX: usize = 8;
@@ -89,46 +86,59 @@ impl LocalData {
         self.table.bytes()
     }
 
-    /// Looks a name up: uncompressed, in lower case.
-    fn find(&self, name: &[u8]) -> Found<'_> {
-        let mut hash = 0;
+    /// Looks a name up.
+    fn find(&self, labels: &Labels<'_>) -> Found<'_> {
+        let key = self.table.key();
+        if self.has_wildcards {
+            return self.find_with_wildcards(labels);
+        }
+        match self.entry(labels.hash(key), labels.from(0)) {
+            Some((flags, records)) if flags & IS_ANSWERED != 0 => Found::Records(records),
+            Some(_) | None => Found::Nothing,
+        }
+    }
+
+    fn find_with_wildcards(&self, labels: &Labels<'_>) -> Found<'_> {
         // The longest ancestor that exists; the parent of the last wildcard on the way to it.
         let (mut closest, mut parent) = (None, None);
-        for suffix in Suffixes::of(self.table.seed(), name) {
-            hash = suffix.hash;
-            if self.has_wildcards
-                && suffix.name.len() < name.len()
-                && let Some((flags, _)) = self.entry(suffix.hash, suffix.name)
+        for suffix in labels.with_root(self.table.key()) {
+            let name = labels.from(suffix.start);
+            let entry = self.entry(suffix.hash, name);
+            if let Some((flags, records)) = entry
+                && suffix.start == 0
+                && flags & IS_ANSWERED != 0
+            {
+                return Found::Records(records);
+            }
+            if let Some((flags, _)) = entry
+                && suffix.start > 0
             {
                 let has_wildcard = flags & HAS_WILDCARD != 0;
-                closest = has_wildcard.then_some(suffix);
+                closest = has_wildcard.then_some((suffix, name));
                 parent = closest.or(parent);
             }
         }
-        match self.entry(hash, name) {
-            Some((flags, records)) if flags & IS_ANSWERED != 0 => Found::Records(records),
-            Some(_) | None => match (closest, parent) {
-                (Some(closest), _) => self.wildcard_below(closest),
-                (None, Some(parent)) => Found::Missing(parent.name.len()),
-                (None, None) => Found::Nothing,
-            },
+        match (closest, parent) {
+            (Some((closest, name)), _) => self.wildcard_below(closest, name),
+            (None, Some((_, parent))) => Found::Missing(parent.len()),
+            (None, None) => Found::Nothing,
         }
     }
 
     /// What the wildcard right below a name gives to all names that it covers (RFC 4592 section 3.3.1).
-    fn wildcard_below(&self, closest: Suffix<'_>) -> Found<'_> {
-        let hash = hash_below(self.table.seed(), closest.hash, ASTERISK);
+    fn wildcard_below(&self, closest: Suffix, parent: &[u8]) -> Found<'_> {
+        let hash = self.table.key().hash_below(closest.hash, ASTERISK);
         let mut name = [0; NAME_MAX];
-        let length = ASTERISK.len() + closest.name.len();
+        let length = ASTERISK.len() + parent.len();
         let Some(wildcard) = name.get_mut(..length) else {
-            return Found::Missing(closest.name.len());
+            return Found::Missing(parent.len());
         };
         let (asterisk, rest) = wildcard.split_at_mut(ASTERISK.len());
         asterisk.copy_from_slice(ASTERISK);
-        rest.copy_from_slice(closest.name);
+        rest.copy_from_slice(parent);
         match self.entry(hash, wildcard) {
             Some((_, records)) => Found::Records(records),
-            None => Found::Missing(closest.name.len()),
+            None => Found::Missing(parent.len()),
         }
     }
 

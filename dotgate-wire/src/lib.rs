@@ -54,7 +54,7 @@ pub use query::{
     parse_front, parse_query,
 };
 pub use query_writer::{PADDING_BLOCK, UPSTREAM_UDP_SIZE, UpstreamQuery, write_query};
-pub use question::{NameCase, QUESTION_MAX, Question};
+pub use question::{NameCase, PADDED_LEN, QUESTION_MAX, Question};
 pub use respond::{
     ClientHop, Ede, LocalData, ResponseOpt, Truncation, write_error, write_local, write_response,
     write_shortened, write_stored,

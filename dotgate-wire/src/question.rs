@@ -23,10 +23,13 @@ pub const QUESTION_MAX: usize = NAME_MAX + TYPE_AND_CLASS_LEN;
 /// Bytes of a name whose letters are folded at once.
 const FOLDED_AT_ONCE: usize = 16;
 
+/// Bytes of [`Question::padded`]: whole chunks, with room for a word of 64 bits behind the longest name.
+pub const PADDED_LEN: usize = QUESTION_MAX.next_multiple_of(FOLDED_AT_ONCE);
+
 /// A question (uncompressed name, type, class) with letters folded to lower case, stored inline.
 #[derive(Clone)]
 pub struct Question {
-    bytes: [u8; QUESTION_MAX],
+    bytes: [u8; PADDED_LEN],
     length: u16,
 }
 
@@ -48,7 +51,7 @@ impl Question {
     fn folded(exact: &[u8]) -> Self {
         let (name, type_and_class) = split_question(exact);
         let mut question = Self {
-            bytes: [0; QUESTION_MAX],
+            bytes: [0; PADDED_LEN],
             length: length_u16(exact.len()),
         };
         put(&mut question.bytes, 0, name);
@@ -94,7 +97,7 @@ impl Question {
     }
 
     /// Returns the whole question with zeros behind it.
-    pub fn padded(&self) -> &[u8; QUESTION_MAX] {
+    pub fn padded(&self) -> &[u8; PADDED_LEN] {
         &self.bytes
     }
 

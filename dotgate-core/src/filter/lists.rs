@@ -9,7 +9,8 @@ use std::fmt;
 
 use super::Substitute;
 use crate::limits;
-use crate::local::{Suffixes, Table, TableBuilder};
+use crate::local::{Table, TableBuilder};
+use crate::suffixes::{Labels, Starts, padded};
 
 /// For which names an entry of a list stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -130,9 +131,14 @@ impl Lists {
 
     /// Looks a name up: uncompressed, in lower case.
     pub(crate) fn find(&self, name: &[u8]) -> Listed<'_> {
+        self.find_labels(&Labels::of(&padded(name), &mut Starts::new()))
+    }
+
+    /// Looks a name up by its labels.
+    pub(crate) fn find_labels(&self, labels: &Labels<'_>) -> Listed<'_> {
         let mut found = Listed::No;
         let mut depths = self.depths;
-        for suffix in Suffixes::of(self.table.seed(), name) {
+        for suffix in labels.with_root(self.table.key()) {
             if depths == 0 {
                 break;
             }
@@ -141,11 +147,12 @@ impl Lists {
             if !is_of_depth {
                 continue;
             }
-            let Some((place, codes)) = self.table.find_with_place(suffix.hash, suffix.name) else {
+            let name = labels.from(suffix.start);
+            let Some((place, codes)) = self.table.find_with_place(suffix.hash, name) else {
                 continue;
             };
             let codes = codes.first().copied().unwrap_or_default();
-            let is_below = suffix.name.len() < name.len();
+            let is_below = suffix.start > 0;
             let code = if is_below {
                 codes >> BELOW
             } else {
@@ -158,7 +165,7 @@ impl Lists {
                 }
                 code::PASS => found = Listed::Allowed,
                 code::REDIRECT => found = self.redirect(place, is_below),
-                _ => found = Listed::Denied(substitute_of(code), suffix.name.len()),
+                _ => found = Listed::Denied(substitute_of(code), name.len()),
             }
         }
         found
@@ -261,7 +268,7 @@ impl ListsBuilder {
                 self.redirects.push((place, is_below, target.clone()));
             }
         }
-        self.depths |= 1 << labels_of(name).min(u128::BITS as usize - 1);
+        self.depths |= 1 << Labels::of(&padded(name), &mut Starts::new()).count();
         if self.table.len() > limits::LISTED_NAMES {
             return Err(ListFault::TooMany);
         }
@@ -278,16 +285,6 @@ impl ListsBuilder {
             redirects: self.redirects,
         }
     }
-}
-
-/// How many labels a name has, the root left out.
-fn labels_of(name: &[u8]) -> usize {
-    let (mut at, mut labels) = (0, 0);
-    while let Some(&length @ 1..) = name.get(at) {
-        labels += 1;
-        at += 1 + usize::from(length);
-    }
-    labels
 }
 
 #[cfg(test)]

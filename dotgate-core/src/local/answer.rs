@@ -3,6 +3,7 @@
 use dotgate_wire::{LocalResponse, LocalSet, Question, ede, rclass, rcode, rtype, store_local};
 
 use super::{CNAMES_MAX, Found, LocalData, Records};
+use crate::suffixes::{Labels, Starts, padded};
 
 /// What local data makes of a question.
 pub(crate) enum Answered {
@@ -62,8 +63,9 @@ impl LocalData {
         }
         let mut chain = Chain::new();
         let mut name = question.name();
+        let mut found = self.find(&Labels::of_question(question, &mut Starts::new()));
         let denied = loop {
-            let records = match self.find(name) {
+            let records = match found {
                 Found::Nothing if chain.count == 0 => return Answered::No,
                 Found::Nothing => {
                     return self.lead_elsewhere(out, exact, &chain, (name, question));
@@ -85,6 +87,7 @@ impl LocalData {
                         break None;
                     }
                     name = set.rdata.get(2..).unwrap_or_default();
+                    found = self.find(&Labels::of(&padded(name), &mut Starts::new()));
                 }
                 None => break Some((rcode::NOERROR, name)),
             }

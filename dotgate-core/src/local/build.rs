@@ -15,9 +15,12 @@ use std::net::IpAddr;
 use dotgate_wire::rtype;
 
 use super::reverse::reverse_name;
-use super::suffixes::Suffixes;
 use super::table::TableBuilder;
 use super::{ASTERISK, CNAMES_MAX, Found, HAS_WILDCARD, IS_ANSWERED, LocalData};
+use crate::suffixes::{Labels, Starts, padded};
+
+/// The root's name.
+const ROOT: &[u8] = b"\0";
 
 /// The most records of one name and type.
 const SET_RECORDS_MAX: usize = 1_000;
@@ -270,15 +273,14 @@ fn next_to_wildcards(bytes: &[u8], added: &[Added]) -> BTreeMap<Vec<u8>, u8> {
     for parent in &parents {
         marks.insert(parent.to_vec(), HAS_WILDCARD);
     }
-    // Hashes are of no use here.
-    let seed = foldhash::SharedSeed::from_u64(0);
     for name in names() {
-        let ancestors = Suffixes::of(&seed, name).map(|suffix| suffix.name);
-        let ancestors = ancestors.filter(|suffix| suffix.len() < name.len());
-        let below = ancestors
-            .skip_while(|suffix| !parents.contains(suffix))
-            .skip(1);
-        for between in below {
+        let bytes = padded(name);
+        let mut room = Starts::new();
+        let labels = Labels::of(&bytes, &mut room);
+        let ancestors = labels.starts().skip(1).map(|start| labels.from(start));
+        let ancestors: Vec<&[u8]> = ancestors.chain([ROOT]).collect();
+        let highest = ancestors.iter().rposition(|it| parents.contains(it));
+        for between in ancestors.iter().take(highest.unwrap_or_default()) {
             *marks.entry(between.to_vec()).or_default() |= IS_ANSWERED;
         }
     }
@@ -350,7 +352,8 @@ fn put_set(out: &mut Vec<u8>, bytes: &[u8], set: &[&Added]) -> Result<usize, Loc
 fn is_too_long_a_chain(data: &LocalData, target: &[u8]) -> bool {
     let mut name = target;
     for _ in 1..=CNAMES_MAX {
-        let Found::Records(records) = data.find(name) else {
+        let Found::Records(records) = data.find(&Labels::of(&padded(name), &mut Starts::new()))
+        else {
             return false;
         };
         let Some(cname) = records

@@ -3,23 +3,22 @@
 //! An entry is an uncompressed name, which ends at its root label, and what its owner appended; the table holds where
 //! entries begin. So a name costs its own bytes, what is stored for it, and 5 to 12 bytes.
 
-use foldhash::SharedSeed;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
-use super::suffixes::hash_of;
+use crate::suffixes::SuffixKey;
 
 /// Names and what is stored for each. Made once, then only read.
 pub(crate) struct Table {
     bytes: Box<[u8]>,
     places: HashTable<u32>,
-    seed: SharedSeed,
+    key: SuffixKey,
 }
 
 impl Table {
     /// What the hashes of names are keyed with.
-    pub(crate) fn seed(&self) -> &SharedSeed {
-        &self.seed
+    pub(crate) fn key(&self) -> SuffixKey {
+        self.key
     }
 
     /// How many names it has.
@@ -55,7 +54,7 @@ impl Table {
 pub(crate) struct TableBuilder {
     bytes: Vec<u8>,
     places: HashTable<u32>,
-    seed: SharedSeed,
+    key: SuffixKey,
 }
 
 impl TableBuilder {
@@ -64,7 +63,7 @@ impl TableBuilder {
         TableBuilder {
             bytes: Vec::with_capacity(bytes),
             places: HashTable::with_capacity(names),
-            seed: SharedSeed::from_u64(seed),
+            key: SuffixKey::from_seed(seed),
         }
     }
 
@@ -72,10 +71,10 @@ impl TableBuilder {
     /// than 4 GiB fit.
     pub(crate) fn add(&mut self, name: &[u8]) -> Option<&mut Vec<u8>> {
         let place = u32::try_from(self.bytes.len()).ok()?;
-        let hash = hash_of(&self.seed, name);
-        let (bytes, seed) = (&self.bytes, &self.seed);
+        let hash = self.key.hash_of(name);
+        let (bytes, key) = (&self.bytes, self.key);
         self.places.insert_unique(hash, place, |place| {
-            hash_of(seed, name_at(bytes, *place as usize))
+            key.hash_of(name_at(bytes, *place as usize))
         });
         self.bytes.extend_from_slice(name);
         Some(&mut self.bytes)
@@ -90,13 +89,13 @@ impl TableBuilder {
     /// None if no more than 4 GiB fit.
     pub(crate) fn entry(&mut self, name: &[u8]) -> Option<(u32, &mut u8)> {
         let end = u32::try_from(self.bytes.len()).ok()?;
-        let hash = hash_of(&self.seed, name);
-        let (bytes, seed) = (&self.bytes, &self.seed);
+        let hash = self.key.hash_of(name);
+        let (bytes, key) = (&self.bytes, self.key);
         let is_it = |place: &u32| {
             let entry = bytes.get(*place as usize..).unwrap_or_default();
             entry.starts_with(name)
         };
-        let hash_at = |place: &u32| hash_of(seed, name_at(bytes, *place as usize));
+        let hash_at = |place: &u32| key.hash_of(name_at(bytes, *place as usize));
         let place = match self.places.entry(hash, is_it, hash_at) {
             Entry::Occupied(found) => *found.get(),
             Entry::Vacant(vacant) => {
@@ -112,13 +111,13 @@ impl TableBuilder {
 
     /// Ends it.
     pub(crate) fn finish(mut self) -> Table {
-        let (bytes, seed) = (&self.bytes, &self.seed);
+        let (bytes, key) = (&self.bytes, self.key);
         self.places
-            .shrink_to_fit(|place| hash_of(seed, name_at(bytes, *place as usize)));
+            .shrink_to_fit(|place| key.hash_of(name_at(bytes, *place as usize)));
         Table {
             bytes: self.bytes.into_boxed_slice(),
             places: self.places,
-            seed: self.seed,
+            key: self.key,
         }
     }
 }

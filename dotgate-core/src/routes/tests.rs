@@ -89,15 +89,18 @@ fn labels_of_every_length_and_names_as_long_as_they_can_be_are_found() {
 fn a_name_with_the_hash_of_another_one_goes_where_it_belongs() {
     let table = table(&["corp.example", "example", "other.test"]);
     for (name, expected) in [("www.corp.example", 1), ("x.example", 2), ("test", 0)] {
-        let name = wire(name);
-        let starts: Vec<u8> = label_starts(&name).iter().map(|at| *at as u8).collect();
-        assert_eq!(table.search_by_comparison(&name, &starts).group, expected);
+        let name = padded(&wire(name));
+        let found = table.search_by_comparison(&Labels::of(&name, &mut Starts::new()));
+        assert_eq!(found.group, expected);
     }
 }
 
 /// What the table must find, by comparison of every end of the name.
 fn model(routes: &[(Box<[u8]>, usize)], name: &[u8]) -> usize {
-    let mut ends = label_starts(name).into_iter().map(|start| &name[start..]);
+    let bytes = padded(name);
+    let mut room = Starts::new();
+    let labels = Labels::of(&bytes, &mut room);
+    let mut ends = labels.starts().map(|start| labels.from(start));
     ends.find_map(|end| routes.iter().find(|(suffix, _)| **suffix == *end))
         .map_or(0, |(_, group)| *group)
 }

@@ -52,16 +52,15 @@ const HIT_MAX: f64 = 2_400.0;
 const COUNTING_MAX: f64 = 44.0;
 
 /// Instructions of a route's lookup at most: without routes, and with 10,000 of them for a name of three labels and for each
-/// label after these. Measured 2026-11-28 like the above, the loop of the measurement included.
-const ROUTE_NONE_MAX: f64 = 40.0;
-const ROUTE_THREE_MAX: f64 = 295.0;
-const ROUTE_FURTHER_MAX: f64 = 60.0;
+/// label after these. Measured 2026-11-28 like the above: 19, 232 and 41, of which the loop of the measurement takes 12.
+const ROUTE_NONE_MAX: f64 = 30.0;
+const ROUTE_THREE_MAX: f64 = 240.0;
+const ROUTE_FURTHER_MAX: f64 = 45.0;
 
 /// Instructions at most of a lookup in lists for a name of three labels that is not there (the difference between a hit with
-/// lists and one without), of a blocked query, and of one that local data answers. Measured 2026-11-28: 630, 2959, 2585.
-const LISTS_MAX: f64 = 660.0;
-const BLOCKED_MAX: f64 = 3_050.0;
-const LOCAL_DATA_MAX: f64 = 2_660.0;
+/// lists and one without), and of a blocked query. Measured 2026-11-28: 427 and 2636.
+const LISTS_MAX: f64 = 450.0;
+const BLOCKED_MAX: f64 = 2_700.0;
 
 /// Queries of the shorter run.
 const QUERIES: usize = 10_000;
@@ -230,7 +229,8 @@ fn a_route_is_found_in_few_instructions() {
     );
 }
 
-/// What lists and local data cost: a hit where there are lists, a blocked name, and a name with local data.
+/// What lists and local data cost: a hit where there are lists, a blocked name, and a name with local data, which costs no
+/// more than a cached one.
 #[test]
 fn names_of_the_operator_cost_little_more_than_cached_ones() {
     if !can_count() {
@@ -241,7 +241,7 @@ fn names_of_the_operator_cost_little_more_than_cached_ones() {
     let [cached, listed, blocked, local] = kinds.map(|kind| cost_of(&program, kind, 10_000));
     println!("lookup in lists: {:.0} instructions", listed - cached);
     assert!(
-        listed - cached <= LISTS_MAX && blocked <= BLOCKED_MAX && local <= LOCAL_DATA_MAX,
+        listed - cached <= LISTS_MAX && blocked <= BLOCKED_MAX && local <= cached,
         "{cached} {listed} {blocked} {local}"
     );
 }

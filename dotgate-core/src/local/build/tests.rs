@@ -235,7 +235,7 @@ proptest! {
         }
         let data = builder.finish(1, 1).unwrap();
         for (name, address) in &records {
-            let Found::Records(found) = data.find(&wire(name)) else {
+            let Found::Records(found) = data.find(&Labels::of(&padded(&wire(name)), &mut Starts::new())) else {
                 panic!("{name} is not found");
             };
             let set = found.of_type(rtype::A).unwrap();

@@ -17,6 +17,7 @@ mod pins;
 mod roots;
 #[cfg(test)]
 mod tests;
+mod tickets;
 mod upstream;
 mod verifier;
 mod window;

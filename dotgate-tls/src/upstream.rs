@@ -25,6 +25,7 @@ use super::failure::TlsFailure;
 use super::identity::{ClientIdentity, ClientIdentityError};
 use super::pins::{Path, Pins};
 use super::roots::Roots;
+use super::tickets::Tickets;
 use super::verifier::{Check, Verifier};
 use super::window::Window;
 use dotgate_config::{Authentication, Identity};
@@ -191,14 +192,14 @@ impl Generation {
         let algorithms = hybrid.crypto_provider().signature_verification_algorithms;
         let verifier = Verifier::new(Arc::clone(check), algorithms, Arc::clone(&window));
         let verifier: Arc<dyn ServerCertVerifier> = Arc::new(verifier);
-        let resumption = Resumption::store(Arc::new(ClientSessionMemoryCache::new(TICKETS)))
-            .tls12_resumption(Tls12Resumption::SessionIdOrTickets);
+        let tickets = Arc::new(ClientSessionMemoryCache::new(TICKETS));
         let offers = |template: &ClientConfig| {
             let mut config = template.clone();
             config
                 .dangerous()
                 .set_certificate_verifier(Arc::clone(&verifier));
-            config.resumption = resumption.clone();
+            config.resumption = Resumption::store(Arc::new(Tickets::new(&tickets)))
+                .tls12_resumption(Tls12Resumption::SessionIdOrTickets);
             let without_alpn = config.clone();
             config.alpn_protocols = vec![ALPN.to_vec()];
             Offers {

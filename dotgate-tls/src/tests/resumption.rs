@@ -222,4 +222,7 @@ fn sessions_with_a_large_and_a_small_hello_resume_each_other() {
     assert!(small < 700, "one segment, with its ticket: {small}");
     assert_eq!(facts.key_exchange.as_deref(), Some("X25519"));
     assert!(facts.resumed);
+    let (large, facts) = settled(KeyExchange::Hybrid);
+    assert!(large > 1_400, "as large as ever: {large}");
+    assert!(facts.resumed);
 }

@@ -3,7 +3,7 @@
 //! Serves `pool`. The hybrid key exchange X25519MLKEM768 makes a ClientHello of about 1,480 bytes, which leaves
 //! in two segments; some middleboxes reset or drop a connection that begins so. Unless the settings decide, a handshake
 //! that failed or got no response is tried once more with a classical key share, and where that works it is remembered
-//! for all workers, for [`limits::CLASSICAL_FOR`].
+//! for all workers, for [`limits::CLASSICAL_FOR`]. The program remembers it over reloads and restarts.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 
@@ -102,12 +102,35 @@ impl Handshakes {
         self.policy.falls_back()
     }
 
+    /// Until when handshakes are classical because a hybrid one did not get through; none if nothing was learned, or the
+    /// settings decide.
+    pub fn classical_until(&self, now: Moment) -> Option<Moment> {
+        let until = Moment::from_nanos(self.classical_until.load(Relaxed));
+        (self.may_fall_back() && now < until).then_some(until)
+    }
+
+    /// Takes what was learned before: handshakes are classical until then, at most for [`limits::CLASSICAL_FOR`]. When
+    /// that time is over, one more classical handshake that overtakes a hybrid one is enough to learn it again.
+    pub fn restore(&self, now: Moment, until: Moment) {
+        let until = until.min(now + limits::CLASSICAL_FOR);
+        self.classical_until.store(until.nanos(), Relaxed);
+        self.overtaken.store(1, Relaxed);
+        self.is_reported.store(true, Relaxed);
+    }
+
     /// The key exchange that the next handshake offers, if nothing has failed.
     pub(crate) fn next(&self, now: Moment) -> KeyExchange {
-        if self.may_fall_back() && now.nanos() < self.classical_until.load(Relaxed) {
-            KeyExchange::Classical
-        } else {
-            self.policy.first()
+        match self.classical_until(now) {
+            Some(_) if !cfg!(planted = "key-exchange-is-not-remembered") => KeyExchange::Classical,
+            Some(_) | None => self.policy.first(),
+        }
+    }
+
+    /// The same for a session that gets no second handshake: classical as soon as one has overtaken a hybrid one.
+    pub(crate) fn next_of_isolated(&self, now: Moment) -> KeyExchange {
+        match self.overtaken.load(Relaxed) {
+            1.. if self.may_fall_back() => KeyExchange::Classical,
+            _ => self.next(now),
         }
     }
 
@@ -142,6 +165,8 @@ impl Handshakes {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const START: Moment = Moment::from_nanos(1_000_000_000);
@@ -165,10 +190,27 @@ mod tests {
         let handshakes = Handshakes::default();
         assert!(!handshakes.on_fallback_done(START, Fallback::Hedge));
         assert_eq!(handshakes.next(START), KeyExchange::Hybrid);
+        assert_eq!(handshakes.next_of_isolated(START), KeyExchange::Classical);
         handshakes.on_hybrid_done();
+        assert_eq!(handshakes.next_of_isolated(START), KeyExchange::Hybrid);
         assert!(!handshakes.on_fallback_done(START, Fallback::Hedge));
         assert!(handshakes.on_fallback_done(START, Fallback::Hedge));
         assert_eq!(handshakes.next(START), KeyExchange::Classical);
+    }
+
+    #[test]
+    fn what_was_learned_before_is_restored_for_a_day_at_most_and_learned_again_at_once() {
+        let handshakes = Handshakes::default();
+        assert_eq!(handshakes.classical_until(START), None);
+        let hour = START + Duration::from_hours(1);
+        handshakes.restore(START, hour);
+        assert_eq!(handshakes.classical_until(START), Some(hour));
+        assert_eq!(handshakes.next(hour), KeyExchange::Hybrid);
+        assert!(!handshakes.on_fallback_done(hour, Fallback::Hedge));
+        assert_eq!(handshakes.next(hour), KeyExchange::Classical);
+        handshakes.restore(START, START + Duration::from_hours(1_000));
+        let end = START + limits::CLASSICAL_FOR;
+        assert_eq!(handshakes.classical_until(START), Some(end));
     }
 
     #[test]
@@ -177,6 +219,7 @@ mod tests {
         assert!(!hybrid.may_fall_back());
         hybrid.on_fallback_done(START, Fallback::AfterFailure);
         assert_eq!(hybrid.next(START), KeyExchange::Hybrid);
+        assert_eq!(hybrid.classical_until(START), None);
         let classical = Handshakes::new(KeyExchangePolicy::Classical);
         assert!(!classical.may_fall_back());
         assert_eq!(classical.next(START), KeyExchange::Classical);

@@ -182,8 +182,9 @@ pub const DESCRIPTOR_PAUSE: Duration = Duration::from_millis(250);
 /// An upstream that refused EDNS is asked without it for this long (RFC 6891 section 6.2.2).
 pub const WITHOUT_EDNS_FOR: Duration = Duration::from_secs(300);
 
-/// A hybrid key exchange that did not get through is not offered again for this long.
-pub const CLASSICAL_FOR: Duration = Duration::from_secs(3_600);
+/// A hybrid key exchange that did not get through is not offered again for this long: networks change seldom, and each
+/// try costs the clients of one moment up to [`HANDSHAKE_HEDGE_AFTER`].
+pub const CLASSICAL_FOR: Duration = Duration::from_hours(24);
 
 /// Waiters whose exchange used up its attempts get a new budget at most this often.
 pub const RENEW_AFTER: Duration = Duration::from_millis(1_500);

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use dotgate_core::{Link, Moment, SessionEnd, limits};
+use dotgate_core::{KeyExchange, Link, Moment, SessionEnd, limits};
 
 use crate::message;
 use crate::network::{Event, Network};
@@ -43,6 +43,14 @@ pub(crate) enum Arrival {
     End(Segment),
     /// There is room to write again.
     Room,
+}
+
+/// What a worker offers in its first message of TLS.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Hello {
+    pub(crate) alpn: bool,
+    /// Hybrid ones need more than one segment.
+    pub(crate) key_exchange: KeyExchange,
 }
 
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use dotgate_core::{FlightMessage, Moment};
 
 use crate::bystander::Bystander;
 use crate::client::Stream;
-use crate::connection::{Arrival, Connection, Segment};
+use crate::connection::{Arrival, Connection, Hello, Segment};
 use crate::random::Random;
 use crate::record::Record;
 use crate::script::Segments;
@@ -31,7 +31,7 @@ pub(crate) enum Event {
     /// An upstream looks whether a connection has been idle too long.
     IdleCheck(usize),
     /// A connection that vanished is tried again by the system, with ALPN or without, and so much later again.
-    ConnectAgain(usize, bool, Duration),
+    ConnectAgain(usize, Hello, Duration),
     /// An upstream that was cut off is reached again.
     Reached(usize),
     /// A client's datagram reaches its worker.
@@ -163,9 +163,9 @@ impl Network {
                     self.happen(event);
                 }
             }
-            Event::ConnectAgain(connection, alpn, pause) => {
+            Event::ConnectAgain(connection, hello, pause) => {
                 if !self.connections[connection].is_closed {
-                    self.connect(connection, alpn, pause * 2);
+                    self.connect(connection, hello, pause * 2);
                 }
             }
             Event::Reached(upstream) => self.resume(upstream),

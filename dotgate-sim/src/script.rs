@@ -85,6 +85,8 @@ pub enum Opening {
     FailsAtOnce(ConnectFault),
     /// The TCP connection stands, then nothing.
     AcceptsAndSendsNothing,
+    /// They are served, but a middlebox drops a first message that needs more than one segment.
+    DropsLargeHellos,
     /// Not even the TCP connection.
     Vanishes,
 }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use dotgate_core::{ConnectFault, Link, SessionEnd, TlsFault};
+use dotgate_core::{ConnectFault, KeyExchange, Link, SessionEnd, TlsFault};
 
-use crate::connection::{Arrival, Connection, Segment};
+use crate::connection::{Arrival, Connection, Hello, Segment};
 use crate::message;
 use crate::network::{Event, Network};
 use crate::random::Span;
@@ -178,12 +178,18 @@ impl Network {
     }
 
     /// A worker connects.
-    pub(crate) fn connect(&mut self, connection: usize, alpn: bool, pause: Duration) {
+    pub(crate) fn connect(&mut self, connection: usize, hello: Hello, pause: Duration) {
         let upstream = self.connections[connection].upstream;
         let script = &self.upstreams[upstream].script;
         let (connect, handshake) = (script.connect_time, script.handshake_time);
         let opening = match script.opening {
-            Opening::Fails(SessionEnd::Tls(TlsFault::AlpnRejected)) if !alpn => Opening::Accepts,
+            Opening::Fails(SessionEnd::Tls(TlsFault::AlpnRejected)) if !hello.alpn => {
+                Opening::Accepts
+            }
+            Opening::DropsLargeHellos => match hello.key_exchange {
+                KeyExchange::Hybrid => Opening::AcceptsAndSendsNothing,
+                KeyExchange::Classical => Opening::Accepts,
+            },
             opening => opening,
         };
         let connect = self.random.time(connect);
@@ -198,10 +204,10 @@ impl Network {
             }
             Opening::Fails(end) => (true, Some(Arrival::Failed(end))),
             Opening::Vanishes => {
-                return self.arrange_in(pause, Event::ConnectAgain(connection, alpn, pause));
+                return self.arrange_in(pause, Event::ConnectAgain(connection, hello, pause));
             }
             Opening::FailsAtOnce(_) => (false, None),
-            Opening::AcceptsAndSendsNothing => (true, None),
+            Opening::AcceptsAndSendsNothing | Opening::DropsLargeHellos => (true, None),
         };
         let mut extra = connect;
         if is_connected {
@@ -258,7 +264,7 @@ impl Network {
     fn hears_datagrams(&mut self, connection: usize) -> bool {
         let state = &self.connections[connection];
         match self.upstreams[state.upstream].script.opening {
-            Opening::Accepts => true,
+            Opening::Accepts | Opening::DropsLargeHellos => true,
             Opening::Fails(SessionEnd::Connect(ConnectFault::Refused)) => {
                 let end = SessionEnd::Connect(ConnectFault::Refused);
                 self.send_down(connection, Arrival::Failed(end), Duration::ZERO);

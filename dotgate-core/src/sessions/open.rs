@@ -70,7 +70,7 @@ impl Sessions {
         let pool = self.pools.get(upstream)?;
         let mut session = Session::new(upstream, Purpose::Isolation, pool.alpn, now);
         session.handshake = Handshake {
-            offer: pool.upstream.handshakes.next(now),
+            offer: pool.upstream.handshakes.next_of_isolated(now),
             fallback: None,
             try_number: pool.tries,
         };

@@ -8,7 +8,7 @@ use dotgate_core::{
 };
 
 use crate::client::CLIENT_WINDOW;
-use crate::connection::{Connection, Segment, WINDOW};
+use crate::connection::{Connection, Hello, Segment, WINDOW};
 use crate::message;
 use crate::network::Network;
 use crate::record::Path;
@@ -54,8 +54,12 @@ impl Driver for SimulatedDriver<'_> {
                 upstream,
                 link,
                 alpn,
-                ..
-            } => self.open_session(session, upstream.index(), (link, alpn)),
+                key_exchange,
+                try_number: _,
+            } => {
+                let hello = Hello { alpn, key_exchange };
+                self.open_session(session, upstream.index(), (link, hello));
+            }
             Action::FlushSession(session) => self.flush_session(session),
             Action::CloseSession(session) => {
                 if let Some(connection) = self.connections.remove(&session) {
@@ -116,7 +120,7 @@ impl Driver for SimulatedDriver<'_> {
 }
 
 impl SimulatedDriver<'_> {
-    fn open_session(&mut self, session: SessionKey, upstream: usize, (link, alpn): (Link, bool)) {
+    fn open_session(&mut self, session: SessionKey, upstream: usize, (link, hello): (Link, Hello)) {
         let (now, number) = (self.net.now, self.number);
         let known = &mut self.net.record.upstreams[upstream];
         known.started += 1;
@@ -127,6 +131,7 @@ impl SimulatedDriver<'_> {
             Opening::Accepts
             | Opening::Fails(_)
             | Opening::AcceptsAndSendsNothing
+            | Opening::DropsLargeHellos
             | Opening::Vanishes => None,
         };
         if let Some(fault) = fault {
@@ -154,7 +159,7 @@ impl SimulatedDriver<'_> {
         }
         if link != Link::Datagrams {
             let pause = std::time::Duration::from_secs(1);
-            self.net.connect(connection, alpn, pause);
+            self.net.connect(connection, hello, pause);
         }
     }
 

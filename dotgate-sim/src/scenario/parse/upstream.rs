@@ -29,6 +29,7 @@ impl Reader<'_> {
             "REFUSES" => Deed::Opening(Opening::Fails(refused)),
             "FAILS" => Deed::Opening(self.failing_opening()?),
             "ACCEPTS_AND_SENDS_NOTHING" => Deed::Opening(Opening::AcceptsAndSendsNothing),
+            "DROPS_LARGE_HELLOS" => Deed::Opening(Opening::DropsLargeHellos),
             "FREEZES" => Deed::State(State::Frozen),
             "IS_CUT_OFF" => Deed::State(State::CutOff),
             "THAWS" | "IS_REACHED" => Deed::State(State::Running),

@@ -5,6 +5,7 @@
 
 mod cache;
 mod local;
+mod sessions;
 
 use std::num::{NonZeroU16, NonZeroUsize};
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use dotgate_core::limits::PLAIN_SOCKETS_AHEAD;
 use dotgate_core::{KeyExchangePolicy, Transport};
 use ipnet::IpNet;
 
+pub use self::sessions::SessionsConfig;
 use super::address::ScopedSocketAddress;
 use super::kinds::{Amount, ByteCount, SocketPlace};
 use super::problem::Problem;
@@ -37,6 +39,7 @@ pub struct Config {
     upstreams: Vec<UpstreamConfig>,
     groups: Vec<GroupConfig>,
     probe: Vec<u8>,
+    sessions: SessionsConfig,
     log: LogConfig,
     query: QueryConfig,
     tcp: TcpConfig,
@@ -225,6 +228,11 @@ impl Config {
         &self.probe
     }
 
+    /// Returns how sessions to upstreams are opened and what is remembered of them.
+    pub fn sessions(&self) -> &SessionsConfig {
+        &self.sessions
+    }
+
     /// Returns what is logged.
     pub fn log(&self) -> &LogConfig {
         &self.log
@@ -343,6 +351,7 @@ impl Config {
         let route_specs = routes::read(&mut reader);
         let default_port = reader.value(&table::DNS_PORT);
         let probe = reader.value(&table::DNS_PROBE);
+        let sessions = sessions::read(&mut reader);
         let plain_default = reader.value(&table::DNS_ALLOW_PLAIN_DEFAULT);
         reader.optional(&table::CONFIG_FILE);
         let is_watched = reader.value(&table::CONFIG_WATCH);
@@ -390,6 +399,7 @@ impl Config {
             upstreams,
             groups: groups.into_iter().map(|(group, _)| group).collect(),
             probe: probe?,
+            sessions: sessions?,
             log: log?,
             query: query?,
             tcp: tcp?,

@@ -46,7 +46,7 @@ pub use fault::{Escaped, Fault};
 pub use filter::FilterConfig;
 pub use from_spec::{
     AdminConfig, AdminSocket, CacheConfig, ClientConfig, Config, ConnectionLimits, LogConfig,
-    QueryConfig, ServerConfig, TcpConfig, TlsConfig,
+    QueryConfig, ServerConfig, SessionsConfig, TcpConfig, TlsConfig,
 };
 pub use identity::{Authentication, AuthoritySources, ClientFiles, Identity};
 pub use kinds::{Amount, ByteCount, Kind, Suffix, Time};

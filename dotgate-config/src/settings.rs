@@ -10,6 +10,7 @@ mod cache;
 mod file;
 mod local;
 mod query;
+mod sessions;
 mod tables;
 mod tls;
 
@@ -23,6 +24,7 @@ pub use self::local::{
     LOCAL_ALLOW_FILE, LOCAL_BLOCK_ANSWER, LOCAL_BLOCK_FILE, LOCAL_HOSTS_FILE, LOCAL_REBIND_EXCEPT,
     LOCAL_REBIND_PROTECT, LOCAL_REBIND_ROUTES, LOCAL_RECORDS, LOCAL_TTL,
 };
+pub use self::sessions::DNS_STATE_FILE;
 pub use self::tables::{
     ROUTE_DNS64, ROUTE_KEYS, ROUTE_SUFFIXES, ROUTE_UPSTREAMS, ROUTES, UPSTREAM_ADDRESS,
     UPSTREAM_AUTH_NAME, UPSTREAM_CLIENT_CERT, UPSTREAM_CLIENT_KEY, UPSTREAM_INTERFACE,
@@ -59,6 +61,7 @@ pub static TABLE: &[AnySetting] = &[
     &DNS_PROBE,
     &DNS_ALLOW_PLAIN_DEFAULT,
     &DNS_DNS64,
+    &DNS_STATE_FILE,
     &ROUTES,
     &CONFIG_FILE,
     &CONFIG_WATCH,

@@ -25,6 +25,7 @@ use self::watchdog::Watchdog;
 use crate::admin::{Admin, Serving};
 use crate::bootstrap::Bootstrap;
 use crate::clock::now;
+use crate::learned::StateFile;
 use crate::log::message::say;
 use crate::reload::{ActiveConfig, POLL_INTERVAL};
 use crate::running::{Outcome, Running};
@@ -49,6 +50,9 @@ const START_WAIT: Duration = Duration::from_secs(8);
 
 /// How often upstreams are looked for to which no session was opened yet: a name may have been resolved.
 const FIRST_SESSIONS: Duration = Duration::from_millis(250);
+
+/// How often is looked whether something new was learned about upstreams that is to be saved.
+const STATE_EVERY: Duration = Duration::from_secs(5);
 
 /// What the workers get beyond the query deadline to end.
 const ENDING: Duration = Duration::from_secs(1);
@@ -86,6 +90,8 @@ pub fn run(
             let file = file.map(|path| path.display().to_string());
             file.for_each(|file| forwarder.running().note_snapshot(file));
         }
+        let path = config.sessions().state_file.as_deref();
+        let state_file = path.map(|path| StateFile::new(path, forwarder.running()));
         let successors = match (succession, forwarder.to_hand_over()) {
             (Some(succession), Some(sockets)) => {
                 sockets.add(admin.second_descriptors()?);
@@ -94,6 +100,7 @@ pub fn run(
                     watchdog: service.watchdog(),
                     credentials: in_force.credentials().clone(),
                     snapshot: snapshot.clone(),
+                    state_file: state_file.clone(),
                 })?)
             }
             (Some(_), None) | (None, _) => None,
@@ -107,6 +114,7 @@ pub fn run(
             watchdog: Watchdog::start(&service, forwarder.running()),
             service,
             snapshot,
+            state_file,
             bootstrap: Bootstrap::start(config, &forwarder.upstreams()),
             in_force,
         };
@@ -234,6 +242,7 @@ struct ControlTasks {
     watchdog: Watchdog,
     service: Arc<Service>,
     snapshot: Option<Snapshot>,
+    state_file: Option<StateFile>,
     bootstrap: Bootstrap,
     in_force: ActiveConfig,
 }
@@ -255,6 +264,13 @@ impl ControlTasks {
         notify_ready(&self.service, forwarder);
         true
     }
+
+    /// Writes what was learned about upstreams, for the next process.
+    async fn save_state(&self) {
+        if let Some(file) = &self.state_file {
+            file.save().await;
+        }
+    }
 }
 
 async fn control(
@@ -266,6 +282,7 @@ async fn control(
     let mut looks = ticks(POLL_INTERVAL);
     let mut looks_for_addresses = ticks(ADDRESSES);
     let mut first_sessions = ticks(FIRST_SESSIONS);
+    let mut saves_state = ticks(STATE_EVERY);
     let mut opens_first_sessions = true;
     let reason = loop {
         tokio::select! {
@@ -285,6 +302,7 @@ async fn control(
             _ = first_sessions.tick(), if opens_first_sessions => {
                 opens_first_sessions = open_first_sessions(forwarder);
             }
+            _ = saves_state.tick() => tasks.save_state().await,
             successor = next_successor(&mut successors) => break Reason::Replaced(successor),
             report = forwarder.next_report() => match report {
                 Some((worker, report)) => log_report(forwarder, worker, &report),
@@ -300,6 +318,7 @@ async fn control(
             say!(STOPPING, reason = name);
             tasks.service.notify(State::Stopping);
             forwarder.drain();
+            tasks.save_state().await;
             // A process that is replaced has written its own before it left.
             snapshot = tasks.snapshot;
         }
@@ -332,6 +351,7 @@ fn leave_to(forwarder: &Forwarder, successor: &Successor, tasks: ControlTasks) {
         watchdog,
         service,
         snapshot: _,
+        state_file: _,
         bootstrap: _,
         in_force: _,
     } = tasks;

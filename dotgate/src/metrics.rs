@@ -70,6 +70,8 @@ pub struct UpstreamSnapshot {
     /// Whether its key is none of those whose mismatch is to be reported; none without such, or before the first full
     /// handshake.
     pub has_pin_mismatch: Option<bool>,
+    /// Whether it gets classical handshakes because a hybrid one did not get through.
+    pub is_classical: bool,
 }
 
 /// What is known of one group of upstreams.
@@ -86,13 +88,14 @@ pub struct GroupSnapshot {
 impl<'a> MetricsSnapshot<'a> {
     /// Everything that is measured, at this moment.
     pub fn of(running: &'a Running) -> MetricsSnapshot<'a> {
-        let upstreams = running.upstreams();
+        let (now, upstreams) = (now(), running.upstreams());
         let upstreams = upstreams.iter().map(|upstream| UpstreamSnapshot {
             id: upstream.id(),
             label: upstream.label().to_owned(),
             health: Arc::clone(upstream.health()),
             certificate: upstream.certificate_validity(),
             has_pin_mismatch: upstream.pin_mismatch().map(|pin| pin.is_some()),
+            is_classical: upstream.handshakes().classical_until(now).is_some(),
         });
         let groups = running.groups();
         let groups = groups.iter().map(|group| GroupSnapshot {
@@ -103,7 +106,7 @@ impl<'a> MetricsSnapshot<'a> {
         let workers = running.workers().iter();
         let drops = workers.clone().filter_map(RunningWorker::dropped_datagrams);
         MetricsSnapshot {
-            now: now(),
+            now,
             workers: workers.map(RunningWorker::counters).collect(),
             upstreams: upstreams.collect(),
             groups: groups.collect(),

@@ -33,10 +33,11 @@ pub use self::reconfigure::Prepared;
 pub(crate) use self::settings::{cache_settings, settings};
 use self::slots::Slots;
 use self::upstream_log::UpstreamLog;
+use crate::learned;
 use crate::local::Local;
 use crate::running::{self, PreparedWorker, Running, RunningWorker};
 use crate::take_over::{Inherited, ToHandOver};
-use crate::upstreams::Upstreams;
+use crate::upstreams::{Groups, Upstreams};
 use crate::worker::{
     Heartbeat, MAILBOX_MESSAGES, Mailbox, Worker, WorkerCommand, WorkerEvent, WorkerSetup,
 };
@@ -82,7 +83,7 @@ impl Forwarder {
         local: &Local,
         inherited: &mut Inherited,
     ) -> Result<Forwarder, StartError> {
-        let ((upstreams, groups), slots) = Slots::default().assign_all(&[], &[], config, roots)?;
+        let ((upstreams, groups), slots) = assign_first(config, roots)?;
         let udp_path = find_udp_path()?;
         // Not fatal: the current limit is then the one we were given.
         let descriptors = dotgate_net::raise_descriptor_limit().unwrap_or(DESCRIPTORS_AT_LEAST);
@@ -226,6 +227,19 @@ impl Drop for Forwarder {
     fn drop(&mut self) {
         self.command(WorkerCommand::Finish);
     }
+}
+
+/// Makes the upstreams that a process starts with, and takes what an earlier one learned of them.
+fn assign_first(
+    config: &Config,
+    roots: &Roots,
+) -> Result<((Upstreams, Groups), Slots), StartError> {
+    let assigned = Slots::default().assign_all(&[], &[], config, roots)?;
+    let ((upstreams, _), _) = &assigned;
+    if let Some(path) = &config.sessions().state_file {
+        learned::restore(path, upstreams);
+    }
+    Ok(assigned)
 }
 
 /// What every system lets a process open.

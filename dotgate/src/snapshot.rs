@@ -1,11 +1,10 @@
 //! The cache over a restart: written into a file at the end, read from it at the start.
 //!
 //! Not on the path of a query: threads of their own read and write, the control thread waits for a write for a while,
-//! workers never. `format` is what stands in the file, `place` how it is opened and replaced. The file is never
+//! workers never. `format` is what stands in the file, `own_file` how it is opened and replaced. The file is never
 //! trusted: whole or not at all, then entry by entry through `dotgate_core::CacheImporter`. What is wrong with it is
 //! one warning, and the cache begins empty. Time: ages grow by what the wall clock says has passed.
 
-mod file;
 mod format;
 
 use std::fs::File;
@@ -14,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use crate::log::message::say;
 use dotgate_core::cache::{Cache, SavedEntry};
@@ -23,8 +22,14 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use self::file::Refused;
-use self::format::{Unreadable, Verified, Writing};
+use self::format::{MAGIC, Unreadable, Verified, Writing};
+use crate::clock::wall_clock;
+use crate::own_file::{self, Kind, Refused};
+
+const KIND: Kind = Kind {
+    name: "a snapshot of dotgate's cache",
+    magic: &MAGIC,
+};
 
 /// How long an end waits for a slow disk.
 const WAIT_MAX: Duration = Duration::from_secs(5);
@@ -158,7 +163,7 @@ impl Snapshot {
     }
 
     fn read(&self) -> Result<Option<Restored>, NotRead> {
-        let Some((file, length)) = file::open(&self.path)? else {
+        let Some((file, length)) = own_file::open(&self.path)? else {
             return Ok(None);
         };
         let size = self.cache.usage().bytes_max;
@@ -201,7 +206,7 @@ impl Snapshot {
     }
 
     fn write(&self, is_given_up: &AtomicBool) -> Result<usize, Refused> {
-        file::replace(&self.path, |file| {
+        own_file::replace(&self.path, KIND, |file| {
             let entries = self.write_to(file, is_given_up)?;
             file.sync_all()?;
             // A process that continues must not replace the file of a later one.
@@ -235,16 +240,6 @@ fn go_on(is_given_up: &AtomicBool) -> io::Result<()> {
 fn in_thread(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let thread = thread::Builder::new().name("snapshot".to_owned());
     thread.spawn(work).map(drop)
-}
-
-/// Milliseconds since 1970.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the boot-time clock restarts with the machine, and a file does not"
-)]
-fn wall_clock() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dotgate_config::{Endpoint, UpstreamConfig};
-use dotgate_core::{Handshakes, Health, UpstreamId, UpstreamSettings};
+use dotgate_core::{Handshakes, Health, Moment, UpstreamId, UpstreamSettings};
 use dotgate_tls::{CertificateDer, CertificateFacts, Roots, TlsSetupError, UnixTime, UpstreamTls};
 
 pub use self::groups::{Group, Groups};
@@ -124,6 +124,18 @@ impl Upstream {
     /// State shared by all workers.
     pub fn health(&self) -> &Arc<Health> {
         &self.health
+    }
+
+    /// What was learned of its handshakes, shared by all workers.
+    pub fn handshakes(&self) -> &Handshakes {
+        &self.handshakes
+    }
+
+    /// Takes what was learned of an upstream that is the same server, for all that one can tell: it has the same label.
+    pub fn learn_from(&self, before: &Upstream, now: Moment) {
+        if let Some(until) = before.handshakes.classical_until(now) {
+            self.handshakes.restore(now, until);
+        }
     }
 
     /// The TLS of its sessions; none for one that is queried without TLS.

@@ -83,13 +83,15 @@ pub fn verify(config: &Config) -> Result<Verified, Vec<Unusable>> {
 
 /// What can be run with, but not as it is meant: files that can never be written.
 pub fn warnings(config: &Config) -> Vec<String> {
-    let snapshot = config.cache().snapshot_file.iter();
-    let cannot = snapshot.filter_map(|path| {
+    let files = [
+        ("cache.snapshot_file", &config.cache().snapshot_file),
+        ("dns.state_file", &config.sessions().state_file),
+    ];
+    let cannot = files.into_iter().filter_map(|(key, path)| {
+        let path = path.as_deref()?;
         let source = is_in_a_folder(path).err()?;
         let path = path.display();
-        Some(format!(
-            "cache.snapshot_file {path} cannot be written: {source}"
-        ))
+        Some(format!("{key} {path} cannot be written: {source}"))
     });
     cannot.collect()
 }

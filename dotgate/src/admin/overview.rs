@@ -230,6 +230,12 @@ fn write_upstream(text: &mut Text, width: usize, report: &UpstreamReport) {
     if let (Some(error), Some(ago)) = (&report.last_error, report.last_error_seconds) {
         text.line(format_args!("  last trouble {} ago: {error}", Span(ago)));
     }
+    if let Some(left) = report.classical_key_exchange_seconds {
+        text.line(format_args!(
+            "  no hybrid key exchange for {}: a large ClientHello did not get through",
+            Span(left)
+        ));
+    }
     if let Some(pin) = &report.pin_mismatch {
         text.line(format_args!("  no pin-report matches {pin}"));
     }
@@ -290,6 +296,7 @@ mod tests {
             "round_trip_ms": 11.84,
             "sessions": 2,
             "handshakes": 7,
+            "classical_key_exchange_seconds": 86_000.0,
             "certificate_days_left": 54,
             "pin_mismatch": "sha256/ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0="
         });

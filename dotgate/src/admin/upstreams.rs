@@ -54,6 +54,9 @@ pub struct UpstreamReport {
     pub sessions: u32,
     /// Handshakes that succeeded since the start.
     pub handshakes: u64,
+    /// For how many seconds its handshakes still offer only a classical key exchange, because a hybrid one did not get
+    /// through.
+    pub classical_key_exchange_seconds: Option<f64>,
     /// Whole days until its certificate ends; negative once it has.
     pub certificate_days_left: Option<i64>,
     /// The pin of its key, if that is none of those in `pin-report`.
@@ -209,6 +212,10 @@ fn report(upstream: &Arc<Upstream>, groups: &Groups, start: Moment) -> UpstreamR
             .map(|time| rounded(time.as_secs_f64() * 1e3)),
         sessions: evidence.open_sessions(),
         handshakes: evidence.handshakes(),
+        classical_key_exchange_seconds: upstream
+            .handshakes()
+            .classical_until(now)
+            .map(|until| rounded(until.since(now).as_secs_f64())),
         certificate_days_left: upstream.certificate_days_left(UnixTime::now()),
         pin_mismatch: upstream.pin_mismatch().flatten().map(|pin| pin_text(&pin)),
     }

@@ -64,7 +64,7 @@ messages! {
             "Ask the provider whether the key was rotated. If so, write `pin` in its place.";
         ALPN_REJECTED: INFO "upstream rejected ALPN \"dot\"; retrying without ALPN" ["upstream"]
             "The server does not know the protocol name of RFC 7858. It works without." "";
-        KEY_EXCHANGE_REDUCED: INFO "upstream does not receive a large TLS ClientHello; offering a classical key exchange for an hour at a time" ["upstream", "hint"]
+        KEY_EXCHANGE_REDUCED: INFO "upstream does not receive a large TLS ClientHello; offering a classical key exchange for a day at a time" ["upstream", "hint"]
             "A device on the path drops or resets the ClientHello with X25519MLKEM768." "See `hint`.";
         FEW_RESPONSES: INFO "upstream closes its connections after few responses; each gets no more queries than that" ["upstream", "responses"]
             "The server limits the number of queries on a connection." "";
@@ -154,6 +154,9 @@ messages! {
     ]
     /// Snapshot of the cache
     [
+        STATE_RESTORED: INFO "read what was learned about upstreams before" ["file", "upstreams"] "`upstreams`: how many the file knows." "";
+        STATE_UNREADABLE: WARN "cannot read the state file: nothing is known about upstreams yet" ["file", "reason"] "The file is damaged, of another version or not accessible." "See `reason`.";
+        STATE_UNSAVED: WARN "cannot write the state file: the next start learns again about upstreams" ["file", "reason"] "" "See `reason`.";
         SNAPSHOT_RESTORED: INFO "cache restored from its snapshot" ["file", "entries", "left_out", "age_seconds"] "`left_out`: entries that have expired or do not belong here." "";
         SNAPSHOT_ABSENT: INFO "no snapshot yet: the cache starts empty" ["file"] "This is normal at the first start." "";
         SNAPSHOT_UNREADABLE: WARN "cannot read the snapshot: the cache starts empty" ["file", "reason"] "The file is damaged, of another version or not accessible." "See `reason`.";

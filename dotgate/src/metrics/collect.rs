@@ -291,6 +291,7 @@ fn write_upstream(
         OfUpstream::PinMismatch => {
             write_known(page, name, upstream.has_pin_mismatch.map(i64::from));
         }
+        OfUpstream::KeyExchangeReduced => page.sample(&[name], u8::from(upstream.is_classical)),
     }
 }
 

@@ -197,6 +197,9 @@ families! {
     PinMismatch = Gauge "dotgate_upstream_pin_mismatch" [UPSTREAM]
         "Whether the last full handshake showed none of the keys in `pin-report`. Absent for upstreams without it.",
         "1: the provider has rotated its key, or somebody else has a valid certificate for its name. Queries are sent all the same.";
+    KeyExchangeReduced = Gauge "dotgate_upstream_key_exchange_reduced" [UPSTREAM]
+        "1 while handshakes offer only a classical key exchange because a hybrid one did not get through, else 0.",
+        "1: a middlebox on the path drops large ClientHellos. Sessions are not safe from a later quantum computer.";
     UpstreamInFlight = Gauge "dotgate_upstream_questions_in_flight" [UPSTREAM]
         "Queries that an upstream has not answered yet.",
         "Grows if an upstream stalls.";

@@ -24,6 +24,7 @@ fn with_reading<T>(upstreams: u8, use_it: impl FnOnce(&MetricsSnapshot<'_>) -> T
             not_after: 1_800_000_000,
         }),
         has_pin_mismatch: Some(true),
+        is_classical: true,
     });
     let groups = (0..limits::GROUPS).map(|number| GroupSnapshot {
         label: format!("{ODD}{number}"),
@@ -131,6 +132,7 @@ fn what_is_not_known_is_not_on_the_page() {
             health: Arc::default(),
             certificate: None,
             has_pin_mismatch: None,
+            is_classical: false,
         }],
         groups: Vec::new(),
         cache: Usage::default(),

@@ -8,6 +8,7 @@ use dotgate_core::{UpstreamId, limits};
 use dotgate_tls::Roots;
 
 use super::error::StartError;
+use crate::clock::now;
 use crate::upstreams::{Group, Groups, RouteNumbers, Upstream, Upstreams};
 
 /// Which upstream has which ID in the engines.
@@ -60,7 +61,14 @@ impl Slots {
             let same = before.iter().find(|upstream| upstream.is_of(config, roots));
             let upstream = match same {
                 Some(upstream) => Arc::clone(upstream),
-                None => Arc::new(self.make(config, roots)?),
+                None => {
+                    let made = self.make(config, roots)?;
+                    let mut before = before.iter();
+                    if let Some(before) = before.find(|it| it.label() == made.label()) {
+                        made.learn_from(before, now());
+                    }
+                    Arc::new(made)
+                }
             };
             upstreams.push(upstream);
         }
@@ -140,6 +148,21 @@ mod tests {
             }
             before = upstreams;
         }
+    }
+
+    #[test]
+    fn what_was_learned_of_an_upstream_stays_when_its_settings_change() {
+        let authority = TestAuthority::new().unwrap();
+        let roots = Roots::trusting(authority.certificate()).unwrap();
+        let configured = configured(1);
+        let (before, slots) = Slots::default().assign(&[], &configured, &roots).unwrap();
+        let until = now() + limits::CLASSICAL_FOR / 2;
+        before[0].handshakes().restore(now(), until);
+        let others = Roots::trusting(TestAuthority::new().unwrap().certificate()).unwrap();
+        let (after, _) = slots.assign(&before, &configured, &others).unwrap();
+        assert!(!Arc::ptr_eq(&before[0], &after[0]));
+        assert_eq!(after[0].handshakes().classical_until(now()), Some(until));
+        assert_eq!(after[1].handshakes().classical_until(now()), None);
     }
 
     #[test]

@@ -25,6 +25,7 @@ use tokio::time::error::Elapsed;
 use tokio::time::{sleep, timeout};
 
 use crate::credentials::Credentials;
+use crate::learned::StateFile;
 use crate::snapshot::Snapshot;
 
 use super::trust::{is_trusted, remove_socket};
@@ -72,6 +73,8 @@ pub struct Legacy {
     pub credentials: Credentials,
     /// What is saved for the next process.
     pub snapshot: Option<Snapshot>,
+    /// What is learned about upstreams, which is saved before the next process reads it.
+    pub state_file: Option<StateFile>,
 }
 
 /// The socket's place among the files. It is removed with its last owner.
@@ -254,6 +257,9 @@ async fn hand_over(
     if hear(stream, &mut received).await? != GREETING {
         refuse(stream, Refusal::Unknown).await;
         return Err(io::ErrorKind::InvalidData.into());
+    }
+    if let Some(file) = &legacy.state_file {
+        file.save().await;
     }
     for (role, descriptor) in legacy.sockets.all() {
         send(stream, &role, &descriptor).await?;

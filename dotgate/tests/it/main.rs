@@ -26,6 +26,7 @@ mod filter;
 mod local;
 mod log;
 mod metrics;
+mod middlebox;
 mod misbehaviour;
 mod outage;
 mod peers;

@@ -5,6 +5,7 @@ pub(crate) mod house;
 pub(crate) mod http;
 pub(crate) mod load;
 pub(crate) mod message;
+pub(crate) mod middlebox;
 pub(crate) mod peer;
 pub(crate) mod program;
 pub(crate) mod prometheus;

@@ -102,6 +102,7 @@ tls.ca_file                     DOTGATE_TLS_CA_FILE     SHOWN
 dns.probe                       default                 .
 dns.allow_plain_default         default                 refuse
 dns.dns64                       default                 off
+dns.state_file                  -                       (not set)
 DOTGATE_ROUTES                  default                 (none)
 DOTGATE_CONFIG_FILE             -                       (not set)
 config.watch                    default                 true

@@ -56,6 +56,8 @@ pub(super) struct UpstreamDocument {
     connect_ms: Option<f64>,
     handshake_ms: Option<f64>,
     tls: Option<TlsDocument>,
+    /// How a hybrid handshake failed before this classical one, as a large ClientHello does on some paths.
+    fell_back: Option<String>,
     /// Whether it is what is demanded. If not, the data in `tls` is not verified.
     authenticated: bool,
     /// Where it ended, and why.
@@ -246,6 +248,7 @@ impl UpstreamDocument {
             connect_ms: Some(millis(probe.connect)),
             handshake_ms: Some(millis(probe.handshake)),
             tls: Some(TlsDocument::of(&probe.facts, alpn)),
+            fell_back: probe.fell_back.as_ref().map(failure_text),
             authenticated: true,
             resumes_sessions: Some(matches!(probe.resumption, Resumption::Resumed(_))),
             ..self

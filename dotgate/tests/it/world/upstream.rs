@@ -123,6 +123,11 @@ impl Upstream {
         }
     }
 
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// How it is written in `DNS_HOST`.
     pub(crate) fn written(&self) -> String {
         let (ip, port) = (self.address.ip(), self.address.port());
@@ -254,7 +259,7 @@ impl Drop for Upstream {
 }
 
 /// A loopback address that no other upstream of this process has.
-fn own_address() -> Ipv4Addr {
+pub(crate) fn own_address() -> Ipv4Addr {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     Ipv4Addr::from(u32::from(Ipv4Addr::new(127, 77, 0, 0)) + number)

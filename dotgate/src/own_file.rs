@@ -1,4 +1,4 @@
-//! The snapshot's place among the files: opened only if it is ours alone, replaced as a whole or not at all.
+//! Files that this process writes for the next one: opened only if they are ours alone, replaced as a whole or not at all.
 //!
 //! A file is replaced by a new one in the same folder, which is written, brought to the disk, and given its name at last: who
 //! reads finds the old one or the new one, whenever this process is killed.
@@ -11,11 +11,18 @@ use std::path::{Path, PathBuf};
 use dotgate_net::descriptors::own_user;
 use thiserror::Error;
 
-use super::format::MAGIC;
+/// What a file of one kind is called, and what it begins with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kind {
+    /// As in "a snapshot of dotgate's cache".
+    pub(crate) name: &'static str,
+    /// Its first bytes.
+    pub(crate) magic: &'static [u8],
+}
 
 /// Why a file is left alone.
 #[derive(Debug, Error)]
-pub(super) enum Refused {
+pub(crate) enum Refused {
     /// A folder, a link, a device.
     #[error("it is no plain file; name a file itself")]
     NoFile,
@@ -32,17 +39,18 @@ pub(super) enum Refused {
         mode: u32,
     },
     /// It is something else, named by mistake.
-    #[error(
-        "it is no snapshot of dotgate's cache and is not overwritten; name another file, or remove it"
-    )]
-    Foreign,
+    #[error("it is not {name} and is not overwritten; name another file, or remove it")]
+    Foreign {
+        /// What it should be.
+        name: &'static str,
+    },
     /// The system's words.
     #[error("{0}; it must be in a folder that exists and that user {own} may write to", own = own_user())]
     Io(#[from] io::Error),
 }
 
 /// Opens a file of this user that nobody else can write to, and returns how long it is. None if there is no file.
-pub(super) fn open(path: &Path) -> Result<Option<(File, u64)>, Refused> {
+pub(crate) fn open(path: &Path) -> Result<Option<(File, u64)>, Refused> {
     // Looked at before: opening a pipe would wait for its other end.
     let Some(metadata) = metadata(path)? else {
         return Ok(None);
@@ -55,11 +63,12 @@ pub(super) fn open(path: &Path) -> Result<Option<(File, u64)>, Refused> {
 }
 
 /// Replaces the file, or makes it, with what `write` writes. When that fails, all is as before.
-pub(super) fn replace<T>(
+pub(crate) fn replace<T>(
     path: &Path,
+    kind: Kind,
     write: impl FnOnce(&mut File) -> io::Result<T>,
 ) -> Result<T, Refused> {
-    refuse_other(path)?;
+    refuse_other(path, kind)?;
     let temporary_path = temporary_path(path);
     // Left by an earlier process of the same number that was killed.
     match fs::remove_file(&temporary_path) {
@@ -85,20 +94,20 @@ pub(super) fn replace<T>(
 }
 
 /// Refuses to write over what was not written here.
-fn refuse_other(path: &Path) -> Result<(), Refused> {
+fn refuse_other(path: &Path, kind: Kind) -> Result<(), Refused> {
     let Some(metadata) = metadata(path)? else {
         return Ok(());
     };
     check(&metadata)?;
     let mut beginning = Vec::new();
-    let magic_len = MAGIC.len() as u64;
+    let magic_len = kind.magic.len() as u64;
     File::open(path)?
         .take(magic_len)
         .read_to_end(&mut beginning)?;
-    if beginning.is_empty() || beginning == MAGIC {
+    if beginning.is_empty() || beginning == kind.magic {
         Ok(())
     } else {
-        Err(Refused::Foreign)
+        Err(Refused::Foreign { name: kind.name })
     }
 }
 
@@ -143,6 +152,11 @@ mod tests {
 
     use super::*;
 
+    const KIND: Kind = Kind {
+        name: "a file of this test",
+        magic: b"dotgateC",
+    };
+
     fn write(bytes: &[u8]) -> impl FnOnce(&mut File) -> io::Result<()> {
         move |file| file.write_all(bytes)
     }
@@ -160,12 +174,12 @@ mod tests {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("cache");
         assert!(open(&path).unwrap().is_none());
-        replace(&path, write(&MAGIC)).unwrap();
+        replace(&path, KIND, write(KIND.magic)).unwrap();
         let left = folder
             .path()
             .join(format!("cache.{}.new", std::process::id()));
         fs::write(left, "half of one").unwrap();
-        replace(&path, write(b"dotgateC, the second")).unwrap();
+        replace(&path, KIND, write(b"dotgateC, the second")).unwrap();
         assert_eq!(open(&path).unwrap().unwrap().1, 20);
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         assert_eq!(names(&folder), ["cache"]);
@@ -175,28 +189,31 @@ mod tests {
     fn a_write_that_fails_leaves_what_was_there() {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("cache");
-        replace(&path, write(&MAGIC)).unwrap();
-        let failed = replace(&path, |file| {
+        replace(&path, KIND, write(KIND.magic)).unwrap();
+        let failed = replace(&path, KIND, |file| {
             file.write_all(b"half")?;
             Err::<(), _>(ErrorKind::StorageFull.into())
         });
         assert!(matches!(failed, Err(Refused::Io(_))));
-        assert_eq!(fs::read(&path).unwrap(), MAGIC);
+        assert_eq!(fs::read(&path).unwrap(), KIND.magic);
         assert_eq!(names(&folder), ["cache"]);
         let nowhere = folder.path().join("no folder/cache");
-        assert!(matches!(replace(&nowhere, write(b"")), Err(Refused::Io(_))));
+        assert!(matches!(
+            replace(&nowhere, KIND, write(b"")),
+            Err(Refused::Io(_))
+        ));
     }
 
     #[test]
     fn what_others_can_write_to_is_neither_read_nor_replaced() {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("cache");
-        fs::write(&path, MAGIC).unwrap();
+        fs::write(&path, KIND.magic).unwrap();
         for mode in [0o620, 0o602, 0o666] {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
             assert!(matches!(open(&path), Err(Refused::Writable { mode: it }) if it == mode));
             assert!(matches!(
-                replace(&path, write(b"")),
+                replace(&path, KIND, write(b"")),
                 Err(Refused::Writable { .. })
             ));
         }
@@ -206,7 +223,10 @@ mod tests {
         symlink(&path, &link).unwrap();
         for other in [folder.path(), &link, Path::new("/dev/null")] {
             assert!(matches!(open(other), Err(Refused::NoFile)));
-            assert!(matches!(replace(other, write(b"")), Err(Refused::NoFile)));
+            assert!(matches!(
+                replace(other, KIND, write(b"")),
+                Err(Refused::NoFile)
+            ));
         }
         if own_user() != 0 {
             let passwd = Path::new("/etc/passwd");
@@ -223,11 +243,11 @@ mod tests {
         let path = folder.path().join("dotgate.toml");
         fs::write(&path, "[cache]\n").unwrap();
         assert!(matches!(
-            replace(&path, write(&MAGIC)),
-            Err(Refused::Foreign)
+            replace(&path, KIND, write(KIND.magic)),
+            Err(Refused::Foreign { .. })
         ));
         assert_eq!(fs::read(&path).unwrap(), b"[cache]\n");
         fs::write(&path, "").unwrap();
-        replace(&path, write(&MAGIC)).unwrap();
+        replace(&path, KIND, write(KIND.magic)).unwrap();
     }
 }

@@ -17,7 +17,7 @@ use ipnet::IpNet;
 
 pub use self::sessions::SessionsConfig;
 use super::address::ScopedSocketAddress;
-use super::kinds::{Amount, ByteCount, SocketPlace};
+use super::kinds::{Amount, ByteCount, SocketPlace, Suffix};
 use super::problem::Problem;
 use super::reader::Reader;
 use super::routes::{self, GroupConfig};
@@ -36,15 +36,15 @@ const WORKERS_AUTO_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(3);
 #[derive(Clone, Debug)]
 pub struct Config {
     server: ServerConfig,
-    upstreams: Vec<UpstreamConfig>,
-    groups: Vec<GroupConfig>,
+    pub(super) upstreams: Vec<UpstreamConfig>,
+    pub(super) groups: Vec<GroupConfig>,
     probe: Vec<u8>,
     sessions: SessionsConfig,
     log: LogConfig,
     query: QueryConfig,
     tcp: TcpConfig,
     allowed: Vec<IpNet>,
-    tls: TlsConfig,
+    pub(super) tls: TlsConfig,
     bootstrap: Vec<ScopedSocketAddress>,
     local: LocalConfig,
     admin: AdminConfig,
@@ -156,6 +156,8 @@ pub struct TlsConfig {
     pub authentication: Profile,
     /// Which key exchange they are offered.
     pub key_exchange: KeyExchangePolicy,
+    /// The names that are asked of upstreams authenticated by pin alone while the system's clock is not set.
+    pub clockless_names: Vec<Suffix>,
 }
 
 /// The admin endpoint.
@@ -529,6 +531,7 @@ fn read_tls(reader: &mut Reader<'_>) -> Option<TlsConfig> {
     let certificate_folders = reader.optional(&table::SSL_CERT_DIR);
     let authentication = reader.value(&table::TLS_AUTHENTICATION);
     let key_exchange = reader.value(&table::TLS_KEY_EXCHANGE);
+    let clockless_names = reader.value(&table::TLS_CLOCKLESS_NAMES);
     Some(TlsConfig {
         authorities: AuthoritySources {
             ca_file,
@@ -537,6 +540,7 @@ fn read_tls(reader: &mut Reader<'_>) -> Option<TlsConfig> {
         },
         authentication: authentication?,
         key_exchange: key_exchange?,
+        clockless_names: clockless_names?,
     })
 }
 

@@ -30,6 +30,9 @@ pub struct Authentication {
     pub report_pins: Vec<[u8; 32]>,
     /// What the upstream gets if it asks for a certificate.
     pub client: Option<ClientFiles>,
+    /// Whether a pin of the end-entity certificate is enough while the system's clock shows a time at which this program
+    /// did not exist. It is never set but for the names that may be asked then.
+    pub pin_without_clock: bool,
     /// `false` only where the operator wrote `insecure-opportunistic` (RFC 8310 section 5): any
     /// certificate passes, and the identity is used for SNI alone.
     pub strict: bool,

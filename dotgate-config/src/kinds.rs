@@ -23,7 +23,8 @@ pub(super) use self::lists::{
 };
 pub use self::routes::Suffix;
 pub(super) use self::routes::{
-    Nat64, RouteSpec, Routes, SUFFIXES_MAX, read_nat64_prefix, read_suffixes, read_upstreams,
+    Domains, Nat64, RouteSpec, Routes, SUFFIXES_MAX, read_nat64_prefix, read_suffixes,
+    read_upstreams,
 };
 use super::fault::Fault;
 use super::hints;

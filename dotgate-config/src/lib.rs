@@ -11,6 +11,7 @@
 //! The environment wins over the file. Limits: 1 MiB of file, 64 listeners, 16 upstreams; others are in the table.
 
 mod address;
+mod clockless;
 mod environment;
 mod fault;
 mod file;

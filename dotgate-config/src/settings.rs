@@ -32,7 +32,8 @@ pub use self::tables::{
     UPSTREAM_REPORT_PINS, UPSTREAM_SOURCE,
 };
 pub use self::tls::{
-    SSL_CERT_DIR, SSL_CERT_FILE, TLS_AUTHENTICATION, TLS_CA_FILE, TLS_KEY_EXCHANGE,
+    SSL_CERT_DIR, SSL_CERT_FILE, TLS_AUTHENTICATION, TLS_CA_FILE, TLS_CLOCKLESS_NAMES,
+    TLS_KEY_EXCHANGE,
 };
 use super::kinds::{
     ByteCount, DomainName, FilePath, ListenAddresses, Nat64, Number, OneOf, OrAuto, Prefixes,
@@ -89,6 +90,7 @@ pub static TABLE: &[AnySetting] = &[
     &SSL_CERT_DIR,
     &TLS_AUTHENTICATION,
     &TLS_KEY_EXCHANGE,
+    &TLS_CLOCKLESS_NAMES,
     &BOOTSTRAP_ADDRESSES,
     &LOCAL_RECORDS,
     &LOCAL_HOSTS_FILE,

@@ -197,6 +197,7 @@ impl UpstreamConfig {
                     certificate,
                     key: client_key,
                 }),
+                pin_without_clock: false,
                 strict,
             }),
             key_exchange: KeyExchangePolicy::default(),
@@ -230,6 +231,7 @@ impl UpstreamConfig {
             pins,
             report_pins: _,
             client: _,
+            pin_without_clock: _,
             strict,
         }) = &self.authentication
         else {

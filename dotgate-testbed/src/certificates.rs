@@ -20,6 +20,8 @@ pub enum Validity {
     /// From 1970 to 2125, so that the demo works where the clock was never set.
     #[default]
     Current,
+    /// From 2020 to 2125: not yet valid where the clock was never set.
+    Recent,
     /// In the year 2001.
     Past,
     /// From 2120 to 2125.
@@ -66,6 +68,7 @@ impl Leaf {
         let mut params = CertificateParams::new(alternative_names)?;
         let (first, last) = match self.validity {
             Validity::Current => (1970, 2125),
+            Validity::Recent => (2020, 2125),
             Validity::Past => (2001, 2002),
             Validity::Future => (2120, 2125),
         };

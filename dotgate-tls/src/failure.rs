@@ -13,7 +13,7 @@ use super::certificate::pin_text;
 use super::verifier::Refusal;
 
 /// 2026-01-01T00:00:00Z in seconds since 1970: no clock that is right shows an earlier time to this program.
-const EARLIEST_CREDIBLE_TIME: u64 = 1_767_225_600;
+pub(super) const EARLIEST_CREDIBLE_TIME: u64 = 1_767_225_600;
 
 /// One day in seconds.
 const DAY: u64 = 86_400;

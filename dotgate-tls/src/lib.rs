@@ -30,3 +30,4 @@ pub use failure::TlsFailure;
 pub use identity::ClientIdentityError;
 pub use roots::{Roots, RootsError};
 pub use upstream::{TlsSetupError, UpstreamTls};
+pub use verifier::is_credible;

@@ -199,6 +199,7 @@ fn strict(identity: Identity) -> Authentication {
         pins: Vec::new(),
         report_pins: Vec::new(),
         client: None,
+        pin_without_clock: false,
         strict: true,
     }
 }

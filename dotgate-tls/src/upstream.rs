@@ -266,6 +266,7 @@ fn check(
                 verifier,
                 listed: Arc::clone(roots.listed()),
                 pins,
+                pin_without_clock: authentication.pin_without_clock,
             })
         }
     }

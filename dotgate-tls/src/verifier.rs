@@ -20,6 +20,7 @@ use thiserror::Error;
 use x509_parser::prelude::X509Certificate;
 
 use super::certificate::{CertificateUnreadable, is_self_issued, parse, pin_of, sha256};
+use super::failure::EARLIEST_CREDIBLE_TIME;
 use super::pins::{Path, Pins};
 use super::window::Window;
 
@@ -47,6 +48,8 @@ pub(super) enum Check {
         /// SHA-256 of each certificate that is a trust anchor.
         listed: Arc<HashSet<[u8; 32]>>,
         pins: Pins,
+        /// Whether a pin of the end-entity certificate is enough while there is no clock to check the rest by.
+        pin_without_clock: bool,
     },
     /// One of the pins, of the end-entity certificate: the key that the handshake proves.
     Pin { pins: Pins },
@@ -90,7 +93,13 @@ impl ServerCertVerifier for Verifier {
                 verifier,
                 listed,
                 pins,
+                pin_without_clock,
             } => {
+                if *pin_without_clock && !is_credible(now) && pins.has(end_entity) {
+                    // The window ends when the clock is set: what was accepted so is not resumed then.
+                    self.window.narrow(now, EARLIEST_CREDIBLE_TIME - 1);
+                    return Ok(ServerCertVerified::assertion());
+                }
                 let by_path = verifier.verify_server_cert(
                     end_entity,
                     intermediates,
@@ -149,6 +158,11 @@ impl ServerCertVerifier for Verifier {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
     }
+}
+
+/// Whether `now` is a time at which this program exists: a clock that shows an earlier one was not set.
+pub fn is_credible(now: UnixTime) -> bool {
+    now.as_secs() >= EARLIEST_CREDIBLE_TIME
 }
 
 fn pin_mismatch(end_entity: &CertificateDer<'_>) -> Error {

@@ -44,6 +44,9 @@ const TICK: Duration = Duration::from_millis(50);
 /// How often listening addresses that this host does not have yet are looked for.
 const ADDRESSES: Duration = Duration::from_secs(1);
 
+/// How often the system's clock is looked at while it is not set.
+const CLOCK: Duration = Duration::from_secs(1);
+
 /// How long a start waits for the first session to an upstream, if it ends without one. The process that is replaced
 /// waits for ten seconds.
 const START_WAIT: Duration = Duration::from_secs(8);
@@ -281,6 +284,9 @@ async fn control(
 ) -> End {
     let mut looks = ticks(POLL_INTERVAL);
     let mut looks_for_addresses = ticks(ADDRESSES);
+    let mut looks_at_clock = ticks(CLOCK);
+    // A configuration that is refused when the clock is set is not tried again by itself.
+    let mut was_clock_set = false;
     let mut first_sessions = ticks(FIRST_SESSIONS);
     let mut saves_state = ticks(STATE_EVERY);
     let mut opens_first_sessions = true;
@@ -294,6 +300,12 @@ async fn control(
             _ = looks.tick() => {
                 if tasks.in_force.look() {
                     opens_first_sessions = tasks.reload("other content", forwarder);
+                }
+            }
+            _ = looks_at_clock.tick(), if !was_clock_set => {
+                if tasks.in_force.is_clock_set() {
+                    was_clock_set = true;
+                    opens_first_sessions = tasks.reload("clock set", forwarder);
                 }
             }
             _ = looks_for_addresses.tick(), if forwarder.is_awaiting() => {

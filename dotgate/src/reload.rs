@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use dotgate_config::setting::Reload;
 use dotgate_config::{Config, Effective, Environment, Loaded, Note, Problem, Problems};
-use dotgate_tls::{Roots, RootsError};
+use dotgate_tls::{Roots, RootsError, UnixTime};
 use thiserror::Error;
 
 pub use self::watch::POLL_INTERVAL;
@@ -84,7 +84,7 @@ impl ActiveConfig {
         credentials: Credentials,
     ) -> ActiveConfig {
         let environment = environment.clone();
-        loaded.config = loaded.config.with_files_at(|it| credentials.locate(it));
+        loaded.config = fit(loaded.config, &credentials);
         ActiveConfig {
             source: Some(Source { environment, file }),
             credentials,
@@ -117,6 +117,11 @@ impl ActiveConfig {
     /// What the operator may not expect.
     pub fn notes(&self) -> &[Note] {
         &self.loaded.notes
+    }
+
+    /// Whether it holds only until the system's clock is set, and the clock is set now.
+    pub fn is_clock_set(&self) -> bool {
+        self.config().clockless_group().is_some() && dotgate_tls::is_credible(UnixTime::now())
     }
 
     /// Whether its files have other content now, if they are to be watched.
@@ -160,9 +165,7 @@ impl ActiveConfig {
         let source = self.source.as_ref().ok_or(Refused::Fixed)?;
         let file = source.file.as_deref();
         let mut loaded = dotgate_config::reload(&source.environment, file, &self.started_with)?;
-        loaded.config = loaded
-            .config
-            .with_files_at(|it| self.credentials.locate(it));
+        loaded.config = fit(loaded.config, &self.credentials);
         let held = files_of(&self.loaded);
         self.rejected_files = files_of(&loaded);
         self.rejected_files.retain(|file| !held.contains(file));
@@ -208,6 +211,15 @@ impl ActiveConfig {
             let (variable, origin) = (&overridden.variable, overridden.origin.to_string());
             say!(OVERRIDDEN, variable = variable, origin = origin);
         }
+    }
+}
+
+/// The configuration as it holds in this process at this moment.
+fn fit(config: Config, credentials: &Credentials) -> Config {
+    let config = config.with_files_at(|it| credentials.locate(it));
+    match dotgate_tls::is_credible(UnixTime::now()) {
+        true => config,
+        false => config.without_clock(),
     }
 }
 

@@ -30,6 +30,51 @@ impl Suffix {
     pub fn zones(&self) -> &[Box<[u8]>] {
         &self.zones
     }
+
+    /// Whether a zone of `other` is one of its zones, or below one.
+    pub(crate) fn has(&self, other: &Suffix) -> bool {
+        let mut names = other.zones.iter();
+        names.any(|name| self.zones.iter().any(|zone| is_in(name, zone)))
+    }
+}
+
+/// Whether `name` is `zone` or below it, both uncompressed.
+fn is_in(name: &[u8], zone: &[u8]) -> bool {
+    let mut rest = name;
+    while rest != zone {
+        let label = rest.first().map_or(0, |length| usize::from(*length));
+        rest = match rest.get(1 + label..) {
+            Some(parent) if label > 0 => parent,
+            Some(_) | None => return false,
+        };
+    }
+    true
+}
+
+/// Domain names, each standing for itself and everything below it.
+#[derive(Debug)]
+pub struct Domains {
+    /// The most names allowed.
+    pub most: usize,
+}
+
+impl Kind for Domains {
+    type Value = Vec<Suffix>;
+
+    fn read(&self, text: &str) -> Result<Self::Value, Fault> {
+        if text.eq_ignore_ascii_case("off") {
+            return Ok(Vec::new());
+        }
+        items(text, self.most, str::parse)
+    }
+
+    fn expected(&self) -> String {
+        format!("`off`, or 1 to {} names, separated by commas", self.most)
+    }
+
+    fn is_list(&self) -> bool {
+        true
+    }
 }
 
 impl fmt::Display for Suffix {

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use dotgate_core::KeyExchangePolicy;
 
-use crate::kinds::{FilePath, FolderPaths, OneOf};
+use crate::kinds::{Domains, FilePath, FolderPaths, OneOf};
 use crate::setting::{Entry, Names, Reload, Setting, Unset};
 use crate::words::Profile;
 
@@ -81,4 +81,25 @@ pub static TLS_KEY_EXCHANGE: Setting<OneOf<KeyExchangePolicy>> = Setting {
         example: "auto",
     },
     kind: OneOf(PhantomData),
+};
+
+/// `DOTGATE_TLS_CLOCKLESS_NAMES`.
+pub static TLS_CLOCKLESS_NAMES: Setting<Domains> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "tls",
+            key: "clockless_names",
+        },
+        reload: Reload::Live,
+        unset: Unset::Default(
+            "pool.ntp.org,ntp.ubuntu.com,time.cloudflare.com,time.google.com,time.windows.com,time.apple.com,\
+             time.nist.gov",
+        ),
+        doc: "Names of time servers, with all names below them. While the system's clock shows a time before this \
+              version of dotgate existed, certificates cannot be validated. These names are then resolved by upstreams \
+              of `DNS_HOST` that have a `;pin=` of their own key, authenticated by that pin alone. All other names \
+              fail until the clock is set.",
+        example: "pool.ntp.org,ntp.example.com",
+    },
+    kind: Domains { most: 64 },
 };

@@ -19,6 +19,7 @@ fn meaning(text: &str) -> Meaning {
         pins,
         report_pins: _,
         client: _,
+        pin_without_clock: _,
         strict,
     } = upstream.authentication.unwrap();
     assert!(strict);

@@ -1,6 +1,7 @@
 //! Who passes as an upstream and who does not.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use dotgate_testbed::certificates::Validity;
@@ -9,6 +10,7 @@ use rustls::pki_types::UnixTime;
 use rustls::server::ResolvesServerCert;
 use rustls::time_provider::TimeProvider;
 
+use super::super::failure::EARLIEST_CREDIBLE_TIME;
 use super::*;
 
 /// The outcome of one handshake with a server that shows `certificate`.
@@ -515,4 +517,49 @@ fn the_verifier_offers_no_signature_with_sha_1() {
     assert!(!offered.contains(&rustls::SignatureScheme::RSA_PKCS1_SHA1));
     assert!(!offered.contains(&rustls::SignatureScheme::ECDSA_SHA1_Legacy));
     assert!(offered.contains(&rustls::SignatureScheme::ECDSA_NISTP256_SHA256));
+}
+
+/// A clock that a test sets, in seconds since 1970.
+#[derive(Debug)]
+struct Clock(AtomicU64);
+
+impl TimeProvider for Clock {
+    fn current_time(&self) -> Option<UnixTime> {
+        let seconds = self.0.load(Relaxed);
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
+    }
+}
+
+#[test]
+fn without_a_clock_a_pin_is_enough_where_it_may_be_and_never_later() {
+    let authority = TestAuthority::new().unwrap();
+    // For another name, so that only its key speaks for it.
+    let certificate = authority.issue(&Leaf::for_name("other.example")).unwrap();
+    let roots = Roots::trusting(authority.certificate()).unwrap();
+    let clockless = Authentication {
+        pin_without_clock: true,
+        ..pinned(name(NAME), &[pin(&certificate)])
+    };
+    let clock = Arc::new(Clock(AtomicU64::new(EARLIEST_CREDIBLE_TIME - 1)));
+    let time: Arc<dyn TimeProvider> = Arc::<Clock>::clone(&clock);
+    let upstream = UpstreamTls::with_time(&clockless, &roots, time).unwrap();
+    assert!(handshake(&upstream, &server(&certificate), true).is_ok());
+    // The same key again, resumed or not, once the clock can be right.
+    clock.0.store(EARLIEST_CREDIBLE_TIME, Relaxed);
+    let failure = handshake(&upstream, &server(&certificate), true).err();
+    assert!(failure.is_some(), "accepted after the clock was set");
+
+    clock.0.store(0, Relaxed);
+    let time: Arc<dyn TimeProvider> = Arc::<Clock>::clone(&clock);
+    let strict = pinned(name(NAME), &[pin(&certificate)]);
+    let upstream = UpstreamTls::with_time(&strict, &roots, Arc::clone(&time)).unwrap();
+    let failure = handshake(&upstream, &server(&certificate), true).err();
+    assert!(failure.is_some(), "accepted by an upstream for all names");
+    let wrong_pin = Authentication {
+        pin_without_clock: true,
+        ..pinned(name(NAME), &[[0; 32]])
+    };
+    let upstream = UpstreamTls::with_time(&wrong_pin, &roots, time).unwrap();
+    let failure = handshake(&upstream, &server(&certificate), true).err();
+    assert!(failure.is_some(), "accepted with another key");
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use dotgate_config::{Config, Environment, StartPolicy};
 use dotgate_net::Named;
-use dotgate_tls::Roots;
+use dotgate_tls::{Roots, UnixTime};
 
 use super::exit::{Ended, ExitStatus, load_or_exit};
 use crate::admin::{Admin, AdminError};
@@ -240,6 +240,9 @@ fn log_start(forwarder: &Forwarder, admin: &Admin, config: &Config, roots: &Root
         roots = roots.describe(),
         udp_receive_buffer = forwarder.receive_buffer_bytes()
     );
+    if !dotgate_tls::is_credible(UnixTime::now()) {
+        log_clock_not_set(config);
+    }
     let (granted, asked) = (
         forwarder.receive_buffer_bytes(),
         config.server().udp_receive_buffer,
@@ -252,4 +255,21 @@ fn log_start(forwarder: &Forwarder, admin: &Admin, config: &Config, roots: &Root
             hint = format!("sysctl net.core.rmem_max={}", asked.0)
         );
     }
+}
+
+fn log_clock_not_set(config: &Config) {
+    let group = config.clockless_group();
+    let names = group.map_or_else(Vec::new, |group| {
+        group.suffixes.iter().map(ToString::to_string).collect()
+    });
+    let upstreams = group.map_or_else(Vec::new, |group| {
+        group.upstreams.iter().map(|it| it.label.clone()).collect()
+    });
+    say!(
+        CLOCK_NOT_SET,
+        names = names.join(","),
+        upstreams = upstreams.join(","),
+        hint = "set the clock, by NTP or by hand; a `;pin=` of an upstream lets DOTGATE_TLS_CLOCKLESS_NAMES be \
+                resolved before that"
+    );
 }

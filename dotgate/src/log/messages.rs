@@ -102,6 +102,8 @@ messages! {
     ]
     /// Operation
     [
+        CLOCK_NOT_SET: WARN "this system's clock is not set: certificates cannot be validated" ["names", "upstreams", "hint"]
+            "`names` are resolved by `upstreams`, which are authenticated by their pins alone. All other names fail until the clock is set." "See `hint`.";
         STATUS: INFO "status" ["uptime_seconds", "queries", "answered", "cached", "stale", "failed", "in_flight", "tcp_connections", "cache_entries", "cache_bytes", "cache_bytes_max", "awaited"]
             "SIGUSR1: the state of this process." "";
         UPSTREAM_STATUS: INFO "status of an upstream" ["upstream", "state", "state_seconds", "last_response_seconds", "round_trip_ms", "sessions", "handshakes", "last_error", "last_error_seconds", "certificate_days_left"]

@@ -18,6 +18,7 @@ mod asking;
 mod balancer;
 mod certificates;
 mod clients;
+mod clockless;
 mod coredns;
 mod ends;
 mod exhaustion;

@@ -236,6 +236,7 @@ impl Target<'_> {
             pins: Vec::new(),
             report_pins: Vec::new(),
             client: None,
+            pin_without_clock: false,
             strict: false,
         };
         let tls = UpstreamTls::new(&anybody, self.roots).ok()?;

@@ -13,6 +13,8 @@ use super::AUTHENTICATION_NAME;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Certificate {
     Right,
+    /// Right, except where the clock was never set.
+    Recent,
     Expired,
     NotYetValid,
     OtherName,
@@ -55,6 +57,7 @@ impl Credentials {
             _ => AUTHENTICATION_NAME,
         };
         let validity = match self.certificate {
+            Certificate::Recent => Validity::Recent,
             Certificate::Expired => Validity::Past,
             Certificate::NotYetValid => Validity::Future,
             _ => Validity::Current,

@@ -5,7 +5,8 @@
 //! `local-data` for one of 10,000 with local data; `excluded` is a datagram of a client that may not ask, `many-records` a query that is too long; `route-0`,
 //! `route-3` and `route-6` look up a name among no routes, or one of so many labels among 10,000; the other kinds are those of
 //! [`crafted`]: each query gets one such response from the upstream. `response:FILE` and `query:FILE` take the message of a
-//! stored [`recipe`], and `search` looks for worse ones.
+//! stored [`recipe`], and `search` looks for worse ones. `forwarded` is a query that an upstream answers and nothing caches, one to a
+//! turn.
 //! The engine is driven as by the program's worker, 32 queries to a turn, so that the difference
 //! between two runs with different counts is the work of that many messages and nothing else.
 //! `dotgate-sim/tests/instructions` does that.
@@ -89,6 +90,14 @@ fn main() -> ExitCode {
         "excluded" => {
             bench.path.peer = ([198, 51, 100, 1], 1_000).into();
             bench.ask(&crafted::datagram(), count, HEADER_LEN)
+        }
+        "forwarded" => {
+            let message = query(1, CACHED_NAME, &form);
+            // One more is asked in any case, so that a session is open.
+            for _ in 0..=count {
+                bench.ask_upstream(&message, right);
+            }
+            count
         }
         "route-0" => routes::look_up(0, count),
         "route-3" => routes::look_up(3, count),
@@ -198,7 +207,7 @@ fn with_id_of(query: &[u8], response: &[u8]) -> Vec<u8> {
 
 fn usage() -> ExitCode {
     eprintln!(
-        "usage: hit cached|cached-listed|blocked|local-data|local|excluded|many-records|route-0|route-3|route-6|response:FILE|query:FILE|CRAFTED COUNT\n       \
+        "usage: hit cached|cached-listed|forwarded|blocked|local-data|local|excluded|many-records|route-0|route-3|route-6|response:FILE|query:FILE|CRAFTED COUNT\n       \
          hit search response|query SECONDS FOLDER\nwhere CRAFTED is one of"
     );
     for (name, _) in crafted::RESPONSES {

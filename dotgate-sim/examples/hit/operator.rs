@@ -1,9 +1,10 @@
-//! Local data and lists of an operator.
+//! Settings of the measured kinds: local data and lists of an operator, and no cache.
 
 use std::sync::Arc;
 
 use dotgate_core::{
-    Filter, ListAction, ListScope, ListsBuilder, LocalDataBuilder, Settings, Substitute,
+    CacheSettings, Filter, ListAction, ListScope, ListsBuilder, LocalDataBuilder, Settings,
+    Substitute,
 };
 use dotgate_sim::message::wire_name;
 
@@ -21,7 +22,11 @@ pub(crate) fn change_for(kind: &str) -> impl FnOnce(&mut Settings) {
         matches!(kind, "blocked" | "cached-listed"),
         kind == "local-data",
     );
+    let caches = kind != "forwarded";
     move |settings| {
+        if !caches {
+            settings.cache = CacheSettings::off();
+        }
         if has_lists {
             settings.filter = lists();
         }

@@ -148,6 +148,15 @@ pub enum Fault {
         /// The pin as written.
         item: String,
     },
+    /// Not a key in hexadecimal.
+    #[error("not 32 hexadecimal digits")]
+    NotAKey,
+    /// Not a weight.
+    #[error("{} is not a weight from 1 to 100", Shown(.item))]
+    NotAWeight {
+        /// The weight as written.
+        item: String,
+    },
     /// Not a routing mark.
     #[error("{} is not a mark from 0 to 4294967295, decimal or hexadecimal after 0x", Shown(.item))]
     NotAMark {
@@ -239,7 +248,7 @@ pub enum Fault {
         found: usize,
     },
     /// Something that an upstream does not have after a semicolon.
-    #[error("{} is not a parameter of an upstream (pin=, pin-report=, client-cert=, client-key=, source=, interface= and mark= are)", Shown(.item))]
+    #[error("{} is not a parameter of an upstream (pin=, pin-report=, client-cert=, client-key=, source=, interface=, mark= and weight= are)", Shown(.item))]
     UnknownParameter {
         /// What is written.
         item: String,

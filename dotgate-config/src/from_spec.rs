@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dotgate_core::limits::PLAIN_SOCKETS_AHEAD;
-use dotgate_core::{KeyExchangePolicy, Transport};
+use dotgate_core::{KeyExchangePolicy, ShardKey, Transport};
 use ipnet::IpNet;
 
 pub use self::sessions::SessionsConfig;
@@ -23,6 +23,7 @@ use super::reader::Reader;
 use super::routes::{self, GroupConfig};
 use super::settings as table;
 use super::spec::Spec;
+use super::strategies;
 use super::upstream::UpstreamConfig;
 use super::upstreams;
 use super::words::{LogFormat, LogLevel, Profile, QueryClass, StartPolicy};
@@ -38,6 +39,7 @@ pub struct Config {
     server: ServerConfig,
     pub(super) upstreams: Vec<UpstreamConfig>,
     pub(super) groups: Vec<GroupConfig>,
+    shard_key: ShardKey,
     probe: Vec<u8>,
     sessions: SessionsConfig,
     log: LogConfig,
@@ -270,6 +272,11 @@ impl Config {
         &self.cache
     }
 
+    /// Returns the key by which names are sharded.
+    pub fn shard_key(&self) -> ShardKey {
+        self.shard_key
+    }
+
     /// Returns what the settings say about local data.
     pub fn local(&self) -> &LocalConfig {
         &self.local
@@ -354,6 +361,7 @@ impl Config {
         let default_port = reader.value(&table::DNS_PORT);
         let probe = reader.value(&table::DNS_PROBE);
         let sessions = sessions::read(&mut reader);
+        let strategy = strategies::read(&mut reader);
         let plain_default = reader.value(&table::DNS_ALLOW_PLAIN_DEFAULT);
         reader.optional(&table::CONFIG_FILE);
         let is_watched = reader.value(&table::CONFIG_WATCH);
@@ -367,39 +375,39 @@ impl Config {
             .unwrap_or_default();
         let local = local::read(&mut reader);
         let public_routes = reader.value_with_origin(&table::LOCAL_REBIND_ROUTES);
-        let take_over_socket = server
-            .as_ref()
-            .and_then(|it| it.take_over_socket.as_deref());
-        let admin = read_admin(&mut reader, take_over_socket);
+        let take_over = server.as_ref();
+        let take_over = take_over.and_then(|it| it.take_over_socket.as_deref());
+        let admin = read_admin(&mut reader, take_over);
         let cache = cache::read(&mut reader);
         let of_routes = route_specs.iter().flatten();
         let of_routes = of_routes.flat_map(|(route, origin)| {
-            route
-                .upstreams
-                .iter()
-                .map(move |upstream| (upstream, origin))
+            let upstreams = route.upstreams.iter();
+            upstreams.map(move |upstream| (upstream, origin))
         });
         let of_default = upstream_specs.iter().flatten();
-        let all = of_default
-            .map(|(upstream, origin)| (upstream, origin))
-            .chain(of_routes);
+        let of_default = of_default.map(|(upstream, origin)| (upstream, origin));
+        let all = of_default.chain(of_routes);
         upstreams::refuse_names_without_bootstrap(&mut reader, all);
         let (server, tls, specs) = (server?, tls?, upstream_specs?);
-        let (default_port, routes) = (default_port?, route_specs?);
+        let (default_port, routes, (strategy, shard_key)) =
+            (default_port?, route_specs?, strategy?);
         upstreams::refuse_plain(&mut reader, &specs, plain_default?);
         upstreams::refuse_listener_as_bootstrap(&mut reader, &bootstrap, &server.listen);
         let mut from_spec =
             |specs| upstreams::from_specs(&mut reader, specs, default_port, &tls, &server.listen);
         let dns64 = local.as_ref().and_then(|local| local.filter.dns64);
-        let default = GroupConfig::of_default_route(from_spec(specs), dns64);
+        let weights = strategies::weights(specs.iter().map(|(spec, _)| spec));
+        let default = GroupConfig::of_default_route(from_spec(specs), weights, strategy, dns64);
         let mut groups = routes::groups(default, &routes, from_spec);
         local::mark_public(&mut reader, &mut groups, public_routes?);
         routes::refuse_contradictions(&mut reader, &routes);
+        strategies::refuse_useless(&mut reader, &groups);
         let upstreams = routes::all_upstreams(&mut reader, &groups);
         let config = Self {
             server,
             upstreams,
             groups: groups.into_iter().map(|(group, _)| group).collect(),
+            shard_key,
             probe: probe?,
             sessions: sessions?,
             log: log?,

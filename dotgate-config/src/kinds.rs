@@ -6,6 +6,7 @@
 
 mod lists;
 mod routes;
+mod strategy;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -26,6 +27,7 @@ pub(super) use self::routes::{
     Domains, Nat64, RouteSpec, Routes, SUFFIXES_MAX, read_nat64_prefix, read_suffixes,
     read_upstreams,
 };
+pub(super) use self::strategy::HexKey;
 use super::fault::Fault;
 use super::hints;
 use super::numbers::{bytes, digits, milliseconds, number_and_unit};
@@ -366,7 +368,7 @@ pub(super) fn shown_duration(duration: Duration) -> String {
     }
 }
 
-fn read_word<W: Word>(text: &str) -> Result<W, Fault> {
+pub(super) fn read_word<W: Word>(text: &str) -> Result<W, Fault> {
     let is_meant = |candidate: &&W| candidate.word().eq_ignore_ascii_case(text);
     let found = W::ALL.iter().find(is_meant);
     found.copied().ok_or_else(|| {

@@ -35,6 +35,7 @@ pub mod schema;
 pub mod setting;
 pub mod settings;
 mod spec;
+mod strategies;
 mod upstream;
 mod upstreams;
 mod words;
@@ -58,6 +59,7 @@ pub use records::{LocalConfig, LocalRecord, read_record, split_records};
 pub use reload::reload;
 pub use routes::GroupConfig;
 pub use spec::Overridden;
+pub use strategies::StrategyFault;
 pub use upstream::{Endpoint, UpstreamConfig, UpstreamSpec};
 pub use words::{LogFormat, LogLevel, Profile, StartPolicy, Word};
 

@@ -12,6 +12,7 @@ use super::hints;
 use super::origin::{Origin, SourceValue};
 use super::reference::{example, file_literal};
 use super::setting::{AnySetting, TableKey};
+use super::strategies::StrategyFault;
 
 /// One problem.
 #[derive(Debug)]
@@ -94,6 +95,13 @@ pub enum Problem {
         origin: Origin,
         /// What is wrong.
         fault: RoutesFault,
+    },
+    /// The strategy of a group does not fit its upstreams or settings.
+    Strategy {
+        /// Where.
+        origin: Origin,
+        /// What is wrong, and in which group.
+        fault: StrategyFault,
     },
     /// Upstreams are right one by one, but cannot be what is asked.
     Upstreams {
@@ -251,6 +259,7 @@ impl Problem {
             | Self::NotAVariable { origin }
             | Self::UnknownKey { origin, .. }
             | Self::Routes { origin, .. }
+            | Self::Strategy { origin, .. }
             | Self::Upstreams { origin, .. }
             | Self::WrongType { origin, .. }
             | Self::WrongTypeInTable { origin, .. } => origin,
@@ -314,6 +323,7 @@ impl fmt::Display for Problem {
                 write_nearest(f, variable, nearest.as_deref())
             }
             Self::Routes { origin, fault } => write!(f, "{origin}: {fault}"),
+            Self::Strategy { fault, .. } => write!(f, "{fault}"),
             Self::Upstreams { origin, fault } => write!(f, "{origin}: {fault}"),
             Self::WrongType {
                 origin,

@@ -3,20 +3,24 @@
 //! reverse zones. What is refused here would send a name to two groups, or to nobody.
 
 use std::collections::HashMap;
+use std::num::NonZeroU8;
 
-use dotgate_core::{GroupSettings, limits};
+use dotgate_core::{GroupSettings, Strategy, limits};
 use dotgate_wire::Nat64Prefix;
 
 use super::fault::Fault;
 use super::kinds::{
-    RouteSpec, SUFFIXES_MAX, Suffix, read_nat64_prefix, read_suffixes, read_upstreams,
+    RouteSpec, SUFFIXES_MAX, Suffix, read_nat64_prefix, read_suffixes, read_upstreams, read_word,
 };
 use super::origin::{Origin, SourceValue};
 use super::problem::{Problem, RoutesFault};
 use super::reader::Reader;
 use super::setting::{AnySetting, TableKey};
-use super::settings::{DNS_HOST, ROUTE_DNS64, ROUTE_SUFFIXES, ROUTE_UPSTREAMS, ROUTES};
+use super::settings::{
+    DNS_HOST, ROUTE_DNS64, ROUTE_STRATEGY, ROUTE_SUFFIXES, ROUTE_UPSTREAMS, ROUTES,
+};
 use super::spec::{KeyTable, Lookup};
+use super::strategies;
 use super::upstream::{UpstreamConfig, UpstreamSpec};
 
 /// A group of upstreams, and what is asked there.
@@ -28,6 +32,10 @@ pub struct GroupConfig {
     pub suffixes: Vec<Suffix>,
     /// Its upstreams, in order of preference.
     pub upstreams: Vec<UpstreamConfig>,
+    /// The share of each in the queries, where they take turns.
+    pub weights: Vec<NonZeroU8>,
+    /// Which of them is asked first.
+    pub strategy: Strategy,
     /// Whether its answers are checked for private addresses, if any are.
     pub is_public: bool,
     /// The prefix of AAAA records that are made of A records where there are none; none if none are made.
@@ -38,12 +46,16 @@ impl GroupConfig {
     /// The group of the default route.
     pub(super) fn of_default_route(
         upstreams: Vec<UpstreamConfig>,
+        weights: Vec<NonZeroU8>,
+        strategy: Strategy,
         dns64: Option<Nat64Prefix>,
     ) -> GroupConfig {
         GroupConfig {
             label: GroupSettings::DEFAULT_LABEL.to_owned(),
             suffixes: Vec::new(),
             upstreams,
+            weights,
+            strategy,
             is_public: true,
             dns64,
         }
@@ -83,10 +95,15 @@ fn read_table(problems: &mut Vec<Problem>, table: &KeyTable) -> Option<RouteSpec
         true => read_key(problems, table, &ROUTE_DNS64, read_nat64_prefix),
         false => Some(None),
     };
+    let strategy = match table.values.contains_key(ROUTE_STRATEGY.key) {
+        true => read_key(problems, table, &ROUTE_STRATEGY, read_word),
+        false => Some(Strategy::Ordered),
+    };
     Some(RouteSpec {
         suffixes: suffixes?,
         upstreams: upstreams?,
         dns64: dns64?,
+        strategy: strategy?,
     })
     .filter(|_| !table.is_broken)
 }
@@ -164,11 +181,14 @@ pub(super) fn groups(
 ) -> Vec<(GroupConfig, Origin)> {
     let mut groups = vec![(default, Origin::Default)];
     for (route, origin) in routes {
+        let weights = strategies::weights(&route.upstreams);
         let specs = route.upstreams.iter().cloned();
         let group = GroupConfig {
             label: label(route),
             suffixes: route.suffixes.clone(),
             upstreams: from_specs(specs.map(|spec| (spec, origin.clone())).collect()),
+            weights,
+            strategy: route.strategy,
             is_public: false,
             dns64: route.dns64,
         };

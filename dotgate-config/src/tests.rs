@@ -71,7 +71,7 @@ PORT is not set
 
 DNS_HOST is not set
   expected: 1 to 16 of ADDR[@PORT][#AUTH-NAME][;PARAMETER]... or NAME[@PORT][;PARAMETER]..., or of the words adguard, \
-cloudflare, google, mullvad, quad9, separated by commas; PARAMETER is pin=sha256/BASE64, pin-report=sha256/BASE64, client-cert=FILE, client-key=FILE, source=ADDR, interface=NAME or mark=N
+cloudflare, google, mullvad, quad9, separated by commas; PARAMETER is pin=sha256/BASE64, pin-report=sha256/BASE64, client-cert=FILE, client-key=FILE, source=ADDR, interface=NAME, mark=N or weight=N
   example: DNS_HOST=9.9.9.9#dns.quad9.net,1.1.1.1#one.one.one.one
 
 DNS_PORT is not set

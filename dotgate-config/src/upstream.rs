@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use dotgate_core::{KeyExchangePolicy, Transport};
+use dotgate_core::{KeyExchangePolicy, Transport, operator};
 use dotgate_net::Egress;
 use rustls_pki_types::{DnsName, ServerName};
 
@@ -22,7 +22,7 @@ use super::words::Profile;
 use crate::identity::{Authentication, ClientFiles, Identity};
 
 pub(super) use self::parameters::{
-    Parameters, read_interface, read_mark, read_path, read_pins, read_source,
+    Parameters, read_interface, read_mark, read_path, read_pins, read_source, read_weight,
 };
 
 /// The prefix of an upstream that is queried without TLS.
@@ -147,6 +147,7 @@ impl UpstreamConfig {
                     client_cert,
                     client_key,
                     egress,
+                    weight: _,
                 },
         } = spec;
         let port = port.unwrap_or(match host {
@@ -203,6 +204,16 @@ impl UpstreamConfig {
             key_exchange: KeyExchangePolicy::default(),
             egress,
             label,
+        }
+    }
+
+    /// Who runs it, as far as that is known: the registrable domain of the name that its certificate must match, else
+    /// the upstream itself.
+    pub fn operator(&self) -> &str {
+        let authentication = self.authentication.as_ref();
+        match authentication.map(|it| &it.identity) {
+            Some(Identity::Name(ServerName::DnsName(name))) => operator(name.as_ref()),
+            Some(_) | None => &self.label,
         }
     }
 

@@ -15,12 +15,12 @@ use super::setting::TableKey;
 use super::settings::{
     BOOTSTRAP_ADDRESSES, DNS_HOST, UPSTREAM_ADDRESS, UPSTREAM_AUTH_NAME, UPSTREAM_CLIENT_CERT,
     UPSTREAM_CLIENT_KEY, UPSTREAM_INTERFACE, UPSTREAM_MARK, UPSTREAM_NAME, UPSTREAM_PINS,
-    UPSTREAM_PORT, UPSTREAM_REPORT_PINS, UPSTREAM_SOURCE,
+    UPSTREAM_PORT, UPSTREAM_REPORT_PINS, UPSTREAM_SOURCE, UPSTREAM_WEIGHT,
 };
 use super::spec::{KeyTable, Lookup};
 use super::upstream::{
     Endpoint, Host, Parameters, Pin, UpstreamConfig, UpstreamSpec, read_address, read_interface,
-    read_mark, read_name, read_path, read_pins, read_port, read_source,
+    read_mark, read_name, read_path, read_pins, read_port, read_source, read_weight,
 };
 use super::words::PlainDefault;
 use crate::identity::Identity;
@@ -191,6 +191,7 @@ fn read_table(problems: &mut Vec<Problem>, table: &KeyTable) -> Option<UpstreamS
     let source = read_key(problems, table, &UPSTREAM_SOURCE, read_source);
     let interface = read_key(problems, table, &UPSTREAM_INTERFACE, read_interface);
     let mark = read_key(problems, table, &UPSTREAM_MARK, read_mark);
+    let weight = read_key(problems, table, &UPSTREAM_WEIGHT, read_weight);
     let (address, name, port) = (address?, name?, port?);
     let (authentication_name, pins, report_pins) = (authentication_name?, pins?, report_pins?);
     let egress = Egress {
@@ -210,13 +211,7 @@ fn read_table(problems: &mut Vec<Problem>, table: &KeyTable) -> Option<UpstreamS
         (None, Some(name), Some(_)) => {
             let item = name.as_ref().to_owned();
             let fault = Fault::AuthenticationNameOfAName { item };
-            let written = table.values.get(UPSTREAM_AUTH_NAME.key)?.clone();
-            problems.push(Problem::InvalidTableKey {
-                key: &UPSTREAM_AUTH_NAME,
-                written,
-                fault,
-            });
-            return None;
+            return refuse(problems, table, &UPSTREAM_AUTH_NAME, fault);
         }
         (None, None, _) | (Some(_), Some(_), _) => {
             let (origin, fault) = (table.origin.clone(), UpstreamsFault::WithoutOneHost);
@@ -230,6 +225,7 @@ fn read_table(problems: &mut Vec<Problem>, table: &KeyTable) -> Option<UpstreamS
         client_cert: client_cert?,
         client_key: client_key?,
         egress,
+        weight: weight?,
     };
     match UpstreamSpec::new(host, port, parameters) {
         Ok(spec) => Some(spec),
@@ -238,15 +234,25 @@ fn read_table(problems: &mut Vec<Problem>, table: &KeyTable) -> Option<UpstreamS
                 Fault::ClientKeyAlone { .. } => &UPSTREAM_CLIENT_KEY,
                 _ => &UPSTREAM_SOURCE,
             };
-            let written = table.values.get(key.key)?.clone();
-            problems.push(Problem::InvalidTableKey {
-                key,
-                written,
-                fault,
-            });
-            None
+            refuse(problems, table, key, fault)
         }
     }
+}
+
+/// Adds what is wrong with a key of a table.
+fn refuse(
+    problems: &mut Vec<Problem>,
+    table: &KeyTable,
+    key: &'static TableKey,
+    fault: Fault,
+) -> Option<UpstreamSpec> {
+    let written = table.values.get(key.key)?.clone();
+    problems.push(Problem::InvalidTableKey {
+        key,
+        written,
+        fault,
+    });
+    None
 }
 
 fn read_pin_list(text: &str) -> Result<Vec<Pin>, Fault> {

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use dotgate_core::{KeyExchangePolicy, Substitute};
+use dotgate_core::{KeyExchangePolicy, Strategy, Substitute};
 
 /// A closed set of words.
 pub trait Word: Copy + fmt::Debug + PartialEq + Sync + 'static {
@@ -157,6 +157,25 @@ impl Word for KeyExchangePolicy {
             Self::Hybrid => "hybrid",
             Self::Classical => "classical",
         }
+    }
+}
+
+impl Word for Strategy {
+    const ALL: &'static [Self] = Strategy::ALL;
+
+    fn word(self) -> &'static str {
+        self.label()
+    }
+
+    fn hint(word: &str) -> Option<String> {
+        let meant = match word.to_ascii_lowercase().replace('_', "-").as_str() {
+            "sequential" | "order" | "first" | "strict" | "failover" => Strategy::Ordered,
+            "latency" | "fast" | "least-rtt" | "p2" | "best" => Strategy::Fastest,
+            "roundrobin" | "rr" | "random" | "load-balance" | "round-robin" => Strategy::RoundRobin,
+            "hash" | "sharded" | "whashed" | "chashed" => Strategy::Shard,
+            _ => return None,
+        };
+        Some(format!("write {}", meant.label()))
     }
 }
 

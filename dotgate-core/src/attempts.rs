@@ -8,11 +8,13 @@ use std::sync::Arc;
 
 use dotgate_wire::Question;
 
+use crate::counters::labels::AttemptKind;
 use crate::exchange::Lookup;
 use crate::failure::Failure;
 use crate::keys::{GroupId, SessionKey, UpstreamId, UpstreamSet};
 use crate::limits;
 use crate::moment::Moment;
+use crate::select::Sequence;
 use crate::settings::GroupSettings;
 
 /// One question on one session.
@@ -23,6 +25,7 @@ pub(crate) struct Attempt {
     pub(crate) id: u16,
     /// Whether it was asked with EDNS.
     pub(crate) edns: bool,
+    pub(crate) kind: AttemptKind,
     pub(crate) sent_at: Moment,
 }
 
@@ -40,6 +43,8 @@ pub(crate) struct Attempts {
     pub(crate) question: Question,
     /// The only upstreams that are asked.
     pub(crate) group: Arc<GroupSettings>,
+    /// The order in which they are; none before the first attempt, and once they are others.
+    pub(crate) order: Option<Sequence>,
     /// The keyed hash of the question with DO, CD and route.
     pub(crate) hash: u64,
     /// That of the question alone.
@@ -81,6 +86,7 @@ impl Attempts {
         Attempts {
             question: lookup.question.clone(),
             group,
+            order: None,
             hash: lookup.key.hash(),
             question_hash: lookup.key.question_hash(),
             dnssec_ok: lookup.dnssec_ok,

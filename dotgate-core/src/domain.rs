@@ -5,6 +5,14 @@
 
 use psl::{List, Psl};
 
+/// Who runs a server with this name, in text without a dot at its end: the registrable domain. A name that has none is
+/// its own.
+pub fn operator(name: &str) -> &str {
+    let domain = List.domain(name.as_bytes());
+    let text = domain.and_then(|domain| str::from_utf8(domain.as_bytes()).ok());
+    text.unwrap_or(name)
+}
+
 /// A name has at most 127 labels besides the root.
 const LABELS_MAX: usize = 127;
 
@@ -57,6 +65,18 @@ mod tests {
         ] {
             let name_wire = wire(name);
             assert_eq!(registrable(&name_wire), wire(domain), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_operator_has_all_names_of_its_domain() {
+        for (name, domain) in [
+            ("dns.quad9.net", "quad9.net"),
+            ("abc123.dns.nextdns.io", "nextdns.io"),
+            ("one.one.one.one", "one.one"),
+            ("localhost", "localhost"),
+        ] {
+            assert_eq!(operator(name), domain);
         }
     }
 

@@ -16,6 +16,7 @@ use crate::limits;
 use crate::moment::Moment;
 use crate::quarantine::{Admission, Quarantine};
 use crate::questions::Questions;
+use crate::select::may_learn;
 use crate::sessions::Sessions;
 
 /// Suspects that are asked on one session.
@@ -96,7 +97,8 @@ impl Isolation {
         *self = Isolation::new(Arc::clone(&self.quarantine));
     }
 
-    /// Selects the upstream for suspects of one group: a healthy upstream before one that is not, one that opened its
+    /// Selects the upstream for suspects of one group: a healthy upstream before one that is not, where names are sharded
+    /// one that may know of them, one that opened its
     /// last session in time before one that did not, one that has not failed them before one that has, then the one with
     /// the fewest isolation sessions. One that is down must recover first.
     pub(crate) fn site_of(
@@ -111,6 +113,8 @@ impl Isolation {
         let group = attempts().next().map(|attempts| &*attempts.group);
         let upstreams = group.into_iter();
         let upstreams = upstreams.flat_map(|group| sessions.pools().in_order(group));
+        // Asked once more, a question stays with the operator of its domain.
+        let stays = attempts().all(|attempts| attempts.made() < 2);
         for (upstream, pool) in upstreams {
             if attempts().any(|attempts| attempts.answered_by.has(upstream)) {
                 continue;
@@ -127,7 +131,8 @@ impl Isolation {
             }
             let has_failed = attempts().any(|attempts| attempts.failed_at.has(upstream));
             let load = self.sessions_of(upstream).count();
-            let rank = (state, pool.was_slow, has_failed, load);
+            let leaves = stays && !attempts().all(|attempts| may_learn(attempts, upstream));
+            let rank = (state, leaves, pool.was_slow, has_failed, load);
             if best.is_none_or(|(found, _)| rank < found) {
                 best = Some((rank, upstream));
             }

@@ -135,6 +135,7 @@ mod query;
 mod questions;
 mod random;
 mod respond;
+mod response_time;
 mod restore;
 mod root;
 mod route;
@@ -155,10 +156,12 @@ mod zones;
 pub use admit::{AccessList, MalformedClients, Quotas};
 pub use alert::Alert;
 pub use cache::Cache;
+pub use counters::labels::Strategy;
 pub use counters::{
     BUCKETS_MICROS, ClientCounters, Count, Counters, Distribution, Gauge, GroupCounters,
     UpstreamCounters, WAITED, labels,
 };
+pub use domain::operator;
 pub use engine::{Driver, Engine, Load, Shared, carry_out, drive};
 pub use failure::{ConnectFault, Failure, Misbehaviour, SessionEnd, TlsFault};
 pub use filter::{
@@ -181,7 +184,7 @@ pub use query::ForwardedClasses;
 pub use restore::CacheImporter;
 pub use route::{LocalZone, special_use};
 pub use routes::{Route, RouteId, RouteTable, reverse_zones};
-pub use settings::{CacheSettings, GroupSettings, Settings, UpstreamSettings};
+pub use settings::{CacheSettings, GroupSettings, Settings, ShardKey, UpstreamSettings};
 pub use stream::{KernelBuffers, StreamKind};
 
 /// A name in wire form, for tests.

@@ -167,6 +167,27 @@ pub const REFUSAL_FRESH: Duration = Duration::from_secs(3);
 /// In an older outage, or one that waiting does not cure, a query waits this long for a session.
 pub const OUTAGE_WAIT: Duration = Duration::from_secs(1);
 
+/// An upstream is nearly as fast as the fastest one if it takes at most this part longer, and [`NEARLY_AS_FAST`].
+pub const NEARLY_AS_FAST_PART: u32 = 4;
+
+/// See [`NEARLY_AS_FAST_PART`]: below a millisecond, differences are chance.
+pub const NEARLY_AS_FAST: Duration = Duration::from_millis(1);
+
+/// Of one response that takes longer than so many usual ones, only as much counts.
+pub const RESPONSE_TIME_OUTLIER: u64 = 8;
+
+/// Response times so long ago count little.
+pub const RESPONSE_TIME_FOR: Duration = Duration::from_secs(4);
+
+/// One of so many questions at most is copied to an upstream whose response time was measured long ago.
+pub const EXPLORE_EVERY: u32 = 64;
+
+/// The same for an upstream whose response time is not known at all.
+pub const EXPLORE_UNKNOWN_EVERY: u32 = 4;
+
+/// Response times are measured again after this time.
+pub const EXPLORE_AFTER: Duration = Duration::from_secs(1);
+
 /// Upstreams that are not healthy are tried only while a query came within this time.
 pub const TRAFFIC_WITHIN: Duration = Duration::from_secs(2);
 

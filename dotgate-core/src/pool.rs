@@ -16,6 +16,8 @@ use crate::keys::{SessionKey, UpstreamId};
 use crate::limits;
 use crate::link::{Link, Transport};
 use crate::moment::Moment;
+use crate::response_time::ResponseTime;
+use crate::select::Sequence;
 use crate::session::{Phase, Session};
 use crate::settings::{GroupSettings, Settings, UpstreamSettings};
 
@@ -70,25 +72,39 @@ impl Pools {
         self.by_id.get_mut(id.index())?.as_mut()
     }
 
-    /// The upstreams of a group that may be asked, with their IDs, in order of preference: all of them, but for those
+    /// The upstreams of a group that may be asked, with their IDs, as configured: all of them, but for those
     /// that are no longer configured and those whose ID is another upstream's now.
     pub(crate) fn in_order(
         &self,
         group: &GroupSettings,
+    ) -> impl Iterator<Item = (UpstreamId, &Pool)> + Clone {
+        self.in_turn(group, Sequence::AS_CONFIGURED)
+    }
+
+    /// The same in another order.
+    pub(crate) fn in_turn(
+        &self,
+        group: &GroupSettings,
+        order: Sequence,
     ) -> impl Iterator<Item = (UpstreamId, &Pool)> + Clone {
         let strangers: &[UpstreamId] = match cfg!(planted = "questions-leave-their-group") {
             true => &self.configured,
             false => &[],
         };
         let strangers = strangers.iter().map(|id| (*id, self.get(*id)));
-        let own = group.upstreams.iter().map(|upstream| {
-            let pool = self.get(upstream.id);
-            let may_be_asked =
-                |pool: &&Pool| pool.is_of(upstream) && self.is_configured(upstream.id);
-            (upstream.id, pool.filter(may_be_asked))
+        let places = order.places(group.upstreams.len());
+        let own = places.filter_map(|place| {
+            let pool = self.at_place(group, place)?;
+            Some((pool.upstream.id, pool))
         });
-        let all = own.chain(strangers);
-        all.filter_map(|(id, pool)| Some((id, pool?)))
+        own.chain(strangers.filter_map(|(id, pool)| Some((id, pool?))))
+    }
+
+    /// The upstream at a place of a group, if it may be asked.
+    pub(crate) fn at_place(&self, group: &GroupSettings, place: usize) -> Option<&Pool> {
+        let upstream = group.upstreams.get(place)?;
+        let pool = self.get(upstream.id);
+        pool.filter(|pool| pool.is_of(upstream) && self.is_configured(upstream.id))
     }
 
     /// The health of these.
@@ -152,6 +168,8 @@ pub(crate) struct Pool {
     pub(crate) answers_repeatedly: bool,
     /// The same of responses to clients' questions.
     pub(crate) last_answer: Option<Moment>,
+    /// How long they take.
+    pub(crate) response_time: ResponseTime,
     idle_limit: Duration,
     answers: AnswersPerSession,
 }
@@ -194,6 +212,7 @@ impl Pool {
             last_response: None,
             answers_repeatedly: false,
             last_answer: None,
+            response_time: ResponseTime::default(),
             idle_limit: limits::SESSION_IDLE,
             answers: AnswersPerSession::Unknown,
         }
@@ -278,6 +297,12 @@ impl Pool {
                 .filter(|key| load(key) < load(&first))
                 .unwrap_or(&first),
         )
+    }
+
+    /// Queries in flight on shared sessions.
+    pub(crate) fn in_flight(&self, sessions: &SessionTable) -> u32 {
+        let held = self.keys.iter().filter_map(|key| sessions.get(*key));
+        held.map(Session::in_flight).sum()
     }
 
     /// Whether there is a session for queries over UDP; one carries all.

@@ -193,6 +193,7 @@ impl Questions {
     pub(crate) fn renew_groups(&mut self, groups: &Groups) {
         for (_, attempts) in &mut self.attempts {
             groups.renew(&mut attempts.group);
+            attempts.order = None;
         }
     }
 }

@@ -41,6 +41,9 @@ pub(crate) enum QueryOwner {
     Exchange(ExchangeKey),
     /// A probe: the question with this hash, sent to test whether the upstream responds.
     Probe(u64),
+    /// A copy whose client has the response of another upstream: the question with this hash. How long it takes is
+    /// measured.
+    Copy(u64),
     /// No one any longer. The ID stays reserved until the session ends, because its response may still arrive
     /// (RFC 7766 section 6.2.1). The question's hash tells a late response from a wrong one.
     Retired(u64),
@@ -313,14 +316,16 @@ impl Session {
             .map(|ticket| ticket.owner)
     }
 
-    /// Records the right response to a query in flight; its ID is free again.
-    pub(crate) fn on_response(&mut self, id: u16, now: Moment) {
+    /// Records the right response to a query in flight; its ID is free again. Returns how long it took.
+    pub(crate) fn on_response(&mut self, id: u16, now: Moment) -> Option<Duration> {
+        let mut time = None;
         if let Ok(entry) = self
             .tickets
             .find_entry(spread(id), |ticket| ticket.id == id)
         {
             let sent_at = entry.remove().0.sent_at;
             let sample = now.since(sent_at);
+            time = Some(sample);
             self.newest_answered = self.newest_answered.max(Some(sent_at));
             self.round_trip = Some(match self.round_trip {
                 Some(mean) => (mean * 7 + sample) / 8,
@@ -339,6 +344,7 @@ impl Session {
         self.probed_at = None;
         self.unresponsive_since = None;
         self.trim_sent();
+        time
     }
 
     /// Records the right response to a retired ID, which is free again (RFC 7766 section 6.2.1): a second one
@@ -377,6 +383,13 @@ impl Session {
         }
     }
 
+    /// Leaves a copy in flight whose client has its response.
+    pub(crate) fn keep_copy(&mut self, id: u16, question_hash: u64) {
+        if let Some(ticket) = self.tickets.find_mut(spread(id), |ticket| ticket.id == id) {
+            ticket.owner = QueryOwner::Copy(question_hash);
+        }
+    }
+
     /// The exchanges that wait for a response, in the order in which they were sent.
     pub(crate) fn unanswered(&self) -> Vec<ExchangeKey> {
         let mut waiting: Vec<(Moment, ExchangeKey)> = self
@@ -384,7 +397,7 @@ impl Session {
             .iter()
             .filter_map(|ticket| match ticket.owner {
                 QueryOwner::Exchange(exchange) => Some((ticket.sent_at, exchange)),
-                QueryOwner::Probe(_) | QueryOwner::Retired(_) => None,
+                QueryOwner::Probe(_) | QueryOwner::Copy(_) | QueryOwner::Retired(_) => None,
             })
             .collect();
         waiting.sort_unstable();
@@ -499,7 +512,7 @@ impl Session {
         round_trips.map_or(wait, |round_trips| wait.max(round_trips))
     }
 
-    /// Expires a query: an exchange is notified; no one waits for a probe, which would
+    /// Expires a query: an exchange is notified; no one waits for a probe or a copy, which would
     /// keep the session from ever being idle.
     fn overdue(&mut self, sent_at: Moment, id: u16, now: Moment) -> Option<Timeout> {
         let ticket = self.tickets.find(spread(id), |ticket| ticket.id == id)?;
@@ -515,7 +528,7 @@ impl Session {
                     Timeout::UnansweredWithLater(exchange)
                 })
             }
-            QueryOwner::Probe(hash) => {
+            QueryOwner::Probe(hash) | QueryOwner::Copy(hash) => {
                 self.retire(id, hash, now);
                 None
             }

@@ -272,7 +272,14 @@ impl Sessions {
     /// Gives up the ID of an attempt. Returns what its session is for.
     pub(crate) fn retire(&mut self, now: Moment, attempt: &Attempt, hash: u64) -> Option<Purpose> {
         let session = self.table.get_mut(attempt.session)?;
-        session.retire(attempt.id, hash, now);
+        match attempt.kind {
+            AttemptKind::Exploration => session.keep_copy(attempt.id, hash),
+            AttemptKind::First
+            | AttemptKind::Retry
+            | AttemptKind::Hedge
+            | AttemptKind::Isolation
+            | AttemptKind::Probe => session.retire(attempt.id, hash, now),
+        }
         let purpose = session.purpose;
         self.flush_released(attempt.session);
         Some(purpose)

@@ -1,5 +1,6 @@
 //! Settings of an engine, at its creation and on each reconfiguration.
 
+use std::num::NonZeroU8;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use dotgate_wire::{CacheTtl, Nat64Prefix, Question, TTL_MAX, rtype};
 
 use crate::admit::AccessList;
 use crate::counters::GroupCounters;
+use crate::counters::labels::Strategy;
 use crate::failure::Failure;
 use crate::filter::Filter;
 use crate::health::Health;
@@ -18,6 +20,20 @@ use crate::local::LocalData;
 use crate::query::ForwardedClasses;
 use crate::routes::{RouteId, RouteTable};
 
+impl Strategy {
+    /// Whether a question may go to any upstream, so that it need not wait for one of them.
+    pub(crate) fn spreads(self) -> bool {
+        match self {
+            Strategy::Fastest | Strategy::RoundRobin => true,
+            Strategy::Ordered | Strategy::Shard => false,
+        }
+    }
+}
+
+/// The key of an installation: it decides which operator has which domain, for [`Strategy::Shard`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ShardKey(pub [u8; 16]);
+
 /// One upstream as the engine knows it; addresses and certificates are the driver's.
 #[derive(Clone, Debug)]
 pub struct UpstreamSettings {
@@ -25,6 +41,10 @@ pub struct UpstreamSettings {
     pub id: UpstreamId,
     /// The name in logs and in the text of failures, such as `9.9.9.9@853#dns.quad9.net`.
     pub label: Box<str>,
+    /// Who runs it: what its operator learns, all its upstreams may know.
+    pub operator: Box<str>,
+    /// Its share of the questions of a group that is asked in turn.
+    pub weight: NonZeroU8,
     /// How it is asked.
     pub transport: Transport,
     /// Whether its sessions are authenticated. If not, AD is never passed on (RFC 8310 section 5).
@@ -43,6 +63,8 @@ impl UpstreamSettings {
         UpstreamSettings {
             id,
             label: label.into(),
+            operator: label.into(),
+            weight: NonZeroU8::MIN,
             transport: Transport::Dot,
             is_authenticated: true,
             health: Arc::new(Health::new()),
@@ -61,7 +83,7 @@ impl UpstreamSettings {
     }
 }
 
-/// A group of upstreams: those of one route, in order of preference.
+/// A group of upstreams: those of one route.
 #[derive(Clone, Debug)]
 pub struct GroupSettings {
     /// The number of its route. A group with other upstreams has another one, but for the default group.
@@ -70,6 +92,8 @@ pub struct GroupSettings {
     pub label: Box<str>,
     /// 1 to [`crate::limits::GROUP_UPSTREAMS`]. An upstream may be in several groups, with the same ID.
     pub upstreams: Vec<UpstreamSettings>,
+    /// Which of them is asked first.
+    pub strategy: Strategy,
     /// Whether its answers may not hold private addresses, where that is set at all.
     pub is_public: bool,
     /// The prefix of AAAA records that are made of A records where there are none; none if none are made (RFC 6147).
@@ -93,6 +117,7 @@ impl GroupSettings {
             route,
             label: label.into(),
             upstreams,
+            strategy: Strategy::Ordered,
             is_public: route == RouteId::DEFAULT,
             dns64: None,
             counters: Arc::default(),
@@ -204,6 +229,8 @@ pub struct Settings {
     /// The groups of upstreams, 1 to [`crate::limits::GROUPS`]; the first is that of the default route. There are
     /// [`crate::limits::UPSTREAMS`] in all of them at most.
     pub groups: Vec<GroupSettings>,
+    /// The key of groups with the strategy [`Strategy::Shard`].
+    pub shard_key: ShardKey,
     /// Which names belong to the other groups.
     pub routes: Arc<RouteTable>,
     /// The question of probes; never a client's question.
@@ -249,6 +276,7 @@ impl Settings {
         Settings {
             generation: 0,
             groups: vec![GroupSettings::of_default_route(upstreams)],
+            shard_key: ShardKey::default(),
             routes: Arc::default(),
             probe: Question::root(rtype::NS),
             access: AccessList::new([]),

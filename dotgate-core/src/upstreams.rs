@@ -2,8 +2,8 @@
 //!
 //! It is between `inflight` and `respond`. `ask` makes attempts for a question until a response comes that its
 //! clients can have, which `receive` returns, or until no upstream is left to try, which `poll_given_up` returns.
-//! Knows no client: `end` is how it learns that no client waits any longer. The state has four owners: `questions`,
-//! `sessions`, `waiting` (the queues for a session) and `isolation`. Calls go from here to them, never from one to
+//! Knows no client: `end` is how it learns that no client waits any longer. The state has five owners: `questions`,
+//! `selection` (whose turn it is), `sessions`, `waiting` (the queues for a session) and `isolation`. Calls go from here to them, never from one to
 //! another. `upstreams::forward` makes attempts and has them wait for a session, `upstreams::suspects` asks what a
 //! failed session carried, `upstreams::reports` takes what sessions report, `upstreams::responses` their messages,
 //! `upstreams::plain` is what is different for plain upstreams, `upstreams::lost` handles sessions that failed.
@@ -35,6 +35,7 @@ pub(crate) use crate::questions::GivenUp;
 use crate::questions::{Questions, cause_of};
 use crate::random::Random;
 use crate::routes::RouteId;
+use crate::select::Selection;
 use crate::session::Purpose;
 use crate::sessions::Sessions;
 use crate::settings::{GroupSettings, Settings};
@@ -69,6 +70,7 @@ pub(crate) struct Upstreams {
     /// Questions that wait for a session.
     waiting: WaitingQueues,
     isolation: Isolation,
+    selection: Selection,
     /// The message of an upstream that came last.
     response: UpstreamResponse,
 }
@@ -76,11 +78,12 @@ pub(crate) struct Upstreams {
 impl Upstreams {
     pub(crate) fn new(
         (settings, tally): (&Settings, Tally),
-        random: Random,
+        mut random: Random,
         hasher: QuestionHasher,
         (quarantine, own_queries): (Arc<Quarantine>, Arc<OwnQueries>),
     ) -> Upstreams {
         Upstreams {
+            selection: Selection::new(settings, random.word()),
             sessions: Sessions::new(settings, tally.clone(), random, hasher, own_queries),
             tally,
             hasher,

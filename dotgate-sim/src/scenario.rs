@@ -20,6 +20,7 @@ mod tests;
 
 use std::fs;
 use std::io;
+use std::num::NonZeroU8;
 use std::path::Path;
 
 use dotgate_core::Settings;
@@ -61,6 +62,9 @@ struct Upstream {
     script: Script,
     /// Whether it is queried without TLS.
     is_plain: bool,
+    weight: NonZeroU8,
+    /// Who runs it, if not it alone.
+    operator: Option<String>,
     /// Whether the seed decides how bytes are cut.
     is_cut_by_seed: bool,
 }

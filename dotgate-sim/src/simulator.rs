@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use dotgate_core::{
     AccessList, Cache, CacheSettings, ClientMemory, Count, Flights, GroupSettings, HealthState,
-    Incident, Link, Moment, Quotas, RouteId, RouteTable, SessionEnd, Settings, Shared, StreamKind,
-    UpstreamId, UpstreamSettings,
+    Incident, Link, Moment, Quotas, RouteId, RouteTable, SessionEnd, Settings, Shared, Strategy,
+    StreamKind, UpstreamId, UpstreamSettings,
 };
 use ipnet::IpNet;
 
@@ -91,8 +91,9 @@ fn give_route(settings: &mut Settings) {
     let public = UpstreamSettings::new(id_of(private.len()), "public");
     settings.groups[0].upstreams.push(public);
     let mut group = GroupSettings::new(RouteId(1), "private", private);
-    // What a scenario shows of public answers holds behind a route, too.
+    // What a scenario shows of public answers and of strategies holds behind a route, too.
     group.is_public = true;
+    group.strategy = std::mem::replace(&mut settings.groups[0].strategy, Strategy::Ordered);
     settings.groups.push(group);
     settings.routes = Arc::new(RouteTable::new([(ROUTED.into(), 1)]));
 }

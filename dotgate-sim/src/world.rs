@@ -14,7 +14,7 @@ mod load;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use dotgate_core::{CacheSettings, Moment};
+use dotgate_core::{CacheSettings, Moment, Strategy};
 
 use crate::model::{LEARNING, Memory, Model, Room};
 use crate::random::{Random, Span};
@@ -125,6 +125,11 @@ impl World {
             most: random.pick([0, 20, 200, 2_000]).micros(),
         };
         plan.settings = settings(upstreams);
+        // What the others choose stays as it is.
+        if seed % 7 == 2 {
+            let strategies = [Strategy::Fastest, Strategy::RoundRobin, Strategy::Shard];
+            plan.settings.groups[0].strategy = strategies[(seed / 7 % 3) as usize];
+        }
         plan.settings.streams_max = 40;
         plan.settings.streams_per_client_max = 12;
         plan.settings.stream_queries_max = random.pick([4, 20, 100]);

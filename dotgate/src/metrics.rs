@@ -13,7 +13,7 @@ mod table;
 use dotgate_core::cache::Usage;
 use std::sync::Arc;
 
-use dotgate_core::{ClientMemory, Counters, GroupCounters, Health, Moment, UpstreamId};
+use dotgate_core::{ClientMemory, Counters, GroupCounters, Health, Moment, Strategy, UpstreamId};
 
 pub use self::encoder::Format;
 pub use self::process::Process;
@@ -81,6 +81,8 @@ pub struct GroupSnapshot {
     pub label: String,
     /// Whether an upstream of it is not down.
     pub is_up: bool,
+    /// Which upstream is asked first.
+    pub strategy: Strategy,
     /// Its counters.
     pub counters: Arc<GroupCounters>,
 }
@@ -101,6 +103,7 @@ impl<'a> MetricsSnapshot<'a> {
         let groups = groups.iter().map(|group| GroupSnapshot {
             label: group.label().to_owned(),
             is_up: group.is_up(),
+            strategy: group.strategy(),
             counters: Arc::clone(group.counters()),
         });
         let workers = running.workers().iter();

@@ -4,6 +4,7 @@ mod addresses;
 mod groups;
 
 use std::net::SocketAddr;
+use std::num::NonZeroU8;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dotgate_config::{Endpoint, UpstreamConfig};
@@ -93,6 +94,8 @@ impl Upstream {
         UpstreamSettings {
             id: self.id,
             label: self.label().into(),
+            operator: self.config.operator().into(),
+            weight: NonZeroU8::MIN,
             transport: self.config.transport(),
             is_authenticated: authentication.is_some_and(|authentication| authentication.strict),
             health: Arc::clone(&self.health),

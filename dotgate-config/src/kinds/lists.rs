@@ -203,7 +203,7 @@ impl Kind for Upstreams {
         let most = self.most;
         format!(
             "1 to {most} of ADDR[@PORT][#AUTH-NAME][;PARAMETER]... or NAME[@PORT][;PARAMETER]..., or of the words {}, \
-             separated by commas; PARAMETER is pin=sha256/BASE64, pin-report=sha256/BASE64, client-cert=FILE, client-key=FILE, source=ADDR, interface=NAME or mark=N",
+             separated by commas; PARAMETER is pin=sha256/BASE64, pin-report=sha256/BASE64, client-cert=FILE, client-key=FILE, source=ADDR, interface=NAME, mark=N or weight=N",
             providers::words()
         )
     }

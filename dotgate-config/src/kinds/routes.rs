@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use domain::base::Name;
-use dotgate_core::reverse_zones;
+use dotgate_core::{Strategy, reverse_zones};
 use dotgate_wire::Nat64Prefix;
 use ipnet::IpNet;
 
@@ -123,6 +123,7 @@ pub struct RouteSpec {
     pub(crate) suffixes: Vec<Suffix>,
     pub(crate) upstreams: Vec<UpstreamSpec>,
     pub(crate) dns64: Option<Nat64Prefix>,
+    pub(crate) strategy: Strategy,
 }
 
 impl FromStr for RouteSpec {
@@ -139,6 +140,7 @@ impl FromStr for RouteSpec {
             upstreams: read_upstreams(upstreams)?,
             // One line has room for suffixes and upstreams alone.
             dns64: None,
+            strategy: Strategy::Ordered,
         })
     }
 }

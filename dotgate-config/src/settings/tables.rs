@@ -49,8 +49,23 @@ pub static ROUTE_DNS64: TableKey = TableKey {
     example: "\"64:ff9b::/96\"",
 };
 
+/// `strategy` of a route.
+pub static ROUTE_STRATEGY: TableKey = TableKey {
+    table: "route",
+    key: "strategy",
+    is_list: false,
+    expected: "ordered, fastest, round-robin or shard",
+    doc: "Which of its upstreams is queried first, as in `DOTGATE_DNS_STRATEGY`, which is for `DNS_HOST` alone.",
+    example: "\"ordered\"",
+};
+
 /// All keys of a `[[route]]` table.
-pub static ROUTE_KEYS: [&TableKey; 3] = [&ROUTE_SUFFIXES, &ROUTE_UPSTREAMS, &ROUTE_DNS64];
+pub static ROUTE_KEYS: [&TableKey; 4] = [
+    &ROUTE_SUFFIXES,
+    &ROUTE_UPSTREAMS,
+    &ROUTE_DNS64,
+    &ROUTE_STRATEGY,
+];
 
 /// `address` of an upstream.
 pub static UPSTREAM_ADDRESS: TableKey = TableKey {
@@ -163,8 +178,18 @@ pub static UPSTREAM_MARK: TableKey = TableKey {
     example: "51820",
 };
 
+/// `weight` of an upstream.
+pub static UPSTREAM_WEIGHT: TableKey = TableKey {
+    table: "upstream",
+    key: "weight",
+    is_list: false,
+    expected: "a whole number from 1 to 100",
+    doc: "Share of the queries with the strategy `round-robin`, relative to upstreams that have 1.",
+    example: "3",
+};
+
 /// All keys of an `[[upstream]]` table.
-pub static UPSTREAM_KEYS: [&TableKey; 11] = [
+pub static UPSTREAM_KEYS: [&TableKey; 12] = [
     &UPSTREAM_ADDRESS,
     &UPSTREAM_NAME,
     &UPSTREAM_PORT,
@@ -176,4 +201,5 @@ pub static UPSTREAM_KEYS: [&TableKey; 11] = [
     &UPSTREAM_SOURCE,
     &UPSTREAM_INTERFACE,
     &UPSTREAM_MARK,
+    &UPSTREAM_WEIGHT,
 ];

@@ -1,6 +1,7 @@
 //! What follows an upstream, `;KEY=VALUE` each: the keys that it may have and where queries to it leave from.
 
 use std::net::IpAddr;
+use std::num::NonZeroU8;
 use std::path::PathBuf;
 
 use data_encoding::BASE64;
@@ -19,6 +20,7 @@ pub(crate) struct Parameters {
     pub(crate) client_cert: Option<PathBuf>,
     pub(crate) client_key: Option<PathBuf>,
     pub(crate) egress: Egress,
+    pub(crate) weight: Option<NonZeroU8>,
 }
 
 impl Parameters {
@@ -41,6 +43,9 @@ impl Parameters {
                     set(&mut egress.interface, read_interface(value)?, item)?;
                 }
                 Some(("mark", value)) => set(&mut egress.mark, read_mark(value)?, item)?,
+                Some(("weight", value)) => {
+                    set(&mut parameters.weight, read_weight(value)?, item)?;
+                }
                 Some(_) | None => {
                     let item = item.to_owned();
                     return Err(Fault::UnknownParameter { item });
@@ -174,4 +179,17 @@ pub(crate) fn read_mark(text: &str) -> Result<u32, Fault> {
     mark.ok_or_else(|| Fault::NotAMark {
         item: text.to_owned(),
     })
+}
+
+/// The heaviest upstream: so many times the queries of one that has no weight.
+const WEIGHT_MAX: u8 = 100;
+
+/// Reads an upstream's share of the queries of its group.
+pub(crate) fn read_weight(text: &str) -> Result<NonZeroU8, Fault> {
+    let weight = digits(text).and_then(|text| text.parse::<NonZeroU8>().ok());
+    weight
+        .filter(|weight| weight.get() <= WEIGHT_MAX)
+        .ok_or_else(|| Fault::NotAWeight {
+            item: text.to_owned(),
+        })
 }

@@ -328,7 +328,7 @@ fn what_is_no_pin_is_refused_with_the_reason() {
     for (text, reason) in [
         (
             "9.9.9.9;sni=x",
-            "sni=x is not a parameter of an upstream (pin=, pin-report=, client-cert=, client-key=, source=, interface= and mark= are)",
+            "sni=x is not a parameter of an upstream (pin=, pin-report=, client-cert=, client-key=, source=, interface=, mark= and weight= are)",
         ),
         (
             "9.9.9.9;pin=sha1/AAAA",

@@ -219,10 +219,25 @@ labels! {
     Retry = "retry",
     /// Second attempt while the first is still running (hedge).
     Hedge = "hedge",
+    /// Copy that measures an upstream of a group with the strategy `fastest`.
+    Exploration = "exploration",
     /// Retry on an isolation session, after the previous session failed.
     Isolation = "isolation",
     /// Probe, to check whether the upstream responds.
     Probe = "probe",
+}
+
+labels! {
+    /// Which upstream of a group is queried first.
+    Strategy:
+    /// The first one of the settings that is healthy.
+    Ordered = "ordered",
+    /// The one that answers soonest.
+    Fastest = "fastest",
+    /// Each in turn, by weight.
+    RoundRobin = "round-robin",
+    /// The one whose operator has the registrable domain of the name.
+    Shard = "shard",
 }
 
 labels! {

@@ -29,6 +29,7 @@ mod reconfigure;
 mod routes;
 mod sessions;
 mod stale;
+mod strategies;
 mod streams;
 mod tcp;
 mod wrong_responses;

@@ -111,7 +111,7 @@ impl Session {
     pub(crate) fn awaits(&self, id: u16) -> bool {
         matches!(
             self.owner(id),
-            Some(QueryOwner::Exchange(_) | QueryOwner::Probe(_))
+            Some(QueryOwner::Exchange(_) | QueryOwner::Probe(_) | QueryOwner::Copy(_))
         )
     }
 

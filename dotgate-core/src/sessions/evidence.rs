@@ -22,11 +22,19 @@ impl Sessions {
         owner: QueryOwner,
     ) -> Option<Duration> {
         let session = self.table.get_mut(key)?;
-        match owner {
-            QueryOwner::Retired(_) => session.on_late_response(id),
-            QueryOwner::Exchange(_) | QueryOwner::Probe(_) => session.on_response(id, now),
-        }
+        let time = match owner {
+            QueryOwner::Retired(_) => {
+                session.on_late_response(id);
+                None
+            }
+            QueryOwner::Exchange(_) | QueryOwner::Probe(_) | QueryOwner::Copy(_) => {
+                session.on_response(id, now)
+            }
+        };
         if let Some(pool) = self.pools.get_mut(session.upstream) {
+            if let (QueryOwner::Exchange(_) | QueryOwner::Copy(_), Some(time)) = (owner, time) {
+                pool.response_time.add(now, time);
+            }
             pool.last_response = Some(now);
             pool.answers_repeatedly |= session.responses > 1;
         }
@@ -66,9 +74,10 @@ impl Sessions {
         // An error to a client's question may be the question's, so it only proves that the upstream responds.
         let has_recovered = match owner {
             QueryOwner::Exchange(_) if is_right => health.on_right_response(now),
-            QueryOwner::Exchange(_) | QueryOwner::Probe(_) | QueryOwner::Retired(_) => {
-                health.on_response(now)
-            }
+            QueryOwner::Exchange(_)
+            | QueryOwner::Probe(_)
+            | QueryOwner::Copy(_)
+            | QueryOwner::Retired(_) => health.on_response(now),
         };
         if has_recovered {
             health.recorder().record(now, IncidentKind::Recovered);

@@ -15,7 +15,7 @@ use crate::limits;
 use crate::moment::Moment;
 use crate::pool::Pool;
 use crate::routes::RouteId;
-use crate::select::{Choice, choose};
+use crate::select::{Choice, choose, may_learn};
 use crate::session::Purpose;
 use crate::settings::GroupSettings;
 use crate::waiting::Waiting;
@@ -23,6 +23,7 @@ use crate::waiting::Waiting;
 impl Upstreams {
     /// Makes the next attempt for a question, or queues it for a session, or gives it up.
     pub(super) fn advance(&mut self, now: Moment, key: ExchangeKey) {
+        self.give_order(key);
         let Some(attempts) = self.questions.get(key) else {
             return;
         };
@@ -56,7 +57,16 @@ impl Upstreams {
             return;
         };
         match choose(attempts, self.sessions.pools(), self.sessions.table()) {
-            Choice::Ask(session) => self.send(now, key, session),
+            Choice::Ask(session) => {
+                self.send(now, key, session);
+                if is_first {
+                    self.explore(now, key, session);
+                }
+            }
+            Choice::AskMeanwhile(session, turn) => {
+                self.send(now, key, session);
+                self.open_session(now, turn);
+            }
             Choice::Open(upstream) => {
                 self.open_session(now, upstream);
                 self.wait(now, key);
@@ -71,11 +81,48 @@ impl Upstreams {
         }
     }
 
+    /// Gives a question its turn, in the strategy of its group.
+    fn give_order(&mut self, key: ExchangeKey) {
+        let Some(attempts) = self.questions.get_mut(key) else {
+            return;
+        };
+        if attempts.order.is_none() {
+            let (pools, table) = (self.sessions.pools(), self.sessions.table());
+            attempts.order = Some(self.selection.order(attempts, pools, table));
+        }
+    }
+
+    /// Sends a copy of a question, which was sent on this session, to an upstream that has not been measured for long.
+    fn explore(&mut self, now: Moment, key: ExchangeKey, session: SessionKey) {
+        let Some(attempts) = self.questions.get(key) else {
+            return;
+        };
+        let Some(asked) = self.sessions.get(session).map(|session| session.upstream) else {
+            return;
+        };
+        let pools = self.sessions.pools();
+        let explored = self.selection.explores(now, &attempts.group, pools, asked);
+        let Some(upstream) = explored else {
+            return;
+        };
+        let pool = self.sessions.pool(upstream);
+        match pool.and_then(|pool| pool.with_room(self.sessions.table(), None)) {
+            Some(session) => {
+                self.send_as(now, key, session, AttemptKind::Exploration);
+                if let Some(attempts) = self.questions.get_mut(key) {
+                    attempts.take_back_one();
+                }
+            }
+            None => self.open_session(now, upstream),
+        }
+    }
+
     /// A session to an upstream that is down for its errors, if this question is to show whether it still makes them.
     fn trial_session(&self, now: Moment, key: ExchangeKey) -> Option<SessionKey> {
         let attempts = self.questions.get(key)?;
         let mut upstreams = self.sessions.pools().in_order(&attempts.group);
-        let (_, pool) = upstreams.find(|(_, pool)| pool.health().is_erring())?;
+        let (_, pool) = upstreams
+            .find(|(upstream, pool)| pool.health().is_erring() && may_learn(attempts, *upstream))?;
         let session = pool.with_room(self.sessions.table(), None)?;
         let domain = self.domain_hash(attempts.question.name());
         pool.health().claim_trial(now, domain).then_some(session)
@@ -91,6 +138,27 @@ impl Upstreams {
     }
 
     pub(super) fn send(&mut self, now: Moment, key: ExchangeKey, session_key: SessionKey) {
+        let (Some(attempts), Some(session)) =
+            (self.questions.get(key), self.sessions.get(session_key))
+        else {
+            return;
+        };
+        let kind = match (session.purpose, attempts.is_running(), attempts.made()) {
+            (Purpose::Isolation, _, _) => AttemptKind::Isolation,
+            (Purpose::Shared, true, _) => AttemptKind::Hedge,
+            (Purpose::Shared, false, 0) => AttemptKind::First,
+            (Purpose::Shared, false, _) => AttemptKind::Retry,
+        };
+        self.send_as(now, key, session_key, kind);
+    }
+
+    fn send_as(
+        &mut self,
+        now: Moment,
+        key: ExchangeKey,
+        session_key: SessionKey,
+        kind: AttemptKind,
+    ) {
         let Some(attempts) = self.questions.get_mut(key) else {
             return;
         };
@@ -120,11 +188,10 @@ impl Upstreams {
         let Some(id) = self.sessions.send(now, session_key, key, query) else {
             return;
         };
-        let (kind, count) = match (attempts.is_running(), attempts.made()) {
-            _ if is_isolated => (AttemptKind::Isolation, Some(Count::AttemptsRetry)),
-            (true, _) => (AttemptKind::Hedge, Some(Count::AttemptsHedge)),
-            (false, 0) => (AttemptKind::First, None),
-            (false, _) => (AttemptKind::Retry, Some(Count::AttemptsRetry)),
+        let count = match kind {
+            AttemptKind::Isolation | AttemptKind::Retry => Some(Count::AttemptsRetry),
+            AttemptKind::Hedge => Some(Count::AttemptsHedge),
+            AttemptKind::First | AttemptKind::Exploration | AttemptKind::Probe => None,
         };
         attempts.waiting_since = None;
         attempts.begin(Attempt {
@@ -132,6 +199,7 @@ impl Upstreams {
             upstream,
             id,
             edns,
+            kind,
             sent_at: now,
         });
         self.tally.attempt(upstream, kind, reuses);

@@ -16,6 +16,7 @@ impl Upstreams {
     pub(crate) fn reconfigure(&mut self, now: Moment, settings: &Settings, groups: &Groups) {
         let orphans = self.vacate_ids(settings);
         self.sessions.reconfigure(settings);
+        self.selection.reconfigure(settings);
         self.questions.renew_groups(groups);
         self.waiting.renew_groups(groups);
         let left = self.sessions.leave_upstreams().into_iter();

@@ -3,6 +3,7 @@
 use dotgate_wire::{message_id, rcode};
 
 use super::{Completed, Received, Upstreams};
+use crate::attempts::Attempt;
 use crate::counters::Count;
 use crate::counters::labels::{Ending, Reason, Winner};
 use crate::failure::{Failure, Misbehaviour};
@@ -96,6 +97,7 @@ impl Upstreams {
         let mut received = Received::Nothing;
         match owner {
             QueryOwner::Retired(_) => self.tally.count(Count::ResponsesLate),
+            QueryOwner::Copy(_) => self.tally.count(Count::ResponsesLate),
             QueryOwner::Probe(_) => self.sessions.log_probe(upstream, round_trip),
             QueryOwner::Exchange(exchange) => {
                 self.tally.count(Count::Responses);
@@ -144,7 +146,9 @@ impl Upstreams {
             QueryOwner::Exchange(key) => self.questions.get(key).is_some_and(|attempts| {
                 attempts.question.matches(exact) || cfg!(planted = "any-question-matches")
             }),
-            QueryOwner::Probe(hash) | QueryOwner::Retired(hash) => self.is_hash_of(hash, exact),
+            QueryOwner::Probe(hash) | QueryOwner::Copy(hash) | QueryOwner::Retired(hash) => {
+                self.is_hash_of(hash, exact)
+            }
         }
     }
 
@@ -165,7 +169,12 @@ impl Upstreams {
         id: u16,
     ) -> Option<Completed> {
         let ended = self.questions.end_attempt(key, session, id)?;
-        let (upstream, edns, sent_at) = (ended.upstream, ended.edns, ended.sent_at);
+        let Attempt {
+            upstream,
+            edns,
+            sent_at,
+            ..
+        } = ended;
         self.tally.response(upstream, now.since(sent_at));
         self.clear_suspicion(key);
         if self.response.off_chain_count() > 0 {
@@ -191,9 +200,9 @@ impl Upstreams {
                     self.sessions.note_edns_refused(now, upstream);
                 }
                 self.note_avoidable_errors(now, key, upstream);
-                self.complete(now, key, upstream, sent_at)
+                self.complete(now, key, &ended)
             }
-            Verdict::Stands => self.complete(now, key, upstream, sent_at),
+            Verdict::Stands => self.complete(now, key, &ended),
             Verdict::WithoutEdns(failure) => {
                 attempts.without_edns.add(upstream);
                 attempts.note(failure, Some(upstream));
@@ -206,26 +215,27 @@ impl Upstreams {
             Verdict::AskElsewhere(failure) => {
                 attempts.answered_by.add(upstream);
                 attempts.note(failure, Some(upstream));
+                // Another one has the question already, and its response is waited for as long as that of any other.
+                let is_asked = attempts
+                    .running()
+                    .any(|it| it.sent_at + limits::HEDGE_AFTER > now);
                 self.tally.error(upstream, failure);
                 self.sessions
                     .record(now, attempted, failure, NextStep::AskedOthers);
-                self.advance(now, key);
+                if !is_asked {
+                    self.advance(now, key);
+                }
                 None
             }
         }
     }
 
     /// Ends the attempts for a question whose loaded response its clients get.
-    fn complete(
-        &mut self,
-        now: Moment,
-        key: ExchangeKey,
-        upstream: UpstreamId,
-        sent_at: Moment,
-    ) -> Option<Completed> {
+    fn complete(&mut self, now: Moment, key: ExchangeKey, ended: &Attempt) -> Option<Completed> {
+        let upstream = ended.upstream;
         let attempts = self.questions.get(key)?;
         if let Some(other) = attempts.running().next() {
-            let winner = match other.sent_at < sent_at {
+            let winner = match other.sent_at < ended.sent_at {
                 true => Winner::Hedge,
                 false => Winner::First,
             };

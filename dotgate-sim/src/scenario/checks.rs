@@ -135,12 +135,8 @@ impl Run<'_> {
                 edes.iter().any(|code| STALE.contains(code))
             })),
             Figure::LongestWait => Amount::Time(self.waits(of, now.at).max()?),
-            Figure::UsualWait => {
-                let mut waits: Vec<Duration> = self.waits(of, now.at).collect();
-                waits.sort_unstable();
-                let last = waits.len().checked_sub(1)?;
-                Amount::Time(waits[last * 9 / 10])
-            }
+            Figure::UsualWait => self.wait_of(of, now.at, 900)?,
+            Figure::RareWait => self.wait_of(of, now.at, 999)?,
             Figure::FirstAnswer => {
                 let mut responses = self.sim.record().responses.iter();
                 let first =
@@ -201,6 +197,14 @@ impl Run<'_> {
                 .map_or(now, |response| response.at)
                 .since(query.sent)
         })
+    }
+
+    /// The longest wait of so many per mille of the queries.
+    fn wait_of(&self, of: Option<&Names>, now: Moment, per_mille: usize) -> Option<Amount> {
+        let mut waits: Vec<Duration> = self.waits(of, now).collect();
+        waits.sort_unstable();
+        let last = waits.len().checked_sub(1)?;
+        Some(Amount::Time(waits[last * per_mille / 1_000]))
     }
 
     /// Attempts made since counting began.

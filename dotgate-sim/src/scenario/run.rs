@@ -121,6 +121,12 @@ impl<'s> Run<'s> {
                 true => UpstreamSettings::plain(id, &upstream.name),
                 false => UpstreamSettings::new(id, &upstream.name),
             };
+            let operator = upstream.operator.as_ref().unwrap_or(&upstream.name);
+            let settings = UpstreamSettings {
+                weight: upstream.weight,
+                operator: operator.as_str().into(),
+                ..settings
+            };
             plan.settings.groups[0].upstreams.push(settings);
         }
         plan.is_routed = is_routed;

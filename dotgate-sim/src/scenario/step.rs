@@ -164,6 +164,8 @@ pub(super) enum Figure {
     LongestWait,
     /// The wait that nine of ten queries do not exceed.
     UsualWait,
+    /// That of 999 in 1,000 queries.
+    RareWait,
     /// From the last `RESET_COUNTS` to the next answer that is no failure.
     FirstAnswer,
     Attempts,
@@ -193,6 +195,7 @@ impl Figure {
             Figure::Waiting => "waiting".to_owned(),
             Figure::LongestWait => "longest wait".to_owned(),
             Figure::UsualWait => "wait of nine in ten".to_owned(),
+            Figure::RareWait => "wait of 999 in 1,000".to_owned(),
             Figure::Stale => "stale".to_owned(),
             Figure::DownEvents => "upstream down events".to_owned(),
             Figure::Incidents => "recorded incidents".to_owned(),

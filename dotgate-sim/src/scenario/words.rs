@@ -190,45 +190,50 @@ fn time(word: &str) -> Option<Duration> {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Names {
     text: String,
-    is_beginning: bool,
+    /// Where those that begin alike are.
+    domain: Option<String>,
 }
 
 impl Names {
     fn read(word: &str) -> Option<Names> {
-        let (text, is_beginning) = match word.strip_suffix('*') {
-            Some(text) => (text, true),
+        let (text, domain) = match word.split_once('*') {
+            Some((text, "")) => (text, Some(".example")),
+            Some((text, domain)) if domain.starts_with('.') => (text, Some(domain)),
+            Some(_) => return None,
             None if word == "." => return Some(Names::root()),
-            None => (word.trim_end_matches('.'), false),
+            None => (word.trim_end_matches('.'), None),
         };
         let is_name = |letter: char| letter.is_ascii_alphanumeric() || "-._".contains(letter);
-        ((is_beginning || !text.is_empty()) && text.chars().all(is_name)).then(|| Names {
+        let letters = text.chars().chain(domain.unwrap_or_default().chars());
+        let are_names = letters.into_iter().all(is_name);
+        ((domain.is_some() || !text.is_empty()) && are_names).then(|| Names {
             text: text.to_owned(),
-            is_beginning,
+            domain: domain.map(str::to_owned),
         })
     }
 
     fn root() -> Names {
         Names {
             text: String::new(),
-            is_beginning: false,
+            domain: None,
         }
     }
 
     /// What a name as [`crate::message::shown`] writes it begins with.
     pub(super) fn beginning(&self) -> String {
         let text = self.text.to_ascii_lowercase();
-        match self.is_beginning {
-            true => text,
-            false if text.is_empty() => " ".to_owned(),
-            false => format!("{text}. "),
+        match self.domain {
+            Some(_) => text,
+            None if text.is_empty() => " ".to_owned(),
+            None => format!("{text}. "),
         }
     }
 
     /// The one name, or one of many.
     pub(super) fn nth(&self, number: usize) -> String {
-        match self.is_beginning {
-            true => format!("{}{number}.example", self.text),
-            false => self.text.clone(),
+        match &self.domain {
+            Some(domain) => format!("{}{number}{domain}", self.text),
+            None => self.text.clone(),
         }
     }
 
@@ -240,10 +245,11 @@ impl Names {
 
 impl fmt::Display for Names {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.is_beginning {
-            true => write!(f, "{}*", self.text),
-            false if self.text.is_empty() => f.write_str("."),
-            false => f.write_str(&self.text),
+        match &self.domain {
+            Some(domain) if domain != ".example" => write!(f, "{}*{domain}", self.text),
+            Some(_) => write!(f, "{}*", self.text),
+            None if self.text.is_empty() => f.write_str("."),
+            None => f.write_str(&self.text),
         }
     }
 }

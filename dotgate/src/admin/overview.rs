@@ -7,6 +7,7 @@ use std::fmt::{self, Display};
 use std::time::Duration;
 
 use dotgate_config::Escaped;
+use dotgate_core::Strategy;
 use serde::Deserialize;
 
 use super::groups::GroupReport;
@@ -18,6 +19,7 @@ const WIDTH: usize = 80;
 
 /// The columns of upstreams' names: as wide as the longest, but the others must fit next to it.
 const LABEL_MIN: usize = 20;
+const GROUP_MAX: usize = 40;
 const LABEL_MAX: usize = 46;
 
 /// What of the status people want to know.
@@ -111,20 +113,30 @@ impl Overview {
         text.0
     }
 
-    /// Writes the groups, if there are others than the default one.
+    /// Writes the groups, if there are others than the default one, or its upstreams are not asked in order.
     fn write_groups(&self, text: &mut Text) {
-        if self.groups.len() < 2 {
+        let is_ordered = |group: &GroupReport| group.strategy == Strategy::Ordered.label();
+        if self.groups.len() < 2 && self.groups.iter().all(is_ordered) {
             return;
         }
-        let row = |label: &str, state: &str, queries: &str, failed: &str| {
-            let width = LABEL_MAX;
-            format!("{label:<width$.width$} {state:<8} {queries:>10} {failed:>9}")
+        let row = |[label, state, strategy, queries, failed]: [&str; 5]| {
+            let width = GROUP_MAX;
+            format!("{label:<width$.width$} {state:<5} {strategy:<11} {queries:>10} {failed:>9}")
         };
         text.line("");
-        text.line(row("group", "state", "queries", "failed"));
+        text.line(row(["group", "state", "strategy", "queries", "failed"]));
         for group in &self.groups {
             let counts = [group.queries, group.failed].map(|count| count.to_string());
-            text.line(row(&group.group, &group.state, &counts[0], &counts[1]));
+            let [queries, failed] = counts.each_ref().map(String::as_str);
+            let (label, state) = (&group.group, &group.state);
+            text.line(row([label, state, &group.strategy, queries, failed]));
+            if !is_ordered(group) {
+                for share in &group.shares {
+                    let (upstream, width) = (&share.upstream, LABEL_MAX);
+                    let percent = share.share * 100.0;
+                    text.line(format!("  {upstream:<width$.width$} {percent:>5.1} %"));
+                }
+            }
         }
     }
 
@@ -310,9 +322,14 @@ mod tests {
             "configuration": {"problem": null, "waiting_for_restart": []},
             "upstreams": [upstream],
             "groups": [
-                {"group": "default", "state": "up", "queries": 1_234_567, "failed": 3},
-                {"group": "corp.example", "state": "down", "queries": 12, "failed": 11},
-                {"group": "x".repeat(63), "state": "up", "queries": 0, "failed": 0},
+                {"group": "default", "state": "up", "strategy": "ordered", "shares": [
+                    {"upstream": "192.0.2.1@853", "share": 1.0}
+                ], "queries": 1_234_567, "failed": 3},
+                {"group": "corp.example", "state": "down", "strategy": "round-robin", "shares": [
+                    {"upstream": "192.0.2.53@853", "share": 0.255},
+                    {"upstream": "192.0.2.54@853", "share": 0.745}
+                ], "queries": 12, "failed": 11},
+                {"group": "x".repeat(63), "state": "up", "strategy": "shard", "shares": [], "queries": 0, "failed": 0},
             ],
             "cache": {"entries": 3, "bytes_used": 1_048_576, "bytes_max": 67_108_864, "snapshot_file": null},
             "traffic": {
@@ -345,10 +362,11 @@ mod tests {
             "\nlistening   127.0.0.1:53, [::1]:53\n",
             "\nworkers     2 idle, 1 running\n",
             "\nadmin       no socket, token broken\n",
-            "\n\ngroup                                          state       queries    failed\n",
-            "\ndefault                                        up          1234567         3\n",
-            "\ncorp.example                                   down             12        11\n",
-            "xxx up                0         0\n",
+            "\n\ngroup                                    state strategy       queries    failed\n",
+            "\ndefault                                  up    ordered        1234567         3\ncorp",
+            "\ncorp.example                             down  round-robin         12        11\n",
+            "\n  192.0.2.53@853                                  25.5 %\n",
+            "xxx up    shard                0         0\n",
             "\n[2001:db8:1234:5678::853]@853#resolver.example down       11.8 ms    2   54 days\n",
             "\n  last trouble 1 min 1 s ago: tls: certificate for another name",
             "\n  no pin-report matches sha256/ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=\n",

@@ -2,7 +2,7 @@
 
 use dotgate_core::labels::{
     AttemptKind, ClientHandshake, ClientTransport, Dns64, Ending, Filtering, Handshake, Limit,
-    Outcome, Rcode, Reason, RecordType, Stage, StreamEnd, Winner,
+    Outcome, Rcode, Reason, RecordType, Stage, Strategy, StreamEnd, Winner,
 };
 use dotgate_core::{
     ClientCounters, Counters, Distribution, Gauge, HealthState, UpstreamCounters, UpstreamId,
@@ -217,6 +217,12 @@ impl Counted<'_> {
 fn write_group(page: &mut Page, family: OfGroup, group: &GroupSnapshot) {
     match family {
         OfGroup::Up => page.sample(&[&group.label], u64::from(group.is_up)),
+        OfGroup::StrategyInfo => {
+            for strategy in Strategy::ALL {
+                let labels = [&*group.label, strategy.label()];
+                page.sample(&labels, u64::from(*strategy == group.strategy));
+            }
+        }
         OfGroup::Queries => {
             for outcome in WAITED {
                 let labels = [&*group.label, outcome.label()];

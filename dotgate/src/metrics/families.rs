@@ -3,7 +3,7 @@
 use dotgate_core::Count;
 use dotgate_core::labels::{
     AttemptKind, ClientHandshake, ClientTransport, Dns64, Ending, Filtering, Handshake, Limit,
-    Outcome, Rcode, Reason, RecordType, Stage, StreamEnd, Winner,
+    Outcome, Rcode, Reason, RecordType, Stage, Strategy, StreamEnd, Winner,
 };
 
 use super::table::{Kind, Label, Metric, Source, Values, row};
@@ -21,6 +21,7 @@ const CLIENT_HANDSHAKE: Label = closed("result", ClientHandshake::VALUES);
 const STAGE: Label = closed("stage", Stage::VALUES);
 const ATTEMPT: Label = closed("kind", AttemptKind::VALUES);
 const HANDSHAKE: Label = closed("kind", Handshake::VALUES);
+const STRATEGY: Label = closed("strategy", Strategy::VALUES);
 const WINNER: Label = closed("winner", Winner::VALUES);
 const ENDING: Label = closed("reason", Ending::VALUES);
 const STATE: Label = closed(
@@ -156,6 +157,9 @@ families! {
     Up = Gauge "dotgate_group_up" [GROUP]
         "1 if an upstream of a group is not down, else 0.",
         "0: names of this route get cached, stale or no responses; they are never sent to another group.";
+    StrategyInfo = Gauge "dotgate_group_strategy" [GROUP, STRATEGY]
+        "1 for the strategy of a group.",
+        "With the share of each upstream, the rate of dotgate_upstream_attempts_total{kind=\"first\"}: whether queries go where they are meant to.";
     Queries = Counter "dotgate_group_queries" [GROUP, WAITED_OUTCOME]
         "Queries that waited for an upstream of a group, by outcome.",
         "Which route fails: the share of `failed`. The other groups are not affected.";

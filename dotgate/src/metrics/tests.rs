@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use dotgate_core::{UpstreamId, limits};
+use dotgate_core::{Strategy, UpstreamId, limits};
 
 use super::*;
 use crate::running::Record;
@@ -29,6 +29,7 @@ fn with_reading<T>(upstreams: u8, use_it: impl FnOnce(&MetricsSnapshot<'_>) -> T
     let groups = (0..limits::GROUPS).map(|number| GroupSnapshot {
         label: format!("{ODD}{number}"),
         is_up: true,
+        strategy: Strategy::Ordered,
         counters: Arc::default(),
     });
     use_it(&MetricsSnapshot {

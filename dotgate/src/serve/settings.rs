@@ -25,6 +25,7 @@ pub(crate) fn settings(
     Settings {
         generation: 0,
         groups: groups.iter().map(|group| group.settings()).collect(),
+        shard_key: config.shard_key(),
         routes: Arc::new(route_table(groups)),
         probe: Question::new(config.probe(), rtype::NS, rclass::IN)
             .unwrap_or_else(|| Question::root(rtype::NS)),

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use dotgate_config::{GroupConfig, Suffix};
 use dotgate_core::{
-    GroupCounters, GroupSettings, HealthState, RouteId, RouteTable, Transport, UpstreamSettings,
+    GroupCounters, GroupSettings, HealthState, RouteId, RouteTable, Strategy, Transport,
+    UpstreamSettings,
 };
 use dotgate_wire::{Question, rclass, rtype};
 
@@ -33,7 +34,7 @@ impl Group {
         &self.config.suffixes
     }
 
-    /// Its upstreams, in order of preference.
+    /// Its upstreams, as configured.
     pub fn upstreams(&self) -> &[Arc<Upstream>] {
         &self.upstreams
     }
@@ -49,6 +50,11 @@ impl Group {
         upstreams.any(|upstream| upstream.health().state() != HealthState::Down)
     }
 
+    /// Which upstream is asked first.
+    pub fn strategy(&self) -> Strategy {
+        self.config.strategy
+    }
+
     /// Its counters.
     pub fn counters(&self) -> &Arc<GroupCounters> {
         &self.counters
@@ -58,7 +64,10 @@ impl Group {
     pub(crate) fn settings(&self) -> GroupSettings {
         let mut zones = self.suffixes().iter().flat_map(Suffix::zones);
         let zone = zones.next();
-        let upstreams = self.upstreams.iter().map(|upstream| UpstreamSettings {
+        let weights = self.config.weights.iter();
+        let upstreams = self.upstreams.iter().zip(weights);
+        let upstreams = upstreams.map(|(upstream, weight)| UpstreamSettings {
+            weight: *weight,
             probe: zone.and_then(|zone| probe_in(zone, upstream)),
             ..upstream.settings()
         });
@@ -66,6 +75,7 @@ impl Group {
             route: self.route,
             label: self.label().into(),
             upstreams: upstreams.collect(),
+            strategy: self.config.strategy,
             is_public: self.config.is_public,
             dns64: self.config.dns64,
             counters: Arc::clone(&self.counters),

@@ -8,7 +8,7 @@ use crate::scenario::words::{Line, Mistake};
 use super::Reader;
 
 const CHECKS: &str = "CHECK_OUT_QUERY, CHECK_ANSWER, CHECK_NO_ANSWER, CHECK_UPSTREAM, CHECK_LOST, \
-    CHECK_ANSWERED, CHECK_STALE, CHECK_WAITING, CHECK_LONGEST_WAIT, CHECK_USUAL_WAIT, CHECK_FIRST_ANSWER, \
+    CHECK_ANSWERED, CHECK_STALE, CHECK_WAITING, CHECK_LONGEST_WAIT, CHECK_USUAL_WAIT, CHECK_RARE_WAIT, CHECK_FIRST_ANSWER, \
     CHECK_ATTEMPTS, CHECK_ATTEMPTS_PER_QUERY, CHECK_CONNECTS, CHECK_HANDSHAKES, CHECK_SESSIONS, CHECK_DOWN_EVENTS, CHECK_INCIDENTS, \
     CHECK_CLOSED or \
     CHECK_COUNT";
@@ -24,6 +24,7 @@ impl Reader<'_> {
             "ANSWERED" => Figure::Answered,
             "STALE" => Figure::Stale,
             "USUAL_WAIT" => Figure::UsualWait,
+            "RARE_WAIT" => Figure::RareWait,
             "DOWN_EVENTS" => Figure::DownEvents,
             "INCIDENTS" => Figure::Incidents,
             "WAITING" => Figure::Waiting,
@@ -49,6 +50,7 @@ impl Reader<'_> {
                 | Figure::Waiting
                 | Figure::LongestWait
                 | Figure::UsualWait
+                | Figure::RareWait
         );
         let is_about_upstreams = matches!(
             figure,
@@ -86,7 +88,7 @@ impl Reader<'_> {
             Comparison::Exactly
         };
         let amount = match figure {
-            Figure::LongestWait | Figure::UsualWait | Figure::FirstAnswer => {
+            Figure::LongestWait | Figure::UsualWait | Figure::RareWait | Figure::FirstAnswer => {
                 Amount::Time(self.line.time()?)
             }
             Figure::AttemptsPerQuery => Amount::Ratio(self.line.hundredths()?),

@@ -1,8 +1,9 @@
 //! The head of a scenario: who is there, and what is set.
 
+use std::num::NonZeroU8;
 use std::time::Duration;
 
-use dotgate_core::limits;
+use dotgate_core::{Strategy, limits};
 
 use crate::message;
 use crate::random::Span;
@@ -87,6 +88,8 @@ impl Scenario {
             name,
             script: at_distance(Script::good(), Span::exactly(ROUND_TRIP)),
             is_plain: false,
+            weight: NonZeroU8::MIN,
+            operator: None,
             is_cut_by_seed: true,
         };
         let parts = text.split_once(':').map_or("", |(_, parts)| parts);
@@ -101,6 +104,10 @@ impl Scenario {
                 script.answer_time = line.span()?;
             } else if line.takes("plain") {
                 upstream.is_plain = true;
+            } else if line.takes("weight") {
+                upstream.weight = line.read("a weight from 1 to 255", |word| word.parse().ok())?;
+            } else if line.takes("of") {
+                upstream.operator = Some(line.word("the name of an operator")?.to_owned());
             } else if line.takes("one query at a time") {
                 script.is_serial = true;
             } else if line.takes("segments") {
@@ -112,8 +119,8 @@ impl Scenario {
                     _ => None,
                 })?;
             } else {
-                let expected = "\"round trip\", \"handshake\", \"answers in\", \"plain\", \"one query at a time\" or \
-                    \"segments\"";
+                let expected = "\"round trip\", \"handshake\", \"answers in\", \"plain\", \"weight\", \"of\", \"one query at a time\" \
+                    or \"segments\"";
                 return Err(line.mistake(expected));
             }
             line.end()?;
@@ -126,10 +133,20 @@ impl Scenario {
         let settings = &mut self.settings;
         let cache = &mut settings.cache;
         let at_name = line.clone();
-        let expected = "query_deadline:, queries_max:, queries_per_client_max:, streams_max:, \
+        let expected = "strategy:, query_deadline:, queries_max:, queries_per_client_max:, streams_max:, \
             streams_per_client_max:, stream_queries_max:, stream_idle:, client_memory:, or one of the cache: ttl_min:, \
             ttl_max:, negative_ttl_max:, failure_ttl_max:, stale_max:, stale_after:, prefetch:, nxdomain_all_types: or except:";
         match line.word(expected)? {
+            "strategy:" => {
+                let strategies = "ordered, fastest, round-robin or shard";
+                let strategy = line.read(strategies, |word| {
+                    let mut all = Strategy::ALL.iter().copied();
+                    all.find(|strategy| strategy.label() == word)
+                })?;
+                if let Some(group) = settings.groups.first_mut() {
+                    group.strategy = strategy;
+                }
+            }
             "query_deadline:" => settings.query_deadline = line.time()?,
             "stream_idle:" => settings.stream_idle = line.time()?,
             "queries_max:" => settings.queries_max = line.number()? as usize,

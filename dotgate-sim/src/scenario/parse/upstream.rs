@@ -63,14 +63,24 @@ impl Reader<'_> {
         Ok(deed)
     }
 
-    /// Names, then what is done about them, then how often.
+    /// Names, then what is done about them, then in which cases and how often.
     fn rule(
         &mut self,
         reaction: impl FnOnce(&mut Self) -> Result<Reaction, Mistake>,
     ) -> Result<Deed, Mistake> {
         let names = self.line.names()?;
         let reaction = reaction(self)?;
+        let per_mille = match self.line.takes("ONCE_IN") {
+            true => self.line.read("a number from 1 to 1000", |word| {
+                let cases: Option<u64> = word.parse().ok();
+                cases
+                    .and_then(|cases| 1_000_u64.checked_div(cases))
+                    .filter(|cases| *cases > 0)
+            })?,
+            false => 1_000,
+        };
         Ok(Deed::Rule(Rule {
+            per_mille,
             times: self.times()?,
             ..Rule::of(&names.beginning(), reaction)
         }))

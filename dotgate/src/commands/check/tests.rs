@@ -103,6 +103,8 @@ dns.probe                       default                 .
 dns.allow_plain_default         default                 refuse
 dns.dns64                       default                 off
 dns.state_file                  -                       (not set)
+dns.strategy                    default                 ordered
+dns.shard_key                   -                       (not set)
 DOTGATE_ROUTES                  default                 (none)
 DOTGATE_CONFIG_FILE             -                       (not set)
 config.watch                    default                 true

@@ -31,6 +31,12 @@ pub enum Fault {
         /// The file of the key.
         item: String,
     },
+    /// No user of a system.
+    #[error("{} is neither the name of a user nor UID:GID", Shown(.item))]
+    NoUser {
+        /// The text as written.
+        item: String,
+    },
     /// A duplicate item.
     #[error("{} is there twice", Shown(.item))]
     Duplicate {

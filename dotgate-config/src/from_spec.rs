@@ -17,7 +17,7 @@ use ipnet::IpNet;
 
 pub use self::sessions::SessionsConfig;
 use super::address::ScopedSocketAddress;
-use super::kinds::{Amount, ByteCount, SocketPlace, Suffix};
+use super::kinds::{Amount, ByteCount, SocketPlace, Suffix, UserSpec};
 use super::problem::Problem;
 use super::reader::Reader;
 use super::routes::{self, GroupConfig};
@@ -26,7 +26,7 @@ use super::spec::Spec;
 use super::strategies;
 use super::upstream::UpstreamConfig;
 use super::upstreams;
-use super::words::{LogFormat, LogLevel, Profile, QueryClass, StartPolicy};
+use super::words::{LogFormat, LogLevel, Profile, QueryClass, SandboxPolicy, StartPolicy};
 use crate::identity::AuthoritySources;
 use crate::records::LocalConfig;
 
@@ -74,6 +74,10 @@ pub struct ServerConfig {
     pub drain_max: Duration,
     /// What to do at the start while no upstream is reachable.
     pub start: StartPolicy,
+    /// The user to run as once everything is bound, if it is another one.
+    pub user: Option<UserSpec>,
+    /// Whether the process gives up what it does not need.
+    pub sandbox: SandboxPolicy,
 }
 
 /// What is logged, and how.
@@ -483,6 +487,8 @@ fn read_server(reader: &mut Reader<'_>) -> Option<ServerConfig> {
     let take_over_socket = reader.optional(&table::SERVER_TAKE_OVER_SOCKET);
     let drain_max = reader.value(&table::SERVER_DRAIN_MAX);
     let start = reader.value(&table::SERVER_START);
+    let user = reader.optional(&table::SERVER_USER);
+    let sandbox = reader.value(&table::SERVER_SANDBOX);
     Some(ServerConfig {
         listen: listen?,
         workers: worker_count(workers?),
@@ -492,6 +498,8 @@ fn read_server(reader: &mut Reader<'_>) -> Option<ServerConfig> {
         take_over_socket,
         drain_max: drain_max?,
         start: start?,
+        user,
+        sandbox: sandbox?,
     })
 }
 

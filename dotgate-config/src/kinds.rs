@@ -7,6 +7,7 @@
 mod lists;
 mod routes;
 mod strategy;
+mod user;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -28,6 +29,8 @@ pub(super) use self::routes::{
     read_upstreams,
 };
 pub(super) use self::strategy::HexKey;
+pub(super) use self::user::UserName;
+pub use self::user::UserSpec;
 use super::fault::Fault;
 use super::hints;
 use super::numbers::{bytes, digits, milliseconds, number_and_unit};

@@ -51,7 +51,7 @@ pub use from_spec::{
     QueryConfig, ServerConfig, SessionsConfig, TcpConfig, TlsConfig,
 };
 pub use identity::{Authentication, AuthoritySources, ClientFiles, Identity};
-pub use kinds::{Amount, ByteCount, Kind, Suffix, Time};
+pub use kinds::{Amount, ByteCount, Kind, Suffix, Time, UserSpec};
 pub use notes::Note;
 pub use origin::{Origin, SourceValue};
 pub use problem::{FileFault, Problem, Problems, RoutesFault, UpstreamsFault};
@@ -61,7 +61,7 @@ pub use routes::GroupConfig;
 pub use spec::Overridden;
 pub use strategies::StrategyFault;
 pub use upstream::{Endpoint, UpstreamConfig, UpstreamSpec};
-pub use words::{LogFormat, LogLevel, Profile, StartPolicy, Word};
+pub use words::{LogFormat, LogLevel, Profile, SandboxPolicy, StartPolicy, Word};
 
 use setting::{AnySetting, Unset};
 use settings::TABLE;

@@ -10,6 +10,7 @@ mod cache;
 mod file;
 mod local;
 mod query;
+mod sandbox;
 mod sessions;
 mod strategy;
 mod tables;
@@ -25,6 +26,7 @@ pub use self::local::{
     LOCAL_ALLOW_FILE, LOCAL_BLOCK_ANSWER, LOCAL_BLOCK_FILE, LOCAL_HOSTS_FILE, LOCAL_REBIND_EXCEPT,
     LOCAL_REBIND_PROTECT, LOCAL_REBIND_ROUTES, LOCAL_RECORDS, LOCAL_TTL,
 };
+pub use self::sandbox::{SERVER_SANDBOX, SERVER_USER};
 pub use self::sessions::DNS_STATE_FILE;
 pub use self::strategy::{DNS_SHARD_KEY, DNS_STRATEGY};
 pub use self::tables::{
@@ -79,6 +81,8 @@ pub static TABLE: &[AnySetting] = &[
     &SERVER_TAKE_OVER_SOCKET,
     &SERVER_DRAIN_MAX,
     &SERVER_START,
+    &SERVER_USER,
+    &SERVER_SANDBOX,
     &QUERY_DEADLINE,
     &QUERY_IN_FLIGHT_MAX,
     &QUERY_IN_FLIGHT_PER_CLIENT_MAX,

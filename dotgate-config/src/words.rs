@@ -108,6 +108,29 @@ impl Word for StartPolicy {
     }
 }
 
+/// Whether the process gives up what it does not need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SandboxPolicy {
+    /// As far as the kernel can enforce it.
+    Auto,
+    /// All of it, or the start fails.
+    Require,
+    /// Nothing.
+    Off,
+}
+
+impl Word for SandboxPolicy {
+    const ALL: &'static [Self] = &[Self::Auto, Self::Require, Self::Off];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Require => "require",
+            Self::Off => "off",
+        }
+    }
+}
+
 /// The usage profile towards upstreams (RFC 8310 section 5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Profile {

@@ -17,9 +17,11 @@ mod egress;
 pub mod interfaces;
 pub mod limits;
 pub mod presence;
+pub mod sandbox;
 pub mod signals;
 pub mod tcp;
 pub mod udp;
+pub mod user;
 
 pub use allocator::map_large_blocks;
 pub use clock::{boottime_nanos, monotonic_nanos};

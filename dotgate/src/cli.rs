@@ -227,6 +227,7 @@ fn command(matches: &ArgMatches) -> Command {
                 only_changed: check.get_flag("changed"),
                 is_json: check.get_flag("json"),
                 is_probing: check.get_flag("probe"),
+                is_sandboxing: check.get_flag("sandbox"),
             };
             page.map_or(Command::Check { config, shown }, Command::Print)
         }

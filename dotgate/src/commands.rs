@@ -38,6 +38,7 @@ pub fn run(
         Command::Check { config, shown } => check::run(
             &dotgate_config::load(environment, config.as_deref()),
             shown,
+            environment,
             out,
             err,
         ),

@@ -86,6 +86,7 @@ pub fn run(
     let service = Arc::new(service);
     runtime.block_on(async {
         let config = in_force.config();
+        forwarder.running().note_sandbox(in_force.sandbox().clone());
         let snapshot = snapshot(&forwarder, config);
         if let Some(snapshot) = &snapshot {
             snapshot.restore();

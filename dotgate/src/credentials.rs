@@ -74,6 +74,14 @@ impl Credentials {
         }
     }
 
+    /// The folder that this process reads them from, if there is one.
+    pub fn folder(&self) -> Option<&Path> {
+        match self {
+            Credentials::Folder(folder) => Some(folder),
+            Credentials::None | Credentials::HandedOver(_) => None,
+        }
+    }
+
     /// Where a file is to be read, if it is a credential which this process may not read at its own path.
     pub fn locate(&self, path: &Path) -> Option<PathBuf> {
         let Credentials::HandedOver(handed_over) = self else {

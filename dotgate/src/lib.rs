@@ -20,6 +20,7 @@ pub mod metrics;
 mod own_file;
 pub mod reload;
 pub mod running;
+pub mod sandbox;
 pub mod serve;
 pub mod service;
 pub mod snapshot;

@@ -47,6 +47,7 @@ const FLUSH_WAIT: Duration = Duration::from_millis(500);
 enum Line {
     Text(Vec<u8>),
     Flush(SyncSender<()>),
+    Seal,
 }
 
 #[derive(Clone)]
@@ -166,6 +167,14 @@ pub fn flush() {
     }
 }
 
+/// Takes every file and port from the thread of the log, which runs before the sandbox is entered.
+pub fn seal() {
+    if let Some(queue) = QUEUE.as_ref() {
+        // The first lines of a start do not fill the queue.
+        drop(queue.lines.try_send(Line::Seal));
+    }
+}
+
 /// Lines that did not fit so far.
 pub fn dropped_lines() -> u64 {
     QUEUE
@@ -183,6 +192,7 @@ fn write_lines(lines: &Receiver<Line>, queue: &Queue) {
             }
             // The one who asked may have stopped waiting.
             Line::Flush(done) => drop(done.try_send(())),
+            Line::Seal => dotgate_net::sandbox::seal_thread(),
         }
         let lost = queue.dropped.load(Ordering::Relaxed);
         if lost != reported {

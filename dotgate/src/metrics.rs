@@ -14,6 +14,7 @@ use dotgate_core::cache::Usage;
 use std::sync::Arc;
 
 use dotgate_core::{ClientMemory, Counters, GroupCounters, Health, Moment, Strategy, UpstreamId};
+use dotgate_net::sandbox::Part;
 
 pub use self::encoder::Format;
 pub use self::process::Process;
@@ -52,6 +53,8 @@ pub struct MetricsSnapshot<'a> {
     pub log_lines_dropped: u64,
     /// The results of reloads.
     pub reloads: Reloads,
+    /// The parts of the sandbox, and whether each is enforced.
+    pub sandbox: [(Part, bool); 5],
     /// What the system says of this process.
     pub process: Process,
 }
@@ -120,6 +123,7 @@ impl<'a> MetricsSnapshot<'a> {
             udp_drops: drops.reduce(|all, more| all + more),
             log_lines_dropped: log::dropped_lines(),
             reloads: running.reloads().read(),
+            sandbox: Part::ALL.map(|part| (part, running.is_enforced(part))),
             process: Process::read(),
         }
     }

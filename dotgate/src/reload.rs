@@ -22,6 +22,7 @@ use crate::local::{Local, LocalError};
 use crate::log::message::say;
 use crate::log::{self, with_hint};
 use crate::running::Outcome;
+use crate::sandbox::{Plan, Sandbox};
 use crate::serve::{Forwarder, StartError};
 
 /// The active configuration, and where another one is read.
@@ -35,6 +36,7 @@ pub struct ActiveConfig {
     /// What the program started with.
     started_with: Vec<Effective>,
     credentials: Credentials,
+    sandbox: Sandbox,
 }
 
 #[derive(Debug)]
@@ -53,6 +55,12 @@ pub enum Refused {
     /// Settings are wrong.
     #[error("{}", OneLine(.0))]
     Settings(#[from] Problems),
+    /// It needs what this process has given up.
+    #[error(
+        "the settings need what this process has given up at its start: {}\n  A process that starts with them can do it: \
+         `systemctl reload dotgate`, `dotgate replace` or a restart.", .0.join(", ")
+    )]
+    Sandbox(Vec<String>),
     /// There are no trust anchors to use.
     #[error(transparent)]
     Roots(#[from] RootsError),
@@ -100,6 +108,7 @@ impl ActiveConfig {
             rejected_files: Vec::new(),
             started_with: loaded.effective.clone(),
             credentials: Credentials::None,
+            sandbox: Sandbox::default(),
             loaded,
         }
     }
@@ -112,6 +121,28 @@ impl ActiveConfig {
     /// The secrets that the service manager gave this process, or the one before it.
     pub fn credentials(&self) -> &Credentials {
         &self.credentials
+    }
+
+    /// What a process with this configuration is to give up.
+    pub fn plan(&self) -> Plan {
+        self.plan_for(&self.loaded)
+    }
+
+    fn plan_for(&self, loaded: &Loaded) -> Plan {
+        let environment = self.source.as_ref().map(|it| it.environment.clone());
+        let environment = environment.unwrap_or_default();
+        let credentials = self.credentials.folder();
+        Plan::new(&loaded.config, files_of(loaded), credentials, &environment)
+    }
+
+    /// Records what this process has given up.
+    pub fn set_sandbox(&mut self, sandbox: Sandbox) {
+        self.sandbox = sandbox;
+    }
+
+    /// What this process has given up.
+    pub fn sandbox(&self) -> &Sandbox {
+        &self.sandbox
     }
 
     /// What the operator may not expect.
@@ -170,6 +201,10 @@ impl ActiveConfig {
         self.rejected_files = files_of(&loaded);
         self.rejected_files.retain(|file| !held.contains(file));
         self.watch.note_tried(&self.rejected_files);
+        let lacks = self.sandbox.lacks(&self.plan_for(&loaded));
+        if !lacks.is_empty() {
+            return Err(Refused::Sandbox(lacks));
+        }
         let config = &loaded.config;
         let roots = Roots::load(&config.tls().authorities)?;
         let access = Access::load(config.admin());
@@ -236,7 +271,8 @@ fn log_differences(before: &Loaded, now: &Loaded) {
     }
 }
 
-fn files_of(loaded: &Loaded) -> Vec<PathBuf> {
+/// The files whose content is part of a configuration.
+pub(crate) fn files_of(loaded: &Loaded) -> Vec<PathBuf> {
     let config = &loaded.config;
     let files = [
         loaded.file.as_ref(),
@@ -254,7 +290,7 @@ fn files_of(loaded: &Loaded) -> Vec<PathBuf> {
 fn log_rejected(why: &str, refused: &Refused) {
     say!(RELOAD_REJECTED, reason = why);
     let problems: Vec<&dyn std::fmt::Display> = match refused {
-        Refused::Fixed => vec![refused],
+        Refused::Fixed | Refused::Sandbox(_) => vec![refused],
         Refused::Settings(problems) => problems.iter().map(|it| it as _).collect(),
         Refused::Roots(problem) => vec![problem],
         Refused::Local(problem) => vec![problem],

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use dotgate_core::{Cache, ClientMemory, Count, Moment, Shared};
+use dotgate_net::sandbox::Part;
 
 pub(crate) use self::liveness::{Liveness, WorkerState};
 pub(crate) use self::readiness::{Readiness, Reason, Verdict};
@@ -21,6 +22,7 @@ pub use self::worker::RunningWorker;
 pub(crate) use self::worker::{PreparedWorker, spawn_all};
 use crate::clock::now;
 use crate::local::Local;
+use crate::sandbox::Sandbox;
 use crate::upstreams::{Groups, Upstreams};
 
 /// The state of a running forwarder.
@@ -39,6 +41,7 @@ pub struct Running {
     awaits_upstream: AtomicBool,
     reloads: Record,
     snapshot: OnceLock<String>,
+    sandbox: OnceLock<Sandbox>,
 }
 
 impl Running {
@@ -61,6 +64,7 @@ impl Running {
             awaits_upstream: AtomicBool::new(false),
             reloads: Record::default(),
             snapshot: OnceLock::new(),
+            sandbox: OnceLock::new(),
         }
     }
 
@@ -149,6 +153,16 @@ impl Running {
     /// Records the file that carries the cache over a restart; it stays the same while this process runs.
     pub(crate) fn note_snapshot(&self, file: String) {
         self.snapshot.get_or_init(|| file);
+    }
+
+    /// Whether a part of the sandbox is enforced.
+    pub fn is_enforced(&self, part: Part) -> bool {
+        self.sandbox.get().is_some_and(|it| it.holds(part))
+    }
+
+    /// Records what this process has given up; it stays the same while this process runs.
+    pub(crate) fn note_sandbox(&self, sandbox: Sandbox) {
+        self.sandbox.get_or_init(|| sandbox);
     }
 
     /// The workers.

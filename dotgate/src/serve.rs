@@ -36,6 +36,7 @@ use self::upstream_log::UpstreamLog;
 use crate::learned;
 use crate::local::Local;
 use crate::running::{self, PreparedWorker, Running, RunningWorker};
+use crate::sandbox::SandboxError;
 use crate::take_over::{Inherited, ToHandOver};
 use crate::upstreams::{Groups, Upstreams};
 use crate::worker::{
@@ -69,11 +70,11 @@ impl Forwarder {
     /// [`StartError`]; nothing is left running.
     pub fn start(config: &Config, roots: &Roots) -> Result<Forwarder, StartError> {
         let local = Local::load(config.local())?;
-        Forwarder::take_over(config, roots, &local, &mut Inherited::default())
+        Forwarder::take_over(config, roots, &local, &mut Inherited::default(), || Ok(()))
     }
 
     /// Starts to serve with the sockets of the process before this one, of which those that the settings do not
-    /// name are left in `inherited`.
+    /// name are left in `inherited`. Calls `give_up` once everything is bound, before the first worker starts.
     ///
     /// # Errors
     /// As [`Forwarder::start`].
@@ -82,6 +83,7 @@ impl Forwarder {
         roots: &Roots,
         local: &Local,
         inherited: &mut Inherited,
+        give_up: impl FnOnce() -> Result<(), SandboxError>,
     ) -> Result<Forwarder, StartError> {
         let ((upstreams, groups), slots) = assign_first(config, roots)?;
         let udp_path = find_udp_path()?;
@@ -91,6 +93,7 @@ impl Forwarder {
         refuse_loop(config, &listeners.addresses)?;
         let receive_buffer_bytes = listeners.receive_buffer_bytes();
         let handed_over = to_hand_over(config, &listeners).map_err(StartError::Worker)?;
+        give_up()?;
         let settings = Arc::new(settings(config, &groups, local, descriptors));
         let shared = share(config)?;
         let (reports_in, reports) = mpsc::channel(REPORTS);

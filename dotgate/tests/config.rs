@@ -107,6 +107,8 @@ fn every_variable_changes_what_it_says() {
         ("DOTGATE_SERVER_TAKE_OVER_SOCKET", "take-over.sock"),
         ("DOTGATE_SERVER_DRAIN_MAX", "0s"),
         ("DOTGATE_SERVER_START", "wait"),
+        ("DOTGATE_SERVER_USER", "998:997"),
+        ("DOTGATE_SERVER_SANDBOX", "require"),
         ("DOTGATE_QUERY_DEADLINE", "1800ms"),
         ("DOTGATE_QUERY_IN_FLIGHT_MAX", "100"),
         ("DOTGATE_QUERY_IN_FLIGHT_PER_CLIENT_MAX", "1"),

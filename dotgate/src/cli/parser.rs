@@ -36,12 +36,14 @@ Examples:
 
 const CHECK_EXAMPLES: &str = "\
 Exit status: 0 for a configuration that can be used, 2 for one that cannot;
-with --probe 1 if an upstream does not respond or fails to authenticate.
+with --probe 1 if an upstream does not respond or fails to authenticate,
+with --sandbox 1 if a part of the sandbox does not hold.
 
 Examples:
   dotgate check --config /etc/dotgate/dotgate.toml
   dotgate check --changed
   dotgate check --probe
+  dotgate check --sandbox
   dotgate check --json | jq '.settings[] | select(.changed)'
   dotgate check --print settings.md | less
 ";
@@ -155,6 +157,9 @@ fn check_parser() -> Command {
             flag("probe")
                 .conflicts_with_all(["json", "print"])
                 .help("Ask every upstream, and print its TLS facts, its response and its pin"),
+            flag("sandbox")
+                .conflicts_with_all(["json", "print"])
+                .help("Enter the sandbox, and print which parts of it hold on this system"),
             print,
         ])
         .group(ArgGroup::new("form").args(["json", "print"]))

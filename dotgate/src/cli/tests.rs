@@ -35,7 +35,7 @@ fn each_command_line_means_one_command() {
         shown: Shown {
             only_changed,
             is_json,
-            is_probing: false,
+            ..Shown::default()
         },
     };
     let serve = |config: &Option<PathBuf>, announce| Command::Serve {

@@ -5,11 +5,16 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 use dotgate_config::setting::Described;
-use dotgate_config::{Config, Effective, Escaped, GroupConfig, Loaded, Origin, Problems, Suffix};
+use dotgate_config::{
+    Config, Effective, Environment, Escaped, GroupConfig, Loaded, Origin, Problems, Suffix,
+};
 use serde::Serialize;
+
+mod sandbox;
 
 use super::exit::ExitStatus;
 use super::query::probe_all;
+use crate::reload::files_of;
 use crate::verify::{Verified, absent_addresses, token_problem, verify, warnings};
 
 const SET: Style = Style::new().bold();
@@ -25,6 +30,8 @@ pub struct Shown {
     pub is_json: bool,
     /// With a question to every upstream.
     pub is_probing: bool,
+    /// With what the sandbox of the service does on this system.
+    pub is_sandboxing: bool,
 }
 
 /// The JSON object. `docs/settings.md` names the settings. Within `schema` 1 members are added, none changes.
@@ -52,10 +59,11 @@ struct SettingDocument {
 }
 
 /// Writes the settings to `out`, or the problems to `err`, and returns the exit status: 0 or 2, and 1 if an
-/// upstream that was probed fails. As JSON both go to `out`.
+/// upstream that was probed fails or a part of the sandbox does not hold. As JSON both go to `out`.
 pub fn run(
     loaded: &Result<Loaded, Problems>,
     shown: Shown,
+    environment: &Environment,
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> io::Result<ExitStatus> {
@@ -81,7 +89,10 @@ pub fn run(
             write_meaning(loaded, &verified, out)?;
             out.flush()?;
             let are_all_well = !shown.is_probing || probe_all(&loaded.config, out)?;
-            Ok(ExitStatus::success_if(are_all_well))
+            // Last: nothing can be read or asked from here on.
+            let is_held = !shown.is_sandboxing
+                || sandbox::report(loaded, files_of(loaded), environment, out)?;
+            Ok(ExitStatus::success_if(are_all_well && is_held))
         }
         Err((title, problems)) => {
             let problems: Vec<String> = problems;

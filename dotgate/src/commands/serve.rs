@@ -17,6 +17,7 @@ use crate::credentials::Credentials;
 use crate::log::message::say;
 use crate::log::{self, Output, with_hint};
 use crate::reload::ActiveConfig;
+use crate::sandbox::{Plan, Sandbox};
 use crate::serve::{Forwarder, StartError};
 use crate::service::Service;
 use crate::take_over::{Handover, Inherited, Predecessor, TakeOverError};
@@ -49,7 +50,7 @@ pub(super) fn run(
 
 fn serve_loaded(
     mut listening: Listening,
-    in_force: ActiveConfig,
+    mut in_force: ActiveConfig,
     before: Before,
     environment: &Environment,
     announced: Option<&mut dyn Write>,
@@ -70,12 +71,19 @@ fn serve_loaded(
             return Ok(ExitStatus::Unusable);
         }
     };
-    let (forwarder, admin, succession, watchdog) =
-        match start(config, &verified, before, &mut listening) {
-            Ok(started) => started,
-            Err(failure) => return give_up(failure, config),
-        };
+    let plan = in_force.plan();
+    let Started {
+        forwarder,
+        admin,
+        handover,
+        watchdog,
+        sandbox,
+    } = match start(config, plan, &verified, before, &mut listening) {
+        Ok(started) => started,
+        Err(failure) => return give_up(failure, config),
+    };
     log_start(&forwarder, &admin, config, &verified.roots);
+    in_force.set_sandbox(sandbox);
     let service = Service::of(environment).unwrap_or_else(|problem| {
         say!(NOTIFY_FAILED, reason = %problem);
         Service::default()
@@ -87,7 +95,7 @@ fn serve_loaded(
         say!(ANNOUNCE_FAILED, reason = %problem);
     }
     Ok(
-        match control::run(listening, forwarder, admin, succession, service, in_force)? {
+        match control::run(listening, forwarder, admin, handover, service, in_force)? {
             End::Finished => ExitStatus::Success,
             End::CutShort => ExitStatus::Failed,
         },
@@ -166,11 +174,20 @@ enum Failure {
     NotRelieved(TakeOverError, Box<Forwarder>),
 }
 
-type Started = (Forwarder, Admin, Option<Handover>, Option<Duration>);
+/// What serves from now on.
+struct Started {
+    forwarder: Forwarder,
+    admin: Admin,
+    /// The socket for the next process.
+    handover: Option<Handover>,
+    watchdog: Option<Duration>,
+    sandbox: Sandbox,
+}
 
 /// Starts, in place of the process before this one if there is one.
 fn start(
     config: &Config,
+    plan: Plan,
     verified: &Verified,
     before: Before,
     listening: &mut Listening,
@@ -189,22 +206,27 @@ fn start(
             .map_err(Failure::TakeOver)?;
     }
     let admin = Admin::bind(config.admin(), &mut inherited).map_err(Failure::Admin)?;
+    let bind = |path| Handover::bind(path, &mut inherited);
+    let handover = path.map(bind).transpose().map_err(Failure::TakeOver)?;
     let Verified { roots, local } = verified;
-    let started = Forwarder::take_over(config, roots, local, &mut inherited);
+    let mut sandbox = Sandbox::default();
+    let give_up = || plan.enter().map(|entered| sandbox = entered);
+    let started = Forwarder::take_over(config, roots, local, &mut inherited, give_up);
     let mut forwarder = started.map_err(Failure::Start)?;
     if config.server().start == StartPolicy::Fail
         && let Err(reasons) = listening.await_upstream(&mut forwarder, config)
     {
         return Err(Failure::NoUpstream(reasons, Box::new(forwarder)));
     }
-    let bind = |path| Handover::bind(path, &mut inherited);
-    let completed = path.map(bind).transpose().and_then(|succession| {
-        let complete = |predecessor: Predecessor| predecessor.complete(&forwarder.addresses());
-        predecessor.map_or(Ok(()), complete)?;
-        Ok(succession)
-    });
-    match completed {
-        Ok(succession) => Ok((forwarder, admin, succession, inherited.watchdog())),
+    let complete = |predecessor: Predecessor| predecessor.complete(&forwarder.addresses());
+    match predecessor.map_or(Ok(()), complete) {
+        Ok(()) => Ok(Started {
+            forwarder,
+            admin,
+            handover,
+            watchdog: inherited.watchdog(),
+            sandbox,
+        }),
         Err(problem) => Err(Failure::NotRelieved(problem, Box::new(forwarder))),
     }
 }

@@ -17,6 +17,12 @@ messages! {
             "The configuration is valid, but may not do what was meant." "See `note`.";
         START_FAILED: ERROR "cannot start" ["reason", "hint"]
             "dotgate does not serve and exits: status 2 if the configuration is at fault, else 1." "See `hint`.";
+        SANDBOXED: INFO "gave up files, ports and system calls that are not needed" ["parts", "landlock", "user"]
+            "The process can no longer do what it does not need ([sandbox.md](sandbox.md)). `landlock` is the version of the kernel's, `user` the user ID."
+            "";
+        NOT_SANDBOXED: INFO "a part of the sandbox cannot be enforced" ["part", "reason"]
+            "The kernel is too old, or something around dotgate denies it. DNS is served without this part."
+            "See [sandbox.md](sandbox.md). `DOTGATE_SERVER_SANDBOX=require` makes it an error.";
         NO_UPSTREAM_AT_START: ERROR "no upstream is reachable; not serving" ["reasons", "hint"]
             "With `DOTGATE_SERVER_START=fail`, no upstream answered in time. dotgate exits with status 1."
             "See [No upstream responds](troubleshooting.md#no-upstream-responds).";

@@ -163,6 +163,11 @@ impl MetricsSnapshot<'_> {
                 whole(Some(self.reloads.last_at.as_secs()));
             }
             OfProcess::AddressesAwaited => whole(Some(self.addresses_awaited)),
+            OfProcess::Sandbox => {
+                for (part, is_enforced) in &self.sandbox {
+                    page.sample(&[part.word()], u64::from(*is_enforced));
+                }
+            }
             OfProcess::LocalNames => whole(Some(local.map_or(0, |data| data.names() as u64))),
             OfProcess::LocalBytes => whole(Some(local.map_or(0, |data| data.bytes() as u64))),
             OfProcess::ListedNames => whole(Some(lists.names as u64)),

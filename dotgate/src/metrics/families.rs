@@ -48,6 +48,22 @@ const RELOAD: Label = closed(
         ),
     ],
 );
+const SANDBOX: Label = closed(
+    "part",
+    &[
+        ("files", " Files that are not needed cannot be opened."),
+        (
+            "tcp_ports",
+            " Other TCP ports cannot be connected to or bound.",
+        ),
+        ("signals", " Other processes get no signal."),
+        (
+            "system_calls",
+            " System calls of no use to a forwarder fail.",
+        ),
+        ("no_new_privileges", " No program would have other rights."),
+    ],
+);
 const GROUP: Label = Label {
     name: "group",
     values: Values::Groups,
@@ -262,6 +278,9 @@ families! {
     AddressesAwaited = Gauge "dotgate_listen_addresses_awaited" []
         "Addresses in HOST that this host does not currently have.",
         "Above 0: queries to these addresses get no response. The log and /api/v1/status list them.";
+    Sandbox = Gauge "dotgate_sandbox" [SANDBOX]
+        "1 if a part of the sandbox is enforced, else 0.",
+        "0 after an upgrade of the kernel or of the container runtime: the process could do more than it needs. The log has the reason.";
     LocalNames = Gauge "dotgate_local_names" []
         "Names with local data, reverse names included.",
         "Whether the records and the hosts file were read as expected.";

@@ -44,6 +44,7 @@ fn with_reading<T>(upstreams: u8, use_it: impl FnOnce(&MetricsSnapshot<'_>) -> T
         addresses_awaited: 0,
         log_lines_dropped: 0,
         reloads: Record::default().read(),
+        sandbox: Part::ALL.map(|part| (part, true)),
         process: Process {
             cpu_seconds: Some(0.5),
             resident_bytes: Some(1),
@@ -143,6 +144,7 @@ fn what_is_not_known_is_not_on_the_page() {
         addresses_awaited: 0,
         log_lines_dropped: 0,
         reloads: Record::default().read(),
+        sandbox: Part::ALL.map(|part| (part, true)),
         process: Process::default(),
     }
     .page(Format::Text);

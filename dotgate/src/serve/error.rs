@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use super::bind::BindError;
 use crate::local::LocalError;
+use crate::sandbox::SandboxError;
 
 /// Why serving could not begin.
 #[derive(Debug, Error)]
@@ -26,6 +27,9 @@ pub enum StartError {
     /// The local data cannot be used.
     #[error(transparent)]
     Local(#[from] LocalError),
+    /// What is not needed cannot be given up.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
     /// No datagram can be received or sent.
     #[error(
         "the system does not let this process use UDP: {0}\n  Allow recvmsg and sendmsg (or recvmmsg and sendmmsg, \

@@ -39,6 +39,7 @@ mod reload;
 mod rest;
 mod rolling;
 mod routes;
+mod sandbox;
 mod signals;
 mod snapshot;
 mod start;

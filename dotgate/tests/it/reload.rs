@@ -32,9 +32,7 @@ pub(crate) struct House {
 impl House {
     pub(crate) fn new(upstreams: usize) -> House {
         let authority = TestAuthority::new().unwrap();
-        let upstreams = (0..upstreams)
-            .map(|_| Upstream::start(&authority))
-            .collect();
+        let upstreams = Upstream::start_at_one_port(upstreams, &authority);
         let house = House {
             authority,
             upstreams,

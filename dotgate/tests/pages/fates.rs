@@ -48,6 +48,16 @@ pub(crate) const FATES: &[(&str, &str, Fate)] = &[
         "curl ",
         Skipped("a list of the Internet"),
     ),
+    (
+        "docs/sandbox.md",
+        "dotgate check --sandbox",
+        Elsewhere("dotgate/tests/it/sandbox.rs"),
+    ),
+    (
+        "docs/sandbox.md",
+        "install ",
+        Skipped("a user of the reader's system"),
+    ),
     ("", "dotgate check", Runs),
     (
         "docs/query.md",

@@ -31,7 +31,14 @@ fn checked_and_shown(variables: &[(&str, &str)], shown: Shown) -> (u8, String, S
     let environment: Environment = variables.iter().copied().collect();
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let mut plain = StripStream::new(&mut out);
-    let status = run(&load(&environment, None), shown, &mut plain, &mut err).unwrap();
+    let status = run(
+        &load(&environment, None),
+        shown,
+        &environment,
+        &mut plain,
+        &mut err,
+    )
+    .unwrap();
     (
         status.code(),
         String::from_utf8(out).unwrap(),
@@ -319,7 +326,7 @@ fn what_was_set_can_be_shown_alone_and_as_json() {
         let shown = Shown {
             only_changed,
             is_json,
-            is_probing: false,
+            ..Shown::default()
         };
         let (status, out, err) = checked_and_shown(variables, shown);
         assert_eq!(err, "");

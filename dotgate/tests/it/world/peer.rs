@@ -68,6 +68,16 @@ pub(crate) fn is_installed_or_skipped(program: &str) -> bool {
     is_installed
 }
 
+/// The same for what the system can or cannot do.
+pub(crate) fn is_possible_or_skipped(what: &str, is_possible: bool) -> bool {
+    let strict = std::env::var(NO_SKIP).unwrap_or_default();
+    assert!(is_possible || !strict.contains(what), "{what} is missing");
+    if !is_possible {
+        println!("skipped: {what} is missing");
+    }
+    is_possible
+}
+
 /// A program's path, also where only the administrator looks.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();

@@ -92,6 +92,18 @@ impl Upstream {
         upstream
     }
 
+    /// The same with addresses of their own and one port, as a reload may add them to those of a start.
+    pub(crate) fn start_at_one_port(count: usize, authority: &TestAuthority) -> Vec<Upstream> {
+        let mut upstreams = vec![Upstream::start(authority)];
+        while upstreams.len() < count {
+            let address = (own_address(), upstreams[0].port()).into();
+            let upstream = Upstream::start_deaf_on(address, authority);
+            upstream.listen();
+            upstreams.push(upstream);
+        }
+        upstreams
+    }
+
     /// Starts one that does not listen yet: connections to it are refused.
     pub(crate) fn start_deaf(authority: &TestAuthority) -> Upstream {
         Upstream::start_deaf_at(own_address().into(), authority)
@@ -135,6 +147,11 @@ impl Upstream {
             IpAddr::V4(ip) => format!("{ip}@{port}#{AUTHENTICATION_NAME}"),
             IpAddr::V6(ip) => format!("[{ip}]@{port}#{AUTHENTICATION_NAME}"),
         }
+    }
+
+    /// The port it listens on.
+    pub(crate) fn port(&self) -> u16 {
+        self.address.port()
     }
 
     /// Changes what it does from now on.

@@ -31,6 +31,12 @@ pub enum Fault {
         /// The file of the key.
         item: String,
     },
+    /// No resolver that could designate an endpoint.
+    #[error("{} is no resolver that designates its endpoint (write ddr:ADDR or ddr:ADDR@PORT)", Shown(.item))]
+    NotADesignatingResolver {
+        /// The upstream as written.
+        item: String,
+    },
     /// No user of a system.
     #[error("{} is neither the name of a user nor UID:GID", Shown(.item))]
     NoUser {

@@ -181,7 +181,7 @@ fn of_upstreams(config: &Config) -> Vec<Note> {
     }
     let is_ipv6 = |endpoint: &Endpoint| match endpoint {
         Endpoint::Address(address) => address.ip().is_ipv6() && !address.ip().is_loopback(),
-        Endpoint::Name { .. } => false,
+        Endpoint::Name { .. } | Endpoint::Designated { .. } => false,
     };
     if upstreams.iter().all(|upstream| is_ipv6(&upstream.endpoint)) {
         notes.push(Note::UpstreamsWithoutIpv4);
@@ -191,6 +191,8 @@ fn of_upstreams(config: &Config) -> Vec<Note> {
         let port = match &upstream.endpoint {
             Endpoint::Address(address) => address.port(),
             Endpoint::Name { port, .. } => *port,
+            // Of the endpoint nothing is known yet.
+            Endpoint::Designated { .. } => continue,
         };
         let Some(authentication) = &upstream.authentication else {
             continue;

@@ -178,7 +178,8 @@ pub static DNS_HOST: Setting<Upstreams> = Setting {
         unset: Unset::Required,
         doc: "Upstream DNS-over-TLS servers, in order of preference. With `ADDR` alone, the certificate must \
               contain that address. With a name and pins, both must match. With `ADDR` and pins only, a matching \
-              key is enough. A `NAME` requires `DOTGATE_BOOTSTRAP_ADDRESSES`. The name of a provider, such as \
+              key is enough. A `NAME` requires `DOTGATE_BOOTSTRAP_ADDRESSES`. `ddr:ADDR` is the endpoint that the plain resolver \
+              at `ADDR` designates (DDR); its certificate must contain `ADDR`. The name of a provider, such as \
               `quad9`, selects its upstreams (`docs/resolvers.md`).",
         example: "9.9.9.9#dns.quad9.net,1.1.1.1#one.one.one.one",
     },

@@ -28,6 +28,9 @@ pub(super) use self::parameters::{
 /// The prefix of an upstream that is queried without TLS.
 const PLAIN: &str = "plain:";
 
+/// The prefix of a plain resolver whose designated endpoint is the upstream (RFC 9462).
+const DDR: &str = "ddr:";
+
 /// Its port, where none is written.
 const PLAIN_PORT: u16 = 53;
 
@@ -54,16 +57,21 @@ pub(super) enum Host {
     Name(DnsName<'static>),
     /// An address that is queried without TLS.
     Plain(ScopedAddress),
+    /// An address that is asked, without TLS, for its endpoint with TLS.
+    Designating(ScopedAddress),
 }
 
 impl FromStr for UpstreamSpec {
     type Err = Fault;
 
     /// Reads `ADDR[@PORT][#AUTH-NAME][;KEY=VALUE]...` or `NAME[@PORT][;KEY=VALUE]...`, perhaps behind `tls://`; or
-    /// `plain:ADDR[@PORT][;KEY=VALUE]...`. The keys are those of `Parameters`.
+    /// `plain:ADDR[@PORT][;KEY=VALUE]...` or `ddr:ADDR[@PORT][;KEY=VALUE]...`. The keys are those of `Parameters`.
     fn from_str(text: &str) -> Result<Self, Fault> {
         if let Some(rest) = text.strip_prefix(PLAIN) {
             return read_plain(rest, text);
+        }
+        if let Some(rest) = text.strip_prefix(DDR) {
+            return read_designating(rest, text);
         }
         if let Some(hint) = hints::of_upstream(text) {
             let item = text.to_owned();
@@ -91,7 +99,7 @@ impl UpstreamSpec {
     ) -> Result<Self, Fault> {
         parameters.check_client()?;
         match &host {
-            Host::Address { address, .. } | Host::Plain(address) => {
+            Host::Address { address, .. } | Host::Plain(address) | Host::Designating(address) => {
                 parameters.check_source(address.ip())?;
             }
             // Addresses of the other family are passed over.
@@ -132,6 +140,11 @@ pub enum Endpoint {
         /// The port, 1 to 65535.
         port: u16,
     },
+    /// The endpoints that a plain resolver designates (RFC 9462).
+    Designated {
+        /// Who is asked for them, in the clear.
+        resolver: ScopedSocketAddress,
+    },
 }
 
 impl UpstreamConfig {
@@ -151,46 +164,19 @@ impl UpstreamConfig {
                 },
         } = spec;
         let port = port.unwrap_or(match host {
-            Host::Plain(_) => PLAIN_PORT,
+            Host::Plain(_) | Host::Designating(_) => PLAIN_PORT,
             Host::Address { .. } | Host::Name(_) => default_port,
         });
         let label = label(&host, port) + &parameters::suffix(&egress);
-        let (endpoint, identity) = match host {
-            Host::Plain(address) => {
-                return Self {
-                    endpoint: Endpoint::Address(address.with_port(port)),
-                    authentication: None,
-                    key_exchange: KeyExchangePolicy::default(),
-                    egress,
-                    label,
-                };
-            }
-            Host::Name(name) => (
-                Endpoint::Name {
-                    name: name.as_ref().to_owned(),
-                    port,
-                },
-                Identity::Name(ServerName::DnsName(name)),
-            ),
-            Host::Address {
-                address,
-                authentication_name,
-            } => {
-                let identity = match authentication_name {
-                    Some(name) => Identity::Name(ServerName::DnsName(name)),
-                    None if pins.is_empty() => Identity::Address(address.ip()),
-                    None => Identity::PinOnly,
-                };
-                (Endpoint::Address(address.with_port(port)), identity)
-            }
+        // What is discovered in the clear is verified, whatever the profile (RFC 9462 section 4.2).
+        let strict = match (&host, profile) {
+            (Host::Designating(_), _) | (_, Profile::Strict) => true,
+            (_, Profile::InsecureOpportunistic) => false,
         };
-        let strict = match profile {
-            Profile::Strict => true,
-            Profile::InsecureOpportunistic => false,
-        };
+        let (endpoint, identity) = endpoint(host, port, !pins.is_empty());
         Self {
             endpoint,
-            authentication: Some(Authentication {
+            authentication: identity.map(|identity| Authentication {
                 identity,
                 pins,
                 report_pins,
@@ -264,14 +250,48 @@ impl UpstreamConfig {
     }
 }
 
+/// Where a host is, and what its certificate has to carry; none without TLS.
+fn endpoint(host: Host, port: u16, has_pins: bool) -> (Endpoint, Option<Identity>) {
+    match host {
+        Host::Plain(address) => (Endpoint::Address(address.with_port(port)), None),
+        Host::Designating(address) => {
+            let identity = Identity::Address(address.ip());
+            let resolver = address.with_port(port);
+            (Endpoint::Designated { resolver }, Some(identity))
+        }
+        Host::Name(name) => {
+            let text = name.as_ref().to_owned();
+            let identity = Identity::Name(ServerName::DnsName(name));
+            (Endpoint::Name { name: text, port }, Some(identity))
+        }
+        Host::Address {
+            address,
+            authentication_name,
+        } => {
+            let identity = match authentication_name {
+                Some(name) => Identity::Name(ServerName::DnsName(name)),
+                None if has_pins => Identity::PinOnly,
+                None => Identity::Address(address.ip()),
+            };
+            (Endpoint::Address(address.with_port(port)), Some(identity))
+        }
+    }
+}
+
 /// Writes an upstream as the operator would, with its port and without its pins.
 fn label(host: &Host, port: u16) -> String {
     match host {
         Host::Name(name) => format!("{}@{port}", name.as_ref()),
-        Host::Plain(address) => match address.ip() {
-            IpAddr::V4(_) => format!("{PLAIN}{address}@{port}"),
-            IpAddr::V6(_) => format!("{PLAIN}[{address}]@{port}"),
-        },
+        Host::Plain(address) | Host::Designating(address) => {
+            let prefix = match host {
+                Host::Designating(_) => DDR,
+                _ => PLAIN,
+            };
+            match address.ip() {
+                IpAddr::V4(_) => format!("{prefix}{address}@{port}"),
+                IpAddr::V6(_) => format!("{prefix}[{address}]@{port}"),
+            }
+        }
         Host::Address {
             address,
             authentication_name,
@@ -308,6 +328,19 @@ fn read_plain(rest: &str, item: &str) -> Result<UpstreamSpec, Fault> {
         return Err(not_plain());
     }
     UpstreamSpec::new(Host::Plain(address), port, parameters)
+}
+
+/// Reads `ADDR[@PORT][;KEY=VALUE]...` of a resolver that designates its endpoint.
+fn read_designating(rest: &str, item: &str) -> Result<UpstreamSpec, Fault> {
+    let mut parts = rest.split(';').map(str::trim);
+    let (address, port) = split_port(parts.next().unwrap_or_default())?;
+    let address = read_address(address).map_err(|fault| match fault {
+        Fault::NotAnAddress { .. } => Fault::NotADesignatingResolver {
+            item: item.to_owned(),
+        },
+        fault => fault,
+    })?;
+    UpstreamSpec::new(Host::Designating(address), port, Parameters::read(parts)?)
 }
 
 /// What follows `tls://` or `dot://`, with which other programs mark DNS over TLS.

@@ -146,14 +146,16 @@ pub(super) fn refuse_plain(
                 reader.problems.push(Problem::Upstreams { origin, fault });
             }
             (Host::Plain(_), PlainDefault::Insecure)
-            | (Host::Address { .. } | Host::Name(_), _) => {}
+            | (Host::Address { .. } | Host::Name(_) | Host::Designating(_), _) => {}
         }
     }
 }
 
 fn listener_of(endpoint: &Endpoint, listen: &[ScopedSocketAddress]) -> Option<ScopedSocketAddress> {
     match endpoint {
-        Endpoint::Address(address) => reached_listener(address, listen),
+        Endpoint::Address(address) | Endpoint::Designated { resolver: address } => {
+            reached_listener(address, listen)
+        }
         Endpoint::Name { .. } => None,
     }
 }

@@ -9,6 +9,7 @@
 //! Limits: [`Pace`], 32 addresses of each family. Follows RFC 1035, RFC 5452 section 9, RFC 7766 (truncation).
 //! *Not done*: EDNS (addresses fit into 512 bytes, or come by TCP), and questions for aliases beyond one answer.
 
+mod designation;
 mod lookup;
 mod message;
 #[cfg(test)]
@@ -26,8 +27,10 @@ use domain::base::Name;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use self::designation::Designation;
 use self::lookup::Lookup;
 pub use self::lookup::{LookupError, LookupFault};
+use self::message::Found;
 use crate::upstreams::Upstream;
 
 /// How long things take at least and at most.
@@ -82,20 +85,11 @@ impl Bootstrap {
     pub fn with_pace(config: &Config, upstreams: &[Arc<Upstream>], pace: Pace) -> Bootstrap {
         let mut searches = JoinSet::new();
         for upstream in upstreams {
-            let Endpoint::Name { name, port } = upstream.endpoint() else {
-                continue;
-            };
-            let Ok(parsed) = Name::from_str(name) else {
-                say!(NAME_INVALID, upstream = upstream.label());
+            let Some(source) = Source::of(upstream, config, pace) else {
                 continue;
             };
             let search = Search {
-                lookup: Lookup {
-                    name: parsed,
-                    resolvers: config.bootstrap().to_vec(),
-                    wait: pace.resolver_wait,
-                },
-                port: *port,
+                source,
                 pace,
                 upstream: Arc::clone(upstream),
             };
@@ -126,38 +120,121 @@ pub async fn resolve(
     Ok(known.in_order(port, has_route))
 }
 
-/// The search for one name.
+/// Finds the addresses of the endpoints that a resolver designates, once.
+///
+/// # Errors
+/// [`LookupError`]: there are none, or the resolver does not answer.
+pub async fn discover(resolver: &ScopedSocketAddress) -> Result<Vec<SocketAddr>, LookupError> {
+    let designation = Designation {
+        resolver: resolver.clone(),
+        wait: Pace::default().resolver_wait,
+    };
+    Ok(designation.run().await?.0)
+}
+
+/// Where the addresses of an upstream come from.
+enum Source {
+    /// Its name.
+    Name {
+        lookup: Lookup,
+        port: u16,
+        known: Known,
+        /// Addresses that were too many, the last time that this was logged.
+        left_out: usize,
+    },
+    /// The resolver that designates it.
+    Designation(Designation),
+}
+
+impl Source {
+    /// None for an upstream that is an address.
+    fn of(upstream: &Upstream, config: &Config, pace: Pace) -> Option<Source> {
+        match upstream.endpoint() {
+            Endpoint::Address(_) => None,
+            Endpoint::Name { name, port } => {
+                let Ok(parsed) = Name::from_str(name) else {
+                    say!(NAME_INVALID, upstream = upstream.label());
+                    return None;
+                };
+                Some(Source::Name {
+                    lookup: Lookup {
+                        name: parsed,
+                        resolvers: config.bootstrap().to_vec(),
+                        wait: pace.resolver_wait,
+                    },
+                    port: *port,
+                    known: Known::default(),
+                    left_out: 0,
+                })
+            }
+            Endpoint::Designated { resolver } => Some(Source::Designation(Designation {
+                resolver: resolver.clone(),
+                wait: pace.resolver_wait,
+            })),
+        }
+    }
+
+    /// The addresses in the order in which they are to be tried, and how long they hold.
+    async fn find(
+        &mut self,
+        upstream: &Upstream,
+    ) -> Result<(Vec<SocketAddr>, Duration), LookupError> {
+        match self {
+            Source::Name {
+                lookup,
+                port,
+                known,
+                left_out,
+            } => {
+                let outcome = lookup.run().await;
+                log_left_out(upstream, &outcome, left_out);
+                let ttl = known.renew(outcome)?;
+                Ok((known.in_order(*port, has_route), ttl))
+            }
+            Source::Designation(designation) => designation.run().await,
+        }
+    }
+}
+
+fn log_left_out(upstream: &Upstream, outcome: &lookup::Outcome, before: &mut usize) {
+    let families = [&outcome.ipv4, &outcome.ipv6].into_iter().flatten();
+    let left_out = families.map(|found| found.left_out).sum();
+    if left_out > *before {
+        let upstream = upstream.label();
+        say!(NAME_HAS_MORE, upstream = upstream, left_out = left_out);
+    }
+    *before = left_out;
+}
+
+/// The search for the addresses of one upstream.
 struct Search {
-    lookup: Lookup,
-    port: u16,
+    source: Source,
     pace: Pace,
     upstream: Arc<Upstream>,
 }
 
 impl Search {
-    async fn run(self) {
-        let mut known = Known::default();
+    async fn run(mut self) {
+        let mut has_found = false;
         // They are known already where a search is restarted.
         let mut reported = self.upstream.addresses();
         let mut pause = self.pace.first_pause;
         let mut is_failing = false;
-        let mut left_out = 0;
         let mut retry = Duration::ZERO;
         loop {
-            let outcome = self.lookup.run().await;
+            let outcome = self.source.find(&self.upstream).await;
             let asked = Instant::now();
-            self.log_left_out(&outcome, &mut left_out);
-            let wait = match known.renew(outcome) {
-                Ok(ttl) => {
-                    self.hand_over(&known, &mut reported);
-                    (pause, is_failing) = (self.pace.first_pause, false);
+            let wait = match outcome {
+                Ok((addresses, ttl)) => {
+                    self.hand_over(addresses, &mut reported);
+                    (pause, is_failing, has_found) = (self.pace.first_pause, false, true);
                     ttl.clamp(self.pace.ttl_min, self.pace.ttl_max)
                 }
                 Err(problem) => {
                     if !std::mem::replace(&mut is_failing, true) {
-                        self.log_failure(&known, &problem);
+                        self.log_failure(&problem);
                     }
-                    if known.is_empty() {
+                    if !has_found {
                         let now = pause;
                         pause = (pause * 2).min(self.pace.longest_pause);
                         now
@@ -179,54 +256,25 @@ impl Search {
         }
     }
 
-    fn hand_over(&self, known: &Known, reported: &mut Vec<SocketAddr>) {
+    fn hand_over(&self, addresses: Vec<SocketAddr>, reported: &mut Vec<SocketAddr>) {
         let upstream = &self.upstream;
-        let addresses = known.in_order(self.port, has_route);
         if addresses != *reported {
             let list: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-            let addresses = list.join(",");
-            say!(
-                NAME_RESOLVED,
-                upstream = upstream.label(),
-                addresses = addresses
-            );
+            let (upstream, list) = (upstream.label(), list.join(","));
+            say!(NAME_RESOLVED, upstream = upstream, addresses = list);
         }
         upstream.set_addresses(&addresses);
         *reported = addresses;
     }
 
-    fn log_left_out(&self, outcome: &lookup::Outcome, before: &mut usize) {
-        let families = [&outcome.ipv4, &outcome.ipv6].into_iter().flatten();
-        let left_out = families.map(|found| found.left_out).sum();
-        if left_out > *before {
-            say!(
-                NAME_HAS_MORE,
-                upstream = self.upstream.label(),
-                left_out = left_out
-            );
-        }
-        *before = left_out;
-    }
-
-    fn log_failure(&self, known: &Known, problem: &LookupError) {
+    fn log_failure(&self, problem: &LookupError) {
         let upstream = self.upstream.label();
-        if known.is_empty() && self.upstream.addresses().is_empty() {
+        if self.upstream.addresses().is_empty() {
             say!(NAME_UNRESOLVED, upstream = upstream, reason = %problem);
         } else {
             say!(NAME_NOT_RENEWED, upstream = upstream, reason = %problem);
         }
     }
-}
-
-/// What one question found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Found {
-    /// None if the name has none of the family.
-    addresses: Vec<IpAddr>,
-    /// How many more it has.
-    left_out: usize,
-    /// How long they hold; of no meaning without addresses.
-    ttl: Duration,
 }
 
 /// The last good addresses of a name.

@@ -323,6 +323,17 @@ async fn control(
             },
         }
     };
+    end_for(reason, forwarder, tasks, signals, successors).await
+}
+
+/// Ends for this reason.
+async fn end_for(
+    reason: Reason,
+    forwarder: &mut Forwarder,
+    tasks: ControlTasks,
+    mut signals: Signals,
+    successors: Option<Successors>,
+) -> End {
     let config = tasks.in_force.config().clone();
     let is_replaced = matches!(reason, Reason::Replaced(_));
     let mut snapshot = None;

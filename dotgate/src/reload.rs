@@ -201,16 +201,15 @@ impl ActiveConfig {
         self.rejected_files = files_of(&loaded);
         self.rejected_files.retain(|file| !held.contains(file));
         self.watch.note_tried(&self.rejected_files);
-        let lacks = self.sandbox.lacks(&self.plan_for(&loaded));
-        if !lacks.is_empty() {
-            return Err(Refused::Sandbox(lacks));
-        }
+        let plan = self.plan_for(&loaded);
+        refuse_if_any(self.sandbox.lacks_files(&plan))?;
         let config = &loaded.config;
         let roots = Roots::load(&config.tls().authorities)?;
         let access = Access::load(config.admin());
         let active = forwarder.running().local();
         let local = Local::load_after(config.local(), active.filter())?;
         let prepared = forwarder.prepare(config, &roots, &local)?;
+        refuse_if_any(self.sandbox.lacks_ports(&plan))?;
         // Nothing can go wrong from here on.
         log_differences(&self.loaded, &loaded);
         forwarder.reconfigure(prepared);
@@ -255,6 +254,14 @@ fn fit(config: Config, credentials: &Credentials) -> Config {
     match dotgate_tls::is_credible(UnixTime::now()) {
         true => config,
         false => config.without_clock(),
+    }
+}
+
+fn refuse_if_any(lacks: Vec<String>) -> Result<(), Refused> {
+    if lacks.is_empty() {
+        Ok(())
+    } else {
+        Err(Refused::Sandbox(lacks))
     }
 }
 

@@ -132,7 +132,8 @@ impl Plan {
         };
         needs.read.extend(credentials.map(Path::to_owned));
         let snapshot = config.cache().snapshot_file.iter();
-        needs.write = snapshot.map(|path| folder_of(path)).collect();
+        let written = snapshot.chain(&config.sessions().state_file);
+        needs.write = written.map(|path| folder_of(path)).collect();
         let sockets = [
             config.server().take_over_socket.as_deref(),
             config.admin().socket.as_ref().map(|it| &*it.path),
@@ -206,24 +207,32 @@ impl Sandbox {
         self.enforced.as_ref().is_some_and(|it| it.holds(part))
     }
 
-    /// What a process with this plan would need and this one has given up, in words; nothing if it could serve with it.
-    pub fn lacks(&self, plan: &Plan) -> Vec<String> {
-        let mut lacks = Vec::new();
-        if self.holds(Part::Files) {
-            let covered = |path: &PathBuf| {
-                let had = self.needs.read.iter().chain(&self.needs.write);
-                had.into_iter().any(|had| path.starts_with(had)) || !path.exists()
-            };
-            let paths = plan.needs.read.iter().filter(|path| !covered(path));
-            lacks.extend(paths.map(|path| format!("read {}", path.display())));
+    /// What a process with this plan would read and this one cannot, in words.
+    pub fn lacks_files(&self, plan: &Plan) -> Vec<String> {
+        if !self.holds(Part::Files) {
+            return Vec::new();
         }
-        if self.holds(Part::TcpPorts) {
-            let ports = plan.needs.connect.difference(&self.needs.connect);
-            lacks.extend(ports.map(|port| format!("connect to TCP port {port}")));
-            let ports = plan.needs.listen.difference(&self.needs.listen);
-            lacks.extend(ports.map(|port| format!("bind TCP port {port}")));
+        let is_covered = |path: &&PathBuf| {
+            let mut had = self.needs.read.iter().chain(&self.needs.write);
+            had.any(|had| path.starts_with(had)) || !path.exists()
+        };
+        let paths = plan.needs.read.iter().filter(|path| !is_covered(path));
+        paths
+            .map(|path| format!("read {}", path.display()))
+            .collect()
+    }
+
+    /// The same with TCP ports.
+    pub fn lacks_ports(&self, plan: &Plan) -> Vec<String> {
+        if !self.holds(Part::TcpPorts) {
+            return Vec::new();
         }
-        lacks
+        let (connect, listen) = (&self.needs.connect, &self.needs.listen);
+        let connect = plan.needs.connect.difference(connect);
+        let connect = connect.map(|port| format!("connect to TCP port {port}"));
+        let listen = plan.needs.listen.difference(listen);
+        let listen = listen.map(|port| format!("bind TCP port {port}"));
+        connect.chain(listen).collect()
     }
 }
 
@@ -324,6 +333,8 @@ fn ports_of_upstreams(config: &Config) -> BTreeSet<u16> {
     let upstreams = upstreams.map(|upstream| match &upstream.endpoint {
         Endpoint::Address(address) => address.port(),
         Endpoint::Name { port, .. } => *port,
+        // The resolver's, for an answer that does not fit into a datagram.
+        Endpoint::Designated { resolver } => resolver.port(),
     });
     let resolvers = config.bootstrap().iter().map(|address| address.port());
     upstreams.chain(resolvers).chain(DNS_PORTS).collect()

@@ -85,15 +85,13 @@ impl Forwarder {
         inherited: &mut Inherited,
         give_up: impl FnOnce() -> Result<(), SandboxError>,
     ) -> Result<Forwarder, StartError> {
-        let ((upstreams, groups), slots) = assign_first(config, roots)?;
         let udp_path = find_udp_path()?;
-        // Not fatal: the current limit is then the one we were given.
-        let descriptors = dotgate_net::raise_descriptor_limit().unwrap_or(DESCRIPTORS_AT_LEAST);
-        let listeners = Listeners::bind(config.server(), inherited)?;
-        refuse_loop(config, &listeners.addresses)?;
+        let descriptors = raise_descriptor_limit();
+        let listeners = bind(config, inherited)?;
         let receive_buffer_bytes = listeners.receive_buffer_bytes();
         let handed_over = to_hand_over(config, &listeners).map_err(StartError::Worker)?;
         give_up()?;
+        let ((upstreams, groups), slots) = assign_first(config, roots)?;
         let settings = Arc::new(settings(config, &groups, local, descriptors));
         let shared = share(config)?;
         let (reports_in, reports) = mpsc::channel(REPORTS);
@@ -287,6 +285,18 @@ fn is_own_listener(
         listener.port() == upstream.port()
             && (listener.ip() == upstream.ip() || is_wildcard && is_of_this_host(upstream.ip()))
     })
+}
+
+/// How many files this process may open.
+fn raise_descriptor_limit() -> u64 {
+    // Not fatal: the current limit is then the one we were given.
+    dotgate_net::raise_descriptor_limit().unwrap_or(DESCRIPTORS_AT_LEAST)
+}
+
+fn bind(config: &Config, inherited: &mut Inherited) -> Result<Listeners, StartError> {
+    let listeners = Listeners::bind(config.server(), inherited)?;
+    refuse_loop(config, &listeners.addresses)?;
+    Ok(listeners)
 }
 
 /// Which way datagrams go; logged where it is the slower one.

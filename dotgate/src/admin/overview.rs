@@ -298,6 +298,7 @@ mod tests {
     fn overview(uptime: f64, queries: u64) -> Overview {
         let upstream = json!({
             "upstream": "[2001:db8:1234:5678::853]@853#resolver.example",
+            "addresses": ["[2001:db8:1234:5678::853]:853"],
             "groups": ["default"],
             "answers": false,
             "state": "down",

@@ -34,6 +34,8 @@ const LOOK: Duration = Duration::from_millis(10);
 pub struct UpstreamReport {
     /// As in the settings.
     pub upstream: String,
+    /// Its addresses with their ports: as configured, as its name was resolved, or as they were discovered.
+    pub addresses: Vec<String>,
     /// The groups it is in: `default`, or the first suffix of a route.
     pub groups: Vec<String>,
     /// Whether it is healthy and has responded recently.
@@ -191,6 +193,11 @@ fn report(upstream: &Arc<Upstream>, groups: &Groups, start: Moment) -> UpstreamR
     let (state, state_seconds) = state_of(health, now);
     UpstreamReport {
         upstream: upstream.label().to_owned(),
+        addresses: upstream
+            .addresses()
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
         groups: groups
             .iter()
             .filter(|group| {

@@ -9,14 +9,14 @@ use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use domain::base::Name;
 use domain::base::iana::{Rcode, Rtype};
+use domain::base::wire::ParseError;
+use domain::base::{Message, Name};
 use dotgate_config::ScopedSocketAddress;
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
-use super::Found;
-use super::message::{LookupResponse, Query};
+use super::message::{Found, LookupResponse, Query};
 
 /// Room for a datagram: without EDNS one has at most 512 bytes (RFC 1035 section 4.2.1), and more is no answer.
 const DATAGRAM_MAX: usize = 4_096;
@@ -30,6 +30,8 @@ pub enum LookupFault {
     Closed,
     /// The name has no address.
     NoAddress,
+    /// The resolver designates no endpoint for DNS over TLS.
+    NotDesignated,
     /// The answer has no meaning, over TCP.
     Malformed,
     /// The resolver answered with an error.
@@ -46,6 +48,9 @@ impl fmt::Display for LookupFault {
             LookupFault::CannotAsk => out.write_str("nobody can be asked"),
             LookupFault::Closed => out.write_str("closed the connection"),
             LookupFault::NoAddress => out.write_str("the name has no address"),
+            LookupFault::NotDesignated => {
+                out.write_str("designates no endpoint for DNS over TLS (RFC 9462)")
+            }
             LookupFault::Malformed => out.write_str("malformed answer"),
             LookupFault::Rcode(rcode) => write!(out, "answered {rcode}"),
             LookupFault::TimedOut => out.write_str("no answer in time"),
@@ -111,7 +116,8 @@ impl Lookup {
     async fn ask_in_turn(&self, qtype: Rtype) -> Result<Found, LookupError> {
         let mut last = LookupError::UNASKABLE;
         for resolver in &self.resolvers {
-            match self.ask(resolver, qtype).await {
+            let asked = ask(resolver, &self.name, qtype, self.wait, Query::addresses);
+            match asked.await {
                 Ok(found) => return Ok(found),
                 Err(fault) => {
                     let resolver = Some(resolver.clone());
@@ -121,46 +127,53 @@ impl Lookup {
         }
         Err(last)
     }
+}
 
-    async fn ask(
-        &self,
-        resolver: &ScopedSocketAddress,
-        qtype: Rtype,
-    ) -> Result<Found, LookupFault> {
-        let resolver = resolver.resolve().map_err(|error| system(error.into()))?;
-        let query = self.query(qtype)?;
-        match self.limited(by_udp(resolver, &query)).await? {
-            LookupResponse::Found(found) => Ok(found),
-            LookupResponse::Rcode(rcode) => Err(LookupFault::Rcode(rcode)),
-            LookupResponse::Truncated => {
-                let query = self.query(qtype)?;
-                match self.limited(by_tcp(resolver, &query)).await? {
-                    LookupResponse::Found(found) => Ok(found),
-                    LookupResponse::Rcode(rcode) => Err(LookupFault::Rcode(rcode)),
-                    LookupResponse::Truncated => Err(LookupFault::Malformed),
-                }
+/// Asks a resolver one question, and again over TCP for what was truncated; `read` takes what is sought from the answer.
+pub(super) async fn ask<T>(
+    resolver: &ScopedSocketAddress,
+    name: &Name<Vec<u8>>,
+    qtype: Rtype,
+    wait: Duration,
+    read: impl Fn(&Query, &Message<&[u8]>) -> Result<T, ParseError>,
+) -> Result<T, LookupFault> {
+    let resolver = resolver.resolve().map_err(|error| system(error.into()))?;
+    let asked = query(name, qtype)?;
+    match limited(wait, by_udp(resolver, &asked, &read)).await? {
+        LookupResponse::Found(found) => Ok(found),
+        LookupResponse::Rcode(rcode) => Err(LookupFault::Rcode(rcode)),
+        LookupResponse::Truncated => {
+            let asked = query(name, qtype)?;
+            match limited(wait, by_tcp(resolver, &asked, &read)).await? {
+                LookupResponse::Found(found) => Ok(found),
+                LookupResponse::Rcode(rcode) => Err(LookupFault::Rcode(rcode)),
+                LookupResponse::Truncated => Err(LookupFault::Malformed),
             }
-        }
-    }
-
-    fn query(&self, qtype: Rtype) -> Result<Query, LookupFault> {
-        let mut id = [0; 2];
-        getrandom::fill(&mut id).map_err(|_| LookupFault::CannotAsk)?;
-        Query::new(u16::from_be_bytes(id), &self.name, qtype).map_err(|_| LookupFault::CannotAsk)
-    }
-
-    async fn limited(
-        &self,
-        exchange: impl Future<Output = Result<LookupResponse, LookupFault>>,
-    ) -> Result<LookupResponse, LookupFault> {
-        match timeout(self.wait, exchange).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(LookupFault::TimedOut),
         }
     }
 }
 
-async fn by_udp(resolver: SocketAddr, query: &Query) -> Result<LookupResponse, LookupFault> {
+fn query(name: &Name<Vec<u8>>, qtype: Rtype) -> Result<Query, LookupFault> {
+    let mut id = [0; 2];
+    getrandom::fill(&mut id).map_err(|_| LookupFault::CannotAsk)?;
+    Query::new(u16::from_be_bytes(id), name, qtype).map_err(|_| LookupFault::CannotAsk)
+}
+
+async fn limited<T>(
+    wait: Duration,
+    exchange: impl Future<Output = Result<T, LookupFault>>,
+) -> Result<T, LookupFault> {
+    match timeout(wait, exchange).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(LookupFault::TimedOut),
+    }
+}
+
+async fn by_udp<T>(
+    resolver: SocketAddr,
+    query: &Query,
+    read: &impl Fn(&Query, &Message<&[u8]>) -> Result<T, ParseError>,
+) -> Result<LookupResponse<T>, LookupFault> {
     let here: IpAddr = match resolver {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
@@ -172,13 +185,17 @@ async fn by_udp(resolver: SocketAddr, query: &Query) -> Result<LookupResponse, L
     let mut buffer = [0; DATAGRAM_MAX];
     loop {
         let length = socket.recv(&mut buffer).await.map_err(system)?;
-        if let Some(reading) = query.read(buffer.get(..length).unwrap_or_default()) {
+        if let Some(reading) = query.read_with(buffer.get(..length).unwrap_or_default(), read) {
             return Ok(reading);
         }
     }
 }
 
-async fn by_tcp(resolver: SocketAddr, query: &Query) -> Result<LookupResponse, LookupFault> {
+async fn by_tcp<T>(
+    resolver: SocketAddr,
+    query: &Query,
+    read: &impl Fn(&Query, &Message<&[u8]>) -> Result<T, ParseError>,
+) -> Result<LookupResponse<T>, LookupFault> {
     let stream = TcpStream::connect(resolver).await.map_err(system)?;
     let mut frame = Vec::new();
     dotgate_wire::write_framed(&mut frame, |out| out.extend_from_slice(query.as_bytes()));
@@ -187,7 +204,9 @@ async fn by_tcp(resolver: SocketAddr, query: &Query) -> Result<LookupResponse, L
     read_all(&stream, &mut length).await?;
     let mut response = vec![0; usize::from(u16::from_be_bytes(length))];
     read_all(&stream, &mut response).await?;
-    query.read(&response).ok_or(LookupFault::Malformed)
+    query
+        .read_with(&response, read)
+        .ok_or(LookupFault::Malformed)
 }
 
 async fn write_all(stream: &TcpStream, mut bytes: &[u8]) -> Result<(), LookupFault> {

@@ -13,16 +13,25 @@ use domain::base::wire::ParseError;
 use domain::base::{Message, MessageBuilder, Name, ParsedRecord, Question, Ttl};
 use domain::rdata::{A, Aaaa};
 
-use super::Found;
+/// What one question found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    /// None if the name has none of the family.
+    pub(super) addresses: Vec<IpAddr>,
+    /// How many more it has.
+    pub(super) left_out: usize,
+    /// How long they hold; of no meaning without addresses.
+    pub(super) ttl: Duration,
+}
 
 /// Addresses taken from one answer.
 const ADDRESSES_MAX: usize = 32;
 
 /// What an answer says.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum LookupResponse {
-    /// The addresses, perhaps none.
-    Found(Found),
+pub(super) enum LookupResponse<T> {
+    /// What was asked for, perhaps nothing.
+    Found(T),
     /// An error.
     Rcode(Rcode),
     /// The answer did not fit; it has to be asked for over TCP.
@@ -50,8 +59,12 @@ impl Query {
         self.message.as_slice()
     }
 
-    /// Reads a message; `None` if it does not answer this question, or cannot be read to its answers' end.
-    pub(super) fn read(&self, bytes: &[u8]) -> Option<LookupResponse> {
+    /// Reads a message by `records`; `None` if it does not answer this question, or cannot be read to its answers' end.
+    pub(super) fn read_with<T>(
+        &self,
+        bytes: &[u8],
+        records: impl Fn(&Query, &Message<&[u8]>) -> Result<T, ParseError>,
+    ) -> Option<LookupResponse<T>> {
         let answer = Message::from_octets(bytes).ok()?;
         let header = answer.header();
         if !answer.is_answer(&self.message) || header.opcode() != Opcode::QUERY {
@@ -59,12 +72,13 @@ impl Query {
         }
         match header.rcode() {
             _ if header.tc() => Some(LookupResponse::Truncated),
-            Rcode::NOERROR => self.addresses(&answer).ok().map(LookupResponse::Found),
+            Rcode::NOERROR => records(self, &answer).ok().map(LookupResponse::Found),
             rcode => Some(LookupResponse::Rcode(rcode)),
         }
     }
 
-    fn addresses(&self, answer: &Message<&[u8]>) -> Result<Found, ParseError> {
+    /// Reads the addresses of an answer.
+    pub(super) fn addresses(&self, answer: &Message<&[u8]>) -> Result<Found, ParseError> {
         let mut addresses = Vec::new();
         let (mut ttl, mut left_out) = (Ttl::MAX, 0);
         let name = answer.canonical_name();
@@ -112,7 +126,7 @@ fn ip(record: &ParsedRecord<'_, &[u8]>) -> Result<Option<IpAddr>, ParseError> {
 }
 
 /// A resolver that blocks a name may give an address that is none.
-fn can_be_connected_to(ip: IpAddr) -> bool {
+pub(super) fn can_be_connected_to(ip: IpAddr) -> bool {
     let is_broadcast = match ip {
         IpAddr::V4(ip) => ip.is_broadcast(),
         IpAddr::V6(_) => false,

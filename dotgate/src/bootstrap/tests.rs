@@ -40,7 +40,7 @@ fn answer(aliases: &[(&str, &str, u32)], addresses: &[(&str, Ipv4Addr, u32)]) ->
     answer.finish()
 }
 
-fn found(addresses: &[Ipv4Addr], seconds: u64) -> Option<LookupResponse> {
+fn found(addresses: &[Ipv4Addr], seconds: u64) -> Option<LookupResponse<Found>> {
     Some(LookupResponse::Found(Found {
         addresses: addresses.iter().map(|ip| IpAddr::from(*ip)).collect(),
         left_out: 0,
@@ -53,7 +53,10 @@ fn aliases_are_followed_inside_the_answer_in_any_order() {
     let aliases = [("b.test", "c.test", 90), ("dns.test", "B.test", 300)];
     let addresses = [("C.test", FIRST, 200), ("c.test", SECOND, 400)];
     let bytes = answer(&aliases, &addresses);
-    assert_eq!(query().read(&bytes), found(&[FIRST, SECOND], 90));
+    assert_eq!(
+        query().read_with(&bytes, Query::addresses),
+        found(&[FIRST, SECOND], 90)
+    );
 }
 
 #[test]
@@ -68,15 +71,18 @@ fn addresses_of_other_names_and_addresses_that_are_none_are_left() {
             ("dns.test", Ipv4Addr::new(224, 0, 0, 1), 1),
         ],
     );
-    assert_eq!(query().read(&bytes), found(&[FIRST], 80));
+    assert_eq!(
+        query().read_with(&bytes, Query::addresses),
+        found(&[FIRST], 80)
+    );
     let bytes = answer(
         &[("dns.test", "elsewhere.test", 60)],
         &[("dns.test", FIRST, 60)],
     );
-    assert_eq!(query().read(&bytes), found(&[], 60));
+    assert_eq!(query().read_with(&bytes, Query::addresses), found(&[], 60));
     let circle = [("dns.test", "b.test", 60), ("b.test", "dns.test", 60)];
     let bytes = answer(&circle, &[("dns.test", FIRST, 60)]);
-    assert_eq!(query().read(&bytes), found(&[], 60));
+    assert_eq!(query().read_with(&bytes, Query::addresses), found(&[], 60));
 }
 
 #[test]
@@ -84,7 +90,9 @@ fn of_very_many_addresses_32_are_taken_and_the_others_counted() {
     let many: Vec<(&str, Ipv4Addr, u32)> = (0..40)
         .map(|last| ("dns.test", Ipv4Addr::new(192, 0, 2, last), 60))
         .collect();
-    let Some(LookupResponse::Found(found)) = query().read(&answer(&[], &many)) else {
+    let Some(LookupResponse::Found(found)) =
+        query().read_with(&answer(&[], &many), Query::addresses)
+    else {
         panic!("addresses are found");
     };
     assert_eq!((found.addresses.len(), found.left_out), (32, 8));
@@ -93,11 +101,14 @@ fn of_very_many_addresses_32_are_taken_and_the_others_counted() {
 #[test]
 fn only_an_answer_to_the_question_is_read() {
     let right = answer(&[], &[("dns.test", FIRST, 60)]);
-    assert_eq!(query().read(&right), found(&[FIRST], 60));
+    assert_eq!(
+        query().read_with(&right, Query::addresses),
+        found(&[FIRST], 60)
+    );
     let changed = |at: usize, byte: u8| {
         let mut bytes = right.clone();
         bytes[at] = byte;
-        query().read(&bytes)
+        query().read_with(&bytes, Query::addresses)
     };
     assert_eq!(changed(1, 8), None, "another ID");
     assert_eq!(changed(2, 0x01), None, "a query");
@@ -106,7 +117,11 @@ fn only_an_answer_to_the_question_is_read() {
     assert_eq!(changed(23, 28), None, "another type");
     assert_eq!(changed(25, 3), None, "another class");
     assert_eq!(changed(7, 2), None, "a record less than announced");
-    assert_eq!(query().read(&right[..11]), None, "no header");
+    assert_eq!(
+        query().read_with(&right[..11], Query::addresses),
+        None,
+        "no header"
+    );
     let refused = Some(LookupResponse::Rcode(Rcode::REFUSED));
     assert_eq!(changed(3, 0x85), refused);
     assert_eq!(changed(2, 0x83), Some(LookupResponse::Truncated));
@@ -119,7 +134,7 @@ fn addresses_of_another_class_are_left() {
     assert_eq!(bytes[class_at], Class::IN.to_int() as u8);
     bytes[class_at] = Class::CH.to_int() as u8;
     assert!(
-        matches!(query().read(&bytes), Some(LookupResponse::Found(found)) if found.addresses.is_empty())
+        matches!(query().read_with(&bytes, Query::addresses), Some(LookupResponse::Found(found)) if found.addresses.is_empty())
     );
 }
 
@@ -212,7 +227,7 @@ fn addresses_in_the_form_of_ipv6_are_read() {
         ttl: Duration::from_secs(60),
     };
     assert_eq!(
-        query.read(&answer.finish()),
+        query.read_with(&answer.finish(), Query::addresses),
         Some(LookupResponse::Found(expected))
     );
 }

@@ -324,13 +324,15 @@ fn addresses(
     config: &Config,
     upstream: &UpstreamConfig,
 ) -> io::Result<Result<Vec<SocketAddr>, bootstrap::LookupError>> {
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().build()
+    };
     match &upstream.endpoint {
         Endpoint::Address(address) => Ok(Ok(vec![address.resolve()?])),
         Endpoint::Name { name, port } => {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()?;
-            Ok(runtime.block_on(bootstrap::resolve(name, *port, config.bootstrap())))
+            Ok(runtime()?.block_on(bootstrap::resolve(name, *port, config.bootstrap())))
         }
+        Endpoint::Designated { resolver } => Ok(runtime()?.block_on(bootstrap::discover(resolver))),
     }
 }

@@ -20,6 +20,7 @@ mod certificates;
 mod clients;
 mod clockless;
 mod coredns;
+mod designation;
 mod ends;
 mod exhaustion;
 mod failures;

@@ -53,11 +53,6 @@ pub(crate) const FATES: &[(&str, &str, Fate)] = &[
         "dotgate check --sandbox",
         Elsewhere("dotgate/tests/it/sandbox.rs"),
     ),
-    (
-        "docs/sandbox.md",
-        "install ",
-        Skipped("a user of the reader's system"),
-    ),
     ("", "dotgate check", Runs),
     (
         "docs/query.md",

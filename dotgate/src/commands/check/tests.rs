@@ -123,6 +123,8 @@ server.client_memory            default                 auto
 server.take_over_socket         -                       (not set)
 server.drain_max                default                 8s
 server.start                    default                 serve-anyway
+server.user                     -                       (not set)
+server.sandbox                  default                 auto
 query.deadline                  default                 4s
 query.in_flight_max             default                 20000
 query.in_flight_per_client_max  default                 1000
@@ -138,6 +140,8 @@ SSL_CERT_FILE                   -                       (not set)
 SSL_CERT_DIR                    -                       (not set)
 tls.authentication              default                 strict
 tls.key_exchange                default                 auto
+tls.clockless_names             default                 pool.ntp.org,ntp.ubuntu.com,time.cloudflare.com,\
+time.google.com,time.windows.com,time.apple.com,time.nist.gov
 bootstrap.addresses             -                       (not set)
 local.records                   -                       (not set)
 local.hosts_file                -                       (not set)

@@ -149,6 +149,11 @@ impl Upstream {
         }
     }
 
+    /// The address it listens on.
+    pub(crate) fn ip(&self) -> IpAddr {
+        self.address.ip()
+    }
+
     /// The port it listens on.
     pub(crate) fn port(&self) -> u16 {
         self.address.port()

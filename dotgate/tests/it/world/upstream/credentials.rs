@@ -1,5 +1,6 @@
 //! What an upstream shows in a handshake.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use dotgate_testbed::certificates::{Leaf, TestAuthority, Validity};
@@ -17,6 +18,8 @@ pub(crate) enum Certificate {
     Recent,
     Expired,
     NotYetValid,
+    /// For an address and no name.
+    ForAddress(IpAddr),
     OtherName,
     UnknownAuthority,
 }
@@ -65,6 +68,14 @@ impl Credentials {
         let leaf = Leaf {
             validity,
             ..Leaf::for_name(name)
+        };
+        let leaf = match self.certificate {
+            Certificate::ForAddress(address) => Leaf {
+                names: Vec::new(),
+                addresses: vec![address],
+                ..leaf
+            },
+            _ => leaf,
         };
         let shown = match self.certificate {
             Certificate::UnknownAuthority => TestAuthority::new().unwrap().issue(&leaf),

@@ -36,6 +36,7 @@ pub mod setting;
 pub mod settings;
 mod spec;
 mod strategies;
+mod strategy_fault;
 mod upstream;
 mod upstreams;
 mod words;
@@ -59,7 +60,7 @@ pub use records::{LocalConfig, LocalRecord, read_record, split_records};
 pub use reload::reload;
 pub use routes::GroupConfig;
 pub use spec::Overridden;
-pub use strategies::StrategyFault;
+pub use strategy_fault::StrategyFault;
 pub use upstream::{Endpoint, UpstreamConfig, UpstreamSpec};
 pub use words::{LogFormat, LogLevel, Profile, SandboxPolicy, StartPolicy, Word};
 

@@ -12,7 +12,7 @@ use super::hints;
 use super::origin::{Origin, SourceValue};
 use super::reference::{example, file_literal};
 use super::setting::{AnySetting, TableKey};
-use super::strategies::StrategyFault;
+use super::strategy_fault::StrategyFault;
 
 /// One problem.
 #[derive(Debug)]

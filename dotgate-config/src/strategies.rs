@@ -1,7 +1,6 @@
 //! What the strategies of groups need: weights, the key of `shard`, and more than one operator.
 //! It is above routes and under `Config`. What is refused here would have no effect.
 
-use std::fmt;
 use std::num::NonZeroU8;
 
 use dotgate_core::{ShardKey, Strategy};
@@ -11,48 +10,8 @@ use super::problem::Problem;
 use super::reader::Reader;
 use super::routes::GroupConfig;
 use super::settings::{DNS_SHARD_KEY, DNS_STRATEGY};
+use super::strategy_fault::{FaultKind, StrategyFault};
 use super::upstream::UpstreamSpec;
-
-/// What is wrong with the strategy of a group.
-#[derive(Debug)]
-pub struct StrategyFault {
-    /// The group.
-    group: String,
-    kind: FaultKind,
-}
-
-#[derive(Debug)]
-enum FaultKind {
-    /// All upstreams of the group are of this operator.
-    OneOperator(String),
-    /// Names are sharded without a key.
-    ShardWithoutKey,
-    /// An upstream has a weight, and upstreams do not take turns.
-    WeightWithoutTurns,
-}
-
-impl fmt::Display for StrategyFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "group {}: ", self.group)?;
-        match &self.kind {
-            FaultKind::OneOperator(operator) => write!(
-                f,
-                "the strategy shard divides names among operators, and all upstreams are of {operator}\n  \
-                 to do: add an upstream of another operator, or choose another strategy"
-            ),
-            FaultKind::ShardWithoutKey => write!(
-                f,
-                "the strategy shard needs DOTGATE_DNS_SHARD_KEY, which decides which operator gets which domain\n  \
-                 to do: set it to what `openssl rand -hex 16` prints, and to the same for all instances with the same clients"
-            ),
-            FaultKind::WeightWithoutTurns => write!(
-                f,
-                "an upstream has a weight, which is for the strategy round-robin alone\n  \
-                 to do: remove the weight, or choose round-robin"
-            ),
-        }
-    }
-}
 
 /// The weights of upstreams.
 pub(super) fn weights<'s>(specs: impl IntoIterator<Item = &'s UpstreamSpec>) -> Vec<NonZeroU8> {

@@ -127,6 +127,12 @@ pub enum Fault {
         /// The name as written.
         item: String,
     },
+    /// Not a condition on queries.
+    #[error("{} is not failed, slow>TIME, suffix=NAME, client=PREFIX or sample=1/N", Shown(.item))]
+    NotAQueryFilter {
+        /// The item as written.
+        item: String,
+    },
     /// Not decimal digits.
     #[error("it is not a whole number")]
     NotANumber,

@@ -5,6 +5,7 @@
 
 mod cache;
 mod local;
+mod query_log;
 mod sessions;
 
 use std::num::{NonZeroU16, NonZeroUsize};
@@ -28,6 +29,7 @@ use super::upstream::UpstreamConfig;
 use super::upstreams;
 use super::words::{LogFormat, LogLevel, Profile, QueryClass, SandboxPolicy, StartPolicy};
 use crate::identity::AuthoritySources;
+use crate::query_log::QueryLogConfig;
 use crate::records::LocalConfig;
 
 /// The most workers that `auto` makes: more are seldom of use, and each has sessions of its own.
@@ -106,6 +108,8 @@ pub struct QueryConfig {
     pub forwards_private_classes: bool,
     /// The clients without that limit.
     pub exempt: Vec<IpNet>,
+    /// Which queries are logged, where and how.
+    pub log: QueryLogConfig,
 }
 
 /// The bounds of clients' TCP connections.
@@ -239,6 +243,11 @@ impl Config {
     /// Returns how sessions to upstreams are opened and what is remembered of them.
     pub fn sessions(&self) -> &SessionsConfig {
         &self.sessions
+    }
+
+    /// Returns which queries are logged, where and how.
+    pub fn query_log(&self) -> &QueryLogConfig {
+        &self.query.log
     }
 
     /// Returns what is logged.
@@ -518,6 +527,7 @@ fn read_query(reader: &mut Reader<'_>) -> Option<QueryConfig> {
     let in_flight_per_client_max = reader.value(&table::QUERY_IN_FLIGHT_PER_CLIENT_MAX);
     let classes = reader.value(&table::QUERY_FORWARD_CLASSES);
     let exempt = reader.value(&table::QUERY_EXEMPT);
+    let log = query_log::read(reader);
     Some(QueryConfig {
         deadline: deadline?,
         in_flight_max: in_flight_max?,
@@ -525,6 +535,7 @@ fn read_query(reader: &mut Reader<'_>) -> Option<QueryConfig> {
         forwards_class_any: classes.as_ref()?.contains(&QueryClass::Any),
         forwards_private_classes: classes?.contains(&QueryClass::Private),
         exempt: exempt?,
+        log: log?,
     })
 }
 

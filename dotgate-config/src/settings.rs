@@ -10,6 +10,7 @@ mod cache;
 mod file;
 mod local;
 mod query;
+mod query_log;
 mod sandbox;
 mod sessions;
 mod strategy;
@@ -57,6 +58,10 @@ pub use query::{
     QUERY_IN_FLIGHT_PER_CLIENT_MAX,
 };
 
+pub use query_log::{
+    QUERY_LOG, QUERY_LOG_CLIENTS, QUERY_LOG_FILTER, QUERY_LOG_FORMAT, QUERY_LOG_NAMES,
+};
+
 /// All settings, the required ones first, those of one section together.
 pub static TABLE: &[AnySetting] = &[
     &SERVER_HOST,
@@ -88,6 +93,11 @@ pub static TABLE: &[AnySetting] = &[
     &QUERY_IN_FLIGHT_PER_CLIENT_MAX,
     &QUERY_EXEMPT,
     &QUERY_FORWARD_CLASSES,
+    &QUERY_LOG,
+    &QUERY_LOG_FORMAT,
+    &QUERY_LOG_FILTER,
+    &QUERY_LOG_CLIENTS,
+    &QUERY_LOG_NAMES,
     &TCP_CONNECTIONS_MAX,
     &TCP_CONNECTIONS_PER_CLIENT_MAX,
     &TCP_IDLE,

@@ -3,13 +3,13 @@
 //! It is at both ends of the path: stages `query` and `admit` on the way in, `respond` on the way out. Owns the responses
 //! by UDP, the connections, the quotas and what is logged of limits. Knows no question in flight. `clients::receive` takes
 //! messages, `clients::deliver` writes responses, `clients::streams` serves connections, `clients::limit_log` says what was
-//! turned away, `clients::query_log` makes the events of single queries.
+//! turned away, `clients::records` makes the records of single queries.
 
 mod deliver;
 mod limit_log;
 mod local;
-mod query_log;
 mod receive;
+mod records;
 mod streams;
 
 use std::collections::VecDeque;
@@ -18,7 +18,7 @@ use std::sync::{Arc, Weak};
 
 use dotgate_wire::{Query, write_shortened};
 
-pub(crate) use self::deliver::Relayed;
+pub(crate) use self::deliver::{Failed, Relayed};
 use self::limit_log::LimitLog;
 pub(crate) use self::local::Local;
 use crate::admit::{ClientId, MalformedClients, Quotas};
@@ -28,8 +28,9 @@ use crate::exchange::{Client, Waiter};
 use crate::keys::{StreamKey, WorkerId};
 use crate::memory::ClientMemory;
 use crate::moment::{Moment, earlier};
-use crate::outbox::{Action, Event, LogDetail, Outbox};
+use crate::outbox::{Action, Event, Outbox};
 use crate::path_limits::PathLimits;
+use crate::record::QueryRecord;
 use crate::respond::{ClientParameters, Transport};
 use crate::settings::Settings;
 use crate::stream::Streams;
@@ -80,7 +81,12 @@ pub(crate) struct Clients {
     actions: VecDeque<Action>,
     events: VecDeque<Event>,
     limit_log: LimitLog,
-    log_detail: LogDetail,
+    /// Whether somebody reads the records of queries.
+    is_recording: bool,
+    /// Those of this turn, and places for more.
+    records: Vec<QueryRecord>,
+    /// How many there are.
+    recorded: usize,
     /// The local answer under way.
     local: Vec<u8>,
     /// Local answers served, which give addresses in another order each time.
@@ -109,7 +115,9 @@ impl Clients {
             actions: VecDeque::new(),
             events: VecDeque::new(),
             limit_log: LimitLog::default(),
-            log_detail: LogDetail::Usual,
+            is_recording: false,
+            records: Vec::new(),
+            recorded: 0,
             local: Vec::new(),
             turn: 0,
             memory,

@@ -135,6 +135,8 @@ counts! {
     MailboxMessagesDropped = "mailbox_messages_dropped",
     /// Events dropped because the log queue was full.
     EventsDropped = "events_dropped",
+    /// Records of queries dropped because the query log and the other views of queries could not keep up.
+    QueryRecordsDropped = "query_records_dropped",
 }
 
 /// The counts that are those of one outcome of queries: they are counted there, by labels.

@@ -18,7 +18,7 @@ const LABELS_MAX: usize = 127;
 
 /// The registrable domain of an uncompressed name in lower case, as a suffix of it. A name that is a public suffix
 /// itself, or the root, is its own.
-pub(crate) fn registrable(name: &[u8]) -> &[u8] {
+pub fn registrable(name: &[u8]) -> &[u8] {
     let mut starts = [0; LABELS_MAX];
     let mut count = 0;
     let mut at = 0;

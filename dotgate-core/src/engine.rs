@@ -32,6 +32,7 @@ use crate::moment::{Moment, earlier};
 use crate::outbox::{Action, Event, LogDetail, OutgoingDatagram};
 use crate::quarantine::Quarantine;
 use crate::random::Random;
+use crate::record::QueryRecord;
 use crate::settings::Settings;
 use crate::tally::Tally;
 use crate::upstreams::Upstreams;
@@ -174,8 +175,22 @@ impl Engine {
 
     /// How much the log is to say from now on.
     pub fn set_log_detail(&mut self, detail: LogDetail) {
-        self.clients.set_log_detail(detail);
         self.upstreams.set_log_detail(detail);
+    }
+
+    /// Makes a record of each query that ends from now on, or no more.
+    pub fn set_recording(&mut self, is_on: bool) {
+        self.clients.set_recording(is_on);
+    }
+
+    /// The records of queries that ended in this turn. Discard them with `clear_records`.
+    pub fn records(&self) -> &[QueryRecord] {
+        self.clients.records()
+    }
+
+    /// Discards the records that were read, and reuses their space.
+    pub fn clear_records(&mut self) {
+        self.clients.clear_records();
     }
 
     /// The next thing to do; flushes come late, and after them what must know their outcome.

@@ -134,6 +134,7 @@ mod quarantine;
 mod query;
 mod questions;
 mod random;
+mod record;
 mod respond;
 mod response_time;
 mod restore;
@@ -161,7 +162,7 @@ pub use counters::{
     BUCKETS_MICROS, ClientCounters, Count, Counters, Distribution, Gauge, GroupCounters,
     UpstreamCounters, WAITED, labels,
 };
-pub use domain::operator;
+pub use domain::{operator, registrable};
 pub use engine::{Driver, Engine, Load, Shared, carry_out, drive};
 pub use failure::{ConnectFault, Failure, Misbehaviour, SessionEnd, TlsFault};
 pub use filter::{
@@ -178,9 +179,10 @@ pub use local::{LocalData, LocalDataBuilder, LocalFault, RecordId};
 pub use loops::OwnQueries;
 pub use memory::ClientMemory;
 pub use moment::Moment;
-pub use outbox::{Action, Event, LogDetail, OutgoingDatagram, QueryEvent, ReturnPath};
+pub use outbox::{Action, Event, LogDetail, OutgoingDatagram, ReturnPath};
 pub use quarantine::Quarantine;
 pub use query::ForwardedClasses;
+pub use record::{Ended, QueryRecord};
 pub use restore::CacheImporter;
 pub use route::{LocalZone, special_use};
 pub use routes::{Route, RouteId, RouteTable, reverse_zones};

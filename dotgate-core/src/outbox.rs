@@ -9,7 +9,7 @@ use std::time::Duration;
 use dotgate_wire::Question;
 use ipnet::IpNet;
 
-use crate::counters::labels::{ClientTransport, Ending, Limit, Outcome};
+use crate::counters::labels::{AttemptKind, Ending, Limit};
 use crate::failure::Failure;
 use crate::key_exchange::KeyExchange;
 use crate::keys::{SessionKey, StreamKey, UpstreamId};
@@ -72,9 +72,9 @@ pub enum LogDetail {
     /// What is rare.
     #[default]
     Usual,
-    /// Each session, probe and failed query, too.
+    /// Each session and probe, too.
     Debug,
-    /// Each query, too.
+    /// Each attempt, too.
     Trace,
 }
 
@@ -154,8 +154,15 @@ pub enum Event {
         /// The usual round trip on its session, this one included.
         round_trip: Duration,
     },
-    /// A query has ended: one that failed from `LogDetail::Debug` on, any one at `LogDetail::Trace`.
-    Query(Box<QueryEvent>),
+    /// A question was sent. At `LogDetail::Trace`.
+    Attempted {
+        /// The upstream.
+        upstream: UpstreamId,
+        /// Which attempt for its question it is.
+        kind: AttemptKind,
+        /// The question.
+        question: Box<Question>,
+    },
 }
 
 impl Event {
@@ -173,31 +180,9 @@ impl Event {
             Event::SessionEnded { .. } | Event::ProbeSent { .. } | Event::ProbeAnswered { .. } => {
                 LogDetail::Debug
             }
-            Event::Query(query) if query.failure.is_some() => LogDetail::Debug,
-            Event::Query(_) => LogDetail::Trace,
+            Event::Attempted { .. } => LogDetail::Trace,
         }
     }
-}
-
-/// A query that has ended.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct QueryEvent {
-    /// The client; none if its connection is gone.
-    pub client: Option<IpAddr>,
-    /// How the query came.
-    pub transport: ClientTransport,
-    /// The question in lower case; none if it could not be parsed.
-    pub question: Option<Question>,
-    /// Its outcome.
-    pub outcome: Outcome,
-    /// The RCODE of the response.
-    pub rcode: u16,
-    /// How long it waited.
-    pub waited: Duration,
-    /// The upstream that answered, or that is at fault.
-    pub upstream: Option<UpstreamId>,
-    /// Why it failed.
-    pub failure: Option<Failure>,
 }
 
 /// One response to be sent by UDP.

@@ -5,7 +5,9 @@
 
 use dotgate_wire::{Query, QueryFault, ede, rclass, rcode, rtype};
 
+use crate::counters::labels::Outcome;
 use crate::failure::Failure;
+use crate::record::Ended;
 
 /// The classes that are forwarded besides IN.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -32,6 +34,13 @@ impl ForwardedClasses {
 pub(crate) struct Refusal<'t> {
     pub(crate) rcode: u16,
     pub(crate) ede: Option<(u16, &'t str)>,
+}
+
+impl Refusal<'_> {
+    /// How a query ended that got it.
+    pub(crate) fn ended(&self, outcome: Outcome) -> Ended {
+        Ended::here(outcome, self.rcode, self.ede.map(|(code, _)| code))
+    }
 }
 
 impl Refusal<'static> {

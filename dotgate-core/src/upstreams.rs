@@ -17,10 +17,11 @@ mod responses;
 mod suspects;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use dotgate_wire::UpstreamResponse;
 
-use crate::attempts::{Attempt, Cause};
+use crate::attempts::{Attempt, Attempts, Cause};
 use crate::cache::QuestionHasher;
 use crate::exchange::Lookup;
 use crate::failure::Failure;
@@ -57,6 +58,9 @@ pub(crate) struct Completed {
     pub(crate) exchange: ExchangeKey,
     pub(crate) upstream: UpstreamId,
     pub(crate) is_authenticated: bool,
+    /// How long the upstream took for the attempt that it answered, and how many there were.
+    pub(crate) took: Duration,
+    pub(crate) attempts: u8,
     /// Whether signatures were wanted and could not be asked for.
     pub(crate) lacks_signatures: bool,
 }
@@ -183,6 +187,11 @@ impl Upstreams {
     /// Why a question has no answer yet, as far as its attempts show.
     pub(crate) fn cause(&self, key: ExchangeKey) -> Option<Cause> {
         self.questions.cause(key, self.sessions.pools())
+    }
+
+    /// How many attempts were made for a question.
+    pub(crate) fn attempts(&self, key: ExchangeKey) -> u8 {
+        self.questions.get(key).map_or(0, Attempts::made)
     }
 
     /// Whether an attempt for this question runs.

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use dotgate_core::labels::Rcode;
 use dotgate_core::{
     ClientMemory, ConnectFault, Count, Counters, Engine, Link, Moment, ReturnPath, SessionEnd,
     SessionKey, Settings, Shared, StreamKey, WorkerId, drive,
@@ -35,6 +36,8 @@ pub(crate) struct Worker {
     connections: BTreeMap<SessionKey, usize>,
     streams: BTreeMap<StreamKey, usize>,
     memory: Arc<ClientMemory>,
+    /// Records of queries so far.
+    recorded: u64,
 }
 
 impl Worker {
@@ -46,13 +49,14 @@ impl Worker {
         now: Moment,
     ) -> Worker {
         let memory = Arc::clone(&shared.memory);
-        let engine = Engine::new(
+        let mut engine = Engine::new(
             WorkerId(u8::try_from(number).unwrap_or(u8::MAX)),
             Arc::clone(&settings),
             shared,
             Arc::new(Counters::new()),
             seed,
         );
+        engine.set_recording(true);
         Worker {
             number,
             engine,
@@ -62,6 +66,7 @@ impl Worker {
             connections: BTreeMap::new(),
             streams: BTreeMap::new(),
             memory,
+            recorded: 0,
         }
     }
 
@@ -103,6 +108,7 @@ impl Worker {
             connections: &mut self.connections,
             streams: &mut self.streams,
             actions: 0,
+            recorded: &mut self.recorded,
             net,
         }
     }
@@ -285,7 +291,12 @@ impl Worker {
     fn check(&mut self, net: &mut Network) {
         let engine = &self.engine;
         let settings = &self.settings;
+        let counters = engine.counters();
+        let responses = Rcode::ALL.iter();
+        let responses: u64 = responses.map(|it| counters.clients().responses(*it)).sum();
+        let recorded = self.recorded + counters.get(Count::QueryRecordsDropped);
         let broken = [
+            (responses != recorded, "records of queries"),
             (engine.load().queries > settings.queries_max, "queries"),
             (
                 engine.load().questions > engine.load().queries + engine.load().refreshes,

@@ -47,7 +47,7 @@ pub use dns64::Nat64Prefix;
 pub use frame::{split_frame, write_framed};
 pub use freshness::freshness;
 pub use header::{Flags, HEADER_LEN, message_id};
-pub use name::NameFault;
+pub use name::{NameFault, ShownName};
 pub use opt::{OPTIONS_MAX, OptionFault};
 pub use query::{
     ClientEdns, Front, Ignore, Malformed, Query, QueryFault, RECORDS_MAX, Received, Reject,

@@ -407,6 +407,16 @@ impl<'a> Iterator for Labels<'a> {
     }
 }
 
+/// Shows an uncompressed name in presentation format. Names are personal data.
+#[derive(Clone, Copy, Debug)]
+pub struct ShownName<'n>(pub &'n [u8]);
+
+impl fmt::Display for ShownName<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        print(self.0, out)
+    }
+}
+
 /// Prints an uncompressed name in presentation format (RFC 1035 section 5.1, RFC 4343 section 2.1).
 pub(crate) fn print(name: &[u8], out: &mut fmt::Formatter<'_>) -> fmt::Result {
     let mut is_root = true;

@@ -27,4 +27,5 @@ pub mod snapshot;
 pub mod take_over;
 pub mod upstreams;
 pub mod verify;
+pub mod views;
 pub mod worker;

@@ -133,6 +133,7 @@ impl Plan {
         needs.read.extend(credentials.map(Path::to_owned));
         let snapshot = config.cache().snapshot_file.iter();
         let written = snapshot.chain(&config.sessions().state_file);
+        let written = written.chain(config.query_log().file());
         needs.write = written.map(|path| folder_of(path)).collect();
         let sockets = [
             config.server().take_over_socket.as_deref(),

@@ -15,14 +15,16 @@ mod upstream_log;
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::mpsc::{channel, sync_channel};
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
 
 use dotgate_config::{Config, Endpoint};
 use dotgate_tls::Roots;
 
 use crate::log::message::say;
-use dotgate_core::{Cache, ClientMemory, Counters, Flights, Quotas, Shared, UpstreamId, WorkerId};
+use dotgate_core::{
+    Cache, ClientMemory, Counters, FlightMessage, Flights, Quotas, Shared, UpstreamId, WorkerId,
+};
 use dotgate_net::UdpPath;
 use tokio::sync::mpsc;
 
@@ -39,9 +41,8 @@ use crate::running::{self, PreparedWorker, Running, RunningWorker};
 use crate::sandbox::SandboxError;
 use crate::take_over::{Inherited, ToHandOver};
 use crate::upstreams::{Groups, Upstreams};
-use crate::worker::{
-    Heartbeat, MAILBOX_MESSAGES, Mailbox, Worker, WorkerCommand, WorkerEvent, WorkerSetup,
-};
+use crate::views::{self, Views};
+use crate::worker::{MAILBOX_MESSAGES, Mailbox, Worker, WorkerCommand, WorkerEvent, WorkerSetup};
 
 /// Reports that may wait for the control thread.
 const REPORTS: usize = 1_024;
@@ -50,6 +51,7 @@ const REPORTS: usize = 1_024;
 #[derive(Debug)]
 pub struct Forwarder {
     running: Arc<Running>,
+    views: Views,
     receive_buffer_bytes: usize,
     /// The sockets for a process that replaces this one; none if the settings name no place for that.
     handed_over: Option<ToHandOver>,
@@ -96,44 +98,39 @@ impl Forwarder {
         let shared = share(config)?;
         let (reports_in, reports) = mpsc::channel(REPORTS);
         let last_packet = Arc::new(AtomicU64::new(0));
+        let prepared = views::Prepared::new(config.query_log())?;
+        let (records_wanted, mut rings) = (Arc::new(AtomicBool::new(false)), Vec::new());
         let mut made = Vec::new();
         for (id, (udp, tcp)) in (0..).map(WorkerId).zip(listeners.per_worker) {
             let (commands_in, commands) = channel();
             let (messages_in, messages) = sync_channel(MAILBOX_MESSAGES);
-            let (counters, pulse) = (Arc::new(Counters::new()), Arc::new(Heartbeat::default()));
-            let udp: Vec<Arc<dotgate_net::UdpSocket>> = udp.into_iter().map(Arc::new).collect();
-            let watched = udp.iter().map(Arc::downgrade).collect();
+            let (records, ring) = views::ring(&records_wanted);
+            rings.push(ring);
             let parts = WorkerSetup {
                 id,
                 settings: Arc::clone(&settings),
                 shared: shared.clone(),
                 upstreams: Arc::clone(&upstreams),
-                counters: Arc::clone(&counters),
-                pulse: Arc::clone(&pulse),
-                udp,
+                counters: Arc::new(Counters::new()),
+                pulse: Arc::default(),
+                udp: udp.into_iter().map(Arc::new).collect(),
                 tcp,
                 udp_path,
                 commands,
                 messages,
+                records,
                 reports: reports_in.clone(),
                 last_packet: Arc::clone(&last_packet),
             };
-            let (worker, waker) = Worker::new(parts).map_err(StartError::Worker)?;
-            let messages = messages_in;
-            let mailbox = Mailbox { messages, waker };
-            made.push(PreparedWorker {
-                worker,
-                commands: commands_in,
-                mailbox,
-                pulse,
-                counters,
-                udp: watched,
-            });
+            made.push(prepare_worker(parts, commands_in, messages_in)?);
         }
         let workers = running::spawn_all(made).map_err(StartError::Worker)?;
         let running = Running::new(listeners.addresses, (upstreams, groups), shared, workers);
+        let running = Arc::new(running.with_local(local));
+        let views = Views::start(rings, records_wanted, prepared, Arc::clone(&running));
         let forwarder = Forwarder {
-            running: Arc::new(running.with_local(local)),
+            running,
+            views: views.map_err(StartError::Worker)?,
             receive_buffer_bytes,
             handed_over,
             binding: Binding::new(config.server()),
@@ -297,6 +294,25 @@ fn bind(config: &Config, inherited: &mut Inherited) -> Result<Listeners, StartEr
     let listeners = Listeners::bind(config.server(), inherited)?;
     refuse_loop(config, &listeners.addresses)?;
     Ok(listeners)
+}
+
+/// Makes a worker, with the ways to it.
+fn prepare_worker(
+    parts: WorkerSetup,
+    commands: Sender<WorkerCommand>,
+    messages: SyncSender<FlightMessage>,
+) -> Result<PreparedWorker, StartError> {
+    let (counters, pulse) = (Arc::clone(&parts.counters), Arc::clone(&parts.pulse));
+    let udp = parts.udp.iter().map(Arc::downgrade).collect();
+    let (worker, waker) = Worker::new(parts).map_err(StartError::Worker)?;
+    Ok(PreparedWorker {
+        worker,
+        commands,
+        mailbox: Mailbox { messages, waker },
+        pulse,
+        counters,
+        udp,
+    })
 }
 
 /// Which way datagrams go; logged where it is the slower one.

@@ -53,6 +53,7 @@ use self::streams::{Accepted, Streams};
 use self::tokens::{Owner, TokenTable};
 use crate::clock::now;
 use crate::log;
+use crate::views::RecordSender;
 
 /// Readiness events taken from the system at once.
 const EVENTS: usize = 1_024;
@@ -79,6 +80,7 @@ pub struct Worker {
     commands: Receiver<WorkerCommand>,
     messages: Receiver<FlightMessage>,
     mailboxes: Mailboxes,
+    records: RecordSender,
     outlet: ReportSender,
     pulse: Arc<Heartbeat>,
     last_packet: Arc<AtomicU64>,
@@ -120,6 +122,7 @@ impl Worker {
             commands: parts.commands,
             messages: parts.messages,
             mailboxes: Mailboxes::default(),
+            records: parts.records,
             outlet: ReportSender {
                 id: parts.id,
                 reports: parts.reports,
@@ -176,6 +179,7 @@ impl Worker {
         let now = now();
         self.pulse.beat(now);
         self.engine.set_log_detail(log::detail());
+        self.engine.set_recording(self.records.is_wanted());
         std::mem::swap(&mut self.again, &mut self.unfinished);
         // Responses of upstreams answer clients that wait already, so they come first.
         for is_upstreams_turn in [true, false] {
@@ -214,6 +218,7 @@ impl Worker {
             sessions: &mut self.sessions,
             streams: &mut self.streams,
             mailboxes: &mut self.mailboxes,
+            records: &mut self.records,
             outlet: &self.outlet,
         }
     }

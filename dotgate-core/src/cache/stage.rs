@@ -18,6 +18,7 @@ use crate::failure::Failure;
 use crate::filter::Filter;
 use crate::limits;
 use crate::moment::Moment;
+use crate::record::Ended;
 use crate::respond::ClientParameters;
 use crate::root::{is_root_servers, root_servers};
 use crate::routes::RouteId;
@@ -111,6 +112,20 @@ impl CachedResponse<'_> {
             Serving::Fresh(_) => Outcome::Cached,
             Serving::Failed => Outcome::CachedFailure,
             Serving::Stale(_) => Outcome::Stale,
+        }
+    }
+
+    /// How a query ended that got it with this RCODE.
+    pub(crate) fn ended(&self, rcode: u16) -> Ended {
+        let (ede, cache_age) = match self.serving {
+            Serving::Fresh(age) => (None, Some(age)),
+            Serving::Failed => (Some(ede::CACHED_ERROR), None),
+            Serving::Stale(_) => (Some(self.stored.stale_ede()), None),
+        };
+        let stored = self.stored.ede().map(|ede| ede.code);
+        Ended {
+            cache_age,
+            ..Ended::here(self.outcome(), rcode, ede.or(stored))
         }
     }
 

@@ -1,13 +1,13 @@
 //! Responses to clients: written at once, or, on a connection that has much to be written already, once there is room.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use dotgate_wire::{
     Ede, LocalData, Question, Stored, TTL_MAX, UpstreamResponse, opcode, write_error, write_framed,
     write_local, write_response,
 };
 
-use super::query_log::Ended;
 use super::{Clients, Request};
 use crate::admit::Via;
 use crate::cache::CachedResponse;
@@ -19,7 +19,9 @@ use crate::keys::{StreamKey, UpstreamId};
 use crate::limits;
 use crate::moment::Moment;
 use crate::query::Refusal;
+use crate::record::Ended;
 use crate::respond::ClientParameters;
+use crate::routes::RouteId;
 use crate::stream::{Pending, ResponseTerms};
 
 /// Where a message has its bit TC (RFC 1035 section 4.1.1).
@@ -30,10 +32,22 @@ const TRUNCATED: u8 = 0x02;
 pub(crate) struct Relayed<'r> {
     pub(crate) response: &'r UpstreamResponse,
     pub(crate) upstream: UpstreamId,
+    pub(crate) took: Duration,
+    pub(crate) attempts: u8,
     pub(crate) is_authenticated: bool,
     pub(crate) ede: Option<(u16, &'r str)>,
     /// The same as stored, once somebody has to wait for it.
     pub(crate) stored: Option<Arc<[u8]>>,
+}
+
+/// The failure that a waiter gets in place of a response.
+pub(crate) struct Failed<'r> {
+    pub(crate) failure: Failure,
+    /// The one at fault.
+    pub(crate) upstream: Option<UpstreamId>,
+    /// How many attempts were made.
+    pub(crate) attempts: u8,
+    pub(crate) text: &'r str,
 }
 
 impl Clients {
@@ -76,7 +90,8 @@ impl Clients {
             Outcome::Local,
             data.rcode(),
         );
-        self.trace_query(client, query.question, Outcome::Local, data.rcode());
+        let ended = || Ended::here(Outcome::Local, data.rcode(), None);
+        self.record((client, query.id), query.question, ended);
         let hop = request.parameters.hop(None, false);
         self.deliver(client, |out| {
             write_local(out, query.question, zone, data, &hop);
@@ -84,7 +99,12 @@ impl Clients {
     }
 
     /// Answers a query from the cache.
-    pub(crate) fn deliver_cached(&mut self, request: &Request<'_>, response: &CachedResponse<'_>) {
+    pub(crate) fn deliver_cached(
+        &mut self,
+        request: &Request<'_>,
+        response: &CachedResponse<'_>,
+        route: RouteId,
+    ) {
         let (client, query) = (request.client, &request.query);
         let terms = response.terms(&request.parameters);
         let stored = (response.bytes, &response.stored);
@@ -95,7 +115,11 @@ impl Clients {
         let outcome = response.outcome();
         self.tally
             .at_once(client.transport(), query.qtype, outcome, rcode);
-        self.trace_query(client, query.question, outcome, rcode);
+        let ended = || Ended {
+            route: Some(route),
+            ..response.ended(rcode)
+        };
+        self.record((client, query.id), query.question, ended);
     }
 
     /// Answers with a stored answer, which waits if the client has much to read already; with SERVFAIL if there is no
@@ -152,12 +176,7 @@ impl Clients {
             &terms,
         );
         self.tally.count(Count::AnsweredFromCache);
-        let ended = Ended {
-            outcome: response.outcome(),
-            rcode,
-            upstream: None,
-            failure: None,
-        };
+        let ended = response.ended(rcode);
         self.finish(now, waiter, exchange, ended);
     }
 
@@ -173,12 +192,8 @@ impl Clients {
         let question = &exchange.question;
         let terms = ResponseTerms::of_answer(self.parameters_of(waiter), is_authenticated);
         self.deliver_stored_to(now, waiter, question, stored, &terms);
-        let ended = Ended {
-            outcome: Outcome::Answered,
-            rcode: stored.1.rcode(),
-            upstream: None,
-            failure: None,
-        };
+        let ede = stored.1.ede().map(|ede| ede.code);
+        let ended = Ended::here(Outcome::Answered, stored.1.rcode(), ede);
         self.finish(now, waiter, exchange, ended);
     }
 
@@ -239,9 +254,13 @@ impl Clients {
             };
             if !self.defer_response(stream, pending) {
                 self.tally.limit(Limit::ClientMemory);
-                let cause = (Failure::Overload, None);
-                let text = Failure::Overload.text();
-                self.deliver_failure_to(now, waiter, exchange, cause, text);
+                let failed = Failed {
+                    failure: Failure::Overload,
+                    upstream: None,
+                    attempts: relayed.attempts,
+                    text: Failure::Overload.text(),
+                };
+                self.deliver_failure_to(now, waiter, exchange, &failed);
                 return;
             }
         } else {
@@ -255,10 +274,10 @@ impl Clients {
         self.tally
             .total(relayed.upstream, now.since(waiter.asked_at));
         let ended = Ended {
-            outcome: Outcome::Answered,
-            rcode,
             upstream: Some(relayed.upstream),
-            failure: None,
+            upstream_took: Some(relayed.took),
+            attempts: relayed.attempts,
+            ..Ended::here(Outcome::Answered, rcode, relayed.ede.map(|(code, _)| code))
         };
         self.finish(now, waiter, exchange, ended);
     }
@@ -269,9 +288,9 @@ impl Clients {
         now: Moment,
         waiter: &Waiter,
         exchange: &Exchange,
-        (failure, upstream): (Failure, Option<UpstreamId>),
-        text: &str,
+        failed: &Failed<'_>,
     ) {
+        let failure = failed.failure;
         let question = &exchange.question;
         let parameters = self.parameters_of(waiter);
         let reason = if cfg!(planted = "failure-tells-no-reason") {
@@ -281,22 +300,22 @@ impl Clients {
         };
         let error = Refusal {
             rcode: failure.rcode(),
-            ede: Some((reason.ede(), text)),
+            ede: Some((reason.ede(), failed.text)),
         };
         let received = as_received(question, waiter);
         let received = (received.as_slice(), opcode::QUERY);
         self.deliver_error(waiter.client, &parameters, received, error);
         self.tally.failure(failure);
         let ended = Ended {
-            outcome: Outcome::Failed,
-            rcode: failure.rcode(),
-            upstream,
+            upstream: failed.upstream,
+            attempts: failed.attempts,
             failure: Some(failure),
+            ..Ended::here(Outcome::Failed, failure.rcode(), Some(failure.ede()))
         };
         self.finish(now, waiter, exchange, ended);
     }
 
-    /// A waiter has its response: counts and logs it, and gives back what its query took.
+    /// A waiter has its response: counts and records it, and gives back what its query took.
     fn finish(&mut self, now: Moment, waiter: &Waiter, exchange: &Exchange, ended: Ended) {
         let question = &exchange.question;
         let span = now.since(waiter.asked_at);
@@ -305,7 +324,11 @@ impl Clients {
         self.tally
             .waited(transport, question.qtype(), outcome, span);
         exchange.group.counters.add_query(ended.outcome);
-        self.log_waiter(now, waiter, question, ended);
+        let ended = Ended {
+            route: Some(exchange.group.route),
+            ..ended
+        };
+        self.record_waiter((waiter.client, waiter.id), question, span, ended);
         self.on_answered(waiter);
     }
 

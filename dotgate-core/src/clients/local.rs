@@ -16,6 +16,7 @@ use crate::counters::labels::{Filtering, Outcome};
 use crate::exchange::Client;
 use crate::filter::{Listed, store_substitute};
 use crate::local::Answered;
+use crate::record::Ended;
 use crate::respond::ClientParameters;
 use crate::route::leaves_to_parent;
 use crate::stream::ResponseTerms;
@@ -141,10 +142,14 @@ impl Clients {
         }
         let bytes = std::mem::take(&mut self.local);
         let rcode = self.deliver_bytes(client, &bytes, query.question, &terms);
+        let ended = || {
+            let ede = Stored::read(&bytes).and_then(|stored| stored.ede());
+            Ended::here(outcome, rcode, ede.map(|ede| ede.code))
+        };
+        self.record((client, query.id), query.question, ended);
         self.local = bytes;
         let transport = client.transport();
         self.tally.at_once(transport, query.qtype, outcome, rcode);
-        self.trace_query(client, query.question, outcome, rcode);
     }
 
     /// Answers a query whose local CNAME records lead to a name of special use: its question, zone and answer.

@@ -91,7 +91,8 @@ impl Clients {
             Outcome::Prohibited,
             refusal.rcode,
         );
-        self.trace_query(client, front.question, Outcome::Prohibited, refusal.rcode);
+        let ended = || refusal.ended(Outcome::Prohibited);
+        self.record((client, front.id), front.question, ended);
         let parameters = ClientParameters {
             id: front.id,
             flags: front.flags,
@@ -107,7 +108,8 @@ impl Clients {
         let refusal = Refusal::of_fault(&reject.fault);
         self.tally
             .at_once(client.transport(), 0, Outcome::Malformed, refusal.rcode);
-        self.trace_query(client, reject.question, Outcome::Malformed, refusal.rcode);
+        let ended = || refusal.ended(Outcome::Malformed);
+        self.record((client, reject.id), reject.question, ended);
         let parameters = ClientParameters {
             id: reject.id,
             flags: reject.flags,
@@ -129,7 +131,10 @@ impl Clients {
             outcome,
             refusal.rcode,
         );
-        self.trace_query(client, request.query.question, outcome, refusal.rcode);
+        let query = &request.query;
+        self.record((client, query.id), query.question, || {
+            refusal.ended(outcome)
+        });
         let question = (request.query.question, opcode::QUERY);
         self.deliver_error(client, &request.parameters, question, refusal);
     }

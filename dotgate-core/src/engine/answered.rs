@@ -5,7 +5,7 @@ use dotgate_wire::{Ede, Stored};
 use super::Engine;
 use super::dns64::Dns64Step;
 use crate::attempts::Cause;
-use crate::clients::Relayed;
+use crate::clients::{Failed, Relayed};
 use crate::exchange::Waiter;
 use crate::failure::Failure;
 use crate::filter::store_substitute;
@@ -49,6 +49,8 @@ impl Engine {
             let mut relayed = Relayed {
                 response: self.upstreams.response(),
                 upstream: completed.upstream,
+                took: completed.took,
+                attempts: completed.attempts,
                 is_authenticated: completed.is_authenticated,
                 ede,
                 stored,
@@ -318,9 +320,14 @@ impl Engine {
         }
         if let Some(exchange) = self.exchanges.get(waiter.exchange) {
             let group = &exchange.group;
-            let text = self.upstreams.failure_text(group, failure, upstream);
+            let failed = Failed {
+                failure,
+                upstream,
+                attempts: self.upstreams.attempts(waiter.exchange),
+                text: &self.upstreams.failure_text(group, failure, upstream),
+            };
             self.clients
-                .deliver_failure_to(now, waiter, exchange, (failure, upstream), &text);
+                .deliver_failure_to(now, waiter, exchange, &failed);
         }
     }
 

@@ -18,6 +18,11 @@ pub trait Driver {
     /// Sends every [`Engine::poll_flight_message`] to its worker.
     fn send_flight_messages(&mut self);
 
+    /// Takes what [`Engine::records`] holds, then clears it. Without anybody who reads them there are none.
+    fn take_records(&mut self, _now: Moment) {
+        self.engine().clear_records();
+    }
+
     /// Logs an event.
     fn log(&mut self, now: Moment, event: Event);
 }
@@ -42,6 +47,7 @@ pub fn carry_out(driver: &mut impl Driver, now: Moment) {
     }
     driver.send_datagrams(now);
     driver.send_flight_messages();
+    driver.take_records(now);
     driver.engine().publish_load();
     while let Some(event) = driver.engine().poll_event() {
         driver.log(now, event);

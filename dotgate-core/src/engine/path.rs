@@ -111,7 +111,8 @@ impl Engine {
                 let recoveries = self.groups.get(lookup.group).recoveries();
                 let cached = self.cache.look_up_overloaded(now, &lookup, recoveries);
                 if let Some(response) = cached {
-                    return self.clients.deliver_cached(request, &response);
+                    let route = self.groups.get(lookup.group).route;
+                    return self.clients.deliver_cached(request, &response, route);
                 }
             }
             self.clients.turn_away(now, request, limit);
@@ -131,18 +132,18 @@ impl Engine {
         let cached = self.cache.look_up(now, lookup, recoveries, may_refresh);
         let refreshes = match cached {
             Cached::Fresh(response, prefetches) => {
-                self.clients.deliver_cached(request, &response);
+                self.clients.deliver_cached(request, &response, group.route);
                 if prefetches {
                     self.tally.count(Count::Prefetches);
                 }
                 prefetches
             }
             Cached::Root(response, refreshes) => {
-                self.clients.deliver_cached(request, &response);
+                self.clients.deliver_cached(request, &response, group.route);
                 refreshes
             }
             Cached::Failed(response) => {
-                self.clients.deliver_cached(request, &response);
+                self.clients.deliver_cached(request, &response, group.route);
                 false
             }
             Cached::Stale(_, true) if !group.is_unreachable() => return Served::NotYet,
@@ -151,7 +152,7 @@ impl Engine {
                 self.upstreams.on_demand(now, group);
                 let why = group.why_unhealthy();
                 let response = response.because(why.map_or("", Failure::text));
-                self.clients.deliver_cached(request, &response);
+                self.clients.deliver_cached(request, &response, group.route);
                 false
             }
             Cached::Miss => {

@@ -1,9 +1,11 @@
-//! Events: upstreams that went down, and at `debug` single sessions and probes. At other levels nothing is built for these.
+//! Events: upstreams that went down, at `debug` single sessions and probes, at `trace` attempts. At other levels nothing is built for these.
 
 use std::time::Duration;
 
+use dotgate_wire::Question;
+
 use super::Sessions;
-use crate::counters::labels::Ending;
+use crate::counters::labels::{AttemptKind, Ending};
 use crate::failure::Failure;
 use crate::keys::UpstreamId;
 use crate::outbox::{Event, LogDetail};
@@ -36,6 +38,21 @@ impl Sessions {
                     upstream,
                     round_trip,
                 },
+            });
+        }
+    }
+
+    pub(crate) fn log_attempt(
+        &mut self,
+        upstream: UpstreamId,
+        kind: AttemptKind,
+        question: &Question,
+    ) {
+        if self.log_detail == LogDetail::Trace {
+            self.events.push_back(Event::Attempted {
+                upstream,
+                kind,
+                question: Box::new(question.clone()),
             });
         }
     }

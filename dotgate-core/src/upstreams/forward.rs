@@ -202,6 +202,8 @@ impl Upstreams {
             kind,
             sent_at: now,
         });
+        self.sessions
+            .log_attempt(upstream, kind, &attempts.question);
         self.tally.attempt(upstream, kind, reuses);
         self.tally.count(Count::Attempts);
         if let Some(count) = count {

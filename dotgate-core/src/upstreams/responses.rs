@@ -247,6 +247,8 @@ impl Upstreams {
         let completed = Completed {
             exchange: key,
             upstream,
+            took: now.since(ended.sent_at),
+            attempts: attempts.made(),
             is_authenticated: pool.is_some_and(|pool| pool.upstream.is_authenticated),
             lacks_signatures,
         };

@@ -1,7 +1,7 @@
 //! Takes one message again and again, for callgrind to count: `hit KIND COUNT`.
 //!
 //! `local` asks for `localhost`, which dotgate answers itself; `cached` for a name that an upstream answered
-//! once, `cached-listed` the same where there are block lists that do not have it; `blocked` for a name on a list,
+//! once, `cached-listed` the same where there are block lists that do not have it, `cached-recorded` the same where records of queries are read; `blocked` for a name on a list,
 //! `local-data` for one of 10,000 with local data; `excluded` is a datagram of a client that may not ask, `many-records` a query that is too long; `route-0`,
 //! `route-3` and `route-6` look up a name among no routes, or one of so many labels among 10,000; the other kinds are those of
 //! [`crafted`]: each query gets one such response from the upstream. `response:FILE` and `query:FILE` take the message of a
@@ -28,10 +28,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dotgate_core::{
-    Action, Cache, ClientMemory, Counters, Driver, Engine, Event, Flights, Moment, Quotas,
-    ReturnPath, Settings, Shared, StreamKind, WorkerId, drive,
+    Action, Cache, ClientMemory, Counters, Driver, Engine, Event, Flights, Moment, QueryRecord,
+    Quotas, ReturnPath, Settings, Shared, StreamKind, WorkerId, drive,
 };
 use dotgate_sim::message::{QueryForm, ResponseForm, frame, query, response, unframe};
+use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::recipe::Cook;
 
@@ -74,7 +75,8 @@ fn main() -> ExitCode {
     let form = QueryForm::default();
     let right = |query: &[u8]| response(query, &ResponseForm::RIGHT);
     let answered = match kind.as_str() {
-        "cached" | "cached-listed" => {
+        "cached" | "cached-listed" | "cached-recorded" => {
+            bench.engine.set_recording(kind == "cached-recorded");
             let message = query(1, CACHED_NAME, &form);
             bench.ask_upstream(&message, right);
             bench.ask(&message, count, message.len())
@@ -207,7 +209,7 @@ fn with_id_of(query: &[u8], response: &[u8]) -> Vec<u8> {
 
 fn usage() -> ExitCode {
     eprintln!(
-        "usage: hit cached|cached-listed|forwarded|blocked|local-data|local|excluded|many-records|route-0|route-3|route-6|response:FILE|query:FILE|CRAFTED COUNT\n       \
+        "usage: hit cached|cached-listed|cached-recorded|forwarded|blocked|local-data|local|excluded|many-records|route-0|route-3|route-6|response:FILE|query:FILE|CRAFTED COUNT\n       \
          hit search response|query SECONDS FOLDER\nwhere CRAFTED is one of"
     );
     for (name, _) in crafted::RESPONSES {
@@ -221,7 +223,14 @@ struct Bench {
     cache: Arc<Cache>,
     now: Moment,
     path: ReturnPath,
+    ring: Ring,
 }
+
+/// Where records of queries go, both ends of it.
+type Ring = (
+    Producer<(Moment, QueryRecord)>,
+    Consumer<(Moment, QueryRecord)>,
+);
 
 impl Bench {
     fn new(change: impl FnOnce(&mut Settings)) -> Bench {
@@ -249,6 +258,7 @@ impl Bench {
                 local_ip: None,
                 interface: 0,
             },
+            ring: RingBuffer::new(BATCH),
         }
     }
 
@@ -269,14 +279,17 @@ impl Bench {
             return;
         };
         self.engine.stream_bytes(self.now, stream, &frame(message));
-        drive(&mut Turn::new(&mut self.engine, answer), self.now);
+        drive(
+            &mut Turn::new(&mut self.engine, &mut self.ring, answer),
+            self.now,
+        );
         self.engine.stream_closed(stream);
     }
 
     /// Asks once and answers as an upstream would, if the engine wants one.
     fn ask_upstream(&mut self, message: &[u8], answer: impl Fn(&[u8]) -> Vec<u8>) {
         self.engine.on_datagram(self.now, self.path, message);
-        let mut turn = Turn::new(&mut self.engine, answer);
+        let mut turn = Turn::new(&mut self.engine, &mut self.ring, answer);
         drive(&mut turn, self.now);
     }
 
@@ -291,7 +304,7 @@ impl Bench {
             for _ in 0..batch {
                 self.engine.on_datagram(self.now, self.path, message);
             }
-            let mut turn = Turn::new(&mut self.engine, <[u8]>::to_vec);
+            let mut turn = Turn::new(&mut self.engine, &mut self.ring, <[u8]>::to_vec);
             turn.shortest = shortest;
             drive(&mut turn, self.now);
             if turn.others > 0 {
@@ -306,6 +319,7 @@ impl Bench {
 /// The end of a turn, with an upstream that answers at once.
 struct Turn<'b, A> {
     engine: &'b mut Engine,
+    ring: &'b mut Ring,
     answer: A,
     /// Responses that are no longer do not count as sent.
     shortest: usize,
@@ -315,9 +329,10 @@ struct Turn<'b, A> {
 }
 
 impl<'b, A: Fn(&[u8]) -> Vec<u8>> Turn<'b, A> {
-    fn new(engine: &'b mut Engine, answer: A) -> Turn<'b, A> {
+    fn new(engine: &'b mut Engine, ring: &'b mut Ring, answer: A) -> Turn<'b, A> {
         Turn {
             engine,
+            ring,
             answer,
             shortest: 0,
             sent: 0,
@@ -366,6 +381,23 @@ impl<A: Fn(&[u8]) -> Vec<u8>> Driver for Turn<'_, A> {
     fn send_flight_messages(&mut self) {
         while self.engine.poll_flight_message().is_some() {
             self.others += 1;
+        }
+    }
+
+    /// Copies each to a ring, as the program's worker does.
+    fn take_records(&mut self, now: Moment) {
+        let made = self.engine.records();
+        if !made.is_empty() {
+            let (producer, consumer) = &mut *self.ring;
+            let room = producer.slots();
+            let records = made.iter().map(|record| (now, *record));
+            if let Ok(chunk) = producer.write_chunk_uninit(made.len().min(room)) {
+                chunk.fill_from_iter(records);
+            }
+            self.engine.clear_records();
+            if let Ok(chunk) = consumer.read_chunk(consumer.slots()) {
+                chunk.commit_all();
+            }
         }
     }
 

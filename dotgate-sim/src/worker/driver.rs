@@ -30,6 +30,8 @@ pub(super) struct SimulatedDriver<'w> {
     pub(super) streams: &'w mut BTreeMap<StreamKey, usize>,
     /// How many were carried out in this turn.
     pub(super) actions: usize,
+    /// Records of queries so far.
+    pub(super) recorded: &'w mut u64,
     pub(super) net: &'w mut Network,
 }
 
@@ -108,6 +110,11 @@ impl Driver for SimulatedDriver<'_> {
         while let Some((to, message)) = self.engine.poll_flight_message() {
             self.net.send_flight_message(to.index(), message);
         }
+    }
+
+    fn take_records(&mut self, _now: Moment) {
+        *self.recorded += self.engine.records().len() as u64;
+        self.engine.clear_records();
     }
 
     fn log(&mut self, now: Moment, event: Event) {

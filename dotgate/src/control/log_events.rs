@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dotgate_core::labels::Limit;
-use dotgate_core::{ConnectFault, Event, Failure, QueryEvent, TlsFault, UpstreamId, WorkerId};
+use dotgate_core::{ConnectFault, Event, Failure, TlsFault, UpstreamId, WorkerId};
 use dotgate_tls::pin_text;
 
 use crate::clock::now;
@@ -108,10 +108,10 @@ fn log_event(forwarder: &mut Forwarder, worker: WorkerId, event: &Event) {
             upstream = label(upstream),
             hint = "DOTGATE_TLS_KEY_EXCHANGE=classical avoids the first delay; ask who runs the network for the reason"
         ),
-        Event::SessionEnded { .. } | Event::ProbeSent { .. } | Event::ProbeAnswered { .. } => {
-            log_detail(worker, event, label);
-        }
-        Event::Query(query) => log_query(query, label),
+        Event::SessionEnded { .. }
+        | Event::ProbeSent { .. }
+        | Event::ProbeAnswered { .. }
+        | Event::Attempted { .. } => log_detail(worker, event, label),
         Event::LimitHit {
             limit,
             max,
@@ -162,6 +162,19 @@ fn log_detail<'l>(worker: WorkerId, event: &Event, label: impl Fn(&UpstreamId) -
             upstream = label(upstream),
             round_trip_ms = milliseconds(*round_trip)
         );
+    } else if let Event::Attempted {
+        upstream,
+        kind,
+        question,
+    } = event
+    {
+        say!(
+            ATTEMPT,
+            worker = worker.0,
+            upstream = label(upstream),
+            kind = kind.label(),
+            question = %question
+        );
     }
 }
 
@@ -169,31 +182,6 @@ fn log_detail<'l>(worker: WorkerId, event: &Event, label: impl Fn(&UpstreamId) -
 fn log_preferred(forwarder: &mut Forwarder) {
     if let Some((upstream, before)) = forwarder.note_preferred() {
         say!(UPSTREAM_PREFERRED, upstream = upstream, before = before);
-    }
-}
-
-/// A query that failed, or any query at `trace`.
-fn log_query<'l>(query: &QueryEvent, label: impl Fn(&UpstreamId) -> &'l str) {
-    let client = query.client.map(|client| client.to_string());
-    let question = query.question.as_ref().map(ToString::to_string);
-    let upstream = query.upstream.as_ref().map(label);
-    let (transport, outcome) = (query.transport.label(), query.outcome.label());
-    let (rcode, ms) = (query.rcode, milliseconds(query.waited));
-    match query.failure {
-        Some(failure) => say!(
-            QUERY_FAILED,
-            client,
-            transport,
-            question,
-            outcome,
-            rcode,
-            reason = failure.text(),
-            upstream,
-            ms
-        ),
-        None => say!(
-            QUERY_DONE, client, transport, question, outcome, rcode, upstream, ms
-        ),
     }
 }
 

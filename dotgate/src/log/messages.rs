@@ -103,6 +103,8 @@ messages! {
             "Find the client, or raise the setting.";
         QUERY_FAILED: DEBUG "query failed" ["client", "transport", "question", "outcome", "rcode", "reason", "upstream", "ms"]
             "A client got an error made by dotgate. Contains a name and a client address." "";
+        ATTEMPT: TRACE "question sent" ["worker", "upstream", "kind", "question"]
+            "An attempt at an upstream: `kind` as in `dotgate_upstream_attempts_total`. Contains a name." "";
         QUERY_DONE: TRACE "query answered" ["client", "transport", "question", "outcome", "rcode", "upstream", "ms"]
             "A query has ended: `outcome` as in `dotgate_queries_total`. Contains a name and a client address." "";
     ]
@@ -110,6 +112,10 @@ messages! {
     [
         CLOCK_NOT_SET: WARN "this system's clock is not set: certificates cannot be validated" ["names", "upstreams", "hint"]
             "`names` are resolved by `upstreams`, which are authenticated by their pins alone. All other names fail until the clock is set." "See `hint`.";
+        QUERY_LOG_LOST: WARN "cannot write the query log; queries are not logged until it can be written" ["place", "reason"]
+            "Once until a write succeeds. DNS is served all the same." "See `reason`: often a full disk, or a reader of standard output that has ended.";
+        QUERY_LOG_AGAIN: INFO "query log is written again" ["place", "lost"]
+            "A write has succeeded. `lost`: records that were not written." "";
         STATUS: INFO "status" ["uptime_seconds", "queries", "answered", "cached", "stale", "failed", "in_flight", "tcp_connections", "cache_entries", "cache_bytes", "cache_bytes_max", "awaited"]
             "SIGUSR1: the state of this process." "";
         UPSTREAM_STATUS: INFO "status of an upstream" ["upstream", "state", "state_seconds", "last_response_seconds", "round_trip_ms", "sessions", "handshakes", "last_error", "last_error_seconds", "certificate_days_left"]

@@ -382,6 +382,7 @@ pub(super) fn alone(count: Count) -> Option<Metric> {
             "Clients behind links whose MTU is too small for `DOTGATE_SERVER_UDP_RESPONSE_MAX`. They retry over TCP."
         }
         Count::EventsDropped => "Events occur faster than they can be logged.",
+        Count::QueryRecordsDropped => "The query log is too slow, or its filter too wide.",
     };
     Some(row(
         Source::Count(count),

@@ -8,6 +8,7 @@ use thiserror::Error;
 use super::bind::BindError;
 use crate::local::LocalError;
 use crate::sandbox::SandboxError;
+use crate::views::QueryLogError;
 
 /// Why serving could not begin.
 #[derive(Debug, Error)]
@@ -36,6 +37,9 @@ pub enum StartError {
          which are faster) in the filter of system calls (seccomp; SystemCallFilter= of systemd)."
     )]
     NoUdp(#[source] io::Error),
+    /// Queries cannot be logged.
+    #[error(transparent)]
+    QueryLog(#[from] QueryLogError),
     /// Routes have changed so often that no number is left for another one.
     #[error("the routes have changed 65,534 times since the start: restart dotgate")]
     RoutesUsedUp,

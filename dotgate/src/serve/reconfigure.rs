@@ -10,6 +10,7 @@ use super::slots::Slots;
 use super::{Forwarder, StartError, refuse_loop, settings};
 use crate::local::Local;
 use crate::upstreams::{Groups, Upstreams};
+use crate::views;
 use crate::worker::{Reconfiguration, WorkerCommand};
 
 /// Everything for another configuration, made and found to be right.
@@ -20,6 +21,7 @@ pub struct Prepared {
     groups: Groups,
     local: Local,
     slots: Slots,
+    views: views::Prepared,
 }
 
 impl Forwarder {
@@ -46,6 +48,7 @@ impl Forwarder {
             groups,
             local: local.clone(),
             slots,
+            views: views::Prepared::new(config.query_log())?,
         })
     }
 
@@ -57,7 +60,9 @@ impl Forwarder {
             groups,
             local,
             slots,
+            views,
         } = prepared;
+        self.views.set(views);
         self.slots = slots;
         self.running.set_upstreams(Arc::clone(&upstreams), groups);
         self.running.set_local(local);

@@ -39,6 +39,11 @@ impl Group {
         &self.upstreams
     }
 
+    /// The route that leads to it.
+    pub(crate) fn route(&self) -> RouteId {
+        self.route
+    }
+
     /// Whether it is the group of the default route.
     pub fn is_default(&self) -> bool {
         self.route == RouteId::DEFAULT

@@ -13,6 +13,7 @@ use dotgate_net::UdpSocket;
 
 use super::pulse::Heartbeat;
 use crate::upstreams::Upstreams;
+use crate::views::RecordSender;
 
 /// What the control thread asks of a worker.
 #[derive(Clone, Debug)]
@@ -153,6 +154,8 @@ pub struct WorkerSetup {
     pub commands: Receiver<WorkerCommand>,
     /// Where other workers' flight messages come from.
     pub messages: Receiver<FlightMessage>,
+    /// Where the records of queries go.
+    pub records: RecordSender,
     /// Where reports go.
     pub reports: WorkerEvents,
     /// When any worker last received a packet, in nanoseconds of the boot-time clock; kept while draining.

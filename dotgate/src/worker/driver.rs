@@ -11,6 +11,7 @@ use super::poll::Ready;
 use super::sessions::{Opening, Sessions};
 use super::streams::Streams;
 use super::tokens::TokenTable;
+use crate::views::RecordSender;
 
 /// A worker at the end of a turn.
 pub(super) struct WorkerDriver<'w> {
@@ -21,6 +22,7 @@ pub(super) struct WorkerDriver<'w> {
     pub(super) sessions: &'w mut Sessions,
     pub(super) streams: &'w mut Streams,
     pub(super) mailboxes: &'w mut Mailboxes,
+    pub(super) records: &'w mut RecordSender,
     pub(super) outlet: &'w ReportSender,
 }
 
@@ -85,6 +87,10 @@ impl Driver for WorkerDriver<'_> {
 
     fn send_flight_messages(&mut self) {
         self.mailboxes.send(self.engine);
+    }
+
+    fn take_records(&mut self, now: Moment) {
+        self.records.send(self.engine, now);
     }
 
     fn log(&mut self, _now: Moment, event: Event) {

@@ -36,6 +36,7 @@ mod plain;
 mod probing;
 mod program;
 mod prometheus;
+mod query_log;
 mod reload;
 mod rest;
 mod rolling;

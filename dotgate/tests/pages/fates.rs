@@ -91,6 +91,16 @@ pub(crate) const FATES: &[(&str, &str, Fate)] = &[
         Elsewhere("dotgate/tests/systemd/secrets.rs"),
     ),
     (
+        "docs/query-log.md",
+        "DOTGATE_QUERY_LOG",
+        Elsewhere("dotgate/tests/it/query_log.rs"),
+    ),
+    (
+        "docs/query-log.md",
+        "jq ",
+        Skipped("it needs a query log; dotgate/tests/it/query_log.rs reads one"),
+    ),
+    (
         "",
         "systemctl ",
         Skipped("it needs systemd; tests/systemd reloads, stops and kills the service"),

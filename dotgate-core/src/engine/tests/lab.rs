@@ -19,6 +19,7 @@ use crate::link::Link;
 use crate::memory::ClientMemory;
 use crate::moment::Moment;
 use crate::outbox::{Action, Event, ReturnPath};
+use crate::record::QueryRecord;
 use crate::settings::{Settings, UpstreamSettings};
 use crate::stream::{KernelBuffers, StreamKind};
 pub(super) use crate::wire_name;
@@ -68,6 +69,7 @@ pub(super) struct Lab {
     pub(super) streams: Vec<StreamKey>,
     pub(super) measured: usize,
     pub(super) events: Vec<Event>,
+    pub(super) records: Vec<QueryRecord>,
     pub(super) messages: Vec<(WorkerId, FlightMessage)>,
     upstream_of: Vec<(SessionKey, usize)>,
     worker: WorkerId,
@@ -143,6 +145,7 @@ impl Lab {
             streams: Vec::new(),
             measured: 0,
             events: Vec::new(),
+            records: Vec::new(),
             messages: Vec::new(),
             upstream_of: Vec::new(),
             worker,
@@ -505,6 +508,11 @@ impl Driver for Lab {
         while let Some(message) = self.engine.poll_flight_message() {
             self.messages.push(message);
         }
+    }
+
+    fn take_records(&mut self, _now: Moment) {
+        self.records.extend_from_slice(self.engine.records());
+        self.engine.clear_records();
     }
 
     fn log(&mut self, _now: Moment, event: Event) {

@@ -130,6 +130,11 @@ query.in_flight_max             default                 20000
 query.in_flight_per_client_max  default                 1000
 query.exempt                    default                 127.0.0.0/8,::1
 query.forward_classes           default                 (none)
+query.log                       default                 off
+query.log_format                default                 text
+query.log_filter                default                 (none)
+query.log_clients               default                 full
+query.log_names                 default                 full
 tcp.connections_max             default                 auto
 tcp.connections_per_client_max  default                 auto
 tcp.idle                        default                 10s

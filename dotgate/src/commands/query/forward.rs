@@ -23,6 +23,7 @@ use super::client::{QueryParameters, Response, ask, query};
 use super::prepared::Prepared;
 use crate::clock::now;
 use crate::upstreams::RouteNumbers;
+use crate::views;
 use crate::worker::{Worker, WorkerCommand, WorkerEvent, WorkerSetup};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -92,6 +93,7 @@ pub(super) fn ask_through_worker(
         tcp: vec![listener],
         udp_path: UdpPath::default(),
         commands,
+        records: views::ring(&Arc::default()).0,
         reports: reports_in,
         last_packet: Arc::default(),
     };

@@ -1,0 +1,85 @@
+//! Records of single queries, for the log and all other views of queries.
+//!
+//! While nobody reads them none is made: a query costs the test of a flag.
+
+use std::time::Duration;
+
+use dotgate_wire::Question;
+
+use super::Clients;
+use crate::counters::Count;
+use crate::exchange::Client;
+use crate::limits;
+use crate::record::{Ended, QueryRecord};
+
+impl Clients {
+    /// Makes records from now on, or no more.
+    pub(crate) fn set_recording(&mut self, is_on: bool) {
+        self.is_recording = is_on;
+    }
+
+    /// The records made since they were cleared.
+    pub(crate) fn records(&self) -> &[QueryRecord] {
+        self.records.get(..self.recorded).unwrap_or_default()
+    }
+
+    /// Their places are kept for the next turn.
+    pub(crate) fn clear_records(&mut self) {
+        self.recorded = 0;
+    }
+
+    /// A query was answered in the turn in which it came. The closure is called only if records are made.
+    #[inline(always)]
+    pub(super) fn record(
+        &mut self,
+        (client, id): (Client, u16),
+        question: &[u8],
+        ended: impl FnOnce() -> Ended,
+    ) {
+        if self.is_recording && !cfg!(planted = "queries-are-not-recorded") {
+            self.add_record((client, id), question, Duration::ZERO, &ended());
+        }
+    }
+
+    /// A query ended that had waited so long.
+    pub(super) fn record_waiter(
+        &mut self,
+        (client, id): (Client, u16),
+        question: &Question,
+        took: Duration,
+        ended: Ended,
+    ) {
+        if self.is_recording {
+            self.add_record((client, id), question.as_bytes(), took, &ended);
+        }
+    }
+
+    #[inline(never)]
+    fn add_record(
+        &mut self,
+        (client, id): (Client, u16),
+        question: &[u8],
+        took: Duration,
+        ended: &Ended,
+    ) {
+        let client_address = self.address_of(client);
+        if self.recorded == self.records.len() {
+            // Only a turn in which thousands of waiting queries end makes so many.
+            if self.recorded >= limits::RECORDS_PER_TURN {
+                return self.tally.count(Count::QueryRecordsDropped);
+            }
+            self.records.push(QueryRecord::EMPTY);
+        }
+        // In its place: a record is large.
+        if let Some(record) = self.records.get_mut(self.recorded) {
+            self.recorded += 1;
+            record.client = client_address;
+            record.port = client.peer().map(|peer| peer.port());
+            record.transport = client.transport();
+            record.id = id;
+            record.took = took;
+            record.ended = *ended;
+            record.set_question(question);
+        }
+    }
+}

@@ -51,6 +51,7 @@ use self::connections::{Connections, accept, accept_unix};
 use self::endpoint::Endpoint;
 pub use self::endpoint::{Access, readiness_line};
 pub use self::failures::{FailureReport, FailuresReport, IncidentReport, UpstreamFailures};
+pub(crate) use self::groups::GroupReport;
 pub use self::overview::Overview;
 pub(crate) use self::overview::Span;
 pub(crate) use self::response::ErrorBody;

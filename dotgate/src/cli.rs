@@ -27,7 +27,7 @@ use crate::commands::cache::Request;
 use crate::commands::check::Shown;
 use crate::commands::query::{self, Form, QueryName, Respondent};
 use crate::commands::replace::ANNOUNCE;
-use crate::commands::{ExitStatus, status, why};
+use crate::commands::{ExitStatus, status, top, why};
 
 /// What the program is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +78,13 @@ pub enum Command {
         config: Option<PathBuf>,
         /// How it is shown.
         form: status::Form,
+    },
+    /// Show what the running instance does, again and again.
+    Top {
+        /// The configuration file, if the command line names one.
+        config: Option<PathBuf>,
+        /// How it is shown.
+        form: top::Form,
     },
     /// Print what failed at the upstreams of the running instance.
     Why {
@@ -240,10 +247,17 @@ fn command(matches: &ArgMatches) -> Command {
         },
         Some(("status", status)) => Command::Status {
             config,
-            form: match (status.get_flag("json"), status.get_flag("watch")) {
-                (true, _) => status::Form::Json,
-                (false, true) => status::Form::Watch,
-                (false, false) => status::Form::Text,
+            form: match status.get_flag("json") {
+                true => status::Form::Json,
+                false => status::Form::Text,
+            },
+        },
+        Some(("top", top)) => Command::Top {
+            config,
+            form: match (top.get_flag("json"), top.get_flag("once")) {
+                (true, _) => top::Form::Json,
+                (false, true) => top::Form::Once,
+                (false, false) => top::Form::Screen,
             },
         },
         Some(("why", why)) => Command::Why {

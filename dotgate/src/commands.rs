@@ -10,6 +10,7 @@ pub mod query;
 pub mod replace;
 mod serve;
 pub mod status;
+pub mod top;
 pub mod why;
 
 use std::io::{self, Write};
@@ -54,6 +55,10 @@ pub fn run(
         Command::Status { config, form } => {
             let config = config.as_deref();
             status_of(status::run(environment, config, form, out, err))
+        }
+        Command::Top { config, form } => {
+            let config = config.as_deref();
+            status_of(top::run(environment, config, form, out, err))
         }
         Command::Why { config, request } => {
             let config = config.as_deref();

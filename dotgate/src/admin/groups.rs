@@ -13,7 +13,7 @@ use crate::upstreams::{Group, Upstream};
 
 /// How much of a group's queries an upstream gets.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
-pub(super) struct ShareReport {
+pub(crate) struct ShareReport {
     /// As in the settings.
     pub(super) upstream: String,
     /// Between 0 and 1.
@@ -22,20 +22,20 @@ pub(super) struct ShareReport {
 
 /// What is known of a group.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
-pub(super) struct GroupReport {
+pub(crate) struct GroupReport {
     /// `default`, or the first suffix of a route.
-    pub(super) group: String,
+    pub(crate) group: String,
     /// `up`, or `down` if all its upstreams are.
-    pub(super) state: String,
+    pub(crate) state: String,
     /// Which upstream is asked first: `ordered`, `fastest`, `round-robin` or `shard`.
-    pub(super) strategy: String,
+    pub(crate) strategy: String,
     /// The share of its upstreams in the first attempts since the start, as configured; none before the first one. An
     /// upstream that is in several groups counts with all its attempts.
-    pub(super) shares: Vec<ShareReport>,
+    pub(crate) shares: Vec<ShareReport>,
     /// Queries that waited for its upstreams since the start.
-    pub(super) queries: u64,
+    pub(crate) queries: u64,
     /// Those of them that failed.
-    pub(super) failed: u64,
+    pub(crate) failed: u64,
 }
 
 impl GroupReport {

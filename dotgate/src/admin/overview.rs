@@ -25,26 +25,26 @@ const LABEL_MAX: usize = 46;
 /// What of the status people want to know.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Overview {
-    version: String,
-    uptime_seconds: f64,
-    ready: Readiness,
+    pub(crate) version: String,
+    pub(crate) uptime_seconds: f64,
+    pub(crate) ready: Readiness,
     listen: Vec<String>,
     listen_awaited: Vec<String>,
     admin: Admin,
     configuration: Configuration,
-    upstreams: Vec<UpstreamReport>,
+    pub(crate) upstreams: Vec<UpstreamReport>,
     /// Older instances do not have them.
     #[serde(default)]
-    groups: Vec<GroupReport>,
+    pub(crate) groups: Vec<GroupReport>,
     cache: Cache,
-    traffic: Traffic,
+    pub(crate) traffic: Traffic,
     workers: Vec<Worker>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
-struct Readiness {
-    status: String,
-    reasons: Vec<String>,
+pub(crate) struct Readiness {
+    pub(crate) status: String,
+    pub(crate) reasons: Vec<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

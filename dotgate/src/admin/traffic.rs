@@ -11,23 +11,23 @@ use crate::running::Running;
 
 /// The members of `traffic` in the status.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
-pub(super) struct Traffic {
+pub(crate) struct Traffic {
     /// Messages of clients since the start.
-    pub(super) queries: u64,
+    pub(crate) queries: u64,
     /// The same by what became of them.
-    pub(super) outcomes: BTreeMap<String, u64>,
+    pub(crate) outcomes: BTreeMap<String, u64>,
     /// The part of the queries with an answer or a failure that the cache answered, from 0 to 1; null before the first.
-    pub(super) cache_hit_ratio: Option<f64>,
+    pub(crate) cache_hit_ratio: Option<f64>,
     /// Half of the queries that waited for upstreams took at most so long, in milliseconds; null before the first.
-    pub(super) waited_p50_ms: Option<f64>,
+    pub(crate) waited_p50_ms: Option<f64>,
     /// The same for 99 of 100.
-    pub(super) waited_p99_ms: Option<f64>,
+    pub(crate) waited_p99_ms: Option<f64>,
     /// Queries that wait now.
-    pub(super) in_flight: u64,
+    pub(crate) in_flight: u64,
     /// TCP connections of clients now.
-    pub(super) tcp_connections: u64,
+    pub(crate) tcp_connections: u64,
     /// How often each limit was hit; those that never were are left out.
-    pub(super) limits: BTreeMap<String, u64>,
+    pub(crate) limits: BTreeMap<String, u64>,
 }
 
 impl Traffic {

@@ -132,6 +132,7 @@ pub(super) fn parser() -> Command {
             check_parser(),
             query_parser(),
             status_parser(),
+            top_parser(),
             why_parser(),
             healthcheck_parser(),
             cache_parser(),
@@ -210,9 +211,16 @@ fn status_parser() -> Command {
     let flag = |id: &'static str| Arg::new(id).long(id).action(ArgAction::SetTrue);
     Command::new("status")
         .about("Print the running instance's status: queries, cache, upstreams")
-        .arg(flag("watch").help("Print it again every two seconds"))
         .arg(flag("json").help("Print the JSON document of /api/v1/status"))
-        .group(ArgGroup::new("form").args(["watch", "json"]))
+}
+
+fn top_parser() -> Command {
+    let flag = |id: &'static str| Arg::new(id).long(id).action(ArgAction::SetTrue);
+    Command::new("top")
+        .about("Show what the running instance does, once a second: queries, upstreams, troubles")
+        .arg(flag("once").help("Print what happens within one second as text, also in a terminal"))
+        .arg(flag("json").help("Print the same as one JSON document"))
+        .group(ArgGroup::new("form").args(["once", "json"]))
 }
 
 fn why_parser() -> Command {

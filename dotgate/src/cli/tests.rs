@@ -134,10 +134,17 @@ fn each_command_line_means_one_command() {
             ),
         ),
         (
-            "dotgate status --watch",
+            "dotgate status",
             Command::Status {
                 config: None,
-                form: status::Form::Watch,
+                form: status::Form::Text,
+            },
+        ),
+        (
+            "dotgate top --once",
+            Command::Top {
+                config: None,
+                form: top::Form::Once,
             },
         ),
         ("dotgate completions zsh", Command::Completions(Shell::Zsh)),

@@ -14,20 +14,14 @@ use super::exit::{Ended, ExitStatus};
 use crate::admin::Overview;
 use crate::admin::client::{Request, ask};
 
-/// The time between two looks: for one answer, and when it continues.
+/// The time between two looks.
 const BETWEEN: Duration = Duration::from_secs(1);
-const BETWEEN_REPEATED: Duration = Duration::from_secs(2);
-
-/// The sequence that clears a terminal and goes to its top (ECMA-48).
-const CLEAR: &str = "\x1b[H\x1b[J";
 
 /// How the status is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// Once, for people.
     Text,
-    /// Again and again, for people, until a signal.
-    Watch,
     /// Once, as the document of `/api/v1/status`.
     Json,
 }
@@ -47,7 +41,6 @@ pub(super) fn run(
         match form {
             Form::Json => out.write_all(document(config)?.as_bytes())?,
             Form::Text => show(config, out)?,
-            Form::Watch => watch(config, out)?,
         }
         out.flush()?;
         Ok(ExitStatus::Success)
@@ -58,7 +51,8 @@ fn document(config: &ClientConfig) -> Result<String, CommandError> {
     body_of(ask(config, Request::Read("/api/v1/status"))?)
 }
 
-fn overview(config: &ClientConfig) -> Result<Overview, CommandError> {
+/// What people want to know of the status.
+pub(super) fn overview(config: &ClientConfig) -> Result<Overview, CommandError> {
     Ok(serde_json::from_str(&document(config)?)?)
 }
 
@@ -68,17 +62,4 @@ fn show(config: &ClientConfig, out: &mut dyn Write) -> Result<(), CommandError> 
     let now = overview(config)?;
     let text = now.text(now.rate(Some(&earlier)));
     Ok(out.write_all(text.as_bytes())?)
-}
-
-/// Continues until a signal, the end of the instance or of the reader.
-fn watch(config: &ClientConfig, out: &mut dyn Write) -> Result<(), CommandError> {
-    let mut earlier = None;
-    loop {
-        let now = overview(config)?;
-        let text = now.text(now.rate(earlier.as_ref()));
-        write!(out, "{CLEAR}{text}")?;
-        out.flush()?;
-        earlier = Some(now);
-        thread::sleep(BETWEEN_REPEATED);
-    }
 }

@@ -5,7 +5,7 @@ use dotgate_core::{RouteId, UpstreamId};
 use crate::running::Running;
 use crate::upstreams::{Groups, Upstreams};
 
-/// The names that are in force.
+/// The current names.
 #[derive(Default)]
 pub(super) struct Labels {
     upstreams: Upstreams,

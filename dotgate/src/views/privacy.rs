@@ -1,8 +1,8 @@
 //! What is said of clients and names: in full, in part, or as pseudonyms.
 //!
-//! A pseudonym is the beginning of an HMAC-SHA-256 with a random key, which is another one each day and is never stored:
-//! queries of one client in one day can be told to be of one client, and after that nobody can tell of whom, who does not
-//! hold the key. The space of IPv4 addresses is small: whoever had the key could try all of them.
+//! A pseudonym is the beginning of an HMAC-SHA-256 with a random key, which is another one each day and is never stored.
+//! It relates the queries of one client within a day. Without the key, nobody can find the client. The space of IPv4
+//! addresses is small: with the key, all of them can be tried.
 
 use std::net::IpAddr;
 use std::time::Duration;

@@ -48,5 +48,6 @@ mod start;
 mod streams;
 mod system_calls;
 mod take_over;
+mod top;
 mod unresponsive;
 mod world;

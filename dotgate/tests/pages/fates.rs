@@ -61,12 +61,8 @@ pub(crate) const FATES: &[(&str, &str, Fate)] = &[
     ),
     ("", "dotgate query", Runs),
     ("", "dotgate cache", Runs),
-    (
-        "docs/admin.md",
-        "dotgate status --watch",
-        Skipped("it goes on until a signal"),
-    ),
     ("", "dotgate status", Runs),
+    ("", "dotgate top", Runs),
     ("", "dotgate why", Runs),
     ("", "target/release/dotgate check", Runs),
     (

@@ -216,6 +216,18 @@ pub enum Fault {
         /// What is written.
         item: String,
     },
+    /// Not the name of a record.
+    #[error("{} is not a domain name", Shown(.item))]
+    NotARecordName {
+        /// What is written.
+        item: String,
+    },
+    /// Not a record type.
+    #[error("{} is not a record type", Shown(.item))]
+    NotARecordType {
+        /// What is written.
+        item: String,
+    },
     /// Not a DNS record.
     #[error("{} is not a record that can be served: {why}", Shown(.item))]
     NotARecord {
@@ -259,6 +271,14 @@ pub enum Fault {
         /// How many there are.
         found: usize,
     },
+    /// More `[[record]]` tables than allowed.
+    #[error("there are {found} [[record]] tables, the most is {most}")]
+    TooManyRecords {
+        /// How many there are.
+        found: usize,
+        /// How many there may be.
+        most: usize,
+    },
     /// More pins than allowed for one upstream.
     #[error("an upstream has {found} pins, the most is {PINS_MAX}")]
     TooManyPins {
@@ -266,10 +286,12 @@ pub enum Fault {
         found: usize,
     },
     /// Something that an upstream does not have after a semicolon.
-    #[error("{} is not a parameter of an upstream (pin=, pin-report=, client-cert=, client-key=, source=, interface=, mark= and weight= are)", Shown(.item))]
+    #[error("{} is not a parameter of an upstream; known are {known}", Shown(.item))]
     UnknownParameter {
         /// What is written.
         item: String,
+        /// How those are written that there are.
+        known: String,
     },
 }
 

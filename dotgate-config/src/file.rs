@@ -1,4 +1,4 @@
-//! The configuration file: TOML, with the settings of the table, `[[upstream]]` and `[[route]]` tables.
+//! The configuration file: TOML, with the settings of the table, `[[upstream]]`, `[[route]]` and `[[record]]` tables.
 //! It is under `Spec`, which it fills with text and line numbers. Never gives a value a meaning and knows no default.
 //! Limit: a file of more than 1 MiB is refused.
 
@@ -14,18 +14,19 @@ use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
 use super::origin::{Origin, SourceValue};
-use super::problem::{FileFault, Problem, UpstreamsFault};
+use super::problem::{FileFault, Problem};
 use super::setting::{AnySetting, TableKey};
-use super::settings::{DNS_HOST, ROUTE_KEYS, TABLE, UPSTREAM_KEYS};
+use super::settings::{DNS_HOST, LOCAL_RECORDS, RECORD_KEYS, ROUTE_KEYS, TABLE, UPSTREAM_KEYS};
 use super::spec::{KeyTable, Lookup, Spec};
 use super::{hints, nearest};
 
 /// The longest file that is read, in bytes: a thousand times a long one, so a wrong path does no harm.
 const FILE_MAX: u64 = 1 << 20;
 
-/// The names of the tables that hold an upstream or a route each.
+/// The names of the tables that hold an upstream, a route or a local record each.
 const UPSTREAM: &str = "upstream";
 const ROUTE: &str = "route";
+const RECORD: &str = "record";
 
 /// Reads the file at `path` into `spec`.
 pub(super) fn read(path: &Path, spec: &mut Spec, problems: &mut Vec<Problem>) {
@@ -113,6 +114,9 @@ impl Reader<'_> {
                 DeValue::Array(_) if name.get_ref() == ROUTE => {
                     self.spec.route_tables = self.read_tables(value, ROUTE, &ROUTE_KEYS);
                 }
+                DeValue::Array(_) if name.get_ref() == RECORD => {
+                    self.spec.record_tables = self.read_tables(value, RECORD, &RECORD_KEYS);
+                }
                 DeValue::Table(keys) => self.read_section(name, keys),
                 DeValue::String(_)
                 | DeValue::Integer(_)
@@ -126,7 +130,7 @@ impl Reader<'_> {
                 ),
             }
         }
-        self.refuse_upstreams_in_two_forms();
+        self.refuse_lists_in_two_forms();
     }
 
     fn read_section(&mut self, name: &Spanned<Cow<'_, str>>, keys: &DeTable<'_>) {
@@ -228,14 +232,19 @@ impl Reader<'_> {
         table
     }
 
-    fn refuse_upstreams_in_two_forms(&mut self) {
-        let Some(table) = self.spec.upstream_tables.first() else {
-            return;
-        };
-        if let Lookup::Value(written) = self.spec.lookup(&DNS_HOST) {
-            let (host, origin) = (written.origin.clone(), table.origin.clone());
-            let fault = UpstreamsFault::InTwoForms { host };
-            self.problems.push(Problem::Upstreams { origin, fault });
+    fn refuse_lists_in_two_forms(&mut self) {
+        let both: [(_, AnySetting); 2] = [(UPSTREAM, &DNS_HOST), (RECORD, &LOCAL_RECORDS)];
+        for (table, subject) in both {
+            let first = self.spec.tables_of(subject).first();
+            if let (Some(first), Lookup::Value(written)) = (first, self.spec.lookup(subject)) {
+                let (origin, other) = (first.origin.clone(), written.origin.clone());
+                self.problems.push(Problem::InTwoForms {
+                    origin,
+                    table,
+                    subject,
+                    other,
+                });
+            }
         }
     }
 

@@ -22,6 +22,7 @@ use super::kinds::{Amount, ByteCount, SocketPlace, Suffix, UserSpec};
 use super::problem::Problem;
 use super::reader::Reader;
 use super::routes::{self, GroupConfig};
+use super::setting::AnySetting;
 use super::settings as table;
 use super::spec::Spec;
 use super::strategies;
@@ -288,6 +289,15 @@ impl Config {
     /// Returns the key by which names are sharded.
     pub fn shard_key(&self) -> ShardKey {
         self.shard_key
+    }
+
+    /// What the file's tables say in place of a setting, in its one-line form.
+    pub(super) fn shown_tables(&self, subject: AnySetting) -> String {
+        if subject.entry().variable() == table::LOCAL_RECORDS.entry.variable() {
+            let texts = self.local.records.iter().map(|record| &*record.text);
+            return texts.collect::<Vec<&str>>().join("; ");
+        }
+        routes::shown_tables(&self.groups, subject)
     }
 
     /// Returns what the settings say about local data.

@@ -207,10 +207,9 @@ pub fn log_format(environment: &Environment, file: Option<&Path>) -> LogFormat {
 fn effective(spec: &Spec, config: &Config, subject: AnySetting) -> Effective {
     let (value, origin) = match (spec.lookup(subject), spec.tables_of(subject).first()) {
         (Lookup::Value(written), _) => (Some(written.text.clone()), written.origin.clone()),
-        (Lookup::Unset | Lookup::Broken, Some(table)) => (
-            Some(routes::shown_tables(config.groups(), subject)),
-            table.origin.clone(),
-        ),
+        (Lookup::Unset | Lookup::Broken, Some(table)) => {
+            (Some(config.shown_tables(subject)), table.origin.clone())
+        }
         (Lookup::Unset | Lookup::Broken, None) => match subject.entry().unset {
             Unset::Default(text) => (Some(text.to_owned()), Origin::Default),
             Unset::Required | Unset::Nothing => (None, Origin::Default),

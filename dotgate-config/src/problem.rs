@@ -2,10 +2,13 @@
 //! It is at the end of the configuration; all problems are collected and printed together.
 //! Never prints a control character that somebody else wrote.
 
+mod routes;
+
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use self::routes::RoutesFault;
 use super::address::ScopedSocketAddress;
 use super::fault::{Fault, Shown};
 use super::hints;
@@ -60,6 +63,24 @@ pub enum Problem {
         subject: AnySetting,
         /// The file that does not have it, if there is one.
         file: Option<PathBuf>,
+    },
+    /// The file has tables, and the setting that they can replace.
+    InTwoForms {
+        /// Where the first table is.
+        origin: Origin,
+        /// The name of the tables.
+        table: &'static str,
+        /// The setting.
+        subject: AnySetting,
+        /// Where that is.
+        other: Origin,
+    },
+    /// A table of the file lacks a key.
+    MissingTableKey {
+        /// Where the table is.
+        origin: Origin,
+        /// The key.
+        key: &'static TableKey,
     },
     /// A variable is not UTF-8.
     NotUtf8 {
@@ -170,11 +191,6 @@ pub enum UpstreamsFault {
         /// The upstream.
         label: String,
     },
-    /// The file has both `[dns] host` and `[[upstream]]`.
-    InTwoForms {
-        /// Where `[dns] host` is.
-        host: Origin,
-    },
     /// An upstream is one of dotgate's own listeners.
     IsListener {
         /// The upstream.
@@ -203,59 +219,13 @@ pub enum UpstreamsFault {
     WithoutOneHost,
 }
 
-/// What is wrong with routes that are right one by one.
-#[derive(Debug)]
-pub enum RoutesFault {
-    /// Two routes have the same suffix.
-    Duplicate {
-        /// The suffix.
-        suffix: String,
-        /// The route, by its first suffix.
-        route: String,
-        /// The earlier one.
-        other: String,
-        /// Where that is.
-        other_origin: Origin,
-    },
-    /// An upstream has other pins or another client certificate than in another route.
-    OtherAuthentication {
-        /// The upstream.
-        label: String,
-    },
-    /// A setting names a route that there is not.
-    NoSuchRoute {
-        /// The suffix that it names.
-        suffix: String,
-    },
-    /// There are more routes than allowed.
-    TooManyRoutes {
-        /// How many there are.
-        found: usize,
-        /// How many there may be.
-        most: usize,
-    },
-    /// There are more suffixes than allowed.
-    TooManySuffixes {
-        /// How many there may be.
-        most: usize,
-    },
-    /// All groups together have more upstreams than allowed.
-    TooManyUpstreams {
-        /// How many there may be.
-        most: usize,
-    },
-    /// A `[[route]]` table lacks a key.
-    Without {
-        /// The key.
-        key: &'static str,
-    },
-}
-
 impl Problem {
     /// Returns the line of the file at which the problem is, if it is at one.
     pub(super) fn line(&self) -> Option<usize> {
         let origin = match self {
             Self::FileSyntax { origin, .. }
+            | Self::InTwoForms { origin, .. }
+            | Self::MissingTableKey { origin, .. }
             | Self::NotAVariable { origin }
             | Self::UnknownKey { origin, .. }
             | Self::Routes { origin, .. }
@@ -301,6 +271,13 @@ impl fmt::Display for Problem {
                 written,
                 fault,
             } => write_invalid_key(f, key, written, fault),
+            Self::InTwoForms {
+                origin,
+                table,
+                subject,
+                other,
+            } => write_in_two_forms(f, (origin, table), (*subject, other)),
+            Self::MissingTableKey { origin, key } => write_missing_key(f, origin, key),
             Self::Missing { subject, file } => write_missing(f, *subject, file.as_deref()),
             Self::NotAVariable { origin } => {
                 write!(f, "{origin}: not NAME=VALUE\n  example: DNS_PORT=853")
@@ -359,49 +336,6 @@ impl fmt::Display for FileFault {
     }
 }
 
-impl fmt::Display for RoutesFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Duplicate {
-                suffix,
-                route,
-                other,
-                other_origin,
-            } => write!(
-                f,
-                "the suffix {suffix} has two routes: that of {route} here, and that of {other} ({other_origin})\n  \
-                 to do: keep it in one of them"
-            ),
-            Self::NoSuchRoute { suffix } => write!(
-                f,
-                "no route has the suffix {suffix}\n  expected: suffixes of routes in DOTGATE_ROUTES, such as the first of each"
-            ),
-            Self::OtherAuthentication { label } => write!(
-                f,
-                "the upstream {label} has other pins or another client certificate here than in another group\n  to do: write it the same everywhere"
-            ),
-            Self::TooManyRoutes { found, most } => {
-                write!(f, "there are {found} routes\n  expected: at most {most}")
-            }
-            Self::TooManySuffixes { most } => write!(
-                f,
-                "the routes have more than {most} suffixes, counting each reverse zone of an address prefix"
-            ),
-            Self::TooManyUpstreams { most } => {
-                write!(
-                    f,
-                    "there are more than {most} upstreams in all groups together"
-                )
-            }
-            Self::Without { key } => write!(
-                f,
-                "a [[route]] needs suffixes and upstreams; {key} is missing\n  \
-                 example: suffixes = [\"corp.example\"]\n           upstreams = [\"10.0.0.53#dns.corp.example\"]"
-            ),
-        }
-    }
-}
-
 impl fmt::Display for UpstreamsFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -411,11 +345,6 @@ impl fmt::Display for UpstreamsFault {
                  which listens on {listener}"
             ),
             Self::Duplicate { label } => write!(f, "the upstream {label} is there twice"),
-            Self::InTwoForms { host } => write!(
-                f,
-                "[[upstream]] and [dns] host ({host}) are two lists of upstreams\n  \
-                 to do: keep one of them"
-            ),
             Self::IsListener { label, listener } => write!(
                 f,
                 "the upstream {label} is dotgate itself, which listens on {listener}"
@@ -468,6 +397,20 @@ fn write_value(
     }
 }
 
+/// Writes that a list is there as tables, and as a setting.
+fn write_in_two_forms(
+    f: &mut fmt::Formatter<'_>,
+    (origin, table): (&Origin, &str),
+    (subject, other): (AnySetting, &Origin),
+) -> fmt::Result {
+    let (section, key) = subject.entry().section_and_key().unwrap_or_default();
+    write!(
+        f,
+        "{origin}: [[{table}]] and [{section}] {key} ({other}) are the same list in two forms\n  \
+         to do: keep one of them"
+    )
+}
+
 fn write_expected(f: &mut fmt::Formatter<'_>, subject: AnySetting, origin: &Origin) -> fmt::Result {
     write_expected_in(f, subject, matches!(origin, Origin::File { .. }))
 }
@@ -499,6 +442,11 @@ fn write_invalid_key(
         },
     ) = (&written.origin, key);
     write!(f, "{origin}: [[{table}]] {name} = {literal}: {fault}")?;
+    write_expected_in_table(f, key)
+}
+
+fn write_missing_key(f: &mut fmt::Formatter<'_>, origin: &Origin, key: &TableKey) -> fmt::Result {
+    write!(f, "{origin}: this [[{}]] has no {}", key.table, key.key)?;
     write_expected_in_table(f, key)
 }
 

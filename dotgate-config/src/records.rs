@@ -1,7 +1,9 @@
-//! Records in presentation format (RFC 1035 section 5.1), as settings hold them.
+//! Records in presentation format (RFC 1035 section 5.1), as settings and `[[record]]` tables hold them.
 //!
 //! `nas.home.arpa 300 A 192.168.1.10`: the TTL may be left out, a class is IN, names end at the root. Types and their
 //! data are read by the `domain` crate.
+
+mod tables;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,7 +16,9 @@ use domain::base::{Name, Ttl};
 use domain::zonefile::inplace::{Entry, ScannedRecord, Zonefile};
 use dotgate_wire::rtype;
 
+pub(crate) use self::tables::read_tables;
 use crate::filter::FilterConfig;
+use crate::settings::LOCAL_RECORDS;
 
 /// What stands for a TTL that is not written: more than any may be (RFC 2181 section 8).
 const NO_TTL: u32 = u32::MAX;
@@ -48,6 +52,8 @@ pub struct LocalRecord {
     pub rdata: Vec<u8>,
     /// As it is written.
     pub text: String,
+    /// Where it is written, for people.
+    pub place: String,
 }
 
 /// The records of a setting, separated by `;` or line ends; what is quoted or behind a `\` separates nothing.
@@ -71,7 +77,7 @@ pub fn split_records(text: &str) -> Vec<&str> {
     trimmed.filter(|record| !record.is_empty()).collect()
 }
 
-/// Reads one record.
+/// Reads one record of the setting.
 ///
 /// # Errors
 /// What is wrong with it, for people.
@@ -162,6 +168,7 @@ fn of_record(record: &ScannedRecord, text: &str) -> Result<LocalRecord, String> 
         ttl,
         rdata,
         text: text.to_owned(),
+        place: LOCAL_RECORDS.entry.variable().into_owned(),
     })
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::setting::TableKey;
 use super::setting::{AnySetting, Reload, Unset};
-use super::settings::{ROUTE_KEYS, TABLE, UPSTREAM_KEYS};
+use super::settings::{RECORD_KEYS, ROUTE_KEYS, TABLE, UPSTREAM_KEYS};
 use crate::records::split_records;
 
 /// Writes a value as the file would hold it: numbers and booleans bare, lists as arrays, the rest as strings.
@@ -111,6 +111,11 @@ pub fn settings_page() -> String {
          In the file, `[[route]]` tables stand for `DOTGATE_ROUTES`: one table per route, at most 63.\n",
     );
     push_keys(&mut page, &ROUTE_KEYS);
+    page.push_str(
+        "\n## Local records as tables\n\n\
+         In the file, `[[record]]` tables can replace `[local] records`: one table per record, at most 10,000.\n",
+    );
+    push_keys(&mut page, &RECORD_KEYS);
     page
 }
 
@@ -175,6 +180,10 @@ pub fn full_file() -> String {
         (
             "Routes are tables, one table per route.\n# [[route]]",
             &ROUTE_KEYS[..],
+        ),
+        (
+            "Local records can be tables instead of [local] records, one table per record.\n# [[record]]",
+            &RECORD_KEYS[..],
         ),
     ] {
         push(&mut page, format_args!("\n# {heading}\n"));

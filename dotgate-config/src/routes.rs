@@ -8,14 +8,13 @@ use std::num::NonZeroU8;
 use dotgate_core::{GroupSettings, Strategy, limits};
 use dotgate_wire::Nat64Prefix;
 
-use super::fault::Fault;
 use super::kinds::{
     RouteSpec, SUFFIXES_MAX, Suffix, read_nat64_prefix, read_suffixes, read_upstreams, read_word,
 };
-use super::origin::{Origin, SourceValue};
+use super::origin::Origin;
 use super::problem::{Problem, RoutesFault};
 use super::reader::Reader;
-use super::setting::{AnySetting, TableKey};
+use super::setting::AnySetting;
 use super::settings::{
     DNS_HOST, ROUTE_DNS64, ROUTE_STRATEGY, ROUTE_SUFFIXES, ROUTE_UPSTREAMS, ROUTES,
 };
@@ -89,49 +88,17 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<Vec<SourceRoute>> {
 
 /// Reads one table; all problems of it are found.
 fn read_table(problems: &mut Vec<Problem>, table: &KeyTable) -> Option<RouteSpec> {
-    let suffixes = read_key(problems, table, &ROUTE_SUFFIXES, read_suffixes);
-    let upstreams = read_key(problems, table, &ROUTE_UPSTREAMS, read_upstreams);
-    let dns64 = match table.values.contains_key(ROUTE_DNS64.key) {
-        true => read_key(problems, table, &ROUTE_DNS64, read_nat64_prefix),
-        false => Some(None),
-    };
-    let strategy = match table.values.contains_key(ROUTE_STRATEGY.key) {
-        true => read_key(problems, table, &ROUTE_STRATEGY, read_word),
-        false => Some(Strategy::Ordered),
-    };
+    let suffixes = table.read_required(problems, &ROUTE_SUFFIXES, read_suffixes);
+    let upstreams = table.read_required(problems, &ROUTE_UPSTREAMS, read_upstreams);
+    let dns64 = table.read(problems, &ROUTE_DNS64, read_nat64_prefix);
+    let strategy = table.read(problems, &ROUTE_STRATEGY, read_word);
     Some(RouteSpec {
         suffixes: suffixes?,
         upstreams: upstreams?,
-        dns64: dns64?,
-        strategy: strategy?,
+        dns64: dns64?.flatten(),
+        strategy: strategy?.unwrap_or(Strategy::Ordered),
     })
     .filter(|_| !table.is_broken)
-}
-
-/// Reads a key that is missing only by mistake.
-fn read_key<T>(
-    problems: &mut Vec<Problem>,
-    table: &KeyTable,
-    key: &'static TableKey,
-    read: impl Fn(&str) -> Result<T, Fault>,
-) -> Option<T> {
-    let Some(written) = table.values.get(key.key) else {
-        if !table.is_broken {
-            let (origin, fault) = (table.origin.clone(), RoutesFault::Without { key: key.key });
-            problems.push(Problem::Routes { origin, fault });
-        }
-        return None;
-    };
-    let fault = match read(&written.text) {
-        Ok(value) => return Some(value),
-        Err(fault) => fault,
-    };
-    problems.push(Problem::InvalidTableKey {
-        key,
-        written: SourceValue::clone(written),
-        fault,
-    });
-    None
 }
 
 /// Finds suffixes that are there twice, and more routes or suffixes than there may be.
@@ -235,7 +202,7 @@ pub(super) fn all_upstreams(
     all
 }
 
-/// What the file's tables say in place of a setting, in its one-line form.
+/// What the file's tables of upstreams or routes say in place of a setting, in its one-line form.
 pub(super) fn shown_tables(groups: &[GroupConfig], subject: AnySetting) -> String {
     let labels = |group: &GroupConfig| {
         let labels = group.upstreams.iter().map(|upstream| &*upstream.label);

@@ -5,7 +5,7 @@
 use serde_json::{Map, Value, json};
 
 use super::setting::TableKey;
-use super::settings::{ROUTE_KEYS, TABLE, UPSTREAM_KEYS};
+use super::settings::{RECORD_KEYS, ROUTE_KEYS, TABLE, UPSTREAM_KEYS};
 
 /// Returns `etc/dotgate.schema.json`.
 pub fn file() -> String {
@@ -26,6 +26,7 @@ pub fn file_schema() -> Value {
     }
     sections.insert("upstream".to_owned(), tables(&UPSTREAM_KEYS, 16));
     sections.insert("route".to_owned(), tables(&ROUTE_KEYS, 63));
+    sections.insert("record".to_owned(), tables(&RECORD_KEYS, 10_000));
     let mut schema = object(Value::Object(sections));
     schema["$schema"] = json!("http://json-schema.org/draft-07/schema#");
     schema["title"] = json!("dotgate.toml");
@@ -39,6 +40,7 @@ fn tables(known: &[&TableKey], most: usize) -> Value {
         let text = json!({ "type": "string", "minLength": 1 });
         let schema = match key.key {
             "port" => json!({ "type": "integer", "minimum": 1, "maximum": 65_535 }),
+            "ttl" => json!({ "type": "integer", "minimum": 0, "maximum": i32::MAX }),
             "pins" => json!({ "type": "array", "items": { "type": "string" }, "maxItems": 8 }),
             "upstreams" => json!({ "type": "array", "items": text, "minItems": 1, "maxItems": 16 }),
             _ if key.is_list => json!({ "type": "array", "items": text, "minItems": 1 }),

@@ -6,12 +6,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::environment::{Environment, is_service_link, is_service_link_value};
+use super::fault::Fault;
 use super::kinds::Kind;
 use super::origin::{Origin, SourceValue};
 use super::problem::Problem;
-use super::setting::{AnySetting, Described};
+use super::setting::{AnySetting, Described, TableKey};
 use super::settings::{
-    ADMIN_LISTEN, CONFIG_FILE, DNS_HOST, DNS_PORT, ROUTES, SERVER_HOST, SERVER_PORT, TABLE,
+    ADMIN_LISTEN, CONFIG_FILE, DNS_HOST, DNS_PORT, LOCAL_RECORDS, ROUTES, SERVER_HOST, SERVER_PORT,
+    TABLE,
 };
 use super::{file, nearest};
 
@@ -24,7 +26,7 @@ pub struct Overridden {
     pub origin: Origin,
 }
 
-/// One `[[upstream]]` or `[[route]]` table of the file.
+/// One `[[upstream]]`, `[[route]]` or `[[record]]` table of the file.
 #[derive(Debug)]
 pub(super) struct KeyTable {
     pub(super) origin: Origin,
@@ -32,6 +34,53 @@ pub(super) struct KeyTable {
     pub(super) values: BTreeMap<&'static str, SourceValue>,
     /// A value or key was invalid; the problem has been reported.
     pub(super) is_broken: bool,
+}
+
+impl KeyTable {
+    /// Reads one key: `None` after a problem, `Some(None)` if the table does not have it.
+    pub(super) fn read<T>(
+        &self,
+        problems: &mut Vec<Problem>,
+        key: &'static TableKey,
+        read: impl Fn(&str) -> Result<T, Fault>,
+    ) -> Option<Option<T>> {
+        let Some(written) = self.values.get(key.key) else {
+            return Some(None);
+        };
+        match read(&written.text) {
+            Ok(value) => Some(Some(value)),
+            Err(fault) => {
+                self.refuse(problems, key, fault);
+                None
+            }
+        }
+    }
+
+    /// Reads a key that is missing only by mistake.
+    pub(super) fn read_required<T>(
+        &self,
+        problems: &mut Vec<Problem>,
+        key: &'static TableKey,
+        read: impl Fn(&str) -> Result<T, Fault>,
+    ) -> Option<T> {
+        let value = self.read(problems, key, read)?;
+        if value.is_none() && !self.is_broken {
+            let origin = self.origin.clone();
+            problems.push(Problem::MissingTableKey { origin, key });
+        }
+        value
+    }
+
+    /// Reports what is wrong with a key of the table.
+    pub(super) fn refuse(&self, problems: &mut Vec<Problem>, key: &'static TableKey, fault: Fault) {
+        if let Some(written) = self.values.get(key.key) {
+            problems.push(Problem::InvalidTableKey {
+                key,
+                written: written.clone(),
+                fault,
+            });
+        }
+    }
 }
 
 /// All that was written.
@@ -43,6 +92,8 @@ pub(super) struct Spec {
     pub(super) upstream_tables: Vec<KeyTable>,
     /// The file's routes, unless the environment has some.
     pub(super) route_tables: Vec<KeyTable>,
+    /// The file's local records, unless the environment has some.
+    pub(super) record_tables: Vec<KeyTable>,
     /// What the file says of settings that a variable decides.
     pub(super) overridden: Vec<Overridden>,
     /// Variables that Kubernetes injected.
@@ -201,6 +252,7 @@ impl Spec {
         match variable.as_ref() {
             name if name == DNS_HOST.entry.variable() => &self.upstream_tables,
             name if name == ROUTES.entry.variable() => &self.route_tables,
+            name if name == LOCAL_RECORDS.entry.variable() => &self.record_tables,
             _ => &[],
         }
     }

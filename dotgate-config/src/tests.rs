@@ -71,7 +71,7 @@ PORT is not set
 
 DNS_HOST is not set
   expected: 1 to 16 of ADDR[@PORT][#AUTH-NAME][;PARAMETER]... or NAME[@PORT][;PARAMETER]..., or of the words adguard, \
-cloudflare, google, mullvad, quad9, separated by commas; PARAMETER is pin=sha256/BASE64, pin-report=sha256/BASE64, client-cert=FILE, client-key=FILE, source=ADDR, interface=NAME, mark=N or weight=N
+cloudflare, google, mullvad, quad9, separated by commas; PARAMETER is one of pin=sha256/BASE64, pin-report=sha256/BASE64, client-cert=FILE, client-key=FILE, source=ADDR, interface=NAME, mark=N, weight=N
   example: DNS_HOST=9.9.9.9#dns.quad9.net,1.1.1.1#one.one.one.one
 
 DNS_PORT is not set
@@ -613,7 +613,7 @@ FILE:19: [[upstream]] auth_name = \"other.test\": dot.test has two names (a name
         &["DNS_HOST"],
         b"[dns]\nhost = \"192.0.2.1\"\n[[upstream]]\naddress = \"192.0.2.2\"\n",
         "\
-FILE:3: [[upstream]] and [dns] host (FILE:2) are two lists of upstreams
+FILE:3: [[upstream]] and [dns] host (FILE:2) are the same list in two forms
   to do: keep one of them
 ",
     );

@@ -22,7 +22,8 @@ use super::words::Profile;
 use crate::identity::{Authentication, ClientFiles, Identity};
 
 pub(super) use self::parameters::{
-    Parameters, read_interface, read_mark, read_path, read_pins, read_source, read_weight,
+    Parameter, Parameters, read_interface, read_mark, read_path, read_pins, read_source,
+    read_weight,
 };
 
 /// The prefix of an upstream that is queried without TLS.
@@ -86,7 +87,24 @@ impl FromStr for UpstreamSpec {
         let (host, port) = split_port(endpoint)?;
         let host = read_host(host, authentication_name, text)?;
         let parameters = Parameters::read(parts)?;
-        Self::new(host, port, parameters)
+        Self::new(host, port, parameters).map_err(Misfit::into_fault)
+    }
+}
+
+/// A parameter that does not fit the rest of its upstream.
+#[derive(Debug)]
+pub(super) enum Misfit {
+    /// The key of a client certificate.
+    ClientKey(Fault),
+    /// The source address.
+    Source(Fault),
+}
+
+impl Misfit {
+    fn into_fault(self) -> Fault {
+        match self {
+            Self::ClientKey(fault) | Self::Source(fault) => fault,
+        }
     }
 }
 
@@ -96,11 +114,12 @@ impl UpstreamSpec {
         host: Host,
         port: Option<u16>,
         parameters: Parameters,
-    ) -> Result<Self, Fault> {
-        parameters.check_client()?;
+    ) -> Result<Self, Misfit> {
+        parameters.check_client().map_err(Misfit::ClientKey)?;
         match &host {
             Host::Address { address, .. } | Host::Plain(address) | Host::Designating(address) => {
-                parameters.check_source(address.ip())?;
+                let checked = parameters.check_source(address.ip());
+                checked.map_err(Misfit::Source)?;
             }
             // Addresses of the other family are passed over.
             Host::Name(_) => {}
@@ -327,7 +346,7 @@ fn read_plain(rest: &str, item: &str) -> Result<UpstreamSpec, Fault> {
     if parameters.are_of_tls() {
         return Err(not_plain());
     }
-    UpstreamSpec::new(Host::Plain(address), port, parameters)
+    UpstreamSpec::new(Host::Plain(address), port, parameters).map_err(Misfit::into_fault)
 }
 
 /// Reads `ADDR[@PORT][;KEY=VALUE]...` of a resolver that designates its endpoint.
@@ -340,7 +359,8 @@ fn read_designating(rest: &str, item: &str) -> Result<UpstreamSpec, Fault> {
         },
         fault => fault,
     })?;
-    UpstreamSpec::new(Host::Designating(address), port, Parameters::read(parts)?)
+    let parameters = Parameters::read(parts)?;
+    UpstreamSpec::new(Host::Designating(address), port, parameters).map_err(Misfit::into_fault)
 }
 
 /// What follows `tls://` or `dot://`, with which other programs mark DNS over TLS.

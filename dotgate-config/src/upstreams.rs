@@ -11,7 +11,6 @@ use super::from_spec::TlsConfig;
 use super::origin::Origin;
 use super::problem::{Problem, UpstreamsFault};
 use super::reader::Reader;
-use super::setting::TableKey;
 use super::settings::{
     BOOTSTRAP_ADDRESSES, DNS_HOST, UPSTREAM_ADDRESS, UPSTREAM_AUTH_NAME, UPSTREAM_CLIENT_CERT,
     UPSTREAM_CLIENT_KEY, UPSTREAM_INTERFACE, UPSTREAM_MARK, UPSTREAM_NAME, UPSTREAM_PINS,
@@ -19,8 +18,9 @@ use super::settings::{
 };
 use super::spec::{KeyTable, Lookup};
 use super::upstream::{
-    Endpoint, Host, Parameters, Pin, UpstreamConfig, UpstreamSpec, read_address, read_interface,
-    read_mark, read_name, read_path, read_pins, read_port, read_source, read_weight,
+    Endpoint, Host, Misfit, Parameters, Pin, UpstreamConfig, UpstreamSpec, read_address,
+    read_interface, read_mark, read_name, read_path, read_pins, read_port, read_source,
+    read_weight,
 };
 use super::words::PlainDefault;
 use crate::identity::Identity;
@@ -182,18 +182,18 @@ fn reached_listener(
 
 /// Reads one table; all problems of it are found.
 fn read_table(problems: &mut Vec<Problem>, table: &KeyTable) -> Option<UpstreamSpec> {
-    let address = read_key(problems, table, &UPSTREAM_ADDRESS, read_address);
-    let name = read_key(problems, table, &UPSTREAM_NAME, read_name);
-    let port = read_key(problems, table, &UPSTREAM_PORT, read_port);
-    let authentication_name = read_key(problems, table, &UPSTREAM_AUTH_NAME, read_name);
-    let pins = read_key(problems, table, &UPSTREAM_PINS, read_pin_list);
-    let report_pins = read_key(problems, table, &UPSTREAM_REPORT_PINS, read_pin_list);
-    let client_cert = read_key(problems, table, &UPSTREAM_CLIENT_CERT, read_path);
-    let client_key = read_key(problems, table, &UPSTREAM_CLIENT_KEY, read_path);
-    let source = read_key(problems, table, &UPSTREAM_SOURCE, read_source);
-    let interface = read_key(problems, table, &UPSTREAM_INTERFACE, read_interface);
-    let mark = read_key(problems, table, &UPSTREAM_MARK, read_mark);
-    let weight = read_key(problems, table, &UPSTREAM_WEIGHT, read_weight);
+    let address = table.read(problems, &UPSTREAM_ADDRESS, read_address);
+    let name = table.read(problems, &UPSTREAM_NAME, read_name);
+    let port = table.read(problems, &UPSTREAM_PORT, read_port);
+    let authentication_name = table.read(problems, &UPSTREAM_AUTH_NAME, read_name);
+    let pins = table.read(problems, &UPSTREAM_PINS, read_pin_list);
+    let report_pins = table.read(problems, &UPSTREAM_REPORT_PINS, read_pin_list);
+    let client_cert = table.read(problems, &UPSTREAM_CLIENT_CERT, read_path);
+    let client_key = table.read(problems, &UPSTREAM_CLIENT_KEY, read_path);
+    let source = table.read(problems, &UPSTREAM_SOURCE, read_source);
+    let interface = table.read(problems, &UPSTREAM_INTERFACE, read_interface);
+    let mark = table.read(problems, &UPSTREAM_MARK, read_mark);
+    let weight = table.read(problems, &UPSTREAM_WEIGHT, read_weight);
     let (address, name, port) = (address?, name?, port?);
     let (authentication_name, pins, report_pins) = (authentication_name?, pins?, report_pins?);
     let egress = Egress {
@@ -213,7 +213,8 @@ fn read_table(problems: &mut Vec<Problem>, table: &KeyTable) -> Option<UpstreamS
         (None, Some(name), Some(_)) => {
             let item = name.as_ref().to_owned();
             let fault = Fault::AuthenticationNameOfAName { item };
-            return refuse(problems, table, &UPSTREAM_AUTH_NAME, fault);
+            table.refuse(problems, &UPSTREAM_AUTH_NAME, fault);
+            return None;
         }
         (None, None, _) | (Some(_), Some(_), _) => {
             let (origin, fault) = (table.origin.clone(), UpstreamsFault::WithoutOneHost);
@@ -231,56 +232,17 @@ fn read_table(problems: &mut Vec<Problem>, table: &KeyTable) -> Option<UpstreamS
     };
     match UpstreamSpec::new(host, port, parameters) {
         Ok(spec) => Some(spec),
-        Err(fault) => {
-            let key = match fault {
-                Fault::ClientKeyAlone { .. } => &UPSTREAM_CLIENT_KEY,
-                _ => &UPSTREAM_SOURCE,
+        Err(misfit) => {
+            let (key, fault) = match misfit {
+                Misfit::ClientKey(fault) => (&UPSTREAM_CLIENT_KEY, fault),
+                Misfit::Source(fault) => (&UPSTREAM_SOURCE, fault),
             };
-            refuse(problems, table, key, fault)
+            table.refuse(problems, key, fault);
+            None
         }
     }
-}
-
-/// Adds what is wrong with a key of a table.
-fn refuse(
-    problems: &mut Vec<Problem>,
-    table: &KeyTable,
-    key: &'static TableKey,
-    fault: Fault,
-) -> Option<UpstreamSpec> {
-    let written = table.values.get(key.key)?.clone();
-    problems.push(Problem::InvalidTableKey {
-        key,
-        written,
-        fault,
-    });
-    None
 }
 
 fn read_pin_list(text: &str) -> Result<Vec<Pin>, Fault> {
     read_pins(text.split(',').map(str::trim).filter(|_| !text.is_empty()))
-}
-
-/// Reads one key: `None` after a problem, `Some(None)` if the table does not have it.
-fn read_key<T>(
-    problems: &mut Vec<Problem>,
-    table: &KeyTable,
-    key: &'static TableKey,
-    read: impl Fn(&str) -> Result<T, Fault>,
-) -> Option<Option<T>> {
-    let Some(written) = table.values.get(key.key) else {
-        return Some(None);
-    };
-    match read(&written.text) {
-        Ok(value) => Some(Some(value)),
-        Err(fault) => {
-            let written = written.clone();
-            problems.push(Problem::InvalidTableKey {
-                key,
-                written,
-                fault,
-            });
-            None
-        }
-    }
 }

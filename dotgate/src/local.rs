@@ -237,7 +237,7 @@ fn place_of(config: &LocalConfig, id: RecordId) -> String {
         .ok()
         .and_then(|id| config.records.get(id));
     match (written, &config.hosts_file) {
-        (Some(record), _) => format!("DOTGATE_LOCAL_RECORDS: {}", Escaped(&record.text)),
+        (Some(record), _) => format!("{}: {}", record.place, Escaped(&record.text)),
         (None, Some(path)) => format!("{}:{}", path.display(), id.saturating_sub(first)),
         (None, None) => "local data".to_owned(),
     }

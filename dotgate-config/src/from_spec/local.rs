@@ -6,22 +6,32 @@ use crate::filter::FilterConfig;
 use crate::origin::Origin;
 use crate::problem::{Problem, RoutesFault};
 use crate::reader::Reader;
-use crate::records::LocalConfig;
+use crate::records::{LocalConfig, LocalRecord, read_tables};
 use crate::routes::GroupConfig;
 use crate::settings as table;
+use crate::spec::Lookup;
 
 /// Reads the settings of local data and filters.
 pub(super) fn read(reader: &mut Reader<'_>) -> Option<LocalConfig> {
-    let records = reader.optional(&table::LOCAL_RECORDS);
+    let records = read_records(reader);
     let hosts_file = reader.optional(&table::LOCAL_HOSTS_FILE);
     let ttl = reader.value(&table::LOCAL_TTL);
     let filter = read_filter(reader);
     Some(LocalConfig {
-        records: records.unwrap_or_default(),
+        records: records?,
         hosts_file,
         ttl: ttl?,
         filter: filter?,
     })
+}
+
+/// Reads the records of the setting, or those of the tables that replace it.
+fn read_records(reader: &mut Reader<'_>) -> Option<Vec<LocalRecord>> {
+    let spec = reader.spec;
+    match spec.lookup(&table::LOCAL_RECORDS) {
+        Lookup::Unset => read_tables(reader.problems, &spec.record_tables),
+        Lookup::Broken | Lookup::Value(_) => reader.value(&table::LOCAL_RECORDS),
+    }
 }
 
 fn read_filter(reader: &mut Reader<'_>) -> Option<FilterConfig> {

@@ -15,7 +15,7 @@ use crate::fault::Fault;
 use crate::hints;
 use crate::providers;
 use crate::records::{LocalRecord, read_record, split_records};
-use crate::upstream::{self, UpstreamSpec};
+use crate::upstream::{self, Parameter, UpstreamSpec};
 use crate::words::Word;
 
 /// Words of a closed set, each at most once, or none.
@@ -203,8 +203,9 @@ impl Kind for Upstreams {
         let most = self.most;
         format!(
             "1 to {most} of ADDR[@PORT][#AUTH-NAME][;PARAMETER]... or NAME[@PORT][;PARAMETER]..., or of the words {}, \
-             separated by commas; PARAMETER is pin=sha256/BASE64, pin-report=sha256/BASE64, client-cert=FILE, client-key=FILE, source=ADDR, interface=NAME, mark=N or weight=N",
-            providers::words()
+             separated by commas; PARAMETER is one of {}",
+            providers::words(),
+            Parameter::forms()
         )
     }
 

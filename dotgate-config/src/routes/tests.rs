@@ -187,7 +187,7 @@ fn what_is_wrong_in_a_table_is_said_with_its_line() {
     for (tables, expected) in [
         (
             "[[route]]\nsuffixes = [\"a.example\"]\n",
-            "FILE:7: a [[route]] needs suffixes and upstreams; upstreams is missing",
+            "FILE:7: this [[route]] has no upstreams",
         ),
         (
             "[[route]]\nsuffixes = [\"a..b\"]\nupstreams = [\"10.0.0.1\"]\n",

@@ -20,7 +20,7 @@ pub static LOCAL_RECORDS: Setting<Records> = Setting {
         unset: Unset::Nothing,
         doc: "Local records. Queries of any type for a name with a local record are answered from these and never \
               forwarded; `*.lab.example` covers all names below `lab.example` that have no records of their own. \
-              PTR records are derived from addresses.",
+              PTR records are derived from addresses. In the file, `[[record]]` tables can replace the list.",
         example: "nas.home.arpa A 192.168.1.10; *.lab.example 300 CNAME nas.home.arpa",
     },
     kind: Records { most: 10_000 },

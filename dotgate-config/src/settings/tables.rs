@@ -1,4 +1,4 @@
-//! Routes, and the keys of the tables that stand for a list of upstreams or of routes.
+//! Routes, and the keys of the tables that stand for a list of upstreams, of routes or of records.
 
 use super::super::kinds::Routes;
 use super::super::setting::{Entry, Names, Reload, Setting, TableKey, Unset};
@@ -203,3 +203,47 @@ pub static UPSTREAM_KEYS: [&TableKey; 12] = [
     &UPSTREAM_MARK,
     &UPSTREAM_WEIGHT,
 ];
+
+/// `name` of a record.
+pub static RECORD_NAME: TableKey = TableKey {
+    table: "record",
+    key: "name",
+    is_list: false,
+    expected: "a domain name, perhaps with * as its first label",
+    doc: "The name that has the record. `*.lab.example` covers all names below `lab.example` that have no records of \
+          their own.",
+    example: "\"nas.home.arpa\"",
+};
+
+/// `type` of a record.
+pub static RECORD_TYPE: TableKey = TableKey {
+    table: "record",
+    key: "type",
+    is_list: false,
+    expected: "a record type such as A, CNAME or TXT",
+    doc: "Type of the record.",
+    example: "\"A\"",
+};
+
+/// `data` of a record.
+pub static RECORD_DATA: TableKey = TableKey {
+    table: "record",
+    key: "data",
+    is_list: false,
+    expected: "the data of a record of this type, as in a zone file",
+    doc: "Data of the record, as in a zone file.",
+    example: "\"192.168.1.10\"",
+};
+
+/// `ttl` of a record.
+pub static RECORD_TTL: TableKey = TableKey {
+    table: "record",
+    key: "ttl",
+    is_list: false,
+    expected: "a whole number from 0 to 2147483647, in seconds",
+    doc: "TTL of the record in seconds, if it is not `DOTGATE_LOCAL_TTL`.",
+    example: "300",
+};
+
+/// All keys of a `[[record]]` table.
+pub static RECORD_KEYS: [&TableKey; 4] = [&RECORD_NAME, &RECORD_TYPE, &RECORD_DATA, &RECORD_TTL];

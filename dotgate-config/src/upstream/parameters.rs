@@ -1,5 +1,6 @@
 //! What follows an upstream, `;KEY=VALUE` each: the keys that it may have and where queries to it leave from.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::num::NonZeroU8;
 use std::path::PathBuf;
@@ -11,6 +12,63 @@ use super::super::address::is_interface_name;
 use super::super::fault::{Fault, PINS_MAX};
 use super::super::numbers::digits;
 use super::{Pin, read_address};
+
+/// A parameter that an upstream may have in the one-line form.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Parameter {
+    Pin,
+    PinReport,
+    ClientCert,
+    ClientKey,
+    Source,
+    Interface,
+    Mark,
+    Weight,
+}
+
+impl Parameter {
+    /// All of them, in the order in which they are described.
+    const ALL: [Parameter; 8] = [
+        Parameter::Pin,
+        Parameter::PinReport,
+        Parameter::ClientCert,
+        Parameter::ClientKey,
+        Parameter::Source,
+        Parameter::Interface,
+        Parameter::Mark,
+        Parameter::Weight,
+    ];
+
+    /// How it is written: its key, and the kind of its value.
+    const fn form(self) -> (&'static str, &'static str) {
+        match self {
+            Parameter::Pin => ("pin", "sha256/BASE64"),
+            Parameter::PinReport => ("pin-report", "sha256/BASE64"),
+            Parameter::ClientCert => ("client-cert", "FILE"),
+            Parameter::ClientKey => ("client-key", "FILE"),
+            Parameter::Source => ("source", "ADDR"),
+            Parameter::Interface => ("interface", "NAME"),
+            Parameter::Mark => ("mark", "N"),
+            Parameter::Weight => ("weight", "N"),
+        }
+    }
+
+    /// How all of them are written, for people.
+    pub(crate) fn forms() -> String {
+        Parameter::ALL.map(|it| it.to_string()).join(", ")
+    }
+
+    fn of_key(key: &str) -> Option<Parameter> {
+        Parameter::ALL.into_iter().find(|it| it.form().0 == key)
+    }
+}
+
+impl fmt::Display for Parameter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (key, value) = self.form();
+        write!(f, "{key}={value}")
+    }
+}
 
 /// The parameters of one upstream.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -28,28 +86,24 @@ impl Parameters {
     pub(super) fn read<'a>(items: impl Iterator<Item = &'a str>) -> Result<Parameters, Fault> {
         let mut parameters = Parameters::default();
         for item in items {
+            let written = item.split_once('=');
+            let known = written.and_then(|(key, value)| Some((Parameter::of_key(key)?, value)));
+            let (parameter, value) = known.ok_or_else(|| Fault::UnknownParameter {
+                item: item.to_owned(),
+                known: Parameter::forms(),
+            })?;
             let egress = &mut parameters.egress;
-            match item.split_once('=') {
-                Some(("pin", value)) => parameters.pins.push(read_pin(value)?),
-                Some(("pin-report", value)) => parameters.report_pins.push(read_pin(value)?),
-                Some(("client-cert", value)) => {
+            match parameter {
+                Parameter::Pin => parameters.pins.push(read_pin(value)?),
+                Parameter::PinReport => parameters.report_pins.push(read_pin(value)?),
+                Parameter::ClientCert => {
                     set(&mut parameters.client_cert, read_path(value)?, item)?;
                 }
-                Some(("client-key", value)) => {
-                    set(&mut parameters.client_key, read_path(value)?, item)?;
-                }
-                Some(("source", value)) => set(&mut egress.source, read_source(value)?, item)?,
-                Some(("interface", value)) => {
-                    set(&mut egress.interface, read_interface(value)?, item)?;
-                }
-                Some(("mark", value)) => set(&mut egress.mark, read_mark(value)?, item)?,
-                Some(("weight", value)) => {
-                    set(&mut parameters.weight, read_weight(value)?, item)?;
-                }
-                Some(_) | None => {
-                    let item = item.to_owned();
-                    return Err(Fault::UnknownParameter { item });
-                }
+                Parameter::ClientKey => set(&mut parameters.client_key, read_path(value)?, item)?,
+                Parameter::Source => set(&mut egress.source, read_source(value)?, item)?,
+                Parameter::Interface => set(&mut egress.interface, read_interface(value)?, item)?,
+                Parameter::Mark => set(&mut egress.mark, read_mark(value)?, item)?,
+                Parameter::Weight => set(&mut parameters.weight, read_weight(value)?, item)?,
             }
         }
         check_pins(&parameters.pins)?;

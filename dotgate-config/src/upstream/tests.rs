@@ -328,7 +328,7 @@ fn what_is_no_pin_is_refused_with_the_reason() {
     for (text, reason) in [
         (
             "9.9.9.9;sni=x",
-            "sni=x is not a parameter of an upstream (pin=, pin-report=, client-cert=, client-key=, source=, interface=, mark= and weight= are)",
+            "sni=x is not a parameter of an upstream; known are pin=sha256/BASE64, pin-report=sha256/BASE64, client-cert=FILE, client-key=FILE, source=ADDR, interface=NAME, mark=N, weight=N",
         ),
         (
             "9.9.9.9;pin=sha1/AAAA",

@@ -26,7 +26,7 @@ pub fn rules_for(config: &LocalConfig, name: &[u8]) -> Vec<String> {
 fn of_name(config: &LocalConfig, name: &[u8]) -> Vec<String> {
     let records = config.records.iter().filter(|record| record.name == name);
     let mut rules: Vec<String> = records
-        .map(|record| format!("DOTGATE_LOCAL_RECORDS: {}", record.text))
+        .map(|record| format!("{}: {}", record.place, record.text))
         .collect();
     let Some((path, text)) = config.hosts_file.as_ref().and_then(|path| {
         let text = read_file(path).ok()?;

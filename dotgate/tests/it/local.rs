@@ -97,6 +97,21 @@ fn check_counts_local_data_and_query_says_what_answers() {
         out.contains("local data: DOTGATE_LOCAL_RECORDS: *.lab.test A 10.0.0.1\n"),
         "{out}"
     );
+    let file = folder.path().join("dotgate.toml");
+    let table = "[[record]]\nname = \"nas.lab.test\"\ntype = \"A\"\ndata = \"10.0.0.2\"\n";
+    fs::write(&file, table).unwrap();
+    let of_file = [
+        &variables[..4],
+        &[("DOTGATE_CONFIG_FILE", file.to_str().unwrap())],
+    ]
+    .concat();
+    let output = command(&of_file).args(["query", "nas.lab.test"]).output();
+    let out = String::from_utf8(output.unwrap().stdout).unwrap();
+    let line = format!(
+        "local data: {}:1: nas.lab.test A 10.0.0.2\n",
+        file.display()
+    );
+    assert!(out.contains(&line), "{out}");
     fs::write(&hosts, "nas.home.arpa 192.168.1.10\n").unwrap();
     let (status, _, err) = run(&["check"]);
     assert_eq!(status, Some(2));

@@ -35,9 +35,9 @@ Examples:
 ";
 
 const CHECK_EXAMPLES: &str = "\
-Exit status: 0 for a configuration that can be used, 2 for one that cannot;
-with --probe 1 if an upstream does not respond or fails to authenticate,
-with --sandbox 1 if a part of the sandbox does not hold.
+Exit status: 0 if the configuration is valid, 2 if it is not; with --probe, 1 if
+an upstream does not respond or fails to authenticate; with --sandbox, 1 if a
+part of the sandbox is not in effect.
 
 Examples:
   dotgate check --config /etc/dotgate/dotgate.toml
@@ -49,13 +49,13 @@ Examples:
 ";
 
 const QUERY_EXAMPLES: &str = "\
-Without --upstream and --via-server the upstreams of the configuration are
-asked. --upstream needs no configuration: the port is 853 unless it is written.
-An address without #NAME must be in the certificate itself.
+Without --upstream and --via-server, the upstreams of the configuration are
+queried. --upstream needs no configuration; its port is 853 by default. The
+certificate of an address without #NAME must contain the address.
 
-Exit status: 0 for NOERROR, NXDOMAIN and what dotgate answers itself;
-1 for any other response code and for no response; 2 for a wrong command line
-or configuration.
+Exit status: 0 for NOERROR, NXDOMAIN and responses that dotgate generates
+itself; 1 for any other response code or no response; 2 for an invalid command
+line or configuration.
 
 Examples:
   dotgate query example.org AAAA --upstream '1.1.1.1#one.one.one.one'
@@ -99,12 +99,12 @@ pub(super) fn parser() -> Command {
         .value_name("FILE")
         .value_parser(value_parser!(PathBuf))
         .global(true)
-        .help("Read settings from this TOML file; the environment wins over it");
+        .help("Read settings from this TOML file; environment variables take precedence");
     let announce = Arg::new(ANNOUNCE)
         .long(ANNOUNCE)
         .action(ArgAction::SetTrue)
         .hide(true)
-        .help("Take over from the running process, and write a line to standard output then");
+        .help("Take over from the running process, then write a line to standard output");
     let version = Arg::new("version")
         .short('V')
         .long("version")
@@ -122,13 +122,13 @@ pub(super) fn parser() -> Command {
         .max_term_width(reference::HELP_WIDTH)
         .about("A DNS forwarder: plain DNS in, DNS over TLS out")
         .long_about(
-            "A DNS forwarder: plain DNS in, DNS over TLS out. Without a command it serves until a signal ends it.",
+            "A DNS forwarder: plain DNS in, DNS over TLS out. Without a command, it serves until it receives a signal.",
         )
         .after_help("`dotgate --help` lists all settings and has examples.")
         .after_long_help(format!("{EXAMPLES}\n{}", reference::help_table()))
         .args([config, version, verbose, announce])
         .subcommands([
-            Command::new("serve").about("Serve clients: what dotgate does without a command"),
+            Command::new("serve").about("Serve clients (the default command)"),
             check_parser(),
             query_parser(),
             status_parser(),
@@ -157,10 +157,10 @@ fn check_parser() -> Command {
             flag("json").help("Print one JSON object"),
             flag("probe")
                 .conflicts_with_all(["json", "print"])
-                .help("Ask every upstream, and print its TLS facts, its response and its pin"),
+                .help("Query every upstream; print its TLS parameters, response and pin"),
             flag("sandbox")
                 .conflicts_with_all(["json", "print"])
-                .help("Enter the sandbox, and print which parts of it hold on this system"),
+                .help("Enter the sandbox; print which parts of it are in effect on this system"),
             print,
         ])
         .group(ArgGroup::new("form").args(["json", "print"]))
@@ -172,24 +172,24 @@ fn query_parser() -> Command {
         .value_name("NAME")
         .required_unless_present("reverse")
         .value_parser(read_name)
-        .help("The name to ask about");
+        .help("Name to query");
     let record_type = Arg::new("type")
         .value_name("TYPE")
         .default_value("A")
         .hide_default_value(true)
         .value_parser(read_type)
-        .help("The type to ask for, such as AAAA or TYPE65 [default: A]");
+        .help("Record type to query, such as AAAA or TYPE65 [default: A]");
     let reverse = Arg::new("reverse")
         .short('x')
         .value_name("ADDR")
         .conflicts_with_all(["name", "type"])
         .value_parser(read_reverse)
-        .help("Ask for the name of this address");
+        .help("Query the PTR record of this address");
     let upstream = Arg::new("upstream")
         .long("upstream")
         .value_name("UPSTREAM")
         .action(ArgAction::Append)
-        .help("Ask this upstream, ADDR[@PORT][#NAME][;pin=...]; may be repeated");
+        .help("Query this upstream, ADDR[@PORT][#NAME][;pin=...]; may be repeated");
     let via_server = Arg::new("via-server")
         .long("via-server")
         .value_name("ADDR:PORT")
@@ -197,9 +197,9 @@ fn query_parser() -> Command {
         .require_equals(true)
         .conflicts_with("upstream")
         .value_parser(read_server)
-        .help("Ask the running dotgate as its clients do, or the server at ADDR:PORT");
+        .help("Query the running dotgate as a client, or the server at ADDR:PORT");
     Command::new("query")
-        .about("Ask upstreams one question and show what happens")
+        .about("Send one query to the upstreams and show each step")
         .after_long_help(QUERY_EXAMPLES)
         .args([name, record_type, reverse, upstream, via_server])
         .arg(flag("short").help("Print only the data of the answer's records"))
@@ -226,12 +226,12 @@ fn top_parser() -> Command {
 fn why_parser() -> Command {
     let upstream = Arg::new("upstream")
         .value_name("UPSTREAM")
-        .help("Only this one: its name in the settings, or a part of that");
+        .help("Only this upstream: its name in the settings, or a part of it");
     let since = Arg::new("since")
         .long("since")
         .value_name("TIME")
         .value_parser(read_span)
-        .help("Look back this far, such as 10m, and not at the last outage alone");
+        .help("Show this period, such as 10m, instead of the last outage");
     let json = Arg::new("json")
         .long("json")
         .action(ArgAction::SetTrue)
@@ -246,9 +246,9 @@ fn healthcheck_parser() -> Command {
     let upstreams = Arg::new("upstreams")
         .long("upstreams")
         .action(ArgAction::SetTrue)
-        .help("Make sure that an upstream answers");
+        .help("Also require a response from an upstream");
     Command::new("healthcheck")
-        .about("Ask the running instance whether it is ready; exit with 0 if so, else 1")
+        .about("Query the running instance for readiness; exit with 0 if ready, else 1")
         .arg(upstreams)
 }
 
@@ -272,7 +272,7 @@ fn cache_parser() -> Command {
         )
         .subcommand(
             Command::new("flush")
-                .about("Remove what is cached for a name, so that upstreams are asked again")
+                .about("Remove what is cached for a name, so that it is forwarded again")
                 .args([name("name").help("The name to flush"), below, all])
                 .group(
                     ArgGroup::new("what")
@@ -291,7 +291,7 @@ fn demo_parser() -> Command {
     let once = Arg::new("once")
         .long("once")
         .action(ArgAction::SetTrue)
-        .help("Stop after the first questions are answered");
+        .help("Exit after the first queries are answered");
     Command::new("demo")
         .about("Serve in front of an embedded DNS-over-TLS resolver, without a network")
         .arg(once)
@@ -305,7 +305,7 @@ fn completions_parser() -> Command {
         .value_parser(shells.try_map(|shell| shell.parse::<Shell>()))
         .help("The shell");
     Command::new("completions")
-        .about("Print the file that completes commands and options in a shell")
+        .about("Print the completion script for a shell")
         .after_long_help(COMPLETIONS_EXAMPLES)
         .arg(shell)
 }

@@ -17,7 +17,7 @@ doc:
 demo:
     cargo run --release -p dotgate -- demo
 
-# One target of fuzz/: query, answer, frame, session, engine or snapshot.
+# One target of fuzz/: query, answer, frame, session, engine, snapshot or lists.
 fuzz target seconds="60":
     mkdir -p fuzz/corpus/{{target}}
     cargo +nightly fuzz run {{target}} fuzz/corpus/{{target}} $(ls -d dotgate-*/tests/corpus/{{target}} || true) -- -max_total_time={{seconds}}

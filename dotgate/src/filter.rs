@@ -24,9 +24,9 @@ use dotgate_core::{
     Filter, ListAction, ListCount, ListFault, ListScope, Lists, ListsBuilder, Rebinding,
 };
 
-use self::entry::ListEntry;
+pub use self::entry::ListEntry;
 pub use self::fault::{ListError, ListLineFault};
-use self::reader::{Purpose, read};
+pub use self::reader::{Purpose, read};
 pub use self::rules::rules_for;
 use crate::lines::{FileError, read_file};
 

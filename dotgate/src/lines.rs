@@ -10,8 +10,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-pub use self::name::NameFault;
-pub(crate) use self::name::WireName;
+pub use self::name::{NameFault, WireName};
 
 /// The longest file that is read, in bytes.
 pub const FILE_MAX: u64 = 64 << 20;

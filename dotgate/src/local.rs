@@ -19,6 +19,7 @@ use dotgate_core::{LocalData, LocalDataBuilder, LocalFault, RecordId};
 use dotgate_wire::rtype;
 use thiserror::Error;
 
+pub use self::hosts::{HostEntry, read as read_hosts};
 pub use self::rules::rules_for;
 use crate::filter::{ListError, LoadedFilter};
 use crate::lines::{FileError, NameFault, read_file};

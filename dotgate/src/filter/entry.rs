@@ -6,8 +6,11 @@ use crate::lines::WireName;
 
 /// One entry of a list.
 #[derive(Debug)]
-pub(super) struct ListEntry {
-    pub(super) name: WireName,
-    pub(super) scope: ListScope,
-    pub(super) action: ListAction,
+pub struct ListEntry {
+    /// The name.
+    pub name: WireName,
+    /// For which names it stands.
+    pub scope: ListScope,
+    /// What it says about them.
+    pub action: ListAction,
 }

@@ -8,13 +8,18 @@ use super::{hosts, rpz};
 
 /// What a list is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Purpose {
+pub enum Purpose {
+    /// Its names are blocked.
     Block,
+    /// Its names are allowed.
     Allow,
 }
 
 /// Gives every entry of a list to `each`, with its line, or what is wrong with the line, until that fails.
-pub(super) fn read<E>(
+///
+/// # Errors
+/// Those of `each`.
+pub fn read<E>(
     text: &[u8],
     purpose: Purpose,
     each: impl FnMut(u32, Result<ListEntry, ListLineFault>) -> Result<(), E>,

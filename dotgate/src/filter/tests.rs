@@ -1,5 +1,3 @@
-use proptest::prelude::*;
-
 use super::*;
 
 const FIRST: &str = "ads.example";
@@ -218,26 +216,4 @@ fn the_lines_that_speak_of_a_name_are_found() {
             shown("block", "2: listed")
         ]
     );
-}
-
-proptest! {
-    /// Whatever a file holds, each line is an entry, nothing, or a fault.
-    #[test]
-    fn no_file_is_too_odd_to_be_read(text in "[ -~\n\t$@;().*]{0,400}", is_zone in any::<bool>()) {
-        let text = if is_zone { format!("$TTL 1\n{text}") } else { text };
-        let lines = text.lines().count() as u32;
-        for purpose in [Purpose::Block, Purpose::Allow] {
-            for (line, _) in entries(&text, purpose) {
-                prop_assert!((1..=lines).contains(&line));
-            }
-        }
-    }
-
-    #[test]
-    fn any_bytes_are_read_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-        for purpose in [Purpose::Block, Purpose::Allow] {
-            read::<()>(&bytes, purpose, |_, _| Ok(())).unwrap();
-        }
-        rpz::read::<()>(&bytes, |_, _| Ok(())).unwrap();
-    }
 }

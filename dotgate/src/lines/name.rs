@@ -18,7 +18,7 @@ pub struct NameFault {
 
 /// A name, uncompressed and in lower case.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct WireName {
+pub struct WireName {
     bytes: [u8; NAME_MAX],
     length: u8,
 }
@@ -85,7 +85,7 @@ impl WireName {
     }
 
     /// Its bytes.
-    pub(crate) fn as_slice(&self) -> &[u8] {
+    pub fn as_slice(&self) -> &[u8] {
         self.bytes
             .get(..usize::from(self.length))
             .unwrap_or_default()

@@ -7,13 +7,18 @@ use crate::lines::{WireName, lines, words};
 
 /// A name and an address of it.
 #[derive(Debug)]
-pub(super) struct HostEntry {
-    pub(super) address: IpAddr,
-    pub(super) name: WireName,
+pub struct HostEntry {
+    /// The address.
+    pub address: IpAddr,
+    /// The name.
+    pub name: WireName,
 }
 
 /// Gives every name with an address to `each`, with its line, or what is wrong with the line, until that fails.
-pub(super) fn read<E>(
+///
+/// # Errors
+/// Those of `each`.
+pub fn read<E>(
     text: &[u8],
     mut each: impl FnMut(u32, Result<HostEntry, LineFault>) -> Result<(), E>,
 ) -> Result<(), E> {

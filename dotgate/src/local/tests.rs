@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use dotgate_config::{FilterConfig, read_record, split_records};
+use dotgate_config::{FilterConfig, read_record};
 use dotgate_core::Substitute;
 
 use super::*;
@@ -99,47 +99,4 @@ fn conflicting_records_are_reported_with_both_positions() {
             .to_string()
             .contains("none: cannot be read: ")
     );
-}
-
-/// Whatever a file or a setting holds, reading it ends, and what is read can be served.
-#[test]
-fn no_text_is_too_odd_to_be_read() {
-    let pieces: [&[u8]; 16] = [
-        b"10.0.0.1",
-        b" ",
-        b"\n",
-        b"a.b",
-        b"#",
-        b"\xff",
-        b"*",
-        b";",
-        b"\"",
-        b"\\",
-        b"TXT",
-        b"(",
-        b")",
-        b"TXT \"",
-        b"$TTL",
-        b"A 1.2.3.4",
-    ];
-    let mut state = 1_u64;
-    for _ in 0..20_000 {
-        let mut text = Vec::new();
-        for _ in 0..12 {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
-            text.extend_from_slice(pieces[(state >> 33) as usize % pieces.len()]);
-        }
-        let mut entries = 0;
-        let ended: Result<(), ()> = hosts::read(&text, |_, _| {
-            entries += 1;
-            Ok(())
-        });
-        assert!(ended.is_ok() && entries <= text.len());
-        let text = String::from_utf8_lossy(&text);
-        for record in split_records(&text) {
-            drop(read_record(record));
-        }
-    }
 }

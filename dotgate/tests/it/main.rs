@@ -25,6 +25,7 @@ mod ends;
 mod exhaustion;
 mod failures;
 mod filter;
+mod lists;
 mod local;
 mod log;
 mod metrics;

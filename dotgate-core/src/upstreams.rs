@@ -257,7 +257,8 @@ impl Upstreams {
     ) -> bool {
         let is_loop = self
             .sessions
-            .is_own_query(now, lookup.key.question_hash(), received);
+            .is_own_query(now, lookup.key.question_hash(), received)
+            && !cfg!(planted = "loops-are-not-detected");
         if is_loop {
             self.sessions.report_loop(now, group);
         }

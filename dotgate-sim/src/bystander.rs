@@ -44,6 +44,11 @@ impl Bystander {
         changes.any(|(gone, back)| is_between(*gone) || back.is_some_and(is_between))
     }
 
+    /// When names last got their route back.
+    pub(crate) fn back_last(&self) -> Option<Moment> {
+        self.unrouted.iter().filter_map(|(_, back)| *back).last()
+    }
+
     /// Whether names had no route then.
     pub(crate) fn was_unrouted(&self, at: Moment) -> bool {
         let mut spans = self.unrouted.iter();

@@ -134,6 +134,12 @@ impl Model {
         if elapsed > self.deadline && !was_stalled {
             return Err(format!("{} is late: {elapsed:?}", what()));
         }
+        if query.is_sent_back {
+            return match seen.rcode {
+                2 => Ok(()),
+                rcode => Err(format!("{} came back and has RCODE {rcode}", what())),
+            };
+        }
         let expected = self.expected_of(response.query);
         match expected {
             Expected::NoResponse => return Err(format!("{} deserves no response", what())),
@@ -400,7 +406,15 @@ fn judge_timeouts(sim: &Simulator, attempts: &[&Attempt]) -> Result<(), String> 
             .is_some_and(|since| sim.now().since(since) >= fresh);
         let of_it = |attempt: &&&Attempt| attempt.upstream == *upstream;
         let has_erred = attempts.iter().filter(of_it).any(|a| a.has_erred());
-        let was_never_reached = known.responses == 0;
+        // A reload that gives the route back configures its upstreams as new ones: what they showed before does not count.
+        let back = sim.rerouted_last();
+        let has_responded = |since| {
+            let of_it = sim.record().attempts.iter();
+            let mut of_it = of_it.filter(|attempt| attempt.upstream == *upstream);
+            of_it.any(|attempt| attempt.answered.is_some_and(|it| it.at >= since))
+        };
+        let was_never_reached =
+            known.responses == 0 || back.is_some_and(|back| !has_responded(back));
         is_old || has_erred || known.is_lasting || was_never_reached
     };
     match (0..sim.upstreams()).find(|upstream| !is_hopeless(upstream)) {

@@ -7,7 +7,7 @@ use dotgate_core::Link;
 use crate::connection::{Arrival, Segment};
 use crate::message::{self, OptForm, ResponseForm};
 use crate::network::{Event, Network};
-use crate::record::BEGINNING;
+use crate::record::{BEGINNING, Path};
 use crate::script::{Data, Invalid, Place, Reaction};
 
 /// TTLs of changing data, in seconds.
@@ -97,6 +97,7 @@ impl Network {
             }
             Reaction::Drip(_)
             | Reaction::Never
+            | Reaction::SendBack
             | Reaction::Hold
             | Reaction::Stall
             | Reaction::Close(_)
@@ -147,11 +148,25 @@ impl Network {
                 held.push((connection, query.to_vec()));
             }
             Reaction::Stall => self.connections[connection].is_stalled = true,
+            Reaction::SendBack => self.send_back(query),
             Reaction::Close(place) => self.end(connection, &answer(), place, Segment::Fin),
             Reaction::Reset(place) => self.end(connection, &answer(), place, Segment::Reset),
             _ => {}
         }
         None
+    }
+
+    /// Sends a query to dotgate over UDP, from an address and port of its own.
+    fn send_back(&mut self, query: &[u8]) {
+        let number = self.record.queries.len();
+        let port = u16::try_from(number).unwrap_or(u16::MAX);
+        let peer = ([192, 0, 2, 254], port).into();
+        let path = Path::Udp { worker: 0, peer };
+        self.record.add_query(self.now, path, 0, query.to_vec());
+        if let Some(query) = self.record.queries.last_mut() {
+            query.is_sent_back = true;
+        }
+        self.arrange_in(Duration::from_micros(100), Event::Datagram(number));
     }
 
     /// What the right answer to a query holds now.

@@ -61,6 +61,8 @@ pub struct ClientQuery {
     pub response: Option<usize>,
     /// Whether its client left before the response.
     pub is_abandoned: bool,
+    /// Whether an upstream sent it: it is one of dotgate's own.
+    pub is_sent_back: bool,
 }
 
 /// One response to a client.
@@ -189,6 +191,7 @@ impl Record {
             ahead: 0,
             response: None,
             is_abandoned: false,
+            is_sent_back: false,
         });
     }
 

@@ -158,6 +158,8 @@ pub enum Reaction {
     Twice(Duration),
     /// Nothing.
     Never,
+    /// Nothing, but the query is sent to dotgate, as by a server that has dotgate as its forwarder.
+    SendBack,
     /// Nothing, and nothing more to any query on the same connection, which stays open.
     Stall,
     /// Kept until `Simulator::release`.

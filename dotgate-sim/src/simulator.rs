@@ -399,6 +399,11 @@ impl Simulator {
         bystander.is_some_and(|bystander| bystander.changed_between(from, till))
     }
 
+    /// When a reload last gave the route back.
+    pub(crate) fn rerouted_last(&self) -> Option<Moment> {
+        self.net.bystander.as_ref()?.back_last()
+    }
+
     /// Whether an upstream was in the group of the names that clients ask, when this query was read.
     pub(crate) fn was_in_group(&self, upstream: usize, query: &ClientQuery, at: Moment) -> bool {
         let Some(bystander) = &self.net.bystander else {

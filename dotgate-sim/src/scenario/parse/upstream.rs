@@ -51,6 +51,7 @@ impl Reader<'_> {
             "ANSWERS" => self.rule(Self::answering)?,
             "GOES_UNRESPONSIVE_AT" => self.rule(|_| Ok(Reaction::Stall))?,
             "IGNORES" => self.rule(|_| Ok(Reaction::Never))?,
+            "SENDS_BACK" => self.rule(|_| Ok(Reaction::SendBack))?,
             "HAS_NEW_DATA" => Deed::HasNewData,
             "WITHHOLDS" => self.rule(|_| Ok(Reaction::Hold))?,
             "DRIPS" => self.rule(|reader| {

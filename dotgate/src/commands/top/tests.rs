@@ -8,10 +8,10 @@ use crate::admin::Overview;
 fn overview(uptime: f64, answered: u64, cached: u64) -> Overview {
     let upstream = |label: &str, state: &str, error: Option<&str>| {
         json!({
-            "upstream": label, "groups": ["default"], "answers": state == "healthy", "state": state,
+            "upstream": label, "addresses": ["192.0.2.1:853"], "groups": ["default"], "answers": state == "healthy", "state": state,
             "state_seconds": 60.0, "last_response_seconds": 1.0, "last_error": error,
             "last_error_seconds": error.map(|_| 61.0), "round_trip_ms": 11.84, "sessions": 2,
-            "handshakes": 7, "certificate_days_left": 54, "pin_mismatch": null
+            "handshakes": 7, "classical_key_exchange_seconds": null, "certificate_days_left": 54, "pin_mismatch": null
         })
     };
     let status = json!({
@@ -28,8 +28,8 @@ fn overview(uptime: f64, answered: u64, cached: u64) -> Overview {
             upstream("192.0.2.3@853#healthy.example", "healthy", None),
         ],
         "groups": [
-            {"group": "default", "state": "up", "queries": 1000, "failed": 3},
-            {"group": "corp.example", "state": "down", "queries": 12, "failed": 11},
+            {"group": "default", "state": "up", "strategy": "ordered", "shares": [], "queries": 1000, "failed": 3},
+            {"group": "corp.example", "state": "down", "strategy": "ordered", "shares": [], "queries": 12, "failed": 11},
         ],
         "cache": {"entries": 3, "bytes_used": 1, "bytes_max": 2, "snapshot_file": null},
         "traffic": {

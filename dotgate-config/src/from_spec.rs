@@ -4,6 +4,7 @@
 //! Limits: 64 listeners, 64 groups of 16 upstreams, 64 upstreams in all.
 
 mod cache;
+mod encrypted;
 mod local;
 mod query_log;
 mod sessions;
@@ -16,6 +17,7 @@ use dotgate_core::limits::PLAIN_SOCKETS_AHEAD;
 use dotgate_core::{KeyExchangePolicy, ShardKey, Transport};
 use ipnet::IpNet;
 
+pub use self::encrypted::DotConfig;
 pub use self::sessions::SessionsConfig;
 use super::address::ScopedSocketAddress;
 use super::kinds::{Amount, ByteCount, SocketPlace, Suffix, UserSpec};
@@ -29,7 +31,7 @@ use super::strategies;
 use super::upstream::UpstreamConfig;
 use super::upstreams;
 use super::words::{LogFormat, LogLevel, Profile, QueryClass, SandboxPolicy, StartPolicy};
-use crate::identity::AuthoritySources;
+use crate::identity::{AuthoritySources, CertificateFiles, ServerTlsFiles};
 use crate::query_log::QueryLogConfig;
 use crate::records::LocalConfig;
 
@@ -63,6 +65,10 @@ pub struct Config {
 pub struct ServerConfig {
     /// The UDP and TCP addresses, 1 to 64, all different. Port 0 is the kernel's choice.
     pub listen: Vec<ScopedSocketAddress>,
+    /// DNS over TLS for clients.
+    pub dot: DotConfig,
+    /// What clients that speak TLS are shown; there if any do.
+    pub tls: Option<ServerTlsFiles>,
     /// The number of workers.
     pub workers: NonZeroUsize,
     /// The receive buffer to ask for, for each UDP socket.
@@ -222,7 +228,7 @@ impl Config {
             .iter()
             .filter_map(|it| it.authentication.as_ref());
         let clients = authentications.filter_map(|it| it.client.as_ref());
-        clients.flat_map(|files| std::iter::once(&files.certificate).chain(&files.key))
+        clients.flat_map(CertificateFiles::paths)
     }
 
     /// Returns the groups of upstreams: that of the default route, then those of the routes. No suffix is in two of them.
@@ -330,7 +336,10 @@ impl Config {
             .iter_mut()
             .flat_map(|group| &mut group.upstreams);
         let upstreams = self.upstreams.iter_mut().chain(in_groups);
-        for path in files.chain(upstreams.flat_map(UpstreamConfig::client_files_mut)) {
+        let server = self.server.tls.iter_mut();
+        let server = server.flat_map(ServerTlsFiles::paths_mut);
+        let upstreams = upstreams.flat_map(UpstreamConfig::client_files_mut);
+        for path in files.chain(upstreams).chain(server) {
             if let Some(located) = locate(path) {
                 *path = located;
             }
@@ -354,10 +363,11 @@ impl Config {
             Amount::Exactly(all) => all,
             Amount::Auto => {
                 // A listener's UDP and TCP socket, and a second descriptor of each to hand over.
-                let of_a_listener = 2 + 2 * u64::from(self.server.take_over_socket.is_some());
+                let of_a_socket = 1 + u64::from(self.server.take_over_socket.is_some());
+                let sockets = 2 * self.server.listen.len() + self.server.dot.listen.len();
                 let plain = self.upstreams.iter();
                 let plain = plain.filter(|upstream| upstream.transport() == Transport::Plain);
-                let of_a_worker = of_a_listener * self.server.listen.len() as u64
+                let of_a_worker = of_a_socket * sockets as u64
                     + SESSIONS_OF_AN_UPSTREAM * self.upstreams.len() as u64
                     + PLAIN_SOCKETS_AHEAD as u64 * plain.count() as u64
                     + OTHER_FILES_OF_A_WORKER;
@@ -414,10 +424,11 @@ impl Config {
         let (server, tls, specs) = (server?, tls?, upstream_specs?);
         let (default_port, routes, (strategy, shard_key)) =
             (default_port?, route_specs?, strategy?);
+        let listeners = server.addresses();
         upstreams::refuse_plain(&mut reader, &specs, plain_default?);
-        upstreams::refuse_listener_as_bootstrap(&mut reader, &bootstrap, &server.listen);
+        upstreams::refuse_listener_as_bootstrap(&mut reader, &bootstrap, &listeners);
         let mut from_spec =
-            |specs| upstreams::from_specs(&mut reader, specs, default_port, &tls, &server.listen);
+            |specs| upstreams::from_specs(&mut reader, specs, default_port, &tls, &listeners);
         let dns64 = local.as_ref().and_then(|local| local.filter.dns64);
         let weights = strategies::weights(specs.iter().map(|(spec, _)| spec));
         let default = GroupConfig::of_default_route(from_spec(specs), weights, strategy, dns64);
@@ -508,8 +519,12 @@ fn read_server(reader: &mut Reader<'_>) -> Option<ServerConfig> {
     let start = reader.value(&table::SERVER_START);
     let user = reader.optional(&table::SERVER_USER);
     let sandbox = reader.value(&table::SERVER_SANDBOX);
+    let encrypted = encrypted::read(reader, listen.as_deref().unwrap_or_default());
+    let (dot, tls) = encrypted?;
     Some(ServerConfig {
         listen: listen?,
+        dot,
+        tls,
         workers: worker_count(workers?),
         udp_receive_buffer: udp_receive_buffer?,
         udp_response_max: udp_response_max?,

@@ -1,5 +1,6 @@
 //! How an upstream is authenticated, and by which authorities (RFC 8310).
 
+use std::iter;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -29,7 +30,7 @@ pub struct Authentication {
     /// The same, except that a mismatch is reported and nothing fails.
     pub report_pins: Vec<[u8; 32]>,
     /// What the upstream gets if it asks for a certificate.
-    pub client: Option<ClientFiles>,
+    pub client: Option<CertificateFiles>,
     /// Whether a pin of the end-entity certificate is enough while the system's clock shows a time at which this program
     /// did not exist. It is never set but for the names that may be asked then.
     pub pin_without_clock: bool,
@@ -40,11 +41,44 @@ pub struct Authentication {
 
 /// Where a certificate of this program is, and its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClientFiles {
+pub struct CertificateFiles {
     /// The certificate and those above it, in PEM form.
     pub certificate: PathBuf,
     /// The key, in PEM form. None: it is in the file of the certificate.
     pub key: Option<PathBuf>,
+}
+
+impl CertificateFiles {
+    /// The files.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &PathBuf> {
+        iter::once(&self.certificate).chain(&self.key)
+    }
+
+    fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        iter::once(&mut self.certificate).chain(&mut self.key)
+    }
+}
+
+/// What clients that speak TLS are shown, and what they have to show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerTlsFiles {
+    /// The certificates with their keys, at least one. The first one is for clients that ask for no name.
+    pub certificates: Vec<CertificateFiles>,
+    /// The authorities of which every client must have a certificate; none if no client needs one.
+    pub client_authorities: Option<PathBuf>,
+    /// The secret that tickets depend on; none if the process has one of its own.
+    pub ticket_key: Option<PathBuf>,
+}
+
+impl ServerTlsFiles {
+    pub(crate) fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        let pairs = self.certificates.iter_mut();
+        let others = self
+            .client_authorities
+            .iter_mut()
+            .chain(&mut self.ticket_key);
+        pairs.flat_map(CertificateFiles::paths_mut).chain(others)
+    }
 }
 
 /// Where the operator has trust anchors read from.

@@ -20,8 +20,8 @@ use serde_json::{Value, json};
 
 pub(super) use self::lists::items;
 pub(super) use self::lists::{
-    AdminAddresses, FilePaths, FolderPaths, HostNames, ListenAddresses, Prefixes, Records,
-    Resolvers, SomeOf, Suffixes, Upstreams,
+    AdminAddresses, FilePaths, FolderPaths, HostNames, ListenAddresses, ListenerAddresses,
+    Prefixes, Records, Resolvers, SomeOf, Suffixes, Upstreams,
 };
 pub use self::routes::Suffix;
 pub(super) use self::routes::{

@@ -20,6 +20,7 @@ mod from_spec;
 mod hints;
 mod identity;
 mod kinds;
+mod listeners;
 mod nearest;
 mod notes;
 mod numbers;
@@ -49,14 +50,15 @@ pub use environment::Environment;
 pub use fault::{Escaped, Fault};
 pub use filter::FilterConfig;
 pub use from_spec::{
-    AdminConfig, AdminSocket, CacheConfig, ClientConfig, Config, ConnectionLimits, LogConfig,
-    QueryConfig, ServerConfig, SessionsConfig, TcpConfig, TlsConfig,
+    AdminConfig, AdminSocket, CacheConfig, ClientConfig, Config, ConnectionLimits, DotConfig,
+    LogConfig, QueryConfig, ServerConfig, SessionsConfig, TcpConfig, TlsConfig,
 };
-pub use identity::{Authentication, AuthoritySources, ClientFiles, Identity};
+pub use identity::{Authentication, AuthoritySources, CertificateFiles, Identity, ServerTlsFiles};
 pub use kinds::{Amount, ByteCount, Kind, Suffix, Time, UserSpec};
+pub use listeners::Listener;
 pub use notes::Note;
 pub use origin::{Origin, SourceValue};
-pub use problem::{FileFault, Problem, Problems, RoutesFault, UpstreamsFault};
+pub use problem::{FileFault, Problem, Problems, RoutesFault, ServerTlsFault, UpstreamsFault};
 pub use query_log::{ClientForm, NameForm, QueryFilter, QueryLogConfig, QueryLogPlace};
 pub use records::{LocalConfig, LocalRecord, read_record, split_records};
 pub use reload::reload;

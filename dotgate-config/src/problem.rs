@@ -3,12 +3,14 @@
 //! Never prints a control character that somebody else wrote.
 
 mod routes;
+mod server_tls;
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
 pub use self::routes::RoutesFault;
+pub use self::server_tls::ServerTlsFault;
 use super::address::ScopedSocketAddress;
 use super::fault::{Fault, Shown};
 use super::hints;
@@ -131,6 +133,13 @@ pub enum Problem {
         /// What is wrong.
         fault: UpstreamsFault,
     },
+    /// Listeners with TLS are right one by one, but cannot be served.
+    ServerTls {
+        /// Where.
+        origin: Origin,
+        /// What is wrong.
+        fault: ServerTlsFault,
+    },
     /// A TOML value of a type that the setting cannot have.
     WrongType {
         /// Where.
@@ -231,6 +240,7 @@ impl Problem {
             | Self::Routes { origin, .. }
             | Self::Strategy { origin, .. }
             | Self::Upstreams { origin, .. }
+            | Self::ServerTls { origin, .. }
             | Self::WrongType { origin, .. }
             | Self::WrongTypeInTable { origin, .. } => origin,
             Self::Invalid { written, .. } | Self::InvalidTableKey { written, .. } => {
@@ -302,6 +312,7 @@ impl fmt::Display for Problem {
             Self::Routes { origin, fault } => write!(f, "{origin}: {fault}"),
             Self::Strategy { fault, .. } => write!(f, "{fault}"),
             Self::Upstreams { origin, fault } => write!(f, "{origin}: {fault}"),
+            Self::ServerTls { origin, fault } => write!(f, "{origin}: {fault}"),
             Self::WrongType {
                 origin,
                 subject,

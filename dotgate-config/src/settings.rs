@@ -7,6 +7,7 @@
 
 mod admin;
 mod cache;
+mod encrypted;
 mod file;
 mod local;
 mod query;
@@ -54,6 +55,10 @@ pub use cache::{
     CACHE_STALE_MAX, CACHE_TTL_MAX, CACHE_TTL_MIN,
 };
 
+pub use encrypted::{
+    DOT_IDLE, DOT_LISTEN, SERVER_CERTIFICATE_FILE, SERVER_CLIENT_CA_FILE, SERVER_KEY_FILE,
+    SERVER_TICKET_KEY_FILE,
+};
 pub use query::{
     QUERY_DEADLINE, QUERY_EXEMPT, QUERY_FORWARD_CLASSES, QUERY_IN_FLIGHT_MAX,
     QUERY_IN_FLIGHT_PER_CLIENT_MAX,
@@ -89,6 +94,12 @@ pub static TABLE: &[AnySetting] = &[
     &SERVER_START,
     &SERVER_USER,
     &SERVER_SANDBOX,
+    &SERVER_CERTIFICATE_FILE,
+    &SERVER_KEY_FILE,
+    &SERVER_CLIENT_CA_FILE,
+    &SERVER_TICKET_KEY_FILE,
+    &DOT_LISTEN,
+    &DOT_IDLE,
     &QUERY_DEADLINE,
     &QUERY_IN_FLIGHT_MAX,
     &QUERY_IN_FLIGHT_PER_CLIENT_MAX,

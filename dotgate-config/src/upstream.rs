@@ -19,7 +19,7 @@ use super::fault::Fault;
 use super::hints;
 use super::numbers::digits;
 use super::words::Profile;
-use crate::identity::{Authentication, ClientFiles, Identity};
+use crate::identity::{Authentication, CertificateFiles, Identity};
 
 pub(super) use self::parameters::{
     Parameter, Parameters, read_interface, read_mark, read_path, read_pins, read_source,
@@ -199,7 +199,7 @@ impl UpstreamConfig {
                 identity,
                 pins,
                 report_pins,
-                client: client_cert.map(|certificate| ClientFiles {
+                client: client_cert.map(|certificate| CertificateFiles {
                     certificate,
                     key: client_key,
                 }),

@@ -95,6 +95,14 @@ pub fn probe_bind(address: SocketAddr, presence: Presence) -> io::Result<()> {
     }
     presence.prepare(&datagrams, address)?;
     datagrams.bind(&SockAddr::from(address))?;
+    probe_bind_stream(address, presence)
+}
+
+/// The same for a listener without UDP.
+///
+/// # Errors
+/// As [`probe_bind`].
+pub fn probe_bind_stream(address: SocketAddr, presence: Presence) -> io::Result<()> {
     bind_stream(&stream_socket(address)?, address, presence)
 }
 

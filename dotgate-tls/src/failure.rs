@@ -1,4 +1,4 @@
-//! Why a TLS session towards an upstream failed, precisely enough for an operator to act on.
+//! Why the TLS of a connection failed, precisely enough for an operator to act on.
 //!
 //! This is the end of a *session*: every error of rustls and of the socket becomes one of these. It
 //! decides nothing about what happens next; the core does.
@@ -6,6 +6,7 @@
 use std::fmt;
 use std::io;
 
+use dotgate_core::labels::ClientHandshake;
 use dotgate_core::{Alert, TlsFault};
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
 
@@ -82,6 +83,7 @@ impl TlsFailure {
             Error::NoCertificatesPresented => Self::NoCertificate,
             Error::AlertReceived(AlertDescription::NoApplicationProtocol) => Self::AlpnRejected,
             Error::AlertReceived(alert) => Self::Alert(alert),
+            Error::NoApplicationProtocol => Self::AlpnRejected,
             Error::PeerIncompatible(reason) => Self::NothingInCommon(reason),
             Error::InvalidMessage(
                 InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
@@ -189,6 +191,29 @@ impl TlsFailure {
             Self::Alert(alert) => TlsFault::Alert(Alert::of((*alert).into())),
             Self::NothingInCommon(_) | Self::NotTls | Self::Protocol(_) => TlsFault::Protocol,
             Self::ClosedInHandshake | Self::Reset | Self::Io(_) => TlsFault::Closed,
+        }
+    }
+
+    /// Returns what it was for a client's handshake.
+    pub fn outcome_for_client(&self) -> ClientHandshake {
+        match self {
+            Self::CertificateExpired { .. }
+            | Self::CertificateNotYetValid { .. }
+            | Self::ClockLooksWrong
+            | Self::CertificateForAnotherName { .. }
+            | Self::SelfSigned
+            | Self::UnknownIssuer
+            | Self::PinMismatch { .. }
+            | Self::KeyNotProven
+            | Self::CertificateUnreadable
+            | Self::CertificateRejected(_)
+            | Self::NoCertificate => ClientHandshake::Certificate,
+            Self::AlpnRejected => ClientHandshake::Alpn,
+            Self::Alert(_) => ClientHandshake::Alert,
+            Self::NothingInCommon(_) => ClientHandshake::NothingInCommon,
+            Self::NotTls => ClientHandshake::NotTls,
+            Self::Protocol(_) => ClientHandshake::Protocol,
+            Self::ClosedInHandshake | Self::Reset | Self::Io(_) => ClientHandshake::Closed,
         }
     }
 

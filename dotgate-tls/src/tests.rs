@@ -99,7 +99,7 @@ impl Write for MemorySocket {
 
 /// A server's end in memory, with the client's socket between.
 struct Pair {
-    client: ClientTls,
+    client: TlsChannel,
     server: ServerConnection,
     socket: MemorySocket,
     /// Frames that the client has still to send.
@@ -114,7 +114,7 @@ struct Pair {
 }
 
 impl Pair {
-    fn new(client: ClientTls, server: &Arc<ServerConfig>) -> Self {
+    fn new(client: TlsChannel, server: &Arc<ServerConfig>) -> Self {
         let mut server = ServerConnection::new(Arc::clone(server)).unwrap();
         server.set_buffer_limit(None);
         Self {

@@ -20,9 +20,9 @@ use rustls::{ClientConfig, ClientConnection};
 use thiserror::Error;
 
 use super::certificate::pin_of;
-use super::client::ClientTls;
+use super::channel::TlsChannel;
 use super::failure::TlsFailure;
-use super::identity::{ClientIdentity, ClientIdentityError};
+use super::identity::{KeyPair, KeyPairError};
 use super::pins::{Path, Pins};
 use super::roots::Roots;
 use super::tickets::Tickets;
@@ -50,7 +50,7 @@ pub enum TlsSetupError {
     NoRoots,
     /// The certificate for the upstream's request cannot be used.
     #[error("the client certificate cannot be used: {0}")]
-    Client(#[from] ClientIdentityError),
+    Client(#[from] KeyPairError),
     /// rustls refused the set-up.
     #[error("TLS cannot be set up: {0}")]
     Tls(#[from] rustls::Error),
@@ -67,7 +67,7 @@ pub struct UpstreamTls {
     /// A mismatch with these is reported.
     report_pins: Pins,
     /// What the upstream may ask for.
-    client: Option<ClientIdentity>,
+    client: Option<KeyPair>,
     current: ArcSwap<Generation>,
 }
 
@@ -92,7 +92,7 @@ impl UpstreamTls {
         let check = Arc::new(check(authentication, roots, &shared)?);
         let report_pins = Pins::new(&authentication.report_pins, roots, &shared);
         let client = authentication.client.as_ref();
-        let client = client.map(ClientIdentity::load).transpose()?;
+        let client = client.map(KeyPair::load).transpose()?;
         let few_groups = CryptoProvider {
             kx_groups: vec![kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1],
             ..provider.clone()
@@ -121,7 +121,7 @@ impl UpstreamTls {
 
     /// Whether the files of the client certificate, if there are any, still hold what they held when this was made.
     pub fn has_certificate_of(&self, authentication: &Authentication) -> bool {
-        let now = authentication.client.as_ref().map(ClientIdentity::load);
+        let now = authentication.client.as_ref().map(KeyPair::load);
         match (now, &self.client) {
             (None, None) => true,
             (Some(Ok(now)), Some(client)) => now == *client,
@@ -133,10 +133,10 @@ impl UpstreamTls {
     ///
     /// # Errors
     /// [`TlsFailure::Protocol`] where rustls cannot start (no randomness).
-    pub fn connect(&self, alpn: bool, key_exchange: KeyExchange) -> Result<ClientTls, TlsFailure> {
+    pub fn connect(&self, alpn: bool, key_exchange: KeyExchange) -> Result<TlsChannel, TlsFailure> {
         let config = self.generation().config(alpn, key_exchange);
         ClientConnection::new(config, self.server_name.clone())
-            .map(ClientTls::new)
+            .map(TlsChannel::of_upstream)
             .map_err(|error| TlsFailure::from_rustls(error, true))
     }
 

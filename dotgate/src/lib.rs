@@ -11,6 +11,7 @@ mod clock;
 pub mod commands;
 pub mod control;
 pub mod credentials;
+mod designation;
 pub mod filter;
 pub mod learned;
 pub mod lines;

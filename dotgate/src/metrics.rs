@@ -49,6 +49,8 @@ pub struct MetricsSnapshot<'a> {
     pub udp_drops: Option<u64>,
     /// Listening addresses that this host does not have yet.
     pub addresses_awaited: u64,
+    /// When the first of the certificates for clients expires, in seconds since 1970, if there are any.
+    pub certificate_ends: Option<i64>,
     /// Lines of the log that were dropped.
     pub log_lines_dropped: u64,
     /// The results of reloads.
@@ -109,6 +111,8 @@ impl<'a> MetricsSnapshot<'a> {
             strategy: group.strategy(),
             counters: Arc::clone(group.counters()),
         });
+        let certificates = running.certificates();
+        let ends = certificates.iter().map(|it| it.facts.not_after);
         let workers = running.workers().iter();
         let drops = workers.clone().filter_map(RunningWorker::dropped_datagrams);
         MetricsSnapshot {
@@ -121,6 +125,7 @@ impl<'a> MetricsSnapshot<'a> {
             addresses_awaited: running.awaited().len() as u64,
             client_memory: running.client_memory(),
             udp_drops: drops.reduce(|all, more| all + more),
+            certificate_ends: ends.min(),
             log_lines_dropped: log::dropped_lines(),
             reloads: running.reloads().read(),
             sandbox: Part::ALL.map(|part| (part, running.is_enforced(part))),

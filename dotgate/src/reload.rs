@@ -18,12 +18,14 @@ pub use self::watch::POLL_INTERVAL;
 use self::watch::Watch;
 use crate::admin::{Access, Serving};
 use crate::credentials::Credentials;
+use crate::designation::with_designation;
 use crate::local::{Local, LocalError};
 use crate::log::message::say;
 use crate::log::{self, with_hint};
 use crate::running::Outcome;
 use crate::sandbox::{Plan, Sandbox};
-use crate::serve::{Forwarder, StartError};
+use crate::serve::{Forwarder, StartError, verify_server_tls};
+use crate::verify::certificate_warnings;
 
 /// The active configuration, and where another one is read.
 #[derive(Debug)]
@@ -207,7 +209,11 @@ impl ActiveConfig {
         let roots = Roots::load(&config.tls().authorities)?;
         let access = Access::load(config.admin());
         let active = forwarder.running().local();
-        let local = Local::load_after(config.local(), active.filter())?;
+        let tls = verify_server_tls(config)?;
+        let certificates = tls.as_ref().map(|tls| &tls.certificates()[..]);
+        let certificates = certificates.unwrap_or_default();
+        let local = with_designation(config.local(), config.server(), certificates);
+        let local = Local::load_after(&local, active.filter())?;
         let prepared = forwarder.prepare(config, &roots, &local)?;
         refuse_if_any(self.sandbox.lacks_ports(&plan))?;
         // Nothing can go wrong from here on.
@@ -236,6 +242,9 @@ impl ActiveConfig {
         say!(RELOADED, reason = why, upstreams = upstreams);
         for note in self.notes().iter().filter(|note| note.is_logged()) {
             say!(CONFIG_NOTE, note = %note);
+        }
+        for warning in certificate_warnings(&forwarder.running().certificates()) {
+            say!(CONFIG_NOTE, note = warning);
         }
         if !waiting.is_empty() {
             let settings = waiting.join(", ");
@@ -290,7 +299,11 @@ pub(crate) fn files_of(loaded: &Loaded) -> Vec<PathBuf> {
     ];
     let files = files.into_iter().flatten();
     let lists = config.local().filter.files();
-    let all = files.chain(config.client_files()).chain(lists);
+    let server = config.server().tls_files();
+    let all = files
+        .chain(config.client_files())
+        .chain(server)
+        .chain(lists);
     all.cloned().collect()
 }
 

@@ -12,8 +12,10 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
+use dotgate_config::Listener;
 use dotgate_core::{Cache, ClientMemory, Count, Moment, Shared};
 use dotgate_net::sandbox::Part;
+use dotgate_tls::{ServedCertificate, ServerTls};
 
 pub(crate) use self::liveness::{Liveness, WorkerState};
 pub(crate) use self::readiness::{Readiness, Reason, Verdict};
@@ -29,7 +31,9 @@ use crate::upstreams::{Groups, Upstreams};
 #[derive(Debug)]
 pub struct Running {
     started: Moment,
-    addresses: RwLock<Arc<[SocketAddr]>>,
+    listeners: RwLock<Arc<[(Listener, SocketAddr)]>>,
+    /// What clients that speak TLS are shown.
+    certificates: RwLock<Arc<[ServedCertificate]>>,
     /// Listening addresses that this host does not have yet.
     awaited: RwLock<Arc<[String]>>,
     upstreams: RwLock<(Upstreams, Groups)>,
@@ -47,14 +51,15 @@ pub struct Running {
 impl Running {
     /// Takes the parts of a forwarder that starts now.
     pub fn new(
-        addresses: Vec<SocketAddr>,
+        listeners: Vec<(Listener, SocketAddr)>,
         upstreams: (Upstreams, Groups),
         shared: Shared,
         workers: Vec<RunningWorker>,
     ) -> Running {
         Running {
             started: now(),
-            addresses: RwLock::new(addresses.into()),
+            listeners: RwLock::new(listeners.into()),
+            certificates: RwLock::new([].into()),
             awaited: RwLock::default(),
             upstreams: RwLock::new(upstreams),
             local: RwLock::default(),
@@ -73,17 +78,47 @@ impl Running {
         self.started
     }
 
-    /// The addresses in service, in the order of the settings.
-    pub fn addresses(&self) -> Arc<[SocketAddr]> {
-        let addresses = self.addresses.read();
-        Arc::clone(&addresses.unwrap_or_else(PoisonError::into_inner))
+    /// What is listened on, in the order of the settings.
+    pub fn listeners(&self) -> Arc<[(Listener, SocketAddr)]> {
+        let listeners = self.listeners.read();
+        Arc::clone(&listeners.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The addresses of one kind that are in service, in the order of the settings.
+    pub fn addresses(&self, listener: Listener) -> Arc<[SocketAddr]> {
+        let listeners = self.listeners();
+        let meant = listeners.iter().filter(|(of, _)| *of == listener);
+        meant.map(|(_, address)| *address).collect()
+    }
+
+    /// All addresses that are in service.
+    pub fn all_addresses(&self) -> Arc<[SocketAddr]> {
+        self.listeners()
+            .iter()
+            .map(|(_, address)| *address)
+            .collect()
     }
 
     /// Adds an address that is in service now.
-    pub(crate) fn add_address(&self, address: SocketAddr) {
-        let addresses = self.addresses.write();
-        let mut addresses = addresses.unwrap_or_else(PoisonError::into_inner);
-        *addresses = addresses.iter().copied().chain([address]).collect();
+    pub(crate) fn add_listener(&self, listener: Listener, address: SocketAddr) {
+        let listeners = self.listeners.write();
+        let mut listeners = listeners.unwrap_or_else(PoisonError::into_inner);
+        let all = listeners.iter().copied().chain([(listener, address)]);
+        *listeners = all.collect();
+    }
+
+    /// What clients that speak TLS are shown, in the order of the settings.
+    pub fn certificates(&self) -> Arc<[ServedCertificate]> {
+        let certificates = self.certificates.read();
+        Arc::clone(&certificates.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Notes what clients that connect from now on are shown; none if it stays.
+    pub(crate) fn set_tls(&self, tls: Option<&ServerTls>) {
+        if let Some(tls) = tls {
+            let certificates = self.certificates.write();
+            *certificates.unwrap_or_else(PoisonError::into_inner) = Arc::clone(tls.certificates());
+        }
     }
 
     /// The listening addresses that this host does not have yet, as they are written.
@@ -125,6 +160,13 @@ impl Running {
     pub fn local(&self) -> Arc<Local> {
         let guard = self.local.read();
         Arc::clone(&guard.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The same with these certificates for clients.
+    #[must_use]
+    pub(crate) fn with_tls(self, tls: Option<&ServerTls>) -> Running {
+        self.set_tls(tls);
+        self
     }
 
     /// The same with this local data and lists.

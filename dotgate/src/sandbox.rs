@@ -343,7 +343,8 @@ fn ports_of_upstreams(config: &Config) -> BTreeSet<u16> {
 
 /// The ports of listening addresses, which may come to this host later, and 0 if connections leave from an address of their own.
 fn listening_ports(config: &Config) -> BTreeSet<u16> {
-    let listen = config.server().listen.iter().chain(&config.admin().listen);
+    let listen = config.server().listeners().map(|(_, address)| address);
+    let listen = listen.chain(&config.admin().listen);
     let listen = listen.map(|address| address.port());
     let has_source = config
         .upstreams()

@@ -18,8 +18,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
 
-use dotgate_config::{Config, Endpoint};
-use dotgate_tls::Roots;
+use dotgate_config::{Config, Endpoint, Listener};
+use dotgate_tls::{Roots, ServerTls, TicketSecret};
 
 use crate::log::message::say;
 use dotgate_core::{
@@ -35,6 +35,7 @@ pub use self::reconfigure::Prepared;
 pub(crate) use self::settings::{cache_settings, settings};
 use self::slots::Slots;
 use self::upstream_log::UpstreamLog;
+use crate::designation::with_designation;
 use crate::learned;
 use crate::local::Local;
 use crate::running::{self, PreparedWorker, Running, RunningWorker};
@@ -60,6 +61,7 @@ pub struct Forwarder {
     /// How many files this process may open.
     descriptors: u64,
     slots: Slots,
+    tickets: TicketSecret,
     reports: mpsc::Receiver<(WorkerId, WorkerEvent)>,
     last_packet: Arc<AtomicU64>,
     upstream_log: UpstreamLog,
@@ -71,7 +73,11 @@ impl Forwarder {
     /// # Errors
     /// [`StartError`]; nothing is left running.
     pub fn start(config: &Config, roots: &Roots) -> Result<Forwarder, StartError> {
-        let local = Local::load(config.local())?;
+        let certificates = verify_server_tls(config)?;
+        let certificates = certificates.as_ref().map(|tls| &tls.certificates()[..]);
+        let certificates = certificates.unwrap_or_default();
+        let local = with_designation(config.local(), config.server(), certificates);
+        let local = Local::load(&local)?;
         Forwarder::take_over(config, roots, &local, &mut Inherited::default(), || Ok(()))
     }
 
@@ -89,6 +95,8 @@ impl Forwarder {
     ) -> Result<Forwarder, StartError> {
         let udp_path = find_udp_path()?;
         let descriptors = raise_descriptor_limit();
+        let tickets = ticket_secret()?;
+        let tls = server_tls(config, &tickets)?;
         let listeners = bind(config, inherited)?;
         let receive_buffer_bytes = listeners.receive_buffer_bytes();
         let handed_over = to_hand_over(config, &listeners).map_err(StartError::Worker)?;
@@ -101,7 +109,7 @@ impl Forwarder {
         let prepared = views::Prepared::new(config.query_log())?;
         let (records_wanted, mut rings) = (Arc::new(AtomicBool::new(false)), Vec::new());
         let mut made = Vec::new();
-        for (id, (udp, tcp)) in (0..).map(WorkerId).zip(listeners.per_worker) {
+        for (id, (udp, streams)) in (0..).map(WorkerId).zip(listeners.per_worker) {
             let (commands_in, commands) = channel();
             let (messages_in, messages) = sync_channel(MAILBOX_MESSAGES);
             let (records, ring) = views::ring(&records_wanted);
@@ -114,7 +122,8 @@ impl Forwarder {
                 counters: Arc::new(Counters::new()),
                 pulse: Arc::default(),
                 udp: udp.into_iter().map(Arc::new).collect(),
-                tcp,
+                streams,
+                tls: tls.clone(),
                 udp_path,
                 commands,
                 messages,
@@ -122,11 +131,11 @@ impl Forwarder {
                 reports: reports_in.clone(),
                 last_packet: Arc::clone(&last_packet),
             };
-            made.push(prepare_worker(parts, commands_in, messages_in)?);
+            made.push(prepare(parts, commands_in, messages_in)?);
         }
         let workers = running::spawn_all(made).map_err(StartError::Worker)?;
         let running = Running::new(listeners.addresses, (upstreams, groups), shared, workers);
-        let running = Arc::new(running.with_local(local));
+        let running = Arc::new(running.with_local(local).with_tls(tls.as_ref()));
         let views = Views::start(rings, records_wanted, prepared, Arc::clone(&running));
         let forwarder = Forwarder {
             running,
@@ -137,6 +146,7 @@ impl Forwarder {
             awaited: listeners.awaited,
             descriptors,
             slots,
+            tickets,
             reports,
             last_packet,
             upstream_log: UpstreamLog::default(),
@@ -151,9 +161,15 @@ impl Forwarder {
         &self.running
     }
 
-    /// The addresses in service, in the order of the settings; port 0 has become the port the system chose.
+    /// The addresses in service over UDP and TCP, in the order of the settings; port 0 has become the port the system
+    /// chose.
     pub fn addresses(&self) -> Arc<[SocketAddr]> {
-        self.running.addresses()
+        self.running.addresses(Listener::Plain)
+    }
+
+    /// The same of DNS over TLS.
+    pub fn dot_addresses(&self) -> Arc<[SocketAddr]> {
+        self.running.addresses(Listener::Dot)
     }
 
     /// The receive buffer of each UDP socket as the system granted it, in bytes.
@@ -240,6 +256,25 @@ fn assign_first(
     Ok(assigned)
 }
 
+/// Makes a worker, with the ways by which others reach it.
+fn prepare(
+    parts: WorkerSetup,
+    commands: Sender<WorkerCommand>,
+    messages: SyncSender<FlightMessage>,
+) -> Result<PreparedWorker, StartError> {
+    let (counters, pulse) = (Arc::clone(&parts.counters), Arc::clone(&parts.pulse));
+    let udp = parts.udp.iter().map(Arc::downgrade).collect();
+    let (worker, waker) = Worker::new(parts).map_err(StartError::Worker)?;
+    Ok(PreparedWorker {
+        worker,
+        commands,
+        mailbox: Mailbox { messages, waker },
+        pulse,
+        counters,
+        udp,
+    })
+}
+
 /// What every system lets a process open.
 pub(crate) const DESCRIPTORS_AT_LEAST: u64 = 256;
 
@@ -249,9 +284,28 @@ pub(crate) const DESCRIPTORS_AT_LEAST: u64 = 256;
 /// [`StartError::Tls`] and [`StartError::Loop`].
 pub fn verify_upstreams(config: &Config, roots: &Roots) -> Result<(), StartError> {
     Slots::default().assign(&[], config.upstreams(), roots)?;
-    let listen = config.server().listen.iter();
-    let listen: Vec<SocketAddr> = listen.filter_map(|it| it.resolve().ok()).collect();
-    refuse_loop(config, &listen)
+    let listen = config.server().listeners();
+    let listen = listen.filter_map(|(_, address)| address.resolve().ok());
+    refuse_loop(config, &listen.collect::<Vec<SocketAddr>>())
+}
+
+/// Makes sure that clients can be served with TLS, if any are to be, and returns what they are shown.
+///
+/// # Errors
+/// [`StartError::ServerTls`].
+pub fn verify_server_tls(config: &Config) -> Result<Option<ServerTls>, StartError> {
+    server_tls(config, &ticket_secret()?)
+}
+
+fn server_tls(config: &Config, tickets: &TicketSecret) -> Result<Option<ServerTls>, StartError> {
+    let files = config.server().tls.as_ref();
+    let loaded = files.map(|files| ServerTls::load(files, tickets));
+    Ok(loaded.transpose()?)
+}
+
+fn ticket_secret() -> Result<TicketSecret, StartError> {
+    let no_randomness = || StartError::Worker(io::Error::other("no randomness"));
+    TicketSecret::random().ok_or_else(no_randomness)
 }
 
 /// The configuration has refused what can be seen in it; which addresses a wildcard stands for is known to the
@@ -292,27 +346,9 @@ fn raise_descriptor_limit() -> u64 {
 
 fn bind(config: &Config, inherited: &mut Inherited) -> Result<Listeners, StartError> {
     let listeners = Listeners::bind(config.server(), inherited)?;
-    refuse_loop(config, &listeners.addresses)?;
+    let bound = listeners.addresses.iter().map(|(_, address)| *address);
+    refuse_loop(config, &bound.collect::<Vec<SocketAddr>>())?;
     Ok(listeners)
-}
-
-/// Makes a worker, with the ways to it.
-fn prepare_worker(
-    parts: WorkerSetup,
-    commands: Sender<WorkerCommand>,
-    messages: SyncSender<FlightMessage>,
-) -> Result<PreparedWorker, StartError> {
-    let (counters, pulse) = (Arc::clone(&parts.counters), Arc::clone(&parts.pulse));
-    let udp = parts.udp.iter().map(Arc::downgrade).collect();
-    let (worker, waker) = Worker::new(parts).map_err(StartError::Worker)?;
-    Ok(PreparedWorker {
-        worker,
-        commands,
-        mailbox: Mailbox { messages, waker },
-        pulse,
-        counters,
-        udp,
-    })
 }
 
 /// Which way datagrams go; logged where it is the slower one.

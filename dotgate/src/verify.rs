@@ -7,13 +7,15 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::os::unix::net;
 use std::path::Path;
+use std::sync::Arc;
 
 use dotgate_config::Config;
 use dotgate_net::presence::{is_absence, look_for};
-use dotgate_tls::{Roots, RootsError};
+use dotgate_tls::{Roots, RootsError, ServedCertificate, UnixTime};
 use thiserror::Error;
 
 use crate::admin::{AdminError, Token};
+use crate::designation::with_designation;
 use crate::local::{Local, LocalError};
 use crate::serve::{self, StartError};
 use crate::take_over::TakeOverError;
@@ -45,6 +47,8 @@ pub struct Verified {
     pub roots: Roots,
     /// The local data.
     pub local: Local,
+    /// The certificates for clients that speak TLS.
+    pub certificates: Arc<[ServedCertificate]>,
 }
 
 /// Verifies `config`, and returns what it names.
@@ -71,8 +75,21 @@ pub fn verify(config: &Config) -> Result<Verified, Vec<Unusable>> {
     {
         problems.push(problem.into());
     }
-    match (roots, Local::load(config.local())) {
-        (Ok(roots), Ok(local)) if problems.is_empty() => return Ok(Verified { roots, local }),
+    let mut certificates = Arc::from([]);
+    match serve::verify_server_tls(config) {
+        Ok(Some(tls)) => certificates = Arc::clone(tls.certificates()),
+        Ok(None) => {}
+        Err(problem) => problems.push(problem.into()),
+    }
+    let local = with_designation(config.local(), config.server(), &certificates);
+    match (roots, Local::load(&local)) {
+        (Ok(roots), Ok(local)) if problems.is_empty() => {
+            return Ok(Verified {
+                roots,
+                local,
+                certificates,
+            });
+        }
         (roots, local) => {
             problems.extend(roots.err().map(Unusable::from));
             problems.extend(local.err().map(Unusable::from));
@@ -96,6 +113,25 @@ pub fn warnings(config: &Config) -> Vec<String> {
     cannot.collect()
 }
 
+/// Certificates that clients will soon not accept any more, or do not accept now.
+pub fn certificate_warnings(certificates: &[ServedCertificate]) -> Vec<String> {
+    let now = UnixTime::now();
+    let warnings = certificates.iter().filter_map(|certificate| {
+        let (path, facts) = (certificate.path.display(), &certificate.facts);
+        let what = match facts.days_left(now) {
+            ..0 => "has expired: clients that check it refuse it".to_owned(),
+            days @ 0..CERTIFICATE_DAYS_LOW => format!("expires in {days} days"),
+            _ if facts.not_before > now.as_secs().cast_signed() => "is not valid yet".to_owned(),
+            _ => return None,
+        };
+        Some(format!("server.certificate_file {path} {what}"))
+    });
+    warnings.collect()
+}
+
+/// Days before its end from which on a certificate for clients is reported.
+const CERTIFICATE_DAYS_LOW: i64 = 14;
+
 /// Why the admin token cannot be used, if it is set. The server starts without it, and logs this as an error.
 pub fn token_problem(config: &Config) -> Option<String> {
     let file = config.admin().token_file.as_deref()?;
@@ -107,7 +143,8 @@ pub fn token_problem(config: &Config) -> Option<String> {
 
 /// Listening addresses that this host does not have now, in words.
 pub fn absent_addresses(config: &Config) -> Vec<String> {
-    let listen = config.server().listen.iter().chain(&config.admin().listen);
+    let listen = config.server().listeners().map(|(_, address)| address);
+    let listen = listen.chain(&config.admin().listen);
     let absent = listen.filter_map(|address| {
         let resolved: io::Result<SocketAddr> = address.resolve().map_err(io::Error::from);
         let reason = resolved.and_then(look_for).err().filter(is_absence)?;

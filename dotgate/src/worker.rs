@@ -38,8 +38,8 @@ use self::control::ReportSender;
 #[cfg(test)]
 pub(crate) use self::control::STANDING;
 pub use self::control::{
-    LateSockets, Reconfiguration, SessionOpened, WorkerCommand, WorkerEvent, WorkerEvents,
-    WorkerSetup,
+    LateSockets, Reconfiguration, SessionOpened, StreamListener, WorkerCommand, WorkerEvent,
+    WorkerEvents, WorkerSetup,
 };
 use self::datagrams::Datagrams;
 use self::driver::WorkerDriver;
@@ -103,7 +103,7 @@ impl Worker {
         let mut places = TokenTable::default();
         let waker = Waker::new(poll.registry(), places.take(Owner::Commands))?;
         let datagrams = Datagrams::new(poll.registry(), &mut places, parts.udp, parts.udp_path)?;
-        let streams = Streams::new(poll.registry(), &mut places, parts.tcp)?;
+        let streams = Streams::new(poll.registry(), &mut places, parts.streams, parts.tls)?;
         let engine = new_engine(parts.id, &parts.settings, &parts.shared, &parts.counters)?;
         parts.pulse.beat(now());
         let worker = Worker {
@@ -240,7 +240,7 @@ impl Worker {
                     self.again.push(owner);
                 }
             }
-            Owner::Tcp(listener) => {
+            Owner::Listener(listener) => {
                 if self.accept(listener, now) == Accepted::Some {
                     self.again.push(owner);
                 }
@@ -328,7 +328,7 @@ impl Worker {
         if self.streams.accept_again_at().is_some_and(|due| due <= now) {
             self.streams.end_pause();
             self.again
-                .extend((0..self.streams.listener_count()).map(Owner::Tcp));
+                .extend((0..self.streams.listener_count()).map(Owner::Listener));
         }
     }
 
@@ -362,12 +362,12 @@ impl Worker {
             return;
         }
         let (registry, places) = (self.poll.registry(), &mut self.places);
-        let tcp = sockets.tcp.lock();
-        let tcp = tcp.unwrap_or_else(PoisonError::into_inner).take();
-        let added = self
-            .datagrams
-            .add(registry, places, Arc::clone(&sockets.udp))
-            .and_then(|()| self.streams.add_listener(registry, places, tcp));
+        let streams = sockets.streams.lock();
+        let streams = streams.unwrap_or_else(PoisonError::into_inner).take();
+        let udp = sockets.udp.as_ref().map(Arc::clone);
+        let added = udp
+            .map_or(Ok(()), |udp| self.datagrams.add(registry, places, udp))
+            .and_then(|()| self.streams.add_listener(registry, places, streams));
         if let Err(error) = added {
             let reason = error.to_string();
             self.outlet.send(WorkerEvent::NotListening { reason });
@@ -385,6 +385,7 @@ impl Worker {
     fn reconfigure(&mut self, now: Moment, to: &Reconfiguration) {
         self.settings = Arc::clone(&to.settings);
         self.sessions.set_upstreams(Arc::clone(&to.upstreams));
+        self.streams.set_tls(to.tls.as_ref());
         self.engine.reconfigure(now, Arc::clone(&to.settings));
     }
 
@@ -422,7 +423,7 @@ impl Worker {
         }
         self.stop_taking(|_| true);
         self.again
-            .retain(|owner| !matches!(owner, Owner::Udp(_) | Owner::Tcp(_)));
+            .retain(|owner| !matches!(owner, Owner::Udp(_) | Owner::Listener(_)));
     }
 
     fn shut_down(&mut self) {
@@ -470,7 +471,7 @@ impl Worker {
         self.again
             .extend((0..self.datagrams.count()).map(Owner::Udp));
         self.again
-            .extend((0..self.streams.listener_count()).map(Owner::Tcp));
+            .extend((0..self.streams.listener_count()).map(Owner::Listener));
     }
 }
 

@@ -26,8 +26,9 @@ const OLDEST: &str = "1.27.0";
 const NO_SKIP: &str = "DOTGATE_TEST_NO_SKIP";
 
 /// Values that take every branch of the templates.
-const VALUES: [&str; 10] = [
+const VALUES: [&str; 11] = [
     "",
+    "dot.secretName=dns-tls",
     "kind=DaemonSet,priorityClassName=system-node-critical,tolerations[0].operator=Exists",
     "autoscaling.enabled=true,service.trafficDistribution=PreferClose,service.clusterIP=10.96.0.53",
     "serviceMonitor.enabled=true,prometheusRule.enabled=true,dashboard.enabled=true,replicas=1",

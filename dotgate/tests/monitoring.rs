@@ -239,7 +239,7 @@ fn every_alert_has_a_place_on_the_page_and_is_tested() {
         assert!(anchors.contains(anchor), "{anchor}: {anchors:?}");
     }
     let names = of("- alert: ");
-    assert_eq!(names.len(), 19);
+    assert_eq!(names.len(), 20);
     // The two alerts on errors share their annotations.
     assert_eq!(runbooks.len() + 1, names.len());
     for name in names {

@@ -244,6 +244,33 @@ impl Kind for AdminAddresses {
     }
 }
 
+/// Addresses with their ports.
+#[derive(Debug)]
+pub struct ListenerAddresses {
+    /// The most addresses allowed.
+    pub most: usize,
+}
+
+impl Kind for ListenerAddresses {
+    type Value = Vec<ScopedSocketAddress>;
+
+    fn read(&self, text: &str) -> Result<Self::Value, Fault> {
+        distinct(text, self.most, |item| {
+            item.parse()
+                .map_err(|fault: Fault| fault.with_hint(hints::of_admin_listener(item)))
+        })
+    }
+
+    fn expected(&self) -> String {
+        let most = self.most;
+        format!("1 to {most} of ADDR:PORT ([ADDR]:PORT for IPv6), separated by commas")
+    }
+
+    fn is_list(&self) -> bool {
+        true
+    }
+}
+
 /// DNS names of hosts, in lower case.
 #[derive(Debug)]
 pub struct HostNames {

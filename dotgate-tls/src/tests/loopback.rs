@@ -12,7 +12,7 @@ use super::*;
 struct Session {
     poll: Poll,
     socket: TcpStream,
-    tls: ClientTls,
+    tls: TlsChannel,
     received: Vec<u8>,
 }
 

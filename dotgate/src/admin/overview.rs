@@ -30,6 +30,11 @@ pub struct Overview {
     pub(crate) ready: Readiness,
     listen: Vec<String>,
     listen_awaited: Vec<String>,
+    /// Older instances do not have them.
+    #[serde(default)]
+    listen_dot: Vec<String>,
+    #[serde(default)]
+    certificates: Vec<Certificate>,
     admin: Admin,
     configuration: Configuration,
     pub(crate) upstreams: Vec<UpstreamReport>,
@@ -39,6 +44,12 @@ pub struct Overview {
     cache: Cache,
     pub(crate) traffic: Traffic,
     workers: Vec<Worker>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Certificate {
+    file: String,
+    days_left: i64,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -192,6 +203,12 @@ impl Overview {
             text.entry("snapshot", file);
         }
         text.entry("listening", self.listen.join(", "));
+        if !self.listen_dot.is_empty() {
+            text.entry("over TLS", self.listen_dot.join(", "));
+        }
+        for Certificate { file, days_left } in &self.certificates {
+            text.entry("certificate", format_args!("{file}, {days_left} days left"));
+        }
         if !self.listen_awaited.is_empty() {
             text.entry("not yet", self.listen_awaited.join(", "));
         }
@@ -319,6 +336,8 @@ mod tests {
             "ready": {"status": "degraded", "reasons": ["no upstream is healthy: \u{1b}[31m"]},
             "listen": ["127.0.0.1:53", "[::1]:53"],
             "listen_awaited": [],
+            "listen_dot": ["127.0.0.1:853"],
+            "certificates": [{"file": "/etc/dotgate/dns.pem", "names": ["dns.example"], "days_left": 60}],
             "admin": {"socket": null, "token": "broken"},
             "configuration": {"problem": null, "waiting_for_restart": []},
             "upstreams": [upstream],
@@ -361,6 +380,8 @@ mod tests {
             "\nlimit hit   queries, 7 times\n",
             "\ncache       3 entries, 1.0 of 64.0 MiB\n",
             "\nlistening   127.0.0.1:53, [::1]:53\n",
+            "\nover TLS    127.0.0.1:853\n",
+            "\ncertificate /etc/dotgate/dns.pem, 60 days left\n",
             "\nworkers     2 idle, 1 running\n",
             "\nadmin       no socket, token broken\n",
             "\n\ngroup                                    state strategy       queries    failed\n",

@@ -4,9 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use dotgate_config::Word;
+use dotgate_config::{Listener, Word};
 use dotgate_core::Count;
 use dotgate_net::Named;
+use dotgate_tls::{ServedCertificate, UnixTime};
 use schemars::generate::SchemaGenerator;
 use schemars::{JsonSchema, Schema, json_schema};
 use serde::Serialize;
@@ -37,6 +38,10 @@ pub(super) struct Status {
     listen: Vec<String>,
     /// The listening addresses that this host does not have yet.
     listen_awaited: Vec<String>,
+    /// Addresses of DNS over TLS.
+    listen_dot: Vec<String>,
+    /// What clients that speak TLS are shown.
+    certificates: Vec<CertificateReport>,
     admin: AdminReport,
     log: LogReport,
     configuration: ConfigurationReport,
@@ -79,6 +84,25 @@ impl ConfigurationReport {
             last,
             problem,
             waiting_for_restart,
+        }
+    }
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct CertificateReport {
+    file: String,
+    /// The names and addresses that it is for.
+    names: Vec<String>,
+    /// Whole days until it expires; negative afterwards.
+    days_left: i64,
+}
+
+impl CertificateReport {
+    fn of(certificate: &ServedCertificate) -> CertificateReport {
+        CertificateReport {
+            file: certificate.path.display().to_string(),
+            names: certificate.facts.names.clone(),
+            days_left: certificate.facts.days_left(UnixTime::now()),
         }
     }
 }
@@ -130,9 +154,19 @@ impl Status {
             uptime_seconds: rounded(now.since(running.started()).as_secs_f64()),
             ready,
             listen: running
-                .addresses()
+                .addresses(Listener::Plain)
                 .iter()
                 .map(|address| Named(*address).to_string())
+                .collect(),
+            listen_dot: running
+                .addresses(Listener::Dot)
+                .iter()
+                .map(|address| Named(*address).to_string())
+                .collect(),
+            certificates: running
+                .certificates()
+                .iter()
+                .map(CertificateReport::of)
                 .collect(),
             listen_awaited: running.awaited().to_vec(),
             admin: AdminReport {

@@ -8,14 +8,18 @@ use dotgate_config::setting::Described;
 use dotgate_config::{
     Config, Effective, Environment, Escaped, GroupConfig, Loaded, Origin, Problems, Suffix,
 };
+use dotgate_tls::UnixTime;
 use serde::Serialize;
 
 mod sandbox;
 
 use super::exit::ExitStatus;
 use super::query::probe_all;
+use crate::designation;
 use crate::reload::files_of;
-use crate::verify::{Verified, absent_addresses, token_problem, verify, warnings};
+use crate::verify::{
+    Verified, absent_addresses, certificate_warnings, token_problem, verify, warnings,
+};
 
 const SET: Style = Style::new().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
@@ -40,6 +44,7 @@ struct Document {
     schema: u32,
     settings: Vec<SettingDocument>,
     listen: Vec<String>,
+    listen_dot: Vec<String>,
     upstreams: Vec<String>,
     warnings: Vec<String>,
     /// Errors that prevent the start; the rest is empty then.
@@ -117,21 +122,23 @@ fn write_document(
         schema: 1,
         settings: Vec::new(),
         listen: Vec::new(),
+        listen_dot: Vec::new(),
         upstreams: Vec::new(),
         warnings: Vec::new(),
         problems: Vec::new(),
     };
     let status = match outcome {
-        Ok((loaded, _)) => {
+        Ok((loaded, verified)) => {
             let config = &loaded.config;
             let effective = loaded.effective.iter();
             let effective = effective.filter(|it| it.is_changed() || !shown.only_changed);
             document.settings = effective.map(SettingDocument::of).collect();
-            let listen = config.server().listen.iter();
-            document.listen = listen.map(ToString::to_string).collect();
+            let server = config.server();
+            document.listen = server.listen.iter().map(ToString::to_string).collect();
+            document.listen_dot = server.dot.listen.iter().map(ToString::to_string).collect();
             let upstreams = config.upstreams().iter();
             document.upstreams = upstreams.map(|it| it.label.clone()).collect();
-            document.warnings = all_warnings(loaded).collect();
+            document.warnings = all_warnings(loaded, verified).collect();
             ExitStatus::Success
         }
         Err((_, problems)) => {
@@ -220,6 +227,28 @@ fn write_meaning(loaded: &Loaded, verified: &Verified, out: &mut dyn Write) -> i
     for address in &server.listen {
         writeln!(out, "listen on {address}, UDP and TCP")?;
     }
+    for address in &server.dot.listen {
+        writeln!(out, "listen on {address}, DNS over TLS")?;
+    }
+    for certificate in verified.certificates.iter() {
+        let names = certificate.facts.names.join(", ");
+        let (path, days) = (
+            certificate.path.display(),
+            certificate.facts.days_left(UnixTime::now()),
+        );
+        writeln!(
+            out,
+            "certificate {path}: {}, {days} days left",
+            Escaped(&names)
+        )?;
+    }
+    if let Some(record) = designation::record(server, &verified.certificates) {
+        writeln!(
+            out,
+            "clients are pointed to DNS over TLS: {}",
+            Escaped(&record.text)
+        )?;
+    }
     writeln!(out, "workers: {}", server.workers)?;
     for upstream in config.upstreams() {
         writeln!(out, "upstream {}: {}", upstream.label, upstream.demand())?;
@@ -229,7 +258,7 @@ fn write_meaning(loaded: &Loaded, verified: &Verified, out: &mut dyn Write) -> i
     for line in verified.local.describe(config.local()) {
         writeln!(out, "{}", Escaped(&line))?;
     }
-    for warning in all_warnings(loaded) {
+    for warning in all_warnings(loaded, verified) {
         writeln!(out, "{WARNING}warning:{WARNING:#} {warning}")?;
     }
     writeln!(out, "{RIGHT}configuration OK{RIGHT:#}")
@@ -260,11 +289,12 @@ fn write_routes(config: &Config, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "route .: group {}, {}", default.label, labels(default))
 }
 
-fn all_warnings(loaded: &Loaded) -> impl Iterator<Item = String> {
+fn all_warnings(loaded: &Loaded, verified: &Verified) -> impl Iterator<Item = String> {
     let notes = loaded.notes.iter().map(ToString::to_string);
     let config = &loaded.config;
     notes
         .chain(warnings(config))
+        .chain(certificate_warnings(&verified.certificates))
         .chain(token_problem(config))
         .chain(absent_addresses(config))
 }

@@ -71,6 +71,9 @@ fn serve_loaded(
             return Ok(ExitStatus::Unusable);
         }
     };
+    for warning in verify::certificate_warnings(&verified.certificates) {
+        say!(CONFIG_NOTE, note = warning);
+    }
     let plan = in_force.plan();
     let Started {
         forwarder,
@@ -199,8 +202,9 @@ fn start(
     } = before;
     let predecessor = predecessor.map_err(Failure::TakeOver)?;
     if let Some(predecessor) = &predecessor {
-        let listen = config.server().listen.iter();
-        let listen: Vec<SocketAddr> = listen.filter_map(|it| it.resolve().ok()).collect();
+        let listen = config.server().listeners();
+        let listen = listen.filter_map(|(_, address)| address.resolve().ok());
+        let listen: Vec<SocketAddr> = listen.collect();
         predecessor
             .check_addresses(&inherited, &listen)
             .map_err(Failure::TakeOver)?;
@@ -208,7 +212,7 @@ fn start(
     let admin = Admin::bind(config.admin(), &mut inherited).map_err(Failure::Admin)?;
     let bind = |path| Handover::bind(path, &mut inherited);
     let handover = path.map(bind).transpose().map_err(Failure::TakeOver)?;
-    let Verified { roots, local } = verified;
+    let Verified { roots, local, .. } = verified;
     let mut sandbox = Sandbox::default();
     let give_up = || plan.enter().map(|entered| sandbox = entered);
     let started = Forwarder::take_over(config, roots, local, &mut inherited, give_up);
@@ -218,7 +222,8 @@ fn start(
     {
         return Err(Failure::NoUpstream(reasons, Box::new(forwarder)));
     }
-    let complete = |predecessor: Predecessor| predecessor.complete(&forwarder.addresses());
+    let complete =
+        |predecessor: Predecessor| predecessor.complete(&forwarder.running().all_addresses());
     match predecessor.map_or(Ok(()), complete) {
         Ok(()) => Ok(Started {
             forwarder,
@@ -250,12 +255,14 @@ fn log_start(forwarder: &Forwarder, admin: &Admin, config: &Config, roots: &Root
         let texts = addresses.iter().map(|address| Named(*address).to_string());
         texts.collect::<Vec<String>>().join(",")
     };
+    let dot = forwarder.dot_addresses();
     let upstreams = forwarder.upstreams();
     let upstreams: Vec<&str> = upstreams.iter().map(|upstream| upstream.label()).collect();
     say!(
         SERVING,
         version = env!("CARGO_PKG_VERSION"),
         listen = texts(&forwarder.addresses()),
+        dot = (!dot.is_empty()).then(|| texts(&dot)),
         admin = texts(admin.addresses()),
         upstreams = upstreams.join(","),
         workers = forwarder.worker_count(),

@@ -150,6 +150,9 @@ impl MetricsSnapshot<'_> {
         };
         match family {
             OfProcess::UdpDrops => whole(self.udp_drops),
+            OfProcess::CertificateEnds => {
+                whole(self.certificate_ends.map(i64::unsigned_abs));
+            }
             OfProcess::LogDrops => whole(Some(self.log_lines_dropped)),
             OfProcess::ConfigReloads => {
                 page.sample(&["ok"], self.reloads.applied);

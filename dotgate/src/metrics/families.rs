@@ -260,6 +260,9 @@ families! {
 families! {
     /// Metrics about the program and its process.
     OfProcess via Process:
+    CertificateEnds = Gauge "dotgate_server_certificate_not_after_timestamp_seconds" []
+        "Expiry time of the certificate for clients that expires first, in seconds since 1970. Absent without such a certificate.",
+        "Days left: (dotgate_server_certificate_not_after_timestamp_seconds - time()) / 86400.";
     UdpDrops = Counter "dotgate_udp_receive_drops" []
         "Datagrams dropped by the kernel because a receive buffer was full.",
         "Queries lost before dotgate could read them. Raise net.core.rmem_max and DOTGATE_SERVER_UDP_RECEIVE_BUFFER, or the number of workers.";

@@ -27,7 +27,7 @@ impl Forwarder {
                 reason = awaited.reason
             );
         }
-        let count = self.addresses().len();
+        let count = self.running.listeners().len();
         let unbound = self.awaited.iter().filter(|awaited| !awaited.is_bound);
         if self.awaited.len() == count + unbound.count() && !self.awaited.is_empty() {
             say!(NO_ADDRESS);
@@ -71,21 +71,27 @@ impl Forwarder {
             return Ok(address);
         }
         let mut nothing = Inherited::default();
-        let bound = self
-            .binding
-            .sockets_at(&awaited.address, Presence::Required, &mut nothing)?;
+        let bound = self.binding.sockets_at(
+            awaited.listener,
+            &awaited.address,
+            Presence::Required,
+            &mut nothing,
+        )?;
         if let Some(handed_over) = &self.handed_over {
             handed_over.add(bound.second_descriptors()?);
         }
         let address = bound.address;
-        self.running.add_address(address);
+        self.running.add_listener(bound.listener, address);
         let workers = self.running.workers().iter();
-        for (worker, (udp, tcp)) in workers.zip(bound.udp.into_iter().zip(bound.tcp)) {
-            let udp = Arc::new(udp);
-            worker.watch(&udp);
+        let mut udp = bound.udp.into_iter();
+        for (worker, streams) in workers.zip(bound.streams) {
+            let udp = udp.next().map(Arc::new);
+            if let Some(udp) = &udp {
+                worker.watch(udp);
+            }
             worker.command(WorkerCommand::Listen(Arc::new(LateSockets {
                 udp,
-                tcp: Mutex::new(Some(tcp)),
+                streams: Mutex::new(Some(streams)),
             })));
         }
         Ok(address)

@@ -1,16 +1,18 @@
-//! Listeners: at least one UDP and one TCP socket per address and worker, sharing the port.
+//! Listeners: at least one UDP and one TCP socket per address and worker, sharing the port; TCP alone for TLS.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 
-use dotgate_config::{ScopedSocketAddress, ServerConfig};
+use dotgate_config::{Listener, ScopedSocketAddress, ServerConfig};
+use dotgate_core::StreamKind;
 use dotgate_net::presence::{is_absence, look_for};
-use dotgate_net::tcp::probe_bind;
+use dotgate_net::tcp::{adopt, listen_when, probe_bind, probe_bind_stream};
 use dotgate_net::{BindOptions, Presence, UdpSocket};
 
 use crate::take_over::{Inherited, Role};
+use crate::worker::StreamListener;
 
 /// Connections that may wait to be accepted; the kernel caps it.
 const BACKLOG: i32 = 1_024;
@@ -68,13 +70,13 @@ fn is_resolveds(address: &ScopedSocketAddress) -> bool {
 }
 
 /// A worker's sockets.
-type Sockets = (Vec<UdpSocket>, Vec<TcpListener>);
+type Sockets = (Vec<UdpSocket>, Vec<StreamListener>);
 
 /// The listeners of all workers.
 pub(super) struct Listeners {
     pub(super) per_worker: Vec<Sockets>,
     /// What they are bound to.
-    pub(super) addresses: Vec<SocketAddr>,
+    pub(super) addresses: Vec<(Listener, SocketAddr)>,
     /// Those that this host does not have now.
     pub(super) awaited: Vec<Awaited>,
 }
@@ -82,6 +84,7 @@ pub(super) struct Listeners {
 /// A listening address that this host does not have now.
 #[derive(Clone, Debug)]
 pub(super) struct Awaited {
+    pub(super) listener: Listener,
     pub(super) address: ScopedSocketAddress,
     /// Its sockets are bound already.
     pub(super) is_bound: bool,
@@ -99,9 +102,10 @@ pub(super) struct Binding {
 
 /// The sockets of one address.
 pub(super) struct Bound {
+    pub(super) listener: Listener,
     pub(super) address: SocketAddr,
     pub(super) udp: Vec<UdpSocket>,
-    pub(super) tcp: Vec<TcpListener>,
+    pub(super) streams: Vec<StreamListener>,
 }
 
 impl Listeners {
@@ -121,10 +125,10 @@ impl Listeners {
         };
         let is_first = inherited.is_empty();
         let mut absences = Vec::new();
-        for address in &config.listen {
+        for (listener, address) in config.listeners() {
             // Before the first bind: listeners of our own may overlap.
             let is_probed = is_first && address.port() != 0;
-            absences.push(absence(address, is_probed).map_err(at(address))?);
+            absences.push(absence(listener, address, is_probed).map_err(at(address))?);
         }
         let binding = Binding::new(config);
         let mut listeners = Listeners {
@@ -135,17 +139,18 @@ impl Listeners {
         listeners
             .per_worker
             .resize_with(binding.workers, Sockets::default);
-        let mut port = None;
-        for (address, absence) in config.listen.iter().zip(absences) {
-            // One port for all addresses: the one that the system chose for the first.
-            let address = &address.at_port(port.unwrap_or(address.port()));
+        let mut chosen: Option<(Listener, u16)> = None;
+        for ((listener, address), absence) in config.listeners().zip(absences) {
+            // If the port is the system's choice, all plain addresses get the one that it chose for the first.
+            let port = chosen.filter(|(of, _)| *of == listener && address.port() == 0);
+            let address = &address.at_port(port.map_or(address.port(), |(_, port)| port));
             let presence = absence
                 .as_ref()
                 .map_or(Presence::Required, |_| Presence::Ahead);
-            let bound = binding.sockets_at(address, presence, inherited);
+            let bound = binding.sockets_at(listener, address, presence, inherited);
             let is_bound = match (bound, absence.is_some()) {
                 (Ok(bound), _) => {
-                    port = Some(bound.address.port());
+                    chosen = Some((listener, bound.address.port()));
                     listeners.add(bound);
                     true
                 }
@@ -154,8 +159,10 @@ impl Listeners {
             };
             if let Some(reason) = absence {
                 let reason = reason.to_string();
-                let address = address.at_port(port.unwrap_or(address.port()));
+                let port = chosen.filter(|(of, _)| *of == listener && address.port() == 0);
+                let address = address.at_port(port.map_or(address.port(), |(_, port)| port));
                 listeners.awaited.push(Awaited {
+                    listener,
                     address,
                     is_bound,
                     reason,
@@ -166,14 +173,14 @@ impl Listeners {
     }
 
     fn add(&mut self, bound: Bound) {
-        self.addresses.push(bound.address);
+        self.addresses.push((bound.listener, bound.address));
         let workers = self.per_worker.len().max(1);
         for (number, socket) in bound.udp.into_iter().enumerate() {
             if let Some(own) = self.per_worker.get_mut(number % workers) {
                 own.0.push(socket);
             }
         }
-        for (number, listener) in bound.tcp.into_iter().enumerate() {
+        for (number, listener) in bound.streams.into_iter().enumerate() {
             if let Some(own) = self.per_worker.get_mut(number % workers) {
                 own.1.push(listener);
             }
@@ -183,8 +190,8 @@ impl Listeners {
     /// A second descriptor of every socket, to hand over to the process after this one.
     pub(super) fn second_descriptors(&self) -> io::Result<Vec<(Role, OwnedFd)>> {
         let mut descriptors = Vec::new();
-        for (udp, tcp) in &self.per_worker {
-            descriptors.extend(second_descriptors(udp, tcp)?);
+        for (udp, streams) in &self.per_worker {
+            descriptors.extend(second_descriptors(udp, streams)?);
         }
         Ok(descriptors)
     }
@@ -214,38 +221,72 @@ impl Binding {
     /// The sockets of one address: those inherited, and as many more as there are workers without one.
     pub(super) fn sockets_at(
         &self,
+        listener: Listener,
         address: &ScopedSocketAddress,
         presence: Presence,
         inherited: &mut Inherited,
     ) -> io::Result<Bound> {
+        match listener {
+            Listener::Plain => self.plain_at(address, presence, inherited),
+            Listener::Dot => self.dot_at(address, presence, inherited),
+        }
+    }
+
+    fn dot_at(
+        &self,
+        address: &ScopedSocketAddress,
+        presence: Presence,
+        inherited: &mut Inherited,
+    ) -> io::Result<Bound> {
+        let mut bound = address.resolve()?;
+        let mut streams = inherited_streams(bound, StreamKind::Dot, inherited)?;
+        while streams.len() < self.workers {
+            let socket = listen_when(bound, true, BACKLOG, presence)?;
+            bound = socket.local_addr()?;
+            let kind = StreamKind::Dot;
+            streams.push(StreamListener { kind, socket });
+        }
+        Ok(Bound {
+            listener: Listener::Dot,
+            address: bound,
+            udp: Vec::new(),
+            streams,
+        })
+    }
+
+    fn plain_at(
+        &self,
+        address: &ScopedSocketAddress,
+        presence: Presence,
+        inherited: &mut Inherited,
+    ) -> io::Result<Bound> {
+        let kind = StreamKind::Tcp;
         let resolved = address.resolve()?;
         let options = &self.options;
         let mut udp = Vec::new();
         for descriptor in inherited.take(Role::Udp(resolved)) {
             udp.push(UdpSocket::adopt(descriptor, options)?);
         }
-        let mut tcp = Vec::new();
-        for descriptor in inherited.take(Role::Tcp(resolved)) {
-            tcp.push(dotgate_net::tcp::adopt(descriptor)?);
-        }
+        let mut streams = inherited_streams(resolved, kind, inherited)?;
         let mut bound = resolved;
-        if udp.is_empty() && tcp.is_empty() {
+        if udp.is_empty() && streams.is_empty() {
             let pair = bind_pair(resolved, options, presence)?;
             bound = pair.0.local_addr()?;
             udp.push(pair.0);
-            tcp.push(pair.1);
+            streams.push(pair.1);
         }
         while udp.len() < self.workers {
             udp.push(UdpSocket::bind_when(bound, options, presence)?);
         }
-        while tcp.len() < self.workers {
-            let listener = dotgate_net::tcp::listen_when(bound, true, BACKLOG, presence)?;
-            tcp.push(listener);
+        while streams.len() < self.workers {
+            let socket = listen_when(bound, true, BACKLOG, presence)?;
+            streams.push(StreamListener { kind, socket });
         }
         Ok(Bound {
+            listener: Listener::Plain,
             address: bound,
             udp,
-            tcp,
+            streams,
         })
     }
 }
@@ -253,25 +294,46 @@ impl Binding {
 impl Bound {
     /// A second descriptor of every socket, to hand over to the process after this one.
     pub(super) fn second_descriptors(&self) -> io::Result<Vec<(Role, OwnedFd)>> {
-        second_descriptors(&self.udp, &self.tcp)
+        second_descriptors(&self.udp, &self.streams)
     }
 }
 
-fn second_descriptors(udp: &[UdpSocket], tcp: &[TcpListener]) -> io::Result<Vec<(Role, OwnedFd)>> {
+/// The listening sockets that the process before this one had at an address, with or without TLS.
+fn inherited_streams(
+    address: SocketAddr,
+    kind: StreamKind,
+    inherited: &mut Inherited,
+) -> io::Result<Vec<StreamListener>> {
+    let descriptors = inherited.take(Role::Tcp(address)).into_iter();
+    let sockets = descriptors.map(|descriptor| {
+        let socket = adopt(descriptor)?;
+        Ok(StreamListener { kind, socket })
+    });
+    sockets.collect()
+}
+
+fn second_descriptors(
+    udp: &[UdpSocket],
+    streams: &[StreamListener],
+) -> io::Result<Vec<(Role, OwnedFd)>> {
     let mut descriptors = Vec::new();
     for socket in udp {
         let role = Role::Udp(socket.local_addr()?);
         descriptors.push((role, socket.second_descriptor()?));
     }
-    for listener in tcp {
-        let role = Role::Tcp(listener.local_addr()?);
-        descriptors.push((role, listener.try_clone()?.into()));
+    for StreamListener { socket, .. } in streams {
+        let role = Role::Tcp(socket.local_addr()?);
+        descriptors.push((role, socket.try_clone()?.into()));
     }
     Ok(descriptors)
 }
 
 /// Why this host does not have the address now, if so; fails if it cannot be listened on.
-fn absence(address: &ScopedSocketAddress, is_probed: bool) -> io::Result<Option<io::Error>> {
+fn absence(
+    listener: Listener,
+    address: &ScopedSocketAddress,
+    is_probed: bool,
+) -> io::Result<Option<io::Error>> {
     let resolved = match address.resolve() {
         Ok(resolved) => resolved,
         Err(no_interface) => return Ok(Some(no_interface.into())),
@@ -284,7 +346,11 @@ fn absence(address: &ScopedSocketAddress, is_probed: bool) -> io::Result<Option<
         let presence = absence
             .as_ref()
             .map_or(Presence::Required, |_| Presence::Ahead);
-        match probe_bind(resolved, presence) {
+        let probed = match listener {
+            Listener::Plain => probe_bind(resolved, presence),
+            Listener::Dot => probe_bind_stream(resolved, presence),
+        };
+        match probed {
             Err(error) if absence.is_none() || is_taken(&error) => return Err(error),
             Ok(()) | Err(_) => {}
         }
@@ -302,13 +368,16 @@ fn bind_pair(
     address: SocketAddr,
     options: &BindOptions,
     presence: Presence,
-) -> io::Result<(UdpSocket, TcpListener)> {
+) -> io::Result<(UdpSocket, StreamListener)> {
     let mut tries = 0;
     loop {
         tries += 1;
         let udp = UdpSocket::bind_when(address, options, presence)?;
-        match dotgate_net::tcp::listen_when(udp.local_addr()?, true, BACKLOG, presence) {
-            Ok(tcp) => return Ok((udp, tcp)),
+        match listen_when(udp.local_addr()?, true, BACKLOG, presence) {
+            Ok(socket) => {
+                let kind = StreamKind::Tcp;
+                return Ok((udp, StreamListener { kind, socket }));
+            }
             Err(error)
                 if address.port() == 0
                     && error.kind() == ErrorKind::AddrInUse

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use dotgate_tls::{RootsError, TlsSetupError};
+use dotgate_tls::{RootsError, ServerTlsError, TlsSetupError};
 use thiserror::Error;
 
 use super::bind::BindError;
@@ -46,6 +46,9 @@ pub enum StartError {
     /// The trust anchors could not be loaded.
     #[error(transparent)]
     Roots(#[from] RootsError),
+    /// Clients cannot be served with TLS.
+    #[error(transparent)]
+    ServerTls(#[from] ServerTlsError),
     /// The TLS towards an upstream cannot be set up.
     #[error("upstream {label}: {source}")]
     Tls {

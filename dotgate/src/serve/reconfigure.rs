@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use dotgate_config::Config;
 use dotgate_core::Settings;
-use dotgate_tls::Roots;
+use dotgate_tls::{Roots, ServerTls};
 
 use super::slots::Slots;
-use super::{Forwarder, StartError, refuse_loop, settings};
+use super::{Forwarder, StartError, refuse_loop, server_tls, settings};
 use crate::local::Local;
 use crate::upstreams::{Groups, Upstreams};
 use crate::views;
@@ -22,6 +22,7 @@ pub struct Prepared {
     local: Local,
     slots: Slots,
     views: views::Prepared,
+    tls: Option<ServerTls>,
 }
 
 impl Forwarder {
@@ -35,7 +36,8 @@ impl Forwarder {
         roots: &Roots,
         local: &Local,
     ) -> Result<Prepared, StartError> {
-        refuse_loop(config, &self.addresses())?;
+        refuse_loop(config, &self.running.all_addresses())?;
+        let tls = server_tls(config, &self.tickets)?;
         let slots = self.slots.clone();
         let (upstreams, groups) = (self.upstreams(), self.running.groups());
         let ((upstreams, groups), slots) = slots.assign_all(&upstreams, &groups, config, roots)?;
@@ -49,6 +51,7 @@ impl Forwarder {
             local: local.clone(),
             slots,
             views: views::Prepared::new(config.query_log())?,
+            tls,
         })
     }
 
@@ -61,14 +64,17 @@ impl Forwarder {
             local,
             slots,
             views,
+            tls,
         } = prepared;
         self.views.set(views);
         self.slots = slots;
         self.running.set_upstreams(Arc::clone(&upstreams), groups);
         self.running.set_local(local);
+        self.running.set_tls(tls.as_ref());
         self.command(WorkerCommand::Reconfigure(Arc::new(Reconfiguration {
             settings: Arc::new(settings),
             upstreams,
+            tls,
         })));
     }
 }

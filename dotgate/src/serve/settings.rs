@@ -47,7 +47,7 @@ pub(crate) fn settings(
         streams_per_client_max: share(limits.per_client),
         stream_queries_max: config.tcp().in_flight_max as usize,
         stream_idle: config.tcp().idle.max(Duration::from_secs(1)),
-        dot_idle: config.tcp().idle.max(Duration::from_secs(1)),
+        dot_idle: config.server().dot.idle,
     }
 }
 

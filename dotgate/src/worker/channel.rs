@@ -1,14 +1,14 @@
-//! The layer above the TCP connection to an upstream: TLS, or none for a plain upstream.
+//! The layer above a TCP connection, to an upstream or of a client: TLS, or none.
 
 use std::io::{ErrorKind, Read, Write};
 
-use dotgate_tls::{ClientTls, Close, HandshakeFacts, Progress, TlsFailure};
+use dotgate_tls::{Close, HandshakeFacts, Progress, TlsChannel, TlsFailure, WriteState};
 
 /// Encrypts, or does not.
 pub(super) enum Channel {
-    /// A session of DNS over TLS.
-    Tls(Box<ClientTls>),
-    /// A TCP connection to a plain upstream.
+    /// DNS over TLS.
+    Tls(Box<TlsChannel>),
+    /// DNS over TCP.
     Plain,
 }
 
@@ -31,9 +31,9 @@ impl Channel {
         &mut self,
         socket: &mut impl Write,
         frames: &mut Vec<u8>,
-    ) -> Result<(), TlsFailure> {
+    ) -> Result<WriteState, TlsFailure> {
         match self {
-            Channel::Tls(tls) => tls.write(socket, frames).map(drop),
+            Channel::Tls(tls) => tls.write(socket, frames),
             Channel::Plain => write_plain(socket, frames),
         }
     }
@@ -51,6 +51,22 @@ impl Channel {
         match self {
             Channel::Tls(tls) => tls.close_notify(),
             Channel::Plain => {}
+        }
+    }
+
+    /// Whether nothing may be asked before a handshake is complete.
+    pub(super) fn is_handshaking(&self) -> bool {
+        match self {
+            Channel::Tls(tls) => tls.is_handshaking(),
+            Channel::Plain => false,
+        }
+    }
+
+    /// Whether the handshake resumed an earlier session.
+    pub(super) fn is_resumed(&self) -> bool {
+        match self {
+            Channel::Tls(tls) => tls.is_resumed(),
+            Channel::Plain => false,
         }
     }
 
@@ -82,15 +98,21 @@ fn read_plain(
     Ok(progress)
 }
 
-fn write_plain(socket: &mut impl Write, frames: &mut Vec<u8>) -> Result<(), TlsFailure> {
-    while !frames.is_empty() {
-        match socket.write(frames) {
+fn write_plain(socket: &mut impl Write, frames: &mut Vec<u8>) -> Result<WriteState, TlsFailure> {
+    let mut taken = 0;
+    while let Some(rest) = frames.get(taken..).filter(|rest| !rest.is_empty()) {
+        match socket.write(rest) {
             Ok(0) => return Err(TlsFailure::Io(ErrorKind::WriteZero)),
-            Ok(written) => drop(frames.drain(..written)),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+            Ok(written) => taken += written,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(TlsFailure::from_io(&error)),
         }
     }
-    Ok(())
+    frames.drain(..taken);
+    Ok(WriteState {
+        wants_writable: !frames.is_empty(),
+        taken,
+        encrypted: 0,
+    })
 }

@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dotgate_core::{
-    Count, Counters, FlightMessage, LogDetail, Settings, Shared, UpstreamId, WorkerId,
+    Count, Counters, FlightMessage, LogDetail, Settings, Shared, StreamKind, UpstreamId, WorkerId,
 };
 use dotgate_net::UdpSocket;
+use dotgate_tls::ServerTls;
 
 use super::pulse::Heartbeat;
 use crate::upstreams::Upstreams;
@@ -47,15 +48,26 @@ pub struct Reconfiguration {
     pub settings: Arc<Settings>,
     /// The upstreams that they name.
     pub upstreams: Upstreams,
+    /// TLS for clients that connect from now on; none if it stays.
+    pub tls: Option<ServerTls>,
 }
 
 /// A worker's sockets of an address that was not there at the start.
 #[derive(Debug)]
 pub struct LateSockets {
-    /// For datagrams.
-    pub udp: Arc<UdpSocket>,
+    /// For datagrams, where there are any.
+    pub udp: Option<Arc<UdpSocket>>,
     /// For connections; the worker takes it out.
-    pub tcp: Mutex<Option<TcpListener>>,
+    pub streams: Mutex<Option<StreamListener>>,
+}
+
+/// A listening socket, with what its clients speak.
+#[derive(Debug)]
+pub struct StreamListener {
+    /// What they speak.
+    pub kind: StreamKind,
+    /// The socket.
+    pub socket: TcpListener,
 }
 
 /// Held by a test that wants a worker to be stuck.
@@ -146,8 +158,10 @@ pub struct WorkerSetup {
     pub pulse: Arc<Heartbeat>,
     /// Its UDP sockets.
     pub udp: Vec<Arc<UdpSocket>>,
-    /// Its TCP listeners.
-    pub tcp: Vec<TcpListener>,
+    /// Its listeners for connections.
+    pub streams: Vec<StreamListener>,
+    /// TLS for clients, if any speak it.
+    pub tls: Option<ServerTls>,
     /// How datagrams are read and written.
     pub udp_path: dotgate_net::UdpPath,
     /// Where orders come from.

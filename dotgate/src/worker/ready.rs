@@ -19,10 +19,22 @@ const WORK_EACH: usize = 2_048;
 /// What a byte of queries costs in bytes of responses: a short query costs as much as 2 KiB of a response.
 const WORK_PER_BYTE_READ: usize = 64;
 
-/// The cost of serving a connection that has sent so many bytes, for which so many bytes of responses were written;
-/// a unit is about a nanosecond.
-pub(super) fn work(read: usize, written: usize) -> usize {
-    WORK_EACH + WORK_PER_BYTE_READ * read + written
+/// What a message of a TLS handshake costs; the first one of a client, with a signature, costs most.
+const WORK_PER_HANDSHAKE: usize = 256 * 1024;
+
+/// What a client has sent.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Served {
+    /// Bytes of queries.
+    pub(super) read: usize,
+    /// Whether it was a part of a TLS handshake.
+    pub(super) has_shaken_hands: bool,
+}
+
+/// The cost of serving a connection, for which so many bytes of responses were written; a unit is about a nanosecond.
+pub(super) fn work(served: &Served, written: usize) -> usize {
+    let handshake = WORK_PER_HANDSHAKE * usize::from(served.has_shaken_hands);
+    WORK_EACH + handshake + WORK_PER_BYTE_READ * served.read + written
 }
 
 /// Connections that are to be served, in the order in which they became ready.
@@ -99,9 +111,17 @@ mod tests {
 
     #[test]
     fn a_crowd_with_long_responses_takes_few_connections_of_each_turn() {
-        let long = work(220, 3 * 57_922);
+        let cost = |read, written| {
+            let has_shaken_hands = false;
+            let served = Served {
+                read,
+                has_shaken_hands,
+            };
+            work(&served, written)
+        };
+        let long = cost(220, 3 * 57_922);
         assert!(TURN_SHARE / long < 8);
-        let short = work(40, 60);
+        let short = cost(40, 60);
         assert!(TURN_SHARE / short > 200);
     }
 }

@@ -1,17 +1,20 @@
-//! A worker's client connections over TCP: accepting, reading and writing; their rules are the engine's.
+//! A worker's client connections, over TCP and TLS: accepting, reading and writing; their rules are the engine's.
 
-use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use dotgate_core::{Count, Engine, KernelBuffers, Moment, StreamKey, StreamKind, limits};
 use dotgate_net::tcp::is_of_one_connection;
+use dotgate_tls::{ServerTls, TlsFailure};
 use mio::Registry;
 use mio::net::{TcpListener, TcpStream};
 use slotmap::SecondaryMap;
 
+use super::channel::Channel;
+use super::control::StreamListener;
 use super::poll::{Ready, register};
-use super::ready::{self, ReadyStreams};
+use super::ready::{self, ReadyStreams, Served};
 use super::spare::is_out_of_descriptors;
 use super::tokens::{Owner, TokenTable};
 
@@ -29,12 +32,21 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
 
 struct Connection {
     socket: TcpStream,
+    channel: Channel,
+    place: usize,
+}
+
+struct Listener {
+    socket: TcpListener,
+    kind: StreamKind,
     place: usize,
 }
 
 pub(super) struct Streams {
-    /// Each with its place in the loop; one that is closed leaves its number free.
-    listeners: Vec<Option<(TcpListener, usize)>>,
+    /// One that is closed leaves its number free.
+    listeners: Vec<Option<Listener>>,
+    /// For clients that speak TLS.
+    tls: Option<ServerTls>,
     connections: SecondaryMap<StreamKey, Connection>,
     ready: ReadyStreams,
     to_measure: Vec<StreamKey>,
@@ -60,10 +72,12 @@ impl Streams {
     pub(super) fn new(
         registry: &Registry,
         places: &mut TokenTable,
-        listeners: Vec<std::net::TcpListener>,
+        listeners: Vec<StreamListener>,
+        tls: Option<ServerTls>,
     ) -> io::Result<Streams> {
         let mut streams = Streams {
             listeners: Vec::new(),
+            tls,
             connections: SecondaryMap::new(),
             ready: ReadyStreams::default(),
             to_measure: Vec::new(),
@@ -81,16 +95,27 @@ impl Streams {
         &mut self,
         registry: &Registry,
         places: &mut TokenTable,
-        listener: Option<std::net::TcpListener>,
+        listener: Option<StreamListener>,
     ) -> io::Result<()> {
         let Some(listener) = listener else {
             return Ok(());
         };
-        let mut listener = TcpListener::from_std(listener);
-        let owner = Owner::Tcp(self.listeners.len());
-        let place = register(registry, places, owner, &mut listener)?;
-        self.listeners.push(Some((listener, place)));
+        let mut socket = TcpListener::from_std(listener.socket);
+        let owner = Owner::Listener(self.listeners.len());
+        let place = register(registry, places, owner, &mut socket)?;
+        self.listeners.push(Some(Listener {
+            socket,
+            kind: listener.kind,
+            place,
+        }));
         Ok(())
+    }
+
+    /// Clients that connect from now on get this TLS, unless it stays as it is.
+    pub(super) fn set_tls(&mut self, tls: Option<&ServerTls>) {
+        if let Some(tls) = tls {
+            self.tls = Some(tls.clone());
+        }
     }
 
     pub(super) fn listener_count(&self) -> usize {
@@ -118,13 +143,14 @@ impl Streams {
             return Accepted::All;
         }
         for _ in 0..ACCEPTS {
-            let Some(Some((listener, _))) = self.listeners.get(number) else {
+            let Some(Some(listener)) = self.listeners.get(number) else {
                 return Accepted::All;
             };
-            match listener.accept() {
+            let kind = listener.kind;
+            match listener.socket.accept() {
                 Ok((socket, peer)) => {
-                    if let Some(key) = engine.stream_opened(now, peer.ip(), StreamKind::Tcp) {
-                        self.add(key, socket, registry, engine, places);
+                    if let Some(key) = engine.stream_opened(now, peer.ip(), kind) {
+                        self.add(key, kind, socket, registry, engine, places);
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Accepted::All,
@@ -161,16 +187,36 @@ impl Streams {
     fn add(
         &mut self,
         key: StreamKey,
+        kind: StreamKind,
         mut socket: TcpStream,
         registry: &Registry,
         engine: &mut Engine,
         places: &mut TokenTable,
     ) {
+        let Some(channel) = self.channel(kind) else {
+            return engine.stream_closed(key);
+        };
         match register(registry, places, Owner::Stream(key), &mut socket) {
             Ok(place) => {
-                self.connections.insert(key, Connection { socket, place });
+                let connection = Connection {
+                    socket,
+                    channel,
+                    place,
+                };
+                self.connections.insert(key, connection);
             }
             Err(_) => engine.stream_closed(key),
+        }
+    }
+
+    /// The layer above a connection; none if TLS cannot begin.
+    fn channel(&self, kind: StreamKind) -> Option<Channel> {
+        match kind {
+            StreamKind::Tcp => Some(Channel::Plain),
+            StreamKind::Dot => {
+                let tls = self.tls.as_ref()?.accept().ok()?;
+                Some(Channel::Tls(Box::new(tls)))
+            }
         }
     }
 
@@ -214,14 +260,14 @@ impl Streams {
             };
             let unsent = |engine: &mut Engine| engine.stream_output(key).map_or(0, |out| out.len());
             let before = unsent(engine);
-            let read = self.serve_one(key, ready, engine, buffer, places, now);
-            has_read |= read > 0;
-            work += ready::work(read, unsent(engine).saturating_sub(before));
+            let served = self.serve_one(key, ready, engine, buffer, places, now);
+            has_read |= served.read > 0;
+            work += ready::work(&served, unsent(engine).saturating_sub(before));
         }
         has_read
     }
 
-    /// Writes what waited for room, then reads once. Returns how many bytes came.
+    /// Writes what waited for room, then reads once.
     fn serve_one(
         &mut self,
         key: StreamKey,
@@ -230,45 +276,57 @@ impl Streams {
         buffer: &mut [u8],
         places: &mut TokenTable,
         now: Moment,
-    ) -> usize {
-        if ready.is_writable
-            && engine
-                .stream_output(key)
-                .is_some_and(|output| !output.is_empty())
-        {
+    ) -> Served {
+        if ready.is_writable && self.has_unsent(key, engine) {
             self.flush(key, engine, places, now);
         }
         let Some(connection) = self.connections.get_mut(key) else {
-            return 0;
+            return Served::default();
         };
         if !engine.stream_reads(key) {
-            return 0;
+            return Served::default();
         }
         let buffer = buffer.get_mut(..READ_BYTES).unwrap_or_default();
-        match connection.socket.read(buffer) {
-            Ok(0) => {
-                engine.stream_ended(key);
-                0
-            }
-            Ok(length) => {
-                engine.stream_bytes(now, key, buffer.get(..length).unwrap_or_default());
+        match connection.read(key, engine, buffer, now) {
+            Ok(read) => {
                 // A short read is the last one, unless the end is behind it.
-                if length == buffer.len() || ready.is_read_closed {
+                if read.maybe_more || (read.served.read > 0 && ready.is_read_closed) {
                     self.ready.add(key, ready);
                 }
-                length
+                if read.wants_write {
+                    self.flush(key, engine, places, now);
+                }
+                read.served
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
-            Err(error) if error.kind() == ErrorKind::Interrupted => {
-                self.ready.add(key, ready);
-                0
-            }
-            Err(_) => {
-                engine.stream_closed(key);
-                self.close(key, places);
-                0
+            Err(failure) => {
+                self.fail(key, &failure, engine, places);
+                Served::default()
             }
         }
+    }
+
+    /// Whether something waits for a client.
+    fn has_unsent(&self, key: StreamKey, engine: &mut Engine) -> bool {
+        let connection = self.connections.get(key);
+        connection.is_some_and(|connection| connection.channel.wants_write())
+            || engine
+                .stream_output(key)
+                .is_some_and(|output| !output.is_empty())
+    }
+
+    /// A connection has failed.
+    fn fail(
+        &mut self,
+        key: StreamKey,
+        failure: &TlsFailure,
+        engine: &mut Engine,
+        places: &mut TokenTable,
+    ) {
+        match failure {
+            TlsFailure::Reset | TlsFailure::Io(_) => engine.stream_closed(key),
+            failure => engine.stream_failed(key, failure.outcome_for_client()),
+        }
+        self.forget(key, places);
     }
 
     /// Writes what waits for a client, as far as the system takes it.
@@ -279,28 +337,19 @@ impl Streams {
         places: &mut TokenTable,
         now: Moment,
     ) {
-        let Some(connection) = self.connections.get_mut(key) else {
+        let Some(Connection {
+            socket, channel, ..
+        }) = self.connections.get_mut(key)
+        else {
             return;
         };
         let Some(output) = engine.stream_output(key) else {
             return;
         };
-        let mut taken = 0;
-        while let Some(rest) = output.get(taken..).filter(|rest| !rest.is_empty()) {
-            match connection.socket.write(rest) {
-                Ok(0) => break,
-                Ok(length) => taken += length,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(_) => {
-                    engine.stream_closed(key);
-                    self.close(key, places);
-                    return;
-                }
-            }
+        match channel.write(socket, output) {
+            Ok(state) => engine.stream_wrote(now, key, state.taken, state.encrypted),
+            Err(failure) => self.fail(key, &failure, engine, places),
         }
-        output.drain(..taken);
-        engine.stream_wrote(now, key, taken, 0);
     }
 
     /// Measures what the kernel buffers for each client, a part of them in each turn.
@@ -345,8 +394,20 @@ impl Streams {
         left == 0
     }
 
-    /// Closes a connection that the engine has removed.
+    /// Closes a connection that the engine has removed, in good order.
     pub(super) fn close(&mut self, key: StreamKey, places: &mut TokenTable) {
+        if let Some(Connection {
+            socket, channel, ..
+        }) = self.connections.get_mut(key)
+        {
+            channel.close_notify();
+            // The client may be gone, or read nothing; then it cannot be sent.
+            drop(channel.write(socket, &mut Vec::new()));
+        }
+        self.forget(key, places);
+    }
+
+    fn forget(&mut self, key: StreamKey, places: &mut TokenTable) {
         if let Some(connection) = self.connections.remove(key) {
             self.ready.remove(key);
             places.give_back(connection.place);
@@ -368,14 +429,61 @@ impl Streams {
         is_meant: impl Fn(SocketAddr) -> bool,
     ) {
         for slot in &mut self.listeners {
-            let is_meant = |(listener, _): &mut (TcpListener, usize)| {
-                listener.local_addr().is_ok_and(&is_meant)
-            };
-            if let Some((mut listener, place)) = slot.take_if(is_meant) {
+            let is_meant =
+                |listener: &mut Listener| listener.socket.local_addr().is_ok_and(&is_meant);
+            if let Some(mut listener) = slot.take_if(is_meant) {
                 // The socket may live on in another process, where this loop would still hear of it.
-                drop(registry.deregister(&mut listener));
-                places.give_back(place);
+                drop(registry.deregister(&mut listener.socket));
+                places.give_back(listener.place);
             }
         }
+    }
+}
+
+/// What one read of a connection brought.
+struct ReadOnce {
+    served: Served,
+    maybe_more: bool,
+    /// Whether TLS has something to say in return.
+    wants_write: bool,
+}
+
+impl Connection {
+    /// Reads once, and hands what the client has sent to the engine.
+    fn read(
+        &mut self,
+        key: StreamKey,
+        engine: &mut Engine,
+        buffer: &mut [u8],
+        now: Moment,
+    ) -> Result<ReadOnce, TlsFailure> {
+        let was_handshaking = self.channel.is_handshaking();
+        let mut read = 0;
+        // The first queries may come with the end of the handshake, of which the engine must know before.
+        let mut first = Vec::new();
+        let mut take = |bytes: &[u8]| {
+            read += bytes.len();
+            if was_handshaking {
+                first.extend_from_slice(bytes);
+            } else {
+                engine.stream_bytes(now, key, bytes);
+            }
+        };
+        let progress = self.channel.read(&mut self.socket, buffer, &mut take)?;
+        if progress.handshake_done_now {
+            engine.stream_secured(now, key, self.channel.is_resumed());
+            engine.stream_bytes(now, key, &first);
+        }
+        if progress.peer_closed.is_some() {
+            engine.stream_ended(key);
+        }
+        Ok(ReadOnce {
+            served: Served {
+                read,
+                has_shaken_hands: was_handshaking && !progress.would_block,
+            },
+            maybe_more: progress.maybe_more,
+            wants_write: self.channel.wants_write(),
+        })
     }
 }

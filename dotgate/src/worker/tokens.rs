@@ -16,8 +16,8 @@ pub(super) enum Owner {
     Commands,
     /// The UDP socket with this number.
     Udp(usize),
-    /// The TCP listener with this number.
-    Tcp(usize),
+    /// The listener for connections with this number.
+    Listener(usize),
     /// The socket of a query over UDP to a plain upstream.
     Query(SocketKey),
     /// A session to an upstream.

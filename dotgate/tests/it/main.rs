@@ -21,6 +21,7 @@ mod clients;
 mod clockless;
 mod coredns;
 mod designation;
+mod dot;
 mod ends;
 mod exhaustion;
 mod failures;

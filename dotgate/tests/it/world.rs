@@ -1,6 +1,7 @@
 //! The world of a test: upstreams, the forwarder in this process, and clients.
 
 pub(crate) mod client;
+pub(crate) mod dot;
 pub(crate) mod house;
 pub(crate) mod http;
 pub(crate) mod load;
@@ -100,6 +101,11 @@ impl World {
     /// Where the forwarder listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.forwarder.addresses()[0]
+    }
+
+    /// Where the forwarder listens for DNS over TLS.
+    pub(crate) fn dot_address(&self) -> SocketAddr {
+        self.forwarder.dot_addresses()[0]
     }
 
     /// A new client over UDP.

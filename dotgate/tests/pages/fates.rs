@@ -34,6 +34,11 @@ pub(crate) const FATES: &[(&str, &str, Fate)] = &[
         Elsewhere("dotgate/tests/docker/stack.rs"),
     ),
     ("", "docker", Elsewhere("dotgate/tests/docker/stack.rs")),
+    (
+        "docs/listeners.md",
+        "kdig ",
+        Elsewhere("dotgate/tests/it/dot.rs"),
+    ),
     ("", "dotgate healthcheck --upstreams", Runs),
     ("docs/host.md", "dotgate check", INSTALLED),
     (

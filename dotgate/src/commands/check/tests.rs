@@ -125,6 +125,12 @@ server.drain_max                default                 8s
 server.start                    default                 serve-anyway
 server.user                     -                       (not set)
 server.sandbox                  default                 auto
+server.certificate_file         -                       (not set)
+server.key_file                 -                       (not set)
+server.client_ca_file           -                       (not set)
+server.ticket_key_file          -                       (not set)
+dot.listen                      -                       (not set)
+dot.idle                        default                 30s
 query.deadline                  default                 4s
 query.in_flight_max             default                 20000
 query.in_flight_per_client_max  default                 1000

@@ -13,7 +13,8 @@ use std::time::Duration;
 use dotgate_config::Config;
 use dotgate_core::labels;
 use dotgate_core::{
-    AccessList, Count, Counters, Engine, ReturnPath, Settings, Shared, UpstreamId, WorkerId,
+    AccessList, Count, Counters, Engine, ReturnPath, Settings, Shared, StreamKind, UpstreamId,
+    WorkerId,
 };
 use dotgate_net::UdpPath;
 use ipnet::IpNet;
@@ -24,7 +25,7 @@ use super::prepared::Prepared;
 use crate::clock::now;
 use crate::upstreams::RouteNumbers;
 use crate::views;
-use crate::worker::{Worker, WorkerCommand, WorkerEvent, WorkerSetup};
+use crate::worker::{StreamListener, Worker, WorkerCommand, WorkerEvent, WorkerSetup};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -90,7 +91,11 @@ pub(super) fn ask_through_worker(
         counters: Arc::clone(&counters),
         pulse: Arc::default(),
         udp: Vec::new(),
-        tcp: vec![listener],
+        streams: vec![StreamListener {
+            kind: StreamKind::Tcp,
+            socket: listener,
+        }],
+        tls: None,
         udp_path: UdpPath::default(),
         commands,
         records: views::ring(&Arc::default()).0,

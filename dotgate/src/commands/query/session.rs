@@ -11,7 +11,7 @@ use std::time::Duration;
 use dotgate_core::limits::HANDSHAKE_WAIT;
 use dotgate_core::{KeyExchange, TlsFault};
 use dotgate_net::{Egress, boottime_nanos, tcp};
-use dotgate_tls::{ClientTls, HandshakeFacts, TlsFailure, UpstreamTls};
+use dotgate_tls::{HandshakeFacts, TlsChannel, TlsFailure, UpstreamTls};
 use dotgate_wire::split_frame;
 
 /// Room for one read of the socket, in bytes.
@@ -79,7 +79,7 @@ fn since(start: u64) -> Duration {
 /// An open session.
 pub(super) struct Session {
     stream: TcpStream,
-    tls: ClientTls,
+    tls: TlsChannel,
     buffer: Vec<u8>,
     received: Vec<u8>,
     is_closed: bool,
@@ -169,7 +169,7 @@ impl Session {
 /// Writes what the handshake has to say and reads once. True once the upstream has ended its direction.
 fn turn(
     stream: &mut TcpStream,
-    tls: &mut ClientTls,
+    tls: &mut TlsChannel,
     left: Duration,
     buffer: &mut [u8],
     received: &mut Vec<u8>,

@@ -96,6 +96,11 @@ impl Program {
         self.address
     }
 
+    /// Where it listens for DNS over TLS.
+    pub(crate) fn dot_address(&self) -> SocketAddr {
+        address_after(self.start.last().unwrap(), "dot=\"")
+    }
+
     /// Where its admin endpoint is.
     pub(crate) fn admin(&self) -> SocketAddr {
         self.admin

@@ -1,8 +1,9 @@
-//! One session's TLS over a non-blocking stream, in the shape a poll loop wants.
+//! The TLS of one connection over a non-blocking socket, in the shape a poll loop wants.
 //!
-//! It is between a *session* and its socket: frames of plaintext go in, records go out, and the other
-//! way round. It owns no socket and waits for nothing. Not one byte of a frame is encrypted, let alone
-//! sent, before the upstream is authenticated (RFC 8310 section 6.6), and nothing follows a failure.
+//! It is between a *session* or a client's *stream* and its socket: frames of plaintext go in, records go out, and the
+//! other way round. It owns no socket and waits for nothing. Not one byte of a frame is encrypted, let alone
+//! sent, before the handshake is complete: before the upstream is authenticated (RFC 8310 section 6.6). Nothing follows a
+//! failure.
 //!
 //! Limits: rustls keeps at most 64 KiB of unsent records and 16 KiB of plaintext not yet taken, so the
 //! plaintext is drained after every 4 KiB fed. Records hold up to 16 KiB.
@@ -10,11 +11,11 @@
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 
 use rustls::pki_types::CertificateDer;
-use rustls::{ClientConnection, HandshakeKind, ProtocolVersion};
+use rustls::{ClientConnection, Connection, HandshakeKind, ProtocolVersion, ServerConnection};
 
 use super::failure::TlsFailure;
 
-/// How the upstream ended its direction.
+/// How the peer ended its direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Close {
     /// By the alert close_notify: it has said all it wanted.
@@ -26,9 +27,9 @@ pub enum Close {
 /// What one read brought.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Whether the handshake was finished by this read; [`ClientTls::facts`] has its outcome.
+    /// Whether the handshake was finished by this read; [`TlsChannel::facts`] has its outcome.
     pub handshake_done_now: bool,
-    /// Set from the read on in which the upstream's end was seen.
+    /// Set from the read on in which the peer's end was seen.
     pub peer_closed: Option<Close>,
     /// Whether the read filled the buffer, so that the socket may have more. A shorter read has emptied
     /// the socket, but for a FIN: a caller notified by its poll that the read side is closed reads once more.
@@ -42,6 +43,10 @@ pub struct Progress {
 pub struct WriteState {
     /// Whether something is left that waits for the socket to become writable.
     pub wants_writable: bool,
+    /// Bytes that the socket took.
+    pub taken: usize,
+    /// Bytes of frames that are encrypted and may not all have been taken; none if nothing is left.
+    pub encrypted: usize,
 }
 
 /// The outcome of a handshake.
@@ -53,30 +58,43 @@ pub struct HandshakeFacts {
     pub cipher_suite: &'static str,
     /// The key exchange's group; `None` in a TLS 1.2 session that was resumed.
     pub key_exchange: Option<String>,
-    /// The application protocol that the upstream chose.
+    /// The application protocol that was agreed on.
     pub alpn: Option<String>,
     /// Whether an earlier session was resumed.
     pub resumed: bool,
-    /// The upstream's certificates, its own first; of the first session where this one was resumed.
+    /// The peer's certificates, its own first; of the first session where this one was resumed.
     pub certificates: Vec<CertificateDer<'static>>,
 }
 
-/// One session's TLS.
+/// The TLS of one connection.
 #[derive(Debug)]
-pub struct ClientTls {
-    connection: ClientConnection,
+pub struct TlsChannel {
+    connection: Connection,
     failure: Option<TlsFailure>,
     peer_closed: Option<Close>,
     closing: bool,
+    /// Bytes of frames that were encrypted since the socket last took everything.
+    encrypted: usize,
 }
 
-impl ClientTls {
-    pub(super) const fn new(connection: ClientConnection) -> Self {
+impl TlsChannel {
+    /// Towards an upstream.
+    pub(super) fn of_upstream(connection: ClientConnection) -> Self {
+        Self::new(connection.into())
+    }
+
+    /// Towards a client.
+    pub(super) fn of_client(connection: ServerConnection) -> Self {
+        Self::new(connection.into())
+    }
+
+    fn new(connection: Connection) -> Self {
         Self {
             connection,
             failure: None,
             peer_closed: None,
             closing: false,
+            encrypted: 0,
         }
     }
 
@@ -136,35 +154,39 @@ impl ClientTls {
         frames: &mut Vec<u8>,
     ) -> Result<WriteState, TlsFailure> {
         self.check()?;
+        let mut taken = 0;
         loop {
             self.encrypt(frames)?;
             if !self.connection.wants_write() {
-                return Ok(WriteState {
-                    wants_writable: false,
-                });
+                self.encrypted = 0;
+                return Ok(self.write_state(taken));
             }
             let mut offer = Offer {
                 socket,
                 took_all: false,
             };
             match self.connection.write_tls(&mut offer) {
-                Ok(_) if offer.took_all => {}
                 Ok(0) => return Err(self.fail(TlsFailure::Io(ErrorKind::WriteZero))),
-                Ok(_) => {
-                    return Ok(WriteState {
-                        wants_writable: true,
-                    });
+                Ok(length) => {
+                    taken += length;
+                    if !offer.took_all {
+                        return Ok(self.write_state(taken));
+                    }
                 }
                 Err(error) => match error.kind() {
-                    ErrorKind::WouldBlock => {
-                        return Ok(WriteState {
-                            wants_writable: true,
-                        });
-                    }
+                    ErrorKind::WouldBlock => return Ok(self.write_state(taken)),
                     ErrorKind::Interrupted => {}
                     _ => return Err(self.fail(TlsFailure::from_io(&error))),
                 },
             }
+        }
+    }
+
+    fn write_state(&self, taken: usize) -> WriteState {
+        WriteState {
+            wants_writable: self.connection.wants_write(),
+            taken,
+            encrypted: self.encrypted,
         }
     }
 
@@ -178,6 +200,11 @@ impl ClientTls {
     /// Returns whether the handshake is going on.
     pub fn is_handshaking(&self) -> bool {
         self.connection.is_handshaking()
+    }
+
+    /// Returns whether the handshake is done, and resumed an earlier session.
+    pub fn is_resumed(&self) -> bool {
+        self.connection.handshake_kind() == Some(HandshakeKind::Resumed)
     }
 
     /// Returns whether records wait to be written: after a read, or because the socket was full.
@@ -200,7 +227,7 @@ impl ClientTls {
             alpn: connection
                 .alpn_protocol()
                 .map(|name| String::from_utf8_lossy(name).into_owned()),
-            resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
+            resumed: self.is_resumed(),
             certificates: connection.peer_certificates().unwrap_or_default().to_vec(),
         })
     }
@@ -245,6 +272,7 @@ impl ClientTls {
         match accepted {
             Ok(accepted) => {
                 frames.drain(..accepted);
+                self.encrypted += accepted;
                 Ok(())
             }
             Err(failure) => Err(self.fail(failure)),
@@ -288,7 +316,7 @@ fn read_once<S: Read>(socket: &mut S, buffer: &mut [u8]) -> io::Result<Option<us
     }
 }
 
-fn drain(connection: &mut ClientConnection, on_plaintext: &mut dyn FnMut(&[u8])) {
+fn drain(connection: &mut Connection, on_plaintext: &mut dyn FnMut(&[u8])) {
     let mut reader = connection.reader();
     // An error is "nothing there now", or the end of the stream, which the caller learns elsewhere.
     while let Ok(plaintext) = io::BufRead::fill_buf(&mut reader) {

@@ -1,0 +1,79 @@
+//! Listeners whose clients speak TLS, and what is shown to these clients.
+
+use std::time::Duration;
+
+use crate::address::ScopedSocketAddress;
+use crate::identity::{CertificateFiles, ServerTlsFiles};
+use crate::origin::Origin;
+use crate::problem::{Problem, ServerTlsFault};
+use crate::reader::Reader;
+use crate::settings as table;
+
+/// DNS over TLS for clients.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct DotConfig {
+    /// Where clients are served, 0 to 64; if anywhere, there are certificates. Port 0 is the kernel's choice.
+    pub listen: Vec<ScopedSocketAddress>,
+    /// How long a connection stays open with nothing asked on it.
+    pub idle: Duration,
+}
+
+/// Reads both; `plain` are the listeners of UDP and TCP.
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    plain: &[ScopedSocketAddress],
+) -> Option<(DotConfig, Option<ServerTlsFiles>)> {
+    let listen = reader.value_with_origin(&table::DOT_LISTEN);
+    let idle = reader.value(&table::DOT_IDLE);
+    let certificates = reader.value_with_origin(&table::SERVER_CERTIFICATE_FILE);
+    let keys = reader.value_with_origin(&table::SERVER_KEY_FILE);
+    let client_authorities = reader.optional(&table::SERVER_CLIENT_CA_FILE);
+    let ticket_key = reader.optional(&table::SERVER_TICKET_KEY_FILE);
+    let are_written = reader.is_written(&table::SERVER_CERTIFICATE_FILE);
+    let mut refuse = |origin: &Origin, fault| {
+        let origin = origin.clone();
+        reader.problems.push(Problem::ServerTls { origin, fault });
+    };
+    if let Some((listen, origin)) = &listen {
+        if !are_written {
+            refuse(origin, ServerTlsFault::WithoutCertificate);
+        }
+        for address in listen
+            .iter()
+            .filter(|it| plain.contains(it) && it.port() != 0)
+        {
+            let address = address.clone();
+            refuse(origin, ServerTlsFault::IsPlainListener { address });
+        }
+    }
+    if let Some((keys, origin)) = &keys {
+        let certificates = certificates.as_ref().map_or(0, |(files, _)| files.len());
+        let keys = keys.len();
+        if certificates != keys {
+            refuse(origin, ServerTlsFault::OtherNumber { certificates, keys });
+        }
+    }
+    let tls = certificates.map(|(certificates, _)| {
+        let mut keys = keys.map(|(keys, _)| keys).unwrap_or_default().into_iter();
+        let pairs = certificates
+            .into_iter()
+            .map(|certificate| CertificateFiles {
+                certificate,
+                key: keys.next(),
+            });
+        ServerTlsFiles {
+            certificates: pairs.collect(),
+            client_authorities,
+            ticket_key,
+        }
+    });
+    let listen = listen.map(|(listen, _)| listen).unwrap_or_default();
+    Some((
+        DotConfig {
+            listen,
+            idle: idle?,
+        },
+        tls,
+    ))
+}

@@ -1,0 +1,45 @@
+//! Problems of listeners with TLS that are right one by one.
+
+use std::fmt;
+
+use crate::address::ScopedSocketAddress;
+
+/// What is wrong with listeners whose clients speak TLS.
+#[derive(Debug)]
+pub enum ServerTlsFault {
+    /// There is no certificate.
+    WithoutCertificate,
+    /// There are more or fewer keys than certificates.
+    OtherNumber {
+        /// How many certificates there are.
+        certificates: usize,
+        /// How many keys there are.
+        keys: usize,
+    },
+    /// Clients of the address already speak DNS without TLS.
+    IsPlainListener {
+        /// The address.
+        address: ScopedSocketAddress,
+    },
+}
+
+impl fmt::Display for ServerTlsFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WithoutCertificate => write!(
+                f,
+                "clients that speak TLS must be shown a certificate\n  \
+                 to do: set DOTGATE_SERVER_CERTIFICATE_FILE, and DOTGATE_SERVER_KEY_FILE if the key has a file of its own"
+            ),
+            Self::OtherNumber { certificates, keys } => write!(
+                f,
+                "there are {keys} files of keys, and {certificates} of certificates\n  \
+                 to do: name the file of each certificate's key, in the same order"
+            ),
+            Self::IsPlainListener { address } => write!(
+                f,
+                "{address} is a listener without TLS already (HOST, PORT)\n  to do: use another port; that of DNS over TLS is 853"
+            ),
+        }
+    }
+}

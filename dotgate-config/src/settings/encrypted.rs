@@ -1,0 +1,113 @@
+//! The settings of listeners whose clients speak TLS.
+
+use std::time::Duration;
+
+use crate::kinds::{FilePath, FilePaths, ListenerAddresses, Time};
+use crate::setting::{Entry, Names, Reload, Setting, Unset};
+
+/// Certificates that clients may be shown, at most.
+const CERTIFICATES_MAX: usize = 16;
+
+/// `DOTGATE_DOT_LISTEN`.
+pub static DOT_LISTEN: Setting<ListenerAddresses> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "dot",
+            key: "listen",
+        },
+        reload: Reload::Restart,
+        unset: Unset::Nothing,
+        doc: "Addresses on which clients are served over DNS over TLS (RFC 7858); the standard port is 853. Requires \
+              `DOTGATE_SERVER_CERTIFICATE_FILE`.",
+        example: "0.0.0.0:853,[::]:853",
+    },
+    kind: ListenerAddresses { most: 64 },
+};
+
+/// `DOTGATE_DOT_IDLE`.
+pub static DOT_IDLE: Setting<Time> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "dot",
+            key: "idle",
+        },
+        reload: Reload::Live,
+        unset: Unset::Default("30s"),
+        doc: "Idle timeout of client connections over DNS over TLS. Their other limits are those of TCP connections.",
+        example: "60s",
+    },
+    kind: Time {
+        lowest: Duration::from_secs(1),
+        highest: Duration::from_secs(600),
+    },
+};
+
+/// `DOTGATE_SERVER_CERTIFICATE_FILE`.
+pub static SERVER_CERTIFICATE_FILE: Setting<FilePaths> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "server",
+            key: "certificate_file",
+        },
+        reload: Reload::Live,
+        unset: Unset::Nothing,
+        doc: "PEM files with the certificates for clients that speak TLS, each followed by its intermediates. A client \
+              gets the first one for the name that it asks for (SNI), or the first one. They are reloaded when their \
+              content changes, without closing a connection.",
+        example: "/etc/dotgate/dns.example.net.pem",
+    },
+    kind: FilePaths {
+        most: CERTIFICATES_MAX,
+    },
+};
+
+/// `DOTGATE_SERVER_KEY_FILE`.
+pub static SERVER_KEY_FILE: Setting<FilePaths> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "server",
+            key: "key_file",
+        },
+        reload: Reload::Live,
+        unset: Unset::Nothing,
+        doc: "PEM files with the keys of `DOTGATE_SERVER_CERTIFICATE_FILE`, in the same order. Without this setting, \
+              each key is in the file of its certificate.",
+        example: "/etc/dotgate/dns.example.net.key",
+    },
+    kind: FilePaths {
+        most: CERTIFICATES_MAX,
+    },
+};
+
+/// `DOTGATE_SERVER_CLIENT_CA_FILE`.
+pub static SERVER_CLIENT_CA_FILE: Setting<FilePath> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "server",
+            key: "client_ca_file",
+        },
+        reload: Reload::Live,
+        unset: Unset::Nothing,
+        doc: "PEM file with certificate authorities. Clients that speak TLS must then show a certificate of one of \
+              them.",
+        example: "/etc/dotgate/clients-ca.pem",
+    },
+    kind: FilePath,
+};
+
+/// `DOTGATE_SERVER_TICKET_KEY_FILE`.
+pub static SERVER_TICKET_KEY_FILE: Setting<FilePath> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "server",
+            key: "ticket_key_file",
+        },
+        reload: Reload::Live,
+        unset: Unset::Nothing,
+        doc: "File with a secret of 32 bytes or more, from which the keys of TLS session tickets are derived; they \
+              change every 6 hours. Clients resume their sessions at every instance with the same file, and after a \
+              restart. Without it, each process has a secret of its own.",
+        example: "/etc/dotgate/tickets.key",
+    },
+    kind: FilePath,
+};

@@ -7,9 +7,10 @@ mod cache;
 mod encrypted;
 mod local;
 mod query_log;
+mod server;
 mod sessions;
 
-use std::num::{NonZeroU16, NonZeroUsize};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -34,9 +35,6 @@ use super::words::{LogFormat, LogLevel, Profile, QueryClass, SandboxPolicy, Star
 use crate::identity::{AuthoritySources, CertificateFiles, ServerTlsFiles};
 use crate::query_log::QueryLogConfig;
 use crate::records::LocalConfig;
-
-/// The most workers that `auto` makes: more are seldom of use, and each has sessions of its own.
-const WORKERS_AUTO_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(3);
 
 /// A configuration that the program can run with. Only `load` makes one.
 #[derive(Clone, Debug)]
@@ -388,7 +386,7 @@ impl Config {
     /// there before.
     pub(super) fn from_spec(spec: &Spec, problems: &mut Vec<Problem>) -> Option<Self> {
         let mut reader = Reader { spec, problems };
-        let server = read_server(&mut reader);
+        let server = server::read(&mut reader);
         let upstream_specs = upstreams::read(&mut reader);
         let route_specs = routes::read(&mut reader);
         let default_port = reader.value(&table::DNS_PORT);
@@ -498,43 +496,7 @@ pub(super) fn listeners_from_spec(
     spec: &Spec,
     problems: &mut Vec<Problem>,
 ) -> Option<Vec<ScopedSocketAddress>> {
-    read_listeners(&mut Reader { spec, problems })
-}
-
-fn read_listeners(reader: &mut Reader<'_>) -> Option<Vec<ScopedSocketAddress>> {
-    let hosts = reader.value(&table::SERVER_HOST);
-    let port = reader.value(&table::SERVER_PORT)?;
-    let listen = hosts?.into_iter().map(|host| host.with_port(port));
-    Some(listen.collect())
-}
-
-fn read_server(reader: &mut Reader<'_>) -> Option<ServerConfig> {
-    let listen = read_listeners(reader);
-    let workers = reader.value(&table::SERVER_WORKERS);
-    let udp_receive_buffer = reader.value(&table::SERVER_UDP_RECEIVE_BUFFER);
-    let udp_response_max = reader.value(&table::SERVER_UDP_RESPONSE_MAX);
-    let client_memory = reader.value(&table::SERVER_CLIENT_MEMORY);
-    let take_over_socket = reader.optional(&table::SERVER_TAKE_OVER_SOCKET);
-    let drain_max = reader.value(&table::SERVER_DRAIN_MAX);
-    let start = reader.value(&table::SERVER_START);
-    let user = reader.optional(&table::SERVER_USER);
-    let sandbox = reader.value(&table::SERVER_SANDBOX);
-    let encrypted = encrypted::read(reader, listen.as_deref().unwrap_or_default());
-    let (dot, tls) = encrypted?;
-    Some(ServerConfig {
-        listen: listen?,
-        dot,
-        tls,
-        workers: worker_count(workers?),
-        udp_receive_buffer: udp_receive_buffer?,
-        udp_response_max: udp_response_max?,
-        client_memory: client_memory?,
-        take_over_socket,
-        drain_max: drain_max?,
-        start: start?,
-        user,
-        sandbox: sandbox?,
-    })
+    server::read_listeners(&mut Reader { spec, problems })
 }
 
 fn read_log(reader: &mut Reader<'_>) -> Option<LogConfig> {
@@ -618,15 +580,4 @@ fn read_admin(reader: &mut Reader<'_>, take_over: Option<&Path>) -> Option<Admin
         hosts: hosts.unwrap_or_default(),
         token_file,
     })
-}
-
-/// Returns how many workers there are to be.
-fn worker_count(wanted: Amount<NonZeroU16>) -> NonZeroUsize {
-    match wanted {
-        Amount::Exactly(count) => count.into(),
-        Amount::Auto => {
-            let available = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-            available.min(WORKERS_AUTO_MAX)
-        }
-    }
 }

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use dotgate_config::{Config, Endpoint, Environment, SandboxPolicy, UserSpec};
@@ -131,6 +132,8 @@ impl Plan {
             ..Needs::default()
         };
         needs.read.extend(credentials.map(Path::to_owned));
+        // The service manager is told of a process that replaces this one only if that belongs to the same service.
+        needs.read.extend(notify.map(|_| PathBuf::from("/proc")));
         let snapshot = config.cache().snapshot_file.iter();
         let written = snapshot.chain(&config.sessions().state_file);
         let written = written.chain(config.query_log().file());
@@ -146,6 +149,15 @@ impl Plan {
             needs,
             files,
         }
+    }
+
+    /// Adds the ports that the system chose: an address that comes later is bound to them.
+    #[must_use]
+    pub fn with_ports_of(mut self, bound: impl Iterator<Item = SocketAddr>) -> Plan {
+        self.needs
+            .listen
+            .extend(bound.map(|address| address.port()));
+        self
     }
 
     /// What the process needs.

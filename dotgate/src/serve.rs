@@ -78,11 +78,11 @@ impl Forwarder {
         let certificates = certificates.unwrap_or_default();
         let local = with_designation(config.local(), config.server(), certificates);
         let local = Local::load(&local)?;
-        Forwarder::take_over(config, roots, &local, &mut Inherited::default(), || Ok(()))
+        Forwarder::take_over(config, roots, &local, &mut Inherited::default(), |_| Ok(()))
     }
 
     /// Starts to serve with the sockets of the process before this one, of which those that the settings do not
-    /// name are left in `inherited`. Calls `give_up` once everything is bound, before the first worker starts.
+    /// name are left in `inherited`. Calls `give_up` with what is bound, before the first worker starts.
     ///
     /// # Errors
     /// As [`Forwarder::start`].
@@ -91,7 +91,7 @@ impl Forwarder {
         roots: &Roots,
         local: &Local,
         inherited: &mut Inherited,
-        give_up: impl FnOnce() -> Result<(), SandboxError>,
+        give_up: impl FnOnce(&[(Listener, SocketAddr)]) -> Result<(), SandboxError>,
     ) -> Result<Forwarder, StartError> {
         let udp_path = find_udp_path()?;
         let descriptors = raise_descriptor_limit();
@@ -100,7 +100,7 @@ impl Forwarder {
         let listeners = bind(config, inherited)?;
         let receive_buffer_bytes = listeners.receive_buffer_bytes();
         let handed_over = to_hand_over(config, &listeners).map_err(StartError::Worker)?;
-        give_up()?;
+        give_up(&listeners.addresses)?;
         let ((upstreams, groups), slots) = assign_first(config, roots)?;
         let settings = Arc::new(settings(config, &groups, local, descriptors));
         let shared = share(config)?;

@@ -6,7 +6,7 @@ use std::panic::PanicHookInfo;
 use std::path::Path;
 use std::time::Duration;
 
-use dotgate_config::{Config, Environment, StartPolicy};
+use dotgate_config::{Config, Environment, Listener, StartPolicy};
 use dotgate_net::Named;
 use dotgate_tls::{Roots, UnixTime};
 
@@ -214,7 +214,10 @@ fn start(
     let handover = path.map(bind).transpose().map_err(Failure::TakeOver)?;
     let Verified { roots, local, .. } = verified;
     let mut sandbox = Sandbox::default();
-    let give_up = || plan.enter().map(|entered| sandbox = entered);
+    let give_up = |bound: &[(Listener, SocketAddr)]| {
+        let plan = plan.with_ports_of(bound.iter().map(|(_, address)| *address));
+        plan.enter().map(|entered| sandbox = entered)
+    };
     let started = Forwarder::take_over(config, roots, local, &mut inherited, give_up);
     let mut forwarder = started.map_err(Failure::Start)?;
     if config.server().start == StartPolicy::Fail

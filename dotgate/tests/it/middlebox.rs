@@ -119,9 +119,19 @@ fn a_state_file_that_is_damaged_or_not_its_own_is_reported_and_never_believed() 
     fs::write(path.file(), "notes of mine").unwrap();
     let mut foreign = path.serve("0");
     foreign.udp().ask("third.test").assert_right();
-    path.house.upstream.end_all(End::Fin);
-    foreign.udp().ask("fourth.test").assert_right();
-    foreign.wait_for_line(LEARNED);
+    // A query that an ended session still took is asked again on a session of its own, which teaches nothing.
+    let mut tries = 0;
+    while !foreign
+        .new_lines()
+        .iter()
+        .any(|line| line.contains(LEARNED))
+    {
+        path.house.upstream.end_all(End::Fin);
+        let name = format!("fourth-{tries}.test");
+        foreign.udp().ask(&name).assert_right();
+        tries += 1;
+        assert!(tries < 200, "never learned");
+    }
     foreign.signal("TERM");
     foreign.wait_for_line("cannot write the state file");
     foreign.wait();

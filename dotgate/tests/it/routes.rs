@@ -91,8 +91,11 @@ fn the_status_shows_each_group_with_its_queries_and_failures_if_there_are_routes
     assert_eq!(code, Some(0), "{status}");
     let lines = status.lines().map(|line| line.split_whitespace().collect());
     let lines: Vec<Vec<&str>> = lines.collect();
-    assert!(lines.contains(&vec!["default", "up", "1", "0"]), "{status}");
-    let down = vec!["corp.test", "down", "2", "1"];
+    assert!(
+        lines.contains(&vec!["default", "up", "ordered", "1", "0"]),
+        "{status}"
+    );
+    let down = vec!["corp.test", "down", "ordered", "2", "1"];
     assert!(lines.contains(&down), "{status}");
 }
 

@@ -10,7 +10,6 @@ mod query_log;
 mod server;
 mod sessions;
 
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,19 +18,21 @@ use dotgate_core::{KeyExchangePolicy, ShardKey, Transport};
 use ipnet::IpNet;
 
 pub use self::encrypted::DotConfig;
+pub use self::server::ServerConfig;
 pub use self::sessions::SessionsConfig;
 use super::address::ScopedSocketAddress;
-use super::kinds::{Amount, ByteCount, SocketPlace, Suffix, UserSpec};
+use super::kinds::{Amount, ByteCount, SocketPlace, Suffix};
+use super::origin::Origin;
 use super::problem::Problem;
 use super::reader::Reader;
-use super::routes::{self, GroupConfig};
+use super::routes::{self, GroupConfig, SourceRoute};
 use super::setting::AnySetting;
 use super::settings as table;
 use super::spec::Spec;
 use super::strategies;
-use super::upstream::UpstreamConfig;
+use super::upstream::{UpstreamConfig, UpstreamSpec};
 use super::upstreams;
-use super::words::{LogFormat, LogLevel, Profile, QueryClass, SandboxPolicy, StartPolicy};
+use super::words::{LogFormat, LogLevel, Profile, QueryClass};
 use crate::identity::{AuthoritySources, CertificateFiles, ServerTlsFiles};
 use crate::query_log::QueryLogConfig;
 use crate::records::LocalConfig;
@@ -55,36 +56,6 @@ pub struct Config {
     admin: AdminConfig,
     cache: CacheConfig,
     is_watched: bool,
-}
-
-/// Where to listen, and how.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct ServerConfig {
-    /// The UDP and TCP addresses, 1 to 64, all different. Port 0 is the kernel's choice.
-    pub listen: Vec<ScopedSocketAddress>,
-    /// DNS over TLS for clients.
-    pub dot: DotConfig,
-    /// What clients that speak TLS are shown; there if any do.
-    pub tls: Option<ServerTlsFiles>,
-    /// The number of workers.
-    pub workers: NonZeroUsize,
-    /// The receive buffer to ask for, for each UDP socket.
-    pub udp_receive_buffer: ByteCount,
-    /// The longest response over UDP, in bytes, 512 to 1400.
-    pub udp_response_max: u16,
-    /// The memory that clients may cost, all workers together.
-    pub client_memory: Amount<ByteCount>,
-    /// Where a new process takes the listening sockets over from the running one, if at all.
-    pub take_over_socket: Option<PathBuf>,
-    /// How long clients are still served after a signal to stop.
-    pub drain_max: Duration,
-    /// What to do at the start while no upstream is reachable.
-    pub start: StartPolicy,
-    /// The user to run as once everything is bound, if it is another one.
-    pub user: Option<UserSpec>,
-    /// Whether the process gives up what it does not need.
-    pub sandbox: SandboxPolicy,
 }
 
 /// What is logged, and how.
@@ -406,19 +377,15 @@ impl Config {
             .unwrap_or_default();
         let local = local::read(&mut reader);
         let public_routes = reader.value_with_origin(&table::LOCAL_REBIND_ROUTES);
-        let take_over = server.as_ref();
-        let take_over = take_over.and_then(|it| it.take_over_socket.as_deref());
-        let admin = read_admin(&mut reader, take_over);
+        let of_server = server.as_ref();
+        let admin = read_admin(
+            &mut reader,
+            of_server.and_then(|it| it.take_over_socket.as_deref()),
+        );
         let cache = cache::read(&mut reader);
-        let of_routes = route_specs.iter().flatten();
-        let of_routes = of_routes.flat_map(|(route, origin)| {
-            let upstreams = route.upstreams.iter();
-            upstreams.map(move |upstream| (upstream, origin))
-        });
-        let of_default = upstream_specs.iter().flatten();
-        let of_default = of_default.map(|(upstream, origin)| (upstream, origin));
-        let all = of_default.chain(of_routes);
-        upstreams::refuse_names_without_bootstrap(&mut reader, all);
+        let of_default = upstream_specs.as_deref().unwrap_or_default();
+        let of_routes = route_specs.as_deref().unwrap_or_default();
+        upstreams::refuse_names_without_bootstrap(&mut reader, written(of_default, of_routes));
         let (server, tls, specs) = (server?, tls?, upstream_specs?);
         let (default_port, routes, (strategy, shard_key)) =
             (default_port?, route_specs?, strategy?);
@@ -455,6 +422,20 @@ impl Config {
         };
         problems.is_empty().then_some(config)
     }
+}
+
+/// All upstreams, each with where it was written.
+fn written<'s>(
+    of_default: &'s [(UpstreamSpec, Origin)],
+    of_routes: &'s [SourceRoute],
+) -> impl Iterator<Item = (&'s UpstreamSpec, &'s Origin)> {
+    let of_routes = of_routes.iter().flat_map(|(route, origin)| {
+        let upstreams = route.upstreams.iter();
+        upstreams.map(move |upstream| (upstream, origin))
+    });
+    let of_default = of_default.iter();
+    let of_default = of_default.map(|(upstream, origin)| (upstream, origin));
+    of_default.chain(of_routes)
 }
 
 impl Config {

@@ -46,7 +46,10 @@ impl Bystander {
 
     /// When names last got their route back.
     pub(crate) fn back_last(&self) -> Option<Moment> {
-        self.unrouted.iter().filter_map(|(_, back)| *back).last()
+        self.unrouted
+            .iter()
+            .filter_map(|(_, back)| *back)
+            .next_back()
     }
 
     /// Whether names had no route then.

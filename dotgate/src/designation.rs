@@ -147,14 +147,17 @@ mod tests {
         );
         let expected = "_dns.resolver.arpa. 300 IN SVCB 1 dns.example. alpn=dot port=853 \
                         ipv4hint=192.0.2.1 ipv6hint=2001:db8::1";
-        assert_eq!(designated(&[], &[right.clone()]), [expected]);
+        assert_eq!(designated(&[], std::slice::from_ref(&right)), [expected]);
         // The first one that does.
         let other = certificate(&["dns.example"], &["192.0.2.2"]);
         assert_eq!(designated(&[], &[other.clone(), right.clone()]), [expected]);
         let elsewhere = [("DOTGATE_DOT_LISTEN", "192.0.2.7:8853")];
         let expected =
             "_dns.resolver.arpa. 300 IN SVCB 1 dns.example. alpn=dot port=8853 ipv4hint=192.0.2.7";
-        assert_eq!(designated(&elsewhere, &[right.clone()]), [expected]);
+        assert_eq!(
+            designated(&elsewhere, std::slice::from_ref(&right)),
+            [expected]
+        );
         let everywhere = [("HOST", "0.0.0.0")];
         let expected =
             "_dns.resolver.arpa. 300 IN SVCB 1 dns.example. alpn=dot port=853 ipv4hint=192.0.2.2";

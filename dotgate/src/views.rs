@@ -14,7 +14,7 @@ mod wall_time;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use std::{fmt, io};
 
 use dotgate_config::QueryLogConfig;
@@ -122,8 +122,8 @@ impl Drop for Views {
     fn drop(&mut self) {
         self.shared.is_ending.store(true, Relaxed);
         self.thread.thread().unpark();
-        let given_up = Instant::now() + END_WAIT;
-        while !self.thread.is_finished() && Instant::now() < given_up {
+        let given_up = now() + END_WAIT;
+        while !self.thread.is_finished() && now() < given_up {
             thread::sleep(Duration::from_millis(1));
         }
     }

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use dotgate_config::schema::file_schema;
+use dotgate_testbed::certificates::{Leaf, TestAuthority};
 use serde_json::Value;
 use tempfile::NamedTempFile;
 
@@ -28,7 +29,6 @@ const NO_SKIP: &str = "DOTGATE_TEST_NO_SKIP";
 /// Values that take every branch of the templates.
 const VALUES: [&str; 11] = [
     "",
-    "dot.secretName=dns-tls",
     "kind=DaemonSet,priorityClassName=system-node-critical,tolerations[0].operator=Exists",
     "autoscaling.enabled=true,service.trafficDistribution=PreferClose,service.clusterIP=10.96.0.53",
     "serviceMonitor.enabled=true,prometheusRule.enabled=true,dashboard.enabled=true,replicas=1",
@@ -61,6 +61,7 @@ const VALUES: [&str; 11] = [
      routes[0].suffixes[0]=corp.example,routes[0].upstreams[0].name=dns.corp.example,\
      routes[0].upstreams[1].address=fd00::5353,routes[0].upstreams[1].plain=true,routes[0].upstreams[1].port=5353,\
      settings.bootstrap.addresses[0]=192.0.2.1",
+    "dot.secretName=dns-tls",
 ];
 
 /// Values that are wrong, and the value that the message names.
@@ -245,15 +246,30 @@ fn dotgate_takes_the_file_and_the_variables_of_the_chart() {
     if !are_installed(&["helm"]) {
         return;
     }
+    let secret = tempfile::tempdir().unwrap();
+    let path = |name| secret.path().join(name).display().to_string();
+    let (certificate_file, key_file) = (path("tls.crt"), path("tls.key"));
+    let certificate = TestAuthority::new().unwrap();
+    let certificate = certificate.issue(&Leaf::for_name("dns.test")).unwrap();
+    fs::write(&certificate_file, certificate.pem).unwrap();
+    fs::write(&key_file, certificate.key_pem).unwrap();
     for values in VALUES {
         let mut file = NamedTempFile::with_suffix(".toml").unwrap();
         file.write_all(configuration(values).as_bytes()).unwrap();
-        let variables = variables(values);
+        let mut variables = variables(values);
         assert!(
             variables
                 .iter()
                 .any(|(name, _)| name == "DOTGATE_CONFIG_FILE")
         );
+        for (name, value) in &mut variables {
+            // What the Secret holds.
+            match name.as_str() {
+                "DOTGATE_SERVER_CERTIFICATE_FILE" => *value = certificate_file.clone(),
+                "DOTGATE_SERVER_KEY_FILE" => *value = key_file.clone(),
+                _ => {}
+            }
+        }
         let mut check = Command::new(env!("CARGO_BIN_EXE_dotgate"));
         check.arg("check").env_clear().envs(variables);
         check

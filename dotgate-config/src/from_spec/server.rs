@@ -1,13 +1,46 @@
 //! Where to listen, and how.
 
 use std::num::{NonZeroU16, NonZeroUsize};
+use std::path::PathBuf;
+use std::time::Duration;
 
-use super::ServerConfig;
-use super::encrypted;
+use super::encrypted::{self, DotConfig};
 use crate::address::ScopedSocketAddress;
-use crate::kinds::Amount;
+use crate::identity::ServerTlsFiles;
+use crate::kinds::{Amount, ByteCount, UserSpec};
 use crate::reader::Reader;
 use crate::settings as table;
+use crate::words::{SandboxPolicy, StartPolicy};
+
+/// Where to listen, and how.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ServerConfig {
+    /// The UDP and TCP addresses, 1 to 64, all different. Port 0 is the kernel's choice.
+    pub listen: Vec<ScopedSocketAddress>,
+    /// DNS over TLS for clients.
+    pub dot: DotConfig,
+    /// What clients that speak TLS are shown; there if any do.
+    pub tls: Option<ServerTlsFiles>,
+    /// The number of workers.
+    pub workers: NonZeroUsize,
+    /// The receive buffer to ask for, for each UDP socket.
+    pub udp_receive_buffer: ByteCount,
+    /// The longest response over UDP, in bytes, 512 to 1400.
+    pub udp_response_max: u16,
+    /// The memory that clients may cost, all workers together.
+    pub client_memory: Amount<ByteCount>,
+    /// Where a new process takes the listening sockets over from the running one, if at all.
+    pub take_over_socket: Option<PathBuf>,
+    /// How long clients are still served after a signal to stop.
+    pub drain_max: Duration,
+    /// What to do at the start while no upstream is reachable.
+    pub start: StartPolicy,
+    /// The user to run as once everything is bound, if it is another one.
+    pub user: Option<UserSpec>,
+    /// Whether the process gives up what it does not need.
+    pub sandbox: SandboxPolicy,
+}
 
 /// The most workers that `auto` makes: more are seldom of use, and each has sessions of its own.
 const WORKERS_AUTO_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(3);

@@ -204,11 +204,11 @@ fn passes(filter: &QueryFilter, query: &QueryRecord) -> bool {
 
 /// Whether a client got no usable response.
 fn has_failed(query: &QueryRecord) -> bool {
-    let is_served = match query.ended.outcome {
-        Outcome::Failed | Outcome::CachedFailure | Outcome::Shed => false,
-        _ => true,
-    };
-    !is_served || query.ended.rcode == rcode::SERVFAIL
+    let is_lost = matches!(
+        query.ended.outcome,
+        Outcome::Failed | Outcome::CachedFailure | Outcome::Shed
+    );
+    is_lost || query.ended.rcode == rcode::SERVFAIL
 }
 
 #[cfg(test)]

@@ -80,9 +80,11 @@ fn at_debug_probes_and_ended_sessions_are_events() {
 #[test]
 fn at_trace_attempts_are_events() {
     let events = events_at(LogDetail::Trace);
-    let attempts = events.iter().filter_map(|event| match event {
-        Event::Attempted { kind, question, .. } => Some((*kind, question.to_string())),
-        _ => None,
+    let attempts = events.iter().filter_map(|event| {
+        let Event::Attempted { kind, question, .. } = event else {
+            return None;
+        };
+        Some((*kind, question.to_string()))
     });
     let attempts: Vec<_> = attempts.collect();
     assert_eq!(

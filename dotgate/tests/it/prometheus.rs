@@ -9,8 +9,9 @@ use std::path::Path;
 use std::sync::RwLockReadGuard;
 use std::time::Duration;
 
-use dotgate_testbed::certificates::TestAuthority;
+use dotgate_testbed::certificates::{Leaf, TestAuthority};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::world::client::Client;
 use crate::world::http::get;
@@ -100,6 +101,7 @@ struct World {
     refusing: Upstream,
     healthy: Upstream,
     program: Program,
+    _secret: TempDir,
     _processors: RwLockReadGuard<'static, ()>,
 }
 
@@ -115,7 +117,16 @@ impl World {
         let pin = format!(";pin-report=sha256/{}=", "A".repeat(43));
         let route = format!("routed.test={}{pin}", healthy.written());
         let hosts = hosts + &pin;
+        let secret = tempfile::tempdir().unwrap();
+        let path = |name| secret.path().join(name).display().to_string();
+        let (certificate_file, key_file) = (path("tls.crt"), path("tls.key"));
+        let certificate = authority.issue(&Leaf::for_name("dns.test")).unwrap();
+        std::fs::write(&certificate_file, certificate.pem).unwrap();
+        std::fs::write(&key_file, certificate.key_pem).unwrap();
         let variables = [
+            ("DOTGATE_DOT_LISTEN", "127.0.0.1:0"),
+            ("DOTGATE_SERVER_CERTIFICATE_FILE", &certificate_file),
+            ("DOTGATE_SERVER_KEY_FILE", &key_file),
             ("DOTGATE_ROUTES", route.as_str()),
             ("DOTGATE_QUERY_IN_FLIGHT_PER_CLIENT_MAX", "100"),
             ("DOTGATE_QUERY_EXEMPT", "192.0.2.0/24"),
@@ -126,6 +137,7 @@ impl World {
             refusing,
             healthy,
             program,
+            _secret: secret,
             _processors: processors,
         }
     }

@@ -16,6 +16,7 @@ use std::time::Duration;
 use dotgate_config::{Config, StartPolicy};
 use dotgate_core::{Count, Moment};
 use dotgate_net::Named;
+use dotgate_tls::UnixTime;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use self::log_events::log_report;
@@ -303,8 +304,8 @@ async fn control(
                     opens_first_sessions = tasks.reload("other content", forwarder);
                 }
             }
-            _ = looks_at_clock.tick(), if !was_clock_set => {
-                if tasks.in_force.is_clock_set() {
+            _ = looks_at_clock.tick(), if !was_clock_set && tasks.in_force.awaits_clock() => {
+                if dotgate_tls::is_credible(UnixTime::now()) {
                     was_clock_set = true;
                     opens_first_sessions = tasks.reload("clock set", forwarder);
                 }

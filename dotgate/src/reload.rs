@@ -152,9 +152,9 @@ impl ActiveConfig {
         &self.loaded.notes
     }
 
-    /// Whether it holds only until the system's clock is set, and the clock is set now.
-    pub fn is_clock_set(&self) -> bool {
-        self.config().clockless_group().is_some() && dotgate_tls::is_credible(UnixTime::now())
+    /// Whether it holds only until the system's clock is set.
+    pub fn awaits_clock(&self) -> bool {
+        self.config().clockless_group().is_some()
     }
 
     /// Whether its files have other content now, if they are to be watched.

@@ -11,13 +11,14 @@ mod cache;
 pub mod client;
 mod connections;
 mod endpoint;
-mod failures;
+pub(crate) mod failures;
 mod groups;
 mod host;
 pub mod listeners;
 mod local;
 pub mod openapi;
 mod overview;
+mod page;
 mod refusal;
 mod response;
 mod routes;
@@ -43,7 +44,7 @@ use dotgate_net::presence::is_absence;
 use dotgate_net::tcp::listen_when;
 use thiserror::Error;
 use tokio::task::AbortHandle;
-use tokio::time::sleep;
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 pub use self::body::Flush;
 pub use self::cache::{CacheEntry, CacheReport};
@@ -58,7 +59,8 @@ pub(crate) use self::response::ErrorBody;
 use self::socket::{Socket, SocketFile};
 pub use self::token::{Token, TokenError};
 pub use self::upstreams::{UpstreamReport, health_line, reports as upstream_reports};
-use crate::running::Running;
+use crate::clock::now;
+use crate::running::{HISTORY_TICK, Running};
 use crate::take_over::{Inherited, Role, ToHandOver};
 
 /// Connections that may wait to be accepted.
@@ -205,6 +207,8 @@ impl Admin {
         let socket = self.socket.as_ref().map(|it| it.file.path().to_owned());
         let endpoint = Arc::new(Endpoint::new(Arc::clone(running), self.access, socket));
         let connections = Arc::new(Connections::default());
+        // It ends with the runtime.
+        tokio::spawn(keep_history(Arc::clone(running)));
         let mut accepting = Vec::new();
         for listener in self.listeners {
             listener.set_nonblocking(true)?;
@@ -241,6 +245,16 @@ impl Admin {
             endpoint,
             file,
         })
+    }
+}
+
+/// Looks at the counters regularly, so that the page can show the last day.
+async fn keep_history(running: Arc<Running>) {
+    let mut ticks = interval(HISTORY_TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        running.history().look(&running, now());
     }
 }
 

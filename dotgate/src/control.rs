@@ -88,6 +88,7 @@ pub fn run(
     runtime.block_on(async {
         let config = in_force.config();
         forwarder.running().note_sandbox(in_force.sandbox().clone());
+        forwarder.running().set_settings(in_force.effective());
         let snapshot = snapshot(&forwarder, config);
         if let Some(snapshot) = &snapshot {
             snapshot.restore();

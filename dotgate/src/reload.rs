@@ -120,6 +120,11 @@ impl ActiveConfig {
         &self.loaded.config
     }
 
+    /// Every setting, in the order of their table.
+    pub fn effective(&self) -> &[Effective] {
+        &self.loaded.effective
+    }
+
     /// The secrets that the service manager gave this process, or the one before it.
     pub fn credentials(&self) -> &Credentials {
         &self.credentials
@@ -222,6 +227,7 @@ impl ActiveConfig {
         admin.set_access(access);
         log::set(config.log());
         self.loaded = loaded;
+        forwarder.running().set_settings(self.effective());
         self.rejected_files.clear();
         Ok(self.waiting())
     }

@@ -3,6 +3,7 @@
 //! Workers write their counters and the time of their last turn; the control thread writes the rest. Readers change nothing
 //! on the path of a query.
 
+mod history;
 mod liveness;
 mod readiness;
 mod reloads;
@@ -12,11 +13,13 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
-use dotgate_config::Listener;
-use dotgate_core::{Cache, ClientMemory, Count, Moment, Shared};
+use dotgate_config::{Effective, Listener};
+use dotgate_core::labels::{ClientTransport, Outcome as QueryOutcome};
+use dotgate_core::{Cache, ClientMemory, Count, Distribution, Moment, Shared, WAITED};
 use dotgate_net::sandbox::Part;
 use dotgate_tls::{ServedCertificate, ServerTls};
 
+pub(crate) use self::history::{Band, History, Period, Point, TICK as HISTORY_TICK};
 pub(crate) use self::liveness::{Liveness, WorkerState};
 pub(crate) use self::readiness::{Readiness, Reason, Verdict};
 pub use self::reloads::{Outcome, Record, Reloads};
@@ -46,6 +49,8 @@ pub struct Running {
     reloads: Record,
     snapshot: OnceLock<String>,
     sandbox: OnceLock<Sandbox>,
+    history: History,
+    settings: RwLock<Arc<[Effective]>>,
 }
 
 impl Running {
@@ -70,6 +75,8 @@ impl Running {
             reloads: Record::default(),
             snapshot: OnceLock::new(),
             sandbox: OnceLock::new(),
+            history: History::default(),
+            settings: RwLock::default(),
         }
     }
 
@@ -219,6 +226,41 @@ impl Running {
             .iter()
             .map(|worker| worker.counters().get(count));
         counts.sum()
+    }
+
+    /// Messages of clients that ended so.
+    pub(crate) fn outcome(&self, outcome: QueryOutcome) -> u64 {
+        let counters = self.workers.iter().map(RunningWorker::counters);
+        counters.map(|it| it.clients().outcome(outcome)).sum()
+    }
+
+    /// From query to response, of the queries that waited for upstreams.
+    pub(crate) fn waited(&self) -> Distribution {
+        let counters = self.workers.iter().map(RunningWorker::counters);
+        counters.fold(Distribution::default(), |all, counters| {
+            let pairs = ClientTransport::ALL
+                .iter()
+                .flat_map(|via| WAITED.map(|it| (*via, it)));
+            let durations = pairs.filter_map(|(via, it)| counters.clients().durations(via, it));
+            durations.fold(all, Distribution::with)
+        })
+    }
+
+    /// What clients asked in the last day.
+    pub(crate) fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// The settings, in the order of their table.
+    pub(crate) fn settings(&self) -> Arc<[Effective]> {
+        let settings = self.settings.read();
+        Arc::clone(&settings.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Notes the settings that hold from now on.
+    pub(crate) fn set_settings(&self, settings: &[Effective]) {
+        let held = self.settings.write();
+        *held.unwrap_or_else(PoisonError::into_inner) = settings.into();
     }
 
     /// The results of reloads.

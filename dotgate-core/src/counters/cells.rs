@@ -106,6 +106,30 @@ impl Distribution {
         self.sum_micros = self.sum_micros.wrapping_add(other.sum_micros);
         self
     }
+
+    /// What was added since an earlier look at the same histogram.
+    #[must_use]
+    pub fn since(mut self, earlier: &Distribution) -> Distribution {
+        for (mine, before) in self.buckets.iter_mut().zip(earlier.buckets) {
+            *mine = mine.saturating_sub(before);
+        }
+        self.sum_micros = self.sum_micros.wrapping_sub(earlier.sum_micros);
+        self
+    }
+
+    /// The upper bound of the bucket in which a percentile is, in microseconds; of the last one, which has none, its lower
+    /// bound. None if nothing took any time.
+    pub fn percentile_micros(&self, percent: u64) -> Option<u64> {
+        let wanted = (self.count() * percent).div_ceil(100);
+        let mut below = 0;
+        let bucket = self.buckets.iter().position(|count| {
+            below += count;
+            below >= wanted
+        });
+        let last = BUCKETS_MICROS.len() - 1;
+        let bound = BUCKETS_MICROS.get(bucket?.min(last))?;
+        (wanted > 0).then_some(*bound)
+    }
 }
 
 #[cfg(test)]
@@ -125,6 +149,25 @@ mod tests {
             (1, 0, 1)
         );
         assert_eq!((read.count(), read.sum_micros), (5, 14_000_202));
+    }
+
+    #[test]
+    fn a_percentile_is_the_bound_of_its_bucket() {
+        let mut waited = Distribution::default();
+        assert_eq!(waited.percentile_micros(50), None);
+        waited.buckets[0] = 99;
+        waited.buckets[3] = 1;
+        let bound = |place: usize| Some(BUCKETS_MICROS[place]);
+        assert_eq!(waited.percentile_micros(50), bound(0));
+        assert_eq!(waited.percentile_micros(99), bound(0));
+        let before = waited;
+        waited.buckets[3] = 3;
+        assert_eq!(waited.percentile_micros(99), bound(3));
+        assert_eq!(waited.since(&before).count(), 2);
+        assert_eq!(waited.since(&before).percentile_micros(50), bound(3));
+        *waited.buckets.last_mut().unwrap() = 1_000;
+        let last = bound(BUCKETS_MICROS.len() - 1);
+        assert_eq!(waited.percentile_micros(99), last);
     }
 
     #[test]

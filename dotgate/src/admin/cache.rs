@@ -55,9 +55,9 @@ pub struct CacheEntry {
 /// How full the cache is.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct UsageReport {
-    entries: usize,
-    bytes_used: usize,
-    bytes_max: usize,
+    pub(super) entries: usize,
+    pub(super) bytes_used: usize,
+    pub(super) bytes_max: usize,
     evictions: u64,
 }
 

@@ -1,5 +1,7 @@
 //! `/api/v1/failures`: the last failures of each upstream, and what was done next.
 
+pub(crate) mod words;
+
 use std::time::Duration;
 
 use dotgate_core::{Health, Incident, IncidentKind, Moment};

@@ -15,6 +15,10 @@ use super::routes::{Path, Takes};
 use super::status::Status;
 use super::upstreams::HealthReport;
 
+/// What `/` is.
+const PAGE: &str =
+    "The page for browsers (clients that accept HTML), the status as text for others.";
+
 /// What a path does.
 struct Operation {
     /// The path, with what varies in braces.
@@ -74,7 +78,7 @@ fn operation(path: &Path, generator: &mut SchemaGenerator) -> Operation {
         may_be_unavailable,
     };
     match path {
-        Path::Root => get("/", "The status as text.", None, false),
+        Path::Root => get("/", PAGE, None, false),
         Path::Livez => {
             let gives = Some(generator.subschema_for::<StatusReport>());
             get("/livez", "Whether every worker responds.", gives, true)
@@ -127,8 +131,13 @@ fn operation(path: &Path, generator: &mut SchemaGenerator) -> Operation {
 /// An operation as OpenAPI writes it, under its method.
 fn written(takes: &Takes, operation: Operation, error: &Schema) -> Value {
     let is_api = operation.template.starts_with("/api/");
+    let is_page = operation.template == "/";
     let content = match &operation.gives {
         Some(schema) => json!({ "application/json": { "schema": schema } }),
+        None if is_page => json!({
+            "text/html": { "schema": { "type": "string" } },
+            "text/plain": { "schema": { "type": "string" } },
+        }),
         None => json!({ "text/plain": { "schema": { "type": "string" } } }),
     };
     let refused = |description: &str| match is_api {
@@ -170,6 +179,13 @@ fn written(takes: &Takes, operation: Operation, error: &Schema) -> Value {
         written["parameters"] = json!([{
             "name": "name", "in": "path", "required": true, "description": about,
             "schema": { "type": "string" },
+        }]);
+    }
+    if is_page {
+        let about = "What the charts of the page show: 5 minutes, 1 hour or 24 hours.";
+        written["parameters"] = json!([{
+            "name": "period", "in": "query", "description": about,
+            "schema": { "type": "string", "enum": ["minutes", "hour", "day"] },
         }]);
     }
     match takes {

@@ -24,10 +24,11 @@ use super::overview::Overview;
 use super::refusal::Refusal;
 use super::response::{Response, document, json_text, text, with_body};
 use super::status::Status;
-use super::{host, token, upstreams};
+use super::{host, page, token, upstreams};
 use crate::clock::now;
 use crate::log;
 use crate::metrics::{Format, MetricsSnapshot};
+use crate::running::Period;
 
 /// Everything that can be asked for.
 pub(super) enum Path {
@@ -130,10 +131,10 @@ where
     B: Body<Data = Bytes>,
     B::Error: Error + Send + Sync + 'static,
 {
-    let format = accepted_format(&request);
+    let wanted = Wanted::by(&request);
     let is_api = request.uri().path().starts_with("/api/");
     let response = match route(endpoint, peer, &request) {
-        Ok(path) => respond_to(endpoint, path, format, request.into_body()).await,
+        Ok(path) => respond_to(endpoint, path, wanted, request.into_body()).await,
         Err(refusal) => Err(refusal),
     };
     response.unwrap_or_else(|refusal| refusal.response(is_api))
@@ -156,7 +157,7 @@ fn route<B>(endpoint: &Endpoint, peer: Peer, request: &Request<B>) -> Result<Pat
 async fn respond_to<B>(
     endpoint: &Endpoint,
     path: Path,
-    format: Format,
+    wanted: Wanted,
     body: B,
 ) -> Result<Response, Refusal>
 where
@@ -164,6 +165,7 @@ where
     B::Error: Error + Send + Sync + 'static,
 {
     Ok(match path {
+        Path::Root if wanted.is_html => page::response(endpoint, wanted.period),
         Path::Root => text(overview(endpoint)),
         Path::Livez => {
             let (is_alive, report) = endpoint.liveness().await;
@@ -178,8 +180,8 @@ where
             json_text(ok_or_unavailable(report.is_ok()), report.lines())
         }
         Path::Metrics => {
-            let content_type = HeaderValue::from_static(format.content_type());
-            let page = MetricsSnapshot::of(endpoint.running()).page(format);
+            let content_type = HeaderValue::from_static(wanted.format.content_type());
+            let page = MetricsSnapshot::of(endpoint.running()).page(wanted.format);
             with_body(StatusCode::OK, content_type, page)
         }
         Path::Status => document(StatusCode::OK, &Status::of(endpoint)),
@@ -226,11 +228,27 @@ fn overview(endpoint: &Endpoint) -> Result<String, serde_json::Error> {
     Ok(overview.text(overview.rate(None)) + PATHS)
 }
 
-/// The format of metrics that the client asks for.
-fn accepted_format<B>(request: &Request<B>) -> Format {
-    let fields = request.headers().get_all(ACCEPT).iter();
-    let fields: Vec<&str> = fields.filter_map(|field| field.to_str().ok()).collect();
-    Format::accepted(&fields.join(","))
+/// What of a resource the client asks for.
+struct Wanted {
+    /// The format of metrics.
+    format: Format,
+    /// Whether the client shows HTML, as browsers do.
+    is_html: bool,
+    /// What the page shows.
+    period: Period,
+}
+
+impl Wanted {
+    fn by<B>(request: &Request<B>) -> Wanted {
+        let fields = request.headers().get_all(ACCEPT).iter();
+        let fields: Vec<&str> = fields.filter_map(|field| field.to_str().ok()).collect();
+        let accepted = fields.join(",");
+        Wanted {
+            format: Format::accepted(&accepted),
+            is_html: accepted.contains("text/html"),
+            period: page::period(request.uri().query()),
+        }
+    }
 }
 
 /// Reads a name as a part of a path has it, where `%2F` stands for a slash (RFC 3986 section 2.1).

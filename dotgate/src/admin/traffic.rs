@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use dotgate_core::labels::{ClientTransport, Limit, Outcome};
-use dotgate_core::{BUCKETS_MICROS, Distribution, Gauge, WAITED};
+use dotgate_core::labels::{Limit, Outcome};
+use dotgate_core::{Distribution, Gauge};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -34,22 +34,14 @@ impl Traffic {
     pub(super) fn of(running: &Running) -> Traffic {
         let workers = || running.workers().iter().map(|worker| worker.counters());
         let gauge = |gauge| workers().map(|counters| counters.gauge(gauge)).sum();
-        let outcomes = Outcome::ALL.iter().map(|outcome| {
-            let counts = workers().map(|counters| counters.clients().outcome(*outcome));
-            (*outcome, counts.sum())
-        });
+        let outcomes = Outcome::ALL.iter();
+        let outcomes = outcomes.map(|outcome| (*outcome, running.outcome(*outcome)));
         let outcomes: Vec<(Outcome, u64)> = outcomes.collect();
         let limits = Limit::ALL.iter().map(|limit| {
             let counts = workers().map(|counters| counters.clients().limits(*limit));
             (limit.label().to_owned(), counts.sum())
         });
-        let waited = workers().fold(Distribution::default(), |all, counters| {
-            let pairs = ClientTransport::ALL
-                .iter()
-                .flat_map(|via| WAITED.map(|it| (*via, it)));
-            let durations = pairs.filter_map(|(via, it)| counters.clients().durations(via, it));
-            durations.fold(all, Distribution::with)
-        });
+        let waited = running.waited();
         Traffic {
             queries: outcomes.iter().map(|(_, count)| count).sum(),
             cache_hit_ratio: hit_ratio(&outcomes),
@@ -88,37 +80,15 @@ fn hit_ratio(outcomes: &[(Outcome, u64)]) -> Option<f64> {
     (all > 0).then(|| (hits as f64 / all as f64 * 1e4).round() / 1e4)
 }
 
-/// The upper bound of the bucket in which a percentile is; of the last one, which has none, its lower bound.
+/// In milliseconds.
 fn percentile(distribution: &Distribution, percent: u64) -> Option<f64> {
-    let wanted = (distribution.count() * percent).div_ceil(100);
-    let mut below = 0;
-    let bucket = distribution.buckets.iter().position(|count| {
-        below += count;
-        below >= wanted
-    });
-    let last = BUCKETS_MICROS.len().saturating_sub(1);
-    let bound = BUCKETS_MICROS.get(bucket?.min(last))?;
-    (wanted > 0).then(|| *bound as f64 / 1e3)
+    let micros = distribution.percentile_micros(percent);
+    micros.map(|micros| micros as f64 / 1e3)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_percentile_is_the_bound_of_its_bucket() {
-        let mut waited = Distribution::default();
-        assert_eq!(percentile(&waited, 50), None);
-        waited.buckets[0] = 99;
-        waited.buckets[3] = 1;
-        let bound = |place: usize| Some(BUCKETS_MICROS[place] as f64 / 1e3);
-        assert_eq!(percentile(&waited, 50), bound(0));
-        assert_eq!(percentile(&waited, 99), bound(0));
-        waited.buckets[3] = 3;
-        assert_eq!(percentile(&waited, 99), bound(3));
-        *waited.buckets.last_mut().unwrap() = 1_000;
-        assert_eq!(percentile(&waited, 99), bound(BUCKETS_MICROS.len() - 1));
-    }
 
     #[test]
     fn the_cache_is_measured_by_the_queries_that_it_could_answer() {

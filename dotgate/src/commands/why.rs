@@ -11,7 +11,8 @@ use dotgate_tls::UnixTime;
 use super::client::{self, CommandError, body_of};
 use super::exit::{Ended, ExitStatus};
 use crate::admin::client::{Request as AdminRequest, ask};
-use crate::admin::{FailureReport, FailuresReport, IncidentReport, Span, UpstreamFailures};
+use crate::admin::failures::words::{what_failed, what_was_done};
+use crate::admin::{FailuresReport, IncidentReport, Span, UpstreamFailures};
 
 /// Incidents that are further apart belong to different outages.
 const OUTAGES_APART: Duration = Duration::from_secs(5 * 60);
@@ -187,42 +188,6 @@ fn period(incident: &IncidentReport, now: f64) -> String {
     match first == last {
         true => format!("{first}Z"),
         false => format!("{first}Z to {last}Z"),
-    }
-}
-
-fn what_failed(failure: &FailureReport, count: u32) -> String {
-    let FailureReport {
-        stage,
-        reason,
-        took_ms,
-        attempt,
-        ..
-    } = failure;
-    let attempt = attempt.map_or_else(String::new, |number| format!("attempt {number}, "));
-    let reason = reason
-        .split_once(": ")
-        .map_or(reason.as_str(), |(_, reason)| reason);
-    let what = match stage.as_str() {
-        "connect" => "the TCP connection failed",
-        "tls" => "the TLS handshake failed",
-        _ => "a session or a response failed",
-    };
-    let took = Duration::try_from_secs_f64(took_ms / 1e3).unwrap_or_default();
-    let times = match count {
-        1 => String::new(),
-        count => format!("; {count} times in a row"),
-    };
-    format!("{what}: {reason} ({attempt}after {took:.0?}{times})")
-}
-
-fn what_was_done(next: &str) -> &str {
-    match next {
-        "asked-differently" => "the upstream was asked in another way",
-        "asked-others" => "the query went to the next upstream, if there was one left",
-        "marked-down" => "the upstream was marked down; others were used, and it was tried again",
-        "new-session" => "the upstream was used on, on another session",
-        "tried-again" => "the upstream stayed down and was tried again",
-        other => other,
     }
 }
 

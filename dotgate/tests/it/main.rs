@@ -33,6 +33,7 @@ mod metrics;
 mod middlebox;
 mod misbehaviour;
 mod outage;
+mod page;
 mod peers;
 mod plain;
 mod probing;

@@ -1,29 +1,13 @@
 //! `dotgate top` in front of three upstreams: one is frozen, one refuses TLS, one is healthy.
 
-use std::net::TcpListener;
-
-use dotgate_testbed::certificates::TestAuthority;
-
-use crate::world::program::Program;
-use crate::world::upstream::Upstream;
+use crate::world::troubled::Troubled;
 use crate::world::wait::until;
 
 #[test]
 fn it_says_which_upstream_is_at_fault_and_why() {
-    let authority = TestAuthority::new().unwrap();
-    let healthy = Upstream::start(&authority);
-    // Its connections are accepted by the system, and nobody reads them.
-    let frozen = TcpListener::bind("127.0.0.1:0").unwrap();
-    let refusing = TcpListener::bind("127.0.0.1:0").unwrap();
-    let [frozen_port, refusing_port] =
-        [&frozen, &refusing].map(|it| it.local_addr().unwrap().port());
-    std::thread::spawn(move || refusing.incoming().for_each(drop));
-    let hosts = format!(
-        "127.0.0.1@{frozen_port}#frozen.test,127.0.0.1@{refusing_port}#refusing.test,{}",
-        healthy.written()
-    );
-    let program = Program::serve(&authority, &hosts, &[]);
-    program.udp().ask("one.test").assert_right();
+    let Troubled {
+        program, healthy, ..
+    } = &Troubled::start(&[]);
     let mut text = String::new();
     until("both faults are shown", || {
         // So that there is a reason to try them.

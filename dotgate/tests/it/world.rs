@@ -11,6 +11,7 @@ pub(crate) mod peer;
 pub(crate) mod program;
 pub(crate) mod prometheus;
 pub(crate) mod server;
+pub(crate) mod troubled;
 pub(crate) mod upstream;
 pub(crate) mod wait;
 

@@ -1,0 +1,208 @@
+//! The page at `/` of the admin endpoint: as text without a browser, and in Chromium.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use dotgate_testbed::certificates::TestAuthority;
+use serde_json::Value;
+
+use crate::world::http::{Response, ask, get};
+use crate::world::peer::{are_installed, is_possible_or_skipped};
+use crate::world::program::Program;
+use crate::world::troubled::Troubled;
+use crate::world::upstream::Upstream;
+use crate::world::wait::until;
+
+/// Asks for a path as browsers do.
+fn browse(program: &Program, path: &str) -> Response {
+    let admin = program.admin();
+    let accepts = "Accept: text/html,application/xhtml+xml,*/*;q=0.8";
+    ask(
+        admin,
+        &format!("GET {path} HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n{accepts}\r\n\r\n"),
+    )
+}
+
+/// The text of a page without its tags.
+fn text(html: &str) -> String {
+    let (_, body) = html.split_once("<body").unwrap();
+    let parts = body.split('<').filter_map(|part| part.split_once('>'));
+    parts.map(|(_, text)| text).collect()
+}
+
+/// Waits until both faults are known, and returns the page.
+fn page_with_both_faults(world: &Troubled) -> String {
+    let mut page = String::new();
+    until("both faults are shown", || {
+        // So that there is a reason to try them.
+        world.program.udp().ask("one.test").assert_right();
+        page = browse(&world.program, "/").body;
+        page.contains("2 of 3 upstreams do not respond")
+    });
+    page
+}
+
+/// The part about an upstream.
+fn part<'p>(page: &'p str, label: &str) -> &'p str {
+    let heading = format!("<h3>{label}</h3>");
+    let (_, behind) = page.split_once(&heading).expect("its heading");
+    behind.split("</article>").next().unwrap()
+}
+
+#[test]
+fn a_person_sees_which_upstream_is_at_fault_and_why() {
+    let world = Troubled::start(&[]);
+    let page = page_with_both_faults(&world);
+    let labels: Vec<&str> = page
+        .split("<h3>")
+        .skip(1)
+        .map(|behind| behind.split("</h3>").next().unwrap())
+        .collect();
+    let [frozen, refusing, healthy] = labels[..] else {
+        panic!("three upstreams: {labels:?}");
+    };
+    assert!(
+        text(&page)
+            .contains("Attention: dotgate answers queries, but 2 of 3 upstreams do not respond."),
+        "{page}"
+    );
+    assert!(frozen.ends_with("#frozen.test"), "{frozen}");
+    assert!(part(&page, frozen).contains("down"), "{page}");
+    assert!(
+        part(&page, frozen).contains("the TLS handshake failed: handshake timed out"),
+        "{page}"
+    );
+    assert!(refusing.ends_with("#refusing.test"), "{refusing}");
+    assert!(
+        part(&page, refusing).contains("the TLS handshake failed: closed in the handshake"),
+        "{page}"
+    );
+    assert!(healthy.contains(&world.healthy.written()), "{healthy}");
+    assert!(
+        part(&page, healthy).contains("No failure since the start"),
+        "{page}"
+    );
+}
+
+#[test]
+fn it_is_one_document_that_loads_nothing_and_says_no_secret() {
+    let world = Troubled::start(&[
+        ("DOTGATE_ADMIN_HOST_NAMES", "secret-host.test"),
+        ("DOTGATE_LOCAL_RECORDS", "secret-name.test A 192.0.2.1"),
+    ]);
+    let program = &world.program;
+    program.udp().ask("secret-question.test").assert_right();
+    let response = browse(program, "/?period=hour");
+    assert_eq!(response.status, 200);
+    let header = |name: &str| {
+        let mut lines = response
+            .head
+            .lines()
+            .filter_map(|line| line.split_once(": "));
+        let found = lines.find(|(it, _)| it.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.to_owned()).unwrap_or_default()
+    };
+    let policy = header("content-security-policy");
+    assert!(policy.starts_with("default-src 'none'; "), "{policy}");
+    assert!(
+        !policy.contains("unsafe") && !policy.contains('*'),
+        "{policy}"
+    );
+    assert_eq!(header("cache-control"), "no-store");
+    assert_eq!(header("vary"), "Accept");
+    for forbidden in [
+        " src=",
+        "<link",
+        "<img",
+        "http://",
+        "https://",
+        " style=",
+        " onclick=",
+        "secret-",
+    ] {
+        assert!(!response.body.contains(forbidden), "{forbidden}");
+    }
+    let page = text(&response.body);
+    for shown in [
+        "DOTGATE_ADMIN_HOST_NAMES(not shown here)",
+        "The last 1 hour",
+        "UDP and TCP",
+    ] {
+        assert!(page.contains(shown), "{shown}: {page}");
+    }
+    // Programs that do not ask for HTML get the text that they always got.
+    let plain = get(program.admin(), "/");
+    assert!(plain.body.starts_with("dotgate "), "{plain:?}");
+}
+
+#[test]
+fn queries_are_on_the_page_a_second_later() {
+    let authority = TestAuthority::new().unwrap();
+    let upstream = Upstream::start(&authority);
+    let program = Program::serve(&authority, &upstream.written(), &[]);
+    assert!(text(&browse(&program, "/").body).contains("no query has come yet"));
+    for name in ["a.test", "a.test", "a.test"] {
+        program.udp().ask(name).assert_right();
+    }
+    until("they are in the table", || {
+        let page = text(&browse(&program, "/").body);
+        page.contains("from the cache267 %") && page.contains("from upstreams133 %")
+    });
+}
+
+/// Where the build puts axe-core, if it was installed.
+fn axe() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    root.join("target/tools/page/node_modules/axe-core/axe.min.js")
+}
+
+/// Whether the tests with a browser can be made.
+fn has_browser() -> bool {
+    are_installed(&[], &["chromium", "node"]) && is_possible_or_skipped("axe-core", axe().is_file())
+}
+
+/// Runs a script of `tests/page`, and returns what it found.
+fn run(script: &str, arguments: &[&str]) -> Value {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/page");
+    let output = Command::new("node")
+        .arg(folder.join(script))
+        .args(arguments)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn everybody_can_use_it_in_a_browser_with_and_without_scripts() {
+    if !has_browser() {
+        return;
+    }
+    let world = Troubled::start(&[]);
+    page_with_both_faults(&world);
+    for number in 0..500 {
+        let name = format!("name-{}.test", number % 100);
+        world.program.udp().ask(&name).assert_right();
+    }
+    // Screenshots stay there for people to look at.
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("page");
+    std::fs::create_dir_all(&folder).unwrap();
+    let url = format!("http://{}/", world.program.admin());
+    let axe = axe();
+    let arguments = [&url, folder.to_str().unwrap(), axe.to_str().unwrap()];
+    let found = run("look.cjs", &arguments);
+    for (view, found) in found.as_object().unwrap() {
+        assert_eq!(found["violations"], serde_json::json!([]), "{view}");
+        assert_eq!(found["complaints"], serde_json::json!([]), "{view}");
+        assert_eq!(found["overflow"], 0, "{view}");
+        let text = found["text"].as_str().unwrap();
+        assert!(
+            text.contains("2 of 3 upstreams do not respond"),
+            "{view}: {text}"
+        );
+        assert!(text.contains("closed in the handshake"), "{view}: {text}");
+        if view != "static" {
+            assert!(found["checks"].as_u64().unwrap() > 20, "{view}: {found}");
+        }
+    }
+}

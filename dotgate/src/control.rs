@@ -31,7 +31,7 @@ use crate::log::message::say;
 use crate::reload::{ActiveConfig, POLL_INTERVAL};
 use crate::running::{Outcome, Running};
 use crate::serve::{Forwarder, cache_settings};
-use crate::service::{Service, State, is_of_this_service};
+use crate::service::{Service, State};
 use crate::snapshot::Snapshot;
 use crate::take_over::{Handover, Legacy, Successor, Successors};
 use crate::worker::WorkerCommand;
@@ -375,17 +375,10 @@ fn leave_to(forwarder: &Forwarder, successor: &Successor, tasks: ControlTasks) {
     let ControlTasks {
         mut admin,
         watchdog,
-        service,
-        snapshot: _,
-        state_file: _,
-        bootstrap: _,
-        in_force: _,
+        ..
     } = tasks;
     // From here on the service manager hears of the other one alone.
     drop(watchdog);
-    if let Some(process) = successor.process().filter(|it| is_of_this_service(*it)) {
-        service.notify(State::ReplacedBy(process));
-    }
     admin.stop_accepting();
     forwarder.command(WorkerCommand::HandOver(Arc::clone(successor.addresses())));
 }

@@ -132,8 +132,6 @@ impl Plan {
             ..Needs::default()
         };
         needs.read.extend(credentials.map(Path::to_owned));
-        // The service manager is notified of a process that replaces this one only if that belongs to the same service.
-        needs.read.extend(notify.map(|_| PathBuf::from("/proc")));
         let snapshot = config.cache().snapshot_file.iter();
         let written = snapshot.chain(&config.sessions().state_file);
         let written = written.chain(config.query_log().file());

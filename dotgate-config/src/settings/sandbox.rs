@@ -31,7 +31,7 @@ pub static SERVER_SANDBOX: Setting<OneOf<SandboxPolicy>> = Setting {
             key: "sandbox",
         },
         reload: Reload::Restart,
-        unset: Unset::Default("off"),
+        unset: Unset::Default("auto"),
         doc: "Whether the process gives up, before it serves, all files, TCP ports and system calls that it does not need \
               (`docs/sandbox.md`). `auto`: what the kernel can enforce; the log lists what it cannot. `require`: do not \
               start if a part cannot be enforced. `off`: nothing.",

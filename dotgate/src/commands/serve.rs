@@ -19,7 +19,7 @@ use crate::log::{self, Output, with_hint};
 use crate::reload::ActiveConfig;
 use crate::sandbox::{Plan, Sandbox};
 use crate::serve::{Forwarder, StartError};
-use crate::service::Service;
+use crate::service::{Service, State};
 use crate::take_over::{Handover, Inherited, Predecessor, TakeOverError};
 use crate::verify::{self, Verified};
 
@@ -80,6 +80,7 @@ fn serve_loaded(
         admin,
         handover,
         watchdog,
+        has_taken_over,
         sandbox,
     } = match start(config, plan, &verified, before, &mut listening) {
         Ok(started) => started,
@@ -92,6 +93,10 @@ fn serve_loaded(
         Service::default()
     });
     let service = service.with_watchdog(watchdog);
+    if has_taken_over {
+        // Before `dotgate replace` returns: with it, the reload is over for the service manager.
+        service.notify(State::TakenOver);
+    }
     if let Some(announced) = announced
         && let Err(problem) = writeln!(announced, "serving").and_then(|()| announced.flush())
     {
@@ -184,6 +189,7 @@ struct Started {
     /// The socket for the next process.
     handover: Option<Handover>,
     watchdog: Option<Duration>,
+    has_taken_over: bool,
     sandbox: Sandbox,
 }
 
@@ -225,6 +231,7 @@ fn start(
     {
         return Err(Failure::NoUpstream(reasons, Box::new(forwarder)));
     }
+    let has_taken_over = predecessor.is_some();
     let complete =
         |predecessor: Predecessor| predecessor.complete(&forwarder.running().all_addresses());
     match predecessor.map_or(Ok(()), complete) {
@@ -233,6 +240,7 @@ fn start(
             admin,
             handover,
             watchdog: inherited.watchdog(),
+            has_taken_over,
             sandbox,
         }),
         Err(problem) => Err(Failure::NotRelieved(problem, Box::new(forwarder))),

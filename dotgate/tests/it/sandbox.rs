@@ -15,8 +15,6 @@ use crate::world::peer::is_possible_or_skipped;
 use crate::world::program::{Program, command};
 use crate::world::wait::until;
 
-const AUTO: (&str, &str) = ("DOTGATE_SERVER_SANDBOX", "auto");
-
 /// Whether this kernel enforces all parts. If not, the test is over: as if a program were missing.
 fn is_whole(program: &Program) -> bool {
     let metrics = get(program.admin(), "/metrics").body;
@@ -31,7 +29,7 @@ fn is_whole(program: &Program) -> bool {
 fn the_sandbox_holds_for_the_process_that_enters_it() {
     let house = House::new(1);
     house.write(&[0], UNWATCHED);
-    let mut check = command(&[AUTO]);
+    let mut check = command(&[]);
     check.arg("check").arg("--sandbox").arg("--config");
     let Output { status, stdout, .. } = check.arg(house.path("conf")).output().unwrap();
     let said = String::from_utf8(stdout).unwrap();
@@ -55,7 +53,7 @@ fn the_sandbox_holds_for_the_process_that_enters_it() {
 fn a_reload_that_needs_a_file_or_port_that_was_given_up_changes_nothing() {
     let house = House::new(1);
     house.write(&[0], UNWATCHED);
-    let program = house.serve(&[AUTO]);
+    let program = house.serve(&[]);
     if !is_whole(&program) {
         return;
     }
@@ -102,7 +100,7 @@ fn a_reload_that_needs_a_file_or_port_that_was_given_up_changes_nothing() {
 fn the_kernel_refuses_the_running_process_a_file_outside() {
     let house = House::new(1);
     house.write(&[0], UNWATCHED);
-    let program = house.serve(&[AUTO]);
+    let program = house.serve(&[]);
     if !is_whole(&program) {
         return;
     }
@@ -165,7 +163,6 @@ fn a_process_of_root_becomes_another_user_reloads_and_is_replaced() {
     open_to_all(&house);
     let socket = socket.to_str().unwrap();
     let variables = [
-        AUTO,
         ("DOTGATE_SERVER_USER", USER),
         ("DOTGATE_SERVER_TAKE_OVER_SOCKET", socket),
     ];

@@ -4,7 +4,7 @@
 //! itself again in namespaces, and there, where it boots. When the test ends, everything it started is killed.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -29,8 +29,10 @@ const NO_SKIP: &str = "DOTGATE_TEST_NO_SKIP";
 const PROGRAMS: [&str; 5] = ["unshare", "nsenter", "setpriv", "pivot_root", "ip"];
 
 /// Where the service listens in these tests.
-pub(crate) const SERVICE: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 53);
+pub(crate) const SERVICE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 53);
+
+/// The admin endpoint's default.
+pub(crate) const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9153);
 
 /// How long the watchdog waits in tests that wait it out.
 pub(crate) const WATCHDOG: Duration = Duration::from_secs(2);

@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
-use crate::machine::{Machine, SHORT_WATCHDOG, WATCHDOG};
+use dotgate_net::sandbox::Part;
+
+use crate::machine::{ADMIN, Machine, SHORT_WATCHDOG, WATCHDOG};
+use crate::world::http::get;
 use crate::world::load::Load;
 use crate::world::message::assert_all_right;
+use crate::world::peer::is_possible_or_skipped;
 use crate::world::wait::now;
 
 const MS: Duration = Duration::from_millis(1);
@@ -29,6 +33,16 @@ fn wait_out_the_watchdog(loads: &[Load]) {
     }
 }
 
+/// The sandbox holds in this process as in the first. It hides other processes, of which systemd must hear all the same.
+fn assert_sandboxed() {
+    let metrics = get(ADMIN, "/metrics").body;
+    let is_enforced = |part: &Part| {
+        let sample = format!("dotgate_sandbox{{part=\"{}\"}} 1", part.word());
+        metrics.lines().any(|line| line == sample)
+    };
+    is_possible_or_skipped("landlock", Part::ALL.iter().all(is_enforced));
+}
+
 #[test]
 fn reloaded_three_times_under_load_it_outlives_the_watchdog_and_loses_no_query() {
     let Some(machine) = Machine::boot(
@@ -41,8 +55,10 @@ fn reloaded_three_times_under_load_it_outlives_the_watchdog_and_loses_no_query()
     machine.start();
     let loads = loads(&machine);
     let mut processes = vec![machine.property("MainPID")];
+    assert_sandboxed();
     for _ in 0..3 {
         machine.run("systemctl reload dotgate");
+        assert_sandboxed();
         processes.push(machine.property("MainPID"));
         loads.iter().for_each(|load| load.go_on_for(20));
     }

@@ -1,24 +1,17 @@
 //! Secrets that systemd shows the service, and nobody else.
 
-use std::net::{Ipv4Addr, SocketAddr};
-
 use domain::base::iana::Rcode;
 
-use crate::machine::Machine;
+use crate::machine::{ADMIN, Machine};
 use crate::page::blocks;
 use crate::world::http::post;
 use crate::world::wait::until;
-
-/// The admin endpoint's default.
-fn admin() -> SocketAddr {
-    SocketAddr::from((Ipv4Addr::LOCALHOST, 9153))
-}
 
 /// The status of a request that needs the token.
 fn order(token: &str) -> u16 {
     let authorization = format!("Authorization: Bearer {token}\r\n");
     post(
-        admin(),
+        ADMIN,
         "/api/v1/log-level",
         &authorization,
         "{\"level\":\"debug\"}",

@@ -124,7 +124,7 @@ server.take_over_socket         -                       (not set)
 server.drain_max                default                 8s
 server.start                    default                 serve-anyway
 server.user                     -                       (not set)
-server.sandbox                  default                 off
+server.sandbox                  default                 auto
 server.certificate_file         -                       (not set)
 server.key_file                 -                       (not set)
 server.client_ca_file           -                       (not set)

@@ -162,6 +162,10 @@ fn of_record(record: &ScannedRecord, text: &str) -> Result<LocalRecord, String> 
         return Err("its data is too long".to_owned());
     }
     let name: Name<Vec<u8>> = record.owner().to_name();
+    // The parser takes an empty label at the end, as in `a..`, for the root, and goes on behind it.
+    let Ok(name) = Name::from_slice(name.as_slice()) else {
+        return Err("a label of its name is empty".to_owned());
+    };
     Ok(LocalRecord {
         name: name.as_slice().to_ascii_lowercase(),
         rtype: rtype.to_int(),

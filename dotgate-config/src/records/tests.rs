@@ -70,6 +70,8 @@ fn what_is_no_record_says_why() {
             "records of type OPT cannot be local: it is not a type of data",
         ),
         ("nas 2147483648 A 10.0.0.1", "a TTL is at most 2147483647"),
+        ("nas..lan A 10.0.0.1", "a label of its name is empty"),
+        ("nas.. A 10.0.0.1", "a label of its name is empty"),
     ] {
         assert_eq!(read_record(text).map(|_| ()), Err(why.to_owned()), "{text}");
     }

@@ -15,6 +15,7 @@ pub(crate) mod failures;
 mod groups;
 mod host;
 pub mod listeners;
+mod live;
 mod local;
 pub mod openapi;
 mod overview;
@@ -55,6 +56,7 @@ pub use self::failures::{FailureReport, FailuresReport, IncidentReport, Upstream
 pub(crate) use self::groups::GroupReport;
 pub use self::overview::Overview;
 pub(crate) use self::overview::Span;
+use self::page::keep_current;
 pub(crate) use self::response::ErrorBody;
 use self::socket::{Socket, SocketFile};
 pub use self::token::{Token, TokenError};
@@ -209,6 +211,7 @@ impl Admin {
         let connections = Arc::new(Connections::default());
         // It ends with the runtime.
         tokio::spawn(keep_history(Arc::clone(running)));
+        tokio::spawn(keep_current(Arc::clone(&endpoint)));
         let mut accepting = Vec::new();
         for listener in self.listeners {
             listener.set_nonblocking(true)?;

@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
+use super::live::Live;
 use super::token::{Token, TokenState, is_open_to_all};
 use crate::clock::now;
 use crate::log::message::say;
@@ -28,6 +29,7 @@ pub(super) struct Endpoint {
     liveness: Mutex<Liveness>,
     readiness: Mutex<Readiness>,
     socket: Option<PathBuf>,
+    live: Live,
 }
 
 /// Who may ask what.
@@ -89,6 +91,7 @@ impl Endpoint {
     pub(super) fn new(running: Arc<Running>, access: Access, socket: Option<PathBuf>) -> Endpoint {
         Endpoint {
             socket,
+            live: Live::default(),
             liveness: Mutex::new(Liveness::new(running.workers().len())),
             readiness: Mutex::new(Readiness::new()),
             access: Mutex::new(Arc::new(access)),
@@ -99,6 +102,11 @@ impl Endpoint {
     /// Where its Unix socket is.
     pub(super) fn socket(&self) -> Option<&Path> {
         self.socket.as_deref()
+    }
+
+    /// The pages that are kept current.
+    pub(super) fn live(&self) -> &Live {
+        &self.live
     }
 
     pub(super) fn running(&self) -> &Running {

@@ -19,6 +19,10 @@ use super::upstreams::HealthReport;
 const PAGE: &str =
     "The page for browsers (clients that accept HTML), the status as text for others.";
 
+/// What keeps the page current.
+const EVENTS: &str =
+    "Server-sent events with the parts of the page that differ, for at most 50 seconds.";
+
 /// What a path does.
 struct Operation {
     /// The path, with what varies in braces.
@@ -79,6 +83,7 @@ fn operation(path: &Path, generator: &mut SchemaGenerator) -> Operation {
     };
     match path {
         Path::Root => get("/", PAGE, None, false),
+        Path::Events => get("/events", EVENTS, None, false),
         Path::Livez => {
             let gives = Some(generator.subschema_for::<StatusReport>());
             get("/livez", "Whether every worker responds.", gives, true)
@@ -132,12 +137,14 @@ fn operation(path: &Path, generator: &mut SchemaGenerator) -> Operation {
 fn written(takes: &Takes, operation: Operation, error: &Schema) -> Value {
     let is_api = operation.template.starts_with("/api/");
     let is_page = operation.template == "/";
+    let is_stream = operation.template == "/events";
     let content = match &operation.gives {
         Some(schema) => json!({ "application/json": { "schema": schema } }),
         None if is_page => json!({
             "text/html": { "schema": { "type": "string" } },
             "text/plain": { "schema": { "type": "string" } },
         }),
+        None if is_stream => json!({ "text/event-stream": { "schema": { "type": "string" } } }),
         None => json!({ "text/plain": { "schema": { "type": "string" } } }),
     };
     let refused = |description: &str| match is_api {
@@ -150,6 +157,9 @@ fn written(takes: &Takes, operation: Operation, error: &Schema) -> Value {
     let mut responses = Map::new();
     let mut add = |status: &str, response: Value| responses.insert(status.to_owned(), response);
     add("200", json!({ "description": "OK", "content": content }));
+    if is_stream {
+        add("503", refused("Too many streams are open"));
+    }
     if operation.may_be_unavailable {
         add(
             "503",
@@ -181,7 +191,7 @@ fn written(takes: &Takes, operation: Operation, error: &Schema) -> Value {
             "schema": { "type": "string" },
         }]);
     }
-    if is_page {
+    if is_page || is_stream {
         let about = "What the charts of the page show: 5 minutes, 1 hour or 24 hours.";
         written["parameters"] = json!([{
             "name": "period", "in": "query", "description": about,

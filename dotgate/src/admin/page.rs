@@ -1,8 +1,8 @@
 //! The page at `/` for people with a browser: how this instance is, at a glance.
 //!
-//! It is written here as a whole, and needs no JavaScript. It loads nothing from
-//! elsewhere, and its Content-Security-Policy allows only its own style, by its hash. It shows what
-//! everyone may read who reaches the endpoint: no name that a client asked for, and no secret.
+//! It is written here as a whole, so that it needs no JavaScript; a small script keeps it current (`admin::live`). It loads
+//! nothing from elsewhere, and its Content-Security-Policy allows only its own style and script, by their hashes. It
+//! shows what everyone may read who reaches the endpoint: no name that a client asked for, and no secret.
 
 mod chart;
 mod instance;
@@ -12,13 +12,15 @@ mod upstreams;
 mod verdict;
 mod view;
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::BASE64;
 use hyper::StatusCode;
 use hyper::header::{CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, REFERRER_POLICY, VARY};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
+use tokio::time::{MissedTickBehavior, interval};
 
 use self::view::View;
 use super::endpoint::Endpoint;
@@ -26,15 +28,21 @@ use super::response::{Response, with_body};
 use crate::running::Period;
 
 const STYLE: &str = include_str!("page/page.css");
+const SCRIPT: &str = include_str!("page/page.js");
+
+/// How often open pages get what differs.
+const EVERY: Duration = Duration::from_secs(1);
 
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 
-/// Nothing is allowed but this style.
+/// Nothing is allowed but this style, this script, and what the script reads from here.
 static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     let hash = |text: &str| BASE64.encode(digest(&SHA256, text.as_bytes()).as_ref());
     let policy = format!(
-        "default-src 'none'; style-src 'sha256-{}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-        hash(STYLE)
+        "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; connect-src 'self'; base-uri 'none'; \
+         form-action 'none'; frame-ancestors 'none'",
+        hash(STYLE),
+        hash(SCRIPT)
     );
     HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
 });
@@ -59,6 +67,20 @@ pub(super) fn response(endpoint: &Endpoint, period: Period) -> Response {
     response
 }
 
+/// Keeps open pages current until the runtime ends.
+pub(super) async fn keep_current(endpoint: Arc<Endpoint>) {
+    let mut ticks = interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        endpoint.live().update(|period| {
+            let view = View::of(&endpoint, period);
+            let sections = sections(&view);
+            sections.map(|it| it.markup(&view).into_string()).into()
+        });
+    }
+}
+
 /// The period that a query string asks for, such as `period=hour`.
 pub(super) fn period(query: Option<&str>) -> Period {
     let words = query.into_iter().flat_map(|query| query.split('&'));
@@ -78,29 +100,26 @@ fn document(view: &View) -> Markup {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                title { (view.verdict.level.word()) ": dotgate" }
+                title { (title(view)) }
                 style { (PreEscaped(STYLE)) }
             }
             body {
                 header {
                     h1 { "dotgate" }
-                    p { "version " (view.version) ", up " (view.uptime()) }
+                    p { "version " (view.version) }
                 }
                 main {
-                    @for section in sections(view) {
-                        section id=(section.id) aria-labelledby={ (section.id) "-title" } {
-                            (section.content)
-                        }
-                    }
+                    @for section in sections(view) { (section.markup(view)) }
                 }
                 footer {
                     p {
-                        "As of " (view.time) ". More: "
+                        span #live { "As of " (view.time) } ". More: "
                         a href="/api/v1/status" { "status as JSON" } ", "
                         a href="/api/v1/failures" { "failures as JSON" } ", "
                         a href="/metrics" { "metrics" } "."
                     }
                 }
+                script { (PreEscaped(SCRIPT)) }
             }
         }
     }
@@ -110,6 +129,20 @@ fn document(view: &View) -> Markup {
 struct Section {
     id: &'static str,
     content: Markup,
+}
+
+impl Section {
+    /// With what the title of the page is by now.
+    fn markup(&self, view: &View) -> Markup {
+        let title = (self.id == "verdict").then(|| title(view));
+        html! {
+            section id=(self.id) aria-labelledby={ (self.id) "-title" } data-title=[title] { (self.content) }
+        }
+    }
+}
+
+fn title(view: &View) -> String {
+    format!("{}: dotgate", view.verdict.level.word())
 }
 
 fn sections(view: &View) -> [Section; 7] {
@@ -138,10 +171,12 @@ mod tests {
     }
 
     #[test]
-    fn the_policy_names_the_style_by_its_hash_and_allows_nothing_else() {
+    fn the_policy_names_style_and_script_by_their_hashes_and_allows_nothing_else() {
         let policy = POLICY.to_str().unwrap();
         assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"));
+        assert!(policy.contains("script-src 'sha256-"), "{policy}");
         assert!(!policy.contains("unsafe"), "{policy}");
         assert!(!STYLE.contains("url(") && !STYLE.contains("@import"));
+        assert!(!SCRIPT.contains("</script"));
     }
 }

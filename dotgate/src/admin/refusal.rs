@@ -55,6 +55,9 @@ pub(super) enum Refusal {
     /// The path holds something that is no DNS name.
     #[error("what follows /api/v1/cache/ is no DNS name")]
     NotAName,
+    /// No stream is left.
+    #[error("too many pages are open; close one, or try again in a minute")]
+    TooManyStreams,
     /// The path takes another method.
     #[error("this takes {allowed}")]
     Method {
@@ -74,6 +77,7 @@ impl Refusal {
             Refusal::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Refusal::NotAName | Refusal::Body { .. } => StatusCode::BAD_REQUEST,
             Refusal::NoPath => StatusCode::NOT_FOUND,
+            Refusal::TooManyStreams => StatusCode::SERVICE_UNAVAILABLE,
             Refusal::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
         }
     }

@@ -1,14 +1,18 @@
-//! Responses: plain words, or JSON. Nothing is ever cached.
+//! Responses: plain words, JSON, or a stream of events. Nothing is ever cached.
 
-use http_body_util::Full;
+use std::convert::Infallible;
+
+use http_body_util::channel::Channel;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full};
 use hyper::StatusCode;
 use hyper::body::Bytes;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A response with its whole body.
-pub(super) type Response = hyper::Response<Full<Bytes>>;
+/// A response with its body.
+pub(super) type Response = hyper::Response<UnsyncBoxBody<Bytes, Infallible>>;
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -61,7 +65,20 @@ pub(super) fn with_body(
     content_type: HeaderValue,
     body: impl Into<Bytes>,
 ) -> Response {
-    let mut response = Response::new(Full::new(body.into()));
+    response(status, content_type, Full::new(body.into()).boxed_unsync())
+}
+
+/// A response whose body is still being written.
+pub(super) fn with_stream(content_type: HeaderValue, body: Channel<Bytes, Infallible>) -> Response {
+    response(StatusCode::OK, content_type, body.boxed_unsync())
+}
+
+fn response(
+    status: StatusCode,
+    content_type: HeaderValue,
+    body: UnsyncBoxBody<Bytes, Infallible>,
+) -> Response {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, content_type);

@@ -33,6 +33,7 @@ use crate::running::Period;
 /// Everything that can be asked for.
 pub(super) enum Path {
     Root,
+    Events,
     Livez,
     Readyz,
     Healthz,
@@ -56,9 +57,10 @@ pub(super) enum Takes {
 
 impl Path {
     /// One of each.
-    pub(super) fn samples() -> [Path; 10] {
+    pub(super) fn samples() -> [Path; 11] {
         [
             Path::Root,
+            Path::Events,
             Path::Livez,
             Path::Readyz,
             Path::Healthz,
@@ -74,6 +76,7 @@ impl Path {
     pub(super) fn read(path: &str) -> Result<Path, Refusal> {
         match path {
             "/" => Ok(Path::Root),
+            "/events" => Ok(Path::Events),
             "/livez" => Ok(Path::Livez),
             "/readyz" => Ok(Path::Readyz),
             "/healthz" => Ok(Path::Healthz),
@@ -92,6 +95,7 @@ impl Path {
     pub(super) fn takes(&self) -> Takes {
         match self {
             Path::Root
+            | Path::Events
             | Path::Livez
             | Path::Readyz
             | Path::Healthz
@@ -167,6 +171,7 @@ where
     Ok(match path {
         Path::Root if wanted.is_html => page::response(endpoint, wanted.period),
         Path::Root => text(overview(endpoint)),
+        Path::Events => endpoint.live().stream(wanted.period)?,
         Path::Livez => {
             let (is_alive, report) = endpoint.liveness().await;
             document(ok_or_unavailable(is_alive), &report)

@@ -1,12 +1,15 @@
 //! The page at `/` of the admin endpoint: as text without a browser, and in Chromium.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use dotgate_testbed::certificates::TestAuthority;
 use serde_json::Value;
 
-use crate::world::http::{Response, ask, get};
+use crate::world::http::{Response, ask, connect, get};
 use crate::world::peer::{are_installed, is_possible_or_skipped};
 use crate::world::program::Program;
 use crate::world::troubled::Troubled;
@@ -150,6 +153,51 @@ fn queries_are_on_the_page_a_second_later() {
     });
 }
 
+/// A stream of events, whose answer has begun.
+fn events(program: &Program) -> BufReader<TcpStream> {
+    let admin = program.admin();
+    let mut stream = connect(admin);
+    let request = format!("GET /events HTTP/1.1\r\nHost: {admin}\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    BufReader::new(stream)
+}
+
+/// Reads lines until one has this.
+fn read_until(stream: &mut BufReader<TcpStream>, wanted: &str) {
+    let mut line = String::new();
+    while !line.contains(wanted) {
+        line.clear();
+        let length = stream.read_line(&mut line).unwrap();
+        assert!(length > 0, "the stream ended before {wanted}");
+    }
+}
+
+#[test]
+fn a_reader_that_does_not_read_stops_no_other_and_the_seventeenth_is_refused() {
+    let authority = TestAuthority::new().unwrap();
+    let upstream = Upstream::start(&authority);
+    let program = Program::serve(&authority, &upstream.written(), &[]);
+    let mut reader = events(&program);
+    read_until(&mut reader, "text/event-stream");
+    let deaf: Vec<_> = (0..15).map(|_| events(&program)).collect();
+    until("all streams are in use", || {
+        let refused = get(program.admin(), "/events");
+        refused.status == 503 && refused.body.contains("too many pages are open")
+    });
+    program.udp().ask("a.test").assert_right();
+    read_until(&mut reader, "event: part");
+    // Only what differs comes again.
+    read_until(&mut reader, "with 1 queries");
+    assert_eq!(get(program.admin(), "/livez").status, 200);
+    drop((deaf, reader));
+    until("there is a stream again", || {
+        let mut stream = events(&program);
+        let mut line = String::new();
+        stream.read_line(&mut line).unwrap();
+        line.contains("200")
+    });
+}
+
 /// Where the build puts axe-core, if it was installed.
 fn axe() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
@@ -180,17 +228,16 @@ fn everybody_can_use_it_in_a_browser_with_and_without_scripts() {
     }
     let world = Troubled::start(&[]);
     page_with_both_faults(&world);
-    for number in 0..500 {
-        let name = format!("name-{}.test", number % 100);
-        world.program.udp().ask(&name).assert_right();
-    }
     // Screenshots stay there for people to look at.
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("page");
     std::fs::create_dir_all(&folder).unwrap();
     let url = format!("http://{}/", world.program.admin());
     let axe = axe();
     let arguments = [&url, folder.to_str().unwrap(), axe.to_str().unwrap()];
+    let load = world.program.load(Duration::from_millis(20));
+    load.go_on_for(100);
     let found = run("look.cjs", &arguments);
+    load.finish();
     for (view, found) in found.as_object().unwrap() {
         assert_eq!(found["violations"], serde_json::json!([]), "{view}");
         assert_eq!(found["complaints"], serde_json::json!([]), "{view}");
@@ -205,4 +252,20 @@ fn everybody_can_use_it_in_a_browser_with_and_without_scripts() {
             assert!(found["checks"].as_u64().unwrap() > 20, "{view}: {found}");
         }
     }
+}
+
+#[test]
+fn an_open_page_stays_current_and_leaves_what_a_person_does_on_it() {
+    if !has_browser() {
+        return;
+    }
+    let world = Troubled::start(&[]);
+    page_with_both_faults(&world);
+    let load = world.program.load(Duration::from_millis(20));
+    let url = format!("http://{}/", world.program.admin());
+    let found = run("live.cjs", &[&url]);
+    load.finish();
+    let expected =
+        serde_json::json!({"live": "live", "is_open": true, "is_focused": true, "complaints": []});
+    assert_eq!(found, expected);
 }

@@ -6,13 +6,13 @@ const { open, start } = require('./browser.cjs');
 
 const [url, folder, axe] = process.argv.slice(2);
 const views = {
+  // The picture of the documentation: docs/page.png, after pngquant.
+  picture: { width: 1120, height: 1250, dark: false, whole: false },
   light: { width: 1100, height: 900, dark: false },
   dark: { width: 1100, height: 900, dark: true },
   phone: { width: 390, height: 844, dark: false },
   'phone-dark': { width: 390, height: 844, dark: true },
   static: { width: 1100, height: 900, dark: false, scripts: false },
-  // The picture of the documentation: docs/page.png, after pngquant.
-  picture: { width: 960, height: 1060, dark: false, whole: false },
 };
 
 const look = async (browser, name) => {

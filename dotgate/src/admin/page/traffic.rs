@@ -119,7 +119,7 @@ pub(super) fn now(view: &View) -> Markup {
             }
         }
         p .note {
-            "Of the last ten seconds. " (Grouped(view.traffic.queries)) " queries since the start, "
+            "Of the last ten seconds. Up " (view.uptime()) ", with " (Grouped(view.traffic.queries)) " queries; "
             (Grouped(view.traffic.tcp_connections)) " TCP connections of clients."
         }
     }

@@ -201,6 +201,12 @@ pub enum Fault {
         /// The port as written.
         item: String,
     },
+    /// An entry of an access list that holds at no listener.
+    #[error("what is behind @ in {} is no listener", Shown(.item))]
+    NotAListener {
+        /// The entry as written.
+        item: String,
+    },
     /// Not an address, a slash and a length.
     #[error("{} is not an address or prefix", Shown(.item))]
     NotAPrefix {

@@ -3,6 +3,7 @@
 //! A `Config` exists only if everything about it is right; no value in it means "not set, find a default".
 //! Limits: 64 listeners, 64 groups of 16 upstreams, 64 upstreams in all.
 
+mod access;
 mod cache;
 mod encrypted;
 mod local;
@@ -20,6 +21,7 @@ use ipnet::IpNet;
 pub use self::encrypted::DotConfig;
 pub use self::server::ServerConfig;
 pub use self::sessions::SessionsConfig;
+use super::access::AccessConfig;
 use super::address::ScopedSocketAddress;
 use super::kinds::{Amount, ByteCount, SocketPlace, Suffix};
 use super::origin::Origin;
@@ -49,7 +51,7 @@ pub struct Config {
     log: LogConfig,
     query: QueryConfig,
     tcp: TcpConfig,
-    allowed: Vec<IpNet>,
+    access: AccessConfig,
     pub(super) tls: TlsConfig,
     bootstrap: Vec<ScopedSocketAddress>,
     local: LocalConfig,
@@ -241,9 +243,9 @@ impl Config {
         &self.tcp
     }
 
-    /// Returns the prefixes of the clients that may ask, in the order in which they were written.
-    pub fn allowed(&self) -> &[IpNet] {
-        &self.allowed
+    /// Returns who may ask.
+    pub fn access(&self) -> &AccessConfig {
+        &self.access
     }
 
     /// Returns how upstreams are authenticated.
@@ -370,7 +372,8 @@ impl Config {
         let log = read_log(&mut reader);
         let query = read_query(&mut reader);
         let tcp = read_tcp(&mut reader);
-        let allowed = reader.value(&table::ACCESS_ALLOW);
+        let listeners = server.as_ref().map(ServerConfig::addresses);
+        let access = access::read(&mut reader, listeners.as_deref());
         let tls = read_tls(&mut reader);
         let bootstrap = reader
             .optional(&table::BOOTSTRAP_ADDRESSES)
@@ -412,7 +415,7 @@ impl Config {
             log: log?,
             query: query?,
             tcp: tcp?,
-            allowed: allowed?,
+            access: access?,
             tls,
             bootstrap,
             local: local?,

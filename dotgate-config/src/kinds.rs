@@ -4,6 +4,7 @@
 //! Units: durations are written with `ms`, `s`, `m`, `h` or `d`; sizes with nothing (bytes), `KiB`, `MiB`, `GiB` (powers of
 //! 1024), `KB`, `MB` or `GB` (powers of 1000), in any letter case.
 
+mod access;
 mod lists;
 mod routes;
 mod strategy;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use domain::base::Name;
 use serde_json::{Value, json};
 
+pub(super) use self::access::AccessEntries;
 pub(super) use self::lists::items;
 pub(super) use self::lists::{
     AdminAddresses, FilePaths, FolderPaths, HostNames, ListenAddresses, ListenerAddresses,

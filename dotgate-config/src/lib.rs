@@ -10,6 +10,7 @@
 //!
 //! The environment wins over the file. Limits: 1 MiB of file, 64 listeners, 16 upstreams; others are in the table.
 
+mod access;
 mod address;
 mod clockless;
 mod environment;
@@ -45,6 +46,7 @@ mod words;
 
 use std::path::{Path, PathBuf};
 
+pub use access::{AccessConfig, AccessEntry, AccessFault, AccessNetwork};
 pub use address::{NoInterface, ScopedAddress, ScopedSocketAddress, is_interface_name};
 pub use environment::Environment;
 pub use fault::{Escaped, Fault};

@@ -154,7 +154,7 @@ fn of_clients(config: &Config) -> Vec<Note> {
         notes.push(Note::WithoutIpv4);
     }
     let is_local = listen.iter().all(|address| address.ip().is_loopback());
-    for network in config.allowed() {
+    for network in config.access().allowed_prefixes() {
         let shortest = match network {
             IpNet::V4(_) => SHORT_IPV4,
             // Below 2000::/3 are all addresses of the Internet.
@@ -162,7 +162,6 @@ fn of_clients(config: &Config) -> Vec<Note> {
             IpNet::V6(_) => 3,
         };
         if network.prefix_len() < shortest && !is_local {
-            let network = *network;
             notes.push(Note::OpenResolver { network });
         }
         if network.addr().is_unspecified() && network.prefix_len() == network.max_prefix_len() {

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 pub use self::routes::RoutesFault;
 pub use self::server_tls::ServerTlsFault;
+use super::access::AccessFault;
 use super::address::ScopedSocketAddress;
 use super::fault::{Fault, Shown};
 use super::hints;
@@ -133,6 +134,13 @@ pub enum Problem {
         /// What is wrong.
         fault: UpstreamsFault,
     },
+    /// Entries of the access list are right one by one, but not together with the listeners.
+    Access {
+        /// Where.
+        origin: Origin,
+        /// What is wrong.
+        fault: AccessFault,
+    },
     /// Listeners with TLS are right one by one, but cannot be served.
     ServerTls {
         /// Where.
@@ -241,6 +249,7 @@ impl Problem {
             | Self::Strategy { origin, .. }
             | Self::Upstreams { origin, .. }
             | Self::ServerTls { origin, .. }
+            | Self::Access { origin, .. }
             | Self::WrongType { origin, .. }
             | Self::WrongTypeInTable { origin, .. } => origin,
             Self::Invalid { written, .. } | Self::InvalidTableKey { written, .. } => {
@@ -313,6 +322,7 @@ impl fmt::Display for Problem {
             Self::Strategy { fault, .. } => write!(f, "{fault}"),
             Self::Upstreams { origin, fault } => write!(f, "{origin}: {fault}"),
             Self::ServerTls { origin, fault } => write!(f, "{origin}: {fault}"),
+            Self::Access { fault, .. } => write!(f, "{fault}"),
             Self::WrongType {
                 origin,
                 subject,
@@ -323,11 +333,7 @@ impl fmt::Display for Problem {
                 write_expected(f, *subject, origin)
             }
             Self::WrongTypeInTable { origin, key, found } => {
-                let TableKey {
-                    table, key: name, ..
-                } = key;
-                write!(f, "{origin}: [[{table}]] {name} is of type {found}")?;
-                write_expected_in_table(f, key)
+                write_wrong_type_in_table(f, origin, key, found)
             }
         }
     }
@@ -437,6 +443,19 @@ fn write_expected_in(
         "\n  expected: {}\n  example: {example}",
         subject.expected()
     )
+}
+
+fn write_wrong_type_in_table(
+    f: &mut fmt::Formatter<'_>,
+    origin: &Origin,
+    key: &TableKey,
+    found: &str,
+) -> fmt::Result {
+    let TableKey {
+        table, key: name, ..
+    } = key;
+    write!(f, "{origin}: [[{table}]] {name} is of type {found}")?;
+    write_expected_in_table(f, key)
 }
 
 fn write_invalid_key(

@@ -149,6 +149,37 @@ fn an_invalid_value_is_reported_in_one_line() {
              that if it is meant)",
         ),
         (
+            "DOTGATE_ACCESS_ALLOW",
+            "10.0.0.0/8@doq",
+            "what is behind @ in 10.0.0.0/8@doq is no listener",
+        ),
+        (
+            "DOTGATE_ACCESS_ALLOW",
+            "localnets@",
+            "what is behind @ in localnets@ is no listener",
+        ),
+        (
+            "DOTGATE_ACCESS_DENY",
+            "any@192.0.2.1:53",
+            "what is behind @ in any@192.0.2.1:53 is no listener (the address alone, without its port)",
+        ),
+        (
+            "DOTGATE_ACCESS_DENY",
+            "any@::",
+            "what is behind @ in any@:: is no listener (an entry without @ holds at every address)",
+        ),
+        (
+            "DOTGATE_ACCESS_DENY",
+            "10.1.0.0/8@udp",
+            "10.1.0.0/8 has bits beyond its length (write 10.0.0.0/8)",
+        ),
+        (
+            "DOTGATE_ACCESS_DENY",
+            "10.0.0.0/8@udp,10.0.0.0/8@UDP",
+            "10.0.0.0/8@UDP is there twice",
+        ),
+        ("DOTGATE_ACCESS_ANSWER", "drop", "drop is not a valid value"),
+        (
             "DOTGATE_TLS_AUTHENTICATION",
             "opportunistic",
             "opportunistic is not a valid value",

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use dotgate_core::{KeyExchangePolicy, Strategy, Substitute};
+use dotgate_core::{AccessAnswer, KeyExchangePolicy, Strategy, Substitute};
 
 /// A closed set of words.
 pub trait Word: Copy + fmt::Debug + PartialEq + Sync + 'static {
@@ -199,6 +199,17 @@ impl Word for Strategy {
             _ => return None,
         };
         Some(format!("write {}", meant.label()))
+    }
+}
+
+impl Word for AccessAnswer {
+    const ALL: &'static [Self] = &[Self::Refused, Self::NoResponse];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::NoResponse => "silence",
+        }
     }
 }
 

@@ -58,6 +58,8 @@ pub(crate) enum Handled {
     },
     /// It deserves no response.
     Ignored,
+    /// Its client may not ask, and gets no response.
+    Unwelcome,
 }
 
 /// The clients of one worker.
@@ -69,6 +71,8 @@ pub(crate) struct Clients {
     quotas: Arc<Quotas>,
     malformed: Arc<MalformedClients>,
     streams: Streams,
+    /// The addresses of the driver's UDP sockets, by number.
+    listeners: Vec<IpAddr>,
     /// What the links to clients carry.
     path_limits: PathLimits,
     outbox: Outbox,
@@ -107,6 +111,7 @@ impl Clients {
             quotas,
             malformed,
             streams: Streams::new(&settings, keys, worker, Arc::clone(&memory)),
+            listeners: Vec::new(),
             path_limits: PathLimits::default(),
             outbox: Outbox::default(),
             shortened: Outbox::default(),
@@ -174,6 +179,22 @@ impl Clients {
             && let Some(stream) = self.streams.get_mut(key)
         {
             stream.in_flight = stream.in_flight.saturating_sub(1);
+        }
+    }
+
+    /// The driver's UDP sockets are bound to these addresses.
+    pub(crate) fn set_listeners(&mut self, listeners: Vec<IpAddr>) {
+        self.listeners = listeners;
+    }
+
+    /// The address of this host that a client asks, where that is known.
+    fn local_address(&self, client: Client) -> Option<IpAddr> {
+        match client {
+            Client::Datagram(path) => {
+                let listener = self.listeners.get(usize::from(path.socket));
+                path.local_ip.or(listener.copied())
+            }
+            Client::Stream(key, _) => self.streams.get(key).and_then(|stream| stream.local),
         }
     }
 

@@ -23,7 +23,7 @@
 //! use std::sync::Arc;
 //!
 //! use dotgate_core::{
-//!     AccessList, Action, Counters, Driver, Engine, Event, Moment, ReturnPath, SessionKey,
+//!     Access, Action, Counters, Driver, Engine, Event, Moment, ReturnPath, SessionKey,
 //!     Settings, Shared, UpstreamId, UpstreamSettings, WorkerId, drive,
 //! };
 //!
@@ -70,7 +70,7 @@
 //! }
 //!
 //! let settings = Settings {
-//!     access: AccessList::new(["192.0.2.0/24".parse()?]),
+//!     access: Access::of(["192.0.2.0/24".parse()?]),
 //!     ..Settings::for_upstreams(vec![UpstreamSettings::new(UpstreamId(0), "upstream")])
 //! };
 //! let counters = Arc::new(Counters::new());
@@ -154,7 +154,7 @@ mod verdict;
 mod waiting;
 mod zones;
 
-pub use admit::{AccessList, MalformedClients, Quotas};
+pub use admit::{Access, AccessAnswer, AccessList, AccessScope, MalformedClients, Quotas};
 pub use alert::Alert;
 pub use cache::Cache;
 pub use counters::labels::Strategy;
@@ -187,7 +187,7 @@ pub use restore::CacheImporter;
 pub use route::{LocalZone, special_use};
 pub use routes::{Route, RouteId, RouteTable, reverse_zones};
 pub use settings::{CacheSettings, GroupSettings, Settings, ShardKey, UpstreamSettings};
-pub use stream::{KernelBuffers, StreamKind};
+pub use stream::{AcceptedStream, KernelBuffers, StreamKind};
 
 /// A name in wire form, for tests.
 #[cfg(test)]

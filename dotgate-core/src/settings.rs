@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use dotgate_wire::{CacheTtl, Nat64Prefix, Question, TTL_MAX, rtype};
 
-use crate::admit::AccessList;
+use crate::admit::{Access, AccessList};
 use crate::counters::GroupCounters;
 use crate::counters::labels::Strategy;
 use crate::failure::Failure;
@@ -236,7 +236,7 @@ pub struct Settings {
     /// The question of probes; never a client's question.
     pub probe: Question,
     /// Who may ask.
-    pub access: AccessList,
+    pub access: Access,
     /// Names that are answered from data of the operator's, before all others.
     pub local: Option<Arc<LocalData>>,
     /// What of the names and answers of others clients do not get.
@@ -279,7 +279,7 @@ impl Settings {
             shard_key: ShardKey::default(),
             routes: Arc::default(),
             probe: Question::root(rtype::NS),
-            access: AccessList::new([]),
+            access: Access::default(),
             local: None,
             filter: Filter::off(),
             forwarded_classes: ForwardedClasses::default(),

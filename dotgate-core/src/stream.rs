@@ -32,8 +32,21 @@ use crate::memory::ClientMemory;
 use crate::moment::{Moment, earlier};
 use crate::settings::Settings;
 
+/// A connection as a listener accepts it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AcceptedStream {
+    /// The client.
+    pub peer: IpAddr,
+    /// The address of this host that it asks, where that is known.
+    pub local: Option<IpAddr>,
+    /// What it speaks.
+    pub kind: StreamKind,
+}
+
 pub(crate) struct Stream {
     pub(crate) peer: IpAddr,
+    /// The address of this host that it asks, where that is known.
+    pub(crate) local: Option<IpAddr>,
     pub(crate) kind: StreamKind,
     /// Since when its TLS handshake is in progress, if it is.
     handshake_since: Option<Moment>,
@@ -214,8 +227,7 @@ impl Streams {
     /// Takes a new connection, unless this client or all together have too many.
     pub(crate) fn open(
         &mut self,
-        peer: IpAddr,
-        kind: StreamKind,
+        AcceptedStream { peer, local, kind }: AcceptedStream,
         now: Moment,
     ) -> Option<StreamKey> {
         if self.map.len() >= self.max || self.has_its_share(peer) {
@@ -229,6 +241,7 @@ impl Streams {
             };
         let key = self.map.insert(Stream {
             peer,
+            local,
             kind,
             handshake_since: None,
             holder,

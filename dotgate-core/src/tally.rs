@@ -57,6 +57,13 @@ impl Tally {
             .add_query(transport, RecordType::Other, Outcome::Ignored);
     }
 
+    /// A query that gets no response.
+    pub(crate) fn unanswered(&self, transport: ClientTransport, qtype: u16, outcome: Outcome) {
+        self.0
+            .clients()
+            .add_query(transport, RecordType::of(qtype), outcome);
+    }
+
     /// A query that waits already, which gets one response.
     pub(crate) fn repeated(&self, transport: ClientTransport, qtype: u16) {
         self.0

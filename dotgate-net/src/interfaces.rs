@@ -1,11 +1,15 @@
 //! Network interfaces by name and by number, for the zones of IPv6 link-local addresses (RFC 4007 section 11).
 //!
 //! Not on the path of a query: listeners, upstreams and resolvers may be written with the name of an interface,
-//! which the system turns into the number that socket addresses hold. A name may come and go while the program runs.
+//! which the system turns into the number that socket addresses hold. A name may come and go while the program runs. So may
+//! the addresses of interfaces, with the networks that they are part of.
 
 use std::ffi::{CStr, CString};
 use std::fmt;
-use std::net::SocketAddr;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use if_addrs::IfAddr;
 
 /// Returns the number of the interface with this name; none if there is no such interface now.
 #[must_use]
@@ -28,6 +32,21 @@ pub fn name_of(index: u32) -> Option<String> {
     // SAFETY: where the call succeeds, the buffer holds a string with a zero at its end.
     let name = unsafe { CStr::from_ptr(buffer.as_ptr()) };
     name.to_str().ok().map(str::to_owned)
+}
+
+/// Returns the addresses of this host, each with the number of its bits that are those of its network.
+///
+/// # Errors
+/// Those of the system.
+pub fn addresses() -> io::Result<Vec<(IpAddr, u8)>> {
+    let interfaces = if_addrs::get_if_addrs()?;
+    let addresses = interfaces
+        .into_iter()
+        .map(|interface| match interface.addr {
+            IfAddr::V4(address) => (address.ip.into(), address.prefixlen),
+            IfAddr::V6(address) => (address.ip.into(), address.prefixlen),
+        });
+    Ok(addresses.collect())
 }
 
 /// A socket address for people: with the name of its interface in place of the number, as in `[fe80::1%eth0]:53`.
@@ -63,6 +82,12 @@ mod tests {
         let ip = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
         let address = SocketAddr::V6(SocketAddrV6::new(ip, 53, 0, index));
         assert_eq!(Named(address).to_string(), format!("[fe80::1%{name}]:53"));
+    }
+
+    #[test]
+    fn the_loopback_network_is_one_of_this_host() {
+        let loopback = ("127.0.0.1".parse().unwrap(), 8);
+        assert!(addresses().unwrap().contains(&loopback));
     }
 
     #[test]

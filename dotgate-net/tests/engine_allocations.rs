@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use counting::allocations;
 use dotgate_core::{
-    AccessList, Action, Cache, CacheSettings, Count, Counters, Driver, Engine, Event, Moment,
+    Access, Action, Cache, CacheSettings, Count, Counters, Driver, Engine, Event, Moment,
     ReturnPath, SessionKey, Settings, Shared, StreamKey, StreamKind, UpstreamId, UpstreamSettings,
     WorkerId, drive,
 };
@@ -51,7 +51,7 @@ struct World {
 
 fn settings(cache: CacheSettings) -> Settings {
     Settings {
-        access: AccessList::new(["192.0.2.0/24".parse().unwrap()]),
+        access: Access::of(["192.0.2.0/24".parse().unwrap()]),
         cache,
         queries_max: 1_000,
         streams_max: 10,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dotgate_core::{
-    AccessList, Cache, CacheSettings, ClientMemory, Count, Flights, GroupSettings, HealthState,
+    Access, Cache, CacheSettings, ClientMemory, Count, Flights, GroupSettings, HealthState,
     Incident, Link, Moment, Quotas, RouteId, RouteTable, SessionEnd, Settings, Shared, Strategy,
     StreamKind, UpstreamId, UpstreamSettings,
 };
@@ -75,7 +75,7 @@ pub fn settings(upstreams: usize) -> Settings {
         IpNet::new_assert(IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0]), 32),
     ];
     Settings {
-        access: AccessList::new(prefixes),
+        access: Access::of(prefixes),
         queries_per_client_max: 5_000,
         ..Settings::for_upstreams(
             (0..upstreams)

@@ -303,6 +303,8 @@ async fn control(
             _ = looks.tick() => {
                 if tasks.in_force.look() {
                     opens_first_sessions = tasks.reload("other content", forwarder);
+                } else if forwarder.running().access().is_outdated() {
+                    opens_first_sessions = tasks.reload("other networks", forwarder);
                 }
             }
             _ = looks_at_clock.tick(), if !was_clock_set && tasks.in_force.awaits_clock() => {

@@ -4,6 +4,7 @@
 //! path of a query between sockets and `dotgate_core`; `control` is the thread that supervises them.
 #![forbid(unsafe_code)]
 
+pub mod access;
 pub mod admin;
 pub mod bootstrap;
 pub mod cli;

@@ -25,6 +25,7 @@ pub(crate) use self::readiness::{Readiness, Reason, Verdict};
 pub use self::reloads::{Outcome, Record, Reloads};
 pub use self::worker::RunningWorker;
 pub(crate) use self::worker::{PreparedWorker, spawn_all};
+use crate::access::HostAccess;
 use crate::clock::now;
 use crate::local::Local;
 use crate::sandbox::Sandbox;
@@ -42,6 +43,8 @@ pub struct Running {
     upstreams: RwLock<(Upstreams, Groups)>,
     /// Local data and lists.
     local: RwLock<Arc<Local>>,
+    /// Who may ask.
+    access: RwLock<Arc<HostAccess>>,
     shared: Shared,
     workers: Vec<RunningWorker>,
     is_draining: AtomicBool,
@@ -68,6 +71,7 @@ impl Running {
             awaited: RwLock::default(),
             upstreams: RwLock::new(upstreams),
             local: RwLock::default(),
+            access: RwLock::default(),
             shared,
             workers,
             is_draining: AtomicBool::new(false),
@@ -176,10 +180,11 @@ impl Running {
         self
     }
 
-    /// The same with this local data and lists.
+    /// The same with this local data and lists, and this access list.
     #[must_use]
-    pub(crate) fn with_local(self, local: &Local) -> Running {
+    pub(crate) fn with_local(self, local: &Local, access: HostAccess) -> Running {
         self.set_local(local.clone());
+        self.set_access(access);
         self
     }
 
@@ -187,6 +192,18 @@ impl Running {
     pub(crate) fn set_local(&self, local: Local) {
         let guard = self.local.write();
         *guard.unwrap_or_else(PoisonError::into_inner) = Arc::new(local);
+    }
+
+    /// Who may ask.
+    pub fn access(&self) -> Arc<HostAccess> {
+        let guard = self.access.read();
+        Arc::clone(&guard.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Notes who may ask from now on.
+    pub(crate) fn set_access(&self, access: HostAccess) {
+        let guard = self.access.write();
+        *guard.unwrap_or_else(PoisonError::into_inner) = Arc::new(access);
     }
 
     /// The cache.

@@ -35,6 +35,7 @@ pub use self::reconfigure::Prepared;
 pub(crate) use self::settings::{cache_settings, settings};
 use self::slots::Slots;
 use self::upstream_log::UpstreamLog;
+use crate::access::HostAccess;
 use crate::designation::with_designation;
 use crate::learned;
 use crate::local::Local;
@@ -102,7 +103,8 @@ impl Forwarder {
         let handed_over = to_hand_over(config, &listeners).map_err(StartError::Worker)?;
         give_up(&listeners.addresses)?;
         let ((upstreams, groups), slots) = assign_first(config, roots)?;
-        let settings = Arc::new(settings(config, &groups, local, descriptors));
+        let access = HostAccess::find(config.access()).map_err(StartError::Networks)?;
+        let settings = Arc::new(settings(config, &groups, local, &access, descriptors));
         let shared = share(config)?;
         let (reports_in, reports) = mpsc::channel(REPORTS);
         let last_packet = Arc::new(AtomicU64::new(0));
@@ -135,7 +137,7 @@ impl Forwarder {
         }
         let workers = running::spawn_all(made).map_err(StartError::Worker)?;
         let running = Running::new(listeners.addresses, (upstreams, groups), shared, workers);
-        let running = Arc::new(running.with_local(local).with_tls(tls.as_ref()));
+        let running = Arc::new(running.with_local(local, access).with_tls(tls.as_ref()));
         let views = Views::start(rings, records_wanted, prepared, Arc::clone(&running));
         let forwarder = Forwarder {
             running,

@@ -104,7 +104,8 @@ impl Worker {
         let waker = Waker::new(poll.registry(), places.take(Owner::Commands))?;
         let datagrams = Datagrams::new(poll.registry(), &mut places, parts.udp, parts.udp_path)?;
         let streams = Streams::new(poll.registry(), &mut places, parts.streams, parts.tls)?;
-        let engine = new_engine(parts.id, &parts.settings, &parts.shared, &parts.counters)?;
+        let mut engine = new_engine(parts.id, &parts.settings, &parts.shared, &parts.counters)?;
+        engine.set_datagram_listeners(datagrams.addresses());
         parts.pulse.beat(now());
         let worker = Worker {
             poll,
@@ -368,6 +369,8 @@ impl Worker {
         let added = udp
             .map_or(Ok(()), |udp| self.datagrams.add(registry, places, udp))
             .and_then(|()| self.streams.add_listener(registry, places, streams));
+        let addresses = self.datagrams.addresses();
+        self.engine.set_datagram_listeners(addresses);
         if let Err(error) = added {
             let reason = error.to_string();
             self.outlet.send(WorkerEvent::NotListening { reason });
@@ -467,6 +470,8 @@ impl Worker {
                 reason: error.to_string(),
             }),
         }
+        let addresses = self.datagrams.addresses();
+        self.engine.set_datagram_listeners(addresses);
         // What became ready meanwhile is announced no second time.
         self.again
             .extend((0..self.datagrams.count()).map(Owner::Udp));

@@ -16,9 +16,11 @@ use dotgate::cli::Page;
 use dotgate_config::setting::Unset;
 use dotgate_config::settings::TABLE;
 use dotgate_config::{
-    Amount, ByteCount, Config, ConnectionLimits, Endpoint, Environment, Loaded, LogFormat,
-    LogLevel, Note, Origin, Problem, Profile, StartPolicy, UpstreamsFault, load,
+    AccessEntry, AccessNetwork, Amount, ByteCount, Config, ConnectionLimits, Endpoint, Environment,
+    Loaded, LogFormat, LogLevel, Note, Origin, Problem, Profile, StartPolicy, UpstreamsFault, load,
 };
+use dotgate_core::labels::ClientTransport;
+use dotgate_core::{AccessAnswer, AccessScope};
 
 const RIGHT: [(&str, &str); 4] = [
     ("HOST", "127.0.0.1"),
@@ -79,7 +81,7 @@ fn what_is_not_set_has_the_documented_default() {
     assert_eq!(tcp.connections_per_client_max, Amount::Auto);
     assert_eq!(tcp.idle, Duration::from_secs(10));
     assert_eq!(tcp.in_flight_max, 1000);
-    assert_eq!(config.allowed().len(), 9);
+    assert_eq!(config.access().allow.len(), 9);
     assert_eq!(config.tls().authorities.ca_file, None);
     assert_eq!(config.tls().authentication, Profile::Strict);
     assert_eq!(
@@ -117,6 +119,8 @@ fn every_variable_changes_what_it_says() {
         ("DOTGATE_TCP_IDLE", "5m"),
         ("DOTGATE_TCP_IN_FLIGHT_MAX", "10000"),
         ("DOTGATE_ACCESS_ALLOW", "192.0.2.0/24"),
+        ("DOTGATE_ACCESS_DENY", "localnets@dot"),
+        ("DOTGATE_ACCESS_ANSWER", "silence"),
         ("DOTGATE_TLS_CA_FILE", "ca.pem"),
         ("DOTGATE_TLS_AUTHENTICATION", "insecure-opportunistic"),
         ("DOTGATE_BOOTSTRAP_ADDRESSES", "192.0.2.53"),
@@ -151,7 +155,19 @@ fn every_variable_changes_what_it_says() {
     );
     assert_eq!(tcp.idle, Duration::from_secs(300));
     assert_eq!(tcp.in_flight_max, 10_000);
-    assert_eq!(config.allowed(), ["192.0.2.0/24".parse().unwrap()]);
+    let access = config.access();
+    let network = |prefix: &str| AccessNetwork::Prefix(prefix.parse().unwrap());
+    let only = |entries: &[AccessEntry]| {
+        let [entry] = entries else {
+            panic!("{entries:?}")
+        };
+        (entry.network, entry.scope)
+    };
+    let everywhere = (network("192.0.2.0/24"), AccessScope::Everywhere);
+    assert_eq!(only(&access.allow), everywhere);
+    let of_dot = AccessScope::Transport(ClientTransport::Dot);
+    assert_eq!(only(&access.deny), (AccessNetwork::Local, of_dot));
+    assert_eq!(access.answer, AccessAnswer::NoResponse);
     assert_eq!(
         config.tls().authorities.ca_file.as_deref(),
         Some(Path::new("ca.pem"))
@@ -339,8 +355,9 @@ fn words_and_schemes_stand_for_what_they_mean() {
         "192.0.2.1@853#dot.test",
     ];
     assert_eq!(labels(&config), expected);
-    let allowed: Vec<String> = config.allowed().iter().map(ToString::to_string).collect();
-    assert_eq!(allowed, ["0.0.0.0/0", "::/0"]);
+    let network = |prefix: &str| AccessNetwork::Prefix(prefix.parse().unwrap());
+    let allowed = config.access().allow.iter().map(|entry| entry.network);
+    assert!(allowed.eq([network("0.0.0.0/0"), network("::/0")]));
     let all = "quad9,google,adguard,cloudflare";
     assert_eq!(read(all).upstreams().len(), 16);
     let too_many = format!("{all},mullvad");

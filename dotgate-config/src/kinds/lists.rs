@@ -105,7 +105,7 @@ impl Kind for Resolvers {
 }
 
 /// The word for all addresses, IPv4 and IPv6.
-const ANY: &str = "any";
+pub(super) const ANY: &str = "any";
 
 /// Address prefixes.
 #[derive(Debug)]
@@ -407,7 +407,7 @@ pub(crate) fn items<T>(
 }
 
 /// Reads a list as `items` does, in which nothing may stand twice.
-fn distinct<T: PartialEq>(
+pub(super) fn distinct<T: PartialEq>(
     text: &str,
     most: usize,
     read: impl Fn(&str) -> Result<T, Fault>,

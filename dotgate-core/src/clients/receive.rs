@@ -7,6 +7,7 @@ use dotgate_wire::{
 };
 
 use super::{Clients, Handled, Request};
+use crate::admit::AccessAnswer;
 use crate::counters::Count;
 use crate::counters::labels::{Limit, Outcome};
 use crate::exchange::Client;
@@ -42,7 +43,7 @@ impl Clients {
         peer: IpAddr,
         message: &'m [u8],
     ) -> Result<Request<'m>, Handled> {
-        if !self.settings.access.allows(peer) {
+        if !self.may_ask(client, peer) {
             return Err(self.prohibit(client, message));
         }
         let query = match parse_query(message) {
@@ -73,17 +74,28 @@ impl Clients {
         }
     }
 
+    /// Whether the access list has a client, at the listener that it came to.
+    #[inline(always)]
+    fn may_ask(&self, client: Client, peer: IpAddr) -> bool {
+        let access = &self.settings.access;
+        access.allows(peer, client.transport(), || self.local_address(client))
+    }
+
     fn ignore(&mut self, client: Client) -> Handled {
         self.tally.ignored(client.transport());
         Handled::Ignored
     }
 
-    /// Refuses a client that may not ask. Of its message no more is read than the response repeats.
+    /// Refuses a client that may not ask, if it is to get a response. Of its message no more is read than that repeats.
+    #[inline(never)]
     fn prohibit(&mut self, client: Client, message: &[u8]) -> Handled {
         let Ok(front) = parse_front(message) else {
             return self.ignore(client);
         };
         self.tally.count(Count::ClientsRefused);
+        if self.settings.access.answer == AccessAnswer::NoResponse {
+            return self.prohibit_silently(client, (front.id, front.qtype, front.question));
+        }
         let refusal = Refusal::PROHIBITED;
         self.tally.at_once(
             client.transport(),
@@ -102,6 +114,19 @@ impl Clients {
         let opcode = front.flags.opcode();
         self.deliver_error(client, &parameters, (front.question, opcode), refusal);
         Handled::Answered
+    }
+
+    /// A client that may not ask gets no response; its connection is closed.
+    fn prohibit_silently(
+        &mut self,
+        client: Client,
+        (id, qtype, question): (u16, u16, &[u8]),
+    ) -> Handled {
+        self.tally
+            .unanswered(client.transport(), qtype, Outcome::Prohibited);
+        let ended = || Refusal::PROHIBITED.ended(Outcome::Prohibited);
+        self.record((client, id), question, ended);
+        Handled::Unwelcome
     }
 
     fn reject(&mut self, client: Client, reject: &Reject<'_>) -> Handled {

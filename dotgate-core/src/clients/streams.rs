@@ -12,17 +12,18 @@ use crate::keys::StreamKey;
 use crate::limits;
 use crate::moment::Moment;
 use crate::outbox::Action;
-use crate::stream::{KernelBuffers, Stream, StreamKind};
+use crate::stream::{AcceptedStream, KernelBuffers, Stream, StreamKind};
 
 impl Clients {
     /// Takes a new client connection. None: close it at once, for the client may not ask or a limit is reached.
     pub(crate) fn open_stream(
         &mut self,
         now: Moment,
-        peer: IpAddr,
-        kind: StreamKind,
+        accepted: AcceptedStream,
     ) -> Option<StreamKey> {
-        if !self.settings.access.allows(peer) {
+        let AcceptedStream { peer, local, kind } = accepted;
+        let access = &self.settings.access;
+        if !access.allows(peer, kind.transport(), || local) {
             self.tally.count(Count::ClientsRefused);
             return None;
         }
@@ -43,7 +44,7 @@ impl Clients {
             self.refuse_stream(now, peer, Limit::ClientMemory);
             return None;
         }
-        let opened = self.streams.open(peer, kind, now);
+        let opened = self.streams.open(accepted, now);
         match opened {
             Some(_) => self.tally.count(Count::StreamsAccepted),
             None if self.streams.has_its_share(peer) => {
@@ -163,6 +164,8 @@ impl Clients {
                     self.tally.count(Count::StreamsCutOff);
                 }
             }
+            // What it asks is not heard: there is no use in a connection.
+            Handled::Unwelcome => self.close_stream(key, StreamEnd::Prohibited),
             Handled::Ignored => {
                 // Without a header the framing is lost (RFC 1035 section 4.2.2); one empty frame is forgiven.
                 stream.empty_frames += 1;
@@ -329,6 +332,7 @@ impl Clients {
                 | StreamEnd::Unread
                 | StreamEnd::Framing
                 | StreamEnd::Malformed
+                | StreamEnd::Prohibited
                 | StreamEnd::Tls
                 | StreamEnd::Displaced
                 | StreamEnd::Memory

@@ -124,7 +124,7 @@ labels! {
     Failed = "failed",
     /// Refused because of its type, class, signature or RD flag, or because it is dotgate's own (loop).
     Refused = "refused",
-    /// Refused because the client is not in the access list.
+    /// Refused, or not answered, because the access list does not have the client.
     Prohibited = "prohibited",
     /// Rejected with FORMERR, NOTIMP or BADVERS.
     Malformed = "malformed",
@@ -305,6 +305,8 @@ labels! {
     Framing = "framing",
     /// A truncated message, or several malformed ones.
     Malformed = "malformed",
+    /// The client may no longer ask, and gets no response.
+    Prohibited = "prohibited",
     /// The TLS handshake was not completed in time.
     Handshake = "handshake",
     /// The client broke TLS after the handshake.

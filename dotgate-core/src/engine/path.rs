@@ -1,5 +1,6 @@
 //! The path of a query, from the listener to the attempts that are made for it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use dotgate_wire::{NameCase, Question};
@@ -29,6 +30,12 @@ enum Served {
 }
 
 impl Engine {
+    /// The driver's UDP sockets are bound to these addresses, in the order of their numbers. To be called before their
+    /// first datagram: entries of the access list may hold at one of them.
+    pub fn set_datagram_listeners(&mut self, listeners: Vec<IpAddr>) {
+        self.clients.set_listeners(listeners);
+    }
+
     /// Takes a datagram that came in on `path`.
     pub fn on_datagram(&mut self, now: Moment, path: ReturnPath, message: &[u8]) {
         // What is no query was answered already.

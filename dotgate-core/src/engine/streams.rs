@@ -8,7 +8,7 @@ use crate::counters::labels::ClientHandshake;
 use crate::exchange::Client;
 use crate::keys::StreamKey;
 use crate::moment::Moment;
-use crate::stream::{KernelBuffers, StreamKind};
+use crate::stream::{AcceptedStream, KernelBuffers, StreamKind};
 
 impl Engine {
     /// Takes a new client connection. None: close it at once, for the client may not ask or a limit is reached. One of
@@ -19,7 +19,13 @@ impl Engine {
         peer: IpAddr,
         kind: StreamKind,
     ) -> Option<StreamKey> {
-        self.clients.open_stream(now, peer, kind)
+        let local = None;
+        self.stream_accepted(now, AcceptedStream { peer, local, kind })
+    }
+
+    /// The same where entries of the access list may hold at the address of this host that the client asks.
+    pub fn stream_accepted(&mut self, now: Moment, accepted: AcceptedStream) -> Option<StreamKey> {
+        self.clients.open_stream(now, accepted)
     }
 
     /// The TLS handshake of a connection is complete. What the client sends is for `stream_bytes` from now on.

@@ -20,26 +20,24 @@ fn streams(max: usize, per_client: usize) -> Streams {
     )
 }
 
-fn ip(last: u8) -> IpAddr {
-    IpAddr::from([192, 0, 2, last])
+fn tcp(last: u8) -> AcceptedStream {
+    AcceptedStream {
+        peer: IpAddr::from([192, 0, 2, last]),
+        local: None,
+        kind: StreamKind::Tcp,
+    }
 }
 
 #[test]
 fn connections_are_bounded_in_all_and_per_client() {
     let mut streams = streams(3, 2);
-    let first = streams.open(ip(1), StreamKind::Tcp, START).unwrap();
-    assert!(streams.open(ip(1), StreamKind::Tcp, START).is_some());
-    assert!(
-        streams.open(ip(1), StreamKind::Tcp, START).is_none(),
-        "two per client"
-    );
-    assert!(streams.open(ip(2), StreamKind::Tcp, START).is_some());
-    assert!(
-        streams.open(ip(3), StreamKind::Tcp, START).is_none(),
-        "three in all"
-    );
+    let first = streams.open(tcp(1), START).unwrap();
+    assert!(streams.open(tcp(1), START).is_some());
+    assert!(streams.open(tcp(1), START).is_none(), "two per client");
+    assert!(streams.open(tcp(2), START).is_some());
+    assert!(streams.open(tcp(3), START).is_none(), "three in all");
     streams.remove(first);
-    assert!(streams.open(ip(3), StreamKind::Tcp, START).is_some());
+    assert!(streams.open(tcp(3), START).is_some());
     for key in streams.keys() {
         streams.remove(key);
     }
@@ -49,7 +47,7 @@ fn connections_are_bounded_in_all_and_per_client() {
 #[test]
 fn only_a_complete_message_resets_the_idle_clock() {
     let mut streams = streams(8, 8);
-    let key = streams.open(ip(1), StreamKind::Tcp, START).unwrap();
+    let key = streams.open(tcp(1), START).unwrap();
     let later = START + Duration::from_secs(9);
     streams.get_mut(key).unwrap().on_message(later);
     assert_eq!(streams.poll_expired(START + Duration::from_secs(10)), None);
@@ -68,7 +66,7 @@ fn half_a_message_has_ten_seconds_whatever_the_idle_limit() {
         stream_idle: Duration::from_secs(300),
         ..Settings::for_upstreams(Vec::new())
     });
-    let key = streams.open(ip(1), StreamKind::Tcp, START).unwrap();
+    let key = streams.open(tcp(1), START).unwrap();
     let stream = streams.get_mut(key).unwrap();
     stream.frames.keep(&[0]);
     stream.on_read(START, 10);
@@ -90,7 +88,7 @@ fn half_a_message_has_ten_seconds_whatever_the_idle_limit() {
 #[test]
 fn a_connection_with_queries_in_flight_is_not_idle() {
     let mut streams = streams(8, 8);
-    let key = streams.open(ip(1), StreamKind::Tcp, START).unwrap();
+    let key = streams.open(tcp(1), START).unwrap();
     streams.get_mut(key).unwrap().in_flight = 1;
     assert_eq!(streams.poll_expired(START + Duration::from_secs(10)), None);
     assert!(streams.next_deadline().unwrap() > START + Duration::from_secs(10));
@@ -104,7 +102,7 @@ fn a_connection_with_queries_in_flight_is_not_idle() {
 #[test]
 fn a_client_that_does_not_read_is_cut_off_after_ten_seconds() {
     let mut streams = streams(8, 8);
-    let key = streams.open(ip(1), StreamKind::Tcp, START).unwrap();
+    let key = streams.open(tcp(1), START).unwrap();
     let stream = streams.get_mut(key).unwrap();
     stream.outgoing.push(0);
     stream.on_unsent(false, START + Duration::from_secs(1));

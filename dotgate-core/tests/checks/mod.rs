@@ -22,8 +22,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dotgate_core::{
-    AccessList, Count, Moment, SessionKey, Settings, Shared, StreamKey, UpstreamId,
-    UpstreamSettings, WorkerId,
+    Access, Count, Moment, SessionKey, Settings, Shared, StreamKey, UpstreamId, UpstreamSettings,
+    WorkerId,
 };
 
 use message::{Ask, Form};
@@ -96,7 +96,7 @@ fn upstream(id: UpstreamId) -> UpstreamSettings {
 fn settings(upstreams: u8, is_small: bool) -> Settings {
     let limit = |small, large| if is_small { small } else { large };
     Settings {
-        access: AccessList::new(
+        access: Access::of(
             ["192.0.2.0/24", "2001:db8::/32"].map(|prefix| prefix.parse().expect("a prefix")),
         ),
         queries_max: limit(6, 20_000),

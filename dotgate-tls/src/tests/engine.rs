@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use dotgate_core::{
-    AccessList, Action, ConnectFault, Count, Counters, Driver, Engine, Event, Moment, ReturnPath,
+    Access, Action, ConnectFault, Count, Counters, Driver, Engine, Event, Moment, ReturnPath,
     SessionEnd, SessionKey, Settings, Shared, UpstreamId, UpstreamSettings, WorkerId, carry_out,
     drive,
 };
@@ -52,7 +52,7 @@ fn good_peers(count: usize) -> Vec<Peer> {
 
 fn settings(upstreams: u8) -> Settings {
     Settings {
-        access: AccessList::new(["192.0.2.0/24".parse().unwrap()]),
+        access: Access::of(["192.0.2.0/24".parse().unwrap()]),
         queries_max: 1_000,
         streams_max: 10,
         streams_per_client_max: 10,

@@ -19,6 +19,7 @@ use super::groups::GroupReport;
 use super::local::LocalReport;
 use super::traffic::Traffic;
 use super::upstreams::{self, UpstreamReport, rounded};
+use crate::access::HostAccess;
 use crate::clock::now;
 use crate::log;
 use crate::running::{Outcome, Reloads, WorkerState};
@@ -42,6 +43,7 @@ pub(super) struct Status {
     listen_dot: Vec<String>,
     /// What clients that speak TLS are shown.
     certificates: Vec<CertificateReport>,
+    access: AccessReport,
     admin: AdminReport,
     log: LogReport,
     configuration: ConfigurationReport,
@@ -108,6 +110,23 @@ impl CertificateReport {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
+struct AccessReport {
+    /// `refused` or `silence`: what clients get that may not ask.
+    answer: &'static str,
+    /// The networks of this host, if the access list has `localnets`.
+    localnets: Vec<String>,
+}
+
+impl AccessReport {
+    fn of(access: &HostAccess) -> AccessReport {
+        AccessReport {
+            answer: access.answer().word(),
+            localnets: access.networks().iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
 struct AdminReport {
     /// Where its Unix socket is.
     socket: Option<String>,
@@ -169,6 +188,7 @@ impl Status {
                 .map(CertificateReport::of)
                 .collect(),
             listen_awaited: running.awaited().to_vec(),
+            access: AccessReport::of(&running.access()),
             admin: AdminReport {
                 socket: endpoint.socket().map(|path| path.display().to_string()),
                 token: endpoint.access().token.word(),

@@ -43,6 +43,12 @@ pub enum StartError {
     /// Routes have changed so often that no number is left for another one.
     #[error("the routes have changed 65,534 times since the start: restart dotgate")]
     RoutesUsedUp,
+    /// The access list depends on the networks of this host, which the system does not say.
+    #[error(
+        "find the networks of this host, which the access list depends on (localnets): {0}\n  Write their prefixes in \
+         place of localnets, or allow sockets of the family AF_NETLINK."
+    )]
+    Networks(#[source] io::Error),
     /// The trust anchors could not be loaded.
     #[error(transparent)]
     Roots(#[from] RootsError),

@@ -8,6 +8,7 @@ use dotgate_tls::{Roots, ServerTls};
 
 use super::slots::Slots;
 use super::{Forwarder, StartError, refuse_loop, server_tls, settings};
+use crate::access::HostAccess;
 use crate::local::Local;
 use crate::upstreams::{Groups, Upstreams};
 use crate::views;
@@ -23,6 +24,7 @@ pub struct Prepared {
     slots: Slots,
     views: views::Prepared,
     tls: Option<ServerTls>,
+    access: HostAccess,
 }
 
 impl Forwarder {
@@ -38,13 +40,14 @@ impl Forwarder {
     ) -> Result<Prepared, StartError> {
         refuse_loop(config, &self.running.all_addresses())?;
         let tls = server_tls(config, &self.tickets)?;
+        let access = HostAccess::find(config.access()).map_err(StartError::Networks)?;
         let slots = self.slots.clone();
         let (upstreams, groups) = (self.upstreams(), self.running.groups());
         let ((upstreams, groups), slots) = slots.assign_all(&upstreams, &groups, config, roots)?;
         Ok(Prepared {
             settings: Settings {
                 generation: slots.generation,
-                ..settings(config, &groups, local, self.descriptors)
+                ..settings(config, &groups, local, &access, self.descriptors)
             },
             upstreams,
             groups,
@@ -52,6 +55,7 @@ impl Forwarder {
             slots,
             views: views::Prepared::new(config.query_log())?,
             tls,
+            access,
         })
     }
 
@@ -65,12 +69,14 @@ impl Forwarder {
             slots,
             views,
             tls,
+            access,
         } = prepared;
         self.views.set(views);
         self.slots = slots;
         self.running.set_upstreams(Arc::clone(&upstreams), groups);
         self.running.set_local(local);
         self.running.set_tls(tls.as_ref());
+        self.running.set_access(access);
         self.command(WorkerCommand::Reconfigure(Arc::new(Reconfiguration {
             settings: Arc::new(settings),
             upstreams,

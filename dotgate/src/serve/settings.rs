@@ -8,6 +8,7 @@ use dotgate_core::{AccessList, CacheSettings, ForwardedClasses, Settings};
 
 use dotgate_wire::{Question, rclass, rtype};
 
+use crate::access::HostAccess;
 use crate::local::Local;
 use crate::upstreams::{Groups, route_table};
 
@@ -16,6 +17,7 @@ pub(crate) fn settings(
     config: &Config,
     groups: &Groups,
     local: &Local,
+    access: &HostAccess,
     descriptors: u64,
 ) -> Settings {
     let limits = config.connection_limits(descriptors);
@@ -29,7 +31,7 @@ pub(crate) fn settings(
         routes: Arc::new(route_table(groups)),
         probe: Question::new(config.probe(), rtype::NS, rclass::IN)
             .unwrap_or_else(|| Question::root(rtype::NS)),
-        access: AccessList::new(config.allowed().iter().copied()),
+        access: access.rules(),
         local: local.data(),
         filter: local.filter().filter().clone(),
         forwarded_classes: ForwardedClasses {

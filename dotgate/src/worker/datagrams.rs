@@ -1,7 +1,7 @@
 //! A worker's UDP sockets: batches in, batches out.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
@@ -71,6 +71,15 @@ impl Datagrams {
             place: Some(token.0),
         });
         Ok(())
+    }
+
+    /// The addresses that the sockets are bound to, by number.
+    pub(super) fn addresses(&self) -> Vec<IpAddr> {
+        let address = |listener: &Listener| listener.socket.local_addr().map(|it| it.ip());
+        // One that the system does not say is that of no entry.
+        let unknown = IpAddr::from([0, 0, 0, 0]);
+        let addresses = self.sockets.iter().map(address);
+        addresses.map(|it| it.unwrap_or(unknown)).collect()
     }
 
     pub(super) fn count(&self) -> usize {

@@ -1,10 +1,12 @@
 //! A worker's client connections, over TCP and TLS: accepting, reading and writing; their rules are the engine's.
 
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use dotgate_core::{Count, Engine, KernelBuffers, Moment, StreamKey, StreamKind, limits};
+use dotgate_core::{
+    AcceptedStream, Count, Engine, KernelBuffers, Moment, StreamKey, StreamKind, limits,
+};
 use dotgate_net::tcp::is_of_one_connection;
 use dotgate_tls::{ServerTls, TlsFailure};
 use mio::Registry;
@@ -39,6 +41,8 @@ struct Connection {
 struct Listener {
     socket: TcpListener,
     kind: StreamKind,
+    /// The address that its clients ask, if it is one alone.
+    address: Option<IpAddr>,
     place: usize,
 }
 
@@ -101,11 +105,13 @@ impl Streams {
             return Ok(());
         };
         let mut socket = TcpListener::from_std(listener.socket);
+        let address = socket.local_addr().map(|address| address.ip());
         let owner = Owner::Listener(self.listeners.len());
         let place = register(registry, places, owner, &mut socket)?;
         self.listeners.push(Some(Listener {
             socket,
             kind: listener.kind,
+            address: address.ok().filter(|ip| !ip.is_unspecified()),
             place,
         }));
         Ok(())
@@ -146,10 +152,16 @@ impl Streams {
             let Some(Some(listener)) = self.listeners.get(number) else {
                 return Accepted::All;
             };
-            let kind = listener.kind;
+            let (kind, local) = (listener.kind, listener.address);
             match listener.socket.accept() {
                 Ok((socket, peer)) => {
-                    if let Some(key) = engine.stream_opened(now, peer.ip(), kind) {
+                    let of_socket = || socket.local_addr().ok().map(|address| address.ip());
+                    let accepted = AcceptedStream {
+                        peer: peer.ip(),
+                        local: local.or_else(of_socket),
+                        kind,
+                    };
+                    if let Some(key) = engine.stream_accepted(now, accepted) {
                         self.add(key, kind, socket, registry, engine, places);
                     }
                 }

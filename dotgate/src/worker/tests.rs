@@ -4,7 +4,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
 
-use dotgate_core::{AccessList, ClientMemory, Flights, UpstreamId, UpstreamSettings, WorkerId};
+use dotgate_core::{Access, ClientMemory, Flights, UpstreamId, UpstreamSettings, WorkerId};
 use dotgate_net::{BindOptions, UdpPath};
 
 use super::*;
@@ -35,7 +35,7 @@ fn worker_of(id: WorkerId, shared: &Shared) -> World {
     let udp = dotgate_net::UdpSocket::bind("127.0.0.1:0".parse().unwrap(), &options).unwrap();
     let address = udp.local_addr().unwrap();
     let settings = Settings {
-        access: AccessList::new(["127.0.0.0/8".parse().unwrap()]),
+        access: Access::of(["127.0.0.0/8".parse().unwrap()]),
         queries_max: 100,
         queries_per_client_max: 100,
         streams_max: 10,

@@ -10,6 +10,7 @@
     reason = "a part of a test that cannot go on fails the test"
 )]
 
+mod access;
 mod admin;
 mod admin_api;
 mod admin_socket;

@@ -145,7 +145,6 @@ const IDENTIFIERS: &[(&str, &str)] = &[
     ("relieve", "complete"),
     ("say_goodbye", "shut_down"),
     ("set_to_work", "spawn_all"),
-    ("silence", "unanswered"),
     ("spelt", "as_received"),
     ("strays", "off_chain"),
     ("tell_refused", "log_rejected"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dotgate_wire::{Flags, message_id, split_frame};
 
-use crate::admit::{AccessList, Quotas};
+use crate::admit::{Access, Quotas};
 use crate::cache::Cache;
 use crate::counters::{Count, Counters};
 use crate::engine::{Driver, Engine, Shared, carry_out, drive};
@@ -81,7 +81,7 @@ pub(super) struct Lab {
 
 pub(super) fn settings(upstreams: usize) -> Settings {
     Settings {
-        access: AccessList::new(["192.0.2.0/24".parse().unwrap()]),
+        access: Access::of(["192.0.2.0/24".parse().unwrap()]),
         queries_max: 1_000,
         queries_per_client_max: 800,
         streams_max: 10,

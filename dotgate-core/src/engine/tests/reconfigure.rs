@@ -198,7 +198,7 @@ fn an_access_list_change_applies_at_once_and_connected_clients_stay() {
     let mut lab = Lab::opened(1);
     let stream = lab.connect();
     let closed_to_them = Settings {
-        access: crate::admit::AccessList::new(["198.51.100.0/24".parse().unwrap()]),
+        access: crate::admit::Access::of(["198.51.100.0/24".parse().unwrap()]),
         ..lab.settings.clone()
     };
     let before = lab.settings.clone();

@@ -147,6 +147,8 @@ tcp.idle                        default                 10s
 tcp.in_flight_max               default                 1000
 access.allow                    default                 127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,\
 192.168.0.0/16,100.64.0.0/10,169.254.0.0/16,fe80::/10,fc00::/7
+access.deny                     -                       (not set)
+access.answer                   default                 refused
 SSL_CERT_FILE                   -                       (not set)
 SSL_CERT_DIR                    -                       (not set)
 tls.authentication              default                 strict

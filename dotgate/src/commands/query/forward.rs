@@ -13,8 +13,7 @@ use std::time::Duration;
 use dotgate_config::Config;
 use dotgate_core::labels;
 use dotgate_core::{
-    AccessList, Count, Counters, Engine, ReturnPath, Settings, Shared, StreamKind, UpstreamId,
-    WorkerId,
+    Access, Count, Counters, Engine, ReturnPath, Settings, Shared, StreamKind, UpstreamId, WorkerId,
 };
 use dotgate_net::UdpPath;
 use ipnet::IpNet;
@@ -22,6 +21,7 @@ use tokio::sync::mpsc;
 
 use super::client::{QueryParameters, Response, ask, query};
 use super::prepared::Prepared;
+use crate::access::HostAccess;
 use crate::clock::now;
 use crate::upstreams::RouteNumbers;
 use crate::views;
@@ -140,11 +140,12 @@ fn settings(config: &Config, prepared: &Prepared) -> Settings {
     } = prepared;
     let groups = RouteNumbers::default().assign(&[], config.groups(), upstreams);
     Settings {
-        access: AccessList::new([IpNet::from(LOOPBACK)]),
+        access: Access::of([IpNet::from(LOOPBACK)]),
         ..crate::serve::settings(
             config,
             &groups.unwrap_or_default(),
             local,
+            &HostAccess::default(),
             crate::serve::DESCRIPTORS_AT_LEAST,
         )
     }

@@ -7,16 +7,20 @@
 
 mod table;
 
-pub use table::line;
+pub use table::{line, median_of};
 
+use std::fs;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use crate::Error;
+use crate::cpu::Measured;
 use crate::error::Action;
 use crate::forwarder::{Forwarder, Running, Surroundings};
 use crate::load::{self, Load, Names, Outcome, Pace, Popularity, Stop};
 use crate::upstream::UpstreamProcess;
+use crate::usage::Usage;
 
 /// Times all names are asked to warm a cache; one that does not answer from it then has none.
 const WARMING_PASSES: u32 = 5;
@@ -58,21 +62,48 @@ pub struct Comparison {
 }
 
 /// One forwarder's runs under one load.
-struct Runs {
-    name: &'static str,
-    outcomes: Vec<Outcome>,
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Runs {
+    /// The forwarder.
+    pub name: &'static str,
+    /// What came of each run.
+    pub outcomes: Vec<Outcome>,
     /// Queries that all runs sent to the upstream.
-    forwarded: u64,
+    pub forwarded: u64,
+    /// The most memory that its processes held at the end of a run, in bytes.
+    pub resident: u64,
+}
+
+/// All forwarders' runs under one load.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Measurement {
+    /// The load.
+    pub pace: Pace,
+    /// The runs, in the order of [`Comparison::forwarders`], without those that could not be started.
+    pub runs: Vec<Runs>,
 }
 
 /// Runs a comparison and writes its progress and tables to `output`.
 ///
-/// A forwarder that is not installed is named and left out.
+/// # Errors
+/// As [`measure`].
+pub fn run(comparison: &Comparison, output: &mut dyn Write) -> Result<(), Error> {
+    for measurement in measure(comparison, output)? {
+        table::write(measurement.pace, &measurement.runs, output).to("write the result")?;
+    }
+    Ok(())
+}
+
+/// Runs a comparison and writes its progress to `output`.
+///
+/// A forwarder that is not installed, or does not start, is named and left out.
 ///
 /// # Errors
 /// Where a part does not start or a socket fails; [`Error::NoForwarder`] if none is there.
-pub fn run(comparison: &Comparison, output: &mut dyn Write) -> Result<(), Error> {
+pub fn measure(comparison: &Comparison, output: &mut dyn Write) -> Result<Vec<Measurement>, Error> {
     let folder = tempfile::tempdir().to("make a folder")?;
+    // Some forwarders give up root before they read their files.
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).to("share a folder")?;
     let upstream = UpstreamProcess::start(folder.path())?;
     let around = Surroundings {
         upstream: upstream.address(),
@@ -86,13 +117,13 @@ pub fn run(comparison: &Comparison, output: &mut dyn Write) -> Result<(), Error>
             Ok(Some(_)) => present.push(forwarder),
             Ok(None) => writeln!(output, "{}: not installed, left out", forwarder.name())
                 .to("write the result")?,
-            Err(error) => {
+            Err(error @ Error::NotReady { .. }) => {
                 // Its own words say best why.
                 let log = folder.path().join(format!("{}.log", forwarder.name()));
-                let words = std::fs::read_to_string(log).unwrap_or_default();
-                writeln!(output, "{words}").to("write the result")?;
-                return Err(error);
+                let words = fs::read_to_string(log).unwrap_or_default();
+                writeln!(output, "{words}{error}: left out").to("write the result")?;
             }
+            Err(error) => return Err(error),
         }
     }
     if present.is_empty() {
@@ -112,11 +143,11 @@ pub fn run(comparison: &Comparison, output: &mut dyn Write) -> Result<(), Error>
         writeln!(output, "{} names, warm, {:?}", warm.names, warm.popularity)
             .to("write the result")?;
     }
-    for pace in &comparison.paces {
+    let measured = comparison.paces.iter().map(|pace| {
         let runs = stage.rounds(&present, *pace, output)?;
-        table::write(*pace, &runs, output).to("write the result")?;
-    }
-    Ok(())
+        Ok(Measurement { pace: *pace, runs })
+    });
+    measured.collect()
 }
 
 /// Where forwarders are measured.
@@ -141,6 +172,7 @@ impl Stage<'_> {
                 name: forwarder.name(),
                 outcomes: Vec::new(),
                 forwarded: 0,
+                resident: 0,
             })
             .collect();
         for round in 1..=self.comparison.rounds {
@@ -159,6 +191,7 @@ impl Stage<'_> {
                     .and_then(|()| output.flush())
                     .to("write the result")?;
                 runs.forwarded += forwarded;
+                runs.resident = runs.resident.max(Usage::of_group(running.pid())?.resident);
                 runs.outcomes.push(outcome);
             }
         }
@@ -178,7 +211,7 @@ impl Stage<'_> {
                 None => Names::Unique,
                 Some((_, drawn)) => Names::Listed(drawn),
             },
-            pid: Some(running.pid()),
+            measured: Some(Measured::Group(running.pid())),
         }
     }
 
@@ -187,7 +220,7 @@ impl Stage<'_> {
         let mut is_warm = true;
         let mut load = Load {
             stop: Stop::After(self.comparison.warm_up),
-            pid: None,
+            measured: None,
             ..self.load(running, pace)
         };
         match &self.drawn {

@@ -1,15 +1,19 @@
 //! The forwarders compared, each set up for the same work and as fast as its manual tells.
 //!
 //! All get two workers or threads, share the port between them, and check the upstream's certificate
-//! and name. dotgate keeps its cache as it comes; dnsdist and Unbound get one where names are asked
-//! again, large enough and without refresh, and none where no name is asked twice. The echo, next to
-//! them, is no forwarder but the floor below all.
+//! and name. dotgate keeps its cache as it comes; a [`Peer`] gets one if names are asked
+//! again, large enough and without refresh. The echo is no forwarder but the floor below all.
+
+mod peer;
+
+pub use peer::{PEERS, Peer, Place, Places};
 
 use std::env;
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -34,12 +38,10 @@ pub enum Forwarder {
     Dotgate(PathBuf),
     /// The same with its cache switched off.
     DotgateUncached(PathBuf),
-    /// dnsdist (PowerDNS) as installed.
-    Dnsdist,
-    /// Unbound as installed.
-    Unbound,
     /// This program's own [`crate::echo`].
     Echo,
+    /// A program that others wrote, and where it is.
+    Peer(&'static Peer, Place),
 }
 
 /// Where a forwarder finds its upstream, and its files.
@@ -51,18 +53,18 @@ pub struct Surroundings<'a> {
     pub ca_file: &'a Path,
     /// A folder for configuration and log files.
     pub folder: &'a Path,
-    /// Whether dnsdist and Unbound are to answer from a cache.
+    /// Whether peers are to answer from a cache.
     pub with_caches: bool,
 }
 
-/// A forwarder that runs; dropping it ends the process.
+/// A forwarder that runs, in a process group of its own; dropping it ends the group.
 pub struct Running {
     child: Child,
     address: SocketAddr,
 }
 
 impl Running {
-    /// The process.
+    /// The process, which is the leader of its group.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
@@ -77,7 +79,11 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        end(&mut self.child);
+        let group = rustix::process::Pid::from_child(&self.child);
+        // A group whose processes have all ended is as good.
+        if rustix::process::kill_process_group(group, rustix::process::Signal::KILL).is_ok() {
+            drop(self.child.wait());
+        }
     }
 }
 
@@ -95,9 +101,8 @@ impl Forwarder {
         match self {
             Forwarder::Dotgate(_) => "dotgate",
             Forwarder::DotgateUncached(_) => "dotgate-uncached",
-            Forwarder::Dnsdist => "dnsdist",
-            Forwarder::Unbound => "unbound",
             Forwarder::Echo => "echo",
+            Forwarder::Peer(peer, _) => peer.name,
         }
     }
 
@@ -111,7 +116,7 @@ impl Forwarder {
         let log = File::create(surroundings.folder.join(format!("{}.log", self.name())))
             .to("make a log file")?;
         let mut command = self.command(surroundings, address)?;
-        command.stdin(Stdio::null());
+        command.stdin(Stdio::null()).process_group(0);
         command
             .stdout(log.try_clone().to("share a log file")?)
             .stderr(log);
@@ -126,11 +131,6 @@ impl Forwarder {
     }
 
     fn command(&self, around: &Surroundings<'_>, address: SocketAddr) -> Result<Command, Error> {
-        let configure = |text: String| -> Result<PathBuf, Error> {
-            let path = around.folder.join(format!("{}.conf", self.name()));
-            fs::write(&path, text).to("write a configuration")?;
-            Ok(path)
-        };
         Ok(match self {
             Forwarder::Dotgate(program) => {
                 let mut command = Command::new(program);
@@ -149,21 +149,7 @@ impl Forwarder {
                 command.args(["echo", "--listen", &address.to_string()]);
                 command
             }
-            Forwarder::Dnsdist => {
-                let mut command = Command::new("dnsdist");
-                let file = configure(dnsdist_configuration(around, address))?;
-                command
-                    .args(["--supervised", "--disable-syslog", "-C"])
-                    .arg(file);
-                command
-            }
-            Forwarder::Unbound => {
-                let mut command = Command::new("unbound");
-                command
-                    .args(["-d", "-c"])
-                    .arg(configure(unbound_configuration(around, address))?);
-                command
-            }
+            Forwarder::Peer(peer, place) => peer.command(place, around, address)?,
         })
     }
 }
@@ -185,7 +171,7 @@ pub(crate) fn wait_until_it_answers(
             // Names that no measurement uses.
             seed: u32::MAX - attempt as u32,
             names: Names::Unique,
-            pid: None,
+            measured: None,
         })?;
         if outcome.tally.answered == 1 {
             return Ok(());
@@ -237,80 +223,6 @@ pub(crate) fn dotgate_environment(
     ]
 }
 
-/// dnsdist 1.7 hands a query from its UDP thread over to a TCP thread, which owns the sessions to
-/// the upstream. It sends one query per session at a time unless `maxInFlight` says otherwise. What it
-/// keeps of all traffic for inspection is switched off, which versions before 1.8 know as size 0.
-fn dnsdist_configuration(around: &Surroundings<'_>, address: SocketAddr) -> String {
-    let listener = format!("addLocal(\"{address}\", {{reusePort=true}})\n");
-    let cache = if around.with_caches {
-        "getPool(\"\"):setCache(newPacketCache(1000000, {numberOfShards=64}))\n"
-    } else {
-        ""
-    };
-    format!(
-        "setSecurityPollSuffix(\"\")\n\
-         setUDPMultipleMessagesVectorSize(32)\n\
-         setUDPSocketBufferSizes(4194304, 4194304)\n\
-         if setRingBuffersOptions == nil then setRingBuffersSize(0, 64) else \
-         setRingBuffersOptions({{recordQueries=false, recordResponses=false}}) end\n\
-         setMaxTCPClientThreads({WORKERS})\n\
-         setTCPInternalPipeBufferSize(1048576)\n\
-         setMaxTCPQueuedConnections(100000)\n\
-         {}{cache}\
-         newServer({{address=\"{}\", tls=\"openssl\", subjectName=\"{AUTHENTICATION_NAME}\", \
-         caStore=\"{}\", validateCertificates=true, maxInFlight=1000, \
-         checkName=\"health.example.com.\"}})\n",
-        listener.repeat(WORKERS),
-        around.upstream,
-        around.ca_file.display(),
-    )
-}
-
-/// Unbound closes a session after 200 queries unless `max-reuse-tcp-queries` says otherwise, and
-/// would pay for a handshake every time. What is not said here is its default: no refresh of what is
-/// asked for often, no log, no statistics. Slabs as its guide to speed says, a few per thread.
-fn unbound_configuration(around: &Surroundings<'_>, address: SocketAddr) -> String {
-    let forward_no_cache = if around.with_caches { "no" } else { "yes" };
-    format!(
-        "server:\n\
-         \x20 interface: {}@{}\n\
-         \x20 num-threads: {WORKERS}\n\
-         \x20 so-reuseport: yes\n\
-         \x20 module-config: \"iterator\"\n\
-         \x20 tls-cert-bundle: \"{}\"\n\
-         \x20 do-not-query-localhost: no\n\
-         \x20 msg-cache-size: 128m\n\
-         \x20 rrset-cache-size: 256m\n\
-         \x20 msg-cache-slabs: 4\n\
-         \x20 rrset-cache-slabs: 4\n\
-         \x20 infra-cache-slabs: 4\n\
-         \x20 prefetch: no\n\
-         \x20 rrset-roundrobin: no\n\
-         \x20 verbosity: 0\n\
-         \x20 so-rcvbuf: 4m\n\
-         \x20 num-queries-per-thread: 4096\n\
-         \x20 outgoing-num-tcp: 10\n\
-         \x20 max-reuse-tcp-queries: 1000000\n\
-         \x20 outgoing-range: 8192\n\
-         \x20 username: \"\"\n\
-         \x20 chroot: \"\"\n\
-         \x20 pidfile: \"\"\n\
-         \x20 use-syslog: no\n\
-         remote-control:\n\
-         \x20 control-enable: no\n\
-         forward-zone:\n\
-         \x20 name: \".\"\n\
-         \x20 forward-tls-upstream: yes\n\
-         \x20 forward-no-cache: {forward_no_cache}\n\
-         \x20 forward-addr: {}@{}#{AUTHENTICATION_NAME}\n",
-        address.ip(),
-        address.port(),
-        around.ca_file.display(),
-        around.upstream.ip(),
-        around.upstream.port(),
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -345,31 +257,9 @@ mod tests {
     }
 
     #[test]
-    fn others_answer_from_a_cache_only_where_names_are_asked_again() {
-        let cold = around(Path::new("folder"));
-        let warm = Surroundings {
-            with_caches: true,
-            ..cold
-        };
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 5300));
-        assert!(dnsdist_configuration(&warm, address).contains("setCache("));
-        assert!(!dnsdist_configuration(&cold, address).contains("setCache("));
-        assert!(unbound_configuration(&warm, address).contains("forward-no-cache: no\n"));
-        assert!(unbound_configuration(&cold, address).contains("forward-no-cache: yes\n"));
-    }
-
-    #[test]
-    fn every_forwarder_gets_two_workers_and_checks_the_upstreams_name() {
+    fn dotgate_gets_two_workers_and_checks_the_upstreams_name() {
         let around = around(Path::new("folder"));
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 5300));
-        let dnsdist = dnsdist_configuration(&around, address);
-        let listener = "addLocal(\"127.0.0.1:5300\", {reusePort=true})\n";
-        assert_eq!(dnsdist.matches(listener).count(), 2);
-        assert!(dnsdist.contains("subjectName=\"dot.test\", caStore=\"ca.pem\""));
-        assert!(dnsdist.contains("validateCertificates=true, maxInFlight=1000"));
-        let unbound = unbound_configuration(&around, address);
-        assert!(unbound.contains("\n  interface: 127.0.0.1@5300\n  num-threads: 2\n"));
-        assert!(unbound.contains("\n  forward-addr: 127.0.0.1@853#dot.test\n"));
         let dotgate = dotgate_environment(&around, address)
             .map(|(name, value)| format!("{name}={}", value.to_string_lossy()));
         let expected = [

@@ -1,7 +1,8 @@
 //! Measures forwarders from plain DNS to DNS over TLS, side by side on one machine.
 //!
-//! Eight parts: an [`upstream`] that answers everything over TLS, a [`load`] of queries over UDP
-//! that counts what comes back, [`compare`], which runs forwarders between the two in turns, an
+//! Nine parts: an [`upstream`] that answers everything over TLS, a [`load`] of queries over UDP
+//! that counts what comes back, [`compare`], which runs forwarders between the two in turns, [`report`], which does so under
+//! all workloads and writes a page, an
 //! [`echo`] that shows what a query costs at least, [`soak`], which keeps dotgate between load
 //! and upstream for long while the upstream restarts, [`replace`], which replaces dotgate
 //! itself under load, [`roll`], which restarts a fleet behind a balancer, and [`unread`], in which clients do not read.
@@ -20,6 +21,7 @@ pub mod forwarder;
 pub mod load;
 pub mod message;
 pub mod replace;
+pub mod report;
 pub mod roll;
 pub mod soak;
 pub mod unread;

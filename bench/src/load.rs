@@ -16,7 +16,8 @@ use std::time::Duration;
 
 use dotgate_net::boottime_nanos;
 
-use crate::{Error, cpu};
+use crate::Error;
+use crate::cpu::Measured;
 use client::{Clients, Receiver, Sender};
 pub use names::{Names, Popularity};
 pub use tally::Tally;
@@ -56,8 +57,8 @@ pub struct Load<'a> {
     pub seed: u32,
     /// What is asked for.
     pub names: Names<'a>,
-    /// The process whose CPU time is measured.
-    pub pid: Option<u32>,
+    /// Whose CPU time is measured.
+    pub measured: Option<Measured>,
 }
 
 /// What came of a load.
@@ -111,14 +112,14 @@ impl Outcome {
 /// Where a socket fails, or the process to measure has no CPU time to read.
 pub fn run(load: &Load<'_>) -> Result<Outcome, Error> {
     let clients = Clients::bind(load)?;
-    let cpu_before = load.pid.map(cpu::process_nanos).transpose()?;
+    let cpu_before = load.measured.map(Measured::nanos).transpose()?;
     let start = boottime_nanos();
     let mut receiver = Receiver::new(load, &clients)?;
     let (sent, unsent) = match load.pace {
         Pace::Window(window) => saturate(load, &clients, &mut receiver, window)?,
         Pace::PerSecond(rate) => pace(load, &clients, &mut receiver, rate)?,
     };
-    let cpu_after = load.pid.map(cpu::process_nanos).transpose()?;
+    let cpu_after = load.measured.map(Measured::nanos).transpose()?;
     let (tally, last_response) = receiver.finish();
     Ok(Outcome {
         sent,

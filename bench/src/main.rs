@@ -1,4 +1,4 @@
-//! The `dotgate-bench` command: `upstream`, `load`, `echo`, `compare`, `soak`, `replace`, `roll`, `unread`.
+//! The `dotgate-bench` command: `upstream`, `load`, `echo`, `compare`, `report`, `soak`, `replace`, `roll`, `unread`.
 
 #![forbid(unsafe_code)]
 
@@ -10,9 +10,11 @@ use std::time::Duration;
 
 use clap::{Arg, ArgMatches, Command, value_parser};
 use dotgate_bench::compare::{self, Comparison, Warm};
-use dotgate_bench::forwarder::Forwarder;
+use dotgate_bench::cpu::Measured;
+use dotgate_bench::forwarder::{Forwarder, PEERS, Peer, Places};
 use dotgate_bench::load::{self, Load, Names, Pace, Popularity, Stop};
 use dotgate_bench::replace::{self, Replace};
+use dotgate_bench::report::{self, Report};
 use dotgate_bench::roll::{self, Asking, Flows, Probing, Roll};
 use dotgate_bench::soak::{self, Soak};
 use dotgate_bench::unread::{self, Unread};
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
         Some(("load", arguments)) => run_load(arguments),
         Some(("echo", arguments)) => echo::run(address(arguments, "listen")),
         Some(("compare", arguments)) => run_compare(arguments),
+        Some(("report", arguments)) => run_report(arguments),
         Some(("soak", arguments)) => run_soak(arguments),
         Some(("replace", arguments)) => run_replace(arguments),
         Some(("roll", arguments)) => run_roll(arguments),
@@ -87,6 +90,7 @@ fn command() -> Command {
                 .arg(address("listen", "Address").required(true)),
         )
         .subcommand(compare_command())
+        .subcommand(report_command())
         .subcommand(
             Command::new("soak")
                 .about("Keeps dotgate under load for long while the upstream restarts")
@@ -196,12 +200,11 @@ fn compare_command() -> Command {
                 .action(clap::ArgAction::SetTrue),
         )
         .arg(
-            Arg::new("without")
-                .long("without")
-                .help("Leave a forwarder out")
+            option("without", "Leave a forwarder out")
                 .value_parser(["dotgate", "dnsdist", "unbound", "echo"])
                 .action(clap::ArgAction::Append),
         )
+        .args(places())
         .arg(number("rounds", "Runs per forwarder and load").default_value("5"))
         .arg(number("seconds", "Length of a run").default_value("10"))
         .arg(number("warm-up-ms", "Load before each run, in ms").default_value("1000"))
@@ -213,6 +216,55 @@ fn compare_command() -> Command {
                 .default_value("5000"),
         )
         .arg(timeout())
+}
+
+fn report_command() -> Command {
+    Command::new("report")
+        .about("Measures all forwarders that are installed under all workloads, and writes a page with tables and plots")
+        .arg(path("dotgate", "A release binary").required(true))
+        .args(places())
+        .arg(
+            option("without", "Leave a forwarder out")
+                .value_parser(PEERS.iter().map(|peer| peer.name).collect::<Vec<_>>())
+                .action(clap::ArgAction::Append),
+        )
+        .arg(path("output", "The folder for the page and its plots").required(true))
+        .arg(number("rounds", "Runs per forwarder and workload").default_value("5"))
+        .arg(number("seconds", "Length of a run").default_value("5"))
+}
+
+fn run_report(arguments: &ArgMatches) -> Result<(), Error> {
+    let report = Report {
+        dotgate: value(arguments, "dotgate"),
+        places: places_of(arguments),
+        without: arguments
+            .get_many("without")
+            .unwrap_or_default()
+            .cloned()
+            .collect(),
+        output: value(arguments, "output"),
+        rounds: value::<u64>(arguments, "rounds") as u32,
+        run: Duration::from_secs(value(arguments, "seconds")),
+    };
+    report::run(&report, &mut io::stdout())
+}
+
+/// Where other forwarders are, besides `PATH`.
+fn places() -> [Arg; 2] {
+    [
+        path("tools", "A folder with programs of other forwarders"),
+        path(
+            "tree",
+            "The folder of a system with other forwarders, for chroot; needs root",
+        ),
+    ]
+}
+
+fn places_of(arguments: &ArgMatches) -> Places {
+    Places {
+        tools: arguments.get_one("tools").cloned(),
+        tree: arguments.get_one("tree").cloned(),
+    }
 }
 
 fn option(name: &'static str, help: &'static str) -> Arg {
@@ -273,7 +325,7 @@ fn run_load(arguments: &ArgMatches) -> Result<(), Error> {
         timeout: Duration::from_millis(value(arguments, "timeout-ms")),
         seed: value(arguments, "seed"),
         names: Names::Unique,
-        pid: arguments.get_one("pid").copied(),
+        measured: arguments.get_one("pid").copied().map(Measured::Process),
     })?;
     println!("{}", compare::line(&outcome));
     Ok(())
@@ -341,7 +393,14 @@ fn run_compare(arguments: &ArgMatches) -> Result<(), Error> {
     if arguments.get_flag("cache-off") {
         forwarders.push(Forwarder::DotgateUncached(dotgate));
     }
-    forwarders.extend([Forwarder::Dnsdist, Forwarder::Unbound, Forwarder::Echo]);
+    let places = places_of(arguments);
+    for peer in ["dnsdist", "unbound"].into_iter().filter_map(Peer::named) {
+        match peer.find(&places) {
+            Some(place) => forwarders.push(Forwarder::Peer(peer, place)),
+            None => println!("{}: not installed ({}), left out", peer.name, peer.install),
+        }
+    }
+    forwarders.push(Forwarder::Echo);
     forwarders.retain(|forwarder| !left_out.iter().any(|name| *name == forwarder.name()));
     let popularity = if arguments.get_flag("zipf") {
         Popularity::Zipf

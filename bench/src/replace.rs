@@ -95,7 +95,7 @@ pub fn run(replace: &Replace, output: &mut (dyn Write + Send)) -> Result<(), Err
         timeout: TIMEOUT,
         seed: 1,
         names: Names::Unique,
-        pid: None,
+        measured: None,
     };
     let changes = replace.changes();
     let length = Duration::from_secs_f64(replace.queries as f64 / f64::from(replace.rate));

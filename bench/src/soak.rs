@@ -194,7 +194,7 @@ fn minute(
         timeout: TIMEOUT,
         seed: number,
         names: Names::Unique,
-        pid: None,
+        measured: None,
     };
     let restarts_before = restarts.load(Ordering::Relaxed);
     let cpu_before = cpu::process_nanos(dotgate.pid())?;

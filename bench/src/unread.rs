@@ -16,6 +16,7 @@ use std::time::Duration;
 use socket2::{Domain, Socket, Type};
 
 use crate::Error;
+use crate::cpu::Measured;
 use crate::error::Action;
 use crate::forwarder::{Forwarder, Surroundings};
 use crate::load::{self, Load, Names, Outcome, Pace, Stop};
@@ -151,7 +152,7 @@ fn innocents(target: SocketAddr, pid: u32, phase: usize, span: Duration) -> Resu
         timeout: Duration::from_secs(2),
         seed: 1 + phase as u32,
         names: Names::Unique,
-        pid: Some(pid),
+        measured: Some(Measured::Process(pid)),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::Error;
+use crate::{Error, cpu};
 
 /// What a process holds at one moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -29,6 +29,21 @@ impl Usage {
             })
         };
         look().ok_or(Error::NoUsage { pid })
+    }
+
+    /// Looks at all processes of the group that a process leads.
+    ///
+    /// # Errors
+    /// [`Error::NoUsage`] if there is no such group.
+    pub fn of_group(leader: u32) -> Result<Usage, Error> {
+        let members = cpu::members(leader)
+            .into_iter()
+            .filter_map(|pid| Usage::of(pid).ok());
+        let sum = members.reduce(|sum, usage| Usage {
+            resident: sum.resident + usage.resident,
+            descriptors: sum.descriptors + usage.descriptors,
+        });
+        sum.ok_or(Error::NoUsage { pid: leader })
     }
 }
 

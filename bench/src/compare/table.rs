@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use super::Runs;
+use crate::forwarder::PEERS;
 use crate::load::{Outcome, Pace};
 
 /// One run in one line.
@@ -95,20 +96,22 @@ pub(super) fn write(pace: Pace, runs: &[Runs], output: &mut dyn Write) -> io::Re
     output.flush()
 }
 
-/// dotgate's CPU time compared with the floor and with the better of those that others wrote.
+/// dotgate's CPU time compared with the floor and with the best of those that others wrote.
 fn verdict(runs: &[Runs]) -> Option<String> {
     let cpu_of = |name: &str| {
         let row = runs.iter().find(|row| row.name == name)?;
         median_of(row, Outcome::cpu_micros_per_query)
     };
     let dotgate = cpu_of("dotgate")?;
-    let others = [cpu_of("dnsdist"), cpu_of("unbound")];
-    let better = others.into_iter().flatten().min_by(f64::total_cmp);
+    let best = PEERS
+        .iter()
+        .filter_map(|peer| cpu_of(peer.name))
+        .min_by(f64::total_cmp);
     let times = |reference: Option<f64>| shown(reference.map(|it| dotgate / it), 2);
     Some(format!(
-        "dotgate's CPU time is {} times the echo's, {} times that of the better of dnsdist and unbound",
+        "dotgate's CPU time is {} times the echo's, {} times that of the best other forwarder",
         times(cpu_of("echo")),
-        times(better),
+        times(best),
     ))
 }
 
@@ -120,7 +123,8 @@ fn sum_of(runs: &Runs, value: impl Fn(&Outcome) -> u64) -> u64 {
     runs.outcomes.iter().map(value).sum()
 }
 
-fn median_of(runs: &Runs, value: impl Fn(&Outcome) -> Option<f64>) -> Option<f64> {
+/// The median of what `value` says of a forwarder's runs.
+pub fn median_of(runs: &Runs, value: impl Fn(&Outcome) -> Option<f64>) -> Option<f64> {
     median(runs.outcomes.iter().filter_map(value).collect())
 }
 
@@ -159,6 +163,7 @@ mod tests {
             name,
             outcomes: cpu_micros.iter().map(outcome).collect(),
             forwarded: 77,
+            resident: 0,
         }
     }
 
@@ -200,10 +205,10 @@ mod tests {
     }
 
     #[test]
-    fn a_verdict_compares_dotgate_with_the_floor_and_the_better_of_the_others() {
+    fn a_verdict_compares_dotgate_with_the_floor_and_the_best_of_the_others() {
         let mut all = vec![runs("dotgate", &[6])];
         let text = |all: &[Runs]| verdict(all).unwrap();
-        let tail = "times that of the better of dnsdist and unbound";
+        let tail = "times that of the best other forwarder";
         assert_eq!(
             text(&all),
             format!("dotgate's CPU time is - times the echo's, - {tail}")

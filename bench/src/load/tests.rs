@@ -2,6 +2,7 @@ use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::Arc;
 
 use super::*;
+use crate::cpu::Measured;
 use crate::message;
 
 /// Answers queries over UDP until dropped: of ten queries in a row it drops the tenth, fails the
@@ -33,7 +34,7 @@ impl Responder {
             timeout: Duration::from_millis(300),
             seed: 42,
             names: Names::Unique,
-            pid: Some(std::process::id()),
+            measured: Some(Measured::Process(std::process::id())),
         }
     }
 }

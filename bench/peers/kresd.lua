@@ -1,0 +1,12 @@
+-- Knot Resolver, one process of two, as its manager would start them.
+log_level('notice')
+-- The rules of forwarding are kept in the folder of the process.
+local ffi = require('ffi')
+assert(ffi.C.kr_rules_init(nil, 0, true) == 0)
+net.listen('@LISTEN_IP@', @LISTEN_PORT@, {kind='dns'})
+-- No validation: the others do none.
+trust_anchors.remove('.')
+policy.rule_forward_add('.', {dnssec=false, auth=false}, {{'@UPSTREAM_IP@@@UPSTREAM_PORT@', tls=true, hostname='@NAME@', ca_file='@CA_FILE@'}})
+-- A cache larger than the names, which both processes share; it is in a file, so what the run before left is deleted.
+cache.open(256 * MB, 'lmdb://@FOLDER@/kresd-cache')
+cache.clear()

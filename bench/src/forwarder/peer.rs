@@ -1,0 +1,356 @@
+//! The other forwarders: how each is found, configured and started.
+//!
+//! The files in `bench/peers/` are their configurations, as their manuals advise, with the reason of each setting.
+//! `@WORD@` in them stands for a value of the run; a line that starts with `@CACHED@` is for runs in which names are asked
+//! again, one with `@UNCACHED@` for those in which no name is.
+
+use std::ffi::OsString;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::{Surroundings, WORKERS};
+use crate::Error;
+use crate::error::Action;
+use crate::upstream::AUTHENTICATION_NAME;
+
+/// A program that others wrote.
+#[derive(PartialEq, Eq, Debug)]
+pub struct Peer {
+    /// The name shown.
+    pub name: &'static str,
+    /// What comes with the results about this peer.
+    pub remark: &'static str,
+    /// Where it comes from.
+    pub install: &'static str,
+    /// Whether it can answer from a cache.
+    pub has_cache: bool,
+    program: &'static str,
+    arguments: &'static [&'static str],
+    version: &'static [&'static str],
+    configuration: &'static str,
+    /// How the name of its configuration file must end.
+    ending: &'static str,
+    /// Processes that share the port, where a process has one thread.
+    processes: usize,
+}
+
+const NONE: Peer = Peer {
+    name: "",
+    remark: "",
+    install: "",
+    has_cache: true,
+    program: "",
+    arguments: &[],
+    version: &["--version"],
+    configuration: "",
+    ending: "conf",
+    processes: 1,
+};
+
+/// All of them, in the order of the tables.
+pub static PEERS: [Peer; 7] = [
+    Peer {
+        name: "dnsdist",
+        install: "Debian: dnsdist",
+        program: "dnsdist",
+        arguments: &["--supervised", "--disable-syslog", "-C", "@CONFIG@"],
+        configuration: include_str!("../../peers/dnsdist.lua"),
+        ..NONE
+    },
+    Peer {
+        name: "unbound",
+        install: "Debian: unbound",
+        program: "unbound",
+        arguments: &["-d", "-c", "@CONFIG@"],
+        version: &["-V"],
+        configuration: include_str!("../../peers/unbound.conf"),
+        ..NONE
+    },
+    Peer {
+        name: "knot-resolver",
+        remark: "two processes",
+        install: "Debian: knot-resolver6",
+        program: "kresd",
+        arguments: &["-n", "-c", "@CONFIG@", "@FOLDER@"],
+        configuration: include_str!("../../peers/kresd.lua"),
+        processes: WORKERS,
+        ..NONE
+    },
+    Peer {
+        name: "bind",
+        install: "Debian: bind9",
+        program: "named",
+        arguments: &["-f", "-n", "@WORKERS@", "-c", "@CONFIG@"],
+        version: &["-v"],
+        configuration: include_str!("../../peers/named.conf"),
+        ..NONE
+    },
+    Peer {
+        name: "coredns",
+        install: "Go: github.com/coredns/coredns",
+        program: "coredns",
+        arguments: &["-conf", "@CONFIG@"],
+        version: &["-version"],
+        configuration: include_str!("../../peers/Corefile"),
+        ..NONE
+    },
+    Peer {
+        name: "smartdns",
+        install: "Debian: smartdns",
+        program: "smartdns",
+        arguments: &["-f", "-x", "-p", "-", "-c", "@CONFIG@"],
+        version: &["-v"],
+        configuration: include_str!("../../peers/smartdns.conf"),
+        ..NONE
+    },
+    Peer {
+        name: "stubby",
+        remark: "one thread",
+        install: "Debian: stubby",
+        has_cache: false,
+        program: "stubby",
+        arguments: &["-C", "@CONFIG@"],
+        version: &["-V"],
+        configuration: include_str!("../../peers/stubby.yml"),
+        ending: "yml",
+        ..NONE
+    },
+];
+
+/// Where a program is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// A file.
+    File(PathBuf),
+    /// The folder of a system of its own, for `chroot`, which needs root.
+    Tree(PathBuf),
+}
+
+/// Where to look for programs, besides the folders in `PATH`, which come last.
+#[derive(Clone, Default, Debug)]
+pub struct Places {
+    /// A folder of programs.
+    pub tools: Option<PathBuf>,
+    /// The folder of another system.
+    pub tree: Option<PathBuf>,
+}
+
+const FOLDERS: [&str; 3] = ["usr/bin", "usr/sbin", "usr/local/bin"];
+
+impl Places {
+    fn of(&self, program: &str) -> Option<Place> {
+        let file = |folder: &Path| {
+            let file = folder.join(program);
+            file.is_file().then_some(Place::File(file))
+        };
+        let tree = |tree: &PathBuf| {
+            let is_there = |folder: &&&str| tree.join(folder).join(program).is_file();
+            FOLDERS
+                .iter()
+                .find(is_there)
+                .map(|_| Place::Tree(tree.clone()))
+        };
+        let path = || {
+            let folders = std::env::var_os("PATH")?;
+            std::env::split_paths(&folders).find_map(|folder| file(&folder))
+        };
+        self.tools
+            .as_deref()
+            .and_then(file)
+            .or_else(|| self.tree.as_ref().and_then(tree))
+            .or_else(path)
+    }
+}
+
+impl Peer {
+    /// The peer of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<&'static Peer> {
+        PEERS.iter().find(|peer| peer.name == name)
+    }
+
+    /// Where it is installed; `None` if it is not.
+    #[must_use]
+    pub fn find(&self, places: &Places) -> Option<Place> {
+        places.of(self.program)
+    }
+
+    /// The first line of what it says of its version.
+    #[must_use]
+    pub fn version(&self, place: &Place) -> Option<String> {
+        let mut command = self.start(place, None, 1);
+        let output = command
+            .args(self.version)
+            .stdin(Stdio::null())
+            .output()
+            .ok()?;
+        let words = [output.stdout, output.stderr].concat();
+        let words = String::from_utf8_lossy(&words).into_owned();
+        words
+            .lines()
+            .find(|line| line.contains(|it: char| it.is_ascii_digit()))
+            .map(|line| line.trim().to_owned())
+    }
+
+    /// Writes its configuration to `around.folder`, and returns the command that runs it in the foreground.
+    pub(super) fn command(
+        &self,
+        place: &Place,
+        around: &Surroundings<'_>,
+        address: SocketAddr,
+    ) -> Result<Command, Error> {
+        let file = around.folder.join(format!("{}.{}", self.name, self.ending));
+        fs::write(&file, self.configuration(around, address)).to("write a configuration")?;
+        let value = |text: &str| {
+            fill(
+                &text.replace("@CONFIG@", &file.display().to_string()),
+                around,
+                address,
+            )
+        };
+        let mut command = self.start(place, Some(around.folder), self.processes);
+        command.args(self.arguments.iter().map(|argument| value(argument)));
+        Ok(command)
+    }
+
+    fn configuration(&self, around: &Surroundings<'_>, address: SocketAddr) -> String {
+        let (with, without) = if around.with_caches {
+            ("@CACHED@", "@UNCACHED@")
+        } else {
+            ("@UNCACHED@", "@CACHED@")
+        };
+        let mut text = String::new();
+        for line in self
+            .configuration
+            .lines()
+            .filter(|line| !line.starts_with(without))
+        {
+            text.push_str(&fill(
+                line.strip_prefix(with).unwrap_or(line),
+                around,
+                address,
+            ));
+            text.push('\n');
+        }
+        text
+    }
+
+    /// The program without arguments. A program in a tree sees `folder` at its own path there.
+    fn start(&self, place: &Place, folder: Option<&Path>, processes: usize) -> Command {
+        const IN_TREE: &str = "tree=$1 folder=$2; shift 2\n\
+            if [ -n \"$folder\" ]; then mkdir -p \"$tree$folder\" && mount --bind \"$folder\" \"$tree$folder\" || exit; fi\n\
+            mount -t proc proc \"$tree/proc\"\n\
+            exec chroot \"$tree\" \"$@\"";
+        const TOGETHER: &str = "\"$@\" & \"$@\" & wait";
+        let mut words: Vec<OsString> = Vec::new();
+        if let Place::Tree(tree) = place {
+            words.extend(["unshare", "--mount", "sh", "-c", IN_TREE, "sh"].map(OsString::from));
+            words.push(tree.into());
+            words.push(folder.map_or_else(OsString::new, OsString::from));
+        }
+        if processes > 1 {
+            words.extend(["sh", "-c", TOGETHER, "sh"].map(OsString::from));
+        }
+        words.push(match place {
+            Place::File(file) => file.into(),
+            Place::Tree(_) => self.program.into(),
+        });
+        let mut words = words.into_iter();
+        let mut command = Command::new(words.next().unwrap_or_default());
+        command.args(words);
+        command
+    }
+}
+
+fn fill(text: &str, around: &Surroundings<'_>, address: SocketAddr) -> String {
+    [
+        ("@LISTEN_IP@", address.ip().to_string()),
+        ("@LISTEN_PORT@", address.port().to_string()),
+        ("@UPSTREAM@", around.upstream.to_string()),
+        ("@UPSTREAM_IP@", around.upstream.ip().to_string()),
+        ("@UPSTREAM_PORT@", around.upstream.port().to_string()),
+        ("@NAME@", AUTHENTICATION_NAME.to_owned()),
+        ("@CA_FILE@", around.ca_file.display().to_string()),
+        ("@FOLDER@", around.folder.display().to_string()),
+        ("@WORKERS@", WORKERS.to_string()),
+    ]
+    .iter()
+    .fold(text.to_owned(), |text, (word, value)| {
+        text.replace(word, value)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    fn configuration(name: &str, with_caches: bool) -> String {
+        let around = Surroundings {
+            upstream: SocketAddr::from((Ipv4Addr::LOCALHOST, 853)),
+            ca_file: Path::new("/run/ca.pem"),
+            folder: Path::new("/run/folder"),
+            with_caches,
+        };
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 5300));
+        Peer::named(name).unwrap().configuration(&around, address)
+    }
+
+    #[test]
+    fn every_configuration_is_complete_and_checks_the_name_of_the_upstream() {
+        for peer in &PEERS {
+            for with_caches in [false, true] {
+                let text = configuration(peer.name, with_caches);
+                for word in [
+                    "@LISTEN",
+                    "@UPSTREAM",
+                    "@NAME@",
+                    "@CA_FILE@",
+                    "@FOLDER@",
+                    "@WORKERS@",
+                    "CACHED@",
+                ] {
+                    assert!(!text.contains(word), "{} has {word}: {text}", peer.name);
+                }
+                assert!(
+                    text.contains("5300") && text.contains("853"),
+                    "{}",
+                    peer.name
+                );
+                assert!(text.contains(AUTHENTICATION_NAME), "{}", peer.name);
+            }
+        }
+        assert!(configuration("unbound", false).contains("interface: 127.0.0.1@5300\n"));
+        assert!(configuration("unbound", false).contains("forward-addr: 127.0.0.1@853#dot.test\n"));
+    }
+
+    #[test]
+    fn caches_are_for_names_that_are_asked_again() {
+        assert!(configuration("dnsdist", true).contains("\ngetPool(\"\"):setCache("));
+        assert!(!configuration("dnsdist", false).contains("setCache("));
+        assert!(configuration("unbound", true).contains("forward-no-cache: no\n"));
+        assert!(configuration("unbound", false).contains("forward-no-cache: yes\n"));
+        assert!(configuration("smartdns", false).contains("\ncache-size 0\n"));
+    }
+
+    #[test]
+    fn a_folder_of_programs_comes_before_a_tree_and_the_path_last() {
+        let folder = tempfile::tempdir().unwrap();
+        let (tools, tree) = (folder.path().join("tools"), folder.path().join("tree"));
+        let places = Places {
+            tools: Some(tools.clone()),
+            tree: Some(tree.clone()),
+        };
+        fs::create_dir_all(tree.join("usr/sbin")).unwrap();
+        fs::create_dir_all(&tools).unwrap();
+        assert_eq!(places.of("no-such-forwarder"), None);
+        fs::write(tree.join("usr/sbin/no-such-forwarder"), "").unwrap();
+        assert_eq!(places.of("no-such-forwarder"), Some(Place::Tree(tree)));
+        let file = tools.join("no-such-forwarder");
+        fs::write(&file, "").unwrap();
+        assert_eq!(places.of("no-such-forwarder"), Some(Place::File(file)));
+        assert!(matches!(places.of("sh"), Some(Place::File(_))));
+    }
+}

@@ -34,10 +34,17 @@ costly kind="response" seconds="600" folder="/tmp":
 sim:
     cargo run --release -p dotgate-sim --example soak
 
-# CPU per query beside dnsdist and Unbound; six minutes on an idle machine.
+# CPU per query next to dnsdist and Unbound; six minutes on an idle machine.
 bench:
     cargo build --release -p dotgate -p dotgate-bench
     target/release/dotgate-bench compare --dotgate target/release/dotgate
+
+# docs/benchmarks.md: dotgate next to all forwarders that are in PATH or in target/peers (`bench/peers/get target/peers`); half an
+# hour on an idle machine. As root, for the programs in target/peers/tree.
+bench-report:
+    cargo build --release -p dotgate -p dotgate-bench
+    target/release/dotgate-bench report --dotgate target/release/dotgate --output docs \
+        --tools target/peers/bin --tree target/peers/tree
 
 # A static binary for a container or any Linux.
 release:

@@ -6,7 +6,7 @@
 
 mod peer;
 
-pub use peer::{PEERS, Peer, Place, Places};
+pub use peer::{Installations, Location, PEERS, Peer};
 
 use std::env;
 use std::ffi::OsString;
@@ -41,7 +41,7 @@ pub enum Forwarder {
     /// This program's own [`crate::echo`].
     Echo,
     /// A program that others wrote, and where it is.
-    Peer(&'static Peer, Place),
+    Peer(&'static Peer, Location),
 }
 
 /// Where a forwarder finds its upstream, and its files.

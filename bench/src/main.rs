@@ -11,10 +11,10 @@ use std::time::Duration;
 use clap::{Arg, ArgMatches, Command, value_parser};
 use dotgate_bench::compare::{self, Comparison, Warm};
 use dotgate_bench::cpu::Measured;
-use dotgate_bench::forwarder::{Forwarder, PEERS, Peer, Places};
+use dotgate_bench::forwarder::{Forwarder, Installations, PEERS, Peer};
 use dotgate_bench::load::{self, Load, Names, Pace, Popularity, Stop};
 use dotgate_bench::replace::{self, Replace};
-use dotgate_bench::report::{self, Report};
+use dotgate_bench::report::{self, ReportPlan};
 use dotgate_bench::roll::{self, Asking, Flows, Probing, Roll};
 use dotgate_bench::soak::{self, Soak};
 use dotgate_bench::unread::{self, Unread};
@@ -204,7 +204,7 @@ fn compare_command() -> Command {
                 .value_parser(["dotgate", "dnsdist", "unbound", "echo"])
                 .action(clap::ArgAction::Append),
         )
-        .args(places())
+        .args(installations())
         .arg(number("rounds", "Runs per forwarder and load").default_value("5"))
         .arg(number("seconds", "Length of a run").default_value("10"))
         .arg(number("warm-up-ms", "Load before each run, in ms").default_value("1000"))
@@ -222,7 +222,7 @@ fn report_command() -> Command {
     Command::new("report")
         .about("Measures all forwarders that are installed under all workloads, and writes a page with tables and plots")
         .arg(path("dotgate", "A release binary").required(true))
-        .args(places())
+        .args(installations())
         .arg(
             option("without", "Leave a forwarder out")
                 .value_parser(PEERS.iter().map(|peer| peer.name).collect::<Vec<_>>())
@@ -234,9 +234,9 @@ fn report_command() -> Command {
 }
 
 fn run_report(arguments: &ArgMatches) -> Result<(), Error> {
-    let report = Report {
+    let report = ReportPlan {
         dotgate: value(arguments, "dotgate"),
-        places: places_of(arguments),
+        installations: installations_of(arguments),
         without: arguments
             .get_many("without")
             .unwrap_or_default()
@@ -250,7 +250,7 @@ fn run_report(arguments: &ArgMatches) -> Result<(), Error> {
 }
 
 /// Where other forwarders are, besides `PATH`.
-fn places() -> [Arg; 2] {
+fn installations() -> [Arg; 2] {
     [
         path("tools", "A folder with programs of other forwarders"),
         path(
@@ -260,8 +260,8 @@ fn places() -> [Arg; 2] {
     ]
 }
 
-fn places_of(arguments: &ArgMatches) -> Places {
-    Places {
+fn installations_of(arguments: &ArgMatches) -> Installations {
+    Installations {
         tools: arguments.get_one("tools").cloned(),
         tree: arguments.get_one("tree").cloned(),
     }
@@ -393,9 +393,9 @@ fn run_compare(arguments: &ArgMatches) -> Result<(), Error> {
     if arguments.get_flag("cache-off") {
         forwarders.push(Forwarder::DotgateUncached(dotgate));
     }
-    let places = places_of(arguments);
+    let installations = installations_of(arguments);
     for peer in ["dnsdist", "unbound"].into_iter().filter_map(Peer::named) {
-        match peer.find(&places) {
+        match peer.find(&installations) {
             Some(place) => forwarders.push(Forwarder::Peer(peer, place)),
             None => println!("{}: not installed ({}), left out", peer.name, peer.install),
         }

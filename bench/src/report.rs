@@ -14,16 +14,16 @@ use std::time::Duration;
 use crate::Error;
 use crate::compare::{self, Comparison, Warm};
 use crate::error::Action;
-use crate::forwarder::{Forwarder, PEERS, Peer, Place, Places};
+use crate::forwarder::{Forwarder, Installations, Location, PEERS, Peer};
 use crate::load::{Pace, Popularity};
 
 /// What to report, and how long to measure.
 #[derive(Clone, Debug)]
-pub struct Report {
+pub struct ReportPlan {
     /// A release binary of dotgate.
     pub dotgate: PathBuf,
     /// Where other forwarders are.
-    pub places: Places,
+    pub installations: Installations,
     /// Forwarders that are not measured.
     pub without: Vec<String>,
     /// The folder of the page and the plots; it is made.
@@ -97,7 +97,7 @@ const WORKLOADS: [Workload; 6] = [
 /// A peer that is installed, with its version.
 struct Installed {
     peer: &'static Peer,
-    place: Place,
+    location: Location,
     version: String,
 }
 
@@ -106,15 +106,17 @@ struct Installed {
 ///
 /// # Errors
 /// As [`compare::measure`], and if the folder cannot be written.
-pub fn run(report: &Report, output: &mut dyn Write) -> Result<(), Error> {
+pub fn run(report: &ReportPlan, output: &mut dyn Write) -> Result<(), Error> {
     let is_wanted = |name: &str| !report.without.iter().any(|without| without == name);
     let mut installed = Vec::new();
     for peer in PEERS.iter().filter(|peer| is_wanted(peer.name)) {
-        match peer.find(&report.places) {
-            Some(place) => installed.push(Installed {
-                version: peer.version(&place).unwrap_or_else(|| "unknown".to_owned()),
+        match peer.find(&report.installations) {
+            Some(location) => installed.push(Installed {
+                version: peer
+                    .version(&location)
+                    .unwrap_or_else(|| "unknown".to_owned()),
                 peer,
-                place,
+                location,
             }),
             None => writeln!(
                 output,
@@ -144,12 +146,12 @@ pub fn run(report: &Report, output: &mut dyn Write) -> Result<(), Error> {
 }
 
 /// All workloads of one kind.
-fn comparison(report: &Report, kind: Kind, installed: &[Installed]) -> Comparison {
+fn comparison(report: &ReportPlan, kind: Kind, installed: &[Installed]) -> Comparison {
     let mut forwarders = vec![Forwarder::Dotgate(report.dotgate.clone()), Forwarder::Echo];
     let peers = installed
         .iter()
         .filter(|it| kind == Kind::Forwarded || it.peer.has_cache);
-    forwarders.extend(peers.map(|it| Forwarder::Peer(it.peer, it.place.clone())));
+    forwarders.extend(peers.map(|it| Forwarder::Peer(it.peer, it.location.clone())));
     Comparison {
         forwarders,
         paces: WORKLOADS
@@ -184,9 +186,9 @@ mod tests {
 
     #[test]
     fn a_peer_without_a_cache_is_not_measured_with_one() {
-        let report = Report {
+        let report = ReportPlan {
             dotgate: PathBuf::from("dotgate"),
-            places: Places::default(),
+            installations: Installations::default(),
             without: Vec::new(),
             output: PathBuf::new(),
             rounds: 1,
@@ -196,7 +198,7 @@ mod tests {
             .iter()
             .map(|peer| Installed {
                 peer,
-                place: Place::File(PathBuf::new()),
+                location: Location::File(PathBuf::new()),
                 version: String::new(),
             })
             .collect();

@@ -121,7 +121,7 @@ pub static PEERS: [Peer; 7] = [
 
 /// Where a program is.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Place {
+pub enum Location {
     /// A file.
     File(PathBuf),
     /// The folder of a system of its own, for `chroot`, which needs root.
@@ -130,7 +130,7 @@ pub enum Place {
 
 /// Where to look for programs, besides the folders in `PATH`, which come last.
 #[derive(Clone, Default, Debug)]
-pub struct Places {
+pub struct Installations {
     /// A folder of programs.
     pub tools: Option<PathBuf>,
     /// The folder of another system.
@@ -139,18 +139,18 @@ pub struct Places {
 
 const FOLDERS: [&str; 3] = ["usr/bin", "usr/sbin", "usr/local/bin"];
 
-impl Places {
-    fn of(&self, program: &str) -> Option<Place> {
+impl Installations {
+    fn of(&self, program: &str) -> Option<Location> {
         let file = |folder: &Path| {
             let file = folder.join(program);
-            file.is_file().then_some(Place::File(file))
+            file.is_file().then_some(Location::File(file))
         };
         let tree = |tree: &PathBuf| {
             let is_there = |folder: &&&str| tree.join(folder).join(program).is_file();
             FOLDERS
                 .iter()
                 .find(is_there)
-                .map(|_| Place::Tree(tree.clone()))
+                .map(|_| Location::Tree(tree.clone()))
         };
         let path = || {
             let folders = std::env::var_os("PATH")?;
@@ -173,13 +173,13 @@ impl Peer {
 
     /// Where it is installed; `None` if it is not.
     #[must_use]
-    pub fn find(&self, places: &Places) -> Option<Place> {
-        places.of(self.program)
+    pub fn find(&self, installations: &Installations) -> Option<Location> {
+        installations.of(self.program)
     }
 
     /// The first line of what it says of its version.
     #[must_use]
-    pub fn version(&self, place: &Place) -> Option<String> {
+    pub fn version(&self, place: &Location) -> Option<String> {
         let mut command = self.start(place, None, 1);
         let output = command
             .args(self.version)
@@ -197,7 +197,7 @@ impl Peer {
     /// Writes its configuration to `around.folder`, and returns the command that runs it in the foreground.
     pub(super) fn command(
         &self,
-        place: &Place,
+        place: &Location,
         around: &Surroundings<'_>,
         address: SocketAddr,
     ) -> Result<Command, Error> {
@@ -238,14 +238,14 @@ impl Peer {
     }
 
     /// The program without arguments. A program in a tree sees `folder` at its own path there.
-    fn start(&self, place: &Place, folder: Option<&Path>, processes: usize) -> Command {
+    fn start(&self, place: &Location, folder: Option<&Path>, processes: usize) -> Command {
         const IN_TREE: &str = "tree=$1 folder=$2; shift 2\n\
             if [ -n \"$folder\" ]; then mkdir -p \"$tree$folder\" && mount --bind \"$folder\" \"$tree$folder\" || exit; fi\n\
             mount -t proc proc \"$tree/proc\"\n\
             exec chroot \"$tree\" \"$@\"";
         const TOGETHER: &str = "\"$@\" & \"$@\" & wait";
         let mut words: Vec<OsString> = Vec::new();
-        if let Place::Tree(tree) = place {
+        if let Location::Tree(tree) = place {
             words.extend(["unshare", "--mount", "sh", "-c", IN_TREE, "sh"].map(OsString::from));
             words.push(tree.into());
             words.push(folder.map_or_else(OsString::new, OsString::from));
@@ -254,8 +254,8 @@ impl Peer {
             words.extend(["sh", "-c", TOGETHER, "sh"].map(OsString::from));
         }
         words.push(match place {
-            Place::File(file) => file.into(),
-            Place::Tree(_) => self.program.into(),
+            Location::File(file) => file.into(),
+            Location::Tree(_) => self.program.into(),
         });
         let mut words = words.into_iter();
         let mut command = Command::new(words.next().unwrap_or_default());
@@ -339,18 +339,24 @@ mod tests {
     fn a_folder_of_programs_comes_before_a_tree_and_the_path_last() {
         let folder = tempfile::tempdir().unwrap();
         let (tools, tree) = (folder.path().join("tools"), folder.path().join("tree"));
-        let places = Places {
+        let installations = Installations {
             tools: Some(tools.clone()),
             tree: Some(tree.clone()),
         };
         fs::create_dir_all(tree.join("usr/sbin")).unwrap();
         fs::create_dir_all(&tools).unwrap();
-        assert_eq!(places.of("no-such-forwarder"), None);
+        assert_eq!(installations.of("no-such-forwarder"), None);
         fs::write(tree.join("usr/sbin/no-such-forwarder"), "").unwrap();
-        assert_eq!(places.of("no-such-forwarder"), Some(Place::Tree(tree)));
+        assert_eq!(
+            installations.of("no-such-forwarder"),
+            Some(Location::Tree(tree))
+        );
         let file = tools.join("no-such-forwarder");
         fs::write(&file, "").unwrap();
-        assert_eq!(places.of("no-such-forwarder"), Some(Place::File(file)));
-        assert!(matches!(places.of("sh"), Some(Place::File(_))));
+        assert_eq!(
+            installations.of("no-such-forwarder"),
+            Some(Location::File(file))
+        );
+        assert!(matches!(installations.of("sh"), Some(Location::File(_))));
     }
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::process::Command;
 use std::thread;
 
-use super::{Installed, Kind, NAMES, Report, WORKLOADS, Workload};
+use super::{Installed, Kind, NAMES, ReportPlan, WORKLOADS, Workload};
 use crate::Error;
 use crate::compare::{Measurement, Runs, median_of};
 use crate::error::Action;
@@ -16,7 +16,7 @@ use crate::load::Outcome;
 const HEAD: &str = include_str!("head.md");
 
 pub(super) fn page(
-    report: &Report,
+    report: &ReportPlan,
     installed: &[Installed],
     results: &[Measurement],
 ) -> Result<String, Error> {
@@ -34,7 +34,7 @@ pub(super) fn page(
     Ok(text)
 }
 
-fn machine(report: &Report) -> String {
+fn machine(report: &ReportPlan) -> String {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu
         .lines()
@@ -58,7 +58,7 @@ fn machine(report: &Report) -> String {
     )
 }
 
-fn versions(report: &Report, installed: &[Installed]) -> Result<String, Error> {
+fn versions(report: &ReportPlan, installed: &[Installed]) -> Result<String, Error> {
     let dotgate = Command::new(&report.dotgate)
         .arg("--version")
         .output()
@@ -174,7 +174,7 @@ fn shown(value: Option<f64>, decimals: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::forwarder::{Peer, Place};
+    use crate::forwarder::{Location, Peer};
     use crate::load::Tally;
 
     fn runs(name: &'static str, cpu_micros: &[u64]) -> Runs {
@@ -207,7 +207,7 @@ mod tests {
         ];
         let installed = [Installed {
             peer: Peer::named("stubby").unwrap(),
-            place: Place::File("stubby".into()),
+            location: Location::File("stubby".into()),
             version: String::new(),
         }];
         let text = section(&WORKLOADS[0], &runs, &installed);

@@ -214,7 +214,9 @@ impl Clients {
                 Transport::Udp { max }
             }
             Client::Stream(_, kind) => Transport::Stream {
-                idle: self.streams.advertised_idle(kind),
+                idle: kind
+                    .has_frames()
+                    .then(|| self.streams.advertised_idle(kind)),
                 is_encrypted: kind.is_encrypted(),
             },
         }

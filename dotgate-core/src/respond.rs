@@ -19,8 +19,12 @@ const STREAM_MAX: usize = 65_535;
 pub(crate) enum Transport {
     /// UDP, with the largest response that the settings allow.
     Udp { max: u16 },
-    /// A connection, with the idle timeout that is advertised to the client (RFC 7828 section 3.3.2).
-    Stream { idle: Duration, is_encrypted: bool },
+    /// A connection, with the idle timeout that is advertised to the client (RFC 7828 section 3.3.2); none over HTTP,
+    /// where connections are not the concern of DNS.
+    Stream {
+        idle: Option<Duration>,
+        is_encrypted: bool,
+    },
 }
 
 /// What of a client's query its response depends on.
@@ -39,7 +43,7 @@ impl ClientParameters {
         flags: Flags(0),
         edns: None,
         transport: Transport::Stream {
-            idle: Duration::ZERO,
+            idle: None,
             is_encrypted: false,
         },
     };
@@ -60,7 +64,7 @@ impl ClientParameters {
                 dnssec_ok: edns.dnssec_ok,
                 keepalive: match self.transport {
                     Transport::Udp { .. } => None,
-                    Transport::Stream { idle, .. } => Some(tenths_of_a_second(idle)),
+                    Transport::Stream { idle, .. } => idle.map(tenths_of_a_second),
                 },
                 ede,
                 second_ede: None,
@@ -128,7 +132,7 @@ mod tests {
             );
         }
         let stream = Transport::Stream {
-            idle: Duration::from_secs(10),
+            idle: Some(Duration::from_secs(10)),
             is_encrypted: false,
         };
         assert_eq!(parameters(None, stream).hop(None, true).limit, 65_535);
@@ -138,7 +142,7 @@ mod tests {
     fn an_opt_and_its_keepalive_go_only_where_they_may() {
         let udp = Transport::Udp { max: 1_232 };
         let stream = Transport::Stream {
-            idle: Duration::from_secs(10),
+            idle: Some(Duration::from_secs(10)),
             is_encrypted: false,
         };
         assert!(parameters(None, stream).hop(None, true).opt.is_none());
@@ -162,7 +166,7 @@ mod tests {
 
     #[test]
     fn only_encrypted_responses_to_padded_queries_are_padded() {
-        let idle = Duration::from_secs(10);
+        let idle = Some(Duration::from_secs(10));
         let stream = |is_encrypted| Transport::Stream { idle, is_encrypted };
         for (transport, asks_padding, pads) in [
             (stream(true), true, true),

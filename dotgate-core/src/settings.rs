@@ -267,6 +267,8 @@ pub struct Settings {
     pub stream_idle: Duration,
     /// The same for connections of DNS over TLS.
     pub dot_idle: Duration,
+    /// The same of connections over DNS over HTTPS.
+    pub doh_idle: Duration,
 }
 
 impl Settings {
@@ -295,6 +297,7 @@ impl Settings {
             stream_queries_max: 100,
             stream_idle: Duration::from_secs(10),
             dot_idle: Duration::from_secs(30),
+            doh_idle: Duration::from_secs(30),
         }
     }
 

@@ -56,6 +56,8 @@ pub(crate) struct Stream {
     pub(crate) outgoing: Vec<u8>,
     /// Bytes that the driver has encrypted, or is to, and that the system has not taken yet.
     pub(crate) encrypted: usize,
+    /// What else the driver holds for the connection, in bytes.
+    pub(crate) held: usize,
     /// Responses behind them; each still counts as in flight.
     pub(crate) pending: PendingQueue,
     /// What the kernel buffers of the connection take, as far as known.
@@ -235,9 +237,9 @@ impl Streams {
         }
         let holder = self.holders.add(ClientId::of(peer));
         let timer = now
-            + match kind {
-                StreamKind::Tcp => self.idle.for_kind(kind),
-                StreamKind::Dot => limits::STREAM_HANDSHAKE,
+            + match kind.is_encrypted() {
+                false => self.idle.for_kind(kind),
+                true => limits::STREAM_HANDSHAKE,
             };
         let key = self.map.insert(Stream {
             peer,
@@ -248,6 +250,7 @@ impl Streams {
             frames: Frames::default(),
             outgoing: Vec::new(),
             encrypted: 0,
+            held: 0,
             pending: PendingQueue::default(),
             kernel_bytes: 0,
             acknowledged: 0,

@@ -135,6 +135,12 @@ impl Clients {
         Some((stream.peer, stream.kind, message))
     }
 
+    /// Whose connection it is, if a message of it may be taken now.
+    pub(crate) fn may_take(&self, key: StreamKey) -> Option<(IpAddr, StreamKind)> {
+        let stream = self.streams.get(key).filter(|_| self.reads(key))?;
+        Some((stream.peer, stream.kind))
+    }
+
     /// Records the outcome of a connection's message.
     pub(crate) fn on_handled(
         &mut self,
@@ -157,7 +163,7 @@ impl Clients {
                 let is_too_many = stream.rejected >= limits::STREAM_REJECTED
                     && !cfg!(planted = "malformed-messages-are-borne");
                 // One that ends too early was framed wrongly, and so is what follows it.
-                if is_cut_short || is_too_many {
+                if (is_cut_short && stream.kind.has_frames()) || is_too_many {
                     // Closed once it has its responses.
                     stream.has_ended = true;
                     stream.end = StreamEnd::Malformed;
@@ -235,6 +241,14 @@ impl Clients {
         self.streams.charge(key);
         self.write_out_pending(key);
         self.streams.watch(key);
+    }
+
+    /// Records what the driver holds for a connection in addition to what is encrypted.
+    pub(crate) fn on_held(&mut self, key: StreamKey, bytes: usize) {
+        if let Some(stream) = self.streams.get_mut(key) {
+            stream.held = bytes;
+            self.streams.charge(key);
+        }
     }
 
     /// Closes a connection that has nothing more to read or to write.
@@ -322,6 +336,14 @@ impl Clients {
         }
     }
 
+    /// Closes a connection whose client has broken the protocol that the driver speaks with it.
+    pub(crate) fn cut_off(&mut self, key: StreamKey, end: StreamEnd) {
+        if self.streams.get(key).is_some() {
+            self.tally.count(Count::StreamsCutOff);
+            self.close_stream(key, end);
+        }
+    }
+
     fn close_stream(&mut self, key: StreamKey, end: StreamEnd) {
         if self.streams.end_handshake(key) {
             self.count_handshake(match end {
@@ -334,6 +356,8 @@ impl Clients {
                 | StreamEnd::Malformed
                 | StreamEnd::Prohibited
                 | StreamEnd::Tls
+                | StreamEnd::Http
+                | StreamEnd::Flood
                 | StreamEnd::Displaced
                 | StreamEnd::Memory
                 | StreamEnd::Stopped => ClientHandshake::Displaced,

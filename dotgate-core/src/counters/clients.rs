@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::cells::{Cells, Distribution, Histogram};
 use super::labels::{
-    ClientHandshake, ClientTransport, Dns64, Filtering, Limit, Outcome, Rcode, Reason, RecordType,
-    StreamEnd,
+    ClientHandshake, ClientTransport, Dns64, Filtering, HttpStatus, Limit, Outcome, Rcode, Reason,
+    RecordType, StreamEnd,
 };
 
 const QUERIES: usize = ClientTransport::COUNT * RecordType::COUNT * Outcome::COUNT;
@@ -24,6 +24,7 @@ pub struct ClientCounters {
     dns64: Cells<{ Dns64::COUNT }>,
     stream_ends: Cells<{ StreamEnd::COUNT }>,
     handshakes: Cells<{ ClientHandshake::COUNT }>,
+    http: Cells<{ HttpStatus::COUNT }>,
     durations: [[Histogram; WAITED.len()]; ClientTransport::COUNT],
 }
 
@@ -38,6 +39,7 @@ impl ClientCounters {
             dns64: Cells::new(),
             stream_ends: Cells::new(),
             handshakes: Cells::new(),
+            http: Cells::new(),
             durations: std::array::from_fn(|_| std::array::from_fn(|_| Histogram::new())),
         }
     }
@@ -72,6 +74,10 @@ impl ClientCounters {
 
     pub(crate) fn add_handshake(&self, outcome: ClientHandshake) {
         self.handshakes.add(outcome as usize, 1);
+    }
+
+    pub(crate) fn add_http(&self, status: HttpStatus, count: u64) {
+        self.http.add(status as usize, count);
     }
 
     /// Nothing is observed of an outcome that does not wait: its time is that of one turn, which no clock shows.
@@ -128,6 +134,11 @@ impl ClientCounters {
     /// TLS handshakes of clients.
     pub fn handshakes(&self, outcome: ClientHandshake) -> u64 {
         self.handshakes.at(outcome as usize)
+    }
+
+    /// Requests of clients over HTTP.
+    pub fn http(&self, status: HttpStatus) -> u64 {
+        self.http.at(status as usize)
     }
 
     /// From query to response. None for outcomes that wait for nothing.

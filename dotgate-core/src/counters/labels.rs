@@ -39,6 +39,8 @@ labels! {
     Tcp = "tcp",
     /// DNS over TLS.
     Dot = "dot",
+    /// DNS over HTTPS.
+    Https = "https",
 }
 
 labels! {
@@ -311,6 +313,10 @@ labels! {
     Handshake = "handshake",
     /// The client broke TLS after the handshake.
     Tls = "tls",
+    /// The client broke HTTP.
+    Http = "http",
+    /// The client flooded its connection with HTTP/2 frames that ask nothing, or cancelled most of its requests.
+    Flood = "flood",
     /// Closed to make room for another client when all connections were in use.
     Displaced = "displaced",
     /// Memory limit reached; this client used the most.
@@ -319,6 +325,25 @@ labels! {
     Finished = "finished",
     /// Shutdown.
     Stopped = "stopped",
+}
+
+labels! {
+    /// The status with which a client's request over HTTP was answered.
+    HttpStatus:
+    /// A DNS message.
+    Ok = "200",
+    /// The request has no DNS query, or a proxy says of it two different addresses.
+    BadRequest = "400",
+    /// Another path than `/dns-query`.
+    NotFound = "404",
+    /// Neither GET nor POST.
+    MethodNotAllowed = "405",
+    /// Longer than a DNS message can be.
+    ContentTooLarge = "413",
+    /// Another media type than `application/dns-message`.
+    UnsupportedMediaType = "415",
+    /// Too many queries of the connection wait for a response.
+    Unavailable = "503",
 }
 
 labels! {

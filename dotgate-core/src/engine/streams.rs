@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::Engine;
 use crate::clients::Handled;
-use crate::counters::labels::ClientHandshake;
+use crate::counters::labels::{ClientHandshake, HttpStatus, StreamEnd};
 use crate::exchange::Client;
 use crate::keys::StreamKey;
 use crate::moment::Moment;
@@ -12,7 +12,7 @@ use crate::stream::{AcceptedStream, KernelBuffers, StreamKind};
 
 impl Engine {
     /// Takes a new client connection. None: close it at once, for the client may not ask or a limit is reached. One of
-    /// DNS over TLS begins with the handshake, which ends with `stream_secured` or `stream_failed`.
+    /// a kind with TLS begins with the handshake, which ends with `stream_secured` or `stream_failed`.
     pub fn stream_opened(
         &mut self,
         now: Moment,
@@ -42,17 +42,37 @@ impl Engine {
     pub fn stream_bytes(&mut self, now: Moment, key: StreamKey, bytes: &[u8]) -> bool {
         let mut input = bytes;
         while let Some((peer, kind, message)) = self.clients.next_message(key, &mut input) {
-            let client = Client::Stream(key, kind);
-            let handled = match self.clients.receive(client, peer, &message) {
-                Ok(request) => {
-                    self.on_query(now, &request);
-                    Handled::Answered
-                }
-                Err(handled) => handled,
-            };
-            self.clients.on_handled(now, key, &message, handled);
+            self.take_message(now, key, (peer, kind), &message);
         }
         self.clients.end_read(now, key)
+    }
+
+    /// Takes a whole message of a client, where the driver finds their boundaries. False: take no more until
+    /// `Action::ResumeStream`; a message that is passed all the same is lost.
+    pub fn stream_message(&mut self, now: Moment, key: StreamKey, message: &[u8]) -> bool {
+        let Some(client) = self.clients.may_take(key) else {
+            return false;
+        };
+        self.take_message(now, key, client, message);
+        self.clients.end_read(now, key)
+    }
+
+    fn take_message(
+        &mut self,
+        now: Moment,
+        key: StreamKey,
+        (peer, kind): (IpAddr, StreamKind),
+        message: &[u8],
+    ) {
+        let client = Client::Stream(key, kind);
+        let handled = match self.clients.receive(client, peer, message) {
+            Ok(request) => {
+                self.on_query(now, &request);
+                Handled::Answered
+            }
+            Err(handled) => handled,
+        };
+        self.clients.on_handled(now, key, message, handled);
     }
 
     /// Whether a client's connection is to be read from.
@@ -83,6 +103,21 @@ impl Engine {
             self.resume_stream(now, key);
         }
         self.clients.close_if_finished(key);
+    }
+
+    /// Records what the driver holds for a connection in addition to what was encrypted, in bytes.
+    pub fn stream_held(&mut self, key: StreamKey, bytes: usize) {
+        self.clients.on_held(key, bytes);
+    }
+
+    /// The client has broken the protocol that the driver speaks with it: the connection is closed. `end` says how.
+    pub fn stream_cut_off(&mut self, key: StreamKey, end: StreamEnd) {
+        self.clients.cut_off(key, end);
+    }
+
+    /// Counts requests of clients over HTTP that were answered so.
+    pub fn count_http(&self, status: HttpStatus, count: u64) {
+        self.counters().clients().add_http(status, count);
     }
 
     /// Records what the kernel buffers for a client's connection.

@@ -7,6 +7,7 @@ mod cache_attacks;
 mod clients;
 mod dns64;
 mod dnssec;
+mod doh;
 mod dot;
 mod edns;
 mod evidence;

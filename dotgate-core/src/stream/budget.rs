@@ -29,6 +29,7 @@ impl Stream {
             + self.frames.capacity()
             + self.outgoing.capacity()
             + self.encrypted
+            + self.held
             + self.pending.bytes()
             + self.kernel_bytes
     }

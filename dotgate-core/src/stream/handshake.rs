@@ -22,6 +22,8 @@ pub enum StreamKind {
     Tcp,
     /// DNS over TLS (RFC 7858). Nothing is read before the handshake is complete.
     Dot,
+    /// DNS over HTTPS (RFC 8484), over TLS. The driver speaks HTTP: queries are for `Engine::stream_message`.
+    Doh,
 }
 
 impl StreamKind {
@@ -29,7 +31,7 @@ impl StreamKind {
     pub(crate) fn is_encrypted(self) -> bool {
         match self {
             StreamKind::Tcp => false,
-            StreamKind::Dot => true,
+            StreamKind::Dot | StreamKind::Doh => true,
         }
     }
 
@@ -38,6 +40,15 @@ impl StreamKind {
         match self {
             StreamKind::Tcp => ClientTransport::Tcp,
             StreamKind::Dot => ClientTransport::Dot,
+            StreamKind::Doh => ClientTransport::Https,
+        }
+    }
+
+    /// Whether messages follow each other in frames, so that one that ends too early says that the next is lost, too.
+    pub(crate) fn has_frames(self) -> bool {
+        match self {
+            StreamKind::Tcp | StreamKind::Dot => true,
+            StreamKind::Doh => false,
         }
     }
 
@@ -45,7 +56,7 @@ impl StreamKind {
     pub(super) fn bytes(self) -> usize {
         match self {
             StreamKind::Tcp => limits::STREAM_BYTES,
-            StreamKind::Dot => limits::STREAM_BYTES + limits::TLS_STREAM_BYTES,
+            StreamKind::Dot | StreamKind::Doh => limits::STREAM_BYTES + limits::TLS_STREAM_BYTES,
         }
     }
 }
@@ -55,6 +66,7 @@ impl StreamKind {
 pub(super) struct IdleTimeouts {
     tcp: Duration,
     dot: Duration,
+    doh: Duration,
 }
 
 impl IdleTimeouts {
@@ -62,6 +74,7 @@ impl IdleTimeouts {
         IdleTimeouts {
             tcp: settings.stream_idle,
             dot: settings.dot_idle,
+            doh: settings.doh_idle,
         }
     }
 
@@ -69,6 +82,7 @@ impl IdleTimeouts {
         IdleTimeouts {
             tcp: self.tcp / 4,
             dot: self.dot / 4,
+            doh: self.doh / 4,
         }
     }
 
@@ -76,6 +90,7 @@ impl IdleTimeouts {
         match kind {
             StreamKind::Tcp => self.tcp,
             StreamKind::Dot => self.dot,
+            StreamKind::Doh => self.doh,
         }
     }
 }

@@ -130,8 +130,6 @@ impl PendingQueue {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use dotgate_wire::Flags;
 
     use super::*;
@@ -144,7 +142,7 @@ mod tests {
             flags: Flags(0x0100),
             edns: None,
             transport: Transport::Stream {
-                idle: Duration::ZERO,
+                idle: None,
                 is_encrypted: false,
             },
         };

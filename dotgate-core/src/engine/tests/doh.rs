@@ -1,0 +1,105 @@
+//! Connections whose driver speaks HTTP: messages come whole, and what the driver knows of a client ends or charges them.
+
+use super::lab::{Lab, framed, query, query_with_edns};
+use crate::counters::Count;
+use crate::counters::labels::{ClientTransport, Outcome, RecordType, StreamEnd};
+use crate::keys::StreamKey;
+use crate::limits::STREAM_REJECTED;
+use crate::stream::StreamKind;
+
+const CLIENT: &str = "192.0.2.9";
+
+impl Lab {
+    fn connect_https(&mut self) -> StreamKey {
+        let stream = self.connect_by(StreamKind::Doh, CLIENT).unwrap();
+        self.engine.stream_secured(self.now, stream, false);
+        stream
+    }
+
+    fn pass_message(&mut self, stream: StreamKey, message: &[u8]) -> bool {
+        let reads = self.engine.stream_message(self.now, stream, message);
+        self.settle();
+        reads
+    }
+}
+
+#[test]
+fn a_whole_message_is_answered_padded_and_without_an_idle_timeout() {
+    let mut lab = Lab::opened(1);
+    let stream = lab.connect_https();
+    // Padding, and edns-tcp-keepalive.
+    let options = [0, 12, 0, 0, 0, 11, 0, 0];
+    let mut asked = query_with_edns(1, "x.localhost");
+    *asked.last_mut().unwrap() = u8::try_from(options.len()).unwrap();
+    asked.extend_from_slice(&options);
+    assert!(lab.pass_message(stream, &asked));
+    let messages = lab.stream_messages();
+    let [response] = &messages[..] else {
+        panic!("one response");
+    };
+    assert_eq!(response.len() % 468, 0);
+    assert!(!response.windows(4).any(|it| it == [0, 11, 0, 2]));
+    let clients = lab.engine.counters().clients();
+    let local = clients.queries(ClientTransport::Https, RecordType::A, Outcome::Local);
+    assert_eq!(local, 1);
+}
+
+#[test]
+fn no_message_is_taken_while_the_connection_is_paused() {
+    let mut settings = super::lab::settings(1);
+    settings.stream_queries_max = 2;
+    let mut lab = Lab::with(settings);
+    let stream = lab.connect_https();
+    assert!(lab.pass_message(stream, &query(1, "a.test")));
+    assert!(!lab.pass_message(stream, &query(2, "b.test")));
+    assert!(!lab.engine.stream_reads(stream));
+    assert!(!lab.pass_message(stream, &query(3, "c.test")));
+    assert_eq!(lab.engine.load().queries, 2);
+}
+
+#[test]
+fn a_message_that_ends_too_early_says_nothing_about_the_next_one() {
+    let mut lab = Lab::opened(1);
+    let stream = lab.connect_https();
+    let cut_short = &query(1, "x.localhost")[..12];
+    for _ in 1..STREAM_REJECTED {
+        assert!(lab.pass_message(stream, cut_short));
+    }
+    assert!(lab.pass_message(stream, &query(1, "x.localhost")));
+    assert!(lab.closed_streams.is_empty());
+    lab.pass_message(stream, cut_short);
+    assert_eq!(lab.closed_streams, [stream]);
+    // Behind a length, it does.
+    let framed_stream = lab.connect_by(StreamKind::Dot, CLIENT).unwrap();
+    lab.engine.stream_secured(lab.now, framed_stream, false);
+    lab.stream_send(framed_stream, &framed(cut_short));
+    assert_eq!(lab.closed_streams, [stream, framed_stream]);
+}
+
+#[test]
+fn a_client_that_breaks_http_is_cut_off_once() {
+    let mut lab = Lab::opened(1);
+    for end in [StreamEnd::Http, StreamEnd::Flood] {
+        let stream = lab.connect_https();
+        lab.engine.stream_cut_off(stream, end);
+        lab.engine.stream_cut_off(stream, end);
+        lab.settle();
+        assert_eq!(lab.closed_streams.pop(), Some(stream));
+        assert_eq!(lab.engine.counters().clients().stream_ends(end), 1);
+    }
+    assert_eq!(lab.count(Count::StreamsCutOff), 2);
+    lab.expect_idle();
+}
+
+#[test]
+fn what_the_driver_holds_is_memory_of_the_client() {
+    let mut lab = Lab::opened(1);
+    let before = lab.memory().used();
+    let stream = lab.connect_https();
+    let open = lab.memory().used();
+    lab.engine.stream_held(stream, 10_000);
+    lab.engine.stream_held(stream, 30_000);
+    assert_eq!(lab.memory().used(), open + 30_000);
+    lab.engine.stream_closed(stream);
+    assert_eq!(lab.memory().used(), before);
+}

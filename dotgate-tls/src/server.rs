@@ -28,8 +28,24 @@ use super::failure::TlsFailure;
 use super::identity::{KeyPair, KeyPairError};
 use super::roots::{Roots, RootsError};
 
-/// The application protocol of DNS over TLS (RFC 7858, IANA).
-const ALPN: &[u8] = b"dot";
+/// What clients speak over TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientProtocol {
+    /// DNS (RFC 7858).
+    Dot,
+    /// HTTP/2 or HTTP/1.1 (RFC 8484).
+    Https,
+}
+
+impl ClientProtocol {
+    /// The names of the application protocols (IANA), the one that is preferred first.
+    fn names(self) -> Vec<Vec<u8>> {
+        match self {
+            Self::Dot => vec![b"dot".to_vec()],
+            Self::Https => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+        }
+    }
+}
 
 /// Why clients cannot be served with TLS.
 #[derive(Debug, Error)]
@@ -79,10 +95,11 @@ pub struct ServedCertificate {
     pub facts: CertificateFacts,
 }
 
-/// TLS for the clients of one application protocol.
+/// TLS for clients, with the same certificates whatever they speak.
 #[derive(Debug, Clone)]
 pub struct ServerTls {
-    config: Arc<ServerConfig>,
+    dot: Arc<ServerConfig>,
+    https: Arc<ServerConfig>,
     certificates: Arc<[ServedCertificate]>,
 }
 
@@ -129,15 +146,20 @@ impl ServerTls {
             }
         };
         let mut config = builder.with_cert_resolver(Arc::new(Resolver(entries)));
-        config.alpn_protocols = vec![ALPN.to_vec()];
         config.session_storage = Arc::new(NoServerSessionStorage {});
         let secret = match &files.ticket_key {
             Some(path) => read_secret(path)?,
             None => secret.clone(),
         };
         config.ticketer = Arc::new(Tickets::new(secret, scope, time));
+        let speaking = |protocol: ClientProtocol| {
+            let mut config = config.clone();
+            config.alpn_protocols = protocol.names();
+            Arc::new(config)
+        };
         Ok(Self {
-            config: Arc::new(config),
+            dot: speaking(ClientProtocol::Dot),
+            https: speaking(ClientProtocol::Https),
             certificates,
         })
     }
@@ -146,8 +168,12 @@ impl ServerTls {
     ///
     /// # Errors
     /// [`TlsFailure::Protocol`] where rustls cannot start.
-    pub fn accept(&self) -> Result<TlsChannel, TlsFailure> {
-        ServerConnection::new(Arc::clone(&self.config))
+    pub fn accept(&self, protocol: ClientProtocol) -> Result<TlsChannel, TlsFailure> {
+        let config = match protocol {
+            ClientProtocol::Dot => &self.dot,
+            ClientProtocol::Https => &self.https,
+        };
+        ServerConnection::new(Arc::clone(config))
             .map(TlsChannel::of_client)
             .map_err(|error| TlsFailure::from_rustls(error, true))
     }

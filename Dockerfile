@@ -45,7 +45,7 @@ COPY --from=build /dotgate /dotgate
 # A number, since Kubernetes cannot tell from a name that it is not root.
 USER 65532:65532
 # What the examples set PORT and DOTGATE_ADMIN_LISTEN to: high, so that no capability is needed.
-EXPOSE 5300/udp 5300/tcp 853/tcp 9153/tcp
+EXPOSE 5300/udp 5300/tcp 853/tcp 443/tcp 9153/tcp
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s CMD ["/dotgate", "healthcheck"]
 ENTRYPOINT ["/dotgate"]

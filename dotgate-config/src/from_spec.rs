@@ -18,7 +18,7 @@ use dotgate_core::limits::PLAIN_SOCKETS_AHEAD;
 use dotgate_core::{KeyExchangePolicy, ShardKey, Transport};
 use ipnet::IpNet;
 
-pub use self::encrypted::DotConfig;
+pub use self::encrypted::{DohConfig, DotConfig};
 pub use self::server::ServerConfig;
 pub use self::sessions::SessionsConfig;
 use super::access::AccessConfig;
@@ -335,7 +335,8 @@ impl Config {
             Amount::Auto => {
                 // A listener's UDP and TCP socket, and a second descriptor of each to hand over.
                 let of_a_socket = 1 + u64::from(self.server.take_over_socket.is_some());
-                let sockets = 2 * self.server.listen.len() + self.server.dot.listen.len();
+                let encrypted = self.server.dot.listen.len() + self.server.doh.listen.len();
+                let sockets = 2 * self.server.listen.len() + encrypted;
                 let plain = self.upstreams.iter();
                 let plain = plain.filter(|upstream| upstream.transport() == Transport::Plain);
                 let of_a_worker = of_a_socket * sockets as u64

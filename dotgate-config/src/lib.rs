@@ -52,8 +52,8 @@ pub use environment::Environment;
 pub use fault::{Escaped, Fault};
 pub use filter::FilterConfig;
 pub use from_spec::{
-    AdminConfig, AdminSocket, CacheConfig, ClientConfig, Config, ConnectionLimits, DotConfig,
-    LogConfig, QueryConfig, ServerConfig, SessionsConfig, TcpConfig, TlsConfig,
+    AdminConfig, AdminSocket, CacheConfig, ClientConfig, Config, ConnectionLimits, DohConfig,
+    DotConfig, LogConfig, QueryConfig, ServerConfig, SessionsConfig, TcpConfig, TlsConfig,
 };
 pub use identity::{Authentication, AuthoritySources, CertificateFiles, Identity, ServerTlsFiles};
 pub use kinds::{Amount, ByteCount, Kind, Suffix, Time, UserSpec};

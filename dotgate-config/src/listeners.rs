@@ -13,18 +13,19 @@ pub enum Listener {
     Plain,
     /// DNS over TLS.
     Dot,
+    /// DNS over HTTPS.
+    Doh,
 }
 
 impl ServerConfig {
     /// All listeners, those of UDP and TCP first.
     pub fn listeners(&self) -> impl Iterator<Item = (Listener, &ScopedSocketAddress)> {
         let plain = self.listen.iter().map(|address| (Listener::Plain, address));
-        plain.chain(
-            self.dot
-                .listen
-                .iter()
-                .map(|address| (Listener::Dot, address)),
-        )
+        let dot = self.dot.listen.iter();
+        let doh = self.doh.listen.iter();
+        plain
+            .chain(dot.map(|address| (Listener::Dot, address)))
+            .chain(doh.map(|address| (Listener::Doh, address)))
     }
 
     /// The addresses of all listeners.

@@ -93,13 +93,16 @@ impl Desk {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a query where the engine takes it. None if there is no place.
+    /// Puts a query where the engine takes it. None if there is no place, or if too much waits to be taken.
     pub(crate) fn ask(
         self: &Arc<Self>,
         client: Option<IpAddr>,
         mut message: Vec<u8>,
     ) -> Option<Ticket> {
         let mut state = self.lock();
+        if state.queued_bytes() + message.len() > limits::QUEUED_BYTES {
+            return None;
+        }
         let is_free = |place: &Place| matches!(place, Place::Free);
         let number = match state.places.iter().position(is_free) {
             Some(number) => number,
@@ -191,12 +194,14 @@ impl Desk {
 
     /// What queries that wait to be taken cost, in bytes.
     pub(crate) fn bytes(&self) -> usize {
-        let state = self.lock();
-        state
-            .queries
-            .iter()
-            .map(|query| query.message.capacity())
-            .sum()
+        self.lock().queued_bytes()
+    }
+}
+
+impl State {
+    fn queued_bytes(&self) -> usize {
+        let bytes = self.queries.iter().map(|query| query.message.capacity());
+        bytes.sum()
     }
 }
 

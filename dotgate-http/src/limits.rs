@@ -4,6 +4,9 @@ pub const STREAMS: u32 = 100;
 /// Queries of one connection that the engine may have, those included whose requests were cancelled.
 pub const QUERIES: usize = 128;
 
+/// Bytes of queries of one connection that wait for the engine.
+pub const QUEUED_BYTES: usize = 128 * 1024;
+
 /// Requests that a client may cancel beyond those that it let finish.
 pub const CANCELLED: usize = 100;
 

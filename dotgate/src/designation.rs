@@ -1,8 +1,8 @@
-//! The encrypted listener that plain clients are pointed to (discovery of designated resolvers, RFC 9462).
+//! The encrypted listeners that plain clients are pointed to (discovery of designated resolvers, RFC 9462).
 //!
-//! A client asks for the SVCB records of `_dns.resolver.arpa`, and switches to DNS over TLS if the certificate that it is
+//! A client asks for the SVCB records of `_dns.resolver.arpa`, and switches to DNS over TLS or HTTPS if the certificate that it is
 //! shown there holds the address of the plain resolver that it asked. So they are local data only if a certificate
-//! does; else the name has no data. They name no other protocol (RFC 9461).
+//! does; else the name has no data. What they say of each protocol is in RFC 9461.
 
 use std::net::IpAddr;
 
@@ -23,19 +23,40 @@ pub(crate) fn with_designation(
 ) -> LocalConfig {
     let mut local = local.clone();
     if !local.records.iter().any(|record| record.name == OWNER) {
-        local.records.extend(record(server, certificates));
+        local.records.extend(records(server, certificates));
     }
     local
 }
 
-/// The record, if a certificate holds the address of a listener without TLS.
-pub(crate) fn record(
+/// A record for each protocol with a listener, if a certificate holds the address of a listener without TLS. DNS over TLS
+/// is preferred: it costs less.
+pub(crate) fn records(
     server: &ServerConfig,
     certificates: &[ServedCertificate],
-) -> Option<LocalRecord> {
-    // A port of the system's choice is not known yet.
-    let port = server.dot.listen.first()?.port();
-    let port = Some(port).filter(|port| *port != 0)?;
+) -> Vec<LocalRecord> {
+    let Some((target, asked)) = designated(server, certificates) else {
+        return Vec::new();
+    };
+    let path = format!("h2 dohpath={}{{?dns}}", dotgate_http::PATH);
+    let dot = (1, "dot", &server.dot.listen);
+    let doh = (2, path.as_str(), &server.doh.listen);
+    let texts = [dot, doh].into_iter().filter_map(|(priority, alpn, listen)| {
+        // A port of the system's choice is not known yet.
+        let port = listen.first()?.port();
+        let port = Some(port).filter(|port| *port != 0)?;
+        let hints = hints(&addresses_of(listen, &asked));
+        Some(format!(
+            "_dns.resolver.arpa. {TTL} IN SVCB {priority} {target}. alpn={alpn} port={port}{hints}"
+        ))
+    });
+    texts.filter_map(|text| read_record(&text).ok()).collect()
+}
+
+/// The name of the first certificate that holds the address of a listener without TLS, and these addresses.
+fn designated<'c>(
+    server: &ServerConfig,
+    certificates: &'c [ServedCertificate],
+) -> Option<(&'c str, Vec<IpAddr>)> {
     certificates.iter().find_map(|certificate| {
         let names = &certificate.facts.names;
         let held: Vec<IpAddr> = names.iter().filter_map(|name| name.parse().ok()).collect();
@@ -48,8 +69,7 @@ pub(crate) fn record(
         if asked.is_empty() {
             return None;
         }
-        let text = text(target, port, &addresses_of(&server.dot.listen, &asked));
-        read_record(&text).ok()
+        Some((target.trim_end_matches('.'), asked))
     })
 }
 
@@ -72,11 +92,8 @@ fn is_reached(ip: IpAddr, listen: &[ScopedSocketAddress]) -> bool {
     })
 }
 
-fn text(target: &str, port: u16, addresses: &[IpAddr]) -> String {
-    let mut text = format!(
-        "_dns.resolver.arpa. {TTL} IN SVCB 1 {}. alpn=dot port={port}",
-        target.trim_end_matches('.')
-    );
+fn hints(addresses: &[IpAddr]) -> String {
+    let mut text = String::new();
     for (key, is_ipv4) in [("ipv4hint", true), ("ipv6hint", false)] {
         let of_family = addresses.iter().filter(|ip| ip.is_ipv4() == is_ipv4);
         let of_family: Vec<String> = of_family.map(IpAddr::to_string).collect();
@@ -162,6 +179,18 @@ mod tests {
         let expected =
             "_dns.resolver.arpa. 300 IN SVCB 1 dns.example. alpn=dot port=853 ipv4hint=192.0.2.2";
         assert_eq!(designated(&everywhere, &[other]), [expected]);
+    }
+
+    #[test]
+    fn each_protocol_with_a_listener_has_a_record() {
+        let right = certificate(&["dns.example"], &["192.0.2.1"]);
+        let https = [("DOTGATE_DOH_LISTEN", "0.0.0.0:443"), ("HOST", "192.0.2.1")];
+        let expected = [
+            "_dns.resolver.arpa. 300 IN SVCB 1 dns.example. alpn=dot port=853 ipv4hint=192.0.2.1",
+            "_dns.resolver.arpa. 300 IN SVCB 2 dns.example. alpn=h2 dohpath=/dns-query{?dns} port=443 \
+             ipv4hint=192.0.2.1",
+        ];
+        assert_eq!(designated(&https, &[right]), expected);
     }
 
     #[test]

@@ -174,6 +174,11 @@ impl Forwarder {
         self.running.addresses(Listener::Dot)
     }
 
+    /// The same of DNS over HTTPS.
+    pub fn doh_addresses(&self) -> Arc<[SocketAddr]> {
+        self.running.addresses(Listener::Doh)
+    }
+
     /// The receive buffer of each UDP socket as the system granted it, in bytes.
     pub fn receive_buffer_bytes(&self) -> usize {
         self.receive_buffer_bytes

@@ -7,9 +7,11 @@
 //! worker's sockets. Limits: `ROUNDS` batches or reads of one socket per turn, so that none starves the others.
 
 mod channel;
+mod connection;
 mod control;
 mod datagrams;
 mod driver;
+mod https;
 mod mailbox;
 mod plain;
 mod poll;
@@ -336,8 +338,8 @@ impl Worker {
     fn take_orders(&mut self, now: Moment) {
         loop {
             match self.commands.try_recv() {
-                Ok(WorkerCommand::Drain) => self.phase = Phase::Draining,
-                Ok(WorkerCommand::HandOver(addresses)) => self.hand_over(&addresses),
+                Ok(WorkerCommand::Drain) => self.drain(now),
+                Ok(WorkerCommand::HandOver(addresses)) => self.hand_over(&addresses, now),
                 Ok(WorkerCommand::Listen(sockets)) => self.listen(&sockets),
                 Ok(WorkerCommand::OpenFirstSession(upstream)) => {
                     self.engine.open_first_session(now, upstream);
@@ -378,11 +380,19 @@ impl Worker {
     }
 
     /// Leaves the sockets of these addresses to another process; what is in flight is answered still.
-    fn hand_over(&mut self, addresses: &[SocketAddr]) {
-        if self.phase != Phase::Finishing {
-            self.phase = Phase::Draining;
-        }
+    fn hand_over(&mut self, addresses: &[SocketAddr], now: Moment) {
         self.stop_taking(|address| addresses.contains(&address));
+        self.drain(now);
+    }
+
+    /// Notes when packets come from now on, and sends clients elsewhere whose protocol has a word for that.
+    fn drain(&mut self, now: Moment) {
+        if self.phase == Phase::Finishing {
+            return;
+        }
+        self.phase = Phase::Draining;
+        self.streams
+            .send_elsewhere(&mut self.engine, &mut self.places, now);
     }
 
     fn reconfigure(&mut self, now: Moment, to: &Reconfiguration) {

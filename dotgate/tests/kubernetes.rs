@@ -27,7 +27,7 @@ const OLDEST: &str = "1.27.0";
 const NO_SKIP: &str = "DOTGATE_TEST_NO_SKIP";
 
 /// Values that take every branch of the templates.
-const VALUES: [&str; 11] = [
+const VALUES: [&str; 13] = [
     "",
     "kind=DaemonSet,priorityClassName=system-node-critical,tolerations[0].operator=Exists",
     "autoscaling.enabled=true,service.trafficDistribution=PreferClose,service.clusterIP=10.96.0.53",
@@ -62,6 +62,8 @@ const VALUES: [&str; 11] = [
      routes[0].upstreams[1].address=fd00::5353,routes[0].upstreams[1].plain=true,routes[0].upstreams[1].port=5353,\
      settings.bootstrap.addresses[0]=192.0.2.1",
     "dot.secretName=dns-tls",
+    "dot.secretName=dns-tls,doh.secretName=dns-https",
+    "kind=DaemonSet,hostNetwork=true,nodeLocal.addresses[0]=169.254.20.10,doh.secretName=dns-tls",
 ];
 
 /// Values that are wrong, and the value that the message names.

@@ -19,13 +19,25 @@ pub struct DotConfig {
     pub idle: Duration,
 }
 
-/// Reads both; `plain` are the listeners of UDP and TCP.
+/// DNS over HTTPS for clients.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct DohConfig {
+    /// Where clients are served, 0 to 64; if anywhere, there are certificates. Port 0 is the kernel's choice.
+    pub listen: Vec<ScopedSocketAddress>,
+    /// How long a connection stays open with nothing asked on it.
+    pub idle: Duration,
+}
+
+/// Reads all; `plain` are the listeners of UDP and TCP.
 pub(super) fn read(
     reader: &mut Reader<'_>,
     plain: &[ScopedSocketAddress],
-) -> Option<(DotConfig, Option<ServerTlsFiles>)> {
-    let listen = reader.value_with_origin(&table::DOT_LISTEN);
-    let idle = reader.value(&table::DOT_IDLE);
+) -> Option<(DotConfig, DohConfig, Option<ServerTlsFiles>)> {
+    let dot = reader.value_with_origin(&table::DOT_LISTEN);
+    let dot_idle = reader.value(&table::DOT_IDLE);
+    let doh = reader.value_with_origin(&table::DOH_LISTEN);
+    let doh_idle = reader.value(&table::DOH_IDLE);
     let certificates = reader.value_with_origin(&table::SERVER_CERTIFICATE_FILE);
     let keys = reader.value_with_origin(&table::SERVER_KEY_FILE);
     let client_authorities = reader.optional(&table::SERVER_CLIENT_CA_FILE);
@@ -35,16 +47,17 @@ pub(super) fn read(
         let origin = origin.clone();
         reader.problems.push(Problem::ServerTls { origin, fault });
     };
-    if let Some((listen, origin)) = &listen {
+    for (listen, origin) in dot.iter().chain(&doh) {
         if !are_written {
             refuse(origin, ServerTlsFault::WithoutCertificate);
         }
-        for address in listen
-            .iter()
-            .filter(|it| plain.contains(it) && it.port() != 0)
-        {
-            let address = address.clone();
+        for address in in_common(listen, plain) {
             refuse(origin, ServerTlsFault::IsPlainListener { address });
+        }
+    }
+    if let (Some((dot, _)), Some((doh, origin))) = (&dot, &doh) {
+        for address in in_common(doh, dot) {
+            refuse(origin, ServerTlsFault::IsDotListener { address });
         }
     }
     if let Some((keys, origin)) = &keys {
@@ -68,12 +81,22 @@ pub(super) fn read(
             ticket_key,
         }
     });
-    let listen = listen.map(|(listen, _)| listen).unwrap_or_default();
-    Some((
-        DotConfig {
-            listen,
-            idle: idle?,
-        },
-        tls,
-    ))
+    let listen = dot.map(|(listen, _)| listen).unwrap_or_default();
+    let idle = dot_idle?;
+    let dot = DotConfig { listen, idle };
+    let listen = doh.map(|(listen, _)| listen).unwrap_or_default();
+    let idle = doh_idle?;
+    let doh = DohConfig { listen, idle };
+    Some((dot, doh, tls))
+}
+
+/// The addresses in both, but for those of which the system chooses the port.
+fn in_common(
+    these: &[ScopedSocketAddress],
+    those: &[ScopedSocketAddress],
+) -> Vec<ScopedSocketAddress> {
+    let both = these
+        .iter()
+        .filter(|it| those.contains(it) && it.port() != 0);
+    both.cloned().collect()
 }

@@ -4,7 +4,7 @@ use std::num::{NonZeroU16, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::encrypted::{self, DotConfig};
+use super::encrypted::{self, DohConfig, DotConfig};
 use crate::address::ScopedSocketAddress;
 use crate::identity::ServerTlsFiles;
 use crate::kinds::{Amount, ByteCount, UserSpec};
@@ -20,6 +20,8 @@ pub struct ServerConfig {
     pub listen: Vec<ScopedSocketAddress>,
     /// DNS over TLS for clients.
     pub dot: DotConfig,
+    /// DNS over HTTPS for clients.
+    pub doh: DohConfig,
     /// What clients that speak TLS are shown; there if any do.
     pub tls: Option<ServerTlsFiles>,
     /// The number of workers.
@@ -64,10 +66,11 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<ServerConfig> {
     let user = reader.optional(&table::SERVER_USER);
     let sandbox = reader.value(&table::SERVER_SANDBOX);
     let encrypted = encrypted::read(reader, listen.as_deref().unwrap_or_default());
-    let (dot, tls) = encrypted?;
+    let (dot, doh, tls) = encrypted?;
     Some(ServerConfig {
         listen: listen?,
         dot,
+        doh,
         tls,
         workers: worker_count(workers?),
         udp_receive_buffer: udp_receive_buffer?,

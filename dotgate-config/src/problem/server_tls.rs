@@ -21,6 +21,11 @@ pub enum ServerTlsFault {
         /// The address.
         address: ScopedSocketAddress,
     },
+    /// Clients of the address already speak DNS over TLS.
+    IsDotListener {
+        /// The address.
+        address: ScopedSocketAddress,
+    },
 }
 
 impl fmt::Display for ServerTlsFault {
@@ -38,7 +43,11 @@ impl fmt::Display for ServerTlsFault {
             ),
             Self::IsPlainListener { address } => write!(
                 f,
-                "{address} is a listener without TLS already (HOST, PORT)\n  to do: use another port; that of DNS over TLS is 853"
+                "{address} is a listener without TLS already (HOST, PORT)\n  to do: use another port; that of DNS over TLS is 853, and that of HTTPS 443"
+            ),
+            Self::IsDotListener { address } => write!(
+                f,
+                "{address} is a listener of DNS over TLS already (DOTGATE_DOT_LISTEN)\n  to do: use another port; that of HTTPS is 443"
             ),
         }
     }

@@ -42,6 +42,40 @@ pub static DOT_IDLE: Setting<Time> = Setting {
     },
 };
 
+/// `DOTGATE_DOH_LISTEN`.
+pub static DOH_LISTEN: Setting<ListenerAddresses> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "doh",
+            key: "listen",
+        },
+        reload: Reload::Restart,
+        unset: Unset::Nothing,
+        doc: "Addresses on which clients are served over DNS over HTTPS (RFC 8484), by HTTP/2 and HTTP/1.1 at the path \
+              `/dns-query`; the standard port is 443. Requires `DOTGATE_SERVER_CERTIFICATE_FILE`.",
+        example: "0.0.0.0:443,[::]:443",
+    },
+    kind: ListenerAddresses { most: 64 },
+};
+
+/// `DOTGATE_DOH_IDLE`.
+pub static DOH_IDLE: Setting<Time> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "doh",
+            key: "idle",
+        },
+        reload: Reload::Live,
+        unset: Unset::Default("30s"),
+        doc: "Idle timeout of client connections over DNS over HTTPS. Their other limits are those of TCP connections.",
+        example: "60s",
+    },
+    kind: Time {
+        lowest: Duration::from_secs(1),
+        highest: Duration::from_secs(600),
+    },
+};
+
 /// `DOTGATE_SERVER_CERTIFICATE_FILE`.
 pub static SERVER_CERTIFICATE_FILE: Setting<FilePaths> = Setting {
     entry: Entry {

@@ -36,6 +36,7 @@ fn streams_that_are_reset_at_once_end_the_connection() {
         [get(stream), frame(RST_STREAM, 0, stream, &[0, 0, 0, 8])].concat()
     });
     assert!(sent < SMALL && held < SMALL, "{sent} {held}");
+    assert_eq!(server.end(), Some(HttpEnd::Flood));
     assert_eq!(answer_all(&mut server), 0, "no query is left of it");
 }
 

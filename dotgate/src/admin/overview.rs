@@ -34,6 +34,8 @@ pub struct Overview {
     #[serde(default)]
     listen_dot: Vec<String>,
     #[serde(default)]
+    listen_doh: Vec<String>,
+    #[serde(default)]
     certificates: Vec<Certificate>,
     admin: Admin,
     configuration: Configuration,
@@ -206,6 +208,9 @@ impl Overview {
         if !self.listen_dot.is_empty() {
             text.entry("over TLS", self.listen_dot.join(", "));
         }
+        if !self.listen_doh.is_empty() {
+            text.entry("over HTTPS", self.listen_doh.join(", "));
+        }
         for Certificate { file, days_left } in &self.certificates {
             text.entry("certificate", format_args!("{file}, {days_left} days left"));
         }
@@ -337,6 +342,7 @@ mod tests {
             "listen": ["127.0.0.1:53", "[::1]:53"],
             "listen_awaited": [],
             "listen_dot": ["127.0.0.1:853"],
+            "listen_doh": ["127.0.0.1:443"],
             "certificates": [{"file": "/etc/dotgate/dns.pem", "names": ["dns.example"], "days_left": 60}],
             "admin": {"socket": null, "token": "broken"},
             "configuration": {"problem": null, "waiting_for_restart": []},
@@ -380,7 +386,7 @@ mod tests {
             "\nlimit hit   queries, 7 times\n",
             "\ncache       3 entries, 1.0 of 64.0 MiB\n",
             "\nlistening   127.0.0.1:53, [::1]:53\n",
-            "\nover TLS    127.0.0.1:853\n",
+            "\nover TLS    127.0.0.1:853\nover HTTPS  127.0.0.1:443\n",
             "\ncertificate /etc/dotgate/dns.pem, 60 days left\n",
             "\nworkers     2 idle, 1 running\n",
             "\nadmin       no socket, token broken\n",

@@ -41,6 +41,8 @@ pub(super) struct Status {
     listen_awaited: Vec<String>,
     /// Addresses of DNS over TLS.
     listen_dot: Vec<String>,
+    /// Addresses of DNS over HTTPS.
+    listen_doh: Vec<String>,
     /// What clients that speak TLS are shown.
     certificates: Vec<CertificateReport>,
     access: AccessReport,
@@ -179,6 +181,11 @@ impl Status {
                 .collect(),
             listen_dot: running
                 .addresses(Listener::Dot)
+                .iter()
+                .map(|address| Named(*address).to_string())
+                .collect(),
+            listen_doh: running
+                .addresses(Listener::Doh)
                 .iter()
                 .map(|address| Named(*address).to_string())
                 .collect(),

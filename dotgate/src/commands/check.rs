@@ -45,6 +45,7 @@ struct Document {
     settings: Vec<SettingDocument>,
     listen: Vec<String>,
     listen_dot: Vec<String>,
+    listen_doh: Vec<String>,
     upstreams: Vec<String>,
     warnings: Vec<String>,
     /// Errors that prevent the start; the rest is empty then.
@@ -123,6 +124,7 @@ fn write_document(
         settings: Vec::new(),
         listen: Vec::new(),
         listen_dot: Vec::new(),
+        listen_doh: Vec::new(),
         upstreams: Vec::new(),
         warnings: Vec::new(),
         problems: Vec::new(),
@@ -136,6 +138,7 @@ fn write_document(
             let server = config.server();
             document.listen = server.listen.iter().map(ToString::to_string).collect();
             document.listen_dot = server.dot.listen.iter().map(ToString::to_string).collect();
+            document.listen_doh = server.doh.listen.iter().map(ToString::to_string).collect();
             let upstreams = config.upstreams().iter();
             document.upstreams = upstreams.map(|it| it.label.clone()).collect();
             document.warnings = all_warnings(loaded, verified).collect();
@@ -230,6 +233,13 @@ fn write_meaning(loaded: &Loaded, verified: &Verified, out: &mut dyn Write) -> i
     for address in &server.dot.listen {
         writeln!(out, "listen on {address}, DNS over TLS")?;
     }
+    for address in &server.doh.listen {
+        writeln!(
+            out,
+            "listen on {address}, DNS over HTTPS at {}",
+            dotgate_http::PATH
+        )?;
+    }
     for certificate in verified.certificates.iter() {
         let names = certificate.facts.names.join(", ");
         let (path, days) = (
@@ -242,12 +252,8 @@ fn write_meaning(loaded: &Loaded, verified: &Verified, out: &mut dyn Write) -> i
             Escaped(&names)
         )?;
     }
-    if let Some(record) = designation::record(server, &verified.certificates) {
-        writeln!(
-            out,
-            "clients are pointed to DNS over TLS: {}",
-            Escaped(&record.text)
-        )?;
+    for record in designation::records(server, &verified.certificates) {
+        writeln!(out, "clients are pointed to: {}", Escaped(&record.text))?;
     }
     writeln!(out, "workers: {}", server.workers)?;
     for upstream in config.upstreams() {

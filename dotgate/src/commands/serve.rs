@@ -266,7 +266,7 @@ fn log_start(forwarder: &Forwarder, admin: &Admin, config: &Config, roots: &Root
         let texts = addresses.iter().map(|address| Named(*address).to_string());
         texts.collect::<Vec<String>>().join(",")
     };
-    let dot = forwarder.dot_addresses();
+    let (dot, doh) = (forwarder.dot_addresses(), forwarder.doh_addresses());
     let upstreams = forwarder.upstreams();
     let upstreams: Vec<&str> = upstreams.iter().map(|upstream| upstream.label()).collect();
     say!(
@@ -274,6 +274,7 @@ fn log_start(forwarder: &Forwarder, admin: &Admin, config: &Config, roots: &Root
         version = env!("CARGO_PKG_VERSION"),
         listen = texts(&forwarder.addresses()),
         dot = (!dot.is_empty()).then(|| texts(&dot)),
+        doh = (!doh.is_empty()).then(|| texts(&doh)),
         admin = texts(admin.addresses()),
         upstreams = upstreams.join(","),
         workers = forwarder.worker_count(),

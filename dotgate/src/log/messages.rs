@@ -8,7 +8,7 @@ messages! {
     /// Start
     [
         SERVING: INFO "serving DNS over UDP and TCP"
-            ["version", "listen", "dot", "admin", "upstreams", "workers", "roots", "udp_receive_buffer"]
+            ["version", "listen", "dot", "doh", "admin", "upstreams", "workers", "roots", "udp_receive_buffer"]
             "dotgate serves clients." "";
         CONFIG_INVALID: ERROR "invalid configuration" ["problems"]
             "The configuration has errors. Nothing was started. In text format each problem has its own lines."

@@ -1,12 +1,11 @@
 //! Fills a page: the numbers of every metric, added up over the workers.
 
 use dotgate_core::labels::{
-    AttemptKind, ClientHandshake, ClientTransport, Dns64, Ending, Filtering, Handshake, Limit,
-    Outcome, Rcode, Reason, RecordType, Stage, Strategy, StreamEnd, Winner,
+    AttemptKind, ClientHandshake, ClientTransport, Dns64, Ending, Filtering, Handshake, HttpStatus,
+    Limit, Outcome, Rcode, Reason, RecordType, Stage, Strategy, StreamEnd, Winner,
 };
 use dotgate_core::{
-    ClientCounters, Counters, Distribution, Gauge, HealthState, UpstreamCounters, UpstreamId,
-    WAITED,
+    Counters, Distribution, Gauge, HealthState, UpstreamCounters, UpstreamId, WAITED,
 };
 
 use super::encoder::{Page, seconds};
@@ -21,6 +20,16 @@ const STATES: [(&str, HealthState); 3] = [
     ("suspect", HealthState::Suspect),
     ("down", HealthState::Down),
 ];
+
+/// A sample for each label of a set, of what is counted of clients.
+macro_rules! by_label {
+    ($self:ident, $page:ident, $labels:ident, $count:ident) => {
+        for label in $labels::ALL {
+            let sum = $self.sum(|all| all.clients().$count(*label));
+            $page.sample(&[label.label()], sum);
+        }
+    };
+}
 
 impl MetricsSnapshot<'_> {
     /// Writes one metric and all its samples; nothing where the system does not report it.
@@ -50,15 +59,10 @@ impl MetricsSnapshot<'_> {
     }
 
     fn write_clients(&self, page: &mut Page, family: OfClients) {
-        let clients = |count: &dyn Fn(&ClientCounters) -> u64| self.sum(|all| count(all.clients()));
         let gauge = |gauge| self.sum(|all| all.gauge(gauge));
         match family {
             OfClients::Queries => self.write_queries(page),
-            OfClients::Responses => {
-                for rcode in Rcode::ALL {
-                    page.sample(&[rcode.label()], clients(&|all| all.responses(*rcode)));
-                }
-            }
+            OfClients::Responses => by_label!(self, page, Rcode, responses),
             OfClients::QueryDuration => {
                 for via in ClientTransport::ALL {
                     for outcome in WAITED {
@@ -69,26 +73,10 @@ impl MetricsSnapshot<'_> {
                     }
                 }
             }
-            OfClients::Failures => {
-                for reason in Reason::ALL {
-                    page.sample(&[reason.label()], clients(&|all| all.failures(*reason)));
-                }
-            }
-            OfClients::Filtered => {
-                for why in Filtering::ALL {
-                    page.sample(&[why.label()], clients(&|all| all.filtered(*why)));
-                }
-            }
-            OfClients::Dns64 => {
-                for result in Dns64::ALL {
-                    page.sample(&[result.label()], clients(&|all| all.dns64(*result)));
-                }
-            }
-            OfClients::LimitsHit => {
-                for limit in Limit::ALL {
-                    page.sample(&[limit.label()], clients(&|all| all.limits(*limit)));
-                }
-            }
+            OfClients::Failures => by_label!(self, page, Reason, failures),
+            OfClients::Filtered => by_label!(self, page, Filtering, filtered),
+            OfClients::Dns64 => by_label!(self, page, Dns64, dns64),
+            OfClients::LimitsHit => by_label!(self, page, Limit, limits),
             OfClients::QueriesInFlight => page.sample(&[], gauge(Gauge::QueriesInFlight)),
             OfClients::QuestionsInFlight => page.sample(&[], gauge(Gauge::QuestionsInFlight)),
             OfClients::OldestQuery => {
@@ -103,16 +91,9 @@ impl MetricsSnapshot<'_> {
                 );
             }
             OfClients::Streams => page.sample(&[], gauge(Gauge::Streams)),
-            OfClients::StreamsClosed => {
-                for end in StreamEnd::ALL {
-                    page.sample(&[end.label()], clients(&|all| all.stream_ends(*end)));
-                }
-            }
-            OfClients::ClientHandshakes => {
-                for result in ClientHandshake::ALL {
-                    page.sample(&[result.label()], clients(&|all| all.handshakes(*result)));
-                }
-            }
+            OfClients::StreamsClosed => by_label!(self, page, StreamEnd, stream_ends),
+            OfClients::ClientHandshakes => by_label!(self, page, ClientHandshake, handshakes),
+            OfClients::HttpRequests => by_label!(self, page, HttpStatus, http),
             OfClients::ClientMemory => page.sample(&[], self.client_memory.used()),
             OfClients::ClientMemoryMax => page.sample(&[], self.client_memory.max()),
         }

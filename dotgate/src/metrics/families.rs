@@ -2,8 +2,8 @@
 
 use dotgate_core::Count;
 use dotgate_core::labels::{
-    AttemptKind, ClientHandshake, ClientTransport, Dns64, Ending, Filtering, Handshake, Limit,
-    Outcome, Rcode, Reason, RecordType, Stage, Strategy, StreamEnd, Winner,
+    AttemptKind, ClientHandshake, ClientTransport, Dns64, Ending, Filtering, Handshake, HttpStatus,
+    Limit, Outcome, Rcode, Reason, RecordType, Stage, Strategy, StreamEnd, Winner,
 };
 
 use super::table::{Kind, Label, Metric, Source, Values, row};
@@ -18,6 +18,7 @@ const DNS64: Label = closed("result", Dns64::VALUES);
 const LIMIT: Label = closed("limit", Limit::VALUES);
 const STREAM_END: Label = closed("reason", StreamEnd::VALUES);
 const CLIENT_HANDSHAKE: Label = closed("result", ClientHandshake::VALUES);
+const HTTP_STATUS: Label = closed("status", HttpStatus::VALUES);
 const STAGE: Label = closed("stage", Stage::VALUES);
 const ATTEMPT: Label = closed("kind", AttemptKind::VALUES);
 const HANDSHAKE: Label = closed("kind", Handshake::VALUES);
@@ -159,6 +160,9 @@ families! {
     ClientHandshakes = Counter "dotgate_client_handshakes" [CLIENT_HANDSHAKE]
         "TLS handshakes of clients, by result.",
         "Many failures of one kind: alert, when clients do not trust the certificate; timeout, displaced and closed, in a flood of connections.";
+    HttpRequests = Counter "dotgate_client_http_requests" [HTTP_STATUS]
+        "Requests of clients over HTTPS, by the status of the response.",
+        "Anything but 200: programs that are no DNS clients, or clients with another path or too many queries at once.";
     ClientMemory = Gauge "dotgate_client_memory_bytes" []
         "Memory used for clients: TCP connections including data buffered in dotgate and in the kernel, and queries in flight.",
         "Above half of dotgate_client_memory_max_bytes, each client is limited to its share. At the limit, connections are closed.";

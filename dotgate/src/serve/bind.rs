@@ -228,26 +228,31 @@ impl Binding {
     ) -> io::Result<Bound> {
         match listener {
             Listener::Plain => self.plain_at(address, presence, inherited),
-            Listener::Dot => self.dot_at(address, presence, inherited),
+            Listener::Dot => {
+                self.encrypted_at((listener, StreamKind::Dot), address, presence, inherited)
+            }
+            Listener::Doh => {
+                self.encrypted_at((listener, StreamKind::Doh), address, presence, inherited)
+            }
         }
     }
 
-    fn dot_at(
+    fn encrypted_at(
         &self,
+        (listener, kind): (Listener, StreamKind),
         address: &ScopedSocketAddress,
         presence: Presence,
         inherited: &mut Inherited,
     ) -> io::Result<Bound> {
         let mut bound = address.resolve()?;
-        let mut streams = inherited_streams(bound, StreamKind::Dot, inherited)?;
+        let mut streams = inherited_streams(bound, kind, inherited)?;
         while streams.len() < self.workers {
             let socket = listen_when(bound, true, BACKLOG, presence)?;
             bound = socket.local_addr()?;
-            let kind = StreamKind::Dot;
             streams.push(StreamListener { kind, socket });
         }
         Ok(Bound {
-            listener: Listener::Dot,
+            listener,
             address: bound,
             udp: Vec::new(),
             streams,
@@ -348,7 +353,7 @@ fn absence(
             .map_or(Presence::Required, |_| Presence::Ahead);
         let probed = match listener {
             Listener::Plain => probe_bind(resolved, presence),
-            Listener::Dot => probe_bind_stream(resolved, presence),
+            Listener::Dot | Listener::Doh => probe_bind_stream(resolved, presence),
         };
         match probed {
             Err(error) if absence.is_none() || is_taken(&error) => return Err(error),

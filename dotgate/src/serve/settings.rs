@@ -50,6 +50,7 @@ pub(crate) fn settings(
         stream_queries_max: config.tcp().in_flight_max as usize,
         stream_idle: config.tcp().idle.max(Duration::from_secs(1)),
         dot_idle: config.server().dot.idle,
+        doh_idle: config.server().doh.idle,
     }
 }
 

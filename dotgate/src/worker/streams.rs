@@ -1,4 +1,4 @@
-//! A worker's client connections, over TCP and TLS: accepting, reading and writing; their rules are the engine's.
+//! A worker's client connections, over TCP, TLS and HTTPS: accepting, reading and writing; their rules are the engine's.
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
@@ -13,7 +13,7 @@ use mio::Registry;
 use mio::net::{TcpListener, TcpStream};
 use slotmap::SecondaryMap;
 
-use super::channel::Channel;
+use super::connection::{Connection, Layers};
 use super::control::StreamListener;
 use super::poll::{Ready, register};
 use super::ready::{self, ReadyStreams, Served};
@@ -31,12 +31,6 @@ const MEASURED_PER_TURN: usize = 256;
 
 /// The pause in accepting after the system had no descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
-
-struct Connection {
-    socket: TcpStream,
-    channel: Channel,
-    place: usize,
-}
 
 struct Listener {
     socket: TcpListener,
@@ -205,30 +199,15 @@ impl Streams {
         engine: &mut Engine,
         places: &mut TokenTable,
     ) {
-        let Some(channel) = self.channel(kind) else {
+        let Some(layers) = Layers::of(kind, self.tls.as_ref()) else {
             return engine.stream_closed(key);
         };
         match register(registry, places, Owner::Stream(key), &mut socket) {
             Ok(place) => {
-                let connection = Connection {
-                    socket,
-                    channel,
-                    place,
-                };
+                let connection = Connection::new(socket, layers, place);
                 self.connections.insert(key, connection);
             }
             Err(_) => engine.stream_closed(key),
-        }
-    }
-
-    /// The layer above a connection; none if TLS cannot begin.
-    fn channel(&self, kind: StreamKind) -> Option<Channel> {
-        match kind {
-            StreamKind::Tcp => Some(Channel::Plain),
-            StreamKind::Dot => {
-                let tls = self.tls.as_ref()?.accept().ok()?;
-                Some(Channel::Tls(Box::new(tls)))
-            }
         }
     }
 
@@ -295,7 +274,8 @@ impl Streams {
         let Some(connection) = self.connections.get_mut(key) else {
             return Served::default();
         };
-        if !engine.stream_reads(key) {
+        connection.pass_queries(key, engine, now);
+        if !connection.may_read(key, engine) {
             return Served::default();
         }
         let buffer = buffer.get_mut(..READ_BYTES).unwrap_or_default();
@@ -318,9 +298,9 @@ impl Streams {
     }
 
     /// Whether something waits for a client.
-    fn has_unsent(&self, key: StreamKey, engine: &mut Engine) -> bool {
-        let connection = self.connections.get(key);
-        connection.is_some_and(|connection| connection.channel.wants_write())
+    fn has_unsent(&mut self, key: StreamKey, engine: &mut Engine) -> bool {
+        let connection = self.connections.get_mut(key);
+        connection.is_some_and(Connection::has_unsent)
             || engine
                 .stream_output(key)
                 .is_some_and(|output| !output.is_empty())
@@ -349,17 +329,21 @@ impl Streams {
         places: &mut TokenTable,
         now: Moment,
     ) {
-        let Some(Connection {
-            socket, channel, ..
-        }) = self.connections.get_mut(key)
-        else {
+        let Some(connection) = self.connections.get_mut(key) else {
             return;
         };
         let Some(output) = engine.stream_output(key) else {
             return;
         };
-        match channel.write(socket, output) {
-            Ok(state) => engine.stream_wrote(now, key, state.taken, state.encrypted),
+        match connection.write(output) {
+            Ok(state) => {
+                engine.stream_wrote(now, key, state.taken, state.encrypted);
+                connection.pass_queries(key, engine, now);
+                connection.report_end(key, engine);
+                if connection.wants_turn() && !state.wants_writable {
+                    self.ready.add(key, Ready::AGAIN);
+                }
+            }
             Err(failure) => self.fail(key, &failure, engine, places),
         }
     }
@@ -408,15 +392,24 @@ impl Streams {
 
     /// Closes a connection that the engine has removed, in good order.
     pub(super) fn close(&mut self, key: StreamKey, places: &mut TokenTable) {
-        if let Some(Connection {
-            socket, channel, ..
-        }) = self.connections.get_mut(key)
-        {
-            channel.close_notify();
-            // The client may be gone, or read nothing; then it cannot be sent.
-            drop(channel.write(socket, &mut Vec::new()));
+        if let Some(connection) = self.connections.get_mut(key) {
+            connection.close();
         }
         self.forget(key, places);
+    }
+
+    /// Sends clients to other connections for what they ask from now on, where their protocol has a word for that.
+    pub(super) fn send_elsewhere(
+        &mut self,
+        engine: &mut Engine,
+        places: &mut TokenTable,
+        now: Moment,
+    ) {
+        let begin_end = |(key, it): (StreamKey, &mut Connection)| it.begin_end().then_some(key);
+        let ending: Vec<_> = self.connections.iter_mut().filter_map(begin_end).collect();
+        for key in ending {
+            self.flush(key, engine, places, now);
+        }
     }
 
     fn forget(&mut self, key: StreamKey, places: &mut TokenTable) {
@@ -449,53 +442,5 @@ impl Streams {
                 places.give_back(listener.place);
             }
         }
-    }
-}
-
-/// What one read of a connection brought.
-struct ReadOnce {
-    served: Served,
-    maybe_more: bool,
-    /// Whether TLS has something to say in return.
-    wants_write: bool,
-}
-
-impl Connection {
-    /// Reads once, and hands what the client has sent to the engine.
-    fn read(
-        &mut self,
-        key: StreamKey,
-        engine: &mut Engine,
-        buffer: &mut [u8],
-        now: Moment,
-    ) -> Result<ReadOnce, TlsFailure> {
-        let was_handshaking = self.channel.is_handshaking();
-        let mut read = 0;
-        // The first queries may come with the end of the handshake, of which the engine must know before.
-        let mut first = Vec::new();
-        let mut take = |bytes: &[u8]| {
-            read += bytes.len();
-            if was_handshaking {
-                first.extend_from_slice(bytes);
-            } else {
-                engine.stream_bytes(now, key, bytes);
-            }
-        };
-        let progress = self.channel.read(&mut self.socket, buffer, &mut take)?;
-        if progress.handshake_done_now {
-            engine.stream_secured(now, key, self.channel.is_resumed());
-            engine.stream_bytes(now, key, &first);
-        }
-        if progress.peer_closed.is_some() {
-            engine.stream_ended(key);
-        }
-        Ok(ReadOnce {
-            served: Served {
-                read,
-                has_shaken_hands: was_handshaking && !progress.would_block,
-            },
-            maybe_more: progress.maybe_more,
-            wants_write: self.channel.wants_write(),
-        })
     }
 }

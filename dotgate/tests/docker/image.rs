@@ -52,7 +52,7 @@ fn the_image_says_how_it_is_run() {
         ),
         (
             "{{json .Config.ExposedPorts}}",
-            r#"{"5300/tcp":{},"5300/udp":{},"853/tcp":{},"9153/tcp":{}}"#,
+            r#"{"443/tcp":{},"5300/tcp":{},"5300/udp":{},"853/tcp":{},"9153/tcp":{}}"#,
         ),
     ];
     for (format, value) in expected {

@@ -22,6 +22,8 @@ mod clients;
 mod clockless;
 mod coredns;
 mod designation;
+mod doh;
+mod doh_floods;
 mod dot;
 mod ends;
 mod exhaustion;

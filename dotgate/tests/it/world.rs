@@ -2,6 +2,7 @@
 
 pub(crate) mod client;
 pub(crate) mod dot;
+pub(crate) mod h2;
 pub(crate) mod house;
 pub(crate) mod http;
 pub(crate) mod load;
@@ -102,6 +103,11 @@ impl World {
     /// Where the forwarder listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.forwarder.addresses()[0]
+    }
+
+    /// Where the forwarder listens for DNS over HTTPS.
+    pub(crate) fn doh_address(&self) -> SocketAddr {
+        self.forwarder.doh_addresses()[0]
     }
 
     /// Where the forwarder listens for DNS over TLS.

@@ -36,8 +36,13 @@ pub(crate) const FATES: &[(&str, &str, Fate)] = &[
     ("", "docker", Elsewhere("dotgate/tests/docker/stack.rs")),
     (
         "docs/listeners.md",
-        "kdig ",
+        "kdig @192.0.2.1 +tls-ca",
         Elsewhere("dotgate/tests/it/dot.rs"),
+    ),
+    (
+        "docs/listeners.md",
+        "kdig @192.0.2.1 +https",
+        Elsewhere("dotgate/tests/it/doh.rs"),
     ),
     ("", "dotgate healthcheck --upstreams", Runs),
     ("docs/host.md", "dotgate check", INSTALLED),

@@ -151,6 +151,7 @@ fn listeners(running: &Running) -> Vec<(&'static str, String)> {
     let word = |listener| match listener {
         Listener::Plain => "UDP and TCP",
         Listener::Dot => "DNS over TLS",
+        Listener::Doh => "DNS over HTTPS",
     };
     let bound = listeners
         .iter()

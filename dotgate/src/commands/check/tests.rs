@@ -131,6 +131,8 @@ server.client_ca_file           -                       (not set)
 server.ticket_key_file          -                       (not set)
 dot.listen                      -                       (not set)
 dot.idle                        default                 30s
+doh.listen                      -                       (not set)
+doh.idle                        default                 30s
 query.deadline                  default                 4s
 query.in_flight_max             default                 20000
 query.in_flight_per_client_max  default                 1000

@@ -146,6 +146,18 @@ impl Dot {
         self.send(&message);
     }
 
+    /// Sends bytes as they are.
+    pub(crate) fn send_bytes(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.tls.write_all(bytes)
+    }
+
+    /// Some bytes; none if the server has said that there are no more.
+    pub(crate) fn receive_bytes(&mut self) -> std::io::Result<Vec<u8>> {
+        let mut buffer = [0; 16 * 1_024];
+        let length = self.tls.read(&mut buffer)?;
+        Ok(buffer[..length].to_vec())
+    }
+
     /// The next message; none if the server has said that there is no more.
     pub(crate) fn receive(&mut self) -> Option<Vec<u8>> {
         loop {

@@ -101,6 +101,11 @@ impl Program {
         address_after(self.start.last().unwrap(), "dot=\"")
     }
 
+    /// Where it listens for DNS over HTTPS.
+    pub(crate) fn doh_address(&self) -> SocketAddr {
+        address_after(self.start.last().unwrap(), "doh=\"")
+    }
+
     /// Where its admin endpoint is.
     pub(crate) fn admin(&self) -> SocketAddr {
         self.admin

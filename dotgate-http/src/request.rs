@@ -28,28 +28,41 @@ pub(crate) async fn read(
     request: Request<Incoming>,
     is_trusted: Option<&(dyn Fn(IpAddr) -> bool + Send + Sync)>,
 ) -> Result<(Option<IpAddr>, Vec<u8>), Status> {
-    let (parts, body) = request.into_parts();
-    if parts.uri.path() != PATH {
-        return Err(Status::NotFound);
-    }
-    let client = match is_trusted {
-        Some(is_trusted) => {
-            forwarded::client(&parts.headers, is_trusted).map_err(|_| Status::BadRequest)?
-        }
-        None => None,
-    };
-    let message = match parts.method {
-        Method::GET => decode(&parts.uri)?,
-        Method::POST if !has_media_type(&parts.headers) => {
-            return Err(Status::UnsupportedMediaType);
-        }
-        Method::POST => collect(body).await?,
-        _ => return Err(Status::MethodNotAllowed),
+    let (head, body) = request.into_parts();
+    let head = read_head(&Request::from_parts(head, ()), is_trusted);
+    // The body is read in any case: clients that still send it take an early response for an error of the connection.
+    let body = collect(body).await;
+    let (client, message) = head?;
+    let message = match message {
+        Some(message) => message,
+        None => body?,
     };
     if !is_query(&message) {
         return Err(Status::BadRequest);
     }
     Ok((client, message))
+}
+
+/// Reads what comes before the body: the client that a proxy names, and the message if it is there.
+fn read_head(
+    head: &Request<()>,
+    is_trusted: Option<&(dyn Fn(IpAddr) -> bool + Send + Sync)>,
+) -> Result<(Option<IpAddr>, Option<Vec<u8>>), Status> {
+    if head.uri().path() != PATH {
+        return Err(Status::NotFound);
+    }
+    let client = match is_trusted {
+        Some(is_trusted) => {
+            forwarded::client(head.headers(), is_trusted).map_err(|_| Status::BadRequest)?
+        }
+        None => None,
+    };
+    match *head.method() {
+        Method::GET => Ok((client, Some(decode(head.uri())?))),
+        Method::POST if has_media_type(head.headers()) => Ok((client, None)),
+        Method::POST => Err(Status::UnsupportedMediaType),
+        _ => Err(Status::MethodNotAllowed),
+    }
 }
 
 /// The message in the variable `dns` of a URL, in base64url without padding.

@@ -18,6 +18,7 @@ pub(crate) enum Fate {
 use Fate::{Elsewhere, Prepares, Runs, Serves, Skipped};
 
 const INSTALLED: Fate = Elsewhere("dotgate/tests/systemd/install.rs");
+const PACKAGED: Fate = Elsewhere("dotgate/tests/systemd/packages.rs");
 const CLUSTER: Fate =
     Skipped("no cluster; what it renders is tested in dotgate/tests/kubernetes.rs");
 const EXAMPLE: Fate = Skipped("an address of an example network");
@@ -46,6 +47,8 @@ pub(crate) const FATES: &[(&str, &str, Fate)] = &[
     ),
     ("", "dotgate healthcheck --upstreams", Runs),
     ("docs/host.md", "dotgate check", INSTALLED),
+    ("docs/host.md", "packaging/build", PACKAGED),
+    ("docs/host.md", "dpkg --install", PACKAGED),
     (
         "docs/reload.md",
         "dotgate check --config new.toml",

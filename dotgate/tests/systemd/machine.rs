@@ -107,8 +107,13 @@ impl Machine {
     /// Copies the program and its files to their places as the page says, and writes the settings.
     pub(crate) fn install(&self) {
         self.run(&blocks("host.md", "Install")[0]);
-        self.write("/etc/dotgate/ca.pem", self.authority.pem());
+        self.trust_upstream();
         self.configure(&self.settings(""));
+    }
+
+    /// Writes the authority of the upstream, which the settings name.
+    pub(crate) fn trust_upstream(&self) {
+        self.write("/etc/dotgate/ca.pem", self.authority.pem());
     }
 
     /// Checks and starts the service as the page says.
@@ -139,6 +144,13 @@ impl Machine {
         ));
     }
 
+    /// Copies a file of the test's into the system.
+    pub(crate) fn copy(&self, file: &Path, path: &str) {
+        let mut copy = self.inside(&format!("cat > {path}"));
+        let output = copy.stdin(fs::File::open(file).unwrap()).output().unwrap();
+        assert!(output.status.success(), "{path}");
+    }
+
     /// Writes what `systemctl edit dotgate` would.
     pub(crate) fn edit_unit(&self, text: &str) {
         self.write("/etc/systemd/system/dotgate.service.d/override.conf", text);
@@ -159,18 +171,24 @@ impl Machine {
             status,
             stdout,
             stderr,
-        } = Command::new("nsenter")
+        } = self.inside(script).stdin(Stdio::null()).output().unwrap();
+        let said = [stdout, stderr].concat();
+        (status.success(), String::from_utf8(said).unwrap())
+    }
+
+    fn inside(&self, script: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command
             .env_clear()
-            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin")
+            .env(
+                "PATH",
+                "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            )
             .arg(format!("--target={}", self.first_process))
             .args(["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"])
             .args(["--root", "sh", "-ec", "exec 2>&1; cd /src; eval \"$0\""])
-            .arg(script)
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        let said = [stdout, stderr].concat();
-        (status.success(), String::from_utf8(said).unwrap())
+            .arg(script);
+        command
     }
 
     /// A property of the service.

@@ -14,6 +14,7 @@ mod ends;
 mod install;
 mod journal;
 mod machine;
+mod packages;
 mod page;
 mod reload;
 mod secrets;

@@ -14,11 +14,11 @@ use crate::world::wait::now;
 const MS: Duration = Duration::from_millis(1);
 
 /// Clients enough for the kernel to spread them over all sockets.
-fn loads(machine: &Machine) -> Vec<Load> {
+pub(crate) fn loads(machine: &Machine) -> Vec<Load> {
     (0..8).map(|_| Load::start(machine.udp(), 4 * MS)).collect()
 }
 
-fn assert_none_lost(loads: Vec<Load>) {
+pub(crate) fn assert_none_lost(loads: Vec<Load>) {
     for load in loads {
         let responses = load.finish();
         assert_all_right(&responses, responses.len());

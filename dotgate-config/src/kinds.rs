@@ -145,6 +145,29 @@ impl<K: Kind> Kind for OrAuto<K> {
     }
 }
 
+/// A value of kind `K`, or the word `off`.
+#[derive(Debug)]
+pub struct OrOff<K>(pub K);
+
+impl<K: Kind> Kind for OrOff<K> {
+    type Value = Option<K::Value>;
+
+    fn read(&self, text: &str) -> Result<Self::Value, Fault> {
+        if text.eq_ignore_ascii_case("off") {
+            return Ok(None);
+        }
+        self.0.read(text).map(Some)
+    }
+
+    fn expected(&self) -> String {
+        format!("{}, or off", self.0.expected())
+    }
+
+    fn schema(&self) -> Value {
+        json!({ "anyOf": [{ "const": "off" }, self.0.schema()] })
+    }
+}
+
 /// A duration in whole milliseconds, seconds, minutes, hours or days.
 #[derive(Debug)]
 pub struct Time {

@@ -31,7 +31,7 @@ pub use self::local::{
     LOCAL_REBIND_PROTECT, LOCAL_REBIND_ROUTES, LOCAL_RECORDS, LOCAL_TTL,
 };
 pub use self::sandbox::{SERVER_SANDBOX, SERVER_USER};
-pub use self::sessions::DNS_STATE_FILE;
+pub use self::sessions::{DNS_SESSION_MAX_AGE, DNS_STATE_FILE};
 pub use self::strategy::{DNS_SHARD_KEY, DNS_STRATEGY};
 pub use self::tables::{
     RECORD_DATA, RECORD_KEYS, RECORD_NAME, RECORD_TTL, RECORD_TYPE, ROUTE_DNS64, ROUTE_KEYS,
@@ -80,6 +80,7 @@ pub static TABLE: &[AnySetting] = &[
     &DNS_ALLOW_PLAIN_DEFAULT,
     &DNS_DNS64,
     &DNS_STATE_FILE,
+    &DNS_SESSION_MAX_AGE,
     &DNS_STRATEGY,
     &DNS_SHARD_KEY,
     &ROUTES,

@@ -97,9 +97,8 @@ impl Isolation {
         *self = Isolation::new(Arc::clone(&self.quarantine));
     }
 
-    /// Selects the upstream for suspects of one group: a healthy upstream before one that is not, where names are sharded
-    /// one that may know of them, one that opened its
-    /// last session in time before one that did not, one that has not failed them before one that has, then the one with
+    /// Selects the upstream for suspects of one group: a healthy upstream before one that is not, one that
+    /// opened its last session in time before one that did not, where names are sharded one that may know of them, one that has not failed them before one that has, then the one with
     /// the fewest isolation sessions. One that is down must recover first.
     pub(crate) fn site_of(
         &self,
@@ -132,7 +131,7 @@ impl Isolation {
             let has_failed = attempts().any(|attempts| attempts.failed_at.has(upstream));
             let load = self.sessions_of(upstream).count();
             let leaves = stays && !attempts().all(|attempts| may_learn(attempts, upstream));
-            let rank = (state, leaves, pool.was_slow, has_failed, load);
+            let rank = (state, pool.was_slow, leaves, has_failed, load);
             if best.is_none_or(|(found, _)| rank < found) {
                 best = Some((rank, upstream));
             }

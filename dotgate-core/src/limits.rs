@@ -137,6 +137,12 @@ pub const SESSION_IDLE_SHORTEST: Duration = Duration::from_secs(1);
 /// The longest idle timeout taken from a peer's keepalive option (RFC 7828).
 pub const SESSION_IDLE_LONGEST: Duration = Duration::from_secs(60);
 
+/// Up to one of so many parts of a session's maximum age is taken off at random, so that sessions do not end together.
+pub const SESSION_AGE_SPREAD: u32 = 8;
+
+/// If a session that is too old could not be replaced, that is tried again after this time.
+pub const REPLACE_AGAIN_AFTER: Duration = Duration::from_secs(10);
+
 /// Errors in a row to questions that another upstream then answered, which take an upstream down. Those below one
 /// registrable domain count once.
 pub const AVOIDABLE_ERRORS: usize = 10;

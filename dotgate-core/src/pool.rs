@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use slotmap::SlotMap;
 
+use crate::failure::Failure;
 use crate::health::Health;
 use crate::key_exchange::{Fallback, Handshake, KeyExchange};
 use crate::keys::{SessionKey, UpstreamId};
@@ -158,6 +159,8 @@ pub(crate) struct Pool {
     pub(crate) was_slow: bool,
     /// Until when no session is opened, because the last try failed while another session answered.
     pub(crate) paused_until: Option<Moment>,
+    /// How that try failed, until a session opens.
+    pub(crate) failed_to_open: Option<Failure>,
     /// When a query was last forwarded to a group it is in.
     pub(crate) last_query: Option<Moment>,
     /// Whether the next session to open is to be probed on.
@@ -207,6 +210,7 @@ impl Pool {
             without_edns_until: None,
             was_slow: false,
             paused_until: None,
+            failed_to_open: None,
             last_query: None,
             probe_ordered: false,
             last_response: None,
@@ -365,7 +369,20 @@ impl Pool {
         let openings = self.openings(sessions).count();
         match self.answers {
             AnswersPerSession::AtMost(answers, _) => openings * (answers as usize) < waiting.max(1),
-            AnswersPerSession::Unknown | AnswersPerSession::Seen(_) => openings == 0,
+            AnswersPerSession::Unknown | AnswersPerSession::Seen(_) => {
+                !self.awaits_opening(sessions)
+            }
+        }
+    }
+
+    /// Whether a session is being opened that is worth waiting for. A single one that takes long is not: it may never
+    /// open.
+    pub(crate) fn awaits_opening(&self, sessions: &SessionTable) -> bool {
+        let mut openings = self.openings(sessions);
+        match (openings.next(), openings.next()) {
+            (None, _) => false,
+            (Some(only), None) => !only.opens_late(),
+            (Some(_), Some(_)) => true,
         }
     }
 

@@ -198,7 +198,7 @@ pub(crate) fn choose(attempts: &Attempts, pools: &Pools, sessions: &SessionTable
     for (upstream, pool) in upstreams() {
         if may_ask_again(upstream)
             && pool.health().is_healthy()
-            && !pool.is_opening(sessions)
+            && !pool.awaits_opening(sessions)
             && pool.may_grow(sessions)
         {
             return Choice::Open(upstream);

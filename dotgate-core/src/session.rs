@@ -5,10 +5,11 @@
 //! bytes and the time it is given; it owns no socket and no clock.
 //!     Connecting --> Handshaking --> Open --> (removed by the engine)
 //!     Open --no response--> suspect --any response--> Open;  suspect for 1.5 s --> closed
-//!     Open --keepalive 0, or too many retired IDs--> draining --last response--> closed
+//!     Open --keepalive 0, too many retired IDs, or replaced--> draining --last response--> closed
 //! Limits: `limits::SESSION_*`, `SUSPECT_*`, `HANDSHAKE_*`. Follows RFC 7766 (6.2.1, 7), RFC 7858 (3.3, 3.4)
 //! and RFC 7828 (3.2).
 
+mod age;
 mod datagrams;
 mod opening;
 
@@ -87,6 +88,8 @@ pub(crate) enum Timeout {
     Unanswered(ExchangeKey),
     /// The same, and nothing asked later was answered either: what is asked here again would wait behind it.
     UnansweredWithLater(ExchangeKey),
+    /// It has reached its maximum age: it is to be replaced.
+    Aged,
     /// It was idle for its limit, or had nothing left to drain.
     Idle,
 }
@@ -115,6 +118,12 @@ pub(crate) struct Session {
     pub(crate) answers_max: Option<u32>,
     /// The idle time after which it is closed.
     pub(crate) idle_limit: Duration,
+    /// The time after which it is to be replaced; none if it has no maximum age.
+    pub(crate) age_limit: Option<Duration>,
+    /// When it is to be replaced, for the first time or again.
+    replace_at: Option<Moment>,
+    /// Whether it has reached its maximum age.
+    is_aged: bool,
     tickets: HashTable<Ticket>,
     in_flight: u32,
     retired: u32,
@@ -164,6 +173,9 @@ impl Session {
             responses: 0,
             answers_max: None,
             idle_limit: limits::SESSION_IDLE,
+            age_limit: None,
+            replace_at: None,
+            is_aged: false,
             tickets: HashTable::new(),
             in_flight: 0,
             retired: 0,
@@ -189,6 +201,7 @@ impl Session {
         self.phase = Phase::Open;
         self.opened = Some(now);
         self.idle_since = now;
+        self.begin_to_age(now);
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -244,28 +257,9 @@ impl Session {
         self.round_trip
     }
 
-    /// The time since something was in flight; zero while something is.
-    pub(crate) fn idle_for(&self, now: Moment) -> Duration {
-        if self.in_flight == 0 {
-            now.since(self.idle_since)
-        } else {
-            Duration::ZERO
-        }
-    }
-
-    /// Whether it takes no more queries, and is closed when those in flight are answered.
-    pub(crate) fn is_draining(&self) -> bool {
-        self.is_draining
-    }
-
     /// Whether it has carried as many questions as its upstream answers.
     fn is_spent(&self) -> bool {
         self.answers_max.is_some_and(|max| self.sent_count >= max)
-    }
-
-    /// Takes no more queries and closes when those in flight are answered.
-    pub(crate) fn drain(&mut self) {
-        self.is_draining = true;
     }
 
     /// Puts a question in flight and returns its message ID. The caller has seen `takes_queries`.
@@ -424,6 +418,9 @@ impl Session {
             self.trim_sent();
             return timeout.or_else(|| self.poll_timeout(now));
         }
+        if self.replacement_due().is_some_and(|due| due <= now) {
+            return Some(Timeout::Aged);
+        }
         Some(match self.unresponsive_since {
             Some(_) => Timeout::UnresponsiveTooLong,
             None => Timeout::Idle,
@@ -439,16 +436,7 @@ impl Session {
                     .sent
                     .front()
                     .map(|(sent_at, _)| *sent_at + self.again_after());
-                let idle = (self.in_flight == 0).then(|| match self.is_draining {
-                    true => self.idle_since,
-                    false => self.idle_since + self.idle_limit,
-                });
-                // Without a connection, closing it when idle would free nothing.
-                let idle = idle.filter(|_| self.is_draining || self.link != Link::Datagrams);
-                let idle = idle.filter(|_| {
-                    self.is_draining || !cfg!(planted = "idle-session-is-never-closed")
-                });
-                earlier(earlier(self.judgement(), hedge), idle)
+                earlier(earlier(self.judgement(), hedge), self.next_ending())
             }
         }
     }

@@ -3,8 +3,8 @@
 //! Owns the pools, what is to be written on each session, and what the driver is to do. Knows questions only as bytes
 //! to send, and decides nothing about them: `upstreams` does, and calls in. `sessions::open` opens sessions,
 //! `sessions::handshakes` decides on a further try with a smaller handshake, `sessions::evidence` records what
-//! sessions show of their upstreams, `sessions::incidents` records failures, `sessions::log` makes events,
-//! `sessions::loops` recognizes queries that come back.
+//! sessions show of their upstreams, `sessions::replace` opens the next one before one ends, `sessions::incidents` records
+//! failures, `sessions::log` makes events, `sessions::loops` recognizes queries that come back.
 
 mod evidence;
 mod handshakes;
@@ -12,9 +12,11 @@ mod incidents;
 mod log;
 mod loops;
 mod open;
+mod replace;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dotgate_wire::{NameCase, Question, UpstreamQuery};
 use slotmap::SlotMap;
@@ -49,6 +51,8 @@ pub(crate) struct Sessions {
     loop_reported: Option<Moment>,
     pools: Pools,
     table: SessionTable,
+    /// The age at which sessions are replaced.
+    age_max: Option<Duration>,
     /// Until when no session is opened, because no file descriptor was left.
     descriptor_pause: Option<Moment>,
     /// Sessions with something to write.
@@ -91,6 +95,7 @@ impl Sessions {
             loop_reported: None,
             pools: Pools::new(settings),
             table: SlotMap::with_key(),
+            age_max: settings.session_age_max,
             descriptor_pause: None,
             dirty: Vec::new(),
             actions: VecDeque::new(),
@@ -103,6 +108,7 @@ impl Sessions {
     pub(crate) fn reconfigure(&mut self, settings: &Settings) {
         self.probe = Probe::new(&settings.probe, self.hasher);
         self.pools.reconfigure(settings);
+        self.age_max = settings.session_age_max;
     }
 
     pub(crate) fn pools(&self) -> &Pools {

@@ -237,6 +237,8 @@ pub struct Settings {
     pub probe: Question,
     /// Who may ask.
     pub access: Access,
+    /// The age at which a session to an upstream is replaced; none if it has no maximum age.
+    pub session_age_max: Option<Duration>,
     /// Names that are answered from data of the operator's, before all others.
     pub local: Option<Arc<LocalData>>,
     /// What of the names and answers of others clients do not get.
@@ -282,6 +284,7 @@ impl Settings {
             routes: Arc::default(),
             probe: Question::root(rtype::NS),
             access: Access::default(),
+            session_age_max: Some(Duration::from_hours(1)),
             local: None,
             filter: Filter::off(),
             forwarded_classes: ForwardedClasses::default(),

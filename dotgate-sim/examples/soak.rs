@@ -1,7 +1,8 @@
 //! Runs random worlds until stopped, from the seed given or from 1,000,000: `just sim`.
 //!
 //! Ends with status 1 at the first world that breaks a rule, after its log; with `all` as second argument
-//! it tells the broken rules alone and goes on.
+//! it tells the broken rules alone and goes on. A number as third argument is how many worlds are run, and with `routed` as
+//! fourth their upstreams are behind a route.
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,6 +16,10 @@ fn main() -> ExitCode {
     let goes_on = words.next().is_some_and(|word| word == "all");
     let count = words.next().and_then(|word| word.parse().ok());
     let count: u64 = count.unwrap_or(u64::MAX - first);
+    let run = match words.next().is_some_and(|word| word == "routed") {
+        true => world::run_routed,
+        false => world::run,
+    };
     let next = AtomicU64::new(first);
     let is_broken = AtomicBool::new(false);
     let search = || {
@@ -26,13 +31,13 @@ fn main() -> ExitCode {
             if seed.is_multiple_of(1_000) {
                 println!("seed {seed}");
             }
-            let outcome = world::run(seed, false);
+            let outcome = run(seed, false);
             if outcome.violations.is_empty() {
                 continue;
             }
             is_broken.store(true, Ordering::Relaxed);
             if !goes_on {
-                for line in world::run(seed, true).log {
+                for line in run(seed, true).log {
                     println!("{line}");
                 }
             }

@@ -130,6 +130,10 @@ impl World {
             let strategies = [Strategy::Fastest, Strategy::RoundRobin, Strategy::Shard];
             plan.settings.groups[0].strategy = strategies[(seed / 7 % 3) as usize];
         }
+        // Sessions are replaced while upstreams fail in every way.
+        plan.settings.session_age_max = seed
+            .is_multiple_of(5)
+            .then(|| Duration::from_millis(500 + seed % 7 * 300));
         plan.settings.streams_max = 40;
         plan.settings.streams_per_client_max = 12;
         plan.settings.stream_queries_max = random.pick([4, 20, 100]);

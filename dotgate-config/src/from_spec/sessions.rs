@@ -1,6 +1,7 @@
 //! What the settings of sessions to upstreams mean.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::reader::Reader;
 use crate::settings as table;
@@ -11,11 +12,15 @@ use crate::settings as table;
 pub struct SessionsConfig {
     /// The file that carries what they showed over a restart, if any.
     pub state_file: Option<PathBuf>,
+    /// The age at which one is replaced, if any.
+    pub max_age: Option<Duration>,
 }
 
 /// Reads the settings of sessions.
 pub(super) fn read(reader: &mut Reader<'_>) -> Option<SessionsConfig> {
+    let max_age = reader.value(&table::DNS_SESSION_MAX_AGE);
     Some(SessionsConfig {
         state_file: reader.optional(&table::DNS_STATE_FILE),
+        max_age: max_age?,
     })
 }

@@ -267,6 +267,8 @@ labels! {
     Idle = "idle",
     /// Closed by the upstream with no query in flight.
     IdlePeer = "idle_peer",
+    /// Maximum age reached.
+    Age = "age",
     /// Closed by the upstream with queries in flight.
     Closed = "closed",
     /// Connection reset, or a network error.

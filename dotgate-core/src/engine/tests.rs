@@ -27,6 +27,7 @@ mod plain;
 mod protocol;
 mod reconfigure;
 mod records;
+mod replacing;
 mod routes;
 mod sessions;
 mod stale;

@@ -39,6 +39,11 @@ impl Session {
         }
     }
 
+    /// Whether its opening takes so long that a second one is started if somebody waits.
+    pub(crate) fn opens_late(&self) -> bool {
+        self.opening_noted == OpeningNoted::Late
+    }
+
     /// Whether its opening was noted as slow.
     pub(crate) fn opens_slowly(&self) -> bool {
         self.opening_noted != OpeningNoted::Nothing

@@ -112,11 +112,31 @@ impl Sessions {
         let Some(pool) = self.pools.get_mut(upstream) else {
             return;
         };
-        if pool.with_room(&self.table, None).is_some() {
+        let has_another = pool.with_room(&self.table, None).is_some();
+        if has_another && !cfg!(planted = "failed-replacement-takes-down") {
             pool.health().evidence().note_error(now, failure);
             // Those who wait for a fresh session would have it retry at once, without success.
             pool.paused_until = Some(now + limits::TRY_EVERY);
+            pool.failed_to_open = Some(failure);
         } else if pool.health().on_open_failed(now, failure) {
+            self.report_down(upstream, failure);
+        }
+    }
+
+    /// A session takes no more queries. If it was the last one that did, and another one could not be opened a moment ago,
+    /// that is evidence against the upstream now.
+    pub(crate) fn on_session_left(&mut self, now: Moment, upstream: UpstreamId) {
+        let Some(pool) = self.pools.get_mut(upstream) else {
+            return;
+        };
+        let has_failed =
+            pool.paused_until.is_some() && !cfg!(planted = "failed-replacement-is-forgotten");
+        if !has_failed || pool.with_room(&self.table, None).is_some() {
+            return;
+        }
+        if let Some(failure) = pool.failed_to_open.take()
+            && pool.health().on_open_failed(now, failure)
+        {
             self.report_down(upstream, failure);
         }
     }

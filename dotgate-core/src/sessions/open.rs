@@ -21,7 +21,7 @@ impl Sessions {
 
     /// The same even if one is being opened.
     pub(crate) fn open_another(&mut self, now: Moment, upstream: UpstreamId) -> bool {
-        let Some(pool) = self.pools.get_mut(upstream) else {
+        let Some(pool) = self.pools.get(upstream) else {
             return false;
         };
         if !pool.may_grow(&self.table) || self.descriptor_pause.is_some() {
@@ -32,10 +32,15 @@ impl Sessions {
             self.send_probe(now, key);
             return true;
         }
+        let age_limit = self.age_limit();
+        let Some(pool) = self.pools.get_mut(upstream) else {
+            return false;
+        };
         pool.forget_old_bound(now);
         let mut session = Session::new(upstream, Purpose::Shared, pool.alpn, now);
         session.idle_limit = pool.idle_limit();
         session.answers_max = pool.answers_max();
+        session.age_limit = age_limit;
         session.handshake = pool.next_handshake(now, &self.table);
         if session.handshake.fallback.is_some() {
             self.tally.count(Count::HandshakesFellBack);
@@ -139,6 +144,7 @@ impl Sessions {
         if let Some(pool) = self.pools.get_mut(upstream) {
             pool.health().evidence().note_session_opened();
             pool.was_slow = false;
+            pool.failed_to_open = None;
             if is_plain {
                 pool.probe_ordered = false;
             }
@@ -233,7 +239,8 @@ impl Sessions {
     }
 
     /// Makes an isolation session one for all clients. False if there is one already, or it is not fit for it.
-    pub(crate) fn share(&mut self, key: SessionKey) -> bool {
+    pub(crate) fn share(&mut self, now: Moment, key: SessionKey) -> bool {
+        let age_limit = self.age_limit();
         let Some(session) = self.table.get_mut(key) else {
             return false;
         };
@@ -249,6 +256,8 @@ impl Sessions {
         session.purpose = Purpose::Shared;
         session.answers_max = pool.answers_max();
         session.idle_limit = pool.idle_limit();
+        session.age_limit = age_limit;
+        session.begin_to_age(now);
         pool.add(key);
         true
     }

@@ -107,6 +107,7 @@ impl Upstreams {
         self.tally.error(session.upstream, failure);
         let before = self.sessions.state(session.upstream);
         self.charge_lost_session(now, session, failure);
+        self.sessions.on_session_left(now, session.upstream);
         // One that was unresponsive was recorded when it became so.
         if failure != Failure::NoResponse {
             let attempted = Attempted::session(now, session, failure);
@@ -241,6 +242,7 @@ impl Upstreams {
         if !is_single_suspect {
             self.sessions.on_unresponsive(now, upstream, since);
         }
+        self.sessions.on_session_left(now, upstream);
         self.sessions
             .record_reported(now, attempted, Failure::NoResponse, before);
         if purpose == Purpose::Isolation {

@@ -229,6 +229,7 @@ impl Upstreams {
                 | Timeout::UnresponsiveTooLong
                 | Timeout::Unanswered(_)
                 | Timeout::UnansweredWithLater(_)
+                | Timeout::Aged
                 | Timeout::Idle,
             ) => return false,
         }

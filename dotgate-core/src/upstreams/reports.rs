@@ -8,7 +8,7 @@ use crate::failure::{ConnectFault, Failure, SessionEnd, TlsFault};
 use crate::keys::{ExchangeKey, SessionKey, UpstreamId};
 use crate::link::Link;
 use crate::moment::Moment;
-use crate::session::{Phase, Purpose, Timeout};
+use crate::session::{Phase, Purpose, Session, Timeout};
 
 impl Upstreams {
     /// The TCP connection of a session is there; TLS begins.
@@ -31,6 +31,7 @@ impl Upstreams {
             (Purpose::Isolation, _) => self.isolation_opened(now, key),
             (Purpose::Shared, Link::Tls) => {
                 self.sessions.close_other_openings(upstream, key);
+                self.sessions.drain_aged(upstream);
                 self.serve_waiting(now);
                 self.sessions.probe_if_wanted(now, key, upstream);
             }
@@ -64,6 +65,7 @@ impl Upstreams {
             self.tally.count(Count::SessionsEndedIdle);
             let idle = session.idle_for(now);
             self.sessions.on_idle_closed_by_peer(session.upstream, idle);
+            self.sessions.on_session_left(now, session.upstream);
             self.serve_few_answers(now, session.upstream);
         } else {
             self.session_lost(now, key, &session, end.into());
@@ -139,11 +141,16 @@ impl Upstreams {
                 }
                 self.hedge(now, key);
             }
+            Timeout::Aged => self.sessions.on_aged(now, key),
             Timeout::Idle => {
-                if let Some(session) = self.sessions.close(key, Ending::Idle) {
+                let session = self.sessions.get(key);
+                let ending = session.map_or(Ending::Idle, Session::quiet_ending);
+                if let Some(session) = self.sessions.close(key, ending) {
                     self.tally.count(Count::SessionsEndedIdle);
                     self.isolation.end(key);
-                    self.sessions.on_idle_limit_reached(session.upstream);
+                    if !session.is_draining() {
+                        self.sessions.on_idle_limit_reached(session.upstream);
+                    }
                     self.serve_few_answers(now, session.upstream);
                 }
             }

@@ -219,7 +219,7 @@ impl Upstreams {
             return;
         }
         self.isolation.end(key);
-        if !self.sessions.share(key) {
+        if !self.sessions.share(now, key) {
             self.sessions.close(key, Ending::Isolated);
         }
         self.start_isolation(now);

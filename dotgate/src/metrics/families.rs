@@ -238,7 +238,7 @@ families! {
         "Normally close to the number of attempts: handshakes are rare.";
     SessionsClosed = Counter "dotgate_sessions_closed" [UPSTREAM, ENDING]
         "Open sessions that were closed, by reason.",
-        "Reasons other than idle, idle_peer and stopped cost queries another attempt.";
+        "Reasons other than idle, idle_peer, age and stopped cost queries another attempt.";
     HandshakeDuration = Histogram "dotgate_handshake_duration_seconds" [UPSTREAM, HANDSHAKE]
         "Duration of successful TLS handshakes, full and resumed.",
         "Full handshakes are expensive for both sides. Many of them are a handshake storm.";

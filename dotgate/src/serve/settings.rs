@@ -32,6 +32,7 @@ pub(crate) fn settings(
         probe: Question::new(config.probe(), rtype::NS, rclass::IN)
             .unwrap_or_else(|| Question::root(rtype::NS)),
         access: access.rules(),
+        session_age_max: config.sessions().max_age,
         local: local.data(),
         filter: local.filter().filter().clone(),
         forwarded_classes: ForwardedClasses {

@@ -110,6 +110,7 @@ dns.probe                       default                 .
 dns.allow_plain_default         default                 refuse
 dns.dns64                       default                 off
 dns.state_file                  -                       (not set)
+dns.session_max_age             default                 1h
 dns.strategy                    default                 ordered
 dns.shard_key                   -                       (not set)
 DOTGATE_ROUTES                  default                 (none)

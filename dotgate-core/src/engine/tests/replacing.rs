@@ -1,0 +1,112 @@
+//! Sessions that are replaced before they end.
+
+use std::time::Duration;
+
+use super::lab::{Lab, MS, SECOND, settings};
+use crate::counters::Count;
+use crate::failure::{ConnectFault, SessionEnd};
+use crate::health::HealthState;
+use crate::keys::SessionKey;
+use crate::limits;
+
+const AGE: Duration = Duration::from_secs(60);
+
+const REFUSED: SessionEnd = SessionEnd::Connect(ConnectFault::Refused);
+
+/// With a session that is in use, has reached its maximum age, and is to be replaced.
+fn aged(upstreams: usize) -> (Lab, SessionKey) {
+    let mut settings = settings(upstreams);
+    settings.session_age_max = Some(AGE);
+    let mut lab = Lab::with(settings).warmed_up();
+    let old = lab.session_of_last_answer();
+    let end = lab.now + AGE;
+    while lab.openings.is_empty() && lab.now < end {
+        lab.ask("busy.example");
+        lab.answer_all();
+        lab.pass(SECOND);
+    }
+    assert_eq!(lab.openings.len(), 1);
+    (lab, old)
+}
+
+fn state(lab: &Lab, upstream: usize) -> HealthState {
+    let upstream = &lab.settings.groups[0].upstreams[upstream];
+    upstream.health.state()
+}
+
+#[test]
+fn queries_go_to_the_old_session_until_the_new_one_is_open_and_then_it_drains() {
+    let (mut lab, old) = aged(1);
+    lab.ask("a.example");
+    let last = lab.next_forwarded();
+    assert_eq!(last.session, old, "none waits");
+    let new = lab.open(0);
+    lab.ask("b.example");
+    assert_eq!(lab.next_forwarded().session, new);
+    assert!(!lab.closed.contains(&old), "something is in flight");
+    lab.answer(&last);
+    lab.pass(Duration::ZERO);
+    assert_eq!(lab.closed, [old]);
+    assert!(lab.rcodes().iter().all(|rcode| *rcode == 0));
+    assert_eq!(lab.count(Count::SessionsLost), 0);
+}
+
+#[test]
+fn an_idle_session_is_not_replaced() {
+    let mut settings = settings(1);
+    settings.session_age_max = Some(5 * SECOND);
+    let mut lab = Lab::with(settings).warmed_up();
+    lab.pass(5 * SECOND);
+    assert_eq!(lab.closed, [lab.session_of_last_answer()]);
+    assert!(lab.openings.is_empty());
+}
+
+#[test]
+fn a_failed_replacement_is_tried_again_later_and_is_no_evidence_while_the_old_session_lives() {
+    let (mut lab, old) = aged(2);
+    lab.fail_open(0, REFUSED);
+    assert_eq!(state(&lab, 0), HealthState::Healthy);
+    lab.ask("a.example");
+    assert_eq!(lab.forwarded[0].session, old);
+    let mut waited = Duration::ZERO;
+    while lab.openings.is_empty() {
+        lab.answer_all();
+        lab.ask("b.example");
+        lab.pass(100 * MS);
+        waited += 100 * MS;
+    }
+    // The first try took no part of it.
+    assert!(
+        waited.abs_diff(limits::REPLACE_AGAIN_AFTER) <= SECOND,
+        "{waited:?}"
+    );
+}
+
+#[test]
+fn a_failed_replacement_is_evidence_when_the_old_session_ends_right_after_it() {
+    let (mut lab, old) = aged(2);
+    lab.fail_open(0, REFUSED);
+    lab.ask("a.example");
+    lab.close(old);
+    assert_eq!(state(&lab, 0), HealthState::Down);
+    assert_eq!(lab.openings[0].upstream, 1, "and nobody waits for it");
+}
+
+#[test]
+fn a_failed_replacement_long_ago_proves_nothing() {
+    let (mut lab, old) = aged(2);
+    lab.fail_open(0, REFUSED);
+    lab.pass(limits::TRY_EVERY);
+    lab.ask("a.example");
+    lab.close(old);
+    assert_eq!(state(&lab, 0), HealthState::Healthy);
+}
+
+#[test]
+fn nobody_waits_for_a_replacement_that_takes_long_when_the_old_session_has_ended() {
+    let (mut lab, old) = aged(1);
+    lab.pass(limits::HANDSHAKE_HEDGE_AFTER);
+    lab.close(old);
+    lab.ask("a.example");
+    assert_eq!(lab.openings.len(), 2);
+}

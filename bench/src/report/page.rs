@@ -13,7 +13,7 @@ use crate::forwarder::{PEERS, WORKERS};
 use crate::load::Outcome;
 
 /// What stands above the results, written by hand.
-const HEAD: &str = include_str!("head.md");
+const HEAD: &str = include_str!("head.txt");
 
 pub(super) fn page(
     report: &ReportPlan,

@@ -51,6 +51,13 @@ pub enum Command {
         /// What of it is printed.
         shown: Shown,
     },
+    /// Write a first file of settings.
+    Init {
+        /// Where to, if the command line says so.
+        config: Option<PathBuf>,
+        /// Whether to print it instead.
+        is_printed: bool,
+    },
     /// Print a page made from the table of settings.
     Print(Page),
     /// Print the completions of a shell.
@@ -222,22 +229,28 @@ fn query_request(query: &ArgMatches) -> query::Request {
     }
 }
 
+fn check_command(config: Option<PathBuf>, check: &ArgMatches) -> Command {
+    let name = check.get_one::<String>("print");
+    let page = Page::ALL
+        .into_iter()
+        .find(|page| name.is_some_and(|n| n == page.file_name()));
+    let shown = Shown {
+        only_changed: check.get_flag("changed"),
+        is_json: check.get_flag("json"),
+        is_probing: check.get_flag("probe"),
+        is_sandboxing: check.get_flag("sandbox"),
+    };
+    page.map_or(Command::Check { config, shown }, Command::Print)
+}
+
 fn command(matches: &ArgMatches) -> Command {
     let config = matches.get_one::<PathBuf>("config").cloned();
     match matches.subcommand() {
-        Some(("check", check)) => {
-            let name = check.get_one::<String>("print");
-            let page = Page::ALL
-                .into_iter()
-                .find(|page| name.is_some_and(|n| n == page.file_name()));
-            let shown = Shown {
-                only_changed: check.get_flag("changed"),
-                is_json: check.get_flag("json"),
-                is_probing: check.get_flag("probe"),
-                is_sandboxing: check.get_flag("sandbox"),
-            };
-            page.map_or(Command::Check { config, shown }, Command::Print)
-        }
+        Some(("check", check)) => check_command(config, check),
+        Some(("init", init)) => Command::Init {
+            config,
+            is_printed: init.get_flag("print"),
+        },
         Some(("demo", demo)) => Command::Demo {
             once: demo.get_flag("once"),
         },

@@ -6,6 +6,7 @@ mod client;
 pub mod demo;
 mod exit;
 pub mod healthcheck;
+mod init;
 pub mod query;
 pub mod replace;
 mod serve;
@@ -43,6 +44,7 @@ pub fn run(
             out,
             err,
         ),
+        Command::Init { config, is_printed } => init::run(config.as_deref(), is_printed, out, err),
         Command::Print(page) => page.write(out).map(|()| ExitStatus::Success),
         Command::Demo { once } => demo::run(once, out, err),
         Command::Replace { config } => {

@@ -45,6 +45,38 @@ fn lines_after<'t>(text: &'t str, start: &str) -> Vec<&'t str> {
         .collect()
 }
 
+#[test]
+fn init_writes_a_file_that_is_accepted_and_never_overwrites_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("dotgate.toml");
+    let path = path.to_str().unwrap();
+    let init = |more: &[&str]| {
+        let arguments = [&["init", "--config", path], more].concat();
+        dotgate(&arguments).output().unwrap()
+    };
+    let printed = init(&["--print"]);
+    let written = init(&[]);
+    assert_eq!(written.status.code(), Some(0));
+    let said = text(&written.stdout);
+    assert!(said.starts_with(&format!("written: {path}\n")), "{said}");
+    assert!(said.contains("\nnext:\n  dotgate check"), "{said}");
+    let settings = std::fs::read(path).unwrap();
+    assert_eq!(text(&settings), text(&printed.stdout));
+    let check = dotgate(&["check", "--config", path]).output().unwrap();
+    assert!(text(&check.stdout).contains("configuration OK"));
+
+    std::fs::write(path, "# mine\n").unwrap();
+    let refused = init(&[]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("It is left as it is"));
+    assert_eq!(std::fs::read(path).unwrap(), b"# mine\n");
+
+    let nowhere = dotgate(&["init", "--config", "/nowhere/dotgate.toml"]);
+    let refused = { nowhere }.output().unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("dotgate init --config FILE"));
+}
+
 /// A program that ends with its test.
 struct Running(Child);
 

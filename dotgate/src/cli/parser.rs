@@ -48,6 +48,17 @@ Examples:
   dotgate check --print settings.md | less
 ";
 
+const INIT_EXAMPLES: &str = "\
+Writes /etc/dotgate/dotgate.toml, or the file of --config. A file that is there
+is never overwritten. Nothing is asked: systemd-resolved, IPv6, port 53 and
+/etc/resolv.conf are looked at, and nothing is sent.
+
+Examples:
+  dotgate init
+  dotgate init --config dotgate.toml
+  dotgate init --print
+";
+
 const QUERY_EXAMPLES: &str = "\
 Without --upstream and --via-server, the upstreams of the configuration are
 queried. --upstream needs no configuration; its port is 853 by default. The
@@ -129,6 +140,7 @@ pub(super) fn parser() -> Command {
         .args([config, version, verbose, announce])
         .subcommands([
             Command::new("serve").about("Serve clients (the default command)"),
+            init_parser(),
             check_parser(),
             query_parser(),
             status_parser(),
@@ -140,6 +152,17 @@ pub(super) fn parser() -> Command {
             demo_parser(),
             completions_parser(),
         ])
+}
+
+fn init_parser() -> Command {
+    let print = Arg::new("print")
+        .long("print")
+        .action(ArgAction::SetTrue)
+        .help("Print the file instead of writing it");
+    Command::new("init")
+        .about("Write a first configuration file that suits this host, and print what to do next")
+        .after_long_help(INIT_EXAMPLES)
+        .arg(print)
 }
 
 fn check_parser() -> Command {

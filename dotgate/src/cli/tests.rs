@@ -148,6 +148,13 @@ fn each_command_line_means_one_command() {
             },
         ),
         ("dotgate completions zsh", Command::Completions(Shell::Zsh)),
+        (
+            "dotgate init --print --config my.toml",
+            Command::Init {
+                config: Some("my.toml".into()),
+                is_printed: true,
+            },
+        ),
         ("dotgate -V", Command::Version { verbose: false }),
         (
             "dotgate --version --verbose",
@@ -272,6 +279,7 @@ fn help_fits_a_terminal_of_80_columns_and_is_short_for_h() {
         "dotgate cache flush --help",
         "dotgate cache --help",
         "dotgate completions --help",
+        "dotgate init --help",
     ] {
         let long = help(line);
         let longest = long.lines().max_by_key(|line| line.chars().count());

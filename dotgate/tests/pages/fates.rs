@@ -27,6 +27,28 @@ const EXAMPLE: Fate = Skipped("an address of an example network");
 pub(crate) const FATES: &[(&str, &str, Fate)] = &[
     ("README.md", "HOST=127.0.0.1 PORT=5300 ", Serves),
     ("docs/routes.md", "HOST=127.0.0.1 PORT=5300 ", Runs),
+    (
+        "README.md",
+        "cargo install",
+        Elsewhere("dotgate/tests/commands.rs"),
+    ),
+    (
+        "README.md",
+        "cargo build --release -p dotgate && packaging/build",
+        PACKAGED,
+    ),
+    ("README.md", "dpkg --install", PACKAGED),
+    ("README.md", "dotgate init --print", PACKAGED),
+    (
+        "README.md",
+        "dotgate init --config",
+        Elsewhere("dotgate/tests/commands.rs"),
+    ),
+    (
+        "README.md",
+        "dotgate --config",
+        Elsewhere("dotgate/tests/commands.rs"),
+    ),
     ("", "cargo ", Elsewhere(".ci/run")),
     ("", "dotgate demo", Elsewhere(".ci/run")),
     (

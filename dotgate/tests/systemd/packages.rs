@@ -58,6 +58,10 @@ fn the_package_is_installed_started_upgraded_without_loss_removed_and_purged() {
     let said = machine.run("dotgate check --changed --config /tmp/example.toml");
     assert!(said.contains("configuration OK"), "{said}");
 
+    let said =
+        machine.run("dotgate init --print > /etc/dotgate/dotgate.toml; dotgate check --changed");
+    assert!(said.contains("configuration OK"), "{said}");
+
     machine.trust_upstream();
     machine.configure(&machine.settings(""));
     machine.run(&blocks("host.md", "Install the package")[1]);

@@ -23,7 +23,7 @@ use std::marker::PhantomData;
 use std::num::NonZeroU16;
 use std::time::Duration;
 
-pub use self::access::{ACCESS_ALLOW, ACCESS_ANSWER, ACCESS_DENY};
+pub use self::access::{ACCESS_ALLOW, ACCESS_ANSWER, ACCESS_DENY, SERVER_PROXY_PROTOCOL_FROM};
 pub use self::admin::{ADMIN_HOST_NAMES, ADMIN_LISTEN, ADMIN_SOCKET, ADMIN_TOKEN_FILE};
 pub use self::file::{CONFIG_FILE, CONFIG_WATCH};
 pub use self::local::{
@@ -95,6 +95,7 @@ pub static TABLE: &[AnySetting] = &[
     &SERVER_TAKE_OVER_SOCKET,
     &SERVER_DRAIN_MAX,
     &SERVER_START,
+    &SERVER_PROXY_PROTOCOL_FROM,
     &SERVER_USER,
     &SERVER_SANDBOX,
     &SERVER_CERTIFICATE_FILE,

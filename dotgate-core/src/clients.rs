@@ -8,6 +8,7 @@
 mod deliver;
 mod limit_log;
 mod local;
+mod proxied;
 mod receive;
 mod records;
 mod streams;
@@ -21,6 +22,7 @@ use dotgate_wire::{Query, write_shortened};
 pub(crate) use self::deliver::{Failed, Relayed};
 use self::limit_log::LimitLog;
 pub(crate) use self::local::Local;
+pub use self::proxied::StreamHeader;
 use crate::admit::{ClientId, MalformedClients, Quotas};
 use crate::counters::Count;
 use crate::counters::labels::{ClientTransport, Limit};
@@ -71,6 +73,8 @@ pub(crate) struct Clients {
     quotas: Arc<Quotas>,
     malformed: Arc<MalformedClients>,
     streams: Streams,
+    /// Of the settings: whether there are balancers that name their clients.
+    has_proxies: bool,
     /// The addresses of the driver's UDP sockets, by number.
     listeners: Vec<IpAddr>,
     /// What the links to clients carry.
@@ -111,6 +115,7 @@ impl Clients {
             quotas,
             malformed,
             streams: Streams::new(&settings, keys, worker, Arc::clone(&memory)),
+            has_proxies: !settings.proxies.is_empty(),
             listeners: Vec::new(),
             path_limits: PathLimits::default(),
             outbox: Outbox::default(),
@@ -133,6 +138,7 @@ impl Clients {
     /// Uses other settings from now on.
     pub(crate) fn reconfigure(&mut self, settings: &Arc<Settings>) {
         self.streams.reconfigure(settings);
+        self.has_proxies = !settings.proxies.is_empty();
         self.settings = Arc::clone(settings);
     }
 
@@ -195,14 +201,6 @@ impl Clients {
                 path.local_ip.or(listener.copied())
             }
             Client::Stream(key, _) => self.streams.get(key).and_then(|stream| stream.local),
-        }
-    }
-
-    /// The address of a client that is still there.
-    pub(crate) fn address_of(&self, client: Client) -> Option<IpAddr> {
-        match client {
-            Client::Datagram(path) => Some(path.peer.ip()),
-            Client::Stream(key, _) => self.streams.get(key).map(|stream| stream.peer),
         }
     }
 

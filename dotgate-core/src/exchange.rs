@@ -4,7 +4,7 @@
 //! A deadline belongs to the waiter and never moves.
 
 use std::cmp::Ordering;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use dotgate_wire::{ClientEdns, Flags, NameCase, Nat64Prefix, Question};
@@ -51,6 +51,8 @@ impl Client {
 /// One client's query that waits for an exchange.
 pub(crate) struct Waiter {
     pub(crate) client: Client,
+    /// Its address, also behind a balancer.
+    pub(crate) peer: IpAddr,
     pub(crate) client_id: ClientId,
     pub(crate) id: u16,
     pub(crate) flags: Flags,

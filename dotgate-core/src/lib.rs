@@ -157,6 +157,7 @@ mod zones;
 pub use admit::{Access, AccessAnswer, AccessList, AccessScope, MalformedClients, Quotas};
 pub use alert::Alert;
 pub use cache::Cache;
+pub use clients::StreamHeader;
 pub use counters::labels::Strategy;
 pub use counters::{
     BUCKETS_MICROS, ClientCounters, Count, Counters, Distribution, Gauge, GroupCounters,

@@ -43,10 +43,15 @@ impl PathLimits {
     }
 
     /// Dates new entries, and removes expired ones.
+    #[inline(always)]
     pub(crate) fn pass(&mut self, now: Moment) {
-        if self.next_end.is_none_or(|end| end > now) {
-            return;
+        if self.next_end.is_some_and(|end| end <= now) {
+            self.expire(now);
         }
+    }
+
+    #[inline(never)]
+    fn expire(&mut self, now: Moment) {
         for (_, end) in self.limits.values_mut() {
             end.get_or_insert(now + limits::PATH_LIMIT_FOR);
         }

@@ -59,6 +59,10 @@ impl Refusal<'static> {
     pub(crate) const PROHIBITED: Refusal<'static> =
         Refusal::with_ede(rcode::REFUSED, ede::PROHIBITED, "client not in access list");
 
+    /// A balancer that is to name its clients has named none.
+    pub(crate) const WITHOUT_PROXY_HEADER: Refusal<'static> =
+        Refusal::with_ede(rcode::REFUSED, ede::PROHIBITED, "no PROXY header");
+
     /// There is no answer.
     pub(crate) fn of_failure(failure: Failure) -> Refusal<'static> {
         Refusal {

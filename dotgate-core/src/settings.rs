@@ -239,6 +239,8 @@ pub struct Settings {
     pub access: Access,
     /// The age at which a session to an upstream is replaced; none if it has no maximum age.
     pub session_age_max: Option<Duration>,
+    /// Balancers that name their clients in PROXY headers, and send nothing without one.
+    pub proxies: AccessList,
     /// Names that are answered from data of the operator's, before all others.
     pub local: Option<Arc<LocalData>>,
     /// What of the names and answers of others clients do not get.
@@ -285,6 +287,7 @@ impl Settings {
             probe: Question::root(rtype::NS),
             access: Access::default(),
             session_age_max: Some(Duration::from_hours(1)),
+            proxies: AccessList::default(),
             local: None,
             filter: Filter::off(),
             forwarded_classes: ForwardedClasses::default(),

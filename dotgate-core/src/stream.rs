@@ -48,6 +48,8 @@ pub(crate) struct Stream {
     /// The address of this host that it asks, where that is known.
     pub(crate) local: Option<IpAddr>,
     pub(crate) kind: StreamKind,
+    /// Whether a balancer's header comes first, which has the time of a handshake.
+    pub(crate) awaits_header: bool,
     /// Since when its TLS handshake is in progress, if it is.
     handshake_since: Option<Moment>,
     holder: HolderKey,
@@ -88,6 +90,15 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
+    /// As it was accepted.
+    pub(crate) fn accepted(&self) -> AcceptedStream {
+        AcceptedStream {
+            peer: self.peer,
+            local: self.local,
+            kind: self.kind,
+        }
+    }
+
     /// Whether it can neither receive nor send any more.
     pub(crate) fn is_finished(&self) -> bool {
         self.has_ended && self.in_flight == 0 && self.unsent() == 0
@@ -226,18 +237,20 @@ impl Streams {
         }
     }
 
-    /// Takes a new connection, unless this client or all together have too many.
+    /// Takes a new connection, unless this client or all together have too many. A balancer's header may come first.
     pub(crate) fn open(
         &mut self,
         AcceptedStream { peer, local, kind }: AcceptedStream,
+        awaits_header: bool,
         now: Moment,
     ) -> Option<StreamKey> {
         if self.map.len() >= self.max || self.has_its_share(peer) {
             return None;
         }
         let holder = self.holders.add(ClientId::of(peer));
+        let begins_handshake = awaits_header || kind.is_encrypted();
         let timer = now
-            + match kind.is_encrypted() {
+            + match begins_handshake {
                 false => self.idle.for_kind(kind),
                 true => limits::STREAM_HANDSHAKE,
             };
@@ -245,6 +258,7 @@ impl Streams {
             peer,
             local,
             kind,
+            awaits_header,
             handshake_since: None,
             holder,
             frames: Frames::default(),
@@ -273,7 +287,7 @@ impl Streams {
         let map = &self.map;
         let is_open = |key| map.contains_key(key);
         self.holders.enter(holder, key, now, is_open);
-        if kind.is_encrypted() {
+        if begins_handshake {
             self.begin_handshake(now, key);
         }
         self.charge(key);

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::counters::labels::{
-    AttemptKind, ClientTransport, Dns64, Filtering, Handshake, Limit, Outcome, Reason, RecordType,
-    Winner,
+    AttemptKind, ClientTransport, Dns64, Filtering, Handshake, Limit, Outcome, ProxyResult, Reason,
+    RecordType, Winner,
 };
 use crate::counters::{Count, Counters, Gauge, UpstreamCounters};
 use crate::failure::Failure;
@@ -48,6 +48,11 @@ impl Tally {
     /// What DNS64 did for a question.
     pub(crate) fn dns64(&self, result: Dns64) {
         self.0.clients().add_dns64(result);
+    }
+
+    /// What a balancer sent in place of a PROXY header.
+    pub(crate) fn proxy(&self, result: ProxyResult) {
+        self.0.clients().add_proxy(result);
     }
 
     /// A message that gets no response.

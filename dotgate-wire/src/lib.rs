@@ -23,6 +23,7 @@ mod header; // the first twelve bytes
 mod name; // names in messages: pointers, folding, comparing, printing
 mod names; // all names of a message, each label read once
 mod opt; // the OPT record and its options
+mod proxy; // the header with which a balancer names its client
 mod records; // resource records, and which RDATA holds names
 
 mod answer; // what an upstream sent, freed of its hop
@@ -49,6 +50,7 @@ pub use freshness::freshness;
 pub use header::{Flags, HEADER_LEN, message_id};
 pub use name::{NameFault, ShownName};
 pub use opt::{OPTIONS_MAX, OptionFault};
+pub use proxy::{PROXY_HEADER_MAX, ProxyFault, ProxyHeader, parse_proxy_header};
 pub use query::{
     ClientEdns, Front, Ignore, Malformed, Query, QueryFault, RECORDS_MAX, Received, Reject,
     parse_front, parse_query,

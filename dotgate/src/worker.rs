@@ -11,6 +11,7 @@ mod connection;
 mod control;
 mod datagrams;
 mod driver;
+mod header;
 mod https;
 mod mailbox;
 mod plain;

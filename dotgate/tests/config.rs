@@ -109,6 +109,7 @@ fn every_variable_changes_what_it_says() {
         ("DOTGATE_SERVER_TAKE_OVER_SOCKET", "take-over.sock"),
         ("DOTGATE_SERVER_DRAIN_MAX", "0s"),
         ("DOTGATE_SERVER_START", "wait"),
+        ("DOTGATE_SERVER_PROXY_PROTOCOL_FROM", "198.51.100.0/24"),
         ("DOTGATE_SERVER_USER", "998:997"),
         ("DOTGATE_SERVER_SANDBOX", "require"),
         ("DOTGATE_QUERY_DEADLINE", "1800ms"),
@@ -155,6 +156,8 @@ fn every_variable_changes_what_it_says() {
     );
     assert_eq!(tcp.idle, Duration::from_secs(300));
     assert_eq!(tcp.in_flight_max, 10_000);
+    let balancers = ["198.51.100.0/24".parse().unwrap()];
+    assert_eq!(config.server().proxies, balancers);
     let access = config.access();
     let network = |prefix: &str| AccessNetwork::Prefix(prefix.parse().unwrap());
     let only = |entries: &[AccessEntry]| {

@@ -4,6 +4,8 @@ use std::num::{NonZeroU16, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::encrypted::{self, DohConfig, DotConfig};
 use crate::address::ScopedSocketAddress;
 use crate::identity::ServerTlsFiles;
@@ -24,6 +26,8 @@ pub struct ServerConfig {
     pub doh: DohConfig,
     /// What clients that speak TLS are shown; there if any do.
     pub tls: Option<ServerTlsFiles>,
+    /// Balancers that name their clients in PROXY headers.
+    pub proxies: Vec<IpNet>,
     /// The number of workers.
     pub workers: NonZeroUsize,
     /// The receive buffer to ask for, for each UDP socket.
@@ -65,6 +69,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<ServerConfig> {
     let start = reader.value(&table::SERVER_START);
     let user = reader.optional(&table::SERVER_USER);
     let sandbox = reader.value(&table::SERVER_SANDBOX);
+    let proxies = reader.optional(&table::SERVER_PROXY_PROTOCOL_FROM);
     let encrypted = encrypted::read(reader, listen.as_deref().unwrap_or_default());
     let (dot, doh, tls) = encrypted?;
     Some(ServerConfig {
@@ -72,6 +77,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<ServerConfig> {
         dot,
         doh,
         tls,
+        proxies: proxies.unwrap_or_default(),
         workers: worker_count(workers?),
         udp_receive_buffer: udp_receive_buffer?,
         udp_response_max: udp_response_max?,

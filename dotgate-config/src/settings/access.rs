@@ -1,10 +1,10 @@
-//! The settings of who may ask.
+//! The settings of who may ask, and of balancers that name those who do.
 
 use std::marker::PhantomData;
 
 use dotgate_core::AccessAnswer;
 
-use crate::kinds::{AccessEntries, OneOf};
+use crate::kinds::{AccessEntries, OneOf, Prefixes};
 use crate::setting::{Entry, Names, Reload, Setting, Unset};
 
 /// Entries of one list at most.
@@ -63,4 +63,22 @@ pub static ACCESS_ANSWER: Setting<OneOf<AccessAnswer>> = Setting {
         example: "silence",
     },
     kind: OneOf(PhantomData),
+};
+
+/// `DOTGATE_SERVER_PROXY_PROTOCOL_FROM`.
+pub static SERVER_PROXY_PROTOCOL_FROM: Setting<Prefixes> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "server",
+            key: "proxy_protocol_from",
+        },
+        reload: Reload::Live,
+        unset: Unset::Nothing,
+        doc: "Balancers that name their clients in headers of PROXY protocol version 2, over UDP, TCP and in front of TLS. The \
+              access list, limits and query log then see the client, and responses go back to the balancer. A listed \
+              balancer must send the header: without one its queries are refused. From anybody else a header is a \
+              malformed query.",
+        example: "192.0.2.10,2001:db8::/64",
+    },
+    kind: Prefixes { most: 64 },
 };

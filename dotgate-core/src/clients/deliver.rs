@@ -91,7 +91,7 @@ impl Clients {
             data.rcode(),
         );
         let ended = || Ended::here(Outcome::Local, data.rcode(), None);
-        self.record((client, query.id), query.question, ended);
+        self.record((client, request.peer, query.id), query.question, ended);
         let hop = request.parameters.hop(None, false);
         self.deliver(client, |out| {
             write_local(out, query.question, zone, data, &hop);
@@ -119,7 +119,7 @@ impl Clients {
             route: Some(route),
             ..response.ended(rcode)
         };
-        self.record((client, query.id), query.question, ended);
+        self.record((client, request.peer, query.id), query.question, ended);
     }
 
     /// Answers with a stored answer, which waits if the client has much to read already; with SERVFAIL if there is no
@@ -328,7 +328,12 @@ impl Clients {
             route: Some(exchange.group.route),
             ..ended
         };
-        self.record_waiter((waiter.client, waiter.id), question, span, ended);
+        self.record_waiter(
+            (waiter.client, waiter.peer, waiter.id),
+            question,
+            span,
+            ended,
+        );
         self.on_answered(waiter);
     }
 
@@ -339,12 +344,12 @@ impl Clients {
         if waited <= limits::RELEASE_PACED_AFTER || cfg!(planted = "deferred-answers-leave-whole") {
             return false;
         }
-        let Client::Datagram(path) = waiter.client else {
+        if waiter.client.via() == Via::Stream {
             return false;
-        };
+        }
         let is_late = waited > limits::UDP_WAIT_MAX;
         (is_late || !self.quotas.may_release(now, waiter.client_id))
-            && !self.settings.exempt.allows(path.peer.ip())
+            && !self.settings.exempt.allows(waiter.peer)
     }
 
     /// Counts the response that was delivered last towards what leaves for a client at once, if its query had waited.

@@ -146,7 +146,7 @@ impl Clients {
             let ede = Stored::read(&bytes).and_then(|stored| stored.ede());
             Ended::here(outcome, rcode, ede.map(|ede| ede.code))
         };
-        self.record((client, query.id), query.question, ended);
+        self.record((client, request.peer, query.id), query.question, ended);
         self.local = bytes;
         let transport = client.transport();
         self.tally.at_once(transport, query.qtype, outcome, rcode);

@@ -18,7 +18,8 @@ use crate::query::{Refusal, refusal};
 use crate::respond::ClientParameters;
 
 impl Clients {
-    /// Takes a datagram that came in on `path`.
+    /// Takes a datagram that came in on `path`. A part of its caller, as `receive` is of it.
+    #[inline(always)]
     pub(crate) fn receive_datagram<'m>(
         &mut self,
         now: Moment,
@@ -32,7 +33,12 @@ impl Clients {
         if path.peer.port() == 0 {
             return Err(self.ignore(client));
         }
-        self.receive(client, path.peer.ip(), message)
+        let peer = path.peer.ip();
+        let (peer, message) = match self.has_proxies {
+            true => self.sender_of(client, peer, message)?,
+            false => (peer, message),
+        };
+        self.receive(client, peer, message)
     }
 
     /// Takes one message of a client. A part of its callers: a request is too large to be copied from one to the other.
@@ -44,13 +50,13 @@ impl Clients {
         message: &'m [u8],
     ) -> Result<Request<'m>, Handled> {
         if !self.may_ask(client, peer) {
-            return Err(self.prohibit(client, message));
+            return Err(self.prohibit(client, peer, message));
         }
         let query = match parse_query(message) {
             Received::Ignore(Ignore::TooShort | Ignore::IsResponse) => {
                 return Err(self.ignore(client));
             }
-            Received::Reject(reject) => return Err(self.reject(client, &reject)),
+            Received::Reject(reject) => return Err(self.reject(client, peer, &reject)),
             Received::Query(query) => query,
         };
         let request = Request {
@@ -81,20 +87,20 @@ impl Clients {
         access.allows(peer, client.transport(), || self.local_address(client))
     }
 
-    fn ignore(&mut self, client: Client) -> Handled {
+    pub(super) fn ignore(&mut self, client: Client) -> Handled {
         self.tally.ignored(client.transport());
         Handled::Ignored
     }
 
     /// Refuses a client that may not ask, if it is to get a response. Of its message no more is read than that repeats.
     #[inline(never)]
-    fn prohibit(&mut self, client: Client, message: &[u8]) -> Handled {
+    fn prohibit(&mut self, client: Client, peer: IpAddr, message: &[u8]) -> Handled {
         let Ok(front) = parse_front(message) else {
             return self.ignore(client);
         };
         self.tally.count(Count::ClientsRefused);
         if self.settings.access.answer == AccessAnswer::NoResponse {
-            return self.prohibit_silently(client, (front.id, front.qtype, front.question));
+            return self.prohibit_silently((client, peer), (front.id, front.qtype, front.question));
         }
         let refusal = Refusal::PROHIBITED;
         self.tally.at_once(
@@ -104,7 +110,7 @@ impl Clients {
             refusal.rcode,
         );
         let ended = || refusal.ended(Outcome::Prohibited);
-        self.record((client, front.id), front.question, ended);
+        self.record((client, peer, front.id), front.question, ended);
         let parameters = ClientParameters {
             id: front.id,
             flags: front.flags,
@@ -119,22 +125,22 @@ impl Clients {
     /// A client that may not ask gets no response; its connection is closed.
     fn prohibit_silently(
         &mut self,
-        client: Client,
+        (client, peer): (Client, IpAddr),
         (id, qtype, question): (u16, u16, &[u8]),
     ) -> Handled {
         self.tally
             .unanswered(client.transport(), qtype, Outcome::Prohibited);
         let ended = || Refusal::PROHIBITED.ended(Outcome::Prohibited);
-        self.record((client, id), question, ended);
+        self.record((client, peer, id), question, ended);
         Handled::Unwelcome
     }
 
-    fn reject(&mut self, client: Client, reject: &Reject<'_>) -> Handled {
+    fn reject(&mut self, client: Client, peer: IpAddr, reject: &Reject<'_>) -> Handled {
         let refusal = Refusal::of_fault(&reject.fault);
         self.tally
             .at_once(client.transport(), 0, Outcome::Malformed, refusal.rcode);
         let ended = || refusal.ended(Outcome::Malformed);
-        self.record((client, reject.id), reject.question, ended);
+        self.record((client, peer, reject.id), reject.question, ended);
         let parameters = ClientParameters {
             id: reject.id,
             flags: reject.flags,
@@ -157,7 +163,7 @@ impl Clients {
             refusal.rcode,
         );
         let query = &request.query;
-        self.record((client, query.id), query.question, || {
+        self.record((client, request.peer, query.id), query.question, || {
             refusal.ended(outcome)
         });
         let question = (request.query.question, opcode::QUERY);

@@ -2,6 +2,7 @@
 //!
 //! While nobody reads them none is made: a query costs the test of a flag.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use dotgate_wire::Question;
@@ -32,37 +33,36 @@ impl Clients {
     #[inline(always)]
     pub(super) fn record(
         &mut self,
-        (client, id): (Client, u16),
+        (client, peer, id): (Client, IpAddr, u16),
         question: &[u8],
         ended: impl FnOnce() -> Ended,
     ) {
         if self.is_recording && !cfg!(planted = "queries-are-not-recorded") {
-            self.add_record((client, id), question, Duration::ZERO, &ended());
+            self.add_record((client, peer, id), question, Duration::ZERO, &ended());
         }
     }
 
     /// A query ended that had waited so long.
     pub(super) fn record_waiter(
         &mut self,
-        (client, id): (Client, u16),
+        (client, peer, id): (Client, IpAddr, u16),
         question: &Question,
         took: Duration,
         ended: Ended,
     ) {
         if self.is_recording {
-            self.add_record((client, id), question.as_bytes(), took, &ended);
+            self.add_record((client, peer, id), question.as_bytes(), took, &ended);
         }
     }
 
     #[inline(never)]
     fn add_record(
         &mut self,
-        (client, id): (Client, u16),
+        (client, peer, id): (Client, IpAddr, u16),
         question: &[u8],
         took: Duration,
         ended: &Ended,
     ) {
-        let client_address = self.address_of(client);
         if self.recorded == self.records.len() {
             // Only a turn in which thousands of waiting queries end makes so many.
             if self.recorded >= limits::RECORDS_PER_TURN {
@@ -73,8 +73,10 @@ impl Clients {
         // In its place: a record is large.
         if let Some(record) = self.records.get_mut(self.recorded) {
             self.recorded += 1;
-            record.client = client_address;
-            record.port = client.peer().map(|peer| peer.port());
+            record.client = Some(peer);
+            // That of a balancer says nothing of the client.
+            let own = client.peer().filter(|it| it.ip() == peer);
+            record.port = own.map(|peer| peer.port());
             record.transport = client.transport();
             record.id = id;
             record.took = took;

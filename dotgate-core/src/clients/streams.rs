@@ -34,6 +34,17 @@ impl Clients {
         if kind.is_encrypted() && !self.make_room_for_handshake(now, peer) {
             return None;
         }
+        self.place_stream(now, accepted, false)
+    }
+
+    /// Gives a connection a place, unless a limit is reached.
+    pub(super) fn place_stream(
+        &mut self,
+        now: Moment,
+        accepted: AcceptedStream,
+        awaits_header: bool,
+    ) -> Option<StreamKey> {
+        let peer = accepted.peer;
         if self.streams.len() >= self.settings.streams_max
             && !self.streams.has_its_share(peer)
             && let Some(displaced) = self.streams.displaced_by(peer, now)
@@ -44,8 +55,9 @@ impl Clients {
             self.refuse_stream(now, peer, Limit::ClientMemory);
             return None;
         }
-        let opened = self.streams.open(accepted, now);
+        let opened = self.streams.open(accepted, awaits_header, now);
         match opened {
+            Some(_) if awaits_header => {}
             Some(_) => self.tally.count(Count::StreamsAccepted),
             None if self.streams.has_its_share(peer) => {
                 self.refuse_stream(now, peer, Limit::StreamsPerClient);
@@ -68,11 +80,16 @@ impl Clients {
             self.refuse_stream(now, peer, Limit::Handshakes);
             return false;
         }
+        self.displace_handshake(now, peer);
+        true
+    }
+
+    /// Has the first handshake give way if there are too many.
+    pub(super) fn displace_handshake(&mut self, now: Moment, peer: IpAddr) {
         if let Some(first) = self.streams.displaced_handshake() {
             self.hit_limit(now, Limit::Handshakes, peer);
             self.close_stream(first, StreamEnd::Displaced);
         }
-        true
     }
 
     /// The TLS handshake of a connection is complete: the client may ask.
@@ -324,6 +341,7 @@ impl Clients {
     pub(super) fn expire_streams(&mut self, now: Moment) {
         while let Some(key) = self.streams.poll_expired(now) {
             let end = match self.streams.get(key) {
+                Some(stream) if stream.awaits_header => StreamEnd::ProxyHeader,
                 Some(stream) if stream.is_handshaking() => StreamEnd::Handshake,
                 Some(stream) if stream.unsent() > 0 => StreamEnd::Unread,
                 Some(stream) if !stream.frames.is_empty() => StreamEnd::IncompleteQuery,
@@ -355,6 +373,7 @@ impl Clients {
                 | StreamEnd::Framing
                 | StreamEnd::Malformed
                 | StreamEnd::Prohibited
+                | StreamEnd::ProxyHeader
                 | StreamEnd::Tls
                 | StreamEnd::Http
                 | StreamEnd::Flood

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::cells::{Cells, Distribution, Histogram};
 use super::labels::{
-    ClientHandshake, ClientTransport, Dns64, Filtering, HttpStatus, Limit, Outcome, Rcode, Reason,
-    RecordType, StreamEnd,
+    ClientHandshake, ClientTransport, Dns64, Filtering, HttpStatus, Limit, Outcome, ProxyResult,
+    Rcode, Reason, RecordType, StreamEnd,
 };
 
 const QUERIES: usize = ClientTransport::COUNT * RecordType::COUNT * Outcome::COUNT;
@@ -25,6 +25,7 @@ pub struct ClientCounters {
     stream_ends: Cells<{ StreamEnd::COUNT }>,
     handshakes: Cells<{ ClientHandshake::COUNT }>,
     http: Cells<{ HttpStatus::COUNT }>,
+    proxy: Cells<{ ProxyResult::COUNT }>,
     durations: [[Histogram; WAITED.len()]; ClientTransport::COUNT],
 }
 
@@ -40,6 +41,7 @@ impl ClientCounters {
             stream_ends: Cells::new(),
             handshakes: Cells::new(),
             http: Cells::new(),
+            proxy: Cells::new(),
             durations: std::array::from_fn(|_| std::array::from_fn(|_| Histogram::new())),
         }
     }
@@ -78,6 +80,10 @@ impl ClientCounters {
 
     pub(crate) fn add_http(&self, status: HttpStatus, count: u64) {
         self.http.add(status as usize, count);
+    }
+
+    pub(crate) fn add_proxy(&self, result: ProxyResult) {
+        self.proxy.add(result as usize, 1);
     }
 
     /// Nothing is observed of an outcome that does not wait: its time is that of one turn, which no clock shows.
@@ -139,6 +145,11 @@ impl ClientCounters {
     /// Requests of clients over HTTP.
     pub fn http(&self, status: HttpStatus) -> u64 {
         self.http.at(status as usize)
+    }
+
+    /// What balancers sent in place of PROXY headers.
+    pub fn proxy(&self, result: ProxyResult) -> u64 {
+        self.proxy.at(result as usize)
     }
 
     /// From query to response. None for outcomes that wait for nothing.

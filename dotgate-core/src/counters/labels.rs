@@ -311,6 +311,8 @@ labels! {
     Malformed = "malformed",
     /// The client may no longer ask, and gets no response.
     Prohibited = "prohibited",
+    /// A balancer sent no valid PROXY header, or none in time.
+    ProxyHeader = "proxy_header",
     /// The TLS handshake was not completed in time.
     Handshake = "handshake",
     /// The client broke TLS after the handshake.
@@ -373,6 +375,19 @@ labels! {
     Certificate = "certificate",
     /// The client broke the protocol.
     Protocol = "protocol",
+}
+
+labels! {
+    /// What a listed balancer sent in place of a PROXY header.
+    ProxyResult:
+    /// A header that names a client.
+    Client = "client",
+    /// A header without a client: the balancer's own query, or of a client without an IP address.
+    Local = "local",
+    /// No header.
+    Missing = "missing",
+    /// An invalid header.
+    Malformed = "malformed",
 }
 
 labels! {

@@ -225,6 +225,7 @@ impl Engine {
         self.clients.on_waiting(client);
         let waiter = Waiter {
             client,
+            peer: request.peer,
             client_id,
             id: query.id,
             flags: query.flags,
@@ -259,9 +260,7 @@ impl Engine {
             return false;
         };
         if let Some(waiter) = self.exchanges.take(waiter, key) {
-            if let Some(peer) = self.clients.address_of(waiter.client) {
-                self.clients.hit_limit(now, Limit::Queries, peer);
-            }
+            self.clients.hit_limit(now, Limit::Queries, waiter.peer);
             let cause = self.upstreams.cause(key);
             let upstream = cause.and_then(|cause| cause.upstream);
             self.fail_waiter(now, &waiter, (Failure::Overload, upstream));

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::Engine;
-use crate::clients::Handled;
+use crate::clients::{Handled, StreamHeader};
 use crate::counters::labels::{ClientHandshake, HttpStatus, StreamEnd};
 use crate::exchange::Client;
 use crate::keys::StreamKey;
@@ -25,7 +25,18 @@ impl Engine {
 
     /// The same where entries of the access list may hold at the address of this host that the client asks.
     pub fn stream_accepted(&mut self, now: Moment, accepted: AcceptedStream) -> Option<StreamKey> {
-        self.clients.open_stream(now, accepted)
+        self.clients.accept_stream(now, accepted)
+    }
+
+    /// Whether a balancer's PROXY header comes next on a connection, before TLS: the driver reads it, no byte more, and calls
+    /// `stream_header`.
+    pub fn stream_awaits_header(&self, key: StreamKey) -> bool {
+        self.clients.awaits_header(key)
+    }
+
+    /// Takes the first bytes of such a connection, from its start.
+    pub fn stream_header(&mut self, now: Moment, key: StreamKey, bytes: &[u8]) -> StreamHeader {
+        self.clients.take_header(now, key, bytes)
     }
 
     /// The TLS handshake of a connection is complete. What the client sends is for `stream_bytes` from now on.

@@ -25,6 +25,7 @@ mod message;
 mod places;
 mod plain;
 mod protocol;
+mod proxied;
 mod reconfigure;
 mod records;
 mod replacing;

@@ -121,17 +121,18 @@ impl Streams {
         }
     }
 
-    /// The handshake of a connection is over. False if none was in progress.
+    /// The handshake of a connection is over. False if none was in progress, or a balancer's header was awaited in its place.
     pub(crate) fn end_handshake(&mut self, key: StreamKey) -> bool {
         let Some(stream) = self.map.get_mut(key) else {
             return false;
         };
         let was_in_progress = stream.handshake_since.take().is_some();
+        let awaits_header = stream.awaits_header;
         if was_in_progress {
             self.holders.change_handshakes(stream.holder, -1);
             self.handshakes.count -= 1;
         }
-        was_in_progress
+        was_in_progress && !awaits_header
     }
 
     /// Whether a client has as many handshakes in progress as one may have.

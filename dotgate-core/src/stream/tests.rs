@@ -31,13 +31,16 @@ fn tcp(last: u8) -> AcceptedStream {
 #[test]
 fn connections_are_bounded_in_all_and_per_client() {
     let mut streams = streams(3, 2);
-    let first = streams.open(tcp(1), START).unwrap();
-    assert!(streams.open(tcp(1), START).is_some());
-    assert!(streams.open(tcp(1), START).is_none(), "two per client");
-    assert!(streams.open(tcp(2), START).is_some());
-    assert!(streams.open(tcp(3), START).is_none(), "three in all");
+    let first = streams.open(tcp(1), false, START).unwrap();
+    assert!(streams.open(tcp(1), false, START).is_some());
+    assert!(
+        streams.open(tcp(1), false, START).is_none(),
+        "two per client"
+    );
+    assert!(streams.open(tcp(2), false, START).is_some());
+    assert!(streams.open(tcp(3), false, START).is_none(), "three in all");
     streams.remove(first);
-    assert!(streams.open(tcp(3), START).is_some());
+    assert!(streams.open(tcp(3), false, START).is_some());
     for key in streams.keys() {
         streams.remove(key);
     }
@@ -47,7 +50,7 @@ fn connections_are_bounded_in_all_and_per_client() {
 #[test]
 fn only_a_complete_message_resets_the_idle_clock() {
     let mut streams = streams(8, 8);
-    let key = streams.open(tcp(1), START).unwrap();
+    let key = streams.open(tcp(1), false, START).unwrap();
     let later = START + Duration::from_secs(9);
     streams.get_mut(key).unwrap().on_message(later);
     assert_eq!(streams.poll_expired(START + Duration::from_secs(10)), None);
@@ -66,7 +69,7 @@ fn half_a_message_has_ten_seconds_whatever_the_idle_limit() {
         stream_idle: Duration::from_secs(300),
         ..Settings::for_upstreams(Vec::new())
     });
-    let key = streams.open(tcp(1), START).unwrap();
+    let key = streams.open(tcp(1), false, START).unwrap();
     let stream = streams.get_mut(key).unwrap();
     stream.frames.keep(&[0]);
     stream.on_read(START, 10);
@@ -88,7 +91,7 @@ fn half_a_message_has_ten_seconds_whatever_the_idle_limit() {
 #[test]
 fn a_connection_with_queries_in_flight_is_not_idle() {
     let mut streams = streams(8, 8);
-    let key = streams.open(tcp(1), START).unwrap();
+    let key = streams.open(tcp(1), false, START).unwrap();
     streams.get_mut(key).unwrap().in_flight = 1;
     assert_eq!(streams.poll_expired(START + Duration::from_secs(10)), None);
     assert!(streams.next_deadline().unwrap() > START + Duration::from_secs(10));
@@ -102,7 +105,7 @@ fn a_connection_with_queries_in_flight_is_not_idle() {
 #[test]
 fn a_client_that_does_not_read_is_cut_off_after_ten_seconds() {
     let mut streams = streams(8, 8);
-    let key = streams.open(tcp(1), START).unwrap();
+    let key = streams.open(tcp(1), false, START).unwrap();
     let stream = streams.get_mut(key).unwrap();
     stream.outgoing.push(0);
     stream.on_unsent(false, START + Duration::from_secs(1));

@@ -2,7 +2,7 @@
 
 use dotgate_core::labels::{
     AttemptKind, ClientHandshake, ClientTransport, Dns64, Ending, Filtering, Handshake, HttpStatus,
-    Limit, Outcome, Rcode, Reason, RecordType, Stage, Strategy, StreamEnd, Winner,
+    Limit, Outcome, ProxyResult, Rcode, Reason, RecordType, Stage, Strategy, StreamEnd, Winner,
 };
 use dotgate_core::{
     Counters, Distribution, Gauge, HealthState, UpstreamCounters, UpstreamId, WAITED,
@@ -94,6 +94,7 @@ impl MetricsSnapshot<'_> {
             OfClients::StreamsClosed => by_label!(self, page, StreamEnd, stream_ends),
             OfClients::ClientHandshakes => by_label!(self, page, ClientHandshake, handshakes),
             OfClients::HttpRequests => by_label!(self, page, HttpStatus, http),
+            OfClients::ProxyHeaders => by_label!(self, page, ProxyResult, proxy),
             OfClients::ClientMemory => page.sample(&[], self.client_memory.used()),
             OfClients::ClientMemoryMax => page.sample(&[], self.client_memory.max()),
         }

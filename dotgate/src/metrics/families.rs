@@ -3,7 +3,7 @@
 use dotgate_core::Count;
 use dotgate_core::labels::{
     AttemptKind, ClientHandshake, ClientTransport, Dns64, Ending, Filtering, Handshake, HttpStatus,
-    Limit, Outcome, Rcode, Reason, RecordType, Stage, Strategy, StreamEnd, Winner,
+    Limit, Outcome, ProxyResult, Rcode, Reason, RecordType, Stage, Strategy, StreamEnd, Winner,
 };
 
 use super::table::{Kind, Label, Metric, Source, Values, row};
@@ -19,6 +19,7 @@ const LIMIT: Label = closed("limit", Limit::VALUES);
 const STREAM_END: Label = closed("reason", StreamEnd::VALUES);
 const CLIENT_HANDSHAKE: Label = closed("result", ClientHandshake::VALUES);
 const HTTP_STATUS: Label = closed("status", HttpStatus::VALUES);
+const PROXY_RESULT: Label = closed("result", ProxyResult::VALUES);
 const STAGE: Label = closed("stage", Stage::VALUES);
 const ATTEMPT: Label = closed("kind", AttemptKind::VALUES);
 const HANDSHAKE: Label = closed("kind", Handshake::VALUES);
@@ -163,6 +164,9 @@ families! {
     HttpRequests = Counter "dotgate_client_http_requests" [HTTP_STATUS]
         "Requests of clients over HTTPS, by the status of the response.",
         "Anything but 200: programs that are no DNS clients, or clients with another path or too many queries at once.";
+    ProxyHeaders = Counter "dotgate_proxy_headers" [PROXY_RESULT]
+        "PROXY headers of the balancers in DOTGATE_SERVER_PROXY_PROTOCOL_FROM, by result.",
+        "missing: a balancer does not send the header, and its clients are refused. malformed: it sends another version.";
     ClientMemory = Gauge "dotgate_client_memory_bytes" []
         "Memory used for clients: TCP connections including data buffered in dotgate and in the kernel, and queries in flight.",
         "Above half of dotgate_client_memory_max_bytes, each client is limited to its share. At the limit, connections are closed.";

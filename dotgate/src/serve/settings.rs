@@ -33,6 +33,7 @@ pub(crate) fn settings(
             .unwrap_or_else(|| Question::root(rtype::NS)),
         access: access.rules(),
         session_age_max: config.sessions().max_age,
+        proxies: AccessList::new(config.server().proxies.iter().copied()),
         local: local.data(),
         filter: local.filter().filter().clone(),
         forwarded_classes: ForwardedClasses {

@@ -13,6 +13,8 @@ pub(super) struct Connection {
     channel: Channel,
     https: Option<Box<Https>>,
     pub(super) place: usize,
+    /// What came of a balancer's header, while that is awaited.
+    pub(super) header: Option<Vec<u8>>,
 }
 
 /// The layers above the socket of a connection.
@@ -61,6 +63,7 @@ impl Connection {
             channel,
             https,
             place,
+            header: None,
         }
     }
 

@@ -15,6 +15,7 @@ use slotmap::SecondaryMap;
 
 use super::connection::{Connection, Layers};
 use super::control::StreamListener;
+use super::header::{self, Awaited};
 use super::poll::{Ready, register};
 use super::ready::{self, ReadyStreams, Served};
 use super::spare::is_out_of_descriptors;
@@ -204,7 +205,8 @@ impl Streams {
         };
         match register(registry, places, Owner::Stream(key), &mut socket) {
             Ok(place) => {
-                let connection = Connection::new(socket, layers, place);
+                let mut connection = Connection::new(socket, layers, place);
+                connection.header = engine.stream_awaits_header(key).then(Vec::new);
                 self.connections.insert(key, connection);
             }
             Err(_) => engine.stream_closed(key),
@@ -274,6 +276,9 @@ impl Streams {
         let Some(connection) = self.connections.get_mut(key) else {
             return Served::default();
         };
+        if connection.header.is_some() {
+            return self.serve_header(key, engine, places, now);
+        }
         connection.pass_queries(key, engine, now);
         if !connection.may_read(key, engine) {
             return Served::default();
@@ -295,6 +300,36 @@ impl Streams {
                 Served::default()
             }
         }
+    }
+
+    /// Reads on in a balancer's header. At its end the connection becomes that of the client.
+    fn serve_header(
+        &mut self,
+        key: StreamKey,
+        engine: &mut Engine,
+        places: &mut TokenTable,
+        now: Moment,
+    ) -> Served {
+        let Some(connection) = self.connections.get_mut(key) else {
+            return Served::default();
+        };
+        let Connection { socket, header, .. } = connection;
+        let header = header.get_or_insert_default();
+        match header::read(socket, header, (key, engine), now) {
+            Awaited::More => {}
+            Awaited::Client(client) => {
+                if let Some(mut connection) = self.connections.remove(key) {
+                    connection.header = None;
+                    places.change(connection.place, Owner::Stream(client));
+                    self.connections.insert(client, connection);
+                    self.ready.remove(key);
+                    // What follows the header may be there already.
+                    self.ready.add(client, Ready::AGAIN);
+                }
+            }
+            Awaited::Nobody => self.forget(key, places),
+        }
+        Served::default()
     }
 
     /// Whether something waits for a client.

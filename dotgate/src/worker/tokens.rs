@@ -52,6 +52,13 @@ impl TokenTable {
         Token(self.owners.len() - 1)
     }
 
+    /// Gives a place that is taken another owner.
+    pub(super) fn change(&mut self, place: usize, owner: Owner) {
+        if let Some(slot) = self.owners.get_mut(place) {
+            *slot = Some(owner);
+        }
+    }
+
     pub(super) fn give_back(&mut self, place: usize) {
         if let Some(slot) = self.owners.get_mut(place)
             && slot.take().is_some()

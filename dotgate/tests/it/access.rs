@@ -18,7 +18,7 @@ const OWN: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 1);
 const OTHER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 /// What a client with this address gets over UDP.
-fn ask(from: Ipv4Addr, at: SocketAddr) -> Response {
+pub(crate) fn ask(from: Ipv4Addr, at: SocketAddr) -> Response {
     let socket = UdpSocket::bind((from, 0)).unwrap();
     socket.set_read_timeout(Some(BOUND)).unwrap();
     socket
@@ -30,7 +30,7 @@ fn ask(from: Ipv4Addr, at: SocketAddr) -> Response {
 }
 
 /// What a client with this address gets over TCP; none if its connection is closed.
-fn ask_by_tcp(from: Ipv4Addr, at: SocketAddr) -> Option<Response> {
+pub(crate) fn ask_by_tcp(from: Ipv4Addr, at: SocketAddr) -> Option<Response> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::from((from, 0)).into()).unwrap();
     socket.connect(&at.into()).unwrap();

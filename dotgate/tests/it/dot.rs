@@ -25,9 +25,9 @@ use crate::world::wait::{BOUND, until};
 const MS: Duration = Duration::from_millis(1);
 
 /// A forwarder with a listener for TLS.
-struct Listener {
-    world: World,
-    authority: TestAuthority,
+pub(crate) struct Listener {
+    pub(crate) world: World,
+    pub(crate) authority: TestAuthority,
     files: Files,
 }
 
@@ -36,7 +36,7 @@ impl Listener {
         Listener::with(&[])
     }
 
-    fn with(variables: &[(&str, &str)]) -> Listener {
+    pub(crate) fn with(variables: &[(&str, &str)]) -> Listener {
         let authority = TestAuthority::new().unwrap();
         let files = Files::new(&authority);
         let (certificate, key) = (files.text("dns.pem"), files.text("dns.key"));
@@ -56,7 +56,7 @@ impl Listener {
         }
     }
 
-    fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.world.dot_address()
     }
 
@@ -64,7 +64,7 @@ impl Listener {
         offer.connect(self.address(), NAME).unwrap()
     }
 
-    fn handshakes(&self, result: &str) -> Option<f64> {
+    pub(crate) fn handshakes(&self, result: &str) -> Option<f64> {
         let series = format!("dotgate_client_handshakes_total{{result=\"{result}\"}}");
         self.world.metric(&series)
     }

@@ -42,6 +42,7 @@ mod plain;
 mod probing;
 mod program;
 mod prometheus;
+mod proxy;
 mod query_log;
 mod reload;
 mod rest;

@@ -124,6 +124,7 @@ server.client_memory            default                 auto
 server.take_over_socket         -                       (not set)
 server.drain_max                default                 8s
 server.start                    default                 serve-anyway
+server.proxy_protocol_from      -                       (not set)
 server.user                     -                       (not set)
 server.sandbox                  default                 auto
 server.certificate_file         -                       (not set)

@@ -46,6 +46,7 @@ pub struct Config {
     pub(super) upstreams: Vec<UpstreamConfig>,
     pub(super) groups: Vec<GroupConfig>,
     shard_key: ShardKey,
+    hedge_percent: u8,
     probe: Vec<u8>,
     sessions: SessionsConfig,
     log: LogConfig,
@@ -268,6 +269,11 @@ impl Config {
         self.shard_key
     }
 
+    /// Returns how many of a hundred queries may be copied to a second upstream while the first is late.
+    pub fn hedge_percent(&self) -> u8 {
+        self.hedge_percent
+    }
+
     /// What the file's tables say in place of a setting, in its one-line form.
     pub(super) fn shown_tables(&self, subject: AnySetting) -> String {
         if subject.entry().variable() == table::LOCAL_RECORDS.entry.variable() {
@@ -366,7 +372,7 @@ impl Config {
         let default_port = reader.value(&table::DNS_PORT);
         let probe = reader.value(&table::DNS_PROBE);
         let sessions = sessions::read(&mut reader);
-        let strategy = strategies::read(&mut reader);
+        let selection = strategies::read(&mut reader);
         let plain_default = reader.value(&table::DNS_ALLOW_PLAIN_DEFAULT);
         reader.optional(&table::CONFIG_FILE);
         let is_watched = reader.value(&table::CONFIG_WATCH);
@@ -391,8 +397,7 @@ impl Config {
         let of_routes = route_specs.as_deref().unwrap_or_default();
         upstreams::refuse_names_without_bootstrap(&mut reader, written(of_default, of_routes));
         let (server, tls, specs) = (server?, tls?, upstream_specs?);
-        let (default_port, routes, (strategy, shard_key)) =
-            (default_port?, route_specs?, strategy?);
+        let (default_port, routes, selection) = (default_port?, route_specs?, selection?);
         let listeners = server.addresses();
         upstreams::refuse_plain(&mut reader, &specs, plain_default?);
         upstreams::refuse_listener_as_bootstrap(&mut reader, &bootstrap, &listeners);
@@ -400,7 +405,8 @@ impl Config {
             |specs| upstreams::from_specs(&mut reader, specs, default_port, &tls, &listeners);
         let dns64 = local.as_ref().and_then(|local| local.filter.dns64);
         let weights = strategies::weights(specs.iter().map(|(spec, _)| spec));
-        let default = GroupConfig::of_default_route(from_spec(specs), weights, strategy, dns64);
+        let default =
+            GroupConfig::of_default_route(from_spec(specs), weights, selection.strategy, dns64);
         let mut groups = routes::groups(default, &routes, from_spec);
         local::mark_public(&mut reader, &mut groups, public_routes?);
         routes::refuse_contradictions(&mut reader, &routes);
@@ -410,7 +416,8 @@ impl Config {
             server,
             upstreams,
             groups: groups.into_iter().map(|(group, _)| group).collect(),
-            shard_key,
+            shard_key: selection.shard_key,
+            hedge_percent: selection.hedge_percent,
             probe: probe?,
             sessions: sessions?,
             log: log?,

@@ -30,7 +30,7 @@ pub(super) use self::routes::{
     Domains, Nat64, RouteSpec, Routes, SUFFIXES_MAX, read_nat64_prefix, read_suffixes,
     read_upstreams,
 };
-pub(super) use self::strategy::HexKey;
+pub(super) use self::strategy::{HexKey, Percent};
 pub(super) use self::user::UserName;
 pub use self::user::UserSpec;
 use super::fault::Fault;

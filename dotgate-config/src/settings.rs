@@ -32,7 +32,7 @@ pub use self::local::{
 };
 pub use self::sandbox::{SERVER_SANDBOX, SERVER_USER};
 pub use self::sessions::{DNS_SESSION_MAX_AGE, DNS_STATE_FILE};
-pub use self::strategy::{DNS_SHARD_KEY, DNS_STRATEGY};
+pub use self::strategy::{DNS_HEDGE, DNS_SHARD_KEY, DNS_STRATEGY};
 pub use self::tables::{
     RECORD_DATA, RECORD_KEYS, RECORD_NAME, RECORD_TTL, RECORD_TYPE, ROUTE_DNS64, ROUTE_KEYS,
     ROUTE_STRATEGY, ROUTE_SUFFIXES, ROUTE_UPSTREAMS, ROUTES, UPSTREAM_ADDRESS, UPSTREAM_AUTH_NAME,
@@ -83,6 +83,7 @@ pub static TABLE: &[AnySetting] = &[
     &DNS_SESSION_MAX_AGE,
     &DNS_STRATEGY,
     &DNS_SHARD_KEY,
+    &DNS_HEDGE,
     &ROUTES,
     &CONFIG_FILE,
     &CONFIG_WATCH,

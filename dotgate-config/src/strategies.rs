@@ -9,7 +9,7 @@ use super::origin::Origin;
 use super::problem::Problem;
 use super::reader::Reader;
 use super::routes::GroupConfig;
-use super::settings::{DNS_SHARD_KEY, DNS_STRATEGY};
+use super::settings::{DNS_HEDGE, DNS_SHARD_KEY, DNS_STRATEGY};
 use super::strategy_fault::{FaultKind, StrategyFault};
 use super::upstream::UpstreamSpec;
 
@@ -19,11 +19,23 @@ pub(super) fn weights<'s>(specs: impl IntoIterator<Item = &'s UpstreamSpec>) -> 
     specs.into_iter().map(weight).collect()
 }
 
-/// Reads the strategy of the default group and the key.
-pub(super) fn read(reader: &mut Reader<'_>) -> Option<(Strategy, ShardKey)> {
+/// How upstreams are selected, besides what belongs to one group.
+pub(super) struct Selection {
+    /// The strategy of the default group.
+    pub(super) strategy: Strategy,
+    pub(super) shard_key: ShardKey,
+    pub(super) hedge_percent: u8,
+}
+
+pub(super) fn read(reader: &mut Reader<'_>) -> Option<Selection> {
     let strategy = reader.value(&DNS_STRATEGY);
     let key = reader.optional(&DNS_SHARD_KEY);
-    Some((strategy?, key.unwrap_or_default()))
+    let hedge = reader.value(&DNS_HEDGE);
+    Some(Selection {
+        strategy: strategy?,
+        shard_key: key.unwrap_or_default(),
+        hedge_percent: hedge?,
+    })
 }
 
 /// Finds strategies without what they need, and weights where no upstreams take turns.

@@ -29,6 +29,15 @@ pub(crate) struct Attempt {
     pub(crate) sent_at: Moment,
 }
 
+/// A copy of a question, sent while its first attempt was late.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Copied {
+    /// The upstream that was late.
+    pub(crate) from: UpstreamId,
+    pub(crate) to: UpstreamId,
+    pub(crate) sent_at: Moment,
+}
+
 /// Why a question has no answer, as far as its attempts show.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Cause {
@@ -70,6 +79,8 @@ pub(crate) struct Attempts {
     pub(crate) is_asked_first: bool,
     /// The upstream whose response over UDP was truncated: it is asked over TCP.
     pub(crate) over_tcp: Option<UpstreamId>,
+    /// The copy that was sent because the first attempt was late.
+    pub(crate) copied: Option<Copied>,
     /// Since when it waits for a session. Its place in the queue counts only if it was taken then.
     pub(crate) waiting_since: Option<Moment>,
     /// The most telling failure so far, and the upstream it came from.
@@ -100,6 +111,7 @@ impl Attempts {
             strikes: 0,
             is_asked_first: false,
             over_tcp: None,
+            copied: None,
             waiting_since: None,
             failure: Failure::NotReady,
             failed_upstream: None,
@@ -119,6 +131,14 @@ impl Attempts {
 
     pub(crate) fn is_running(&self) -> bool {
         self.running().next().is_some()
+    }
+
+    /// The only attempt that runs, if it is the first one and nothing came of it yet.
+    pub(crate) fn first_alone(&self) -> Option<Attempt> {
+        let mut running = self.running();
+        let first = running.next().filter(|it| it.kind == AttemptKind::First);
+        let is_free = !self.is_suspect && self.waiting_since.is_none() && self.over_tcp.is_none();
+        first.filter(|_| running.next().is_none() && is_free && self.copied.is_none())
     }
 
     /// How many were made.

@@ -117,6 +117,7 @@ mod flights;
 mod frames;
 mod groups;
 mod health;
+mod hedges;
 mod inflight;
 mod isolation;
 mod key_exchange;

@@ -102,6 +102,33 @@ pub const ANSWERS_MAX_FOR: Duration = Duration::from_secs(300);
 /// A query unanswered this long on a session that answers others is hedged.
 pub const HEDGE_AFTER: Duration = Duration::from_millis(1_500);
 
+/// With hedging, no query is late earlier than this: below, what delays a response is chance.
+pub const LATE_AT_LEAST: Duration = Duration::from_millis(5);
+
+/// A response that takes so many times as long as usual is slow.
+pub const SLOW_TIMES: u32 = 4;
+
+/// Responses between two computations of how late is late.
+pub const LATENESS_EVERY: u16 = 16;
+
+/// Responses after which those before them count half.
+pub const LATENESS_RESPONSES: u16 = 1_000;
+
+/// Copies of late queries that may be saved up, in each worker.
+pub const HEDGE_CREDIT: u32 = 10;
+
+/// First attempts to one upstream that are watched for being late, in each worker: about those of a second.
+pub const HEDGES_WATCHED: usize = 16_384;
+
+/// Late queries that wait for a session to be copied on, in each worker: more than [`HEDGE_CREDIT`] pays for.
+pub const HEDGES_WAITING: usize = 16;
+
+/// Domains that are known to be slow at every upstream, in each worker.
+pub const SLOW_DOMAINS: usize = 256;
+
+/// For how long names of such a domain get no copies.
+pub const SLOW_DOMAIN_FOR: Duration = Duration::from_secs(60);
+
 /// A query over UDP that is unanswered this long is sent once more, from another port; at least, and no later than
 /// [`HEDGE_AFTER`].
 pub const DATAGRAM_AGAIN_AFTER: Duration = Duration::from_millis(250);

@@ -173,6 +173,8 @@ pub(crate) struct Pool {
     pub(crate) last_answer: Option<Moment>,
     /// How long they take.
     pub(crate) response_time: ResponseTime,
+    /// The smoothed round trip of the session that a response came on last: what the next session may expect.
+    pub(crate) round_trip: Option<Duration>,
     idle_limit: Duration,
     answers: AnswersPerSession,
 }
@@ -217,6 +219,7 @@ impl Pool {
             answers_repeatedly: false,
             last_answer: None,
             response_time: ResponseTime::default(),
+            round_trip: None,
             idle_limit: limits::SESSION_IDLE,
             answers: AnswersPerSession::Unknown,
         }

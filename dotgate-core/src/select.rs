@@ -3,14 +3,16 @@
 //! It is between a question and `pool`. The upstreams of the question's group, and no others, are asked in an order that
 //! the strategy of the group gives the question once (`order`): that of the settings, `fastest`, in turns (`balance`), or
 //! by the operator of the name's domain (`shard`). In any order, one that is not healthy, opens slowly, or has failed
-//! this question already comes last. Owns what turns and measurements have come to; of pools and sessions it only reads.
+//! this question already comes last. `copy` is where a copy of a late question goes. Owns what turns and measurements have come to; of pools and sessions it only reads.
 
 mod balance;
+mod copy;
 mod fastest;
 mod order;
 mod shard;
 
 use self::balance::Balance;
+pub(crate) use self::copy::{CopySite, copy_site};
 use self::fastest::Exploration;
 pub(crate) use self::order::Sequence;
 pub(crate) use self::shard::may_learn;

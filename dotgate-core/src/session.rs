@@ -42,7 +42,7 @@ pub(crate) enum QueryOwner {
     Exchange(ExchangeKey),
     /// A probe: the question with this hash, sent to test whether the upstream responds.
     Probe(u64),
-    /// A copy whose client has the response of another upstream: the question with this hash. How long it takes is
+    /// A query whose client has the response to another attempt: the question with this hash. How long it takes is
     /// measured.
     Copy(u64),
     /// No one any longer. The ID stays reserved until the session ends, because its response may still arrive
@@ -139,6 +139,8 @@ pub(crate) struct Session {
     /// Whether it carries a single suspect that may merely be slow: then it is no longer judged.
     is_excused: bool,
     round_trip: Option<Duration>,
+    /// That of the session before it, until this one has its own.
+    pub(crate) expected_round_trip: Option<Duration>,
     /// When the latest of the queries that were answered was sent.
     newest_answered: Option<Moment>,
     idle_since: Moment,
@@ -186,6 +188,7 @@ impl Session {
             unresponsive_since: None,
             is_excused: false,
             round_trip: None,
+            expected_round_trip: None,
             newest_answered: None,
             idle_since: now,
             is_draining: false,
@@ -377,10 +380,13 @@ impl Session {
         }
     }
 
-    /// Leaves a copy in flight whose client has its response.
-    pub(crate) fn keep_copy(&mut self, id: u16, question_hash: u64) {
-        if let Some(ticket) = self.tickets.find_mut(spread(id), |ticket| ticket.id == id) {
-            ticket.owner = QueryOwner::Copy(question_hash);
+    /// Leaves a query in flight whose client has its response, unless it is so old that it is given up.
+    pub(crate) fn keep_copy(&mut self, id: u16, question_hash: u64, now: Moment) {
+        let again_after = self.again_after();
+        let ticket = self.tickets.find_mut(spread(id), |ticket| ticket.id == id);
+        match ticket.filter(|ticket| ticket.sent_at + again_after > now) {
+            Some(ticket) => ticket.owner = QueryOwner::Copy(question_hash),
+            None => self.retire(id, question_hash, now),
         }
     }
 
@@ -495,7 +501,8 @@ impl Session {
         let connect = self
             .connected
             .map(|connected| connected.since(self.started));
-        let round_trip = self.round_trip.or(connect);
+        let expected = self.expected_round_trip.max(connect);
+        let round_trip = self.round_trip.or(expected);
         let round_trips = round_trip.map(|mean| mean * limits::WAIT_ROUND_TRIPS);
         round_trips.map_or(wait, |round_trips| wait.max(round_trips))
     }

@@ -279,7 +279,7 @@ impl Sessions {
     pub(crate) fn retire(&mut self, now: Moment, attempt: &Attempt, hash: u64) -> Option<Purpose> {
         let session = self.table.get_mut(attempt.session)?;
         match attempt.kind {
-            AttemptKind::Exploration => session.keep_copy(attempt.id, hash),
+            AttemptKind::Exploration => session.keep_copy(attempt.id, hash, now),
             AttemptKind::First
             | AttemptKind::Retry
             | AttemptKind::Hedge
@@ -289,6 +289,18 @@ impl Sessions {
         let purpose = session.purpose;
         self.flush_released(attempt.session);
         Some(purpose)
+    }
+
+    /// Leaves an attempt in flight whose question is answered, to measure how long it takes. False on an isolation session,
+    /// which ends with its last question.
+    pub(crate) fn keep_copy(&mut self, now: Moment, attempt: &Attempt, hash: u64) -> bool {
+        let session = self.table.get_mut(attempt.session);
+        let Some(session) = session.filter(|session| session.purpose == Purpose::Shared) else {
+            return false;
+        };
+        session.keep_copy(attempt.id, hash, now);
+        self.flush_released(attempt.session);
+        true
     }
 
     /// Compares the letter case of a response's question with that of the query: an upstream that keeps it must send the

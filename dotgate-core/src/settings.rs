@@ -231,6 +231,8 @@ pub struct Settings {
     pub groups: Vec<GroupSettings>,
     /// The key of groups with the strategy [`Strategy::Shard`].
     pub shard_key: ShardKey,
+    /// How many of a hundred questions may be sent to a second upstream while the first is late; 0 for none.
+    pub hedge_percent: u8,
     /// Which names belong to the other groups.
     pub routes: Arc<RouteTable>,
     /// The question of probes; never a client's question.
@@ -283,6 +285,7 @@ impl Settings {
             generation: 0,
             groups: vec![GroupSettings::of_default_route(upstreams)],
             shard_key: ShardKey::default(),
+            hedge_percent: 0,
             routes: Arc::default(),
             probe: Question::root(rtype::NS),
             access: Access::default(),

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::counters::labels::{
-    AttemptKind, ClientTransport, Dns64, Filtering, Handshake, Limit, Outcome, ProxyResult, Reason,
-    RecordType, Winner,
+    AttemptKind, ClientTransport, Dns64, Filtering, Handshake, Hedging, Limit, Outcome,
+    ProxyResult, Reason, RecordType, Winner,
 };
 use crate::counters::{Count, Counters, Gauge, UpstreamCounters};
 use crate::failure::Failure;
@@ -149,6 +149,13 @@ impl Tally {
     pub(crate) fn race(&self, upstream: UpstreamId, winner: Winner) {
         if let Some(counters) = self.upstream(upstream) {
             counters.add_race(winner);
+        }
+    }
+
+    /// What became of a query for which this upstream was late.
+    pub(crate) fn hedging(&self, late: UpstreamId, what: Hedging) {
+        if let Some(counters) = self.upstream(late) {
+            counters.add_hedging(what);
         }
     }
 

@@ -2,13 +2,14 @@
 //!
 //! It is between `inflight` and `respond`. `ask` makes attempts for a question until a response comes that its
 //! clients can have, which `receive` returns, or until no upstream is left to try, which `poll_given_up` returns.
-//! Knows no client: `end` is how it learns that no client waits any longer. The state has five owners: `questions`,
-//! `selection` (whose turn it is), `sessions`, `waiting` (the queues for a session) and `isolation`. Calls go from here to them, never from one to
-//! another. `upstreams::forward` makes attempts and has them wait for a session, `upstreams::suspects` asks what a
-//! failed session carried, `upstreams::reports` takes what sessions report, `upstreams::responses` their messages,
+//! Knows no client: `end` is how it learns that no client waits any longer. The state has six owners: `questions`,
+//! `selection` (whose turn it is), `sessions`, `waiting` (the queues for a session), `hedges` (what is late) and `isolation`.
+//! Calls go from here to them, never from one to another. `upstreams::forward` makes attempts and has them wait for a
+//! session, `upstreams::hedge` copies what is late, `upstreams::suspects` asks what a failed session carried, `upstreams::reports` takes what sessions report, `upstreams::responses` their messages,
 //! `upstreams::plain` is what is different for plain upstreams, `upstreams::lost` handles sessions that failed.
 
 mod forward;
+mod hedge;
 mod lost;
 mod plain;
 mod reconfigure;
@@ -25,6 +26,7 @@ use crate::attempts::{Attempt, Attempts, Cause};
 use crate::cache::QuestionHasher;
 use crate::exchange::Lookup;
 use crate::failure::Failure;
+use crate::hedges::Hedges;
 use crate::isolation::Isolation;
 use crate::keys::{ExchangeKey, SessionKey, UpstreamId};
 use crate::limits;
@@ -75,6 +77,7 @@ pub(crate) struct Upstreams {
     waiting: WaitingQueues,
     isolation: Isolation,
     selection: Selection,
+    hedges: Hedges,
     /// The message of an upstream that came last.
     response: UpstreamResponse,
 }
@@ -88,6 +91,7 @@ impl Upstreams {
     ) -> Upstreams {
         Upstreams {
             selection: Selection::new(settings, random.word()),
+            hedges: Hedges::new(settings.hedge_percent),
             sessions: Sessions::new(settings, tally.clone(), random, hasher, own_queries),
             tally,
             hasher,
@@ -107,6 +111,7 @@ impl Upstreams {
         group: Arc<GroupSettings>,
     ) {
         self.questions.begin(now, key, lookup, group);
+        self.hedges.earn();
     }
 
     /// Asks a question.
@@ -119,6 +124,7 @@ impl Upstreams {
     pub(crate) fn end(&mut self, now: Moment, key: ExchangeKey) -> Option<Cause> {
         let attempts = self.questions.end(key)?;
         let cause = cause_of(&attempts, self.sessions.pools());
+        self.settle_copy(now, &attempts, None);
         self.retire_all(now, attempts.running(), attempts.question_hash);
         Some(cause)
     }
@@ -138,6 +144,7 @@ impl Upstreams {
     fn give_up_for(&mut self, now: Moment, key: ExchangeKey, failure: Failure) {
         let given_up = self.questions.give_up(key, failure, self.sessions.pools());
         if let Some(attempts) = given_up {
+            self.settle_copy(now, &attempts, None);
             self.retire_all(now, attempts.running(), attempts.question_hash);
         }
     }
@@ -318,6 +325,7 @@ impl Upstreams {
     pub(crate) fn next_deadline(&self) -> Option<Moment> {
         let next = earlier(self.sessions.next_deadline(), self.next_upstream_try());
         let next = earlier(next, self.waiting.next_review());
+        let next = earlier(next, self.hedges.next_late());
         earlier(next, self.next_waiting_check())
     }
 
@@ -333,6 +341,7 @@ impl Upstreams {
     /// Does everything else that is due.
     pub(crate) fn on_timeout(&mut self, now: Moment) {
         self.expire_sessions(now);
+        self.copy_late(now);
         self.try_unhealthy(now);
         self.give_up_waiting(now);
     }

@@ -134,6 +134,9 @@ impl World {
         plan.settings.session_age_max = seed
             .is_multiple_of(5)
             .then(|| Duration::from_millis(500 + seed % 7 * 300));
+        if seed % 5 == 3 || seed.is_multiple_of(15) {
+            plan.settings.hedge_percent = [1, 3, 20, 50][(seed / 5 % 4) as usize];
+        }
         plan.settings.streams_max = 40;
         plan.settings.streams_per_client_max = 12;
         plan.settings.stream_queries_max = random.pick([4, 20, 100]);

@@ -1,10 +1,10 @@
-//! The key by which names are sharded.
+//! The key by which names are sharded, and the budget of hedging.
 
 use data_encoding::HEXLOWER_PERMISSIVE;
 use dotgate_core::ShardKey;
 use serde_json::{Value, json};
 
-use super::Kind;
+use super::{Kind, digits, within};
 use crate::fault::Fault;
 
 /// 128 bits in hexadecimal.
@@ -26,5 +26,36 @@ impl Kind for HexKey {
 
     fn schema(&self) -> Value {
         json!({ "type": "string", "pattern": "^[0-9A-Fa-f]{32}$" })
+    }
+}
+
+/// A whole number of percent, up to this one.
+#[derive(Debug)]
+pub struct Percent {
+    /// The highest allowed.
+    pub highest: u8,
+}
+
+impl Kind for Percent {
+    type Value = u8;
+
+    fn read(&self, text: &str) -> Result<u8, Fault> {
+        let number = text.strip_suffix('%').unwrap_or(text);
+        let number = digits(number).ok_or(Fault::NotANumber)?;
+        let percent = number.parse().map_err(|_| Fault::OutOfRange)?;
+        within(percent, &0, &self.highest)
+    }
+
+    fn expected(&self) -> String {
+        format!("a percentage from 0% to {}%, such as 3%", self.highest)
+    }
+
+    fn schema(&self) -> Value {
+        json!({
+            "type": ["integer", "string"],
+            "minimum": 0,
+            "maximum": self.highest,
+            "pattern": "^[0-9]+%?$",
+        })
     }
 }

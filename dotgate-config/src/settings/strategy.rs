@@ -1,10 +1,10 @@
-//! Which upstream of a group is queried.
+//! Which upstream of a group is queried, and which one besides.
 
 use std::marker::PhantomData;
 
 use dotgate_core::Strategy;
 
-use super::super::kinds::{HexKey, OneOf};
+use super::super::kinds::{HexKey, OneOf, Percent};
 use super::super::setting::{Entry, Names, Reload, Setting, Unset};
 
 /// `DOTGATE_DNS_STRATEGY`.
@@ -39,4 +39,22 @@ pub static DNS_SHARD_KEY: Setting<HexKey> = Setting {
         example: "8d1c3a5e7f9042b6a1d3c5e7f9b20486",
     },
     kind: HexKey,
+};
+
+/// `DOTGATE_DNS_HEDGE`.
+pub static DNS_HEDGE: Setting<Percent> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "dns",
+            key: "hedge",
+        },
+        reload: Reload::Live,
+        unset: Unset::Default("3%"),
+        doc: "How many of a hundred queries may be copied to a second upstream of their group because the first one is later \
+              than usual: the first good response is used. `0%` is for upstreams that give different answers, and sends a query \
+              to another one only after 1.5 seconds or a failure. With one upstream, or with `shard` one of an operator, the copy \
+              goes to the same one on another session.",
+        example: "1%",
+    },
+    kind: Percent { highest: 50 },
 };

@@ -100,3 +100,30 @@ fn names_are_sharded_with_a_key_among_operators() {
     // Two addresses with nothing that says whose they are may be of two operators.
     assert!(load("192.0.2.1,192.0.2.2", &with_key).is_ok());
 }
+
+#[test]
+fn the_budget_of_hedging_is_a_percentage() {
+    assert_eq!(load(TWO, &[]).unwrap().hedge_percent(), 3);
+    for (text, percent) in [("0%", 0), ("0", 0), ("7", 7), ("50%", 50)] {
+        let config = load(TWO, &[("DOTGATE_DNS_HEDGE", text)]).unwrap();
+        assert_eq!(config.hedge_percent(), percent);
+    }
+    for text in ["51%", "-1", "1.5%", "3 %", "%", "off", "256"] {
+        let fault = load(TWO, &[("DOTGATE_DNS_HEDGE", text)]).unwrap_err();
+        let expected = "a percentage from 0% to 50%, such as 3%";
+        assert!(fault.contains(expected), "{text}: {fault}");
+    }
+}
+
+#[test]
+fn the_budget_of_hedging_in_a_file_may_be_a_number() {
+    for (text, percent) in [("\"5%\"", 5), ("0", 0)] {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let text = format!(
+            "[server]\nhost = \"127.0.0.1\"\nport = 5300\n[dns]\nhost = \"9.9.9.9\"\nport = 853\nhedge = {text}\n"
+        );
+        std::fs::write(file.path(), text).unwrap();
+        let loaded = crate::load(&Environment::default(), Some(file.path()));
+        assert_eq!(loaded.unwrap().config.hedge_percent(), percent);
+    }
+}

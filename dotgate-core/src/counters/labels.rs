@@ -30,6 +30,10 @@ macro_rules! labels {
     };
 }
 
+mod attempts;
+
+pub use self::attempts::{AttemptKind, Hedging, Strategy, Winner};
+
 labels! {
     /// How a client's query came.
     ClientTransport:
@@ -210,45 +214,6 @@ labels! {
     Upstream = "upstream",
     /// From the client's query to its response.
     Total = "total",
-}
-
-labels! {
-    /// Why a question is sent to an upstream.
-    AttemptKind:
-    /// First attempt.
-    First = "first",
-    /// Retry after another attempt failed.
-    Retry = "retry",
-    /// Second attempt while the first is still running (hedge).
-    Hedge = "hedge",
-    /// Copy that measures an upstream of a group with the strategy `fastest`.
-    Exploration = "exploration",
-    /// Retry on an isolation session, after the previous session failed.
-    Isolation = "isolation",
-    /// Probe, to check whether the upstream responds.
-    Probe = "probe",
-}
-
-labels! {
-    /// Which upstream of a group is queried first.
-    Strategy:
-    /// The first one of the settings that is healthy.
-    Ordered = "ordered",
-    /// The one that answers soonest.
-    Fastest = "fastest",
-    /// Each in turn, by weight.
-    RoundRobin = "round-robin",
-    /// The one whose operator has the registrable domain of the name.
-    Shard = "shard",
-}
-
-labels! {
-    /// Which of two attempts that ran at once was answered first.
-    Winner:
-    /// The first attempt.
-    First = "first",
-    /// The second attempt (hedge).
-    Hedge = "hedge",
 }
 
 labels! {

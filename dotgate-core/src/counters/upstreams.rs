@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::cells::{Cells, Distribution, Histogram};
-use super::labels::{AttemptKind, Ending, Handshake, Rcode, Reason, Stage, Winner};
+use super::labels::{AttemptKind, Ending, Handshake, Hedging, Rcode, Reason, Stage, Winner};
 
 /// Counts of one worker about one upstream.
 #[derive(Debug)]
@@ -11,6 +11,7 @@ pub struct UpstreamCounters {
     attempts: Cells<{ AttemptKind::COUNT }>,
     reuses: Cells<1>,
     races: Cells<{ Winner::COUNT }>,
+    hedging: Cells<{ Hedging::COUNT }>,
     responses: Cells<{ Rcode::COUNT }>,
     errors: Cells<{ Reason::COUNT }>,
     endings: Cells<{ Ending::COUNT }>,
@@ -30,6 +31,7 @@ impl UpstreamCounters {
             attempts: Cells::new(),
             reuses: Cells::new(),
             races: Cells::new(),
+            hedging: Cells::new(),
             responses: Cells::new(),
             errors: Cells::new(),
             endings: Cells::new(),
@@ -46,6 +48,7 @@ impl UpstreamCounters {
         self.attempts.clear();
         self.reuses.clear();
         self.races.clear();
+        self.hedging.clear();
         self.responses.clear();
         self.errors.clear();
         self.endings.clear();
@@ -66,6 +69,10 @@ impl UpstreamCounters {
 
     pub(crate) fn add_race(&self, winner: Winner) {
         self.races.add(winner as usize, 1);
+    }
+
+    pub(crate) fn add_hedging(&self, what: Hedging) {
+        self.hedging.add(what as usize, 1);
     }
 
     pub(crate) fn add_response(&self, rcode: u16) {
@@ -116,6 +123,11 @@ impl UpstreamCounters {
     /// Times the answer of this upstream came first while another attempt was running.
     pub fn races(&self, winner: Winner) -> u64 {
         self.races.at(winner as usize)
+    }
+
+    /// What became of queries for which this upstream was late.
+    pub fn hedging(&self, what: Hedging) -> u64 {
+        self.hedging.at(what as usize)
     }
 
     /// Right responses.

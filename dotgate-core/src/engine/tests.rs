@@ -14,6 +14,7 @@ mod evidence;
 mod failover;
 mod filter;
 mod handshakes;
+mod hedges;
 mod isolation;
 mod lab;
 mod local;

@@ -87,9 +87,10 @@ impl Sessions {
         Some(self.begin(session))
     }
 
-    fn begin(&mut self, session: Session) -> SessionKey {
+    fn begin(&mut self, mut session: Session) -> SessionKey {
         let (upstream, purpose, link) = (session.upstream, session.purpose, session.link);
         let (handshake, alpn) = (session.handshake, session.alpn);
+        session.expected_round_trip = self.pools.get(upstream).and_then(|pool| pool.round_trip);
         let key = self.table.insert(session);
         if purpose == Purpose::Shared
             && let Some(pool) = self.pools.get_mut(upstream)

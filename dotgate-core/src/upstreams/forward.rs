@@ -10,6 +10,7 @@ use crate::counters::Count;
 use crate::counters::labels::AttemptKind;
 use crate::domain::registrable;
 use crate::failure::Failure;
+use crate::hedges::FirstAttempt;
 use crate::keys::{ExchangeKey, SessionKey, UpstreamId};
 use crate::limits;
 use crate::moment::Moment;
@@ -152,7 +153,7 @@ impl Upstreams {
         self.send_as(now, key, session_key, kind);
     }
 
-    fn send_as(
+    pub(super) fn send_as(
         &mut self,
         now: Moment,
         key: ExchangeKey,
@@ -204,6 +205,13 @@ impl Upstreams {
         });
         self.sessions
             .log_attempt(upstream, kind, &attempts.question);
+        if kind == AttemptKind::First {
+            self.watch(FirstAttempt {
+                key,
+                upstream,
+                sent_at: now,
+            });
+        }
         self.tally.attempt(upstream, kind, reuses);
         self.tally.count(Count::Attempts);
         if let Some(count) = count {

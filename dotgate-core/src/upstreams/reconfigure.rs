@@ -17,6 +17,7 @@ impl Upstreams {
         let orphans = self.vacate_ids(settings);
         self.sessions.reconfigure(settings);
         self.selection.reconfigure(settings);
+        self.hedges.reconfigure(settings.hedge_percent);
         self.questions.renew_groups(groups);
         self.waiting.renew_groups(groups);
         let left = self.sessions.leave_upstreams().into_iter();
@@ -38,6 +39,7 @@ impl Upstreams {
             orphans.extend(self.sessions.close_all_to(upstream));
             orphans.extend(self.stop_isolation_at(upstream));
             self.questions.forget_upstream(upstream);
+            self.hedges.forget_upstream(upstream);
             if let Some(counters) = self.tally.upstream(upstream) {
                 counters.clear();
             }

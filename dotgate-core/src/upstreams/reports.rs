@@ -34,6 +34,7 @@ impl Upstreams {
                 self.sessions.drain_aged(upstream);
                 self.serve_waiting(now);
                 self.sessions.probe_if_wanted(now, key, upstream);
+                self.copy_waiting(now);
             }
             (Purpose::Shared, Link::Tcp | Link::Datagrams) => self.serve_waiting(now),
         }

@@ -83,7 +83,7 @@ impl Upstreams {
             return Received::Nothing;
         };
         let (upstream, purpose) = (session.upstream, session.purpose);
-        let round_trip = self.sessions.on_response(now, key, id, owner);
+        let (took, round_trip) = self.sessions.on_response(now, key, id, owner);
         if let Some(tenths) = self.response.edns().and_then(|edns| edns.keepalive) {
             self.sessions.take_keepalive(key, tenths);
         }
@@ -93,6 +93,9 @@ impl Upstreams {
         self.on_opening_answered(now, key);
         if let Some(counters) = self.tally.upstream(upstream) {
             counters.add_response(self.response.rcode());
+        }
+        if let (QueryOwner::Exchange(_) | QueryOwner::Copy(_), Some(took)) = (owner, took) {
+            self.measure(now, upstream, took, owner);
         }
         let mut received = Received::Nothing;
         match owner {
@@ -252,7 +255,7 @@ impl Upstreams {
             is_authenticated: pool.is_some_and(|pool| pool.upstream.is_authenticated),
             lacks_signatures,
         };
-        self.end(now, key);
+        self.end_answered(now, key, ended.kind);
         Some(completed)
     }
 

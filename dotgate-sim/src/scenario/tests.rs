@@ -86,7 +86,7 @@ fn an_invalid_line_is_reported_with_its_position_and_what_is_expected() {
         ("CHECK_SESSIONS OF x* 1", "a number, found \"OF\""),
         (
             "setting deadline: 4s",
-            "strategy:, query_deadline:, queries_max:, queries_per_client_max:, streams_max:, streams_per_client_max:, stream_queries_max:, stream_idle:, client_memory:, or one of the cache: ttl_min:, ttl_max:, negative_ttl_max:, failure_ttl_max:, stale_max:, stale_after:, prefetch:, nxdomain_all_types: or except:, found \"deadline:\"",
+            "strategy:, hedge:, query_deadline:, session_age_max:, queries_max:, queries_per_client_max:, streams_max:, streams_per_client_max:, stream_queries_max:, stream_idle:, client_memory:, or one of the cache: ttl_min:, ttl_max:, negative_ttl_max:, failure_ttl_max:, stale_max:, stale_after:, prefetch:, nxdomain_all_types: or except:, found \"deadline:\"",
         ),
         (
             "upstream a:",

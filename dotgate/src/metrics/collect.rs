@@ -1,8 +1,9 @@
 //! Fills a page: the numbers of every metric, added up over the workers.
 
 use dotgate_core::labels::{
-    AttemptKind, ClientHandshake, ClientTransport, Dns64, Ending, Filtering, Handshake, HttpStatus,
-    Limit, Outcome, ProxyResult, Rcode, Reason, RecordType, Stage, Strategy, StreamEnd, Winner,
+    AttemptKind, ClientHandshake, ClientTransport, Dns64, Ending, Filtering, Handshake, Hedging,
+    HttpStatus, Limit, Outcome, ProxyResult, Rcode, Reason, RecordType, Stage, Strategy, StreamEnd,
+    Winner,
 };
 use dotgate_core::{
     Counters, Distribution, Gauge, HealthState, UpstreamCounters, UpstreamId, WAITED,
@@ -251,6 +252,10 @@ fn write_upstream(
             let one = |which| counted.sum(|all| all.races(which));
             write_each(page, name, Winner::ALL, Winner::label, one);
         }
+        OfUpstream::Hedges => {
+            let one = |which| counted.sum(|all| all.hedging(which));
+            write_each(page, name, Hedging::ALL, Hedging::label, one);
+        }
         OfUpstream::UpstreamResponses => {
             let one = |which| counted.sum(|all| all.responses(which));
             write_each(page, name, Rcode::ALL, Rcode::label, one);
@@ -272,11 +277,7 @@ fn write_upstream(
             page.sample(&[name], counted.sum(UpstreamCounters::in_flight));
         }
         OfUpstream::UpstreamUp => page.sample(&[name], u8::from(state != HealthState::Down)),
-        OfUpstream::UpstreamState => {
-            for (word, which) in STATES {
-                page.sample(&[name, word], u8::from(state == which));
-            }
-        }
+        OfUpstream::UpstreamState => write_state(page, name, state),
         OfUpstream::RoundTrip => write_round_trip(page, name, upstream),
         OfUpstream::CertificateBegins => {
             write_known(page, name, upstream.certificate.map(|it| it.not_before));
@@ -288,6 +289,12 @@ fn write_upstream(
             write_known(page, name, upstream.has_pin_mismatch.map(i64::from));
         }
         OfUpstream::KeyExchangeReduced => page.sample(&[name], u8::from(upstream.is_classical)),
+    }
+}
+
+fn write_state(page: &mut Page, name: &str, state: HealthState) {
+    for (word, which) in STATES {
+        page.sample(&[name, word], u8::from(state == which));
     }
 }
 

@@ -2,8 +2,9 @@
 
 use dotgate_core::Count;
 use dotgate_core::labels::{
-    AttemptKind, ClientHandshake, ClientTransport, Dns64, Ending, Filtering, Handshake, HttpStatus,
-    Limit, Outcome, ProxyResult, Rcode, Reason, RecordType, Stage, Strategy, StreamEnd, Winner,
+    AttemptKind, ClientHandshake, ClientTransport, Dns64, Ending, Filtering, Handshake, Hedging,
+    HttpStatus, Limit, Outcome, ProxyResult, Rcode, Reason, RecordType, Stage, Strategy, StreamEnd,
+    Winner,
 };
 
 use super::table::{Kind, Label, Metric, Source, Values, row};
@@ -25,6 +26,7 @@ const ATTEMPT: Label = closed("kind", AttemptKind::VALUES);
 const HANDSHAKE: Label = closed("kind", Handshake::VALUES);
 const STRATEGY: Label = closed("strategy", Strategy::VALUES);
 const WINNER: Label = closed("winner", Winner::VALUES);
+const HEDGING: Label = closed("result", Hedging::VALUES);
 const ENDING: Label = closed("reason", Ending::VALUES);
 const STATE: Label = closed(
     "state",
@@ -201,6 +203,9 @@ families! {
     Races = Counter "dotgate_upstream_races" [UPSTREAM, WINNER]
         "Responses received while two attempts for one question were running, by the attempt that was answered.",
         "Whether second attempts help: `hedge` wins where the first attempt was stuck.";
+    Hedges = Counter "dotgate_upstream_hedges" [UPSTREAM, HEDGING]
+        "Queries for which an upstream was late, by what hedging did: copies sent, their results, and why there was none.",
+        "Which upstream is late, and whether copies help: `won` of `sent`. Much `no_budget` says that it is late often, or slow.";
     UpstreamResponses = Counter "dotgate_upstream_responses" [UPSTREAM, RCODE]
         "Valid responses from an upstream.",
         "An upstream that returns SERVFAIL or REFUSED more often than the others.";

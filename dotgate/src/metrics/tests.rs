@@ -102,7 +102,7 @@ fn the_number_of_series_is_the_one_the_table_allows() {
         .collect();
     assert_eq!(samples(&page).count(), series.len(), "a series twice");
     assert_eq!(series.len(), most);
-    assert!(most < 15_500, "{most} series");
+    assert!(most < 16_000, "{most} series");
 }
 
 #[test]

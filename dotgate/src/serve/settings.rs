@@ -28,6 +28,7 @@ pub(crate) fn settings(
         generation: 0,
         groups: groups.iter().map(|group| group.settings()).collect(),
         shard_key: config.shard_key(),
+        hedge_percent: config.hedge_percent(),
         routes: Arc::new(route_table(groups)),
         probe: Question::new(config.probe(), rtype::NS, rclass::IN)
             .unwrap_or_else(|| Question::root(rtype::NS)),

@@ -133,7 +133,7 @@ impl Scenario {
         let settings = &mut self.settings;
         let cache = &mut settings.cache;
         let at_name = line.clone();
-        let expected = "strategy:, query_deadline:, session_age_max:, queries_max:, queries_per_client_max:, streams_max:, \
+        let expected = "strategy:, hedge:, query_deadline:, session_age_max:, queries_max:, queries_per_client_max:, streams_max:, \
             streams_per_client_max:, stream_queries_max:, stream_idle:, client_memory:, or one of the cache: ttl_min:, \
             ttl_max:, negative_ttl_max:, failure_ttl_max:, stale_max:, stale_after:, prefetch:, nxdomain_all_types: or except:";
         match line.word(expected)? {
@@ -146,6 +146,12 @@ impl Scenario {
                 if let Some(group) = settings.groups.first_mut() {
                     group.strategy = strategy;
                 }
+            }
+            "hedge:" => {
+                settings.hedge_percent = line.read("a percentage such as 3%", |word| {
+                    let percent = word.strip_suffix('%')?.parse().ok();
+                    percent.filter(|percent| *percent <= 50)
+                })?;
             }
             "query_deadline:" => settings.query_deadline = line.time()?,
             "session_age_max:" => settings.session_age_max = Some(line.time()?),

@@ -113,6 +113,7 @@ dns.state_file                  -                       (not set)
 dns.session_max_age             default                 1h
 dns.strategy                    default                 ordered
 dns.shard_key                   -                       (not set)
+dns.hedge                       default                 3%
 DOTGATE_ROUTES                  default                 (none)
 DOTGATE_CONFIG_FILE             -                       (not set)
 config.watch                    default                 true

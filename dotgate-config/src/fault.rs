@@ -133,6 +133,12 @@ pub enum Fault {
         /// The item as written.
         item: String,
     },
+    /// Not a reader of dnstap.
+    #[error("{} is not off, unix:PATH or tcp:ADDR:PORT", Shown(.item))]
+    NotADnstapReader {
+        /// The value as written.
+        item: String,
+    },
     /// Not decimal digits.
     #[error("it is not a whole number")]
     NotANumber,

@@ -35,6 +35,7 @@ use super::strategies;
 use super::upstream::{UpstreamConfig, UpstreamSpec};
 use super::upstreams;
 use super::words::{LogFormat, LogLevel, Profile, QueryClass};
+use crate::dnstap::DnstapReader;
 use crate::identity::{AuthoritySources, CertificateFiles, ServerTlsFiles};
 use crate::query_log::QueryLogConfig;
 use crate::records::LocalConfig;
@@ -89,6 +90,8 @@ pub struct QueryConfig {
     pub exempt: Vec<IpNet>,
     /// Which queries are logged, where and how.
     pub log: QueryLogConfig,
+    /// Who gets copies of all messages; none if nobody does.
+    pub dnstap: Option<DnstapReader>,
 }
 
 /// The bounds of clients' TCP connections.
@@ -227,6 +230,11 @@ impl Config {
     /// Returns which queries are logged, where and how.
     pub fn query_log(&self) -> &QueryLogConfig {
         &self.query.log
+    }
+
+    /// Returns who gets copies of all messages; none if nobody does.
+    pub fn dnstap(&self) -> Option<&DnstapReader> {
+        self.query.dnstap.as_ref()
     }
 
     /// Returns what is logged.
@@ -507,6 +515,7 @@ fn read_query(reader: &mut Reader<'_>) -> Option<QueryConfig> {
     let classes = reader.value(&table::QUERY_FORWARD_CLASSES);
     let exempt = reader.value(&table::QUERY_EXEMPT);
     let log = query_log::read(reader);
+    let dnstap = reader.value(&table::DNSTAP);
     Some(QueryConfig {
         deadline: deadline?,
         in_flight_max: in_flight_max?,
@@ -515,6 +524,7 @@ fn read_query(reader: &mut Reader<'_>) -> Option<QueryConfig> {
         forwards_private_classes: classes?.contains(&QueryClass::Private),
         exempt: exempt?,
         log: log?,
+        dnstap: dnstap?,
     })
 }
 

@@ -13,6 +13,7 @@
 mod access;
 mod address;
 mod clockless;
+mod dnstap;
 mod environment;
 mod fault;
 mod file;
@@ -48,6 +49,7 @@ use std::path::{Path, PathBuf};
 
 pub use access::{AccessConfig, AccessEntry, AccessFault, AccessNetwork};
 pub use address::{NoInterface, ScopedAddress, ScopedSocketAddress, is_interface_name};
+pub use dnstap::DnstapReader;
 pub use environment::Environment;
 pub use fault::{Escaped, Fault};
 pub use filter::FilterConfig;

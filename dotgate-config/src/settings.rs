@@ -67,7 +67,7 @@ pub use query::{
 };
 
 pub use query_log::{
-    QUERY_LOG, QUERY_LOG_CLIENTS, QUERY_LOG_FILTER, QUERY_LOG_FORMAT, QUERY_LOG_NAMES,
+    DNSTAP, QUERY_LOG, QUERY_LOG_CLIENTS, QUERY_LOG_FILTER, QUERY_LOG_FORMAT, QUERY_LOG_NAMES,
 };
 
 /// All settings, the required ones first, those of one section together.
@@ -117,6 +117,7 @@ pub static TABLE: &[AnySetting] = &[
     &QUERY_LOG_FILTER,
     &QUERY_LOG_CLIENTS,
     &QUERY_LOG_NAMES,
+    &DNSTAP,
     &TCP_CONNECTIONS_MAX,
     &TCP_CONNECTIONS_PER_CLIENT_MAX,
     &TCP_IDLE,

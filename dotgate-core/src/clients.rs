@@ -37,6 +37,7 @@ use crate::respond::{ClientParameters, Transport};
 use crate::settings::Settings;
 use crate::stream::Streams;
 use crate::tally::Tally;
+use crate::tap::Tap;
 
 /// A client's query that may be asked.
 pub(crate) struct Request<'m> {
@@ -89,6 +90,8 @@ pub(crate) struct Clients {
     actions: VecDeque<Action>,
     events: VecDeque<Event>,
     limit_log: LimitLog,
+    /// Where messages are copied.
+    tap: Tap,
     /// Whether somebody reads the records of queries.
     is_recording: bool,
     /// Those of this turn, and places for more.
@@ -125,6 +128,7 @@ impl Clients {
             actions: VecDeque::new(),
             events: VecDeque::new(),
             limit_log: LimitLog::default(),
+            tap: Tap::default(),
             is_recording: false,
             records: Vec::new(),
             recorded: 0,

@@ -29,12 +29,13 @@ use crate::keys::WorkerId;
 use crate::loops::OwnQueries;
 use crate::memory::ClientMemory;
 use crate::moment::{Moment, earlier};
-use crate::outbox::{Action, Event, LogDetail, OutgoingDatagram};
+use crate::outbox::{Action, Event, LogDetail, OutgoingDatagram, ReturnPath};
 use crate::quarantine::Quarantine;
 use crate::random::Random;
 use crate::record::QueryRecord;
 use crate::settings::Settings;
 use crate::tally::Tally;
+use crate::tap::TappedMessage;
 use crate::upstreams::Upstreams;
 
 /// What the engines of a process share.
@@ -191,6 +192,37 @@ impl Engine {
     /// Discards the records that were read, and reuses their space.
     pub fn clear_records(&mut self) {
         self.clients.clear_records();
+    }
+
+    /// Copies each message from now on, or none any more.
+    pub fn set_tapping(&mut self, is_on: bool) {
+        self.clients.tap().set(is_on);
+        self.upstreams.tap().set(is_on);
+    }
+
+    /// Whether messages are copied. The driver then calls `tap_datagram` and `tap_datagrams`.
+    pub fn is_tapping(&self) -> bool {
+        self.clients.is_tapping()
+    }
+
+    /// Copies a datagram that came from a client.
+    pub fn tap_datagram(&mut self, path: &ReturnPath, message: &[u8]) {
+        self.clients.tap_datagram(path, message);
+    }
+
+    /// Copies the responses to be sent by UDP.
+    pub fn tap_datagrams(&mut self) {
+        self.clients.tap_outbox();
+    }
+
+    /// Calls `take` with the messages that were copied, then forgets them. Returns how many had no room.
+    pub fn take_tapped(&mut self, mut take: impl FnMut(TappedMessage<'_>)) -> u64 {
+        let mut dropped = 0;
+        for tap in [self.clients.tap(), self.upstreams.tap()] {
+            tap.messages().for_each(&mut take);
+            dropped += tap.clear();
+        }
+        dropped
     }
 
     /// The next thing to do; flushes come late, and after them what must know their outcome.

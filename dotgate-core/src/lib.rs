@@ -150,6 +150,7 @@ mod stream;
 mod suffixes;
 mod sync;
 mod tally;
+mod tap;
 mod upstreams;
 mod verdict;
 mod waiting;
@@ -190,6 +191,7 @@ pub use route::{LocalZone, special_use};
 pub use routes::{Route, RouteId, RouteTable, reverse_zones};
 pub use settings::{CacheSettings, GroupSettings, Settings, ShardKey, UpstreamSettings};
 pub use stream::{AcceptedStream, KernelBuffers, StreamKind};
+pub use tap::{MessageKind, MessagePeer, TappedMessage};
 
 /// A name in wire form, for tests.
 #[cfg(test)]

@@ -409,5 +409,8 @@ pub const PREFETCH_LAST_PART: u32 = 10;
 /// The same entry is not refreshed again for this long.
 pub const PREFETCH_AGAIN: Duration = Duration::from_secs(5);
 
+/// Bytes of messages that one turn may copy, for dnstap and the like.
+pub const TAPPED_BYTES: usize = 1 << 20;
+
 /// Records of queries that one turn may make, for the query log and the like.
 pub const RECORDS_PER_TURN: usize = 4_096;

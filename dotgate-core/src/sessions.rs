@@ -39,6 +39,7 @@ use crate::routes::RouteId;
 use crate::session::{CaseVerdict, Purpose, QueryOwner, Session, Timeout};
 use crate::settings::{GroupSettings, Settings};
 use crate::tally::Tally;
+use crate::tap::{MessageKind, MessagePeer, Tap};
 
 /// The sessions of one worker.
 pub(crate) struct Sessions {
@@ -60,6 +61,7 @@ pub(crate) struct Sessions {
     actions: VecDeque<Action>,
     events: VecDeque<Event>,
     log_detail: LogDetail,
+    tap: Tap,
 }
 
 /// The question that upstreams are asked to see whether they answer, with its keyed hash.
@@ -101,6 +103,33 @@ impl Sessions {
             actions: VecDeque::new(),
             events: VecDeque::new(),
             log_detail: LogDetail::Usual,
+            tap: Tap::default(),
+        }
+    }
+
+    /// Where messages of upstreams are copied.
+    pub(crate) fn tap(&mut self) -> &mut Tap {
+        &mut self.tap
+    }
+
+    /// The next message that came on a session, out of `input` and what is unread of it.
+    pub(crate) fn next_message<'m, 'b: 'm>(
+        &'m mut self,
+        key: SessionKey,
+        input: &mut &'b [u8],
+    ) -> Option<&'m [u8]> {
+        let session = self.table.get_mut(key)?;
+        let peer = MessagePeer::Upstream(session.upstream, session.link);
+        let message = session.frames.next(input)?;
+        self.tap.add(MessageKind::ForwarderResponse, peer, message);
+        Some(message)
+    }
+
+    /// Copies a datagram of an upstream.
+    pub(crate) fn tap_response(&mut self, key: SessionKey, message: &[u8]) {
+        if let Some(session) = self.table.get(key).filter(|_| self.tap.is_on()) {
+            let peer = MessagePeer::Upstream(session.upstream, session.link);
+            self.tap.add(MessageKind::ForwarderResponse, peer, message);
         }
     }
 
@@ -239,7 +268,11 @@ impl Sessions {
     ) -> Option<u16> {
         let session = self.table.get_mut(key)?;
         let question = query.question;
+        let start = session.outgoing.len();
         let id = session.send(QueryOwner::Exchange(exchange), query, &mut self.random, now);
+        let peer = MessagePeer::Upstream(session.upstream, session.link);
+        let frame = (&session.outgoing[..], start);
+        self.tap.add_frame(MessageKind::ForwarderQuery, peer, frame);
         self.remember(now, key, id, question);
         self.mark_dirty(key);
         Some(id)
@@ -265,7 +298,11 @@ impl Sessions {
             asks_keepalive: false,
         };
         let (upstream, reuses) = (session.upstream, session.has_sent());
+        let start = session.outgoing.len();
         let id = session.send(QueryOwner::Probe(probe.hash), query, &mut self.random, now);
+        let peer = MessagePeer::Upstream(session.upstream, session.link);
+        let frame = (&session.outgoing[..], start);
+        self.tap.add_frame(MessageKind::ForwarderQuery, peer, frame);
         if let Some(probe) = of_upstream {
             self.remember(now, key, id, &probe.question);
         }

@@ -43,6 +43,7 @@ use crate::session::Purpose;
 use crate::sessions::Sessions;
 use crate::settings::{GroupSettings, Settings};
 use crate::tally::Tally;
+use crate::tap::Tap;
 use crate::waiting::WaitingQueues;
 
 /// What a message of an upstream was.
@@ -83,6 +84,11 @@ pub(crate) struct Upstreams {
 }
 
 impl Upstreams {
+    /// Where messages of upstreams are copied.
+    pub(crate) fn tap(&mut self) -> &mut Tap {
+        self.sessions.tap()
+    }
+
     pub(crate) fn new(
         (settings, tally): (&Settings, Tally),
         mut random: Random,

@@ -57,6 +57,8 @@ pub struct MetricsSnapshot<'a> {
     pub reloads: Reloads,
     /// The parts of the sandbox, and whether each is enforced.
     pub sandbox: [(Part, bool); 5],
+    /// Whether the reader of dnstap is connected; none if the settings have none.
+    pub dnstap_connected: Option<bool>,
     /// What the system says of this process.
     pub process: Process,
 }
@@ -129,6 +131,7 @@ impl<'a> MetricsSnapshot<'a> {
             log_lines_dropped: log::dropped_lines(),
             reloads: running.reloads().read(),
             sandbox: Part::ALL.map(|part| (part, running.is_enforced(part))),
+            dnstap_connected: running.dnstap().is_connected(),
             process: Process::read(),
         }
     }

@@ -31,6 +31,23 @@ use crate::local::Local;
 use crate::sandbox::Sandbox;
 use crate::upstreams::{Groups, Upstreams};
 
+/// The reader of dnstap.
+#[derive(Debug, Default)]
+pub(crate) struct DnstapState {
+    /// Whether the settings have one.
+    pub(crate) is_set: AtomicBool,
+    /// Whether it is connected.
+    pub(crate) is_connected: AtomicBool,
+}
+
+impl DnstapState {
+    /// Whether it is connected; none if the settings have none.
+    pub(crate) fn is_connected(&self) -> Option<bool> {
+        let is_set = self.is_set.load(Relaxed);
+        is_set.then(|| self.is_connected.load(Relaxed))
+    }
+}
+
 /// The state of a running forwarder.
 #[derive(Debug)]
 pub struct Running {
@@ -54,6 +71,7 @@ pub struct Running {
     sandbox: OnceLock<Sandbox>,
     history: History,
     settings: RwLock<Arc<[Effective]>>,
+    dnstap: DnstapState,
 }
 
 impl Running {
@@ -81,6 +99,7 @@ impl Running {
             sandbox: OnceLock::new(),
             history: History::default(),
             settings: RwLock::default(),
+            dnstap: DnstapState::default(),
         }
     }
 
@@ -266,6 +285,11 @@ impl Running {
     /// What clients asked in the last day.
     pub(crate) fn history(&self) -> &History {
         &self.history
+    }
+
+    /// The reader of dnstap.
+    pub(crate) fn dnstap(&self) -> &DnstapState {
+        &self.dnstap
     }
 
     /// The settings, in the order of their table.

@@ -12,7 +12,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use dotgate_config::{Config, Endpoint, Environment, SandboxPolicy, UserSpec};
+use dotgate_config::{Config, DnstapReader, Endpoint, Environment, SandboxPolicy, UserSpec};
 use dotgate_net::sandbox::{self, Enforced, Needs, Part};
 use dotgate_net::user::User;
 use thiserror::Error;
@@ -348,7 +348,12 @@ fn ports_of_upstreams(config: &Config) -> BTreeSet<u16> {
         Endpoint::Designated { resolver } => resolver.port(),
     });
     let resolvers = config.bootstrap().iter().map(|address| address.port());
-    upstreams.chain(resolvers).chain(DNS_PORTS).collect()
+    let dnstap = config.dnstap().and_then(|reader| match reader {
+        DnstapReader::Tcp(address) => Some(address.port()),
+        DnstapReader::Unix(_) => None,
+    });
+    let readers = resolvers.chain(dnstap);
+    upstreams.chain(readers).chain(DNS_PORTS).collect()
 }
 
 /// The ports of listening addresses, which may come to this host later, and 0 if connections leave from an address of their own.

@@ -15,7 +15,7 @@ mod upstream_log;
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
 
 use dotgate_config::{Config, Endpoint, Listener};
@@ -108,14 +108,13 @@ impl Forwarder {
         let shared = share(config)?;
         let (reports_in, reports) = mpsc::channel(REPORTS);
         let last_packet = Arc::new(AtomicU64::new(0));
-        let prepared = views::Prepared::new(config.query_log())?;
-        let (records_wanted, mut rings) = (Arc::new(AtomicBool::new(false)), Vec::new());
+        let prepared = views::Prepared::new(config)?;
+        let mut rings = views::Rings::default();
         let mut made = Vec::new();
         for (id, (udp, streams)) in (0..).map(WorkerId).zip(listeners.per_worker) {
             let (commands_in, commands) = channel();
             let (messages_in, messages) = sync_channel(MAILBOX_MESSAGES);
-            let (records, ring) = views::ring(&records_wanted);
-            rings.push(ring);
+            let (records, copies) = rings.add_worker();
             let parts = WorkerSetup {
                 id,
                 settings: Arc::clone(&settings),
@@ -130,6 +129,7 @@ impl Forwarder {
                 commands,
                 messages,
                 records,
+                copies,
                 reports: reports_in.clone(),
                 last_packet: Arc::clone(&last_packet),
             };
@@ -138,7 +138,7 @@ impl Forwarder {
         let workers = running::spawn_all(made).map_err(StartError::Worker)?;
         let running = Running::new(listeners.addresses, (upstreams, groups), shared, workers);
         let running = Arc::new(running.with_local(local, access).with_tls(tls.as_ref()));
-        let views = Views::start(rings, records_wanted, prepared, Arc::clone(&running));
+        let views = Views::start(rings, prepared, Arc::clone(&running));
         let forwarder = Forwarder {
             running,
             views: views.map_err(StartError::Worker)?,

@@ -4,6 +4,7 @@
 //! does not fit is dropped and counted. While nobody wants records, workers make none, and this thread sleeps.
 //! Limit: `ring::RING` records for each worker.
 
+mod dnstap;
 mod labels;
 mod log_lines;
 mod privacy;
@@ -17,9 +18,11 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use std::{fmt, io};
 
-use dotgate_config::QueryLogConfig;
+use dotgate_config::{Config, DnstapReader};
 use dotgate_core::LogDetail;
 
+use self::dnstap::Dnstap;
+pub use self::dnstap::{TapReceiver, TapSender, tap};
 use self::labels::Labels;
 pub use self::query_log::QueryLogError;
 use self::query_log::{QueryLog, QueryLogSetup};
@@ -42,6 +45,7 @@ const END_WAIT: Duration = Duration::from_millis(500);
 pub struct Views {
     shared: Arc<Shared>,
     thread: JoinHandle<()>,
+    dnstap: Dnstap,
 }
 
 struct Shared {
@@ -58,10 +62,31 @@ impl fmt::Debug for Shared {
     }
 }
 
+/// The rings of all workers, and whether anybody wants what they carry.
+#[derive(Debug, Default)]
+pub(crate) struct Rings {
+    records: Vec<RecordReceiver>,
+    records_wanted: Arc<AtomicBool>,
+    copies: Vec<TapReceiver>,
+    copies_wanted: Arc<AtomicBool>,
+}
+
+impl Rings {
+    /// Makes those of one more worker, and returns its ends.
+    pub(crate) fn add_worker(&mut self) -> (RecordSender, TapSender) {
+        let (records, ring) = ring(&self.records_wanted);
+        self.records.push(ring);
+        let (copies, receiver) = tap(&self.copies_wanted);
+        self.copies.push(receiver);
+        (records, copies)
+    }
+}
+
 /// What other settings need, found to be right.
 #[derive(Debug)]
 pub struct Prepared {
     query_log: Option<QueryLogSetup>,
+    dnstap: Option<DnstapReader>,
 }
 
 impl Prepared {
@@ -69,32 +94,39 @@ impl Prepared {
     ///
     /// # Errors
     /// The file of the query log cannot be opened.
-    pub fn new(query_log: &QueryLogConfig) -> Result<Prepared, QueryLogError> {
+    pub fn new(config: &Config) -> Result<Prepared, QueryLogError> {
         Ok(Prepared {
-            query_log: QueryLogSetup::open(query_log)?,
+            query_log: QueryLogSetup::open(config.query_log())?,
+            dnstap: config.dnstap().cloned(),
         })
     }
 }
 
 impl Views {
-    /// Starts to read. `is_wanted` is what the senders of these rings look at.
+    /// Starts to read records and copies of messages.
     ///
     /// # Errors
     /// The system gives no thread.
     pub(crate) fn start(
-        rings: Vec<RecordReceiver>,
-        is_wanted: Arc<AtomicBool>,
+        rings: Rings,
         prepared: Prepared,
         running: Arc<Running>,
     ) -> io::Result<Views> {
+        let Rings {
+            records,
+            records_wanted: is_wanted,
+            copies,
+            copies_wanted,
+        } = rings;
         let shared = Arc::new(Shared {
             is_wanted,
             is_ending: AtomicBool::new(false),
             next: Mutex::default(),
         });
+        let dnstap = Dnstap::start((copies, copies_wanted), Arc::clone(&running))?;
         let reader = Reader {
             shared: Arc::clone(&shared),
-            rings,
+            rings: records,
             query_log: None,
             running,
         };
@@ -102,6 +134,7 @@ impl Views {
         let views = Views {
             thread: thread.spawn(move || reader.run())?,
             shared,
+            dnstap,
         };
         views.set(prepared);
         Ok(views)
@@ -109,6 +142,7 @@ impl Views {
 
     /// Uses other settings from now on.
     pub(crate) fn set(&self, prepared: Prepared) {
+        self.dnstap.set(prepared.dnstap.clone());
         let wants = prepared.query_log.is_some();
         let next = self.shared.next.lock();
         *next.unwrap_or_else(PoisonError::into_inner) = Some(prepared);
@@ -155,7 +189,7 @@ impl Reader {
     fn take_settings(&mut self) {
         let next = self.shared.next.lock();
         let next = next.unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(Prepared { query_log }) = next {
+        if let Some(Prepared { query_log, .. }) = next {
             // What was recorded before a file is rotated may be in either; before the log ends, it is still logged.
             if query_log.is_none() {
                 self.read();

@@ -56,7 +56,7 @@ use self::streams::{Accepted, Streams};
 use self::tokens::{Owner, TokenTable};
 use crate::clock::now;
 use crate::log;
-use crate::views::RecordSender;
+use crate::views::{RecordSender, TapSender};
 
 /// Readiness events taken from the system at once.
 const EVENTS: usize = 1_024;
@@ -84,6 +84,7 @@ pub struct Worker {
     messages: Receiver<FlightMessage>,
     mailboxes: Mailboxes,
     records: RecordSender,
+    copies: TapSender,
     outlet: ReportSender,
     pulse: Arc<Heartbeat>,
     last_packet: Arc<AtomicU64>,
@@ -127,6 +128,7 @@ impl Worker {
             messages: parts.messages,
             mailboxes: Mailboxes::default(),
             records: parts.records,
+            copies: parts.copies,
             outlet: ReportSender {
                 id: parts.id,
                 reports: parts.reports,
@@ -184,6 +186,7 @@ impl Worker {
         self.pulse.beat(now);
         self.engine.set_log_detail(log::detail());
         self.engine.set_recording(self.records.is_wanted());
+        self.engine.set_tapping(self.copies.is_wanted());
         std::mem::swap(&mut self.again, &mut self.unfinished);
         // Responses of upstreams answer clients that wait already, so they come first.
         for is_upstreams_turn in [true, false] {
@@ -223,6 +226,7 @@ impl Worker {
             streams: &mut self.streams,
             mailboxes: &mut self.mailboxes,
             records: &mut self.records,
+            copies: &mut self.copies,
             outlet: &self.outlet,
         }
     }

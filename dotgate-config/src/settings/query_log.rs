@@ -1,7 +1,8 @@
-//! Settings of the query log.
+//! Settings of the query log and of dnstap.
 
 use std::marker::PhantomData;
 
+use super::super::dnstap::DnstapPlace;
 use super::super::kinds::OneOf;
 use super::super::query_log::{ClientForm, Filter, LogPlace, NameForm};
 use super::super::setting::{Entry, Names, Reload, Setting, Unset};
@@ -22,6 +23,24 @@ pub static QUERY_LOG: Setting<LogPlace> = Setting {
         example: "/var/log/dotgate/queries.log",
     },
     kind: LogPlace,
+};
+
+/// `DOTGATE_DNSTAP`.
+pub static DNSTAP: Setting<DnstapPlace> = Setting {
+    entry: Entry {
+        names: Names::Plain {
+            variable: "DOTGATE_DNSTAP",
+            section: "query",
+            key: "dnstap",
+        },
+        reload: Reload::Live,
+        unset: Unset::Default("off"),
+        doc: "Reader to which all messages of clients and upstreams are copied as dnstap (`docs/dnstap.md`): `off`, \
+              `unix:PATH`, or `tcp:ADDR:PORT`. The messages have names and client addresses. Queries never wait for the \
+              reader: if it is too slow, copies are dropped and counted.",
+        example: "unix:/run/dnstap/dnstap.sock",
+    },
+    kind: DnstapPlace,
 };
 
 /// `DOTGATE_QUERY_LOG_FORMAT`.

@@ -23,6 +23,7 @@ use crate::record::Ended;
 use crate::respond::ClientParameters;
 use crate::routes::RouteId;
 use crate::stream::{Pending, ResponseTerms};
+use crate::tap::{MessageKind, MessagePeer};
 
 /// Where a message has its bit TC (RFC 1035 section 4.1.1).
 const TRUNCATED_AT: usize = 2;
@@ -57,7 +58,11 @@ impl Clients {
             Client::Datagram(path) => self.outbox.push(path, write),
             Client::Stream(key, _) => match self.streams.get_mut(key) {
                 Some(stream) => {
+                    let start = stream.outgoing.len();
                     write_framed(&mut stream.outgoing, write);
+                    let peer = MessagePeer::Client(stream.peer, None, client.transport());
+                    let frame = (&stream.outgoing[..], start);
+                    self.tap.add_frame(MessageKind::ClientResponse, peer, frame);
                     self.streams.charge(key);
                     self.mark_dirty(key);
                 }
@@ -404,7 +409,12 @@ impl Clients {
                 return;
             };
             if let Some(pending) = stream.pending.pop() {
+                let start = stream.outgoing.len();
                 write_framed(&mut stream.outgoing, |out| pending.write(out));
+                let transport = Client::Stream(key, stream.kind).transport();
+                let peer = MessagePeer::Client(stream.peer, None, transport);
+                let frame = (&stream.outgoing[..], start);
+                self.tap.add_frame(MessageKind::ClientResponse, peer, frame);
                 stream.in_flight = stream.in_flight.saturating_sub(1);
             }
             self.streams.charge(key);

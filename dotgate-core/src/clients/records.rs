@@ -9,11 +9,44 @@ use dotgate_wire::Question;
 
 use super::Clients;
 use crate::counters::Count;
+use crate::counters::labels::ClientTransport;
 use crate::exchange::Client;
 use crate::limits;
+use crate::outbox::ReturnPath;
 use crate::record::{Ended, QueryRecord};
+use crate::tap::{MessageKind, MessagePeer, Tap};
 
 impl Clients {
+    /// Where messages of clients are copied.
+    pub(crate) fn tap(&mut self) -> &mut Tap {
+        &mut self.tap
+    }
+
+    pub(crate) fn is_tapping(&self) -> bool {
+        self.tap.is_on()
+    }
+
+    /// Copies a datagram of a client.
+    pub(crate) fn tap_datagram(&mut self, path: &ReturnPath, message: &[u8]) {
+        self.tap
+            .add(MessageKind::ClientQuery, peer_of(path), message);
+    }
+
+    /// Copies the datagrams to clients.
+    pub(crate) fn tap_outbox(&mut self) {
+        for datagram in self.outbox.iter() {
+            let peer = peer_of(&datagram.path);
+            self.tap
+                .add(MessageKind::ClientResponse, peer, datagram.bytes);
+        }
+    }
+
+    /// Copies a message on a client's connection.
+    pub(crate) fn tap_message(&mut self, client: Client, peer: IpAddr, message: &[u8]) {
+        let peer = MessagePeer::Client(peer, None, client.transport());
+        self.tap.add(MessageKind::ClientQuery, peer, message);
+    }
+
     /// Makes records from now on, or no more.
     pub(crate) fn set_recording(&mut self, is_on: bool) {
         self.is_recording = is_on;
@@ -84,4 +117,9 @@ impl Clients {
             record.set_question(question);
         }
     }
+}
+
+fn peer_of(path: &ReturnPath) -> MessagePeer {
+    let peer = path.peer;
+    MessagePeer::Client(peer.ip(), Some(peer.port()), ClientTransport::Udp)
 }

@@ -76,6 +76,7 @@ impl Engine {
         message: &[u8],
     ) {
         let client = Client::Stream(key, kind);
+        self.clients.tap_message(client, peer, message);
         let handled = match self.clients.receive(client, peer, message) {
             Ok(request) => {
                 self.on_query(now, &request);

@@ -55,6 +55,10 @@ impl Upstreams {
         if !session.awaits(id) {
             return Received::Nothing;
         }
+        self.sessions.tap_response(key, message);
+        let Some(session) = self.sessions.get(key) else {
+            return Received::Nothing;
+        };
         let received_id = message_id(message).filter(|received| *received == id);
         let is_well_formed = self.response.load(message).is_ok();
         let was_full = session.is_full();

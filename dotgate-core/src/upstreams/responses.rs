@@ -25,8 +25,7 @@ impl Upstreams {
         key: SessionKey,
         input: &mut &[u8],
     ) -> Option<Received> {
-        let session = self.sessions.get_mut(key)?;
-        let message = session.frames.next(input)?;
+        let message = self.sessions.next_message(key, input)?;
         let id = message_id(message);
         let is_well_formed = self.response.load(message).is_ok();
         Some(self.on_message(now, key, id, is_well_formed))

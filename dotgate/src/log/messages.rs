@@ -116,6 +116,10 @@ messages! {
             "Once until a write succeeds. DNS is served all the same." "See `reason`: often a full disk, or a reader of standard output that has ended.";
         QUERY_LOG_AGAIN: INFO "query log is written again" ["place", "lost"]
             "A write has succeeded. `lost`: records that were not written." "";
+        DNSTAP_CONNECTED: INFO "dnstap reader is connected" ["reader"]
+            "All messages are copied to `reader` from now on." "";
+        DNSTAP_LOST: WARN "no dnstap reader; messages are not copied until one is connected" ["reader", "reason"]
+            "Once until the reader is connected again, which is tried every 1 to 30 seconds. DNS is served all the same." "See `reason`: often the reader does not run, or its socket does not belong to the user of dotgate.";
         STATUS: INFO "status" ["uptime_seconds", "queries", "answered", "cached", "stale", "failed", "in_flight", "tcp_connections", "cache_entries", "cache_bytes", "cache_bytes_max", "awaited"]
             "SIGUSR1: the state of this process." "";
         UPSTREAM_STATUS: INFO "status of an upstream" ["upstream", "state", "state_seconds", "last_response_seconds", "round_trip_ms", "sessions", "handshakes", "last_error", "last_error_seconds", "certificate_days_left"]

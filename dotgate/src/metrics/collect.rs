@@ -154,6 +154,7 @@ impl MetricsSnapshot<'_> {
                     page.sample(&[part.word()], u64::from(*is_enforced));
                 }
             }
+            OfProcess::Dnstap => whole(self.dnstap_connected.map(u64::from)),
             OfProcess::LocalNames => whole(Some(local.map_or(0, |data| data.names() as u64))),
             OfProcess::LocalBytes => whole(Some(local.map_or(0, |data| data.bytes() as u64))),
             OfProcess::ListedNames => whole(Some(lists.names as u64)),

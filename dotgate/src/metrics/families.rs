@@ -297,6 +297,9 @@ families! {
     Sandbox = Gauge "dotgate_sandbox" [SANDBOX]
         "1 if a part of the sandbox is enforced, else 0.",
         "0 after an upgrade of the kernel or of the container runtime: the process could do more than it needs. The log has the reason.";
+    Dnstap = Gauge "dotgate_dnstap_connected" []
+        "1 if the reader in DOTGATE_DNSTAP is connected, else 0. Absent without one.",
+        "0: messages are not copied. The log has the reason; DNS is served all the same.";
     LocalNames = Gauge "dotgate_local_names" []
         "Names with local data, reverse names included.",
         "Whether the records and the hosts file were read as expected.";
@@ -398,7 +401,7 @@ pub(super) fn alone(count: Count) -> Option<Metric> {
             "Clients behind links whose MTU is too small for `DOTGATE_SERVER_UDP_RESPONSE_MAX`. They retry over TCP."
         }
         Count::EventsDropped => "Events occur faster than they can be logged.",
-        Count::QueryRecordsDropped => "The query log is too slow, or its filter too wide.",
+        Count::QueryRecordsDropped => "The query log or the dnstap reader is too slow.",
     };
     Some(row(
         Source::Count(count),

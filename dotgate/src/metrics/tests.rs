@@ -46,6 +46,7 @@ fn with_reading<T>(upstreams: u8, use_it: impl FnOnce(&MetricsSnapshot<'_>) -> T
         log_lines_dropped: 0,
         reloads: Record::default().read(),
         sandbox: Part::ALL.map(|part| (part, true)),
+        dnstap_connected: Some(true),
         process: Process {
             cpu_seconds: Some(0.5),
             resident_bytes: Some(1),
@@ -147,6 +148,7 @@ fn what_is_not_known_is_not_on_the_page() {
         log_lines_dropped: 0,
         reloads: Record::default().read(),
         sandbox: Part::ALL.map(|part| (part, true)),
+        dnstap_connected: Some(true),
         process: Process::default(),
     }
     .page(Format::Text);

@@ -53,7 +53,7 @@ impl Forwarder {
             groups,
             local: local.clone(),
             slots,
-            views: views::Prepared::new(config.query_log())?,
+            views: views::Prepared::new(config)?,
             tls,
             access,
         })

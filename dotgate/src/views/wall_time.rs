@@ -1,6 +1,6 @@
 //! The time of day at which something happened that the boot-time clock timed.
 
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use dotgate_core::Moment;
 use time::OffsetDateTime;
@@ -26,6 +26,13 @@ impl WallTime {
         }
     }
 
+    /// A moment that was not after this one, in seconds and nanoseconds since 1970.
+    pub(super) fn since_1970(&self, at: Moment) -> (u64, u32) {
+        let at = self.wall - self.moment.since(at);
+        let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+        (since.as_secs(), since.subsec_nanos())
+    }
+
     /// The time of day of a moment that was not after this one, in UTC as in RFC 3339, to the millisecond.
     pub(super) fn text(&self, at: Moment) -> String {
         let at = OffsetDateTime::from(self.wall - self.moment.since(at));
@@ -39,7 +46,7 @@ impl WallTime {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, UNIX_EPOCH};
+    use std::time::Duration;
 
     use super::*;
 

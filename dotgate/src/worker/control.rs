@@ -14,7 +14,7 @@ use dotgate_tls::ServerTls;
 
 use super::pulse::Heartbeat;
 use crate::upstreams::Upstreams;
-use crate::views::RecordSender;
+use crate::views::{RecordSender, TapSender};
 
 /// What the control thread asks of a worker.
 #[derive(Clone, Debug)]
@@ -170,6 +170,8 @@ pub struct WorkerSetup {
     pub messages: Receiver<FlightMessage>,
     /// Where the records of queries go.
     pub records: RecordSender,
+    /// Where copies of messages go.
+    pub copies: TapSender,
     /// Where reports go.
     pub reports: WorkerEvents,
     /// When any worker last received a packet, in nanoseconds of the boot-time clock; kept while draining.

@@ -135,6 +135,7 @@ impl Datagrams {
             }
             0
         });
+        let is_tapping = engine.is_tapping();
         for datagram in self.incoming.datagrams() {
             let path = ReturnPath {
                 socket: u16::try_from(number).unwrap_or(u16::MAX),
@@ -142,6 +143,9 @@ impl Datagrams {
                 local_ip: datagram.local.ip,
                 interface: datagram.local.interface,
             };
+            if is_tapping {
+                engine.tap_datagram(&path, datagram.bytes);
+            }
             engine.on_datagram(now, path, datagram.bytes);
         }
         count
@@ -158,6 +162,9 @@ impl Datagrams {
     pub(super) fn send(&mut self, engine: &mut Engine) {
         if engine.datagram_count() == 0 {
             return;
+        }
+        if engine.is_tapping() {
+            engine.tap_datagrams();
         }
         let mut unsent = self.send_to_all(engine);
         if !self.unsendable.is_empty() {

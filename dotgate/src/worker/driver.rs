@@ -11,7 +11,7 @@ use super::poll::Ready;
 use super::sessions::{Opening, Sessions};
 use super::streams::Streams;
 use super::tokens::TokenTable;
-use crate::views::RecordSender;
+use crate::views::{RecordSender, TapSender};
 
 /// A worker at the end of a turn.
 pub(super) struct WorkerDriver<'w> {
@@ -23,6 +23,7 @@ pub(super) struct WorkerDriver<'w> {
     pub(super) streams: &'w mut Streams,
     pub(super) mailboxes: &'w mut Mailboxes,
     pub(super) records: &'w mut RecordSender,
+    pub(super) copies: &'w mut TapSender,
     pub(super) outlet: &'w ReportSender,
 }
 
@@ -91,6 +92,8 @@ impl Driver for WorkerDriver<'_> {
 
     fn take_records(&mut self, now: Moment) {
         self.records.send(self.engine, now);
+        self.copies
+            .send(self.engine, self.sessions.upstreams(), now);
     }
 
     fn log(&mut self, _now: Moment, event: Event) {

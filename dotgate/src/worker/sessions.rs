@@ -69,6 +69,10 @@ impl Sessions {
     }
 
     /// Sessions are opened to these from now on; those that are open stay.
+    pub(super) fn upstreams(&self) -> &Upstreams {
+        &self.upstreams
+    }
+
     pub(super) fn set_upstreams(&mut self, upstreams: Upstreams) {
         self.upstreams = upstreams;
     }

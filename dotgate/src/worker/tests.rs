@@ -60,6 +60,7 @@ fn worker_of(id: WorkerId, shared: &Shared) -> World {
         udp_path: UdpPath::default(),
         commands: orders_out,
         records: crate::views::ring(&Arc::default()).0,
+        copies: crate::views::tap(&Arc::default()).0,
         reports: reports_in,
         last_packet: Arc::new(AtomicU64::new(0)),
     };

@@ -22,6 +22,7 @@ mod clients;
 mod clockless;
 mod coredns;
 mod designation;
+mod dnstap;
 mod doh;
 mod doh_floods;
 mod dot;

@@ -122,6 +122,11 @@ pub(crate) const FATES: &[(&str, &str, Fate)] = &[
         Elsewhere("dotgate/tests/systemd/secrets.rs"),
     ),
     (
+        "docs/dnstap.md",
+        "",
+        Elsewhere("dotgate/tests/it/dnstap.rs"),
+    ),
+    (
         "docs/query-log.md",
         "DOTGATE_QUERY_LOG",
         Elsewhere("dotgate/tests/it/query_log.rs"),

@@ -146,6 +146,7 @@ query.log_format                default                 text
 query.log_filter                default                 (none)
 query.log_clients               default                 full
 query.log_names                 default                 full
+query.dnstap                    default                 off
 tcp.connections_max             default                 auto
 tcp.connections_per_client_max  default                 auto
 tcp.idle                        default                 10s

@@ -99,6 +99,7 @@ pub(super) fn ask_through_worker(
         udp_path: UdpPath::default(),
         commands,
         records: views::ring(&Arc::default()).0,
+        copies: views::tap(&Arc::default()).0,
         reports: reports_in,
         last_packet: Arc::default(),
     };

@@ -261,6 +261,8 @@ pub struct Settings {
     pub queries_per_client_max: usize,
     /// Clients without that limit, whose late responses over UDP are sent with all records.
     pub exempt: AccessList,
+    /// Proxies that end the TLS of clients over HTTPS, and name them.
+    pub http_proxies: Arc<AccessList>,
     /// The memory that clients may cost, in bytes, all workers together.
     pub client_memory: usize,
     /// Client connections.
@@ -300,6 +302,7 @@ impl Settings {
             queries_max: 20_000,
             queries_per_client_max: 1_000,
             exempt: AccessList::new([]),
+            http_proxies: Arc::default(),
             client_memory: 64 << 20,
             streams_max: 1_000,
             streams_per_client_max: 250,

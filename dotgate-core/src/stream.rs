@@ -244,11 +244,12 @@ impl Streams {
         awaits_header: bool,
         now: Moment,
     ) -> Option<StreamKey> {
-        if self.map.len() >= self.max || self.has_its_share(peer) {
+        let is_one_too_many = !kind.is_shared() && self.has_its_share(peer);
+        if self.map.len() >= self.max || is_one_too_many {
             return None;
         }
         let holder = self.holders.add(ClientId::of(peer));
-        let begins_handshake = awaits_header || kind.is_encrypted();
+        let begins_handshake = awaits_header || kind.has_handshake();
         let timer = now
             + match begins_handshake {
                 false => self.idle.for_kind(kind),

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use crate::address::ScopedSocketAddress;
 use crate::identity::{CertificateFiles, ServerTlsFiles};
 use crate::origin::Origin;
@@ -23,10 +25,12 @@ pub struct DotConfig {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct DohConfig {
-    /// Where clients are served, 0 to 64; if anywhere, there are certificates. Port 0 is the kernel's choice.
+    /// Where clients are served, 0 to 64; if anywhere, there are certificates or proxies. Port 0 is the kernel's choice.
     pub listen: Vec<ScopedSocketAddress>,
     /// How long a connection stays open with nothing asked on it.
     pub idle: Duration,
+    /// Proxies that end the TLS of their clients.
+    pub proxies: Vec<IpNet>,
 }
 
 /// Reads all; `plain` are the listeners of UDP and TCP.
@@ -38,6 +42,7 @@ pub(super) fn read(
     let dot_idle = reader.value(&table::DOT_IDLE);
     let doh = reader.value_with_origin(&table::DOH_LISTEN);
     let doh_idle = reader.value(&table::DOH_IDLE);
+    let proxies = reader.optional(&table::DOH_PROXY_FROM).unwrap_or_default();
     let certificates = reader.value_with_origin(&table::SERVER_CERTIFICATE_FILE);
     let keys = reader.value_with_origin(&table::SERVER_KEY_FILE);
     let client_authorities = reader.optional(&table::SERVER_CLIENT_CA_FILE);
@@ -47,8 +52,13 @@ pub(super) fn read(
         let origin = origin.clone();
         reader.problems.push(Problem::ServerTls { origin, fault });
     };
-    for (listen, origin) in dot.iter().chain(&doh) {
-        if !are_written {
+    let of_dot = dot.iter().map(|listen| (listen, are_written));
+    // Proxies can serve all clients of HTTPS.
+    let of_doh = doh
+        .iter()
+        .map(|listen| (listen, are_written || !proxies.is_empty()));
+    for ((listen, origin), has_certificate) in of_dot.chain(of_doh) {
+        if !has_certificate {
             refuse(origin, ServerTlsFault::WithoutCertificate);
         }
         for address in in_common(listen, plain) {
@@ -86,7 +96,11 @@ pub(super) fn read(
     let dot = DotConfig { listen, idle };
     let listen = doh.map(|(listen, _)| listen).unwrap_or_default();
     let idle = doh_idle?;
-    let doh = DohConfig { listen, idle };
+    let doh = DohConfig {
+        listen,
+        idle,
+        proxies,
+    };
     Some((dot, doh, tls))
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::kinds::{FilePath, FilePaths, ListenerAddresses, Time};
+use crate::kinds::{FilePath, FilePaths, ListenerAddresses, Prefixes, Time};
 use crate::setting::{Entry, Names, Reload, Setting, Unset};
 
 /// Certificates that clients may be shown, at most.
@@ -74,6 +74,23 @@ pub static DOH_IDLE: Setting<Time> = Setting {
         lowest: Duration::from_secs(1),
         highest: Duration::from_secs(600),
     },
+};
+
+/// `DOTGATE_DOH_PROXY_FROM`.
+pub static DOH_PROXY_FROM: Setting<Prefixes> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "doh",
+            key: "proxy_from",
+        },
+        reload: Reload::Live,
+        unset: Unset::Nothing,
+        doc: "Proxies that end the TLS of clients over HTTPS. From these addresses alone, `DOTGATE_DOH_LISTEN` takes HTTP \
+              without TLS, and believes the header `X-Forwarded-For` or `Forwarded`, which names the client for the access \
+              list, limits and the query log. All other clients have to speak TLS.",
+        example: "10.0.0.5,10.0.1.0/24",
+    },
+    kind: Prefixes { most: 256 },
 };
 
 /// `DOTGATE_SERVER_CERTIFICATE_FILE`.

@@ -99,7 +99,9 @@ impl Clients {
             return self.ignore(client);
         };
         self.tally.count(Count::ClientsRefused);
-        if self.settings.access.answer == AccessAnswer::NoResponse {
+        // A request over HTTP has a response in any case, and a proxy's connection goes on.
+        let is_shared = matches!(client, Client::Stream(_, kind) if kind.is_shared());
+        if self.settings.access.answer == AccessAnswer::NoResponse && !is_shared {
             return self.prohibit_silently((client, peer), (front.id, front.qtype, front.question));
         }
         let refusal = Refusal::PROHIBITED;

@@ -23,15 +23,16 @@ impl Clients {
     ) -> Option<StreamKey> {
         let AcceptedStream { peer, local, kind } = accepted;
         let access = &self.settings.access;
-        if !access.allows(peer, kind.transport(), || local) {
+        // Whether the clients of a proxy may ask is decided for each query.
+        if !kind.is_shared() && !access.allows(peer, kind.transport(), || local) {
             self.tally.count(Count::ClientsRefused);
             return None;
         }
-        if !self.may_reconnect(now, peer) {
+        if !kind.is_shared() && !self.may_reconnect(now, peer) {
             self.refuse_stream(now, peer, Limit::StreamsMalformed);
             return None;
         }
-        if kind.is_encrypted() && !self.make_room_for_handshake(now, peer) {
+        if kind.has_handshake() && !self.make_room_for_handshake(now, peer) {
             return None;
         }
         self.place_stream(now, accepted, false)
@@ -170,6 +171,9 @@ impl Clients {
             return;
         };
         stream.on_message(now);
+        if stream.kind.is_shared() {
+            return;
+        }
         match handled {
             Handled::Answered => {}
             Handled::Rejected { is_cut_short } => {

@@ -1,8 +1,10 @@
 //! What client connections report, handed on to `clients`; their queries go the path of every query.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::Engine;
+use crate::admit::AccessList;
 use crate::clients::{Handled, StreamHeader};
 use crate::counters::labels::{ClientHandshake, HttpStatus, StreamEnd};
 use crate::exchange::Client;
@@ -58,13 +60,33 @@ impl Engine {
         self.clients.end_read(now, key)
     }
 
-    /// Takes a whole message of a client, where the driver finds their boundaries. False: take no more until
-    /// `Action::ResumeStream`; a message that is passed all the same is lost.
-    pub fn stream_message(&mut self, now: Moment, key: StreamKey, message: &[u8]) -> bool {
-        let Some(client) = self.clients.may_take(key) else {
+    /// What a client speaks that came to a listener of `listener`: proxies have ended the TLS of their clients.
+    pub fn stream_kind(&self, listener: StreamKind, peer: IpAddr) -> StreamKind {
+        match listener {
+            StreamKind::Doh if self.settings.http_proxies.allows(peer) => StreamKind::DohProxy,
+            kind => kind,
+        }
+    }
+
+    /// Proxies that end the TLS of clients over HTTPS.
+    pub fn http_proxies(&self) -> &Arc<AccessList> {
+        &self.settings.http_proxies
+    }
+
+    /// Takes a whole message, where the driver finds their boundaries. It is of `client` if a proxy names one. False: take no
+    /// more until `Action::ResumeStream`; a message that is passed all the same is lost.
+    pub fn stream_message(
+        &mut self,
+        now: Moment,
+        key: StreamKey,
+        client: Option<IpAddr>,
+        message: &[u8],
+    ) -> bool {
+        let Some((peer, kind)) = self.clients.may_take(key) else {
             return false;
         };
-        self.take_message(now, key, client, message);
+        let client = client.filter(|_| kind.is_shared()).unwrap_or(peer);
+        self.take_message(now, key, (client, kind), message);
         self.clients.end_read(now, key)
     }
 

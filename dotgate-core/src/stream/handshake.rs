@@ -24,14 +24,32 @@ pub enum StreamKind {
     Dot,
     /// DNS over HTTPS (RFC 8484), over TLS. The driver speaks HTTP: queries are for `Engine::stream_message`.
     Doh,
+    /// The same without TLS, from a proxy that has ended it. The proxy's connection is that of many clients.
+    DohProxy,
 }
 
 impl StreamKind {
-    /// Whether nobody on the way can read it.
+    /// Whether nobody on the way of the client can read it.
     pub(crate) fn is_encrypted(self) -> bool {
         match self {
             StreamKind::Tcp => false,
+            StreamKind::Dot | StreamKind::Doh | StreamKind::DohProxy => true,
+        }
+    }
+
+    /// Whether it begins with a TLS handshake.
+    pub(crate) fn has_handshake(self) -> bool {
+        match self {
+            StreamKind::Tcp | StreamKind::DohProxy => false,
             StreamKind::Dot | StreamKind::Doh => true,
+        }
+    }
+
+    /// Whether it is a connection of many clients, so that none of them is judged by what others do.
+    pub(crate) fn is_shared(self) -> bool {
+        match self {
+            StreamKind::Tcp | StreamKind::Dot | StreamKind::Doh => false,
+            StreamKind::DohProxy => true,
         }
     }
 
@@ -40,7 +58,7 @@ impl StreamKind {
         match self {
             StreamKind::Tcp => ClientTransport::Tcp,
             StreamKind::Dot => ClientTransport::Dot,
-            StreamKind::Doh => ClientTransport::Https,
+            StreamKind::Doh | StreamKind::DohProxy => ClientTransport::Https,
         }
     }
 
@@ -48,14 +66,14 @@ impl StreamKind {
     pub(crate) fn has_frames(self) -> bool {
         match self {
             StreamKind::Tcp | StreamKind::Dot => true,
-            StreamKind::Doh => false,
+            StreamKind::Doh | StreamKind::DohProxy => false,
         }
     }
 
     /// What every connection costs, in bytes.
     pub(super) fn bytes(self) -> usize {
         match self {
-            StreamKind::Tcp => limits::STREAM_BYTES,
+            StreamKind::Tcp | StreamKind::DohProxy => limits::STREAM_BYTES,
             StreamKind::Dot | StreamKind::Doh => limits::STREAM_BYTES + limits::TLS_STREAM_BYTES,
         }
     }
@@ -90,7 +108,7 @@ impl IdleTimeouts {
         match kind {
             StreamKind::Tcp => self.tcp,
             StreamKind::Dot => self.dot,
-            StreamKind::Doh => self.doh,
+            StreamKind::Doh | StreamKind::DohProxy => self.doh,
         }
     }
 }

@@ -54,6 +54,7 @@ pub(crate) fn settings(
         stream_idle: config.tcp().idle.max(Duration::from_secs(1)),
         dot_idle: config.server().dot.idle,
         doh_idle: config.server().doh.idle,
+        http_proxies: Arc::new(AccessList::new(config.server().doh.proxies.iter().copied())),
     }
 }
 

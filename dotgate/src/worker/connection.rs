@@ -1,6 +1,8 @@
 //! One connection of a client: its socket, and the layers above it up to the engine.
 
-use dotgate_core::{Engine, Moment, StreamKey, StreamKind};
+use std::sync::Arc;
+
+use dotgate_core::{AccessList, Engine, Moment, StreamKey, StreamKind};
 use dotgate_tls::{ClientProtocol, ServerTls, TlsFailure, WriteState};
 use mio::net::TcpStream;
 
@@ -32,8 +34,12 @@ pub(super) struct ReadOnce {
 }
 
 impl Layers {
-    /// What clients speak on a connection of this kind; none if TLS cannot begin.
-    pub(super) fn of(kind: StreamKind, tls: Option<&ServerTls>) -> Option<Layers> {
+    /// What clients speak on a connection of this kind; none if TLS cannot begin. The headers of `proxies` are believed.
+    pub(super) fn of(
+        kind: StreamKind,
+        tls: Option<&ServerTls>,
+        proxies: &Arc<AccessList>,
+    ) -> Option<Layers> {
         let encrypted = |protocol| {
             let channel = tls?.accept(protocol).ok()?;
             Some(Channel::Tls(Box::new(channel)))
@@ -49,8 +55,16 @@ impl Layers {
             },
             StreamKind::Doh => Layers {
                 channel: encrypted(ClientProtocol::Https)?,
-                https: Some(Box::new(Https::new())),
+                https: Some(Box::new(Https::new(None))),
             },
+            StreamKind::DohProxy => {
+                let proxies = Arc::clone(proxies);
+                let trust = Arc::new(move |address| proxies.allows(address));
+                Layers {
+                    channel: Channel::Plain,
+                    https: Some(Box::new(Https::new(Some(trust)))),
+                }
+            }
         })
     }
 }

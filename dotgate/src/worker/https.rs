@@ -7,7 +7,7 @@ use std::io::Write;
 
 use dotgate_core::labels::{HttpStatus, StreamEnd};
 use dotgate_core::{Engine, Moment, StreamKey};
-use dotgate_http::{HttpEnd, HttpServer, Status};
+use dotgate_http::{HttpEnd, HttpServer, Status, Trust};
 use dotgate_tls::{TlsFailure, WriteState};
 use dotgate_wire::split_frame;
 
@@ -34,9 +34,10 @@ pub(super) enum HttpFate {
 }
 
 impl Https {
-    pub(super) fn new() -> Https {
+    /// Begins a connection. If it is of a proxy, `trust` says whose headers are believed.
+    pub(super) fn new(trust: Option<Trust>) -> Https {
         Https {
-            server: HttpServer::new(None),
+            server: HttpServer::new(trust),
             is_held_back: false,
         }
     }
@@ -63,7 +64,7 @@ impl Https {
         while engine.stream_reads(key)
             && let Some(query) = self.server.next_query()
         {
-            engine.stream_message(now, key, &query.message);
+            engine.stream_message(now, key, query.client, &query.message);
         }
         let counts = self.server.take_counts();
         for (status, count) in Status::ALL.into_iter().zip(counts) {

@@ -147,9 +147,10 @@ impl Streams {
             let Some(Some(listener)) = self.listeners.get(number) else {
                 return Accepted::All;
             };
-            let (kind, local) = (listener.kind, listener.address);
+            let (listener_kind, local) = (listener.kind, listener.address);
             match listener.socket.accept() {
                 Ok((socket, peer)) => {
+                    let kind = engine.stream_kind(listener_kind, peer.ip());
                     let of_socket = || socket.local_addr().ok().map(|address| address.ip());
                     let accepted = AcceptedStream {
                         peer: peer.ip(),
@@ -200,7 +201,7 @@ impl Streams {
         engine: &mut Engine,
         places: &mut TokenTable,
     ) {
-        let Some(layers) = Layers::of(kind, self.tls.as_ref()) else {
+        let Some(layers) = Layers::of(kind, self.tls.as_ref(), engine.http_proxies()) else {
             return engine.stream_closed(key);
         };
         match register(registry, places, Owner::Stream(key), &mut socket) {

@@ -25,6 +25,7 @@ mod designation;
 mod dnstap;
 mod doh;
 mod doh_floods;
+mod doh_proxy;
 mod dot;
 mod ends;
 mod exhaustion;

@@ -1,10 +1,14 @@
 //! Connections whose driver speaks HTTP: messages come whole, and what the driver knows of a client ends or charges them.
 
+use std::sync::Arc;
+
 use super::lab::{Lab, framed, query, query_with_edns};
+use crate::admit::{Access, AccessAnswer, AccessList, AccessScope};
 use crate::counters::Count;
-use crate::counters::labels::{ClientTransport, Outcome, RecordType, StreamEnd};
+use crate::counters::labels::{ClientTransport, Limit, Outcome, RecordType, StreamEnd};
 use crate::keys::StreamKey;
 use crate::limits::STREAM_REJECTED;
+use crate::settings::Settings;
 use crate::stream::StreamKind;
 
 const CLIENT: &str = "192.0.2.9";
@@ -17,7 +21,7 @@ impl Lab {
     }
 
     fn pass_message(&mut self, stream: StreamKey, message: &[u8]) -> bool {
-        let reads = self.engine.stream_message(self.now, stream, message);
+        let reads = self.engine.stream_message(self.now, stream, None, message);
         self.settle();
         reads
     }
@@ -102,4 +106,85 @@ fn what_the_driver_holds_is_memory_of_the_client() {
     assert_eq!(lab.memory().used(), open + 30_000);
     lab.engine.stream_closed(stream);
     assert_eq!(lab.memory().used(), before);
+}
+
+/// Clients of 192.0.2.0/24 may ask; the proxy is not among them.
+fn behind_proxy() -> Lab {
+    let everywhere = ("192.0.2.0/24".parse().unwrap(), AccessScope::Everywhere);
+    Lab::with(Settings {
+        access: Access::new(&[everywhere], &[], AccessAnswer::NoResponse),
+        http_proxies: Arc::new(AccessList::new(["198.51.100.0/24".parse().unwrap()])),
+        queries_per_client_max: 2,
+        stream_queries_max: 100,
+        streams_per_client_max: 1,
+        ..super::lab::settings(1)
+    })
+}
+
+#[test]
+fn the_clients_of_a_proxy_have_their_own_limits_and_none_pays_for_another() {
+    let mut lab = behind_proxy();
+    let proxy = "198.51.100.9";
+    let kind = |peer: &str| {
+        let peer = peer.parse().unwrap();
+        lab.engine.stream_kind(StreamKind::Doh, peer)
+    };
+    assert_eq!(
+        [kind(proxy), kind("192.0.2.1")],
+        [StreamKind::DohProxy, StreamKind::Doh]
+    );
+    let stream = lab.connect_by(StreamKind::DohProxy, proxy).unwrap();
+    assert!(
+        lab.connect_by(StreamKind::DohProxy, proxy).is_some(),
+        "more than a client"
+    );
+    let mut id = 0;
+    let mut pass = |lab: &mut Lab, client: Option<&str>, message: &dyn Fn(u16) -> Vec<u8>| {
+        id += 1;
+        let client = client.map(|it| it.parse().unwrap());
+        let reads = lab
+            .engine
+            .stream_message(lab.now, stream, client, &message(id));
+        lab.settle();
+        assert!(reads);
+    };
+    let asked = |id: u16| query(id, &format!("n{id}.test"));
+    for client in ["192.0.2.1", "192.0.2.2"] {
+        for _ in 0..3 {
+            pass(&mut lab, Some(client), &asked);
+        }
+    }
+    let limits = lab.engine.counters().clients();
+    assert_eq!(
+        limits.limits(Limit::QueriesPerClient),
+        2,
+        "one of each client"
+    );
+    // Others are refused, in spite of the setting: a request has a response. So is the proxy itself.
+    let before = lab.stream_messages().len();
+    pass(&mut lab, Some("203.0.113.1"), &asked);
+    pass(&mut lab, None, &asked);
+    let messages = lab.stream_messages();
+    assert!(messages[before..].iter().all(|it| it[3] & 15 == 5));
+    assert_eq!(messages.len(), before + 2);
+    for _ in 0..2 * STREAM_REJECTED {
+        pass(&mut lab, Some("192.0.2.3"), &|id| asked(id)[..12].to_vec());
+    }
+    assert!(lab.closed_streams.is_empty());
+    pass(&mut lab, Some("192.0.2.4"), &asked);
+    assert_eq!(lab.engine.load().queries, 5);
+}
+
+#[test]
+fn a_client_that_is_no_proxy_cannot_name_another() {
+    let mut lab = behind_proxy();
+    let stream = lab.connect_by(StreamKind::Doh, "192.0.2.1").unwrap();
+    lab.engine.stream_secured(lab.now, stream, false);
+    for id in 0..3 {
+        let client = Some("192.0.2.7".parse().unwrap());
+        let asked = query(id, &format!("n{id}.test"));
+        lab.engine.stream_message(lab.now, stream, client, &asked);
+    }
+    lab.settle();
+    assert_eq!(lab.engine.load().queries, 2, "those of its own quota");
 }

@@ -132,7 +132,7 @@ fn a_response_over_tls_is_padded_exactly_when_its_query_was_and_has_the_idle_tim
         let transport = match kind {
             StreamKind::Tcp => ClientTransport::Tcp,
             StreamKind::Dot => ClientTransport::Dot,
-            StreamKind::Doh => ClientTransport::Https,
+            StreamKind::Doh | StreamKind::DohProxy => ClientTransport::Https,
         };
         let counters = lab.engine.counters();
         let local = |via| {

@@ -136,6 +136,7 @@ dot.listen                      -                       (not set)
 dot.idle                        default                 30s
 doh.listen                      -                       (not set)
 doh.idle                        default                 30s
+doh.proxy_from                  -                       (not set)
 query.deadline                  default                 4s
 query.in_flight_max             default                 20000
 query.in_flight_per_client_max  default                 1000

@@ -77,6 +77,69 @@ fn init_writes_a_file_that_is_accepted_and_never_overwrites_one() {
     assert!(text(&refused.stderr).contains("dotgate init --config FILE"));
 }
 
+/// Functions of OpenWrt, as far as the init script needs them: they read one section, and print what procd gets.
+const OPENWRT: &str = r#"
+uci() { sed -n "s/^\t\(list\|option\) $1 '\(.*\)'$/\2/p" "$CONFIG"; }
+config_load() { :; }
+config_get() { eval "$1=\$(uci $3)"; eval "[ -n \"\$$1\" ] || $1=\$4"; }
+config_get_bool() { config_get "$@"; }
+config_list_foreach() { for item in $(uci "$2"); do "$3" "$item"; done; }
+logger() { echo "$*" >&2; }
+procd_open_instance() { :; }
+procd_close_instance() { :; }
+procd_set_param() { echo "$*"; }
+procd_send_signal() { echo "signal $3"; }
+procd_running() { true; }
+"#;
+
+#[test]
+fn the_init_script_of_openwrt_makes_settings_that_are_accepted() {
+    let files = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/openwrt/files");
+    let read = |name: &str| std::fs::read_to_string(format!("{files}/{name}")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let (written, config) = (place("etc/dotgate.toml"), place("config"));
+    let script = read("dotgate.init")
+        .replace("/usr/sbin/dotgate", env!("CARGO_BIN_EXE_dotgate"))
+        .replace("/var/etc/dotgate.toml", &written);
+    let run = |uci: &str, function: &str| {
+        std::fs::write(&config, uci).unwrap();
+        let script = format!("{OPENWRT}\n{script}\n{function}");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &script]).env("CONFIG", &config);
+        shell.output().unwrap()
+    };
+    let shipped = read("dotgate.config");
+    let started = run(&shipped, "start_service");
+    assert_eq!(text(&started.stdout), "", "it is off until it is enabled");
+
+    let enabled = shipped.replace("enabled '0'", "enabled '1'");
+    let started = run(&enabled, "start_service");
+    let said = text(&started.stdout);
+    assert_eq!(text(&started.stderr), "");
+    assert!(said.contains(&format!("--config {written}\n")), "{said}");
+    let check = dotgate(&["check", "--json", "--changed", "--config", &written]);
+    let document: serde_json::Value = { check }
+        .output()
+        .map(|output| serde_json::from_slice(&output.stdout).unwrap())
+        .unwrap();
+    assert_eq!(document["problems"], serde_json::json!([]));
+    assert_eq!(document["listen"], serde_json::json!(["127.0.0.1:5300"]));
+    assert_eq!(document["upstreams"].as_array().unwrap().len(), 2);
+
+    let quoted = enabled.replace("'1.1.1.1#", "''1.1.1.1#");
+    let reloaded = run(&quoted, "reload_service");
+    assert_eq!(text(&reloaded.stdout), "signal HUP\n");
+    assert!(text(&reloaded.stderr).contains("left out, because it has a quote"));
+    let wrong = run(&enabled.replace("'5300'", "'dns'"), "start_service");
+    assert_eq!(wrong.status.code(), Some(1));
+    assert!(
+        text(&wrong.stderr).contains("port"),
+        "{}",
+        text(&wrong.stderr)
+    );
+}
+
 /// A program that ends with its test.
 struct Running(Child);
 

@@ -60,6 +60,11 @@ pub enum Command {
     },
     /// Print a page made from the table of settings.
     Print(Page),
+    /// Print the settings in effect as a file.
+    PrintFile {
+        /// The configuration file, if the command line names one.
+        config: Option<PathBuf>,
+    },
     /// Print the completions of a shell.
     Completions(Shell),
     /// Print the version.
@@ -231,6 +236,9 @@ fn query_request(query: &ArgMatches) -> query::Request {
 
 fn check_command(config: Option<PathBuf>, check: &ArgMatches) -> Command {
     let name = check.get_one::<String>("print");
+    if name.is_some_and(|name| name == parser::EFFECTIVE_FILE) {
+        return Command::PrintFile { config };
+    }
     let page = Page::ALL
         .into_iter()
         .find(|page| name.is_some_and(|n| n == page.file_name()));

@@ -45,6 +45,9 @@ pub fn run(
             err,
         ),
         Command::Init { config, is_printed } => init::run(config.as_deref(), is_printed, out, err),
+        Command::PrintFile { config } => {
+            check::print_file(environment, config.as_deref(), out, err)
+        }
         Command::Print(page) => page.write(out).map(|()| ExitStatus::Success),
         Command::Demo { once } => demo::run(once, out, err),
         Command::Replace { config } => {

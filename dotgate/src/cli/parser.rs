@@ -13,6 +13,9 @@ use crate::commands::query::{read_name, read_reverse, read_server, read_type};
 use crate::commands::replace::ANNOUNCE;
 use crate::commands::why::read_span;
 
+/// What `check --print` calls the file of the settings in effect.
+pub(super) const EFFECTIVE_FILE: &str = "toml";
+
 const TITLE: Style = AnsiColor::Green.on_default().bold();
 const WORD: Style = AnsiColor::Cyan.on_default().bold();
 const PLACE: Style = AnsiColor::Cyan.on_default();
@@ -45,6 +48,7 @@ Examples:
   dotgate check --probe
   dotgate check --sandbox
   dotgate check --json | jq '.settings[] | select(.changed)'
+  dotgate check --print toml > dotgate.toml.new
   dotgate check --print settings.md | less
 ";
 
@@ -170,8 +174,12 @@ fn check_parser() -> Command {
     let print = Arg::new("print")
         .long("print")
         .value_name("PAGE")
-        .value_parser(PossibleValuesParser::new(Page::ALL.map(Page::file_name)))
-        .help("Print a page of the documentation instead");
+        .value_parser(PossibleValuesParser::new(
+            [EFFECTIVE_FILE]
+                .into_iter()
+                .chain(Page::ALL.map(Page::file_name)),
+        ))
+        .help("Print the settings in effect as a file (toml), or a page of the documentation");
     Command::new("check")
         .about("Check the configuration; print every setting and where it came from")
         .after_long_help(CHECK_EXAMPLES)

@@ -149,6 +149,10 @@ fn each_command_line_means_one_command() {
         ),
         ("dotgate completions zsh", Command::Completions(Shell::Zsh)),
         (
+            "dotgate check --print toml",
+            Command::PrintFile { config: None },
+        ),
+        (
             "dotgate init --print --config my.toml",
             Command::Init {
                 config: Some("my.toml".into()),

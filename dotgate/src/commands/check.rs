@@ -2,6 +2,7 @@
 //! It follows the configuration and starts nothing. It verifies what the start verifies (`verify`).
 
 use std::io::{self, Write};
+use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
 use dotgate_config::setting::Described;
@@ -106,6 +107,30 @@ pub fn run(
             for problem in problems {
                 writeln!(err, "\n{problem}")?;
             }
+            err.flush()?;
+            Ok(ExitStatus::Unusable)
+        }
+    }
+}
+
+/// Writes the settings in effect as a file to `out`, or the problems to `err`.
+///
+/// # Errors
+/// Those of writing to either.
+pub fn print_file(
+    environment: &Environment,
+    file: Option<&Path>,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> io::Result<ExitStatus> {
+    match dotgate_config::effective_file(environment, file) {
+        Ok(text) => {
+            out.write_all(text.as_bytes())?;
+            out.flush()?;
+            Ok(ExitStatus::Success)
+        }
+        Err(problems) => {
+            write!(err, "{problems}")?;
             err.flush()?;
             Ok(ExitStatus::Unusable)
         }

@@ -4,6 +4,7 @@
 //! nothing from elsewhere, and its Content-Security-Policy allows only its own style and script, by their hashes. It
 //! shows what everyone may read who reaches the endpoint: no name that a client asked for, and no secret.
 
+mod actions;
 mod chart;
 mod instance;
 mod numbers;
@@ -110,6 +111,7 @@ fn document(view: &View) -> Markup {
                 }
                 main {
                     @for section in sections(view) { (section.markup(view)) }
+                    (actions::markup(view))
                 }
                 footer {
                     p {

@@ -7,7 +7,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use dotgate_testbed::certificates::TestAuthority;
-use serde_json::Value;
+use serde_json::{Value, json};
+use tempfile::NamedTempFile;
 
 use crate::world::http::{Response, ask, connect, get};
 use crate::world::peer::{are_installed, is_possible_or_skipped};
@@ -209,6 +210,14 @@ fn has_browser() -> bool {
     are_installed(&[], &["chromium", "node"]) && is_possible_or_skipped("axe-core", axe().is_file())
 }
 
+const TOKEN: &str = "a-token-that-nobody-guesses";
+
+fn token_file() -> NamedTempFile {
+    let mut file = NamedTempFile::new().unwrap();
+    writeln!(file, "{TOKEN}").unwrap();
+    file
+}
+
 /// Runs a script of `tests/page`, and returns what it found.
 fn run(script: &str, arguments: &[&str]) -> Value {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/page");
@@ -226,7 +235,8 @@ fn everybody_can_use_it_in_a_browser_with_and_without_scripts() {
     if !has_browser() {
         return;
     }
-    let world = Troubled::start(&[]);
+    let token = token_file();
+    let world = Troubled::start(&[("DOTGATE_ADMIN_TOKEN_FILE", token.path().to_str().unwrap())]);
     page_with_both_faults(&world);
     // Screenshots stay there for people to look at.
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("page");
@@ -239,8 +249,8 @@ fn everybody_can_use_it_in_a_browser_with_and_without_scripts() {
     let found = run("look.cjs", &arguments);
     load.finish();
     for (view, found) in found.as_object().unwrap() {
-        assert_eq!(found["violations"], serde_json::json!([]), "{view}");
-        assert_eq!(found["complaints"], serde_json::json!([]), "{view}");
+        assert_eq!(found["violations"], json!([]), "{view}");
+        assert_eq!(found["complaints"], json!([]), "{view}");
         assert_eq!(found["overflow"], 0, "{view}");
         let text = found["text"].as_str().unwrap();
         assert!(
@@ -265,7 +275,43 @@ fn an_open_page_stays_current_and_leaves_what_a_person_does_on_it() {
     let url = format!("http://{}/", world.program.admin());
     let found = run("live.cjs", &[&url]);
     load.finish();
-    let expected =
-        serde_json::json!({"live": "live", "is_open": true, "is_focused": true, "complaints": []});
+    let expected = json!({"live": "live", "is_open": true, "is_focused": true, "complaints": []});
     assert_eq!(found, expected);
+}
+
+#[test]
+fn with_the_token_the_cache_is_flushed_and_the_log_level_set() {
+    if !has_browser() {
+        return;
+    }
+    let token = token_file();
+    let authority = TestAuthority::new().unwrap();
+    let upstream = Upstream::start(&authority);
+    let program = Program::serve(
+        &authority,
+        &upstream.written(),
+        &[("DOTGATE_ADMIN_TOKEN_FILE", token.path().to_str().unwrap())],
+    );
+    for name in ["a.test", "b.a.test", "c.test"] {
+        program.udp().ask(name).assert_right();
+    }
+    let url = format!("http://{}/", program.admin());
+    let found = run("act.cjs", &[&url, TOKEN]);
+    let said = found["said"].as_array().unwrap();
+    assert!(
+        said[0].as_str().unwrap().contains("Authorization: Bearer"),
+        "{found}"
+    );
+    assert_eq!(said[1], "Flushed from the cache: 1.");
+    assert_eq!(said[2], "Flushed from the cache: 1.");
+    assert!(
+        said[3].as_str().unwrap().contains("it is no DNS name"),
+        "{found}"
+    );
+    assert_eq!(said[4], "Flushed from the cache: 1.");
+    assert_eq!(said[5], "The log level is debug now.");
+    program.wait_for_line("log level was changed");
+    assert_eq!(found["address"], url);
+    // The browser reports responses with a status of 400 or more.
+    assert_eq!(found["complaints"].as_array().unwrap().len(), 2, "{found}");
 }

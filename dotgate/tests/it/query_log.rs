@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::world::http::get;
 use crate::world::program::{Program, authority_file, command, set_up};
+use crate::world::troubled::Troubled;
 use crate::world::upstream::Upstream;
 use crate::world::wait::until;
 
@@ -177,4 +178,38 @@ fn a_full_disk_costs_records_and_no_response() {
     let line = program.wait_for_line("cannot write the query log");
     assert!(line.contains("stdout"), "{line}");
     program.udp().ask("two.test").assert_right();
+}
+
+#[test]
+fn it_tells_a_frozen_upstream_one_that_refuses_tls_and_a_healthy_one_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("queries.log");
+    let troubled = Troubled::start_with_routes(&[
+        ("DOTGATE_QUERY_LOG", path.to_str().unwrap()),
+        ("DOTGATE_QUERY_LOG_FORMAT", "json"),
+        ("DOTGATE_QUERY_DEADLINE", "8s"),
+    ]);
+    let mut found: Vec<[String; 3]> = Vec::new();
+    let of = |line: &Value| {
+        let word = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
+        let upstream = word("upstream");
+        let (_, upstream) = upstream.rsplit_once('#').unwrap_or_default();
+        [word("name"), upstream.to_owned(), word("reason")]
+    };
+    let wanted = [
+        ["a.frozen.test.", "frozen.test", "tls_timed_out"],
+        ["a.refusing.test.", "refusing.test", "tls_closed"],
+        ["a.healthy.test.", "upstream.test", ""],
+    ];
+    until("each is named with its reason", || {
+        for name in ["a.frozen.test", "a.refusing.test", "a.healthy.test"] {
+            troubled.program.udp().ask(name);
+        }
+        found = lines_of(&path, 4).iter().map(of).collect();
+        wanted.iter().all(|line| {
+            found
+                .iter()
+                .any(|it| it.iter().zip(line).all(|(it, wanted)| it == wanted))
+        })
+    });
 }

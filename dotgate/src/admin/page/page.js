@@ -49,4 +49,32 @@
     });
   };
   follow();
+
+  // The rest needs the token, which is nowhere but in its field.
+  const actions = document.getElementById('actions');
+  const field = (id) => document.getElementById(id).value.trim();
+  actions.hidden = false;
+  const post = async (path, body, said) => {
+    const done = document.getElementById('done');
+    try {
+      const headers = { Authorization: `Bearer ${field('token')}` };
+      const response = await fetch(path, { method: 'POST', headers, body: JSON.stringify(body) });
+      const result = await response.json();
+      done.textContent = response.ok ? said(result) : `Not done: ${result.error}.`;
+    } catch (error) {
+      done.textContent = `Not done: ${error.message}.`;
+    }
+  };
+  const on = (id, act) => document.getElementById(id)?.addEventListener('submit', (event) => {
+    event.preventDefault();
+    act(event.submitter?.value);
+  });
+  on('access', () => {});
+  on('flush', (what) => {
+    const body = what === 'all' ? { all: true } : { [what]: field('name') };
+    post('/api/v1/cache/flush', body, (result) => `Flushed from the cache: ${result.flushed}.`);
+  });
+  on('level', () => {
+    post('/api/v1/log-level', { level: field('log-level') }, (result) => `The log level is ${result.level} now.`);
+  });
 })();

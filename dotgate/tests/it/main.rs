@@ -54,6 +54,7 @@ mod sandbox;
 mod signals;
 mod snapshot;
 mod start;
+mod strategies;
 mod streams;
 mod system_calls;
 mod take_over;

@@ -138,6 +138,11 @@ impl Client {
         self.receive()
     }
 
+    /// How many questions have no response yet.
+    pub(crate) fn unanswered(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// The next response, within the bound of every wait.
     #[track_caller]
     pub(crate) fn receive(&mut self) -> Response {

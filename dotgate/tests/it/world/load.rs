@@ -9,27 +9,32 @@ use super::client::Client;
 use super::message::Response;
 use super::wait::{now, until};
 
+/// As many unanswered questions are a crowd.
+const CROWD: usize = 20;
+
 /// The client, while it asks.
 pub(crate) struct Load {
     is_over: Arc<AtomicBool>,
     sent: Arc<AtomicU64>,
+    crowded: Arc<AtomicU64>,
     thread: JoinHandle<Vec<Response>>,
 }
 
 impl Load {
     /// Starts to ask every `gap`.
     pub(crate) fn start(mut client: Client, gap: Duration) -> Load {
-        let (is_over, sent) = (
-            Arc::new(AtomicBool::new(false)),
-            Arc::new(AtomicU64::new(0)),
-        );
+        let is_over = Arc::new(AtomicBool::new(false));
+        let [sent, crowded] = [(); 2].map(|()| Arc::new(AtomicU64::new(0)));
         let (over, counted) = (Arc::clone(&is_over), Arc::clone(&sent));
+        let in_crowd = Arc::clone(&crowded);
         let thread = thread::spawn(move || {
             let mut responses = Vec::new();
             let mut due = now();
             while !over.load(Ordering::Relaxed) {
                 let number = counted.fetch_add(1, Ordering::Relaxed);
                 client.send(&format!("load-{number}.test"));
+                let is_crowded = client.unanswered() > CROWD;
+                in_crowd.fetch_add(u64::from(is_crowded), Ordering::Relaxed);
                 due += gap;
                 while let Some(response) = client.receive_within(due.saturating_sub(now())) {
                     responses.push(response);
@@ -41,8 +46,16 @@ impl Load {
         Load {
             is_over,
             sent,
+            crowded,
             thread,
         }
+    }
+
+    /// How many of `count` more questions are asked while a crowd of others is unanswered.
+    pub(crate) fn crowded_of(&self, count: u64) -> u64 {
+        let before = self.crowded.load(Ordering::Relaxed);
+        self.go_on_for(count);
+        self.crowded.load(Ordering::Relaxed) - before
     }
 
     /// Waits until `count` more questions were asked.

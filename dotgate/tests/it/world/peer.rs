@@ -91,12 +91,18 @@ pub(crate) struct Peer {
     product: Product,
     folder: TempDir,
     address: SocketAddr,
+    name: String,
     child: Option<Child>,
 }
 
 impl Peer {
     /// Starts it with a certificate of this authority and waits until it takes connections.
     pub(crate) fn start(product: Product, authority: &TestAuthority) -> Peer {
+        Peer::start_as(AUTHENTICATION_NAME, product, authority)
+    }
+
+    /// The same with another name in the certificate.
+    pub(crate) fn start_as(name: &str, product: Product, authority: &TestAuthority) -> Peer {
         static NEXT: AtomicU8 = AtomicU8::new(1);
         let ip = Ipv4Addr::new(127, 80, 0, NEXT.fetch_add(1, Ordering::Relaxed));
         let address = TcpListener::bind((ip, 0)).unwrap().local_addr().unwrap();
@@ -105,10 +111,11 @@ impl Peer {
             product,
             folder,
             address,
+            name: name.to_owned(),
             child: None,
         };
         std::fs::write(peer.file("configuration"), peer.configuration()).unwrap();
-        peer.keep(&Leaf::for_name(AUTHENTICATION_NAME), authority);
+        peer.keep(&Leaf::for_name(name), authority);
         peer.start_again();
         peer
     }
@@ -116,9 +123,10 @@ impl Peer {
     /// How it is written in `DNS_HOST`.
     pub(crate) fn written(&self) -> String {
         format!(
-            "{}@{}#{AUTHENTICATION_NAME}",
+            "{}@{}#{}",
             self.address.ip(),
-            self.address.port()
+            self.address.port(),
+            self.name
         )
     }
 

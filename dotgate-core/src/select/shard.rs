@@ -158,4 +158,29 @@ mod tests {
             "google google quad9 one google one google quad9 quad9 google google one"
         );
     }
+
+    /// The figures of docs/upstreams.md: `cargo test -p dotgate-core one_operator_learns -- --nocapture` prints them.
+    #[test]
+    fn what_one_operator_learns_of_ten_thousand_domains() {
+        const DOMAINS: usize = 10_000;
+        /// Domains that one page of the web needs.
+        const PAGE: usize = 10;
+        let all = ["a", "b", "c", "d", "e"];
+        for count in 2..=all.len() {
+            let names = &all[..count];
+            let is_first = |number| listed(KEY, names, &format!("d{number}.example"))[0] == "a";
+            let seen: Vec<bool> = (0..DOMAINS).map(is_first).collect();
+            let domains = seen.iter().filter(|seen| **seen).count();
+            let pages = || seen.chunks(PAGE);
+            let some = pages().filter(|page| page.contains(&true)).count();
+            let whole = pages().filter(|page| !page.contains(&false)).count();
+            println!(
+                "measured: {count} operators: one is asked for {domains} of {DOMAINS} domains; of {} pages of {PAGE} domains \
+                 for a part of {some}, for all of {whole}",
+                DOMAINS / PAGE
+            );
+            let share = DOMAINS / count;
+            assert!(domains.abs_diff(share) < share / 20, "{domains} of {share}");
+        }
+    }
 }

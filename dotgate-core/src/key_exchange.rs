@@ -5,7 +5,7 @@
 //! that failed or got no response is tried once more with a classical key share, and where that works it is remembered
 //! for all workers, for [`limits::CLASSICAL_FOR`]. The program remembers it over reloads and restarts.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use crate::limits;
 use crate::moment::Moment;
@@ -58,6 +58,8 @@ pub struct Handshakes {
     /// Classical handshakes done while a hybrid one got no response, since a hybrid one was done.
     overtaken: AtomicU8,
     is_reported: AtomicBool,
+    /// How many addresses the upstream has; 0 if nobody said.
+    addresses: AtomicU32,
 }
 
 /// Why a handshake is classical although the settings do not demand it.
@@ -74,7 +76,7 @@ pub(crate) enum Fallback {
 pub(crate) struct Handshake {
     pub(crate) offer: KeyExchange,
     pub(crate) fallback: Option<Fallback>,
-    /// How often its upstream had been tried before: it tells the address.
+    /// How often its upstream had been tried since a session opened: it tells the address.
     pub(crate) try_number: u32,
 }
 
@@ -95,6 +97,17 @@ impl Handshakes {
             policy,
             ..Handshakes::default()
         }
+    }
+
+    /// Takes how many addresses the upstream has.
+    pub fn set_addresses(&self, count: usize) {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        self.addresses.store(count, Relaxed);
+    }
+
+    /// Whether the try with this number, counted since a session opened, is the first one to its address.
+    pub(crate) fn has_address_for(&self, try_number: u32) -> bool {
+        try_number < self.addresses.load(Relaxed)
     }
 
     /// Whether a failed hybrid handshake is tried once more.

@@ -118,6 +118,7 @@ mod frames;
 mod groups;
 mod health;
 mod hedges;
+mod idle_timeout;
 mod inflight;
 mod isolation;
 mod key_exchange;
@@ -175,6 +176,7 @@ pub use flights::{FlightMessage, Flights, WORKERS};
 pub use health::{
     Evidence, Health, HealthState, Incident, IncidentKind, NextStep, Recorder, Seen, Stage,
 };
+pub use idle_timeout::IdleTimeout;
 pub use key_exchange::{Handshakes, KeyExchange, KeyExchangePolicy};
 pub use keys::{SessionKey, StreamKey, UpstreamId, WorkerId};
 pub use link::{Link, Transport};

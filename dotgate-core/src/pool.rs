@@ -147,7 +147,7 @@ pub(crate) struct Pool {
     /// What the settings say of the upstream, or said last.
     pub(crate) upstream: UpstreamSettings,
     keys: Vec<SessionKey>,
-    /// Openings since it was last healthy.
+    /// Openings since one succeeded.
     pub(crate) tries: u32,
     /// Whether ALPN is offered: not once it was refused.
     pub(crate) alpn: bool,
@@ -175,7 +175,10 @@ pub(crate) struct Pool {
     pub(crate) response_time: ResponseTime,
     /// The smoothed round trip of the session that a response came on last: what the next session may expect.
     pub(crate) round_trip: Option<Duration>,
-    idle_limit: Duration,
+    /// When a client's question was last sent to it.
+    last_asked: Option<Moment>,
+    /// The latest pause between two of these that was not short.
+    pause: Option<Duration>,
     answers: AnswersPerSession,
 }
 
@@ -220,7 +223,8 @@ impl Pool {
             last_answer: None,
             response_time: ResponseTime::default(),
             round_trip: None,
-            idle_limit: limits::SESSION_IDLE,
+            last_asked: None,
+            pause: None,
             answers: AnswersPerSession::Unknown,
         }
     }
@@ -442,20 +446,34 @@ impl Pool {
             .filter(|session| !session.is_open() && session.link != Link::Tcp)
     }
 
+    /// After what time an idle session is closed.
     pub(crate) fn idle_limit(&self) -> Duration {
-        self.idle_limit
+        self.upstream.idle_timeout.limit()
     }
 
-    /// The peer closed a session that had been idle for `idle`: the next one is closed a little earlier.
-    pub(crate) fn on_idle_closed_by_peer(&mut self, idle: Duration) {
-        let learned = (idle * 9 / 10).max(limits::SESSION_IDLE_SHORTEST);
-        self.idle_limit = self.idle_limit.min(learned);
+    /// A client's question is sent to it.
+    pub(crate) fn note_asked(&mut self, now: Moment) {
+        let pause = self.last_asked.map(|last| now.since(last));
+        if pause.is_some_and(|pause| pause >= limits::SESSION_IDLE_SHORTEST) {
+            self.pause = pause;
+        }
+        self.last_asked = Some(now);
     }
 
-    /// A session reached its idle limit before the peer closed it: the limit may grow again.
-    pub(crate) fn on_idle_limit_reached(&mut self) {
-        if self.idle_limit < limits::SESSION_IDLE {
-            self.idle_limit = (self.idle_limit * 17 / 16).min(limits::SESSION_IDLE);
+    /// Whether a client's question is likely to come while the next session would be idle: they come with pauses about as
+    /// long as a session may be idle.
+    pub(crate) fn expects_question(&self) -> bool {
+        let limit = self.idle_limit();
+        self.pause
+            .is_some_and(|pause| limit / 2 <= pause && pause < limit * 2)
+    }
+
+    /// Whether the upstream may have closed a session because it had given so many answers on it.
+    pub(crate) fn may_end_after(&self, responses: u32) -> bool {
+        match self.answers {
+            AnswersPerSession::Unknown => false,
+            AnswersPerSession::Seen(seen) => responses == seen,
+            AnswersPerSession::AtMost(most, _) => responses >= most,
         }
     }
 }
@@ -474,6 +492,10 @@ mod tests {
         assert_eq!(pool.on_closed_after(6, 2, start), Closing::SpentLearned(6));
         assert_eq!(pool.on_closed_after(6, 1, start), Closing::Spent);
         assert_eq!(pool.on_closed_after(5, 4, start), Closing::Suspicious);
+        assert!(
+            pool.may_end_after(6) && !pool.may_end_after(5),
+            "it is not for being idle"
+        );
         pool.forget_old_bound(start);
         assert_eq!(pool.answers_max(), Some(6));
         pool.forget_old_bound(start + limits::ANSWERS_MAX_FOR);
@@ -481,17 +503,20 @@ mod tests {
     }
 
     #[test]
-    fn the_idle_timeout_of_a_peer_is_learned_and_slowly_forgotten() {
+    fn a_question_is_expected_where_pauses_are_about_as_long_as_a_session_is_idle() {
         let mut pool = Pool::new(UpstreamSettings::new(UpstreamId(0), "up0"));
-        pool.on_idle_closed_by_peer(Duration::from_secs(4));
-        assert_eq!(pool.idle_limit(), Duration::from_millis(3_600));
-        pool.on_idle_closed_by_peer(Duration::from_secs(6));
-        assert_eq!(pool.idle_limit(), Duration::from_millis(3_600));
-        pool.on_idle_closed_by_peer(Duration::from_millis(10));
-        assert_eq!(pool.idle_limit(), limits::SESSION_IDLE_SHORTEST);
-        for _ in 0..35 {
-            pool.on_idle_limit_reached();
+        let mut now = Moment::from_nanos(1_000_000_000);
+        pool.note_asked(now);
+        for (pause, is_expected) in [
+            (100, false),
+            (3_900, false),
+            (10_000, true),
+            (10, true),
+            (16_000, false),
+        ] {
+            now = now + Duration::from_millis(pause);
+            pool.note_asked(now);
+            assert_eq!(pool.expects_question(), is_expected, "{pause}");
         }
-        assert_eq!(pool.idle_limit(), limits::SESSION_IDLE);
     }
 }

@@ -21,6 +21,7 @@ use self::opening::OpeningNoted;
 use dotgate_wire::{NameCase, UpstreamQuery, write_query};
 use hashbrown::HashTable;
 
+use crate::counters::labels::Ending;
 use crate::frames::Frames;
 use crate::key_exchange::Handshake;
 use crate::keys::{ExchangeKey, UpstreamId};
@@ -122,8 +123,8 @@ pub(crate) struct Session {
     pub(crate) age_limit: Option<Duration>,
     /// When it is to be replaced, for the first time or again.
     replace_at: Option<Moment>,
-    /// Whether it has reached its maximum age.
-    is_aged: bool,
+    /// Why it is to be replaced, once it is: it ends when another session is open.
+    leaves_for: Option<Ending>,
     tickets: HashTable<Ticket>,
     in_flight: u32,
     retired: u32,
@@ -177,7 +178,7 @@ impl Session {
             idle_limit: limits::SESSION_IDLE,
             age_limit: None,
             replace_at: None,
-            is_aged: false,
+            leaves_for: None,
             tickets: HashTable::new(),
             in_flight: 0,
             retired: 0,

@@ -269,10 +269,14 @@ impl Sessions {
         let session = self.table.get_mut(key)?;
         let question = query.question;
         let start = session.outgoing.len();
+        let upstream = session.upstream;
         let id = session.send(QueryOwner::Exchange(exchange), query, &mut self.random, now);
-        let peer = MessagePeer::Upstream(session.upstream, session.link);
+        let peer = MessagePeer::Upstream(upstream, session.link);
         let frame = (&session.outgoing[..], start);
         self.tap.add_frame(MessageKind::ForwarderQuery, peer, frame);
+        if let Some(pool) = self.pools.get_mut(upstream) {
+            pool.note_asked(now);
+        }
         self.remember(now, key, id, question);
         self.mark_dirty(key);
         Some(id)

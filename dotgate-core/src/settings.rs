@@ -13,6 +13,7 @@ use crate::counters::labels::Strategy;
 use crate::failure::Failure;
 use crate::filter::Filter;
 use crate::health::Health;
+use crate::idle_timeout::IdleTimeout;
 use crate::key_exchange::Handshakes;
 use crate::keys::{UpstreamId, UpstreamSet};
 use crate::link::Transport;
@@ -53,6 +54,8 @@ pub struct UpstreamSettings {
     pub health: Arc<Health>,
     /// Handshake state shared by all workers.
     pub handshakes: Arc<Handshakes>,
+    /// How long it keeps idle sessions, shared by all workers.
+    pub idle_timeout: Arc<IdleTimeout>,
     /// The probe of this upstream alone, in place of [`Settings::probe`]: a name that it must know.
     pub probe: Option<Question>,
 }
@@ -69,6 +72,7 @@ impl UpstreamSettings {
             is_authenticated: true,
             health: Arc::new(Health::new()),
             handshakes: Arc::default(),
+            idle_timeout: Arc::default(),
             probe: None,
         }
     }

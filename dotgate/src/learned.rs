@@ -2,8 +2,8 @@
 //!
 //! Not on the path of a query: a thread of its own writes, the file is read before there are workers. `format` is what
 //! stands in it, `own_file` how it is opened and replaced. The file is never trusted: it is read as a whole or not at
-//! all, each value has a range, and all that it decides is which of two handshakes is tried first. What is wrong with it
-//! is one warning, and then nothing is known. Time: what ends at some time is written by the wall clock.
+//! all, each value has a range, and all that it decides is which of two handshakes is tried first and how long an idle session
+//! is kept. What is wrong with it is one warning, and then nothing is known. Time: what ends at some time is written by the wall clock.
 
 mod format;
 
@@ -49,6 +49,7 @@ enum NotRead {
 struct Known {
     label: String,
     classical_until: Option<Moment>,
+    idle_timeout: Option<Duration>,
 }
 
 impl Known {
@@ -56,6 +57,7 @@ impl Known {
         Known {
             label: upstream.label().to_owned(),
             classical_until: upstream.handshakes().classical_until(now()),
+            idle_timeout: upstream.idle_timeout().seen(),
         }
     }
 }
@@ -76,6 +78,10 @@ pub fn restore(path: &Path, upstreams: &[Arc<Upstream>]) {
                         let left = until.saturating_mul(1_000).saturating_sub(wall);
                         let until = now + Duration::from_millis(left);
                         upstream.handshakes().restore(now, until);
+                    }
+                    if let Some(millis) = entry.idle_timeout_ms {
+                        let seen = Duration::from_millis(millis);
+                        upstream.idle_timeout().restore(seen);
                     }
                 }
             }
@@ -158,9 +164,12 @@ impl StateFile {
             wall.saturating_add(left) / 1_000
         };
         let entries = known.into_iter().filter_map(|known| {
-            Some(Entry {
+            let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+            let is_known = known.classical_until.is_some() || known.idle_timeout.is_some();
+            is_known.then(|| Entry {
                 upstream: known.label,
-                classical_until: Some(known.classical_until.map(seconds)?),
+                classical_until: known.classical_until.map(seconds),
+                idle_timeout_ms: known.idle_timeout.map(millis),
             })
         });
         let text = format::write(entries.collect()).map_err(io::Error::other)?;

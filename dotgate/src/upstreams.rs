@@ -8,7 +8,7 @@ use std::num::NonZeroU8;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dotgate_config::{Endpoint, UpstreamConfig};
-use dotgate_core::{Handshakes, Health, Moment, UpstreamId, UpstreamSettings};
+use dotgate_core::{Handshakes, Health, IdleTimeout, Moment, UpstreamId, UpstreamSettings};
 use dotgate_tls::{CertificateDer, CertificateFacts, Roots, TlsSetupError, UnixTime, UpstreamTls};
 
 pub use self::groups::{Group, Groups};
@@ -29,6 +29,7 @@ pub struct Upstream {
     tls: Option<UpstreamTls>,
     health: Arc<Health>,
     handshakes: Arc<Handshakes>,
+    idle_timeout: Arc<IdleTimeout>,
     /// Those of its name; none for one that is an address.
     addresses: Addresses,
     /// Of the last full handshake.
@@ -73,6 +74,7 @@ impl Upstream {
             },
             health: Arc::new(Health::new()),
             handshakes: Arc::new(Handshakes::new(config.key_exchange)),
+            idle_timeout: Arc::default(),
             addresses: Addresses::default(),
             presented: Mutex::default(),
         })
@@ -100,6 +102,7 @@ impl Upstream {
             is_authenticated: authentication.is_some_and(|authentication| authentication.strict),
             health: Arc::clone(&self.health),
             handshakes: Arc::clone(&self.handshakes),
+            idle_timeout: Arc::clone(&self.idle_timeout),
             probe: None,
         }
     }
@@ -134,10 +137,18 @@ impl Upstream {
         &self.handshakes
     }
 
+    /// What was learned of how long it keeps idle sessions, shared by all workers.
+    pub fn idle_timeout(&self) -> &IdleTimeout {
+        &self.idle_timeout
+    }
+
     /// Takes what was learned of an upstream that is the same server, for all that one can tell: it has the same label.
     pub fn learn_from(&self, before: &Upstream, now: Moment) {
         if let Some(until) = before.handshakes.classical_until(now) {
             self.handshakes.restore(now, until);
+        }
+        if let Some(seen) = before.idle_timeout.seen() {
+            self.idle_timeout.restore(seen);
         }
     }
 
@@ -166,6 +177,7 @@ impl Upstream {
     /// Takes the addresses its name has now. Former ones that led to it stay in use behind them.
     pub fn set_addresses(&self, addresses: &[SocketAddr]) {
         self.addresses.set(addresses);
+        self.handshakes.set_addresses(self.addresses.count());
     }
 
     /// No session came of a connection to this address.

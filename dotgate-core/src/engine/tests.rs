@@ -1,5 +1,6 @@
 //! Stories about the engine in simulated time.
 
+mod addresses;
 mod bomb;
 mod cache;
 mod cache_answers;

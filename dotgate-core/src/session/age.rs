@@ -33,15 +33,20 @@ impl Session {
         self.replace_at = self.age_limit.map(|limit| now + limit);
     }
 
-    /// Whether it has reached its maximum age, so that it ends when another session is open.
-    pub(crate) fn is_aged(&self) -> bool {
-        self.is_aged
+    /// Whether it is to be replaced, so that it ends when another session is open.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaves_for.is_some()
     }
 
     /// It has reached its maximum age. If it is not replaced now, that is tried again.
     pub(crate) fn on_aged(&mut self, now: Moment) {
-        self.is_aged = true;
+        self.leaves_for = Some(Ending::Age);
         self.replace_at = Some(now + limits::REPLACE_AGAIN_AFTER);
+    }
+
+    /// It has been idle for its limit, and stays open until the next one is, if that does not take long.
+    pub(crate) fn await_successor(&mut self) {
+        self.leaves_for = Some(Ending::Idle);
     }
 
     /// Whether clients use it, so that the next one is open before it ends. One that has carried nothing is itself the next
@@ -59,7 +64,7 @@ impl Session {
     pub(super) fn next_ending(&self) -> Option<Moment> {
         let idle = (self.in_flight == 0).then(|| match self.is_draining {
             true => self.idle_since,
-            false => self.idle_since + self.idle_limit,
+            false => self.idle_since + self.idle_limit + self.extension(),
         });
         // Without a connection, closing it when idle would free nothing.
         let idle = idle.filter(|_| self.is_draining || self.link != Link::Datagrams);
@@ -68,11 +73,16 @@ impl Session {
         earlier(idle, self.replacement_due())
     }
 
+    /// How much longer it may be idle because it is being replaced.
+    fn extension(&self) -> Duration {
+        match self.leaves_for {
+            Some(Ending::Idle) => limits::HANDSHAKE_HEDGE_AFTER,
+            _ => Duration::ZERO,
+        }
+    }
+
     /// Why it ends, where nothing is left in flight on it.
     pub(crate) fn quiet_ending(&self) -> Ending {
-        match self.is_aged {
-            true => Ending::Age,
-            false => Ending::Idle,
-        }
+        self.leaves_for.unwrap_or(Ending::Idle)
     }
 }

@@ -135,9 +135,7 @@ impl Sessions {
         let Some(pool) = self.pools.get_mut(upstream) else {
             return;
         };
-        let has_failed =
-            pool.paused_until.is_some() && !cfg!(planted = "failed-replacement-is-forgotten");
-        if !has_failed || pool.with_room(&self.table, None).is_some() {
+        if pool.paused_until.is_none() || pool.with_room(&self.table, None).is_some() {
             return;
         }
         if let Some(failure) = pool.failed_to_open.take()
@@ -179,17 +177,28 @@ impl Sessions {
         }
     }
 
-    /// The peer closed a session that was idle for so long.
-    pub(crate) fn on_idle_closed_by_peer(&mut self, upstream: UpstreamId, idle: Duration) {
-        if let Some(pool) = self.pools.get_mut(upstream) {
-            pool.on_idle_closed_by_peer(idle);
+    /// The peer closed a session that was idle for so long; not for that, if it may have given all the answers that it gives
+    /// on one session.
+    pub(crate) fn on_idle_closed_by_peer(&mut self, session: &Session, idle: Duration) {
+        let Some(pool) = self.pools.get(session.upstream) else {
+            return;
+        };
+        if pool.may_end_after(session.responses) {
+            return;
+        }
+        pool.upstream.idle_timeout.on_closed_by_peer(idle);
+        let limit = pool.idle_limit();
+        for key in pool.keys() {
+            if let Some(other) = self.table.get_mut(*key) {
+                other.idle_limit = other.idle_limit.min(limit);
+            }
         }
     }
 
     /// A session was closed for being idle before its peer did.
     pub(crate) fn on_idle_limit_reached(&mut self, upstream: UpstreamId) {
-        if let Some(pool) = self.pools.get_mut(upstream) {
-            pool.on_idle_limit_reached();
+        if let Some(pool) = self.pools.get(upstream) {
+            pool.upstream.idle_timeout.on_limit_reached();
         }
     }
 

@@ -145,6 +145,7 @@ impl Sessions {
         if let Some(pool) = self.pools.get_mut(upstream) {
             pool.health().evidence().note_session_opened();
             pool.was_slow = false;
+            pool.tries = 0;
             pool.failed_to_open = None;
             if is_plain {
                 pool.probe_ordered = false;
@@ -217,6 +218,12 @@ impl Sessions {
         if let Some(pool) = self.pools.get_mut(upstream) {
             pool.was_slow = true;
         }
+    }
+
+    /// Whether the upstream has an address that was not tried since a session opened.
+    pub(crate) fn has_next_address(&self, upstream: UpstreamId) -> bool {
+        let pool = self.pools.get(upstream);
+        pool.is_some_and(|pool| pool.upstream.handshakes.has_address_for(pool.tries))
     }
 
     /// An isolation session could not be opened: the next one goes to another address.

@@ -5,10 +5,11 @@ use super::Upstreams;
 use crate::counters::Count;
 use crate::counters::labels::Limit;
 use crate::failure::{ConnectFault, Failure, SessionEnd, TlsFault};
-use crate::health::NextStep;
+use crate::health::{Health, NextStep};
 use crate::isolation::Stage;
 use crate::keys::{ExchangeKey, SessionKey, UpstreamId};
 use crate::limits;
+use crate::link::Link;
 use crate::moment::Moment;
 use crate::pool::Closing;
 use crate::session::{Phase, Purpose, Session};
@@ -74,6 +75,11 @@ impl Upstreams {
                 return;
             }
         }
+        if self.tries_next_address(now, session) {
+            let next = NextStep::AskedDifferently;
+            self.sessions.record(now, attempted, failure, next);
+            return;
+        }
         let before = self.sessions.state(upstream);
         self.upstream_failed_to_open(now, upstream, failure);
         self.sessions
@@ -81,6 +87,30 @@ impl Upstreams {
         self.isolation_failed_to_open(now, key, failure);
         self.serve_waiting(now);
         self.give_up_waiting_after_failure(now);
+    }
+
+    /// An address of an upstream could not be connected to. True if another one is being tried, or is tried now: then the
+    /// upstream has not failed yet. While it is not healthy its tries have a pace of their own.
+    fn tries_next_address(&mut self, now: Moment, session: &Session) -> bool {
+        let upstream = session.upstream;
+        let is_one_of_several = session.phase == Phase::Connecting
+            && session.purpose == Purpose::Shared
+            && session.link == Link::Tls
+            && self
+                .sessions
+                .health(upstream)
+                .is_some_and(Health::is_healthy);
+        if !is_one_of_several {
+            return false;
+        }
+        if self.sessions.has_next_address(upstream) {
+            self.open_session(now, upstream);
+        }
+        let pool = self.sessions.pool(upstream);
+        pool.is_some_and(|pool| {
+            let mut openings = pool.openings(self.sessions.table());
+            openings.any(|other| other.handshake.try_number != session.handshake.try_number)
+        })
     }
 
     /// An upstream that still answers on another session is not down because one more could not be opened.

@@ -31,7 +31,7 @@ impl Upstreams {
             (Purpose::Isolation, _) => self.isolation_opened(now, key),
             (Purpose::Shared, Link::Tls) => {
                 self.sessions.close_other_openings(upstream, key);
-                self.sessions.drain_aged(upstream);
+                self.sessions.drain_leaving(upstream);
                 self.serve_waiting(now);
                 self.sessions.probe_if_wanted(now, key, upstream);
                 self.copy_waiting(now);
@@ -65,7 +65,7 @@ impl Upstreams {
         } else if session.in_flight() == 0 {
             self.tally.count(Count::SessionsEndedIdle);
             let idle = session.idle_for(now);
-            self.sessions.on_idle_closed_by_peer(session.upstream, idle);
+            self.sessions.on_idle_closed_by_peer(&session, idle);
             self.sessions.on_session_left(now, session.upstream);
             self.serve_few_answers(now, session.upstream);
         } else {
@@ -103,6 +103,7 @@ impl Upstreams {
         match timeout {
             Timeout::OpeningIsSlow => {
                 self.serve_waiting(now);
+                self.race(now, key);
                 self.isolation_opens_slowly(now, key);
             }
             Timeout::OpeningIsLate => {
@@ -143,18 +144,34 @@ impl Upstreams {
                 self.hedge(now, key);
             }
             Timeout::Aged => self.sessions.on_aged(now, key),
+            Timeout::Idle if self.sessions.replace_idle(now, key) => {}
             Timeout::Idle => {
                 let session = self.sessions.get(key);
                 let ending = session.map_or(Ending::Idle, Session::quiet_ending);
                 if let Some(session) = self.sessions.close(key, ending) {
                     self.tally.count(Count::SessionsEndedIdle);
                     self.isolation.end(key);
-                    if !session.is_draining() {
+                    if !session.is_draining() && !session.is_leaving() {
                         self.sessions.on_idle_limit_reached(session.upstream);
                     }
                     self.serve_few_answers(now, session.upstream);
                 }
             }
+        }
+    }
+
+    /// A TCP connection takes long: the next address of the upstream is tried in addition, and the first session that opens is
+    /// used (RFC 8305). Without another address nothing is gained.
+    fn race(&mut self, now: Moment, key: SessionKey) {
+        let session = self.sessions.get(key).filter(|session| {
+            session.phase == Phase::Connecting
+                && session.purpose == Purpose::Shared
+                && session.link == Link::Tls
+        });
+        if let Some(upstream) = session.map(|session| session.upstream)
+            && self.sessions.has_next_address(upstream)
+        {
+            self.sessions.open_another(now, upstream);
         }
     }
 

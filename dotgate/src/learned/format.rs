@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! {"dotgate_upstreams":1,"upstreams":[
-//! {"upstream":"9.9.9.9@853#dns.quad9.net","classical_until":1790000000}
+//! {"upstream":"9.9.9.9@853#dns.quad9.net","classical_until":1790000000,"idle_timeout_ms":10000}
 //! ]}
 //! ```
 //!
@@ -49,6 +49,9 @@ pub(super) struct Entry {
     /// Until when it gets classical handshakes, in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) classical_until: Option<u64>,
+    /// After what time it closed an idle session, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) idle_timeout_ms: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -97,6 +100,7 @@ mod tests {
         Entry {
             upstream: upstream.to_owned(),
             classical_until: Some(1_790_000_000),
+            idle_timeout_ms: Some(10_000),
         }
     }
 
@@ -126,6 +130,7 @@ mod tests {
             ("1790000000", "-1"),
             ("1790000000", "\"soon\""),
             ("classical_until", "quantum_until"),
+            ("10000", "1e4"),
             ("\"upstreams\"", "\"downstreams\""),
         ] {
             let bad = good.replace(from, to);
@@ -143,5 +148,12 @@ mod tests {
         assert!(matches!(parse(&many), Err(Unreadable::TooLong)));
         let long = vec![b' '; BYTES_MAX as usize + 1];
         assert!(matches!(parse(&long), Err(Unreadable::TooLong)));
+    }
+    #[test]
+    fn a_file_from_before_idle_timeouts_were_learned_is_read() {
+        let text = br#"{"dotgate_upstreams":1,"upstreams":[{"upstream":"a","classical_until":7}]}"#;
+        let entries = parse(text).unwrap();
+        assert_eq!(entries[0].classical_until, Some(7));
+        assert_eq!(entries[0].idle_timeout_ms, None);
     }
 }

@@ -1,7 +1,8 @@
 //! The addresses of an upstream's name, and what became of the connections to each.
 //!
 //! It is between the search for them, which sets them, and the workers, which open sessions to them and report what
-//! happened. An address that failed is passed over while another one has not. Addresses that led to the authenticated
+//! happened. The one that led to the upstream last comes first, and then the families take turns (RFC 8305 section 4), so
+//! that a family that does not work costs one try. An address that failed is passed over while another one has not. Addresses that led to the authenticated
 //! upstream stay in use after the name has others: the answer about these may be false, and it came in the clear.
 //! Limits: `FORMER`.
 
@@ -9,7 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::Notify;
 
 /// Addresses that stay in use although the name has them no longer.
@@ -19,6 +20,8 @@ const FORMER: usize = 8;
 #[derive(Debug, Default)]
 pub(super) struct Addresses {
     known: ArcSwap<Known>,
+    /// The one that led to the upstream last.
+    latest: ArcSwapOption<SocketAddr>,
     all_failed: Notify,
     has_authenticated: AtomicBool,
 }
@@ -92,7 +95,17 @@ impl Addresses {
         }
         let count = u32::try_from(candidates.len()).ok();
         let place = try_number.checked_rem(count?)?;
-        candidates.get(place as usize).copied()
+        if let Some(latest) = self.latest.load_full()
+            && let Some(at) = candidates.iter().position(|it| *it == *latest)
+        {
+            candidates[..=at].rotate_right(1);
+        }
+        in_turns(&candidates).get(place as usize).copied()
+    }
+
+    /// How many addresses the name has now.
+    pub(super) fn count(&self) -> usize {
+        self.known.load().current.len()
     }
 
     /// All of them, in the order of their use.
@@ -119,6 +132,10 @@ impl Addresses {
             candidate.has_failed.store(false, Relaxed);
             candidate.is_proven.store(true, Relaxed);
         }
+        let before = self.latest.load();
+        if before.as_deref() != Some(&address) {
+            self.latest.store(Some(Arc::new(address)));
+        }
         if known.current.iter().any(|it| it.address == address) {
             self.has_authenticated.store(true, Relaxed);
         }
@@ -133,6 +150,20 @@ impl Addresses {
     pub(super) fn take_authenticated(&self) -> bool {
         self.has_authenticated.swap(false, Relaxed)
     }
+}
+
+/// The same addresses, of each family in turn, beginning with that of the first.
+fn in_turns(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+    let is_first =
+        |it: &&SocketAddr| Some(it.is_ipv6()) == addresses.first().map(SocketAddr::is_ipv6);
+    let (first, other): (Vec<&SocketAddr>, Vec<&SocketAddr>) = addresses.iter().partition(is_first);
+    let pairs = first.len().min(other.len());
+    let turns = first
+        .iter()
+        .zip(&other)
+        .flat_map(|(one, two)| [**one, **two]);
+    let rest = first[pairs..].iter().chain(&other[pairs..]);
+    turns.chain(rest.map(|it| **it)).collect()
 }
 
 #[cfg(test)]
@@ -176,7 +207,23 @@ mod tests {
         addresses.note_authenticated(two);
         assert_eq!(picked(&addresses), [two; 4]);
         addresses.set(&[one, two]);
-        assert_eq!(picked(&addresses), [one, two, one, two]);
+        assert_eq!(picked(&addresses), [two, one, two, one], "the winner first");
+    }
+
+    #[test]
+    fn families_take_turns_and_the_one_that_worked_last_comes_first() {
+        let six = |last: u16| SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, last], 853));
+        let (a, b, c, d) = (six(1), six(2), address(1), address(2));
+        let addresses = Addresses::default();
+        addresses.set(&[a, b, six(3), c, d]);
+        assert_eq!(picked(&addresses), [a, c, b, d]);
+        addresses.note_authenticated(c);
+        assert_eq!(picked(&addresses), [c, a, d, b]);
+        addresses.note_failed(c);
+        assert_eq!(picked(&addresses), [a, d, b, six(3)]);
+        addresses.set(&[a, d]);
+        assert_eq!(addresses.count(), 2);
+        assert_eq!(picked(&addresses)[..2], [a, d], "it is not known any more");
     }
 
     #[test]

@@ -110,3 +110,63 @@ fn nobody_waits_for_a_replacement_that_takes_long_when_the_old_session_has_ended
     lab.ask("a.example");
     assert_eq!(lab.openings.len(), 2);
 }
+
+/// With a session that has been idle for its limit, where questions come every ten seconds.
+fn idle() -> (Lab, SessionKey) {
+    let mut lab = Lab::opened(1);
+    lab.pass(limits::SESSION_IDLE);
+    assert!(lab.openings.is_empty(), "no pause is known");
+    lab.pass(2 * SECOND);
+    lab.ask("a.example");
+    let session = lab.open(0);
+    lab.answer_all();
+    lab.pass(limits::SESSION_IDLE);
+    assert_eq!(lab.openings.len(), 1);
+    (lab, session)
+}
+
+#[test]
+fn an_idle_session_is_open_until_the_next_one_is_where_a_question_is_expected() {
+    let (mut lab, old) = idle();
+    assert!(!lab.closed.contains(&old));
+    let new = lab.open(0);
+    lab.pass(Duration::ZERO);
+    assert!(lab.closed.contains(&old));
+    lab.pass(2 * SECOND);
+    lab.ask("b.example");
+    assert_eq!(lab.next_forwarded().session, new);
+}
+
+#[test]
+fn a_session_that_was_opened_ahead_for_nothing_is_not_replaced() {
+    let (mut lab, _) = idle();
+    let new = lab.open(0);
+    lab.pass(limits::SESSION_IDLE);
+    assert!(lab.closed.contains(&new) && lab.openings.is_empty());
+}
+
+#[test]
+fn an_idle_session_does_not_wait_for_long_for_the_next_one() {
+    let (mut lab, old) = idle();
+    lab.pass(limits::HANDSHAKE_HEDGE_AFTER);
+    assert!(lab.closed.contains(&old));
+    lab.ask("b.example");
+    assert_eq!(
+        lab.openings.len(),
+        2,
+        "nobody waits for one that takes long"
+    );
+}
+
+#[test]
+fn what_one_worker_learns_of_the_idle_timeout_holds_for_all() {
+    let mut lab = Lab::opened(1);
+    let mut second = Lab::sharing_with(&lab);
+    lab.pass(4 * SECOND);
+    lab.close(lab.session_of_last_answer());
+    second.ask("a.example");
+    let session = second.open(0);
+    second.answer_all();
+    second.pass(3_600 * MS);
+    assert_eq!(second.closed, [session]);
+}

@@ -40,6 +40,7 @@ fn a_close_with_nothing_in_flight_is_no_failure_and_shows_the_idle_timeout() {
     lab.close(session);
     assert_eq!(lab.count(Count::SessionsEndedIdle), 1);
     assert!(lab.events.is_empty());
+    lab.pass(4 * SECOND);
     lab.ask("b.example");
     lab.open(0);
     lab.answer_all();
@@ -404,7 +405,7 @@ fn a_session_with_an_unanswered_probe_still_ends_idle() {
     lab.ask("a.example");
     lab.close(lab.forwarded[0].session);
     lab.fail_open(0, SessionEnd::Connect(ConnectFault::Refused));
-    lab.pass(5 * SECOND);
+    lab.pass(3 * SECOND);
     let session = lab.open(0);
     assert_eq!(lab.next_forwarded().session, session, "the probe");
     lab.pass(100 * MS);

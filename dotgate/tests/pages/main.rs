@@ -194,11 +194,12 @@ fn every_json_on_the_pages_can_be_read() {
 
 #[test]
 fn every_block_says_its_language() {
-    const LANGUAGES: [&str; 13] = [
+    const LANGUAGES: [&str; 14] = [
         "console",
         "corefile",
         "dockerfile",
         "env",
+        "haproxy",
         "ini",
         "json",
         "promql",

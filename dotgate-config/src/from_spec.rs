@@ -8,6 +8,7 @@ mod cache;
 mod encrypted;
 mod local;
 mod query_log;
+mod rates;
 mod server;
 mod sessions;
 
@@ -15,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dotgate_core::limits::PLAIN_SOCKETS_AHEAD;
-use dotgate_core::{KeyExchangePolicy, ShardKey, Transport};
+use dotgate_core::{KeyExchangePolicy, RateSettings, ShardKey, Transport};
 use ipnet::IpNet;
 
 pub use self::encrypted::{DohConfig, DotConfig};
@@ -54,6 +55,7 @@ pub struct Config {
     query: QueryConfig,
     tcp: TcpConfig,
     access: AccessConfig,
+    rates: RateSettings,
     pub(super) tls: TlsConfig,
     bootstrap: Vec<ScopedSocketAddress>,
     local: LocalConfig,
@@ -257,6 +259,11 @@ impl Config {
         &self.access
     }
 
+    /// Returns how often clients may ask and connect.
+    pub fn rates(&self) -> RateSettings {
+        self.rates
+    }
+
     /// Returns how upstreams are authenticated.
     pub fn tls(&self) -> &TlsConfig {
         &self.tls
@@ -387,8 +394,8 @@ impl Config {
         let log = read_log(&mut reader);
         let query = read_query(&mut reader);
         let tcp = read_tcp(&mut reader);
-        let listeners = server.as_ref().map(ServerConfig::addresses);
-        let access = access::read(&mut reader, listeners.as_deref());
+        let access = access::read(&mut reader, server.as_ref());
+        let rates = rates::read(&mut reader);
         let tls = read_tls(&mut reader);
         let bootstrap = reader
             .optional(&table::BOOTSTRAP_ADDRESSES)
@@ -432,6 +439,7 @@ impl Config {
             query: query?,
             tcp: tcp?,
             access: access?,
+            rates: rates?,
             tls,
             bootstrap,
             local: local?,

@@ -13,6 +13,7 @@ mod file;
 mod local;
 mod query;
 mod query_log;
+mod rates;
 mod sandbox;
 mod sessions;
 mod strategy;
@@ -29,6 +30,9 @@ pub use self::file::{CONFIG_FILE, CONFIG_WATCH};
 pub use self::local::{
     LOCAL_ALLOW_FILE, LOCAL_BLOCK_ANSWER, LOCAL_BLOCK_FILE, LOCAL_HOSTS_FILE, LOCAL_REBIND_EXCEPT,
     LOCAL_REBIND_PROTECT, LOCAL_REBIND_ROUTES, LOCAL_RECORDS, LOCAL_TTL,
+};
+pub use self::rates::{
+    RATE_CONNECTIONS, RATE_HANDSHAKES, RATE_IPV4_PREFIX, RATE_IPV6_PREFIX, RATE_QUERIES,
 };
 pub use self::sandbox::{SERVER_SANDBOX, SERVER_USER};
 pub use self::sessions::{DNS_SESSION_MAX_AGE, DNS_STATE_FILE};
@@ -126,6 +130,11 @@ pub static TABLE: &[AnySetting] = &[
     &ACCESS_ALLOW,
     &ACCESS_DENY,
     &ACCESS_ANSWER,
+    &RATE_QUERIES,
+    &RATE_CONNECTIONS,
+    &RATE_HANDSHAKES,
+    &RATE_IPV4_PREFIX,
+    &RATE_IPV6_PREFIX,
     &TLS_CA_FILE,
     &SSL_CERT_FILE,
     &SSL_CERT_DIR,

@@ -1,13 +1,15 @@
 //! Stage `admit`: may this client ask, and this often?
 //!
 //! It is between `query` and `route`. `admit::access` has the access list, `admit::quotas` the number of queries each client
-//! address has in flight, `admit::malformed` who sends malformed messages over TCP. Never looks into a message.
+//! address has in flight, `admit::rates` how often each prefix asks and connects, `admit::malformed` who sends malformed
+//! messages over TCP. Never looks into a message.
 //! Limits: `Settings::queries_max` and `queries_per_client_max`; an IPv6 client is its /64, which one host can hold
 //! alone.
 
 mod access;
 mod malformed;
 mod quotas;
+mod rates;
 
 use std::hash::Hasher;
 use std::net::IpAddr;
@@ -16,6 +18,8 @@ pub use self::access::{Access, AccessAnswer, AccessList, AccessScope};
 pub use self::malformed::MalformedClients;
 pub use self::quotas::Quotas;
 pub(crate) use self::quotas::Via;
+pub(crate) use self::rates::{RateKind, Taken};
+pub use self::rates::{RateSettings, Rates};
 use siphasher::sip::SipHasher13;
 
 /// What is counted as one client: an IPv4 address, or an IPv6 /64.

@@ -9,6 +9,7 @@ mod deliver;
 mod limit_log;
 mod local;
 mod proxied;
+mod rates;
 mod receive;
 mod records;
 mod streams;
@@ -23,7 +24,7 @@ pub(crate) use self::deliver::{Failed, Relayed};
 use self::limit_log::LimitLog;
 pub(crate) use self::local::Local;
 pub use self::proxied::StreamHeader;
-use crate::admit::{ClientId, MalformedClients, Quotas};
+use crate::admit::{ClientId, MalformedClients, Quotas, Rates};
 use crate::counters::Count;
 use crate::counters::labels::{ClientTransport, Limit};
 use crate::exchange::{Client, Waiter};
@@ -73,9 +74,12 @@ pub(crate) struct Clients {
     memory: Arc<ClientMemory>,
     quotas: Arc<Quotas>,
     malformed: Arc<MalformedClients>,
+    rates: Arc<Rates>,
+    /// Whether the last query over UDP above a rate got a response.
+    slips: bool,
     streams: Streams,
-    /// Of the settings: whether there are balancers that name their clients.
-    has_proxies: bool,
+    /// Of the settings: whether there are balancers that name their clients, or rates of queries.
+    examines_datagrams: bool,
     /// The addresses of the driver's UDP sockets, by number.
     listeners: Vec<IpAddr>,
     /// What the links to clients carry.
@@ -109,7 +113,7 @@ impl Clients {
         worker: WorkerId,
         (settings, tally): (Arc<Settings>, Tally),
         memory: Arc<ClientMemory>,
-        (quotas, malformed): (Arc<Quotas>, Arc<MalformedClients>),
+        (quotas, malformed, rates): (Arc<Quotas>, Arc<MalformedClients>, Arc<Rates>),
         keys: (u64, u64),
     ) -> Clients {
         Clients {
@@ -117,8 +121,10 @@ impl Clients {
             worker,
             quotas,
             malformed,
+            rates,
+            slips: false,
             streams: Streams::new(&settings, keys, worker, Arc::clone(&memory)),
-            has_proxies: !settings.proxies.is_empty(),
+            examines_datagrams: examines_datagrams(&settings),
             listeners: Vec::new(),
             path_limits: PathLimits::default(),
             outbox: Outbox::default(),
@@ -142,7 +148,7 @@ impl Clients {
     /// Uses other settings from now on.
     pub(crate) fn reconfigure(&mut self, settings: &Arc<Settings>) {
         self.streams.reconfigure(settings);
-        self.has_proxies = !settings.proxies.is_empty();
+        self.examines_datagrams = examines_datagrams(settings);
         self.settings = Arc::clone(settings);
     }
 
@@ -306,6 +312,11 @@ impl Clients {
         self.expire_streams(now);
         self.streams.end_relief_pause(now);
     }
+}
+
+/// Whether anything but the access list decides about a datagram before it is read.
+fn examines_datagrams(settings: &Settings) -> bool {
+    !settings.proxies.is_empty() || settings.rates.has_queries()
 }
 
 impl Drop for Clients {

@@ -17,7 +17,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use self::drive::{Driver, carry_out, drive};
-use crate::admit::{MalformedClients, Quotas};
+use crate::admit::{MalformedClients, Quotas, Rates};
 use crate::cache::{Cache, CacheStage};
 use crate::clients::Clients;
 use crate::counters::{Counters, Gauge};
@@ -53,6 +53,8 @@ pub struct Shared {
     pub quarantine: Arc<Quarantine>,
     /// The queries that clients have in flight.
     pub quotas: Arc<Quotas>,
+    /// How often clients ask and connect.
+    pub rates: Arc<Rates>,
     /// The queries that were sent lately to plain upstreams.
     pub own_queries: Arc<OwnQueries>,
 }
@@ -73,6 +75,7 @@ impl Shared {
             malformed: Arc::new(MalformedClients::new()),
             quarantine: Arc::new(Quarantine::new()),
             quotas: Arc::new(Quotas::new((0, 0))),
+            rates: Arc::new(Rates::new((0, 0))),
             own_queries: Arc::default(),
         }
     }
@@ -122,6 +125,7 @@ impl Engine {
             malformed,
             quarantine,
             quotas,
+            rates,
             own_queries,
         } = shared;
         let mut random = Random::new(seed);
@@ -136,7 +140,7 @@ impl Engine {
                 worker,
                 for_clients,
                 memory,
-                (quotas, malformed),
+                (quotas, malformed, rates),
                 client_keys,
             ),
             groups: Groups::new(&settings),

@@ -157,7 +157,9 @@ mod verdict;
 mod waiting;
 mod zones;
 
-pub use admit::{Access, AccessAnswer, AccessList, AccessScope, MalformedClients, Quotas};
+pub use admit::{
+    Access, AccessAnswer, AccessList, AccessScope, MalformedClients, Quotas, RateSettings, Rates,
+};
 pub use alert::Alert;
 pub use cache::Cache;
 pub use clients::StreamHeader;

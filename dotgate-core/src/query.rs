@@ -63,6 +63,10 @@ impl Refusal<'static> {
     pub(crate) const WITHOUT_PROXY_HEADER: Refusal<'static> =
         Refusal::with_ede(rcode::REFUSED, ede::PROHIBITED, "no PROXY header");
 
+    /// The client asks more often than it may.
+    pub(crate) const ABOVE_RATE: Refusal<'static> =
+        Refusal::with_ede(rcode::REFUSED, ede::PROHIBITED, "client above its rate");
+
     /// There is no answer.
     pub(crate) fn of_failure(failure: Failure) -> Refusal<'static> {
         Refusal {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use dotgate_wire::{CacheTtl, Nat64Prefix, Question, TTL_MAX, rtype};
 
-use crate::admit::{Access, AccessList};
+use crate::admit::{Access, AccessList, RateSettings};
 use crate::counters::GroupCounters;
 use crate::counters::labels::Strategy;
 use crate::failure::Failure;
@@ -267,6 +267,8 @@ pub struct Settings {
     pub exempt: AccessList,
     /// Proxies that end the TLS of clients over HTTPS, and name them.
     pub http_proxies: Arc<AccessList>,
+    /// How often clients may ask and connect.
+    pub rates: RateSettings,
     /// The memory that clients may cost, in bytes, all workers together.
     pub client_memory: usize,
     /// Client connections.
@@ -307,6 +309,7 @@ impl Settings {
             queries_per_client_max: 1_000,
             exempt: AccessList::new([]),
             http_proxies: Arc::default(),
+            rates: RateSettings::OFF,
             client_memory: 64 << 20,
             streams_max: 1_000,
             streams_per_client_max: 250,

@@ -23,7 +23,8 @@ use dotgate_tls::{Roots, ServerTls, TicketSecret};
 
 use crate::log::message::say;
 use dotgate_core::{
-    Cache, ClientMemory, Counters, FlightMessage, Flights, Quotas, Shared, UpstreamId, WorkerId,
+    Cache, ClientMemory, Counters, FlightMessage, Flights, Quotas, Rates, Shared, UpstreamId,
+    WorkerId,
 };
 use dotgate_net::UdpPath;
 use tokio::sync::mpsc;
@@ -376,13 +377,14 @@ fn to_hand_over(config: &Config, listeners: &Listeners) -> io::Result<Option<ToH
 
 /// What all workers share of the path of a query.
 fn share(config: &Config) -> Result<Shared, StartError> {
-    let mut keys = [0; 32];
+    let mut keys = [0; 48];
     getrandom::fill(&mut keys).map_err(|error| StartError::Worker(io::Error::other(error)))?;
     let word = |number: usize| {
         let bytes = keys.get(8 * number..).and_then(|rest| rest.first_chunk());
         bytes.map_or(0, |bytes| u64::from_ne_bytes(*bytes))
     };
     let (cache_keys, quota_keys) = ((word(0), word(1)), (word(2), word(3)));
+    let rate_keys = (word(4), word(5));
     let size = config.cache().size.0 as usize;
     let workers = config.server().workers.get();
     Ok(Shared {
@@ -390,6 +392,7 @@ fn share(config: &Config) -> Result<Shared, StartError> {
         flights: Arc::new(Flights::new(workers)),
         memory: Arc::new(ClientMemory::new(workers)),
         quotas: Arc::new(Quotas::new(quota_keys)),
+        rates: Arc::new(Rates::new(rate_keys)),
         ..Shared::alone()
     })
 }

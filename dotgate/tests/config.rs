@@ -8,6 +8,7 @@
 )]
 
 use std::io::Write as _;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -122,6 +123,11 @@ fn every_variable_changes_what_it_says() {
         ("DOTGATE_ACCESS_ALLOW", "192.0.2.0/24"),
         ("DOTGATE_ACCESS_DENY", "localnets@dot"),
         ("DOTGATE_ACCESS_ANSWER", "silence"),
+        ("DOTGATE_RATE_QUERIES", "100"),
+        ("DOTGATE_RATE_CONNECTIONS", "20"),
+        ("DOTGATE_RATE_HANDSHAKES", "10"),
+        ("DOTGATE_RATE_IPV4_PREFIX", "24"),
+        ("DOTGATE_RATE_IPV6_PREFIX", "64"),
         ("DOTGATE_TLS_CA_FILE", "ca.pem"),
         ("DOTGATE_TLS_AUTHENTICATION", "insecure-opportunistic"),
         ("DOTGATE_BOOTSTRAP_ADDRESSES", "192.0.2.53"),
@@ -158,6 +164,13 @@ fn every_variable_changes_what_it_says() {
     assert_eq!(tcp.in_flight_max, 10_000);
     let balancers = ["198.51.100.0/24".parse().unwrap()];
     assert_eq!(config.server().proxies, balancers);
+    let rates = config.rates();
+    assert_eq!((rates.ipv4_bits, rates.ipv6_bits), (24, 64));
+    let rates = [rates.queries, rates.connections, rates.handshakes];
+    assert_eq!(
+        rates.map(|rate| rate.map_or(0, NonZeroU32::get)),
+        [100, 20, 10]
+    );
     let access = config.access();
     let network = |prefix: &str| AccessNetwork::Prefix(prefix.parse().unwrap());
     let only = |entries: &[AccessEntry]| {

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use dotgate_core::AccessScope;
 
+use super::ServerConfig;
 use crate::access::{AccessConfig, AccessEntry, AccessFault};
 use crate::address::ScopedSocketAddress;
 use crate::origin::Origin;
@@ -11,11 +12,9 @@ use crate::problem::Problem;
 use crate::reader::Reader;
 use crate::settings as table;
 
-/// Reads who may ask; `listeners` are all there are.
-pub(super) fn read(
-    reader: &mut Reader<'_>,
-    listeners: Option<&[ScopedSocketAddress]>,
-) -> Option<AccessConfig> {
+/// Reads who may ask at the listeners of `server`.
+pub(super) fn read(reader: &mut Reader<'_>, server: Option<&ServerConfig>) -> Option<AccessConfig> {
+    let listeners = server.map(ServerConfig::addresses);
     let allow = reader.value_with_origin(&table::ACCESS_ALLOW);
     let deny = reader.value_with_origin(&table::ACCESS_DENY);
     let answer = reader.value(&table::ACCESS_ANSWER);
@@ -23,7 +22,7 @@ pub(super) fn read(
         ("DOTGATE_ACCESS_ALLOW", &allow),
         ("DOTGATE_ACCESS_DENY", &deny),
     ] {
-        let (Some((entries, origin)), Some(listeners)) = (entries, listeners) else {
+        let (Some((entries, origin)), Some(listeners)) = (entries, &listeners) else {
             continue;
         };
         refuse_missing_listeners(reader, (variable, entries, origin), listeners);

@@ -77,7 +77,7 @@ pub static QUERY_EXEMPT: Setting<Prefixes> = Setting {
         },
         reload: Reload::Live,
         unset: Unset::Default("127.0.0.0/8,::1"),
-        doc: "Clients without a limit on queries in flight, such as forwarders and load balancers that act for \
+        doc: "Clients without a limit on queries in flight and without rates, such as forwarders and load balancers that act for \
               many clients. For all other clients, a UDP response is sent without records (TC) after 1.9s, and \
               when more than 12KiB of delayed responses become ready for one address within 10ms, because the \
               source address may be forged.",

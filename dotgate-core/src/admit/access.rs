@@ -3,7 +3,7 @@
 //! A client may ask where an entry that allows it holds, and none that denies it. An entry holds everywhere, for one
 //! transport, or at one address of this host. Never looks at anything but addresses.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
@@ -13,8 +13,8 @@ use crate::counters::labels::ClientTransport;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccessList {
     /// First and last address of each prefix, in order; none overlap.
-    v4: Vec<(Ipv4Addr, Ipv4Addr)>,
-    v6: Vec<(Ipv6Addr, Ipv6Addr)>,
+    v4: Vec<(u32, u32)>,
+    v6: Vec<(u128, u128)>,
 }
 
 impl AccessList {
@@ -29,8 +29,12 @@ impl AccessList {
         }
         let v4 = Ipv4Net::aggregate(&v4);
         let v6 = Ipv6Net::aggregate(&v6);
-        let v4 = v4.iter().map(|net| (net.network(), net.broadcast()));
-        let v6 = v6.iter().map(|net| (net.network(), net.broadcast()));
+        let v4 = v4
+            .iter()
+            .map(|net| (net.network().into(), net.broadcast().into()));
+        let v6 = v6
+            .iter()
+            .map(|net| (net.network().into(), net.broadcast().into()));
         let mut list = AccessList {
             v4: v4.collect(),
             v6: v6.collect(),
@@ -43,8 +47,8 @@ impl AccessList {
     /// Whether it has this address. An IPv4 address mapped into IPv6 counts as IPv4.
     pub fn allows(&self, ip: IpAddr) -> bool {
         match ip.to_canonical() {
-            IpAddr::V4(ip) => is_within(&self.v4, ip),
-            IpAddr::V6(ip) => is_within(&self.v6, ip),
+            IpAddr::V4(ip) => is_within(&self.v4, ip.into()),
+            IpAddr::V6(ip) => is_within(&self.v6, ip.into()),
         }
     }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dotgate_wire::{
-    Ede, LocalData, Question, Stored, TTL_MAX, UpstreamResponse, opcode, write_error, write_framed,
-    write_local, write_response,
+    ClientHop, Ede, LocalData, Question, Stored, TTL_MAX, UpstreamResponse, opcode, write_error,
+    write_framed, write_local, write_response,
 };
 
 use super::{Clients, Request};
@@ -53,7 +53,7 @@ pub(crate) struct Failed<'r> {
 
 impl Clients {
     /// Writes one response to a client, wherever it is.
-    fn deliver(&mut self, client: Client, write: impl FnOnce(&mut Vec<u8>)) {
+    pub(super) fn deliver(&mut self, client: Client, write: impl FnOnce(&mut Vec<u8>)) {
         match client {
             Client::Datagram(path) => self.outbox.push(path, write),
             Client::Stream(key, _) => match self.streams.get_mut(key) {
@@ -372,11 +372,7 @@ impl Clients {
         let question = as_received(question, waiter);
         let hop = self.parameters_of(waiter).hop(None, false);
         self.deliver(waiter.client, |out| {
-            let start = out.len();
-            write_error(out, &question, opcode::QUERY, rcode, &hop);
-            if let Some(flags) = out.get_mut(start + TRUNCATED_AT) {
-                *flags |= TRUNCATED;
-            }
+            write_truncated(out, &question, opcode::QUERY, rcode, &hop);
         });
     }
 
@@ -428,6 +424,21 @@ impl Clients {
         {
             self.dirty.push(key);
         }
+    }
+}
+
+/// Writes a response without records, whose client may ask again over TCP.
+pub(super) fn write_truncated(
+    out: &mut Vec<u8>,
+    question: &[u8],
+    opcode: u8,
+    rcode: u16,
+    hop: &ClientHop<'_>,
+) {
+    let start = out.len();
+    write_error(out, question, opcode, rcode, hop);
+    if let Some(flags) = out.get_mut(start + TRUNCATED_AT) {
+        *flags |= TRUNCATED;
     }
 }
 

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::Clients;
+use crate::admit::RateKind;
 use crate::counters::labels::Limit;
 use crate::limits;
 use crate::moment::Moment;
@@ -84,6 +85,13 @@ impl Clients {
         }
     }
 
+    fn rate(&self, kind: RateKind) -> usize {
+        self.settings
+            .rates
+            .of(kind)
+            .map_or(0, |rate| rate.get() as usize)
+    }
+
     fn value_of(&self, limit: Limit) -> usize {
         match limit {
             Limit::Queries => self.settings.queries_max,
@@ -93,7 +101,10 @@ impl Clients {
             Limit::StreamsMalformed => limits::PACED_STREAMS as usize,
             Limit::Handshakes => limits::STREAM_HANDSHAKES,
             Limit::ClientMemory => self.settings.client_memory,
-            Limit::UdpRelease | Limit::Descriptors => 0,
+            Limit::QueryRate => self.rate(RateKind::Query),
+            Limit::ConnectionRate => self.rate(RateKind::Connection),
+            Limit::HandshakeRate => self.rate(RateKind::Handshake),
+            Limit::RateTable | Limit::UdpRelease | Limit::Descriptors => 0,
         }
     }
 }

@@ -14,7 +14,6 @@ use crate::exchange::Client;
 use crate::keys::StreamKey;
 use crate::moment::Moment;
 use crate::query::Refusal;
-use crate::respond::ClientParameters;
 use crate::stream::AcceptedStream;
 
 /// What the bytes of a connection are, of which a balancer's header comes first.
@@ -37,10 +36,23 @@ pub enum StreamHeader {
 }
 
 impl Clients {
-    /// Who sent a datagram that came from a balancer or from somebody else, and what was sent.
-    #[cold]
+    /// Who sent a datagram that came from a balancer or from somebody else, and what was sent, if it is not shed.
     #[inline(never)]
-    pub(super) fn sender_of<'m>(
+    pub(super) fn examine_datagram<'m>(
+        &mut self,
+        now: Moment,
+        client: Client,
+        peer: IpAddr,
+        message: &'m [u8],
+    ) -> Result<(IpAddr, &'m [u8]), Handled> {
+        let (peer, message) = self.sender_of(client, peer, message)?;
+        match self.shed_above_rate(now, client, peer, message) {
+            Some(handled) => Err(handled),
+            None => Ok((peer, message)),
+        }
+    }
+
+    fn sender_of<'m>(
         &mut self,
         client: Client,
         peer: IpAddr,
@@ -90,12 +102,7 @@ impl Clients {
             .at_once(client.transport(), front.qtype, outcome, refusal.rcode);
         let ended = || refusal.ended(outcome);
         self.record((client, peer, front.id), front.question, ended);
-        let parameters = ClientParameters {
-            id: front.id,
-            flags: front.flags,
-            edns: front.edns,
-            transport: self.transport(client),
-        };
+        let parameters = self.parameters_of_front(client, &front);
         let question = (front.question, front.flags.opcode());
         self.deliver_error(client, &parameters, question, refusal);
         Handled::Answered
@@ -107,7 +114,7 @@ impl Clients {
         now: Moment,
         accepted: AcceptedStream,
     ) -> Option<StreamKey> {
-        if !self.has_proxies || !self.is_proxy(accepted.peer) {
+        if self.settings.proxies.is_empty() || !self.is_proxy(accepted.peer) {
             return self.open_stream(now, accepted);
         }
         // It has as many connections without a client as a client may have.

@@ -34,8 +34,8 @@ impl Clients {
             return Err(self.ignore(client));
         }
         let peer = path.peer.ip();
-        let (peer, message) = match self.has_proxies {
-            true => self.sender_of(client, peer, message)?,
+        let (peer, message) = match self.examines_datagrams {
+            true => self.examine_datagram(now, client, peer, message)?,
             false => (peer, message),
         };
         self.receive(client, peer, message)
@@ -82,7 +82,7 @@ impl Clients {
 
     /// Whether the access list has a client, at the listener that it came to.
     #[inline(always)]
-    fn may_ask(&self, client: Client, peer: IpAddr) -> bool {
+    pub(super) fn may_ask(&self, client: Client, peer: IpAddr) -> bool {
         let access = &self.settings.access;
         access.allows(peer, client.transport(), || self.local_address(client))
     }
@@ -113,12 +113,7 @@ impl Clients {
         );
         let ended = || refusal.ended(Outcome::Prohibited);
         self.record((client, peer, front.id), front.question, ended);
-        let parameters = ClientParameters {
-            id: front.id,
-            flags: front.flags,
-            edns: front.edns,
-            transport: self.transport(client),
-        };
+        let parameters = self.parameters_of_front(client, &front);
         let opcode = front.flags.opcode();
         self.deliver_error(client, &parameters, (front.question, opcode), refusal);
         Handled::Answered

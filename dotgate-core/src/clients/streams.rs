@@ -28,6 +28,10 @@ impl Clients {
             self.tally.count(Count::ClientsRefused);
             return None;
         }
+        // One that many clients share has none of their rates.
+        if !kind.is_shared() && !self.may_connect(now, peer, kind) {
+            return None;
+        }
         if !kind.is_shared() && !self.may_reconnect(now, peer) {
             self.refuse_stream(now, peer, Limit::StreamsMalformed);
             return None;

@@ -134,7 +134,7 @@ labels! {
     Prohibited = "prohibited",
     /// Rejected with FORMERR, NOTIMP or BADVERS.
     Malformed = "malformed",
-    /// Shed because too many queries were in flight.
+    /// Shed because too many queries were in flight, or because its client is above its rate.
     Shed = "shed",
     /// A retransmission; the response to the first one answers both.
     Repeated = "repeated",
@@ -370,6 +370,14 @@ labels! {
     StreamsMalformed = "streams_malformed",
     /// TLS handshakes in progress, all clients or one address.
     Handshakes = "handshakes",
+    /// Queries of one address prefix in a second.
+    QueryRate = "query_rate",
+    /// New connections of one address prefix in a second.
+    ConnectionRate = "connection_rate",
+    /// TLS handshakes of one address prefix in a second.
+    HandshakeRate = "handshake_rate",
+    /// Prefixes whose rates are known: one that was not done gave way to another.
+    RateTable = "rate_table",
     /// Memory used for clients: connections, incomplete queries and unread responses.
     ClientMemory = "client_memory",
     /// UDP responses sent without records (TC), because they were late or too many became ready for one address.

@@ -99,6 +99,9 @@ impl Engine {
     ) {
         let client = Client::Stream(key, kind);
         self.clients.tap_message(client, peer, message);
+        if let Some(shed) = self.clients.shed_above_rate(now, client, peer, message) {
+            return self.clients.on_handled(now, key, message, shed);
+        }
         let handled = match self.clients.receive(client, peer, message) {
             Ok(request) => {
                 self.on_query(now, &request);

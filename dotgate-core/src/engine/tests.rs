@@ -28,6 +28,7 @@ mod places;
 mod plain;
 mod protocol;
 mod proxied;
+mod rates;
 mod reconfigure;
 mod records;
 mod replacing;

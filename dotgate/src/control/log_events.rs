@@ -269,6 +269,19 @@ fn effect_of(limit: Limit) -> (Option<&'static str>, &'static str) {
             Some("DOTGATE_SERVER_CLIENT_MEMORY"),
             "memory for TCP clients that do not read their responses or have many connections; some were closed",
         ),
+        Limit::QueryRate => (
+            Some("DOTGATE_RATE_QUERIES"),
+            "queries per second of one client; further ones were shed",
+        ),
+        Limit::ConnectionRate => (
+            Some("DOTGATE_RATE_CONNECTIONS"),
+            "connections per second of one client; further ones were closed at once",
+        ),
+        Limit::HandshakeRate => (
+            Some("DOTGATE_RATE_HANDSHAKES"),
+            "TLS handshakes per second of one client; further connections were closed at once",
+        ),
+        Limit::RateTable => (None, "clients whose rates are known; some began anew"),
         Limit::UdpRelease => (None, "late responses over UDP; some went without records"),
         Limit::Descriptors => (None, "open files; connections wait"),
     }

@@ -47,6 +47,7 @@ pub(crate) fn settings(
         queries_max: query.in_flight_max as usize,
         queries_per_client_max: query.in_flight_per_client_max as usize,
         exempt: AccessList::new(query.exempt.iter().copied()),
+        rates: config.rates(),
         client_memory: client_memory(config),
         streams_max: share(limits.all),
         streams_per_client_max: share(limits.per_client),

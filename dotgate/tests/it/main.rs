@@ -46,6 +46,7 @@ mod program;
 mod prometheus;
 mod proxy;
 mod query_log;
+mod rates;
 mod reload;
 mod rest;
 mod rolling;

@@ -156,6 +156,11 @@ access.allow                    default                 127.0.0.0/8,::1,10.0.0.0
 192.168.0.0/16,100.64.0.0/10,169.254.0.0/16,fe80::/10,fc00::/7
 access.deny                     -                       (not set)
 access.answer                   default                 refused
+rate.queries                    -                       (not set)
+rate.connections                -                       (not set)
+rate.handshakes                 -                       (not set)
+rate.ipv4_prefix                default                 32
+rate.ipv6_prefix                default                 56
 SSL_CERT_FILE                   -                       (not set)
 SSL_CERT_DIR                    -                       (not set)
 tls.authentication              default                 strict

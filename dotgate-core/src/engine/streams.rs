@@ -62,9 +62,10 @@ impl Engine {
 
     /// What a client speaks that came to a listener of `listener`: proxies have ended the TLS of their clients.
     pub fn stream_kind(&self, listener: StreamKind, peer: IpAddr) -> StreamKind {
-        match listener {
-            StreamKind::Doh if self.settings.http_proxies.allows(peer) => StreamKind::DohProxy,
-            kind => kind,
+        if listener == StreamKind::Doh && self.settings.http_proxies.allows(peer) {
+            StreamKind::DohProxy
+        } else {
+            listener
         }
     }
 

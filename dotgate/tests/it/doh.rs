@@ -205,14 +205,14 @@ fn web_server() -> SocketAddr {
             std::thread::spawn(move || {
                 let mut stream = stream;
                 let mut request = [0; 4_096];
-                let _ = stream.read(&mut request);
+                drop(stream.read(&mut request));
                 let page = "<html><body>the page behind the name</body></html>";
                 let length = page.len();
-                let _ = write!(
+                drop(write!(
                     stream,
                     "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: {length}\r\n\
                      connection: close\r\n\r\n{page}"
-                );
+                ));
             });
         }
     });

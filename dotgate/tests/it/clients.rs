@@ -92,10 +92,13 @@ fn an_upstream_that_reads_slowly_gets_every_query_once() {
     let mut client = world.tcp();
     client.send_together((0..QUERIES).map(|number| format!("name-{number}.test")));
     assert_all_right(&client.receive_all(), QUERIES);
-    let [failed, lost, probes] = world.counts([Count::Failed, Count::SessionsLost, Count::Probes]);
+    let counts = [Count::Failed, Count::SessionsLost, Count::Probes];
+    let [failed, lost, probes] = world.counts(counts);
     assert_eq!((failed, lost), (0, 0));
-    // Where nothing came from it for a while, dotgate has asked a question of its own, too.
-    assert!(world.upstreams[0].queries() <= QUERIES + probes as usize);
+    // Where nothing came from it for a while, dotgate has asked a question of its own, and copied late ones within a budget.
+    let copies = world.count(Count::AttemptsHedge);
+    let most = QUERIES + (probes + copies) as usize;
+    assert!(world.upstreams[0].queries() <= most);
 }
 
 #[test]

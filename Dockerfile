@@ -1,12 +1,12 @@
-# One static binary on nothing, 15 MiB at most. How to run it: docs/containers.md.
+# An image with one static binary only. See docs/containers.md.
 #
 #     docker build -t dotgate .
 #
-# Where no registry can be reached: --build-arg RUST_IMAGE=<any image with cargo and a C compiler>.
-# Built sooner, and slower then: --build-arg LTO=off --build-arg CODEGEN_UNITS=16 --build-arg OPT_LEVEL=1.
+# Without access to a registry: --build-arg RUST_IMAGE=<any image with cargo and a C compiler>.
+# Faster to build, but a slower program: --build-arg LTO=off --build-arg CODEGEN_UNITS=16 --build-arg OPT_LEVEL=1.
 ARG RUST_IMAGE=rust:1-slim-bookworm
 
-# The workspace with every source file empty: it is another one only when a manifest or a file's name is.
+# The workspace with empty source files: this layer changes only with a manifest or the name of a file.
 FROM ${RUST_IMAGE} AS manifests
 WORKDIR /src
 COPY . .
@@ -23,7 +23,7 @@ ENV CARGO_PROFILE_RELEASE_LTO=${LTO} \
     CARGO_PROFILE_RELEASE_STRIP=debuginfo \
     RUSTFLAGS="-C target-feature=+crt-static"
 WORKDIR /src
-# The dependencies alone, so that this layer stays while only our own code changes.
+# Only the dependencies, so that this layer is reused while only our code changes.
 COPY --from=manifests /src .
 RUN cargo build --release --locked -p dotgate --target "$(uname -m)-unknown-linux-gnu"
 COPY . .
@@ -45,7 +45,7 @@ COPY --from=build /dotgate /dotgate
 # A number, since Kubernetes cannot tell from a name that it is not root.
 USER 65532:65532
 # What the examples set PORT and DOTGATE_ADMIN_LISTEN to: high, so that no capability is needed.
-EXPOSE 5300/udp 5300/tcp 853/tcp 443/tcp 9153/tcp
+EXPOSE 5300/udp 5300/tcp 853/tcp 853/udp 443/tcp 9153/tcp
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s CMD ["/dotgate", "healthcheck"]
 ENTRYPOINT ["/dotgate"]

@@ -17,7 +17,7 @@ doc:
 demo:
     cargo run --release -p dotgate -- demo
 
-# One target of fuzz/: query, answer, frame, session, engine, snapshot or lists.
+# One target of fuzz/: query, answer, cookie, frame, session, engine, snapshot, http, proxy or lists.
 fuzz target seconds="60":
     mkdir -p fuzz/corpus/{{target}}
     cargo +nightly fuzz run {{target}} fuzz/corpus/{{target}} $(ls -d dotgate-*/tests/corpus/{{target}} || true) -- -max_total_time={{seconds}}
@@ -39,12 +39,12 @@ bench:
     cargo build --release -p dotgate -p dotgate-bench
     target/release/dotgate-bench compare --dotgate target/release/dotgate
 
-# docs/benchmarks.md: dotgate next to all forwarders that are in PATH or in target/peers (`bench/peers/get target/peers`); half an
-# hour on an idle machine. As root, for the programs in target/peers/tree.
+# docs/benchmarks.md and the figures of README.md: dotgate next to all forwarders that are in PATH or in target/peers
+# (`bench/peers/get target/peers`); twenty minutes on an idle machine. As root, for the programs in target/peers/tree.
 bench-report:
     cargo build --release -p dotgate -p dotgate-bench
     target/release/dotgate-bench report --dotgate target/release/dotgate --output docs \
-        --tools target/peers/bin --tree target/peers/tree
+        --readme README.md --tools target/peers/bin --tree target/peers/tree
 
 # A static binary for a container or any Linux.
 release:

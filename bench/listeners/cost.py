@@ -1,6 +1,8 @@
-"""What a warm hit costs over TCP, TLS and HTTPS, and what TLS handshakes cost, in CPU time of a running dotgate.
+"""What a warm hit costs over TCP, TLS, HTTPS and QUIC, and what TLS handshakes cost, in CPU time of a running dotgate.
 
-python3 bench/listeners/cost.py PID PORT DOT_PORT DOH_PORT
+python3 bench/listeners/cost.py PID PORT DOT_PORT DOH_PORT DOQ_PORT CA_FILE NAME
+
+The client over QUIC is `cargo build --release -p dotgate-testbed --example doq`; CA_FILE has issued the certificate for NAME.
 
 dotgate is asked at 127.0.0.1 for the addresses of n1.test to n1000.test, which its upstream must know; the first round brings them
 into the cache. One long connection of each kind asks in turns, with 1 and with 32 queries at a time, and the CPU time of the process,
@@ -12,9 +14,11 @@ import glob
 import socket
 import ssl
 import struct
+import subprocess
 import sys
 
-PID, PORT, DOT_PORT, DOH_PORT = (int(argument) for argument in sys.argv[1:])
+PID, PORT, DOT_PORT, DOH_PORT = (int(argument) for argument in sys.argv[1:5])
+DOQ = sys.argv[5:]
 DATA, HEADERS, RST_STREAM, SETTINGS, GOAWAY, WINDOW_UPDATE = 0, 1, 3, 4, 7, 8
 END_STREAM, END_HEADERS = 1, 4
 
@@ -103,11 +107,24 @@ class Http2:
                     self.received = self.received[end:]
 
 
+class Quic:
+    """DNS over QUIC, by a process of its own."""
+
+    def __init__(self):
+        pipe = subprocess.PIPE
+        self.client = subprocess.Popen(["target/release/examples/doq", *DOQ], stdin=pipe, stdout=pipe, text=True)
+
+    def ask(self, batch, rounds):
+        print(batch, rounds, file=self.client.stdin, flush=True)
+        assert self.client.stdout.readline() == "done\n"
+
+
 def hits():
     clients = {
         "TCP": Framed(connect(PORT)),
         "TLS": Framed(connect(DOT_PORT, context("dot"))),
         "HTTPS": Http2(connect(DOH_PORT, context("h2"))),
+        "QUIC": Quic(),
     }
     for batch, rounds in ((1, 3000), (32, 300)):
         least = {}

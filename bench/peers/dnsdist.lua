@@ -1,6 +1,8 @@
 -- dnsdist. A second addLocal on the same address is a second thread with a socket of its own.
-addLocal("@LISTEN_IP@:@LISTEN_PORT@", {reusePort=true})
-addLocal("@LISTEN_IP@:@LISTEN_PORT@", {reusePort=true})
+-- maxInFlight: by default there is one query per connection of a client at a time.
+addLocal("@LISTEN_IP@:@LISTEN_PORT@", {reusePort=true, maxInFlight=1000})
+addLocal("@LISTEN_IP@:@LISTEN_PORT@", {reusePort=true, maxInFlight=1000})
+@TLS@addTLSLocal("@LISTEN_IP@:@TLS_PORT@", "@CERTIFICATE@", "@CERTIFICATE@", {provider="openssl", reusePort=true, maxInFlight=1000})
 -- As many queries wait in a socket as for all others.
 setUDPSocketBufferSizes(4194304, 4194304)
 -- recvmmsg and sendmmsg, as its guide to tuning says.

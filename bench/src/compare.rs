@@ -5,6 +5,7 @@
 //! the caches are *warm*: each of some names was asked before the run, until none of them went to the
 //! upstream any more, which counts what the run itself sends there.
 
+mod stage;
 mod table;
 
 pub use table::{line, median_of};
@@ -12,24 +13,21 @@ pub use table::{line, median_of};
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::Error;
-use crate::cpu::Measured;
 use crate::error::Action;
-use crate::forwarder::{Forwarder, Running, Surroundings};
-use crate::load::{self, Load, Names, Outcome, Pace, Popularity, Stop};
-use crate::upstream::UpstreamProcess;
-use crate::usage::Usage;
+use crate::forwarder::{Forwarder, Location, OTHER_UPSTREAM, Surroundings};
+use crate::load::{Outcome, Pace, Popularity};
+use crate::upstream::{Behavior, UpstreamProcess};
+use stage::Stage;
 
-/// Times all names are asked to warm a cache; one that does not answer from it then has none.
-const WARMING_PASSES: u32 = 5;
-/// Queries in flight then.
-const WARMING_WINDOW: usize = 256;
+/// Names of the mix.
+pub const MIXED_NAMES: u32 = 1_000_000;
 
-/// The measurement that names of a run belong to, and those of the load before one of unique names.
-const SEED: u32 = 1;
-const WARM_UP_SEED: u32 = 0;
+/// How long the upstream is away where it restarts.
+pub const DOWN: Duration = Duration::from_secs(1);
 
 /// Names that caches know before a run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,6 +38,30 @@ pub struct Warm {
     pub popularity: Popularity,
 }
 
+/// What is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Traffic {
+    /// No name twice: no cache can answer.
+    Unique,
+    /// Names that caches know.
+    Cached(Warm),
+    /// Those of [`crate::message::mix`], by Zipf's law, of which caches know what the load before the run left there.
+    Mixed,
+}
+
+/// What clients use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Transport {
+    /// UDP.
+    Udp,
+    /// TCP, with connections that stay open.
+    Tcp,
+    /// TCP, with a connection for each query.
+    TcpOnce,
+    /// TLS, with connections that stay open.
+    Tls,
+}
+
 /// What to compare, and how long.
 #[derive(Clone, Debug)]
 pub struct Comparison {
@@ -47,8 +69,18 @@ pub struct Comparison {
     pub forwarders: Vec<Forwarder>,
     /// The loads, one table each.
     pub paces: Vec<Pace>,
-    /// What caches know; `None` if no name is asked twice.
-    pub warm: Option<Warm>,
+    /// What is asked for.
+    pub traffic: Traffic,
+    /// What clients use.
+    pub transport: Transport,
+    /// How the upstream answers.
+    pub behavior: Behavior,
+    /// Where Unbound is, if it is to be the upstream.
+    pub other_upstream: Option<Location>,
+    /// Whether the upstream is killed in each run, and started again after [`DOWN`].
+    pub restarts: bool,
+    /// Whether system calls are counted, in a run of their own.
+    pub counts_calls: bool,
     /// Rounds per load; the table shows the median.
     pub rounds: u32,
     /// Length of one run.
@@ -62,7 +94,7 @@ pub struct Comparison {
 }
 
 /// One forwarder's runs under one load.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Runs {
     /// The forwarder.
     pub name: &'static str,
@@ -72,10 +104,24 @@ pub struct Runs {
     pub forwarded: u64,
     /// The most memory that its processes held at the end of a run, in bytes.
     pub resident: u64,
+    /// System calls per query answered, if they were counted.
+    pub calls: Option<f64>,
+}
+
+impl Runs {
+    pub(crate) fn new(name: &'static str) -> Runs {
+        Runs {
+            name,
+            outcomes: Vec::new(),
+            forwarded: 0,
+            resident: 0,
+            calls: None,
+        }
+    }
 }
 
 /// All forwarders' runs under one load.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Measurement {
     /// The load.
     pub pace: Pace,
@@ -104,13 +150,30 @@ pub fn measure(comparison: &Comparison, output: &mut dyn Write) -> Result<Vec<Me
     let folder = tempfile::tempdir().to("make a folder")?;
     // Some forwarders give up root before they read their files.
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).to("share a folder")?;
-    let upstream = UpstreamProcess::start(folder.path())?;
-    let around = Surroundings {
-        upstream: upstream.address(),
-        ca_file: upstream.ca_file(),
+    let upstream = UpstreamProcess::start_with(folder.path(), comparison.behavior)?;
+    let (address, ca_file) = (upstream.address(), upstream.ca_file().to_owned());
+    let certificate = upstream.certificate().to_owned();
+    let mut around = Surroundings {
+        upstream: address,
+        ca_file: &ca_file,
         folder: folder.path(),
-        with_caches: comparison.warm.is_some(),
+        with_caches: comparison.traffic != Traffic::Unique,
+        certificate: (comparison.transport == Transport::Tls).then_some(&*certificate),
     };
+    // It ends with this function.
+    let other = match &comparison.other_upstream {
+        None => None,
+        Some(location) => {
+            let with_certificate = Surroundings {
+                certificate: Some(&certificate),
+                ..around
+            };
+            Forwarder::Peer(&OTHER_UPSTREAM, location.clone()).start(&with_certificate)?
+        }
+    };
+    if let Some(other) = &other {
+        around.upstream = other.tls_address();
+    }
     let mut present = Vec::new();
     for forwarder in &comparison.forwarders {
         match forwarder.start(&around) {
@@ -129,122 +192,24 @@ pub fn measure(comparison: &Comparison, output: &mut dyn Write) -> Result<Vec<Me
     if present.is_empty() {
         return Err(Error::NoForwarder);
     }
-    let drawn = comparison.warm.map(|warm| {
-        let all: Vec<u32> = (0..warm.names).collect();
-        (all, warm.popularity.draw(warm.names))
-    });
+    let drawn = match comparison.traffic {
+        Traffic::Unique => Vec::new(),
+        Traffic::Cached(warm) => {
+            writeln!(output, "{} names, warm, {:?}", warm.names, warm.popularity)
+                .to("write the result")?;
+            warm.popularity.draw(warm.names)
+        }
+        Traffic::Mixed => Popularity::Zipf.draw(MIXED_NAMES),
+    };
     let stage = Stage {
         comparison,
-        upstream: &upstream,
+        upstream: Mutex::new(upstream),
         around,
         drawn,
     };
-    if let Some(warm) = comparison.warm {
-        writeln!(output, "{} names, warm, {:?}", warm.names, warm.popularity)
-            .to("write the result")?;
-    }
     let measured = comparison.paces.iter().map(|pace| {
         let runs = stage.rounds(&present, *pace, output)?;
         Ok(Measurement { pace: *pace, runs })
     });
     measured.collect()
-}
-
-/// Where forwarders are measured.
-struct Stage<'a> {
-    comparison: &'a Comparison,
-    upstream: &'a UpstreamProcess,
-    around: Surroundings<'a>,
-    /// Of a warm cache, all names, and those drawn for a run.
-    drawn: Option<(Vec<u32>, Vec<u32>)>,
-}
-
-impl Stage<'_> {
-    fn rounds(
-        &self,
-        forwarders: &[&Forwarder],
-        pace: Pace,
-        output: &mut dyn Write,
-    ) -> Result<Vec<Runs>, Error> {
-        let mut runs: Vec<Runs> = forwarders
-            .iter()
-            .map(|forwarder| Runs {
-                name: forwarder.name(),
-                outcomes: Vec::new(),
-                forwarded: 0,
-                resident: 0,
-            })
-            .collect();
-        for round in 1..=self.comparison.rounds {
-            for (forwarder, runs) in forwarders.iter().zip(&mut runs) {
-                let Some(running) = forwarder.start(&self.around)? else {
-                    continue;
-                };
-                write!(output, "round {round} {}: ", runs.name).to("write the result")?;
-                if !self.warm(&running, pace)? {
-                    write!(output, "not warm; ").to("write the result")?;
-                }
-                let before = self.upstream.answered()?;
-                let outcome = load::run(&self.load(&running, pace))?;
-                let forwarded = self.upstream.answered()? - before;
-                writeln!(output, "{}; {forwarded} to the upstream", line(&outcome))
-                    .and_then(|()| output.flush())
-                    .to("write the result")?;
-                runs.forwarded += forwarded;
-                runs.resident = runs.resident.max(Usage::of_group(running.pid())?.resident);
-                runs.outcomes.push(outcome);
-            }
-        }
-        Ok(runs)
-    }
-
-    /// The load that is measured.
-    fn load(&self, running: &Running, pace: Pace) -> Load<'_> {
-        Load {
-            target: running.address(),
-            sockets: self.comparison.sockets,
-            pace,
-            stop: Stop::After(self.comparison.run),
-            timeout: self.comparison.timeout,
-            seed: SEED,
-            names: match &self.drawn {
-                None => Names::Unique,
-                Some((_, drawn)) => Names::Listed(drawn),
-            },
-            measured: Some(Measured::Group(running.pid())),
-        }
-    }
-
-    /// Puts the load on a forwarder that is not measured. Whether its cache knows all names then.
-    fn warm(&self, running: &Running, pace: Pace) -> Result<bool, Error> {
-        let mut is_warm = true;
-        let mut load = Load {
-            stop: Stop::After(self.comparison.warm_up),
-            measured: None,
-            ..self.load(running, pace)
-        };
-        match &self.drawn {
-            None => load.seed = WARM_UP_SEED,
-            Some((all, _)) => is_warm = self.ask_until_none_is_forwarded(all, &load)?,
-        }
-        load::run(&load)?;
-        Ok(is_warm)
-    }
-
-    /// Asks for all names, again and again. Whether the last pass sent none to the upstream.
-    fn ask_until_none_is_forwarded(&self, all: &[u32], load: &Load<'_>) -> Result<bool, Error> {
-        for _ in 0..WARMING_PASSES {
-            let before = self.upstream.answered()?;
-            load::run(&Load {
-                pace: Pace::Window(WARMING_WINDOW),
-                stop: Stop::Queries(all.len() as u64),
-                names: Names::Listed(all),
-                ..*load
-            })?;
-            if self.upstream.answered()? == before {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
 }

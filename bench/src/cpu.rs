@@ -29,7 +29,40 @@ pub enum Measured {
     Group(u32),
 }
 
+/// What processes used.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Used {
+    /// User and system time, in nanoseconds, in steps of 10 ms.
+    pub nanos: u64,
+    /// How often their threads went to sleep. Those of threads that have ended do not count.
+    pub sleeps: u64,
+}
+
+impl std::ops::Sub for Used {
+    type Output = Used;
+
+    fn sub(self, before: Used) -> Used {
+        Used {
+            nanos: self.nanos.saturating_sub(before.nanos),
+            sleeps: self.sleeps.saturating_sub(before.sleeps),
+        }
+    }
+}
+
 impl Measured {
+    /// Returns what was used so far.
+    ///
+    /// # Errors
+    /// [`Error::NoCpuTime`] if there is no such process.
+    pub fn used(self) -> Result<Used, Error> {
+        let sleeps = match self {
+            Measured::Process(pid) => sleeps(pid),
+            Measured::Group(pid) => members(pid).into_iter().map(sleeps).sum(),
+        };
+        let nanos = self.nanos()?;
+        Ok(Used { nanos, sleeps })
+    }
+
     /// Returns the time used so far, in nanoseconds, in steps of 10 ms. Processes that have ended do not count.
     ///
     /// # Errors
@@ -40,6 +73,23 @@ impl Measured {
             Measured::Group(pid) => group_nanos(pid),
         }
     }
+}
+
+/// Voluntary context switches of all threads of a process.
+fn sleeps(pid: u32) -> u64 {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return 0;
+    };
+    let of_thread = |status: String| {
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
+        line.trim().parse::<u64>().ok()
+    };
+    threads
+        .filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("status")).ok())
+        .filter_map(of_thread)
+        .sum()
 }
 
 fn group_nanos(leader: u32) -> Result<u64, Error> {
@@ -114,6 +164,22 @@ mod tests {
             Measured::Group(u32::MAX).nanos(),
             Err(Error::NoCpuTime { .. })
         ));
+    }
+
+    #[test]
+    fn a_thread_that_waits_sleeps() {
+        let this = Measured::Process(std::process::id());
+        let before = this.used().unwrap();
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || for () in receiver {});
+        let mut used = Used::default();
+        while used.sleeps < 20 {
+            sender.send(()).unwrap();
+            std::thread::yield_now();
+            used = this.used().unwrap() - before;
+        }
+        drop(sender);
+        thread.join().unwrap();
     }
 
     #[test]

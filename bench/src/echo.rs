@@ -1,31 +1,25 @@
 //! The floor of a comparison: answers every datagram without looking into it.
 //!
-//! Sockets, registration, batches and turns are those of `dotgate::worker` and its `datagrams`; between reading
-//! and writing there is nothing but a copy. A query comes back as a response with one A record, of the size that
+//! A thread waits for datagrams with `recvmmsg`, copies, and sends with `sendmmsg`, in batches as large as those of
+//! `dotgate::worker`; it polls nothing, because it has nothing else to wait for. A query comes back as a response with one A record, of the size that
 //! the upstream's answers have. What a forwarder costs more than this is its own work.
 //! It takes queries without EDNS from [`crate::load`] alone, over UDP.
 
 use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::os::fd::AsRawFd;
 use std::thread;
-use std::time::Duration;
 
 use dotgate_net::{
-    BATCH, BindOptions, LocalAddress, Outgoing, ReceiveBatch, SendBatch, UdpPath, UdpSocket,
+    BindOptions, LocalAddress, Outgoing, ReceiveBatch, SendBatch, UdpPath, UdpSocket,
 };
-use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token};
 
 use crate::Error;
 use crate::error::Action;
 use crate::forwarder::WORKERS;
 use crate::message::{HEADER_BYTES, RECORD};
 
-/// The same as a worker of dotgate: batches of one turn, events, bytes of the receive buffer.
-const ROUNDS: usize = 4;
-const EVENTS: usize = 1_024;
+/// The same as a worker of dotgate.
 const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
 
 /// A response that waits to be sent.
@@ -36,7 +30,6 @@ struct Response {
 }
 
 struct Worker {
-    poll: Poll,
     socket: UdpSocket,
     incoming: ReceiveBatch,
     outgoing: SendBatch,
@@ -46,10 +39,10 @@ struct Worker {
     unsent: usize,
 }
 
-/// Answers on `address` until a poll fails, with as many threads as the forwarders have.
+/// Answers on `address` until it cannot receive, with as many threads as the forwarders have.
 ///
 /// # Errors
-/// Where a socket cannot be bound or a poll fails.
+/// Where a socket cannot be bound or does not receive.
 pub fn run(address: SocketAddr) -> Result<(), Error> {
     let workers = (0..WORKERS)
         .map(|_| Worker::new(address))
@@ -71,17 +64,13 @@ impl Worker {
             share_port: true,
             receive_buffer_bytes: RECEIVE_BUFFER_BYTES,
         };
-        let poll = Poll::new().to("make a poll")?;
         let socket = UdpSocket::bind(address, &options).to("bind the echo")?;
-        poll.registry()
-            .register(
-                &mut SourceFd(&socket.as_raw_fd()),
-                Token(0),
-                Interest::READABLE,
-            )
-            .to("poll the echo")?;
+        // What both descriptors refer to waits from now on.
+        let descriptor = socket.second_descriptor().to("have the echo wait")?;
+        rustix::io::ioctl_fionbio(&descriptor, false)
+            .map_err(io::Error::from)
+            .to("have the echo wait")?;
         Ok(Worker {
-            poll,
             socket,
             incoming: ReceiveBatch::new(UdpPath::default()),
             outgoing: SendBatch::new(UdpPath::default()),
@@ -92,23 +81,11 @@ impl Worker {
     }
 
     fn run(mut self) -> Result<(), Error> {
-        let mut events = Events::with_capacity(EVENTS);
-        let mut maybe_more = false;
         loop {
-            let timeout = maybe_more.then_some(Duration::ZERO);
-            match self.poll.poll(&mut events, timeout) {
+            match self.incoming.wait(&self.socket) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                outcome => outcome.to("poll")?,
-            }
-            maybe_more = self.receive();
-            self.send();
-        }
-    }
-
-    /// Reads a few batches; each one's responses leave before the next is read. Whether there may be more.
-    fn receive(&mut self) -> bool {
-        for _ in 0..ROUNDS {
-            let count = self.incoming.receive(&self.socket).unwrap_or(0);
+                outcome => outcome.to("receive")?,
+            };
             for datagram in self.incoming.datagrams() {
                 let start = self.bytes.len();
                 if answer(datagram.bytes, &mut self.bytes) {
@@ -119,14 +96,8 @@ impl Worker {
                     });
                 }
             }
-            if count < BATCH {
-                return false;
-            }
-            if self.responses.len() >= BATCH {
-                self.send();
-            }
+            self.send();
         }
-        true
     }
 
     fn send(&mut self) {

@@ -2,11 +2,11 @@
 //!
 //! All get two workers or threads, share the port between them, and check the upstream's certificate
 //! and name. dotgate keeps its cache as it comes; a [`Peer`] gets one if names are asked
-//! again, large enough and without refresh. The echo is no forwarder but the floor below all.
+//! again, large enough and without refresh. The echo and the relay are no forwarders but the floors below all.
 
 mod peer;
 
-pub use peer::{Installations, Location, PEERS, Peer};
+pub use peer::{Installations, Location, OTHER_UPSTREAM, PEERS, Peer};
 
 use std::env;
 use std::ffi::OsString;
@@ -16,11 +16,14 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::thread;
 use std::time::Duration;
+
+use dotgate_net::boottime_nanos;
 
 use crate::Error;
 use crate::error::Action;
-use crate::load::{self, Load, Names, Pace, Stop};
+use crate::message::{self, Name, Verdict};
 use crate::upstream::AUTHENTICATION_NAME;
 
 /// Workers or threads of each forwarder.
@@ -28,8 +31,8 @@ pub const WORKERS: usize = 2;
 
 /// How long a forwarder has to answer its first query.
 const START_LIMIT: Duration = Duration::from_secs(15);
-/// One attempt to get an answer while it starts.
-const START_ATTEMPT: Duration = Duration::from_millis(250);
+/// How long to wait for a response while it starts, before the next query.
+const START_ATTEMPT: Duration = Duration::from_millis(2);
 
 /// A program that forwards plain DNS to DNS over TLS, or stands for one.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -40,6 +43,8 @@ pub enum Forwarder {
     DotgateUncached(PathBuf),
     /// This program's own [`crate::echo`].
     Echo,
+    /// This program's own [`crate::relay`].
+    Relay,
     /// A program that others wrote, and where it is.
     Peer(&'static Peer, Location),
 }
@@ -55,12 +60,16 @@ pub struct Surroundings<'a> {
     pub folder: &'a Path,
     /// Whether peers are to answer from a cache.
     pub with_caches: bool,
+    /// The PEM file with certificate and key for clients over TLS, if there are such.
+    pub certificate: Option<&'a Path>,
 }
 
 /// A forwarder that runs, in a process group of its own; dropping it ends the group.
 pub struct Running {
     child: Child,
     address: SocketAddr,
+    tls_address: SocketAddr,
+    started_in: Duration,
 }
 
 impl Running {
@@ -70,10 +79,22 @@ impl Running {
         self.child.id()
     }
 
-    /// Where it takes queries over UDP.
+    /// Where it takes queries over UDP and TCP.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it takes queries over TLS, if it was to.
+    #[must_use]
+    pub fn tls_address(&self) -> SocketAddr {
+        self.tls_address
+    }
+
+    /// How long it took from its start to its first response.
+    #[must_use]
+    pub fn started_in(&self) -> Duration {
+        self.started_in
     }
 }
 
@@ -87,7 +108,7 @@ impl Drop for Running {
     }
 }
 
-/// Kills a process and waits for its end. One that is gone already is as good.
+/// Kills a process and waits for its end. It may have ended already.
 pub(crate) fn end(child: &mut Child) {
     if child.kill().is_ok() {
         drop(child.wait());
@@ -102,6 +123,7 @@ impl Forwarder {
             Forwarder::Dotgate(_) => "dotgate",
             Forwarder::DotgateUncached(_) => "dotgate-uncached",
             Forwarder::Echo => "echo",
+            Forwarder::Relay => "relay",
             Forwarder::Peer(peer, _) => peer.name,
         }
     }
@@ -112,29 +134,46 @@ impl Forwarder {
     /// [`Error::NotReady`] if it does not answer within 15 s; its output is in
     /// `folder/NAME.log`.
     pub fn start(&self, surroundings: &Surroundings<'_>) -> Result<Option<Running>, Error> {
-        let address = free_address()?;
+        let (address, tls_address) = (free_address()?, free_address()?);
         let log = File::create(surroundings.folder.join(format!("{}.log", self.name())))
             .to("make a log file")?;
-        let mut command = self.command(surroundings, address)?;
+        let mut command = self.command(surroundings, address, tls_address)?;
         command.stdin(Stdio::null()).process_group(0);
         command
             .stdout(log.try_clone().to("share a log file")?)
             .stderr(log);
+        let start = boottime_nanos();
         let child = match command.spawn() {
             Ok(child) => child,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error).to("start a forwarder"),
         };
-        let mut running = Running { child, address };
+        let mut running = Running {
+            child,
+            address,
+            tls_address,
+            started_in: Duration::ZERO,
+        };
         wait_until_it_answers(self.name(), address, &mut running.child)?;
+        running.started_in = Duration::from_nanos(boottime_nanos() - start);
         Ok(Some(running))
     }
 
-    fn command(&self, around: &Surroundings<'_>, address: SocketAddr) -> Result<Command, Error> {
+    fn command(
+        &self,
+        around: &Surroundings<'_>,
+        address: SocketAddr,
+        tls_address: SocketAddr,
+    ) -> Result<Command, Error> {
         Ok(match self {
             Forwarder::Dotgate(program) => {
                 let mut command = Command::new(program);
                 command.envs(dotgate_environment(around, address));
+                if let Some(certificate) = around.certificate {
+                    command
+                        .env("DOTGATE_DOT_LISTEN", tls_address.to_string())
+                        .env("DOTGATE_SERVER_CERTIFICATE_FILE", certificate);
+                }
                 command
             }
             Forwarder::DotgateUncached(program) => {
@@ -149,7 +188,14 @@ impl Forwarder {
                 command.args(["echo", "--listen", &address.to_string()]);
                 command
             }
-            Forwarder::Peer(peer, place) => peer.command(place, around, address)?,
+            Forwarder::Relay => {
+                let mut command = Command::new(env::current_exe().to("find this program")?);
+                command.args(["relay", "--listen", &address.to_string()]);
+                command.args(["--upstream", &around.upstream.to_string(), "--ca-file"]);
+                command.arg(around.ca_file);
+                command
+            }
+            Forwarder::Peer(peer, place) => peer.command(place, around, [address, tls_address])?,
         })
     }
 }
@@ -160,24 +206,34 @@ pub(crate) fn wait_until_it_answers(
     address: SocketAddr,
     child: &mut Child,
 ) -> Result<(), Error> {
-    let attempts = START_LIMIT.as_millis() / START_ATTEMPT.as_millis();
-    for attempt in 0..attempts {
-        let outcome = load::run(&Load {
-            target: address,
-            sockets: 1,
-            pace: Pace::Window(1),
-            stop: Stop::Queries(1),
-            timeout: START_ATTEMPT,
-            // Names that no measurement uses.
-            seed: u32::MAX - attempt as u32,
-            names: Names::Unique,
-            measured: None,
-        })?;
-        if outcome.tally.answered == 1 {
-            return Ok(());
-        }
-        if child.try_wait().to("look after a forwarder")?.is_some() {
-            break;
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).to("bind a client")?;
+    socket.connect(address).to("connect a client")?;
+    socket
+        .set_read_timeout(Some(START_ATTEMPT))
+        .to("set a timeout")?;
+    let deadline = boottime_nanos() + START_LIMIT.as_nanos() as u64;
+    let mut number = 0;
+    while boottime_nanos() < deadline && child.try_wait().to("look after a forwarder")?.is_none() {
+        // A new name each time, which no measurement uses.
+        number += 1;
+        let name = Name {
+            seed: u32::MAX,
+            socket: 0,
+            number,
+        };
+        let mut response = [0; 512];
+        // While it is not there, the system says so at once.
+        let received = socket
+            .send(&message::query(number as u16, name))
+            .and_then(|_| socket.recv(&mut response));
+        match received {
+            Ok(length) => {
+                let response = message::response(&response[..length]);
+                if response.is_some_and(|it| it.verdict == Verdict::Answered) {
+                    return Ok(());
+                }
+            }
+            Err(_) => thread::sleep(START_ATTEMPT),
         }
     }
     Err(Error::NotReady {
@@ -234,6 +290,7 @@ mod tests {
             ca_file: Path::new("ca.pem"),
             folder,
             with_caches: false,
+            certificate: None,
         }
     }
 

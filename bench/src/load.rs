@@ -7,6 +7,7 @@
 
 mod client;
 mod names;
+pub mod streams;
 mod tally;
 
 use std::net::SocketAddr;
@@ -74,6 +75,8 @@ pub struct Outcome {
     pub elapsed_nanos: u64,
     /// The process's CPU time between the first query and the end of the wait for responses.
     pub cpu_nanos: Option<u64>,
+    /// How often its threads went to sleep in that time, and had to be woken.
+    pub sleeps: Option<u64>,
 }
 
 impl Outcome {
@@ -81,6 +84,13 @@ impl Outcome {
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.sent - self.tally.in_time()
+    }
+
+    /// Queries without an answer, in percent.
+    #[must_use]
+    pub fn unanswered_percent(&self) -> Option<f64> {
+        let unanswered = self.sent - self.tally.answered;
+        (self.sent > 0).then(|| unanswered as f64 * 100.0 / self.sent as f64)
     }
 
     /// Queries answered per second.
@@ -94,6 +104,14 @@ impl Outcome {
     pub fn processors_used(&self) -> Option<f64> {
         let nanos = self.cpu_nanos.filter(|_| self.elapsed_nanos > 0)?;
         Some(nanos as f64 / self.elapsed_nanos as f64)
+    }
+
+    /// Times that a thread of the process went to sleep per query answered.
+    #[must_use]
+    pub fn sleeps_per_query(&self) -> Option<f64> {
+        let answered = self.tally.answered;
+        let sleeps = self.sleeps.filter(|_| answered > 0)?;
+        Some(sleeps as f64 / answered as f64)
     }
 
     /// CPU time per query answered, in microseconds; SERVFAIL and lost queries count as work
@@ -112,23 +130,28 @@ impl Outcome {
 /// Where a socket fails, or the process to measure has no CPU time to read.
 pub fn run(load: &Load<'_>) -> Result<Outcome, Error> {
     let clients = Clients::bind(load)?;
-    let cpu_before = load.measured.map(Measured::nanos).transpose()?;
+    let before = load.measured.map(Measured::used).transpose()?;
     let start = boottime_nanos();
     let mut receiver = Receiver::new(load, &clients)?;
     let (sent, unsent) = match load.pace {
         Pace::Window(window) => saturate(load, &clients, &mut receiver, window)?,
         Pace::PerSecond(rate) => pace(load, &clients, &mut receiver, rate)?,
     };
-    let cpu_after = load.measured.map(Measured::nanos).transpose()?;
-    let (tally, last_response) = receiver.finish();
+    let after = load.measured.map(Measured::used).transpose()?;
+    let used = before.zip(after).map(|(before, after)| after - before);
+    let sending_ended = match load.stop {
+        Stop::After(duration) => start + duration.as_nanos() as u64,
+        // It ends with the last response.
+        Stop::Queries(_) => start,
+    };
+    let (tally, last_response) = receiver.finish(start, sending_ended);
     Ok(Outcome {
         sent,
         unsent,
         tally,
         elapsed_nanos: last_response.saturating_sub(start),
-        cpu_nanos: cpu_before
-            .zip(cpu_after)
-            .map(|(before, after)| after - before),
+        cpu_nanos: used.map(|used| used.nanos),
+        sleeps: used.map(|used| used.sleeps),
     })
 }
 

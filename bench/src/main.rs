@@ -1,4 +1,4 @@
-//! The `dotgate-bench` command: `upstream`, `load`, `echo`, `compare`, `report`, `soak`, `replace`, `roll`, `unread`.
+//! The `dotgate-bench` command: `upstream`, `load`, `echo`, `relay`, `compare`, `report`, `soak`, `replace`, `roll`, `unread`.
 
 #![forbid(unsafe_code)]
 
@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Arg, ArgMatches, Command, value_parser};
-use dotgate_bench::compare::{self, Comparison, Warm};
+use dotgate_bench::compare::{self, Comparison, Traffic, Transport, Warm};
 use dotgate_bench::cpu::Measured;
 use dotgate_bench::forwarder::{Forwarder, Installations, PEERS, Peer};
 use dotgate_bench::load::{self, Load, Names, Pace, Popularity, Stop};
@@ -18,7 +18,8 @@ use dotgate_bench::report::{self, ReportPlan};
 use dotgate_bench::roll::{self, Asking, Flows, Probing, Roll};
 use dotgate_bench::soak::{self, Soak};
 use dotgate_bench::unread::{self, Unread};
-use dotgate_bench::{Error, echo, upstream};
+use dotgate_bench::upstream::{self, Behavior};
+use dotgate_bench::{Error, echo, relay};
 
 fn main() -> ExitCode {
     let matches = command().get_matches();
@@ -29,6 +30,11 @@ fn main() -> ExitCode {
         Some(("upstream", arguments)) => run_upstream(arguments),
         Some(("load", arguments)) => run_load(arguments),
         Some(("echo", arguments)) => echo::run(address(arguments, "listen")),
+        Some(("relay", arguments)) => relay::run(
+            address(arguments, "listen"),
+            address(arguments, "upstream"),
+            &value::<PathBuf>(arguments, "ca-file"),
+        ),
         Some(("compare", arguments)) => run_compare(arguments),
         Some(("report", arguments)) => run_report(arguments),
         Some(("soak", arguments)) => run_soak(arguments),
@@ -59,7 +65,17 @@ fn command() -> Command {
                 .arg(path(
                     "keep",
                     "Where certificate and key are kept from one start to the next",
-                )),
+                ))
+                .arg(
+                    option("delay-ms", "How long each response takes")
+                        .value_parser(value_parser!(u64).range(..=60_000))
+                        .default_value("0"),
+                )
+                .arg(
+                    option("stall-every", "Of so many queries, one takes 400 ms longer")
+                        .value_parser(value_parser!(u32))
+                        .default_value("0"),
+                ),
         )
         .subcommand(
             Command::new("load")
@@ -88,6 +104,13 @@ fn command() -> Command {
             Command::new("echo")
                 .about("Answers every query of a load over UDP and forwards none")
                 .arg(address("listen", "Address").required(true)),
+        )
+        .subcommand(
+            Command::new("relay")
+                .about("Carries every query of a load over UDP to the upstream over TLS, and knows no DNS")
+                .arg(address("listen", "Address").required(true))
+                .arg(address("upstream", "Where queries go").required(true))
+                .arg(path("ca-file", "The authority of the upstream's certificate").required(true)),
         )
         .subcommand(compare_command())
         .subcommand(report_command())
@@ -196,12 +219,19 @@ fn compare_command() -> Command {
                 .action(clap::ArgAction::SetTrue),
         )
         .arg(
+            option(
+                "system-calls",
+                "Count the system calls of each forwarder, too, with perf",
+            )
+            .action(clap::ArgAction::SetTrue),
+        )
+        .arg(
             option("cache-off", "Measure dotgate without its cache, too")
                 .action(clap::ArgAction::SetTrue),
         )
         .arg(
             option("without", "Leave a forwarder out")
-                .value_parser(["dotgate", "dnsdist", "unbound", "echo"])
+                .value_parser(["dotgate", "dnsdist", "unbound", "echo", "relay"])
                 .action(clap::ArgAction::Append),
         )
         .args(installations())
@@ -228,9 +258,15 @@ fn report_command() -> Command {
                 .value_parser(PEERS.iter().map(|peer| peer.name).collect::<Vec<_>>())
                 .action(clap::ArgAction::Append),
         )
+        .arg(
+            option("workload", "Measure this workload; may be repeated; all by default")
+                .value_parser(report::workload_names())
+                .action(clap::ArgAction::Append),
+        )
         .arg(path("output", "The folder for the page and its plots").required(true))
-        .arg(number("rounds", "Runs per forwarder and workload").default_value("5"))
-        .arg(number("seconds", "Length of a run").default_value("5"))
+        .arg(path("readme", "A page with a place for a few figures, which are filled in"))
+        .arg(number("rounds", "Runs per forwarder and workload").default_value("3"))
+        .arg(number("seconds", "Length of a run").default_value("3"))
 }
 
 fn run_report(arguments: &ArgMatches) -> Result<(), Error> {
@@ -243,8 +279,14 @@ fn run_report(arguments: &ArgMatches) -> Result<(), Error> {
             .cloned()
             .collect(),
         output: value(arguments, "output"),
+        readme: arguments.get_one("readme").cloned(),
         rounds: value::<u64>(arguments, "rounds") as u32,
         run: Duration::from_secs(value(arguments, "seconds")),
+        workloads: arguments
+            .get_many("workload")
+            .unwrap_or_default()
+            .cloned()
+            .collect(),
     };
     report::run(&report, &mut io::stdout())
 }
@@ -305,11 +347,15 @@ fn address(arguments: &ArgMatches, name: &str) -> SocketAddr {
 
 fn run_upstream(arguments: &ArgMatches) -> Result<(), Error> {
     let ca_file: PathBuf = value(arguments, "ca-file");
-    let kept = arguments.get_one::<PathBuf>("keep").map(PathBuf::as_path);
+    let saved = arguments.get_one::<PathBuf>("keep").map(PathBuf::as_path);
     upstream::run(
         address(arguments, "listen"),
         &ca_file,
-        kept,
+        saved,
+        Behavior {
+            delay: Duration::from_millis(value(arguments, "delay-ms")),
+            stall_every: value(arguments, "stall-every"),
+        },
         &mut io::stdout(),
     )
 }
@@ -401,6 +447,9 @@ fn run_compare(arguments: &ArgMatches) -> Result<(), Error> {
         }
     }
     forwarders.push(Forwarder::Echo);
+    if !arguments.contains_id("warm") {
+        forwarders.push(Forwarder::Relay);
+    }
     forwarders.retain(|forwarder| !left_out.iter().any(|name| *name == forwarder.name()));
     let popularity = if arguments.get_flag("zipf") {
         Popularity::Zipf
@@ -413,10 +462,18 @@ fn run_compare(arguments: &ArgMatches) -> Result<(), Error> {
             Pace::Window(value::<u64>(arguments, "window") as usize),
             Pace::PerSecond(value(arguments, "rate")),
         ],
-        warm: arguments.get_one::<u64>("warm").map(|names| Warm {
-            names: *names as u32,
-            popularity,
-        }),
+        traffic: match arguments.get_one::<u64>("warm") {
+            None => Traffic::Unique,
+            Some(names) => Traffic::Cached(Warm {
+                names: *names as u32,
+                popularity,
+            }),
+        },
+        transport: Transport::Udp,
+        behavior: Behavior::default(),
+        other_upstream: None,
+        restarts: false,
+        counts_calls: arguments.get_flag("system-calls"),
         rounds: value::<u64>(arguments, "rounds") as u32,
         run: Duration::from_secs(value(arguments, "seconds")),
         warm_up: Duration::from_millis(value(arguments, "warm-up-ms")),

@@ -3,6 +3,8 @@
 //! Written apart from `dotgate-wire` on purpose: a forwarder is not to be measured and checked by
 //! its own code. RFC 1035 sections 4.1 and 4.2.2.
 
+pub mod mix;
+
 /// Bytes of a header.
 pub const HEADER_BYTES: usize = 12;
 
@@ -54,11 +56,28 @@ pub fn query(id: u16, name: Name) -> [u8; QUERY_BYTES] {
     message
 }
 
+/// Bytes of a query with EDNS.
+pub const EDNS_QUERY_BYTES: usize = QUERY_BYTES + mix::OPT.len();
+
+/// Writes the query for this name with an OPT record, which allows responses of 1,232 bytes.
+#[must_use]
+pub fn edns_query(id: u16, name: Name) -> [u8; EDNS_QUERY_BYTES] {
+    let mut message = [0; EDNS_QUERY_BYTES];
+    message[..QUERY_BYTES].copy_from_slice(&query(id, name));
+    message[11] = 1;
+    message[QUERY_BYTES..].copy_from_slice(mix::OPT);
+    message
+}
+
 /// Whether a query asks for a name as [`query`] makes them, and not what a forwarder asks on its own account.
 #[must_use]
 pub fn is_of_a_load(query: &[u8]) -> bool {
     query.get(HEADER_BYTES) == QUESTION.first()
-        && query.get(NUMBER.end..QUERY_BYTES) == QUESTION.get(NUMBER.end - HEADER_BYTES..)
+        // A forwarder may change the case of letters, and look for the same in the response.
+        && query
+            .get(NUMBER.end..QUERY_BYTES)
+            .zip(QUESTION.get(NUMBER.end - HEADER_BYTES..))
+            .is_some_and(|(name, ours)| name.eq_ignore_ascii_case(ours))
 }
 
 /// Writes the query for the long answer.
@@ -77,7 +96,7 @@ pub fn long_query() -> [u8; QUERY_BYTES] {
 /// What came back for a query.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verdict {
-    /// NOERROR with at least one record in the answer section.
+    /// NOERROR with at least one record in the answer section; for a name of the mix that does not exist, NXDOMAIN.
     Answered,
     /// SERVFAIL.
     ServerFailure,
@@ -109,8 +128,10 @@ pub fn response(message: &[u8]) -> Option<Response> {
     let is_response = message[2] & QR != 0 && message[4..6] == [0, 1];
     let is_ours = message.get(HEADER_BYTES..QUERY_BYTES)? == &expected[HEADER_BYTES..];
     let has_answer = message[6..8] != [0, 0];
+    let exists = name.socket != mix::MIXED || mix::kind(name.number) != mix::Kind::Nothing;
     let verdict = match (message[3] & 0x0f, has_answer) {
-        (0, true) => Verdict::Answered,
+        (0, true) if exists => Verdict::Answered,
+        (3, false) if !exists => Verdict::Answered,
         (2, _) => Verdict::ServerFailure,
         (_, _) => Verdict::Other,
     };
@@ -127,6 +148,12 @@ pub fn answer(query: &[u8], output: &mut Vec<u8>) -> bool {
     let has_record = kind == TYPE_A || kind == TYPE_TXT;
     let has_opt = query[10..12] != [0, 0]
         && query.get(question_end..question_end + 3) == Some(&[0, 0, TYPE_OPT as u8]);
+    if kind == TYPE_A
+        && let Some(number) = mix::number(query)
+    {
+        mix::answer(query, number, has_opt, output);
+        return true;
+    }
     output.extend_from_slice(&query[..2]);
     output.extend_from_slice(&[QR | (query[2] & RD), RA]);
     for count in [1, u16::from(has_record), 0, u16::from(has_opt)] {
@@ -146,8 +173,7 @@ pub fn answer(query: &[u8], output: &mut Vec<u8>) -> bool {
         _ => {}
     }
     if has_opt {
-        // The root, OPT, 1232 bytes, no extended RCODE, no flags, no options (RFC 6891).
-        output.extend_from_slice(b"\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x00");
+        output.extend_from_slice(mix::OPT);
     }
     true
 }

@@ -85,6 +85,7 @@ pub fn run(replace: &Replace, output: &mut (dyn Write + Send)) -> Result<(), Err
         ca_file: upstream.ca_file(),
         folder: folder.path(),
         with_caches: false,
+        certificate: None,
     };
     let mut host = Host::start(replace, &around, free_address()?)?;
     let load = Load {

@@ -3,8 +3,11 @@
 //! The forwarders run in turns, in each round once, so that whatever else the machine does affects all of them. The page
 //! says what machine, versions and configurations the figures are from, and which forwarders were missing.
 
+mod digest;
+mod footprint;
 mod page;
 mod plot;
+mod workloads;
 
 use std::fs;
 use std::io::Write;
@@ -12,10 +15,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::Error;
-use crate::compare::{self, Comparison, Warm};
+use crate::compare::{self, Comparison, Measurement, Traffic, Transport};
 use crate::error::Action;
-use crate::forwarder::{Forwarder, Installations, Location, PEERS, Peer};
-use crate::load::{Pace, Popularity};
+use crate::forwarder::{Forwarder, Installations, Location, OTHER_UPSTREAM, PEERS, Peer};
+use workloads::{Special, WORKLOADS, Workload};
 
 /// What to report, and how long to measure.
 #[derive(Clone, Debug)]
@@ -28,71 +31,25 @@ pub struct ReportPlan {
     pub without: Vec<String>,
     /// The folder of the page and the plots; it is made.
     pub output: PathBuf,
+    /// A page with a place for a few figures.
+    pub readme: Option<PathBuf>,
     /// Runs per forwarder and workload.
     pub rounds: u32,
     /// Length of a run.
     pub run: Duration,
+    /// The workloads that are measured, by name; all if there is none.
+    pub workloads: Vec<String>,
 }
 
-/// A load, and what a reader calls it.
-struct Workload {
-    file: &'static str,
-    title: &'static str,
-    kind: Kind,
-    pace: Pace,
+/// The workload of starts and memory, which is none of the table's.
+const FOOTPRINT: &str = "footprint";
+
+/// The names of all workloads.
+#[must_use]
+pub fn workload_names() -> Vec<&'static str> {
+    let names = WORKLOADS.iter().map(|workload| workload.file);
+    names.chain([FOOTPRINT]).collect()
 }
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// Names that the cache has.
-    Hits,
-    /// Names that were never asked.
-    Forwarded,
-}
-
-/// Queries in flight when saturated.
-const WINDOW: usize = 256;
-/// Names that caches have.
-const NAMES: u32 = 10_000;
-
-const WORKLOADS: [Workload; 6] = [
-    Workload {
-        file: "hits-saturated",
-        title: "Cache hits, saturated",
-        kind: Kind::Hits,
-        pace: Pace::Window(WINDOW),
-    },
-    Workload {
-        file: "hits-20k",
-        title: "Cache hits, 20,000 queries per second",
-        kind: Kind::Hits,
-        pace: Pace::PerSecond(20_000),
-    },
-    Workload {
-        file: "forwarded-saturated",
-        title: "Forwarded, saturated",
-        kind: Kind::Forwarded,
-        pace: Pace::Window(WINDOW),
-    },
-    Workload {
-        file: "forwarded-1k",
-        title: "Forwarded, 1,000 queries per second",
-        kind: Kind::Forwarded,
-        pace: Pace::PerSecond(1_000),
-    },
-    Workload {
-        file: "forwarded-5k",
-        title: "Forwarded, 5,000 queries per second",
-        kind: Kind::Forwarded,
-        pace: Pace::PerSecond(5_000),
-    },
-    Workload {
-        file: "forwarded-20k",
-        title: "Forwarded, 20,000 queries per second",
-        kind: Kind::Forwarded,
-        pace: Pace::PerSecond(20_000),
-    },
-];
 
 /// A peer that is installed, with its version.
 struct Installed {
@@ -127,73 +84,153 @@ pub fn run(report: &ReportPlan, output: &mut dyn Write) -> Result<(), Error> {
         }
     }
     let mut results = Vec::new();
-    for kind in [Kind::Hits, Kind::Forwarded] {
-        results.extend(compare::measure(
-            &comparison(report, kind, &installed),
-            output,
-        )?);
+    for workload in WORKLOADS.iter().filter(|it| report.wants(it.file)) {
+        writeln!(output, "\n{}", workload.title).to("write the result")?;
+        let Some(comparison) = comparison(report, workload, &installed) else {
+            writeln!(output, "Unbound is not installed, left out").to("write the result")?;
+            continue;
+        };
+        let measured = compare::measure(&comparison, output)?;
+        results.extend(measured.into_iter().map(|it| (workload, it)));
     }
-    let plots = report.output.join("benchmarks");
-    fs::create_dir_all(&plots).to("make the folder of the report")?;
-    for (workload, measurement) in WORKLOADS.iter().zip(&results) {
-        let file = plots.join(format!("{}.svg", workload.file));
-        fs::write(file, plot::bars(workload.title, &measurement.runs)).to("write a plot")?;
+    let footprints = if report.wants(FOOTPRINT) {
+        let peers = installed.iter().map(|it| {
+            (
+                Forwarder::Peer(it.peer, it.location.clone()),
+                it.peer.has_cache,
+            )
+        });
+        let mut forwarders = vec![(Forwarder::Dotgate(report.dotgate.clone()), true)];
+        forwarders.extend(peers);
+        footprint::measure(&forwarders, report.rounds, output)?
+    } else {
+        Vec::new()
+    };
+    let mut page = page::page(report, &installed, &results)?;
+    if !footprints.is_empty() {
+        page.push_str(&footprint::section(&footprints));
     }
-    let page = page::page(report, &installed, &results)?;
-    let file = report.output.join("benchmarks.md");
-    fs::write(&file, page).to("write the report")?;
-    writeln!(output, "\n{}", file.display()).to("write the result")
+    write(report, &results, &page)?;
+    writeln!(output, "\n{}", report.output.display()).to("write the result")
 }
 
-/// All workloads of one kind.
-fn comparison(report: &ReportPlan, kind: Kind, installed: &[Installed]) -> Comparison {
-    let mut forwarders = vec![Forwarder::Dotgate(report.dotgate.clone()), Forwarder::Echo];
-    let peers = installed
-        .iter()
-        .filter(|it| kind == Kind::Forwarded || it.peer.has_cache);
-    forwarders.extend(peers.map(|it| Forwarder::Peer(it.peer, it.location.clone())));
-    Comparison {
-        forwarders,
-        paces: WORKLOADS
-            .iter()
-            .filter(|workload| workload.kind == kind)
-            .map(|workload| workload.pace)
-            .collect(),
-        warm: (kind == Kind::Hits).then_some(Warm {
-            names: NAMES,
-            popularity: Popularity::Uniform,
-        }),
-        rounds: report.rounds,
-        run: report.run,
-        warm_up: Duration::from_secs(1),
-        sockets: 32,
-        timeout: Duration::from_secs(2),
+/// Writes the page and its plots.
+fn write(
+    report: &ReportPlan,
+    results: &[(&Workload, Measurement)],
+    page: &str,
+) -> Result<(), Error> {
+    let plots = report.output.join("benchmarks");
+    fs::create_dir_all(&plots).to("make the folder of the report")?;
+    for (workload, measurement) in results {
+        let file = plots.join(format!("{}.svg", workload.file));
+        let text = plot::bars(workload.title, workload.figure, &measurement.runs);
+        fs::write(file, text).to("write a plot")?;
+    }
+    fs::write(report.output.join("benchmarks.md"), page).to("write the report")?;
+    let Some(file) = &report.readme else {
+        return Ok(());
+    };
+    let before = fs::read_to_string(file).to("read the page for the figures")?;
+    match digest::fill(&before, results) {
+        Some(after) => fs::write(file, after).to("write the figures"),
+        None => Ok(()),
     }
 }
+
+impl ReportPlan {
+    fn wants(&self, workload: &str) -> bool {
+        self.workloads.is_empty() || self.workloads.iter().any(|it| it == workload)
+    }
+}
+
+/// Why a forwarder has no part in a workload.
+fn missing(peer: &Peer, workload: &Workload) -> Option<&'static str> {
+    match workload.traffic {
+        Traffic::Cached(_) if !peer.has_cache => Some("has no cache"),
+        _ if workload.transport == Transport::Tls && !peer.serves_tls => {
+            Some("serves no clients over TLS")
+        }
+        _ => None,
+    }
+}
+
+/// One workload; `None` if its upstream is not installed.
+fn comparison(
+    report: &ReportPlan,
+    workload: &Workload,
+    installed: &[Installed],
+) -> Option<Comparison> {
+    let mut forwarders = vec![Forwarder::Dotgate(report.dotgate.clone())];
+    forwarders.extend(floor(workload));
+    let peers = installed
+        .iter()
+        .filter(|it| missing(it.peer, workload).is_none());
+    forwarders.extend(peers.map(|it| Forwarder::Peer(it.peer, it.location.clone())));
+    let restarts = workload.special == Special::Restart;
+    let other_upstream = match workload.special {
+        Special::OtherUpstream => Some(OTHER_UPSTREAM.find(&report.installations)?),
+        Special::No | Special::Restart => None,
+    };
+    Some(Comparison {
+        forwarders,
+        paces: vec![workload.pace],
+        traffic: workload.traffic,
+        transport: workload.transport,
+        behavior: workload.behavior,
+        other_upstream,
+        restarts,
+        counts_calls: workload.counts_calls,
+        rounds: if workload.is_short {
+            report.rounds.div_ceil(3)
+        } else {
+            report.rounds
+        },
+        run: if restarts {
+            report.run.max(RESTART_RUN)
+        } else {
+            report.run
+        },
+        warm_up: WARM_UP,
+        sockets: 32,
+        timeout: Duration::from_secs(if restarts { 5 } else { 2 }),
+    })
+}
+
+/// What a workload costs at least, where there is a program that shows it.
+fn floor(workload: &Workload) -> Option<Forwarder> {
+    match (workload.traffic, workload.transport) {
+        (_, Transport::Tcp | Transport::TcpOnce | Transport::Tls) | (Traffic::Mixed, _) => None,
+        (Traffic::Cached(_), Transport::Udp) => Some(Forwarder::Echo),
+        // Its sessions end with the upstream.
+        (Traffic::Unique, Transport::Udp) if workload.special == Special::Restart => None,
+        (Traffic::Unique, Transport::Udp) => Some(Forwarder::Relay),
+    }
+}
+
+/// Load before a run that is not measured, and the least length of a run in which the upstream restarts.
+const WARM_UP: Duration = Duration::from_millis(500);
+const RESTART_RUN: Duration = Duration::from_secs(6);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn workloads_are_in_the_order_in_which_they_are_measured() {
-        let kinds: Vec<bool> = WORKLOADS
-            .iter()
-            .map(|workload| workload.kind == Kind::Hits)
-            .collect();
-        assert!(kinds.is_sorted_by(|one, next| one >= next));
-    }
-
-    #[test]
-    fn a_peer_without_a_cache_is_not_measured_with_one() {
-        let report = ReportPlan {
+    fn plan() -> ReportPlan {
+        ReportPlan {
             dotgate: PathBuf::from("dotgate"),
             installations: Installations::default(),
             without: Vec::new(),
             output: PathBuf::new(),
-            rounds: 1,
+            readme: None,
+            rounds: 3,
             run: Duration::from_secs(1),
-        };
+            workloads: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_workload_has_only_those_that_offer_it_and_the_floor_below_it() {
         let installed: Vec<Installed> = PEERS
             .iter()
             .map(|peer| Installed {
@@ -202,15 +239,28 @@ mod tests {
                 version: String::new(),
             })
             .collect();
-        let names = |kind| -> Vec<&str> {
-            comparison(&report, kind, &installed)
-                .forwarders
-                .iter()
-                .map(Forwarder::name)
-                .collect()
+        let names = |file: &str| -> Vec<&str> {
+            let workload = WORKLOADS.iter().find(|it| it.file == file).unwrap();
+            let comparison = comparison(&plan(), workload, &installed).unwrap();
+            comparison.forwarders.iter().map(Forwarder::name).collect()
         };
-        assert!(!names(Kind::Hits).contains(&"stubby"));
-        assert!(names(Kind::Forwarded).contains(&"stubby"));
-        assert_eq!(names(Kind::Hits).first(), Some(&"dotgate"));
+        assert_eq!(names("hits-saturated")[..2], ["dotgate", "echo"]);
+        assert_eq!(names("forwarded-5k")[..2], ["dotgate", "relay"]);
+        assert_eq!(names("restart")[..2], ["dotgate", "dnsdist"]);
+        for (file, has_stubby) in [
+            ("hits-saturated", false),
+            ("hits-tls", false),
+            ("mix-5k", true),
+        ] {
+            assert_eq!(names(file).contains(&"stubby"), has_stubby, "{file}");
+        }
+    }
+
+    #[test]
+    fn workloads_can_be_chosen() {
+        let mut plan = plan();
+        assert!(workload_names().into_iter().all(|name| plan.wants(name)));
+        plan.workloads.push("mix-5k".to_owned());
+        assert!(plan.wants("mix-5k") && !plan.wants(FOOTPRINT));
     }
 }

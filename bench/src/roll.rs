@@ -29,7 +29,7 @@ pub use clients::{Asking, Counts, Kind, Outcome};
 
 /// What an instance has to get ready, or to end.
 const WAIT_MAX: Duration = Duration::from_secs(60);
-/// How often it is looked whether something has come or gone.
+/// How often it is checked whether an instance has started or ended.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// What to do under load.
@@ -86,6 +86,7 @@ pub fn run(roll: &Roll, output: &mut (dyn Write + Send)) -> Result<Rolled, Error
         ca_file: &ca_file,
         folder: folder.path(),
         with_caches: false,
+        certificate: None,
     };
     // Its thread ends with the process.
     thread::spawn(move || upstream.run());
@@ -209,7 +210,7 @@ impl<'a> Fleet<'a> {
         let number = self.started;
         let mut command = Command::new(&self.roll.dotgate);
         let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        // Not the variables of whoever runs the tests, which dotgate would refuse.
+        // Not the variables of the test run, which dotgate would reject.
         command.env_clear();
         command.envs(dotgate_environment(self.around, any_port));
         command.env("DOTGATE_ADMIN_LISTEN", any_port.to_string());

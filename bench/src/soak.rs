@@ -104,6 +104,7 @@ pub fn run(soak: &Soak, output: &mut dyn Write) -> Result<(), Error> {
         ca_file: &ca_file,
         folder: folder.path(),
         with_caches: false,
+        certificate: None,
     };
     let forwarder = Forwarder::Dotgate(soak.dotgate.clone());
     let dotgate = forwarder.start(&around)?.ok_or(Error::NoForwarder)?;

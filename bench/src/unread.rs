@@ -77,6 +77,7 @@ pub fn run(unread: &Unread, output: &mut dyn Write) -> Result<(), Error> {
         ca_file: upstream.ca_file(),
         folder: folder.path(),
         with_caches: false,
+        certificate: None,
     };
     let forwarder = Forwarder::Dotgate(cgroup.starter(folder.path(), &unread.dotgate)?);
     let dotgate = forwarder.start(&around)?.ok_or(Error::NoForwarder)?;
@@ -89,7 +90,7 @@ pub fn run(unread: &Unread, output: &mut dyn Write) -> Result<(), Error> {
         mebibytes(before)
     )
     .to("write")?;
-    let mut held = Vec::new();
+    let mut connections = Vec::new();
     let mut is_sound = true;
     for (number, (name, span)) in PHASES.into_iter().enumerate() {
         let is_over = AtomicBool::new(false);
@@ -97,8 +98,8 @@ pub fn run(unread: &Unread, output: &mut dyn Write) -> Result<(), Error> {
             let watch = scope.spawn(|| watch(dotgate.pid(), &cgroup, &is_over));
             let others = scope.spawn(|| innocents(dotgate.address(), dotgate.pid(), number, span));
             match name {
-                "attack" => held = attack(unread, dotgate.address()),
-                _ => held.clear(),
+                "attack" => connections = attack(unread, dotgate.address()),
+                _ => connections.clear(),
             }
             let outcome = others.join();
             is_over.store(true, Ordering::Relaxed);
@@ -113,7 +114,7 @@ pub fn run(unread: &Unread, output: &mut dyn Write) -> Result<(), Error> {
             output,
             "{name}: {} connections; RSS grew by {:.1} MiB, cgroup {:.1} MiB; others: {} queries, {failed} lost or failed, \
              p50 {:.0} us, p99 {:.0} us, CPU {:.1} us/query",
-            held.len(),
+            connections.len(),
             mebibytes(growth),
             mebibytes(used),
             outcome.sent,

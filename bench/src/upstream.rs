@@ -7,6 +7,7 @@
 
 mod certificate;
 mod connection;
+mod delay;
 mod process;
 
 use std::io::{self, Write};
@@ -22,6 +23,8 @@ use crate::Error;
 use crate::error::Action;
 pub use certificate::AUTHENTICATION_NAME;
 use connection::{Connection, State};
+use delay::Service;
+pub use delay::{Behavior, STALL};
 pub(crate) use process::UpstreamProcess;
 
 const LISTENER: Token = Token(usize::MAX);
@@ -37,13 +40,13 @@ const READ_BYTES: usize = 65_536;
 pub struct Upstream {
     poll: Poll,
     listener: TcpListener,
-    /// Any datagram is answered with `answered`, in decimal.
+    /// Any datagram is answered with the number of queries, in decimal.
     count: UdpSocket,
-    /// Queries of a load, which are not all: forwarders ask on their own account, too.
-    answered: u64,
+    service: Service,
     config: Arc<ServerConfig>,
-    /// By token; a slot is reused after its connection ends.
-    connections: Vec<Option<Connection>>,
+    /// By token, with its number; a slot is reused after its connection ends, a number is not.
+    connections: Vec<Option<(u64, Connection)>>,
+    accepted: u64,
 }
 
 impl Upstream {
@@ -56,9 +59,9 @@ impl Upstream {
     pub fn bind(
         address: SocketAddr,
         ca_file: &Path,
-        kept: Option<&Path>,
+        saved: Option<&Path>,
     ) -> Result<Upstream, Error> {
-        let config = Arc::new(certificate::server_config(ca_file, kept)?);
+        let config = Arc::new(certificate::server_config(ca_file, saved)?);
         let poll = Poll::new().to("make a poll")?;
         let mut tries = 1..=PORTS_TRIED;
         let (mut listener, mut count) = loop {
@@ -78,9 +81,10 @@ impl Upstream {
             poll,
             listener,
             count,
-            answered: 0,
+            service: Service::default(),
             config,
             connections: Vec::new(),
+            accepted: 0,
         })
     }
 
@@ -94,6 +98,13 @@ impl Upstream {
             .to("learn the upstream's address")
     }
 
+    /// The same, with this behavior.
+    #[must_use]
+    pub fn with(mut self, behavior: Behavior) -> Upstream {
+        self.service.behavior = behavior;
+        self
+    }
+
     /// Serves until polling fails.
     ///
     /// # Errors
@@ -102,7 +113,7 @@ impl Upstream {
         let mut events = Events::with_capacity(EVENTS_PER_POLL);
         let mut buffer = vec![0; READ_BYTES];
         loop {
-            match self.poll.poll(&mut events, None) {
+            match self.poll.poll(&mut events, self.service.next()) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 outcome => outcome.to("poll")?,
             }
@@ -113,6 +124,7 @@ impl Upstream {
                     token => self.serve(token, event.is_read_closed(), &mut buffer),
                 }
             }
+            self.send_due();
         }
     }
 
@@ -134,7 +146,9 @@ impl Upstream {
                     Interest::READABLE | Interest::WRITABLE,
                 )
                 .to("poll a connection")?;
-            self.connections[slot] = Some(Connection::new(stream, Arc::clone(&self.config))?);
+            let connection = Connection::new(stream, Arc::clone(&self.config))?;
+            self.accepted += 1;
+            self.connections[slot] = Some((self.accepted, connection));
         }
     }
 
@@ -146,7 +160,7 @@ impl Upstream {
                 Err(error) => return Err(error).to("be asked for the count"),
             };
             self.count
-                .send_to(self.answered.to_string().as_bytes(), peer)
+                .send_to(self.service.answered.to_string().as_bytes(), peer)
                 .to("send the count")?;
         }
     }
@@ -165,11 +179,25 @@ impl Upstream {
         let Some(slot) = self.connections.get_mut(token.0) else {
             return;
         };
-        let Some(connection) = slot else { return };
+        let Some((number, connection)) = slot else {
+            return;
+        };
+        self.service.connection = (token.0, *number);
         // Closing the stream also ends its registration.
-        match connection.serve(is_closing, buffer, &mut self.answered) {
+        match connection.serve(is_closing, buffer, &mut self.service) {
             State::Open => {}
             State::Closed => *slot = None,
+        }
+    }
+
+    /// Sends the responses that are due, unless their connection has ended.
+    fn send_due(&mut self) {
+        while let Some(((slot, number), responses)) = self.service.take_due() {
+            if let Some(Some((open, connection))) = self.connections.get_mut(slot)
+                && *open == number
+            {
+                connection.send(&responses);
+            }
         }
     }
 }
@@ -187,10 +215,11 @@ fn listen(address: SocketAddr) -> io::Result<(TcpListener, UdpSocket)> {
 pub fn run(
     address: SocketAddr,
     ca_file: &Path,
-    kept: Option<&Path>,
+    saved: Option<&Path>,
+    behavior: Behavior,
     output: &mut dyn Write,
 ) -> Result<(), Error> {
-    let upstream = Upstream::bind(address, ca_file, kept)?;
+    let upstream = Upstream::bind(address, ca_file, saved)?.with(behavior);
     writeln!(output, "{}", upstream.local_addr()?).to("print where the upstream listens")?;
     output.flush().to("print where the upstream listens")?;
     upstream.run()

@@ -31,14 +31,17 @@ impl Usage {
         look().ok_or(Error::NoUsage { pid })
     }
 
-    /// Looks at all processes of the group that a process leads.
+    /// Looks at all processes of the group that a process leads. Of memory that processes share, each has its part, where
+    /// the system says how much that is.
     ///
     /// # Errors
     /// [`Error::NoUsage`] if there is no such group.
     pub fn of_group(leader: u32) -> Result<Usage, Error> {
-        let members = cpu::members(leader)
-            .into_iter()
-            .filter_map(|pid| Usage::of(pid).ok());
+        let members = cpu::members(leader).into_iter().filter_map(|pid| {
+            let usage = Usage::of(pid).ok()?;
+            let resident = proportional(pid).unwrap_or(usage.resident);
+            Some(Usage { resident, ..usage })
+        });
         let sum = members.reduce(|sum, usage| Usage {
             resident: sum.resident + usage.resident,
             descriptors: sum.descriptors + usage.descriptors,
@@ -47,11 +50,21 @@ impl Usage {
     }
 }
 
-/// The line `VmRSS`, which counts in units of 1,024 bytes.
+/// The proportional set size (`proc_pid_smaps(5)`).
+fn proportional(pid: u32) -> Option<u64> {
+    line_of(
+        &fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?,
+        "Pss:",
+    )
+}
+
 fn resident(status: &str) -> Option<u64> {
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line_of(status, "VmRSS:")
+}
+
+/// The value of a line, which counts in units of 1,024 bytes.
+fn line_of(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     let kilobytes: u64 = line.split_whitespace().next()?.parse().ok()?;
     Some(kilobytes * 1_024)
 }

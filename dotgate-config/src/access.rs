@@ -72,8 +72,8 @@ impl fmt::Display for AccessFault {
         match self {
             Self::NoSuchListener { variable, address } => write!(
                 f,
-                "{variable} has an entry @{address}, and no listener has that address\n  \
-                 to do: write an address of HOST or of another listener, or leave out @{address}"
+                "{variable} has an entry @{address}, but no listener has this address\n  to do: use an address of \
+                 HOST or of another listener, or remove @{address}"
             ),
         }
     }

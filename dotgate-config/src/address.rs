@@ -129,7 +129,7 @@ pub struct ScopedSocketAddress {
 
 /// An address is of an interface that this host does not have now.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("there is no interface {0} now")]
+#[error("the interface {0} does not exist")]
 pub struct NoInterface(Box<str>);
 
 impl From<NoInterface> for io::Error {
@@ -139,6 +139,11 @@ impl From<NoInterface> for io::Error {
 }
 
 impl ScopedSocketAddress {
+    /// Returns the address, with its interface.
+    pub(crate) fn host(&self) -> &ScopedAddress {
+        &self.address
+    }
+
     /// Returns the address without its interface.
     pub fn ip(&self) -> IpAddr {
         self.address.ip
@@ -268,7 +273,10 @@ mod tests {
         let by_name = resolved(&format!("[fe80::1%{name}]:53"));
         assert_eq!(by_name, expected(&format!("[fe80::1%{number}]:53")));
         let missing = resolved("[fe80::1%no-such-if]:53").unwrap_err();
-        assert_eq!(missing.to_string(), "there is no interface no-such-if now");
+        assert_eq!(
+            missing.to_string(),
+            "the interface no-such-if does not exist"
+        );
     }
 
     #[test]

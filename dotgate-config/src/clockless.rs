@@ -91,16 +91,9 @@ fn of_pins_alone(upstream: &UpstreamConfig) -> Option<UpstreamConfig> {
 
 #[cfg(test)]
 mod tests {
-    use crate::{Config, Environment};
+    use crate::tests::config;
 
     const PIN: &str = "pin=sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
-
-    fn config(settings: &[(&str, &str)]) -> Config {
-        let required = [("HOST", "127.0.0.1"), ("PORT", "5300"), ("DNS_PORT", "853")];
-        let all = required.iter().chain(settings);
-        let environment: Environment = all.copied().collect();
-        super::super::load(&environment, None).unwrap().config
-    }
 
     fn clockless(settings: &[(&str, &str)]) -> Option<(Vec<String>, Vec<String>)> {
         let before = config(settings);

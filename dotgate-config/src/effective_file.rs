@@ -51,7 +51,7 @@ pub fn effective_file(environment: &Environment, file: Option<&Path>) -> Result<
     Ok(page)
 }
 
-/// What only a variable can say, for whoever reads the file: `DOTGATE_ROUTES` has become tables.
+/// Values that only a variable can have, as comments in the file: `DOTGATE_ROUTES` has become tables.
 fn push_variables(page: &mut String, spec: &Spec) {
     let routes = ROUTES.entry.variable();
     for &subject in TABLE {

@@ -14,10 +14,12 @@ pub(crate) const PINS_MAX: usize = 8;
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Fault {
     /// An address where a suffix of names is expected.
-    #[error("{} is an address; write a prefix, as in {}/24", Shown(.item), Shown(.item))]
+    #[error("{item} is an address (write {prefix} for its reverse name)")]
     AddressAsSuffix {
-        /// The address as written.
-        item: String,
+        /// The address.
+        item: IpAddr,
+        /// The prefix of this address alone.
+        prefix: IpNet,
     },
     /// An authentication domain name after an upstream's name, which is authenticated as itself.
     #[error("{} has two names (a name is authenticated as itself)", Shown(.item))]
@@ -44,7 +46,7 @@ pub enum Fault {
         item: String,
     },
     /// A duplicate item.
-    #[error("{} is there twice", Shown(.item))]
+    #[error("{} is listed twice", Shown(.item))]
     Duplicate {
         /// The second one as written.
         item: String,
@@ -58,7 +60,7 @@ pub enum Fault {
         hint: String,
     },
     /// The quotes around a value are part of it.
-    #[error("the quotes are part of the value; nothing removes them here (write {})", Shown(.bare))]
+    #[error("the quotes are part of the value and are not removed (write {})", Shown(.bare))]
     Quoted {
         /// The value without them.
         bare: String,
@@ -127,6 +129,14 @@ pub enum Fault {
         /// The name as written.
         item: String,
     },
+    /// A wildcard where a suffix of names is expected, which has none.
+    #[error("{} is a wildcard (write {}, which stands for itself and all names below it)", Shown(.item), Shown(.name))]
+    WildcardAsSuffix {
+        /// The wildcard as written.
+        item: String,
+        /// The name behind its asterisk.
+        name: String,
+    },
     /// Not a condition on queries.
     #[error("{} is not failed, slow>TIME, suffix=NAME, client=PREFIX or sample=1/N", Shown(.item))]
     NotAQueryFilter {
@@ -175,6 +185,9 @@ pub enum Fault {
     /// Not a key in hexadecimal.
     #[error("not 32 hexadecimal digits")]
     NotAKey,
+    /// A key that nobody has drawn at random.
+    #[error("a key of zeros is not random")]
+    KeyOfZeros,
     /// Not a weight.
     #[error("{} is not a weight from 1 to 100", Shown(.item))]
     NotAWeight {
@@ -208,7 +221,7 @@ pub enum Fault {
         item: String,
     },
     /// An entry of an access list that holds at no listener.
-    #[error("what is behind @ in {} is no listener", Shown(.item))]
+    #[error("the part after @ in {} is not a listener", Shown(.item))]
     NotAListener {
         /// The entry as written.
         item: String,
@@ -284,7 +297,7 @@ pub enum Fault {
         found: usize,
     },
     /// More `[[record]]` tables than allowed.
-    #[error("there are {found} [[record]] tables, the most is {most}")]
+    #[error("there are {found} [[record]] tables; the maximum is {most}")]
     TooManyRecords {
         /// How many there are.
         found: usize,
@@ -292,13 +305,13 @@ pub enum Fault {
         most: usize,
     },
     /// More pins than allowed for one upstream.
-    #[error("an upstream has {found} pins, the most is {PINS_MAX}")]
+    #[error("an upstream has {found} pins; the maximum is {PINS_MAX}")]
     TooManyPins {
         /// How many there are.
         found: usize,
     },
     /// Something that an upstream does not have after a semicolon.
-    #[error("{} is not a parameter of an upstream; known are {known}", Shown(.item))]
+    #[error("{} is not a parameter of an upstream; the parameters are {known}", Shown(.item))]
     UnknownParameter {
         /// What is written.
         item: String,
@@ -355,13 +368,13 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
-/// Text of somebody else's making with its control characters escaped.
+/// Text of somebody else's making with its control characters escaped, and those that change the direction of text.
 pub struct Escaped<'a>(pub &'a str);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for character in self.0.chars() {
-            if character.is_control() {
+            if character.is_control() || changes_direction(character) {
                 write!(f, "{}", character.escape_default())?;
             } else {
                 write!(f, "{character}")?;
@@ -369,4 +382,12 @@ impl fmt::Display for Escaped<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether text behind it is shown elsewhere than it stands: marks, embeddings and isolates, and separators of lines.
+fn changes_direction(character: char) -> bool {
+    matches!(
+        character,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    )
 }

@@ -2,8 +2,7 @@
 
 use std::path::PathBuf;
 
-use dotgate_core::Substitute;
-use dotgate_wire::Nat64Prefix;
+use dotgate_core::{Dns64Prefix, Substitute};
 
 /// What is filtered.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -19,7 +18,7 @@ pub struct FilterConfig {
     /// Names at and below which private addresses are right: uncompressed, in lower case.
     pub rebinding_except: Vec<Vec<u8>>,
     /// The prefix for DNS64 of the default group: cached answers are judged again when it changes.
-    pub dns64: Option<Nat64Prefix>,
+    pub dns64: Option<Dns64Prefix>,
 }
 
 impl FilterConfig {

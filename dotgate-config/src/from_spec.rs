@@ -5,6 +5,7 @@
 
 mod access;
 mod cache;
+mod connections;
 mod encrypted;
 mod local;
 mod query_log;
@@ -19,7 +20,8 @@ use dotgate_core::limits::PLAIN_SOCKETS_AHEAD;
 use dotgate_core::{KeyExchangePolicy, RateSettings, ShardKey, Transport};
 use ipnet::IpNet;
 
-pub use self::encrypted::{DohConfig, DotConfig};
+pub use self::connections::TcpConfig;
+pub use self::encrypted::{DohConfig, DoqConfig, DotConfig};
 pub use self::server::ServerConfig;
 pub use self::sessions::SessionsConfig;
 use super::access::AccessConfig;
@@ -47,6 +49,8 @@ pub struct Config {
     server: ServerConfig,
     pub(super) upstreams: Vec<UpstreamConfig>,
     pub(super) groups: Vec<GroupConfig>,
+    /// The port of upstreams without one.
+    pub(super) default_port: u16,
     shard_key: ShardKey,
     hedge_percent: u8,
     probe: Vec<u8>,
@@ -94,20 +98,6 @@ pub struct QueryConfig {
     pub log: QueryLogConfig,
     /// Who gets copies of all messages; none if nobody does.
     pub dnstap: Option<DnstapReader>,
-}
-
-/// The bounds of clients' TCP connections.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct TcpConfig {
-    /// The connections of all clients, in all workers; see `Config::connection_limits`.
-    pub connections_max: Amount<u32>,
-    /// The connections of one client address; see `Config::connection_limits`.
-    pub connections_per_client_max: Amount<u32>,
-    /// How long a connection stays open with nothing asked on it.
-    pub idle: Duration,
-    /// The queries in flight on one connection.
-    pub in_flight_max: u32,
 }
 
 /// Settings of the cache.
@@ -166,6 +156,10 @@ pub struct AdminConfig {
     pub hosts: Vec<String>,
     /// The file with the token for what is not for everybody.
     pub token_file: Option<PathBuf>,
+    /// Whether queries are shown as they end.
+    pub shows_queries: bool,
+    /// Whether programs may set routes.
+    pub takes_routes: bool,
 }
 
 /// The Unix socket of the admin endpoint.
@@ -321,6 +315,7 @@ impl Config {
             &mut authorities.ca_file,
             &mut authorities.certificate_file,
             &mut self.admin.token_file,
+            &mut self.server.cookie_secret_file,
         ];
         let files = files.into_iter().flatten();
         let in_groups = self
@@ -355,9 +350,11 @@ impl Config {
             Amount::Exactly(all) => all,
             Amount::Auto => {
                 // A listener's UDP and TCP socket, and a second descriptor of each to hand over.
+                let server = &self.server;
                 let of_a_socket = 1 + u64::from(self.server.take_over_socket.is_some());
-                let encrypted = self.server.dot.listen.len() + self.server.doh.listen.len();
-                let sockets = 2 * self.server.listen.len() + encrypted;
+                let encrypted = [&server.dot.listen, &server.doh.listen, &server.doq.listen];
+                let encrypted: usize = encrypted.into_iter().map(Vec::len).sum();
+                let sockets = 2 * server.listen.len() + encrypted;
                 let plain = self.upstreams.iter();
                 let plain = plain.filter(|upstream| upstream.transport() == Transport::Plain);
                 let of_a_worker = of_a_socket * sockets as u64
@@ -391,9 +388,8 @@ impl Config {
         let plain_default = reader.value(&table::DNS_ALLOW_PLAIN_DEFAULT);
         reader.optional(&table::CONFIG_FILE);
         let is_watched = reader.value(&table::CONFIG_WATCH);
-        let log = read_log(&mut reader);
-        let query = read_query(&mut reader);
-        let tcp = read_tcp(&mut reader);
+        let (log, query) = (read_log(&mut reader), read_query(&mut reader));
+        let tcp = connections::read(&mut reader);
         let access = access::read(&mut reader, server.as_ref());
         let rates = rates::read(&mut reader);
         let tls = read_tls(&mut reader);
@@ -425,12 +421,13 @@ impl Config {
         let mut groups = routes::groups(default, &routes, from_spec);
         local::mark_public(&mut reader, &mut groups, public_routes?);
         routes::refuse_contradictions(&mut reader, &routes);
-        strategies::refuse_useless(&mut reader, &groups);
+        strategies::refuse_useless(&mut reader, &groups, selection.shard_key);
         let upstreams = routes::all_upstreams(&mut reader, &groups);
         let config = Self {
             server,
             upstreams,
             groups: groups.into_iter().map(|(group, _)| group).collect(),
+            default_port,
             shard_key: selection.shard_key,
             hedge_percent: selection.hedge_percent,
             probe: probe?,
@@ -452,7 +449,7 @@ impl Config {
 }
 
 /// All upstreams, each with where it was written.
-fn written<'s>(
+pub(super) fn written<'s>(
     of_default: &'s [(UpstreamSpec, Origin)],
     of_routes: &'s [SourceRoute],
 ) -> impl Iterator<Item = (&'s UpstreamSpec, &'s Origin)> {
@@ -536,19 +533,6 @@ fn read_query(reader: &mut Reader<'_>) -> Option<QueryConfig> {
     })
 }
 
-fn read_tcp(reader: &mut Reader<'_>) -> Option<TcpConfig> {
-    let connections_max = reader.value(&table::TCP_CONNECTIONS_MAX);
-    let connections_per_client_max = reader.value(&table::TCP_CONNECTIONS_PER_CLIENT_MAX);
-    let idle = reader.value(&table::TCP_IDLE);
-    let in_flight_max = reader.value(&table::TCP_IN_FLIGHT_MAX);
-    Some(TcpConfig {
-        connections_max: connections_max?,
-        connections_per_client_max: connections_per_client_max?,
-        idle: idle?,
-        in_flight_max: in_flight_max?,
-    })
-}
-
 fn read_tls(reader: &mut Reader<'_>) -> Option<TlsConfig> {
     let ca_file = reader.optional(&table::TLS_CA_FILE);
     let certificate_file = reader.optional(&table::SSL_CERT_FILE);
@@ -584,10 +568,14 @@ fn read_admin(reader: &mut Reader<'_>, take_over: Option<&Path>) -> Option<Admin
     };
     let hosts = reader.optional(&table::ADMIN_HOST_NAMES);
     let token_file = reader.optional(&table::ADMIN_TOKEN_FILE);
+    let shows_queries = reader.value(&table::ADMIN_QUERIES);
+    let takes_routes = reader.value(&table::ADMIN_ROUTES);
     Some(AdminConfig {
         listen: listen?,
         socket,
         hosts: hosts.unwrap_or_default(),
         token_file,
+        shows_queries: shows_queries?,
+        takes_routes: takes_routes?,
     })
 }

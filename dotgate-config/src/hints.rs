@@ -92,8 +92,7 @@ pub(super) fn of_prefix(item: &str) -> Option<String> {
         .iter()
         .any(|word| item.eq_ignore_ascii_case(word));
     is_everybody.then(|| {
-        "any allows every client and opens the resolver to the Internet: write that if it is meant"
-            .to_owned()
+        "any allows every client, also from the Internet: use it if this is intended".to_owned()
     })
 }
 

@@ -6,6 +6,7 @@
 
 mod access;
 mod lists;
+mod portal;
 mod routes;
 mod strategy;
 mod user;
@@ -25,10 +26,11 @@ pub(super) use self::lists::{
     AdminAddresses, FilePaths, FolderPaths, HostNames, ListenAddresses, ListenerAddresses,
     Prefixes, Records, Resolvers, SomeOf, Suffixes, Upstreams,
 };
+pub(super) use self::portal::Portal;
+pub use self::portal::{PortalPolicy, read_resolver};
 pub use self::routes::Suffix;
 pub(super) use self::routes::{
-    Domains, Nat64, RouteSpec, Routes, SUFFIXES_MAX, read_nat64_prefix, read_suffixes,
-    read_upstreams,
+    Domains, Nat64, RouteSpec, Routes, SUFFIXES_MAX, read_dns64, read_suffixes, read_upstreams,
 };
 pub(super) use self::strategy::{HexKey, Percent};
 pub(super) use self::user::UserName;

@@ -28,6 +28,7 @@ mod nearest;
 mod notes;
 mod numbers;
 mod origin;
+mod portal;
 mod problem;
 mod providers;
 mod query_log;
@@ -44,6 +45,7 @@ mod strategies;
 mod strategy_fault;
 mod upstream;
 mod upstreams;
+mod volatile;
 mod words;
 
 use std::path::{Path, PathBuf};
@@ -57,21 +59,24 @@ pub use fault::{Escaped, Fault};
 pub use filter::FilterConfig;
 pub use from_spec::{
     AdminConfig, AdminSocket, CacheConfig, ClientConfig, Config, ConnectionLimits, DohConfig,
-    DotConfig, LogConfig, QueryConfig, ServerConfig, SessionsConfig, TcpConfig, TlsConfig,
+    DoqConfig, DotConfig, LogConfig, QueryConfig, ServerConfig, SessionsConfig, TcpConfig,
+    TlsConfig,
 };
 pub use identity::{Authentication, AuthoritySources, CertificateFiles, Identity, ServerTlsFiles};
-pub use kinds::{Amount, ByteCount, Kind, Suffix, Time, UserSpec};
+pub use kinds::{Amount, ByteCount, Kind, PortalPolicy, Suffix, Time, UserSpec, read_resolver};
 pub use listeners::Listener;
 pub use notes::Note;
 pub use origin::{Origin, SourceValue};
+pub use portal::{CONNECTIVITY_CHECKS, PortalNames};
 pub use problem::{FileFault, Problem, Problems, RoutesFault, ServerTlsFault, UpstreamsFault};
-pub use query_log::{ClientForm, NameForm, QueryFilter, QueryLogConfig, QueryLogPlace};
+pub use query_log::{ClientForm, NameForm, QueryFilter, QueryForms, QueryLogConfig, QueryLogPlace};
 pub use records::{LocalConfig, LocalRecord, read_record, split_records};
 pub use reload::reload;
 pub use routes::GroupConfig;
 pub use spec::Overridden;
 pub use strategy_fault::StrategyFault;
 pub use upstream::{Endpoint, UpstreamConfig, UpstreamSpec};
+pub use volatile::{NoRouteOwner, RouteOwner, VolatileRoutes};
 pub use words::{LogFormat, LogLevel, Profile, SandboxPolicy, StartPolicy, Word};
 
 use setting::{AnySetting, Unset};

@@ -15,6 +15,8 @@ pub enum Listener {
     Dot,
     /// DNS over HTTPS.
     Doh,
+    /// DNS over QUIC.
+    Doq,
 }
 
 impl ServerConfig {
@@ -23,9 +25,11 @@ impl ServerConfig {
         let plain = self.listen.iter().map(|address| (Listener::Plain, address));
         let dot = self.dot.listen.iter();
         let doh = self.doh.listen.iter();
+        let doq = self.doq.listen.iter();
         plain
             .chain(dot.map(|address| (Listener::Dot, address)))
             .chain(doh.map(|address| (Listener::Doh, address)))
+            .chain(doq.map(|address| (Listener::Doq, address)))
     }
 
     /// The addresses of all listeners.

@@ -81,23 +81,23 @@ impl fmt::Display for Note {
         match self {
             Self::InsecureOpportunistic => write!(
                 f,
-                "upstreams are not authenticated: anybody on the way can read and forge everything"
+                "upstreams are not authenticated: anyone on the network path can read and forge all responses"
             ),
             Self::ServiceLinks { count } => write!(
                 f,
-                "variables that Kubernetes injected for a Service, passed over: {count} \
-                 (`enableServiceLinks: false` avoids them)"
+                "ignored variables that Kubernetes injected for a Service: {count} (`enableServiceLinks: false` \
+                 avoids them)"
             ),
             Self::TwoSourcesOfAuthorities => write!(
                 f,
                 "the authorities of SSL_CERT_DIR are trusted in addition to those of SSL_CERT_FILE; \
                  DOTGATE_TLS_CA_FILE names a file with the only ones to trust"
             ),
-            Self::WithoutIpv4 => write!(f, ":: is IPv6 alone; 0.0.0.0,:: serves IPv4 too"),
+            Self::WithoutIpv4 => write!(f, ":: is IPv6 only; 0.0.0.0,:: serves IPv4 as well"),
             Self::OpenResolver { network } => write!(
                 f,
-                "access.allow has {network}: anyone on the Internet who reaches this resolver may use it, also to \
-                 attack others"
+                "access.allow has {network}: anyone on the Internet who can reach this resolver can use it, also for \
+                 attacks"
             ),
             Self::AccessOfNobody { address } => write!(
                 f,
@@ -105,7 +105,7 @@ impl fmt::Display for Note {
             ),
             Self::OneUpstream => write!(
                 f,
-                "there is one upstream: while it does not answer, nothing but the cache does"
+                "there is only one upstream: while it is down, only cached responses are served"
             ),
             Self::UpstreamsWithoutIpv4 => write!(
                 f,

@@ -13,6 +13,8 @@ pub enum Origin {
     Option(&'static str),
     /// In this variable.
     Variable(String),
+    /// At the admin endpoint, by this owner of routes.
+    Owner(String),
     /// In the file.
     File {
         /// The file as it was named.
@@ -28,6 +30,7 @@ impl fmt::Display for Origin {
             Self::Default => write!(f, "default"),
             Self::Option(option) => write!(f, "{option}"),
             Self::Variable(variable) => write!(f, "{variable}"),
+            Self::Owner(owner) => write!(f, "routes of {owner}"),
             Self::File { path, line } => write!(f, "{}:{line}", path.display()),
         }
     }

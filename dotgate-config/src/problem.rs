@@ -263,7 +263,7 @@ impl Problem {
         };
         match origin {
             Origin::File { line, .. } => Some(*line),
-            Origin::Default | Origin::Option(_) | Origin::Variable(_) => None,
+            Origin::Default | Origin::Option(_) | Origin::Owner(_) | Origin::Variable(_) => None,
         }
     }
 }
@@ -358,24 +358,23 @@ impl fmt::Display for UpstreamsFault {
         match self {
             Self::BootstrapIsListener { address, listener } => write!(
                 f,
-                "{address} would be asked for the addresses of upstreams, but is dotgate itself, \
-                 which listens on {listener}"
+                "the bootstrap resolver {address} is dotgate itself, which listens on {listener}"
             ),
-            Self::Duplicate { label } => write!(f, "the upstream {label} is there twice"),
+            Self::Duplicate { label } => write!(f, "the upstream {label} is listed twice"),
             Self::IsListener { label, listener } => write!(
                 f,
                 "the upstream {label} is dotgate itself, which listens on {listener}"
             ),
             Self::NameWithoutBootstrap { name } => write!(
                 f,
-                "the upstream {name} is a name, and nobody may be asked for its addresses\n  \
-                 to do: write its address with it, as in ADDR#{name}, or set \
-                 DOTGATE_BOOTSTRAP_ADDRESSES to resolvers that may be asked in the clear"
+                "the upstream {name} is a name, and no resolver is configured for its address\n  to do: write its \
+                 address, as in ADDR#{name}, or set DOTGATE_BOOTSTRAP_ADDRESSES to resolvers that can be queried in \
+                 plain text"
             ),
             Self::PlainDefault { address } => write!(
                 f,
-                "plain:{address} would send every name in the clear, where anyone on the network path can read and forge \
-                 it\n  to do: write plain: in a route for the names that it serves, as in \
+                "plain:{address} would send every query in plain text, which anyone on the network path can read and \
+                 forge\n  to do: write plain: in a route for the names that it serves, as in \
                  DOTGATE_ROUTES=lan=plain:{address}, or set DOTGATE_DNS_ALLOW_PLAIN_DEFAULT=insecure"
             ),
             Self::TooManyTables { found, most } => {
@@ -410,6 +409,7 @@ fn write_value(
             )
         }
         Origin::Option(option) => write!(f, "{option} {}", Shown(text)),
+        Origin::Owner(_) => write!(f, "{}: {}", written.origin, Shown(text)),
         Origin::Default => write!(f, "the default {text} of {}", subject.entry().variable()),
     }
 }
@@ -423,8 +423,8 @@ fn write_in_two_forms(
     let (section, key) = subject.entry().section_and_key().unwrap_or_default();
     write!(
         f,
-        "{origin}: [[{table}]] and [{section}] {key} ({other}) are the same list in two forms\n  \
-         to do: keep one of them"
+        "{origin}: [[{table}]] and [{section}] {key} ({other}) are the same list in two forms\n  to do: remove one of \
+         them"
     )
 }
 

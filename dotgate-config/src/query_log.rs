@@ -33,6 +33,14 @@ pub struct QueryLogConfig {
 }
 
 impl QueryLogConfig {
+    /// What is said of queries, in the log and wherever single queries are shown.
+    pub fn forms(&self) -> QueryForms {
+        QueryForms {
+            clients: self.clients,
+            names: self.names,
+        }
+    }
+
     /// The file of the log, if it goes to one.
     pub fn file(&self) -> Option<&PathBuf> {
         match &self.place {
@@ -40,6 +48,15 @@ impl QueryLogConfig {
             QueryLogPlace::Off | QueryLogPlace::Stdout => None,
         }
     }
+}
+
+/// What is said of the client and the name of a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueryForms {
+    /// What is said of clients.
+    pub clients: ClientForm,
+    /// What is said of names.
+    pub names: NameForm,
 }
 
 /// Where queries are logged.
@@ -66,6 +83,14 @@ pub struct QueryFilter {
     pub clients: Vec<IpNet>,
     /// One in so many of them, 1 or more.
     pub sample: u32,
+}
+
+impl FromStr for QueryFilter {
+    type Err = Fault;
+
+    fn from_str(text: &str) -> Result<Self, Fault> {
+        Filter.read(text)
+    }
 }
 
 /// What is said of a client.

@@ -107,8 +107,8 @@ pub fn settings_page() -> String {
     );
     push_keys(&mut page, &UPSTREAM_KEYS);
     page.push_str(
-        "\n## Routes as tables\n\n\
-         In the file, `[[route]]` tables stand for `DOTGATE_ROUTES`: one table per route, at most 63.\n",
+        "\n## Routes as tables\n\nIn the file, `[[route]]` tables replace `DOTGATE_ROUTES`: one table per route, at \
+         most 63.\n",
     );
     push_keys(&mut page, &ROUTE_KEYS);
     page.push_str(

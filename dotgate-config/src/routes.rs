@@ -5,11 +5,10 @@
 use std::collections::HashMap;
 use std::num::NonZeroU8;
 
-use dotgate_core::{GroupSettings, Strategy, limits};
-use dotgate_wire::Nat64Prefix;
+use dotgate_core::{Dns64Prefix, GroupSettings, Strategy, limits};
 
 use super::kinds::{
-    RouteSpec, SUFFIXES_MAX, Suffix, read_nat64_prefix, read_suffixes, read_upstreams, read_word,
+    RouteSpec, SUFFIXES_MAX, Suffix, read_dns64, read_suffixes, read_upstreams, read_word,
 };
 use super::origin::Origin;
 use super::problem::{Problem, RoutesFault};
@@ -38,7 +37,9 @@ pub struct GroupConfig {
     /// Whether its answers are checked for private addresses, if any are.
     pub is_public: bool,
     /// The prefix of AAAA records that are made of A records where there are none; none if none are made.
-    pub dns64: Option<Nat64Prefix>,
+    pub dns64: Option<Dns64Prefix>,
+    /// Whether it is that of a portal window, whose names yield to those of all routes.
+    pub is_portal: bool,
 }
 
 impl GroupConfig {
@@ -47,7 +48,7 @@ impl GroupConfig {
         upstreams: Vec<UpstreamConfig>,
         weights: Vec<NonZeroU8>,
         strategy: Strategy,
-        dns64: Option<Nat64Prefix>,
+        dns64: Option<Dns64Prefix>,
     ) -> GroupConfig {
         GroupConfig {
             label: GroupSettings::DEFAULT_LABEL.to_owned(),
@@ -57,6 +58,7 @@ impl GroupConfig {
             strategy,
             is_public: true,
             dns64,
+            is_portal: false,
         }
     }
 }
@@ -90,7 +92,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<Vec<SourceRoute>> {
 fn read_table(problems: &mut Vec<Problem>, table: &KeyTable) -> Option<RouteSpec> {
     let suffixes = table.read_required(problems, &ROUTE_SUFFIXES, read_suffixes);
     let upstreams = table.read_required(problems, &ROUTE_UPSTREAMS, read_upstreams);
-    let dns64 = table.read(problems, &ROUTE_DNS64, read_nat64_prefix);
+    let dns64 = table.read(problems, &ROUTE_DNS64, read_dns64);
     let strategy = table.read(problems, &ROUTE_STRATEGY, read_word);
     Some(RouteSpec {
         suffixes: suffixes?,
@@ -158,6 +160,7 @@ pub(super) fn groups(
             strategy: route.strategy,
             is_public: false,
             dns64: route.dns64,
+            is_portal: false,
         };
         groups.push((group, origin.clone()));
     }
@@ -186,7 +189,7 @@ pub(super) fn all_upstreams(
             if all.contains(upstream) {
                 continue;
             }
-            if all.iter().any(|held| held.label == upstream.label) {
+            if all.iter().any(|other| other.label == upstream.label) {
                 let (origin, label) = (origin.clone(), upstream.label.clone());
                 let fault = RoutesFault::OtherAuthentication { label };
                 reader.problems.push(Problem::Routes { origin, fault });

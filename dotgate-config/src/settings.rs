@@ -8,6 +8,7 @@
 mod access;
 mod admin;
 mod cache;
+mod connections;
 mod encrypted;
 mod file;
 mod local;
@@ -25,7 +26,9 @@ use std::num::NonZeroU16;
 use std::time::Duration;
 
 pub use self::access::{ACCESS_ALLOW, ACCESS_ANSWER, ACCESS_DENY, SERVER_PROXY_PROTOCOL_FROM};
-pub use self::admin::{ADMIN_HOST_NAMES, ADMIN_LISTEN, ADMIN_SOCKET, ADMIN_TOKEN_FILE};
+pub use self::admin::{
+    ADMIN_HOST_NAMES, ADMIN_LISTEN, ADMIN_QUERIES, ADMIN_ROUTES, ADMIN_SOCKET, ADMIN_TOKEN_FILE,
+};
 pub use self::file::{CONFIG_FILE, CONFIG_WATCH};
 pub use self::local::{
     LOCAL_ALLOW_FILE, LOCAL_BLOCK_ANSWER, LOCAL_BLOCK_FILE, LOCAL_HOSTS_FILE, LOCAL_REBIND_EXCEPT,
@@ -33,9 +36,10 @@ pub use self::local::{
 };
 pub use self::rates::{
     RATE_CONNECTIONS, RATE_HANDSHAKES, RATE_IPV4_PREFIX, RATE_IPV6_PREFIX, RATE_QUERIES,
+    RATE_RESPONSES, RATE_SLIP, SERVER_COOKIE_SECRET_FILE,
 };
 pub use self::sandbox::{SERVER_SANDBOX, SERVER_USER};
-pub use self::sessions::{DNS_SESSION_MAX_AGE, DNS_STATE_FILE};
+pub use self::sessions::{DNS_PORTAL, DNS_SESSION_MAX_AGE, DNS_STATE_FILE};
 pub use self::strategy::{DNS_HEDGE, DNS_SHARD_KEY, DNS_STRATEGY};
 pub use self::tables::{
     RECORD_DATA, RECORD_KEYS, RECORD_NAME, RECORD_TTL, RECORD_TYPE, ROUTE_DNS64, ROUTE_KEYS,
@@ -61,9 +65,10 @@ pub use cache::{
     CACHE_STALE_MAX, CACHE_TTL_MAX, CACHE_TTL_MIN,
 };
 
+pub use connections::{TCP_MAX_AGE, TCP_QUERIES_MAX};
 pub use encrypted::{
-    DOH_IDLE, DOH_LISTEN, DOH_PROXY_FROM, DOT_IDLE, DOT_LISTEN, SERVER_CERTIFICATE_FILE,
-    SERVER_CLIENT_CA_FILE, SERVER_KEY_FILE, SERVER_TICKET_KEY_FILE,
+    DOH_IDLE, DOH_LISTEN, DOH_PROXY_FROM, DOQ_IDLE, DOQ_LISTEN, DOT_IDLE, DOT_LISTEN,
+    SERVER_CERTIFICATE_FILE, SERVER_CLIENT_CA_FILE, SERVER_KEY_FILE, SERVER_TICKET_KEY_FILE,
 };
 pub use query::{
     QUERY_DEADLINE, QUERY_EXEMPT, QUERY_FORWARD_CLASSES, QUERY_IN_FLIGHT_MAX,
@@ -88,6 +93,7 @@ pub static TABLE: &[AnySetting] = &[
     &DNS_STRATEGY,
     &DNS_SHARD_KEY,
     &DNS_HEDGE,
+    &DNS_PORTAL,
     &ROUTES,
     &CONFIG_FILE,
     &CONFIG_WATCH,
@@ -107,11 +113,14 @@ pub static TABLE: &[AnySetting] = &[
     &SERVER_KEY_FILE,
     &SERVER_CLIENT_CA_FILE,
     &SERVER_TICKET_KEY_FILE,
+    &SERVER_COOKIE_SECRET_FILE,
     &DOT_LISTEN,
     &DOT_IDLE,
     &DOH_LISTEN,
     &DOH_IDLE,
     &DOH_PROXY_FROM,
+    &DOQ_LISTEN,
+    &DOQ_IDLE,
     &QUERY_DEADLINE,
     &QUERY_IN_FLIGHT_MAX,
     &QUERY_IN_FLIGHT_PER_CLIENT_MAX,
@@ -127,10 +136,14 @@ pub static TABLE: &[AnySetting] = &[
     &TCP_CONNECTIONS_PER_CLIENT_MAX,
     &TCP_IDLE,
     &TCP_IN_FLIGHT_MAX,
+    &TCP_QUERIES_MAX,
+    &TCP_MAX_AGE,
     &ACCESS_ALLOW,
     &ACCESS_DENY,
     &ACCESS_ANSWER,
     &RATE_QUERIES,
+    &RATE_RESPONSES,
+    &RATE_SLIP,
     &RATE_CONNECTIONS,
     &RATE_HANDSHAKES,
     &RATE_IPV4_PREFIX,
@@ -155,6 +168,8 @@ pub static TABLE: &[AnySetting] = &[
     &ADMIN_SOCKET,
     &ADMIN_HOST_NAMES,
     &ADMIN_TOKEN_FILE,
+    &ADMIN_QUERIES,
+    &ADMIN_ROUTES,
     &CACHE_SIZE,
     &CACHE_TTL_MIN,
     &CACHE_TTL_MAX,
@@ -290,9 +305,10 @@ pub static DNS_DNS64: Setting<Nat64> = Setting {
         },
         reload: Reload::Live,
         unset: Unset::Default("off"),
-        doc: "Prefix of the network's NAT64 (RFC 6052). A name of `DNS_HOST` that has A records and no AAAA records then gets \
-              AAAA records made of the prefix and the A records (DNS64, RFC 6147), so that clients without IPv4 reach it. \
-              A query with both DO and CD gets the records that there are. In the file, a `[[route]]` has a prefix of its own.",
+        doc: "Prefix of the network's NAT64 (RFC 6052). A name of `DNS_HOST` that has A records and no AAAA records \
+              then gets AAAA records made of the prefix and the A records (DNS64, RFC 6147), for clients without \
+              IPv4. No records are made for queries with both DO and CD. With `auto`, dotgate discovers the prefix by \
+              the AAAA records of `ipv4only.arpa` (RFC 7050). In the file, each `[[route]]` can have its own prefix.",
         example: "64:ff9b::/96",
     },
     kind: Nat64,

@@ -39,8 +39,13 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<Selection> {
 }
 
 /// Finds strategies without what they need, and weights where no upstreams take turns.
-pub(super) fn refuse_useless(reader: &mut Reader<'_>, groups: &[(GroupConfig, Origin)]) {
-    let has_key = reader.is_written(&DNS_SHARD_KEY);
+pub(super) fn refuse_useless(
+    reader: &mut Reader<'_>,
+    groups: &[(GroupConfig, Origin)],
+    key: ShardKey,
+) {
+    // Nobody has a key of zeros.
+    let has_key = key != ShardKey::default();
     for (group, origin) in groups {
         let mut refuse = |kind| {
             let (origin, group) = (origin.clone(), group.label.clone());

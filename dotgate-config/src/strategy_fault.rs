@@ -28,8 +28,8 @@ impl fmt::Display for StrategyFault {
         match &self.kind {
             FaultKind::OneOperator(operator) => write!(
                 f,
-                "the strategy shard divides names among operators, and all upstreams are of {operator}\n  \
-                 to do: add an upstream of another operator, or choose another strategy"
+                "the strategy shard divides names among operators, but all upstreams belong to {operator}\n  to do: \
+                 add an upstream of another operator, or choose another strategy"
             ),
             FaultKind::ShardWithoutKey => write!(
                 f,
@@ -38,8 +38,8 @@ impl fmt::Display for StrategyFault {
             ),
             FaultKind::WeightWithoutTurns => write!(
                 f,
-                "an upstream has a weight, which is for the strategy round-robin alone\n  \
-                 to do: remove the weight, or choose round-robin"
+                "an upstream has a weight, which applies only to the strategy round-robin\n  to do: remove the \
+                 weight, or choose round-robin"
             ),
         }
     }

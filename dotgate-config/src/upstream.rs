@@ -33,7 +33,7 @@ const PLAIN: &str = "plain:";
 const DDR: &str = "ddr:";
 
 /// Its port, where none is written.
-const PLAIN_PORT: u16 = 53;
+pub(super) const PLAIN_PORT: u16 = 53;
 
 /// The SHA-256 digest of a SubjectPublicKeyInfo (RFC 7858 section 4.2).
 pub(super) type Pin = [u8; 32];
@@ -209,6 +209,18 @@ impl UpstreamConfig {
             key_exchange: KeyExchangePolicy::default(),
             egress,
             label,
+        }
+    }
+
+    /// One that is queried without TLS.
+    pub(super) fn plain(resolver: &ScopedSocketAddress) -> Self {
+        let host = Host::Plain(resolver.host().clone());
+        Self {
+            label: label(&host, resolver.port()),
+            endpoint: Endpoint::Address(resolver.clone()),
+            authentication: None,
+            key_exchange: KeyExchangePolicy::default(),
+            egress: Egress::default(),
         }
     }
 

@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::keys::{GroupId, SessionKey, UpstreamId, UpstreamSet};
 use crate::limits;
 use crate::moment::Moment;
-use crate::select::Sequence;
+use crate::select::order::Sequence;
 use crate::settings::GroupSettings;
 
 /// One question on one session.
@@ -148,7 +148,7 @@ impl Attempts {
 
     /// Whether one more attempt may be made now.
     pub(crate) fn may_ask(&self) -> bool {
-        let max = if cfg!(planted = "attempts-without-end") {
+        let max = if dotgate_wire::planted!("attempts-without-end") {
             u8::MAX
         } else {
             limits::ATTEMPTS
@@ -167,11 +167,13 @@ impl Attempts {
     pub(crate) fn end(&mut self, session: SessionKey, id: u16) -> Option<Attempt> {
         self.running
             .iter_mut()
-            .find(|place| place.is_some_and(|held| (held.session, held.id) == (session, id)))?
+            .find(|place| {
+                place.is_some_and(|running| (running.session, running.id) == (session, id))
+            })?
             .take()
     }
 
-    /// Ends the attempts on sessions that are gone.
+    /// Ends the attempts on sessions that have ended.
     pub(crate) fn end_all_on(&mut self, is_gone: impl Fn(SessionKey) -> bool) {
         for place in &mut self.running {
             if place.is_some_and(|attempt| is_gone(attempt.session)) {
@@ -199,7 +201,7 @@ impl Attempts {
         self.fresh_after = None;
     }
 
-    /// Takes back the attempts on sessions that are gone for no fault of theirs.
+    /// Removes the attempts on sessions that ended without a fault.
     pub(crate) fn take_back_on(&mut self, is_gone: impl Fn(SessionKey) -> bool) {
         let before = self.running().count();
         self.end_all_on(is_gone);
@@ -254,17 +256,30 @@ impl Attempts {
         (self.failure, self.failed_upstream)
     }
 
-    /// Gives those who still wait a new budget, after the one it was made with is spent and the first waiter
-    /// is gone. True if it did; the caller has retired the running attempts.
-    pub(crate) fn renew(&mut self, now: Moment) -> bool {
-        if self.made < limits::ATTEMPTS || now.since(self.renewed) < limits::RENEW_AFTER {
-            return false;
+    /// Gives those who still wait, after the first of them has left without a response, another attempt in place of the older
+    /// one of two, and once the budget is spent a new one. Returns the attempts that end with that, which the caller retires;
+    /// none if nothing changes.
+    pub(crate) fn renew(&mut self, now: Moment) -> Option<[Option<Attempt>; 2]> {
+        if now.since(self.renewed) < limits::RENEW_AFTER {
+            return None;
         }
+        let oldest = self.oldest_to_replace();
+        let is_stuck = dotgate_wire::planted!("attempts-without-end-are-waited-for");
+        let ended = match oldest.filter(|_| !is_stuck) {
+            Some(oldest) => {
+                self.end(oldest.session, oldest.id);
+                self.failed_at.add(oldest.upstream);
+                [Some(oldest), None]
+            }
+            None if self.made < limits::ATTEMPTS => return None,
+            None => {
+                self.made = 0;
+                self.answered_by = UpstreamSet::default();
+                self.failed_at = UpstreamSet::default();
+                std::mem::take(&mut self.running)
+            }
+        };
         self.renewed = now;
-        self.made = 0;
-        self.running = [None; 2];
-        self.answered_by = UpstreamSet::default();
-        self.failed_at = UpstreamSet::default();
-        true
+        Some(ended)
     }
 }

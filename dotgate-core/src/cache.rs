@@ -1,14 +1,14 @@
 //! Stage `cache`: what was answered before, shared by all workers.
 //!
-//! It is between `route` and `inflight`. Keeps bytes that it does not read, under a question, DO, CD and
-//! route, for the given seconds; returns them with their age, fresh, stale or as a failure
-//! (RFC 2308, 8767, 9520). The names are spread over shards, each behind its own lock, which is held for one
-//! probe and one copy. A hit allocates nothing once `out` has room.
-//! Memory: one budget, within which blocks, tables and the memory of evicted names lie; see `arena`, `queues`.
-//! Time: what the caller says; an entry holds moments, so nothing drifts.
-//! Does not decide what may be cached, or whether stale data is served: its caller does.
+//! It is between `route` and `inflight`. Keeps bytes that it does not read, under a question, DO, CD and route, for
+//! the given seconds; returns them with their age, fresh, stale or as a failure (RFC 2308, 8767, 9520). The names are
+//! spread over shards, each with its own lock, which is taken for one probe and one copy. A hit allocates nothing
+//! once `out` has room. Memory: one budget, within which blocks, tables and the memory of evicted names lie; see
+//! `arena`, `queues`. Time: what the caller says; an entry holds moments, so nothing drifts. Does not decide what may
+//! be cached, or whether stale data is served: its caller does.
 
 mod arena;
+mod buckets;
 mod key;
 mod queues;
 mod saved;

@@ -2,9 +2,10 @@
 //!
 //! It is at both ends of the path: stages `query` and `admit` on the way in, `respond` on the way out. Owns the responses
 //! by UDP, the connections, the quotas and what is logged of limits. Knows no question in flight. `clients::receive` takes
-//! messages, `clients::deliver` writes responses, `clients::streams` serves connections, `clients::limit_log` says what was
-//! turned away, `clients::records` makes the records of single queries.
+//! messages, `clients::deliver` writes responses, `clients::streams` serves connections, `clients::cookies` checks DNS cookies, `clients::limit_log` says what
+//! was turned away, `clients::records` makes the records of single queries.
 
+mod cookies;
 mod deliver;
 mod limit_log;
 mod local;
@@ -18,20 +19,21 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 
-use dotgate_wire::{Query, write_shortened};
+use dotgate_wire::{Query, ResponseCookie, write_shortened};
 
 pub(crate) use self::deliver::{Failed, Relayed};
 use self::limit_log::LimitLog;
 pub(crate) use self::local::Local;
 pub use self::proxied::StreamHeader;
 use crate::admit::{ClientId, MalformedClients, Quotas, Rates};
+use crate::cookies::WallClock;
 use crate::counters::Count;
 use crate::counters::labels::{ClientTransport, Limit};
 use crate::exchange::{Client, Waiter};
 use crate::keys::{StreamKey, WorkerId};
 use crate::memory::ClientMemory;
 use crate::moment::{Moment, earlier};
-use crate::outbox::{Action, Event, Outbox};
+use crate::outbox::{Action, Event, LogDetail, Outbox, OutgoingDatagram};
 use crate::path_limits::PathLimits;
 use crate::record::QueryRecord;
 use crate::respond::{ClientParameters, Transport};
@@ -62,12 +64,16 @@ pub(crate) enum Handled {
     },
     /// It deserves no response.
     Ignored,
+    /// It has what its transport forbids: the connection is closed.
+    Forbidden,
     /// Its client may not ask, and gets no response.
     Unwelcome,
 }
 
-/// The clients of one worker.
-pub(crate) struct Clients {
+/// The clients of one worker: their datagrams and connections, and the records of their queries.
+///
+/// A driver reports here what concerns clients alone. What may bring queries goes through [`Engine`](crate::Engine).
+pub struct Clients {
     settings: Arc<Settings>,
     tally: Tally,
     worker: WorkerId,
@@ -75,8 +81,11 @@ pub(crate) struct Clients {
     quotas: Arc<Quotas>,
     malformed: Arc<MalformedClients>,
     rates: Arc<Rates>,
-    /// Whether the last query over UDP above a rate got a response.
-    slips: bool,
+    wall_clock: Arc<WallClock>,
+    /// The cookie for the response to the query that is taken, if that has one.
+    cookie: Option<ResponseCookie>,
+    /// Queries above a rate whose source may be forged, of which some get a response.
+    shed: u32,
     streams: Streams,
     /// Of the settings: whether there are balancers that name their clients, or rates of queries.
     examines_datagrams: bool,
@@ -94,6 +103,7 @@ pub(crate) struct Clients {
     actions: VecDeque<Action>,
     events: VecDeque<Event>,
     limit_log: LimitLog,
+    log_detail: LogDetail,
     /// Where messages are copied.
     tap: Tap,
     /// Whether somebody reads the records of queries.
@@ -114,7 +124,7 @@ impl Clients {
         (settings, tally): (Arc<Settings>, Tally),
         memory: Arc<ClientMemory>,
         (quotas, malformed, rates): (Arc<Quotas>, Arc<MalformedClients>, Arc<Rates>),
-        keys: (u64, u64),
+        (wall_clock, keys): (Arc<WallClock>, (u64, u64)),
     ) -> Clients {
         Clients {
             tally,
@@ -122,7 +132,9 @@ impl Clients {
             quotas,
             malformed,
             rates,
-            slips: false,
+            wall_clock,
+            cookie: None,
+            shed: 0,
             streams: Streams::new(&settings, keys, worker, Arc::clone(&memory)),
             examines_datagrams: examines_datagrams(&settings),
             listeners: Vec::new(),
@@ -134,6 +146,7 @@ impl Clients {
             actions: VecDeque::new(),
             events: VecDeque::new(),
             limit_log: LimitLog::default(),
+            log_detail: LogDetail::Usual,
             tap: Tap::default(),
             is_recording: false,
             records: Vec::new(),
@@ -152,6 +165,11 @@ impl Clients {
         self.settings = Arc::clone(settings);
     }
 
+    /// How much the log is to say from now on.
+    pub fn set_log_detail(&mut self, detail: LogDetail) {
+        self.log_detail = detail;
+    }
+
     /// The queries that may be in flight: what is set, as far as the memory for clients goes.
     pub(crate) fn queries_max(&self) -> usize {
         self.settings.queries_max.min(self.memory.queries_max())
@@ -160,7 +178,8 @@ impl Clients {
     /// Counts one more query of this client that waits, unless it has as many as one may have.
     pub(crate) fn take_quota(&mut self, client: Client, peer: IpAddr) -> Result<ClientId, Limit> {
         let id = ClientId::of(peer);
-        let is_exempt = self.settings.exempt.allows(peer) || cfg!(planted = "quota-is-ignored");
+        let is_exempt =
+            self.settings.exempt.allows(peer) || dotgate_wire::planted!("quota-is-ignored");
         let max = match is_exempt {
             true => usize::MAX,
             false => self.settings.queries_per_client_max,
@@ -174,7 +193,7 @@ impl Clients {
 
     /// Gives back what `take_quota` took, for a query that does not wait after all, or no more.
     pub(crate) fn release_quota(&self, id: ClientId, client: Client) {
-        if !cfg!(planted = "quota-is-never-given-back") {
+        if !dotgate_wire::planted!("quota-is-never-given-back") {
             self.quotas.release(id, client.via());
         }
     }
@@ -198,8 +217,9 @@ impl Clients {
         }
     }
 
-    /// The driver's UDP sockets are bound to these addresses.
-    pub(crate) fn set_listeners(&mut self, listeners: Vec<IpAddr>) {
+    /// The driver's UDP sockets are bound to these addresses, in the order of their numbers. To be called before their
+    /// first datagram: entries of the access list may hold at one of them.
+    pub fn set_datagram_listeners(&mut self, listeners: Vec<IpAddr>) {
         self.listeners = listeners;
     }
 
@@ -221,10 +241,10 @@ impl Clients {
                 let max = self.path_limits.limit(path.peer.ip(), max);
                 Transport::Udp { max }
             }
-            Client::Stream(_, kind) => Transport::Stream {
+            Client::Stream(key, kind) => Transport::Stream {
                 idle: kind
                     .has_frames()
-                    .then(|| self.streams.advertised_idle(kind)),
+                    .then(|| self.streams.advertised_idle(key, kind)),
                 is_encrypted: kind.is_encrypted(),
             },
         }
@@ -240,18 +260,25 @@ impl Clients {
         }
     }
 
-    /// The responses to be sent by UDP.
-    pub(crate) fn outbox(&self) -> &Outbox {
-        &self.outbox
+    /// The responses to be sent by UDP, in the order made. Discard them with `clear_datagrams`.
+    pub fn datagrams(&self) -> impl Iterator<Item = OutgoingDatagram<'_>> {
+        self.outbox.iter()
+    }
+
+    /// How many responses wait to be sent by UDP.
+    pub fn datagram_count(&self) -> usize {
+        self.outbox.len()
     }
 
     /// Discards the responses that were sent, and reuses their space.
-    pub(crate) fn clear_outbox(&mut self) {
+    pub fn clear_datagrams(&mut self) {
         self.outbox.clear();
     }
 
-    /// Replaces the responses by shorter ones for clients to which the system did not send theirs.
-    pub(crate) fn shorten_refused(&mut self, refused: &[(usize, bool)]) {
+    /// Replaces the responses by those for clients to which the system did not send theirs: `refused` are numbers in
+    /// the order of [`Self::datagrams`], with whether the response was too long for the link. Each is made as short as it
+    /// can be, so that the client asks over TCP (RFC 2181 section 9). What cannot be shorter is left out.
+    pub fn shorten_refused(&mut self, refused: &[(usize, bool)]) {
         for (number, is_too_long) in refused {
             let Some(datagram) = self.outbox.get(*number) else {
                 continue;

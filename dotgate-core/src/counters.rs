@@ -137,6 +137,8 @@ counts! {
     EventsDropped = "events_dropped",
     /// Records of queries dropped because the query log and the other views of queries could not keep up.
     QueryRecordsDropped = "query_records_dropped",
+    /// Copies of messages dropped because the dnstap reader could not keep up.
+    DnstapMessagesDropped = "dnstap_messages_dropped",
 }
 
 /// The counts that are those of one outcome of queries: they are counted there, by labels.

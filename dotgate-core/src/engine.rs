@@ -2,8 +2,9 @@
 //!
 //! Each part of the state has an owner with private fields: `clients`, the cache stage, `exchanges` and `upstreams`.
 //! Calls go from the engine to an owner, never from one owner to another. `engine::path` takes a query from the
-//! listener to its attempts, `engine::answered` ends exchanges; `engine::streams` and `engine::sessions` hand on what
-//! connections report. The worker that receives a query owns it to the end. The driver calls in with input and the
+//! listener to its attempts, `engine::answered` ends exchanges; `engine::streams` takes the queries of connections, and
+//! `engine::sessions` the responses of upstreams. What concerns one owner alone is a method of that owner, which the engine
+//! lends to its driver. The worker that receives a query owns it to the end. The driver calls in with input and the
 //! time; `engine::drive` has the order of everything after that.
 
 mod answered;
@@ -20,6 +21,7 @@ pub use self::drive::{Driver, carry_out, drive};
 use crate::admit::{MalformedClients, Quotas, Rates};
 use crate::cache::{Cache, CacheStage};
 use crate::clients::Clients;
+use crate::cookies::WallClock;
 use crate::counters::{Counters, Gauge};
 use crate::exchanges::Exchanges;
 use crate::failure::Failure;
@@ -29,10 +31,11 @@ use crate::keys::WorkerId;
 use crate::loops::OwnQueries;
 use crate::memory::ClientMemory;
 use crate::moment::{Moment, earlier};
-use crate::outbox::{Action, Event, LogDetail, OutgoingDatagram, ReturnPath};
+use crate::nat64::Nat64;
+use crate::outbox::{Action, Event};
 use crate::quarantine::Quarantine;
 use crate::random::Random;
-use crate::record::QueryRecord;
+use crate::sessions::Sessions;
 use crate::settings::Settings;
 use crate::tally::Tally;
 use crate::tap::TappedMessage;
@@ -57,6 +60,8 @@ pub struct Shared {
     pub rates: Arc<Rates>,
     /// The queries that were sent lately to plain upstreams.
     pub own_queries: Arc<OwnQueries>,
+    /// The time of day, for cookies.
+    pub wall_clock: Arc<WallClock>,
 }
 
 impl fmt::Debug for Shared {
@@ -77,6 +82,7 @@ impl Shared {
             quotas: Arc::new(Quotas::new((0, 0))),
             rates: Arc::new(Rates::new((0, 0))),
             own_queries: Arc::default(),
+            wall_clock: Arc::default(),
         }
     }
 }
@@ -107,6 +113,7 @@ pub struct Engine {
     exchanges: Exchanges,
     groups: Groups,
     upstreams: Upstreams,
+    nat64: Nat64,
 }
 
 impl Engine {
@@ -127,6 +134,7 @@ impl Engine {
             quotas,
             rates,
             own_queries,
+            wall_clock,
         } = shared;
         let mut random = Random::new(seed);
         let mut keys = || (random.word(), random.word());
@@ -141,9 +149,10 @@ impl Engine {
                 for_clients,
                 memory,
                 (quotas, malformed, rates),
-                client_keys,
+                (wall_clock, client_keys),
             ),
             groups: Groups::new(&settings),
+            nat64: Nat64::default(),
             exchanges: Exchanges::new(worker, flights, query_keys),
             upstreams: Upstreams::new(
                 (&settings, tally.clone()),
@@ -174,55 +183,36 @@ impl Engine {
         self.exchanges.renew_groups(&self.groups);
         self.upstreams.reconfigure(now, &settings, &self.groups);
         self.has_local_stage = settings.has_local_stage();
+        self.nat64 = Nat64::default();
         self.settings = settings;
         self.settle(now);
     }
 
-    /// How much the log is to say from now on.
-    pub fn set_log_detail(&mut self, detail: LogDetail) {
-        self.upstreams.set_log_detail(detail);
+    /// The clients of this worker.
+    pub fn clients(&self) -> &Clients {
+        &self.clients
     }
 
-    /// Makes a record of each query that ends from now on, or no more.
-    pub fn set_recording(&mut self, is_on: bool) {
-        self.clients.set_recording(is_on);
+    /// The same, for what a driver reports of their connections.
+    pub fn clients_mut(&mut self) -> &mut Clients {
+        &mut self.clients
     }
 
-    /// The records of queries that ended in this turn. Discard them with `clear_records`.
-    pub fn records(&self) -> &[QueryRecord] {
-        self.clients.records()
-    }
-
-    /// Discards the records that were read, and reuses their space.
-    pub fn clear_records(&mut self) {
-        self.clients.clear_records();
+    /// The sessions of this worker, for what a driver reports of them.
+    pub fn sessions_mut(&mut self) -> &mut Sessions {
+        self.upstreams.sessions_mut()
     }
 
     /// Copies each message from now on, or none any more.
     pub fn set_tapping(&mut self, is_on: bool) {
         self.clients.tap().set(is_on);
-        self.upstreams.tap().set(is_on);
-    }
-
-    /// Whether messages are copied. The driver then calls `tap_datagram` and `tap_datagrams`.
-    pub fn is_tapping(&self) -> bool {
-        self.clients.is_tapping()
-    }
-
-    /// Copies a datagram that came from a client.
-    pub fn tap_datagram(&mut self, path: &ReturnPath, message: &[u8]) {
-        self.clients.tap_datagram(path, message);
-    }
-
-    /// Copies the responses to be sent by UDP.
-    pub fn tap_datagrams(&mut self) {
-        self.clients.tap_outbox();
+        self.sessions_mut().tap().set(is_on);
     }
 
     /// Calls `take` with the messages that were copied, then forgets them. Returns how many had no room.
     pub fn take_tapped(&mut self, mut take: impl FnMut(TappedMessage<'_>)) -> u64 {
         let mut dropped = 0;
-        for tap in [self.clients.tap(), self.upstreams.tap()] {
+        for tap in [self.clients.tap(), self.upstreams.sessions_mut().tap()] {
             tap.messages().for_each(&mut take);
             dropped += tap.clear();
         }
@@ -231,43 +221,21 @@ impl Engine {
 
     /// The next thing to do; flushes come late, and after them what must know their outcome.
     pub fn poll_action(&mut self) -> Option<Action> {
-        let (clients, upstreams) = (&mut self.clients, &mut self.upstreams);
-        let action = upstreams.poll_action().or_else(|| clients.poll_action());
-        let action = action.or_else(|| upstreams.poll_dirty().map(Action::FlushSession));
+        let (clients, sessions) = (&mut self.clients, self.upstreams.sessions_mut());
+        let action = sessions.poll_action().or_else(|| clients.poll_action());
+        let action = action.or_else(|| sessions.poll_dirty().map(Action::FlushSession));
         action.or_else(|| clients.poll_late_action())
     }
 
     /// The next event for the log.
     pub fn poll_event(&mut self) -> Option<Event> {
-        let event = self.upstreams.poll_event();
+        let event = self.sessions_mut().poll_event();
         event.or_else(|| self.clients.poll_event())
     }
 
     /// The next message to another worker, with that worker's number; there it goes into `on_flight_message`.
     pub fn poll_flight_message(&mut self) -> Option<(WorkerId, FlightMessage)> {
         self.exchanges.poll_flight_message()
-    }
-
-    /// The responses to be sent by UDP, in the order made. Discard them with `clear_datagrams`.
-    pub fn datagrams(&self) -> impl Iterator<Item = OutgoingDatagram<'_>> {
-        self.clients.outbox().iter()
-    }
-
-    /// How many responses wait to be sent by UDP.
-    pub fn datagram_count(&self) -> usize {
-        self.clients.outbox().len()
-    }
-
-    /// Replaces the responses by those for clients to which the system did not send theirs: `refused` are numbers in
-    /// the order of [`Self::datagrams`], with whether the response was too long for the link. Each is made as short as it
-    /// can be, so that the client asks over TCP (RFC 2181 section 9). What cannot be shorter is left out.
-    pub fn shorten_refused(&mut self, refused: &[(usize, bool)]) {
-        self.clients.shorten_refused(refused);
-    }
-
-    /// Discards the responses that were sent, and reuses their space.
-    pub fn clear_datagrams(&mut self) {
-        self.clients.clear_outbox();
     }
 
     /// When `on_timeout` must be called at the latest.
@@ -296,7 +264,7 @@ impl Engine {
             questions: self.exchanges.questions(),
             refreshes: self.exchanges.refreshes(),
             streams: self.clients.stream_count(),
-            sessions: self.upstreams.session_count(),
+            sessions: self.upstreams.sessions().count(),
         }
     }
 

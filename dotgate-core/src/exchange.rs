@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use dotgate_wire::{ClientEdns, Flags, NameCase, Nat64Prefix, Question};
+use dotgate_wire::{ClientEdns, Flags, NameCase, Nat64Prefix, Question, ResponseCookie};
 use hashbrown::HashTable;
 use slotmap::SlotMap;
 
@@ -61,12 +61,20 @@ pub(crate) struct Waiter {
     pub(crate) exchange: ExchangeKey,
     /// The local CNAME records that led here, in the form that a cache stores: it is their question that is answered.
     pub(crate) alias: Option<Arc<[u8]>>,
+    /// What the COOKIE option of its response holds, if its query has one.
+    pub(crate) cookie: Option<Box<ResponseCookie>>,
     /// The registrable domain it counts for, if it came while many waited.
     pub(crate) zone: Option<ZoneKey>,
     /// When it came.
     pub(crate) asked_at: Moment,
     /// The next one that waits for the same exchange.
     pub(crate) next: Option<WaiterKey>,
+}
+
+impl Waiter {
+    pub(crate) fn cookie(&self) -> Option<&ResponseCookie> {
+        self.cookie.as_deref()
+    }
 }
 
 /// The purpose and parameters of an exchange.
@@ -82,12 +90,14 @@ pub(crate) struct Lookup<'q> {
     pub(crate) is_cacheable: bool,
 }
 
-/// How AAAA records are made of A records.
+/// What upstreams are asked in place of the question of an exchange, to make AAAA records of A records. These have a TTL of
+/// at most so many seconds.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Synthesis {
-    pub(crate) prefix: Nat64Prefix,
-    /// Their longest TTL, in seconds.
-    pub(crate) ttl_max: u32,
+pub(crate) enum Synthesis {
+    /// The A records, for this prefix.
+    Addresses { prefix: Nat64Prefix, ttl_max: u32 },
+    /// The AAAA records of `ipv4only.arpa`, for the prefix.
+    Discovery { ttl_max: u32 },
 }
 
 pub(crate) struct Exchange {
@@ -183,7 +193,7 @@ impl Exchange {
     /// Lets one more client wait.
     pub(crate) fn join(&mut self, key: WaiterKey, waiters: &mut Waiters) {
         match self.last.and_then(|last| waiters.get_mut(last)) {
-            Some(_) if cfg!(planted = "merged-query-is-forgotten") => {}
+            Some(_) if dotgate_wire::planted!("merged-query-is-forgotten") => {}
             Some(last) => last.next = Some(key),
             None => self.first = Some(key),
         }

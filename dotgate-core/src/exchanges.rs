@@ -88,10 +88,10 @@ impl Exchanges {
         }
     }
 
-    /// Has the response of an exchange made of A records, for which upstreams are asked.
-    pub(crate) fn synthesize(&mut self, key: ExchangeKey, synthesis: Synthesis) {
+    /// Notes what upstreams are asked in place of the question of an exchange; none if they are asked that again.
+    pub(crate) fn synthesize(&mut self, key: ExchangeKey, synthesis: Option<Synthesis>) {
         if let Some(exchange) = self.map.get_mut(key) {
-            exchange.synthesis = Some(synthesis);
+            exchange.synthesis = synthesis;
         }
     }
 
@@ -135,7 +135,7 @@ impl Exchanges {
         has_alias: bool,
     ) -> bool {
         let exchange = self.map.get(key);
-        let is_sought = !cfg!(planted = "repeated-queries-are-answered-each");
+        let is_sought = !dotgate_wire::planted!("repeated-queries-are-answered-each");
         let peer = client.peer().filter(|_| is_sought);
         exchange.zip(peer).is_some_and(|(exchange, peer)| {
             let sender = hash_sender(self.hash_keys, peer, id);
@@ -222,7 +222,7 @@ impl Exchanges {
         let key = of_largest.or_else(|| oldest_first.find(|key| waiters.contains_key(*key)))?;
         let waiter = waiters.get(key)?;
         let has_waited = now.since(waiter.asked_at) >= limits::GIVE_WAY_AFTER;
-        let gives_way = has_waited && !cfg!(planted = "nobody-gives-way");
+        let gives_way = has_waited && !dotgate_wire::planted!("nobody-gives-way");
         gives_way.then_some((key, waiter.exchange))
     }
 
@@ -373,7 +373,7 @@ impl Exchanges {
         bytes: &Arc<[u8]>,
         is_authenticated: bool,
     ) {
-        if cfg!(planted = "followers-get-no-flight-message") {
+        if dotgate_wire::planted!("followers-get-no-flight-message") {
             return;
         }
         for worker in followers.ids() {

@@ -15,13 +15,14 @@ mod substitute;
 
 use std::sync::Arc;
 
-use dotgate_wire::{Ede, Nat64Prefix, Question, UpstreamResponse, ede, rclass};
+use dotgate_wire::{Ede, Question, UpstreamResponse, ede, rclass};
 
 pub(crate) use self::lists::Listed;
 pub use self::lists::{ListAction, ListCount, ListFault, ListScope, Lists, ListsBuilder};
 pub use self::substitute::Substitute;
 pub(crate) use self::substitute::store_substitute;
 use crate::counters::labels::Filtering;
+use crate::nat64::Dns64Prefix;
 use crate::suffixes::{Labels, Starts};
 
 /// Marks the generation of an answer that was made here in place of a response.
@@ -50,7 +51,7 @@ pub struct Filter {
     /// What happens to private addresses from groups that are not trusted with them; none if they pass.
     pub rebinding: Option<Rebinding>,
     /// The prefix for DNS64 of the default group, which changes what a cached answer is worth: see `Filter::mark`.
-    pub dns64: Option<Nat64Prefix>,
+    pub dns64: Option<Dns64Prefix>,
 }
 
 impl Filtering {
@@ -114,7 +115,7 @@ impl Filter {
         let lists = self.lists.as_ref()?;
         if !response.has_alias()
             || lists.find(question.name()) == Listed::Allowed
-            || cfg!(planted = "aliases-are-not-judged")
+            || dotgate_wire::planted!("aliases-are-not-judged")
         {
             return None;
         }
@@ -138,7 +139,8 @@ impl Filter {
         is_public: bool,
     ) -> Option<Denied> {
         let rebinding = self.rebinding.as_ref().filter(|_| is_public)?;
-        if !response.any_address(addresses::is_private) || cfg!(planted = "private-addresses-pass")
+        if !response.any_address(addresses::is_private)
+            || dotgate_wire::planted!("private-addresses-pass")
         {
             return None;
         }
@@ -169,7 +171,7 @@ impl Filter {
     pub(crate) fn has_judged(&self, mark: u32) -> bool {
         mark == 0
             || mark & !MADE_HERE == self.generation
-            || cfg!(planted = "cached-answers-are-not-judged-again")
+            || dotgate_wire::planted!("cached-answers-are-not-judged-again")
     }
 
     /// Whether an answer with this number is one that was made here.

@@ -111,7 +111,7 @@ impl Flights {
                     leader: worker,
                     followers: Followers::default(),
                 };
-                flights.insert_unique(hash, flight, |held| held.hash);
+                flights.insert_unique(hash, flight, |flight| flight.hash);
                 Role::Leads
             }
         }

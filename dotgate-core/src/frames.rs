@@ -11,7 +11,7 @@ use crate::limits;
 /// The unread end of a stream's bytes.
 #[derive(Default)]
 pub(crate) struct Frames {
-    kept: Vec<u8>,
+    buffer: Vec<u8>,
     /// Where in it what was not taken yet begins.
     start: usize,
 }
@@ -29,15 +29,15 @@ impl Frames {
                 return Some(message);
             }
         }
-        self.kept.extend_from_slice(std::mem::take(input));
+        self.buffer.extend_from_slice(std::mem::take(input));
         let Some((message, _)) = split_frame(self.unread()) else {
-            self.kept.drain(..self.start);
+            self.buffer.drain(..self.start);
             self.start = 0;
             return None;
         };
         let end = self.start + LENGTH_BYTES + message.len();
         let start = std::mem::replace(&mut self.start, end);
-        self.kept.get(start + LENGTH_BYTES..end)
+        self.buffer.get(start + LENGTH_BYTES..end)
     }
 
     /// The same for callers that use it while more is read: a message in the buffer is copied.
@@ -54,9 +54,9 @@ impl Frames {
 
     /// Buffers `bytes`.
     pub(crate) fn keep(&mut self, bytes: &[u8]) {
-        self.kept.drain(..self.start);
+        self.buffer.drain(..self.start);
         self.start = 0;
-        self.kept.extend_from_slice(bytes);
+        self.buffer.extend_from_slice(bytes);
     }
 
     /// Whether no byte of a further message is there.
@@ -71,19 +71,19 @@ impl Frames {
 
     /// What it takes, in bytes.
     pub(crate) fn capacity(&self) -> usize {
-        self.kept.capacity()
+        self.buffer.capacity()
     }
 
     fn unread(&self) -> &[u8] {
-        self.kept.get(self.start..).unwrap_or_default()
+        self.buffer.get(self.start..).unwrap_or_default()
     }
 
     /// Discards what was taken, and frees its memory if that was much.
     fn release(&mut self) {
-        self.kept.clear();
+        self.buffer.clear();
         self.start = 0;
-        if self.kept.capacity() > limits::BUFFER_IDLE_BYTES {
-            self.kept = Vec::new();
+        if self.buffer.capacity() > limits::BUFFER_IDLE_BYTES {
+            self.buffer = Vec::new();
         }
     }
 }

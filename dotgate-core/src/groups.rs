@@ -30,9 +30,9 @@ impl Groups {
     /// Replaces a group by what is configured for its route now. One without a route any more stays as it was.
     pub(crate) fn renew(&self, group: &mut Arc<GroupSettings>) {
         let mut configured = self.configured.iter();
-        if let Some(held) = configured.find(|held| held.route == group.route) {
-            *group = Arc::clone(held);
-        } else if cfg!(planted = "questions-follow-a-reload") {
+        if let Some(renewed) = configured.find(|it| it.route == group.route) {
+            *group = Arc::clone(renewed);
+        } else if dotgate_wire::planted!("questions-follow-a-reload") {
             *group = Arc::clone(self.get(0));
         }
     }

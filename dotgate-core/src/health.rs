@@ -216,7 +216,8 @@ impl Health {
         if self.barren_sessions.load(Relaxed) != 0 {
             self.barren_sessions.store(0, Relaxed);
         }
-        let is_for_ever = cfg!(planted = "down-for-ever") && self.state() == HealthState::Down;
+        let is_for_ever =
+            dotgate_wire::planted!("down-for-ever") && self.state() == HealthState::Down;
         !self.is_healthy() && !self.is_erring() && !is_for_ever && self.recover(now)
     }
 
@@ -319,9 +320,9 @@ fn code(cause: Failure) -> u8 {
         Failure::NoResponse => 1,
         Failure::Closed => 2,
         Failure::Connect(fault) => {
-            CONNECT + place(ConnectFault::ALL.iter().position(|held| *held == fault))
+            CONNECT + place(ConnectFault::ALL.iter().position(|other| *other == fault))
         }
-        Failure::Tls(fault) => TLS + place(tls_faults().position(|held| held == fault)),
+        Failure::Tls(fault) => TLS + place(tls_faults().position(|other| other == fault)),
         Failure::Misbehaved(_) => 4,
         Failure::Answered { rcode, ede: _ } if rcode < 16 => ANSWERED + rcode as u8,
         Failure::Answered { .. } => ANSWERED + rcode::SERVFAIL as u8,

@@ -103,7 +103,7 @@ impl Hedges {
     /// First attempts to an upstream for questions that `runs` does not know are over.
     pub(crate) fn trim(&mut self, id: UpstreamId, runs: impl Fn(ExchangeKey) -> bool) {
         let mut upstreams = self.upstreams.iter_mut();
-        if let Some(upstream) = upstreams.find(|held| held.id == id) {
+        if let Some(upstream) = upstreams.find(|it| it.id == id) {
             let sent = &mut upstream.sent;
             while sent.front().is_some_and(|(_, key)| !runs(*key)) {
                 sent.pop_front();
@@ -113,7 +113,7 @@ impl Hedges {
 
     /// A response of this upstream that takes longer is slow; none while too little is known.
     pub(crate) fn slow_after(&self, id: UpstreamId) -> Option<Duration> {
-        let upstream = self.upstreams.iter().find(|held| held.id == id)?;
+        let upstream = self.upstreams.iter().find(|it| it.id == id)?;
         upstream.lateness.slow_after()
     }
 
@@ -145,7 +145,7 @@ impl Hedges {
 
     /// Whether there may be one more copy.
     pub(crate) fn has_credit(&self) -> bool {
-        self.credit >= PRICE || cfg!(planted = "hedges-have-no-budget")
+        self.credit >= PRICE || dotgate_wire::planted!("hedges-have-no-budget")
     }
 
     /// A copy was sent.
@@ -169,7 +169,7 @@ impl Hedges {
     /// A name in this domain was late at two upstreams.
     pub(crate) fn note_slow(&mut self, now: Moment, domain: u64) {
         self.slow
-            .retain(|(held, until)| *held != domain && *until > now);
+            .retain(|(known, until)| *known != domain && *until > now);
         if self.slow.len() >= limits::SLOW_DOMAINS {
             self.slow.pop_front();
         }
@@ -179,12 +179,12 @@ impl Hedges {
     /// Whether names in this domain are slow everywhere.
     pub(crate) fn is_slow(&self, now: Moment, domain: u64) -> bool {
         let mut slow = self.slow.iter();
-        slow.any(|(held, until)| *held == domain && *until > now)
-            && !cfg!(planted = "slow-names-are-copied-again")
+        slow.any(|(known, until)| *known == domain && *until > now)
+            && !dotgate_wire::planted!("slow-names-are-copied-again")
     }
 
     fn upstream(&mut self, id: UpstreamId) -> &mut Upstream {
-        let place = self.upstreams.iter().position(|held| held.id == id);
+        let place = self.upstreams.iter().position(|it| it.id == id);
         let place = place.unwrap_or_else(|| {
             self.upstreams.push(Upstream {
                 id,

@@ -28,6 +28,12 @@ impl IdleTimeout {
         }
     }
 
+    /// The same if the upstream taught it; none if it is the usual time.
+    pub fn learned(&self) -> Option<Duration> {
+        let limit = self.limit();
+        (limit < limits::SESSION_IDLE).then_some(limit)
+    }
+
     /// After what time the upstream closes an idle session; none if it was not seen to, or not for long. Changes by little
     /// are not followed, so that a file is not written for them.
     pub fn seen(&self) -> Option<Duration> {
@@ -44,7 +50,7 @@ impl IdleTimeout {
     pub(crate) fn on_closed_by_peer(&self, idle: Duration) {
         let is_likely =
             (limits::SESSION_IDLE_SHORTEST..=limits::SESSION_IDLE_LONGEST).contains(&idle);
-        if !is_likely || cfg!(planted = "idle-timeouts-are-not-shared") {
+        if !is_likely || dotgate_wire::planted!("idle-timeouts-are-not-shared") {
             return;
         }
         let limit = (idle * 9 / 10).clamp(limits::SESSION_IDLE_SHORTEST, self.limit());

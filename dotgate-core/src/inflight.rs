@@ -1,6 +1,6 @@
 //! Stage `inflight`: is the same question already out? Then wait for it.
 //!
-//! It is between `cache` and `exchange`. The same question is the same name (whatever its letter case), type,
+//! It is between `cache` and `exchange`. The same question is the same name (whatever its name case), type,
 //! class, DO, CD and route: two such questions in flight would double an attacker's chance to forge one of them
 //! (RFC 5452 section 5). Knows the questions of one worker; `flights` those of all. Never holds an answer.
 
@@ -25,9 +25,9 @@ impl Inflight {
         key: &Key,
         question: &Question,
     ) -> Option<ExchangeKey> {
-        let is_same = |held: &ExchangeKey| {
+        let is_same = |other: &ExchangeKey| {
             exchanges
-                .get(*held)
+                .get(*other)
                 .is_some_and(|exchange| exchange.key == *key && exchange.question == *question)
         };
         self.table.find(key.hash(), is_same).copied()
@@ -39,9 +39,9 @@ impl Inflight {
         exchanges: &SlotMap<ExchangeKey, Exchange>,
         flight: u64,
     ) -> Option<ExchangeKey> {
-        let is_same = |held: &ExchangeKey| {
+        let is_same = |other: &ExchangeKey| {
             exchanges
-                .get(*held)
+                .get(*other)
                 .is_some_and(|exchange| exchange.key.hash() == flight)
         };
         self.table.find(flight, is_same).copied()
@@ -53,15 +53,15 @@ impl Inflight {
         hash: u64,
         key: ExchangeKey,
     ) {
-        self.table.insert_unique(hash, key, |held| {
+        self.table.insert_unique(hash, key, |other| {
             exchanges
-                .get(*held)
+                .get(*other)
                 .map_or(0, |exchange| exchange.key.hash())
         });
     }
 
     pub(crate) fn remove(&mut self, hash: u64, key: ExchangeKey) {
-        if let Ok(entry) = self.table.find_entry(hash, |held| *held == key) {
+        if let Ok(entry) = self.table.find_entry(hash, |other| *other == key) {
             entry.remove();
         }
     }

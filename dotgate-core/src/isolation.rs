@@ -98,8 +98,9 @@ impl Isolation {
     }
 
     /// Selects the upstream for suspects of one group: a healthy upstream before one that is not, one that
-    /// opened its last session in time before one that did not, where names are sharded one that may know of them, one that has not failed them before one that has, then the one with
-    /// the fewest isolation sessions. One that is down must recover first.
+    /// opened its last session in time before one that did not, where names are sharded one that may know of them, one
+    /// that has not failed them before one that has, one that none of them waits for before one that may not answer it,
+    /// then the one with the fewest isolation sessions. One that is down must recover first.
     pub(crate) fn site_of(
         &self,
         suspects: &[ExchangeKey],
@@ -129,9 +130,11 @@ impl Isolation {
                 continue;
             }
             let has_failed = attempts().any(|attempts| attempts.failed_at.has(upstream));
+            let is_asked = attempts().any(|attempts| attempts.runs_at(upstream))
+                && !dotgate_wire::planted!("suspects-wait-where-they-were-asked");
             let load = self.sessions_of(upstream).count();
             let leaves = stays && !attempts().all(|attempts| may_learn(attempts, upstream));
-            let rank = (state, pool.was_slow, leaves, has_failed, load);
+            let rank = (state, pool.was_slow, leaves, has_failed, is_asked, load);
             if best.is_none_or(|(found, _)| rank < found) {
                 best = Some((rank, upstream));
             }
@@ -148,7 +151,7 @@ impl Isolation {
         &mut self,
         suspects: &[ExchangeKey],
     ) -> impl Iterator<Item = (GroupId, ExchangeKey)> + use<> {
-        let split = match cfg!(planted = "suspects-are-not-split") {
+        let split = match dotgate_wire::planted!("suspects-are-not-split") {
             true => 1,
             false => limits::ISOLATION_SPLIT,
         };

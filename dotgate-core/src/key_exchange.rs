@@ -134,7 +134,9 @@ impl Handshakes {
     /// The key exchange that the next handshake offers, if nothing has failed.
     pub(crate) fn next(&self, now: Moment) -> KeyExchange {
         match self.classical_until(now) {
-            Some(_) if !cfg!(planted = "key-exchange-is-not-remembered") => KeyExchange::Classical,
+            Some(_) if !dotgate_wire::planted!("key-exchange-is-not-remembered") => {
+                KeyExchange::Classical
+            }
             Some(_) | None => self.policy.first(),
         }
     }

@@ -9,8 +9,9 @@
 //!
 //! One thread owns an engine, and calls it with a time that never goes back. A turn has three parts:
 //!
-//! 1. Input: [`Engine::on_datagram`] for queries over UDP, `stream_*` for clients over TCP, `session_*` for upstreams. It does
-//!    no work for the outside and may be repeated.
+//! 1. Input: [`Engine::on_datagram`] for queries over UDP, `stream_*` for clients over TCP, `session_*` for upstreams. What
+//!    can neither bring a query nor complete one is a method of [`Clients`] or [`Sessions`]. Input does no work for the outside
+//!    and may be repeated.
 //! 2. [`drive`], once: processes timeouts, then has the [`Driver`] carry out each [`Action`], send the datagrams and the messages to
 //!    other workers, and log events. What an action brings at once, such as a refused connection, is input of the same turn.
 //! 3. Sleep until input arrives or [`Engine::next_deadline`] is reached, which is later than the time of the turn.
@@ -42,12 +43,12 @@
 //!     fn act(&mut self, now: Moment, action: Action) {
 //!         match action {
 //!             Action::OpenSession { session, .. } => {
-//!                 self.engine.session_connected(now, session);
+//!                 self.engine.sessions_mut().on_connected(now, session);
 //!                 self.engine.session_opened(now, session);
 //!                 self.opened = Some(session);
 //!             }
 //!             Action::FlushSession(session) => {
-//!                 let Some(output) = self.engine.session_output(session) else { return };
+//!                 let Some(output) = self.engine.sessions_mut().output(session) else { return };
 //!                 // Each query in its frame, with QR and RA set, is a response without records.
 //!                 let mut frame = std::mem::take(output);
 //!                 frame[4] |= 0x80;
@@ -59,9 +60,9 @@
 //!     }
 //!
 //!     fn send_datagrams(&mut self, _now: Moment) {
-//!         let datagrams = self.engine.datagrams();
+//!         let datagrams = self.engine.clients().datagrams();
 //!         self.responses.extend(datagrams.map(|datagram| datagram.bytes.to_vec()));
-//!         self.engine.clear_datagrams();
+//!         self.engine.clients_mut().clear_datagrams();
 //!     }
 //!
 //!     fn send_flight_messages(&mut self) {}
@@ -105,6 +106,7 @@ mod alert;
 mod attempts;
 pub mod cache;
 mod clients;
+mod cookies;
 mod counters;
 mod domain;
 mod due;
@@ -129,9 +131,11 @@ mod local;
 mod loops;
 mod memory;
 mod moment;
+mod nat64;
 mod outbox;
 mod path_limits;
 mod pool;
+mod portal;
 mod quarantine;
 mod query;
 mod questions;
@@ -162,7 +166,8 @@ pub use admit::{
 };
 pub use alert::Alert;
 pub use cache::Cache;
-pub use clients::StreamHeader;
+pub use clients::{Clients, StreamHeader};
+pub use cookies::{CookieSecret, CookieSecrets, WallClock};
 pub use counters::labels::Strategy;
 pub use counters::{
     BUCKETS_MICROS, ClientCounters, Count, Counters, Distribution, Gauge, GroupCounters,
@@ -182,17 +187,20 @@ pub use idle_timeout::IdleTimeout;
 pub use key_exchange::{Handshakes, KeyExchange, KeyExchangePolicy};
 pub use keys::{SessionKey, StreamKey, UpstreamId, WorkerId};
 pub use link::{Link, Transport};
-pub use local::{LocalData, LocalDataBuilder, LocalFault, RecordId};
+pub use local::{LocalData, LocalDataBuilder, LocalFault, RecordId, ptr_that_follows};
 pub use loops::OwnQueries;
 pub use memory::ClientMemory;
 pub use moment::Moment;
+pub use nat64::Dns64Prefix;
 pub use outbox::{Action, Event, LogDetail, OutgoingDatagram, ReturnPath};
+pub use portal::{PortalEnd, PortalWindow};
 pub use quarantine::Quarantine;
 pub use query::ForwardedClasses;
 pub use record::{Ended, QueryRecord};
 pub use restore::CacheImporter;
 pub use route::{LocalZone, special_use};
 pub use routes::{Route, RouteId, RouteTable, reverse_zones};
+pub use sessions::Sessions;
 pub use settings::{CacheSettings, GroupSettings, Settings, ShardKey, UpstreamSettings};
 pub use stream::{AcceptedStream, KernelBuffers, StreamKind};
 pub use tap::{MessageKind, MessagePeer, TappedMessage};

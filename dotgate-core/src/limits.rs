@@ -17,6 +17,12 @@ pub const UPSTREAMS: usize = 64;
 /// are bit masks of this width.
 pub const UPSTREAM_IDS: usize = 2 * UPSTREAMS;
 
+/// The longest portal window. An operator can open another one after it.
+pub const PORTAL_MAX: Duration = Duration::from_secs(30 * 60);
+
+/// The longest time that routes of programs hold without being set again.
+pub const ROUTES_LIFETIME_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
 /// Attempts per query, fall-backs included. One, one after its session died, one hedge.
 pub const ATTEMPTS: u8 = 3;
 
@@ -38,6 +44,10 @@ pub const SESSION_UNSENT_BYTES: usize = 256 * 1024;
 
 /// Invalid messages on a session without a valid response between that close it.
 pub const SESSION_INVALID_MESSAGES: u32 = 100;
+
+/// A client's connection that has reached its number of queries or its age still takes queries for this long, if it is
+/// never without one.
+pub const STREAM_LEAVING: Duration = Duration::from_secs(2);
 
 /// A probe is sent on a session when no response arrived for this long after the second unanswered query,
 /// at least.
@@ -149,10 +159,7 @@ pub const LOOP_REPORT_EVERY: Duration = Duration::from_secs(60);
 pub const HANDSHAKE_HEDGE_AFTER: Duration = Duration::from_millis(750);
 
 /// A handshake older than this is given up: slow paths work, dead ones end.
-pub const HANDSHAKE_WAIT: Duration = match cfg!(planted = "handshake-is-never-given-up") {
-    true => Duration::from_secs(300),
-    false => Duration::from_secs(5),
-};
+pub const HANDSHAKE_WAIT: Duration = Duration::from_secs(5);
 
 /// An idle session is closed after this long until its peer's own limit is known.
 /// Public resolvers were seen to close after 8 to 11 s.
@@ -263,6 +270,13 @@ pub const STREAM_HANDSHAKES: usize = 256;
 
 /// Of these, handshakes of one client address.
 pub const STREAM_HANDSHAKES_PER_CLIENT: usize = STREAM_HANDSHAKES / 4;
+
+/// TLS handshakes of clients in progress from which on new clients over QUIC must show first that their addresses are their own
+/// (RFC 9000 section 8.1.2). Forged ones can take no more places than these.
+pub const STREAM_HANDSHAKES_UNVALIDATED: usize = STREAM_HANDSHAKES / 4;
+
+/// The same of one client address.
+pub const STREAM_HANDSHAKES_UNVALIDATED_PER_CLIENT: usize = STREAM_HANDSHAKES_PER_CLIENT / 4;
 
 /// The most that the kernel buffers of what a client has not acknowledged, in bytes as the kernel counts them: the
 /// send buffer that the driver asks for.

@@ -13,7 +13,7 @@ mod reverse;
 mod table;
 
 pub(crate) use self::answer::Answered;
-pub use self::build::{LocalDataBuilder, LocalFault, RecordId};
+pub use self::build::{LocalDataBuilder, LocalFault, RecordId, ptr_that_follows};
 
 use dotgate_wire::LocalSet;
 
@@ -114,7 +114,11 @@ impl LocalData {
                 && suffix.start > 0
             {
                 let has_wildcard = flags & HAS_WILDCARD != 0;
-                closest = has_wildcard.then_some((suffix, name));
+                let covering = has_wildcard.then_some((suffix, name));
+                closest = match dotgate_wire::planted!("wildcards-cover-what-exists") {
+                    true => covering.or(closest),
+                    false => covering,
+                };
                 parent = closest.or(parent);
             }
         }

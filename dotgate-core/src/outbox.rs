@@ -9,7 +9,9 @@ use std::time::Duration;
 use dotgate_wire::Question;
 use ipnet::IpNet;
 
-use crate::counters::labels::{AttemptKind, Ending, Limit};
+use crate::counters::labels::{
+    AttemptKind, ClientHandshake, ClientTransport, Ending, Limit, StreamEnd,
+};
 use crate::failure::Failure;
 use crate::key_exchange::KeyExchange;
 use crate::keys::{SessionKey, StreamKey, UpstreamId};
@@ -33,7 +35,7 @@ pub struct ReturnPath {
 /// Something a driver does for the engine, in the order given.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Action {
-    /// Begin to open a session: connect, then TLS if its link says so. Report with `Engine::session_connected`,
+    /// Begin to open a session: connect, then TLS if its link says so. Report with `Sessions::on_connected`,
     /// `session_opened` or `session_closed`. One over UDP needs no connection: what its output says is sent at once, and it
     /// opens by itself.
     OpenSession {
@@ -50,20 +52,20 @@ pub enum Action {
         /// Which key exchange to offer.
         key_exchange: KeyExchange,
     },
-    /// Encrypt and write what `Engine::session_output` holds. Over UDP: close the sockets of the queries that
+    /// Encrypt and write what `Sessions::output` has. Over UDP: close the sockets of the queries that
     /// `Engine::poll_released` names, then send each frame that `Engine::session_awaits`, from a socket of its own.
     FlushSession(SessionKey),
     /// Close a session in good order; the engine has removed it.
     CloseSession(SessionKey),
-    /// Write what `Engine::stream_output` holds.
+    /// Write what `Clients::stream_output` has.
     FlushStream(StreamKey),
     /// Read from a client's connection again.
     ResumeStream(StreamKey),
-    /// Report what the kernel holds for each client's connection with `Engine::stream_measured`, in this turn or in the
+    /// Report what the kernel holds for each client's connection with `Clients::stream_measured`, in this turn or in the
     /// next ones, then call `Engine::free_client_memory`.
     MeasureStreams,
-    /// Close a client's connection, after what was flushed; the engine has removed it.
-    CloseStream(StreamKey),
+    /// Close a client's connection, after what was flushed; the engine has removed it, for this reason.
+    CloseStream(StreamKey, StreamEnd),
 }
 
 /// How much of what happens becomes an event.
@@ -154,6 +156,30 @@ pub enum Event {
         /// The usual round trip on its session, this one included.
         round_trip: Duration,
     },
+    /// The TLS handshake of a client is over, with or without success. From `LogDetail::Debug` on.
+    ClientHandshake {
+        /// The client.
+        client: IpAddr,
+        /// What it speaks.
+        transport: ClientTransport,
+        /// How the handshake ended.
+        result: ClientHandshake,
+        /// When it began.
+        began: Moment,
+    },
+    /// An attempt failed. At `LogDetail::Trace`.
+    AttemptFailed {
+        /// The upstream.
+        upstream: UpstreamId,
+        /// Which attempt for its question it was.
+        kind: AttemptKind,
+        /// The question.
+        question: Box<Question>,
+        /// Why.
+        failure: Failure,
+        /// How long it had taken.
+        took: Duration,
+    },
     /// A question was sent. At `LogDetail::Trace`.
     Attempted {
         /// The upstream.
@@ -177,10 +203,11 @@ impl Event {
             | Event::HarmfulQuestion { .. }
             | Event::Loop { .. }
             | Event::FewAnswers { .. } => LogDetail::Usual,
-            Event::SessionEnded { .. } | Event::ProbeSent { .. } | Event::ProbeAnswered { .. } => {
-                LogDetail::Debug
-            }
-            Event::Attempted { .. } => LogDetail::Trace,
+            Event::SessionEnded { .. }
+            | Event::ProbeSent { .. }
+            | Event::ProbeAnswered { .. }
+            | Event::ClientHandshake { .. } => LogDetail::Debug,
+            Event::Attempted { .. } | Event::AttemptFailed { .. } => LogDetail::Trace,
         }
     }
 }
@@ -207,7 +234,7 @@ impl Outbox {
         let start = self.bytes.len();
         write(&mut self.bytes);
         self.datagrams.push((path, start..self.bytes.len()));
-        if cfg!(planted = "datagrams-are-answered-twice") {
+        if dotgate_wire::planted!("datagrams-are-answered-twice") {
             self.datagrams.push((path, start..self.bytes.len()));
         }
     }

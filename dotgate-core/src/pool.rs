@@ -18,7 +18,7 @@ use crate::limits;
 use crate::link::{Link, Transport};
 use crate::moment::Moment;
 use crate::response_time::ResponseTime;
-use crate::select::Sequence;
+use crate::select::order::Sequence;
 use crate::session::{Phase, Session};
 use crate::settings::{GroupSettings, Settings, UpstreamSettings};
 
@@ -88,7 +88,7 @@ impl Pools {
         group: &GroupSettings,
         order: Sequence,
     ) -> impl Iterator<Item = (UpstreamId, &Pool)> + Clone {
-        let strangers: &[UpstreamId] = match cfg!(planted = "questions-leave-their-group") {
+        let strangers: &[UpstreamId] = match dotgate_wire::planted!("questions-leave-their-group") {
             true => &self.configured,
             false => &[],
         };
@@ -274,7 +274,7 @@ impl Pool {
     }
 
     pub(crate) fn remove(&mut self, key: SessionKey) {
-        self.keys.retain(|held| *held != key);
+        self.keys.retain(|other| *other != key);
     }
 
     /// The session that should take the next query: the first that is not busy, else the least busy.
@@ -312,25 +312,25 @@ impl Pool {
 
     /// Queries in flight on shared sessions.
     pub(crate) fn in_flight(&self, sessions: &SessionTable) -> u32 {
-        let held = self.keys.iter().filter_map(|key| sessions.get(*key));
-        held.map(Session::in_flight).sum()
+        let own = self.keys.iter().filter_map(|key| sessions.get(*key));
+        own.map(Session::in_flight).sum()
     }
 
     /// Whether there is a session for queries over UDP; one carries all.
     pub(crate) fn has_datagrams(&self, sessions: &SessionTable) -> bool {
-        let mut held = self.keys.iter().filter_map(|key| sessions.get(*key));
-        held.any(|session| session.link == Link::Datagrams && !session.is_draining())
+        let mut own = self.keys.iter().filter_map(|key| sessions.get(*key));
+        own.any(|session| session.link == Link::Datagrams && !session.is_draining())
     }
 
     /// The TCP connection to a plain upstream that takes the next query; and whether one is being opened.
     pub(crate) fn tcp_with_room(&self, sessions: &SessionTable) -> (Option<SessionKey>, bool) {
         let is_tcp = |session: &&Session| session.link == Link::Tcp;
-        let held = || {
+        let own = || {
             let keys = self.keys.iter();
             keys.filter_map(|key| Some((*key, sessions.get(*key).filter(is_tcp)?)))
         };
-        let with_room = held().find(|(_, session)| session.takes_queries());
-        let is_opening = held().any(|(_, session)| !session.is_open());
+        let with_room = own().find(|(_, session)| session.takes_queries());
+        let is_opening = own().any(|(_, session)| !session.is_open());
         (with_room.map(|(key, _)| key), is_opening)
     }
 
@@ -349,8 +349,8 @@ impl Pool {
     /// Sessions that take no more queries make room for others, up to `limits::SESSIONS_SHARED` in all.
     pub(crate) fn may_grow(&self, sessions: &SessionTable) -> bool {
         if self.upstream.transport == Transport::Plain {
-            let mut held = self.keys.iter().filter_map(|key| sessions.get(*key));
-            let carries_all = held.any(|session| {
+            let mut own = self.keys.iter().filter_map(|key| sessions.get(*key));
+            let carries_all = own.any(|session| {
                 session.link == Link::Datagrams && session.is_open() && !session.is_draining()
             });
             return self.paused_until.is_none() && !carries_all;
@@ -372,6 +372,9 @@ impl Pool {
     pub(crate) fn wants_opening(&self, sessions: &SessionTable, waiting: usize) -> bool {
         if self.upstream.transport == Transport::Plain {
             return !self.has_datagrams(sessions);
+        }
+        if dotgate_wire::planted!("handshakes-are-not-bounded") {
+            return true;
         }
         let openings = self.openings(sessions).count();
         match self.answers {
@@ -415,7 +418,8 @@ impl Pool {
                 Closing::Suspicious
             }
             AnswersPerSession::Seen(seen)
-                if seen == responses && !cfg!(planted = "answers-per-session-are-not-learned") =>
+                if seen == responses
+                    && !dotgate_wire::planted!("answers-per-session-are-not-learned") =>
             {
                 let until = now + limits::ANSWERS_MAX_FOR;
                 self.answers = AnswersPerSession::AtMost(responses, until);

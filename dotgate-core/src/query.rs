@@ -44,7 +44,7 @@ impl Refusal<'_> {
 }
 
 impl Refusal<'static> {
-    const fn plain(rcode: u16) -> Refusal<'static> {
+    pub(crate) const fn plain(rcode: u16) -> Refusal<'static> {
         Refusal { rcode, ede: None }
     }
 
@@ -66,6 +66,9 @@ impl Refusal<'static> {
     /// The client asks more often than it may.
     pub(crate) const ABOVE_RATE: Refusal<'static> =
         Refusal::with_ede(rcode::REFUSED, ede::PROHIBITED, "client above its rate");
+
+    /// The client asks more often than it may, and has to show that it can be reached at its address.
+    pub(crate) const BAD_COOKIE: Refusal<'static> = Refusal::plain(rcode::BADCOOKIE);
 
     /// There is no answer.
     pub(crate) fn of_failure(failure: Failure) -> Refusal<'static> {

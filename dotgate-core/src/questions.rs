@@ -14,10 +14,12 @@ use crate::failure::{Failure, Misbehaviour};
 use crate::groups::Groups;
 use crate::isolation::Group;
 use crate::keys::{ExchangeKey, SessionKey, UpstreamId};
+use crate::limits;
 use crate::moment::Moment;
-use crate::pool::Pools;
+use crate::pool::{Pool, Pools};
 use crate::routes::RouteId;
-use crate::session::QueryOwner;
+use crate::session::{Purpose, QueryOwner, Session};
+use crate::sessions::Sessions;
 use crate::settings::GroupSettings;
 use crate::waiting::Waiting;
 
@@ -135,7 +137,7 @@ impl Questions {
     /// A question waits no more. True if it waited since then.
     pub(crate) fn stop_waiting(&mut self, (since, key): Waiting) -> bool {
         let attempts = self.attempts.get_mut(key);
-        attempts.is_some_and(|it| it.waiting_since.take_if(|held| *held == since).is_some())
+        attempts.is_some_and(|it| it.waiting_since.take_if(|begun| *begun == since).is_some())
     }
 
     /// Ends an attempt whose response came. None if it had ended.
@@ -173,7 +175,7 @@ impl Questions {
         members
     }
 
-    /// Of these questions, takes back the attempts on sessions that are gone.
+    /// Removes the attempts of these questions on sessions that have ended.
     pub(crate) fn take_back(&mut self, keys: &[ExchangeKey], is_gone: impl Fn(SessionKey) -> bool) {
         for key in keys {
             if let Some(attempts) = self.attempts.get_mut(*key) {
@@ -182,11 +184,83 @@ impl Questions {
         }
     }
 
+    /// Whether a question proves harmful that was alone on a session which the upstream ended. It does not if our own
+    /// question before it may have had the only answer that the upstream gives on a session: then it is asked first next
+    /// time.
+    pub(crate) fn proves_harmful(
+        &mut self,
+        key: ExchangeKey,
+        session: &Session,
+        pool: Option<&Pool>,
+    ) -> bool {
+        let may_answer_once =
+            session.responses == 1 && pool.is_some_and(|pool| !pool.answers_repeatedly);
+        let Some(attempts) = self.attempts.get_mut(key) else {
+            return false;
+        };
+        if may_answer_once && !attempts.is_asked_first {
+            attempts.is_asked_first = true;
+            return false;
+        }
+        attempts.strikes += 1;
+        attempts.strikes >= limits::HARMFUL_STRIKES
+            && !dotgate_wire::planted!("harmful-question-is-never-quarantined")
+    }
+
+    /// Whether a query whose session failed is to be isolated now. One that runs elsewhere too needs no further attempt
+    /// yet; one that is in a group, or waits, gets its turn.
+    pub(crate) fn becomes_suspect(
+        &mut self,
+        now: Moment,
+        key: ExchangeKey,
+        carried_by: Purpose,
+        sessions: &Sessions,
+    ) -> bool {
+        let Some(attempts) = self.attempts.get_mut(key) else {
+            return false;
+        };
+        if carried_by == Purpose::Isolation {
+            attempts.suspects = None;
+        }
+        attempts.is_suspect = true;
+        let has_its_turn = attempts.suspects.is_some() || attempts.waiting_since.is_some();
+        !has_its_turn && !self.runs_elsewhere(now, key, None, sessions)
+    }
+
+    /// Whether a query has a young attempt on a responsive session, other than this one.
+    pub(crate) fn runs_elsewhere(
+        &self,
+        now: Moment,
+        key: ExchangeKey,
+        except: Option<SessionKey>,
+        sessions: &Sessions,
+    ) -> bool {
+        let Some(attempts) = self.attempts.get(key) else {
+            return false;
+        };
+        attempts.running().any(|attempt| {
+            Some(attempt.session) != except
+                && attempt.sent_at + limits::HEDGE_AFTER > now
+                && sessions.is_responsive(attempt.session)
+        })
+    }
+
     /// Discards what an upstream did: its ID belongs to another one now.
     pub(crate) fn forget_upstream(&mut self, upstream: UpstreamId) {
         for (_, attempts) in &mut self.attempts {
             attempts.forget_upstream(upstream);
         }
+    }
+
+    /// The questions that are asked on sessions of this kind alone.
+    pub(crate) fn asked_only_on(&self, is_such: impl Fn(SessionKey) -> bool) -> Vec<ExchangeKey> {
+        let all = self.attempts.iter().filter(|(_, attempts)| {
+            let mut running = attempts.running();
+            attempts.is_running() && running.all(|attempt| is_such(attempt.session))
+        });
+        let mut keys: Vec<ExchangeKey> = all.map(|(key, _)| key).collect();
+        keys.sort_unstable();
+        keys
     }
 
     /// Other groups are configured from now on.

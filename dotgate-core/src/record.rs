@@ -15,7 +15,7 @@ use crate::routes::RouteId;
 /// A query that has ended.
 #[derive(Clone, Copy, Debug)]
 pub struct QueryRecord {
-    /// The client; none if its connection is gone.
+    /// The client; none if its connection has ended.
     pub client: Option<IpAddr>,
     /// The client's port over UDP.
     pub port: Option<u16>,

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use dotgate_wire::{ClientEdns, ClientHop, Ede, Flags, ResponseOpt};
+use dotgate_wire::{COOKIE_OPTION_LEN, ClientEdns, ClientHop, Ede, Flags, ResponseOpt};
 
 /// Bytes of a UDP response to a client without EDNS (RFC 1035 section 4.2.1).
 const PLAIN_UDP_MAX: usize = 512;
@@ -48,7 +48,7 @@ impl ClientParameters {
         },
     };
 
-    /// The terms of this client's response, with an EDE where there is one.
+    /// The terms of this client's response, with an EDE where there is one. Room is left for a cookie.
     pub(crate) fn hop<'e>(&self, ede: Option<Ede<'e>>, is_authenticated: bool) -> ClientHop<'e> {
         let wants_ad = self.flags.authentic_data() || self.edns.is_some_and(|edns| edns.dnssec_ok);
         ClientHop {
@@ -78,12 +78,19 @@ impl ClientParameters {
     }
 
     fn limit(&self) -> usize {
-        match (self.transport, self.edns) {
-            (Transport::Stream { .. }, _) => STREAM_MAX,
-            (Transport::Udp { .. }, None) => PLAIN_UDP_MAX,
-            (Transport::Udp { max }, Some(edns)) => {
-                usize::from(edns.udp_size.min(max)).max(PLAIN_UDP_MAX)
-            }
+        let Some(edns) = self.edns else {
+            return match self.transport {
+                Transport::Stream { .. } => STREAM_MAX,
+                Transport::Udp { .. } => PLAIN_UDP_MAX,
+            };
+        };
+        let limit = match self.transport {
+            Transport::Stream { .. } => STREAM_MAX,
+            Transport::Udp { max } => usize::from(edns.udp_size.min(max)).max(PLAIN_UDP_MAX),
+        };
+        match edns.has_cookie {
+            true => limit - COOKIE_OPTION_LEN,
+            false => limit,
         }
     }
 }
@@ -105,6 +112,7 @@ mod tests {
             dnssec_ok: false,
             asks_keepalive: false,
             asks_padding: false,
+            has_cookie: false,
         });
         let flags = Flags(0x0120);
         ClientParameters {

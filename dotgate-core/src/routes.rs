@@ -32,16 +32,14 @@ pub struct Route {
     pub suffix_len: usize,
 }
 
-impl Route {
-    const DEFAULT: Route = Route {
-        group: 0,
-        suffix_len: 1,
-    };
-}
+/// The root in wire format: the suffix of all names.
+const ROOT: &[u8] = b"\0";
 
 /// All routes but the default one.
 #[derive(Clone, Debug)]
 pub struct RouteTable {
+    /// The place of the group of all names without a route: another than the first while a portal window has them all.
+    default: usize,
     /// Sorted by name.
     suffixes: Vec<(Box<[u8]>, usize)>,
     /// An open table of all suffixes and of the suffixes of these, at most half full.
@@ -61,6 +59,7 @@ struct Node {
 impl Default for RouteTable {
     fn default() -> RouteTable {
         RouteTable {
+            default: 0,
             suffixes: Vec::new(),
             nodes: Vec::new(),
             key: SuffixKey::from_seed(0),
@@ -88,6 +87,36 @@ impl RouteTable {
         table
     }
 
+    /// The same while a portal window is open: those of `names` that no route has go to the group at `place`, and with the root
+    /// among them every name that no route has.
+    #[must_use]
+    pub fn with_portal<'n>(
+        self,
+        place: usize,
+        names: impl IntoIterator<Item = &'n [u8]>,
+    ) -> RouteTable {
+        let mut default = self.default;
+        let mut suffixes = self.suffixes.clone();
+        for name in names {
+            if name == ROOT {
+                default = place;
+            } else if !self.has(name) || dotgate_wire::planted!("portal-takes-routed-names") {
+                suffixes.push((name.into(), place));
+            }
+        }
+        RouteTable {
+            default,
+            ..RouteTable::new(suffixes)
+        }
+    }
+
+    /// Whether a name (uncompressed, lower case) has a route.
+    fn has(&self, name: &[u8]) -> bool {
+        let bytes = padded(name);
+        let route = self.search(&Labels::of(&bytes, &mut Starts::new()));
+        route.suffix_len > ROOT.len()
+    }
+
     /// All suffixes with the places of their groups; of two of which one ends in the other, the longer comes first.
     pub fn suffixes(&self) -> Vec<(&[u8], usize)> {
         let all = self.suffixes.iter();
@@ -96,27 +125,35 @@ impl RouteTable {
         all
     }
 
+    fn default_route(&self) -> Route {
+        Route {
+            group: self.default,
+            suffix_len: ROOT.len(),
+        }
+    }
+
     /// The route of a question: that with the longest suffix of its name.
     pub fn find(&self, question: &Question) -> Route {
         if self.nodes.is_empty() {
-            return Route::DEFAULT;
+            return self.default_route();
         }
         self.search(&Labels::of_question(question, &mut Starts::new()))
     }
 
+    #[inline]
     fn search(&self, labels: &Labels<'_>) -> Route {
         let mut longest = 0;
         for Suffix { hash, .. } in labels.suffixes(self.key) {
-            let node = self.node(hash);
-            if node.hash != hash {
+            let Some(route) = self.route_at(hash) else {
                 break;
-            }
-            if node.route != 0 {
-                longest = node.route;
+            };
+            let has_one = longest != 0 && dotgate_wire::planted!("shorter-suffixes-win");
+            if route != 0 && !has_one {
+                longest = route;
             }
         }
         let Some(place) = longest.checked_sub(1) else {
-            return Route::DEFAULT;
+            return self.default_route();
         };
         match self.suffixes.get(place as usize) {
             Some((suffix, group)) if labels.end_with(suffix) => Route {
@@ -141,18 +178,21 @@ impl RouteTable {
                 suffix_len: suffix.len(),
             })
         });
-        found.next().unwrap_or(Route::DEFAULT)
+        found.next().unwrap_or_else(|| self.default_route())
     }
 
-    /// The node with this hash, or the free place where it would be.
+    /// The route of the node with this hash, 0 if only longer suffixes have one; none if there is no such node.
     #[inline]
-    fn node(&self, hash: u64) -> Node {
+    fn route_at(&self, hash: u64) -> Option<u32> {
         let mask = self.nodes.len().wrapping_sub(1);
         let mut place = hash as usize;
         loop {
-            let node = self.nodes.get(place & mask).copied().unwrap_or_default();
-            if node.hash == hash || node.hash == 0 {
-                return node;
+            let node = self.nodes.get(place & mask)?;
+            if node.hash == hash {
+                return Some(node.route);
+            }
+            if node.hash == 0 {
+                return None;
             }
             place += 1;
         }

@@ -8,13 +8,13 @@
 mod balance;
 mod copy;
 mod fastest;
-mod order;
+pub(crate) mod order;
 mod shard;
 
 use self::balance::Balance;
 pub(crate) use self::copy::{CopySite, copy_site};
 use self::fastest::Exploration;
-pub(crate) use self::order::Sequence;
+use self::order::Sequence;
 pub(crate) use self::shard::may_learn;
 use crate::attempts::Attempts;
 use crate::counters::labels::Strategy;
@@ -92,7 +92,7 @@ impl Selection {
                 let places = group.upstreams.iter().enumerate();
                 let healthy = places.filter_map(|(place, upstream)| {
                     let pool = pools.at_place(group, place)?;
-                    let weight = match cfg!(planted = "weights-are-ignored") {
+                    let weight = match dotgate_wire::planted!("weights-are-ignored") {
                         true => 1,
                         false => upstream.weight.get(),
                     };
@@ -162,7 +162,7 @@ pub(crate) fn choose(attempts: &Attempts, pools: &Pools, sessions: &SessionTable
             && !attempts.runs_at(upstream)
     };
     for (upstream, pool) in upstreams() {
-        let comes_first = cfg!(planted = "unhealthy-upstream-comes-first")
+        let comes_first = dotgate_wire::planted!("unhealthy-upstream-comes-first")
             && pool.with_room(sessions, None).is_some();
         if is_untried(upstream) && (pool.health().is_healthy() || comes_first) {
             if let Some(session) = pool.with_room(sessions, None) {

@@ -12,6 +12,7 @@
 mod age;
 mod datagrams;
 mod opening;
+mod recheck;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -55,7 +56,7 @@ struct Ticket {
     id: u16,
     sent_at: Moment,
     owner: QueryOwner,
-    /// The letter case of the name.
+    /// The name case of the name.
     name_case: NameCase,
     /// Messages that came for it and do not answer it.
     invalid: u32,
@@ -135,6 +136,8 @@ pub(crate) struct Session {
     unanswered: [Option<Moment>; 2],
     /// When a probe was sent since the last response.
     probed_at: Option<Moment>,
+    /// Whether that probe is for the network's sake.
+    is_rechecked: bool,
     /// Since when it is unresponsive.
     unresponsive_since: Option<Moment>,
     /// Whether it carries a single suspect that may merely be slow: then it is no longer judged.
@@ -153,7 +156,7 @@ pub(crate) struct Session {
     opening_noted: OpeningNoted,
     /// Over UDP: IDs that wait no more, whose sockets are to be closed.
     released: Vec<u16>,
-    /// Over UDP: whether the upstream is known to keep the letter case of names.
+    /// Over UDP: whether the upstream is known to keep the name case.
     keeps_case: Option<bool>,
 }
 
@@ -186,6 +189,7 @@ impl Session {
             sent: VecDeque::new(),
             unanswered: [None; 2],
             probed_at: None,
+            is_rechecked: false,
             unresponsive_since: None,
             is_excused: false,
             round_trip: None,
@@ -214,7 +218,7 @@ impl Session {
 
     /// Whether it may be given another query.
     pub(crate) fn takes_queries(&self) -> bool {
-        (self.is_open() || cfg!(planted = "sent-before-authentication"))
+        (self.is_open() || dotgate_wire::planted!("sent-before-authentication"))
             && !self.is_draining
             && self.in_flight + self.retired < self.queries_max()
             && self.outgoing.len() < limits::SESSION_UNSENT_BYTES
@@ -340,6 +344,7 @@ impl Session {
             Purpose::Isolation => [1, 2].map(|left| (self.in_flight >= left).then_some(now)),
         };
         self.probed_at = None;
+        self.is_rechecked = false;
         self.unresponsive_since = None;
         self.trim_sent();
         time
@@ -362,7 +367,7 @@ impl Session {
     pub(crate) fn on_invalid(&mut self) -> bool {
         self.invalid += 1;
         self.invalid >= limits::SESSION_INVALID_MESSAGES
-            && !cfg!(planted = "invalid-messages-are-borne")
+            && !dotgate_wire::planted!("invalid-messages-are-borne")
     }
 
     /// Gives up a query: no one waits for its response, but its ID stays reserved.
@@ -469,7 +474,7 @@ impl Session {
             (None, None) if self.suspicion().is_some_and(is_long_past) => {
                 self.become_unresponsive(now)
             }
-            (None, None) if cfg!(planted = "no-response-alone-closes-a-session") => {
+            (None, None) if dotgate_wire::planted!("no-response-alone-closes-a-session") => {
                 self.become_unresponsive(now)
             }
             (None, None) => {
@@ -494,7 +499,7 @@ impl Session {
     fn suspicion(&self) -> Option<Moment> {
         let first = self.unanswered[0].map(|sent| sent + self.at_least(limits::NO_RESPONSE_ALONE));
         let second = self.unanswered[1].map(|sent| sent + self.at_least(limits::NO_RESPONSE));
-        earlier(first, second).filter(|_| !cfg!(planted = "session-is-never-unresponsive"))
+        earlier(first, second).filter(|_| !dotgate_wire::planted!("session-is-never-unresponsive"))
     }
 
     /// A wait, or a few round trips where these are longer.
@@ -534,7 +539,7 @@ impl Session {
 
     fn free_id(&self, random: &mut Random) -> u16 {
         let is_retired = |ticket: &&Ticket| matches!(ticket.owner, QueryOwner::Retired(_));
-        if cfg!(planted = "retired-id-is-given-again")
+        if dotgate_wire::planted!("retired-id-is-given-again")
             && let Some(ticket) = self.tickets.iter().find(is_retired)
         {
             return ticket.id;

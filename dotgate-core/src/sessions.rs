@@ -42,7 +42,10 @@ use crate::tally::Tally;
 use crate::tap::{MessageKind, MessagePeer, Tap};
 
 /// The sessions of one worker.
-pub(crate) struct Sessions {
+///
+/// A driver reports here what concerns a session alone. What may bring responses, or end questions, goes through
+/// [`Engine`](crate::Engine).
+pub struct Sessions {
     tally: Tally,
     random: Random,
     hasher: QuestionHasher,
@@ -226,23 +229,24 @@ impl Sessions {
 
     /// The frames that wait for a session's TLS, to be drained from the front. None once it is removed, and
     /// while it is not open: not one byte leaves before the upstream is authenticated (RFC 8310 section 6.6).
-    pub(crate) fn output(&mut self, key: SessionKey) -> Option<&mut Vec<u8>> {
+    pub fn output(&mut self, key: SessionKey) -> Option<&mut Vec<u8>> {
         self.table
             .get_mut(key)
             .filter(|session| {
                 session.is_open()
                     || session.link == Link::Datagrams
-                    || cfg!(planted = "sent-before-authentication")
+                    || dotgate_wire::planted!("sent-before-authentication")
             })
             .map(|session| &mut session.outgoing)
     }
 
-    /// The next query of a session over UDP that waits no more.
-    pub(crate) fn poll_released(&mut self, key: SessionKey) -> Option<u16> {
+    /// The next query of a session over UDP that waits no more: its socket is to be closed.
+    pub fn poll_released(&mut self, key: SessionKey) -> Option<u16> {
         self.table.get_mut(key)?.poll_released()
     }
 
-    pub(crate) fn awaits(&self, key: SessionKey, id: u16) -> bool {
+    /// Whether the query with this ID waits for its response, on a session over UDP.
+    pub fn awaits(&self, key: SessionKey, id: u16) -> bool {
         let session = self.table.get(key);
         session.is_some_and(|session| session.awaits(id))
     }
@@ -316,6 +320,16 @@ impl Sessions {
         self.mark_dirty(key);
     }
 
+    /// Tests every session: the network changed.
+    pub(crate) fn recheck(&mut self, now: Moment) {
+        let sessions = self.table.iter_mut();
+        let tested = sessions.filter_map(|(key, session)| session.recheck(now).then_some(key));
+        let tested: Vec<SessionKey> = tested.collect();
+        for key in tested {
+            self.send_probe(now, key);
+        }
+    }
+
     /// Gives up the ID of an attempt. Returns what its session is for.
     pub(crate) fn retire(&mut self, now: Moment, attempt: &Attempt, hash: u64) -> Option<Purpose> {
         let session = self.table.get_mut(attempt.session)?;
@@ -344,7 +358,7 @@ impl Sessions {
         true
     }
 
-    /// Compares the letter case of a response's question with that of the query: an upstream that keeps it must send the
+    /// Compares the name case of a response's question with that of the query: an upstream that keeps it must send the
     /// one that was asked in.
     pub(crate) fn judge_case(
         &mut self,

@@ -1,13 +1,14 @@
 //! Settings of an engine, at its creation and on each reconfiguration.
 
-use std::num::NonZeroU8;
+use std::num::{NonZeroU8, NonZeroU32};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dotgate_wire::{CacheTtl, Nat64Prefix, Question, TTL_MAX, rtype};
+use dotgate_wire::{CacheTtl, Question, TTL_MAX, rtype};
 
 use crate::admit::{Access, AccessList, RateSettings};
+use crate::cookies::CookieSecrets;
 use crate::counters::GroupCounters;
 use crate::counters::labels::Strategy;
 use crate::failure::Failure;
@@ -18,6 +19,7 @@ use crate::key_exchange::Handshakes;
 use crate::keys::{UpstreamId, UpstreamSet};
 use crate::link::Transport;
 use crate::local::LocalData;
+use crate::nat64::Dns64Prefix;
 use crate::query::ForwardedClasses;
 use crate::routes::{RouteId, RouteTable};
 
@@ -101,7 +103,7 @@ pub struct GroupSettings {
     /// Whether its answers may not hold private addresses, where that is set at all.
     pub is_public: bool,
     /// The prefix of AAAA records that are made of A records where there are none; none if none are made (RFC 6147).
-    pub dns64: Option<Nat64Prefix>,
+    pub dns64: Option<Dns64Prefix>,
     /// Counters shared by all workers.
     pub counters: Arc<GroupCounters>,
 }
@@ -152,7 +154,7 @@ impl GroupSettings {
     }
 
     pub(crate) fn has(&self, upstream: UpstreamId) -> bool {
-        self.upstreams.iter().any(|held| held.id == upstream)
+        self.upstreams.iter().any(|it| it.id == upstream)
     }
 }
 
@@ -269,6 +271,8 @@ pub struct Settings {
     pub http_proxies: Arc<AccessList>,
     /// How often clients may ask and connect.
     pub rates: RateSettings,
+    /// The secrets of cookies; without any, cookies of clients are ignored.
+    pub cookies: CookieSecrets,
     /// The memory that clients may cost, in bytes, all workers together.
     pub client_memory: usize,
     /// Client connections.
@@ -277,12 +281,18 @@ pub struct Settings {
     pub streams_per_client_max: usize,
     /// Queries in flight on one client connection; beyond it no more are read.
     pub stream_queries_max: usize,
+    /// Queries on one client connection, in all, after which the client is sent to another one; none if there is no bound.
+    pub stream_queries_total: Option<NonZeroU32>,
+    /// The age at which that is done, less up to an eighth; none if there is no bound.
+    pub stream_age_max: Option<Duration>,
     /// The time after the last complete message at which a client's connection is closed.
     pub stream_idle: Duration,
     /// The same for connections of DNS over TLS.
     pub dot_idle: Duration,
     /// The same of connections over DNS over HTTPS.
     pub doh_idle: Duration,
+    /// The same over QUIC.
+    pub doq_idle: Duration,
 }
 
 impl Settings {
@@ -310,14 +320,24 @@ impl Settings {
             exempt: AccessList::new([]),
             http_proxies: Arc::default(),
             rates: RateSettings::OFF,
+            cookies: CookieSecrets::default(),
             client_memory: 64 << 20,
             streams_max: 1_000,
             streams_per_client_max: 250,
             stream_queries_max: 100,
+            stream_queries_total: None,
+            stream_age_max: None,
             stream_idle: Duration::from_secs(10),
             dot_idle: Duration::from_secs(30),
             doh_idle: Duration::from_secs(30),
+            doq_idle: Duration::from_secs(30),
         }
+    }
+
+    /// The same with these secrets of cookies.
+    #[must_use]
+    pub fn with_cookies(self, cookies: CookieSecrets) -> Settings {
+        Settings { cookies, ..self }
     }
 
     /// Whether something may be known of a name before the cache is asked: there are local data, lists, or a prefix whose

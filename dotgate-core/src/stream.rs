@@ -1,4 +1,4 @@
-//! Client connections (TCP, TLS): bytes in, complete messages out, responses back in any order (RFC 7766).
+//! Client connections (TCP, TLS, QUIC): bytes in, complete messages out, responses back in any order (RFC 7766).
 //!
 //! It is at both ends of the path. Owns what a client has sent of its next message, what waits to be written
 //! to it, and its clocks; only a complete message resets the idle clock (section 6.2.3). A client that has
@@ -8,21 +8,24 @@
 mod budget;
 mod handshake;
 mod holders;
+mod leaving;
 mod pending;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use slotmap::SlotMap;
 
 pub use self::budget::KernelBuffers;
+pub(crate) use self::handshake::EndedHandshake;
 pub use self::handshake::StreamKind;
 use self::handshake::{Handshakes, IdleTimeouts};
 use self::holders::{Activity, Holders};
-pub(crate) use self::pending::{Pending, PendingEde, PendingQueue, ResponseTerms};
+pub(crate) use self::pending::{Pending, PendingEde, PendingQueue, ResponseTerms, with_cookie};
 use crate::admit::ClientId;
 use crate::counters::labels::StreamEnd;
 use crate::frames::Frames;
@@ -43,6 +46,14 @@ pub struct AcceptedStream {
     pub kind: StreamKind,
 }
 
+impl From<(IpAddr, StreamKind)> for AcceptedStream {
+    /// Where it is not known, or of no interest, at which address of this host.
+    fn from((peer, kind): (IpAddr, StreamKind)) -> AcceptedStream {
+        let local = None;
+        AcceptedStream { peer, local, kind }
+    }
+}
+
 pub(crate) struct Stream {
     pub(crate) peer: IpAddr,
     /// The address of this host that it asks, where that is known.
@@ -59,7 +70,7 @@ pub(crate) struct Stream {
     /// Bytes that the driver has encrypted, or is to, and that the system has not taken yet.
     pub(crate) encrypted: usize,
     /// What else the driver holds for the connection, in bytes.
-    pub(crate) held: usize,
+    pub(crate) driver_bytes: usize,
     /// Responses behind them; each still counts as in flight.
     pub(crate) pending: PendingQueue,
     /// What the kernel buffers of the connection take, as far as known.
@@ -77,6 +88,13 @@ pub(crate) struct Stream {
     pub(crate) has_ended: bool,
     /// Whether the driver was asked to stop reading.
     pub(crate) is_paused: bool,
+    /// Messages that it has carried.
+    pub(crate) queries: u32,
+    opened: Moment,
+    /// Since when it is to close, because it has reached its number of queries or its age.
+    leaving_since: Option<Moment>,
+    /// Whether nothing more that the client sent is looked at.
+    pub(crate) is_cut: bool,
     pub(crate) empty_frames: u32,
     /// Messages that were answered with FORMERR, NOTIMP or BADVERS.
     pub(crate) rejected: u32,
@@ -101,7 +119,10 @@ impl Stream {
 
     /// Whether it can neither receive nor send any more.
     pub(crate) fn is_finished(&self) -> bool {
-        self.has_ended && self.in_flight == 0 && self.unsent() == 0
+        if self.is_leaving() && dotgate_wire::planted!("retired-connections-lose-their-queries") {
+            return true;
+        }
+        (self.has_ended || self.may_leave()) && self.in_flight == 0 && self.unsent() == 0
     }
 
     /// Bytes that the system has not taken yet.
@@ -116,7 +137,7 @@ impl Stream {
 
     pub(crate) fn may_read(&self, queries_max: usize) -> bool {
         let has_room = self.in_flight < queries_max && self.unsent() < limits::STREAM_UNSENT_BYTES;
-        has_room || cfg!(planted = "full-stream-is-read-on")
+        has_room || dotgate_wire::planted!("full-stream-is-read-on")
     }
 
     pub(crate) fn on_message(&mut self, now: Moment) {
@@ -152,9 +173,9 @@ impl Stream {
     }
 
     /// When it is to be closed if nothing happens; none while only responses are awaited.
-    fn deadline(&self, idle: Duration) -> Option<Moment> {
+    fn deadline(&self, idle: Duration, age_max: Option<Duration>) -> Option<Moment> {
         if let Some(since) = self.handshake_since
-            && !cfg!(planted = "handshake-has-no-deadline")
+            && !dotgate_wire::planted!("handshake-has-no-deadline")
         {
             return Some(since + limits::STREAM_HANDSHAKE);
         }
@@ -169,7 +190,7 @@ impl Stream {
             is_idle,
         } = self.activity();
         earlier(
-            earlier(stalled, partial),
+            earlier(self.leaving_deadline(age_max), earlier(stalled, partial)),
             is_idle.then(|| last_message + idle),
         )
     }
@@ -183,6 +204,8 @@ pub(crate) struct Streams {
     per_client_max: usize,
     handshakes: Handshakes,
     idle: IdleTimeouts,
+    age_max: Option<Duration>,
+    queries_total: Option<NonZeroU32>,
     queries_max: usize,
     /// This worker's number, under which it publishes its cost.
     worker: WorkerId,
@@ -213,6 +236,8 @@ impl Streams {
             per_client_max: settings.streams_per_client_max,
             handshakes: Handshakes::default(),
             idle: IdleTimeouts::of(settings),
+            age_max: settings.stream_age_max,
+            queries_total: settings.stream_queries_total,
             queries_max: settings.stream_queries_max,
             worker,
             memory,
@@ -230,6 +255,8 @@ impl Streams {
         self.per_client_max = settings.streams_per_client_max;
         self.max = settings.streams_max;
         self.idle = IdleTimeouts::of(settings);
+        self.age_max = settings.stream_age_max;
+        self.queries_total = settings.stream_queries_total;
         self.queries_max = settings.stream_queries_max;
         self.memory.set_max(settings.client_memory);
         for key in self.keys() {
@@ -265,7 +292,7 @@ impl Streams {
             frames: Frames::default(),
             outgoing: Vec::new(),
             encrypted: 0,
-            held: 0,
+            driver_bytes: 0,
             pending: PendingQueue::default(),
             kernel_bytes: 0,
             acknowledged: 0,
@@ -276,6 +303,10 @@ impl Streams {
             in_flight: 0,
             has_ended: false,
             is_paused: false,
+            queries: 0,
+            opened: now,
+            leaving_since: None,
+            is_cut: false,
             empty_frames: 0,
             rejected: 0,
             end: StreamEnd::Finished,
@@ -292,6 +323,10 @@ impl Streams {
             self.begin_handshake(now, key);
         }
         self.charge(key);
+        // Its age may end before its idle time.
+        if self.age_max.is_some() {
+            self.watch(key);
+        }
         Some(key)
     }
 
@@ -370,10 +405,10 @@ impl Streams {
         }
     }
 
-    /// The idle timeout advertised to clients: none when the next connection would have to displace one, which asks them
-    /// to close (RFC 7828 section 3.4).
-    pub(crate) fn advertised_idle(&self, kind: StreamKind) -> Duration {
-        if self.map.len() >= self.max {
+    /// The idle timeout advertised to a client: none when the next connection would have to displace one, or when this one is to
+    /// close, which asks the client to close it (RFC 7828 section 3.4).
+    pub(crate) fn advertised_idle(&self, key: StreamKey, kind: StreamKind) -> Duration {
+        if self.map.len() >= self.max || self.is_last_query(key) {
             Duration::ZERO
         } else {
             self.idle_limits().for_kind(kind)
@@ -384,7 +419,7 @@ impl Streams {
     pub(crate) fn watch(&mut self, key: StreamKey) {
         let idle = self.idle_limits();
         if let Some(stream) = self.map.get_mut(key)
-            && let Some(deadline) = stream.deadline(idle.for_kind(stream.kind))
+            && let Some(deadline) = stream.deadline(idle.for_kind(stream.kind), self.age_max)
             && deadline < stream.timer
         {
             stream.timer = deadline;
@@ -404,7 +439,7 @@ impl Streams {
                 continue;
             };
             let idle = idle.for_kind(stream.kind);
-            match stream.deadline(idle) {
+            match stream.deadline(idle, self.age_max) {
                 Some(deadline) if deadline <= now => return Some(key),
                 deadline => {
                     stream.timer = deadline.unwrap_or(now + idle).max(now + MIN_TIMER);
@@ -450,7 +485,7 @@ impl Streams {
             }
         }
         let displaced = idle.map(|(.., key)| key).or(in_use);
-        displaced.filter(|_| !cfg!(planted = "idle-clients-are-never-displaced"))
+        displaced.filter(|_| !dotgate_wire::planted!("idle-clients-are-never-displaced"))
     }
 }
 

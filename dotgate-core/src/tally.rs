@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::counters::labels::{
-    AttemptKind, ClientTransport, Dns64, Filtering, Handshake, Hedging, Limit, Outcome,
-    ProxyResult, Reason, RecordType, Winner,
+    AttemptKind, ClientTransport, CookieResult, Dns64, Filtering, Handshake, Hedging, Limit,
+    Outcome, ProxyResult, Reason, RecordType, Winner,
 };
 use crate::counters::{Count, Counters, Gauge, UpstreamCounters};
 use crate::failure::Failure;
@@ -53,6 +53,11 @@ impl Tally {
     /// What a balancer sent in place of a PROXY header.
     pub(crate) fn proxy(&self, result: ProxyResult) {
         self.0.clients().add_proxy(result);
+    }
+
+    /// What a client's cookie shows.
+    pub(crate) fn cookie(&self, result: CookieResult) {
+        self.0.clients().add_cookie(result);
     }
 
     /// A message that gets no response.

@@ -1,4 +1,4 @@
-//! Copies of whole messages, for whoever wants to see them: dnstap.
+//! Copies of whole messages, for dnstap.
 //!
 //! While nobody does, a message on a connection or of an upstream costs the test of a flag, and a batch of datagrams of
 //! clients one for all of them. Messages are copied as they are: a query of a client as it came, what is sent to an upstream with

@@ -5,34 +5,40 @@
 //! Knows no client: `end` is how it learns that no client waits any longer. The state has six owners: `questions`,
 //! `selection` (whose turn it is), `sessions`, `waiting` (the queues for a session), `hedges` (what is late) and `isolation`.
 //! Calls go from here to them, never from one to another. `upstreams::forward` makes attempts and has them wait for a
-//! session, `upstreams::hedge` copies what is late, `upstreams::suspects` asks what a failed session carried, `upstreams::reports` takes what sessions report, `upstreams::responses` their messages,
-//! `upstreams::plain` is what is different for plain upstreams, `upstreams::lost` handles sessions that failed.
+//! session; the forwarder (`upstreams::forwarder`, `upstreams::hedge`, `upstreams::tries`) sends them, copies what is late, and
+//! opens sessions. `upstreams::suspects` asks what a failed session carried, `upstreams::reports` takes what sessions report,
+//! `upstreams::responses` their messages (`incoming`), `upstreams::plain` is what is different for plain upstreams,
+//! `upstreams::lost` handles sessions that failed, and `upstreams::timeouts` what is due.
 
 mod forward;
+mod forwarder;
 mod hedge;
+mod incoming;
 mod lost;
 mod plain;
 mod reconfigure;
 mod reports;
 mod responses;
 mod suspects;
+mod timeouts;
+mod tries;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use dotgate_wire::UpstreamResponse;
 
+use self::incoming::Incoming;
 use crate::attempts::{Attempt, Attempts, Cause};
 use crate::cache::QuestionHasher;
+use crate::counters::labels::AttemptKind;
 use crate::exchange::Lookup;
 use crate::failure::Failure;
 use crate::hedges::Hedges;
 use crate::isolation::Isolation;
-use crate::keys::{ExchangeKey, SessionKey, UpstreamId};
-use crate::limits;
+use crate::keys::{ExchangeKey, UpstreamId};
 use crate::loops::OwnQueries;
-use crate::moment::{Moment, earlier};
-use crate::outbox::{Action, Event, LogDetail};
+use crate::moment::Moment;
 use crate::quarantine::Quarantine;
 pub(crate) use crate::questions::GivenUp;
 use crate::questions::{Questions, cause_of};
@@ -43,7 +49,6 @@ use crate::session::Purpose;
 use crate::sessions::Sessions;
 use crate::settings::{GroupSettings, Settings};
 use crate::tally::Tally;
-use crate::tap::Tap;
 use crate::waiting::WaitingQueues;
 
 /// What a message of an upstream was.
@@ -79,16 +84,10 @@ pub(crate) struct Upstreams {
     isolation: Isolation,
     selection: Selection,
     hedges: Hedges,
-    /// The message of an upstream that came last.
-    response: UpstreamResponse,
+    incoming: Incoming,
 }
 
 impl Upstreams {
-    /// Where messages of upstreams are copied.
-    pub(crate) fn tap(&mut self) -> &mut Tap {
-        self.sessions.tap()
-    }
-
     pub(crate) fn new(
         (settings, tally): (&Settings, Tally),
         mut random: Random,
@@ -104,8 +103,18 @@ impl Upstreams {
             questions: Questions::default(),
             waiting: WaitingQueues::default(),
             isolation: Isolation::new(quarantine),
-            response: UpstreamResponse::new(),
+            incoming: Incoming::new(hasher),
         }
+    }
+
+    /// The sessions to them.
+    pub(crate) fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
+    /// The same, for what concerns no question.
+    pub(crate) fn sessions_mut(&mut self) -> &mut Sessions {
+        &mut self.sessions
     }
 
     /// Takes a question, which is asked once `ask` is called, and at the upstreams of this group alone.
@@ -130,9 +139,22 @@ impl Upstreams {
     pub(crate) fn end(&mut self, now: Moment, key: ExchangeKey) -> Option<Cause> {
         let attempts = self.questions.end(key)?;
         let cause = cause_of(&attempts, self.sessions.pools());
-        self.settle_copy(now, &attempts, None);
-        self.retire_all(now, attempts.running(), attempts.question_hash);
+        self.forwarder().settle_copy(now, &attempts, None);
+        self.retire_unanswered(now, &attempts);
         Some(cause)
+    }
+
+    /// Ends the attempts for a question that one of them answered. How long the others take is measured.
+    pub(super) fn end_answered(&mut self, now: Moment, key: ExchangeKey, winner: AttemptKind) {
+        let Some(attempts) = self.questions.end(key) else {
+            return;
+        };
+        self.forwarder().settle_copy(now, &attempts, Some(winner));
+        for loser in attempts.running() {
+            if !self.sessions.keep_copy(now, &loser, attempts.question_hash) {
+                self.retire_id(now, &loser, attempts.question_hash);
+            }
+        }
     }
 
     /// The next question that gets no response; its attempts have ended.
@@ -150,21 +172,27 @@ impl Upstreams {
     fn give_up_for(&mut self, now: Moment, key: ExchangeKey, failure: Failure) {
         let given_up = self.questions.give_up(key, failure, self.sessions.pools());
         if let Some(attempts) = given_up {
-            self.settle_copy(now, &attempts, None);
-            self.retire_all(now, attempts.running(), attempts.question_hash);
+            self.forwarder().settle_copy(now, &attempts, None);
+            self.retire_unanswered(now, &attempts);
         }
     }
 
-    /// Gives those who still wait for a question at the end of the first one's time new attempts, if these are used up.
+    /// Gives those who still wait for a question at the end of the first one's time further attempts, if it has no room for one
+    /// or none left.
     pub(crate) fn renew(&mut self, now: Moment, key: ExchangeKey) {
         let Some(attempts) = self.questions.get_mut(key) else {
             return;
         };
-        let (running, hash) = (attempts.running(), attempts.question_hash);
-        if attempts.renew(now) {
-            self.retire_all(now, running, hash);
-            self.advance(now, key);
+        let Some(ended) = attempts.renew(now) else {
+            return;
+        };
+        let hash = attempts.question_hash;
+        for attempt in ended.iter().flatten() {
+            let (question, failure) = (&attempts.question, Failure::NoResponse);
+            self.sessions.log_failed(now, attempt, question, failure);
         }
+        self.retire_all(now, ended.into_iter().flatten(), hash);
+        self.advance(now, key);
     }
 
     /// Notes why a question has no answer yet.
@@ -214,27 +242,17 @@ impl Upstreams {
 
     /// The response that came last.
     pub(crate) fn response(&self) -> &UpstreamResponse {
-        &self.response
+        self.incoming.message()
     }
 
     /// Replaces it by another message, which was made here. False if that is no response.
     pub(crate) fn replace_response(&mut self, message: &[u8]) -> bool {
-        self.response.load(message).is_ok()
+        self.incoming.load(message)
     }
 
-    /// Its Extended DNS Error as it is passed on: the text says where it came from first (RFC 8914 section 3). Structured
-    /// text would not survive a word before it, so it is dropped.
+    /// Its Extended DNS Error as it is passed on.
     pub(crate) fn relayed_ede(&self, upstream: UpstreamId) -> Option<(u16, String)> {
-        let (code, text) = self.response.ede()?;
-        let Some(pool) = self.sessions.pool(upstream) else {
-            return Some((code, String::new()));
-        };
-        let label = &pool.upstream.label;
-        let text = match text {
-            text if text.is_empty() || text.starts_with('{') => format!("from {label}"),
-            text => format!("from {label}: {text}"),
-        };
-        Some((code, text))
+        self.incoming.relayed_ede(self.sessions.pool(upstream))
     }
 
     /// A failure in words, with the upstream whose fault it is and the group, unless that is the default one.
@@ -268,10 +286,8 @@ impl Upstreams {
         (lookup, received): (&Lookup<'_>, &[u8]),
         group: &GroupSettings,
     ) -> bool {
-        let is_loop = self
-            .sessions
-            .is_own_query(now, lookup.key.question_hash(), received)
-            && !cfg!(planted = "loops-are-not-detected");
+        let is_loop = self.sessions.is_own_query(now, lookup, received)
+            && !dotgate_wire::planted!("loops-are-not-detected");
         if is_loop {
             self.sessions.report_loop(now, group);
         }
@@ -283,14 +299,13 @@ impl Upstreams {
         self.sessions.note_query(now, group);
     }
 
-    #[cfg(test)]
-    pub(crate) fn session(&self, key: SessionKey) -> Option<&crate::session::Session> {
-        self.sessions.get(key)
-    }
-
-    /// Sessions in any phase.
-    pub(crate) fn session_count(&self) -> usize {
-        self.sessions.count()
+    /// Ends the attempts for a question that none of them answered in time.
+    fn retire_unanswered(&mut self, now: Moment, attempts: &Attempts) {
+        for attempt in attempts.running() {
+            let (question, failure) = (&attempts.question, Failure::NoResponse);
+            self.sessions.log_failed(now, &attempt, question, failure);
+        }
+        self.retire_all(now, attempts.running(), attempts.question_hash);
     }
 
     /// Gives up the IDs of attempts for a question.
@@ -305,74 +320,6 @@ impl Upstreams {
         if purpose == Some(Purpose::Isolation) {
             self.settle_isolation(now, attempt.session);
         }
-    }
-
-    /// The next thing for the driver to do; flushes come late.
-    pub(crate) fn poll_action(&mut self) -> Option<Action> {
-        self.sessions.poll_action()
-    }
-
-    /// The next session with something to write.
-    pub(crate) fn poll_dirty(&mut self) -> Option<SessionKey> {
-        self.sessions.poll_dirty()
-    }
-
-    /// The next event for the log.
-    pub(crate) fn poll_event(&mut self) -> Option<Event> {
-        self.sessions.poll_event()
-    }
-
-    /// How much the log is to say from now on.
-    pub(crate) fn set_log_detail(&mut self, detail: LogDetail) {
-        self.sessions.set_log_detail(detail);
-    }
-
-    /// When time changes something here.
-    pub(crate) fn next_deadline(&self) -> Option<Moment> {
-        let next = earlier(self.sessions.next_deadline(), self.next_upstream_try());
-        let next = earlier(next, self.waiting.next_review());
-        let next = earlier(next, self.hedges.next_late());
-        earlier(next, self.next_waiting_check())
-    }
-
-    /// Serves those who wait for a session where a pause is over, or another worker found an upstream healthy. Comes before
-    /// the deadlines of clients, and `on_timeout` after them.
-    pub(crate) fn resume(&mut self, now: Moment) {
-        if self.sessions.end_pauses(now) {
-            self.serve_waiting(now);
-        }
-        self.review_recoveries(now);
-    }
-
-    /// Does everything else that is due.
-    pub(crate) fn on_timeout(&mut self, now: Moment) {
-        self.expire_sessions(now);
-        self.copy_late(now);
-        self.try_unhealthy(now);
-        self.give_up_waiting(now);
-    }
-
-    /// Another worker may have found an upstream healthy for which questions wait here.
-    fn review_recoveries(&mut self, now: Moment) {
-        let upstreams = self.sessions.pools().configured();
-        let count = || upstreams.map(|(_, pool)| pool.health().generation()).sum();
-        let has_recovered = self.waiting.finds_recoveries(now, count);
-        if has_recovered && !cfg!(planted = "recovery-elsewhere-is-not-seen") {
-            self.serve_waiting(now);
-        }
-        // Those who were answered elsewhere meanwhile wait no more.
-        self.waiting.end_review(now, &self.questions);
-    }
-
-    /// When the oldest waiting question of a group has waited long enough, while no upstream of it is hopeful.
-    fn next_waiting_check(&self) -> Option<Moment> {
-        let checks = self.waiting.oldest().filter_map(|(group, (since, _))| {
-            let check = since + limits::OUTAGE_WAIT;
-            (!self.is_hopeful(check, group)).then_some(check)
-        });
-        let pause = self.sessions.descriptor_pause();
-        let pause = pause.filter(|_| !self.waiting.is_empty());
-        earlier(checks.min(), pause)
     }
 
     /// Lets others read how much is in flight at each upstream.

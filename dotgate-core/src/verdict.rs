@@ -42,7 +42,7 @@ pub(crate) fn judge(answer: &UpstreamResponse, asked_with_edns: bool) -> Verdict
             // 6 to 12: the data is bogus, and another upstream might return it without validation.
             // 15 to 18: somebody's policy (RFC 8914 section 4).
             Some(ede::DNSSEC_BOGUS..=ede::NSEC_MISSING | ede::BLOCKED..=ede::PROHIBITED)
-                if !cfg!(planted = "bogus-data-is-asked-elsewhere") =>
+                if !dotgate_wire::planted!("bogus-data-is-asked-elsewhere") =>
             {
                 Verdict::Stands
             }
@@ -50,7 +50,8 @@ pub(crate) fn judge(answer: &UpstreamResponse, asked_with_edns: bool) -> Verdict
         },
         rcode::FORMERR | rcode::NOTIMP => {
             // RFC 6891 section 7: FORMERR without OPT is how EDNS is refused.
-            let refuses_edns = answer.edns().is_none() && !cfg!(planted = "edns-is-never-given-up");
+            let refuses_edns =
+                answer.edns().is_none() && !dotgate_wire::planted!("edns-is-never-given-up");
             if asked_with_edns && refuses_edns {
                 Verdict::WithoutEdns(failure)
             } else {

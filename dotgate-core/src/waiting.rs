@@ -45,8 +45,8 @@ impl WaitingQueues {
     /// Adds one.
     pub(crate) fn push(&mut self, group: &Arc<GroupSettings>, waiting: Waiting) {
         let mut queues = self.queues.iter_mut();
-        match queues.find(|held| held.group.route == group.route) {
-            Some(held) => held.queue.push_back(waiting),
+        match queues.find(|entry| entry.group.route == group.route) {
+            Some(entry) => entry.queue.push_back(waiting),
             None => self.queues.push(GroupQueue {
                 group: Arc::clone(group),
                 queue: VecDeque::from([waiting]),
@@ -55,27 +55,27 @@ impl WaitingQueues {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.queues.iter().all(|held| held.queue.is_empty())
+        self.queues.iter().all(|entry| entry.queue.is_empty())
     }
 
     /// How many wait for a group with this upstream, at most.
     pub(crate) fn count_for(&self, upstream: UpstreamId) -> usize {
         let queues = self.queues.iter();
-        let queues = queues.filter(|held| held.group.has(upstream));
-        queues.map(|held| held.queue.len()).sum()
+        let queues = queues.filter(|entry| entry.group.has(upstream));
+        queues.map(|entry| entry.queue.len()).sum()
     }
 
     /// The group and the oldest of each queue.
     pub(crate) fn oldest(&self) -> impl Iterator<Item = (&GroupSettings, Waiting)> {
         let queues = self.queues.iter();
-        queues.filter_map(|held| Some((&*held.group, *held.queue.front()?)))
+        queues.filter_map(|entry| Some((&*entry.group, *entry.queue.front()?)))
     }
 
     /// All that wait for a group with this upstream.
     pub(crate) fn all_for(&self, upstream: UpstreamId) -> impl Iterator<Item = ExchangeKey> {
         let queues = self.queues.iter();
-        let queues = queues.filter(move |held| held.group.has(upstream));
-        queues.flat_map(|held| held.queue.iter().map(|(_, key)| *key))
+        let queues = queues.filter(move |entry| entry.group.has(upstream));
+        queues.flat_map(|entry| entry.queue.iter().map(|(_, key)| *key))
     }
 
     /// How many queues there are, and how many wait in one of them.
@@ -84,7 +84,7 @@ impl WaitingQueues {
     }
 
     pub(crate) fn len_of(&self, queue: usize) -> usize {
-        self.queues.get(queue).map_or(0, |held| held.queue.len())
+        self.queues.get(queue).map_or(0, |entry| entry.queue.len())
     }
 
     /// Takes the oldest of a queue. The queue stays, even if it is empty then.
@@ -95,7 +95,7 @@ impl WaitingQueues {
     /// One that was taken and waits again keeps the time since when it waits. False if it does not wait.
     pub(crate) fn keep_since(&mut self, queue: usize, (since, key): Waiting) -> bool {
         let queue = self.queues.get_mut(queue);
-        match queue.and_then(|held| held.queue.back_mut()) {
+        match queue.and_then(|entry| entry.queue.back_mut()) {
             Some((restarted, last)) if *last == key => {
                 *restarted = since;
                 true
@@ -112,13 +112,13 @@ impl WaitingQueues {
         is_hopeless: impl Fn(&GroupSettings) -> bool,
     ) -> Vec<Waiting> {
         let mut taken = Vec::new();
-        for held in &mut self.queues {
-            if is_hopeless(&held.group) {
-                let young = held
+        for entry in &mut self.queues {
+            if is_hopeless(&entry.group) {
+                let young = entry
                     .queue
                     .iter()
                     .position(|(since, _)| *since + least > now);
-                taken.extend(held.queue.drain(..young.unwrap_or(held.queue.len())));
+                taken.extend(entry.queue.drain(..young.unwrap_or(entry.queue.len())));
             }
         }
         self.drop_empty();
@@ -144,8 +144,8 @@ impl WaitingQueues {
         if self.next_review.is_none_or(|due| due > now) {
             return;
         }
-        for held in &mut self.queues {
-            held.queue.retain(|waiting| questions.waits(*waiting));
+        for entry in &mut self.queues {
+            entry.queue.retain(|waiting| questions.waits(*waiting));
         }
         self.drop_empty();
         self.next_review = (!self.is_empty()).then(|| now + limits::RECOVERY_REVIEW);
@@ -153,13 +153,13 @@ impl WaitingQueues {
 
     /// Other groups are configured from now on.
     pub(crate) fn renew_groups(&mut self, groups: &Groups) {
-        for held in &mut self.queues {
-            groups.renew(&mut held.group);
+        for entry in &mut self.queues {
+            groups.renew(&mut entry.group);
         }
     }
 
     /// Removes empty queues.
     pub(crate) fn drop_empty(&mut self) {
-        self.queues.retain(|held| !held.queue.is_empty());
+        self.queues.retain(|entry| !entry.queue.is_empty());
     }
 }

@@ -78,7 +78,11 @@ impl Zones {
         &mut self,
         waits: impl Fn(WaiterKey) -> bool,
     ) -> Option<WaiterKey> {
-        let (_, key) = self.by_waiting.last().filter(|(waiting, _)| *waiting > 1)?;
+        let is_blind = dotgate_wire::planted!("any-domain-gives-way");
+        let (_, key) = self
+            .by_waiting
+            .last()
+            .filter(|(waiting, _)| *waiting > 1 && !is_blind)?;
         let queue = &mut self.zones.get_mut(*key)?.queue;
         while queue.front().is_some_and(|waiter| !waits(*waiter)) {
             queue.pop_front();

@@ -143,7 +143,7 @@ impl Desk {
         };
         match std::mem::replace(place, Place::Free) {
             Place::Waiting { id, waker } => {
-                if !cfg!(planted = "http-client-gets-the-number-of-its-place") {
+                if !dotgate_wire::planted!("http-client-gets-the-number-of-its-place") {
                     *id_field = id;
                 }
                 let fresh = dotgate_wire::freshness(&response);
@@ -250,7 +250,7 @@ impl Drop for Ticket {
         if let Some(place) = state.places.get_mut(self.number) {
             *place = match (&place, untaken) {
                 (Place::Waiting { .. }, None)
-                    if !cfg!(planted = "place-is-free-before-the-response") =>
+                    if !dotgate_wire::planted!("place-is-free-before-the-response") =>
                 {
                     Place::Cancelled
                 }

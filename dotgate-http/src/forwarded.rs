@@ -2,7 +2,8 @@
 //!
 //! Each proxy appends the address that it sees. The client is the last address that is not itself of a trusted proxy; what
 //! is before it was written by the client. A proxy that sets one header may pass on another that its client wrote, so two
-//! headers that differ are an error.
+//! headers that differ are an error. What a proxy quotes may have been written by the client as well, as the name of the host:
+//! nothing within quotes begins an element or a parameter.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -19,14 +20,20 @@ pub(crate) fn client(
     headers: &HeaderMap,
     is_trusted: &(dyn Fn(IpAddr) -> bool + Send + Sync),
 ) -> Result<Option<IpAddr>, ForwardedFault> {
-    let standard = last_of(headers, &FORWARDED, is_trusted, |element| {
-        let mut pairs = element.split(';').filter_map(|pair| pair.split_once('='));
-        let (_, node) = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case("for"))?;
-        Some(node.trim().trim_matches('"'))
-    })?;
-    let common = last_of(headers, &X_FORWARDED_FOR, is_trusted, |element| {
-        Some(element)
-    })?;
+    let standard = last_of(
+        headers,
+        &FORWARDED,
+        is_trusted,
+        |text| split(text, ','),
+        node_of,
+    )?;
+    let common = last_of(
+        headers,
+        &X_FORWARDED_FOR,
+        is_trusted,
+        |text| Some(text.split(',').collect()),
+        |element| Some(element),
+    )?;
     match (standard, common) {
         (Some(one), Some(other)) if one != other => Err(ForwardedFault),
         (one, other) => Ok(one.or(other)),
@@ -38,13 +45,14 @@ fn last_of(
     headers: &HeaderMap,
     name: &HeaderName,
     is_trusted: &(dyn Fn(IpAddr) -> bool + Send + Sync),
+    elements: impl Fn(&str) -> Option<Vec<&str>>,
     node: impl Fn(&str) -> Option<&str>,
 ) -> Result<Option<IpAddr>, ForwardedFault> {
     let fields: Vec<_> = headers.get_all(name).iter().collect();
     let mut found = None;
     for field in fields.iter().rev() {
         let text = field.to_str().map_err(|_| ForwardedFault)?;
-        for element in text.rsplit(',') {
+        for element in elements(text).ok_or(ForwardedFault)?.iter().rev() {
             let address = node(element.trim())
                 .and_then(address_of)
                 .ok_or(ForwardedFault)?;
@@ -55,6 +63,44 @@ fn last_of(
         }
     }
     Ok(found)
+}
+
+/// The value of the one parameter `for` of an element (RFC 7239 section 4).
+fn node_of(element: &str) -> Option<&str> {
+    let parameters = split(element, ';')?;
+    let mut values = parameters.iter().filter_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("for").then_some(value)
+    });
+    let value = values.next()?.trim();
+    if values.next().is_some() {
+        return None;
+    }
+    let quoted = value.strip_prefix('"').and_then(|it| it.strip_suffix('"'));
+    Some(quoted.unwrap_or(value))
+}
+
+/// The parts of a text between separators, of which those within quotes are none (RFC 9110 section 5.6.4). None if a quote does
+/// not end.
+fn split(text: &str, separator: char) -> Option<Vec<&str>> {
+    let (mut parts, mut start) = (Vec::new(), 0);
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    for (at, character) in text.char_indices() {
+        match character {
+            _ if is_escaped => is_escaped = false,
+            '\\' if is_quoted => is_escaped = true,
+            '"' if !dotgate_wire::planted!("quotes-of-proxies-are-ignored") => {
+                is_quoted = !is_quoted;
+            }
+            _ if character == separator && !is_quoted => {
+                parts.push(text.get(start..at)?);
+                start = at + separator.len_utf8();
+            }
+            _ => {}
+        }
+    }
+    parts.push(text.get(start..)?);
+    (!is_quoted).then_some(parts)
 }
 
 /// An address, with or without brackets and port. IPv4 addresses within IPv6 are those of IPv4.

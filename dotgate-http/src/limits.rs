@@ -25,7 +25,8 @@ pub const WINDOW_BYTES: u32 = 128 * 1024;
 /// Bytes of HTTP that may wait to be sent before no more is made.
 pub const OUTPUT_BYTES: usize = 64 * 1024;
 
-/// Bytes that a client may send without a query among them. The largest request has less.
+/// Bytes that a client may send without a query among them, in addition to as many as the responses have. The largest request
+/// has less.
 pub const OVERHEAD_BYTES: usize = 128 * 1024;
 
 /// Cancelled requests that HTTP/2 itself bears before it ends the connection: those that were never looked at, and those

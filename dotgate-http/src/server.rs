@@ -45,8 +45,8 @@ pub struct HttpServer {
     service: Service,
     flag: Arc<Flag>,
     waker: Waker,
-    /// Bytes that the client sent since its last query.
-    overhead: usize,
+    /// Bytes that the client may send without another query.
+    allowance: usize,
     end: Option<HttpEnd>,
 }
 
@@ -63,7 +63,8 @@ impl HttpServer {
     pub fn new(trust: Option<Trust>) -> HttpServer {
         let flag = Arc::new(Flag::default());
         let trust = trust.or_else(|| {
-            cfg!(planted = "anybody-may-name-its-client").then(|| Arc::new(|_| false) as Trust)
+            dotgate_wire::planted!("anybody-may-name-its-client")
+                .then(|| Arc::new(|_| false) as Trust)
         });
         HttpServer {
             pipe: Pipe::default(),
@@ -76,7 +77,7 @@ impl HttpServer {
             },
             waker: Waker::from(Arc::clone(&flag)),
             flag,
-            overhead: 0,
+            allowance: limits::OVERHEAD_BYTES,
             end: None,
         }
     }
@@ -89,7 +90,7 @@ impl HttpServer {
 
     /// Takes bytes of the client, cut anywhere.
     pub fn on_bytes(&mut self, bytes: &[u8]) {
-        self.overhead += bytes.len();
+        self.allowance = self.allowance.saturating_sub(bytes.len());
         self.pipe.lock().input.extend_from_slice(bytes);
         self.flag.set();
         self.drive();
@@ -109,6 +110,8 @@ impl HttpServer {
 
     /// Takes a response of the engine to one of the queries. [`HttpServer::drive`] turns responses into bytes.
     pub fn respond(&mut self, message: &[u8]) {
+        // A client that takes a long response in small pieces sends a window update for each of them (RFC 9113 section 6.9).
+        self.allowance = self.allowance.saturating_add(message.len());
         self.service.desk.respond(message);
     }
 
@@ -224,12 +227,12 @@ impl HttpServer {
     /// A client that sends much has to ask something, and to wait for most of the responses.
     fn refuse_floods(&mut self) {
         if self.service.desk.take_has_asked() {
-            self.overhead = 0;
+            self.allowance = self.allowance.max(limits::OVERHEAD_BYTES);
         }
-        let asks_little = self.overhead > limits::OVERHEAD_BYTES
-            && !cfg!(planted = "http-frames-without-queries-are-borne");
+        let asks_little =
+            self.allowance == 0 && !dotgate_wire::planted!("http-frames-without-queries-are-borne");
         let cancels_most = self.service.desk.cancelled() > limits::CANCELLED
-            && !cfg!(planted = "cancelled-http-requests-are-borne");
+            && !dotgate_wire::planted!("cancelled-http-requests-are-borne");
         let is_flood = asks_little || cancels_most;
         if is_flood && self.end.is_none() {
             self.finish(HttpEnd::Flood);

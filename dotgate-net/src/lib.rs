@@ -10,12 +10,14 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 #![deny(clippy::undocumented_unsafe_blocks)]
 
+pub mod activation;
 pub mod allocator;
 pub mod clock;
 pub mod descriptors;
 mod egress;
 pub mod interfaces;
 pub mod limits;
+pub mod network;
 pub mod presence;
 pub mod sandbox;
 pub mod signals;

@@ -16,6 +16,11 @@ fn attainable(hard_limit: libc::rlim_t) -> libc::rlim_t {
     hard_limit.min(10_240)
 }
 
+/// A limit as a number of descriptors. FreeBSD's are signed, and those of some systems have 32 bits.
+fn descriptors(limit: impl TryInto<u64>) -> u64 {
+    limit.try_into().unwrap_or(0)
+}
+
 /// Raises the soft limit on open descriptors (`RLIMIT_NOFILE`) to the hard limit and returns the
 /// soft limit that applies afterwards, in descriptors.
 ///
@@ -38,14 +43,14 @@ pub fn raise_descriptor_limit() -> io::Result<u64> {
             return Err(io::Error::last_os_error());
         }
     }
-    Ok(limit.rlim_cur)
+    Ok(descriptors(limit.rlim_cur))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn limits() -> (u64, u64) {
+    fn limits() -> (libc::rlim_t, libc::rlim_t) {
         let mut limit = libc::rlimit {
             rlim_cur: 0,
             rlim_max: 0,
@@ -69,8 +74,9 @@ mod tests {
             libc::setrlimit(libc::RLIMIT_NOFILE, &raw const lowered)
         });
         let raised = raise_descriptor_limit().unwrap();
-        assert_eq!(raised, attainable(hard));
-        assert_eq!(limits(), (raised, hard));
+        let attained = attainable(hard);
+        assert_eq!(raised, descriptors(attained));
+        assert_eq!(limits(), (attained, hard));
         assert_eq!(raise_descriptor_limit().unwrap(), raised);
     }
 }

@@ -86,8 +86,8 @@ impl Enforced {
         self.parts.contains(&part)
     }
 
-    fn note(&mut self, part: Part, held: Result<(), String>) {
-        match held {
+    fn note(&mut self, part: Part, outcome: Result<(), String>) {
+        match outcome {
             Ok(()) => self.parts.push(part),
             Err(reason) => self.missing.push((part, reason)),
         }
@@ -106,7 +106,7 @@ pub fn enter(needs: &Needs) -> Enforced {
         (Part::TcpPorts, linux::PORTS),
         (Part::Signals, linux::SCOPES),
     ] {
-        let held = match &landlock {
+        let outcome = match &landlock {
             Ok(0) => Err(
                 "no Landlock: the kernel has none, it is not enabled (lsm=), or a filter of system calls denies it"
                     .to_owned(),
@@ -117,7 +117,7 @@ pub fn enter(needs: &Needs) -> Enforced {
             Ok(_) => Ok(()),
             Err(reason) => Err(reason.clone()),
         };
-        enforced.note(part, held);
+        enforced.note(part, outcome);
     }
     let filtered = linux::filter_calls();
     enforced.note(Part::SystemCalls, filtered);

@@ -70,11 +70,29 @@ pub fn listen_when(
 /// `InvalidInput` for what is no listening TCP socket.
 pub fn adopt(descriptor: OwnedFd) -> io::Result<TcpListener> {
     let socket = Socket::from(descriptor);
-    if socket.r#type()? != Type::STREAM || !socket.is_listener()? {
+    if socket.r#type()? != Type::STREAM || !is_listener(&socket)? {
         return Err(io::ErrorKind::InvalidInput.into());
     }
     bound_buffers(&socket)?;
     Ok(socket.into())
+}
+
+/// Whether a socket listens for connections.
+///
+/// # Errors
+/// What the system says; it has no reason to refuse.
+#[cfg(not(target_vendor = "apple"))]
+pub fn is_listener(socket: &Socket) -> io::Result<bool> {
+    socket.is_listener()
+}
+
+/// Whether a socket listens for connections: one that is bound and connected to nobody, since Apple's systems do not say.
+///
+/// # Errors
+/// What the system says; it has no reason to refuse.
+#[cfg(target_vendor = "apple")]
+pub fn is_listener(socket: &Socket) -> io::Result<bool> {
+    Ok(socket.local_addr().is_ok() && socket.peer_addr().is_err())
 }
 
 /// Fails if anybody, a second copy of this program included, has the UDP or TCP port of `address`.
@@ -85,6 +103,15 @@ pub fn adopt(descriptor: OwnedFd) -> io::Result<TcpListener> {
 /// # Errors
 /// `AddrInUse` where the UDP or the TCP port is taken; else what a bind there would fail with.
 pub fn probe_bind(address: SocketAddr, presence: Presence) -> io::Result<()> {
+    probe_bind_datagram(address, presence)?;
+    probe_bind_stream(address, presence)
+}
+
+/// The same for a listener without TCP.
+///
+/// # Errors
+/// As [`probe_bind`].
+pub fn probe_bind_datagram(address: SocketAddr, presence: Presence) -> io::Result<()> {
     let datagrams = Socket::new(
         Domain::for_address(address),
         Type::DGRAM,
@@ -94,8 +121,7 @@ pub fn probe_bind(address: SocketAddr, presence: Presence) -> io::Result<()> {
         datagrams.set_only_v6(true)?;
     }
     presence.prepare(&datagrams, address)?;
-    datagrams.bind(&SockAddr::from(address))?;
-    probe_bind_stream(address, presence)
+    datagrams.bind(&SockAddr::from(address))
 }
 
 /// The same for a listener without UDP.
@@ -171,7 +197,9 @@ fn upstream_socket(address: SocketAddr, egress: &Egress) -> io::Result<Socket> {
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_mss(SEGMENT_BYTES)?;
     #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX))?;
+    if !dotgate_wire::planted!("unacknowledged-data-has-no-timeout") {
+        socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX))?;
+    }
     egress.apply(&socket, address)?;
     Ok(socket)
 }

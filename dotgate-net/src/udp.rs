@@ -21,6 +21,7 @@ pub use connected::connect;
 pub use path::{FoundPath, is_refusal};
 pub use receive::ReceiveBatch;
 pub use send::{SendBatch, Sent};
+pub(crate) use socket::prepare;
 pub use socket::{BindOptions, UdpSocket};
 
 /// Datagrams per batch. Receiving gains nothing more beyond 16 on loopback; a bigger batch also

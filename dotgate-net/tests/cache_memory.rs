@@ -69,7 +69,7 @@ fn a_filled_cache_has_grown_the_process_by_no_more_than_its_setting() {
     let cache = Cache::new(size, (1, 2));
     let empty = resident() - before;
     // The tables may be touched when they are made; the blocks are not.
-    assert!(empty < size / 10, "{empty} bytes before anything is kept");
+    assert!(empty < size / 10, "{empty} bytes before anything is cached");
     for number in 0..600_000 {
         insert(&cache, &question(number), &[7; 300][..number % 300]);
     }

@@ -169,7 +169,10 @@ impl World {
 
     fn open_stream(&mut self) {
         let client = "192.0.2.7".parse().unwrap();
-        self.stream = self.engine.stream_opened(self.now, client, StreamKind::Tcp);
+        self.stream = self
+            .engine
+            .clients_mut()
+            .stream_opened(self.now, (client, StreamKind::Tcp).into());
     }
 
     /// Asks so often, for `HELD` names in turn, and returns how many queries went to the upstream.
@@ -200,12 +203,12 @@ impl Driver for World {
     fn act(&mut self, now: Moment, action: Action) {
         match action {
             Action::OpenSession { session, .. } => {
-                self.engine.session_connected(now, session);
+                self.engine.sessions_mut().on_connected(now, session);
                 self.engine.session_opened(now, session);
                 self.session = Some(session);
             }
             Action::FlushSession(session) => {
-                let frames = self.engine.session_output(session).unwrap();
+                let frames = self.engine.sessions_mut().output(session).unwrap();
                 let mut rest = &frames[..];
                 while let Some((message, after)) = split_frame(rest) {
                     rest = after;
@@ -214,7 +217,7 @@ impl Driver for World {
                 frames.clear();
             }
             Action::FlushStream(stream) => {
-                let output = self.engine.stream_output(stream).unwrap();
+                let output = self.engine.clients_mut().stream_output(stream).unwrap();
                 let mut rest = &output[..];
                 while let Some((_, after)) = split_frame(rest) {
                     rest = after;
@@ -230,8 +233,8 @@ impl Driver for World {
     }
 
     fn send_datagrams(&mut self, _now: Moment) {
-        self.responses += u32::try_from(self.engine.datagram_count()).unwrap();
-        self.engine.clear_datagrams();
+        self.responses += u32::try_from(self.engine.clients().datagram_count()).unwrap();
+        self.engine.clients_mut().clear_datagrams();
     }
 
     fn send_flight_messages(&mut self) {

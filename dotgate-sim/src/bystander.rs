@@ -8,6 +8,9 @@ use dotgate_core::Moment;
 use crate::message;
 use crate::record::{ClientQuery, Path, Record};
 
+/// The suffix of all names that clients ask, in wire format.
+pub(crate) const ROUTED: &[u8] = b"\x07example\0";
+
 /// The upstream, and when names had no route.
 #[derive(Debug)]
 pub(crate) struct Bystander {
@@ -61,13 +64,20 @@ impl Bystander {
     /// Whether this question may be asked of it.
     pub(crate) fn may_be_asked(&self, question: &[u8], record: &Record) -> bool {
         let asked = message::folded(question);
-        let may_lead_here = |query: &&ClientQuery| {
-            query.given.is_some_and(|given| {
-                self.was_unrouted(given) || self.has_waited_unread(query, given, record)
-            })
+        let may_lead_here = |query: &&ClientQuery| match query.given {
+            Some(given) => self.was_unrouted(given) || self.has_waited_unread(query, given, record),
+            None => self.may_be_read_unrouted(query),
         };
         let mut queries = record.queries.iter().filter(may_lead_here);
         queries.any(|query| message::folded(message::question(&query.message)) == asked)
+    }
+
+    /// Whether names had no route at some time since the query was sent on a connection. The connection ended in the turn in
+    /// which the engine read the query, so that nobody noted when.
+    fn may_be_read_unrouted(&self, query: &ClientQuery) -> bool {
+        let mut spans = self.unrouted.iter();
+        matches!(query.path, Path::Tcp(_))
+            && spans.any(|(_, back)| back.is_none_or(|back| back > query.sent))
     }
 
     /// Whether the route may have changed before the engine read the query, which was among others on its connection.

@@ -9,6 +9,7 @@
 mod bystander;
 mod client; // clients over TCP
 mod connection; // between a worker and an upstream
+mod event; // what will happen, and what travels
 pub mod fleet; // a million clients, a few instances, and the page about them
 pub mod isolation; // what one harmful query costs others
 pub mod message; // DNS messages, made without the code under test

@@ -15,6 +15,10 @@ pub const SOA: u16 = 6;
 const AAAA: u16 = 28;
 /// The type of the EDNS record.
 pub const OPT: u16 = 41;
+/// The code of the option for Extended DNS Errors (RFC 8914).
+const EDE: u16 = 15;
+/// The code of the option for cookies (RFC 7873).
+const COOKIE: u16 = 10;
 /// A type for private use; its data is opaque (RFC 3597).
 pub const PRIVATE: u16 = 65_280;
 
@@ -137,7 +141,7 @@ pub fn wire_name(text: &str) -> Vec<u8> {
     wire
 }
 
-/// A client's query for `name`, written as given, letter case included.
+/// A client's query for `name`, written as given, name case included.
 pub fn query(id: u16, name: &str, form: &QueryForm) -> Vec<u8> {
     let mut message = id.to_be_bytes().to_vec();
     message.push(form.opcode << 3 | u8::from(form.recursion_desired));
@@ -152,6 +156,17 @@ pub fn query(id: u16, name: &str, form: &QueryForm) -> Vec<u8> {
         message.extend([0, 0, u8::from(form.dnssec_ok) << 7, 0, 0, 0]);
     }
     message
+}
+
+/// The query with this cookie in its OPT record, which is the last of its bytes and empty.
+pub fn with_cookie(mut query: Vec<u8>, cookie: &[u8]) -> Vec<u8> {
+    let length = cookie.len() as u16;
+    query.truncate(query.len().saturating_sub(2));
+    query.extend((length + 4).to_be_bytes());
+    query.extend(COOKIE.to_be_bytes());
+    query.extend(length.to_be_bytes());
+    query.extend(cookie);
+    query
 }
 
 /// The message with its length before it (RFC 1035 section 4.2.2).
@@ -201,7 +216,7 @@ pub fn shown(question: &[u8]) -> String {
     format!("{text} {}", qtype(question))
 }
 
-/// The data of the right answer to a question, whatever the letter case of its name, in its first version.
+/// The data of the right answer to a question, whatever the name case of its name, in its first version.
 pub fn right_data(question: &[u8]) -> [u8; 4] {
     data_of_version(question, 0)
 }
@@ -363,6 +378,8 @@ pub struct Seen {
     pub variant: (bool, bool),
     /// The response code, without the OPT record's part.
     pub rcode: u8,
+    /// The OPT record's part of the response code.
+    pub rcode_upper: u8,
     /// The exact question; empty if there is none.
     pub question: Vec<u8>,
     /// Data of the answers of the type asked for.
@@ -375,6 +392,8 @@ pub struct Seen {
     pub ede: Option<(u16, String)>,
     /// The INFO-CODEs of all of them.
     pub edes: Vec<u16>,
+    /// The cookie; empty if there is none.
+    pub cookie: Vec<u8>,
     /// Bytes of the message.
     pub length: usize,
 }
@@ -407,7 +426,11 @@ pub fn read(message: &[u8]) -> Option<Seen> {
         if found == OPT {
             seen.has_opt = true;
             seen.variant.1 = head[6] & 0x80 != 0;
-            let errors = errors(data)?;
+            seen.rcode_upper = head[4];
+            let options = options(data)?;
+            let of_cookie = options.iter().find(|(code, _)| *code == COOKIE);
+            seen.cookie = of_cookie.map_or_else(Vec::new, |(_, value)| value.to_vec());
+            let errors = errors(&options)?;
             seen.edes = errors.iter().map(|(code, _)| *code).collect();
             seen.ede = errors.into_iter().next();
         } else {
@@ -422,19 +445,26 @@ pub fn read(message: &[u8]) -> Option<Seen> {
     (at == message.len()).then_some(seen)
 }
 
-/// The Extended DNS Errors among the options; none if one is cut off.
-fn errors(mut options: &[u8]) -> Option<Vec<(u16, String)>> {
-    let mut errors = Vec::new();
-    while let Some(([a, b, c, d], rest)) = options.split_first_chunk::<4>() {
+/// The options of an OPT record, each with its code; none if one is cut off.
+fn options(mut data: &[u8]) -> Option<Vec<(u16, &[u8])>> {
+    let mut options = Vec::new();
+    while let Some(([a, b, c, d], rest)) = data.split_first_chunk::<4>() {
         let (value, after) = rest.split_at_checked(usize::from(u16::from_be_bytes([*c, *d])))?;
-        if u16::from_be_bytes([*a, *b]) == 15 {
-            let (code, text) = value.split_first_chunk::<2>()?;
-            let text = String::from_utf8_lossy(text).into_owned();
-            errors.push((u16::from_be_bytes(*code), text));
-        }
-        options = after;
+        options.push((u16::from_be_bytes([*a, *b]), value));
+        data = after;
     }
-    Some(errors)
+    Some(options)
+}
+
+/// The Extended DNS Errors among the options; none if one is cut off.
+fn errors(options: &[(u16, &[u8])]) -> Option<Vec<(u16, String)>> {
+    let errors = options.iter().filter(|(code, _)| *code == EDE);
+    let read = |(_, value): &(u16, &[u8])| {
+        let (code, text) = value.split_first_chunk::<2>()?;
+        let text = String::from_utf8_lossy(text).into_owned();
+        Some((u16::from_be_bytes(*code), text))
+    };
+    errors.map(read).collect()
 }
 
 fn qtype(question: &[u8]) -> u16 {

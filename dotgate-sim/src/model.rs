@@ -21,6 +21,7 @@
 //!    only if a client asked it while it had no route (`bystander`). A query whose route a reload takes away may fail.
 
 mod cached;
+mod failed;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -32,7 +33,7 @@ use crate::record::{Answered, Attempt, BEGINNING, ClientQuery, ClientResponse, P
 use crate::simulator::Simulator;
 
 pub use cached::Memory;
-use cached::{Past, variant};
+use cached::Past;
 
 /// The time after which an upstream counts as healthy again: a handshake that hangs, the pause
 /// between two tries, and what a new try takes.
@@ -126,8 +127,7 @@ impl Model {
         };
         let what = || format!("{} (query {})", message::shown(&seen.question), seen.id);
         let elapsed = response.at.since(given);
-        // What waited for its connection's turn began later than it was read.
-        let has_queued = query.ahead >= self.room.stream_queries;
+        let has_queued = self.has_queued(query);
         // Without its route its group is not asked any more, and no other one may be.
         let is_rerouted = sim.has_rerouted(given, response.at);
         let was_stalled = sim.busy_until(query.worker) >= response.at || has_queued || is_rerouted;
@@ -196,97 +196,6 @@ impl Model {
         }
     }
 
-    fn judge_failure(
-        &self,
-        sim: &Simulator,
-        query: &ClientQuery,
-        response: &ClientResponse,
-    ) -> Result<(), String> {
-        let record = sim.record();
-        let seen = &response.seen;
-        let given = query.given.unwrap_or(BEGINNING);
-        let elapsed = response.at.since(given);
-        let question = message::folded(&seen.question);
-        // Another worker may have asked for this one.
-        let follows = sim.count(query.worker, Count::QueriesFollowing) > 0;
-        let all = self.past.attempts(record, &question);
-        let attempts: Vec<&Attempt> = all
-            .filter(|attempt| attempt.question == question && !attempt.is_probe)
-            .filter(|attempt| attempt.variant == variant(query))
-            .filter(|attempt| follows || attempt.worker == query.worker)
-            .filter(|attempt| attempt.at + self.deadline >= given)
-            .collect();
-        let answers = || attempts.iter().filter_map(|attempt| attempt.answered);
-        if answers().any(|answered| answered.stands()) {
-            return Ok(());
-        }
-        // A harmful question that is asked again and again is one for as long as someone waits, with what was noted first.
-        let is_harmful = is_harmful_somewhere(sim, &question);
-        if seen.rcode == 5 && !is_harmful && !answers().any(|answered| answered.rcode == 5) {
-            return Err("nobody refused it".to_owned());
-        }
-        if self.was_full(sim, query, elapsed) {
-            return Ok(());
-        }
-        if was_harmful(sim, &question, variant(query), response.at) {
-            return Ok(());
-        }
-        self.judge_loss(sim, &question, &attempts, given)?;
-        if elapsed < self.deadline {
-            judge_timeouts(sim, &attempts)
-                .map_err(|text| format!("given up after {elapsed:?}: {text}"))?;
-        }
-        Ok(())
-    }
-
-    /// Whether the query may have been turned away for want of room.
-    fn was_full(&self, sim: &Simulator, query: &ClientQuery, elapsed: Duration) -> bool {
-        let all = sim.record().queries.iter();
-        let together = all.filter(|other| other.given == query.given);
-        let is_at_once = elapsed.is_zero() || query.ahead >= self.room.stream_queries;
-        let was_turned_away =
-            is_at_once && query.in_flight_before + together.count() > self.room.queries;
-        was_turned_away || self.has_given_way(sim, query, elapsed)
-    }
-
-    /// Whether the query may have given way to one that came when it was answered and found every place taken.
-    fn has_given_way(&self, sim: &Simulator, query: &ClientQuery, elapsed: Duration) -> bool {
-        let Some(given) = query.given.filter(|_| elapsed >= limits::GIVE_WAY_AFTER) else {
-            return false;
-        };
-        let ended = given + elapsed;
-        let all = sim.record().queries.iter();
-        let newcomers: Vec<&ClientQuery> = all
-            .filter(|other| other.given == Some(ended) && other.worker == query.worker)
-            .collect();
-        let found = newcomers.iter().map(|other| other.in_flight_before).max();
-        found.is_some_and(|found| found + newcomers.len() > self.room.places)
-    }
-
-    /// A failure with a sound upstream needs attempts that were futile.
-    fn judge_loss(
-        &self,
-        sim: &Simulator,
-        question: &[u8],
-        attempts: &[&Attempt],
-        given: Moment,
-    ) -> Result<(), String> {
-        let was_sound = |upstream| self.was_sound_for(sim, question, upstream, given);
-        let sound = (0..sim.upstreams()).find(|upstream| was_sound(*upstream));
-        let Some(sound) = sound else {
-            return Ok(());
-        };
-        let is_fruitful = |attempt: &Attempt| {
-            // That a sound upstream ended the connection, for another question or behind its last answer, excuses nothing.
-            attempt.is_good() || (was_sound(attempt.upstream) && !sim.is_cut(attempt.connection))
-        };
-        let futile = attempts.iter().filter(|a| !is_fruitful(a)).count();
-        if futile >= 3 || (futile == 2 && self.count_unhealthy(sim, question, given) >= 2) {
-            return Ok(());
-        }
-        Err(format!("u{sound} was sound, {futile} attempts were futile"))
-    }
-
     /// Says whether all that should have come out has, and nothing is left.
     pub fn finish(&mut self, sim: &mut Simulator) {
         self.observe(sim);
@@ -319,6 +228,11 @@ impl Model {
             .get(&query)
             .copied()
             .unwrap_or(Expected::Forwarded)
+    }
+
+    /// Whether the query waited for its connection's turn: it was read later than it came.
+    fn has_queued(&self, query: &ClientQuery) -> bool {
+        query.ahead >= self.room.stream_queries
     }
 
     fn was_sound(&self, upstream: usize, given: Moment) -> bool {
@@ -356,71 +270,6 @@ fn is_harmful_at(sim: &Simulator, upstream: usize, question: &[u8]) -> bool {
     let name = message::shown(question);
     let mut rules = sim.script(upstream).rules.iter();
     rules.any(|rule| !rule.name.is_empty() && name.starts_with(&rule.name))
-}
-
-/// Whether the question may be in quarantine: it was alone on connections that ended, as often as it takes, and so of
-/// late that it has not left. Each of them renews its time.
-fn was_harmful(sim: &Simulator, question: &[u8], variant: (bool, bool), at: Moment) -> bool {
-    let all = &sim.record().attempts;
-    let is_alone = |attempt: &Attempt| {
-        let mut same = all
-            .iter()
-            .filter(|other| other.connection == attempt.connection);
-        same.all(|other| other.is_probe || std::ptr::eq(other, attempt))
-    };
-    let of_it = all.iter().filter(|attempt| {
-        attempt.question == question && attempt.variant == variant && is_alone(attempt)
-    });
-    let mut lost: Vec<Moment> = of_it.filter_map(|attempt| attempt.lost).collect();
-    lost.retain(|lost| *lost <= at);
-    lost.sort_unstable();
-    let mut later = at;
-    let renewed = lost.iter().rev().take_while(|lost| {
-        let is_in_time = later.since(**lost) <= limits::QUARANTINE_FOR;
-        later = **lost;
-        is_in_time
-    });
-    renewed.count() >= usize::from(limits::HARMFUL_STRIKES)
-}
-
-/// A failure before its deadline needs a reason.
-fn judge_timeouts(sim: &Simulator, attempts: &[&Attempt]) -> Result<(), String> {
-    let all = sim.record().attempts.iter();
-    let seen = all.filter(|attempt| !attempt.is_probe).count();
-    // An attempt whose session ends in the turn that made it is never seen.
-    let made: u64 = (0..sim.workers())
-        .map(|worker| sim.count(worker, Count::Attempts))
-        .sum();
-    let some_are_unseen = made > seen as u64;
-    if attempts.len() >= usize::from(limits::ATTEMPTS) || some_are_unseen {
-        return Ok(());
-    }
-    let is_hopeless = |upstream: &usize| {
-        let known = &sim.record().upstreams[*upstream];
-        let fresh = match known.is_refusing {
-            true => limits::REFUSAL_FRESH,
-            false => limits::OUTAGE_FRESH,
-        };
-        let is_old = known
-            .troubled_since
-            .is_some_and(|since| sim.now().since(since) >= fresh);
-        let of_it = |attempt: &&&Attempt| attempt.upstream == *upstream;
-        let has_erred = attempts.iter().filter(of_it).any(|a| a.has_erred());
-        // A reload that gives the route back configures its upstreams as new ones: what they showed before does not count.
-        let back = sim.rerouted_last();
-        let has_responded = |since| {
-            let of_it = sim.record().attempts.iter();
-            let mut of_it = of_it.filter(|attempt| attempt.upstream == *upstream);
-            of_it.any(|attempt| attempt.answered.is_some_and(|it| it.at >= since))
-        };
-        let was_never_reached =
-            known.responses == 0 || back.is_some_and(|back| !has_responded(back));
-        is_old || has_erred || known.is_lasting || was_never_reached
-    };
-    match (0..sim.upstreams()).find(|upstream| !is_hopeless(upstream)) {
-        Some(upstream) => Err(format!("u{upstream} may be well again")),
-        None => Ok(()),
-    }
 }
 
 /// Whether some upstream gave this RCODE, which is neither an answer nor an error that others may not make.
@@ -537,8 +386,9 @@ fn check_idle(sim: &Simulator, broken: &mut Vec<String>) {
             .attempts
             .iter()
             .filter(|attempt| attempt.worker == worker && !attempt.is_probe);
-        if (seen.count() as u64) > count(Count::Attempts) {
-            broken.push(format!("w{worker} counts too few attempts"));
+        let (seen, counted) = (seen.count() as u64, count(Count::Attempts));
+        if seen > counted {
+            broken.push(format!("w{worker} counts {counted} of {seen} attempts"));
         }
     }
     let numbers: BTreeSet<usize> = sim.record().responses.iter().map(|r| r.query).collect();

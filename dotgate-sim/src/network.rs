@@ -3,6 +3,10 @@
 //! Holds no engine. Time moves only from one event to the next; what happens at the same moment happens in
 //! the order in which it was arranged.
 
+mod clients; // over TCP
+mod connections; // between workers and upstreams
+mod upstreams;
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
@@ -11,38 +15,12 @@ use dotgate_core::{FlightMessage, Moment};
 
 use crate::bystander::Bystander;
 use crate::client::Stream;
-use crate::connection::{Arrival, Connection, Hello, Segment};
+use crate::connection::Connection;
+use crate::event::{Arrival, Event, Segment};
 use crate::random::Random;
 use crate::record::Record;
 use crate::script::Segments;
 use crate::upstream::Upstream;
-
-/// Something that will happen.
-#[derive(Clone, Debug)]
-pub(crate) enum Event {
-    /// Bytes, or the end, reach an upstream.
-    AtUpstream(usize, Segment),
-    /// Something about a connection reaches its worker.
-    AtWorker(usize, Arrival),
-    /// An upstream has made up its mind.
-    Speak(usize, Segment),
-    /// A serial upstream has finished with a query.
-    Finished(usize),
-    /// An upstream looks whether a connection has been idle too long.
-    IdleCheck(usize),
-    /// A connection that vanished is tried again by the system, with ALPN or without, and so much later again.
-    ConnectAgain(usize, Hello, Duration),
-    /// An upstream that was cut off is reached again.
-    Reached(usize),
-    /// A client's datagram reaches its worker.
-    Datagram(usize),
-    /// A client's connection reaches its worker.
-    StreamOpens(usize),
-    /// Bytes of a client, or the end, reach its worker.
-    StreamAtWorker(usize, Segment),
-    /// So many bytes of responses reach a client, or the end.
-    StreamAtClient(usize, Segment),
-}
 
 /// What waits for a worker in addition to its connections.
 #[derive(Debug, Default)]
@@ -209,7 +187,7 @@ impl Network {
             // A reset discards what was received and not read.
             state
                 .arrived
-                .retain(|held| !matches!(held, Arrival::Bytes(_)));
+                .retain(|arrival| !matches!(arrival, Arrival::Bytes(_)));
         }
         state.arrived.push_back(arrival);
         self.woken.push(state.worker);

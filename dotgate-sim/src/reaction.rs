@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use dotgate_core::Link;
 
-use crate::connection::{Arrival, Segment};
+use crate::event::{Arrival, Event, Segment};
 use crate::message::{self, OptForm, ResponseForm};
-use crate::network::{Event, Network};
+use crate::network::Network;
 use crate::record::{BEGINNING, Path};
 use crate::script::{Data, Invalid, Place, Reaction};
 
@@ -144,8 +144,8 @@ impl Network {
             Reaction::Drip(apart) => return Some(self.drip(connection, &answer(), apart)),
             Reaction::Hold => {
                 let upstream = self.connections[connection].upstream;
-                let held = &mut self.upstreams[upstream].held;
-                held.push((connection, query.to_vec()));
+                let withheld = &mut self.upstreams[upstream].withheld;
+                withheld.push((connection, query.to_vec()));
             }
             Reaction::Stall => self.connections[connection].is_stalled = true,
             Reaction::SendBack => self.send_back(query),

@@ -89,7 +89,7 @@ pub struct Attempt {
     pub connection: usize,
     /// The question, in lower case.
     pub question: Vec<u8>,
-    /// The same as it was sent, in its letter case.
+    /// The same as it was sent, in its name case.
     pub sent_as: Vec<u8>,
     /// Its CD and DO bits.
     pub variant: (bool, bool),
@@ -246,7 +246,7 @@ impl Record {
                 query.is_abandoned = true;
             }
         }
-        self.open.retain(|(held, _), _| *held != path);
+        self.open.retain(|(of, _), _| *of != path);
     }
 
     /// Whether some query of this path waits for its response.

@@ -3,13 +3,18 @@
 #![doc = include_str!("../../scenarios/README.md")]
 
 mod checks; // what was seen, compared with what was expected
+mod clients; // connections and cookies of clients
+mod description; // its upstreams, settings and steps
 mod parse; // from text to steps
+mod portal; // a portal window, as the control thread of the program has it
 mod reload; // lists, private addresses, local data
 mod report; // the table of docs/faults.md
 mod run; // from steps to what was seen
+mod state; // what a run knows
 mod step;
 mod words;
 
+pub use description::Scenario;
 pub(crate) use report::cells;
 pub use report::{Elsewhere, table};
 pub use run::{Outcome, run, run_routed};
@@ -20,54 +25,7 @@ mod tests;
 
 use std::fs;
 use std::io;
-use std::num::NonZeroU8;
 use std::path::Path;
-
-use dotgate_core::Settings;
-
-use crate::script::Script;
-use step::Step;
-
-/// One behaviour, as its file tells it.
-#[derive(Clone, Debug)]
-pub struct Scenario {
-    /// The file's name, with its ending.
-    pub file: String,
-    /// The first line.
-    pub shows: String,
-    /// The injected fault, in the words of the table.
-    pub fault: String,
-    /// The first seed.
-    pub seed: u64,
-    /// How many seeds it must hold for.
-    pub seeds: u64,
-    upstreams: Vec<Upstream>,
-    settings: Settings,
-    /// The size of the cache, in bytes.
-    cache_bytes: usize,
-    workers: usize,
-    steps: Vec<StepLine>,
-}
-
-#[derive(Clone, Debug)]
-struct StepLine {
-    line: usize,
-    text: String,
-    step: Step,
-}
-
-#[derive(Clone, Debug)]
-struct Upstream {
-    name: String,
-    script: Script,
-    /// Whether it is queried without TLS.
-    is_plain: bool,
-    weight: NonZeroU8,
-    /// Who runs it, if not it alone.
-    operator: Option<String>,
-    /// Whether the seed decides how bytes are cut.
-    is_cut_by_seed: bool,
-}
 
 impl Scenario {
     /// Understands the text of a file.

@@ -11,6 +11,8 @@ use crate::random::Span;
 pub struct Script {
     /// What happens to those who connect.
     pub opening: Opening,
+    /// What happens at each of its addresses, instead; none if it has one address, or those that are served.
+    pub addresses: Vec<Opening>,
     /// From the first packet to the TCP connection.
     pub connect_time: Span,
     /// From the TCP connection to the end of the TLS handshake.
@@ -40,7 +42,7 @@ pub struct Script {
 pub enum Data {
     /// Always this version, for five minutes.
     Lasting(u32),
-    /// Another version after each of these times; the name decides how long it may be kept.
+    /// Another version after each of these times; the name decides how long it may be cached.
     Changing(Duration),
 }
 
@@ -58,6 +60,7 @@ impl Script {
     pub fn good() -> Script {
         Script {
             opening: Opening::Accepts,
+            addresses: Vec::new(),
             connect_time: Span::millis(1, 1),
             handshake_time: Span::millis(2, 2),
             latency: Span::exactly(Duration::from_micros(500)),

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use dotgate_core::labels::Limit;
 use dotgate_core::{
     Access, Cache, CacheSettings, ClientMemory, Count, Flights, GroupSettings, HealthState,
     Incident, Link, Moment, Quotas, RouteId, RouteTable, SessionEnd, Settings, Shared, Strategy,
@@ -11,11 +12,11 @@ use dotgate_core::{
 };
 use ipnet::IpNet;
 
-use crate::bystander::Bystander;
+use crate::bystander::{Bystander, ROUTED};
 use crate::client::CLIENT_LATENCY;
-use crate::connection::Segment;
+use crate::event::{Event, Segment};
 use crate::message::{self, ResponseForm};
-use crate::network::{Event, Network};
+use crate::network::Network;
 use crate::random::{Random, Span};
 use crate::record::{BEGINNING, ClientQuery, Path, Record};
 use crate::script::{Script, Segments};
@@ -98,9 +99,6 @@ fn give_route(settings: &mut Settings) {
     settings.routes = Arc::new(RouteTable::new([(ROUTED.into(), 1)]));
 }
 
-/// The suffix of all names that clients ask, in wire format.
-pub(crate) const ROUTED: &[u8] = b"\x07example\0";
-
 /// The program's own settings of the cache.
 pub fn cache_settings() -> CacheSettings {
     CacheSettings {
@@ -124,7 +122,7 @@ pub struct Simulator {
     /// Those of the plan.
     upstreams: usize,
     settings: Arc<Settings>,
-    /// The group of the route, while that is gone.
+    /// The group of the route, while that is removed.
     private: Option<GroupSettings>,
     lag: Span,
 }
@@ -231,7 +229,11 @@ impl Simulator {
         for number in std::mem::take(&mut self.net.woken) {
             let wakes_at = self.net.now + self.net.random.time(self.lag);
             let worker = &mut self.workers[number];
-            worker.wakes_at = Some(worker.wakes_at.map_or(wakes_at, |held| held.min(wakes_at)));
+            worker.wakes_at = Some(
+                worker
+                    .wakes_at
+                    .map_or(wakes_at, |earlier| earlier.min(wakes_at)),
+            );
         }
         true
     }
@@ -300,6 +302,20 @@ impl Simulator {
         self.net.streams[stream].is_over
     }
 
+    /// A client connects again if it has heard that its connection was closed. Returns the number of the new one.
+    pub fn reconnect(&mut self, stream: usize) -> Option<usize> {
+        let state = &self.net.streams[stream];
+        if !state.has_heard_of_end {
+            return None;
+        }
+        let (worker, peer, kind) = (state.worker, state.peer, state.kind);
+        let next = self.net.open_stream(worker, peer, kind);
+        if kind == StreamKind::Dot {
+            self.net.stream_secure(next);
+        }
+        Some(next)
+    }
+
     /// Gives an upstream another script.
     pub fn direct(&mut self, upstream: usize, script: Script) {
         let now = self.net.now;
@@ -335,17 +351,17 @@ impl Simulator {
     }
 
     /// Questions that an upstream keeps (`Reaction::Hold`): the connection and the query.
-    pub fn held(&self, upstream: usize) -> &[(usize, Vec<u8>)] {
-        &self.net.upstreams[upstream].held
+    pub fn withheld(&self, upstream: usize) -> &[(usize, Vec<u8>)] {
+        &self.net.upstreams[upstream].withheld
     }
 
     /// Lets an upstream answer a question it keeps. False if there is none in that place.
     pub fn release(&mut self, upstream: usize, place: usize, form: &ResponseForm) -> bool {
-        let held = &mut self.net.upstreams[upstream].held;
-        if place >= held.len() {
+        let withheld = &mut self.net.upstreams[upstream].withheld;
+        if place >= withheld.len() {
             return false;
         }
-        let (connection, query) = held.remove(place);
+        let (connection, query) = withheld.remove(place);
         self.say_on(connection, message::frame(&message::response(&query, form)));
         if self.net.connections[connection].is_busy {
             self.net
@@ -369,7 +385,7 @@ impl Simulator {
         let now = self.net.now;
         self.net.record.say(now, || match is_there {
             true => "the route is back".to_owned(),
-            false => "the route is gone".to_owned(),
+            false => "the route is removed".to_owned(),
         });
         if let Some(bystander) = &mut self.net.bystander {
             bystander.set_route(now, is_there);
@@ -429,9 +445,9 @@ impl Simulator {
     /// Sessions over UDP of a worker, which have no end of their own.
     pub(crate) fn datagram_sessions(&self, worker: usize) -> usize {
         let connections = self.net.connections.iter();
-        let held = connections
+        let sessions = connections
             .filter(|it| it.worker == worker && it.link == Link::Datagrams && !it.is_closed);
-        held.count()
+        sessions.count()
     }
 
     /// Keeps a worker from its work for so long, as a suspended system would.
@@ -458,9 +474,14 @@ impl Simulator {
         change(Arc::make_mut(&mut self.settings));
         let now = self.net.now;
         for (number, worker) in self.workers.iter_mut().enumerate() {
-            worker.engine.reconfigure(now, Arc::clone(&self.settings));
+            worker.reconfigure(now, &self.settings);
             self.net.woken.push(number);
         }
+    }
+
+    /// The settings of all workers.
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// How many workers there are.
@@ -483,6 +504,12 @@ impl Simulator {
         self.workers[worker].engine.counters().get(count)
     }
 
+    /// How often a worker's clients reached a limit.
+    pub fn limit_hits(&self, worker: usize, limit: Limit) -> u64 {
+        let counters = self.workers[worker].engine.counters();
+        counters.clients().limits(limit)
+    }
+
     /// What a worker's engine holds.
     pub fn load(&self, worker: usize) -> Load {
         let engine = &self.workers[worker].engine;
@@ -498,15 +525,15 @@ impl Simulator {
     /// What the workers think of an upstream.
     pub fn health(&self, upstream: usize) -> HealthState {
         let mut all = self.settings.upstreams();
-        let found = all.find(|held| held.id.index() == upstream);
-        found.map_or(HealthState::Healthy, |held| held.health.state())
+        let found = all.find(|it| it.id.index() == upstream);
+        found.map_or(HealthState::Healthy, |it| it.health.state())
     }
 
     /// What the workers have recorded of an upstream.
     pub fn incidents(&self, upstream: usize) -> Vec<Incident> {
         let mut all = self.settings.upstreams();
-        let found = all.find(|held| held.id.index() == upstream);
-        found.map_or_else(Vec::new, |held| held.health.recorder().read())
+        let found = all.find(|it| it.id.index() == upstream);
+        found.map_or_else(Vec::new, |it| it.health.recorder().read())
     }
 
     /// Whether a connection lives, as far as its upstream and the network are concerned.

@@ -9,14 +9,15 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use dotgate_core::labels::Rcode;
+use dotgate_core::labels::{ClientTransport, Outcome, Rcode, RecordType};
 use dotgate_core::{
     ClientMemory, ConnectFault, Count, Counters, Engine, Link, Moment, ReturnPath, SessionEnd,
     SessionKey, Settings, Shared, StreamKey, WorkerId, drive,
 };
 
 use self::driver::SimulatedDriver;
-use crate::connection::{Arrival, Segment};
+use crate::connection::Connection;
+use crate::event::{Arrival, Segment};
 use crate::message;
 use crate::network::Network;
 use crate::record::Path;
@@ -38,6 +39,8 @@ pub(crate) struct Worker {
     memory: Arc<ClientMemory>,
     /// Records of queries so far.
     recorded: u64,
+    /// Probes up to the last turn. Those that a reload makes are written in the next one.
+    probes: u64,
 }
 
 impl Worker {
@@ -56,7 +59,7 @@ impl Worker {
             Arc::new(Counters::new()),
             seed,
         );
-        engine.set_recording(true);
+        engine.clients_mut().set_recording(true);
         Worker {
             number,
             engine,
@@ -67,6 +70,7 @@ impl Worker {
             streams: BTreeMap::new(),
             memory,
             recorded: 0,
+            probes: 0,
         }
     }
 
@@ -79,7 +83,6 @@ impl Worker {
     pub(crate) fn turn(&mut self, net: &mut Network) {
         let now = net.now;
         let asked_before = net.record.attempts.len();
-        let probes_before = self.probes();
         self.wakes_at = None;
         for message in std::mem::take(&mut net.inboxes[self.number].messages) {
             self.engine.on_flight_message(now, message);
@@ -93,8 +96,10 @@ impl Worker {
         }
         self.receive(net);
         drive(&mut self.driver(net), now);
-        let probes = self.probes() - probes_before;
-        net.record.note_probes(asked_before, probes as usize);
+        let probes = self.probes();
+        let before = std::mem::replace(&mut self.probes, probes);
+        net.record
+            .note_probes(asked_before, (probes - before) as usize);
         self.check(net);
     }
 
@@ -132,10 +137,14 @@ impl Worker {
                 format!("w{number} c{connection}: {what}")
             });
             match arrival {
-                Arrival::Connected => self.engine.session_connected(now, key),
+                Arrival::Connected => self.engine.sessions_mut().on_connected(now, key),
                 Arrival::Opened => {
                     net.connections[connection].is_open = true;
-                    net.record.upstreams[net.connections[connection].upstream].opened += 1;
+                    let Connection {
+                        upstream, address, ..
+                    } = net.connections[connection];
+                    net.record.upstreams[upstream].opened += 1;
+                    net.upstreams[upstream].latest_address = address;
                     self.engine.session_opened(now, key);
                 }
                 Arrival::Bytes(mut bytes) => {
@@ -197,11 +206,15 @@ impl Worker {
             let (peer, kind) = (net.streams[stream].peer, net.streams[stream].kind);
             if self.streams.len() >= self.settings.streams_max {
                 // Whoever has more connections than this client may lose one to it, also with queries in flight.
-                for held in self.streams.values() {
-                    net.streams[*held].is_proper = false;
+                for stream in self.streams.values() {
+                    net.streams[*stream].is_proper = false;
                 }
             }
-            match self.engine.stream_opened(net.now, peer, kind) {
+            match self
+                .engine
+                .clients_mut()
+                .stream_opened(net.now, (peer, kind).into())
+            {
                 Some(key) => {
                     net.streams[stream].key = Some(key);
                     self.streams.insert(key, stream);
@@ -221,7 +234,7 @@ impl Worker {
         }
         net.streams[stream].reads_again = false;
         loop {
-            if !self.engine.stream_reads(key) {
+            if !self.engine.clients().stream_reads(key) {
                 return;
             }
             match net.streams[stream].arrived.pop_front() {
@@ -235,8 +248,10 @@ impl Worker {
                     self.engine.stream_bytes(now, key, &bytes);
                 }
                 Some(Segment::Datagram(..)) => {}
-                Some(Segment::TlsFinished) => self.engine.stream_secured(now, key, false),
-                Some(Segment::Fin) => return self.engine.stream_ended(key),
+                Some(Segment::TlsFinished) => {
+                    self.engine.clients_mut().stream_secured(now, key, false)
+                }
+                Some(Segment::Fin) => return self.engine.clients_mut().stream_ended(key),
                 Some(Segment::Reset) => {
                     return self.driver(net).end_stream(key, stream);
                 }
@@ -281,7 +296,7 @@ impl Worker {
             let message = net.record.queries[number].message.clone();
             self.engine.on_datagram(net.now, path, &message);
             count += 1;
-            if count % BATCH == 0 && self.engine.datagram_count() >= BATCH {
+            if count % BATCH == 0 && self.engine.clients().datagram_count() >= BATCH {
                 self.driver(net).send();
             }
         }
@@ -295,8 +310,11 @@ impl Worker {
         let responses = Rcode::ALL.iter();
         let responses: u64 = responses.map(|it| counters.clients().responses(*it)).sum();
         let recorded = self.recorded + counters.get(Count::QueryRecordsDropped);
+        let unanswered = recorded.saturating_sub(responses);
+        // Above a rate a query may be recorded and get no response.
+        let is_unrecorded = recorded < responses || unanswered > queries_shed(counters);
         let broken = [
-            (responses != recorded, "records of queries"),
+            (is_unrecorded, "records of queries"),
             (engine.load().queries > settings.queries_max, "queries"),
             (
                 engine.load().questions > engine.load().queries + engine.load().refreshes,
@@ -322,7 +340,7 @@ impl Worker {
         }
         if of_peer
             .values()
-            .any(|held| *held > settings.streams_per_client_max)
+            .any(|count| *count > settings.streams_per_client_max)
         {
             net.record
                 .complain(net.now, "a client has too many streams".to_owned());
@@ -335,4 +353,14 @@ impl Worker {
             .values()
             .any(|stream| net.streams[*stream].reads_again)
     }
+}
+
+/// Queries over UDP that were shed without being read.
+fn queries_shed(counters: &Counters) -> u64 {
+    let all = RecordType::ALL.iter();
+    let shed = |qtype: &RecordType| {
+        let clients = counters.clients();
+        clients.queries(ClientTransport::Udp, *qtype, Outcome::Shed)
+    };
+    all.map(shed).sum()
 }

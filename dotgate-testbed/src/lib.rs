@@ -5,4 +5,5 @@
 #![forbid(unsafe_code)]
 
 pub mod certificates;
+pub mod quic;
 pub mod resolver;

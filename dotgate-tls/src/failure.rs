@@ -251,7 +251,7 @@ impl fmt::Display for TlsFailure {
                  so no certificate is valid yet",
             ),
             Self::CertificateForAnotherName { presented } if presented.is_empty() => {
-                out.write_str("certificate is for another name: it carries none that can be used")
+                out.write_str("certificate is for another name: it has no usable name")
             }
             Self::CertificateForAnotherName { presented } => {
                 write!(
@@ -261,11 +261,10 @@ impl fmt::Display for TlsFailure {
                 )
             }
             Self::SelfSigned => {
-                out.write_str("unknown issuer: the certificate signed itself and is not trusted")
+                out.write_str("unknown issuer: the certificate is self-signed and not trusted")
             }
-            Self::UnknownIssuer => {
-                out.write_str("unknown issuer: no trusted authority leads to the certificate")
-            }
+            Self::UnknownIssuer => out
+                .write_str("unknown issuer: the certificate was not issued by a trusted authority"),
             Self::PinMismatch { presented } => {
                 write!(
                     out,
@@ -274,11 +273,11 @@ impl fmt::Display for TlsFailure {
                 )
             }
             Self::KeyNotProven => {
-                out.write_str("the upstream does not hold the key of the certificate it shows")
+                out.write_str("the upstream does not have the key of its certificate")
             }
             Self::CertificateUnreadable => out.write_str("certificate cannot be parsed"),
             Self::CertificateRejected(error) => write!(out, "certificate rejected: {error}"),
-            Self::NoCertificate => out.write_str("the upstream showed no certificate"),
+            Self::NoCertificate => out.write_str("the upstream sent no certificate"),
             Self::AlpnRejected => out.write_str(
                 "no common protocol (ALPN): the upstream does not take the protocol name \"dot\"",
             ),
@@ -292,7 +291,7 @@ impl fmt::Display for TlsFailure {
             Self::NothingInCommon(reason) => {
                 write!(out, "no TLS version or cipher suite in common: {reason:?}")
             }
-            Self::NotTls => out.write_str("what answers on this port does not speak TLS"),
+            Self::NotTls => out.write_str("the server on this port does not speak TLS"),
             Self::Protocol(error) => write!(out, "TLS protocol error: {error}"),
             Self::ClosedInHandshake => {
                 out.write_str("the upstream closed the connection during the handshake")

@@ -31,7 +31,9 @@ pub use channel::{Close, HandshakeFacts, Progress, TlsChannel, WriteState};
 pub use failure::TlsFailure;
 pub use identity::KeyPairError;
 pub use roots::{Roots, RootsError};
-pub use server::{ClientProtocol, ServedCertificate, ServerTls, ServerTlsError, TicketSecret};
+pub use server::{
+    ClientProtocol, KEY_BYTES, ServedCertificate, ServerTls, ServerTlsError, TicketSecret,
+};
 
 pub use upstream::{TlsSetupError, UpstreamTls};
 pub use verifier::is_credible;

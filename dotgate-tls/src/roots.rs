@@ -39,13 +39,13 @@ pub enum RootsError {
         problem: rustls::Error,
     },
     /// The file holds no certificate.
-    #[error("{path} holds no certificate in PEM form", path = path.display())]
+    #[error("{path} has no certificate in PEM form", path = path.display())]
     Empty {
         /// The file.
         path: PathBuf,
     },
     /// `SSL_CERT_FILE` or `SSL_CERT_DIR` is set and does not lead to a certificate.
-    #[error("{variable} is set to {value} and no certificate can be read from there")]
+    #[error("{variable} is {value}, which has no readable certificate")]
     Variable {
         /// The variable.
         variable: &'static str,

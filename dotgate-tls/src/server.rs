@@ -17,16 +17,19 @@ use rustls::server::{
 use rustls::sign::CertifiedKey;
 use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 use rustls::version::{TLS12, TLS13};
-use rustls::{ServerConfig, ServerConnection};
+use rustls::{ServerConfig, ServerConnection, SupportedProtocolVersion};
 use thiserror::Error;
 
-pub use self::tickets::TicketSecret;
+pub use self::tickets::{KEY_BYTES, TicketSecret};
 use self::tickets::{SECRET_BYTES_MIN, Tickets};
 use super::certificate::{CertificateFacts, sha256};
 use super::channel::TlsChannel;
 use super::failure::TlsFailure;
 use super::identity::{KeyPair, KeyPairError};
 use super::roots::{Roots, RootsError};
+
+/// The application protocol of DNS over QUIC (RFC 9250 section 4.1.1).
+const QUIC_PROTOCOL: &[u8] = b"doq";
 
 /// What clients speak over TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +103,8 @@ pub struct ServedCertificate {
 pub struct ServerTls {
     dot: Arc<ServerConfig>,
     https: Arc<ServerConfig>,
+    quic: Arc<ServerConfig>,
+    secret: TicketSecret,
     certificates: Arc<[ServedCertificate]>,
 }
 
@@ -126,42 +131,42 @@ impl ServerTls {
         let entries: Vec<Entry> = entries.collect::<Result<_, _>>()?;
         let certificates = entries.iter().map(|entry| entry.certificate.clone());
         let certificates: Arc<[ServedCertificate]> = certificates.collect();
-        let setup = |problem: &dyn std::fmt::Display| ServerTlsError::Setup(problem.to_string());
-        let builder = ServerConfig::builder_with_details(Arc::clone(&provider), Arc::clone(&time))
-            .with_protocol_versions(&[&TLS13, &TLS12])
-            .map_err(|problem| setup(&problem))?;
-        let (builder, scope) = match &files.client_authorities {
-            None => (builder.with_no_client_auth(), Vec::new()),
-            Some(path) => {
-                let roots = client_roots(path)?;
-                let verifier = WebPkiClientVerifier::builder_with_provider(
-                    Arc::clone(roots.store()),
-                    Arc::clone(&provider),
-                );
-                let verifier = verifier.build().map_err(|problem| setup(&problem))?;
-                (
-                    builder.with_client_cert_verifier(verifier),
-                    scope_of(&roots),
-                )
-            }
-        };
-        let mut config = builder.with_cert_resolver(Arc::new(Resolver(entries)));
-        config.session_storage = Arc::new(NoServerSessionStorage {});
         let secret = match &files.ticket_key {
             Some(path) => read_secret(path)?,
             None => secret.clone(),
         };
-        config.ticketer = Arc::new(Tickets::new(secret, scope, time));
-        let speaking = |protocol: ClientProtocol| {
-            let mut config = config.clone();
-            config.alpn_protocols = protocol.names();
+        let roots = files.client_authorities.as_deref().map(client_roots);
+        let setup = Setup {
+            provider,
+            time,
+            roots: roots.transpose()?,
+            resolver: Arc::new(Resolver(entries)),
+            secret: &secret,
+        };
+        let tls = setup.config(&[&TLS13, &TLS12])?;
+        let speaking = |tls: &ServerConfig, names: Vec<Vec<u8>>| {
+            let mut config = tls.clone();
+            config.alpn_protocols = names;
             Arc::new(config)
         };
         Ok(Self {
-            dot: speaking(ClientProtocol::Dot),
-            https: speaking(ClientProtocol::Https),
+            dot: speaking(&tls, ClientProtocol::Dot.names()),
+            https: speaking(&tls, ClientProtocol::Https.names()),
+            // QUIC has no other version (RFC 9001 section 4.2).
+            quic: speaking(&setup.config(&[&TLS13])?, vec![QUIC_PROTOCOL.to_vec()]),
+            secret,
             certificates,
         })
+    }
+
+    /// What clients over QUIC get, with the same certificates.
+    pub fn quic(&self) -> &Arc<ServerConfig> {
+        &self.quic
+    }
+
+    /// A key for this purpose, which all processes with the same secret of tickets have.
+    pub fn key_for(&self, purpose: &'static str) -> Option<[u8; KEY_BYTES]> {
+        self.secret.key_for(purpose)
     }
 
     /// Begins the TLS of a client's connection.
@@ -181,6 +186,45 @@ impl ServerTls {
     /// The certificates, in the order of the settings.
     pub fn certificates(&self) -> &Arc<[ServedCertificate]> {
         &self.certificates
+    }
+}
+
+/// What all configurations for clients have in common.
+struct Setup<'s> {
+    provider: Arc<CryptoProvider>,
+    time: Arc<dyn TimeProvider>,
+    /// Who signs the certificates of clients, if they need some.
+    roots: Option<Roots>,
+    resolver: Arc<Resolver>,
+    secret: &'s TicketSecret,
+}
+
+impl Setup<'_> {
+    fn config(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Result<ServerConfig, ServerTlsError> {
+        let (provider, time) = (&self.provider, &self.time);
+        let problem = |it: &dyn std::fmt::Display| ServerTlsError::Setup(it.to_string());
+        let builder = ServerConfig::builder_with_details(Arc::clone(provider), Arc::clone(time))
+            .with_protocol_versions(versions)
+            .map_err(|it| problem(&it))?;
+        let (builder, scope) = match &self.roots {
+            None => (builder.with_no_client_auth(), Vec::new()),
+            Some(roots) => {
+                let verifier = WebPkiClientVerifier::builder_with_provider(
+                    Arc::clone(roots.store()),
+                    Arc::clone(provider),
+                );
+                let verifier = verifier.build().map_err(|it| problem(&it))?;
+                (builder.with_client_cert_verifier(verifier), scope_of(roots))
+            }
+        };
+        let mut config = builder.with_cert_resolver(Arc::clone(&self.resolver) as _);
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        let tickets = Tickets::new(self.secret.clone(), scope, Arc::clone(time));
+        config.ticketer = Arc::new(tickets);
+        Ok(config)
     }
 }
 

@@ -92,7 +92,10 @@ impl UpstreamTls {
         let check = Arc::new(check(authentication, roots, &shared)?);
         let report_pins = Pins::new(&authentication.report_pins, roots, &shared);
         let client = authentication.client.as_ref();
-        let client = client.map(KeyPair::load).transpose()?;
+        let client = client
+            .filter(|_| !dotgate_wire::planted!("client-certificates-are-not-shown"))
+            .map(KeyPair::load)
+            .transpose()?;
         let few_groups = CryptoProvider {
             kx_groups: vec![kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1],
             ..provider.clone()
@@ -119,7 +122,7 @@ impl UpstreamTls {
         })
     }
 
-    /// Whether the files of the client certificate, if there are any, still hold what they held when this was made.
+    /// Whether the files of the client certificate, if there are any, are unchanged since this was made.
     pub fn has_certificate_of(&self, authentication: &Authentication) -> bool {
         let now = authentication.client.as_ref().map(KeyPair::load);
         match (now, &self.client) {
@@ -150,7 +153,9 @@ impl UpstreamTls {
             server_name: &self.server_name,
             now: self.time.current_time()?,
         };
-        let is_pinned = self.report_pins.is_empty() || self.report_pins.match_path(&path);
+        let is_pinned = self.report_pins.is_empty()
+            || self.report_pins.match_path(&path)
+            || dotgate_wire::planted!("pin-mismatches-are-not-reported");
         pin_of(end_entity).ok().filter(|_| !is_pinned)
     }
 

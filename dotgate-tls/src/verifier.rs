@@ -95,7 +95,8 @@ impl ServerCertVerifier for Verifier {
                 pins,
                 pin_without_clock,
             } => {
-                if *pin_without_clock && !is_credible(now) && pins.has(end_entity) {
+                let has_clock = is_credible(now) && !dotgate_wire::planted!("clock-is-never-right");
+                if *pin_without_clock && !has_clock && pins.has(end_entity) {
                     // The window ends when the clock is set: what was accepted so is not resumed then.
                     self.window.narrow(now, EARLIEST_CREDIBLE_TIME - 1);
                     return Ok(ServerCertVerified::assertion());

@@ -1,6 +1,5 @@
 //! Until when the sessions of full handshakes may be resumed.
-//!
-//! It serves *session*: a verifier narrows it, whoever opens a session asks it. A certificate is looked at in
+//! It serves *session*: a verifier narrows it, and it is checked when a session is opened. A certificate is looked at in
 //! full handshakes alone, so without a bound one that has ended, or one accepted by a clock that was wrong, would be
 //! believed as long as tickets last, and each resumption brings new ones. RFC 8446 section 4.6.1 allows 7 days.
 

@@ -5,10 +5,10 @@
 //! (TSIG, SIG(0)), TTLs bounded and equal within each RRset, Z clear, nothing behind the last
 //! record. It never decides whether the response answers anything.
 //!
-//! Limits: 65,535 bytes, TTLs of [`TTL_MAX`] seconds, [`EDE_TEXT_MAX`] bytes of an Extended DNS
-//! Error's text; work is linear (sorting aside) and buffers are kept for the next response. Follows
-//! RFC 1035 section 4.1, RFC 2181 sections 5.2 and 8, RFC 8767 section 4 (TTLs), RFC 3597 sections
-//! 3 and 4, RFC 6891 sections 6.1 and 7, RFC 8914 section 2.
+//! Limits: 65,535 bytes, TTLs of [`TTL_MAX`] seconds, [`EDE_TEXT_MAX`] bytes of an Extended DNS Error's text; work is
+//! linear (sorting aside) and buffers are reused for the next response. Follows RFC 1035 section 4.1, RFC 2181
+//! sections 5.2 and 8, RFC 8767 section 4 (TTLs), RFC 3597 sections 3 and 4, RFC 6891 sections 6.1 and 7, RFC 8914
+//! section 2.
 
 mod cache_ttl;
 mod chain;

@@ -1,7 +1,7 @@
 //! DNS64: IPv4 addresses inside IPv6 addresses, and responses about AAAA records that are made of those about A records.
 //!
 //! Behind the loading of an answer, in front of the cache. Knows how an address is mapped and how the response is put
-//! together, not when one is needed. CNAME and DNAME records stay, signatures of A records go, and AD is clear, for nothing
+//! together, and how a prefix is recognized (RFC 7050), not when one is needed. CNAME and DNAME records stay, signatures of A records go, and AD is clear, for nothing
 //! that is made here is signed. Limit: 65,535 bytes. Follows RFC 6052 section 2 and RFC 6147 sections 5.1 and 5.4.
 
 use core::fmt;
@@ -26,6 +26,12 @@ const WELL_KNOWN: Nat64Prefix = Nat64Prefix {
     length: 96,
 };
 
+/// The lengths that a prefix may have, in bits.
+const LENGTHS: [u8; 6] = [32, 40, 48, 56, 64, 96];
+
+/// The addresses of `ipv4only.arpa` (RFC 7050 section 8.2).
+const IPV4ONLY: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 0, 0, 170), Ipv4Addr::new(192, 0, 0, 171)];
+
 /// A prefix with an IPv4 address behind it is an IPv6 address, which a NAT64 translates.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Nat64Prefix {
@@ -40,8 +46,21 @@ impl Nat64Prefix {
         let bytes = address.octets();
         let mut behind = bytes.iter().skip(usize::from(length / 8));
         let is_zero = bytes.get(ZERO_BYTE) == Some(&0) && behind.all(|byte| *byte == 0);
-        let is_length = matches!(length, 32 | 40 | 48 | 56 | 64 | 96);
-        (is_zero && is_length).then_some(Nat64Prefix { bytes, length })
+        (is_zero && LENGTHS.contains(&length)).then_some(Nat64Prefix { bytes, length })
+    }
+
+    /// Returns the prefix of an address that was made of one of `ipv4only.arpa`; `None` if it was not, or if prefixes of
+    /// several lengths may have it (RFC 7050 section 3).
+    fn of_ipv4only(address: Ipv6Addr) -> Option<Nat64Prefix> {
+        let mut found = LENGTHS.into_iter().filter_map(|length| {
+            let mut bytes = address.octets();
+            let behind = bytes.iter_mut().skip(usize::from(length / 8));
+            behind.for_each(|byte| *byte = 0);
+            let prefix = Nat64Prefix::new(bytes.into(), length)?;
+            let inside = prefix.extract(address)?;
+            IPV4ONLY.contains(&inside).then_some(prefix)
+        });
+        found.next().filter(|_| found.next().is_none())
     }
 
     /// Where the four bytes of an IPv4 address are.
@@ -135,6 +154,17 @@ impl UpstreamResponse {
                 false => Change::Keep,
             }
         })
+    }
+
+    /// Returns the prefix that this response about the AAAA records of `ipv4only.arpa` shows (RFC 7050 section 3).
+    pub fn nat64_prefix(&self) -> Option<Nat64Prefix> {
+        let of_use = self
+            .of_aaaa()
+            .filter(|record| !is_excluded(record, self.body()));
+        let addresses = of_use.filter_map(|it| <[u8; 16]>::try_from(it.rdata(self.body())).ok());
+        addresses
+            .map(Ipv6Addr::from)
+            .find_map(Nat64Prefix::of_ipv4only)
     }
 
     /// Returns the longest TTL of records that are synthesized because of this response about AAAA records, in seconds.

@@ -18,6 +18,7 @@
 
 mod bytes; // big-endian integers in slices
 mod consts; // the code points of the IANA registries
+mod cookie; // DNS cookies of clients
 mod frame; // stream bytes to messages and back
 mod header; // the first twelve bytes
 mod name; // names in messages: pointers, folding, comparing, printing
@@ -36,6 +37,9 @@ mod question; // what is asked: key of cache and of queries in flight
 mod respond; // the response towards a client
 mod stored; // an answer as a cache keeps it
 
+#[doc(hidden)]
+pub mod planted; // deliberate faults
+
 #[cfg(test)]
 mod build; // messages for the tests of this crate
 
@@ -44,6 +48,7 @@ pub use answer::{
     is_printable_text,
 };
 pub use consts::{ede, opcode, rclass, rcode, rtype};
+pub use cookie::{Cookie, ResponseCookie, find_cookie};
 pub use dns64::Nat64Prefix;
 pub use frame::{split_frame, write_framed};
 pub use freshness::freshness;
@@ -58,8 +63,8 @@ pub use query::{
 pub use query_writer::{PADDING_BLOCK, UPSTREAM_UDP_SIZE, UpstreamQuery, write_query};
 pub use question::{NameCase, PADDED_LEN, QUESTION_MAX, Question};
 pub use respond::{
-    ClientHop, Ede, LocalData, ResponseOpt, Truncation, write_error, write_local, write_response,
-    write_shortened, write_stored,
+    COOKIE_OPTION_LEN, ClientHop, Ede, LocalData, ResponseOpt, Truncation, add_cookie, write_error,
+    write_local, write_response, write_shortened, write_stored,
 };
 pub use stored::{
     LocalResponse, LocalSet, Stored, Ttls, is_judged, judged, store_failure, store_joined,

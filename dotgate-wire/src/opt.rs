@@ -2,7 +2,7 @@
 //!
 //! Read from queries and responses, written into both, never carried over. Limit: [`OPTIONS_MAX`]
 //! options in one record, each looked at once. Follows RFC 6891 section 6; options of RFC 7828, RFC
-//! 7830 and RFC 8914 are known, others are skipped.
+//! 7830, RFC 7873 and RFC 8914 are known, others are skipped.
 
 use crate::bytes::{length_u16, put_u16, put_u32, u16_at};
 use crate::consts::rtype;
@@ -19,6 +19,8 @@ pub(crate) const OPTION_HEADER_LEN: usize = 4;
 
 /// The option codes dotgate knows.
 pub(crate) mod code {
+    /// Cookie, RFC 7873.
+    pub(crate) const COOKIE: u16 = 10;
     /// edns-tcp-keepalive, RFC 7828.
     pub(crate) const KEEPALIVE: u16 = 11;
     /// Padding, RFC 7830.

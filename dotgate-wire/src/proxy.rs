@@ -63,18 +63,18 @@ pub fn parse_proxy_header(bytes: &[u8]) -> Result<ProxyHeader, ProxyFault> {
         return Ok(ProxyHeader::Incomplete { length: FIXED_LEN });
     };
     let length = FIXED_LEN + usize::from(rest);
-    let command = Command::of(command).ok_or(ProxyFault::Malformed)?;
-    let family = Family::of(family).ok_or(ProxyFault::Malformed)?;
+    let family = match Command::of(command).ok_or(ProxyFault::Malformed)? {
+        Command::Proxy => Family::of(family).ok_or(ProxyFault::Malformed)?,
+        // Whatever it says of addresses is ignored.
+        Command::Local => Family::None,
+    };
     if length > PROXY_HEADER_MAX || usize::from(rest) < family.addresses_len() {
         return Err(ProxyFault::Malformed);
     }
     let Some(addresses) = bytes.get(FIXED_LEN..length) else {
         return Ok(ProxyHeader::Incomplete { length });
     };
-    let client = match command {
-        Command::Local => None,
-        Command::Proxy => family.source(addresses),
-    };
+    let client = family.source(addresses);
     Ok(ProxyHeader::Complete { length, client })
 }
 
@@ -185,6 +185,9 @@ mod tests {
     fn a_balancer_that_speaks_for_itself_or_for_nobody_names_no_client() {
         assert_eq!(client(&header(0x20, 0x11, &v4())), None);
         assert_eq!(client(&header(0x20, 0x00, &[])), None);
+        // The family of a balancer that speaks for itself is ignored.
+        assert_eq!(client(&header(0x20, 0x21, &[0; 35])), None);
+        assert_eq!(client(&header(0x20, 0xff, &[])), None);
         assert_eq!(client(&header(0x21, 0x00, &[])), None);
         assert_eq!(client(&header(0x21, 0x00, &[1, 2, 3])), None);
         assert_eq!(client(&header(0x21, 0x31, &[b'/'; 216])), None);
@@ -234,7 +237,7 @@ mod tests {
             (0x21, 0x41, &v4()),
             (0x21, 0x11, &v4()[..11]),
             (0x21, 0x21, &[0; 35]),
-            (0x20, 0x21, &[0; 35]),
+            (0x20, 0x21, &[0; 4_097]),
             (0x21, 0x31, &[0; 215]),
             (0x21, 0x11, &[0; 4_097]),
         ] {

@@ -13,6 +13,7 @@
 
 use crate::bytes::u8_at;
 use crate::consts::{opcode, rclass, rcode, rtype};
+use crate::cookie::is_cookie_length;
 use crate::header::{Flags, HEADER_LEN, Header, type_and_class};
 use crate::name::{self, NameFault};
 use crate::opt::{Opt, OptionFault, code};
@@ -77,6 +78,8 @@ pub struct ClientEdns {
     pub asks_keepalive: bool,
     /// Whether there is a padding option (RFC 7830); it means nothing on an unencrypted transport.
     pub asks_padding: bool,
+    /// Whether there is a COOKIE option; [`find_cookie`](crate::find_cookie) has what it holds.
+    pub has_cookie: bool,
 }
 
 impl ClientEdns {
@@ -87,6 +90,7 @@ impl ClientEdns {
             dnssec_ok: opt.dnssec_ok,
             asks_keepalive: false,
             asks_padding: false,
+            has_cookie: false,
         }
     }
 }
@@ -160,6 +164,8 @@ pub enum Malformed {
     CutShort,
     /// QDCOUNT is more than 1 (RFC 9619 section 4).
     ManyQuestions,
+    /// A COOKIE option is neither of 8 bytes nor of 16 to 40 (RFC 7873 section 5.2.2).
+    Cookie,
     /// The question's class is 0 or NONE.
     MetaClass,
     /// A TSIG or SIG(0) is not the last record (RFC 8945 section 5.1, RFC 2931 section 3).
@@ -187,6 +193,7 @@ impl Malformed {
         match self {
             Self::CutShort => "cut-short",
             Self::ManyQuestions => "many-questions",
+            Self::Cookie => "cookie-length",
             Self::MetaClass => "meta-class",
             Self::MisplacedSignature => "misplaced-signature",
             Self::Name(fault) => fault.label(),
@@ -397,13 +404,22 @@ impl<'a> Scan<'a> {
         let opt = Opt::of_record(message, record);
         let mut edns = ClientEdns::of(&opt);
         if opt.version == 0 {
-            let options = opt.visit_options(|option, _| match option {
+            let mut is_cookie_malformed = false;
+            let options = opt.visit_options(|option, data| match option {
                 code::KEEPALIVE => edns.asks_keepalive = true,
                 code::PADDING => edns.asks_padding = true,
+                // Of several the first one counts.
+                code::COOKIE if !edns.has_cookie => {
+                    edns.has_cookie = true;
+                    is_cookie_malformed = !is_cookie_length(data.len());
+                }
                 _ => {}
             });
             if let Err(fault) = options {
                 self.note_broken(Malformed::Options(fault));
+            }
+            if is_cookie_malformed {
+                self.note_broken(Malformed::Cookie);
             }
         } else {
             // What the options of another version look like is not ours to say.

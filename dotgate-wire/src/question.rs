@@ -1,4 +1,4 @@
-//! A question: what is asked, and the key under which it is cached and kept in flight.
+//! A question, and the key under which it is cached and in flight.
 //!
 //! Made from a checked query and used by every later step. Holds the name in lower case, so that
 //! two spellings are one question (RFC 4343); the name case of a waiting client is stored separately, in a
@@ -218,8 +218,12 @@ impl NameCase {
         let (name, _) = split_question(question);
         let mut words = [0_u64; 4];
         for (bytes, word) in name.chunks(64).zip(&mut words) {
-            for (bit, byte) in bytes.iter().enumerate() {
-                *word |= u64::from(byte.is_ascii_uppercase()) << bit;
+            let (eights, rest) = bytes.as_chunks();
+            for (number, eight) in eights.iter().enumerate() {
+                *word |= upper_case(*eight) << (8 * number);
+            }
+            for (bit, byte) in rest.iter().enumerate() {
+                *word |= u64::from(byte.is_ascii_uppercase()) << (8 * eights.len() + bit);
             }
         }
         Self(words)
@@ -246,6 +250,11 @@ impl NameCase {
             return;
         };
         for (bytes, word) in name.chunks_mut(64).zip(self.0) {
+            // Nearly all names: the processor folds many bytes at a time.
+            if word == 0 {
+                bytes.make_ascii_lowercase();
+                continue;
+            }
             for (bit, byte) in bytes.iter_mut().enumerate() {
                 if word >> bit & 1 == 1 {
                     byte.make_ascii_uppercase();
@@ -255,6 +264,20 @@ impl NameCase {
             }
         }
     }
+}
+
+/// Which of eight bytes are upper case letters, the first in the lowest bit: all of them at once, each in its byte of a word.
+fn upper_case(bytes: [u8; 8]) -> u64 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    const TOP: u64 = 0x80 * EACH;
+    let word = u64::from_le_bytes(bytes);
+    let low = word & !TOP;
+    // The top bit of a byte is set where it is at least `A`, and where it is more than `Z`; neither carries into the next.
+    let from_a = low.wrapping_add((0x80 - b'A' as u64) * EACH);
+    let after_z = low.wrapping_add((0x7f - b'Z' as u64) * EACH);
+    let is_upper = from_a & !after_z & !word & TOP;
+    // Moves the top bit of each byte to its place in the uppermost one.
+    (is_upper >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 //! section 3.
 
 mod compressed;
+mod cookie;
 mod hop;
 mod local;
 mod opt_record;
@@ -23,6 +24,7 @@ use crate::stored::{Stored, Ttls};
 use opt_record::{OptRecord, put_fitting_opt};
 
 pub(crate) use compressed::NameWriter;
+pub use cookie::{COOKIE_OPTION_LEN, add_cookie};
 pub use hop::{ClientHop, Ede, ResponseOpt, Truncation};
 pub(crate) use local::put_soa;
 pub use local::{LocalData, write_local};
@@ -55,7 +57,7 @@ pub fn write_response(
             truncation, opt, ..
         } = put_records(out, &parts, hop);
         if let Some(question) = out.get_mut(start + HEADER_LEN..start + parts.question_end) {
-            if !cfg!(planted = "name-case-is-lost") {
+            if !crate::planted!("name-case-is-lost") {
                 name_case.apply(question);
             } else {
                 NameCase::default().apply(question);
@@ -66,8 +68,8 @@ pub fn write_response(
     })
 }
 
-/// The same for an answer that was kept. Its question becomes `question`, the client's own bytes,
-/// whose name is the one it was kept under; every record that is left gets its TTL by `ttls`.
+/// The same for a stored answer. Its question becomes `question`, the client's own bytes, /// whose name is the one
+/// it was stored under; every remaining record gets its TTL by `ttls`.
 pub fn write_stored(
     out: &mut Vec<u8>,
     stored: &Stored<'_>,
@@ -177,7 +179,7 @@ fn put_records<'a>(
         rcodes::SERVFAIL
     };
     let mut flags = hop_flags(hop) | rcode;
-    let is_cut = truncation == Truncation::Full && !cfg!(planted = "truncation-is-not-signaled");
+    let is_cut = truncation == Truncation::Full && !crate::planted!("truncation-is-not-signaled");
     if is_cut || parts.is_truncated {
         flags |= Flags::TC;
     }
@@ -187,7 +189,7 @@ fn put_records<'a>(
     if parts.is_local {
         flags |= Flags::AA;
     }
-    if !cfg!(planted = "client-gets-the-upstreams-id") {
+    if !crate::planted!("client-gets-the-upstreams-id") {
         set_u16(message, 0, hop.id);
     }
     set_u16(message, FLAGS_AT, flags);

@@ -372,7 +372,7 @@ pub fn is_judged(bytes: &[u8]) -> bool {
     u16_at(bytes, 4).is_some_and(|marks| marks & IS_JUDGED != 0)
 }
 
-/// Returns the number with which [`UpstreamResponse::store_judged`] kept an answer; 0 if there is none.
+/// Returns the number with which [`UpstreamResponse::store_judged`] stored an answer; 0 if there is none.
 pub fn judged(bytes: &[u8]) -> u32 {
     let marks = u16_at(bytes, 4).unwrap_or_default();
     let places = usize::from(u16_at(bytes, 6).unwrap_or_default());

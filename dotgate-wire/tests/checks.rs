@@ -20,10 +20,10 @@ use domain::base::wire::ParseError;
 use domain::base::{Message, Name};
 use domain::rdata::AllRecordData;
 use dotgate_wire::{
-    ClientEdns, ClientHop, Ede, HEADER_LEN, Ignore, NameCase, OPTIONS_MAX, PADDING_BLOCK, Query,
-    Question, Received, Reject, ResponseOpt, TTL_MAX, Truncation, UpstreamQuery, UpstreamResponse,
-    message_id, parse_front, parse_query, rcode, rtype, split_frame, write_error, write_framed,
-    write_query, write_response,
+    ClientEdns, ClientHop, Ede, HEADER_LEN, Ignore, Malformed, NameCase, OPTIONS_MAX,
+    PADDING_BLOCK, Query, QueryFault, Question, Received, Reject, ResponseOpt, TTL_MAX, Truncation,
+    UpstreamQuery, UpstreamResponse, find_cookie, message_id, parse_front, parse_query, rcode,
+    rtype, split_frame, write_error, write_framed, write_query, write_response,
 };
 
 /// A record as `domain` reads it.
@@ -140,11 +140,31 @@ fn bytes_of(record: &domain::base::ParsedRecord<'_, &[u8]>) -> Result<Vec<u8>, P
 /// Checks what is made of a client's message.
 pub(crate) fn check_query(message: &[u8]) {
     check_front(message);
+    check_cookie(message);
     match parse_query(message) {
         Received::Ignore(Ignore::TooShort) => assert!(message.len() < HEADER_LEN),
         Received::Ignore(Ignore::IsResponse) => assert!(message[2] & 0x80 != 0),
         Received::Query(query) => check_well_formed_query(message, &query),
         Received::Reject(reject) => check_rejected_query(message, &reject),
+    }
+}
+
+/// Checks that a cookie is found where the parser has seen one, and that it has a valid length.
+pub(crate) fn check_cookie(message: &[u8]) {
+    let cookie = find_cookie(message);
+    if let Some(cookie) = cookie {
+        assert!(cookie.server.is_empty() || (8..=32).contains(&cookie.server.len()));
+    }
+    match parse_query(message) {
+        Received::Query(query) => {
+            let has_cookie = query.edns.is_some_and(|edns| edns.has_cookie);
+            assert_eq!(cookie.is_some(), has_cookie);
+        }
+        Received::Reject(reject) => {
+            let is_malformed = reject.fault == QueryFault::Malformed(Malformed::Cookie);
+            assert!(!is_malformed || cookie.is_none());
+        }
+        Received::Ignore(_) => {}
     }
 }
 
@@ -375,7 +395,7 @@ pub(crate) fn check_answer(message: &[u8]) -> bool {
     assert_eq!(answer.edns().is_some(), view.of_type(rtype::OPT) == 1);
     assert!(answer.ede().is_none_or(|(_, text)| text.len() <= 256));
 
-    // What was kept is a message like any other, with nothing left to change.
+    // The stored answer is a message like any other, with nothing left to change.
     let mut again = UpstreamResponse::new();
     assert_eq!(again.load(answer.body()), Ok(()));
     assert_eq!(

@@ -20,6 +20,9 @@ mod local;
 pub mod openapi;
 mod overview;
 mod page;
+pub(crate) mod percent;
+mod portal;
+mod queries;
 mod refusal;
 mod response;
 mod routes;
@@ -28,6 +31,7 @@ mod status;
 mod token;
 mod traffic;
 mod upstreams;
+mod volatile;
 
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -57,10 +61,12 @@ pub(crate) use self::groups::GroupReport;
 pub use self::overview::Overview;
 pub(crate) use self::overview::Span;
 use self::page::keep_current;
+pub use self::portal::{PortalOpening, PortalReport};
 pub(crate) use self::response::ErrorBody;
 use self::socket::{Socket, SocketFile};
 pub use self::token::{Token, TokenError};
 pub use self::upstreams::{UpstreamReport, health_line, reports as upstream_reports};
+pub use self::volatile::{OwnerReport, RoutesReport, RoutesSetting};
 use crate::clock::now;
 use crate::running::{HISTORY_TICK, Running};
 use crate::take_over::{Inherited, Role, ToHandOver};
@@ -112,7 +118,7 @@ impl fmt::Display for Advice {
             ),
             ErrorKind::PermissionDenied => write!(
                 f,
-                "\n  Ports below 1024 need a right; set DOTGATE_ADMIN_LISTEN to a higher one."
+                "\n  Ports below 1024 need a privilege; set DOTGATE_ADMIN_LISTEN to a higher one."
             ),
             _ => Ok(()),
         }

@@ -224,6 +224,7 @@ impl Search {
         loop {
             let outcome = self.source.find(&self.upstream).await;
             let asked = Instant::now();
+            self.upstream.note_lookup(outcome.is_ok());
             let wait = match outcome {
                 Ok((addresses, ttl)) => {
                     self.hand_over(addresses, &mut reported);
@@ -324,11 +325,11 @@ impl Known {
 
 /// The addresses of one family after its question, and how long they hold. That there are none holds as long as
 /// the other family's do.
-fn newer(found: &Result<Found, LookupError>, kept: &[IpAddr]) -> (Vec<IpAddr>, Duration) {
+fn newer(found: &Result<Found, LookupError>, current: &[IpAddr]) -> (Vec<IpAddr>, Duration) {
     match found {
         Ok(found) if found.addresses.is_empty() => (Vec::new(), Duration::MAX),
         Ok(found) => (found.addresses.clone(), found.ttl),
-        Err(_) => (kept.to_vec(), Duration::ZERO),
+        Err(_) => (current.to_vec(), Duration::ZERO),
     }
 }
 

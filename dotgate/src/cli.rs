@@ -22,12 +22,12 @@ use domain::base::name::Name;
 use dotgate_config::ScopedSocketAddress;
 
 pub use self::page::Page;
-use crate::admin::Flush;
+use crate::admin::{Flush, PortalOpening, RoutesSetting};
 use crate::commands::cache::Request;
 use crate::commands::check::Shown;
 use crate::commands::query::{self, Form, QueryName, Respondent};
 use crate::commands::replace::ANNOUNCE;
-use crate::commands::{ExitStatus, status, top, why};
+use crate::commands::{ExitStatus, portal, routes, status, tail, top, why};
 
 /// What the program is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,12 +98,33 @@ pub enum Command {
         /// How it is shown.
         form: top::Form,
     },
+    /// Print queries as they end.
+    Tail {
+        /// The configuration file, if the command line names one.
+        config: Option<PathBuf>,
+        /// What is asked.
+        request: tail::Request,
+    },
     /// Print what failed at the upstreams of the running instance.
     Why {
         /// The configuration file, if the command line names one.
         config: Option<PathBuf>,
         /// What is asked.
         request: why::Request,
+    },
+    /// Open or close a portal window of the running instance.
+    Portal {
+        /// The configuration file, if the command line names one.
+        config: Option<PathBuf>,
+        /// What is asked.
+        request: portal::Request,
+    },
+    /// List, set or remove routes of programs in the running instance.
+    Routes {
+        /// The configuration file, if the command line names one.
+        config: Option<PathBuf>,
+        /// What is asked.
+        request: routes::Request,
     },
     /// Ask the running instance whether it is ready.
     Healthcheck {
@@ -200,6 +221,54 @@ fn cache_request(cache: &ArgMatches) -> Request {
     }
 }
 
+fn tail_request(tail: &ArgMatches) -> tail::Request {
+    let filter = tail.get_one::<String>("filter");
+    tail::Request {
+        filter: filter.cloned().unwrap_or_default(),
+        is_json: tail.get_flag("json"),
+    }
+}
+
+fn why_request(why: &ArgMatches) -> why::Request {
+    why::Request {
+        upstream: why.get_one::<String>("upstream").cloned(),
+        since: why.get_one::<Duration>("since").copied(),
+        is_json: why.get_flag("json"),
+    }
+}
+
+fn portal_request(portal: &ArgMatches) -> portal::Request {
+    match portal.get_one::<Duration>("for") {
+        None => portal::Request::Close,
+        Some(span) => portal::Request::Open(PortalOpening {
+            seconds: span.as_secs(),
+            all: portal.get_flag("all"),
+            resolver: portal.get_one::<String>("resolver").cloned(),
+        }),
+    }
+}
+
+fn routes_request(routes: &ArgMatches) -> routes::Request {
+    let owner = |matches: &ArgMatches| {
+        let owner = matches.get_one::<String>("owner");
+        owner.cloned().unwrap_or_default()
+    };
+    match routes.subcommand() {
+        Some(("set", set)) => {
+            let all = set.get_many::<String>("route").into_iter().flatten();
+            let all: Vec<&str> = all.map(String::as_str).collect();
+            let lifetime = set.get_one::<Duration>("for");
+            routes::Request::Set(RoutesSetting {
+                owner: owner(set),
+                routes: all.join(" "),
+                seconds: lifetime.map(Duration::as_secs),
+            })
+        }
+        Some((_, remove)) => routes::Request::Remove(owner(remove)),
+        None => routes::Request::List,
+    }
+}
+
 fn query_request(query: &ArgMatches) -> query::Request {
     let reverse = query.get_one::<QueryName>("reverse");
     let named = reverse.or_else(|| query.get_one::<QueryName>("name"));
@@ -281,13 +350,21 @@ fn command(matches: &ArgMatches) -> Command {
                 (false, false) => top::Form::Screen,
             },
         },
+        Some(("tail", tail)) => Command::Tail {
+            config,
+            request: tail_request(tail),
+        },
         Some(("why", why)) => Command::Why {
             config,
-            request: why::Request {
-                upstream: why.get_one::<String>("upstream").cloned(),
-                since: why.get_one::<Duration>("since").copied(),
-                is_json: why.get_flag("json"),
-            },
+            request: why_request(why),
+        },
+        Some(("portal", portal)) => Command::Portal {
+            config,
+            request: portal_request(portal),
+        },
+        Some(("routes", routes)) => Command::Routes {
+            config,
+            request: routes_request(routes),
         },
         Some(("healthcheck", healthcheck)) => Command::Healthcheck {
             config,

@@ -9,6 +9,11 @@ pub(crate) fn now() -> Moment {
     Moment::from_nanos(dotgate_net::boottime_nanos())
 }
 
+/// Seconds since 1970.
+pub(crate) fn wall_clock_seconds() -> u64 {
+    wall_clock() / 1_000
+}
+
 /// Milliseconds since 1970.
 #[expect(
     clippy::disallowed_methods,

@@ -7,10 +7,13 @@ pub mod demo;
 mod exit;
 pub mod healthcheck;
 mod init;
+pub mod portal;
 pub mod query;
 pub mod replace;
+pub mod routes;
 mod serve;
 pub mod status;
+pub mod tail;
 pub mod top;
 pub mod why;
 
@@ -37,13 +40,10 @@ pub fn run(
             let announced = announce.then_some(out);
             status_of(serve::run(environment, config.as_deref(), announced, err))
         }
-        Command::Check { config, shown } => check::run(
-            &dotgate_config::load(environment, config.as_deref()),
-            shown,
-            environment,
-            out,
-            err,
-        ),
+        Command::Check { config, shown } => {
+            let loaded = dotgate_config::load(environment, config.as_deref());
+            check::run(&loaded, shown, environment, out, err)
+        }
         Command::Init { config, is_printed } => init::run(config.as_deref(), is_printed, out, err),
         Command::PrintFile { config } => {
             check::print_file(environment, config.as_deref(), out, err)
@@ -65,9 +65,21 @@ pub fn run(
             let config = config.as_deref();
             status_of(top::run(environment, config, form, out, err))
         }
+        Command::Tail { config, request } => {
+            let config = config.as_deref();
+            status_of(tail::run(environment, config, &request, out, err))
+        }
         Command::Why { config, request } => {
             let config = config.as_deref();
             status_of(why::run(environment, config, &request, out, err))
+        }
+        Command::Portal { config, request } => {
+            let config = config.as_deref();
+            status_of(portal::run(environment, config, &request, out, err))
+        }
+        Command::Routes { config, request } => {
+            let config = config.as_deref();
+            status_of(routes::run(environment, config, &request, out, err))
         }
         Command::Healthcheck { config, upstreams } => {
             let config = config.as_deref();

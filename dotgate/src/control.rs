@@ -5,6 +5,9 @@
 //! signal ends the program at once. A process that is replaced drains likewise, but takes nothing new.
 
 mod log_events;
+mod network;
+mod portal;
+mod routes;
 mod signals;
 mod status;
 mod watchdog;
@@ -14,12 +17,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dotgate_config::{Config, StartPolicy};
-use dotgate_core::{Count, Moment};
+use dotgate_core::{Count, Moment, PortalEnd};
 use dotgate_net::Named;
 use dotgate_tls::UnixTime;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use self::log_events::log_report;
+use self::network::NetworkWatch;
+use self::portal::{LOOK as PORTAL_LOOK, Portal};
 use self::signals::{SignalRequest, Signals};
 use self::status::log_status;
 use self::watchdog::Watchdog;
@@ -29,14 +34,14 @@ use crate::clock::now;
 use crate::learned::StateFile;
 use crate::log::message::say;
 use crate::reload::{ActiveConfig, POLL_INTERVAL};
-use crate::running::{Outcome, Running};
+use crate::running::{Incoming, Ordered, Outcome, RoutesRequest, Running};
 use crate::serve::{Forwarder, cache_settings};
 use crate::service::{Service, State};
 use crate::snapshot::Snapshot;
 use crate::take_over::{Handover, Legacy, Successor, Successors};
 use crate::worker::WorkerCommand;
 
-/// Without a packet for this long, clients have gone elsewhere.
+/// After this long without a packet, clients have switched to another server.
 const QUIET: Duration = Duration::from_secs(2);
 
 /// How often a drain looks whether it is over.
@@ -89,6 +94,7 @@ pub fn run(
         let config = in_force.config();
         forwarder.running().note_sandbox(in_force.sandbox().clone());
         forwarder.running().set_settings(in_force.effective());
+        in_force.publish_routes(forwarder.running());
         let snapshot = snapshot(&forwarder, config);
         if let Some(snapshot) = &snapshot {
             snapshot.restore();
@@ -105,6 +111,8 @@ pub fn run(
                     sockets: sockets.clone(),
                     watchdog: service.watchdog(),
                     credentials: in_force.credentials().clone(),
+                    cookies: forwarder.cookies().clone(),
+                    running: Arc::clone(forwarder.running()),
                     snapshot: snapshot.clone(),
                     state_file: state_file.clone(),
                 })?)
@@ -116,6 +124,8 @@ pub fn run(
         let serving = admin.serve(forwarder.running(), forwarder.to_hand_over())?;
         notify_ready(&service, &forwarder);
         let tasks = ControlTasks {
+            portal: Portal::new(forwarder.running(), &in_force),
+            route_orders: forwarder.running().routes().orders().take(),
             admin: serving,
             watchdog: Watchdog::start(&service, forwarder.running()),
             service,
@@ -250,6 +260,8 @@ struct ControlTasks {
     snapshot: Option<Snapshot>,
     state_file: Option<StateFile>,
     bootstrap: Bootstrap,
+    portal: Portal,
+    route_orders: Incoming<RoutesRequest>,
     in_force: ActiveConfig,
 }
 
@@ -261,21 +273,48 @@ impl ControlTasks {
         let since = dotgate_net::monotonic_nanos() / 1_000;
         self.service.notify(State::Reloading(since));
         match self.in_force.reload(why, forwarder, &self.admin) {
-            Outcome::Applied { .. } => {
-                let config = self.in_force.config();
-                self.bootstrap = Bootstrap::start(config, &forwarder.upstreams());
-            }
+            Outcome::Applied { .. } => drop(self.use_groups(forwarder)),
             Outcome::Rejected { .. } => {}
         }
         notify_ready(&self.service, forwarder);
         true
     }
 
-    /// Writes what was learned about upstreams, for the next process.
-    async fn save_state(&self) {
-        if let Some(file) = &self.state_file {
-            file.save().await;
+    /// Goes on with other groups of upstreams. Returns true: there may be upstreams that no session was opened to yet.
+    fn use_groups(&mut self, forwarder: &mut Forwarder) -> bool {
+        let config = self.in_force.config();
+        self.bootstrap = Bootstrap::start(config, &forwarder.upstreams());
+        self.portal.reopen(&self.in_force, forwarder);
+        true
+    }
+
+    /// Carries out an order for routes. Returns true if there may be upstreams that no session was opened to yet.
+    fn set_routes(&mut self, order: Ordered<RoutesRequest>, forwarder: &mut Forwarder) -> bool {
+        let has_changed = routes::carry_out(order, &mut self.in_force, forwarder);
+        has_changed && self.use_groups(forwarder)
+    }
+
+    fn expire_routes(&mut self, forwarder: &mut Forwarder) {
+        if routes::expire(&mut self.in_force, forwarder) {
+            self.use_groups(forwarder);
         }
+    }
+
+    /// Does what another network demands, or that the system slept. Returns true if the configuration was reloaded.
+    fn on_network_change(&mut self, why: &str, forwarder: &mut Forwarder) -> bool {
+        say!(NETWORK_CHANGED, reason = why);
+        forwarder.command(WorkerCommand::Recheck);
+        if forwarder.is_awaiting() {
+            forwarder.look_for_addresses();
+        }
+        forwarder.running().access().is_outdated() && self.reload("other networks", forwarder)
+    }
+}
+
+/// Writes what was learned about upstreams, for the next process.
+async fn save_state(file: Option<&StateFile>) {
+    if let Some(file) = file {
+        file.save().await;
     }
 }
 
@@ -292,7 +331,10 @@ async fn control(
     let mut was_clock_set = false;
     let mut first_sessions = ticks(FIRST_SESSIONS);
     let mut saves_state = ticks(STATE_EVERY);
+    let mut looks_at_portal = ticks(PORTAL_LOOK);
+    let mut looks_at_routes = ticks(routes::LOOK);
     let mut opens_first_sessions = true;
+    let mut network = NetworkWatch::start();
     let reason = loop {
         tokio::select! {
             asked = signals.next() => match asked {
@@ -300,7 +342,14 @@ async fn control(
                 SignalRequest::Reload => opens_first_sessions = tasks.reload("SIGHUP", forwarder),
                 SignalRequest::Status => log_status(forwarder.running()),
             },
+            () = network.changed() => {
+                opens_first_sessions |= tasks.on_network_change("addresses or routes", forwarder);
+            }
             _ = looks.tick() => {
+                if network.has_slept() {
+                    opens_first_sessions |= tasks.on_network_change("suspend", forwarder);
+                }
+                forwarder.running().set_wall_clock();
                 if tasks.in_force.look() {
                     opens_first_sessions = tasks.reload("other content", forwarder);
                 } else if forwarder.running().access().is_outdated() {
@@ -319,7 +368,17 @@ async fn control(
             _ = first_sessions.tick(), if opens_first_sessions => {
                 opens_first_sessions = open_first_sessions(forwarder);
             }
-            _ = saves_state.tick() => tasks.save_state().await,
+            _ = saves_state.tick() => save_state(tasks.state_file.as_ref()).await,
+            order = tasks.route_orders.next() => {
+                opens_first_sessions |= tasks.set_routes(order, forwarder);
+            }
+            _ = looks_at_routes.tick(), if routes::may_expire(&tasks.in_force) => tasks.expire_routes(forwarder),
+            order = tasks.portal.next_order() => {
+                tasks.portal.carry_out(order, &tasks.in_force, forwarder);
+            }
+            _ = looks_at_portal.tick(), if tasks.portal.is_open() => {
+                tasks.portal.look(&tasks.in_force, forwarder);
+            }
             successor = next_successor(&mut successors) => break Reason::Replaced(successor),
             report = forwarder.next_report() => match report {
                 Some((worker, report)) => log_report(forwarder, worker, &report),
@@ -334,10 +393,13 @@ async fn control(
 async fn end_for(
     reason: Reason,
     forwarder: &mut Forwarder,
-    tasks: ControlTasks,
+    mut tasks: ControlTasks,
     mut signals: Signals,
     successors: Option<Successors>,
 ) -> End {
+    // Nobody looks at it any more.
+    let portal = &mut tasks.portal;
+    portal.close(PortalEnd::Stopping, &tasks.in_force, forwarder);
     let config = tasks.in_force.config().clone();
     let is_replaced = matches!(reason, Reason::Replaced(_));
     let mut snapshot = None;
@@ -345,8 +407,10 @@ async fn end_for(
         Reason::Requested(name) => {
             say!(STOPPING, reason = name);
             tasks.service.notify(State::Stopping);
+            // A request for routes that comes now is refused at once.
+            drop(tasks.route_orders);
             forwarder.drain();
-            tasks.save_state().await;
+            save_state(tasks.state_file.as_ref()).await;
             // A process that is replaced has written its own before it left.
             snapshot = tasks.snapshot;
         }

@@ -1,6 +1,6 @@
 //! The encrypted listeners that plain clients are pointed to (discovery of designated resolvers, RFC 9462).
 //!
-//! A client asks for the SVCB records of `_dns.resolver.arpa`, and switches to DNS over TLS or HTTPS if the certificate that it is
+//! A client asks for the SVCB records of `_dns.resolver.arpa`, and switches to one of them if the certificate that it is
 //! shown there holds the address of the plain resolver that it asked. So they are local data only if a certificate
 //! does; else the name has no data. What they say of each protocol is in RFC 9461.
 
@@ -40,7 +40,8 @@ pub(crate) fn records(
     let path = format!("h2 dohpath={}{{?dns}}", dotgate_http::PATH);
     let dot = (1, "dot", &server.dot.listen);
     let doh = (2, path.as_str(), &server.doh.listen);
-    let texts = [dot, doh].into_iter().filter_map(|(priority, alpn, listen)| {
+    let doq = (3, "doq", &server.doq.listen);
+    let texts = [dot, doh, doq].into_iter().filter_map(|(priority, alpn, listen)| {
         // A port of the system's choice is not known yet.
         let port = listen.first()?.port();
         let port = Some(port).filter(|port| *port != 0)?;
@@ -59,8 +60,8 @@ fn designated<'c>(
 ) -> Option<(&'c str, Vec<IpAddr>)> {
     certificates.iter().find_map(|certificate| {
         let names = &certificate.facts.names;
-        let held: Vec<IpAddr> = names.iter().filter_map(|name| name.parse().ok()).collect();
-        let asked: Vec<IpAddr> = held
+        let addresses: Vec<IpAddr> = names.iter().filter_map(|name| name.parse().ok()).collect();
+        let asked: Vec<IpAddr> = addresses
             .into_iter()
             .filter(|ip| is_reached(*ip, &server.listen))
             .collect();
@@ -184,11 +185,16 @@ mod tests {
     #[test]
     fn each_protocol_with_a_listener_has_a_record() {
         let right = certificate(&["dns.example"], &["192.0.2.1"]);
-        let https = [("DOTGATE_DOH_LISTEN", "0.0.0.0:443"), ("HOST", "192.0.2.1")];
+        let https = [
+            ("DOTGATE_DOH_LISTEN", "0.0.0.0:443"),
+            ("DOTGATE_DOQ_LISTEN", "192.0.2.1:853"),
+            ("HOST", "192.0.2.1"),
+        ];
         let expected = [
             "_dns.resolver.arpa. 300 IN SVCB 1 dns.example. alpn=dot port=853 ipv4hint=192.0.2.1",
             "_dns.resolver.arpa. 300 IN SVCB 2 dns.example. alpn=h2 dohpath=/dns-query{?dns} port=443 \
              ipv4hint=192.0.2.1",
+            "_dns.resolver.arpa. 300 IN SVCB 3 dns.example. alpn=doq port=853 ipv4hint=192.0.2.1",
         ];
         assert_eq!(designated(&https, &[right]), expected);
     }

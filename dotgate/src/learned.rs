@@ -10,13 +10,10 @@ mod format;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use dotgate_core::Moment;
 use thiserror::Error;
-use tokio::sync::oneshot;
-use tokio::time::timeout;
 
 use self::format::{Entry, MAGIC, Unreadable};
 use crate::clock::{now, wall_clock};
@@ -135,22 +132,11 @@ impl StateFile {
             return;
         }
         let file = self.path.display();
-        let (done, outcome) = oneshot::channel();
         let this = self.clone();
-        let write = move || {
-            // The receiver may have given up.
-            drop(done.send(this.write(known)));
-        };
-        let thread = thread::Builder::new().name("state-file".to_owned());
-        if let Err(error) = thread.spawn(write) {
-            say!(STATE_UNSAVED, file = %file, reason = %error);
-            return;
-        }
-        match timeout(WAIT_MAX, outcome).await {
-            Ok(Ok(Ok(()))) => {}
-            Ok(Ok(Err(problem))) => say!(STATE_UNSAVED, file = %file, reason = %problem),
-            Ok(Err(_)) => say!(STATE_UNSAVED, file = %file, reason = "a bug: see the line before"),
-            Err(_) => say!(STATE_UNSAVED, file = %file, reason = "the disk is slow"),
+        let saved =
+            own_file::save_in_thread("state-file", WAIT_MAX, move |_| this.write(known)).await;
+        if let Err(problem) = saved {
+            say!(STATE_UNSAVED, file = %file, reason = %problem);
         }
     }
 

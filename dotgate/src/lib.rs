@@ -5,12 +5,14 @@
 #![forbid(unsafe_code)]
 
 pub mod access;
+mod activation;
 pub mod admin;
 pub mod bootstrap;
 pub mod cli;
 mod clock;
 pub mod commands;
 pub mod control;
+pub mod cookies;
 pub mod credentials;
 mod designation;
 pub mod filter;

@@ -26,6 +26,7 @@ use dotgate_config::{LogConfig, LogFormat, LogLevel, Word as _};
 use dotgate_core::LogDetail;
 use tracing::level_filters::LevelFilter;
 use tracing::{Level, Metadata};
+use tracing_subscriber::filter::FilterFn;
 use tracing_subscriber::fmt::{MakeWriter, layer};
 use tracing_subscriber::layer::Layered;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -76,7 +77,8 @@ static FILTER: OnceLock<reload::Handle<LevelFilter, Registry>> = OnceLock::new()
 
 /// Lines of one format or the other, and how to go over.
 type Format = Box<dyn Layer<Filtered> + Send + Sync>;
-type Filtered = Layered<reload::Layer<LevelFilter, Registry>, Registry>;
+type ByLevel = Layered<reload::Layer<LevelFilter, Registry>, Registry>;
+type Filtered = Layered<FilterFn<fn(&Metadata<'_>) -> bool>, ByLevel>;
 static FORMAT: OnceLock<reload::Handle<Format, Filtered>> = OnceLock::new();
 
 static OUTPUT: OnceLock<Output> = OnceLock::new();
@@ -86,12 +88,18 @@ pub fn start(config: &LogConfig, output: Output) {
     let (filter, level_handle) = reload::Layer::new(filter_of(config.level));
     let (lines, format_handle) = reload::Layer::new(lines(config.format, output));
     let registry = tracing_subscriber::registry().with(filter);
+    let registry = registry.with(FilterFn::new(is_ours as fn(&Metadata<'_>) -> bool));
     // A second start in one process (tests, `dotgate demo`) keeps the first one's log.
     if registry.with(lines).try_init().is_ok() {
         FILTER.get_or_init(|| level_handle);
         FORMAT.get_or_init(|| format_handle);
         OUTPUT.get_or_init(|| output);
     }
+}
+
+/// Whether an event is of dotgate. The crate of QUIC has some of its own, with addresses of clients.
+fn is_ours(metadata: &Metadata<'_>) -> bool {
+    !metadata.target().starts_with("quinn")
 }
 
 fn lines(format: LogFormat, output: Output) -> Format {

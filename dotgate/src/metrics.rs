@@ -12,6 +12,7 @@ mod table;
 
 use dotgate_core::cache::Usage;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dotgate_core::{ClientMemory, Counters, GroupCounters, Health, Moment, Strategy, UpstreamId};
 use dotgate_net::sandbox::Part;
@@ -59,8 +60,56 @@ pub struct MetricsSnapshot<'a> {
     pub sandbox: [(Part, bool); 5],
     /// Whether the reader of dnstap is connected; none if the settings have none.
     pub dnstap_connected: Option<bool>,
+    /// The views of queries.
+    pub views: ViewsSnapshot,
+    /// Whether a portal window is open, and how many queries went to networks' own resolvers in all windows.
+    pub portal: (bool, u64),
+    /// Programs that have set routes.
+    pub route_owners: RouteOwners,
     /// What the system says of this process.
     pub process: Process,
+}
+
+/// How many programs have set routes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RouteOwners {
+    /// Those whose routes are used.
+    pub active: u64,
+    /// Those whose routes have expired.
+    pub expired: u64,
+}
+
+impl RouteOwners {
+    fn of(running: &Running) -> RouteOwners {
+        let all = running.routes().all();
+        let expired = all.iter().filter(|it| it.routes.is_expired()).count();
+        RouteOwners {
+            active: (all.len() - expired) as u64,
+            expired: expired as u64,
+        }
+    }
+}
+
+/// What is known of the views of queries.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ViewsSnapshot {
+    /// Lines of the query log that could not be written.
+    pub log_lost: u64,
+    /// Who looks at queries as they end.
+    pub readers: u64,
+    /// Queries that did not reach one of them.
+    pub readers_lost: u64,
+}
+
+impl ViewsSnapshot {
+    fn of(running: &Running) -> ViewsSnapshot {
+        let readers = running.query_readers();
+        ViewsSnapshot {
+            log_lost: running.query_log_lost(),
+            readers: readers.count() as u64,
+            readers_lost: readers.lost(),
+        }
+    }
 }
 
 /// What is known of one upstream in addition to its counters.
@@ -79,6 +128,10 @@ pub struct UpstreamSnapshot {
     pub has_pin_mismatch: Option<bool>,
     /// Whether it gets classical handshakes because a hybrid one did not get through.
     pub is_classical: bool,
+    /// After what time an idle session to it is closed.
+    pub idle_timeout: Duration,
+    /// How often its addresses were looked up: found, and not found.
+    pub lookups: [u64; 2],
 }
 
 /// What is known of one group of upstreams.
@@ -105,6 +158,8 @@ impl<'a> MetricsSnapshot<'a> {
             certificate: upstream.certificate_validity(),
             has_pin_mismatch: upstream.pin_mismatch().map(|pin| pin.is_some()),
             is_classical: upstream.handshakes().classical_until(now).is_some(),
+            idle_timeout: upstream.idle_timeout().limit(),
+            lookups: upstream.lookups(),
         });
         let groups = running.groups();
         let groups = groups.iter().map(|group| GroupSnapshot {
@@ -132,6 +187,12 @@ impl<'a> MetricsSnapshot<'a> {
             reloads: running.reloads().read(),
             sandbox: Part::ALL.map(|part| (part, running.is_enforced(part))),
             dnstap_connected: running.dnstap().is_connected(),
+            views: ViewsSnapshot::of(running),
+            portal: (
+                running.portal().open().is_some(),
+                running.portal().queries(),
+            ),
+            route_owners: RouteOwners::of(running),
             process: Process::read(),
         }
     }

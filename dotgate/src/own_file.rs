@@ -3,6 +3,8 @@
 //! A file is replaced by a new one in the same folder, which is written, brought to the disk, and given its name at last: who
 //! reads finds the old one or the new one, whenever this process is killed.
 
+mod save;
+
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
@@ -10,6 +12,8 @@ use std::path::{Path, PathBuf};
 
 use dotgate_net::descriptors::own_user;
 use thiserror::Error;
+
+pub(crate) use self::save::{GivenUp, save_in_thread};
 
 /// What a file of one kind is called, and what it begins with.
 #[derive(Clone, Copy, Debug)]
@@ -24,10 +28,10 @@ pub(crate) struct Kind {
 #[derive(Debug, Error)]
 pub(crate) enum Refused {
     /// A folder, a link, a device.
-    #[error("it is no plain file; name a file itself")]
+    #[error("it is not a regular file; name the file itself")]
     NoFile,
     /// Its owner may write to it what he likes.
-    #[error("it belongs to user {owner} and dotgate is user {own}; name a file of its own, or `chown {own}` it", own = own_user())]
+    #[error("it belongs to user {owner}, and dotgate is user {own}; name another file, or `chown {own}` it", own = own_user())]
     Owner {
         /// The user ID.
         owner: u32,

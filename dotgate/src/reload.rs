@@ -8,9 +8,12 @@
 mod watch;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use dotgate_config::setting::Reload;
-use dotgate_config::{Config, Effective, Environment, Loaded, Note, Problem, Problems};
+use dotgate_config::{
+    Config, Effective, Environment, Loaded, Note, Problem, Problems, VolatileRoutes,
+};
 use dotgate_tls::{Roots, RootsError, UnixTime};
 use thiserror::Error;
 
@@ -22,7 +25,7 @@ use crate::designation::with_designation;
 use crate::local::{Local, LocalError};
 use crate::log::message::say;
 use crate::log::{self, with_hint};
-use crate::running::Outcome;
+use crate::running::{Outcome, OwnedRoutes, Running};
 use crate::sandbox::{Plan, Sandbox};
 use crate::serve::{Forwarder, StartError, verify_server_tls};
 use crate::verify::certificate_warnings;
@@ -32,6 +35,9 @@ use crate::verify::certificate_warnings;
 pub struct ActiveConfig {
     source: Option<Source>,
     loaded: Loaded,
+    /// Its configuration without the routes that programs set.
+    configured: Config,
+    volatile: Arc<[OwnedRoutes]>,
     watch: Watch,
     /// Files of a configuration that was refused: with other content they may be right.
     rejected_files: Vec<PathBuf>,
@@ -59,7 +65,7 @@ pub enum Refused {
     Settings(#[from] Problems),
     /// It needs what this process has given up.
     #[error(
-        "the settings need what this process has given up at its start: {}\n  A process that starts with them can do it: \
+        "the sandbox of this process does not permit what the settings need: {}\n  Start a new process with them: \
          `systemctl reload dotgate`, `dotgate replace` or a restart.", .0.join(", ")
     )]
     Sandbox(Vec<String>),
@@ -111,8 +117,58 @@ impl ActiveConfig {
             started_with: loaded.effective.clone(),
             credentials: Credentials::None,
             sandbox: Sandbox::default(),
+            configured: loaded.config.clone(),
+            volatile: Arc::default(),
             loaded,
         }
+    }
+
+    /// Adds the routes that programs have set in the process before this one.
+    ///
+    /// # Errors
+    /// What keeps them from being added.
+    pub fn with_volatile_routes(mut self, routes: Vec<OwnedRoutes>) -> Result<Self, Problems> {
+        self.loaded.config = with_routes(&self.configured, &routes)?;
+        self.volatile = routes.into();
+        Ok(self)
+    }
+
+    /// Takes other routes of programs in place of those before.
+    ///
+    /// # Errors
+    /// [`Refused`]; nothing has changed then.
+    pub fn set_volatile_routes(
+        &mut self,
+        routes: Arc<[OwnedRoutes]>,
+        forwarder: &mut Forwarder,
+    ) -> Result<(), Refused> {
+        let loaded = Loaded {
+            config: with_routes(&self.configured, &routes)?,
+            ..self.loaded.clone()
+        };
+        if loaded.config.groups() != self.config().groups() {
+            let plan = self.plan_for(&loaded);
+            refuse_if_any(self.sandbox.lacks_files(&plan))?;
+            refuse_if_any(self.sandbox.lacks_ports(&plan))?;
+            forwarder.set_groups(&loaded.config)?;
+            self.loaded = loaded;
+        }
+        self.volatile = routes;
+        self.publish_routes(forwarder.running());
+        Ok(())
+    }
+
+    /// The routes that programs have set.
+    pub fn volatile_routes(&self) -> &Arc<[OwnedRoutes]> {
+        &self.volatile
+    }
+
+    /// Lets others see which routes programs have set.
+    pub fn publish_routes(&self, running: &Running) {
+        let is_permitted = self.config().admin().takes_routes;
+        running
+            .routes()
+            .set(Arc::clone(&self.volatile), is_permitted);
     }
 
     /// The configuration.
@@ -203,10 +259,11 @@ impl ActiveConfig {
         let source = self.source.as_ref().ok_or(Refused::Fixed)?;
         let file = source.file.as_deref();
         let mut loaded = dotgate_config::reload(&source.environment, file, &self.started_with)?;
-        loaded.config = fit(loaded.config, &self.credentials);
-        let held = files_of(&self.loaded);
+        let configured = fit(loaded.config, &self.credentials);
+        loaded.config = with_routes(&configured, &self.volatile)?;
+        let current = files_of(&self.loaded);
         self.rejected_files = files_of(&loaded);
-        self.rejected_files.retain(|file| !held.contains(file));
+        self.rejected_files.retain(|file| !current.contains(file));
         self.watch.note_tried(&self.rejected_files);
         let plan = self.plan_for(&loaded);
         refuse_if_any(self.sandbox.lacks_files(&plan))?;
@@ -226,8 +283,9 @@ impl ActiveConfig {
         forwarder.reconfigure(prepared);
         admin.set_access(access);
         log::set(config.log());
-        self.loaded = loaded;
+        (self.loaded, self.configured) = (loaded, configured);
         forwarder.running().set_settings(self.effective());
+        self.publish_routes(forwarder.running());
         self.rejected_files.clear();
         Ok(self.waiting())
     }
@@ -272,6 +330,12 @@ fn fit(config: Config, credentials: &Credentials) -> Config {
     }
 }
 
+/// The configuration with routes that programs have set.
+fn with_routes(configured: &Config, owned: &[OwnedRoutes]) -> Result<Config, Problems> {
+    let routes: Vec<VolatileRoutes> = owned.iter().map(|it| it.routes.clone()).collect();
+    configured.with_volatile_routes(&routes)
+}
+
 fn refuse_if_any(lacks: Vec<String>) -> Result<(), Refused> {
     if lacks.is_empty() {
         Ok(())
@@ -302,6 +366,7 @@ pub(crate) fn files_of(loaded: &Loaded) -> Vec<PathBuf> {
         config.tls().authorities.ca_file.as_ref(),
         config.admin().token_file.as_ref(),
         config.local().hosts_file.as_ref(),
+        config.server().cookie_secret_file.as_ref(),
     ];
     let files = files.into_iter().flatten();
     let lists = config.local().filter.files();

@@ -5,12 +5,16 @@
 
 mod history;
 mod liveness;
+mod orders;
+mod portal;
+mod query_readers;
 mod readiness;
 mod reloads;
+mod routes;
 mod worker;
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use dotgate_config::{Effective, Listener};
@@ -21,12 +25,17 @@ use dotgate_tls::{ServedCertificate, ServerTls};
 
 pub(crate) use self::history::{Band, History, Period, Point, TICK as HISTORY_TICK};
 pub(crate) use self::liveness::{Liveness, WorkerState};
+pub(crate) use self::orders::{Incoming, NotDone, Ordered};
+pub(crate) use self::portal::{OpenPortal, PortalRequest, PortalState};
+pub(crate) use self::query_readers::{NoReader, QueryReader, QueryReaders, QueryStream};
 pub(crate) use self::readiness::{Readiness, Reason, Verdict};
 pub use self::reloads::{Outcome, Record, Reloads};
+pub use self::routes::OwnedRoutes;
+pub(crate) use self::routes::{RoutesRequest, RoutesState};
 pub use self::worker::RunningWorker;
 pub(crate) use self::worker::{PreparedWorker, spawn_all};
 use crate::access::HostAccess;
-use crate::clock::now;
+use crate::clock::{now, wall_clock_seconds};
 use crate::local::Local;
 use crate::sandbox::Sandbox;
 use crate::upstreams::{Groups, Upstreams};
@@ -72,6 +81,11 @@ pub struct Running {
     history: History,
     settings: RwLock<Arc<[Effective]>>,
     dnstap: DnstapState,
+    query_readers: Arc<QueryReaders>,
+    /// Lines of the query log that could not be written.
+    query_log_lost: AtomicU64,
+    portal: PortalState,
+    routes: RoutesState,
 }
 
 impl Running {
@@ -100,6 +114,10 @@ impl Running {
             history: History::default(),
             settings: RwLock::default(),
             dnstap: DnstapState::default(),
+            query_readers: Arc::default(),
+            query_log_lost: AtomicU64::new(0),
+            portal: PortalState::default(),
+            routes: RoutesState::default(),
         }
     }
 
@@ -179,6 +197,11 @@ impl Running {
     pub(crate) fn set_upstreams(&self, upstreams: Upstreams, groups: Groups) {
         let guard = self.upstreams.write();
         *guard.unwrap_or_else(PoisonError::into_inner) = (upstreams, groups);
+    }
+
+    /// Reads the time of day again, by which cookies have their age.
+    pub(crate) fn set_wall_clock(&self) {
+        self.shared.wall_clock.set(now(), wall_clock_seconds());
     }
 
     /// The memory that clients take.
@@ -292,6 +315,31 @@ impl Running {
         &self.dnstap
     }
 
+    /// Who looks at queries as they end.
+    pub(crate) fn query_readers(&self) -> &Arc<QueryReaders> {
+        &self.query_readers
+    }
+
+    /// Lines of the query log that could not be written.
+    pub(crate) fn query_log_lost(&self) -> u64 {
+        self.query_log_lost.load(Relaxed)
+    }
+
+    /// Counts lines of the query log that could not be written.
+    pub(crate) fn lose_of_query_log(&self, lines: u64) {
+        self.query_log_lost.fetch_add(lines, Relaxed);
+    }
+
+    /// The portal window.
+    pub(crate) fn portal(&self) -> &PortalState {
+        &self.portal
+    }
+
+    /// Routes that programs set.
+    pub(crate) fn routes(&self) -> &RoutesState {
+        &self.routes
+    }
+
     /// The settings, in the order of their table.
     pub(crate) fn settings(&self) -> Arc<[Effective]> {
         let settings = self.settings.read();
@@ -300,8 +348,8 @@ impl Running {
 
     /// Notes the settings that hold from now on.
     pub(crate) fn set_settings(&self, settings: &[Effective]) {
-        let held = self.settings.write();
-        *held.unwrap_or_else(PoisonError::into_inner) = settings.into();
+        let settings_lock = self.settings.write();
+        *settings_lock.unwrap_or_else(PoisonError::into_inner) = settings.into();
     }
 
     /// The results of reloads.

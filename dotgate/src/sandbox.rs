@@ -12,7 +12,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use dotgate_config::{Config, DnstapReader, Endpoint, Environment, SandboxPolicy, UserSpec};
+use dotgate_config::{
+    Config, DnstapReader, Endpoint, Environment, PortalPolicy, SandboxPolicy, UserSpec,
+};
 use dotgate_net::sandbox::{self, Enforced, Needs, Part};
 use dotgate_net::user::User;
 use thiserror::Error;
@@ -233,6 +235,11 @@ impl Sandbox {
             .collect()
     }
 
+    /// Whether this process may not connect to a TCP port.
+    pub fn lacks_port(&self, port: u16) -> bool {
+        self.holds(Part::TcpPorts) && !self.needs.connect.contains(&port)
+    }
+
     /// The same with TCP ports.
     pub fn lacks_ports(&self, plan: &Plan) -> Vec<String> {
         if !self.holds(Part::TcpPorts) {
@@ -293,11 +300,11 @@ fn assume(user: &UserSpec) -> Result<(), SandboxError> {
 }
 
 fn log_enforced(enforced: &Enforced) {
-    let held = Part::ALL.into_iter().filter(|part| enforced.holds(*part));
-    let held: Vec<&str> = held.map(Part::word).collect();
+    let parts = Part::ALL.into_iter().filter(|part| enforced.holds(*part));
+    let parts: Vec<&str> = parts.map(Part::word).collect();
     say!(
         SANDBOXED,
-        parts = held.join(","),
+        parts = parts.join(","),
         landlock = enforced.landlock,
         user = dotgate_net::descriptors::own_user()
     );
@@ -352,7 +359,11 @@ fn ports_of_upstreams(config: &Config) -> BTreeSet<u16> {
         DnstapReader::Tcp(address) => Some(address.port()),
         DnstapReader::Unix(_) => None,
     });
-    let readers = resolvers.chain(dnstap);
+    let portal = match config.portal() {
+        PortalPolicy::Resolver(address) => Some(address.port()),
+        PortalPolicy::Off | PortalPolicy::On => None,
+    };
+    let readers = resolvers.chain(dnstap).chain(portal);
     upstreams.chain(readers).chain(DNS_PORTS).collect()
 }
 

@@ -6,7 +6,9 @@
 mod awaited;
 mod bind;
 mod error;
+mod groups;
 mod memory;
+mod portal;
 mod reconfigure;
 mod settings;
 mod slots;
@@ -18,13 +20,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
 
-use dotgate_config::{Config, Endpoint, Listener};
+use dotgate_config::{Config, Endpoint, Listener, UpstreamConfig};
 use dotgate_tls::{Roots, ServerTls, TicketSecret};
 
 use crate::log::message::say;
 use dotgate_core::{
-    Cache, ClientMemory, Counters, FlightMessage, Flights, Quotas, Rates, Shared, UpstreamId,
-    WorkerId,
+    Cache, ClientMemory, CookieSecrets, Counters, Flights, Quotas, Rates, Shared, UpstreamId,
+    WallClock, WorkerId,
 };
 use dotgate_net::UdpPath;
 use tokio::sync::mpsc;
@@ -37,6 +39,8 @@ pub(crate) use self::settings::{cache_settings, settings};
 use self::slots::Slots;
 use self::upstream_log::UpstreamLog;
 use crate::access::HostAccess;
+use crate::clock::{now, wall_clock_seconds};
+use crate::cookies::{Cookies, read_secrets};
 use crate::designation::with_designation;
 use crate::learned;
 use crate::local::Local;
@@ -45,7 +49,9 @@ use crate::sandbox::SandboxError;
 use crate::take_over::{Inherited, ToHandOver};
 use crate::upstreams::{Groups, Upstreams};
 use crate::views::{self, Views};
-use crate::worker::{MAILBOX_MESSAGES, Mailbox, Worker, WorkerCommand, WorkerEvent, WorkerSetup};
+use crate::worker::{
+    MAILBOX_MESSAGES, Mailbox, Message, Worker, WorkerCommand, WorkerEvent, WorkerSetup,
+};
 
 /// Reports that may wait for the control thread.
 const REPORTS: usize = 1_024;
@@ -64,6 +70,7 @@ pub struct Forwarder {
     descriptors: u64,
     slots: Slots,
     tickets: TicketSecret,
+    cookies: Cookies,
     reports: mpsc::Receiver<(WorkerId, WorkerEvent)>,
     last_packet: Arc<AtomicU64>,
     upstream_log: UpstreamLog,
@@ -95,24 +102,22 @@ impl Forwarder {
         inherited: &mut Inherited,
         give_up: impl FnOnce(&[(Listener, SocketAddr)]) -> Result<(), SandboxError>,
     ) -> Result<Forwarder, StartError> {
-        let udp_path = find_udp_path()?;
-        let descriptors = raise_descriptor_limit();
-        let tickets = ticket_secret()?;
-        let tls = server_tls(config, &tickets)?;
+        let (udp_path, descriptors) = (find_udp_path()?, raise_descriptor_limit());
+        let (tickets, tls) = own_tls(config)?;
+        let (cookies, secrets) = own_cookies(config, inherited)?;
         let listeners = bind(config, inherited)?;
         let receive_buffer_bytes = listeners.receive_buffer_bytes();
         let handed_over = to_hand_over(config, &listeners).map_err(StartError::Worker)?;
         give_up(&listeners.addresses)?;
         let ((upstreams, groups), slots) = assign_first(config, roots)?;
         let access = HostAccess::find(config.access()).map_err(StartError::Networks)?;
-        let settings = Arc::new(settings(config, &groups, local, &access, descriptors));
-        let shared = share(config)?;
+        let settings = settings(config, &groups, local, &access, descriptors);
+        let settings = Arc::new(settings.with_cookies(secrets));
+        let (shared, last_packet) = (share(config)?, Arc::new(AtomicU64::new(0)));
         let (reports_in, reports) = mpsc::channel(REPORTS);
-        let last_packet = Arc::new(AtomicU64::new(0));
         let prepared = views::Prepared::new(config)?;
-        let mut rings = views::Rings::default();
-        let mut made = Vec::new();
-        for (id, (udp, streams)) in (0..).map(WorkerId).zip(listeners.per_worker) {
+        let (mut rings, mut made) = (views::Rings::default(), Vec::new());
+        for (id, sockets) in (0..).map(WorkerId).zip(listeners.per_worker) {
             let (commands_in, commands) = channel();
             let (messages_in, messages) = sync_channel(MAILBOX_MESSAGES);
             let (records, copies) = rings.add_worker();
@@ -123,8 +128,9 @@ impl Forwarder {
                 upstreams: Arc::clone(&upstreams),
                 counters: Arc::new(Counters::new()),
                 pulse: Arc::default(),
-                udp: udp.into_iter().map(Arc::new).collect(),
-                streams,
+                udp: sockets.udp.into_iter().map(Arc::new).collect(),
+                streams: sockets.streams,
+                quic: sockets.quic.into_iter().map(Arc::new).collect(),
                 tls: tls.clone(),
                 udp_path,
                 commands,
@@ -150,6 +156,7 @@ impl Forwarder {
             descriptors,
             slots,
             tickets,
+            cookies,
             reports,
             last_packet,
             upstream_log: UpstreamLog::default(),
@@ -180,6 +187,11 @@ impl Forwarder {
         self.running.addresses(Listener::Doh)
     }
 
+    /// The same of DNS over QUIC.
+    pub fn doq_addresses(&self) -> Arc<[SocketAddr]> {
+        self.running.addresses(Listener::Doq)
+    }
+
     /// The receive buffer of each UDP socket as the system granted it, in bytes.
     pub fn receive_buffer_bytes(&self) -> usize {
         self.receive_buffer_bytes
@@ -188,6 +200,11 @@ impl Forwarder {
     /// The sockets to hand over to a process that replaces this one; none if the settings name no place for that.
     pub fn to_hand_over(&self) -> Option<&ToHandOver> {
         self.handed_over.as_ref()
+    }
+
+    /// The secrets of cookies, of which the next process accepts the one that makes them.
+    pub fn cookies(&self) -> &Cookies {
+        &self.cookies
     }
 
     /// The upstreams, in the order of the settings.
@@ -268,15 +285,20 @@ fn assign_first(
 fn prepare(
     parts: WorkerSetup,
     commands: Sender<WorkerCommand>,
-    messages: SyncSender<FlightMessage>,
+    messages: SyncSender<Message>,
 ) -> Result<PreparedWorker, StartError> {
     let (counters, pulse) = (Arc::clone(&parts.counters), Arc::clone(&parts.pulse));
-    let udp = parts.udp.iter().map(Arc::downgrade).collect();
+    let udp = parts.udp.iter().chain(&parts.quic);
+    let udp = udp.map(Arc::downgrade).collect();
     let (worker, waker) = Worker::new(parts).map_err(StartError::Worker)?;
     Ok(PreparedWorker {
         worker,
         commands,
-        mailbox: Mailbox { messages, waker },
+        mailbox: Mailbox {
+            messages,
+            waker,
+            packets: Arc::default(),
+        },
         pulse,
         counters,
         udp,
@@ -305,6 +327,34 @@ pub fn verify_server_tls(config: &Config) -> Result<Option<ServerTls>, StartErro
     server_tls(config, &ticket_secret()?)
 }
 
+/// The secret of tickets, and what clients that speak TLS are shown.
+fn own_tls(config: &Config) -> Result<(TicketSecret, Option<ServerTls>), StartError> {
+    let tickets = ticket_secret()?;
+    let tls = server_tls(config, &tickets)?;
+    Ok((tickets, tls))
+}
+
+/// The secrets of cookies, those of the process before this one among them.
+fn own_cookies(
+    config: &Config,
+    inherited: &mut Inherited,
+) -> Result<(Cookies, CookieSecrets), StartError> {
+    let cookies = Cookies::new(inherited.take_cookie_secret()).map_err(StartError::Worker)?;
+    let secrets = cookies.secrets(config.server().cookie_secret_file.as_deref())?;
+    cookies.set_active(&secrets);
+    Ok((cookies, secrets))
+}
+
+/// Makes sure that cookies can be made.
+///
+/// # Errors
+/// [`StartError::Cookies`].
+pub fn verify_cookies(config: &Config) -> Result<(), StartError> {
+    let file = config.server().cookie_secret_file.as_deref();
+    file.map(read_secrets).transpose()?;
+    Ok(())
+}
+
 fn server_tls(config: &Config, tickets: &TicketSecret) -> Result<Option<ServerTls>, StartError> {
     let files = config.server().tls.as_ref();
     let loaded = files.map(|files| ServerTls::load(files, tickets));
@@ -319,8 +369,12 @@ fn ticket_secret() -> Result<TicketSecret, StartError> {
 /// The configuration has refused what can be seen in it; which addresses a wildcard stands for is known to the
 /// system alone: only an address of this host can be bound.
 fn refuse_loop(config: &Config, listen: &[SocketAddr]) -> Result<(), StartError> {
+    refuse_loop_of(config.upstreams(), listen)
+}
+
+fn refuse_loop_of(upstreams: &[UpstreamConfig], listen: &[SocketAddr]) -> Result<(), StartError> {
     let is_of_this_host = |ip| UdpSocket::bind((ip, 0)).is_ok();
-    for upstream in config.upstreams() {
+    for upstream in upstreams {
         if let Endpoint::Address(address) = &upstream.endpoint
             && let Ok(address) = address.resolve()
             && is_own_listener(address, listen, is_of_this_host)
@@ -387,7 +441,10 @@ fn share(config: &Config) -> Result<Shared, StartError> {
     let rate_keys = (word(4), word(5));
     let size = config.cache().size.0 as usize;
     let workers = config.server().workers.get();
+    let wall_clock = Arc::new(WallClock::default());
+    wall_clock.set(now(), wall_clock_seconds());
     Ok(Shared {
+        wall_clock,
         cache: Arc::new(Cache::new(size, cache_keys)),
         flights: Arc::new(Flights::new(workers)),
         memory: Arc::new(ClientMemory::new(workers)),

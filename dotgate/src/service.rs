@@ -40,7 +40,7 @@ impl State<'_> {
             State::Alive => "WATCHDOG=1\n".to_owned(),
             State::TakenOver => format!("MAINPID={}\n", std::process::id()),
             State::Stopping => {
-                "STOPPING=1\nSTATUS=serving until clients have gone elsewhere\n".to_owned()
+                "STOPPING=1\nSTATUS=serving until no more queries arrive\n".to_owned()
             }
         }
     }

@@ -8,9 +8,8 @@
 mod format;
 
 use std::fs::File;
-use std::io::{self, BufWriter, ErrorKind};
+use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -19,12 +18,10 @@ use crate::log::message::say;
 use dotgate_core::cache::{Cache, SavedEntry};
 use dotgate_core::{CacheImporter, CacheSettings, Filter, Moment};
 use thiserror::Error;
-use tokio::sync::oneshot;
-use tokio::time::timeout;
 
 use self::format::{MAGIC, Unreadable, Verified, Writing};
 use crate::clock::wall_clock;
-use crate::own_file::{self, Kind, Refused};
+use crate::own_file::{self, GivenUp, Kind, Refused};
 
 const KIND: Kind = Kind {
     name: "a snapshot of dotgate's cache",
@@ -33,6 +30,9 @@ const KIND: Kind = Kind {
 
 /// How long an end waits for a slow disk.
 const WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// The name of the threads that read and write.
+const THREAD: &str = "snapshot";
 
 /// Why a snapshot was not read.
 #[derive(Debug, Error)]
@@ -55,12 +55,13 @@ enum NotRead {
     },
     /// Its age is unknown.
     #[error(
-        "it was written later than it is now: the clock went back; nobody can tell how old its answers are"
+        "its time is in the future: the clock was set back, and the age of its responses is unknown"
     )]
     FromLater,
     /// Nothing in it can be given to anybody.
     #[error(
-        "it was written {} h ago, and by DOTGATE_CACHE_TTL_MAX and DOTGATE_CACHE_STALE_MAX no answer is as old",
+        "it was written {} h ago, and DOTGATE_CACHE_TTL_MAX and DOTGATE_CACHE_STALE_MAX permit no response of that \
+         age",
         .0.as_secs() / 3_600
     )]
     TooOld(Duration),
@@ -105,23 +106,25 @@ impl Snapshot {
     /// Begins to read the file into the cache, while queries are served. How it went is in the log.
     pub fn restore(&self) {
         let snapshot = self.clone();
-        let begun = in_thread(move || {
-            let _turn = snapshot.turn.lock().unwrap_or_else(PoisonError::into_inner);
-            let file = snapshot.path.display();
-            match snapshot.read() {
-                Ok(Some(restored)) => say!(
-                    SNAPSHOT_RESTORED,
-                    file = %file,
-                    entries = restored.entries,
-                    left_out = restored.left_out,
-                    age_seconds = restored.age.as_secs()
-                ),
-                Ok(None) => say!(SNAPSHOT_ABSENT, file = %file),
-                Err(problem) => {
-                    say!(SNAPSHOT_UNREADABLE, file = %file, reason = %problem);
+        let begun = thread::Builder::new()
+            .name(THREAD.to_owned())
+            .spawn(move || {
+                let _turn = snapshot.turn.lock().unwrap_or_else(PoisonError::into_inner);
+                let file = snapshot.path.display();
+                match snapshot.read() {
+                    Ok(Some(restored)) => say!(
+                        SNAPSHOT_RESTORED,
+                        file = %file,
+                        entries = restored.entries,
+                        left_out = restored.left_out,
+                        age_seconds = restored.age.as_secs()
+                    ),
+                    Ok(None) => say!(SNAPSHOT_ABSENT, file = %file),
+                    Err(problem) => {
+                        say!(SNAPSHOT_UNREADABLE, file = %file, reason = %problem);
+                    }
                 }
-            }
-        });
+            });
         if let Err(error) = begun {
             let file = self.path.display();
             say!(SNAPSHOT_UNREADABLE, file = %file, reason = %error);
@@ -130,35 +133,15 @@ impl Snapshot {
 
     /// Writes the cache into the file; waits for that, but no longer than `WAIT_MAX`. How it went is in the log.
     pub async fn save(&self) {
-        let given_up = Arc::new(AtomicBool::new(false));
-        let (done, outcome) = oneshot::channel();
-        let (snapshot, is_given_up) = (self.clone(), Arc::clone(&given_up));
-        let begun = in_thread(move || {
+        let snapshot = self.clone();
+        let save = move |given_up: &GivenUp| {
             let _turn = snapshot.turn.lock().unwrap_or_else(PoisonError::into_inner);
-            // The receiver may have given up.
-            drop(done.send(snapshot.write(&is_given_up)));
-        });
+            snapshot.write(given_up)
+        };
         let file = self.path.display();
-        if let Err(error) = begun {
-            say!(SNAPSHOT_UNSAVED, file = %file, reason = %error);
-            return;
-        }
-        match timeout(WAIT_MAX, outcome).await {
-            Ok(Ok(Ok(entries))) => say!(SNAPSHOT_SAVED, file = %file, entries = entries),
-            Ok(Ok(Err(problem))) => {
-                say!(SNAPSHOT_UNSAVED, file = %file, reason = %problem);
-            }
-            Ok(Err(_)) => {
-                say!(SNAPSHOT_UNSAVED, file = %file, reason = "a bug: see the line before")
-            }
-            Err(_) => {
-                given_up.store(true, Relaxed);
-                let reason = format!(
-                    "writing it takes more than {} s: name a file on a faster disk",
-                    WAIT_MAX.as_secs()
-                );
-                say!(SNAPSHOT_UNSAVED, file = %file, reason = reason);
-            }
+        match own_file::save_in_thread(THREAD, WAIT_MAX, save).await {
+            Ok(entries) => say!(SNAPSHOT_SAVED, file = %file, entries = entries),
+            Err(problem) => say!(SNAPSHOT_UNSAVED, file = %file, reason = %problem),
         }
     }
 
@@ -205,41 +188,28 @@ impl Snapshot {
         Ok(age)
     }
 
-    fn write(&self, is_given_up: &AtomicBool) -> Result<usize, Refused> {
+    fn write(&self, given_up: &GivenUp) -> Result<usize, Refused> {
         own_file::replace(&self.path, KIND, |file| {
-            let entries = self.write_to(file, is_given_up)?;
+            let entries = self.write_to(file, given_up)?;
             file.sync_all()?;
             // A process that continues must not replace the file of a later one.
-            go_on(is_given_up)?;
+            given_up.check()?;
             Ok(entries)
         })
     }
 
-    fn write_to(&self, file: &mut File, is_given_up: &AtomicBool) -> io::Result<usize> {
+    fn write_to(&self, file: &mut File, given_up: &GivenUp) -> io::Result<usize> {
         let mut writing = Writing::begin(BufWriter::new(file), wall_clock())?;
         let now = Moment::from_nanos(dotgate_net::boottime_nanos());
         let mut outcome = Ok(());
         self.cache.export(now, |entry| {
             if outcome.is_ok() {
-                outcome = go_on(is_given_up).and_then(|()| writing.entry(&entry));
+                outcome = given_up.check().and_then(|()| writing.entry(&entry));
             }
         });
         outcome?;
         writing.end()
     }
-}
-
-fn go_on(is_given_up: &AtomicBool) -> io::Result<()> {
-    if is_given_up.load(Relaxed) {
-        Err(ErrorKind::TimedOut.into())
-    } else {
-        Ok(())
-    }
-}
-
-fn in_thread(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    let thread = thread::Builder::new().name("snapshot".to_owned());
-    thread.spawn(work).map(drop)
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@
 //! old: watchdog 30000000          interval of the service manager's watchdog in microseconds, if there is one
 //! old: credentials /run/credentials/dotgate.service     the folder of the secrets that the service manager gave it, if any
 //! old: credential admin-token     one line for each file in it, which travels with it
+//! old: cookie-secret 00112233445566778899aabbccddeeff         with which it makes cookies for clients
 //! old: end
 //! new: keeps 192.0.2.1:53         one line for each address it continues to serve
 //! new: serving                    its workers read the sockets, as those of the old one do
@@ -20,12 +21,13 @@
 //! ```
 //!
 //! Each line of the old process up to `end` travels with a descriptor, so that a new process can pass over lines that
-//! it does not know; those of `watchdog` and `credentials` have no meaning.
+//! it does not know; those of `watchdog`, `credentials` and `cookie-secret` have no meaning.
 //!
 //! Until `serving` the old process continues unchanged, even if the new one fails. In place of a
 //! line it may say why not: `busy`, `refused`, `unknown`, `late`. Nothing here touches a query.
 
 mod predecessor;
+mod routes;
 mod succession;
 mod trust;
 
@@ -57,11 +59,17 @@ const CREDENTIALS: &str = "credentials ";
 /// Before the name of a file in that folder.
 const CREDENTIAL: &str = "credential ";
 
+/// Before the secret that cookies of clients are made with.
+const COOKIE_SECRET: &str = "cookie-secret ";
+
+/// Before the routes of one owner: owner, when they expire, and the routes.
+const ROUTES: &str = "routes ";
+
 /// How long one side waits for the other.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// Bytes of a line, of which the longest is the name of a file.
-const LINE_MAX: usize = 512;
+/// Bytes of a line, of which the longest has the routes of an owner.
+const LINE_MAX: usize = 8192;
 
 /// Why a process could not take over from the running one, or let itself be replaced.
 #[derive(Debug, Error)]
@@ -119,7 +127,7 @@ pub enum TakeOverError {
     },
     /// The running process listens elsewhere: it is no predecessor but a neighbour.
     #[error(
-        "the dotgate at {path} listens on none of the addresses of this one and goes on\n  Give each its own \
+        "the dotgate at {path} listens on none of the addresses of this one and keeps running\n  Give each its own \
          DOTGATE_SERVER_TAKE_OVER_SOCKET, or stop that one first."
     )]
     Neighbour {
@@ -195,7 +203,7 @@ impl fmt::Display for Refusal {
             Refusal::Busy => "another process is taking over from it at this moment; try again when that one serves",
             Refusal::Refused => "it belongs to another user; start as that user, or as root",
             Refusal::Unknown => "it speaks another version of the take-over; stop it, then start this one",
-            Refusal::Late => "this process took too long to serve; the other one goes on",
+            Refusal::Late => "this process took too long to serve; the other one keeps running",
             Refusal::NoResponse => "it does not answer as dotgate does; stop it, then start this one",
         })
     }

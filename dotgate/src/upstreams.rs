@@ -5,6 +5,7 @@ mod groups;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU8;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dotgate_config::{Endpoint, UpstreamConfig};
@@ -32,6 +33,8 @@ pub struct Upstream {
     idle_timeout: Arc<IdleTimeout>,
     /// Those of its name; none for one that is an address.
     addresses: Addresses,
+    /// How often its addresses were looked up: found, and not found.
+    lookups: [AtomicU64; 2],
     /// Of the last full handshake.
     presented: Mutex<Presented>,
 }
@@ -76,6 +79,7 @@ impl Upstream {
             handshakes: Arc::new(Handshakes::new(config.key_exchange)),
             idle_timeout: Arc::default(),
             addresses: Addresses::default(),
+            lookups: Default::default(),
             presented: Mutex::default(),
         })
     }
@@ -110,6 +114,11 @@ impl Upstream {
     /// Its settings.
     pub fn config(&self) -> &UpstreamConfig {
         &self.config
+    }
+
+    /// The trust anchors that its certificate is validated with.
+    pub(crate) fn roots(&self) -> &Roots {
+        &self.roots
     }
 
     /// What engines call it by.
@@ -178,6 +187,18 @@ impl Upstream {
     pub fn set_addresses(&self, addresses: &[SocketAddr]) {
         self.addresses.set(addresses);
         self.handshakes.set_addresses(self.addresses.count());
+    }
+
+    /// The addresses of its name, or of the endpoint that a resolver designates, were looked up.
+    pub fn note_lookup(&self, is_found: bool) {
+        let [found, failed] = &self.lookups;
+        let counted = if is_found { found } else { failed };
+        counted.fetch_add(1, Relaxed);
+    }
+
+    /// How often these were found, and how often they were not.
+    pub fn lookups(&self) -> [u64; 2] {
+        self.lookups.each_ref().map(|count| count.load(Relaxed))
     }
 
     /// No session came of a connection to this address.

@@ -75,6 +75,9 @@ pub fn verify(config: &Config) -> Result<Verified, Vec<Unusable>> {
     {
         problems.push(problem.into());
     }
+    if let Err(problem) = serve::verify_cookies(config) {
+        problems.push(problem.into());
+    }
     let mut certificates = Arc::from([]);
     match serve::verify_server_tls(config) {
         Ok(Some(tls)) => certificates = Arc::clone(tls.certificates()),
@@ -115,11 +118,14 @@ pub fn warnings(config: &Config) -> Vec<String> {
 
 /// Certificates that clients will soon not accept any more, or do not accept now.
 pub fn certificate_warnings(certificates: &[ServedCertificate]) -> Vec<String> {
-    let now = UnixTime::now();
+    warnings_at(UnixTime::now(), certificates)
+}
+
+fn warnings_at(now: UnixTime, certificates: &[ServedCertificate]) -> Vec<String> {
     let warnings = certificates.iter().filter_map(|certificate| {
         let (path, facts) = (certificate.path.display(), &certificate.facts);
         let what = match facts.days_left(now) {
-            ..0 => "has expired: clients that check it refuse it".to_owned(),
+            ..0 => "has expired: clients that verify it reject it".to_owned(),
             days @ 0..CERTIFICATE_DAYS_LOW => format!("expires in {days} days"),
             _ if facts.not_before > now.as_secs().cast_signed() => "is not valid yet".to_owned(),
             _ => return None,
@@ -137,7 +143,7 @@ pub fn token_problem(config: &Config) -> Option<String> {
     let file = config.admin().token_file.as_deref()?;
     let problem = Token::load(file).err()?;
     Some(format!(
-        "{problem}\n  The server starts, and nobody can use the token."
+        "{problem}\n  The server starts, but requests with the token are rejected."
     ))
 }
 
@@ -170,5 +176,48 @@ fn is_in_a_folder(path: &Path) -> io::Result<()> {
         Ok(())
     } else {
         Err(ErrorKind::NotADirectory.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use dotgate_testbed::certificates::{Leaf, TestAuthority, Validity};
+    use dotgate_tls::CertificateFacts;
+
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_reported_before_its_time_within_14_days_of_its_end_and_after_it() {
+        const DAY: i64 = 86_400;
+        let leaf = Leaf {
+            validity: Validity::Past,
+            ..Leaf::for_name("dns.example")
+        };
+        let issued = TestAuthority::new().unwrap().issue(&leaf).unwrap();
+        let certificate = ServedCertificate {
+            path: "/dns.pem".into(),
+            facts: CertificateFacts::read(&issued.chain[0]).unwrap(),
+        };
+        let (from, to) = (certificate.facts.not_before, certificate.facts.not_after);
+        for (now, expected) in [
+            (from - 1, Some("is not valid yet")),
+            (from, None),
+            (to - 14 * DAY, None),
+            (to - 14 * DAY + 1, Some("expires in 13 days")),
+            (to - 3 * DAY - 1, Some("expires in 3 days")),
+            (to - 1, Some("expires in 0 days")),
+            (
+                to + DAY,
+                Some("has expired: clients that verify it reject it"),
+            ),
+        ] {
+            let time = Duration::from_secs(now.unsigned_abs());
+            let time = UnixTime::since_unix_epoch(time);
+            let expected = expected.map(|what| format!("server.certificate_file /dns.pem {what}"));
+            let said = warnings_at(time, std::slice::from_ref(&certificate));
+            assert_eq!(said, Vec::from_iter(expected), "{}", to - now);
+        }
     }
 }

@@ -1,32 +1,42 @@
-//! Views of queries: one thread reads the records of all workers and hands them to whoever wants to see them.
+//! Views of queries: one thread reads the records of all workers and passes them to the query log and to readers.
 //!
 //! Each worker writes its records to a ring of its own, which only this thread reads. A worker never waits: a record that
 //! does not fit is dropped and counted. While nobody wants records, workers make none, and this thread sleeps.
 //! Limit: `ring::RING` records for each worker.
 
 mod dnstap;
+mod filter;
 mod labels;
+mod line;
 mod log_lines;
 mod privacy;
 mod query_log;
+mod readers;
 mod ring;
+mod view_thread;
 mod wall_time;
 
+use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
-use std::{fmt, io};
 
-use dotgate_config::{Config, DnstapReader};
+use dotgate_config::{Config, DnstapReader, QueryForms};
 use dotgate_core::LogDetail;
 
 use self::dnstap::Dnstap;
 pub use self::dnstap::{TapReceiver, TapSender, tap};
 use self::labels::Labels;
+pub(crate) use self::line::QueryLine;
+use self::line::Shown;
+use self::privacy::Pseudonyms;
 pub use self::query_log::QueryLogError;
 use self::query_log::{QueryLog, QueryLogSetup};
-pub use self::ring::{RecordReceiver, RecordSender, ring};
+use self::readers::ReaderViews;
+pub use self::ring::{RecordReceiver, RecordSender, Wants, ring};
+use self::view_thread::{Orders, ViewThread};
+use self::wall_time::WallTime;
 use crate::clock::now;
 use crate::log;
 use crate::running::Running;
@@ -37,36 +47,20 @@ const READ_EVERY: Duration = Duration::from_millis(20);
 /// How often it is looked whether the level of the log wants records.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// How long the end of the program waits for the last records to be written.
-const END_WAIT: Duration = Duration::from_millis(500);
-
 /// The thread that reads records.
 #[derive(Debug)]
 pub struct Views {
-    shared: Arc<Shared>,
-    thread: JoinHandle<()>,
+    thread: ViewThread<Prepared>,
+    wants: Arc<Wants>,
     dnstap: Dnstap,
-}
-
-struct Shared {
-    /// Whether a view other than the log of the program wants records.
-    is_wanted: Arc<AtomicBool>,
-    is_ending: AtomicBool,
-    /// The settings that the thread has not taken yet.
-    next: Mutex<Option<Prepared>>,
-}
-
-impl fmt::Debug for Shared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").finish_non_exhaustive()
-    }
+    running: Arc<Running>,
 }
 
 /// The rings of all workers, and whether anybody wants what they carry.
 #[derive(Debug, Default)]
 pub(crate) struct Rings {
     records: Vec<RecordReceiver>,
-    records_wanted: Arc<AtomicBool>,
+    wants: Arc<Wants>,
     copies: Vec<TapReceiver>,
     copies_wanted: Arc<AtomicBool>,
 }
@@ -74,7 +68,7 @@ pub(crate) struct Rings {
 impl Rings {
     /// Makes those of one more worker, and returns its ends.
     pub(crate) fn add_worker(&mut self) -> (RecordSender, TapSender) {
-        let (records, ring) = ring(&self.records_wanted);
+        let (records, ring) = ring(&self.wants);
         self.records.push(ring);
         let (copies, receiver) = tap(&self.copies_wanted);
         self.copies.push(receiver);
@@ -86,6 +80,8 @@ impl Rings {
 #[derive(Debug)]
 pub struct Prepared {
     query_log: Option<QueryLogSetup>,
+    /// What readers may see; none while queries are not shown.
+    shown: Option<QueryForms>,
     dnstap: Option<DnstapReader>,
 }
 
@@ -97,6 +93,7 @@ impl Prepared {
     pub fn new(config: &Config) -> Result<Prepared, QueryLogError> {
         Ok(Prepared {
             query_log: QueryLogSetup::open(config.query_log())?,
+            shown: (config.admin().shows_queries).then(|| config.query_log().forms()),
             dnstap: config.dnstap().cloned(),
         })
     }
@@ -114,28 +111,28 @@ impl Views {
     ) -> io::Result<Views> {
         let Rings {
             records,
-            records_wanted: is_wanted,
+            wants,
             copies,
             copies_wanted,
         } = rings;
-        let shared = Arc::new(Shared {
-            is_wanted,
-            is_ending: AtomicBool::new(false),
-            next: Mutex::default(),
-        });
         let dnstap = Dnstap::start((copies, copies_wanted), Arc::clone(&running))?;
         let reader = Reader {
-            shared: Arc::clone(&shared),
+            wants: Arc::clone(&wants),
             rings: records,
             query_log: None,
+            readers: ReaderViews::default(),
+            pseudonyms: Pseudonyms::new(now()),
+            running: Arc::clone(&running),
+        };
+        let views = Views {
+            thread: ViewThread::start("views", move |orders| reader.run(orders))?,
+            wants,
+            dnstap,
             running,
         };
-        let thread = thread::Builder::new().name("views".to_owned());
-        let views = Views {
-            thread: thread.spawn(move || reader.run())?,
-            shared,
-            dnstap,
-        };
+        let is_wanted = Arc::clone(&views.wants.readers);
+        let thread = views.thread.thread().clone();
+        views.running.query_readers().begin(is_wanted, thread);
         views.set(prepared);
         Ok(views)
     }
@@ -143,58 +140,47 @@ impl Views {
     /// Uses other settings from now on.
     pub(crate) fn set(&self, prepared: Prepared) {
         self.dnstap.set(prepared.dnstap.clone());
-        let wants = prepared.query_log.is_some();
-        let next = self.shared.next.lock();
-        *next.unwrap_or_else(PoisonError::into_inner) = Some(prepared);
-        self.shared.is_wanted.store(wants, Relaxed);
-        self.thread.thread().unpark();
-    }
-}
-
-impl Drop for Views {
-    /// What is in the rings is written, unless that takes too long: a blocked pipe must not keep the program from its end.
-    fn drop(&mut self) {
-        self.shared.is_ending.store(true, Relaxed);
-        self.thread.thread().unpark();
-        let given_up = now() + END_WAIT;
-        while !self.thread.is_finished() && now() < given_up {
-            thread::sleep(Duration::from_millis(1));
-        }
+        self.running.query_readers().set_forms(prepared.shown);
+        let is_logged = prepared.query_log.is_some();
+        self.wants.log.store(is_logged, Relaxed);
+        self.thread.set(prepared);
     }
 }
 
 /// The thread itself.
 struct Reader {
-    shared: Arc<Shared>,
+    wants: Arc<Wants>,
     rings: Vec<RecordReceiver>,
     query_log: Option<QueryLog>,
+    readers: ReaderViews,
+    pseudonyms: Pseudonyms,
     running: Arc<Running>,
 }
 
 impl Reader {
-    fn run(mut self) {
+    fn run(mut self, orders: &Orders<Prepared>) {
         loop {
             // In this order, so that what was written before the end is read.
-            let is_ending = self.shared.is_ending.load(Relaxed);
-            self.take_settings();
+            let is_ending = orders.is_ending();
+            self.take_settings(orders);
             self.read();
             if is_ending {
                 return;
             }
-            let is_wanted = self.query_log.is_some() || log::detail() > LogDetail::Usual;
+            let is_wanted = self.query_log.is_some()
+                || self.wants.readers.load(Relaxed)
+                || log::detail() > LogDetail::Usual;
             thread::park_timeout(if is_wanted { READ_EVERY } else { LOOK_EVERY });
         }
     }
 
-    fn take_settings(&mut self) {
-        let next = self.shared.next.lock();
-        let next = next.unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(Prepared { query_log, .. }) = next {
+    fn take_settings(&mut self, orders: &Orders<Prepared>) {
+        if let Some(Prepared { query_log, .. }) = orders.take_settings() {
             // What was recorded before a file is rotated may be in either; before the log ends, it is still logged.
             if query_log.is_none() {
                 self.read();
             }
-            self.query_log = query_log.map(|setup| QueryLog::new(setup, self.query_log.take()));
+            self.query_log = query_log.map(QueryLog::new);
         }
     }
 
@@ -202,27 +188,35 @@ impl Reader {
         let Reader {
             rings,
             query_log,
+            readers,
+            pseudonyms,
             running,
             ..
         } = self;
+        readers.begin(running);
         if rings.iter().all(RecordReceiver::is_empty) {
             return;
         }
+        pseudonyms.renew(now());
         let labels = Labels::of(running);
-        let detail = log::detail();
-        if let Some(query_log) = query_log {
-            query_log.begin(now());
-        }
+        let (detail, time) = (log::detail(), WallTime::now());
+        let shown = Shown {
+            labels: &labels,
+            pseudonyms,
+            time: &time,
+        };
         for ring in rings {
             ring.read_all(|record| {
                 if let Some(query_log) = query_log {
-                    query_log.write(record, &labels);
+                    query_log.write(record, &shown);
                 }
+                readers.offer(record, &shown);
                 log_lines::log(record, detail, &labels);
             });
         }
         if let Some(query_log) = query_log {
             query_log.flush();
+            running.lose_of_query_log(query_log.take_lost());
         }
     }
 }

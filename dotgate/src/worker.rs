@@ -17,6 +17,7 @@ mod mailbox;
 mod plain;
 mod poll;
 mod pulse;
+mod quic;
 mod ready;
 mod sessions;
 mod spare;
@@ -32,9 +33,7 @@ use std::sync::mpsc::{Receiver, TryRecvError};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use dotgate_core::{
-    Count, Counters, Engine, FlightMessage, Moment, Settings, Shared, WorkerId, carry_out, drive,
-};
+use dotgate_core::{Count, Counters, Engine, Moment, Settings, Shared, WorkerId, carry_out, drive};
 use mio::{Events, Poll, Waker};
 
 use self::control::ReportSender;
@@ -47,10 +46,11 @@ pub use self::control::{
 use self::datagrams::Datagrams;
 use self::driver::WorkerDriver;
 use self::mailbox::Mailboxes;
-pub use self::mailbox::{MAILBOX_MESSAGES, Mailbox};
+pub use self::mailbox::{MAILBOX_MESSAGES, Mailbox, Message};
 use self::plain::Hands;
 use self::poll::{LAST_ROUNDS, ROUNDS, Ready};
 pub use self::pulse::Heartbeat;
+use self::quic::{Quic, QuicListening};
 use self::sessions::Sessions;
 use self::streams::{Accepted, Streams};
 use self::tokens::{Owner, TokenTable};
@@ -72,6 +72,7 @@ pub struct Worker {
     datagrams: Datagrams,
     sessions: Sessions,
     streams: Streams,
+    quic: Quic,
     /// Owners that may have more to read than their share of a turn.
     again: Vec<Owner>,
     /// The same of the turn before, while they are served.
@@ -81,7 +82,7 @@ pub struct Worker {
     settings: Arc<Settings>,
     shared: Shared,
     commands: Receiver<WorkerCommand>,
-    messages: Receiver<FlightMessage>,
+    messages: Receiver<Message>,
     mailboxes: Mailboxes,
     records: RecordSender,
     copies: TapSender,
@@ -107,9 +108,18 @@ impl Worker {
         let mut places = TokenTable::default();
         let waker = Waker::new(poll.registry(), places.take(Owner::Commands))?;
         let datagrams = Datagrams::new(poll.registry(), &mut places, parts.udp, parts.udp_path)?;
+        let quic_setup = QuicListening {
+            worker: parts.id,
+            sockets: parts.quic,
+            path: parts.udp_path,
+            idle: parts.settings.doq_idle,
+        };
+        let quic = Quic::new(poll.registry(), &mut places, quic_setup, parts.tls.as_ref())?;
         let streams = Streams::new(poll.registry(), &mut places, parts.streams, parts.tls)?;
         let mut engine = new_engine(parts.id, &parts.settings, &parts.shared, &parts.counters)?;
-        engine.set_datagram_listeners(datagrams.addresses());
+        engine
+            .clients_mut()
+            .set_datagram_listeners(datagrams.addresses());
         parts.pulse.beat(now());
         let worker = Worker {
             poll,
@@ -118,6 +128,7 @@ impl Worker {
             datagrams,
             sessions: Sessions::new(parts.upstreams),
             streams,
+            quic,
             again: Vec::new(),
             unfinished: Vec::new(),
             buffer: vec![0; READ_BYTES],
@@ -143,6 +154,7 @@ impl Worker {
     /// Passes the worker the mailboxes of all workers, itself included, in the order of their numbers.
     pub fn meet(&mut self, mailboxes: Vec<Mailbox>) {
         self.mailboxes = Mailboxes::new(mailboxes);
+        self.quic.set_workers(self.mailboxes.len());
     }
 
     /// Runs until it gets the command to finish.
@@ -164,10 +176,16 @@ impl Worker {
 
     /// Sleeps until something is ready or due.
     fn wait(&mut self, events: &mut Events) -> io::Result<()> {
-        let is_done =
-            self.again.is_empty() && !self.streams.has_ready() && !self.streams.is_measuring();
+        let is_done = self.again.is_empty()
+            && !self.streams.has_ready()
+            && !self.streams.is_measuring()
+            && !self.quic.wants_turn();
         let timeout = if is_done {
-            let due = [self.engine.next_deadline(), self.streams.accept_again_at()];
+            let due = [
+                self.engine.next_deadline(),
+                self.streams.accept_again_at(),
+                self.quic.next_deadline(),
+            ];
             due.into_iter().flatten().min().map(|due| due.since(now()))
         } else {
             Some(Duration::ZERO)
@@ -184,8 +202,12 @@ impl Worker {
     fn turn(&mut self, events: &Events) {
         let now = now();
         self.pulse.beat(now);
-        self.engine.set_log_detail(log::detail());
-        self.engine.set_recording(self.records.is_wanted());
+        let detail = log::detail();
+        self.engine.sessions_mut().set_log_detail(detail);
+        self.engine.clients_mut().set_log_detail(detail);
+        self.engine
+            .clients_mut()
+            .set_recording(self.records.is_wanted());
         self.engine.set_tapping(self.copies.is_wanted());
         std::mem::swap(&mut self.again, &mut self.unfinished);
         // Responses of upstreams answer clients that wait already, so they come first.
@@ -211,7 +233,12 @@ impl Worker {
             self.engine.free_client_memory(now);
         }
         self.accept_again(now);
+        self.quic.take_turn(&mut self.engine, now);
+        for (owner, passed_on) in self.quic.take_misdirected() {
+            self.mailboxes.put_packet(owner, passed_on, &self.engine);
+        }
         drive(&mut self.driver(), now);
+        self.quic.send(&self.engine, now);
         self.renew_sockets(now);
     }
 
@@ -224,6 +251,7 @@ impl Worker {
             datagrams: &mut self.datagrams,
             sessions: &mut self.sessions,
             streams: &mut self.streams,
+            quic: &mut self.quic,
             mailboxes: &mut self.mailboxes,
             records: &mut self.records,
             copies: &mut self.copies,
@@ -235,7 +263,7 @@ impl Worker {
         match owner {
             Owner::Commands => {
                 self.take_orders(now);
-                self.take_flight_messages(now);
+                self.take_messages(now);
             }
             Owner::Udp(socket) => {
                 let read = self.datagrams.receive(socket, &mut self.engine, now);
@@ -279,6 +307,15 @@ impl Worker {
                 }
             }
             Owner::Stream(key) => self.streams.note_ready(key, ready),
+            Owner::Quic(socket) => {
+                let read = self.quic.receive(socket, &mut self.engine, now);
+                if read.count > 0 {
+                    self.note_packet(now);
+                }
+                if read.maybe_more {
+                    self.again.push(owner);
+                }
+            }
         }
     }
 
@@ -350,6 +387,7 @@ impl Worker {
                     self.engine.open_first_session(now, upstream);
                 }
                 Ok(WorkerCommand::Probe(upstream)) => self.engine.probe(now, upstream),
+                Ok(WorkerCommand::Recheck) => self.engine.on_network_change(now),
                 Ok(WorkerCommand::Reconfigure(to)) => self.reconfigure(now, &to),
                 #[cfg(test)]
                 Ok(WorkerCommand::StandStill) => drop(STANDING.lock()),
@@ -376,8 +414,10 @@ impl Worker {
         let added = udp
             .map_or(Ok(()), |udp| self.datagrams.add(registry, places, udp))
             .and_then(|()| self.streams.add_listener(registry, places, streams));
+        let quic = sockets.quic.as_ref().map(Arc::clone);
+        let added = added.and_then(|()| self.quic.add(registry, places, quic));
         let addresses = self.datagrams.addresses();
-        self.engine.set_datagram_listeners(addresses);
+        self.engine.clients_mut().set_datagram_listeners(addresses);
         if let Err(error) = added {
             let reason = error.to_string();
             self.outlet.send(WorkerEvent::NotListening { reason });
@@ -398,12 +438,14 @@ impl Worker {
         self.phase = Phase::Draining;
         self.streams
             .send_elsewhere(&mut self.engine, &mut self.places, now);
+        self.quic.shut_down(now);
     }
 
     fn reconfigure(&mut self, now: Moment, to: &Reconfiguration) {
         self.settings = Arc::clone(&to.settings);
         self.sessions.set_upstreams(Arc::clone(&to.upstreams));
         self.streams.set_tls(to.tls.as_ref());
+        self.quic.set_tls(to.tls.as_ref(), to.settings.doq_idle);
         self.engine.reconfigure(now, Arc::clone(&to.settings));
     }
 
@@ -411,12 +453,18 @@ impl Worker {
         let (registry, places) = (self.poll.registry(), &mut self.places);
         self.datagrams.stop(registry, places, &is_meant);
         self.streams.stop_accepting(registry, places, &is_meant);
+        self.quic.stop(registry, places, &is_meant);
     }
 
-    /// Flight messages of other workers, at most as many as a mailbox holds.
-    fn take_flight_messages(&mut self, now: Moment) {
+    /// Messages of other workers, at most as many as a mailbox holds.
+    fn take_messages(&mut self, now: Moment) {
         for message in self.messages.try_iter().take(MAILBOX_MESSAGES) {
-            self.engine.on_flight_message(now, message);
+            match message {
+                Message::Flight(message) => self.engine.on_flight_message(now, message),
+                Message::Packet(passed_on, _place) => {
+                    self.quic.take_passed_on(&passed_on, &mut self.engine, now)
+                }
+            }
         }
     }
 
@@ -439,16 +487,19 @@ impl Worker {
         for _ in 0..ROUNDS {
             self.serve_streams(usize::MAX, now);
         }
+        self.quic.receive_last(&mut self.engine, now);
         self.stop_taking(|_| true);
+        self.quic.shut_down(now);
         self.again
-            .retain(|owner| !matches!(owner, Owner::Udp(_) | Owner::Listener(_)));
+            .retain(|owner| !matches!(owner, Owner::Udp(_) | Owner::Listener(_) | Owner::Quic(_)));
     }
 
     fn shut_down(&mut self) {
         let now = now();
         self.engine.close_all_sessions();
-        self.engine.close_all_streams();
+        self.engine.clients_mut().close_all_streams();
         carry_out(&mut self.driver(), now);
+        self.quic.send(&self.engine, now);
     }
 
     fn note_packet(&self, now: Moment) {
@@ -467,6 +518,7 @@ impl Worker {
             let now = now();
             self.engine.fail_all(now);
             carry_out(&mut self.driver(), now);
+            self.quic.send(&self.engine, now);
         }));
         // A second panic leaves clients without this answer; they ask again.
         drop(farewell);
@@ -474,6 +526,7 @@ impl Worker {
         self.unfinished.clear();
         self.sessions.drop_all(&mut self.places);
         self.streams.drop_all(&mut self.places);
+        self.quic.drop_all();
         match new_engine(
             self.outlet.id,
             &self.settings,
@@ -486,12 +539,13 @@ impl Worker {
             }),
         }
         let addresses = self.datagrams.addresses();
-        self.engine.set_datagram_listeners(addresses);
+        self.engine.clients_mut().set_datagram_listeners(addresses);
         // What became ready meanwhile is announced no second time.
         self.again
             .extend((0..self.datagrams.count()).map(Owner::Udp));
         self.again
             .extend((0..self.streams.listener_count()).map(Owner::Listener));
+        self.again.extend((0..self.quic.count()).map(Owner::Quic));
     }
 }
 

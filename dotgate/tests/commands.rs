@@ -336,7 +336,10 @@ fn query_shows_every_step_of_the_way_and_the_answer() {
             .strip_prefix("yes, in ")
             .unwrap(),
     );
-    let way = format!(";; asked {} on a session (resumed)\n", upstream(&resolver));
+    let way = format!(
+        ";; queried {} on a session (resumed)\n",
+        upstream(&resolver)
+    );
     assert!(shown.contains(&way), "{shown}");
     let answer = "eXample.test.\t60\tIN\tTXT\t\"answered by dotgate's embedded resolver\"\n";
     assert!(shown.contains(answer), "{shown}");
@@ -473,7 +476,7 @@ fn query_needs_the_configuration_that_serving_needs() {
     }
 }
 
-/// A port that refuses connections, for as long as the socket is held: it is bound and does not listen.
+/// A port that refuses connections while the socket exists: it is bound and does not listen.
 fn closed_tcp() -> (Socket, SocketAddr) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     let any: SocketAddr = (Ipv4Addr::LOCALHOST, 0).into();
@@ -482,7 +485,7 @@ fn closed_tcp() -> (Socket, SocketAddr) {
     (socket, address)
 }
 
-/// A port that refuses datagrams, for as long as the socket is held: it takes them from itself alone.
+/// A port that refuses datagrams while the socket exists: it accepts them only from itself.
 fn closed_udp() -> (UdpSocket, SocketAddr) {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = socket.local_addr().unwrap();

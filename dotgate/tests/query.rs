@@ -136,7 +136,7 @@ fn json_is_one_object_with_every_step() {
 fn a_name_with_other_letters_is_asked_as_its_a_label_and_an_address_by_its_reverse_name() {
     let world = World::new();
     let (_, shown, _) = world.query(&["bücher.example.test"]);
-    let first = ";; bücher.example.test is asked as xn--bcher-kva.example.test\n";
+    let first = ";; bücher.example.test is sent as xn--bcher-kva.example.test\n";
     assert!(shown.starts_with(first), "{shown}");
     let (_, shown, _) = world.query(&["-x", "198.51.100.1"]);
     assert!(

@@ -158,12 +158,14 @@ mod tests {
             },
             elapsed_nanos: 500_000_000,
             cpu_nanos: Some(cpu_micros * 1_000_000),
+            sleeps: None,
         };
         Runs {
             name,
             outcomes: cpu_micros.iter().map(outcome).collect(),
             forwarded: 77,
             resident: 0,
+            calls: None,
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! The files in `bench/peers/` are their configurations, as their manuals advise, with the reason of each setting.
 //! `@WORD@` in them stands for a value of the run; a line that starts with `@CACHED@` is for runs in which names are asked
-//! again, one with `@UNCACHED@` for those in which no name is.
+//! again, one with `@UNCACHED@` for those in which no name is, and one with `@TLS@` for those with clients over TLS.
 
 use std::ffi::OsString;
 use std::fs;
@@ -26,10 +26,14 @@ pub struct Peer {
     pub install: &'static str,
     /// Whether it can answer from a cache.
     pub has_cache: bool,
+    /// Whether it serves clients over TLS.
+    pub serves_tls: bool,
     program: &'static str,
     arguments: &'static [&'static str],
     version: &'static [&'static str],
     configuration: &'static str,
+    /// Variables that it reads.
+    environment: &'static [(&'static str, &'static str)],
     /// How the name of its configuration file must end.
     ending: &'static str,
     /// Processes that share the port, where a process has one thread.
@@ -41,16 +45,21 @@ const NONE: Peer = Peer {
     remark: "",
     install: "",
     has_cache: true,
+    serves_tls: true,
     program: "",
     arguments: &[],
     version: &["--version"],
     configuration: "",
+    environment: &[],
     ending: "conf",
     processes: 1,
 };
 
+/// The file of certificate authorities, in place of the system's: OpenSSL's variable, which Go and Rust libraries read as well.
+const AUTHORITY: &[(&str, &str)] = &[("SSL_CERT_FILE", "@CA_FILE@")];
+
 /// All of them, in the order of the tables.
-pub static PEERS: [Peer; 7] = [
+pub static PEERS: [Peer; 9] = [
     Peer {
         name: "dnsdist",
         install: "Debian: dnsdist",
@@ -97,6 +106,26 @@ pub static PEERS: [Peer; 7] = [
         ..NONE
     },
     Peer {
+        name: "dnsproxy",
+        install: "Go: github.com/AdguardTeam/dnsproxy",
+        program: "dnsproxy",
+        arguments: &["--config-path=@CONFIG@"],
+        configuration: include_str!("../../peers/dnsproxy.yml"),
+        environment: AUTHORITY,
+        ending: "yml",
+        ..NONE
+    },
+    Peer {
+        name: "hickory-dns",
+        install: "Cargo: hickory-dns",
+        program: "hickory-dns",
+        arguments: &["--quiet", "--workers", "@WORKERS@", "--config", "@CONFIG@"],
+        configuration: include_str!("../../peers/hickory.toml"),
+        environment: AUTHORITY,
+        ending: "toml",
+        ..NONE
+    },
+    Peer {
         name: "smartdns",
         install: "Debian: smartdns",
         program: "smartdns",
@@ -110,6 +139,7 @@ pub static PEERS: [Peer; 7] = [
         remark: "one thread",
         install: "Debian: stubby",
         has_cache: false,
+        serves_tls: false,
         program: "stubby",
         arguments: &["-C", "@CONFIG@"],
         version: &["-V"],
@@ -118,6 +148,17 @@ pub static PEERS: [Peer; 7] = [
         ..NONE
     },
 ];
+
+/// A second upstream, so that the first is not the only one: Unbound with the same data, over TLS.
+pub static OTHER_UPSTREAM: Peer = Peer {
+    name: "other-upstream",
+    install: "Debian: unbound",
+    program: "unbound",
+    arguments: &["-d", "-c", "@CONFIG@"],
+    version: &["-V"],
+    configuration: include_str!("../../peers/upstream.conf"),
+    ..NONE
+};
 
 /// Where a program is.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -199,39 +240,42 @@ impl Peer {
         &self,
         place: &Location,
         around: &Surroundings<'_>,
-        address: SocketAddr,
+        addresses: [SocketAddr; 2],
     ) -> Result<Command, Error> {
         let file = around.folder.join(format!("{}.{}", self.name, self.ending));
-        fs::write(&file, self.configuration(around, address)).to("write a configuration")?;
+        fs::write(&file, self.configuration(around, addresses)).to("write a configuration")?;
         let value = |text: &str| {
             fill(
                 &text.replace("@CONFIG@", &file.display().to_string()),
                 around,
-                address,
+                addresses,
             )
         };
         let mut command = self.start(place, Some(around.folder), self.processes);
         command.args(self.arguments.iter().map(|argument| value(argument)));
+        command.envs(
+            self.environment
+                .iter()
+                .map(|(name, text)| (name, value(text))),
+        );
         Ok(command)
     }
 
-    fn configuration(&self, around: &Surroundings<'_>, address: SocketAddr) -> String {
+    fn configuration(&self, around: &Surroundings<'_>, addresses: [SocketAddr; 2]) -> String {
         let (with, without) = if around.with_caches {
             ("@CACHED@", "@UNCACHED@")
         } else {
             ("@UNCACHED@", "@CACHED@")
         };
         let mut text = String::new();
-        for line in self
-            .configuration
-            .lines()
-            .filter(|line| !line.starts_with(without))
-        {
-            text.push_str(&fill(
-                line.strip_prefix(with).unwrap_or(line),
-                around,
-                address,
-            ));
+        let is_meant = |line: &&str| {
+            let is_for_tls = line.starts_with(TLS);
+            !line.starts_with(without) && (around.certificate.is_some() || !is_for_tls)
+        };
+        for line in self.configuration.lines().filter(is_meant) {
+            let line = line.strip_prefix(TLS).unwrap_or(line);
+            let line = line.strip_prefix(with).unwrap_or(line);
+            text.push_str(&fill(line, around, addresses));
             text.push('\n');
         }
         text
@@ -264,10 +308,17 @@ impl Peer {
     }
 }
 
-fn fill(text: &str, around: &Surroundings<'_>, address: SocketAddr) -> String {
+/// Begins a line for runs with clients over TLS.
+const TLS: &str = "@TLS@";
+
+fn fill(text: &str, around: &Surroundings<'_>, addresses: [SocketAddr; 2]) -> String {
+    let [address, tls_address] = addresses;
+    let certificate = around.certificate.unwrap_or(Path::new(""));
     [
         ("@LISTEN_IP@", address.ip().to_string()),
         ("@LISTEN_PORT@", address.port().to_string()),
+        ("@TLS_PORT@", tls_address.port().to_string()),
+        ("@CERTIFICATE@", certificate.display().to_string()),
         ("@UPSTREAM@", around.upstream.to_string()),
         ("@UPSTREAM_IP@", around.upstream.ip().to_string()),
         ("@UPSTREAM_PORT@", around.upstream.port().to_string()),
@@ -293,9 +344,10 @@ mod tests {
             ca_file: Path::new("/run/ca.pem"),
             folder: Path::new("/run/folder"),
             with_caches,
+            certificate: with_caches.then_some(Path::new("/run/upstream.pem")),
         };
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 5300));
-        Peer::named(name).unwrap().configuration(&around, address)
+        let addresses = [5300, 8530].map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        Peer::named(name).unwrap().configuration(&around, addresses)
     }
 
     #[test]
@@ -311,6 +363,9 @@ mod tests {
                     "@FOLDER@",
                     "@WORKERS@",
                     "CACHED@",
+                    "TLS_PORT@",
+                    "@CERTIFICATE@",
+                    "@TLS@",
                 ] {
                     assert!(!text.contains(word), "{} has {word}: {text}", peer.name);
                 }
@@ -320,6 +375,9 @@ mod tests {
                     peer.name
                 );
                 assert!(text.contains(AUTHENTICATION_NAME), "{}", peer.name);
+                // In these tests, clients over TLS come with the caches.
+                let serves_tls = peer.serves_tls && with_caches;
+                assert_eq!(text.contains("8530"), serves_tls, "{}", peer.name);
             }
         }
         assert!(configuration("unbound", false).contains("interface: 127.0.0.1@5300\n"));

@@ -16,7 +16,7 @@ use mio::{Events, Interest, Poll, Token};
 use super::{Load, Names, Tally};
 use crate::Error;
 use crate::error::Action;
-use crate::message::{self, QUERY_BYTES, Response, Verdict};
+use crate::message::{self, EDNS_QUERY_BYTES, Response};
 
 /// So many responses may wait in a client's socket; far more than any window asks for.
 const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
@@ -76,7 +76,8 @@ pub(super) struct Sender<'a> {
     seed: u32,
     names: Names<'a>,
     batch: SendBatch,
-    queries: [[u8; QUERY_BYTES]; BATCH],
+    queries: [[u8; EDNS_QUERY_BYTES]; BATCH],
+    query_length: usize,
     /// Queries sent from each socket.
     sent_from: Vec<u64>,
     sent: u64,
@@ -93,7 +94,8 @@ impl<'a> Sender<'a> {
             seed: load.seed,
             names: load.names,
             batch: SendBatch::new(UdpPath::default()),
-            queries: [[0; QUERY_BYTES]; BATCH],
+            queries: [[0; EDNS_QUERY_BYTES]; BATCH],
+            query_length: 0,
             sent_from: vec![0; clients.clients.len()],
             sent: 0,
             unsent: 0,
@@ -122,7 +124,7 @@ impl<'a> Sender<'a> {
             let name = self
                 .names
                 .name(self.seed, socket as u16, self.sent_from[socket], self.sent);
-            *query = message::query(id, name);
+            self.query_length = self.names.write(id, name, query);
             let sent = &client.queries[usize::from(id)];
             sent.number.store(name.number, Ordering::Relaxed);
             sent.at.store(now, Ordering::Relaxed);
@@ -133,7 +135,7 @@ impl<'a> Sender<'a> {
         let outgoing = self.queries[..count].iter().map(|bytes| Outgoing {
             peer: self.target,
             local: LocalAddress::default(),
-            bytes,
+            bytes: &bytes[..self.query_length],
         });
         let sent = self.batch.send(&client.socket, outgoing);
         self.unsent += (sent.refused + sent.dropped) as u64;
@@ -236,8 +238,11 @@ impl<'a> Receiver<'a> {
         Ok(())
     }
 
-    /// The counts, and when the last response in time came.
-    pub(super) fn finish(mut self) -> (Tally, u64) {
+    /// The counts, and when the last response in time came. `sending_ended` ends the time without an answer, too.
+    pub(super) fn finish(mut self, start: u64, sending_ended: u64) -> (Tally, u64) {
+        let last_answer = self.tally.last_answer.unwrap_or(start);
+        let gap = sending_ended.saturating_sub(last_answer);
+        self.tally.gap = self.tally.gap.max(gap);
         self.tally.latencies.sort_unstable();
         (self.tally, self.last_response)
     }
@@ -264,12 +269,7 @@ impl Tally {
             self.late += 1;
             return false;
         }
-        match response.verdict {
-            Verdict::Answered => self.answered += 1,
-            Verdict::ServerFailure => self.server_failures += 1,
-            Verdict::Other => self.other += 1,
-        }
-        self.latencies.push(latency);
+        self.count_in_time(response.verdict, latency, now);
         true
     }
 }

@@ -1,6 +1,6 @@
 //! Which names a load asks for: each once, or a few drawn again and again.
 
-use crate::message::Name;
+use crate::message::{self, EDNS_QUERY_BYTES, Name, QUERY_BYTES};
 
 /// Names drawn before a load begins, so that drawing costs it nothing; then they come again.
 const DRAWN: usize = 1 << 20;
@@ -13,6 +13,8 @@ pub enum Names<'a> {
     /// The names with these numbers, in turn, from all sockets; after the last the first again.
     /// There must be one.
     Listed(&'a [u32]),
+    /// The same of the names of [`message::mix`], with EDNS.
+    Mixed(&'a [u32]),
 }
 
 impl Names<'_> {
@@ -20,7 +22,7 @@ impl Names<'_> {
     pub(super) fn name(self, seed: u32, socket: u16, of_socket: u64, of_load: u64) -> Name {
         let number = match self {
             Names::Unique => of_socket,
-            Names::Listed(numbers) => {
+            Names::Listed(numbers) | Names::Mixed(numbers) => {
                 let place = of_load as usize % numbers.len().max(1);
                 numbers.get(place).copied().map_or(0, u64::from)
             }
@@ -32,11 +34,26 @@ impl Names<'_> {
         }
     }
 
+    /// Writes the query for a name, and returns its length.
+    pub(super) fn write(self, id: u16, name: Name, query: &mut [u8; EDNS_QUERY_BYTES]) -> usize {
+        match self {
+            Names::Unique | Names::Listed(_) => {
+                query[..QUERY_BYTES].copy_from_slice(&message::query(id, name));
+                QUERY_BYTES
+            }
+            Names::Mixed(_) => {
+                *query = message::edns_query(id, name);
+                EDNS_QUERY_BYTES
+            }
+        }
+    }
+
     /// The socket as part of the names asked from it.
     pub(super) fn socket(self, socket: u16) -> u16 {
         match self {
             Names::Unique => socket,
             Names::Listed(_) => 0,
+            Names::Mixed(_) => message::mix::MIXED,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What came back, counted.
 
+use crate::message::Verdict;
+
 /// Responses by outcome, and how long they took.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Tally {
@@ -13,6 +15,10 @@ pub struct Tally {
     pub late: u64,
     /// Datagrams that are no response to a query of this load.
     pub wrong: u64,
+    /// The longest time between two answers, in nanoseconds.
+    pub gap: u64,
+    /// When the last answer came.
+    pub last_answer: Option<u64>,
     /// Latencies of all responses in time, in nanoseconds, sorted.
     pub latencies: Vec<u64>,
 }
@@ -22,6 +28,20 @@ impl Tally {
     #[must_use]
     pub fn in_time(&self) -> u64 {
         self.answered + self.server_failures + self.other
+    }
+
+    /// Counts a response that came in time, now, after `latency` nanoseconds.
+    pub(crate) fn count_in_time(&mut self, verdict: Verdict, latency: u64, now: u64) {
+        match verdict {
+            Verdict::Answered => {
+                self.answered += 1;
+                let before = self.last_answer.replace(now).unwrap_or(now);
+                self.gap = self.gap.max(now.saturating_sub(before));
+            }
+            Verdict::ServerFailure => self.server_failures += 1,
+            Verdict::Other => self.other += 1,
+        }
+        self.latencies.push(latency);
     }
 
     /// The latency that `percent` of the responses (0 to 100) did not exceed, in microseconds.

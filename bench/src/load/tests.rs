@@ -89,6 +89,8 @@ fn assert_counts(outcome: &Outcome) {
     assert_eq!(latencies.len(), 900);
     assert!(latencies.is_sorted() && latencies[0] > 0);
     assert!(outcome.cpu_nanos.is_some());
+    assert!(outcome.tally.gap > 0 && outcome.tally.gap < outcome.elapsed_nanos);
+    assert_eq!(outcome.unanswered_percent(), Some(20.0));
 }
 
 #[test]
@@ -151,11 +153,31 @@ fn a_load_without_a_server_loses_everything_and_ends() {
         })
         .unwrap();
         assert_eq!(
-            (outcome.sent, outcome.lost(), outcome.tally),
-            (20, 20, Tally::default())
+            (outcome.sent, outcome.lost(), &outcome.tally),
+            (20, 20, &Tally::default())
         );
         assert_eq!(outcome.cpu_nanos.map(|_| ()), Some(()));
+        assert_eq!(outcome.unanswered_percent(), Some(100.0));
     }
+    let outcome = run(&Load {
+        target,
+        ..responder.load(Pace::PerSecond(100), 0)
+    });
+    assert_eq!(outcome.unwrap().unanswered_percent(), None);
+}
+
+#[test]
+fn the_time_without_an_answer_lasts_until_the_end_if_none_comes() {
+    let unresponsive = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let responder = Responder::start();
+    let outcome = run(&Load {
+        target: unresponsive.local_addr().unwrap(),
+        stop: Stop::After(Duration::from_millis(100)),
+        ..responder.load(Pace::PerSecond(100), 0)
+    })
+    .unwrap();
+    assert_eq!(outcome.tally.answered, 0);
+    assert_eq!(outcome.tally.gap, 100_000_000);
 }
 
 #[test]
@@ -183,8 +205,10 @@ fn cpu_time_is_spread_over_answered_queries() {
         tally,
         elapsed_nanos,
         cpu_nanos: Some(4_000_000),
+        sleeps: Some(250),
     };
     assert_eq!(outcome.cpu_micros_per_query(), Some(8.0));
+    assert_eq!(outcome.sleeps_per_query(), Some(0.5));
     assert_eq!(outcome.processors_used(), Some(0.002));
     assert!((outcome.answered_per_second() - 250.0).abs() < 1e-9);
     assert_eq!(

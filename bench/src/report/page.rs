@@ -5,20 +5,22 @@ use std::fs;
 use std::process::Command;
 use std::thread;
 
-use super::{Installed, Kind, NAMES, ReportPlan, WORKLOADS, Workload};
+use super::workloads::{NAMES, Special, Workload};
+use super::{Installed, ReportPlan, missing};
 use crate::Error;
 use crate::compare::{Measurement, Runs, median_of};
 use crate::error::Action;
 use crate::forwarder::{PEERS, WORKERS};
 use crate::load::Outcome;
 
-/// What stands above the results, written by hand.
+/// What stands above and below the results, written by hand.
 const HEAD: &str = include_str!("head.txt");
+const NOTES: &str = include_str!("notes.txt");
 
 pub(super) fn page(
     report: &ReportPlan,
     installed: &[Installed],
-    results: &[Measurement],
+    results: &[(&Workload, Measurement)],
 ) -> Result<String, Error> {
     let mut text = HEAD.replace("@NAMES@", &NAMES.to_string());
     _ = writeln!(
@@ -27,8 +29,9 @@ pub(super) fn page(
         machine(report)
     );
     text.push_str(&versions(report, installed)?);
-    _ = writeln!(text, "\n## Results");
-    for (workload, measurement) in WORKLOADS.iter().zip(results) {
+    text.push_str(&summary(results));
+    _ = writeln!(text, "\n{}\n\n## Results", NOTES.trim_end());
+    for (workload, measurement) in results {
         text.push_str(&section(workload, &measurement.runs, installed));
     }
     Ok(text)
@@ -47,7 +50,7 @@ fn machine(report: &ReportPlan) -> String {
         .map(|it| it.stdout)
         .unwrap_or_default();
     format!(
-        "{}: {}, {} processors that load, forwarder and upstream share; Linux {}. {} runs of {} s per forwarder and \
+        "{}: {}, {} processors that load, forwarder and upstream share; Linux {}. At most {} runs of {} s per forwarder and \
          workload, {WORKERS} workers or threads each.",
         String::from_utf8_lossy(&date).trim(),
         model.map_or("unknown processor", |(_, model)| model),
@@ -99,69 +102,143 @@ fn versions(report: &ReportPlan, installed: &[Installed]) -> Result<String, Erro
     Ok(text)
 }
 
-fn section(workload: &Workload, runs: &[Runs], installed: &[Installed]) -> String {
-    let mut text = format!(
-        "\n### {}\n\n![CPU time per query](benchmarks/{}.svg)\n\n\
-         | | CPU per query, us | least to most | x dotgate | x echo | answered/s | p50, us | p99, us | p99.9, us | lost | SERVFAIL | memory, MiB |\n\
-         |---|---|---|---|---|---|---|---|---|---|---|---|\n",
-        workload.title, workload.file,
+/// dotgate next to the floor and the best of the others, and where others are better.
+fn summary(results: &[(&Workload, Measurement)]) -> String {
+    let mut text = String::from(
+        "\n## Summary\n\nThe figure of each workload's plot, in medians. *x floor* and *x best* are how many times those of the \
+         floor (the echo or the relay) and of the best other forwarder dotgate's is; below 1 dotgate is better.\n\n\
+         | workload | figure | dotgate | floor | x floor | best other | | x best |\n|---|---|---|---|---|---|---|---|\n",
     );
-    let cpu_of = |name: &str| runs.iter().find(|runs| runs.name == name).and_then(cpu);
-    let (dotgate, echo) = (cpu_of("dotgate"), cpu_of("echo"));
-    for row in runs {
-        let values = || {
-            row.outcomes
+    for (workload, measurement) in results {
+        let figure = workload.figure;
+        let value = |runs: &Runs| median_of(runs, |outcome| figure.of(outcome));
+        let named = |names: &[&str]| {
+            let row = measurement
+                .runs
                 .iter()
-                .filter_map(Outcome::cpu_micros_per_query)
+                .find(|runs| names.contains(&runs.name));
+            row.and_then(value)
         };
-        let times = |reference: Option<f64>| {
-            shown(
-                cpu(row)
-                    .zip(reference)
-                    .map(|(value, reference)| value / reference),
-                2,
-            )
-        };
-        let latency = |percentile| {
-            shown(
-                median_of(row, |outcome| outcome.tally.latency_micros(percentile)),
-                0,
-            )
-        };
-        let sum = |of: fn(&Outcome) -> u64| row.outcomes.iter().map(of).sum::<u64>();
+        let (dotgate, floor) = (named(&["dotgate"]), named(&FLOORS));
+        let others = measurement
+            .runs
+            .iter()
+            .filter(|runs| runs.name != "dotgate" && !FLOORS.contains(&runs.name));
+        let best = others
+            .filter_map(|runs| Some((value(runs)?, runs.name)))
+            .min_by(|(one, _), (other, _)| one.total_cmp(other));
+        let times = |of: Option<f64>| shown(dotgate.zip(of).map(|(one, other)| one / other), 2);
         _ = writeln!(
             text,
-            "| {} | {} | {} to {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
-            row.name,
-            shown(cpu(row), 2),
-            shown(values().min_by(f64::total_cmp), 2),
-            shown(values().max_by(f64::total_cmp), 2),
-            times(dotgate),
-            times(echo),
-            shown(
-                median_of(row, |outcome| Some(outcome.answered_per_second())),
-                0
-            ),
-            latency(50.0),
-            latency(99.0),
-            latency(99.9),
-            sum(Outcome::lost),
-            sum(|outcome| outcome.tally.server_failures),
-            row.resident / (1024 * 1024),
-        );
-    }
-    for it in installed
-        .iter()
-        .filter(|it| workload.kind == Kind::Hits && !it.peer.has_cache)
-    {
-        _ = writeln!(
-            text,
-            "| {} | has no cache | | | | | | | | | | |",
-            it.peer.name
+            "| {} | {} | {} | {} | {} | {} | {} | {} |",
+            workload.title,
+            figure.title(),
+            shown(dotgate, 2),
+            shown(floor, 2),
+            times(floor),
+            shown(best.map(|(value, _)| value), 2),
+            best.map_or("", |(_, name)| name),
+            times(best.map(|(value, _)| value)),
         );
     }
     text
 }
+
+/// A column that few workloads have: its title, and its value in a row.
+type Column = (&'static str, fn(&Runs) -> Option<f64>);
+
+/// The programs that show what a workload costs at least.
+const FLOORS: [&str; 2] = ["echo", "relay"];
+
+fn section(workload: &Workload, runs: &[Runs], installed: &[Installed]) -> String {
+    let mut text = format!(
+        "\n### {}\n\n![{}]({PLOTS}/{}.svg)\n\n",
+        workload.title,
+        workload.figure.title(),
+        workload.file,
+    );
+    if !workload.remark.is_empty() {
+        _ = writeln!(text, "{}\n", workload.remark);
+    }
+    let rounds = runs.iter().map(|runs| runs.outcomes.len()).max();
+    _ = writeln!(text, "Runs of each: {}.\n", rounds.unwrap_or_default());
+    text.push_str(
+        "| | CPU per query, us | least to most | x dotgate | x floor | answered/s | p50, us | p99, us | p99.9, us | lost | SERVFAIL \
+         | memory, MiB | sleeps/query |",
+    );
+    let mut more: Vec<Column> = Vec::new();
+    if workload.counts_calls {
+        more.push((" system calls/query |", |runs| runs.calls));
+    }
+    if workload.special == Special::Restart {
+        more.push((" longest gap, ms |", |runs| {
+            median_of(runs, |outcome| Some(outcome.tally.gap as f64 / 1e6))
+        }));
+    }
+    text.extend(more.iter().map(|(title, _)| *title));
+    _ = writeln!(text, "\n|{}", "---|".repeat(13 + more.len()));
+    let cpu_of = |names: &[&str]| {
+        let row = runs.iter().find(|runs| names.contains(&runs.name));
+        row.and_then(cpu)
+    };
+    let (dotgate, floor) = (cpu_of(&["dotgate"]), cpu_of(&FLOORS));
+    for runs in runs {
+        text.push_str(&row(runs, dotgate, floor));
+        for (_, value) in &more {
+            _ = write!(text, " {} |", shown(value(runs), 2));
+        }
+        text.push('\n');
+    }
+    for it in installed {
+        if let Some(why) = missing(it.peer, workload) {
+            let rest = " |".repeat(11 + more.len());
+            _ = writeln!(text, "| {} | {why} |{rest}", it.peer.name);
+        } else if !runs.iter().any(|runs| runs.name == it.peer.name) {
+            let rest = " |".repeat(11 + more.len());
+            _ = writeln!(text, "| {} | gave no answer |{rest}", it.peer.name);
+        }
+    }
+    text
+}
+
+/// The columns that all workloads have.
+fn row(runs: &Runs, dotgate: Option<f64>, floor: Option<f64>) -> String {
+    let values = || {
+        runs.outcomes
+            .iter()
+            .filter_map(Outcome::cpu_micros_per_query)
+    };
+    let times = |reference: Option<f64>| {
+        let ratio = cpu(runs).zip(reference);
+        shown(ratio.map(|(value, reference)| value / reference), 2)
+    };
+    let latency = |percentile| {
+        let of = |outcome: &Outcome| outcome.tally.latency_micros(percentile);
+        shown(median_of(runs, of), 0)
+    };
+    let sum = |of: fn(&Outcome) -> u64| runs.outcomes.iter().map(of).sum::<u64>();
+    let rate = median_of(runs, |outcome| Some(outcome.answered_per_second()));
+    format!(
+        "| {} | {} | {} to {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+        runs.name,
+        shown(cpu(runs), 2),
+        shown(values().min_by(f64::total_cmp), 2),
+        shown(values().max_by(f64::total_cmp), 2),
+        times(dotgate),
+        times(floor),
+        shown(rate, 0),
+        latency(50.0),
+        latency(99.0),
+        latency(99.9),
+        sum(Outcome::lost),
+        sum(|outcome| outcome.tally.server_failures),
+        runs.resident / (1024 * 1024),
+        shown(median_of(runs, Outcome::sleeps_per_query), 2),
+    )
+}
+
+/// The folder of the plots, next to the page.
+const PLOTS: &str = "benchmarks";
 
 fn cpu(runs: &Runs) -> Option<f64> {
     median_of(runs, Outcome::cpu_micros_per_query)
@@ -175,7 +252,8 @@ fn shown(value: Option<f64>, decimals: usize) -> String {
 mod tests {
     use super::*;
     use crate::forwarder::{Location, Peer};
-    use crate::load::Tally;
+    use crate::load::{Pace, Tally};
+    use crate::report::workloads::WORKLOADS;
 
     fn runs(name: &'static str, cpu_micros: &[u64]) -> Runs {
         let outcome = |micros: &u64| Outcome {
@@ -188,35 +266,61 @@ mod tests {
             },
             elapsed_nanos: 500_000_000,
             cpu_nanos: Some(micros * 1_000_000),
+            sleeps: Some(250),
             ..Outcome::default()
         };
         Runs {
-            name,
             outcomes: cpu_micros.iter().map(outcome).collect(),
-            forwarded: 0,
             resident: 3 << 20,
+            calls: (name == "dotgate").then_some(0.75),
+            ..Runs::new(name)
         }
+    }
+
+    fn all() -> [Runs; 3] {
+        [
+            runs("dotgate", &[4, 6, 5]),
+            runs("echo", &[2]),
+            runs("bind", &[20]),
+        ]
     }
 
     #[test]
     fn a_row_has_the_median_the_extremes_and_both_ratios() {
-        let runs = [
-            runs("dotgate", &[4, 6, 5]),
-            runs("echo", &[2]),
-            runs("bind", &[20]),
-        ];
         let installed = [Installed {
             peer: Peer::named("stubby").unwrap(),
             location: Location::File("stubby".into()),
             version: String::new(),
         }];
-        let text = section(&WORKLOADS[0], &runs, &installed);
-        assert!(text.contains("| dotgate | 5.00 | 4.00 to 6.00 | 1.00 | 2.50 | 2000 | 50 | 50 | 50 | 3 | 6 | 3 |\n"), "{text}");
+        let text = section(&WORKLOADS[0], &all(), &installed);
+        let columns = "| dotgate | 5.00 | 4.00 to 6.00 | 1.00 | 2.50 | 2000 | 50 | 50 | 50 | 3 | 6 | 3 | 0.25 | 0.75 |\n";
+        assert!(text.contains(columns), "{text}");
         assert!(
             text.contains("| bind | 20.00 | 20.00 to 20.00 | 4.00 | 10.00 |"),
             "{text}"
         );
         assert!(text.contains("| stubby | has no cache |"), "{text}");
-        assert!(!section(&WORKLOADS[2], &runs, &installed).contains("has no cache"));
+        let widths: Vec<usize> = text
+            .lines()
+            .filter(|line| line.starts_with('|'))
+            .map(|line| line.matches('|').count())
+            .collect();
+        assert!(widths.iter().all(|width| *width == 15), "{text}");
+        let forwarded = WORKLOADS.iter().find(|it| it.file == "forwarded-1k");
+        let text = section(forwarded.unwrap(), &all(), &installed);
+        assert!(text.contains("| stubby | gave no answer |"), "{text}");
+    }
+
+    #[test]
+    fn a_summary_names_the_best_of_the_others() {
+        let measurement = Measurement {
+            pace: Pace::Window(1),
+            runs: all().to_vec(),
+        };
+        let text = summary(&[(&WORKLOADS[0], measurement)]);
+        assert!(
+            text.contains("| 5.00 | 2.00 | 2.50 | 20.00 | bind | 0.25 |"),
+            "{text}"
+        );
     }
 }

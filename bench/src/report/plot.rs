@@ -2,18 +2,22 @@
 
 use std::fmt::Write as _;
 
+use super::workloads::Figure;
 use crate::compare::{Runs, median_of};
-use crate::load::Outcome;
 
 const ROW: f64 = 26.0;
 const LEFT: f64 = 120.0;
-const WIDTH: f64 = 720.0;
+const WIDTH: f64 = 820.0;
 const BAR_MAX: f64 = 500.0;
 const TOP: f64 = 44.0;
 
-/// The CPU time per query of all forwarders.
-pub(super) fn bars(title: &str, runs: &[Runs]) -> String {
-    let rows: Vec<Row> = runs.iter().filter_map(Row::of).collect();
+/// A figure of all forwarders, of which less is better.
+pub(super) fn bars(title: &str, figure: Figure, runs: &[Runs]) -> String {
+    let rows: Vec<Row> = runs
+        .iter()
+        .filter_map(|runs| Row::of(runs, figure))
+        .collect();
+    let what = figure.title();
     let most = rows
         .iter()
         .map(|row| row.max)
@@ -22,9 +26,9 @@ pub(super) fn bars(title: &str, runs: &[Runs]) -> String {
     let height = TOP + ROW * rows.len() as f64 + 10.0;
     let mut text = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" font-family=\"sans-serif\" font-size=\"13\">\n\
-         <title>{title}: CPU time per query in microseconds</title>\n\
+         <title>{title}: {what}</title>\n\
          <rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n\
-         <text x=\"10\" y=\"24\" font-size=\"15\" fill=\"#1f2328\">{title}: CPU time per query, us (less is better)</text>\n"
+         <text x=\"10\" y=\"24\" font-size=\"14\" fill=\"#1f2328\">{title}: {what}</text>\n"
     );
     for (place, row) in rows.iter().enumerate() {
         let top = TOP + ROW * place as f64;
@@ -62,15 +66,11 @@ struct Row {
 }
 
 impl Row {
-    fn of(runs: &Runs) -> Option<Row> {
-        let values = || {
-            runs.outcomes
-                .iter()
-                .filter_map(Outcome::cpu_micros_per_query)
-        };
+    fn of(runs: &Runs, figure: Figure) -> Option<Row> {
+        let values = || runs.outcomes.iter().filter_map(|it| figure.of(it));
         Some(Row {
             name: runs.name,
-            median: median_of(runs, Outcome::cpu_micros_per_query)?,
+            median: median_of(runs, |outcome| figure.of(outcome))?,
             min: values().min_by(f64::total_cmp)?,
             max: values().max_by(f64::total_cmp)?,
         })
@@ -80,7 +80,7 @@ impl Row {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::Tally;
+    use crate::load::{Outcome, Tally};
 
     #[test]
     fn a_bar_is_as_long_as_its_value_and_the_longest_fits() {
@@ -96,8 +96,13 @@ mod tests {
             }],
             forwarded: 0,
             resident: 0,
+            calls: None,
         };
-        let text = bars("Hits", &[runs("dotgate", 5), runs("other", 20)]);
+        let text = bars(
+            "Hits",
+            Figure::Cpu,
+            &[runs("dotgate", 5), runs("other", 20)],
+        );
         assert!(
             text.contains("width=\"125.0\" height=\"18\" fill=\"#0969da\""),
             "{text}"

@@ -1,9 +1,9 @@
 //! A balancer that honours readiness: it forwards UDP as a NAT does, by flow, and asks every instance's `/readyz`.
 //!
 //! A new flow (a client's address and port) goes to an instance that is ready, chosen by a hash of the flow. Later
-//! packets of the flow go to the same instance, as connection tracking does, whether that still is ready or
-//! not: until it is gone, or, where [`Flows::Cleared`] says so, until it is not ready. What it never does: keep
-//! packets, send them twice, or tell an instance anything.
+//! packets of the flow go to the same instance, as connection tracking does, whether that still is ready or not:
+//! until it has ended, or, where [`Flows::Cleared`] says so, until it is not ready. What it never does: keep packets,
+//! send them twice, or tell an instance anything.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -35,7 +35,7 @@ const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
 /// What becomes of the flows of an instance that is not ready any more.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Flows {
-    /// They stay with it until it is gone.
+    /// They stay with it until it has ended.
     Stay,
     /// They are forgotten: the next packet chooses again, and what is in flight comes back to nobody. So does
     /// kube-proxy, which deletes the entries of connection tracking.
@@ -147,7 +147,7 @@ impl Balancer {
             .any(|instance| instance.number == number && instance.is_ready)
     }
 
-    /// Forgets an instance that is gone, with its flows.
+    /// Removes an instance that has ended, with its flows.
     pub(super) fn remove(&self, number: u32) {
         self.shared
             .instances()
@@ -267,7 +267,7 @@ impl Forwarding {
             };
             if let Some(flow) = &mut self.flows[slot] {
                 flow.last_used = boottime_nanos();
-                // Refused where the instance has just gone: lost.
+                // Refused if the instance has just ended: lost.
                 drop(flow.socket.send(&buffer[..length]));
             }
         }

@@ -7,9 +7,10 @@ use std::thread;
 use std::time::Duration;
 
 use dotgate_net::boottime_nanos;
+use dotgate_wire::split_frame;
 
 use crate::load::{Outcome, Tally};
-use crate::message::{self, Name, Verdict};
+use crate::message::{self, Name};
 
 /// The pause between two writes of a connection.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -75,7 +76,7 @@ struct Client<'a> {
     stream: Option<TcpStream>,
     writes: u32,
     /// Bytes that do not make a whole response yet.
-    kept: Vec<u8>,
+    received: Vec<u8>,
     next_number: u64,
     outcome: Outcome,
 }
@@ -87,7 +88,7 @@ impl<'a> Client<'a> {
             socket: streams.first_socket + number,
             stream: None,
             writes: 0,
-            kept: Vec::new(),
+            received: Vec::new(),
             next_number: 0,
             outcome: Outcome::default(),
         }
@@ -149,7 +150,7 @@ impl<'a> Client<'a> {
         let stream = match self.stream.take() {
             Some(stream) => stream,
             None => {
-                self.kept.clear();
+                self.received.clear();
                 self.writes = 0;
                 let timeout = self.streams.timeout;
                 let stream = TcpStream::connect_timeout(&self.streams.target, timeout)?;
@@ -170,7 +171,7 @@ impl<'a> Client<'a> {
         let mut buffer = [0; 16_384];
         match stream.read(&mut buffer) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(length) => self.kept.extend_from_slice(&buffer[..length]),
+            Ok(length) => self.received.extend_from_slice(&buffer[..length]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
@@ -179,15 +180,10 @@ impl<'a> Client<'a> {
 
     /// Counts the whole responses that came.
     fn take(&mut self, first: u64, sent_at: u64, is_out: &mut [bool]) {
-        let latency = boottime_nanos() - sent_at;
-        let mut at = 0;
-        while let Some(&[high, low]) = self.kept.get(at..at + 2) {
-            let start = at + 2;
-            let end = start + usize::from(u16::from_be_bytes([high, low]));
-            let Some(response) = self.kept.get(start..end) else {
-                break;
-            };
-            at = end;
+        let now = boottime_nanos();
+        let mut rest = &*self.received;
+        while let Some((response, more)) = split_frame(rest) {
+            rest = more;
             let response = message::response(response).filter(|response| {
                 let number = response.name.number;
                 response.name == self.name(number) && response.id == number as u16
@@ -206,14 +202,10 @@ impl<'a> Client<'a> {
                     continue;
                 }
             }
-            match response.verdict {
-                Verdict::Answered => tally.answered += 1,
-                Verdict::ServerFailure => tally.server_failures += 1,
-                Verdict::Other => tally.other += 1,
-            }
-            tally.latencies.push(latency);
+            tally.count_in_time(response.verdict, now - sent_at, now);
         }
-        self.kept.drain(..at);
+        let used = self.received.len() - rest.len();
+        self.received.drain(..used);
     }
 }
 

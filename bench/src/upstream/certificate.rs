@@ -25,10 +25,10 @@ const ALPN: &[u8] = b"dot";
 type Credentials = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 /// Returns the TLS settings of the certificate kept in `kept`, or of one that [`issue`] makes.
-pub(super) fn server_config(ca_file: &Path, kept: Option<&Path>) -> Result<ServerConfig, Error> {
-    let (chain, key) = match kept.filter(|file| file.exists()) {
+pub(super) fn server_config(ca_file: &Path, saved: Option<&Path>) -> Result<ServerConfig, Error> {
+    let (chain, key) = match saved.filter(|file| file.exists()) {
         Some(file) => read(file)?,
-        None => issue(ca_file, kept)?,
+        None => issue(ca_file, saved)?,
     };
     let provider = Arc::new(aws_lc_rs::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
@@ -48,14 +48,14 @@ fn read(file: &Path) -> Result<Credentials, Error> {
 
 /// Makes an authority and a certificate, writes the former to `ca_file`, and the latter with its
 /// key to `kept`.
-fn issue(ca_file: &Path, kept: Option<&Path>) -> Result<Credentials, Error> {
+fn issue(ca_file: &Path, saved: Option<&Path>) -> Result<Credentials, Error> {
     let authority = TestAuthority::new()?;
     fs::write(ca_file, authority.pem()).to("write the authority's certificate")?;
     let certificate = authority.issue(&Leaf {
         addresses: vec![Ipv4Addr::LOCALHOST.into()],
         ..Leaf::for_name(AUTHENTICATION_NAME)
     })?;
-    if let Some(file) = kept {
+    if let Some(file) = saved {
         let text = certificate.pem + &certificate.key_pem;
         fs::write(file, text).to("keep the certificate")?;
     }

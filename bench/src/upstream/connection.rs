@@ -6,6 +6,7 @@ use std::sync::Arc;
 use mio::net::TcpStream;
 use rustls::{ServerConfig, ServerConnection};
 
+use super::delay::Service;
 use crate::Error;
 use crate::message;
 
@@ -39,14 +40,14 @@ impl Connection {
     }
 
     /// Reads and answers all there is. Any failure, a client's protocol error included, ends the
-    /// connection: the client counts what it lost. Queries of a load are added to `answered`.
+    /// connection: the client counts what it lost.
     pub(super) fn serve(
         &mut self,
         is_closing: bool,
         buffer: &mut [u8],
-        answered: &mut u64,
+        service: &mut Service,
     ) -> State {
-        match self.read_all(is_closing, buffer, answered) {
+        match self.read_all(is_closing, buffer, service) {
             Ok(state) => state,
             Err(_) => State::Closed,
         }
@@ -56,7 +57,7 @@ impl Connection {
         &mut self,
         is_closing: bool,
         buffer: &mut [u8],
-        answered: &mut u64,
+        service: &mut Service,
     ) -> io::Result<State> {
         self.write_all()?;
         loop {
@@ -64,7 +65,7 @@ impl Connection {
                 Ok(0) => return Ok(State::Closed),
                 Ok(length) => {
                     self.decrypt(&buffer[..length])?;
-                    self.answer_all(answered)?;
+                    self.answer_all(service)?;
                     self.write_all()?;
                     // What arrives after a short read raises a new event, the end included.
                     if length < buffer.len() && !is_closing {
@@ -101,7 +102,7 @@ impl Connection {
         Ok(())
     }
 
-    fn answer_all(&mut self, answered: &mut u64) -> io::Result<()> {
+    fn answer_all(&mut self, service: &mut Service) -> io::Result<()> {
         let mut at = 0;
         while let Some(&[high, low]) = self.incoming.get(at..at + 2) {
             let start = at + 2;
@@ -114,9 +115,11 @@ impl Connection {
             if !message::answer(query, &mut self.outgoing) {
                 return Err(io::ErrorKind::InvalidData.into());
             }
-            *answered += u64::from(message::is_of_a_load(query));
             let length = (self.outgoing.len() - length_at - 2) as u16;
             self.outgoing[length_at..length_at + 2].copy_from_slice(&length.to_be_bytes());
+            if service.delays(query, &self.outgoing[length_at..]) {
+                self.outgoing.truncate(length_at);
+            }
             at = end;
         }
         self.incoming.drain(..at);
@@ -125,6 +128,16 @@ impl Connection {
             self.outgoing.clear();
         }
         Ok(())
+    }
+
+    /// Sends responses that were delayed. A connection that fails is found to have when it is read.
+    pub(super) fn send(&mut self, responses: &[u8]) {
+        drop(
+            self.tls
+                .writer()
+                .write_all(responses)
+                .and_then(|()| self.write_all()),
+        );
     }
 
     fn write_all(&mut self) -> io::Result<()> {

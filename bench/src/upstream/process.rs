@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use super::Behavior;
 use crate::Error;
 use crate::error::Action;
 use crate::forwarder::end;
@@ -16,20 +17,27 @@ pub(crate) struct UpstreamProcess {
     child: Child,
     address: SocketAddr,
     ca_file: PathBuf,
-    kept: PathBuf,
+    saved: PathBuf,
+    behavior: Behavior,
 }
 
 impl UpstreamProcess {
     /// Starts it on a port of the system's choice, with its files in `folder`.
     pub(crate) fn start(folder: &Path) -> Result<UpstreamProcess, Error> {
-        let (ca_file, kept) = (folder.join("ca.pem"), folder.join("upstream.pem"));
+        UpstreamProcess::start_with(folder, Behavior::default())
+    }
+
+    /// The same, with this behavior.
+    pub(crate) fn start_with(folder: &Path, behavior: Behavior) -> Result<UpstreamProcess, Error> {
+        let (ca_file, saved) = (folder.join("ca.pem"), folder.join("upstream.pem"));
         let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let (child, address) = spawn(any_port, &ca_file, &kept)?;
+        let (child, address) = spawn(any_port, &ca_file, &saved, behavior)?;
         Ok(UpstreamProcess {
             child,
             address,
             ca_file,
-            kept,
+            saved,
+            behavior,
         })
     }
 
@@ -41,6 +49,11 @@ impl UpstreamProcess {
     /// The authority of its certificate.
     pub(crate) fn ca_file(&self) -> &Path {
         &self.ca_file
+    }
+
+    /// Its certificate and key, in one PEM file.
+    pub(crate) fn certificate(&self) -> &Path {
+        &self.saved
     }
 
     /// Queries of a load that it answered since its start.
@@ -60,9 +73,14 @@ impl UpstreamProcess {
 
     /// Kills it and starts it again at once: same address, same certificate, nothing else remembered.
     pub(crate) fn restart(&mut self) -> Result<(), Error> {
-        end(&mut self.child);
-        (self.child, _) = spawn(self.address, &self.ca_file, &self.kept)?;
+        self.kill();
+        (self.child, _) = spawn(self.address, &self.ca_file, &self.saved, self.behavior)?;
         Ok(())
+    }
+
+    /// Kills it.
+    pub(crate) fn kill(&mut self) {
+        end(&mut self.child);
     }
 }
 
@@ -73,14 +91,21 @@ impl Drop for UpstreamProcess {
 }
 
 /// Starts the process and waits until it says where it listens.
-fn spawn(address: SocketAddr, ca_file: &Path, kept: &Path) -> Result<(Child, SocketAddr), Error> {
+fn spawn(
+    address: SocketAddr,
+    ca_file: &Path,
+    saved: &Path,
+    behavior: Behavior,
+) -> Result<(Child, SocketAddr), Error> {
     let program: PathBuf = env::current_exe().to("find this program")?;
     let mut child = Command::new(program)
         .args(["upstream", "--listen", &address.to_string()])
         .arg("--ca-file")
         .arg(ca_file)
         .arg("--keep")
-        .arg(kept)
+        .arg(saved)
+        .args(["--delay-ms", &behavior.delay.as_millis().to_string()])
+        .args(["--stall-every", &behavior.stall_every.to_string()])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()

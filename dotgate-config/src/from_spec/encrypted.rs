@@ -33,15 +33,27 @@ pub struct DohConfig {
     pub proxies: Vec<IpNet>,
 }
 
+/// DNS over QUIC for clients.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct DoqConfig {
+    /// Where clients are served, 0 to 64; if anywhere, there are certificates. Port 0 is the kernel's choice.
+    pub listen: Vec<ScopedSocketAddress>,
+    /// How long a connection stays open with nothing asked on it.
+    pub idle: Duration,
+}
+
+/// What is served over TLS or QUIC, and what clients are shown.
+pub(super) type Encrypted = (DotConfig, DohConfig, DoqConfig, Option<ServerTlsFiles>);
+
 /// Reads all; `plain` are the listeners of UDP and TCP.
-pub(super) fn read(
-    reader: &mut Reader<'_>,
-    plain: &[ScopedSocketAddress],
-) -> Option<(DotConfig, DohConfig, Option<ServerTlsFiles>)> {
+pub(super) fn read(reader: &mut Reader<'_>, plain: &[ScopedSocketAddress]) -> Option<Encrypted> {
     let dot = reader.value_with_origin(&table::DOT_LISTEN);
     let dot_idle = reader.value(&table::DOT_IDLE);
     let doh = reader.value_with_origin(&table::DOH_LISTEN);
     let doh_idle = reader.value(&table::DOH_IDLE);
+    let doq = reader.value_with_origin(&table::DOQ_LISTEN);
+    let doq_idle = reader.value(&table::DOQ_IDLE);
     let proxies = reader.optional(&table::DOH_PROXY_FROM).unwrap_or_default();
     let certificates = reader.value_with_origin(&table::SERVER_CERTIFICATE_FILE);
     let keys = reader.value_with_origin(&table::SERVER_KEY_FILE);
@@ -57,7 +69,8 @@ pub(super) fn read(
     let of_doh = doh
         .iter()
         .map(|listen| (listen, are_written || !proxies.is_empty()));
-    for ((listen, origin), has_certificate) in of_dot.chain(of_doh) {
+    let of_doq = doq.iter().map(|listen| (listen, are_written));
+    for ((listen, origin), has_certificate) in of_dot.chain(of_doh).chain(of_doq) {
         if !has_certificate {
             refuse(origin, ServerTlsFault::WithoutCertificate);
         }
@@ -91,17 +104,22 @@ pub(super) fn read(
             ticket_key,
         }
     });
-    let listen = dot.map(|(listen, _)| listen).unwrap_or_default();
-    let idle = dot_idle?;
+    let (listen, idle) = (addresses(dot), dot_idle?);
     let dot = DotConfig { listen, idle };
-    let listen = doh.map(|(listen, _)| listen).unwrap_or_default();
-    let idle = doh_idle?;
+    let (listen, idle) = (addresses(doh), doh_idle?);
     let doh = DohConfig {
         listen,
         idle,
         proxies,
     };
-    Some((dot, doh, tls))
+    let (listen, idle) = (addresses(doq), doq_idle?);
+    let doq = DoqConfig { listen, idle };
+    Some((dot, doh, doq, tls))
+}
+
+/// Those that were set.
+fn addresses(listen: Option<(Vec<ScopedSocketAddress>, Origin)>) -> Vec<ScopedSocketAddress> {
+    listen.map(|(listen, _)| listen).unwrap_or_default()
 }
 
 /// The addresses in both, but for those of which the system chooses the port.

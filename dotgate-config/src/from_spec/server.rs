@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::encrypted::{self, DohConfig, DotConfig};
+use super::encrypted::{self, DohConfig, DoqConfig, DotConfig};
 use crate::address::ScopedSocketAddress;
 use crate::identity::ServerTlsFiles;
 use crate::kinds::{Amount, ByteCount, UserSpec};
@@ -24,6 +24,8 @@ pub struct ServerConfig {
     pub dot: DotConfig,
     /// DNS over HTTPS for clients.
     pub doh: DohConfig,
+    /// DNS over QUIC.
+    pub doq: DoqConfig,
     /// What clients that speak TLS are shown; there if any do.
     pub tls: Option<ServerTlsFiles>,
     /// Balancers that name their clients in PROXY headers.
@@ -38,6 +40,8 @@ pub struct ServerConfig {
     pub client_memory: Amount<ByteCount>,
     /// Where a new process takes the listening sockets over from the running one, if at all.
     pub take_over_socket: Option<PathBuf>,
+    /// The secrets of cookies that instances share; none if the process has one of its own.
+    pub cookie_secret_file: Option<PathBuf>,
     /// How long clients are still served after a signal to stop.
     pub drain_max: Duration,
     /// What to do at the start while no upstream is reachable.
@@ -65,17 +69,19 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<ServerConfig> {
     let udp_response_max = reader.value(&table::SERVER_UDP_RESPONSE_MAX);
     let client_memory = reader.value(&table::SERVER_CLIENT_MEMORY);
     let take_over_socket = reader.optional(&table::SERVER_TAKE_OVER_SOCKET);
+    let cookie_secret_file = reader.optional(&table::SERVER_COOKIE_SECRET_FILE);
     let drain_max = reader.value(&table::SERVER_DRAIN_MAX);
     let start = reader.value(&table::SERVER_START);
     let user = reader.optional(&table::SERVER_USER);
     let sandbox = reader.value(&table::SERVER_SANDBOX);
     let proxies = reader.optional(&table::SERVER_PROXY_PROTOCOL_FROM);
     let encrypted = encrypted::read(reader, listen.as_deref().unwrap_or_default());
-    let (dot, doh, tls) = encrypted?;
+    let (dot, doh, doq, tls) = encrypted?;
     Some(ServerConfig {
         listen: listen?,
         dot,
         doh,
+        doq,
         tls,
         proxies: proxies.unwrap_or_default(),
         workers: worker_count(workers?),
@@ -83,6 +89,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<ServerConfig> {
         udp_response_max: udp_response_max?,
         client_memory: client_memory?,
         take_over_socket,
+        cookie_secret_file,
         drain_max: drain_max?,
         start: start?,
         user,

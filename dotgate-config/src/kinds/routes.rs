@@ -1,10 +1,11 @@
 //! Routes in their one-line form. A suffix is a domain name or an address prefix, which stands for its reverse zones.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use domain::base::Name;
-use dotgate_core::{Strategy, reverse_zones};
+use dotgate_core::{Dns64Prefix, Strategy, reverse_zones};
 use dotgate_wire::Nat64Prefix;
 use ipnet::IpNet;
 
@@ -25,6 +26,14 @@ pub struct Suffix {
 }
 
 impl Suffix {
+    /// That of all names, which no route has.
+    pub(crate) fn root() -> Suffix {
+        Suffix {
+            text: ".".to_owned(),
+            zones: vec![[0].into()],
+        }
+    }
+
     /// The zones that it stands for: uncompressed, in lower case, with the root label. A name is one zone; a prefix that does
     /// not end at a byte or nibble has several.
     pub fn zones(&self) -> &[Box<[u8]>] {
@@ -95,8 +104,14 @@ impl FromStr for Suffix {
                 zones: reverse_zones(prefix),
             });
         }
-        if text.parse::<std::net::IpAddr>().is_ok() {
-            return Err(Fault::AddressAsSuffix { item: item() });
+        if let Ok(address) = text.parse::<IpAddr>() {
+            let (item, prefix) = (address, IpNet::from(address));
+            return Err(Fault::AddressAsSuffix { item, prefix });
+        }
+        // It would be a route for this very name, and those below the name behind it would go elsewhere.
+        if let Some(name) = text.strip_prefix("*.") {
+            let (item, name) = (item(), name.to_owned());
+            return Err(Fault::WildcardAsSuffix { item, name });
         }
         if !text.is_ascii() {
             let a_label = idna::domain_to_ascii(text).ok();
@@ -122,7 +137,7 @@ impl FromStr for Suffix {
 pub struct RouteSpec {
     pub(crate) suffixes: Vec<Suffix>,
     pub(crate) upstreams: Vec<UpstreamSpec>,
-    pub(crate) dns64: Option<Nat64Prefix>,
+    pub(crate) dns64: Option<Dns64Prefix>,
     pub(crate) strategy: Strategy,
 }
 
@@ -153,10 +168,13 @@ pub(crate) fn read_upstreams(text: &str) -> Result<Vec<UpstreamSpec>, Fault> {
     Upstreams::OF_A_GROUP.read(text)
 }
 
-/// Reads the prefix of a NAT64, or `off`.
-pub(crate) fn read_nat64_prefix(text: &str) -> Result<Option<Nat64Prefix>, Fault> {
+/// Reads the prefix of a NAT64, `auto` or `off`.
+pub(crate) fn read_dns64(text: &str) -> Result<Option<Dns64Prefix>, Fault> {
     if text.eq_ignore_ascii_case("off") {
         return Ok(None);
+    }
+    if text.eq_ignore_ascii_case("auto") {
+        return Ok(Some(Dns64Prefix::Discovered));
     }
     let not_a_prefix = || Fault::NotANat64Prefix {
         item: text.to_owned(),
@@ -165,22 +183,23 @@ pub(crate) fn read_nat64_prefix(text: &str) -> Result<Option<Nat64Prefix>, Fault
         return Err(not_a_prefix());
     };
     let prefix = Nat64Prefix::new(prefix.network(), prefix.prefix_len());
+    let prefix = prefix.map(Dns64Prefix::Fixed);
     prefix.map(Some).ok_or_else(not_a_prefix)
 }
 
-/// The prefix of a NAT64, or `off`.
+/// The prefix of a NAT64, `auto` or `off`.
 #[derive(Debug)]
 pub struct Nat64;
 
 impl Kind for Nat64 {
-    type Value = Option<Nat64Prefix>;
+    type Value = Option<Dns64Prefix>;
 
     fn read(&self, text: &str) -> Result<Self::Value, Fault> {
-        read_nat64_prefix(text)
+        read_dns64(text)
     }
 
     fn expected(&self) -> String {
-        "off, or an IPv6 prefix of 32, 40, 48, 56, 64 or 96 bits".to_owned()
+        "off, auto, or an IPv6 prefix of 32, 40, 48, 56, 64 or 96 bits".to_owned()
     }
 }
 

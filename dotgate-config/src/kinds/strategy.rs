@@ -17,7 +17,11 @@ impl Kind for HexKey {
     fn read(&self, text: &str) -> Result<ShardKey, Fault> {
         let bytes = HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok();
         let key = bytes.and_then(|bytes| bytes.try_into().ok());
-        key.map(ShardKey).ok_or(Fault::NotAKey)
+        match key.map(ShardKey).ok_or(Fault::NotAKey)? {
+            // Without a setting, the engine has this one.
+            key if key == ShardKey::default() => Err(Fault::KeyOfZeros),
+            key => Ok(key),
+        }
     }
 
     fn expected(&self) -> String {

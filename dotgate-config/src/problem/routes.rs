@@ -7,6 +7,13 @@ use crate::origin::Origin;
 /// What is wrong with routes that are right one by one.
 #[derive(Debug)]
 pub enum RoutesFault {
+    /// A route that a program sets has a suffix for which the settings have a group.
+    Configured {
+        /// The suffix.
+        suffix: String,
+        /// The group.
+        group: String,
+    },
     /// Two routes have the same suffix.
     Duplicate {
         /// The suffix.
@@ -57,8 +64,13 @@ impl fmt::Display for RoutesFault {
                 other_origin,
             } => write!(
                 f,
-                "the suffix {suffix} has two routes: that of {route} here, and that of {other} ({other_origin})\n  \
-                 to do: keep it in one of them"
+                "the suffix {suffix} has two routes: that of {route} here, and that of {other} ({other_origin})\n  to \
+                 do: remove it from one of them"
+            ),
+            Self::Configured { suffix, group } => write!(
+                f,
+                "the settings have a route for {suffix} (group {group})\n  to do: remove {suffix} from these routes, \
+                 or from the settings"
             ),
             Self::NoSuchRoute { suffix } => write!(
                 f,
@@ -66,7 +78,8 @@ impl fmt::Display for RoutesFault {
             ),
             Self::OtherAuthentication { label } => write!(
                 f,
-                "the upstream {label} has other pins or another client certificate here than in another group\n  to do: write it the same everywhere"
+                "the upstream {label} has other pins or another client certificate here than in another group\n  to \
+                 do: use the same in all groups"
             ),
             Self::TooManyRoutes { found, most } => {
                 write!(f, "there are {found} routes\n  expected: at most {most}")

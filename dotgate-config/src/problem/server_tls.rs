@@ -33,21 +33,23 @@ impl fmt::Display for ServerTlsFault {
         match self {
             Self::WithoutCertificate => write!(
                 f,
-                "clients that speak TLS must be shown a certificate\n  \
-                 to do: set DOTGATE_SERVER_CERTIFICATE_FILE, and DOTGATE_SERVER_KEY_FILE if the key has a file of its own"
+                "encrypted listeners need a certificate\n  to do: set DOTGATE_SERVER_CERTIFICATE_FILE, and \
+                 DOTGATE_SERVER_KEY_FILE if the key is in another file"
             ),
             Self::OtherNumber { certificates, keys } => write!(
                 f,
-                "there are {keys} files of keys, and {certificates} of certificates\n  \
-                 to do: name the file of each certificate's key, in the same order"
+                "there are {keys} key files and {certificates} certificate files\n  to do: list the key file of each \
+                 certificate, in the same order"
             ),
             Self::IsPlainListener { address } => write!(
                 f,
-                "{address} is a listener without TLS already (HOST, PORT)\n  to do: use another port; that of DNS over TLS is 853, and that of HTTPS 443"
+                "{address} is already a listener without TLS (HOST, PORT)\n  to do: use another port; that of DNS \
+                 over TLS is 853, and that of HTTPS 443"
             ),
             Self::IsDotListener { address } => write!(
                 f,
-                "{address} is a listener of DNS over TLS already (DOTGATE_DOT_LISTEN)\n  to do: use another port; that of HTTPS is 443"
+                "{address} is already a listener of DNS over TLS (DOTGATE_DOT_LISTEN)\n  to do: use another port; \
+                 that of HTTPS is 443"
             ),
         }
     }

@@ -1,20 +1,12 @@
 use super::*;
+use crate::tests::loaded;
 use crate::{Config, Environment};
 
 fn load(routes: &str) -> Result<Config, String> {
-    let environment: Environment = [
-        ("HOST", "127.0.0.1"),
-        ("PORT", "5300"),
+    loaded(&[
         ("DNS_HOST", "9.9.9.9#dns.quad9.net,1.1.1.1"),
-        ("DNS_PORT", "853"),
         ("DOTGATE_ROUTES", routes),
-    ]
-    .into_iter()
-    .collect();
-    let loaded = crate::load(&environment, None);
-    loaded
-        .map(|loaded| loaded.config)
-        .map_err(|problems| problems.to_string())
+    ])
 }
 
 fn from_file(text: &str) -> Result<Config, String> {
@@ -48,26 +40,15 @@ fn shown(config: &Config) -> Vec<String> {
 fn plain_upstreams_are_for_the_names_of_routes() {
     let config = load("lan=plain:192.168.1.1").unwrap();
     assert_eq!(shown(&config)[1], "lan: lan = plain:192.168.1.1@53");
-    let with = |more: &[(&'static str, &'static str)]| {
-        let fixed = [("HOST", "127.0.0.1"), ("PORT", "5300"), ("DNS_PORT", "853")];
-        let host = ("DNS_HOST", "9.9.9.9,plain:192.168.1.1");
-        let environment: Environment = fixed
-            .into_iter()
-            .chain([host])
-            .chain(more.iter().copied())
-            .collect();
-        crate::load(&environment, None)
-    };
-    let refused = with(&[]).unwrap_err().to_string();
+    let host = ("DNS_HOST", "9.9.9.9,plain:192.168.1.1");
+    let refused = loaded(&[host]).unwrap_err();
     assert!(
-        refused.contains("DNS_HOST: plain:192.168.1.1 would send every name in the clear"),
+        refused.contains("DNS_HOST: plain:192.168.1.1 would send every query in plain text"),
         "{refused}"
     );
-    let allowed = with(&[("DOTGATE_DNS_ALLOW_PLAIN_DEFAULT", "insecure")]).unwrap();
-    assert_eq!(
-        allowed.config.upstreams()[1].demand(),
-        "plain DNS, NOT ENCRYPTED"
-    );
+    let insecure = ("DOTGATE_DNS_ALLOW_PLAIN_DEFAULT", "insecure");
+    let allowed = loaded(&[host, insecure]).unwrap();
+    assert_eq!(allowed.upstreams()[1].demand(), "plain DNS, NOT ENCRYPTED");
 }
 
 #[test]
@@ -128,7 +109,15 @@ fn what_is_wrong_with_a_route_is_said_with_what_to_write() {
         ),
         (
             "10.0.0.1=10.0.0.53",
-            "10.0.0.1 is an address; write a prefix, as in 10.0.0.1/24",
+            "10.0.0.1 is an address (write 10.0.0.1/32 for its reverse name)",
+        ),
+        (
+            "fd00::1=10.0.0.53",
+            "fd00::1 is an address (write fd00::1/128",
+        ),
+        (
+            "*.corp.example=10.0.0.53",
+            "*.corp.example is a wildcard (write corp.example, which stands for itself and all names below it)",
         ),
         (
             "10.0.0.1/8=10.0.0.53",
@@ -152,7 +141,7 @@ fn what_is_wrong_with_a_route_is_said_with_what_to_write() {
         ),
         (
             "a.example=10.0.0.1,10.0.0.1",
-            "the upstream 10.0.0.1@853 is there twice",
+            "the upstream 10.0.0.1@853 is listed twice",
         ),
         (
             "a.example=9.9.9.9#dns.quad9.net;pin=sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",

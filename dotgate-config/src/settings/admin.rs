@@ -1,6 +1,6 @@
 //! The settings of the admin endpoint.
 
-use crate::kinds::{AdminAddresses, FilePath, HostNames, SocketPath};
+use crate::kinds::{AdminAddresses, FilePath, HostNames, SocketPath, Switch};
 use crate::setting::{Entry, Names, Reload, Setting, Unset};
 
 /// `DOTGATE_ADMIN_LISTEN`.
@@ -64,4 +64,38 @@ pub static ADMIN_TOKEN_FILE: Setting<FilePath> = Setting {
         example: "/etc/dotgate/admin-token",
     },
     kind: FilePath,
+};
+
+/// `DOTGATE_ADMIN_QUERIES`.
+pub static ADMIN_QUERIES: Setting<Switch> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "admin",
+            key: "queries",
+        },
+        reload: Reload::Live,
+        unset: Unset::Default("false"),
+        doc: "Show queries as they end (`docs/query-log.md`) on the page, at `/api/v1/queries`, and with `dotgate \
+              tail`. Readers need the admin token or the admin socket. `DOTGATE_QUERY_LOG_CLIENTS` and \
+              `DOTGATE_QUERY_LOG_NAMES` apply. Queries never wait for a reader.",
+        example: "true",
+    },
+    kind: Switch,
+};
+
+/// `DOTGATE_ADMIN_ROUTES`.
+pub static ADMIN_ROUTES: Setting<Switch> = Setting {
+    entry: Entry {
+        names: Names::Prefixed {
+            section: "admin",
+            key: "routes",
+        },
+        reload: Reload::Live,
+        unset: Unset::Default("false"),
+        doc: "Let programs, such as the hook of a VPN, set routes while dotgate runs, with `dotgate routes set` or \
+              `POST /api/v1/routes` (`docs/routes.md`). Programs need the admin token or the admin socket. They \
+              cannot change the routes of the settings.",
+        example: "true",
+    },
+    kind: Switch,
 };

@@ -35,10 +35,9 @@ pub static QUERY_IN_FLIGHT_MAX: Setting<Number<u32>> = Setting {
         },
         reload: Reload::Live,
         unset: Unset::Default("20000"),
-        doc: "Maximum number of queries in flight per worker. Above it, a query of the domain with the most \
-              waiting queries that has waited for at least 200ms gets SERVFAIL; if there is none, the new query \
-              does. The limit is also bounded by what fits into half of `DOTGATE_SERVER_CLIENT_MEMORY`, at 1600 \
-              bytes per query.",
+        doc: "Maximum number of queries in flight per worker. Above it, the oldest query of the domain with the most \
+              queries in flight gets SERVFAIL, if it has waited for at least 200ms; otherwise the new query does. \
+              Queries in flight use at most half of `DOTGATE_SERVER_CLIENT_MEMORY`, at 1600 bytes per query.",
         example: "20000",
     },
     kind: Number {

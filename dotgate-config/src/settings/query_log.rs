@@ -17,9 +17,9 @@ pub static QUERY_LOG: Setting<LogPlace> = Setting {
         },
         reload: Reload::Live,
         unset: Unset::Default("off"),
-        doc: "Where each query is logged (`docs/query-log.md`): `off`, `stdout`, or a file, which is opened again on SIGHUP. \
-              The log has names and client addresses. Queries never wait for it: if it is too slow, records are dropped \
-              and counted.",
+        doc: "Where queries are logged (`docs/query-log.md`): `off`, `stdout`, or a file, which is opened again on \
+              SIGHUP. The log contains names and client addresses. Queries never wait for it: if it is too slow, \
+              records are dropped and counted.",
         example: "/var/log/dotgate/queries.log",
     },
     kind: LogPlace,
@@ -36,8 +36,8 @@ pub static DNSTAP: Setting<DnstapPlace> = Setting {
         reload: Reload::Live,
         unset: Unset::Default("off"),
         doc: "Reader to which all messages of clients and upstreams are copied as dnstap (`docs/dnstap.md`): `off`, \
-              `unix:PATH`, or `tcp:ADDR:PORT`. The messages have names and client addresses. Queries never wait for the \
-              reader: if it is too slow, copies are dropped and counted.",
+              `unix:PATH`, or `tcp:ADDR:PORT`. The messages contain names and client addresses. Queries never wait \
+              for the reader: if it is too slow, copies are dropped and counted.",
         example: "unix:/run/dnstap/dnstap.sock",
     },
     kind: DnstapPlace,
@@ -68,8 +68,9 @@ pub static QUERY_LOG_FILTER: Setting<Filter> = Setting {
         reload: Reload::Live,
         unset: Unset::Default(""),
         doc: "Queries to log; all if empty. `failed`: answered with SERVFAIL or without an upstream's response. \
-              `slow>200ms`: took longer; with `failed`, a query needs to be one of both. `suffix=example.com`: this name and \
-              names below it. `client=192.0.2.0/24`: these clients. `sample=1/100`: one in 100 of those that are left.",
+              `slow>200ms`: took longer; together with `failed`, either condition is enough. `suffix=example.com`: \
+              this name and names below it. `client=192.0.2.0/24`: these clients. `sample=1/100`: one in 100 of the \
+              remaining queries.",
         example: "failed,slow>200ms",
     },
     kind: Filter,
@@ -84,8 +85,9 @@ pub static QUERY_LOG_CLIENTS: Setting<OneOf<ClientForm>> = Setting {
         },
         reload: Reload::Live,
         unset: Unset::Default("full"),
-        doc: "Clients in the query log: `full`, their addresses; `prefix`, the /24 of an IPv4 address and the /56 of an IPv6 \
-              address; `hashed`, a pseudonym that is another one each day and after each restart.",
+        doc: "Clients in the query log and in the live view: `full`, their addresses; `prefix`, the /24 of an IPv4 \
+              address and the /56 of an IPv6 address; `hashed`, a pseudonym that changes each day and at each \
+              restart.",
         example: "prefix",
     },
     kind: OneOf(PhantomData),
@@ -100,7 +102,7 @@ pub static QUERY_LOG_NAMES: Setting<OneOf<NameForm>> = Setting {
         },
         reload: Reload::Live,
         unset: Unset::Default("full"),
-        doc: "Names in the query log: `full`; `domain`, the registrable domain only (`example.com` for `www.example.com`); \
+        doc: "Names in the query log and in the live view: `full`; `domain`, the registrable domain only (`example.com` for `www.example.com`); \
               `hashed`, a pseudonym as for clients.",
         example: "domain",
     },

@@ -32,9 +32,9 @@ pub static SERVER_SANDBOX: Setting<OneOf<SandboxPolicy>> = Setting {
         },
         reload: Reload::Restart,
         unset: Unset::Default("auto"),
-        doc: "Whether the process gives up, before it serves, all files, TCP ports and system calls that it does not need \
-              (`docs/sandbox.md`). `auto`: what the kernel can enforce; the log lists what it cannot. `require`: do not \
-              start if a part cannot be enforced. `off`: nothing.",
+        doc: "Whether the process gives up access to files, TCP ports and system calls that it does not need \
+              (`docs/sandbox.md`). `auto`: as far as the kernel can enforce it; the log lists missing parts. \
+              `require`: do not start if a part cannot be enforced. `off`: no sandbox.",
         example: "require",
     },
     kind: OneOf(PhantomData),

@@ -16,10 +16,10 @@ pub static DNS_STRATEGY: Setting<OneOf<Strategy>> = Setting {
         },
         reload: Reload::Live,
         unset: Unset::Default("ordered"),
-        doc: "Which upstream of `DNS_HOST` is queried first: the first healthy one (`ordered`), the one with the shortest \
-              response time (`fastest`), each in turn by its `;weight=N` (`round-robin`), or one operator for each registrable \
-              domain (`shard`), so that no operator sees all names. The others are queried when it fails. \
-              `docs/upstreams.md` helps to choose. In the file, a `[[route]]` has a strategy of its own.",
+        doc: "Which upstream of `DNS_HOST` is queried first: the first healthy one (`ordered`), the one with the \
+              shortest response time (`fastest`), each in turn by its `;weight=N` (`round-robin`), or one operator \
+              for each registrable domain (`shard`), so that no operator sees all names. The others are queried when \
+              it fails. `docs/upstreams.md` describes them. In the file, each `[[route]]` can have its own strategy.",
         example: "fastest",
     },
     kind: OneOf(PhantomData),
@@ -34,8 +34,9 @@ pub static DNS_SHARD_KEY: Setting<HexKey> = Setting {
         },
         reload: Reload::Live,
         unset: Unset::Nothing,
-        doc: "Decides which operator gets which domain with the strategy `shard`. Make one for each installation, keep it, and \
-              give it to all instances that serve the same clients: with another key, other operators see a domain.",
+        doc: "Determines the operator of each domain with the strategy `shard`. Generate one key per installation, \
+              and use it for all instances that serve the same clients. With another key, domains get other \
+              operators.",
         example: "8d1c3a5e7f9042b6a1d3c5e7f9b20486",
     },
     kind: HexKey,
@@ -50,10 +51,10 @@ pub static DNS_HEDGE: Setting<Percent> = Setting {
         },
         reload: Reload::Live,
         unset: Unset::Default("3%"),
-        doc: "How many of a hundred queries may be copied to a second upstream of their group because the first one is later \
-              than usual: the first good response is used. `0%` is for upstreams that give different answers, and sends a query \
-              to another one only after 1.5 seconds or a failure. With one upstream, or with `shard` one of an operator, the copy \
-              goes to the same one on another session.",
+        doc: "Percentage of queries that may be copied to a second upstream of their group if the response is later \
+              than usual. The first valid response is used. With `0%`, for upstreams that give different answers, a \
+              query goes to another upstream only after 1.5 seconds or a failure. If there is no second upstream \
+              (with `shard`, of the same operator), the copy uses another session to the same one.",
         example: "1%",
     },
     kind: Percent { highest: 50 },

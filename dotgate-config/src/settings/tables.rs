@@ -9,11 +9,10 @@ pub static ROUTES: Setting<Routes> = Setting {
         names: Names::VariableOnly("DOTGATE_ROUTES"),
         reload: Reload::Live,
         unset: Unset::Default(""),
-        doc: "Names to forward to upstreams of their own. A name at or below a `SUFFIX` is only ever sent to the \
+        doc: "Names to forward to their own upstreams. A name at or below a `SUFFIX` is only ever sent to the \
               upstreams of that route, even if all of them fail; the longest suffix is used. An address prefix \
-              matches its reverse zones. Every other name goes to `DNS_HOST`. An upstream is written as there, or \
-              as `plain:ADDR[@PORT]` (port 53 by default) for a server without TLS. In the file, use `[[route]]` \
-              tables.",
+              matches its reverse zones. Every other name goes to `DNS_HOST`. An upstream is written as there, or as \
+              `plain:ADDR[@PORT]` (port 53 by default) for a server without TLS. In the file, use `[[route]]` tables.",
         example: "corp.example,10.0.0.0/8=10.0.0.53#dns.corp.example home.arpa=plain:192.168.1.1",
     },
     kind: Routes,
@@ -25,7 +24,7 @@ pub static ROUTE_SUFFIXES: TableKey = TableKey {
     key: "suffixes",
     is_list: true,
     expected: "an array of domain names and address prefixes",
-    doc: "Names that the route is for, and everything below them. An address prefix stands for its reverse zones.",
+    doc: "Names of the route, which include all names below them. An address prefix matches its reverse zones.",
     example: "[\"corp.example\", \"10.0.0.0/8\"]",
 };
 
@@ -44,8 +43,8 @@ pub static ROUTE_DNS64: TableKey = TableKey {
     table: "route",
     key: "dns64",
     is_list: false,
-    expected: "off, or an IPv6 prefix of 32, 40, 48, 56, 64 or 96 bits",
-    doc: "Prefix of the NAT64 for names of this route, as in `DOTGATE_DNS_DNS64`, which is for `DNS_HOST` alone.",
+    expected: "off, auto, or an IPv6 prefix of 32, 40, 48, 56, 64 or 96 bits",
+    doc: "Prefix of the NAT64 for names of this route. `DOTGATE_DNS_DNS64` applies only to `DNS_HOST`.",
     example: "\"64:ff9b::/96\"",
 };
 
@@ -55,7 +54,7 @@ pub static ROUTE_STRATEGY: TableKey = TableKey {
     key: "strategy",
     is_list: false,
     expected: "ordered, fastest, round-robin or shard",
-    doc: "Which of its upstreams is queried first, as in `DOTGATE_DNS_STRATEGY`, which is for `DNS_HOST` alone.",
+    doc: "Strategy of this route. `DOTGATE_DNS_STRATEGY` applies only to `DNS_HOST`.",
     example: "\"ordered\"",
 };
 
@@ -124,7 +123,7 @@ pub static UPSTREAM_REPORT_PINS: TableKey = TableKey {
     key: "report_pins",
     is_list: true,
     expected: "at most 8 of sha256/BASE64, the digest of a SubjectPublicKeyInfo",
-    doc: "As `pins`, except that a mismatch is reported and does not fail.",
+    doc: "As `pins`, but a mismatch is only reported.",
     example: "[\"sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\"]",
 };
 
@@ -134,7 +133,7 @@ pub static UPSTREAM_CLIENT_CERT: TableKey = TableKey {
     key: "client_cert",
     is_list: false,
     expected: "a path",
-    doc: "PEM file with the certificate that is shown to an upstream that asks for one. It is read again when it changes.",
+    doc: "PEM file with the certificate for an upstream that requires one. It is reloaded when it changes.",
     example: "\"/etc/dotgate/client.pem\"",
 };
 
@@ -154,7 +153,7 @@ pub static UPSTREAM_SOURCE: TableKey = TableKey {
     key: "source",
     is_list: false,
     expected: "an IP address of this host, of the same family as the upstream's",
-    doc: "Address that connections to the upstream come from.",
+    doc: "Source address of connections to the upstream.",
     example: "\"192.0.2.10\"",
 };
 
@@ -164,7 +163,7 @@ pub static UPSTREAM_INTERFACE: TableKey = TableKey {
     key: "interface",
     is_list: false,
     expected: "the name of a network interface",
-    doc: "Interface that connections to the upstream leave through, whatever the routing table says (Linux).",
+    doc: "Interface of connections to the upstream, independent of the routing table (Linux).",
     example: "\"wan2\"",
 };
 

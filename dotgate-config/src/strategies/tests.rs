@@ -1,20 +1,12 @@
 use super::*;
+use crate::tests::loaded;
 use crate::{Config, Environment};
 
 const TWO: &str = "9.9.9.9#dns.quad9.net,1.1.1.1#one.one.one.one";
 const KEY: &str = "000102030405060708090a0b0c0d0eFF";
 
-fn load(host: &str, more: &[(&'static str, &str)]) -> Result<Config, String> {
-    let fixed = [("HOST", "127.0.0.1"), ("PORT", "5300"), ("DNS_PORT", "853")];
-    let environment: Environment = fixed
-        .into_iter()
-        .chain([("DNS_HOST", host)])
-        .chain(more.iter().copied())
-        .collect();
-    let loaded = crate::load(&environment, None);
-    loaded
-        .map(|loaded| loaded.config)
-        .map_err(|problems| problems.to_string())
+fn load(host: &str, more: &[(&str, &str)]) -> Result<Config, String> {
+    loaded(&[&[("DNS_HOST", host)][..], more].concat())
 }
 
 fn default_group(config: &Config) -> &GroupConfig {
@@ -71,7 +63,7 @@ fn weights_are_for_turns() {
     let hosts = "9.9.9.9;weight=3,1.1.1.1";
     let fault = load(hosts, &[]).unwrap_err();
     let line =
-        "group default: an upstream has a weight, which is for the strategy round-robin alone";
+        "group default: an upstream has a weight, which applies only to the strategy round-robin";
     assert!(fault.contains(line), "{fault}");
     let config = load(hosts, &[("DOTGATE_DNS_STRATEGY", "round-robin")]).unwrap();
     assert_eq!(weights_of(default_group(&config)), [3, 1]);
@@ -93,10 +85,16 @@ fn names_are_sharded_with_a_key_among_operators() {
     assert!(fault.contains(line), "{fault}");
     let fault = load(TWO, &[shard, ("DOTGATE_DNS_SHARD_KEY", "secret")]).unwrap_err();
     assert!(fault.contains("not 32 hexadecimal digits"), "{fault}");
+    let zeros = "0".repeat(32);
+    let fault = load(TWO, &[shard, ("DOTGATE_DNS_SHARD_KEY", &zeros)]).unwrap_err();
+    assert!(fault.contains("a key of zeros is not random"), "{fault}");
     let with_key = [shard, ("DOTGATE_DNS_SHARD_KEY", KEY)];
     let one = "9.9.9.9#dns.quad9.net,9.9.9.11#dns11.quad9.net";
     let fault = load(one, &with_key).unwrap_err();
-    assert!(fault.contains("all upstreams are of quad9.net"), "{fault}");
+    assert!(
+        fault.contains("all upstreams belong to quad9.net"),
+        "{fault}"
+    );
     // Two addresses with nothing that says whose they are may be of two operators.
     assert!(load("192.0.2.1,192.0.2.2", &with_key).is_ok());
 }

@@ -311,7 +311,7 @@ fn an_upstream_may_say_where_its_queries_leave_from() {
             "9.9.9.9;mark=4294967296",
             "4294967296 is not a mark from 0 to 4294967295, decimal or hexadecimal after 0x",
         ),
-        ("9.9.9.9;mark=1;mark=2", "mark=2 is there twice"),
+        ("9.9.9.9;mark=1;mark=2", "mark=2 is listed twice"),
         (
             "9.9.9.9;client-key=/k.pem",
             "/k.pem is a client-key without a client-cert",
@@ -328,7 +328,7 @@ fn what_is_no_pin_is_refused_with_the_reason() {
     for (text, reason) in [
         (
             "9.9.9.9;sni=x",
-            "sni=x is not a parameter of an upstream; known are pin=sha256/BASE64, pin-report=sha256/BASE64, client-cert=FILE, client-key=FILE, source=ADDR, interface=NAME, mark=N, weight=N",
+            "sni=x is not a parameter of an upstream; the parameters are pin=sha256/BASE64, pin-report=sha256/BASE64, client-cert=FILE, client-key=FILE, source=ADDR, interface=NAME, mark=N, weight=N",
         ),
         (
             "9.9.9.9;pin=sha1/AAAA",
@@ -338,7 +338,7 @@ fn what_is_no_pin_is_refused_with_the_reason() {
             "9.9.9.9;pin=sha256/AAAA",
             "sha256/AAAA is not sha256/ and 32 bytes in base64",
         ),
-        (&nine_pins, "an upstream has 9 pins, the most is 8"),
+        (&nine_pins, "an upstream has 9 pins; the maximum is 8"),
     ] {
         check_refused(text, reason);
     }

@@ -168,7 +168,7 @@ impl Access {
     fn rules_at(&self, local: Option<IpAddr>) -> &RulesByTransport {
         let mut at = self.at.iter();
         let found = at.find(|(address, _)| Some(*address) == local);
-        let is_ignored = cfg!(planted = "access-ignores-the-listener");
+        let is_ignored = dotgate_wire::planted!("access-ignores-the-listener");
         let found = found.filter(|_| !is_ignored);
         found.map_or(&self.elsewhere, |(_, rules)| rules)
     }
@@ -185,8 +185,8 @@ fn list_at(
         AccessScope::Transport(it) => it as usize == transport,
         AccessScope::Address(it) => Some(it) == address,
     };
-    let held = entries.iter().filter(|(_, scope)| holds(*scope));
-    AccessList::new(held.map(|(prefix, _)| *prefix))
+    let applicable = entries.iter().filter(|(_, scope)| holds(*scope));
+    AccessList::new(applicable.map(|(prefix, _)| *prefix))
 }
 
 #[cfg(test)]

@@ -3,8 +3,9 @@
 //! All workers share the table. A bucket is one number: the time at which it would be full again (the generic cell rate
 //! algorithm), with some bits of the hash of its prefix. The hash has a key, so that nobody can choose prefixes that share
 //! a place. Queries over UDP have buckets of their own: a source over UDP can be forged, and must not use up what its owner
-//! has over a connection.
-//! Limits: 2,097,152 buckets in 16 MiB, which are taken once a rate is set: of a million prefixes at once, fewer than one in a
+//! has over a connection. Equal questions over UDP have a bucket for each prefix and question, in a table of its own: there may
+//! be any number of them.
+//! Limits: 2,097,152 buckets in 16 MiB for each table, which are taken once a rate of its is set: of a million prefixes at once, fewer than one in a
 //! hundred finds its place full. Of the eight buckets there, the one that is full soonest gives way, which is counted if it
 //! was not full.
 
@@ -45,6 +46,8 @@ pub(crate) enum RateKind {
     Query,
     Connection,
     Handshake,
+    /// The same question over UDP once more.
+    Response,
 }
 
 /// The rates of all clients, in a second for each prefix; none where there is no limit.
@@ -52,6 +55,10 @@ pub(crate) enum RateKind {
 pub struct RateSettings {
     /// Queries: so many over UDP, and as many over connections.
     pub queries: Option<NonZeroU32>,
+    /// Responses over UDP to equal questions, but for clients with a valid cookie.
+    pub responses: Option<NonZeroU32>,
+    /// Of the queries above a rate whose source may be forged, one in so many gets a short response; none if it is 0.
+    pub slip: u8,
     /// New connections.
     pub connections: Option<NonZeroU32>,
     /// TLS handshakes.
@@ -66,15 +73,17 @@ impl RateSettings {
     /// No limit.
     pub const OFF: RateSettings = RateSettings {
         queries: None,
+        responses: None,
+        slip: 2,
         connections: None,
         handshakes: None,
         ipv4_bits: 32,
         ipv6_bits: 56,
     };
 
-    /// Whether there is no limit on queries.
+    /// Whether there is a limit on queries, or on responses to equal ones.
     pub(crate) fn has_queries(&self) -> bool {
-        self.queries.is_some()
+        self.queries.is_some() || self.responses.is_some()
     }
 
     pub(crate) fn of(&self, kind: RateKind) -> Option<NonZeroU32> {
@@ -82,6 +91,7 @@ impl RateSettings {
             RateKind::Datagram | RateKind::Query => self.queries,
             RateKind::Connection => self.connections,
             RateKind::Handshake => self.handshakes,
+            RateKind::Response => self.responses,
         }
     }
 
@@ -119,8 +129,12 @@ struct Place([AtomicU64; WAYS]);
 /// The buckets of all prefixes, shared by the engines of a process.
 pub struct Rates {
     keys: (u64, u64),
-    places: OnceLock<Box<[Place]>>,
+    places: Table,
+    /// Those of equal questions.
+    responses: Table,
 }
+
+type Table = OnceLock<Box<[Place]>>;
 
 impl fmt::Debug for Rates {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -133,24 +147,31 @@ impl Rates {
     pub fn new(keys: (u64, u64)) -> Rates {
         Rates {
             keys,
-            places: OnceLock::new(),
+            places: Table::new(),
+            responses: Table::new(),
         }
     }
 
-    /// Takes one token of a client's bucket, if there is a limit.
+    /// Takes one token of a client's bucket, if there is a limit. `question` is that of a response, as it came.
     pub(crate) fn take(
         &self,
         now: Moment,
         kind: RateKind,
-        client: IpAddr,
+        (client, question): (IpAddr, &[u8]),
         settings: &RateSettings,
     ) -> Taken {
         const FREE: Taken = Taken::Free { displaced: false };
         let Some(rate) = settings.of(kind) else {
             return FREE;
         };
-        let hash = self.hash(kind, settings.prefix(client));
-        let Some(place) = self.place(hash) else {
+        let hash = self.hash(kind, settings.prefix(client), question);
+        let table = match kind {
+            RateKind::Response => &self.responses,
+            RateKind::Datagram | RateKind::Query | RateKind::Connection | RateKind::Handshake => {
+                &self.places
+            }
+        };
+        let Some(place) = place(table, hash) else {
             return FREE;
         };
         let tag = hash & !TIME_MASK;
@@ -172,19 +193,22 @@ impl Rates {
         FREE
     }
 
-    fn hash(&self, kind: RateKind, (prefix, is_v6): (u64, bool)) -> u64 {
+    fn hash(&self, kind: RateKind, (prefix, is_v6): (u64, bool), question: &[u8]) -> u64 {
         let mut hasher = SipHasher13::new_with_keys(self.keys.0, self.keys.1);
         hasher.write_u64(prefix);
         hasher.write_u8((kind as u8) << 1 | u8::from(is_v6));
+        for byte in question {
+            hasher.write_u8(byte.to_ascii_lowercase());
+        }
         hasher.finish()
     }
+}
 
-    fn place(&self, hash: u64) -> Option<&Place> {
-        let empty = || Place([const { AtomicU64::new(0) }; WAYS]);
-        let make = || (0..PLACES).map(|_| empty()).collect();
-        let places = self.places.get_or_init(make);
-        places.get((hash & TIME_MASK) as usize % PLACES)
-    }
+fn place(table: &Table, hash: u64) -> Option<&Place> {
+    let empty = || Place([const { AtomicU64::new(0) }; WAYS]);
+    let make = || (0..PLACES).map(|_| empty()).collect();
+    let places = table.get_or_init(make);
+    places.get((hash & TIME_MASK) as usize % PLACES)
 }
 
 /// The bucket of a prefix in its place, or the one that gives way to it.
@@ -263,7 +287,8 @@ mod tests {
     }
 
     fn take(rates: &Rates, at: Moment, client: &str, settings: &RateSettings) -> bool {
-        let taken = rates.take(at, RateKind::Query, client.parse().unwrap(), settings);
+        let client = client.parse().unwrap();
+        let taken = rates.take(at, RateKind::Query, (client, &[]), settings);
         taken != Taken::Over
     }
 
@@ -305,7 +330,7 @@ mod tests {
         assert!(!take(&rates, START, "::ffff:192.0.2.1", &settings));
         assert!(take(&rates, START, "192.0.2.2", &settings));
         let client = "192.0.2.1".parse().unwrap();
-        let over_udp = rates.take(START, RateKind::Datagram, client, &settings);
+        let over_udp = rates.take(START, RateKind::Datagram, (client, &[]), &settings);
         assert_eq!(over_udp, Taken::Free { displaced: false });
         assert!(
             take(&rates, START, "192.0.2.1", &RateSettings::OFF),
@@ -320,7 +345,7 @@ mod tests {
         let flood = |clients: u32| {
             let ip = |number: u32| IpAddr::from((0x0a00_0000 + number).to_be_bytes());
             let taken = (0..clients)
-                .map(|number| rates.take(START, RateKind::Query, ip(number), &settings));
+                .map(|number| rates.take(START, RateKind::Query, (ip(number), &[]), &settings));
             taken
                 .filter(|taken| *taken == Taken::Free { displaced: true })
                 .count()

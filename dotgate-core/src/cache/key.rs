@@ -4,9 +4,10 @@
 //! the rest are mixed in. So all entries of a name lie in one shard, and the key of its NXDOMAIN costs
 //! nothing. A hash never replaces the question: [`Identity`] has all of it.
 
-use dotgate_wire::Question;
+use dotgate_wire::{Question, rclass, rtype};
 use siphasher::sip::SipHasher13;
 
+use crate::domain::registrable;
 use crate::routes::RouteId;
 
 /// Marks in [`Identity::variant`] and in an entry's flags.
@@ -37,7 +38,7 @@ impl Key {
     ) -> Key {
         let name_hash = SipHasher13::new_with_keys(secret.0, secret.1).hash(question.name());
         let mark = |on, mark| if on { mark } else { 0 };
-        let dnssec_ok = dnssec_ok && !cfg!(planted = "dnssec-ok-is-not-in-the-key");
+        let dnssec_ok = dnssec_ok && !dotgate_wire::planted!("dnssec-ok-is-not-in-the-key");
         let variant = mark(dnssec_ok, DNSSEC_OK) | mark(checking_disabled, CHECKING_DISABLED);
         let (qtype, qclass) = (question.qtype(), question.qclass());
         Key {
@@ -61,7 +62,8 @@ impl Key {
         mix(self.name_hash, asked, 0, RouteId::DEFAULT)
     }
 
-    pub(super) fn route(&self) -> RouteId {
+    /// The route whose group is asked.
+    pub(crate) fn route(&self) -> RouteId {
         self.route
     }
 
@@ -150,10 +152,19 @@ impl QuestionHasher {
         dnssec_ok: bool,
         checking_disabled: bool,
     ) -> Key {
-        let route = match cfg!(planted = "route-is-not-in-the-key") {
+        let route = match dotgate_wire::planted!("route-is-not-in-the-key") {
             true => RouteId::DEFAULT,
             false => route,
         };
         Key::new(self.0, question, route, dnssec_ok, checking_disabled)
+    }
+
+    /// The keyed hash of a name's registrable domain.
+    pub(crate) fn domain(self, name: &[u8]) -> u64 {
+        let domain = Question::new(registrable(name), rtype::NS, rclass::IN);
+        domain.map_or(0, |domain| {
+            let key = self.key(&domain, RouteId::DEFAULT, false, false);
+            key.question_hash()
+        })
     }
 }

@@ -169,9 +169,9 @@ mod tests {
                 let places = std::iter::successors(Some(queue.oldest), |place| {
                     arena.entry(*place).map(|entry| entry.newer)
                 });
-                let held: Vec<Place> = places.take_while(|place| *place != Place::NONE).collect();
-                assert_eq!(held.last().copied().unwrap_or_default(), queue.newest);
-                (held, queue.blocks)
+                let listed: Vec<Place> = places.take_while(|place| *place != Place::NONE).collect();
+                assert_eq!(listed.last().copied().unwrap_or_default(), queue.newest);
+                (listed, queue.blocks)
             })
         }
 

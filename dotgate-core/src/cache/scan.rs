@@ -1,7 +1,7 @@
 //! What operators do with a cache: look into it, empty it, carry it over a restart.
 //!
 //! Goes through all buckets of a shard, a few under each lock, so that no query waits long for it. What comes
-//! or goes meanwhile may be seen or not; all else is seen once.
+//! or goes meanwhile may be seen or not; all else is seen, and twice if the table grows and it moves.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -71,7 +71,7 @@ impl Cache {
     }
 
     /// All entries of a name (uncompressed, lower case), in no order.
-    pub fn held(&self, now: Moment, name_wire_lower: &[u8]) -> Vec<CachedEntry> {
+    pub fn entries_of(&self, now: Moment, name_wire_lower: &[u8]) -> Vec<CachedEntry> {
         let now = now + EARLIER;
         let mut found = Vec::new();
         let Some(slot) = self.slot_of_name(name_wire_lower) else {
@@ -176,11 +176,11 @@ impl Cache {
 }
 
 impl Slot {
-    /// All buckets, in parts that each take little time.
-    fn slices(&self) -> impl Iterator<Item = Range<usize>> + use<> {
-        let end = self.lock().buckets();
-        let starts = (0..end).step_by(limits::CACHE_SCAN_BUCKETS);
-        starts.map(move |start| start..end.min(start + limits::CACHE_SCAN_BUCKETS))
+    /// All buckets, in parts that each take little time; those too that are added meanwhile, because entries move there.
+    fn slices(&self) -> impl Iterator<Item = Range<usize>> {
+        let starts = (0..).step_by(limits::CACHE_SCAN_BUCKETS);
+        let slices = starts.map(|start| start..start + limits::CACHE_SCAN_BUCKETS);
+        slices.take_while(|slice| slice.start < self.lock().buckets())
     }
 
     fn remove_where(&self, mut condition: impl FnMut(&Arena, &Entry) -> bool) -> usize {
@@ -202,7 +202,7 @@ impl Shard {
     /// Calls `visit` with each entry of some buckets.
     pub(super) fn visit(&self, buckets: Range<usize>, mut visit: impl FnMut(&Arena, &Entry)) {
         for bucket in buckets {
-            let mut place = self.first_of(bucket);
+            let mut place = self.buckets.first(bucket);
             while let Some(entry) = self.arena.entry(place) {
                 visit(&self.arena, entry);
                 place = entry.chained;

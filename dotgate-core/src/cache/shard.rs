@@ -1,9 +1,8 @@
 //! One shard: the entries of some names, found by hash, each with its times.
 //!
 //! All of it happens under the shard's lock, so every call does a bounded amount of work: a lookup walks one or
-//! two short buckets, an insertion looks at a few buckets for what is dead and else evicts by the queues. The
-//! table is an array of buckets that never grows; entries of a bucket are linked through their heads.
-//! Never looks into what it keeps.
+//! two short buckets, an insertion looks at a few buckets for what is dead and else evicts by the queues, and adds at most one
+//! bucket. Never looks into what it keeps.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -14,20 +13,16 @@ use crate::limits;
 use crate::moment::Moment;
 
 use super::arena::{Arena, BLOCK_LEN, Entry, FAILURE, IN_MAIN, NOTED, Place, blocks_for};
+use super::buckets::{BUCKET_LEN, Buckets};
 use super::key::{Identity, Key};
-use super::queues::{Queues, slot};
+use super::queues::Queues;
 use super::{Found, Scope, Terms};
 
 /// Blocks for each bucket, and for each fingerprint of an entry that went. An entry takes two or more.
 const BLOCKS_PER_BUCKET: u32 = 2;
 
-/// The number of a bucket's first entry, 0 for none, and the marks of its entries' hashes; those of entries that are
-/// gone may stand until all are. So what is not there is mostly known without a look at what is. A tuple of numbers,
-/// because only pages of such are left untouched until they are used.
-type Bucket = (u32, u16);
-
 /// Bytes that each two blocks cost: themselves, a bucket, a fingerprint.
-const PAIR_LEN: usize = 2 * BLOCK_LEN + size_of::<Bucket>() + size_of::<u16>();
+const PAIR_LEN: usize = 2 * BLOCK_LEN + BUCKET_LEN + size_of::<u16>();
 
 /// Buckets that are searched for a dead entry when there is no room: half as many after each search without success,
 /// down to the fewest, and the most again after a find.
@@ -55,7 +50,7 @@ pub(super) struct Pair<'q> {
 pub(super) struct Shard {
     pub(super) arena: Arena,
     queues: Queues,
-    buckets: Vec<Bucket>,
+    pub(super) buckets: Buckets,
     /// The bucket where the search for dead entries continues.
     searched: usize,
     /// In how many buckets the next search looks.
@@ -85,7 +80,7 @@ impl Shard {
         (pairs > 0).then(|| Shard {
             arena: Arena::new(pairs * BLOCKS_PER_BUCKET),
             queues: Queues::new(pairs as usize),
-            buckets: vec![(0, 0); pairs as usize],
+            buckets: Buckets::new(pairs as usize),
             searched: 0,
             search_limit: SEARCHED_MOST,
             stale_max: Duration::MAX,
@@ -119,7 +114,7 @@ impl Shard {
     /// Empties it, whatever its state. Returns the number of removed entries.
     pub(super) fn clear(&mut self) -> usize {
         self.is_poisoned = true;
-        self.buckets.fill((0, 0));
+        self.buckets.clear();
         self.queues.clear();
         self.arena.clear();
         self.is_poisoned = false;
@@ -252,7 +247,7 @@ impl Shard {
         let Some(hold) = next_hold(before, now, generation, hold_max) else {
             return;
         };
-        let keeps_data = has_data && !cfg!(planted = "failure-replaces-data");
+        let keeps_data = has_data && !dotgate_wire::planted!("failure-replaces-data");
         if keeps_data || hold == 0 {
             return;
         }
@@ -270,7 +265,7 @@ impl Shard {
     ) -> usize {
         let mut removed = 0;
         for bucket in buckets {
-            let mut place = self.first_of(bucket);
+            let mut place = self.buckets.first(bucket);
             while let Some(entry) = self.arena.entry(place) {
                 let next = entry.chained;
                 if condition(&self.arena, entry) {
@@ -283,20 +278,9 @@ impl Shard {
         removed
     }
 
-    pub(super) fn first_of(&self, bucket: usize) -> Place {
-        self.buckets
-            .get(bucket)
-            .map(|(first, _)| Place(*first))
-            .unwrap_or_default()
-    }
-
     fn find(&self, identity: &Identity<'_>) -> Option<Place> {
-        let bucket = slot(identity.hash, self.buckets.len());
-        let (first, marks) = *self.buckets.get(bucket)?;
-        if marks & mark_of(identity.hash) == 0 {
-            return None;
-        }
-        let mut place = Place(first);
+        let mut place = self.buckets.find(identity.hash)?;
+        self.arena.read_ahead(place);
         while let Some(entry) = self.arena.entry(place) {
             if self.arena.is(entry, identity) {
                 return Some(place);
@@ -319,7 +303,7 @@ impl Shard {
     /// Whether it is data, fresh or not yet too old to be served as stale.
     fn is_servable(&self, place: Place, now: Moment) -> bool {
         let entry = self.arena.entry(place);
-        let is_for_ever = cfg!(planted = "stale-for-ever");
+        let is_for_ever = dotgate_wire::planted!("stale-for-ever");
         entry.is_some_and(|entry| {
             let is_young = now < entry.fresh_until() + self.stale_max || is_for_ever;
             !entry.has(FAILURE) && is_young
@@ -356,20 +340,18 @@ impl Shard {
                 return false;
             }
         }
-        let bucket = slot(identity.hash, self.buckets.len());
+        let bucket = self.buckets.of(identity.hash);
         let is_known = self.queues.recall(identity.hash);
         entry.mark(IN_MAIN, inherited.is_in_main || is_known);
         entry.set_frequency(inherited.frequency);
-        entry.chained = self.first_of(bucket);
+        entry.chained = self.buckets.first(bucket);
         let Some(place) = self.arena.insert(entry, identity.name, bytes) else {
             return false;
         };
-        if let Some((first, marks)) = self.buckets.get_mut(bucket) {
-            *first = place.0;
-            *marks |= mark_of(identity.hash);
-        }
+        self.buckets.put_first(place, identity.hash);
         self.queues.push(&mut self.arena, place);
         self.entries += 1;
+        self.buckets.grow(self.entries, &mut self.arena);
         true
     }
 
@@ -378,15 +360,10 @@ impl Shard {
             return;
         };
         let (hash, next) = (entry.hash, entry.chained);
-        let bucket = slot(hash, self.buckets.len());
-        let mut before = self.first_of(bucket);
+        let bucket = self.buckets.of(hash);
+        let mut before = self.buckets.first(bucket);
         if before == place {
-            if let Some((first, marks)) = self.buckets.get_mut(bucket) {
-                *first = next.0;
-                if next == Place::NONE {
-                    *marks = 0;
-                }
-            }
+            self.buckets.drop_first(bucket, next);
         } else {
             while let Some(entry) = self.arena.entry_mut(before) {
                 if entry.chained == place {
@@ -500,11 +477,6 @@ impl Entry {
     }
 }
 
-/// The mark of a hash, one of 16, by its lower bits: the upper ones choose the bucket.
-fn mark_of(hash: u32) -> u16 {
-    1 << (hash % u16::BITS)
-}
-
 fn is_fresh_failure(entry: &Entry, now: Moment, generation: u32) -> bool {
     entry.has(FAILURE) && entry.generation == generation && now < entry.fresh_until()
 }
@@ -513,7 +485,7 @@ fn is_fresh_failure(entry: &Entry, now: Moment, generation: u32) -> bool {
 /// longer counts after a recovery, or when it expired longer ago than any failure is cached (RFC 9520 section 3.2).
 fn next_hold(before: Option<&Entry>, now: Moment, generation: u32, hold_max: u32) -> Option<u32> {
     let first = hold_max.min(1);
-    let Some(before) = before.filter(|held| held.has(FAILURE) && held.generation == generation)
+    let Some(before) = before.filter(|entry| entry.has(FAILURE) && entry.generation == generation)
     else {
         return Some(first);
     };

@@ -83,7 +83,7 @@ impl CachedResponse<'_> {
     /// The terms of this response for a client.
     pub(crate) fn terms(&self, parameters: &ClientParameters) -> ResponseTerms {
         let (ttls, ede) = match self.serving {
-            Serving::Fresh(_) if cfg!(planted = "ttl-is-not-counted-down") => {
+            Serving::Fresh(_) if dotgate_wire::planted!("ttl-is-not-counted-down") => {
                 (Ttls::CountedDown(0), PendingEde::OfAnswer(None))
             }
             Serving::Fresh(age) => (Ttls::CountedDown(age), PendingEde::OfAnswer(None)),
@@ -151,7 +151,7 @@ impl CacheStage {
         }
     }
 
-    /// Uses other settings from now on. What is cached stays, also from upstreams that are gone.
+    /// Uses other settings from now on. Cached responses stay, including those of removed upstreams.
     pub(crate) fn reconfigure(&mut self, settings: &Arc<Settings>) {
         self.settings = Arc::clone(settings);
     }
@@ -296,7 +296,7 @@ impl CacheStage {
             stale_max: self.settings.cache.stale_max,
             may_prefetch,
             shares_nxdomain: self.settings.cache.nxdomain_all_types
-                || cfg!(planted = "nxdomain-is-of-all-types"),
+                || dotgate_wire::planted!("nxdomain-is-of-all-types"),
         };
         self.buffer.clear();
         let found = self
@@ -358,10 +358,10 @@ impl CacheStage {
         let limits = &self.settings.cache;
         if matches!(response.rcode(), rcode::NOERROR | rcode::NXDOMAIN) {
             // One that is not cached still ends the lifetime of what it supersedes.
-            let least = u32::from(cfg!(planted = "ttl-of-zero-is-cached"));
+            let least = u32::from(dotgate_wire::planted!("ttl-of-zero-is-cached"));
             let ttl = limits.cache_ttl(response.cache_ttl()).max(least);
             let covers_all_types =
-                limits.nxdomain_all_types || cfg!(planted = "nxdomain-is-of-all-types");
+                limits.nxdomain_all_types || dotgate_wire::planted!("nxdomain-is-of-all-types");
             // What is filtered is one answer, not the name.
             let denies_name = response.denies_all_types() && !is_made_here;
             let scope = if covers_all_types && denies_name {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dotgate_wire::{
-    ClientHop, Ede, LocalData, Question, Stored, TTL_MAX, UpstreamResponse, opcode, write_error,
-    write_framed, write_local, write_response,
+    ClientHop, Ede, LocalData, Question, ResponseCookie, Stored, TTL_MAX, UpstreamResponse, opcode,
+    write_error, write_framed, write_local, write_response,
 };
 
 use super::{Clients, Request};
@@ -22,12 +22,15 @@ use crate::query::Refusal;
 use crate::record::Ended;
 use crate::respond::ClientParameters;
 use crate::routes::RouteId;
-use crate::stream::{Pending, ResponseTerms};
+use crate::stream::{Pending, ResponseTerms, with_cookie};
 use crate::tap::{MessageKind, MessagePeer};
 
 /// Where a message has its bit TC (RFC 1035 section 4.1.1).
 const TRUNCATED_AT: usize = 2;
 const TRUNCATED: u8 = 0x02;
+
+/// What a response made of a stored answer depends on, with its cookie.
+pub(super) type TermsWithCookie<'c> = (&'c ResponseTerms, Option<&'c ResponseCookie>);
 
 /// The response of an upstream on its way to those who wait for it.
 pub(crate) struct Relayed<'r> {
@@ -53,7 +56,20 @@ pub(crate) struct Failed<'r> {
 
 impl Clients {
     /// Writes one response to a client, wherever it is.
-    pub(super) fn deliver(&mut self, client: Client, write: impl FnOnce(&mut Vec<u8>)) {
+    pub(super) fn deliver(
+        &mut self,
+        client: Client,
+        cookie: Option<&ResponseCookie>,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        match cookie {
+            None => self.deliver_plain(client, write),
+            Some(cookie) => self.deliver_made(client, &with_cookie(cookie, write)),
+        }
+    }
+
+    /// The same without a cookie.
+    fn deliver_plain(&mut self, client: Client, write: impl FnOnce(&mut Vec<u8>)) {
         match client {
             Client::Datagram(path) => self.outbox.push(path, write),
             Client::Stream(key, _) => match self.streams.get_mut(key) {
@@ -71,6 +87,12 @@ impl Clients {
         }
     }
 
+    #[cold]
+    #[inline(never)]
+    fn deliver_made(&mut self, client: Client, message: &[u8]) {
+        self.deliver_plain(client, |out| out.extend_from_slice(message));
+    }
+
     /// Answers with a locally generated RCODE, and the EDE where the client can read one.
     pub(super) fn deliver_error(
         &mut self,
@@ -78,10 +100,11 @@ impl Clients {
         parameters: &ClientParameters,
         (question, opcode): (&[u8], u8),
         refusal: Refusal<'_>,
+        cookie: Option<&ResponseCookie>,
     ) {
         let ede = refusal.ede.map(|(code, text)| Ede { code, text });
         let hop = parameters.hop(ede, false);
-        self.deliver(client, |out| {
+        self.deliver(client, cookie, |out| {
             write_error(out, question, opcode, refusal.rcode, &hop);
         });
     }
@@ -98,7 +121,8 @@ impl Clients {
         let ended = || Ended::here(Outcome::Local, data.rcode(), None);
         self.record((client, request.peer, query.id), query.question, ended);
         let hop = request.parameters.hop(None, false);
-        self.deliver(client, |out| {
+        let cookie = self.cookie_of(query);
+        self.deliver(client, cookie.as_ref(), |out| {
             write_local(out, query.question, zone, data, &hop);
         });
     }
@@ -113,9 +137,10 @@ impl Clients {
         let (client, query) = (request.client, &request.query);
         let terms = response.terms(&request.parameters);
         let stored = (response.bytes, &response.stored);
-        let rcode = match &request.alias {
-            None => self.deliver_stored(client, stored, query.question, &terms),
-            Some(alias) => self.deliver_behind(alias, client, stored.0, query.question, &terms),
+        let has_cookie = query.edns.is_some_and(|edns| edns.has_cookie);
+        let rcode = match request.alias.is_some() || has_cookie {
+            false => self.deliver_stored(client, stored, query.question, &terms),
+            true => self.deliver_stored_and_more(request, stored, &terms),
         };
         let outcome = response.outcome();
         self.tally
@@ -127,19 +152,71 @@ impl Clients {
         self.record((client, request.peer, query.id), query.question, ended);
     }
 
+    /// The same for a query with a cookie, or with local CNAME records that lead to another name. Apart, so that others do
+    /// not pay for it.
+    #[cold]
+    #[inline(never)]
+    fn deliver_stored_and_more(
+        &mut self,
+        request: &Request<'_>,
+        stored: (&[u8], &Stored<'_>),
+        terms: &ResponseTerms,
+    ) -> u16 {
+        let (client, question) = (request.client, request.query.question);
+        let cookie = self.cookie_of(&request.query);
+        let terms = (terms, cookie.as_ref());
+        match &request.alias {
+            None => self.deliver_stored_with(client, stored, question, terms),
+            Some(alias) => self.deliver_behind(alias, client, stored.0, question, terms),
+        }
+    }
+
     /// Answers with a stored answer, which waits if the client has much to read already; with SERVFAIL if there is no
     /// memory for that. Returns the RCODE.
-    pub(super) fn deliver_stored(
+    fn deliver_stored(
         &mut self,
         client: Client,
         (bytes, stored): (&[u8], &Stored<'_>),
         question: &[u8],
         terms: &ResponseTerms,
     ) -> u16 {
-        let Some(stream) = self.full_stream(client) else {
-            self.deliver(client, |out| terms.write(out, question, stored));
-            return stored.rcode();
+        if let Some(stream) = self.full_stream(client) {
+            let terms = (terms, None);
+            return self.deliver_later((client, stream), (bytes, stored), question, terms);
+        }
+        self.deliver_plain(client, |out| terms.write(out, question, stored));
+        stored.rcode()
+    }
+
+    /// The same with a cookie, if there is one.
+    pub(super) fn deliver_stored_with(
+        &mut self,
+        client: Client,
+        stored: (&[u8], &Stored<'_>),
+        question: &[u8],
+        (terms, cookie): TermsWithCookie<'_>,
+    ) -> u16 {
+        let Some(cookie) = cookie else {
+            return self.deliver_stored(client, stored, question, terms);
         };
+        if let Some(stream) = self.full_stream(client) {
+            let terms = (terms, Some(cookie));
+            return self.deliver_later((client, stream), stored, question, terms);
+        }
+        let write = |out: &mut Vec<u8>| terms.write(out, question, stored.1);
+        self.deliver_made(client, &with_cookie(cookie, write));
+        stored.1.rcode()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn deliver_later(
+        &mut self,
+        (client, stream): (Client, StreamKey),
+        (bytes, stored): (&[u8], &Stored<'_>),
+        question: &[u8],
+        (terms, cookie): TermsWithCookie<'_>,
+    ) -> u16 {
         let answer = match self.deferred.upgrade() {
             Some(last) if *last == *bytes => last,
             Some(_) | None => bytes.into(),
@@ -148,18 +225,15 @@ impl Clients {
         let pending = Pending {
             terms: *terms,
             question: question.into(),
+            cookie: cookie.copied().map(Box::new),
             answer,
         };
         if self.defer_response(stream, pending) {
             return stored.rcode();
         }
         let refusal = Refusal::of_failure(Failure::Overload);
-        self.deliver_error(
-            client,
-            &terms.parameters,
-            (question, opcode::QUERY),
-            refusal,
-        );
+        let question = (question, opcode::QUERY);
+        self.deliver_error(client, &terms.parameters, question, refusal, cookie);
         refusal.rcode
     }
 
@@ -215,9 +289,9 @@ impl Clients {
             return stored.rcode();
         }
         let question = as_received(question, waiter);
-        let client = waiter.client;
+        let (client, terms) = (waiter.client, (terms, waiter.cookie()));
         let rcode = match &waiter.alias {
-            None => self.deliver_stored(client, (bytes, stored), &question, terms),
+            None => self.deliver_stored_with(client, (bytes, stored), &question, terms),
             Some(alias) => self.deliver_behind(alias, client, bytes, &question, terms),
         };
         self.note_released(now, waiter);
@@ -243,18 +317,20 @@ impl Clients {
             let question = as_received(question, waiter);
             let question = (question.as_slice(), opcode::QUERY);
             let error = Refusal { rcode, ede };
-            self.deliver_error(waiter.client, &parameters, question, error);
+            self.deliver_error(waiter.client, &parameters, question, error, waiter.cookie());
         } else if let Some(alias) = &waiter.alias {
             let stored = relayed.stored.get_or_insert_with(|| stored(response, ede));
             let terms = ResponseTerms::of_answer(parameters, false);
             let question = as_received(question, waiter);
-            self.deliver_behind(alias, waiter.client, stored, &question, &terms);
+            let terms = (&terms, waiter.cookie());
+            self.deliver_behind(alias, waiter.client, stored, &question, terms);
             self.note_released(now, waiter);
         } else if let Some(stream) = self.full_stream(waiter.client) {
             let stored = relayed.stored.get_or_insert_with(|| stored(response, ede));
             let pending = Pending {
                 terms: ResponseTerms::of_answer(parameters, relayed.is_authenticated),
                 question: as_received(question, waiter).into(),
+                cookie: waiter.cookie.clone(),
                 answer: Arc::clone(stored),
             };
             if !self.defer_response(stream, pending) {
@@ -271,7 +347,7 @@ impl Clients {
         } else {
             let ede = ede.map(|(code, text)| Ede { code, text });
             let hop = parameters.hop(ede, relayed.is_authenticated);
-            self.deliver(waiter.client, |out| {
+            self.deliver(waiter.client, waiter.cookie(), |out| {
                 write_response(out, response, waiter.name_case, &hop);
             });
             self.note_released(now, waiter);
@@ -298,7 +374,7 @@ impl Clients {
         let failure = failed.failure;
         let question = &exchange.question;
         let parameters = self.parameters_of(waiter);
-        let reason = if cfg!(planted = "failure-tells-no-reason") {
+        let reason = if dotgate_wire::planted!("failure-tells-no-reason") {
             Failure::NotReady
         } else {
             failure
@@ -309,7 +385,7 @@ impl Clients {
         };
         let received = as_received(question, waiter);
         let received = (received.as_slice(), opcode::QUERY);
-        self.deliver_error(waiter.client, &parameters, received, error);
+        self.deliver_error(waiter.client, &parameters, received, error, waiter.cookie());
         self.tally.failure(failure);
         let ended = Ended {
             upstream: failed.upstream,
@@ -346,7 +422,9 @@ impl Clients {
     /// for its source may be forged, and who holds it back may choose when it leaves.
     fn must_truncate(&self, now: Moment, waiter: &Waiter) -> bool {
         let waited = now.since(waiter.asked_at);
-        if waited <= limits::RELEASE_PACED_AFTER || cfg!(planted = "deferred-answers-leave-whole") {
+        if waited <= limits::RELEASE_PACED_AFTER
+            || dotgate_wire::planted!("deferred-answers-leave-whole")
+        {
             return false;
         }
         if waiter.client.via() == Via::Stream {
@@ -371,7 +449,7 @@ impl Clients {
         self.tally.limit(Limit::UdpRelease);
         let question = as_received(question, waiter);
         let hop = self.parameters_of(waiter).hop(None, false);
-        self.deliver(waiter.client, |out| {
+        self.deliver(waiter.client, waiter.cookie(), |out| {
             write_truncated(out, &question, opcode::QUERY, rcode, &hop);
         });
     }
@@ -418,7 +496,7 @@ impl Clients {
         }
     }
 
-    fn mark_dirty(&mut self, key: StreamKey) {
+    pub(super) fn mark_dirty(&mut self, key: StreamKey) {
         if let Some(stream) = self.streams.get_mut(key)
             && !std::mem::replace(&mut stream.is_dirty, true)
         {

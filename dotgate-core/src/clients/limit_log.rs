@@ -33,14 +33,14 @@ struct Hits {
 impl Hits {
     fn add(&mut self, prefix: IpNet) {
         self.times += 1;
-        let is_same = |held: &&mut Option<(IpNet, u64)>| held.is_some_and(|(net, _)| net == prefix);
+        let is_same = |slot: &&mut Option<(IpNet, u64)>| slot.is_some_and(|(net, _)| net == prefix);
         if let Some(Some((_, times))) = self.prefixes.iter_mut().find(is_same) {
             *times += 1;
-        } else if let Some(free) = self.prefixes.iter_mut().find(|held| held.is_none()) {
+        } else if let Some(free) = self.prefixes.iter_mut().find(|slot| slot.is_none()) {
             *free = Some((prefix, 1));
         } else {
-            for held in &mut self.prefixes {
-                *held = held.and_then(|(net, times)| (times > 1).then(|| (net, times - 1)));
+            for slot in &mut self.prefixes {
+                *slot = slot.and_then(|(net, times)| (times > 1).then(|| (net, times - 1)));
             }
         }
     }
@@ -102,6 +102,7 @@ impl Clients {
             Limit::Handshakes => limits::STREAM_HANDSHAKES,
             Limit::ClientMemory => self.settings.client_memory,
             Limit::QueryRate => self.rate(RateKind::Query),
+            Limit::ResponseRate => self.rate(RateKind::Response),
             Limit::ConnectionRate => self.rate(RateKind::Connection),
             Limit::HandshakeRate => self.rate(RateKind::Handshake),
             Limit::RateTable | Limit::UdpRelease | Limit::Descriptors => 0,

@@ -11,6 +11,7 @@ use dotgate_wire::{
     ede, rclass, rcode, rtype, store_failure, store_joined, store_local, write_local,
 };
 
+use super::deliver::TermsWithCookie;
 use super::{Clients, Request};
 use crate::counters::labels::{Filtering, Outcome};
 use crate::exchange::Client;
@@ -36,7 +37,7 @@ impl Clients {
     pub(crate) fn answer_locally(&mut self, request: &Request<'_>, question: &Question) -> Local {
         if let Some(data) = &self.settings.local
             && !leaves_to_parent(question)
-            && !cfg!(planted = "local-names-are-forwarded")
+            && !dotgate_wire::planted!("local-names-are-forwarded")
         {
             self.local.clear();
             match data.answer(&mut self.local, request.query.question, question) {
@@ -85,10 +86,10 @@ impl Clients {
     pub(crate) fn redirect_reverse(
         &mut self,
         request: &Request<'_>,
-        target: Option<Question>,
+        target: Question,
         ttl: u32,
     ) -> Local {
-        let local = self.redirect(request, target, ttl);
+        let local = self.redirect(request, Some(target), ttl);
         let Local::LeadsTo(target, alias) = &local else {
             return local;
         };
@@ -141,7 +142,9 @@ impl Clients {
             terms.turn = self.turn;
         }
         let bytes = std::mem::take(&mut self.local);
-        let rcode = self.deliver_bytes(client, &bytes, query.question, &terms);
+        let cookie = self.cookie_of(query);
+        let terms = (&terms, cookie.as_ref());
+        let rcode = self.deliver_bytes(client, &bytes, query.question, terms);
         let ended = || {
             let ede = Stored::read(&bytes).and_then(|stored| stored.ede());
             Ended::here(outcome, rcode, ede.map(|ede| ede.code))
@@ -178,7 +181,7 @@ impl Clients {
         client: Client,
         bytes: &[u8],
         question: &[u8],
-        terms: &ResponseTerms,
+        (terms, cookie): TermsWithCookie<'_>,
     ) -> u16 {
         let age = match terms.ttls {
             Ttls::CountedDown(age) => age,
@@ -189,7 +192,12 @@ impl Clients {
             is_authenticated: false,
             ..*terms
         };
-        self.deliver_bytes(client, &joined(alias, bytes, age), question, &terms)
+        self.deliver_bytes(
+            client,
+            &joined(alias, bytes, age),
+            question,
+            (&terms, cookie),
+        )
     }
 
     fn deliver_bytes(
@@ -197,12 +205,12 @@ impl Clients {
         client: Client,
         bytes: &[u8],
         question: &[u8],
-        terms: &ResponseTerms,
+        terms: TermsWithCookie<'_>,
     ) -> u16 {
         // What was made here can be read here.
         let stored = Stored::read(bytes);
         stored.map_or(rcode::SERVFAIL, |stored| {
-            self.deliver_stored(client, (bytes, &stored), question, terms)
+            self.deliver_stored_with(client, (bytes, &stored), question, terms)
         })
     }
 }

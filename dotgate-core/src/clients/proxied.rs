@@ -14,7 +14,7 @@ use crate::exchange::Client;
 use crate::keys::StreamKey;
 use crate::moment::Moment;
 use crate::query::Refusal;
-use crate::stream::AcceptedStream;
+use crate::stream::{AcceptedStream, StreamKind};
 
 /// What the bytes of a connection are, of which a balancer's header comes first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,7 +31,7 @@ pub enum StreamHeader {
         /// The connection from now on.
         key: StreamKey,
     },
-    /// No header, or that of a client that may not ask or is above a limit. The connection is gone.
+    /// No header, or that of a client that is not allowed or is above a limit. The connection has ended.
     Refused,
 }
 
@@ -80,7 +80,7 @@ impl Clients {
 
     /// Whether a peer must name its clients.
     fn is_proxy(&self, peer: IpAddr) -> bool {
-        let is_everybody = cfg!(planted = "anybody-may-send-proxy-headers");
+        let is_everybody = dotgate_wire::planted!("anybody-may-send-proxy-headers");
         is_everybody || self.settings.proxies.allows(peer)
     }
 
@@ -104,38 +104,34 @@ impl Clients {
         self.record((client, peer, front.id), front.question, ended);
         let parameters = self.parameters_of_front(client, &front);
         let question = (front.question, front.flags.opcode());
-        self.deliver_error(client, &parameters, question, refusal);
+        self.deliver_error(client, &parameters, question, refusal, None);
         Handled::Answered
     }
 
-    /// Takes a new connection: of a client, or of a balancer that is to name one. None: close it at once.
-    pub(crate) fn accept_stream(
-        &mut self,
-        now: Moment,
-        accepted: AcceptedStream,
-    ) -> Option<StreamKey> {
-        if self.settings.proxies.is_empty() || !self.is_proxy(accepted.peer) {
-            return self.open_stream(now, accepted);
+    /// Takes a new connection: of a client, or of a balancer that is to name one. None: close it at once, for the client may
+    /// not ask or a limit is reached. One of a kind with TLS begins with the handshake, which ends with `stream_secured` or
+    /// `stream_failed`.
+    pub fn stream_opened(&mut self, now: Moment, accepted: AcceptedStream) -> Option<StreamKey> {
+        // No balancer writes headers into QUIC.
+        let is_quic = accepted.kind == StreamKind::Doq;
+        if is_quic || self.settings.proxies.is_empty() || !self.is_proxy(accepted.peer) {
+            return self.admit_stream(now, accepted);
         }
         // It has as many connections without a client as a client may have.
         self.displace_handshake(now, accepted.peer);
         self.place_stream(now, accepted, true)
     }
 
-    /// Whether a balancer's header comes next on a connection.
-    pub(crate) fn awaits_header(&self, key: StreamKey) -> bool {
+    /// Whether a balancer's PROXY header comes next on a connection, before TLS: the driver reads it, no byte more, and calls
+    /// `stream_header`.
+    pub fn stream_awaits_header(&self, key: StreamKey) -> bool {
         let stream = self.streams.get(key);
         stream.is_some_and(|stream| stream.awaits_header)
     }
 
     /// Takes the first bytes of a balancer's connection, from its start. With the end of the header the connection becomes
     /// that of the client.
-    pub(crate) fn take_header(
-        &mut self,
-        now: Moment,
-        key: StreamKey,
-        bytes: &[u8],
-    ) -> StreamHeader {
+    pub fn stream_header(&mut self, now: Moment, key: StreamKey, bytes: &[u8]) -> StreamHeader {
         let Some(stream) = self.streams.get(key) else {
             return StreamHeader::Refused;
         };
@@ -159,7 +155,7 @@ impl Clients {
         self.count_header(client);
         self.forget_stream(key);
         let peer = client.unwrap_or(accepted.peer);
-        match self.open_stream(now, AcceptedStream { peer, ..accepted }) {
+        match self.admit_stream(now, AcceptedStream { peer, ..accepted }) {
             Some(key) => StreamHeader::Complete { length, key },
             None => StreamHeader::Refused,
         }

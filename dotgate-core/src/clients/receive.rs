@@ -38,13 +38,14 @@ impl Clients {
             true => self.examine_datagram(now, client, peer, message)?,
             false => (peer, message),
         };
-        self.receive(client, peer, message)
+        self.receive(now, client, peer, message)
     }
 
     /// Takes one message of a client. A part of its callers: a request is too large to be copied from one to the other.
     #[inline(always)]
     pub(crate) fn receive<'m>(
         &mut self,
+        now: Moment,
         client: Client,
         peer: IpAddr,
         message: &'m [u8],
@@ -56,9 +57,14 @@ impl Clients {
             Received::Ignore(Ignore::TooShort | Ignore::IsResponse) => {
                 return Err(self.ignore(client));
             }
-            Received::Reject(reject) => return Err(self.reject(client, peer, &reject)),
+            Received::Reject(reject) => {
+                return Err(self.reject(now, (client, peer), &reject, message));
+            }
             Received::Query(query) => query,
         };
+        if query.edns.is_some_and(|edns| edns.has_cookie) {
+            self.cookie = self.take_cookie(now, peer, message);
+        }
         let request = Request {
             client,
             peer,
@@ -115,7 +121,8 @@ impl Clients {
         self.record((client, peer, front.id), front.question, ended);
         let parameters = self.parameters_of_front(client, &front);
         let opcode = front.flags.opcode();
-        self.deliver_error(client, &parameters, (front.question, opcode), refusal);
+        let question = (front.question, opcode);
+        self.deliver_error(client, &parameters, question, refusal, None);
         Handled::Answered
     }
 
@@ -132,7 +139,21 @@ impl Clients {
         Handled::Unwelcome
     }
 
-    fn reject(&mut self, client: Client, peer: IpAddr, reject: &Reject<'_>) -> Handled {
+    fn reject(
+        &mut self,
+        now: Moment,
+        (client, peer): (Client, IpAddr),
+        reject: &Reject<'_>,
+        message: &[u8],
+    ) -> Handled {
+        let has_cookie = reject.edns.is_some_and(|edns| edns.has_cookie);
+        if has_cookie && reject.fault == QueryFault::Malformed(Malformed::NoQuestion) {
+            return self.answer_cookie_alone(now, (client, peer), reject, message);
+        }
+        let cookie = match has_cookie {
+            true => self.take_cookie(now, peer, message),
+            false => None,
+        };
         let refusal = Refusal::of_fault(&reject.fault);
         self.tally
             .at_once(client.transport(), 0, Outcome::Malformed, refusal.rcode);
@@ -145,7 +166,8 @@ impl Clients {
             transport: self.transport(client),
         };
         let opcode = reject.flags.opcode();
-        self.deliver_error(client, &parameters, (reject.question, opcode), refusal);
+        let question = (reject.question, opcode);
+        self.deliver_error(client, &parameters, question, refusal, cookie.as_ref());
         Handled::Rejected {
             is_cut_short: is_cut_short(&reject.fault),
         }
@@ -164,7 +186,9 @@ impl Clients {
             refusal.ended(outcome)
         });
         let question = (request.query.question, opcode::QUERY);
-        self.deliver_error(client, &request.parameters, question, refusal);
+        let parameters = &request.parameters;
+        let cookie = self.cookie_of(query);
+        self.deliver_error(client, parameters, question, refusal, cookie.as_ref());
     }
 
     /// Turns a query away for which there is no room.

@@ -22,18 +22,19 @@ impl Clients {
         &mut self.tap
     }
 
-    pub(crate) fn is_tapping(&self) -> bool {
+    /// Whether messages are copied. The driver then calls `tap_datagram` and `tap_datagrams`.
+    pub fn is_tapping(&self) -> bool {
         self.tap.is_on()
     }
 
-    /// Copies a datagram of a client.
-    pub(crate) fn tap_datagram(&mut self, path: &ReturnPath, message: &[u8]) {
+    /// Copies a datagram that came from a client.
+    pub fn tap_datagram(&mut self, path: &ReturnPath, message: &[u8]) {
         self.tap
             .add(MessageKind::ClientQuery, peer_of(path), message);
     }
 
-    /// Copies the datagrams to clients.
-    pub(crate) fn tap_outbox(&mut self) {
+    /// Copies the responses to be sent by UDP.
+    pub fn tap_datagrams(&mut self) {
         for datagram in self.outbox.iter() {
             let peer = peer_of(&datagram.path);
             self.tap
@@ -47,18 +48,18 @@ impl Clients {
         self.tap.add(MessageKind::ClientQuery, peer, message);
     }
 
-    /// Makes records from now on, or no more.
-    pub(crate) fn set_recording(&mut self, is_on: bool) {
+    /// Makes a record of each query that ends from now on, or no more.
+    pub fn set_recording(&mut self, is_on: bool) {
         self.is_recording = is_on;
     }
 
-    /// The records made since they were cleared.
-    pub(crate) fn records(&self) -> &[QueryRecord] {
+    /// The records of queries that ended in this turn. Discard them with `clear_records`.
+    pub fn records(&self) -> &[QueryRecord] {
         self.records.get(..self.recorded).unwrap_or_default()
     }
 
-    /// Their places are kept for the next turn.
-    pub(crate) fn clear_records(&mut self) {
+    /// Discards the records that were read, and reuses their space.
+    pub fn clear_records(&mut self) {
         self.recorded = 0;
     }
 
@@ -70,7 +71,7 @@ impl Clients {
         question: &[u8],
         ended: impl FnOnce() -> Ended,
     ) {
-        if self.is_recording && !cfg!(planted = "queries-are-not-recorded") {
+        if self.is_recording && !dotgate_wire::planted!("queries-are-not-recorded") {
             self.add_record((client, peer, id), question, Duration::ZERO, &ended());
         }
     }

@@ -2,21 +2,22 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::{Clients, Handled};
-use crate::admit::ClientId;
+use crate::admit::{AccessList, ClientId, Via};
 use crate::counters::Count;
-use crate::counters::labels::{ClientHandshake, Limit, StreamEnd};
+use crate::counters::labels::{ClientHandshake, HttpStatus, Limit, QuicPacket, StreamEnd};
 use crate::frames::Frames;
 use crate::keys::StreamKey;
 use crate::limits;
 use crate::moment::Moment;
-use crate::outbox::Action;
-use crate::stream::{AcceptedStream, KernelBuffers, Stream, StreamKind};
+use crate::outbox::{Action, Event, LogDetail};
+use crate::stream::{AcceptedStream, EndedHandshake, KernelBuffers, Stream, StreamKind};
 
 impl Clients {
     /// Takes a new client connection. None: close it at once, for the client may not ask or a limit is reached.
-    pub(crate) fn open_stream(
+    pub(crate) fn admit_stream(
         &mut self,
         now: Moment,
         accepted: AcceptedStream,
@@ -75,7 +76,7 @@ impl Clients {
     /// Whether a client that may have sent malformed messages on other connections may open one more.
     fn may_reconnect(&self, now: Moment, peer: IpAddr) -> bool {
         self.settings.exempt.allows(peer)
-            || cfg!(planted = "malformed-clients-reconnect-at-will")
+            || dotgate_wire::planted!("malformed-clients-reconnect-at-will")
             || self.malformed.may_open(now, ClientId::of(peer))
     }
 
@@ -97,24 +98,26 @@ impl Clients {
         }
     }
 
-    /// The TLS handshake of a connection is complete: the client may ask.
-    pub(crate) fn secure_stream(&mut self, now: Moment, key: StreamKey, is_resumed: bool) {
-        if self.streams.end_handshake(key)
+    /// The TLS handshake of a connection is complete. What the client sends is for
+    /// [`Engine::stream_bytes`](crate::Engine::stream_bytes) from now on.
+    pub fn stream_secured(&mut self, now: Moment, key: StreamKey, is_resumed: bool) {
+        if let Some(ended) = self.streams.end_handshake(key)
             && let Some(stream) = self.streams.get_mut(key)
         {
             stream.on_message(now);
-            self.count_handshake(match is_resumed {
+            let result = match is_resumed {
                 true => ClientHandshake::Resumed,
                 false => ClientHandshake::Full,
-            });
+            };
+            self.report_handshake(ended, result);
             self.streams.watch(key);
         }
     }
 
     /// TLS has failed on a connection, which is gone: `outcome` says how if that was in the handshake.
-    pub(crate) fn fail_stream(&mut self, key: StreamKey, outcome: ClientHandshake) {
-        if self.streams.end_handshake(key) {
-            self.count_handshake(outcome);
+    pub fn stream_failed(&mut self, key: StreamKey, outcome: ClientHandshake) {
+        if let Some(ended) = self.streams.end_handshake(key) {
+            self.report_handshake(ended, outcome);
         } else if self.streams.get(key).is_some() {
             self.tally
                 .counters()
@@ -125,8 +128,17 @@ impl Clients {
         self.forget_stream(key);
     }
 
-    fn count_handshake(&self, outcome: ClientHandshake) {
-        self.tally.counters().clients().add_handshake(outcome);
+    /// Counts a handshake, and logs it at `debug`.
+    fn report_handshake(&mut self, ended: EndedHandshake, result: ClientHandshake) {
+        self.tally.counters().clients().add_handshake(result);
+        if self.log_detail >= LogDetail::Debug {
+            self.events.push_back(Event::ClientHandshake {
+                client: ended.client,
+                transport: ended.kind.transport(),
+                result,
+                began: ended.began,
+            });
+        }
     }
 
     fn refuse_stream(&mut self, now: Moment, peer: IpAddr, limit: Limit) {
@@ -143,7 +155,7 @@ impl Clients {
     ) -> Option<(IpAddr, StreamKind, Cow<'b, [u8]>)> {
         let may_read = self.streams.may_read(key);
         let stream = self.streams.get_mut(key)?;
-        if stream.end == StreamEnd::Malformed {
+        if stream.end == StreamEnd::Malformed || stream.is_cut {
             stream.frames = Frames::default();
             *input = &[];
             return None;
@@ -159,7 +171,7 @@ impl Clients {
 
     /// Whose connection it is, if a message of it may be taken now.
     pub(crate) fn may_take(&self, key: StreamKey) -> Option<(IpAddr, StreamKind)> {
-        let stream = self.streams.get(key).filter(|_| self.reads(key))?;
+        let stream = self.streams.get(key).filter(|_| self.stream_reads(key))?;
         Some((stream.peer, stream.kind))
     }
 
@@ -186,7 +198,7 @@ impl Clients {
                     self.malformed.note(now, ClientId::of(stream.peer));
                 }
                 let is_too_many = stream.rejected >= limits::STREAM_REJECTED
-                    && !cfg!(planted = "malformed-messages-are-borne");
+                    && !dotgate_wire::planted!("malformed-messages-are-borne");
                 // One that ends too early was framed wrongly, and so is what follows it.
                 if (is_cut_short && stream.kind.has_frames()) || is_too_many {
                     // Closed once it has its responses.
@@ -196,6 +208,7 @@ impl Clients {
                 }
             }
             // What it asks is not heard: there is no use in a connection.
+            Handled::Forbidden => self.stream_cut_off(key, StreamEnd::Quic),
             Handled::Unwelcome => self.close_stream(key, StreamEnd::Prohibited),
             Handled::Ignored => {
                 // Without a header the framing is lost (RFC 1035 section 4.2.2); one empty frame is forgiven.
@@ -209,6 +222,19 @@ impl Clients {
                 }
             }
         }
+    }
+
+    /// Counts a query of a connection, which may be its last one.
+    pub(crate) fn count_query(&mut self, now: Moment, key: StreamKey) {
+        if self.streams.count_query(key) {
+            self.streams.begin_leaving(now, key);
+            self.mark_dirty(key);
+        }
+    }
+
+    /// Whether a client is to be sent to another connection: the driver says so, if its protocol has a word for that.
+    pub fn stream_is_leaving(&self, key: StreamKey) -> bool {
+        self.streams.get(key).is_some_and(Stream::is_leaving)
     }
 
     /// Records that all messages were taken that may be taken now. False: read no more until `Action::ResumeStream`.
@@ -230,24 +256,49 @@ impl Clients {
     }
 
     /// Whether a client's connection is to be read from.
-    pub(crate) fn reads(&self, key: StreamKey) -> bool {
+    pub fn stream_reads(&self, key: StreamKey) -> bool {
         self.streams
             .get(key)
             .is_some_and(|stream| !stream.is_paused && !stream.has_ended)
     }
 
     /// The client has sent its last byte. It still gets its responses.
-    pub(crate) fn end_stream(&mut self, key: StreamKey) {
+    pub fn stream_ended(&mut self, key: StreamKey) {
         if let Some(stream) = self.streams.get_mut(key) {
             stream.has_ended = true;
             if stream.is_finished() {
-                self.close_stream(key, StreamEnd::Finished);
+                let end = stream.end;
+                self.close_stream(key, end);
             }
         }
     }
 
+    /// What a client speaks that came to a listener of `listener`: proxies have ended the TLS of their clients.
+    pub fn stream_kind(&self, listener: StreamKind, peer: IpAddr) -> StreamKind {
+        if listener == StreamKind::Doh && self.settings.http_proxies.allows(peer) {
+            StreamKind::DohProxy
+        } else {
+            listener
+        }
+    }
+
+    /// Proxies that end the TLS of clients over HTTPS.
+    pub fn http_proxies(&self) -> &Arc<AccessList> {
+        &self.settings.http_proxies
+    }
+
+    /// Counts a datagram at a listener of DNS over QUIC.
+    pub fn count_quic(&self, fate: QuicPacket) {
+        self.tally.counters().clients().add_quic(fate);
+    }
+
+    /// Counts requests of clients over HTTP that were answered so.
+    pub fn count_http(&self, status: HttpStatus, count: u64) {
+        self.tally.counters().clients().add_http(status, count);
+    }
+
     /// The responses that wait for a client, to be drained from the front. None once it is removed.
-    pub(crate) fn output(&mut self, key: StreamKey) -> Option<&mut Vec<u8>> {
+    pub fn stream_output(&mut self, key: StreamKey) -> Option<&mut Vec<u8>> {
         self.streams.get_mut(key).map(|stream| &mut stream.outgoing)
     }
 
@@ -259,7 +310,10 @@ impl Clients {
         };
         stream.encrypted = encrypted;
         stream.on_unsent(taken > 0, now);
-        stream.kernel_bytes = (stream.kernel_bytes + taken).min(limits::STREAM_KERNEL_BYTES);
+        // What a client over QUIC has taken it has acknowledged.
+        if stream.kind != StreamKind::Doq {
+            stream.kernel_bytes = (stream.kernel_bytes + taken).min(limits::STREAM_KERNEL_BYTES);
+        }
         if stream.outgoing.is_empty() && stream.outgoing.capacity() > limits::BUFFER_IDLE_BYTES {
             stream.outgoing = Vec::new();
         }
@@ -268,23 +322,23 @@ impl Clients {
         self.streams.watch(key);
     }
 
-    /// Records what the driver holds for a connection in addition to what is encrypted.
-    pub(crate) fn on_held(&mut self, key: StreamKey, bytes: usize) {
+    /// Records what the driver holds for a connection in addition to what was encrypted, in bytes.
+    pub fn stream_buffered(&mut self, key: StreamKey, bytes: usize) {
         if let Some(stream) = self.streams.get_mut(key) {
-            stream.held = bytes;
+            stream.driver_bytes = bytes;
             self.streams.charge(key);
         }
     }
 
     /// Closes a connection that has nothing more to read or to write.
     pub(crate) fn close_if_finished(&mut self, key: StreamKey) {
-        if let Some(stream) = self.streams.get(key).filter(|held| held.is_finished()) {
+        if let Some(stream) = self.streams.get(key).filter(|stream| stream.is_finished()) {
             self.close_stream(key, stream.end);
         }
     }
 
     /// Records what the kernel buffers for a client's connection.
-    pub(crate) fn on_measured(&mut self, now: Moment, key: StreamKey, measured: KernelBuffers) {
+    pub fn stream_measured(&mut self, now: Moment, key: StreamKey, measured: KernelBuffers) {
         self.streams.on_measured(now, key, measured);
     }
 
@@ -339,7 +393,7 @@ impl Clients {
     }
 
     /// Closes all client connections, as at the end of a stop.
-    pub(crate) fn close_all_streams(&mut self) {
+    pub fn close_all_streams(&mut self) {
         for key in self.streams.keys() {
             self.close_stream(key, StreamEnd::Stopped);
         }
@@ -348,6 +402,11 @@ impl Clients {
     /// Closes connections that have timed out: idle, half-way through a message, or not reading.
     pub(super) fn expire_streams(&mut self, now: Moment) {
         while let Some(key) = self.streams.poll_expired(now) {
+            if self.streams.go_on_leaving(now, key) {
+                self.mark_dirty(key);
+                self.close_if_finished(key);
+                continue;
+            }
             let end = match self.streams.get(key) {
                 Some(stream) if stream.awaits_header => StreamEnd::ProxyHeader,
                 Some(stream) if stream.is_handshaking() => StreamEnd::Handshake,
@@ -362,8 +421,8 @@ impl Clients {
         }
     }
 
-    /// Closes a connection whose client has broken the protocol that the driver speaks with it.
-    pub(crate) fn cut_off(&mut self, key: StreamKey, end: StreamEnd) {
+    /// The client has broken the protocol that the driver speaks with it: the connection is closed. `end` says how.
+    pub fn stream_cut_off(&mut self, key: StreamKey, end: StreamEnd) {
         if self.streams.get(key).is_some() {
             self.tally.count(Count::StreamsCutOff);
             self.close_stream(key, end);
@@ -371,8 +430,8 @@ impl Clients {
     }
 
     fn close_stream(&mut self, key: StreamKey, end: StreamEnd) {
-        if self.streams.end_handshake(key) {
-            self.count_handshake(match end {
+        if let Some(ended) = self.streams.end_handshake(key) {
+            let result = match end {
                 StreamEnd::Handshake => ClientHandshake::Timeout,
                 StreamEnd::Finished => ClientHandshake::Closed,
                 StreamEnd::Idle
@@ -384,22 +443,25 @@ impl Clients {
                 | StreamEnd::ProxyHeader
                 | StreamEnd::Tls
                 | StreamEnd::Http
+                | StreamEnd::Quic
                 | StreamEnd::Flood
                 | StreamEnd::Displaced
                 | StreamEnd::Memory
+                | StreamEnd::Retired
                 | StreamEnd::Stopped => ClientHandshake::Displaced,
-            });
+            };
+            self.report_handshake(ended, result);
         }
         if self.forget_stream(key) {
             self.tally.counters().clients().add_stream_end(end);
-            self.actions.push_back(Action::CloseStream(key));
+            self.actions.push_back(Action::CloseStream(key, end));
         }
     }
 
-    /// The client is gone.
-    pub(crate) fn lose_stream(&mut self, key: StreamKey) {
-        if self.streams.end_handshake(key) {
-            self.count_handshake(ClientHandshake::Closed);
+    /// The connection has ended. Its queries continue without it.
+    pub fn stream_closed(&mut self, key: StreamKey) {
+        if let Some(ended) = self.streams.end_handshake(key) {
+            self.report_handshake(ended, ClientHandshake::Closed);
         }
         self.forget_stream(key);
     }
@@ -407,6 +469,14 @@ impl Clients {
     /// Removes a connection and the responses that waited for it. False if it was forgotten before.
     pub(crate) fn forget_stream(&mut self, key: StreamKey) -> bool {
         let stream = self.streams.remove(key);
+        if let Some(stream) = stream.as_ref()
+            && dotgate_wire::planted!("quota-is-given-back-at-the-close")
+        {
+            let client = ClientId::of(stream.peer);
+            for _ in 0..stream.in_flight {
+                self.quotas.release(client, Via::Stream);
+            }
+        }
         let unsent = stream.as_ref().map_or(0, |stream| stream.pending.len());
         self.tally.count_many(Count::ClientsGone, unsent as u64);
         stream.is_some()

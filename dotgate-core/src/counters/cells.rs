@@ -81,7 +81,7 @@ impl Histogram {
     }
 }
 
-/// What a histogram held at one moment.
+/// The values of a histogram at one moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Distribution {
     /// How many took up to each bound of [`BUCKETS_MICROS`] and longer than the one before; the last took longer

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::cells::{Cells, Distribution, Histogram};
 use super::labels::{
-    ClientHandshake, ClientTransport, Dns64, Filtering, HttpStatus, Limit, Outcome, ProxyResult,
-    Rcode, Reason, RecordType, StreamEnd,
+    ClientHandshake, ClientTransport, CookieResult, Dns64, Filtering, HttpStatus, Limit, Outcome,
+    ProxyResult, QuicPacket, Rcode, Reason, RecordType, StreamEnd,
 };
 
 const QUERIES: usize = ClientTransport::COUNT * RecordType::COUNT * Outcome::COUNT;
@@ -26,6 +26,8 @@ pub struct ClientCounters {
     handshakes: Cells<{ ClientHandshake::COUNT }>,
     http: Cells<{ HttpStatus::COUNT }>,
     proxy: Cells<{ ProxyResult::COUNT }>,
+    quic: Cells<{ QuicPacket::COUNT }>,
+    cookies: Cells<{ CookieResult::COUNT }>,
     durations: [[Histogram; WAITED.len()]; ClientTransport::COUNT],
 }
 
@@ -42,6 +44,8 @@ impl ClientCounters {
             handshakes: Cells::new(),
             http: Cells::new(),
             proxy: Cells::new(),
+            quic: Cells::new(),
+            cookies: Cells::new(),
             durations: std::array::from_fn(|_| std::array::from_fn(|_| Histogram::new())),
         }
     }
@@ -84,6 +88,14 @@ impl ClientCounters {
 
     pub(crate) fn add_proxy(&self, result: ProxyResult) {
         self.proxy.add(result as usize, 1);
+    }
+
+    pub(crate) fn add_quic(&self, fate: QuicPacket) {
+        self.quic.add(fate as usize, 1);
+    }
+
+    pub(crate) fn add_cookie(&self, result: CookieResult) {
+        self.cookies.add(result as usize, 1);
     }
 
     /// Nothing is observed of an outcome that does not wait: its time is that of one turn, which no clock shows.
@@ -147,9 +159,19 @@ impl ClientCounters {
         self.http.at(status as usize)
     }
 
+    /// Datagrams at listeners of DNS over QUIC.
+    pub fn quic(&self, fate: QuicPacket) -> u64 {
+        self.quic.at(fate as usize)
+    }
+
     /// What balancers sent in place of PROXY headers.
     pub fn proxy(&self, result: ProxyResult) -> u64 {
         self.proxy.at(result as usize)
+    }
+
+    /// Cookies of clients.
+    pub fn cookies(&self, result: CookieResult) -> u64 {
+        self.cookies.at(result as usize)
     }
 
     /// From query to response. None for outcomes that wait for nothing.

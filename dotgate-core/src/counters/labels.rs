@@ -31,8 +31,10 @@ macro_rules! labels {
 }
 
 mod attempts;
+mod clients;
 
 pub use self::attempts::{AttemptKind, Hedging, Strategy, Winner};
+pub use self::clients::CookieResult;
 
 labels! {
     /// How a client's query came.
@@ -45,6 +47,8 @@ labels! {
     Dot = "dot",
     /// DNS over HTTPS.
     Https = "https",
+    /// DNS over QUIC.
+    Doq = "doq",
 }
 
 labels! {
@@ -130,7 +134,7 @@ labels! {
     Failed = "failed",
     /// Refused because of its type, class, signature or RD flag, or because it is dotgate's own (loop).
     Refused = "refused",
-    /// Refused, or not answered, because the access list does not have the client.
+    /// Refused, or not answered, because the client is not in the access list.
     Prohibited = "prohibited",
     /// Rejected with FORMERR, NOTIMP or BADVERS.
     Malformed = "malformed",
@@ -151,7 +155,7 @@ labels! {
     Redirect = "redirect",
     /// Responses in which an alias leads to a blocked name.
     Alias = "alias",
-    /// Responses of a public group that hold a private address.
+    /// Responses of a public group with a private address.
     Rebinding = "rebinding",
 }
 
@@ -274,7 +278,7 @@ labels! {
     Framing = "framing",
     /// A truncated message, or several malformed ones.
     Malformed = "malformed",
-    /// The client may no longer ask, and gets no response.
+    /// The client is no longer allowed, and gets no response.
     Prohibited = "prohibited",
     /// A balancer sent no valid PROXY header, or none in time.
     ProxyHeader = "proxy_header",
@@ -284,12 +288,16 @@ labels! {
     Tls = "tls",
     /// The client broke HTTP.
     Http = "http",
-    /// The client flooded its connection with HTTP/2 frames that ask nothing, or cancelled most of its requests.
+    /// The client broke QUIC, or the rules of DNS over QUIC.
+    Quic = "quic",
+    /// The client flooded its connection with HTTP/2 frames without queries, or cancelled most of its requests.
     Flood = "flood",
     /// Closed to make room for another client when all connections were in use.
     Displaced = "displaced",
     /// Memory limit reached; this client used the most.
     Memory = "memory",
+    /// Maximum number of queries or maximum age reached.
+    Retired = "retired",
     /// The client closed its side and has all responses.
     Finished = "finished",
     /// Shutdown.
@@ -301,7 +309,7 @@ labels! {
     HttpStatus:
     /// A DNS message.
     Ok = "200",
-    /// The request has no DNS query, or a proxy says of it two different addresses.
+    /// The request has no DNS query, or two different client addresses of a proxy.
     BadRequest = "400",
     /// Another path than `/dns-query`.
     NotFound = "404",
@@ -313,6 +321,25 @@ labels! {
     UnsupportedMediaType = "415",
     /// Too many queries of the connection wait for a response.
     Unavailable = "503",
+}
+
+labels! {
+    /// What became of a datagram that came to a listener of DNS over QUIC.
+    QuicPacket:
+    /// A packet of a connection.
+    Connection = "connection",
+    /// A packet that started a connection.
+    Attempt = "attempt",
+    /// A new connection that was answered with Retry, to validate the client's address.
+    Retry = "retry",
+    /// A new connection that was refused at a limit.
+    Refused = "refused",
+    /// An unknown connection, another version of QUIC, or an invalid token; the client got an error.
+    Answered = "answered",
+    /// Not QUIC, or from another address than that of its connection.
+    Ignored = "ignored",
+    /// Too many attempts or handshakes were waiting.
+    Dropped = "dropped",
 }
 
 labels! {
@@ -328,11 +355,11 @@ labels! {
     Timeout = "timeout",
     /// Closed to make room for another handshake when too many were in progress, or at shutdown.
     Displaced = "displaced",
-    /// What the client sent is not TLS.
+    /// The client did not send TLS.
     NotTls = "not_tls",
     /// No TLS version, cipher suite or key exchange in common.
     NothingInCommon = "nothing_in_common",
-    /// The client offered application protocols (ALPN), and none that is served.
+    /// The client offered only application protocols (ALPN) that are not supported.
     Alpn = "alpn",
     /// The client sent an alert, for instance because it does not trust the certificate.
     Alert = "alert",
@@ -347,7 +374,7 @@ labels! {
     ProxyResult:
     /// A header that names a client.
     Client = "client",
-    /// A header without a client: the balancer's own query, or of a client without an IP address.
+    /// A header without a client: a query of the balancer itself, or of a client without an IP address.
     Local = "local",
     /// No header.
     Missing = "missing",
@@ -372,11 +399,13 @@ labels! {
     Handshakes = "handshakes",
     /// Queries of one address prefix in a second.
     QueryRate = "query_rate",
+    /// Equal queries over UDP of one address prefix in a second.
+    ResponseRate = "response_rate",
     /// New connections of one address prefix in a second.
     ConnectionRate = "connection_rate",
     /// TLS handshakes of one address prefix in a second.
     HandshakeRate = "handshake_rate",
-    /// Prefixes whose rates are known: one that was not done gave way to another.
+    /// Client prefixes in the table of rates: a prefix was evicted.
     RateTable = "rate_table",
     /// Memory used for clients: connections, incomplete queries and unread responses.
     ClientMemory = "client_memory",
@@ -403,7 +432,7 @@ labels! {
     ConnectUnreachable = "connect_unreachable",
     /// Any other error of the system.
     ConnectOther = "connect_other",
-    /// The upstream sent an alert without a label of its own.
+    /// The upstream sent another alert.
     TlsAlert = "tls_alert",
     /// The upstream received an unexpected message.
     TlsAlertUnexpectedMessage = "tls_alert_unexpected_message",
@@ -463,9 +492,9 @@ labels! {
     UpstreamWrongQuestion = "upstream_wrong_question",
     /// A message with an unknown ID.
     UpstreamUnknownId = "upstream_unknown_id",
-    /// A plain upstream that keeps the letter case of names seems to have sent another one: the response may be forged.
+    /// A response with another name case from a plain upstream that preserves it: it may be forged.
     UpstreamWrongCase = "upstream_wrong_case",
-    /// A plain upstream does not keep the letter case of names, so that it is no proof against forged responses.
+    /// A plain upstream does not preserve the name case, which then does not protect against forged responses.
     UpstreamCaseNotKept = "upstream_case_not_kept",
     /// Not a well-formed response.
     UpstreamMalformed = "upstream_malformed",

@@ -6,27 +6,31 @@ use super::Engine;
 use super::dns64::Dns64Step;
 use crate::attempts::Cause;
 use crate::clients::{Failed, Relayed};
-use crate::exchange::Waiter;
+use crate::exchange::{Exchange, Synthesis, Waiter};
 use crate::failure::Failure;
-use crate::filter::store_substitute;
+use crate::filter::{Filter, store_substitute};
 use crate::flights::{FlightMessage, Role};
 use crate::keys::{ExchangeKey, UpstreamId, WaiterKey};
 use crate::moment::Moment;
-use crate::upstreams::{Completed, GivenUp};
+use crate::tally::Tally;
+use crate::upstreams::{Completed, GivenUp, Upstreams};
 use crate::verdict::is_policy;
 
 impl Engine {
     /// Delivers the response that came last to all who wait for it, and ends the exchange.
     pub(super) fn answer_all(&mut self, now: Moment, completed: &Completed) {
         let key = completed.exchange;
-        let denied = self.filter_response(key);
+        let denied = self.exchanges.get(key).and_then(|exchange| {
+            let filter = &self.settings.filter;
+            replace_denied(filter, exchange, &mut self.upstreams, &self.tally)
+        });
         let ede = self.upstreams.relayed_ede(completed.upstream);
         let is_changed = match denied {
             Some(_) => true,
-            None => match self.apply_dns64(now, key) {
+            None => match self.dns64().apply(now, key) {
                 Dns64Step::Unchanged => false,
                 Dns64Step::Changed => true,
-                Dns64Step::AsksForA => return,
+                Dns64Step::AsksFurther => return,
                 Dns64Step::Failed => return self.fail_with(now, key, Some(Failure::Internal)),
             },
         };
@@ -60,25 +64,6 @@ impl Engine {
             stored = relayed.stored;
         }
         self.remove_exchange(now, key, None);
-    }
-
-    /// Replaces the response that came last if clients may not have it; returns the error that they get.
-    fn filter_response(&mut self, key: ExchangeKey) -> Option<Ede<'static>> {
-        let exchange = self.exchanges.get(key)?;
-        let (question, group) = (&exchange.question, &exchange.group);
-        let filter = &self.settings.filter;
-        let denied = filter.judge(question, self.upstreams.response(), group.is_public)?;
-        let ede = denied.why.ede();
-        let mut stored = Vec::new();
-        let soa = (question.name(), filter.ttl);
-        let asked = (question.as_bytes(), question);
-        store_substitute(&mut stored, asked, denied.substitute, soa, ede);
-        let stored = Stored::read(&stored)?;
-        if !self.upstreams.replace_response(&stored.response()) {
-            return None;
-        }
-        self.tally.filtered(denied.why);
-        Some(ede)
     }
 
     /// Caches the response that came last, and sends it to the workers that wait for it.
@@ -200,7 +185,9 @@ impl Engine {
     /// Answers those whose deadline has passed.
     pub(super) fn expire_waiters(&mut self, now: Moment) {
         while let Some((waiter, key)) = self.exchanges.pop_expired(now) {
-            if cfg!(planted = "attempt-extends-the-deadline") && self.upstreams.is_running(key) {
+            if dotgate_wire::planted!("attempt-extends-the-deadline")
+                && self.upstreams.is_running(key)
+            {
                 let deadline = now + self.settings.query_deadline;
                 self.exchanges.extend(waiter, deadline);
                 continue;
@@ -272,7 +259,7 @@ impl Engine {
     /// Fails the clients of questions that upstreams did not answer. To be called whenever upstreams may have given some up.
     pub(super) fn settle(&mut self, now: Moment) {
         while let Some(given_up) = self.upstreams.poll_given_up() {
-            if !self.asks_for_a_instead(now, &given_up) {
+            if !self.dns64().asks_for_a_instead(now, &given_up) {
                 self.fail(now, given_up);
             }
         }
@@ -376,6 +363,31 @@ impl Engine {
         let cause = self.upstreams.end(now, key).or(given_up);
         self.exchanges.remove(key, cause);
     }
+}
+
+/// Replaces the response that came last if clients may not have it; returns the error that they get.
+fn replace_denied(
+    filter: &Filter,
+    exchange: &Exchange,
+    upstreams: &mut Upstreams,
+    tally: &Tally,
+) -> Option<Ede<'static>> {
+    if matches!(exchange.synthesis, Some(Synthesis::Discovery { .. })) {
+        return None;
+    }
+    let question = &exchange.question;
+    let denied = filter.judge(question, upstreams.response(), exchange.group.is_public)?;
+    let ede = denied.why.ede();
+    let mut stored = Vec::new();
+    let soa = (question.name(), filter.ttl);
+    let asked = (question.as_bytes(), question);
+    store_substitute(&mut stored, asked, denied.substitute, soa, ede);
+    let stored = Stored::read(&stored)?;
+    if !upstreams.replace_response(&stored.response()) {
+        return None;
+    }
+    tally.filtered(denied.why);
+    Some(ede)
 }
 
 /// The failure that an error is whose clients get older data in its place, if there is some (RFC 8767 section 4). None if

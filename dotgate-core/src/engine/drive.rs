@@ -1,6 +1,8 @@
 //! The one order in which an engine is driven, for the program, the simulator and tests.
 
 use super::Engine;
+#[cfg(doc)]
+use crate::clients::Clients;
 use crate::moment::Moment;
 use crate::outbox::{Action, Event};
 
@@ -12,15 +14,15 @@ pub trait Driver {
     /// Executes one action; immediate results are reported to the engine.
     fn act(&mut self, now: Moment, action: Action);
 
-    /// Sends what [`Engine::datagrams`] holds, then clears it.
+    /// Sends what [`Clients::datagrams`] has, then clears it.
     fn send_datagrams(&mut self, now: Moment);
 
     /// Sends every [`Engine::poll_flight_message`] to its worker.
     fn send_flight_messages(&mut self);
 
-    /// Takes what [`Engine::records`] holds, then clears it. Without anybody who reads them there are none.
+    /// Takes what [`Clients::records`] has, then clears it. Without anybody who reads them there are none.
     fn take_records(&mut self, _now: Moment) {
-        self.engine().clear_records();
+        self.engine().clients_mut().clear_records();
     }
 
     /// Logs an event.

@@ -1,11 +1,10 @@
 //! The path of a query, from the listener to the attempts that are made for it.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use dotgate_wire::{NameCase, Question};
 
-use super::Engine;
+use super::{Engine, dns64};
 use crate::cache::Cached;
 use crate::clients::{Local, Request};
 use crate::counters::Count;
@@ -30,12 +29,6 @@ enum Served {
 }
 
 impl Engine {
-    /// The driver's UDP sockets are bound to these addresses, in the order of their numbers. To be called before their
-    /// first datagram: entries of the access list may hold at one of them.
-    pub fn set_datagram_listeners(&mut self, listeners: Vec<IpAddr>) {
-        self.clients.set_listeners(listeners);
-    }
-
     /// Takes a datagram that came in on `path`.
     pub fn on_datagram(&mut self, now: Moment, path: ReturnPath, message: &[u8]) {
         // What is no query was answered already.
@@ -65,7 +58,10 @@ impl Engine {
         question: &Question,
     ) {
         let local = match self.clients.answer_locally(request, question) {
-            Local::No => self.translate_reverse(request, question),
+            Local::No => match self.dns64().reverse_target(question) {
+                Some(target) => self.clients.redirect_reverse(request, target, dns64::TTL),
+                None => Local::No,
+            },
             local @ (Local::Answered | Local::LeadsTo(..)) => local,
         };
         match local {
@@ -110,7 +106,8 @@ impl Engine {
         }
         let group = self.groups.get(lookup.group);
         let received = (&lookup, query.question);
-        if self.upstreams.is_loop(now, received, group) {
+        // dotgate asks for the target of an alias, never for the alias.
+        if request.alias.is_none() && self.upstreams.is_loop(now, received, group) {
             return self.clients.break_loop(request);
         }
         if let Err(limit) = self.wait(now, request, &lookup, served) {
@@ -234,11 +231,13 @@ impl Engine {
             asked_at: now,
             exchange,
             alias: request.alias.clone(),
+            cookie: self.clients.cookie_of(&request.query).map(Box::new),
             zone: None,
             next: None,
         };
         let deadline = now + self.settings.query_deadline;
-        let has_deadline = found.is_none() || !cfg!(planted = "merged-query-has-no-deadline");
+        let has_deadline =
+            found.is_none() || !dotgate_wire::planted!("merged-query-has-no-deadline");
         let timer = self.settings.cache.stale_after;
         let has_timer = served == Served::NotYet && timer <= self.settings.query_deadline;
         self.exchanges.join(

@@ -1,4 +1,4 @@
-//! Passes reports of sessions to `upstreams`, and the results to clients.
+//! Reports of sessions that may complete or end questions: `upstreams` takes them, clients get the results.
 
 use super::Engine;
 use crate::failure::SessionEnd;
@@ -7,16 +7,6 @@ use crate::moment::Moment;
 use crate::upstreams::Received;
 
 impl Engine {
-    /// The TCP connection of a session is there; TLS begins.
-    pub fn session_connected(&mut self, now: Moment, key: SessionKey) {
-        self.upstreams.session_connected(now, key);
-    }
-
-    /// The handshake that is about to be reported as done resumed an earlier session.
-    pub fn session_resumed(&mut self, key: SessionKey) {
-        self.upstreams.session_resumed(key);
-    }
-
     /// A session's upstream is authenticated: from now on it carries queries.
     pub fn session_opened(&mut self, now: Moment, key: SessionKey) {
         self.upstreams.session_opened(now, key);
@@ -43,22 +33,6 @@ impl Engine {
         self.settle(now);
     }
 
-    /// The next query of a session over UDP that waits no more: its socket is to be closed.
-    pub fn poll_released(&mut self, key: SessionKey) -> Option<u16> {
-        self.upstreams.poll_released(key)
-    }
-
-    /// Whether the query with this ID waits for its response, on a session over UDP.
-    pub fn session_awaits(&self, key: SessionKey, id: u16) -> bool {
-        self.upstreams.session_awaits(key, id)
-    }
-
-    /// The frames that wait for a session's TLS, to be drained from the front. None once it is removed, and
-    /// while it is not open: nothing leaves before the upstream is authenticated (RFC 8310 section 6.6).
-    pub fn session_output(&mut self, key: SessionKey) -> Option<&mut Vec<u8>> {
-        self.upstreams.session_output(key)
-    }
-
     /// A session ended, or never came to be. The engine removes it.
     pub fn session_closed(&mut self, now: Moment, key: SessionKey, end: SessionEnd) {
         self.upstreams.session_closed(now, key, end);
@@ -73,14 +47,21 @@ impl Engine {
     /// Opens a session to an upstream that has none, before a client asks: so the first of them need not wait for it, and
     /// an operator learns at the start of the program whether the upstream can be reached.
     pub fn open_first_session(&mut self, now: Moment, upstream: UpstreamId) {
-        self.upstreams.open_first_session(now, upstream);
+        self.upstreams.forwarder().open_first_session(now, upstream);
+        self.settle(now);
+    }
+
+    /// The addresses or routes of this host changed, or it slept: sessions may be dead without a word, and upstreams that
+    /// are down may be in reach.
+    pub fn on_network_change(&mut self, now: Moment) {
+        self.upstreams.forwarder().on_network_change(now);
         self.settle(now);
     }
 
     /// Finds out whether an upstream answers, for a health check. Where something is in flight to it
     /// already, that will show it.
     pub fn probe(&mut self, now: Moment, upstream: UpstreamId) {
-        self.upstreams.probe(now, upstream);
+        self.upstreams.forwarder().probe(now, upstream);
         self.settle(now);
     }
 }

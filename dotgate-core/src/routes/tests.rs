@@ -55,6 +55,30 @@ fn without_routes_every_name_is_of_the_default_group() {
 }
 
 #[test]
+fn a_portal_window_gets_names_that_no_route_has_and_with_the_root_all_of_them() {
+    let names = ["check.example", "check.corp.example", "example.net"].map(wire);
+    let checks = table(&["corp.example", "lab.example.net"]);
+    let checks = checks.with_portal(9, names.iter().map(|name| &**name));
+    for (name, expected) in [
+        ("check.example", 9),
+        ("a.check.example", 9),
+        ("example.net", 9),
+        ("check.corp.example", 1),
+        ("lab.example.net", 2),
+        ("www.example", 0),
+    ] {
+        assert_eq!(group(&checks, name), expected, "{name}");
+    }
+    for routes in [&["corp.example"][..], &[]] {
+        let all = table(routes).with_portal(9, [&[0][..]]);
+        assert_eq!(group(&all, "www.example"), 9);
+        assert_eq!(group(&all, ""), 9);
+        let expected = if routes.is_empty() { 9 } else { 1 };
+        assert_eq!(group(&all, "www.corp.example"), expected);
+    }
+}
+
+#[test]
 fn suffixes_are_listed_in_the_order_of_matching() {
     let table = table(&["example", "a.example", "b.a.example", "net"]);
     let listed = table.suffixes();

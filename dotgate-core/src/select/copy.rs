@@ -32,8 +32,8 @@ pub(crate) fn copy_site(
         upstreams.filter(|(upstream, pool)| {
             let is_untried =
                 !attempts.answered_by.has(*upstream) && !attempts.failed_at.has(*upstream);
-            let may_learn =
-                may_learn(attempts, *upstream) || cfg!(planted = "copies-go-to-other-operators");
+            let may_learn = may_learn(attempts, *upstream)
+                || dotgate_wire::planted!("copies-go-to-other-operators");
             *upstream != late.upstream && is_untried && may_learn && pool.health().is_healthy()
         })
     };

@@ -71,7 +71,7 @@ impl Exploration {
     ) -> Option<UpstreamId> {
         self.questions = self.questions.saturating_add(1);
         if self.questions < limits::EXPLORE_UNKNOWN_EVERY
-            || cfg!(planted = "slow-upstreams-are-never-tried-again")
+            || dotgate_wire::planted!("slow-upstreams-are-never-tried-again")
         {
             return None;
         }

@@ -32,7 +32,7 @@ pub(super) fn operators(key: ShardKey, group: &GroupSettings) -> Vec<u64> {
 
 /// The operators in the order of their scores for the domain of a name; upstreams of one operator as configured.
 pub(super) fn order(key: ShardKey, operators: &[u64], name: &[u8]) -> Sequence {
-    let name = match cfg!(planted = "names-are-sharded-one-by-one") {
+    let name = match dotgate_wire::planted!("names-are-sharded-one-by-one") {
         true => name,
         false => registrable(name),
     };
@@ -53,7 +53,9 @@ pub(super) fn order(key: ShardKey, operators: &[u64], name: &[u8]) -> Sequence {
 /// operator's upstreams alone.
 pub(crate) fn may_learn(attempts: &Attempts, upstream: UpstreamId) -> bool {
     let group = &attempts.group;
-    if group.strategy != Strategy::Shard || cfg!(planted = "other-operators-learn-of-shards") {
+    if group.strategy != Strategy::Shard
+        || dotgate_wire::planted!("other-operators-learn-of-shards")
+    {
         return true;
     }
     let Some(order) = attempts.order else {
@@ -61,7 +63,7 @@ pub(crate) fn may_learn(attempts: &Attempts, upstream: UpstreamId) -> bool {
     };
     let own = group.upstreams.get(order.first());
     let mut upstreams = group.upstreams.iter();
-    let asked = upstreams.find(|held| held.id == upstream);
+    let asked = upstreams.find(|it| it.id == upstream);
     own.zip(asked)
         .is_some_and(|(own, asked)| own.operator == asked.operator)
 }

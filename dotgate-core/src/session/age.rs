@@ -68,8 +68,9 @@ impl Session {
         });
         // Without a connection, closing it when idle would free nothing.
         let idle = idle.filter(|_| self.is_draining || self.link != Link::Datagrams);
-        let idle =
-            idle.filter(|_| self.is_draining || !cfg!(planted = "idle-session-is-never-closed"));
+        let idle = idle.filter(|_| {
+            self.is_draining || !dotgate_wire::planted!("idle-session-is-never-closed")
+        });
         earlier(idle, self.replacement_due())
     }
 

@@ -2,7 +2,7 @@
 //!
 //! It is open once a probe is answered. It never ends for being idle, queries do not wait for one another,
 //! and a query that waits no more leaves nothing behind: its socket is closed, so that its port and ID are useless to
-//! anybody. Follows RFC 5452 (ports, IDs) and draft-vixie-dnsext-dns0x20 (letter case).
+//! anybody. Follows RFC 5452 (ports, IDs) and draft-vixie-dnsext-dns0x20 (name case).
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::link::Link;
 use crate::moment::Moment;
 use crate::random::Random;
 
-/// What the letter case of a response says.
+/// What the name case of a response says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum CaseVerdict {
     /// It is that of the query.
@@ -52,12 +52,13 @@ impl Session {
     /// How long opening may take.
     pub(super) fn opening_wait(&self) -> Duration {
         match self.link {
+            _ if dotgate_wire::planted!("handshake-is-never-given-up") => Duration::from_secs(300),
             Link::Tls | Link::Tcp => limits::HANDSHAKE_WAIT,
             Link::Datagrams => limits::DATAGRAM_OPENING_WAIT,
         }
     }
 
-    /// The letter case in which a name is asked: over UDP a random one, unless the upstream does not preserve it.
+    /// The name case in which a name is asked: over UDP a random one, unless the upstream does not preserve it.
     pub(super) fn pick_case(&self, question: &Question, random: &mut Random) -> NameCase {
         if self.link != Link::Datagrams || self.keeps_case == Some(false) {
             return NameCase::LOWER;
@@ -66,13 +67,13 @@ impl Session {
         NameCase::mixed(question.as_bytes(), bits)
     }
 
-    /// The letter case in which the query with this ID was asked.
+    /// The name case in which the query with this ID was asked.
     pub(crate) fn name_case(&self, id: u16) -> NameCase {
         let ticket = self.tickets.find(spread(id), |ticket| ticket.id == id);
         ticket.map_or(NameCase::LOWER, |ticket| ticket.name_case)
     }
 
-    /// Compares the letter case of a response's question with that of the query, and learns from it.
+    /// Compares the name case of a response's question with that of the query, and learns from it.
     pub(crate) fn judge_case(&mut self, id: u16, question: &[u8]) -> CaseVerdict {
         let ticket = self.tickets.find(spread(id), |ticket| ticket.id == id);
         let (Some(ticket), Link::Datagrams, false) = (ticket, self.link, question.is_empty())
@@ -91,7 +92,7 @@ impl Session {
                 self.keeps_case = Some(false);
                 CaseVerdict::NotKept
             }
-            (false, Some(true)) if cfg!(planted = "wrong-letter-case-is-taken") => {
+            (false, Some(true)) if dotgate_wire::planted!("wrong-name-case-is-accepted") => {
                 CaseVerdict::Right
             }
             (false, Some(true)) => CaseVerdict::Wrong,

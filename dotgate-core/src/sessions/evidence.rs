@@ -2,9 +2,14 @@
 
 use std::time::Duration;
 
-use super::Sessions;
+use dotgate_wire::rcode;
+
+use super::{Attempted, Sessions};
+use crate::attempts::Attempts;
+use crate::counters::Count;
+use crate::counters::labels::Reason;
 use crate::failure::Failure;
-use crate::health::IncidentKind;
+use crate::health::{IncidentKind, NextStep};
 use crate::keys::{SessionKey, UpstreamId};
 use crate::limits;
 use crate::moment::Moment;
@@ -41,7 +46,7 @@ impl Sessions {
             pool.last_response = Some(now);
             pool.round_trip = session
                 .round_trip()
-                .filter(|_| !cfg!(planted = "slowness-is-forgotten"));
+                .filter(|_| !dotgate_wire::planted!("slowness-is-forgotten"));
             pool.answers_repeatedly |= session.responses > 1;
         }
         (time, session.round_trip())
@@ -53,7 +58,7 @@ impl Sessions {
             return;
         };
         if tenths == 0 {
-            if !cfg!(planted = "keepalive-zero-is-ignored") {
+            if !dotgate_wire::planted!("keepalive-zero-is-ignored") {
                 session.drain();
             }
             return;
@@ -119,7 +124,7 @@ impl Sessions {
             return;
         };
         let has_another = pool.with_room(&self.table, None).is_some();
-        if has_another && !cfg!(planted = "failed-replacement-takes-down") {
+        if has_another && !dotgate_wire::planted!("failed-replacement-takes-down") {
             pool.health().evidence().note_error(now, failure);
             // Those who wait for a fresh session would have it retry at once, without success.
             pool.paused_until = Some(now + limits::TRY_EVERY);
@@ -228,5 +233,52 @@ impl Sessions {
             self.events.push_back(event);
         }
         closing
+    }
+
+    /// An upstream has answered what others answered with an error; or not at all, while they answered no other client
+    /// either.
+    pub(crate) fn note_avoidable_errors(
+        &mut self,
+        now: Moment,
+        attempts: &Attempts,
+        answering: UpstreamId,
+    ) {
+        let mut avoidable = attempts.answered_by;
+        for attempt in attempts.running() {
+            let pool = self.pool(attempt.upstream);
+            let is_old = |last: Moment| last + limits::NO_ANSWER_FOR <= now;
+            let answers_none = pool.is_some_and(|pool| pool.last_answer.is_none_or(is_old));
+            let is_overdue = attempt.sent_at + limits::HEDGE_AFTER <= now;
+            if attempt.upstream != answering && is_overdue && answers_none {
+                avoidable.add(attempt.upstream);
+            }
+        }
+        if avoidable.is_empty() {
+            return;
+        }
+        let domain = self.hasher.domain(attempts.question.name());
+        let erring = self.pools.in_order(&attempts.group);
+        let erring = erring.filter(|(upstream, _)| avoidable.has(*upstream));
+        let down: Vec<UpstreamId> = erring
+            .filter(|(_, pool)| pool.health().on_avoidable_error(now, domain))
+            .map(|(upstream, _)| upstream)
+            .collect();
+        for upstream in down {
+            let failure = Failure::Answered {
+                rcode: rcode::SERVFAIL,
+                ede: None,
+            };
+            self.report_down(upstream, failure);
+            let attempted = Attempted::unanswered(now, upstream, None);
+            self.record(now, attempted, failure, NextStep::MarkedDown);
+        }
+    }
+
+    /// A message that matches no query of its session.
+    pub(crate) fn count_invalid(&mut self, key: SessionKey, reason: Reason) {
+        self.tally.count(Count::ResponsesInvalid);
+        if let Some(session) = self.table.get(key) {
+            self.tally.error(session.upstream, reason);
+        }
     }
 }

@@ -1,19 +1,21 @@
-//! Events: upstreams that went down, at `debug` single sessions and probes, at `trace` attempts. At other levels nothing is built for these.
+//! Events: upstreams that went down, at `debug` single sessions and probes, at `trace` attempts and why they failed. At other levels nothing is built for these.
 
 use std::time::Duration;
 
 use dotgate_wire::Question;
 
 use super::Sessions;
+use crate::attempts::{Attempt, Attempts};
 use crate::counters::labels::{AttemptKind, Ending};
 use crate::failure::Failure;
 use crate::keys::UpstreamId;
+use crate::moment::Moment;
 use crate::outbox::{Event, LogDetail};
 use crate::session::Session;
 
 impl Sessions {
     /// How much the log is to say from now on.
-    pub(crate) fn set_log_detail(&mut self, detail: LogDetail) {
+    pub fn set_log_detail(&mut self, detail: LogDetail) {
         self.log_detail = detail;
     }
 
@@ -54,6 +56,34 @@ impl Sessions {
                 kind,
                 question: Box::new(question.clone()),
             });
+        }
+    }
+
+    /// An attempt has failed.
+    pub(crate) fn log_failed(
+        &mut self,
+        now: Moment,
+        attempt: &Attempt,
+        question: &Question,
+        failure: Failure,
+    ) {
+        if self.log_detail == LogDetail::Trace {
+            self.events.push_back(Event::AttemptFailed {
+                upstream: attempt.upstream,
+                kind: attempt.kind,
+                question: Box::new(question.clone()),
+                failure,
+                took: now.since(attempt.sent_at),
+            });
+        }
+    }
+
+    /// The attempts for a question on sessions that have ended have failed.
+    pub(crate) fn log_lost(&mut self, now: Moment, attempts: &Attempts, failure: Failure) {
+        for attempt in attempts.running() {
+            if !self.has(attempt.session) {
+                self.log_failed(now, &attempt, &attempts.question, failure);
+            }
         }
     }
 

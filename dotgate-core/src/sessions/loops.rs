@@ -3,6 +3,7 @@
 use dotgate_wire::{NameCase, Question};
 
 use super::Sessions;
+use crate::exchange::Lookup;
 use crate::keys::SessionKey;
 use crate::limits;
 use crate::link::Link;
@@ -12,21 +13,22 @@ use crate::routes::RouteId;
 use crate::settings::GroupSettings;
 
 impl Sessions {
-    /// Stores the letter case in which a question was sent over UDP.
+    /// Stores the name case in which a question was sent over UDP.
     pub(super) fn remember(&self, now: Moment, key: SessionKey, id: u16, question: &Question) {
         let session = self.table.get(key);
         if let Some(session) = session.filter(|session| session.link == Link::Datagrams) {
             let key = self.hasher.key(question, RouteId::DEFAULT, false, false);
             let case = session.name_case(id);
-            self.own_queries
-                .add(now, question, key.question_hash(), case);
+            self.own_queries.add(now, key.question_hash(), case);
         }
     }
 
-    /// Whether a client's query is one of dotgate's own that came back: `received` is its question in its letter case.
-    pub(crate) fn is_own_query(&self, now: Moment, question_hash: u64, received: &[u8]) -> bool {
+    /// Whether a client's query is one of dotgate's own that came back: `received` is its question in its name case.
+    pub(crate) fn is_own_query(&self, now: Moment, lookup: &Lookup<'_>, received: &[u8]) -> bool {
+        let question = (lookup.question, lookup.key.question_hash());
         let case = NameCase::of(received);
-        self.own_queries.has(now, question_hash, case)
+        self.own_queries
+            .recognizes(now, lookup.key.route(), question, case)
     }
 
     /// Reports a loop, at most one in a while.

@@ -110,7 +110,7 @@ impl Sessions {
     }
 
     /// The TCP connection of a session is there; TLS begins.
-    pub(crate) fn on_connected(&mut self, now: Moment, key: SessionKey) {
+    pub fn on_connected(&mut self, now: Moment, key: SessionKey) {
         if let Some(session) = self.table.get_mut(key) {
             session.phase = Phase::Handshaking;
             session.connected = Some(now);
@@ -121,7 +121,7 @@ impl Sessions {
     }
 
     /// The handshake that is about to be reported as done resumed an earlier session.
-    pub(crate) fn on_resumed(&mut self, key: SessionKey) {
+    pub fn on_resumed(&mut self, key: SessionKey) {
         if let Some(session) = self.table.get_mut(key) {
             session.is_resumed = true;
         }

@@ -20,7 +20,7 @@ impl Sessions {
     pub(super) fn age_limit(&mut self) -> Option<Duration> {
         let most = self
             .age_max
-            .filter(|_| !cfg!(planted = "sessions-never-age"))?;
+            .filter(|_| !dotgate_wire::planted!("sessions-never-age"))?;
         let spread = (most / limits::SESSION_AGE_SPREAD).as_nanos() as u64;
         let less = self.random.word() % spread.max(1);
         Some(most - Duration::from_nanos(less))
@@ -35,7 +35,7 @@ impl Sessions {
         let (upstream, is_in_use) = (session.upstream, session.is_in_use(now));
         if !is_in_use
             || self.has_successor(key, upstream)
-            || cfg!(planted = "sessions-end-unreplaced")
+            || dotgate_wire::planted!("sessions-end-unreplaced")
         {
             self.drain_leaving(upstream);
             return;
@@ -66,7 +66,7 @@ impl Sessions {
         if !is_of_use
             || !is_expected
             || self.has_successor(key, upstream)
-            || cfg!(planted = "idle-sessions-end-unreplaced")
+            || dotgate_wire::planted!("idle-sessions-end-unreplaced")
         {
             return false;
         }

@@ -26,6 +26,8 @@ pub enum StreamKind {
     Doh,
     /// The same without TLS, from a proxy that has ended it. The proxy's connection is that of many clients.
     DohProxy,
+    /// DNS over QUIC (RFC 9250). The driver speaks QUIC: queries are for `Engine::stream_message`.
+    Doq,
 }
 
 impl StreamKind {
@@ -33,7 +35,7 @@ impl StreamKind {
     pub(crate) fn is_encrypted(self) -> bool {
         match self {
             StreamKind::Tcp => false,
-            StreamKind::Dot | StreamKind::Doh | StreamKind::DohProxy => true,
+            StreamKind::Dot | StreamKind::Doh | StreamKind::DohProxy | StreamKind::Doq => true,
         }
     }
 
@@ -41,14 +43,14 @@ impl StreamKind {
     pub(crate) fn has_handshake(self) -> bool {
         match self {
             StreamKind::Tcp | StreamKind::DohProxy => false,
-            StreamKind::Dot | StreamKind::Doh => true,
+            StreamKind::Dot | StreamKind::Doh | StreamKind::Doq => true,
         }
     }
 
     /// Whether it is a connection of many clients, so that none of them is judged by what others do.
     pub(crate) fn is_shared(self) -> bool {
         match self {
-            StreamKind::Tcp | StreamKind::Dot | StreamKind::Doh => false,
+            StreamKind::Tcp | StreamKind::Dot | StreamKind::Doh | StreamKind::Doq => false,
             StreamKind::DohProxy => true,
         }
     }
@@ -59,6 +61,7 @@ impl StreamKind {
             StreamKind::Tcp => ClientTransport::Tcp,
             StreamKind::Dot => ClientTransport::Dot,
             StreamKind::Doh | StreamKind::DohProxy => ClientTransport::Https,
+            StreamKind::Doq => ClientTransport::Doq,
         }
     }
 
@@ -66,6 +69,14 @@ impl StreamKind {
     pub(crate) fn has_frames(self) -> bool {
         match self {
             StreamKind::Tcp | StreamKind::Dot => true,
+            StreamKind::Doh | StreamKind::DohProxy | StreamKind::Doq => false,
+        }
+    }
+
+    /// Whether the engine closes it when it has had its queries. Over HTTP, the driver asks the client to end it (GOAWAY).
+    pub(super) fn is_retired_here(self) -> bool {
+        match self {
+            StreamKind::Tcp | StreamKind::Dot | StreamKind::Doq => true,
             StreamKind::Doh | StreamKind::DohProxy => false,
         }
     }
@@ -73,7 +84,8 @@ impl StreamKind {
     /// What every connection costs, in bytes.
     pub(super) fn bytes(self) -> usize {
         match self {
-            StreamKind::Tcp | StreamKind::DohProxy => limits::STREAM_BYTES,
+            // What QUIC costs is the driver's to say.
+            StreamKind::Tcp | StreamKind::DohProxy | StreamKind::Doq => limits::STREAM_BYTES,
             StreamKind::Dot | StreamKind::Doh => limits::STREAM_BYTES + limits::TLS_STREAM_BYTES,
         }
     }
@@ -85,6 +97,7 @@ pub(super) struct IdleTimeouts {
     tcp: Duration,
     dot: Duration,
     doh: Duration,
+    doq: Duration,
 }
 
 impl IdleTimeouts {
@@ -93,6 +106,7 @@ impl IdleTimeouts {
             tcp: settings.stream_idle,
             dot: settings.dot_idle,
             doh: settings.doh_idle,
+            doq: settings.doq_idle,
         }
     }
 
@@ -101,6 +115,7 @@ impl IdleTimeouts {
             tcp: self.tcp / 4,
             dot: self.dot / 4,
             doh: self.doh / 4,
+            doq: self.doq / 4,
         }
     }
 
@@ -109,8 +124,17 @@ impl IdleTimeouts {
             StreamKind::Tcp => self.tcp,
             StreamKind::Dot => self.dot,
             StreamKind::Doh | StreamKind::DohProxy => self.doh,
+            StreamKind::Doq => self.doq,
         }
     }
+}
+
+/// A handshake that is over.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EndedHandshake {
+    pub(crate) client: IpAddr,
+    pub(crate) kind: StreamKind,
+    pub(crate) began: Moment,
 }
 
 /// The handshakes in progress.
@@ -139,18 +163,17 @@ impl Streams {
         }
     }
 
-    /// The handshake of a connection is over. False if none was in progress, or a balancer's header was awaited in its place.
-    pub(crate) fn end_handshake(&mut self, key: StreamKey) -> bool {
-        let Some(stream) = self.map.get_mut(key) else {
-            return false;
-        };
-        let was_in_progress = stream.handshake_since.take().is_some();
-        let awaits_header = stream.awaits_header;
-        if was_in_progress {
-            self.holders.change_handshakes(stream.holder, -1);
-            self.handshakes.count -= 1;
-        }
-        was_in_progress && !awaits_header
+    /// The handshake of a connection is over. None if none was in progress, or a balancer's header was awaited in its place.
+    pub(crate) fn end_handshake(&mut self, key: StreamKey) -> Option<EndedHandshake> {
+        let stream = self.map.get_mut(key)?;
+        let began = stream.handshake_since.take()?;
+        self.holders.change_handshakes(stream.holder, -1);
+        self.handshakes.count -= 1;
+        (!stream.awaits_header).then_some(EndedHandshake {
+            client: stream.peer,
+            kind: stream.kind,
+            began,
+        })
     }
 
     /// Whether a client has as many handshakes in progress as one may have.
@@ -159,11 +182,20 @@ impl Streams {
         in_progress >= limits::STREAM_HANDSHAKES_PER_CLIENT
     }
 
+    /// Whether the address of a client that would begin a handshake must be validated first, because forged ones would take
+    /// what others need: places for handshakes, or those of connections.
+    pub(crate) fn must_validate(&self, peer: IpAddr) -> bool {
+        let of_client = self.holders.handshakes_of(ClientId::of(peer));
+        self.handshakes.count >= limits::STREAM_HANDSHAKES_UNVALIDATED
+            || of_client >= limits::STREAM_HANDSHAKES_UNVALIDATED_PER_CLIENT
+            || self.map.len() >= self.max
+    }
+
     /// The connection whose handshake gives way to another one: none as long as there is room, else the one that
     /// began first.
     pub(crate) fn displaced_handshake(&mut self) -> Option<StreamKey> {
         if self.handshakes.count < limits::STREAM_HANDSHAKES
-            || cfg!(planted = "handshakes-have-no-bound")
+            || dotgate_wire::planted!("handshakes-have-no-bound")
         {
             return None;
         }

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::mem::size_of;
 use std::sync::Arc;
 
-use dotgate_wire::{Ede, Stored, Ttls, write_stored};
+use dotgate_wire::{Ede, ResponseCookie, Stored, Ttls, add_cookie, write_stored};
 
 use crate::respond::ClientParameters;
 
@@ -63,6 +63,7 @@ pub(crate) struct Pending {
     pub(crate) terms: ResponseTerms,
     /// The question in the client's own bytes.
     pub(crate) question: Box<[u8]>,
+    pub(crate) cookie: Option<Box<ResponseCookie>>,
     /// The answer as a cache stores it.
     pub(crate) answer: Arc<[u8]>,
 }
@@ -71,9 +72,21 @@ impl Pending {
     /// Appends the response.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         if let Some(stored) = Stored::read(&self.answer) {
-            self.terms.write(out, &self.question, &stored);
+            let write = |out: &mut Vec<u8>| self.terms.write(out, &self.question, &stored);
+            match &self.cookie {
+                None => write(out),
+                Some(cookie) => out.extend(with_cookie(cookie, write)),
+            }
         }
     }
+}
+
+/// A response with a cookie.
+pub(crate) fn with_cookie(cookie: &ResponseCookie, write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut message = Vec::new();
+    write(&mut message);
+    add_cookie(&mut message, cookie);
+    message
 }
 
 /// The responses of one connection that wait, in order.
@@ -150,6 +163,7 @@ mod tests {
         let pending = |answer: &Arc<[u8]>| Pending {
             terms,
             question: vec![0; 10].into(),
+            cookie: None,
             answer: Arc::clone(answer),
         };
         let (first, second): (Arc<[u8]>, Arc<[u8]>) = ([0; 5_000].into(), [0; 7_000].into());

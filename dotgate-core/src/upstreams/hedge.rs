@@ -5,16 +5,16 @@
 
 use std::time::Duration;
 
-use super::Upstreams;
+use super::forwarder::Forwarder;
 use crate::attempts::{Attempts, Copied};
 use crate::counters::labels::{AttemptKind, Hedging};
 use crate::hedges::FirstAttempt;
-use crate::keys::{ExchangeKey, UpstreamId};
+use crate::keys::UpstreamId;
 use crate::moment::Moment;
 use crate::select::{CopySite, copy_site};
 use crate::session::QueryOwner;
 
-impl Upstreams {
+impl Forwarder<'_> {
     /// Copies the questions that are late by now.
     pub(super) fn copy_late(&mut self, now: Moment) {
         while let Some(first) = self.hedges.poll_late(now) {
@@ -41,7 +41,7 @@ impl Upstreams {
         };
         if self
             .hedges
-            .is_slow(now, self.domain_hash(attempts.question.name()))
+            .is_slow(now, self.hasher.domain(attempts.question.name()))
         {
             self.tally.hedging(late.upstream, Hedging::SlowDomain);
             return;
@@ -95,7 +95,7 @@ impl Upstreams {
         if !self.is_slow_name(now, upstream, took, owner) {
             self.hedges.add_response(upstream, took);
         }
-        let questions = &self.questions;
+        let questions = &*self.questions;
         self.hedges
             .trim(upstream, |key| questions.get(key).is_some());
     }
@@ -115,7 +115,7 @@ impl Upstreams {
         match owner {
             QueryOwner::Exchange(key) if is_slow => self.questions.get(key).is_some_and(|it| {
                 self.hedges
-                    .is_slow(now, self.domain_hash(it.question.name()))
+                    .is_slow(now, self.hasher.domain(it.question.name()))
             }),
             QueryOwner::Exchange(_)
             | QueryOwner::Copy(_)
@@ -141,21 +141,8 @@ impl Upstreams {
         let slow = slow.or_else(|| self.hedges.slow_after(copied.from));
         // The first attempt was late before.
         if slow.is_some_and(|slow| now.since(copied.sent_at) > slow) {
-            let domain = self.domain_hash(attempts.question.name());
+            let domain = self.hasher.domain(attempts.question.name());
             self.hedges.note_slow(now, domain);
-        }
-    }
-
-    /// Ends the attempts for a question that one of them answered. How long the others take is measured.
-    pub(super) fn end_answered(&mut self, now: Moment, key: ExchangeKey, winner: AttemptKind) {
-        let Some(attempts) = self.questions.end(key) else {
-            return;
-        };
-        self.settle_copy(now, &attempts, Some(winner));
-        for loser in attempts.running() {
-            if !self.sessions.keep_copy(now, &loser, attempts.question_hash) {
-                self.retire_id(now, &loser, attempts.question_hash);
-            }
         }
     }
 }

@@ -18,29 +18,6 @@ use crate::session::{CaseVerdict, Purpose, QueryOwner, Session, Timeout};
 use crate::sessions::Attempted;
 
 impl Upstreams {
-    /// One that waits is asked meanwhile: a server that knows the names of its zone alone may not answer ours.
-    pub(super) fn ask_on_opening(&mut self, now: Moment, upstream: UpstreamId) {
-        let Some(pool) = self.sessions.pool(upstream) else {
-            return;
-        };
-        let sessions = pool.keys().iter();
-        let mut opening = sessions.filter_map(|key| Some((*key, self.sessions.get(*key)?)));
-        let is_free = |session: &Session| {
-            session.link == Link::Datagrams && !session.is_open() && session.carried() == 0
-        };
-        let Some((session, _)) = opening.find(|(_, session)| is_free(session)) else {
-            return;
-        };
-        let may_ask = |key: &ExchangeKey| {
-            let attempts = self.questions.get(*key);
-            attempts.is_some_and(|it| it.waiting_since.is_some() && !it.is_suspect && it.may_ask())
-        };
-        let waiting = self.waiting.all_for(upstream).find(may_ask);
-        if let Some(key) = waiting {
-            self.send(now, key, session);
-        }
-    }
-
     /// Takes a datagram that came on the socket of the query with this ID.
     pub(crate) fn receive_datagram(
         &mut self,
@@ -60,14 +37,19 @@ impl Upstreams {
             return Received::Nothing;
         };
         let received_id = message_id(message).filter(|received| *received == id);
-        let is_well_formed = self.response.load(message).is_ok();
+        let is_well_formed = self.incoming.load(message);
         let was_full = session.is_full();
-        let checked = self.check(key, received_id, is_well_formed);
+        let checked = self.incoming.check(
+            self.sessions.get(key),
+            &mut self.questions,
+            received_id,
+            is_well_formed,
+        );
         let checked = checked.and_then(|found| self.check_case(key, found));
         let received = match checked {
             Ok((id, owner)) => self.accept(now, key, id, owner),
             Err(reason) => {
-                self.count_invalid(key, reason);
+                self.sessions.count_invalid(key, reason);
                 self.on_guess(now, key, id, reason);
                 Received::Nothing
             }
@@ -79,13 +61,16 @@ impl Upstreams {
         received
     }
 
-    /// An upstream that keeps the letter case of names must send the one that was asked in.
+    /// An upstream that keeps the name case must send the one that was asked in.
     fn check_case(
         &mut self,
         key: SessionKey,
         (id, owner): (u16, QueryOwner),
     ) -> Result<(u16, QueryOwner), Reason> {
-        match self.sessions.judge_case(key, id, self.response.question()) {
+        match self
+            .sessions
+            .judge_case(key, id, self.incoming.message().question())
+        {
             Some(CaseVerdict::Right) | None => Ok((id, owner)),
             Some(CaseVerdict::NotKept) => {
                 if let Some(session) = self.sessions.get(key) {
@@ -119,15 +104,6 @@ impl Upstreams {
         }
     }
 
-    /// The next query of a session over UDP that waits no more.
-    pub(crate) fn poll_released(&mut self, key: SessionKey) -> Option<u16> {
-        self.sessions.poll_released(key)
-    }
-
-    pub(crate) fn session_awaits(&self, key: SessionKey, id: u16) -> bool {
-        self.sessions.awaits(key, id)
-    }
-
     /// Asks a question over TCP, in place of an attempt over UDP that has ended.
     pub(super) fn ask_over_tcp(&mut self, now: Moment, key: ExchangeKey, upstream: UpstreamId) {
         if let Some(attempts) = self.questions.get_mut(key) {
@@ -137,45 +113,6 @@ impl Upstreams {
             }
             self.advance(now, key);
         }
-    }
-
-    /// Makes the next attempt over TCP, or has the question wait for a connection. False if it is not to be asked there.
-    pub(super) fn advance_over_tcp(
-        &mut self,
-        now: Moment,
-        key: ExchangeKey,
-        upstream: UpstreamId,
-    ) -> bool {
-        let Some(attempts) = self.questions.get_mut(key) else {
-            return false;
-        };
-        let may_be_asked =
-            self.sessions.pools().is_configured(upstream) && attempts.group.has(upstream);
-        if attempts.answered_by.has(upstream) || !may_be_asked {
-            attempts.over_tcp = None;
-            return false;
-        }
-        let Some(pool) = self.sessions.pool(upstream) else {
-            return false;
-        };
-        let (session, is_opening) = pool.tcp_with_room(self.sessions.table());
-        let is_asked = |session| {
-            attempts
-                .running()
-                .any(|attempt| Some(attempt.session) == session)
-        };
-        match session {
-            // A question is not sent twice on it.
-            Some(_) if is_asked(session) => return false,
-            Some(session) => self.send(now, key, session),
-            None => {
-                if !is_opening && !self.sessions.lacks_descriptors() {
-                    self.sessions.open_plain(now, upstream, Link::Tcp);
-                }
-                self.wait(now, key);
-            }
-        }
-        true
     }
 
     /// A question was answered: if it was to show whether the upstream answers at all, it does.
@@ -272,7 +209,7 @@ impl Upstreams {
             self.tally.count(Count::DescriptorsExhausted);
             self.tally.limit(Limit::Descriptors);
             self.sessions.pause_for_descriptors(now);
-            self.note_waiting(end.into(), upstream);
+            self.forwarder().note_waiting(end.into(), upstream);
             self.ask_others(now, session, end.into());
             return;
         }
@@ -290,13 +227,13 @@ impl Upstreams {
             (_, true) => {
                 self.tally.count(Count::SessionsLost);
                 self.tally.error(upstream, failure);
-                self.charge(now, session, failure);
+                self.forwarder().charge_plain(now, session, failure);
                 self.plain_lost(now, session, failure);
             }
             (_, false) => {
                 self.tally.count(Count::SessionsFailed);
                 self.tally.error(upstream, failure);
-                self.charge(now, session, failure);
+                self.forwarder().charge_plain(now, session, failure);
                 self.plain_lost(now, session, failure);
                 self.give_up_waiting_after_failure(now);
             }
@@ -305,19 +242,23 @@ impl Upstreams {
             .record_reported(now, attempted, failure, before);
     }
 
-    /// What cannot be sent by UDP says that the upstream cannot be reached; a failed TCP connection does not.
-    fn charge(&mut self, now: Moment, session: &Session, failure: Failure) {
-        let upstream = session.upstream;
-        match session.link {
-            Link::Tls | Link::Tcp => self.sessions.note_error(now, upstream, failure),
-            Link::Datagrams => self.upstream_failed_to_open(now, upstream, failure),
+    /// A TCP connection had too many messages that match no query. What it carried is asked again, elsewhere if possible.
+    pub(super) fn plain_flooded(&mut self, now: Moment, session: &Session, failure: Failure) {
+        self.tally.count(Count::SessionsLost);
+        self.tally.error(session.upstream, failure);
+        self.forwarder().charge_plain(now, session, failure);
+        for key in session.unanswered() {
+            if let Some(attempts) = self.questions.get_mut(key) {
+                attempts.over_tcp = None;
+            }
         }
+        self.plain_lost(now, session, failure);
     }
 
-    /// Asks again what was in flight on a session that is gone, and what waited for a TCP connection.
+    /// Retries the questions in flight on a session that has ended, and those that waited for a TCP connection.
     fn plain_lost(&mut self, now: Moment, session: &Session, failure: Failure) {
         if session.link == Link::Tcp && !session.is_open() {
-            self.fail_over_tcp(session.upstream, failure);
+            self.forwarder().fail_over_tcp(session.upstream, failure);
         }
         self.ask_others(now, session, failure);
         self.serve_waiting(now);
@@ -328,6 +269,7 @@ impl Upstreams {
             let Some(attempts) = self.questions.get_mut(key) else {
                 continue;
             };
+            self.sessions.log_lost(now, attempts, failure);
             let is_gone = |key| !self.sessions.has(key);
             match session.link {
                 Link::Datagrams => attempts.take_back_on(is_gone),
@@ -337,19 +279,6 @@ impl Upstreams {
             attempts.failed_at.add(session.upstream);
             if !attempts.is_running() && attempts.waiting_since.is_none() {
                 self.advance(now, key);
-            }
-        }
-    }
-
-    /// Those whose response does not fit into UDP have none from an upstream that cannot be asked over TCP.
-    fn fail_over_tcp(&mut self, upstream: UpstreamId, failure: Failure) {
-        for key in self.waiting.all_for(upstream) {
-            if let Some(attempts) = self.questions.get_mut(key)
-                && attempts.over_tcp == Some(upstream)
-            {
-                attempts.over_tcp = None;
-                attempts.answered_by.add(upstream);
-                attempts.note(failure, Some(upstream));
             }
         }
     }

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::Upstreams;
 use crate::groups::Groups;
 use crate::keys::ExchangeKey;
+use crate::link::Link;
 use crate::moment::Moment;
 use crate::settings::Settings;
 
@@ -24,10 +25,20 @@ impl Upstreams {
         let suspects: Vec<ExchangeKey> = left
             .flat_map(|upstream| self.stop_isolation_at(upstream))
             .collect();
-        for key in orphans.into_iter().chain(suspects) {
+        let overdue = self.left_over_udp();
+        for key in orphans.into_iter().chain(suspects).chain(overdue) {
             self.advance(now, key);
         }
         self.serve_waiting(now);
+    }
+
+    /// The questions that are in flight over UDP at removed upstreams, and nowhere else. Nothing retries them when
+    /// their datagrams are lost, so they are asked now if their group has other upstreams.
+    fn left_over_udp(&self) -> Vec<ExchangeKey> {
+        self.questions.asked_only_on(|key| {
+            let session = self.sessions.get(key);
+            session.is_some_and(|it| it.link == Link::Datagrams && it.is_draining())
+        })
     }
 
     /// Ends the sessions of upstreams whose IDs other upstreams need. Returns the exchanges that were asked there

@@ -11,16 +11,6 @@ use crate::moment::Moment;
 use crate::session::{Phase, Purpose, Session, Timeout};
 
 impl Upstreams {
-    /// The TCP connection of a session is there; TLS begins.
-    pub(crate) fn session_connected(&mut self, now: Moment, key: SessionKey) {
-        self.sessions.on_connected(now, key);
-    }
-
-    /// The handshake that is about to be reported as done resumed an earlier session.
-    pub(crate) fn session_resumed(&mut self, key: SessionKey) {
-        self.sessions.on_resumed(key);
-    }
-
     /// A session's upstream is authenticated, or a plain one answers: from now on it carries queries.
     pub(crate) fn session_opened(&mut self, now: Moment, key: SessionKey) {
         let Some(session) = self.sessions.on_open(now, key) else {
@@ -34,15 +24,10 @@ impl Upstreams {
                 self.sessions.drain_leaving(upstream);
                 self.serve_waiting(now);
                 self.sessions.probe_if_wanted(now, key, upstream);
-                self.copy_waiting(now);
+                self.forwarder().copy_waiting(now);
             }
             (Purpose::Shared, Link::Tcp | Link::Datagrams) => self.serve_waiting(now),
         }
-    }
-
-    /// The frames that wait for a session's TLS, to be drained from the front.
-    pub(crate) fn session_output(&mut self, key: SessionKey) -> Option<&mut Vec<u8>> {
-        self.sessions.output(key)
     }
 
     /// A session ended, or never came to be. The engine removes it.
@@ -103,7 +88,7 @@ impl Upstreams {
         match timeout {
             Timeout::OpeningIsSlow => {
                 self.serve_waiting(now);
-                self.race(now, key);
+                self.forwarder().race(now, key);
                 self.isolation_opens_slowly(now, key);
             }
             Timeout::OpeningIsLate => {
@@ -118,7 +103,7 @@ impl Upstreams {
                     && self.waiting.count_for(upstream) > 0
                     && self.sessions.open_another(now, upstream)
                 {
-                    self.ask_on_opening(now, upstream);
+                    self.forwarder().ask_on_opening(now, upstream);
                 }
             }
             Timeout::OpeningGivenUp => {
@@ -160,24 +145,10 @@ impl Upstreams {
         }
     }
 
-    /// A TCP connection takes long: the next address of the upstream is tried in addition, and the first session that opens is
-    /// used (RFC 8305). Without another address nothing is gained.
-    fn race(&mut self, now: Moment, key: SessionKey) {
-        let session = self.sessions.get(key).filter(|session| {
-            session.phase == Phase::Connecting
-                && session.purpose == Purpose::Shared
-                && session.link == Link::Tls
-        });
-        if let Some(upstream) = session.map(|session| session.upstream)
-            && self.sessions.has_next_address(upstream)
-        {
-            self.sessions.open_another(now, upstream);
-        }
-    }
-
     fn hedge(&mut self, now: Moment, key: ExchangeKey) {
         let attempts = self.questions.get(key);
-        let never_hedged = |e: &Attempts| cfg!(planted = "nothing-is-hedged") && e.is_running();
+        let never_hedged =
+            |e: &Attempts| dotgate_wire::planted!("nothing-is-hedged") && e.is_running();
         let is_free = |e: &Attempts| e.waiting_since.is_none() && !e.is_suspect && !never_hedged(e);
         if attempts.is_some_and(is_free) {
             self.advance(now, key);

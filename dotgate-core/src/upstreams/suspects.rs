@@ -118,7 +118,7 @@ impl Upstreams {
             let is_running = attempts.is_running();
             match site {
                 Site::Upstream(_) => self.isolate(now, &[*key]),
-                Site::Unreachable => self.wait(now, *key),
+                Site::Unreachable => self.forwarder().wait(now, *key),
                 Site::AllAnswered if is_running => {}
                 Site::AllAnswered => self.give_up(now, *key),
             }
@@ -197,9 +197,11 @@ impl Upstreams {
             }
             let hash = attempts.hash;
             if let Some(attempt) = attempts.make_room() {
+                let (question, failure) = (&attempts.question, Failure::NoResponse);
+                self.sessions.log_failed(now, &attempt, question, failure);
                 self.retire_id(now, &attempt, hash);
             }
-            self.send(now, key, session);
+            self.forwarder().send(now, key, session);
         }
         self.settle_isolation(now, session);
     }
@@ -330,14 +332,5 @@ impl Upstreams {
         self.tally.count(Count::QuestionsQuarantined);
         self.tally.error(upstream, Failure::Harmful);
         self.give_up(now, key);
-    }
-
-    /// An upstream answered a question in any way: it is no suspect.
-    pub(super) fn clear_suspicion(&mut self, key: ExchangeKey) {
-        if let Some(attempts) = self.questions.get_mut(key)
-            && attempts.clear_suspicion()
-        {
-            self.isolation.acquit(attempts.hash);
-        }
     }
 }

@@ -78,7 +78,7 @@ fn check_clients(counters: &Counters) {
         assert_eq!(all(outcome), counters.get(count), "{outcome:?}");
         let durations = ClientTransport::ALL.iter();
         let durations = durations.filter_map(|via| clients.durations(*via, outcome));
-        let timed: Vec<u64> = durations.map(|held| held.count()).collect();
+        let timed: Vec<u64> = durations.map(|cell| cell.count()).collect();
         assert!(
             timed.is_empty() || timed.iter().sum::<u64>() == all(outcome),
             "{outcome:?}"

@@ -61,7 +61,7 @@ pub(crate) fn is_truncated(message: &[u8]) -> bool {
     message.get(2).is_some_and(|byte| byte & 2 != 0)
 }
 
-/// The data that belongs to a question, whatever its letter case, so that no answer passes for another's.
+/// The data that belongs to a question, whatever its name case, so that no answer passes for another's.
 pub(crate) fn right_data(question: &[u8]) -> [u8; 4] {
     let fold = |hash: u32, byte: &u8| {
         (hash ^ u32::from(byte.to_ascii_lowercase())).wrapping_mul(0x0100_0193)

@@ -253,7 +253,7 @@ impl World<'_> {
             return;
         }
         session.phase = Phase::Open;
-        self.this().engine.session_connected(now, key);
+        self.this().engine.sessions_mut().on_connected(now, key);
         self.this().engine.session_opened(now, key);
         self.this().pump(now);
     }

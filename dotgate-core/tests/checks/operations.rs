@@ -203,7 +203,7 @@ impl World<'_> {
             && session.phase == Phase::Connecting
         {
             session.phase = Phase::Handshaking;
-            self.this().engine.session_connected(now, key);
+            self.this().engine.sessions_mut().on_connected(now, key);
             self.this().pump(now);
         }
     }
@@ -439,18 +439,18 @@ impl World<'_> {
         let byte = self.bytes.byte();
         let worker = self.this();
         if let Some(key) = worker.old_sessions.last().copied() {
-            worker.engine.session_connected(now, key);
+            worker.engine.sessions_mut().on_connected(now, key);
             worker.engine.session_opened(now, key);
             worker.engine.session_bytes(now, key, &[0; 64]);
             worker.engine.session_closed(now, key, session_end(byte));
-            assert!(worker.engine.session_output(key).is_none());
+            assert!(worker.engine.sessions_mut().output(key).is_none());
         }
         if let Some(key) = worker.old_streams.last().copied() {
             assert!(!worker.engine.stream_bytes(now, key, &[0; 64]));
             worker.engine.stream_wrote(now, key, 1, 0);
-            worker.engine.stream_ended(key);
-            worker.engine.stream_closed(key);
-            assert!(worker.engine.stream_output(key).is_none());
+            worker.engine.clients_mut().stream_ended(key);
+            worker.engine.clients_mut().stream_closed(key);
+            assert!(worker.engine.clients_mut().stream_output(key).is_none());
         }
         worker.pump(now);
     }

@@ -174,7 +174,10 @@ impl Worker {
                 stream.is_excused = true;
             }
         }
-        let key = self.engine.stream_opened(now, peer, StreamKind::Tcp)?;
+        let key = self
+            .engine
+            .clients_mut()
+            .stream_opened(now, (peer, StreamKind::Tcp).into())?;
         let stream = Stream {
             is_read: true,
             ..Stream::default()
@@ -241,13 +244,13 @@ impl Worker {
             stream.has_ended = true;
             stream.unfed.clear();
         }
-        self.engine.stream_ended(key);
+        self.engine.clients_mut().stream_ended(key);
     }
 
-    /// The client's side of a connection is gone.
+    /// The client has closed its side of a connection.
     pub(crate) fn lose_stream(&mut self, key: StreamKey) {
         self.forget_stream(key);
-        self.engine.stream_closed(key);
+        self.engine.clients_mut().stream_closed(key);
     }
 
     /// As at the end of a stop: nobody is waited for.
@@ -255,7 +258,7 @@ impl Worker {
         for stream in self.streams.values_mut() {
             stream.is_excused = true;
         }
-        self.engine.close_all_streams();
+        self.engine.clients_mut().close_all_streams();
     }
 
     fn forget_stream(&mut self, key: StreamKey) {
@@ -264,13 +267,17 @@ impl Worker {
         }
         let client = Client::Stream(key);
         let range = (client, 0)..=(client, u16::MAX);
-        let left: usize = self.pending.range(range).map(|(_, held)| held.len()).sum();
+        let left: usize = self
+            .pending
+            .range(range)
+            .map(|(_, queries)| queries.len())
+            .sum();
         self.abandoned += left;
         self.waiting -= left;
-        self.pending.retain(|(held, _), _| *held != client);
+        self.pending.retain(|(of, _), _| *of != client);
     }
 
-    /// The upstream's end of a session is gone.
+    /// The upstream has ended a session.
     pub(crate) fn close_session(&mut self, now: Moment, key: SessionKey, end: SessionEnd) {
         if self.sessions.remove(&key).is_some() {
             self.old_sessions.push(key);
@@ -330,9 +337,9 @@ impl Worker {
 
     fn open_session(&mut self, now: Moment, key: SessionKey, upstream: UpstreamId) {
         let mut configured = self.settings.upstreams();
-        assert!(configured.any(|held| held.id == upstream));
+        assert!(configured.any(|it| it.id == upstream));
         assert!(!self.old_sessions.contains(&key), "{key:?} lives twice");
-        if self.engine.session_output(key).is_some() {
+        if self.engine.sessions_mut().output(key).is_some() {
             panic!("{key:?} has output before it is open");
         }
         if let Some(end) = self.fails_at_once {
@@ -350,13 +357,13 @@ impl Worker {
         };
         assert!(self.sessions.insert(key, session).is_none());
         let of_upstream = |session: &&Session| session.upstream == upstream;
-        let held = self.sessions.values().filter(of_upstream).count();
-        assert!(held <= limits::SESSIONS_AT_MOST, "{held} sessions");
+        let count = self.sessions.values().filter(of_upstream).count();
+        assert!(count <= limits::SESSIONS_AT_MOST, "{count} sessions");
     }
 
     /// Lets the upstream read what the engine has for it.
     pub(crate) fn flush_session(&mut self, key: SessionKey) {
-        let output = self.engine.session_output(key);
+        let output = self.engine.sessions_mut().output(key);
         let Some(session) = self.sessions.get_mut(&key) else {
             assert!(output.is_none(), "{key:?} is forgotten");
             assert!(self.old_sessions.contains(&key), "{key:?} is unknown");
@@ -385,11 +392,11 @@ impl Worker {
     fn flush_stream(&mut self, now: Moment, key: StreamKey) {
         self.read_stream(key);
         let Some(stream) = self.streams.get_mut(&key) else {
-            assert!(self.engine.stream_output(key).is_none());
+            assert!(self.engine.clients_mut().stream_output(key).is_none());
             assert!(self.old_streams.contains(&key), "{key:?} is unknown");
             return;
         };
-        let Some(output) = self.engine.stream_output(key) else {
+        let Some(output) = self.engine.clients_mut().stream_output(key) else {
             panic!("{key:?} is forgotten and not closed");
         };
         let mut taken = 0;
@@ -413,9 +420,10 @@ impl Worker {
 
     /// Looks at what the engine has written for a client.
     fn read_stream(&mut self, key: StreamKey) {
-        let (Some(stream), Some(output)) =
-            (self.streams.get_mut(&key), self.engine.stream_output(key))
-        else {
+        let (Some(stream), Some(output)) = (
+            self.streams.get_mut(&key),
+            self.engine.clients_mut().stream_output(key),
+        ) else {
             return;
         };
         stream.written.extend(&output[stream.seen..]);
@@ -471,7 +479,7 @@ impl Worker {
         assert!(self.has_taken_ids || attempts <= forwarded * most);
         for key in self.streams.keys() {
             let reads = self.streams[key].is_read && !self.streams[key].has_ended;
-            assert_eq!(engine.stream_reads(*key), reads, "{key:?}");
+            assert_eq!(engine.clients().stream_reads(*key), reads, "{key:?}");
         }
     }
 
@@ -516,11 +524,12 @@ impl Driver for Worker {
             Action::MeasureStreams => {
                 for key in self.streams.keys() {
                     self.engine
+                        .clients_mut()
                         .stream_measured(now, *key, KernelBuffers::default());
                 }
                 self.engine.free_client_memory(now);
             }
-            Action::CloseStream(key) => {
+            Action::CloseStream(key, _) => {
                 let stream = self.streams.get(&key).expect("a stream that is known");
                 let is_excused =
                     stream.is_excused || stream.is_blocked || !stream.partial.is_empty();
@@ -535,11 +544,11 @@ impl Driver for Worker {
 
     fn send_datagrams(&mut self, _now: Moment) {
         self.actions = 0;
-        let datagrams = self.engine.datagrams();
+        let datagrams = self.engine.clients().datagrams();
         let datagrams: Vec<(SocketAddr, Vec<u8>)> = datagrams
             .map(|datagram| (datagram.path.peer, datagram.bytes.to_vec()))
             .collect();
-        self.engine.clear_datagrams();
+        self.engine.clients_mut().clear_datagrams();
         for (peer, bytes) in datagrams {
             assert!(bytes.len() <= usize::from(self.settings.udp_response_max));
             self.on_response(Client::Datagram(peer), &bytes);
@@ -547,8 +556,8 @@ impl Driver for Worker {
     }
 
     fn send_flight_messages(&mut self) {
-        let letter = self.engine.poll_flight_message();
-        assert!(letter.is_none(), "these workers share no flights");
+        let message = self.engine.poll_flight_message();
+        assert!(message.is_none(), "these workers share no flights");
     }
 
     fn log(&mut self, _now: Moment, _event: Event) {}

@@ -6,20 +6,20 @@ use super::*;
 use crate::HttpEnd;
 use crate::limits;
 
-/// Sends `flood` until the connection is over. Returns the bytes that it took, and the most that the connection held.
+/// Sends `flood` until the connection is over. Returns the bytes that it took, and the most that the connection buffered.
 fn send_until_over(
     server: &mut HttpServer,
     mut flood: impl FnMut(u32) -> Vec<u8>,
 ) -> (usize, usize) {
-    let (mut sent, mut held) = (0, 0);
+    let (mut sent, mut buffered) = (0, 0);
     for number in 0..100_000 {
         if server.end().is_some() {
-            return (sent, held);
+            return (sent, buffered);
         }
         let bytes = flood(number);
         sent += bytes.len();
         server.on_bytes(&bytes);
-        held = held.max(server.unsent() + server.bytes());
+        buffered = buffered.max(server.unsent() + server.bytes());
         output(server);
     }
     panic!("the flood goes on after {sent} bytes");
@@ -31,11 +31,11 @@ const SMALL: usize = 256 * 1024;
 fn streams_that_are_reset_at_once_end_the_connection() {
     // CVE-2023-44487: the request, and its end before anybody could look at it.
     let mut server = opened();
-    let (sent, held) = send_until_over(&mut server, |number| {
+    let (sent, buffered) = send_until_over(&mut server, |number| {
         let stream = 1 + 2 * number;
         [get(stream), frame(RST_STREAM, 0, stream, &[0, 0, 0, 8])].concat()
     });
-    assert!(sent < SMALL && held < SMALL, "{sent} {held}");
+    assert!(sent < SMALL && buffered < SMALL, "{sent} {buffered}");
     assert_eq!(server.end(), Some(HttpEnd::Flood));
     assert_eq!(answer_all(&mut server), 0, "no query is left of it");
 }
@@ -59,11 +59,11 @@ fn requests_that_are_cancelled_after_they_were_taken_end_the_connection() {
 fn streams_that_the_client_makes_dotgate_reset_end_the_connection() {
     // CVE-2025-8671: errors of single streams, so that the server resets them itself.
     let mut server = opened();
-    let (sent, held) = send_until_over(&mut server, |number| {
+    let (sent, buffered) = send_until_over(&mut server, |number| {
         let stream = 1 + 2 * number;
         [post_head(stream), frame(WINDOW_UPDATE, 0, stream, &[0; 4])].concat()
     });
-    assert!(sent < SMALL && held < SMALL, "{sent} {held}");
+    assert!(sent < SMALL && buffered < SMALL, "{sent} {buffered}");
 }
 
 #[test]
@@ -72,8 +72,8 @@ fn headers_without_end_end_the_connection() {
     let mut server = opened();
     server.on_bytes(&frame(HEADERS, 0, 1, &head("GET", "/dns-query", &[])));
     let field = block(&[("x", &"y".repeat(100))]);
-    let (sent, held) = send_until_over(&mut server, |_| frame(CONTINUATION, 0, 1, &field));
-    assert!(sent < SMALL && held < SMALL, "{sent} {held}");
+    let (sent, buffered) = send_until_over(&mut server, |_| frame(CONTINUATION, 0, 1, &field));
+    assert!(sent < SMALL && buffered < SMALL, "{sent} {buffered}");
     // Empty ones cost no room for fields.
     let mut server = opened();
     server.on_bytes(&frame(HEADERS, 0, 1, &[]));
@@ -110,9 +110,9 @@ fn frames_that_ask_nothing_end_the_connection() {
     let unknown = frame(0x77, 0, 0, &[0; 8]);
     for flood in [idle_settings, ping, priority, window, unknown] {
         let mut server = opened();
-        let (sent, held) = send_until_over(&mut server, |_| flood.clone());
+        let (sent, buffered) = send_until_over(&mut server, |_| flood.clone());
         assert!(sent <= limits::OVERHEAD_BYTES + flood.len(), "{sent}");
-        assert!(held < SMALL, "{held}");
+        assert!(buffered < SMALL, "{buffered}");
     }
 }
 
@@ -121,9 +121,9 @@ fn bodies_in_tiny_frames_end_the_connection() {
     for payload in [b"x".as_slice(), b""] {
         let mut server = opened();
         server.on_bytes(&post_head(1));
-        let (sent, held) = send_until_over(&mut server, |_| frame(DATA, 0, 1, payload));
+        let (sent, buffered) = send_until_over(&mut server, |_| frame(DATA, 0, 1, payload));
         assert!(sent <= limits::OVERHEAD_BYTES + 10, "{sent}");
-        assert!(held < SMALL, "{held}");
+        assert!(buffered < SMALL, "{buffered}");
     }
 }
 
@@ -165,7 +165,11 @@ fn responses_wait_for_the_windows_of_the_client() {
             .all(|it| it.kind != DATA || it.payload.is_empty())
     );
     let length = expected_response().len();
-    assert_eq!(server.unsent(), 10 * length, "all that is held is counted");
+    assert_eq!(
+        server.unsent(),
+        10 * length,
+        "all buffered bytes are counted"
+    );
     server.on_bytes(&frame(WINDOW_UPDATE, 0, 19, &[0, 0, 1, 0]));
     let sent = frames(&output(&mut server));
     assert!(
@@ -180,14 +184,48 @@ fn responses_wait_for_the_windows_of_the_client() {
 }
 
 #[test]
+fn long_responses_in_tiny_windows_are_no_flood() {
+    const LENGTH: usize = 60_000;
+    const WINDOW: usize = 50;
+    let mut server = server();
+    let no_window = frame(SETTINGS, 0, 0, &setting(4, 0));
+    server.on_bytes(&[PREFACE, &no_window].concat());
+    let streams = (0..10).map(|number| 1 + 2 * number);
+    for stream in streams.clone() {
+        server.on_bytes(&get(stream));
+    }
+    while let Some(query) = server.next_query() {
+        let mut long = response_to(&query);
+        long.resize(LENGTH, 0);
+        server.respond(&long);
+    }
+    let piece = (WINDOW as u32).to_be_bytes();
+    let (mut sent, mut received) = (0, 0);
+    for stream in streams {
+        for _ in 0..LENGTH / WINDOW {
+            for stream in [0, stream] {
+                let update = frame(WINDOW_UPDATE, 0, stream, &piece);
+                sent += update.len();
+                server.on_bytes(&update);
+            }
+            let taken = frames(&output(&mut server));
+            let data = taken.iter().filter(|it| it.kind == DATA);
+            received += data.map(|it| it.payload.len()).sum::<usize>();
+        }
+    }
+    assert!(sent > limits::OVERHEAD_BYTES);
+    assert_eq!((received, server.end()), (10 * LENGTH, None));
+}
+
+#[test]
 fn bodies_that_never_end_are_held_within_the_window() {
     let mut server = opened();
     for number in 0..limits::STREAMS {
         server.on_bytes(&post_head(1 + 2 * number));
     }
-    let (sent, held) = send_until_over(&mut server, |number| {
+    let (sent, buffered) = send_until_over(&mut server, |number| {
         let stream = 1 + 2 * (number % limits::STREAMS);
         frame(DATA, 0, stream, &[0; 1_000])
     });
-    assert!(sent < SMALL && held < SMALL, "{sent} {held}");
+    assert!(sent < SMALL && buffered < SMALL, "{sent} {buffered}");
 }

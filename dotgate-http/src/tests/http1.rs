@@ -52,7 +52,7 @@ fn a_query_by_get_or_post_gets_its_response_with_the_lifetime_of_its_records() {
         assert!(head.contains("cache-control: max-age=77\r\n"), "{head}");
         assert_eq!(body, expected_response());
         assert_eq!(server.unsent(), 0);
-        assert_eq!(server.end(), None, "it is kept open");
+        assert_eq!(server.end(), None, "it stays open");
     }
 }
 
@@ -218,6 +218,34 @@ fn a_query_behind_a_proxy_is_of_the_client_that_the_proxy_names() {
         client_of("x-forwarded-for: ::ffff:198.51.100.7\r\n"),
         of("198.51.100.7")
     );
+    // A proxy repeats the name of the host as its client wrote it, in quotes.
+    for host in [
+        "a,for=127.0.0.1",
+        "a;for=10.0.0.1",
+        "a\\\",for=10.0.0.1,\\\"",
+    ] {
+        let standard = format!("forwarded: host=\"{host}\";for=198.51.100.7\r\n");
+        assert_eq!(client_of(&standard), of("198.51.100.7"), "{host}");
+        let standard = format!("forwarded: for=198.51.100.7;host=\"{host}\"\r\n");
+        assert_eq!(client_of(&standard), of("198.51.100.7"), "{host}");
+    }
+    // What the client wrote in front cannot take in what the proxy appends, however it is quoted.
+    for front in [
+        "for=10.0.0.1;by=\"",
+        "for=\"10.0.0.1\\",
+        "\"",
+        "for=10.0.0.1;\"\\",
+    ] {
+        for own in ["for=198.51.100.7", "for=\"198.51.100.7:4711\""] {
+            assert_eq!(client_of(&format!("forwarded: {front}, {own}\r\n")), None);
+        }
+    }
+    assert_eq!(
+        client_of("forwarded: nonsense, for=198.51.100.7\r\n"),
+        of("198.51.100.7")
+    );
+    let twice = "forwarded: for=10.0.0.1;for=198.51.100.7\r\n";
+    assert_eq!(client_of(twice), None);
     assert_eq!(client_of("x-forwarded-for: unknown\r\n"), None);
     assert_eq!(client_of("forwarded: for=_hidden\r\n"), None);
     let two = "forwarded: for=10.0.0.1\r\nx-forwarded-for: 198.51.100.7\r\n";

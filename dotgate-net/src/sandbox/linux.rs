@@ -24,8 +24,8 @@ pub(super) const PORTS: u32 = 4;
 /// The version that restricts signals and sockets without a file.
 pub(super) const SCOPES: u32 = 6;
 
-/// Calls that a forwarder never makes, and that whoever takes it over would make first: to execute a program, to look
-/// into other processes, to mount, to change the kernel or the time, and to pass this filter by.
+/// Calls that a forwarder never makes, and that an attacker in the process would make first: to execute a program, to
+/// look into other processes, to mount, to change the kernel or the time, and to pass this filter by.
 const DENIED: &[libc::c_long] = &[
     libc::SYS_execve,
     libc::SYS_execveat,
@@ -141,8 +141,10 @@ fn allow(
 
 /// Has calls of no use to a forwarder fail, in all threads.
 pub(super) fn filter_calls() -> Result<(), String> {
-    let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
-        DENIED.iter().map(|call| (*call, Vec::new())).collect();
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = DENIED
+        .iter()
+        .map(|call| (number(*call), Vec::new()))
+        .collect();
     let other = |family: &libc::c_int| {
         let family = u64::try_from(*family).unwrap_or_default();
         SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, family)
@@ -150,15 +152,25 @@ pub(super) fn filter_calls() -> Result<(), String> {
     let others: Result<Vec<_>, _> = FAMILIES.iter().map(other).collect();
     let failed = |error: seccompiler::BackendError| error.to_string();
     let others = SeccompRule::new(others.map_err(failed)?).map_err(failed)?;
-    rules.insert(libc::SYS_socket, vec![others]);
+    rules.insert(number(libc::SYS_socket), vec![others]);
     let filter = SeccompFilter::new(
         rules,
         SeccompAction::Allow,
         SeccompAction::Errno(libc::EPERM.unsigned_abs()),
-        std::env::consts::ARCH.try_into().map_err(failed)?,
+        std::env::consts::ARCH.try_into().map_err(no_filter)?,
     );
     let program: seccompiler::BpfProgram = filter.and_then(TryInto::try_into).map_err(failed)?;
     seccompiler::apply_filter_all_threads(&program).map_err(|error| error.to_string())
+}
+
+/// The number of a call, which has 32 bits on some processors.
+fn number(call: impl Into<i64>) -> i64 {
+    call.into()
+}
+
+fn no_filter(_: seccompiler::BackendError) -> String {
+    let processor = std::env::consts::ARCH;
+    format!("dotgate has no filter of system calls for this processor ({processor})")
 }
 
 /// Makes sure of what both have asked for already, where the system has them.

@@ -4,7 +4,7 @@
 //! where the response leaves from (RFC 3542 section 6 for IPv6; `ip(7)` for IPv4).
 
 use std::mem;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr};
 
 use super::LocalAddress;
 
@@ -30,13 +30,11 @@ pub(super) unsafe fn read(header: *const libc::msghdr) -> LocalAddress {
         // SAFETY: as above; the data follows the header.
         let data = unsafe { libc::CMSG_DATA(message) };
         match (level, kind) {
-            (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
-                // SAFETY: the kernel writes an in_pktinfo for this kind; its alignment is open.
-                let info = unsafe { data.cast::<libc::in_pktinfo>().read_unaligned() };
-                // The address to answer from: it is the datagram's destination, unless that was a
-                // broadcast, from which nothing can be sent.
-                let ip = Ipv4Addr::from(u32::from_be(info.ipi_spec_dst.s_addr));
-                return local_address(ip.into(), ip.is_link_local(), info.ipi_ifindex as u32);
+            (libc::IPPROTO_IP, ipv4::DESTINATION) => {
+                // SAFETY: the kernel writes this structure for this kind; its alignment is open.
+                let info = unsafe { data.cast::<ipv4::Info>().read_unaligned() };
+                let (ip, interface) = ipv4::destination(info);
+                return local_address(ip.into(), ip.is_link_local(), interface);
             }
             (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
                 // SAFETY: the kernel writes an in6_pktinfo for this kind; its alignment is open.
@@ -81,12 +79,9 @@ pub(super) unsafe fn write(
             }
         }
         Some(IpAddr::V4(ip)) => {
-            // SAFETY: in_pktinfo is a C struct of integers, for which zeros are valid.
-            let mut info: libc::in_pktinfo = unsafe { mem::zeroed() };
-            info.ipi_spec_dst.s_addr = u32::from(ip).to_be();
-            info.ipi_ifindex = local.interface as _;
+            let info = ipv4::source(ip, local.interface);
             // SAFETY: passed on from the caller.
-            unsafe { write_one(libc::IPPROTO_IP, libc::IP_PKTINFO, info, header, buffer) };
+            unsafe { write_one(libc::IPPROTO_IP, ipv4::SOURCE, info, header, buffer) };
         }
         Some(IpAddr::V6(ip)) => {
             // SAFETY: in6_pktinfo is a C struct of integers, for which zeros are valid.
@@ -95,6 +90,56 @@ pub(super) unsafe fn write(
             info.ipi6_ifindex = local.interface as _;
             // SAFETY: passed on from the caller.
             unsafe { write_one(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, info, header, buffer) };
+        }
+    }
+}
+
+/// Packet information of IPv4: address and interface, in both directions.
+#[cfg(not(target_os = "freebsd"))]
+pub(super) mod ipv4 {
+    use std::mem;
+    use std::net::Ipv4Addr;
+
+    pub(in crate::udp) type Info = libc::in_pktinfo;
+    /// The option of a socket, and the message that it has the kernel add.
+    pub(in crate::udp) const DESTINATION: libc::c_int = libc::IP_PKTINFO;
+    /// The message that says where a datagram leaves from.
+    pub(in crate::udp) const SOURCE: libc::c_int = libc::IP_PKTINFO;
+
+    /// The address to answer from: it is the datagram's destination, unless that was a broadcast, from which nothing can
+    /// be sent.
+    pub(super) fn destination(info: Info) -> (Ipv4Addr, u32) {
+        let ip = Ipv4Addr::from(u32::from_be(info.ipi_spec_dst.s_addr));
+        (ip, info.ipi_ifindex as u32)
+    }
+
+    pub(super) fn source(ip: Ipv4Addr, interface: u32) -> Info {
+        // SAFETY: in_pktinfo is a C struct of integers, for which zeros are valid.
+        let mut info: Info = unsafe { mem::zeroed() };
+        info.ipi_spec_dst.s_addr = u32::from(ip).to_be();
+        info.ipi_ifindex = interface as _;
+        info
+    }
+}
+
+/// Packet information of IPv4 is an address alone, by one kind of message in each direction (ip(4)).
+#[cfg(target_os = "freebsd")]
+pub(super) mod ipv4 {
+    use std::net::Ipv4Addr;
+
+    pub(in crate::udp) type Info = libc::in_addr;
+    /// The option of a socket, and the message that it has the kernel add.
+    pub(in crate::udp) const DESTINATION: libc::c_int = libc::IP_RECVDSTADDR;
+    /// The message that says where a datagram leaves from.
+    pub(in crate::udp) const SOURCE: libc::c_int = libc::IP_SENDSRCADDR;
+
+    pub(super) fn destination(info: Info) -> (Ipv4Addr, u32) {
+        (Ipv4Addr::from(u32::from_be(info.s_addr)), 0)
+    }
+
+    pub(super) fn source(ip: Ipv4Addr, _: u32) -> Info {
+        libc::in_addr {
+            s_addr: u32::from(ip).to_be(),
         }
     }
 }

@@ -55,7 +55,7 @@ fn try_out(path: UdpPath) -> io::Result<()> {
     refusal(sent, "send")?;
     slots.reset(0);
     // SAFETY: as above.
-    let received = unsafe { slots.receive(path, far.as_raw_fd(), 0..1) };
+    let received = unsafe { slots.receive(path, far.as_raw_fd(), 0..1, false) };
     refusal(received, "receive")
 }
 

@@ -45,6 +45,18 @@ impl ReceiveBatch {
     /// What the system says of the first read; the batch is empty then. An error after the first
     /// datagram ends the batch and is reported by the next call if it lasts.
     pub fn receive(&mut self, socket: &UdpSocket) -> io::Result<usize> {
+        self.fill(socket, false)
+    }
+
+    /// The same, but waits for the first datagram if the socket blocks: for programs with nothing else to wait for.
+    ///
+    /// # Errors
+    /// As [`receive`](Self::receive).
+    pub fn wait(&mut self, socket: &UdpSocket) -> io::Result<usize> {
+        self.fill(socket, true)
+    }
+
+    fn fill(&mut self, socket: &UdpSocket, waits: bool) -> io::Result<usize> {
         for slot in 0..self.filled {
             self.slots.reset(slot);
         }
@@ -53,8 +65,12 @@ impl ReceiveBatch {
             // SAFETY: the payload of all slots is `self.payload`, which lives as long as the slots;
             // the datagrams that borrow it also borrow `self`, so there are none now.
             let received = unsafe {
-                self.slots
-                    .receive(self.path, socket.as_raw_fd(), self.filled..BATCH)
+                self.slots.receive(
+                    self.path,
+                    socket.as_raw_fd(),
+                    self.filled..BATCH,
+                    waits && self.filled == 0,
+                )
             };
             match received {
                 Ok(count) => {

@@ -133,7 +133,7 @@ impl Slots {
     }
 
     /// Receives into the slots of `range` from the first on and returns how many were filled, at
-    /// least one; `WouldBlock` if there is nothing.
+    /// least one; `WouldBlock` if there is nothing, unless it waits and the socket blocks.
     ///
     /// # Safety
     /// Every payload in `range` is writable memory that nobody else uses during the call.
@@ -142,12 +142,18 @@ impl Slots {
         path: UdpPath,
         socket: RawFd,
         range: Range<usize>,
+        waits: bool,
     ) -> io::Result<usize> {
         let header = self.header(range.start);
         match path {
             #[cfg(target_os = "linux")]
             UdpPath::Batched => {
-                let (count, flags) = (self.count(&range), libc::MSG_DONTWAIT as _);
+                let flags = if waits {
+                    libc::MSG_WAITFORONE
+                } else {
+                    libc::MSG_DONTWAIT
+                };
+                let (count, flags) = (self.count(&range), flags as _);
                 // SAFETY: `count` headers follow from here; each points to its own vector, address
                 // and control buffer, and to payload that the caller guarantees. No timeout: it would
                 // be looked at only between datagrams.
@@ -156,10 +162,9 @@ impl Slots {
                 usize::try_from(received).map_err(|_| io::Error::last_os_error())
             }
             UdpPath::Portable => {
+                let flags = if waits { 0 } else { libc::MSG_DONTWAIT };
                 // SAFETY: as above, for one header.
-                let received = unsafe {
-                    libc::recvmsg(socket, &raw mut (*header).msg_hdr, libc::MSG_DONTWAIT)
-                };
+                let received = unsafe { libc::recvmsg(socket, &raw mut (*header).msg_hdr, flags) };
                 let length = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
                 // SAFETY: the header is ours; a payload is far shorter than 4 GiB.
                 unsafe { (*header).msg_len = length as libc::c_uint };

@@ -8,6 +8,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
+use super::control::ipv4;
 use crate::presence::Presence;
 
 /// How to bind a [`UdpSocket`].
@@ -66,16 +67,13 @@ impl UdpSocket {
         if options.receive_buffer_bytes > 0 {
             socket.set_recv_buffer_size(options.receive_buffer_bytes)?;
         }
-        if address.ip().is_unspecified() {
-            report_destination_address(&socket, address)?;
-        }
-        never_fragment(&socket, address)?;
+        set_options(&socket, address)?;
         presence.prepare(&socket, address)?;
         socket.bind(&SockAddr::from(address))?;
         Ok(UdpSocket { socket })
     }
 
-    /// Takes a socket that another process of this program bound, with its queue and all options but its receive
+    /// Takes a socket that another process of this program bound, or that was prepared, with its queue and all options but its receive
     /// buffer, which becomes the one of `options`.
     ///
     /// # Errors
@@ -176,9 +174,22 @@ fn dropped_datagrams(_: &Socket) -> Option<u32> {
     None
 }
 
+/// Gives a socket that another program bound to `address` what [`UdpSocket::adopt`] expects, and what `bind` sets.
+pub(crate) fn prepare(socket: &Socket, address: SocketAddr) -> io::Result<()> {
+    socket.set_reuse_port(true)?;
+    set_options(socket, address)
+}
+
+fn set_options(socket: &Socket, address: SocketAddr) -> io::Result<()> {
+    if address.ip().is_unspecified() {
+        report_destination_address(socket, address)?;
+    }
+    never_fragment(socket, address)
+}
+
 fn report_destination_address(socket: &Socket, address: SocketAddr) -> io::Result<()> {
     match address {
-        SocketAddr::V4(_) => set_option(socket, libc::IPPROTO_IP, libc::IP_PKTINFO, 1),
+        SocketAddr::V4(_) => set_option(socket, libc::IPPROTO_IP, ipv4::DESTINATION, 1),
         SocketAddr::V6(_) => set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1),
     }
 }

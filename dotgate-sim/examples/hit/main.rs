@@ -6,7 +6,7 @@
 //! `route-3` and `route-6` look up a name among no routes, or one of so many labels among 10,000; the other kinds are those of
 //! [`crafted`]: each query gets one such response from the upstream. `response:FILE` and `query:FILE` take the message of a
 //! stored [`recipe`], and `search` looks for worse ones. `forwarded` is a query that an upstream answers and nothing caches, one to a
-//! turn.
+//! turn, and `forwarded-hedged` the same where late queries are copied, and none is late.
 //! The engine is driven as by the program's worker, 32 queries to a turn, so that the difference
 //! between two runs with different counts is the work of that many messages and nothing else.
 //! `dotgate-sim/tests/instructions` does that.
@@ -76,7 +76,10 @@ fn main() -> ExitCode {
     let right = |query: &[u8]| response(query, &ResponseForm::RIGHT);
     let answered = match kind.as_str() {
         "cached" | "cached-listed" | "cached-recorded" => {
-            bench.engine.set_recording(kind == "cached-recorded");
+            bench
+                .engine
+                .clients_mut()
+                .set_recording(kind == "cached-recorded");
             let message = query(1, CACHED_NAME, &form);
             bench.ask_upstream(&message, right);
             bench.ask(&message, count, message.len())
@@ -93,7 +96,7 @@ fn main() -> ExitCode {
             bench.path.peer = ([198, 51, 100, 1], 1_000).into();
             bench.ask(&crafted::datagram(), count, HEADER_LEN)
         }
-        "forwarded" => {
+        "forwarded" | "forwarded-hedged" => {
             let message = query(1, CACHED_NAME, &form);
             // One more is asked in any case, so that a session is open.
             for _ in 0..=count {
@@ -209,7 +212,7 @@ fn with_id_of(query: &[u8], response: &[u8]) -> Vec<u8> {
 
 fn usage() -> ExitCode {
     eprintln!(
-        "usage: hit cached|cached-listed|cached-recorded|forwarded|blocked|local-data|local|excluded|many-records|route-0|route-3|route-6|response:FILE|query:FILE|CRAFTED COUNT\n       \
+        "usage: hit cached|cached-listed|cached-recorded|forwarded|forwarded-hedged|blocked|local-data|local|excluded|many-records|route-0|route-3|route-6|response:FILE|query:FILE|CRAFTED COUNT\n       \
          hit search response|query SECONDS FOLDER\nwhere CRAFTED is one of"
     );
     for (name, _) in crafted::RESPONSES {
@@ -272,9 +275,10 @@ impl Bench {
 
     /// Asks on a connection of its own.
     fn ask_by_stream(&mut self, message: &[u8], answer: impl Fn(&[u8]) -> Vec<u8>) {
-        let Some(stream) =
-            self.engine
-                .stream_opened(self.now, self.path.peer.ip(), StreamKind::Tcp)
+        let Some(stream) = self
+            .engine
+            .clients_mut()
+            .stream_opened(self.now, (self.path.peer.ip(), StreamKind::Tcp).into())
         else {
             return;
         };
@@ -283,7 +287,7 @@ impl Bench {
             &mut Turn::new(&mut self.engine, &mut self.ring, answer),
             self.now,
         );
-        self.engine.stream_closed(stream);
+        self.engine.clients_mut().stream_closed(stream);
     }
 
     /// Asks once and answers as an upstream would, if the engine wants one.
@@ -350,12 +354,17 @@ impl<A: Fn(&[u8]) -> Vec<u8>> Driver for Turn<'_, A> {
         self.others += 1;
         match action {
             Action::OpenSession { session, .. } => {
-                self.engine.session_connected(now, session);
+                self.engine.sessions_mut().on_connected(now, session);
                 self.engine.session_opened(now, session);
             }
             Action::FlushSession(session) => {
-                let asked = self.engine.session_output(session).map(std::mem::take);
-                let asked = asked.unwrap_or_default();
+                // Drained as by the program: what is left is the session's memory for the next queries.
+                let asked = self.engine.sessions_mut().output(session);
+                let asked = asked.map_or_else(Vec::new, |output| {
+                    let asked = output.clone();
+                    output.clear();
+                    asked
+                });
                 let mut rest = asked.as_slice();
                 while let Some((query, behind)) = unframe(rest) {
                     let answer = frame(&(self.answer)(query));
@@ -367,15 +376,15 @@ impl<A: Fn(&[u8]) -> Vec<u8>> Driver for Turn<'_, A> {
             | Action::MeasureStreams
             | Action::FlushStream(_)
             | Action::ResumeStream(_)
-            | Action::CloseStream(_) => {}
+            | Action::CloseStream(..) => {}
         }
     }
 
     fn send_datagrams(&mut self, _now: Moment) {
-        let sent = self.engine.datagrams();
+        let sent = self.engine.clients().datagrams();
         let sent = sent.filter(|datagram| datagram.bytes.len() > self.shortest);
         self.sent += sent.count();
-        self.engine.clear_datagrams();
+        self.engine.clients_mut().clear_datagrams();
     }
 
     fn send_flight_messages(&mut self) {
@@ -386,7 +395,7 @@ impl<A: Fn(&[u8]) -> Vec<u8>> Driver for Turn<'_, A> {
 
     /// Copies each to a ring, as the program's worker does.
     fn take_records(&mut self, now: Moment) {
-        let made = self.engine.records();
+        let made = self.engine.clients().records();
         if !made.is_empty() {
             let (producer, consumer) = &mut *self.ring;
             let room = producer.slots();
@@ -394,7 +403,7 @@ impl<A: Fn(&[u8]) -> Vec<u8>> Driver for Turn<'_, A> {
             if let Ok(chunk) = producer.write_chunk_uninit(made.len().min(room)) {
                 chunk.fill_from_iter(records);
             }
-            self.engine.clear_records();
+            self.engine.clients_mut().clear_records();
             if let Ok(chunk) = consumer.read_chunk(consumer.slots()) {
                 chunk.commit_all();
             }

@@ -22,10 +22,14 @@ pub(crate) fn change_for(kind: &str) -> impl FnOnce(&mut Settings) {
         matches!(kind, "blocked" | "cached-listed"),
         kind == "local-data",
     );
-    let caches = kind != "forwarded";
+    let caches = !matches!(kind, "forwarded" | "forwarded-hedged");
+    let hedges = kind == "forwarded-hedged";
     move |settings| {
         if !caches {
             settings.cache = CacheSettings::off();
+        }
+        if hedges {
+            settings.hedge_percent = 3;
         }
         if has_lists {
             settings.filter = lists();

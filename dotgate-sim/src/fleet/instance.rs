@@ -5,11 +5,11 @@ use std::time::Duration;
 use dotgate_core::cache::{Cache, Found, Scope, Terms};
 use dotgate_core::{Moment, RouteId, limits};
 
-use super::SAMPLE;
+use super::load::SAMPLE;
 use super::names::Names;
 use crate::random::Random;
 
-/// Bytes of an answer as it is kept: a CNAME and two addresses.
+/// Bytes of a cached answer: a CNAME and two addresses.
 const ANSWER: [u8; 120] = [0; 120];
 
 /// What an instance was asked, and what it asked, as weights.

@@ -5,7 +5,7 @@
 
 use dotgate_wire::Question;
 
-use super::{Load, SAMPLE, SEED};
+use super::load::{Load, SAMPLE, SEED};
 use crate::random::Random;
 
 /// The types asked for, as often as one another: A and AAAA.

@@ -1,8 +1,8 @@
 //! Half of a fleet dies in one moment, with its nodes: the load of the others until all instances have recovered.
 
 use super::instance::Instance;
+use super::load::{Cost, LOOK, Load, SEED, WARM_UP};
 use super::names::Names;
-use super::{Cost, LOOK, Load, SEED, WARM_UP};
 use crate::random::Random;
 
 /// Seconds until the balancer knows: the node controller's grace period, 50 s since Kubernetes 1.32.

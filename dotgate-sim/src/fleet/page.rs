@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::{Cost, Load, Names, Outage, half_die, steady, wanted};
+use super::load::{Cost, Load};
+use super::{Demand, Names, Outage, Scaling, half_die, scaled, steady, wanted};
 
 /// The line before the tables.
 pub const BEGIN: &str =
@@ -36,6 +37,8 @@ fn write_all(page: &mut String) -> std::fmt::Result {
     write_worlds(page, &names, &cost)?;
     writeln!(page, "\n### What an autoscaler wants for these clients\n")?;
     write_targets(page, &load, &names, &cost)?;
+    writeln!(page, "\n### What the chart's autoscaler does\n")?;
+    write_scaled(page, &cost)?;
     writeln!(
         page,
         "\n### Half of {FLEET} instances fail with their nodes\n"
@@ -72,12 +75,50 @@ fn write_targets(page: &mut String, load: &Load, names: &Names, cost: &Cost) -> 
         page,
         "| target, CPU of one | instances | queries/s of one |\n|---|---|---|"
     )?;
-    for millis in [100, 250, 400, 600] {
+    for millis in [100, 250, 400, 600, 800] {
         let instances = wanted(load, cost, hit_share, f64::from(millis) / 1e3);
         let queries = load.queries() / f64::from(instances);
         writeln!(page, "| {millis}m | {instances} | {} |", thousands(queries))?;
     }
     Ok(())
+}
+
+fn write_scaled(page: &mut String, cost: &Cost) -> std::fmt::Result {
+    writeln!(
+        page,
+        "| clients | queries | instances | changes | most processors of one | decisions while overloaded \
+         | half as fast: instances | changes | decisions while overloaded |\n|---|---|---|---|---|---|---|---|---|"
+    )?;
+    let slow = cost.times(2.0);
+    for clients in [1e3, 1e4, 1e5, 1e6] {
+        for demand in Demand::ALL {
+            let busiest = clients * Load::MILLION.rate;
+            let fleet = scaled(&Scaling::CHART, cost, busiest, demand);
+            let other = scaled(&Scaling::CHART, &slow, busiest, demand);
+            writeln!(
+                page,
+                "| {} | {} | {} | {} | {:.2} | {} | {} | {} | {} |",
+                thousands(clients),
+                demand.name(),
+                range(fleet.instances),
+                fleet.changes.len(),
+                fleet.processors,
+                fleet.overloaded,
+                range(other.instances),
+                other.changes.len(),
+                other.overloaded
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn range((least, most): (u32, u32)) -> String {
+    if least == most {
+        least.to_string()
+    } else {
+        format!("{least} to {most}")
+    }
 }
 
 fn write_worlds(page: &mut String, names: &Names, cost: &Cost) -> std::fmt::Result {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use dotgate_core::{HealthState, Moment, Settings, limits};
 
-use crate::message;
+use crate::message::{self, Seen};
 use crate::record::{Answered, Attempt, ClientQuery, ClientResponse, Path, Record};
 use crate::simulator::Simulator;
 
@@ -17,7 +17,7 @@ use super::{Model, is_harmful_somewhere};
 /// Longer than a worker that is not stalled takes to read a flight message.
 const SLACK: Duration = Duration::from_millis(5);
 
-/// INFO-CODE of a failure that was kept (RFC 9520).
+/// INFO-CODE of a cached failure (RFC 9520).
 const CACHED_ERROR: u16 = 13;
 
 /// What a cache may keep, and for how long.
@@ -80,7 +80,7 @@ impl Memory {
         }
     }
 
-    /// The TTL with which an answer is kept, in seconds. None if it is not.
+    /// The TTL with which an answer is cached, in seconds. None if it is not.
     fn cache_ttl(&self, answered: &Answered) -> Option<u32> {
         let ttl = answered.ttl.filter(|ttl| *ttl > 0 && self.is_on)?;
         let most = match answered.data {
@@ -107,7 +107,7 @@ impl Past {
         (self.attempts, self.queries) = (record.attempts.len(), record.queries.len());
     }
 
-    /// Attempts at any type of a question's name, whoever made them and whatever came of them.
+    /// All attempts at any type of a question's name.
     pub(super) fn attempts<'r>(
         &self,
         record: &'r Record,
@@ -226,27 +226,39 @@ impl Model {
         response: &ClientResponse,
         answered: &Answered,
     ) -> Result<Source, String> {
-        let seen = &response.seen;
         let given = query.given.unwrap_or(response.at);
         let was_stalled = sim.busy_until(query.worker) >= answered.at;
         let has_waited = given <= answered.at + SLACK || was_stalled;
         let raw = answered.ttl.map(|ttl| ttl.max(self.memory.ttl_min));
-        if has_waited && seen.ttl <= raw {
+        if has_waited && response.seen.ttl <= raw {
             return Ok(Source::Upstream);
         }
         let Some(seconds) = self.memory.cache_ttl(answered) else {
-            return Err("it may not be kept".to_owned());
+            return Err("it may not be cached".to_owned());
         };
-        // What waits for a client that does not read was written earlier.
-        let told_at = match query.path {
-            Path::Udp { .. } => response.at,
-            Path::Tcp(_) => given.max(answered.at),
+        let first = given.max(answered.at);
+        let at = |served: Moment| {
+            let (seen, age) = (&response.seen, served.since(answered.at));
+            self.judge_served(seen, age, seconds)
         };
-        let age = told_at.since(answered.at);
+        let is_stale = match query.path {
+            Path::Udp { .. } => at(response.at)?,
+            // What waits for a client that does not read was written earlier.
+            Path::Tcp(_) if self.has_queued(query) => at(first).or_else(|_| at(response.at))?,
+            Path::Tcp(_) => at(first)?,
+        };
+        if is_stale {
+            self.judge_stale(sim, query, response)?;
+        }
+        Ok(Source::Cache)
+    }
+
+    /// Whether an answer with a cached TTL of so many seconds may be served like this at that age. True if it is stale.
+    fn judge_served(&self, seen: &Seen, age: Duration, seconds: u32) -> Result<bool, String> {
         let lifetime = Duration::from_secs(seconds.into());
         let left = u64::from(seconds).saturating_sub(age.as_secs());
         if age < lifetime && seen.ttl.is_none_or(|ttl| u64::from(ttl) <= left) {
-            return Ok(Source::Cache);
+            return Ok(false);
         }
         let ede = if seen.rcode == 3 { 19 } else { 3 };
         let is_reported = !seen.has_opt || seen.edes.contains(&ede);
@@ -261,8 +273,7 @@ impl Model {
                 "is stale at {age:?} with a cached TTL of {seconds} s"
             ));
         }
-        self.judge_stale(sim, query, response)
-            .map(|()| Source::Cache)
+        Ok(true)
     }
 
     /// Stale answers are for those who have waited, or could not be helped.
@@ -289,10 +300,31 @@ impl Model {
                 && !attempt.is_good()
                 && attempt.at + self.deadline + limits::FAILURE_RECHECK >= given
         });
-        match refresh_failed {
+        match refresh_failed || self.found_nobody_to_ask(sim, query, given) {
             true => Ok(()),
             false => Err("is stale though an upstream was sound".to_owned()),
         }
+    }
+
+    /// Whether a refresh may have failed without an attempt before the query came: another query for the same, so short before
+    /// that the failure recheck timer has not run out, got no answer or a stale one while no upstream was sound.
+    fn found_nobody_to_ask(&self, sim: &Simulator, query: &ClientQuery, given: Moment) -> bool {
+        let record = sim.record();
+        let question = message::folded(message::question(&query.message));
+        let was_any_sound = |at| (0..sim.upstreams()).any(|upstream| self.was_sound(upstream, at));
+        let mut others = self.past.queries(record, &question);
+        others.any(|other| {
+            let is_same = variant(other) == variant(query)
+                && message::folded(message::question(&other.message)) == question;
+            let response = other.response.map(|place| &record.responses[place].seen);
+            let is_unhelped =
+                response.is_some_and(|seen| seen.rcode == 2 || seen.ttl == Some(limits::STALE_TTL));
+            let is_recent = |asked: Moment| {
+                asked < given && asked + self.deadline + limits::FAILURE_RECHECK >= given
+            };
+            let asked = other.given.filter(|asked| is_recent(*asked));
+            is_same && is_unhelped && asked.is_some_and(|asked| !was_any_sound(asked))
+        })
     }
 
     /// Whether a failure may be one that was served before, and is served again.
@@ -306,7 +338,11 @@ impl Model {
         let seen = &response.seen;
         let given = query.given.unwrap_or(response.at);
         let is_reported = !seen.has_opt || seen.edes.contains(&CACHED_ERROR);
-        let may_be = self.memory.is_on && is_reported && response.at == given;
+        let read_by = match self.has_queued(query) {
+            true => response.at,
+            false => given,
+        };
+        let may_be = self.memory.is_on && is_reported && response.at == read_by;
         let asked = message::folded(&seen.question);
         let mut same = self.past.queries(record, &seen.question).filter(|other| {
             variant(other) == variant(query)
@@ -317,7 +353,7 @@ impl Model {
                 let response = other.response.map(|place| &record.responses[place]);
                 response.is_some_and(|earlier| {
                     earlier.seen.rcode == seen.rcode
-                        && earlier.at <= given
+                        && earlier.at <= read_by
                         && earlier.at + self.memory.failure_max() >= given
                 })
             })

@@ -2,26 +2,15 @@
 
 use std::time::Duration;
 
+use dotgate_core::labels::Limit;
 use dotgate_core::{Count, Event, Moment};
 
 use crate::message::{self, Seen};
 use crate::record::{Attempt, ClientQuery, ClientResponse, shown};
 
-use super::parse::RCODES;
-use super::run::{Mark, Run};
+use super::state::{Finding, Mark, Run};
 use super::step::{Amount, AnswerForm, Check, Comparison, Figure, Wanted};
-use super::words::Names;
-
-/// A figure that was wanted, and what was seen instead.
-#[derive(Clone, Debug)]
-pub(super) struct Finding {
-    /// The words of the last `RESET_COUNTS`.
-    pub(super) phase: String,
-    /// What was measured.
-    pub(super) words: String,
-    pub(super) wanted: Wanted,
-    pub(super) seen: Amount,
-}
+use super::words::{Names, rcode};
 
 /// The response codes of answers; all others are failures.
 const ANSWERS: [u8; 2] = [0, 3];
@@ -65,6 +54,10 @@ impl Run<'_> {
                     None => Err(format!("the upstream was not asked for {names}")),
                 }
             }
+            Check::Portal(is_open) => match self.portal.is_some() == *is_open {
+                true => Ok(()),
+                false => Err(format!("open is wanted to be {is_open}")),
+            },
             Check::Health(upstream, state) => {
                 let seen = self.sim.health(*upstream);
                 match seen == *state {
@@ -125,6 +118,23 @@ impl Run<'_> {
                 count(self.queries(of).filter(|query| !is_answered(query)))
             }
             Figure::Answered => count(self.queries(of).filter(is_answered)),
+            Figure::Truncated => count(self.queries(of).filter(|query| {
+                response(query).is_some_and(|response| response.seen.is_truncated)
+            })),
+            Figure::Coded(code) => count(self.queries(of).filter(|query| {
+                response(query).is_some_and(|response| rcode_of(&response.seen) == *code)
+            })),
+            Figure::LimitHits(limit) => {
+                let place = Limit::ALL.iter().position(|other| other == limit)?;
+                Amount::Count(now.limits[place] - since.limits[place])
+            }
+            Figure::Amplification => {
+                let bytes = |query: &ClientQuery| query.message.len() as u64;
+                let received: u64 = self.queries(of).map(bytes).sum();
+                let lengths = self.queries(of).filter_map(response);
+                let sent: u64 = lengths.map(|response| response.seen.length as u64).sum();
+                Amount::Ratio((sent * 100).div_ceil(received.max(1)))
+            }
             Figure::Waiting => {
                 self.queries(of).next()?;
                 let waits = |query: &&ClientQuery| query.response.is_none() && !query.is_abandoned;
@@ -167,11 +177,13 @@ impl Run<'_> {
                 Amount::Count(incidents.map(|incident| u64::from(incident.count)).sum())
             }
             Figure::Closed(client) => {
-                let streams = self.streams.get(client)?.iter();
-                count(streams.filter(|stream| self.sim.is_over(**stream)))
+                let client = self.streams.get(client)?;
+                let over = client.streams.iter();
+                let over = over.filter(|stream| self.sim.is_over(**stream)).count();
+                Amount::Count((client.replaced + over) as u64)
             }
             Figure::Counter(counter) => {
-                let place = Count::ALL.iter().position(|held| held == counter)?;
+                let place = Count::ALL.iter().position(|other| other == counter)?;
                 Amount::Count(now.counts[place] - since.counts[place])
             }
         })
@@ -301,16 +313,15 @@ fn is_answer(response: &ClientResponse) -> bool {
     ANSWERS.contains(&response.seen.rcode)
 }
 
-/// The name of a response code, where scenarios have one for it.
-fn rcode(rcode: u8) -> String {
-    let named = RCODES.iter().find(|(_, held)| *held == rcode);
-    named.map_or_else(|| format!("RCODE {rcode}"), |(name, _)| (*name).to_owned())
+/// The whole response code that a client reads, as far as it has one byte.
+fn rcode_of(seen: &Seen) -> u8 {
+    seen.rcode_upper.wrapping_shl(4) | seen.rcode
 }
 
 fn check_form(seen: &Seen, form: &AnswerForm) -> Result<(), String> {
     let ede = seen.ede.as_ref();
-    if seen.rcode != form.rcode {
-        return Err(format!("{} {ede:?}", rcode(seen.rcode)));
+    if rcode_of(seen) != form.rcode {
+        return Err(format!("{} {ede:?}", rcode(rcode_of(seen))));
     }
     if seen.is_truncated != form.is_truncated {
         return Err(format!("with TC={}", u8::from(seen.is_truncated)));

@@ -8,12 +8,12 @@ use dotgate_core::StreamKind;
 
 use crate::message;
 
+use super::description::{Scenario, StepLine, Upstream};
 use super::reload::ReloadForm;
-use super::step::{Ask, By, ClientDeed, ReplyForm, Step};
-use super::words::{Line, Mistake, Names};
-use super::{Scenario, StepLine, Upstream};
+use super::step::{Ask, By, ClientDeed, CookieForm, PortalForm, ReplyForm, Step};
+use super::words::{Line, Mistake, Names, RCODES};
 
-const STEPS: &str = "QUERY, LOAD, TIME_PASSES, SUSPEND, STALL, START, RELOAD, UPSTREAM, REPLY, CLIENT, RESET_COUNTS or a CHECK_...";
+const STEPS: &str = "QUERY, LOAD, TIME_PASSES, SUSPEND, STALL, START, RELOAD, PORTAL, UPSTREAM, REPLY, CLIENT, RESET_COUNTS or a CHECK_...";
 
 /// Names that clients ask for once each where nothing else is said.
 const UNIQUE: &str = "unique-*";
@@ -80,6 +80,7 @@ impl Reader<'_> {
             "STALL" => Step::Stall(self.worker()?, self.line.time()?),
             "START" => Step::Start,
             "RELOAD" => Step::Reload(ReloadForm::read(&mut self.line)?),
+            "PORTAL" => Step::Portal(PortalForm::read(&mut self.line)?),
             "RESET_COUNTS" => Step::CountAnew(self.line.rest()),
             "UPSTREAM" => Step::Upstream(self.upstream()?, self.deed()?),
             "REPLY" => self.reply()?,
@@ -161,8 +162,12 @@ impl Reader<'_> {
             } else if self.line.takes("REPEATED") {
                 ask.repeats = self.line.number()? as u32;
                 self.line.expect("TIMES")?;
+            } else if self.line.takes("WITH_COOKIE") {
+                ask.cookie = CookieForm::Own;
+            } else if self.line.takes("WITH_GUESSED_COOKIE") {
+                ask.cookie = CookieForm::Guessed;
             } else {
-                let expected = "BY, FROM_MANY_ADDRESSES, TYPE, DO, CD, OPCODE, AT_WORKER, REPEATED or nothing more";
+                let expected = "BY, FROM_MANY_ADDRESSES, TYPE, DO, CD, OPCODE, AT_WORKER, REPEATED, WITH_COOKIE, WITH_GUESSED_COOKIE or nothing more";
                 return Err(self.line.mistake(expected));
             }
         }
@@ -230,6 +235,7 @@ impl Reader<'_> {
                     times,
                     from_one_address,
                     kind,
+                    reconnects: self.line.takes("AND_RECONNECTS"),
                 }
             }
             "COMPLETES_TLS" => ClientDeed::CompletesTls,
@@ -264,7 +270,7 @@ impl Reader<'_> {
     }
 
     fn rcode(&mut self) -> Result<u8, Mistake> {
-        let expected = "NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP or REFUSED";
+        let expected = "NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED or BADCOOKIE";
         self.line.read(expected, |word| {
             let named = RCODES.iter().find(|(name, _)| *name == word);
             named.map(|(_, rcode)| *rcode)
@@ -285,16 +291,7 @@ impl Ask {
             opcode: 0,
             repeats: 0,
             worker: None,
+            cookie: CookieForm::None,
         }
     }
 }
-
-/// The response codes that scenarios name.
-pub(super) const RCODES: [(&str, u8); 6] = [
-    ("NOERROR", 0),
-    ("FORMERR", 1),
-    ("SERVFAIL", 2),
-    ("NXDOMAIN", 3),
-    ("NOTIMP", 4),
-    ("REFUSED", 5),
-];

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use dotgate_core::{
-    Filter, ListAction, ListScope, ListsBuilder, LocalDataBuilder, Rebinding, Settings, Substitute,
+    Dns64Prefix, Filter, ListAction, ListScope, ListsBuilder, LocalDataBuilder, Rebinding,
+    Settings, Substitute,
 };
 
 use dotgate_wire::Nat64Prefix;
@@ -59,6 +60,7 @@ impl ReloadForm {
         let mut prefix = [0; 16];
         prefix[..DNS64_PREFIX.len()].copy_from_slice(&DNS64_PREFIX);
         let prefix = Nat64Prefix::new(prefix.into(), 96).filter(|_| self.has_dns64);
+        let prefix = prefix.map(Dns64Prefix::Fixed);
         settings.groups[0].dns64 = prefix;
         settings.filter = Filter {
             generation: settings.filter.generation + 1,

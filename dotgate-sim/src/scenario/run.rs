@@ -1,23 +1,25 @@
 //! From the steps of a scenario to what was seen: the simulator with one seed, from the first line to the last.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use dotgate_core::{Count, Moment, UpstreamSettings};
+use dotgate_core::{GroupSettings, Moment, RouteId, RouteTable, Settings, UpstreamSettings};
 
-use crate::message::{self, QueryForm, ResponseForm};
+use crate::message::{self, QueryForm, ResponseForm, wire_name};
 use crate::random::Span;
-use crate::record::BEGINNING;
 use crate::script::{Data, Opening, Segments};
 use crate::simulator::{Plan, Simulator, id_of};
 
-use super::checks::Finding;
-use super::step::{Ask, By, Check, ClientDeed, Deed, ReplyForm, Step};
+use super::clients::{GUESSED, address};
+use super::description::{Role, Scenario, StepLine};
+use super::portal::LOOK;
+use super::state::{CookieJar, Finding, Mark, OfNetwork, Run};
+use super::step::{Ask, By, Check, CookieForm, Deed, ReplyForm, Step};
 use super::words::Names;
-use super::{Scenario, StepLine};
 
-/// After this long nothing may be left of clients that have gone.
+/// After this long, no state of clients that have left may remain.
 const AFTERWARDS: Duration = Duration::from_secs(120);
 
 /// How long a worker may take until it reads what has arrived.
@@ -48,34 +50,6 @@ impl Outcome {
             findings: Vec::new(),
         }
     }
-}
-
-/// Where counting began.
-#[derive(Clone, Debug)]
-pub(super) struct Mark {
-    pub(super) at: Moment,
-    /// The words that stand before what is counted.
-    pub(super) words: String,
-    pub(super) queries: usize,
-    pub(super) attempts: usize,
-    pub(super) events: usize,
-    pub(super) started: Vec<u32>,
-    pub(super) opened: Vec<u32>,
-    pub(super) counts: Vec<u64>,
-}
-
-pub(super) struct Run<'s> {
-    pub(super) scenario: &'s Scenario,
-    seed: u64,
-    pub(super) sim: Simulator,
-    pub(super) mark: Mark,
-    pub(super) streams: BTreeMap<String, Vec<usize>>,
-    pub(super) failures: Vec<String>,
-    pub(super) findings: Vec<Finding>,
-    /// Queries that loads will send, in the order of time.
-    timeline: VecDeque<(Moment, Ask)>,
-    asked: usize,
-    asked_of: BTreeMap<String, usize>,
 }
 
 /// Runs a scenario with one seed.
@@ -110,13 +84,14 @@ impl<'s> Run<'s> {
     fn new(scenario: &'s Scenario, seed: u64, with_log: bool, is_routed: bool) -> Run<'s> {
         let mut plan = Plan::new(seed, Vec::new());
         plan.settings = scenario.settings.clone();
+        let mut of_network = OfNetwork::new();
         for upstream in &scenario.upstreams {
             let mut script = upstream.script.clone();
             if upstream.is_cut_by_seed && seed.is_multiple_of(2) {
                 script.segments = Segments::Few;
             }
             plan.upstreams.push(script);
-            let id = id_of(plan.settings.groups[0].upstreams.len());
+            let id = id_of(plan.upstreams.len() - 1);
             let settings = match upstream.is_plain {
                 true => UpstreamSettings::plain(id, &upstream.name),
                 false => UpstreamSettings::new(id, &upstream.name),
@@ -127,7 +102,14 @@ impl<'s> Run<'s> {
                 operator: operator.as_str().into(),
                 ..settings
             };
-            plan.settings.groups[0].upstreams.push(settings);
+            settings
+                .handshakes
+                .set_addresses(upstream.script.addresses.len());
+            match &upstream.role {
+                Role::Default => plan.settings.groups[0].upstreams.push(settings),
+                Role::Route(suffix) => add_to_route(&mut plan.settings, suffix, settings),
+                Role::Portal => of_network.push(settings),
+            }
         }
         plan.is_routed = is_routed;
         plan.workers = scenario.workers;
@@ -135,16 +117,20 @@ impl<'s> Run<'s> {
         plan.lag = LAG;
         plan.with_log = with_log;
         let sim = Simulator::new(plan);
-        let mark = mark(&sim, String::new());
+        let mark = Mark::new(&sim, String::new());
         Run {
             scenario,
             seed,
             sim,
             mark,
             streams: BTreeMap::new(),
+            cookies: CookieJar::default(),
             failures: Vec::new(),
             findings: Vec::new(),
             timeline: VecDeque::new(),
+            of_network,
+            portal: None,
+            portals: 0,
             asked: 0,
             asked_of: BTreeMap::new(),
         }
@@ -175,7 +161,9 @@ impl<'s> Run<'s> {
                 }
             }
             Step::Reload(form) => self.sim.reconfigure(|settings| form.apply(settings)),
-            Step::CountAnew(words) => self.mark = mark(&self.sim, words.clone()),
+            Step::Portal(Some(form)) => self.open_portal(form),
+            Step::Portal(None) => self.close_portal(),
+            Step::CountAnew(words) => self.mark = Mark::new(&self.sim, words.clone()),
             Step::Upstream(upstream, deed) => self.apply(*upstream, deed),
             Step::Reply(upstream, names, form) => {
                 if !self.reply(*upstream, names, *form) {
@@ -208,8 +196,18 @@ impl<'s> Run<'s> {
                 self.timeline.push_front((at, ask));
                 break;
             }
-            self.sim.pass(at.since(self.sim.now()));
+            self.pass_with_portal(at);
             self.ask(&ask);
+        }
+        self.pass_with_portal(end);
+    }
+
+    /// Lets time pass, while an open portal window is looked at.
+    fn pass_with_portal(&mut self, end: Moment) {
+        while self.portal.is_some() && self.sim.now() < end {
+            let next = (self.sim.now() + LOOK).min(end);
+            self.sim.pass(next.since(self.sim.now()));
+            self.look_at_portal();
         }
         self.sim.pass(end.since(self.sim.now()));
     }
@@ -242,6 +240,11 @@ impl<'s> Run<'s> {
             ..QueryForm::default()
         };
         let query = message::query(number as u16, &name, &form);
+        let query = match ask.cookie {
+            CookieForm::None => query,
+            CookieForm::Own => message::with_cookie(query, &self.own_cookie()),
+            CookieForm::Guessed => message::with_cookie(query, &GUESSED),
+        };
         let worker = match ask.worker {
             Some(worker) => worker,
             None => number % self.sim.workers(),
@@ -257,8 +260,7 @@ impl<'s> Run<'s> {
                 self.sim.ask(worker, peer(host, port), query)
             }
             By::Client(name) => {
-                let streams = self.streams.get(name).map_or(&[][..], Vec::as_slice);
-                let Some(&stream) = streams.get(number % streams.len().max(1)) else {
+                let Some(stream) = self.connection_of(name, number) else {
                     return;
                 };
                 self.sim.ask_on(stream, query, Segments::Whole)
@@ -297,9 +299,9 @@ impl<'s> Run<'s> {
     fn reply(&mut self, upstream: usize, names: &Names, form: ReplyForm) -> bool {
         let mut has_replied = false;
         loop {
-            let mut held = self.sim.held(upstream).iter();
+            let mut withheld = self.sim.withheld(upstream).iter();
             let is_meant = |(_, query): &(usize, Vec<u8>)| names.are_of(message::question(query));
-            let Some(place) = held.position(is_meant) else {
+            let Some(place) = withheld.position(is_meant) else {
                 return has_replied;
             };
             has_replied = true;
@@ -312,51 +314,10 @@ impl<'s> Run<'s> {
                     self.sim.release(upstream, place, &form);
                 }
                 ReplyForm::LengthAlone => {
-                    let (connection, _) = self.sim.held(upstream)[place];
+                    let (connection, _) = self.sim.withheld(upstream)[place];
                     self.sim.say_on(connection, vec![0, 60]);
                     return true;
                 }
-            }
-        }
-    }
-
-    fn client(&mut self, name: &str, deed: ClientDeed) {
-        if let ClientDeed::Connects {
-            times,
-            from_one_address,
-            kind,
-        } = deed
-        {
-            for number in 0..times {
-                let host = if from_one_address { 0 } else { 1 + number };
-                let worker = number % self.sim.workers();
-                let stream = self.sim.open_stream(worker, address(host), kind);
-                self.streams
-                    .entry(name.to_owned())
-                    .or_default()
-                    .push(stream);
-            }
-            return;
-        }
-        for stream in self.streams.get(name).cloned().unwrap_or_default() {
-            match deed {
-                ClientDeed::Connects { .. } => {}
-                ClientDeed::CompletesTls => self.sim.secure_stream(stream),
-                ClientDeed::SendsHalfAQuery => {
-                    let query = message::query(1, "half.example", &QueryForm::default());
-                    let mut framed = message::frame(&query);
-                    framed.truncate(framed.len() / 2);
-                    self.sim.send_on(stream, framed);
-                }
-                ClientDeed::SendsMalformed { times } => {
-                    for number in 0..times {
-                        self.sim.send_on(stream, malformed(number));
-                    }
-                }
-                ClientDeed::StopsReading => self.sim.read_on(stream, false),
-                ClientDeed::ReadsAgain => self.sim.read_on(stream, true),
-                ClientDeed::Ends => self.sim.end_stream(stream),
-                ClientDeed::Leaves => self.sim.reset_stream(stream),
             }
         }
     }
@@ -381,53 +342,18 @@ impl<'s> Run<'s> {
     }
 }
 
-/// A framed message that is no query.
-fn malformed(number: u32) -> Vec<u8> {
-    let form = QueryForm {
-        opcode: 2,
-        ..QueryForm::default()
-    };
-    let mut message = message::query(number as u16, "malformed.example", &form);
-    if number % 2 == 1 {
-        message = message::query(number as u16, "", &QueryForm::default());
-        // A header without a question.
-        message.truncate(12);
-        message[5] = 0;
+/// Adds an upstream to the group of a route.
+fn add_to_route(settings: &mut Settings, suffix: &str, upstream: UpstreamSettings) {
+    let mut groups = settings.groups.iter_mut();
+    if let Some(group) = groups.find(|group| *group.label == *suffix) {
+        return group.upstreams.push(upstream);
     }
-    message::frame(&message)
-}
-
-/// One of 250 addresses of clients.
-fn address(host: usize) -> IpAddr {
-    IpAddr::from([192, 0, 2, (1 + host % 250) as u8])
-}
-
-fn mark(sim: &Simulator, words: String) -> Mark {
-    let record = sim.record();
-    let of_upstreams = |count: fn(&crate::record::UpstreamRecord) -> u32| {
-        record.upstreams.iter().map(count).collect()
-    };
-    let of_workers = |count: &Count| {
-        (0..sim.workers())
-            .map(|worker| sim.count(worker, *count))
-            .sum()
-    };
-    debug_assert!(sim.now() >= BEGINNING);
-    Mark {
-        at: sim.now(),
-        words,
-        queries: record.queries.len(),
-        attempts: record.attempts.len(),
-        events: record.events.len(),
-        started: of_upstreams(|upstream| upstream.started),
-        opened: of_upstreams(|upstream| upstream.opened),
-        counts: Count::ALL.iter().map(of_workers).collect(),
-    }
-}
-
-impl Mark {
-    /// What has been counted up to now, as if counting had just begun.
-    pub(super) fn now(sim: &Simulator) -> Mark {
-        mark(sim, String::new())
-    }
+    let place = settings.groups.len();
+    let route = RouteId(u16::try_from(place).unwrap_or(u16::MAX));
+    settings
+        .groups
+        .push(GroupSettings::new(route, suffix, vec![upstream]));
+    let routes = settings.groups.iter().enumerate().skip(1);
+    let routes = routes.map(|(place, group)| (wire_name(&group.label).into(), place));
+    settings.routes = Arc::new(RouteTable::new(routes));
 }

@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
+use dotgate_core::labels::Limit;
 use dotgate_core::{Count, HealthState, SessionEnd, StreamKind};
 
+use crate::message::wire_name;
 use crate::random::Span;
 use crate::script::{AnswerBound, Opening, Rule};
 use crate::upstream::{Death, State};
 
 use super::reload::ReloadForm;
-use super::words::Names;
+use super::words::{Line, Mistake, Names, rcode};
 
 /// One line of a scenario.
 #[derive(Clone, Debug)]
@@ -31,6 +33,8 @@ pub(super) enum Step {
     Start,
     /// The workers get other lists and local data.
     Reload(ReloadForm),
+    /// A portal window is opened, or closed.
+    Portal(Option<PortalForm>),
     /// What is checked from now on begins here. The words stand before it in the table.
     CountAnew(String),
     Upstream(usize, Deed),
@@ -54,6 +58,17 @@ pub(super) struct Ask {
     pub(super) repeats: u32,
     /// The worker that is asked; each in turn if none is named.
     pub(super) worker: Option<usize>,
+    pub(super) cookie: CookieForm,
+}
+
+/// The cookie of a query.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum CookieForm {
+    None,
+    /// That of the client, with the one that it has from dotgate once it has one.
+    Own,
+    /// One that somebody else made up.
+    Guessed,
 }
 
 /// The client, and its transport.
@@ -87,7 +102,7 @@ pub(super) enum Deed {
     HasNewData,
 }
 
-/// What an upstream says about a query it held.
+/// The response of an upstream to a query that it withheld.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum ReplyForm {
     Rcode(u8),
@@ -103,6 +118,8 @@ pub(super) enum ClientDeed {
         times: usize,
         from_one_address: bool,
         kind: StreamKind,
+        /// Whether they connect again for the next query after dotgate has closed their connection.
+        reconnects: bool,
     },
     /// Their TLS handshakes are complete.
     CompletesTls,
@@ -132,6 +149,8 @@ pub(super) enum Check {
     NoAnswer(Names),
     OutQuery(usize, Names),
     Health(usize, HealthState),
+    /// Whether a portal window is open.
+    Portal(bool),
 }
 
 /// What a client must read in its answer.
@@ -157,6 +176,10 @@ pub(super) enum Figure {
     Lost,
     /// Queries answered NOERROR or NXDOMAIN.
     Answered,
+    /// Queries answered with TC.
+    Truncated,
+    /// Queries answered with this response code.
+    Coded(u8),
     /// Queries answered with stale data: an EDE says so.
     Stale,
     /// Queries that wait for a response.
@@ -181,9 +204,13 @@ pub(super) enum Figure {
     DownEvents,
     /// Failures and recoveries that are recorded for operators.
     Incidents,
-    /// Connections of a client that are closed now.
+    /// Connections of a client that were closed.
     Closed(String),
     Counter(Count),
+    /// How often clients reached a limit.
+    LimitHits(Limit),
+    /// Bytes of responses for each byte of their queries.
+    Amplification,
 }
 
 impl Figure {
@@ -192,6 +219,10 @@ impl Figure {
         match self {
             Figure::Lost => "lost".to_owned(),
             Figure::Answered => "answered".to_owned(),
+            Figure::Truncated => "truncated".to_owned(),
+            Figure::Coded(code) => format!("answered {}", rcode(*code)),
+            Figure::LimitHits(limit) => format!("limit `{}`", limit.label()),
+            Figure::Amplification => "bytes sent per byte received".to_owned(),
             Figure::Waiting => "waiting".to_owned(),
             Figure::LongestWait => "longest wait".to_owned(),
             Figure::UsualWait => "wait of nine in ten".to_owned(),
@@ -279,5 +310,37 @@ impl std::fmt::Display for Amount {
         let text = format!("{}.{:03}", millis / 1_000, millis % 1_000);
         let text = text.trim_end_matches('0').trim_end_matches('.');
         write!(f, "{text} s")
+    }
+}
+
+/// A window, as a line opens it.
+#[derive(Clone, Debug)]
+pub(super) struct PortalForm {
+    pub(super) span: Duration,
+    /// Empty for all.
+    names: Vec<String>,
+}
+
+impl PortalForm {
+    /// Reads what stands behind `PORTAL`; none closes the window.
+    pub(super) fn read(line: &mut Line<'_>) -> Result<Option<PortalForm>, Mistake> {
+        if line.takes("CLOSES") {
+            return Ok(None);
+        }
+        line.expect("OPENS")?;
+        let span = line.time()?;
+        let mut names = Vec::new();
+        while line.peek().is_some() {
+            names.push(line.word("a name")?.to_owned());
+        }
+        Ok(Some(PortalForm { span, names }))
+    }
+
+    /// The names in wire format; the root stands for all.
+    pub(super) fn suffixes(&self) -> Vec<Vec<u8>> {
+        match self.names.is_empty() {
+            true => vec![wire_name(".")],
+            false => self.names.iter().map(|name| wire_name(name)).collect(),
+        }
     }
 }

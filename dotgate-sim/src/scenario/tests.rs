@@ -22,7 +22,7 @@ fn an_invalid_line_is_reported_with_its_position_and_what_is_expected() {
     let rows = [
         (
             "TIME_PASES 1s",
-            "QUERY, LOAD, TIME_PASSES, SUSPEND, STALL, START, RELOAD, UPSTREAM, REPLY, CLIENT, RESET_COUNTS or a CHECK_..., found \"TIME_PASES\"",
+            "QUERY, LOAD, TIME_PASSES, SUSPEND, STALL, START, RELOAD, PORTAL, UPSTREAM, REPLY, CLIENT, RESET_COUNTS or a CHECK_..., found \"TIME_PASES\"",
         ),
         (
             "TIME_PASSES 1",
@@ -73,7 +73,7 @@ fn an_invalid_line_is_reported_with_its_position_and_what_is_expected() {
         ),
         (
             "UPSTREAM a ANSWERS x* WITH LIES",
-            "NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP or REFUSED, found \"LIES\"",
+            "NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED or BADCOOKIE, found \"LIES\"",
         ),
         (
             "CHECK_LONGEST_WAIT <= 3",
@@ -86,7 +86,7 @@ fn an_invalid_line_is_reported_with_its_position_and_what_is_expected() {
         ("CHECK_SESSIONS OF x* 1", "a number, found \"OF\""),
         (
             "setting deadline: 4s",
-            "strategy:, hedge:, query_deadline:, session_age_max:, queries_max:, queries_per_client_max:, streams_max:, streams_per_client_max:, stream_queries_max:, stream_idle:, client_memory:, or one of the cache: ttl_min:, ttl_max:, negative_ttl_max:, failure_ttl_max:, stale_max:, stale_after:, prefetch:, nxdomain_all_types: or except:, found \"deadline:\"",
+            "strategy:, hedge:, query_deadline:, session_age_max:, queries_max:, queries_per_client_max:, streams_max:, streams_per_client_max:, stream_queries_max:, stream_queries_total:, stream_age_max:, stream_idle:, client_memory:, rate_queries:, rate_responses:, rate_slip:, rate_connections:, rate_handshakes:, cookies:, or one of the cache: ttl_min:, ttl_max:, negative_ttl_max:, failure_ttl_max:, stale_max:, stale_after:, prefetch:, nxdomain_all_types: or except:, found \"deadline:\"",
         ),
         (
             "upstream a:",

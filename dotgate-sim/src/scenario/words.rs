@@ -253,3 +253,20 @@ impl fmt::Display for Names {
         }
     }
 }
+
+/// The response codes that scenarios name.
+pub(super) const RCODES: [(&str, u8); 7] = [
+    ("NOERROR", 0),
+    ("FORMERR", 1),
+    ("SERVFAIL", 2),
+    ("NXDOMAIN", 3),
+    ("NOTIMP", 4),
+    ("REFUSED", 5),
+    ("BADCOOKIE", 23),
+];
+
+/// The name of a response code, where scenarios have one for it.
+pub(super) fn rcode(rcode: u8) -> String {
+    let named = RCODES.iter().find(|(_, other)| *other == rcode);
+    named.map_or_else(|| format!("RCODE {rcode}"), |(name, _)| (*name).to_owned())
+}

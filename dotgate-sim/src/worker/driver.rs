@@ -8,7 +8,8 @@ use dotgate_core::{
 };
 
 use crate::client::CLIENT_WINDOW;
-use crate::connection::{Connection, Hello, Segment, WINDOW};
+use crate::connection::{Connection, WINDOW};
+use crate::event::{Hello, Segment};
 use crate::message;
 use crate::network::Network;
 use crate::record::Path;
@@ -57,10 +58,12 @@ impl Driver for SimulatedDriver<'_> {
                 link,
                 alpn,
                 key_exchange,
-                try_number: _,
+                try_number,
             } => {
+                let upstream = upstream.index();
+                let address = self.net.upstreams[upstream].address(try_number);
                 let hello = Hello { alpn, key_exchange };
-                self.open_session(session, upstream.index(), (link, hello));
+                self.open_session(session, (upstream, address), (link, hello));
             }
             Action::FlushSession(session) => self.flush_session(session),
             Action::CloseSession(session) => {
@@ -88,11 +91,13 @@ impl Driver for SimulatedDriver<'_> {
                         is_sending: state.unread > 0,
                         acknowledged: state.acknowledged,
                     };
-                    self.engine.stream_measured(now, *key, measured);
+                    self.engine
+                        .clients_mut()
+                        .stream_measured(now, *key, measured);
                 }
                 self.engine.free_client_memory(now);
             }
-            Action::CloseStream(stream) => {
+            Action::CloseStream(stream, _) => {
                 if let Some(stream) = self.streams.remove(&stream) {
                     self.net.stream_close(stream);
                 }
@@ -113,8 +118,8 @@ impl Driver for SimulatedDriver<'_> {
     }
 
     fn take_records(&mut self, _now: Moment) {
-        *self.recorded += self.engine.records().len() as u64;
-        self.engine.clear_records();
+        *self.recorded += self.engine.clients().records().len() as u64;
+        self.engine.clients_mut().clear_records();
     }
 
     fn log(&mut self, now: Moment, event: Event) {
@@ -127,7 +132,12 @@ impl Driver for SimulatedDriver<'_> {
 }
 
 impl SimulatedDriver<'_> {
-    fn open_session(&mut self, session: SessionKey, upstream: usize, (link, hello): (Link, Hello)) {
+    fn open_session(
+        &mut self,
+        session: SessionKey,
+        (upstream, address): (usize, usize),
+        (link, hello): (Link, Hello),
+    ) {
         let (now, number) = (self.net.now, self.number);
         let known = &mut self.net.record.upstreams[upstream];
         known.started += 1;
@@ -145,6 +155,8 @@ impl SimulatedDriver<'_> {
             self.net
                 .record
                 .say(now, || format!("w{number} cannot connect to u{upstream}"));
+            let known = &mut self.net.record.upstreams[upstream];
+            known.is_refusing = fault == ConnectFault::Refused;
             let end = SessionEnd::Connect(fault);
             return self.engine.session_closed(now, session, end);
         }
@@ -152,15 +164,15 @@ impl SimulatedDriver<'_> {
         self.net.record.say(now, || {
             format!("w{number} opens c{connection} to u{upstream}")
         });
-        self.net
-            .connections
-            .push(Connection::new(number, upstream, link, now));
+        let mut opened = Connection::new(number, upstream, link, now);
+        opened.address = address;
+        self.net.connections.push(opened);
         self.connections.insert(session, connection);
-        let held = self
+        let to_upstream = self
             .connections
             .values()
-            .filter(|held| self.net.connections[**held].upstream == upstream);
-        if held.count() > limits::SESSIONS_AT_MOST {
+            .filter(|connection| self.net.connections[**connection].upstream == upstream);
+        if to_upstream.count() > limits::SESSIONS_AT_MOST {
             let text = format!("w{number} has too many sessions to u{upstream}");
             self.net.record.complain(now, text);
         }
@@ -178,7 +190,7 @@ impl SimulatedDriver<'_> {
             return self.flush_datagrams(session, connection);
         }
         let state = &mut self.net.connections[connection];
-        let Some(output) = self.engine.session_output(session) else {
+        let Some(output) = self.engine.sessions_mut().output(session) else {
             return;
         };
         if !state.is_open {
@@ -195,10 +207,14 @@ impl SimulatedDriver<'_> {
 
     /// Each query has a socket of its own, which is closed when it waits no more.
     fn flush_datagrams(&mut self, session: SessionKey, connection: usize) {
-        while let Some(id) = self.engine.poll_released(session) {
+        while let Some(id) = self.engine.sessions_mut().poll_released(session) {
             self.net.close_socket(connection, id);
         }
-        let output = self.engine.session_output(session).map(std::mem::take);
+        let output = self
+            .engine
+            .sessions_mut()
+            .output(session)
+            .map(std::mem::take);
         let output = output.unwrap_or_default();
         let mut rest = &output[..];
         while let Some((message, after)) = message::unframe(rest) {
@@ -206,7 +222,7 @@ impl SimulatedDriver<'_> {
             let id = message
                 .first_chunk()
                 .map_or(0, |id| u16::from_be_bytes(*id));
-            if self.engine.session_awaits(session, id) {
+            if self.engine.sessions_mut().awaits(session, id) {
                 self.net.send_datagram(connection, id, message);
             }
         }
@@ -216,7 +232,7 @@ impl SimulatedDriver<'_> {
         let Some(&stream) = self.streams.get(&key) else {
             return;
         };
-        let Some(output) = self.engine.stream_output(key) else {
+        let Some(output) = self.engine.clients_mut().stream_output(key) else {
             return;
         };
         let state = &mut self.net.streams[stream];
@@ -234,7 +250,7 @@ impl SimulatedDriver<'_> {
     }
 
     pub(super) fn send(&mut self) {
-        for datagram in self.engine.datagrams() {
+        for datagram in self.engine.clients().datagrams() {
             let path = Path::Udp {
                 worker: self.number,
                 peer: datagram.path.peer,
@@ -247,12 +263,12 @@ impl SimulatedDriver<'_> {
                 .record
                 .on_response(self.net.now, path, datagram.bytes, false);
         }
-        self.engine.clear_datagrams();
+        self.engine.clients_mut().clear_datagrams();
     }
 
     /// A client's connection was reset.
     pub(super) fn end_stream(&mut self, key: StreamKey, stream: usize) {
-        self.engine.stream_closed(key);
+        self.engine.clients_mut().stream_closed(key);
         self.streams.remove(&key);
         self.net.record.abandon(Path::Tcp(stream));
         self.net.streams[stream].is_over = true;

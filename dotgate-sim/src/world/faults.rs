@@ -193,6 +193,7 @@ pub(super) fn sound_script(random: &mut Random) -> Script {
     });
     Script {
         opening: Opening::Accepts,
+        addresses: Vec::new(),
         connect_time: Span::millis(0, most),
         handshake_time: Span::millis(0, most * 2),
         latency: Span {

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 pub(crate) struct Profile {
     /// By function and by the file that the line stands in, which of inlined code is another one.
     costs: BTreeMap<(String, String), u64>,
+    /// How often each function was called.
+    calls: BTreeMap<String, u64>,
 }
 
 /// Names are written once, with a number: `(12) name`, then `(12)`.
@@ -39,15 +41,19 @@ impl Profile {
         let mut profile = Profile::default();
         let (mut files, mut functions) = (Names::default(), Names::default());
         let mut here = (String::new(), String::new());
-        let mut is_of_called = false;
+        let (mut called, mut is_of_called) = (String::new(), false);
         let mut total = None;
         for line in text.lines() {
             match line.split_once('=') {
                 Some(("fl" | "fi" | "fe", file)) => here.1 = files.of(file),
                 Some(("cfi" | "cfl", file)) => drop(files.of(file)),
                 Some(("fn", function)) => here.0 = functions.of(function),
-                Some(("cfn", function)) => drop(functions.of(function)),
-                Some(("calls", _)) => is_of_called = true,
+                Some(("cfn", function)) => called = functions.of(function),
+                Some(("calls", count)) => {
+                    let count = count.split(' ').next().and_then(|it| it.parse().ok());
+                    *profile.calls.entry(called.clone()).or_default() += count.unwrap_or(0_u64);
+                    is_of_called = true;
+                }
                 Some(_) => {}
                 None if line.starts_with("summary: ") => total = cost_of(line),
                 // The line after `calls=` tells what the called function took, which its own lines tell, too.
@@ -68,6 +74,23 @@ impl Profile {
             .iter()
             .filter(|((function, file), _)| is_wanted(function, file));
         wanted.map(|(_, cost)| cost).sum()
+    }
+
+    /// How often the C library was asked for memory.
+    pub(crate) fn allocations(&self) -> u64 {
+        let asks = |name: &str| {
+            let name = name.split(['\'', '@']).next().unwrap_or_default();
+            [
+                "malloc",
+                "calloc",
+                "realloc",
+                "posix_memalign",
+                "aligned_alloc",
+            ]
+            .contains(&name)
+        };
+        let asked = self.calls.iter().filter(|(name, _)| asks(name));
+        asked.map(|(_, count)| count).sum()
     }
 
     /// How much more each function took than in another run, most first.

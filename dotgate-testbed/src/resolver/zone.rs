@@ -1,4 +1,5 @@
-//! What the embedded resolver knows: `example.test`, and that nothing else exists.
+//! What the embedded resolver knows: `example.test`, and that nothing else exists but the root, whose name servers are what a probe
+//! asks for.
 //!
 //! It is on the far side of a *session*, between a query's bytes and its response's. It never splits
 //! or truncates: the transport is a stream. RFC 1035, RFC 2308 (negative answers), RFC 6891, RFC 8467
@@ -10,7 +11,7 @@ use domain::base::iana::{Opcode, Rcode, Rtype};
 use domain::base::message_builder::{AnswerBuilder, AuthorityBuilder, PushError};
 use domain::base::opt::{OptRecord, Padding};
 use domain::base::{Message, MessageBuilder, Name, Serial, StaticCompressor, ToName, Ttl};
-use domain::rdata::{A, Aaaa, Cname, Soa, Txt};
+use domain::rdata::{A, Aaaa, Cname, Ns, Soa, Txt};
 
 /// The TTL of everything, in seconds.
 const TTL: Ttl = Ttl::from_secs(60);
@@ -47,6 +48,7 @@ enum Node {
         txt: Option<&'static str>,
     },
     Alias(&'static str),
+    Root,
 }
 
 fn node(name: &str) -> Option<Node> {
@@ -62,6 +64,7 @@ fn node(name: &str) -> Option<Node> {
             txt: None,
         }),
         "alias.example.test" => Some(Node::Alias("example.test")),
+        "" | "." => Some(Node::Root),
         _ => None,
     }
 }
@@ -159,7 +162,10 @@ fn push(
             };
             answer.push((owner, TTL, txt))?;
         }
-        (Node::Alias(_) | Node::Records { .. }, _) => return Ok(false),
+        (Node::Root, Rtype::NS) => {
+            answer.push((owner, TTL, Ns::new(name("ns.example.test"))))?;
+        }
+        (Node::Alias(_) | Node::Records { .. } | Node::Root, _) => return Ok(false),
     }
     Ok(true)
 }

@@ -106,14 +106,14 @@ fn a_variable_that_leads_nowhere_is_an_error_and_no_fall_back() {
     for path in [missing.as_path(), empty.as_path()] {
         let error = from_environment(Some(path), &[]).unwrap_err();
         let expected = format!(
-            "SSL_CERT_FILE is set to {} and no certificate can be read from there",
+            "SSL_CERT_FILE is {}, which has no readable certificate",
             path.display()
         );
         assert_eq!(error.to_string(), expected);
     }
     let error = from_environment(None, &[&missing]).unwrap_err();
     let expected = format!(
-        "SSL_CERT_DIR is set to {} and no certificate can be read from there",
+        "SSL_CERT_DIR is {}, which has no readable certificate",
         missing.display()
     );
     assert_eq!(error.to_string(), expected);

@@ -24,6 +24,9 @@ const NUMBER_LEN: usize = size_of::<u64>();
 
 const KEY_LEN: usize = 32;
 
+/// Bytes of a key for another purpose than tickets.
+pub const KEY_BYTES: usize = 64;
+
 /// What the keys of tickets are derived from.
 #[derive(Clone)]
 pub struct TicketSecret(Prk);
@@ -46,6 +49,16 @@ impl TicketSecret {
     pub(super) fn of(secret: &[u8]) -> Option<Self> {
         let is_long = secret.len() >= SECRET_BYTES_MIN;
         is_long.then(|| Self(Salt::new(HKDF_SHA256, b"dotgate tickets").extract(secret)))
+    }
+
+    /// A key for another purpose, from which nothing of the keys of tickets can be found.
+    pub(super) fn key_for(&self, purpose: &'static str) -> Option<[u8; KEY_BYTES]> {
+        let mut key = [0; KEY_BYTES];
+        // What keys of tickets are derived from begins with zeros: the number of a period.
+        let info = [b"dotgate key for ", purpose.as_bytes()];
+        let derived = self.0.expand(&info, LongKey).ok()?;
+        derived.fill(&mut key).ok()?;
+        Some(key)
     }
 }
 
@@ -127,6 +140,15 @@ struct KeyOfTicket;
 impl KeyType for KeyOfTicket {
     fn len(&self) -> usize {
         KEY_LEN
+    }
+}
+
+/// The length of a key for another purpose, for the derivation.
+struct LongKey;
+
+impl KeyType for LongKey {
+    fn len(&self) -> usize {
+        KEY_BYTES
     }
 }
 

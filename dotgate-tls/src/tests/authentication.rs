@@ -4,10 +4,11 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use dotgate_testbed::certificates::Validity;
+use dotgate_config::CertificateFiles;
+use dotgate_testbed::certificates::{Purpose, Validity};
 use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::UnixTime;
-use rustls::server::ResolvesServerCert;
+use rustls::server::{ResolvesServerCert, WebPkiClientVerifier};
 use rustls::time_provider::TimeProvider;
 
 use super::super::failure::EARLIEST_CREDIBLE_TIME;
@@ -189,7 +190,7 @@ fn a_self_signed_certificate_is_reported_as_such() {
         .err()
         .unwrap();
     assert_eq!(failure, TlsFailure::SelfSigned);
-    assert!(failure.text().contains("signed itself"), "{failure}");
+    assert!(failure.text().contains("self-signed"), "{failure}");
 }
 
 /// The outcome of one handshake with a server that shows `shown`, where exactly `trusted` is trusted.
@@ -392,6 +393,51 @@ fn a_pin_to_report_fails_nothing_and_tells_the_key_that_came_instead() {
         let upstream = upstream(&authentication, &authority);
         let pair = handshake(&upstream, &server(&certificate), true).unwrap();
         assert_eq!(upstream.pin_to_report(&pair.facts().certificates), expected);
+    }
+}
+
+#[test]
+fn an_upstream_that_asks_for_a_certificate_gets_that_of_the_settings() {
+    let authority = TestAuthority::new().unwrap();
+    let certificate = authority.issue(&Leaf::for_name(NAME)).unwrap();
+    let own = Leaf {
+        purpose: Purpose::Client,
+        ..Leaf::for_name("client.example")
+    };
+    let own = authority.issue(&own).unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), format!("{}{}", own.pem, own.key_pem)).unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(authority.certificate().clone()).unwrap();
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let clients =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+    let demanding = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_client_cert_verifier(clients.build().unwrap())
+        .with_single_cert(certificate.chain.clone(), certificate.key.clone_key())
+        .unwrap();
+    let demanding = Arc::new(demanding);
+    let authentication = Authentication {
+        client: Some(CertificateFiles {
+            certificate: file.path().to_owned(),
+            key: None,
+        }),
+        ..strict(name(NAME))
+    };
+    for (authentication, shown) in [
+        (authentication, Some(own.chain.as_slice())),
+        (strict(name(NAME)), None),
+    ] {
+        let upstream = upstream(&authentication, &authority);
+        let mut pair = Pair::new(
+            upstream.connect(false, KeyExchange::Classical).unwrap(),
+            &demanding,
+        );
+        // With TLS 1.3 the client is done before the server has judged its certificate.
+        assert_eq!(pair.settle().is_ok(), shown.is_some());
+        assert_eq!(pair.server.peer_certificates(), shown);
     }
 }
 

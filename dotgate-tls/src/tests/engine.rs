@@ -146,7 +146,11 @@ impl World {
         pair: &mut Pair,
     ) -> Result<Option<SessionEnd>, TlsFailure> {
         let mut nothing = Vec::new();
-        let frames = self.engine.session_output(key).unwrap_or(&mut nothing);
+        let frames = self
+            .engine
+            .sessions_mut()
+            .output(key)
+            .unwrap_or(&mut nothing);
         pair.client.write(&mut pair.socket, frames)?;
         if self.peers[upstream].is_unresponsive {
             return Ok(None);
@@ -199,7 +203,7 @@ impl Driver for World {
                     &peer.server,
                 );
                 self.sessions.insert(session, (upstream.into(), pair));
-                self.engine.session_connected(now, session);
+                self.engine.sessions_mut().on_connected(now, session);
             }
             Action::CloseSession(session) => drop(self.sessions.remove(&session)),
             // What waits is written in `talk`.
@@ -209,12 +213,12 @@ impl Driver for World {
     }
 
     fn send_datagrams(&mut self, _now: Moment) {
-        for datagram in self.engine.datagrams() {
+        for datagram in self.engine.clients().datagrams() {
             self.rcodes.push(datagram.bytes[3] & 15);
             self.texts
                 .push(String::from_utf8_lossy(datagram.bytes).into_owned());
         }
-        self.engine.clear_datagrams();
+        self.engine.clients_mut().clear_datagrams();
     }
 
     fn send_flight_messages(&mut self) {

@@ -1,4 +1,4 @@
-//! Upstream responses: what is refused, what is kept, what is changed.
+//! Upstream responses: what is rejected, accepted and changed.
 
 mod chain;
 mod hop_records;

@@ -257,3 +257,34 @@ fn a_long_response_has_the_names_that_it_had() {
     };
     assert_eq!(owners(&made), owners(&answer));
 }
+
+/// RFC 7050 section 3, with the addresses of RFC 6052 section 2.4.
+#[test]
+fn the_prefix_is_found_in_the_addresses_of_ipv4only_arpa() {
+    for length in LENGTHS {
+        let text = match length {
+            32 => "2001:db8::/32",
+            40 => "2001:db8:100::/40",
+            48 => "2001:db8:122::/48",
+            56 => "2001:db8:122:300::/56",
+            64 => "2001:db8:122:344::/64",
+            _ => "2001:db8:122:344::/96",
+        };
+        for address in IPV4ONLY {
+            let made = prefix(text).embed(address).unwrap();
+            assert_eq!(Nat64Prefix::of_ipv4only(made), Some(prefix(text)), "{made}");
+        }
+    }
+    for text in [
+        "2001:db8::1",
+        "64:ff9b::192.0.0.172",
+        // Both /32 and /96.
+        "2001:db8:c000:aa::c000:aa",
+    ] {
+        assert_eq!(
+            Nat64Prefix::of_ipv4only(text.parse().unwrap()),
+            None,
+            "{text}"
+        );
+    }
+}

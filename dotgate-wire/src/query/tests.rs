@@ -260,18 +260,20 @@ fn opt_record_is_read() {
         dnssec_ok: true,
         asks_keepalive: true,
         asks_padding: true,
+        has_cookie: false,
     };
     assert_eq!(query(&message).edns, Some(expected));
     // All flags but DO are unknown, as are the other options (RFC 6891 section 6.1.4).
     let message = with(&[opt(
         0x7fff,
-        &[option(3, &[]), option(10, &[1; 7]), option(8, &[9])],
+        &[option(3, &[]), option(10, &[1; 16]), option(8, &[9])],
     )]);
     let expected = ClientEdns {
         udp_size: 1232,
         dnssec_ok: false,
         asks_keepalive: false,
         asks_padding: false,
+        has_cookie: true,
     };
     assert_eq!(query(&message).edns, Some(expected));
 }

@@ -145,3 +145,18 @@ fn question_is_printed_as_in_a_zone_file() {
     assert_eq!(printed("", 65_280, 3), ". TYPE65280 CH");
     assert_eq!(printed("a b", 65, 512), "a\\032b. HTTPS CLASS512");
 }
+
+#[test]
+fn every_byte_at_every_place_is_upper_case_or_not() {
+    for place in 0..70 {
+        for byte in 0..=u8::MAX {
+            // Type and class are no part of the name.
+            let mut question = [b'@'; 70 + 4];
+            question[place] = byte;
+            let words = NameCase::of(&question).words();
+            let mut expected = [0; 4];
+            expected[place / 64] |= u64::from(byte.is_ascii_uppercase()) << (place % 64);
+            assert_eq!(words, expected, "{byte} at {place}");
+        }
+    }
+}

@@ -60,7 +60,7 @@ fn compressed(whole: &[u8], limit: usize) -> Option<(Vec<u8>, Truncation)> {
     for _ in 0..usize::from(header.answers) + usize::from(header.authorities) {
         at = writer.record(whole, at)?;
     }
-    let kept = writer.out.len();
+    let end = writer.out.len();
     let (mut additionals, mut cut, mut opt) = (0, Truncation::None, None);
     for _ in 0..header.additionals {
         let record = Record::read_skipping_owner(whole, at).ok()?;
@@ -70,7 +70,7 @@ fn compressed(whole: &[u8], limit: usize) -> Option<(Vec<u8>, Truncation)> {
             if writer.record(whole, at).is_some() {
                 additionals += 1;
             } else {
-                writer.out.truncate(kept);
+                writer.out.truncate(end);
                 (additionals, cut) = (0, Truncation::Additional);
             }
         }

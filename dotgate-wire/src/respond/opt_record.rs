@@ -90,7 +90,7 @@ pub(super) fn put_fitting_opt(
 }
 
 /// The bytes of padding for a message that has so many without the option; `None` if there is no room for it.
-fn padding_for(unpadded: usize) -> Option<usize> {
+pub(super) fn padding_for(unpadded: usize) -> Option<usize> {
     let with_option = unpadded + OPTION_HEADER_LEN;
     let padded = with_option.next_multiple_of(PADDING_BLOCK).min(MESSAGE_MAX);
     padded.checked_sub(with_option)

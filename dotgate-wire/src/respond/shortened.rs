@@ -1,15 +1,16 @@
 //! A response of ours, already written, without all that it can do without.
 //!
-//! For a response that the system refused to send: header, question and a bare OPT record are left, with TC if there were
-//! records. Follows RFC 2181 section 9.
+//! For a response that the system refused to send: header, question and an OPT record with its cookie alone are left, with
+//! TC if there were records. Follows RFC 2181 section 9.
 
-use crate::bytes::set_u16;
+use crate::bytes::{length_u16, put_u16, set_u16};
 use crate::consts::rtype;
+use crate::cookie::Cookie;
 use crate::header::{
     ANCOUNT_AT, ARCOUNT_AT, FLAGS_AT, Flags, HEADER_LEN, Header, NSCOUNT_AT, QDCOUNT_AT,
 };
 use crate::name;
-use crate::opt::OPT_LEN;
+use crate::opt::{OPT_LEN, OPTION_HEADER_LEN, code, put_option};
 use crate::question::TYPE_AND_CLASS_LEN;
 use crate::records::Record;
 
@@ -27,12 +28,21 @@ pub fn write_shortened(out: &mut Vec<u8>, message: &[u8]) -> bool {
         },
     };
     let (records, opt) = records_and_opt(message, question_end, &header);
+    let cookie = opt.and_then(|opt| Cookie::of_opt(message, &opt));
     let opt = opt.and_then(|opt| message.get(opt.start..opt.start + OPT_LEN));
     let start = out.len();
     out.extend_from_slice(message.get(..question_end).unwrap_or_default());
     if let Some(opt) = opt {
         out.extend_from_slice(opt.get(..OPT_LEN - 2).unwrap_or_default());
-        out.extend_from_slice(&[0, 0]);
+        let data = cookie.map(|cookie| [&cookie.client, cookie.server].concat());
+        let data_len = data
+            .as_ref()
+            .map_or(0, |data| OPTION_HEADER_LEN + data.len());
+        put_u16(out, length_u16(data_len));
+        if let Some(data) = data {
+            put_option(out, code::COOKIE, data.len());
+            out.extend_from_slice(&data);
+        }
     }
     if out.len() - start >= message.len() {
         out.truncate(start);
@@ -54,7 +64,11 @@ pub fn write_shortened(out: &mut Vec<u8>, message: &[u8]) -> bool {
 }
 
 /// Returns how many records there are besides the OPT record, and that one, as far as they can be read.
-fn records_and_opt(message: &[u8], start: usize, header: &Header) -> (usize, Option<Record>) {
+pub(super) fn records_and_opt(
+    message: &[u8],
+    start: usize,
+    header: &Header,
+) -> (usize, Option<Record>) {
     let counts = [header.answers, header.authorities, header.additionals];
     let (mut at, mut records, mut opt) = (start, 0, None);
     for _ in 0..counts.into_iter().map(usize::from).sum() {

@@ -122,7 +122,7 @@ fn flags_are_the_clients_where_they_are_its_own() {
     assert_eq!(
         flags_for(0x8443, &HOP),
         0x8183,
-        "AA and Z clear, RCODE kept"
+        "AA and Z clear, RCODE unchanged"
     );
     assert_eq!(flags_for(0x8200, &HOP), 0x8380, "TC is never removed");
 }
@@ -303,10 +303,10 @@ fn idle_limit_goes_after_the_extended_error_and_before_any_record() {
 #[test]
 fn additional_section_goes_before_the_others_and_without_tc() {
     let sent = response([&[address(1)], &[address(2)], &[address(3), address(4)]]);
-    let kept = response([&[address(1)], &[address(2)], &[]]);
+    let fitting = response([&[address(1)], &[address(2)], &[]]);
     let hop = ClientHop {
         opt: Some(RESPONSE_OPT),
-        limit: kept.len() + 11,
+        limit: fitting.len() + 11,
         ..HOP
     };
     let (cut, got) = respond(&sent, &hop);

@@ -1,4 +1,4 @@
-//! Answers kept and sent again: TTLs, spelling, AD, errors, life.
+//! Stored answers that are sent again: TTLs, name case, AD, errors.
 
 mod local;
 mod rotation;

@@ -236,7 +236,14 @@ fn described_opt() -> impl Strategy<Value = DescribedOpt> {
         Just(15),
         65_001_u16..
     ];
-    let options = vec((code, vec(any::<u8>(), 0..20)), 0..5);
+    let option = (code, vec(any::<u8>(), 0..20)).prop_map(|(code, mut data)| {
+        // A cookie of another length is malformed.
+        if code == 10 {
+            data.resize(8, 7);
+        }
+        (code, data)
+    });
+    let options = vec(option, 0..5);
     (0_usize..6, any::<u16>(), any::<bool>(), options).prop_map(
         |(position, udp_size, dnssec_ok, options)| DescribedOpt {
             position,

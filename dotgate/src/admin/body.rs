@@ -79,7 +79,7 @@ where
         problem: problem.to_owned(),
         expected: EXPECTED,
     };
-    let name = |text: &str| text.parse().map_err(|_| wrong("it is no DNS name"));
+    let name = |text: &str| text.parse().map_err(|_| wrong("it is not a DNS name"));
     match read(body, EXPECTED).await? {
         FlushBody::All(true) => Ok(Flush::All),
         FlushBody::All(false) => Err(wrong("all is true or not there")),
@@ -104,7 +104,7 @@ where
 }
 
 /// Reads a JSON document.
-async fn read<T, B>(body: B, expected: &'static str) -> Result<T, Refusal>
+pub(super) async fn read<T, B>(body: B, expected: &'static str) -> Result<T, Refusal>
 where
     T: DeserializeOwned,
     B: Body<Data = Bytes>,

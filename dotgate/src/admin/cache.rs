@@ -17,7 +17,7 @@ pub struct CacheReport {
     /// The name, with its last dot.
     pub name: String,
     /// The entries, by type.
-    pub held: Vec<CacheEntry>,
+    pub entries: Vec<CacheEntry>,
 }
 
 /// An entry. Times are in seconds.
@@ -80,14 +80,14 @@ impl UsageReport {
 
 impl CacheReport {
     pub(super) fn of(cache: &Cache, now: Moment, name: &Name<Vec<u8>>) -> CacheReport {
-        let mut held = cache.held(now, &lower_case(name));
-        held.sort_by_key(|held| {
-            let asked = (held.qclass, held.qtype, held.dnssec_ok);
-            (asked, held.checking_disabled, held.route)
+        let mut entries = cache.entries_of(now, &lower_case(name));
+        entries.sort_by_key(|entry| {
+            let asked = (entry.qclass, entry.qtype, entry.dnssec_ok);
+            (asked, entry.checking_disabled, entry.route)
         });
         CacheReport {
             name: name.fmt_with_dot().to_string(),
-            held: held.iter().map(report).collect(),
+            entries: entries.iter().map(report).collect(),
         }
     }
 }
@@ -98,22 +98,22 @@ pub(super) fn lower_case(name: &Name<Vec<u8>>) -> Vec<u8> {
     name.as_slice().to_ascii_lowercase()
 }
 
-fn report(held: &CachedEntry) -> CacheEntry {
-    let stored = Stored::read(&held.bytes);
+fn report(entry: &CachedEntry) -> CacheEntry {
+    let stored = Stored::read(&entry.bytes);
     let rcode = stored.map_or(0, |stored| stored.rcode());
     CacheEntry {
-        record_type: Rtype::from_int(held.qtype).to_string(),
-        class: Class::from_int(held.qclass).to_string(),
-        for_all_types: held.scope == Scope::AllTypes,
-        dnssec_ok: held.dnssec_ok,
-        checking_disabled: held.checking_disabled,
-        is_failure: held.is_failure,
+        record_type: Rtype::from_int(entry.qtype).to_string(),
+        class: Class::from_int(entry.qclass).to_string(),
+        for_all_types: entry.scope == Scope::AllTypes,
+        dnssec_ok: entry.dnssec_ok,
+        checking_disabled: entry.checking_disabled,
+        is_failure: entry.is_failure,
         rcode: OptRcode::masked_from_int(rcode).to_string(),
         ede: stored.and_then(|stored| stored.ede()).map(|ede| ede.code),
-        age_seconds: held.age,
-        ttl_left_seconds: held.ttl_left,
-        hits: held.hits,
-        bytes: held.bytes.len(),
+        age_seconds: entry.age,
+        ttl_left_seconds: entry.ttl_left,
+        hits: entry.hits,
+        bytes: entry.bytes.len(),
         records: stored.map_or_else(Vec::new, |stored| records(stored.body())),
     }
 }

@@ -1,8 +1,11 @@
 //! The other end of the admin endpoint: one request on one connection, for the commands that ask a running dotgate.
+//! `follow` reads a response that has no end.
 //! Its Unix socket comes first: it needs no token and belongs to this user or root. Where there is none, or it is not for
 //! this user, the address is asked.
 //!
 //! Limits: `WAIT` for all of it, `RESPONSE_BYTES`.
+
+mod follow;
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -15,6 +18,7 @@ use dotgate_core::Moment;
 use dotgate_net::Named;
 use thiserror::Error;
 
+pub(crate) use self::follow::{Followed, follow};
 use super::listeners::{Listening, Trusted, listening_at};
 use super::token::{Token, TokenError};
 use crate::clock::now;
@@ -29,7 +33,7 @@ const RESPONSE_BYTES: u64 = 16 * 1024 * 1024;
 #[derive(Debug, Error)]
 pub enum ClientError {
     /// The settings say that there is no endpoint.
-    #[error("there is no admin endpoint to ask: DOTGATE_ADMIN_LISTEN is off")]
+    #[error("there is no admin endpoint: DOTGATE_ADMIN_LISTEN is off")]
     Off,
     /// The port was left to the system, which alone knows it.
     #[error("the admin endpoint's port is not known: DOTGATE_ADMIN_LISTEN has port 0")]
@@ -52,9 +56,9 @@ pub enum ClientError {
     },
     /// The token would go to a process of another user.
     #[error(
-        "what listens at {address} (DOTGATE_ADMIN_LISTEN) belongs to user {user}, so the token was not sent\n  It goes to \
-         a process of this user, of root or of the owner of DOTGATE_ADMIN_TOKEN_FILE. If that process is dotgate, run \
-         this command as its user."
+        "the process at {address} (DOTGATE_ADMIN_LISTEN) belongs to user {user}, so the token was not sent\n  It is \
+         sent only to processes of this user, of root or of the owner of DOTGATE_ADMIN_TOKEN_FILE. If that process is \
+         dotgate, run this command as its user."
     )]
     Stranger {
         /// Where it listens.
@@ -64,7 +68,7 @@ pub enum ClientError {
     },
     /// It is unknown which process would get the token.
     #[error(
-        "it cannot be found out whose process answers at {0} (DOTGATE_ADMIN_LISTEN), so the token was not sent\n  Run \
+        "cannot determine the user of the process at {0} (DOTGATE_ADMIN_LISTEN), so the token was not sent\n  Run \
          this command on the host, and in the container, in which dotgate runs."
     )]
     ListenerUnknown(SocketAddr),
@@ -77,13 +81,13 @@ pub enum ClientError {
         source: io::Error,
     },
     /// Something else answers at the Unix socket.
-    #[error("what answers at {} (DOTGATE_ADMIN_SOCKET) is not dotgate", .0.display())]
+    #[error("the server at {} (DOTGATE_ADMIN_SOCKET) is not dotgate", .0.display())]
     NotHttpAtSocket(PathBuf),
     /// There is no token to show.
     #[error(transparent)]
     Token(#[from] TokenError),
     /// Something else answers there.
-    #[error("what answers at {} (DOTGATE_ADMIN_LISTEN) is not dotgate", Named(*.0))]
+    #[error("the server at {} (DOTGATE_ADMIN_LISTEN) is not dotgate", Named(*.0))]
     NotHttp(SocketAddr),
 }
 
@@ -94,6 +98,8 @@ pub enum Request<'a> {
     Read(&'a str),
     /// To read what only those with the token may.
     ReadWithToken(&'a str),
+    /// To read a stream that only those with the token may.
+    Follow(&'a str),
     /// A change: the path and the body.
     Change(&'a str, &'a str),
 }
@@ -102,13 +108,13 @@ impl Request<'_> {
     fn needs_token(self) -> bool {
         match self {
             Request::Read(_) => false,
-            Request::ReadWithToken(_) | Request::Change(..) => true,
+            Request::ReadWithToken(_) | Request::Follow(_) | Request::Change(..) => true,
         }
     }
 
     /// The request as HTTP has it.
-    fn text(self, host: &str, proof: Option<Proof<'_>>) -> String {
-        let authorization = proof.map_or_else(String::new, |Proof { token, .. }| {
+    fn text(self, host: &str, token: Option<&Token>) -> String {
+        let authorization = token.map_or_else(String::new, |token| {
             format!("Authorization: {}\r\n", token.authorization())
         });
         let fields = format!("Host: {host}\r\nConnection: close\r\n{authorization}");
@@ -116,21 +122,14 @@ impl Request<'_> {
             Request::Read(path) | Request::ReadWithToken(path) => {
                 format!("GET {path} HTTP/1.1\r\n{fields}\r\n")
             }
+            // There a body of unknown length is not chunked.
+            Request::Follow(path) => format!("GET {path} HTTP/1.0\r\n{fields}\r\n"),
             Request::Change(path, body) => {
                 let length = body.len();
                 format!("POST {path} HTTP/1.1\r\n{fields}Content-Length: {length}\r\n\r\n{body}")
             }
         }
     }
-}
-
-/// The authorization of a request, and the processes that may see it.
-#[derive(Clone, Copy, Debug)]
-struct Proof<'a> {
-    /// The token.
-    token: &'a Token,
-    /// Whose processes may be sent it.
-    trusted: &'a Trusted,
 }
 
 /// A response.
@@ -147,45 +146,86 @@ pub struct HttpResponse {
 /// # Errors
 /// [`ClientError`]; a status that reports a failure is not an error.
 pub fn ask(config: &ClientConfig, request: Request<'_>) -> Result<HttpResponse, ClientError> {
+    let bound = now() + WAIT;
+    let Opened {
+        stream,
+        text,
+        place,
+    } = open(config, request)?;
+    match transfer(stream, &text, bound) {
+        Ok(response) => read_response(&response).ok_or_else(|| place.not_http()),
+        Err(error) => Err(place.failed(error)),
+    }
+}
+
+/// A connection, and what is to be written to it.
+struct Opened {
+    stream: Box<dyn Bounded>,
+    text: String,
+    place: Place,
+}
+
+/// Where the running instance was reached.
+enum Place {
+    Socket(PathBuf),
+    Address(SocketAddr),
+}
+
+impl Place {
+    fn failed(self, source: io::Error) -> ClientError {
+        match self {
+            Place::Socket(path) => ClientError::Socket { path, source },
+            Place::Address(address) => ClientError::Unreachable { address, source },
+        }
+    }
+
+    fn not_http(self) -> ClientError {
+        match self {
+            Place::Socket(path) => ClientError::NotHttpAtSocket(path),
+            Place::Address(address) => ClientError::NotHttp(address),
+        }
+    }
+}
+
+/// Connects to the running instance.
+fn open(config: &ClientConfig, request: Request<'_>) -> Result<Opened, ClientError> {
     if let Some(socket) = &config.admin.socket
-        && let Some(response) = ask_socket(&socket.path, request)?
+        && let Some(stream) = connect_to_socket(&socket.path)?
     {
-        return Ok(response);
+        return Ok(Opened {
+            stream: Box::new(stream),
+            text: request.text("localhost", None),
+            place: Place::Socket(socket.path.clone()),
+        });
     }
     let address = endpoint(&config.admin.listen)?;
+    let opened = |stream, proof| Opened {
+        stream: Box::new(stream),
+        text: request.text(&address.to_string(), proof),
+        place: Place::Address(address),
+    };
     let file = config.admin.token_file.as_deref();
     let Some(file) = file.filter(|_| request.needs_token()) else {
-        return exchange(address, request, None);
+        return Ok(opened(connect(address, None)?, None));
     };
     let token = &Token::load(file)?;
     let trusted = &Trusted::with_token(file, config.take_over_socket.as_deref());
-    exchange(address, request, Some(Proof { token, trusted }))
+    let stream = connect(address, Some(trusted))?;
+    Ok(opened(stream, Some(token)))
 }
 
-/// Asks at the Unix socket. None if no process listens, or not for this user.
-fn ask_socket(path: &Path, request: Request<'_>) -> Result<Option<HttpResponse>, ClientError> {
-    let failed = |source| ClientError::Socket {
-        path: path.to_owned(),
-        source,
-    };
-    let stream = match UnixStream::connect(path) {
-        Ok(stream) => stream,
-        Err(error) => {
-            return match error.kind() {
-                ErrorKind::NotFound
-                | ErrorKind::ConnectionRefused
-                | ErrorKind::PermissionDenied
-                | ErrorKind::NotADirectory => Ok(None),
-                _ => Err(failed(error)),
-            };
-        }
-    };
-    let text = request.text("localhost", None);
-    let response = transfer(stream, &text, now() + WAIT).map_err(failed)?;
-    let response = read_response(&response);
-    response
-        .map(Some)
-        .ok_or_else(|| ClientError::NotHttpAtSocket(path.to_owned()))
+/// Connects to the Unix socket. None if no process listens, or not for this user.
+fn connect_to_socket(path: &Path) -> Result<Option<UnixStream>, ClientError> {
+    match UnixStream::connect(path) {
+        Ok(stream) => Ok(Some(stream)),
+        Err(error) => match error.kind() {
+            ErrorKind::NotFound
+            | ErrorKind::ConnectionRefused
+            | ErrorKind::PermissionDenied
+            | ErrorKind::NotADirectory => Ok(None),
+            _ => Err(Place::Socket(path.to_owned()).failed(error)),
+        },
+    }
 }
 
 /// Where to reach an endpoint that listens there: a wildcard is reached by loopback.
@@ -207,17 +247,10 @@ fn endpoint(listen: &[ScopedSocketAddress]) -> Result<SocketAddr, ClientError> {
     Ok(address)
 }
 
-fn exchange(
-    address: SocketAddr,
-    request: Request<'_>,
-    proof: Option<Proof<'_>>,
-) -> Result<HttpResponse, ClientError> {
-    let request = request.text(&address.to_string(), proof);
-    let unreachable = |source| ClientError::Unreachable { address, source };
-    let bound = now() + WAIT;
-    let known = proof.map(|Proof { trusted, .. }| trusted);
+/// Connects to an address; to a process that may have the token only, if it is to be sent.
+fn connect(address: SocketAddr, trusted: Option<&Trusted>) -> Result<TcpStream, ClientError> {
     // Asked before and after: who listens now is then who took the connection.
-    if let Some(trusted) = known {
+    if let Some(trusted) = trusted {
         match listening_at(address, trusted) {
             // The connection is refused, or ends on another host: both are seen below.
             Listening::Nobody | Listening::Trusted => {}
@@ -225,8 +258,9 @@ fn exchange(
             Listening::Unknown => return Err(ClientError::ListenerUnknown(address)),
         }
     }
-    let stream = TcpStream::connect_timeout(&address, WAIT).map_err(unreachable)?;
-    if let Some(trusted) = known {
+    let stream = TcpStream::connect_timeout(&address, WAIT);
+    let stream = stream.map_err(|source| ClientError::Unreachable { address, source })?;
+    if let Some(trusted) = trusted {
         match listening_at(address, trusted) {
             Listening::Trusted => {}
             Listening::Stranger(user) => return Err(ClientError::Stranger { address, user }),
@@ -235,8 +269,7 @@ fn exchange(
             }
         }
     }
-    let response = transfer(stream, &request, bound).map_err(unreachable)?;
-    read_response(&response).ok_or(ClientError::NotHttp(address))
+    Ok(stream)
 }
 
 /// A stream whose waits can be bounded.
@@ -258,7 +291,7 @@ impl Bounded for UnixStream {
     }
 }
 
-fn transfer(mut stream: impl Bounded, request: &str, bound: Moment) -> io::Result<Vec<u8>> {
+fn transfer(mut stream: Box<dyn Bounded>, request: &str, bound: Moment) -> io::Result<Vec<u8>> {
     let left = || bound.since(now()).max(Duration::from_millis(1));
     stream.bound(left())?;
     stream.write_all(request.as_bytes())?;
@@ -307,7 +340,7 @@ mod tests {
         let missing = endpoint(&["[fe80::1%no-such-if]:80".parse().unwrap()]);
         let missing = missing.unwrap_err().to_string();
         let expected = "the admin endpoint [fe80::1%no-such-if]:80 (DOTGATE_ADMIN_LISTEN): \
-                        there is no interface no-such-if now";
+                        the interface no-such-if does not exist";
         assert_eq!(missing, expected);
         assert!(matches!(endpoint(&[]), Err(ClientError::Off)));
         let unknown = endpoint(&["127.0.0.1:0".parse().unwrap()]);
@@ -317,15 +350,11 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn a_process_of_another_user_does_not_get_the_token() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("token");
-        std::fs::write(&file, "0123456789abcdef").unwrap();
-        let token = &Token::load(&file).unwrap();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let trusted = &Trusted::Users(Vec::new());
-        let outcome = exchange(address, Request::Read("/"), Some(Proof { token, trusted }));
+        let outcome = connect(address, Some(trusted));
         assert!(
             matches!(outcome, Err(ClientError::Stranger { .. })),
             "{outcome:?}"

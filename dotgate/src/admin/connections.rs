@@ -1,12 +1,14 @@
 //! Connections of HTTP clients: accepted, bounded, timed.
 //!
 //! Limits: `CONNECTIONS` at once, of which the oldest is closed for a new one, so that no client can exclude others by
-//! holding on; a request's header within `HEADER_WAIT`, which is also how long an idle connection is kept, and within
-//! `HEADER_BYTES`; a response within `RESPONSE_WAIT`; a connection for `CONNECTION_MAX`.
+//! holding on; a stream without end is not, because it needs the token and their number is bounded; a request's header
+//! within `HEADER_WAIT`, which is also how long an idle connection is kept, and within `HEADER_BYTES`; a response
+//! within `RESPONSE_WAIT`; a connection for `CONNECTION_MAX`, unless its response is a stream that has no end.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,7 +23,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
 use super::endpoint::{Endpoint, Peer};
-use super::response::{Response, words};
+use super::response::{HasNoEnd, Response, words};
 use super::routes::respond;
 use crate::take_over::is_trusted;
 
@@ -47,19 +49,36 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
 
 /// The connections that are open, oldest first.
 #[derive(Debug, Default)]
-pub(super) struct Connections(Mutex<VecDeque<AbortHandle>>);
+pub(super) struct Connections(Mutex<VecDeque<Open>>);
+
+#[derive(Debug)]
+struct Open {
+    connection: AbortHandle,
+    /// Whether its response has no end: those with the token alone have such, and few of them.
+    has_no_end: Arc<AtomicBool>,
+}
 
 impl Connections {
-    /// Adds one; the oldest is closed if there are too many.
-    fn add(&self, connection: AbortHandle) {
+    /// Serves one more; if there are too many, the oldest is closed whose response has an end.
+    fn add<S>(&self, stream: S, endpoint: &Arc<Endpoint>, peer: Peer)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let has_no_end = Arc::<AtomicBool>::default();
+        let serving = serve(stream, Arc::clone(endpoint), peer, Arc::clone(&has_no_end));
+        let connection = tokio::spawn(serving).abort_handle();
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        open.retain(|connection| !connection.is_finished());
+        open.retain(|open| !open.connection.is_finished());
+        let oldest = open.iter().position(|open| !open.has_no_end.load(Relaxed));
         if open.len() >= CONNECTIONS
-            && let Some(oldest) = open.pop_front()
+            && let Some(oldest) = oldest.and_then(|oldest| open.remove(oldest))
         {
-            oldest.abort();
+            oldest.connection.abort();
         }
-        open.push_back(connection);
+        open.push_back(Open {
+            connection,
+            has_no_end,
+        });
     }
 }
 
@@ -71,11 +90,7 @@ pub(super) async fn accept(
 ) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
-                let serving = serve(stream, Arc::clone(&endpoint), Peer::Anybody);
-                let connection = tokio::spawn(serving);
-                connections.add(connection.abort_handle());
-            }
+            Ok((stream, _)) => connections.add(stream, &endpoint, Peer::Anybody),
             // The client has left already, or no descriptor is left, which passes.
             Err(_) => sleep(ACCEPT_PAUSE).await,
         }
@@ -92,8 +107,7 @@ pub(super) async fn accept_unix(
         match listener.accept().await {
             Ok((stream, _)) => {
                 if stream.peer_cred().is_ok_and(|peer| is_trusted(peer.uid())) {
-                    let serving = serve(stream, Arc::clone(&endpoint), Peer::Owner);
-                    connections.add(tokio::spawn(serving).abort_handle());
+                    connections.add(stream, &endpoint, Peer::Owner);
                 }
             }
             Err(_) => sleep(ACCEPT_PAUSE).await,
@@ -101,13 +115,17 @@ pub(super) async fn accept_unix(
     }
 }
 
-async fn serve<S>(stream: S, endpoint: Arc<Endpoint>, peer: Peer)
+async fn serve<S>(stream: S, endpoint: Arc<Endpoint>, peer: Peer, has_no_end: Arc<AtomicBool>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let service = service_fn(move |request| {
-        let endpoint = Arc::clone(&endpoint);
-        async move { Ok::<Response, Infallible>(respond_in_time(&endpoint, peer, request).await) }
+    let service = service_fn(|request| {
+        let (endpoint, has_no_end) = (Arc::clone(&endpoint), &has_no_end);
+        async move {
+            let response = respond_in_time(&endpoint, peer, request).await;
+            has_no_end.store(response.extensions().get::<HasNoEnd>().is_some(), Relaxed);
+            Ok::<Response, Infallible>(response)
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -121,6 +139,10 @@ where
         _ = connection.as_mut() => return,
         () = sleep(CONNECTION_MAX) => {}
     }
+    if has_no_end.load(Relaxed) {
+        drop(connection.await);
+        return;
+    }
     connection.as_mut().graceful_shutdown();
     drop(timeout(GRACE, connection).await);
 }
@@ -130,7 +152,7 @@ async fn respond_in_time(endpoint: &Endpoint, peer: Peer, request: Request<Incom
     response.unwrap_or_else(|_| {
         words(
             StatusCode::SERVICE_UNAVAILABLE,
-            "this took too long; ask again",
+            "this took too long; try again",
         )
     })
 }

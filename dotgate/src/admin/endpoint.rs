@@ -121,7 +121,12 @@ impl Endpoint {
     /// Switches to other names and another token, for the requests that come from now on.
     pub(super) fn set_access(&self, access: Access) {
         let guard = self.access.lock();
-        *guard.unwrap_or_else(PoisonError::into_inner) = Arc::new(access);
+        let mut current = guard.unwrap_or_else(PoisonError::into_inner);
+        if current.token != access.token {
+            // Who reads on has shown the token of before.
+            self.running.query_readers().end_all();
+        }
+        *current = Arc::new(access);
     }
 
     /// The state of each worker, by number. Those that sleep are woken.
@@ -158,6 +163,12 @@ impl Endpoint {
         if !awaited.is_empty() {
             reasons.push(Reason::AddressesAwaited(awaited.join(", ")));
         }
+        if let Some(open) = self.running.portal().open() {
+            reasons.push(Reason::PortalWindow(open.to_string()));
+        }
+        let routes = self.running.routes().all();
+        let expired = routes.iter().filter(|it| it.routes.is_expired());
+        reasons.extend(expired.map(|it| Reason::RoutesExpired(it.routes.owner().to_string())));
         reasons.extend(self.outages());
         let mut readiness = self
             .readiness
@@ -179,6 +190,10 @@ impl Endpoint {
 
 /// The reason that no upstream of a group is healthy, if so.
 fn outage(group: &Group) -> Option<Reason> {
+    // Routes that have expired.
+    if group.upstreams().is_empty() {
+        return None;
+    }
     let upstreams = group.upstreams().iter();
     let failures: Option<Vec<String>> = upstreams
         .map(|upstream| {

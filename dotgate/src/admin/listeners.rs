@@ -66,9 +66,11 @@ pub enum Listening {
     Unknown,
 }
 
-/// Finds out whose processes listen at `address`.
-#[cfg(target_os = "linux")]
+/// Finds out whose processes listen at `address`, where there is a table of sockets to ask.
 pub fn listening_at(address: SocketAddr, trusted: &Trusted) -> Listening {
+    if cfg!(not(target_os = "linux")) {
+        return Listening::Trusted;
+    }
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(fs::read_to_string);
     if tables.iter().all(Result::is_err) {
         return Listening::Unknown;
@@ -81,12 +83,6 @@ pub fn listening_at(address: SocketAddr, trusted: &Trusted) -> Listening {
         None if users.is_empty() => Listening::Nobody,
         None => Listening::Trusted,
     }
-}
-
-/// There is no table of sockets to ask.
-#[cfg(not(target_os = "linux"))]
-pub fn listening_at(_: SocketAddr, _: &Trusted) -> Listening {
-    Listening::Trusted
 }
 
 /// The users of sockets that listen at `address`, in a table like that of proc_net_tcp(5).

@@ -10,10 +10,13 @@ use super::body::{FlushBody, Flushed, LevelBody};
 use super::cache::CacheReport;
 use super::endpoint::StatusReport;
 use super::failures::FailuresReport;
+use super::portal::{PortalBody, PortalReport};
 use super::response::ErrorBody;
 use super::routes::{Path, Takes};
 use super::status::Status;
 use super::upstreams::HealthReport;
+use super::volatile::{RoutesBody, RoutesReport};
+use crate::views::QueryLine;
 
 /// What `/` is.
 const PAGE: &str =
@@ -22,6 +25,10 @@ const PAGE: &str =
 /// What keeps the page current.
 const EVENTS: &str =
     "Server-sent events with the parts of the page that differ, for at most 50 seconds.";
+
+/// Queries as they end.
+const QUERIES: &str = "Server-sent events while DOTGATE_ADMIN_QUERIES is true: `query` has a QueryLine as data, `lost` the number \
+     of queries that were left out because the reader was too slow.";
 
 /// What a path does.
 struct Operation {
@@ -111,6 +118,11 @@ fn operation(path: &Path, generator: &mut SchemaGenerator) -> Operation {
             let summary = "The last failures of each upstream.";
             get("/api/v1/failures", summary, gives, false)
         }
+        Path::Queries => {
+            // What the data of an event is.
+            generator.subschema_for::<QueryLine<'static>>();
+            get("/api/v1/queries", QUERIES, None, false)
+        }
         Path::Cached(_) => {
             let gives = Some(generator.subschema_for::<CacheReport>());
             let summary = "The cache entries of a name.";
@@ -130,6 +142,28 @@ fn operation(path: &Path, generator: &mut SchemaGenerator) -> Operation {
             gives: Some(generator.subschema_for::<LevelBody>()),
             may_be_unavailable: false,
         },
+        Path::Portal => portal(generator),
+        Path::Routes => routes(generator),
+    }
+}
+
+fn portal(generator: &mut SchemaGenerator) -> Operation {
+    Operation {
+        template: "/api/v1/portal",
+        summary: "Open or close a portal window.",
+        takes: Some(generator.subschema_for::<PortalBody>()),
+        gives: Some(generator.subschema_for::<PortalReport>()),
+        may_be_unavailable: false,
+    }
+}
+
+fn routes(generator: &mut SchemaGenerator) -> Operation {
+    Operation {
+        template: "/api/v1/routes",
+        summary: "Set or remove routes until this process ends.",
+        takes: Some(generator.subschema_for::<RoutesBody>()),
+        gives: Some(generator.subschema_for::<RoutesReport>()),
+        may_be_unavailable: false,
     }
 }
 
@@ -137,7 +171,8 @@ fn operation(path: &Path, generator: &mut SchemaGenerator) -> Operation {
 fn written(takes: &Takes, operation: Operation, error: &Schema) -> Value {
     let is_api = operation.template.starts_with("/api/");
     let is_page = operation.template == "/";
-    let is_stream = operation.template == "/events";
+    let is_queries = operation.template == "/api/v1/queries";
+    let is_stream = is_queries || operation.template == "/events";
     let content = match &operation.gives {
         Some(schema) => json!({ "application/json": { "schema": schema } }),
         None if is_page => json!({
@@ -166,16 +201,27 @@ fn written(takes: &Takes, operation: Operation, error: &Schema) -> Value {
             json!({ "description": "No, and why", "content": content }),
         );
     }
-    if operation.takes.is_some() || operation.template.contains('{') {
+    if operation.takes.is_some() || operation.template.contains('{') || is_queries {
         add("400", refused("The request is invalid"));
+    }
+    if operation.template == "/api/v1/portal" {
+        add("409", refused("No portal window can be opened, and why"));
+    }
+    if operation.template == "/api/v1/routes" {
+        add(
+            "409",
+            refused("The routes cannot be set or removed, and why"),
+        );
+    }
+    if ["/api/v1/portal", "/api/v1/routes"].contains(&operation.template) {
+        let unavailable = "This process is stopping, or another one takes over; ask again";
+        add("503", refused(unavailable));
     }
     if takes.needs_token() {
         add("401", refused("The token is missing or wrong"));
     }
-    add(
-        "403",
-        refused("The name in Host is unknown, or no token is configured"),
-    );
+    let forbidden = "The name in Host is unknown, or no token is configured";
+    add("403", refused(forbidden));
     let mut written = json!({ "summary": operation.summary, "responses": responses });
     if takes.needs_token() {
         written["security"] = json!([{ "token": [] }]);
@@ -184,23 +230,34 @@ fn written(takes: &Takes, operation: Operation, error: &Schema) -> Value {
         let content = json!({ "application/json": { "schema": schema } });
         written["requestBody"] = json!({ "required": true, "content": content });
     }
-    if operation.template.contains("{name}") {
-        let about = "A domain name; the dot at its end is optional.";
-        written["parameters"] = json!([{
-            "name": "name", "in": "path", "required": true, "description": about,
-            "schema": { "type": "string" },
-        }]);
-    }
-    if is_page || is_stream {
-        let about = "What the charts of the page show: 5 minutes, 1 hour or 24 hours.";
-        written["parameters"] = json!([{
-            "name": "period", "in": "query", "description": about,
-            "schema": { "type": "string", "enum": ["minutes", "hour", "day"] },
-        }]);
+    if let Some(parameter) = parameter(operation.template) {
+        written["parameters"] = json!([parameter]);
     }
     match takes {
         Takes::Get | Takes::GetWithToken => json!({ "get": written }),
         Takes::PostWithToken => json!({ "post": written }),
+    }
+}
+
+/// What varies in a request for a path.
+fn parameter(template: &str) -> Option<Value> {
+    match template {
+        "/" | "/events" => Some(json!({
+            "name": "period", "in": "query",
+            "description": "What the charts of the page show: 5 minutes, 1 hour or 24 hours.",
+            "schema": { "type": "string", "enum": ["minutes", "hour", "day"] },
+        })),
+        "/api/v1/queries" => Some(json!({
+            "name": "filter", "in": "query",
+            "description": "Conditions as in DOTGATE_QUERY_LOG_FILTER; all queries without it.",
+            "schema": { "type": "string" }, "example": "failed,slow>200ms",
+        })),
+        _ if template.contains("{name}") => Some(json!({
+            "name": "name", "in": "path", "required": true,
+            "description": "A domain name; the dot at its end is optional.",
+            "schema": { "type": "string" },
+        })),
+        _ => None,
     }
 }
 

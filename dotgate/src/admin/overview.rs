@@ -13,6 +13,7 @@ use serde::Deserialize;
 use super::groups::GroupReport;
 use super::traffic::Traffic;
 use super::upstreams::UpstreamReport;
+use super::volatile::RoutesReport;
 
 /// The longest line.
 const WIDTH: usize = 80;
@@ -36,6 +37,8 @@ pub struct Overview {
     #[serde(default)]
     listen_doh: Vec<String>,
     #[serde(default)]
+    listen_doq: Vec<String>,
+    #[serde(default)]
     certificates: Vec<Certificate>,
     admin: Admin,
     configuration: Configuration,
@@ -43,6 +46,8 @@ pub struct Overview {
     /// Older instances do not have them.
     #[serde(default)]
     pub(crate) groups: Vec<GroupReport>,
+    #[serde(default)]
+    pub(crate) volatile_routes: RoutesReport,
     cache: Cache,
     pub(crate) traffic: Traffic,
     workers: Vec<Worker>,
@@ -171,7 +176,7 @@ impl Overview {
         if let (Some(half), Some(most)) = (traffic.waited_p50_ms, traffic.waited_p99_ms) {
             text.entry(
                 "latency",
-                format_args!("p50 up to {half} ms, p99 up to {most} ms where upstreams were asked"),
+                format_args!("p50 up to {half} ms, p99 up to {most} ms for forwarded queries"),
             );
         }
         if traffic.tcp_connections > 0 {
@@ -211,11 +216,21 @@ impl Overview {
         if !self.listen_doh.is_empty() {
             text.entry("over HTTPS", self.listen_doh.join(", "));
         }
+        if !self.listen_doq.is_empty() {
+            text.entry("over QUIC", self.listen_doq.join(", "));
+        }
         for Certificate { file, days_left } in &self.certificates {
             text.entry("certificate", format_args!("{file}, {days_left} days left"));
         }
         if !self.listen_awaited.is_empty() {
             text.entry("not yet", self.listen_awaited.join(", "));
+        }
+        for owned in &self.volatile_routes.owners {
+            let (owner, routes) = (&owned.owner, &owned.routes);
+            text.entry(
+                "routes",
+                format_args!("{owner} ({}): {routes}", owned.state()),
+            );
         }
         let mut states: BTreeMap<&str, usize> = BTreeMap::new();
         for worker in &self.workers {
@@ -262,12 +277,17 @@ fn write_upstream(text: &mut Text, width: usize, report: &UpstreamReport) {
         ],
     ));
     if let (Some(error), Some(ago)) = (&report.last_error, report.last_error_seconds) {
-        text.line(format_args!("  last trouble {} ago: {error}", Span(ago)));
+        text.line(format_args!("  last error {} ago: {error}", Span(ago)));
     }
     if let Some(left) = report.classical_key_exchange_seconds {
         text.line(format_args!(
-            "  no hybrid key exchange for {}: a large ClientHello did not get through",
+            "  no hybrid key exchange for {}: large ClientHellos fail",
             Span(left)
+        ));
+    }
+    if let Some(limit) = report.learned_idle_timeout_seconds {
+        text.line(format_args!(
+            "  idle sessions are closed after {limit} s, before the upstream does"
         ));
     }
     if let Some(pin) = &report.pin_mismatch {
@@ -284,8 +304,8 @@ impl Text {
         let line = line.to_string();
         let line = Escaped(&line).to_string();
         let is_long = line.chars().count() > WIDTH;
-        let kept = if is_long { WIDTH - 3 } else { WIDTH };
-        self.0.extend(line.chars().take(kept));
+        let length = if is_long { WIDTH - 3 } else { WIDTH };
+        self.0.extend(line.chars().take(length));
         self.0.push_str(if is_long { "...\n" } else { "\n" });
     }
 
@@ -332,6 +352,7 @@ mod tests {
             "sessions": 2,
             "handshakes": 7,
             "classical_key_exchange_seconds": 86_000.0,
+            "learned_idle_timeout_seconds": 3.6,
             "certificate_days_left": 54,
             "pin_mismatch": "sha256/ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0="
         });
@@ -382,7 +403,7 @@ mod tests {
             "dotgate 0.1.0: degraded, up 2 h 3 min\n",
             "\nreason      no upstream is healthy: \\u{1b}[31m\n",
             "\nqueries     2.2/s; 1000 in all, 81 % from the cache, 3 failed, 4 in flight\n",
-            "\nlatency     p50 up to 12.5 ms, p99 up to 200 ms where upstreams were asked\n",
+            "\nlatency     p50 up to 12.5 ms, p99 up to 200 ms for forwarded queries\n",
             "\nlimit hit   queries, 7 times\n",
             "\ncache       3 entries, 1.0 of 64.0 MiB\n",
             "\nlistening   127.0.0.1:53, [::1]:53\n",
@@ -396,7 +417,7 @@ mod tests {
             "\n  192.0.2.53@853                                  25.5 %\n",
             "xxx up    shard                0         0\n",
             "\n[2001:db8:1234:5678::853]@853#resolver.example down       11.8 ms    2   54 days\n",
-            "\n  last trouble 1 min 1 s ago: tls: certificate for another name",
+            "\n  last error 1 min 1 s ago: tls: certificate for another name",
             "\n  no pin-report matches sha256/ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=\n",
         ] {
             assert!(text.contains(line), "{line}\n{text}");

@@ -110,8 +110,10 @@ fn document(view: &View) -> Markup {
                     p { "version " (view.version) }
                 }
                 main {
-                    @for section in sections(view) { (section.markup(view)) }
-                    (actions::markup(view))
+                    @for section in sections(view) {
+                        @if section.id == "instance" { (actions::markup(view)) }
+                        (section.markup(view))
+                    }
                 }
                 footer {
                     p {

@@ -1,10 +1,11 @@
 //! Why a request is refused, each with its status and in words that say what to do.
 
 use hyper::StatusCode;
-use hyper::header::{ALLOW, HeaderValue, WWW_AUTHENTICATE};
+use hyper::header::{ALLOW, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use thiserror::Error;
 
 use super::response::{ErrorBody, Response, document, words};
+use crate::running::NotDone;
 
 /// The longest body taken, in bytes.
 pub(super) const BODY_BYTES: usize = 4096;
@@ -17,11 +18,11 @@ pub(super) enum Refusal {
     NoHost,
     /// It is asked by a name that is not ours.
     #[error(
-        "this name is not known here: ask by address or as localhost, or name it in DOTGATE_ADMIN_HOST_NAMES"
+        "unknown name in Host: use an address or localhost, or add the name to DOTGATE_ADMIN_HOST_NAMES"
     )]
     ForeignHost,
     /// Nothing is at this path.
-    #[error("there is nothing here; docs/admin.md says what is where")]
+    #[error("there is nothing here; docs/admin.md lists all paths")]
     NoPath,
     /// No token is configured.
     #[error(
@@ -42,10 +43,10 @@ pub(super) enum Refusal {
     #[error("the body is longer than {BODY_BYTES} bytes")]
     TooLong,
     /// The body did not come to its end in time.
-    #[error("the body did not come in time")]
+    #[error("the body did not arrive in time")]
     TooSlow,
     /// The body is not what the path takes.
-    #[error("the body is wrong: {problem}; expected {expected}")]
+    #[error("the body is invalid: {problem}; expected {expected}")]
     Body {
         /// What is wrong.
         problem: String,
@@ -53,11 +54,34 @@ pub(super) enum Refusal {
         expected: &'static str,
     },
     /// The path holds something that is no DNS name.
-    #[error("what follows /api/v1/cache/ is no DNS name")]
+    #[error("the part after /api/v1/cache/ is not a DNS name")]
     NotAName,
     /// No stream is left.
     #[error("too many pages are open; close one, or try again in a minute")]
     TooManyStreams,
+    /// The settings do not show queries.
+    #[error("queries are not shown: set DOTGATE_ADMIN_QUERIES=true, and reload")]
+    QueriesNotShown,
+    /// Enough readers see queries.
+    #[error("there are too many readers of queries; end one, or try again later")]
+    TooManyReaders,
+    /// The filter is none.
+    #[error("the filter is invalid: {problem}; docs/query-log.md has all conditions")]
+    Filter {
+        /// What is wrong.
+        problem: String,
+    },
+    /// The filter would reveal what the settings hide.
+    #[error("{item} would reveal what {setting} hides")]
+    FilterReveals {
+        /// The condition.
+        item: &'static str,
+        /// The setting.
+        setting: &'static str,
+    },
+    /// What was asked was not done.
+    #[error(transparent)]
+    NotDone(#[from] NotDone),
     /// The path takes another method.
     #[error("this takes {allowed}")]
     Method {
@@ -75,9 +99,17 @@ impl Refusal {
             Refusal::Unauthorized => StatusCode::UNAUTHORIZED,
             Refusal::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Refusal::NotAName | Refusal::Body { .. } => StatusCode::BAD_REQUEST,
+            Refusal::NotAName
+            | Refusal::Body { .. }
+            | Refusal::Filter { .. }
+            | Refusal::FilterReveals { .. } => StatusCode::BAD_REQUEST,
+            Refusal::QueriesNotShown => StatusCode::FORBIDDEN,
             Refusal::NoPath => StatusCode::NOT_FOUND,
-            Refusal::TooManyStreams => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::TooManyStreams | Refusal::TooManyReaders => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::NotDone(NotDone::Refused(_)) => StatusCode::CONFLICT,
+            Refusal::NotDone(NotDone::HandingOver | NotDone::Stopping) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Refusal::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
         }
     }
@@ -94,6 +126,9 @@ impl Refusal {
         let headers = response.headers_mut();
         if let Refusal::Method { allowed } = self {
             headers.insert(ALLOW, HeaderValue::from_static(allowed));
+        }
+        if let Refusal::NotDone(NotDone::HandingOver | NotDone::Stopping) = self {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         if self == Refusal::Unauthorized {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

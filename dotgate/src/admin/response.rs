@@ -14,6 +14,10 @@ use serde::{Deserialize, Serialize};
 /// A response with its body.
 pub(super) type Response = hyper::Response<UnsyncBoxBody<Bytes, Infallible>>;
 
+/// Marks a response that is sent for as long as its client reads it.
+#[derive(Clone, Copy)]
+pub(super) struct HasNoEnd;
+
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 

@@ -8,7 +8,6 @@ use std::error::Error;
 use dotgate_config::Word;
 
 use crate::log::message::say;
-use data_encoding::HEXUPPER_PERMISSIVE;
 use domain::base::Name;
 use hyper::body::{Body, Bytes};
 use hyper::header::{ACCEPT, HeaderValue};
@@ -21,10 +20,12 @@ use super::cache::{CacheReport, lower_case};
 use super::endpoint::{Endpoint, Peer};
 use super::failures::FailuresReport;
 use super::overview::Overview;
+use super::portal::{PortalReport, read_portal};
 use super::refusal::Refusal;
 use super::response::{Response, document, json_text, text, with_body};
 use super::status::Status;
-use super::{host, page, token, upstreams};
+use super::volatile::{RoutesReport, read_routes};
+use super::{host, page, percent, queries, token, upstreams};
 use crate::clock::now;
 use crate::log;
 use crate::metrics::{Format, MetricsSnapshot};
@@ -40,9 +41,12 @@ pub(super) enum Path {
     Metrics,
     Status,
     Failures,
+    Queries,
     Cached(Name<Vec<u8>>),
     FlushCache,
     LogLevel,
+    Portal,
+    Routes,
 }
 
 /// How a path is asked for.
@@ -57,7 +61,7 @@ pub(super) enum Takes {
 
 impl Path {
     /// One of each.
-    pub(super) fn samples() -> [Path; 11] {
+    pub(super) fn samples() -> [Path; 14] {
         [
             Path::Root,
             Path::Events,
@@ -67,9 +71,12 @@ impl Path {
             Path::Metrics,
             Path::Status,
             Path::Failures,
+            Path::Queries,
             Path::Cached(Name::root_vec()),
             Path::FlushCache,
             Path::LogLevel,
+            Path::Portal,
+            Path::Routes,
         ]
     }
 
@@ -83,8 +90,11 @@ impl Path {
             "/metrics" => Ok(Path::Metrics),
             "/api/v1/status" => Ok(Path::Status),
             "/api/v1/failures" => Ok(Path::Failures),
+            "/api/v1/queries" => Ok(Path::Queries),
             "/api/v1/cache/flush" => Ok(Path::FlushCache),
             "/api/v1/log-level" => Ok(Path::LogLevel),
+            "/api/v1/portal" => Ok(Path::Portal),
+            "/api/v1/routes" => Ok(Path::Routes),
             _ => match path.strip_prefix("/api/v1/cache/") {
                 Some(name) => read_name(name).map(Path::Cached).ok_or(Refusal::NotAName),
                 None => Err(Refusal::NoPath),
@@ -102,8 +112,8 @@ impl Path {
             | Path::Metrics
             | Path::Status
             | Path::Failures => Takes::Get,
-            Path::Cached(_) => Takes::GetWithToken,
-            Path::FlushCache | Path::LogLevel => Takes::PostWithToken,
+            Path::Cached(_) | Path::Queries => Takes::GetWithToken,
+            Path::FlushCache | Path::LogLevel | Path::Portal | Path::Routes => Takes::PostWithToken,
         }
     }
 }
@@ -191,6 +201,7 @@ where
         }
         Path::Status => document(StatusCode::OK, &Status::of(endpoint)),
         Path::Failures => document(StatusCode::OK, &FailuresReport::of(endpoint.running())),
+        Path::Queries => queries::stream(endpoint.running(), wanted.query.as_deref())?,
         Path::Cached(name) => {
             let cache = endpoint.running().cache();
             document(StatusCode::OK, &CacheReport::of(cache, now(), &name))
@@ -211,6 +222,18 @@ where
             say!(LEVEL_CHANGED, level = level.word());
             document(StatusCode::OK, &json!({ "level": level.word() }))
         }
+        Path::Portal => {
+            let request = read_portal(body).await?;
+            let portal = endpoint.running().portal();
+            portal.orders().give(request).await?;
+            document(StatusCode::OK, &PortalReport::of(portal))
+        }
+        Path::Routes => {
+            let request = read_routes(body).await?;
+            let routes = endpoint.running().routes();
+            routes.orders().give(request).await?;
+            document(StatusCode::OK, &RoutesReport::of(routes))
+        }
     })
 }
 
@@ -221,7 +244,8 @@ const PATHS: &str = "
 /healthz               do the upstreams answer?
 /metrics               for Prometheus
 /api/v1/status         all of this and more, as JSON
-/api/v1/failures       what failed at each upstream, and what was done next
+/api/v1/failures       failures of each upstream, and how dotgate reacted
+/api/v1/queries        queries as they end; needs the token
 /api/v1/cache/NAME     what is cached for a name; needs the token
 docs/admin.md          describes them
 ";
@@ -241,6 +265,8 @@ struct Wanted {
     is_html: bool,
     /// What the page shows.
     period: Period,
+    /// The query string.
+    query: Option<String>,
 }
 
 impl Wanted {
@@ -252,25 +278,14 @@ impl Wanted {
             format: Format::accepted(&accepted),
             is_html: accepted.contains("text/html"),
             period: page::period(request.uri().query()),
+            query: request.uri().query().map(str::to_owned),
         }
     }
 }
 
 /// Reads a name as a part of a path has it, where `%2F` stands for a slash (RFC 3986 section 2.1).
 fn read_name(part: &str) -> Option<Name<Vec<u8>>> {
-    let mut bytes = Vec::new();
-    let mut rest = part.as_bytes();
-    while let Some((first, behind)) = rest.split_first() {
-        rest = behind;
-        if *first == b'%' {
-            let (digits, behind) = rest.split_at_checked(2)?;
-            bytes.extend(HEXUPPER_PERMISSIVE.decode(digits).ok()?);
-            rest = behind;
-        } else {
-            bytes.push(*first);
-        }
-    }
-    std::str::from_utf8(&bytes).ok()?.parse().ok()
+    percent::decoded(part)?.parse().ok()
 }
 
 fn ok_or_unavailable(is_ok: bool) -> StatusCode {

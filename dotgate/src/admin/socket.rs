@@ -59,7 +59,7 @@ impl SocketFile {
 impl Drop for SocketFile {
     fn drop(&mut self) {
         if self.is_own && self.identity.is_some() && self.identity == identity(&self.path) {
-            // It may have gone meanwhile.
+            // It may have ended meanwhile.
             drop(remove_socket(&self.path));
         }
     }

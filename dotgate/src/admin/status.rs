@@ -17,8 +17,10 @@ use super::cache::UsageReport;
 use super::endpoint::{Endpoint, StatusReport};
 use super::groups::GroupReport;
 use super::local::LocalReport;
+use super::portal::PortalReport;
 use super::traffic::Traffic;
 use super::upstreams::{self, UpstreamReport, rounded};
+use super::volatile::RoutesReport;
 use crate::access::HostAccess;
 use crate::clock::now;
 use crate::log;
@@ -43,6 +45,8 @@ pub(super) struct Status {
     listen_dot: Vec<String>,
     /// Addresses of DNS over HTTPS.
     listen_doh: Vec<String>,
+    /// Addresses of DNS over QUIC.
+    listen_doq: Vec<String>,
     /// What clients that speak TLS are shown.
     certificates: Vec<CertificateReport>,
     access: AccessReport,
@@ -53,6 +57,9 @@ pub(super) struct Status {
     upstreams: Vec<UpstreamReport>,
     /// That of the default route first.
     groups: Vec<GroupReport>,
+    portal: PortalReport,
+    /// Routes that programs have set.
+    volatile_routes: RoutesReport,
     cache: CacheStatus,
     local: LocalReport,
     traffic: Traffic,
@@ -189,6 +196,11 @@ impl Status {
                 .iter()
                 .map(|address| Named(*address).to_string())
                 .collect(),
+            listen_doq: running
+                .addresses(Listener::Doq)
+                .iter()
+                .map(|address| Named(*address).to_string())
+                .collect(),
             certificates: running
                 .certificates()
                 .iter()
@@ -207,6 +219,8 @@ impl Status {
             configuration: ConfigurationReport::of(running.reloads().read()),
             upstreams: upstreams::reports(running, now),
             groups: GroupReport::all(running),
+            portal: PortalReport::of(running.portal()),
+            volatile_routes: RoutesReport::of(running.routes()),
             cache: CacheStatus {
                 usage: UsageReport::of(running.cache()),
                 snapshot_file: running.snapshot().map(str::to_owned),

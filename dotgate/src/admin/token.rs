@@ -19,7 +19,7 @@ const SHORTEST: usize = 16;
 const LONGEST: usize = 4096;
 
 /// The token. Never printed.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
 
 impl fmt::Debug for Token {
@@ -79,7 +79,7 @@ impl Token {
 }
 
 /// The token, as its file has it.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(super) enum TokenState {
     /// No file is named.
     #[default]

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
 use super::endpoint::Endpoint;
+use super::volatile::{OwnerReport, RoutesReport};
 use crate::clock::now;
 use crate::running::{Running, WorkerState};
 use crate::upstreams::{Groups, Upstream};
@@ -59,6 +60,9 @@ pub struct UpstreamReport {
     /// For how many seconds its handshakes still offer only a classical key exchange, because a hybrid one did not get
     /// through.
     pub classical_key_exchange_seconds: Option<f64>,
+    /// After how many seconds dotgate closes an idle session to it, because it was seen to close one soon after; none if it
+    /// was not.
+    pub learned_idle_timeout_seconds: Option<f64>,
     /// Whole days until its certificate ends; negative once it has.
     pub certificate_days_left: Option<i64>,
     /// The pin of its key, if that is none of those in `pin-report`.
@@ -71,6 +75,12 @@ pub struct UpstreamReport {
 pub(super) struct HealthReport {
     /// `ok` or `failing`.
     pub(super) status: String,
+    /// Whether a portal window is open: names are then resolved in the clear. Older instances have none.
+    #[serde(default)]
+    pub(super) portal_open: bool,
+    /// Routes that programs have set. Older instances have none.
+    #[serde(default)]
+    pub(super) volatile_routes: Vec<OwnerReport>,
     /// All upstreams in the order of the settings.
     pub(super) upstreams: Vec<UpstreamReport>,
 }
@@ -87,8 +97,10 @@ impl HealthReport {
         let lines: Result<Vec<String>, _> = self.upstreams.iter().map(line).collect();
         let status = serde_json::to_string(&self.status)?;
         let lines = lines?.join(",\n");
+        let routes = serde_json::to_string(&self.volatile_routes)?;
         Ok(format!(
-            "{{\"status\":{status},\"upstreams\":[\n{lines}\n]}}\n"
+            "{{\"status\":{status},\"portal_open\":{},\"volatile_routes\":{routes},\"upstreams\":[\n{lines}\n]}}\n",
+            self.portal_open
         ))
     }
 }
@@ -110,6 +122,8 @@ pub(super) async fn verify(endpoint: &Endpoint) -> HealthReport {
     let upstreams = reports(running, start);
     HealthReport {
         status: if is_ok(&upstreams) { "ok" } else { "failing" }.to_owned(),
+        portal_open: running.portal().open().is_some(),
+        volatile_routes: RoutesReport::of(running.routes()).owners,
         upstreams,
     }
 }
@@ -134,7 +148,12 @@ fn is_ok(upstreams: &[UpstreamReport]) -> bool {
 
 /// The body of `/healthz` as a line for people. None if it is something else.
 pub fn health_line(body: &str) -> Option<String> {
-    let HealthReport { upstreams, .. } = serde_json::from_str(body).ok()?;
+    let HealthReport {
+        upstreams,
+        portal_open,
+        volatile_routes,
+        ..
+    } = serde_json::from_str(body).ok()?;
     let answering = upstreams.iter().filter(|upstream| upstream.answers).count();
     let mut line = format!("{answering} of {} upstreams answer", upstreams.len());
     for (place, unresponsive) in upstreams
@@ -148,6 +167,12 @@ pub fn health_line(body: &str) -> Option<String> {
             .as_deref()
             .unwrap_or("no response yet");
         line.push_str(&format!("{} ({error})", unresponsive.upstream));
+    }
+    if portal_open {
+        line.push_str("; a portal window is open: names go out in the clear");
+    }
+    for owned in volatile_routes.iter().filter(|it| it.expired) {
+        line.push_str(&format!("; the routes of {} have expired", owned.owner));
     }
     Some(line)
 }
@@ -204,7 +229,7 @@ fn report(upstream: &Arc<Upstream>, groups: &Groups, start: Moment) -> UpstreamR
                 group
                     .upstreams()
                     .iter()
-                    .any(|held| Arc::ptr_eq(held, upstream))
+                    .any(|other| Arc::ptr_eq(other, upstream))
             })
             .map(|group| group.label().to_owned())
             .collect(),
@@ -223,6 +248,10 @@ fn report(upstream: &Arc<Upstream>, groups: &Groups, start: Moment) -> UpstreamR
             .handshakes()
             .classical_until(now)
             .map(|until| rounded(until.since(now).as_secs_f64())),
+        learned_idle_timeout_seconds: upstream
+            .idle_timeout()
+            .learned()
+            .map(|limit| rounded(limit.as_secs_f64())),
         certificate_days_left: upstream.certificate_days_left(UnixTime::now()),
         pin_mismatch: upstream.pin_mismatch().flatten().map(|pin| pin_text(&pin)),
     }

@@ -151,7 +151,9 @@ fn endpoint(record: &Svcb<&[u8], domain::base::ParsedName<&[u8]>>) -> Option<End
         let mut keys = keys.iter();
         keys.all(|key| KNOWN.contains(&key))
     });
-    if record.is_alias() || protocols.is_empty() || !is_understood {
+    let has_protocol =
+        !protocols.is_empty() || dotgate_wire::planted!("designated-for-any-protocol");
+    if record.is_alias() || !has_protocol || !is_understood {
         return None;
     }
     let ipv6 = parameters.ipv6hint();

@@ -1,4 +1,4 @@
-//! What is taken from an answer, what is kept, and in which order addresses are tried. Sockets are in `tests/`.
+//! What is used of an answer, what is kept, and in which order addresses are tried. Sockets are in `tests/`.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -184,10 +184,10 @@ fn last_good_addresses_are_retained_family_by_family() {
         (Ok(0), vec![other, six])
     );
     assert_eq!(renew(ok(&[four], 70), ok(&[], 5)), (Ok(70), vec![four]));
-    let kept = (failed(LookupFault::NoAddress), vec![four]);
-    assert_eq!(renew(ok(&[], 5), ok(&[], 5)), kept);
-    let kept = (failed(LookupFault::TimedOut), vec![four]);
-    assert_eq!(renew(timed_out(), timed_out()), kept);
+    let expected = (failed(LookupFault::NoAddress), vec![four]);
+    assert_eq!(renew(ok(&[], 5), ok(&[], 5)), expected);
+    let expected = (failed(LookupFault::TimedOut), vec![four]);
+    assert_eq!(renew(timed_out(), timed_out()), expected);
 }
 
 #[test]

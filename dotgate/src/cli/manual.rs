@@ -13,10 +13,10 @@ use super::parser;
 /// When the words of this file were last changed; man(7) wants a date.
 const DATE: &str = "2026-11-23";
 
-const DESCRIPTION: &str = "\
-dotgate accepts plain DNS over UDP and TCP from local clients and forwards every query over DNS over TLS. If an upstream \
-cannot be authenticated, no query is sent to it: the query fails, and the response contains the reason as Extended DNS \
-Error. Without a command, dotgate serves until it receives a signal.";
+const DESCRIPTION: &str = "dotgate accepts DNS over UDP, TCP, TLS, HTTPS and QUIC from local clients and forwards \
+                           every query over DNS over TLS. If an upstream cannot be authenticated, no query is sent to \
+                           it: the query fails, and the response contains the reason as Extended DNS Error. Without a \
+                           command, dotgate serves until it receives a signal.";
 
 const SIGNALS: &[(&str, &str)] = &[
     (

@@ -9,8 +9,11 @@ use clap_complete::Shell;
 use dotgate_config::reference;
 
 use super::page::Page;
+use crate::commands::portal::{read_address, read_time};
 use crate::commands::query::{read_name, read_reverse, read_server, read_type};
 use crate::commands::replace::ANNOUNCE;
+use crate::commands::routes::{read_lifetime, read_owner, read_route};
+use crate::commands::tail::read_filter;
 use crate::commands::why::read_span;
 
 /// What `check --print` calls the file of the settings in effect.
@@ -92,6 +95,45 @@ Examples:
   dotgate why --json | jq '.upstreams[] | select(.state != \"healthy\")'
 ";
 
+const TAIL_EXAMPLES: &str = "\
+Needs DOTGATE_ADMIN_QUERIES=true in the running instance, and the admin socket
+or the admin token. The lines are those of the query log, and so are the
+conditions of --filter. Ctrl-C ends it.
+
+Examples:
+  dotgate tail
+  dotgate tail --filter 'failed,slow>200ms'
+  dotgate tail --filter client=192.0.2.7/32
+  dotgate tail --json | jq -r 'select(.ms > 500) | .name'
+";
+
+const PORTAL_EXAMPLES: &str = "\
+A network with a login page blocks DNS over TLS until you have logged in. In a
+portal window its own resolver answers, so that the page can be found: for the
+names by which systems look for such pages, or with --all for all names without
+a route. These queries are NOT ENCRYPTED. The window closes at the first
+response over TLS, or after its time. DOTGATE_DNS_PORTAL must permit it.
+
+Examples:
+  dotgate portal --for 5m --resolver 192.168.1.1
+  dotgate portal --for 5m --all
+  dotgate portal --close
+";
+
+const ROUTES_EXAMPLES: &str = "\
+For programs, such as the hook of a VPN: names below these suffixes go to
+upstreams of their own, as with DOTGATE_ROUTES, until the routes are removed or
+the running process ends; a reload keeps them. With --for they expire unless
+they are set again: their names then fail, and are sent to nobody else, until
+the routes are removed. DOTGATE_ADMIN_ROUTES must permit it.
+
+Examples:
+  dotgate routes
+  dotgate routes set tun0 'corp.example,10.0.0.0/8=plain:10.0.0.53;interface=tun0'
+  dotgate routes set tun0 'corp.example=10.0.0.53#dns.corp.example' --for 1h
+  dotgate routes remove tun0
+";
+
 const CACHE_EXAMPLES: &str = "\
 Examples:
   dotgate cache show example.org
@@ -149,7 +191,10 @@ pub(super) fn parser() -> Command {
             query_parser(),
             status_parser(),
             top_parser(),
+            tail_parser(),
             why_parser(),
+            portal_parser(),
+            routes_parser(),
             healthcheck_parser(),
             cache_parser(),
             replace_parser(),
@@ -248,10 +293,26 @@ fn status_parser() -> Command {
 fn top_parser() -> Command {
     let flag = |id: &'static str| Arg::new(id).long(id).action(ArgAction::SetTrue);
     Command::new("top")
-        .about("Show what the running instance does, once a second: queries, upstreams, troubles")
-        .arg(flag("once").help("Print what happens within one second as text, also in a terminal"))
+        .about("Show the running instance, updated once a second: queries, upstreams, problems")
+        .arg(flag("once").help("Print the figures of one second as text, even in a terminal"))
         .arg(flag("json").help("Print the same as one JSON document"))
         .group(ArgGroup::new("form").args(["once", "json"]))
+}
+
+fn tail_parser() -> Command {
+    let filter = Arg::new("filter")
+        .long("filter")
+        .value_name("CONDITIONS")
+        .value_parser(read_filter)
+        .help("Only these queries: failed, slow>TIME, suffix=NAME, client=PREFIX, sample=1/N");
+    let json = Arg::new("json")
+        .long("json")
+        .action(ArgAction::SetTrue)
+        .help("Print one JSON object for each query");
+    Command::new("tail")
+        .about("Print the queries of clients as they end")
+        .after_long_help(TAIL_EXAMPLES)
+        .args([filter, json])
 }
 
 fn why_parser() -> Command {
@@ -268,9 +329,67 @@ fn why_parser() -> Command {
         .action(ArgAction::SetTrue)
         .help("Print the JSON document of /api/v1/failures");
     Command::new("why")
-        .about("Print what failed at each upstream, and what was done next")
+        .about("Print what failed at each upstream, and how dotgate reacted")
         .after_long_help(WHY_EXAMPLES)
         .args([upstream, since, json])
+}
+
+fn portal_parser() -> Command {
+    let flag = |id: &'static str| Arg::new(id).long(id).action(ArgAction::SetTrue);
+    let span = Arg::new("for")
+        .long("for")
+        .value_name("TIME")
+        .value_parser(read_time)
+        .help("Open a window for this time, such as 5m; at most 30m");
+    let resolver = Arg::new("resolver")
+        .long("resolver")
+        .value_name("ADDR")
+        .requires("for")
+        .value_parser(read_address)
+        .help("The resolver of the network, as DHCP names it; ADDR@PORT if not port 53");
+    let all = flag("all")
+        .requires("for")
+        .help("Send all names without a route, not only those of connectivity checks");
+    let close = flag("close").help("Close the window");
+    Command::new("portal")
+        .about("Send names to the network's resolver, not encrypted, to reach its login page")
+        .after_long_help(PORTAL_EXAMPLES)
+        .args([span, all, resolver, close])
+        .group(ArgGroup::new("what").args(["for", "close"]).required(true))
+}
+
+fn routes_parser() -> Command {
+    let owner = || {
+        Arg::new("owner")
+            .value_name("OWNER")
+            .required(true)
+            .value_parser(read_owner)
+            .help("Owner of the routes, such as the interface of the VPN")
+    };
+    let route = Arg::new("route")
+        .value_name("ROUTE")
+        .required(true)
+        .num_args(1..)
+        .value_parser(read_route)
+        .help("SUFFIX[,SUFFIX]...=UPSTREAM[,UPSTREAM]..., as in DOTGATE_ROUTES");
+    let lifetime = Arg::new("for")
+        .long("for")
+        .value_name("TIME")
+        .value_parser(read_lifetime)
+        .help("Let the routes expire after this time unless they are set again; at most 7d");
+    Command::new("routes")
+        .about("List, set or remove routes of programs, such as the hook of a VPN")
+        .after_long_help(ROUTES_EXAMPLES)
+        .subcommand(
+            Command::new("set")
+                .about("Replace all routes of an owner")
+                .args([owner(), route, lifetime]),
+        )
+        .subcommand(
+            Command::new("remove")
+                .about("Remove the routes of an owner")
+                .arg(owner()),
+        )
 }
 
 fn healthcheck_parser() -> Command {

@@ -43,6 +43,14 @@ fn each_command_line_means_one_command() {
         announce,
     };
     let name = |text: &str| Name::<Vec<u8>>::from_str(text).unwrap();
+    let portal = |request| Command::Portal {
+        config: None,
+        request,
+    };
+    let routes = |request| Command::Routes {
+        config: None,
+        request,
+    };
     let cache = |request| Command::Cache {
         config: None,
         request,
@@ -97,6 +105,28 @@ fn each_command_line_means_one_command() {
         (
             "dotgate query example.test aaaa",
             query(&None, "example.test.", Rtype::AAAA),
+        ),
+        (
+            "dotgate portal --for 5m --all --resolver 192.0.2.1",
+            portal(portal::Request::Open(PortalOpening {
+                seconds: 300,
+                all: true,
+                resolver: Some("192.0.2.1".to_owned()),
+            })),
+        ),
+        ("dotgate portal --close", portal(portal::Request::Close)),
+        ("dotgate routes", routes(routes::Request::List)),
+        (
+            "dotgate routes set tun0 a=192.0.2.1 b=plain:192.0.2.2 --for 1h",
+            routes(routes::Request::Set(RoutesSetting {
+                owner: "tun0".to_owned(),
+                routes: "a=192.0.2.1 b=plain:192.0.2.2".to_owned(),
+                seconds: Some(3_600),
+            })),
+        ),
+        (
+            "dotgate routes remove tun0",
+            routes(routes::Request::Remove("tun0".to_owned())),
         ),
         (
             "dotgate query . TYPE65 --config x.toml",
@@ -213,6 +243,14 @@ fn a_wrong_command_line_exits_with_2_and_speaks_to_stderr_alone() {
         (
             "dotgate completions tcsh",
             "error: invalid value 'tcsh' for '<SHELL>'",
+        ),
+        (
+            "dotgate portal --all",
+            "error: the following required arguments were not provided:",
+        ),
+        (
+            "dotgate portal --for 31m",
+            "error: invalid value '31m' for '--for <TIME>': expected a duration from 1s to 1800s, a whole number followed by ms, s, m, h or d",
         ),
         (
             "dotgate cache flush",

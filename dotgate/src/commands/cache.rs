@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::client::{self, CommandError, body_of};
 use super::exit::{Ended, ExitStatus};
 use crate::admin::client as endpoint;
+use crate::admin::percent::encoded;
 use crate::admin::{CacheEntry, CacheReport, Flush};
 
 /// The operation on the cache.
@@ -47,7 +48,10 @@ fn carry_out(config: &ClientConfig, request: &Request) -> Result<String, Command
     }
     match request {
         Request::Show(name) => {
-            let path = format!("/api/v1/cache/{}", percent_encoded(name));
+            let path = format!(
+                "/api/v1/cache/{}",
+                encoded(&name.fmt_with_dot().to_string())
+            );
             let body = body_of(endpoint::ask(
                 config,
                 endpoint::Request::ReadWithToken(&path),
@@ -70,43 +74,31 @@ fn carry_out(config: &ClientConfig, request: &Request) -> Result<String, Command
     }
 }
 
-/// A name as a part of a path: all but letters, digits, `-`, `_` and `.` encoded (RFC 3986 section 2.3).
-fn percent_encoded(name: &Name<Vec<u8>>) -> String {
-    let text = name.fmt_with_dot().to_string();
-    let encoded = text.bytes().map(|byte| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => {
-            char::from(byte).to_string()
-        }
-        byte => format!("%{byte:02X}"),
-    });
-    encoded.collect()
-}
-
 fn report_text(report: &CacheReport) -> String {
-    if report.held.is_empty() {
-        return format!("nothing is held for {}\n", report.name);
+    if report.entries.is_empty() {
+        return format!("nothing is cached for {}\n", report.name);
     }
     let entries = report
-        .held
+        .entries
         .iter()
-        .map(|held| entry_text(&report.name, held));
+        .map(|entry| entry_text(&report.name, entry));
     entries.collect()
 }
 
 /// An entry as a line for itself, and one for each record.
-fn entry_text(name: &str, held: &CacheEntry) -> String {
-    let asked_for = if held.for_all_types {
+fn entry_text(name: &str, entry: &CacheEntry) -> String {
+    let asked_for = if entry.for_all_types {
         "all types"
     } else {
-        &held.record_type
+        &entry.record_type
     };
-    let bits = match (held.dnssec_ok, held.checking_disabled) {
+    let bits = match (entry.dnssec_ok, entry.checking_disabled) {
         (false, false) => "",
         (true, false) => " +do",
         (false, true) => " +cd",
         (true, true) => " +do +cd",
     };
-    let remaining = match held.ttl_left_seconds {
+    let remaining = match entry.ttl_left_seconds {
         left @ 0.. => format!("{left} s left"),
         over => format!("stale for {} s", -over),
     };
@@ -116,8 +108,8 @@ fn entry_text(name: &str, held: &CacheEntry) -> String {
         hits,
         bytes,
         ..
-    } = held;
-    let kind = if held.is_failure {
+    } = entry;
+    let kind = if entry.is_failure {
         "a failure"
     } else {
         "a response"
@@ -125,21 +117,8 @@ fn entry_text(name: &str, held: &CacheEntry) -> String {
     let mut text = format!(
         "{name} {asked_for}{bits}: {rcode}, {kind}, stored {age_seconds} s ago, {remaining}, {hits} hits, {bytes} bytes\n"
     );
-    for record in &held.records {
+    for record in &entry.records {
         text.push_str(&format!("  {record}\n"));
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_goes_into_a_path_as_it_is() {
-        let encoded = |name: &str| percent_encoded(&name.parse().unwrap());
-        assert_eq!(encoded("example.com"), "example.com.");
-        assert_eq!(encoded("_dns.a/b?.test"), "_dns.a%2Fb%3F.test.");
-        assert_eq!(encoded("."), ".");
-    }
 }

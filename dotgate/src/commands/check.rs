@@ -47,6 +47,7 @@ struct Document {
     listen: Vec<String>,
     listen_dot: Vec<String>,
     listen_doh: Vec<String>,
+    listen_doq: Vec<String>,
     upstreams: Vec<String>,
     warnings: Vec<String>,
     /// Errors that prevent the start; the rest is empty then.
@@ -150,6 +151,7 @@ fn write_document(
         listen: Vec::new(),
         listen_dot: Vec::new(),
         listen_doh: Vec::new(),
+        listen_doq: Vec::new(),
         upstreams: Vec::new(),
         warnings: Vec::new(),
         problems: Vec::new(),
@@ -164,6 +166,7 @@ fn write_document(
             document.listen = server.listen.iter().map(ToString::to_string).collect();
             document.listen_dot = server.dot.listen.iter().map(ToString::to_string).collect();
             document.listen_doh = server.doh.listen.iter().map(ToString::to_string).collect();
+            document.listen_doq = server.doq.listen.iter().map(ToString::to_string).collect();
             let upstreams = config.upstreams().iter();
             document.upstreams = upstreams.map(|it| it.label.clone()).collect();
             document.warnings = all_warnings(loaded, verified).collect();
@@ -264,6 +267,9 @@ fn write_meaning(loaded: &Loaded, verified: &Verified, out: &mut dyn Write) -> i
             "listen on {address}, DNS over HTTPS at {}",
             dotgate_http::PATH
         )?;
+    }
+    for address in &server.doq.listen {
+        writeln!(out, "listen on {address}, DNS over QUIC")?;
     }
     for certificate in verified.certificates.iter() {
         let names = certificate.facts.names.join(", ");

@@ -2,8 +2,9 @@
 
 use std::io::{self, Write};
 use std::path::Path;
+use std::time::Duration;
 
-use dotgate_config::{ClientConfig, Environment};
+use dotgate_config::{ClientConfig, Environment, Kind as _, Time};
 use thiserror::Error;
 
 use super::exit::{Ended, ExitStatus, loaded_or_exit};
@@ -34,8 +35,28 @@ pub(super) fn run(
     err: &mut dyn Write,
     command: impl FnOnce(&ClientConfig, &mut dyn Write) -> Result<ExitStatus, CommandError>,
 ) -> Result<ExitStatus, Ended> {
+    run_with_notes(environment, file, out, err, |config, out, _| {
+        command(config, out)
+    })
+}
+
+/// The same for a command that has something to say while it runs.
+///
+/// # Errors
+/// As [`run`].
+pub(super) fn run_with_notes(
+    environment: &Environment,
+    file: Option<&Path>,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+    command: impl FnOnce(
+        &ClientConfig,
+        &mut dyn Write,
+        &mut dyn Write,
+    ) -> Result<ExitStatus, CommandError>,
+) -> Result<ExitStatus, Ended> {
     let config = loaded_or_exit(dotgate_config::load_client(environment, file), err)?;
-    match command(&config, out) {
+    match command(&config, out, err) {
         Ok(status) => Ok(status),
         Err(CommandError::Output(error)) => Err(error.into()),
         Err(problem) => {
@@ -43,6 +64,17 @@ pub(super) fn run(
             Ok(ExitStatus::Failed)
         }
     }
+}
+
+/// Reads a time of 1 second to `highest`.
+///
+/// # Errors
+/// What was expected.
+pub(super) fn read_span(text: &str, highest: Duration) -> Result<Duration, String> {
+    let lowest = Duration::from_secs(1);
+    let kind = Time { lowest, highest };
+    kind.read(text)
+        .map_err(|_| format!("expected {}", kind.expected()))
 }
 
 /// Returns the body of a response that is no error.

@@ -145,17 +145,20 @@ fn configuration(port: u16, resolver: &Resolver) -> Result<Loaded, Problems> {
 
 fn write_start(out: &mut dyn Write, resolver: &Resolver, forwarder: &Forwarder) -> io::Result<()> {
     for address in forwarder.addresses().iter() {
-        writeln!(out, "dotgate takes plain DNS over UDP and TCP on {address}")?;
+        writeln!(
+            out,
+            "dotgate accepts plain DNS over UDP and TCP on {address}"
+        )?;
     }
     writeln!(
         out,
-        "and asks an embedded resolver over TLS on {}, which must be {}.",
+        "and forwards to an embedded resolver over TLS on {}, which must be {}.",
         resolver.address(),
         resolver.name()
     )?;
     writeln!(
         out,
-        "Its certificate was made a moment ago; this run alone trusts it."
+        "Its certificate was made for this run, and only this run trusts it."
     )?;
     out.flush()
 }
@@ -193,7 +196,7 @@ fn write_hints(out: &mut dyn Write, forwarder: &Forwarder) -> io::Result<()> {
         .addresses()
         .first()
         .map_or(0, |address| address.port());
-    writeln!(out, "\nAsk it yourself; Ctrl-C ends it:")?;
+    writeln!(out, "\nSend queries yourself; Ctrl-C ends it:")?;
     writeln!(out, "  kdig @127.0.0.1 -p {port} example.test")?;
     writeln!(
         out,

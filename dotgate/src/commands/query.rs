@@ -165,7 +165,7 @@ impl Shown<'_> {
         let rule = Rule::of(config, &self.asked, is_forwarded);
         if self.is_long() {
             if !is_forwarded {
-                writeln!(out, "dotgate answers this itself; no upstream is asked\n")?;
+                writeln!(out, "dotgate answers this itself; no upstream is queried\n")?;
             }
             rule.write(config, out)?;
         }
@@ -260,7 +260,7 @@ impl Shown<'_> {
         match &self.request.name.typed {
             Some(typed) if self.is_long() => {
                 let name = &self.request.name.name;
-                writeln!(out, ";; {} is asked as {name}\n", Escaped(typed))
+                writeln!(out, ";; {} is sent as {name}\n", Escaped(typed))
             }
             Some(_) | None => Ok(()),
         }

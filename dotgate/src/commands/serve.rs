@@ -11,6 +11,7 @@ use dotgate_net::Named;
 use dotgate_tls::{Roots, UnixTime};
 
 use super::exit::{Ended, ExitStatus, load_or_exit};
+use crate::activation::{self, ActivationError};
 use crate::admin::{Admin, AdminError};
 use crate::control::{self, End, Listening};
 use crate::credentials::Credentials;
@@ -39,11 +40,20 @@ pub(super) fn run(
     let listening = Listening::new()?;
     std::panic::set_hook(Box::new(log_panic));
     // Credentials that the configuration needs may have to come from the process before this one.
-    let mut before = Before::ask(&loaded.config, announced.is_some());
+    let mut before = Before::ask(&loaded.config, announced.is_some(), environment);
     let credentials = Credentials::of(environment, before.inherited.take_credentials());
     let file = file.map(Path::to_owned);
     let in_force = ActiveConfig::new(environment, file, loaded, credentials);
-    let status = serve_loaded(listening, in_force, before, environment, announced);
+    let in_force = in_force.with_volatile_routes(before.inherited.take_routes());
+    let status = match in_force {
+        Ok(in_force) => serve_loaded(listening, in_force, before, environment, announced),
+        Err(problems) => {
+            for problem in problems.iter() {
+                log_start_failed(problem);
+            }
+            Ok(ExitStatus::Failed)
+        }
+    };
     log::flush();
     Ok(status?)
 }
@@ -117,6 +127,10 @@ fn give_up(failure: Failure, config: &Config) -> io::Result<ExitStatus> {
             log_start_failed(&problem);
             None
         }
+        Failure::Activation(problem) => {
+            log_start_failed(&problem);
+            None
+        }
         Failure::Admin(problem) => {
             log_start_failed(&problem);
             None
@@ -129,7 +143,7 @@ fn give_up(failure: Failure, config: &Config) -> io::Result<ExitStatus> {
             say!(
                 NO_UPSTREAM_AT_START,
                 reasons = reasons,
-                hint = "`dotgate query` shows what is wrong; DOTGATE_SERVER_START=serve-anyway serves all the same"
+                hint = "`dotgate query` shows the cause; DOTGATE_SERVER_START=serve-anyway serves without upstreams"
             );
             Some(forwarder)
         }
@@ -148,25 +162,35 @@ fn give_up(failure: Failure, config: &Config) -> io::Result<ExitStatus> {
 struct Before {
     predecessor: Result<Option<Predecessor>, TakeOverError>,
     inherited: Inherited,
+    /// Why sockets of the service manager cannot be used.
+    unusable: Option<ActivationError>,
 }
 
 impl Before {
     /// Asks for it; that there is none is a problem where it must be replaced.
-    fn ask(config: &Config, must_replace: bool) -> Before {
+    fn ask(config: &Config, must_replace: bool, environment: &Environment) -> Before {
         let path = config.server().take_over_socket.as_deref();
         let asked = path.map(Predecessor::ask).transpose();
+        let mut unusable = None;
         let (predecessor, inherited) = match asked.map(Option::flatten) {
             Ok(Some((predecessor, inherited))) => (Ok(Some(predecessor)), inherited),
             Ok(None) if must_replace => {
                 let path = path.unwrap_or(Path::new("")).to_owned();
                 (Err(TakeOverError::Nobody { path }), Inherited::default())
             }
-            Ok(None) => (Ok(None), Inherited::default()),
+            Ok(None) => match activation::passed(environment, config) {
+                Ok(sockets) => (Ok(None), Inherited::of_service_manager(sockets)),
+                Err(problem) => {
+                    unusable = Some(problem);
+                    (Ok(None), Inherited::default())
+                }
+            },
             Err(problem) => (Err(problem), Inherited::default()),
         };
         Before {
             predecessor,
             inherited,
+            unusable,
         }
     }
 }
@@ -174,6 +198,7 @@ impl Before {
 /// Why this process does not serve.
 enum Failure {
     Start(StartError),
+    Activation(ActivationError),
     Admin(AdminError),
     TakeOver(TakeOverError),
     /// No upstream is reachable. It has read queries already, which are owed a response.
@@ -205,7 +230,11 @@ fn start(
     let Before {
         predecessor,
         mut inherited,
+        unusable,
     } = before;
+    if let Some(problem) = unusable {
+        return Err(Failure::Activation(problem));
+    }
     let predecessor = predecessor.map_err(Failure::TakeOver)?;
     if let Some(predecessor) = &predecessor {
         let listen = config.server().listeners();
@@ -267,6 +296,7 @@ fn log_start(forwarder: &Forwarder, admin: &Admin, config: &Config, roots: &Root
         texts.collect::<Vec<String>>().join(",")
     };
     let (dot, doh) = (forwarder.dot_addresses(), forwarder.doh_addresses());
+    let doq = forwarder.doq_addresses();
     let upstreams = forwarder.upstreams();
     let upstreams: Vec<&str> = upstreams.iter().map(|upstream| upstream.label()).collect();
     say!(
@@ -275,6 +305,7 @@ fn log_start(forwarder: &Forwarder, admin: &Admin, config: &Config, roots: &Root
         listen = texts(&forwarder.addresses()),
         dot = (!dot.is_empty()).then(|| texts(&dot)),
         doh = (!doh.is_empty()).then(|| texts(&doh)),
+        doq = (!doq.is_empty()).then(|| texts(&doq)),
         admin = texts(admin.addresses()),
         upstreams = upstreams.join(","),
         workers = forwarder.worker_count(),

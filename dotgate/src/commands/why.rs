@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use dotgate_config::{ClientConfig, Environment, Escaped, Kind as _, Time};
+use dotgate_config::{ClientConfig, Environment, Escaped};
 use dotgate_tls::UnixTime;
 
 use super::client::{self, CommandError, body_of};
@@ -35,12 +35,7 @@ pub struct Request {
 /// # Errors
 /// What was expected.
 pub fn read_span(text: &str) -> Result<Duration, String> {
-    let kind = Time {
-        lowest: Duration::from_secs(1),
-        highest: Duration::from_secs(30 * DAY),
-    };
-    kind.read(text)
-        .map_err(|_| format!("expected {}", kind.expected()))
+    client::read_span(text, Duration::from_secs(30 * DAY))
 }
 
 /// Runs the command and returns the exit status: 0, 1 where nothing answers or the upstream is unknown.

@@ -106,12 +106,16 @@ fn log_event(forwarder: &mut Forwarder, worker: WorkerId, event: &Event) {
         Event::KeyExchangeReduced { upstream } => say!(
             KEY_EXCHANGE_REDUCED,
             upstream = label(upstream),
-            hint = "DOTGATE_TLS_KEY_EXCHANGE=classical avoids the first delay; ask who runs the network for the reason"
+            hint = "DOTGATE_TLS_KEY_EXCHANGE=classical avoids the first delay; ask the operator of the network for \
+                    the reason"
         ),
         Event::SessionEnded { .. }
         | Event::ProbeSent { .. }
         | Event::ProbeAnswered { .. }
-        | Event::Attempted { .. } => log_detail(worker, event, label),
+        | Event::ClientHandshake { .. } => log_detail(worker, event, label),
+        Event::Attempted { .. } | Event::AttemptFailed { .. } => {
+            log_attempt(worker, event, label);
+        }
         Event::LimitHit {
             limit,
             max,
@@ -132,7 +136,7 @@ fn log_event(forwarder: &mut Forwarder, worker: WorkerId, event: &Event) {
     }
 }
 
-/// What is logged of single sessions.
+/// What is logged of single sessions and clients' connections.
 fn log_detail<'l>(worker: WorkerId, event: &Event, label: impl Fn(&UpstreamId) -> &'l str) {
     if let Event::SessionEnded {
         upstream,
@@ -162,7 +166,27 @@ fn log_detail<'l>(worker: WorkerId, event: &Event, label: impl Fn(&UpstreamId) -
             upstream = label(upstream),
             round_trip_ms = milliseconds(*round_trip)
         );
-    } else if let Event::Attempted {
+    } else if let Event::ClientHandshake {
+        client,
+        transport,
+        result,
+        began,
+    } = event
+    {
+        say!(
+            CLIENT_HANDSHAKE,
+            worker = worker.0,
+            client = %client,
+            transport = transport.label(),
+            result = result.label(),
+            ms = milliseconds(now().since(*began))
+        );
+    }
+}
+
+/// What is logged of single attempts.
+fn log_attempt<'l>(worker: WorkerId, event: &Event, label: impl Fn(&UpstreamId) -> &'l str) {
+    if let Event::Attempted {
         upstream,
         kind,
         question,
@@ -174,6 +198,23 @@ fn log_detail<'l>(worker: WorkerId, event: &Event, label: impl Fn(&UpstreamId) -
             upstream = label(upstream),
             kind = kind.label(),
             question = %question
+        );
+    } else if let Event::AttemptFailed {
+        upstream,
+        kind,
+        question,
+        failure,
+        took,
+    } = event
+    {
+        say!(
+            ATTEMPT_FAILED,
+            worker = worker.0,
+            upstream = label(upstream),
+            kind = kind.label(),
+            question = %question,
+            reason = failure.text(),
+            ms = milliseconds(*took)
         );
     }
 }
@@ -206,7 +247,7 @@ fn hint_for(failure: Failure) -> Option<&'static str> {
         },
         Failure::Tls(fault) => match fault {
             TlsFault::CertificateName => {
-                Some("check the name behind # in DNS_HOST; `dotgate query` shows the certificate")
+                Some("check the name after # in DNS_HOST; `dotgate query` shows the certificate")
             }
             TlsFault::IssuerUnknown => {
                 Some("check DOTGATE_TLS_CA_FILE; `dotgate query` shows the certificate")
@@ -218,7 +259,7 @@ fn hint_for(failure: Failure) -> Option<&'static str> {
             TlsFault::CertificateBad
             | TlsFault::CertificateExpired
             | TlsFault::CertificateRevoked => {
-                Some("tell the provider; `dotgate query` shows the certificate")
+                Some("report it to the provider; `dotgate query` shows the certificate")
             }
             TlsFault::Alert(_)
             | TlsFault::AlpnRejected
@@ -263,7 +304,8 @@ fn effect_of(limit: Limit) -> (Option<&'static str>, &'static str) {
         ),
         Limit::Handshakes => (
             None,
-            "TLS handshakes of clients in progress in one worker; the first ones gave way, or one address had a quarter of them",
+            "TLS handshakes of clients in progress in one worker; the oldest were closed, or one address had a \
+             quarter of them",
         ),
         Limit::ClientMemory => (
             Some("DOTGATE_SERVER_CLIENT_MEMORY"),
@@ -273,6 +315,10 @@ fn effect_of(limit: Limit) -> (Option<&'static str>, &'static str) {
             Some("DOTGATE_RATE_QUERIES"),
             "queries per second of one client; further ones were shed",
         ),
+        Limit::ResponseRate => (
+            Some("DOTGATE_RATE_RESPONSES"),
+            "equal queries over UDP per second of one client; further ones were shed",
+        ),
         Limit::ConnectionRate => (
             Some("DOTGATE_RATE_CONNECTIONS"),
             "connections per second of one client; further ones were closed at once",
@@ -281,8 +327,11 @@ fn effect_of(limit: Limit) -> (Option<&'static str>, &'static str) {
             Some("DOTGATE_RATE_HANDSHAKES"),
             "TLS handshakes per second of one client; further connections were closed at once",
         ),
-        Limit::RateTable => (None, "clients whose rates are known; some began anew"),
-        Limit::UdpRelease => (None, "late responses over UDP; some went without records"),
+        Limit::RateTable => (None, "clients in the table of rates; some were evicted"),
+        Limit::UdpRelease => (
+            None,
+            "late responses over UDP; some were sent without records",
+        ),
         Limit::Descriptors => (None, "open files; connections wait"),
     }
 }

@@ -1,9 +1,11 @@
 //! Fills a page: the numbers of every metric, added up over the workers.
 
+use std::time::Duration;
+
 use dotgate_core::labels::{
-    AttemptKind, ClientHandshake, ClientTransport, Dns64, Ending, Filtering, Handshake, Hedging,
-    HttpStatus, Limit, Outcome, ProxyResult, Rcode, Reason, RecordType, Stage, Strategy, StreamEnd,
-    Winner,
+    AttemptKind, ClientHandshake, ClientTransport, CookieResult, Dns64, Ending, Filtering,
+    Handshake, Hedging, HttpStatus, Limit, Outcome, ProxyResult, QuicPacket, Rcode, Reason,
+    RecordType, Stage, Strategy, StreamEnd, Winner,
 };
 use dotgate_core::{
     Counters, Distribution, Gauge, HealthState, UpstreamCounters, UpstreamId, WAITED,
@@ -86,16 +88,15 @@ impl MetricsSnapshot<'_> {
                     .iter()
                     .map(|all| all.oldest_query_age(self.now));
                 let oldest = ages.max().unwrap_or_default();
-                page.sample(
-                    &[],
-                    seconds(oldest.as_micros().try_into().unwrap_or(u64::MAX)),
-                );
+                page.sample(&[], in_seconds(oldest));
             }
             OfClients::Streams => page.sample(&[], gauge(Gauge::Streams)),
             OfClients::StreamsClosed => by_label!(self, page, StreamEnd, stream_ends),
             OfClients::ClientHandshakes => by_label!(self, page, ClientHandshake, handshakes),
             OfClients::HttpRequests => by_label!(self, page, HttpStatus, http),
+            OfClients::QuicPackets => by_label!(self, page, QuicPacket, quic),
             OfClients::ProxyHeaders => by_label!(self, page, ProxyResult, proxy),
+            OfClients::Cookies => by_label!(self, page, CookieResult, cookies),
             OfClients::ClientMemory => page.sample(&[], self.client_memory.used()),
             OfClients::ClientMemoryMax => page.sample(&[], self.client_memory.max()),
         }
@@ -155,6 +156,15 @@ impl MetricsSnapshot<'_> {
                 }
             }
             OfProcess::Dnstap => whole(self.dnstap_connected.map(u64::from)),
+            OfProcess::QueryLogLost => whole(Some(self.views.log_lost)),
+            OfProcess::QueryReaders => whole(Some(self.views.readers)),
+            OfProcess::QueryReadersLost => whole(Some(self.views.readers_lost)),
+            OfProcess::PortalOpen => whole(Some(u64::from(self.portal.0))),
+            OfProcess::PortalQueries => whole(Some(self.portal.1)),
+            OfProcess::VolatileRoutes => {
+                page.sample(&["active"], self.route_owners.active);
+                page.sample(&["expired"], self.route_owners.expired);
+            }
             OfProcess::LocalNames => whole(Some(local.map_or(0, |data| data.names() as u64))),
             OfProcess::LocalBytes => whole(Some(local.map_or(0, |data| data.bytes() as u64))),
             OfProcess::ListedNames => whole(Some(lists.names as u64)),
@@ -290,6 +300,8 @@ fn write_upstream(
             write_known(page, name, upstream.has_pin_mismatch.map(i64::from));
         }
         OfUpstream::KeyExchangeReduced => page.sample(&[name], u8::from(upstream.is_classical)),
+        OfUpstream::Lookups => write_lookups(page, name, upstream.lookups),
+        OfUpstream::IdleTimeout => page.sample(&[name], in_seconds(upstream.idle_timeout)),
     }
 }
 
@@ -299,11 +311,19 @@ fn write_state(page: &mut Page, name: &str, state: HealthState) {
     }
 }
 
+fn write_lookups(page: &mut Page, name: &str, [found, failed]: [u64; 2]) {
+    page.sample(&[name, "found"], found);
+    page.sample(&[name, "failed"], failed);
+}
+
 fn write_round_trip(page: &mut Page, name: &str, upstream: &UpstreamSnapshot) {
     if let Some(span) = upstream.health.evidence().round_trip() {
-        let micros = span.as_micros().try_into().unwrap_or(u64::MAX);
-        page.sample(&[name], seconds(micros));
+        page.sample(&[name], in_seconds(span));
     }
+}
+
+fn in_seconds(span: Duration) -> String {
+    seconds(span.as_micros().try_into().unwrap_or(u64::MAX))
 }
 
 /// A sample, if its value is known.

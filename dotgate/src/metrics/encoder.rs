@@ -122,11 +122,11 @@ impl Page {
     }
 
     /// All samples of one histogram.
-    pub(super) fn histogram(&mut self, values: Values<'_>, held: &Distribution) {
+    pub(super) fn histogram(&mut self, values: Values<'_>, distribution: &Distribution) {
         self.with_metric(|page, metric| {
             let name = &metric.name;
             let mut up_to = 0;
-            for (place, count) in held.buckets.iter().enumerate() {
+            for (place, count) in distribution.buckets.iter().enumerate() {
                 up_to += count;
                 let bound = BUCKETS_MICROS.get(place);
                 let bound = bound.map_or("+Inf".to_owned(), |micros| seconds(*micros));
@@ -134,7 +134,7 @@ impl Page {
                 page.line(format_args!("{name}_bucket{labels} {up_to}"));
             }
             let labels = labels(metric, values, None);
-            let sum = seconds(held.sum_micros);
+            let sum = seconds(distribution.sum_micros);
             page.line(format_args!("{name}_sum{labels} {sum}"));
             page.line(format_args!("{name}_count{labels} {up_to}"));
         });

@@ -2,9 +2,9 @@
 
 use dotgate_core::Count;
 use dotgate_core::labels::{
-    AttemptKind, ClientHandshake, ClientTransport, Dns64, Ending, Filtering, Handshake, Hedging,
-    HttpStatus, Limit, Outcome, ProxyResult, Rcode, Reason, RecordType, Stage, Strategy, StreamEnd,
-    Winner,
+    AttemptKind, ClientHandshake, ClientTransport, CookieResult, Dns64, Ending, Filtering,
+    Handshake, Hedging, HttpStatus, Limit, Outcome, ProxyResult, QuicPacket, Rcode, Reason,
+    RecordType, Stage, Strategy, StreamEnd, Winner,
 };
 
 use super::table::{Kind, Label, Metric, Source, Values, row};
@@ -20,6 +20,8 @@ const LIMIT: Label = closed("limit", Limit::VALUES);
 const STREAM_END: Label = closed("reason", StreamEnd::VALUES);
 const CLIENT_HANDSHAKE: Label = closed("result", ClientHandshake::VALUES);
 const HTTP_STATUS: Label = closed("status", HttpStatus::VALUES);
+const QUIC_PACKET: Label = closed("result", QuicPacket::VALUES);
+const COOKIE_RESULT: Label = closed("result", CookieResult::VALUES);
 const PROXY_RESULT: Label = closed("result", ProxyResult::VALUES);
 const STAGE: Label = closed("stage", Stage::VALUES);
 const ATTEMPT: Label = closed("kind", AttemptKind::VALUES);
@@ -42,6 +44,16 @@ const STATE: Label = closed(
         ),
     ],
 );
+const LOOKUP: Label = closed(
+    "result",
+    &[
+        ("found", " Addresses were found."),
+        (
+            "failed",
+            " No address was found, or no resolver responded; previous addresses stay in use.",
+        ),
+    ],
+);
 const RELOAD: Label = closed(
     "result",
     &[
@@ -52,6 +64,13 @@ const RELOAD: Label = closed(
         ),
     ],
 );
+const OWNERS: Label = closed(
+    "state",
+    &[
+        ("active", " Their names are sent to their upstreams."),
+        ("expired", " Queries for their names fail."),
+    ],
+);
 const SANDBOX: Label = closed(
     "part",
     &[
@@ -60,12 +79,12 @@ const SANDBOX: Label = closed(
             "tcp_ports",
             " Other TCP ports cannot be connected to or bound.",
         ),
-        ("signals", " Other processes get no signal."),
+        ("signals", " Signals to other processes are denied."),
         (
             "system_calls",
-            " System calls of no use to a forwarder fail.",
+            " System calls that a forwarder does not need are denied.",
         ),
-        ("no_new_privileges", " No program would have other rights."),
+        ("no_new_privileges", " Programs cannot gain privileges."),
     ],
 );
 const GROUP: Label = Label {
@@ -138,10 +157,10 @@ families! {
         "Why clients get SERVFAIL. The Extended DNS Error in the response has the same reason.";
     Filtered = Counter "dotgate_filtered" [FILTERING]
         "Queries and responses that were filtered: blocked names, aliases of blocked names, private addresses.",
-        "How much lists and rebinding protection deny. A sudden rise after a list has changed may be a mistake in it.";
+        "Effect of lists and rebinding protection. A sudden rise after a change of a list may be an error in it.";
     Dns64 = Counter "dotgate_dns64" [DNS64]
-        "Responses about AAAA records that DNS64 made, and reverse names that it translated.",
-        "How much clients depend on the NAT64. Only no_address: upstreams have no A records either.";
+        "Responses that DNS64 synthesized, by result.",
+        "Use of the NAT64. Only no_address: upstreams return no A records either.";
     LimitsHit = Counter "dotgate_limits_hit" [LIMIT]
         "Times a limit was reached and something was rejected or delayed.",
         "A limit is too low for the load, or a client sends too much.";
@@ -165,10 +184,17 @@ families! {
         "Many failures of one kind: alert, when clients do not trust the certificate; timeout, displaced and closed, in a flood of connections.";
     HttpRequests = Counter "dotgate_client_http_requests" [HTTP_STATUS]
         "Requests of clients over HTTPS, by the status of the response.",
-        "Anything but 200: programs that are no DNS clients, or clients with another path or too many queries at once.";
+        "Other than 200: programs that are not DNS clients, or clients with another path or too many queries at once.";
+    QuicPackets = Counter "dotgate_client_quic_packets" [QUIC_PACKET]
+        "Datagrams at the listeners of DNS over QUIC, by result.",
+        "Many retry, refused or dropped: a flood of handshakes. Many ignored or answered: packets that are not QUIC, \
+         or clients whose connections have ended.";
     ProxyHeaders = Counter "dotgate_proxy_headers" [PROXY_RESULT]
         "PROXY headers of the balancers in DOTGATE_SERVER_PROXY_PROTOCOL_FROM, by result.",
         "missing: a balancer does not send the header, and its clients are refused. malformed: it sends another version.";
+    Cookies = Counter "dotgate_client_cookies" [COOKIE_RESULT]
+        "Queries with a DNS cookie of a valid length, by result.",
+        "invalid above some percent of valid: instances behind one address without a common DOTGATE_SERVER_COOKIE_SECRET_FILE, or forged sources.";
     ClientMemory = Gauge "dotgate_client_memory_bytes" []
         "Memory used for clients: TCP connections including data buffered in dotgate and in the kernel, and queries in flight.",
         "Above half of dotgate_client_memory_max_bytes, each client is limited to its share. At the limit, connections are closed.";
@@ -182,10 +208,11 @@ families! {
     OfGroup via Groups:
     Up = Gauge "dotgate_group_up" [GROUP]
         "1 if an upstream of a group is not down, else 0.",
-        "0: names of this route get cached, stale or no responses; they are never sent to another group.";
+        "0: names of this route get cached responses, stale responses or SERVFAIL; they are never sent to another \
+         group.";
     StrategyInfo = Gauge "dotgate_group_strategy" [GROUP, STRATEGY]
         "1 for the strategy of a group.",
-        "With the share of each upstream, the rate of dotgate_upstream_attempts_total{kind=\"first\"}: whether queries go where they are meant to.";
+        "Compare with the share of each upstream in dotgate_upstream_attempts_total{kind=\"first\"}.";
     Queries = Counter "dotgate_group_queries" [GROUP, WAITED_OUTCOME]
         "Queries that waited for an upstream of a group, by outcome.",
         "Which route fails: the share of `failed`. The other groups are not affected.";
@@ -204,14 +231,15 @@ families! {
         "Responses received while two attempts for one question were running, by the attempt that was answered.",
         "Whether second attempts help: `hedge` wins where the first attempt was stuck.";
     Hedges = Counter "dotgate_upstream_hedges" [UPSTREAM, HEDGING]
-        "Queries for which an upstream was late, by what hedging did: copies sent, their results, and why there was none.",
-        "Which upstream is late, and whether copies help: `won` of `sent`. Much `no_budget` says that it is late often, or slow.";
+        "Late queries of an upstream, by result of hedging: copies sent, their results, and why none was sent.",
+        "Which upstream is late, and whether copies help: `won` of `sent`. Many `no_budget`: it is often late, or \
+         slow.";
     UpstreamResponses = Counter "dotgate_upstream_responses" [UPSTREAM, RCODE]
         "Valid responses from an upstream.",
         "An upstream that returns SERVFAIL or REFUSED more often than the others.";
     UpstreamErrors = Counter "dotgate_upstream_errors" [UPSTREAM, REASON]
         "Errors of an upstream: connecting, sessions and messages.",
-        "Which upstream fails, and how. Certificate and pin errors do not go away by themselves.";
+        "Which upstream fails, and how. Certificate and pin errors need an operator.";
     UpstreamUp = Gauge "dotgate_upstream_up" [UPSTREAM]
         "1 if an upstream is not down, else 0.",
         "0 for all upstreams: only cached and stale responses can be served.";
@@ -223,16 +251,25 @@ families! {
         "Current latency of an upstream.";
     CertificateBegins = Gauge "dotgate_upstream_certificate_not_before_timestamp_seconds" [UPSTREAM]
         "Start of the validity of an upstream's certificate, in seconds since 1970. Absent before the first full handshake.",
-        "With the expiry time: the lifetime of the certificate, and the share of it that is left.";
+        "With the expiry time: the lifetime of the certificate, and its remaining share.";
     CertificateEnds = Gauge "dotgate_upstream_certificate_not_after_timestamp_seconds" [UPSTREAM]
         "Expiry time of an upstream's certificate, in seconds since 1970. Absent before the first full handshake.",
         "Days left: (dotgate_upstream_certificate_not_after_timestamp_seconds - time()) / 86400.";
     PinMismatch = Gauge "dotgate_upstream_pin_mismatch" [UPSTREAM]
         "Whether the last full handshake showed none of the keys in `pin-report`. Absent for upstreams without it.",
-        "1: the provider has rotated its key, or somebody else has a valid certificate for its name. Queries are sent all the same.";
+        "1: the provider has rotated its key, or someone else has a valid certificate for its name. Queries are still \
+         sent.";
     KeyExchangeReduced = Gauge "dotgate_upstream_key_exchange_reduced" [UPSTREAM]
-        "1 while handshakes offer only a classical key exchange because a hybrid one did not get through, else 0.",
-        "1: a middlebox on the path drops large ClientHellos. Sessions are not safe from a later quantum computer.";
+        "1 while handshakes offer only a classical key exchange because hybrid ones failed, else 0.",
+        "1: a middlebox on the path drops large ClientHellos. Recorded sessions are not protected against a future \
+         quantum computer.";
+    Lookups = Counter "dotgate_upstream_lookups" [UPSTREAM, LOOKUP]
+        "Lookups of the addresses of an upstream that is given by name, or of the endpoint that `ddr:` discovers.",
+        "`failed` grows: the resolvers in DOTGATE_BOOTSTRAP_ADDRESSES or of `ddr:` do not respond, or return no \
+         address.";
+    IdleTimeout = Gauge "dotgate_upstream_idle_timeout_seconds" [UPSTREAM]
+        "Time after which an idle session to an upstream is closed: 8, or the learned timeout of the upstream.",
+        "Less than 8: learned. With few queries, a low value means a handshake for nearly every query.";
     UpstreamInFlight = Gauge "dotgate_upstream_questions_in_flight" [UPSTREAM]
         "Queries that an upstream has not answered yet.",
         "Grows if an upstream stalls.";
@@ -284,10 +321,11 @@ families! {
         "The reader of the log is stuck or too slow. dotgate never waits for it.";
     ConfigReloads = Counter "dotgate_config_reloads" [RELOAD]
         "Configuration reloads, by result.",
-        "A change of the file that was rejected. The log says why.";
+        "rejected: the new configuration has an error. The log has the reason.";
     ConfigReloadOk = Gauge "dotgate_config_last_reload_success" []
         "1 if the last configuration read is active, else 0.",
-        "0: the active configuration is not that of the file, and a restart would fail. The log and /api/v1/status say why.";
+        "0: the active configuration is not that of the file, and a restart would fail. The log and /api/v1/status \
+         have the reason.";
     ConfigReloadTime = Gauge "dotgate_config_last_reload_timestamp_seconds" []
         "Time of the last configuration load, in seconds since 1970.",
         "Whether a change has been read. Set at startup.";
@@ -299,7 +337,25 @@ families! {
         "0 after an upgrade of the kernel or of the container runtime: the process could do more than it needs. The log has the reason.";
     Dnstap = Gauge "dotgate_dnstap_connected" []
         "1 if the reader in DOTGATE_DNSTAP is connected, else 0. Absent without one.",
-        "0: messages are not copied. The log has the reason; DNS is served all the same.";
+        "0: messages are not copied. The log has the reason; clients are not affected.";
+    QueryLogLost = Counter "dotgate_query_log_lost" []
+        "Lines of the query log that could not be written.",
+        "The disk is full, or the reader of standard output has ended. The log has the reason.";
+    QueryReaders = Gauge "dotgate_query_readers" []
+        "Readers that see queries as they end: on the page, with dotgate tail, or at /api/v1/queries.",
+        "Above 0 unexpectedly: someone else has the admin token.";
+    QueryReadersLost = Counter "dotgate_query_readers_lost" []
+        "Queries that a reader did not see because it was too slow.",
+        "A reader is too slow. Queries are not affected. Use a filter.";
+    PortalOpen = Gauge "dotgate_portal_open" []
+        "1 while a portal window is open, else 0.",
+        "1: names are resolved by the resolver of the network, not encrypted. An operator has opened it; the log says for which names and how long.";
+    PortalQueries = Counter "dotgate_portal_queries" []
+        "Queries that waited for the resolver of a network, not encrypted, in all portal windows.",
+        "Queries in plain text. Grows only while a portal window is open.";
+    VolatileRoutes = Gauge "dotgate_volatile_route_owners" [OWNERS]
+        "Programs that have set routes, by state of the routes.",
+        "expired: a program did not renew its routes, and queries for their names fail.";
     LocalNames = Gauge "dotgate_local_names" []
         "Names with local data, reverse names included.",
         "Whether the records and the hosts file were read as expected.";
@@ -308,10 +364,10 @@ families! {
         "While a reload is under way, it is needed twice.";
     ListedNames = Gauge "dotgate_listed_names" []
         "Names on the block and allow lists.",
-        "A fall to a fraction: a list was published or downloaded incompletely.";
+        "A sudden fall: a list was published or downloaded incompletely.";
     ListedBytes = Gauge "dotgate_listed_bytes" []
         "Memory used by the block and allow lists.",
-        "While a reload is under way, it is needed twice, and the files too.";
+        "During a reload, twice this memory is needed, and memory for the files.";
     Workers = Gauge "dotgate_workers" []
         "Worker threads.",
         "Multiply limits that apply per worker by this number.";
@@ -382,9 +438,7 @@ pub(super) fn alone(count: Count) -> Option<Metric> {
         }
         Count::HandshakesFellBack => "A middlebox may drop large ClientHellos.",
         Count::SessionsUnresponsive => "Upstreams, or the path to them, stall at times.",
-        Count::SessionsIsolating => {
-            "Sessions fail with queries in flight. The queries are retried separately."
-        }
+        Count::SessionsIsolating => "Sessions fail with queries in flight, which are retried.",
         Count::QuestionsQuarantined => {
             "A query makes an upstream close the connection. Other queries are not affected."
         }
@@ -401,7 +455,8 @@ pub(super) fn alone(count: Count) -> Option<Metric> {
             "Clients behind links whose MTU is too small for `DOTGATE_SERVER_UDP_RESPONSE_MAX`. They retry over TCP."
         }
         Count::EventsDropped => "Events occur faster than they can be logged.",
-        Count::QueryRecordsDropped => "The query log or the dnstap reader is too slow.",
+        Count::QueryRecordsDropped => "The query log is incomplete: its writer is too slow.",
+        Count::DnstapMessagesDropped => "The copies are incomplete: the dnstap reader is too slow.",
     };
     Some(row(
         Source::Count(count),

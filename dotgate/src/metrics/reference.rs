@@ -99,9 +99,10 @@ fn labels_of(table: &[Metric]) -> Vec<(Label, Vec<String>)> {
     let mut labels: Vec<(Label, Vec<String>)> = Vec::new();
     for metric in table {
         for label in metric.labels {
-            let is_same =
-                |held: &Label| held.name == label.name && words(held.values) == words(label.values);
-            match labels.iter_mut().find(|(held, _)| is_same(held)) {
+            let is_same = |known: &Label| {
+                known.name == label.name && words(known.values) == words(label.values)
+            };
+            match labels.iter_mut().find(|(known, _)| is_same(known)) {
                 Some((_, metrics)) => metrics.push(metric.sample_name()),
                 None => labels.push((*label, vec![metric.sample_name()])),
             }

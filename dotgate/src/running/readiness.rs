@@ -63,6 +63,10 @@ pub(crate) enum Reason {
     /// This host does not have these listening addresses yet. A standby is to take them over when they come, so it is
     /// ready even if it has none.
     AddressesAwaited(String),
+    /// Names are resolved in the clear.
+    PortalWindow(String),
+    /// The routes of this owner have expired: their names fail.
+    RoutesExpired(String),
 }
 
 impl Reason {
@@ -76,7 +80,9 @@ impl Reason {
             Reason::WorkerEnded(_)
             | Reason::NoHealthyUpstream(_)
             | Reason::GroupDown { .. }
-            | Reason::AddressesAwaited(_) => false,
+            | Reason::AddressesAwaited(_)
+            | Reason::PortalWindow(_)
+            | Reason::RoutesExpired(_) => false,
         }
     }
 }
@@ -84,12 +90,16 @@ impl Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Reason::Draining => write!(f, "stopping: what still comes is served"),
+            Reason::Draining => write!(f, "stopping: queries that still arrive are served"),
             Reason::WorkerStuck(number) => write!(f, "worker {number} is stuck"),
             Reason::WorkerEnded(number) => write!(f, "worker {number} has ended"),
             Reason::NoWorkerLeft => write!(f, "all workers have ended"),
             Reason::AddressesAwaited(addresses) => {
                 write!(f, "not on this host yet: {addresses}")
+            }
+            Reason::PortalWindow(words) => f.write_str(words),
+            Reason::RoutesExpired(owner) => {
+                write!(f, "the routes of {owner} have expired: their names fail")
             }
             Reason::NoUpstreamReached => write!(
                 f,

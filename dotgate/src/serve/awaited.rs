@@ -83,15 +83,18 @@ impl Forwarder {
         let address = bound.address;
         self.running.add_listener(bound.listener, address);
         let workers = self.running.workers().iter();
-        let mut udp = bound.udp.into_iter();
-        for (worker, streams) in workers.zip(bound.streams) {
-            let udp = udp.next().map(Arc::new);
-            if let Some(udp) = &udp {
-                worker.watch(udp);
+        let mut udp = bound.udp.into_iter().map(Arc::new);
+        let mut quic = bound.quic.into_iter().map(Arc::new);
+        let mut streams = bound.streams.into_iter();
+        for worker in workers {
+            let (udp, quic) = (udp.next(), quic.next());
+            for socket in udp.iter().chain(&quic) {
+                worker.watch(socket);
             }
             worker.command(WorkerCommand::Listen(Arc::new(LateSockets {
                 udp,
-                streams: Mutex::new(Some(streams)),
+                streams: Mutex::new(streams.next()),
+                quic,
             })));
         }
         Ok(address)

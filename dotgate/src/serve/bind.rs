@@ -1,4 +1,5 @@
-//! Listeners: at least one UDP and one TCP socket per address and worker, sharing the port; TCP alone for TLS.
+//! Listeners: at least one UDP and one TCP socket per address and worker, sharing the port; TCP alone for TLS, UDP alone for
+//! QUIC.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -8,7 +9,7 @@ use std::os::fd::OwnedFd;
 use dotgate_config::{Listener, ScopedSocketAddress, ServerConfig};
 use dotgate_core::StreamKind;
 use dotgate_net::presence::{is_absence, look_for};
-use dotgate_net::tcp::{adopt, listen_when, probe_bind, probe_bind_stream};
+use dotgate_net::tcp::{adopt, listen_when, probe_bind, probe_bind_datagram, probe_bind_stream};
 use dotgate_net::{BindOptions, Presence, UdpSocket};
 
 use crate::take_over::{Inherited, Role};
@@ -40,20 +41,20 @@ impl fmt::Display for BindError {
         match self.source.kind() {
             ErrorKind::AddrInUse if is_resolveds(address) => write!(
                 out,
-                "\n  systemd-resolved holds {address}. Listen on this host's own address instead \
-                 (HOST=192.0.2.1), or set DNSStubListener=no in /etc/systemd/resolved.conf."
+                "\n  systemd-resolved uses {address}. Listen on this host's own address instead (HOST=192.0.2.1), or \
+                 set DNSStubListener=no in /etc/systemd/resolved.conf."
             ),
             ErrorKind::AddrInUse => write!(
                 out,
-                "\n  Another process has this port, perhaps a second dotgate. `ss -lunpt 'sport = :{}'` names it. \
-                 To take over from a running dotgate, give both the same DOTGATE_SERVER_TAKE_OVER_SOCKET.",
+                "\n  Another process uses this port, perhaps a second dotgate. `ss -lunpt 'sport = :{}'` names it. To \
+                 take over from a running dotgate, give both the same DOTGATE_SERVER_TAKE_OVER_SOCKET.",
                 address.port()
             ),
             ErrorKind::PermissionDenied if address.port() < 1024 => write!(
                 out,
-                "\n  Ports below 1024 need a right. Use a higher PORT (5300), or grant it: \
-                 `setcap cap_net_bind_service=+ep dotgate`, AmbientCapabilities=CAP_NET_BIND_SERVICE in a \
-                 systemd unit, or `sysctl net.ipv4.ip_unprivileged_port_start=53`."
+                "\n  Ports below 1024 need a privilege. Use a higher PORT (5300), or grant it: `setcap \
+                 cap_net_bind_service=+ep dotgate`, AmbientCapabilities=CAP_NET_BIND_SERVICE in a systemd unit, or \
+                 `sysctl net.ipv4.ip_unprivileged_port_start=53`."
             ),
             _ => Ok(()),
         }
@@ -70,7 +71,12 @@ fn is_resolveds(address: &ScopedSocketAddress) -> bool {
 }
 
 /// A worker's sockets.
-type Sockets = (Vec<UdpSocket>, Vec<StreamListener>);
+#[derive(Default)]
+pub(super) struct Sockets {
+    pub(super) udp: Vec<UdpSocket>,
+    pub(super) streams: Vec<StreamListener>,
+    pub(super) quic: Vec<UdpSocket>,
+}
 
 /// The listeners of all workers.
 pub(super) struct Listeners {
@@ -106,6 +112,8 @@ pub(super) struct Bound {
     pub(super) address: SocketAddr,
     pub(super) udp: Vec<UdpSocket>,
     pub(super) streams: Vec<StreamListener>,
+    /// For datagrams of QUIC.
+    pub(super) quic: Vec<UdpSocket>,
 }
 
 impl Listeners {
@@ -177,12 +185,17 @@ impl Listeners {
         let workers = self.per_worker.len().max(1);
         for (number, socket) in bound.udp.into_iter().enumerate() {
             if let Some(own) = self.per_worker.get_mut(number % workers) {
-                own.0.push(socket);
+                own.udp.push(socket);
+            }
+        }
+        for (number, socket) in bound.quic.into_iter().enumerate() {
+            if let Some(own) = self.per_worker.get_mut(number % workers) {
+                own.quic.push(socket);
             }
         }
         for (number, listener) in bound.streams.into_iter().enumerate() {
             if let Some(own) = self.per_worker.get_mut(number % workers) {
-                own.1.push(listener);
+                own.streams.push(listener);
             }
         }
     }
@@ -190,15 +203,16 @@ impl Listeners {
     /// A second descriptor of every socket, to hand over to the process after this one.
     pub(super) fn second_descriptors(&self) -> io::Result<Vec<(Role, OwnedFd)>> {
         let mut descriptors = Vec::new();
-        for (udp, streams) in &self.per_worker {
-            descriptors.extend(second_descriptors(udp, streams)?);
+        for Sockets { udp, streams, quic } in &self.per_worker {
+            descriptors.extend(second_descriptors(udp.iter().chain(quic), streams)?);
         }
         Ok(descriptors)
     }
 
     /// The smallest receive buffer that the system granted.
     pub(super) fn receive_buffer_bytes(&self) -> usize {
-        let sockets = self.per_worker.iter().flat_map(|(udp, _)| udp);
+        let sockets = self.per_worker.iter();
+        let sockets = sockets.flat_map(|own| own.udp.iter().chain(&own.quic));
         sockets
             .filter_map(|socket| socket.receive_buffer_bytes().ok())
             .min()
@@ -218,7 +232,8 @@ impl Binding {
         }
     }
 
-    /// The sockets of one address: those inherited, and as many more as there are workers without one.
+    /// The sockets of one address: those inherited, and as many more as there are workers without one. Sockets of the service
+    /// manager are of another user, with whom the kernel lets nobody share a port: then there are no more than these.
     pub(super) fn sockets_at(
         &self,
         listener: Listener,
@@ -234,6 +249,7 @@ impl Binding {
             Listener::Doh => {
                 self.encrypted_at((listener, StreamKind::Doh), address, presence, inherited)
             }
+            Listener::Doq => self.quic_at(address, presence, inherited),
         }
     }
 
@@ -246,16 +262,48 @@ impl Binding {
     ) -> io::Result<Bound> {
         let mut bound = address.resolve()?;
         let mut streams = inherited_streams(bound, kind, inherited)?;
+        let is_inherited = !streams.is_empty();
         while streams.len() < self.workers {
-            let socket = listen_when(bound, true, BACKLOG, presence)?;
-            bound = socket.local_addr()?;
-            streams.push(StreamListener { kind, socket });
+            match listen_when(bound, true, BACKLOG, presence) {
+                Ok(socket) => {
+                    bound = socket.local_addr()?;
+                    streams.push(StreamListener { kind, socket });
+                }
+                Err(error) if is_inherited && is_taken(&error) => break,
+                Err(error) => return Err(error),
+            }
         }
         Ok(Bound {
             listener,
             address: bound,
             udp: Vec::new(),
             streams,
+            quic: Vec::new(),
+        })
+    }
+
+    fn quic_at(
+        &self,
+        address: &ScopedSocketAddress,
+        presence: Presence,
+        inherited: &mut Inherited,
+    ) -> io::Result<Bound> {
+        let mut bound = address.resolve()?;
+        let mut quic = Vec::new();
+        for descriptor in inherited.take(Role::Udp(bound)) {
+            quic.push(UdpSocket::adopt(descriptor, &self.options)?);
+        }
+        while quic.len() < self.workers {
+            let socket = UdpSocket::bind_when(bound, &self.options, presence)?;
+            bound = socket.local_addr()?;
+            quic.push(socket);
+        }
+        Ok(Bound {
+            listener: Listener::Doq,
+            address: bound,
+            udp: Vec::new(),
+            streams: Vec::new(),
+            quic,
         })
     }
 
@@ -274,6 +322,7 @@ impl Binding {
         }
         let mut streams = inherited_streams(resolved, kind, inherited)?;
         let mut bound = resolved;
+        let are_inherited = (!udp.is_empty(), !streams.is_empty());
         if udp.is_empty() && streams.is_empty() {
             let pair = bind_pair(resolved, options, presence)?;
             bound = pair.0.local_addr()?;
@@ -281,17 +330,25 @@ impl Binding {
             streams.push(pair.1);
         }
         while udp.len() < self.workers {
-            udp.push(UdpSocket::bind_when(bound, options, presence)?);
+            match UdpSocket::bind_when(bound, options, presence) {
+                Ok(socket) => udp.push(socket),
+                Err(error) if are_inherited.0 && is_taken(&error) => break,
+                Err(error) => return Err(error),
+            }
         }
         while streams.len() < self.workers {
-            let socket = listen_when(bound, true, BACKLOG, presence)?;
-            streams.push(StreamListener { kind, socket });
+            match listen_when(bound, true, BACKLOG, presence) {
+                Ok(socket) => streams.push(StreamListener { kind, socket }),
+                Err(error) if are_inherited.1 && is_taken(&error) => break,
+                Err(error) => return Err(error),
+            }
         }
         Ok(Bound {
             listener: Listener::Plain,
             address: bound,
             udp,
             streams,
+            quic: Vec::new(),
         })
     }
 }
@@ -299,7 +356,7 @@ impl Binding {
 impl Bound {
     /// A second descriptor of every socket, to hand over to the process after this one.
     pub(super) fn second_descriptors(&self) -> io::Result<Vec<(Role, OwnedFd)>> {
-        second_descriptors(&self.udp, &self.streams)
+        second_descriptors(self.udp.iter().chain(&self.quic), &self.streams)
     }
 }
 
@@ -317,8 +374,8 @@ fn inherited_streams(
     sockets.collect()
 }
 
-fn second_descriptors(
-    udp: &[UdpSocket],
+fn second_descriptors<'s>(
+    udp: impl Iterator<Item = &'s UdpSocket>,
     streams: &[StreamListener],
 ) -> io::Result<Vec<(Role, OwnedFd)>> {
     let mut descriptors = Vec::new();
@@ -354,6 +411,7 @@ fn absence(
         let probed = match listener {
             Listener::Plain => probe_bind(resolved, presence),
             Listener::Dot | Listener::Doh => probe_bind_stream(resolved, presence),
+            Listener::Doq => probe_bind_datagram(resolved, presence),
         };
         match probed {
             Err(error) if absence.is_none() || is_taken(&error) => return Err(error),

@@ -6,6 +6,7 @@ use dotgate_tls::{RootsError, ServerTlsError, TlsSetupError};
 use thiserror::Error;
 
 use super::bind::BindError;
+use crate::cookies::CookieFileError;
 use crate::local::LocalError;
 use crate::sandbox::SandboxError;
 use crate::views::QueryLogError;
@@ -18,8 +19,8 @@ pub enum StartError {
     Bind(#[from] BindError),
     /// An upstream is this program itself: every query would loop.
     #[error(
-        "upstream {label} is an address of this host that dotgate itself listens on: its queries would come \
-         back to it without end\n  Name a resolver elsewhere in DNS_HOST or the route, or listen on single addresses in HOST."
+        "upstream {label} is an address of this host that dotgate itself listens on: its queries would loop\n  Use \
+         another resolver in DNS_HOST or the route, or listen on single addresses in HOST."
     )]
     Loop {
         /// The upstream.
@@ -49,6 +50,9 @@ pub enum StartError {
          place of localnets, or allow sockets of the family AF_NETLINK."
     )]
     Networks(#[source] io::Error),
+    /// There are no secrets for cookies.
+    #[error(transparent)]
+    Cookies(#[from] CookieFileError),
     /// The trust anchors could not be loaded.
     #[error(transparent)]
     Roots(#[from] RootsError),

@@ -40,6 +40,8 @@ impl Forwarder {
     ) -> Result<Prepared, StartError> {
         refuse_loop(config, &self.running.all_addresses())?;
         let tls = server_tls(config, &self.tickets)?;
+        let file = config.server().cookie_secret_file.as_deref();
+        let secrets = self.cookies.secrets(file)?;
         let access = HostAccess::find(config.access()).map_err(StartError::Networks)?;
         let slots = self.slots.clone();
         let (upstreams, groups) = (self.upstreams(), self.running.groups());
@@ -47,6 +49,7 @@ impl Forwarder {
         Ok(Prepared {
             settings: Settings {
                 generation: slots.generation,
+                cookies: secrets,
                 ..settings(config, &groups, local, &access, self.descriptors)
             },
             upstreams,
@@ -71,6 +74,7 @@ impl Forwarder {
             tls,
             access,
         } = prepared;
+        self.cookies.set_active(&settings.cookies);
         self.views.set(views);
         self.slots = slots;
         self.running.set_upstreams(Arc::clone(&upstreams), groups);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dotgate_config::{Amount, CacheConfig, Config};
-use dotgate_core::{AccessList, CacheSettings, ForwardedClasses, Settings};
+use dotgate_core::{AccessList, CacheSettings, CookieSecrets, ForwardedClasses, Settings};
 
 use dotgate_wire::{Question, rclass, rtype};
 
@@ -12,7 +12,7 @@ use crate::access::HostAccess;
 use crate::local::Local;
 use crate::upstreams::{Groups, route_table};
 
-/// What an engine needs of the configuration; bounds for all workers are divided among them.
+/// What an engine needs of the configuration, without the secrets of cookies; bounds for all workers are divided among them.
 pub(crate) fn settings(
     config: &Config,
     groups: &Groups,
@@ -48,13 +48,17 @@ pub(crate) fn settings(
         queries_per_client_max: query.in_flight_per_client_max as usize,
         exempt: AccessList::new(query.exempt.iter().copied()),
         rates: config.rates(),
+        cookies: CookieSecrets::default(),
         client_memory: client_memory(config),
         streams_max: share(limits.all),
         streams_per_client_max: share(limits.per_client),
         stream_queries_max: config.tcp().in_flight_max as usize,
+        stream_queries_total: config.tcp().queries_max,
+        stream_age_max: config.tcp().max_age,
         stream_idle: config.tcp().idle.max(Duration::from_secs(1)),
         dot_idle: config.server().dot.idle,
         doh_idle: config.server().doh.idle,
+        doq_idle: config.server().doq.idle,
         http_proxies: Arc::new(AccessList::new(config.server().doh.proxies.iter().copied())),
     }
 }

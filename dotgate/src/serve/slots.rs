@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use dotgate_config::{Config, UpstreamConfig};
+use dotgate_config::{Config, GroupConfig, UpstreamConfig};
 use dotgate_core::{UpstreamId, limits};
 use dotgate_tls::Roots;
 
@@ -73,13 +73,56 @@ impl Slots {
             upstreams.push(upstream);
         }
         let is_left = |upstream: &&Arc<Upstream>| {
-            let mut kept = upstreams.iter();
-            !kept.any(|kept| kept.id() == upstream.id())
+            let mut used = upstreams.iter();
+            !used.any(|it| it.id() == upstream.id())
         };
         let left = before.iter().filter(is_left);
         self.free.extend(left.map(|upstream| upstream.id()));
         self.generation = self.generation.wrapping_add(1);
         Ok((upstreams.into(), self))
+    }
+
+    /// Adds the group of a portal window to the current ones.
+    pub(super) fn with_portal(
+        mut self,
+        upstreams: &[Arc<Upstream>],
+        groups: &[Arc<Group>],
+        portal: &GroupConfig,
+    ) -> Result<((Upstreams, Groups), Slots), StartError> {
+        let mut all = upstreams.to_vec();
+        for config in &portal.upstreams {
+            if upstreams.iter().all(|upstream| upstream.config() != config) {
+                // Without TLS it validates nothing; there always is an upstream that has trust anchors.
+                let Some(first) = upstreams.first() else {
+                    continue;
+                };
+                all.push(Arc::new(self.make(config, first.roots())?));
+            }
+        }
+        let portal = self.routes.portal(portal, &all);
+        let portal = portal.ok_or(StartError::RoutesUsedUp)?;
+        let groups = groups.iter().cloned().chain([portal]);
+        self.generation = self.generation.wrapping_add(1);
+        Ok(((all.into(), groups.collect()), self))
+    }
+
+    /// Takes the group of a portal window away, with the upstream that no other group has.
+    pub(super) fn without_portal(
+        mut self,
+        upstreams: &[Arc<Upstream>],
+        groups: &[Arc<Group>],
+    ) -> ((Upstreams, Groups), Slots) {
+        let groups = groups.iter().filter(|group| !group.is_portal());
+        let groups: Vec<Arc<Group>> = groups.cloned().collect();
+        let is_used = |upstream: &&Arc<Upstream>| {
+            let mut configured = groups.iter().flat_map(|group| group.upstreams());
+            configured.any(|it| it.id() == upstream.id())
+        };
+        let (used, left): (Vec<_>, Vec<_>) = upstreams.iter().partition(is_used);
+        self.free.extend(left.iter().map(|upstream| upstream.id()));
+        self.generation = self.generation.wrapping_add(1);
+        let used = used.into_iter().cloned().collect();
+        ((used, groups.into()), self)
     }
 
     /// There is always a free ID: half of them are enough for all upstreams.

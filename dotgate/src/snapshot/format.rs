@@ -37,7 +37,7 @@ const CHUNK_LEN: usize = 64 * 1024;
 #[derive(Debug, Error)]
 pub(super) enum Unreadable {
     /// It does not begin as one.
-    #[error("it is no snapshot of dotgate's cache; name another file, or remove it")]
+    #[error("it is not a snapshot of dotgate's cache; name another file, or remove it")]
     Foreign,
     /// It is one of another version of the program.
     #[error(
@@ -50,12 +50,12 @@ pub(super) enum Unreadable {
     },
     /// It is not as it was written.
     #[error(
-        "it is damaged or cut short, its SHA-256 sum is wrong; it is replaced at the next stop. If this comes again, \
-         look after the disk"
+        "it is damaged or cut short, its SHA-256 sum is wrong; it is replaced at the next stop. If this happens \
+         again, check the disk"
     )]
     Damaged,
     /// The system's words.
-    #[error("{0}; see to the file and its folder")]
+    #[error("{0}; check the file and its folder")]
     Io(#[from] io::Error),
 }
 

@@ -51,7 +51,7 @@ fn keep(snapshot: &Snapshot, number: usize, padding: usize) {
 }
 
 fn save(snapshot: &Snapshot) -> usize {
-    snapshot.write(&AtomicBool::new(false)).unwrap()
+    snapshot.write(&GivenUp::default()).unwrap()
 }
 
 #[test]
@@ -122,7 +122,9 @@ fn a_write_that_was_given_up_replaces_nothing() {
     keep(&cached, 1, 10);
     save(&cached);
     keep(&cached, 2, 10);
-    assert!(cached.write(&AtomicBool::new(true)).is_err());
+    let given_up = GivenUp::default();
+    given_up.set();
+    assert!(cached.write(&given_up).is_err());
     assert_eq!(snapshot(&folder, SIZE).read().unwrap().unwrap().entries, 1);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }

@@ -10,13 +10,18 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use dotgate_core::CookieSecret;
 use dotgate_net::descriptors;
 
+use super::routes::of_line;
 use super::trust::{folder_fault, is_as_said, stranger};
 use super::{
-    CREDENTIAL, CREDENTIALS, GREETING, Refusal, Role, TakeOverError, WAIT_MAX, WATCHDOG, next_line,
+    COOKIE_SECRET, CREDENTIAL, CREDENTIALS, GREETING, ROUTES, Refusal, Role, TakeOverError,
+    WAIT_MAX, WATCHDOG, next_line,
 };
+use crate::cookies::of_hex;
 use crate::credentials::HandedOver;
+use crate::running::OwnedRoutes;
 
 /// Bytes read at once.
 const READ_BYTES: usize = 4_096;
@@ -27,9 +32,19 @@ pub struct Inherited {
     sockets: Vec<(Role, OwnedFd)>,
     watchdog: Option<Duration>,
     credentials: Option<HandedOver>,
+    cookie_secret: Option<CookieSecret>,
+    routes: Vec<OwnedRoutes>,
 }
 
 impl Inherited {
+    /// Sockets of the service manager, which come from no process.
+    pub(crate) fn of_service_manager(sockets: Vec<(Role, OwnedFd)>) -> Inherited {
+        Inherited {
+            sockets,
+            ..Inherited::default()
+        }
+    }
+
     /// Takes all sockets of this role out.
     pub fn take(&mut self, role: Role) -> Vec<OwnedFd> {
         let is_meant = |(of, _): &mut (Role, OwnedFd)| *of == role;
@@ -47,10 +62,24 @@ impl Inherited {
         self.credentials.take()
     }
 
+    /// Takes out the secret that the process before this one makes cookies with.
+    pub fn take_cookie_secret(&mut self) -> Option<CookieSecret> {
+        self.cookie_secret.take()
+    }
+
+    /// Takes out the routes that programs have set in the process before this one.
+    pub fn take_routes(&mut self) -> Vec<OwnedRoutes> {
+        std::mem::take(&mut self.routes)
+    }
+
     /// Takes what is no socket; a line of a later version is passed over.
     fn take_other(&mut self, line: &str, descriptor: OwnedFd) {
         if let Some(micros) = line.strip_prefix(WATCHDOG) {
             self.watchdog = micros.parse().ok().map(Duration::from_micros);
+        } else if let Some(secret) = line.strip_prefix(COOKIE_SECRET) {
+            self.cookie_secret = of_hex(secret);
+        } else if let Some(routes) = line.strip_prefix(ROUTES) {
+            self.routes.extend(of_line(routes));
         } else if let Some(folder) = line.strip_prefix(CREDENTIALS) {
             self.credentials = Some(HandedOver::of(folder));
         } else if let (Some(name), Some(credentials)) =

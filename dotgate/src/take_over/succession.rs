@@ -24,14 +24,17 @@ use tokio::task::JoinHandle;
 use tokio::time::error::Elapsed;
 use tokio::time::{sleep, timeout};
 
+use crate::cookies::{Cookies, to_hex};
 use crate::credentials::Credentials;
 use crate::learned::StateFile;
+use crate::running::Running;
 use crate::snapshot::Snapshot;
 
+use super::routes::to_line;
 use super::trust::{is_trusted, remove_socket};
 use super::{
-    CREDENTIAL, CREDENTIALS, GREETING, Inherited, Refusal, Role, TakeOverError, ToHandOver,
-    WAIT_MAX, WATCHDOG, next_line,
+    COOKIE_SECRET, CREDENTIAL, CREDENTIALS, GREETING, Inherited, ROUTES, Refusal, Role,
+    TakeOverError, ToHandOver, WAIT_MAX, WATCHDOG, next_line,
 };
 
 /// Addresses that a new process may keep: as many as it may listen on.
@@ -71,6 +74,10 @@ pub struct Legacy {
     pub watchdog: Option<Duration>,
     /// Secrets that the service manager gave this process.
     pub credentials: Credentials,
+    /// The secrets of cookies.
+    pub cookies: Cookies,
+    /// What has the routes that programs have set.
+    pub running: Arc<Running>,
     /// What is saved for the next process.
     pub snapshot: Option<Snapshot>,
     /// What is learned about upstreams, which is saved before the next process reads it.
@@ -200,6 +207,9 @@ async fn serve(listener: UnixListener, legacy: Legacy, reported: mpsc::Sender<Su
                 },
             }
         };
+        if !matches!(outcome, Ok(Ok(_))) {
+            legacy.running.routes().resume();
+        }
         match outcome {
             Ok(Ok(addresses)) => {
                 // Without a control thread this process ends anyway.
@@ -269,6 +279,11 @@ async fn hand_over(
     if let Some(watchdog) = legacy.watchdog {
         let line = format!("{WATCHDOG}{}", watchdog.as_micros());
         send(stream, &line, &own).await?;
+    }
+    let line = format!("{COOKIE_SECRET}{}", to_hex(&legacy.cookies.active()));
+    send(stream, &line, &own).await?;
+    for owned in legacy.running.routes().hand_over().iter() {
+        send(stream, &format!("{ROUTES}{}", to_line(owned)), &own).await?;
     }
     match legacy.credentials.to_hand_over() {
         Ok(Some(credentials)) => {

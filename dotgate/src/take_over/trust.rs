@@ -77,7 +77,8 @@ pub(super) fn stranger(stream: &UnixStream) -> io::Result<Option<u32>> {
 pub(super) fn is_as_said(role: Role, descriptor: &OwnedFd) -> bool {
     let socket = SockRef::from(descriptor);
     let is = |kind| socket.r#type().is_ok_and(|it| it == kind);
-    let is_listener = || is(Type::STREAM) && socket.is_listener().unwrap_or(false);
+    let is_listener =
+        || is(Type::STREAM) && dotgate_net::tcp::is_listener(&socket).unwrap_or(false);
     let is_at = |address: SocketAddr| {
         let bound = socket.local_addr().ok().and_then(|it| it.as_socket());
         bound.is_some_and(|it| is_same(it, address))
@@ -86,7 +87,10 @@ pub(super) fn is_as_said(role: Role, descriptor: &OwnedFd) -> bool {
         Role::Udp(address) => is(Type::DGRAM) && is_at(address),
         Role::Tcp(address) | Role::Admin(address) => is_listener() && is_at(address),
         Role::TakeOver | Role::AdminSocket => {
-            let is_local = || socket.domain().is_ok_and(|it| it == Domain::UNIX);
+            let is_local = || {
+                let address = socket.local_addr();
+                address.is_ok_and(|it| it.domain() == Domain::UNIX)
+            };
             is_listener() && is_local()
         }
     }
@@ -114,7 +118,7 @@ pub(crate) fn remove_socket(path: &Path) -> io::Result<()> {
         Ok(metadata) if is_own(&metadata) => fs::remove_file(path),
         Ok(_) => Err(io::Error::new(
             io::ErrorKind::AlreadyExists,
-            "something is there that is no socket of this user; it is not removed",
+            "there is a file that is not a socket of this user; it is not removed",
         )),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),

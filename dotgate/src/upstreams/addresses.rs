@@ -256,8 +256,8 @@ mod tests {
             addresses.set(&[address(last)]);
             addresses.note_authenticated(address(last));
         }
-        let kept: Vec<SocketAddr> = (11..20).rev().map(address).collect();
-        assert_eq!(addresses.all(), kept);
+        let newest: Vec<SocketAddr> = (11..20).rev().map(address).collect();
+        assert_eq!(addresses.all(), newest);
         assert_eq!(Addresses::default().pick(0), None);
     }
 }

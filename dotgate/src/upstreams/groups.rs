@@ -49,6 +49,11 @@ impl Group {
         self.route == RouteId::DEFAULT
     }
 
+    /// Whether it is that of a portal window.
+    pub(crate) fn is_portal(&self) -> bool {
+        self.config.is_portal
+    }
+
     /// Whether an upstream of it is not down.
     pub fn is_up(&self) -> bool {
         let mut upstreams = self.upstreams.iter();
@@ -99,10 +104,15 @@ fn probe_in(zone: &[u8], upstream: &Upstream) -> Option<Question> {
 /// What engines need to know to find the group of a name.
 pub(crate) fn route_table(groups: &Groups) -> RouteTable {
     let numbered = groups.iter().enumerate();
-    RouteTable::new(numbered.flat_map(|(place, group)| {
+    let (portal, routes): (Vec<_>, Vec<_>) = numbered.partition(|(_, group)| group.is_portal());
+    let table = RouteTable::new(routes.into_iter().flat_map(|(place, group)| {
         let zones = group.suffixes().iter().flat_map(Suffix::zones);
         zones.map(move |zone| (zone.clone(), place))
-    }))
+    }));
+    portal.into_iter().fold(table, |table, (place, group)| {
+        let zones = group.suffixes().iter().flat_map(Suffix::zones);
+        table.with_portal(place, zones.map(|zone| &**zone))
+    })
 }
 
 /// Which numbers routes have had. A group has the same one as long as its label, its upstreams and its DNS64 are the same, and
@@ -155,6 +165,24 @@ impl RouteNumbers {
             }));
         }
         Some(groups.into())
+    }
+
+    /// Makes the group of a portal window. None if there is no number left.
+    pub(crate) fn portal(
+        &mut self,
+        config: &GroupConfig,
+        upstreams: &[Arc<Upstream>],
+    ) -> Option<Arc<Group>> {
+        let in_order = config.upstreams.iter().filter_map(|config| {
+            let mut all = upstreams.iter();
+            all.find(|upstream| upstream.config() == config).cloned()
+        });
+        Some(Arc::new(Group {
+            config: config.clone(),
+            route: self.next()?,
+            upstreams: in_order.collect(),
+            counters: Arc::default(),
+        }))
     }
 
     fn next(&mut self) -> Option<RouteId> {

@@ -9,12 +9,11 @@ mod frames;
 mod message;
 mod ring;
 
-use std::fmt;
 use std::io::{self, Write as _};
 use std::net::Shutdown;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
 use dotgate_config::DnstapReader;
@@ -22,6 +21,7 @@ use dotgate_core::Moment;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 pub use self::ring::{TapReceiver, TapSender, tap};
+use super::view_thread::{END_WAIT, Orders, ViewThread};
 use crate::clock::now;
 use crate::log::message::say;
 use crate::running::Running;
@@ -36,38 +36,16 @@ const CONNECT_WAIT: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_secs(1);
 const AGAIN_MAX: Duration = Duration::from_secs(30);
 
-/// How long the end of the program waits for the last messages to be written.
-const END_WAIT: Duration = Duration::from_millis(500);
-
 /// The thread that writes to the reader.
-pub(super) struct Dnstap {
-    shared: Arc<Shared>,
-    thread: JoinHandle<()>,
-}
-
-impl fmt::Debug for Dnstap {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Dnstap").finish_non_exhaustive()
-    }
-}
-
-struct Shared {
-    /// The reader that is set now, if the thread does not know it yet.
-    next: Mutex<Option<Option<DnstapReader>>>,
-    is_ending: AtomicBool,
-}
+#[derive(Debug)]
+pub(super) struct Dnstap(ViewThread<Option<DnstapReader>>);
 
 impl Dnstap {
     pub(super) fn start(
         (rings, is_wanted): (Vec<TapReceiver>, Arc<AtomicBool>),
         running: Arc<Running>,
     ) -> io::Result<Dnstap> {
-        let shared = Arc::new(Shared {
-            next: Mutex::default(),
-            is_ending: AtomicBool::new(false),
-        });
         let writer = Writer {
-            shared: Arc::clone(&shared),
             rings,
             is_wanted,
             running,
@@ -77,33 +55,17 @@ impl Dnstap {
             again_at: None,
             is_lost_logged: false,
         };
-        let thread = thread::Builder::new().name("dnstap".to_owned());
-        let thread = thread.spawn(move || writer.run())?;
-        Ok(Dnstap { shared, thread })
+        ViewThread::start("dnstap", move |orders| writer.run(orders)).map(Dnstap)
     }
 
     /// Uses another reader, or none, from now on.
     pub(super) fn set(&self, reader: Option<DnstapReader>) {
-        let next = self.shared.next.lock();
-        *next.unwrap_or_else(PoisonError::into_inner) = Some(reader);
-        self.thread.thread().unpark();
-    }
-}
-
-impl Drop for Dnstap {
-    fn drop(&mut self) {
-        self.shared.is_ending.store(true, Relaxed);
-        self.thread.thread().unpark();
-        let given_up = now() + END_WAIT;
-        while !self.thread.is_finished() && now() < given_up {
-            thread::sleep(Duration::from_millis(1));
-        }
+        self.0.set(reader);
     }
 }
 
 /// The thread itself.
 struct Writer {
-    shared: Arc<Shared>,
     rings: Vec<TapReceiver>,
     /// Whether workers are to copy messages.
     is_wanted: Arc<AtomicBool>,
@@ -117,10 +79,10 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(mut self) {
+    fn run(mut self, orders: &Orders<Option<DnstapReader>>) {
         loop {
-            let is_ending = self.shared.is_ending.load(Relaxed);
-            self.take_settings();
+            let is_ending = orders.is_ending();
+            self.take_settings(orders);
             if is_ending {
                 self.write();
                 return self.disconnect();
@@ -141,9 +103,8 @@ impl Writer {
         }
     }
 
-    fn take_settings(&mut self) {
-        let next = self.shared.next.lock();
-        let next = next.unwrap_or_else(PoisonError::into_inner).take();
+    fn take_settings(&mut self, orders: &Orders<Option<DnstapReader>>) {
+        let next = orders.take_settings();
         if let Some(reader) = next.filter(|reader| *reader != self.reader) {
             self.write();
             self.disconnect();

@@ -25,6 +25,7 @@ pub(super) fn log(record: &TimedRecord, detail: LogDetail, labels: &Labels) {
         .and_then(|upstream| labels.upstream(upstream));
     let (transport, outcome) = (query.transport.label(), ended.outcome.label());
     let (rcode, ms) = (ended.rcode, milliseconds(query.took));
+    let attempts = (ended.attempts > 0).then_some(ended.attempts);
     match ended.failure {
         Some(failure) => say!(
             QUERY_FAILED,
@@ -35,10 +36,11 @@ pub(super) fn log(record: &TimedRecord, detail: LogDetail, labels: &Labels) {
             rcode,
             reason = failure.text(),
             upstream,
+            attempts,
             ms
         ),
         None => say!(
-            QUERY_DONE, client, transport, question, outcome, rcode, upstream, ms
+            QUERY_DONE, client, transport, question, outcome, rcode, upstream, attempts, ms
         ),
     }
 }

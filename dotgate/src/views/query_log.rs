@@ -2,27 +2,18 @@
 //!
 //! Everything is written by the thread of the views, so that a full disk or a blocked pipe costs records and nothing else.
 
-mod line;
-
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::net::IpAddr;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use dotgate_config::{LogFormat, QueryFilter, QueryLogConfig, QueryLogPlace};
-use dotgate_core::labels::Outcome;
-use dotgate_core::{Moment, QueryRecord};
-use dotgate_wire::rcode;
+use dotgate_config::{LogFormat, QueryLogConfig, QueryLogPlace};
 use thiserror::Error;
 
-use self::line::Line;
-use super::labels::Labels;
-use super::privacy::Pseudonyms;
+use super::filter::passes;
+use super::line::{QueryLine, Shown};
 use super::ring::TimedRecord;
-use super::wall_time::WallTime;
-use crate::clock::now;
 use crate::log::message::say;
 
 /// Bytes that are written at once.
@@ -108,40 +99,32 @@ pub(super) struct QueryLog {
     lines: u64,
     /// Lines that were lost since a write failed; none if the last one succeeded.
     lost: Option<u64>,
-    pseudonyms: Pseudonyms,
-    time: WallTime,
+    /// Lines that were lost since this was asked last.
+    newly_lost: u64,
     /// Queries that passed the filter, for samples.
     passed: u32,
 }
 
 impl QueryLog {
-    /// Begins to write, with the pseudonyms of the log before.
-    pub(super) fn new(setup: QueryLogSetup, before: Option<QueryLog>) -> QueryLog {
-        let pseudonyms = before.map(|before| before.pseudonyms);
+    /// Begins to write.
+    pub(super) fn new(setup: QueryLogSetup) -> QueryLog {
         QueryLog {
             config: setup.config,
             output: setup.output,
             buffer: Vec::new(),
             lines: 0,
             lost: None,
-            pseudonyms: pseudonyms.unwrap_or_else(|| Pseudonyms::new(now())),
-            time: WallTime::now(),
+            newly_lost: 0,
             passed: 0,
         }
     }
 
-    /// Prepares for the records that have come.
-    pub(super) fn begin(&mut self, now: Moment) {
-        self.time = WallTime::now();
-        self.pseudonyms.renew(now);
-    }
-
     /// Writes a query, if it passes the filter.
-    pub(super) fn write(&mut self, record: &TimedRecord, labels: &Labels) {
+    pub(super) fn write(&mut self, record: &TimedRecord, shown: &Shown<'_>) {
         if !passes(&self.config.filter, &record.query) || !self.is_sampled() {
             return;
         }
-        let line = Line::of(record, labels, (&self.config, &self.pseudonyms), &self.time);
+        let line = QueryLine::of(record, self.config.forms(), shown);
         match self.config.format {
             LogFormat::Text => line.write_text(&mut self.buffer),
             LogFormat::Json => line.write_json(&mut self.buffer),
@@ -150,6 +133,11 @@ impl QueryLog {
         if self.buffer.len() >= WRITE_BYTES {
             self.flush();
         }
+    }
+
+    /// Lines that were lost since this was asked last.
+    pub(super) fn take_lost(&mut self) -> u64 {
+        std::mem::take(&mut self.newly_lost)
     }
 
     fn is_sampled(&mut self) -> bool {
@@ -180,35 +168,12 @@ impl QueryLog {
                     say!(QUERY_LOG_LOST, place = place(), reason = %error);
                 }
                 self.lost = Some(lost.unwrap_or(0) + lines);
+                self.newly_lost += lines;
                 // The last line may have been written in part.
                 self.buffer.push(b'\n');
             }
         }
     }
-}
-
-/// Whether a query is to be logged.
-fn passes(filter: &QueryFilter, query: &QueryRecord) -> bool {
-    let is_slow = filter.slow.is_some_and(|limit| query.took > limit);
-    let is_any_kind = !filter.failed && filter.slow.is_none();
-    let is_of_kind = is_any_kind || is_slow || filter.failed && has_failed(query);
-    let has_suffix = |suffix: &Vec<u8>| {
-        let question = query.question();
-        question.is_some_and(|question| question.is_at_or_below(suffix))
-    };
-    let has_client = |client: &IpAddr| filter.clients.iter().any(|prefix| prefix.contains(client));
-    is_of_kind
-        && (filter.suffixes.is_empty() || filter.suffixes.iter().any(has_suffix))
-        && (filter.clients.is_empty() || query.client.as_ref().is_some_and(has_client))
-}
-
-/// Whether a client got no usable response.
-fn has_failed(query: &QueryRecord) -> bool {
-    let is_lost = matches!(
-        query.ended.outcome,
-        Outcome::Failed | Outcome::CachedFailure | Outcome::Shed
-    );
-    is_lost || query.ended.rcode == rcode::SERVFAIL
 }
 
 #[cfg(test)]

@@ -21,10 +21,19 @@ pub(super) struct TimedRecord {
     pub(super) query: QueryRecord,
 }
 
+/// Who wants records, in addition to the log of the program.
+#[derive(Debug, Default)]
+pub struct Wants {
+    /// The query log.
+    pub(super) log: AtomicBool,
+    /// Readers of queries as they end.
+    pub(super) readers: Arc<AtomicBool>,
+}
+
 /// A worker's end.
 pub struct RecordSender {
     records: Producer<TimedRecord>,
-    is_wanted: Arc<AtomicBool>,
+    wants: Arc<Wants>,
 }
 
 /// The other end.
@@ -36,12 +45,12 @@ impl fmt::Debug for RecordReceiver {
     }
 }
 
-/// Makes a ring, whose records are made while `is_wanted`. Its memory is taken by the first records that it has.
-pub fn ring(is_wanted: &Arc<AtomicBool>) -> (RecordSender, RecordReceiver) {
+/// Makes a ring, whose records are made while somebody wants them. Its memory is taken by the first records that it has.
+pub fn ring(wants: &Arc<Wants>) -> (RecordSender, RecordReceiver) {
     let (records, consumer) = RingBuffer::new(RING);
     let sender = RecordSender {
         records,
-        is_wanted: Arc::clone(is_wanted),
+        wants: Arc::clone(wants),
     };
     (sender, RecordReceiver(consumer))
 }
@@ -49,12 +58,14 @@ pub fn ring(is_wanted: &Arc<AtomicBool>) -> (RecordSender, RecordReceiver) {
 impl RecordSender {
     /// Whether queries of this turn are to be recorded.
     pub(crate) fn is_wanted(&self) -> bool {
-        self.is_wanted.load(Relaxed) || log::detail() > LogDetail::Usual
+        self.wants.log.load(Relaxed)
+            || self.wants.readers.load(Relaxed)
+            || log::detail() > LogDetail::Usual
     }
 
     /// Sends the records of a turn that ended at `now`.
     pub(crate) fn send(&mut self, engine: &mut Engine, now: Moment) {
-        let made = engine.records();
+        let made = engine.clients().records();
         if made.is_empty() {
             return;
         }
@@ -70,7 +81,7 @@ impl RecordSender {
         engine
             .counters()
             .add_many(Count::QueryRecordsDropped, dropped as u64);
-        engine.clear_records();
+        engine.clients_mut().clear_records();
     }
 }
 

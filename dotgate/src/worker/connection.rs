@@ -1,5 +1,6 @@
 //! One connection of a client: its socket, and the layers above it up to the engine.
 
+use std::io::{self, IoSlice, Read, Write};
 use std::sync::Arc;
 
 use dotgate_core::{AccessList, Engine, Moment, StreamKey, StreamKind};
@@ -31,6 +32,42 @@ pub(super) struct ReadOnce {
     pub(super) maybe_more: bool,
     /// Whether there is something to write in return that the engine does not know of.
     pub(super) wants_write: bool,
+}
+
+/// A read that ended the connection.
+#[derive(Debug)]
+pub(super) struct FailedRead {
+    pub(super) failure: TlsFailure,
+    /// What it cost nevertheless: an error behind a ClientHello comes after the key exchange.
+    pub(super) served: Served,
+}
+
+/// A socket, with the number of bytes that were read from it.
+struct Counted<'s> {
+    socket: &'s mut TcpStream,
+    read: usize,
+}
+
+impl Read for Counted<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.socket.read(buffer)?;
+        self.read += length;
+        Ok(length)
+    }
+}
+
+impl Write for Counted<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.socket.write(bytes)
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.socket.write_vectored(slices)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.socket.flush()
+    }
 }
 
 impl Layers {
@@ -65,6 +102,8 @@ impl Layers {
                     https: Some(Box::new(Https::new(Some(trust)))),
                 }
             }
+            // No listener for connections has such ones.
+            StreamKind::Doq => return None,
         })
     }
 }
@@ -85,7 +124,7 @@ impl Connection {
     pub(super) fn may_read(&mut self, key: StreamKey, engine: &Engine) -> bool {
         match &mut self.https {
             Some(https) => https.may_read(),
-            None => engine.stream_reads(key),
+            None => engine.clients().stream_reads(key),
         }
     }
 
@@ -96,39 +135,49 @@ impl Connection {
         engine: &mut Engine,
         buffer: &mut [u8],
         now: Moment,
-    ) -> Result<ReadOnce, TlsFailure> {
+    ) -> Result<ReadOnce, FailedRead> {
         let was_handshaking = self.channel.is_handshaking();
-        let mut read = 0;
         // The first queries may come with the end of the handshake, of which the engine must know before.
         let mut first = Vec::new();
         let https = &mut self.https;
-        let mut take = |bytes: &[u8]| {
-            read += bytes.len();
-            match https {
-                Some(https) => https.on_bytes(bytes),
-                None if was_handshaking => first.extend_from_slice(bytes),
-                None => {
-                    engine.stream_bytes(now, key, bytes);
-                }
+        let mut take = |bytes: &[u8]| match https {
+            Some(https) => https.on_bytes(bytes),
+            None if was_handshaking => first.extend_from_slice(bytes),
+            None => {
+                engine.stream_bytes(now, key, bytes);
             }
         };
-        let progress = self.channel.read(&mut self.socket, buffer, &mut take)?;
+        let mut socket = Counted {
+            socket: &mut self.socket,
+            read: 0,
+        };
+        let progress = self.channel.read(&mut socket, buffer, &mut take);
+        let served = Served {
+            read: socket.read,
+            has_shaken_hands: was_handshaking && socket.read > 0,
+        };
+        let progress = progress.map_err(|failure| FailedRead {
+            failure,
+            served: match dotgate_wire::planted!("failed-handshakes-cost-nothing") {
+                true => Served::default(),
+                false => served,
+            },
+        })?;
         if progress.handshake_done_now {
-            engine.stream_secured(now, key, self.channel.is_resumed());
+            engine
+                .clients_mut()
+                .stream_secured(now, key, self.channel.is_resumed());
             engine.stream_bytes(now, key, &first);
         }
         let has_ended = progress.peer_closed.is_some();
         match &mut self.https {
             Some(https) if has_ended => https.on_end(),
-            None if has_ended => engine.stream_ended(key),
+            None if has_ended => engine.clients_mut().stream_ended(key),
             Some(_) | None => {}
         }
         self.pass_queries(key, engine, now);
         Ok(ReadOnce {
-            served: Served {
-                read,
-                has_shaken_hands: was_handshaking && !progress.would_block,
-            },
+            served,
             maybe_more: progress.maybe_more,
             wants_write: self.has_unsent(),
         })
@@ -167,8 +216,8 @@ impl Connection {
     pub(super) fn report_end(&self, key: StreamKey, engine: &mut Engine) {
         match self.https.as_ref().map(|https| https.fate()) {
             None | Some(HttpFate::Open) => {}
-            Some(HttpFate::Ended) => engine.stream_ended(key),
-            Some(HttpFate::CutOff(end)) => engine.stream_cut_off(key, end),
+            Some(HttpFate::Ended) => engine.clients_mut().stream_ended(key),
+            Some(HttpFate::CutOff(end)) => engine.clients_mut().stream_cut_off(key, end),
         }
     }
 
@@ -182,11 +231,177 @@ impl Connection {
     /// Says that nothing more will be sent.
     pub(super) fn close(&mut self) {
         self.begin_end();
-        // The client may be gone, or read nothing; then it does not hear of it.
+        // The client may have disconnected, or not read; then it does not get this.
         if let Some(https) = &mut self.https {
             drop(https.write(&mut self.channel, &mut self.socket));
         }
         self.channel.close_notify();
         drop(self.channel.write(&mut self.socket, &mut Vec::new()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener};
+
+    use dotgate_config::{CertificateFiles, ServerTlsFiles};
+    use dotgate_core::{
+        Access, Counters, Settings, Shared, UpstreamId, UpstreamSettings, WorkerId,
+    };
+    use dotgate_testbed::certificates::{Leaf, TestAuthority};
+    use dotgate_tls::TicketSecret;
+    use rustls::pki_types::ServerName;
+    use rustls::{ClientConfig, ClientConnection, RootCertStore};
+
+    use super::*;
+    use crate::worker::ready::{TURN_SHARE, work};
+
+    const NAME: &str = "dns.example";
+    const NOW: Moment = Moment::from_nanos(1_000_000_000);
+
+    /// A connection over TLS with its engine, and the client.
+    struct World {
+        engine: Engine,
+        key: StreamKey,
+        connection: Connection,
+        client: std::net::TcpStream,
+        tls: ClientConnection,
+    }
+
+    impl World {
+        fn new() -> World {
+            let authority = TestAuthority::new().unwrap();
+            let own = authority.issue(&Leaf::for_name(NAME)).unwrap();
+            let folder = tempfile::tempdir().unwrap();
+            let file = |name: &str, text: &str| {
+                let path = folder.path().join(name);
+                std::fs::write(&path, text).unwrap();
+                path
+            };
+            let files = ServerTlsFiles {
+                certificates: vec![CertificateFiles {
+                    certificate: file("certificate.pem", &own.pem),
+                    key: Some(file("key.pem", &own.key_pem)),
+                }],
+                client_authorities: None,
+                ticket_key: None,
+            };
+            let server = ServerTls::load(&files, &TicketSecret::random().unwrap()).unwrap();
+
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (socket, peer) = listener.accept().unwrap();
+            socket.set_nonblocking(true).unwrap();
+            let mut engine = engine();
+            let opened = (peer.ip(), StreamKind::Dot).into();
+            let key = engine.clients_mut().stream_opened(NOW, opened).unwrap();
+            let layers = Layers::of(StreamKind::Dot, Some(&server), &Arc::default()).unwrap();
+            World {
+                engine,
+                key,
+                connection: Connection::new(TcpStream::from_std(socket), layers, 0),
+                client,
+                tls: client_of(&authority),
+            }
+        }
+
+        /// Has the server read what was sent, until it has read so many bytes.
+        fn read(&mut self, bytes: usize) -> Result<Vec<Served>, FailedRead> {
+            let mut buffer = vec![0; 16 * 1024];
+            let (mut all, mut read) = (Vec::new(), 0);
+            while read < bytes {
+                let World {
+                    engine,
+                    key,
+                    connection,
+                    ..
+                } = self;
+                let served = connection.read(*key, engine, &mut buffer, NOW)?.served;
+                read += served.read;
+                all.push(served);
+            }
+            self.connection.write(&mut Vec::new()).unwrap();
+            Ok(all)
+        }
+
+        /// Sends what the client's TLS has to say, and returns how many bytes that is.
+        fn send(&mut self) -> usize {
+            let mut records = Vec::new();
+            while self.tls.wants_write() {
+                self.tls.write_tls(&mut records).unwrap();
+            }
+            self.client.write_all(&records).unwrap();
+            records.len()
+        }
+
+        fn shake_hands(&mut self) {
+            while self.tls.is_handshaking() {
+                let sent = self.send();
+                self.read(sent).unwrap();
+                self.tls.read_tls(&mut self.client).unwrap();
+                self.tls.process_new_packets().unwrap();
+            }
+            let sent = self.send();
+            self.read(sent).unwrap();
+        }
+    }
+
+    fn engine() -> Engine {
+        let settings = Settings {
+            access: Access::of(["127.0.0.0/8".parse().unwrap()]),
+            ..Settings::for_upstreams(vec![UpstreamSettings::new(UpstreamId(0), "nowhere")])
+        };
+        let counters = Arc::new(Counters::new());
+        Engine::new(
+            WorkerId(0),
+            Arc::new(settings),
+            Shared::alone(),
+            counters,
+            [7; 32],
+        )
+    }
+
+    fn client_of(authority: &TestAuthority) -> ClientConnection {
+        let mut roots = RootCertStore::empty();
+        roots.add(authority.certificate().clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider);
+        let builder = builder.with_safe_default_protocol_versions().unwrap();
+        let config = builder.with_root_certificates(roots).with_no_client_auth();
+        ClientConnection::new(Arc::new(config), ServerName::try_from(NAME).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_handshake_costs_its_share_of_a_turn_though_it_fails_in_the_same_read() {
+        let mut world = World::new();
+        let mut sent = world.send();
+        // A record of no known type, behind a good ClientHello.
+        world.client.write_all(&[99, 3, 3, 0, 1, 0]).unwrap();
+        sent += 6;
+        let failed = loop {
+            // The system may hand over the first part alone.
+            if let Err(failed) = world.read(sent) {
+                break failed;
+            }
+        };
+        assert!(failed.served.has_shaken_hands);
+        assert!(work(&failed.served, 0) > TURN_SHARE / 8);
+    }
+
+    #[test]
+    fn records_without_a_query_cost_what_records_with_queries_do() {
+        let mut world = World::new();
+        world.shake_hands();
+        let mut sent = 0;
+        for _ in 0..20 {
+            world.tls.refresh_traffic_keys().unwrap();
+            sent += world.send();
+        }
+        let served = world.read(sent).unwrap();
+        let read: usize = served.iter().map(|it| it.read).sum();
+        assert_eq!(read, sent);
+        // Each takes some microseconds.
+        let cost: usize = served.iter().map(|served| work(served, 0)).sum();
+        assert!(cost > 20 * 2_000, "{cost}");
     }
 }

@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dotgate_core::{
-    Count, Counters, FlightMessage, LogDetail, Settings, Shared, StreamKind, UpstreamId, WorkerId,
+    Count, Counters, LogDetail, Settings, Shared, StreamKind, UpstreamId, WorkerId,
 };
 use dotgate_net::UdpSocket;
 use dotgate_tls::ServerTls;
 
+use super::mailbox::Message;
 use super::pulse::Heartbeat;
 use crate::upstreams::Upstreams;
 use crate::views::{RecordSender, TapSender};
@@ -31,6 +32,8 @@ pub enum WorkerCommand {
     OpenFirstSession(UpstreamId),
     /// Find out whether this upstream answers.
     Probe(UpstreamId),
+    /// Test all sessions: the network changed.
+    Recheck,
     /// Switch to other settings.
     Reconfigure(Arc<Reconfiguration>),
     /// Fail as a bug would.
@@ -59,6 +62,8 @@ pub struct LateSockets {
     pub udp: Option<Arc<UdpSocket>>,
     /// For connections; the worker takes it out.
     pub streams: Mutex<Option<StreamListener>>,
+    /// For datagrams of QUIC.
+    pub quic: Option<Arc<UdpSocket>>,
 }
 
 /// A listening socket, with what its clients speak.
@@ -160,6 +165,8 @@ pub struct WorkerSetup {
     pub udp: Vec<Arc<UdpSocket>>,
     /// Its listeners for connections.
     pub streams: Vec<StreamListener>,
+    /// Its UDP sockets for QUIC.
+    pub quic: Vec<Arc<UdpSocket>>,
     /// TLS for clients, if any speak it.
     pub tls: Option<ServerTls>,
     /// How datagrams are read and written.
@@ -167,7 +174,7 @@ pub struct WorkerSetup {
     /// Where orders come from.
     pub commands: Receiver<WorkerCommand>,
     /// Where other workers' flight messages come from.
-    pub messages: Receiver<FlightMessage>,
+    pub messages: Receiver<Message>,
     /// Where the records of queries go.
     pub records: RecordSender,
     /// Where copies of messages go.

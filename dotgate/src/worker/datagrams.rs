@@ -135,7 +135,7 @@ impl Datagrams {
             }
             0
         });
-        let is_tapping = engine.is_tapping();
+        let is_tapping = engine.clients().is_tapping();
         for datagram in self.incoming.datagrams() {
             let path = ReturnPath {
                 socket: u16::try_from(number).unwrap_or(u16::MAX),
@@ -144,7 +144,7 @@ impl Datagrams {
                 interface: datagram.local.interface,
             };
             if is_tapping {
-                engine.tap_datagram(&path, datagram.bytes);
+                engine.clients_mut().tap_datagram(&path, datagram.bytes);
             }
             engine.on_datagram(now, path, datagram.bytes);
         }
@@ -152,7 +152,7 @@ impl Datagrams {
     }
 
     fn send_full_batches(&mut self, engine: &mut Engine) {
-        if engine.datagram_count() >= BATCH {
+        if engine.clients().datagram_count() >= BATCH {
             self.send(engine);
         }
     }
@@ -160,16 +160,16 @@ impl Datagrams {
     /// Sends what the engine has for every socket. A response that the system refuses is sent once more, as short as it
     /// can be: the link to the client may carry less than others do.
     pub(super) fn send(&mut self, engine: &mut Engine) {
-        if engine.datagram_count() == 0 {
+        if engine.clients().datagram_count() == 0 {
             return;
         }
-        if engine.is_tapping() {
-            engine.tap_datagrams();
+        if engine.clients().is_tapping() {
+            engine.clients_mut().tap_datagrams();
         }
         let mut unsent = self.send_to_all(engine);
         if !self.unsendable.is_empty() {
-            engine.shorten_refused(&self.unsendable);
-            unsent -= engine.datagram_count();
+            engine.clients_mut().shorten_refused(&self.unsendable);
+            unsent -= engine.clients().datagram_count();
             unsent += self.send_to_all(engine);
         }
         if unsent > 0 {
@@ -177,7 +177,7 @@ impl Datagrams {
                 .counters()
                 .add_many(Count::DatagramsUnsent, unsent as u64);
         }
-        engine.clear_datagrams();
+        engine.clients_mut().clear_datagrams();
     }
 
     /// Sends what the engine has, notes what the system refused, and returns how many were not sent.
@@ -186,7 +186,7 @@ impl Datagrams {
         self.unsendable.clear();
         for (number, listener) in self.sockets.iter().enumerate() {
             let mine = || {
-                let datagrams = engine.datagrams().enumerate();
+                let datagrams = engine.clients().datagrams().enumerate();
                 datagrams.filter(|(_, datagram)| usize::from(datagram.path.socket) == number)
             };
             let outgoing = mine().map(|(_, datagram)| Outgoing {

@@ -8,6 +8,7 @@ use super::datagrams::Datagrams;
 use super::mailbox::Mailboxes;
 use super::plain::Hands;
 use super::poll::Ready;
+use super::quic::Quic;
 use super::sessions::{Opening, Sessions};
 use super::streams::Streams;
 use super::tokens::TokenTable;
@@ -21,6 +22,7 @@ pub(super) struct WorkerDriver<'w> {
     pub(super) datagrams: &'w mut Datagrams,
     pub(super) sessions: &'w mut Sessions,
     pub(super) streams: &'w mut Streams,
+    pub(super) quic: &'w mut Quic,
     pub(super) mailboxes: &'w mut Mailboxes,
     pub(super) records: &'w mut RecordSender,
     pub(super) copies: &'w mut TapSender,
@@ -38,6 +40,7 @@ impl Driver for WorkerDriver<'_> {
             registry,
             sessions,
             streams,
+            quic,
             places,
             outlet,
             ..
@@ -74,10 +77,13 @@ impl Driver for WorkerDriver<'_> {
             }
             Action::FlushSession(session) => sessions.flush(session, engine, outlet, now),
             Action::CloseSession(session) => sessions.close(session, places, now),
+            Action::FlushStream(stream) if quic.has(stream) => quic.respond(stream, engine, now),
+            Action::ResumeStream(stream) if quic.has(stream) => quic.resume(stream),
+            Action::CloseStream(stream, end) if quic.has(stream) => quic.close(stream, end, now),
             Action::FlushStream(stream) => streams.flush(stream, engine, places, now),
             Action::ResumeStream(stream) => streams.note_ready(stream, Ready::AGAIN),
             Action::MeasureStreams => streams.begin_measuring(),
-            Action::CloseStream(stream) => streams.close(stream, places),
+            Action::CloseStream(stream, _) => streams.close(stream, places),
         }
         self.sessions.forget_closed(self.places);
     }

@@ -1,6 +1,5 @@
 //! The PROXY header of a balancer's connection, which comes before all else, TLS included.
-//!
-//! No byte behind it is read here, so that whoever reads on finds the client's first byte.
+//! No byte after it is read here, so that the next reader starts with the client's first byte.
 
 use std::io::{self, ErrorKind, Read};
 
@@ -15,7 +14,7 @@ pub(super) enum Awaited {
     More,
     /// To its end: the connection has this key now.
     Client(StreamKey),
-    /// The connection is gone.
+    /// The connection has ended.
     Nobody,
 }
 
@@ -30,18 +29,18 @@ pub(super) fn read(
     loop {
         match read_up_to(socket, header, wanted) {
             Ok(0) => {
-                engine.stream_closed(key);
+                engine.clients_mut().stream_closed(key);
                 return Awaited::Nobody;
             }
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Awaited::More,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(_) => {
-                engine.stream_closed(key);
+                engine.clients_mut().stream_closed(key);
                 return Awaited::Nobody;
             }
         }
-        match engine.stream_header(now, key, header) {
+        match engine.clients_mut().stream_header(now, key, header) {
             StreamHeader::Incomplete { length } => wanted = length,
             StreamHeader::Complete { key, .. } => return Awaited::Client(key),
             StreamHeader::Refused => return Awaited::Nobody,

@@ -61,7 +61,7 @@ impl Https {
 
     /// Passes queries on to the engine, as many as it takes, and reports what else there is to be counted.
     pub(super) fn pass_queries(&mut self, key: StreamKey, engine: &mut Engine, now: Moment) {
-        while engine.stream_reads(key)
+        while engine.clients().stream_reads(key)
             && let Some(query) = self.server.next_query()
         {
             engine.stream_message(now, key, query.client, &query.message);
@@ -69,10 +69,12 @@ impl Https {
         let counts = self.server.take_counts();
         for (status, count) in Status::ALL.into_iter().zip(counts) {
             if count > 0 {
-                engine.count_http(label(status), count);
+                engine.clients().count_http(label(status), count);
             }
         }
-        engine.stream_held(key, self.server.bytes());
+        engine
+            .clients_mut()
+            .stream_buffered(key, self.server.bytes());
     }
 
     /// Takes the responses out of the output of the engine, where each is behind its length.

@@ -77,12 +77,12 @@ impl PlainQueries {
 
     /// Lets go of what waits no more, and sends each query that waits, from a socket of its own.
     pub(super) fn flush(&mut self, key: SessionKey, spare: &mut Spare, hands: &mut Hands<'_>) {
-        while let Some(id) = hands.engine.poll_released(key) {
+        while let Some(id) = hands.engine.sessions_mut().poll_released(key) {
             let session = self.sessions.get_mut(key);
             self.used
                 .extend(session.and_then(|session| session.asked.remove(&id)));
         }
-        let Some(output) = hands.engine.session_output(key) else {
+        let Some(output) = hands.engine.sessions_mut().output(key) else {
             return;
         };
         let mut frames = std::mem::take(output);
@@ -90,7 +90,8 @@ impl PlainQueries {
         let mut failed = None;
         while let Some((message, after)) = split_frame(rest) {
             rest = after;
-            let waits = message_id(message).filter(|id| hands.engine.session_awaits(key, *id));
+            let waits =
+                message_id(message).filter(|id| hands.engine.sessions_mut().awaits(key, *id));
             if let Some(id) = waits
                 && let Err(error) = self.send(key, id, message, spare, hands)
             {
@@ -99,7 +100,7 @@ impl PlainQueries {
             }
         }
         frames.clear();
-        if let Some(output) = hands.engine.session_output(key) {
+        if let Some(output) = hands.engine.sessions_mut().output(key) {
             *output = frames;
         }
         if let Some(error) = failed {
@@ -183,7 +184,7 @@ impl PlainQueries {
                 return false;
             };
             // Sockets without a waiting query are not read, so a second response costs nothing.
-            if !hands.engine.session_awaits(session, id) {
+            if !hands.engine.sessions_mut().awaits(session, id) {
                 return false;
             }
             match socket.udp.recv(buffer) {

@@ -16,16 +16,17 @@ pub(super) const TURN_SHARE: usize = 1 << 20;
 /// What each connection that is served costs, however little it sends.
 const WORK_EACH: usize = 2_048;
 
-/// What a byte of queries costs in bytes of responses: a short query costs as much as 2 KiB of a response.
+/// What a byte of queries, or of the records that they come in, costs in bytes of responses: a short query costs as much as 2 KiB of
+/// a response, and so does a change of keys.
 const WORK_PER_BYTE_READ: usize = 64;
 
 /// What a message of a TLS handshake costs; the first one of a client, with a signature, costs most.
 const WORK_PER_HANDSHAKE: usize = 256 * 1024;
 
 /// What a client has sent.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, Debug)]
 pub(super) struct Served {
-    /// Bytes of queries.
+    /// Bytes that were read, whether or not there was a query in them.
     pub(super) read: usize,
     /// Whether it was a part of a TLS handshake.
     pub(super) has_shaken_hands: bool,

@@ -203,7 +203,7 @@ impl Sessions {
             match connection.finish_connecting() {
                 Ok(false) => return false,
                 Ok(true) => {
-                    engine.session_connected(now, key);
+                    engine.sessions_mut().on_connected(now, key);
                     connection.open_if_plain(key, engine, now);
                 }
                 Err(error) => {
@@ -246,12 +246,12 @@ impl Sessions {
         let Some(connection) = self
             .connections
             .get_mut(key)
-            .filter(|held| held.is_connected)
+            .filter(|connection| connection.is_connected)
         else {
             return;
         };
         let mut nothing = Vec::new();
-        let frames = engine.session_output(key).unwrap_or(&mut nothing);
+        let frames = engine.sessions_mut().output(key).unwrap_or(&mut nothing);
         if let Err(failure) = connection.channel.write(&mut connection.socket, frames) {
             let end = session_end(&failure);
             self.end(key, end, Some(failure.text()), engine, outlet, now);
@@ -390,7 +390,7 @@ impl Connection {
             return;
         };
         if facts.resumed {
-            engine.session_resumed(key);
+            engine.sessions_mut().on_resumed(key);
             outlet.counters.add(Count::HandshakesResumed);
         } else if let Some(pin) = self.upstream.note_certificates(&facts.certificates) {
             let upstream = self.upstream.id();

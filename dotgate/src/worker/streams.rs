@@ -13,7 +13,7 @@ use mio::Registry;
 use mio::net::{TcpListener, TcpStream};
 use slotmap::SecondaryMap;
 
-use super::connection::{Connection, Layers};
+use super::connection::{Connection, FailedRead, Layers};
 use super::control::StreamListener;
 use super::header::{self, Awaited};
 use super::poll::{Ready, register};
@@ -150,14 +150,14 @@ impl Streams {
             let (listener_kind, local) = (listener.kind, listener.address);
             match listener.socket.accept() {
                 Ok((socket, peer)) => {
-                    let kind = engine.stream_kind(listener_kind, peer.ip());
+                    let kind = engine.clients().stream_kind(listener_kind, peer.ip());
                     let of_socket = || socket.local_addr().ok().map(|address| address.ip());
                     let accepted = AcceptedStream {
                         peer: peer.ip(),
                         local: local.or_else(of_socket),
                         kind,
                     };
-                    if let Some(key) = engine.stream_accepted(now, accepted) {
+                    if let Some(key) = engine.clients_mut().stream_opened(now, accepted) {
                         self.add(key, kind, socket, registry, engine, places);
                     }
                 }
@@ -201,16 +201,17 @@ impl Streams {
         engine: &mut Engine,
         places: &mut TokenTable,
     ) {
-        let Some(layers) = Layers::of(kind, self.tls.as_ref(), engine.http_proxies()) else {
-            return engine.stream_closed(key);
+        let Some(layers) = Layers::of(kind, self.tls.as_ref(), engine.clients().http_proxies())
+        else {
+            return engine.clients_mut().stream_closed(key);
         };
         match register(registry, places, Owner::Stream(key), &mut socket) {
             Ok(place) => {
                 let mut connection = Connection::new(socket, layers, place);
-                connection.header = engine.stream_awaits_header(key).then(Vec::new);
+                connection.header = engine.clients().stream_awaits_header(key).then(Vec::new);
                 self.connections.insert(key, connection);
             }
-            Err(_) => engine.stream_closed(key),
+            Err(_) => engine.clients_mut().stream_closed(key),
         }
     }
 
@@ -252,7 +253,12 @@ impl Streams {
             let Some((key, ready)) = self.ready.next() else {
                 break;
             };
-            let unsent = |engine: &mut Engine| engine.stream_output(key).map_or(0, |out| out.len());
+            let unsent = |engine: &mut Engine| {
+                engine
+                    .clients_mut()
+                    .stream_output(key)
+                    .map_or(0, |out| out.len())
+            };
             let before = unsent(engine);
             let served = self.serve_one(key, ready, engine, buffer, places, now);
             has_read |= served.read > 0;
@@ -296,9 +302,9 @@ impl Streams {
                 }
                 read.served
             }
-            Err(failure) => {
+            Err(FailedRead { failure, served }) => {
                 self.fail(key, &failure, engine, places);
-                Served::default()
+                served
             }
         }
     }
@@ -338,6 +344,7 @@ impl Streams {
         let connection = self.connections.get_mut(key);
         connection.is_some_and(Connection::has_unsent)
             || engine
+                .clients_mut()
                 .stream_output(key)
                 .is_some_and(|output| !output.is_empty())
     }
@@ -351,8 +358,10 @@ impl Streams {
         places: &mut TokenTable,
     ) {
         match failure {
-            TlsFailure::Reset | TlsFailure::Io(_) => engine.stream_closed(key),
-            failure => engine.stream_failed(key, failure.outcome_for_client()),
+            TlsFailure::Reset | TlsFailure::Io(_) => engine.clients_mut().stream_closed(key),
+            failure => engine
+                .clients_mut()
+                .stream_failed(key, failure.outcome_for_client()),
         }
         self.forget(key, places);
     }
@@ -368,7 +377,10 @@ impl Streams {
         let Some(connection) = self.connections.get_mut(key) else {
             return;
         };
-        let Some(output) = engine.stream_output(key) else {
+        if engine.clients().stream_is_leaving(key) {
+            connection.begin_end();
+        }
+        let Some(output) = engine.clients_mut().stream_output(key) else {
             return;
         };
         match connection.write(output) {
@@ -406,6 +418,7 @@ impl Streams {
                 continue;
             };
             let is_full = engine
+                .clients_mut()
                 .stream_output(key)
                 .is_some_and(|output| !output.is_empty());
             let measured = match dotgate_net::tcp::buffered(&connection.socket) {
@@ -421,7 +434,7 @@ impl Streams {
                 },
                 None => KernelBuffers::default(),
             };
-            engine.stream_measured(now, key, measured);
+            engine.clients_mut().stream_measured(now, key, measured);
         }
         left == 0
     }

@@ -56,6 +56,7 @@ fn worker_of(id: WorkerId, shared: &Shared) -> World {
         pulse: Arc::default(),
         udp: vec![Arc::new(udp)],
         streams: Vec::new(),
+        quic: Vec::new(),
         tls: None,
         udp_path: UdpPath::default(),
         commands: orders_out,

@@ -24,6 +24,8 @@ pub(super) enum Owner {
     Session(SessionKey),
     /// A client's connection.
     Stream(StreamKey),
+    /// The UDP socket for QUIC with this number.
+    Quic(usize),
 }
 
 impl Owner {

@@ -309,7 +309,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Either may be gone already.
+        // Either may have ended already.
         drop(docker(&["rm", "--force", "--volumes", &self.name]));
         drop(docker(&["network", "rm", &self.name]));
     }

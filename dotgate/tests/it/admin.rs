@@ -242,12 +242,12 @@ fn what_is_too_long_or_too_slow_is_cut_off() {
 #[test]
 fn those_who_hold_connections_open_keep_nobody_out() {
     let (_upstream, program) = serve_one();
-    let mut held: Vec<TcpStream> = (0..200).map(|_| connect(program.admin())).collect();
+    let mut connections: Vec<TcpStream> = (0..200).map(|_| connect(program.admin())).collect();
     assert_eq!(get(program.admin(), "/livez").status, 200);
     let mut nothing = Vec::new();
-    held[0].read_to_end(&mut nothing).unwrap();
+    connections[0].read_to_end(&mut nothing).unwrap();
     assert_eq!(nothing, b"", "the oldest was closed");
-    let newest = held.last_mut().unwrap();
+    let newest = connections.last_mut().unwrap();
     let request = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     newest.write_all(request).unwrap();
     assert_eq!(receive(newest).status, 200, "the newest was not");

@@ -234,13 +234,13 @@ fn the_cache_is_shown_to_those_with_the_token_alone() {
     assert_eq!(shown.status, 200, "{shown:?}");
     let shown = shown.json();
     assert_eq!(shown["name"], "kept.test.");
-    let held = &shown["held"][0];
+    let entry = &shown["entries"][0];
     assert_eq!(
-        (&held["record_type"], &held["rcode"]),
+        (&entry["record_type"], &entry["rcode"]),
         (&"A".into(), &"NOERROR".into())
     );
     assert!(
-        held["records"][0]
+        entry["records"][0]
             .as_str()
             .unwrap()
             .starts_with("kept.test.\t"),
@@ -256,7 +256,7 @@ fn the_cache_is_shown_to_those_with_the_token_alone() {
     assert_eq!(status, Some(1));
     assert!(said.contains("Authorization: Bearer"), "{said}");
     let (_, said) = world.cache(&["show", "other.test"]);
-    assert_eq!(said, "nothing is held for other.test.\n");
+    assert_eq!(said, "nothing is cached for other.test.\n");
 }
 
 #[test]

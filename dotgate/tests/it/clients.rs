@@ -70,8 +70,8 @@ fn more_than_a_thousand_in_flight_are_spread_over_sessions_and_all_answered() {
     }
     upstream.wait_until("queries", |record| record.queries.len() > QUERIES);
     upstream.release_all();
-    let held = client.receive_all();
-    assert_all_right(&held, held.len());
+    let delayed = client.receive_all();
+    assert_all_right(&delayed, delayed.len());
     assert!(world.count(Count::SessionsOpened) >= 2);
     assert_eq!(world.counts([Count::Failed, Count::SessionsLost]), [0, 0]);
     assert_eq!(upstream.record().reused_ids, 0);

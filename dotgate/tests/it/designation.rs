@@ -1,6 +1,7 @@
 //! A plain resolver designates an endpoint for DNS over TLS, and queries go there alone (RFC 9462).
 //!
-//! The resolver is one of the test's own: it answers the one question that it may be asked, and counts all others.
+//! The resolver is one of the test's own, which answers the one question that it may be asked and counts all others; in the
+//! last test it is dotgate.
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::str::FromStr as _;
@@ -9,13 +10,16 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use domain::base::iana::{Rcode, Rtype};
 use domain::base::rdata::UnknownRecordData;
-use domain::base::{Message, MessageBuilder, ParsedName, Ttl};
-use dotgate_testbed::certificates::TestAuthority;
+use domain::base::{Message, MessageBuilder, Name, ParsedName, Ttl};
+use dotgate_testbed::certificates::{Leaf, TestAuthority};
 
+use crate::world::dot::{Files, NAME};
+use crate::world::house::House;
 use crate::world::http::get;
 use crate::world::program::{Program, authority_file, command, set_up};
+use crate::world::server::Server;
 use crate::world::upstream::{Certificate, Credentials, Upstream};
-use crate::world::wait::until;
+use crate::world::wait::{BOUND, until};
 
 /// The resolver in the clear.
 struct Resolver {
@@ -78,11 +82,16 @@ fn respond(
     answer.finish()
 }
 
-/// Starts dotgate in front of the resolver. The sandbox would refuse a port that only the resolver knows.
+/// Starts dotgate in front of the resolver.
 fn serve(authority: &TestAuthority, resolver: &Resolver) -> Program {
+    serve_in_front_of(authority, &resolver.written())
+}
+
+/// The sandbox would refuse a port that only the resolver knows.
+fn serve_in_front_of(authority: &TestAuthority, resolver: &str) -> Program {
     let file = authority_file(authority);
     let mut command = command(&[("DOTGATE_SERVER_SANDBOX", "off")]);
-    set_up(&mut command, &file, &resolver.written(), &[]);
+    set_up(&mut command, &file, resolver, &[]);
     Program::serve_as_is(command, file)
 }
 
@@ -107,6 +116,12 @@ fn queries_go_to_the_designated_endpoint_whose_certificate_has_the_resolvers_add
     assert_eq!(upstream.queries_for("second.test"), 1);
     assert_eq!(resolver.others.load(Relaxed), 0, "in the clear");
     assert_eq!(resolver.asked.load(Relaxed), 1);
+    let page = get(program.admin(), "/metrics").body;
+    let sample = format!(
+        "dotgate_upstream_lookups_total{{upstream=\"{}\",result=\"found\"}} 1",
+        resolver.written()
+    );
+    assert!(page.lines().any(|line| line == sample), "{sample}: {page}");
 
     let health = get(program.admin(), "/healthz").body;
     let found = format!("{}:{}", upstream.ip(), upstream.port());
@@ -139,4 +154,61 @@ fn without_a_designated_endpoint_queries_fail() {
     assert!(line.contains(&resolver.written()), "{line}");
     assert_eq!(program.udp().ask("secret.test").rcode, Rcode::SERVFAIL);
     assert_eq!(resolver.others.load(Relaxed), 0, "in the clear");
+}
+
+/// How many endpoints a resolver designates.
+fn designated(resolver: SocketAddr) -> u16 {
+    let mut builder = MessageBuilder::new_vec();
+    builder.header_mut().set_rd(true);
+    let mut question = builder.question();
+    let name: Name<Vec<u8>> = "_dns.resolver.arpa".parse().unwrap();
+    question.push((name, Rtype::SVCB)).unwrap();
+    let socket = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
+    socket.set_read_timeout(Some(BOUND)).unwrap();
+    socket.send_to(&question.finish(), resolver).unwrap();
+    let mut buffer = [0; 1_232];
+    let length = socket.recv(&mut buffer).unwrap();
+    let response = Message::from_octets(&buffer[..length]).unwrap();
+    assert_eq!(response.header().rcode(), Rcode::NOERROR);
+    response.header_counts().ancount()
+}
+
+#[test]
+fn dotgate_designates_its_listeners_and_another_dotgate_asks_there() {
+    let house = House::new();
+    let files = Files::new(&house.authority);
+    let (certificate, key) = (files.text("dns.pem"), files.text("dns.key"));
+    let [tls, https] = [(); 2].map(|()| Server::free_address().to_string());
+    let variables = [
+        ("DOTGATE_DOT_LISTEN", &*tls),
+        ("DOTGATE_DOQ_LISTEN", &tls),
+        ("DOTGATE_DOH_LISTEN", &https),
+        ("DOTGATE_SERVER_CERTIFICATE_FILE", &certificate),
+        ("DOTGATE_SERVER_KEY_FILE", &key),
+    ];
+    let resolver = house.serve("0", &variables);
+    assert_eq!(designated(resolver.address()), 0, "nothing proves it");
+
+    // A certificate that holds the address of the plain listener arrives.
+    let mut leaf = Leaf::for_name(NAME);
+    leaf.addresses.push(resolver.address().ip());
+    files.write("dns", &house.authority.issue(&leaf).unwrap());
+    resolver.wait_for_line("configuration reloaded");
+    assert_eq!(designated(resolver.address()), 3);
+
+    let (ip, port) = (resolver.address().ip(), resolver.address().port());
+    let program = serve_in_front_of(&house.authority, &format!("ddr:{ip}@{port}"));
+    let mut client = program.udp();
+    until("the listener to be found", || {
+        client.ask("first.test").rcode == Rcode::NOERROR
+    });
+    client.ask("second.test").assert_right();
+    let page = get(resolver.admin(), "/metrics").body;
+    let of = |transport: &str| {
+        let labels = format!("transport=\"{transport}\",type=\"A\",outcome=\"answered\"");
+        let series = format!("dotgate_queries_total{{{labels}}} ");
+        let value = page.lines().find_map(|line| line.strip_prefix(&series));
+        value.unwrap().parse::<f64>().unwrap()
+    };
+    assert_eq!((of("dot"), of("udp")), (2.0, 0.0));
 }

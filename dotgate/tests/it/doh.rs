@@ -16,7 +16,6 @@ use crate::world::h2::{
     DATA, END_HEADERS, H2, HEADERS, INITIAL_WINDOW, SETTINGS, WINDOW_UPDATE, frame, setting,
 };
 use crate::world::house::House;
-use crate::world::http::get;
 use crate::world::message::{QueryType, Response, query};
 use crate::world::peer::{are_installed, find, is_installed_or_skipped};
 use crate::world::program::Program;
@@ -88,6 +87,13 @@ impl Listener {
         (head.to_lowercase(), body.to_vec())
     }
 
+    /// Requests are counted after their responses are sent.
+    fn wait_for_requests(&self, status: &str, count: Option<f64>) {
+        until("the requests to be counted", || {
+            self.requests(status) == count
+        });
+    }
+
     fn requests(&self, status: &str) -> Option<f64> {
         let series = format!("dotgate_client_http_requests_total{{status=\"{status}\"}}");
         self.world.metric(&series)
@@ -131,7 +137,7 @@ fn curl_asks_by_get_and_post_over_both_versions_of_http() {
         (Some(1.0), Some(3.0))
     );
     assert_eq!(of("dot", "answered"), Some(0.0));
-    assert_eq!(listener.requests("200"), Some(4.0));
+    listener.wait_for_requests("200", Some(4.0));
 }
 
 #[test]
@@ -163,7 +169,7 @@ fn requests_without_a_query_get_the_status_that_says_why_and_no_upstream_is_aske
             let said = head.split(' ').nth(1).unwrap().trim();
             assert_eq!(said, status, "{arguments:?}: {head}");
             assert_eq!(head.contains("allow: get, post"), status == "405");
-            assert_eq!(listener.requests(status), Some(before + 1.0));
+            listener.wait_for_requests(status, Some(before + 1.0));
         }
     }
     let curl = [
@@ -192,7 +198,7 @@ fn requests_without_a_query_get_the_status_that_says_why_and_no_upstream_is_aske
     let (answered, text) = client.receive().unwrap();
     assert_eq!(answered, stream);
     assert!(text.ends_with(b"at most 65535 bytes\n"), "{text:?}");
-    assert_eq!(listener.requests("413"), Some(2.0));
+    listener.wait_for_requests("413", Some(2.0));
     assert_eq!(listener.world.upstreams[0].queries(), 0);
 }
 
@@ -231,7 +237,7 @@ fn curl_looks_up_a_name_over_https() {
     let (_, body) = listener.curl(&["--doh-url", &listener.url(), &page]);
     assert!(String::from_utf8(body).unwrap().contains("behind the name"));
     // For both families.
-    assert_eq!(listener.requests("200"), Some(2.0));
+    listener.wait_for_requests("200", Some(2.0));
 }
 
 #[test]
@@ -259,7 +265,7 @@ fn kdig_asks_over_https() {
             "{said}"
         );
     }
-    assert_eq!(listener.requests("200"), Some(2.0));
+    listener.wait_for_requests("200", Some(2.0));
 }
 
 #[test]
@@ -301,7 +307,7 @@ fn hundreds_of_queries_on_one_connection_are_answered_as_their_responses_come() 
         script.on("held.test", &[Step::Hold]);
     });
     let mut client = listener.h2();
-    let held = client.send_for("held.test");
+    let delayed = client.send_for("held.test");
     for round in 0..10 {
         for number in 0..90 {
             client.send_for(&format!("n{round}-{number}.test"));
@@ -313,9 +319,9 @@ fn hundreds_of_queries_on_one_connection_are_answered_as_their_responses_come() 
     }
     listener.world.upstreams[0].release_all();
     let (stream, body) = client.receive().unwrap();
-    assert_eq!(stream, held);
+    assert_eq!(stream, delayed);
     Response::read(&body).assert_right();
-    assert_eq!(listener.requests("200"), Some(901.0));
+    listener.wait_for_requests("200", Some(901.0));
     assert_eq!(listener.requests("503"), Some(0.0));
 }
 
@@ -328,7 +334,7 @@ fn a_client_that_gives_its_windows_late_gets_all_of_its_long_responses() {
     for _ in 0..60 {
         client.send_for_text("long.test");
     }
-    // Far more than is kept for one client waits for the windows.
+    // Far more than is buffered for one client waits for the windows.
     let answered = || {
         listener
             .world
@@ -374,6 +380,19 @@ fn an_idle_connection_ends_with_goaway_and_close_notify() {
     assert!(client.receive().is_none());
     let (_, error) = client.goaway.unwrap();
     assert_eq!(error, 0);
+}
+
+#[test]
+fn a_connection_that_has_had_its_queries_ends_with_goaway() {
+    let listener = Listener::with(&[("DOTGATE_TCP_QUERIES_MAX", "3")]);
+    let mut client = listener.h2();
+    for name in ["a.test", "b.test", "c.test"] {
+        client.ask(name).assert_right();
+    }
+    assert!(client.receive().is_none());
+    let (_, error) = client.goaway.unwrap();
+    assert_eq!(error, 0);
+    listener.h2().ask("d.test").assert_right();
 }
 
 #[test]
@@ -463,7 +482,7 @@ fn a_process_that_takes_over_serves_the_listener_and_clients_go_to_it_without_lo
     let offer = Offer::new(&house.authority).with_protocols(&["h2"]);
     let mut before = H2::connect(&offer, listen);
     before.ask("before.test").assert_right();
-    let held = before.send_for("held.test");
+    let delayed = before.send_for("held.test");
     house.upstream.wait_for_queries(2);
     let port = old.address().port().to_string();
     let next = serve(&house, &files, &listen.to_string(), &port);
@@ -476,7 +495,7 @@ fn a_process_that_takes_over_serves_the_listener_and_clients_go_to_it_without_lo
     after.ask("after.test").assert_right();
     house.upstream.release_all();
     let (stream, body) = before.receive().unwrap();
-    assert_eq!(stream, held);
+    assert_eq!(stream, delayed);
     Response::read(&body).assert_right();
     assert!(before.receive().is_none());
     assert_eq!(old.wait().code(), Some(0));
@@ -511,7 +530,7 @@ fn what_cannot_be_served_ends_it_with_status_2_and_the_reason() {
     for (variables, reason) in [
         (
             vec![at("DOTGATE_DOH_LISTEN", "127.0.0.1:0")],
-            "must be shown a certificate",
+            "encrypted listeners need a certificate",
         ),
         (
             vec![
@@ -520,7 +539,7 @@ fn what_cannot_be_served_ends_it_with_status_2_and_the_reason() {
                 pair[0],
                 pair[1],
             ],
-            "listener without TLS already",
+            "is already a listener without TLS",
         ),
         (
             vec![
@@ -529,7 +548,7 @@ fn what_cannot_be_served_ends_it_with_status_2_and_the_reason() {
                 pair[0],
                 pair[1],
             ],
-            "listener of DNS over TLS already",
+            "is already a listener of DNS over TLS",
         ),
     ] {
         let (status, said) = run_with(&variables);
@@ -553,19 +572,7 @@ fn an_idle_client_costs_less_than_60_kib() {
         };
         (0..CLIENTS).map(connect).collect()
     };
-    let resident = || {
-        let page = get(program.admin(), "/metrics").body;
-        let line = page
-            .lines()
-            .find(|it| it.starts_with("process_resident_memory_bytes "));
-        let value = line.unwrap().split(' ').next_back().unwrap();
-        value.parse::<f64>().unwrap()
-    };
-    let first = crowd();
-    let before = resident();
-    let second = crowd();
-    let each = (resident() - before) / second.len() as f64;
+    let each = program.memory_of_each(crowd);
     println!("{each} bytes");
     assert!(each < 60.0 * 1024.0, "{each} bytes");
-    drop((first, second));
 }

@@ -15,7 +15,7 @@ use crate::program::run_with;
 use crate::world::World;
 use crate::world::dot::{Dot, Files, NAME, Offer};
 use crate::world::house::House;
-use crate::world::http::get;
+use crate::world::http::metric;
 use crate::world::message::{QueryType, Response, query};
 use crate::world::peer::{are_installed, find, is_installed_or_skipped};
 use crate::world::program::Program;
@@ -375,7 +375,7 @@ fn what_cannot_be_served_ends_it_with_status_2_and_the_reason() {
     let listen = ("DOTGATE_DOT_LISTEN", "127.0.0.1:0");
     let certificate = ("DOTGATE_SERVER_CERTIFICATE_FILE", &*certificate);
     for (variables, reason) in [
-        (&[listen][..], "must be shown a certificate"),
+        (&[listen][..], "encrypted listeners need a certificate"),
         (&[listen, certificate, with_key(&other)], "cannot be used"),
         (&[listen, certificate], "cannot be read"),
         (
@@ -394,7 +394,7 @@ fn what_cannot_be_served_ends_it_with_status_2_and_the_reason() {
                 certificate,
                 with_key(&key),
             ],
-            "listener without TLS already",
+            "is already a listener without TLS",
         ),
     ] {
         let (status, said) = run_with(variables);
@@ -414,6 +414,10 @@ fn an_expired_certificate_is_reported_and_served() {
     let said = program.lines_of_the_start().join("\n");
     assert!(said.contains("has expired"), "{said}");
     program.udp().ask("a.test").assert_right();
+    let value_of = |series| metric(program.admin(), series);
+    let ends = value_of("dotgate_server_certificate_not_after_timestamp_seconds");
+    let started = value_of("process_start_time_seconds");
+    assert!(ends > 0.0 && ends < started, "{ends}");
 }
 
 #[test]
@@ -484,18 +488,6 @@ fn an_idle_client_costs_less_than_30_kib() {
         };
         (0..CLIENTS).map(connect).collect()
     };
-    let resident = || {
-        let page = get(program.admin(), "/metrics").body;
-        let line = page
-            .lines()
-            .find(|it| it.starts_with("process_resident_memory_bytes "));
-        let value = line.unwrap().split(' ').next_back().unwrap();
-        value.parse::<f64>().unwrap()
-    };
-    let first = crowd();
-    let before = resident();
-    let second = crowd();
-    let each = (resident() - before) / second.len() as f64;
+    let each = program.memory_of_each(crowd);
     assert!(each < 30.0 * 1024.0, "{each} bytes");
-    drop((first, second));
 }

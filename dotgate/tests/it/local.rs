@@ -92,6 +92,8 @@ fn check_counts_local_data_and_query_says_what_answers() {
     let (status, out, _) = run(&["query", "nas.home.arpa"]);
     let line = format!("local data: {}:2: 192.168.1.10\n", hosts.display());
     assert!(status == Some(0) && out.contains(&line), "{out}");
+    let (status, out, _) = run(&["query", "-x", "192.168.1.10"]);
+    assert!(status == Some(0) && out.contains(&line), "{out}");
     let (_, out, _) = run(&["query", "x.lab.test"]);
     assert!(
         out.contains("local data: DOTGATE_LOCAL_RECORDS: *.lab.test A 10.0.0.1\n"),

@@ -1,5 +1,5 @@
 //! A path on which large TLS handshakes get lost: queries are answered all the same, and what was learned of the path
-//! outlives the process.
+//! outlives the process, as does what was learned of idle sessions.
 
 use std::fs;
 use std::path::PathBuf;
@@ -136,4 +136,31 @@ fn a_state_file_that_is_damaged_or_not_its_own_is_reported_and_never_believed() 
     foreign.wait_for_line("cannot write the state file");
     foreign.wait();
     assert_eq!(fs::read_to_string(path.file()).unwrap(), "notes of mine");
+}
+
+#[test]
+fn what_was_learned_of_idle_sessions_is_shown() {
+    let house = House::new();
+    let (file, label) = (house.path("upstreams.json"), house.upstream.written());
+    let learned = format!(
+        "{{\"dotgate_upstreams\":1,\"upstreams\":[\n{{\"upstream\":\"{label}\",\"idle_timeout_ms\":4000}}\n]}}\n"
+    );
+    fs::write(&file, learned).unwrap();
+    for (variables, learned, in_use) in [
+        (
+            vec![("DOTGATE_DNS_STATE_FILE", file.to_str().unwrap())],
+            Some(3.6),
+            "3.6",
+        ),
+        (vec![], None, "8.0"),
+    ] {
+        let program = Program::serve(&house.authority, &label, &variables);
+        let health = get(program.admin(), "/healthz").json();
+        let shown = &health["upstreams"][0]["learned_idle_timeout_seconds"];
+        assert_eq!(shown.as_f64(), learned, "{health}");
+        let metrics = get(program.admin(), "/metrics").body;
+        let sample =
+            format!("dotgate_upstream_idle_timeout_seconds{{upstream=\"{label}\"}} {in_use}");
+        assert!(metrics.lines().any(|line| line == sample), "{metrics}");
+    }
 }

@@ -139,7 +139,7 @@ fn an_answer_of_65535_bytes_reaches_a_tcp_client_whole_and_a_udp_client_truncate
     assert_eq!(
         world.counts([Count::Attempts, Count::Failed]),
         [4, 0],
-        "it is too long to be kept"
+        "it is too long to be cached"
     );
 }
 

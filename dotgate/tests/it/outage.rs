@@ -1,7 +1,7 @@
 //! Upstreams that die, come back, or are not there yet.
 //!
 //! Processes are killed and started as a client of theirs sees it: connections reset, ports refusing, ports that
-//! listen again. Queries are held where waiting helps and fail with the reason where it does not.
+//! listen again. Queries wait if the outage may be short, and fail with the reason otherwise.
 
 use std::time::Duration;
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use dotgate_testbed::certificates::TestAuthority;
 use serde_json::{Value, json};
-use tempfile::NamedTempFile;
 
+use crate::tail::{HOSTILE, HOSTILE_SHOWN, TOKEN, token_file};
 use crate::world::http::{Response, ask, connect, get};
 use crate::world::peer::{are_installed, is_possible_or_skipped};
 use crate::world::program::Program;
@@ -210,14 +210,6 @@ fn has_browser() -> bool {
     are_installed(&[], &["chromium", "node"]) && is_possible_or_skipped("axe-core", axe().is_file())
 }
 
-const TOKEN: &str = "a-token-that-nobody-guesses";
-
-fn token_file() -> NamedTempFile {
-    let mut file = NamedTempFile::new().unwrap();
-    writeln!(file, "{TOKEN}").unwrap();
-    file
-}
-
 /// Runs a script of `tests/page`, and returns what it found.
 fn run(script: &str, arguments: &[&str]) -> Value {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/page");
@@ -236,7 +228,10 @@ fn everybody_can_use_it_in_a_browser_with_and_without_scripts() {
         return;
     }
     let token = token_file();
-    let world = Troubled::start(&[("DOTGATE_ADMIN_TOKEN_FILE", token.path().to_str().unwrap())]);
+    let world = Troubled::start(&[
+        ("DOTGATE_ADMIN_TOKEN_FILE", token.path().to_str().unwrap()),
+        ("DOTGATE_DNS_PORTAL", "on"),
+    ]);
     page_with_both_faults(&world);
     // Screenshots stay there for people to look at.
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("page");
@@ -305,7 +300,7 @@ fn with_the_token_the_cache_is_flushed_and_the_log_level_set() {
     assert_eq!(said[1], "Flushed from the cache: 1.");
     assert_eq!(said[2], "Flushed from the cache: 1.");
     assert!(
-        said[3].as_str().unwrap().contains("it is no DNS name"),
+        said[3].as_str().unwrap().contains("it is not a DNS name"),
         "{found}"
     );
     assert_eq!(said[4], "Flushed from the cache: 1.");
@@ -314,4 +309,95 @@ fn with_the_token_the_cache_is_flushed_and_the_log_level_set() {
     assert_eq!(found["address"], url);
     // The browser reports responses with a status of 400 or more.
     assert_eq!(found["complaints"].as_array().unwrap().len(), 2, "{found}");
+}
+
+#[test]
+fn with_the_token_a_portal_window_is_opened_and_closed_where_the_settings_permit_it() {
+    if !has_browser() {
+        return;
+    }
+    let token = token_file();
+    let authority = TestAuthority::new().unwrap();
+    // It never answers, so that nothing but the button closes the window.
+    let upstream = Upstream::start_deaf(&authority);
+    let program = Program::serve(
+        &authority,
+        &upstream.written(),
+        &[
+            ("DOTGATE_ADMIN_TOKEN_FILE", token.path().to_str().unwrap()),
+            ("DOTGATE_DNS_PORTAL", "on"),
+        ],
+    );
+    let url = format!("http://{}/", program.admin());
+    let found = run("act.cjs", &[&url, TOKEN, "192.0.2.53"]);
+    let said = found["said"].as_array().unwrap();
+    let said: Vec<&str> = said.iter().map(|it| it.as_str().unwrap()).collect();
+    let [.., refused, opened, closed] = said[..] else {
+        panic!("{found}");
+    };
+    assert!(
+        refused.contains("the resolver of the network is not known"),
+        "{found}"
+    );
+    assert!(
+        opened.starts_with("The portal window is open for 4"),
+        "{found}"
+    );
+    assert!(
+        opened.ends_with(" s: all names go to 192.0.2.53:53, not encrypted."),
+        "{found}"
+    );
+    assert_eq!(closed, "No portal window is open.");
+    let line = program.wait_for_line("portal window opened");
+    assert!(line.contains("seconds=420"), "{line}");
+    let line = program.wait_for_line("portal window closed");
+    assert!(line.contains("reason=\"command\""), "{line}");
+}
+
+#[test]
+fn with_the_token_queries_are_seen_as_they_end_and_a_name_is_nothing_but_text() {
+    if !has_browser() {
+        return;
+    }
+    let token = token_file();
+    let world = Troubled::start_with_routes(&[
+        ("DOTGATE_ADMIN_TOKEN_FILE", token.path().to_str().unwrap()),
+        ("DOTGATE_ADMIN_QUERIES", "true"),
+    ]);
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("page");
+    std::fs::create_dir_all(&folder).unwrap();
+    let url = format!("http://{}/", world.program.admin());
+    let axe = axe();
+    let arguments = [&url, TOKEN, folder.to_str().unwrap(), axe.to_str().unwrap()];
+    let load = world.program.load(Duration::from_millis(200));
+    let found = std::thread::scope(|scope| {
+        let looking = scope.spawn(|| run("tail.cjs", &arguments));
+        let mut client = world.program.udp();
+        while !looking.is_finished() {
+            for name in [HOSTILE, "www.refusing.test", "www.example.test"] {
+                client.send(name);
+            }
+            client.receive_all();
+        }
+        looking.join().unwrap()
+    });
+    load.finish();
+    for (view, found) in found.as_object().unwrap() {
+        assert_eq!(found["violations"], json!([]), "{view}");
+        assert_eq!(found["complaints"], json!([]), "{view}");
+        assert_eq!(
+            (&found["overflow"], &found["images"]),
+            (&json!(0), &json!(0)),
+            "{view}"
+        );
+        let text = found["text"].as_str().unwrap();
+        assert!(text.contains(HOSTILE_SHOWN), "{view}: {text}");
+        assert!(text.contains("127.0.0.1"), "{view}: {text}");
+        let said = found["said"].as_array().unwrap();
+        assert_eq!(said[0], "Queries are shown as they end.");
+        assert!(
+            said[2].as_str().unwrap().contains("the filter is invalid"),
+            "{found}"
+        );
+    }
 }

@@ -163,7 +163,7 @@ fn clients_are_answered_by_knot_resolver() {
 fn under_load(program: &Program, seconds: u32, happen: impl FnOnce(&Load)) {
     let forwarder = program.address();
     let (rate, seconds) = ((RATE / 2).to_string(), seconds.to_string());
-    // What is held while an upstream starts again comes at once: dnsperf needs room for it, in kilobytes.
+    // Responses that waited for the restart of an upstream come at once: dnsperf needs room for them, in kilobytes.
     let room = ["-c", "20", "-q", "20000", "-b", "2048"];
     let options = [&["-Q", &rate, "-l", &seconds][..], &room].concat();
     let loads = ["udp", "tcp"].map(|mode| Dnsperf::start(forwarder, mode, &options));

@@ -2,15 +2,14 @@
 //!
 //! What is not installed is skipped. Counted are answers, and the system calls of a forwarded query.
 
-use std::process::Command;
-
 use dotgate_testbed::certificates::TestAuthority;
 use tempfile::TempDir;
 
 use crate::world::http::get;
-use crate::world::peer::{are_installed, find};
+use crate::world::peer::are_installed;
 use crate::world::program::Program;
 use crate::world::server::{Server, dig};
+use crate::world::trace::{Traced, call};
 use crate::world::upstream::Upstream;
 
 #[test]
@@ -92,29 +91,17 @@ fn a_forwarded_query_costs_one_send_and_one_receive() {
     }
     let authority = TestAuthority::new().unwrap();
     let router = Server::dnsmasq();
-    let folder = TempDir::new().unwrap();
-    let trace = folder.path().join("trace");
-    // The tracer is a grandchild, so that the program is the child. It writes a file per thread: in one file, a call that
-    // another thread's call interrupts stands on two lines.
-    let mut command = Command::new(find("strace").unwrap());
-    command.args(["-ff", "-D", "-s", "0", "-o"]).arg(&trace);
-    command.arg(env!("CARGO_BIN_EXE_dotgate")).env_clear();
     let variables = [
         ("DOTGATE_DNS_ALLOW_PLAIN_DEFAULT", "insecure"),
-        ("DOTGATE_SERVER_WORKERS", "1"),
         ("DOTGATE_CACHE_SIZE", "0"),
     ];
-    let mut program = Program::serve_with(&authority, &router.written(), &variables, command);
+    let traced = Traced::serve(&authority, &router.written(), &variables);
     for number in 0..20 {
         let name = format!("name-{number}.lan");
-        assert_eq!(dig(program.address(), &[&name, "+short"]), "192.0.2.10\n");
+        let answer = dig(traced.program.address(), &[&name, "+short"]);
+        assert_eq!(answer, "192.0.2.10\n");
     }
-    program.signal("TERM");
-    assert_eq!(program.wait().code(), Some(0));
-    let threads = std::fs::read_dir(folder.path()).unwrap();
-    let threads: Vec<String> = threads
-        .map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap())
-        .collect();
+    let threads = traced.stop();
     let counted: Vec<_> = threads.iter().flat_map(|t| calls_per_query(t)).collect();
     assert!(counted.len() >= 20, "{counted:#?} in {threads:#?}");
     let cheap = counted
@@ -130,7 +117,7 @@ fn calls_per_query(trace: &str) -> Vec<Vec<&str>> {
     let mut counted = Vec::new();
     let mut open: Option<Vec<&str>> = None;
     for line in trace.lines() {
-        let call = line.split('(').next().unwrap_or_default();
+        let call = call(line);
         match &mut open {
             _ if call == "recvmmsg" && line.ends_with("= 1") => open = Some(Vec::new()),
             Some(calls) => match call {

@@ -59,10 +59,10 @@ fn an_upstream_that_is_its_own_listener_ends_it_with_status_2() {
 
 #[test]
 fn a_port_that_is_taken_is_named_and_ends_it_with_status_1() {
-    let held = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
-    assert_taken(held.local_addr().unwrap().port());
-    let held = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    assert_taken(held.local_addr().unwrap().port());
+    let taken = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
+    assert_taken(taken.local_addr().unwrap().port());
+    let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    assert_taken(taken.local_addr().unwrap().port());
 }
 
 fn assert_taken(port: u16) {
@@ -72,7 +72,7 @@ fn assert_taken(port: u16) {
         said.contains(&format!("listen on 127.0.0.1:{port}")),
         "{said}"
     );
-    assert!(said.contains("Another process has this port"), "{said}");
+    assert!(said.contains("Another process uses this port"), "{said}");
 }
 
 #[test]

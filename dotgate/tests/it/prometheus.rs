@@ -23,7 +23,10 @@ use crate::world::upstream::{Form, Opening, Step, Upstream};
 use crate::world::wait::until;
 
 /// Metrics in expressions that do not change here, because none of this happens.
-const STILL: [&str; 12] = [
+const STILL: [&str; 18] = [
+    "dotgate_client_handshakes_total",
+    "dotgate_client_http_requests_total",
+    "dotgate_client_quic_packets_total",
     "outcome=\"stale\"",
     "dotgate_prefetches_total",
     "dotgate_cache_evictions_total",
@@ -34,23 +37,32 @@ const STILL: [&str; 12] = [
     "dotgate_log_lines_dropped_total",
     "dotgate_events_dropped_total",
     "dotgate_query_records_dropped_total",
+    "dotgate_query_log_lost_total",
+    "dotgate_query_readers_lost_total",
+    "dotgate_dnstap_messages_dropped_total",
     "dotgate_panics_total",
     "tls_pin_mismatch",
 ];
 
 /// Alerts about what does not apply this world.
-const SILENT: [&str; 11] = [
+const SILENT: [&str; 17] = [
     "DotgateDown",
     "DotgateGroupDown",
     "DotgateAllUpstreamsDown",
     "DotgateServingStale",
     "DotgateCertificateExpiring",
     "DotgatePinMismatch",
+    "DotgatePortalWindowOpen",
+    "DotgateRoutesExpired",
     "DotgateConfigReloadFailed",
     "DotgateRestarting",
     "DotgateReceiveDrops",
     "DotgateLogLinesDropped",
     "DotgatePanic",
+    "DotgateAddressMissing",
+    "DotgateQueryLogIncomplete",
+    "DotgateDnstapIncomplete",
+    "DotgateQueriesWatched",
 ];
 
 /// What a frozen upstream is seen by, in the words of the log and in those of metrics: first its sessions fall silent,
@@ -120,17 +132,22 @@ impl World {
         let hosts = hosts + &pin;
         let secret = tempfile::tempdir().unwrap();
         let path = |name| secret.path().join(name).display().to_string();
+        let dnstap = format!("unix:{}", path("dnstap.sock"));
         let (certificate_file, key_file) = (path("tls.crt"), path("tls.key"));
         let certificate = authority.issue(&Leaf::for_name("dns.test")).unwrap();
         std::fs::write(&certificate_file, certificate.pem).unwrap();
         std::fs::write(&key_file, certificate.key_pem).unwrap();
         let variables = [
             ("DOTGATE_DOT_LISTEN", "127.0.0.1:0"),
+            ("DOTGATE_DOH_LISTEN", "127.0.0.1:0"),
+            ("DOTGATE_DOQ_LISTEN", "127.0.0.1:0"),
             ("DOTGATE_SERVER_CERTIFICATE_FILE", &certificate_file),
             ("DOTGATE_SERVER_KEY_FILE", &key_file),
             ("DOTGATE_ROUTES", route.as_str()),
             ("DOTGATE_QUERY_IN_FLIGHT_PER_CLIENT_MAX", "100"),
             ("DOTGATE_QUERY_EXEMPT", "192.0.2.0/24"),
+            // A reader that is not there.
+            ("DOTGATE_DNSTAP", &dnstap),
         ];
         let program = Program::serve(&authority, &hosts, &variables);
         World {
@@ -226,7 +243,11 @@ fn a_real_prometheus_has_data_for_every_panel_and_alert_and_fires_those_it_shoul
     });
     let firing = prometheus.firing();
     let is_firing = |name: &str| firing.iter().any(|alert| alert.name == name);
-    for alert in ["DotgateShedding", "DotgateReportedPinMismatch"] {
+    for alert in [
+        "DotgateShedding",
+        "DotgateReportedPinMismatch",
+        "DotgateDnstapDisconnected",
+    ] {
         assert!(is_firing(alert), "{alert}: {firing:?}");
     }
     for alert in SILENT {

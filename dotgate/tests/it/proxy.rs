@@ -151,7 +151,7 @@ fn a_connection_is_of_the_client_that_its_header_names() {
     assert_eq!(headers(&world, "malformed"), Some(1.0));
     // One that sends nothing leaves no trace when it goes.
     drop(connect());
-    until("all connections to be gone", || {
+    until("all connections to end", || {
         world.metric("dotgate_streams_open") == Some(0.0)
     });
 }

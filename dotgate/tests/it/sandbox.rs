@@ -66,7 +66,7 @@ fn a_reload_that_needs_a_file_or_port_that_was_given_up_changes_nothing() {
     let moved = text.replace(&format!("@{own}#"), &format!("@{port}#"));
     fs::write(house.path("conf"), moved).unwrap();
     program.signal("HUP");
-    let problem = program.wait_for_line("given up");
+    let problem = program.wait_for_line("sandbox of this process does not permit");
     assert!(
         problem.contains(&format!("connect to TCP port {port}")),
         "{problem}"
@@ -80,7 +80,7 @@ fn a_reload_that_needs_a_file_or_port_that_was_given_up_changes_nothing() {
         &format!("{UNWATCHED}[local]\nhosts_file = {hosts:?}\n"),
     );
     program.signal("HUP");
-    let problem = program.wait_for_line("given up");
+    let problem = program.wait_for_line("sandbox of this process does not permit");
     let folder = elsewhere.path().display();
     assert!(problem.contains(&format!("read {folder}")), "{problem}");
 

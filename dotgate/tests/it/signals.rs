@@ -49,7 +49,7 @@ fn signals_without_a_meaning_end_nothing() {
     let mut program = Program::serve(&authority, &upstream.written(), &[]);
     for (number, signal) in dotgate_net::signals::MEANINGLESS {
         program.signal(&number.to_string());
-        let line = program.wait_for_line("no meaning here");
+        let line = program.wait_for_line("signal ignored");
         assert!(line.contains(signal), "{signal}: {line}");
     }
     assert!(dotgate_net::signals::MEANINGLESS.len() >= 4);

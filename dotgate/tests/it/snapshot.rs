@@ -151,9 +151,9 @@ fn a_file_that_is_damaged_truncated_foreign_of_another_version_or_from_later_is_
     forge(&house.file(), |bytes| bytes[9] = 3);
     house.assert_refused("in form 3, and this one reads form 2");
     write_later(&house.file(), 3_600_000);
-    house.assert_refused("the clock went back");
+    house.assert_refused("the clock was set back");
     fs::write(house.file(), "nothing of ours").unwrap();
-    house.assert_refused("it is no snapshot of dotgate's cache");
+    house.assert_refused("it is not a snapshot of dotgate's cache");
     let left = fs::read(house.file()).unwrap();
     assert_eq!(left, b"nothing of ours", "nor written over");
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use dotgate_testbed::certificates::TestAuthority;
 
-use crate::world::http::get;
+use crate::world::http::metric;
 use crate::world::load::Load;
 use crate::world::message::assert_all_right;
 use crate::world::peer::{ANSWER, Peer, Product, are_installed};
@@ -58,15 +58,11 @@ impl Trial {
 
     /// Queries of clients that an upstream got first.
     fn first_attempts(&self, peer: usize) -> u64 {
-        let page = get(self.program.admin(), "/metrics").body;
-        let begins = format!(
-            "dotgate_upstream_attempts_total{{upstream=\"{}\",kind=\"first\"}} ",
+        let series = format!(
+            "dotgate_upstream_attempts_total{{upstream=\"{}\",kind=\"first\"}}",
             self.peers[peer].written()
         );
-        let line = page.lines().find_map(|line| line.strip_prefix(&begins));
-        line.unwrap_or_else(|| panic!("{begins}: {page}"))
-            .parse()
-            .unwrap()
+        metric(self.program.admin(), &series) as u64
     }
 
     #[track_caller]

@@ -112,11 +112,11 @@ fn without_accept_it_sleeps_says_so_once_and_serves_datagrams() {
         command,
     );
     let _waiting = program.tcp();
-    program.wait_for_line("accepts no TCP connections");
+    program.wait_for_line("cannot accept TCP connections");
     program.assert_sleeps();
     let said = program.new_lines();
     assert!(
-        !said.iter().any(|line| line.contains("accepts no TCP")),
+        !said.iter().any(|line| line.contains("cannot accept TCP")),
         "{said:#?}"
     );
 }

@@ -141,7 +141,7 @@ fn a_new_process_that_dies_before_it_serves_changes_nothing() {
     let first = house.serve("0", &[("DOTGATE_SERVER_WORKERS", "2")]);
     let loads = loads(&first);
     for _ in 0..3 {
-        // It has all sockets by now, and is gone.
+        // It has all sockets by now, and has ended.
         drop(Predecessor::ask(&house.socket()).unwrap().unwrap());
         first.wait_for_line("still serving");
         for load in &loads {
@@ -278,7 +278,7 @@ fn what_is_no_socket_stays_at_the_path_through_start_and_stop() {
     assert_eq!(std::fs::read_to_string(house.socket()).unwrap(), "precious");
 }
 
-/// Hands one socket over with this line to whoever asks, and nothing more.
+/// Passes one socket with this line to each process that requests it, and nothing more.
 fn hand_over(listener: &UnixListener, line: &str, socket: &impl std::os::fd::AsFd) {
     let (mut stream, _) = listener.accept().unwrap();
     let mut greeting = [0; 128];
@@ -337,9 +337,9 @@ fn addresses_come_and_go_with_a_replacement() {
     let first = house.serve("0", &[("HOST", "127.0.0.1,127.0.0.2")]);
     let port = port(&first);
     let at = |host: &str| format!("{host}:{port}").parse().unwrap();
-    let mut kept = Client::udp(at("127.0.0.1"));
+    let mut client = Client::udp(at("127.0.0.1"));
     let mut removed = Client::udp(at("127.0.0.2"));
-    kept.ask("kept.test").assert_right();
+    client.ask("kept.test").assert_right();
     removed.ask("removed.test").assert_right();
     let mut first = first;
     let second = house.serve(&port, &[("HOST", "127.0.0.1,127.0.0.3")]);
@@ -352,7 +352,7 @@ fn addresses_come_and_go_with_a_replacement() {
         .ask("added-stream.test")
         .assert_right();
     assert_eq!(first.wait().code(), Some(0));
-    kept.ask("kept-still.test").assert_right();
+    client.ask("kept-still.test").assert_right();
     until("the removed address's end", || {
         UdpSocket::bind(at("127.0.0.2")).is_ok()
     });

@@ -170,7 +170,7 @@ fn an_upstream_that_freezes_under_load_loses_none_of_250_queries() {
     world.warm_up();
     let load = world.load(4 * MS);
     load.go_on_for(50);
-    // As when its network is gone: what is open swallows everything, nothing new opens.
+    // As after a loss of the network: open connections swallow everything, and new ones fail.
     world.upstreams[0].script(|script| script.opening = Opening::Ignore);
     world.upstreams[0].freeze_all();
     load.go_on_for(250);

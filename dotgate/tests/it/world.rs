@@ -1,6 +1,7 @@
 //! The world of a test: upstreams, the forwarder in this process, and clients.
 
 pub(crate) mod client;
+pub(crate) mod doq;
 pub(crate) mod dot;
 pub(crate) mod h2;
 pub(crate) mod house;
@@ -12,6 +13,7 @@ pub(crate) mod peer;
 pub(crate) mod program;
 pub(crate) mod prometheus;
 pub(crate) mod server;
+pub(crate) mod trace;
 pub(crate) mod troubled;
 pub(crate) mod upstream;
 pub(crate) mod wait;
@@ -110,6 +112,11 @@ impl World {
         self.forwarder.doh_addresses()[0]
     }
 
+    /// Where the forwarder listens for DNS over QUIC.
+    pub(crate) fn doq_address(&self) -> SocketAddr {
+        self.forwarder.doq_addresses()[0]
+    }
+
     /// Where the forwarder listens for DNS over TLS.
     pub(crate) fn dot_address(&self) -> SocketAddr {
         self.forwarder.dot_addresses()[0]
@@ -149,10 +156,7 @@ impl World {
             series = series.replace(&label(&number.to_string()), &label(upstream.label()));
         }
         let page = MetricsSnapshot::of(self.forwarder.running()).page(Format::Text);
-        let value = page
-            .lines()
-            .find_map(|line| line.strip_prefix(&series)?.strip_prefix(' '));
-        value.map(|value| value.parse().unwrap())
+        http::value_of(&page, &series)
     }
 
     /// Waits until a series has reached a value.
@@ -199,7 +203,7 @@ impl Drop for World {
         }
         self.forwarder.command(WorkerCommand::Finish);
         until("the workers' end", || self.forwarder.has_ended());
-        let [taken, answered, kept, failed] = self.counts([
+        let [taken, answered, cached, failed] = self.counts([
             Count::QueriesForwarded,
             Count::Answered,
             Count::AnsweredFromCache,
@@ -207,7 +211,7 @@ impl Drop for World {
         ]);
         assert_eq!(
             taken,
-            answered + kept + failed,
+            answered + cached + failed,
             "a query without a response"
         );
         assert_eq!(self.count(Count::Panics), 0);

@@ -20,7 +20,8 @@ use Fate::{Elsewhere, Prepares, Runs, Serves, Skipped};
 const INSTALLED: Fate = Elsewhere("dotgate/tests/systemd/install.rs");
 const PACKAGED: Fate = Elsewhere("dotgate/tests/systemd/packages.rs");
 const CLUSTER: Fate =
-    Skipped("no cluster; what it renders is tested in dotgate/tests/kubernetes.rs");
+    Skipped("no cluster; what it renders is tested in dotgate/tests/kubernetes/main.rs");
+const NO_SDK: Fate = Skipped("no SDK of OpenWrt, and no router");
 const EXAMPLE: Fate = Skipped("an address of an example network");
 
 /// The page, empty for every page, and how the command begins. The first row that fits holds.
@@ -30,7 +31,7 @@ pub(crate) const FATES: &[(&str, &str, Fate)] = &[
     (
         "README.md",
         "cargo install",
-        Elsewhere("dotgate/tests/commands.rs"),
+        Skipped("it builds the program that the tests run"),
     ),
     (
         "README.md",
@@ -38,6 +39,10 @@ pub(crate) const FATES: &[(&str, &str, Fate)] = &[
         PACKAGED,
     ),
     ("README.md", "dpkg --install", PACKAGED),
+    ("README.md", "rpm --upgrade", Skipped("no system with RPM")),
+    ("README.md", "echo \"src-link", NO_SDK),
+    ("README.md", "./scripts/feeds install", NO_SDK),
+    ("README.md", "ssh root@router", NO_SDK),
     ("README.md", "dotgate init --print", PACKAGED),
     (
         "README.md",
@@ -58,6 +63,16 @@ pub(crate) const FATES: &[(&str, &str, Fate)] = &[
     ),
     ("", "docker", Elsewhere("dotgate/tests/docker/stack.rs")),
     (
+        "docs/limits.md",
+        "dig @192.0.2.53 example.com +cookie",
+        Elsewhere("dotgate/tests/it/cookies.rs"),
+    ),
+    (
+        "docs/limits.md",
+        "openssl rand",
+        Skipped("a file of the reader"),
+    ),
+    (
         "docs/listeners.md",
         "kdig @192.0.2.1 +tls-ca",
         Elsewhere("dotgate/tests/it/dot.rs"),
@@ -66,6 +81,21 @@ pub(crate) const FATES: &[(&str, &str, Fate)] = &[
         "docs/listeners.md",
         "kdig @192.0.2.1 +https",
         Elsewhere("dotgate/tests/it/doh.rs"),
+    ),
+    (
+        "docs/listeners.md",
+        "kdig @192.0.2.1 +quic",
+        Elsewhere("dotgate/tests/it/doq.rs"),
+    ),
+    (
+        "docs/listeners.md",
+        "dig @192.0.2.1 +tls",
+        Elsewhere("dotgate/tests/it/stubs.rs"),
+    ),
+    (
+        "docs/listeners.md",
+        "dig @192.0.2.1 +https",
+        Elsewhere("dotgate/tests/it/stubs.rs"),
     ),
     ("", "dotgate healthcheck --upstreams", Runs),
     ("docs/host.md", "dotgate check", INSTALLED),
@@ -97,13 +127,40 @@ pub(crate) const FATES: &[(&str, &str, Fate)] = &[
     ("", "dotgate query", Runs),
     ("", "dotgate cache", Runs),
     ("", "dotgate status", Runs),
+    ("", "dotgate tail", Elsewhere("dotgate/tests/it/tail.rs")),
+    ("docs/query-log.md", "dnsperf ", Skipped("it measures")),
+    (
+        "docs/query-log.md",
+        "curl -N",
+        Elsewhere("dotgate/tests/it/tail.rs"),
+    ),
     ("", "dotgate top", Runs),
     ("", "dotgate why", Runs),
+    (
+        "",
+        "dotgate portal",
+        Elsewhere("dotgate/tests/it/portal.rs"),
+    ),
+    (
+        "",
+        "dotgate routes",
+        Elsewhere("dotgate/tests/it/volatile_routes.rs"),
+    ),
     ("", "target/release/dotgate check", Runs),
     (
         "",
         "target/release/dotgate-bench",
         Skipped("it measures for minutes"),
+    ),
+    (
+        "docs/benchmarks.md",
+        "bench/peers/get",
+        Skipped("it installs other forwarders"),
+    ),
+    (
+        "docs/benchmarks.md",
+        "just bench-report",
+        Skipped("it measures for a quarter of an hour"),
     ),
     ("", "curl ", Runs),
     ("", "(umask 077", Prepares),

@@ -25,15 +25,15 @@ fn anchors(text: &str) -> BTreeSet<String> {
     let titles = headings.map(|line| line.trim_start_matches('#').trim());
     titles
         .map(|title| {
-            let kept = |c: &char| c.is_alphanumeric() || [' ', '-', '_'].contains(c);
-            let anchor: String = title.chars().filter(kept).collect();
+            let stays = |c: &char| c.is_alphanumeric() || [' ', '-', '_'].contains(c);
+            let anchor: String = title.chars().filter(stays).collect();
             anchor.to_lowercase().replace(' ', "-")
         })
         .collect()
 }
 
 /// What is between `](` and `)`.
-fn targets(text: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn targets(text: &str) -> impl Iterator<Item = &str> {
     text.split("](")
         .skip(1)
         .filter_map(|behind| behind.split_once(')'))

@@ -228,6 +228,19 @@ fn every_link_leads_to_a_file_and_every_anchor_to_a_heading() {
 }
 
 #[test]
+fn the_table_of_contents_of_the_site_has_every_page_once() {
+    let summary = std::fs::read_to_string(root().join("docs/SUMMARY.md")).unwrap();
+    let entries: BTreeSet<&str> = links::targets(&summary).collect();
+    assert_eq!(entries.len(), links::targets(&summary).count());
+    let files = std::fs::read_dir(root().join("docs")).unwrap();
+    let names = files.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let pages: BTreeSet<String> = names
+        .filter(|name| name.ends_with(".md") && name != "SUMMARY.md")
+        .collect();
+    assert_eq!(entries, pages.iter().map(String::as_str).collect());
+}
+
+#[test]
 fn the_script_for_login_pages_takes_dotgate_out_of_the_way_and_puts_it_back() {
     let test = "the_script_for_login_pages_takes_dotgate_out_of_the_way_and_puts_it_back";
     let Some(place) = Place::enter(test) else {

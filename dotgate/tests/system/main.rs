@@ -14,6 +14,7 @@
 mod addresses;
 mod crowd;
 mod egress;
+mod families;
 mod home;
 mod namespaces;
 mod network;

@@ -35,7 +35,7 @@ fn a_stop_answers_every_query_in_flight() {
     thread::scope(|scope| {
         let stop = scope.spawn(|| machine.run("systemctl stop dotgate"));
         until("the stop", || {
-            machine.property("StatusText") == "serving until clients have gone elsewhere"
+            machine.property("StatusText") == "serving until no more queries arrive"
         });
         assert_eq!(machine.property("ActiveState"), "deactivating");
         machine.upstream.release_all();

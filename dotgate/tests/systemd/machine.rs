@@ -10,7 +10,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use dotgate_testbed::certificates::TestAuthority;
+use dotgate_testbed::certificates::{Leaf, ServerCertificate, TestAuthority};
 use tempfile::TempDir;
 
 use crate::page::blocks;
@@ -114,6 +114,11 @@ impl Machine {
     /// Writes the authority of the upstream, which the settings name.
     pub(crate) fn trust_upstream(&self) {
         self.write("/etc/dotgate/ca.pem", self.authority.pem());
+    }
+
+    /// A certificate of the authority that has issued that of the upstream.
+    pub(crate) fn issue(&self, leaf: &Leaf) -> ServerCertificate {
+        self.authority.issue(leaf).unwrap()
     }
 
     /// Checks and starts the service as the page says.

@@ -10,6 +10,7 @@
     reason = "a part of a test that cannot go on fails the test"
 )]
 
+mod activation;
 mod ends;
 mod install;
 mod journal;
@@ -17,6 +18,7 @@ mod machine;
 mod packages;
 mod page;
 mod reload;
+mod resolved;
 mod secrets;
 mod settings;
 mod snapshot;

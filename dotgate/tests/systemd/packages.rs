@@ -113,7 +113,7 @@ fn a_version_that_cannot_serve_leaves_the_running_one_in_place() {
     let process = machine.property("MainPID");
     machine.configure("nonsense");
     let said = machine.run("dpkg --install /tmp/dotgate.deb");
-    assert!(said.contains("the old one goes on"), "{said}");
+    assert!(said.contains("the old one keeps running"), "{said}");
     assert_eq!(machine.property("MainPID"), process);
     machine.udp().ask("still-served.test").assert_right();
 }

@@ -1,4 +1,4 @@
-//! The cache over a restart of the service, whose user has gone in between.
+//! The cache across a restart of the service, whose user does not exist in between.
 
 use crate::machine::Machine;
 use crate::page::blocks;
@@ -12,7 +12,7 @@ fn the_cache_lasts_through_a_reload_and_a_restart_of_the_service() {
         return;
     };
     machine.install();
-    machine.edit_unit(&blocks("host.md", "The cache over a restart")[0]);
+    machine.edit_unit(&blocks("host.md", "The cache across restarts")[0]);
     machine.start();
     for name in ["first.test", "second.test"] {
         machine.udp().ask(name).assert_right();

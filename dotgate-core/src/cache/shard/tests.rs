@@ -11,16 +11,14 @@ impl Shard {
         let mut entries = 0;
         let mut blocks = 0;
         for bucket in 0..self.buckets.len() {
-            let (first, marks) = self.buckets[bucket];
-            assert!(first != 0 || marks == 0, "marks of what is gone");
-            let mut place = Place(first);
+            assert!(self.buckets.is_tidy(bucket), "marks of removed entries");
+            let mut place = self.buckets.first(bucket);
             while let Some(entry) = self.arena.entry(place) {
                 let was_seen = std::mem::replace(&mut seen[place.0 as usize], true);
                 assert!(!was_seen, "an entry stands in two places");
                 entries += 1;
                 self.check_unique(entry);
-                assert_eq!(slot(entry.hash, self.buckets.len()), bucket);
-                assert_ne!(marks & mark_of(entry.hash), 0, "cannot be found");
+                assert!(self.buckets.leads(entry.hash, bucket), "cannot be found");
                 assert!(entry.frequency() <= FREQUENCY_MAX);
                 blocks += entry.blocks();
                 place = entry.chained;
@@ -70,13 +68,13 @@ impl Shard {
         size_of::<Shard>()
             + self.arena.bytes_reserved()
             + self.queues.bytes_reserved()
-            + self.buckets.capacity() * size_of::<Bucket>()
+            + self.buckets.bytes_reserved()
     }
 
     /// As a panic in the middle of a change leaves it.
     pub(in crate::cache) fn tear(&mut self) {
         self.change(|shard| {
-            shard.buckets.fill((1, u16::MAX));
+            shard.buckets.tear();
             panic!("amid a change");
         });
     }

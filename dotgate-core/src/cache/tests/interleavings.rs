@@ -68,7 +68,7 @@ fn write_read_and_flush() {
         thread::spawn(move || {
             cache.flush_name(NAMES[0]);
             cache.flush_below(NAMES[1]);
-            cache.held(now, NAMES[2]);
+            cache.entries_of(now, NAMES[2]);
             cache.flush_all();
         })
     };
@@ -193,7 +193,7 @@ fn ask_the_same() {
                 asking.fetch_sub(1, Relaxed);
                 for follower in flights.complete(hash, worker).ids() {
                     assert!(follower != worker);
-                    // A follower that gave up may be gone.
+                    // A follower that gave up may have ended.
                     senders[follower.index()].send(is_answered).ok();
                 }
             })

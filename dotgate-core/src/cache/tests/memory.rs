@@ -68,7 +68,7 @@ fn a_cache_of_no_size_holds_nothing() {
             lab.cache.flush_all() + lab.cache.flush_name(WWW) + lab.cache.flush_below(b"\0"),
             0
         );
-        assert_eq!(lab.cache.held(lab.now, WWW), []);
+        assert_eq!(lab.cache.entries_of(lab.now, WWW), []);
         lab.cache.export(lab.now, |_| panic!("there is nothing"));
         assert_eq!(lab.cache.usage().bytes_max, size);
         assert_eq!(lab.cache.usage().entries, 0);

@@ -280,15 +280,15 @@ impl World {
         self.know(asked, false, hold, bytes, Some(generation));
     }
 
-    /// Without room the data, or the last failure, may have been lost, and a failure was kept in its place.
+    /// Without room, the data or the last failure may have been evicted, and a failure was cached in its place.
     fn settle(&mut self, asked: QuestionIndex, bytes: &[u8]) {
         if self.has_room {
             return;
         }
-        let held = self.cache.held(self.now, NAMES[asked.name]);
-        let is_cached = held
+        let entries = self.cache.entries_of(self.now, NAMES[asked.name]);
+        let is_cached = entries
             .iter()
-            .any(|held| held.bytes == bytes && held.is_failure);
+            .any(|entry| entry.bytes == bytes && entry.is_failure);
         if is_cached {
             self.known.retain(|known| !known.is_of(asked, false));
             self.know(asked, false, 1, bytes.to_vec(), Some(self.generation));

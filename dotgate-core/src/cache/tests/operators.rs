@@ -12,8 +12,8 @@ fn a_name_is_shown_with_all_its_cache_entries() {
     lab.look(WWW, A);
     lab.look(WWW, A);
     lab.pass(6);
-    let mut held = lab.cache.held(lab.now, WWW);
-    held.sort_by_key(|held| held.qtype);
+    let mut entries = lab.cache.entries_of(lab.now, WWW);
+    entries.sort_by_key(|entry| entry.qtype);
     let expected = |qtype, scope, ttl_left, hits, bytes: &[u8]| CachedEntry {
         route: RouteId::DEFAULT,
         qtype,
@@ -29,10 +29,10 @@ fn a_name_is_shown_with_all_its_cache_entries() {
     };
     let answer = expected(A, Scope::Exact, 3, 2, b"answer");
     let nxdomain = expected(TXT, Scope::AllTypes, -2, 0, b"nxdomain");
-    assert_eq!(held, [answer, nxdomain]);
+    assert_eq!(entries, [answer, nxdomain]);
     lab.fail(EXAMPLE, A);
-    assert!(lab.cache.held(lab.now, EXAMPLE)[0].is_failure);
-    assert_eq!(lab.cache.held(lab.now, b"no name"), []);
+    assert!(lab.cache.entries_of(lab.now, EXAMPLE)[0].is_failure);
+    assert_eq!(lab.cache.entries_of(lab.now, b"no name"), []);
 }
 
 #[test]

@@ -20,13 +20,13 @@ labels! {
 labels! {
     /// Which upstream of a group is queried first.
     Strategy:
-    /// The first one of the settings that is healthy.
+    /// The first healthy upstream of the list.
     Ordered = "ordered",
-    /// The one that answers soonest.
+    /// The upstream with the shortest response time.
     Fastest = "fastest",
     /// Each in turn, by weight.
     RoundRobin = "round-robin",
-    /// The one whose operator has the registrable domain of the name.
+    /// The operator of the name's registrable domain.
     Shard = "shard",
 }
 

@@ -37,7 +37,9 @@ fn the_next_address_is_tried_beside_one_that_does_not_respond_and_the_winner_is_
     assert_eq!(tries(&lab), [0, 1]);
     let slow = lab.openings[0].session;
     let other = lab.openings.remove(1);
-    lab.engine.session_connected(lab.now, other.session);
+    lab.engine
+        .sessions_mut()
+        .on_connected(lab.now, other.session);
     lab.engine.session_opened(lab.now, other.session);
     lab.settle();
     assert_eq!(lab.next_forwarded().session, other.session);

@@ -1,5 +1,5 @@
-//! Answers that are held back to leave at once for a forged address (DNSBomb, CVE-2024-33655), counted as the victim
-//! sees them.
+//! Responses that are delayed, to be released at once to a forged address (DNSBomb, CVE-2024-33655), counted as the
+//! victim sees them.
 
 use std::collections::BTreeMap;
 

@@ -243,7 +243,7 @@ fn a_flood_of_random_names_leaves_popular_names_where_they_are() {
     assert_eq!(hits, 1_500);
 }
 
-/// DNSBomb, CVE-2024-33655: what is held back must not come out as a pulse of any size.
+/// DNSBomb, CVE-2024-33655: delayed responses must not be released as a pulse of any size.
 #[test]
 fn deferred_answers_of_one_client_are_bounded() {
     let mut lab = Lab::with_cache(
@@ -265,7 +265,7 @@ fn deferred_answers_of_one_client_are_bounded() {
     assert!(lab.engine.load().queries < limits::WAITERS_PER_QUESTION);
 }
 
-/// Nothing of the message that carries a truncated answer may be kept (RFC 2181 section 9).
+/// Nothing of a message with a truncated answer may be cached (RFC 2181 section 9).
 #[test]
 fn truncated_responses_are_not_cached() {
     let mut lab = with_cache(1, 1);

@@ -14,6 +14,7 @@ use super::message::{
 use crate::counters::labels::Dns64;
 use crate::filter::{Filter, Rebinding, Substitute};
 use crate::local::LocalDataBuilder;
+use crate::nat64::Dns64Prefix;
 use crate::settings::Settings;
 
 const CNAME: u16 = 5;
@@ -22,8 +23,9 @@ const AAAA: u16 = 28;
 const SERVFAIL: u16 = 2;
 const NXDOMAIN: u16 = 3;
 
-fn prefix(address: &str) -> Option<Nat64Prefix> {
-    Some(Nat64Prefix::new(address.parse().unwrap(), 96).unwrap())
+fn prefix(address: &str) -> Option<Dns64Prefix> {
+    let prefix = Nat64Prefix::new(address.parse().unwrap(), 96).unwrap();
+    Some(Dns64Prefix::Fixed(prefix))
 }
 
 fn with_dns64(upstreams: usize) -> Settings {
@@ -78,7 +80,7 @@ fn counted(lab: &Lab) -> [u64; 3] {
 #[test]
 fn a_name_with_a_records_alone_gets_aaaa_records_which_are_cached() {
     let mut lab = lab();
-    // All who wait get the same, each with the letter case of its own question.
+    // All who wait get the same, each with the name case of its own question.
     lab.send(&aaaa("V4.example"));
     lab.send(&aaaa("v4.example"));
     answer_both(&mut lab, 60, &[address(1), address(2)]);
@@ -401,4 +403,76 @@ fn another_worker_that_asks_the_same_gets_what_the_first_one_made() {
     assert_eq!(addresses(&taken(&mut follower)), [(60, mapped(1))]);
     assert!(follower.forwarded.is_empty());
     assert_eq!(leader.rcodes(), [0]);
+}
+
+/// The name that the next question to an upstream is for.
+fn next_name(lab: &Lab) -> Vec<u8> {
+    let message = &lab.forwarded[0].message;
+    let name_end = 13 + message[12..].iter().position(|byte| *byte == 0).unwrap();
+    message[12..name_end].to_ascii_lowercase()
+}
+
+fn with_discovery() -> Lab {
+    let mut settings = with_dns64(1);
+    settings.groups[0].dns64 = Some(Dns64Prefix::Discovered);
+    settings.filter.dns64 = settings.groups[0].dns64;
+    Lab::with_cache(settings, 1).warmed_up()
+}
+
+/// Answers the question by which the prefix is found with this address, and a TTL of five minutes.
+fn show_prefix(lab: &mut Lab, address: &str) {
+    assert_eq!(next_name(lab), wire_name("ipv4only.arpa"));
+    assert_eq!(next_type(lab), AAAA);
+    let address: Ipv6Addr = address.parse().unwrap();
+    let shown = record(QNAME, AAAA, 1, 300, &address.octets());
+    respond_with(lab, 0, [&[shown], &[], &[]]);
+}
+
+#[test]
+fn the_prefix_of_the_network_is_found_when_it_is_needed_and_again_after_its_ttl() {
+    let mut lab = with_discovery();
+    lab.send(&aaaa("v6.example"));
+    let own = record(QNAME, AAAA, 1, 300, &[0x2a; 16]);
+    respond_with(&mut lab, 0, [&[own], &[], &[]]);
+    assert_eq!(addresses(&taken(&mut lab)).len(), 1, "it is not needed");
+    lab.send(&aaaa("one.example"));
+    respond_with(&mut lab, 0, [&[], &[soa(60, 60)], &[]]);
+    show_prefix(&mut lab, "2001:db8:64::192.0.0.170");
+    assert_eq!(next_name(&lab), wire_name("one.example"));
+    respond_with(&mut lab, 0, [&[address(1)], &[], &[]]);
+    let made = |prefix: &str| (60, format!("{prefix}203.0.113.1").parse().unwrap());
+    assert_eq!(addresses(&taken(&mut lab)), [made("2001:db8:64::")]);
+    lab.send(&aaaa("two.example"));
+    answer_both(&mut lab, 60, &[address(1)]);
+    assert_eq!(addresses(&taken(&mut lab)), [made("2001:db8:64::")]);
+    lab.pass(300 * SECOND);
+    lab.send(&aaaa("three.example"));
+    lab.open(0);
+    respond_with(&mut lab, 0, [&[], &[soa(60, 60)], &[]]);
+    show_prefix(&mut lab, "64:ff9b::192.0.0.171");
+    respond_with(&mut lab, 0, [&[address(1)], &[], &[]]);
+    assert_eq!(addresses(&taken(&mut lab)), [made("64:ff9b::")]);
+    lab.expect_idle();
+}
+
+/// A network without a NAT64, and one where nobody knows.
+#[test]
+fn without_a_prefix_a_name_has_what_upstreams_say() {
+    for rcode in [0, NXDOMAIN, SERVFAIL] {
+        let mut lab = with_discovery();
+        lab.send(&aaaa("one.example"));
+        respond_with(&mut lab, 0, [&[], &[soa(60, 60)], &[]]);
+        assert_eq!(next_name(&lab), wire_name("ipv4only.arpa"));
+        respond_with(&mut lab, rcode, [&[], &[], &[]]);
+        assert_eq!(next_name(&lab), wire_name("one.example"), "{rcode}");
+        assert_eq!(next_type(&lab), AAAA);
+        respond_with(&mut lab, 0, [&[], &[soa(60, 60)], &[]]);
+        let response = taken(&mut lab);
+        assert_eq!((response.rcode(), response.records.len()), (0, 1));
+        lab.send(&aaaa("two.example"));
+        respond_with(&mut lab, 0, [&[], &[soa(60, 60)], &[]]);
+        assert!(addresses(&taken(&mut lab)).is_empty(), "asked once");
+        assert_eq!(counted(&lab), [0; 3]);
+        lab.expect_idle();
+    }
 }

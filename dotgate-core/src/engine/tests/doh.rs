@@ -16,7 +16,9 @@ const CLIENT: &str = "192.0.2.9";
 impl Lab {
     fn connect_https(&mut self) -> StreamKey {
         let stream = self.connect_by(StreamKind::Doh, CLIENT).unwrap();
-        self.engine.stream_secured(self.now, stream, false);
+        self.engine
+            .clients_mut()
+            .stream_secured(self.now, stream, false);
         stream
     }
 
@@ -56,7 +58,7 @@ fn no_message_is_taken_while_the_connection_is_paused() {
     let stream = lab.connect_https();
     assert!(lab.pass_message(stream, &query(1, "a.test")));
     assert!(!lab.pass_message(stream, &query(2, "b.test")));
-    assert!(!lab.engine.stream_reads(stream));
+    assert!(!lab.engine.clients().stream_reads(stream));
     assert!(!lab.pass_message(stream, &query(3, "c.test")));
     assert_eq!(lab.engine.load().queries, 2);
 }
@@ -75,7 +77,9 @@ fn a_message_that_ends_too_early_says_nothing_about_the_next_one() {
     assert_eq!(lab.closed_streams, [stream]);
     // Behind a length, it does.
     let framed_stream = lab.connect_by(StreamKind::Dot, CLIENT).unwrap();
-    lab.engine.stream_secured(lab.now, framed_stream, false);
+    lab.engine
+        .clients_mut()
+        .stream_secured(lab.now, framed_stream, false);
     lab.stream_send(framed_stream, &framed(cut_short));
     assert_eq!(lab.closed_streams, [stream, framed_stream]);
 }
@@ -85,8 +89,8 @@ fn a_client_that_breaks_http_is_cut_off_once() {
     let mut lab = Lab::opened(1);
     for end in [StreamEnd::Http, StreamEnd::Flood] {
         let stream = lab.connect_https();
-        lab.engine.stream_cut_off(stream, end);
-        lab.engine.stream_cut_off(stream, end);
+        lab.engine.clients_mut().stream_cut_off(stream, end);
+        lab.engine.clients_mut().stream_cut_off(stream, end);
         lab.settle();
         assert_eq!(lab.closed_streams.pop(), Some(stream));
         assert_eq!(lab.engine.counters().clients().stream_ends(end), 1);
@@ -101,10 +105,10 @@ fn what_the_driver_holds_is_memory_of_the_client() {
     let before = lab.memory().used();
     let stream = lab.connect_https();
     let open = lab.memory().used();
-    lab.engine.stream_held(stream, 10_000);
-    lab.engine.stream_held(stream, 30_000);
+    lab.engine.clients_mut().stream_buffered(stream, 10_000);
+    lab.engine.clients_mut().stream_buffered(stream, 30_000);
     assert_eq!(lab.memory().used(), open + 30_000);
-    lab.engine.stream_closed(stream);
+    lab.engine.clients_mut().stream_closed(stream);
     assert_eq!(lab.memory().used(), before);
 }
 
@@ -127,7 +131,7 @@ fn the_clients_of_a_proxy_have_their_own_limits_and_none_pays_for_another() {
     let proxy = "198.51.100.9";
     let kind = |peer: &str| {
         let peer = peer.parse().unwrap();
-        lab.engine.stream_kind(StreamKind::Doh, peer)
+        lab.engine.clients().stream_kind(StreamKind::Doh, peer)
     };
     assert_eq!(
         [kind(proxy), kind("192.0.2.1")],
@@ -179,7 +183,9 @@ fn the_clients_of_a_proxy_have_their_own_limits_and_none_pays_for_another() {
 fn a_client_that_is_no_proxy_cannot_name_another() {
     let mut lab = behind_proxy();
     let stream = lab.connect_by(StreamKind::Doh, "192.0.2.1").unwrap();
-    lab.engine.stream_secured(lab.now, stream, false);
+    lab.engine
+        .clients_mut()
+        .stream_secured(lab.now, stream, false);
     for id in 0..3 {
         let client = Some("192.0.2.7".parse().unwrap());
         let asked = query(id, &format!("n{id}.test"));

@@ -8,6 +8,7 @@ use crate::counters::labels::{
     ClientHandshake, ClientTransport, Limit, Outcome, RecordType, StreamEnd,
 };
 use crate::limits::{STREAM_HANDSHAKE, STREAM_HANDSHAKES, STREAM_HANDSHAKES_PER_CLIENT};
+use crate::outbox::{Event, LogDetail};
 use crate::stream::StreamKind;
 
 const CLIENT: &str = "192.0.2.9";
@@ -32,7 +33,9 @@ fn a_handshake_has_a_deadline_and_a_secured_connection_the_idle_timeout_of_its_k
     let stalled = lab.connect_by(StreamKind::Dot, CLIENT).unwrap();
     lab.pass(STREAM_HANDSHAKE - MS);
     let secured = lab.connect_by(StreamKind::Dot, CLIENT).unwrap();
-    lab.engine.stream_secured(lab.now, secured, false);
+    lab.engine
+        .clients_mut()
+        .stream_secured(lab.now, secured, false);
     assert!(lab.closed_streams.is_empty());
     lab.pass(MS);
     assert_eq!(lab.closed_streams, [stalled]);
@@ -47,6 +50,44 @@ fn a_handshake_has_a_deadline_and_a_secured_connection_the_idle_timeout_of_its_k
         (1, 1)
     );
     lab.expect_idle();
+}
+
+#[test]
+fn at_debug_each_handshake_of_a_client_is_an_event_and_at_the_usual_detail_none_is() {
+    let handshakes = |detail| {
+        let mut lab = Lab::opened(1);
+        lab.engine.clients_mut().set_log_detail(detail);
+        let [done, failed, stalled] =
+            [(); 3].map(|()| lab.connect_by(StreamKind::Dot, CLIENT).unwrap());
+        lab.pass(5 * MS);
+        let clients = lab.engine.clients_mut();
+        clients.stream_secured(lab.now, done, true);
+        clients.stream_failed(failed, ClientHandshake::Alert);
+        lab.pass(STREAM_HANDSHAKE);
+        assert_eq!(lab.closed_streams, [stalled]);
+        let ended = lab.events.iter().filter_map(|event| {
+            let Event::ClientHandshake {
+                client,
+                transport: ClientTransport::Dot,
+                result,
+                ..
+            } = event
+            else {
+                return None;
+            };
+            (client.to_string() == CLIENT).then_some(*result)
+        });
+        ended.collect::<Vec<_>>()
+    };
+    assert_eq!(
+        handshakes(LogDetail::Debug),
+        [
+            ClientHandshake::Resumed,
+            ClientHandshake::Alert,
+            ClientHandshake::Timeout
+        ]
+    );
+    assert!(handshakes(LogDetail::Usual).is_empty());
 }
 
 #[test]
@@ -69,7 +110,9 @@ fn the_handshake_that_began_first_gives_way_and_one_address_has_a_quarter() {
     let limits = lab.engine.counters().clients();
     assert_eq!(limits.limits(Limit::Handshakes), 2);
     // One that is complete leaves its place, whatever its age.
-    lab.engine.stream_secured(lab.now, streams[1], false);
+    lab.engine
+        .clients_mut()
+        .stream_secured(lab.now, streams[1], false);
     lab.connect_by(StreamKind::Dot, "192.0.2.201").unwrap();
     lab.connect_by(StreamKind::Dot, "192.0.2.202").unwrap();
     assert_eq!(lab.closed_streams, [streams[0], streams[2]]);
@@ -85,13 +128,15 @@ fn a_failure_is_counted_as_one_of_the_handshake_or_of_the_connection_and_its_pla
     ] {
         let stream = lab.connect_by(StreamKind::Dot, CLIENT).unwrap();
         if is_secured {
-            lab.engine.stream_secured(lab.now, stream, true);
+            lab.engine
+                .clients_mut()
+                .stream_secured(lab.now, stream, true);
         }
-        lab.engine.stream_failed(stream, outcome);
-        lab.engine.stream_failed(stream, outcome);
+        lab.engine.clients_mut().stream_failed(stream, outcome);
+        lab.engine.clients_mut().stream_failed(stream, outcome);
     }
     let left = lab.connect_by(StreamKind::Dot, CLIENT).unwrap();
-    lab.engine.stream_closed(left);
+    lab.engine.clients_mut().stream_closed(left);
     let counts = ClientHandshake::ALL.iter().map(|it| lab.handshakes(*it));
     assert_eq!(counts.sum::<u64>(), 4);
     assert_eq!(lab.handshakes(ClientHandshake::Resumed), 1);
@@ -116,7 +161,9 @@ fn a_response_over_tls_is_padded_exactly_when_its_query_was_and_has_the_idle_tim
     ] {
         let mut lab = Lab::opened(1);
         let stream = lab.connect_by(kind, CLIENT).unwrap();
-        lab.engine.stream_secured(lab.now, stream, false);
+        lab.engine
+            .clients_mut()
+            .stream_secured(lab.now, stream, false);
         let mut asked = query_with_edns(1, "x.localhost");
         *asked.last_mut().unwrap() = u8::try_from(options.len()).unwrap();
         asked.extend_from_slice(options);
@@ -133,6 +180,7 @@ fn a_response_over_tls_is_padded_exactly_when_its_query_was_and_has_the_idle_tim
             StreamKind::Tcp => ClientTransport::Tcp,
             StreamKind::Dot => ClientTransport::Dot,
             StreamKind::Doh | StreamKind::DohProxy => ClientTransport::Https,
+            StreamKind::Doq => ClientTransport::Doq,
         };
         let counters = lab.engine.counters();
         let local = |via| {
@@ -148,11 +196,13 @@ fn a_response_over_tls_is_padded_exactly_when_its_query_was_and_has_the_idle_tim
 fn what_is_encrypted_and_not_sent_counts_as_unsent() {
     let mut lab = Lab::opened(1);
     let stream = lab.connect_by(StreamKind::Dot, CLIENT).unwrap();
-    lab.engine.stream_secured(lab.now, stream, false);
+    lab.engine
+        .clients_mut()
+        .stream_secured(lab.now, stream, false);
     lab.stream_send(stream, &framed(&query(1, "x.localhost")));
     // The lab's driver has taken all of it; it says now that the system has not.
     lab.engine.stream_wrote(lab.now, stream, 0, 40);
-    lab.engine.stream_ended(stream);
+    lab.engine.clients_mut().stream_ended(stream);
     lab.settle();
     assert!(lab.closed_streams.is_empty());
     lab.engine.stream_wrote(lab.now, stream, 60, 0);
@@ -160,7 +210,9 @@ fn what_is_encrypted_and_not_sent_counts_as_unsent() {
     assert_eq!(lab.closed_streams, [stream]);
 
     let stalled = lab.connect_by(StreamKind::Dot, CLIENT).unwrap();
-    lab.engine.stream_secured(lab.now, stalled, false);
+    lab.engine
+        .clients_mut()
+        .stream_secured(lab.now, stalled, false);
     lab.engine.stream_wrote(lab.now, stalled, 0, 40);
     lab.pass(Duration::from_secs(11));
     assert_eq!(lab.closed_streams, [stream, stalled]);

@@ -405,6 +405,7 @@ fn a_response_that_the_system_refuses_goes_out_shorter_and_the_limit_is_remember
         lab.engine.on_datagram(lab.now, path(client), &asking);
         let sent: Vec<_> = lab
             .engine
+            .clients()
             .datagrams()
             .map(|sent| sent.bytes.to_vec())
             .collect();
@@ -413,27 +414,27 @@ fn a_response_that_the_system_refuses_goes_out_shorter_and_the_limit_is_remember
     };
     for client in ["192.0.2.1:1000", "192.0.2.2:1000"] {
         assert_eq!(ask(&mut lab, client).len(), whole.len());
-        lab.engine.shorten_refused(&[(0, true)]);
-        let sent: Vec<_> = lab.engine.datagrams().collect();
+        lab.engine.clients_mut().shorten_refused(&[(0, true)]);
+        let sent: Vec<_> = lab.engine.clients().datagrams().collect();
         assert_eq!((sent.len(), sent[0].path), (1, path(client)));
         let short = Message::read(sent[0].bytes);
         assert!(short.has(TC) && short.records.is_empty() && short.opt.is_some());
         assert_eq!(short.question, Message::read(&whole).question);
         // There is nothing to make shorter.
-        lab.engine.shorten_refused(&[(0, true)]);
-        assert_eq!(lab.engine.datagram_count(), 0);
+        lab.engine.clients_mut().shorten_refused(&[(0, true)]);
+        assert_eq!(lab.engine.clients().datagram_count(), 0);
         // The same client gets no such response for a while, another one does.
         assert!(Message::read(&ask(&mut lab, client)).has(TC));
-        lab.engine.clear_datagrams();
+        lab.engine.clients_mut().clear_datagrams();
         assert_eq!(ask(&mut lab, "192.0.2.7:1000").len(), whole.len());
-        lab.engine.clear_datagrams();
+        lab.engine.clients_mut().clear_datagrams();
     }
     assert_eq!(lab.count(Count::DatagramsTruncated), 2);
     lab.pass(limits::PATH_LIMIT_FOR);
     assert_eq!(ask(&mut lab, "192.0.2.1:1000").len(), whole.len());
     // A refusal for another reason teaches no limit.
-    lab.engine.shorten_refused(&[(0, false)]);
-    assert_eq!(lab.engine.datagram_count(), 1);
-    lab.engine.clear_datagrams();
+    lab.engine.clients_mut().shorten_refused(&[(0, false)]);
+    assert_eq!(lab.engine.clients().datagram_count(), 1);
+    lab.engine.clients_mut().clear_datagrams();
     assert_eq!(ask(&mut lab, "192.0.2.1:1000").len(), whole.len());
 }

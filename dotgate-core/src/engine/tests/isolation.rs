@@ -192,6 +192,37 @@ fn a_dead_name_costs_two_questions_per_deadline() {
     assert_eq!(lab.count(Count::Attempts), 1 + 2);
 }
 
+/// Lets a client ask for a name every 700 ms, four seconds long. Upstreams from `first_sound` on answer, the others do only our
+/// own questions.
+fn ask_again_and_again(lab: &mut Lab, first_sound: usize) {
+    for _ in 0..6 {
+        lab.ask("half-dead.example");
+        for _ in 0..70 {
+            lab.open_all();
+            lab.forwarded
+                .retain(|it| it.message[12] == 0 || it.upstream >= first_sound);
+            lab.answer_all();
+            lab.pass(10 * MS);
+        }
+    }
+}
+
+#[test]
+fn those_who_wait_on_for_what_two_upstreams_do_not_answer_are_answered_by_the_third() {
+    let mut lab = Lab::opened(3);
+    ask_again_and_again(&mut lab, 2);
+    assert_eq!(lab.rcodes(), [2, 0, 0, 0, 0, 0]);
+    lab.expect_idle();
+}
+
+#[test]
+fn a_question_for_which_clients_wait_on_is_asked_again_although_none_of_its_attempts_has_ended() {
+    let mut lab = Lab::opened(1);
+    ask_again_and_again(&mut lab, 1);
+    assert_eq!(lab.rcodes(), [2]);
+    assert_eq!(lab.count(Count::Attempts), 1 + 3);
+}
+
 #[test]
 fn a_repeated_response_to_an_id_given_up_counts_as_unknown_and_keeps_no_session() {
     let mut lab = Lab::opened(1);
@@ -272,27 +303,32 @@ fn an_unresponsive_sessions_queries_may_be_answered_on_either_session() {
     lab.expect_idle();
 }
 
+/// However many there are: also when as many are isolated at the one that answers as at the one that does not.
 #[test]
-fn a_suspect_that_one_upstream_does_not_answer_is_asked_at_another_one() {
-    let mut lab = Lab::opened(2);
-    lab.ask("a.example");
-    lab.ask("b.example");
-    let forwarded = lab.next_forwarded();
-    lab.close(forwarded.session);
-    lab.open(1);
-    lab.open(1);
-    lab.forwarded.clear();
-    for _ in 0..(limits::HEDGE_AFTER + SECOND).as_millis() / 10 {
-        lab.pass(10 * MS);
-        lab.open_all();
-        // The second upstream answers nothing, our own questions included.
-        lab.forwarded.retain(|forwarded| {
-            let session = lab.engine.upstreams.session(forwarded.session);
-            session.is_some_and(|session| session.upstream == UpstreamId(0))
-        });
-        lab.answer_all();
+fn suspects_that_one_upstream_does_not_answer_are_asked_at_another_one() {
+    for suspects in [2, 20] {
+        let mut lab = Lab::opened(2);
+        for n in 0..suspects {
+            lab.ask(&format!("n{n}.example"));
+        }
+        let forwarded = lab.next_forwarded();
+        lab.close(forwarded.session);
+        while lab.openings.iter().any(|opening| opening.upstream == 1) {
+            lab.open(1);
+        }
+        lab.forwarded.clear();
+        for _ in 0..(limits::HEDGE_AFTER + SECOND).as_millis() / 10 {
+            lab.pass(10 * MS);
+            lab.open_all();
+            // The second upstream answers nothing, our own questions included.
+            lab.forwarded.retain(|forwarded| {
+                let session = lab.engine.upstreams.sessions().get(forwarded.session);
+                session.is_some_and(|session| session.upstream == UpstreamId(0))
+            });
+            lab.answer_all();
+        }
+        assert_eq!(lab.rcodes(), vec![0; suspects]);
     }
-    assert_eq!(lab.rcodes(), [0, 0]);
 }
 
 #[test]

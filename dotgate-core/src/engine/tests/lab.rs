@@ -11,7 +11,7 @@ use crate::counters::{Count, Counters};
 use crate::engine::{Driver, Engine, Shared, carry_out, drive};
 use crate::failure::SessionEnd;
 use crate::flights::{FlightMessage, Flights};
-use crate::health::Evidence;
+use crate::health::{Evidence, HealthState};
 use crate::key_exchange::KeyExchange;
 use crate::keys::{SessionKey, StreamKey, UpstreamId, WorkerId};
 use crate::limits;
@@ -220,7 +220,9 @@ impl Lab {
     /// Completes the oldest opening of this upstream.
     pub(super) fn open(&mut self, upstream: usize) -> SessionKey {
         let opening = self.take_opening(upstream);
-        self.engine.session_connected(self.now, opening.session);
+        self.engine
+            .sessions_mut()
+            .on_connected(self.now, opening.session);
         self.engine.session_opened(self.now, opening.session);
         self.settle();
         opening.session
@@ -243,7 +245,9 @@ impl Lab {
     pub(super) fn connect_opening(&mut self, upstream: usize) {
         let opening = self.openings.iter().find(|it| it.upstream == upstream);
         let session = opening.unwrap_or_else(|| panic!("nothing opens to upstream {upstream}"));
-        self.engine.session_connected(self.now, session.session);
+        self.engine
+            .sessions_mut()
+            .on_connected(self.now, session.session);
         self.settle();
     }
 
@@ -290,6 +294,17 @@ impl Lab {
     /// Has an upstream probed, as for a health check.
     pub(super) fn probe(&mut self, upstream: usize) {
         self.engine.probe(self.now, id(upstream));
+        self.settle();
+    }
+
+    /// The state of an upstream.
+    pub(super) fn state(&self, upstream: usize) -> HealthState {
+        self.settings.groups[0].upstreams[upstream].health.state()
+    }
+
+    /// This host has other addresses or routes.
+    pub(super) fn change_network(&mut self) {
+        self.engine.on_network_change(self.now);
         self.settle();
     }
 
@@ -344,7 +359,10 @@ impl Lab {
     /// The same of this kind.
     pub(super) fn connect_by(&mut self, kind: StreamKind, peer: &str) -> Option<StreamKey> {
         let peer = peer.parse().unwrap();
-        let stream = self.engine.stream_opened(self.now, peer, kind);
+        let stream = self
+            .engine
+            .clients_mut()
+            .stream_opened(self.now, (peer, kind).into());
         self.streams.extend(stream);
         self.settle();
         stream
@@ -389,11 +407,11 @@ impl Lab {
     }
 
     fn flush(&mut self, session: SessionKey) {
-        while let Some(id) = self.engine.poll_released(session) {
+        while let Some(id) = self.engine.sessions_mut().poll_released(session) {
             self.forwarded
                 .retain(|it| (it.session, it.id) != (session, id));
         }
-        let Some(output) = self.engine.session_output(session) else {
+        let Some(output) = self.engine.sessions_mut().output(session) else {
             return;
         };
         let bytes = std::mem::take(output);
@@ -475,7 +493,7 @@ impl Driver for Lab {
                 self.closed.push(session);
             }
             Action::FlushStream(stream) => {
-                if let Some(output) = self.engine.stream_output(stream) {
+                if let Some(output) = self.engine.clients_mut().stream_output(stream) {
                     let mut taken = 0;
                     if self.client_reads {
                         taken = output.len();
@@ -487,21 +505,24 @@ impl Driver for Lab {
             Action::ResumeStream(_) => self.resumed += 1,
             Action::MeasureStreams => {
                 for stream in &self.streams {
-                    self.engine
-                        .stream_measured(self.now, *stream, KernelBuffers::default());
+                    self.engine.clients_mut().stream_measured(
+                        self.now,
+                        *stream,
+                        KernelBuffers::default(),
+                    );
                 }
                 self.measured += 1;
                 self.engine.free_client_memory(self.now);
             }
-            Action::CloseStream(stream) => self.closed_streams.push(stream),
+            Action::CloseStream(stream, _) => self.closed_streams.push(stream),
         }
     }
 
     fn send_datagrams(&mut self, _now: Moment) {
-        let datagrams = self.engine.datagrams();
+        let datagrams = self.engine.clients().datagrams();
         self.responses
             .extend(datagrams.map(|datagram| datagram.bytes.to_vec()));
-        self.engine.clear_datagrams();
+        self.engine.clients_mut().clear_datagrams();
     }
 
     fn send_flight_messages(&mut self) {
@@ -511,8 +532,9 @@ impl Driver for Lab {
     }
 
     fn take_records(&mut self, _now: Moment) {
-        self.records.extend_from_slice(self.engine.records());
-        self.engine.clear_records();
+        self.records
+            .extend_from_slice(self.engine.clients().records());
+        self.engine.clients_mut().clear_records();
     }
 
     fn log(&mut self, _now: Moment, event: Event) {

@@ -240,9 +240,10 @@ fn opts() -> Vec<Row> {
         ("size 65535", field(65_535, 0), Forwarded),
         ("an option that overruns", raw(&[0, 3, 0, 9, 1]), FORMERR),
         ("bytes behind the options", raw(&[0, 3, 0, 0, 1]), FORMERR),
-        ("a cookie of 7", options(&[(COOKIE, &[1; 7])]), Forwarded),
-        ("a cookie of 12", options(&[(COOKIE, &[1; 12])]), Forwarded),
-        ("a cookie of 41", options(&[(COOKIE, &[1; 41])]), Forwarded),
+        ("a cookie of 7", options(&[(COOKIE, &[1; 7])]), FORMERR),
+        ("a cookie of 12", options(&[(COOKIE, &[1; 12])]), FORMERR),
+        ("a cookie of 41", options(&[(COOKIE, &[1; 41])]), FORMERR),
+        ("a cookie of 40", options(&[(COOKIE, &[1; 40])]), Forwarded),
         (
             "a client subnet",
             options(&[(ECS, &[0, 1, 24, 0, 192, 0, 2])]),

@@ -30,9 +30,9 @@ fn an_answer_is_timed_by_stage_and_counted_by_transport_type_and_rcode() {
     lab.ask("a.example");
     let session = lab.openings[0].session;
     lab.now = lab.now + 10 * MS;
-    lab.engine.session_connected(lab.now, session);
+    lab.engine.sessions_mut().on_connected(lab.now, session);
     lab.now = lab.now + 20 * MS;
-    lab.engine.session_resumed(session);
+    lab.engine.sessions_mut().on_resumed(session);
     lab.engine.session_opened(lab.now, session);
     lab.settle();
     lab.now = lab.now + 30 * MS;

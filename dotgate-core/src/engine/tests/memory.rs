@@ -73,7 +73,7 @@ fn what_connections_and_queries_cost_is_counted_and_given_back() {
     lab.stream_send(stream, &[0xff, 0xff]);
     lab.stream_send(stream, &[0; 20_000]);
     assert!(lab.used() >= with_response + 20_000, "half a message, too");
-    lab.engine.stream_closed(stream);
+    lab.engine.clients_mut().stream_closed(stream);
     assert_eq!(lab.used(), 0);
     lab.ask("waiting.example");
     lab.engine.publish_load();
@@ -113,7 +113,7 @@ fn one_client_that_reads_nothing_gets_half_of_the_memory_and_others_lose_nothing
     assert!(lab.used() < MIB + 300_000, "down to its share, an eighth");
     let again = lab.connect_from("192.0.2.66").unwrap();
     lab.ask_long(again, "again.example", 57_000);
-    let response = lab.engine.stream_output(again).unwrap();
+    let response = lab.engine.clients_mut().stream_output(again).unwrap();
     assert!(response.len() > 57_000, "many may share one address");
     lab.pass(2 * limits::STREAM_STALLED);
     assert_eq!(lab.used(), 0);
@@ -173,7 +173,7 @@ fn a_client_that_waits_for_memory_goes_on_when_there_is_some() {
     );
     assert!(lab.forwarded.is_empty());
     for stream in &greedy[..greedy.len() - 1] {
-        lab.engine.stream_closed(*stream);
+        lab.engine.clients_mut().stream_closed(*stream);
     }
     lab.pass(limits::RELIEF_EVERY + MS);
     assert_eq!(lab.forwarded.len(), 1, "its query was read");
@@ -198,7 +198,7 @@ fn a_thousand_queries_for_one_name_cost_its_answer_once_until_it_is_read() {
     lab.respond(forwarded.session, &message);
     assert!(lab.closed_streams.is_empty());
     assert!(lab.used() < 600_000, "{} of 1.9 MB", lab.used());
-    let first: Vec<u8> = std::mem::take(lab.engine.stream_output(stream).unwrap());
+    let first: Vec<u8> = std::mem::take(lab.engine.clients_mut().stream_output(stream).unwrap());
     lab.stream_bytes.extend_from_slice(&first);
     lab.client_reads = true;
     lab.engine.stream_wrote(lab.now, stream, first.len(), 0);

@@ -316,3 +316,20 @@ fn a_plain_upstream_is_hedged_by_the_same_rules() {
     assert_eq!(lab.rcodes(), [0]);
     lab.expect_idle();
 }
+
+/// Its datagram may be lost, and nothing else would ask it again.
+#[test]
+fn a_question_whose_upstream_a_reload_replaces_is_asked_at_the_next_one() {
+    let mut lab = lab();
+    lab.ask("www.example");
+    let lost = lab.next_forwarded();
+    let mut settings = plain_settings(1);
+    settings.groups[0].upstreams = vec![UpstreamSettings::plain(id(1), "next")];
+    lab.reconfigure(settings);
+    let is_it = |it: &ForwardedQuery| !is_probe(it);
+    let again = lab.forwarded.iter().position(is_it).unwrap();
+    let again = lab.forwarded.remove(again);
+    assert_ne!(again.session, lost.session);
+    lab.receive(&again, &answer(&again.message, 0));
+    assert_eq!(lab.rcodes(), [0]);
+}

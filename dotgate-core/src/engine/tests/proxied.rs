@@ -66,7 +66,7 @@ fn a_response_goes_back_to_the_balancer() {
     };
     let message = [&header(66)[..], &query(1, "a.example")].concat();
     lab.engine.on_datagram(lab.now, path, &message);
-    let datagram = lab.engine.datagrams().next().unwrap();
+    let datagram = lab.engine.clients().datagrams().next().unwrap();
     assert_eq!(datagram.path, path);
     assert_eq!(datagram.bytes[3] & 0x0f, 5);
 }
@@ -97,24 +97,40 @@ fn a_connection_is_admitted_once_its_header_is_complete() {
             local: None,
             kind,
         };
-        let key = lab.engine.stream_accepted(lab.now, accepted).unwrap();
-        assert!(lab.engine.stream_awaits_header(key));
+        let key = lab
+            .engine
+            .clients_mut()
+            .stream_opened(lab.now, accepted)
+            .unwrap();
+        assert!(lab.engine.clients().stream_awaits_header(key));
         key
     };
     for kind in [StreamKind::Tcp, StreamKind::Dot] {
         let key = accept(&mut lab, kind);
-        let part = lab.engine.stream_header(lab.now, key, &header(1)[..9]);
+        let part = lab
+            .engine
+            .clients_mut()
+            .stream_header(lab.now, key, &header(1)[..9]);
         assert_eq!(part, StreamHeader::Incomplete { length: 16 });
-        let all = lab.engine.stream_header(lab.now, key, &header(1));
+        let all = lab
+            .engine
+            .clients_mut()
+            .stream_header(lab.now, key, &header(1));
         let StreamHeader::Complete { length: 28, key } = all else {
             panic!("{all:?}")
         };
-        assert!(!lab.engine.stream_awaits_header(key));
+        assert!(!lab.engine.clients().stream_awaits_header(key));
         let denied = accept(&mut lab, kind);
-        let refused = lab.engine.stream_header(lab.now, denied, &header(66));
+        let refused = lab
+            .engine
+            .clients_mut()
+            .stream_header(lab.now, denied, &header(66));
         assert_eq!(refused, StreamHeader::Refused);
         let without = accept(&mut lab, kind);
-        let refused = lab.engine.stream_header(lab.now, without, b"\x16\x03\x01");
+        let refused = lab
+            .engine
+            .clients_mut()
+            .stream_header(lab.now, without, b"\x16\x03\x01");
         assert_eq!(refused, StreamHeader::Refused);
     }
     assert_eq!(lab.engine.load().streams, 2);

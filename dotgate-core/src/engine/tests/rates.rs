@@ -3,8 +3,9 @@
 use std::num::NonZeroU32;
 
 use super::lab::{Lab, SECOND, framed, query, settings};
-use super::message::{Message, TC};
+use super::message::{COOKIE, Message, TC, with_opt};
 use crate::admit::{AccessList, RateSettings};
+use crate::cookies::{CookieSecret, CookieSecrets};
 use crate::counters::labels::{ClientTransport, Limit, Outcome, RecordType};
 use crate::settings::Settings;
 use crate::stream::StreamKind;
@@ -75,7 +76,7 @@ fn connections_and_handshakes_have_rates_of_their_own() {
         let opened = (0..9).filter(|_| {
             let stream = lab.connect_by(kind, from);
             stream.is_some_and(|key| {
-                lab.engine.stream_closed(key);
+                lab.engine.clients_mut().stream_closed(key);
                 true
             })
         });
@@ -98,4 +99,64 @@ fn exempt_clients_have_no_rate_and_those_that_may_not_ask_take_no_bucket() {
     assert_eq!(flood(&mut lab, "192.0.2.1:700", 30), (30, 0));
     assert_eq!(flood(&mut lab, "198.51.100.1:700", 30), (30, 0));
     assert_eq!(limits(&lab, Limit::QueryRate), 0);
+}
+
+#[test]
+fn equal_questions_have_a_rate_of_their_own_that_a_cookie_lifts() {
+    let mut lab = Lab::with(Settings {
+        rates: RateSettings {
+            responses: NonZeroU32::new(5),
+            ..RateSettings::OFF
+        },
+        cookies: CookieSecrets::new([CookieSecret([7; 16])]),
+        ..settings(1)
+    });
+    let client = "192.0.2.1:700";
+    assert_eq!(flood(&mut lab, client, 30), (10, 10));
+    // Other questions, and other clients, have their own; another name case is no other question.
+    let count = |lab: &mut Lab, from: &str, name: &str| {
+        lab.responses.clear();
+        for id in 0..10 {
+            lab.send_from(from, &query(id, name));
+        }
+        let is_whole = |it: &&Vec<u8>| Message::read(it).flags & TC == 0;
+        lab.responses.iter().filter(is_whole).count()
+    };
+    assert_eq!(count(&mut lab, client, "other.localhost"), 10);
+    assert_eq!(count(&mut lab, client, "APP.localHOST"), 0);
+    assert_eq!(count(&mut lab, "192.0.2.2:700", "app.localhost"), 10);
+    assert_eq!(limits(&lab, Limit::ResponseRate), 30);
+    // Over a connection there is none.
+    let stream = lab.connect_from("192.0.2.1").unwrap();
+    for id in 0..20 {
+        lab.stream_send(stream, &framed(&query(id, "app.localhost")));
+    }
+    assert_eq!(lab.stream_messages().len(), 20);
+    // Nor with a cookie, which the client learns although it is above the rate.
+    let asking = |cookie: &[u8]| with_opt(query(1, "app.localhost"), 1_232, 0, &[(COOKIE, cookie)]);
+    lab.responses.clear();
+    for _ in 0..2 {
+        lab.send_from(client, &asking(b"clients!"));
+    }
+    let learned = Message::read(&lab.responses[0]);
+    assert_eq!((learned.rcode(), lab.responses.len()), (23, 1));
+    let cookie = learned.options().remove(0).1;
+    lab.responses.clear();
+    for _ in 0..20 {
+        lab.send_from(client, &asking(&cookie));
+    }
+    let rcodes = lab.responses.iter().map(|it| Message::read(it).rcode());
+    assert_eq!(rcodes.collect::<Vec<_>>(), [0; 20]);
+}
+
+#[test]
+fn the_setting_says_how_many_above_a_rate_get_a_short_response() {
+    for (slip, expected) in [(0, 0), (1, 20), (2, 10), (3, 7), (10, 2)] {
+        let mut lab = with(RateSettings { slip, ..queries(5) });
+        assert_eq!(
+            flood(&mut lab, "192.0.2.1:700", 30),
+            (10, expected),
+            "{slip}"
+        );
+    }
 }

@@ -50,8 +50,8 @@ fn a_session_that_is_left_ends_with_the_deadline_of_what_it_never_answered() {
     lab.ask("mute.example");
     lab.ask("a.example");
     let old = lab.forwarded[0].session;
-    let kept = lab.settings.groups[0].upstreams[1].clone();
-    lab.reconfigure(with_upstreams(&lab, &[&kept]));
+    let same = lab.settings.groups[0].upstreams[1].clone();
+    lab.reconfigure(with_upstreams(&lab, &[&same]));
     let answered = lab.forwarded.remove(1);
     lab.answer(&answered);
     lab.pass(limits::HEDGE_AFTER);
@@ -83,19 +83,19 @@ fn an_idle_session_to_an_upstream_that_is_taken_out_is_closed_at_once() {
 fn an_upstream_that_stays_keeps_its_session_whatever_is_added_around_it() {
     let mut lab = Lab::opened(1);
     let session = lab.session_of_last_answer();
-    let kept = lab.settings.groups[0].upstreams[0].clone();
+    let same = lab.settings.groups[0].upstreams[0].clone();
     let (first, last) = (
         UpstreamSettings::new(UpstreamId(4), "first"),
         UpstreamSettings::new(UpstreamId(2), "last"),
     );
-    lab.reconfigure(with_upstreams(&lab, &[&kept, &last]));
+    lab.reconfigure(with_upstreams(&lab, &[&same, &last]));
     lab.ask("a.example");
     assert_eq!(lab.next_forwarded().session, session);
-    lab.reconfigure(with_upstreams(&lab, &[&first, &kept, &last]));
+    lab.reconfigure(with_upstreams(&lab, &[&first, &same, &last]));
     lab.ask("b.example");
     lab.open(4);
     assert_eq!(lab.next_forwarded().upstream, 4, "the order is the new one");
-    lab.reconfigure(with_upstreams(&lab, &[&kept]));
+    lab.reconfigure(with_upstreams(&lab, &[&same]));
     lab.ask("c.example");
     assert_eq!(lab.forwarded.pop().unwrap().session, session);
     assert_eq!(lab.count(Count::SessionsOpened), 2);
@@ -114,9 +114,9 @@ fn an_upstream_that_stays_has_its_former_health_and_a_new_one_is_healthy() {
             ..
         }]
     ));
-    let kept = lab.settings.groups[0].upstreams[0].clone();
+    let same = lab.settings.groups[0].upstreams[0].clone();
     let new = UpstreamSettings::new(UpstreamId(1), "new");
-    lab.reconfigure(with_upstreams(&lab, &[&kept, &new]));
+    lab.reconfigure(with_upstreams(&lab, &[&same, &new]));
     lab.open(1);
     assert_eq!(
         lab.next_forwarded().upstream,
@@ -241,7 +241,7 @@ fn a_cached_failure_is_void_after_a_reconfiguration_and_an_answer_is_not() {
     lab.answer_with_rcode(&forwarded, 2);
     lab.ask("bad.example");
     assert_eq!(lab.rcodes(), [0, 2, 2]);
-    assert!(lab.forwarded.is_empty(), "the failure is kept");
+    assert!(lab.forwarded.is_empty(), "the failure is cached");
     lab.reconfigure(with_upstreams(
         &lab,
         &[&UpstreamSettings::new(UpstreamId(1), "new")],
@@ -251,7 +251,7 @@ fn a_cached_failure_is_void_after_a_reconfiguration_and_an_answer_is_not() {
     lab.answer_all();
     lab.ask("good.example");
     assert_eq!(lab.rcodes(), [0, 2, 2, 0, 0]);
-    assert!(lab.forwarded.is_empty(), "the answer is kept");
+    assert!(lab.forwarded.is_empty(), "the answer is cached");
 }
 
 #[test]

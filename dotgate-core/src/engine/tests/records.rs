@@ -8,11 +8,14 @@ use crate::outbox::{Event, LogDetail};
 use crate::record::QueryRecord;
 use crate::routes::RouteId;
 
+/// REFUSED.
+const REFUSED: u8 = 5;
+
 /// A query that is answered, the same again, one that is refused, one that fails, a probe, and the end of the session.
 fn observed_at(detail: LogDetail, is_recording: bool) -> (Vec<Event>, Vec<QueryRecord>) {
     let mut lab = Lab::opened(1);
-    lab.engine.set_log_detail(detail);
-    lab.engine.set_recording(is_recording);
+    lab.engine.sessions_mut().set_log_detail(detail);
+    lab.engine.clients_mut().set_recording(is_recording);
     lab.events.clear();
     lab.ask("right.example");
     lab.pass(20 * MS);
@@ -91,6 +94,42 @@ fn at_trace_attempts_are_events() {
         attempts,
         [(AttemptKind::First, "right.example. A IN".to_owned())]
     );
+}
+
+#[test]
+fn at_trace_the_end_of_a_failed_attempt_is_an_event() {
+    let mut lab = Lab::opened(2);
+    lab.engine.sessions_mut().set_log_detail(LogDetail::Trace);
+    lab.events.clear();
+    lab.ask("refused.example");
+    let forwarded = lab.next_forwarded();
+    lab.answer_with_rcode(&forwarded, REFUSED);
+    lab.ask("lost.example");
+    let ends = |lab: &Lab| {
+        let failed = lab.events.iter().filter_map(|event| {
+            let Event::AttemptFailed {
+                question, failure, ..
+            } = event
+            else {
+                return None;
+            };
+            Some((question.to_string(), failure.text()))
+        });
+        failed.collect::<Vec<_>>()
+    };
+    assert_eq!(ends(&lab).len(), 1, "{:?}", lab.events);
+    assert_eq!(ends(&lab)[0].0, "refused.example. A IN");
+    lab.pass(30 * SECOND);
+    let lost: Vec<_> = ends(&lab);
+    let lost = lost.iter().filter(|(name, _)| name == "lost.example. A IN");
+    let attempts = lab.events.iter().filter(|event| {
+        let Event::Attempted { question, .. } = event else {
+            return false;
+        };
+        question.to_string() == "lost.example. A IN"
+    });
+    let (lost, attempts) = (lost.count(), attempts.count());
+    assert!((1..=attempts).contains(&lost), "{:?}", lab.events);
 }
 
 #[test]

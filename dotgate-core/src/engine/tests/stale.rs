@@ -80,7 +80,7 @@ fn who_would_be_turned_away_is_given_what_is_stale() {
     });
     lab.ask("b.example");
     lab.ask("c.example");
-    assert_eq!(lab.rcodes(), [2], "there is no room, and nothing is held");
+    assert_eq!(lab.rcodes(), [2], "there is no room, and nothing is cached");
     lab.ask("a.example");
     assert_eq!(lab.rcodes(), [2, 0]);
     lab.answer_all();

@@ -45,7 +45,7 @@ fn a_client_that_has_sent_its_last_byte_still_gets_its_responses() {
     let mut lab = Lab::opened(1);
     let stream = lab.connect();
     lab.stream_send(stream, &framed(&query(1, "a.example")));
-    lab.engine.stream_ended(stream);
+    lab.engine.clients_mut().stream_ended(stream);
     lab.settle();
     assert!(lab.closed_streams.is_empty());
     lab.answer_all();
@@ -64,7 +64,7 @@ fn beyond_its_limit_a_connection_is_not_read_and_nothing_of_it_is_lost() {
         bytes.extend(framed(&query(n, &format!("n{n}.example"))));
     }
     assert!(!lab.stream_send(stream, &bytes), "paused");
-    lab.engine.stream_ended(stream);
+    lab.engine.clients_mut().stream_ended(stream);
     lab.open(0);
     assert_eq!(lab.forwarded.len(), 2);
     lab.answer_all();
@@ -102,7 +102,7 @@ fn after_a_few_malformed_messages_a_connection_is_read_no_more_and_closed() {
     lab.stream_send(stream, &bytes);
     let rejected = limits::STREAM_REJECTED as usize;
     assert_eq!(lab.stream_messages().len(), rejected);
-    assert!(!lab.engine.stream_reads(stream));
+    assert!(!lab.engine.clients().stream_reads(stream));
     assert!(lab.closed_streams.is_empty(), "a query of it is in flight");
     lab.answer_all();
     assert_eq!(lab.stream_messages().len(), rejected + 1);
@@ -132,7 +132,7 @@ fn a_connection_that_is_closed_has_a_reason() {
     let mut lab = Lab::opened(1);
     let [_idle, half, ended, framing] = [(); 4].map(|()| lab.connect());
     lab.stream_send(half, &[0]);
-    lab.engine.stream_ended(ended);
+    lab.engine.clients_mut().stream_ended(ended);
     lab.stream_send(framing, &framed(&[0; 11]));
     lab.client_reads = false;
     lab.pass(SECOND);
@@ -158,7 +158,7 @@ fn the_response_for_a_client_that_has_gone_is_dropped() {
     let mut lab = Lab::opened(1);
     let stream = lab.connect();
     lab.stream_send(stream, &framed(&query(1, "a.example")));
-    lab.engine.stream_closed(stream);
+    lab.engine.clients_mut().stream_closed(stream);
     lab.answer_all();
     assert_eq!(lab.count(Count::ClientsGone), 1);
     lab.expect_idle();
@@ -186,21 +186,24 @@ fn at_the_limit_the_longest_idle_connection_makes_room() {
         let peer = std::net::IpAddr::from([192, 0, 2, n]);
         streams.push(
             lab.engine
-                .stream_opened(lab.now, peer, StreamKind::Tcp)
+                .clients_mut()
+                .stream_opened(lab.now, (peer, StreamKind::Tcp).into())
                 .unwrap(),
         );
     }
     let newcomer = std::net::IpAddr::from([192, 0, 2, 77]);
     assert!(
         lab.engine
-            .stream_opened(lab.now, newcomer, StreamKind::Tcp)
+            .clients_mut()
+            .stream_opened(lab.now, (newcomer, StreamKind::Tcp).into())
             .is_none(),
         "none is idle yet"
     );
     lab.pass(SECOND);
     assert!(
         lab.engine
-            .stream_opened(lab.now, newcomer, StreamKind::Tcp)
+            .clients_mut()
+            .stream_opened(lab.now, (newcomer, StreamKind::Tcp).into())
             .is_some()
     );
     lab.settle();
@@ -221,17 +224,19 @@ fn newcomers_find_room_among_idle_connections_whatever_was_closed_before() {
     for n in 0..100 {
         earlier.push(
             lab.engine
-                .stream_opened(lab.now, client(n % 4), StreamKind::Tcp)
+                .clients_mut()
+                .stream_opened(lab.now, (client(n % 4), StreamKind::Tcp).into())
                 .unwrap(),
         );
     }
     for stream in earlier.drain(..50) {
-        lab.engine.stream_closed(stream);
+        lab.engine.clients_mut().stream_closed(stream);
     }
     for n in 0..50 {
         assert!(
             lab.engine
-                .stream_opened(lab.now, client(n % 4), StreamKind::Tcp)
+                .clients_mut()
+                .stream_opened(lab.now, (client(n % 4), StreamKind::Tcp).into())
                 .is_some()
         );
     }
@@ -239,7 +244,8 @@ fn newcomers_find_room_among_idle_connections_whatever_was_closed_before() {
     for n in 10..20 {
         let newcomer = lab
             .engine
-            .stream_opened(lab.now, client(n), StreamKind::Tcp);
+            .clients_mut()
+            .stream_opened(lab.now, (client(n), StreamKind::Tcp).into());
         assert!(newcomer.is_some(), "newcomer {n}");
         lab.settle();
     }
@@ -254,14 +260,16 @@ fn the_client_with_most_connections_gives_way_first_even_if_all_are_in_use() {
     let mut lab = Lab::with(settings);
     let modest = lab
         .engine
-        .stream_opened(lab.now, client(1), StreamKind::Tcp)
+        .clients_mut()
+        .stream_opened(lab.now, (client(1), StreamKind::Tcp).into())
         .unwrap();
     lab.pass(MS);
     let mut greedy = Vec::new();
     for n in 0..9 {
         let stream = lab
             .engine
-            .stream_opened(lab.now, client(2), StreamKind::Tcp)
+            .clients_mut()
+            .stream_opened(lab.now, (client(2), StreamKind::Tcp).into())
             .unwrap();
         lab.stream_send(stream, &framed(&query(n, &format!("n{n}.example"))));
         greedy.push(stream);
@@ -271,7 +279,8 @@ fn the_client_with_most_connections_gives_way_first_even_if_all_are_in_use() {
     for n in 3..7 {
         assert!(
             lab.engine
-                .stream_opened(lab.now, client(n), StreamKind::Tcp)
+                .clients_mut()
+                .stream_opened(lab.now, (client(n), StreamKind::Tcp).into())
                 .is_some()
         );
         lab.settle();
@@ -280,7 +289,8 @@ fn the_client_with_most_connections_gives_way_first_even_if_all_are_in_use() {
     lab.pass(SECOND);
     assert!(
         lab.engine
-            .stream_opened(lab.now, client(8), StreamKind::Tcp)
+            .clients_mut()
+            .stream_opened(lab.now, (client(8), StreamKind::Tcp).into())
             .is_some()
     );
     lab.settle();
@@ -299,13 +309,15 @@ fn nobody_gives_way_to_a_client_that_has_as_many_connections() {
     for n in [1, 1, 2, 2] {
         assert!(
             lab.engine
-                .stream_opened(lab.now, client(n), StreamKind::Tcp)
+                .clients_mut()
+                .stream_opened(lab.now, (client(n), StreamKind::Tcp).into())
                 .is_some()
         );
     }
     assert!(
         lab.engine
-            .stream_opened(lab.now, client(1), StreamKind::Tcp)
+            .clients_mut()
+            .stream_opened(lab.now, (client(1), StreamKind::Tcp).into())
             .is_none()
     );
     lab.settle();
@@ -348,7 +360,7 @@ fn a_client_that_reconnects_with_malformed_messages_is_paced_unless_it_is_exempt
         let mut other = Lab::sharing_with(&lab);
         let connect = |lab: &mut Lab| {
             let stream = lab.connect_from("192.0.2.9");
-            stream.map(|stream| lab.engine.stream_closed(stream))
+            stream.map(|stream| lab.engine.clients_mut().stream_closed(stream))
         };
         let got = (0..50).filter(|n| {
             let lab = if n % 2 == 0 { &mut lab } else { &mut other };

@@ -31,7 +31,7 @@ fn tcp_needs_no_udp_before_it_and_its_response_comes_back_on_it() {
     let mut lab = Lab::new(1);
     let (stream, other) = (lab.connect(), lab.connect());
     lab.stream_send(stream, &framed(&query(1, "a.example")));
-    lab.engine.stream_closed(other);
+    lab.engine.clients_mut().stream_closed(other);
     lab.open(0);
     lab.answer_all();
     assert_eq!(lab.stream_messages().len(), 1);
@@ -46,7 +46,12 @@ fn length_and_message_are_handed_over_together() {
     lab.stream_send(stream, &framed(&query(1, "x.localhost")));
     lab.client_reads = false;
     lab.stream_send(stream, &framed(&query(2, "x.localhost")));
-    let waiting = lab.engine.stream_output(stream).unwrap().clone();
+    let waiting = lab
+        .engine
+        .clients_mut()
+        .stream_output(stream)
+        .unwrap()
+        .clone();
     assert_eq!(
         waiting.len(),
         2 + usize::from(u16::from_be_bytes([waiting[0], waiting[1]]))
@@ -142,21 +147,24 @@ fn over_its_limit_a_client_is_turned_away_at_once_and_others_are_served() {
     let greedy: IpAddr = "192.0.2.9".parse().unwrap();
     assert!(
         lab.engine
-            .stream_opened(lab.now, greedy, StreamKind::Tcp)
+            .clients_mut()
+            .stream_opened(lab.now, (greedy, StreamKind::Tcp).into())
             .is_none()
     );
     assert_eq!(lab.count(Count::StreamsRefused), 1);
     let other: IpAddr = "192.0.2.10".parse().unwrap();
     let stream = lab
         .engine
-        .stream_opened(lab.now, other, StreamKind::Tcp)
+        .clients_mut()
+        .stream_opened(lab.now, (other, StreamKind::Tcp).into())
         .unwrap();
     lab.stream_send(stream, &framed(&query(1, "x.localhost")));
     assert_eq!(lab.stream_messages().len(), 1);
     let stranger: IpAddr = "198.51.100.1".parse().unwrap();
     assert!(
         lab.engine
-            .stream_opened(lab.now, stranger, StreamKind::Tcp)
+            .clients_mut()
+            .stream_opened(lab.now, (stranger, StreamKind::Tcp).into())
             .is_none()
     );
     assert_eq!(lab.count(Count::ClientsRefused), 1);
@@ -173,10 +181,15 @@ fn a_client_that_never_reads_is_no_longer_read_then_cut_off_and_others_are_serve
         sent += 50;
         assert!(sent < 10_000, "read without end");
     }
-    let waiting = lab.engine.stream_output(stream).unwrap().len();
+    let waiting = lab
+        .engine
+        .clients_mut()
+        .stream_output(stream)
+        .unwrap()
+        .len();
     let bound = limits::STREAM_UNSENT_BYTES;
     assert!((bound..bound + 512).contains(&waiting), "{waiting}");
-    assert!(!lab.engine.stream_reads(stream));
+    assert!(!lab.engine.clients().stream_reads(stream));
     lab.send(&query(2, "x.localhost"));
     assert_eq!(lab.rcodes(), [0], "others are unaffected");
     lab.pass(limits::STREAM_STALLED);
@@ -205,11 +218,17 @@ fn responses_that_outgrow_the_buffer_of_a_client_wait_until_it_reads_or_is_cut_o
     }
     lab.expect_idle();
     for stream in [reads_later, never_reads] {
-        let waiting = lab.engine.stream_output(stream).unwrap().len();
+        let waiting = lab
+            .engine
+            .clients_mut()
+            .stream_output(stream)
+            .unwrap()
+            .len();
         let bound = limits::STREAM_UNSENT_BYTES;
         assert!((bound..bound + 65_537).contains(&waiting), "{waiting}");
     }
-    let first: Vec<u8> = std::mem::take(lab.engine.stream_output(reads_later).unwrap());
+    let first: Vec<u8> =
+        std::mem::take(lab.engine.clients_mut().stream_output(reads_later).unwrap());
     lab.stream_bytes.extend_from_slice(&first);
     lab.client_reads = true;
     lab.engine
@@ -240,8 +259,8 @@ fn what_clients_do_to_their_connections_is_no_event_for_the_log() {
     for stream in [gone, ended] {
         lab.stream_send(stream, &framed(&query(1, "a.example")));
     }
-    lab.engine.stream_closed(gone);
-    lab.engine.stream_ended(ended);
+    lab.engine.clients_mut().stream_closed(gone);
+    lab.engine.clients_mut().stream_ended(ended);
     lab.stream_send(dripping, &[0]);
     lab.answer_all();
     lab.pass(20 * SECOND);

@@ -1,5 +1,6 @@
 //! What must be so: the lines that begin with `CHECK_`.
 
+use dotgate_core::labels::Limit;
 use dotgate_core::{Count, HealthState};
 
 use crate::scenario::step::{Amount, AnswerForm, Check, Comparison, Figure, Wanted};
@@ -8,9 +9,9 @@ use crate::scenario::words::{Line, Mistake};
 use super::Reader;
 
 const CHECKS: &str = "CHECK_OUT_QUERY, CHECK_ANSWER, CHECK_NO_ANSWER, CHECK_UPSTREAM, CHECK_LOST, \
-    CHECK_ANSWERED, CHECK_STALE, CHECK_WAITING, CHECK_LONGEST_WAIT, CHECK_USUAL_WAIT, CHECK_RARE_WAIT, CHECK_FIRST_ANSWER, \
+    CHECK_ANSWERED, CHECK_TRUNCATED, CHECK_RCODE, CHECK_AMPLIFICATION, CHECK_STALE, CHECK_WAITING, CHECK_LONGEST_WAIT, CHECK_USUAL_WAIT, CHECK_RARE_WAIT, CHECK_FIRST_ANSWER, \
     CHECK_ATTEMPTS, CHECK_ATTEMPTS_PER_QUERY, CHECK_CONNECTS, CHECK_HANDSHAKES, CHECK_SESSIONS, CHECK_DOWN_EVENTS, CHECK_INCIDENTS, \
-    CHECK_CLOSED or \
+    CHECK_CLOSED, CHECK_PORTAL, CHECK_LIMIT or \
     CHECK_COUNT";
 
 impl Reader<'_> {
@@ -20,8 +21,23 @@ impl Reader<'_> {
             "ANSWER" => return self.answer(),
             "NO_ANSWER" => return Ok(Check::NoAnswer(self.line.names()?)),
             "UPSTREAM" => return self.health(),
+            "PORTAL" => {
+                let is_open = self.line.read("open or closed", |word| match word {
+                    "open" => Some(true),
+                    "closed" => Some(false),
+                    _ => None,
+                })?;
+                return Ok(Check::Portal(is_open));
+            }
             "LOST" => Figure::Lost,
             "ANSWERED" => Figure::Answered,
+            "TRUNCATED" => Figure::Truncated,
+            "RCODE" => Figure::Coded(self.rcode()?),
+            "AMPLIFICATION" => Figure::Amplification,
+            "LIMIT" => Figure::LimitHits(self.line.read("the label of a limit", |word| {
+                let mut all = Limit::ALL.iter().copied();
+                all.find(|limit| limit.label() == word)
+            })?),
             "STALE" => Figure::Stale,
             "USUAL_WAIT" => Figure::UsualWait,
             "RARE_WAIT" => Figure::RareWait,
@@ -46,6 +62,9 @@ impl Reader<'_> {
             figure,
             Figure::Lost
                 | Figure::Answered
+                | Figure::Truncated
+                | Figure::Coded(_)
+                | Figure::Amplification
                 | Figure::Stale
                 | Figure::Waiting
                 | Figure::LongestWait
@@ -91,9 +110,14 @@ impl Reader<'_> {
             Figure::LongestWait | Figure::UsualWait | Figure::RareWait | Figure::FirstAnswer => {
                 Amount::Time(self.line.time()?)
             }
-            Figure::AttemptsPerQuery => Amount::Ratio(self.line.hundredths()?),
+            Figure::AttemptsPerQuery | Figure::Amplification => {
+                Amount::Ratio(self.line.hundredths()?)
+            }
             Figure::Lost
             | Figure::Answered
+            | Figure::Truncated
+            | Figure::Coded(_)
+            | Figure::LimitHits(_)
             | Figure::Stale
             | Figure::DownEvents
             | Figure::Incidents

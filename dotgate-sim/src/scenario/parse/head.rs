@@ -1,21 +1,24 @@
 //! The head of a scenario: who is there, and what is set.
 
-use std::num::NonZeroU8;
+use std::num::{NonZeroU8, NonZeroU32};
 use std::time::Duration;
 
-use dotgate_core::{Strategy, limits};
+use dotgate_core::{ConnectFault, CookieSecret, CookieSecrets, SessionEnd, Strategy, limits};
 
 use crate::message;
 use crate::random::Span;
+use crate::scenario::description::{Role, Scenario, Upstream};
 use crate::scenario::words::{Line, Mistake};
-use crate::scenario::{Scenario, Upstream};
-use crate::script::{Script, Segments};
+use crate::script::{Opening, Script, Segments};
 use crate::simulator::{cache_settings, settings};
 
 const KEYS: &str = "fault:, upstream NAME:, setting NAME:, cache:, workers:, seed: or seeds:";
 
 /// A round trip where none is given.
 const ROUND_TRIP: Duration = Duration::from_millis(1);
+
+/// What cookies are made with.
+const SECRET: [u8; 16] = [7; 16];
 
 /// Seeds that a scenario must hold for where it does not say how many.
 const SEEDS: u64 = 20;
@@ -88,6 +91,7 @@ impl Scenario {
             name,
             script: at_distance(Script::good(), Span::exactly(ROUND_TRIP)),
             is_plain: false,
+            role: Role::Default,
             weight: NonZeroU8::MIN,
             operator: None,
             is_cut_by_seed: true,
@@ -100,10 +104,18 @@ impl Scenario {
                 *script = at_distance(script.clone(), line.span()?);
             } else if line.takes("handshake") {
                 script.handshake_time = line.span()?;
+            } else if line.takes("addresses") {
+                while line.peek().is_some() {
+                    script.addresses.push(address(&mut line)?);
+                }
             } else if line.takes("answers in") {
                 script.answer_time = line.span()?;
             } else if line.takes("plain") {
                 upstream.is_plain = true;
+            } else if line.takes("for") {
+                upstream.role = Role::Route(line.word("the suffix of a route")?.to_owned());
+            } else if line.takes("of the network") {
+                (upstream.is_plain, upstream.role) = (true, Role::Portal);
             } else if line.takes("weight") {
                 upstream.weight = line.read("a weight from 1 to 255", |word| word.parse().ok())?;
             } else if line.takes("of") {
@@ -119,7 +131,7 @@ impl Scenario {
                     _ => None,
                 })?;
             } else {
-                let expected = "\"round trip\", \"handshake\", \"answers in\", \"plain\", \"weight\", \"of\", \"one query at a time\" \
+                let expected = "\"round trip\", \"handshake\", \"addresses\", \"answers in\", \"plain\", \"for\", \"of the network\", \"weight\", \"of\", \"one query at a time\" \
                     or \"segments\"";
                 return Err(line.mistake(expected));
             }
@@ -134,7 +146,9 @@ impl Scenario {
         let cache = &mut settings.cache;
         let at_name = line.clone();
         let expected = "strategy:, hedge:, query_deadline:, session_age_max:, queries_max:, queries_per_client_max:, streams_max:, \
-            streams_per_client_max:, stream_queries_max:, stream_idle:, client_memory:, or one of the cache: ttl_min:, \
+            streams_per_client_max:, stream_queries_max:, stream_queries_total:, \
+            stream_age_max:, stream_idle:, client_memory:, rate_queries:, rate_responses:, rate_slip:, rate_connections:, \
+            rate_handshakes:, cookies:, or one of the cache: ttl_min:, \
             ttl_max:, negative_ttl_max:, failure_ttl_max:, stale_max:, stale_after:, prefetch:, nxdomain_all_types: or except:";
         match line.word(expected)? {
             "strategy:" => {
@@ -162,6 +176,23 @@ impl Scenario {
             "streams_max:" => settings.streams_max = line.number()? as usize,
             "streams_per_client_max:" => settings.streams_per_client_max = line.number()? as usize,
             "stream_queries_max:" => settings.stream_queries_max = line.number()? as usize,
+            "stream_queries_total:" => {
+                settings.stream_queries_total = NonZeroU32::new(line.number()? as u32);
+            }
+            "stream_age_max:" => settings.stream_age_max = Some(line.time()?),
+            "rate_queries:" => settings.rates.queries = NonZeroU32::new(line.number()? as u32),
+            "rate_responses:" => settings.rates.responses = NonZeroU32::new(line.number()? as u32),
+            "rate_connections:" => {
+                settings.rates.connections = NonZeroU32::new(line.number()? as u32);
+            }
+            "rate_handshakes:" => {
+                settings.rates.handshakes = NonZeroU32::new(line.number()? as u32);
+            }
+            "rate_slip:" => settings.rates.slip = line.number()? as u8,
+            "cookies:" => {
+                line.expect("true")?;
+                settings.cookies = CookieSecrets::new([CookieSecret(SECRET)]);
+            }
             "ttl_min:" => cache.ttl_min = line.number()? as u32,
             "ttl_max:" => cache.ttl_max = line.number()? as u32,
             "negative_ttl_max:" => cache.negative_ttl_max = line.number()? as u32,
@@ -180,6 +211,16 @@ impl Scenario {
         }
         line.end()
     }
+}
+
+/// What happens at one address of an upstream.
+fn address(line: &mut Line<'_>) -> Result<Opening, Mistake> {
+    line.read("works, drops or refuses", |word| match word {
+        "works" => Some(Opening::Accepts),
+        "drops" => Some(Opening::Vanishes),
+        "refuses" => Some(Opening::Fails(SessionEnd::Connect(ConnectFault::Refused))),
+        _ => None,
+    })
 }
 
 /// One round trip for TCP, one for TLS 1.3, one for each query.

@@ -1,4 +1,4 @@
-//! Addresses of a kept answer in another order each time.
+//! Addresses of a stored answer in another order each time.
 
 use std::collections::BTreeMap;
 

@@ -33,10 +33,10 @@ pub(crate) fn what_failed(failure: &FailureReport, count: u32) -> String {
 /// What was done next.
 pub(crate) fn what_was_done(next: &str) -> &str {
     match next {
-        "asked-differently" => "the upstream was asked in another way",
+        "asked-differently" => "the query was sent to the same upstream in another form",
         "asked-others" => "the query went to the next upstream, if there was one left",
         "marked-down" => "the upstream was marked down; others were used, and it was tried again",
-        "new-session" => "the upstream was used on, on another session",
+        "new-session" => "the upstream stayed in use, on another session",
         "tried-again" => "the upstream stayed down and was tried again",
         other => other,
     }

@@ -83,11 +83,21 @@ fn rows(title: &str, settings: &[&Effective]) -> Markup {
                     tr {
                         th scope="row" { (setting.subject.entry().variable()) }
                         td { (value(setting)) }
-                        td { (setting.origin) }
+                        td { (source(setting)) }
                     }
                 }
             }
         }
+    }
+}
+
+/// Where a value is from. A variable of the environment has the name of the setting, which is there already.
+fn source(setting: &Effective) -> String {
+    let source = setting.origin.to_string();
+    if source == setting.subject.entry().variable() {
+        "variable".to_owned()
+    } else {
+        source
     }
 }
 

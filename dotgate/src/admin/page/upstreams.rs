@@ -9,6 +9,7 @@ use crate::admin::failures::words::{what_failed, what_was_done};
 use crate::admin::failures::{IncidentReport, UpstreamFailures};
 use crate::admin::groups::GroupReport;
 use crate::admin::upstreams::UpstreamReport;
+use crate::admin::volatile::RoutesReport;
 
 /// Failures and recoveries that are listed of each upstream.
 const SHOWN: usize = 10;
@@ -23,6 +24,7 @@ pub(super) fn markup(view: &View) -> Markup {
             }
         }
         @if view.groups.len() > 1 { (groups(&view.groups)) }
+        @if !view.routes.owners.is_empty() { (routes(&view.routes)) }
     }
 }
 
@@ -55,9 +57,11 @@ fn state(word: &str) -> Markup {
 }
 
 fn card(upstream: &UpstreamReport, failures: Option<&UpstreamFailures>) -> Markup {
-    let since = upstream
-        .state_seconds
-        .map(|seconds| format!("since {}", Ago(seconds)));
+    let since = upstream.state_seconds;
+    let since = since.map(|seconds| {
+        let ago = Ago(seconds).to_string();
+        format!("for {}", ago.trim_end_matches(" ago"))
+    });
     let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     let figures = [
         (
@@ -150,6 +154,27 @@ fn groups(groups: &[GroupReport]) -> Markup {
                         td { (group.strategy) }
                         td .number { (Grouped(group.queries)) }
                         td .number { (Grouped(group.failed)) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Routes that programs have set.
+fn routes(report: &RoutesReport) -> Markup {
+    html! {
+        table {
+            caption { "Routes that programs have set" }
+            thead {
+                tr { th scope="col" { "Set by" } th scope="col" { "Routes" } th scope="col" { "They hold" } }
+            }
+            tbody {
+                @for owned in &report.owners {
+                    tr {
+                        th scope="row" { (owned.owner) }
+                        td { (owned.routes) }
+                        td { (owned.state()) }
                     }
                 }
             }

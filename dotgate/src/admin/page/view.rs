@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dotgate_config::{Effective, Listener, Word as _};
+use dotgate_config::{Effective, Listener, PortalPolicy, Word as _};
 use dotgate_core::labels::{Limit, Outcome, Reason};
 use dotgate_net::Named;
 use dotgate_tls::{ServedCertificate, UnixTime};
@@ -15,6 +15,7 @@ use crate::admin::groups::GroupReport;
 use crate::admin::overview::Span;
 use crate::admin::traffic::Traffic;
 use crate::admin::upstreams::{UpstreamReport, reports};
+use crate::admin::volatile::RoutesReport;
 use crate::clock::now;
 use crate::log;
 use crate::running::{Outcome as ReloadOutcome, Period, Point, Running};
@@ -30,6 +31,7 @@ pub(super) struct View {
     pub(super) upstreams: Vec<UpstreamReport>,
     pub(super) failures: FailuresReport,
     pub(super) groups: Vec<GroupReport>,
+    pub(super) routes: RoutesReport,
     pub(super) traffic: Traffic,
     /// How often each outcome, limit and reason was counted since the start.
     pub(super) outcomes: Vec<(Outcome, u64)>,
@@ -44,6 +46,10 @@ pub(super) struct View {
     pub(super) cache: UsageReport,
     pub(super) log_level: Option<&'static str>,
     pub(super) token: &'static str,
+    /// Whether queries are shown as they end.
+    pub(super) shows_queries: bool,
+    /// Whether a portal window may be opened.
+    pub(super) portal: PortalPolicy,
     pub(super) reloads: Vec<String>,
     pub(super) settings: Arc<[Effective]>,
 }
@@ -92,6 +98,7 @@ impl View {
             upstreams: reports(running, now),
             failures: FailuresReport::of(running),
             groups: GroupReport::all(running),
+            routes: RoutesReport::of(running.routes()),
             traffic: Traffic::of(running),
             outcomes: Outcome::ALL
                 .iter()
@@ -111,6 +118,8 @@ impl View {
             cache: UsageReport::of(running.cache()),
             log_level: log::level().map(|level| level.word()),
             token: endpoint.access().token.word(),
+            shows_queries: running.query_readers().is_on(),
+            portal: running.portal().permitted(),
             reloads: reloads(running),
             settings: running.settings(),
         };
@@ -152,6 +161,7 @@ fn listeners(running: &Running) -> Vec<(&'static str, String)> {
         Listener::Plain => "UDP and TCP",
         Listener::Dot => "DNS over TLS",
         Listener::Doh => "DNS over HTTPS",
+        Listener::Doq => "DNS over QUIC",
     };
     let bound = listeners
         .iter()

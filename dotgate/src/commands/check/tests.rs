@@ -80,7 +80,7 @@ fn it_says_how_many_authorities_come_from_where_and_refuses_what_holds_none() {
     let (status, out, err) = with(&[("SSL_CERT_FILE", "missing.pem")]);
     assert_eq!((status, out.as_str()), (2, ""));
     assert!(
-        err.contains("\n\nSSL_CERT_FILE is set to missing.pem and no certificate"),
+        err.contains("\n\nSSL_CERT_FILE is missing.pem, which has no readable certificate"),
         "{err}"
     );
 }
@@ -114,6 +114,7 @@ dns.session_max_age             default                 1h
 dns.strategy                    default                 ordered
 dns.shard_key                   -                       (not set)
 dns.hedge                       default                 3%
+dns.portal                      default                 off
 DOTGATE_ROUTES                  default                 (none)
 DOTGATE_CONFIG_FILE             -                       (not set)
 config.watch                    default                 true
@@ -132,11 +133,14 @@ server.certificate_file         -                       (not set)
 server.key_file                 -                       (not set)
 server.client_ca_file           -                       (not set)
 server.ticket_key_file          -                       (not set)
+server.cookie_secret_file       -                       (not set)
 dot.listen                      -                       (not set)
 dot.idle                        default                 30s
 doh.listen                      -                       (not set)
 doh.idle                        default                 30s
 doh.proxy_from                  -                       (not set)
+doq.listen                      -                       (not set)
+doq.idle                        default                 30s
 query.deadline                  default                 4s
 query.in_flight_max             default                 20000
 query.in_flight_per_client_max  default                 1000
@@ -152,11 +156,15 @@ tcp.connections_max             default                 auto
 tcp.connections_per_client_max  default                 auto
 tcp.idle                        default                 10s
 tcp.in_flight_max               default                 1000
+tcp.queries_max                 -                       (not set)
+tcp.max_age                     default                 off
 access.allow                    default                 127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,\
 192.168.0.0/16,100.64.0.0/10,169.254.0.0/16,fe80::/10,fc00::/7
 access.deny                     -                       (not set)
 access.answer                   default                 refused
 rate.queries                    -                       (not set)
+rate.responses                  -                       (not set)
+rate.slip                       default                 2
 rate.connections                -                       (not set)
 rate.handshakes                 -                       (not set)
 rate.ipv4_prefix                default                 32
@@ -181,6 +189,8 @@ admin.listen                    default                 127.0.0.1:9153
 admin.socket                    default                 auto
 admin.host_names                -                       (not set)
 admin.token_file                -                       (not set)
+admin.queries                   default                 false
+admin.routes                    default                 false
 cache.size                      default                 64MiB
 cache.ttl_min                   default                 0s
 cache.ttl_max                   default                 1d
@@ -198,9 +208,9 @@ listen on [::]:5300, UDP and TCP
 workers: 3
 upstream 192.0.2.1@853#dot.test: a certificate for dot.test
 authorities: 1 certificate from SHOWN
-warning: :: is IPv6 alone; 0.0.0.0,:: serves IPv4 too
-warning: there is one upstream: while it does not answer, nothing but the cache does
-warning: variables that Kubernetes injected for a Service, passed over: 1 \
+warning: :: is IPv6 only; 0.0.0.0,:: serves IPv4 as well
+warning: there is only one upstream: while it is down, only cached responses are served
+warning: ignored variables that Kubernetes injected for a Service: 1 \
 (`enableServiceLinks: false` avoids them)
 configuration OK
 "
@@ -235,7 +245,7 @@ fn upstreams_that_are_not_authenticated_are_pointed_at() {
     ]);
     assert!(out.contains("\nupstream 192.0.2.1@853: any certificate, NOT AUTHENTICATED\n"));
     assert!(out.contains(
-        "\nwarning: upstreams are not authenticated: anybody on the way can read and forge everything\n"
+        "\nwarning: upstreams are not authenticated: anyone on the network path can read and forge all responses\n"
     ));
 }
 
@@ -265,13 +275,13 @@ fn what_may_not_be_meant_is_a_warning() {
         (
             "DOTGATE_ACCESS_ALLOW",
             "10.0.0.0/8,2000::/3",
-            "access.allow has 2000::/3: anyone on the Internet who reaches this resolver may use it, also to attack \
-             others",
+            "access.allow has 2000::/3: anyone on the Internet who can reach this resolver can use it, also for \
+             attacks",
         ),
         (
             "DNS_HOST",
             "192.0.2.1",
-            "there is one upstream: while it does not answer, nothing but the cache does",
+            "there is only one upstream: while it is down, only cached responses are served",
         ),
         (
             "DNS_HOST",

@@ -11,12 +11,12 @@ const HIGH_PORT: u16 = 5300;
 /// The file of settings for a host.
 pub(super) fn settings(host: &Host) -> String {
     let mut text = String::from(
-        "# Settings of dotgate, made by `dotgate init` for this host. All other settings have defaults:\n\
-         # `dotgate check --print full.toml` shows them. `dotgate check` verifies this file.\n\n[server]\n\
-         # The programs of this host alone. To serve a network, add this host's address in that network.\n",
+        "# Settings of dotgate, made by `dotgate init` for this host. All other settings have defaults:\n# `dotgate \
+         check --print full.toml` shows them. `dotgate check` verifies this file.\n\n[server]\n# Serves the programs \
+         of this host. To serve a network, add this host's address in that network.\n",
     );
     if host.has_resolved {
-        text += "# Not 0.0.0.0: systemd-resolved has port 53 of 127.0.0.53 and 127.0.0.54.\n";
+        text += "# Not 0.0.0.0: systemd-resolved uses port 53 of 127.0.0.53 and 127.0.0.54.\n";
     }
     text += if host.has_ipv6_loopback {
         "host = [\"127.0.0.1\", \"::1\"]\n"
@@ -25,12 +25,12 @@ pub(super) fn settings(host: &Host) -> String {
     };
     text += match host.port {
         Port::Free => "",
-        Port::Taken => "# Another server has port 53 of 127.0.0.1.\n",
-        Port::Denied => "# Ports below 1024 need a right that this user does not have.\n",
+        Port::Taken => "# Another server uses port 53 of 127.0.0.1.\n",
+        Port::Denied => "# Ports below 1024 need a privilege that this user does not have.\n",
     };
     push(&mut text, format_args!("port = {}\n\n[dns]\n", port(host)));
-    text += "# Two providers, so that an outage of one costs nothing. Choose others as you like (docs/resolvers.md): the\n\
-             # address, # and the name that the certificate must hold.\n";
+    text += "# Two providers, so that an outage of one has no effect. docs/resolvers.md lists others: the address, #, \
+             and the\n# name that the certificate must have.\n";
     text += "host = [\n    \"9.9.9.9#dns.quad9.net\",\n    \"1.1.1.1#one.one.one.one\",\n";
     if host.has_ipv6_route {
         text += "    \"[2620:fe::fe]#dns.quad9.net\",\n    \"[2606:4700:4700::1111]#one.one.one.one\",\n";
@@ -60,9 +60,9 @@ fn push_route(text: &mut String, host: &Host) {
     push(
         text,
         format_args!(
-            "\n# Names of this network's own are known to its resolvers alone, which are asked in the clear. Without the #,\n\
-             # these names go there and nowhere else (docs/routes.md).\n\
-             # [[route]]\n# suffixes = [{}]\n# upstreams = [{}]\n",
+            "\n# Only the resolvers of this network know its own names. They are queried in plain text. Without the \
+             #, these names\n# are sent to them and nowhere else (docs/routes.md).\n# [[route]]\n# suffixes = [{}]\n# \
+             upstreams = [{}]\n",
             quoted(domains),
             quoted(&resolvers)
         ),
@@ -81,8 +81,10 @@ pub(super) fn next_steps(host: &Host, path: &Path, is_named: bool) -> String {
     let mut text = format!("written: {}\n", path.display());
     text += match host.port {
         Port::Free => "port 53 of 127.0.0.1 is free\n",
-        Port::Taken => "another server has port 53 of 127.0.0.1, so it is port 5300\n",
-        Port::Denied => "port 53 needs a right that this user does not have, so it is port 5300\n",
+        Port::Taken => "another server uses port 53 of 127.0.0.1, so it is port 5300\n",
+        Port::Denied => {
+            "port 53 needs a privilege that this user does not have, so it is port 5300\n"
+        }
     };
     text += match host.has_ipv6_route {
         true => "there is a route to the Internet over IPv6: upstreams are reached over both\n",
@@ -136,7 +138,8 @@ fn push_last_step(text: &mut String, host: &Host) {
         push(
             text,
             format_args!(
-                "/etc/resolv.conf names no ports: programs of this host use port {port} only if they are told to.\n"
+                "/etc/resolv.conf has no ports: programs of this host use port {port} only if they are configured \
+                 to.\n"
             ),
         );
     }

@@ -95,6 +95,7 @@ pub(super) fn ask_through_worker(
             kind: StreamKind::Tcp,
             socket: listener,
         }],
+        quic: Vec::new(),
         tls: None,
         udp_path: UdpPath::default(),
         commands,

@@ -124,7 +124,7 @@ pub(super) fn write_way(
                 upstream, resumed, ..
             }) => {
                 let how = if *resumed { "resumed" } else { "new" };
-                writeln!(out, ";; asked {} on a session ({how})", label(*upstream))?;
+                writeln!(out, ";; queried {} on a session ({how})", label(*upstream))?;
             }
             WorkerEvent::SessionFailed { upstream, reason } => {
                 let (label, reason) = (label(*upstream), Escaped(reason));

@@ -1,4 +1,4 @@
-//! The screen: how the instance is, its traffic, its upstreams with their last trouble in words.
+//! The screen: how the instance is, its traffic, its upstreams with their last error in words.
 
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
@@ -146,7 +146,7 @@ fn upstream(width: usize, report: &UpstreamReport) -> Vec<Line<'static>> {
     let style = of_state(report.state == "healthy", report.state == "down");
     let mut lines = vec![Line::from(text).style(style)];
     if let (Some(error), Some(ago)) = (&report.last_error, report.last_error_seconds) {
-        let trouble = format!("  last trouble {} ago: {}", Span(ago), shown(error));
+        let trouble = format!("  last error {} ago: {}", Span(ago), shown(error));
         let style = match report.state.as_str() {
             "healthy" => Style::new().dim(),
             _ => Style::new(),

@@ -11,7 +11,7 @@ fn overview(uptime: f64, answered: u64, cached: u64) -> Overview {
             "upstream": label, "addresses": ["192.0.2.1:853"], "groups": ["default"], "answers": state == "healthy", "state": state,
             "state_seconds": 60.0, "last_response_seconds": 1.0, "last_error": error,
             "last_error_seconds": error.map(|_| 61.0), "round_trip_ms": 11.84, "sessions": 2,
-            "handshakes": 7, "classical_key_exchange_seconds": null, "certificate_days_left": 54, "pin_mismatch": null
+            "handshakes": 7, "classical_key_exchange_seconds": null, "learned_idle_timeout_seconds": null, "certificate_days_left": 54, "pin_mismatch": null
         })
     };
     let status = json!({
@@ -70,9 +70,9 @@ fn a_screen_of_80_by_24_says_what_is_wrong_with_which_upstream() {
         "cached 15.0/s   answered 5.0/s",
         "limits hit since the start: queries 7x",
         "192.0.2.1@853#frozen.example   down       11.8 ms    2   54 days",
-        "  last trouble 1 min 1 s ago: upstream: no response in time",
+        "  last error 1 min 1 s ago: upstream: no response in time",
         "192.0.2.2@853#refusing.example down       11.8 ms    2   54 days",
-        "  last trouble 1 min 1 s ago: tls: closed in the handshake",
+        "  last error 1 min 1 s ago: tls: closed in the handshake",
         "192.0.2.3@853#healthy.example  healthy    11.8 ms    2   54 days",
         "corp.example                                   down",
     ] {

@@ -35,6 +35,7 @@ pub(super) enum Protocol {
     Tcp = 2,
     Dot = 3,
     Doh = 4,
+    Doq = 7,
 }
 
 impl From<ClientTransport> for Protocol {
@@ -44,6 +45,7 @@ impl From<ClientTransport> for Protocol {
             ClientTransport::Tcp => Protocol::Tcp,
             ClientTransport::Dot => Protocol::Dot,
             ClientTransport::Https => Protocol::Doh,
+            ClientTransport::Doq => Protocol::Doq,
         }
     }
 }

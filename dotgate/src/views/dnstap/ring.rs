@@ -52,7 +52,7 @@ impl TapSender {
 
     /// Sends the messages of a turn that ended at `now`.
     pub(crate) fn send(&mut self, engine: &mut Engine, upstreams: &Upstreams, now: Moment) {
-        if !engine.is_tapping() {
+        if !engine.clients().is_tapping() {
             return;
         }
         let at = WallTime::now().since_1970(now);
@@ -63,7 +63,7 @@ impl TapSender {
         });
         engine
             .counters()
-            .add_many(Count::QueryRecordsDropped, dropped + no_room);
+            .add_many(Count::DnstapMessagesDropped, dropped + no_room);
     }
 
     fn write(&mut self, tapped: &TappedMessage<'_>, upstreams: &Upstreams, at: (u64, u32)) {

@@ -3,10 +3,15 @@
 use std::time::Duration;
 
 use dotgate_config::{ClientForm, Environment, NameForm};
-use dotgate_core::{Ended, Failure, UpstreamId};
-use dotgate_wire::{Question, rtype};
+use dotgate_core::labels::Outcome;
+use dotgate_core::{Ended, Failure, QueryRecord, UpstreamId};
+use dotgate_wire::{Question, rcode, rtype};
 
 use super::*;
+use crate::clock::now;
+use crate::views::labels::Labels;
+use crate::views::privacy::Pseudonyms;
+use crate::views::wall_time::WallTime;
 
 fn record(outcome: Outcome, failure: Option<Failure>) -> TimedRecord {
     let question = Question::new(b"\x03www\x07example\x03com\0", rtype::A, 1).unwrap();
@@ -47,7 +52,12 @@ fn config(settings: &[(&str, &str)]) -> QueryLogConfig {
 fn written(config: &QueryLogConfig, record: &TimedRecord) -> String {
     let pseudonyms = Pseudonyms::new(now());
     let (labels, time) = (Labels::default(), WallTime::now());
-    let line = Line::of(record, &labels, (config, &pseudonyms), &time);
+    let shown = Shown {
+        labels: &labels,
+        pseudonyms: &pseudonyms,
+        time: &time,
+    };
+    let line = QueryLine::of(record, config.forms(), &shown);
     let mut out = Vec::new();
     match config.format {
         LogFormat::Text => line.write_text(&mut out),

@@ -18,7 +18,7 @@ enum Link {
     Udp(UdpSocket),
     Tcp {
         stream: TcpStream,
-        kept: Vec<u8>,
+        received: Vec<u8>,
         used: usize,
     },
 }
@@ -53,7 +53,7 @@ impl Client {
         stream.set_nodelay(true).unwrap();
         Client::of(Link::Tcp {
             stream,
-            kept: Vec::new(),
+            received: Vec::new(),
             used: 0,
         })
     }
@@ -65,7 +65,7 @@ impl Client {
         socket.connect(&forwarder.into()).unwrap();
         Client::of(Link::Tcp {
             stream: socket.into(),
-            kept: Vec::new(),
+            received: Vec::new(),
             used: 0,
         })
     }
@@ -185,12 +185,12 @@ impl Client {
     fn receive_bytes(&mut self, until: Duration) -> Option<Vec<u8>> {
         let mut buffer = vec![0; 65_536];
         loop {
-            if let Link::Tcp { kept, used, .. } = &mut self.link {
-                if let Some((message, _)) = split_frame(&kept[*used..]) {
+            if let Link::Tcp { received, used, .. } = &mut self.link {
+                if let Some((message, _)) = split_frame(&received[*used..]) {
                     *used += 2 + message.len();
                     return Some(message.to_vec());
                 }
-                kept.drain(..*used);
+                received.drain(..*used);
                 *used = 0;
             }
             let left = until.saturating_sub(now());
@@ -213,7 +213,9 @@ impl Client {
                 (Ok(0), Link::Tcp { .. }) => {
                     panic!("closed with {} unanswered", self.waiting.len())
                 }
-                (Ok(length), Link::Tcp { kept, .. }) => kept.extend_from_slice(&buffer[..length]),
+                (Ok(length), Link::Tcp { received, .. }) => {
+                    received.extend_from_slice(&buffer[..length])
+                }
                 (Err(error), _) if is_timeout(error.kind()) => {}
                 // The forwarder's port is closed: nothing more will come.
                 (Err(_), Link::Udp(_)) => return None,

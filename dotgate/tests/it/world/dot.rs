@@ -1,16 +1,20 @@
 //! A client over TLS: blocking, with what it offers chosen by the test.
 
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use dotgate_testbed::certificates::{Leaf, ServerCertificate, TestAuthority};
 use rustls::client::Resumption;
-use rustls::pki_types::ServerName;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned};
+use rustls::{DigitallySignedStruct, Error, SignatureScheme};
 use rustls::{SupportedProtocolVersion, crypto::aws_lc_rs};
+use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 
 use super::message::{QueryType, Response, query};
@@ -91,12 +95,36 @@ impl Offer {
         self
     }
 
+    /// The same without a look at whose certificate it is, as clients in opportunistic mode do.
+    pub(crate) fn opportunistic(mut self) -> Offer {
+        let anybody = Anybody(Arc::clone(self.config.crypto_provider()));
+        let mut config = self.config.dangerous();
+        config.set_certificate_verifier(Arc::new(anybody));
+        self
+    }
+
     /// Connects, and completes the handshake or fails with rustls' words.
     pub(crate) fn connect(&self, forwarder: SocketAddr, name: &str) -> Result<Dot, String> {
+        self.complete(TcpStream::connect(forwarder).unwrap(), name)
+    }
+
+    /// The same as a client at the address `own`.
+    pub(crate) fn connect_from(
+        &self,
+        own: Ipv4Addr,
+        forwarder: SocketAddr,
+        name: &str,
+    ) -> Result<Dot, String> {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from((own, 0)).into()).unwrap();
+        socket.connect(&forwarder.into()).unwrap();
+        self.complete(socket.into(), name)
+    }
+
+    fn complete(&self, stream: TcpStream, name: &str) -> Result<Dot, String> {
         let name = ServerName::try_from(name.to_owned()).unwrap();
         let mut client = ClientConnection::new(Arc::new(self.config.clone()), name).unwrap();
         let may_send_early = client.early_data().is_some();
-        let stream = TcpStream::connect(forwarder).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(BOUND)).unwrap();
         let mut tls = StreamOwned::new(client, stream);
@@ -108,6 +136,48 @@ impl Offer {
             received: Vec::new(),
             next_id: 1,
         })
+    }
+}
+
+/// Takes the certificate of anybody who has its key.
+#[derive(Debug)]
+struct Anybody(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        algorithms.supported_schemes()
     }
 }
 
@@ -137,6 +207,12 @@ impl Dot {
     pub(crate) fn send(&mut self, message: &[u8]) {
         let length = u16::try_from(message.len()).unwrap().to_be_bytes();
         self.tls.write_all(&[&length, message].concat()).unwrap();
+    }
+
+    /// Says that it sends no more.
+    pub(crate) fn send_end(&mut self) {
+        self.tls.conn.send_close_notify();
+        self.tls.flush().unwrap();
     }
 
     /// Asks for a name's address.

@@ -1,7 +1,7 @@
 //! A client over HTTP/2 that says exactly what a test wants said, frame by frame (RFC 9113 section 4).
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use data_encoding::BASE64URL_NOPAD;
 
@@ -97,7 +97,15 @@ impl H2 {
 
     /// The same with these settings.
     pub(crate) fn with_settings(offer: &Offer, address: SocketAddr, settings: &[u8]) -> H2 {
-        let client = offer.connect(address, NAME).unwrap();
+        H2::on(offer.connect(address, NAME).unwrap(), settings)
+    }
+
+    /// The same as a client at the address `own`.
+    pub(crate) fn from(own: Ipv4Addr, offer: &Offer, address: SocketAddr, settings: &[u8]) -> H2 {
+        H2::on(offer.connect_from(own, address, NAME).unwrap(), settings)
+    }
+
+    fn on(client: Dot, settings: &[u8]) -> H2 {
         assert_eq!(client.protocol(), Some(&b"h2"[..]));
         let mut h2 = H2 {
             client,

@@ -35,6 +35,25 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> Response {
     )
 }
 
+/// The value of a series on the page for scrapers; it must be there.
+#[track_caller]
+pub(crate) fn metric(admin: SocketAddr, series: &str) -> f64 {
+    let page = get(admin, "/metrics").body;
+    value_of(&page, series).unwrap_or_else(|| panic!("{series}: {page}"))
+}
+
+/// The same; none if it is not there yet.
+pub(crate) fn metric_once_there(admin: SocketAddr, series: &str) -> Option<f64> {
+    value_of(&get(admin, "/metrics").body, series)
+}
+
+/// The value of a series on a page for scrapers.
+pub(crate) fn value_of(page: &str, series: &str) -> Option<f64> {
+    let mut lines = page.lines();
+    let value = lines.find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    value.map(|value| value.parse().unwrap())
+}
+
 /// Posts a body, with further lines of the header, each with its end.
 pub(crate) fn post(address: SocketAddr, path: &str, lines: &str, body: &str) -> Response {
     let length = body.len();

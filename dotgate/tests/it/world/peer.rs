@@ -178,6 +178,15 @@ impl Peer {
     /// Stops it in the middle of whatever it does, with all its connections open.
     pub(crate) fn freeze(&self) {
         self.signal("STOP");
+        let tasks = format!("/proc/{}/task", self.child.as_ref().unwrap().id());
+        let is_stopped = |task: std::io::Result<std::fs::DirEntry>| {
+            let stat = std::fs::read_to_string(task.unwrap().path().join("stat"));
+            // Behind the name, which is in parentheses, is the state.
+            stat.is_ok_and(|stat| stat.rsplit(") ").next().unwrap().starts_with('T'))
+        };
+        until("all its threads have stopped", || {
+            std::fs::read_dir(&tasks).unwrap().all(is_stopped)
+        });
     }
 
     /// Sends it a signal.

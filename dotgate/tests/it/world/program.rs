@@ -10,6 +10,7 @@ use dotgate_testbed::certificates::TestAuthority;
 use tempfile::NamedTempFile;
 
 use super::client::Client;
+use super::http::metric;
 use super::load::Load;
 use super::message::assert_all_right;
 use super::wait::{BOUND, now, until};
@@ -106,9 +107,25 @@ impl Program {
         address_after(self.start.last().unwrap(), "doh=\"")
     }
 
+    /// Where it listens for DNS over QUIC.
+    pub(crate) fn doq_address(&self) -> SocketAddr {
+        address_after(self.start.last().unwrap(), "doq=\"")
+    }
+
     /// Where its admin endpoint is.
     pub(crate) fn admin(&self) -> SocketAddr {
         self.admin
+    }
+
+    /// The resident memory that one client of a crowd costs: of a second crowd, as the first one sizes what is shared.
+    pub(crate) fn memory_of_each<C>(&self, crowd: impl Fn() -> Vec<C>) -> f64 {
+        let resident = || metric(self.admin, "process_resident_memory_bytes");
+        let first = crowd();
+        let before = resident();
+        let second = crowd();
+        let each = (resident() - before) / second.len() as f64;
+        drop(first);
+        each
     }
 
     /// A new client over UDP.
@@ -241,6 +258,10 @@ impl Drop for Program {
 pub(crate) fn command(variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dotgate"));
     command.env_clear().envs(variables.iter().copied());
+    // The fault of `mutants/run`.
+    if cfg!(planted) {
+        command.envs(std::env::vars().filter(|(name, _)| name == "PLANTED"));
+    }
     command
 }
 

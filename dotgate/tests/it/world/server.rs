@@ -10,11 +10,28 @@ use tempfile::TempDir;
 use super::peer::find;
 use super::wait::until;
 
+/// Where the login page of [`Server::portal`] is: at a private address.
+pub(crate) const PORTAL_PAGE: &str = "10.0.0.1";
+
 /// A plain server; it is killed when this is dropped.
 pub(crate) struct Server {
     child: Child,
     address: SocketAddr,
     _folder: TempDir,
+}
+
+/// dnsmasq at this address, with nothing that it answers yet.
+fn dnsmasq_at(address: SocketAddr) -> Command {
+    let mut command = Command::new(find("dnsmasq").unwrap());
+    command.args([
+        "--keep-in-foreground",
+        "--conf-file=/dev/null",
+        "--pid-file=",
+    ]);
+    command.args(["--no-resolv", "--no-hosts", "--bind-interfaces", "--user="]);
+    command.arg(format!("--listen-address={}", address.ip()));
+    command.arg(format!("--port={}", address.port()));
+    command
 }
 
 impl Server {
@@ -51,17 +68,19 @@ impl Server {
         let address = Server::free_address();
         Server::start_at(address, "nas.lan", |_| {
             let text = ["x".repeat(200).as_str(); 15].join(",");
-            let mut command = Command::new(find("dnsmasq").unwrap());
-            command.args([
-                "--keep-in-foreground",
-                "--conf-file=/dev/null",
-                "--pid-file=",
-            ]);
-            command.args(["--no-resolv", "--no-hosts", "--bind-interfaces", "--user="]);
-            command.arg(format!("--listen-address={}", address.ip()));
-            command.arg(format!("--port={}", address.port()));
+            let mut command = dnsmasq_at(address);
             command.args(["--local=/lan/", "--address=/lan/192.0.2.10"]);
             command.arg(format!("--txt-record=long.lan,{text}"));
+            command
+        })
+    }
+
+    /// The resolver of a network with a login page: every name has the address of that page.
+    pub(crate) fn portal() -> Server {
+        let address = Server::free_address();
+        Server::start_at(address, "captive.apple.com", |_| {
+            let mut command = dnsmasq_at(address);
+            command.arg(format!("--address=/#/{PORTAL_PAGE}"));
             command
         })
     }

@@ -226,7 +226,7 @@ impl Upstream {
         self.send(Command::FreezeAll);
     }
 
-    /// Goes on with every query that is held.
+    /// Continues with every query that is withheld.
     pub(crate) fn release_all(&self) {
         self.send(Command::ReleaseAll);
     }

@@ -37,7 +37,7 @@ enum Phase {
 struct Task {
     question: Question,
     steps: VecDeque<Step>,
-    /// When to go on; none while it is held.
+    /// When to continue; none while it is withheld.
     due: Option<Duration>,
 }
 
@@ -102,7 +102,7 @@ impl Connection {
         self.phase = Phase::Frozen;
     }
 
-    /// Goes on with what is held.
+    /// Continues with withheld queries.
     pub(super) fn release(&mut self) {
         for task in &mut self.tasks {
             task.due.get_or_insert(Duration::ZERO);
@@ -297,11 +297,11 @@ impl Connection {
                 return Progress::Over;
             }
             End::MidFrame => {
-                let held = self
+                let delayed = self
                     .tasks
                     .first()
                     .map(|task| framed(&task.question.answer()));
-                let frame = held.expect("a query that is held");
+                let frame = delayed.expect("a query that is withheld");
                 self.tls
                     .writer()
                     .write_all(&frame[..frame.len() / 2])

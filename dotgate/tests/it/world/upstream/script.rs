@@ -15,7 +15,7 @@ pub(crate) enum End {
     Notify,
     /// TCP RST.
     Reset,
-    /// Half of the response to the first query that is held, then FIN.
+    /// Half of the response to the first withheld query, then FIN.
     MidFrame,
     /// A fatal TLS alert.
     Alert,

@@ -2,12 +2,14 @@
 //! one that dotgate takes, values that are wrong are refused, and the plain manifests are those of the chart.
 //!
 //! `helm` renders and `kubernetes-validate` holds the schemas; without them these tests are skipped. The Prometheus
-//! operator's kinds are in no published schema of Kubernetes': they are rendered, and not validated.
+//! operator's kinds and KEDA's are in no published schema of Kubernetes': they are rendered, and not validated.
 
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot be set up fails, outside its own function too"
 )]
+
+mod scaling;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -27,10 +29,10 @@ const OLDEST: &str = "1.27.0";
 const NO_SKIP: &str = "DOTGATE_TEST_NO_SKIP";
 
 /// Values that take every branch of the templates.
-const VALUES: [&str; 13] = [
+const VALUES: [&str; 15] = [
     "",
     "kind=DaemonSet,priorityClassName=system-node-critical,tolerations[0].operator=Exists",
-    "autoscaling.enabled=true,service.trafficDistribution=PreferClose,service.clusterIP=10.96.0.53",
+    "autoscaling.enabled=true,service.trafficDistribution=PreferSameZone,service.clusterIP=10.96.0.53",
     "serviceMonitor.enabled=true,prometheusRule.enabled=true,dashboard.enabled=true,replicas=1",
     "upstreams[0].address=fd00::53,upstreams[0].port=8853,upstreams[0].name=dns.example,\
      upstreams[1].address=192.0.2.53,\
@@ -64,10 +66,12 @@ const VALUES: [&str; 13] = [
     "dot.secretName=dns-tls",
     "dot.secretName=dns-tls,doh.secretName=dns-https",
     "kind=DaemonSet,hostNetwork=true,nodeLocal.addresses[0]=169.254.20.10,doh.secretName=dns-tls",
+    "autoscaling.enabled=true,autoscaling.queriesPerSecond=40000,autoscaling.queriesMetric=queries",
+    "autoscaling.enabled=true,autoscaling.queriesPerSecond=40000,autoscaling.keda.enabled=true",
 ];
 
 /// Values that are wrong, and the value that the message names.
-const WRONG: [(&str, &str); 25] = [
+const WRONG: [(&str, &str); 28] = [
     (
         "upstreams[0].address=dns.quad9.net",
         "upstreams[0].address: dns.quad9.net is not an IP address",
@@ -99,6 +103,12 @@ const WRONG: [(&str, &str); 25] = [
     ("replicas=two", "replicas"),
     ("colour=red", "colour"),
     ("kind=DaemonSet,autoscaling.enabled=true", "autoscaling"),
+    ("autoscaling.cpuUtilization=80", "cpuUtilization"),
+    ("autoscaling.cpu=80%", "autoscaling.cpu"),
+    (
+        "autoscaling.enabled=true,autoscaling.minReplicas=20",
+        "autoscaling.minReplicas: 20 is above autoscaling.maxReplicas, 10",
+    ),
     (
         "routes[0].suffixes[0]=lan,routes[0].upstreams[0].address=router",
         "routes[0].upstreams[0].address: router is not an IP address",
@@ -159,7 +169,9 @@ fn rendered(values: &str, options: &[&str]) -> String {
 }
 
 fn is_of_kubernetes(document: &&str) -> bool {
-    !document.contains("apiVersion: monitoring.coreos.com/")
+    !["monitoring.coreos.com", "keda.sh"]
+        .iter()
+        .any(|group| document.contains(&format!("apiVersion: {group}/")))
 }
 
 #[test]
@@ -215,6 +227,7 @@ fn every_kind_that_the_chart_can_make_is_rendered() {
         "Pod",
         "PodDisruptionBudget",
         "PrometheusRule",
+        "ScaledObject",
         "Service",
         "ServiceAccount",
         "ServiceMonitor",
@@ -391,7 +404,7 @@ fn the_alerts_and_the_dashboard_of_the_chart_are_those_of_the_repository() {
         ("deploy/grafana/dotgate.json", "templates/dashboard.yaml"),
     ] {
         let made = rendered(VALUES[3], &["--show-only", template]);
-        let kept = fs::read_to_string(root().join(file)).unwrap();
+        let stored = fs::read_to_string(root().join(file)).unwrap();
         let name = Path::new(file).file_name().unwrap();
         let copy = root().join("deploy/helm/dotgate/files").join(name);
         assert!(
@@ -400,15 +413,15 @@ fn the_alerts_and_the_dashboard_of_the_chart_are_those_of_the_repository() {
         );
         assert_eq!(
             fs::read_to_string(copy).unwrap(),
-            kept,
+            stored,
             "{file}: `just chart` copies it"
         );
         let lines = |text: &str| -> Vec<String> {
             let words = text.lines().map(|line| line.trim().to_owned());
             words.filter(|line| !line.is_empty()).collect()
         };
-        assert!(!lines(&kept).is_empty(), "{file}");
-        assert!(lines(&made).ends_with(&lines(&kept)), "{file}: {made}");
+        assert!(!lines(&stored).is_empty(), "{file}");
+        assert!(lines(&made).ends_with(&lines(&stored)), "{file}: {made}");
     }
 }
 
@@ -438,10 +451,10 @@ fn the_plain_manifests_are_those_of_the_chart() {
     let made: String = lines.map(|line| format!("{line}\n")).collect();
     let path = root().join("deploy/kubernetes/dotgate.yaml");
     let page = fs::read_to_string(&path).unwrap();
-    let (head, kept) = page.split_once("---\n").unwrap();
+    let (head, stored) = page.split_once("---\n").unwrap();
     assert!(head.starts_with("# Made by `just chart`"), "{head}");
     assert!(
-        format!("---\n{kept}") == made,
+        format!("---\n{stored}") == made,
         "{} is stale: `just chart`",
         path.display()
     );

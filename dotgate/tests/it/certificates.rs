@@ -111,8 +111,14 @@ fn a_certificate_that_is_renewed_under_load_loses_nothing() {
     load.go_on_for(25);
     let responses = load.finish();
     assert_all_right(&responses, responses.len());
-    // The new certificate has a ticket store of its own: nothing can be resumed.
-    assert_eq!(upstream.record().full_handshakes, 6);
+    // The new certificate has a ticket store of its own: nothing can be resumed. A query that was lost with its session may
+    // have one of its own besides.
+    let handshakes = {
+        let record = upstream.record();
+        assert_eq!(record.resumed_handshakes, 0);
+        record.full_handshakes
+    };
+    assert!(handshakes >= 6, "{handshakes} handshakes");
     assert_eq!(world.counts([Count::SessionsFailed, Count::Failed]), [0, 0]);
 }
 

@@ -77,17 +77,20 @@ pub fn find_cookie(message: &[u8]) -> Option<Cookie<'_>> {
 
 #[cfg(test)]
 mod tests {
+    use dotgate_message::{
+        A, Compose as _, IN, OPT, RD, Section, UDP_SIZE, header, question, record_in,
+    };
+
     use super::*;
 
     /// A query for the root with these options.
-    fn query(questions: u8, options: &[u8]) -> Vec<u8> {
-        let mut message = vec![0, 1, 1, 0, 0, questions, 0, 0, 0, 0, 0, 1];
+    fn query(questions: u16, options: &[u8]) -> Vec<u8> {
+        let mut message = header(1, RD, [questions, 0, 0, 0]);
         for _ in 0..questions {
-            message.extend([0, 0, 1, 0, 1]);
+            message.extend(question("", A, IN));
         }
-        message.extend([0, 0, 41, 4, 208, 0, 0, 0, 0, 0, options.len() as u8]);
-        message.extend(options);
-        message
+        let opt = record_in(&[0], OPT, UDP_SIZE, 0, options);
+        message.with_record(Section::Additional, &opt)
     }
 
     fn cookie(length: u8) -> Vec<u8> {

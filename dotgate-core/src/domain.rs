@@ -47,7 +47,7 @@ pub fn registrable(name: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire_name as wire;
+    use dotgate_message::wire_name as wire;
 
     #[test]
     fn names_of_one_owner_have_one_registrable_domain() {

@@ -204,15 +204,3 @@ pub use sessions::Sessions;
 pub use settings::{CacheSettings, GroupSettings, Settings, ShardKey, UpstreamSettings};
 pub use stream::{AcceptedStream, KernelBuffers, StreamKind};
 pub use tap::{MessageKind, MessagePeer, TappedMessage};
-
-/// A name in wire form, for tests.
-#[cfg(test)]
-fn wire_name(name: &str) -> Vec<u8> {
-    let mut wire = Vec::new();
-    for label in name.split('.').filter(|label| !label.is_empty()) {
-        wire.push(label.len() as u8);
-        wire.extend_from_slice(label.as_bytes());
-    }
-    wire.push(0);
-    wire
-}

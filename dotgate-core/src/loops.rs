@@ -153,12 +153,7 @@ mod tests {
     const LONG: &str = "wWw.a-naME-of-mAny-LETTers.CorP.exAMple";
 
     fn case_of(name: &str) -> (Question, NameCase) {
-        let mut wire: Vec<u8> = name.split('.').fold(Vec::new(), |mut wire, label| {
-            wire.push(u8::try_from(label.len()).unwrap());
-            wire.extend_from_slice(label.as_bytes());
-            wire
-        });
-        wire.extend_from_slice(&[0, 0, 1, 0, 1]);
+        let wire = dotgate_message::question(name, 1, 1);
         (Question::fold(&wire).unwrap(), NameCase::of(&wire))
     }
 

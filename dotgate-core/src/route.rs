@@ -256,7 +256,7 @@ const TOP_LEVEL: &[(LocalZone, &[u8])] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire_name as wire;
+    use dotgate_message::wire_name as wire;
 
     #[test]
     fn ds_of_a_zone_belongs_to_its_parent_and_is_forwarded() {

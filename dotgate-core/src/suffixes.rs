@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn every_suffix_is_given_once_with_the_hash_that_it_has_as_a_name() {
         let key = SuffixKey::from_seed(7);
-        let name = crate::wire_name("www.example.com");
+        let name = dotgate_message::wire_name("www.example.com");
         let bytes = padded(&name);
         let mut room = Starts::new();
         let labels = Labels::of(&bytes, &mut room);
@@ -248,7 +248,7 @@ mod tests {
     fn a_hash_depends_on_each_byte_of_the_name_and_on_nothing_else() {
         let key = SuffixKey::from_seed(7);
         for length in 1..=63_usize {
-            let name = crate::wire_name(&format!("{}.ab", "x".repeat(length)));
+            let name = dotgate_message::wire_name(&format!("{}.ab", "x".repeat(length)));
             let hash = key.hash_of(&name);
             let mut followed = padded(&name);
             followed[name.len()..].fill(0xff);

@@ -18,8 +18,9 @@ use dotgate_core::{
     ReturnPath, SessionKey, Settings, Shared, StreamKey, StreamKind, UpstreamId, UpstreamSettings,
     WorkerId, drive,
 };
-use dotgate_wire::split_frame;
-
+use dotgate_message::{
+    A, Compose as _, QNAME, RA, RD, framed, query, record, response, split_frame,
+};
 /// Queries before the count begins, and counted.
 const WARM_UP: u32 = 20_000;
 const COUNTED: u32 = 5_000;
@@ -32,8 +33,8 @@ const CACHE_BYTES: usize = 1024 * 1024;
 /// The TTL of answers.
 const TTL: Duration = Duration::from_secs(300);
 /// RCODEs (RFC 1035 section 4.1.1).
-const NOERROR: u8 = 0;
-const SERVFAIL: u8 = 2;
+const NOERROR: u16 = 0;
+const SERVFAIL: u16 = 2;
 
 struct World {
     engine: Engine,
@@ -41,10 +42,11 @@ struct World {
     session: Option<SessionKey>,
     stream: Option<StreamKey>,
     query: Vec<u8>,
-    answers: Vec<u8>,
+    /// What reached the upstream, framed.
+    forwarded: Vec<u8>,
     /// What the upstream answers.
-    rcode: u8,
-    /// Allocations of the engine, and of this driver, which has none of its own once warm.
+    rcode: u16,
+    /// Allocations of the engine, and of this driver's part in a turn, which has none of its own once warm.
     counted: usize,
     responses: u32,
 }
@@ -99,7 +101,7 @@ impl World {
             session: None,
             stream: None,
             query: Vec::new(),
-            answers: Vec::new(),
+            forwarded: Vec::new(),
             rcode: NOERROR,
             counted: 0,
             responses: 0,
@@ -114,20 +116,11 @@ impl World {
 
     /// A query for `nNNNNNNN.example`, framed if it is for a stream, with an OPT.
     fn write_query(&mut self, number: u32, is_framed: bool) {
-        self.query.clear();
-        if is_framed {
-            self.query.extend_from_slice(&[0, 45]);
-        }
-        let id = (number as u16).to_be_bytes();
-        self.query.extend_from_slice(&id);
-        self.query
-            .extend_from_slice(&[1, 0, 0, 1, 0, 0, 0, 0, 0, 1, 8, b'n']);
-        for place in (0..7).rev() {
-            self.query
-                .push(b'0' + (number / 10_u32.pow(place) % 10) as u8);
-        }
-        self.query
-            .extend_from_slice(b"\x07example\0\0\x01\0\x01\0\0\x29\x04\xd0\0\0\0\0\0\0");
+        let message = query(number as u16, &format!("n{number:07}.example")).with_edns();
+        self.query = match is_framed {
+            true => framed(&message),
+            false => message,
+        };
     }
 
     /// One turn: queries in, attempts out, responses in, answers out.
@@ -152,11 +145,10 @@ impl World {
         self.drive();
         self.now = self.now + Duration::from_millis(1);
         if let Some(session) = self.session {
-            let answers = std::mem::take(&mut self.answers);
+            let answers = answers(&self.forwarded, self.rcode);
+            self.forwarded.clear();
             let now = self.now;
             self.counting(|engine, _| engine.session_bytes(now, session, &answers));
-            self.answers = answers;
-            self.answers.clear();
         }
         self.drive();
     }
@@ -209,12 +201,7 @@ impl Driver for World {
             }
             Action::FlushSession(session) => {
                 let frames = self.engine.sessions_mut().output(session).unwrap();
-                let mut rest = &frames[..];
-                while let Some((message, after)) = split_frame(rest) {
-                    rest = after;
-                    write_answer(&mut self.answers, message, self.rcode);
-                }
-                frames.clear();
+                self.forwarded.append(frames);
             }
             Action::FlushStream(stream) => {
                 let output = self.engine.clients_mut().stream_output(stream).unwrap();
@@ -244,19 +231,17 @@ impl Driver for World {
     fn log(&mut self, _now: Moment, _event: Event) {}
 }
 
-/// A framed response with an OPT, and one A record if it is no error.
-fn write_answer(out: &mut Vec<u8>, query: &[u8], rcode: u8) {
-    let question = &query[12..12 + 18 + 4];
-    let address = [0xc0, 12, 0, 1, 0, 1, 0, 0, 1, 44, 0, 4, 203, 0, 113, 5];
-    let records: &[u8] = if rcode == NOERROR { &address } else { &[] };
-    let length = u16::try_from(12 + question.len() + records.len() + 11).unwrap();
-    let answers = u8::from(!records.is_empty());
-    out.extend_from_slice(&length.to_be_bytes());
-    out.extend_from_slice(&query[..2]);
-    out.extend_from_slice(&[0x81, 0x80 | rcode, 0, 1, 0, answers, 0, 0, 0, 1]);
-    out.extend_from_slice(question);
-    out.extend_from_slice(records);
-    out.extend_from_slice(&[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0]);
+/// The framed responses to framed queries: each has an OPT record, and one A record if it is no error.
+fn answers(mut queries: &[u8], rcode: u16) -> Vec<u8> {
+    let address = [record(QNAME, A, 300, &[203, 0, 113, 5])];
+    let records = if rcode == NOERROR { &address[..] } else { &[] };
+    let mut answers = Vec::new();
+    while let Some((query, after)) = split_frame(queries) {
+        let message = response(query, RD | RA | rcode, [records, &[], &[]]);
+        answers.extend(framed(&message.with_edns()));
+        queries = after;
+    }
+    answers
 }
 
 fn forward(over_tcp: bool) {

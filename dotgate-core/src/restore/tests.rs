@@ -1,6 +1,6 @@
-use proptest::prelude::*;
-
+use dotgate_message::{A, QNAME, RA, RD, SOA, query, record};
 use dotgate_wire::Ede;
+use proptest::prelude::*;
 
 use super::*;
 use crate::cache::{Found, Terms};
@@ -8,7 +8,6 @@ use crate::routes::RouteId;
 
 const NAME: &[u8] = b"\x03www\x07example\0";
 const LATER: Moment = Moment::from_nanos(5_000_000_000);
-const A: u16 = 1;
 
 fn settings() -> CacheSettings {
     CacheSettings {
@@ -21,29 +20,13 @@ fn settings() -> CacheSettings {
     }
 }
 
-/// A response of an upstream: header, question for A of `name`, then records.
-fn response(name: &[u8], rcode: u8, counts: [u8; 2], records: &[u8]) -> Vec<u8> {
-    let [answers, authorities] = counts;
-    let header = [
-        0,
-        1,
-        0x81,
-        0x80 | rcode,
-        0,
-        1,
-        0,
-        answers,
-        0,
-        authorities,
-        0,
-        0,
-    ];
-    [&header[..], name, &[0, 1, 0, 1], records].concat()
+/// A response of an upstream for the addresses of [`NAME`].
+fn response(flags: u16, sections: [&[Vec<u8>]; 3]) -> Vec<u8> {
+    dotgate_message::response(&query(1, "www.example"), RD | RA | flags, sections)
 }
 
 fn address(ttl: u32) -> Vec<u8> {
-    let ttl = ttl.to_be_bytes();
-    [&[0xc0, 12, 0, 1, 0, 1][..], &ttl, &[0, 4, 192, 0, 2, 1]].concat()
+    record(QNAME, A, ttl, &[192, 0, 2, 1])
 }
 
 /// What the engine would keep of a response.
@@ -56,17 +39,13 @@ fn stored(response: &[u8], ede: Option<Ede<'_>>) -> Vec<u8> {
 }
 
 fn right() -> Vec<u8> {
-    stored(&response(NAME, 0, [1, 0], &address(300)), None)
+    stored(&response(0, [&[address(300)], &[], &[]]), None)
 }
 
 fn negative() -> Vec<u8> {
-    let soa = [
-        &[0, 0, 6, 0, 1, 0, 0, 1, 44, 0, 22, 0, 0][..],
-        &[0; 16],
-        &[0, 0, 0, 60],
-    ]
-    .concat();
-    stored(&response(NAME, 3, [0, 1], &soa), None)
+    let data = [&[0; 18][..], &[0, 0, 0, 60]].concat();
+    let soa = record(&[0], SOA, 300, &data);
+    stored(&response(3, [&[], &[soa], &[]]), None)
 }
 
 fn entry(bytes: &[u8]) -> SavedEntry<'_> {
@@ -212,16 +191,21 @@ fn what_is_no_answer_to_its_question_is_refused() {
         is_refused(&other_rcode, |_| {}),
         "in addition to the message's own"
     );
-    let ended = stored(&response(NAME, 0, [1, 0], &address(0)), None);
+    let ended = stored(&response(0, [&[address(0)], &[], &[]]), None);
     assert!(is_refused(&ended, |_| {}), "TTL 0");
-    let failure = stored(&response(NAME, 2, [0, 0], &[]), None);
+    let failure = stored(&response(2, [&[], &[], &[]]), None);
     assert!(is_refused(&failure, |_| {}));
     let private = b"\x03www\x07private\0";
-    let of_private = stored(&response(private, 0, [1, 0], &address(300)), None);
+    let message = dotgate_message::response(
+        &query(1, "www.private"),
+        RD | RA,
+        [&[address(300)], &[], &[]],
+    );
+    let of_private = stored(&message, None);
     assert!(is_refused(&of_private, |entry| entry.name = private));
     let text = "x".repeat(limits::SAVED_EDE_BYTES + 1);
     let with_ede = |text| Some(Ede { code: 3, text });
-    let message = response(NAME, 0, [1, 0], &address(300));
+    let message = response(0, [&[address(300)], &[], &[]]);
     assert!(is_refused(&stored(&message, with_ede(&text)), |_| {}));
     assert!(!is_refused(&stored(&message, with_ede(&text[1..])), |_| {}));
 }

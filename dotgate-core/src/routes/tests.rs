@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn wire(name: &str) -> Box<[u8]> {
-    crate::wire_name(name).into()
+    dotgate_message::wire_name(name).into()
 }
 
 fn question(name: &[u8]) -> Question {

@@ -73,7 +73,7 @@ mod tests {
     use super::*;
     use crate::routes::RouteId;
     use crate::settings::UpstreamSettings;
-    use crate::wire_name as wire;
+    use dotgate_message::wire_name as wire;
 
     const KEY: ShardKey = ShardKey(*b"0123456789abcdef");
 

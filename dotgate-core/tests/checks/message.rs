@@ -1,5 +1,11 @@
 //! DNS messages as bytes, made and read without the code under test.
 
+pub(crate) use dotgate_message::framed;
+use dotgate_message::{
+    A, CD, Compose as _, DO, EDE, KEEPALIVE, QNAME, QR, RA, RD, TC, UDP_SIZE, header, question_of,
+    record, split_frame,
+};
+
 /// What a client asks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ask {
@@ -13,20 +19,16 @@ pub(crate) struct Ask {
 
 /// A well-formed query for the address of `nNNNNN.example`.
 pub(crate) fn query(ask: Ask) -> Vec<u8> {
-    let mut message = ask.id.to_be_bytes().to_vec();
-    message.extend([1, if ask.checking_disabled { 0x10 } else { 0 }]);
-    message.extend([0, 1, 0, 0, 0, 0, 0, u8::from(ask.edns.is_some()), 6]);
-    let label = format!("n{:05}", ask.name);
-    message.extend(match ask.is_upper_case {
-        true => label.to_ascii_uppercase().into_bytes(),
-        false => label.into_bytes(),
-    });
-    message.extend(b"\x07example\0\0\x01\0\x01");
-    if let Some(dnssec_ok) = ask.edns {
-        message.extend([0, 0, 41, 0x04, 0xd0, 0, 0]);
-        message.extend([if dnssec_ok { 0x80 } else { 0 }, 0, 0, 0]);
+    let label = match ask.is_upper_case {
+        true => format!("N{:05}", ask.name),
+        false => format!("n{:05}", ask.name),
+    };
+    let flags = RD | if ask.checking_disabled { CD } else { 0 };
+    let message = dotgate_message::query(ask.id, &format!("{label}.example")).with_flags(flags);
+    match ask.edns {
+        None => message,
+        Some(dnssec_ok) => message.with_opt(UDP_SIZE, if dnssec_ok { DO } else { 0 }, &[]),
     }
-    message
 }
 
 pub(crate) fn id(message: &[u8]) -> Option<u16> {
@@ -43,14 +45,7 @@ fn u16_at(message: &[u8], place: usize) -> u16 {
 
 /// The question of a message without compression in it; empty if there is none.
 pub(crate) fn question(message: &[u8]) -> &[u8] {
-    if u16_at(message, 4) == 0 {
-        return &[];
-    }
-    let mut end = 12;
-    while let Some(length) = message.get(end).filter(|length| **length != 0) {
-        end += 1 + usize::from(*length);
-    }
-    message.get(12..end + 5).unwrap_or_default()
+    question_of(message).unwrap_or_default()
 }
 
 pub(crate) fn rcode(message: &[u8]) -> u8 {
@@ -94,56 +89,37 @@ pub(crate) struct Form {
 /// An upstream's response to a query.
 pub(crate) fn response(query: &[u8], form: Form) -> Vec<u8> {
     let asked = question(query);
-    let mut message = query.get(..2).unwrap_or_default().to_vec();
-    let has_opt = u16_at(query, 10) > 0 && !form.lacks_opt;
-    let answers = match form.rcode == 0 && !form.lacks_question {
-        true => 1 + form.more_records,
+    let id = id(query).unwrap_or_default();
+    let answers = match form.rcode == 0 {
+        true => 1 + usize::from(form.more_records),
         false => 0,
     };
-    message.extend([0x81 | if form.is_truncated { 2 } else { 0 }]);
-    message.extend([0x80 | form.rcode, 0, u8::from(!form.lacks_question)]);
-    message.extend(answers.to_be_bytes());
-    message.extend([0, 0, 0, u8::from(has_opt)]);
-    if !form.lacks_question {
-        message.extend(asked);
-    }
-    for _ in 0..answers {
-        message.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4]);
-        message.extend(right_data(asked));
-    }
-    if has_opt {
-        let mut options = Vec::new();
-        if let Some(code) = form.ede {
-            options.extend([0, 15, 0, 2]);
-            options.extend(code.to_be_bytes());
+    let flags = QR | RD | RA | u16::from(form.rcode) | if form.is_truncated { TC } else { 0 };
+    let message = match form.lacks_question {
+        true => header(id, flags, [0; 4]),
+        false => {
+            let records = vec![record(QNAME, A, 60, &right_data(asked)); answers];
+            dotgate_message::message(id, flags, asked, [&records, &[], &[]])
         }
-        if let Some(tenths) = form.keepalive {
-            options.extend([0, 11, 0, 2]);
-            options.extend(tenths.to_be_bytes());
-        }
-        message.extend([0, 0, 41, 0x04, 0xd0, 0, 0, 0, 0, 0, options.len() as u8]);
-        message.extend(options);
+    };
+    if u16_at(query, 10) == 0 || form.lacks_opt {
+        return message;
     }
-    message
-}
-
-pub(crate) fn frame(message: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(message.len()).expect("a message that fits a frame");
-    [&length.to_be_bytes(), message].concat()
+    let [ede, keepalive] = [form.ede, form.keepalive].map(|it| it.map(u16::to_be_bytes));
+    let ede = ede.as_ref().map(|data| (EDE, &data[..]));
+    let keepalive = keepalive.as_ref().map(|data| (KEEPALIVE, &data[..]));
+    let options: Vec<_> = ede.into_iter().chain(keepalive).collect();
+    message.with_options(&options)
 }
 
 /// Takes the complete messages off the front of a stream's bytes.
 pub(crate) fn take_frames(bytes: &mut Vec<u8>) -> Vec<Vec<u8>> {
     let mut messages = Vec::new();
-    let mut start = 0;
-    while let Some(&[high, low]) = bytes.get(start..).and_then(|rest| rest.first_chunk()) {
-        let end = start + 2 + usize::from(u16::from_be_bytes([high, low]));
-        let Some(message) = bytes.get(start + 2..end) else {
-            break;
-        };
+    let mut rest = &bytes[..];
+    while let Some((message, after)) = split_frame(rest) {
         messages.push(message.to_vec());
-        start = end;
+        rest = after;
     }
-    bytes.drain(..start);
+    bytes.drain(..bytes.len() - rest.len());
     messages
 }

@@ -235,7 +235,7 @@ impl World<'_> {
             // A message that was cut off would swallow the first answer.
             for query in std::mem::take(&mut session.asked).into_values() {
                 let answer = message::response(&query, Form::default());
-                session.undelivered.extend(message::frame(&answer));
+                session.undelivered.extend(message::framed(&answer));
             }
             is_busy |= !session.undelivered.is_empty();
             self.this().deliver(now, key, usize::MAX);

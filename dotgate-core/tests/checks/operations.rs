@@ -131,7 +131,7 @@ impl World<'_> {
             false => self.changed_query(),
         };
         let length = if byte & 0x40 == 0 { usize::MAX } else { 9 };
-        self.send(key, &message::frame(&query), length);
+        self.send(key, &message::framed(&query), length);
     }
 
     fn send(&mut self, key: dotgate_core::StreamKey, bytes: &[u8], length: usize) {
@@ -232,7 +232,7 @@ impl World<'_> {
         let Some(query) = query else {
             return;
         };
-        let bytes = message::frame(&message::response(&query, form));
+        let bytes = message::framed(&message::response(&query, form));
         session.answered = Some(query);
         let times = if choice & 0xc0 == 0xc0 { 2 } else { 1 };
         for _ in 0..times {
@@ -309,7 +309,7 @@ impl World<'_> {
             2 => response = query.clone(),
             _ => response.truncate(20),
         }
-        session.undelivered.extend(message::frame(&response));
+        session.undelivered.extend(message::framed(&response));
         self.this().deliver(now, key, usize::MAX);
         self.this().pump(now);
     }
@@ -346,7 +346,7 @@ impl World<'_> {
         for change in bytes.chunks_exact(2) {
             response[2 + usize::from(change[0]) % (length - 2)] ^= change[1];
         }
-        session.undelivered.extend(message::frame(&response));
+        session.undelivered.extend(message::framed(&response));
         self.this().note_garbled(key, &response);
         self.this().deliver(now, key, usize::MAX);
         self.this().pump(now);

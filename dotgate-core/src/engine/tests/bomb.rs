@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use super::lab::{ForwardedQuery, Lab, MS, SECOND, query, query_with_edns, settings};
-use super::message::{QNAME, RA, RD, record, response};
+use dotgate_message::{Compose as _, QNAME, RA, RD, framed, query, record, response};
+
+use super::lab::{ForwardedQuery, Lab, MS, SECOND, settings};
 use crate::admit::AccessList;
 use crate::counters::labels::Limit;
 use crate::limits;
@@ -25,7 +26,7 @@ fn lab_for_attacks() -> Lab {
 
 /// Answers with 1,100 bytes of data.
 fn answer_long(lab: &mut Lab, forwarded: &ForwardedQuery) {
-    let long = record(QNAME, TXT, 1, 300, &[7; 1_100]);
+    let long = record(QNAME, TXT, 300, &[7; 1_100]);
     let message = response(&forwarded.message, RD | RA, [&[long], &[], &[]]);
     lab.respond(forwarded.session, &message);
 }
@@ -93,7 +94,8 @@ fn attack(lab: &mut Lab, queries: usize, span_ms: u64, held_ms: u64) -> Toll {
             }
         }
         while ms < span_ms && sent < queries * (ms as usize + 1) / span_ms as usize {
-            let message = query_with_edns((sent % 60_000) as u16, &format!("n{sent}.zone.example"));
+            let message =
+                query((sent % 60_000) as u16, &format!("n{sent}.zone.example")).with_edns();
             toll.bytes_in += message.len();
             lab.send_from(&format!("192.0.2.1:{}", 1_024 + sent % 60_000), &message);
             sent += 1;
@@ -151,7 +153,7 @@ fn what_comes_after_two_seconds_has_no_records_by_udp_and_all_of_them_by_tcp() {
     let mut lab = lab_for_attacks();
     lab.send(&query(1, "Late.example"));
     let stream = lab.connect();
-    lab.stream_send(stream, &super::lab::framed(&query(2, "late.example")));
+    lab.stream_send(stream, &framed(&query(2, "late.example")));
     for number in 0..19 {
         lab.pass(100 * MS);
         answer_another_client(&mut lab, number);

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::lab::{Lab, MS, SECOND, query, query_with_edns, rcode_of, settings};
+use dotgate_message::{Compose as _, NS, RA, RD, query, query_for, record, response};
+
+use super::lab::{Lab, MS, SECOND, rcode_of, settings};
 use crate::counters::Count;
 use crate::failure::{ConnectFault, SessionEnd, TlsFault};
 use crate::limits;
@@ -86,7 +88,7 @@ fn a_question_asked_before_is_answered_without_the_upstream_and_its_ttl_counts_d
 fn dnssec_and_checking_make_other_questions() {
     let mut lab = with_cache(1, 1);
     let with = |dnssec_ok: bool, checking_disabled: bool| {
-        let mut message = query_with_edns(1, "a.example");
+        let mut message = query(1, "a.example").with_edns();
         message[3] |= u8::from(checking_disabled) << 4;
         let flags_at = message.len() - 4;
         message[flags_at] = u8::from(dnssec_ok) << 7;
@@ -110,7 +112,7 @@ fn a_stale_answer_is_given_when_the_client_timer_ends_and_refreshed_behind_it() 
     lab.answer_all();
     lab.pass(301 * SECOND);
     lab.responses.clear();
-    lab.send(&query_with_edns(1, "a.example"));
+    lab.send(&query(1, "a.example").with_edns());
     lab.open(0);
     lab.pass(1_799 * MS);
     assert!(lab.responses.is_empty());
@@ -136,7 +138,7 @@ fn while_all_upstreams_are_down_stale_answers_are_given_at_once() {
     lab.ask("b.example");
     lab.fail_open(0, REFUSED);
     lab.responses.clear();
-    lab.send(&query_with_edns(1, "a.example"));
+    lab.send(&query(1, "a.example").with_edns());
     assert_eq!(edes(&lab.responses[0]), [3]);
     assert_eq!(ttl_of(&lab.responses[0]), limits::STALE_TTL);
 }
@@ -164,10 +166,10 @@ fn a_refresh_that_failed_is_not_tried_again_for_half_a_minute() {
 #[test]
 fn a_failure_is_cached_for_a_second_and_served_as_cached() {
     let mut lab = with_cache(1, 1);
-    lab.send(&query_with_edns(1, "broken.example"));
+    lab.send(&query(1, "broken.example").with_edns());
     let forwarded = lab.next_forwarded();
     lab.answer_with_rcode(&forwarded, 2);
-    lab.send(&query_with_edns(1, "broken.example"));
+    lab.send(&query(1, "broken.example").with_edns());
     assert!(lab.forwarded.is_empty());
     assert_eq!(lab.rcodes(), [2, 2]);
     assert_eq!(edes(&lab.responses[1])[1..], [13]);
@@ -257,16 +259,14 @@ fn the_root_servers_are_returned_even_before_an_upstream_is_reached() {
         },
         1,
     );
-    let mut root = query_with_edns(1, "");
-    root[14] = 2;
+    let root = query_for(1, "", NS).with_edns();
     lab.send(&root);
     assert_eq!((rcode_of(&lab.responses[0]), lab.responses[0][7]), (0, 13));
     assert_eq!(edes(&lab.responses[0]), [3]);
     lab.open(0);
     let forwarded = lab.next_forwarded();
-    let mut answer = vec![0, 0, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 2, 0, 1];
-    answer[..2].copy_from_slice(&forwarded.id.to_be_bytes());
-    answer.extend_from_slice(&[0, 0, 2, 0, 1, 0, 0, 1, 44, 0, 3, 1, b'a', 0]);
+    let servers = record(&[0], NS, 300, b"\x01a\0");
+    let answer = response(&forwarded.message, RD | RA, [&[servers], &[], &[]]);
     lab.respond(forwarded.session, &answer);
     lab.send(&root);
     assert_eq!(lab.responses[1][7], 1, "what the upstream said");

@@ -1,11 +1,12 @@
 //! Which answers are cached, and how they are served.
 
-use super::cache::{cache_settings, edes, with_cache, with_cache_and};
-use super::lab::{Lab, SECOND, answer, query, query_with_edns, rcode_of, settings};
-use super::message::{
-    A, AD, DO, EDE, Message, QNAME, RA, RD, TC, address, error_with_ede, query_for, record,
-    response, response_with_opt, with_flags, with_opt,
+use dotgate_message::{
+    A, AD, Compose as _, DO, EDE, QNAME, RA, RD, TC, framed, query, query_for, record, response,
 };
+
+use super::cache::{cache_settings, edes, with_cache, with_cache_and};
+use super::lab::{Lab, SECOND, answer, rcode_of, settings};
+use super::message::{Message, address, error_with_ede};
 use crate::counters::Count;
 use crate::limits;
 use crate::settings::{CacheSettings, Settings};
@@ -18,7 +19,7 @@ const NXDOMAIN: u16 = 3;
 pub(super) fn soa(ttl: u32, minimum: u32) -> Vec<u8> {
     let mut rdata = vec![0; 18];
     rdata.extend(minimum.to_be_bytes());
-    record(&[0], SOA, 1, ttl, &rdata)
+    record(&[0], SOA, ttl, &rdata)
 }
 
 /// Answers what was asked last with these records.
@@ -74,7 +75,7 @@ fn a_negative_response_answers_the_type_that_it_was_asked_for_and_no_other() {
     for qtype in [43, 50, 25, 48, 65, AAAA, SOA, 255, 65_280] {
         for rcode in [NXDOMAIN, 0] {
             let mut lab = with_cache(1, 1);
-            let asking = query_for("dual.example", qtype, 1);
+            let asking = query_for(1, "dual.example", qtype);
             lab.send(&asking);
             respond_with(&mut lab, rcode, [&[], &[soa(300, 300)], &[]]);
             assert_eq!(taken(&mut lab).rcode(), rcode);
@@ -96,7 +97,7 @@ fn a_negative_response_for_another_type_leaves_stale_data_alone() {
     lab.ask("dual.example");
     lab.answer_all();
     lab.pass(400 * SECOND);
-    lab.send(&query_for("dual.example", 43, 1));
+    lab.send(&query_for(1, "dual.example", 43));
     lab.open(0);
     respond_with(&mut lab, NXDOMAIN, [&[], &[soa(300, 300)], &[]]);
     lab.responses.clear();
@@ -111,12 +112,12 @@ fn nxdomain_is_shared_until_the_setting_says_otherwise() {
     lab.ask("gone.example");
     respond_with(&mut lab, NXDOMAIN, [&[], &[soa(300, 300)], &[]]);
     lab.responses.clear();
-    lab.send(&query_for("gone.example", AAAA, 1));
+    lab.send(&query_for(1, "gone.example", AAAA));
     assert_eq!(taken(&mut lab).rcode(), NXDOMAIN);
     let mut settings = Settings::clone(&lab.engine.settings);
     settings.cache.nxdomain_all_types = false;
     lab.reconfigure(settings);
-    lab.send(&query_for("gone.example", AAAA, 1));
+    lab.send(&query_for(1, "gone.example", AAAA));
     assert_eq!((lab.responses.len(), lab.forwarded.len()), (0, 1));
 }
 
@@ -128,12 +129,12 @@ fn nxdomain_is_cached_for_all_types_by_a_setting_and_no_data_for_its_own() {
     lab.ask("bare.example");
     respond_with(&mut lab, 0, [&[], &[soa(300, 300)], &[]]);
     lab.responses.clear();
-    lab.send(&query_for("gone.example", AAAA, 1));
+    lab.send(&query_for(1, "gone.example", AAAA));
     assert_eq!(taken(&mut lab).rcode(), NXDOMAIN);
     lab.ask("bare.example");
     assert_eq!(taken(&mut lab).rcode(), 0);
     assert!(lab.forwarded.is_empty());
-    lab.send(&query_for("bare.example", AAAA, 1));
+    lab.send(&query_for(1, "bare.example", AAAA));
     assert_eq!(lab.forwarded.len(), 1, "another type may have data");
     lab.answer_all();
     lab.ask("www.gone.example");
@@ -176,7 +177,7 @@ fn a_ttl_of_zero_is_for_those_who_wait_at_every_worker_and_for_nobody_else() {
     first.ask("now.example");
     first.ask("now.example");
     second.ask("now.example");
-    let data = record(QNAME, A, 1, 0, &[203, 0, 113, 5]);
+    let data = record(QNAME, A, 0, &[203, 0, 113, 5]);
     respond_with(&mut first, 0, [&[data], &[], &[]]);
     second.take_flight_messages(&mut first);
     assert_eq!((first.responses.len(), second.responses.len()), (2, 1));
@@ -199,7 +200,7 @@ fn ttls_stay_within_the_bounds_that_are_set() {
     for (ttl, cached) in [(1, 20), (30, 30), (86_400, 60)] {
         let name = format!("lifetime{ttl}.example");
         lab.ask(&name);
-        let data = record(QNAME, A, 1, ttl, &[203, 0, 113, 5]);
+        let data = record(QNAME, A, ttl, &[203, 0, 113, 5]);
         respond_with(&mut lab, 0, [&[data], &[], &[]]);
         lab.responses.clear();
         lab.ask(&name);
@@ -209,7 +210,7 @@ fn ttls_stay_within_the_bounds_that_are_set() {
 
 #[test]
 fn ad_is_set_for_clients_that_request_it_and_never_with_off_chain_records() {
-    let off_chain = record(b"\x05stray\0", A, 1, 300, &[203, 0, 113, 6]);
+    let off_chain = record(b"\x05stray\0", A, 300, &[203, 0, 113, 6]);
     for (records, is_cached) in [
         (vec![address(5)], true),
         (vec![address(5), off_chain], false),
@@ -218,7 +219,7 @@ fn ad_is_set_for_clients_that_request_it_and_never_with_off_chain_records() {
         lab.ask("a.example");
         respond_with(&mut lab, AD, [&records, &[], &[]]);
         lab.responses.clear();
-        lab.send(&with_flags(query(1, "a.example"), RD | AD));
+        lab.send(&query(1, "a.example").with_flags(RD | AD));
         assert_eq!(taken(&mut lab).has(AD), is_cached);
         lab.ask("a.example");
         assert!(!taken(&mut lab).has(AD), "it did not ask for it");
@@ -230,29 +231,30 @@ fn ad_is_set_for_clients_that_request_it_and_never_with_off_chain_records() {
 fn an_extended_error_is_served_from_the_cache_with_its_source() {
     let mut lab = with_cache(1, 1);
     for _ in 0..2 {
-        lab.send(&query_with_edns(1, "a.example"));
+        lab.send(&query(1, "a.example").with_edns());
         if let Some(forwarded) = lab.forwarded.pop() {
             let data = [&4_u16.to_be_bytes()[..], b"forged"].concat();
             let sections: [&[Vec<u8>]; 3] = [&[address(5)], &[], &[]];
-            let message = response_with_opt(&forwarded.message, RD | RA, sections, &[(EDE, &data)]);
+            let message =
+                response(&forwarded.message, RD | RA, sections).with_options(&[(EDE, &data)]);
             lab.respond(forwarded.session, &message);
         }
         let response = taken(&mut lab).ede();
         assert_eq!(response, Some((4, "from up0: forged".to_owned())));
     }
-    lab.send(&query_with_edns(1, "bogus.example"));
+    lab.send(&query(1, "bogus.example").with_edns());
     let forwarded = lab.next_forwarded();
     let message = error_with_ede(&forwarded.message, 2, 6, "");
     lab.respond(forwarded.session, &message);
     lab.responses.clear();
-    lab.send(&query_with_edns(1, "bogus.example"));
+    lab.send(&query(1, "bogus.example").with_edns());
     assert_eq!(edes(&lab.responses[0]), [6, 13]);
 }
 
 #[test]
 fn a_stream_gets_whole_from_the_cache_what_udp_gets_cut() {
     let mut lab = with_cache(1, 1);
-    let long = record(QNAME, A, 1, 300, &[7; 1_500]);
+    let long = record(QNAME, A, 300, &[7; 1_500]);
     lab.ask("long.example");
     respond_with(&mut lab, 0, [&[long], &[], &[]]);
     lab.responses.clear();
@@ -260,7 +262,7 @@ fn a_stream_gets_whole_from_the_cache_what_udp_gets_cut() {
     let cut = taken(&mut lab);
     assert!(cut.has(TC) && cut.records.is_empty());
     let stream = lab.connect();
-    lab.stream_send(stream, &super::lab::framed(&query(2, "long.example")));
+    lab.stream_send(stream, &framed(&query(2, "long.example")));
     let whole = Message::read(&lab.stream_messages()[0]);
     assert!(!whole.has(TC));
     assert_eq!(whole.records[0].rdata, [7; 1_500]);
@@ -270,7 +272,7 @@ fn a_stream_gets_whole_from_the_cache_what_udp_gets_cut() {
 #[test]
 fn an_answer_fetched_without_edns_is_not_cached_for_clients_that_want_signatures() {
     let mut lab = with_cache(1, 1);
-    let with_do = with_opt(query(1, "a.example"), 1_232, DO, &[]);
+    let with_do = query(1, "a.example").with_opt(1_232, DO, &[]);
     lab.send(&with_do);
     let forwarded = lab.next_forwarded();
     lab.respond(
@@ -299,7 +301,7 @@ fn stale_data_comes_before_the_failure_where_both_are_due_at_once() {
     lab.answer_all();
     lab.pass(301 * SECOND);
     lab.responses.clear();
-    lab.send(&query_with_edns(1, "a.example"));
+    lab.send(&query(1, "a.example").with_edns());
     lab.pass(2 * SECOND);
     assert_eq!(
         (rcode_of(&lab.responses[0]), edes(&lab.responses[0])),
@@ -335,7 +337,7 @@ fn a_query_without_rd_gets_nothing_from_the_cache() {
     lab.ask("a.example");
     lab.answer_all();
     lab.responses.clear();
-    lab.send(&with_flags(query(1, "a.example"), 0));
+    lab.send(&query(1, "a.example").with_flags(0));
     assert_eq!(taken(&mut lab).rcode(), 5);
 }
 

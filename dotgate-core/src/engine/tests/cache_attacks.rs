@@ -1,11 +1,13 @@
 //! What somebody may try with a cache: each of these has been a vulnerability of some server.
 
+use dotgate_message::{
+    A, CD, Compose as _, ECS, QNAME, RA, RD, TC, query, query_for, record, response,
+};
+
 use super::cache::{cache_settings, with_cache, with_cache_and};
 use super::cache_answers::{respond_with, soa, taken};
-use super::lab::{Lab, MS, SECOND, answer, query, settings};
-use super::message::{
-    A, CD, ECS, QNAME, RA, RD, address, query_for, record, response, with_flags, with_opt,
-};
+use super::lab::{Lab, MS, SECOND, answer, settings};
+use super::message::address;
 use crate::flights::FlightMessage;
 use crate::limits;
 use crate::settings::{CacheSettings, Settings};
@@ -51,8 +53,8 @@ fn planted_records_answer_no_other_question() {
     let mut lab = with_cache(1, 1);
     lab.ask("a.example");
     let other = b"\x06victim\x07example\0";
-    let planted = record(other, A, 1, 300, &[6, 6, 6, 6]);
-    let servers = record(b"\x07example\0", NS, 1, 300, b"\x06victim\x07example\0");
+    let planted = record(other, A, 300, &[6, 6, 6, 6]);
+    let servers = record(b"\x07example\0", NS, 300, b"\x06victim\x07example\0");
     let sections: [&[Vec<u8>]; 3] = [
         &[address(5), planted.clone()],
         &[servers, planted.clone()],
@@ -61,8 +63,8 @@ fn planted_records_answer_no_other_question() {
     respond_with(&mut lab, 0, sections);
     for question in [
         query(1, "victim.example"),
-        query_for("example", NS, 1),
-        query_for("victim.example", NS, 1),
+        query_for(1, "example", NS),
+        query_for(1, "victim.example", NS),
     ] {
         lab.responses.clear();
         lab.send(&question);
@@ -155,7 +157,7 @@ fn nxdomain_that_hangs_on_the_type_asked_for_is_of_that_type_alone() {
     odd.splice(..1, [0xc0, type_at]);
     respond_with(&mut lab, NXDOMAIN, [&[], &[odd], &[]]);
     assert_eq!(taken(&mut lab).rcode(), NXDOMAIN);
-    lab.send(&query_for("gone.example", 257, 1));
+    lab.send(&query_for(1, "gone.example", 257));
     assert!(lab.responses.is_empty());
     assert_eq!(lab.forwarded.len(), 1);
 }
@@ -165,9 +167,9 @@ fn nxdomain_that_hangs_on_the_type_asked_for_is_of_that_type_alone() {
 fn nxdomain_behind_an_alias_is_of_its_question_alone() {
     let mut lab = with_cache(1, 1);
     lab.ask("alias.example");
-    let alias = record(QNAME, 5, 1, 300, b"\x04gone\x07example\0");
+    let alias = record(QNAME, 5, 300, b"\x04gone\x07example\0");
     respond_with(&mut lab, NXDOMAIN, [&[alias], &[soa(300, 300)], &[]]);
-    for question in [query_for("alias.example", 28, 1), query(1, "gone.example")] {
+    for question in [query_for(1, "alias.example", 28), query(1, "gone.example")] {
         lab.responses.clear();
         lab.send(&question);
         assert!(lab.responses.is_empty());
@@ -184,18 +186,13 @@ fn a_clients_subnet_makes_no_other_question() {
         let peer = format!("192.0.2.{subnet}:1000");
         lab.send_from(
             &peer,
-            &with_opt(query(1, "a.example"), 1_232, 0, &[(ECS, &option)]),
+            &query(1, "a.example").with_options(&[(ECS, &option)]),
         );
     }
     assert_eq!(lab.forwarded.len(), 1);
     lab.answer_all();
     assert_eq!(lab.responses.len(), 20);
-    lab.send(&with_opt(
-        query(1, "a.example"),
-        1_232,
-        0,
-        &[(ECS, &[0, 1, 8, 0, 10])],
-    ));
+    lab.send(&query(1, "a.example").with_options(&[(ECS, &[0, 1, 8, 0, 10])]));
     assert!(lab.forwarded.is_empty());
 }
 
@@ -206,7 +203,7 @@ fn a_failure_without_cd_is_none_for_who_checks_for_itself() {
     lab.ask("bogus.example");
     let forwarded = lab.next_forwarded();
     lab.answer_with_rcode(&forwarded, 2);
-    lab.send(&with_flags(query(1, "bogus.example"), RD | CD));
+    lab.send(&query(1, "bogus.example").with_flags(RD | CD));
     assert_eq!(lab.forwarded.len(), 1);
     lab.answer_all();
     assert_eq!(lab.rcodes(), [2, 0]);
@@ -271,11 +268,7 @@ fn truncated_responses_are_not_cached() {
     let mut lab = with_cache(1, 1);
     lab.ask("a.example");
     let forwarded = lab.next_forwarded();
-    let cut = response(
-        &forwarded.message,
-        RD | RA | super::message::TC,
-        [&[address(5)], &[], &[]],
-    );
+    let cut = response(&forwarded.message, RD | RA | TC, [&[address(5)], &[], &[]]);
     lab.respond(forwarded.session, &cut);
     lab.responses.clear();
     lab.pass(2 * SECOND);

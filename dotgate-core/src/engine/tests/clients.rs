@@ -1,4 +1,6 @@
-use super::lab::{Lab, MS, SECOND, query, query_with_edns, rcode_of, settings};
+use dotgate_message::{Compose as _, query};
+
+use super::lab::{Lab, MS, SECOND, rcode_of, settings};
 use super::message::Message;
 use crate::counters::Count;
 use crate::outbox::Event;
@@ -28,7 +30,7 @@ fn a_query_is_asked_upstream_and_its_response_comes_back_under_its_own_id() {
 fn identical_questions_in_flight_cost_one_attempt_and_each_client_gets_its_own_case() {
     let mut lab = Lab::opened(1);
     lab.send_from("192.0.2.1:1000", &query(1, "a.example"));
-    lab.send_from("192.0.2.2:1000", &query_with_edns(2, "A.example"));
+    lab.send_from("192.0.2.2:1000", &query(2, "A.example").with_edns());
     lab.send_from("192.0.2.2:1001", &query(3, "a.EXAMPLE"));
     assert_eq!(lab.forwarded.len(), 1);
     lab.answer_all();
@@ -55,7 +57,7 @@ fn questions_with_other_dnssec_bits_are_other_questions() {
     let mut lab = Lab::opened(1);
     let mut with_cd = query(2, "a.example");
     with_cd[3] |= 0x10;
-    let mut with_do = query_with_edns(3, "a.example");
+    let mut with_do = query(3, "a.example").with_edns();
     let flags = with_do.len() - 4;
     with_do[flags] = 0x80;
     lab.send(&query(1, "a.example"));
@@ -73,7 +75,7 @@ fn questions_with_other_dnssec_bits_are_other_questions() {
 #[test]
 fn a_query_without_any_answer_fails_at_its_deadline_and_not_before() {
     let mut lab = Lab::new(1);
-    lab.send(&query_with_edns(1, "a.example"));
+    lab.send(&query(1, "a.example").with_edns());
     lab.open(0);
     lab.pass(3_999 * MS);
     assert!(lab.responses.is_empty());
@@ -123,7 +125,7 @@ fn beyond_its_quota_a_client_gets_an_error_and_others_are_served() {
         (3, "192.0.2.1:3"),
         (4, "192.0.2.2:1"),
     ] {
-        lab.send_from(peer, &query_with_edns(n, &format!("n{n}.example")));
+        lab.send_from(peer, &query(n, &format!("n{n}.example")).with_edns());
     }
     assert_eq!(lab.rcodes(), [2], "the third of one client");
     assert!(String::from_utf8_lossy(&lab.responses[0]).contains("too many queries in flight"));
@@ -164,7 +166,7 @@ fn the_time_from_an_idle_client_costs_nothing() {
 #[test]
 fn a_client_that_may_not_ask_is_refused_whatever_its_message_holds() {
     let mut lab = Lab::new(1);
-    let ask = query_with_edns(1, "a.example");
+    let ask = query(1, "a.example").with_edns();
     let cut = ask[..ask.len() - 3].to_vec();
     let mut many = ask.clone();
     many[10..12].copy_from_slice(&[0xff, 0xff]);

@@ -2,8 +2,13 @@
 
 use std::num::NonZeroU32;
 
-use super::lab::{Lab, SECOND, framed, query, settings};
-use super::message::{COOKIE, KEEPALIVE, Message, PADDING, TC, with_opt};
+use dotgate_message::{
+    COOKIE, Compose as _, EDE, KEEPALIVE, PADDING, QNAME, RA, RD, TC, TXT, framed, query, record,
+    response,
+};
+
+use super::lab::{Lab, SECOND, settings};
+use super::message::Message;
 use crate::admit::{AccessList, RateSettings};
 use crate::cookies::{CookieSecret, CookieSecrets};
 use crate::counters::labels::{CookieResult, Limit};
@@ -30,7 +35,7 @@ fn with(rate: u32) -> Settings {
 }
 
 fn asking(id: u16, name: &str, cookie: &[u8]) -> Vec<u8> {
-    with_opt(query(id, name), 1_232, 0, &[(COOKIE, cookie)])
+    query(id, name).with_options(&[(COOKIE, cookie)])
 }
 
 /// The cookie of a response.
@@ -63,7 +68,7 @@ fn every_response_to_a_query_with_a_cookie_has_one_and_no_other() {
     let mut lab = Lab::with_cache(with(1_000), 1);
     let names = [LOCAL, "a.example", "a.example"];
     for name in names {
-        for message in [query(1, name), with_opt(query(2, name), 1_232, 0, &[])] {
+        for message in [query(1, name), query(2, name).with_edns()] {
             lab.send(&message);
         }
         lab.send(&asking(3, name, b"clients!"));
@@ -112,22 +117,18 @@ fn errors_have_one_as_well_and_clients_that_may_not_ask_none() {
     assert_eq!((response.rcode(), response.option_codes()), (16, vec![]));
     lab.send_from("198.51.100.1:700", &asking(1, LOCAL, b"clients!"));
     let response = Message::read(&lab.responses.pop().unwrap());
-    assert_eq!(
-        (response.rcode(), response.option_codes()),
-        (5, vec![super::message::EDE])
-    );
+    assert_eq!((response.rcode(), response.option_codes()), (5, vec![EDE]));
 }
 
 #[test]
 fn a_response_with_a_cookie_keeps_to_the_size_of_the_client() {
     for size in 512..560 {
         let mut lab = Lab::with(with(1_000)).warmed_up();
-        let message = with_opt(query(1, "a.example"), size, 0, &[(COOKIE, b"clients!")]);
+        let message = query(1, "a.example").with_opt(size, 0, &[(COOKIE, b"clients!")]);
         lab.send(&message);
         let forwarded = lab.next_forwarded();
-        let texts = vec![super::message::record(super::message::QNAME, 16, 1, 60, &[200; 201]); 2];
-        let flags = super::message::RD | super::message::RA;
-        let response = super::message::response(&forwarded.message, flags, [&texts, &[], &[]]);
+        let texts = vec![record(QNAME, TXT, 60, &[200; 201]); 2];
+        let response = response(&forwarded.message, RD | RA, [&texts, &[], &[]]);
         lab.respond(forwarded.session, &response);
         let response = lab.responses.pop().unwrap();
         let needed = 12 + 15 + 2 * (12 + 201) + 11 + 28;
@@ -144,7 +145,7 @@ fn a_query_without_a_question_asks_for_a_cookie_or_whether_it_is_valid() {
     let alone = |cookie: &[u8]| {
         let mut header = query(1, "")[..12].to_vec();
         header[5] = 0;
-        with_opt(header, 1_232, 0, &[(COOKIE, cookie)])
+        header.with_options(&[(COOKIE, cookie)])
     };
     let valid = learned(&mut lab, CLIENT);
     for (cookie, from, rcode) in [
@@ -259,10 +260,7 @@ fn cookies_travel_over_connections_and_padding_comes_last() {
         .clients_mut()
         .stream_secured(lab.now, stream, false);
     let options: [(u16, &[u8]); 2] = [(PADDING, &[]), (COOKIE, b"clients!")];
-    lab.stream_send(
-        stream,
-        &framed(&with_opt(query(1, LOCAL), 1_232, 0, &options)),
-    );
+    lab.stream_send(stream, &framed(&query(1, LOCAL).with_options(&options)));
     let response = lab.stream_messages().remove(0);
     assert_eq!(response.len(), 468);
     let codes = Message::read(&response).option_codes();

@@ -2,15 +2,15 @@
 
 use std::net::Ipv6Addr;
 
+use dotgate_message::{
+    A, AD, CD, Compose as _, DO, QNAME, RD, RRSIG, query_for, record, wire_name,
+};
 use dotgate_wire::Nat64Prefix;
 
 use super::cache::{cache_settings, edes};
 use super::cache_answers::{respond_with, soa, taken};
-use super::lab::{Lab, MS, SECOND, settings, wire_name};
-use super::message::{
-    A, AD, CD, DO, Message, QNAME, RD, RRSIG, address, error_with_ede, query_for, record,
-    with_flags, with_opt,
-};
+use super::lab::{Lab, MS, SECOND, settings};
+use super::message::{Message, address, error_with_ede};
 use crate::counters::labels::Dns64;
 use crate::filter::{Filter, Rebinding, Substitute};
 use crate::local::LocalDataBuilder;
@@ -43,7 +43,7 @@ fn lab() -> Lab {
 }
 
 fn aaaa(name: &str) -> Vec<u8> {
-    query_for(name, AAAA, 1)
+    query_for(1, name, AAAA)
 }
 
 /// The type that the next question to an upstream asks for.
@@ -112,7 +112,7 @@ fn the_ttl_is_the_lower_one_of_the_a_records_and_the_negative_response() {
     let mut lab = lab();
     lab.send(&aaaa("v4.example"));
     respond_with(&mut lab, 0, [&[], &[], &[]]);
-    let long = record(QNAME, A, 1, 9_000, &[203, 0, 113, 1]);
+    let long = record(QNAME, A, 9_000, &[203, 0, 113, 1]);
     respond_with(&mut lab, 0, [&[long], &[], &[]]);
     assert_eq!(addresses(&taken(&mut lab)), [(600, mapped(1))], "no SOA");
 }
@@ -120,7 +120,7 @@ fn the_ttl_is_the_lower_one_of_the_a_records_and_the_negative_response() {
 #[test]
 fn a_name_with_aaaa_records_or_without_any_is_asked_once() {
     let mut lab = lab();
-    let own = record(QNAME, AAAA, 1, 300, &[0x20; 16]);
+    let own = record(QNAME, AAAA, 300, &[0x20; 16]);
     lab.send(&aaaa("v6.example"));
     respond_with(&mut lab, AD, [&[own], &[], &[]]);
     assert_eq!(addresses(&taken(&mut lab)), [(300, [0x20; 16].into())]);
@@ -128,7 +128,7 @@ fn a_name_with_aaaa_records_or_without_any_is_asked_once() {
     respond_with(&mut lab, NXDOMAIN, [&[], &[soa(60, 60)], &[]]);
     assert_eq!(taken(&mut lab).rcode(), NXDOMAIN);
     for (name, qtype) in [("v4.example", A), ("mail.example", 15)] {
-        lab.send(&query_for(name, qtype, 1));
+        lab.send(&query_for(1, name, qtype));
         respond_with(&mut lab, 0, [&[], &[soa(60, 60)], &[]]);
         assert!(taken(&mut lab).records.iter().all(|it| it.rtype == 6));
     }
@@ -141,11 +141,11 @@ fn a_name_with_aaaa_records_or_without_any_is_asked_once() {
 fn ipv4_mapped_addresses_count_as_none() {
     let excluded = |last| {
         let rdata = [&[0; 10][..], &[0xff, 0xff, 203, 0, 113, last]].concat();
-        record(QNAME, AAAA, 1, 300, &rdata)
+        record(QNAME, AAAA, 300, &rdata)
     };
     let mut lab = lab();
     lab.send(&aaaa("mixed.example"));
-    let own = record(QNAME, AAAA, 1, 300, &[0x20; 16]);
+    let own = record(QNAME, AAAA, 300, &[0x20; 16]);
     respond_with(&mut lab, 0, [&[excluded(1), own], &[], &[]]);
     assert_eq!(addresses(&taken(&mut lab)), [(300, [0x20; 16].into())]);
     lab.send(&aaaa("mapped.example"));
@@ -160,13 +160,13 @@ fn aliases_stay_in_front_of_what_is_made() {
     let target = wire_name("cdn.example");
     let mut lab = lab();
     lab.send(&aaaa("www.example"));
-    let alias = record(QNAME, CNAME, 1, 200, &target);
+    let alias = record(QNAME, CNAME, 200, &target);
     respond_with(
         &mut lab,
         0,
         [std::slice::from_ref(&alias), &[soa(90, 90)], &[]],
     );
-    let behind = record(&target, A, 1, 300, &[203, 0, 113, 7]);
+    let behind = record(&target, A, 300, &[203, 0, 113, 7]);
     respond_with(&mut lab, 0, [&[alias, behind], &[], &[]]);
     let response = taken(&mut lab);
     let types: Vec<_> = response
@@ -190,7 +190,7 @@ fn a_name_without_addresses_has_no_data_and_one_that_fails_fails() {
     assert_eq!(taken(&mut lab).rcode(), 0, "as cached");
     // No address that the well-known prefix may have.
     lab.send(&aaaa("private.test"));
-    answer_both(&mut lab, 60, &[record(QNAME, A, 1, 300, &[10, 0, 0, 1])]);
+    answer_both(&mut lab, 60, &[record(QNAME, A, 300, &[10, 0, 0, 1])]);
     let response = taken(&mut lab);
     assert_eq!((response.rcode(), response.records.len()), (0, 0));
     lab.send(&aaaa("broken.example"));
@@ -242,7 +242,6 @@ fn a_client_that_checks_signatures_itself_gets_what_there_is() {
     let signature = record(
         QNAME,
         RRSIG,
-        1,
         300,
         &[0, 1, 13, 2, 0, 0, 1, 44, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1],
     );
@@ -250,12 +249,11 @@ fn a_client_that_checks_signatures_itself_gets_what_there_is() {
         [(DO, RD | CD, false), (DO, RD, true), (0, RD | CD, true)]
     {
         let mut lab = lab();
-        lab.send(&with_opt(
-            with_flags(aaaa("v4.example"), flags),
-            1_232,
-            dnssec_ok,
-            &[],
-        ));
+        lab.send(
+            &aaaa("v4.example")
+                .with_flags(flags)
+                .with_opt(1_232, dnssec_ok, &[]),
+        );
         respond_with(&mut lab, flags & CD, [&[], &[soa(60, 60)], &[]]);
         assert_eq!(lab.forwarded.len(), usize::from(is_synthesized));
         if is_synthesized {
@@ -290,10 +288,10 @@ fn reverse_names_of_the_prefix_lead_to_those_of_ipv4_addresses() {
         let address: Ipv6Addr = address.parse().unwrap();
         let digits = format!("{:032x}", address.to_bits());
         let digits: Vec<_> = digits.chars().rev().map(String::from).collect();
-        query_for(&format!("{}.ip6.arpa", digits.join(".")), PTR, 1)
+        query_for(1, &format!("{}.ip6.arpa", digits.join(".")), PTR)
     };
     let mut lab = lab();
-    let host = record(QNAME, PTR, 1, 300, &wire_name("host.example"));
+    let host = record(QNAME, PTR, 300, &wire_name("host.example"));
     lab.send(&reverse("64:ff9b::8.8.4.1"));
     let asked = lab.forwarded[0].message.clone();
     assert_eq!(asked[12..][..22], wire_name("1.4.8.8.in-addr.arpa"));
@@ -345,11 +343,7 @@ fn a_change_of_the_prefix_holds_at_once() {
         settings.filter.dns64 = settings.groups[0].dns64;
         lab.reconfigure(settings);
         lab.send(&aaaa("v4.example"));
-        answer_both(
-            &mut lab,
-            600,
-            &[record(QNAME, A, 1, 300, &[203, 0, 113, 1])],
-        );
+        answer_both(&mut lab, 600, &[record(QNAME, A, 300, &[203, 0, 113, 1])]);
         let expected = format!("{address}203.0.113.1").parse().unwrap();
         assert_eq!(addresses(&taken(&mut lab)), [(300, expected)]);
     }
@@ -386,8 +380,8 @@ fn rebinding_protection_judges_the_a_records() {
         assert_eq!(addresses(&taken(&mut lab)), [(60, expected)]);
     }
     assert_eq!(counted(&lab), [1, 0, 0], "and then from the cache");
-    lab.send(&with_opt(aaaa("rebind.example"), 1_232, 0, &[]));
-    answer_both(&mut lab, 60, &[record(QNAME, A, 1, 300, &[192, 168, 1, 1])]);
+    lab.send(&aaaa("rebind.example").with_edns());
+    answer_both(&mut lab, 60, &[record(QNAME, A, 300, &[192, 168, 1, 1])]);
     assert_eq!(edes(&lab.responses[0]), [17]);
     assert_eq!(taken(&mut lab).rcode(), NXDOMAIN);
 }
@@ -424,7 +418,7 @@ fn show_prefix(lab: &mut Lab, address: &str) {
     assert_eq!(next_name(lab), wire_name("ipv4only.arpa"));
     assert_eq!(next_type(lab), AAAA);
     let address: Ipv6Addr = address.parse().unwrap();
-    let shown = record(QNAME, AAAA, 1, 300, &address.octets());
+    let shown = record(QNAME, AAAA, 300, &address.octets());
     respond_with(lab, 0, [&[shown], &[], &[]]);
 }
 
@@ -432,7 +426,7 @@ fn show_prefix(lab: &mut Lab, address: &str) {
 fn the_prefix_of_the_network_is_found_when_it_is_needed_and_again_after_its_ttl() {
     let mut lab = with_discovery();
     lab.send(&aaaa("v6.example"));
-    let own = record(QNAME, AAAA, 1, 300, &[0x2a; 16]);
+    let own = record(QNAME, AAAA, 300, &[0x2a; 16]);
     respond_with(&mut lab, 0, [&[own], &[], &[]]);
     assert_eq!(addresses(&taken(&mut lab)).len(), 1, "it is not needed");
     lab.send(&aaaa("one.example"));

@@ -1,21 +1,19 @@
 //! DNSSEC through a forwarder that does not validate: DO, CD and AD, and the records that come with them.
 
-use super::lab::{Lab, query, query_with_edns, settings};
-use super::message::{
-    A, AD, CD, DO, Message, QNAME, RA, RD, RRSIG, address, query_for, record, response,
-    response_with_opt, with_flags, with_opt,
+use dotgate_message::{
+    A, AD, CD, Compose as _, DO, QNAME, RA, RD, RRSIG, query, query_for, record, response,
 };
+
+use super::lab::{Lab, settings};
+use super::message::{Message, address};
 use crate::counters::Count;
 
 /// A query, ID 1, with DO or without.
 fn asking(dnssec_ok: bool, flags: u16) -> Vec<u8> {
     let ttl = if dnssec_ok { DO } else { 0 };
-    with_opt(
-        with_flags(query(1, "a.example"), RD | flags),
-        1_232,
-        ttl,
-        &[],
-    )
+    query(1, "a.example")
+        .with_flags(RD | flags)
+        .with_opt(1_232, ttl, &[])
 }
 
 fn signature() -> Vec<u8> {
@@ -25,7 +23,7 @@ fn signature() -> Vec<u8> {
         b"\x07example\0",
         &[9; 64],
     ];
-    record(QNAME, RRSIG, 1, 300, &covering_a.concat())
+    record(QNAME, RRSIG, 300, &covering_a.concat())
 }
 
 #[test]
@@ -60,18 +58,12 @@ fn do_and_cd_are_passed_up_as_asked_and_copied_into_the_response() {
 #[test]
 fn local_errors_copy_do_and_cd_and_never_have_ad() {
     let mut lab = Lab::new(1);
-    let refused = with_opt(
-        with_flags(query_for("a.example", 252, 1), RD | CD | AD),
-        1_232,
-        DO,
-        &[],
-    );
-    let local = with_opt(
-        with_flags(query(1, "x.localhost"), RD | CD | AD),
-        1_232,
-        DO,
-        &[],
-    );
+    let refused = query_for(1, "a.example", 252)
+        .with_flags(RD | CD | AD)
+        .with_opt(1_232, DO, &[]);
+    let local = query(1, "x.localhost")
+        .with_flags(RD | CD | AD)
+        .with_opt(1_232, DO, &[]);
     for message in [refused, local, asking(true, CD | AD)] {
         lab.send(&message);
     }
@@ -87,8 +79,8 @@ fn local_errors_copy_do_and_cd_and_never_have_ad() {
 #[test]
 fn ad_reaches_who_asked_for_it_from_an_authenticated_upstream_that_set_it() {
     for (client, is_reported) in [
-        (with_flags(query(1, "a.example"), RD), false),
-        (with_flags(query(1, "a.example"), RD | AD), true),
+        (query(1, "a.example").with_flags(RD), false),
+        (query(1, "a.example").with_flags(RD | AD), true),
         (asking(false, 0), false),
         (asking(false, AD), true),
         (asking(true, 0), true),
@@ -126,7 +118,7 @@ fn records_outside_the_chain_are_counted_and_relayed_and_take_ad_away() {
     let mut lab = Lab::opened(1);
     lab.send(&asking(true, 0));
     let forwarded = lab.next_forwarded();
-    let off_chain = record(b"\x05other\x07example\0", A, 1, 300, &[203, 0, 113, 9]);
+    let off_chain = record(b"\x05other\x07example\0", A, 300, &[203, 0, 113, 9]);
     let message = response(
         &forwarded.message,
         RD | RA | AD,
@@ -144,8 +136,8 @@ fn a_chain_in_any_order_keeps_ad() {
     lab.send(&asking(true, 0));
     let forwarded = lab.next_forwarded();
     let target = b"\x05other\x07example\0";
-    let cname = record(QNAME, 5, 1, 300, target);
-    let end = record(target, A, 1, 300, &[203, 0, 113, 9]);
+    let cname = record(QNAME, 5, 300, target);
+    let end = record(target, A, 300, &[203, 0, 113, 9]);
     let message = response(
         &forwarded.message,
         RD | RA | AD,
@@ -159,14 +151,14 @@ fn a_chain_in_any_order_keeps_ad() {
 
 #[test]
 fn signatures_are_relayed_to_clients_with_do_and_for_queries_of_their_type() {
-    let by_type = with_opt(query_for("a.example", RRSIG, 1), 1_232, 0, &[]);
-    for message in [asking(true, 0), by_type, query_for("a.example", RRSIG, 1)] {
+    let by_type = query_for(1, "a.example", RRSIG).with_edns();
+    for message in [asking(true, 0), by_type, query_for(1, "a.example", RRSIG)] {
         let mut lab = Lab::opened(1);
         lab.send(&message);
         let forwarded = lab.next_forwarded();
         let sections: [&[Vec<u8>]; 3] =
             [&[address(1), signature()], &[signature()], &[signature()]];
-        let message = response_with_opt(&forwarded.message, RD | RA, sections, &[]);
+        let message = response(&forwarded.message, RD | RA, sections).with_edns();
         lab.respond(forwarded.session, &message);
         let response = Message::read(&lab.responses[0]);
         assert_eq!(response.records, Message::read(&message).records);
@@ -198,9 +190,9 @@ fn an_answer_to_cd_never_answers_a_client_without_it() {
 #[test]
 fn ad_cd_or_opt_in_a_query_never_cost_it_its_answer() {
     for flags in [0, AD, CD, AD | CD] {
-        for message in [query(1, "a.example"), query_with_edns(1, "a.example")] {
+        for message in [query(1, "a.example"), query(1, "a.example").with_edns()] {
             let mut lab = Lab::opened(1);
-            lab.send(&with_flags(message, RD | flags));
+            lab.send(&message.with_flags(RD | flags));
             lab.answer_all();
             assert_eq!(lab.rcodes(), [0]);
         }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::lab::{Lab, framed, query, query_with_edns};
+use dotgate_message::{Compose as _, framed, query};
+
+use super::lab::Lab;
 use crate::admit::{Access, AccessAnswer, AccessList, AccessScope};
 use crate::counters::Count;
 use crate::counters::labels::{ClientTransport, Limit, Outcome, RecordType, StreamEnd};
@@ -35,7 +37,7 @@ fn a_whole_message_is_answered_padded_and_without_an_idle_timeout() {
     let stream = lab.connect_https();
     // Padding, and edns-tcp-keepalive.
     let options = [0, 12, 0, 0, 0, 11, 0, 0];
-    let mut asked = query_with_edns(1, "x.localhost");
+    let mut asked = query(1, "x.localhost").with_edns();
     *asked.last_mut().unwrap() = u8::try_from(options.len()).unwrap();
     asked.extend_from_slice(&options);
     assert!(lab.pass_message(stream, &asked));

@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 
-use super::lab::{Lab, query_with_edns, settings};
+use dotgate_message::{Compose as _, query};
+
+use super::lab::{Lab, settings};
 use crate::admit::RateSettings;
 use crate::counters::labels::StreamEnd;
 use crate::limits;
@@ -89,7 +91,7 @@ fn a_keepalive_ends_the_connection() {
     lab.engine
         .clients_mut()
         .stream_secured(lab.now, stream, false);
-    let mut asked = query_with_edns(0, "x.localhost");
+    let mut asked = query(0, "x.localhost").with_edns();
     *asked.last_mut().unwrap() = 4;
     asked.extend([0, 11, 0, 0]);
     lab.engine.stream_message(lab.now, stream, None, &asked);

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::lab::{Lab, MS, SECOND, framed, query, query_with_edns};
+use dotgate_message::{Compose as _, framed, query};
+
+use super::lab::{Lab, MS, SECOND};
 use crate::counters::Count;
 use crate::counters::labels::{
     ClientHandshake, ClientTransport, Limit, Outcome, RecordType, StreamEnd,
@@ -164,7 +166,7 @@ fn a_response_over_tls_is_padded_exactly_when_its_query_was_and_has_the_idle_tim
         lab.engine
             .clients_mut()
             .stream_secured(lab.now, stream, false);
-        let mut asked = query_with_edns(1, "x.localhost");
+        let mut asked = query(1, "x.localhost").with_edns();
         *asked.last_mut().unwrap() = u8::try_from(options.len()).unwrap();
         asked.extend_from_slice(options);
         lab.stream_send(stream, &framed(&asked));

@@ -1,11 +1,13 @@
 //! EDNS, hop by hop: what a client's OPT record asks for, and what no OPT record carries through.
 
-use super::cache::with_cache;
-use super::lab::{Lab, MS, framed, query, query_with_edns, settings};
-use super::message::{
-    COOKIE, DO, ECS, EDE, KEEPALIVE, Message, PADDING, QNAME, RA, RD, TC, address, error_with_ede,
-    query_for, record, response, response_with_opt, with_flags, with_opt,
+use dotgate_message::{
+    COOKIE, Compose as _, DO, ECS, EDE, KEEPALIVE, PADDING, QNAME, RA, RD, TC, framed, query,
+    query_for, record, response,
 };
+
+use super::cache::with_cache;
+use super::lab::{Lab, MS, settings};
+use super::message::{Message, address, error_with_ede};
 use crate::counters::Count;
 use crate::failure::{SessionEnd, TlsFault};
 use crate::limits;
@@ -19,7 +21,7 @@ fn formerr(query: &[u8]) -> Vec<u8> {
 #[test]
 fn one_upstream_without_edns_takes_do_from_no_other_upstream() {
     let mut lab = Lab::opened(2);
-    lab.send(&with_opt(query(1, "a.example"), 1_232, DO, &[]));
+    lab.send(&query(1, "a.example").with_opt(1_232, DO, &[]));
     let first = lab.next_forwarded();
     lab.respond(first.session, &formerr(&first.message));
     let again = lab.next_forwarded();
@@ -74,7 +76,7 @@ fn edns_is_given_up_for_an_upstream_only_after_it_answered_without() {
 #[test]
 fn a_last_attempt_that_fails_for_edns_is_reported_as_what_it_was() {
     let mut lab = Lab::opened(3);
-    lab.send(&query_with_edns(1, "a.example"));
+    lab.send(&query(1, "a.example").with_edns());
     for upstream in [0, 1] {
         let forwarded = lab.next_forwarded();
         assert_eq!(forwarded.upstream, upstream);
@@ -106,12 +108,7 @@ const ALL_OPTIONS: [(u16, &[u8]); 9] = [
 #[test]
 fn no_option_of_a_client_reaches_an_upstream() {
     let mut lab = Lab::opened(1);
-    lab.send(&with_opt(
-        query(1, "a.example"),
-        4_096,
-        0xffff,
-        &ALL_OPTIONS,
-    ));
+    lab.send(&query(1, "a.example").with_opt(4_096, 0xffff, &ALL_OPTIONS));
     let sent = Message::read(&lab.forwarded[0].message);
     assert_eq!(sent.option_codes(), [PADDING]);
     let opt = sent.opt.clone().unwrap();
@@ -127,7 +124,7 @@ fn no_option_of_an_upstream_reaches_a_client_and_its_size_is_ours() {
     for by_tcp in [false, true] {
         let mut lab = Lab::opened(1);
         let stream = lab.connect();
-        let message = with_opt(query(1, "a.example"), 4_096, 0x4000, &ALL_OPTIONS);
+        let message = query(1, "a.example").with_opt(4_096, 0x4000, &ALL_OPTIONS);
         match by_tcp {
             false => lab.send(&message),
             true => assert!(lab.stream_send(stream, &framed(&message))),
@@ -137,7 +134,7 @@ fn no_option_of_an_upstream_reaches_a_client_and_its_size_is_ours() {
         let plain = response(&forwarded.message, RD | RA, sections);
         let mut options = ALL_OPTIONS;
         options[4].1 = &[0, 9];
-        lab.respond(forwarded.session, &with_opt(plain, 4_000, 0xffff, &options));
+        lab.respond(forwarded.session, &plain.with_opt(4_000, 0xffff, &options));
         let response = if by_tcp {
             lab.stream_messages().remove(0)
         } else {
@@ -160,7 +157,7 @@ fn a_sessions_first_query_asks_for_keepalive_and_each_is_padded_exactly_once() {
     let mut lab = Lab::new(1);
     for n in 0..60_usize {
         let name = format!("{}.example", "n".repeat(n + 1));
-        lab.send(&with_opt(query(1, &name), 1_232, 0, &[(PADDING, &[0; 9])]));
+        lab.send(&query(1, &name).with_options(&[(PADDING, &[0; 9])]));
     }
     lab.open(0);
     let sent: Vec<Message> = lab
@@ -194,7 +191,7 @@ fn the_idle_timeout_an_upstream_advertises_is_used_with_a_margin() {
         let options: [(u16, &[u8]); 1] = [(KEEPALIVE, &tenths.to_be_bytes())];
         lab.respond(
             session,
-            &response_with_opt(&forwarded.message, RD | RA, [&[], &[], &[]], &options),
+            &response(&forwarded.message, RD | RA, [&[], &[], &[]]).with_options(&options),
         );
         lab.pass(limit - MS);
         assert!(lab.closed.is_empty(), "{tenths}");
@@ -214,13 +211,13 @@ fn response_of(bytes: usize, udp_size: Option<u16>, cap: u16) -> Vec<u8> {
     let mut lab = Lab::with(settings);
     let plain = query(1, "a.example");
     lab.send(&match udp_size {
-        Some(size) => with_opt(plain, size, 0, &[]),
+        Some(size) => plain.with_opt(size, 0, &[]),
         None => plain,
     });
     lab.open(0);
     let forwarded = lab.next_forwarded();
     let room = bytes - response(&forwarded.message, 0, [&[], &[], &[]]).len() - 12;
-    let filler = record(QNAME, 16, 1, 300, &vec![7; room]);
+    let filler = record(QNAME, 16, 300, &vec![7; room]);
     lab.respond(
         forwarded.session,
         &response(&forwarded.message, RD | RA, [&[filler], &[], &[]]),
@@ -262,9 +259,9 @@ fn udp_responses_keep_to_the_clients_size_and_to_ours() {
 #[test]
 fn tc_is_not_set_for_additional_records_alone() {
     let mut lab = Lab::opened(1);
-    lab.send(&query_with_edns(1, "a.example"));
+    lab.send(&query(1, "a.example").with_edns());
     let forwarded = lab.next_forwarded();
-    let additional = record(QNAME, 16, 1, 300, &[7; 1_200]);
+    let additional = record(QNAME, 16, 300, &[7; 1_200]);
     let sections: [&[Vec<u8>]; 3] = [&[address(1)], &[address(2)], &[additional]];
     lab.respond(
         forwarded.session,
@@ -278,14 +275,14 @@ fn tc_is_not_set_for_additional_records_alone() {
 fn extended_rcodes_are_the_upstreams_hop_and_are_asked_elsewhere() {
     for rcode in [16_u16, 23, 4_095] {
         let mut lab = Lab::opened(2);
-        lab.send(&query_with_edns(1, "a.example"));
+        lab.send(&query(1, "a.example").with_edns());
         for upstream in [0, 1] {
             let forwarded = lab.next_forwarded();
             assert_eq!(forwarded.upstream, upstream);
             let plain = response(&forwarded.message, RD | RA | rcode & 15, [&[], &[], &[]]);
             lab.respond(
                 forwarded.session,
-                &with_opt(plain, 1_232, u32::from(rcode >> 4) << 24, &[]),
+                &plain.with_opt(1_232, u32::from(rcode >> 4) << 24, &[]),
             );
             if upstream == 0 {
                 lab.open(1);
@@ -308,7 +305,7 @@ fn an_extended_error_is_passed_on_with_its_source_and_only_to_clients_with_edns(
         (r#"{"c":["mailto:a@example"]}"#, "from up0"),
     ] {
         let mut lab = Lab::opened(1);
-        lab.send(&query_with_edns(1, "a.example"));
+        lab.send(&query(1, "a.example").with_edns());
         lab.send_from("192.0.2.2:1", &query(2, "a.example"));
         let forwarded = lab.next_forwarded();
         lab.respond(
@@ -328,17 +325,13 @@ fn an_extended_error_is_passed_on_with_its_source_and_only_to_clients_with_edns(
 #[test]
 fn an_extended_error_gives_way_before_any_record_does() {
     let mut lab = Lab::opened(1);
-    lab.send(&with_opt(query(1, "a.example"), 512, 0, &[]));
+    lab.send(&query(1, "a.example").with_opt(512, 0, &[]));
     let forwarded = lab.next_forwarded();
     let empty = response(&forwarded.message, RD | RA, [&[], &[], &[]]).len();
-    let filler = record(QNAME, 16, 1, 300, &vec![7; 512 - 11 - 12 - empty]);
+    let filler = record(QNAME, 16, 300, &vec![7; 512 - 11 - 12 - empty]);
     let data = [&[0, 3][..], b"stale"].concat();
-    let message = response_with_opt(
-        &forwarded.message,
-        RD | RA,
-        [&[filler], &[], &[]],
-        &[(EDE, &data)],
-    );
+    let message =
+        response(&forwarded.message, RD | RA, [&[filler], &[], &[]]).with_options(&[(EDE, &data)]);
     lab.respond(forwarded.session, &message);
     assert_eq!(lab.responses[0].len(), 512);
     let response = Message::read(&lab.responses[0]);
@@ -351,14 +344,14 @@ fn an_extended_error_gives_way_before_any_record_does() {
 #[test]
 fn every_local_failure_has_its_extended_error() {
     let response = |lab: &Lab| Message::read(lab.responses.last().unwrap()).ede().unwrap();
-    let ask = query_with_edns(1, "a.example");
+    let ask = query(1, "a.example").with_edns();
     let mut settings = settings(1);
     settings.queries_max = 1;
     let mut lab = Lab::with(settings);
     lab.send_from("198.51.100.1:1", &ask);
     assert_eq!(response(&lab), (18, "client not in access list".to_owned()));
     lab.send(&ask);
-    lab.send(&query_with_edns(1, "b.example"));
+    lab.send(&query(1, "b.example").with_edns());
     assert_eq!(
         response(&lab),
         (23, "dotgate: too many queries in flight".to_owned())
@@ -379,18 +372,18 @@ fn every_local_failure_has_its_extended_error() {
         response(&lab),
         (23, "upstream: no response (up0)".to_owned())
     );
-    lab.send(&with_flags(query_with_edns(1, "a.example"), 0));
+    lab.send(&query(1, "a.example").with_edns().with_flags(0));
     assert_eq!(response(&lab), (20, "recursion not desired".to_owned()));
-    lab.send(&with_opt(query_for("a.example", 252, 1), 1_232, 0, &[]));
+    lab.send(&query_for(1, "a.example", 252).with_edns());
     assert_eq!(response(&lab), (21, "no zone transfers".to_owned()));
 }
 
 #[test]
 fn a_response_that_the_system_refuses_goes_out_shorter_and_the_limit_is_remembered() {
     let mut lab = with_cache(1, 1);
-    let asking = with_opt(query_for("long.example", 16, 1), 1_232, DO, &[]);
+    let asking = query_for(1, "long.example", 16).with_opt(1_232, DO, &[]);
     lab.send(&asking);
-    let filler = record(QNAME, 16, 1, 3_000, &[7; 900]);
+    let filler = record(QNAME, 16, 3_000, &[7; 900]);
     let forwarded = lab.next_forwarded();
     let message = response(&forwarded.message, RD | RA, [&[filler], &[], &[]]);
     lab.respond(forwarded.session, &message);

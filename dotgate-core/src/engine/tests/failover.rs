@@ -1,4 +1,6 @@
-use super::lab::{Lab, MS, SECOND, UNRESPONSIVE, query_with_edns};
+use dotgate_message::{Compose as _, query};
+
+use super::lab::{Lab, MS, SECOND, UNRESPONSIVE};
 use crate::counters::Count;
 use crate::failure::{ConnectFault, Failure, SessionEnd, TlsFault};
 use crate::keys::UpstreamId;
@@ -165,7 +167,7 @@ fn errors_are_asked_elsewhere_and_the_clients_never_see_them() {
 #[test]
 fn an_error_that_all_upstreams_give_is_passed_on_with_its_source() {
     let mut lab = Lab::opened(2);
-    lab.send(&query_with_edns(1, "a.example"));
+    lab.send(&query(1, "a.example").with_edns());
     let first = lab.next_forwarded();
     lab.answer_with_rcode(&first, 5);
     lab.open(1);
@@ -181,7 +183,7 @@ fn an_error_that_all_upstreams_give_is_passed_on_with_its_source() {
 #[test]
 fn without_a_valid_certificate_the_query_fails_at_once_and_says_why() {
     let mut lab = Lab::new(2);
-    lab.send(&query_with_edns(1, "a.example"));
+    lab.send(&query(1, "a.example").with_edns());
     lab.fail_open(0, SessionEnd::Tls(TlsFault::CertificateExpired));
     lab.fail_open(1, SessionEnd::Tls(TlsFault::CertificateName));
     assert_eq!(lab.rcodes(), [2]);
@@ -190,7 +192,7 @@ fn without_a_valid_certificate_the_query_fails_at_once_and_says_why() {
             .contains("tls: certificate for another name (up1)")
     );
     assert_eq!(lab.count(Count::Attempts), 0, "not one byte of it left");
-    lab.send(&query_with_edns(2, "b.example"));
+    lab.send(&query(2, "b.example").with_edns());
     lab.pass(SECOND);
     assert_eq!(lab.rcodes().len(), 2, "and within a second while it lasts");
     lab.expect_idle();
@@ -242,7 +244,7 @@ fn a_worker_that_left_the_tries_to_another_knows_why_they_failed() {
     let mut other = Lab::sharing_with(&one);
     one.ask("a.example");
     one.fail_open(0, SessionEnd::Tls(TlsFault::CertificateExpired));
-    other.send(&query_with_edns(2, "b.example"));
+    other.send(&query(2, "b.example").with_edns());
     assert!(other.openings.is_empty());
     other.pass(SECOND);
     let text = String::from_utf8_lossy(&other.responses[0]).into_owned();
@@ -274,7 +276,7 @@ fn in_a_long_outage_queries_fail_within_a_second_and_recover_with_the_upstream()
         }
         lab.pass(250 * MS);
     }
-    lab.send(&query_with_edns(1, "b.example"));
+    lab.send(&query(1, "b.example").with_edns());
     lab.pass(SECOND);
     assert_eq!(lab.responses.len(), 61, "each a.example, and b.example");
     lab.ask("c.example");

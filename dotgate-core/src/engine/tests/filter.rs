@@ -3,10 +3,12 @@
 
 use std::sync::Arc;
 
+use dotgate_message::{A, Compose as _, QNAME, query, query_for, record, wire_name};
+
 use super::cache::{cache_settings, edes};
 use super::cache_answers::{respond_with, taken};
-use super::lab::{Lab, query_with_edns, settings, wire_name};
-use super::message::{A, QNAME, address, query_for, record};
+use super::lab::{Lab, settings};
+use super::message::address;
 use crate::counters::labels::{ClientTransport, Filtering, Outcome, RecordType};
 use crate::filter::{Filter, ListAction, ListScope, Lists, ListsBuilder, Rebinding, Substitute};
 use crate::local::LocalDataBuilder;
@@ -68,7 +70,7 @@ fn filtered(lab: &Lab, why: Filtering) -> u64 {
 }
 
 fn alias(target: &str) -> Vec<u8> {
-    record(QNAME, CNAME, 1, 300, &wire_name(target))
+    record(QNAME, CNAME, 300, &wire_name(target))
 }
 
 #[test]
@@ -84,7 +86,7 @@ fn a_blocked_name_is_denied_in_the_way_that_is_set_and_asked_nowhere() {
             ..filter(1, &["ads.example"], &[])
         });
         for (number, name) in (1..).zip(["ads.example", "Www.ADS.example"]) {
-            lab.send(&query_with_edns(number, name));
+            lab.send(&query(number, name).with_edns());
             assert_eq!(edes(&lab.responses[0]), [15], "Blocked");
             let answer = taken(&mut lab);
             assert_eq!(answer.rcode(), rcode, "{substitute:?}");
@@ -94,9 +96,9 @@ fn a_blocked_name_is_denied_in_the_way_that_is_set_and_asked_nowhere() {
             let has_soa = matches!(substitute, Substitute::NxDomain | Substitute::NoData);
             assert_eq!(soa, usize::from(has_soa), "{substitute:?}");
         }
-        lab.send(&query_for("ads.example", HTTPS, 1));
+        lab.send(&query_for(1, "ads.example", HTTPS));
         assert_eq!(taken(&mut lab).rcode(), rcode);
-        lab.send(&query_for("ads.example", AAAA, 1));
+        lab.send(&query_for(1, "ads.example", AAAA));
         let answer = taken(&mut lab);
         let null = answer.records.iter().filter(|it| it.rdata == [0; 16]);
         assert_eq!(null.count(), addresses);
@@ -158,18 +160,17 @@ fn an_alias_that_leads_to_a_blocked_name_blocks_the_answer() {
     let dname = record(
         &wire_name("example"),
         DNAME,
-        1,
         300,
         &wire_name("Tracker.test"),
     );
-    let to_address = record(&wire_name("x.tracker.test"), A, 1, 300, &[192, 0, 2, 1]);
+    let to_address = record(&wire_name("x.tracker.test"), A, 300, &[192, 0, 2, 1]);
     for answers in [
         vec![alias("x.TRACKER.test"), to_address.clone()],
         vec![to_address.clone(), alias("x.tracker.test")],
         vec![alias("fine.test"), dname],
     ] {
         let mut lab = lab(filter(1, &["tracker.test"], &[]));
-        lab.send(&query_with_edns(1, "www.example"));
+        lab.send(&query(1, "www.example").with_edns());
         respond_with(&mut lab, 0, [&answers, &[], &[]]);
         assert_eq!(edes(&lab.responses[0]), [15]);
         let answer = taken(&mut lab);
@@ -181,7 +182,7 @@ fn an_alias_that_leads_to_a_blocked_name_blocks_the_answer() {
                 .all(|it| it.rtype != A && it.rtype != CNAME)
         );
         // As cached.
-        lab.send(&query_with_edns(2, "www.example"));
+        lab.send(&query(2, "www.example").with_edns());
         assert_eq!(edes(&lab.responses[0]), [15]);
         assert_eq!(taken(&mut lab).rcode(), NXDOMAIN);
         assert!(lab.forwarded.is_empty());
@@ -202,7 +203,7 @@ fn an_alias_of_an_allowed_name_may_lead_anywhere_and_any_may_lead_to_an_allowed_
 /// What was cached under other lists is judged again: nothing newly blocked is served, and nothing stays blocked.
 #[test]
 fn cached_aliases_are_judged_again_by_new_lists() {
-    let address = record(&wire_name("cdn.test"), A, 1, 300, &[192, 0, 2, 1]);
+    let address = record(&wire_name("cdn.test"), A, 300, &[192, 0, 2, 1]);
     let answers = [alias("cdn.test"), address];
     let mut lab = lab(Filter::off());
     lab.ask("www.example");
@@ -249,7 +250,7 @@ fn a_redirected_name_is_answered_with_its_alias_and_what_that_leads_to() {
     assert!(answer.question.starts_with(b"\x03Ads"));
     let types: Vec<_> = answer.records.iter().map(|it| it.rtype).collect();
     assert_eq!(types, [CNAME, A]);
-    lab.send(&query_for("ads.example", CNAME, 1));
+    lab.send(&query_for(1, "ads.example", CNAME));
     assert_eq!(taken(&mut lab).records.len(), 1);
     assert_eq!(filtered(&lab, Filtering::Redirect), 2);
 }
@@ -259,25 +260,25 @@ fn private_addresses_of_public_names_are_kept_from_clients() {
     let hints = [&[0, 1, 0][..], &[0, 4, 0, 4, 192, 168, 1, 1]].concat();
     let v6 = [&[0; 10][..], &[0xff, 0xff, 127, 0, 0, 1]].concat();
     for (rtype, answer) in [
-        (A, record(QNAME, A, 1, 300, &[192, 168, 1, 1])),
-        (AAAA, record(QNAME, AAAA, 1, 300, &v6)),
-        (HTTPS, record(QNAME, HTTPS, 1, 300, &hints)),
+        (A, record(QNAME, A, 300, &[192, 168, 1, 1])),
+        (AAAA, record(QNAME, AAAA, 300, &v6)),
+        (HTTPS, record(QNAME, HTTPS, 300, &hints)),
     ] {
         let mut lab = lab(rebinding(1, &["corp.example"]));
-        lab.send(&query_for("www.example", rtype, 1));
+        lab.send(&query_for(1, "www.example", rtype));
         respond_with(&mut lab, 0, [std::slice::from_ref(&answer), &[], &[]]);
         let denied = taken(&mut lab);
         assert_eq!(denied.rcode(), NXDOMAIN, "type {rtype}");
         assert_eq!(filtered(&lab, Filtering::Rebinding), 1);
-        lab.send(&query_for("www.example", rtype, 1));
+        lab.send(&query_for(1, "www.example", rtype));
         assert_eq!(taken(&mut lab).rcode(), NXDOMAIN, "as cached");
-        lab.send(&query_for("vpn.corp.example", rtype, 1));
+        lab.send(&query_for(1, "vpn.corp.example", rtype));
         respond_with(&mut lab, 0, [&[answer], &[], &[]]);
         assert_eq!(taken(&mut lab).records.len(), 1, "an exception");
     }
     let mut lab = lab(rebinding(1, &[]));
-    lab.send(&query_with_edns(1, "www.example"));
-    let private = record(QNAME, A, 1, 300, &[10, 0, 0, 1]);
+    lab.send(&query(1, "www.example").with_edns());
+    let private = record(QNAME, A, 300, &[10, 0, 0, 1]);
     respond_with(&mut lab, 0, [&[address(1), private], &[], &[]]);
     assert_eq!(edes(&lab.responses[0]), [17], "Filtered");
 }
@@ -285,7 +286,7 @@ fn private_addresses_of_public_names_are_kept_from_clients() {
 /// One answer is filtered, not the name: other types may be fine. REFUSED is cached too, and ends what was there.
 #[test]
 fn what_is_filtered_is_one_answer_and_is_cached_in_whatever_way_it_is_denied() {
-    let private = record(QNAME, A, 1, 300, &[10, 0, 0, 1]);
+    let private = record(QNAME, A, 300, &[10, 0, 0, 1]);
     for substitute in [Substitute::NxDomain, Substitute::Refused] {
         let mut settings = Settings {
             cache: cache_settings(),
@@ -307,8 +308,8 @@ fn what_is_filtered_is_one_answer_and_is_cached_in_whatever_way_it_is_denied() {
         assert_ne!(denied, 0);
         lab.ask("www.example");
         assert_eq!(taken(&mut lab).rcode(), denied, "as cached");
-        lab.send(&query_for("www.example", AAAA, 1));
-        let public = record(QNAME, AAAA, 1, 300, &[0x20; 16]);
+        lab.send(&query_for(1, "www.example", AAAA));
+        let public = record(QNAME, AAAA, 300, &[0x20; 16]);
         respond_with(&mut lab, 0, [&[public], &[], &[]]);
         assert_eq!(taken(&mut lab).rcode(), 0, "another type");
     }
@@ -325,7 +326,7 @@ fn groups_that_are_trusted_with_private_addresses_may_serve_them() {
     };
     let mut lab = Lab::with_cache(settings, 1).warmed_up();
     lab.ask("nas.example");
-    let private = record(QNAME, A, 1, 300, &[10, 0, 0, 1]);
+    let private = record(QNAME, A, 300, &[10, 0, 0, 1]);
     respond_with(&mut lab, 0, [&[private], &[], &[]]);
     assert_eq!(taken(&mut lab).records.len(), 1);
 }
@@ -334,7 +335,7 @@ fn groups_that_are_trusted_with_private_addresses_may_serve_them() {
 fn protection_that_is_switched_on_holds_for_what_is_cached() {
     let mut lab = lab(Filter::off());
     lab.ask("www.example");
-    let private = record(QNAME, A, 1, 300, &[10, 0, 0, 1]);
+    let private = record(QNAME, A, 300, &[10, 0, 0, 1]);
     respond_with(&mut lab, 0, [std::slice::from_ref(&private), &[], &[]]);
     lab.responses.clear();
     change(&mut lab, rebinding(2, &[]));

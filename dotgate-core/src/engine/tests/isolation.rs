@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::lab::{Lab, MS, SECOND, UNRESPONSIVE, answer, query_with_edns};
+use dotgate_message::{Compose as _, query};
+
+use super::lab::{Lab, MS, SECOND, UNRESPONSIVE, answer};
 use super::message::Message;
 use crate::counters::Count;
 use crate::counters::labels::AttemptKind;
@@ -47,7 +49,7 @@ fn a_question_that_ends_two_sessions_alone_fails_with_its_reason_and_no_other_qu
     for n in 0..20 {
         lab.ask(&format!("n{n}.example"));
     }
-    lab.send(&query_with_edns(9, "harm.example"));
+    lab.send(&query(9, "harm.example").with_edns());
     play(&mut lab, "harm");
     let failed: Vec<&Vec<u8>> = lab.responses.iter().filter(|r| r[3] & 15 != 0).collect();
     assert_eq!((lab.responses.len(), failed.len()), (21, 1));

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use dotgate_message::{Compose as _, RA, RD, framed, query, response};
 use dotgate_wire::{Flags, message_id, split_frame};
 
+use super::message::address;
 use crate::admit::{Access, Quotas};
 use crate::cache::Cache;
 use crate::counters::{Count, Counters};
@@ -22,7 +24,6 @@ use crate::outbox::{Action, Event, ReturnPath};
 use crate::record::QueryRecord;
 use crate::settings::{Settings, UpstreamSettings};
 use crate::stream::{KernelBuffers, StreamKind};
-pub(super) use crate::wire_name;
 
 pub(super) const MS: Duration = Duration::from_millis(1);
 pub(super) const SECOND: Duration = Duration::from_secs(1);
@@ -547,42 +548,16 @@ pub(super) fn id(upstream: usize) -> UpstreamId {
     UpstreamId(u8::try_from(upstream).unwrap())
 }
 
-/// A message behind its length.
-pub(super) fn framed(message: &[u8]) -> Vec<u8> {
-    let mut frame = u16::try_from(message.len()).unwrap().to_be_bytes().to_vec();
-    frame.extend_from_slice(message);
-    frame
-}
-
 pub(super) fn rcode_of(response: &[u8]) -> u8 {
     Flags(u16::from_be_bytes([response[2], response[3]])).rcode()
 }
 
-pub(super) fn query(id: u16, name: &str) -> Vec<u8> {
-    let mut message = id.to_be_bytes().to_vec();
-    message.extend_from_slice(&[1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
-    message.extend_from_slice(&wire_name(name));
-    message.extend_from_slice(&[0, 1, 0, 1]);
-    message
-}
-
-/// The same with an empty OPT.
-pub(super) fn query_with_edns(id: u16, name: &str) -> Vec<u8> {
-    let mut message = query(id, name);
-    message[11] = 1;
-    message.extend_from_slice(&[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0]);
-    message
-}
-
 /// A response to a query: one A record if the RCODE is 0, and an empty OPT.
 pub(super) fn answer(query: &[u8], rcode: u8) -> Vec<u8> {
-    let question_end = 12 + query[12..].iter().position(|byte| *byte == 0).unwrap() + 5;
-    let mut message = query[..question_end].to_vec();
-    let is_answer = rcode == 0;
-    message[2..12].copy_from_slice(&[0x81, 0x80 | rcode, 0, 1, 0, u8::from(is_answer), 0, 0, 0, 1]);
-    if is_answer {
-        message.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 0, 1, 44, 0, 4, 203, 0, 113, 5]);
-    }
-    message.extend_from_slice(&[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0]);
-    message
+    let answers = match rcode {
+        0 => vec![address(5)],
+        _ => Vec::new(),
+    };
+    let flags = RD | RA | u16::from(rcode);
+    response(query, flags, [&answers, &[], &[]]).with_edns()
 }

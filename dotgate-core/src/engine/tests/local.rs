@@ -3,10 +3,13 @@
 
 use std::sync::Arc;
 
+use dotgate_message::{
+    A, AA, AD, Compose as _, DO, EDE, QNAME, RD, TC, framed, query, query_for, record, wire_name,
+};
+
 use super::cache::{cache_settings, with_cache};
 use super::cache_answers::{respond_with, soa, taken};
-use super::lab::{Lab, SECOND, query, settings, wire_name};
-use super::message::{A, AA, AD, DO, EDE, QNAME, RD, TC, query_for, record, with_flags, with_opt};
+use super::lab::{Lab, SECOND, settings};
 use crate::counters::Count;
 use crate::local::{LocalData, LocalDataBuilder};
 use crate::settings::Settings;
@@ -77,7 +80,7 @@ fn a_local_name_is_answered_with_authority_and_never_asked_of_an_upstream() {
         "{addresses:?}"
     );
     for qtype in [AAAA, 65, 43, TXT] {
-        lab.send(&query_for("host.lab", qtype, 1));
+        lab.send(&query_for(1, "host.lab", qtype));
         let denied = taken(&mut lab);
         assert_eq!((denied.rcode(), denied.has(AA)), (0, true));
         let [soa] = &denied.records[..] else {
@@ -86,24 +89,23 @@ fn a_local_name_is_answered_with_authority_and_never_asked_of_an_upstream() {
         assert_eq!((soa.section, soa.rtype, soa.ttl), (1, 6, 30));
         assert!(soa.rdata.ends_with(&30_u32.to_be_bytes()), "MINIMUM");
     }
-    lab.send(&query_for("x.wild.lab", A, 1));
+    lab.send(&query_for(1, "x.wild.lab", A));
     assert_eq!(taken(&mut lab).records[0].rdata, [10, 0, 0, 3]);
     assert!(lab.forwarded.is_empty() && lab.openings.is_empty());
     assert_eq!(lab.count(Count::QueriesLocal), 6);
     // Another class is another name space (RFC 1034 section 3.6).
-    lab.send(&query_for("host.lab", A, 3));
+    lab.send(&query_for(1, "host.lab", A).with_qclass(3));
     assert_eq!(taken(&mut lab).rcode(), 5);
 }
 
 #[test]
 fn a_signature_is_neither_claimed_nor_served_for_local_data() {
     let mut lab = lab();
-    lab.send(&with_opt(
-        with_flags(query(1, "host.lab"), AD | RD),
-        1_232,
-        DO,
-        &[],
-    ));
+    lab.send(
+        &query(1, "host.lab")
+            .with_flags(AD | RD)
+            .with_opt(1_232, DO, &[]),
+    );
     let answer = taken(&mut lab);
     assert_eq!((answer.has(AD), answer.edns_flags()), (false, Some(DO)));
     assert!(answer.records.iter().all(|it| it.rtype == A));
@@ -112,11 +114,11 @@ fn a_signature_is_neither_claimed_nor_served_for_local_data() {
 #[test]
 fn a_local_answer_that_does_not_fit_is_cut() {
     let mut lab = lab();
-    lab.send(&query_for("large.lab", TXT, 1));
+    lab.send(&query_for(1, "large.lab", TXT));
     let cut = taken(&mut lab);
     assert_eq!((cut.has(TC), cut.records.len()), (true, 0));
     let stream = lab.connect();
-    lab.stream_send(stream, &super::lab::framed(&query_for("large.lab", TXT, 1)));
+    lab.stream_send(stream, &framed(&query_for(1, "large.lab", TXT)));
     let whole = super::message::Message::read(&lab.stream_messages()[0]);
     assert_eq!((whole.has(TC), whole.records.len()), (false, 200));
 }
@@ -132,7 +134,7 @@ fn what_was_cached_for_a_name_is_not_served_once_the_name_is_local() {
     lab.ask("host.lab");
     assert_eq!(taken(&mut lab).records.len(), 2);
     lab.pass(400 * SECOND);
-    lab.send(&query_for("host.lab", AAAA, 1));
+    lab.send(&query_for(1, "host.lab", AAAA));
     assert!(taken(&mut lab).has(AA));
     assert!(lab.forwarded.is_empty());
     lab.reconfigure(without);
@@ -159,13 +161,13 @@ fn an_alias_that_leads_upstream_is_answered_with_what_the_upstream_says() {
     assert_eq!((first.rcode(), types), (0, vec![CNAME, A]));
     // From the cache now, which has the name that the alias leads to, as for anybody.
     lab.pass(7 * SECOND);
-    lab.send(&with_flags(query(1, "alias.lab"), AD | RD));
+    lab.send(&query(1, "alias.lab").with_flags(AD | RD));
     let again = taken(&mut lab);
     assert_eq!((again.records[0].ttl, again.records[1].ttl), (60, 293));
     assert!(!again.has(AD) && lab.forwarded.is_empty());
     lab.ask("www.example");
     assert_eq!(taken(&mut lab).records.len(), 1);
-    lab.send(&query_for("alias.lab", CNAME, 1));
+    lab.send(&query_for(1, "alias.lab", CNAME));
     let alone = taken(&mut lab);
     assert_eq!((alone.has(AA), alone.records.len()), (true, 1));
 }
@@ -202,7 +204,7 @@ fn an_alias_whose_target_has_no_answer_fails_as_the_target_does() {
         (3, vec![CNAME, 6]),
         "RFC 6604 section 2.1"
     );
-    lab.send(&with_opt(query_for("alias.lab", AAAA, 1), 1_232, 0, &[]));
+    lab.send(&query_for(1, "alias.lab", AAAA).with_edns());
     while !lab.forwarded.is_empty() {
         let forwarded = lab.next_forwarded();
         lab.answer_with_rcode(&forwarded, 2);
@@ -221,7 +223,7 @@ fn an_alias_to_a_name_of_special_use_is_answered_here() {
     lab.ask("special.lab");
     let answer = taken(&mut lab);
     assert_eq!(answer.records[1].rdata, [127, 0, 0, 1]);
-    lab.send(&query_for("special.lab", TXT, 1));
+    lab.send(&query_for(1, "special.lab", TXT));
     let denied = taken(&mut lab);
     assert_eq!(
         (
@@ -241,8 +243,8 @@ fn a_chain_behind_an_alias_is_whole_and_its_names_are_read_right() {
     lab.open(0);
     let target = wire_name("cdn.example.net");
     let sections = [
-        record(QNAME, CNAME, 1, 300, &target),
-        record(&target, A, 1, 300, &[192, 0, 2, 7]),
+        record(QNAME, CNAME, 300, &target),
+        record(&target, A, 300, &[192, 0, 2, 7]),
     ];
     respond_with(&mut lab, 0, [&sections, &[], &[]]);
     let answer = taken(&mut lab);
@@ -264,7 +266,7 @@ fn the_proof_that_home_arpa_is_not_signed_is_still_its_parents() {
     });
     lab.ask("home.arpa");
     assert_eq!(taken(&mut lab).records.len(), 1);
-    lab.send(&query_for("home.arpa", 43, 1));
+    lab.send(&query_for(1, "home.arpa", 43));
     lab.open(0);
     assert_eq!(lab.forwarded.len(), 1);
     lab.answer_all();

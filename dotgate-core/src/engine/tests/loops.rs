@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use dotgate_message::{Compose as _, query, wire_name};
 use dotgate_wire::{Question, rclass, rtype};
 
 use super::cache::cache_settings;
-use super::lab::{ForwardedQuery, Lab, answer, query_with_edns, rcode_of, settings, wire_name};
+use super::lab::{ForwardedQuery, Lab, answer, rcode_of, settings};
 use crate::counters::labels::Reason;
 use crate::keys::UpstreamId;
 use crate::limits;
@@ -65,7 +66,7 @@ fn a_query_that_comes_back_to_any_worker_fails_at_once_and_is_reported_once_a_mi
     let mut lab = lab();
     let mut other = Lab::sharing_with(&lab);
     for name in ["www", "ftp"] {
-        lab.send(&query_with_edns(1, &long(name)));
+        lab.send(&query(1, &long(name)).with_edns());
         let forwarded = lab.next_forwarded();
         let response = send_back(&forwarded, &mut other);
         lab.receive(&forwarded, &response);
@@ -82,7 +83,7 @@ fn a_query_that_comes_back_to_any_worker_fails_at_once_and_is_reported_once_a_mi
     assert_eq!(failures, 2);
     other.pass(limits::LOOP_REPORT_EVERY);
     lab.pass(limits::LOOP_REPORT_EVERY);
-    lab.send(&query_with_edns(1, &long("smtp")));
+    lab.send(&query(1, &long("smtp")).with_edns());
     let forwarded = lab.next_forwarded();
     send_back(&forwarded, &mut other);
     assert_eq!(other.events.len(), 2);
@@ -92,7 +93,7 @@ fn a_query_that_comes_back_to_any_worker_fails_at_once_and_is_reported_once_a_mi
 #[test]
 fn the_loop_of_a_short_name_ends_with_an_attempt_of_the_same_query() {
     let mut lab = lab();
-    lab.send(&query_with_edns(1, "www.corp.example"));
+    lab.send(&query(1, "www.corp.example").with_edns());
     let first = lab.next_forwarded();
     let mut back = first.message.clone();
     back[1] ^= 1;
@@ -111,7 +112,7 @@ fn the_loop_of_a_short_name_ends_with_an_attempt_of_the_same_query() {
 fn the_same_name_of_another_client_is_no_loop() {
     let mut lab = lab();
     lab.ask("www.corp.example");
-    lab.send(&query_with_edns(2, "WWW.Corp.Example"));
+    lab.send(&query(2, "WWW.Corp.Example").with_edns());
     lab.answer_all_datagrams();
     assert_eq!(lab.rcodes(), [0, 0]);
     assert!(

@@ -1,10 +1,13 @@
 //! What clients should not send, or seldom do, one row each, with what becomes of it on either transport.
 
-use super::lab::{Lab, framed, query, query_with_edns, wire_name};
-use super::message::{
-    A, AA, AD, CD, COOKIE, DO, ECS, KEEPALIVE, Message, OPT, PADDING, QNAME, QR, RA, RD, TC, Z,
-    address, count_up, query_for, record, response, with_flags, with_opt,
+use dotgate_message::Section::{Additional, Answer, Authority, Question};
+use dotgate_message::{
+    A, AA, AD, CD, COOKIE, Compose as _, DO, ECS, KEEPALIVE, OPT, PADDING, QNAME, QR, RA, RD, TC,
+    Z, framed, query, query_for, record, record_in, response, wire_name,
 };
+
+use super::lab::Lab;
+use super::message::{Message, address};
 use crate::counters::Count;
 use crate::limits;
 
@@ -36,16 +39,11 @@ fn plain() -> Vec<u8> {
 }
 
 fn edns() -> Vec<u8> {
-    query_with_edns(1, "a.example")
+    query(1, "a.example").with_edns()
 }
 
 fn asking(bytes: &[u8]) -> Vec<u8> {
     [&plain()[..12], bytes, &[0, 1, 0, 1]].concat()
-}
-
-fn counted(mut message: Vec<u8>, at: usize, count: u16) -> Vec<u8> {
-    message[at..at + 2].copy_from_slice(&count.to_be_bytes());
-    message
 }
 
 fn and(message: Vec<u8>, more: &[u8]) -> Vec<u8> {
@@ -54,7 +52,7 @@ fn and(message: Vec<u8>, more: &[u8]) -> Vec<u8> {
 
 /// Headers: what is no query, how many questions, which flags.
 fn headers() -> Vec<Row> {
-    let flags = |flags| with_flags(plain(), flags);
+    let flags = |flags| plain().with_flags(flags);
     let header = plain()[..12].to_vec();
     let two = [&plain()[12..], &plain()[12..]].concat();
     vec![
@@ -64,15 +62,19 @@ fn headers() -> Vec<Row> {
         ("a response", flags(QR | RD), NoResponse),
         ("a response to an update", flags(QR | 5 << 11), NoResponse),
         ("a question that is not there", header.clone(), FORMERR_BARE),
-        ("no question", counted(header.clone(), 4, 0), FORMERR_BARE),
+        (
+            "no question",
+            header.clone().with_count(Question, 0),
+            FORMERR_BARE,
+        ),
         (
             "two questions",
-            counted(and(header, &two), 4, 2),
+            and(header, &two).with_count(Question, 2),
             FORMERR_BARE,
         ),
         (
             "65,535 questions",
-            counted(plain(), 4, 65_535),
+            plain().with_count(Question, 65_535),
             FORMERR_BARE,
         ),
         ("TC", flags(RD | TC), Forwarded),
@@ -87,25 +89,29 @@ fn headers() -> Vec<Row> {
 
 /// Sections and names, and OPT records that cannot be read.
 fn bodies() -> Vec<Row> {
-    let counted_up = |at, bytes: &[u8]| count_up(and(plain(), bytes), at);
+    let with = |section, bytes: &[u8]| plain().with_record(section, bytes);
     let header = plain()[..12].to_vec();
     let long = wire_name(&"a.".repeat(128));
-    let opt = record(&[0], OPT, 1_232, 0, &[]);
+    let opt = record_in(&[0], OPT, 1_232, 0, &[]);
     let beyond = [&opt[..9], &[0, 200]].concat();
     vec![
-        ("an answer", counted_up(6, &address(1)), FORMERR),
-        ("an authority", counted_up(8, &address(1)), FORMERR),
-        ("an additional", counted_up(10, &address(1)), Forwarded),
-        ("an answer that is not there", counted_up(6, &[]), FORMERR),
+        ("an answer", with(Answer, &address(1)), FORMERR),
+        ("an authority", with(Authority, &address(1)), FORMERR),
+        ("an additional", with(Additional, &address(1)), Forwarded),
+        ("an answer that is not there", with(Answer, &[]), FORMERR),
         (
             "an additional that is not there",
-            counted_up(10, &[]),
+            with(Additional, &[]),
             FORMERR,
         ),
-        ("65,535 additionals", counted(plain(), 10, 65_535), FORMERR),
-        ("an OPT in the answer", counted_up(6, &opt), FORMERR),
-        ("an OPT in the authority", counted_up(8, &opt), FORMERR),
-        ("an OPT beyond the end", counted_up(10, &beyond), FORMERR),
+        (
+            "65,535 additionals",
+            plain().with_count(Additional, 65_535),
+            FORMERR,
+        ),
+        ("an OPT in the answer", with(Answer, &opt), FORMERR),
+        ("an OPT in the authority", with(Authority, &opt), FORMERR),
+        ("an OPT beyond the end", with(Additional, &beyond), FORMERR),
         ("trailing bytes", and(plain(), &[0xff; 40]), Forwarded),
         ("a trailing record", and(plain(), &address(1)), Forwarded),
         ("a trailing OPT", and(plain(), &opt), Forwarded),
@@ -135,16 +141,20 @@ fn bodies() -> Vec<Row> {
 
 /// Types and classes of the question.
 fn questions() -> Vec<Row> {
-    let qtype = |qtype| query_for("a.example", qtype, 1);
-    let qclass = |qclass| query_for("a.example", A, qclass);
-    let soa = record(QNAME, 6, 1, 0, &[&[0, 0][..], &[0; 20]].concat());
-    let tsig = record(&wire_name("key"), 250, 255, 0, &[0; 32]);
-    let sig0 = record(&[0], 24, 255, 0, &[0; 32]);
+    let qtype = |qtype| query_for(1, "a.example", qtype);
+    let qclass = |qclass| query_for(1, "a.example", A).with_qclass(qclass);
+    let soa = record(QNAME, 6, 0, &[&[0, 0][..], &[0; 20]].concat());
+    let tsig = record_in(&wire_name("key"), 250, 255, 0, &[0; 32]);
+    let sig0 = record_in(&[0], 24, 255, 0, &[0; 32]);
     vec![
         ("class 0", qclass(0), FORMERR),
         ("class NONE", qclass(254), FORMERR),
         ("class ANY", qclass(255), Refused(21)),
-        ("class CH", query_for("version.bind", 16, 3), Refused(21)),
+        (
+            "class CH",
+            query_for(1, "version.bind", 16).with_qclass(3),
+            Refused(21),
+        ),
         ("a private class", qclass(65_280), Refused(21)),
         ("type 0", qtype(0), Forwarded),
         ("an unknown type", qtype(12_345), Forwarded),
@@ -154,7 +164,7 @@ fn questions() -> Vec<Row> {
         ("IXFR", qtype(251), Refused(21)),
         (
             "IXFR with its SOA record",
-            count_up(and(qtype(251), &soa), 8),
+            qtype(251).with_record(Authority, &soa),
             Refused(21),
         ),
         ("type OPT", qtype(41), FORMERR),
@@ -162,16 +172,24 @@ fn questions() -> Vec<Row> {
         ("type TSIG", qtype(250), FORMERR),
         ("type MAILB", qtype(253), NOTIMP),
         ("type MAILA", qtype(254), NOTIMP),
-        ("a TSIG", count_up(and(plain(), &tsig), 10), Refused(21)),
-        ("a SIG(0)", count_up(and(plain(), &sig0), 10), Refused(21)),
+        (
+            "a TSIG",
+            plain().with_record(Additional, &tsig),
+            Refused(21),
+        ),
+        (
+            "a SIG(0)",
+            plain().with_record(Additional, &sig0),
+            Refused(21),
+        ),
         (
             "resolver.arpa SVCB",
-            query_for("_dns.resolver.arpa", 64, 1),
+            query_for(1, "_dns.resolver.arpa", 64),
             Local,
         ),
         (
             "resolver.arpa RESINFO",
-            query_for("resolver.arpa", 261, 1),
+            query_for(1, "resolver.arpa", 261),
             Local,
         ),
         ("mixed case", query(1, "mIxEd.ExAmPlE"), Forwarded),
@@ -187,13 +205,14 @@ fn questions() -> Vec<Row> {
 
 /// Messages with an OPT record, whose responses have one: opcodes, records, options.
 fn opts() -> Vec<Row> {
-    let opcode = |opcode: u16| with_flags(edns(), opcode << 11 | RD);
-    let options = |options: &[(u16, &[u8])]| with_opt(plain(), 1_232, 0, options);
-    let raw = |bytes: &[u8]| count_up(and(plain(), &record(&[0], OPT, 1_232, 0, bytes)), 10);
-    let field = |size, ttl| with_opt(plain(), size, ttl, &[]);
-    let no_question = counted(plain()[..12].to_vec(), 4, 0);
-    let opt = record(&[0], OPT, 1_232, 0, &[]);
-    let owned = record(QNAME, OPT, 1_232, 0, &[]);
+    let opcode = |opcode: u16| edns().with_flags(opcode << 11 | RD);
+    let options = |options: &[(u16, &[u8])]| plain().with_options(options);
+    let raw =
+        |bytes: &[u8]| plain().with_record(Additional, &record_in(&[0], OPT, 1_232, 0, bytes));
+    let field = |size, ttl| plain().with_opt(size, ttl, &[]);
+    let no_question = plain()[..12].to_vec().with_count(Question, 0);
+    let opt = record_in(&[0], OPT, 1_232, 0, &[]);
+    let owned = record_in(QNAME, OPT, 1_232, 0, &[]);
     let many = vec![(65_001, &[0_u8][..]); 300];
     let too_many = vec![(PADDING, &[][..]); 16_000];
     vec![
@@ -207,31 +226,31 @@ fn opts() -> Vec<Row> {
         ("opcode 15", opcode(15), NOTIMP),
         (
             "a cookie alone",
-            with_opt(no_question, 1_232, 0, &[(COOKIE, &[7; 8])]),
+            no_question.with_options(&[(COOKIE, &[7; 8])]),
             FORMERR_BARE,
         ),
-        ("no RD", with_flags(edns(), CD), Refused(20)),
+        ("no RD", edns().with_flags(CD), Refused(20)),
         (
             "AXFR",
-            with_opt(query_for("a.example", 252, 1), 1_232, 0, &[]),
+            query_for(1, "a.example", 252).with_edns(),
             Refused(21),
         ),
         (
             "class CH",
-            with_opt(query_for("version.bind", 16, 3), 1_232, 0, &[]),
+            query_for(1, "version.bind", 16).with_qclass(3).with_edns(),
             Refused(21),
         ),
-        ("two OPT", count_up(and(edns(), &opt), 10), FORMERR),
+        ("two OPT", edns().with_record(Additional, &opt), FORMERR),
         (
             "an OPT not of the root",
-            count_up(and(plain(), &owned), 10),
+            plain().with_record(Additional, &owned),
             FORMERR,
         ),
         ("EDNS version 1", field(1_232, 1 << 16), BADVERS),
         ("EDNS version 255", field(1_232, 255 << 16 | DO), BADVERS),
         (
             "EDNS version 1, options",
-            with_opt(plain(), 1_232, 1 << 16, &[(3, &[])]),
+            plain().with_opt(1_232, 1 << 16, &[(3, &[])]),
             BADVERS,
         ),
         ("all EDNS flags", field(1_232, 0xffff), Forwarded),

@@ -1,6 +1,8 @@
 use std::time::Duration;
 
-use super::lab::{Lab, MS, SECOND, UNRESPONSIVE, framed, id, query, settings};
+use dotgate_message::{framed, query};
+
+use super::lab::{Lab, MS, SECOND, UNRESPONSIVE, id, settings};
 use crate::counters::Gauge;
 use crate::counters::labels::{
     AttemptKind, ClientTransport, Ending, Handshake, Limit, Outcome, Rcode, Reason, RecordType,

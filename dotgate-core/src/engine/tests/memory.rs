@@ -1,7 +1,8 @@
 //! What clients cost in memory, and what happens at the limit.
 
-use super::lab::{Lab, MS, framed, query, settings};
-use super::message::{QNAME, RA, RD, record, response};
+use dotgate_message::{QNAME, RA, RD, framed, query, record, response};
+
+use super::lab::{Lab, MS, settings};
 use crate::counters::Count;
 use crate::counters::labels::Limit;
 use crate::keys::StreamKey;
@@ -39,7 +40,7 @@ impl Lab {
     /// Sends one query for this name, which is answered with a record of so many bytes.
     fn ask_long(&mut self, stream: StreamKey, name: &str, bytes: usize) {
         self.stream_send(stream, &framed(&query(1, name)));
-        let long = record(QNAME, NULL, 1, 300, &vec![7; bytes]);
+        let long = record(QNAME, NULL, 300, &vec![7; bytes]);
         while !self.forwarded.is_empty() {
             let forwarded = self.next_forwarded();
             let sections = [std::slice::from_ref(&long), &[], &[]];
@@ -192,7 +193,7 @@ fn a_thousand_queries_for_one_name_cost_its_answer_once_until_it_is_read() {
         })
         .collect();
     lab.stream_send(stream, &burst);
-    let long = record(QNAME, NULL, 1, 300, &[7; 1_900]);
+    let long = record(QNAME, NULL, 300, &[7; 1_900]);
     let forwarded = lab.next_forwarded();
     let message = response(&forwarded.message, RD | RA, [&[long], &[], &[]]);
     lab.respond(forwarded.session, &message);

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::lab::{Lab, MS, SECOND, framed, query, settings};
+use dotgate_message::{framed, query};
+
+use super::lab::{Lab, MS, SECOND, settings};
 use crate::counters::labels::Limit;
 use crate::limits;
 use crate::outbox::Event;

@@ -1,6 +1,8 @@
 //! Plain upstreams: what is asked over UDP and TCP, and what is believed of what comes back.
 
-use super::lab::{ForwardedQuery, Lab, MS, SECOND, answer, id, query, rcode_of, settings};
+use dotgate_message::query;
+
+use super::lab::{ForwardedQuery, Lab, MS, SECOND, answer, id, rcode_of, settings};
 use crate::counters::labels::Reason;
 use crate::failure::{ConnectFault, Failure, SessionEnd};
 use crate::keys::UpstreamId;

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::lab::{Lab, MS, SECOND, query, query_with_edns, rcode_of, settings};
-use super::message::{
-    A, AA, ECS, Message, QNAME, QR, RA, RD, Z, address, error_with_ede, query_for, record,
-    response, response_with_opt, with_opt,
+use dotgate_message::{
+    A, AA, Compose as _, ECS, QNAME, QR, RA, RD, Z, query, query_for, record, record_in, response,
 };
+
+use super::lab::{Lab, MS, SECOND, rcode_of, settings};
+use super::message::{Message, address, error_with_ede};
 use crate::counters::Count;
 use crate::failure::{ConnectFault, SessionEnd};
 use crate::limits;
@@ -15,7 +16,7 @@ use crate::query::ForwardedClasses;
 #[test]
 fn an_error_without_a_question_reaches_the_client_with_its_own_question() {
     let mut lab = Lab::opened(1);
-    lab.send(&query_with_edns(7, "Blocked.example"));
+    lab.send(&query(7, "Blocked.example").with_edns());
     let forwarded = lab.next_forwarded();
     let mut bare = error_with_ede(&forwarded.message[..], 5, 17, "family filter");
     bare.drain(12..12 + 21);
@@ -100,21 +101,21 @@ fn the_flags_of_a_response_are_ours_whatever_the_upstreams_are() {
 #[test]
 fn records_of_any_type_are_relayed_complete_and_byte_for_byte_in_their_sections() {
     let mut lab = Lab::opened(1);
-    lab.send(&with_opt(query_for("a.example", 65_280, 1), 1_232, 0, &[]));
+    lab.send(&query_for(1, "a.example", 65_280).with_edns());
     let forwarded = lab.next_forwarded();
     assert_eq!(
         Message::read(&forwarded.message).question,
-        query_for("a.example", 65_280, 1)[12..]
+        query_for(1, "a.example", 65_280)[12..]
     );
     // What looks like a pointer in RDATA of an unknown type is none (RFC 3597 section 4).
-    let unknown = record(QNAME, 65_280, 1, 300, &[0xc0, 12, 0xc0, 0xff, 0]);
-    let other_class = record(QNAME, 65_281, 65_282, 300, &[]);
+    let unknown = record(QNAME, 65_280, 300, &[0xc0, 12, 0xc0, 0xff, 0]);
+    let other_class = record_in(QNAME, 65_281, 65_282, 300, &[]);
     let sections: [&[Vec<u8>]; 3] = [
         &[unknown.clone(), other_class, unknown.clone()],
-        &[record(b"\x07example\0", 2, 1, 60, b"\x02ns\xc0\x0e")],
+        &[record(b"\x07example\0", 2, 60, b"\x02ns\xc0\x0e")],
         &[address(7), unknown],
     ];
-    let message = response_with_opt(&forwarded.message, RD | RA, sections, &[]);
+    let message = response(&forwarded.message, RD | RA, sections).with_edns();
     lab.respond(forwarded.session, &message);
     let (got, sent) = (Message::read(&lab.responses[0]), Message::read(&message));
     assert_eq!((got.records.len(), &got.records), (6, &sent.records));
@@ -127,12 +128,12 @@ fn ttls_are_bounded_and_equal_within_a_set() {
     let mut lab = Lab::opened(1);
     lab.ask("a.example");
     let forwarded = lab.next_forwarded();
-    let a = |ttl, last| record(QNAME, A, 1, ttl, &[203, 0, 113, last]);
-    let text = |ttl| record(QNAME, 16, 1, ttl, b"\x01t");
+    let a = |ttl, last| record(QNAME, A, ttl, &[203, 0, 113, last]);
+    let text = |ttl| record(QNAME, 16, ttl, b"\x01t");
     let sections: [&[Vec<u8>]; 3] = [
         &[a(900, 1), a(60, 2)],
         &[text(0x8000_0000)],
-        &[record(QNAME, 15, 1, u32::MAX, b"\0\x01\0")],
+        &[record(QNAME, 15, u32::MAX, b"\0\x01\0")],
     ];
     lab.respond(
         forwarded.session,
@@ -159,7 +160,7 @@ fn additional_records_of_an_answer_answer_no_other_question() {
     let mut lab = Lab::opened(1);
     lab.ask("a.example");
     let forwarded = lab.next_forwarded();
-    let planted = record(b"\x01b\x07example\0", A, 1, 86_400, &[203, 0, 113, 66]);
+    let planted = record(b"\x01b\x07example\0", A, 86_400, &[203, 0, 113, 66]);
     let sections: [&[Vec<u8>]; 3] = [&[address(1)], &[], &[planted]];
     lab.respond(
         forwarded.session,
@@ -175,14 +176,13 @@ fn questions_merge_whatever_edns_their_clients_speak() {
     let plain = query(1, "a.example");
     for (n, options) in [(24, 1_u8), (24, 2), (32, 3)] {
         let subnet = [0, 1, n, 0, 192, 0, options, 0];
-        lab.send(&with_opt(
-            plain.clone(),
-            1_232,
-            0,
-            &[(ECS, &subnet[..7 + usize::from(n == 32)])],
-        ));
+        lab.send(
+            &plain
+                .clone()
+                .with_options(&[(ECS, &subnet[..7 + usize::from(n == 32)])]),
+        );
     }
-    lab.send(&with_opt(plain.clone(), 4_096, 0, &[]));
+    lab.send(&plain.clone().with_opt(4_096, 0, &[]));
     lab.send(&plain);
     assert_eq!(lab.forwarded.len(), 1);
     lab.answer_all();
@@ -194,7 +194,7 @@ fn bogus_data_and_policy_stand_and_other_errors_are_asked_elsewhere() {
     for code in 0..=30 {
         for rcode in [2, 5] {
             let mut lab = Lab::opened(2);
-            lab.send(&query_with_edns(1, "a.example"));
+            lab.send(&query(1, "a.example").with_edns());
             let forwarded = lab.next_forwarded();
             lab.respond(
                 forwarded.session,
@@ -217,7 +217,7 @@ fn bogus_data_and_policy_stand_and_other_errors_are_asked_elsewhere() {
 fn errors_of_all_upstreams_pass_and_those_about_our_own_query_become_servfail() {
     for (rcode, passed) in [(1, 2), (2, 2), (4, 2), (5, 5)] {
         let mut lab = Lab::opened(1);
-        lab.send(&query_with_edns(1, "a.example"));
+        lab.send(&query(1, "a.example").with_edns());
         let forwarded = lab.next_forwarded();
         lab.respond(
             forwarded.session,
@@ -238,7 +238,7 @@ fn rcodes_that_are_answers_are_passed_as_they_are() {
         let mut lab = Lab::opened(2);
         lab.ask("a.example");
         let forwarded = lab.next_forwarded();
-        let soa = record(QNAME, 6, 1, 300, &[&[0, 0][..], &[0; 20]].concat());
+        let soa = record(QNAME, 6, 300, &[&[0, 0][..], &[0; 20]].concat());
         lab.respond(
             forwarded.session,
             &response(&forwarded.message, RD | RA | rcode, [&[], &[soa], &[]]),
@@ -251,11 +251,11 @@ fn rcodes_that_are_answers_are_passed_as_they_are() {
 #[test]
 fn a_short_answer_to_any_is_passed_as_it_is_and_answers_no_other_type() {
     let mut lab = Lab::opened(1);
-    lab.send(&query_for("a.example", 255, 1));
-    lab.send(&query_for("a.example", A, 1));
+    lab.send(&query_for(1, "a.example", 255));
+    lab.send(&query_for(1, "a.example", A));
     assert_eq!(lab.forwarded.len(), 2);
     let forwarded = lab.next_forwarded();
-    let hinfo = record(QNAME, 13, 1, 3_600, b"\x07RFC8482\0");
+    let hinfo = record(QNAME, 13, 3_600, b"\x07RFC8482\0");
     lab.respond(
         forwarded.session,
         &response(&forwarded.message, RD | RA, [&[hinfo], &[], &[]]),
@@ -342,14 +342,14 @@ fn class_any_and_private_classes_are_forwarded_by_a_setting_and_no_other_class_i
             (65_535, false),
         ] {
             let before = lab.count(Count::QueriesForwarded);
-            lab.send(&query_for("a.example", 1, class));
+            lab.send(&query_for(1, "a.example", 1).with_qclass(class));
             let is_asked = lab.count(Count::QueriesForwarded) > before;
             assert_eq!(is_asked, is_forwarded, "class {class}");
         }
         assert!(lab.responses.iter().all(|response| rcode_of(response) == 5));
         // What is answered here is answered here in any class.
         lab.responses.clear();
-        lab.send(&query_for("x.onion", 1, 255));
+        lab.send(&query_for(1, "x.onion", 1).with_qclass(255));
         assert_eq!(rcode_of(&lab.responses[0]), if any { 3 } else { 5 });
     }
 }

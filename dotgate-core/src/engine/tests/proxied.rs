@@ -1,6 +1,8 @@
 //! Clients behind balancers: limits are theirs, and responses go to the balancer.
 
-use super::lab::{Lab, query};
+use dotgate_message::query;
+
+use super::lab::Lab;
 use crate::admit::{Access, AccessAnswer, AccessList, AccessScope};
 use crate::clients::StreamHeader;
 use crate::counters::Count;

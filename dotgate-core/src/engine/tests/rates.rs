@@ -2,8 +2,10 @@
 
 use std::num::NonZeroU32;
 
-use super::lab::{Lab, SECOND, framed, query, settings};
-use super::message::{COOKIE, Message, TC, with_opt};
+use dotgate_message::{COOKIE, Compose as _, TC, framed, query};
+
+use super::lab::{Lab, SECOND, settings};
+use super::message::Message;
 use crate::admit::{AccessList, RateSettings};
 use crate::cookies::{CookieSecret, CookieSecrets};
 use crate::counters::labels::{ClientTransport, Limit, Outcome, RecordType};
@@ -133,7 +135,7 @@ fn equal_questions_have_a_rate_of_their_own_that_a_cookie_lifts() {
     }
     assert_eq!(lab.stream_messages().len(), 20);
     // Nor with a cookie, which the client learns although it is above the rate.
-    let asking = |cookie: &[u8]| with_opt(query(1, "app.localhost"), 1_232, 0, &[(COOKIE, cookie)]);
+    let asking = |cookie: &[u8]| query(1, "app.localhost").with_options(&[(COOKIE, cookie)]);
     lab.responses.clear();
     for _ in 0..2 {
         lab.send_from(client, &asking(b"clients!"));

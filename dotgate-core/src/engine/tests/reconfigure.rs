@@ -1,4 +1,6 @@
-use super::lab::{Lab, MS, SECOND, query, settings};
+use dotgate_message::{framed, query};
+
+use super::lab::{Lab, MS, SECOND, settings};
 use crate::counters::Count;
 use crate::failure::{ConnectFault, SessionEnd};
 use crate::keys::UpstreamId;
@@ -207,7 +209,7 @@ fn an_access_list_change_applies_at_once_and_connected_clients_stay() {
     assert_eq!(lab.rcodes(), [5]);
     lab.reconfigure(before);
     assert!(lab.closed_streams.is_empty());
-    lab.stream_send(stream, &super::lab::framed(&query(7, "b.example")));
+    lab.stream_send(stream, &framed(&query(7, "b.example")));
     lab.answer_all();
     assert_eq!(lab.stream_messages().len(), 1);
 }

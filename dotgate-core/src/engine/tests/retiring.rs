@@ -2,8 +2,10 @@
 
 use std::num::NonZeroU32;
 
-use super::lab::{Lab, MS, SECOND, framed, query, settings};
-use super::message::{KEEPALIVE, Message, with_opt};
+use dotgate_message::{Compose as _, KEEPALIVE, framed, query};
+
+use super::lab::{Lab, MS, SECOND, settings};
+use super::message::Message;
 use crate::counters::labels::StreamEnd;
 use crate::settings::Settings;
 use crate::stream::StreamKind;
@@ -18,7 +20,7 @@ fn with_total(total: u32) -> Lab {
 }
 
 fn asking(id: u16) -> Vec<u8> {
-    framed(&with_opt(query(id, LOCAL), 1_232, 0, &[(KEEPALIVE, &[])]))
+    framed(&query(id, LOCAL).with_options(&[(KEEPALIVE, &[])]))
 }
 
 /// The idle timeouts that responses advertise.

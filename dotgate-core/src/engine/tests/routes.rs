@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use dotgate_message::{Compose as _, query, wire_name};
 use dotgate_wire::rcode;
 
 use super::cache::cache_settings;
-use super::lab::{Lab, MS, SECOND, query_with_edns, settings, wire_name};
+use super::lab::{Lab, MS, SECOND, settings};
 use crate::counters::Count;
 use crate::counters::labels::Outcome;
 use crate::failure::{ConnectFault, SessionEnd, TlsFault};
@@ -114,7 +115,7 @@ fn a_name_of_special_use_is_answered_here_unless_its_own_route_says_otherwise() 
 #[test]
 fn a_group_that_is_down_fails_its_names_and_no_others() {
     let mut lab = Lab::with(with_route());
-    lab.send(&query_with_edns(1, "www.corp.example"));
+    lab.send(&query(1, "www.corp.example").with_edns());
     lab.ask("www.example.org");
     lab.open(0);
     lab.answer_all();
@@ -204,7 +205,7 @@ fn what_a_failed_session_carried_is_isolated_within_each_group() {
 fn a_query_in_flight_stays_with_its_group_when_a_reload_removes_its_route() {
     for is_shared in [false, true] {
         let mut lab = Lab::with(with_route());
-        lab.send(&query_with_edns(1, "lost.corp.example"));
+        lab.send(&query(1, "lost.corp.example").with_edns());
         lab.ask("answered.corp.example");
         let session = lab.open(1);
         lab.reconfigure(without_route(&lab, is_shared));

@@ -1,6 +1,6 @@
-use super::lab::{
-    Lab, MS, SECOND, UNRESPONSIVE, UNRESPONSIVE_ALONE, answer, query, query_with_edns,
-};
+use dotgate_message::{Compose as _, query};
+
+use super::lab::{Lab, MS, SECOND, UNRESPONSIVE, UNRESPONSIVE_ALONE, answer};
 use crate::counters::Count;
 use crate::failure::{ConnectFault, SessionEnd, TlsFault};
 use crate::keys::UpstreamId;
@@ -335,7 +335,7 @@ fn an_upstream_that_knows_no_edns_is_asked_once_more_without() {
     lab.ask("b.example");
     assert_eq!(lab.forwarded[0].message[11], 0, "remembered");
     lab.answer_all();
-    let mut with_do = query_with_edns(3, "c.example");
+    let mut with_do = query(3, "c.example").with_edns();
     let flags = with_do.len() - 4;
     with_do[flags] = 0x80;
     lab.send(&with_do);

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use dotgate_message::{Compose as _, query};
+
 use super::cache::cache_settings;
-use super::lab::{Lab, MS, SECOND, query, query_with_edns, settings};
+use super::lab::{Lab, MS, SECOND, settings};
 use crate::counters::Count;
 use crate::limits;
 use crate::settings::{CacheSettings, Settings};
@@ -102,10 +104,10 @@ fn error(query: &[u8], rcode: u8, ede: u8) -> Vec<u8> {
 #[test]
 fn a_final_error_does_not_hide_stale_data_from_the_first_client() {
     let mut lab = with_stale(roomy(cache_settings()));
-    lab.send(&query_with_edns(1, "a.example"));
+    lab.send(&query(1, "a.example").with_edns());
     let forwarded = lab.next_forwarded();
     lab.respond(forwarded.session, &error(&forwarded.message, 2, 6));
-    lab.send(&query_with_edns(1, "a.example"));
+    lab.send(&query(1, "a.example").with_edns());
     assert_eq!(lab.rcodes(), [0, 0]);
     lab.expect_idle();
     assert_eq!(balance(&lab).0, balance(&lab).1);
@@ -114,10 +116,10 @@ fn a_final_error_does_not_hide_stale_data_from_the_first_client() {
 #[test]
 fn a_policy_error_removes_the_cached_answer_of_a_name() {
     let mut lab = with_stale(roomy(cache_settings()));
-    lab.send(&query_with_edns(1, "a.example"));
+    lab.send(&query(1, "a.example").with_edns());
     let forwarded = lab.next_forwarded();
     lab.respond(forwarded.session, &error(&forwarded.message, 5, 15));
-    lab.send(&query_with_edns(1, "a.example"));
+    lab.send(&query(1, "a.example").with_edns());
     assert_eq!(lab.rcodes(), [5, 5], "the second one from the cache");
     assert!(lab.forwarded.is_empty());
     lab.expect_idle();

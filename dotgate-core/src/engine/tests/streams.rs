@@ -1,4 +1,6 @@
-use super::lab::{Lab, MS, SECOND, framed, query, query_with_edns};
+use dotgate_message::{Compose as _, framed, query};
+
+use super::lab::{Lab, MS, SECOND};
 use crate::admit::AccessList;
 use crate::counters::Count;
 use crate::counters::labels::{Limit, StreamEnd};
@@ -329,7 +331,7 @@ fn keepalive_is_sent_to_clients_with_edns_alone() {
     let mut lab = Lab::opened(1);
     let stream = lab.connect();
     lab.stream_send(stream, &framed(&query(1, "x.localhost")));
-    lab.stream_send(stream, &framed(&query_with_edns(2, "x.localhost")));
+    lab.stream_send(stream, &framed(&query(2, "x.localhost").with_edns()));
     let keepalive = [0, 11, 0, 2, 0, 100];
     let places: Vec<usize> = lab
         .stream_bytes

@@ -2,11 +2,12 @@
 
 use std::net::IpAddr;
 
-use super::lab::{Lab, MS, SECOND, framed, query, query_with_edns, settings};
-use super::message::{
-    AD, KEEPALIVE, Message, QNAME, QR, RA, RD, TC, address, query_for, record, response,
-    response_with_opt, with_opt,
+use dotgate_message::{
+    AD, Compose as _, KEEPALIVE, QNAME, QR, RA, RD, TC, framed, query, query_for, record, response,
 };
+
+use super::lab::{Lab, MS, SECOND, settings};
+use super::message::{Message, address};
 use crate::counters::Count;
 use crate::limits;
 use crate::stream::StreamKind;
@@ -63,14 +64,20 @@ fn the_longest_answer_reaches_tcp_whole_and_udp_with_tc() {
     for has_edns in [false, true] {
         let mut lab = Lab::opened(1);
         let stream = lab.connect();
-        let ask = if has_edns { query_with_edns } else { query };
+        let ask = |id, name| match has_edns {
+            true => query(id, name).with_edns(),
+            false => query(id, name),
+        };
         lab.stream_send(stream, &framed(&ask(1, "a.example")));
         lab.send(&ask(2, "a.example"));
         let forwarded = lab.next_forwarded();
-        let room = 65_535 - response_with_opt(&forwarded.message, 0, [&[], &[], &[]], &[]).len();
+        let room = 65_535
+            - response(&forwarded.message, 0, [&[], &[], &[]])
+                .with_edns()
+                .len();
         let rdata = vec![0xc0; room - 12];
-        let long = record(QNAME, NULL, 1, 300, &rdata);
-        let message = response_with_opt(&forwarded.message, RD | RA, [&[long], &[], &[]], &[]);
+        let long = record(QNAME, NULL, 300, &rdata);
+        let message = response(&forwarded.message, RD | RA, [&[long], &[], &[]]).with_edns();
         assert_eq!(message.len(), 65_535);
         lab.respond(forwarded.session, &message);
         let whole = lab.stream_messages().remove(0);
@@ -92,7 +99,7 @@ fn the_advertised_keepalive_is_the_current_limit_shorter_under_load_and_0_when_f
     let mut settings = settings(1);
     settings.streams_per_client_max = 10;
     let mut lab = Lab::with(settings);
-    let ask = framed(&query_with_edns(1, "x.localhost"));
+    let ask = framed(&query(1, "x.localhost").with_edns());
     for _ in 0..10 {
         let stream = lab.connect();
         lab.stream_send(stream, &ask);
@@ -112,9 +119,9 @@ fn keepalive_is_sent_whether_or_not_the_query_has_that_option() {
     assert_eq!(advertised_keepalives(&lab), [], "no OPT, no option");
     lab.stream_send(
         stream,
-        &framed(&with_opt(plain.clone(), 1_232, 0, &[(KEEPALIVE, &[])])),
+        &framed(&plain.clone().with_options(&[(KEEPALIVE, &[])])),
     );
-    lab.stream_send(stream, &framed(&with_opt(plain, 1_232, 0, &[])));
+    lab.stream_send(stream, &framed(&plain.with_edns()));
     assert_eq!(advertised_keepalives(&lab), [100, 100]);
 }
 
@@ -206,7 +213,7 @@ fn responses_that_outgrow_the_buffer_of_a_client_wait_until_it_reads_or_is_cut_o
         lab.stream_send(reads_later, &framed(&query(n, &format!("n{n}.example"))));
         lab.stream_send(never_reads, &framed(&query(n, &format!("n{n}.example"))));
     }
-    let long = record(QNAME, NULL, 1, 300, &vec![7; 60_000]);
+    let long = record(QNAME, NULL, 300, &vec![7; 60_000]);
     while !lab.forwarded.is_empty() {
         let forwarded = lab.next_forwarded();
         let message = response(
@@ -272,12 +279,11 @@ fn what_clients_do_to_their_connections_is_no_event_for_the_log() {
 fn transfers_and_other_opcodes_are_refused_on_tcp_as_on_udp() {
     let mut lab = Lab::opened(1);
     let stream = lab.connect();
-    let edns = |message| with_opt(message, 1_232, 0, &[]);
     let mut dso = vec![0, 9, 6 << 3, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     dso.extend([0, 1, 0, 8, 0, 0, 0x3a, 0x98, 0, 0, 0x3a, 0x98]);
     let rows = [
-        (edns(query_for("example", 252, 1)), 5, Some(21)),
-        (edns(query_for("example", 251, 1)), 5, Some(21)),
+        (query_for(1, "example", 252).with_edns(), 5, Some(21)),
+        (query_for(1, "example", 251).with_edns(), 5, Some(21)),
         (dso, 4, None),
     ];
     for (message, rcode, ede) in rows {

@@ -1,7 +1,11 @@
 //! What upstreams should not send: none of it reaches a client, and none of it costs one its answer.
 
-use super::lab::{Lab, MS, UNRESPONSIVE_ALONE, answer, framed, query, query_with_edns};
-use super::message::{A, Message, OPT, QR, RA, RD, TC, address, count_up, record, response};
+use dotgate_message::{
+    A, Compose as _, OPT, QR, RA, RD, TC, framed, query, record, record_in, response,
+};
+
+use super::lab::{Lab, MS, UNRESPONSIVE_ALONE, answer};
+use super::message::{Message, address};
 use crate::counters::Count;
 use crate::limits;
 
@@ -14,18 +18,15 @@ fn wrong_responses(forwarded: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
         message
     };
     let question_end = 12 + 11 + 4;
-    let two_opts = count_up(
-        [right.clone(), record(&[0], OPT, 1_232, 0, &[])].concat(),
-        10,
-    );
-    let overrun = record(&[0], OPT, 1_232, 0, &[0, 15, 0, 9]);
+    let two_opts = right.clone().with_edns();
+    let overrun = record_in(&[0], OPT, 1_232, 0, &[0, 15, 0, 9]);
     let no_question = |rcode: u16| {
         let mut message = response(forwarded, RD | RA | rcode, [&[], &[], &[]]);
         message.truncate(12);
         message[5] = 0;
         message
     };
-    let looping = record(&[0xc0, question_end as u8], A, 1, 300, &[203, 0, 113, 5]);
+    let looping = record(&[0xc0, question_end as u8], A, 300, &[203, 0, 113, 5]);
     vec![
         ("wrong ID", changed(0, 0x55)),
         ("wrong name", changed(13, 0x03)),
@@ -47,10 +48,7 @@ fn wrong_responses(forwarded: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
         ("two OPT", two_opts),
         (
             "an option that overruns",
-            count_up(
-                [response(forwarded, RD | RA, [&[], &[], &[]]), overrun].concat(),
-                10,
-            ),
+            response(forwarded, RD | RA, [&[], &[], &[overrun]]),
         ),
         (
             "a name that leads into itself",
@@ -100,7 +98,7 @@ fn an_upstream_that_answers_wrongly_alone_costs_time_and_no_answer() {
 #[test]
 fn wrong_responses_to_the_end_are_a_servfail_that_says_so_at_the_deadline() {
     let mut lab = Lab::opened(1);
-    lab.send(&query_with_edns(1, "a.example"));
+    lab.send(&query(1, "a.example").with_edns());
     for _ in 0..40 {
         while !lab.forwarded.is_empty() {
             let forwarded = lab.next_forwarded();
@@ -148,7 +146,7 @@ fn two_thousand_wrong_ids_before_the_answer_lose_nothing() {
 #[test]
 fn tc_over_tls_is_a_failure_of_that_upstream() {
     let mut lab = Lab::opened(2);
-    lab.send(&query_with_edns(1, "a.example"));
+    lab.send(&query(1, "a.example").with_edns());
     let forwarded = lab.next_forwarded();
     lab.respond(
         forwarded.session,

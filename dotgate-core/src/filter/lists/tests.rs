@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::wire_name as wire;
+use dotgate_message::wire_name as wire;
 
 fn lists(entries: &[(&str, ListScope, ListAction)]) -> Lists {
     let mut builder = ListsBuilder::new(7);

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::local::answer::Answered;
-pub(in crate::local) use crate::wire_name as wire;
+pub(in crate::local) use dotgate_message::wire_name as wire;
 
 /// Data of records in the form `NAME TYPE VALUE`, numbered from 0.
 fn made(records: &[&str]) -> Result<LocalData, LocalFault> {

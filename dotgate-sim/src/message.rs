@@ -3,22 +3,12 @@
 //! The right answer to a question is made from the question alone, so that anybody who sees a response
 //! can tell whether it belongs to it.
 
-/// The type of host addresses.
-pub const A: u16 = 1;
-/// The type of name servers, which probes ask for.
-pub const NS: u16 = 2;
-/// The type of aliases.
-const CNAME: u16 = 5;
-/// The type of the record in which a zone begins, which negative responses contain.
-pub const SOA: u16 = 6;
-/// The type of host addresses of IPv6.
-const AAAA: u16 = 28;
-/// The type of the EDNS record.
-pub const OPT: u16 = 41;
-/// The code of the option for Extended DNS Errors (RFC 8914).
-const EDE: u16 = 15;
-/// The code of the option for cookies (RFC 7873).
-const COOKIE: u16 = 10;
+pub use dotgate_message::{A, NS, OPT, framed, split_frame, wire_name};
+use dotgate_message::{
+    AAAA, CD, CNAME, COOKIE, Compose as _, DO, EDE, KEEPALIVE, QNAME, QR, RA, RD, SOA, Section, TC,
+    header, name_end, option, question_of,
+};
+
 /// A type for private use; its data is opaque (RFC 3597).
 pub const PRIVATE: u16 = 65_280;
 
@@ -130,68 +120,35 @@ impl ResponseForm {
     };
 }
 
-/// The uncompressed form of a name; empty labels are left out.
-pub fn wire_name(text: &str) -> Vec<u8> {
-    let mut wire = Vec::new();
-    for label in text.split('.').filter(|label| !label.is_empty()) {
-        wire.push(label.len().min(63) as u8);
-        wire.extend(label.bytes().take(63));
-    }
-    wire.push(0);
-    wire
-}
-
 /// A client's query for `name`, written as given, name case included.
 pub fn query(id: u16, name: &str, form: &QueryForm) -> Vec<u8> {
-    let mut message = id.to_be_bytes().to_vec();
-    message.push(form.opcode << 3 | u8::from(form.recursion_desired));
-    message.push(u8::from(form.checking_disabled) << 4);
-    message.extend([0, 1, 0, 0, 0, 0, 0, u8::from(form.edns.is_some())]);
-    message.extend(wire_name(name));
-    message.extend(form.qtype.to_be_bytes());
-    message.extend(form.qclass.to_be_bytes());
-    if let Some(size) = form.edns {
-        message.extend([0, 0, 41]);
-        message.extend(size.to_be_bytes());
-        message.extend([0, 0, u8::from(form.dnssec_ok) << 7, 0, 0, 0]);
+    let mut flags = u16::from(form.opcode) << 11;
+    for (flag, is_set) in [(RD, form.recursion_desired), (CD, form.checking_disabled)] {
+        flags |= if is_set { flag } else { 0 };
     }
-    message
+    let message = dotgate_message::query_for(id, name, form.qtype);
+    let message = message.with_flags(flags).with_qclass(form.qclass);
+    match form.edns {
+        None => message,
+        Some(size) => message.with_opt(size, if form.dnssec_ok { DO } else { 0 }, &[]),
+    }
 }
 
 /// The query with this cookie in its OPT record, which is the last of its bytes and empty.
 pub fn with_cookie(mut query: Vec<u8>, cookie: &[u8]) -> Vec<u8> {
-    let length = cookie.len() as u16;
+    let option = option(COOKIE, cookie);
     query.truncate(query.len().saturating_sub(2));
-    query.extend((length + 4).to_be_bytes());
-    query.extend(COOKIE.to_be_bytes());
-    query.extend(length.to_be_bytes());
-    query.extend(cookie);
+    query.extend((option.len() as u16).to_be_bytes());
+    query.extend(option);
     query
-}
-
-/// The message with its length before it (RFC 1035 section 4.2.2).
-pub fn frame(message: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(message.len()).unwrap_or(u16::MAX);
-    let mut framed = length.to_be_bytes().to_vec();
-    framed.extend(message.iter().take(usize::from(length)));
-    framed
-}
-
-/// The first whole message of a stream's bytes, and what follows it.
-pub fn unframe(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (length, rest) = bytes.split_first_chunk::<2>()?;
-    rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))
 }
 
 /// The exact bytes of a message's one question: name, type and class. Empty if there is none.
 pub fn question(message: &[u8]) -> &[u8] {
-    if message.get(4..6) != Some(&[0, 1]) {
-        return &[];
+    match message.get(4..6) {
+        Some(&[0, 1]) => question_of(message).unwrap_or_default(),
+        _ => &[],
     }
-    let Some(end) = name_end(message, 12) else {
-        return &[];
-    };
-    message.get(12..end + 4).unwrap_or_default()
 }
 
 /// The question with its name in lower case.
@@ -294,74 +251,43 @@ pub fn response(query: &[u8], form: &ResponseForm) -> Vec<u8> {
     let has_soa = form.has_soa && !has_data && matches!(rcode, 0 | 3);
     let huge = huge_size(question).filter(|_| has_data && !form.is_truncated);
     let is_alias = has_data && form.has_question && begins_with(question, ALIAS);
-    let mut message = query.get(..2).unwrap_or(&[0, 0]).to_vec();
-    message.push(0x81 | u8::from(form.is_truncated) << 1);
-    message.push(0x80 | rcode & 15);
-    message.extend([0, u8::from(form.has_question)]);
-    message.extend([
-        0,
-        u8::from(has_data) + u8::from(huge.is_some()) + u8::from(is_alias),
-        0,
-        u8::from(has_soa),
-        0,
-        u8::from(has_opt),
-    ]);
+    let id = query.first_chunk().map_or(0, |id| u16::from_be_bytes(*id));
+    let flags = RD | RA | u16::from(rcode & 15) | if form.is_truncated { TC } else { 0 };
+    let mut message = header(id, QR | flags, [u16::from(form.has_question), 0, 0, 0]);
+    let mut owner = QNAME;
     if form.has_question {
         message.extend(question);
+    } else {
+        owner = question
+            .get(..question.len().saturating_sub(4))
+            .unwrap_or_default();
     }
     if has_data {
-        let name: Vec<u8> = match form.has_question {
-            true => vec![0xc0, 12],
-            false => question[..question.len() - 4].to_vec(),
-        };
         let data = data_of_version(question, form.version);
-        let name = match is_alias {
-            true => {
-                record(&mut message, &name, (CNAME, form.ttl), &wire_name(TARGET));
-                wire_name(TARGET)
-            }
-            false => name,
-        };
-        record(&mut message, &name, (qtype(question), form.ttl), &data);
+        let target: Vec<u8>;
+        if is_alias {
+            target = wire_name(TARGET);
+            message = message.with(Section::Answer, owner, CNAME, form.ttl, &target);
+            owner = &target;
+        }
+        message = message.with(Section::Answer, owner, qtype(question), form.ttl, &data);
         if let Some(size) = huge {
             let opt = if has_opt { 17 } else { 0 };
-            let fill = size.saturating_sub(message.len() + 12 + opt);
-            record(&mut message, &name, (PRIVATE, form.ttl), &vec![0xff; fill]);
+            let fill = vec![0xff; size.saturating_sub(message.len() + 12 + opt)];
+            message = message.with(Section::Answer, owner, PRIVATE, form.ttl, &fill);
         }
     }
     if has_soa {
-        // Two names of the root, then five numbers, the last of which bounds the life (RFC 2308 section 4).
+        // Two names of the root, then five numbers, the last of which limits the TTL (RFC 2308 section 4).
         let mut data = [0; 22];
         data[18..].copy_from_slice(&form.ttl.to_be_bytes());
-        record(&mut message, &[0], (SOA, form.ttl), &data);
+        message = message.with(Section::Authority, &[0], SOA, form.ttl, &data);
     }
-    if has_opt {
-        write_opt(&mut message, form.opt);
-    }
-    message
-}
-
-fn record(message: &mut Vec<u8>, name: &[u8], (rtype, ttl): (u16, u32), data: &[u8]) {
-    message.extend(name);
-    message.extend(rtype.to_be_bytes());
-    message.extend([0, 1]);
-    message.extend(ttl.to_be_bytes());
-    message.extend((data.len() as u16).to_be_bytes());
-    message.extend(data);
-}
-
-fn write_opt(message: &mut Vec<u8>, form: OptForm) {
-    message.extend([0, 0, 41, 4, 208, 0, 0, 0, 0]);
-    match form {
-        OptForm::None | OptForm::Plain => message.extend([0, 0]),
-        OptForm::Keepalive(tenths) => {
-            message.extend([0, 6, 0, 11, 0, 2]);
-            message.extend(tenths.to_be_bytes());
-        }
-        OptForm::Ede(code) => {
-            message.extend([0, 6, 0, 15, 0, 2]);
-            message.extend(code.to_be_bytes());
-        }
+    match form.opt {
+        _ if !has_opt => message,
+        OptForm::None | OptForm::Plain => message.with_edns(),
+        OptForm::Keepalive(tenths) => message.with_options(&[(KEEPALIVE, &tenths.to_be_bytes())]),
+        OptForm::Ede(code) => message.with_options(&[(EDE, &code.to_be_bytes())]),
     }
 }
 
@@ -471,16 +397,5 @@ fn qtype(question: &[u8]) -> u16 {
     match question {
         [.., high, low, _, _] => u16::from_be_bytes([*high, *low]),
         _ => 0,
-    }
-}
-
-/// Where a name that begins at `at` ends; names are not followed through pointers.
-fn name_end(message: &[u8], mut at: usize) -> Option<usize> {
-    loop {
-        match *message.get(at)? {
-            0 => return Some(at + 1),
-            length if length & 0xc0 == 0xc0 => return Some(at + 2),
-            length => at += 1 + usize::from(length),
-        }
     }
 }

@@ -111,7 +111,7 @@ impl Network {
     /// Arranges that the upstream sends these messages on the connection of a query, or to its socket.
     fn say_in(&mut self, span: Duration, connection: usize, query: &[u8], messages: Vec<Vec<u8>>) {
         if self.connections[connection].link != Link::Datagrams {
-            let bytes = messages.iter().flat_map(|it| message::frame(it)).collect();
+            let bytes = messages.iter().flat_map(|it| message::framed(it)).collect();
             return self.arrange_in(span, Event::Speak(connection, Segment::Bytes(bytes)));
         }
         let id = query.first_chunk().map_or(0, |id| u16::from_be_bytes(*id));
@@ -131,7 +131,7 @@ impl Network {
         reaction: Reaction,
     ) -> Option<Duration> {
         let right = self.right_form(connection, query);
-        let answer = || message::frame(&message::response(query, &right));
+        let answer = || message::framed(&message::response(query, &right));
         let is_stream = self.connections[connection].link != Link::Datagrams;
         match reaction {
             // A datagram is whole, and one that is not answered keeps nothing else.

@@ -362,7 +362,10 @@ impl Simulator {
             return false;
         }
         let (connection, query) = withheld.remove(place);
-        self.say_on(connection, message::frame(&message::response(&query, form)));
+        self.say_on(
+            connection,
+            message::framed(&message::response(&query, form)),
+        );
         if self.net.connections[connection].is_busy {
             self.net
                 .arrange_in(Duration::ZERO, Event::Finished(connection));

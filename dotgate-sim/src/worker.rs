@@ -163,7 +163,7 @@ impl Worker {
                 }
                 Arrival::Datagram(id, message) => {
                     if net.connections[connection].sockets.contains(&id) {
-                        net.note_delivered(connection, &message::frame(&message));
+                        net.note_delivered(connection, &message::framed(&message));
                         self.engine.session_datagram(now, key, id, &message);
                     }
                 }

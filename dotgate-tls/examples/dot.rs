@@ -19,7 +19,7 @@ use dotgate_core::{
     Action, Cache, Counters, Driver, Engine, Event, Moment, ReturnPath, Settings, Shared,
     StreamKey, StreamKind, WorkerId, drive,
 };
-use dotgate_sim::message::{QueryForm, ResponseForm, frame, query, response, unframe};
+use dotgate_sim::message::{QueryForm, ResponseForm, framed, query, response, split_frame};
 use dotgate_testbed::certificates::{Leaf, TestAuthority};
 use dotgate_tls::{ClientProtocol, ServerTls, TicketSecret, TlsChannel};
 use rustls::pki_types::ServerName;
@@ -193,8 +193,8 @@ impl Driver for Server {
             Action::FlushSession(session) => {
                 let asked = self.engine.sessions_mut().output(session);
                 let asked = asked.map(std::mem::take).unwrap_or_default();
-                if let Some((query, _)) = unframe(&asked) {
-                    let answer = frame(&response(query, &ResponseForm::RIGHT));
+                if let Some((query, _)) = split_frame(&asked) {
+                    let answer = framed(&response(query, &ResponseForm::RIGHT));
                     self.engine.session_bytes(now, session, &answer);
                 }
             }
@@ -314,11 +314,11 @@ fn main() -> ExitCode {
         }
         _ => return usage(),
     };
-    let asked = frame(&query(1, NAME, &QueryForm::default()));
+    let asked = framed(&query(1, NAME, &QueryForm::default()));
     // One more in any case, with the handshake.
     let answered = (0..=count).filter(|_| {
         let received = client.exchange(&mut server, &asked);
-        unframe(&received).is_some_and(|(message, rest)| {
+        split_frame(&received).is_some_and(|(message, rest)| {
             rest.is_empty() && message.len() > asked.len() && message.get(..2) == asked.get(2..4)
         })
     });

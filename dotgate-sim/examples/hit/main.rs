@@ -31,7 +31,7 @@ use dotgate_core::{
     Action, Cache, ClientMemory, Counters, Driver, Engine, Event, Flights, Moment, QueryRecord,
     Quotas, ReturnPath, Settings, Shared, StreamKind, WorkerId, drive,
 };
-use dotgate_sim::message::{QueryForm, ResponseForm, frame, query, response, unframe};
+use dotgate_sim::message::{QueryForm, ResponseForm, framed, query, response, split_frame};
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::recipe::Cook;
@@ -282,7 +282,7 @@ impl Bench {
         else {
             return;
         };
-        self.engine.stream_bytes(self.now, stream, &frame(message));
+        self.engine.stream_bytes(self.now, stream, &framed(message));
         drive(
             &mut Turn::new(&mut self.engine, &mut self.ring, answer),
             self.now,
@@ -366,8 +366,8 @@ impl<A: Fn(&[u8]) -> Vec<u8>> Driver for Turn<'_, A> {
                     asked
                 });
                 let mut rest = asked.as_slice();
-                while let Some((query, behind)) = unframe(rest) {
-                    let answer = frame(&(self.answer)(query));
+                while let Some((query, behind)) = split_frame(rest) {
+                    let answer = framed(&(self.answer)(query));
                     self.engine.session_bytes(now, session, &answer);
                     rest = behind;
                 }

@@ -32,7 +32,7 @@ impl Network {
         query: Vec<u8>,
         segments: Segments,
     ) -> usize {
-        let bytes = message::frame(&query);
+        let bytes = message::framed(&query);
         let number = self.record.queries.len();
         let state = &mut self.streams[stream];
         let end = state.sent + bytes.len();
@@ -108,7 +108,7 @@ impl Network {
         state.unread += bytes.len();
         state.written.extend(&bytes);
         let mut written = std::mem::take(&mut state.written);
-        while let Some((message, rest)) = message::unframe(&written) {
+        while let Some((message, rest)) = message::split_frame(&written) {
             let rest = rest.to_vec();
             self.record
                 .on_response(now, Path::Tcp(stream), message, is_mangled);

@@ -69,7 +69,7 @@ impl Network {
         let state = &mut self.connections[connection];
         state.written.extend(bytes);
         let mut written = std::mem::take(&mut state.written);
-        while let Some((message, rest)) = message::unframe(&written) {
+        while let Some((message, rest)) = message::split_frame(&written) {
             let rest = rest.to_vec();
             self.note_attempt(connection, message);
             written = rest;
@@ -131,7 +131,7 @@ impl Network {
         } = self;
         let state = &mut connections[connection];
         state.delivered.extend(bytes);
-        while let Some((bytes, rest)) = message::unframe(&state.delivered) {
+        while let Some((bytes, rest)) = message::split_frame(&state.delivered) {
             let seen = message::read(bytes);
             state.delivered = rest.to_vec();
             // After a flood of what answers nothing the engine has closed the connection.
@@ -180,7 +180,7 @@ impl Network {
 
     /// A worker sends a query over UDP, from a socket of its own.
     pub(crate) fn send_datagram(&mut self, connection: usize, id: u16, message: &[u8]) {
-        let framed = message::frame(message);
+        let framed = message::framed(message);
         self.note_written(connection, &framed);
         let state = &mut self.connections[connection];
         if !state.sockets.insert(id) {

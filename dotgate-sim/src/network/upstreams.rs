@@ -214,7 +214,7 @@ impl Network {
         }
         let mut received = std::mem::take(&mut self.connections[connection].received);
         received.extend(bytes);
-        while let Some((message, rest)) = message::unframe(&received) {
+        while let Some((message, rest)) = message::split_frame(&received) {
             let rest = rest.to_vec();
             self.on_query(connection, message);
             received = rest;
@@ -393,7 +393,7 @@ impl Network {
         let Segment::Datagram(id, message) = segment else {
             return;
         };
-        self.note_spoken(connection, &message::frame(&message));
+        self.note_spoken(connection, &message::framed(&message));
         let upstream = self.connections[connection].upstream;
         let latency = self.upstreams[upstream].script.latency;
         let at = self.now + self.random.time(latency);
@@ -413,7 +413,7 @@ impl Network {
     pub(crate) fn note_spoken(&mut self, connection: usize, bytes: &[u8]) {
         let state = &mut self.connections[connection];
         let mut rest = bytes;
-        while let Some((bytes, after)) = message::unframe(rest) {
+        while let Some((bytes, after)) = message::split_frame(rest) {
             rest = after;
             let Some(seen) = message::read(bytes).filter(|seen| seen.is_response) else {
                 continue;

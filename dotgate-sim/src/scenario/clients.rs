@@ -72,7 +72,7 @@ impl Run<'_> {
                 ClientDeed::CompletesTls => self.sim.secure_stream(stream),
                 ClientDeed::SendsHalfAQuery => {
                     let query = message::query(1, "half.example", &QueryForm::default());
-                    let mut framed = message::frame(&query);
+                    let mut framed = message::framed(&query);
                     framed.truncate(framed.len() / 2);
                     self.sim.send_on(stream, framed);
                 }
@@ -103,7 +103,7 @@ fn malformed(number: u32) -> Vec<u8> {
         message.truncate(12);
         message[5] = 0;
     }
-    message::frame(&message)
+    message::framed(&message)
 }
 
 /// One of 250 addresses of clients.

@@ -217,7 +217,7 @@ impl SimulatedDriver<'_> {
             .map(std::mem::take);
         let output = output.unwrap_or_default();
         let mut rest = &output[..];
-        while let Some((message, after)) = message::unframe(rest) {
+        while let Some((message, after)) = message::split_frame(rest) {
             rest = after;
             let id = message
                 .first_chunk()

@@ -166,7 +166,7 @@ impl Clients {
                 }
             }
             Act::SendHalf { connection } => {
-                let half = message::frame(&message::query(1, "half.example", &PLAIN));
+                let half = message::framed(&message::query(1, "half.example", &PLAIN));
                 self.send(sim, connection, half[..half.len() / 2].to_vec());
             }
             Act::SendJunk { connection } => {
@@ -234,7 +234,7 @@ impl Clients {
         };
         // A message that deserves no response ends a connection.
         if question.expected == Expected::NoResponse {
-            return sim.send_on(stream.number, message::frame(&question.message));
+            return sim.send_on(stream.number, message::framed(&question.message));
         }
         let number = sim.ask_on(stream.number, question.message, segments);
         model.expect(number, question.expected);

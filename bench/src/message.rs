@@ -1,7 +1,8 @@
 //! The DNS messages of a measurement: queries for numbered names, and their answers.
 //!
 //! Written apart from `dotgate-wire` on purpose: a forwarder is not to be measured and checked by
-//! its own code. RFC 1035 sections 4.1 and 4.2.2.
+//! its own code. Queries are arrays, and are not made by `dotgate-message`, because a load must not
+//! allocate for each of them. RFC 1035 sections 4.1 and 4.2.2.
 
 pub mod mix;
 
@@ -212,6 +213,8 @@ fn read_hex(digits: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use dotgate_message::Compose as _;
+
     use super::*;
 
     const NAME: Name = Name {
@@ -227,10 +230,9 @@ mod tests {
 
     #[test]
     fn a_query_carries_its_number_in_its_name() {
-        let message = query(ID, NAME);
-        assert_eq!(message[..12], [0x23, 0x45, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
-        assert_eq!(message[12..42], *b"\x18deadbeef001f000000012345\x07exam");
-        assert_eq!(message[42..], *b"ple\x03com\x00\x00\x01\x00\x01");
+        let expected = dotgate_message::query(ID, "deadbeef001f000000012345.example.com");
+        assert_eq!(query(ID, NAME)[..], expected);
+        assert_eq!(edns_query(ID, NAME)[..], expected.with_edns());
     }
 
     #[test]
@@ -266,9 +268,7 @@ mod tests {
 
     #[test]
     fn an_answer_has_opt_if_the_query_had_and_no_record_for_another_type() {
-        let mut edns = query(ID, NAME).to_vec();
-        edns[11] = 1;
-        edns.extend_from_slice(b"\x00\x00\x29\x10\x00\x00\x00\x00\x00\x00\x00");
+        let mut edns = query(ID, NAME).to_vec().with_opt(4_096, 0, &[]);
         let mut message = Vec::new();
         assert!(answer(&edns, &mut message));
         assert_eq!(message.len(), QUERY_BYTES + 16 + 11);

@@ -159,10 +159,7 @@ fn innocents(target: SocketAddr, pid: u32, phase: usize, span: Duration) -> Resu
 
 /// The query for the long answer, framed.
 fn long_query() -> Vec<u8> {
-    let query = message::long_query();
-    let mut framed = (query.len() as u16).to_be_bytes().to_vec();
-    framed.extend_from_slice(&query);
-    framed
+    dotgate_message::framed(&message::long_query())
 }
 
 /// Has the answer cached. Returns its length.

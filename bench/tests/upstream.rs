@@ -13,6 +13,7 @@ use std::thread;
 
 use dotgate_bench::message::{self, Name, Response, Verdict};
 use dotgate_bench::upstream::{AUTHENTICATION_NAME, Upstream};
+use dotgate_message::framed;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -57,10 +58,6 @@ fn connect(
     let name = ServerName::try_from(name.to_owned()).unwrap();
     let tls = ClientConnection::new(Arc::new(config), name).unwrap();
     StreamOwned::new(tls, TcpStream::connect(address).unwrap())
-}
-
-fn framed(message: &[u8]) -> Vec<u8> {
-    [&(message.len() as u16).to_be_bytes(), message].concat()
 }
 
 fn read_message(stream: &mut impl Read) -> Vec<u8> {

@@ -7,24 +7,21 @@ mod http2;
 
 use std::sync::Arc;
 
+use dotgate_message::{A, QNAME, RA, RD, framed, record, response};
+
 use crate::{HttpQuery, HttpServer, Trust};
 
-/// A query for A records of example.org, and its ID.
+/// The ID of [`query`].
 const ID: [u8; 2] = [0xab, 0xcd];
 
 fn query() -> Vec<u8> {
-    let mut message = ID.to_vec();
-    message.extend(b"\x01\0\0\x01\0\0\0\0\0\0\x07example\x03org\0\0\x01\0\x01");
-    message
+    dotgate_message::query(u16::from_be_bytes(ID), "example.org")
 }
 
 /// The response to a query: one address record with a TTL of 77 s.
 fn response_to(query: &HttpQuery) -> Vec<u8> {
-    let mut message = query.message.clone();
-    message[2..4].copy_from_slice(&[0x81, 0x80]);
-    message[7] = 1;
-    message.extend(b"\xc0\x0c\0\x01\0\x01\0\0\0\x4d\0\x04\xc0\0\x02\x01");
-    message
+    let address = record(QNAME, A, 77, &[192, 0, 2, 1]);
+    response(&query.message, RD | RA, [&[address], &[], &[]])
 }
 
 /// What a client gets for `query()`.

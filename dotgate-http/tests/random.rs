@@ -2,6 +2,7 @@
 
 mod checks;
 
+use dotgate_message::{NS, query_for};
 use proptest::prelude::*;
 
 const GET: &[u8] =
@@ -18,12 +19,12 @@ const WINDOW: &[u8] = b"\0\0\x04\x08\0\0\0\0\0\0\0\x10\0";
 fn post_on(stream: u8) -> Vec<u8> {
     // POST, https and the path with the indexes of the static table (RFC 7541 appendix A).
     let fields = b"\x83\x87\x04\x0a/dns-query\x0f\x10\x17application/dns-message";
-    let body = b"\0\0\x01\0\0\x01\0\0\0\0\0\0\0\0\x02\0\x01";
+    let body = query_for(0, "", NS);
     [
         &[0, 0, fields.len() as u8, 1, 4, 0, 0, 0, stream],
         fields.as_slice(),
         &[0, 0, body.len() as u8, 0, 1, 0, 0, 0, stream],
-        body,
+        &body,
     ]
     .concat()
 }

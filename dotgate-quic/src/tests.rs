@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use dotgate_config::{CertificateFiles, ServerTlsFiles};
 use dotgate_core::{Moment, StreamKey, WorkerId};
+use dotgate_message::{RA, RD, framed};
 use dotgate_testbed::certificates::{Leaf, TestAuthority};
 use dotgate_testbed::quic::{QuicClient, QuicClientSetup};
 use dotgate_tls::{ServerTls, TicketSecret};
@@ -26,9 +27,19 @@ const NAME: &str = "dns.example";
 const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 53)), 853);
 const IDLE: Duration = Duration::from_secs(30);
 
-/// A query for A records of example.org, and something like a response to it.
-const QUERY: &[u8] = b"\0\0\x01\0\0\x01\0\0\0\0\0\0\x07example\x03org\0\0\x01\0\x01";
-const RESPONSE: &[u8] = b"\0\0\x81\x80\0\x01\0\0\0\0\0\0\x07example\x03org\0\0\x01\0\x01";
+/// A query for A records of example.org, with ID 0 as on a stream.
+fn query() -> Vec<u8> {
+    dotgate_message::query(0, "example.org")
+}
+
+/// Its response, without records.
+fn response() -> Vec<u8> {
+    response_to(&query())
+}
+
+fn response_to(query: &[u8]) -> Vec<u8> {
+    dotgate_message::response(query, RD | RA, [&[], &[], &[]])
+}
 
 fn client_at(last: u8, port: u16) -> SocketAddr {
     SocketAddr::from(([198, 51, 100, last], port))
@@ -164,10 +175,8 @@ impl World {
         self.server.clear_packets();
     }
 
-    /// Answers a query with something that has its ID.
     fn answer(&mut self, key: StreamKey, query: &[u8]) {
-        let response = [&query[..2], &RESPONSE[2..]].concat();
-        self.server.respond(key, &response);
+        self.server.respond(key, &response_to(query));
     }
 
     /// Carries datagrams both ways until nobody has one.

@@ -13,12 +13,7 @@ use std::time::{Duration, Instant};
 use dotgate_testbed::quic::{QuicClient, QuicClientSetup};
 
 fn query(number: usize) -> Vec<u8> {
-    let name = format!("n{}", 1 + number % 1_000);
-    let mut message = b"\0\0\x01\0\0\x01\0\0\0\0\0\0".to_vec();
-    message.push(u8::try_from(name.len()).unwrap_or_default());
-    message.extend(name.bytes());
-    message.extend(b"\x04test\0\0\x01\0\x01");
-    message
+    dotgate_message::query(0, &format!("n{}.test", 1 + number % 1_000))
 }
 
 struct Connection {

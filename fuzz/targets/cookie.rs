@@ -5,13 +5,12 @@
 #[path = "../../dotgate-wire/tests/checks.rs"]
 mod checks;
 
+use dotgate_message::{Compose as _, OPT, Section, UDP_SIZE, query, record_in};
+
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     checks::check_cookie(input);
-    if let Ok(length) = u16::try_from(input.len()) {
-        let mut message = vec![0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 1, 0, 1];
-        message.extend_from_slice(&[0, 0, 41, 4, 208, 0, 0, 0, 0]);
-        message.extend_from_slice(&length.to_be_bytes());
-        message.extend_from_slice(input);
-        checks::check_cookie(&message);
+    if input.len() <= usize::from(u16::MAX) {
+        let opt = record_in(&[0], OPT, UDP_SIZE, 0, input);
+        checks::check_cookie(&query(1, "").with_record(Section::Additional, &opt));
     }
 });

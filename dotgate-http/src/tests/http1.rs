@@ -137,7 +137,7 @@ fn a_request_may_come_byte_by_byte_and_its_client_may_stop_sending() {
 #[test]
 fn what_is_not_http_ends_the_connection() {
     for garbage in [
-        b"\0\x1d\xab\xcd\x01\0\0\x01\0\0\0\0\0\0\x07example\x03org\0\0\x01\0\x01".as_slice(),
+        &framed(&query())[..],
         b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\r",
         b"POST /dns-query HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\n",

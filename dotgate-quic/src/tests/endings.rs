@@ -12,26 +12,25 @@ type Sent = (bool, Vec<u8>, bool);
 
 #[test]
 fn what_rfc_9250_forbids_is_a_protocol_error() {
-    let framed = |message: &[u8]| [&(message.len() as u16).to_be_bytes()[..], message].concat();
-    let with_id = [&[0, 1], &QUERY[2..]].concat();
+    let with_id = [&[0, 1], &query()[2..]].concat();
     let cases: [(&str, Sent); 8] = [
         (
             "two queries",
-            (true, [framed(QUERY), framed(QUERY)].concat(), false),
+            (true, [framed(&query()), framed(&query())].concat(), false),
         ),
         (
             "a byte behind it",
-            (true, [framed(QUERY), vec![0]].concat(), false),
+            (true, [framed(&query()), vec![0]].concat(), false),
         ),
         ("another ID", (true, framed(&with_id), true)),
         (
             "an end within it",
-            (true, framed(QUERY)[..20].to_vec(), true),
+            (true, framed(&query())[..20].to_vec(), true),
         ),
         ("an end within the length", (true, vec![0], true)),
         ("nothing at all", (true, Vec::new(), true)),
         ("no message", (true, framed(b"\0\0"), true)),
-        ("one direction", (false, framed(QUERY), true)),
+        ("one direction", (false, framed(&query()), true)),
     ];
     for (what, (is_bidirectional, bytes, finishes)) in cases {
         let mut world = World::new();
@@ -57,12 +56,12 @@ fn a_cancelled_query_takes_its_place_until_the_engine_has_responded() {
     world.answers = false;
     let address = client_at(1, 40_000);
     let mut client = world.connected(address);
-    let cancelled = client.ask(QUERY).unwrap();
-    let other = client.ask(QUERY).unwrap();
+    let cancelled = client.ask(&query()).unwrap();
+    let other = client.ask(&query()).unwrap();
     world.settle(&mut client, address);
     client.stop(cancelled, 3);
     world.settle(&mut client, address);
-    let third = client.ask(QUERY).unwrap();
+    let third = client.ask(&query()).unwrap();
     world.settle(&mut client, address);
     let asked = std::mem::take(&mut world.asked);
     let ids: std::collections::HashSet<_> = asked.iter().map(|(_, it)| it[..2].to_vec()).collect();
@@ -73,7 +72,7 @@ fn a_cancelled_query_takes_its_place_until_the_engine_has_responded() {
     world.settle(&mut client, address);
     assert_eq!(client.response(cancelled), None);
     for stream in [other, third] {
-        assert_eq!(client.response(stream).as_deref(), Some(RESPONSE));
+        assert_eq!(client.response(stream), Some(response()));
     }
     world.pass(&mut client, address, Duration::from_millis(100));
     assert_eq!(world.server.unsent(world.key()), 0);
@@ -89,9 +88,9 @@ fn a_query_that_is_broken_off_is_none() {
     client.write(broken, &[0, 50, 0, 0]);
     world.settle(&mut client, address);
     client.reset(broken, 3);
-    let other = client.ask(QUERY).unwrap();
+    let other = client.ask(&query()).unwrap();
     world.settle(&mut client, address);
-    assert_eq!(client.response(other).as_deref(), Some(RESPONSE));
+    assert_eq!(client.response(other), Some(response()));
     assert_eq!(client.received(broken).reset, Some(3));
     assert_eq!(world.asked.len(), 1);
 }
@@ -103,7 +102,7 @@ fn a_connection_that_is_shut_down_ends_after_its_last_response() {
         world.answers = false;
         let address = client_at(1, 40_000);
         let mut client = world.connected(address);
-        let stream = client.ask(QUERY).unwrap();
+        let stream = client.ask(&query()).unwrap();
         world.settle(&mut client, address);
         let key = world.key();
         world.server.shut_down(world.now, key, is_heard);
@@ -113,7 +112,7 @@ fn a_connection_that_is_shut_down_ends_after_its_last_response() {
         world.answer(key, &query);
         world.settle(&mut client, address);
         world.pass(&mut client, address, Duration::from_millis(100));
-        assert_eq!(client.response(stream).as_deref(), Some(RESPONSE));
+        assert_eq!(client.response(stream), Some(response()));
         assert_eq!(client.close_code(), Some(NO_ERROR));
         assert_eq!(world.ends, [(key, QuicEnd::Closed)]);
         assert!(world.server.keys().is_empty());
@@ -126,7 +125,7 @@ fn a_client_that_acknowledges_nothing_is_not_waited_for() {
     world.answers = false;
     let address = client_at(1, 40_000);
     let mut client = world.connected(address);
-    client.ask(QUERY).unwrap();
+    client.ask(&query()).unwrap();
     world.settle(&mut client, address);
     let (key, query) = world.asked.pop().unwrap();
     world.server.shut_down(world.now, key, true);
@@ -144,13 +143,13 @@ fn what_was_answered_goes_before_the_close() {
     world.answers = false;
     let address = client_at(1, 40_000);
     let mut client = world.connected(address);
-    let stream = client.ask(QUERY).unwrap();
+    let stream = client.ask(&query()).unwrap();
     world.settle(&mut client, address);
     let (key, query) = world.asked.pop().unwrap();
     world.answer(key, &query);
     world.server.close(world.now, key, CloseCode::ExcessiveLoad);
     world.settle(&mut client, address);
-    assert_eq!(client.response(stream).as_deref(), Some(RESPONSE));
+    assert_eq!(client.response(stream), Some(response()));
     assert_eq!(client.close_code(), Some(EXCESSIVE_LOAD));
     assert!(world.server.keys().is_empty());
     assert_eq!(world.server.next_deadline(), None, "nothing is left of it");
@@ -163,7 +162,7 @@ fn late_packets_of_a_connection_that_is_gone_get_a_stateless_reset() {
     let mut client = world.connected(address);
     // Another worker, or the same one after a fault.
     world.server = QuicServer::new(&world.setup);
-    client.ask(QUERY).unwrap();
+    client.ask(&query()).unwrap();
     world.settle(&mut client, address);
     assert!(matches!(
         client.lost(),

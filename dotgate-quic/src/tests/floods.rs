@@ -26,9 +26,9 @@ fn a_flood_of_forged_addresses_costs_a_bounded_number_of_attempts() {
     assert_eq!(attempts, limits::ATTEMPTS_UNVALIDATED);
     assert!(!world.server.wants_turn());
     let mut client = world.connected(client_at(1, 40_000));
-    let stream = client.ask(QUERY).unwrap();
+    let stream = client.ask(&query()).unwrap();
     world.settle(&mut client, client_at(1, 40_000));
-    assert_eq!(client.response(stream).as_deref(), Some(RESPONSE));
+    assert_eq!(client.response(stream), Some(response()));
 }
 
 /// Has the server accept a handshake. Returns the client, and its first datagrams, of which the server has one.
@@ -92,7 +92,7 @@ fn a_client_may_not_cancel_most_of_what_it_asks() {
     let mut client = world.connected(address);
     let mut cancelled = 0;
     while client.lost().is_none() && cancelled < 1_000 {
-        let Some(stream) = client.ask(QUERY) else {
+        let Some(stream) = client.ask(&query()) else {
             world.pass(&mut client, address, Duration::from_millis(50));
             let asked = std::mem::take(&mut world.asked);
             for (key, query) in asked {
@@ -175,7 +175,7 @@ fn garbage_is_ignored_and_answered_with_no_more_than_it_has() {
         world.now = world.now + Duration::from_micros(100);
     }
     assert!(sent < received / 2, "{sent} for {received}");
-    let stream = client.ask(QUERY).unwrap();
+    let stream = client.ask(&query()).unwrap();
     world.settle(&mut client, address);
-    assert_eq!(client.response(stream).as_deref(), Some(RESPONSE));
+    assert_eq!(client.response(stream), Some(response()));
 }

@@ -52,9 +52,9 @@ fn a_client_may_have_to_show_that_its_address_is_its_own() {
     assert!(sent < received, "{sent} for {received}");
     world.settle(&mut client, address);
     assert!(client.is_connected());
-    let stream = client.ask(QUERY).unwrap();
+    let stream = client.ask(&query()).unwrap();
     world.settle(&mut client, address);
-    assert_eq!(client.response(stream).as_deref(), Some(RESPONSE));
+    assert_eq!(client.response(stream), Some(response()));
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn clients_need_a_certificate_where_authorities_are_named() {
         let setup = QuicClientSetup::new(world.authority.pem(), &[b"doq"], identity).unwrap();
         let mut client = world.client_with(&setup);
         world.settle(&mut client, client_at(1, 40_000));
-        let stream = client.ask(QUERY);
+        let stream = client.ask(&query());
         world.settle(&mut client, client_at(1, 40_000));
         let response = stream.and_then(|stream| client.response(stream));
         assert_eq!(response.is_some(), is_served);

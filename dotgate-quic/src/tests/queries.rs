@@ -9,15 +9,15 @@ fn each_stream_has_one_query_and_its_response_with_id_0() {
     let address = client_at(1, 40_000);
     let mut client = world.connected(address);
     assert!(world.server.is_established(world.key()));
-    let streams = [(); 3].map(|()| client.ask(QUERY).unwrap());
+    let streams = [(); 3].map(|()| client.ask(&query()).unwrap());
     world.settle(&mut client, address);
     for stream in streams {
-        assert_eq!(client.response(stream).as_deref(), Some(RESPONSE));
+        assert_eq!(client.response(stream), Some(response()));
     }
     let mut ids: Vec<_> = world.asked.iter().map(|(_, it)| it[..2].to_vec()).collect();
     ids.dedup();
     assert_eq!(ids.len(), 3, "the engine tells them apart by ID");
-    assert!(world.asked.iter().all(|(_, it)| it[2..] == QUERY[2..]));
+    assert!(world.asked.iter().all(|(_, it)| it[2..] == query()[2..]));
     assert!(world.ends.is_empty());
 }
 
@@ -27,21 +27,21 @@ fn responses_go_in_the_order_in_which_the_engine_has_them() {
     world.answers = false;
     let address = client_at(1, 40_000);
     let mut client = world.connected(address);
-    let first = client.ask(QUERY).unwrap();
-    let second = client.ask(QUERY).unwrap();
+    let first = client.ask(&query()).unwrap();
+    let second = client.ask(&query()).unwrap();
     world.settle(&mut client, address);
     let (key, query) = world.asked.pop().unwrap();
     world.answer(key, &query);
     world.settle(&mut client, address);
     assert_eq!(client.response(first), None);
-    assert_eq!(client.response(second).as_deref(), Some(RESPONSE));
+    assert_eq!(client.response(second), Some(response()));
     let (key, query) = world.asked.pop().unwrap();
     world.answer(key, &query);
     world.settle(&mut client, address);
-    assert_eq!(client.response(first).as_deref(), Some(RESPONSE));
+    assert_eq!(client.response(first), Some(response()));
     world.pass(&mut client, address, Duration::from_millis(100));
     assert_eq!(world.server.unsent(key), 0, "all is acknowledged");
-    let bytes = 2 * (RESPONSE.len() + 2);
+    let bytes = 2 * (response().len() + 2);
     assert_eq!(world.server.take_acknowledged(key), bytes);
 }
 
@@ -51,15 +51,14 @@ fn a_query_may_come_in_pieces() {
     let address = client_at(1, 40_000);
     let mut client = world.connected(address);
     let stream = client.open(true).unwrap();
-    let framed = [&[0, QUERY.len() as u8], QUERY].concat();
-    for byte in &framed {
-        client.write(stream, &[*byte]);
+    for byte in framed(&query()) {
+        client.write(stream, &[byte]);
         world.settle(&mut client, address);
         assert!(world.asked.is_empty(), "without its end it is no query");
     }
     client.finish(stream);
     world.settle(&mut client, address);
-    assert_eq!(client.response(stream).as_deref(), Some(RESPONSE));
+    assert_eq!(client.response(stream), Some(response()));
 }
 
 #[test]
@@ -68,7 +67,7 @@ fn a_long_response_arrives_whole_and_counts_until_it_is_acknowledged() {
     world.answers = false;
     let address = client_at(1, 40_000);
     let mut client = world.connected(address);
-    let streams = [(); 3].map(|()| client.ask(QUERY).unwrap());
+    let streams = [(); 3].map(|()| client.ask(&query()).unwrap());
     world.settle(&mut client, address);
     for (key, query) in std::mem::take(&mut world.asked) {
         let mut response = vec![7; 65_535];
@@ -91,7 +90,7 @@ fn a_client_has_a_hundred_streams_and_more_once_they_are_over() {
     let mut client = world.connected(address);
     for _ in 0..5 {
         let mut streams = Vec::new();
-        while let Some(stream) = client.ask(QUERY) {
+        while let Some(stream) = client.ask(&query()) {
             streams.push(stream);
         }
         assert_eq!(streams.len(), limits::STREAMS as usize);
@@ -105,10 +104,10 @@ fn a_client_has_a_hundred_streams_and_more_once_they_are_over() {
 fn a_client_whose_nat_gives_it_another_port_goes_on() {
     let mut world = World::new();
     let mut client = world.connected(client_at(1, 40_000));
-    let stream = client.ask(QUERY).unwrap();
+    let stream = client.ask(&query()).unwrap();
     world.settle(&mut client, client_at(1, 50_000));
-    assert_eq!(client.response(stream).as_deref(), Some(RESPONSE));
-    let stream = client.ask(QUERY).unwrap();
+    assert_eq!(client.response(stream), Some(response()));
+    let stream = client.ask(&query()).unwrap();
     let asked = world.asked.len();
     for packet in client.packets(world.instant()) {
         let fate = world.receive(client_at(2, 50_000), &packet);
@@ -138,8 +137,7 @@ fn carry(world: &mut World, client: &mut QuicClient, address: SocketAddr) {
 }
 
 fn long_query() -> Vec<u8> {
-    let message = [QUERY, &[0; 60_000]].concat();
-    [&(message.len() as u16).to_be_bytes()[..], &message].concat()
+    framed(&[query(), vec![0; 60_000]].concat())
 }
 
 #[test]

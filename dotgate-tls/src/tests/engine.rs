@@ -10,6 +10,7 @@ use dotgate_core::{
     SessionEnd, SessionKey, Settings, Shared, UpstreamId, UpstreamSettings, WorkerId, carry_out,
     drive,
 };
+use dotgate_message::{Compose as _, RA, RD, framed, query, response, split_frame};
 use dotgate_testbed::certificates::Validity;
 
 use super::*;
@@ -88,8 +89,8 @@ impl World {
             local_ip: None,
             interface: 0,
         };
-        let mut query = vec![0, id, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1, 1, b'a' + id];
-        query.extend_from_slice(b"\x07example\0\0\x01\0\x01\0\0\x29\x04\xd0\0\0\0\0\0\0");
+        let name = format!("{}.example", char::from(b'a' + id));
+        let query = query(u16::from(id), &name).with_edns();
         self.engine.on_datagram(self.now, path, &query);
         self.carry_out();
     }
@@ -230,19 +231,15 @@ impl Driver for World {
 
 /// The server answers every whole query it has: NOERROR, with the question alone.
 fn answer(pair: &mut Pair) {
-    let mut response = Vec::new();
+    let mut responses = Vec::new();
     let arrived = std::mem::take(&mut pair.arrived);
     let mut rest = &arrived[..];
-    while let Some((query, after)) = dotgate_wire::split_frame(rest) {
+    while let Some((query, after)) = split_frame(rest) {
         rest = after;
-        let end = 12 + query[12..].iter().position(|byte| *byte == 0).unwrap() + 5;
-        response.extend_from_slice(&u16::try_from(end).unwrap().to_be_bytes());
-        response.extend_from_slice(&query[..2]);
-        response.extend_from_slice(&[0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0]);
-        response.extend_from_slice(&query[12..end]);
+        responses.extend(framed(&response(query, RD | RA, [&[], &[], &[]])));
     }
     pair.arrived = rest.to_vec();
-    pair.server.writer().write_all(&response).unwrap();
+    pair.server.writer().write_all(&responses).unwrap();
     while pair.server.wants_write() {
         pair.server.write_tls(&mut pair.socket.inbound).unwrap();
     }

@@ -2,6 +2,7 @@
 
 use std::net::TcpStream as StdStream;
 
+use dotgate_message::{framed, query, split_frame};
 use dotgate_testbed::resolver::{Resolver, ResolverConfig};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
@@ -65,27 +66,15 @@ impl Session {
 }
 
 fn frame(id: u16, name: &str) -> Vec<u8> {
-    let mut query = vec![];
-    query.extend(id.to_be_bytes());
-    query.extend([1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
-    for label in name.split('.') {
-        query.push(label.len() as u8);
-        query.extend(label.as_bytes());
-    }
-    query.extend([0, 0, 1, 0, 1]);
-    [&(query.len() as u16).to_be_bytes()[..], &query].concat()
+    framed(&query(id, name))
 }
 
 /// The message IDs of all whole frames, in the order they came.
 fn ids(mut bytes: &[u8]) -> Vec<u16> {
     let mut ids = Vec::new();
-    while let Some((length, rest)) = bytes.split_first_chunk() {
-        let length = usize::from(u16::from_be_bytes(*length));
-        let Some(message) = rest.get(..length) else {
-            break;
-        };
+    while let Some((message, rest)) = split_frame(bytes) {
         ids.push(u16::from_be_bytes([message[0], message[1]]));
-        bytes = &rest[length..];
+        bytes = rest;
     }
     ids
 }

@@ -1,5 +1,6 @@
 use dotgate_core::RouteId;
 use dotgate_core::cache::Scope;
+use dotgate_message::{QNAME, RA, RD, TXT, query_for, question_of, record, response};
 use dotgate_wire::{Question, UpstreamResponse};
 use tempfile::TempDir;
 
@@ -27,18 +28,10 @@ fn snapshot(folder: &TempDir, size: usize) -> Snapshot {
 
 /// Keeps an answer for a name of its own, with a name of `padding` bytes in it.
 fn keep(snapshot: &Snapshot, number: usize, padding: usize) {
-    let name = format!("{number:08}");
-    let name = [&[8], name.as_bytes(), b"\0"].concat();
-    let question = Question::new(&name, 16, 1).unwrap();
-    let mut response = [
-        &[0, 1, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0],
-        question.as_bytes(),
-    ]
-    .concat();
-    let length = u16::try_from(padding).unwrap().to_be_bytes();
-    response.extend_from_slice(&[0xc0, 12, 0, 16, 0, 1, 0, 0, 1, 44]);
-    response.extend_from_slice(&length);
-    response.extend(vec![0; padding]);
+    let query = query_for(1, &format!("{number:08}"), TXT);
+    let text = record(QNAME, TXT, 300, &vec![0; padding]);
+    let response = response(&query, RD | RA, [&[text], &[], &[]]);
+    let question = Question::fold(question_of(&query).unwrap()).unwrap();
     let (mut answer, mut bytes) = (UpstreamResponse::new(), Vec::new());
     answer.load(&response).unwrap();
     answer.store(&mut bytes, 0..=3_600, None);

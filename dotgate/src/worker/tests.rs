@@ -81,11 +81,9 @@ fn worker_of(id: WorkerId, shared: &Shared) -> World {
 }
 
 impl World {
-    fn ask(&self, id: u8, name: &[u8]) {
-        let mut message = vec![0, id, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
-        message.extend_from_slice(name);
-        message.extend_from_slice(&[0, 1, 0, 1]);
-        self.client.send_to(&message, self.address).unwrap();
+    fn ask(&self, id: u8, name: &str) {
+        let query = dotgate_message::query(u16::from(id), name);
+        self.client.send_to(&query, self.address).unwrap();
     }
 
     /// ID and RCODE of the next response.
@@ -105,13 +103,13 @@ impl World {
 #[test]
 fn after_a_bug_those_who_wait_get_servfail_and_the_worker_goes_on() {
     let mut world = world();
-    world.ask(1, b"\x07waiting\x07example\0");
+    world.ask(1, "waiting.example");
     while world.counters.get(Count::QueriesForwarded) == 0 {
         std::thread::yield_now();
     }
     world.command(WorkerCommand::Panic);
     assert_eq!(world.next_response(), (1, 2));
-    world.ask(2, b"\x09localhost\0");
+    world.ask(2, "localhost");
     assert_eq!(world.next_response(), (2, 0));
     assert_eq!(world.counters.get(Count::Panics), 1);
     let reported = std::iter::from_fn(|| world.reports.try_recv().ok()).collect::<Vec<_>>();
@@ -133,7 +131,7 @@ fn after_a_bug_in_one_worker_the_others_go_on_and_nothing_of_it_is_left_in_what_
     };
     let [mut broken, mut sound] = [0, 1].map(|number| worker_of(WorkerId(number), &shared));
     for (world, id) in [(&broken, 1), (&sound, 2)] {
-        world.ask(id, b"\x07waiting\x07example\0");
+        world.ask(id, "waiting.example");
         while world.counters.get(Count::QueriesForwarded) == 0 {
             std::thread::yield_now();
         }
@@ -141,7 +139,7 @@ fn after_a_bug_in_one_worker_the_others_go_on_and_nothing_of_it_is_left_in_what_
     broken.command(WorkerCommand::Panic);
     assert_eq!(broken.next_response(), (1, 2));
     for (world, id) in [(&broken, 3), (&sound, 4)] {
-        world.ask(id, b"\x09localhost\0");
+        world.ask(id, "localhost");
         assert_eq!(world.next_response(), (id, 0));
     }
     assert_eq!(sound.counters.get(Count::Panics), 0);

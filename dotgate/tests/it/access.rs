@@ -4,11 +4,11 @@ use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 
 use domain::base::iana::Rcode;
+use dotgate_message::framed;
 use socket2::{Domain, Socket, Type};
 
 use crate::reload::{House, reload};
 use crate::world::World;
-use crate::world::client::framed;
 use crate::world::http::get;
 use crate::world::message::{QueryType, Response, query};
 use crate::world::program::Program;

@@ -8,6 +8,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
+use dotgate_message::framed;
 use dotgate_testbed::certificates::{Leaf, Purpose, ServerCertificate, TestAuthority, Validity};
 use rustls::version::{TLS12, TLS13};
 
@@ -169,11 +170,9 @@ fn a_response_is_padded_if_its_query_was() {
 #[test]
 fn what_is_not_tls_gets_no_answer_and_no_upstream_is_asked() {
     let listener = Listener::new();
-    let asked = query(1, "clear.test", QueryType::Address);
-    let length = u16::try_from(asked.len()).unwrap().to_be_bytes();
-    let framed = [&length[..], &asked].concat();
+    let asked = framed(&query(1, "clear.test", QueryType::Address));
     let request = b"GET /dns-query HTTP/1.1\r\nHost: dns\r\n\r\n".to_vec();
-    for bytes in [framed, request, vec![0; 100]] {
+    for bytes in [asked, request, vec![0; 100]] {
         let mut stream = TcpStream::connect(listener.address()).unwrap();
         stream.set_read_timeout(Some(BOUND)).unwrap();
         stream.write_all(&bytes).unwrap();

@@ -67,9 +67,7 @@ fn record(content: u8, body: &[u8]) -> Vec<u8> {
 }
 
 fn framed(name: &str) -> Vec<u8> {
-    let message = query(1, name, QueryType::Address);
-    let length = (message.len() as u16).to_be_bytes();
-    [&length[..], &message].concat()
+    dotgate_message::framed(&query(1, name, QueryType::Address))
 }
 
 /// Everything that comes back until the end, which may be a reset.
@@ -173,8 +171,7 @@ fn nothing_is_padded_in_the_clear() {
     let length = udp.recv(&mut over_udp).unwrap();
     let mut tcp = TcpStream::connect(forwarder).unwrap();
     tcp.set_read_timeout(Some(BOUND)).unwrap();
-    let framed = [&(padded.len() as u16).to_be_bytes()[..], &padded].concat();
-    tcp.write_all(&framed).unwrap();
+    tcp.write_all(&dotgate_message::framed(&padded)).unwrap();
     let mut head = [0; 2];
     tcp.read_exact(&mut head).unwrap();
     let mut over_tcp = vec![0; usize::from(u16::from_be_bytes(head))];

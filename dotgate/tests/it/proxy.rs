@@ -9,12 +9,12 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use domain::base::iana::Rcode;
+use dotgate_message::framed;
 use tempfile::TempDir;
 
 use crate::access::{ask, ask_by_tcp};
 use crate::dot::Listener;
 use crate::world::World;
-use crate::world::client::framed;
 use crate::world::dot::{NAME, Offer};
 use crate::world::message::{QueryType, Response, query};
 use crate::world::peer::{are_installed, find};

@@ -3,9 +3,10 @@
 //! After a burst, with a client half-closed or not reading, with an upstream that never shakes hands, the built
 //! program answers a hundred queries in a second; counted are its processor ticks meanwhile.
 
+use dotgate_message::framed;
 use dotgate_testbed::certificates::TestAuthority;
 
-use crate::world::client::{Client, framed};
+use crate::world::client::Client;
 use crate::world::message::QueryType;
 use crate::world::program::Program;
 use crate::world::upstream::{Form, Opening, Step, Upstream};

@@ -6,9 +6,10 @@
 use std::time::Duration;
 
 use dotgate_core::Count;
+use dotgate_message::framed;
 
 use crate::world::World;
-use crate::world::client::{Client, framed};
+use crate::world::client::Client;
 use crate::world::message::{QueryType, assert_all_right};
 use crate::world::upstream::{Form, Step};
 

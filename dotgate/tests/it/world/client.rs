@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
-use dotgate_wire::split_frame;
+use dotgate_message::{framed, split_frame};
 use socket2::{Domain, SockRef, Socket, Type};
 
 use super::message::{QueryType, Response, query};
@@ -274,12 +274,6 @@ impl Client {
             }
         }
     }
-}
-
-/// A message as it stands in a stream (RFC 1035 section 4.2.2).
-pub(crate) fn framed(message: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(message.len()).unwrap();
-    [&length.to_be_bytes()[..], message].concat()
 }
 
 fn is_timeout(kind: ErrorKind) -> bool {

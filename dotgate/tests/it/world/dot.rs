@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use dotgate_message::framed;
 use dotgate_testbed::certificates::{Leaf, ServerCertificate, TestAuthority};
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -205,8 +206,7 @@ impl Dot {
     }
 
     pub(crate) fn send(&mut self, message: &[u8]) {
-        let length = u16::try_from(message.len()).unwrap().to_be_bytes();
-        self.tls.write_all(&[&length, message].concat()).unwrap();
+        self.tls.write_all(&framed(message)).unwrap();
     }
 
     /// Says that it sends no more.

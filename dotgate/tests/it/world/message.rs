@@ -1,4 +1,4 @@
-//! Messages of the tests' clients and upstreams, made and read with the `domain` crate, not with ours.
+//! Messages of the tests' clients and upstreams, read with the `domain` crate, not with ours.
 //!
 //! The right answer to a question is made from its name, so that a client can tell an answer to another one.
 
@@ -9,6 +9,7 @@ use domain::base::message_builder::AdditionalBuilder;
 use domain::base::opt::{ExtendedError, UnknownOptData};
 use domain::base::{Message, MessageBuilder, Name, StaticCompressor, ToName, Ttl};
 use domain::rdata::{A, Txt};
+use dotgate_message::{Compose as _, IN, RD, message};
 
 type Target = StaticCompressor<Vec<u8>>;
 
@@ -28,10 +29,10 @@ pub(crate) enum QueryType {
 }
 
 impl QueryType {
-    fn rtype(self) -> Rtype {
+    fn qtype(self) -> u16 {
         match self {
-            QueryType::Address | QueryType::AddressWithoutEdns => Rtype::A,
-            QueryType::Text | QueryType::TextWithoutEdns => Rtype::TXT,
+            QueryType::Address | QueryType::AddressWithoutEdns => dotgate_message::A,
+            QueryType::Text | QueryType::TextWithoutEdns => dotgate_message::TXT,
         }
     }
 
@@ -49,24 +50,16 @@ pub(crate) fn address_of(name: &str) -> Ipv4Addr {
     Ipv4Addr::from((hash >> 32) as u32 ^ hash as u32)
 }
 
-/// A client's query.
+/// A client's query for a name in presentation format, which may have escaped characters.
 pub(crate) fn query(id: u16, name: &str, asked: QueryType) -> Vec<u8> {
-    let mut builder = MessageBuilder::new_vec();
-    builder.header_mut().set_id(id);
-    builder.header_mut().set_rd(true);
-    let mut question = builder.question();
     let name: Name<Vec<u8>> = name.parse().unwrap();
-    question.push((name, asked.rtype())).unwrap();
-    let mut additional = question.additional();
-    if asked.has_edns() {
-        additional
-            .opt(|opt| {
-                opt.set_udp_payload_size(1_232);
-                Ok(())
-            })
-            .unwrap();
+    let [qtype, qclass] = [asked.qtype(), IN].map(u16::to_be_bytes);
+    let question = [name.as_slice(), &qtype, &qclass].concat();
+    let message = message(id, RD, &question, [&[], &[], &[]]);
+    match asked.has_edns() {
+        true => message.with_edns(),
+        false => message,
     }
-    additional.finish()
 }
 
 /// What a client makes of a response.

@@ -6,14 +6,13 @@ use std::net::Shutdown;
 use std::time::Duration;
 
 use domain::base::iana::Rcode;
-use dotgate_wire::split_frame;
+use dotgate_message::{framed, split_frame};
 use mio::net::TcpStream;
 use rustls::{HandshakeKind, ServerConnection};
 use socket2::SockRef;
 
 use super::Shared;
 use super::script::{End, Form, Opening, Script, Step};
-use crate::world::client::framed;
 use crate::world::message::Question;
 use crate::world::wait::now;
 

@@ -1,11 +1,13 @@
-//! The embedded resolver's answers; its sockets are tested with the TLS of upstreams.
+//! The responses of the zone. Its sockets are those of the scripted server.
 
+use domain::base::Message;
 use domain::base::iana::{Opcode, Rcode, Rtype};
 use domain::base::opt::Padding;
-use domain::base::{Message, MessageBuilder, Name, Question};
 use domain::rdata::AllRecordData;
+use dotgate_message::{Compose as _, DO, PADDING, UDP_SIZE, query_for};
 
-use super::zone::{Speed, answer};
+use super::zone;
+use crate::upstream::ReceivedQuery;
 
 /// What the query's OPT record has.
 #[derive(Clone, Copy, PartialEq)]
@@ -16,31 +18,21 @@ enum Edns {
 }
 
 fn query(name: &str, qtype: Rtype, edns: Edns) -> Vec<u8> {
-    let mut builder = MessageBuilder::new_vec();
-    builder.header_mut().set_id(0xbeef);
-    builder.header_mut().set_rd(true);
-    let mut question = builder.question();
-    let name: Name<Vec<u8>> = name.parse().unwrap();
-    question.push(Question::new_in(name, qtype)).unwrap();
-    let mut additional = question.additional();
-    if edns != Edns::None {
-        additional
-            .opt(|opt| {
-                opt.set_dnssec_ok(true);
-                if edns == Edns::Padded {
-                    opt.padding(40)
-                } else {
-                    Ok(())
-                }
-            })
-            .unwrap();
+    let query = query_for(0xbeef, name, qtype.to_int());
+    match edns {
+        Edns::None => query,
+        Edns::Plain => query.with_opt(UDP_SIZE, DO, &[]),
+        Edns::Padded => query.with_opt(UDP_SIZE, DO, &[(PADDING, &[0; 40])]),
     }
-    additional.finish()
+}
+
+fn answer(query: &[u8]) -> Message<Vec<u8>> {
+    let query = ReceivedQuery::read(query).unwrap();
+    Message::from_octets(zone::answer(&query).unwrap()).unwrap()
 }
 
 fn ask(name: &str, qtype: Rtype, edns: Edns) -> Message<Vec<u8>> {
-    let (response, _) = answer(&query(name, qtype, edns)).unwrap();
-    Message::from_octets(response).unwrap()
+    answer(&query(name, qtype, edns))
 }
 
 /// The answer section as text: owner, type, data.
@@ -147,32 +139,20 @@ fn a_response_to_a_padded_query_fills_blocks_of_468_bytes() {
 }
 
 #[test]
-fn only_the_slow_name_is_late() {
-    let speed = |name| answer(&query(name, Rtype::A, Edns::None)).unwrap().1;
-    assert_eq!(speed("Slow.example.test"), Speed::Late);
-    assert_eq!(speed("example.test"), Speed::AtOnce);
-}
-
-#[test]
-fn what_is_no_plain_query_gets_an_error_or_nothing() {
+fn what_is_no_standard_query_gets_an_error() {
     let mut update = query("example.test", Rtype::A, Edns::None);
     update[2] = Opcode::UPDATE.to_int() << 3;
-    let (response, _) = answer(&update).unwrap();
-    assert_eq!(
-        Message::from_octets(response).unwrap().header().rcode(),
-        Rcode::NOTIMP
-    );
+    assert_eq!(answer(&update).header().rcode(), Rcode::NOTIMP);
 
     let mut empty = query("example.test", Rtype::A, Edns::None);
     empty.truncate(12);
     empty[5] = 0;
-    let (response, _) = answer(&empty).unwrap();
-    assert_eq!(
-        Message::from_octets(response).unwrap().header().rcode(),
-        Rcode::FORMERR
-    );
+    assert_eq!(answer(&empty).header().rcode(), Rcode::FORMERR);
+}
 
-    let (response, _) = answer(&query("example.test", Rtype::A, Edns::None)).unwrap();
-    assert!(answer(&response).is_none(), "a response is not answered");
-    assert!(answer(&[0; 11]).is_none(), "nor is half a header");
+#[test]
+fn a_response_or_half_of_a_header_is_no_query() {
+    let response = ask("example.test", Rtype::A, Edns::None);
+    assert!(ReceivedQuery::read(response.as_slice()).is_none());
+    assert!(ReceivedQuery::read(&[0; 11]).is_none());
 }

@@ -1,8 +1,7 @@
-//! What the embedded resolver knows: `example.test`, and that nothing else exists but the root, whose name servers are what a probe
-//! asks for.
+//! The zone of the embedded resolver: `example.test`, and the NS records of the root, which probes ask for. No other name
+//! exists.
 //!
-//! It is on the far side of a *session*, between a query's bytes and its response's. It never splits
-//! or truncates: the transport is a stream. RFC 1035, RFC 2308 (negative answers), RFC 6891, RFC 8467
+//! Responses are never truncated, because the transport is a stream. RFC 1035, RFC 2308 (negative answers), RFC 6891, RFC 8467
 //! section 4.1 (responses padded to 468 bytes if the query was padded).
 
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -12,6 +11,8 @@ use domain::base::message_builder::{AnswerBuilder, AuthorityBuilder, PushError};
 use domain::base::opt::{OptRecord, Padding};
 use domain::base::{Message, MessageBuilder, Name, Serial, StaticCompressor, ToName, Ttl};
 use domain::rdata::{A, Aaaa, Cname, Ns, Soa, Txt};
+
+use crate::upstream::ReceivedQuery;
 
 /// The TTL of everything, in seconds.
 const TTL: Ttl = Ttl::from_secs(60);
@@ -28,15 +29,8 @@ const OPT_LENGTH: usize = 11;
 /// Bytes of an option's code and length (RFC 6891 section 6.1.2).
 const OPTION_HEADER: usize = 4;
 
-/// The UDP size the OPT record shows, in bytes; of no meaning on a stream.
+/// The UDP payload size in the OPT record, in bytes; of no meaning on a stream.
 const UDP_SIZE: u16 = 1232;
-
-/// When an answer leaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Speed {
-    AtOnce,
-    Late,
-}
 
 type Target = StaticCompressor<Vec<u8>>;
 
@@ -69,12 +63,9 @@ fn node(name: &str) -> Option<Node> {
     }
 }
 
-/// Returns the response and when it leaves; `None` for bytes without a DNS header, or that are a response.
-pub(super) fn answer(query: &[u8]) -> Option<(Vec<u8>, Speed)> {
-    let query = Message::from_octets(query).ok()?;
-    if query.header().qr() {
-        return None;
-    }
+/// Returns the right response to a query.
+pub(super) fn answer(query: &ReceivedQuery) -> Option<Vec<u8>> {
+    let query = Message::from_octets(query.as_bytes()).ok()?;
     let question = query.sole_question().ok();
     let asked = question.map(|question| {
         (
@@ -88,15 +79,11 @@ pub(super) fn answer(query: &[u8]) -> Option<(Vec<u8>, Speed)> {
         (None, _) => Some(Rcode::FORMERR),
         (Some(_), _) => None,
     };
-    let late = asked
-        .as_ref()
-        .is_some_and(|(_, _, text)| text == "slow.example.test");
-    let speed = if late { Speed::Late } else { Speed::AtOnce };
     let response = match (asked, refusal) {
         (Some((owner, rtype, text)), None) => respond(&query, &owner, rtype, &text),
         (_, rcode) => refuse(&query, rcode.unwrap_or(Rcode::FORMERR)),
     };
-    response.ok().map(|message| (message, speed))
+    response.ok()
 }
 
 fn refuse(query: &Message<&[u8]>, rcode: Rcode) -> Result<Vec<u8>, PushError> {
@@ -136,7 +123,7 @@ fn respond(
     )
 }
 
-/// Pushes what the node has of the type, and returns whether it has any.
+/// Pushes the records of a node with this type, and returns whether there are any.
 fn push(
     answer: &mut AnswerBuilder<Target>,
     owner: &Name<Vec<u8>>,
@@ -235,7 +222,7 @@ fn padding_after(length: usize) -> u16 {
     u16::try_from(padding).unwrap_or(0)
 }
 
-/// One of the names in this file; the root for what is not a name, which none of them is.
+/// One of the names in this file. All of them are valid; otherwise it would be the root.
 fn name(text: &str) -> Name<Vec<u8>> {
     text.parse().unwrap_or_else(|_| Name::root_vec())
 }

@@ -10,7 +10,8 @@ use std::time::Duration;
 use domain::base::Name;
 use domain::base::iana::{Rcode, Rtype};
 use dotgate_config::{Environment, Loaded, Problems};
-use dotgate_testbed::resolver::{Resolver, ResolverConfig, ResolverError};
+use dotgate_testbed::resolver::{Resolver, ResolverConfig};
+use dotgate_testbed::upstream::UpstreamError;
 use dotgate_tls::{Roots, RootsError};
 
 use super::exit::ExitStatus;
@@ -36,7 +37,7 @@ const ENDING: Duration = Duration::from_secs(6);
 #[derive(Debug, thiserror::Error)]
 enum DemoError {
     #[error("the embedded resolver: {0}")]
-    Resolver(#[from] ResolverError),
+    Resolver(#[from] UpstreamError),
     #[error("the embedded resolver's authority: {0}")]
     Roots(#[from] RootsError),
     #[error("{0}")]

@@ -127,7 +127,7 @@ fn an_upstream_that_knows_other_application_protocols_alone_is_used_without_any(
     let world = World::new(1);
     let upstream = &world.upstreams[0];
     let other = Credentials {
-        alpn: vec!["h2"],
+        alpn: vec![b"h2".to_vec()],
         ..Credentials::default()
     };
     upstream.show(&other, &world.authority);

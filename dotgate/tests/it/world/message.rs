@@ -1,19 +1,13 @@
-//! Messages of the tests' clients and upstreams, read with the `domain` crate, not with ours.
-//!
-//! The right answer to a question is made from its name, so that a client can tell an answer to another one.
+//! Messages of the tests' clients, read with the `domain` crate, not with ours.
 
 use std::net::Ipv4Addr;
 
-use domain::base::iana::{Opcode, OptionCode, Rcode, Rtype};
-use domain::base::message_builder::AdditionalBuilder;
-use domain::base::opt::{ExtendedError, UnknownOptData};
-use domain::base::{Message, MessageBuilder, Name, StaticCompressor, ToName, Ttl};
+use domain::base::iana::{Opcode, Rcode};
+use domain::base::opt::ExtendedError;
+use domain::base::{Message, Name};
 use domain::rdata::{A, Txt};
 use dotgate_message::{Compose as _, IN, RD, message};
-
-type Target = StaticCompressor<Vec<u8>>;
-
-const TTL: Ttl = Ttl::from_secs(60);
+pub(crate) use dotgate_testbed::upstream::address_of;
 
 /// The type a client asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,15 +33,6 @@ impl QueryType {
     fn has_edns(self) -> bool {
         matches!(self, QueryType::Address | QueryType::Text)
     }
-}
-
-/// The address that the right answer for a name has.
-pub(crate) fn address_of(name: &str) -> Ipv4Addr {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for byte in name.to_lowercase().bytes() {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    }
-    Ipv4Addr::from((hash >> 32) as u32 ^ hash as u32)
 }
 
 /// A client's query for a name in presentation format, which may have escaped characters.
@@ -149,119 +134,4 @@ pub(crate) fn assert_all_right(responses: &[Response], count: usize) {
         wrong[0]
     );
     assert_eq!(responses.len(), count);
-}
-
-/// What an upstream makes of a query.
-#[derive(Clone, Debug)]
-pub(crate) struct Question {
-    pub(crate) id: u16,
-    pub(crate) name: String,
-    pub(crate) has_opt: bool,
-    owner: Name<Vec<u8>>,
-    bytes: Vec<u8>,
-}
-
-impl Question {
-    /// Reads what arrived over TLS: it must be a whole query.
-    pub(crate) fn read(bytes: &[u8]) -> Question {
-        let message = Message::from_octets(bytes).expect("twelve bytes");
-        assert!(!message.header().qr());
-        let question = message.sole_question().expect("one question");
-        Question {
-            id: message.header().id(),
-            name: question.qname().to_string().to_lowercase(),
-            has_opt: message.opt().is_some(),
-            owner: question.qname().to_vec(),
-            bytes: bytes.to_vec(),
-        }
-    }
-
-    fn start(&self, rcode: Rcode) -> domain::base::message_builder::AnswerBuilder<Target> {
-        let message = Message::from_octets(&self.bytes[..]).unwrap();
-        let builder = MessageBuilder::from_target(StaticCompressor::new(Vec::new())).unwrap();
-        let mut answer = builder.start_answer(&message, rcode).unwrap();
-        answer.header_mut().set_ra(true);
-        answer
-    }
-
-    fn finish(
-        &self,
-        mut additional: AdditionalBuilder<Target>,
-        options: &[(u16, &[u8])],
-    ) -> Vec<u8> {
-        if self.has_opt {
-            let written = additional.opt(|opt| {
-                opt.set_udp_payload_size(1_232);
-                for (code, data) in options {
-                    let code = OptionCode::from_int(*code);
-                    opt.push(&UnknownOptData::new(code, *data).unwrap())?;
-                }
-                Ok(())
-            });
-            written.unwrap();
-        }
-        additional.finish().into_target()
-    }
-
-    /// The right answer.
-    pub(crate) fn answer(&self) -> Vec<u8> {
-        self.answer_with(&[])
-    }
-
-    /// The right answer with EDNS options.
-    pub(crate) fn answer_with(&self, options: &[(u16, &[u8])]) -> Vec<u8> {
-        let mut answer = self.start(Rcode::NOERROR);
-        if self.qtype() == Rtype::A {
-            answer
-                .push((&self.owner, TTL, A::new(address_of(&self.name))))
-                .unwrap();
-        }
-        self.finish(answer.additional(), options)
-    }
-
-    fn qtype(&self) -> Rtype {
-        let message = Message::from_octets(&self.bytes[..]).unwrap();
-        message.sole_question().unwrap().qtype()
-    }
-
-    /// An error without records.
-    pub(crate) fn error(&self, rcode: Rcode) -> Vec<u8> {
-        self.finish(self.start(rcode).additional(), &[])
-    }
-
-    /// REFUSED with an EDNS option.
-    pub(crate) fn refusal(&self, code: u16, data: &[u8]) -> Vec<u8> {
-        self.finish(self.start(Rcode::REFUSED).additional(), &[(code, data)])
-    }
-
-    /// An error as of a server that knows no EDNS.
-    pub(crate) fn error_without_opt(&self, rcode: Rcode) -> Vec<u8> {
-        self.start(rcode).finish().into_target()
-    }
-
-    /// An answer of exactly `length` bytes: TXT records, the last of which fills what is left.
-    pub(crate) fn long(&self, length: usize) -> Vec<u8> {
-        /// A compressed owner, type, class, TTL, RDLENGTH and the length of one character string.
-        const AROUND: usize = 2 + 2 + 2 + 4 + 2 + 1;
-        let empty = self
-            .finish(self.start(Rcode::NOERROR).additional(), &[])
-            .len();
-        let mut left = length - empty;
-        let mut answer = self.start(Rcode::NOERROR);
-        while left > 0 {
-            let most = AROUND + 255;
-            let this = if left >= most + AROUND || left == most {
-                most
-            } else {
-                left.min(most - AROUND)
-            };
-            let text = vec![b'x'; this - AROUND];
-            let text = Txt::<Vec<u8>>::build_from_slice(&text).unwrap();
-            answer.push((&self.owner, TTL, text)).unwrap();
-            left -= this;
-        }
-        let message = self.finish(answer.additional(), &[]);
-        assert_eq!(message.len(), length);
-        message
-    }
 }

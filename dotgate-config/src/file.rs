@@ -1,6 +1,6 @@
 //! The configuration file: TOML, with the settings of the table, `[[upstream]]`, `[[route]]` and `[[record]]` tables.
-//! It is under `Spec`, which it fills with text and line numbers. Never gives a value a meaning and knows no default.
-//! Limit: a file of more than 1 MiB is refused.
+//! It fills `Spec` with text and line numbers. It does not interpret values, and has no defaults.
+//! Limit: a file of more than 1 MiB is rejected.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

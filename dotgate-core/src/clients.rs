@@ -1,9 +1,10 @@
 //! Clients: their queries in, their responses out, and what each of them may have.
 //!
-//! It is at both ends of the path: stages `query` and `admit` on the way in, `respond` on the way out. Owns the responses
-//! by UDP, the connections, the quotas and what is logged of limits. Knows no question in flight. `clients::receive` takes
-//! messages, `clients::deliver` writes responses, `clients::streams` serves connections, `clients::cookies` checks DNS cookies, `clients::limit_log` says what
-//! was turned away, `clients::records` makes the records of single queries.
+//! It is at both ends of the path: stages `query` and `admit` on the way in, `respond` on the way out. It owns the
+//! responses by UDP, the connections, the quotas and the log messages about limits, and has no access to the questions in
+//! flight. `clients::receive` accepts messages, `clients::deliver` writes responses, `clients::streams` serves connections,
+//! `clients::cookies` checks DNS cookies, `clients::limit_log` reports what was rejected, and `clients::records` makes the
+//! records of single queries.
 
 mod cookies;
 mod deliver;

@@ -111,7 +111,7 @@ impl CookieSecrets {
 /// What a client's COOKIE option shows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum CookieState {
-    /// The client knows no server cookie yet.
+    /// The client has no server cookie yet.
     ClientOnly,
     /// It has got this one at its address.
     Valid,

@@ -54,7 +54,7 @@ impl ConnectFault {
 pub enum TlsFault {
     /// The peer ended the handshake with an alert.
     Alert(Alert),
-    /// The peer knows no application protocol `dot`; asked once more without ALPN.
+    /// The peer does not support the application protocol `dot`; retried without ALPN.
     AlpnRejected,
     /// The certificate is unusable in a way without a variant of its own.
     CertificateBad,

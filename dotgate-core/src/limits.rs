@@ -89,7 +89,7 @@ pub const QUARANTINE_FOR: Duration = Duration::from_secs(60);
 /// A question in quarantine is asked at most this often, all workers together.
 pub const QUARANTINE_EVERY: Duration = Duration::from_secs(1);
 
-/// Questions in quarantine at most; of more, the one whose time ends first is let go.
+/// Questions in quarantine at most; beyond that, the one that expires first is removed.
 pub const QUARANTINED: usize = 1_024;
 
 /// Sessions in a row that an upstream ended without a single response, after which it is down. More than

@@ -1,7 +1,7 @@
 //! The prefix of the network's NAT64, which the AAAA records of `ipv4only.arpa` show (RFC 7050).
 //!
 //! Between the filter and DNS64. A worker asks for them when it needs the prefix, and again when their TTL has expired, at the
-//! upstreams of the route of that name. Knows no exchange: `engine::dns64` asks. Limits: [`AGE_MIN`], [`AGE_MAX`].
+//! upstreams of the route of that name. It has no access to exchanges: `engine::dns64` sends the question. Limits: [`AGE_MIN`], [`AGE_MAX`].
 
 use std::time::Duration;
 

@@ -144,7 +144,7 @@ impl Stream {
         self.last_message = now;
     }
 
-    /// Records what is left after a read.
+    /// Records what has not been processed after a read.
     pub(crate) fn on_read(&mut self, now: Moment, queries_max: usize) {
         // An incomplete message of a client above its share of memory still waits for the client.
         let has_message = self.frames.has_message();

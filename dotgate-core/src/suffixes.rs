@@ -1,7 +1,7 @@
 //! A name and its suffixes, hashed in one pass from the root on: for routes, local data and lists.
 //!
 //! The hash of a suffix is that of the next shorter one, extended by a label. It is keyed with a random number, so that
-//! nobody can choose names that share one. Whoever finds something by a hash compares the name.
+//! nobody can choose names that share one. A caller that finds an entry by its hash compares the name.
 
 use dotgate_wire::{PADDED_LEN, Question};
 

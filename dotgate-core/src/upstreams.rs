@@ -1,14 +1,15 @@
-//! Upstreams as one worker asks them: every question in flight, from its first attempt to its response.
+//! The questions in flight of one worker, from the first attempt to the response.
 //!
-//! It is between `inflight` and `respond`. `ask` makes attempts for a question until a response comes that its
-//! clients can have, which `receive` returns, or until no upstream is left to try, which `poll_given_up` returns.
-//! Knows no client: `end` is how it learns that no client waits any longer. The state has six owners: `questions`,
-//! `selection` (whose turn it is), `sessions`, `waiting` (the queues for a session), `hedges` (what is late) and `isolation`.
-//! Calls go from here to them, never from one to another. `upstreams::forward` makes attempts and has them wait for a
-//! session; the forwarder (`upstreams::forwarder`, `upstreams::hedge`, `upstreams::tries`) sends them, copies what is late, and
-//! opens sessions. `upstreams::suspects` asks what a failed session carried, `upstreams::reports` takes what sessions report,
-//! `upstreams::responses` their messages (`incoming`), `upstreams::plain` is what is different for plain upstreams,
-//! `upstreams::lost` handles sessions that failed, and `upstreams::timeouts` what is due.
+//! It is between `inflight` and `respond`. `ask` makes attempts for a question until there is a response for its clients, which
+//! `receive` returns, or no upstream to try, which `poll_given_up` returns. It has no access to clients: `end` is called when
+//! no client waits any longer. The state has six owners: `questions`, `selection` (the order of upstreams), `sessions`,
+//! `waiting` (the queues for a session), `hedges` (late questions) and `isolation` (the suspects, with the quarantine).
+//! Calls go from here to them, never from one to another. The modules below have no state. Each has the part of the
+//! coordination that its name says: `upstreams::forward` makes attempts and queues questions for a session; the forwarder
+//! (`upstreams::forwarder`, `upstreams::hedge`, `upstreams::tries`) sends attempts, copies late ones, and opens sessions.
+//! `upstreams::suspects` sends the queries of a failed session in isolation, `upstreams::reports` processes session events and
+//! `upstreams::responses` messages (`incoming`), `upstreams::plain` has the differences of plain upstreams, `upstreams::lost`
+//! processes failed sessions, and `upstreams::timeouts` expired timers.
 
 mod forward;
 mod forwarder;

@@ -14,7 +14,7 @@ pub(crate) enum Verdict {
     Deliver,
     /// The clients get it although it is an error: another upstream would only hide why.
     Stands,
-    /// The upstream knows no EDNS: ask it once more without.
+    /// The upstream does not support EDNS: retry without it.
     WithoutEdns(Failure),
     /// Another upstream may do better.
     AskElsewhere(Failure),

@@ -179,7 +179,7 @@ impl HttpServer {
         self.service.desk.take_counts()
     }
 
-    /// Why the connection is over. What is left of its output is still to be sent.
+    /// Why the connection is over. The rest of its output is still to be sent.
     pub fn end(&self) -> Option<HttpEnd> {
         self.end
     }

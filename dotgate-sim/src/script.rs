@@ -178,7 +178,7 @@ pub enum Reaction {
         /// So much later.
         after: Duration,
     },
-    /// FORMERR without OPT if the query had one, else the right answer: it knows no EDNS.
+    /// FORMERR without OPT if the query had one, else the right answer: it does not support EDNS.
     KnowsNoEdns,
     /// TC set.
     Truncated,

@@ -1,7 +1,7 @@
-//! Certificates made at start: an authority of the process's own and what it signs.
+//! Certificates that are made at start: those of an authority of this process.
 //!
-//! They stand on the side of the embedded resolver. Nothing of them is written to disk, and the authority
-//! is trusted only by who is given it. RFC 5280.
+//! They are for the scripted server. They are not written to disk, and only clients that are given the authority trust it.
+//! RFC 5280.
 
 use std::net::IpAddr;
 
@@ -28,28 +28,28 @@ pub enum Validity {
     Future,
 }
 
-/// Whose certificate it is.
+/// The owner of a certificate.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Purpose {
-    /// A server's.
+    /// A server.
     #[default]
     Server,
-    /// A client's.
+    /// A client.
     Client,
 }
 
-/// What a certificate says.
+/// The contents of a certificate.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Leaf {
     /// The names among its subject alternative names.
     pub names: Vec<String>,
     /// The addresses among its subject alternative names.
     pub addresses: Vec<IpAddr>,
-    /// The common name of its subject, which no client of DNS over TLS may look at.
+    /// The common name of its subject, which clients of DNS over TLS must ignore.
     pub common_name: Option<String>,
     /// When it is valid.
     pub validity: Validity,
-    /// Whose it is.
+    /// Its owner.
     pub purpose: Purpose,
 }
 
@@ -92,7 +92,7 @@ impl Leaf {
 /// A server's certificate and key.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ServerCertificate {
-    /// The certificates a server shows, its own first.
+    /// The certificates that a server sends, its own first.
     pub chain: Vec<CertificateDer<'static>>,
     /// The private key of the first.
     pub key: PrivateKeyDer<'static>,
@@ -114,10 +114,10 @@ impl Clone for ServerCertificate {
 }
 
 impl ServerCertificate {
-    /// Makes a certificate that signs itself, as a server by default of many products has.
+    /// Makes a self-signed certificate, like the default one of many servers.
     ///
     /// # Errors
-    /// [`CertificateError`] where a name is not one, or there is no randomness.
+    /// [`CertificateError`] if a name is invalid, or there is no randomness.
     pub fn self_signed(leaf: &Leaf) -> Result<Self, CertificateError> {
         let key = KeyPair::generate()?;
         let mut params = leaf.params()?;
@@ -147,7 +147,7 @@ impl TestAuthority {
     /// Makes an authority with a new key.
     ///
     /// # Errors
-    /// [`CertificateError`] where there is no randomness.
+    /// [`CertificateError`] if there is no randomness.
     pub fn new() -> Result<Self, CertificateError> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::new(Vec::new())?;
@@ -170,7 +170,7 @@ impl TestAuthority {
     /// Signs a certificate for a server with a new key.
     ///
     /// # Errors
-    /// [`CertificateError`] where a name is not one, or there is no randomness.
+    /// [`CertificateError`] if a name is invalid, or there is no randomness.
     pub fn issue(&self, leaf: &Leaf) -> Result<ServerCertificate, CertificateError> {
         let key = KeyPair::generate()?;
         let certificate = leaf.params()?.signed_by(&key, &self.issuer)?;

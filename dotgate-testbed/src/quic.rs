@@ -1,5 +1,5 @@
-//! A client over QUIC as datagrams in and out, for tests of DNS over QUIC (RFC 9250): what it sends on its streams is the
-//! test's to say, right or wrong.
+//! A client over QUIC as datagrams in and out, for tests of DNS over QUIC (RFC 9250). The test determines what it sends on its
+//! streams, right or wrong.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -19,18 +19,18 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::version::TLS13;
 use thiserror::Error;
 
-/// Why a client cannot begin.
+/// Why a client cannot start.
 #[derive(Debug, Error)]
 pub enum QuicClientError {
-    /// TLS does not take its part.
+    /// TLS does not accept the configuration.
     #[error("TLS of a QUIC client: {0}")]
     Tls(String),
-    /// QUIC does not.
+    /// QUIC does not accept it.
     #[error("QUIC client: {0}")]
     Quic(String),
 }
 
-/// What connections of a client have in common; among other things, its tickets.
+/// The configuration of a client's connections, with its tickets.
 #[derive(Clone, Debug)]
 pub struct QuicClientSetup(ClientConfig);
 
@@ -84,7 +84,7 @@ pub struct QuicStream {
     pub bytes: Vec<u8>,
     /// Whether they are all.
     pub has_ended: bool,
-    /// With what number the server has ended it instead.
+    /// The error code with which the server has reset it.
     pub reset: Option<u64>,
 }
 
@@ -99,10 +99,10 @@ pub struct QuicClient {
 }
 
 impl QuicClient {
-    /// Begins a connection to the server of this name.
+    /// Starts a connection to the server of this name.
     ///
     /// # Errors
-    /// [`QuicClientError::Quic`] if that is no name.
+    /// [`QuicClientError::Quic`] if the name is invalid.
     pub fn connect(
         setup: &QuicClientSetup,
         now: Instant,
@@ -258,12 +258,12 @@ impl QuicClient {
         );
     }
 
-    /// Wants no response on a stream.
+    /// Asks the server to stop sending on a stream.
     pub fn stop(&mut self, id: StreamId, code: u32) {
         drop(self.connection.recv_stream(id).stop(VarInt::from_u32(code)));
     }
 
-    /// Asks as RFC 9250 has it: on a stream of its own, with the length in front.
+    /// Sends a query as RFC 9250 requires: on a stream of its own, behind its length.
     pub fn ask(&mut self, message: &[u8]) -> Option<StreamId> {
         let id = self.open(true)?;
         let length = u16::try_from(message.len()).unwrap_or(u16::MAX);

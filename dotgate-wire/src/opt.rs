@@ -35,7 +35,7 @@ const DNSSEC_OK: u16 = 0x8000;
 /// What is wrong with the options of an OPT record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OptionFault {
-    /// An option is longer than what is left of the record, or bytes follow the last one.
+    /// An option is longer than the rest of the record, or bytes follow the last one.
     Overrun,
     /// There are more than [`OPTIONS_MAX`] options.
     TooMany,

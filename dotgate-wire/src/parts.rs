@@ -17,7 +17,7 @@ pub(crate) struct MessageParts<'a> {
 }
 
 impl<'a> MessageParts<'a> {
-    /// Returns what is left of the message.
+    /// Returns the message without the sections that are removed.
     pub(crate) fn without(&self, truncation: Truncation) -> &'a [u8] {
         let end = match truncation {
             Truncation::None => return self.body,

@@ -142,8 +142,8 @@ pub enum Command {
     },
 }
 
-/// Output in place of a command: help, or what is wrong with the command line. It has colors; whoever
-/// writes it takes them out where they do not belong.
+/// Output in place of a command: help, or the error in the command line. It has colors; the writer
+/// removes them if the output is not a terminal.
 #[derive(Debug)]
 pub struct Usage {
     text: StyledStr,

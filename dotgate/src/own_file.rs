@@ -91,7 +91,7 @@ pub(crate) fn replace<T>(
         Ok(written)
     });
     replaced.map_err(|error| {
-        // The first error tells more than one about what is left.
+        // The first error is more useful than one about the temporary file.
         drop(fs::remove_file(&temporary_path));
         error.into()
     })

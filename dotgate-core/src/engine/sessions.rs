@@ -51,8 +51,8 @@ impl Engine {
         self.settle(now);
     }
 
-    /// The addresses or routes of this host changed, or it slept: sessions may be dead without a word, and upstreams that
-    /// are down may be in reach.
+    /// The addresses or routes of this host changed, or it was suspended: sessions may be half-open, and upstreams
+    /// that are down may be reachable.
     pub fn on_network_change(&mut self, now: Moment) {
         self.upstreams.forwarder().on_network_change(now);
         self.settle(now);

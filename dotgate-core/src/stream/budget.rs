@@ -154,7 +154,7 @@ impl Streams {
     }
 
     /// Moves connections into `closed`, the most expensive one of the most expensive client each time, while
-    /// `goes_on` says so of what the client and the connection cost. `clients` becomes what is left of each.
+    /// `goes_on` says so of what the client and the connection cost. `clients` becomes the remaining cost of each.
     fn choose(
         &self,
         clients: &mut BinaryHeap<(usize, HolderKey)>,

@@ -322,7 +322,7 @@ fn where_resumption_is_refused_the_session_is_opened_in_full() {
     for id in 1..=2 {
         world.only_session().socket.ended = true;
         if id == 2 {
-            // The upstream was restarted: it knows no ticket of its former life.
+            // The upstream was restarted, and cannot decrypt its earlier tickets.
             world.peers[0].server = server(&authority.issue(&leaf).unwrap());
         }
         world.carry_out();

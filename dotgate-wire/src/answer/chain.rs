@@ -65,7 +65,8 @@ pub(super) fn count_off_chain(body: &[u8], scan: &mut Scan) -> u16 {
     u16::try_from(off_chain + unsettled).unwrap_or(u16::MAX)
 }
 
-/// Takes the cost of a comparison from what is left. False if that is too little; names with one beginning cost nothing.
+/// Subtracts the cost of a comparison from the remaining work. False if that is too little; names with the same beginning cost
+/// nothing.
 fn is_paid(work_left: &mut usize, one: &FoundName, other: &FoundName) -> bool {
     if one.head == other.head {
         return true;

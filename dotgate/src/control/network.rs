@@ -1,4 +1,4 @@
-//! This host gets another network, or wakes up: sessions to upstreams may be dead without a word, and are tested.
+//! The network of this host changes, or the host wakes up: sessions to upstreams may be half-open, and are probed.
 
 use std::io::{self, ErrorKind};
 use std::net::IpAddr;

@@ -124,7 +124,7 @@ impl Writer {
         match connect(reader) {
             Ok(connection) => {
                 say!(DNSTAP_CONNECTED, reader = %reader);
-                // What is left of the time before is not sent.
+                // Messages from before the connection are not sent.
                 self.rings.iter_mut().for_each(TapReceiver::discard);
                 self.connection = Some(connection);
                 self.again = AGAIN;

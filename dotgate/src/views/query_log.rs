@@ -145,7 +145,7 @@ impl QueryLog {
         self.passed.is_multiple_of(self.config.filter.sample)
     }
 
-    /// Writes out what is left.
+    /// Writes the rest of the buffer.
     pub(super) fn flush(&mut self) {
         if self.buffer.is_empty() {
             return;

@@ -13,7 +13,7 @@ use crate::clock::now;
 /// How long the end of the program waits for the last records to be written: a blocked pipe must not delay it further.
 pub(super) const END_WAIT: Duration = Duration::from_millis(500);
 
-/// The thread, for those who direct it. When this is dropped, the thread writes what is left and ends.
+/// The thread, for its owner. When this is dropped, the thread writes the remaining records and ends.
 pub(super) struct ViewThread<S> {
     orders: Arc<Orders<S>>,
     handle: JoinHandle<()>,
@@ -33,7 +33,7 @@ impl<S> Orders<S> {
         next.unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Whether the thread is to write what is left and to end.
+    /// Whether the thread is to write the remaining records and to end.
     pub(super) fn is_ending(&self) -> bool {
         self.is_ending.load(Relaxed)
     }

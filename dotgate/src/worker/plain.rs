@@ -75,7 +75,7 @@ impl PlainQueries {
         self.sessions.contains_key(key)
     }
 
-    /// Lets go of what waits no more, and sends each query that waits, from a socket of its own.
+    /// Releases the sockets of queries that have ended, and sends each pending query from a socket of its own.
     pub(super) fn flush(&mut self, key: SessionKey, spare: &mut Spare, hands: &mut Hands<'_>) {
         while let Some(id) = hands.engine.sessions_mut().poll_released(key) {
             let session = self.sessions.get_mut(key);

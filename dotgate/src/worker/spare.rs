@@ -1,7 +1,7 @@
 //! Descriptors reserved for sessions to upstreams, so that clients cannot use the last ones.
 //!
 //! Before a client's connection is accepted, missing ones are reserved again; while that fails no client is
-//! accepted. One is let go when the system has none left for a session.
+//! accepted. One is released when the system has none for a session.
 
 use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;

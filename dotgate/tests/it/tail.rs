@@ -261,7 +261,7 @@ fn readers_that_do_not_read_stop_nobody_and_their_number_is_bounded() {
     deaf.pop();
     until("there is room for another one", || shown.readers() == 7.0);
     let mut stream = shown.stream("");
-    // Whoever connects without the token takes no stream away.
+    // Connections without the token use none of the streams.
     let crowd: Vec<TcpStream> = (0..200).map(|_| connect(shown.program.admin())).collect();
     assert_eq!(get(shown.program.admin(), "/livez").status, 200);
     drop(crowd);

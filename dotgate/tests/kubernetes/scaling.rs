@@ -72,7 +72,7 @@ fn the_autoscaler_has_one_target_and_the_instances_request_what_it_lets_them_use
         requests(&format!("{other},resources.requests.cpu=100m")),
         "cpu: 100m"
     );
-    // Whoever renders a number of instances undoes what the autoscaler did.
+    // A number of instances in the manifest would undo the decisions of the autoscaler.
     assert!(!template(ENABLED, "workload").contains("replicas:"));
     assert!(template("replicas=3", "workload").contains("\n  replicas: 3\n"));
 }

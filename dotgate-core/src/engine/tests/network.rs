@@ -1,4 +1,4 @@
-//! This host gets other addresses or routes, and what was open may be dead without a word.
+//! This host gets other addresses or routes, and open sessions may be half-open.
 
 use super::lab::{Lab, MS, SECOND};
 use crate::counters::Count;

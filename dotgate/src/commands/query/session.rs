@@ -62,7 +62,7 @@ impl Deadline {
         Deadline(boottime_nanos().saturating_add(wait))
     }
 
-    /// What is left; `None` once it has passed.
+    /// The remaining time; `None` once it has passed.
     fn left(self) -> Option<Duration> {
         match self.0.saturating_sub(boottime_nanos()) {
             0 => None,

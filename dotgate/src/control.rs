@@ -407,8 +407,8 @@ async fn end_for(
         Reason::Requested(name) => {
             say!(STOPPING, reason = name);
             tasks.service.notify(State::Stopping);
-            // A request for routes that comes now is refused at once.
-            drop(tasks.route_orders);
+            // A request for routes or a window that comes now is refused at once.
+            drop((tasks.route_orders, tasks.portal));
             forwarder.drain();
             save_state(tasks.state_file.as_ref()).await;
             // A process that is replaced has written its own before it left.

@@ -3,6 +3,7 @@
 //! Workers write their counters and the time of their last turn; the control thread writes the rest. Readers change nothing
 //! on the path of a query.
 
+mod handover;
 mod history;
 mod liveness;
 mod orders;
@@ -23,6 +24,7 @@ use dotgate_core::{Cache, ClientMemory, Count, Distribution, Moment, Shared, WAI
 use dotgate_net::sandbox::Part;
 use dotgate_tls::{ServedCertificate, ServerTls};
 
+pub(crate) use self::handover::HandoverState;
 pub(crate) use self::history::{Band, History, Period, Point, TICK as HISTORY_TICK};
 pub(crate) use self::liveness::{Liveness, WorkerState};
 pub(crate) use self::orders::{Incoming, NotDone, Ordered};
@@ -86,6 +88,7 @@ pub struct Running {
     query_log_lost: AtomicU64,
     portal: PortalState,
     routes: RoutesState,
+    handover: HandoverState,
 }
 
 impl Running {
@@ -118,6 +121,7 @@ impl Running {
             query_log_lost: AtomicU64::new(0),
             portal: PortalState::default(),
             routes: RoutesState::default(),
+            handover: HandoverState::default(),
         }
     }
 
@@ -338,6 +342,11 @@ impl Running {
     /// Routes that programs set.
     pub(crate) fn routes(&self) -> &RoutesState {
         &self.routes
+    }
+
+    /// Whether another process is taking over.
+    pub(crate) fn handover(&self) -> &HandoverState {
+        &self.handover
     }
 
     /// The settings, in the order of their table.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use domain::base::Name;
 use dotgate_config::{LogLevel, Word};
+use dotgate_core::Cache;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes};
 use schemars::JsonSchema;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::time::timeout;
 
+use super::cache::lower_case;
 use super::refusal::{BODY_BYTES, Refusal};
 
 /// What a body may take to come.
@@ -65,6 +67,15 @@ impl Flush {
             Flush::Below(name) => json!({ "below": name.fmt_with_dot().to_string() }),
         };
         value.to_string()
+    }
+
+    /// Flushes it, and returns the number of entries.
+    pub(super) fn carry_out(&self, cache: &Cache) -> usize {
+        match self {
+            Flush::All => cache.flush_all(),
+            Flush::Name(name) => cache.flush_name(&lower_case(name)),
+            Flush::Below(name) => cache.flush_below(&lower_case(name)),
+        }
     }
 }
 

@@ -213,8 +213,8 @@ fn written(takes: &Takes, operation: Operation, error: &Schema) -> Value {
             refused("The routes cannot be set or removed, and why"),
         );
     }
-    if ["/api/v1/portal", "/api/v1/routes"].contains(&operation.template) {
-        let unavailable = "This process is stopping, or another one takes over; ask again";
+    if operation.takes.is_some() {
+        let unavailable = "Another process takes over, or this one is stopping; ask again";
         add("503", refused(unavailable));
     }
     if takes.needs_token() {

@@ -1,7 +1,7 @@
 //! Why a request is refused, each with its status and in words that say what to do.
 
 use hyper::StatusCode;
-use hyper::header::{ALLOW, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{ALLOW, CONNECTION, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use thiserror::Error;
 
 use super::response::{ErrorBody, Response, document, words};
@@ -129,6 +129,8 @@ impl Refusal {
         }
         if let Refusal::NotDone(NotDone::HandingOver | NotDone::Stopping) = self {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            // The next request on this connection would be one to this process.
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         if self == Refusal::Unauthorized {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

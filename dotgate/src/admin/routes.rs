@@ -15,8 +15,8 @@ use hyper::{Method, Request, StatusCode};
 use serde::Deserialize as _;
 use serde_json::json;
 
-use super::body::{Flush, Flushed, read_flush, read_level};
-use super::cache::{CacheReport, lower_case};
+use super::body::{Flushed, read_flush, read_level};
+use super::cache::CacheReport;
 use super::endpoint::{Endpoint, Peer};
 use super::failures::FailuresReport;
 use super::overview::Overview;
@@ -207,17 +207,15 @@ where
             document(StatusCode::OK, &CacheReport::of(cache, now(), &name))
         }
         Path::FlushCache => {
-            let cache = endpoint.running().cache();
-            let flushed = match read_flush(body).await? {
-                Flush::All => cache.flush_all(),
-                Flush::Name(name) => cache.flush_name(&lower_case(&name)),
-                Flush::Below(name) => cache.flush_below(&lower_case(&name)),
-            };
+            let what = read_flush(body).await?;
+            endpoint.running().handover().permit_change()?;
+            let flushed = what.carry_out(endpoint.running().cache());
             say!(CACHE_FLUSHED, entries = flushed);
             document(StatusCode::OK, &Flushed { flushed })
         }
         Path::LogLevel => {
             let level = read_level(body).await?;
+            endpoint.running().handover().permit_change()?;
             log::set_level(level);
             say!(LEVEL_CHANGED, level = level.word());
             document(StatusCode::OK, &json!({ "level": level.word() }))

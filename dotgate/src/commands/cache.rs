@@ -59,12 +59,7 @@ fn carry_out(config: &ClientConfig, request: &Request) -> Result<String, Command
             Ok(report_text(&serde_json::from_str(&body)?))
         }
         Request::Flush(flush) => {
-            let path = "/api/v1/cache/flush";
-            let body = flush.body();
-            let body = body_of(endpoint::ask(
-                config,
-                endpoint::Request::Change(path, &body),
-            )?)?;
+            let body = client::change(config, "/api/v1/cache/flush", &flush.body())?;
             let Flushed { flushed } = serde_json::from_str(&body)?;
             Ok(match flushed {
                 1 => "1 entry flushed\n".to_owned(),

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
 use dotgate_config::{ClientConfig, Environment, Kind as _, Time};
@@ -9,7 +10,14 @@ use thiserror::Error;
 
 use super::exit::{Ended, ExitStatus, loaded_or_exit};
 use crate::admin::ErrorBody;
-use crate::admin::client::{ClientError, HttpResponse};
+use crate::admin::client::{ClientError, HttpResponse, Request, ask};
+use crate::clock::now;
+
+/// For how long a change is tried again while one process takes over from another: longer than that may take.
+const TRIED: Duration = Duration::from_secs(12);
+
+/// The pause before it is tried again.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// Why a command has no result.
 #[derive(Debug, Error)]
@@ -88,5 +96,25 @@ pub(super) fn body_of(response: HttpResponse) -> Result<String, CommandError> {
         let refused: Result<ErrorBody, _> = serde_json::from_str(&response.body);
         let error = refused.map_or(response.body, |body| body.error);
         Err(CommandError::Refused(error.trim_end().to_owned()))
+    }
+}
+
+/// Asks for a change until a process takes it, and returns the body of its response: a process that is being replaced takes
+/// none.
+///
+/// # Errors
+/// [`CommandError`]: nobody takes it, or it was refused.
+pub(super) fn change(
+    config: &ClientConfig,
+    path: &str,
+    change: &str,
+) -> Result<String, CommandError> {
+    let given_up = now() + TRIED;
+    loop {
+        let response = ask(config, Request::Change(path, change))?;
+        if response.status != 503 || now() >= given_up {
+            return body_of(response);
+        }
+        thread::sleep(AGAIN);
     }
 }

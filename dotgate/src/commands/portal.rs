@@ -9,9 +9,8 @@ use std::time::Duration;
 use dotgate_config::{Environment, read_resolver};
 use dotgate_core::limits::PORTAL_MAX;
 
-use super::client::{self, body_of};
+use super::client;
 use super::exit::{Ended, ExitStatus};
-use crate::admin::client::{Request as AdminRequest, ask};
 use crate::admin::{PortalOpening, PortalReport};
 
 /// What is asked.
@@ -64,10 +63,7 @@ pub(super) fn run(
 ) -> Result<ExitStatus, Ended> {
     client::run(environment, file, out, err, |config, out| {
         let change = request.body();
-        let body = body_of(ask(
-            config,
-            AdminRequest::Change("/api/v1/portal", &change),
-        )?)?;
+        let body = client::change(config, "/api/v1/portal", &change)?;
         out.write_all(text(&serde_json::from_str(&body)?).as_bytes())?;
         out.flush()?;
         Ok(ExitStatus::Success)

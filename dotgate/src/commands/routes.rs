@@ -4,7 +4,6 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::thread;
 use std::time::Duration;
 
 use dotgate_config::{ClientConfig, Environment, RouteOwner, VolatileRoutes};
@@ -14,15 +13,8 @@ use serde_json::json;
 
 use super::client::{self, CommandError, body_of};
 use super::exit::{Ended, ExitStatus};
-use crate::admin::client::{HttpResponse, Request as AdminRequest, ask};
+use crate::admin::client::{Request as AdminRequest, ask};
 use crate::admin::{OwnerReport, RoutesReport, RoutesSetting};
-use crate::clock::now;
-
-/// For how long a change is tried again while one process takes over from another: longer than that may take.
-const TRIED: Duration = Duration::from_secs(12);
-
-/// The pause before it is tried again.
-const AGAIN: Duration = Duration::from_millis(100);
 
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,19 +93,8 @@ fn carry_out(config: &ClientConfig, request: &Request) -> Result<RoutesReport, C
         Request::Set(setting) => setting.body(),
         Request::Remove(owner) => json!({ "remove": owner }).to_string(),
     };
-    Ok(serde_json::from_str(&body_of(changed(config, &change)?)?)?)
-}
-
-/// Asks for a change until a process takes it: one that is being replaced does not.
-fn changed(config: &ClientConfig, change: &str) -> Result<HttpResponse, CommandError> {
-    let given_up = now() + TRIED;
-    loop {
-        let response = ask(config, AdminRequest::Change("/api/v1/routes", change))?;
-        if response.status != 503 || now() >= given_up {
-            return Ok(response);
-        }
-        thread::sleep(AGAIN);
-    }
+    let done = client::change(config, "/api/v1/routes", &change)?;
+    Ok(serde_json::from_str(&done)?)
 }
 
 fn text(report: &RoutesReport) -> String {

@@ -86,6 +86,12 @@ impl Portal {
         in_force: &ActiveConfig,
         forwarder: &mut Forwarder,
     ) {
+        // A window that is opened now would close as soon as the other process serves.
+        if matches!(order.request, PortalRequest::Open { .. })
+            && let Err(not_now) = forwarder.running().handover().permit_change()
+        {
+            return order.reply(Err(not_now));
+        }
         let outcome = match order.request.clone() {
             PortalRequest::Open {
                 span,

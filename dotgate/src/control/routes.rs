@@ -53,8 +53,8 @@ pub(super) fn carry_out(
     in_force: &mut ActiveConfig,
     forwarder: &mut Forwarder,
 ) -> bool {
-    if forwarder.running().routes().is_handing_over() {
-        order.reply(Err(NotDone::HandingOver));
+    if let Err(not_now) = forwarder.running().handover().permit_change() {
+        order.reply(Err(not_now));
         return false;
     }
     let outcome = match order.request.clone() {

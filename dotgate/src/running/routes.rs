@@ -47,7 +47,6 @@ impl OwnedRoutes {
 pub(crate) struct RoutesState {
     orders: Orders<RoutesRequest>,
     is_permitted: AtomicBool,
-    is_handing_over: AtomicBool,
     all: RwLock<Arc<[OwnedRoutes]>>,
 }
 
@@ -66,25 +65,6 @@ impl RoutesState {
     /// Whether the settings let programs set routes.
     pub(crate) fn is_permitted(&self) -> bool {
         self.is_permitted.load(Relaxed)
-    }
-
-    /// Returns those that there are, for a process that takes over. From now on they stay as they are, until that process
-    /// serves, or [`RoutesState::resume`].
-    pub(crate) fn hand_over(&self) -> Arc<[OwnedRoutes]> {
-        if !dotgate_wire::planted!("volatile-routes-change-after-the-hand-over") {
-            self.is_handing_over.store(true, Relaxed);
-        }
-        self.all()
-    }
-
-    /// Lets them change again: the other process does not take over.
-    pub(crate) fn resume(&self) {
-        self.is_handing_over.store(false, Relaxed);
-    }
-
-    /// Whether another process has them, so that a change here would be lost.
-    pub(crate) fn is_handing_over(&self) -> bool {
-        self.is_handing_over.load(Relaxed)
     }
 
     /// Those that there are now, in the order in which their owners came.

@@ -208,7 +208,7 @@ async fn serve(listener: UnixListener, legacy: Legacy, reported: mpsc::Sender<Su
             }
         };
         if !matches!(outcome, Ok(Ok(_))) {
-            legacy.running.routes().resume();
+            legacy.running.handover().cancel();
         }
         match outcome {
             Ok(Ok(addresses)) => {
@@ -268,6 +268,7 @@ async fn hand_over(
         refuse(stream, Refusal::Unknown).await;
         return Err(io::ErrorKind::InvalidData.into());
     }
+    legacy.running.handover().begin();
     if let Some(file) = &legacy.state_file {
         file.save().await;
     }
@@ -282,7 +283,7 @@ async fn hand_over(
     }
     let line = format!("{COOKIE_SECRET}{}", to_hex(&legacy.cookies.active()));
     send(stream, &line, &own).await?;
-    for owned in legacy.running.routes().hand_over().iter() {
+    for owned in legacy.running.routes().all().iter() {
         send(stream, &format!("{ROUTES}{}", to_line(owned)), &own).await?;
     }
     match legacy.credentials.to_hand_over() {

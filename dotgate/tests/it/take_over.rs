@@ -13,9 +13,10 @@ use std::time::Duration;
 
 use dotgate::take_over::Predecessor;
 
+use crate::tail::{TOKEN, token_file};
 use crate::world::client::Client;
 use crate::world::house::House;
-use crate::world::http::get;
+use crate::world::http::{ask, get, post};
 use crate::world::load::Load;
 use crate::world::message::assert_all_right;
 use crate::world::peer::are_installed;
@@ -163,6 +164,75 @@ fn a_new_process_that_dies_before_it_serves_changes_nothing() {
     let second = house.serve(&port(&first), &[]);
     assert_eq!(first.wait().code(), Some(0));
     second.udp().ask("after.test").assert_right();
+}
+
+/// What operators can change in a running process: the path and a body that is accepted.
+const CHANGES: [(&str, &str); 4] = [
+    ("/api/v1/log-level", r#"{"level": "error"}"#),
+    ("/api/v1/cache/flush", r#"{"name": "cached.test"}"#),
+    (
+        "/api/v1/portal",
+        r#"{"open": {"seconds": 60, "all": false}}"#,
+    ),
+    (
+        "/api/v1/routes",
+        r#"{"set": {"owner": "tun0", "routes": "tun0.test=plain:192.0.2.1"}}"#,
+    ),
+];
+
+#[test]
+fn no_change_of_an_operator_is_accepted_and_lost_in_a_take_over() {
+    let (house, token) = (House::new(), token_file());
+    let variables = [
+        ("DOTGATE_ADMIN_TOKEN_FILE", token.path().to_str().unwrap()),
+        ("DOTGATE_ADMIN_ROUTES", "true"),
+        ("DOTGATE_DNS_PORTAL", "192.0.2.1"),
+        ("DOTGATE_SERVER_SANDBOX", "off"),
+    ];
+    let first = house.serve("0", &variables);
+    first.udp().ask("cached.test").assert_right();
+    let admin = first.admin();
+    // The client would keep the connection.
+    let change = |path: &str, body: &str| {
+        let length = body.len();
+        let head = format!("POST {path} HTTP/1.1\r\nHost: {admin}\r\n");
+        let rest =
+            format!("Authorization: Bearer {TOKEN}\r\nContent-Length: {length}\r\n\r\n{body}");
+        ask(admin, &(head + &rest))
+    };
+    let level = || {
+        let status = get(admin, "/api/v1/status").json();
+        status["log"]["level"].as_str().unwrap().to_owned()
+    };
+    let before = level();
+    let taking_over = Predecessor::ask(&house.socket()).unwrap().unwrap();
+    for (path, body) in CHANGES {
+        let refused = change(path, body);
+        assert_eq!(refused.status, 503, "{path}: {refused:?}");
+        assert!(refused.body.contains("is taking over"), "{refused:?}");
+        for field in ["retry-after: 1", "connection: close"] {
+            assert!(refused.head.contains(field), "{field}: {refused:?}");
+        }
+    }
+    let status = get(admin, "/api/v1/status").json();
+    assert_eq!(status["cache"]["entries"], 1, "{status}");
+    assert_eq!(status["portal"]["open"], false, "{status}");
+    let owners = status["volatile_routes"]["owners"].as_array();
+    assert!(owners.unwrap().is_empty(), "{status}");
+    assert_eq!(level(), before);
+    // It does not take over.
+    drop(taking_over);
+    first.wait_for_line("still serving");
+    for (path, body) in CHANGES {
+        let done = post(
+            admin,
+            path,
+            &format!("Authorization: Bearer {TOKEN}\r\n"),
+            body,
+        );
+        assert_eq!(done.status, 200, "{path}: {done:?}");
+    }
+    assert_eq!(level(), "error");
 }
 
 #[test]

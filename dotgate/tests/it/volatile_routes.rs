@@ -430,26 +430,44 @@ fn routes_that_are_set_while_processes_replace_each_other_are_not_lost() {
 }
 
 #[test]
-fn the_command_asks_again_while_nobody_takes_the_routes() {
+fn the_commands_ask_again_while_nobody_takes_the_change() {
     let (house, socket) = house_with_socket();
     let listener = UnixListener::bind(&socket).unwrap();
-    let mut asking = command(&permitting(&socket));
-    asking.args(["routes", "remove", "tun0"]);
-    let asked = thread::spawn(move || asking.output().unwrap());
-    let done = r#"{"permitted": true, "owners": []}"#;
-    for (status, body) in [
-        ("503 Service Unavailable", r#"{"error": "not now"}"#),
-        ("503 Service Unavailable", r#"{"error": "not now"}"#),
-        ("200 OK", done),
+    let of_portal = r#"{"permitted": "on", "open": false, "queries": 0}"#;
+    for (arguments, done, said) in [
+        (
+            &["routes", "remove", "tun0"][..],
+            r#"{"permitted": true, "owners": []}"#,
+            "no program has set routes\n",
+        ),
+        (
+            &["cache", "flush", "--all"],
+            r#"{"flushed": 3}"#,
+            "3 entries flushed\n",
+        ),
+        (
+            &["portal", "--close"],
+            of_portal,
+            "no portal window is open\n",
+        ),
     ] {
-        let (mut stream, _) = listener.accept().unwrap();
-        let mut request = [0; 1024];
-        assert!(stream.read(&mut request).unwrap() > 0);
-        write!(stream, "HTTP/1.1 {status}\r\n\r\n{body}").unwrap();
+        let mut asking = command(&permitting(&socket));
+        asking.args(arguments);
+        let asked = thread::spawn(move || asking.output().unwrap());
+        for (status, body) in [
+            ("503 Service Unavailable", r#"{"error": "not now"}"#),
+            ("503 Service Unavailable", r#"{"error": "not now"}"#),
+            ("200 OK", done),
+        ] {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = [0; 1024];
+            assert!(stream.read(&mut request).unwrap() > 0);
+            write!(stream, "HTTP/1.1 {status}\r\n\r\n{body}").unwrap();
+        }
+        let output = asked.join().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert_eq!(output.stdout, said.as_bytes());
     }
-    let output = asked.join().unwrap();
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
-    assert_eq!(output.stdout, b"no program has set routes\n");
     drop(house);
 }
 

@@ -1,14 +1,15 @@
-//! The Helm chart as Kubernetes and dotgate read it: what is rendered fits the published schemas, the file in it is
-//! one that dotgate takes, values that are wrong are refused, and the plain manifests are those of the chart.
+//! The Helm chart as Kubernetes and dotgate read it: the file in it is one that dotgate takes, values that are wrong are
+//! refused, and the plain manifests are those of the chart. `conformance` compares what is rendered with the schemas,
+//! `scaling` is about the number of instances.
 //!
-//! `helm` renders and `kubernetes-validate` holds the schemas; without them these tests are skipped. The Prometheus
-//! operator's kinds and KEDA's are in no published schema of Kubernetes': they are rendered, and not validated.
+//! `helm` renders; without it these tests are skipped.
 
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot be set up fails, outside its own function too"
 )]
 
+mod conformance;
 mod scaling;
 
 use std::collections::BTreeSet;
@@ -166,33 +167,6 @@ fn rendered(values: &str, options: &[&str]) -> String {
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{values}: {said}");
     String::from_utf8(output.stdout).unwrap()
-}
-
-fn is_of_kubernetes(document: &&str) -> bool {
-    !["monitoring.coreos.com", "keda.sh"]
-        .iter()
-        .any(|group| document.contains(&format!("apiVersion: {group}/")))
-}
-
-#[test]
-fn what_the_chart_renders_fits_the_schemas_of_kubernetes() {
-    if !are_installed(&["helm", "kubernetes-validate"]) {
-        return;
-    }
-    for values in VALUES {
-        let all = rendered(values, &[]);
-        let documents: Vec<&str> = all.split("\n---\n").filter(is_of_kubernetes).collect();
-        let mut file = NamedTempFile::with_suffix(".yaml").unwrap();
-        file.write_all(documents.join("\n---\n").as_bytes())
-            .unwrap();
-        let mut validate = Command::new("kubernetes-validate");
-        let output = validate.arg("--strict").arg(file.path()).output().unwrap();
-        let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8(said).unwrap();
-        assert!(output.status.success(), "{values}: {said}\n{all}");
-        let passed = said.matches(" passed for resource ").count();
-        assert!(passed >= 4, "{values}: {said}");
-    }
 }
 
 #[test]

@@ -1,11 +1,13 @@
-//! What the chart renders fits the schemas of Kubernetes, of the Prometheus operator and of KEDA.
+//! What the chart renders fits the schemas of Kubernetes, of the Prometheus operator and of KEDA, and another version of
+//! the chart alone changes no pod.
 //!
 //! `chart-conform` is kubeconform with these schemas; `.ci/chart-tools` makes it.
 
+use std::fs;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use super::{OLDEST, VALUES, are_installed, rendered};
+use super::{OLDEST, VALUES, are_installed, rendered, root};
 
 /// The newest version that there are schemas of.
 const NEWEST: &str = "1.37.0";
@@ -61,4 +63,36 @@ fn a_field_that_a_kind_does_not_have_is_found() {
         let unknown = format!("'x{}' not allowed", field.trim_end_matches(':'));
         assert!(!is_valid && said.contains(&unknown), "{field} {said}");
     }
+}
+
+#[test]
+fn another_version_of_the_chart_alone_changes_no_pod() {
+    if !are_installed(&["helm"]) {
+        return;
+    }
+    let copy = tempfile::tempdir().unwrap();
+    let chart = root().join("deploy/helm/dotgate");
+    let mut copying = Command::new("cp");
+    let copied = copying.arg("-r").arg(chart).arg(copy.path()).status();
+    assert!(copied.unwrap().success());
+    let chart = copy.path().join("dotgate");
+    let file = chart.join("Chart.yaml");
+    let description = fs::read_to_string(&file).unwrap();
+    let line = description.lines().find(|it| it.starts_with("version: "));
+    let other = description.replacen(line.unwrap(), "version: 9.9.9", 1);
+    fs::write(file, other).unwrap();
+    let output = Command::new("helm")
+        .args(["template", "dotgate", "--kube-version", OLDEST])
+        .args(["--show-only", "templates/workload.yaml"])
+        .arg(chart)
+        .output()
+        .unwrap();
+    let other = String::from_utf8(output.stdout).unwrap();
+    let this = rendered("", &["--show-only", "templates/workload.yaml"]);
+    let pod = |workload: &str| {
+        let (_, pod) = workload.split_once("  template:\n").unwrap();
+        pod.to_owned()
+    };
+    assert!(other.contains("helm.sh/chart: dotgate-9.9.9"), "{other}");
+    assert_eq!(pod(&other), pod(&this));
 }

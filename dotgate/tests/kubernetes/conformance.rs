@@ -1,7 +1,8 @@
-//! What the chart renders fits the schemas of Kubernetes, of the Prometheus operator and of KEDA, and another version of
-//! the chart alone changes no pod.
+//! What the chart renders fits the schemas of Kubernetes, of the Prometheus operator and of KEDA, the tests in the chart pass,
+//! and another version of the chart alone changes no pod.
 //!
-//! `chart-conform` is kubeconform with these schemas; `.ci/chart-tools` makes it.
+//! `chart-conform` is kubeconform with these schemas, and `helm-unittest` runs the tests of `deploy/helm/dotgate/tests`, which
+//! have a stand-in of the API server; `.ci/chart-tools` makes both.
 
 use std::fs;
 use std::io::Write as _;
@@ -63,6 +64,19 @@ fn a_field_that_a_kind_does_not_have_is_found() {
         let unknown = format!("'x{}' not allowed", field.trim_end_matches(':'));
         assert!(!is_valid && said.contains(&unknown), "{field} {said}");
     }
+}
+
+#[test]
+fn the_tests_in_the_chart_pass() {
+    if !are_installed(&["helm-unittest"]) {
+        return;
+    }
+    let mut tests = Command::new("helm-unittest");
+    let output = tests.arg(root().join("deploy/helm/dotgate")).output();
+    let output = output.unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("Test Suites: 3 passed, 3 total"), "{said}");
 }
 
 #[test]

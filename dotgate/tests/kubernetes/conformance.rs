@@ -110,3 +110,20 @@ fn another_version_of_the_chart_alone_changes_no_pod() {
     assert!(other.contains("helm.sh/chart: dotgate-9.9.9"), "{other}");
     assert_eq!(pod(&other), pod(&this));
 }
+
+#[test]
+fn the_pages_push_the_image_that_the_chart_pulls() {
+    if !are_installed(&["helm"]) {
+        return;
+    }
+    let registry = "registry.example/dotgate";
+    let values = format!("image.repository={registry}");
+    let workload = rendered(&values, &["--show-only", "templates/workload.yaml"]);
+    let (_, image) = workload.split_once(&format!("{registry}:")).unwrap();
+    let tag = image.split('"').next().unwrap();
+    for page in ["README.md", "docs/kubernetes.md"] {
+        let text = fs::read_to_string(root().join(page)).unwrap();
+        let pushed = format!("docker push {registry}:{tag}\n");
+        assert!(text.contains(&pushed), "{page}: {pushed}");
+    }
+}

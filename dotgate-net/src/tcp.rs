@@ -64,6 +64,23 @@ pub fn listen_when(
     Ok(socket.into())
 }
 
+/// Listens on a port that nobody else has, and shares it with listeners that are made afterwards.
+///
+/// # Errors
+/// As [`listen_when`], and `AddrInUse` also where somebody shares the port.
+pub fn listen_first(
+    address: SocketAddr,
+    backlog: i32,
+    presence: Presence,
+) -> io::Result<TcpListener> {
+    let socket = stream_socket(address)?;
+    bound_buffers(&socket)?;
+    bind_stream(&socket, address, presence)?;
+    socket.set_reuse_port(true)?;
+    socket.listen(backlog)?;
+    Ok(socket.into())
+}
+
 /// Takes a listener that another process of this program made, with the connections that wait there.
 ///
 /// # Errors

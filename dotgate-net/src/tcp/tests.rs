@@ -67,6 +67,18 @@ fn listeners_share_a_port_only_if_both_ask() {
 }
 
 #[test]
+fn the_first_listener_shares_no_port_of_others_and_its_own_with_later_ones() {
+    for address in [V4, V6] {
+        let other = listen(address, true, 16).unwrap();
+        let taken = other.local_addr().unwrap();
+        let error = listen_first(taken, 16, Presence::Required).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AddrInUse);
+        let first = listen_first(address, 16, Presence::Required).unwrap();
+        listen(first.local_addr().unwrap(), true, 16).unwrap();
+    }
+}
+
+#[test]
 fn a_listener_on_every_ipv6_address_leaves_ipv4_alone() {
     let unspecified = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0);
     let listener = listen(unspecified, false, 16).unwrap();

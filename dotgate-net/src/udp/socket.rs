@@ -15,7 +15,8 @@ use crate::presence::Presence;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct BindOptions {
     /// Sets `SO_REUSEPORT`: every worker has a socket of its own on one port, and the kernel
-    /// spreads the datagrams by their source and destination.
+    /// spreads the datagrams by their source and destination. A port that the system chooses is one
+    /// that no other socket has at that moment.
     pub share_port: bool,
     /// The receive buffer to ask for, in bytes; 0 leaves the system's default. The kernel
     /// charges a small datagram about 800 bytes, and caps the buffer (`net.core.rmem_max`).
@@ -61,7 +62,10 @@ impl UdpSocket {
         if address.is_ipv6() {
             socket.set_only_v6(true)?;
         }
-        if options.share_port {
+        // Linux chooses among the ports that are free or may be shared: a socket that shares already could get
+        // the port of another program.
+        let is_chosen = address.port() == 0;
+        if options.share_port && !is_chosen {
             socket.set_reuse_port(true)?;
         }
         if options.receive_buffer_bytes > 0 {
@@ -70,6 +74,9 @@ impl UdpSocket {
         set_options(&socket, address)?;
         presence.prepare(&socket, address)?;
         socket.bind(&SockAddr::from(address))?;
+        if options.share_port && is_chosen {
+            socket.set_reuse_port(true)?;
+        }
         Ok(UdpSocket { socket })
     }
 

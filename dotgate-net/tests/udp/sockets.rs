@@ -17,6 +17,24 @@ fn sockets_share_a_port_only_if_both_ask() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_port_that_the_system_chooses_is_nobody_elses() {
+    // The system chooses among 28,232 ports. Were these sockets to share, 14 pairs on average would have the same one.
+    const SOCKETS: usize = 900;
+    let shared = BindOptions {
+        share_port: true,
+        receive_buffer_bytes: 0,
+    };
+    let any_port = SocketAddr::from(([127, 90, 0, 1], 0));
+    let bind = |_| UdpSocket::bind(any_port, &shared).unwrap();
+    let sockets: Vec<UdpSocket> = (0..SOCKETS).map(bind).collect();
+    let mut ports: Vec<u16> = sockets.iter().map(|it| address(it).port()).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    assert_eq!(ports.len(), SOCKETS);
+}
+
+#[test]
 fn a_socket_on_every_ipv6_address_leaves_ipv4_alone() {
     let v6 = bind(V6_ANY);
     let v4 = SocketAddr::new(V4_ANY, address(&v6).port());

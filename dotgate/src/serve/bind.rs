@@ -9,7 +9,9 @@ use std::os::fd::OwnedFd;
 use dotgate_config::{Listener, ScopedSocketAddress, ServerConfig};
 use dotgate_core::StreamKind;
 use dotgate_net::presence::{is_absence, look_for};
-use dotgate_net::tcp::{adopt, listen_when, probe_bind, probe_bind_datagram, probe_bind_stream};
+use dotgate_net::tcp::{
+    adopt, listen_first, listen_when, probe_bind, probe_bind_datagram, probe_bind_stream,
+};
 use dotgate_net::{BindOptions, Presence, UdpSocket};
 
 use crate::take_over::{Inherited, Role};
@@ -426,25 +428,31 @@ fn is_taken(error: &io::Error) -> bool {
     [ErrorKind::AddrInUse, ErrorKind::PermissionDenied].contains(&error.kind())
 }
 
-/// Binds UDP, and TCP to the same port.
+/// Binds UDP, and TCP to the same port. A port that the system chooses is one that nobody has: other programs may share
+/// theirs, as this one does, and half of the connections would reach them.
 fn bind_pair(
     address: SocketAddr,
     options: &BindOptions,
     presence: Presence,
 ) -> io::Result<(UdpSocket, StreamListener)> {
+    let is_chosen = address.port() == 0;
     let mut tries = 0;
     loop {
         tries += 1;
         let udp = UdpSocket::bind_when(address, options, presence)?;
-        match listen_when(udp.local_addr()?, true, BACKLOG, presence) {
+        let bound = udp.local_addr()?;
+        let listening = if is_chosen {
+            listen_first(bound, BACKLOG, presence)
+        } else {
+            listen_when(bound, true, BACKLOG, presence)
+        };
+        match listening {
             Ok(socket) => {
                 let kind = StreamKind::Tcp;
                 return Ok((udp, StreamListener { kind, socket }));
             }
             Err(error)
-                if address.port() == 0
-                    && error.kind() == ErrorKind::AddrInUse
-                    && tries < PORT_TRIES => {}
+                if is_chosen && error.kind() == ErrorKind::AddrInUse && tries < PORT_TRIES => {}
             Err(error) => return Err(error),
         }
     }

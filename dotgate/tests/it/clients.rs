@@ -3,13 +3,14 @@
 //! Clients ask the same and different things through one or two workers; counted are answers, merged questions,
 //! queries that reached the upstream, and sessions. RFC 2181 section 4.1, RFC 5452 section 5, RFC 7766 section 6.2.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use dotgate_core::Count;
 use dotgate_testbed::certificates::TestAuthority;
 
 use crate::world::World;
+use crate::world::address::own_address;
 use crate::world::client::Client;
 use crate::world::message::assert_all_right;
 use crate::world::program::Program;
@@ -129,10 +130,12 @@ fn a_response_comes_from_the_address_that_was_asked() {
 
 #[test]
 fn clients_over_ipv6_and_ipv4_are_answered_alike() {
-    let world = World::with(1, &[("HOST", "::1,127.0.0.1")]);
+    // The port is chosen for the first address: the second one must be nobody else's.
+    let second = own_address();
+    let world = World::with(1, &[("HOST", &format!("::1,{second}"))]);
     let port = world.address().port();
-    for ip in ["::1", "127.0.0.1"] {
-        let address = SocketAddr::from((ip.parse::<IpAddr>().unwrap(), port));
+    for ip in [IpAddr::from(Ipv6Addr::LOCALHOST), second.into()] {
+        let address = SocketAddr::from((ip, port));
         for mut client in [Client::udp(address), Client::tcp(address)] {
             client.ask("name.test").assert_right();
         }

@@ -7,6 +7,7 @@ use std::io::Write as _;
 
 use dotgate_testbed::certificates::TestAuthority;
 
+use crate::world::address::own_address;
 use crate::world::client::Client;
 use crate::world::message::assert_all_right;
 use crate::world::program::{Program, authority_file, command, set_up, signal, wait};
@@ -100,7 +101,7 @@ fn with_a_log_that_nobody_reads_it_answers_everything_and_ends_with_status_0() {
     let (unread, mut pipe) = std::io::pipe().unwrap();
     pipe.write_all(&vec![b'\n'; NEARLY_FULL]).unwrap();
     // Nothing that is logged can be read, so the port is chosen here, on an address that nobody else uses.
-    let listener = std::net::TcpListener::bind(("127.79.0.1", 0)).unwrap();
+    let listener = std::net::TcpListener::bind((own_address(), 0)).unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
     let (host, port) = (address.ip().to_string(), address.port().to_string());

@@ -4,7 +4,7 @@
 //! responses must find their way back through it.
 
 use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use crate::world::World;
 use crate::world::dot::{NAME, Offer};
 use crate::world::message::{QueryType, Response, query};
 use crate::world::peer::{are_installed, find};
+use crate::world::server::Server;
 use crate::world::wait::{BOUND, until};
 
 const WELCOME: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 5);
@@ -192,17 +193,6 @@ impl Drop for Balancer {
     }
 }
 
-/// A port that is free for both transports at this moment.
-fn free_address() -> SocketAddr {
-    loop {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let address = listener.local_addr().unwrap();
-        if UdpSocket::bind(address).is_ok() {
-            return address;
-        }
-    }
-}
-
 fn wait_for_connections(at: SocketAddr) {
     until("the balancer to listen", || TcpStream::connect(at).is_ok());
 }
@@ -223,7 +213,7 @@ fn clients_behind_haproxy_are_known() {
         return;
     }
     let world = World::with(1, &BEHIND_BALANCER);
-    let front = free_address();
+    let front = Server::free_address();
     let _balancer = haproxy(front, world.address());
     ask_by_tcp(WELCOME, front).unwrap().assert_right();
     assert!(ask_by_tcp(DENIED, front).is_none());
@@ -236,7 +226,7 @@ fn clients_that_speak_tls_behind_haproxy_are_known() {
         return;
     }
     let listener = Listener::with(&BEHIND_BALANCER);
-    let front = free_address();
+    let front = Server::free_address();
     let _balancer = haproxy(front, listener.address());
     let offer = Offer::new(&listener.authority);
     let mut client = offer.connect(front, NAME).unwrap();
@@ -256,7 +246,7 @@ fn clients_behind_dnsdist_are_known_over_udp_and_tcp() {
         return;
     }
     let world = World::with(1, &BEHIND_BALANCER);
-    let front = free_address();
+    let front = Server::free_address();
     let text = format!(
         "setLocal('{front}')\nsetACL('127.0.0.0/8')\nsetSecurityPollSuffix('')\n\
          newServer{{address='{}', useProxyProtocol=true, checkInterval=1, checkName='health.test.'}}\n",

@@ -13,6 +13,7 @@ use crate::world::client::Client;
 use crate::world::dot::{Files, NAME, Offer};
 use crate::world::message::{QueryType, Response, address_of, query};
 use crate::world::peer::{are_installed, find};
+use crate::world::server::Server;
 use crate::world::wait::until;
 
 /// A forwarder that serves DNS over TLS and HTTPS.
@@ -94,10 +95,8 @@ struct Stubby {
 
 impl Stubby {
     fn start(files: &Files, server: SocketAddr) -> Stubby {
-        // A port that was free a moment ago: Stubby takes none by itself.
-        let free = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let address = free.local_addr().unwrap();
-        drop(free);
+        // Stubby chooses no port by itself.
+        let address = Server::free_address();
         let mut text = String::new();
         let lines = [
             "resolution_type: GETDNS_RESOLUTION_STUB",

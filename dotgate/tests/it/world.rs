@@ -1,5 +1,6 @@
 //! The world of a test: upstreams, the forwarder in this process, and clients.
 
+pub(crate) mod address;
 pub(crate) mod client;
 pub(crate) mod doq;
 pub(crate) mod dot;

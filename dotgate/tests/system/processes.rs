@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use dotgate_testbed::certificates::{Leaf, TestAuthority};
 
+use crate::world::address::own_address;
 use crate::world::client::Client;
 use crate::world::load::Load;
 use crate::world::message::assert_all_right;
@@ -203,7 +204,9 @@ fn the_forwarder_is_killed_and_the_next_one_serves_the_same_clients() {
     const STREAMS: usize = 50;
     let authority = TestAuthority::new().unwrap();
     let upstream = Upstream::start(&authority);
-    let program = Program::serve(&authority, &upstream.written(), &[]);
+    // Nobody else may get the port between the two.
+    let host = own_address().to_string();
+    let program = Program::serve(&authority, &upstream.written(), &[("HOST", &host)]);
     let address = program.address();
     let mut client = program.udp();
     let mut streams: Vec<Client> = (0..STREAMS).map(|_| program.tcp()).collect();
@@ -219,7 +222,8 @@ fn the_forwarder_is_killed_and_the_next_one_serves_the_same_clients() {
     }
     // The connections of the one killed are still known to the kernel; they are in nobody's way.
     let port = address.port().to_string();
-    let next = Program::serve(&authority, &upstream.written(), &[("PORT", &port)]);
+    let same = [("HOST", host.as_str()), ("PORT", &port)];
+    let next = Program::serve(&authority, &upstream.written(), &same);
     assert_eq!(next.address(), address);
     client.ask("meanwhile-again.test").assert_right();
     for number in 0..STREAMS {

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
 
-use super::upstream::{AUTHENTICATION_NAME, Upstream, own_address};
+use super::address::own_address;
+use super::upstream::{AUTHENTICATION_NAME, Upstream};
 
 /// Bytes of a segment on Ethernet, options included.
 const SEGMENT: usize = 1_448;

@@ -4,12 +4,12 @@ use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU8, Ordering};
 
 use data_encoding::BASE64;
 use dotgate_testbed::certificates::{Leaf, TestAuthority};
 use tempfile::TempDir;
 
+use super::address::own_address;
 use super::program::signal;
 use super::upstream::AUTHENTICATION_NAME;
 use super::wait::until;
@@ -103,9 +103,9 @@ impl Peer {
 
     /// The same with another name in the certificate.
     pub(crate) fn start_as(name: &str, product: Product, authority: &TestAuthority) -> Peer {
-        static NEXT: AtomicU8 = AtomicU8::new(1);
-        let ip = Ipv4Addr::new(127, 80, 0, NEXT.fetch_add(1, Ordering::Relaxed));
-        let address = TcpListener::bind((ip, 0)).unwrap().local_addr().unwrap();
+        let listener = TcpListener::bind((own_address(), 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
         let folder = TempDir::new().unwrap();
         let mut peer = Peer {
             product,
@@ -206,7 +206,7 @@ impl Peer {
         );
         let (ip, port) = (self.address.ip(), self.address.port());
         // dnsdist insists on a listener without TLS.
-        let plain = ip.to_string().replacen("127.80", "127.81", 1);
+        let plain = own_address();
         match self.product {
             Product::Dnsdist => format!(
                 "setLocal('{plain}:{port}')\n\

@@ -1,12 +1,12 @@
 //! Plain DNS servers that others wrote, as upstreams of routes.
 
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU8, Ordering};
 
 use tempfile::TempDir;
 
+use super::address::own_address;
 use super::peer::find;
 use super::wait::until;
 
@@ -37,9 +37,8 @@ fn dnsmasq_at(address: SocketAddr) -> Command {
 impl Server {
     /// An address of 127.0.0.0/8 that no other test uses, with a free port.
     pub(crate) fn free_address() -> SocketAddr {
-        static NEXT: AtomicU8 = AtomicU8::new(1);
-        let ip = Ipv4Addr::new(127, 81, 0, NEXT.fetch_add(1, Ordering::Relaxed));
-        UdpSocket::bind((ip, 0)).unwrap().local_addr().unwrap()
+        let socket = UdpSocket::bind((own_address(), 0)).unwrap();
+        socket.local_addr().unwrap()
     }
 
     /// Starts what `command` makes of a folder, and waits until it answers there for `name`.

@@ -1,9 +1,8 @@
 //! The scripted server of `dotgate-testbed` as an upstream of a test, with a loopback address of its own, so that it can
 //! stop listening and listen again at its port.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Deref;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use dotgate_testbed::certificates::TestAuthority;
 use dotgate_testbed::upstream::answer_with_address;
@@ -11,6 +10,7 @@ pub(crate) use dotgate_testbed::upstream::{
     Certificate, Credentials, End, Form, Opening, Record, Script, Step,
 };
 
+use super::address::own_address;
 use super::wait::BOUND;
 
 /// The authentication domain name of all scripted upstreams.
@@ -180,9 +180,3 @@ impl Drop for Upstream {
     }
 }
 
-/// A loopback address that no other upstream of this process has.
-pub(crate) fn own_address() -> Ipv4Addr {
-    static NEXT: AtomicU32 = AtomicU32::new(1);
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    Ipv4Addr::from(u32::from(Ipv4Addr::new(127, 77, 0, 0)) + number)
-}

@@ -29,12 +29,17 @@ const SEGMENT_BYTES: u32 = 1_220;
 #[cfg(target_os = "linux")]
 const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(10);
 
+/// The same towards a client, for whose responses the system would try for a quarter of an hour while the connection is open.
+/// It is longer than a client may leave responses unread, which is judged first and has a reason that operators see.
+#[cfg(target_os = "linux")]
+const UNACKNOWLEDGED_BY_CLIENT_MAX: Duration = Duration::from_secs(15);
+
 /// Listens on `address`, non-blocking; an IPv6 listener takes IPv6 alone.
 ///
 /// `share_port` sets `SO_REUSEPORT`, so that every worker has a listener of its own on one port
 /// and the kernel spreads the connections. `backlog` is the number of connections that may wait
-/// to be accepted; the kernel caps it (`net.core.somaxconn`). Accepted connections have bounded buffers
-/// and send small writes at once.
+/// to be accepted; the kernel caps it (`net.core.somaxconn`). Accepted connections have bounded buffers,
+/// send small writes at once, and fail when nothing is acknowledged for 15 seconds (Linux).
 ///
 /// # Errors
 /// `AddrInUse` where somebody else listens there (or shares the port while `share_port` is
@@ -58,7 +63,7 @@ pub fn listen_when(
     if share_port {
         socket.set_reuse_port(true)?;
     }
-    bound_buffers(&socket)?;
+    prepare_listener(&socket)?;
     bind_stream(&socket, address, presence)?;
     socket.listen(backlog)?;
     Ok(socket.into())
@@ -74,7 +79,7 @@ pub fn listen_first(
     presence: Presence,
 ) -> io::Result<TcpListener> {
     let socket = stream_socket(address)?;
-    bound_buffers(&socket)?;
+    prepare_listener(&socket)?;
     bind_stream(&socket, address, presence)?;
     socket.set_reuse_port(true)?;
     socket.listen(backlog)?;
@@ -90,7 +95,7 @@ pub fn adopt(descriptor: OwnedFd) -> io::Result<TcpListener> {
     if socket.r#type()? != Type::STREAM || !is_listener(&socket)? {
         return Err(io::ErrorKind::InvalidInput.into());
     }
-    bound_buffers(&socket)?;
+    prepare_listener(&socket)?;
     Ok(socket.into())
 }
 
@@ -214,11 +219,25 @@ fn upstream_socket(address: SocketAddr, egress: &Egress) -> io::Result<Socket> {
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_mss(SEGMENT_BYTES)?;
     #[cfg(target_os = "linux")]
-    if !dotgate_wire::planted!("unacknowledged-data-has-no-timeout") {
-        socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX))?;
-    }
+    bound_unacknowledged(&socket, UNACKNOWLEDGED_MAX)?;
     egress.apply(&socket, address)?;
     Ok(socket)
+}
+
+/// Sets what connections that this listener accepts inherit.
+fn prepare_listener(socket: &Socket) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    bound_unacknowledged(socket, UNACKNOWLEDGED_BY_CLIENT_MAX)?;
+    bound_buffers(socket)
+}
+
+/// Other systems have options of their own for this, or none.
+#[cfg(target_os = "linux")]
+fn bound_unacknowledged(socket: &Socket, max: Duration) -> io::Result<()> {
+    if dotgate_wire::planted!("unacknowledged-data-has-no-timeout") {
+        return Ok(());
+    }
+    socket.set_tcp_user_timeout(Some(max))
 }
 
 fn stream_socket(address: SocketAddr) -> io::Result<Socket> {

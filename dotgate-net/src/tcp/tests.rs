@@ -30,13 +30,18 @@ fn a_stream_connects_to_a_listener_without_waiting() {
         // Options of TCP may take their part of it.
         let segment = socket2::SockRef::from(&stream).tcp_mss().unwrap();
         assert!((1_000..=1_220).contains(&segment), "{segment}");
-        #[cfg(target_os = "linux")]
-        assert_eq!(
-            socket2::SockRef::from(&stream).tcp_user_timeout().unwrap(),
-            Some(UNACKNOWLEDGED_MAX)
-        );
-        let (_, peer) = listener.accept().unwrap();
+        let (accepted, peer) = listener.accept().unwrap();
         assert_eq!(peer, stream.local_addr().unwrap());
+        #[cfg(target_os = "linux")]
+        for (of, expected) in [
+            (&stream, UNACKNOWLEDGED_MAX),
+            (&accepted, UNACKNOWLEDGED_BY_CLIENT_MAX),
+        ] {
+            let timeout = socket2::SockRef::from(of).tcp_user_timeout().unwrap();
+            assert_eq!(timeout, Some(expected));
+        }
+        #[cfg(not(target_os = "linux"))]
+        drop(accepted);
     }
 }
 

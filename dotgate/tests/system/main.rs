@@ -13,6 +13,7 @@
 
 mod addresses;
 mod crowd;
+mod cut_off;
 mod egress;
 mod families;
 mod home;

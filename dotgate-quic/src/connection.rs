@@ -110,6 +110,8 @@ pub(crate) struct Connection {
     owes_close: bool,
     /// Whether it is listed as one that may have packets to send.
     pub(crate) is_listed: bool,
+    /// Whether it is listed as one that the driver is to look at.
+    pub(crate) is_changed: bool,
     /// Its entry among the timers.
     pub(crate) timer: Option<Moment>,
 }
@@ -138,6 +140,7 @@ impl Connection {
             is_over: false,
             owes_close: false,
             is_listed: false,
+            is_changed: false,
             timer: None,
         }
     }

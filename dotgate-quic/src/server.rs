@@ -101,7 +101,7 @@ pub struct QuicServer {
     /// Datagrams of connections whose handshakes are in progress.
     handshakes: VecDeque<(StreamKey, ConnectionEvent)>,
     timers: Timers,
-    /// Connections that the driver is to look at.
+    /// Connections that the driver is to look at, each once.
     changed: VecDeque<StreamKey>,
     /// Connections that may have packets to send.
     unsent: Vec<StreamKey>,
@@ -341,7 +341,8 @@ impl QuicServer {
     pub fn next_changed(&mut self) -> Option<StreamKey> {
         loop {
             let key = self.changed.pop_front()?;
-            if self.connections.contains_key(key) {
+            if let Some(connection) = self.connections.get_mut(key) {
+                connection.is_changed = false;
                 return Some(key);
             }
         }
@@ -416,7 +417,9 @@ impl QuicServer {
 
     /// Has a connection looked at again by the driver.
     pub fn touch(&mut self, key: StreamKey) {
-        if self.connections.contains_key(key) {
+        if let Some(connection) = self.connections.get_mut(key)
+            && !std::mem::replace(&mut connection.is_changed, true)
+        {
             self.changed.push_back(key);
         }
     }
@@ -459,7 +462,7 @@ impl QuicServer {
             return;
         };
         connection.take_events(now, self.clock);
-        self.changed.push_back(key);
+        self.touch(key);
         self.list(key);
     }
 
@@ -515,9 +518,7 @@ impl QuicServer {
         if connection.may_be_forgotten() {
             return self.forget(key);
         }
-        if connection.end.is_some() && !connection.is_over {
-            self.changed.push_back(key);
-        }
+        let is_to_be_reported = connection.end.is_some() && !connection.is_over;
         let due = connection.next_deadline(self.clock);
         if let Some(due) = due
             && connection.timer.is_none_or(|timer| due < timer)
@@ -525,6 +526,9 @@ impl QuicServer {
             // Never in this moment again, so that every turn moves on.
             let due = due.max(now + Duration::from_millis(1));
             self.timers.set(key, &mut connection.timer, Some(due));
+        }
+        if is_to_be_reported {
+            self.touch(key);
         }
     }
 

@@ -233,7 +233,8 @@ impl Worker {
             self.engine.free_client_memory(now);
         }
         self.accept_again(now);
-        self.quic.take_turn(&mut self.engine, now);
+        self.quic
+            .take_turn(ready::TURN_SHARE, &mut self.engine, now);
         for (owner, passed_on) in self.quic.take_misdirected() {
             self.mailboxes.put_packet(owner, passed_on, &self.engine);
         }

@@ -1,7 +1,8 @@
 //! A worker's clients over DNS over QUIC: datagrams in and out, connections between them and the engine (RFC 9250).
 //!
 //! Each socket has an endpoint of its own. Handshakes are the expensive part, and anybody can begin them: few are continued
-//! in each turn, and the engine says when a client has to show first that its address is its own. A packet of another worker's
+//! in each turn, and the engine says when a client has to show first that its address is its own. Queries are taken as far as
+//! their share of a turn goes, so that datagrams and responses of upstreams do not wait for all of them. A packet of another worker's
 //! connection, whose client has got another port, is passed on to that worker, which answers through its own socket.
 
 use std::io;
@@ -23,6 +24,7 @@ use mio::{Interest, Registry};
 use slotmap::SecondaryMap;
 
 use super::poll::{LAST_ROUNDS, Read};
+use super::ready::{Served, work};
 use super::tokens::{Owner, TokenTable};
 
 /// Handshakes that are begun in one turn, and datagrams of others that are looked at: about a millisecond.
@@ -187,7 +189,6 @@ impl Quic {
         if let Some(listener) = self.listeners.get_mut(number) {
             take_packet(&mut listener.server, packet, engine, now);
         }
-        self.serve_changed(number, engine, now);
     }
 
     /// Whether a connection is one over QUIC.
@@ -224,6 +225,7 @@ impl Quic {
                     break;
                 }
             }
+            self.serve_changed(number, usize::MAX, engine, now);
         }
     }
 
@@ -259,12 +261,13 @@ impl Quic {
             }
             take_packet(&mut listener.server, packet, engine, now);
         }
-        self.serve_changed(number, engine, now);
         count
     }
 
-    /// Lets time pass, and continues handshakes as far as their share of a turn goes.
-    pub(super) fn take_turn(&mut self, engine: &mut Engine, now: Moment) {
+    /// Lets time pass, continues handshakes as far as their share of a turn goes, and serves connections until they have had
+    /// `share` of it, as [`work`] counts.
+    pub(super) fn take_turn(&mut self, share: usize, engine: &mut Engine, now: Moment) {
+        let share = share / self.listeners.len().max(1);
         for number in 0..self.listeners.len() {
             let Some(listener) = self.listeners.get_mut(number) else {
                 return;
@@ -277,7 +280,7 @@ impl Quic {
             for _ in 0..HANDSHAKES_PER_TURN {
                 self.accept_one(number, engine, now);
             }
-            self.serve_changed(number, engine, now);
+            self.serve_changed(number, share, engine, now);
         }
     }
 
@@ -316,16 +319,21 @@ impl Quic {
         }
     }
 
-    /// Passes on between connections and the engine what there is.
-    fn serve_changed(&mut self, number: usize, engine: &mut Engine, now: Moment) {
+    /// Passes on between connections and the engine what there is, until `share` is used up. The other connections have their
+    /// turn next.
+    fn serve_changed(&mut self, number: usize, share: usize, engine: &mut Engine, now: Moment) {
         let Some(listener) = self.listeners.get_mut(number) else {
             return;
         };
         let server = &mut listener.server;
-        while let Some(key) = server.next_changed() {
+        let mut done = 0;
+        while (done < share || dotgate_wire::planted!("quic-queries-have-no-share"))
+            && let Some(key) = server.next_changed()
+        {
             let Some(connection) = self.connections.get_mut(key) else {
                 continue;
             };
+            let before = output_bytes(engine, key);
             if !connection.is_secured && server.is_established(key) {
                 connection.is_secured = true;
                 // Whether it resumed an earlier one QUIC does not say.
@@ -335,7 +343,13 @@ impl Quic {
                 && let Some(query) = server.next_query(now, key)
             {
                 engine.stream_message(now, key, None, &query);
+                let served = Served {
+                    read: query.len(),
+                    has_shaken_hands: false,
+                };
+                done += work(&served, 0);
             }
+            done += output_bytes(engine, key).saturating_sub(before);
             engine.clients_mut().stream_buffered(key, server.bytes(key));
             let acknowledged = server.take_acknowledged(key);
             if acknowledged > 0 {
@@ -463,6 +477,12 @@ impl MisdirectedPacket {
     }
 }
 
+/// What the engine has to send to a client.
+fn output_bytes(engine: &mut Engine, key: StreamKey) -> usize {
+    let output = engine.clients_mut().stream_output(key);
+    output.map_or(0, |output| output.len())
+}
+
 fn take_packet(server: &mut QuicServer, packet: ReceivedPacket<'_>, engine: &Engine, now: Moment) {
     let must_validate = |peer| engine.clients().must_validate(peer);
     let fate = server.on_packet(now, packet, must_validate);
@@ -538,3 +558,6 @@ fn outcome(fault: HandshakeFault) -> ClientHandshake {
         HandshakeFault::Alert(_) | HandshakeFault::Protocol => ClientHandshake::Protocol,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@ use dotgate_testbed::certificates::TestAuthority;
 use tempfile::NamedTempFile;
 
 use crate::world::alone;
+use crate::world::http::get;
 use crate::world::load::Load;
 use crate::world::message::assert_all_right;
 use crate::world::peer::{ANSWER, Peer, Product, are_installed, find};
@@ -86,9 +87,9 @@ impl Dnsperf {
         }
     }
 
-    /// Fails unless every query had its answer.
+    /// Fails unless every query had its answer, with what the forwarder counted.
     #[track_caller]
-    fn assert_none_lost(self) {
+    fn assert_none_lost(self, program: &Program) {
         let tally = self.finish();
         assert!(tally.sent > 0);
         let all = Tally {
@@ -97,8 +98,18 @@ impl Dnsperf {
             right: tally.sent,
             ..tally
         };
-        assert_eq!(tally, all);
+        assert_eq!(tally, all, "{}", faults(program));
     }
+}
+
+/// The failures of queries and of upstreams that the program has counted, by reason.
+fn faults(program: &Program) -> String {
+    let page = get(program.admin(), "/metrics").body;
+    let is_meant = |line: &&str| {
+        let names = ["dotgate_failures_total", "dotgate_upstream_errors_total"];
+        names.iter().any(|name| line.starts_with(name)) && !line.ends_with(" 0")
+    };
+    page.lines().filter(is_meant).collect::<Vec<_>>().join("\n")
 }
 
 fn kdig(forwarder: SocketAddr, options: &[&str]) -> String {
@@ -139,7 +150,7 @@ fn answers_through(product: Product) {
     let most = RATE.to_string();
     for mode in ["udp", "tcp"] {
         let options = ["-Q", &most, "-l", "1", "-c", "4", "-q", "500"];
-        Dnsperf::start(forwarder, mode, &options).assert_none_lost();
+        Dnsperf::start(forwarder, mode, &options).assert_none_lost(&program);
     }
 }
 
@@ -172,7 +183,7 @@ fn under_load(program: &Program, seconds: u32, happen: impl FnOnce(&Load)) {
     let responses = clock.finish();
     assert_all_right(&responses, responses.len());
     for load in loads {
-        load.assert_none_lost();
+        load.assert_none_lost(program);
     }
 }
 

@@ -34,7 +34,7 @@ use crate::clock::now;
 use crate::learned::StateFile;
 use crate::log::message::say;
 use crate::reload::{ActiveConfig, POLL_INTERVAL};
-use crate::running::{Incoming, Ordered, Outcome, RoutesRequest, Running};
+use crate::running::{Incoming, Ordered, RoutesRequest, Running};
 use crate::serve::{Forwarder, cache_settings};
 use crate::service::{Service, State};
 use crate::snapshot::Snapshot;
@@ -272,19 +272,19 @@ impl ControlTasks {
         // Of the clock that the service manager compares it with (sd_notify(3)).
         let since = dotgate_net::monotonic_nanos() / 1_000;
         self.service.notify(State::Reloading(since));
-        match self.in_force.reload(why, forwarder, &self.admin) {
-            Outcome::Applied { .. } => drop(self.use_groups(forwarder)),
-            Outcome::Rejected { .. } => {}
-        }
+        let (portal, bootstrap) = (&mut self.portal, &mut self.bootstrap);
+        self.in_force
+            .reload(why, forwarder, &self.admin, |in_force, forwarder| {
+                use_groups(in_force, forwarder, portal, bootstrap);
+            });
         notify_ready(&self.service, forwarder);
         true
     }
 
     /// Goes on with other groups of upstreams. Returns true: there may be upstreams that no session was opened to yet.
     fn use_groups(&mut self, forwarder: &mut Forwarder) -> bool {
-        let config = self.in_force.config();
-        self.bootstrap = Bootstrap::start(config, &forwarder.upstreams());
-        self.portal.reopen(&self.in_force, forwarder);
+        let (portal, bootstrap) = (&mut self.portal, &mut self.bootstrap);
+        use_groups(&self.in_force, forwarder, portal, bootstrap);
         true
     }
 
@@ -309,6 +309,19 @@ impl ControlTasks {
         }
         forwarder.running().access().is_outdated() && self.reload("other networks", forwarder)
     }
+}
+
+/// Goes on with other groups of upstreams. An open portal window comes first: until its group is there again, its names go to
+/// upstreams that this network blocks.
+fn use_groups(
+    in_force: &ActiveConfig,
+    forwarder: &mut Forwarder,
+    portal: &mut Portal,
+    bootstrap: &mut Bootstrap,
+) {
+    let upstreams = forwarder.upstreams();
+    portal.reopen(in_force, forwarder);
+    *bootstrap = Bootstrap::start(in_force.config(), &upstreams);
 }
 
 /// Writes what was learned about upstreams, for the next process.

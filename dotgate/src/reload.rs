@@ -232,11 +232,19 @@ impl ActiveConfig {
         files
     }
 
-    /// Reloads the configuration, or changes nothing. Reports to the log and the record.
-    pub fn reload(&mut self, why: &str, forwarder: &mut Forwarder, admin: &Serving) -> Outcome {
+    /// Reloads the configuration, or changes nothing. Reports to the log and the record. `applied` is called as soon as it
+    /// is in force, before anybody hears of it.
+    pub fn reload(
+        &mut self,
+        why: &str,
+        forwarder: &mut Forwarder,
+        admin: &Serving,
+        applied: impl FnOnce(&ActiveConfig, &mut Forwarder),
+    ) -> Outcome {
         self.watch.note_tried(&self.files());
         let outcome = match self.try_reload(forwarder, admin) {
             Ok(waiting) => {
+                applied(self, forwarder);
                 self.log_outcome(why, forwarder, &waiting);
                 Outcome::Applied { waiting }
             }

@@ -44,10 +44,14 @@ impl Network {
     }
 
     fn reload(&self, setting: &str) {
+        self.begin_reload(setting);
+        self.program.wait_for_line("configuration reloaded");
+    }
+
+    fn begin_reload(&self, setting: &str) {
         let file = self.folder.path().join("dotgate.toml");
         fs::write(file, settings(setting, &self.portal)).unwrap();
         self.program.signal("HUP");
-        self.program.wait_for_line("configuration reloaded");
     }
 
     fn run(&self, arguments: &[&str]) -> (Option<i32>, String) {
@@ -143,9 +147,10 @@ fn a_window_for_all_names_lasts_through_reloads_that_permit_it_and_ends_on_comma
 
     network.reload("RESOLVER");
     assert_eq!(network.run(&["--for", "5m", "--all"]).0, Some(0));
-    network.reload("off");
+    network.begin_reload("off");
     let line = network.program.wait_for_line("portal window closed");
     assert!(line.contains("reason=\"settings\""), "{line}");
+    network.program.wait_for_line("configuration reloaded");
     let (status, said) = network.run(&["--for", "5m"]);
     assert_eq!(status, Some(1));
     assert!(said.starts_with("portal windows are off"), "{said}");

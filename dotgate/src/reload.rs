@@ -233,7 +233,7 @@ impl ActiveConfig {
     }
 
     /// Reloads the configuration, or changes nothing. Reports to the log and the record. `applied` is called as soon as it
-    /// is in force, before anybody hears of it.
+    /// is active, before it is reported.
     pub fn reload(
         &mut self,
         why: &str,

@@ -68,17 +68,18 @@ struct World {
 fn tls(authority: &TestAuthority, client_authority: Option<&str>) -> ServerTls {
     let directory = tempfile::tempdir().unwrap();
     let certificate = authority.issue(&Leaf::for_name(NAME)).unwrap();
-    let file = |name: &str, content: &str| {
-        let path = directory.path().join(name);
-        std::fs::write(&path, content).unwrap();
+    let (certificate, key) = certificate.write(directory.path()).unwrap();
+    let client_authorities = client_authority.map(|pem| {
+        let path = directory.path().join("clients.pem");
+        std::fs::write(&path, pem).unwrap();
         path
-    };
+    });
     let files = ServerTlsFiles {
         certificates: vec![CertificateFiles {
-            certificate: file("certificate.pem", &certificate.pem),
-            key: Some(file("key.pem", &certificate.key_pem)),
+            certificate,
+            key: Some(key),
         }],
-        client_authorities: client_authority.map(|pem| file("clients.pem", pem)),
+        client_authorities,
         ticket_key: None,
     };
     ServerTls::load(&files, &TicketSecret::random().unwrap()).unwrap()

@@ -1,9 +1,11 @@
 //! Certificates that are made at start: those of an authority of this process.
 //!
-//! They are for the scripted server. They are not written to disk, and only clients that are given the authority trust it.
+//! They are for the scripted server. They are written to disk only by [`ServerCertificate::write`], and only clients that are given the authority trust it.
 //! RFC 5280.
 
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -114,6 +116,17 @@ impl Clone for ServerCertificate {
 }
 
 impl ServerCertificate {
+    /// Writes `certificate.pem` and `key.pem` to a folder, and returns their paths.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn write(&self, folder: &Path) -> io::Result<(PathBuf, PathBuf)> {
+        let (certificate, key) = (folder.join("certificate.pem"), folder.join("key.pem"));
+        fs::write(&certificate, &self.pem)?;
+        fs::write(&key, &self.key_pem)?;
+        Ok((certificate, key))
+    }
+
     /// Makes a self-signed certificate, like the default one of many servers.
     ///
     /// # Errors

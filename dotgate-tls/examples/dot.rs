@@ -266,15 +266,11 @@ fn tls() -> (TlsChannel, Client) {
         .issue(&Leaf::for_name(SERVER))
         .expect("a certificate");
     let folder = tempfile::tempdir().expect("a folder");
-    let file = |name: &str, text: &str| {
-        let path = folder.path().join(name);
-        std::fs::write(&path, text).expect("a file");
-        path
-    };
+    let (certificate, key) = own.write(folder.path()).expect("two files");
     let files = ServerTlsFiles {
         certificates: vec![CertificateFiles {
-            certificate: file("certificate.pem", &own.pem),
-            key: Some(file("key.pem", &own.key_pem)),
+            certificate,
+            key: Some(key),
         }],
         client_authorities: None,
         ticket_key: None,

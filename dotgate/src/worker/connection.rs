@@ -273,15 +273,11 @@ mod tests {
             let authority = TestAuthority::new().unwrap();
             let own = authority.issue(&Leaf::for_name(NAME)).unwrap();
             let folder = tempfile::tempdir().unwrap();
-            let file = |name: &str, text: &str| {
-                let path = folder.path().join(name);
-                std::fs::write(&path, text).unwrap();
-                path
-            };
+            let (certificate, key) = own.write(folder.path()).unwrap();
             let files = ServerTlsFiles {
                 certificates: vec![CertificateFiles {
-                    certificate: file("certificate.pem", &own.pem),
-                    key: Some(file("key.pem", &own.key_pem)),
+                    certificate,
+                    key: Some(key),
                 }],
                 client_authorities: None,
                 ticket_key: None,

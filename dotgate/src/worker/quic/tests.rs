@@ -145,15 +145,11 @@ impl Client {
 fn tls(authority: &TestAuthority) -> ServerTls {
     let own = authority.issue(&Leaf::for_name(NAME)).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let file = |name: &str, text: &str| {
-        let path = folder.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        path
-    };
+    let (certificate, key) = own.write(folder.path()).unwrap();
     let files = ServerTlsFiles {
         certificates: vec![CertificateFiles {
-            certificate: file("certificate.pem", &own.pem),
-            key: Some(file("key.pem", &own.key_pem)),
+            certificate,
+            key: Some(key),
         }],
         client_authorities: None,
         ticket_key: None,
@@ -163,10 +159,7 @@ fn tls(authority: &TestAuthority) -> ServerTls {
 
 /// A query for a name that dotgate answers itself.
 fn query(id: u16) -> Vec<u8> {
-    let [high, low] = id.to_be_bytes();
-    let mut message = vec![high, low, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
-    message.extend_from_slice(b"\x09localhost\0\0\x01\0\x01");
-    message
+    dotgate_message::query(id, "localhost")
 }
 
 #[test]

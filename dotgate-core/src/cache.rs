@@ -9,6 +9,7 @@
 
 mod arena;
 mod buckets;
+mod census;
 mod key;
 mod queues;
 mod saved;

@@ -403,7 +403,7 @@ pub const CACHE_SHARDS: usize = 64;
 pub const CACHE_SHARD_BYTES: usize = 256 * 1024;
 
 /// Buckets that are gone through under one lock, about 20 us, where all entries are looked at.
-pub const CACHE_SCAN_BUCKETS: usize = 128;
+pub const CACHE_SCAN_BUCKETS: usize = 24;
 
 /// Names of block and allow lists together: with names of 22 characters they take about 72 MB.
 pub const LISTED_NAMES: usize = 2_000_000;

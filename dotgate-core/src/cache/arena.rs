@@ -50,8 +50,8 @@ pub(super) struct Entry {
     /// Of a failure or a note: void for any other generation.
     pub(super) generation: u32,
     parts: Place,
-    /// The next entry of the same bucket.
-    pub(super) chained: Place,
+    /// The next of the entries for which their bucket has no slot.
+    pub(super) linked: Place,
     pub(super) newer: Place,
     pub(super) older: Place,
     bytes_len: u16,
@@ -79,7 +79,7 @@ impl Entry {
             ttl,
             generation,
             parts: Place::NONE,
-            chained: Place::NONE,
+            linked: Place::NONE,
             newer: Place::NONE,
             older: Place::NONE,
             bytes_len: 0,

@@ -202,10 +202,9 @@ impl Shard {
     /// Calls `visit` with each entry of some buckets.
     pub(super) fn visit(&self, buckets: Range<usize>, mut visit: impl FnMut(&Arena, &Entry)) {
         for bucket in buckets {
-            let mut place = self.buckets.first(bucket);
-            while let Some(entry) = self.arena.entry(place) {
+            let places = self.buckets.entries(bucket, &self.arena);
+            for entry in places.filter_map(|place| self.arena.entry(place)) {
                 visit(&self.arena, entry);
-                place = entry.chained;
             }
         }
     }

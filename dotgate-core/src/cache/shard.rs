@@ -1,8 +1,8 @@
 //! One shard: the entries of some names, found by hash, each with its times.
 //!
-//! All of it happens under the shard's lock, so every call does a bounded amount of work: a lookup walks one or
-//! two short buckets, an insertion looks at a few buckets for what is dead and else evicts by the queues, and adds at most one
-//! bucket. Never looks into what it keeps.
+//! All of it happens under the shard's lock, so every call does a bounded amount of work: a lookup reads one or
+//! two buckets, an insertion looks at a few buckets for what is dead if there may be any, else evicts by the queues, and adds at
+//! most one bucket. Never looks into what it keeps.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -14,20 +14,24 @@ use crate::moment::Moment;
 
 use super::arena::{Arena, BLOCK_LEN, Entry, FAILURE, IN_MAIN, NOTED, Place, blocks_for};
 use super::buckets::{BUCKET_LEN, Buckets};
+use super::census::{Census, NEVER, end_of_data};
 use super::key::{Identity, Key};
 use super::queues::Queues;
 use super::{Found, Scope, Terms};
 
-/// Blocks for each bucket, and for each fingerprint of an entry that went. An entry takes two or more.
-const BLOCKS_PER_BUCKET: u32 = 2;
+/// Blocks of the smallest entry: so many pairs are the most entries that there can be.
+const PAIR: u32 = 2;
 
-/// Bytes that each two blocks cost: themselves, a bucket, a fingerprint.
-const PAIR_LEN: usize = 2 * BLOCK_LEN + BUCKET_LEN + size_of::<u16>();
+/// Pairs of blocks for each bucket, and for each fingerprint of an entry that went.
+const PAIRS_PER_BUCKET: usize = 8;
 
-/// Buckets that are searched for a dead entry when there is no room: half as many after each search without success,
-/// down to the fewest, and the most again after a find.
-const SEARCHED_MOST: usize = 64;
-const SEARCHED_FEWEST: usize = 4;
+/// Bytes that a pair costs: its blocks, its share of a bucket, a fingerprint.
+const PAIR_LEN: usize = 2 * BLOCK_LEN + BUCKET_LEN / PAIRS_PER_BUCKET + size_of::<u16>();
+
+/// Buckets that are searched for a dead entry when there is no room and there may be one: half as many after each search
+/// without success, down to the fewest, and the most again after a find.
+const SEARCHED_MOST: usize = 16;
+const SEARCHED_FEWEST: usize = 1;
 
 /// A response or a failure on its way into the shard.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +61,7 @@ pub(super) struct Shard {
     search_limit: usize,
     /// What the last lookup allowed; decides which entries are dead. None are before the first one.
     stale_max: Duration,
-    entries: usize,
+    census: Census,
     evictions: u64,
     /// Set while a change is under way: still set under the lock, it was cut short by a panic.
     is_poisoned: bool,
@@ -73,18 +77,19 @@ struct Inherited {
 impl Shard {
     /// A shard that takes no more than `bytes`, itself included; none if that is too little for any entry.
     pub(super) fn new(bytes: usize) -> Option<Shard> {
-        let pairs = bytes.checked_sub(size_of::<Shard>())? / PAIR_LEN;
+        // The last bucket belongs to fewer pairs than the others.
+        let pairs = bytes.checked_sub(size_of::<Shard>() + BUCKET_LEN)? / PAIR_LEN;
         let pairs = u32::try_from(pairs)
             .unwrap_or(u32::MAX)
-            .min(u32::MAX / BLOCKS_PER_BUCKET);
+            .min(u32::MAX / PAIR);
         (pairs > 0).then(|| Shard {
-            arena: Arena::new(pairs * BLOCKS_PER_BUCKET),
+            arena: Arena::new(pairs * PAIR),
             queues: Queues::new(pairs as usize),
-            buckets: Buckets::new(pairs as usize),
+            buckets: Buckets::new(pairs as usize / PAIRS_PER_BUCKET + 1),
             searched: 0,
             search_limit: SEARCHED_MOST,
             stale_max: Duration::MAX,
-            entries: 0,
+            census: Census::default(),
             evictions: 0,
             is_poisoned: false,
         })
@@ -92,11 +97,11 @@ impl Shard {
 
     /// Bytes in use: the blocks of entries with their share of the table.
     pub(super) fn bytes_used(&self) -> usize {
-        self.arena.used() as usize * PAIR_LEN / BLOCKS_PER_BUCKET as usize
+        self.arena.used() as usize * PAIR_LEN / PAIR as usize
     }
 
     pub(super) fn entries(&self) -> usize {
-        self.entries
+        self.census.entries
     }
 
     pub(super) fn evictions(&self) -> u64 {
@@ -118,7 +123,7 @@ impl Shard {
         self.queues.clear();
         self.arena.clear();
         self.is_poisoned = false;
-        std::mem::take(&mut self.entries)
+        std::mem::take(&mut self.census).entries
     }
 
     /// Makes one change as a whole: after a panic within it the shard is poisoned.
@@ -141,7 +146,7 @@ impl Shard {
         if let Some(place) = exact.filter(|place| self.is_fresh_data(*place, now)) {
             return self.serve(place, now, terms, out);
         }
-        let all_types = terms.shares_nxdomain.then(|| self.find(&pair.all_types()));
+        let all_types = terms.shares_nxdomain.then(|| self.find_all_types(pair));
         let all_types = all_types.flatten();
         if let Some(place) = all_types.filter(|place| self.is_fresh_data(*place, now)) {
             return self.serve(place, now, terms, out);
@@ -189,8 +194,11 @@ impl Shard {
     /// Inserts an answer in place of what it supersedes.
     pub(super) fn insert(&mut self, now: Moment, pair: &Pair<'_>, scope: Scope, fresh: Fresh<'_>) {
         // A name that has an answer exists; one that does not has none for this type either.
-        let exact = self.supersede(&pair.exact());
-        let all_types = self.supersede(&pair.all_types());
+        let exact = self.find(&pair.exact());
+        let exact = exact.and_then(|place| self.supersede(place));
+        let all_types = self
+            .find_all_types(pair)
+            .and_then(|place| self.supersede(place));
         let identity = &pair.of(scope);
         let inherited = exact.or(all_types).unwrap_or_default();
         let entry = Entry::new(identity, fresh.stored_at, fresh.ttl, 0);
@@ -218,7 +226,7 @@ impl Shard {
 
     /// Whether this very question was answered by the name's NXDOMAIN; one for another type says less than older data.
     fn is_denied(&self, pair: &Pair<'_>) -> bool {
-        let negative = self.find(&pair.all_types());
+        let negative = self.find_all_types(pair);
         let negative = negative.and_then(|place| self.arena.entry(place));
         negative.is_some_and(|negative| negative.qtype == pair.exact().qtype)
     }
@@ -234,7 +242,7 @@ impl Shard {
     ) {
         let exact = self.find(&pair.exact());
         let mut has_data = false;
-        for place in exact.into_iter().chain(self.find(&pair.all_types())) {
+        for place in exact.into_iter().chain(self.find_all_types(pair)) {
             if !self.is_servable(place, now) {
                 continue;
             }
@@ -251,7 +259,9 @@ impl Shard {
         if keeps_data || hold == 0 {
             return;
         }
-        let inherited = self.supersede(&pair.exact()).unwrap_or_default();
+        let inherited = exact
+            .and_then(|place| self.supersede(place))
+            .unwrap_or_default();
         let mut entry = Entry::new(&pair.exact(), now, hold, generation);
         entry.mark(FAILURE, true);
         self.add(now, &pair.exact(), entry, inherited, bytes);
@@ -265,29 +275,40 @@ impl Shard {
     ) -> usize {
         let mut removed = 0;
         for bucket in buckets {
-            let mut place = self.buckets.first(bucket);
-            while let Some(entry) = self.arena.entry(place) {
-                let next = entry.chained;
-                if condition(&self.arena, entry) {
-                    self.remove(place);
-                    removed += 1;
-                }
-                place = next;
+            while let Some(place) = self.first_where(bucket, &mut condition) {
+                self.remove(place);
+                removed += 1;
             }
         }
         removed
     }
 
+    fn first_where(
+        &self,
+        bucket: usize,
+        condition: &mut impl FnMut(&Arena, &Entry) -> bool,
+    ) -> Option<Place> {
+        let mut places = self.buckets.entries(bucket, &self.arena);
+        places.find(|place| {
+            let entry = self.arena.entry(*place);
+            entry.is_some_and(|entry| condition(&self.arena, entry))
+        })
+    }
+
     fn find(&self, identity: &Identity<'_>) -> Option<Place> {
-        let mut place = self.buckets.find(identity.hash)?;
-        self.arena.read_ahead(place);
-        while let Some(entry) = self.arena.entry(place) {
-            if self.arena.is(entry, identity) {
-                return Some(place);
-            }
-            place = entry.chained;
+        self.buckets.find(identity.hash, &self.arena, |place| {
+            self.arena.read_ahead(place);
+            let entry = self.arena.entry(place);
+            entry.is_some_and(|entry| self.arena.is(entry, identity))
+        })
+    }
+
+    /// The entry for all types of a question's name. Mostly there are none at all, which saves a look.
+    fn find_all_types(&self, pair: &Pair<'_>) -> Option<Place> {
+        match self.census.all_types {
+            0 => None,
+            _ => self.find(&pair.all_types()),
         }
-        None
     }
 
     fn is_data(&self, place: Place) -> bool {
@@ -310,9 +331,8 @@ impl Shard {
         })
     }
 
-    /// Removes the entry whose place a new one takes.
-    fn supersede(&mut self, identity: &Identity<'_>) -> Option<Inherited> {
-        let place = self.find(identity)?;
+    /// Removes an entry whose place a new one takes.
+    fn supersede(&mut self, place: Place) -> Option<Inherited> {
         let entry = self.arena.entry(place)?;
         let inherited = Inherited {
             is_in_main: entry.has(IN_MAIN),
@@ -340,18 +360,18 @@ impl Shard {
                 return false;
             }
         }
-        let bucket = self.buckets.of(identity.hash);
         let is_known = self.queues.recall(identity.hash);
         entry.mark(IN_MAIN, inherited.is_in_main || is_known);
         entry.set_frequency(inherited.frequency);
-        entry.chained = self.buckets.first(bucket);
         let Some(place) = self.arena.insert(entry, identity.name, bytes) else {
             return false;
         };
-        self.buckets.put_first(place, identity.hash);
+        if let Some(entry) = self.arena.entry(place) {
+            self.census.add(entry);
+        }
+        self.buckets.insert(place, identity.hash, &mut self.arena);
         self.queues.push(&mut self.arena, place);
-        self.entries += 1;
-        self.buckets.grow(self.entries, &mut self.arena);
+        self.buckets.grow(self.census.entries, &mut self.arena);
         true
     }
 
@@ -359,32 +379,35 @@ impl Shard {
         let Some(entry) = self.arena.entry(place) else {
             return;
         };
-        let (hash, next) = (entry.hash, entry.chained);
-        let bucket = self.buckets.of(hash);
-        let mut before = self.buckets.first(bucket);
-        if before == place {
-            self.buckets.drop_first(bucket, next);
-        } else {
-            while let Some(entry) = self.arena.entry_mut(before) {
-                if entry.chained == place {
-                    entry.chained = next;
-                    break;
-                }
-                before = entry.chained;
-            }
-        }
+        let hash = entry.hash;
+        self.census.remove(entry);
         self.queues.unlink(&mut self.arena, place);
+        self.buckets.remove(place, hash, &mut self.arena);
         self.arena.remove(place);
-        self.entries -= 1;
     }
 
     /// Removes what can never be served again from the next bucket that has any, a few on. False if there is none.
     fn reclaim_dead(&mut self, now: Moment) -> bool {
         let stale_max = self.stale_max;
+        if !self.census.may_have_dead(now, stale_max) {
+            return false;
+        }
         for _ in 0..self.search_limit {
-            let bucket = self.searched;
-            self.searched = (bucket + 1) % self.buckets.len().max(1);
-            if self.remove_where(bucket..bucket + 1, |_, entry| entry.is_dead(now, stale_max)) > 0 {
+            let mut first_end = NEVER;
+            let removed = self.remove_where(self.searched..self.searched + 1, |_, entry| {
+                let is_dead = entry.is_dead(now, stale_max);
+                if !is_dead {
+                    first_end = first_end.min(end_of_data(entry));
+                }
+                is_dead
+            });
+            self.census.saw(first_end);
+            self.searched += 1;
+            if self.searched >= self.buckets.len() {
+                self.searched = 0;
+                self.census.end_search();
+            }
+            if removed > 0 {
                 self.search_limit = SEARCHED_MOST;
                 return true;
             }

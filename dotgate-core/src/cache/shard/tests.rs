@@ -10,22 +10,31 @@ impl Shard {
         let mut seen = vec![false; self.arena.limit() as usize + 1];
         let mut entries = 0;
         let mut blocks = 0;
+        let mut census = Census::default();
         for bucket in 0..self.buckets.len() {
             assert!(self.buckets.is_tidy(bucket), "marks of removed entries");
-            let mut place = self.buckets.first(bucket);
-            while let Some(entry) = self.arena.entry(place) {
+            let places: Vec<Place> = self.buckets.entries(bucket, &self.arena).collect();
+            for (number, place) in places.iter().copied().enumerate() {
+                let entry = self
+                    .arena
+                    .entry(place)
+                    .expect("a bucket leads to what is no entry");
                 let was_seen = std::mem::replace(&mut seen[place.0 as usize], true);
                 assert!(!was_seen, "an entry stands in two places");
                 entries += 1;
-                self.check_unique(entry);
-                assert!(self.buckets.leads(entry.hash, bucket), "cannot be found");
+                self.check_unique(entry, &places[number + 1..]);
+                let leads = self.buckets.leads(entry.hash, place, bucket, &self.arena);
+                assert!(leads, "cannot be found");
+                census.add(entry);
                 assert!(entry.frequency() <= FREQUENCY_MAX);
                 blocks += entry.blocks();
-                place = entry.chained;
             }
-            assert_eq!(place, Place::NONE, "a bucket leads to what is no entry");
         }
-        assert_eq!(entries, self.entries);
+        assert!(
+            self.census.agrees_with(&census),
+            "{:?} {census:?}",
+            self.census
+        );
         assert_eq!(blocks, self.arena.used());
         assert!(self.arena.used() <= self.arena.limit());
         for (number, (queue, counted)) in self.queues.contents(&self.arena).iter().enumerate() {
@@ -44,8 +53,8 @@ impl Shard {
         self.arena.check();
     }
 
-    /// No entry behind `entry` in its bucket is for the same.
-    fn check_unique(&self, entry: &Entry) {
+    /// None of the others in its bucket is for the same.
+    fn check_unique(&self, entry: &Entry, others: &[Place]) {
         let mut name = Vec::new();
         self.arena.copy_name(entry, &mut name);
         let identity = Identity {
@@ -56,10 +65,8 @@ impl Shard {
             variant: entry.variant(),
             route: entry.route,
         };
-        let mut place = entry.chained;
-        while let Some(other) = self.arena.entry(place) {
+        for other in others.iter().filter_map(|place| self.arena.entry(*place)) {
             assert!(!self.arena.is(other, &identity), "cached twice");
-            place = other.chained;
         }
     }
 

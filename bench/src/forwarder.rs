@@ -45,6 +45,8 @@ pub enum Forwarder {
     Echo,
     /// This program's own [`crate::relay`].
     Relay,
+    /// The echo with io_uring: the path of the program of `bench/uring`.
+    Uring(PathBuf),
     /// A program that others wrote, and where it is.
     Peer(&'static Peer, Location),
 }
@@ -124,6 +126,7 @@ impl Forwarder {
             Forwarder::DotgateUncached(_) => "dotgate-uncached",
             Forwarder::Echo => "echo",
             Forwarder::Relay => "relay",
+            Forwarder::Uring(_) => "uring",
             Forwarder::Peer(peer, _) => peer.name,
         }
     }
@@ -193,6 +196,11 @@ impl Forwarder {
                 command.args(["relay", "--listen", &address.to_string()]);
                 command.args(["--upstream", &around.upstream.to_string(), "--ca-file"]);
                 command.arg(around.ca_file);
+                command
+            }
+            Forwarder::Uring(program) => {
+                let mut command = Command::new(program);
+                command.args(["--listen", &address.to_string()]);
                 command
             }
             Forwarder::Peer(peer, place) => peer.command(place, around, [address, tls_address])?,

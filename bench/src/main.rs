@@ -234,6 +234,7 @@ fn compare_command() -> Command {
                 .value_parser(["dotgate", "dnsdist", "unbound", "echo", "relay"])
                 .action(clap::ArgAction::Append),
         )
+        .arg(path("uring", "Measure this program of bench/uring, too"))
         .args(installations())
         .arg(number("rounds", "Runs per forwarder and load").default_value("5"))
         .arg(number("seconds", "Length of a run").default_value("10"))
@@ -447,6 +448,7 @@ fn run_compare(arguments: &ArgMatches) -> Result<(), Error> {
         }
     }
     forwarders.push(Forwarder::Echo);
+    forwarders.extend(arguments.get_one("uring").cloned().map(Forwarder::Uring));
     if !arguments.contains_id("warm") {
         forwarders.push(Forwarder::Relay);
     }

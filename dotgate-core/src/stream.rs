@@ -315,7 +315,7 @@ impl Streams {
             unsent_since: None,
             timer,
         });
-        self.timers.push(Reverse((timer, key)));
+        self.set_timer(timer, key);
         let map = &self.map;
         let is_open = |key| map.contains_key(key);
         self.holders.enter(holder, key, now, is_open);
@@ -423,7 +423,19 @@ impl Streams {
             && deadline < stream.timer
         {
             stream.timer = deadline;
-            self.timers.push(Reverse((deadline, key)));
+            self.set_timer(deadline, key);
+        }
+    }
+
+    /// Enters a connection's timer in the queue. What the queue has of connections that are closed, or of timers that were set
+    /// again, leaves it when it is more than the rest.
+    fn set_timer(&mut self, timer: Moment, key: StreamKey) {
+        self.timers.push(Reverse((timer, key)));
+        if self.timers.len() > 2 * self.map.len() + OUTDATED_TIMERS {
+            let map = &self.map;
+            let is_set = |timer, key| map.get(key).is_some_and(|stream| stream.timer == timer);
+            self.timers
+                .retain(|Reverse((timer, key))| is_set(*timer, *key));
         }
     }
 
@@ -488,6 +500,9 @@ impl Streams {
         displaced.filter(|_| !dotgate_wire::planted!("idle-clients-are-never-displaced"))
     }
 }
+
+/// Entries of the timer queue without a connection that are never too many.
+const OUTDATED_TIMERS: usize = 64;
 
 /// A timer is never set closer than this, so that every turn moves on.
 const MIN_TIMER: Duration = Duration::from_millis(1);

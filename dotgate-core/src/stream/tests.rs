@@ -121,3 +121,18 @@ fn a_client_that_does_not_read_is_cut_off_after_ten_seconds() {
         Some(key)
     );
 }
+
+#[test]
+fn the_timers_of_closed_connections_leave_the_queue_long_before_they_end() {
+    let mut streams = streams(8, 8);
+    let first = streams.open(tcp(1), false, START).unwrap();
+    for number in 1..1_000 {
+        let now = START + Duration::from_micros(number);
+        let key = streams.open(tcp(2), false, now).unwrap();
+        streams.remove(key);
+        assert!(streams.timers.len() <= 2 * 2 + OUTDATED_TIMERS);
+    }
+    let due = START + Duration::from_secs(10);
+    assert_eq!(streams.next_deadline(), Some(due));
+    assert_eq!(streams.poll_expired(due), Some(first));
+}

@@ -4,6 +4,7 @@
 //! non-blocking and closed on exec. It never waits: a connection in progress is handed out as it
 //! is. RFC 7766 (DNS over TCP), RFC 7858 (towards upstreams).
 
+mod accepting;
 mod buffers;
 
 use std::io;
@@ -11,6 +12,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+pub use self::accepting::{has_waiting, is_of_one_connection};
 use self::buffers::bound_buffers;
 pub use self::buffers::{Buffered, buffered};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
@@ -191,27 +193,6 @@ pub fn connect_within(
     // The stream blocks once this returns.
     socket.connect_timeout(&SockAddr::from(address), wait)?;
     Ok(socket.into())
-}
-
-/// Whether an error of accepting is about the connection that waited, so that the next one may be there: the client
-/// has left, or its network has trouble (accept(2) names the errors that Linux passes on from there).
-#[must_use]
-pub fn is_of_one_connection(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(
-            libc::ECONNABORTED
-                | libc::ECONNRESET
-                | libc::EINTR
-                | libc::EPROTO
-                | libc::ENOPROTOOPT
-                | libc::ENETDOWN
-                | libc::ENETUNREACH
-                | libc::EHOSTDOWN
-                | libc::EHOSTUNREACH
-                | libc::ETIMEDOUT
-        )
-    )
 }
 
 fn upstream_socket(address: SocketAddr, egress: &Egress) -> io::Result<Socket> {

@@ -348,7 +348,6 @@ impl Worker {
 
     fn accept(&mut self, listener: usize, now: Moment) -> Accepted {
         let Worker {
-            poll,
             sessions,
             streams,
             engine,
@@ -356,7 +355,7 @@ impl Worker {
             ..
         } = self;
         let accepted = match sessions.hold_descriptors() {
-            true => streams.accept(listener, poll.registry(), engine, places, now),
+            true => streams.accept(listener, engine, places, now),
             false => streams.pause_accepting(engine, now),
         };
         match &accepted {
@@ -414,7 +413,7 @@ impl Worker {
         let udp = sockets.udp.as_ref().map(Arc::clone);
         let added = udp
             .map_or(Ok(()), |udp| self.datagrams.add(registry, places, udp))
-            .and_then(|()| self.streams.add_listener(registry, places, streams));
+            .and_then(|()| self.streams.add_listener(places, streams));
         let quic = sockets.quic.as_ref().map(Arc::clone);
         let added = added.and_then(|()| self.quic.add(registry, places, quic));
         let addresses = self.datagrams.addresses();
@@ -453,7 +452,7 @@ impl Worker {
     fn stop_taking(&mut self, is_meant: impl Fn(SocketAddr) -> bool) {
         let (registry, places) = (self.poll.registry(), &mut self.places);
         self.datagrams.stop(registry, places, &is_meant);
-        self.streams.stop_accepting(registry, places, &is_meant);
+        self.streams.stop_accepting(places, &is_meant);
         self.quic.stop(registry, places, &is_meant);
     }
 

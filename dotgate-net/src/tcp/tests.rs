@@ -1,5 +1,6 @@
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::os::fd::AsRawFd;
 
 use super::*;
 
@@ -8,10 +9,18 @@ const V6: SocketAddr = SocketAddr::new(std::net::IpAddr::V6(Ipv6Addr::LOCALHOST)
 
 /// Waits until the stream can be written or failed, at most ten seconds.
 fn wait_until_connected(stream: &TcpStream) {
-    use std::os::fd::AsRawFd;
+    wait_for(stream, libc::POLLOUT);
+}
+
+/// Waits until a connection can be accepted, at most ten seconds.
+fn wait_until_waiting(listener: &TcpListener) {
+    wait_for(listener, libc::POLLIN);
+}
+
+fn wait_for(socket: &impl AsRawFd, events: libc::c_short) {
     let mut entry = libc::pollfd {
-        fd: stream.as_raw_fd(),
-        events: libc::POLLOUT,
+        fd: socket.as_raw_fd(),
+        events,
         revents: 0,
     };
     // SAFETY: `entry` is one valid pollfd, and the call keeps no pointer.
@@ -117,4 +126,17 @@ fn a_probe_of_a_free_port_leaves_it_free() {
         probe_bind(free, Presence::Required).unwrap();
         listen(free, false, 16).unwrap();
     }
+}
+
+#[test]
+fn a_listener_says_whether_a_connection_waits() {
+    let listener = listen(V4, false, 16).unwrap();
+    assert!(!has_waiting(&listener));
+    let clients = [(); 2].map(|()| TcpStream::connect(listener.local_addr().unwrap()).unwrap());
+    for _ in &clients {
+        wait_until_waiting(&listener);
+        assert!(has_waiting(&listener));
+        listener.accept().unwrap();
+    }
+    assert!(!has_waiting(&listener));
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use dotgate_core::{AccessList, Engine, Moment, StreamKey, StreamKind};
 use dotgate_tls::{ClientProtocol, ServerTls, TlsFailure, WriteState};
 use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
 
 use super::channel::Channel;
 use super::https::{HttpFate, Https};
@@ -16,6 +17,8 @@ pub(super) struct Connection {
     channel: Channel,
     https: Option<Box<Https>>,
     pub(super) place: usize,
+    /// Whether the poll loop reports when it can be written to.
+    is_watched_for_room: bool,
     /// What came of a balancer's header, while that is awaited.
     pub(super) header: Option<Vec<u8>>,
 }
@@ -116,6 +119,7 @@ impl Connection {
             channel,
             https,
             place,
+            is_watched_for_room: false,
             header: None,
         }
     }
@@ -199,6 +203,17 @@ impl Connection {
             }
             None => self.channel.write(&mut self.socket, output),
         }
+    }
+
+    /// Has the poll loop report from now on when the socket has room, at once if it has some already.
+    pub(super) fn watch_room(&mut self, registry: &Registry) -> Result<(), TlsFailure> {
+        if self.is_watched_for_room {
+            return Ok(());
+        }
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let watched = registry.reregister(&mut self.socket, Token(self.place), interest);
+        self.is_watched_for_room = watched.is_ok();
+        watched.map_err(|error| TlsFailure::from_io(&error))
     }
 
     /// Whether something waits to be written that the engine does not know of.

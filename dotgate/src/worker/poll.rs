@@ -37,6 +37,12 @@ impl Ready {
         is_read_closed: true,
     };
 
+    /// What a connection that was just accepted is ready for: the poll loop reports everything else.
+    pub(super) const NEW: Ready = Ready {
+        is_writable: false,
+        is_read_closed: false,
+    };
+
     pub(super) fn of(event: &Event) -> Ready {
         Ready {
             is_writable: event.is_writable(),
@@ -58,9 +64,10 @@ pub(super) fn register(
     places: &mut TokenTable,
     owner: Owner,
     source: &mut impl Source,
+    interest: Interest,
 ) -> io::Result<usize> {
     let token = places.take(owner);
-    let registered = registry.register(source, token, Interest::READABLE | Interest::WRITABLE);
+    let registered = registry.register(source, token, interest);
     if registered.is_err() {
         places.give_back(token.0);
     }

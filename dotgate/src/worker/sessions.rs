@@ -10,8 +10,8 @@ use dotgate_core::{
 };
 use dotgate_net::Named;
 use dotgate_tls::TlsFailure;
-use mio::Registry;
 use mio::net::TcpStream;
+use mio::{Interest, Registry};
 use slotmap::SecondaryMap;
 
 use super::channel::Channel;
@@ -153,7 +153,9 @@ impl Sessions {
             dotgate_net::tcp::connect(address, &upstream.config().egress).map_err(failed)?;
         let mut socket = TcpStream::from_std(socket);
         let owner = Owner::Session(opening.session);
-        let place = register(registry, places, owner, &mut socket).map_err(failed)?;
+        // It is writable once it is connected.
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let place = register(registry, places, owner, &mut socket, interest).map_err(failed)?;
         Ok(Connection {
             socket,
             channel,

@@ -7,10 +7,10 @@ use std::time::Duration;
 use dotgate_core::{
     AcceptedStream, Count, Engine, KernelBuffers, Moment, StreamKey, StreamKind, limits,
 };
-use dotgate_net::tcp::is_of_one_connection;
+use dotgate_net::tcp::{has_waiting, is_of_one_connection};
 use dotgate_tls::{ServerTls, TlsFailure};
-use mio::Registry;
 use mio::net::{TcpListener, TcpStream};
+use mio::{Interest, Registry};
 use slotmap::SecondaryMap;
 
 use super::connection::{Connection, FailedRead, Layers};
@@ -42,6 +42,7 @@ struct Listener {
 }
 
 pub(super) struct Streams {
+    registry: Registry,
     /// One that is closed leaves its number free.
     listeners: Vec<Option<Listener>>,
     /// For clients that speak TLS.
@@ -75,6 +76,7 @@ impl Streams {
         tls: Option<ServerTls>,
     ) -> io::Result<Streams> {
         let mut streams = Streams {
+            registry: registry.try_clone()?,
             listeners: Vec::new(),
             tls,
             connections: SecondaryMap::new(),
@@ -84,7 +86,7 @@ impl Streams {
             refused: None,
         };
         for listener in listeners {
-            streams.add_listener(registry, places, Some(listener))?;
+            streams.add_listener(places, Some(listener))?;
         }
         Ok(streams)
     }
@@ -92,7 +94,6 @@ impl Streams {
     /// Accepts from one more listener from now on, if there is one.
     pub(super) fn add_listener(
         &mut self,
-        registry: &Registry,
         places: &mut TokenTable,
         listener: Option<StreamListener>,
     ) -> io::Result<()> {
@@ -102,7 +103,8 @@ impl Streams {
         let mut socket = TcpListener::from_std(listener.socket);
         let address = socket.local_addr().map(|address| address.ip());
         let owner = Owner::Listener(self.listeners.len());
-        let place = register(registry, places, owner, &mut socket)?;
+        let registry = &self.registry;
+        let place = register(registry, places, owner, &mut socket, Interest::READABLE)?;
         self.listeners.push(Some(Listener {
             socket,
             kind: listener.kind,
@@ -135,7 +137,6 @@ impl Streams {
     pub(super) fn accept(
         &mut self,
         number: usize,
-        registry: &Registry,
         engine: &mut Engine,
         places: &mut TokenTable,
         now: Moment,
@@ -143,10 +144,13 @@ impl Streams {
         if self.accept_again_at.is_some() {
             return Accepted::All;
         }
-        for _ in 0..ACCEPTS {
+        for tried in 0..ACCEPTS {
             let Some(Some(listener)) = self.listeners.get(number) else {
                 return Accepted::All;
             };
+            if tried > 0 && !has_waiting(&listener.socket) {
+                return Accepted::All;
+            }
             let (listener_kind, local) = (listener.kind, listener.address);
             match listener.socket.accept() {
                 Ok((socket, peer)) => {
@@ -158,7 +162,7 @@ impl Streams {
                         kind,
                     };
                     if let Some(key) = engine.clients_mut().stream_opened(now, accepted) {
-                        self.add(key, kind, socket, registry, engine, places);
+                        self.add(key, kind, socket, engine, places);
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Accepted::All,
@@ -197,7 +201,6 @@ impl Streams {
         key: StreamKey,
         kind: StreamKind,
         mut socket: TcpStream,
-        registry: &Registry,
         engine: &mut Engine,
         places: &mut TokenTable,
     ) {
@@ -205,11 +208,15 @@ impl Streams {
         else {
             return engine.clients_mut().stream_closed(key);
         };
-        match register(registry, places, Owner::Stream(key), &mut socket) {
+        // Nearly every response finds room; `flush` asks for news of it otherwise.
+        let (registry, interest) = (&self.registry, Interest::READABLE);
+        match register(registry, places, Owner::Stream(key), &mut socket, interest) {
             Ok(place) => {
                 let mut connection = Connection::new(socket, layers, place);
                 connection.header = engine.clients().stream_awaits_header(key).then(Vec::new);
                 self.connections.insert(key, connection);
+                // The first query came with it, or is about to.
+                self.ready.add(key, Ready::NEW);
             }
             Err(_) => engine.clients_mut().stream_closed(key),
         }
@@ -383,7 +390,13 @@ impl Streams {
         let Some(output) = engine.clients_mut().stream_output(key) else {
             return;
         };
-        match connection.write(output) {
+        let written = connection.write(output).and_then(|state| {
+            if state.wants_writable {
+                connection.watch_room(&self.registry)?;
+            }
+            Ok(state)
+        });
+        match written {
             Ok(state) => {
                 engine.stream_wrote(now, key, state.taken, state.encrypted);
                 connection.pass_queries(key, engine, now);
@@ -478,7 +491,6 @@ impl Streams {
     /// Stops accepting at these addresses and closes the listeners; existing connections continue.
     pub(super) fn stop_accepting(
         &mut self,
-        registry: &Registry,
         places: &mut TokenTable,
         is_meant: impl Fn(SocketAddr) -> bool,
     ) {
@@ -487,7 +499,7 @@ impl Streams {
                 |listener: &mut Listener| listener.socket.local_addr().is_ok_and(&is_meant);
             if let Some(mut listener) = slot.take_if(is_meant) {
                 // The socket may live on in another process, where this loop would still hear of it.
-                drop(registry.deregister(&mut listener.socket));
+                drop(self.registry.deregister(&mut listener.socket));
                 places.give_back(listener.place);
             }
         }

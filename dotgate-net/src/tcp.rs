@@ -12,7 +12,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-pub use self::accepting::{has_waiting, is_of_one_connection};
+pub use self::accepting::{defer_until_data, has_waiting, is_of_one_connection};
 use self::buffers::bound_buffers;
 pub use self::buffers::{Buffered, buffered};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};

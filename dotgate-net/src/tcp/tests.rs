@@ -1,4 +1,4 @@
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::os::fd::AsRawFd;
 
@@ -139,4 +139,23 @@ fn a_listener_says_whether_a_connection_waits() {
         listener.accept().unwrap();
     }
     assert!(!has_waiting(&listener));
+}
+
+#[test]
+fn a_connection_is_accepted_with_the_first_data_and_without_any_after_a_while() {
+    let listener = listen(V4, false, 16).unwrap();
+    defer_until_data(&listener).unwrap();
+    let address = listener.local_addr().unwrap();
+    let silent = TcpStream::connect(address).unwrap();
+    let mut talking = TcpStream::connect(address).unwrap();
+    talking.write_all(b"query").unwrap();
+    let accept = || {
+        wait_until_waiting(&listener);
+        listener.accept().unwrap().1
+    };
+    let accepted = [accept(), accept()];
+    let clients = [&talking, &silent].map(|client| client.local_addr().unwrap());
+    if cfg!(target_os = "linux") {
+        assert_eq!(accepted, clients);
+    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use dotgate_core::{
     AcceptedStream, Count, Engine, KernelBuffers, Moment, StreamKey, StreamKind, limits,
 };
-use dotgate_net::tcp::{has_waiting, is_of_one_connection};
+use dotgate_net::tcp::{defer_until_data, has_waiting, is_of_one_connection};
 use dotgate_tls::{ServerTls, TlsFailure};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry};
@@ -101,6 +101,8 @@ impl Streams {
             return Ok(());
         };
         let mut socket = TcpListener::from_std(listener.socket);
+        // Best effort: without it, a worker wakes up once more for each connection.
+        drop(defer_until_data(&socket));
         let address = socket.local_addr().map(|address| address.ip());
         let owner = Owner::Listener(self.listeners.len());
         let registry = &self.registry;

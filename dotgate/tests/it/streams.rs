@@ -54,6 +54,14 @@ fn a_client_that_has_sent_its_last_byte_still_gets_its_answers() {
 }
 
 #[test]
+fn a_client_that_connects_long_before_its_first_query_is_accepted_and_answered() {
+    let world = World::new(1);
+    let mut client = world.tcp();
+    world.wait_for(Count::StreamsAccepted, 1);
+    client.ask("name.test").assert_right();
+}
+
+#[test]
 fn a_client_that_goes_away_takes_nothing_with_it() {
     let world = World::new(1);
     world.upstreams[0].script(|script| script.on_beginning("left", &[Step::Hold]));

@@ -156,7 +156,7 @@ impl Program {
 
     /// Waits until it logs a line with these words, and returns all up to it.
     #[track_caller]
-    fn lines_until(&self, words: &str) -> Vec<String> {
+    pub(crate) fn lines_until(&self, words: &str) -> Vec<String> {
         let bound = now() + BOUND;
         let mut said = Vec::new();
         loop {

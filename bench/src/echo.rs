@@ -8,7 +8,6 @@
 use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::thread;
 
 use dotgate_net::{
     BindOptions, LocalAddress, Outgoing, ReceiveBatch, SendBatch, UdpPath, UdpSocket,
@@ -16,8 +15,8 @@ use dotgate_net::{
 
 use crate::Error;
 use crate::error::Action;
-use crate::forwarder::WORKERS;
 use crate::message::{HEADER_BYTES, RECORD};
+use crate::threads;
 
 /// The same as a worker of dotgate.
 const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
@@ -44,18 +43,7 @@ struct Worker {
 /// # Errors
 /// Where a socket cannot be bound or does not receive.
 pub fn run(address: SocketAddr) -> Result<(), Error> {
-    let workers = (0..WORKERS)
-        .map(|_| Worker::new(address))
-        .collect::<Result<Vec<_>, Error>>()?;
-    thread::scope(|scope| {
-        let threads: Vec<_> = workers
-            .into_iter()
-            .map(|worker| scope.spawn(|| worker.run()))
-            .collect();
-        threads
-            .into_iter()
-            .try_for_each(|thread| thread.join().unwrap_or(Ok(())))
-    })
+    threads::run(|| Worker::new(address), Worker::run)
 }
 
 impl Worker {

@@ -25,6 +25,7 @@ pub mod replace;
 pub mod report;
 pub mod roll;
 pub mod soak;
+mod threads;
 pub mod unread;
 pub mod upstream;
 pub mod usage;

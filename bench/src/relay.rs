@@ -10,7 +10,6 @@ use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use dotgate_net::{
@@ -25,8 +24,8 @@ use rustls::{ClientConfig, ClientConnection};
 
 use crate::Error;
 use crate::error::Action;
-use crate::forwarder::WORKERS;
 use crate::load::streams::client_config;
+use crate::threads;
 use crate::upstream::AUTHENTICATION_NAME;
 
 /// The same as a worker of dotgate: batches of one turn, events, bytes of the receive buffer, bytes of a read.
@@ -75,18 +74,10 @@ struct Worker {
 /// Where a socket cannot be bound or connected, or a poll fails.
 pub fn run(address: SocketAddr, upstream: SocketAddr, ca_file: &Path) -> Result<(), Error> {
     let config = client_config(ca_file)?;
-    let workers = (0..WORKERS)
-        .map(|_| Worker::new(address, upstream, Arc::clone(&config)))
-        .collect::<Result<Vec<_>, Error>>()?;
-    thread::scope(|scope| {
-        let threads: Vec<_> = workers
-            .into_iter()
-            .map(|worker| scope.spawn(|| worker.run()))
-            .collect();
-        threads
-            .into_iter()
-            .try_for_each(|thread| thread.join().unwrap_or(Ok(())))
-    })
+    threads::run(
+        || Worker::new(address, upstream, Arc::clone(&config)),
+        Worker::run,
+    )
 }
 
 impl Worker {
@@ -269,6 +260,7 @@ impl Worker {
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
+    use std::thread;
 
     use super::*;
     use crate::forwarder::free_address;

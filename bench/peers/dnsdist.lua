@@ -14,6 +14,8 @@ if setRingBuffersOptions == nil then setRingBuffersSize(0, 64) else setRingBuffe
 setMaxTCPClientThreads(@WORKERS@)
 setTCPInternalPipeBufferSize(1048576)
 setMaxTCPQueuedConnections(65535)
+-- By default it closes connections of clients that are idle for 2 s, before as many as for all others are open.
+setTCPRecvTimeout(60)
 -- A packet cache larger than the names, in shards as its guide says.
 @CACHED@getPool(""):setCache(newPacketCache(1000000, {numberOfShards=64}))
 -- maxInFlight: by default there is one query per session at a time. checkName: what its health checks ask for.

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use crate::Error;
 use crate::error::Action;
-use crate::forwarder::{Forwarder, Location, OTHER_UPSTREAM, Surroundings};
+use crate::forwarder::{CLIENT_CONNECTIONS, Forwarder, Location, OTHER_UPSTREAM, Surroundings};
 use crate::load::{Outcome, Pace, Popularity};
 use crate::upstream::{Behavior, UpstreamProcess};
 use stage::Stage;
@@ -159,6 +159,7 @@ pub fn measure(comparison: &Comparison, output: &mut dyn Write) -> Result<Vec<Me
         folder: folder.path(),
         with_caches: comparison.traffic != Traffic::Unique,
         certificate: (comparison.transport == Transport::Tls).then_some(&*certificate),
+        connections: CLIENT_CONNECTIONS,
     };
     // It ends with this function.
     let other = match &comparison.other_upstream {

@@ -29,6 +29,9 @@ use crate::upstream::AUTHENTICATION_NAME;
 /// Workers or threads of each forwarder.
 pub const WORKERS: usize = 2;
 
+/// Connections of clients that a load has at most, with room for more.
+pub const CLIENT_CONNECTIONS: usize = 200;
+
 /// How long a forwarder has to answer its first query.
 const START_LIMIT: Duration = Duration::from_secs(15);
 /// How long to wait for a response while it starts, before the next query.
@@ -64,6 +67,8 @@ pub struct Surroundings<'a> {
     pub with_caches: bool,
     /// The PEM file with certificate and key for clients over TLS, if there are such.
     pub certificate: Option<&'a Path>,
+    /// How many connections of clients it has to take at a time.
+    pub connections: usize,
 }
 
 /// A forwarder that runs, in a process group of its own; dropping it ends the group.
@@ -299,6 +304,7 @@ mod tests {
             folder,
             with_caches: false,
             certificate: None,
+            connections: CLIENT_CONNECTIONS,
         }
     }
 

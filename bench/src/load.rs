@@ -6,6 +6,7 @@
 //! system call that sends to just after the one that receives.
 
 mod client;
+pub mod idle;
 mod names;
 pub mod streams;
 mod tally;

@@ -16,7 +16,7 @@ use dotgate_net::boottime_nanos;
 
 use crate::error::Action;
 use crate::forwarder::{
-    Surroundings, dotgate_environment, end, free_address, wait_until_it_answers,
+    CLIENT_CONNECTIONS, Surroundings, dotgate_environment, end, free_address, wait_until_it_answers,
 };
 use crate::load::{self, Load, Names, Pace, Stop};
 use crate::upstream::{AUTHENTICATION_NAME, UpstreamProcess};
@@ -86,6 +86,7 @@ pub fn run(replace: &Replace, output: &mut (dyn Write + Send)) -> Result<(), Err
         folder: folder.path(),
         with_caches: false,
         certificate: None,
+        connections: CLIENT_CONNECTIONS,
     };
     let mut host = Host::start(replace, &around, free_address()?)?;
     let load = Load {

@@ -18,6 +18,7 @@ use crate::Error;
 use crate::compare::{self, Comparison, Measurement, Traffic, Transport};
 use crate::error::Action;
 use crate::forwarder::{Forwarder, Installations, Location, OTHER_UPSTREAM, PEERS, Peer};
+use footprint::Measurand;
 use workloads::{Special, WORKLOADS, Workload};
 
 /// What to report, and how long to measure.
@@ -94,22 +95,22 @@ pub fn run(report: &ReportPlan, output: &mut dyn Write) -> Result<(), Error> {
         results.extend(measured.into_iter().map(|it| (workload, it)));
     }
     let footprints = if report.wants(FOOTPRINT) {
-        let peers = installed.iter().map(|it| {
-            (
-                Forwarder::Peer(it.peer, it.location.clone()),
-                it.peer.has_cache,
-            )
+        let peers = installed.iter().map(|it| Measurand {
+            forwarder: Forwarder::Peer(it.peer, it.location.clone()),
+            has_cache: it.peer.has_cache,
+            serves_tls: it.peer.serves_tls,
         });
-        let mut forwarders = vec![(Forwarder::Dotgate(report.dotgate.clone()), true)];
-        forwarders.extend(peers);
-        footprint::measure(&forwarders, report.rounds, output)?
+        let mut measurands = vec![Measurand {
+            forwarder: Forwarder::Dotgate(report.dotgate.clone()),
+            has_cache: true,
+            serves_tls: true,
+        }];
+        measurands.extend(peers);
+        footprint::measure(&measurands, report.rounds, output)?
     } else {
         Vec::new()
     };
-    let mut page = page::page(report, &installed, &results)?;
-    if !footprints.is_empty() {
-        page.push_str(&footprint::section(&footprints));
-    }
+    let page = page::page(report, &installed, &results, &footprints)?;
     write(report, &results, &page)?;
     writeln!(output, "\n{}", report.output.display()).to("write the result")
 }

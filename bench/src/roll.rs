@@ -20,7 +20,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::Error;
 use crate::error::Action;
-use crate::forwarder::{Surroundings, dotgate_environment, end};
+use crate::forwarder::{CLIENT_CONNECTIONS, Surroundings, dotgate_environment, end};
 use crate::upstream::Upstream;
 use balancer::Balancer;
 pub use balancer::{Flows, Probing};
@@ -87,6 +87,7 @@ pub fn run(roll: &Roll, output: &mut (dyn Write + Send)) -> Result<Rolled, Error
         folder: folder.path(),
         with_caches: false,
         certificate: None,
+        connections: CLIENT_CONNECTIONS,
     };
     // Its thread ends with the process.
     thread::spawn(move || upstream.run());

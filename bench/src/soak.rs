@@ -14,7 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::error::Action;
-use crate::forwarder::{Forwarder, Running, Surroundings};
+use crate::forwarder::{CLIENT_CONNECTIONS, Forwarder, Running, Surroundings};
 use crate::load::{self, Load, Names, Outcome, Pace, Stop};
 use crate::upstream::UpstreamProcess;
 use crate::usage::Usage;
@@ -105,6 +105,7 @@ pub fn run(soak: &Soak, output: &mut dyn Write) -> Result<(), Error> {
         folder: folder.path(),
         with_caches: false,
         certificate: None,
+        connections: CLIENT_CONNECTIONS,
     };
     let forwarder = Forwarder::Dotgate(soak.dotgate.clone());
     let dotgate = forwarder.start(&around)?.ok_or(Error::NoForwarder)?;

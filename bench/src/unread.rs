@@ -18,7 +18,7 @@ use socket2::{Domain, Socket, Type};
 use crate::Error;
 use crate::cpu::Measured;
 use crate::error::Action;
-use crate::forwarder::{Forwarder, Surroundings};
+use crate::forwarder::{CLIENT_CONNECTIONS, Forwarder, Surroundings};
 use crate::load::{self, Load, Names, Outcome, Pace, Stop};
 use crate::message;
 use crate::upstream::UpstreamProcess;
@@ -78,6 +78,7 @@ pub fn run(unread: &Unread, output: &mut dyn Write) -> Result<(), Error> {
         folder: folder.path(),
         with_caches: false,
         certificate: None,
+        connections: CLIENT_CONNECTIONS,
     };
     let forwarder = Forwarder::Dotgate(cgroup.starter(folder.path(), &unread.dotgate)?);
     let dotgate = forwarder.start(&around)?.ok_or(Error::NoForwarder)?;

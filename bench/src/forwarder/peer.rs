@@ -326,6 +326,7 @@ fn fill(text: &str, around: &Surroundings<'_>, addresses: [SocketAddr; 2]) -> St
         ("@CA_FILE@", around.ca_file.display().to_string()),
         ("@FOLDER@", around.folder.display().to_string()),
         ("@WORKERS@", WORKERS.to_string()),
+        ("@CONNECTIONS@", around.connections.to_string()),
     ]
     .iter()
     .fold(text.to_owned(), |text, (word, value)| {
@@ -345,6 +346,7 @@ mod tests {
             folder: Path::new("/run/folder"),
             with_caches,
             certificate: with_caches.then_some(Path::new("/run/upstream.pem")),
+            connections: 2_500,
         };
         let addresses = [5300, 8530].map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
         Peer::named(name).unwrap().configuration(&around, addresses)
@@ -362,6 +364,7 @@ mod tests {
                     "@CA_FILE@",
                     "@FOLDER@",
                     "@WORKERS@",
+                    "@CONNECTIONS@",
                     "CACHED@",
                     "TLS_PORT@",
                     "@CERTIFICATE@",
@@ -382,6 +385,16 @@ mod tests {
         }
         assert!(configuration("unbound", false).contains("interface: 127.0.0.1@5300\n"));
         assert!(configuration("unbound", false).contains("forward-addr: 127.0.0.1@853#dot.test\n"));
+    }
+
+    #[test]
+    fn limits_on_connections_are_those_of_the_run() {
+        for (name, limit) in [
+            ("unbound", "  incoming-num-tcp: 2500\n"),
+            ("bind", "    tcp-clients 2500;\n"),
+        ] {
+            assert!(configuration(name, true).contains(limit), "{name}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::fs;
 use std::process::Command;
 use std::thread;
 
+use super::footprint::{self, Footprint};
 use super::workloads::{NAMES, Special, Workload};
 use super::{Installed, ReportPlan, missing};
 use crate::Error;
@@ -21,6 +22,7 @@ pub(super) fn page(
     report: &ReportPlan,
     installed: &[Installed],
     results: &[(&Workload, Measurement)],
+    footprints: &[Footprint],
 ) -> Result<String, Error> {
     let mut text = HEAD.replace("@NAMES@", &NAMES.to_string());
     _ = writeln!(
@@ -30,9 +32,16 @@ pub(super) fn page(
     );
     text.push_str(&versions(report, installed)?);
     text.push_str(&summary(results));
-    _ = writeln!(text, "\n{}\n\n## Results", NOTES.trim_end());
+    let notes = NOTES.replace(
+        "@BETTER@\n",
+        &footprint::where_others_are_better(footprints),
+    );
+    _ = writeln!(text, "\n{}\n\n## Results", notes.trim_end());
     for (workload, measurement) in results {
         text.push_str(&section(workload, &measurement.runs, installed));
+    }
+    if !footprints.is_empty() {
+        text.push_str(&footprint::section(footprints));
     }
     Ok(text)
 }
@@ -250,8 +259,10 @@ fn shown(value: Option<f64>, decimals: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-    use crate::forwarder::{Location, Peer};
+    use crate::forwarder::{Installations, Location, Peer};
     use crate::load::{Pace, Tally};
     use crate::report::workloads::WORKLOADS;
 
@@ -309,6 +320,26 @@ mod tests {
         let forwarded = WORKLOADS.iter().find(|it| it.file == "forwarded-1k");
         let text = section(forwarded.unwrap(), &all(), &installed);
         assert!(text.contains("| stubby | gave no answer |"), "{text}");
+    }
+
+    #[test]
+    fn a_page_has_a_value_for_each_word_of_its_texts() {
+        let report = ReportPlan {
+            dotgate: "true".into(),
+            installations: Installations::default(),
+            without: Vec::new(),
+            output: "".into(),
+            readme: None,
+            rounds: 1,
+            run: Duration::from_secs(1),
+            workloads: Vec::new(),
+        };
+        let text = page(&report, &[], &[], &[]).unwrap();
+        for word in ["@NAMES@", "@BETTER@"] {
+            assert!([HEAD, NOTES].concat().contains(word) && !text.contains(word));
+        }
+        assert!(text.contains("\n\n## Results\n"), "{text}");
+        assert!(!text.contains("\n\n\n"), "{text}");
     }
 
     #[test]

@@ -436,6 +436,7 @@ impl Worker {
             return;
         }
         self.phase = Phase::Draining;
+        self.streams.accept_at_once();
         self.streams
             .send_elsewhere(&mut self.engine, &mut self.places, now);
         self.quic.shut_down(now);
@@ -476,6 +477,18 @@ impl Worker {
         self.phase = Phase::Finishing;
         let now = now();
         self.datagrams.receive_last(&mut self.engine, now);
+        self.quic.receive_last(&mut self.engine, now);
+        self.receive_last_of_streams(now);
+        // Queries that came meanwhile over connections that waited for them.
+        self.receive_last_of_streams(now);
+        self.stop_taking(|_| true);
+        self.quic.shut_down(now);
+        self.again
+            .retain(|owner| !matches!(owner, Owner::Udp(_) | Owner::Listener(_) | Owner::Quic(_)));
+    }
+
+    /// Accepts the connections that wait, and reads what all have sent.
+    fn receive_last_of_streams(&mut self, now: Moment) {
         for listener in 0..self.streams.listener_count() {
             for _ in 0..LAST_ROUNDS {
                 if self.accept(listener, now) != Accepted::Some {
@@ -487,11 +500,6 @@ impl Worker {
         for _ in 0..ROUNDS {
             self.serve_streams(usize::MAX, now);
         }
-        self.quic.receive_last(&mut self.engine, now);
-        self.stop_taking(|_| true);
-        self.quic.shut_down(now);
-        self.again
-            .retain(|owner| !matches!(owner, Owner::Udp(_) | Owner::Listener(_) | Owner::Quic(_)));
     }
 
     fn shut_down(&mut self) {

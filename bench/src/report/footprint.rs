@@ -233,11 +233,13 @@ pub(super) fn section(footprints: &[Footprint]) -> String {
          From the start of the process to the first response from the upstream, in steps of 2 ms, the median of the starts. A \
          program from a tree starts through `unshare` and `chroot`, which is a few milliseconds of it. Memory is resident (of \
          what processes share, each has its part; the kernel's is not in it): after the first response, what 100,000 names add \
-         to it, and what 1,000 client connections add to it that have asked one query each and are idle. {CONNECTIONS} of \
-         these are opened, one after another, from several addresses, over TCP and, with a full handshake each, over TLS; \
+         to it, and what 1,000 client connections add to it that have asked one query each and are idle. {} \
+         are opened, one after another, of which the first {CONNECTIONS_BEFORE} do not count, from several addresses, over TCP and, \
+         with a full handshake each, over TLS; \
          *closes them* and *keeps* mean that a forwarder closed connections before the last one was open. What a forwarder \
          takes for connections at its start does not count: Unbound has buffers for as many over TCP as its limit allows.\n\n\
          | | start, ms |",
+        CONNECTIONS_BEFORE + CONNECTIONS,
     );
     for (title, ..) in COLUMNS {
         // Writing to a String cannot fail.

@@ -19,10 +19,10 @@ use super::key::{Identity, Key};
 use super::queues::Queues;
 use super::{Found, Scope, Terms};
 
-/// Blocks of the smallest entry: so many pairs are the most entries that there can be.
+/// Blocks of the smallest entry: there are at most as many entries as pairs, and a fingerprint for each pair.
 const PAIR: u32 = 2;
 
-/// Pairs of blocks for each bucket, and for each fingerprint of an entry that went.
+/// Pairs of blocks for each bucket.
 const PAIRS_PER_BUCKET: usize = 8;
 
 /// Bytes that a pair costs: its blocks, its share of a bucket, a fingerprint.

@@ -13,19 +13,20 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 const DEFERRED_SECONDS: libc::c_int = 1;
 
 /// Has a listener pass connections on once the client has sent or ended something, or after about a second
-/// (`TCP_DEFER_ACCEPT`, tcp(7); Linux). For protocols in which the client speaks first.
+/// (`TCP_DEFER_ACCEPT`, tcp(7); Linux). For protocols in which the client speaks first. Without `defers`, connections are passed on
+/// when their handshake is complete; those that wait, within about a second.
 ///
-/// No client waits longer for a response: what it sends ends the wait at any time. The system has the connection among those
+/// What a client sends ends the wait at any time. The system has the connection among those
 /// whose handshake is not complete, which take less memory. After a second it repeats its part of the handshake, and accepts
 /// the connection with the client's next packet. If too many wait, it completes handshakes at once (SYN cookies, RFC 4987).
 ///
 /// # Errors
 /// What the system says; connections are accepted at once then.
 #[cfg(target_os = "linux")]
-pub fn defer_until_data(listener: impl AsFd) -> io::Result<()> {
+pub fn defer_until_data(listener: impl AsFd, defers: bool) -> io::Result<()> {
     use std::os::fd::AsRawFd;
 
-    let seconds = DEFERRED_SECONDS;
+    let seconds = if defers { DEFERRED_SECONDS } else { 0 };
     // SAFETY: the kernel reads one integer, which outlives the call.
     let outcome = unsafe {
         libc::setsockopt(
@@ -47,7 +48,7 @@ pub fn defer_until_data(listener: impl AsFd) -> io::Result<()> {
 /// # Errors
 /// None.
 #[cfg(not(target_os = "linux"))]
-pub fn defer_until_data(_: impl AsFd) -> io::Result<()> {
+pub fn defer_until_data(_: impl AsFd, _: bool) -> io::Result<()> {
     Ok(())
 }
 

@@ -142,9 +142,9 @@ fn a_listener_says_whether_a_connection_waits() {
 }
 
 #[test]
-fn a_connection_is_accepted_with_the_first_data_and_without_any_after_a_while() {
+fn a_connection_is_accepted_with_the_first_data_or_after_a_while_or_at_once_if_not_deferred() {
     let listener = listen(V4, false, 16).unwrap();
-    defer_until_data(&listener).unwrap();
+    defer_until_data(&listener, true).unwrap();
     let address = listener.local_addr().unwrap();
     let silent = TcpStream::connect(address).unwrap();
     let mut talking = TcpStream::connect(address).unwrap();
@@ -155,6 +155,15 @@ fn a_connection_is_accepted_with_the_first_data_and_without_any_after_a_while() 
     };
     let accepted = [accept(), accept()];
     let clients = [&talking, &silent].map(|client| client.local_addr().unwrap());
+    if cfg!(target_os = "linux") {
+        assert_eq!(accepted, clients);
+    }
+
+    let waiting = TcpStream::connect(address).unwrap();
+    defer_until_data(&listener, false).unwrap();
+    let later = TcpStream::connect(address).unwrap();
+    let accepted = [accept(), accept()];
+    let clients = [&later, &waiting].map(|client| client.local_addr().unwrap());
     if cfg!(target_os = "linux") {
         assert_eq!(accepted, clients);
     }

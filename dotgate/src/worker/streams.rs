@@ -102,7 +102,7 @@ impl Streams {
         };
         let mut socket = TcpListener::from_std(listener.socket);
         // Best effort: without it, a worker wakes up once more for each connection.
-        drop(defer_until_data(&socket));
+        drop(defer_until_data(&socket, true));
         let address = socket.local_addr().map(|address| address.ip());
         let owner = Owner::Listener(self.listeners.len());
         let registry = &self.registry;
@@ -217,7 +217,7 @@ impl Streams {
                 let mut connection = Connection::new(socket, layers, place);
                 connection.header = engine.clients().stream_awaits_header(key).then(Vec::new);
                 self.connections.insert(key, connection);
-                // The first query came with it, or is about to.
+                // With most connections, the first query is there.
                 self.ready.add(key, Ready::NEW);
             }
             Err(_) => engine.clients_mut().stream_closed(key),
@@ -487,6 +487,14 @@ impl Streams {
         self.ready = ReadyStreams::default();
         for (_, connection) in self.connections.drain() {
             places.give_back(connection.place);
+        }
+    }
+
+    /// Has connections of silent clients accepted at once from now on, so that none waits in the system when the listeners close.
+    pub(super) fn accept_at_once(&self) {
+        for listener in self.listeners.iter().flatten() {
+            // Best effort, like the opposite.
+            drop(defer_until_data(&listener.socket, false));
         }
     }
 

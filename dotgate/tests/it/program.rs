@@ -97,11 +97,14 @@ fn sigterm_under_load_answers_everything_and_ends_with_status_0() {
     stream.send_together((0..20).map(|number| format!("held-{number}.test")));
     let load = program.load(2 * MS);
     load.go_on_for(200);
+    // It has sent nothing, so it is not accepted yet.
+    let mut silent = program.tcp();
     program.signal("TERM");
     program.wait_for_line("stopping");
     // Clients have not heard of it yet: they go on, and new ones come.
     load.go_on_for(200);
     program.tcp().ask("late.test").assert_right();
+    silent.ask("silent.test").assert_right();
     upstream.release_all();
     assert_all_right(&stream.receive_all(), 20);
     let responses = load.finish();

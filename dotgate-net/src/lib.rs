@@ -18,6 +18,7 @@ mod egress;
 pub mod interfaces;
 pub mod limits;
 pub mod network;
+mod option;
 pub mod presence;
 pub mod sandbox;
 pub mod signals;

@@ -24,23 +24,9 @@ const DEFERRED_SECONDS: libc::c_int = 1;
 /// What the system says; connections are accepted at once then.
 #[cfg(target_os = "linux")]
 pub fn defer_until_data(listener: impl AsFd, defers: bool) -> io::Result<()> {
-    use std::os::fd::AsRawFd;
-
     let seconds = if defers { DEFERRED_SECONDS } else { 0 };
-    // SAFETY: the kernel reads one integer, which outlives the call.
-    let outcome = unsafe {
-        libc::setsockopt(
-            listener.as_fd().as_raw_fd(),
-            libc::IPPROTO_TCP,
-            libc::TCP_DEFER_ACCEPT,
-            (&raw const seconds).cast(),
-            size_of_val(&seconds) as libc::socklen_t,
-        )
-    };
-    match outcome {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
+    let (level, name) = (libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT);
+    crate::option::set(listener, level, name, seconds)
 }
 
 /// Other systems accept connections at once.

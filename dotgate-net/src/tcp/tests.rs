@@ -1,6 +1,8 @@
 use std::io::{ErrorKind, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
-use std::os::fd::AsRawFd;
+use std::os::fd::AsFd;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::*;
 
@@ -9,22 +11,23 @@ const V6: SocketAddr = SocketAddr::new(std::net::IpAddr::V6(Ipv6Addr::LOCALHOST)
 
 /// Waits until the stream can be written or failed, at most ten seconds.
 fn wait_until_connected(stream: &TcpStream) {
-    wait_for(stream, libc::POLLOUT);
+    wait_for(stream, PollFlags::OUT);
 }
 
 /// Waits until a connection can be accepted, at most ten seconds.
 fn wait_until_waiting(listener: &TcpListener) {
-    wait_for(listener, libc::POLLIN);
+    wait_for(listener, PollFlags::IN);
 }
 
-fn wait_for(socket: &impl AsRawFd, events: libc::c_short) {
-    let mut entry = libc::pollfd {
-        fd: socket.as_raw_fd(),
-        events,
-        revents: 0,
+fn wait_for(socket: &impl AsFd, events: PollFlags) {
+    let limit = Timespec {
+        tv_sec: 10,
+        tv_nsec: 0,
     };
-    // SAFETY: `entry` is one valid pollfd, and the call keeps no pointer.
-    assert_eq!(1, unsafe { libc::poll(&raw mut entry, 1, 10_000) });
+    assert_eq!(
+        poll(&mut [PollFd::new(socket, events)], Some(&limit)),
+        Ok(1)
+    );
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::control::ipv4;
+use crate::option;
 use crate::presence::Presence;
 
 /// How to bind a [`UdpSocket`].
@@ -196,8 +197,8 @@ fn set_options(socket: &Socket, address: SocketAddr) -> io::Result<()> {
 
 fn report_destination_address(socket: &Socket, address: SocketAddr) -> io::Result<()> {
     match address {
-        SocketAddr::V4(_) => set_option(socket, libc::IPPROTO_IP, ipv4::DESTINATION, 1),
-        SocketAddr::V6(_) => set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1),
+        SocketAddr::V4(_) => option::set(socket, libc::IPPROTO_IP, ipv4::DESTINATION, 1),
+        SocketAddr::V6(_) => option::set(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1),
     }
 }
 
@@ -215,35 +216,11 @@ fn never_fragment(socket: &Socket, address: SocketAddr) -> io::Result<()> {
             libc::IPV6_PMTUDISC_PROBE,
         ),
     };
-    set_option(socket, level, name, value)
+    option::set(socket, level, name, value)
 }
 
 /// Other systems keep no path MTU for UDP that an ICMP message could lower.
 #[cfg(not(target_os = "linux"))]
 fn never_fragment(_: &Socket, _: SocketAddr) -> io::Result<()> {
     Ok(())
-}
-
-fn set_option(
-    socket: &Socket,
-    level: libc::c_int,
-    name: libc::c_int,
-    value: libc::c_int,
-) -> io::Result<()> {
-    // SAFETY: the descriptor is open while `socket` lives, and the kernel reads one c_int, whose
-    // address and size are given, before the call returns.
-    let outcome = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            level,
-            name,
-            (&raw const value).cast(),
-            size_of::<libc::c_int>() as libc::socklen_t,
-        )
-    };
-    if outcome == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
 }

@@ -6,6 +6,8 @@
 
 pub mod mix;
 
+use std::io::{self, Read};
+
 /// Bytes of a header.
 pub const HEADER_BYTES: usize = 12;
 
@@ -209,6 +211,18 @@ fn read_hex(digits: &[u8]) -> Option<u64> {
     digits.iter().try_fold(0, |value, digit| {
         Some(value << 4 | u64::from(char::from(*digit).to_digit(16)?))
     })
+}
+
+/// Reads one message with its length in front (RFC 1035 section 4.2.2).
+///
+/// # Errors
+/// Those of the stream, its end before the message's among them.
+pub fn read_framed(stream: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut length = [0; 2];
+    stream.read_exact(&mut length)?;
+    let mut message = vec![0; usize::from(u16::from_be_bytes(length))];
+    stream.read_exact(&mut message)?;
+    Ok(message)
 }
 
 #[cfg(test)]

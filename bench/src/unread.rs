@@ -5,7 +5,7 @@
 //! cgroup (version 1 or 2), as root has.
 
 use std::fs;
-use std::io::{self, Read as _, Write};
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -169,11 +169,7 @@ fn ask_once(target: SocketAddr) -> Result<usize, Error> {
         let mut stream = TcpStream::connect(target)?;
         stream.set_read_timeout(Some(Duration::from_secs(5)))?;
         stream.write_all(&long_query())?;
-        let mut length = [0; 2];
-        stream.read_exact(&mut length)?;
-        let length = usize::from(u16::from_be_bytes(length));
-        stream.read_exact(&mut vec![0; length])?;
-        Ok(length)
+        Ok(message::read_framed(&mut stream)?.len())
     };
     ask().to("ask for the long answer")
 }

@@ -61,11 +61,7 @@ fn connect(
 }
 
 fn read_message(stream: &mut impl Read) -> Vec<u8> {
-    let mut length = [0; 2];
-    stream.read_exact(&mut length).unwrap();
-    let mut message = vec![0; usize::from(u16::from_be_bytes(length))];
-    stream.read_exact(&mut message).unwrap();
-    message
+    message::read_framed(stream).unwrap()
 }
 
 #[test]

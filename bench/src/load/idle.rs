@@ -119,11 +119,7 @@ impl IdleClients {
 fn exchange(stream: &mut (impl Read + Write), query: &[u8]) -> io::Result<()> {
     stream.write_all(query)?;
     stream.flush()?;
-    let mut length = [0; 2];
-    stream.read_exact(&mut length)?;
-    let mut bytes = vec![0; usize::from(u16::from_be_bytes(length))];
-    stream.read_exact(&mut bytes)?;
-    match message::response(&bytes) {
+    match message::response(&message::read_framed(stream)?) {
         Some(response) if response.verdict == Verdict::Answered => Ok(()),
         _ => Err(io::ErrorKind::InvalidData.into()),
     }
@@ -174,10 +170,7 @@ mod tests {
         thread::spawn(move || {
             for number in 0.. {
                 let (mut stream, peer) = listener.accept().unwrap();
-                let mut length = [0; 2];
-                stream.read_exact(&mut length).unwrap();
-                let mut query = vec![0; usize::from(u16::from_be_bytes(length))];
-                stream.read_exact(&mut query).unwrap();
+                let query = message::read_framed(&mut stream).unwrap();
                 let mut response = Vec::new();
                 assert!(message::answer(&query, &mut response));
                 let response = dotgate_message::framed(&response);

@@ -52,8 +52,8 @@ enum Value {
     Bytes(u64),
     /// Why there is none.
     None(&'static str),
-    /// Of so many connections, the forwarder did not keep all.
-    Kept(usize, usize),
+    /// How many connections are still open, of how many: the forwarder has closed some.
+    StillOpen(usize, usize),
 }
 
 const DID_NOT_START: Value = Value::None("did not start");
@@ -170,7 +170,7 @@ fn connections(
             (still_open, opened) if still_open == opened => {
                 Value::Bytes(growth * 1_000 / CONNECTIONS as u64)
             }
-            (still_open, opened) => Value::Kept(still_open, opened),
+            (still_open, opened) => Value::StillOpen(still_open, opened),
         },
     )
 }
@@ -210,8 +210,8 @@ impl Footprint {
             let cell = match value(self) {
                 Value::Bytes(bytes) => mebibytes(bytes, decimals),
                 Value::None(why) => why.to_owned(),
-                Value::Kept(0, _) => "closes them".to_owned(),
-                Value::Kept(still_open, opened) => format!("keeps {still_open} of {opened}"),
+                Value::StillOpen(0, _) => "closes them".to_owned(),
+                Value::StillOpen(still_open, opened) => format!("keeps {still_open} of {opened}"),
             };
             // Writing to a String cannot fail.
             _ = write!(text, " {cell} |");
@@ -324,8 +324,8 @@ mod tests {
         footprint.starts.clear();
         footprint.idle = None;
         footprint.entries = Value::Bytes(1 << 19);
-        footprint.over_tcp = Value::Kept(0, 2_100);
-        footprint.over_tls = Value::Kept(150, 2_100);
+        footprint.over_tcp = Value::StillOpen(0, 2_100);
+        footprint.over_tls = Value::StillOpen(150, 2_100);
         assert_eq!(
             footprint.row(),
             "| stubby | did not start | did not start | 0.5 | closes them | keeps 150 of 2100 |\n"
@@ -360,7 +360,7 @@ mod tests {
         assert_eq!(where_others_are_better(&[]), "");
         // Nothing closed is less than something that is still_open.
         let closing = Footprint {
-            over_tcp: Value::Kept(0, 2_100),
+            over_tcp: Value::StillOpen(0, 2_100),
             ..footprint("bind", 8, 13)
         };
         assert_eq!(

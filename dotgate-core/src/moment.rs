@@ -11,6 +11,9 @@ use std::time::Duration;
 pub struct Moment(u64);
 
 impl Moment {
+    /// Later than all others: when what never happens is due.
+    pub(crate) const NEVER: Moment = Moment(u64::MAX);
+
     /// The moment `nanos` nanoseconds after the origin.
     pub const fn from_nanos(nanos: u64) -> Moment {
         Moment(nanos)

@@ -2,9 +2,9 @@
 //!
 //! A bucket is one cache line: places of entries, each with a mark of its hash, so that an entry that is not asked for is nearly
 //! never looked at, and one that goes is removed without a look at the others of its bucket. Entries beyond, of which a full table has
-//! some, are linked through their heads. The table grows with the entries up to its full size (linear hashing, Litwin 1980): each time one bucket is added, to
-//! which some entries of one other bucket move, so that no insertion takes long. The table of a few thousand entries fits into a
-//! processor's cache, whatever the size of the whole.
+//! some, are linked through their heads. The table grows with the entries up to its full size (linear hashing, Litwin 1980): each
+//! time one bucket is added, to which some entries of one other bucket move, so that no insertion takes long. The table of a few
+//! thousand entries fits into a processor's cache, whatever the size of the whole.
 //! Limits: as many buckets as it was made with; it does not shrink but by `clear`.
 
 use super::arena::{Arena, Place};

@@ -10,9 +10,6 @@ use super::key::ALL_TYPES;
 /// Of so many entries, one is a failure at least, if failures are worth a search.
 const FAILURES_SHARE: usize = 8;
 
-/// When what never expires does.
-pub(super) const NEVER: Moment = Moment::from_nanos(u64::MAX);
-
 /// Counts of entries, and when the first of them expires.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Census {
@@ -32,8 +29,8 @@ impl Default for Census {
             entries: 0,
             failures: 0,
             all_types: 0,
-            expires_from: NEVER,
-            seen_from: NEVER,
+            expires_from: Moment::NEVER,
+            seen_from: Moment::NEVER,
         }
     }
 }
@@ -64,7 +61,7 @@ impl Census {
     /// A search has been through all buckets.
     pub(super) fn end_search(&mut self) {
         self.expires_from = self.seen_from;
-        self.seen_from = NEVER;
+        self.seen_from = Moment::NEVER;
     }
 
     /// Whether a search for entries that can never be served again may find one. Few failures are not worth it.
@@ -76,7 +73,7 @@ impl Census {
 /// When the data of an entry expires; never for a failure, which is not counted there.
 pub(super) fn end_of_data(entry: &Entry) -> Moment {
     match entry.has(FAILURE) {
-        true => NEVER,
+        true => Moment::NEVER,
         false => entry.fresh_until(),
     }
 }
@@ -124,7 +121,7 @@ mod tests {
         }
         assert!(!census.may_have_dead(at(109), stale_max));
         assert!(census.may_have_dead(at(110), stale_max));
-        // A search has found that the first one is gone, and another entry came meanwhile.
+        // The first entry was removed, and a search has gone through all buckets while another one was added.
         census.remove(&entry(10, &[]));
         census.end_search();
         census.saw(at(20));

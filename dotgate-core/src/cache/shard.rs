@@ -14,7 +14,7 @@ use crate::moment::Moment;
 
 use super::arena::{Arena, BLOCK_LEN, Entry, FAILURE, IN_MAIN, NOTED, Place, blocks_for};
 use super::buckets::{BUCKET_LEN, Buckets};
-use super::census::{Census, NEVER, end_of_data};
+use super::census::{Census, end_of_data};
 use super::key::{Identity, Key};
 use super::queues::Queues;
 use super::{Found, Scope, Terms};
@@ -393,7 +393,7 @@ impl Shard {
             return false;
         }
         for _ in 0..self.search_limit {
-            let mut first_end = NEVER;
+            let mut first_end = Moment::NEVER;
             let removed = self.remove_where(self.searched..self.searched + 1, |_, entry| {
                 let is_dead = entry.is_dead(now, stale_max);
                 if !is_dead {

@@ -104,7 +104,7 @@ impl Streams {
     /// Sets the timer of a connection whose last one has expired.
     fn watch_again(&mut self, key: StreamKey) {
         if let Some(stream) = self.map.get_mut(key) {
-            stream.timer = Moment::from_nanos(u64::MAX);
+            stream.timer = Moment::NEVER;
         }
         self.watch(key);
     }

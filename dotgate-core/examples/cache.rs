@@ -1,8 +1,8 @@
 //! What the cache costs a forwarded query: the lookup that finds nothing, and the insertion of the response while the cache is full.
 //!
-//!     cargo run --release -p dotgate-core --example cache [MEBIBYTES [MILLIONS]]
+//!     cargo run --release -p dotgate-core --example cache [MEBIBYTES [MILLIONS [THREADS]]]
 //!
-//! of a cache of this size (64), for so many names (2), each of which is asked once. A response is inserted 128 queries after its
+//! of a cache of this size (64), for so many names (2), each of which is asked once, by so many threads (1) at the same time. A response is inserted 128 queries after its
 //! lookup, as if it had been on its way. Prints times, which depend on the machine and on what else it does: compare two
 //! versions in turns.
 
@@ -12,7 +12,9 @@
 )]
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::process::ExitCode;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use dotgate_core::cache::{Cache, Key, Scope, Terms};
@@ -44,16 +46,30 @@ struct Times {
 
 fn main() -> ExitCode {
     let numbers: Result<Vec<usize>, _> = std::env::args().skip(1).map(|it| it.parse()).collect();
-    let (mebibytes, millions) = match numbers.as_deref() {
-        Ok([]) => (64, 2),
-        Ok([mebibytes]) => (*mebibytes, 2),
-        Ok([mebibytes, millions]) => (*mebibytes, *millions),
+    let (mebibytes, millions, threads) = match numbers.as_deref() {
+        Ok([]) => (64, 2, 1),
+        Ok([mebibytes]) => (*mebibytes, 2, 1),
+        Ok([mebibytes, millions]) => (*mebibytes, *millions, 1),
+        Ok([mebibytes, millions, threads]) => (*mebibytes, *millions, *threads),
         _ => {
-            eprintln!("usage: cache [MEBIBYTES [MILLIONS]]");
+            eprintln!("usage: cache [MEBIBYTES [MILLIONS [THREADS]]]");
             return ExitCode::FAILURE;
         }
     };
-    let times = measure(&Cache::new(mebibytes << 20, (1, 2)), millions * 1_000_000);
+    let cache = &Cache::new(mebibytes << 20, (1, 2));
+    let names = millions * 1_000_000 / threads.max(1);
+    let mut times = Times::default();
+    thread::scope(|scope| {
+        let starts = (0..threads).map(|thread| thread * names);
+        let measured =
+            starts.map(|start| scope.spawn(move || measure(cache, start..start + names)));
+        let measured: Vec<_> = measured.collect();
+        for one in measured.into_iter().filter_map(|it| it.join().ok()) {
+            times.lookups += one.lookups;
+            times.insertions += one.insertions;
+            times.queries += one.queries;
+        }
+    });
     let each = |time: Duration| time.as_nanos() as f64 / times.queries.max(1) as f64;
     let (lookup, insertion) = (each(times.lookups), each(times.insertions));
     println!("lookup {lookup:.0} ns, insertion {insertion:.0} ns");
@@ -61,12 +77,13 @@ fn main() -> ExitCode {
 }
 
 /// The first half of the names fills the cache and does not count.
-fn measure(cache: &Cache, names: usize) -> Times {
+fn measure(cache: &Cache, names: Range<usize>) -> Times {
     let now = Moment::default() + Duration::from_secs(1_000);
     let mut times = Times::default();
     let mut waiting: VecDeque<(Key, Question)> = VecDeque::new();
     let mut found = Vec::new();
-    for start in (0..names).step_by(BATCH) {
+    let counted_from = names.start + names.len() / 2;
+    for start in names.step_by(BATCH) {
         let batch: Vec<(Key, Question)> = (start..start + BATCH)
             .filter_map(question)
             .map(|it| (cache.key(&it, RouteId::DEFAULT, false, false), it))
@@ -83,7 +100,7 @@ fn measure(cache: &Cache, names: usize) -> Times {
             cache.insert(now, &key, &question, Scope::Exact, 300, &RESPONSE);
         }
         let inserted = begun.elapsed();
-        if start >= names / 2 {
+        if start >= counted_from {
             times.lookups += looked_up;
             times.insertions += inserted;
             times.queries += BATCH;

@@ -13,7 +13,7 @@ use super::arena::{Arena, Place};
 const SLOTS: usize = 10;
 
 /// Entries for each bucket, on average, above which a bucket is added.
-const GROWS_ABOVE: usize = 5;
+const GROWS_ABOVE: usize = 4;
 
 /// One bucket. Links are used only while all slots are.
 #[derive(Clone, Debug, Default)]

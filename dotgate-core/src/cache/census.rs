@@ -8,19 +8,20 @@ use super::arena::{Entry, FAILURE};
 use super::key::ALL_TYPES;
 
 /// Of so many entries, one is a failure at least, if failures are worth a search.
-const FAILURES_SHARE: usize = 8;
+const FAILURES_SHARE: u32 = 8;
 
 /// Counts of entries, and when the first of them expires.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(C)]
 pub(super) struct Census {
-    pub(super) entries: usize,
-    failures: usize,
-    /// Entries that answer for all types of their name.
-    pub(super) all_types: usize,
+    pub(super) entries: u32,
+    failures: u32,
     /// No data expires before. Its entry may be gone.
     expires_from: Moment,
     /// The same for what the current search through all buckets has seen, and what was added since it began.
     seen_from: Moment,
+    /// Entries that answer for all types of their name. Behind the others: see the layout of a shard.
+    pub(super) all_types: u32,
 }
 
 impl Default for Census {
@@ -39,8 +40,10 @@ impl Census {
     /// An entry was added.
     pub(super) fn add(&mut self, entry: &Entry) {
         self.entries += 1;
-        self.failures += usize::from(entry.has(FAILURE));
-        self.all_types += usize::from(entry.has(ALL_TYPES));
+        self.failures += u32::from(entry.has(FAILURE));
+        if entry.has(ALL_TYPES) {
+            self.all_types += 1;
+        }
         let end = end_of_data(entry);
         self.expires_from = self.expires_from.min(end);
         self.saw(end);
@@ -49,8 +52,10 @@ impl Census {
     /// An entry is about to be removed.
     pub(super) fn remove(&mut self, entry: &Entry) {
         self.entries -= 1;
-        self.failures -= usize::from(entry.has(FAILURE));
-        self.all_types -= usize::from(entry.has(ALL_TYPES));
+        self.failures -= u32::from(entry.has(FAILURE));
+        if entry.has(ALL_TYPES) {
+            self.all_types -= 1;
+        }
     }
 
     /// A search for dead entries has left data that expires then.

@@ -31,7 +31,7 @@ pub(super) struct Queues {
     small: Queue,
     main: Queue,
     /// Fingerprints by hash, 0 for none; a later one overwrites.
-    ghosts: Vec<u16>,
+    ghosts: Box<[u16]>,
 }
 
 impl Queues {
@@ -39,7 +39,7 @@ impl Queues {
         Queues {
             small: Queue::default(),
             main: Queue::default(),
-            ghosts: vec![0; ghosts],
+            ghosts: vec![0; ghosts].into(),
         }
     }
 
@@ -176,7 +176,7 @@ mod tests {
         }
 
         pub(in crate::cache) fn bytes_reserved(&self) -> usize {
-            self.ghosts.capacity() * size_of::<u16>()
+            self.ghosts.len() * size_of::<u16>()
         }
     }
 

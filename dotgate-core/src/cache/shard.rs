@@ -4,6 +4,7 @@
 //! two buckets, an insertion looks at a few buckets for what is dead if there may be any, else evicts by the queues, and adds at
 //! most one bucket. Never looks into what it keeps.
 
+use std::mem::offset_of;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -50,22 +51,41 @@ pub(super) struct Pair<'q> {
 }
 
 /// What is behind one lock.
+///
+/// Workers on different processors use a shard in turns, and each cache line that one of them has changed costs the other a wait.
+/// So what changes with each insertion is together in the first two lines, and a lookup needs only the first of them, in which the
+/// lock is.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Shard {
     pub(super) arena: Arena,
+    evictions: u64,
+    /// Set while a change is under way: still set under the lock, it was cut short by a panic.
+    is_poisoned: bool,
+
     queues: Queues,
+    census: Census,
+
     pub(super) buckets: Buckets,
+    /// What the last lookup allowed; decides which entries are dead. None are before the first one.
+    stale_max: Duration,
     /// The bucket where the search for dead entries continues.
     searched: usize,
     /// In how many buckets the next search looks.
     search_limit: usize,
-    /// What the last lookup allowed; decides which entries are dead. None are before the first one.
-    stale_max: Duration,
-    census: Census,
-    evictions: u64,
-    /// Set while a change is under way: still set under the lock, it was cut short by a panic.
-    is_poisoned: bool,
 }
+
+/// Bytes of a cache line.
+const LINE_LEN: usize = 64;
+
+/// Bytes of the lock, which stands in front of a shard.
+const LOCK_LEN: usize = 8;
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(LOCK_LEN + offset_of!(Shard, queues) == LINE_LEN);
+    assert!(LOCK_LEN + offset_of!(Shard, census) + offset_of!(Census, all_types) == 2 * LINE_LEN);
+};
 
 /// What an entry handed on to the one that took its place.
 #[derive(Clone, Copy, Default)]
@@ -84,14 +104,14 @@ impl Shard {
             .min(u32::MAX / PAIR);
         (pairs > 0).then(|| Shard {
             arena: Arena::new(pairs * PAIR),
-            queues: Queues::new(pairs as usize),
-            buckets: Buckets::new(pairs as usize / PAIRS_PER_BUCKET + 1),
-            searched: 0,
-            search_limit: SEARCHED_MOST,
-            stale_max: Duration::MAX,
-            census: Census::default(),
             evictions: 0,
             is_poisoned: false,
+            queues: Queues::new(pairs as usize),
+            census: Census::default(),
+            buckets: Buckets::new(pairs as usize / PAIRS_PER_BUCKET + 1),
+            stale_max: Duration::MAX,
+            searched: 0,
+            search_limit: SEARCHED_MOST,
         })
     }
 
@@ -101,7 +121,7 @@ impl Shard {
     }
 
     pub(super) fn entries(&self) -> usize {
-        self.census.entries
+        self.census.entries as usize
     }
 
     pub(super) fn evictions(&self) -> u64 {
@@ -123,7 +143,7 @@ impl Shard {
         self.queues.clear();
         self.arena.clear();
         self.is_poisoned = false;
-        std::mem::take(&mut self.census).entries
+        std::mem::take(&mut self.census).entries as usize
     }
 
     /// Makes one change as a whole: after a panic within it the shard is poisoned.
@@ -141,7 +161,9 @@ impl Shard {
         terms: &Terms,
         out: &mut Vec<u8>,
     ) -> Found {
-        self.stale_max = terms.stale_max;
+        if self.stale_max != terms.stale_max {
+            self.stale_max = terms.stale_max;
+        }
         let exact = self.find(&pair.exact());
         if let Some(place) = exact.filter(|place| self.is_fresh_data(*place, now)) {
             return self.serve(place, now, terms, out);
@@ -371,7 +393,8 @@ impl Shard {
         }
         self.buckets.insert(place, identity.hash, &mut self.arena);
         self.queues.push(&mut self.arena, place);
-        self.buckets.grow(self.census.entries, &mut self.arena);
+        self.buckets
+            .grow(self.census.entries as usize, &mut self.arena);
         true
     }
 

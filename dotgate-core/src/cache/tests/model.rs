@@ -265,9 +265,6 @@ impl World {
         let before = self.find(asked, false).cloned();
         let row = before.filter(|known| known.failed_in == Some(generation));
         let is_fresh = row.as_ref().is_some_and(|failure| now < failure.end());
-        if has_data || is_fresh {
-            return self.settle(asked, &bytes);
-        }
         let hold = row.map_or(1, |failure| {
             let is_in_row = now < failure.end() + Duration::from_secs(8);
             if is_in_row {
@@ -276,12 +273,16 @@ impl World {
                 1
             }
         });
+        if has_data || is_fresh {
+            return self.settle(asked, hold, &bytes);
+        }
         self.known.retain(|known| !known.is_of(asked, false));
         self.know(asked, false, hold, bytes, Some(generation));
     }
 
-    /// Without room, the data or the last failure may have been evicted, and a failure was cached in its place.
-    fn settle(&mut self, asked: QuestionIndex, bytes: &[u8]) {
+    /// Without room, the data or the last failure may have been evicted, and a failure was cached in its place, for `hold` seconds at
+    /// most.
+    fn settle(&mut self, asked: QuestionIndex, hold: u32, bytes: &[u8]) {
         if self.has_room {
             return;
         }
@@ -291,7 +292,7 @@ impl World {
             .any(|entry| entry.bytes == bytes && entry.is_failure);
         if is_cached {
             self.known.retain(|known| !known.is_of(asked, false));
-            self.know(asked, false, 1, bytes.to_vec(), Some(self.generation));
+            self.know(asked, false, hold, bytes.to_vec(), Some(self.generation));
         }
     }
 
@@ -336,5 +337,28 @@ proptest! {
         for operation in &operations {
             world.operate(operation);
         }
+    }
+}
+
+/// The failures of a question whose data was evicted are cached for longer each time.
+#[test]
+fn failures_behind_evicted_data_are_failures_in_a_row() {
+    let of = |name, qtype, dnssec_ok| QuestionIndex {
+        name,
+        qtype,
+        dnssec_ok,
+    };
+    let fails = [Operation::Fail(of(1, 1, false)), Operation::Pass(1_000)];
+    let operations = [
+        Operation::Insert(of(1, 0, false), true, 1, 160),
+        Operation::Insert(of(0, 0, false), false, 1, 102),
+        Operation::Insert(of(2, 0, false), false, 1, 165),
+        Operation::Insert(of(0, 0, true), false, 1, 102),
+        Operation::Insert(of(1, 0, true), false, 1, 42),
+        Operation::Insert(of(0, 0, false), false, 1, 220),
+    ];
+    let mut world = World::new(500, false);
+    for operation in operations.iter().chain(fails.iter().cycle().take(6)) {
+        world.operate(operation);
     }
 }

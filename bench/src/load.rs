@@ -40,6 +40,8 @@ pub enum Stop {
     After(Duration),
     /// After this many queries.
     Queries(u64),
+    /// After this many queries, or this time.
+    QueriesWithin(u64, Duration),
 }
 
 /// A load to put on a forwarder.
@@ -143,7 +145,7 @@ pub fn run(load: &Load<'_>) -> Result<Outcome, Error> {
     let sending_ended = match load.stop {
         Stop::After(duration) => start + duration.as_nanos() as u64,
         // It ends with the last response.
-        Stop::Queries(_) => start,
+        Stop::Queries(_) | Stop::QueriesWithin(..) => start,
     };
     let (tally, last_response) = receiver.finish(start, sending_ended);
     Ok(Outcome {
@@ -161,6 +163,9 @@ fn goes_on(stop: Stop, elapsed_nanos: u64, sent: u64) -> bool {
     match stop {
         Stop::After(duration) => u128::from(elapsed_nanos) < duration.as_nanos(),
         Stop::Queries(queries) => sent < queries,
+        Stop::QueriesWithin(queries, duration) => {
+            sent < queries && u128::from(elapsed_nanos) < duration.as_nanos()
+        }
     }
 }
 
@@ -187,7 +192,9 @@ fn saturate(
             while *in_flight < share && goes_on(load.stop, now - start, sender.sent()) {
                 let limit = match load.stop {
                     Stop::After(_) => u64::MAX,
-                    Stop::Queries(queries) => queries - sender.sent(),
+                    Stop::Queries(queries) | Stop::QueriesWithin(queries, _) => {
+                        queries - sender.sent()
+                    }
                 };
                 let count = (share - *in_flight).min(usize::try_from(limit).unwrap_or(usize::MAX));
                 *in_flight += sender.send(socket, count);

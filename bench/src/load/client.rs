@@ -201,7 +201,7 @@ impl<'a> Receiver<'a> {
         self.tally.in_time()
     }
 
-    /// Waits for responses, at most 10 ms, and tells the socket of each that came in time.
+    /// Waits for responses, at most 10 ms, and tells the socket of each query that is not out any more.
     pub(super) fn receive(&mut self, mut completed: impl FnMut(usize)) -> Result<(), Error> {
         match self.poll.poll(&mut self.events, Some(POLL)) {
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => return Ok(()),
@@ -225,9 +225,13 @@ impl<'a> Receiver<'a> {
                             && response.name.socket == self.names.socket(socket as u16)
                             && response.name.number == asked.load(Ordering::Relaxed)
                     });
-                    if self.tally.count(response, queries, now, self.timeout_nanos) {
-                        self.last_response = now;
-                        completed(socket);
+                    match self.tally.count(response, queries, now, self.timeout_nanos) {
+                        Counted::InTime => {
+                            self.last_response = now;
+                            completed(socket);
+                        }
+                        Counted::Late => completed(socket),
+                        Counted::NotOut => {}
                     }
                 }
                 if count < BATCH {
@@ -248,28 +252,43 @@ impl<'a> Receiver<'a> {
     }
 }
 
+/// What a datagram is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Counted {
+    /// The response in time to a query that is out.
+    InTime,
+    /// The response to a query that is lost, but was still counted as out.
+    Late,
+    /// No response to a query that is out.
+    NotOut,
+}
+
 impl Tally {
-    /// Counts one datagram; true if it is the response in time to a query that is out.
+    /// Counts one datagram. A query that it answers is not out any more.
     fn count(
         &mut self,
         response: Option<Response>,
         queries: &[Sent],
         now: u64,
         timeout_nanos: u64,
-    ) -> bool {
+    ) -> Counted {
         let Some(response) = response else {
             self.wrong += 1;
-            return false;
+            return Counted::NotOut;
         };
         let sent_at = queries[usize::from(response.id)]
             .at
             .swap(NOT_OUT, Ordering::Relaxed);
         let latency = now.saturating_sub(sent_at);
-        if sent_at == NOT_OUT || latency > timeout_nanos {
+        if sent_at == NOT_OUT {
             self.late += 1;
-            return false;
+            return Counted::NotOut;
+        }
+        if latency > timeout_nanos {
+            self.late += 1;
+            return Counted::Late;
         }
         self.count_in_time(response.verdict, latency, now);
-        true
+        Counted::InTime
     }
 }

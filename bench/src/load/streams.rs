@@ -440,6 +440,26 @@ mod tests {
     }
 
     #[test]
+    fn a_load_ends_with_its_time_where_no_connection_is_served() {
+        // Bound and never accepted: connections open, and nothing comes back.
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let ca_file = folder.path().join("ca.pem");
+        let authority = dotgate_testbed::certificates::TestAuthority::new().unwrap();
+        std::fs::write(&ca_file, authority.pem()).unwrap();
+        for layer in [Layer::Tcp, Layer::Tls(&ca_file)] {
+            let outcome = run(&StreamLoad {
+                layer,
+                stop: Stop::QueriesWithin(u64::MAX, Duration::from_millis(200)),
+                timeout: Duration::from_millis(50),
+                ..load(&listener)
+            })
+            .unwrap();
+            assert_eq!(outcome.tally.in_time(), 0, "{layer:?}");
+        }
+    }
+
+    #[test]
     fn a_server_that_closes_every_connection_ends_the_load() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let load = load(&listener);

@@ -141,6 +141,44 @@ fn a_load_stops_after_its_time() {
 }
 
 #[test]
+fn a_load_of_so_many_queries_stops_after_its_time_too() {
+    let unresponsive = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let responder = Responder::start();
+    let within = |queries, millis| Stop::QueriesWithin(queries, Duration::from_millis(millis));
+    let load = |pace, stop| Load {
+        stop,
+        timeout: Duration::from_millis(20),
+        ..responder.load(pace, 0)
+    };
+    for pace in [Pace::Window(8), Pace::PerSecond(1000)] {
+        let outcome = run(&Load {
+            target: unresponsive.local_addr().unwrap(),
+            ..load(pace, within(u64::MAX, 100))
+        })
+        .unwrap();
+        assert_eq!(outcome.lost(), outcome.sent, "{pace:?}");
+        let outcome = run(&load(pace, within(50, 60_000))).unwrap();
+        assert_eq!(outcome.sent, 50, "{pace:?}");
+    }
+}
+
+#[test]
+fn a_window_ends_where_every_response_is_late() {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    thread::spawn(move || {
+        let responder = Responder::start();
+        let outcome = run(&Load {
+            timeout: Duration::from_nanos(1),
+            ..responder.load(Pace::Window(8), 1000)
+        });
+        sender.send(outcome.unwrap()).unwrap();
+    });
+    let outcome = receiver.recv_timeout(Duration::from_secs(60)).unwrap();
+    assert_eq!((outcome.sent, outcome.tally.in_time()), (1000, 0));
+    assert!(outcome.tally.late > 0, "{outcome:?}");
+}
+
+#[test]
 fn a_load_without_a_server_loses_everything_and_ends() {
     // Bound and never read: nothing comes back.
     let unresponsive = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();

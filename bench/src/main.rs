@@ -234,6 +234,11 @@ fn compare_command() -> Command {
                 .value_parser(["dotgate", "dnsdist", "unbound", "echo", "relay"])
                 .action(clap::ArgAction::Append),
         )
+        .arg(
+            option("with", "Measure this forwarder of the report, too")
+                .value_parser(PEERS.iter().map(|peer| peer.name).collect::<Vec<_>>())
+                .action(clap::ArgAction::Append),
+        )
         .arg(path("uring", "Measure this program of bench/uring, too"))
         .args(installations())
         .arg(number("rounds", "Runs per forwarder and load").default_value("5"))
@@ -441,7 +446,11 @@ fn run_compare(arguments: &ArgMatches) -> Result<(), Error> {
         forwarders.push(Forwarder::DotgateUncached(dotgate));
     }
     let installations = installations_of(arguments);
-    for peer in ["dnsdist", "unbound"].into_iter().filter_map(Peer::named) {
+    let more = arguments.get_many::<String>("with").unwrap_or_default();
+    let names = ["dnsdist", "unbound"]
+        .into_iter()
+        .chain(more.map(String::as_str));
+    for peer in names.filter_map(Peer::named) {
         match peer.find(&installations) {
             Some(place) => forwarders.push(Forwarder::Peer(peer, place)),
             None => println!("{}: not installed ({}), left out", peer.name, peer.install),

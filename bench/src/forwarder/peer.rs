@@ -4,6 +4,10 @@
 //! `@WORD@` in them stands for a value of the run; a line that starts with `@CACHED@` is for runs in which names are asked
 //! again, one with `@UNCACHED@` for those in which no name is, and one with `@TLS@` for those with clients over TLS.
 
+mod table;
+
+pub use table::{OTHER_UPSTREAM, PEERS};
+
 use std::ffi::OsString;
 use std::fs;
 use std::net::SocketAddr;
@@ -31,6 +35,8 @@ pub struct Peer {
     program: &'static str,
     arguments: &'static [&'static str],
     version: &'static [&'static str],
+    /// How the line of its version begins; empty if it is the first with a digit.
+    version_begin: &'static str,
     configuration: &'static str,
     /// Variables that it reads.
     environment: &'static [(&'static str, &'static str)],
@@ -39,126 +45,6 @@ pub struct Peer {
     /// Processes that share the port, where a process has one thread.
     processes: usize,
 }
-
-const NONE: Peer = Peer {
-    name: "",
-    remark: "",
-    install: "",
-    has_cache: true,
-    serves_tls: true,
-    program: "",
-    arguments: &[],
-    version: &["--version"],
-    configuration: "",
-    environment: &[],
-    ending: "conf",
-    processes: 1,
-};
-
-/// The file of certificate authorities, in place of the system's: OpenSSL's variable, which Go and Rust libraries read as well.
-const AUTHORITY: &[(&str, &str)] = &[("SSL_CERT_FILE", "@CA_FILE@")];
-
-/// All of them, in the order of the tables.
-pub static PEERS: [Peer; 9] = [
-    Peer {
-        name: "dnsdist",
-        install: "Debian: dnsdist",
-        program: "dnsdist",
-        arguments: &["--supervised", "--disable-syslog", "-C", "@CONFIG@"],
-        configuration: include_str!("../../peers/dnsdist.lua"),
-        ..NONE
-    },
-    Peer {
-        name: "unbound",
-        install: "Debian: unbound",
-        program: "unbound",
-        arguments: &["-d", "-c", "@CONFIG@"],
-        version: &["-V"],
-        configuration: include_str!("../../peers/unbound.conf"),
-        ..NONE
-    },
-    Peer {
-        name: "knot-resolver",
-        remark: "two processes",
-        install: "Debian: knot-resolver6",
-        program: "kresd",
-        arguments: &["-n", "-c", "@CONFIG@", "@FOLDER@"],
-        configuration: include_str!("../../peers/kresd.lua"),
-        processes: WORKERS,
-        ..NONE
-    },
-    Peer {
-        name: "bind",
-        install: "Debian: bind9",
-        program: "named",
-        arguments: &["-f", "-n", "@WORKERS@", "-c", "@CONFIG@"],
-        version: &["-v"],
-        configuration: include_str!("../../peers/named.conf"),
-        ..NONE
-    },
-    Peer {
-        name: "coredns",
-        install: "Go: github.com/coredns/coredns",
-        program: "coredns",
-        arguments: &["-conf", "@CONFIG@"],
-        version: &["-version"],
-        configuration: include_str!("../../peers/Corefile"),
-        ..NONE
-    },
-    Peer {
-        name: "dnsproxy",
-        install: "Go: github.com/AdguardTeam/dnsproxy",
-        program: "dnsproxy",
-        arguments: &["--config-path=@CONFIG@"],
-        configuration: include_str!("../../peers/dnsproxy.yml"),
-        environment: AUTHORITY,
-        ending: "yml",
-        ..NONE
-    },
-    Peer {
-        name: "hickory-dns",
-        install: "Cargo: hickory-dns",
-        program: "hickory-dns",
-        arguments: &["--quiet", "--workers", "@WORKERS@", "--config", "@CONFIG@"],
-        configuration: include_str!("../../peers/hickory.toml"),
-        environment: AUTHORITY,
-        ending: "toml",
-        ..NONE
-    },
-    Peer {
-        name: "smartdns",
-        install: "Debian: smartdns",
-        program: "smartdns",
-        arguments: &["-f", "-x", "-p", "-", "-c", "@CONFIG@"],
-        version: &["-v"],
-        configuration: include_str!("../../peers/smartdns.conf"),
-        ..NONE
-    },
-    Peer {
-        name: "stubby",
-        remark: "one thread",
-        install: "Debian: stubby",
-        has_cache: false,
-        serves_tls: false,
-        program: "stubby",
-        arguments: &["-C", "@CONFIG@"],
-        version: &["-V"],
-        configuration: include_str!("../../peers/stubby.yml"),
-        ending: "yml",
-        ..NONE
-    },
-];
-
-/// A second upstream, so that the first is not the only one: Unbound with the same data, over TLS.
-pub static OTHER_UPSTREAM: Peer = Peer {
-    name: "other-upstream",
-    install: "Debian: unbound",
-    program: "unbound",
-    arguments: &["-d", "-c", "@CONFIG@"],
-    version: &["-V"],
-    configuration: include_str!("../../peers/upstream.conf"),
-    ..NONE
-};
 
 /// Where a program is.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -218,7 +104,7 @@ impl Peer {
         installations.of(self.program)
     }
 
-    /// The first line of what it says of its version.
+    /// The line of its output that has its version.
     #[must_use]
     pub fn version(&self, place: &Location) -> Option<String> {
         let mut command = self.start(place, None, 1);
@@ -231,8 +117,12 @@ impl Peer {
         let words = String::from_utf8_lossy(&words).into_owned();
         words
             .lines()
-            .find(|line| line.contains(|it: char| it.is_ascii_digit()))
+            .find(|line| self.is_version(line))
             .map(|line| line.trim().to_owned())
+    }
+
+    fn is_version(&self, line: &str) -> bool {
+        line.starts_with(self.version_begin) && line.contains(|it: char| it.is_ascii_digit())
     }
 
     /// Writes its configuration to `around.folder`, and returns the command that runs it in the foreground.
@@ -388,6 +278,29 @@ mod tests {
     }
 
     #[test]
+    fn a_version_is_the_line_that_has_it() {
+        let line = |name: &str, text: &'static str| {
+            let peer = Peer::named(name).unwrap();
+            text.lines().find(|line| peer.is_version(line))
+        };
+        let routedns = "go version: go1.26.8\nBuild:  217\nVersion:  v0.1.237\n";
+        assert_eq!(line("routedns", routedns), Some("Version:  v0.1.237"));
+        assert_eq!(
+            line("blocky", "blocky\nVersion: v0.34.0\n"),
+            Some("Version: v0.34.0")
+        );
+    }
+
+    #[test]
+    fn the_development_version_is_a_forwarder_of_its_own_with_the_same_configuration() {
+        let [released, development] =
+            ["dnsdist", "dnsdist-master"].map(|name| Peer::named(name).unwrap());
+        assert_ne!(released.program, development.program);
+        assert_eq!(released.arguments, development.arguments);
+        assert_eq!(released.configuration, development.configuration);
+    }
+
+    #[test]
     fn limits_on_connections_are_those_of_the_run() {
         for (name, limit) in [
             ("unbound", "  incoming-num-tcp: 2500\n"),
@@ -404,6 +317,17 @@ mod tests {
         assert!(configuration("unbound", true).contains("forward-no-cache: no\n"));
         assert!(configuration("unbound", false).contains("forward-no-cache: yes\n"));
         assert!(configuration("smartdns", false).contains("\ncache-size 0\n"));
+        assert!(configuration("blocky", true).contains("\n  maxItemsCount: 1000000\n"));
+        assert!(configuration("blocky", false).contains("\n  maxTime: -1m\n"));
+        // The listeners forward to what has this name.
+        let cached = configuration("routedns", true);
+        assert!(
+            cached.contains("[groups.names]\ntype = \"cache\"\n"),
+            "{cached}"
+        );
+        let uncached = configuration("routedns", false);
+        assert!(uncached.contains("[resolvers.names]\n"), "{uncached}");
+        assert!(!uncached.contains("cache\""), "{uncached}");
     }
 
     #[test]

@@ -61,6 +61,24 @@ pub enum Error {
     UnreadFailed,
 }
 
+impl Error {
+    /// Whether a forwarder did not start or has ended, so that the others can still be measured.
+    pub(crate) fn is_of_a_forwarder(&self) -> bool {
+        match self {
+            Error::NotReady { .. } | Error::NoCpuTime { .. } | Error::NoUsage { .. } => true,
+            Error::Io { .. }
+            | Error::Certificate(_)
+            | Error::Tls(_)
+            | Error::UpstreamNotStarted
+            | Error::NoForwarder
+            | Error::SoakFailed
+            | Error::ReplaceFailed
+            | Error::RollFailed
+            | Error::UnreadFailed => false,
+        }
+    }
+}
+
 /// Names what was tried where a system call fails.
 pub(crate) trait Action<T> {
     /// Adds what was tried, an infinitive, to the error.

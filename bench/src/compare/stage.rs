@@ -6,6 +6,8 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use dotgate_net::boottime_nanos;
+
 use super::{Comparison, DOWN, Runs, Traffic, Transport, line};
 use crate::Error;
 use crate::cpu::{self, Measured};
@@ -20,6 +22,8 @@ use crate::usage::Usage;
 const WARMING_PASSES: u32 = 5;
 /// Queries in flight then.
 const WARMING_WINDOW: usize = 256;
+/// How long that takes at most: a cache that is not warm by then does not get warm.
+const WARMING_MAX: Duration = Duration::from_secs(20);
 
 /// The measurement that names of a run belong to; of unique names, those of the load before it and after it.
 const SEED: u32 = 1;
@@ -51,28 +55,49 @@ impl Stage<'_> {
             .collect();
         for round in 1..=self.comparison.rounds {
             for (forwarder, runs) in forwarders.iter().zip(&mut runs) {
-                let Some(running) = forwarder.start(&self.around)? else {
-                    continue;
-                };
                 write!(output, "round {round} {}: ", runs.name).to("write the result")?;
-                if !self.warm(&running, pace)? {
-                    write!(output, "not warm; ").to("write the result")?;
+                let counts_calls = round == self.comparison.rounds && self.comparison.counts_calls;
+                match self.run(forwarder, pace, counts_calls, runs, output) {
+                    Err(error) if error.is_of_a_forwarder() => {
+                        writeln!(output, "{error}: no run").to("write the result")?;
+                    }
+                    outcome => outcome?,
                 }
-                let before = self.forwarded()?;
-                let outcome = self.measure(&running, pace)?;
-                let forwarded = self.forwarded()?.saturating_sub(before);
-                writeln!(output, "{}; {forwarded} to the upstream", line(&outcome))
-                    .and_then(|()| output.flush())
-                    .to("write the result")?;
-                runs.forwarded += forwarded;
-                runs.resident = runs.resident.max(Usage::of_group(running.pid())?.resident);
-                runs.outcomes.push(outcome);
-                if round == self.comparison.rounds && self.comparison.counts_calls {
-                    runs.calls = self.count_calls(&running, pace)?;
-                }
+                output.flush().to("write the result")?;
             }
         }
         Ok(runs)
+    }
+
+    /// One run, with the system calls if they are to be counted.
+    fn run(
+        &self,
+        forwarder: &Forwarder,
+        pace: Pace,
+        counts_calls: bool,
+        runs: &mut Runs,
+        output: &mut dyn Write,
+    ) -> Result<(), Error> {
+        let Some(running) = forwarder.start(&self.around)? else {
+            return writeln!(output, "not installed").to("write the result");
+        };
+        if !self.warm(&running, pace)? {
+            write!(output, "not warm; ").to("write the result")?;
+        }
+        let before = self.forwarded()?;
+        let outcome = self.measure(&running, pace)?;
+        let forwarded = self.forwarded()?.saturating_sub(before);
+        // One that has ended has none.
+        let resident = Usage::of_group(running.pid())?.resident;
+        writeln!(output, "{}; {forwarded} to the upstream", line(&outcome))
+            .to("write the result")?;
+        runs.forwarded += forwarded;
+        runs.resident = runs.resident.max(resident);
+        runs.outcomes.push(outcome);
+        if counts_calls {
+            runs.calls = self.count_calls(&running, pace)?;
+        }
+        Ok(())
     }
 
     /// Queries that the upstream has answered.
@@ -178,9 +203,16 @@ impl Stage<'_> {
 
     /// Asks for all names, again and again. Whether the last pass sent none to the upstream.
     fn ask_until_none_is_forwarded(&self, all: &[u32], running: &Running) -> Result<bool, Error> {
+        let start = boottime_nanos();
         for _ in 0..WARMING_PASSES {
+            let elapsed = Duration::from_nanos(boottime_nanos() - start);
+            let Some(rest) = WARMING_MAX.checked_sub(elapsed) else {
+                return Ok(false);
+            };
             let before = self.forwarded()?;
-            self.ask_for_all(all, running)?;
+            if !self.ask_for_all(all, rest, running)? {
+                return Ok(false);
+            }
             if self.forwarded()? == before {
                 return Ok(true);
             }
@@ -189,11 +221,15 @@ impl Stage<'_> {
     }
 
     /// Asks for all names once; over TLS if that is what clients use, because some forwarders have a cache for that alone.
-    fn ask_for_all(&self, all: &[u32], running: &Running) -> Result<(), Error> {
-        let (stop, names) = (Stop::Queries(all.len() as u64), Names::Listed(all));
+    /// Whether that was done within this time.
+    fn ask_for_all(&self, all: &[u32], within: Duration, running: &Running) -> Result<bool, Error> {
+        let (stop, names) = (
+            Stop::QueriesWithin(all.len() as u64, within),
+            Names::Listed(all),
+        );
         let (sockets, timeout) = (self.comparison.sockets, self.comparison.timeout);
         if self.comparison.transport == Transport::Tls {
-            streams::run(&StreamLoad {
+            let outcome = streams::run(&StreamLoad {
                 target: running.tls_address(),
                 layer: Layer::Tls(self.around.ca_file),
                 connections: sockets,
@@ -205,9 +241,9 @@ impl Stage<'_> {
                 names,
                 measured: None,
             })?;
-            return Ok(());
+            return Ok(outcome.sent == all.len() as u64);
         }
-        load::run(&Load {
+        let outcome = load::run(&Load {
             target: running.address(),
             sockets,
             pace: Pace::Window(WARMING_WINDOW),
@@ -217,7 +253,7 @@ impl Stage<'_> {
             names,
             measured: None,
         })?;
-        Ok(())
+        Ok(outcome.sent == all.len() as u64)
     }
 
     /// System calls of a forwarder per query answered, in a run of its own. `None` where `perf` is missing or refused.

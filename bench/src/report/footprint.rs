@@ -17,6 +17,8 @@ use crate::usage::Usage;
 
 /// Names asked for to see what memory their entries take.
 const ENTRIES: u64 = 100_000;
+/// How long that takes at most.
+const ENTRIES_MAX: Duration = Duration::from_secs(60);
 /// Client connections whose memory is measured, and those that are opened before, so that what the first ones need counts
 /// for none.
 const CONNECTIONS: usize = 2_000;
@@ -52,11 +54,14 @@ enum Value {
     Bytes(u64),
     /// Why there is none.
     None(&'static str),
+    /// How many names were answered in the time for all.
+    OnlyNames(u64),
     /// How many connections are still open, of how many: the forwarder has closed some.
     StillOpen(usize, usize),
 }
 
 const DID_NOT_START: Value = Value::None("did not start");
+const ENDED: Value = Value::None("ended");
 
 /// Starts each forwarder so often, fills the cache of those that have one, and opens connections.
 pub(super) fn measure(
@@ -87,11 +92,11 @@ pub(super) fn measure(
     for measurand in measurands {
         let mut footprint = starts(measurand, &around, rounds)?;
         let tcp = start(&measurand.forwarder, &with_tcp)?;
-        footprint.over_tcp = connections(tcp, Running::address, Layer::Tcp)?;
+        footprint.over_tcp = or_ended(connections(tcp, Running::address, Layer::Tcp))?;
         if measurand.serves_tls {
             let tls = start(&measurand.forwarder, &with_tls)?;
             let layer = Layer::Tls(upstream.ca_file());
-            footprint.over_tls = connections(tls, Running::tls_address, layer)?;
+            footprint.over_tls = or_ended(connections(tls, Running::tls_address, layer))?;
         }
         writeln!(output, "{}", footprint.row().trim()).to("write the result")?;
         all.push(footprint);
@@ -103,6 +108,14 @@ pub(super) fn measure(
 fn start(forwarder: &Forwarder, around: &Surroundings<'_>) -> Result<Option<Running>, Error> {
     match forwarder.start(around) {
         Err(Error::NotReady { .. }) => Ok(None),
+        outcome => outcome,
+    }
+}
+
+/// The value, or that the forwarder ended before it was measured.
+fn or_ended(value: Result<Value, Error>) -> Result<Value, Error> {
+    match value {
+        Err(error) if error.is_of_a_forwarder() => Ok(ENDED),
         outcome => outcome,
     }
 }
@@ -129,25 +142,37 @@ fn starts(
         if round < rounds {
             continue;
         }
-        let idle = Usage::of_group(running.pid())?.resident;
+        let idle = match Usage::of_group(running.pid()) {
+            Err(error) if error.is_of_a_forwarder() => continue,
+            outcome => outcome?.resident,
+        };
         footprint.idle = Some(idle);
         if measurand.has_cache {
-            load::run(&Load {
-                target: running.address(),
-                sockets: 32,
-                pace: Pace::Window(256),
-                stop: Stop::Queries(ENTRIES),
-                timeout: Duration::from_secs(2),
-                seed: 1,
-                names: Names::Unique,
-                measured: None,
-            })?;
-            let resident = Usage::of_group(running.pid())?.resident;
-            footprint.entries = Value::Bytes(resident.saturating_sub(idle));
+            footprint.entries = or_ended(entries(&running, idle))?;
         }
     }
     footprint.starts.sort_unstable();
     Ok(footprint)
+}
+
+/// What all names take, from so much memory on.
+fn entries(running: &Running, idle: u64) -> Result<Value, Error> {
+    let outcome = load::run(&Load {
+        target: running.address(),
+        sockets: 32,
+        pace: Pace::Window(256),
+        stop: Stop::QueriesWithin(ENTRIES, ENTRIES_MAX),
+        timeout: Duration::from_secs(2),
+        seed: 1,
+        names: Names::Unique,
+        measured: None,
+    })?;
+    let resident = Usage::of_group(running.pid())?.resident;
+    Ok(if outcome.sent < ENTRIES {
+        Value::OnlyNames(outcome.tally.answered)
+    } else {
+        Value::Bytes(resident.saturating_sub(idle))
+    })
 }
 
 /// What a thousand connections take that have asked one query each.
@@ -210,6 +235,9 @@ impl Footprint {
             let cell = match value(self) {
                 Value::Bytes(bytes) => mebibytes(bytes, decimals),
                 Value::None(why) => why.to_owned(),
+                Value::OnlyNames(answered) => {
+                    format!("only {answered} in {} s", ENTRIES_MAX.as_secs())
+                }
                 Value::StillOpen(0, _) => "closes them".to_owned(),
                 Value::StillOpen(still_open, opened) => format!("keeps {still_open} of {opened}"),
             };
@@ -236,10 +264,12 @@ pub(super) fn section(footprints: &[Footprint]) -> String {
          to it, and what 1,000 client connections add to it that have asked one query each and are idle. {} \
          are opened, one after another, of which the first {CONNECTIONS_BEFORE} do not count, from several addresses, over TCP and, \
          with a full handshake each, over TLS; \
-         *closes them* and *keeps* mean that a forwarder closed connections before the last one was open. What a forwarder \
+         *closes them* and *keeps* mean that a forwarder closed connections before the last one was open, and *only* that it answered no \
+         more names in {} s. What a forwarder \
          takes for connections at its start does not count: Unbound has buffers for as many over TCP as its limit allows.\n\n\
          | | start, ms |",
         CONNECTIONS_BEFORE + CONNECTIONS,
+        ENTRIES_MAX.as_secs(),
     );
     for (title, ..) in COLUMNS {
         // Writing to a String cannot fail.
@@ -330,6 +360,13 @@ mod tests {
             footprint.row(),
             "| stubby | did not start | did not start | 0.5 | closes them | keeps 150 of 2100 |\n"
         );
+        footprint.entries = Value::OnlyNames(70_000);
+        footprint.over_tcp = or_ended(Err(Error::NoUsage { pid: 1 })).unwrap();
+        assert_eq!(
+            footprint.row(),
+            "| stubby | did not start | did not start | only 70000 in 60 s | ended | keeps 150 of 2100 |\n"
+        );
+        assert!(or_ended(Err(Error::NoForwarder)).is_err());
     }
 
     #[test]

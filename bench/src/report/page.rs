@@ -191,7 +191,8 @@ fn section(workload: &Workload, runs: &[Runs], installed: &[Installed]) -> Strin
         row.and_then(cpu)
     };
     let (dotgate, floor) = (cpu_of(&["dotgate"]), cpu_of(&FLOORS));
-    for runs in runs {
+    let measured = || runs.iter().filter(|runs| !runs.outcomes.is_empty());
+    for runs in measured() {
         text.push_str(&row(runs, dotgate, floor));
         for (_, value) in &more {
             _ = write!(text, " {} |", shown(value(runs), 2));
@@ -202,7 +203,7 @@ fn section(workload: &Workload, runs: &[Runs], installed: &[Installed]) -> Strin
         if let Some(why) = missing(it.peer, workload) {
             let rest = " |".repeat(11 + more.len());
             _ = writeln!(text, "| {} | {why} |{rest}", it.peer.name);
-        } else if !runs.iter().any(|runs| runs.name == it.peer.name) {
+        } else if !measured().any(|runs| runs.name == it.peer.name) {
             let rest = " |".repeat(11 + more.len());
             _ = writeln!(text, "| {} | gave no answer |{rest}", it.peer.name);
         }

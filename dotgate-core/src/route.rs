@@ -79,12 +79,16 @@ pub(crate) fn leaves_to_parent(question: &Question) -> bool {
 /// The zone that holds a name, and where the zone's apex begins in it.
 #[inline(always)]
 fn zone_of(name: &[u8]) -> Option<(LocalZone, usize)> {
-    // Few names have such an end; whether it is a label of theirs is seen below.
-    if name.ends_with(b"\x04arpa\0") {
-        return below_arpa(&Labels::of(name));
-    }
-    let (zone, apex) = TOP_LEVEL.iter().find(|(_, apex)| name.ends_with(apex))?;
-    Some((*zone, start_of_suffix(name, apex)?))
+    // Few other names have such an end, which is compared as one number; whether it is a label of theirs is seen below.
+    let (zone, apex): (_, &[u8]) = match name.last_chunk()? {
+        b"rpa\0" => return below_arpa(&Labels::of(name)),
+        b"lid\0" => (LocalZone::Invalid, b"\x07invalid\0"),
+        b"cal\0" => (LocalZone::Local, b"\x05local\0"),
+        b"ost\0" => (LocalZone::Localhost, b"\x09localhost\0"),
+        b"ion\0" => (LocalZone::Onion, b"\x05onion\0"),
+        _ => return None,
+    };
+    Some((zone, start_of_suffix(name, apex)?))
 }
 
 /// The zone that holds the question's name, and what it says; none if the question is forwarded.
@@ -245,13 +249,6 @@ const LOOPBACK: [&[u8]; 2] = [
 ];
 
 const RESOLVER_ARPA: &[u8] = b"\x08resolver\x04arpa\0";
-
-const TOP_LEVEL: &[(LocalZone, &[u8])] = &[
-    (LocalZone::Invalid, b"\x07invalid\0"),
-    (LocalZone::Local, b"\x05local\0"),
-    (LocalZone::Localhost, b"\x09localhost\0"),
-    (LocalZone::Onion, b"\x05onion\0"),
-];
 
 #[cfg(test)]
 mod tests {

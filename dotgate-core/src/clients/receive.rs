@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use dotgate_wire::{
-    Ignore, Malformed, NameFault, QueryFault, Received, Reject, opcode, parse_front, parse_query,
+    Ignore, Malformed, NameFault, Query, QueryFault, Received, Reject, opcode, parse_front,
+    parse_query,
 };
 
 use super::{Clients, Handled, Request};
@@ -18,14 +19,14 @@ use crate::query::{Refusal, refusal};
 use crate::respond::ClientParameters;
 
 impl Clients {
-    /// Takes a datagram that came in on `path`. A part of its caller, as `receive` is of it.
+    /// Takes a datagram that came in on `path`, and returns whose query it is. A part of its caller, as `receive` is of it.
     #[inline(always)]
     pub(crate) fn receive_datagram<'m>(
         &mut self,
         now: Moment,
         path: ReturnPath,
         message: &'m [u8],
-    ) -> Result<Request<'m>, Handled> {
+    ) -> Result<(IpAddr, Query<'m>), Handled> {
         self.tally.count(Count::Datagrams);
         self.path_limits.pass(now);
         let client = Client::Datagram(path);
@@ -38,10 +39,11 @@ impl Clients {
             true => self.examine_datagram(now, client, peer, message)?,
             false => (peer, message),
         };
-        self.receive(now, client, peer, message)
+        let query = self.receive(now, client, peer, message)?;
+        Ok((peer, query))
     }
 
-    /// Takes one message of a client. A part of its callers: a request is too large to be copied from one to the other.
+    /// Takes one message of a client, and returns the query that may be asked. A part of its callers, for its speed.
     #[inline(always)]
     pub(crate) fn receive<'m>(
         &mut self,
@@ -49,7 +51,7 @@ impl Clients {
         client: Client,
         peer: IpAddr,
         message: &'m [u8],
-    ) -> Result<Request<'m>, Handled> {
+    ) -> Result<Query<'m>, Handled> {
         if !self.may_ask(client, peer) {
             return Err(self.prohibit(client, peer, message));
         }
@@ -65,7 +67,26 @@ impl Clients {
         if query.edns.is_some_and(|edns| edns.has_cookie) {
             self.cookie = self.take_cookie(now, peer, message);
         }
-        let request = Request {
+        match refusal(&query, self.settings.forwarded_classes) {
+            Some(refusal) => {
+                let request = self.request(client, peer, query);
+                self.refuse(&request, Outcome::Refused, refusal);
+                Err(Handled::Answered)
+            }
+            None => Ok(query),
+        }
+    }
+
+    /// A client's query with what its response depends on. A part of its callers, so that it is made in its place: it is too
+    /// large to be copied for every query.
+    #[inline(always)]
+    pub(crate) fn request<'m>(
+        &self,
+        client: Client,
+        peer: IpAddr,
+        query: Query<'m>,
+    ) -> Request<'m> {
+        Request {
             client,
             peer,
             alias: None,
@@ -76,13 +97,6 @@ impl Clients {
                 transport: self.transport(client),
             },
             query,
-        };
-        match refusal(&request.query, self.settings.forwarded_classes) {
-            Some(refusal) => {
-                self.refuse(&request, Outcome::Refused, refusal);
-                Err(Handled::Answered)
-            }
-            None => Ok(request),
         }
     }
 

@@ -9,7 +9,7 @@ use crate::cache::Cached;
 use crate::clients::{Local, Request};
 use crate::counters::Count;
 use crate::counters::labels::Limit;
-use crate::exchange::{Lookup, Waiter};
+use crate::exchange::{Client, Lookup, Waiter};
 use crate::failure::Failure;
 use crate::flights::Role;
 use crate::keys::ExchangeKey;
@@ -32,12 +32,13 @@ impl Engine {
     /// Takes a datagram that came in on `path`.
     pub fn on_datagram(&mut self, now: Moment, path: ReturnPath, message: &[u8]) {
         // What is no query was answered already.
-        if let Ok(request) = self.clients.receive_datagram(now, path, message) {
+        if let Ok((peer, query)) = self.clients.receive_datagram(now, path, message) {
+            let request = self.clients.request(Client::Datagram(path), peer, query);
             self.on_query(now, &request);
         }
     }
 
-    /// Answers a query, or has its client wait. A part of its callers, for the same reason as `Clients::receive`.
+    /// Answers a query, or has its client wait. A part of its callers, for its speed.
     #[inline(always)]
     pub(super) fn on_query(&mut self, now: Moment, request: &Request<'_>) {
         let query = &request.query;

@@ -52,13 +52,14 @@ impl Engine {
         };
         let handled = match received {
             // QUIC has timeouts of its own (RFC 9250 section 5.5.2).
-            Ok(request)
+            Ok(query)
                 if kind == StreamKind::Doq
-                    && request.query.edns.is_some_and(|edns| edns.asks_keepalive) =>
+                    && query.edns.is_some_and(|edns| edns.asks_keepalive) =>
             {
                 Handled::Forbidden
             }
-            Ok(request) => {
+            Ok(query) => {
+                let request = self.clients.request(client, peer, query);
                 self.on_query(now, &request);
                 Handled::Answered
             }

@@ -5,8 +5,8 @@
 //!     Healthy --a handshake failed, sessions ended without any response--> Down
 //!     Healthy --errors that others did not make, of ten registrable domains--> Down
 //!     Suspect, Down --a response--> Healthy; after such errors, one without error to a client's question
-//! While it is not healthy it is tried every 250 ms for 10 s, then every 600 to 800 ms, all workers together; one
-//! that is down for its errors gets a client's query every second. Sessions are judged by probes, so clients' names
+//! While it is not healthy it is tried every 250 ms for 10 s (every 50 ms for the first 3 s if its host refuses connections),
+//! then every 600 to 800 ms, all workers together; one that is down for its errors gets a client's query every second. Sessions are judged by probes, so clients' names
 //! decide nothing. `health::evidence` is what an operator sees of it, `health::recorder` what failed. Never decides
 //! for one query.
 
@@ -123,8 +123,7 @@ impl Health {
     /// Whether another try may find it healthy: its outage is recent, and the cause may pass.
     pub(crate) fn may_return(&self, now: Moment) -> bool {
         let cause = self.cause();
-        let is_refusing = cause == Failure::Connect(ConnectFault::Refused);
-        let fresh = match is_refusing {
+        let fresh = match is_refusal(cause) {
             true => limits::REFUSAL_FRESH,
             false => limits::OUTAGE_FRESH,
         };
@@ -149,7 +148,8 @@ impl Health {
     /// A handshake or a connection failed. True if this made it `Down`.
     pub(crate) fn on_open_failed(&self, now: Moment, failure: Failure) -> bool {
         self.evidence.note_error(now, failure);
-        self.fall_to(HealthState::Down, failure, now, now + limits::TRY_EVERY)
+        let first_try = now + pause_in_fresh_outage(failure, Duration::ZERO);
+        self.fall_to(HealthState::Down, failure, now, first_try)
     }
 
     /// Another upstream answered what this one had answered with an error or not at all. Errors of one `domain`, the
@@ -259,10 +259,11 @@ impl Health {
         if due > now.nanos() {
             return false;
         }
+        let unhealthy_for = self.unhealthy_for(now);
         let pause = if self.is_erring() {
             limits::TRIAL_EVERY
-        } else if self.unhealthy_for(now) < limits::OUTAGE_FRESH {
-            limits::TRY_EVERY
+        } else if unhealthy_for < limits::OUTAGE_FRESH {
+            pause_in_fresh_outage(self.cause(), unhealthy_for)
         } else {
             let third = limits::TRY_EVERY_LATER.as_nanos() as u64 / 3;
             limits::TRY_EVERY_LATER + Duration::from_nanos(random % third)
@@ -306,6 +307,19 @@ const ERRING: Failure = Failure::Answered {
 /// Whether it does not pass by itself.
 fn is_lasting(cause: Failure) -> bool {
     matches!(cause, Failure::Tls(fault) if fault.is_lasting())
+}
+
+/// Whether the upstream's host runs and its DNS server does not.
+fn is_refusal(cause: Failure) -> bool {
+    cause == Failure::Connect(ConnectFault::Refused)
+}
+
+/// The pause before the next try, in an outage that is fresh.
+fn pause_in_fresh_outage(cause: Failure, unhealthy_for: Duration) -> Duration {
+    match is_refusal(cause) && unhealthy_for < limits::REFUSAL_FRESH {
+        true => limits::TRY_EVERY_REFUSED,
+        false => limits::TRY_EVERY,
+    }
 }
 
 const CONNECT: u8 = 0x10;
@@ -476,25 +490,44 @@ mod tests {
         assert_eq!(health.why(), Some(closed));
     }
 
-    #[test]
-    fn it_is_tried_every_quarter_second_for_ten_seconds_then_more_seldom() {
+    /// When an upstream is tried in the first 13 s after such a failure.
+    fn tries_after(failure: Failure) -> Vec<Duration> {
         let health = Health::new();
-        assert!(health.on_open_failed(START, REFUSED));
-        assert!(!health.on_open_failed(START, REFUSED));
+        assert!(health.on_open_failed(START, failure));
+        assert!(!health.on_open_failed(START, failure));
         let mut tries = Vec::new();
         let mut now = START;
         while now < START + Duration::from_secs(13) {
             if health.claim_try(now, u64::MAX) {
                 tries.push(now.since(START));
             }
-            now = now + Duration::from_millis(50);
+            now = now + Duration::from_millis(10);
         }
-        assert_eq!(tries.first(), Some(&Duration::from_millis(250)));
-        let early = tries
-            .iter()
-            .filter(|t| **t < Duration::from_secs(10))
-            .count();
-        assert_eq!((early, tries.len()), (39, 43), "{tries:?}");
+        tries
+    }
+
+    fn within(tries: &[Duration], seconds: std::ops::Range<u64>) -> usize {
+        let is_within = |at: &&Duration| seconds.contains(&at.as_secs());
+        tries.iter().filter(is_within).count()
+    }
+
+    #[test]
+    fn it_is_tried_every_quarter_second_for_ten_seconds_then_more_seldom() {
+        let tries = tries_after(Failure::Connect(ConnectFault::TimedOut));
+        assert_eq!(tries.first(), Some(&limits::TRY_EVERY));
+        assert_eq!(
+            (within(&tries, 0..10), within(&tries, 10..13)),
+            (39, 5),
+            "{tries:?}"
+        );
+    }
+
+    #[test]
+    fn while_its_host_refuses_connections_it_is_tried_more_often_for_three_seconds() {
+        let tries = tries_after(REFUSED);
+        assert_eq!(tries.first(), Some(&limits::TRY_EVERY_REFUSED));
+        let counts = [0..3, 3..10, 10..13].map(|seconds| within(&tries, seconds));
+        assert_eq!(counts, [59, 28, 5], "{tries:?}");
     }
 
     #[test]

@@ -190,6 +190,10 @@ pub const TRIAL_EVERY: Duration = Duration::from_secs(1);
 /// Pause between two tries of an upstream that is not healthy, all workers together.
 pub const TRY_EVERY: Duration = Duration::from_millis(250);
 
+/// The same while its host refuses connections, until [`REFUSAL_FRESH`]: its DNS server is probably being restarted, and a try costs
+/// each side one packet.
+pub const TRY_EVERY_REFUSED: Duration = Duration::from_millis(50);
+
 /// The same once the outage is older than [`OUTAGE_FRESH`]; up to a third is added at random. A query that
 /// waits for [`OUTAGE_WAIT`] sees one of these tries, with 200 ms left for its handshake.
 pub const TRY_EVERY_LATER: Duration = Duration::from_millis(600);

@@ -314,8 +314,9 @@ fn check_cut(query: &ClientQuery, response: &ClientResponse) -> Result<(), Strin
 /// alone after four splits; then come its strikes.
 const ATTEMPTS_MAX: usize = limits::ATTEMPTS as usize + 4 + limits::HARMFUL_STRIKES as usize;
 
-/// Tries of an upstream that is down, from a query to its deadline: four seconds, four in each.
-const PROBES_MAX: usize = 16;
+/// Tries of an upstream that is down, from a query to its deadline: four seconds, four in each; while connections are refused,
+/// twenty in each of the first three.
+const PROBES_MAX: usize = 64;
 
 fn check_attempts(sim: &Simulator, broken: &mut Vec<String>) {
     let record = sim.record();
